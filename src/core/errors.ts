@@ -1,0 +1,130 @@
+/**
+ * Every error that is an answer, in one closed table. Each surface speaks it in its own dialect.
+ *
+ * @module
+ */
+
+/**
+ * code → HTTP status, and the `type` and `code` words of OpenAI's error object (facts 5.2).
+ * A code whose `apiCode` is null carries null there, as the real API does.
+ */
+export const ERRORS = {
+  // What the client sent.
+  auth_missing: { status: 401, type: "invalid_request_error", apiCode: null },
+  auth_malformed: { status: 401, type: "invalid_request_error", apiCode: null },
+  auth_wrong: { status: 401, type: "invalid_request_error", apiCode: "invalid_api_key" },
+  forbidden: { status: 403, type: "invalid_request_error", apiCode: "forbidden" },
+  body_broken: { status: 400, type: "invalid_request_error", apiCode: null },
+  body_too_large: { status: 413, type: "invalid_request_error", apiCode: "body_too_large" },
+  request_invalid: { status: 400, type: "invalid_request_error", apiCode: null },
+  param_missing: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "missing_required_parameter",
+  },
+  param_unknown: { status: 400, type: "invalid_request_error", apiCode: "unknown_parameter" },
+  param_type: { status: 400, type: "invalid_request_error", apiCode: "invalid_type" },
+  param_value: { status: 400, type: "invalid_request_error", apiCode: "invalid_value" },
+  array_empty: { status: 400, type: "invalid_request_error", apiCode: "empty_array" },
+  array_too_long: { status: 400, type: "invalid_request_error", apiCode: "array_above_max_length" },
+  string_empty: { status: 400, type: "invalid_request_error", apiCode: "empty_string" },
+  string_too_long: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "string_above_max_length",
+  },
+  object_too_large: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "object_above_max_properties",
+  },
+  property_name_too_long: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "property_name_above_max_length",
+  },
+  integer_too_small: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "integer_below_min_value",
+  },
+  integer_too_large: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "integer_above_max_value",
+  },
+  decimal_too_small: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "decimal_below_min_value",
+  },
+  decimal_too_large: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "decimal_above_max_value",
+  },
+  model_unknown: { status: 404, type: "invalid_request_error", apiCode: "model_not_found" },
+  path_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
+  not_found: { status: 404, type: "invalid_request_error", apiCode: "not_found" },
+  method_wrong: { status: 405, type: "invalid_request_error", apiCode: "method_not_supported" },
+  conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
+  too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  // What the upstream did.
+  upstream_unreachable: { status: 502, type: "server_error", apiCode: "upstream_unreachable" },
+  upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },
+  upstream_broken: { status: 502, type: "server_error", apiCode: "upstream_broken" },
+  upstream_timeout: { status: 504, type: "server_error", apiCode: "upstream_timeout" },
+  loop_detected: { status: 508, type: "server_error", apiCode: "loop_detected" },
+  // What this process is.
+  memory_failed: { status: 500, type: "server_error", apiCode: "memory_failed" },
+  unavailable: { status: 503, type: "server_error", apiCode: "unavailable" },
+  shutting_down: { status: 503, type: "server_error", apiCode: "shutting_down" },
+  internal: { status: 500, type: "server_error", apiCode: null },
+} as const satisfies Record<
+  string,
+  { readonly status: number; readonly type: string; readonly apiCode: string | null }
+>;
+
+/** A row of the table. */
+export type ErrorCode = keyof typeof ERRORS;
+
+/** What an error may carry besides its sentence. */
+export interface AppErrorOptions extends ErrorOptions {
+  /** The parameter at fault, as OpenAI's `param` spells it: "messages[0].role". */
+  readonly param?: string;
+  /** Response headers that belong to this error: `retry-after`, `allow`. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** The status an upstream answered with, when it differs from the table's. */
+  readonly status?: number;
+}
+
+/**
+ * An error that is an answer. Anything else that is thrown is a bug, and is answered 500.
+ *
+ * The message is one sentence for the person at the other end; it never carries a secret.
+ */
+export class AppError extends Error {
+  override readonly name = "AppError";
+  readonly code: ErrorCode;
+  readonly param: string | null;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly status: number;
+
+  constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
+    super(message, options);
+    this.code = code;
+    this.param = options.param ?? null;
+    this.headers = options.headers ?? {};
+    this.status = options.status ?? ERRORS[code].status;
+  }
+}
+
+/** `error` as an `AppError`: itself, or an `internal` one with `error` as its cause. */
+export function asAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError(
+    "internal",
+    "The server had an error while processing your request. Sorry about that!",
+    { cause: error },
+  );
+}

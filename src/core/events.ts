@@ -1,0 +1,52 @@
+/**
+ * What happens inside, as data. Parts call `watch`; logs, metrics and pages are watchers, joined in
+ * `app.ts`. Events carry no prompt, no answer and no secret.
+ *
+ * @module
+ */
+
+import type { Exchange } from "./exchange.ts";
+
+/** How an exchange ended. */
+export type Outcome =
+  /** The whole answer left. */
+  | "completed"
+  /** An error answer left: bad input, no upstream. */
+  | "refused"
+  /** The client closed the connection first. */
+  | "client_left"
+  /** The upstream broke off, or never answered. */
+  | "upstream_failed"
+  /** A time limit ended it. */
+  | "timed_out"
+  /** The server stopped before the answer was whole. */
+  | "shut_down"
+  /** A bug. */
+  | "failed";
+
+/** Everything a watcher can see. */
+export type Event =
+  | { readonly kind: "exchange_ended"; readonly exchange: Exchange }
+  | {
+    readonly kind: "upstream_retried";
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly cause: string;
+  }
+  /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
+  | { readonly kind: "upstream_unfinished" }
+  /** A bug: something was thrown that is not an `AppError`. */
+  | { readonly kind: "bug"; readonly where: string; readonly error: unknown };
+
+/** Takes an event. Must return at once and never throw. */
+export type Watch = (event: Event) => void;
+
+/** A watcher that tells all of `watchers`. None, or one, costs no loop. */
+export function watchAll(watchers: readonly Watch[]): Watch {
+  const [first] = watchers;
+  if (first === undefined) return () => {};
+  if (watchers.length === 1) return first;
+  return (event) => {
+    for (const watch of watchers) watch(event);
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * One request and its answer, from the first byte in to the last byte out: what logs, metrics and
+ * shutdown know of it.
+ *
+ * @module
+ */
+
+import type { Wheel } from "../lib/wheel.ts";
+import type { AppError } from "./errors.ts";
+import type { Outcome, Watch } from "./events.ts";
+
+/** A response that is still being written. */
+export interface OpenStream {
+  /** Ends the stream now with `error` said in its dialect, and without its end mark. */
+  fail(error: AppError): void;
+}
+
+/** What every surface and source shares in one process. Made in `app.ts`. */
+export interface Engine {
+  /** The one timer. */
+  readonly wheel: Wheel;
+  /** Every response that is still being written. */
+  readonly streams: Set<OpenStream>;
+  readonly watch: Watch;
+  /** Milliseconds of silence after which a stream gets an SSE comment; 0 = never. */
+  readonly keepaliveMs: number;
+}
+
+const NEVER = new AbortController().signal;
+
+/** The life of one request. Its owner is the surface; whoever writes the last byte ends it. */
+export class Exchange {
+  readonly engine: Engine;
+  /** The URL's name in logs and metrics: "v1_chat_completions". */
+  readonly surface: string;
+  readonly method: string;
+  readonly startMs: number;
+  /** The id the answer carries in `x-request-id`; "" where the dialect has none. */
+  requestId = "";
+  model = "";
+  /** What answered: "mock", "proxy". */
+  source = "";
+  isStream = false;
+  status = 0;
+  /** Milliseconds from the start to the first byte of the answer's body; -1 = none yet. */
+  firstByteMs = -1;
+  durationMs = -1;
+  bodyBytes = 0;
+  /** Token counts where they are known; -1 = unknown. */
+  promptTokens = -1;
+  completionTokens = -1;
+  outcome: Outcome | undefined = undefined;
+  /** The sentence of the error that ended it; "" = none. */
+  errorText = "";
+  #request: Request | null;
+
+  constructor(engine: Engine, surface: string, request: Request) {
+    this.engine = engine;
+    this.surface = surface;
+    this.method = request.method;
+    this.#request = request;
+    this.startMs = engine.wheel.nowMs;
+  }
+
+  /**
+   * Aborts when the client leaves before its response has begun; take it before `begin`. A mock
+   * answer never touches it, and Bun then allocates none. Once a response streams, its stream's
+   * `cancel` tells of the leaving.
+   */
+  get signal(): AbortSignal {
+    return this.#request === null ? NEVER : this.#request.signal;
+  }
+
+  /** Notes that the first byte of the body leaves now. An open stream must not hold its request. */
+  begin(status: number): void {
+    this.status = status;
+    this.#request = null;
+    if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
+  }
+
+  /** Tells the watchers. Only the first call counts. */
+  end(outcome: Outcome, error?: AppError): void {
+    if (this.outcome !== undefined) return;
+    this.outcome = outcome;
+    if (error !== undefined) this.errorText = error.message;
+    this.durationMs = this.engine.wheel.nowMs - this.startMs;
+    this.engine.watch({ kind: "exchange_ended", exchange: this });
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * An outlet: the open response of an answer that is told while it happens. It knows its client's
+ * pace, keeps a silent connection alive, and ends in one of four ways: whole, failed, cut, left.
+ *
+ * @module
+ */
+
+import { Ticket } from "../lib/wheel.ts";
+import { COMMENT_EVENT } from "./dialect.ts";
+import type { AppError } from "./errors.ts";
+import type { Outcome } from "./events.ts";
+import type { Exchange, OpenStream } from "./exchange.ts";
+import { type DirectController, directStream, type HeaderFields } from "./reply.ts";
+
+/** What an outlet needs from the answer it carries. */
+export interface OutletOptions {
+  readonly exchange: Exchange;
+  /**
+   * The bytes that say `error` in the middle of this stream, or null when nothing may be said: the
+   * connection is then cut without its terminator.
+   */
+  readonly errorEvent: (error: AppError) => string | null;
+  /** True where a comment may stand: between two events of an uncompressed SSE stream. */
+  readonly canComment: () => boolean;
+  /** Called once when the client leaves, or when shutdown cuts the stream. */
+  readonly onLeave: () => void;
+}
+
+/** One open response. Write to it one chunk at a time, and await what `write` gives. */
+export class Outlet extends Ticket implements OpenStream {
+  readonly #options: OutletOptions;
+  #controller: DirectController | undefined = undefined;
+  #isClosed = false;
+  #isParked = false;
+  #wroteMs = 0;
+
+  constructor(options: OutletOptions) {
+    super();
+    this.#options = options;
+  }
+
+  /** True once nothing more can be written. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /**
+   * The response, with `first` as its first chunk: head and chunk leave in one packet. An empty
+   * `first` writes a comment instead, since Bun sends no head before the first byte.
+   */
+  open(status: number, headers: HeaderFields, first: Uint8Array | string): Response {
+    const { exchange } = this.#options;
+    exchange.begin(status);
+    exchange.engine.streams.add(this);
+    const body = directStream((controller) => {
+      this.#controller = controller;
+      if (this.#isClosed) return controller.end();
+      this.write(first.length === 0 ? COMMENT_EVENT : first);
+      if (!this.#isClosed) controller.flush();
+      this.#watchSilence();
+      this.#ready.resolve();
+    }, () => this.#leave());
+    return new Response(body, { status, headers });
+  }
+
+  readonly #ready = Promise.withResolvers<void>();
+
+  /** Settles when Bun has asked for the body and writing may begin. */
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  /** Writes one chunk. A promise means that the client is slow: wait for it before the next. */
+  write(chunk: Uint8Array | string): void | Promise<void> {
+    if (this.#isClosed) return;
+    const { exchange } = this.#options;
+    exchange.bodyBytes += typeof chunk === "string" ? Buffer.byteLength(chunk) : chunk.length;
+    this.#wroteMs = exchange.engine.wheel.nowMs;
+    const written = this.#controller!.write(chunk);
+    if (typeof written === "number") return;
+    this.#isParked = true;
+    return written.then(() => {
+      this.#isParked = false;
+    }, () => this.#leave());
+  }
+
+  /** The answer is whole. */
+  end(outcome: Outcome = "completed", error?: AppError): void {
+    if (this.#isClosed) return;
+    this.#close(outcome, error);
+    this.#controller!.end();
+  }
+
+  /** The answer failed in the middle: says so where that is possible, and never ends cleanly else. */
+  fail(error: AppError, outcome: Outcome = "shut_down"): void {
+    if (this.#isClosed) return;
+    const event = this.#options.errorEvent(error);
+    this.#close(outcome, error);
+    if (event === null) {
+      this.#controller?.close(error);
+    } else {
+      this.#controller?.write(event);
+      this.#controller?.end();
+    }
+    if (outcome === "shut_down") this.#options.onLeave();
+  }
+
+  /** The wheel's call: silence has lasted long enough, or the last look was too early. */
+  override run(nowMs: number): void {
+    const { keepaliveMs } = this.#options.exchange.engine;
+    const isSilent = nowMs - this.#wroteMs >= keepaliveMs;
+    if (isSilent && !this.#isParked && this.#options.canComment()) this.write(COMMENT_EVENT);
+    this.#watchSilence();
+  }
+
+  /** Sets the keep-alive ticket. A write does not move it: it looks again when it runs. */
+  #watchSilence(): void {
+    const { keepaliveMs, wheel } = this.#options.exchange.engine;
+    if (keepaliveMs === 0 || this.#isClosed) return;
+    wheel.set(this, Math.max(this.#wroteMs, wheel.nowMs - keepaliveMs + 1) + keepaliveMs);
+  }
+
+  #leave(): void {
+    if (this.#isClosed) return;
+    this.#close("client_left");
+    this.#options.onLeave();
+  }
+
+  #close(outcome: Outcome, error?: AppError): void {
+    this.#isClosed = true;
+    const { exchange } = this.#options;
+    exchange.engine.wheel.cancel(this);
+    exchange.engine.streams.delete(this);
+    exchange.end(outcome, error);
+    this.#ready.resolve();
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Stamps: the id and the time that make one answer different from the next.
+ *
+ * @module
+ */
+
+import { CREATED_BYTES, ID_BYTES } from "./frames.ts";
+
+const ALPHABET = new TextEncoder().encode(
+  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+);
+/** Bytes above this would favour the first letters of the alphabet, and are skipped: 4 × 62. */
+const FAIR_BELOW = 248;
+/** Random bytes fetched at a time: one system call for some 500 ids. */
+const POOL_BYTES = 16_384;
+
+const decoder = new TextDecoder();
+
+/** Fills `target` with random bytes. `crypto.getRandomValues`, or a seeded one in a test. */
+export type RandomBytes = (target: Uint8Array<ArrayBuffer>) => void;
+
+/** Makes ids and times. One for the whole process. */
+export class Stamps {
+  readonly #random: RandomBytes;
+  readonly #wallMs: () => number;
+  readonly #pool = new Uint8Array(POOL_BYTES);
+  #at = POOL_BYTES;
+  #second = 0;
+  #created = new Uint8Array(CREATED_BYTES);
+
+  /** `wallMs` gives the milliseconds since 1970. */
+  constructor(wallMs: () => number, random: RandomBytes) {
+    this.#wallMs = wallMs;
+    this.#random = random;
+  }
+
+  /** A fresh id: `ID_BYTES` bytes of [A-Za-z0-9]. */
+  id(): Uint8Array<ArrayBuffer> {
+    const id = new Uint8Array(ID_BYTES);
+    for (let i = 0; i < ID_BYTES; i++) id[i] = ALPHABET[this.#fairByte() % ALPHABET.length]!;
+    return id;
+  }
+
+  /** A fresh id as text. */
+  idText(): string {
+    return decoder.decode(this.id());
+  }
+
+  /** `count` random characters of 0-9a-f: `x-request-id`, fingerprints. */
+  hex(count: number): string {
+    let text = "";
+    for (let i = 0; i < count; i += 2) {
+      if (this.#at >= POOL_BYTES) this.#refill();
+      text += HEX[this.#pool[this.#at++]!]!;
+    }
+    return text.slice(0, count);
+  }
+
+  /** Seconds since 1970. */
+  get createdS(): number {
+    return Math.floor(this.#wallMs() / 1000);
+  }
+
+  /** Seconds since 1970 as digits: one array per second, shared by all answers of that second. */
+  created(): Uint8Array<ArrayBuffer> {
+    const second = this.createdS;
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#created = new TextEncoder().encode(String(second));
+    }
+    return this.#created;
+  }
+
+  #fairByte(): number {
+    for (;;) {
+      if (this.#at >= POOL_BYTES) this.#refill();
+      const byte = this.#pool[this.#at++]!;
+      if (byte < FAIR_BELOW) return byte;
+    }
+  }
+
+  #refill(): void {
+    this.#random(this.#pool);
+    this.#at = 0;
+  }
+}
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
