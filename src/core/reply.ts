@@ -15,7 +15,7 @@ import type { Exchange, OpenStream } from "./exchange.ts";
 import type { Frames } from "./frames.ts";
 import type { Stamps } from "./stamp.ts";
 
-/** Response headers: a shared `Headers` is cheapest, 13 % of a request under a fresh object. */
+/** Response headers: one shared `Headers` of seven costs 9 % less of a request than a fresh object. */
 export type HeaderFields = Headers | Readonly<Record<string, string>>;
 
 /** What Bun's `type: "direct"` controller does; the DOM types do not know it. */
