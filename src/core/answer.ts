@@ -43,6 +43,18 @@ export interface Turn {
   readonly wire?: Wire;
 }
 
+/** A turn that asks nothing: the base of turns that only carry a wire. */
+export const EMPTY_TURN: Turn = {
+  model: "",
+  messages: [],
+  isStream: false,
+  wantsUsage: false,
+  choiceCount: 1,
+  tokensMax: undefined,
+  stop: [],
+  params: {},
+};
+
 /** Token counts of one answer. */
 export interface Usage {
   readonly promptTokens: number;
@@ -92,6 +104,8 @@ export type Answer =
 export interface Source {
   /** A word for logs and health: "mock", "proxy". */
   readonly name: string;
+  /** True: it passes `turn.wire` on, and checks nothing that its upstream checks better. */
+  readonly takesWire: boolean;
 
   /**
    * Answers `turn`. Gives up as soon as `exchange.signal` aborts: the client has left.

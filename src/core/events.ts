@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 
 /** How an exchange ended. */
@@ -23,6 +24,13 @@ export type Outcome =
   | "shut_down"
   /** A bug. */
   | "failed";
+
+/** How an exchange that `error` ended is counted. */
+export function outcomeOf(error: AppError): Outcome {
+  if (error.code === "upstream_timeout") return "timed_out";
+  if (error.code.startsWith("upstream_")) return "upstream_failed";
+  return error.code === "internal" ? "failed" : "refused";
+}
 
 /** Everything a watcher can see. */
 export type Event =

@@ -6,8 +6,8 @@
  */
 
 import type { Wheel } from "../lib/wheel.ts";
-import type { AppError } from "./errors.ts";
-import type { Outcome, Watch } from "./events.ts";
+import { type AppError, asAppError } from "./errors.ts";
+import { type Outcome, outcomeOf, type Watch } from "./events.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -76,6 +76,21 @@ export class Exchange {
     this.status = status;
     this.#request = null;
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
+  }
+
+  /**
+   * Ends the exchange with an error answer, and gives the error to answer with. What is no
+   * `AppError` is a bug: the watchers get its stack, the client does not.
+   */
+  refuse(thrown: unknown): AppError {
+    const error = asAppError(thrown);
+    const hasLeft = this.#request?.signal.aborted === true;
+    if (error.code === "internal" && !hasLeft) {
+      this.engine.watch({ kind: "bug", where: this.surface, error: thrown });
+    }
+    this.begin(error.status);
+    this.end(hasLeft ? "client_left" : outcomeOf(error), error);
+    return error;
   }
 
   /** Tells the watchers. Only the first call counts. */

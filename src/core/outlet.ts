@@ -22,8 +22,8 @@ export interface OutletOptions {
   readonly errorEvent: (error: AppError) => string | null;
   /** True where a comment may stand: between two events of an uncompressed SSE stream. */
   readonly canComment: () => boolean;
-  /** Called once when the client leaves, or when shutdown cuts the stream. */
-  readonly onLeave: () => void;
+  /** Called once when nobody will read the rest: whatever feeds this outlet should stop. */
+  readonly onLeave: (why: "client_left" | "shut_down") => void;
 }
 
 /** One open response. Write to it one chunk at a time, and await what `write` gives. */
@@ -31,8 +31,10 @@ export class Outlet extends Ticket implements OpenStream {
   readonly #options: OutletOptions;
   #controller: DirectController | undefined = undefined;
   #isClosed = false;
-  #isParked = false;
+  /** Lets a parked writer go on: set while the client is slow. */
+  #release: (() => void) | undefined = undefined;
   #wroteMs = 0;
+  readonly #ready = Promise.withResolvers<void>();
 
   constructor(options: OutletOptions) {
     super();
@@ -50,7 +52,12 @@ export class Outlet extends Ticket implements OpenStream {
    */
   open(status: number, headers: HeaderFields, first: Uint8Array | string): Response {
     const { exchange } = this.#options;
+    const hasLeft = exchange.signal.aborted;
     exchange.begin(status);
+    if (hasLeft) {
+      this.#leave();
+      return new Response(null, { status });
+    }
     exchange.engine.streams.add(this);
     const body = directStream((controller) => {
       this.#controller = controller;
@@ -62,8 +69,6 @@ export class Outlet extends Ticket implements OpenStream {
     }, () => this.#leave());
     return new Response(body, { status, headers });
   }
-
-  readonly #ready = Promise.withResolvers<void>();
 
   /** Settles when Bun has asked for the body and writing may begin. */
   get ready(): Promise<void> {
@@ -78,10 +83,14 @@ export class Outlet extends Ticket implements OpenStream {
     this.#wroteMs = exchange.engine.wheel.nowMs;
     const written = this.#controller!.write(chunk);
     if (typeof written === "number") return;
-    this.#isParked = true;
-    return written.then(() => {
-      this.#isParked = false;
-    }, () => this.#leave());
+    // A client that leaves while it is slow may never settle `written`; `#close` then does.
+    return new Promise((resolve) => {
+      this.#release = () => {
+        this.#release = undefined;
+        resolve();
+      };
+      written.then(this.#release, () => this.#leave());
+    });
   }
 
   /** The answer is whole. */
@@ -102,14 +111,16 @@ export class Outlet extends Ticket implements OpenStream {
       this.#controller?.write(event);
       this.#controller?.end();
     }
-    if (outcome === "shut_down") this.#options.onLeave();
+    if (outcome === "shut_down") this.#options.onLeave("shut_down");
   }
 
   /** The wheel's call: silence has lasted long enough, or the last look was too early. */
   override run(nowMs: number): void {
     const { keepaliveMs } = this.#options.exchange.engine;
     const isSilent = nowMs - this.#wroteMs >= keepaliveMs;
-    if (isSilent && !this.#isParked && this.#options.canComment()) this.write(COMMENT_EVENT);
+    if (isSilent && this.#release === undefined && this.#options.canComment()) {
+      this.write(COMMENT_EVENT);
+    }
     this.#watchSilence();
   }
 
@@ -123,7 +134,7 @@ export class Outlet extends Ticket implements OpenStream {
   #leave(): void {
     if (this.#isClosed) return;
     this.#close("client_left");
-    this.#options.onLeave();
+    this.#options.onLeave("client_left");
   }
 
   #close(outcome: Outcome, error?: AppError): void {
@@ -132,6 +143,7 @@ export class Outlet extends Ticket implements OpenStream {
     exchange.engine.wheel.cancel(this);
     exchange.engine.streams.delete(this);
     exchange.end(outcome, error);
+    this.#release?.();
     this.#ready.resolve();
   }
 }

@@ -67,36 +67,39 @@ function patch(
 /** How late frames left, in milliseconds: an instrument that knows its own error. */
 export type RecordLateness = (lateMs: number) => void;
 
-/** What a reply needs besides its frames. */
-export interface ReplyOptions {
-  readonly exchange: Exchange;
+/** How one surface replies: made once, shared by all its answers. */
+export interface Voice {
   readonly stamps: Stamps;
-  /** Built once per surface, or per answer where a header changes. */
-  readonly headers: HeaderFields;
+  /** The headers of one answer, called just before its response is made. */
+  readonly headers: (exchange: Exchange) => HeaderFields;
   /** The error event of this dialect, for a stream that shutdown cuts short. */
   readonly errorEvent: (error: AppError) => string;
   readonly recordLateness: RecordLateness;
 }
 
 /** Answers with `frames`: in one write when all are due at once, else each when it is due. */
-export function reply(frames: Frames, options: ReplyOptions): Response | Promise<Response> {
-  const { exchange, stamps } = options;
-  const last = frames.dueMs.length - 1;
-  if (frames.dueMs[last] === 0) {
+export function reply(
+  frames: Frames,
+  exchange: Exchange,
+  voice: Voice,
+): Response | Promise<Response> {
+  const count = frames.dueMs.length;
+  if (frames.dueMs[count - 1] === 0) {
     const body = new Uint8Array(frames.bytes.length);
-    patch(body, frames, 0, last + 1, stamps.id(), stamps.created());
+    patch(body, frames, 0, count, voice.stamps.id(), voice.stamps.created());
     exchange.begin(200);
     exchange.bodyBytes = body.length;
     exchange.end("completed");
-    return new Response(body, { headers: options.headers });
+    return new Response(body, { headers: voice.headers(exchange) });
   }
-  return new PacedStream(frames, options).response();
+  return new PacedStream(frames, exchange, voice).response();
 }
 
 /** One paced answer: a ticket on the wheel, and the controller of one response. */
 class PacedStream extends Ticket implements OpenStream {
   readonly #frames: Frames;
-  readonly #options: ReplyOptions;
+  readonly #exchange: Exchange;
+  readonly #voice: Voice;
   readonly #startMs: number;
   readonly #id: Uint8Array;
   readonly #created: Uint8Array;
@@ -107,15 +110,16 @@ class PacedStream extends Ticket implements OpenStream {
   /** When the last byte left: what keep-alive counts from. */
   #wroteMs: number;
 
-  constructor(frames: Frames, options: ReplyOptions) {
+  constructor(frames: Frames, exchange: Exchange, voice: Voice) {
     super();
     this.#frames = frames;
-    this.#options = options;
-    this.#startMs = options.exchange.startMs;
+    this.#exchange = exchange;
+    this.#voice = voice;
+    this.#startMs = exchange.startMs;
     this.#wroteMs = this.#startMs;
-    this.#id = options.stamps.id();
-    this.#created = options.stamps.created();
-    options.exchange.engine.streams.add(this);
+    this.#id = voice.stamps.id();
+    this.#created = voice.stamps.created();
+    exchange.engine.streams.add(this);
   }
 
   /**
@@ -123,12 +127,11 @@ class PacedStream extends Ticket implements OpenStream {
    * of the body, so returning early would send half a head (facts/runtime.md 1.2).
    */
   response(): Response | Promise<Response> {
-    const { exchange } = this.#options;
-    const { wheel, keepaliveMs } = exchange.engine;
+    const { wheel, keepaliveMs } = this.#exchange.engine;
     let firstMs = this.#frames.dueMs[0]!;
     if (keepaliveMs > 0) firstMs = Math.min(firstMs, keepaliveMs);
     if (firstMs === 0) return this.#open();
-    const { signal } = exchange;
+    const { signal } = this.#exchange;
     return new Promise<Response>((resolve, reject) => {
       const onAbort = () => {
         this.#leave();
@@ -152,7 +155,7 @@ class PacedStream extends Ticket implements OpenStream {
       return opening(error);
     }
     this.#finish("shut_down", error);
-    this.#controller!.write(this.#options.errorEvent(error));
+    this.#controller!.write(this.#voice.errorEvent(error));
     this.#controller!.close();
   }
 
@@ -171,9 +174,9 @@ class PacedStream extends Ticket implements OpenStream {
       const length = ends[to - 1]! - (from === 0 ? 0 : ends[from - 1]!);
       if (length > scratch.length) scratch = new Uint8Array(length * 2);
       patch(scratch, this.#frames, from, to, this.#id, this.#created);
-      const { recordLateness, exchange } = this.#options;
+      const { recordLateness } = this.#voice;
       for (let i = from; i < to; i++) recordLateness(elapsedMs - dueMs[i]!);
-      exchange.bodyBytes += length;
+      this.#exchange.bodyBytes += length;
       this.#next = to;
       written = controller.write(scratch.subarray(0, length));
       if (to === dueMs.length) {
@@ -188,18 +191,18 @@ class PacedStream extends Ticket implements OpenStream {
   }
 
   #open(): Response {
-    this.#options.exchange.begin(200);
+    this.#exchange.begin(200);
     const body = directStream((controller) => {
       this.#controller = controller;
-      this.run(this.#options.exchange.engine.wheel.nowMs);
+      this.run(this.#exchange.engine.wheel.nowMs);
       // A first chunk under 256 bytes would leave in a second packet, behind the head.
       if (this.#next < this.#frames.ends.length) controller.flush();
     }, () => this.#leave());
-    return new Response(body, { headers: this.#options.headers });
+    return new Response(body, { headers: this.#voice.headers(this.#exchange) });
   }
 
   #wait(): void {
-    const { wheel, keepaliveMs } = this.#options.exchange.engine;
+    const { wheel, keepaliveMs } = this.#exchange.engine;
     let atMs = this.#startMs + this.#frames.dueMs[this.#next]!;
     if (keepaliveMs > 0) atMs = Math.min(atMs, this.#wroteMs + keepaliveMs);
     wheel.set(this, atMs);
@@ -208,7 +211,7 @@ class PacedStream extends Ticket implements OpenStream {
   /** The reader is slow: nothing is scheduled until the socket has room again. */
   #park(written: Promise<number>): void {
     written.then(() => {
-      if (this.#options.exchange.outcome === undefined) this.#wait();
+      if (this.#exchange.outcome === undefined) this.#wait();
     }, () => this.#leave());
   }
 
@@ -218,11 +221,11 @@ class PacedStream extends Ticket implements OpenStream {
 
   #finish(outcome: "completed" | "client_left" | "shut_down", error?: AppError): void {
     this.#drop();
-    this.#options.exchange.end(outcome, error);
+    this.#exchange.end(outcome, error);
   }
 
   #drop(): void {
-    const { wheel, streams } = this.#options.exchange.engine;
+    const { wheel, streams } = this.#exchange.engine;
     wheel.cancel(this);
     streams.delete(this);
   }

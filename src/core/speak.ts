@@ -7,7 +7,7 @@
 import type { LiveStep } from "./answer.ts";
 import type { Dialect } from "./dialect.ts";
 import { AppError, asAppError } from "./errors.ts";
-import type { Outcome } from "./events.ts";
+import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
 import { Outlet } from "./outlet.ts";
 import type { HeaderFields } from "./reply.ts";
@@ -55,8 +55,8 @@ export function speakFrom(
     exchange,
     errorEvent: (error) => dialect.error(error),
     canComment: () => true, // every write is whole events
-    onLeave: () => {
-      if (!isDraining) options.abort();
+    onLeave: (why) => {
+      if (!isDraining || why === "shut_down") options.abort();
     },
   });
   void tell(first, iterator, outlet, options);
@@ -102,11 +102,4 @@ async function tell(
     }
     outlet.fail(failure, outcomeOf(failure));
   }
-}
-
-/** The word that logs and metrics use for a stream that `error` ended. */
-export function outcomeOf(error: AppError): Outcome {
-  if (error.code === "upstream_timeout") return "timed_out";
-  if (error.code.startsWith("upstream_")) return "upstream_failed";
-  return error.code === "internal" ? "failed" : "refused";
 }

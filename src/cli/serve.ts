@@ -1,0 +1,170 @@
+/**
+ * `weir serve`: opens the port, says what answers, and closes in good order.
+ *
+ * @module
+ */
+
+import { getRandomValues } from "node:crypto";
+import { type App, makeApp, type World } from "../app.ts";
+import type { Config } from "../core/config.ts";
+import { AppError } from "../core/errors.ts";
+import { readSettings, readText, type Settings } from "./settings.ts";
+import { Failure, type Terminal } from "./terminal.ts";
+import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
+
+/**
+ * Bun's own limit on bodies lies this far above weir's, so that weir's 413 is the one that answers.
+ * What Bun refuses itself, it refuses without a word.
+ */
+const BODY_SLACK_BYTES = 64 * 1024 * 1024;
+
+/** The longest silence Bun allows on a connection, in seconds: its maximum. */
+const IDLE_TIMEOUT_S = 255;
+
+/**
+ * Milliseconds from the open port to the loading of the token encoding, which blocks the loop for
+ * some 110 ms in the binary: a client that asks for /health at once gets its first byte before.
+ */
+const TOKENS_DELAY_MS = 60;
+
+/** After an error event is written, a connection has this long to take it. */
+const FLUSH_MS = 1000;
+
+/**
+ * Bun's process-wide cap on requests of `fetch` is 256, and a proxied stream holds its place for
+ * life. Only the environment at start can raise it (facts/runtime.md 3).
+ */
+const FETCH_CAP_VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
+const FETCH_CAP = "65535";
+
+/** Serves until a signal ends it. */
+export async function serve(args: readonly string[], terminal: Terminal): Promise<number> {
+  const settings = readSettings(args, terminal);
+  const { config } = settings;
+  const app = makeApp(config, world(settings));
+  if (app.source.name === "proxy") raiseFetchCap();
+  const server = listen(app, config);
+  introduce(app, config, server.port!, terminal);
+  setTimeout(async () => {
+    await app.tokens.load();
+    if (app.status === "starting") app.status = "ok";
+  }, TOKENS_DELAY_MS);
+  await firstSignal();
+  process.once("SIGTERM", () => process.exit(1));
+  process.once("SIGINT", () => process.exit(1));
+  await drain(app, server, config.server.drain_ms, terminal);
+  return 0;
+}
+
+function world({ config, folder }: Settings): World {
+  const { ca_file } = config.llm;
+  const path = ca_file.startsWith("/") ? ca_file : `${folder}/${ca_file}`;
+  return {
+    version: VERSION,
+    openaiSdkVersion: OPENAI_SDK_VERSION,
+    clock: () => performance.now(),
+    wallMs: Date.now,
+    random: Math.random,
+    randomBytes: (target) => void getRandomValues(target),
+    writeLog: (line) => void process.stderr.write(line),
+    ca: ca_file === "" ? "" : readText(path, "llm.ca_file"),
+  };
+}
+
+/** Starts this process anew, in its place, with the cap raised: it takes effect in no other way. */
+function raiseFetchCap(): void {
+  if (process.env[FETCH_CAP_VARIABLE] !== undefined) return;
+  const args = Bun.isStandaloneExecutable
+    ? process.argv.slice(2)
+    : [...process.execArgv, process.argv[1]!, ...process.argv.slice(2)];
+  process.execve!(process.execPath, [process.execPath, ...args], {
+    ...process.env,
+    [FETCH_CAP_VARIABLE]: FETCH_CAP,
+  } as Record<string, string>);
+}
+
+type Server = ReturnType<typeof listen>;
+
+function listen(app: App, { server: { host, port, body_max_bytes } }: Config) {
+  try {
+    return Bun.serve({
+      hostname: host,
+      port,
+      development: false,
+      idleTimeout: IDLE_TIMEOUT_S,
+      maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
+      fetch: app.fetch,
+    });
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    if (code === "EADDRINUSE") {
+      throw new Failure(
+        `Cannot listen on ${host}:${port}: the port is taken. Choose another: weir --port ${
+          port + 1
+        }`,
+      );
+    }
+    if (code === "EACCES") {
+      throw new Failure(`Cannot listen on ${host}:${port}: this user may not use that port`);
+    }
+    throw new Failure(`Cannot listen on ${host}:${port}: ${(error as Error).message}`);
+  }
+}
+
+/** Three lines: where, what answers, what to try. */
+function introduce(app: App, config: Config, port: number, terminal: Terminal): void {
+  const { host } = config.server;
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const url = `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+  const key = config.auth.token === "" ? "" : ` -H 'authorization: Bearer <auth.token>'`;
+  terminal.print(`weir ${VERSION} listens on ${url}${name === host ? "" : ` (${host})`}`);
+  terminal.print(
+    app.source.name === "proxy"
+      ? `proxy: /v1/chat/completions is answered by ${config.llm.base_url}`
+      : `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`,
+  );
+  terminal.print(
+    `try: curl -N ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
+      `-d '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+  );
+  if (app.source.name === "proxy" && config.llm.api_key === "" && config.auth.token !== "") {
+    terminal.complain(
+      "weir: warning: llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
+        "the upstream gets no key",
+    );
+  }
+}
+
+function short(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function firstSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve());
+  });
+}
+
+/** Stops accepting, lets open streams finish for `drainMs`, then ends the rest with an error. */
+async function drain(
+  app: App,
+  server: Server,
+  drainMs: number,
+  terminal: Terminal,
+): Promise<void> {
+  app.status = "draining";
+  const stopped = server.stop();
+  const { wheel, streams } = app.engine;
+  if (streams.size > 0) {
+    terminal.complain(`weir: ${streams.size} open streams have ${drainMs} ms to finish`);
+  }
+  const patience = new AbortController();
+  const allDone = stopped.then(() => patience.abort());
+  if (await wheel.until(wheel.nowMs + drainMs, patience.signal)) {
+    const error = new AppError("shutting_down", "The server is shutting down: try again");
+    for (const stream of [...streams]) stream.fail(error);
+    await Promise.race([allDone, wheel.until(wheel.nowMs + FLUSH_MS)]);
+    await server.stop(true);
+  }
+}

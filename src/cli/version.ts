@@ -1,0 +1,33 @@
+/**
+ * `weir version`, and the versions that health and pages show.
+ *
+ * @module
+ */
+
+import { VERSION as OPENAI_VERSION } from "openai/version";
+import weir from "../../package.json" with { type: "json" };
+import type { Terminal } from "./terminal.ts";
+
+declare const WEIR_COMMIT: string | undefined;
+
+/** The version in package.json. */
+export const VERSION: string = weir.version;
+
+/** The version of the official client inside. */
+export const OPENAI_SDK_VERSION: string = OPENAI_VERSION;
+
+/** The commit this was built from: put in by the build, asked of git when run from source. */
+export function commit(): string {
+  if (typeof WEIR_COMMIT === "string") return WEIR_COMMIT;
+  const git = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"], {
+    cwd: import.meta.dir,
+    stderr: "ignore",
+  });
+  return git.success ? git.stdout.toString().trim() : "unknown";
+}
+
+/** Prints version, commit and Bun's version. */
+export function version(_args: readonly string[], terminal: Terminal): number {
+  terminal.print(`weir ${VERSION} (commit ${commit()}, Bun ${Bun.version})`);
+  return 0;
+}

@@ -1,0 +1,45 @@
+/**
+ * `GET /health`: is this process ready for traffic?
+ *
+ * @module
+ */
+
+/** What a health answer is made of. Never a secret. */
+export interface Health {
+  readonly status: "starting" | "ok" | "draining";
+  readonly version: string;
+  readonly uptime_s: number;
+  /** What answers chat completions: "mock" or "proxy". */
+  readonly source: string;
+  readonly streams_open: number;
+  readonly openai_sdk_version: string;
+  readonly [fact: string]: string | number | boolean;
+}
+
+/**
+ * JSON, or `OK\n` for a client that asks for plain text (system 002). 200 only when the status is
+ * "ok", so a load balancer needs no parser.
+ */
+export function healthResponse(health: Health, accept: string | null): Response {
+  const isReady = health.status === "ok";
+  const headers = {
+    "cache-control": "no-store",
+    "access-control-allow-origin": "*",
+    ...(isReady ? {} : { "retry-after": "1" }),
+  };
+  const status = isReady ? 200 : 503;
+  if (wantsText(accept)) {
+    const text = isReady ? "OK\n" : `${health.status}\n`;
+    return new Response(text, {
+      status,
+      headers: { ...headers, "content-type": "text/plain; charset=utf-8" },
+    });
+  }
+  return Response.json(health, { status, headers });
+}
+
+/** True when plain text is asked for and JSON is not. */
+function wantsText(accept: string | null): boolean {
+  if (accept === null) return false;
+  return /\btext\/plain\b/i.test(accept) && !/application\/json|\*\/\*/i.test(accept);
+}

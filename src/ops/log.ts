@@ -1,0 +1,73 @@
+/**
+ * The log: one line per event to standard error. It never holds a prompt, an answer or a secret.
+ *
+ * @module
+ */
+
+import type { Event, Watch } from "../core/events.ts";
+import type { Exchange } from "../core/exchange.ts";
+
+/** requests: every request · errors: what went wrong · off: nothing. */
+export type LogLevel = "requests" | "errors" | "off";
+
+/** Where lines go, and the time that stands in front of them. */
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly write: (line: string) => void;
+  readonly wallMs: () => number;
+}
+
+/** A watcher that writes lines; undefined when the level is off, so nothing is called at all. */
+export function logWatcher({ level, write, wallMs }: LogOptions): Watch | undefined {
+  if (level === "off") return undefined;
+  return (event) => {
+    const text = lineOf(event, level);
+    if (text !== undefined) write(`${new Date(wallMs()).toISOString()} ${text}\n`);
+  };
+}
+
+function lineOf(event: Event, level: LogLevel): string | undefined {
+  switch (event.kind) {
+    case "exchange_ended": {
+      const isError = event.exchange.status >= 500 || FAULTS.has(event.exchange.outcome ?? "");
+      return level === "requests" || isError ? exchangeLine(event.exchange) : undefined;
+    }
+    case "upstream_retried":
+      return `upstream_retried attempt=${event.attempt} delay_ms=${event.delayMs.toFixed(0)} ` +
+        `cause=${JSON.stringify(event.cause)}`;
+    case "upstream_unfinished":
+      return "upstream_unfinished: the upstream's stream ended without [DONE]";
+    case "bug":
+      return `bug where=${event.where} ${stackOf(event.error)}`;
+  }
+}
+
+const FAULTS: ReadonlySet<string> = new Set([
+  "upstream_failed",
+  "timed_out",
+  "shut_down",
+  "failed",
+]);
+
+function exchangeLine(exchange: Exchange): string {
+  const fields = [
+    exchange.method,
+    exchange.surface,
+    `status=${exchange.status}`,
+    `outcome=${exchange.outcome}`,
+    `source=${exchange.source || "-"}`,
+    `model=${JSON.stringify(exchange.model)}`,
+    `first_byte_ms=${exchange.firstByteMs.toFixed(1)}`,
+    `duration_ms=${exchange.durationMs.toFixed(1)}`,
+    `body_bytes=${exchange.bodyBytes}`,
+    `request_id=${exchange.requestId || "-"}`,
+  ];
+  if (exchange.errorText !== "") fields.push(`error=${JSON.stringify(exchange.errorText)}`);
+  return fields.join(" ");
+}
+
+/** The stack of a bug, on one line. */
+function stackOf(error: unknown): string {
+  const text = error instanceof Error ? error.stack ?? error.message : String(error);
+  return JSON.stringify(text);
+}

@@ -1,0 +1,190 @@
+/**
+ * The upstream: a real OpenAI-compatible server behind weir. A client that speaks its dialect gets
+ * its bytes untouched (`relay`); every other surface gets its answer step by step (`live`).
+ *
+ * @module
+ */
+
+import type OpenAI from "openai";
+import type { Answer, Source, Turn, Wire } from "../core/answer.ts";
+import { AppError } from "../core/errors.ts";
+import type { Exchange } from "../core/exchange.ts";
+import { backoffMs, retryAfterMs } from "../lib/backoff.ts";
+import { clientLeft, Deadline } from "./deadline.ts";
+import { relay } from "./relay.ts";
+import type { FetchLike, Transport, TransportResponse } from "./transport.ts";
+import { hasPassedWeir, headersUp } from "./upstream_headers.ts";
+import { liveSteps, openaiClient } from "./upstream_live.ts";
+
+/** Where the upstream is and how patient weir is with it; from the `llm` section of the config. */
+export interface UpstreamOptions {
+  /** Without a trailing slash: "https://api.openai.com/v1". */
+  readonly base_url: string;
+  readonly api_key: string;
+  /** The model when a request names none; "" = none. */
+  readonly model_id: string;
+  readonly headers_timeout_ms: number;
+  readonly first_token_timeout_ms: number;
+  readonly idle_timeout_ms: number;
+  /** How often a call is tried again before its first byte. */
+  readonly retries: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly on_disconnect: "cancel" | "drain";
+  /** True: without `api_key`, the client's `Authorization` goes up (only on `/v1/*`). */
+  readonly passes_client_key: boolean;
+}
+
+/** What an upstream needs besides its options. Time and chance are arguments. */
+export interface UpstreamDeps {
+  readonly transport: Transport;
+  /** The `fetch` of the official client: `llm.proxy` and `llm.ca_file` are in it. */
+  readonly fetch: FetchLike;
+  readonly random: () => number;
+  readonly wallMs: () => number;
+}
+
+/** Statuses worth another try before the first byte (facts/openai-api.md 2.1), and all from 500. */
+const RETRIED = new Set([408, 409, 429]);
+
+/** Bodies above this are not parsed just to learn their model's name. */
+const MODEL_PEEK_BYTES_MAX = 1024 * 1024;
+
+/** Answers by asking a real server. */
+export class Upstream implements Source {
+  readonly name = "proxy";
+  readonly takesWire = true;
+  readonly #options: UpstreamOptions;
+  readonly #deps: UpstreamDeps;
+  readonly #client: OpenAI;
+
+  constructor(options: UpstreamOptions, deps: UpstreamDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#client = openaiClient(options, deps);
+  }
+
+  async answer(turn: Turn, exchange: Exchange): Promise<Answer> {
+    if (turn.wire !== undefined) {
+      return { kind: "relay", response: await this.pass(turn.wire, exchange) };
+    }
+    const model = turn.model || this.#options.model_id;
+    const steps = liveSteps({ ...turn, model }, exchange, this.#client, this.#options);
+    return { kind: "live", steps, model };
+  }
+
+  /**
+   * Passes one request up and its answer down, byte for byte.
+   *
+   * @throws {AppError} when the upstream gave nothing that could be passed down.
+   */
+  async pass(wire: Wire, exchange: Exchange): Promise<Response> {
+    if (hasPassedWeir(wire.headers)) {
+      throw new AppError(
+        "loop_detected",
+        "This request has already passed a weir: llm.base_url points back at weir itself",
+      );
+    }
+    const abort = new AbortController();
+    const { signal } = exchange;
+    const isDraining = this.#options.on_disconnect === "drain";
+    const onLeave = () => {
+      if (!isDraining) abort.abort(clientLeft());
+    };
+    if (signal.aborted) onLeave();
+    else signal.addEventListener("abort", onLeave, { once: true });
+    const deadline = new Deadline(exchange.engine.wheel, abort);
+    try {
+      const response = await this.#send(wire, exchange, abort, deadline);
+      return await relay(response, { exchange, abort, deadline, isDraining, ...this.#options });
+    } catch (error) {
+      deadline.stop();
+      // Whatever broke, the abort's own reason says why: a time limit, or the client.
+      throw abort.signal.aborted ? abort.signal.reason : error;
+    } finally {
+      signal.removeEventListener("abort", onLeave);
+    }
+  }
+
+  /** Sends until a response is worth passing down, or the tries are used up. */
+  async #send(
+    wire: Wire,
+    exchange: Exchange,
+    abort: AbortController,
+    deadline: Deadline,
+  ): Promise<TransportResponse> {
+    const { base_url, retries, headers_timeout_ms } = this.#options;
+    const { transport, random, wallMs } = this.#deps;
+    const credentials = {
+      apiKey: this.#options.api_key,
+      passesClientKey: this.#options.passes_client_key,
+    };
+    const request = {
+      method: wire.method,
+      url: base_url + wire.path,
+      headers: headersUp(wire.headers, credentials, this.#options.headers),
+      body: this.#withModel(wire.body),
+      signal: abort.signal,
+    };
+    for (let attempt = 1;; attempt++) {
+      deadline.start("headers", headers_timeout_ms);
+      let cause: string;
+      let askedMs: number | undefined;
+      try {
+        const response = await transport.send(request);
+        const isFinal = response.status < 500 && !RETRIED.has(response.status);
+        if (isFinal || attempt > retries) return response;
+        askedMs = retryAfterMs(response.headers, wallMs());
+        if (askedMs === Infinity) return response; // it asks for more patience than weir has
+        cause = `status ${response.status}`;
+        response.cancel();
+      } catch (error) {
+        if (abort.signal.aborted || attempt > retries || !isConnectionError(error)) throw error;
+        cause = error.message;
+      }
+      deadline.stop();
+      const delayMs = askedMs ?? backoffMs(attempt, random);
+      const { wheel, watch } = exchange.engine;
+      watch({ kind: "upstream_retried", attempt, delayMs, cause });
+      const isTime = await wheel.until(wheel.nowMs + delayMs, abort.signal);
+      if (!isTime) throw abort.signal.reason;
+    }
+  }
+
+  /** The body as it came, or with `llm.model_id` put in front when it names no model. */
+  #withModel(body: Uint8Array<ArrayBuffer> | null): Uint8Array<ArrayBuffer> | null {
+    const { model_id } = this.#options;
+    if (model_id === "" || body === null || modelOf(body) !== "") return body;
+    const open = body.indexOf(0x7b); // "{"
+    const isEmpty = /^\s*\}/.test(new TextDecoder().decode(body.subarray(open + 1, open + 64)));
+    const key = Buffer.from(`"model":${JSON.stringify(model_id)}${isEmpty ? "" : ","}`);
+    const named = new Uint8Array(body.length + key.length);
+    named.set(body.subarray(0, open + 1));
+    named.set(key, open + 1);
+    named.set(body.subarray(open + 1), open + 1 + key.length);
+    return named;
+  }
+}
+
+/**
+ * The model that a JSON body names; "" = it is an object without that key; undefined = it cannot be
+ * told, so the body is none of weir's business.
+ */
+function modelOf(body: Uint8Array): string | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+    if (!("model" in value)) return "";
+    return typeof value.model === "string" && value.model !== "" ? value.model : undefined;
+  } catch {
+    return undefined; // the upstream says what is wrong with it
+  }
+}
+
+/** The model's name for logs, from bodies that are cheap to parse. */
+export function peekModel(body: Uint8Array): string {
+  return body.length > MODEL_PEEK_BYTES_MAX ? "" : modelOf(body) ?? "";
+}
+
+function isConnectionError(error: unknown): error is AppError {
+  return error instanceof AppError && error.code === "upstream_unreachable";
+}

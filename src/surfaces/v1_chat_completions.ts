@@ -1,0 +1,251 @@
+/**
+ * `POST /v1/chat/completions`: the OpenAI chat API, answered by the mock or passed to an upstream.
+ *
+ * @module
+ */
+
+import {
+  type Answer,
+  EMPTY_TURN,
+  type EndReason,
+  type Source,
+  type Turn,
+  type Usage,
+} from "../core/answer.ts";
+import { AppError } from "../core/errors.ts";
+import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Frames, FramesCache } from "../core/frames.ts";
+import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
+import { speak } from "../core/speak.ts";
+import type { Stamps } from "../core/stamp.ts";
+import { queryOf, readBytes, readJson } from "./body.ts";
+import {
+  ChunkDialect,
+  completionBody,
+  encodeChunks,
+  type FramesHead,
+  type Persona,
+} from "./openai_chunks.ts";
+import { type ChatRequest, parseChatRequest } from "./openai_chat_request.ts";
+import {
+  bodyTooLarge,
+  brokenJson,
+  errorEvent,
+  errorResponse,
+  noKey,
+  wrongKey,
+} from "./openai_errors.ts";
+import { datedModel } from "./openai_models.ts";
+
+/** What the surface needs. `app.ts` hands it over; nothing is looked up. */
+export interface ChatCompletionsDeps {
+  readonly engine: Engine;
+  readonly source: Source;
+  readonly stamps: Stamps;
+  readonly recordLateness: RecordLateness;
+  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly persona: Persona;
+  readonly validate: "spec" | "live";
+  readonly bodyBytesMax: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token. */
+  readonly processingMs: number;
+}
+
+/** Encoded answers kept: one per model name and combination of options. */
+const FRAMES_MAX = 1024;
+
+/** Makes the handler. */
+export function chatCompletions(
+  deps: ChatCompletionsDeps,
+): (request: Request) => Promise<Response> {
+  const { engine, source, stamps, persona, bodyBytesMax } = deps;
+  const framesCache = new FramesCache(FRAMES_MAX);
+  const headers = answerHeaders(deps);
+  const streamHeaders = new Headers({
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    ...(persona === "minimal" ? {} : { "x-accel-buffering": "no" }),
+    ...headers,
+  });
+  const jsonHeaders = new Headers({ "content-type": "application/json", ...headers });
+  const hasRequestId = persona !== "minimal";
+
+  /** The shared headers with this answer's id: `Response` copies them at once. */
+  function stamped(shared: Headers, { requestId }: Exchange): Headers {
+    if (hasRequestId) shared.set("x-request-id", requestId);
+    return shared;
+  }
+
+  const voice: Voice = {
+    stamps,
+    headers: (exchange) => stamped(streamHeaders, exchange),
+    errorEvent,
+    recordLateness: deps.recordLateness,
+  };
+  const bodyErrors = { tooLarge: () => bodyTooLarge(bodyBytesMax), broken: brokenJson };
+
+  async function handle(request: Request, exchange: Exchange): Promise<Response> {
+    checkKey(request.headers.get("authorization"));
+    if (source.takesWire) return await pass(request, exchange);
+    const chat = await readChat(request);
+    const isStream = chat.stream ?? persona === "minimal";
+    exchange.model = chat.model;
+    exchange.isStream = isStream;
+    const turn: Turn = isStream ? chat : { ...chat, wantsUsage: true };
+    const pending = source.answer(turn, exchange);
+    const answer = pending instanceof Promise ? await pending : pending;
+    if (answer.kind === "relay") return answer.response;
+    if (isStream) return await stream(answer, chat, exchange);
+    return await whole(answer, chat, exchange);
+  }
+
+  async function readChat(request: Request): Promise<ChatRequest> {
+    try {
+      const body = await readJson(request, bodyBytesMax, bodyErrors);
+      return parseChatRequest(body, deps.validate);
+    } catch (error) {
+      // System 002 never reads the body: its clients get their answer whatever they send.
+      const isForgiven = persona === "minimal" && error instanceof AppError && error.status === 400;
+      if (isForgiven) return EMPTY_CHAT;
+      throw error;
+    }
+  }
+
+  function checkKey(header: string | null): void {
+    const verdict = deps.authorize(header);
+    if (verdict === "ok") return;
+    throw verdict === "wrong" ? wrongKey(header!.slice("Bearer ".length)) : noKey();
+  }
+
+  /** Hands the client's own bytes to a source that speaks the same dialect. */
+  async function pass(request: Request, exchange: Exchange): Promise<Response> {
+    const body = await readBytes(request, bodyBytesMax, bodyErrors.tooLarge);
+    const wire = {
+      method: "POST",
+      path: `/chat/completions${queryOf(request.url)}`,
+      headers: request.headers,
+      body,
+    };
+    const answer = await source.answer({ ...EMPTY_TURN, wire }, exchange);
+    if (answer.kind !== "relay") throw new TypeError("A source that takes the wire must relay it");
+    return answer.response;
+  }
+
+  async function stream(answer: ScriptOrLive, chat: ChatRequest, exchange: Exchange) {
+    const head: FramesHead = {
+      persona,
+      model: modelName(chat.model),
+      wantsUsage: chat.wantsUsage,
+      wantsObfuscation: chat.wantsObfuscation,
+    };
+    if (answer.kind === "script") {
+      return reply(framesOf(answer, head, chat.choiceCount), exchange, voice);
+    }
+    const id = stamps.idText();
+    const dialect = new ChunkDialect({ ...head, id, created: stamps.createdS });
+    return await speak(answer.steps, {
+      exchange,
+      dialect,
+      headers: voice.headers(exchange),
+      abort: () => {},
+    });
+  }
+
+  function framesOf(
+    { script, usage }: Extract<Answer, { kind: "script" }>,
+    head: FramesHead,
+    choiceCount: number,
+  ): Frames {
+    const counts = usage === undefined ? "" : `${usage.promptTokens} ${usage.completionTokens}`;
+    const options = `${head.wantsUsage ? counts : ""}|${head.wantsObfuscation}|${choiceCount}`;
+    const key = `${script.name}|${options}|${head.model}`;
+    return framesCache.get(key) ??
+      framesCache.set(key, encodeChunks(script, head, choiceCount, usage));
+  }
+
+  /** The whole answer as one object, not before its last word would have left. */
+  async function whole(answer: ScriptOrLive, chat: ChatRequest, exchange: Exchange) {
+    const { text, reason, usage } = await gather(answer, exchange);
+    const head = {
+      persona,
+      id: stamps.idText(),
+      created: stamps.createdS,
+      model: modelName(chat.model),
+    };
+    const choices = Array.from({ length: chat.choiceCount }, () => ({ text, reason }));
+    const body = completionBody(head, choices, usage);
+    exchange.begin(200);
+    exchange.bodyBytes = Buffer.byteLength(body);
+    exchange.end("completed");
+    return new Response(body, { headers: stamped(jsonHeaders, exchange) });
+  }
+
+  function modelName(model: string): string {
+    return persona === "minimal" ? MINIMAL_MODEL : datedModel(model);
+  }
+
+  return async (request) => {
+    const exchange = new Exchange(engine, "v1_chat_completions", request);
+    exchange.source = source.name;
+    if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
+    try {
+      return await handle(request, exchange);
+    } catch (error) {
+      const failure = exchange.refuse(error);
+      return errorResponse(failure, exchange.requestId);
+    }
+  };
+}
+
+type ScriptOrLive = Exclude<Answer, { kind: "relay" }>;
+
+/** What every answer of the mock carries, whatever its content type (facts 1.4). */
+function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<string, string> {
+  if (persona === "minimal") return { "access-control-allow-origin": "*" };
+  return {
+    "openai-version": "2020-10-01",
+    "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "X-Request-ID",
+  };
+}
+
+/** A script's text when its time has come; a live answer's when the upstream has said all. */
+async function gather(answer: ScriptOrLive, exchange: Exchange): Promise<Gathered> {
+  let text = "";
+  let reason: EndReason = "stop";
+  if (answer.kind === "script") {
+    let totalMs = 0;
+    for (const step of answer.script.steps) {
+      totalMs += step.afterMs;
+      if (step.kind === "text") text += step.text;
+      else reason = step.reason;
+    }
+    const { wheel } = exchange.engine;
+    if (totalMs > 0) await wheel.until(exchange.startMs + totalMs, exchange.signal);
+    return { text, reason, usage: answer.usage ?? NO_USAGE };
+  }
+  let usage = NO_USAGE;
+  for await (const step of answer.steps) {
+    if (step.kind === "text") text += step.text;
+    else {
+      reason = step.reason;
+      usage = step.usage ?? NO_USAGE;
+    }
+  }
+  return { text, reason, usage };
+}
+
+interface Gathered {
+  readonly text: string;
+  readonly reason: EndReason;
+  readonly usage: Usage;
+}
+
+const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0 };
+
+/** The one model that system 002 knows. */
+const MINIMAL_MODEL = "gpt-3.5-turbo";
+
+/** A request of which nothing is known. */
+const EMPTY_CHAT: ChatRequest = { ...EMPTY_TURN, stream: undefined, wantsObfuscation: true };

@@ -1,0 +1,72 @@
+/**
+ * `GET /v1/models` and `GET /v1/models/{id}`: the mock's models, or the upstream's.
+ *
+ * @module
+ */
+
+import { EMPTY_TURN, type Source } from "../core/answer.ts";
+import { type Engine, Exchange } from "../core/exchange.ts";
+import type { Stamps } from "../core/stamp.ts";
+import { queryOf } from "./body.ts";
+import { errorResponse, noKey, wrongKey } from "./openai_errors.ts";
+import { modelObject, modelsList } from "./openai_models.ts";
+
+/** What the surface needs. */
+export interface ModelsDeps {
+  readonly engine: Engine;
+  readonly source: Source;
+  readonly stamps: Stamps;
+  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  /** The models the mock answers for; empty = any, and the list shows the usual ones. */
+  readonly models: readonly string[];
+}
+
+/** Makes the handler. `id` undefined = the list. */
+export function models(
+  deps: ModelsDeps,
+): (request: Request, id: string | undefined) => Promise<Response> {
+  const { engine, source, stamps } = deps;
+
+  async function handle(request: Request, id: string | undefined, exchange: Exchange) {
+    const key = request.headers.get("authorization");
+    const verdict = deps.authorize(key);
+    if (verdict !== "ok") {
+      throw verdict === "wrong" ? wrongKey(key!.slice("Bearer ".length)) : noKey();
+    }
+    if (source.takesWire) {
+      const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
+      const wire = {
+        method: "GET",
+        path: path + queryOf(request.url),
+        headers: request.headers,
+        body: null,
+      };
+      const answer = await source.answer({ ...EMPTY_TURN, wire }, exchange);
+      if (answer.kind === "relay") return answer.response;
+    }
+    const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
+    const body = `${JSON.stringify(value, null, 2)}\n`;
+    exchange.begin(200);
+    exchange.bodyBytes = Buffer.byteLength(body);
+    exchange.end("completed");
+    return new Response(body, {
+      headers: {
+        "content-type": "application/json",
+        "x-request-id": exchange.requestId,
+        "openai-version": "2020-10-01",
+        "access-control-allow-origin": "*",
+      },
+    });
+  }
+
+  return async (request, id) => {
+    const exchange = new Exchange(engine, "v1_models", request);
+    exchange.source = source.name;
+    exchange.requestId = `req_${stamps.hex(32)}`;
+    try {
+      return await handle(request, id, exchange);
+    } catch (error) {
+      return errorResponse(exchange.refuse(error), exchange.requestId);
+    }
+  };
+}
