@@ -56,9 +56,12 @@ export class TokenCounter {
     const isExact = this.#encoding !== undefined && !LONG_RUN.test(text) &&
       Buffer.byteLength(text) <= this.#countBytesMax;
     if (!isExact) return { text: text.slice(0, tokensMax * BYTES_PER_TOKEN), isCut: true };
-    const tokens = this.#encoding!.encode(text, { disallowedSpecial: NO_SPECIAL });
-    // A cut inside a character decodes to U+FFFD: such a half character is left out.
-    const kept = this.#encoding!.decode(tokens.slice(0, tokensMax)).replace(/\uFFFD+$/, "");
+    const { encode, decode } = this.#encoding!;
+    const tokens = encode(text, { disallowedSpecial: NO_SPECIAL });
+    // A token may end inside a character. The library's decoder keeps the half for its next call,
+    // so a blank flushes it out of there.
+    const kept = decode(tokens.slice(0, tokensMax)).replace(/\uFFFD+$/, "");
+    decode(encode(" "));
     return { text: kept, isCut: true };
   }
 }

@@ -1,0 +1,47 @@
+import { describe, expect, test } from "bun:test";
+import { getRandomValues } from "node:crypto";
+import { Stamps } from "../../src/core/stamp.ts";
+
+const real = () => new Stamps(Date.now, (target) => void getRandomValues(target));
+
+describe("Stamps", () => {
+  test("id() gives 29 of [A-Za-z0-9], never the same twice in 20 000", () => {
+    const stamps = real();
+    const ids = new Set(Array.from({ length: 20_000 }, () => stamps.idText()));
+    expect(ids.size).toBe(20_000);
+    for (const id of ids) if (!/^[A-Za-z0-9]{29}$/.test(id)) throw new Error(id);
+  });
+
+  test("id() favours no character", () => {
+    const stamps = real();
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 10_000; i++) {
+      for (const char of stamps.idText()) counts.set(char, (counts.get(char) ?? 0) + 1);
+    }
+    expect(counts.size).toBe(62);
+    const expected = (10_000 * 29) / 62; // 4677, standard deviation 68: eight of them is 12 %
+    for (const [char, count] of counts) {
+      expect(Math.abs(count / expected - 1), char).toBeLessThan(0.12);
+    }
+  });
+
+  test("the same random bytes give the same id", () => {
+    const seeded = () => new Stamps(() => 0, (target) => target.fill(7));
+    expect(seeded().idText()).toBe(seeded().idText());
+  });
+
+  test("hex(32) gives 32 hexadecimal digits", () => {
+    expect(real().hex(32)).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  test("created() is the second as digits, one array per second", () => {
+    let wallMs = 1_700_000_000_000;
+    const stamps = new Stamps(() => wallMs, (target) => target.fill(0));
+    const first = stamps.created();
+    expect(new TextDecoder().decode(first)).toBe("1700000000");
+    wallMs += 999;
+    expect(stamps.created()).toBe(first);
+    wallMs += 1;
+    expect(new TextDecoder().decode(stamps.created())).toBe("1700000001");
+  });
+});

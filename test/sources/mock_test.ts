@@ -1,0 +1,120 @@
+import { describe, expect, test } from "bun:test";
+import { EMPTY_TURN, type Turn } from "../../src/core/answer.ts";
+import { AppError } from "../../src/core/errors.ts";
+import { Mock, words } from "../../src/sources/mock.ts";
+import { TokenCounter } from "../../src/sources/tokens.ts";
+
+const OPTIONS = { reply: "powered by openai", first_token_ms: 7, delay_ms: 50, models: [] };
+
+async function ask(
+  turn: Partial<Turn>,
+  options: Partial<typeof OPTIONS & { models: string[] }> = {},
+) {
+  const mock = new Mock({ ...OPTIONS, ...options }, new TokenCounter(65_536));
+  const answer = await mock.answer({ ...EMPTY_TURN, ...turn });
+  if (answer.kind !== "script") throw new Error(answer.kind);
+  return answer;
+}
+
+describe("words()", () => {
+  for (
+    const [text, pieces] of [
+      ["powered by openai", ["powered ", "by ", "openai"]],
+      ["", []],
+      ["  a\n\nb ", ["  a\n\n", "b "]],
+      ["   ", ["   "]],
+      ["你好，世界", ["你", "好，", "世", "界"]],
+      ["水 flows 🌊!", ["水 ", "flows ", "🌊!"]],
+    ] as const
+  ) {
+    test(`${JSON.stringify(text)} comes in ${pieces.length} pieces that join to itself`, () => {
+      expect(words(text)).toEqual([...pieces]);
+      expect(words(text).join("")).toBe(text);
+    });
+  }
+});
+
+describe("Mock.answer()", () => {
+  test("says one word per step, 50 ms apart, the first after first_token_ms", async () => {
+    const { script } = await ask({});
+    expect(script.steps).toEqual([
+      { kind: "text", text: "powered ", afterMs: 7 },
+      { kind: "text", text: "by ", afterMs: 50 },
+      { kind: "text", text: "openai", afterMs: 50 },
+      { kind: "end", reason: "stop", afterMs: 50 },
+    ]);
+  });
+
+  const cuts: readonly (readonly [Partial<Turn>, string, string])[] = [
+    [{ tokensMax: 1 }, "powered", "length"],
+    [{ tokensMax: 2 }, "powered by", "length"],
+    [{ tokensMax: 3 }, "powered by open", "length"],
+    [{ tokensMax: 100 }, "powered by openai", "stop"],
+    [{ stop: [" by"] }, "powered", "stop"],
+    [{ stop: ["zzz", "openai", "by"] }, "powered ", "stop"],
+    [{ stop: ["powered"] }, "", "stop"],
+    [{ stop: ["openai"], tokensMax: 1 }, "powered", "length"],
+    [{ stop: ["by"], tokensMax: 50 }, "powered ", "stop"],
+  ];
+  for (const [turn, text, reason] of cuts) {
+    test(`${JSON.stringify(turn)} → ${JSON.stringify(text)}, ${reason}`, async () => {
+      const { script } = await ask(turn);
+      expect(script.steps.map((step) => (step.kind === "text" ? step.text : "")).join("")).toBe(
+        text,
+      );
+      expect(script.steps.at(-1)).toMatchObject({ kind: "end", reason });
+    });
+  }
+
+  test("the same cut is the same script", async () => {
+    const mock = new Mock(OPTIONS, new TokenCounter(65_536));
+    const turn = { ...EMPTY_TURN, tokensMax: 1 };
+    const [first, second] = [await mock.answer(turn), await mock.answer(turn)];
+    if (first.kind !== "script" || second.kind !== "script") throw new Error("no script");
+    expect(first.script).toBe(second.script);
+  });
+
+  test("counts prompt and answer by OpenAI's rule, the answer once per choice", async () => {
+    const messages = [{ role: "user", content: "This is a test." }];
+    const { usage } = await ask({ messages, wantsUsage: true, choiceCount: 2 });
+    // 3 + (3 + 1 "user" + 5 "This is a test.") and 2 × 4 "powered by openai"
+    expect(usage).toEqual({ promptTokens: 12, completionTokens: 8 });
+  });
+
+  test("refuses a model that mock.models does not list", () => {
+    expect(ask({ model: "b" }, { models: ["a"] })).rejects.toThrow(AppError);
+    expect(ask({ model: "a" }, { models: ["a"] })).resolves.toMatchObject({ model: "a" });
+  });
+});
+
+describe("TokenCounter", () => {
+  test("is exact within its bound and estimates above it", async () => {
+    const counter = new TokenCounter(100);
+    await counter.load();
+    expect(counter.count("hello world")).toBe(2);
+    expect(counter.count("hello world ".repeat(20))).toBe(60);
+  });
+
+  test("estimates a run of 1000 letters and does not block on it", async () => {
+    const counter = new TokenCounter(1_000_000);
+    await counter.load();
+    expect(counter.count("a".repeat(100_000))).toBe(25_000);
+    expect(counter.count(" ".repeat(100_000))).toBe(25_000);
+  });
+
+  test("a special token in a text counts as the characters typed", async () => {
+    const counter = new TokenCounter(100);
+    await counter.load();
+    expect(counter.count("<|endoftext|>")).toBe(7);
+  });
+
+  test("a cut never ends in half a character", async () => {
+    const counter = new TokenCounter(1000);
+    await counter.load();
+    const text = "🧜🏽‍♀️ 深い川は静かに流れる 𠜎𠜱";
+    for (let tokens = 1; tokens < 30; tokens++) {
+      const cut = counter.cut(text, tokens);
+      expect(text.startsWith(cut.text), `${tokens}: ${cut.text}`).toBe(true);
+    }
+  });
+});
