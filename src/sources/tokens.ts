@@ -58,10 +58,10 @@ export class TokenCounter {
     if (!isExact) return { text: text.slice(0, tokensMax * BYTES_PER_TOKEN), isCut: true };
     const { encode, decode } = this.#encoding!;
     const tokens = encode(text, { disallowedSpecial: NO_SPECIAL });
-    // A token may end inside a character. The library's decoder keeps the half for its next call,
-    // so a blank flushes it out of there.
-    const kept = decode(tokens.slice(0, tokensMax)).replace(/\uFFFD+$/, "");
-    decode(encode(" "));
+    const kept = decode(tokens.slice(0, tokensMax));
+    // A token may end inside a character: the library's decoder then keeps the half for its next
+    // call, whoever makes it. The rest of the same text takes it out of there.
+    decode(tokens.slice(tokensMax));
     return { text: kept, isCut: true };
   }
 }
