@@ -1,0 +1,235 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Script } from "../../src/core/answer.ts";
+import { dataEvent, type Dialect, DONE_EVENT } from "../../src/core/dialect.ts";
+import { AppError } from "../../src/core/errors.ts";
+import type { Event } from "../../src/core/events.ts";
+import { type Engine, Exchange } from "../../src/core/exchange.ts";
+import { encodeScript, layFrames } from "../../src/core/frames.ts";
+import { reply, type Voice } from "../../src/core/reply.ts";
+import { Stamps } from "../../src/core/stamp.ts";
+import { Wheel } from "../../src/lib/wheel.ts";
+import { rawExchange, waitFor } from "../server/launch.ts";
+
+const DIALECT: Dialect = {
+  open: () => "",
+  text: (text) => dataEvent({ content: text }),
+  end: () => DONE_EVENT,
+  error: (error) => dataEvent({ error: error.message }),
+};
+
+function script(firstMs: number, delayMs: number, texts: readonly string[]): Script {
+  return {
+    name: "script",
+    steps: [
+      ...texts.map((text, i) => ({
+        kind: "text" as const,
+        text,
+        afterMs: i === 0 ? firstMs : delayMs,
+      })),
+      { kind: "end", reason: "stop", afterMs: delayMs },
+    ],
+  };
+}
+
+/** A real server whose wheel the test turns by hand. */
+function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0) {
+  const clock = { nowMs: 0 };
+  const events: Event[] = [];
+  const latenessMs: number[] = [];
+  const engine: Engine = {
+    wheel: new Wheel(() => clock.nowMs, () => {}),
+    streams: new Set(),
+    watch: (event) => events.push(event),
+    keepaliveMs,
+  };
+  const voice: Voice = {
+    stamps: new Stamps(() => 1_700_000_000_000, (target) => target.fill(0)),
+    headers: () => ({ "content-type": "text/event-stream" }),
+    errorEvent: (error) => DIALECT.error(error),
+    recordLateness: (lateMs) => latenessMs.push(lateMs),
+  };
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    development: false,
+    async fetch(request) {
+      const exchange = new Exchange(engine, "test", request);
+      try {
+        return await reply(frames, exchange, voice);
+      } catch (error) {
+        const failure = exchange.refuse(error);
+        return new Response(failure.message, { status: failure.status });
+      }
+    },
+  });
+  let text = "";
+  let isClosed = false;
+  const decoder = new TextDecoder();
+  const connect = () =>
+    Bun.connect({
+      hostname: "127.0.0.1",
+      port: server.port!,
+      socket: {
+        open: (socket) =>
+          void socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+        data: (_socket, bytes) => {
+          text += decoder.decode(bytes, { stream: true });
+        },
+        close: () => {
+          isClosed = true;
+        },
+        error: () => {},
+      },
+    });
+  return {
+    server,
+    engine,
+    events,
+    latenessMs,
+    connect,
+    text: () => text,
+    isClosed: () => isClosed,
+    contents: () => [...text.matchAll(/^data: (.*)$/gm)].map(([, data]) => data),
+    moveTo(ms: number) {
+      clock.nowMs = ms;
+      engine.wheel.turn();
+    },
+  };
+}
+
+let open: { server: ReturnType<typeof Bun.serve> } | undefined;
+afterEach(() => open?.server.stop(true));
+
+const three = (firstMs: number) => encodeScript(script(firstMs, 50, ["a", "b", "c"]), DIALECT);
+const said = (...texts: string[]) => texts.map((content) => JSON.stringify({ content }));
+
+describe("reply()", () => {
+  test("writes a whole answer at once, with its length, ids and time patched in", async () => {
+    const frames = layFrames([{ text: `id ${"0".repeat(29)} at 1000000000\n\n`, dueMs: 0 }], {
+      idAt: 3,
+      createdAt: 36,
+    }, 1);
+    const hand = open = handServer(frames);
+    const answer = await rawExchange(
+      hand.server.port!,
+      "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    expect(answer).toMatch(/content-length: 48/i);
+    expect(answer).toEndWith(`id ${"A".repeat(29)} at 1700000000\n\n`);
+    expect(new TextDecoder().decode(frames.bytes)).toContain("0".repeat(29)); // shared: untouched
+  });
+
+  test("writes each frame when it is due and not before", async () => {
+    const hand = open = handServer(three(0));
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    for (const [ms, count] of [[49, 1], [50, 2], [99, 2], [100, 3]] as const) {
+      hand.moveTo(ms);
+      await waitFor(() => hand.contents().length === count);
+      expect(hand.contents()).toEqual(said("a", "b", "c").slice(0, count));
+    }
+    hand.moveTo(150);
+    await waitFor(hand.isClosed);
+    expect(hand.contents().at(-1)).toBe("[DONE]");
+    expect(hand.text()).toEndWith("0\r\n\r\n");
+    expect(hand.latenessMs).toEqual([0, 0, 0, 0]);
+    expect(hand.engine.streams.size).toBe(0);
+    expect(hand.engine.wheel.waiting).toBe(0);
+  });
+
+  test("sends frames that are due together as one slice, and records how late each is", async () => {
+    const hand = open = handServer(three(0));
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    hand.moveTo(120);
+    await waitFor(() => hand.contents().length === 3);
+    expect(hand.latenessMs).toEqual([0, 70, 20]);
+  });
+
+  test("sends nothing, not even a head, before the first frame is due", async () => {
+    const hand = open = handServer(three(30));
+    await hand.connect();
+    await waitFor(() => hand.engine.wheel.waiting === 1);
+    hand.moveTo(29);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(hand.text()).toBe("");
+    hand.moveTo(30);
+    await waitFor(() => hand.contents().length === 1);
+  });
+
+  test("writes a comment into silence as long as keepaliveMs, and keeps the schedule", async () => {
+    const frames = encodeScript(script(0, 1000, ["a", "b"]), DIALECT);
+    const hand = open = handServer(frames, 400);
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    hand.moveTo(400);
+    await waitFor(() => hand.text().split(": keep-alive\n\n").length === 2);
+    hand.moveTo(800);
+    await waitFor(() => hand.text().split(": keep-alive\n\n").length === 3);
+    hand.moveTo(1000);
+    await waitFor(() => hand.contents().length === 2);
+    expect(hand.latenessMs).toEqual([0, 0]);
+  });
+
+  test("begins with a comment when the first frame is further away than keepaliveMs", async () => {
+    const hand = open = handServer(three(1000), 400);
+    await hand.connect();
+    await waitFor(() => hand.engine.wheel.waiting === 1);
+    hand.moveTo(400);
+    await waitFor(() => hand.text().includes(": keep-alive\n\n"));
+    expect(hand.contents()).toEqual([]);
+  });
+
+  for (const [name, firstMs] of [["mid-stream", 0], ["before its first frame", 500]] as const) {
+    test(`frees everything when the client leaves ${name}`, async () => {
+      const hand = open = handServer(three(firstMs));
+      const socket = await hand.connect();
+      await waitFor(() => hand.engine.wheel.waiting === 1);
+      socket.terminate();
+      await waitFor(() => hand.engine.streams.size === 0);
+      expect(hand.engine.wheel.waiting).toBe(0);
+      expect(hand.events).toMatchObject([
+        { kind: "exchange_ended", exchange: { outcome: "client_left" } },
+      ]);
+    });
+  }
+
+  test("fail() mid-stream says the error and no end mark", async () => {
+    const hand = open = handServer(three(0));
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    for (const stream of hand.engine.streams) {
+      stream.fail(new AppError("shutting_down", "Stopping"));
+    }
+    await waitFor(hand.isClosed);
+    expect(hand.contents()).toEqual([...said("a"), '{"error":"Stopping"}']);
+    expect(hand.engine.streams.size).toBe(0);
+  });
+
+  test("fail() before the first frame is an error answer with its status", async () => {
+    const hand = open = handServer(three(500));
+    await hand.connect();
+    await waitFor(() => hand.engine.wheel.waiting === 1);
+    for (const stream of hand.engine.streams) {
+      stream.fail(new AppError("shutting_down", "Stopping"));
+    }
+    await waitFor(hand.isClosed);
+    expect(hand.text()).toStartWith("HTTP/1.1 503");
+  });
+
+  test("a reader that stops reading holds up its own stream only, with nothing scheduled", async () => {
+    const big = "x".repeat(4 * 1024 * 1024);
+    const frames = encodeScript(script(0, 50, [big, big, "end"]), DIALECT);
+    const hand = open = handServer(frames);
+    const socket = await hand.connect();
+    socket.pause();
+    await waitFor(() => hand.engine.streams.size === 1 && hand.engine.wheel.waiting === 0);
+    hand.moveTo(5000);
+    expect(hand.latenessMs).toHaveLength(1);
+    socket.resume();
+    await waitFor(() => hand.engine.wheel.waiting === 1);
+    hand.moveTo(5001);
+    await waitFor(() => hand.text().includes("[DONE]") || (hand.moveTo(5002), false));
+    expect(hand.text().length).toBeGreaterThan(2 * big.length);
+  });
+});
