@@ -1,0 +1,60 @@
+/**
+ * The effective configuration as YAML, without its secrets: what `weir check` prints.
+ *
+ * @module
+ */
+
+import { Document, isScalar } from "yaml";
+import type { Config, ConfigOrigins } from "./config.ts";
+import { SETTING_ROWS, type SettingRow } from "./config_schema.ts";
+
+/** Stands for a secret that is set. One that is not set shows as empty. */
+const MASK = "***";
+
+/**
+ * `config` as YAML text in the order of `config.yaml`. Secrets, passwords in URLs and the values of
+ * header fields are masked; without any, the text loads as the same configuration again. With
+ * `origins` each line that is not a default says where it came from.
+ */
+export function describeConfig(config: Config, origins?: ConfigOrigins): string {
+  const doc = new Document({});
+  for (const row of SETTING_ROWS.values()) {
+    const { section, key, path } = row;
+    const value = (config as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[section]
+      ?.[key];
+    doc.setIn([section, key], doc.createNode(masked(value, row)));
+    const origin = origins?.get(path) ?? "default";
+    if (origin === "default") continue;
+    const node = doc.getIn([section, key], true);
+    if (isScalar(node)) node.comment = ` ${origin}`;
+  }
+  return doc.toString({ lineWidth: 0 });
+}
+
+function masked(value: unknown, row: SettingRow): unknown {
+  switch (row.setting.shows) {
+    case "plain":
+      return value;
+    case "secret":
+      return value === "" ? "" : MASK;
+    case "fields":
+      return Object.fromEntries(Object.keys(value as object).map((name) => [name, MASK]));
+    case "url":
+      return maskUrl(value as string);
+  }
+}
+
+/** Options of an address whose values are nobody's business. */
+const SECRET_OPTION = /([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*/gi;
+
+/**
+ * A URL without its password. The user name stays with a store (postgres://weir@db) and goes with a
+ * web address, where it may be a token. Options that look like secrets go as well.
+ */
+export function maskUrl(url: string): string {
+  if (url.startsWith("sqlite:")) return url;
+  return url
+    .replace(/^(https?:\/\/)[^/?#]*@/i, `$1${MASK}@`)
+    .replace(/^(postgres(?:ql)?:\/\/[^/?#:@]*):[^/?#]*@/i, `$1:${MASK}@`)
+    .replace(SECRET_OPTION, `$1${MASK}`);
+}

@@ -1,0 +1,317 @@
+/**
+ * Every setting there is, in the order of `config.yaml`: its rule, default and meaning. A new
+ * setting is one entry here and one line in `config.yaml`; environment names, flags, messages, the
+ * type `Config` and what `weir check` prints all follow from this table.
+ *
+ * Units are in the names: `_ms` milliseconds, `_bytes` bytes.
+ *
+ * @module
+ */
+
+import { z } from "zod";
+
+/** One setting. */
+export interface Setting<Value> {
+  /** Its rule. Every message of it is the end of the sentence "must be …". */
+  readonly schema: z.ZodType<Value>;
+  /** What holds when nobody says otherwise. */
+  readonly initial: Value;
+  /** One line for people: what it does, its range and what its limits mean. */
+  readonly meaning: string;
+  /**
+   * How a value is read: "text" takes a scalar as it is written, "texts" does so for each scalar in
+   * a list or a mapping, and "yaml" gives numbers and booleans their type.
+   */
+  readonly reads: "text" | "texts" | "yaml";
+  /** How it is shown: a secret never is, fields show their names only, a url without password. */
+  readonly shows: "plain" | "secret" | "fields" | "url";
+}
+
+/** An hour: longer than any client waits for an answer. */
+const WAIT_MS_MAX = 3_600_000;
+/** A day: longer than any answer takes, and far from the 24.8 days where timers overflow. */
+const TIMEOUT_MS_MAX = 86_400_000;
+/** 1 GiB: a body is parsed as one string, and those end at 2 GiB. */
+const BODY_BYTES_MAX = 1_073_741_824;
+/** 1 MiB: counting tokens holds up the event loop, and 16 times the default already takes long. */
+const COUNT_BYTES_MAX = 1_048_576;
+/** Back-off doubles: more retries than these outlast every client. */
+const RETRIES_MAX = 10;
+/** More processes than any machine has cores for. */
+const WORKERS_MAX = 1024;
+/** More turns than the context of any model holds. */
+const HISTORY_TURNS_MAX = 1000;
+/** Model names are compared and listed, not stored: a limit against accidents only. */
+const MODELS_MAX = 1000;
+const HEADERS_MAX = 100;
+const PORT_MAX = 65_535;
+
+/** Everything but control characters: what fits on one line. */
+const LINE = /^[^\p{Cc}\u2028\u2029]*$/u;
+/** What every HTTP implementation lets through in a header value. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** A header name (RFC 9110, token). */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** A name or an address; a single colon would start a port, two or more are IPv6. */
+const HOST = /^(?:[^\s/:@]+|\[?[0-9a-fA-F]*:[0-9a-fA-F.]*:[0-9a-fA-F:.%\w]*\]?)$/;
+
+function whole(min: number, max: number, initial: number, meaning: string): Setting<number> {
+  const must = `a whole number from ${min} to ${max}`;
+  const schema = z.int(must).min(min, must).max(max, must);
+  return { schema, initial, meaning, reads: "yaml", shows: "plain" };
+}
+
+function milliseconds(max: number, initial: number, meaning: string): Setting<number> {
+  const must = `a number of milliseconds from 0 to ${max}`;
+  const schema = z.number(must).min(0, must).max(max, must);
+  return { schema, initial, meaning, reads: "yaml", shows: "plain" };
+}
+
+/** Any text, over as many lines as it likes. */
+function text(initial: string, meaning: string): Setting<string> {
+  return { schema: z.string("text"), initial, meaning, reads: "text", shows: "plain" };
+}
+
+function line(initial: string, meaning: string): Setting<string> {
+  const must = "text on one line, without control characters";
+  const schema = z.string(must).regex(LINE, must);
+  return { schema, initial, meaning, reads: "text", shows: "plain" };
+}
+
+/** A secret that travels in a header: blanks at its ends, which files often leave, are cut off. */
+function credential(meaning: string): Setting<string> {
+  const must = "one line of printable ASCII";
+  const schema = z.string(must).trim().regex(/^[\x20-\x7e]*$/, must);
+  return { schema, initial: "", meaning, reads: "text", shows: "secret" };
+}
+
+/** A secret that signs: any letters, and no blank is cut off, since each one counts. */
+function signingKey(meaning: string): Setting<string> {
+  return { ...line("", meaning), shows: "secret" };
+}
+
+function oneOf<const Word extends string>(
+  words: readonly [Word, ...Word[]],
+  initial: NoInfer<Word>,
+  meaning: string,
+): Setting<Word> {
+  const schema = z.enum(words, `one of ${words.join(", ")}`) as z.ZodType<Word>;
+  return { schema, initial, meaning, reads: "text", shows: "plain" };
+}
+
+/** Is `value` a whole URL with a host and one of `protocols`, and without `?` and `#`? */
+function isPlainUrl(value: string, protocols: readonly string[]): boolean {
+  if (/[\s?#\\]/.test(value) || !URL.canParse(value)) return false;
+  const url = new URL(value);
+  return protocols.includes(url.protocol) && url.host !== "" && /^[a-z]+:\/\//i.test(value);
+}
+
+function isHttpUrl(value: string): boolean {
+  return isPlainUrl(value, ["http:", "https:"]);
+}
+
+function withoutTrailingSlashes(value: string): string {
+  return value.replace(/\/+$/, "");
+}
+
+/** An http(s) URL, or empty. Paths are put behind it, so it ends without `/` and has no query. */
+function httpUrl(meaning: string): Setting<string> {
+  const must = "an http:// or https:// URL without ? and #";
+  const schema = z.string(must)
+    .refine((value) => value === "" || isHttpUrl(value), must)
+    .transform(withoutTrailingSlashes);
+  return { schema, initial: "", meaning, reads: "text", shows: "url" };
+}
+
+/** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
+function hostOrHttpUrl(meaning: string): Setting<string> {
+  const must = "HOST, HOST:PORT, or an http:// or https:// URL without ? and #";
+  const asUrl = (value: string) => value.includes("://") ? value : `http://${value}`;
+  const schema = z.string(must)
+    .refine((value) => value === "" || isHttpUrl(asUrl(value)), must)
+    .transform((value) => value === "" ? "" : withoutTrailingSlashes(asUrl(value)));
+  return { schema, initial: "", meaning, reads: "text", shows: "url" };
+}
+
+/** Where memory lives. The address of a store may carry `?options`, that of a server may not. */
+function memoryUrl(initial: string, meaning: string): Setting<string> {
+  const must =
+    "sqlite://FILE, http:// or https:// and a host, or postgres://USER:PASSWORD@HOST/DATABASE";
+  const schema = z.string(must).refine((value) => {
+    if (value.startsWith("sqlite://")) return value.length > "sqlite://".length && LINE.test(value);
+    return isHttpUrl(value) ||
+      isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);
+  }, must).transform((value) => isHttpUrl(value) ? withoutTrailingSlashes(value) : value);
+  return { schema, initial, meaning, reads: "text", shows: "url" };
+}
+
+function host(initial: string, meaning: string): Setting<string> {
+  const must = "a host name or an address, without a port";
+  const schema = z.string(must).regex(HOST, must).transform((value) => value.replace(/[[\]]/g, ""));
+  return { schema, initial, meaning, reads: "text", shows: "plain" };
+}
+
+function workers(initial: number | "auto", meaning: string): Setting<number | "auto"> {
+  const must = `a whole number from 1 to ${WORKERS_MAX}, or auto`;
+  const count = z.int(must).min(1, must).max(WORKERS_MAX, must);
+  const schema = z.union([z.literal("auto", must), count], must);
+  return { schema, initial, meaning, reads: "yaml", shows: "plain" };
+}
+
+function names(meaning: string): Setting<readonly string[]> {
+  const must = `a list of at most ${MODELS_MAX} names, such as [gpt-4o, gpt-4o-mini]`;
+  const mustItem = "a name on one line";
+  const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
+  const schema = z.array(name, must).max(MODELS_MAX, must);
+  return { schema, initial: [], meaning, reads: "texts", shows: "plain" };
+}
+
+function headerFields(meaning: string): Setting<Readonly<Record<string, string>>> {
+  const must = `a mapping of at most ${HEADERS_MAX} header names to one-line texts`;
+  const mustValue = "a header value: one line of Latin-1 text";
+  const schema = z.record(
+    z.string().regex(HEADER_NAME, must),
+    z.string(mustValue).regex(HEADER_VALUE, mustValue),
+    must,
+  ).refine((fields) => Object.keys(fields).length <= HEADERS_MAX, must);
+  return { schema, initial: {}, meaning, reads: "texts", shows: "fields" };
+}
+
+/** The one table: section → key → setting. */
+export const SETTINGS = {
+  server: {
+    host: host("127.0.0.1", "address to listen on; 0.0.0.0 = every one"),
+    port: whole(0, PORT_MAX, 8080, "port to listen on; 0 = any free one"),
+    workers: workers(1, "processes sharing the port; auto = one per core"),
+    body_max_bytes: whole(1, BODY_BYTES_MAX, 33_554_432, "larger request bodies are refused (413)"),
+    drain_ms: milliseconds(WAIT_MS_MAX, 30_000, "how long SIGTERM waits for open streams"),
+    keepalive_ms: milliseconds(
+      WAIT_MS_MAX,
+      15_000,
+      "an SSE comment into a stream that has been silent this long; 0 = off",
+    ),
+    main: whole(
+      0,
+      PORT_MAX,
+      0,
+      "a memory server on this local port, same as memory.url: http://127.0.0.1:PORT; 0 = none",
+    ),
+  },
+  auth: {
+    token: credential("bearer token for /v1/*, /memory/*, /api/*; empty = open"),
+    secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
+  },
+  llm: {
+    base_url: httpUrl("the upstream, e.g. https://api.openai.com/v1; empty = none"),
+    api_key: credential(
+      "its key; empty = the client's own is passed on, while auth.token is empty",
+    ),
+    model_id: line("", "the model when a request names none"),
+    headers_timeout_ms: whole(1, TIMEOUT_MS_MAX, 60_000, "longest wait for its response headers"),
+    first_token_timeout_ms: whole(1, TIMEOUT_MS_MAX, 120_000, "longest wait for its first chunk"),
+    idle_timeout_ms: whole(1, TIMEOUT_MS_MAX, 120_000, "longest silence between two chunks"),
+    retries: whole(0, RETRIES_MAX, 2, "before the first byte only"),
+    headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
+    proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),
+    ca_file: line("", "PEM file with extra certificate authorities to trust"),
+  },
+  chat: {
+    source: oneOf(
+      ["auto", "mock", "proxy"],
+      "auto",
+      "mock | proxy | auto: proxy as soon as llm.base_url is set",
+    ),
+    on_disconnect: oneOf(
+      ["cancel", "drain"],
+      "cancel",
+      "cancel | drain: what happens upstream when the client leaves",
+    ),
+    api_proxy: hostOrHttpUrl("upstream of /chat: HOST[:PORT] or a URL; empty = none of its own"),
+    api_key: credential("key of that upstream"),
+  },
+  conv: {
+    unofficial_proxy: hostOrHttpUrl("upstream of /conv: HOST[:PORT] or a URL; empty = none"),
+    access_token: credential("its whole Authorization header, so with its own Bearer"),
+  },
+  mock: {
+    reply: text("powered by openai", "what the mock says"),
+    first_token_ms: milliseconds(WAIT_MS_MAX, 0, "wait before the first word"),
+    delay_ms: milliseconds(WAIT_MS_MAX, 50, "wait after each word; 0 = the whole answer at once"),
+    persona: oneOf(
+      ["gpt-4o", "minimal"],
+      "gpt-4o",
+      "gpt-4o: today's full chunk shape · minimal: six bare events",
+    ),
+    models: names("the only model names there are; empty = every name is served"),
+    validate: oneOf(
+      ["live", "spec"],
+      "live",
+      "live | spec: check requests as the live API does, or as its document says",
+    ),
+    count_bytes_max: whole(
+      0,
+      COUNT_BYTES_MAX,
+      65_536,
+      "tokens are counted exactly up to this much text, and estimated above",
+    ),
+  },
+  memory: {
+    url: memoryUrl(
+      "sqlite://weir.db",
+      "or http://HOST:PORT (a memory server), postgres://… (shared by many nodes)",
+    ),
+    history_turns: whole(0, HISTORY_TURNS_MAX, 20, "turns that are told to the model again"),
+    durability: oneOf(
+      ["process", "power"],
+      "process",
+      "process | power: what a seen [DONE] survives",
+    ),
+  },
+  ops: {
+    log: oneOf(["requests", "errors", "off"], "errors", "requests | errors | off"),
+  },
+} as const satisfies Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>>;
+
+type Table = typeof SETTINGS;
+type ValueOf<Entry> = Entry extends Setting<infer Value> ? Value : never;
+
+/** The checked settings, deeply frozen. A part takes its own section only: `Config["mock"]`. */
+export type Config = {
+  readonly [Section in keyof Table]: {
+    readonly [Key in keyof Table[Section]]: ValueOf<Table[Section][Key]>;
+  };
+};
+
+/** One row of the table, by its path. */
+export interface SettingRow {
+  readonly section: string;
+  readonly key: string;
+  /** "server.port" */
+  readonly path: string;
+  /** "WEIR_SERVER_PORT" */
+  readonly variable: string;
+  readonly setting: Setting<unknown>;
+}
+
+/** The table as rows in its order, by path. */
+export const SETTING_ROWS: ReadonlyMap<string, SettingRow> = new Map(
+  Object.entries(SETTINGS).flatMap(([section, settings]) =>
+    Object.entries(settings).map(([key, setting]): [string, SettingRow] => {
+      const path = `${section}.${key}`;
+      const variable = `WEIR_${section}_${key}`.toUpperCase();
+      return [path, { section, key, path, variable, setting }];
+    })
+  ),
+);
+
+/** Environment names that people already have → path. The WEIR_ name of the same setting wins. */
+export const KNOWN_VARIABLES: ReadonlyMap<string, string> = new Map([
+  ["OPENAI_API_KEY", "llm.api_key"],
+  ["OPENAI_BASE_URL", "llm.base_url"],
+  ["PORT", "server.port"],
+  ["API_PROXY", "chat.api_proxy"],
+  ["CHAT_API_KEY", "chat.api_key"],
+  ["UNOFFICIAL_PROXY", "conv.unofficial_proxy"],
+  ["ACCESS_TOKEN", "conv.access_token"],
+  ["SECRET_KEY", "auth.secret_key"],
+]);
