@@ -4,7 +4,7 @@
  * @module
  */
 
-import { describeConfig } from "../core/config.ts";
+import { describeConfig } from "../core/config_describe.ts";
 import { readSettings } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 

@@ -1,14 +1,19 @@
 import { describe, expect, test } from "bun:test";
 import { EMPTY_TURN, type Turn } from "../../src/core/answer.ts";
 import { AppError } from "../../src/core/errors.ts";
-import { Mock, words } from "../../src/sources/mock.ts";
+import { Mock, type MockOptions, words } from "../../src/sources/mock.ts";
 import { TokenCounter } from "../../src/sources/tokens.ts";
 
-const OPTIONS = { reply: "powered by openai", first_token_ms: 7, delay_ms: 50, models: [] };
+const OPTIONS: MockOptions = {
+  reply: "powered by openai",
+  first_token_ms: 7,
+  delay_ms: 50,
+  models: [],
+};
 
 async function ask(
   turn: Partial<Turn>,
-  options: Partial<typeof OPTIONS & { models: string[] }> = {},
+  options: Partial<MockOptions> = {},
 ) {
   const mock = new Mock({ ...OPTIONS, ...options }, new TokenCounter(65_536));
   const answer = await mock.answer({ ...EMPTY_TURN, ...turn });
@@ -81,9 +86,9 @@ describe("Mock.answer()", () => {
     expect(usage).toEqual({ promptTokens: 12, completionTokens: 8 });
   });
 
-  test("refuses a model that mock.models does not list", () => {
-    expect(ask({ model: "b" }, { models: ["a"] })).rejects.toThrow(AppError);
-    expect(ask({ model: "a" }, { models: ["a"] })).resolves.toMatchObject({ model: "a" });
+  test("refuses a model that mock.models does not list", async () => {
+    await expect(ask({ model: "b" }, { models: ["a"] })).rejects.toThrow(AppError);
+    await expect(ask({ model: "a" }, { models: ["a"] })).resolves.toMatchObject({ model: "a" });
   });
 });
 
