@@ -18,6 +18,8 @@ export interface Setting {
   /** The config key: "server.port". */
   readonly key: string;
   readonly value: string;
+  /** The flag as the user typed it, where that is not `--set`. */
+  readonly name?: string;
 }
 
 /** What the options of `serve` and `check` say. */
@@ -70,7 +72,11 @@ export function parseSettingOptions(args: readonly string[]): SettingOptions {
     if (at <= 0) throw new Failure(`--set needs key.path=value: it is "${text}"`, 2);
     return { key: text.slice(0, at), value: text.slice(at + 1) };
   });
-  if (values.host !== undefined) settings.push({ key: "server.host", value: values.host });
-  if (values.port !== undefined) settings.push({ key: "server.port", value: values.port });
+  if (values.host !== undefined) {
+    settings.push({ key: "server.host", value: values.host, name: "--host" });
+  }
+  if (values.port !== undefined) {
+    settings.push({ key: "server.port", value: values.port, name: "--port" });
+  }
   return { configFile: values.config, settings };
 }
