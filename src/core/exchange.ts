@@ -78,6 +78,16 @@ export class Exchange {
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
   }
 
+  /** An answer that leaves in one piece: `begin` and `end` with one look at the clock. */
+  complete(status: number, bodyBytes: number): void {
+    const { wheel, watch } = this.engine;
+    this.status = status;
+    this.bodyBytes = bodyBytes;
+    this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
+    this.outcome = "completed";
+    watch({ kind: "exchange_ended", exchange: this });
+  }
+
   /**
    * Ends the exchange with an error answer, and gives the error to answer with. What is no
    * `AppError` is a bug: the watchers get its stack, the client does not.

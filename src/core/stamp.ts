@@ -24,6 +24,7 @@ export class Stamps {
   readonly #random: RandomBytes;
   readonly #wallMs: () => number;
   readonly #pool = new Uint8Array(POOL_BYTES);
+  readonly #id = new Uint8Array(ID_BYTES);
   #at = POOL_BYTES;
   #second = 0;
   #created = new Uint8Array(CREATED_BYTES);
@@ -34,16 +35,21 @@ export class Stamps {
     this.#random = random;
   }
 
-  /** A fresh id: `ID_BYTES` bytes of [A-Za-z0-9]. */
+  /** A fresh id of its own: `ID_BYTES` bytes of [A-Za-z0-9]. */
   id(): Uint8Array<ArrayBuffer> {
-    const id = new Uint8Array(ID_BYTES);
+    return this.sharedId().slice();
+  }
+
+  /** A fresh id in a buffer that the next call writes over. */
+  sharedId(): Uint8Array<ArrayBuffer> {
+    const id = this.#id;
     for (let i = 0; i < ID_BYTES; i++) id[i] = ALPHABET[this.#fairByte() % ALPHABET.length]!;
     return id;
   }
 
   /** A fresh id as text. */
   idText(): string {
-    return decoder.decode(this.id());
+    return decoder.decode(this.sharedId());
   }
 
   /** `count` random characters of 0-9a-f: `x-request-id`, fingerprints. */

@@ -9,8 +9,8 @@ import { timingSafeEqual } from "node:crypto";
 /** What an `Authorization` header turned out to be. */
 export type Verdict = "ok" | "missing" | "malformed" | "wrong";
 
-/** Checks an `Authorization` header. */
-export type Authorize = (header: string | null) => Verdict;
+/** Checks the `Authorization` header of a request. */
+export type Authorize = (headers: Headers) => Verdict;
 
 /**
  * A check against `tokens`; none = everybody may. The header must be "Bearer " and a token, as
@@ -19,7 +19,8 @@ export type Authorize = (header: string | null) => Verdict;
 export function bearerAuth(tokens: readonly string[]): Authorize {
   const digests = tokens.filter((token) => token !== "").map(digest);
   if (digests.length === 0) return () => "ok";
-  return (header) => {
+  return (headers) => {
+    const header = headers.get("authorization");
     if (header === null || header === "") return "missing";
     const [scheme, token, ...rest] = header.split(" ");
     if (scheme !== "Bearer" || !token || rest.length > 0) return "malformed";

@@ -25,8 +25,8 @@ export async function readJson(
   bodyBytesMax: number,
   errors: BodyErrors,
 ): Promise<unknown> {
-  const length = request.headers.get("content-length");
   try {
+    const length = request.headers.get("content-length");
     if (length !== null && Number(length) <= bodyBytesMax) return await request.json();
     const bytes = await readBytes(request, bodyBytesMax, errors.tooLarge);
     return JSON.parse(new TextDecoder().decode(bytes));

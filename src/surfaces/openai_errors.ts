@@ -137,6 +137,12 @@ function stars(count: number): string {
   return "*".repeat(Math.min(count, KEY_STARS_MAX));
 }
 
+/** The error for a request whose key is not in order. */
+export function keyError(verdict: "missing" | "malformed" | "wrong", headers: Headers): AppError {
+  if (verdict !== "wrong") return noKey();
+  return wrongKey((headers.get("authorization") ?? "").slice("Bearer ".length));
+}
+
 /** The body is not JSON, is empty, or is no JSON object: 400. */
 export function brokenJson(): AppError {
   return new AppError(

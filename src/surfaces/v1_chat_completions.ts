@@ -12,7 +12,7 @@ import {
   type Turn,
   type Usage,
 } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
+import { asAppError } from "../core/errors.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import { type Frames, FramesCache } from "../core/frames.ts";
 import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
@@ -27,14 +27,7 @@ import {
   type Persona,
 } from "./openai_chunks.ts";
 import { type ChatRequest, parseChatRequest } from "./openai_chat_request.ts";
-import {
-  bodyTooLarge,
-  brokenJson,
-  errorEvent,
-  errorResponse,
-  noKey,
-  wrongKey,
-} from "./openai_errors.ts";
+import { bodyTooLarge, brokenJson, errorEvent, errorResponse, keyError } from "./openai_errors.ts";
 import { datedModel } from "./openai_models.ts";
 
 /** What the surface needs. `app.ts` hands it over; nothing is looked up. */
@@ -43,7 +36,7 @@ export interface ChatCompletionsDeps {
   readonly source: Source;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   readonly persona: Persona;
   readonly validate: "spec" | "live";
   readonly bodyBytesMax: number;
@@ -84,10 +77,16 @@ export function chatCompletions(
   };
   const bodyErrors = { tooLarge: () => bodyTooLarge(bodyBytesMax), broken: brokenJson };
 
-  async function handle(request: Request, exchange: Exchange): Promise<Response> {
-    checkKey(request.headers.get("authorization"));
-    if (source.takesWire) return await pass(request, exchange);
-    const chat = await readChat(request);
+  /** The client's request; each `await` here is paid by every request, so there is one. */
+  async function ask(request: Request, exchange: Exchange): Promise<Response> {
+    let chat: ChatRequest;
+    try {
+      chat = parseChatRequest(await readJson(request, bodyBytesMax, bodyErrors), deps.validate);
+    } catch (error) {
+      // System 002 never reads the body: its clients get their answer whatever they send.
+      if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
+      chat = EMPTY_CHAT;
+    }
     const isStream = chat.stream ?? persona === "minimal";
     exchange.model = chat.model;
     exchange.isStream = isStream;
@@ -95,26 +94,7 @@ export function chatCompletions(
     const pending = source.answer(turn, exchange);
     const answer = pending instanceof Promise ? await pending : pending;
     if (answer.kind === "relay") return answer.response;
-    if (isStream) return await stream(answer, chat, exchange);
-    return await whole(answer, chat, exchange);
-  }
-
-  async function readChat(request: Request): Promise<ChatRequest> {
-    try {
-      const body = await readJson(request, bodyBytesMax, bodyErrors);
-      return parseChatRequest(body, deps.validate);
-    } catch (error) {
-      // System 002 never reads the body: its clients get their answer whatever they send.
-      const isForgiven = persona === "minimal" && error instanceof AppError && error.status === 400;
-      if (isForgiven) return EMPTY_CHAT;
-      throw error;
-    }
-  }
-
-  function checkKey(header: string | null): void {
-    const verdict = deps.authorize(header);
-    if (verdict === "ok") return;
-    throw verdict === "wrong" ? wrongKey(header!.slice("Bearer ".length)) : noKey();
+    return isStream ? stream(answer, chat, exchange) : whole(answer, chat, exchange);
   }
 
   /** Hands the client's own bytes to a source that speaks the same dialect. */
@@ -131,7 +111,11 @@ export function chatCompletions(
     return answer.response;
   }
 
-  async function stream(answer: ScriptOrLive, chat: ChatRequest, exchange: Exchange) {
+  function stream(
+    answer: ScriptOrLive,
+    chat: ChatRequest,
+    exchange: Exchange,
+  ): Response | Promise<Response> {
     const head: FramesHead = {
       persona,
       model: modelName(chat.model),
@@ -143,7 +127,7 @@ export function chatCompletions(
     }
     const id = stamps.idText();
     const dialect = new ChunkDialect({ ...head, id, created: stamps.createdS });
-    return await speak(answer.steps, {
+    return speak(answer.steps, {
       exchange,
       dialect,
       headers: voice.headers(exchange),
@@ -174,9 +158,7 @@ export function chatCompletions(
     };
     const choices = Array.from({ length: chat.choiceCount }, () => ({ text, reason }));
     const body = completionBody(head, choices, usage);
-    exchange.begin(200);
-    exchange.bodyBytes = Buffer.byteLength(body);
-    exchange.end("completed");
+    exchange.complete(200, Buffer.byteLength(body));
     return new Response(body, { headers: stamped(jsonHeaders, exchange) });
   }
 
@@ -189,7 +171,9 @@ export function chatCompletions(
     exchange.source = source.name;
     if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
     try {
-      return await handle(request, exchange);
+      const verdict = deps.authorize(request.headers);
+      if (verdict !== "ok") throw keyError(verdict, request.headers);
+      return await (source.takesWire ? pass(request, exchange) : ask(request, exchange));
     } catch (error) {
       const failure = exchange.refuse(error);
       return errorResponse(failure, exchange.requestId);

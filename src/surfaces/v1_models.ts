@@ -8,7 +8,7 @@ import { EMPTY_TURN, type Source } from "../core/answer.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { queryOf } from "./body.ts";
-import { errorResponse, noKey, wrongKey } from "./openai_errors.ts";
+import { errorResponse, keyError } from "./openai_errors.ts";
 import { modelObject, modelsList } from "./openai_models.ts";
 
 /** What the surface needs. */
@@ -16,7 +16,7 @@ export interface ModelsDeps {
   readonly engine: Engine;
   readonly source: Source;
   readonly stamps: Stamps;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   /** The models the mock answers for; empty = any, and the list shows the usual ones. */
   readonly models: readonly string[];
 }
@@ -28,11 +28,8 @@ export function models(
   const { engine, source, stamps } = deps;
 
   async function handle(request: Request, id: string | undefined, exchange: Exchange) {
-    const key = request.headers.get("authorization");
-    const verdict = deps.authorize(key);
-    if (verdict !== "ok") {
-      throw verdict === "wrong" ? wrongKey(key!.slice("Bearer ".length)) : noKey();
-    }
+    const verdict = deps.authorize(request.headers);
+    if (verdict !== "ok") throw keyError(verdict, request.headers);
     if (source.takesWire) {
       const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
       const wire = {
@@ -46,9 +43,7 @@ export function models(
     }
     const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
     const body = `${JSON.stringify(value, null, 2)}\n`;
-    exchange.begin(200);
-    exchange.bodyBytes = Buffer.byteLength(body);
-    exchange.end("completed");
+    exchange.complete(200, Buffer.byteLength(body));
     return new Response(body, {
       headers: {
         "content-type": "application/json",
