@@ -29,9 +29,9 @@ export interface Slots {
   readonly createdAt: number;
 }
 
-/** A script in one dialect. Nothing ever writes to it after `layFrames`. */
+/** A script in one dialect. After `layFrames` only the slots change: they hold what the last answer wrote. */
 export interface Frames {
-  /** Every event, one behind the other. */
+  /** Every event, one behind the other. Copied before it leaves, never handed out. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** `ends[i]`: the offset behind frame i. */
   readonly ends: Uint32Array;

@@ -1,3 +1,4 @@
+import { getRandomValues } from "node:crypto";
 import { afterEach, describe, expect, test } from "bun:test";
 import type { Script } from "../../src/core/answer.ts";
 import { dataEvent, type Dialect, DONE_EVENT } from "../../src/core/dialect.ts";
@@ -116,7 +117,31 @@ describe("reply()", () => {
     );
     expect(answer).toMatch(/content-length: 48/i);
     expect(answer).toEndWith(`id ${"A".repeat(29)} at 1700000000\n\n`);
-    expect(new TextDecoder().decode(frames.bytes)).toContain("0".repeat(29)); // shared: untouched
+  });
+
+  test("gives each answer bytes of its own, though all are stamped in one place", async () => {
+    const slots = { idAt: 0, createdAt: 29 };
+    const frames = layFrames([{ text: "0".repeat(39), dueMs: 0 }], slots, 1);
+    const engine: Engine = {
+      wheel: new Wheel(() => 0, () => {}),
+      streams: new Set(),
+      watch: () => {},
+      keepaliveMs: 0,
+    };
+    const voice: Voice = {
+      stamps: new Stamps(() => 1_700_000_000_000, (target) => void getRandomValues(target)),
+      headers: () => ({}),
+      errorEvent: () => "",
+      recordLateness: () => {},
+    };
+    const answers: Response[] = [];
+    for (let i = 0; i < 100; i++) {
+      const exchange = new Exchange(engine, "test", new Request("http://weir/"));
+      answers.push(await reply(frames, exchange, voice));
+    }
+    const texts = new Set(await Promise.all(answers.map((answer) => answer.text())));
+    expect(texts.size).toBe(100);
+    for (const text of texts) expect(text).toMatch(/^[A-Za-z0-9]{29}1700000000$/);
   });
 
   test("writes each frame when it is due and not before", async () => {
