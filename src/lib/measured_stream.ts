@@ -1,0 +1,186 @@
+/**
+ * One stream under measurement, and the tally that all streams of a run keep together.
+ *
+ * Time counts from when a stream *should* have started, and an event belongs to the measured window
+ * by when it was *due*: a slow server or a slow client cannot make its own delay disappear
+ * ("coordinated omission").
+ *
+ * @module
+ */
+
+import { EventFollower, type KnownAnswer } from "./event_follower.ts";
+import { Histogram } from "./histogram.ts";
+import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
+
+/** Events of one chunk may be due this far apart before they count as merged: a timer's grain. */
+const MERGE_TOLERANCE_MS = 2;
+
+/** Everything that the streams of a run count together. */
+export class Tally {
+  readonly firstEventMs = new Histogram();
+  readonly gapMs = new Histogram();
+  readonly latenessMs = new Histogram();
+  readonly driftMs = new Histogram();
+  readonly driftPercent = new Histogram();
+  readonly startDelayMs = new Histogram();
+  readonly failed = new Map<string, number>();
+  readonly dueMs: Float64Array | undefined;
+  lost = 0;
+  doubled = 0;
+  strange = 0;
+  merged = 0;
+  opened = 0;
+  over = 0;
+  completed = 0;
+  events = 0;
+  bytes = 0;
+  reads = 0;
+  windowEvents = 0;
+  windowBytes = 0;
+  /** Only events due in between are measured; every event is counted. */
+  windowFromMs = -Infinity;
+  windowToMs = Infinity;
+
+  constructor(dueMs: Float64Array | undefined) {
+    this.dueMs = dueMs;
+  }
+
+  fail(reason: string): void {
+    this.failed.set(reason, (this.failed.get(reason) ?? 0) + 1);
+  }
+}
+
+/** One stream: what was read, and what it means. */
+export class MeasuredStream implements ResponseSink {
+  readonly #tally: Tally;
+  readonly #startMs: number;
+  readonly #reader = new ResponseReader(this);
+  readonly #follower: EventFollower;
+  readonly #isKnown: boolean;
+  readonly #onChange: (stream: MeasuredStream) => void;
+  socket: Bun.Socket<MeasuredStream> | undefined = undefined;
+  /** Bytes of the request that are not sent yet. */
+  unsent: Uint8Array;
+  #readMs = 0;
+  #firstMs = -1;
+  #lastMs = 0;
+  #lastDueMs = 0;
+  /** When the event before, in this same chunk, was due; -1 when it is the first. */
+  #chunkDueMs = -1;
+  #hasChunks = false;
+  #isOver = false;
+
+  /** `onChange` is called at its first event and at its end. */
+  constructor(
+    request: Uint8Array,
+    answer: KnownAnswer | undefined,
+    tally: Tally,
+    startMs: number,
+    onChange: (stream: MeasuredStream) => void,
+  ) {
+    this.#tally = tally;
+    this.#startMs = startMs;
+    this.#onChange = onChange;
+    this.unsent = request;
+    this.#isKnown = answer !== undefined;
+    this.#follower = new EventFollower(answer, tally, (index) => this.#event(index));
+  }
+
+  /** True once it ended, in whichever way. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Takes what the socket gave at `nowMs`. */
+  read(bytes: Uint8Array, nowMs: number): void {
+    this.#readMs = nowMs;
+    this.#tally.reads++;
+    this.#tally.bytes += bytes.length;
+    if (nowMs >= this.#tally.windowFromMs && nowMs < this.#tally.windowToMs) {
+      this.#tally.windowBytes += bytes.length;
+    }
+    if (!this.#hasChunks) this.#chunkDueMs = -1;
+    this.#reader.feed(bytes);
+  }
+
+  /** Sends what is left of the request. */
+  send(): void {
+    const sent = this.socket!.write(this.unsent);
+    this.unsent = this.unsent.subarray(Math.max(0, sent));
+  }
+
+  /** The connection is gone. */
+  close(): void {
+    this.#reader.close();
+  }
+
+  /** Gives the stream up. */
+  fail(reason: string): void {
+    this.#finish(reason);
+  }
+
+  head(head: Head): void {
+    this.#hasChunks = head.framing === "chunked";
+    if (head.status !== 200) this.#finish(`status ${head.status}`);
+  }
+
+  data(bytes: Uint8Array, from: number, to: number): void {
+    if (!this.#isOver) this.#follower.data(bytes, from, to);
+  }
+
+  cut(): void {
+    this.#chunkDueMs = -1;
+  }
+
+  end(isWhole: boolean, reason: string): void {
+    this.#finish(isWhole ? "" : reason);
+  }
+
+  #event(index: number): void {
+    const tally = this.#tally;
+    const nowMs = this.#readMs;
+    tally.events++;
+    if (this.#firstMs < 0) {
+      this.#firstMs = nowMs;
+      tally.opened++;
+      tally.firstEventMs.record(nowMs - this.#startMs);
+      this.#onChange(this);
+    }
+    const dueMs = tally.dueMs === undefined ? -1 : tally.dueMs[index] ?? -1;
+    const isSameDue = dueMs >= 0 && dueMs - this.#lastDueMs <= MERGE_TOLERANCE_MS;
+    if (this.#chunkDueMs >= 0 && dueMs - this.#chunkDueMs > MERGE_TOLERANCE_MS) tally.merged++;
+    const atMs = this.#startMs + dueMs;
+    if (dueMs < 0 || (atMs >= tally.windowFromMs && atMs < tally.windowToMs)) {
+      tally.windowEvents++;
+      if (dueMs >= 0) tally.latenessMs.record(Math.abs(nowMs - atMs));
+      if (this.#lastMs > 0 && !isSameDue) tally.gapMs.record(nowMs - this.#lastMs);
+    }
+    this.#chunkDueMs = dueMs;
+    this.#lastDueMs = dueMs;
+    this.#lastMs = nowMs;
+  }
+
+  #finish(reason: string): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const tally = this.#tally;
+    tally.over++;
+    this.#follower.end();
+    const { dueMs } = tally;
+    const { events, isComplete } = this.#follower;
+    if (reason !== "") tally.fail(reason);
+    else if (this.#isKnown ? !isComplete : events !== (dueMs?.length ?? events)) {
+      tally.fail("answer not whole");
+    } else {
+      tally.completed++;
+      if (dueMs !== undefined && dueMs.length > 1) {
+        const plannedMs = dueMs.at(-1)! - dueMs[0]!;
+        const offMs = Math.abs(this.#lastMs - this.#firstMs - plannedMs);
+        tally.driftMs.record(offMs);
+        if (plannedMs > 0) tally.driftPercent.record((100 * offMs) / plannedMs);
+      }
+    }
+    this.socket?.end();
+    this.#onChange(this);
+  }
+}

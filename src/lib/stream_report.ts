@@ -1,0 +1,73 @@
+/**
+ * What a run of many streams found, and whether it can be believed.
+ *
+ * @module
+ */
+
+import type { Summary } from "./histogram.ts";
+
+/** How late the client's own loop may be, p99, before the run says nothing about the server. */
+export const LOOP_DELAY_MS_MAX = 3;
+
+/** What a run found. Times are milliseconds, summaries of one value per event or per stream. */
+export interface StreamReport {
+  readonly streams: number;
+  /** Streams whose answer came whole: every event, in its place, and a clean end. */
+  readonly completed: number;
+  /** Why the others did not, and how many each. */
+  readonly failed: Readonly<Record<string, number>>;
+  readonly events: number;
+  readonly bytes: number;
+  readonly lost: number;
+  readonly doubled: number;
+  readonly strange: number;
+  /** Events that were written together with one that was due at another time. */
+  readonly merged: number;
+  /** How long all streams were open together: what lateness and rates are taken from. */
+  readonly windowMs: number;
+  readonly eventsPerSecond: number;
+  readonly bytesPerSecond: number;
+  readonly eventsPerRead: number;
+  readonly firstEventMs: Summary;
+  readonly gapMs: Summary;
+  /** |came − due|; count 0 when no schedule is known. */
+  readonly latenessMs: Summary;
+  /** How much longer or shorter than its schedule a whole stream took. */
+  readonly driftMs: Summary;
+  readonly driftPercent: Summary;
+  /** How late the client itself opened its streams. */
+  readonly startDelayMs: Summary;
+  /** How late the client's own event loop was. */
+  readonly loopDelayMs: Summary;
+  /** Processor time of the client, as a share of one core. */
+  readonly clientCpuShare: number;
+}
+
+/** `valid`: believe it. `failed`: the server lost something. `invalid`: the client was too slow. */
+export interface Verdict {
+  readonly kind: "valid" | "failed" | "invalid";
+  readonly reasons: readonly string[];
+}
+
+/** Judges a report. */
+export function judge(report: StreamReport): Verdict {
+  const invalid: string[] = [];
+  if (report.events === 0) invalid.push("no event came");
+  const loopMs = report.loopDelayMs.p99;
+  if (loopMs > LOOP_DELAY_MS_MAX) {
+    invalid.push(
+      `the client's own loop was ${
+        loopMs.toFixed(1)
+      } ms late (p99), more than ${LOOP_DELAY_MS_MAX}`,
+    );
+  }
+  if (invalid.length > 0) return { kind: "invalid", reasons: invalid };
+  const failed: string[] = [];
+  for (const kind of ["lost", "doubled", "merged", "strange"] as const) {
+    if (report[kind] > 0) failed.push(`${report[kind]} events ${kind}`);
+  }
+  for (const [reason, count] of Object.entries(report.failed)) {
+    failed.push(`${count} streams: ${reason}`);
+  }
+  return { kind: failed.length > 0 ? "failed" : "valid", reasons: failed };
+}

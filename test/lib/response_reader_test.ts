@@ -1,0 +1,92 @@
+import { describe, expect, test } from "bun:test";
+import { ResponseReader } from "../../src/lib/response_reader.ts";
+
+const encoder = new TextEncoder();
+
+/** Everything that happens to a response fed in pieces of `sizeBytes`, written as one line. */
+function story(text: string, sizeBytes: number, isClosed = true): string {
+  const told: string[] = [];
+  let data = "";
+  const flush = () => {
+    if (data !== "") told.push(JSON.stringify(data));
+    data = "";
+  };
+  const reader = new ResponseReader({
+    head: ({ status, framing, headers }) =>
+      told.push(`${status} ${framing} ${headers.get("x-a") ?? ""}`.trim()),
+    data: (bytes, from, to) => data += new TextDecoder("latin1").decode(bytes.subarray(from, to)),
+    cut: () => {
+      flush();
+      told.push("cut");
+    },
+    end: (isWhole, reason) => {
+      flush();
+      told.push(isWhole ? "whole" : `not whole: ${reason}`);
+    },
+  });
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length; at += sizeBytes) {
+    reader.feed(bytes.subarray(at, at + sizeBytes));
+  }
+  if (isClosed) reader.close();
+  flush();
+  return told.join(" | ");
+}
+
+const CHUNKED = "HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+const CASES: readonly (readonly [name: string, response: string, story: string])[] = [
+  [
+    "two chunks",
+    `${CHUNKED}3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n`,
+    `200 chunked b | "abc" | cut | "0123456789" | cut | whole`,
+  ],
+  [
+    "line feeds inside a chunk",
+    `${CHUNKED}4\r\n\r\n\r\n\r\n0\r\n\r\n`,
+    `200 chunked b | "\\r\\n\\r\\n" | cut | whole`,
+  ],
+  [
+    "an extension and a trailer",
+    `${CHUNKED}1;x=y\r\na\r\n0\r\nX-T: 1\r\n\r\n`,
+    `200 chunked b | "a" | cut | whole`,
+  ],
+  ["no last chunk", `${CHUNKED}1\r\na\r\n`, `200 chunked b | "a" | cut | not whole: broke off`],
+  ["half a chunk", `${CHUNKED}5\r\nab`, `200 chunked b | "ab" | not whole: broke off`],
+  ["no size", `${CHUNKED}\r\nab`, "200 chunked b | not whole: bad chunk size"],
+  ["a size that is none", `${CHUNKED}xyz\r\n`, "200 chunked b | not whole: bad chunk size"],
+  ["a size beyond 32 bits", `${CHUNKED}123456789\r\n`, "200 chunked b | not whole: bad chunk size"],
+  [
+    "a chunk longer than it says",
+    `${CHUNKED}1\r\nab\r\n`,
+    `200 chunked b | "a" | not whole: bad chunk end`,
+  ],
+  ["a length", "HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nab", `404 length | "ab" | whole`],
+  ["a length of 0", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "200 length | whole"],
+  [
+    "less than the length",
+    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab",
+    `200 length | "ab" | not whole: broke off`,
+  ],
+  ["until the end", "HTTP/1.0 200 OK\r\n\r\nab", `200 close | "ab" | whole`],
+  ["half a head", "HTTP/1.1 200 OK\r\nX-", "not whole: no answer"],
+  ["nothing", "", "not whole: no answer"],
+  ["no HTTP", "SSH-2.0-x\r\n\r\n", "not whole: bad head"],
+  ["a header without a colon", "HTTP/1.1 200 OK\r\nwhat\r\n\r\n", "not whole: bad head"],
+  ["an endless head", `HTTP/1.1 200 OK\r\nX: ${"a".repeat(70_000)}`, "not whole: oversized head"],
+];
+
+describe("ResponseReader", () => {
+  for (const [name, response, expected] of CASES) {
+    test(`tells ${name}, wherever it is cut`, () => {
+      const sizes = response.length > 1000 ? [999, response.length] : [1, 2, 3, 7, response.length];
+      for (const size of sizes) {
+        expect(story(response, size || 1), `pieces of ${size}`).toBe(expected);
+      }
+    });
+  }
+
+  test("isOver is true as soon as the last byte is there, before the connection closes", () => {
+    expect(story(CASES[0]![1], 1, false)).toEndWith("whole");
+  });
+});
