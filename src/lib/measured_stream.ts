@@ -37,7 +37,7 @@ export class Tally {
   reads = 0;
   windowEvents = 0;
   windowBytes = 0;
-  /** Only events due in between are measured; every event is counted. */
+  /** Only events due in between are measured; rates count what came in between. */
   windowFromMs = -Infinity;
   windowToMs = Infinity;
 
@@ -150,8 +150,8 @@ export class MeasuredStream implements ResponseSink {
     const isSameDue = dueMs >= 0 && dueMs - this.#lastDueMs <= MERGE_TOLERANCE_MS;
     if (this.#chunkDueMs >= 0 && dueMs - this.#chunkDueMs > MERGE_TOLERANCE_MS) tally.merged++;
     const atMs = this.#startMs + dueMs;
+    if (nowMs >= tally.windowFromMs && nowMs < tally.windowToMs) tally.windowEvents++;
     if (dueMs < 0 || (atMs >= tally.windowFromMs && atMs < tally.windowToMs)) {
-      tally.windowEvents++;
       if (dueMs >= 0) tally.latenessMs.record(Math.abs(nowMs - atMs));
       if (this.#lastMs > 0 && !isSameDue) tally.gapMs.record(nowMs - this.#lastMs);
     }

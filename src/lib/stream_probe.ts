@@ -25,6 +25,8 @@ const VARYING = [/"id":\s*"([^"]*)"/g, /"created(?:_at)?":\s*([\d.]+)/g];
 export interface Probe {
   readonly head: Head;
   readonly body: Uint8Array;
+  /** Bytes of the whole response as they came: head, framing and body. */
+  readonly wireBytes: number;
   /** When each event had come, in milliseconds after the connection was opened. */
   readonly eventsMs: readonly number[];
 }
@@ -73,6 +75,7 @@ export async function probe(target: StreamTarget, timeoutMs: number): Promise<Pr
   const piecesMs: { readonly endByte: number; readonly atMs: number }[] = [];
   let head: Head | undefined;
   let length = 0;
+  let wireBytes = 0;
   const reader = new ResponseReader({
     head: (found) => void (head = found),
     data: (bytes, from, to) => {
@@ -90,7 +93,7 @@ export async function probe(target: StreamTarget, timeoutMs: number): Promise<Pr
       const eventsMs = eventEnds(body).map((end) =>
         piecesMs.find(({ endByte }) => endByte >= end)!.atMs
       );
-      resolve({ head: head!, body, eventsMs });
+      resolve({ head: head!, body, wireBytes, eventsMs });
     },
   });
   let unsent = target.request;
@@ -109,7 +112,10 @@ export async function probe(target: StreamTarget, timeoutMs: number): Promise<Pr
       socket: {
         open: send,
         drain: send,
-        data: (_, bytes) => reader.feed(bytes),
+        data: (_, bytes) => {
+          wireBytes += bytes.length;
+          reader.feed(bytes);
+        },
         close: () => reader.close(),
         end: () => reader.close(),
         error: (_, error) => reject(error),

@@ -68,7 +68,7 @@ test("maskVarying() makes two answers to one request equal", () => {
 
 function probedAt(...eventsMs: readonly number[]): Probe {
   const head = { status: 200, headers: new Map<string, string>(), framing: "chunked" as const };
-  return { head, body: new Uint8Array(), eventsMs };
+  return { head, body: new Uint8Array(), wireBytes: 0, eventsMs };
 }
 
 describe("learnSchedule()", () => {
@@ -118,6 +118,7 @@ describe("probe()", () => {
     expect(new TextDecoder().decode(found.body)).toBe(`data: POST ?q=1 b {"a":"时间🌊"}\n\n`);
     expect(found.head.status).toBe(200);
     expect(found.eventsMs.length).toBe(1);
+    expect(found.wireBytes).toBeGreaterThan(found.body.length + 50);
   });
 
   test("without a body it asks with GET", async () => {

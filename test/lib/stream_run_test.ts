@@ -188,7 +188,8 @@ describe("StreamRun", () => {
     const report = await new StreamRun(planFor(listener.port)).measure();
     expect(Object.values(report.failed)).toEqual([4]);
     expect(Object.keys(report.failed)[0]).toStartWith("cannot connect");
-    expect(judge(report)).toEqual({ kind: "invalid", reasons: ["no event came"] });
+    expect(judge(report).kind).toBe("invalid");
+    expect(judge(report).reasons[0]).toBe("no event came");
   });
 
   test("only events due while all streams are open are measured, all are counted", async () => {

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "bun:test";
+import { Histogram } from "../../src/lib/histogram.ts";
+import { judge, type StreamReport, type Verdict } from "../../src/lib/stream_report.ts";
+
+const NOTHING = new Histogram().summary();
+
+const GOOD: StreamReport = {
+  streams: 10,
+  completed: 10,
+  failed: {},
+  events: 100,
+  bytes: 1000,
+  lost: 0,
+  doubled: 0,
+  strange: 0,
+  merged: 0,
+  windowMs: 1000,
+  eventsPerSecond: 100,
+  bytesPerSecond: 1000,
+  eventsPerRead: 1,
+  firstEventMs: NOTHING,
+  gapMs: NOTHING,
+  latenessMs: { ...NOTHING, p99: 5000 },
+  driftMs: NOTHING,
+  driftPercent: NOTHING,
+  startDelayMs: NOTHING,
+  loopDelayMs: { ...NOTHING, p99: 3, max: 900 },
+  clientCpuShare: 0.5,
+};
+
+const CASES: readonly (readonly [
+  name: string,
+  report: Partial<StreamReport>,
+  kind: Verdict["kind"],
+  reason: string | undefined,
+])[] = [
+  ["a server that is late is slow, and the run valid", {}, "valid", undefined],
+  ["a lost event", { lost: 1 }, "failed", "1 events lost"],
+  ["a doubled event", { doubled: 2 }, "failed", "2 events doubled"],
+  ["a merged event", { merged: 3 }, "failed", "3 events merged"],
+  ["a strange event", { strange: 4 }, "failed", "4 events strange"],
+  ["a failed stream", { failed: { "status 503": 5 } }, "failed", "5 streams: status 503"],
+  ["no event at all", { events: 0 }, "invalid", "no event came"],
+  [
+    "a late client, whatever the server did",
+    { loopDelayMs: { ...NOTHING, p99: 3.1 }, lost: 1 },
+    "invalid",
+    "the client's own loop was 3.1 ms late (p99), more than 3",
+  ],
+];
+
+describe("judge()", () => {
+  for (const [name, report, kind, reason] of CASES) {
+    test(name, () => {
+      expect(judge({ ...GOOD, ...report })).toEqual({
+        kind,
+        reasons: reason === undefined ? [] : [reason],
+      });
+    });
+  }
+});
