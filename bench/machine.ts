@@ -1,0 +1,81 @@
+/**
+ * The machine a benchmark runs on: its cores, its programs, and what else keeps it busy.
+ *
+ * @module
+ */
+
+import { readFileSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
+
+/** The core of the server and the core of the client. One core for both cannot measure anything. */
+export const SERVER_CORE = 0;
+export const CLIENT_CORE = 1;
+
+/** Clock ticks of /proc/stat in a second: USER_HZ, 100 on every Linux that Bun runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** The path of a program, or undefined when it is not installed. */
+export function programPath(name: string): string | undefined {
+  return Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/usr/local/sbin` }) ?? undefined;
+}
+
+/** What stands at the front of a command to keep it on `core`; nothing where that is impossible. */
+export function pinnedTo(core: number): readonly string[] {
+  if (cpus().length < 2 || programPath("taskset") === undefined) return [];
+  return ["taskset", "-c", String(core)];
+}
+
+/** Milliseconds that a core was busy since the machine started. */
+export function coreBusyMs(core: number): number {
+  const line = readFileSync("/proc/stat", "utf8").split("\n").find((text) =>
+    text.startsWith(`cpu${core} `)
+  );
+  const [user, nice, system, , , irq, softirq, steal] = line!.split(/\s+/).slice(1).map(Number);
+  const ticks = user! + nice! + system! + irq! + softirq! + steal!;
+  return (1000 * ticks) / TICKS_PER_SECOND;
+}
+
+/** What a reader needs to compare figures with those of another day. */
+export interface Machine {
+  readonly cpu: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly kernel: string;
+  readonly isPinned: boolean;
+  readonly commit: string;
+  readonly date: string;
+  /** Name and version of every program that took part. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** Reads it once. */
+export function readMachine(): Machine {
+  const versions: Record<string, string> = { bun: Bun.version };
+  const ask: readonly (readonly [name: string, command: readonly string[], pattern: RegExp])[] = [
+    ["node", ["node", "--version"], /v([\d.]+)/],
+    ["wrk", ["wrk", "--version"], /wrk (?:debian\/)?([\d.]+)/],
+    ["nginx", ["nginx", "-v"], /nginx\/([\d.]+)/],
+  ];
+  for (const [name, [program, ...args], pattern] of ask) {
+    const path = programPath(program!);
+    if (path === undefined) continue;
+    const { stdout, stderr } = Bun.spawnSync([path, ...args]);
+    const version = pattern.exec(`${stdout}${stderr}`)?.[1];
+    if (version !== undefined) versions[name] = version;
+  }
+  return {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    isPinned: pinnedTo(SERVER_CORE).length > 0,
+    commit: commitOf(),
+    date: new Date().toISOString().slice(0, 16).replace("T", " "),
+    versions,
+  };
+}
+
+function commitOf(): string {
+  const { stdout, success } = Bun.spawnSync(["git", "describe", "--always", "--dirty"]);
+  return success ? stdout.toString().trim() : "unknown";
+}

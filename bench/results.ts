@@ -1,0 +1,90 @@
+/**
+ * What a benchmark found, as data: the runner fills it in, the report reads it.
+ *
+ * @module
+ */
+
+import type { LoadResult } from "./load.ts";
+import type { Machine } from "./machine.ts";
+import type { StreamsFound } from "./streams.ts";
+
+/** A ratio over several rounds: each round's two halves ran directly one after the other. */
+export interface Ratio {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** One server in one whole-answer case at one number of connections. */
+export interface WholeRow {
+  readonly caseTitle: string;
+  readonly connections: number;
+  readonly server: string;
+  /** One result per round with the tool that the ratios are made of, then one of each other tool. */
+  readonly results: readonly LoadResult[];
+  /** Weir's speed as a share of this server's; undefined for weir itself. */
+  readonly weirRatio: Ratio | undefined;
+  readonly peakRssKib: number;
+}
+
+/** One server in one paced case. */
+export interface PacedRow {
+  readonly caseTitle: string;
+  readonly streams: number;
+  readonly server: string;
+  readonly rounds: readonly PacedRound[];
+}
+
+/** One run of a paced case. */
+export interface PacedRound {
+  readonly found: StreamsFound;
+  /** Processor time of the server per event, in microseconds. */
+  readonly cpuUsPerEvent: number;
+  readonly peakRssKib: number;
+  /** Time that others took from the server's core, as a share of the run. */
+  readonly stolenShare: number;
+}
+
+/** Memory of open, silent streams. */
+export interface IdleRow {
+  readonly server: string;
+  readonly streams: number;
+  readonly idleKib: number;
+  readonly openKib: number;
+  readonly kibPerStream: number;
+}
+
+/** A figure that was wanted, and what it is. */
+export interface Figure {
+  readonly title: string;
+  readonly wanted: string;
+  readonly measured: string;
+  readonly isMet: boolean;
+}
+
+/** Everything that one run found. */
+export interface Results {
+  readonly machine: Machine;
+  readonly isQuick: boolean;
+  readonly rounds: number;
+  readonly secondsPerRun: number;
+  readonly whole: readonly WholeRow[];
+  readonly paced: readonly PacedRow[];
+  readonly idle: readonly IdleRow[];
+  readonly figures: readonly Figure[];
+  /** What was left out, and why. */
+  readonly skipped: readonly string[];
+}
+
+/** The median of `values`, which must not be empty. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The ratios `ours[i] / theirs[i]` of every round. */
+export function ratioOf(ours: readonly number[], theirs: readonly number[]): Ratio {
+  const ratios = ours.map((value, i) => value / theirs[i]!);
+  return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
+}

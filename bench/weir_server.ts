@@ -1,0 +1,43 @@
+/**
+ * Weir as the server under measurement.
+ *
+ * @module
+ */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Settings } from "./cases.ts";
+import { freePort, type RunningServer, startServer } from "./server_process.ts";
+
+/** The command that starts weir from source. */
+export const WEIR_FROM_SOURCE: readonly string[] = [
+  process.execPath,
+  "--no-env-file",
+  join(import.meta.dir, "..", "main.ts"),
+];
+
+/** Starts weir in an empty folder, with `settings` and nothing else. */
+export async function startWeir(
+  weir: readonly string[],
+  settings: Settings,
+  name = "weir",
+): Promise<RunningServer> {
+  const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
+  const port = freePort();
+  const set = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  const server = await startServer({
+    name,
+    command: [...weir, "serve", "--port", String(port), ...set],
+    port,
+    readyPath: "/health",
+    cwd: folder,
+  });
+  return {
+    ...server,
+    stop: async () => {
+      await server.stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,232 @@
+/**
+ * Runs the whole-answer cases: every server of a case in turn, round by round, so that whatever
+ * slows the machine down slows all of them.
+ *
+ * @module
+ */
+
+import { maskVarying, type Probe, probe, requestBytes, targetOf } from "../src/lib/stream_probe.ts";
+import type { BenchOptions } from "./bench_options.ts";
+import { CREATED_MASK, ID_MASK, type WholeCase } from "./cases.ts";
+import { type Load, type LoadResult, runLoad, type Tool, tools } from "./load.ts";
+import { CLIENT_CORE } from "./machine.ts";
+import { NO_WORK, type PeerWork, rawUpstream, startPeer } from "./peers/peer.ts";
+import { ratioOf, type WholeRow } from "./results.ts";
+import type { RunningServer } from "./server_process.ts";
+import { startWeir } from "./weir_server.ts";
+
+/** Time for one answer before anything is measured. */
+const PROBE_MS_MAX = 10_000;
+/** Connections and seconds that warm a server up: its code is compiled by then. */
+const WARM_CONNECTIONS = 64;
+const WARM_SECONDS = 1;
+/** From here on a run lasts longer: connecting alone takes a second. */
+const MANY_CONNECTIONS = 2000;
+const MANY_SECONDS_MIN = 5;
+
+/** What a case found, and what had to be left out. */
+export interface WholeFound {
+  readonly rows: readonly WholeRow[];
+  readonly skipped: readonly string[];
+}
+
+interface Contender {
+  readonly server: RunningServer;
+  readonly answerBytes: number;
+}
+
+/** Runs one case. */
+export async function runWhole(work: WholeCase, options: BenchOptions): Promise<WholeFound> {
+  const running: RunningServer[] = [];
+  const skipped: string[] = [];
+  try {
+    const settings = { ...work.settings };
+    let upstream: RunningServer | undefined;
+    if (work.source === "proxy") {
+      upstream = await startUpstream(work);
+      running.push(upstream);
+      settings["llm.base_url"] = `${upstream.origin}/v1`;
+      settings["llm.api_key"] = "sk-bench";
+    }
+    const weir = await startWeir(options.weir, settings);
+    running.push(weir);
+    const answer = await ask(weir, work);
+    if (answer.head.status === 404) {
+      return { rows: [], skipped: [`${work.title}: this weir has no ${work.path}`] };
+    }
+    checkAnswer(answer, work);
+    const contenders: Contender[] = [{ server: weir, answerBytes: answer.wireBytes }];
+    if (upstream !== undefined) {
+      contenders.push({ server: upstream, answerBytes: (await ask(upstream, work)).wireBytes });
+    }
+    for (const { peer } of work.rivals) {
+      const reason = peer.absent();
+      if (reason !== undefined) {
+        skipped.push(`${work.title}, ${peer.name}: ${reason}`);
+        continue;
+      }
+      const server = await startPeer(peer, peerWork(work, answer, upstream));
+      running.push(server);
+      const theirs = await ask(server, work);
+      checkPeer(peer.name, peer.isSameBytes, theirs, answer);
+      contenders.push({ server, answerBytes: theirs.wireBytes });
+    }
+    const found = await contest(work, contenders, options);
+    return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
+  } finally {
+    await Promise.all(running.map((server) => server.stop()));
+  }
+}
+
+/** An upstream on the client's core: what weir proxies must not cost weir's core. */
+function startUpstream(work: WholeCase): Promise<RunningServer> {
+  const stream = (work.expected as string)
+    .replaceAll(ID_MASK, `chatcmpl-${"0".repeat(ID_MASK.length - "chatcmpl-".length)}`)
+    .replaceAll(CREATED_MASK, "1234567890");
+  const events = stream.split(/(?<=\n\n)/);
+  return startPeer(rawUpstream, { ...NO_WORK, events }, CLIENT_CORE);
+}
+
+function peerWork(
+  work: WholeCase,
+  answer: Probe,
+  upstream: RunningServer | undefined,
+): PeerWork {
+  return {
+    ...NO_WORK,
+    answer: answer.body,
+    contentType: answer.head.headers.get("content-type") ?? "application/json",
+    words: work.words,
+    upstreamOrigin: upstream?.origin ?? "",
+  };
+}
+
+function ask(server: RunningServer, { path, body }: WholeCase): Promise<Probe> {
+  const url = server.origin + path;
+  return probe(targetOf(url, requestBytes(url, body)), PROBE_MS_MAX);
+}
+
+/** @throws {Error} when weir's answer is not, byte for byte, what the case expects. */
+function checkAnswer(answer: Probe, { title, expected }: WholeCase): void {
+  const found = comparable(answer.body);
+  const isRight = typeof expected === "string" ? found === latin1(expected) : expected.test(found);
+  if (answer.head.status !== 200 || !isRight) {
+    throw new Error(`${title}: weir's answer is wrong (${answer.head.status}): ${found}`);
+  }
+}
+
+/** @throws {Error} when a peer does not do the same work. */
+function checkPeer(name: string, isSameBytes: boolean, theirs: Probe, ours: Probe): void {
+  const isSame = isSameBytes
+    ? Buffer.compare(comparableBytes(theirs), comparableBytes(ours)) === 0
+    : saidBy(theirs) === saidBy(ours);
+  if (theirs.head.status !== 200 || !isSame) {
+    throw new Error(`${name} answers something else: ${latin1Of(theirs.body)}`);
+  }
+}
+
+function comparableBytes({ body }: Probe): Buffer {
+  return Buffer.from(comparable(body), "latin1");
+}
+
+/** Ids, times and pads left out. */
+function comparable(body: Uint8Array): string {
+  return maskVarying(body).replace(/"obfuscation":"[^"]*"/g, `"obfuscation":""`);
+}
+
+function latin1(text: string): string {
+  // The mask is one character in both; everything else is compared as bytes.
+  return text.split("•").map((piece) => latin1Of(Buffer.from(piece))).join("•");
+}
+
+function latin1Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("latin1");
+}
+
+/** What a chat stream says, chunk by chunk joined. */
+function saidBy({ body }: Probe): string {
+  const text = Buffer.from(body).toString();
+  return [...text.matchAll(/"content":\s*"((?:[^"\\]|\\.)*)"/g)].map(([, said]) => said).join("");
+}
+
+/** Loads one server after the other, and gives a row for each that answered everything rightly. */
+async function contest(
+  work: WholeCase,
+  contenders: readonly Contender[],
+  options: BenchOptions,
+): Promise<WholeFound> {
+  const rows: WholeRow[] = [];
+  const skipped: string[] = [];
+  for (const contender of contenders) {
+    options.say(`${work.title}: warming up ${contender.server.name}`);
+    await runLoad(tools()[0]!, loadOf(work, contender, WARM_CONNECTIONS, WARM_SECONDS));
+  }
+  for (const connections of options.connections) {
+    const results = new Map<Contender, LoadResult[]>(contenders.map((one) => [one, []]));
+    const measure = async (tool: Tool, contender: Contender, round: string) => {
+      const gathered = results.get(contender);
+      if (gathered === undefined) return;
+      const { name } = contender.server;
+      const label = `${work.title}, ${connections} connections, ${name}`;
+      options.say(`${label}: ${tool}, ${round}`);
+      try {
+        gathered.push(
+          await runLoad(
+            tool,
+            loadOf(work, contender, connections, secondsFor(connections, options)),
+          ),
+        );
+      } catch (error) {
+        if (contender === contenders[0]) throw error;
+        results.delete(contender); // a peer that breaks has no speed
+        skipped.push(`${label}: ${(error as Error).message}`);
+      }
+    };
+    const [tool, ...otherTools] = tools();
+    for (let round = 0; round < options.rounds; round++) {
+      for (let turn = 0; turn < contenders.length; turn++) {
+        const contender = contenders[(turn + round) % contenders.length]!;
+        await measure(tool!, contender, `round ${round + 1} of ${options.rounds}`);
+      }
+    }
+    for (const other of options.isQuick ? [] : otherTools) {
+      for (const contender of contenders) await measure(other, contender, "once");
+    }
+    rows.push(...rowsOf(work, connections, contenders[0]!, results));
+  }
+  return { rows, skipped };
+}
+
+function rowsOf(
+  work: WholeCase,
+  connections: number,
+  weir: Contender,
+  results: ReadonlyMap<Contender, readonly LoadResult[]>,
+): readonly WholeRow[] {
+  const [tool] = tools();
+  const rates = (contender: Contender) =>
+    results.get(contender)!.filter((result) => result.tool === tool)
+      .map(({ requestsPerSecond }) => requestsPerSecond);
+  return [...results].map(([contender, found]) => ({
+    caseTitle: work.title,
+    connections,
+    server: contender.server.name,
+    results: found,
+    weirRatio: contender === weir ? undefined : ratioOf(rates(weir), rates(contender)),
+    peakRssKib: contender.server.peakRssKib(),
+  }));
+}
+
+function loadOf(work: WholeCase, contender: Contender, connections: number, seconds: number): Load {
+  return {
+    url: contender.server.origin + work.path,
+    body: work.body,
+    connections,
+    seconds,
+    answerBytes: contender.answerBytes,
+  };
+}
+
+function secondsFor(connections: number, { seconds }: BenchOptions): number {
+  return connections >= MANY_CONNECTIONS ? Math.max(seconds, MANY_SECONDS_MIN) : seconds;
+}
