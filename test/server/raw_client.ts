@@ -1,0 +1,135 @@
+/**
+ * A client on a raw socket: it sees every byte, knows how the connection ended, and can refuse to
+ * read.
+ *
+ * @module
+ */
+
+import { waitFor } from "./launch.ts";
+
+/** One connection to weir. */
+export interface RawClient {
+  readonly send: (bytes: string | Uint8Array) => void;
+  /** Every byte so far. */
+  readonly received: () => Buffer;
+  /** Every byte so far, one character each. */
+  readonly text: () => string;
+  /** Waits until `part` has come, and gives everything so far. */
+  readonly until: (part: string) => Promise<string>;
+  /** Settles when the connection is closed, with everything that came. */
+  readonly closed: Promise<Buffer>;
+  /** Leaves at once. */
+  readonly leave: () => void;
+  readonly pause: () => void;
+  readonly resume: () => void;
+}
+
+/** Connects to `port` and sends `request`. */
+export async function connect(
+  port: number,
+  request: string | Uint8Array,
+  isReading = true,
+): Promise<RawClient> {
+  const pieces: Buffer[] = [];
+  const { promise: closed, resolve } = Promise.withResolvers<Buffer>();
+  const received = () => {
+    if (pieces.length > 1) pieces.splice(0, pieces.length, Buffer.concat(pieces));
+    return pieces[0] ?? Buffer.alloc(0);
+  };
+  let unsent: Uint8Array = Buffer.alloc(0);
+  const flush = (socket: Bun.Socket<undefined>) => {
+    unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
+  };
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      open(opened) {
+        if (!isReading) opened.pause();
+      },
+      data: (_socket, bytes) => void pieces.push(Buffer.from(bytes)),
+      drain: flush,
+      close: () => resolve(received()),
+      error() {}, // a reset is one of the ends that tests look at; `close` follows
+    },
+  });
+  const text = () => received().toString("latin1");
+  const send = (bytes: string | Uint8Array) => {
+    unsent = Buffer.concat([unsent, Buffer.from(bytes)]);
+    flush(socket);
+  };
+  send(request);
+  return {
+    send,
+    received,
+    text,
+    async until(part) {
+      const bytes = Buffer.from(part).toString("latin1");
+      await waitFor(() => text().includes(bytes), `${part} in ${text().slice(-2000)}`);
+      return text();
+    },
+    closed,
+    leave: () => void socket.terminate(),
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+  };
+}
+
+/** A response as it came over the wire. */
+export interface RawResponse {
+  readonly status: number;
+  /** The status line and the fields, in lower case. */
+  readonly head: string;
+  readonly body: Buffer;
+  /** HTTP chunks of a chunked body. */
+  readonly chunks: readonly Buffer[];
+  /** False when the body broke off: no last chunk, or fewer bytes than its length says. */
+  readonly isWhole: boolean;
+}
+
+/** Takes the first response in `bytes` apart. */
+export function parseRaw(bytes: Uint8Array): RawResponse {
+  const all = Buffer.from(bytes);
+  const headEnd = all.indexOf("\r\n\r\n");
+  const head = all.toString("latin1", 0, headEnd).toLowerCase();
+  const status = Number(head.slice(9, 12));
+  const rest = all.subarray(headEnd + 4);
+  if (!/\r\ntransfer-encoding: chunked/.test(head)) {
+    const length = Number(/\r\ncontent-length: (\d+)/.exec(head)?.[1] ?? 0);
+    const body = rest.subarray(0, length);
+    return { status, head, body, chunks: [], isWhole: body.length === length };
+  }
+  const chunks: Buffer[] = [];
+  for (let at = 0;;) {
+    const sizeEnd = rest.indexOf("\r\n", at);
+    const size = sizeEnd < 0 ? NaN : parseInt(rest.toString("latin1", at, sizeEnd), 16);
+    const end = sizeEnd + 2 + size;
+    const isHere = !Number.isNaN(size) && rest.length >= end + 2;
+    if (!isHere || size === 0) {
+      return { status, head, body: Buffer.concat(chunks), chunks, isWhole: isHere && size === 0 };
+    }
+    chunks.push(rest.subarray(sizeEnd + 2, end));
+    at = end + 2;
+  }
+}
+
+/** A raw POST of `body` as it is, on a connection that stays open. */
+export function rawChat(body: string | Uint8Array, fields: readonly string[] = []): Buffer {
+  const bytes = Buffer.from(body);
+  const head = [
+    "POST /v1/chat/completions HTTP/1.1",
+    "Host: weir",
+    "Content-Type: application/json",
+    `Content-Length: ${bytes.length}`,
+    ...fields,
+    "",
+    "",
+  ].join("\r\n");
+  return Buffer.concat([Buffer.from(head, "latin1"), bytes]);
+}
+
+/** One exchange on a connection of its own. */
+export async function exchange(port: number, request: string | Uint8Array): Promise<RawResponse> {
+  const client = await connect(port, request);
+  return parseRaw(await client.closed);
+}
