@@ -120,6 +120,11 @@ export class AppError extends Error {
   }
 }
 
+/** The reason with which everything ends whose client has gone. Nobody reads its text. */
+export function clientLeft(): AppError {
+  return new AppError("unavailable", "The client closed the connection");
+}
+
 /** `error` as an `AppError`: itself, or an `internal` one with `error` as its cause. */
 export function asAppError(error: unknown): AppError {
   if (error instanceof AppError) return error;

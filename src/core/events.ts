@@ -28,6 +28,7 @@ export type Outcome =
 /** How an exchange that `error` ended is counted. */
 export function outcomeOf(error: AppError): Outcome {
   if (error.code === "upstream_timeout") return "timed_out";
+  if (error.code === "shutting_down") return "shut_down";
   if (error.code.startsWith("upstream_")) return "upstream_failed";
   return error.code === "internal" ? "failed" : "refused";
 }

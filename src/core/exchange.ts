@@ -6,7 +6,7 @@
  */
 
 import type { Wheel } from "../lib/wheel.ts";
-import { type AppError, asAppError } from "./errors.ts";
+import { type AppError, asAppError, clientLeft } from "./errors.ts";
 import { type Outcome, outcomeOf, type Watch } from "./events.ts";
 
 /** A response that is still being written. */
@@ -50,8 +50,8 @@ export class Exchange {
   promptTokens = -1;
   completionTokens = -1;
   outcome: Outcome | undefined = undefined;
-  /** The sentence of the error that ended it; "" = none. */
-  errorText = "";
+  /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */
+  error: AppError | undefined = undefined;
   #request: Request | null;
 
   constructor(engine: Engine, surface: string, request: Request) {
@@ -69,6 +69,22 @@ export class Exchange {
    */
   get signal(): AbortSignal {
     return this.#request === null ? NEVER : this.#request.signal;
+  }
+
+  /**
+   * Waits until `dueMs` of the wheel's clock, before the first byte; shutdown finds the wait among
+   * the open streams.
+   *
+   * @throws {AppError} when the client leaves or shutdown ends the wait.
+   */
+  async until(dueMs: number): Promise<void> {
+    const { wheel, streams } = this.engine;
+    const abort = new AbortController();
+    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
+    streams.add(waiting);
+    const isTime = await wheel.until(dueMs, AbortSignal.any([abort.signal, this.signal]));
+    streams.delete(waiting);
+    if (!isTime) throw abort.signal.aborted ? abort.signal.reason : clientLeft();
   }
 
   /** Notes that the first byte of the body leaves now. An open stream must not hold its request. */
@@ -107,7 +123,7 @@ export class Exchange {
   end(outcome: Outcome, error?: AppError): void {
     if (this.outcome !== undefined) return;
     this.outcome = outcome;
-    if (error !== undefined) this.errorText = error.message;
+    this.error = error;
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { ErrorCode } from "../core/errors.ts";
 import type { Event, Watch } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
 
@@ -49,6 +50,15 @@ const FAULTS: ReadonlySet<string> = new Set([
   "failed",
 ]);
 
+/** Errors whose sentence is all weir's own: others may repeat what a client or an upstream said. */
+const SAFE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
+  "upstream_unreachable",
+  "upstream_timeout",
+  "loop_detected",
+  "memory_failed",
+  "shutting_down",
+]);
+
 function exchangeLine(exchange: Exchange): string {
   const fields = [
     exchange.method,
@@ -62,7 +72,11 @@ function exchangeLine(exchange: Exchange): string {
     `body_bytes=${exchange.bodyBytes}`,
     `request_id=${exchange.requestId || "-"}`,
   ];
-  if (exchange.errorText !== "") fields.push(`error=${JSON.stringify(exchange.errorText)}`);
+  const { error } = exchange;
+  if (error !== undefined) {
+    fields.push(`error=${error.code}`);
+    if (SAFE_CODES.has(error.code)) fields.push(`message=${JSON.stringify(error.message)}`);
+  }
   return fields.join(" ");
 }
 
