@@ -59,21 +59,28 @@ export function speakFrom(
       if (!isDraining || why === "shut_down") options.abort();
     },
   });
-  void tell(first, iterator, outlet, options);
-  return outlet.open(200, headers, dialect.open());
+  // The first text leaves with the head: a dialect that opens with nothing needs no comment for it.
+  const text = first.done !== true && first.value.kind === "text" ? first.value.text : "";
+  void tell(first, iterator, outlet, options, text);
+  return outlet.open(200, headers, dialect.open() + (text === "" ? "" : dialect.text(text)));
 }
 
-/** Writes every step to `outlet`. Reads on without a reader when `isDraining`. */
+/**
+ * Writes every step to `outlet`, but for `opened`, the text it was opened with. Reads on without a
+ * reader when `isDraining`.
+ */
 async function tell(
   first: IteratorResult<LiveStep>,
   iterator: AsyncIterator<LiveStep>,
   outlet: Outlet,
   { dialect, exchange, onEnd }: SpeakOptions,
+  opened: string,
 ): Promise<void> {
-  let text = "";
+  let text = opened;
   try {
     await outlet.ready;
-    for (let turn = first; !turn.done; turn = await iterator.next()) {
+    let turn = opened === "" ? first : await iterator.next();
+    for (; !turn.done; turn = await iterator.next()) {
       const step = turn.value;
       if (step.kind === "text") {
         text += step.text;
@@ -101,5 +108,8 @@ async function tell(
       exchange.engine.watch({ kind: "bug", where: exchange.surface, error: cause });
     }
     outlet.fail(failure, outcomeOf(failure));
+  } finally {
+    // The source frees what it holds: it may still wait behind its last step.
+    await iterator.return?.().catch(() => {}); // the answer is over, whatever it says to that
   }
 }
