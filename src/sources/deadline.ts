@@ -55,8 +55,3 @@ export class Deadline extends Ticket {
     );
   }
 }
-
-/** The reason an upstream call is aborted with when its client has gone. Nobody reads its text. */
-export function clientLeft(): AppError {
-  return new AppError("unavailable", "The client closed the connection");
-}

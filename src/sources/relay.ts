@@ -6,13 +6,13 @@
  */
 
 import { dataEvent } from "../core/dialect.ts";
-import { AppError, ERRORS } from "../core/errors.ts";
+import { AppError, clientLeft, ERRORS } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { Outlet } from "../core/outlet.ts";
 import { SseTail } from "../lib/sse_tail.ts";
 import type { Wheel } from "../lib/wheel.ts";
-import { clientLeft, type Deadline } from "./deadline.ts";
+import type { Deadline } from "./deadline.ts";
 import type { TransportResponse } from "./transport.ts";
 import { headersDown, isPlainEventStream } from "./upstream_headers.ts";
 
@@ -27,6 +27,9 @@ export interface RelayOptions {
   readonly first_token_timeout_ms: number;
   readonly idle_timeout_ms: number;
 }
+
+/** A response cannot be made with a higher status (WHATWG Fetch). */
+const STATUS_MAX = 599;
 
 /** Statuses whose responses have no body (RFC 9110 section 6.4.1). */
 const BODILESS = new Set([204, 205, 304]);
@@ -47,6 +50,10 @@ export async function relay(
 ): Promise<Response> {
   const { exchange, abort, deadline, isDraining } = options;
   const { status } = upstream;
+  if (status < 200 || status > STATUS_MAX) {
+    upstream.cancel();
+    throw new AppError("upstream_broken", `The upstream answered with the status ${status}`);
+  }
   exchange.requestId = upstream.headers.get("x-request-id") ?? exchange.requestId;
   const headers = headersDown(upstream.headers);
   const tail = isPlainEventStream(upstream.headers) ? new SseTail() : null;

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
 
 /** One request to an upstream. */
@@ -93,7 +94,7 @@ function routeOf({ proxy, ca }: FetchTransportOptions) {
   return {
     timeout: false, // Bun's own idle limit of 5 minutes is shorter than some models think
     proxy: proxy === "" ? false : proxy, // false: whatever HTTP_PROXY says
-    ...(ca === "" ? {} : { tls: { ca } }),
+    ...(ca === "" ? {} : { tls: { ca: [...rootCertificates, ca] } }),
   } as const;
 }
 

@@ -7,10 +7,10 @@
 
 import type OpenAI from "openai";
 import type { Answer, Source, Turn, Wire } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
-import type { Exchange } from "../core/exchange.ts";
+import { AppError, clientLeft } from "../core/errors.ts";
+import type { Exchange, OpenStream } from "../core/exchange.ts";
 import { backoffMs, retryAfterMs } from "../lib/backoff.ts";
-import { clientLeft, Deadline } from "./deadline.ts";
+import { Deadline } from "./deadline.ts";
 import { relay } from "./relay.ts";
 import type { FetchLike, Transport, TransportResponse } from "./transport.ts";
 import { hasPassedWeir, headersUp } from "./upstream_headers.ts";
@@ -92,7 +92,11 @@ export class Upstream implements Source {
     };
     if (signal.aborted) onLeave();
     else signal.addEventListener("abort", onLeave, { once: true });
-    const deadline = new Deadline(exchange.engine.wheel, abort);
+    const { wheel, streams } = exchange.engine;
+    const deadline = new Deadline(wheel, abort);
+    // Until its first byte, shutdown finds this request here and refuses it.
+    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
+    streams.add(waiting);
     try {
       const response = await this.#send(wire, exchange, abort, deadline);
       return await relay(response, { exchange, abort, deadline, isDraining, ...this.#options });
@@ -102,6 +106,7 @@ export class Upstream implements Source {
       throw abort.signal.aborted ? abort.signal.reason : error;
     } finally {
       signal.removeEventListener("abort", onLeave);
+      streams.delete(waiting);
     }
   }
 
@@ -131,22 +136,26 @@ export class Upstream implements Source {
       let askedMs: number | undefined;
       try {
         const response = await transport.send(request);
-        const isFinal = response.status < 500 && !RETRIED.has(response.status);
+        const isFinal = (response.status < 500 && !RETRIED.has(response.status)) ||
+          exchange.signal.aborted; // nobody is left to try again for
         if (isFinal || attempt > retries) return response;
         askedMs = retryAfterMs(response.headers, wallMs());
         if (askedMs === Infinity) return response; // it asks for more patience than weir has
         cause = `status ${response.status}`;
         response.cancel();
       } catch (error) {
-        if (abort.signal.aborted || attempt > retries || !isConnectionError(error)) throw error;
+        const isGivenUp = abort.signal.aborted || exchange.signal.aborted;
+        if (isGivenUp || attempt > retries || !isConnectionError(error)) throw error;
         cause = error.message;
       }
       deadline.stop();
       const delayMs = askedMs ?? backoffMs(attempt, random);
       const { wheel, watch } = exchange.engine;
       watch({ kind: "upstream_retried", attempt, delayMs, cause });
-      const isTime = await wheel.until(wheel.nowMs + delayMs, abort.signal);
-      if (!isTime) throw abort.signal.reason;
+      // A client that leaves ends the wait even when its answer would be drained: there is none.
+      const left = AbortSignal.any([abort.signal, exchange.signal]);
+      const isTime = await wheel.until(wheel.nowMs + delayMs, left);
+      if (!isTime) throw abort.signal.aborted ? abort.signal.reason : clientLeft();
     }
   }
 

@@ -7,9 +7,9 @@
 
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import type { EndReason, LiveStep, Turn } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
-import type { Exchange } from "../core/exchange.ts";
-import { clientLeft, Deadline } from "./deadline.ts";
+import { AppError, clientLeft } from "../core/errors.ts";
+import type { Exchange, OpenStream } from "../core/exchange.ts";
+import { Deadline } from "./deadline.ts";
 import type { UpstreamDeps, UpstreamOptions } from "./upstream.ts";
 import { VIA } from "./upstream_headers.ts";
 
@@ -29,6 +29,8 @@ export function openaiClient(
     apiKey: options.api_key || "none",
     organization: null,
     project: null,
+    // It would write what it cannot read, parts of answers, to standard error.
+    logLevel: "off",
     maxRetries: options.retries,
     defaultHeaders: {
       via: VIA,
@@ -58,7 +60,11 @@ export async function* liveSteps(
   };
   if (signal.aborted) onLeave();
   signal.addEventListener("abort", onLeave, { once: true });
-  const deadline = new Deadline(exchange.engine.wheel, abort);
+  const { wheel, streams } = exchange.engine;
+  const deadline = new Deadline(wheel, abort);
+  // Until a stream opens for it, shutdown finds this request here.
+  const waiting: OpenStream = { fail: (error) => abort.abort(error) };
+  streams.add(waiting);
   try {
     deadline.start("headers", options.headers_timeout_ms);
     const stream = await client.chat.completions.create({
@@ -80,6 +86,7 @@ export async function* liveSteps(
       const text = choice?.delta.content;
       if (text) {
         deadline.stop(); // while the reader writes it, the upstream is not being waited for
+        if (turn.isStream) streams.delete(waiting);
         yield { kind: "text", text };
         deadline.start("idle", options.idle_timeout_ms);
       }
@@ -89,6 +96,8 @@ export async function* liveSteps(
     if (reason === undefined) {
       throw new AppError("upstream_broken", "The upstream ended its answer without finishing it");
     }
+    deadline.stop();
+    if (turn.isStream) streams.delete(waiting);
     yield {
       kind: "end",
       reason,
@@ -99,6 +108,7 @@ export async function* liveSteps(
   } finally {
     deadline.stop();
     signal.removeEventListener("abort", onLeave);
+    streams.delete(waiting);
     abort.abort(clientLeft()); // frees the connection when the reader stopped early; else no effect
   }
 }
