@@ -8,7 +8,7 @@ import { Hono } from "hono";
 import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
 import { type Watch, watchAll } from "./core/events.ts";
-import type { Engine } from "./core/exchange.ts";
+import { type Engine, Exchange } from "./core/exchange.ts";
 import { Stamps } from "./core/stamp.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { bearerAuth } from "./ops/auth.ts";
@@ -65,10 +65,11 @@ export function makeApp(config: Config, world: World): App {
   const stamps = new Stamps(world.wallMs, world.randomBytes);
   const tokens = new TokenCounter(config.mock.count_bytes_max);
   const source = makeSource(config, world, tokens);
-  const authorize = bearerAuth([config.auth.token]);
+  const secrets = [config.auth.token];
+  const authorize = bearerAuth(secrets);
   const startMs = world.clock();
 
-  const shared = { engine, source, stamps, authorize };
+  const shared = { engine, source, stamps, authorize, secrets };
   const chat = chatCompletions({
     ...shared,
     recordLateness: () => {},
@@ -90,8 +91,10 @@ export function makeApp(config: Config, world: World): App {
   hono.on(NOT_POST, "/v1/chat/completions", (c) => refused(onlyPost(), c.req.raw));
   hono.notFound((c) => refused(invalidUrl(c.req.method, c.req.path), c.req.raw));
 
-  function refused(error: ReturnType<typeof onlyPost>, _request: Request): Response {
-    return errorResponse(error, `req_${stamps.hex(32)}`);
+  function refused(error: ReturnType<typeof onlyPost>, request: Request): Response {
+    const exchange = new Exchange(engine, "no_surface", request);
+    exchange.requestId = `req_${stamps.hex(32)}`;
+    return errorResponse(exchange.refuse(error), exchange.requestId);
   }
 
   function health(): Health {

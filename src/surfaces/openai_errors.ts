@@ -138,9 +138,13 @@ function stars(count: number): string {
 }
 
 /** The error for a request whose key is not in order. */
-export function keyError(verdict: "missing" | "malformed" | "wrong", headers: Headers): AppError {
+export function keyError(
+  verdict: "missing" | "malformed" | "wrong",
+  headers: Headers,
+  secrets: readonly string[],
+): AppError {
   if (verdict !== "wrong") return noKey();
-  return wrongKey((headers.get("authorization") ?? "").slice("Bearer ".length));
+  return wrongKey((headers.get("authorization") ?? "").slice("Bearer ".length), secrets);
 }
 
 /** The body is not JSON, is empty, or is no JSON object: 400. */

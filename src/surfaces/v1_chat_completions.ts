@@ -37,6 +37,8 @@ export interface ChatCompletionsDeps {
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  /** The keys that are right: an error never repeats one. */
+  readonly secrets: readonly string[];
   readonly persona: Persona;
   readonly validate: "spec" | "live";
   readonly bodyBytesMax: number;
@@ -90,7 +92,10 @@ export function chatCompletions(
     const isStream = chat.stream ?? persona === "minimal";
     exchange.model = chat.model;
     exchange.isStream = isStream;
-    const turn: Turn = isStream ? chat : { ...chat, wantsUsage: true };
+    // Usually the very object that was parsed: on the hot path nothing is copied.
+    const turn: Turn = isStream && chat.isStream
+      ? chat
+      : { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
     const pending = source.answer(turn, exchange);
     const answer = pending instanceof Promise ? await pending : pending;
     if (answer.kind === "relay") return answer.response;
@@ -172,7 +177,7 @@ export function chatCompletions(
     if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
     try {
       const verdict = deps.authorize(request.headers);
-      if (verdict !== "ok") throw keyError(verdict, request.headers);
+      if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
       return await (source.takesWire ? pass(request, exchange) : ask(request, exchange));
     } catch (error) {
       const failure = exchange.refuse(error);
@@ -205,8 +210,7 @@ async function gather(answer: ScriptOrLive, exchange: Exchange): Promise<Gathere
       if (step.kind === "text") text += step.text;
       else reason = step.reason;
     }
-    const { wheel } = exchange.engine;
-    if (totalMs > 0) await wheel.until(exchange.startMs + totalMs, exchange.signal);
+    if (totalMs > 0) await exchange.until(exchange.startMs + totalMs);
     return { text, reason, usage: answer.usage ?? NO_USAGE };
   }
   let usage = NO_USAGE;

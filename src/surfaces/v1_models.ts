@@ -17,6 +17,8 @@ export interface ModelsDeps {
   readonly source: Source;
   readonly stamps: Stamps;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  /** The keys that are right: an error never repeats one. */
+  readonly secrets: readonly string[];
   /** The models the mock answers for; empty = any, and the list shows the usual ones. */
   readonly models: readonly string[];
 }
@@ -29,7 +31,7 @@ export function models(
 
   async function handle(request: Request, id: string | undefined, exchange: Exchange) {
     const verdict = deps.authorize(request.headers);
-    if (verdict !== "ok") throw keyError(verdict, request.headers);
+    if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
     if (source.takesWire) {
       const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
       const wire = {
