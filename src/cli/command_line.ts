@@ -30,18 +30,18 @@ export interface SettingOptions {
 }
 
 /** Flags that stand for a command. */
-const ALIASES: Readonly<Record<string, string>> = {
-  "--version": "version",
-  "-v": "version",
-  "--help": "help",
-  "-h": "help",
-};
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ["--version", "version"],
+  ["-v", "version"],
+  ["--help", "help"],
+  ["-h", "help"],
+]);
 
 /** The command of `argv`: its first word, or `serve` when it starts with an option. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first, ...rest] = argv;
   if (first === undefined) return { name: "serve", args: [] };
-  const alias = ALIASES[first];
+  const alias = ALIASES.get(first);
   if (alias !== undefined) return { name: alias, args: rest };
   if (first.startsWith("-")) return { name: "serve", args: argv };
   return { name: first, args: rest };
@@ -69,7 +69,9 @@ export function parseSettingOptions(args: readonly string[]): SettingOptions {
   }
   const settings: Setting[] = (values.set ?? []).map((text) => {
     const at = text.indexOf("=");
-    if (at <= 0) throw new Failure(`--set needs key.path=value: it is "${text}"`, 2);
+    if (at <= 0) {
+      throw new Failure("--set needs key.path=value, for example --set mock.delay_ms=0", 2);
+    }
     return { key: text.slice(0, at), value: text.slice(at + 1) };
   });
   if (values.host !== undefined) {

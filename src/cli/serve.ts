@@ -7,8 +7,9 @@
 import { getRandomValues } from "node:crypto";
 import { type App, makeApp, type World } from "../app.ts";
 import type { Config } from "../core/config.ts";
+import { maskUrl } from "../core/config_describe.ts";
 import { AppError } from "../core/errors.ts";
-import { readSettings, readText, type Settings } from "./settings.ts";
+import { readSettings, readText, type Settings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
@@ -42,14 +43,17 @@ export async function serve(args: readonly string[], terminal: Terminal): Promis
   const settings = readSettings(args, terminal);
   const { config } = settings;
   const app = makeApp(config, world(settings));
-  if (app.source.name === "proxy") raiseFetchCap();
+  if (app.source.name === "proxy") raiseFetchCap(terminal);
+  warn(settings.warnings, terminal);
+  // Before anybody is told that it runs: from then on, a signal closes it in good order.
+  const signalled = firstSignal();
   const server = listen(app, config);
   introduce(app, config, server.port!, terminal);
   setTimeout(async () => {
     await app.tokens.load();
     if (app.status === "starting") app.status = "ok";
   }, TOKENS_DELAY_MS);
-  await firstSignal();
+  await signalled;
   process.once("SIGTERM", () => process.exit(1));
   process.once("SIGINT", () => process.exit(1));
   await drain(app, server, config.server.drain_ms, terminal);
@@ -72,15 +76,22 @@ function world({ config, folder }: Settings): World {
 }
 
 /** Starts this process anew, in its place, with the cap raised: it takes effect in no other way. */
-function raiseFetchCap(): void {
+function raiseFetchCap(terminal: Terminal): void {
   if (process.env[FETCH_CAP_VARIABLE] !== undefined) return;
   const args = Bun.isStandaloneExecutable
     ? process.argv.slice(2)
     : [...process.execArgv, process.argv[1]!, ...process.argv.slice(2)];
-  process.execve!(process.execPath, [process.execPath, ...args], {
-    ...process.env,
-    [FETCH_CAP_VARIABLE]: FETCH_CAP,
-  } as Record<string, string>);
+  try {
+    process.execve!(process.execPath, [process.execPath, ...args], {
+      ...process.env,
+      [FETCH_CAP_VARIABLE]: FETCH_CAP,
+    } as Record<string, string>);
+  } catch {
+    terminal.complain(
+      "weir: warning: this system does not let weir start itself anew, so more than 256 proxied " +
+        `requests at once will wait for each other. Start it with ${FETCH_CAP_VARIABLE}=${FETCH_CAP}`,
+    );
+  }
 }
 
 type Server = ReturnType<typeof listen>;
@@ -91,6 +102,8 @@ function listen(app: App, { server: { host, port, body_max_bytes } }: Config) {
       hostname: host,
       port,
       development: false,
+      // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
+      reusePort: false,
       idleTimeout: IDLE_TIMEOUT_S,
       maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
       fetch: app.fetch,
@@ -120,7 +133,7 @@ function introduce(app: App, config: Config, port: number, terminal: Terminal): 
   terminal.print(`weir ${VERSION} listens on ${url}${name === host ? "" : ` (${host})`}`);
   terminal.print(
     app.source.name === "proxy"
-      ? `proxy: /v1/chat/completions is answered by ${config.llm.base_url}`
+      ? `proxy: /v1/chat/completions is answered by ${maskUrl(config.llm.base_url)}`
       : `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`,
   );
   terminal.print(

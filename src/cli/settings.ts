@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseEnv } from "node:util";
-import { type Config, loadConfig } from "../core/config.ts";
+import { type Config, type ConfigOrigins, loadConfig } from "../core/config.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 
@@ -16,14 +16,18 @@ const DEFAULT_FILE = "config.yaml";
 /** The effective config and where its file is. */
 export interface Settings {
   readonly config: Config;
+  readonly origins: ConfigOrigins;
   /** The config file that was read; undefined = none. */
   readonly file: string | undefined;
   /** The folder that relative paths in the config count from. */
   readonly folder: string;
+  /** What is odd in it and yet no problem. Whoever uses the config prints them. */
+  readonly warnings: readonly string[];
 }
 
 /**
- * Reads everything and prints warnings.
+ * Reads everything. Warnings are printed here only when the config is bad: a process that starts
+ * anew in its own place would say them twice.
  *
  * @throws {Failure} with every problem at once, one per line.
  */
@@ -37,15 +41,21 @@ export function readSettings(args: readonly string[], terminal: Terminal): Setti
     dotenv: readDotenv(folder),
     flags: settings,
   });
-  for (const warning of loaded.warnings) terminal.complain(`weir: warning: ${warning}`);
   if (loaded.kind === "bad") {
+    warn(loaded.warnings, terminal);
     const { problems } = loaded;
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
     throw new Failure(
       `The config has ${count}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
     );
   }
-  return { config: loaded.config, file, folder };
+  const { config, origins, warnings } = loaded;
+  return { config, origins, file, folder, warnings };
+}
+
+/** Prints warnings, one line each. */
+export function warn(warnings: readonly string[], terminal: Terminal): void {
+  for (const warning of warnings) terminal.complain(`weir: warning: ${warning}`);
 }
 
 /**
