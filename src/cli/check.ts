@@ -8,9 +8,15 @@ import { describeConfig } from "../core/config_describe.ts";
 import { readSettings, warn } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** `weir check FILE` says the same as `weir check --config FILE`. */
+function named(args: readonly string[]): readonly string[] {
+  const [first, ...rest] = args;
+  return first === undefined || first.startsWith("-") ? args : ["--config", first, ...rest];
+}
+
 /** Prints the effective config, where each setting came from, and no secret. Exit code 1 and every problem when bad. */
 export function check(args: readonly string[], terminal: Terminal): number {
-  const { config, origins, file, warnings } = readSettings(args, terminal);
+  const { config, origins, file, warnings } = readSettings(named(args), terminal);
   warn(warnings, terminal);
   terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
   terminal.print(describeConfig(config, origins).trimEnd());

@@ -9,10 +9,10 @@ import type { Terminal } from "./terminal.ts";
 const TEXT =
   `weir speaks the OpenAI streaming API: it mocks it, proxies it, remembers conversations.
 
-  weir [serve]     start the server (the default)
-  weir check       read the config and print what is in force, secrets masked
-  weir version     version, commit, Bun version
-  weir help        this text
+  weir [serve]       start the server (the default)
+  weir check [FILE]  read the config and print what is in force, secrets masked
+  weir version       version, commit, Bun version
+  weir help          this text
 
 Options of serve and check
   -c, --config FILE      the config file (default: config.yaml here, if there is one)

@@ -83,6 +83,13 @@ describe("a wrong command line ends with 2 and one sentence", () => {
 });
 
 describe("weir check", () => {
+  test("takes the file as its first word too", async () => {
+    const files = { "mine.yaml": "mock:\n  delay_ms: 9\n" };
+    const { code, output } = await run(["check", "mine.yaml"], { files });
+    expect(code).toBe(0);
+    expect(output).toContain("delay_ms: 9 # mine.yaml:2:13");
+  });
+
   test("prints what is in force, where it came from, and no secret", async () => {
     const { code, output, errors } = await run(["check", "--set", "mock.delay_ms=7"], {
       files: { "config.yaml": "llm:\n  base_url: https://u:pass-word@a.example/v1/\n" },
