@@ -242,8 +242,7 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
       return this.#readerFailed(cause);
     }
     if (taken === undefined) return;
-    this.#isBusy = true;
-    if (!this.#hasEnded) this.#source.pause();
+    this.#isBusy = true; // the connection pauses if more comes before this settles
     taken.then(() => {
       if (this.#isSettled) return;
       this.#isBusy = false;

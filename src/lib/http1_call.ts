@@ -164,7 +164,6 @@ export class Call implements BodySource {
 
   /** The signal's call. */
   handleEvent(): void {
-    this.settle();
     const error = abortedError(this.#signal);
     error.hasBegun = this.hasBegun;
     const { carrier } = this;

@@ -461,6 +461,19 @@ describe("Http1Client and stale connections", () => {
     expect(upstream.requests[3]!.connection).toBe(2);
   });
 
+  test("sends once more only, even when the second connection was kept too", async () => {
+    const { client, upstream } = pair(
+      ({ path }) => path === "/bad" ? [act.reset] : [act.send(response("ok"))],
+      { connectionsMax: 1 },
+    );
+    await text(client);
+    const first = failure(client.request({ method: "GET", path: "/bad" }));
+    const second = text(client); // gets the place of the first, which then waits for it
+    expect((await first).code).toBe("closed_early");
+    expect(await second).toBe("ok");
+    expect(upstream.requests.map(({ path }) => path)).toEqual(["/", "/bad", "/", "/bad"]);
+  });
+
   test("never again when the connection was new", async () => {
     const { client, upstream } = pair([act.reset]);
     const error = await failure(client.request(GET));
