@@ -15,6 +15,7 @@ import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import { logWatcher } from "./ops/log.ts";
+import { http1Transport } from "./sources/http1_transport.ts";
 import { Mock } from "./sources/mock.ts";
 import { TokenCounter } from "./sources/tokens.ts";
 import { fetchTransport, routedFetch } from "./sources/transport.ts";
@@ -64,7 +65,7 @@ export function makeApp(config: Config, world: World): App {
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
   const tokens = new TokenCounter(config.mock.count_bytes_max);
-  const source = makeSource(config, world, tokens);
+  const source = makeSource(config, world, tokens, wheel);
   const secrets = [config.auth.token];
   const authorize = bearerAuth(secrets);
   const startMs = world.clock();
@@ -119,7 +120,7 @@ export function makeApp(config: Config, world: World): App {
 }
 
 /** What answers chat completions: the upstream as soon as there is one, else the mock. */
-function makeSource(config: Config, world: World, tokens: TokenCounter): Source {
+function makeSource(config: Config, world: World, tokens: TokenCounter, wheel: Wheel): Source {
   const isProxy = config.chat.source === "proxy" ||
     (config.chat.source === "auto" && config.llm.base_url !== "");
   if (!isProxy) return new Mock(config.mock, tokens);
@@ -129,7 +130,9 @@ function makeSource(config: Config, world: World, tokens: TokenCounter): Source 
     on_disconnect: config.chat.on_disconnect,
     passes_client_key: config.auth.token === "",
   }, {
-    transport: fetchTransport(route),
+    transport: config.llm.proxy === ""
+      ? http1Transport({ base_url: config.llm.base_url, ca: world.ca, wheel })
+      : fetchTransport(route),
     fetch: routedFetch(route),
     random: world.random,
     wallMs: world.wallMs,

@@ -1,0 +1,58 @@
+/**
+ * The transport on our own HTTP/1.1 client: what the proxy stands on wherever no HTTP proxy lies
+ * between it and the upstream.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import { Http1Client } from "../lib/http1_client.ts";
+import { Http1Error } from "../lib/http1_error.ts";
+import type { Wheel } from "../lib/wheel.ts";
+import { type Transport, unreachable } from "./transport.ts";
+
+/** Where the upstream is; from the `llm` section of the config. */
+export interface Http1TransportOptions {
+  /** Requests go to its origin only. */
+  readonly base_url: string;
+  /** PEM text of the certificate authority to trust; "" = the system's. */
+  readonly ca: string;
+  readonly wheel: Wheel;
+}
+
+/** The transport on pooled sockets, without any cap on streams but the pool's. */
+export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): Transport {
+  const client = new Http1Client({
+    origin: base_url,
+    wheel,
+    ca: ca === "" ? undefined : ca,
+    connectionsMax: 65_535,
+  });
+  return {
+    async send({ method, url, headers, body, signal }) {
+      const { pathname, search } = new URL(url);
+      try {
+        const path = pathname + search;
+        const response = await client.request({ method, path, headers, body, signal });
+        return {
+          status: response.status,
+          headers: response.headers(),
+          read: () => response.body.read(),
+          cancel: () => response.body.cancel(),
+        };
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        throw error instanceof Http1Error ? failed(url, error) : error;
+      }
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Unreachable when the upstream has said nothing, else broken: it must not be asked again. */
+function failed(url: string, error: Http1Error): AppError {
+  const { code, cause } = error;
+  const isUnreachable = error.isRetryable || code === "tls_failed" || code === "client_closed";
+  if (isUnreachable) return unreachable(url, cause instanceof Error ? cause : error);
+  return new AppError("upstream_broken", error.message, { cause: error });
+}
