@@ -118,25 +118,26 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The next piece, or null behind the last. One call at a time.
+   * The next piece, or null behind the last. What is here already comes without a promise: most
+   * heads bring their first piece along. One call at a time.
    *
    * @throws {Http1Error} what ended the body early (the promise rejects).
    */
-  read(): Promise<Uint8Array | null> {
+  read(): Uint8Array | null | Promise<Uint8Array | null> {
     if (!this.#isPulled) {
       this.#take();
       this.#isPulled = true;
     }
     if (this.#pending !== null) throw new TypeError("Cannot read the body: a read is waiting");
     const piece = this.#queue.shift();
-    if (piece !== undefined) return Promise.resolve(piece);
+    if (piece !== undefined) return piece;
     if (this.#error !== null) {
       this.#settle();
       return Promise.reject(this.#error);
     }
     if (this.#hasEnded || this.#isSettled) {
       this.#settle();
-      return Promise.resolve(null);
+      return null;
     }
     return new Promise((resolve, reject) => {
       this.#pending = { resolve, reject };

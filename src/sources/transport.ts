@@ -22,8 +22,11 @@ export interface TransportRequest {
 export interface TransportResponse {
   readonly status: number;
   readonly headers: Headers;
-  /** The next chunk as the upstream sent it, or null at the end. Rejects when the body breaks off. */
-  read(): Promise<Uint8Array | null>;
+  /**
+   * The next chunk as the upstream sent it, or null at the end; without a promise when it is here
+   * already. Rejects when the body breaks off.
+   */
+  read(): Uint8Array | null | Promise<Uint8Array | null>;
   /** Gives the body up and frees its connection. Never throws. */
   cancel(): void;
 }
