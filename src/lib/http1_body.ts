@@ -72,16 +72,15 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The whole body when it came together with the head, which spares small answers a stream; else
-   * undefined. Counts as reading it.
+   * The whole body when all of it came together with the head, which spares small answers a stream;
+   * else undefined. Counts as reading it.
    */
   whole(): Uint8Array | undefined {
     if (!this.#hasEnded || this.#isTaken || this.#error !== null) return undefined;
-    if (this.#queue.length > 1) return undefined;
     this.#take();
-    const bytes = this.#queue.pop() ?? new Uint8Array(0);
+    const pieces = this.#queue;
     this.#settle();
-    return bytes;
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
   }
 
   /** Hands everything to `reader`, beginning inside this call with what is here already. */

@@ -37,6 +37,8 @@ export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): 
         return {
           status: response.status,
           headers: response.headers(),
+          // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
+          whole: () => response.body.whole() as Uint8Array<ArrayBuffer> | undefined,
           read: () => response.body.read(),
           cancel: () => response.body.cancel(),
         };

@@ -22,6 +22,8 @@ export interface TransportRequest {
 export interface TransportResponse {
   readonly status: number;
   readonly headers: Headers;
+  /** The whole body when all of it is here already, else undefined. Counts as reading it. */
+  whole(): Uint8Array<ArrayBuffer> | undefined;
   /**
    * The next chunk as the upstream sent it, or null at the end; without a promise when it is here
    * already. Rejects when the body breaks off.
@@ -73,6 +75,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       return {
         status: response.status,
         headers: response.headers,
+        whole: () => undefined,
         async read() {
           if (reader === undefined) return null;
           const { done, value } = await reader.read();

@@ -670,6 +670,15 @@ describe("Http1Body", () => {
     expect(Buffer.from(body.whole()!).toString()).toBe("all of it");
   });
 
+  test("whole() gives all chunks of a body that came with its head", async () => {
+    const sent = [sseHead(), chunk("data: 你\n\n"), chunk("data: [DONE]\n\n"), LAST_CHUNK];
+    const { client } = pair([act.send(Buffer.concat(sent.map((bytes) => Buffer.from(bytes))))]);
+    const { body } = await client.request(GET);
+    expect(Buffer.from(body.whole()!).toString()).toBe("data: 你\n\ndata: [DONE]\n\n");
+    expect(body.whole()).toBeUndefined();
+    expect(client.idle).toBe(1);
+  });
+
   test("whole() gives nothing for a body that is still coming, taken, or broken", async () => {
     const gate = Promise.withResolvers<void>();
     const { client } = pair([
