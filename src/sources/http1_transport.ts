@@ -7,7 +7,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { Http1Client } from "../lib/http1_client.ts";
-import { Http1Error } from "../lib/http1_error.ts";
+import { Http1Error, type Http1ErrorCode } from "../lib/http1_error.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { type Transport, unreachable } from "./transport.ts";
 
@@ -51,10 +51,19 @@ export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): 
   };
 }
 
+/** What to say where the system has no word of its own, like ECONNREFUSED. */
+const REASONS: Partial<Record<Http1ErrorCode, string>> = {
+  closed_early: "it closed the connection without an answer",
+  timeout_connect: "it accepted no connection in time",
+  pool_full: "too many requests are under way",
+  client_closed: "weir is shutting down",
+};
+
 /** Unreachable when the upstream has said nothing, else broken: it must not be asked again. */
 function failed(url: string, error: Http1Error): AppError {
-  const { code, cause } = error;
+  const { code, cause, message } = error;
   const isUnreachable = error.isRetryable || code === "tls_failed" || code === "client_closed";
-  if (isUnreachable) return unreachable(url, cause instanceof Error ? cause : error);
-  return new AppError("upstream_broken", error.message, { cause: error });
+  if (!isUnreachable) return new AppError("upstream_broken", message, { cause: error });
+  const hasWord = cause instanceof Error && "code" in cause;
+  return unreachable(url, hasWord ? cause : new Error(REASONS[code] ?? message, { cause: error }));
 }
