@@ -109,7 +109,8 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
 
 /** A request on its way. */
 export class Call implements BodySource {
-  readonly payload: readonly Uint8Array[];
+  /** What is left to be sent, or sent again. */
+  payload: readonly Uint8Array[];
   /** The answer to HEAD has no body. */
   readonly isBodiless: boolean;
   readonly response: Promise<Http1Response>;

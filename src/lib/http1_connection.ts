@@ -54,7 +54,9 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   #keepAliveMs = Infinity;
   /** True once a call was carried to its end. */
   #isUsed = false;
-  /** The piece of the payload that is written now, and how far. */
+  /** The request of the call is written. */
+  #isSent = false;
+  /** The piece of its payload that is written now, and how far. */
   #payloadIndex = 0;
   #payloadOffset = 0;
   /** When this connection should be closed if it is still idle then. Written by its owner. */
@@ -97,6 +99,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     this.#call = call;
     call.carrier = this;
     this.#parser.reset(call.isBodiless);
+    this.#isSent = false;
     this.#payloadIndex = 0;
     this.#payloadOffset = 0;
     this.#write();
@@ -136,7 +139,10 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   onHead(head: ResponseHead): void {
     this.#keepsAlive = head.keepsAlive;
     this.#keepAliveMs = head.keepAliveMs;
-    this.#call!.begin(head);
+    const call = this.#call!;
+    // A stream may last for minutes: it must not hold the megabytes of its question.
+    if (this.#isSent) call.payload = NO_PAYLOAD;
+    call.begin(head);
   }
 
   onBody(bytes: Uint8Array): void {
@@ -188,7 +194,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   }
 
   onDrain(): void {
-    if (this.#call !== null && this.#isReady) this.#write();
+    if (this.#call !== null && this.#isReady && !this.#isSent) this.#write();
   }
 
   /** Of the socket: it is gone. `error` is undefined when the other side closed it in peace. */
@@ -247,6 +253,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       this.#payloadIndex++;
       this.#payloadOffset = 0;
     }
+    this.#isSent = true;
   }
 
   /** The response of `call` is whole. */
@@ -254,8 +261,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     this.#call = null;
     this.#isUsed = true;
     // An answer before the end of its question: the rest must not become the next request.
-    const isSent = this.#payloadIndex === call.payload.length;
-    if (isSent && this.#keepsAlive && !this.#parser.hasExcess) {
+    if (this.#isSent && this.#keepsAlive && !this.#parser.hasExcess) {
       this.resume();
       call.carrier = null;
       this.#owner.onFree(this);
@@ -312,6 +318,8 @@ function asHttp1Error(error: unknown): Http1Error {
   if (error instanceof Http1Error) return error;
   throw error;
 }
+
+const NO_PAYLOAD: readonly Uint8Array[] = [];
 
 const PLAIN: Bun.SocketHandler<Connection> = {
   open: (socket) => socket.data.onOpen(socket),
