@@ -5,6 +5,7 @@
  * @module
  */
 
+import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
 import { Http1Client } from "../lib/http1_client.ts";
 import { Http1Error, type Http1ErrorCode } from "../lib/http1_error.ts";
@@ -15,7 +16,7 @@ import { type Transport, unreachable } from "./transport.ts";
 export interface Http1TransportOptions {
   /** Requests go to its origin only. */
   readonly base_url: string;
-  /** PEM text of the certificate authority to trust; "" = the system's. */
+  /** PEM text of the certificate authority to trust besides the built-in ones; "" = none. */
   readonly ca: string;
   readonly wheel: Wheel;
 }
@@ -25,7 +26,7 @@ export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): 
   const client = new Http1Client({
     origin: base_url,
     wheel,
-    ca: ca === "" ? undefined : ca,
+    ca: ca === "" ? undefined : [...rootCertificates, ca].join("\n"),
     connectionsMax: 65_535,
   });
   return {
@@ -36,7 +37,8 @@ export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): 
         const response = await client.request({ method, path, headers, body, signal });
         return {
           status: response.status,
-          headers: response.headers(),
+          fields: response.fields,
+          header: (name) => response.header(name),
           // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
           whole: () => response.body.whole() as Uint8Array<ArrayBuffer> | undefined,
           read: () => response.body.read(),

@@ -54,9 +54,9 @@ export async function relay(
     upstream.cancel();
     throw new AppError("upstream_broken", `The upstream answered with the status ${status}`);
   }
-  exchange.requestId = upstream.headers.get("x-request-id") ?? exchange.requestId;
-  const headers = headersDown(upstream.headers);
-  const tail = isPlainEventStream(upstream.headers) ? new SseTail() : null;
+  exchange.requestId = upstream.header("x-request-id") ?? exchange.requestId;
+  const headers = headersDown(upstream);
+  const tail = isPlainEventStream(upstream) ? new SseTail() : null;
   exchange.isStream = tail !== null;
 
   const whole = upstream.whole();

@@ -7,21 +7,21 @@
 
 import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
+import type { Field, HeaderSource } from "./upstream_headers.ts";
 
 /** One request to an upstream. */
 export interface TransportRequest {
   readonly method: string;
   readonly url: string;
-  readonly headers: Headers;
+  readonly headers: readonly Field[];
   readonly body: Uint8Array<ArrayBuffer> | null;
   /** Aborts the request in every window: connecting, waiting, reading. */
   readonly signal: AbortSignal;
 }
 
 /** An upstream's answer: its head, and its body as it comes. */
-export interface TransportResponse {
+export interface TransportResponse extends HeaderSource {
   readonly status: number;
-  readonly headers: Headers;
   /** The whole body when all of it is here already, else undefined. Counts as reading it. */
   whole(): Uint8Array<ArrayBuffer> | undefined;
   /**
@@ -66,7 +66,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       let response: Response;
       try {
         // Bun's options go beyond the DOM's; the cast is the one place that says so.
-        response = await fetch(url, { method, headers, body, signal, ...route } as RequestInit);
+        const init = { method, headers: Object.fromEntries(headers), body, signal, ...route };
+        response = await fetch(url, init as RequestInit);
       } catch (cause) {
         if (signal.aborted) throw signal.reason;
         throw unreachable(url, cause);
@@ -74,7 +75,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       const reader = response.body?.getReader();
       return {
         status: response.status,
-        headers: response.headers,
+        fields: response.headers,
+        header: (name) => response.headers.get(name),
         whole: () => undefined,
         async read() {
           if (reader === undefined) return null;

@@ -139,7 +139,7 @@ export class Upstream implements Source {
         const isFinal = (response.status < 500 && !RETRIED.has(response.status)) ||
           exchange.signal.aborted; // nobody is left to try again for
         if (isFinal || attempt > retries) return response;
-        askedMs = retryAfterMs(response.headers, wallMs());
+        askedMs = retryAfterMs({ get: (name) => response.header(name) }, wallMs());
         if (askedMs === Infinity) return response; // it asks for more patience than weir has
         cause = `status ${response.status}`;
         response.cancel();

@@ -211,7 +211,8 @@ describe("Http1Client receives", () => {
     expect(answer.status).toBe(429);
     expect(answer.statusText).toBe("Too Many Requests");
     expect(answer.fields).toEqual([["Retry-After", "2"], ["content-length", "5"]]);
-    expect(answer.headers().get("retry-after")).toBe("2");
+    expect(answer.header("retry-after")).toBe("2");
+    expect(answer.header("retry-later")).toBeNull();
     expect(Buffer.from(await answer.body.bytes(5)).toString()).toBe("wait!");
   });
 
