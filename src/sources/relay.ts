@@ -59,7 +59,8 @@ export async function relay(
   const tail = isPlainEventStream(upstream) ? new SseTail() : null;
   exchange.isStream = tail !== null;
 
-  const whole = upstream.whole();
+  // A stream stays one for the client too, however fast it came: its framing must not be a race.
+  const whole = upstream.header("content-length") === null ? undefined : upstream.whole();
   if (whole !== undefined) {
     deadline.stop();
     return answerWhole(whole, status, headers, tail, exchange);
