@@ -78,9 +78,9 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
   whole(): Uint8Array | undefined {
     if (!this.#hasEnded || this.#isTaken || this.#error !== null) return undefined;
     this.#take();
-    const pieces = this.#queue;
+    const bytes = this.#gather();
     this.#settle();
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+    return bytes;
   }
 
   /** Hands everything to `reader`, beginning inside this call with what is here already. */
@@ -117,8 +117,8 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
   }
 
   /**
-   * The next piece, or null behind the last. What is here already comes without a promise: most
-   * heads bring their first piece along. One call at a time.
+   * What has come since the last call, in one piece, or null behind the last. What is here already
+   * comes without a promise: most heads bring their first piece along. One call at a time.
    *
    * @throws {Http1Error} what ended the body early (the promise rejects).
    */
@@ -128,8 +128,7 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
       this.#isPulled = true;
     }
     if (this.#pending !== null) throw new TypeError("Cannot read the body: a read is waiting");
-    const piece = this.#queue.shift();
-    if (piece !== undefined) return piece;
+    if (this.#queue.length > 0) return this.#gather();
     if (this.#error !== null) {
       this.#settle();
       return Promise.reject(this.#error);
@@ -211,6 +210,13 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
     this.#isBusy = false;
     this.#isPaused = false;
     this.#finish();
+  }
+
+  /** Empties the queue into one piece: chunks that came in one packet leave in one write. */
+  #gather(): Uint8Array {
+    const pieces = this.#queue;
+    this.#queue = [];
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
   }
 
   #take(): void {

@@ -671,6 +671,18 @@ describe("Http1Body", () => {
     expect(Buffer.from(body.whole()!).toString()).toBe("all of it");
   });
 
+  test("read() gives chunks that came in one packet in one piece, pipe() each as it was", async () => {
+    const packet = Buffer.concat([Buffer.from(sseHead()), chunk("a"), chunk("b"), chunk("c")]);
+    const { client } = pair([act.send(packet), act.stall]);
+    const { body } = await client.request(GET);
+    expect(Buffer.from((await body.read())!).toString()).toBe("abc");
+    body.cancel();
+    const reader = recorder();
+    (await client.request(GET)).body.pipe(reader);
+    await waitFor(() => reader.said.length === 3);
+    expect(reader.said).toEqual(["a", "b", "c"]);
+  });
+
   test("whole() gives all chunks of a body that came with its head", async () => {
     const sent = [sseHead(), chunk("data: 你\n\n"), chunk("data: [DONE]\n\n"), LAST_CHUNK];
     const { client } = pair([act.send(Buffer.concat(sent.map((bytes) => Buffer.from(bytes))))]);
