@@ -77,6 +77,7 @@ export const ERRORS = {
   upstream_timeout: { status: 504, type: "server_error", apiCode: "upstream_timeout" },
   loop_detected: { status: 508, type: "server_error", apiCode: "loop_detected" },
   // What this process is.
+  workflow_failed: { status: 500, type: "server_error", apiCode: "workflow_failed" },
   memory_failed: { status: 500, type: "server_error", apiCode: "memory_failed" },
   unavailable: { status: 503, type: "server_error", apiCode: "unavailable" },
   shutting_down: { status: 503, type: "server_error", apiCode: "shutting_down" },

@@ -1,0 +1,87 @@
+/**
+ * Chunks: an output that is told while it happens, and what becomes of it where a value is needed.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import { Attachment, type ChunkFormat } from "../core/workflow.ts";
+
+/** Bytes of text that a stream is collected into when a job needs it as a value. */
+export const COLLECTED_BYTES_MAX = 64 * 1024 * 1024;
+/** Chunks that a stream is collected into. */
+export const COLLECTED_CHUNKS_MAX = 1_000_000;
+
+/** A stream of values. It can be read once. */
+export class Chunks {
+  readonly source: AsyncIterable<unknown>;
+  /** null = nobody has said yet. */
+  readonly format: ChunkFormat | null;
+
+  constructor(source: AsyncIterable<unknown>, format: ChunkFormat | null) {
+    this.source = source;
+    this.format = format;
+  }
+
+  /** The same stream, written as `format`. */
+  as(format: ChunkFormat): Chunks {
+    return new Chunks(this.source, format);
+  }
+}
+
+/** A stream of the one value `value`. */
+export function oneChunk(value: unknown, format: ChunkFormat): Chunks {
+  return new Chunks(
+    (async function* () {
+      yield value;
+    })(),
+    format,
+  );
+}
+
+/** Reads `chunks` to its end: texts joined to one, anything else as a list. Nulls are left out. */
+export async function collect(chunks: Chunks): Promise<unknown> {
+  const items: unknown[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks.source) {
+    if (chunk === null || chunk === undefined) continue;
+    bytes += sizeOf(chunk);
+    if (bytes > COLLECTED_BYTES_MAX || items.length >= COLLECTED_CHUNKS_MAX) {
+      throw new AppError(
+        "workflow_failed",
+        `Cannot collect a stream of more than ${COLLECTED_BYTES_MAX} bytes ` +
+          `or ${COLLECTED_CHUNKS_MAX} chunks`,
+      );
+    }
+    items.push(chunk);
+  }
+  return items.every((item) => typeof item === "string") ? items.join("") : items;
+}
+
+/** `value` with every stream in it collected. Values without streams come back as they are. */
+export async function settle(value: unknown): Promise<unknown> {
+  if (!holdsChunks(value)) return value;
+  if (value instanceof Chunks) return await collect(value);
+  if (Array.isArray(value)) return await Promise.all(value.map(settle));
+  const entries = Object.entries(value as Record<string, unknown>);
+  return Object.fromEntries(
+    await Promise.all(entries.map(async ([key, item]) => [key, await settle(item)] as const)),
+  );
+}
+
+/** Bytes that `value` takes in memory, roughly: what limits count. */
+export function sizeOf(value: unknown): number {
+  if (typeof value === "string") return value.length;
+  if (value instanceof Attachment) return value.bytes.length;
+  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + sizeOf(item), 16);
+  if (typeof value !== "object" || value === null) return 8;
+  return Object.entries(value).reduce((sum, [key, item]) => sum + key.length + sizeOf(item), 16);
+}
+
+function holdsChunks(value: unknown): boolean {
+  if (value instanceof Chunks) return true;
+  if (value instanceof Attachment) return false;
+  if (Array.isArray(value)) return value.some(holdsChunks);
+  if (typeof value !== "object" || value === null) return false;
+  return Object.values(value).some(holdsChunks);
+}
