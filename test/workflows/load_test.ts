@@ -1,0 +1,379 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Definition } from "../../src/workflows/definition.ts";
+import { load } from "../../src/workflows/load.ts";
+import { problemText } from "../../src/workflows/source_text.ts";
+
+const ENV = { OPENAI_API_KEY: "sk-test", PORT: "9000" };
+
+function fixture(name: string) {
+  const file = join(import.meta.dir, "fixtures", name);
+  return { file: name, text: readFileSync(file, "utf8") };
+}
+
+function problemsOf(text: string, env: Record<string, string> = ENV): readonly string[] {
+  return load([{ file: "f.yml", text }], env).problems.map(problemText);
+}
+
+function definitionOf(text: string, env: Record<string, string> = ENV): Definition {
+  const { definition, problems } = load([{ file: "f.yml", text }], env);
+  expect(problems.map(problemText)).toEqual([]);
+  return definition!;
+}
+
+const COMPONENT = `component:
+  type: http-client
+  endpoint: http://127.0.0.1:1/x
+`;
+
+/** `definition` without places, which differ between spellings. */
+function shape({ components, ...definition }: Definition): unknown {
+  const listed = [...components.values()].map((component) => ({
+    ...component,
+    actions: [...component.actions.values()],
+  }));
+  const text = JSON.stringify(
+    { ...definition, components: listed },
+    (key, value: unknown) => key === "place" ? undefined : value,
+  );
+  return JSON.parse(text);
+}
+
+describe("load", () => {
+  test("reads the flat and the nested spelling as the same thing", () => {
+    const flat = load([fixture("model-compose.yml")], ENV);
+    const nested = load([fixture("model-compose.nested.yml")], ENV);
+    expect(flat.problems).toEqual([]);
+    expect(nested.problems).toEqual([]);
+    expect(shape(nested.definition!)).toEqual(shape(flat.definition!));
+  });
+
+  test("reads the system's own file", () => {
+    const { controller, workflows, defaultWorkflowId, components } = load([
+      fixture("model-compose.yml"),
+    ], ENV).definition!;
+    expect(controller).toEqual({
+      host: null,
+      port: 8080,
+      basePath: "/api",
+      webui: { host: "127.0.0.1", port: 8081 },
+      runsMax: 0,
+    });
+    expect(defaultWorkflowId).toBe("__workflow__");
+    expect(workflows[0]!.title).toBe("Chat with OpenAI GPT-4o");
+    const [component] = components.values();
+    const action = component!.actions.get("__action__")!;
+    expect(action.streamFormat).toBe("json");
+    expect(action.request.method).toBe("POST");
+    expect(JSON.stringify(action.request.body)).toContain('["stream",{"kind":"constant"');
+    expect(JSON.stringify(component!.headers)).toContain("Bearer sk-test");
+  });
+
+  test("merges files: mappings deeply, lists replaced, the later file wins", () => {
+    const { definition, problems } = load([
+      {
+        file: "a.yml",
+        text: `controller: {port: 1, base_path: /a}\nworkflow: {title: A}\n${COMPONENT}`,
+      },
+      { file: "b.yml", text: "controller: {port: 2}\nworkflow: {description: B}\n" },
+    ], {});
+    expect(problems).toEqual([]);
+    expect(definition!.controller.port).toBe(2);
+    expect(definition!.controller.basePath).toBe("/a");
+    expect(definition!.workflows[0]!.title).toBe("A");
+    expect(definition!.workflows[0]!.description).toBe("B");
+  });
+
+  test("prefers the plural and ignores the singular beside it", () => {
+    const { workflows } = definitionOf(
+      `workflow: {id: one}\nworkflows: [{id: a, default: yes}, {id: b}]\n${COMPONENT}`,
+    );
+    expect(workflows.map(({ id }) => id)).toEqual(["a", "b"]);
+  });
+
+  test("takes a mapping for a list whose keys are ids", () => {
+    const { workflows } = definitionOf(
+      `workflow:\n  jobs:\n    a: {type: filter, output: 1}\n    b: {depends_on: a}\n${COMPONENT}`,
+    );
+    expect(workflows[0]!.jobs.map(({ id }) => id)).toEqual(["a", "b"]);
+  });
+
+  for (
+    const [text, port] of [
+      ["controller: {port: ${env.PORT}}", 9000],
+      ["controller: {port: ${env.NONE | 81}}", 81],
+      ["controller: {port: ${env.NONE|82}}", 82],
+      ["# ${env.NONE} in a comment\ncontroller: {port: 83}", 83],
+      [
+        "controller:\n  adapters:\n    - {type: mcp-server}\n    - {type: http-server, port: 84}",
+        84,
+      ],
+      ["controller: {port: '85'}", 85],
+      ["workflow: {title: x}", null],
+    ] as const
+  ) {
+    test(`gives port ${port} for ${JSON.stringify(text)}`, () => {
+      expect(definitionOf(`${text}\n${COMPONENT}`).controller.port).toBe(port);
+    });
+  }
+
+  for (
+    const [base, expected] of [
+      ["/api", "/api"],
+      ["api/", "/api"],
+      ["/", ""],
+      ["/a/b.c", "/a/b.c"],
+    ] as const
+  ) {
+    test(`normalises base_path ${base}`, () => {
+      const { controller } = definitionOf(`controller: {base_path: ${base}}\n${COMPONENT}`);
+      expect(controller.basePath).toBe(expected);
+    });
+  }
+
+  test("puts a default of the environment into another expression's default", () => {
+    const text = "workflow: {job: {input: '${input.k | ${env.NONE | two}}'}}\n" + COMPONENT;
+    expect(JSON.stringify(definitionOf(text).workflows)).toContain('"fallback":["two"]');
+  });
+
+  /** text → its problems, in order. */
+  const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
+    ["an unset variable", "a: 1\nb: x ${env.NOPE} y\n", [
+      "f.yml:2:6: Environment variable 'NOPE' is not set and no default value provided. " +
+      "Set it in the environment, in .env, or with -e NOPE=…",
+    ]],
+    ["broken YAML", "a: b: c\n", ["f.yml:1:4: YAML parsing error"]],
+    ["a double key", "a: 1\na: 2\n", ["f.yml:2:1: YAML parsing error: Map keys must be unique"]],
+    ["an empty file", "# nothing\n", ["f.yml:1:1: The file is empty"]],
+    ["a list", "- a\n", ["f.yml:1:1: The file must be a mapping"]],
+    ["another component type", "component:\n  type: model\n", [
+      "f.yml:2:9 component.type: weir has no component of type 'model': it has http-client",
+    ]],
+    ["no component type", "component: {endpoint: x}\n", ["component.type: must be set"]],
+    ["no component", "workflow: {title: x}\n", ["There is no component"]],
+    [
+      "several components",
+      "workflow: {title: x}\ncomponents:\n" +
+      "- {id: a, type: http-client, endpoint: x}\n- {id: b, type: http-client, endpoint: y}\n",
+      [
+        "There are several components: name one",
+      ],
+    ],
+    ["an unknown component", `workflow:\n  component: nope\n${COMPONENT}`, [
+      "f.yml:2:14 workflow.component: There is no component 'nope'",
+    ]],
+    ["an unknown action", `workflow:\n  action: nope\n${COMPONENT}`, [
+      "f.yml:2:11 workflow.action: Component '__component__' has no action 'nope'",
+    ]],
+    ["endpoint and path", "component: {type: http-client, base_url: x, endpoint: a, path: b}\n", [
+      "Either 'endpoint' or 'path' must be set, but not both",
+    ]],
+    ["neither endpoint nor path", "component: {type: http-client}\n", [
+      "Either 'endpoint' or 'path' must be set, but not both",
+    ]],
+    ["path without base_url", "component: {type: http-client, path: b}\n", [
+      "'path' needs the component's base_url",
+    ]],
+    ["a wrong method", "component: {type: http-client, endpoint: x, method: FETCH}\n", [
+      'f.yml:1:53 component.method: must be one of GET, POST, PUT, DELETE, PATCH: it is "FETCH"',
+    ]],
+    ["a wrong port", `controller: {port: 99999}\n${COMPONENT}`, [
+      "f.yml:1:20 controller.port: must be a whole number from 0 to 65535: it is 99999",
+    ]],
+    ["a wrong base path", `controller: {base_path: '/a b'}\n${COMPONENT}`, [
+      "f.yml:1:25 controller.base_path: must be a path such as /api",
+    ]],
+    [
+      "a wrong expression",
+      `workflow:\n  job:\n    input:\n      q: "a \${input.x as}"\n${COMPONENT}`,
+      [
+        "f.yml:4:23 workflow.job.input.q: Cannot read the expression ${input.x as}",
+      ],
+    ],
+    [
+      "a wrong expression in a block text",
+      `workflow:\n  input: |\n    first\n    \${input x}\n${COMPONENT}`,
+      [
+        "f.yml:4:13 workflow.input: Cannot read the expression",
+      ],
+    ],
+    ["an unknown source", `workflow:\n  input: \${inptu.x}\n${COMPONENT}`, [
+      "f.yml:2:10 workflow.input: There is no ${inptu} here; there is input, output, jobs, context",
+    ]],
+    [
+      "an unknown job in an expression",
+      `workflow:\n  jobs:\n  - {id: a, input: "\${jobs.b.output}"}\n${COMPONENT}`,
+      [
+        "There is no job 'b' in this workflow",
+      ],
+    ],
+    ["another job type", `workflow: {job: {type: for-each}}\n${COMPONENT}`, [
+      "weir has no job of type 'for-each': it has action, component, delay",
+    ]],
+    [
+      "a job that depends on itself",
+      `workflow:\n  jobs:\n  - {id: a, depends_on: [a]}\n${COMPONENT}`,
+      [
+        "f.yml:3:26 workflow.a: Job 'a' depends on itself",
+      ],
+    ],
+    ["an unknown dependency", `workflow:\n  jobs:\n  - {id: a, depends_on: [b]}\n${COMPONENT}`, [
+      "f.yml:3:26 workflow.a: There is no job 'b' to depend on",
+    ]],
+    ["an unknown route", `workflow:\n  jobs:\n  - {id: a, type: if, if_true: c}\n${COMPONENT}`, [
+      "There is no job 'c' to route to",
+    ]],
+    [
+      "a circle",
+      `workflow:\n  jobs:\n  - {id: a, depends_on: c}\n  - {id: b, depends_on: a}\n` +
+      `  - {id: c, depends_on: b}\n  - {id: d}\n${COMPONENT}`,
+      [
+        "Jobs go in a circle: a → b → c → a",
+      ],
+    ],
+    [
+      "a circle over a route",
+      `workflow:\n  jobs:\n  - {id: e}\n  - {id: a, type: if, if_true: b, depends_on: b}\n  - {id: b}\n${COMPONENT}`,
+      [
+        "Jobs go in a circle: a → b → a",
+      ],
+    ],
+    ["two jobs of one id", `workflow:\n  jobs: [{id: a}, {id: a}]\n${COMPONENT}`, [
+      "There are two jobs with the id 'a'",
+    ]],
+    ["two workflows of one id", `workflows: [{id: a}, {id: a}]\n${COMPONENT}`, [
+      "There are two workflows with the id 'a'",
+    ]],
+    ["the id __default__", `workflow: {id: __default__}\n${COMPONENT}`, [
+      "The id __default__ is not allowed",
+    ]],
+    ["a callback", "component: {type: http-client, endpoint: x, completion: {type: callback}}\n", [
+      "weir has no completion of type 'callback': it has polling",
+    ]],
+    ["a gateway", `gateway: {type: http-tunnel}\n${COMPONENT}`, ["weir has no gateway"]],
+    [
+      "a wrong operator",
+      `workflow:\n  jobs:\n  - {id: a, type: if, operator: like}\n${COMPONENT}`,
+      [
+        'must be one of eq, neq, gt, gte, lt, lte, in, not-in, starts-with, ends-with, match: it is "like"',
+      ],
+    ],
+    ["a wrong duration", `workflow: {job: {type: delay, duration: soon}}\n${COMPONENT}`, [
+      "must be seconds, or a duration such as 500ms",
+    ]],
+    [
+      "a wrong time zone",
+      `workflow: {job: {type: delay, duration: 1, timezone: Mars}}\n${COMPONENT}`,
+      [
+        "There is no time zone 'Mars'",
+      ],
+    ],
+    [
+      "several faults at once",
+      "controller: {port: x}\nworkflow:\n  input: ${input.}\n  action: z\n" +
+      COMPONENT,
+      ["f.yml:1:20 controller.port", "f.yml:3:18 workflow.input", "f.yml:4:11 workflow.action"],
+    ],
+    ["the key __proto__", `workflow:\n  __proto__: {a: 1}\n${COMPONENT}`, [
+      "f.yml:2:3 workflow: The key __proto__ is not allowed",
+    ]],
+    ["an unknown anchor", "a: *b\n", ["f.yml:1:4 a: There is no anchor &b"]],
+    ["a circle of aliases", "a: &a [*a]\n", ["nests deeper than 64 levels"]],
+    ["deep nesting", "a: " + "[".repeat(70) + "]".repeat(70), ["nests deeper than 64 levels"]],
+    ["very deep nesting", "a: " + "[".repeat(100_000), ["nests deeper than 64 levels"]],
+    [
+      "a bomb of aliases",
+      "a: &a [x,x,x,x,x,x,x,x,x]\n" +
+      Array.from({ length: 12 }, (_, i) => {
+        const below = i === 0 ? "*a" : `*b${i - 1}`;
+        return `b${i}: &b${i} [${Array(9).fill(below).join(",")}]`;
+      }).join("\n"),
+      ["more than 50000 values, aliases expanded"],
+    ],
+    ["a value of 10 MB", `workflow: {title: ${"x".repeat(10 * 1024 * 1024)}}`, [
+      "f.yml:1:1: The file has 10485779 characters; the limit is 1048576",
+    ]],
+  ];
+
+  for (const [name, text, expected] of FAULTS) {
+    test(`refuses ${name}`, () => {
+      const startMs = performance.now();
+      const problems = problemsOf(text);
+      expect(problems).toHaveLength(expected.length);
+      for (const [i, part] of expected.entries()) expect(problems[i]).toContain(part);
+      expect(performance.now() - startMs).toBeLessThan(5000);
+    });
+  }
+
+  test("refuses an environment that makes the file grow beyond its limit", () => {
+    const problems = problemsOf("a: ${env.BIG} ${env.BIG}\n", { BIG: "x".repeat(800_000) });
+    expect(problems[0]).toContain("the limit is 1048576");
+  });
+
+  test("points behind a replaced variable at the author's column", () => {
+    const text = "workflow:\n  input: ${env.PORT} ${env.PORT} ${input.}\n" + COMPONENT;
+    expect(problemsOf(text)[0]).toStartWith("f.yml:2:42 ");
+  });
+
+  test("reads garbage without a crash or a hang, seeded", () => {
+    let seed = 3;
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return seed % below;
+    };
+    const base = fixture("model-compose.nested.yml").text;
+    const pieces = [
+      "\n",
+      "  ",
+      ": ",
+      "- ",
+      "[",
+      "]",
+      "{",
+      "}",
+      "&a ",
+      "*a",
+      "<<: ",
+      "|",
+      ">",
+      '"',
+      "'",
+      "#",
+      "!!str ",
+      "${",
+      "${env.X}",
+      "${input",
+      "as ",
+      "\t",
+      "---\n",
+      "%YAML",
+      "\u0000",
+      "你",
+      "__proto__: 1\n",
+      "? ",
+      "jobs:",
+      "depends_on:",
+      "type: if",
+      "null",
+      "~",
+      "1e9",
+    ];
+    const startMs = performance.now();
+    for (let round = 0; round < 1500; round++) {
+      let text = base;
+      for (let edit = 0; edit <= random(4); edit++) {
+        const at = random(text.length);
+        const cut = random(3) === 0 ? random(60) : 0;
+        text = text.slice(0, at) + pieces[random(pieces.length)] + text.slice(at + cut);
+      }
+      const { definition, problems } = load([{ file: "f.yml", text }], ENV);
+      expect((definition === null) === (problems.length > 0)).toBe(true);
+      for (const { place } of problems) {
+        expect(place.line).toBeGreaterThan(0);
+        expect(place.column).toBeGreaterThan(0);
+      }
+    }
+    expect(performance.now() - startMs).toBeLessThan(60_000);
+  });
+});
