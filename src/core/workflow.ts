@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { AppError } from "./errors.ts";
+
 /** How the chunks of a streamed output are written: bare text, or one JSON value per event. */
 export type ChunkFormat = "text" | "json";
 
@@ -19,6 +21,11 @@ export class Attachment {
     this.contentType = contentType;
     this.filename = filename;
   }
+
+  /** A file inside a JSON document is its bytes in Base64. */
+  toJSON(): string {
+    return Buffer.from(this.bytes).toString("base64");
+  }
 }
 
 /** What a run ends in. */
@@ -32,6 +39,12 @@ export type RunOutput =
   | {
     readonly kind: "chunks";
     readonly chunks: AsyncIterable<unknown>;
+    readonly format: ChunkFormat;
+  }
+  /** Chunks that a task has kept, since nobody read them as they came. */
+  | {
+    readonly kind: "collected";
+    readonly items: readonly unknown[];
     readonly format: ChunkFormat;
   };
 
@@ -102,6 +115,9 @@ export interface Workflows {
     input: unknown,
     options: { readonly signal: AbortSignal; readonly isKept: boolean },
   ): Run;
+
+  /** Stops every run that goes on: the server ends. */
+  stop(reason: AppError): void;
 
   /** The state of a task; undefined = there is none, or it ended more than an hour ago. */
   task(taskId: string): TaskState | undefined;

@@ -41,6 +41,16 @@ export function oneChunk(value: unknown, format: ChunkFormat): Chunks {
 
 /** Reads `chunks` to its end: texts joined to one, anything else as a list. Nulls are left out. */
 export async function collect(chunks: Chunks): Promise<unknown> {
+  return joined(await collectItems(chunks));
+}
+
+/** What chunks mean as one value. */
+export function joined(items: readonly unknown[]): unknown {
+  return items.every((item) => typeof item === "string") ? items.join("") : items;
+}
+
+/** Every chunk of `chunks`, without the nulls. */
+export async function collectItems(chunks: Chunks): Promise<readonly unknown[]> {
   const items: unknown[] = [];
   let bytes = 0;
   for await (const chunk of chunks.source) {
@@ -55,7 +65,7 @@ export async function collect(chunks: Chunks): Promise<unknown> {
     }
     items.push(chunk);
   }
-  return items.every((item) => typeof item === "string") ? items.join("") : items;
+  return items;
 }
 
 /** `value` with every stream in it collected. Values without streams come back as they are. */

@@ -1,0 +1,142 @@
+/**
+ * The component `http-client`: sends a request and gives what came back: a value, a file, or the
+ * chunks of an event stream at their reader's pace.
+ *
+ * @module
+ */
+
+import { SseParser, SseTooLarge } from "../lib/sse.ts";
+import { type CallEnd, type Calls, failed } from "./call.ts";
+import { Chunks } from "./chunks.ts";
+import type { Action, Component } from "./definition.ts";
+import { expressionsIn, render, type Scope } from "./interpolate.ts";
+import { chunkOf, completionOf, WEIR_SCHEME } from "./llm.ts";
+import { poll } from "./polling.ts";
+import { makeRequest, type ReadyRequest } from "./request.ts";
+import { pieces, send, whole } from "./send.ts";
+
+/** Bytes of one event of a stream. */
+export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+/** Runs `action`, and gives its output. Aborting `signal` ends it in every window. */
+export async function callAction(
+  component: Component,
+  action: Action,
+  scope: Scope,
+  calls: Calls,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const request = makeRequest(component, action.request, scope);
+  if (request.url.startsWith(WEIR_SCHEME)) {
+    return await callWeir(request, action, scope, calls, signal);
+  }
+  const { response, end } = await send(request, calls, signal);
+  if (isEventStream(response) && action.polling === null) {
+    return stream(sseChunks(response, end, calls, action), () => end.stop(), action, scope);
+  }
+  const value = await whole(response, end, calls);
+  const known: Record<string, unknown> = { ...scope, response: value };
+  if (action.polling !== null) {
+    known["result"] = await poll(component, action.polling, known, calls, signal);
+  }
+  if (action.output !== null) return render(action.output, known);
+  return action.polling === null ? value : known["result"];
+}
+
+function isEventStream(response: Response): boolean {
+  return /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
+}
+
+/** What each event of a stream says: `raw` as it came, `chunk` read by `stream_format`. */
+interface StreamEvent {
+  readonly raw: string;
+  readonly chunk: unknown;
+}
+
+/** The events of `response`, asked for one by one. Ending the iterator closes the connection. */
+async function* sseChunks(
+  response: Response,
+  end: CallEnd,
+  calls: Calls,
+  { streamFormat }: Action,
+): AsyncGenerator<StreamEvent> {
+  const parser = new SseParser(EVENT_BYTES_MAX);
+  try {
+    for await (const piece of pieces(response, end, calls)) {
+      for (const { data } of parser.feed(piece)) {
+        yield { raw: data, chunk: streamFormat === "json" ? parsed(data) : data };
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof SseTooLarge)) throw error;
+    throw failed(`The stream has an event of more than ${EVENT_BYTES_MAX} bytes`, error);
+  } finally {
+    end.stop();
+  }
+}
+
+/** `[DONE]` and whatever else is no JSON: null. */
+function parsed(data: string): unknown {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The chunks of an action's output: the output rendered for each event, `response[]` being its
+ * chunk and `response` its raw data.
+ */
+function stream(
+  events: AsyncGenerator<StreamEvent>,
+  close: () => void,
+  action: Action,
+  scope: Scope,
+): unknown {
+  const { output } = action;
+  if (output === null) return new Chunks(mapped(events, ({ raw }) => raw), null);
+  const isAboutResponse = [...expressionsIn(output)].some(({ source }) => source === "response");
+  if (!isAboutResponse) {
+    close(); // a generator that never began would not
+    return render(output, scope);
+  }
+  return new Chunks(
+    mapped(events, ({ raw, chunk }) => {
+      return render(output, { ...scope, response: raw, "response[]": chunk });
+    }),
+    null,
+  );
+}
+
+async function* mapped(
+  events: AsyncGenerator<StreamEvent>,
+  toChunk: (event: StreamEvent) => unknown,
+): AsyncGenerator<unknown> {
+  for await (const event of events) yield toChunk(event);
+}
+
+/** A call to this weir itself: steps become the chunks of OpenAI's API. */
+async function callWeir(
+  { value }: ReadyRequest,
+  action: Action,
+  scope: Scope,
+  { askLlm }: Calls,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw failed("A call to weir: needs a body with messages");
+  }
+  const body = value as Readonly<Record<string, unknown>>;
+  const steps = askLlm(body, signal);
+  if (body["stream"] !== true) {
+    const response = await completionOf(steps);
+    return action.output === null ? response : render(action.output, { ...scope, response });
+  }
+  const events = (async function* () {
+    for await (const step of steps) {
+      const chunk = chunkOf(step);
+      yield { raw: JSON.stringify(chunk), chunk };
+    }
+  })();
+  return stream(events, () => {}, action, scope);
+}

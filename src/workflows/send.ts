@@ -1,0 +1,140 @@
+/**
+ * Sends one request and reads what comes back, every wait limited and every end cleaned up.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import { Attachment } from "../core/workflow.ts";
+import { CallEnd, type Calls, failed } from "./call.ts";
+import type { ReadyRequest } from "./request.ts";
+
+/** Bytes of a response that is taken as a value. */
+export const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of an error's body that a failure shows. */
+const ERROR_BYTES_MAX = 16 * 1024;
+
+/** A response whose head has come; `end` must be stopped when its body is done with. */
+export interface Sent {
+  readonly response: Response;
+  readonly end: CallEnd;
+}
+
+/**
+ * Sends `request`.
+ *
+ * @throws {AppError} when there is no response, or when its status is 400 or more.
+ */
+export async function send(
+  request: ReadyRequest,
+  calls: Calls,
+  signal: AbortSignal,
+  isTaken: (status: number) => boolean = (status) => status < 400,
+): Promise<Sent> {
+  const { host } = new URL(request.url);
+  const end = new CallEnd(calls.wheel, signal, host);
+  try {
+    end.start("no response headers", calls.limits.headersMs);
+    const response = await calls.fetch(request.url, {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+      signal: end.signal,
+    });
+    end.pause();
+    if (isTaken(response.status)) return { response, end };
+    throw await refusal(request, response, end, calls);
+  } catch (error) {
+    const reason: unknown = end.signal.aborted ? end.signal.reason : error;
+    end.stop();
+    if (reason instanceof AppError || signal.aborted) throw reason;
+    const { code, message } = reason as { readonly code?: string; readonly message?: string };
+    throw failed(`Cannot reach ${host}: ${code ?? message ?? "no response"}`, reason);
+  }
+}
+
+async function refusal(
+  { shownUrl }: ReadyRequest,
+  response: Response,
+  end: CallEnd,
+  calls: Calls,
+): Promise<AppError> {
+  const bytes = await readBody(response, end, calls, ERROR_BYTES_MAX, "cut");
+  const text = new TextDecoder().decode(bytes);
+  let shown = text;
+  try {
+    shown = JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    // It is no JSON: it is shown as it came.
+  }
+  return failed(
+    `Request failed with status ${response.status}\nURL: ${shownUrl}\nResponse: ${shown}`,
+  );
+}
+
+/** The body as a value, by its content type: JSON, text, or a file. */
+export async function whole(response: Response, end: CallEnd, calls: Calls): Promise<unknown> {
+  try {
+    const bytes = await readBody(response, end, calls, RESPONSE_BYTES_MAX, "refuse");
+    const type = response.headers.get("content-type") ?? "";
+    if (/^application\/([\w.-]+\+)?json\b/i.test(type)) {
+      try {
+        return JSON.parse(new TextDecoder().decode(bytes));
+      } catch (cause) {
+        throw failed("The response says it is JSON and is none", cause);
+      }
+    }
+    if (/^text\//i.test(type)) return new TextDecoder().decode(bytes);
+    if (bytes.length === 0) return null;
+    const name = /filename="?([^";]+)"?/i.exec(response.headers.get("content-disposition") ?? "");
+    return new Attachment(bytes, type || "application/octet-stream", name?.[1] ?? "");
+  } finally {
+    end.stop();
+  }
+}
+
+/** The body's pieces as they come, each wait limited. Throws why it ended when it broke off. */
+export async function* pieces(
+  response: Response,
+  end: CallEnd,
+  { limits }: Calls,
+): AsyncGenerator<Uint8Array> {
+  const reader = response.body?.getReader();
+  if (reader === undefined) return;
+  let limitMs = limits.firstChunkMs;
+  try {
+    for (;;) {
+      end.start("no data", limitMs);
+      limitMs = limits.idleMs;
+      const { done, value } = await reader.read();
+      end.pause();
+      if (done) return;
+      yield value;
+    }
+  } catch (error) {
+    if (end.signal.aborted) throw end.signal.reason;
+    throw failed("The upstream broke off in the middle of its response", error);
+  } finally {
+    end.pause();
+    reader.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter
+  }
+}
+
+async function readBody(
+  response: Response,
+  end: CallEnd,
+  calls: Calls,
+  bytesMax: number,
+  excess: "cut" | "refuse",
+): Promise<Uint8Array<ArrayBuffer>> {
+  const kept: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of pieces(response, end, calls)) {
+    kept.push(piece);
+    bytes += piece.length;
+    if (bytes <= bytesMax) continue;
+    if (excess === "refuse") throw failed(`The response has more than ${bytesMax} bytes`);
+    break;
+  }
+  return new Uint8Array(Buffer.concat(kept)).subarray(0, bytesMax);
+}
