@@ -105,8 +105,15 @@ export interface Workflows {
   readonly schemas: readonly WorkflowSchema[];
 
   /**
+   * The id of the workflow that `workflowId` asks for; null = the default one.
+   *
+   * @throws {AppError} `not_found`.
+   */
+  find(workflowId: string | null): string;
+
+  /**
    * Starts a run of workflow `workflowId`; null = the default one. Aborting `signal` stops it and
-   * everything it called. `isKept`: nobody waits, so a streamed output is collected into the task.
+   * everything it has called. `isKept`: nobody waits, so a streamed output is collected into the task.
    *
    * @throws {AppError} `not_found`, `too_many`, `shutting_down`.
    */

@@ -81,6 +81,10 @@ export class WorkflowEngine implements Workflows {
     return this.#open.size;
   }
 
+  find(workflowId: string | null): string {
+    return this.#find(workflowId).id;
+  }
+
   task(taskId: string): TaskState | undefined {
     return this.#tasks.get(taskId);
   }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isDeeper } from "../lib/depth.ts";
 import { SseParser, SseTooLarge } from "../lib/sse.ts";
 import { type CallEnd, type Calls, failed } from "./call.ts";
 import { Chunks } from "./chunks.ts";
@@ -13,7 +14,7 @@ import { expressionsIn, render, type Scope } from "./interpolate.ts";
 import { chunkOf, completionOf, WEIR_SCHEME } from "./llm.ts";
 import { poll } from "./polling.ts";
 import { makeRequest, type ReadyRequest } from "./request.ts";
-import { pieces, send, whole } from "./send.ts";
+import { JSON_DEPTH_MAX, pieces, send, whole } from "./send.ts";
 
 /** Bytes of one event of a stream. */
 export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
@@ -74,10 +75,11 @@ async function* sseChunks(
   }
 }
 
-/** `[DONE]` and whatever else is no JSON: null. */
+/** `[DONE]` and whatever else is no JSON, or nests too deep: null. */
 function parsed(data: string): unknown {
   try {
-    return JSON.parse(data);
+    const value: unknown = JSON.parse(data);
+    return isDeeper(value, JSON_DEPTH_MAX) ? null : value;
   } catch {
     return null;
   }

@@ -6,11 +6,14 @@
 
 import { AppError } from "../core/errors.ts";
 import { Attachment } from "../core/workflow.ts";
+import { isDeeper } from "../lib/depth.ts";
 import { CallEnd, type Calls, failed } from "./call.ts";
 import type { ReadyRequest } from "./request.ts";
 
 /** Bytes of a response that is taken as a value. */
 export const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
+/** Objects and lists inside one another in a response, or in an event of a stream. */
+export const JSON_DEPTH_MAX = 256;
 /** Bytes of an error's body that a failure shows. */
 const ERROR_BYTES_MAX = 16 * 1024;
 
@@ -78,11 +81,7 @@ export async function whole(response: Response, end: CallEnd, calls: Calls): Pro
     const bytes = await readBody(response, end, calls, RESPONSE_BYTES_MAX, "refuse");
     const type = response.headers.get("content-type") ?? "";
     if (/^application\/([\w.-]+\+)?json\b/i.test(type)) {
-      try {
-        return JSON.parse(new TextDecoder().decode(bytes));
-      } catch (cause) {
-        throw failed("The response says it is JSON and is none", cause);
-      }
+      return jsonOf(new TextDecoder().decode(bytes));
     }
     if (/^text\//i.test(type)) return new TextDecoder().decode(bytes);
     if (bytes.length === 0) return null;
@@ -91,6 +90,19 @@ export async function whole(response: Response, end: CallEnd, calls: Calls): Pro
   } finally {
     end.stop();
   }
+}
+
+function jsonOf(text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw failed("The response says it is JSON and is none", cause);
+  }
+  if (isDeeper(value, JSON_DEPTH_MAX)) {
+    throw failed(`The response nests deeper than ${JSON_DEPTH_MAX} levels`);
+  }
+  return value;
 }
 
 /** The body's pieces as they come, each wait limited. Throws why it ended when it broke off. */

@@ -1,0 +1,189 @@
+/**
+ * `POST /api/workflows/runs`: runs a workflow. A streamed output is SSE, any other one JSON.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import { type Engine, Exchange } from "../core/exchange.ts";
+import { Attachment, type TaskState, type Workflows } from "../core/workflow.ts";
+import { isDeeper } from "../lib/depth.ts";
+import { readBytes } from "./body.ts";
+import { objectOfFields } from "./bracket_form.ts";
+import { checkToken, detailResponse, jsonResponse } from "./detail_errors.ts";
+import { outputResponse, stateResponse, streamResponse } from "./workflow_answer.ts";
+
+/** Objects and lists inside one another in a request. */
+export const INPUT_DEPTH_MAX = 100;
+
+/** What the surface needs. */
+export interface RunsDeps {
+  readonly engine: Engine;
+  readonly workflows: Workflows;
+  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly bodyBytesMax: number;
+}
+
+/** What a client asks for. */
+interface RunRequest {
+  readonly workflowId: string | null;
+  readonly input: unknown;
+  readonly isWaiting: boolean;
+  /** null = not said: a stream is streamed, anything else is told with its state. */
+  readonly isOutputOnly: boolean | null;
+}
+
+const NEVER = new AbortController().signal;
+
+/** Makes the handler. */
+export function workflowRuns(deps: RunsDeps): (request: Request) => Promise<Response> {
+  const { engine, workflows, authorize, bodyBytesMax } = deps;
+
+  async function handle(request: Request, exchange: Exchange): Promise<Response> {
+    checkToken(authorize, request);
+    const run = await readRun(request, bodyBytesMax);
+    const workflowId = workflows.find(run.workflowId);
+    if (!run.isWaiting) {
+      if (run.isOutputOnly === true) {
+        throw invalid("output_only=true requires wait_for_completion=true.");
+      }
+      const { taskId } = workflows.start(workflowId, run.input, { signal: NEVER, isKept: true });
+      return jsonResponse({ task_id: taskId, status: "pending" });
+    }
+    const abort = new AbortController();
+    const { signal } = exchange;
+    const onLeave = () => abort.abort();
+    signal.addEventListener("abort", onLeave, { once: true });
+    if (signal.aborted) onLeave();
+    const { settled, taskId } = workflows.start(workflowId, run.input, {
+      signal: abort.signal,
+      isKept: false,
+    });
+    try {
+      return await answer(await settled, run, exchange, onLeave);
+    } catch (error) {
+      abort.abort();
+      // What failed before the first chunk is the state of the task by now.
+      const state = workflows.task(taskId);
+      if (state?.status !== "failed") throw error;
+      return run.isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+    } finally {
+      signal.removeEventListener("abort", onLeave);
+    }
+  }
+
+  return async (request) => {
+    const exchange = new Exchange(engine, "api_workflows_runs", request);
+    exchange.source = "workflow";
+    try {
+      return told(await handle(request, exchange), exchange);
+    } catch (error) {
+      return detailResponse(exchange.refuse(error));
+    }
+  };
+}
+
+async function answer(
+  state: TaskState,
+  { isOutputOnly }: RunRequest,
+  exchange: Exchange,
+  abort: () => void,
+): Promise<Response> {
+  if (state.output?.kind === "chunks") {
+    if (isOutputOnly === false) {
+      throw invalid("Streaming output is only allowed when output_only=true.");
+    }
+    exchange.isStream = true;
+    return await streamResponse(state.output, exchange, abort);
+  }
+  return isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+}
+
+/** Ends the exchange of an answer that leaves whole; a stream ends its own. */
+function told(response: Response, exchange: Exchange): Response {
+  if (exchange.status !== 0) return response;
+  const hasLeft = exchange.signal.aborted;
+  exchange.begin(response.status);
+  exchange.end(hasLeft ? "client_left" : response.status < 400 ? "completed" : "failed");
+  return response;
+}
+
+async function readRun(request: Request, bodyBytesMax: number): Promise<RunRequest> {
+  const header = request.headers.get("content-type") ?? "";
+  const type = header.split(";")[0]!.trim().toLowerCase();
+  if (type === "") throw invalid("Missing or empty Content-Type header.");
+  const tooLarge = () =>
+    new AppError("body_too_large", `The request body has more than ${bodyBytesMax} bytes`);
+  switch (type) {
+    case "application/json":
+      return parseRun(parseJson(await readBytes(request, bodyBytesMax, tooLarge)));
+    case "multipart/form-data":
+    case "application/x-www-form-urlencoded":
+      return parseRun(await parseForm(await readBytes(request, bodyBytesMax, tooLarge), header));
+    default:
+      throw invalid(`Unsupported Content-Type: ${type}`);
+  }
+}
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw invalid(`Invalid request body: ${(error as Error).message}`);
+  }
+}
+
+async function parseForm(
+  bytes: Uint8Array<ArrayBuffer>,
+  contentType: string,
+): Promise<Record<string, unknown>> {
+  let form: Awaited<ReturnType<Response["formData"]>>;
+  try {
+    form = await new Response(bytes, { headers: { "content-type": contentType } }).formData();
+  } catch (error) {
+    throw invalid(`Invalid request body: ${(error as Error).message}`);
+  }
+  const fields = await Promise.all(
+    Array.from(form.entries(), async ([name, value]) => {
+      if (typeof value === "string") return [name, value] as const;
+      const content = new Uint8Array(await value.arrayBuffer());
+      const type = value.type || "application/octet-stream";
+      return [name, new Attachment(content, type, value.name)] as const;
+    }),
+  );
+  return objectOfFields(fields);
+}
+
+function parseRun(body: unknown): RunRequest {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw invalid("Invalid request body: it must be an object");
+  }
+  if (isDeeper(body, INPUT_DEPTH_MAX)) {
+    throw invalid(`Invalid request body: it nests deeper than ${INPUT_DEPTH_MAX} levels`);
+  }
+  const fields = body as Readonly<Record<string, unknown>>;
+  const { workflow_id = null, input = null } = fields;
+  if (workflow_id !== null && typeof workflow_id !== "string") {
+    throw invalid("Invalid request body: workflow_id must be a string");
+  }
+  return {
+    workflowId: workflow_id === "" ? null : workflow_id,
+    input,
+    isWaiting: flag(fields, "wait_for_completion") ?? true,
+    isOutputOnly: flag(fields, "output_only"),
+  };
+}
+
+/** true, false, or the words that forms have for them. */
+function flag(fields: Readonly<Record<string, unknown>>, key: string): boolean | null {
+  const value = fields[key] ?? null;
+  if (value === null || typeof value === "boolean") return value;
+  const word = String(value).toLowerCase();
+  if (/^(true|1|yes|on)$/.test(word)) return true;
+  if (/^(false|0|no|off)$/.test(word)) return false;
+  throw invalid(`Invalid request body: ${key} must be true or false`);
+}
+
+function invalid(message: string): AppError {
+  return new AppError("request_invalid", message);
+}

@@ -1,0 +1,46 @@
+/**
+ * Errors as `{"detail": …}`: the dialect of the workflow API.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+
+/** What every JSON answer of this API carries. */
+const HEADERS = { "content-type": "application/json", "access-control-allow-origin": "*" } as const;
+
+/** `value` as compact JSON. */
+export function jsonResponse(value: unknown, status = 200, headers: HeaderMap = {}): Response {
+  return new Response(JSON.stringify(value), { status, headers: { ...HEADERS, ...headers } });
+}
+
+type HeaderMap = Readonly<Record<string, string>>;
+
+/** The answer that says `error`. */
+export function detailResponse(error: AppError): Response {
+  return jsonResponse({ detail: error.message }, error.status, error.headers);
+}
+
+/** A path below the API that is none. */
+export function notFound(): AppError {
+  return new AppError("path_unknown", "Not Found");
+}
+
+/** A method that the path does not take; `allow` lists those it does. */
+export function methodNotAllowed(allow: string): AppError {
+  return new AppError("method_wrong", "Method Not Allowed", { headers: { allow } });
+}
+
+/** @throws {AppError} unless the header carries the token. */
+export function checkToken(
+  authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong",
+  request: Request,
+): void {
+  const verdict = authorize(request.headers.get("authorization"));
+  if (verdict === "ok") return;
+  const headers = { "www-authenticate": "Bearer" };
+  if (verdict === "wrong") throw new AppError("auth_wrong", "Invalid token", { headers });
+  throw new AppError(`auth_${verdict}`, "Send the header Authorization: Bearer <auth.token>", {
+    headers,
+  });
+}
