@@ -10,6 +10,7 @@ import type { Config } from "./core/config.ts";
 import { type Watch, watchAll } from "./core/events.ts";
 import { type Engine, Exchange } from "./core/exchange.ts";
 import { Stamps } from "./core/stamp.ts";
+import type { Workflows } from "./core/workflow.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
@@ -20,9 +21,22 @@ import { Mock } from "./sources/mock.ts";
 import { TokenCounter } from "./sources/tokens.ts";
 import { fetchTransport, routedFetch } from "./sources/transport.ts";
 import { Upstream } from "./sources/upstream.ts";
+import { tasks } from "./surfaces/api_tasks.ts";
+import { workflowSchemas } from "./surfaces/api_workflows.ts";
+import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
+import {
+  detailResponse,
+  jsonResponse,
+  methodNotAllowed,
+  notFound,
+} from "./surfaces/detail_errors.ts";
 import { errorResponse, invalidUrl, onlyPost } from "./surfaces/openai_errors.ts";
 import { chatCompletions } from "./surfaces/v1_chat_completions.ts";
 import { models } from "./surfaces/v1_models.ts";
+import { builtinDefinition, DEFAULT_MODEL } from "./workflows/builtin.ts";
+import type { Definition } from "./workflows/definition.ts";
+import { type RunNote, WorkflowEngine } from "./workflows/engine.ts";
+import { askSource } from "./workflows/llm.ts";
 
 /** What the app takes from the process it runs in. A test gives its own. */
 export interface World {
@@ -38,7 +52,12 @@ export interface World {
   readonly writeLog: (line: string) => void;
   /** PEM text of `llm.ca_file`; "" = none. */
   readonly ca: string;
+  /** Told what happens to each run of a workflow. */
+  readonly noteRun?: (note: RunNote) => void;
 }
+
+/** Where workflows ask when there is a key and no `llm.base_url`. */
+const OPENAI_URL = "https://api.openai.com/v1";
 
 /** A whole weir without its port. */
 export interface App {
@@ -46,14 +65,25 @@ export interface App {
   readonly engine: Engine;
   readonly source: Source;
   readonly tokens: TokenCounter;
+  readonly workflows: Workflows;
   /** Health answers follow it: 200 only while it is "ok". */
   status: Health["status"];
 }
 
 const NOT_POST = ["GET", "PUT", "PATCH", "DELETE"];
+/** What nobody knows below these is told in the words of the workflow API. */
+const WORKFLOW_PATH = /^\/api\/(workflows|tasks)(\/|$)/;
+const NOT_GET = ["POST", "PUT", "PATCH", "DELETE"];
 
-/** Makes every part and joins them. Nothing is looked up later. */
-export function makeApp(config: Config, world: World): App {
+/**
+ * Makes every part and joins them. Nothing is looked up later. Without a `definition` there is the
+ * built-in workflow.
+ */
+export function makeApp(
+  config: Config,
+  world: World,
+  definition: Definition = builtinDefinition(config.llm.model_id || DEFAULT_MODEL),
+): App {
   const wheel = new Wheel(world.clock, timerAlarm());
   const log = logWatcher({ level: config.ops.log, write: world.writeLog, wallMs: world.wallMs });
   const watchers: readonly (Watch | undefined)[] = [log];
@@ -79,6 +109,11 @@ export function makeApp(config: Config, world: World): App {
     bodyBytesMax: config.server.body_max_bytes,
     processingMs: config.mock.first_token_ms,
   });
+  const workflows = makeWorkflows(config, world, engine, source, definition);
+  const workflowDeps = { engine, workflows, authorize, bodyBytesMax: config.server.body_max_bytes };
+  const runWorkflow = workflowRuns(workflowDeps);
+  const showWorkflows = workflowSchemas(workflowDeps);
+  const showTask = tasks(workflowDeps);
   const listModels = models({ ...shared, models: config.mock.models });
 
   const hono = new Hono();
@@ -90,12 +125,32 @@ export function makeApp(config: Config, world: World): App {
   // Not `all`: a second handler that matches the hot POST would send it through Hono's chain of
   // middleware, three promises more and 8 % of its requests per second.
   hono.on(NOT_POST, "/v1/chat/completions", (c) => refused(onlyPost(), c.req.raw));
-  hono.notFound((c) => refused(invalidUrl(c.req.method, c.req.path), c.req.raw));
+  for (const base of new Set(["/api", definition.controller.basePath])) {
+    hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw));
+    hono.on(NOT_POST, `${base}/workflows/runs`, () => detailResponse(methodNotAllowed("POST")));
+    hono.get(`${base}/workflows`, (c) => showWorkflows(c.req.raw));
+    hono.get(`${base}/workflows/:id/schema`, (c) => showWorkflows(c.req.raw, c.req.param("id")));
+    hono.get(`${base}/tasks/:id`, (c) => showTask(c.req.raw, c.req.param("id")));
+    for (const path of ["workflows", "workflows/:id/schema", "tasks/:id"]) {
+      hono.on(NOT_GET, `${base}/${path}`, () => detailResponse(methodNotAllowed("GET, HEAD")));
+    }
+    if (base !== "") hono.get(`${base}/health`, () => shortHealth());
+  }
+  hono.notFound((c) =>
+    WORKFLOW_PATH.test(c.req.path)
+      ? detailResponse(notFound())
+      : refused(invalidUrl(c.req.method, c.req.path), c.req.raw)
+  );
 
   function refused(error: ReturnType<typeof onlyPost>, request: Request): Response {
     const exchange = new Exchange(engine, "no_surface", request);
     exchange.requestId = `req_${stamps.hex(32)}`;
     return errorResponse(exchange.refuse(error), exchange.requestId);
+  }
+
+  function shortHealth(): Response {
+    const isReady = app.status === "ok";
+    return jsonResponse({ status: isReady ? "ok" : app.status }, isReady ? 200 : 503);
   }
 
   function health(): Health {
@@ -114,6 +169,7 @@ export function makeApp(config: Config, world: World): App {
     engine,
     source,
     tokens,
+    workflows,
     status: "starting",
   };
   return app;
@@ -123,10 +179,14 @@ export function makeApp(config: Config, world: World): App {
 function makeSource(config: Config, world: World, tokens: TokenCounter, wheel: Wheel): Source {
   const isProxy = config.chat.source === "proxy" ||
     (config.chat.source === "auto" && config.llm.base_url !== "");
-  if (!isProxy) return new Mock(config.mock, tokens);
+  return isProxy ? makeUpstream(config, world, config.llm.base_url) : new Mock(config.mock, tokens);
+}
+
+function makeUpstream(config: Config, world: World, base_url: string): Source {
   const route = { proxy: config.llm.proxy, ca: world.ca };
   return new Upstream({
     ...config.llm,
+    base_url,
     on_disconnect: config.chat.on_disconnect,
     passes_client_key: config.auth.token === "",
   }, {
@@ -136,5 +196,36 @@ function makeSource(config: Config, world: World, tokens: TokenCounter, wheel: W
     fetch: routedFetch(route),
     random: world.random,
     wallMs: world.wallMs,
+  });
+}
+
+/** The workflows, asking `source` where they ask weir itself: or OpenAI, once there is a key. */
+function makeWorkflows(
+  config: Config,
+  world: World,
+  engine: Engine,
+  source: Source,
+  definition: Definition,
+): Workflows {
+  const { llm, chat } = config;
+  const isKeyOnly = chat.source === "auto" && llm.base_url === "" && llm.api_key !== "";
+  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL) : source;
+  return new WorkflowEngine(definition, {
+    calls: {
+      fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),
+      askLlm: askSource(asked, engine, llm.model_id || DEFAULT_MODEL),
+      wheel: engine.wheel,
+      limits: {
+        headersMs: llm.headers_timeout_ms,
+        firstChunkMs: llm.first_token_timeout_ms,
+        idleMs: llm.idle_timeout_ms,
+      },
+    },
+    wheel: engine.wheel,
+    wallMs: world.wallMs,
+    random: world.random,
+    randomBytes: world.randomBytes,
+    note: world.noteRun ?? (() => {}),
+    onBug: (error) => engine.watch({ kind: "bug", where: "workflow", error }),
   });
 }

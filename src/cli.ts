@@ -6,16 +6,27 @@
  */
 
 import { check } from "./cli/check.ts";
+import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
 import { parseCommandLine } from "./cli/command_line.ts";
+import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, type Terminal, terminal } from "./cli/terminal.ts";
+import { up } from "./cli/up.ts";
 import { version } from "./cli/version.ts";
 
 /** A command gets its words and a terminal, and gives the exit code. */
 type Command = (args: readonly string[], terminal: Terminal) => Promise<number> | number;
 
-const COMMANDS: Readonly<Record<string, Command>> = { serve, check, version, help };
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve,
+  up,
+  down,
+  run,
+  check,
+  version,
+  help,
+};
 
 /** Runs the command line of this process, and ends it with the command's exit code. */
 export async function main(): Promise<void> {

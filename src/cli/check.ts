@@ -5,6 +5,7 @@
  */
 
 import { describeConfig } from "../core/config_describe.ts";
+import { parseSettingOptions } from "./command_line.ts";
 import { readSettings, warn } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,9 +17,16 @@ function named(args: readonly string[]): readonly string[] {
 
 /** Prints the effective config, where each setting came from, and no secret. Exit code 1 and every problem when bad. */
 export function check(args: readonly string[], terminal: Terminal): number {
-  const { config, origins, file, warnings } = readSettings(named(args), terminal);
+  const { config, origins, file, warnings, workflows, workflowFiles } = readSettings(
+    parseSettingOptions(named(args)),
+    terminal,
+  );
   warn(warnings, terminal);
   terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
   terminal.print(describeConfig(config, origins).trimEnd());
+  if (workflowFiles.length > 0) {
+    const ids = workflows.workflows.map(({ id }) => id).join(", ");
+    terminal.print(`# ${workflowFiles.join(", ")}: ok. Workflows: ${ids}`);
+  }
   return 0;
 }

@@ -22,11 +22,34 @@ export interface Setting {
   readonly name?: string;
 }
 
-/** What the options of `serve` and `check` say. */
+/** What the options say that every command with a config takes. */
 export interface SettingOptions {
   /** The config file; undefined = `config.yaml` in the current folder, if there is one. */
   readonly configFile: string | undefined;
   readonly settings: readonly Setting[];
+  /** Workflow files, to be merged in this order; none = `model-compose.yml` here, if there is one. */
+  readonly workflowFiles: readonly string[];
+  /** Environment files, the later one wins; none = `.env`. */
+  readonly envFiles: readonly string[];
+  /** Variables that win over every environment. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What `up` says besides. */
+export interface UpOptions extends SettingOptions {
+  readonly isDetached: boolean;
+  readonly isVerbose: boolean;
+}
+
+/** What `run` says besides. */
+export interface RunOptions extends SettingOptions {
+  /** null = the default workflow. */
+  readonly workflowId: string | null;
+  /** JSON; "-" = it comes from standard input. */
+  readonly input: string | undefined;
+  /** The file for what would be printed. */
+  readonly output: string | undefined;
+  readonly isVerbose: boolean;
 }
 
 /** Flags that stand for a command. */
@@ -37,8 +60,15 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ["-h", "help"],
 ]);
 
-/** The command of `argv`: its first word, or `serve` when it starts with an option. */
+/**
+ * The command of `argv`: its first word, or `serve` when it starts with an option. As with
+ * model-compose, `-f FILE` may stand before the command.
+ */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
+  const at = wordsOfFiles(argv);
+  if (at > 0 && at < argv.length && !argv[at]!.startsWith("-")) {
+    return { name: argv[at]!, args: [...argv.slice(0, at), ...argv.slice(at + 1)] };
+  }
   const [first, ...rest] = argv;
   if (first === undefined) return { name: "serve", args: [] };
   const alias = ALIASES.get(first);
@@ -47,26 +77,113 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   return { name: first, args: rest };
 }
 
+/** How many words at the start of `argv` name workflow files. */
+function wordsOfFiles(argv: readonly string[]): number {
+  let at = 0;
+  for (;;) {
+    const word = argv[at] ?? "";
+    if (word === "-f" || word === "--file") at += 2;
+    else if (/^(-f.|--file=)/.test(word)) at += 1;
+    else return at;
+  }
+}
+
+const SETTING_FLAGS = {
+  config: { type: "string", short: "c" },
+  host: { type: "string" },
+  port: { type: "string" },
+  set: { type: "string", multiple: true },
+  file: { type: "string", short: "f", multiple: true },
+  "env-file": { type: "string", multiple: true },
+  env: { type: "string", short: "e", multiple: true },
+} as const;
+
 /**
  * The options of `serve` and `check`.
  *
  * @throws {Failure} for an unknown option, or one without its value.
  */
 export function parseSettingOptions(args: readonly string[]): SettingOptions {
-  let values;
-  try {
-    ({ values } = parseArgs({
+  const { values } = parse(() =>
+    parseArgs({ args: [...args], options: SETTING_FLAGS, strict: true })
+  );
+  return settingOptions(values);
+}
+
+/**
+ * The options of `up`.
+ *
+ * @throws {Failure} for an unknown option, or one without its value.
+ */
+export function parseUpOptions(args: readonly string[]): UpOptions {
+  const { values } = parse(() =>
+    parseArgs({
       args: [...args],
       options: {
-        config: { type: "string", short: "c" },
-        host: { type: "string" },
-        port: { type: "string" },
-        set: { type: "string", multiple: true },
+        ...SETTING_FLAGS,
+        detach: { type: "boolean", short: "d" },
+        verbose: { type: "boolean", short: "v" },
       },
-    }));
+    })
+  );
+  return {
+    ...settingOptions(values),
+    isDetached: values.detach ?? false,
+    isVerbose: values.verbose ?? false,
+  };
+}
+
+/**
+ * The options of `run`, and the workflow it names.
+ *
+ * @throws {Failure} for an unknown option, one without its value, or a second workflow.
+ */
+export function parseRunOptions(args: readonly string[]): RunOptions {
+  const { values, positionals } = parse(() =>
+    parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        ...SETTING_FLAGS,
+        input: { type: "string", short: "i" },
+        output: { type: "string", short: "o" },
+        verbose: { type: "boolean", short: "v" },
+      },
+    })
+  );
+  const [workflowId = null, ...more] = positionals;
+  if (more.length > 0) {
+    throw new Failure(`run takes one workflow: ${positionals.join(", ")}. Try: weir help`, 2);
+  }
+  return {
+    ...settingOptions(values),
+    workflowId,
+    input: values.input,
+    output: values.output,
+    isVerbose: values.verbose ?? false,
+  };
+}
+
+/** Turns what `parseArgs` throws into a failure. */
+function parse<T>(read: () => T): T {
+  try {
+    return read();
   } catch (error) {
     throw new Failure(`${(error as Error).message}. Try: weir help`, 2);
   }
+}
+
+interface SettingValues {
+  readonly config?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: string | undefined;
+  readonly set?: string[] | undefined;
+  readonly file?: string[] | undefined;
+  readonly "env-file"?: string[] | undefined;
+  readonly env?: string[] | undefined;
+}
+
+function settingOptions(values: SettingValues): SettingOptions {
   const settings: Setting[] = (values.set ?? []).map((text) => {
     const at = text.indexOf("=");
     if (at <= 0) {
@@ -80,5 +197,16 @@ export function parseSettingOptions(args: readonly string[]): SettingOptions {
   if (values.port !== undefined) {
     settings.push({ key: "server.port", value: values.port, name: "--port" });
   }
-  return { configFile: values.config, settings };
+  const env = Object.fromEntries((values.env ?? []).map((entry) => {
+    const at = entry.indexOf("=");
+    if (at <= 0) throw new Failure(`Invalid env entry: ${entry}. Write -e NAME=VALUE`, 2);
+    return [entry.slice(0, at), entry.slice(at + 1)] as const;
+  }));
+  return {
+    configFile: values.config,
+    settings,
+    workflowFiles: values.file ?? [],
+    envFiles: values["env-file"] ?? [],
+    env,
+  };
 }

@@ -10,15 +10,32 @@ const TEXT =
   `weir speaks the OpenAI streaming API: it mocks it, proxies it, remembers conversations.
 
   weir [serve]       start the server (the default)
+  weir up            start the server with the workflows of model-compose.yml
+  weir down          stop what weir up has started in this folder
+  weir run [WORKFLOW] --input JSON
+                     run a workflow here and now, and print what it gives
   weir check [FILE]  read the config and print what is in force, secrets masked
   weir version       version, commit, Bun version
   weir help          this text
 
-Options of serve and check
+Options of serve, check, up and run
   -c, --config FILE      the config file (default: config.yaml here, if there is one)
       --host HOST        the address to listen on (default 127.0.0.1)
       --port PORT        the port to listen on (default 8080; 0 = any free one)
       --set KEY=VALUE    any setting: --set mock.delay_ms=0 (may be repeated)
+  -f, --file FILE        a workflow file (default: model-compose.yml here, if there is one; may be
+                         repeated: the files are merged)
+      --env-file FILE    instead of .env (may be repeated)
+  -e, --env NAME=VALUE   a variable that wins over the environment (may be repeated)
+
+Options of up
+  -d, --detach           in the background; weir.log gets what it prints
+  -v, --verbose          tell when runs and jobs begin and end
+
+Options of run
+  -i, --input JSON       the input; - reads it from standard input
+  -o, --output FILE      write there what would be printed
+  -v, --verbose          tell when jobs begin and end
 
 A flag wins over the environment (WEIR_SERVER_PORT, OPENAI_API_KEY, …), the environment over .env,
 .env over the file.

@@ -9,6 +9,8 @@ import { type App, makeApp, type World } from "../app.ts";
 import type { Config } from "../core/config.ts";
 import { maskUrl } from "../core/config_describe.ts";
 import { AppError } from "../core/errors.ts";
+import type { RunNote } from "../workflows/engine.ts";
+import { parseSettingOptions } from "./command_line.ts";
 import { readSettings, readText, type Settings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
@@ -38,29 +40,52 @@ const FLUSH_MS = 1000;
 const FETCH_CAP_VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 const FETCH_CAP = "65535";
 
+/** How `up` differs from `serve`. */
+export interface ServeOptions {
+  /** Told what happens to each run of a workflow. */
+  readonly noteRun?: (note: RunNote) => void;
+  /** Resolves when the server shall stop, besides on a signal. */
+  readonly stopped?: Promise<void>;
+}
+
 /** Serves until a signal ends it. */
 export async function serve(args: readonly string[], terminal: Terminal): Promise<number> {
-  const settings = readSettings(args, terminal);
-  const { config } = settings;
-  const app = makeApp(config, world(settings));
-  if (app.source.name === "proxy") raiseFetchCap(terminal);
+  return await serveSettings(readSettings(parseSettingOptions(args), terminal), terminal, {});
+}
+
+/** Serves what `settings` say, until a signal or `options.stopped` ends it. */
+export async function serveSettings(
+  settings: Settings,
+  terminal: Terminal,
+  { noteRun, stopped }: ServeOptions,
+): Promise<number> {
+  const { config, workflows } = settings;
+  const ownWorld = { ...world(settings), ...(noteRun === undefined ? {} : { noteRun }) };
+  const app = makeApp(config, ownWorld, workflows);
+  const callsOut = app.source.name === "proxy" || settings.workflowFiles.length > 0 ||
+    config.llm.api_key !== "";
+  if (callsOut) raiseFetchCap(terminal);
   warn(settings.warnings, terminal);
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
   const signalled = firstSignal();
-  const server = listen(app, config);
+  const server = listen(app, config.server.host, config.server.port, config);
   introduce(app, config, server.port!, terminal);
+  introduceWorkflows(settings, server.port!, terminal);
+  const page = listenForPage(app, settings, server.port!, terminal);
   setTimeout(async () => {
     await app.tokens.load();
     if (app.status === "starting") app.status = "ok";
   }, TOKENS_DELAY_MS);
-  await signalled;
+  await Promise.race([signalled, ...(stopped === undefined ? [] : [stopped])]);
   process.once("SIGTERM", () => process.exit(1));
   process.once("SIGINT", () => process.exit(1));
+  void page?.stop();
   await drain(app, server, config.server.drain_ms, terminal);
   return 0;
 }
 
-function world({ config, folder }: Settings): World {
+/** What this process gives to the app. */
+export function world({ config, folder }: Settings): World {
   const { ca_file } = config.llm;
   const path = ca_file.startsWith("/") ? ca_file : `${folder}/${ca_file}`;
   return {
@@ -73,6 +98,26 @@ function world({ config, folder }: Settings): World {
     writeLog: (line) => void process.stderr.write(line),
     ca: ca_file === "" ? "" : readText(path, "llm.ca_file"),
   };
+}
+
+/**
+ * The second port, where a workflow file asks for its web page. Whoever has a page there already
+ * keeps it: the same page is on the main port.
+ */
+function listenForPage(
+  app: App,
+  { config, workflows: { controller: { webui } } }: Settings,
+  mainPort: number,
+  terminal: Terminal,
+): Server | undefined {
+  if (webui === null || webui.port === mainPort) return undefined;
+  try {
+    return listen(app, webui.host, webui.port, config);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    terminal.complain(`weir: warning: controller.webui: ${error.message}`);
+    return undefined;
+  }
 }
 
 /** Starts this process anew, in its place, with the cap raised: it takes effect in no other way. */
@@ -96,7 +141,7 @@ function raiseFetchCap(terminal: Terminal): void {
 
 type Server = ReturnType<typeof listen>;
 
-function listen(app: App, { server: { host, port, body_max_bytes } }: Config) {
+function listen(app: App, host: string, port: number, { server: { body_max_bytes } }: Config) {
   try {
     return Bun.serve({
       hostname: host,
@@ -127,10 +172,9 @@ function listen(app: App, { server: { host, port, body_max_bytes } }: Config) {
 /** Three lines: where, what answers, what to try. */
 function introduce(app: App, config: Config, port: number, terminal: Terminal): void {
   const { host } = config.server;
-  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  const url = `http://${name.includes(":") ? `[${name}]` : name}:${port}`;
+  const url = `http://${urlHost(host)}:${port}`;
   const key = config.auth.token === "" ? "" : ` -H 'authorization: Bearer <auth.token>'`;
-  terminal.print(`weir ${VERSION} listens on ${url}${name === host ? "" : ` (${host})`}`);
+  terminal.print(`weir ${VERSION} listens on ${url}${url.includes(host) ? "" : ` (${host})`}`);
   terminal.print(
     app.source.name === "proxy"
       ? `proxy: /v1/chat/completions is answered by ${maskUrl(config.llm.base_url)}`
@@ -146,6 +190,28 @@ function introduce(app: App, config: Config, port: number, terminal: Terminal): 
         "the upstream gets no key",
     );
   }
+}
+
+/** What a workflow file adds to the introduction. */
+function introduceWorkflows(
+  { config, workflows, workflowFiles }: Settings,
+  port: number,
+  terminal: Terminal,
+): void {
+  if (workflowFiles.length === 0) return;
+  const ids = workflows.workflows.map(({ id }) => id).join(", ");
+  const { host } = config.server;
+  const base = workflows.controller.basePath || "/api";
+  terminal.print(
+    `workflows: ${ids} of ${workflowFiles.join(", ")}: POST http://${urlHost(host)}:${port}` +
+      `${base}/workflows/runs`,
+  );
+}
+
+/** `host` as a client on this machine writes it. */
+function urlHost(host: string): string {
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return name.includes(":") ? `[${name}]` : name;
 }
 
 function short(text: string): string {
@@ -177,6 +243,7 @@ async function drain(
   if (await wheel.until(wheel.nowMs + drainMs, patience.signal)) {
     const error = new AppError("shutting_down", "The server is shutting down: try again");
     for (const stream of [...streams]) stream.fail(error);
+    app.workflows.stop(error);
     await Promise.race([allDone, wheel.until(wheel.nowMs + FLUSH_MS)]);
     await server.stop(true);
   }

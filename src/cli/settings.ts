@@ -8,10 +8,16 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseEnv } from "node:util";
 import { type Config, type ConfigOrigins, loadConfig } from "../core/config.ts";
-import { parseSettingOptions } from "./command_line.ts";
+import { builtinDefinition, DEFAULT_MODEL } from "../workflows/builtin.ts";
+import type { Controller, Definition } from "../workflows/definition.ts";
+import { load, type Loaded } from "../workflows/load.ts";
+import { problemText } from "../workflows/source_text.ts";
+import type { SettingOptions } from "./command_line.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 
 const DEFAULT_FILE = "config.yaml";
+/** Where workflows are looked for when no `-f` names a file. */
+const WORKFLOW_FILES = ["model-compose.yml", "model-compose.yaml"];
 
 /** The effective config and where its file is. */
 export interface Settings {
@@ -23,6 +29,9 @@ export interface Settings {
   readonly folder: string;
   /** What is odd in it and yet no problem. Whoever uses the config prints them. */
   readonly warnings: readonly string[];
+  readonly workflows: Definition;
+  /** The workflow files that were read; none = the built-in workflow. */
+  readonly workflowFiles: readonly string[];
 }
 
 /**
@@ -31,26 +40,69 @@ export interface Settings {
  *
  * @throws {Failure} with every problem at once, one per line.
  */
-export function readSettings(args: readonly string[], terminal: Terminal): Settings {
-  const { configFile, settings } = parseSettingOptions(args);
+export function readSettings(options: SettingOptions, terminal: Terminal): Settings {
+  const { configFile, settings } = options;
   const file = configFile ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
   const folder = file === undefined ? "." : dirname(file);
+  const dotenv = options.envFiles.length === 0
+    ? readDotenv(folder)
+    : Object.assign({}, ...options.envFiles.map(readEnvFile)) as Record<string, string>;
   const loaded = loadConfig({
     ...(file === undefined ? {} : { file: { name: file, text: readText(file, "the config") } }),
-    env: process.env,
-    dotenv: readDotenv(folder),
+    env: { ...process.env, ...options.env },
+    dotenv,
     flags: settings,
   });
-  if (loaded.kind === "bad") {
+  const workflowFiles = options.workflowFiles.length > 0
+    ? options.workflowFiles
+    : WORKFLOW_FILES.filter((name) => existsSync(name)).slice(0, 1);
+  const { definition, problems: faults }: Loaded = workflowFiles.length === 0
+    ? { definition: null, problems: [] }
+    : load(
+      workflowFiles.map((name) => ({ file: name, text: readText(name, "the workflows", 2) })),
+      { ...dotenv, ...process.env, ...options.env } as Record<string, string>,
+    );
+  const problems = [
+    ...(loaded.kind === "bad" ? loaded.problems : []),
+    ...faults.map(problemText),
+  ];
+  if (loaded.kind === "bad" || problems.length > 0) {
     warn(loaded.warnings, terminal);
-    const { problems } = loaded;
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+    const what = loaded.kind === "bad" ? "config" : "workflow file";
     throw new Failure(
-      `The config has ${count}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
+      `The ${what} has ${count}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
     );
   }
-  const { config, origins, warnings } = loaded;
-  return { config, origins, file, folder, warnings };
+  const workflows = definition ??
+    builtinDefinition(loaded.config.llm.model_id || DEFAULT_MODEL);
+  return {
+    ...withController(loaded.config, loaded.origins, workflows.controller),
+    file,
+    folder,
+    warnings: loaded.warnings,
+    workflows,
+    workflowFiles,
+  };
+}
+
+/** `config`, listening where the workflow file's controller says unless weir was told itself. */
+function withController(
+  config: Config,
+  origins: ConfigOrigins,
+  controller: Controller,
+): { readonly config: Config; readonly origins: ConfigOrigins } {
+  const server: Record<string, unknown> = { ...config.server };
+  const from = new Map(origins);
+  for (const key of ["host", "port"] as const) {
+    if (controller[key] === null || origins.get(`server.${key}`) !== "default") continue;
+    server[key] = controller[key];
+    from.set(`server.${key}`, `the workflow file, controller.${key}`);
+  }
+  return {
+    config: Object.freeze({ ...config, server: Object.freeze(server) as Config["server"] }),
+    origins: from,
+  };
 }
 
 /** Prints warnings, one line each. */
@@ -63,20 +115,22 @@ export function warn(warnings: readonly string[], terminal: Terminal): void {
  *
  * @throws {Failure} when it cannot be read.
  */
-export function readText(path: string, what: string): string {
+export function readText(path: string, what: string, exitCode = 1): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
     const { code } = error as { readonly code?: string };
     const reason = code === "ENOENT" ? "there is no such file" : code ?? String(error);
-    throw new Failure(`Cannot read ${what} ${path}: ${reason}`);
+    throw new Failure(`Cannot read ${what} ${path}: ${reason}`, exitCode);
   }
 }
 
 /** The `.env` beside the config file, else in the current folder. Nothing in it is expanded. */
 function readDotenv(folder: string): Record<string, string> {
   const file = [join(folder, ".env"), ".env"].find((path) => existsSync(path));
-  return file === undefined
-    ? {}
-    : parseEnv(readText(file, "the environment file")) as Record<string, string>;
+  return file === undefined ? {} : readEnvFile(file);
+}
+
+function readEnvFile(file: string): Record<string, string> {
+  return parseEnv(readText(file, "the environment file", 2)) as Record<string, string>;
 }

@@ -4,10 +4,14 @@
  * @module
  */
 
-import type { WorkflowFile } from "./load.ts";
+import type { Definition } from "./definition.ts";
+import { load, type WorkflowFile } from "./load.ts";
 
 /** What the built-in workflow is called where a file's name would stand. */
 const NAME = "built-in workflow";
+
+/** What is asked for where nobody names a model: the one that the workflow is named after. */
+export const DEFAULT_MODEL = "gpt-4o";
 
 /** The built-in workflow, as a file would say it. `model` is asked for. */
 export function builtinFile(model: string): WorkflowFile {
@@ -34,4 +38,11 @@ component:
   output: \${response[].choices[0].delta.content}
 `,
   };
+}
+
+/** The built-in workflow, loaded. */
+export function builtinDefinition(model: string): Definition {
+  const { definition, problems } = load([builtinFile(model)], {});
+  if (definition === null) throw new TypeError(`The built-in workflow is wrong: ${problems[0]}`);
+  return definition;
 }
