@@ -24,12 +24,7 @@ import { Upstream } from "./sources/upstream.ts";
 import { tasks } from "./surfaces/api_tasks.ts";
 import { workflowSchemas } from "./surfaces/api_workflows.ts";
 import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
-import {
-  detailResponse,
-  jsonResponse,
-  methodNotAllowed,
-  notFound,
-} from "./surfaces/detail_errors.ts";
+import { jsonResponse } from "./surfaces/detail_errors.ts";
 import { errorResponse, invalidUrl, onlyPost } from "./surfaces/openai_errors.ts";
 import { chatCompletions } from "./surfaces/v1_chat_completions.ts";
 import { models } from "./surfaces/v1_models.ts";
@@ -71,9 +66,6 @@ export interface App {
 }
 
 const NOT_POST = ["GET", "PUT", "PATCH", "DELETE"];
-/** What nobody knows below these is told in the words of the workflow API. */
-const WORKFLOW_PATH = /^\/api\/(workflows|tasks)(\/|$)/;
-const NOT_GET = ["POST", "PUT", "PATCH", "DELETE"];
 
 /**
  * Makes every part and joins them. Nothing is looked up later. Without a `definition` there is the
@@ -127,20 +119,13 @@ export function makeApp(
   hono.on(NOT_POST, "/v1/chat/completions", (c) => refused(onlyPost(), c.req.raw));
   for (const base of new Set(["/api", definition.controller.basePath])) {
     hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw));
-    hono.on(NOT_POST, `${base}/workflows/runs`, () => detailResponse(methodNotAllowed("POST")));
-    hono.get(`${base}/workflows`, (c) => showWorkflows(c.req.raw));
-    hono.get(`${base}/workflows/:id/schema`, (c) => showWorkflows(c.req.raw, c.req.param("id")));
-    hono.get(`${base}/tasks/:id`, (c) => showTask(c.req.raw, c.req.param("id")));
-    for (const path of ["workflows", "workflows/:id/schema", "tasks/:id"]) {
-      hono.on(NOT_GET, `${base}/${path}`, () => detailResponse(methodNotAllowed("GET, HEAD")));
-    }
+    // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
+    // router: it cannot tell the two apart.
+    hono.all(`${base}/workflows/*`, (c) => showWorkflows(c.req.raw, c.req.path.slice(base.length)));
+    hono.all(`${base}/tasks/*`, (c) => showTask(c.req.raw, c.req.path.slice(base.length)));
     if (base !== "") hono.get(`${base}/health`, () => shortHealth());
   }
-  hono.notFound((c) =>
-    WORKFLOW_PATH.test(c.req.path)
-      ? detailResponse(notFound())
-      : refused(invalidUrl(c.req.method, c.req.path), c.req.raw)
-  );
+  hono.notFound((c) => refused(invalidUrl(c.req.method, c.req.path), c.req.raw));
 
   function refused(error: ReturnType<typeof onlyPost>, request: Request): Response {
     const exchange = new Exchange(engine, "no_surface", request);

@@ -6,23 +6,36 @@
 
 import { AppError } from "../core/errors.ts";
 import type { Workflows } from "../core/workflow.ts";
-import { checkToken, detailResponse } from "./detail_errors.ts";
+import {
+  checkToken,
+  decodedSegment,
+  detailResponse,
+  methodNotAllowed,
+  notFound,
+} from "./detail_errors.ts";
 import { outputResponse, stateResponse } from "./workflow_answer.ts";
+
+const PATH = /^\/tasks\/([^/]+)$/;
 
 /** What the surface needs. */
 export interface TasksDeps {
   readonly workflows: Workflows;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
 }
 
-/** Makes the handler. */
+/** Makes the handler; `path` is the URL's path from "/tasks" on. */
 export function tasks(
   { workflows, authorize }: TasksDeps,
-): (request: Request, taskId: string) => Response {
-  return (request, taskId) => {
+): (request: Request, path: string) => Response {
+  return (request, path) => {
     try {
+      const match = PATH.exec(path);
+      if (match === null) throw notFound();
+      if (request.method !== "GET" && request.method !== "HEAD") {
+        throw methodNotAllowed("GET, HEAD");
+      }
       checkToken(authorize, request);
-      const state = workflows.task(taskId);
+      const state = workflows.task(decodedSegment(match[1]!));
       if (state === undefined) throw new AppError("not_found", "Task not found.");
       const wants = new URL(request.url).searchParams.get("output_only") ?? "";
       return /^(true|1|yes|on)$/i.test(wants) ? outputResponse(state) : stateResponse(state);

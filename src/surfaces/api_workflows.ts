@@ -6,38 +6,53 @@
 
 import { AppError } from "../core/errors.ts";
 import type { Workflows } from "../core/workflow.ts";
-import { checkToken, detailResponse, jsonResponse } from "./detail_errors.ts";
+import {
+  checkToken,
+  decodedSegment,
+  detailResponse,
+  jsonResponse,
+  methodNotAllowed,
+  notFound,
+} from "./detail_errors.ts";
+
+const PATH = /^\/workflows(?:\/([^/]+)\/schema)?$/;
 
 /** What the surface needs. */
 export interface WorkflowListDeps {
   readonly workflows: Workflows;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
 }
 
-/** Makes the handler; `workflowId` undefined = the list. */
+/** Makes the handler; `path` is the URL's path from "/workflows" on. */
 export function workflowSchemas(
   { workflows, authorize }: WorkflowListDeps,
-): (request: Request, workflowId?: string) => Response {
+): (request: Request, path: string) => Response {
   const list = workflows.schemas.map(({ workflow_id, title, default: isDefault }) => ({
     workflow_id,
     ...(title === undefined ? {} : { title }),
     ...(isDefault === undefined ? {} : { default: isDefault }),
   }));
 
-  function handle(request: Request, workflowId: string | undefined): Response {
+  function handle(request: Request, path: string): Response {
+    if (path === "/workflows/runs") throw methodNotAllowed("POST");
+    const match = PATH.exec(path);
+    if (match === null) throw notFound();
+    if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed("GET, HEAD");
     checkToken(authorize, request);
-    if (workflowId === undefined) {
+    const [, id] = match;
+    if (id === undefined) {
       const wants = new URL(request.url).searchParams.get("include_schema") ?? "";
       return jsonResponse(/^(true|1|yes|on)$/i.test(wants) ? workflows.schemas : list);
     }
+    const workflowId = decodedSegment(id);
     const schema = workflows.schemas.find(({ workflow_id }) => workflow_id === workflowId);
     if (schema === undefined) throw new AppError("not_found", "Workflow not found.");
     return jsonResponse(schema);
   }
 
-  return (request, workflowId) => {
+  return (request, path) => {
     try {
-      return handle(request, workflowId);
+      return handle(request, path);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return detailResponse(error);

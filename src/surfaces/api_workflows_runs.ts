@@ -20,7 +20,7 @@ export const INPUT_DEPTH_MAX = 100;
 export interface RunsDeps {
   readonly engine: Engine;
   readonly workflows: Workflows;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   readonly bodyBytesMax: number;
 }
 

@@ -31,12 +31,21 @@ export function methodNotAllowed(allow: string): AppError {
   return new AppError("method_wrong", "Method Not Allowed", { headers: { allow } });
 }
 
+/** One segment of a path, percent-decoded; as it is when it cannot be. */
+export function decodedSegment(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
 /** @throws {AppError} unless the header carries the token. */
 export function checkToken(
-  authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong",
+  authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong",
   request: Request,
 ): void {
-  const verdict = authorize(request.headers.get("authorization"));
+  const verdict = authorize(request.headers);
   if (verdict === "ok") return;
   const headers = { "www-authenticate": "Bearer" };
   if (verdict === "wrong") throw new AppError("auth_wrong", "Invalid token", { headers });

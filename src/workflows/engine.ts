@@ -182,7 +182,7 @@ class OpenRun {
     if (!(result instanceof Chunks)) return this.#end("completed", outputOf(await settle(result)));
     const format = result.format ?? "text";
     if (isKept) {
-      const items = await collectItems(result);
+      const items = await collectItems(new Chunks(wholeTexts(result.source), result.format));
       return this.#end("completed", { kind: "collected", items, format });
     }
     const state = this.#state("processing", {
@@ -198,9 +198,7 @@ class OpenRun {
   async *#watched({ source }: Chunks): AsyncGenerator<unknown> {
     let isWhole = false;
     try {
-      for await (const chunk of source) {
-        if (chunk !== null && chunk !== undefined) yield chunk;
-      }
+      yield* wholeTexts(source);
       isWhole = true;
     } catch (error) {
       this.#fail(error);
@@ -262,4 +260,26 @@ class OpenRun {
 
 function outputOf(value: unknown): RunOutput {
   return value instanceof Attachment ? { kind: "file", file: value } : { kind: "value", value };
+}
+
+/**
+ * `source` without nulls, and with no character in two halves: an upstream that cuts its texts by
+ * UTF-16 units would have both halves of an emoji written as U+FFFD.
+ */
+async function* wholeTexts(source: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+  let half = "";
+  for await (const chunk of source) {
+    if (chunk === null || chunk === undefined) continue;
+    if (typeof chunk !== "string") {
+      if (half !== "") yield half;
+      half = "";
+      yield chunk;
+      continue;
+    }
+    const text = half + chunk;
+    half = /[\ud800-\udbff]$/.test(text) ? text.slice(-1) : "";
+    if (half === "") yield text;
+    else if (text.length > 1) yield text.slice(0, -1);
+  }
+  if (half !== "") yield half;
 }
