@@ -10,7 +10,7 @@ import { Failure, type Terminal } from "./terminal.ts";
 import { STOP_FILE } from "./up.ts";
 
 /** How long a running weir may take to notice: it looks twice a second. */
-const NOTICE_MS_MAX = 5000;
+const NOTICE_MS_MAX = 2500;
 const LOOK_MS = 50;
 
 /** Asks it to stop and waits until it has noticed. Open streams may still be finishing then. */
