@@ -54,9 +54,18 @@ export interface World {
 /** Where workflows ask when there is a key and no `llm.base_url`. */
 const OPENAI_URL = "https://api.openai.com/v1";
 
+/** The part of Bun's server that a request can ask for. */
+export interface Listener {
+  /** Closes the connection of `request` after so much silence; 0 = never. */
+  timeout(request: Request, seconds: number): void;
+}
+
+/** The longest silence on a connection, in seconds: Bun's maximum. */
+export const IDLE_TIMEOUT_S = 255;
+
 /** A whole weir without its port. */
 export interface App {
-  readonly fetch: (request: Request) => Response | Promise<Response>;
+  readonly fetch: (request: Request, listener?: Listener) => Response | Promise<Response>;
   readonly engine: Engine;
   readonly source: Source;
   readonly tokens: TokenCounter;
@@ -108,7 +117,7 @@ export function makeApp(
   const showTask = tasks(workflowDeps);
   const listModels = models({ ...shared, models: config.mock.models });
 
-  const hono = new Hono();
+  const hono = new Hono<{ Bindings: Partial<Listener> }>();
   hono.post("/v1/chat/completions", (c) => chat(c.req.raw));
   hono.get("/v1/models", (c) => listModels(c.req.raw, undefined));
   hono.get("/v1/models/:id{.+}", (c) => listModels(c.req.raw, c.req.param("id")));
@@ -118,7 +127,7 @@ export function makeApp(
   // middleware, three promises more and 8 % of its requests per second.
   hono.on(NOT_POST, "/v1/chat/completions", (c) => refused(onlyPost(), c.req.raw));
   for (const base of new Set(["/api", definition.controller.basePath])) {
-    hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw));
+    hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw, patience(c.req.raw, c.env)));
     // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
     // router: it cannot tell the two apart.
     hono.all(`${base}/workflows/*`, (c) => showWorkflows(c.req.raw, c.req.path.slice(base.length)));
@@ -131,6 +140,14 @@ export function makeApp(
     const exchange = new Exchange(engine, "no_surface", request);
     exchange.requestId = `req_${stamps.hex(32)}`;
     return errorResponse(exchange.refuse(error), exchange.requestId);
+  }
+
+  /** Lets a connection be silent for as long as a run takes that nobody may hear of before its end. */
+  function patience(
+    request: Request,
+    listener: Partial<Listener>,
+  ): (isPatient: boolean) => void {
+    return (isPatient) => listener.timeout?.(request, isPatient ? 0 : IDLE_TIMEOUT_S);
   }
 
   function shortHealth(): Response {
@@ -150,7 +167,7 @@ export function makeApp(
   }
 
   const app: App = {
-    fetch: (request) => hono.fetch(request),
+    fetch: (request, listener) => hono.fetch(request, listener),
     engine,
     source,
     tokens,

@@ -5,7 +5,7 @@
  */
 
 import { getRandomValues } from "node:crypto";
-import { type App, makeApp, type World } from "../app.ts";
+import { type App, IDLE_TIMEOUT_S, makeApp, type World } from "../app.ts";
 import type { Config } from "../core/config.ts";
 import { maskUrl } from "../core/config_describe.ts";
 import { AppError } from "../core/errors.ts";
@@ -20,9 +20,6 @@ import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
  * What Bun refuses itself, it refuses without a word.
  */
 const BODY_SLACK_BYTES = 64 * 1024 * 1024;
-
-/** The longest silence Bun allows on a connection, in seconds: its maximum. */
-const IDLE_TIMEOUT_S = 255;
 
 /**
  * Milliseconds from the open port to the loading of the token encoding, which blocks the loop for

@@ -35,11 +35,20 @@ interface RunRequest {
 
 const NEVER = new AbortController().signal;
 
-/** Makes the handler. */
-export function workflowRuns(deps: RunsDeps): (request: Request) => Promise<Response> {
+/**
+ * Makes the handler. It calls `bePatient(true)` while a run goes on that says nothing: some last
+ * longer than any connection may be silent.
+ */
+export function workflowRuns(
+  deps: RunsDeps,
+): (request: Request, bePatient: (isPatient: boolean) => void) => Promise<Response> {
   const { engine, workflows, authorize, bodyBytesMax } = deps;
 
-  async function handle(request: Request, exchange: Exchange): Promise<Response> {
+  async function handle(
+    request: Request,
+    exchange: Exchange,
+    bePatient: (isPatient: boolean) => void,
+  ): Promise<Response> {
     checkToken(authorize, request);
     const run = await readRun(request, bodyBytesMax);
     const workflowId = workflows.find(run.workflowId);
@@ -55,6 +64,7 @@ export function workflowRuns(deps: RunsDeps): (request: Request) => Promise<Resp
     const onLeave = () => abort.abort();
     signal.addEventListener("abort", onLeave, { once: true });
     if (signal.aborted) onLeave();
+    bePatient(true);
     const { settled, taskId } = workflows.start(workflowId, run.input, {
       signal: abort.signal,
       isKept: false,
@@ -68,15 +78,16 @@ export function workflowRuns(deps: RunsDeps): (request: Request) => Promise<Resp
       if (state?.status !== "failed") throw error;
       return run.isOutputOnly === true ? outputResponse(state) : stateResponse(state);
     } finally {
+      bePatient(false);
       signal.removeEventListener("abort", onLeave);
     }
   }
 
-  return async (request) => {
+  return async (request, bePatient) => {
     const exchange = new Exchange(engine, "api_workflows_runs", request);
     exchange.source = "workflow";
     try {
-      return told(await handle(request, exchange), exchange);
+      return told(await handle(request, exchange, bePatient), exchange);
     } catch (error) {
       return detailResponse(exchange.refuse(error));
     }

@@ -12,6 +12,12 @@ export const COLLECTED_BYTES_MAX = 64 * 1024 * 1024;
 /** Chunks that a stream is collected into. */
 export const COLLECTED_CHUNKS_MAX = 1_000_000;
 
+/**
+ * Objects and lists in one value, each counted as often as it stands there: jobs that repeat each
+ * other's outputs make values that are small in memory and have no end on paper.
+ */
+export const VALUE_PARTS_MAX = 1_000_000;
+
 /** A stream of values. It can be read once. */
 export class Chunks {
   readonly source: AsyncIterable<unknown>;
@@ -68,10 +74,14 @@ export async function collectItems(chunks: Chunks): Promise<readonly unknown[]> 
   return items;
 }
 
-/** `value` with every stream in it collected. Values without streams come back as they are. */
+/**
+ * `value` with every stream in it collected. Values without streams come back as they are.
+ *
+ * @throws {AppError} `workflow_failed` for a value of more than `VALUE_PARTS_MAX` parts.
+ */
 export async function settle(value: unknown): Promise<unknown> {
-  if (!holdsChunks(value)) return value;
   if (value instanceof Chunks) return await collect(value);
+  if (!holdsChunks(value)) return value;
   if (Array.isArray(value)) return await Promise.all(value.map(settle));
   const entries = Object.entries(value as Record<string, unknown>);
   return Object.fromEntries(
@@ -89,9 +99,20 @@ export function sizeOf(value: unknown): number {
 }
 
 function holdsChunks(value: unknown): boolean {
-  if (value instanceof Chunks) return true;
-  if (value instanceof Attachment) return false;
-  if (Array.isArray(value)) return value.some(holdsChunks);
-  if (typeof value !== "object" || value === null) return false;
-  return Object.values(value).some(holdsChunks);
+  const rest: unknown[] = [value];
+  for (let parts = 0; rest.length > 0; parts++) {
+    if (parts > VALUE_PARTS_MAX) {
+      throw new AppError(
+        "workflow_failed",
+        `Cannot take a value of more than ${VALUE_PARTS_MAX} parts`,
+      );
+    }
+    const item = rest.pop();
+    if (item instanceof Chunks) return true;
+    if (typeof item !== "object" || item === null || item instanceof Attachment) continue;
+    for (const inner of Object.values(item)) {
+      if (typeof inner === "object" && inner !== null) rest.push(inner);
+    }
+  }
+  return false;
 }

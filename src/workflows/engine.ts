@@ -1,5 +1,6 @@
 /**
- * The workflows of one process: starts runs, keeps their tasks, and stops them.
+ * The workflows of one process: starts runs, keeps their tasks, and stops them. The life of a run
+ * is one class, so that its four ends (whole, failed, left, shut down) can be seen side by side.
  *
  * @module
  */

@@ -8,6 +8,8 @@
  * The parser is balanced: an expression ends at its own `}`, whatever its default nests, and no
  * blank is needed around `|`. It reads each character once and recurses `NESTING_MAX` deep at most.
  *
+ * One file, since the tree and the parser that makes it are one grammar.
+ *
  * @module
  */
 

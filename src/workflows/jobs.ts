@@ -1,6 +1,6 @@
 /**
  * Runs the jobs of one workflow: each one as soon as what it depends on is settled, side by side
- * where nothing keeps them apart.
+ * where nothing keeps them apart. One file, since what a job does decides which jobs come next.
  *
  * @module
  */
@@ -150,13 +150,13 @@ class JobRun {
     switch (work.kind) {
       case "action": {
         const output = await this.#repeat(work, scope);
-        return this.#valued.has(id) ? await settle(output) : output;
+        return output instanceof Chunks && !this.#valued.has(id) ? output : await settle(output);
       }
       case "delay":
         await this.#delay(work, scope);
-        return work.output === null ? null : render(work.output, scope);
+        return work.output === null ? null : await settle(render(work.output, scope));
       case "filter":
-        return work.output === null ? null : render(work.output, scope);
+        return work.output === null ? null : await settle(render(work.output, scope));
       default:
         this.#route(this.#choose(work, scope));
         return null;

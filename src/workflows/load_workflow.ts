@@ -1,5 +1,5 @@
 /**
- * Loads one workflow of a file: its jobs, and the graph they form.
+ * Loads one workflow of a file: its jobs, and the graph they form. One function per type of job.
  *
  * @module
  */

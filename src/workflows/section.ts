@@ -1,6 +1,7 @@
 /**
  * Reads one mapping of a workflow file: each question gives a checked value, or notes a problem and
- * gives a harmless one, so that one pass finds everything that is wrong.
+ * gives a harmless one, so that one pass finds everything that is wrong. It is long as a table is:
+ * one method for each kind of value.
  *
  * @module
  */

@@ -1,6 +1,7 @@
 /**
  * YAML as a tree whose every value knows its place, so that each problem can name a line. Files are
- * merged as trees: mappings deeply, anything else replaced by the later file.
+ * merged as trees: mappings deeply, anything else replaced by the later file. Everything that has to
+ * be known of the YAML library is in here.
  *
  * @module
  */

@@ -250,6 +250,16 @@ describe("runJobs", () => {
     });
   }
 
+  test("refuses a value that jobs double and double again", async () => {
+    const jobs = Array.from({ length: 60 }, (_, i) => {
+      const below = i === 0 ? "[]" : `['\${jobs.j${i - 1}.output}', '\${jobs.j${i - 1}.output}']`;
+      const after = i === 0 ? "" : `depends_on: j${i - 1}, `;
+      return `  - {id: j${i}, type: filter, ${after}output: ${below}}`;
+    });
+    const state = await rig(file(jobs.join("\n"))).run();
+    expect(state.errorText).toBe("Cannot take a value of more than 1000000 parts");
+  });
+
   test("streams the one stream that ends a workflow", async () => {
     const { run } = rig(file(
       "  - {id: a, input: {}}\n  - {id: b, depends_on: a, action: stream, " +
