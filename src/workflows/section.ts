@@ -236,9 +236,11 @@ export class Section {
     if (!text.includes("${")) return { kind: "constant", value: text };
     try {
       const pattern: Pattern = { kind: "template", template: parseTemplate(text) };
+      const told = new Set<string>();
       for (const expression of expressionsIn(pattern)) {
         const complaint = complaintAbout(expression, sources);
-        if (complaint === null) continue;
+        if (complaint === null || told.has(complaint)) continue;
+        told.add(complaint);
         const at = text.search(new RegExp(`\\$\\{\\s*${expression.source}`));
         this.#problems.add(placeAt(Math.max(0, at)), path, complaint);
       }

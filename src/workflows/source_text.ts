@@ -69,7 +69,35 @@ export class SourceText {
   }
 }
 
-const REFERENCE = /\$\{\s*env\.([^\s|}]+)\s*(?:\|([^}]*))?\}/g;
+/** Unset variables told at once. */
+const UNSET_MAX = 50;
+
+const OPEN = "${env.";
+/** Characters between the braces of one reference; what is longer is none. */
+const REFERENCE_CHARS_MAX = 4096;
+const REFERENCE = /^([^\s|}]+)\s*(?:\|([^}]*))?$/;
+
+/** One `${env.NAME | default}`, from `from` to before `to`. */
+interface Reference {
+  readonly from: number;
+  readonly to: number;
+  readonly name: string;
+  readonly fallback: string | undefined;
+}
+
+/** The references of `text`, in linear time: a regular expression would look for each `}` anew. */
+function* referencesIn(text: string): Generator<Reference> {
+  let close = -1;
+  for (let open = text.indexOf(OPEN); open >= 0; open = text.indexOf(OPEN, open + OPEN.length)) {
+    if (close < open) close = text.indexOf("}", open);
+    if (close < 0) return;
+    if (close - open > REFERENCE_CHARS_MAX) continue;
+    const match = REFERENCE.exec(text.slice(open + OPEN.length, close));
+    if (match === null) continue;
+    yield { from: open, to: close + 1, name: match[1]!, fallback: match[2]?.trim() };
+    open = close + 1 - OPEN.length;
+  }
+}
 
 /** Puts `env` into `original`. What is missing and has no default is a problem. */
 export function putEnvironment(
@@ -86,14 +114,13 @@ export function putEnvironment(
   }
   let text = "";
   let at = 0;
-  for (const match of original.matchAll(REFERENCE)) {
-    const [whole, name = "", fallback] = match;
-    text += original.slice(at, match.index);
-    at = match.index + whole.length;
-    const value = Object.hasOwn(env, name) ? env[name]! : fallback?.trim();
-    if (value === undefined && !isComment(original, match.index)) {
+  for (const { from: open, to, name, fallback } of referencesIn(original)) {
+    text += original.slice(at, open);
+    at = to;
+    const value = Object.hasOwn(env, name) ? env[name]! : fallback;
+    if (value === undefined && problems.length < UNSET_MAX && !isComment(original, open)) {
       problems.push({
-        place: plain.place(match.index),
+        place: plain.place(open),
         path: "",
         message: `Environment variable '${name}' is not set and no default value provided. ` +
           `Set it in the environment, in .env, or with -e ${name}=…`,
@@ -101,7 +128,7 @@ export function putEnvironment(
     }
     const from = text.length;
     text += value ?? "";
-    seams.push({ from, to: text.length, originalFrom: match.index, originalTo: at });
+    seams.push({ from, to: text.length, originalFrom: open, originalTo: at });
     if (text.length > FILE_CHARS_MAX) {
       problems.push(tooLong(plain, text.length));
       return { source: new SourceText(file, "", "", []), problems };

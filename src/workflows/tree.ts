@@ -57,7 +57,7 @@ export function parseTree(
       lineCounter,
       merge: true,
       prettyErrors: false,
-      stringKeys: false,
+      uniqueKeys: false, // the library compares each key with all before it; see below
     });
   } catch (error) {
     // The parser recurses: brackets by the thousand exhaust its stack.
@@ -133,6 +133,13 @@ class TreeBuilder {
       const merged: Tree[] = [];
       for (const { key, value } of node.items) {
         const name = this.#key(key as YamlNode | null, path);
+        if (entries.has(name)) {
+          this.#stop(
+            this.#source.place((key as YamlNode).range![0]),
+            path,
+            `'${name}' is here twice`,
+          );
+        }
         const valuePath = path === "" ? name : `${path}.${name}`;
         const tree = this.build(value as YamlNode | null, valuePath, depth + 1);
         if (name === "<<") merged.push(tree);
