@@ -563,6 +563,19 @@ ${
     });
   }
 
+  test("leaves nothing open behind 100 clients that leave", async () => {
+    openStreams = 0;
+    await Promise.all(Array.from({ length: 100 }, async () => {
+      const abort = new AbortController();
+      const response = await post(`${weir.url}/api/workflows/runs`, { workflow_id: "slow" }, {
+        signal: abort.signal,
+      });
+      await response.body!.getReader().read();
+      abort.abort();
+    }));
+    await waitFor(async () => openStreams === 0 && (await weir.health())["streams_open"] === 0);
+  });
+
   test("cuts a stream whose upstream broke off, behind what it said", async () => {
     const answer = await rawExchange(
       weir.port,
@@ -624,6 +637,32 @@ describe("zero configuration", () => {
       expect(dataOf(text).join("")).toBe(CONTENT);
     } finally {
       await Promise.all([weir.stop(), aimock.stop()]);
+    }
+  });
+
+  test("asks OpenAI when there is a key and no base URL", async () => {
+    let asked = "";
+    const proxy = Bun.listen({
+      hostname: "127.0.0.1",
+      port: 0,
+      socket: {
+        data(socket, bytes) {
+          asked ||= bytes.toString().split("\r\n")[0]!;
+          socket.end("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        },
+      },
+    });
+    const weir = await launch({
+      env: { OPENAI_API_KEY: "sk" },
+      set: { "llm.proxy": `http://127.0.0.1:${proxy.port}`, "llm.retries": 0 },
+    });
+    try {
+      const response = await post(`${weir.url}/api/workflows/runs`, README_BODY);
+      expect(await response.json()).toMatchObject({ status: "failed" });
+      expect(asked).toBe("CONNECT api.openai.com:443 HTTP/1.1");
+    } finally {
+      proxy.stop(true);
+      await weir.stop();
     }
   });
 
