@@ -10,7 +10,7 @@ import { AppError } from "../core/errors.ts";
 import type { RunOutput, TaskState } from "../core/workflow.ts";
 import { parseRunOptions, type RunOptions } from "./command_line.ts";
 import { world } from "./serve.ts";
-import { readSettings } from "./settings.ts";
+import { readSettings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { noteText } from "./up.ts";
 
@@ -23,6 +23,7 @@ const INPUT_BYTES_MAX = 64 * 1024 * 1024;
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseRunOptions(args);
   const settings = readSettings(options, terminal);
+  warn(settings.warnings, terminal);
   const app = makeApp(settings.config, {
     ...world(settings),
     ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),

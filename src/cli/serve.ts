@@ -109,7 +109,8 @@ function listenForPage(
 ): Server | undefined {
   if (webui === null || webui.port === mainPort) return undefined;
   try {
-    return listen(app, webui.host, webui.port, config);
+    const advice = "The page is on the main port too.";
+    return listen(app, webui.host, webui.port, config, advice);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     terminal.complain(`weir: warning: controller.webui: ${error.message}`);
@@ -138,7 +139,13 @@ function raiseFetchCap(terminal: Terminal): void {
 
 type Server = ReturnType<typeof listen>;
 
-function listen(app: App, host: string, port: number, { server: { body_max_bytes } }: Config) {
+function listen(
+  app: App,
+  host: string,
+  port: number,
+  { server: { body_max_bytes } }: Config,
+  advice = `Choose another: weir --port ${port + 1}`,
+) {
   try {
     return Bun.serve({
       hostname: host,
@@ -154,9 +161,7 @@ function listen(app: App, host: string, port: number, { server: { body_max_bytes
     const { code } = error as { readonly code?: string };
     if (code === "EADDRINUSE") {
       throw new Failure(
-        `Cannot listen on ${host}:${port}: the port is taken. Choose another: weir --port ${
-          port + 1
-        }`,
+        `Cannot listen on ${host}:${port}: the port is taken. ${advice}`,
       );
     }
     if (code === "EACCES") {
