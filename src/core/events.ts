@@ -16,7 +16,7 @@ export type Outcome =
   | "refused"
   /** The client closed the connection first. */
   | "client_left"
-  /** The upstream broke off, or never answered. */
+  /** The upstream broke off, or never answered; or a workflow failed. */
   | "upstream_failed"
   /** A time limit ended it. */
   | "timed_out"
@@ -29,7 +29,9 @@ export type Outcome =
 export function outcomeOf(error: AppError): Outcome {
   if (error.code === "upstream_timeout") return "timed_out";
   if (error.code === "shutting_down") return "shut_down";
-  if (error.code.startsWith("upstream_")) return "upstream_failed";
+  if (error.code.startsWith("upstream_") || error.code === "workflow_failed") {
+    return "upstream_failed";
+  }
   return error.code === "internal" ? "failed" : "refused";
 }
 

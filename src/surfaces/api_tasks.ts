@@ -5,8 +5,10 @@
  */
 
 import { AppError } from "../core/errors.ts";
+import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Workflows } from "../core/workflow.ts";
 import {
+  answered,
   checkToken,
   decodedSegment,
   detailResponse,
@@ -19,15 +21,17 @@ const PATH = /^\/tasks\/([^/]+)$/;
 
 /** What the surface needs. */
 export interface TasksDeps {
+  readonly engine: Engine;
   readonly workflows: Workflows;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
 }
 
 /** Makes the handler; `path` is the URL's path from "/tasks" on. */
 export function tasks(
-  { workflows, authorize }: TasksDeps,
+  { engine, workflows, authorize }: TasksDeps,
 ): (request: Request, path: string) => Response {
   return (request, path) => {
+    const exchange = new Exchange(engine, "api_tasks", request);
     try {
       const match = PATH.exec(path);
       if (match === null) throw notFound();
@@ -38,10 +42,10 @@ export function tasks(
       const state = workflows.task(decodedSegment(match[1]!));
       if (state === undefined) throw new AppError("not_found", "Task not found.");
       const wants = new URL(request.url).searchParams.get("output_only") ?? "";
-      return /^(true|1|yes|on)$/i.test(wants) ? outputResponse(state) : stateResponse(state);
+      const isOutputOnly = /^(true|1|yes|on)$/i.test(wants);
+      return answered(exchange, isOutputOnly ? outputResponse(state) : stateResponse(state));
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      return detailResponse(error);
+      return detailResponse(exchange.refuse(error));
     }
   };
 }

@@ -5,8 +5,10 @@
  */
 
 import { AppError } from "../core/errors.ts";
+import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Workflows } from "../core/workflow.ts";
 import {
+  answered,
   checkToken,
   decodedSegment,
   detailResponse,
@@ -19,13 +21,14 @@ const PATH = /^\/workflows(?:\/([^/]+)\/schema)?$/;
 
 /** What the surface needs. */
 export interface WorkflowListDeps {
+  readonly engine: Engine;
   readonly workflows: Workflows;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
 }
 
 /** Makes the handler; `path` is the URL's path from "/workflows" on. */
 export function workflowSchemas(
-  { workflows, authorize }: WorkflowListDeps,
+  { engine, workflows, authorize }: WorkflowListDeps,
 ): (request: Request, path: string) => Response {
   const list = workflows.schemas.map(({ workflow_id, title, default: isDefault }) => ({
     workflow_id,
@@ -51,11 +54,11 @@ export function workflowSchemas(
   }
 
   return (request, path) => {
+    const exchange = new Exchange(engine, "api_workflows", request);
     try {
-      return handle(request, path);
+      return answered(exchange, handle(request, path));
     } catch (error) {
-      if (!(error instanceof AppError)) throw error;
-      return detailResponse(error);
+      return detailResponse(exchange.refuse(error));
     }
   };
 }

@@ -10,7 +10,7 @@ import { Attachment, type TaskState, type Workflows } from "../core/workflow.ts"
 import { isDeeper } from "../lib/depth.ts";
 import { readBytes } from "./body.ts";
 import { objectOfFields } from "./bracket_form.ts";
-import { checkToken, detailResponse, jsonResponse } from "./detail_errors.ts";
+import { answered, checkToken, detailResponse, jsonResponse } from "./detail_errors.ts";
 import { outputResponse, stateResponse, streamResponse } from "./workflow_answer.ts";
 
 /** Objects and lists inside one another in a request. */
@@ -57,7 +57,7 @@ export function workflowRuns(
         throw invalid("output_only=true requires wait_for_completion=true.");
       }
       const { taskId } = workflows.start(workflowId, run.input, { signal: NEVER, isKept: true });
-      return jsonResponse({ task_id: taskId, status: "pending" });
+      return answered(exchange, jsonResponse({ task_id: taskId, status: "pending" }));
     }
     const abort = new AbortController();
     const { signal } = exchange;
@@ -76,7 +76,7 @@ export function workflowRuns(
       // What failed before the first chunk is the state of the task by now.
       const state = workflows.task(taskId);
       if (state?.status !== "failed") throw error;
-      return run.isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+      return told(state, run, exchange);
     } finally {
       bePatient(false);
       signal.removeEventListener("abort", onLeave);
@@ -87,7 +87,7 @@ export function workflowRuns(
     const exchange = new Exchange(engine, "api_workflows_runs", request);
     exchange.source = "workflow";
     try {
-      return told(await handle(request, exchange, bePatient), exchange);
+      return await handle(request, exchange, bePatient);
     } catch (error) {
       return detailResponse(exchange.refuse(error));
     }
@@ -96,27 +96,26 @@ export function workflowRuns(
 
 async function answer(
   state: TaskState,
-  { isOutputOnly }: RunRequest,
+  run: RunRequest,
   exchange: Exchange,
   abort: () => void,
 ): Promise<Response> {
   if (state.output?.kind === "chunks") {
-    if (isOutputOnly === false) {
+    if (run.isOutputOnly === false) {
       throw invalid("Streaming output is only allowed when output_only=true.");
     }
     exchange.isStream = true;
     return await streamResponse(state.output, exchange, abort);
   }
-  return isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+  return told(state, run, exchange);
 }
 
-/** Ends the exchange of an answer that leaves whole; a stream ends its own. */
-function told(response: Response, exchange: Exchange): Response {
-  if (exchange.status !== 0) return response;
-  const hasLeft = exchange.signal.aborted;
-  exchange.begin(response.status);
-  exchange.end(hasLeft ? "client_left" : response.status < 400 ? "completed" : "failed");
-  return response;
+/** The answer for a run that is over. */
+function told(state: TaskState, { isOutputOnly }: RunRequest, exchange: Exchange): Response {
+  const response = isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+  const { status, errorText } = state;
+  const failure = status === "failed" ? new AppError("workflow_failed", errorText) : undefined;
+  return answered(exchange, response, failure);
 }
 
 async function readRun(request: Request, bodyBytesMax: number): Promise<RunRequest> {

@@ -5,6 +5,8 @@
  */
 
 import { AppError } from "../core/errors.ts";
+import { outcomeOf } from "../core/events.ts";
+import type { Exchange } from "../core/exchange.ts";
 
 /** What every JSON answer of this API carries. */
 const HEADERS = { "content-type": "application/json", "access-control-allow-origin": "*" } as const;
@@ -29,6 +31,15 @@ export function notFound(): AppError {
 /** A method that the path does not take; `allow` lists those it does. */
 export function methodNotAllowed(allow: string): AppError {
   return new AppError("method_wrong", "Method Not Allowed", { headers: { allow } });
+}
+
+/** Ends `exchange` with a response that leaves whole. `failure`: what it tells of is a failure. */
+export function answered(exchange: Exchange, response: Response, failure?: AppError): Response {
+  const hasLeft = exchange.signal.aborted;
+  exchange.begin(response.status);
+  const outcome = failure === undefined ? "completed" : outcomeOf(failure);
+  exchange.end(hasLeft ? "client_left" : outcome, failure);
+  return response;
 }
 
 /** One segment of a path, percent-decoded; as it is when it cannot be. */
