@@ -4,8 +4,8 @@
  * @module
  */
 
-import { AppError } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { AppError, clientLeft } from "../core/errors.ts";
+import { type Engine, Exchange, type OpenStream } from "../core/exchange.ts";
 import { Attachment, type TaskState, type Workflows } from "../core/workflow.ts";
 import { isDeeper } from "../lib/depth.ts";
 import { readBytes } from "./body.ts";
@@ -61,23 +61,29 @@ export function workflowRuns(
     }
     const abort = new AbortController();
     const { signal } = exchange;
-    const onLeave = () => abort.abort();
-    signal.addEventListener("abort", onLeave, { once: true });
-    if (signal.aborted) onLeave();
-    bePatient(true);
+    const onLeave = () => abort.abort(clientLeft());
+    // Shutdown finds a run that has not answered yet among the open streams.
+    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
     const { settled, taskId } = workflows.start(workflowId, run.input, {
       signal: abort.signal,
       isKept: false,
     });
+    signal.addEventListener("abort", onLeave, { once: true });
+    if (signal.aborted) onLeave();
+    engine.streams.add(waiting);
+    bePatient(true);
     try {
-      return await answer(await settled, run, exchange, onLeave);
+      const state = await settled;
+      abort.signal.throwIfAborted();
+      return await answer(state, run, exchange, onLeave);
     } catch (error) {
-      abort.abort();
+      abort.abort(clientLeft());
       // What failed before the first chunk is the state of the task by now.
       const state = workflows.task(taskId);
       if (state?.status !== "failed") throw error;
       return told(state, run, exchange);
     } finally {
+      engine.streams.delete(waiting);
       bePatient(false);
       signal.removeEventListener("abort", onLeave);
     }

@@ -576,6 +576,28 @@ ${
     await waitFor(async () => openStreams === 0 && (await weir.health())["streams_open"] === 0);
   });
 
+  test("tells a run that goes on when the server stops", async () => {
+    openStreams = 0;
+    gate = Promise.withResolvers();
+    const stopping = await launch({
+      files: { "model-compose.yml": FILE },
+      set: { "server.drain_ms": 100 },
+    });
+    try {
+      const asked = post(`${stopping.url}/api/workflows/runs`, { workflow_id: "wait" });
+      await waitFor(() => openStreams === 1);
+      stopping.kill("SIGTERM");
+      const response = await asked;
+      expect([response.status, await response.json()]).toEqual([503, {
+        detail: "The server is shutting down: try again",
+      }]);
+      expect(await stopping.exited).toBe(0);
+      await waitFor(() => openStreams === 0);
+    } finally {
+      await stopping.stop();
+    }
+  });
+
   test("cuts a stream whose upstream broke off, behind what it said", async () => {
     const answer = await rawExchange(
       weir.port,
