@@ -181,10 +181,12 @@ export function makeApp(
 function makeSource(config: Config, world: World, tokens: TokenCounter, wheel: Wheel): Source {
   const isProxy = config.chat.source === "proxy" ||
     (config.chat.source === "auto" && config.llm.base_url !== "");
-  return isProxy ? makeUpstream(config, world, config.llm.base_url) : new Mock(config.mock, tokens);
+  return isProxy
+    ? makeUpstream(config, world, config.llm.base_url, wheel)
+    : new Mock(config.mock, tokens);
 }
 
-function makeUpstream(config: Config, world: World, base_url: string): Source {
+function makeUpstream(config: Config, world: World, base_url: string, wheel: Wheel): Source {
   const route = { proxy: config.llm.proxy, ca: world.ca };
   return new Upstream({
     ...config.llm,
@@ -193,7 +195,7 @@ function makeUpstream(config: Config, world: World, base_url: string): Source {
     passes_client_key: config.auth.token === "",
   }, {
     transport: config.llm.proxy === ""
-      ? http1Transport({ base_url: config.llm.base_url, ca: world.ca, wheel })
+      ? http1Transport({ base_url, ca: world.ca, wheel })
       : fetchTransport(route),
     fetch: routedFetch(route),
     random: world.random,
@@ -211,7 +213,7 @@ function makeWorkflows(
 ): Workflows {
   const { llm, chat } = config;
   const isKeyOnly = chat.source === "auto" && llm.base_url === "" && llm.api_key !== "";
-  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL) : source;
+  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL, engine.wheel) : source;
   return new WorkflowEngine(definition, {
     calls: {
       fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),
