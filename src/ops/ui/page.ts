@@ -1,0 +1,59 @@
+/**
+ * The page: makes its parts and joins them to index.html.
+ *
+ * @module
+ */
+
+import { Api } from "./api.ts";
+import { fillChat } from "./chat_tab.ts";
+import { byId } from "./element.ts";
+import { joinTabs } from "./tabs.ts";
+import { restoreTheme, switchTheme } from "./theme.ts";
+import { Token } from "./token.ts";
+import { Wording } from "./wording.ts";
+import { fillWorkflows } from "./workflows_tab.ts";
+
+restoreTheme();
+const wording = new Wording(navigator.language);
+const token = new Token(wording);
+const api = new Api(apiBase(), token, wording);
+const parts = { api, wording };
+
+const forget = byId("forget-token");
+forget.hidden = token.value === null;
+forget.addEventListener("click", () => token.forget());
+token.onChange = (isHeld) => forget.hidden = !isHeld;
+byId("language").addEventListener("click", () => wording.switch());
+byId("theme").addEventListener("click", switchTheme);
+
+const showChat = once(fillChat(byId("chat"), parts));
+joinTabs(byId("tabs"), (panel) => {
+  if (panel.id === "chat") showChat();
+});
+wording.sayAll();
+void fillWorkflows(byId("workflows"), parts);
+void showSource();
+
+/** Where weir answers: beside this page, unless the server says that it is elsewhere. */
+function apiBase(): URL {
+  const said = document.querySelector<HTMLMetaElement>("meta[name=weir-api]")!.content;
+  return new URL(said === "" ? "." : said, location.href);
+}
+
+/** Version and source, from health. The page does without them when health does not answer. */
+async function showSource(): Promise<void> {
+  const response = await fetch(new URL("health", api.base)).catch(() => null);
+  if (response === null) return;
+  const health = await response.json().catch(() => ({})) as Readonly<Record<string, unknown>>;
+  if (typeof health["version"] !== "string") return;
+  byId("version").textContent = `weir ${health["version"]}`;
+  wording.say(byId("source"), "answered_by", String(health["source"]));
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) act();
+    isDone = true;
+  };
+}
