@@ -17,6 +17,7 @@ import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import { logWatcher } from "./ops/log.ts";
 import { http1Transport } from "./sources/http1_transport.ts";
+import { servePage } from "./ops/page.ts";
 import { Mock } from "./sources/mock.ts";
 import { TokenCounter } from "./sources/tokens.ts";
 import { fetchTransport, routedFetch } from "./sources/transport.ts";
@@ -115,6 +116,7 @@ export function makeApp(
   const runWorkflow = workflowRuns(workflowDeps);
   const showWorkflows = workflowSchemas(workflowDeps);
   const showTask = tasks(workflowDeps);
+  const page = servePage({ apiPort: null });
   const listModels = models({ ...shared, models: config.mock.models });
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();
@@ -122,6 +124,8 @@ export function makeApp(
   hono.get("/v1/models", (c) => listModels(c.req.raw, undefined));
   hono.get("/v1/models/:id{.+}", (c) => listModels(c.req.raw, c.req.param("id")));
   hono.get("/health", (c) => healthResponse(health(), c.req.header("accept") ?? null));
+  hono.get("/", (c) => onPage(c.req.raw));
+  hono.get("/ui/*", (c) => onPage(c.req.raw));
   hono.options("*", (c) => preflight(c.req.raw));
   // Not `all`: a second handler that matches the hot POST would send it through Hono's chain of
   // middleware, three promises more and 8 % of its requests per second.
@@ -153,6 +157,11 @@ export function makeApp(
   function shortHealth(): Response {
     const isReady = app.status === "ok";
     return jsonResponse({ status: isReady ? "ok" : app.status }, isReady ? 200 : 503);
+  }
+
+  async function onPage(request: Request): Promise<Response> {
+    return await page(request) ??
+      refused(invalidUrl(request.method, new URL(request.url).pathname), request);
   }
 
   function health(): Health {
