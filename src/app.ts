@@ -16,8 +16,8 @@ import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import { logWatcher } from "./ops/log.ts";
-import { http1Transport } from "./sources/http1_transport.ts";
 import { servePage } from "./ops/page.ts";
+import { http1Transport } from "./sources/http1_transport.ts";
 import { Mock } from "./sources/mock.ts";
 import { TokenCounter } from "./sources/tokens.ts";
 import { fetchTransport, routedFetch } from "./sources/transport.ts";
@@ -116,7 +116,7 @@ export function makeApp(
   const runWorkflow = workflowRuns(workflowDeps);
   const showWorkflows = workflowSchemas(workflowDeps);
   const showTask = tasks(workflowDeps);
-  const page = servePage({ apiPort: null });
+  const page = servePage();
   const listModels = models({ ...shared, models: config.mock.models });
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();

@@ -9,15 +9,6 @@
 
 import bundle from "./ui/index.html";
 
-/** What a page needs to know of its weir. */
-export interface PageOptions {
-  /**
-   * The port where weir's API answers on the page's own host name, for a page that another port
-   * serves alone; null = the API is where the page is.
-   */
-  readonly apiPort: number | null;
-}
-
 /** Answers for `/` and `/ui/*`. null = there is no such file. */
 export type ServePage = (request: Request) => Promise<Response | null>;
 
@@ -32,8 +23,6 @@ interface PageFile {
 type PageFiles = ReadonlyMap<string, PageFile>;
 
 const FOLDER = "/ui/";
-/** Where index.html tells the page about an API on another port. */
-const API_META = `<meta name="weir-api" content="">`;
 
 const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -42,80 +31,55 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
 };
 
-/** Makes the page's handler. Nothing is read before the first request. */
-export function servePage({ apiPort }: PageOptions): ServePage {
-  let files: Promise<PageFiles> | null = null;
-  return async (request) => {
-    const url = new URL(request.url);
-    if (url.pathname !== "/" && !url.pathname.startsWith(FOLDER)) return null;
-    files ??= load();
-    const name = url.pathname === "/" ? "" : url.pathname.slice(FOLDER.length);
-    const file = (await files).get(name);
-    if (file === undefined) return null;
-    const origin = name === "" ? apiOrigin(url, apiPort) : "";
-    return fileResponse(request, file, {
-      ...(origin === "" ? {} : { insert: origin }),
-      isNamedByHash: name !== "",
-    });
-  };
-}
-
-function fileResponse(
-  request: Request,
-  file: PageFile,
-  { insert, isNamedByHash }: { readonly insert?: string; readonly isNamedByHash: boolean },
-): Response {
-  const etag = insert === undefined ? file.etag : `${file.etag.slice(0, -1)}-${hash(insert)}"`;
-  const headers = {
-    "etag": etag,
-    "cache-control": isNamedByHash ? "public, max-age=31536000, immutable" : "no-cache",
-    "content-security-policy": policy(insert),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-  };
-  if (matches(request.headers.get("if-none-match"), etag)) {
-    return new Response(null, { status: 304, headers });
-  }
-  const body = insert === undefined ? file.bytes : withApi(file.bytes, insert);
-  return new Response(body, { headers: { ...headers, "content-type": file.contentType } });
-}
-
 /**
  * Nothing but the page's own files runs or loads, nobody frames it, and scripts cannot turn text
  * into HTML. Answers may be shown as pictures and sound (`blob:`), never fetched from elsewhere.
  */
-function policy(apiOrigin = ""): string {
-  return [
-    "default-src 'none'",
-    "script-src 'self'",
-    "style-src 'self'",
-    "img-src 'self' blob: data:",
-    "media-src blob: data:",
-    `connect-src 'self'${apiOrigin === "" ? "" : ` ${apiOrigin}`}`,
-    "form-action 'none'",
-    "base-uri 'none'",
-    "frame-ancestors 'none'",
-    "require-trusted-types-for 'script'",
-    "trusted-types 'none'",
-  ].join("; ");
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' blob:",
+  "media-src blob:",
+  "connect-src 'self'",
+  "form-action 'none'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join("; ");
+
+const HEADERS = {
+  "content-security-policy": POLICY,
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+} as const;
+
+/** Makes the page's handler. Nothing is read before the first request. */
+export function servePage(): ServePage {
+  let files: Promise<PageFiles> | null = null;
+  return async (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname !== "/" && !pathname.startsWith(FOLDER)) return null;
+    const name = pathname === "/" ? "" : pathname.slice(FOLDER.length);
+    files ??= load();
+    const file = (await files).get(name);
+    return file === undefined ? null : fileResponse(request, file, name !== "");
+  };
 }
 
-/**
- * The API's origin as the page's reader can reach it; "" = the page's own. The host name is the
- * client's word, so what is no plain name or address goes into no header.
- */
-function apiOrigin(
-  { protocol, hostname }: { readonly protocol: string; readonly hostname: string },
-  apiPort: number | null,
-): string {
-  if (apiPort === null || !/^(?:[\w.-]+|\[[\da-f:.]+\])$/i.test(hostname)) return "";
-  return `${protocol}//${hostname}:${apiPort}`;
-}
-
-function withApi(html: Uint8Array, origin: string): string {
-  const text = new TextDecoder().decode(html);
-  return text.replace(API_META, API_META.replace(`""`, `"${origin}/"`));
+/** `isNamedByHash`: another content has another name, so a browser need never ask again. */
+function fileResponse(request: Request, file: PageFile, isNamedByHash: boolean): Response {
+  const headers = {
+    ...HEADERS,
+    "etag": file.etag,
+    "cache-control": isNamedByHash ? "public, max-age=31536000, immutable" : "no-cache",
+  };
+  if (matches(request.headers.get("if-none-match"), file.etag)) {
+    return new Response(null, { status: 304, headers });
+  }
+  return new Response(file.bytes, { headers: { ...headers, "content-type": file.contentType } });
 }
 
 /** RFC 9110, 13.1.2: a list of tags or `*`, compared weakly. */
@@ -161,11 +125,7 @@ async function buildNow(): Promise<Built> {
 function pageFile(name: string, bytes: Uint8Array<ArrayBuffer>): PageFile {
   const extension = name.slice(name.lastIndexOf("."));
   const contentType = CONTENT_TYPES[extension] ?? "application/octet-stream";
-  return { bytes, contentType, etag: `"${hash(bytes)}"` };
-}
-
-function hash(content: string | Uint8Array<ArrayBuffer>): string {
-  return Bun.hash(content).toString(36);
+  return { bytes, contentType, etag: `"${Bun.hash(bytes).toString(36)}"` };
 }
 
 function baseName(path: string): string {

@@ -44,8 +44,9 @@ export function makeField(variable: Variable, id: string, wording: Wording): Fie
   ].filter((each) => each !== null);
   control.id = id;
   const name = variable.name === "" ? "input" : variable.name;
-  const isRequired = variable.initial === undefined;
-  if (isRequired && variable.type !== "boolean") control.setAttribute("aria-required", "true");
+  // A box without a tick says something, too.
+  const isRequired = variable.initial === undefined && variable.type !== "boolean";
+  if (isRequired) control.setAttribute("aria-required", "true");
   if (notes.length > 0) control.setAttribute("aria-describedby", `${id}-notes`);
   const label = element(
     "label",
@@ -53,7 +54,7 @@ export function makeField(variable: Variable, id: string, wording: Wording): Fie
     element("span", { class: "name" }, name),
     isRequired ? wording.mark(element("span", { class: "star" }, "*"), "title", "required") : null,
     element("span", { class: "type" }, typeText(variable)),
-    isRequired ? null : defaultText(variable, wording),
+    variable.initial === undefined ? null : defaultText(variable, wording),
   );
   const root = element(
     "div",

@@ -62,7 +62,7 @@ export class OutputView {
 
   /** Adds `items` to the list. */
   appendItems(items: readonly unknown[]): void {
-    const texts = items.map((item) => JSON.stringify(item, null, 2));
+    const texts = items.map(itemText);
     for (const text of texts) this.#count(text);
     followEnd(this.root, () => {
       this.#list ??= this.#startList();
@@ -133,6 +133,14 @@ export class OutputView {
     this.root.append(list);
     return list;
   }
+}
+
+/** The longest item that stays on one line, in characters. */
+const LINE_CHARS_MAX = 80;
+
+function itemText(item: unknown): string {
+  const line = JSON.stringify(item);
+  return line.length <= LINE_CHARS_MAX ? line : JSON.stringify(item, null, 2);
 }
 
 function valueBox(value: unknown): HTMLElement {

@@ -16,7 +16,8 @@ import { fillWorkflows } from "./workflows_tab.ts";
 restoreTheme();
 const wording = new Wording(navigator.language);
 const token = new Token(wording);
-const api = new Api(apiBase(), token, wording);
+// Relative to the page, so that both may lie below a path of a reverse proxy.
+const api = new Api(new URL(".", location.href), token, wording);
 const parts = { api, wording };
 
 const forget = byId("forget-token");
@@ -33,12 +34,6 @@ joinTabs(byId("tabs"), (panel) => {
 wording.sayAll();
 void fillWorkflows(byId("workflows"), parts);
 void showSource();
-
-/** Where weir answers: beside this page, unless the server says that it is elsewhere. */
-function apiBase(): URL {
-  const said = document.querySelector<HTMLMetaElement>("meta[name=weir-api]")!.content;
-  return new URL(said === "" ? "." : said, location.href);
-}
 
 /** Version and source, from health. The page does without them when health does not answer. */
 async function showSource(): Promise<void> {

@@ -51,6 +51,7 @@ export function workflowSection(
     output.clear();
     copy.hidden = true;
     setRunning(true);
+    output.root.scrollIntoView({ block: "nearest" }); // on a phone it lies below the form
     try {
       const response = await api.run(runBody(schema.id, fields), controller.signal);
       await show(response, watch);
@@ -109,6 +110,7 @@ export function workflowSection(
   cancelButton.addEventListener("click", () => running?.abort());
   copy.hidden = true;
 
+  const head = wording.say(element("h3"), "output");
   return element(
     "section",
     { class: "workflow", id, "aria-labelledby": `${id}-title` },
@@ -122,12 +124,10 @@ export function workflowSection(
         { class: "result" },
         element(
           "div",
-          { class: "result-head" },
-          wording.say(element("h3"), "output"),
-          status,
-          copy,
+          {},
+          element("div", { class: "result-head" }, head, status, copy),
+          output.root,
         ),
-        output.root,
       ),
     ),
   );
