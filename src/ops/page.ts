@@ -19,7 +19,7 @@ interface PageFile {
   readonly etag: string;
 }
 
-/** The page's files: "" is the HTML, the others carry a hash of their content in their name. */
+/** Path → file. All but `/` carry a hash of their content in their name. */
 type PageFiles = ReadonlyMap<string, PageFile>;
 
 const FOLDER = "/ui/";
@@ -62,10 +62,13 @@ export function servePage(): ServePage {
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (pathname !== "/" && !pathname.startsWith(FOLDER)) return null;
-    const name = pathname === "/" ? "" : pathname.slice(FOLDER.length);
-    files ??= load();
-    const file = (await files).get(name);
-    return file === undefined ? null : fileResponse(request, file, name !== "");
+    // A bundle that failed is tried again: from source, its reason can be mended meanwhile.
+    files ??= load().catch((error) => {
+      files = null;
+      throw error;
+    });
+    const file = (await files).get(pathname);
+    return file === undefined ? null : fileResponse(request, file, pathname !== "/");
   };
 }
 
@@ -93,13 +96,13 @@ async function load(): Promise<PageFiles> {
   const files = new Map<string, PageFile>();
   for (const [name, bytes] of built) {
     if (name.endsWith(".html")) continue;
-    files.set(name, pageFile(name, bytes));
+    files.set(FOLDER + name, pageFile(name, bytes));
   }
   const [, html] = built.find(([name]) => name.endsWith(".html"))!;
   // Names relative to the page, so that it also works below a path of a reverse proxy.
   const text = new TextDecoder().decode(html)
     .replace(/(src|href)="\.?\/([\w.-]+)"/g, `$1="${FOLDER.slice(1)}$2"`);
-  files.set("", pageFile("index.html", new TextEncoder().encode(text)));
+  files.set("/", pageFile("index.html", new TextEncoder().encode(text)));
   return files;
 }
 

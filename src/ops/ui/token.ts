@@ -50,6 +50,7 @@ export class Token {
       autocomplete: "off",
       spellcheck: "false",
       required: true,
+      pattern: "\\s*[!-~]+\\s*", // what a header can carry: one word of ASCII
     });
     const cancel = element("button", { type: "button", class: "quiet" });
     const form = element(
