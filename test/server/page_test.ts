@@ -1,27 +1,13 @@
-/** The web page in a real browser, against a real weir whose upstream is in the test's hands. */
+/** The page's workflows in a real browser, against a real weir. */
 
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { launch, waitFor, type Weir } from "./launch.ts";
-import { startUpstream, type TestUpstream } from "./page_upstream.ts";
+import { expect, test } from "bun:test";
+import type { Page } from "playwright-core";
+import { waitFor } from "./launch.ts";
+import { describeInChromium, type Rig, section, TEST_MS_MAX, TOKEN } from "./page_browser.ts";
 
-const CHROMIUM = Bun.which("chromium");
-const TOKEN = "weir-token-1";
-/** A browser is slow to start on a busy machine. */
-const TEST_MS_MAX = 60_000;
-
-const ARGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-function workflowFile(upstreamUrl: string): string {
-  return `
+function workflowFiles(upstreamUrl: string) {
+  return {
+    "model-compose.yml": `
 controller:
   type: http-server
   base_path: /api
@@ -47,6 +33,10 @@ workflows:
     title: Refused
     jobs:
       - { id: refuse, component: upstream, action: refuse, output: "\${output}" }
+  - id: picture
+    title: Picture
+    jobs:
+      - { id: draw, component: upstream, action: picture, output: "\${output}" }
 components:
   - id: upstream
     type: http-client
@@ -82,109 +72,29 @@ components:
         path: /refuse
         body: { x: 1 }
         output: \${response}
-`;
+      - { id: picture, path: /picture, body: { x: 1 }, output: "\${response}" }
+`,
+  };
 }
 
-describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in Chromium", () => {
-  let upstream: TestUpstream;
-  let weir: Weir;
-  let guarded: Weir;
-  let browser: Browser;
-  const contexts: BrowserContext[] = [];
-  /** Every host that any page asked. */
-  const hosts = new Set<string>();
-  /** Everything that the browser complained of, but for answers that are errors. */
-  const complaints: string[] = [];
+/** Fills in the story's form and presses the button: the answer is then in the test's hands. */
+async function startStory({ upstream }: Rig, page: Page, prompt = "a river") {
+  const story = section(page, "Tell a story");
+  await story.field(/^prompt/).fill(prompt);
+  await story.run.click();
+  return { story, call: await upstream.nextCall() };
+}
 
-  beforeAll(async () => {
-    if (CHROMIUM === null) {
-      throw new Error("Cannot test the page: install Debian's package chromium");
-    }
-    upstream = startUpstream();
-    [weir, guarded, browser] = await Promise.all([
-      launch({
-        set: { "llm.base_url": `${upstream.url}/v1`, "llm.api_key": "k" },
-        files: { "model-compose.yml": workflowFile(upstream.url) },
-      }),
-      launch({ set: { "auth.token": TOKEN, "mock.reply": "behind the 门" } }),
-      chromium.launch({ executablePath: CHROMIUM, args: ARGS }),
-    ]);
-  }, TEST_MS_MAX);
-
-  afterEach(async () => {
-    for (const context of contexts.splice(0)) await context.close();
-  });
-
-  afterAll(async () => {
-    await browser?.close();
-    await Promise.all([weir?.stop(), guarded?.stop(), upstream?.stop()]);
-  });
-
-  interface OpenOptions {
-    readonly server?: Weir;
-    readonly path?: string;
-    readonly locale?: string;
-    readonly width?: number;
-    readonly colorScheme?: "light" | "dark";
-  }
-
-  async function open(options: OpenOptions = {}): Promise<Page> {
-    const { server = weir, path = "/", locale = "en-US", width = 1280, colorScheme } = options;
-    const context = await browser.newContext({
-      locale,
-      viewport: { width, height: 800 },
-      permissions: ["clipboard-read", "clipboard-write"],
-      ...(colorScheme === undefined ? {} : { colorScheme }),
-    });
-    contexts.push(context);
-    return await visit(context, server.url + path);
-  }
-
-  async function visit(context: BrowserContext, url: string): Promise<Page> {
-    const page = await context.newPage();
-    page.on("request", (request) => {
-      if (!request.url().startsWith("blob:")) hosts.add(new URL(request.url()).host);
-    });
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("console", (message) => {
-      const text = message.text();
-      if (!text.startsWith("Failed to load resource")) complaints.push(text);
-    });
-    await page.goto(url);
-    return page;
-  }
-
-  function section(page: Page, name: string) {
-    const root = page.getByRole("region", { name, exact: true });
-    const output = root.getByRole("region", { name: /^(Output|输出)$/ });
-    return {
-      root,
-      output,
-      field: (label: RegExp) => root.getByLabel(label),
-      run: root.getByRole("button", { name: /Run Workflow|运行工作流|Running|运行中/ }),
-      cancel: root.getByRole("button", { name: /Cancel|取消/ }),
-      status: root.getByRole("status"),
-      error: root.getByRole("alert"),
-      says: (text: string) =>
-        waitFor(async () => await output.textContent() === text, `the output ${text}`),
-    };
-  }
-
-  async function startStory(page: Page, prompt = "a river") {
-    const story = section(page, "Tell a story");
-    await story.field(/^prompt/).fill(prompt);
-    await story.run.click();
-    return { story, call: await upstream.nextCall() };
-  }
-
+describeInChromium("the page", workflowFiles, (rig) => {
   test("one section for each workflow, with what its schema says", async () => {
-    const page = await open();
+    const page = await rig.open();
     await page.locator("section.workflow").first().waitFor();
     expect(await page.locator("section.workflow h2").allTextContents()).toEqual([
       "Tell a story",
       "Untitled Workflow",
       "Events",
       "Refused",
+      "Picture",
     ]);
     const story = section(page, "Tell a story");
     expect(await story.root.locator("header").textContent()).toBe(
@@ -201,8 +111,8 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("a run shows its text as it comes, whatever is in it", async () => {
-    const page = await open();
-    const { story, call } = await startStory(page, "a river 🌊");
+    const page = await rig.open();
+    const { story, call } = await startStory(rig, page, "a river 🌊");
     expect(call.body).toEqual({ prompt: "a river 🌊", temperature: 0.7 });
     expect(await story.run.textContent()).toBe("⏳ Running...");
     expect(await story.run.isDisabled()).toBe(true);
@@ -214,7 +124,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     expect(await story.output.locator("img").count()).toBe(0);
     expect(await story.output.getAttribute("aria-busy")).toBe("true");
     call.finish("[DONE]");
-    await waitFor(async () => (await story.status.textContent())?.startsWith("Done in"));
+    await story.reports("Done in");
     expect(await story.status.textContent()).toMatch(/^Done in .* · first after .* · 3 chunks$/);
     expect(await story.run.textContent()).toBe("🚀 Run Workflow");
     await story.root.getByRole("button", { name: "Copy" }).click();
@@ -225,25 +135,25 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("cancel stops the upstream, keeps what came, and a new run starts afresh", async () => {
-    const page = await open();
-    const { story, call } = await startStory(page);
+    const page = await rig.open();
+    const { story, call } = await startStory(rig, page);
     call.send({ delta: "half" });
     await story.says("half");
     await story.cancel.click();
     await waitFor(() => call.isLeft(), "the upstream is left");
-    await waitFor(async () => (await story.status.textContent())?.startsWith("Cancelled"));
+    await story.reports("Cancelled");
     expect(await story.output.textContent()).toBe("half");
     expect(await story.error.count()).toBe(0);
     expect(await story.cancel.isVisible()).toBe(false);
     await story.run.click();
-    const again = await upstream.nextCall();
+    const again = await rig.upstream.nextCall();
     again.send({ delta: "whole" });
     again.finish();
     await story.says("whole");
   }, TEST_MS_MAX);
 
   test("an error is shown in place, as text", async () => {
-    const page = await open();
+    const page = await rig.open();
     const refused = section(page, "Refused");
     await refused.run.click();
     await refused.error.waitFor();
@@ -255,8 +165,8 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("a stream that breaks off is an error behind what had come", async () => {
-    const page = await open();
-    const { story, call } = await startStory(page);
+    const page = await rig.open();
+    const { story, call } = await startStory(rig, page);
     call.send({ delta: "half" });
     await story.says("half");
     call.breakOff();
@@ -265,7 +175,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("every widget reaches the workflow in its type, a file as a form", async () => {
-    const page = await open();
+    const page = await rig.open();
     const widgets = section(page, "Untitled Workflow");
     await widgets.field(/^line/).fill("一行");
     await widgets.field(/^text/).fill("two\nlines");
@@ -284,8 +194,8 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
       nested: "小明",
     };
     await widgets.run.click();
-    await waitFor(() => upstream.echoed.length === 1, "the echo");
-    expect(upstream.echoed.at(-1)).toEqual({ ...sent, file: null });
+    await waitFor(() => rig.upstream.echoed.length === 1, "the echo");
+    expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, file: null });
     await waitFor(async () => await widgets.output.locator("dt").count() === 9);
     expect(await widgets.output.locator("dd").first().textContent()).toBe("一行");
 
@@ -296,16 +206,16 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     });
     await widgets.field(/^integer/).fill("");
     await widgets.run.click();
-    await waitFor(() => upstream.echoed.length === 2, "the second echo");
+    await waitFor(() => rig.upstream.echoed.length === 2, "the second echo");
     // HTML standard, 4.10.21.8: the lines of a form's texts end in CRLF.
-    expect(upstream.echoed.at(-1)).toEqual({ ...sent, text: "two\r\nlines", file: "AP8KDQ==" });
+    expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, text: "two\r\nlines", file: "AP8KDQ==" });
   }, TEST_MS_MAX);
 
   test("a JSON stream is a list that grows", async () => {
-    const page = await open();
+    const page = await rig.open();
     const events = section(page, "Events");
     await events.run.click();
-    const call = await upstream.nextCall();
+    const call = await rig.upstream.nextCall();
     expect(call.body).toEqual({ count: 3 });
     for (const n of [1, 2]) {
       call.send({ n, 词: "水" });
@@ -316,11 +226,25 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
       `{"n":2,"词":"水"}`,
     ]);
     call.finish();
-    await waitFor(async () => (await events.status.textContent())?.startsWith("Done"));
+    await events.reports("Done");
+  }, TEST_MS_MAX);
+
+  test("a picture is shown and can be saved", async () => {
+    const page = await rig.open();
+    const picture = section(page, "Picture");
+    await picture.run.click();
+    const image = picture.output.getByRole("img");
+    await image.waitFor();
+    await waitFor(() =>
+      image.evaluate<boolean, { naturalWidth: number }>((it) => it.naturalWidth === 1)
+    );
+    const download = page.waitForEvent("download");
+    await picture.output.getByRole("link").click();
+    expect((await download).suggestedFilename()).toBe("output.png");
   }, TEST_MS_MAX);
 
   test("the keyboard alone fills in, runs, cancels and changes tabs", async () => {
-    const page = await open();
+    const page = await rig.open();
     const story = section(page, "Tell a story");
     await story.root.waitFor();
     const focused = () => page.evaluate<string>("document.activeElement.id");
@@ -330,7 +254,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     }, "the first field by Tab");
     await page.keyboard.type("a brook");
     await page.keyboard.press("Control+Enter");
-    const call = await upstream.nextCall();
+    const call = await rig.upstream.nextCall();
     expect(call.body).toEqual({ prompt: "a brook", temperature: 0.7 });
     await page.keyboard.press("Escape");
     await waitFor(() => call.isLeft(), "the upstream is left");
@@ -338,7 +262,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     await page.keyboard.press("Tab");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
-    const second = await upstream.nextCall();
+    const second = await rig.upstream.nextCall();
     // The button is disabled now: its place is taken by the one that can still be pressed.
     await waitFor(() =>
       page.evaluate<boolean>("document.activeElement.textContent === '✕ Cancel'")
@@ -360,7 +284,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   for (const width of [320, 390, 768]) {
     for (const path of ["/", "/#chat"]) {
       test(`${path} fits a window ${width} pixels wide`, async () => {
-        const page = await open({ width, path });
+        const page = await rig.open({ width, path });
         await page.locator("section.workflow").first().waitFor({ state: "attached" });
         const overhang = "document.documentElement.scrollWidth - innerWidth";
         expect(await page.evaluate<number>(overhang)).toBeLessThanOrEqual(0);
@@ -373,14 +297,14 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }
 
   test("a Chinese browser gets Chinese; a switch keeps what stands on the page", async () => {
-    const page = await open({ locale: "zh-CN" });
-    const { story, call } = await startStory(page, "河");
+    const page = await rig.open({ locale: "zh-CN" });
+    const { story, call } = await startStory(rig, page, "河");
     call.send({ delta: "从前" });
     call.finish();
     await story.says("从前");
     expect(await story.run.textContent()).toBe("🚀 运行工作流");
     expect(await page.evaluate<string>("document.documentElement.lang")).toBe("zh-CN");
-    await waitFor(async () => (await story.status.textContent())?.startsWith("用时"));
+    await story.reports("用时");
     await page.locator("#language").click();
     expect(await story.run.textContent()).toBe("🚀 Run Workflow");
     expect(await story.status.textContent()).toStartWith("Done in");
@@ -392,7 +316,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("dark and light follow the system until the reader chooses", async () => {
-    const page = await open({ colorScheme: "dark" });
+    const page = await rig.open({ colorScheme: "dark" });
     const ground = () => page.evaluate<string>("getComputedStyle(document.body).color");
     const dark = await ground();
     await page.getByRole("button", { name: "Switch between light and dark" }).click();
@@ -405,7 +329,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
   }, TEST_MS_MAX);
 
   test("a token is asked for, refused, taken, kept in this tab only, and forgotten", async () => {
-    const page = await open({ server: guarded });
+    const page = await rig.open({ isGuarded: true });
     const dialog = page.getByRole("dialog");
     await dialog.waitFor();
     expect(await dialog.getByRole("alert").count()).toBe(0);
@@ -423,7 +347,7 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     await page.reload();
     await builtin.root.waitFor();
 
-    const other = await visit(page.context(), guarded.url);
+    const other = await rig.visit(page.context(), rig.guarded.url);
     await other.getByRole("dialog").waitFor();
     await other.getByRole("button", { name: "Not now" }).click();
     await other.getByRole("alert").waitFor();
@@ -433,135 +357,4 @@ describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")("the page in 
     await builtin.run.click();
     await dialog.waitFor();
   }, TEST_MS_MAX);
-
-  function chat(page: Page) {
-    const last = page.locator(".entry.assistant").last();
-    return {
-      last,
-      figures: last.locator(".figures"),
-      draft: page.getByLabel("Message"),
-      async say(text: string) {
-        await page.getByLabel("Message").fill(text);
-        await page.keyboard.press("Enter");
-        return await upstream.nextCall();
-      },
-      shows: (text: string) =>
-        waitFor(
-          async () => await last.locator(".text").textContent() === text,
-          `the answer ${text}`,
-        ),
-    };
-  }
-
-  function delta(content: string, finish_reason: string | null = null) {
-    return { choices: [{ index: 0, delta: { content }, finish_reason }] };
-  }
-
-  test("the chat streams, measures, and takes the conversation along", async () => {
-    const page = await open({ path: "/#chat" });
-    const talk = chat(page);
-    await waitFor(async () => await page.getByLabel("Model").inputValue() === "river-1");
-    await page.getByLabel("System prompt").fill("Be 水");
-    await page.getByLabel("Temperature", { exact: true }).fill("0.5");
-    const first = await talk.say("hello");
-    expect(first.body).toEqual({
-      model: "river-1",
-      messages: [{ role: "system", content: "Be 水" }, { role: "user", content: "hello" }],
-      temperature: 0.5,
-      stream: true,
-      stream_options: { include_usage: true },
-    });
-    expect(await talk.figures.textContent()).toBe("waiting for the first token…");
-    first.send(delta("I "));
-    await talk.shows("I ");
-    expect(await talk.figures.textContent()).toMatch(/^first token .* · 1 tokens$/);
-    first.send(delta("flow <b>"));
-    await talk.shows("I flow <b>");
-    expect(await talk.figures.textContent()).toMatch(/tokens\/s · 2 tokens$/);
-    first.send(delta("", "length"));
-    first.send({ choices: [], usage: { prompt_tokens: 11, completion_tokens: 4 } });
-    first.finish("[DONE]");
-    await waitFor(async () => (await talk.figures.textContent())?.includes("cut at its token"));
-    expect(await talk.figures.textContent()).toMatch(
-      /^first token .* · [\d.]+ tokens\/s · 11 in · 4 out · cut at its token limit$/,
-    );
-
-    await page.reload();
-    await talk.shows("I flow <b>");
-    expect(await page.getByLabel("System prompt").inputValue()).toBe("Be 水");
-    const second = await talk.say("and?");
-    expect((second.body as { messages: unknown }).messages).toEqual([
-      { role: "system", content: "Be 水" },
-      { role: "user", content: "hello" },
-      { role: "assistant", content: "I flow <b>" },
-      { role: "user", content: "and?" },
-    ]);
-    second.send(delta("on"));
-    await talk.shows("on");
-    await page.getByRole("button", { name: "Stop" }).click();
-    await waitFor(() => second.isLeft(), "the upstream is left");
-    await waitFor(async () => (await talk.figures.textContent())?.endsWith("stopped"));
-
-    await page.getByRole("button", { name: "New conversation" }).click();
-    expect(await page.locator(".entry").count()).toBe(0);
-    await page.reload();
-    await talk.draft.waitFor();
-    expect(await page.locator(".entry").count()).toBe(0);
-  }, TEST_MS_MAX);
-
-  test("an answer that fails says so and can be asked for again", async () => {
-    const page = await open({ path: "/#chat" });
-    const talk = chat(page);
-    const cut = await talk.say("hello");
-    cut.send(delta("half"));
-    await talk.shows("half");
-    cut.finish(); // without [DONE]
-    await talk.last.getByRole("alert").waitFor();
-    await talk.last.getByRole("button", { name: "Try again" }).click();
-    const again = await upstream.nextCall();
-    expect(again.body).toEqual(cut.body);
-    again.send(delta("whole"));
-    again.finish("[DONE]");
-    await talk.shows("whole");
-    expect(await page.locator(".entry").count()).toBe(2);
-  }, TEST_MS_MAX);
-
-  test("an input method's Enter and Shift + Enter do not send", async () => {
-    const page = await open({ path: "/#chat" });
-    const talk = chat(page);
-    await talk.draft.fill("一");
-    await talk.draft.dispatchEvent("keydown", { key: "Enter", isComposing: true });
-    await page.keyboard.press("Shift+Enter");
-    expect(await page.locator(".entry").count()).toBe(0);
-    expect(await talk.draft.inputValue()).toBe("一\n");
-  }, TEST_MS_MAX);
-
-  test("copy as curl gives the request to a shell, word for word", async () => {
-    const page = await open({ path: "/#chat" });
-    await page.getByLabel("Model").fill("river-2");
-    await page.getByLabel("Message").fill(`it's $HOME "水"`);
-    await page.getByRole("button", { name: "Copy as curl" }).click();
-    await page.getByRole("button", { name: "Copied" }).waitFor();
-    const command = await page.evaluate<string>("navigator.clipboard.readText()");
-    const shell = Bun.spawnSync(["sh", "-c", `curl() { printf '%s\\n' "$@"; }\n${command}`]);
-    expect(shell.stdout.toString().split("\n")).toEqual([
-      "-N",
-      `${weir.url}/v1/chat/completions`,
-      "-H",
-      "content-type: application/json",
-      "-d",
-      JSON.stringify({
-        model: "river-2",
-        messages: [{ role: "user", content: `it's $HOME "水"` }],
-        stream: true,
-        stream_options: { include_usage: true },
-      }),
-      "",
-    ]);
-  }, TEST_MS_MAX);
-
-  test("no page has asked a foreign host, and the browser had nothing to complain of", () => {
-    expect([...hosts].sort()).toEqual([new URL(weir.url).host, new URL(guarded.url).host].sort());
-    expect(complaints).toEqual([]);
-  });
 });

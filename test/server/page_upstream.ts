@@ -5,6 +5,10 @@
  * @module
  */
 
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Readable } from "node:stream";
 import { waitFor } from "./launch.ts";
 
 /** One request to the upstream whose answer is in the test's hands. */
@@ -17,7 +21,7 @@ export interface Call {
   readonly finish: (mark?: string) => void;
   /** Drops the connection. */
   readonly breakOff: () => void;
-  /** True once the other side has gone. */
+  /** True once the connection is over. */
   readonly isLeft: () => boolean;
 }
 
@@ -28,77 +32,74 @@ export interface TestUpstream {
   readonly nextCall: () => Promise<Call>;
   /** The bodies of requests to /echo, which are answered with themselves. */
   readonly echoed: unknown[];
-  readonly stop: () => Promise<void>;
+  readonly stop: () => void;
 }
 
-/** Starts it on a free port. /echo and /refuse answer at once, everything else streams. */
-export function startUpstream(): TestUpstream {
+/** A picture of one pixel. */
+const PIXEL = Buffer.from(
+  "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
+  "base64",
+);
+
+/** Starts it on a free port. /echo, /refuse and /picture answer at once, everything else streams. */
+export async function startUpstream(): Promise<TestUpstream> {
   const calls: Call[] = [];
   const echoed: unknown[] = [];
   let given = 0;
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    idleTimeout: 0,
-    async fetch(request) {
-      const { pathname } = new URL(request.url);
-      if (pathname === "/v1/models") {
-        return Response.json({ object: "list", data: [{ id: "river-1" }, { id: "river-2" }] });
-      }
-      const body = await request.json();
-      if (pathname === "/echo") {
-        echoed.push(body);
-        return Response.json(body);
-      }
-      if (pathname === "/refuse") {
-        return Response.json({ error: { message: "Too hot <b>here</b>" } }, { status: 418 });
-      }
-      const { call, response } = openCall(pathname, body);
-      calls.push(call);
-      return response;
-    },
+  // Node's server, since only there a test can drop a connection without Bun printing the reason.
+  const server = createServer(async (request, response) => {
+    const path = request.url!;
+    const text = await new Response(Readable.toWeb(request) as ReadableStream).text();
+    if (path === "/v1/models") {
+      const data = [{ id: "river-1" }, { id: "river-2" }];
+      answer(response, 200, { object: "list", data });
+    } else if (path === "/echo") {
+      echoed.push(JSON.parse(text));
+      answer(response, 200, JSON.parse(text));
+    } else if (path === "/refuse") {
+      answer(response, 418, { error: { message: "Too hot <b>here</b>" } });
+    } else if (path === "/picture") {
+      response.writeHead(200, { "content-type": "image/png" });
+      response.end(PIXEL);
+    } else calls.push(openCall(path, JSON.parse(text), response));
   });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
   return {
-    url: `http://127.0.0.1:${server.port}`,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     nextCall: async () => {
       const call = await waitFor(() => calls[given], "a request to the upstream");
       given++;
       return call;
     },
     echoed,
-    stop: () => server.stop(true),
+    stop() {
+      server.close();
+      server.closeAllConnections();
+    },
   };
 }
 
-function openCall(
-  path: string,
-  body: unknown,
-): { readonly call: Call; readonly response: Response } {
-  const encoder = new TextEncoder();
-  let controller: ReadableStreamDefaultController<Uint8Array>;
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json" });
+  response.end(JSON.stringify(body));
+}
+
+function openCall(path: string, body: unknown, response: ServerResponse): Call {
   let isLeft = false;
-  const stream = new ReadableStream<Uint8Array>({
-    start(made) {
-      controller = made;
-    },
-    cancel() {
-      isLeft = true;
-    },
-  });
-  const write = (text: string) => controller.enqueue(encoder.encode(`data: ${text}\n\n`));
-  const call: Call = {
+  const write = (text: string) => response.write(`data: ${text}\n\n`);
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  response.flushHeaders();
+  response.on("close", () => isLeft = true);
+  return {
     path,
     body,
-    send: (data) => write(JSON.stringify(data)),
+    send: (data) => void write(JSON.stringify(data)),
     finish(mark) {
       if (mark !== undefined) write(mark);
-      controller.close();
+      response.end();
     },
-    breakOff: () => controller.error(new Error("broken off by the test")),
+    breakOff: () => void response.destroy(),
     isLeft: () => isLeft,
-  };
-  return {
-    call,
-    response: new Response(stream, { headers: { "content-type": "text/event-stream" } }),
   };
 }

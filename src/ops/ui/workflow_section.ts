@@ -206,5 +206,7 @@ function fileName(response: Response): string {
   const disposition = response.headers.get("content-disposition") ?? "";
   const named = /filename\*=UTF-8''([^;]+)/i.exec(disposition)?.[1];
   if (named !== undefined) return decodeURIComponent(named);
-  return /filename="?([^";]+)"?/i.exec(disposition)?.[1] ?? "output";
+  const plain = /filename="?([^";]+)"?/i.exec(disposition)?.[1];
+  const [, subtype] = /\/(\w+)/.exec(response.headers.get("content-type") ?? "") ?? [];
+  return plain ?? (subtype === undefined ? "output" : `output.${subtype}`);
 }
