@@ -43,8 +43,9 @@ export class Api {
       if (token !== null) headers.set("authorization", `Bearer ${token}`);
       const response = await this.#reach(path, { ...init, headers });
       if (response.ok) return response;
-      if (response.status !== 401 || !await this.#token.ask(token)) {
-        throw await this.#error(response);
+      if (response.status !== 401) throw await this.#error(response);
+      if (!await this.#token.ask(token)) {
+        throw new ReadableError(this.#wording.text("token_missing"));
       }
     }
   }

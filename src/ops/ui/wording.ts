@@ -31,10 +31,6 @@ export class Wording {
     document.documentElement.lang = this.#tag();
   }
 
-  get language(): Language {
-    return this.#language;
-  }
-
   /** `word` in the current language. */
   text(word: Word, value = ""): string {
     return WORDS[this.#language][word].replace("{}", () => value);
@@ -46,12 +42,6 @@ export class Wording {
     target.dataset["wordValue"] = value;
     target.textContent = this.text(word, value);
     return target;
-  }
-
-  /** Lets `target` show `text`, which is in no language. */
-  sayPlain(target: HTMLElement, text: string): void {
-    delete target.dataset["word"];
-    target.textContent = text;
   }
 
   /** Sets `attribute` of `target` to `word`, now and after a switch. Gives `target` back. */
