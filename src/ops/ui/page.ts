@@ -5,7 +5,7 @@
  */
 
 import { Api } from "./api.ts";
-import { fillChat } from "./chat_tab.ts";
+import { ChatTab } from "./chat_tab.ts";
 import { byId } from "./element.ts";
 import { joinTabs } from "./tabs.ts";
 import { restoreTheme, switchTheme } from "./theme.ts";
@@ -18,7 +18,6 @@ const wording = new Wording(navigator.language);
 const token = new Token(wording);
 // Relative to the page, so that both may lie below a path of a reverse proxy.
 const api = new Api(new URL(".", location.href), token, wording);
-const parts = { api, wording };
 
 const forget = byId("forget-token");
 forget.hidden = token.value === null;
@@ -27,12 +26,13 @@ token.onChange = (isHeld) => forget.hidden = !isHeld;
 byId("language").addEventListener("click", () => wording.switch());
 byId("theme").addEventListener("click", switchTheme);
 
-const showChat = once(fillChat(byId("chat"), parts));
+const chat = new ChatTab(api, wording);
+byId("chat").append(chat.root);
 joinTabs(byId("tabs"), (panel) => {
-  if (panel.id === "chat") showChat();
+  if (panel.id === "chat") chat.show();
 });
 wording.sayAll();
-void fillWorkflows(byId("workflows"), parts);
+void fillWorkflows(byId("workflows"), api, wording);
 void showSource();
 
 /** Version and source, from health. The page does without them when health does not answer. */
@@ -43,12 +43,4 @@ async function showSource(): Promise<void> {
   if (typeof health["version"] !== "string") return;
   byId("version").textContent = `weir ${health["version"]}`;
   wording.say(byId("source"), "answered_by", String(health["source"]));
-}
-
-function once(act: () => void): () => void {
-  let isDone = false;
-  return () => {
-    if (!isDone) act();
-    isDone = true;
-  };
 }

@@ -8,15 +8,15 @@ import type { Api } from "./api.ts";
 import { element } from "./element.ts";
 import { sentenceOf } from "./readable_error.ts";
 import type { WorkflowSchema } from "./schema.ts";
-import { workflowSection } from "./workflow_section.ts";
+import { WorkflowSection } from "./workflow_section.ts";
 import type { Wording } from "./wording.ts";
 
 /** Fills `panel` with the workflows, or says why there are none. */
 export async function fillWorkflows(
   panel: HTMLElement,
-  parts: { readonly api: Api; readonly wording: Wording },
+  api: Api,
+  wording: Wording,
 ): Promise<void> {
-  const { api, wording } = parts;
   panel.replaceChildren(wording.say(element("p", { class: "muted", role: "status" }), "loading"));
   try {
     const schemas = await api.workflows();
@@ -24,11 +24,13 @@ export async function fillWorkflows(
       panel.replaceChildren(wording.say(element("p", { class: "muted" }), "no_workflows"));
       return;
     }
-    const sections = schemas.map((schema, i) => workflowSection(schema, `workflow-${i}`, parts));
+    const sections = schemas.map((schema, i) =>
+      new WorkflowSection(schema, `workflow-${i}`, api, wording).root
+    );
     panel.replaceChildren(...(schemas.length > 1 ? [jumpList(schemas, wording)] : []), ...sections);
   } catch (error) {
     const again = wording.say(element("button", { type: "button" }), "try_again");
-    again.addEventListener("click", () => void fillWorkflows(panel, parts));
+    again.addEventListener("click", () => void fillWorkflows(panel, api, wording));
     panel.replaceChildren(
       element("p", { class: "error", role: "alert" }, sentenceOf(error, wording)),
       again,
