@@ -59,7 +59,8 @@ export function describeInChromium(
   files: (upstreamUrl: string) => Readonly<Record<string, string>>,
   tests: (rig: Rig) => void,
 ): void {
-  describe.skipIf(CHROMIUM === null && process.env["CI"] !== "true")(name, () => {
+  const isSkipped = CHROMIUM === null && process.env["CI"] !== "true";
+  describe.skipIf(isSkipped)(isSkipped ? `${name} (there is no chromium)` : name, () => {
     let browser: Browser | undefined;
     const contexts: BrowserContext[] = [];
     const complaints: string[] = [];
