@@ -82,7 +82,13 @@ function fileResponse(request: Request, file: PageFile, isNamedByHash: boolean):
   if (matches(request.headers.get("if-none-match"), file.etag)) {
     return new Response(null, { status: 304, headers });
   }
-  return new Response(file.bytes, { headers: { ...headers, "content-type": file.contentType } });
+  return new Response(file.bytes, {
+    headers: {
+      ...headers,
+      "content-type": file.contentType,
+      "content-length": String(file.bytes.length), // else a HEAD would say 0
+    },
+  });
 }
 
 /** RFC 9110, 13.1.2: a list of tags or `*`, compared weakly. */

@@ -34,6 +34,8 @@ test("/ names a script, a sheet and an icon, each served for ever", async () => 
 test("a HEAD and a browser that has the page get no body", async () => {
   const head = await fetch(`${weir.url}/`, { method: "HEAD" });
   expect(head.status).toBe(200);
+  const { length } = await (await fetch(`${weir.url}/`)).bytes();
+  expect(Number(head.headers.get("content-length"))).toBe(length);
   const etag = head.headers.get("etag")!;
   const again = await fetch(`${weir.url}/`, { headers: { "if-none-match": etag } });
   expect(again.status).toBe(304);
