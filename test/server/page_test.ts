@@ -302,9 +302,9 @@ describeInChromium("the page", workflowFiles, (rig) => {
     call.send({ delta: "从前" });
     call.finish();
     await story.says("从前");
-    expect(await story.run.textContent()).toBe("🚀 运行工作流");
     expect(await page.evaluate<string>("document.documentElement.lang")).toBe("zh-CN");
     await story.reports("用时");
+    expect(await story.run.textContent()).toBe("🚀 运行工作流");
     await page.locator("#language").click();
     expect(await story.run.textContent()).toBe("🚀 Run Workflow");
     expect(await story.status.textContent()).toStartWith("Done in");
