@@ -1,8 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-const CSS = readFileSync(join(import.meta.dir, "../../../src/ops/ui/page.css"), "utf8");
+const FOLDER = join(import.meta.dir, "../../../src/ops/ui");
+const CSS = readdirSync(FOLDER)
+  .filter((name) => name.endsWith(".css"))
+  .map((name) => readFileSync(join(FOLDER, name), "utf8"))
+  .join("\n");
 const THEMES = ["light", "dark"] as const;
 
 /** What stands on what → the least contrast (WCAG 2.2: 1.4.3 for text, 1.4.11 for fields). */
@@ -41,7 +45,7 @@ function contrast(a: string, b: string): number {
   return (light! + 0.05) / (dark! + 0.05);
 }
 
-describe("page.css", () => {
+describe("the sheets", () => {
   for (const [front, back, least] of PAIRS) {
     for (const [i, theme] of THEMES.entries()) {
       test(`${front} on ${back} is readable in the ${theme} theme`, () => {
