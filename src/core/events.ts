@@ -46,6 +46,20 @@ export type Event =
   }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
+  /** The memory's file takes no writes: a full disk. Told once, until a write succeeds. */
+  | { readonly kind: "memory_write_failed"; readonly cause: string }
+  | { readonly kind: "memory_write_recovered" }
+  /** A store did not take a turn; the turn waits in the outbox and is sent again. */
+  | {
+    readonly kind: "delivery_retried";
+    readonly attempt: number;
+    readonly delayMs: number;
+    readonly cause: string;
+  }
+  /** A store will never take a turn: it lies in row `letter` of the outbox's `dead_letters`. */
+  | { readonly kind: "turn_dead"; readonly letter: number; readonly cause: string }
+  /** Turns older than `memory.keep_days` were forgotten. */
+  | { readonly kind: "turns_pruned"; readonly count: number }
   /** A bug: something was thrown that is not an `AppError`. */
   | { readonly kind: "bug"; readonly where: string; readonly error: unknown };
 

@@ -1,0 +1,173 @@
+/**
+ * What remembers: the `Memory` interface, and what every store agrees on. A turn that is said is
+ * committed; the next turn of its session applies what was committed before it.
+ *
+ * @module
+ */
+
+import { AppError, type AppErrorOptions } from "./errors.ts";
+
+/** Who talks with whom, as a request names them. "" = not named. */
+export interface SessionIds {
+  readonly sessionId: string;
+  readonly userId: string;
+  readonly roleId: string;
+  readonly groupId: string;
+}
+
+/** What a request wants to know before the model is asked. */
+export interface ApplyRequest extends SessionIds {
+  readonly query: string;
+  /** The character the model plays; "" = what was last given for `roleId`. */
+  readonly rolePrompt: string;
+}
+
+/** One message of the history. */
+export interface HistoryMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+/** What a memory knows for the next turn. */
+export interface Applied {
+  readonly systemPrompt: string;
+  /** Oldest first. */
+  readonly messages: readonly HistoryMessage[];
+}
+
+/** One turn that was said, ready to be kept. Made by `saidTurn`. */
+export interface SaidTurn extends SessionIds {
+  /** What makes it one turn however often it is sent: unique in its session. "" = sent once only. */
+  readonly key: string;
+  /** "" when the role spoke first. */
+  readonly query: string;
+  readonly answer: string;
+  /** True when the client left and only what it was sent is kept. */
+  readonly isPartial: boolean;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+}
+
+/** A turn as a store gives it back. */
+export interface StoredTurn {
+  readonly query: string;
+  readonly answer: string;
+  readonly isPartial: boolean;
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+}
+
+/**
+ * Anything that remembers. The embedded database, Postgres, a memory server, and the outbox that
+ * stands before the last two.
+ */
+export interface Memory {
+  /** A word for logs and health: "sqlite", "postgres", "http". */
+  readonly name: string;
+
+  /**
+   * Throws when no turn can be taken now, so that nobody is answered whose turn would be lost.
+   *
+   * @throws {AppError} `unavailable`, with the reason.
+   */
+  checkReady(): void;
+
+  /**
+   * The system prompt and the history for the next turn of a session.
+   *
+   * @throws {AppError} `memory_failed`.
+   */
+  apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> | Applied;
+
+  /**
+   * Keeps `turn`. Settles when it survives the death of this process; turns of one session keep the
+   * order of their commits. A `key` that its session has already is not kept again.
+   *
+   * @throws {TurnRefused} when the store will not take this turn.
+   * @throws {AppError} when the store cannot take any turn now.
+   */
+  commit(turn: SaidTurn): Promise<void>;
+
+  /** The turn that was committed under `key`, if there is one. */
+  find(
+    sessionId: string,
+    key: string,
+  ): Promise<StoredTurn | undefined> | StoredTurn | undefined;
+
+  /** Every turn of a session, oldest first, `limit` of the newest at the most. */
+  turns(
+    sessionId: string,
+    limit: number,
+  ): Promise<readonly StoredTurn[]> | readonly StoredTurn[];
+
+  /** Forgets a session. Gives the number of turns forgotten. */
+  remove(sessionId: string): Promise<number>;
+
+  /** Forgets every turn from before `beforeMs` (since 1970). Gives their number. */
+  prune(beforeMs: number): Promise<number>;
+
+  /** Writes what waits, and lets go of files and connections. */
+  close(): Promise<void>;
+}
+
+/** A store that will not take one turn, though it takes others. */
+export class TurnRefused extends AppError {
+  /** True when asking again is of no use: the turn itself is at fault. */
+  readonly isForEver: boolean;
+
+  constructor(message: string, isForEver: boolean, options: AppErrorOptions = {}) {
+    super("memory_failed", message, options);
+    this.isForEver = isForEver;
+  }
+}
+
+/**
+ * The id of a session: the one that was given, else group, user and role joined by "_", else ""
+ * (system 000's rule, facts/systems.md 000.5).
+ */
+export function sessionIdOf({ sessionId, groupId, userId, roleId }: SessionIds): string {
+  if (sessionId !== "") return sessionId;
+  return [groupId, userId, roleId].filter((id) => id !== "").join("_");
+}
+
+/** `ids` with the session's id filled in; `makeId` gives one when no id was named at all. */
+export function withSessionId(ids: SessionIds, makeId: () => string): SessionIds {
+  return {
+    sessionId: sessionIdOf(ids) || makeId(),
+    userId: ids.userId,
+    roleId: ids.roleId,
+    groupId: ids.groupId,
+  };
+}
+
+/**
+ * `text` as every store can keep it: a NUL, which Postgres refuses, and half a surrogate pair,
+ * which UTF-8 has no bytes for, become U+FFFD.
+ */
+export function storable(text: string): string {
+  const whole = text.isWellFormed() ? text : text.toWellFormed();
+  return whole.includes("\0") ? whole.replaceAll("\0", "\uFFFD") : whole;
+}
+
+/** `turn` with every text made storable. */
+export function saidTurn(turn: SaidTurn): SaidTurn {
+  return {
+    sessionId: storable(turn.sessionId),
+    userId: storable(turn.userId),
+    roleId: storable(turn.roleId),
+    groupId: storable(turn.groupId),
+    key: storable(turn.key),
+    query: storable(turn.query),
+    answer: storable(turn.answer),
+    isPartial: turn.isPartial,
+    atMs: turn.atMs,
+  };
+}
+
+/** The messages of one turn. A side that said nothing has none. */
+export function messagesOf(turn: StoredTurn): readonly HistoryMessage[] {
+  const messages: HistoryMessage[] = [];
+  if (turn.query !== "") messages.push({ role: "user", content: turn.query });
+  if (turn.answer !== "") messages.push({ role: "assistant", content: turn.answer });
+  return messages;
+}

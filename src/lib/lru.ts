@@ -1,0 +1,70 @@
+/**
+ * A map that forgets what was not used for the longest time once it is over one of its limits.
+ *
+ * @module
+ */
+
+/** The limits of an `Lru`. */
+export interface LruLimits {
+  readonly entriesMax: number;
+  /** The sum of what `weigh` gives, in bytes. */
+  readonly bytesMax: number;
+}
+
+interface Entry<V> {
+  readonly value: V;
+  readonly bytes: number;
+}
+
+/** A bounded map by text. A look-up counts as use. */
+export class Lru<V> {
+  readonly #limits: LruLimits;
+  /** In the order of use, the longest unused first. */
+  readonly #entries = new Map<string, Entry<V>>();
+  #bytes = 0;
+
+  constructor(limits: LruLimits) {
+    this.#limits = limits;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** What all entries weigh together, in bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get(key: string): V | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+    return entry.value;
+  }
+
+  /** Keeps `value`, which weighs `bytes`. What is heavier than the limit is not kept at all. */
+  set(key: string, value: V, bytes: number): void {
+    this.delete(key);
+    if (bytes > this.#limits.bytesMax) return;
+    this.#entries.set(key, { value, bytes });
+    this.#bytes += bytes;
+    while (this.#entries.size > this.#limits.entriesMax || this.#bytes > this.#limits.bytesMax) {
+      const [oldest] = this.#entries.keys();
+      this.delete(oldest!);
+    }
+  }
+
+  delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return;
+    this.#entries.delete(key);
+    this.#bytes -= entry.bytes;
+  }
+
+  clear(): void {
+    this.#entries.clear();
+    this.#bytes = 0;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Opens an SQLite file the way every part of the memory needs it, and reads from it.
+ *
+ * @module
+ */
+
+import { Database, SQLiteError } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { AppError } from "../core/errors.ts";
+
+/** What a commit survives: the death of this process, or also the loss of power. */
+export type Durability = "process" | "power";
+
+/** Milliseconds the opening waits for another process that is opening the same file. */
+const OPEN_WAIT_MS = 5000;
+
+/**
+ * Milliseconds a statement blocks this thread while another process writes. Its batches last under
+ * 1 ms; whoever waits longer asks again later without blocking (see `Batch`).
+ */
+const BUSY_WAIT_MS = 3;
+
+/** Milliseconds a read waits while another process recovers the log after a crash. */
+const RECOVERY_WAIT_MS = 2000;
+
+/** Kibibytes of pages kept in memory, where SQLite keeps 2 MiB by default. */
+const CACHE_KIB = 32_768;
+
+/** What every file has besides its own tables: a row to try whether the disk takes a write. */
+const PROBE_TABLE = "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB) STRICT";
+
+/**
+ * Opens or makes the database at `path`. `migrations[i]` brings it from version i to i + 1; several
+ * processes may open the file at once.
+ *
+ * @throws {AppError} `memory_failed` when the file cannot be opened, or is from a newer weir.
+ */
+export function openDatabase(
+  path: string,
+  durability: Durability,
+  migrations: readonly string[],
+): Database {
+  try {
+    const database = new Database(path, { create: true, strict: true });
+    database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
+    database.run("PRAGMA journal_mode = WAL");
+    // NORMAL writes the log without waiting for the disk; FULL waits at every commit.
+    database.run(`PRAGMA synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
+    database.run(`PRAGMA cache_size = -${CACHE_KIB}`);
+    migrate(database, path, [PROBE_TABLE, ...migrations]);
+    database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
+    return database;
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    throw new AppError("memory_failed", `Cannot open the memory file ${path}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function migrate(database: Database, path: string, migrations: readonly string[]): void {
+  const upgrade = database.transaction(() => {
+    const row = database.query<{ readonly user_version: number }, []>("PRAGMA user_version").get();
+    const version = row?.user_version ?? 0;
+    if (version > migrations.length) {
+      throw new AppError(
+        "memory_failed",
+        `Cannot open the memory file ${path}: it was written by a newer weir ` +
+          `(version ${version}, this one knows ${migrations.length})`,
+      );
+    }
+    for (const migration of migrations.slice(version)) database.run(migration);
+    if (version < migrations.length) database.run(`PRAGMA user_version = ${migrations.length}`);
+  });
+  upgrade.immediate();
+}
+
+/** True when another process holds the file just now. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof SQLiteError && (error.code ?? "").startsWith("SQLITE_BUSY");
+}
+
+/** What SQLite says of `error`, with its code. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof SQLiteError) return `${error.message} (${error.code})`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Runs `read`; when another process is just recovering the file, once more and with patience. */
+export function readPatiently<T>(database: Database, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+  }
+  database.run(`PRAGMA busy_timeout = ${RECOVERY_WAIT_MS}`);
+  try {
+    return read();
+  } finally {
+    database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
+  }
+}
+
+/**
+ * Copies the database at `path` to the new file `target`, while others write to it. The copy is
+ * what was committed when it began.
+ *
+ * @throws {AppError} `memory_failed`
+ */
+export function backupDatabase(path: string, target: string): void {
+  if (!existsSync(path)) {
+    throw new AppError("memory_failed", `Cannot back up ${path}: there is no such file`);
+  }
+  if (existsSync(target)) {
+    throw new AppError("memory_failed", `Cannot back up to ${target}: the file exists already`);
+  }
+  let database: Database | undefined;
+  try {
+    database = new Database(path, { readwrite: true, strict: true });
+    database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
+    database.query("VACUUM INTO ?").run(target);
+  } catch (error) {
+    throw new AppError("memory_failed", `Cannot back up ${path}: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    database?.close();
+  }
+}
