@@ -1,0 +1,223 @@
+/**
+ * Delivery: brings the outbox's turns to their store, each session's in order, until each is taken
+ * or refused for ever. One process of those that share an outbox delivers.
+ *
+ * @module
+ */
+
+import type { Watch } from "../core/events.ts";
+import { type Memory, TurnRefused } from "../core/memory.ts";
+import { backoffMs } from "../lib/backoff.ts";
+import type { Lock } from "./lock.ts";
+import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
+
+/** Turns of different sessions that are sent side by side. */
+const SENDS_MAX = 16;
+
+/** Waiting turns looked at in one go, and how far a round looks for one that may go. */
+const PAGE_TURNS = 128;
+const PAGES_MAX = 64;
+
+/** A turn that is refused this often, though not for ever, is dead: some 80 s after the first. */
+const REFUSALS_MAX = 12;
+
+/** Milliseconds between two looks at what other processes put into the outbox. */
+const LOOK_EVERY_MS = 500;
+
+/** Milliseconds between two attempts to become the owner. */
+const OWN_EVERY_MS = 1000;
+
+/** Milliseconds between two purges of delivered turns. */
+const PURGE_EVERY_MS = 10_000;
+
+/** What delivery needs. Time and chance are arguments. */
+export interface DeliveryOptions {
+  readonly file: OutboxFile;
+  readonly store: Memory;
+  readonly lock: Lock;
+  readonly watch: Watch;
+  readonly clock: () => number;
+  readonly random: () => number;
+  /** Waits; settles early when `signal` aborts. */
+  readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<unknown>;
+}
+
+/** A session whose first turn was refused for now. */
+interface Delay {
+  readonly attempts: number;
+  readonly untilMs: number;
+}
+
+/** The worker. It runs from its making to `stop`. */
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #stopping = new AbortController();
+  #idle = new AbortController();
+  #hasWork = true;
+  /** Turns that were sent at least once by this process: the store may have them. */
+  readonly #tried = new Set<number>();
+  /** Turns that the store has, though the outbox could not note it yet. */
+  readonly #unnoted = new Set<number>();
+  readonly #delays = new Map<string, Delay>();
+  #storeFailures = 0;
+  #purgedMs = 0;
+  #round: Promise<void> = Promise.resolve();
+  readonly #done: Promise<void>;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    this.#done = this.#run();
+  }
+
+  /** Tells that a turn was put into the outbox. */
+  wake(): void {
+    this.#hasWork = true;
+    this.#idle.abort();
+  }
+
+  /** True when `turn` was surely never sent. What another process delivers is never sure. */
+  isUnsent(turn: OutboxTurn): boolean {
+    return this.#options.lock.isHeld && !turn.isDelivered && !this.#tried.has(turn.seq) &&
+      turn.seq > this.#inherited;
+  }
+
+  /** Settles when no turn that is being sent now is on its way any more. */
+  settled(): Promise<void> {
+    return this.#round;
+  }
+
+  /** Stops after the turns that are on their way. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#idle.abort();
+    await this.#done;
+    this.#options.lock.release();
+  }
+
+  /** The last turn that was in the outbox when this process became its owner. */
+  #inherited = Infinity;
+
+  async #run(): Promise<void> {
+    const { lock, sleep, clock, file, watch } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        if (!lock.isHeld && !this.#own()) {
+          await sleep(OWN_EVERY_MS, signal);
+          continue;
+        }
+        if (clock() - this.#purgedMs >= PURGE_EVERY_MS) {
+          this.#purgedMs = clock();
+          await file.purge();
+        }
+        await this.#deliver();
+      } catch (error) {
+        // The outbox itself takes no write; the batch has told of it. Sending goes on later.
+        watch({
+          kind: "delivery_retried",
+          attempt: 1,
+          delayMs: OWN_EVERY_MS,
+          cause: String(error),
+        });
+        await sleep(OWN_EVERY_MS, signal);
+      }
+    }
+  }
+
+  #own(): boolean {
+    const { lock, file } = this.#options;
+    if (!lock.take()) return false;
+    let last = 0;
+    for (;;) {
+      const page = file.waiting(last, PAGE_TURNS);
+      if (page.length === 0) break;
+      last = page.at(-1)!.seq;
+    }
+    this.#inherited = last;
+    return true;
+  }
+
+  /** One round: sends what may go now, or waits for work. */
+  async #deliver(): Promise<void> {
+    const { file, sleep } = this.#options;
+    const { signal } = this.#stopping;
+    if (file.hasNews()) this.#hasWork = true;
+    const picked = this.#hasWork ? this.#pick() : [];
+    if (picked.length === 0) {
+      this.#hasWork = this.#delays.size > 0;
+      this.#idle = new AbortController();
+      if (!signal.aborted) await sleep(LOOK_EVERY_MS, this.#idle.signal);
+      return;
+    }
+    const sends = picked.map((turn) => this.#send(turn));
+    const round = Promise.all(sends);
+    this.#round = round.then(() => {}, () => {});
+    const hasStore = (await round).every((isThere) => isThere);
+    if (hasStore) {
+      this.#storeFailures = 0;
+      return;
+    }
+    this.#storeFailures++;
+    await sleep(backoffMs(this.#storeFailures, this.#options.random), signal);
+  }
+
+  /** The first waiting turn of each session that may go now; one only while the store is away. */
+  #pick(): OutboxTurn[] {
+    const { file, clock } = this.#options;
+    const sendsMax = this.#storeFailures > 0 ? 1 : SENDS_MAX;
+    const seen = new Set<string>();
+    const picked: OutboxTurn[] = [];
+    let last = 0;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const turns = file.waiting(last, PAGE_TURNS);
+      for (const turn of turns) {
+        last = turn.seq;
+        if (seen.has(turn.sessionId)) continue;
+        seen.add(turn.sessionId);
+        const delay = this.#delays.get(turn.sessionId);
+        if (delay !== undefined && delay.untilMs > clock()) continue;
+        picked.push(turn);
+        if (picked.length >= sendsMax) return picked;
+      }
+      if (turns.length < PAGE_TURNS) break;
+    }
+    return picked;
+  }
+
+  /** Sends one turn and notes what came of it. False when the store is not there. */
+  async #send(turn: OutboxTurn): Promise<boolean> {
+    const { file, store, watch, clock, random } = this.#options;
+    this.#tried.add(turn.seq);
+    try {
+      if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
+    } catch (error) {
+      const cause = error instanceof Error ? error.message : String(error);
+      if (!(error instanceof TurnRefused)) {
+        const attempt = this.#storeFailures + 1;
+        watch({ kind: "delivery_retried", attempt, delayMs: backoffMs(attempt, () => 0), cause });
+        return false;
+      }
+      const attempts = (this.#delays.get(turn.sessionId)?.attempts ?? 0) + 1;
+      if (error.isForEver || attempts >= REFUSALS_MAX) {
+        this.#forget(turn);
+        const letter = await file.dead(turn.seq, cause);
+        watch({ kind: "turn_dead", letter, cause });
+        return true;
+      }
+      const delayMs = backoffMs(attempts, random);
+      this.#delays.set(turn.sessionId, { attempts, untilMs: clock() + delayMs });
+      watch({ kind: "delivery_retried", attempt: attempts, delayMs, cause });
+      return true;
+    }
+    this.#unnoted.add(turn.seq);
+    await file.delivered(turn.seq);
+    this.#forget(turn);
+    return true;
+  }
+
+  #forget({ seq, sessionId }: OutboxTurn): void {
+    this.#unnoted.delete(seq);
+    this.#tried.delete(seq);
+    this.#delays.delete(sessionId);
+  }
+}

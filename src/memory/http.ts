@@ -1,0 +1,240 @@
+/**
+ * A memory server: system 000's, or another weir. The wire is facts/systems.md 000.5; its caller
+ * looks at the JSON and not at the status.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import {
+  type Applied,
+  type ApplyRequest,
+  type HistoryMessage,
+  type Memory,
+  type SaidTurn,
+  sessionIdOf,
+  type SessionIds,
+  type StoredTurn,
+  TurnRefused,
+} from "../core/memory.ts";
+
+/** An answer above this is not read to its end. */
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
+/** What a memory server's own message may have at the most. */
+const MESSAGE_CHARS_MAX = 1000;
+
+/** Roles that a history may have; others are dropped. */
+const ROLES: ReadonlySet<unknown> = new Set(["system", "user", "assistant"]);
+
+/** Statuses at which the turn itself is at fault. */
+const STATUSES_FOR_EVER: ReadonlySet<number> = new Set([400, 413, 422]);
+
+/** Messages with which system 000 refuses a turn for ever, whatever the status. */
+const MESSAGES_FOR_EVER = ["参数解析错误", "生成 session_id 失败"];
+
+/** What a memory server's client needs. */
+export interface HttpOptions {
+  /** Without a trailing slash: "http://127.0.0.1:9100". */
+  readonly baseUrl: string;
+  /** The bearer token; "" = none is sent. */
+  readonly token: string;
+  /** The longest wait for a whole answer. */
+  readonly timeoutMs: number;
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+}
+
+/** A memory that another server keeps. */
+export function openHttpMemory(options: HttpOptions): Memory {
+  return new HttpMemory(options);
+}
+
+/** A memory server's answer: its envelope, with the status it came with. */
+interface Envelope {
+  readonly status: number;
+  readonly code: number;
+  readonly msg: string;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+class HttpMemory implements Memory {
+  readonly name = "http";
+  readonly #options: HttpOptions;
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+  }
+
+  checkReady(): void {}
+
+  async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
+    const body = { query: request.query, ...idFields(request), role_prompt: request.rolePrompt };
+    const envelope = await this.#call("POST", "/memory/apply", "apply_memory", body, signal);
+    if (envelope.code !== 0) throw failed(`apply_memory接口返回错误: ${envelope.msg}`);
+    const { system_prompt, messages } = envelope.data;
+    return {
+      systemPrompt: typeof system_prompt === "string" ? system_prompt : "",
+      messages: historyOf(messages),
+    };
+  }
+
+  async commit(turn: SaidTurn): Promise<void> {
+    const body = {
+      ...idFields(turn),
+      // Both sides always: system 000 pairs them up, and keeps an empty one as empty.
+      messages: [
+        { role: "user", content: turn.query },
+        { role: "assistant", content: turn.answer },
+      ],
+      ...(turn.isPartial ? { partial: true } : {}),
+    };
+    const key: Record<string, string> = turn.key === "" ? {} : { "idempotency-key": turn.key };
+    const envelope = await this.#call("POST", "/memory/upload", "upload_memory", body, null, key);
+    if (envelope.code === 0) return;
+    const { status, msg } = envelope;
+    const message = `upload_memory接口返回错误: ${msg}`;
+    const isForEver = STATUSES_FOR_EVER.has(status) ||
+      MESSAGES_FOR_EVER.some((beginning) => msg.startsWith(beginning));
+    if (isForEver || status < 300) throw new TurnRefused(message, isForEver);
+    throw failed(message);
+  }
+
+  /** The protocol has no question for it. */
+  find(): undefined {
+    return undefined;
+  }
+
+  async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
+    const body = { session_id: sessionId };
+    const envelope = await this.#call("POST", "/memory/messages", "messages", body, null);
+    if (envelope.code !== 0) throw failed(`messages接口返回错误: ${envelope.msg}`);
+    return turnsOf(historyOf(envelope.data["messages"])).slice(-limit);
+  }
+
+  async remove(sessionId: string): Promise<number> {
+    const count = (await this.turns(sessionId, Infinity)).length;
+    const body = { session_id: sessionId };
+    const envelope = await this.#call("DELETE", "/memory/delete", "delete", body, null);
+    if (envelope.code !== 0) throw failed(`delete接口返回错误: ${envelope.msg}`);
+    return count;
+  }
+
+  /** The server keeps its own `keep_days`. */
+  prune(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  /** One call and its envelope. `what` names it in errors as system 000 does. */
+  async #call(
+    method: string,
+    path: string,
+    what: string,
+    body: unknown,
+    signal: AbortSignal | null,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Envelope> {
+    const { baseUrl, token, timeoutMs, fetch } = this.#options;
+    const limit = AbortSignal.timeout(timeoutMs);
+    let status = 0;
+    let text: string;
+    try {
+      const response = await fetch(baseUrl + path, {
+        method,
+        headers: {
+          "content-type": "application/json",
+          ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
+          ...headers,
+        },
+        body: JSON.stringify(body),
+        redirect: "manual",
+        signal: signal === null ? limit : AbortSignal.any([signal, limit]),
+      });
+      ({ status } = response);
+      text = await readText(response);
+    } catch (error) {
+      const reason = limit.aborted
+        ? `${baseUrl} gave no answer within ${timeoutMs} ms`
+        : `${baseUrl}: ${error instanceof Error ? error.message : error}`;
+      throw failed(`调用${what}接口失败: ${reason}`, error);
+    }
+    return parseEnvelope(text, status, what);
+  }
+}
+
+function idFields(ids: SessionIds) {
+  // The original leaves a session without an id to the server, which joins the others itself.
+  const isJoined = ids.sessionId === sessionIdOf({ ...ids, sessionId: "" });
+  return {
+    session_id: isJoined ? "" : ids.sessionId,
+    user_id: ids.userId,
+    role_id: ids.roleId,
+    group_id: ids.groupId,
+  };
+}
+
+async function readText(response: Response): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > ANSWER_BYTES_MAX) throw new Error(`its answer is over ${ANSWER_BYTES_MAX} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+function parseEnvelope(text: string, status: number, what: string): Envelope {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw failed(`解析${what}响应失败: ${(error as Error).message} (HTTP ${status})`, error);
+  }
+  const { code, msg, data } = fieldsOf(value);
+  if (typeof code !== "number") {
+    throw failed(`解析${what}响应失败: there is no "code" in it (HTTP ${status})`);
+  }
+  const message = typeof msg === "string" ? msg.slice(0, MESSAGE_CHARS_MAX) : "";
+  return { status, code, msg: message, data: fieldsOf(data) };
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null ? value as Record<string, unknown> : {};
+}
+
+/** The messages of an answer: null is none, and what else a message may carry is left out. */
+function historyOf(messages: unknown): readonly HistoryMessage[] {
+  if (!Array.isArray(messages)) return [];
+  const history: HistoryMessage[] = [];
+  for (const message of messages as readonly unknown[]) {
+    const { role, content } = fieldsOf(message);
+    if (!ROLES.has(role) || typeof content !== "string" || content === "") continue;
+    history.push({ role: role as string, content });
+  }
+  return history;
+}
+
+/** Messages paired up: a user's, and what answers it. */
+export function turnsOf(messages: readonly HistoryMessage[]): StoredTurn[] {
+  const turns: StoredTurn[] = [];
+  let query = "";
+  for (const { role, content } of messages) {
+    if (role === "assistant") {
+      turns.push({ query, answer: content, isPartial: false, atMs: 0 });
+      query = "";
+    } else if (role === "user") {
+      if (query !== "") turns.push({ query, answer: "", isPartial: false, atMs: 0 });
+      query = content;
+    }
+  }
+  if (query !== "") turns.push({ query, answer: "", isPartial: false, atMs: 0 });
+  return turns;
+}
+
+function failed(message: string, cause?: unknown): AppError {
+  return new AppError("memory_failed", message, { cause });
+}

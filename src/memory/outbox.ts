@@ -1,0 +1,128 @@
+/**
+ * The outbox: a memory before a memory. A turn is safe on this machine before its `[DONE]` leaves,
+ * and travels to the store when the store can take it.
+ *
+ *   commit ──▶ outbox file (SQLite) ──▶ delivery ──▶ store (Postgres, a memory server)
+ *                    │                                 │
+ *   apply  ◀── turns on their way, merged behind ◀── history
+ *
+ * @module
+ */
+
+import {
+  type Applied,
+  type ApplyRequest,
+  type HistoryMessage,
+  type Memory,
+  messagesOf,
+  type SaidTurn,
+  sessionIdOf,
+  storable,
+  type StoredTurn,
+} from "../core/memory.ts";
+import { Delivery, type DeliveryOptions } from "./delivery.ts";
+import { Lock } from "./lock.ts";
+import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_file.ts";
+
+/** What an outbox needs. */
+export type OutboxOptions =
+  & OutboxFileOptions
+  & Pick<DeliveryOptions, "store" | "random" | "sleep">;
+
+/**
+ * Messages at the end of a history beyond those of the turns in question that are searched for
+ * them: other nodes may have added some.
+ */
+const SEARCH_SLACK = 4;
+
+/** Puts an outbox before `options.store`. */
+export function openOutbox(options: OutboxOptions): Memory {
+  return new Outbox(options);
+}
+
+class Outbox implements Memory {
+  readonly name: string;
+  readonly #file: OutboxFile;
+  readonly #store: Memory;
+  readonly #delivery: Delivery;
+
+  constructor(options: OutboxOptions) {
+    this.name = options.store.name;
+    this.#store = options.store;
+    this.#file = new OutboxFile(options);
+    const lock = new Lock(`${options.path}.lock`);
+    this.#delivery = new Delivery({ ...options, file: this.#file, lock });
+  }
+
+  checkReady(): void {
+    this.#file.checkReady();
+  }
+
+  async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
+    const recent = this.#file.recent(storable(sessionIdOf(request)));
+    const applied = await this.#store.apply(request, signal);
+    if (recent.length === 0) return applied;
+    const missing = this.#missing(applied.messages, recent);
+    return { ...applied, messages: [...applied.messages, ...missing.flatMap(messagesOf)] };
+  }
+
+  async commit(turn: SaidTurn): Promise<void> {
+    await this.#file.add(turn);
+    this.#delivery.wake();
+  }
+
+  async find(sessionId: string, key: string): Promise<StoredTurn | undefined> {
+    return this.#file.find(sessionId, key) ?? await this.#store.find(sessionId, key);
+  }
+
+  async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
+    const recent = this.#file.recent(sessionId);
+    const turns = await this.#store.turns(sessionId, limit);
+    return [...turns, ...this.#missing(turns.flatMap(messagesOf), recent)].slice(-limit);
+  }
+
+  async remove(sessionId: string): Promise<number> {
+    const waiting = await this.#file.remove(sessionId);
+    await this.#delivery.settled();
+    return waiting + await this.#store.remove(sessionId);
+  }
+
+  prune(beforeMs: number): Promise<number> {
+    return this.#store.prune(beforeMs);
+  }
+
+  async close(): Promise<void> {
+    await this.#delivery.stop();
+    this.#file.close();
+    await this.#store.close();
+  }
+
+  /** Those of `recent` that the history of the store does not show. */
+  #missing(
+    history: readonly HistoryMessage[],
+    recent: readonly OutboxTurn[],
+  ): readonly OutboxTurn[] {
+    // What was sent may be there or not (an answer that was lost, a server that takes its time), so
+    // it is looked for. Turns arrive in order: the newest that is there has all before it.
+    const isUnsent = recent.map((turn) => this.#delivery.isUnsent(turn));
+    const askedCount = isUnsent.filter((isSure) => !isSure).length;
+    const tail = history.slice(-(askedCount * 2 + SEARCH_SLACK));
+    for (let i = recent.length - 1; i >= 0; i--) {
+      if (!isUnsent[i] && shows(tail, recent[i]!)) return recent.slice(i + 1);
+    }
+    return recent;
+  }
+}
+
+/** True when `messages` hold the messages of `turn`, one behind the other. */
+function shows(messages: readonly HistoryMessage[], turn: StoredTurn): boolean {
+  const wanted = messagesOf(turn);
+  for (let at = messages.length - wanted.length; at >= 0; at--) {
+    const isHere = wanted.every(({ role, content }, i) => {
+      const message = messages[at + i]!;
+      return message.role === role && message.content === content;
+    });
+    if (isHere) return true;
+  }
+  return false;
+}

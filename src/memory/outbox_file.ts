@@ -1,0 +1,332 @@
+/**
+ * The outbox's file: turns on their way to a store, in the order of their commits. Several
+ * processes may share it; one of them delivers.
+ *
+ * @module
+ */
+
+import type { Database, Statement } from "bun:sqlite";
+import { AppError } from "../core/errors.ts";
+import type { Watch } from "../core/events.ts";
+import type { SaidTurn } from "../core/memory.ts";
+import { Batch } from "./batch.ts";
+import { type Durability, openDatabase, readPatiently } from "./database.ts";
+
+const MIGRATIONS = [
+  `
+  CREATE TABLE turns (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    has_client_key INTEGER NOT NULL,
+    query TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    is_partial INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    delivered_ms INTEGER
+  ) STRICT;
+  CREATE UNIQUE INDEX turns_key ON turns (session_id, key);
+  CREATE INDEX turns_waiting ON turns (seq) WHERE delivered_ms IS NULL;
+  CREATE INDEX turns_delivered ON turns (delivered_ms) WHERE delivered_ms IS NOT NULL;
+  CREATE TABLE dead_letters (
+    letter INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    query TEXT NOT NULL,
+    answer TEXT NOT NULL,
+    is_partial INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    died_ms INTEGER NOT NULL,
+    reason TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** Milliseconds a delivered turn stays when a client's own key may ask for it again: a day. */
+const CLIENT_KEY_KEEP_MS = 24 * 60 * 60 * 1000;
+
+/** A turn in the outbox. */
+export interface OutboxTurn extends SaidTurn {
+  readonly seq: number;
+  readonly isDelivered: boolean;
+}
+
+/** What the outbox's file needs. */
+export interface OutboxFileOptions {
+  readonly path: string;
+  /** Where its turns go, without secrets. A file belongs to one store. */
+  readonly target: string;
+  readonly durability: Durability;
+  /** Used pages above this refuse new requests. */
+  readonly bytesMax: number;
+  /** Milliseconds a delivered turn stays, for a store that does not show at once what it took. */
+  readonly graceMs: number;
+  readonly watch: Watch;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+  /** A key that no other turn has. */
+  readonly makeKey: () => string;
+}
+
+type Write =
+  | { readonly kind: "turn"; readonly turn: SaidTurn; readonly key: string }
+  | { readonly kind: "delivered"; readonly seq: number; readonly atMs: number }
+  | {
+    readonly kind: "dead";
+    readonly seq: number;
+    readonly atMs: number;
+    readonly reason: string;
+    readonly done: { letter: number };
+  }
+  | { readonly kind: "remove"; readonly sessionId: string; readonly done: { count: number } }
+  | { readonly kind: "purge"; readonly nowMs: number };
+
+type Row = readonly [
+  seq: number,
+  sessionId: string,
+  userId: string,
+  roleId: string,
+  groupId: string,
+  key: string,
+  query: string,
+  answer: string,
+  isPartial: number,
+  atMs: number,
+  deliveredMs: number | null,
+];
+
+const TURN = "session_id, user_id, role_id, group_id, key, query, answer, is_partial, at_ms";
+const ROW = `seq, ${TURN}, delivered_ms`;
+
+/** Turns on their way, on the disk. */
+export class OutboxFile {
+  readonly #options: OutboxFileOptions;
+  readonly #database: Database;
+  readonly #batch: Batch<Write>;
+  readonly #sql: ReturnType<typeof prepare>;
+  readonly #pageBytes: number;
+  #dataVersion = -1;
+
+  /** @throws {AppError} `memory_failed` when turns for another store wait in the file. */
+  constructor(options: OutboxFileOptions) {
+    this.#options = options;
+    this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
+    this.#sql = prepare(this.#database);
+    this.#pageBytes = numberOf(this.#sql.pageSize);
+    this.#claim();
+    this.#batch = new Batch<Write>({
+      database: this.#database,
+      write: (items) => this.#write(items),
+      onUndone: () => {},
+      watch: options.watch,
+      clock: options.clock,
+    });
+  }
+
+  /** @throws {AppError} `unavailable` when the disk takes no write, or the outbox is full. */
+  checkReady(): void {
+    this.#batch.checkReady();
+    const { bytesMax } = this.#options;
+    const pages = numberOf(this.#sql.pageCount) - numberOf(this.#sql.freePages);
+    if (pages * this.#pageBytes <= bytesMax) return;
+    throw new AppError(
+      "unavailable",
+      `The memory takes no turns now: ${bytesMax} bytes of them wait for its store`,
+      { headers: { "retry-after": "5" } },
+    );
+  }
+
+  add(turn: SaidTurn): Promise<void> {
+    return this.#batch.add({ kind: "turn", turn, key: turn.key || this.#options.makeKey() });
+  }
+
+  /** Turns of a session that wait, or were delivered a moment ago, in the order of their commits. */
+  recent(sessionId: string): readonly OutboxTurn[] {
+    const nowMs = this.#options.wallMs();
+    const rows = this.#all(this.#sql.recent, sessionId, nowMs - this.#options.graceMs);
+    return rows.sort((a, b) => a.seq - b.seq);
+  }
+
+  find(sessionId: string, key: string): OutboxTurn | undefined {
+    return this.#all(this.#sql.find, sessionId, key)[0];
+  }
+
+  /** `limit` waiting turns behind `seq`. */
+  waiting(seq: number, limit: number): readonly OutboxTurn[] {
+    return this.#all(this.#sql.waiting, seq, limit);
+  }
+
+  /** True when another process has written since the last call. */
+  hasNews(): boolean {
+    const version = readPatiently(this.#database, () => numberOf(this.#sql.dataVersion));
+    const isNew = version !== this.#dataVersion;
+    this.#dataVersion = version;
+    return isNew;
+  }
+
+  delivered(seq: number): Promise<void> {
+    return this.#batch.add({ kind: "delivered", seq, atMs: this.#options.wallMs() });
+  }
+
+  /** Moves a turn to the dead letters, and gives its row there. */
+  async dead(seq: number, reason: string): Promise<number> {
+    const done = { letter: 0 };
+    await this.#batch.add({ kind: "dead", seq, reason, atMs: this.#options.wallMs(), done });
+    return done.letter;
+  }
+
+  /** Forgets a session. Gives the number of turns that had not been delivered. */
+  async remove(sessionId: string): Promise<number> {
+    const done = { count: 0 };
+    await this.#batch.add({ kind: "remove", sessionId, done });
+    return done.count;
+  }
+
+  /** Forgets delivered turns whose time is over. */
+  purge(): Promise<void> {
+    return this.#batch.add({ kind: "purge", nowMs: this.#options.wallMs() });
+  }
+
+  close(): void {
+    this.#batch.close();
+    this.#database.close();
+  }
+
+  /** Notes whose turns are in the file, unless turns for somebody else still wait in it. */
+  #claim(): void {
+    const { target, path } = this.#options;
+    const owner = this.#sql.target.values()[0]?.[0];
+    if (owner === target) return;
+    if (owner !== undefined && this.waiting(0, 1).length > 0) {
+      this.#database.close();
+      throw new AppError(
+        "memory_failed",
+        `Cannot use the outbox ${path}: turns for ${owner} wait in it. ` +
+          "Start weir with that memory.url until they are delivered, or name another memory.outbox",
+      );
+    }
+    this.#sql.setTarget.run(target);
+  }
+
+  #all(statement: Statement, ...values: (string | number)[]): OutboxTurn[] {
+    return readPatiently(
+      this.#database,
+      () => statement.values(...values).map((row) => outboxTurn(row as unknown as Row)),
+    );
+  }
+
+  /** Runs inside a transaction. */
+  #write(items: readonly Write[]): void {
+    for (const item of items) {
+      switch (item.kind) {
+        case "turn":
+          this.#writeTurn(item.turn, item.key);
+          break;
+        case "delivered":
+          this.#sql.delivered.run(item.atMs, item.seq);
+          break;
+        case "dead": {
+          const made = this.#sql.bury.run(item.atMs, item.reason, item.seq);
+          item.done.letter = Number(made.lastInsertRowid);
+          this.#sql.drop.run(item.seq);
+          break;
+        }
+        case "remove":
+          item.done.count = numberOf(this.#sql.waitingCount, item.sessionId);
+          this.#sql.remove.run(item.sessionId);
+          this.#sql.removeDead.run(item.sessionId);
+          break;
+        case "purge":
+          this.#sql.purge.run(
+            item.nowMs - this.#options.graceMs,
+            item.nowMs - CLIENT_KEY_KEEP_MS,
+          );
+          break;
+      }
+    }
+  }
+
+  #writeTurn(turn: SaidTurn, key: string): void {
+    this.#sql.add.run(
+      turn.sessionId,
+      turn.userId,
+      turn.roleId,
+      turn.groupId,
+      key,
+      turn.key === "" ? 0 : 1,
+      turn.query,
+      turn.answer,
+      turn.isPartial ? 1 : 0,
+      turn.atMs,
+    );
+  }
+}
+
+function outboxTurn(row: Row): OutboxTurn {
+  const [seq, sessionId, userId, roleId, groupId, key, query, answer, isPartial, atMs, sent] = row;
+  return {
+    seq,
+    sessionId,
+    userId,
+    roleId,
+    groupId,
+    key,
+    query,
+    answer,
+    isPartial: isPartial === 1,
+    atMs,
+    isDelivered: sent !== null,
+  };
+}
+
+function numberOf(statement: Statement, ...values: string[]): number {
+  return statement.values(...values)[0]![0] as number;
+}
+
+function prepare(database: Database) {
+  const statement = (sql: string): Statement => database.prepare(sql);
+  return {
+    dataVersion: statement("PRAGMA data_version"),
+    pageSize: statement("PRAGMA page_size"),
+    pageCount: statement("PRAGMA page_count"),
+    freePages: statement("PRAGMA freelist_count"),
+    target: statement("SELECT value FROM facts WHERE name = 'target'"),
+    setTarget: statement("INSERT OR REPLACE INTO facts (name, value) VALUES ('target', ?)"),
+    add: statement(
+      "INSERT OR IGNORE INTO turns (session_id, user_id, role_id, group_id, key, has_client_key, " +
+        "query, answer, is_partial, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ),
+    recent: statement(
+      `SELECT ${ROW} FROM turns WHERE session_id = ? AND ` +
+        "(delivered_ms IS NULL OR delivered_ms >= ?)",
+    ),
+    find: statement(`SELECT ${ROW} FROM turns WHERE session_id = ? AND key = ?`),
+    waiting: statement(
+      `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?`,
+    ),
+    waitingCount: statement(
+      "SELECT count(*) FROM turns WHERE session_id = ? AND delivered_ms IS NULL",
+    ),
+    delivered: statement("UPDATE turns SET delivered_ms = ? WHERE seq = ?"),
+    bury: statement(
+      `INSERT INTO dead_letters (${TURN}, died_ms, reason) ` +
+        `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ?`,
+    ),
+    drop: statement("DELETE FROM turns WHERE seq = ?"),
+    remove: statement("DELETE FROM turns WHERE session_id = ?"),
+    removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),
+    purge: statement(
+      "DELETE FROM turns WHERE delivered_ms IS NOT NULL AND delivered_ms < ? AND " +
+        "(has_client_key = 0 OR delivered_ms < ?)",
+    ),
+  };
+}
