@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Message } from "./answer.ts";
 import { AppError, type AppErrorOptions } from "./errors.ts";
 
 /** Who talks with whom, as a request names them. "" = not named. */
@@ -23,9 +24,11 @@ export interface ApplyRequest extends SessionIds {
 }
 
 /** One message of the history. */
-export interface HistoryMessage {
-  readonly role: string;
-  readonly content: string;
+export type HistoryMessage = Message & { readonly content: string };
+
+/** Who waits for an answer. The signal is only taken by a memory that makes it wait. */
+export interface Caller {
+  readonly signal: AbortSignal;
 }
 
 /** What a memory knows for the next turn. */
@@ -77,7 +80,7 @@ export interface Memory {
    *
    * @throws {AppError} `memory_failed`.
    */
-  apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> | Applied;
+  apply(request: ApplyRequest, caller: Caller): Promise<Applied> | Applied;
 
   /**
    * Keeps `turn`. Settles when it survives the death of this process; turns of one session keep the

@@ -10,7 +10,8 @@
 
 import { Ticket } from "../lib/wheel.ts";
 import { COMMENT_EVENT } from "./dialect.ts";
-import type { AppError } from "./errors.ts";
+import { type AppError, asAppError } from "./errors.ts";
+import { type Outcome, outcomeOf } from "./events.ts";
 import type { Exchange, OpenStream } from "./exchange.ts";
 import type { Frames } from "./frames.ts";
 import type { Stamps } from "./stamp.ts";
@@ -90,21 +91,34 @@ export interface Voice {
   readonly recordLateness: RecordLateness;
 }
 
-/** Answers with `frames`: in one write when all are due at once, else each when it is due. */
+/** Keeps what was said. Exactly one of the two is called, once. */
+export interface Keeper {
+  /** Every frame but the last has left. The last one leaves when this settles; when it throws, the
+   * error event leaves instead. */
+  whole(): Promise<void>;
+  /** The answer was cut short after `frameCount` frames. */
+  cut(frameCount: number): void;
+}
+
+/**
+ * Answers with `frames`: in one write when all are due at once, else each when it is due. With a
+ * `keeper`, the last frame (the end mark) waits for it, and nothing else does.
+ */
 export function reply(
   frames: Frames,
   exchange: Exchange,
   voice: Voice,
+  keeper?: Keeper,
 ): Response | Promise<Response> {
   const count = frames.dueMs.length;
-  if (frames.dueMs[count - 1] === 0) {
+  if (keeper === undefined && frames.dueMs[count - 1] === 0) {
     // In place: `Response` copies the bytes before anybody else can write to the slots. A copy of
     // our own would double the garbage of a request.
     stampSlots(frames.bytes, frames, 0, count, 0, voice.stamps.sharedId(), voice.stamps.created());
     exchange.complete(200, frames.bytes.length);
     return new Response(frames.bytes, { headers: voice.headers(exchange) });
   }
-  return new PacedStream(frames, exchange, voice).response();
+  return new PacedStream(frames, exchange, voice, keeper).response();
 }
 
 /** One paced answer: a ticket on the wheel, and the controller of one response. */
@@ -119,11 +133,14 @@ class PacedStream extends Ticket implements OpenStream {
   /** Settles the response while its first frame is not due yet. */
   #opening: ((error?: AppError) => void) | undefined = undefined;
   #next = 0;
+  /** Who keeps the answer; undefined = nobody, or it is being kept. */
+  #keeper: Keeper | undefined;
   /** When the last byte left: what keep-alive counts from. */
   #wroteMs: number;
 
-  constructor(frames: Frames, exchange: Exchange, voice: Voice) {
+  constructor(frames: Frames, exchange: Exchange, voice: Voice, keeper: Keeper | undefined) {
     super();
+    this.#keeper = keeper;
     this.#frames = frames;
     this.#exchange = exchange;
     this.#voice = voice;
@@ -164,11 +181,10 @@ class PacedStream extends Ticket implements OpenStream {
     if (this.#opening !== undefined) {
       const opening = this.#opening;
       this.#drop();
+      this.#cut();
       return opening(error);
     }
-    this.#finish("shut_down", error);
-    this.#controller!.write(this.#voice.errorEvent(error));
-    this.#controller!.close();
+    this.#failAs("shut_down", error);
   }
 
   override run(nowMs: number): void {
@@ -179,6 +195,8 @@ class PacedStream extends Ticket implements OpenStream {
     const elapsedMs = nowMs - this.#startMs;
     let to = from;
     while (to < dueMs.length && dueMs[to]! <= elapsedMs) to++;
+    const isHeld = this.#keeper !== undefined && to === dueMs.length;
+    if (isHeld && --to === from) return this.#keep();
     let written: number | Promise<number>;
     if (to === from) {
       written = controller.write(COMMENT); // nothing is due: keep-alive is
@@ -198,7 +216,8 @@ class PacedStream extends Ticket implements OpenStream {
       }
     }
     this.#wroteMs = nowMs;
-    if (typeof written === "number") this.#wait();
+    if (isHeld) this.#keep();
+    else if (typeof written === "number") this.#wait();
     else this.#park(written);
   }
 
@@ -227,11 +246,42 @@ class PacedStream extends Ticket implements OpenStream {
     }, () => this.#leave());
   }
 
-  #leave(): void {
-    this.#finish("client_left");
+  /** Has the answer kept, and lets its last frame go. */
+  #keep(): void {
+    const keeper = this.#keeper!;
+    this.#keeper = undefined;
+    keeper.whole().then(() => {
+      if (this.#exchange.outcome === undefined) this.run(this.#exchange.engine.wheel.nowMs);
+    }, (thrown) => {
+      const error = asAppError(thrown);
+      if (error.code === "internal") {
+        const { engine, surface } = this.#exchange;
+        engine.watch({ kind: "bug", where: surface, error: thrown });
+      }
+      if (this.#exchange.outcome === undefined) this.#failAs(outcomeOf(error), error);
+    });
   }
 
-  #finish(outcome: "completed" | "client_left" | "shut_down", error?: AppError): void {
+  #leave(): void {
+    if (this.#exchange.outcome !== undefined) return;
+    this.#finish("client_left");
+    this.#cut();
+  }
+
+  #failAs(outcome: Outcome, error: AppError): void {
+    this.#finish(outcome, error);
+    this.#controller?.write(this.#voice.errorEvent(error));
+    this.#controller?.close();
+    this.#cut();
+  }
+
+  #cut(): void {
+    const keeper = this.#keeper;
+    this.#keeper = undefined;
+    keeper?.cut(this.#next);
+  }
+
+  #finish(outcome: Outcome, error?: AppError): void {
     this.#drop();
     this.#exchange.end(outcome, error);
   }

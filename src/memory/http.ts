@@ -9,6 +9,7 @@ import { AppError } from "../core/errors.ts";
 import {
   type Applied,
   type ApplyRequest,
+  type Caller,
   type HistoryMessage,
   type Memory,
   type SaidTurn,
@@ -67,7 +68,7 @@ class HttpMemory implements Memory {
 
   checkReady(): void {}
 
-  async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
+  async apply(request: ApplyRequest, { signal }: Caller): Promise<Applied> {
     const body = { query: request.query, ...idFields(request), role_prompt: request.rolePrompt };
     const envelope = await this.#call("POST", "/memory/apply", "apply_memory", body, signal);
     if (envelope.code !== 0) throw failed(`apply_memory接口返回错误: ${envelope.msg}`);

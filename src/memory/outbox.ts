@@ -12,6 +12,7 @@
 import {
   type Applied,
   type ApplyRequest,
+  type Caller,
   type HistoryMessage,
   type Memory,
   messagesOf,
@@ -58,9 +59,9 @@ class Outbox implements Memory {
     this.#file.checkReady();
   }
 
-  async apply(request: ApplyRequest, signal: AbortSignal): Promise<Applied> {
+  async apply(request: ApplyRequest, caller: Caller): Promise<Applied> {
     const recent = this.#file.recent(storable(sessionIdOf(request)));
-    const applied = await this.#store.apply(request, signal);
+    const applied = await this.#store.apply(request, caller);
     if (recent.length === 0) return applied;
     const missing = this.#missing(applied.messages, recent);
     return { ...applied, messages: [...applied.messages, ...missing.flatMap(messagesOf)] };
