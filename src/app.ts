@@ -9,9 +9,12 @@ import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
 import { type Watch, watchAll } from "./core/events.ts";
 import { type Engine, Exchange } from "./core/exchange.ts";
+import type { Memory } from "./core/memory.ts";
 import { Stamps } from "./core/stamp.ts";
+import { compilePrompt, DEFAULT_TEMPLATE } from "./core/system_prompt.ts";
 import type { Workflows } from "./core/workflow.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
+import { openMemory } from "./memory/open.ts";
 import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
@@ -26,9 +29,11 @@ import { tasks } from "./surfaces/api_tasks.ts";
 import { workflowSchemas } from "./surfaces/api_workflows.ts";
 import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
 import { jsonResponse } from "./surfaces/detail_errors.ts";
+import { memoryServer } from "./surfaces/memory.ts";
 import { errorResponse, invalidUrl, onlyPost } from "./surfaces/openai_errors.ts";
 import { chatCompletions } from "./surfaces/v1_chat_completions.ts";
 import { models } from "./surfaces/v1_models.ts";
+import { v1Response } from "./surfaces/v1_response.ts";
 import { builtinDefinition, DEFAULT_MODEL } from "./workflows/builtin.ts";
 import type { Definition } from "./workflows/definition.ts";
 import { type RunNote, WorkflowEngine } from "./workflows/engine.ts";
@@ -48,6 +53,12 @@ export interface World {
   readonly writeLog: (line: string) => void;
   /** PEM text of `llm.ca_file`; "" = none. */
   readonly ca: string;
+  /** The text of `memory.system_prompt_file`; "" = none. */
+  readonly systemPrompt: string;
+  /** The folder that relative paths count from. */
+  readonly folder: string;
+  /** An id that no other process will make. */
+  readonly uuid: () => string;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
 }
@@ -70,6 +81,7 @@ export interface App {
   readonly engine: Engine;
   readonly source: Source;
   readonly tokens: TokenCounter;
+  readonly memory: Memory;
   readonly workflows: Workflows;
   /** Health answers follow it: 200 only while it is "ok". */
   status: Health["status"];
@@ -97,7 +109,8 @@ export function makeApp(
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
   const tokens = new TokenCounter(config.mock.count_bytes_max);
-  const source = makeSource(config, world, tokens, wheel);
+  const source = makeSource(config, world, tokens, wheel, config.chat.on_disconnect);
+  const memory = makeMemory(config, world, engine, tokens);
   const secrets = [config.auth.token];
   const authorize = bearerAuth(secrets);
   const startMs = world.clock();
@@ -111,6 +124,25 @@ export function makeApp(
     bodyBytesMax: config.server.body_max_bytes,
     processingMs: config.mock.first_token_ms,
   });
+  const response = v1Response({
+    ...shared,
+    source: makeSource(config, world, tokens, wheel, config.response.on_disconnect),
+    memory,
+    recordLateness: () => {},
+    bodyBytesMax: config.server.body_max_bytes,
+    model: config.llm.model_id || (config.mock.models[0] ?? ""),
+    onDisconnect: config.response.on_disconnect,
+    wallMs: world.wallMs,
+    makeSessionId: world.uuid,
+  });
+  const remember = memoryServer({
+    engine,
+    memory,
+    authorize,
+    bodyBytesMax: config.server.body_max_bytes,
+    wallMs: world.wallMs,
+    makeTaskId: world.uuid,
+  });
   const workflows = makeWorkflows(config, world, engine, source, definition);
   const workflowDeps = { engine, workflows, authorize, bodyBytesMax: config.server.body_max_bytes };
   const runWorkflow = workflowRuns(workflowDeps);
@@ -121,6 +153,15 @@ export function makeApp(
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();
   hono.post("/v1/chat/completions", (c) => chat(c.req.raw));
+  hono.post("/v1/response", (c) => response(c.req.raw));
+  // A weir that asks a memory server is none itself: it would only pass the questions on.
+  if (memory.name !== "http") {
+    hono.post("/memory/apply", (c) => remember.apply(c.req.raw));
+    hono.post("/memory/upload", (c) => remember.upload(c.req.raw));
+    hono.post("/memory/messages", (c) => remember.messages(c.req.raw));
+    hono.post("/memory/query", (c) => remember.query(c.req.raw));
+    hono.delete("/memory/delete", (c) => remember.delete(c.req.raw));
+  }
   hono.get("/v1/models", (c) => listModels(c.req.raw, undefined));
   hono.get("/v1/models/:id{.+}", (c) => listModels(c.req.raw, c.req.param("id")));
   hono.get("/health", (c) => healthResponse(health(), c.req.header("accept") ?? null));
@@ -180,27 +221,61 @@ export function makeApp(
     engine,
     source,
     tokens,
+    memory,
     workflows,
     status: "starting",
   };
   return app;
 }
 
-/** What answers chat completions: the upstream as soon as there is one, else the mock. */
-function makeSource(config: Config, world: World, tokens: TokenCounter, wheel: Wheel): Source {
+/** What remembers conversations for `/v1/response`. */
+function makeMemory(config: Config, world: World, engine: Engine, tokens: TokenCounter): Memory {
+  const { history_turns, history_tokens, system_prompt } = config.memory;
+  const { wheel, watch } = engine;
+  return openMemory({
+    config: config.memory,
+    token: config.auth.token,
+    folder: world.folder,
+    limits: { turnsMax: history_turns, tokensMax: history_tokens },
+    countTokens: (text) => tokens.count(text),
+    fillPrompt: compilePrompt(world.systemPrompt || system_prompt || DEFAULT_TEMPLATE),
+    watch,
+    clock: world.clock,
+    wallMs: world.wallMs,
+    random: world.random,
+    makeKey: world.uuid,
+    fetch,
+    sleep: (delayMs, signal) => wheel.until(wheel.nowMs + delayMs, signal),
+  });
+}
+
+/** What answers: the upstream as soon as there is one, else the mock. */
+function makeSource(
+  config: Config,
+  world: World,
+  tokens: TokenCounter,
+  wheel: Wheel,
+  onDisconnect: "cancel" | "drain",
+): Source {
   const isProxy = config.chat.source === "proxy" ||
     (config.chat.source === "auto" && config.llm.base_url !== "");
   return isProxy
-    ? makeUpstream(config, world, config.llm.base_url, wheel)
+    ? makeUpstream(config, world, config.llm.base_url, wheel, onDisconnect)
     : new Mock(config.mock, tokens);
 }
 
-function makeUpstream(config: Config, world: World, base_url: string, wheel: Wheel): Source {
+function makeUpstream(
+  config: Config,
+  world: World,
+  base_url: string,
+  wheel: Wheel,
+  onDisconnect: "cancel" | "drain",
+): Source {
   const route = { proxy: config.llm.proxy, ca: world.ca };
   return new Upstream({
     ...config.llm,
     base_url,
-    on_disconnect: config.chat.on_disconnect,
+    on_disconnect: onDisconnect,
     passes_client_key: config.auth.token === "",
   }, {
     transport: config.llm.proxy === ""
@@ -222,7 +297,7 @@ function makeWorkflows(
 ): Workflows {
   const { llm, chat } = config;
   const isKeyOnly = chat.source === "auto" && llm.base_url === "" && llm.api_key !== "";
-  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL, engine.wheel) : source;
+  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL, engine.wheel, chat.on_disconnect) : source;
   return new WorkflowEngine(definition, {
     calls: {
       fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),

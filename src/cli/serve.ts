@@ -9,6 +9,7 @@ import { type App, IDLE_TIMEOUT_S, makeApp, type World } from "../app.ts";
 import type { Config } from "../core/config.ts";
 import { maskUrl } from "../core/config_describe.ts";
 import { AppError } from "../core/errors.ts";
+import { mayHaveTurns } from "../memory/open.ts";
 import type { RunNote } from "../workflows/engine.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { readSettings, readText, type Settings, warn } from "./settings.ts";
@@ -58,10 +59,11 @@ export async function serveSettings(
 ): Promise<number> {
   const { config, workflows } = settings;
   const ownWorld = { ...world(settings), ...(noteRun === undefined ? {} : { noteRun }) };
-  const app = makeApp(config, ownWorld, workflows);
-  const callsOut = app.source.name === "proxy" || settings.workflowFiles.length > 0 ||
-    config.llm.api_key !== "";
+  const callsOut = config.llm.base_url !== "" || settings.workflowFiles.length > 0 ||
+    config.llm.api_key !== "" || config.memory.url.startsWith("http");
   if (callsOut) raiseFetchCap(terminal);
+  const app = makeApp(config, ownWorld, workflows);
+  openMemory(app, settings);
   warn(settings.warnings, terminal);
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
   const signalled = firstSignal();
@@ -78,13 +80,33 @@ export async function serveSettings(
   process.once("SIGINT", () => process.exit(1));
   void page?.stop();
   await drain(app, server, config.server.drain_ms, terminal);
+  await app.memory.close();
   return 0;
+}
+
+/**
+ * Opens a memory that may have turns to deliver or to forget; one that is empty waits for its first
+ * use.
+ *
+ * @throws {Failure} when it cannot be opened.
+ */
+function openMemory(app: App, { config, folder }: Settings): void {
+  if (!mayHaveTurns(config.memory, folder)) return;
+  try {
+    app.memory.checkReady();
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    // A memory that is full is open: what waits in it is on its way.
+    if (error.code !== "unavailable") throw new Failure(error.message);
+  }
 }
 
 /** What this process gives to the app. */
 export function world({ config, folder }: Settings): World {
   const { ca_file } = config.llm;
-  const path = ca_file.startsWith("/") ? ca_file : `${folder}/${ca_file}`;
+  const { system_prompt_file } = config.memory;
+  const read = (file: string, key: string) =>
+    file === "" ? "" : readText(file.startsWith("/") ? file : `${folder}/${file}`, key);
   return {
     version: VERSION,
     openaiSdkVersion: OPENAI_SDK_VERSION,
@@ -93,7 +115,10 @@ export function world({ config, folder }: Settings): World {
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
     writeLog: (line) => void process.stderr.write(line),
-    ca: ca_file === "" ? "" : readText(path, "llm.ca_file"),
+    ca: read(ca_file, "llm.ca_file"),
+    systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
+    folder,
+    uuid: () => Bun.randomUUIDv7(),
   };
 }
 

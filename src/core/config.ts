@@ -121,9 +121,21 @@ function contradictions(
   values: ReadonlyMap<string, unknown>,
   winners: ReadonlyMap<string, Given>,
 ): readonly string[] {
-  if (values.get("chat.source") !== "proxy" || values.get("llm.base_url") !== "") return [];
-  const label = winners.get("chat.source")?.place([]).label;
-  return [`${label}: must be auto or mock while llm.base_url is empty: it is "proxy"`];
+  const problems: string[] = [];
+  const label = (path: string) => winners.get(path)?.place([]).label;
+  if (values.get("chat.source") === "proxy" && values.get("llm.base_url") === "") {
+    problems.push(
+      `${label("chat.source")}: must be auto or mock while llm.base_url is empty: it is "proxy"`,
+    );
+  }
+  const file = values.get("memory.system_prompt_file");
+  if (file !== "" && values.get("memory.system_prompt") !== "") {
+    problems.push(
+      `${label("memory.system_prompt_file")}: must be empty while memory.system_prompt is set: ` +
+        `it is ${JSON.stringify(file)}`,
+    );
+  }
+  return problems;
 }
 
 function frozenConfig(values: ReadonlyMap<string, unknown>): Config {

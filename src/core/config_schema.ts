@@ -41,6 +41,13 @@ const RETRIES_MAX = 10;
 const WORKERS_MAX = 1024;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
+/** More tokens than the context of any model holds. */
+const HISTORY_TOKENS_MAX = 10_000_000;
+/** A file of 1 MiB holds some hundred turns; one of 1 TiB is more than a memory server gets back. */
+const OUTBOX_BYTES_MIN = 1_048_576;
+const OUTBOX_BYTES_MAX = 1_099_511_627_776;
+/** A hundred years. */
+const KEEP_DAYS_MAX = 36_500;
 /** Model names are compared and listed, not stored: a limit against accidents only. */
 const MODELS_MAX = 1000;
 const HEADERS_MAX = 100;
@@ -255,16 +262,43 @@ export const SETTINGS = {
       "tokens are counted exactly up to this much text, and estimated above",
     ),
   },
+  response: {
+    on_disconnect: oneOf(
+      ["drain", "cancel"],
+      "drain",
+      "drain | cancel: keep the whole answer when the client leaves, or what it was sent",
+    ),
+  },
   memory: {
     url: memoryUrl(
       "sqlite://weir.db",
       "or http://HOST:PORT (a memory server), postgres://… (shared by many nodes)",
     ),
     history_turns: whole(0, HISTORY_TURNS_MAX, 20, "turns that are told to the model again"),
+    history_tokens: whole(
+      0,
+      HISTORY_TOKENS_MAX,
+      8192,
+      "the most tokens of these turns, the oldest are left out; 0 = no limit",
+    ),
+    system_prompt: text("", "template of the system prompt; empty = weir's own"),
+    system_prompt_file: line("", "a file with that template instead"),
     durability: oneOf(
       ["process", "power"],
       "process",
       "process | power: what a seen [DONE] survives",
+    ),
+    keep_days: whole(0, KEEP_DAYS_MAX, 0, "turns are forgotten after this many days; 0 = never"),
+    timeout_ms: whole(1, TIMEOUT_MS_MAX, 30_000, "longest wait for an answer of a memory server"),
+    outbox: line(
+      "",
+      "file for turns on their way to a server or to Postgres; empty = weir-outbox.db",
+    ),
+    outbox_max_bytes: whole(
+      OUTBOX_BYTES_MIN,
+      OUTBOX_BYTES_MAX,
+      1_073_741_824,
+      "when this much waits in it, new requests are refused (503)",
     ),
   },
   ops: {

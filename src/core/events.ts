@@ -60,6 +60,7 @@ export type Event =
   | { readonly kind: "turn_dead"; readonly letter: number; readonly cause: string }
   /** Turns older than `memory.keep_days` were forgotten. */
   | { readonly kind: "turns_pruned"; readonly count: number }
+  | { readonly kind: "prune_failed"; readonly cause: string }
   /** A bug: something was thrown that is not an `AppError`. */
   | { readonly kind: "bug"; readonly where: string; readonly error: unknown };
 

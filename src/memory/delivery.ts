@@ -59,6 +59,8 @@ export class Delivery {
   /** Turns that the store has, though the outbox could not note it yet. */
   readonly #unnoted = new Set<number>();
   readonly #delays = new Map<string, Delay>();
+  /** The last turn that was in the outbox when this process became its owner. */
+  #inherited = Infinity;
   #storeFailures = 0;
   #purgedMs = 0;
   #round: Promise<void> = Promise.resolve();
@@ -77,8 +79,7 @@ export class Delivery {
 
   /** True when `turn` was surely never sent. What another process delivers is never sure. */
   isUnsent(turn: OutboxTurn): boolean {
-    return this.#options.lock.isHeld && !turn.isDelivered && !this.#tried.has(turn.seq) &&
-      turn.seq > this.#inherited;
+    return !turn.isDelivered && !this.#tried.has(turn.seq) && turn.seq > this.#inherited;
   }
 
   /** Settles when no turn that is being sent now is on its way any more. */
@@ -94,15 +95,12 @@ export class Delivery {
     this.#options.lock.release();
   }
 
-  /** The last turn that was in the outbox when this process became its owner. */
-  #inherited = Infinity;
-
   async #run(): Promise<void> {
-    const { lock, sleep, clock, file, watch } = this.#options;
+    const { sleep, clock, file, watch } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        if (!lock.isHeld && !this.#own()) {
+        if (this.#inherited === Infinity && !this.#own()) {
           await sleep(OWN_EVERY_MS, signal);
           continue;
         }

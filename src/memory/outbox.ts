@@ -27,7 +27,7 @@ import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_fi
 
 /** What an outbox needs. */
 export type OutboxOptions =
-  & OutboxFileOptions
+  & Omit<OutboxFileOptions, "lock">
   & Pick<DeliveryOptions, "store" | "random" | "sleep">;
 
 /**
@@ -50,8 +50,8 @@ class Outbox implements Memory {
   constructor(options: OutboxOptions) {
     this.name = options.store.name;
     this.#store = options.store;
-    this.#file = new OutboxFile(options);
     const lock = new Lock(`${options.path}.lock`);
+    this.#file = new OutboxFile({ ...options, lock });
     this.#delivery = new Delivery({ ...options, file: this.#file, lock });
   }
 

@@ -11,6 +11,7 @@ import type { Watch } from "../core/events.ts";
 import type { SaidTurn } from "../core/memory.ts";
 import { Batch } from "./batch.ts";
 import { type Durability, openDatabase, readPatiently } from "./database.ts";
+import type { Lock } from "./lock.ts";
 
 const MIGRATIONS = [
   `
@@ -64,6 +65,8 @@ export interface OutboxFileOptions {
   /** Where its turns go, without secrets. A file belongs to one store. */
   readonly target: string;
   readonly durability: Durability;
+  /** Who has it delivers the file's turns. */
+  readonly lock: Lock;
   /** Used pages above this refuse new requests. */
   readonly bytesMax: number;
   /** Milliseconds a delivered turn stays, for a store that does not show at once what it took. */
@@ -116,7 +119,7 @@ export class OutboxFile {
   readonly #pageBytes: number;
   #dataVersion = -1;
 
-  /** @throws {AppError} `memory_failed` when turns for another store wait in the file. */
+  /** @throws {AppError} `memory_failed` when the file is in use for another store. */
   constructor(options: OutboxFileOptions) {
     this.#options = options;
     this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
@@ -201,20 +204,26 @@ export class OutboxFile {
     this.#database.close();
   }
 
-  /** Notes whose turns are in the file, unless turns for somebody else still wait in it. */
+  /** Notes whose turns are in the file, unless it is in use for another store. */
   #claim(): void {
-    const { target, path } = this.#options;
+    const { target, path, lock } = this.#options;
     const owner = this.#sql.target.values()[0]?.[0];
     if (owner === target) return;
-    if (owner !== undefined && this.waiting(0, 1).length > 0) {
-      this.#database.close();
-      throw new AppError(
-        "memory_failed",
-        `Cannot use the outbox ${path}: turns for ${owner} wait in it. ` +
-          "Start weir with that memory.url until they are delivered, or name another memory.outbox",
-      );
+    const isFree = lock.take();
+    if (isFree && (owner === undefined || this.waiting(0, 1).length === 0)) {
+      this.#sql.setTarget.run(target);
+      return;
     }
-    this.#sql.setTarget.run(target);
+    lock.release();
+    this.#database.close();
+    throw new AppError(
+      "memory_failed",
+      isFree
+        ? `Cannot use the outbox ${path}: turns for ${owner} wait in it. Start weir with that ` +
+          "memory.url until they are delivered, or name another file in memory.outbox"
+        : `Cannot use the outbox ${path}: another weir uses it for ${owner}. Name another file in ` +
+          "memory.outbox",
+    );
   }
 
   #all(statement: Statement, ...values: (string | number)[]): OutboxTurn[] {

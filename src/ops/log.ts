@@ -38,6 +38,19 @@ function lineOf(event: Event, level: LogLevel): string | undefined {
         `cause=${JSON.stringify(event.cause)}`;
     case "upstream_unfinished":
       return "upstream_unfinished: the upstream's stream ended without [DONE]";
+    case "memory_write_failed":
+      return `memory_write_failed cause=${JSON.stringify(event.cause)}`;
+    case "memory_write_recovered":
+      return "memory_write_recovered: turns are taken again";
+    case "delivery_retried":
+      return `delivery_retried attempt=${event.attempt} delay_ms=${event.delayMs.toFixed(0)} ` +
+        `cause=${JSON.stringify(event.cause)}`;
+    case "turn_dead":
+      return `turn_dead letter=${event.letter} cause=${JSON.stringify(event.cause)}`;
+    case "turns_pruned":
+      return level === "requests" ? `turns_pruned count=${event.count}` : undefined;
+    case "prune_failed":
+      return `prune_failed cause=${JSON.stringify(event.cause)}`;
     case "bug":
       return `bug where=${event.where} ${stackOf(event.error)}`;
   }

@@ -1,0 +1,213 @@
+/**
+ * Which memory there is: the store that `memory.url` names, with an outbox before a store that lies
+ * elsewhere, and with the retention that `memory.keep_days` asks for.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
+import type { Memory } from "../core/memory.ts";
+import type { Durability } from "./database.ts";
+import { openHttpMemory } from "./http.ts";
+import { openOutbox } from "./outbox.ts";
+import { openPostgresMemory } from "./postgres.ts";
+import { openSqliteMemory, type StoreOptions } from "./sqlite.ts";
+
+/** Milliseconds between two looks for turns that are too old. */
+const PRUNE_EVERY_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** The outbox's file where none is named. */
+const OUTBOX_FILE = "weir-outbox.db";
+
+/**
+ * Milliseconds a turn that a memory server took is still shown from here: system 000 queues what it
+ * takes, and shows it some time later.
+ */
+const HTTP_GRACE_MS = 60_000;
+
+/** The `memory` section of the config. */
+export interface MemoryConfig {
+  readonly url: string;
+  readonly durability: Durability;
+  readonly timeout_ms: number;
+  readonly outbox: string;
+  readonly outbox_max_bytes: number;
+  readonly keep_days: number;
+}
+
+/** What a memory needs from its process. */
+export interface OpenOptions extends StoreOptions {
+  readonly config: MemoryConfig;
+  /** The bearer token for a memory server: the same as weir's own. */
+  readonly token: string;
+  /** The folder that relative paths count from. */
+  readonly folder: string;
+  readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+  readonly makeKey: () => string;
+  /** Waits; settles early when `signal` aborts. */
+  readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<unknown>;
+}
+
+/**
+ * The memory that the config names. It is opened on first use, so that whoever only mocks never
+ * sees a file of it.
+ */
+export function openMemory(options: OpenOptions): Memory {
+  const { config, folder } = options;
+  const name = storeName(config.url);
+  if (name !== "sqlite") return new FirstUse(name, () => keepDays(openDistant(options), options));
+  const path = sqlitePath(config.url, folder);
+  const { durability } = config;
+  return new FirstUse(
+    name,
+    () => keepDays(openSqliteMemory({ ...options, path, durability }), options),
+  );
+}
+
+/** True when there may be turns to look after from the start: to deliver, or to forget. */
+export function mayHaveTurns({ url }: Pick<MemoryConfig, "url">, folder: string): boolean {
+  return storeName(url) !== "sqlite" || existsSync(sqlitePath(url, folder));
+}
+
+/** The word for the store of a URL. */
+function storeName(url: string): "sqlite" | "http" | "postgres" {
+  if (url.startsWith("sqlite://")) return "sqlite";
+  return /^https?:/.test(url) ? "http" : "postgres";
+}
+
+/** The file that "sqlite://…" names: relative to `folder` unless it starts with "/". */
+export function sqlitePath(url: string, folder: string): string {
+  return inFolder(url.slice("sqlite://".length), folder);
+}
+
+function inFolder(path: string, folder: string): string {
+  return isAbsolute(path) || path === ":memory:" ? path : join(folder, path);
+}
+
+/** A store on another machine, behind an outbox on this one. */
+function openDistant(options: OpenOptions): Memory {
+  const { config, folder, token, fetch } = options;
+  const isHttp = storeName(config.url) === "http";
+  const store = isHttp
+    ? openHttpMemory({ baseUrl: config.url, token, timeoutMs: config.timeout_ms, fetch })
+    : openPostgresMemory({ ...options, url: config.url });
+  return openOutbox({
+    ...options,
+    store,
+    path: inFolder(config.outbox || OUTBOX_FILE, folder),
+    target: withoutSecrets(config.url),
+    durability: config.durability,
+    bytesMax: config.outbox_max_bytes,
+    graceMs: isHttp ? HTTP_GRACE_MS : 0,
+  });
+}
+
+/** `url` without user, password and options: enough to tell one store from another. */
+function withoutSecrets(url: string): string {
+  const { protocol, host, pathname } = new URL(url);
+  return `${protocol}//${host}${pathname}`;
+}
+
+/** `memory`, with an hourly look for turns that are older than `memory.keep_days`. */
+function keepDays(memory: Memory, options: OpenOptions): Memory {
+  return options.config.keep_days === 0 ? memory : new Tidied(memory, options);
+}
+
+/** A memory that hands every question to another one. */
+abstract class Handed implements Memory {
+  abstract readonly name: string;
+  protected abstract get memory(): Memory;
+
+  checkReady(): void {
+    this.memory.checkReady();
+  }
+
+  apply(...args: Parameters<Memory["apply"]>): ReturnType<Memory["apply"]> {
+    return this.memory.apply(...args);
+  }
+
+  commit(...args: Parameters<Memory["commit"]>): ReturnType<Memory["commit"]> {
+    return this.memory.commit(...args);
+  }
+
+  find(...args: Parameters<Memory["find"]>): ReturnType<Memory["find"]> {
+    return this.memory.find(...args);
+  }
+
+  turns(...args: Parameters<Memory["turns"]>): ReturnType<Memory["turns"]> {
+    return this.memory.turns(...args);
+  }
+
+  remove(sessionId: string): Promise<number> {
+    return this.memory.remove(sessionId);
+  }
+
+  prune(beforeMs: number): Promise<number> {
+    return this.memory.prune(beforeMs);
+  }
+
+  close(): Promise<void> {
+    return this.memory.close();
+  }
+}
+
+/** A memory that is opened when it is first needed. */
+class FirstUse extends Handed {
+  readonly name: string;
+  readonly #open: () => Memory;
+  #memory: Memory | undefined = undefined;
+
+  constructor(name: string, open: () => Memory) {
+    super();
+    this.name = name;
+    this.#open = open;
+  }
+
+  protected get memory(): Memory {
+    return this.#memory ??= this.#open();
+  }
+
+  override close(): Promise<void> {
+    return this.#memory?.close() ?? Promise.resolve();
+  }
+}
+
+/** A memory that forgets what is too old, as long as it is open. */
+class Tidied extends Handed {
+  readonly name: string;
+  protected readonly memory: Memory;
+  readonly #closing = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(memory: Memory, options: OpenOptions) {
+    super();
+    this.name = memory.name;
+    this.memory = memory;
+    this.#done = this.#tidy(options);
+  }
+
+  override async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#done;
+    await this.memory.close();
+  }
+
+  async #tidy({ config, sleep, wallMs, watch }: OpenOptions): Promise<void> {
+    const { signal } = this.#closing;
+    while (!signal.aborted) {
+      try {
+        const count = await this.memory.prune(wallMs() - config.keep_days * DAY_MS);
+        if (count > 0) watch({ kind: "turns_pruned", count });
+      } catch (error) {
+        watch({ kind: "prune_failed", cause: error instanceof Error ? error.message : `${error}` });
+      }
+      await sleep(PRUNE_EVERY_MS, signal);
+    }
+  }
+}
