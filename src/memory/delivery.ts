@@ -21,6 +21,9 @@ const PAGES_MAX = 64;
 /** A turn that is refused this often, though not for ever, is dead: some 80 s after the first. */
 const REFUSALS_MAX = 12;
 
+/** Turns remembered as sent: far more than are delivered while one history is read. */
+const TRIED_MAX = 10_000;
+
 /** Milliseconds between two looks at what other processes put into the outbox. */
 const LOOK_EVERY_MS = 500;
 
@@ -54,7 +57,7 @@ export class Delivery {
   readonly #stopping = new AbortController();
   #idle = new AbortController();
   #hasWork = true;
-  /** Turns that were sent at least once by this process: the store may have them. */
+  /** The last turns that this process sent at least once: the store may have them. */
   readonly #tried = new Set<number>();
   /** Turns that the store has, though the outbox could not note it yet. */
   readonly #unnoted = new Set<number>();
@@ -185,7 +188,7 @@ export class Delivery {
   /** Sends one turn and notes what came of it. False when the store is not there. */
   async #send(turn: OutboxTurn): Promise<boolean> {
     const { file, store, watch, clock, random } = this.#options;
-    this.#tried.add(turn.seq);
+    this.#noteTry(turn.seq);
     try {
       if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
     } catch (error) {
@@ -213,9 +216,15 @@ export class Delivery {
     return true;
   }
 
+  #noteTry(seq: number): void {
+    this.#tried.add(seq);
+    if (this.#tried.size <= TRIED_MAX) return;
+    const [oldest] = this.#tried;
+    this.#tried.delete(oldest!);
+  }
+
   #forget({ seq, sessionId }: OutboxTurn): void {
     this.#unnoted.delete(seq);
-    this.#tried.delete(seq);
     this.#delays.delete(sessionId);
   }
 }

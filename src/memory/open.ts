@@ -7,10 +7,11 @@
 
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import type { Memory } from "../core/memory.ts";
+import { trimHistory } from "../core/history.ts";
+import { type Memory, messagesOf } from "../core/memory.ts";
 import type { Durability } from "./database.ts";
-import { openHttpMemory } from "./http.ts";
-import { openOutbox } from "./outbox.ts";
+import { openHttpMemory, turnsOf } from "./http.ts";
+import { openOutbox, type Trim } from "./outbox.ts";
 import { openPostgresMemory } from "./postgres.ts";
 import { openSqliteMemory, type StoreOptions } from "./sqlite.ts";
 
@@ -105,7 +106,16 @@ function openDistant(options: OpenOptions): Memory {
     durability: config.durability,
     bytesMax: config.outbox_max_bytes,
     graceMs: isHttp ? HTTP_GRACE_MS : 0,
+    // A memory server decides itself what the model should see.
+    trim: isHttp ? (messages) => messages : trimmer(options),
   });
+}
+
+/** Holds a history with turns added to it to the limits of the config. */
+export function trimmer(
+  { limits, countTokens }: Pick<StoreOptions, "limits" | "countTokens">,
+): Trim {
+  return (messages) => trimHistory(turnsOf(messages), limits, countTokens).flatMap(messagesOf);
 }
 
 /** `url` without user, password and options: enough to tell one store from another. */

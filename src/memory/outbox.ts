@@ -28,7 +28,11 @@ import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_fi
 /** What an outbox needs. */
 export type OutboxOptions =
   & Omit<OutboxFileOptions, "lock">
-  & Pick<DeliveryOptions, "store" | "random" | "sleep">;
+  & Pick<DeliveryOptions, "store" | "random" | "sleep">
+  & { readonly trim: Trim };
+
+/** Holds a history with turns added to it to the limits of its store. */
+export type Trim = (messages: readonly HistoryMessage[]) => readonly HistoryMessage[];
 
 /**
  * Messages at the end of a history beyond those of the turns in question that are searched for
@@ -46,10 +50,12 @@ class Outbox implements Memory {
   readonly #file: OutboxFile;
   readonly #store: Memory;
   readonly #delivery: Delivery;
+  readonly #trim: Trim;
 
   constructor(options: OutboxOptions) {
     this.name = options.store.name;
     this.#store = options.store;
+    this.#trim = options.trim;
     const lock = new Lock(`${options.path}.lock`);
     this.#file = new OutboxFile({ ...options, lock });
     this.#delivery = new Delivery({ ...options, file: this.#file, lock });
@@ -64,7 +70,9 @@ class Outbox implements Memory {
     const applied = await this.#store.apply(request, caller);
     if (recent.length === 0) return applied;
     const missing = this.#missing(applied.messages, recent);
-    return { ...applied, messages: [...applied.messages, ...missing.flatMap(messagesOf)] };
+    if (missing.length === 0) return applied;
+    const messages = [...applied.messages, ...missing.flatMap(messagesOf)];
+    return { ...applied, messages: this.#trim(messages) };
   }
 
   async commit(turn: SaidTurn): Promise<void> {
@@ -73,19 +81,24 @@ class Outbox implements Memory {
   }
 
   async find(sessionId: string, key: string): Promise<StoredTurn | undefined> {
-    return this.#file.find(sessionId, key) ?? await this.#store.find(sessionId, key);
+    const turn = this.#file.find(storable(sessionId), storable(key));
+    return turn === undefined ? await this.#store.find(sessionId, key) : storedTurn(turn);
   }
 
   async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
     const recent = this.#file.recent(sessionId);
     const turns = await this.#store.turns(sessionId, limit);
-    return [...turns, ...this.#missing(turns.flatMap(messagesOf), recent)].slice(-limit);
+    const missing = this.#missing(turns.flatMap(messagesOf), recent);
+    return [...turns, ...missing.map(storedTurn)].slice(-limit);
   }
 
   async remove(sessionId: string): Promise<number> {
-    const waiting = await this.#file.remove(sessionId);
+    const { length } = await this.turns(sessionId, Infinity);
+    await this.#file.remove(sessionId);
+    // What was on its way has arrived, and nothing of this session follows it.
     await this.#delivery.settled();
-    return waiting + await this.#store.remove(sessionId);
+    await this.#store.remove(sessionId);
+    return length;
   }
 
   prune(beforeMs: number): Promise<number> {
@@ -113,6 +126,10 @@ class Outbox implements Memory {
     }
     return recent;
   }
+}
+
+function storedTurn({ query, answer, isPartial, atMs }: OutboxTurn): StoredTurn {
+  return { query, answer, isPartial, atMs };
 }
 
 /** True when `messages` hold the messages of `turn`, one behind the other. */

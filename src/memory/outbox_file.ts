@@ -90,7 +90,7 @@ type Write =
     readonly reason: string;
     readonly done: { letter: number };
   }
-  | { readonly kind: "remove"; readonly sessionId: string; readonly done: { count: number } }
+  | { readonly kind: "remove"; readonly sessionId: string }
   | { readonly kind: "purge"; readonly nowMs: number };
 
 type Row = readonly [
@@ -187,11 +187,9 @@ export class OutboxFile {
     return done.letter;
   }
 
-  /** Forgets a session. Gives the number of turns that had not been delivered. */
-  async remove(sessionId: string): Promise<number> {
-    const done = { count: 0 };
-    await this.#batch.add({ kind: "remove", sessionId, done });
-    return done.count;
+  /** Forgets a session. */
+  remove(sessionId: string): Promise<void> {
+    return this.#batch.add({ kind: "remove", sessionId });
   }
 
   /** Forgets delivered turns whose time is over. */
@@ -242,6 +240,7 @@ export class OutboxFile {
           break;
         case "delivered":
           this.#sql.delivered.run(item.atMs, item.seq);
+          if (this.#options.graceMs === 0) this.#sql.dropDelivered.run(item.seq);
           break;
         case "dead": {
           const made = this.#sql.bury.run(item.atMs, item.reason, item.seq);
@@ -250,7 +249,6 @@ export class OutboxFile {
           break;
         }
         case "remove":
-          item.done.count = numberOf(this.#sql.waitingCount, item.sessionId);
           this.#sql.remove.run(item.sessionId);
           this.#sql.removeDead.run(item.sessionId);
           break;
@@ -297,8 +295,8 @@ function outboxTurn(row: Row): OutboxTurn {
   };
 }
 
-function numberOf(statement: Statement, ...values: string[]): number {
-  return statement.values(...values)[0]![0] as number;
+function numberOf(statement: Statement): number {
+  return statement.values()[0]![0] as number;
 }
 
 function prepare(database: Database) {
@@ -316,14 +314,11 @@ function prepare(database: Database) {
     ),
     recent: statement(
       `SELECT ${ROW} FROM turns WHERE session_id = ? AND ` +
-        "(delivered_ms IS NULL OR delivered_ms >= ?)",
+        "(delivered_ms IS NULL OR delivered_ms > ?)",
     ),
     find: statement(`SELECT ${ROW} FROM turns WHERE session_id = ? AND key = ?`),
     waiting: statement(
       `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?`,
-    ),
-    waitingCount: statement(
-      "SELECT count(*) FROM turns WHERE session_id = ? AND delivered_ms IS NULL",
     ),
     delivered: statement("UPDATE turns SET delivered_ms = ? WHERE seq = ?"),
     bury: statement(
@@ -331,10 +326,11 @@ function prepare(database: Database) {
         `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ?`,
     ),
     drop: statement("DELETE FROM turns WHERE seq = ?"),
+    dropDelivered: statement("DELETE FROM turns WHERE seq = ? AND has_client_key = 0"),
     remove: statement("DELETE FROM turns WHERE session_id = ?"),
     removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),
     purge: statement(
-      "DELETE FROM turns WHERE delivered_ms IS NOT NULL AND delivered_ms < ? AND " +
+      "DELETE FROM turns WHERE delivered_ms IS NOT NULL AND delivered_ms <= ? AND " +
         "(has_client_key = 0 OR delivered_ms < ?)",
     ),
   };

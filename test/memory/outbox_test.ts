@@ -1,0 +1,282 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { join } from "node:path";
+import type { Memory } from "../../src/core/memory.ts";
+import { type Action, type Call, scriptedServer, TAKEN } from "./scripted_server.ts";
+import {
+  httpMemory,
+  makeFolder,
+  type MemoryServer,
+  outboxBefore,
+  removeFolder,
+  serveMemory,
+  until,
+} from "./stores.ts";
+import { ask, CALLER, HTTP_SKIPS, memoryTests, said, short, storeOptions } from "./tests.ts";
+
+/** What the outbox can do although the protocol cannot. */
+const OUTBOX_CAN = new Set([
+  "find() gives the turn of a key",
+  "commit() keeps the order of 100 turns that nobody waited for",
+  "a closed memory keeps its turns for the next opening",
+]);
+
+memoryTests("http behind an outbox", () => {
+  const folder = makeFolder();
+  let server: MemoryServer | undefined;
+  return Promise.resolve({
+    open(options) {
+      server ??= serveMemory(folder, options);
+      return Promise.resolve(outboxBefore(httpMemory(server.url), folder, options));
+    },
+    async dispose() {
+      await server?.stop();
+      removeFolder(folder);
+    },
+  });
+}, [
+  ...HTTP_SKIPS.map(({ reason, tests }) => ({
+    reason,
+    tests: tests.filter((name) => !OUTBOX_CAN.has(name)),
+  })),
+  {
+    reason: "the prompt is the server's, and does not count the turns on their way",
+    tests: ["apply() tells in the prompt what is not shown"],
+  },
+  {
+    reason: "the server's limit does not count the turns on their way",
+    tests: [
+      "apply() gives the newest turns within the limit of turns",
+      "apply() gives the newest turns within the limit of tokens",
+      "apply() with no turns allowed gives none",
+    ],
+  },
+]);
+
+describe("the outbox", () => {
+  const cleanups: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  /** A folder, a scripted server, and what opens an outbox before it. */
+  async function setUp(answer: (call: Call) => Action) {
+    const folder = makeFolder();
+    cleanups.push(() => removeFolder(folder));
+    const server = await scriptedServer(answer);
+    cleanups.push(() => server.stop());
+    const options = storeOptions();
+    const open = (more: Parameters<typeof outboxBefore>[3] = {}): Memory => {
+      const memory = outboxBefore(httpMemory(server.url, 300), folder, options, more);
+      let isOpen = true;
+      const close = memory.close.bind(memory);
+      memory.close = async () => {
+        if (isOpen) await close();
+        isOpen = false;
+      };
+      cleanups.push(() => memory.close());
+      return memory;
+    };
+    const uploads = () =>
+      server.calls.filter(({ path }) => path === "/memory/upload").map(({ body }) => {
+        const messages = body["messages"] as { readonly content: string }[];
+        return messages.map(({ content }) => content).join(">");
+      });
+    const rows = (sql: string) => {
+      const database = new Database(join(folder, "outbox.db"), { readonly: true });
+      const values = database.query(sql).values();
+      database.close();
+      return values;
+    };
+    return { folder, server, options, open, uploads, rows };
+  }
+
+  const applied = (messages: unknown): Action => ({
+    kind: "json",
+    body: { code: 0, msg: "success", data: { system_prompt: "p", messages } },
+  });
+  const taken: Action = { kind: "json", body: TAKEN };
+
+  test("keeps turns while the server is away, shows them, and delivers them in order", async () => {
+    let isThere = false;
+    const { open, uploads } = await setUp(({ path }) => {
+      if (path === "/memory/apply") return applied([]);
+      return isThere ? taken : { kind: "cut" };
+    });
+    const memory = open();
+    for (let i = 0; i < 5; i++) await memory.commit(said(`q${i}`, `a${i}`));
+    await until(() => uploads().length >= 3);
+    const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+    expect(messages.map(({ content }) => content)).toEqual(
+      [0, 1, 2, 3, 4].flatMap((i) => [`q${i}`, `a${i}`]),
+    );
+    const failed = uploads().length;
+    expect(new Set(uploads())).toEqual(new Set(["q0>a0"]));
+    isThere = true;
+    await until(() => uploads().slice(failed).length >= 5);
+    expect(uploads().slice(-5)).toEqual(["q0>a0", "q1>a1", "q2>a2", "q3>a3", "q4>a4"]);
+  });
+
+  test("sends a turn again with its key when the answer was lost", async () => {
+    let count = 0;
+    const { open, server } = await setUp(() => ++count === 1 ? { kind: "cut" } : taken);
+    await open().commit(said("q", "a"));
+    await until(() => server.calls.length === 2);
+    const keys = server.calls.map(({ headers }) => headers["idempotency-key"]);
+    expect(keys[0]).toMatch(/^[0-9a-f-]{36}$/);
+    expect(keys[1]).toBe(keys[0]!);
+  });
+
+  test("delivers what the last process left", async () => {
+    const { folder, open, uploads, server } = await setUp(() => taken);
+    const away = outboxBefore(httpMemory("http://127.0.0.1:1"), folder, storeOptions());
+    await away.commit(said("q", "a"));
+    await away.close();
+    open();
+    await until(() => server.calls.length === 1);
+    expect(uploads()).toEqual(["q>a"]);
+  });
+
+  test("puts a turn that is refused for ever among the dead letters, and goes on", async () => {
+    const { open, uploads, rows, options } = await setUp(({ text }) =>
+      text.includes("bad")
+        ? { kind: "json", body: { code: -1, msg: "参数解析错误: bad", data: {} } }
+        : taken
+    );
+    const memory = open();
+    await memory.commit(said("bad", "1"));
+    await memory.commit(said("good", "2"));
+    await until(() => uploads().includes("good>2"));
+    expect(rows("SELECT session_id, query, answer, reason FROM dead_letters")).toEqual([
+      ["s", "bad", "1", "upload_memory接口返回错误: 参数解析错误: bad"],
+    ]);
+    expect(options.events).toEqual([
+      { kind: "turn_dead", letter: 1, cause: "upload_memory接口返回错误: 参数解析错误: bad" },
+    ]);
+  });
+
+  test("a turn that is refused for now does not hold up other sessions", async () => {
+    let isRefusing = true;
+    const { open, uploads } = await setUp(({ text }) =>
+      isRefusing && text.includes("busy")
+        ? { kind: "json", body: { code: -1, msg: "入队失败: busy", data: {} } }
+        : taken
+    );
+    const memory = open();
+    await memory.commit(said("busy", "1"));
+    await memory.commit(said("behind it", "2"));
+    for (let i = 0; i < 300; i++) await memory.commit(said(`q${i}`, "a", { sessionId: `o${i}` }));
+    await until(() => uploads().filter((text) => text.startsWith("q")).length === 300);
+    expect(uploads()).not.toContain("behind it>2");
+    isRefusing = false;
+    await until(() => uploads().includes("behind it>2"));
+    expect(uploads().indexOf("behind it>2")).toBeGreaterThan(uploads().lastIndexOf("busy>1"));
+  });
+
+  test("shows a turn that the server took and does not show yet, once", async () => {
+    let shown: unknown[] = [];
+    const { open, server } = await setUp(({ path }) =>
+      path === "/memory/apply" ? applied(shown) : taken
+    );
+    const memory = open({ graceMs: 60_000 });
+    const history = async () =>
+      (await memory.apply(ask({ sessionId: "s" }), CALLER)).messages.map(({ content }) => content);
+    await memory.commit(said("one", "1"));
+    await memory.commit(said("two", "2"));
+    await until(() => server.calls.length === 2);
+    expect(await history()).toEqual(["one", "1", "two", "2"]);
+    shown = [{ role: "user", content: "one" }, { role: "assistant", content: "1" }];
+    expect(await history()).toEqual(["one", "1", "two", "2"]);
+    shown = [
+      ...shown,
+      { role: "user", content: "two" },
+      { role: "assistant", content: "2" },
+      { role: "user", content: "from elsewhere" },
+      { role: "assistant", content: "3" },
+    ];
+    expect(await history()).toEqual(["one", "1", "two", "2", "from elsewhere", "3"]);
+  });
+
+  test("refuses new requests with 503 when it is full, and takes them when it is not", async () => {
+    let isThere = false;
+    const { open } = await setUp(() => isThere ? taken : { kind: "cut" });
+    const memory = open({ bytesMax: 1_048_576 });
+    memory.checkReady();
+    for (let i = 0; i < 12; i++) await memory.commit(said("q", "x".repeat(100_000)));
+    expect(() => memory.checkReady()).toThrow(/1048576 bytes of them wait for its store/);
+    isThere = true;
+    await until(() => {
+      try {
+        memory.checkReady();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  });
+
+  test("is shared by two processes: one delivers, both show what waits", async () => {
+    let isThere = false;
+    const { open, uploads, server } = await setUp(({ path }) => {
+      if (path === "/memory/apply") return applied([]);
+      return isThere ? taken : { kind: "cut" };
+    });
+    const [a, b] = [open(), open()];
+    await b.commit(said("one", "1"));
+    await a.commit(said("two", "2"));
+    for (const memory of [a, b]) {
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["one", "1", "two", "2"]);
+    }
+    isThere = true;
+    const before = server.calls.length;
+    await until(() => uploads().includes("two>2"));
+    expect(server.calls.slice(before).length).toBeLessThanOrEqual(3);
+    await a.close();
+    await b.commit(said("three", "3"));
+    await until(() => uploads().includes("three>3")); // b has taken over
+  }, 20_000);
+
+  test("is refused to a weir with another store while it is in use, or while turns wait", async () => {
+    const { open } = await setUp(() => ({ kind: "cut" }));
+    const memory = open({ target: "http://one" });
+    expect(() => open({ target: "http://two" })).toThrow(/another weir uses it for http:\/\/one/);
+    await memory.commit(said("q", "a"));
+    await memory.close();
+    expect(() => open({ target: "http://two" })).toThrow(/turns for http:\/\/one wait in it/);
+  });
+
+  test("is taken over by another store once it is empty", async () => {
+    const { open, server } = await setUp(() => taken);
+    const memory = open({ target: "http://one" });
+    await memory.commit(said("q", "a"));
+    await until(() => server.calls.length === 1);
+    await memory.close();
+    await open({ target: "http://two" }).close();
+  });
+
+  test("remove() forgets what waits, and what the server has", async () => {
+    let isThere = false;
+    const deleted: unknown[] = [];
+    const { open, uploads } = await setUp(({ path, body }) => {
+      if (path === "/memory/messages") {
+        return { kind: "json", body: { code: 0, msg: "success", data: { messages: [] } } };
+      }
+      if (path === "/memory/delete") {
+        deleted.push(body["session_id"]);
+        return { kind: "json", body: { code: 0, msg: "success", data: {} } };
+      }
+      return isThere ? taken : { kind: "cut" };
+    });
+    const memory = open();
+    await memory.commit(said("one", "1"));
+    await memory.commit(said("two", "2", { sessionId: "other" }));
+    await memory.remove("s");
+    expect(deleted).toEqual(["s"]);
+    expect(short(await memory.turns("s", 10))).toEqual([]);
+    const before = uploads().length;
+    isThere = true;
+    await until(() => uploads().includes("two>2"));
+    expect(uploads().slice(before)).not.toContain("one>1");
+  });
+});

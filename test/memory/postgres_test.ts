@@ -1,0 +1,100 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { trimmer } from "../../src/memory/open.ts";
+import { openPostgresMemory } from "../../src/memory/postgres.ts";
+import { postgresPrograms, startPostgres } from "./postgres_server.ts";
+import { makeFolder, outboxBefore, removeFolder } from "./stores.ts";
+import { ask, CALLER, memoryTests, said, short, type Skip, storeOptions } from "./tests.ts";
+
+const ABSENT = "Postgres is not installed (Debian: apt-get install postgresql)";
+
+const SKIPS: readonly Skip[] = [
+  {
+    reason: "the outbox before it sends the turns of a session one behind the other",
+    tests: [
+      "commit() keeps the order of 100 turns that nobody waited for",
+      "a closed memory keeps its turns for the next opening",
+    ],
+  },
+];
+
+const OUTBOX_SKIPS: readonly Skip[] = [
+  {
+    reason: "turns on their way are pruned once they have arrived",
+    tests: ["prune() forgets what is older, across many sessions"],
+  },
+  {
+    reason: "the prompt is the store's, and does not count the turns on their way",
+    tests: ["apply() tells in the prompt what is not shown"],
+  },
+];
+
+const programs = postgresPrograms();
+if (programs === undefined) {
+  if (process.env["CI"] === "true") {
+    test("Postgres is there", () => {
+      throw new Error(ABSENT);
+    });
+  } else {
+    test.skip(`memory: postgres (${ABSENT})`, () => {});
+  }
+} else {
+  const server = await startPostgres(programs);
+  afterAll(() => server.stop());
+
+  memoryTests("postgres", async () => {
+    const url = await server.makeDatabase();
+    return {
+      open: (options) => Promise.resolve(openPostgresMemory({ ...options, url })),
+      dispose: () => Promise.resolve(),
+    };
+  }, SKIPS);
+
+  memoryTests("postgres behind an outbox", async () => {
+    const url = await server.makeDatabase();
+    const folder = makeFolder();
+    return {
+      open: (options) =>
+        Promise.resolve(
+          outboxBefore(openPostgresMemory({ ...options, url }), folder, options, {
+            trim: trimmer(options),
+          }),
+        ),
+      dispose: () => Promise.resolve(removeFolder(folder)),
+    };
+  }, OUTBOX_SKIPS);
+
+  describe("the memory in Postgres", () => {
+    test("eight processes that start at once make one set of tables", async () => {
+      const url = await server.makeDatabase();
+      const memories = Array.from(
+        { length: 8 },
+        () => openPostgresMemory({ ...storeOptions(), url }),
+      );
+      await Promise.all(memories.map((memory, i) => memory.commit(said(`q${i}`, "a"))));
+      expect((await memories[0]!.turns("s", 100)).length).toBe(8);
+      await Promise.all(memories.map((memory) => memory.close()));
+    });
+
+    test("a server that crashed is used again when it is back; the outbox bridges it", async () => {
+      const url = await server.makeDatabase();
+      const folder = makeFolder();
+      const options = storeOptions();
+      const memory = outboxBefore(openPostgresMemory({ ...options, url }), folder, options);
+      await memory.commit(said("one", "1"));
+      await memory.apply(ask({ sessionId: "s" }), CALLER);
+      await server.crash();
+      await memory.commit(said("two", "2"));
+      await expect(Promise.resolve(memory.apply(ask({ sessionId: "s" }), CALLER))).rejects.toThrow(
+        /Cannot .* memory in Postgres/,
+      );
+      await server.start();
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["one", "1", "two", "2"]);
+      await memory.close();
+      const later = openPostgresMemory({ ...options, url });
+      expect(short(await later.turns("s", 10))).toEqual(["one>1", "two>2"]);
+      await later.close();
+      removeFolder(folder);
+    }, 60_000);
+  });
+}

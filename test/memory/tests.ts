@@ -1,0 +1,384 @@
+/**
+ * One list of tests for every memory. A file per store says how to open it, and which tests it
+ * skips for which reason.
+ *
+ * @module
+ */
+
+import { afterEach, describe, expect, test } from "bun:test";
+import type { Event } from "../../src/core/events.ts";
+import type { HistoryLimits } from "../../src/core/history.ts";
+import {
+  type ApplyRequest,
+  type Caller,
+  type Memory,
+  messagesOf,
+  type SaidTurn,
+  saidTurn,
+  type StoredTurn,
+  withSessionId,
+} from "../../src/core/memory.ts";
+import { compilePrompt, type FillPrompt } from "../../src/core/system_prompt.ts";
+import type { StoreOptions } from "../../src/memory/sqlite.ts";
+
+/** Somewhere to keep turns, empty at first. */
+export interface Store {
+  /** Opens it; a second opening is another process's view of the same turns. */
+  open(options: StoreOptions): Promise<Memory>;
+  /** Ends what `open` made, except the memories themselves. */
+  dispose(): Promise<void>;
+}
+
+/** What a store cannot do. */
+export interface Skip {
+  readonly reason: string;
+  readonly tests: readonly string[];
+}
+
+/** What a memory server's protocol cannot carry. */
+export const HTTP_SKIPS: readonly Skip[] = [
+  { reason: "the protocol has no question for it", tests: ["find() gives the turn of a key"] },
+  {
+    reason: "the protocol carries neither",
+    tests: ["turns() tells which turns are partial, and when they were"],
+  },
+  {
+    reason: "a memory server keeps its own days",
+    tests: ["prune() forgets what is older, across many sessions"],
+  },
+  {
+    reason: "the outbox before it sends the turns of a session one behind the other",
+    tests: [
+      "commit() keeps the order of 100 turns that nobody waited for",
+      "a closed memory keeps its turns for the next opening",
+    ],
+  },
+];
+
+/** A wall clock that stands where a test puts it. */
+export const START_MS = Date.UTC(2026, 10, 20, 9, 12, 33);
+
+/** Nobody leaves in these tests. */
+export const CALLER: Caller = { signal: new AbortController().signal };
+
+const PROMPT = "Known: {{summary}}\n\nNow: {{current_time}}\n\nRole: {{role_prompt}}";
+
+/** One token per character: easy to count by hand. */
+export function storeOptions(limits: Partial<HistoryLimits> = {}): StoreOptions & {
+  nowMs: number;
+  readonly events: Event[];
+} {
+  const events: Event[] = [];
+  const options = {
+    limits: { turnsMax: 20, tokensMax: 0, ...limits },
+    countTokens: (text: string) => text.length,
+    fillPrompt: compilePrompt(PROMPT) as FillPrompt,
+    watch: (event: Event) => void events.push(event),
+    wallMs: () => options.nowMs,
+    nowMs: START_MS,
+    events,
+  };
+  return options;
+}
+
+/** A request's ids and texts, all empty but for those given. */
+export function ask(fields: Partial<ApplyRequest> = {}): ApplyRequest {
+  return {
+    sessionId: "",
+    userId: "",
+    roleId: "",
+    groupId: "",
+    query: "",
+    rolePrompt: "",
+    ...fields,
+  };
+}
+
+/** A turn of session "s" unless other ids are given. */
+export function said(query: string, answer: string, fields: Partial<SaidTurn> = {}): SaidTurn {
+  const ids = { sessionId: "", userId: "", roleId: "", groupId: "", ...fields };
+  const hasIds = ids.sessionId + ids.userId + ids.roleId + ids.groupId !== "";
+  return saidTurn({
+    key: "",
+    isPartial: false,
+    atMs: START_MS,
+    ...ids,
+    ...withSessionId(hasIds ? ids : { ...ids, sessionId: "s" }, () => "none"),
+    query,
+    answer,
+  });
+}
+
+/** Turns as "query>answer". */
+export function short(turns: readonly Pick<StoredTurn, "query" | "answer">[]): string[] {
+  return turns.map(({ query, answer }) => `${query}>${answer}`);
+}
+
+/** Runs the list on the store that `make` makes anew for every test. */
+export function memoryTests(
+  name: string,
+  make: () => Promise<Store>,
+  skips: readonly Skip[] = [],
+): void {
+  const open: (() => Promise<unknown>)[] = [];
+  afterEach(async () => {
+    for (const close of open.splice(0).reverse()) await close();
+  });
+
+  async function makeStore(): Promise<Store> {
+    const store = await make();
+    open.push(() => store.dispose());
+    return store;
+  }
+
+  async function openIn(store: Store, options = storeOptions()): Promise<Memory> {
+    const memory = await store.open(options);
+    open.push(() => memory.close());
+    return memory;
+  }
+
+  async function openNew(options = storeOptions()): Promise<Memory> {
+    return await openIn(await makeStore(), options);
+  }
+
+  function listed(title: string, run: () => Promise<void>, timeoutMs = 20_000): void {
+    const skip = skips.find(({ tests }) => tests.includes(title));
+    if (skip === undefined) test(title, run, timeoutMs);
+    else test.skip(`${title} (${skip.reason})`, run);
+  }
+
+  describe(`memory: ${name}`, () => {
+    listed("apply() of an unknown session has no messages and no summary", async () => {
+      const memory = await openNew();
+      const { systemPrompt, messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toEqual([]);
+      expect(systemPrompt).toBe("Now: 2026-11-20 09:12:33");
+    });
+
+    listed("apply() gives what was committed, oldest first", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1"));
+      await memory.commit(said("two", "2"));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toEqual([
+        { role: "user", content: "one" },
+        { role: "assistant", content: "1" },
+        { role: "user", content: "two" },
+        { role: "assistant", content: "2" },
+      ]);
+    });
+
+    listed("commit() keeps the order of 100 turns that nobody waited for", async () => {
+      const memory = await openNew(storeOptions({ turnsMax: 200 }));
+      const turns = Array.from({ length: 100 }, (_, i) => said(`q${i}`, `a${i}`));
+      await Promise.all(turns.map((turn) => memory.commit(turn)));
+      expect(short(await memory.turns("s", 1000))).toEqual(short(turns));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toEqual(turns.flatMap(messagesOf));
+    });
+
+    listed("commit() keeps a key once, and every session its own", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1", { key: "k" }));
+      await memory.commit(said("one", "again", { key: "k" }));
+      await memory.commit(said("two", "2", { key: "k", sessionId: "other" }));
+      expect(short(await memory.turns("s", 10))).toEqual(["one>1"]);
+      expect(short(await memory.turns("other", 10))).toEqual(["two>2"]);
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toHaveLength(2);
+    });
+
+    listed("commit() keeps the same words twice when no key says that they are one", async () => {
+      const memory = await openNew();
+      await memory.commit(said("hi", "hello"));
+      await memory.commit(said("hi", "hello"));
+      expect(short(await memory.turns("s", 10))).toEqual(["hi>hello", "hi>hello"]);
+    });
+
+    listed("find() gives the turn of a key", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1", { key: "k" }));
+      expect(await memory.find("s", "k")).toMatchObject({ query: "one", answer: "1" });
+      expect(await memory.find("s", "other")).toBeUndefined();
+      expect(await memory.find("other", "k")).toBeUndefined();
+    });
+
+    listed("apply() gives the newest turns within the limit of turns", async () => {
+      const memory = await openNew(storeOptions({ turnsMax: 2 }));
+      for (const i of [1, 2, 3]) await memory.commit(said(`q${i}`, `a${i}`));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["q2", "a2", "q3", "a3"]);
+    });
+
+    listed("apply() tells in the prompt what is not shown", async () => {
+      const memory = await openNew(storeOptions({ turnsMax: 2 }));
+      for (const i of [1, 2, 3]) await memory.commit(said(`q${i}`, `a${i}`));
+      const { systemPrompt } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(systemPrompt).toStartWith(
+        "Known: The conversation began on 2026-11-20 09:12:33 (UTC) and has 3 turns so far; " +
+          "the last 2 of them follow.",
+      );
+    });
+
+    listed("apply() gives the newest turns within the limit of tokens", async () => {
+      const memory = await openNew(storeOptions({ tokensMax: 10 }));
+      for (const query of ["aaaa", "bbbb", "cccc"]) await memory.commit(said(query, "+"));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["bbbb", "+", "cccc", "+"]);
+    });
+
+    listed("apply() with no turns allowed gives none", async () => {
+      const memory = await openNew(storeOptions({ turnsMax: 0 }));
+      await memory.commit(said("one", "1"));
+      expect((await memory.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
+    });
+
+    listed("apply() joins group, user and role when no session is named", async () => {
+      const memory = await openNew();
+      const ids = { groupId: "g", userId: "u", roleId: "r" };
+      await memory.commit(said("one", "1", ids));
+      expect(short(await memory.turns("g_u_r", 10))).toEqual(["one>1"]);
+      expect((await memory.apply(ask(ids), CALLER)).messages).toHaveLength(2);
+      expect((await memory.apply(ask({ userId: "u" }), CALLER)).messages).toEqual([]);
+    });
+
+    listed("apply() puts the role last and leaves its placeholders alone", async () => {
+      const memory = await openNew();
+      const rolePrompt = 'You are {{char}}.\n\n{{user}} says "hi" {{current_time}}';
+      const { systemPrompt } = await memory.apply(ask({ sessionId: "s", rolePrompt }), CALLER);
+      expect(systemPrompt).toBe(`Now: 2026-11-20 09:12:33\n\nRole: ${rolePrompt}`);
+    });
+
+    listed("apply() remembers what a role was last told to be", async () => {
+      const memory = await openNew();
+      const applied = async (fields: Partial<ApplyRequest>) =>
+        (await memory.apply(ask({ userId: "u", ...fields }), CALLER)).systemPrompt;
+      await applied({ roleId: "tiffany", rolePrompt: "a" });
+      await applied({ roleId: "tiffany", rolePrompt: "b" });
+      await memory.commit(said("x", "y"));
+      expect(await applied({ roleId: "tiffany" })).toEndWith("Role: b");
+      expect(await applied({ roleId: "other" })).not.toContain("Role:");
+    });
+
+    const TEXTS = [
+      ["Chinese", "你好，Tiffany！今天天气怎么样？"],
+      ["emoji", "👩‍👩‍👧‍👦 🇨🇳 👋🏽"],
+      ["quotes, backslashes and line feeds", `'"\\ \n\r\t; DROP TABLE turns; -- $1 ? %s`],
+      ["HTML", "<b>&amp;</b>\u2028\u2029"],
+      ["100 kB", "字".repeat(33_000)],
+    ] as const;
+    for (const [what, text] of TEXTS) {
+      listed(`commit() keeps ${what} as it is`, async () => {
+        const memory = await openNew();
+        await memory.commit(said(text, text));
+        const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+        expect(messages).toEqual([
+          { role: "user", content: text },
+          { role: "assistant", content: text },
+        ]);
+      });
+    }
+
+    listed("commit() keeps a NUL and half a pair as U+FFFD", async () => {
+      const memory = await openNew();
+      await memory.commit(said("a\0b", "c\ud83dd", { userId: "u\0" }));
+      const { messages } = await memory.apply(ask({ userId: "u\0" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["a\uFFFDb", "c\uFFFDd"]);
+    });
+
+    listed("a turn that the role began has no user message", async () => {
+      const memory = await openNew();
+      await memory.commit(said("", "Hello, I am Tiffany."));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toEqual([{ role: "assistant", content: "Hello, I am Tiffany." }]);
+    });
+
+    listed("turns() tells which turns are partial, and when they were", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1", { isPartial: true, atMs: START_MS + 1 }));
+      await memory.commit(said("two", "2"));
+      expect(await memory.turns("s", 10)).toEqual([
+        { query: "one", answer: "1", isPartial: true, atMs: START_MS + 1 },
+        { query: "two", answer: "2", isPartial: false, atMs: START_MS },
+      ]);
+    });
+
+    listed("turns() gives the newest up to its limit", async () => {
+      const memory = await openNew();
+      for (const i of [1, 2, 3]) await memory.commit(said(`q${i}`, `a${i}`));
+      expect(short(await memory.turns("s", 2))).toEqual(["q2>a2", "q3>a3"]);
+      expect(await memory.turns("unknown", 2)).toEqual([]);
+    });
+
+    listed("remove() forgets a session and no other", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1", { key: "k" }));
+      await memory.commit(said("two", "2", { sessionId: "other" }));
+      expect(await memory.remove("s")).toBe(1);
+      expect(await memory.remove("s")).toBe(0);
+      expect((await memory.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
+      expect((await memory.apply(ask({ sessionId: "other" }), CALLER)).messages).toHaveLength(2);
+      await memory.commit(said("three", "3", { key: "k" }));
+      expect(short(await memory.turns("s", 10))).toEqual(["three>3"]);
+    });
+
+    listed("prune() forgets what is older, across many sessions", async () => {
+      const memory = await openNew();
+      const ids = Array.from({ length: 450 }, (_, i) => `s${i}`);
+      await Promise.all(ids.flatMap((sessionId) => [
+        memory.commit(said("old", "1", { sessionId, atMs: START_MS - 1 })),
+        memory.commit(said("new", "2", { sessionId, atMs: START_MS })),
+      ]));
+      await memory.commit(said("old", "only", { sessionId: "gone", atMs: 0 }));
+      expect(await memory.prune(START_MS)).toBe(451);
+      expect(await memory.prune(START_MS)).toBe(0);
+      expect(short(await memory.turns("s449", 10))).toEqual(["new>2"]);
+      const { messages } = await memory.apply(ask({ sessionId: "s0" }), CALLER);
+      expect(messages.map(({ content }) => content)).toEqual(["new", "2"]);
+      expect((await memory.apply(ask({ sessionId: "gone" }), CALLER)).messages).toEqual([]);
+    });
+
+    listed("two openings see each other's turns at once, in one order", async () => {
+      const store = await makeStore();
+      const a = await openIn(store);
+      const b = await openIn(store);
+      const expected: string[] = [];
+      for (let i = 0; i < 10; i++) {
+        await (i % 2 === 0 ? a : b).commit(said(`q${i}`, `a${i}`));
+        expected.push(`q${i}`, `a${i}`);
+        for (const memory of [a, b]) {
+          const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+          expect(messages.map(({ content }) => content)).toEqual(expected);
+        }
+      }
+      await b.remove("s");
+      expect((await a.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
+      await a.commit(said("new", "1"));
+      expect(short(await b.turns("s", 10))).toEqual(["new>1"]);
+    });
+
+    listed("two openings that write at once lose nothing and double nothing", async () => {
+      const store = await makeStore();
+      const openings = [await openIn(store), await openIn(store)];
+      const turns = Array.from(
+        { length: 400 },
+        (_, i) => said(`q${i}`, "a", { key: `k${i}`, sessionId: `s${i % 7}` }),
+      );
+      await Promise.all(turns.flatMap((turn) => openings.map((memory) => memory.commit(turn))));
+      for (let i = 0; i < 7; i++) {
+        const kept = await openings[0]!.turns(`s${i}`, 1000);
+        const wanted = turns.filter(({ sessionId }) => sessionId === `s${i}`);
+        expect(short(kept).sort()).toEqual(short(wanted).sort());
+      }
+    });
+
+    listed("a closed memory keeps its turns for the next opening", async () => {
+      const store = await makeStore();
+      const first = await store.open(storeOptions());
+      void first.commit(said("one", "1"));
+      await first.close();
+      const second = await openIn(store);
+      expect(short(await second.turns("s", 10))).toEqual(["one>1"]);
+    });
+  });
+}
