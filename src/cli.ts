@@ -8,6 +8,7 @@
 import { check } from "./cli/check.ts";
 import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
+import { memory } from "./cli/memory.ts";
 import { parseCommandLine } from "./cli/command_line.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
@@ -24,6 +25,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   down,
   run,
   check,
+  memory,
   version,
   help,
 };

@@ -15,10 +15,12 @@ const TEXT =
   weir run [WORKFLOW] --input JSON
                      run a workflow here and now, and print what it gives
   weir check [FILE]  read the config and print what is in force, secrets masked
+  weir memory backup FILE
+                     copy the embedded memory to FILE, while weir runs
   weir version       version, commit, Bun version
   weir help          this text
 
-Options of serve, check, up and run
+Options of serve, check, up, run and memory backup
   -c, --config FILE      the config file (default: config.yaml here, if there is one)
       --host HOST        the address to listen on (default 127.0.0.1)
       --port PORT        the port to listen on (default 8080; 0 = any free one)

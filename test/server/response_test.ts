@@ -1,0 +1,457 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { launch, type LaunchOptions, rawExchange, rawPost, waitFor, type Weir } from "./launch.ts";
+
+const PATH = "/v1/response";
+const REPLY = "powered by openai";
+
+/** Posts to `weir`; the answer's status and text. */
+async function post(
+  weir: Weir,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  path = PATH,
+) {
+  const response = await fetch(weir.url + path, {
+    method: path === "/memory/delete" ? "DELETE" : "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body: typeof body === "string" ? body : JSON.stringify(body),
+  });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+/** The history of a session, as weir serves it. */
+async function history(weir: Weir, sessionId: string): Promise<string[]> {
+  const { text } = await post(weir, { session_id: sessionId }, {}, "/memory/messages");
+  const { messages } = JSON.parse(text).data as { messages: { role: string; content: string }[] };
+  return messages.map(({ role, content }) => `${role}: ${content}`);
+}
+
+/** What the original's web client makes of a stream: it splits every network chunk on line feeds. */
+async function originalClient(weir: Weir, body: unknown): Promise<string> {
+  const response = await fetch(weir.url + PATH, { method: "POST", body: JSON.stringify(body) });
+  const decoder = new TextDecoder();
+  let said = "";
+  for await (const chunk of response.body!) {
+    for (const line of decoder.decode(chunk).split("\n")) {
+      if (!line.startsWith("data: ")) continue;
+      try {
+        const { code, data } = JSON.parse(line.slice(6));
+        if (code === 0 && data.content) said += data.content;
+      } catch {
+        // [DONE]
+      }
+    }
+  }
+  return said;
+}
+
+describe("POST /v1/response with nothing configured", () => {
+  let weir: Weir;
+  beforeAll(async () => {
+    weir = await launch();
+  });
+  afterAll(() => weir.stop());
+
+  const STREAM = ["powered ", "by ", "openai"]
+    .map((word) => `data: {"code":0,"msg":"success","data":{"content":"${word}"}}\n\n`)
+    .join("") + "data: [DONE]\n\n";
+
+  test("makes no file until it is used", async () => {
+    const fresh = await launch();
+    const chat = { model: "m", messages: [{ role: "user", content: "x" }] };
+    await post(fresh, chat, {}, "/v1/chat/completions");
+    expect(existsSync(join(fresh.folder, "weir.db"))).toBe(false);
+    await post(fresh, { query: "x", user_id: "u" });
+    expect(existsSync(join(fresh.folder, "weir.db"))).toBe(true);
+    await fresh.stop();
+  });
+
+  for (const stream of [undefined, true, null]) {
+    test(`streams the original's bytes when stream is ${stream}`, async () => {
+      const { status, headers, text } = await post(weir, { query: "hi", user_id: "u", stream });
+      expect(status).toBe(200);
+      expect(text).toBe(STREAM);
+      expect(headers.get("content-type")).toBe("text/event-stream");
+      expect(headers.get("cache-control")).toBe("no-cache");
+      expect(headers.get("access-control-allow-origin")).toBe("*");
+      expect(headers.get("access-control-allow-headers")).toBe("Cache-Control");
+    });
+  }
+
+  test("answers in one piece when stream is false", async () => {
+    const { status, headers, text } = await post(weir, { query: "hi", stream: false });
+    expect(status).toBe(200);
+    expect(headers.get("content-type")).toBe("application/json");
+    expect(text).toBe(`{"code":0,"msg":"success","data":{"content":"${REPLY}"}}\n`);
+  });
+
+  test("writes every event whole, a head of HTTP/1.1 before it", async () => {
+    const answer = await rawExchange(weir.port, rawPost(PATH, { query: "hi", user_id: "u" }));
+    expect(answer).toStartWith("HTTP/1.1 200 OK\r\n");
+    expect(answer).toContain(
+      '\r\ndata: {"code":0,"msg":"success","data":{"content":"powered "}}\n\n',
+    );
+    expect(answer).toEndWith("data: [DONE]\n\n\r\n0\r\n\r\n");
+  });
+
+  test("is read by the original's client", async () => {
+    expect(await originalClient(weir, { query: "hi", user_id: "web", stream: true })).toBe(REPLY);
+  });
+
+  /** body → status and msg. */
+  const BAD: readonly (readonly [string, number, string])[] = [
+    ["", 400, "参数解析错误: the body is not valid JSON"],
+    ["{", 400, "参数解析错误: the body is not valid JSON"],
+    ["[]", 400, "参数解析错误: the body must be a JSON object"],
+    ["null", 400, "参数解析错误: the body must be a JSON object"],
+    ["{}", 400, "query is required"],
+    ['{"query":""}', 400, "query is required"],
+    ['{"query":null}', 400, "query is required"],
+    ['{"query":1}', 400, "参数解析错误: query must be a string, it is number"],
+    ['{"query":"x","user_id":[]}', 400, "参数解析错误: user_id must be a string, it is array"],
+    ['{"query":"x","stream":"no"}', 400, "参数解析错误: stream must be true or false"],
+  ];
+  for (const [body, status, msg] of BAD) {
+    test(`refuses ${body || "an empty body"} with ${status}`, async () => {
+      const answer = await post(weir, body);
+      expect(answer.status).toBe(status);
+      expect(answer.text).toBe(`${JSON.stringify({ code: -1, msg, data: {} })}\n`);
+    });
+  }
+
+  test("remembers a session, oldest first, by the ids joined", async () => {
+    const ids = { group_id: "g", user_id: "u1", role_id: "r" };
+    await post(weir, { query: "一", ...ids });
+    await post(weir, { query: "👋🏽 two", ...ids, stream: false });
+    expect(await history(weir, "g_u1_r")).toEqual([
+      "user: 一",
+      `assistant: ${REPLY}`,
+      "user: 👋🏽 two",
+      `assistant: ${REPLY}`,
+    ]);
+  });
+
+  test("keeps first_message before the first turn, once", async () => {
+    const body = { query: "hi", session_id: "first", first_message: "我是 Tiffany" };
+    await Promise.all([post(weir, body), post(weir, body)]);
+    await post(weir, body);
+    const kept = await history(weir, "first");
+    expect(kept[0]).toBe("assistant: 我是 Tiffany");
+    expect(kept.filter((line) => line.startsWith("user"))).toHaveLength(3);
+    expect(kept).toHaveLength(7);
+  });
+
+  test("the same Idempotency-Key is one turn, and gets the kept answer", async () => {
+    const key = { "idempotency-key": "k-1" };
+    const body = { query: "hi", session_id: "idem" };
+    const answers = await Promise.all(Array.from({ length: 8 }, () => post(weir, body, key)));
+    for (const { text } of answers) {
+      expect(text).toEndWith("data: [DONE]\n\n");
+      expect(text.match(/"content":"[^"]*"/g)!.map((part) => part.slice(11, -1)).join("")).toBe(
+        REPLY,
+      );
+    }
+    const whole = await post(weir, { ...body, stream: false }, key);
+    expect(JSON.parse(whole.text).data.content).toBe(REPLY);
+    expect(await history(weir, "idem")).toEqual(["user: hi", `assistant: ${REPLY}`]);
+    const other = await post(weir, { ...body, query: "other" }, key);
+    expect(other.status).toBe(409);
+    const session = await post(weir, { ...body, session_id: "idem2" }, key);
+    expect(session.status).toBe(200);
+    const nobody = { query: "no ids at all" };
+    expect((await post(weir, nobody, key)).status).toBe(200);
+    expect((await post(weir, nobody, key)).status).toBe(200);
+    expect(await history(weir, "k-1")).toHaveLength(2);
+  });
+
+  test("an Idempotency-Key over 255 characters is refused", async () => {
+    const answer = await post(weir, { query: "x" }, { "idempotency-key": "k".repeat(256) });
+    expect(answer.status).toBe(400);
+  });
+
+  test("serves /memory/apply, /memory/upload, /memory/query and /memory/delete", async () => {
+    const ids = { session_id: "", user_id: "m", role_id: "", group_id: "" };
+    const messages = [
+      { role: "user", content: "a<b>" },
+      { role: "assistant", content: "c" },
+      { role: "user", content: "d" },
+    ];
+    const upload = await post(weir, { ...ids, messages }, {}, "/memory/upload");
+    expect(upload.text).toMatch(
+      /^\{"code":0,"msg":"消息已入队，任务ID：([0-9a-f-]{36})","data":\{"task_id":"\1"\}\}\n$/,
+    );
+    const body = { query: "q", ...ids, role_prompt: "You are {{char}}." };
+    const apply = JSON.parse((await post(weir, body, {}, "/memory/apply")).text);
+    expect(apply).toMatchObject({ code: 0, msg: "success", data: { messages } });
+    expect(apply.data.system_prompt).toEndWith("## Role Setting\nYou are {{char}}.");
+    const query = JSON.parse((await post(weir, { session_id: "m" }, {}, "/memory/query")).text);
+    expect(query.data).toMatchObject({
+      user_portrait: {},
+      topic_summary: [],
+      chat_events: { completed: [], todo: [] },
+      session_messages: messages,
+    });
+    expect(query.data.current_time).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/);
+    const gone = JSON.parse((await post(weir, { session_id: "m" }, {}, "/memory/delete")).text);
+    expect(gone).toMatchObject({
+      code: 0,
+      msg: "所有微服务数据删除成功",
+      data: { session_id: "m", results: [{ service_name: "weir", success: true }] },
+    });
+    expect(await history(weir, "m")).toEqual([]);
+  });
+
+  /** path, body → msg, all with HTTP 200 as the original. */
+  const BAD_MEMORY: readonly (readonly [string, string, string])[] = [
+    [
+      "/memory/apply",
+      '{"query":"x"}',
+      "生成 session_id 失败: 无法生成 session_id，group_id, user_id, role_id 全为空",
+    ],
+    ["/memory/apply", "{", "参数解析错误: the body is not valid JSON"],
+    ["/memory/upload", '{"user_id":"u"}', "参数解析错误: messages must be an array"],
+    [
+      "/memory/upload",
+      '{"user_id":"u","messages":[1]}',
+      "参数解析错误: the body must be a JSON object",
+    ],
+  ];
+  for (const [path, body, msg] of BAD_MEMORY) {
+    test(`${path} refuses ${body} with code -1`, async () => {
+      const answer = await post(weir, body, {}, path);
+      expect(answer.status).toBe(200);
+      expect(JSON.parse(answer.text)).toEqual({ code: -1, msg, data: {} });
+    });
+  }
+
+  test("weir memory backup copies the memory while weir runs", async () => {
+    await post(weir, { query: "hi", session_id: "backup" });
+    const target = join(weir.folder, "copy.db");
+    const { weirCommand, cleanEnv } = await import("./launch.ts");
+    const child = Bun.spawn([...weirCommand(), "memory", "backup", target], {
+      cwd: weir.folder,
+      env: cleanEnv(),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    expect(await new Response(child.stdout).text()).toContain("is copied to");
+    expect(await child.exited).toBe(0);
+    const copy = new Database(target, { readonly: true });
+    const sql = "SELECT query, answer FROM turns WHERE session = " +
+      "(SELECT id FROM sessions WHERE name = 'backup')";
+    expect(copy.query(sql).values()).toEqual([["hi", REPLY]]);
+    copy.close();
+  });
+});
+
+describe("POST /v1/response with a token", () => {
+  let weir: Weir;
+  beforeAll(async () => {
+    weir = await launch({ set: { "auth.token": "sesame" } });
+  });
+  afterAll(() => weir.stop());
+
+  /** Authorization → the original's 401 text. */
+  const REFUSED: readonly (readonly [string | undefined, string])[] = [
+    [undefined, "Authorization header required"],
+    ["sesame", "Invalid authorization format"],
+    ["bearer sesame", "Invalid authorization format"],
+    ["Bearer  sesame", "Invalid authorization format"],
+    ["Bearer wrong", "Invalid token"],
+  ];
+  for (const [authorization, msg] of REFUSED) {
+    for (const path of [PATH, "/memory/apply"]) {
+      test(`${path} refuses ${authorization ?? "no header"} with 401`, async () => {
+        const headers: Record<string, string> = authorization ? { authorization } : {};
+        const answer = await post(weir, "not even JSON", headers, path);
+        expect(answer.status).toBe(401);
+        expect(answer.text).toBe(`{"code": -1, "msg": "${msg}"}\n`);
+        expect(answer.headers.get("content-type")).toBe("text/plain; charset=utf-8");
+        expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
+      });
+    }
+  }
+
+  test("answers whoever has it", async () => {
+    const answer = await post(weir, { query: "x" }, { authorization: "Bearer sesame" });
+    expect(answer.status).toBe(200);
+  });
+});
+
+describe("a client that leaves POST /v1/response in the middle", () => {
+  const weirs: Weir[] = [];
+  afterEach(async () => {
+    for (const weir of weirs.splice(0)) await weir.stop();
+  });
+
+  /** Reads until `text` came, then leaves. */
+  async function leaveAfter(weir: Weir, body: unknown, text: string): Promise<void> {
+    const leaving = new AbortController();
+    const response = await fetch(weir.url + PATH, {
+      method: "POST",
+      body: JSON.stringify(body),
+      signal: leaving.signal,
+    });
+    let seen = "";
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body!) {
+      seen += decoder.decode(chunk, { stream: true });
+      if (seen.includes(text)) break;
+    }
+    leaving.abort();
+  }
+
+  async function start(set: LaunchOptions["set"]): Promise<Weir> {
+    const weir = await launch({
+      set: { "mock.reply": "one two three", "mock.delay_ms": 150, ...set },
+    });
+    weirs.push(weir);
+    return weir;
+  }
+
+  test("has its answer kept whole by default", async () => {
+    const weir = await start({});
+    await leaveAfter(weir, { query: "q", session_id: "s" }, "one ");
+    await waitFor(async () => (await history(weir, "s")).length === 2);
+    expect(await history(weir, "s")).toEqual(["user: q", "assistant: one two three"]);
+  });
+
+  test("has what it was sent kept, marked, with on_disconnect: cancel", async () => {
+    const weir = await start({ "response.on_disconnect": "cancel" });
+    await leaveAfter(weir, { query: "q", session_id: "s" }, "one ");
+    await waitFor(async () => (await history(weir, "s")).length === 2);
+    expect(await history(weir, "s")).toEqual(["user: q", "assistant: one "]);
+    const database = new Database(join(weir.folder, "weir.db"), { readonly: true });
+    expect(database.query("SELECT is_partial FROM turns").values()).toEqual([[1]]);
+    database.close();
+  });
+});
+
+describe("POST /v1/response with an upstream", () => {
+  /** What the upstream was asked. */
+  let asked: Record<string, unknown>[] = [];
+  let say: () => Response = () => new Response();
+  let weir: Weir;
+  let upstream: ReturnType<typeof Bun.serve>;
+
+  const chunk = (delta: unknown, finish: string | null = null) =>
+    `data: ${
+      JSON.stringify({
+        id: "1",
+        object: "chat.completion.chunk",
+        created: 1,
+        model: "m",
+        choices: [{ index: 0, delta, finish_reason: finish }],
+      })
+    }\n\n`;
+  const sse = (...events: string[]) =>
+    new Response(events.join(""), { headers: { "content-type": "text/event-stream" } });
+
+  beforeAll(async () => {
+    upstream = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        asked.push(await request.json() as Record<string, unknown>);
+        return say();
+      },
+    });
+    weir = await launch({
+      set: {
+        "llm.base_url": `http://127.0.0.1:${upstream.port}/v1`,
+        "llm.model_id": "the-model",
+        "llm.retries": 0,
+        "memory.system_prompt": "Be {{role_prompt}}.",
+      },
+    });
+  });
+  afterAll(async () => {
+    await weir.stop();
+    await upstream.stop(true);
+  });
+  afterEach(() => {
+    asked = [];
+  });
+
+  const whole = () =>
+    sse(
+      chunk({ role: "assistant", content: "" }),
+      chunk({ content: "你好" }),
+      chunk({ content: " 👋" }),
+      chunk({}, "stop"),
+      "data: [DONE]\n\n",
+    );
+
+  test("sends prompt, history and query, and re-speaks the answer", async () => {
+    say = whole;
+    const body = { query: "one", session_id: "up", role_prompt: "Tiffany" };
+    const first = await post(weir, body);
+    expect(first.text).toBe(
+      'data: {"code":0,"msg":"success","data":{"content":"你好"}}\n\n' +
+        'data: {"code":0,"msg":"success","data":{"content":" 👋"}}\n\n' +
+        "data: [DONE]\n\n",
+    );
+    const second = await post(weir, { ...body, query: "two", stream: false });
+    expect(second.text).toBe('{"code":0,"msg":"success","data":{"content":"你好 👋"}}\n');
+    expect(asked.map(({ model, messages }) => ({ model, messages }))).toEqual([
+      {
+        model: "the-model",
+        messages: [
+          { role: "system", content: "Be Tiffany." },
+          { role: "user", content: "one" },
+        ],
+      },
+      {
+        model: "the-model",
+        messages: [
+          { role: "system", content: "Be Tiffany." },
+          { role: "user", content: "one" },
+          { role: "assistant", content: "你好 👋" },
+          { role: "user", content: "two" },
+        ],
+      },
+    ]);
+    expect(await history(weir, "up")).toHaveLength(4);
+  });
+
+  test("an upstream that refuses is one error event, or a 500", async () => {
+    say = () => Response.json({ error: { message: "no such model" } }, { status: 404 });
+    const body = { query: "q", session_id: "refused" };
+    const streamed = await post(weir, body);
+    expect(streamed.status).toBe(200);
+    expect(streamed.text).toMatch(
+      /^data: \{"code":-1,"msg":"流式响应错误: [^"]*no such model","data":\{\}\}\n\n$/,
+    );
+    const single = await post(weir, { ...body, stream: false });
+    expect(single.status).toBe(500);
+    expect(single.text).toMatch(
+      /^\{"code":-1,"msg":"OpenAI调用失败: [^"]*no such model","data":\{\}\}\n$/,
+    );
+    expect(await history(weir, "refused")).toEqual([]);
+  });
+
+  test("an upstream that breaks off ends the stream with an error and without [DONE]", async () => {
+    say = () => sse(chunk({ content: "half" }));
+    const { text } = await post(weir, { query: "q", session_id: "broken" });
+    expect(text).toMatch(
+      /^data: \{"code":0[^\n]*"half"\}\}\n\ndata: \{"code":-1,"msg":"流式响应错误: [^\n]*\n\n$/,
+    );
+    expect(text).not.toContain("[DONE]");
+    expect(await history(weir, "broken")).toEqual([]);
+  });
+});
+
+describe("POST /v1/response with a memory server that is not there", () => {
+  test("fails with the original's words and status 500", async () => {
+    const weir = await launch({ set: { "server.main": 1 } });
+    const { status, text } = await post(weir, { query: "q", session_id: "s" });
+    expect(status).toBe(500);
+    expect(text).toMatch(/^\{"code":-1,"msg":"调用apply_memory接口失败: .*","data":\{\}\}\n$/);
+    const served = await post(weir, { session_id: "s" }, {}, "/memory/messages");
+    expect(served.status).toBe(404);
+    await weir.stop();
+  });
+});
