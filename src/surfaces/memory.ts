@@ -34,7 +34,7 @@ import {
 export interface MemoryDeps {
   readonly engine: Engine;
   readonly memory: Memory;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   readonly bodyBytesMax: number;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -133,7 +133,7 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
   ): Handler {
     return async (request) => {
       const exchange = new Exchange(engine, surface, request);
-      const verdict = deps.authorize(request.headers.get("authorization"));
+      const verdict = deps.authorize(request.headers);
       if (verdict !== "ok") {
         exchange.begin(401);
         exchange.end("refused");
@@ -143,9 +143,7 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
         const fields = fieldsOf(await readJson(request, bodyBytesMax, bodyErrors));
         const { msg, data } = await run(fields, request, exchange);
         const body = envelope(0, msg, data);
-        exchange.begin(200);
-        exchange.bodyBytes = Buffer.byteLength(body) + 1;
-        exchange.end("completed");
+        exchange.complete(200, Buffer.byteLength(body) + 1);
         return envelopeResponse(body);
       } catch (thrown) {
         const { message, code, headers } = exchange.refuse(thrown);

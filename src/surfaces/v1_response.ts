@@ -49,7 +49,7 @@ export interface ResponseDeps {
   readonly memory: Memory;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly authorize: (header: string | null) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   readonly bodyBytesMax: number;
   /** The model of every answer; "" = the source's own choice. */
   readonly model: string;
@@ -263,9 +263,7 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
 
   function whole(text: string, exchange: Exchange): Response {
     const body = contentEnvelope(text);
-    exchange.begin(200);
-    exchange.bodyBytes = Buffer.byteLength(body) + 1;
-    exchange.end("completed");
+    exchange.complete(200, Buffer.byteLength(body) + 1);
     return envelopeResponse(body);
   }
 
@@ -284,7 +282,7 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
     const exchange = new Exchange(engine, "v1_response", request);
     exchange.source = source.name;
     exchange.model = deps.model;
-    const verdict = deps.authorize(request.headers.get("authorization"));
+    const verdict = deps.authorize(request.headers);
     if (verdict !== "ok") {
       exchange.begin(401);
       exchange.end("refused");

@@ -73,7 +73,7 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
       keepaliveMs: 0,
     },
     memory,
-    authorize: (header) => header === "Bearer secret" ? "ok" : "wrong",
+    authorize: (headers) => headers.get("authorization") === "Bearer secret" ? "ok" : "wrong",
     bodyBytesMax: 1_000_000,
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
