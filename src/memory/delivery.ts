@@ -45,11 +45,15 @@ export interface DeliveryOptions {
   readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<unknown>;
 }
 
-/** A session whose first turn was refused for now. */
+/** A session whose first turn must wait. */
 interface Delay {
-  readonly attempts: number;
+  /** How often the turn was refused for now. */
+  readonly refusals: number;
   readonly untilMs: number;
 }
+
+/** What came of a send. "away" = the store gave no answer that says anything of the turn. */
+type Result = "settled" | "away";
 
 /** The worker. It runs from its making to `stop`. */
 export class Delivery {
@@ -150,12 +154,15 @@ export class Delivery {
       if (!signal.aborted) await sleep(LOOK_EVERY_MS, this.#idle.signal);
       return;
     }
-    const sends = picked.map((turn) => this.#send(turn));
-    const round = Promise.all(sends);
-    this.#round = round.then(() => {}, () => {});
-    const hasStore = (await round).every((isThere) => isThere);
-    if (hasStore) {
+    const sending = Promise.all(picked.map((turn) => this.#send(turn)));
+    this.#round = sending.then(() => {}, () => {});
+    const results = await sending;
+    if (results.includes("settled")) {
       this.#storeFailures = 0;
+      // The store is there, so these answers were lost one by one: only their sessions wait.
+      for (const [i, result] of results.entries()) {
+        if (result === "away") this.#delay(picked[i]!.sessionId, 0, 1);
+      }
       return;
     }
     this.#storeFailures++;
@@ -185,35 +192,47 @@ export class Delivery {
     return picked;
   }
 
-  /** Sends one turn and notes what came of it. False when the store is not there. */
-  async #send(turn: OutboxTurn): Promise<boolean> {
-    const { file, store, watch, clock, random } = this.#options;
+  /** Sends one turn and notes what came of it. */
+  async #send(turn: OutboxTurn): Promise<Result> {
+    const { file, store, watch } = this.#options;
     this.#noteTry(turn.seq);
     try {
       if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error);
-      if (!(error instanceof TurnRefused)) {
-        const attempt = this.#storeFailures + 1;
-        watch({ kind: "delivery_retried", attempt, delayMs: backoffMs(attempt, () => 0), cause });
-        return false;
+      if (error instanceof TurnRefused) {
+        await this.#refused(turn, cause, error.isForEver);
+        return "settled";
       }
-      const attempts = (this.#delays.get(turn.sessionId)?.attempts ?? 0) + 1;
-      if (error.isForEver || attempts >= REFUSALS_MAX) {
-        this.#forget(turn);
-        const letter = await file.dead(turn.seq, cause);
-        watch({ kind: "turn_dead", letter, cause });
-        return true;
-      }
-      const delayMs = backoffMs(attempts, random);
-      this.#delays.set(turn.sessionId, { attempts, untilMs: clock() + delayMs });
-      watch({ kind: "delivery_retried", attempt: attempts, delayMs, cause });
-      return true;
+      const attempt = this.#storeFailures + 1;
+      watch({ kind: "delivery_retried", attempt, delayMs: backoffMs(attempt, () => 0), cause });
+      return "away";
     }
     this.#unnoted.add(turn.seq);
     await file.delivered(turn.seq);
     this.#forget(turn);
-    return true;
+    return "settled";
+  }
+
+  async #refused(turn: OutboxTurn, cause: string, isForEver: boolean): Promise<void> {
+    const { file, watch } = this.#options;
+    const refusals = (this.#delays.get(turn.sessionId)?.refusals ?? 0) + 1;
+    if (!isForEver && refusals < REFUSALS_MAX) {
+      const delayMs = this.#delay(turn.sessionId, refusals, refusals);
+      watch({ kind: "delivery_retried", attempt: refusals, delayMs, cause });
+      return;
+    }
+    this.#forget(turn);
+    const letter = await file.dead(turn.seq, cause);
+    watch({ kind: "turn_dead", letter, cause });
+  }
+
+  /** Lets a session wait; gives the milliseconds. */
+  #delay(sessionId: string, refusals: number, attempt: number): number {
+    const { clock, random } = this.#options;
+    const delayMs = backoffMs(attempt, random);
+    this.#delays.set(sessionId, { refusals, untilMs: clock() + delayMs });
+    return delayMs;
   }
 
   #noteTry(seq: number): void {
