@@ -44,6 +44,8 @@ export interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Further words of the command line. */
   readonly args?: readonly string[];
+  /** Words before weir's own: a program that starts it under a limit. */
+  readonly under?: readonly string[];
 }
 
 /** The words that start weir: the executable, or Bun on the source. */
@@ -70,6 +72,7 @@ export async function launch(options: LaunchOptions = {}): Promise<Weir> {
   const folder = makeFolder(options.files);
   const settings = Object.entries({ "mock.delay_ms": 0, ...options.set });
   const child = Bun.spawn([
+    ...(options.under ?? []),
     ...weirCommand(),
     "serve",
     ...(options.args ?? []),
