@@ -25,6 +25,15 @@ export interface Rival {
   readonly wanted?: number;
 }
 
+/** Another request to the same weir: what one URL costs as a share of another. */
+export interface Beside {
+  readonly name: string;
+  readonly path: string;
+  readonly body: string;
+  /** The least that the case's speed should be as a share of this one's. */
+  readonly wanted: number;
+}
+
 /** Whole answers, as many as possible. */
 export interface WholeCase {
   readonly name: string;
@@ -37,6 +46,7 @@ export interface WholeCase {
   readonly expected: string | RegExp;
   readonly words: readonly string[];
   readonly rivals: readonly Rival[];
+  readonly beside?: Beside;
   /** Where weir gets its answer from: itself, or an upstream on the client's core. */
   readonly source: "mock" | "proxy";
   /** True: `--quick` runs it as well. */
@@ -171,13 +181,23 @@ export const WHOLE_CASES: readonly WholeCase[] = [
   },
   {
     name: "v1-response",
-    title: "POST /v1/response",
+    // One session, so that every answer has the full 20 turns of history before it.
+    title: "POST /v1/response, embedded memory",
     path: "/v1/response",
     body: JSON.stringify({ user_id: "bench", query: "Hello 你好 🌊", stream: true }),
     settings: SPEED,
-    expected: /./,
+    expected:
+      WORDS.map((word) => `data: {"code":0,"msg":"success","data":{"content":"${word}"}}\n\n`).join(
+        "",
+      ) + "data: [DONE]\n\n",
     words: WORDS,
     rivals: [{ peer: bareBun }],
+    beside: {
+      name: "weir, /v1/chat/completions",
+      path: "/v1/chat/completions",
+      body: chatBody(true),
+      wanted: 0.35,
+    },
     source: "mock",
     isQuick: false,
   },

@@ -31,7 +31,10 @@ export interface WholeFound {
 }
 
 interface Contender {
+  readonly name: string;
   readonly server: RunningServer;
+  readonly path: string;
+  readonly body: string | undefined;
   readonly answerBytes: number;
 }
 
@@ -55,9 +58,13 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
       return { rows: [], skipped: [`${work.title}: this weir has no ${work.path}`] };
     }
     checkAnswer(answer, work);
-    const contenders: Contender[] = [{ server: weir, answerBytes: answer.wireBytes }];
+    const contenders: Contender[] = [contender(weir, work, answer)];
     if (upstream !== undefined) {
-      contenders.push({ server: upstream, answerBytes: (await ask(upstream, work)).wireBytes });
+      contenders.push(contender(upstream, work, await ask(upstream, work)));
+    }
+    if (work.beside !== undefined) {
+      const { beside } = work;
+      contenders.push({ ...contender(weir, beside, await ask(weir, beside)), name: beside.name });
     }
     for (const { peer } of work.rivals) {
       const reason = peer.absent();
@@ -69,7 +76,7 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
       running.push(server);
       const theirs = await ask(server, work);
       checkPeer(peer.name, peer.isSameBytes, theirs, answer);
-      contenders.push({ server, answerBytes: theirs.wireBytes });
+      contenders.push(contender(server, work, theirs));
     }
     const found = await contest(work, contenders, options);
     return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
@@ -101,7 +108,13 @@ function peerWork(
   };
 }
 
-function ask(server: RunningServer, { path, body }: WholeCase): Promise<Probe> {
+type Asked = Pick<WholeCase, "path" | "body">;
+
+function contender(server: RunningServer, { path, body }: Asked, answer: Probe): Contender {
+  return { name: server.name, server, path, body, answerBytes: answer.wireBytes };
+}
+
+function ask(server: RunningServer, { path, body }: Asked): Promise<Probe> {
   const url = server.origin + path;
   return probe(targetOf(url, requestBytes(url, body)), PROBE_MS_MAX);
 }
@@ -158,22 +171,22 @@ async function contest(
   const rows: WholeRow[] = [];
   const skipped: string[] = [];
   for (const contender of contenders) {
-    options.say(`${work.title}: warming up ${contender.server.name}`);
-    await runLoad(tools()[0]!, loadOf(work, contender, WARM_CONNECTIONS, WARM_SECONDS));
+    options.say(`${work.title}: warming up ${contender.name}`);
+    await runLoad(tools()[0]!, loadOf(contender, WARM_CONNECTIONS, WARM_SECONDS));
   }
   for (const connections of options.connections) {
     const results = new Map<Contender, LoadResult[]>(contenders.map((one) => [one, []]));
     const measure = async (tool: Tool, contender: Contender, round: string) => {
       const gathered = results.get(contender);
       if (gathered === undefined) return;
-      const { name } = contender.server;
+      const { name } = contender;
       const label = `${work.title}, ${connections} connections, ${name}`;
       options.say(`${label}: ${tool}, ${round}`);
       try {
         gathered.push(
           await runLoad(
             tool,
-            loadOf(work, contender, connections, secondsFor(connections, options)),
+            loadOf(contender, connections, secondsFor(connections, options)),
           ),
         );
       } catch (error) {
@@ -210,17 +223,17 @@ function rowsOf(
   return [...results].map(([contender, found]) => ({
     caseTitle: work.title,
     connections,
-    server: contender.server.name,
+    server: contender.name,
     results: found,
     weirRatio: contender === weir ? undefined : ratioOf(rates(weir), rates(contender)),
     peakRssKib: contender.server.peakRssKib(),
   }));
 }
 
-function loadOf(work: WholeCase, contender: Contender, connections: number, seconds: number): Load {
+function loadOf(contender: Contender, connections: number, seconds: number): Load {
   return {
-    url: contender.server.origin + work.path,
-    body: work.body,
+    url: contender.server.origin + contender.path,
+    body: contender.body,
     connections,
     seconds,
     answerBytes: contender.answerBytes,
