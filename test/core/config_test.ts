@@ -161,6 +161,10 @@ describe("loadConfig() reports what is wrong in a file", () => {
     ["a proxy that goes nowhere", "chat:\n  source: proxy\n", [
       'config.yaml:2:11 chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',
     ]],
+    ["two system prompts", "memory:\n  system_prompt: a\n  system_prompt_file: b.md\n", [
+      "config.yaml:3:23 memory.system_prompt_file: must be empty while memory.system_prompt is " +
+      'set: it is "b.md"',
+    ]],
     [
       "everything at once, in the order of the file",
       "ops:\n  log: all\n  lag: 1\nserver:\n  main: x\n  port: 70000\n  port: 1\nnope: 1\n",

@@ -6,7 +6,7 @@ import { AppError } from "../../src/core/errors.ts";
 import type { Event } from "../../src/core/events.ts";
 import { type Engine, Exchange } from "../../src/core/exchange.ts";
 import { encodeScript, layFrames } from "../../src/core/frames.ts";
-import { reply, type Voice } from "../../src/core/reply.ts";
+import { type Keeper, reply, type Voice } from "../../src/core/reply.ts";
 import { Stamps } from "../../src/core/stamp.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 import { rawExchange, waitFor } from "../server/launch.ts";
@@ -33,7 +33,7 @@ function script(firstMs: number, delayMs: number, texts: readonly string[]): Scr
 }
 
 /** A real server whose wheel the test turns by hand. */
-function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0) {
+function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0, keeper?: Keeper) {
   const clock = { nowMs: 0 };
   const events: Event[] = [];
   const latenessMs: number[] = [];
@@ -56,7 +56,7 @@ function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0) {
     async fetch(request) {
       const exchange = new Exchange(engine, "test", request);
       try {
-        return await reply(frames, exchange, voice);
+        return await reply(frames, exchange, voice, keeper);
       } catch (error) {
         const failure = exchange.refuse(error);
         return new Response(failure.message, { status: failure.status });
@@ -257,4 +257,104 @@ describe("reply()", () => {
     await waitFor(() => hand.text().includes("[DONE]") || (hand.moveTo(5002), false));
     expect(hand.text().length).toBeGreaterThan(2 * big.length);
   });
+});
+
+describe("reply() with a keeper", () => {
+  /** A keeper whose saving the test settles by hand. */
+  function handKeeper() {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const calls: string[] = [];
+    const keeper: Keeper = {
+      whole: () => {
+        calls.push("whole");
+        return promise;
+      },
+      cut: (frameCount) => void calls.push(`cut ${frameCount}`),
+    };
+    return { keeper, calls, resolve, reject };
+  }
+
+  const atOnce = () => encodeScript(script(0, 0, ["a", "b"]), DIALECT);
+
+  test("sends every text before it is kept, and the end mark after", async () => {
+    const hands = handKeeper();
+    const hand = open = handServer(atOnce(), 0, hands.keeper);
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 2);
+    expect(hands.calls).toEqual(["whole"]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(hand.contents()).toEqual(said("a", "b"));
+    hands.resolve();
+    await waitFor(hand.isClosed);
+    expect(hand.contents().at(-1)).toBe("[DONE]");
+    expect(hand.text()).toEndWith("0\r\n\r\n");
+    expect(hand.events).toMatchObject([{ exchange: { outcome: "completed" } }]);
+    expect(hand.engine.streams.size).toBe(0);
+  });
+
+  test("asks it when the end mark is due and not before", async () => {
+    const hands = handKeeper();
+    const hand = open = handServer(three(0), 0, hands.keeper);
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    hand.moveTo(149);
+    await waitFor(() => hand.contents().length === 3);
+    expect(hands.calls).toEqual([]);
+    hand.moveTo(150);
+    expect(hands.calls).toEqual(["whole"]);
+    hands.resolve();
+    await waitFor(hand.isClosed);
+    expect(hand.contents().at(-1)).toBe("[DONE]");
+  });
+
+  test("says the error and no end mark when it fails", async () => {
+    const hands = handKeeper();
+    const hand = open = handServer(atOnce(), 0, hands.keeper);
+    await hand.connect();
+    await waitFor(() => hand.contents().length === 2);
+    hands.reject(new AppError("unavailable", "The disk is full"));
+    await waitFor(hand.isClosed);
+    expect(hand.contents()).toEqual([...said("a", "b"), '{"error":"The disk is full"}']);
+    expect(hand.events).toMatchObject([{ exchange: { outcome: "refused" } }]);
+    expect(hands.calls).toEqual(["whole"]);
+  });
+
+  test("tells it how much was sent when the client leaves", async () => {
+    const hands = handKeeper();
+    const hand = open = handServer(three(0), 0, hands.keeper);
+    const socket = await hand.connect();
+    await waitFor(() => hand.contents().length === 1);
+    hand.moveTo(50);
+    await waitFor(() => hand.contents().length === 2);
+    socket.terminate();
+    await waitFor(() => hand.engine.streams.size === 0);
+    expect(hands.calls).toEqual(["cut 2"]);
+    expect(hand.engine.wheel.waiting).toBe(0);
+  });
+
+  test("does not ask twice when the client leaves while it keeps", async () => {
+    const hands = handKeeper();
+    const hand = open = handServer(atOnce(), 0, hands.keeper);
+    const socket = await hand.connect();
+    await waitFor(() => hand.contents().length === 2);
+    socket.terminate();
+    await waitFor(() => hand.engine.streams.size === 0);
+    hands.resolve();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(hands.calls).toEqual(["whole"]);
+    expect(hand.events).toMatchObject([{ exchange: { outcome: "client_left" } }]);
+  });
+
+  for (const [when, firstMs, sent] of [["mid-stream", 0, 1], ["before the first", 9, 0]] as const) {
+    test(`tells it of a shutdown ${when}`, async () => {
+      const hands = handKeeper();
+      const hand = open = handServer(three(firstMs), 0, hands.keeper);
+      await hand.connect();
+      await waitFor(() => hand.engine.wheel.waiting === 1 && hand.contents().length === sent);
+      for (const stream of hand.engine.streams) stream.fail(new AppError("shutting_down", "Stop"));
+      await waitFor(hand.isClosed);
+      expect(hands.calls).toEqual([`cut ${sent}`]);
+      expect(hand.contents()).not.toContain("[DONE]");
+    });
+  }
 });
