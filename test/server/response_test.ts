@@ -1,8 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { launch, type LaunchOptions, rawExchange, rawPost, waitFor, type Weir } from "./launch.ts";
+import {
+  cleanEnv,
+  launch,
+  type LaunchOptions,
+  rawExchange,
+  rawPost,
+  REPOSITORY,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "./launch.ts";
 
 const PATH = "/v1/response";
 const REPLY = "powered by openai";
@@ -99,6 +109,20 @@ describe("POST /v1/response with nothing configured", () => {
 
   test("is read by the original's client", async () => {
     expect(await originalClient(weir, { query: "hi", user_id: "web", stream: true })).toBe(REPLY);
+  });
+
+  test("answers the README's curl as it stands", async () => {
+    const readme = readFileSync(join(REPOSITORY, "README.md"), "utf8");
+    const [, command] = /```sh\n(curl [^`]*\/v1\/response[^`]*)```/.exec(readme) ?? [];
+    const child = Bun.spawn(["sh", "-c", command!.replace("http://127.0.0.1:8080", weir.url)], {
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    expect(await new Response(child.stdout).text()).toBe(STREAM);
+    expect(await history(weir, "u1_tiffany")).toEqual([
+      "user: 你好，Tiffany",
+      `assistant: ${REPLY}`,
+    ]);
   });
 
   /** body → status and msg. */
@@ -230,7 +254,6 @@ describe("POST /v1/response with nothing configured", () => {
   test("weir memory backup copies the memory while weir runs", async () => {
     await post(weir, { query: "hi", session_id: "backup" });
     const target = join(weir.folder, "copy.db");
-    const { weirCommand, cleanEnv } = await import("./launch.ts");
     const child = Bun.spawn([...weirCommand(), "memory", "backup", target], {
       cwd: weir.folder,
       env: cleanEnv(),
