@@ -289,7 +289,12 @@ export const SETTINGS = {
       "process | power: what a seen [DONE] survives",
     ),
     keep_days: whole(0, KEEP_DAYS_MAX, 0, "turns are forgotten after this many days; 0 = never"),
-    timeout_ms: whole(1, TIMEOUT_MS_MAX, 30_000, "longest wait for an answer of a memory server"),
+    timeout_ms: whole(
+      1,
+      TIMEOUT_MS_MAX,
+      30_000,
+      "longest wait for a memory server, or for Postgres",
+    ),
     outbox: line(
       "",
       "file for turns on their way to a server or to Postgres; empty = weir-outbox.db",

@@ -20,8 +20,8 @@ const OPEN_WAIT_MS = 5000;
  */
 const BUSY_WAIT_MS = 3;
 
-/** Milliseconds a read waits while another process recovers the log after a crash. */
-const RECOVERY_WAIT_MS = 2000;
+/** Milliseconds that `patiently` waits: for a process that recovers the log after a crash. */
+const PATIENCE_MS = 2000;
 
 /** Kibibytes of pages kept in memory, where SQLite keeps 2 MiB by default. */
 const CACHE_KIB = 32_768;
@@ -86,16 +86,16 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Runs `read`; when another process is just recovering the file, once more and with patience. */
-export function readPatiently<T>(database: Database, read: () => T): T {
+/** Runs `ask`; when another process holds the file, once more and with patience: up to 2 s. */
+export function patiently<T>(database: Database, ask: () => T): T {
   try {
-    return read();
+    return ask();
   } catch (error) {
     if (!isBusy(error)) throw error;
   }
-  database.run(`PRAGMA busy_timeout = ${RECOVERY_WAIT_MS}`);
+  database.run(`PRAGMA busy_timeout = ${PATIENCE_MS}`);
   try {
-    return read();
+    return ask();
   } finally {
     database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
   }

@@ -30,6 +30,9 @@ const LOOK_EVERY_MS = 500;
 /** Milliseconds between two attempts to become the owner. */
 const OWN_EVERY_MS = 1000;
 
+/** Milliseconds that `stop` waits for turns that are on their way; they are sent again later. */
+const STOP_WAIT_MS = 2000;
+
 /** Milliseconds between two purges of delivered turns. */
 const PURGE_EVERY_MS = 10_000;
 
@@ -70,7 +73,6 @@ export class Delivery {
   #inherited = Infinity;
   #storeFailures = 0;
   #purgedMs = 0;
-  #round: Promise<void> = Promise.resolve();
   readonly #done: Promise<void>;
 
   constructor(options: DeliveryOptions) {
@@ -89,16 +91,13 @@ export class Delivery {
     return !turn.isDelivered && !this.#tried.has(turn.seq) && turn.seq > this.#inherited;
   }
 
-  /** Settles when no turn that is being sent now is on its way any more. */
-  settled(): Promise<void> {
-    return this.#round;
-  }
-
-  /** Stops after the turns that are on their way. */
+  /** Stops after the turns that are on their way, if they arrive soon. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#idle.abort();
-    await this.#done;
+    const patience = new AbortController();
+    const done = this.#done.then(() => patience.abort());
+    await Promise.race([done, this.#options.sleep(STOP_WAIT_MS, patience.signal)]);
     this.#options.lock.release();
   }
 
@@ -132,6 +131,7 @@ export class Delivery {
   #own(): boolean {
     const { lock, file } = this.#options;
     if (!lock.take()) return false;
+    file.recallAll();
     let last = 0;
     for (;;) {
       const page = file.waiting(last, PAGE_TURNS);
@@ -154,14 +154,14 @@ export class Delivery {
       if (!signal.aborted) await sleep(LOOK_EVERY_MS, this.#idle.signal);
       return;
     }
-    const sending = Promise.all(picked.map((turn) => this.#send(turn)));
-    this.#round = sending.then(() => {}, () => {});
-    const results = await sending;
+    const turns = await file.send(picked);
+    const results = await Promise.all(turns.map((turn) => this.#send(turn)));
+    if (turns.length === 0) return;
     if (results.includes("settled")) {
       this.#storeFailures = 0;
       // The store is there, so these answers were lost one by one: only their sessions wait.
       for (const [i, result] of results.entries()) {
-        if (result === "away") this.#delay(picked[i]!.sessionId, 0, 1);
+        if (result === "away") this.#delay(turns[i]!.sessionId, 0, 1);
       }
       return;
     }
@@ -204,6 +204,7 @@ export class Delivery {
         await this.#refused(turn, cause, error.isForEver);
         return "settled";
       }
+      await file.returned(turn.seq);
       const attempt = this.#storeFailures + 1;
       watch({ kind: "delivery_retried", attempt, delayMs: backoffMs(attempt, () => 0), cause });
       return "away";
@@ -218,6 +219,7 @@ export class Delivery {
     const { file, watch } = this.#options;
     const refusals = (this.#delays.get(turn.sessionId)?.refusals ?? 0) + 1;
     if (!isForEver && refusals < REFUSALS_MAX) {
+      await file.returned(turn.seq);
       const delayMs = this.#delay(turn.sessionId, refusals, refusals);
       watch({ kind: "delivery_retried", attempt: refusals, delayMs, cause });
       return;

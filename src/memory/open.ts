@@ -97,7 +97,7 @@ function openDistant(options: OpenOptions): Memory {
   const isHttp = storeName(config.url) === "http";
   const store = isHttp
     ? openHttpMemory({ baseUrl: config.url, token, timeoutMs: config.timeout_ms, fetch })
-    : openPostgresMemory({ ...options, url: config.url });
+    : openPostgresMemory({ ...options, url: config.url, timeoutMs: config.timeout_ms });
   return openOutbox({
     ...options,
     store,

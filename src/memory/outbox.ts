@@ -40,6 +40,11 @@ export type Trim = (messages: readonly HistoryMessage[]) => readonly HistoryMess
  */
 const SEARCH_SLACK = 4;
 
+/** Milliseconds that `remove` waits for turns that are on their way, and between its looks. */
+const ARRIVAL_WAIT_MS = 10_000;
+const ARRIVAL_LOOK_MS = 2;
+const NEVER = new AbortController().signal;
+
 /** Puts an outbox before `options.store`. */
 export function openOutbox(options: OutboxOptions): Memory {
   return new Outbox(options);
@@ -50,12 +55,12 @@ class Outbox implements Memory {
   readonly #file: OutboxFile;
   readonly #store: Memory;
   readonly #delivery: Delivery;
-  readonly #trim: Trim;
+  readonly #options: OutboxOptions;
 
   constructor(options: OutboxOptions) {
     this.name = options.store.name;
+    this.#options = options;
     this.#store = options.store;
-    this.#trim = options.trim;
     const lock = new Lock(`${options.path}.lock`);
     this.#file = new OutboxFile({ ...options, lock });
     this.#delivery = new Delivery({ ...options, file: this.#file, lock });
@@ -72,7 +77,7 @@ class Outbox implements Memory {
     const missing = this.#missing(applied.messages, recent);
     if (missing.length === 0) return applied;
     const messages = [...applied.messages, ...missing.flatMap(messagesOf)];
-    return { ...applied, messages: this.#trim(messages) };
+    return { ...applied, messages: this.#options.trim(messages) };
   }
 
   async commit(turn: SaidTurn): Promise<void> {
@@ -86,7 +91,7 @@ class Outbox implements Memory {
   }
 
   async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
-    const recent = this.#file.recent(sessionId);
+    const recent = this.#file.recent(storable(sessionId));
     const turns = await this.#store.turns(sessionId, limit);
     const missing = this.#missing(turns.flatMap(messagesOf), recent);
     return [...turns, ...missing.map(storedTurn)].slice(-limit);
@@ -94,9 +99,14 @@ class Outbox implements Memory {
 
   async remove(sessionId: string): Promise<number> {
     const { length } = await this.turns(sessionId, Infinity);
-    await this.#file.remove(sessionId);
-    // What was on its way has arrived, and nothing of this session follows it.
-    await this.#delivery.settled();
+    const name = storable(sessionId);
+    const endMs = this.#options.clock() + ARRIVAL_WAIT_MS;
+    await this.#file.remove(name);
+    // A turn that is on its way, perhaps from another process, would arrive behind the removal.
+    while (this.#file.isSending(name) && this.#options.clock() < endMs) {
+      await this.#options.sleep(ARRIVAL_LOOK_MS, NEVER);
+    }
+    await this.#file.remove(name);
     await this.#store.remove(sessionId);
     return length;
   }

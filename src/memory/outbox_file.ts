@@ -10,7 +10,7 @@ import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
 import type { SaidTurn } from "../core/memory.ts";
 import { Batch } from "./batch.ts";
-import { type Durability, openDatabase, readPatiently } from "./database.ts";
+import { type Durability, openDatabase, patiently } from "./database.ts";
 import type { Lock } from "./lock.ts";
 
 const MIGRATIONS = [
@@ -27,6 +27,7 @@ const MIGRATIONS = [
     answer TEXT NOT NULL,
     is_partial INTEGER NOT NULL,
     at_ms INTEGER NOT NULL,
+    is_sending INTEGER NOT NULL DEFAULT 0,
     delivered_ms INTEGER
   ) STRICT;
   CREATE UNIQUE INDEX turns_key ON turns (session_id, key);
@@ -82,6 +83,8 @@ export interface OutboxFileOptions {
 
 type Write =
   | { readonly kind: "turn"; readonly turn: SaidTurn; readonly key: string }
+  | { readonly kind: "send"; readonly turns: readonly OutboxTurn[]; readonly done: OutboxTurn[] }
+  | { readonly kind: "returned"; readonly seq: number }
   | { readonly kind: "delivered"; readonly seq: number; readonly atMs: number }
   | {
     readonly kind: "dead";
@@ -170,10 +173,32 @@ export class OutboxFile {
 
   /** True when another process has written since the last call. */
   hasNews(): boolean {
-    const version = readPatiently(this.#database, () => numberOf(this.#sql.dataVersion));
+    const version = patiently(this.#database, () => numberOf(this.#sql.dataVersion));
     const isNew = version !== this.#dataVersion;
     this.#dataVersion = version;
     return isNew;
+  }
+
+  /** Marks `turns` as being on their way. Gives those that were not removed in the meantime. */
+  async send(turns: readonly OutboxTurn[]): Promise<readonly OutboxTurn[]> {
+    const done: OutboxTurn[] = [];
+    await this.#batch.add({ kind: "send", turns, done });
+    return done;
+  }
+
+  /** A turn that was on its way and did not arrive. */
+  returned(seq: number): Promise<void> {
+    return this.#batch.add({ kind: "returned", seq });
+  }
+
+  /** Nothing is on its way: the process that had sent it is gone. */
+  recallAll(): void {
+    patiently(this.#database, () => this.#sql.recallAll.run());
+  }
+
+  /** True while a turn of the session is on its way from any process. */
+  isSending(sessionId: string): boolean {
+    return patiently(this.#database, () => this.#sql.isSending.values(sessionId).length > 0);
   }
 
   delivered(seq: number): Promise<void> {
@@ -187,7 +212,7 @@ export class OutboxFile {
     return done.letter;
   }
 
-  /** Forgets a session. */
+  /** Forgets the turns of a session that are not on their way. */
   remove(sessionId: string): Promise<void> {
     return this.#batch.add({ kind: "remove", sessionId });
   }
@@ -205,11 +230,13 @@ export class OutboxFile {
   /** Notes whose turns are in the file, unless it is in use for another store. */
   #claim(): void {
     const { target, path, lock } = this.#options;
-    const owner = this.#sql.target.values()[0]?.[0];
+    // Of several that start at once the first one names it, and all read the same name.
+    patiently(this.#database, () => this.#sql.nameTarget.run(target));
+    const owner = this.#sql.target.values()[0]![0];
     if (owner === target) return;
     const isFree = lock.take();
-    if (isFree && (owner === undefined || this.waiting(0, 1).length === 0)) {
-      this.#sql.setTarget.run(target);
+    if (isFree && this.waiting(0, 1).length === 0) {
+      patiently(this.#database, () => this.#sql.setTarget.run(target));
       return;
     }
     lock.release();
@@ -225,7 +252,7 @@ export class OutboxFile {
   }
 
   #all(statement: Statement, ...values: (string | number)[]): OutboxTurn[] {
-    return readPatiently(
+    return patiently(
       this.#database,
       () => statement.values(...values).map((row) => outboxTurn(row as unknown as Row)),
     );
@@ -237,6 +264,15 @@ export class OutboxFile {
       switch (item.kind) {
         case "turn":
           this.#writeTurn(item.turn, item.key);
+          break;
+        case "send":
+          // A batch that is undone is never told of, so `done` holds what the file holds.
+          for (const turn of item.turns) {
+            if (this.#sql.send.run(turn.seq).changes > 0) item.done.push(turn);
+          }
+          break;
+        case "returned":
+          this.#sql.returned.run(item.seq);
           break;
         case "delivered":
           this.#sql.delivered.run(item.atMs, item.seq);
@@ -307,6 +343,7 @@ function prepare(database: Database) {
     pageCount: statement("PRAGMA page_count"),
     freePages: statement("PRAGMA freelist_count"),
     target: statement("SELECT value FROM facts WHERE name = 'target'"),
+    nameTarget: statement("INSERT OR IGNORE INTO facts (name, value) VALUES ('target', ?)"),
     setTarget: statement("INSERT OR REPLACE INTO facts (name, value) VALUES ('target', ?)"),
     add: statement(
       "INSERT OR IGNORE INTO turns (session_id, user_id, role_id, group_id, key, has_client_key, " +
@@ -320,14 +357,18 @@ function prepare(database: Database) {
     waiting: statement(
       `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?`,
     ),
-    delivered: statement("UPDATE turns SET delivered_ms = ? WHERE seq = ?"),
+    send: statement("UPDATE turns SET is_sending = 1 WHERE seq = ?"),
+    returned: statement("UPDATE turns SET is_sending = 0 WHERE seq = ?"),
+    recallAll: statement("UPDATE turns SET is_sending = 0 WHERE delivered_ms IS NULL"),
+    isSending: statement("SELECT 1 FROM turns WHERE session_id = ? AND is_sending = 1 LIMIT 1"),
+    delivered: statement("UPDATE turns SET delivered_ms = ?, is_sending = 0 WHERE seq = ?"),
     bury: statement(
       `INSERT INTO dead_letters (${TURN}, died_ms, reason) ` +
         `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ?`,
     ),
     drop: statement("DELETE FROM turns WHERE seq = ?"),
     dropDelivered: statement("DELETE FROM turns WHERE seq = ? AND has_client_key = 0"),
-    remove: statement("DELETE FROM turns WHERE session_id = ?"),
+    remove: statement("DELETE FROM turns WHERE session_id = ? AND is_sending = 0"),
     removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),
     purge: statement(
       "DELETE FROM turns WHERE delivered_ms IS NOT NULL AND delivered_ms <= ? AND " +

@@ -70,6 +70,8 @@ const MIGRATIONS = [
 export interface PostgresOptions extends StoreOptions {
   /** "postgres://USER:PASSWORD@HOST/DATABASE" */
   readonly url: string;
+  /** The longest wait for one answer. */
+  readonly timeoutMs: number;
 }
 
 /** Opens the memory. It connects, and brings its tables up to date, on first use. */
@@ -247,15 +249,16 @@ class PostgresMemory implements Memory {
 
   /** Runs `question` on tables that are up to date, and makes its errors ours. */
   async #ask<T>(question: (sql: Bun.SQL) => Promise<T>): Promise<T> {
+    const { timeoutMs } = this.#options;
     try {
       this.#ready ??= this.#migrate();
-      await this.#ready;
+      await within(timeoutMs, this.#ready);
     } catch (error) {
       this.#ready = undefined; // the next one tries again: the server may be back
       throw failed("Cannot prepare the memory in Postgres", error);
     }
     try {
-      return await question(this.#sql);
+      return await within(timeoutMs, question(this.#sql));
     } catch (error) {
       const state = stateOf(error);
       if (CLASSES_FOR_EVER.some((sqlClass) => state.startsWith(sqlClass))) {
@@ -287,6 +290,18 @@ class PostgresMemory implements Memory {
       }
     });
   }
+}
+
+/**
+ * What `answer` gives within `timeoutMs`. A question that is given up may still be answered: its
+ * effect is the same when it is asked again, since a turn has a key.
+ */
+function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const limit = AbortSignal.timeout(timeoutMs);
+  const onTime = () => reject(new Error(`it gave no answer within ${timeoutMs} ms`));
+  limit.addEventListener("abort", onTime);
+  return Promise.race([answer, promise]).finally(() => limit.removeEventListener("abort", onTime));
 }
 
 function storedTurn(row: TurnRow): StoredTurn {

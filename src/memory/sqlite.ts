@@ -26,7 +26,7 @@ import {
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
-import { type Durability, openDatabase, readPatiently, reasonOf } from "./database.ts";
+import { type Durability, openDatabase, patiently, reasonOf } from "./database.ts";
 
 /** The bounded caches: recent histories, and the roles' prompts. */
 const HISTORIES = { entriesMax: 20_000, bytesMax: 64 * 1024 * 1024 };
@@ -220,7 +220,7 @@ class SqliteMemory implements Memory {
 
   #read<T>(read: () => T): T {
     try {
-      return readPatiently(this.#database, read);
+      return patiently(this.#database, read);
     } catch (error) {
       throw new AppError("memory_failed", `Cannot read the memory: ${reasonOf(error)}`, {
         cause: error,

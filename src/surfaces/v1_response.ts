@@ -71,8 +71,11 @@ interface Ask extends SessionIds {
   readonly key: string;
 }
 
-/** The key of a role's first words: a session has them once, however many begin it at a time. */
-const FIRST_MESSAGE_KEY = "first_message";
+/**
+ * The key of a role's first words: a session has them once, however many begin it at a time. No
+ * client's key begins with a blank, since the blanks around a header's value are no part of it.
+ */
+const FIRST_MESSAGE_KEY = " first_message";
 
 /** Makes the handler. */
 export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Response> {

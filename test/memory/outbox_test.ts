@@ -247,12 +247,31 @@ describe("the outbox", () => {
   });
 
   test("is taken over by another store once it is empty", async () => {
-    const { open, server } = await setUp(() => taken);
+    const { open, rows } = await setUp(() => taken);
     const memory = open({ target: "http://one" });
     await memory.commit(said("q", "a"));
-    await until(() => server.calls.length === 1);
+    await until(() => rows("SELECT 1 FROM turns WHERE delivered_ms IS NULL").length === 0);
     await memory.close();
     await open({ target: "http://two" }).close();
+  });
+
+  test("remove() waits for a turn that another process is sending", async () => {
+    const cameMs = new Map<string, number>();
+    const { open, server } = await setUp(({ path }) => {
+      cameMs.set(path, performance.now());
+      if (path === "/memory/upload") return { kind: "late", afterMs: 150, body: TAKEN };
+      const data = path === "/memory/messages" ? { messages: [] } : {};
+      return { kind: "json", body: { code: 0, msg: "success", data } };
+    });
+    const sender = open();
+    const remover = open();
+    await sender.commit(said("one", "1"));
+    await until(() => server.calls.length === 1);
+    await remover.remove("s");
+    // The turn was answered 150 ms after it came, and the removal came behind that.
+    const waitedMs = cameMs.get("/memory/delete")! - cameMs.get("/memory/upload")!;
+    expect(waitedMs).toBeGreaterThan(140);
+    expect(short(await sender.turns("s", 10))).toEqual([]);
   });
 
   test("remove() forgets what waits, and what the server has", async () => {

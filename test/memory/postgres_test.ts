@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
+import { type AddressInfo, createServer } from "node:net";
 import { trimmer } from "../../src/memory/open.ts";
 import { openPostgresMemory } from "../../src/memory/postgres.ts";
 import { postgresPrograms, startPostgres } from "./postgres_server.ts";
@@ -44,7 +45,7 @@ if (programs === undefined) {
   memoryTests("postgres", async () => {
     const url = await server.makeDatabase();
     return {
-      open: (options) => Promise.resolve(openPostgresMemory({ ...options, url })),
+      open: (options) => Promise.resolve(openPostgresMemory({ ...options, url, timeoutMs: 5000 })),
       dispose: () => Promise.resolve(),
     };
   }, SKIPS);
@@ -55,7 +56,7 @@ if (programs === undefined) {
     return {
       open: (options) =>
         Promise.resolve(
-          outboxBefore(openPostgresMemory({ ...options, url }), folder, options, {
+          outboxBefore(openPostgresMemory({ ...options, url, timeoutMs: 5000 }), folder, options, {
             trim: trimmer(options),
           }),
         ),
@@ -68,7 +69,7 @@ if (programs === undefined) {
       const url = await server.makeDatabase();
       const memories = Array.from(
         { length: 8 },
-        () => openPostgresMemory({ ...storeOptions(), url }),
+        () => openPostgresMemory({ ...storeOptions(), url, timeoutMs: 5000 }),
       );
       await Promise.all(memories.map((memory, i) => memory.commit(said(`q${i}`, "a"))));
       expect((await memories[0]!.turns("s", 100)).length).toBe(8);
@@ -79,7 +80,11 @@ if (programs === undefined) {
       const url = await server.makeDatabase();
       const folder = makeFolder();
       const options = storeOptions();
-      const memory = outboxBefore(openPostgresMemory({ ...options, url }), folder, options);
+      const memory = outboxBefore(
+        openPostgresMemory({ ...options, url, timeoutMs: 5000 }),
+        folder,
+        options,
+      );
       await memory.commit(said("one", "1"));
       await memory.apply(ask({ sessionId: "s" }), CALLER);
       await server.crash();
@@ -91,10 +96,23 @@ if (programs === undefined) {
       const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
       expect(messages.map(({ content }) => content)).toEqual(["one", "1", "two", "2"]);
       await memory.close();
-      const later = openPostgresMemory({ ...options, url });
+      const later = openPostgresMemory({ ...options, url, timeoutMs: 5000 });
       expect(short(await later.turns("s", 10))).toEqual(["one>1", "two>2"]);
       await later.close();
       removeFolder(folder);
     }, 60_000);
+
+    test("a server that says nothing is given up after the time limit", async () => {
+      const silent = createServer(() => {});
+      await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+      const { port } = silent.address() as AddressInfo;
+      const url = `postgres://u:p@127.0.0.1:${port}/weir`;
+      const memory = openPostgresMemory({ ...storeOptions(), url, timeoutMs: 100 });
+      await expect(Promise.resolve(memory.apply(ask(), CALLER))).rejects.toThrow(
+        /Cannot prepare the memory in Postgres: it gave no answer within 100 ms/,
+      );
+      silent.close();
+      void memory.close();
+    });
   });
 }

@@ -58,6 +58,23 @@ async function originalClient(weir: Weir, body: unknown): Promise<string> {
   return said;
 }
 
+/** Reads until `text` came, then leaves. */
+async function leaveAfter(weir: Weir, body: unknown, text: string): Promise<void> {
+  const leaving = new AbortController();
+  const response = await fetch(weir.url + PATH, {
+    method: "POST",
+    body: JSON.stringify(body),
+    signal: leaving.signal,
+  });
+  let seen = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of response.body!) {
+    seen += decoder.decode(chunk, { stream: true });
+    if (seen.includes(text)) break;
+  }
+  leaving.abort();
+}
+
 describe("POST /v1/response with nothing configured", () => {
   let weir: Weir;
   beforeAll(async () => {
@@ -310,23 +327,6 @@ describe("a client that leaves POST /v1/response in the middle", () => {
     for (const weir of weirs.splice(0)) await weir.stop();
   });
 
-  /** Reads until `text` came, then leaves. */
-  async function leaveAfter(weir: Weir, body: unknown, text: string): Promise<void> {
-    const leaving = new AbortController();
-    const response = await fetch(weir.url + PATH, {
-      method: "POST",
-      body: JSON.stringify(body),
-      signal: leaving.signal,
-    });
-    let seen = "";
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body!) {
-      seen += decoder.decode(chunk, { stream: true });
-      if (seen.includes(text)) break;
-    }
-    leaving.abort();
-  }
-
   async function start(set: LaunchOptions["set"]): Promise<Weir> {
     const weir = await launch({
       set: { "mock.reply": "one two three", "mock.delay_ms": 150, ...set },
@@ -464,6 +464,69 @@ describe("POST /v1/response with an upstream", () => {
     );
     expect(text).not.toContain("[DONE]");
     expect(await history(weir, "broken")).toEqual([]);
+  });
+});
+
+describe("a client that leaves while an upstream speaks", () => {
+  const cleanups: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  });
+
+  /** An upstream that says two words, and the third when `goOn` is called; and weir before it. */
+  async function setUp(onDisconnect: string) {
+    const state = { isCancelled: false, goOn: () => {} };
+    const chunk = (content: string, finish: string | null = null) =>
+      `data: {"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[` +
+      `{"index":0,"delta":{"content":"${content}"},"finish_reason":${
+        JSON.stringify(finish)
+      }}]}\n\n`;
+    const upstream = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: () => {
+        const encoder = new TextEncoder();
+        const body = new ReadableStream({
+          start(controller) {
+            controller.enqueue(encoder.encode(chunk("one ") + chunk("two ")));
+            state.goOn = () => {
+              controller.enqueue(encoder.encode(`${chunk("three", "stop")}data: [DONE]\n\n`));
+              controller.close();
+            };
+          },
+          cancel: () => {
+            state.isCancelled = true;
+          },
+        });
+        return new Response(body, { headers: { "content-type": "text/event-stream" } });
+      },
+    });
+    cleanups.push(() => upstream.stop(true));
+    const weir = await launch({
+      set: {
+        "llm.base_url": `http://127.0.0.1:${upstream.port}/v1`,
+        "response.on_disconnect": onDisconnect,
+      },
+    });
+    cleanups.push(() => weir.stop());
+    await leaveAfter(weir, { query: "q", session_id: "s" }, "two ");
+    return { weir, state };
+  }
+
+  test("lets it finish by default, and has the whole answer kept", async () => {
+    const { weir, state } = await setUp("drain");
+    expect(await history(weir, "s")).toEqual([]);
+    state.goOn();
+    await waitFor(async () => (await history(weir, "s")).length === 2);
+    expect(await history(weir, "s")).toEqual(["user: q", "assistant: one two three"]);
+    expect(state.isCancelled).toBe(false);
+  });
+
+  test("stops it with on_disconnect: cancel, and has what was sent kept", async () => {
+    const { weir, state } = await setUp("cancel");
+    await waitFor(() => state.isCancelled);
+    await waitFor(async () => (await history(weir, "s")).length === 2);
+    expect(await history(weir, "s")).toEqual(["user: q", "assistant: one two "]);
   });
 });
 
