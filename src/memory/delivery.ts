@@ -14,8 +14,12 @@ import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
 /** Turns of different sessions that are sent side by side. */
 const SENDS_MAX = 16;
 
-/** Waiting turns looked at in one go, and how far a round looks for one that may go. */
+/**
+ * Waiting turns looked at in one go; how many pages a round looks through for more than one turn,
+ * and for one at all. A session with a long queue would else be read through for every turn of it.
+ */
 const PAGE_TURNS = 128;
+const PAGES_FOR_MORE = 4;
 const PAGES_MAX = 64;
 
 /** A turn that is refused this often, though not for ever, is dead: some 80 s after the first. */
@@ -188,6 +192,7 @@ export class Delivery {
         if (picked.length >= sendsMax) return picked;
       }
       if (turns.length < PAGE_TURNS) break;
+      if (picked.length > 0 && page + 1 >= PAGES_FOR_MORE) break;
     }
     return picked;
   }

@@ -5,10 +5,12 @@
  * `bun:sqlite` and not `Bun.SQL`: on SQLite a `Bun.SQL` query beside an awaiting `begin()` runs
  * inside that transaction and is lost with its rollback, and it is ten times slower.
  *
+ * One class, since every write must keep the cache and the file saying the same.
+ *
  * @module
  */
 
-import type { Database, Statement } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
 import { type CountTokens, type HistoryLimits, trimHistory } from "../core/history.ts";
@@ -27,6 +29,12 @@ import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
 import { type Durability, openDatabase, patiently, reasonOf } from "./database.ts";
+import {
+  MIGRATIONS,
+  prepareStatements,
+  type Statements,
+  type TurnRow,
+} from "./sqlite_statements.ts";
 
 /** The bounded caches: recent histories, and the roles' prompts. */
 const HISTORIES = { entriesMax: 20_000, bytesMax: 64 * 1024 * 1024 };
@@ -34,35 +42,6 @@ const ROLES = { entriesMax: 1000, bytesMax: 8 * 1024 * 1024 };
 
 /** Sessions that one transaction of `prune` looks through: some 1 ms for 200 short ones. */
 const PRUNE_SESSIONS = 200;
-
-const MIGRATIONS = [
-  `
-  CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,
-    user_id TEXT NOT NULL,
-    role_id TEXT NOT NULL,
-    group_id TEXT NOT NULL,
-    began_ms INTEGER NOT NULL
-  ) STRICT;
-  CREATE TABLE turns (
-    seq INTEGER PRIMARY KEY,
-    session INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    at_ms INTEGER NOT NULL,
-    is_partial INTEGER NOT NULL,
-    key TEXT,
-    query TEXT NOT NULL,
-    answer TEXT NOT NULL
-  ) STRICT;
-  CREATE INDEX turns_session ON turns (session);
-  CREATE UNIQUE INDEX turns_key ON turns (session, key) WHERE key IS NOT NULL;
-  CREATE TABLE roles (
-    id TEXT PRIMARY KEY,
-    prompt TEXT NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  `,
-];
 
 /** What the embedded memory needs. Shared by every store that makes its own system prompt. */
 export interface StoreOptions {
@@ -114,15 +93,6 @@ interface Session {
   shownCount: number;
 }
 
-type TurnRow = readonly [
-  query: string,
-  answer: string,
-  isPartial: number,
-  atMs: number,
-  seq: number,
-  number: number,
-];
-
 /** Opens or makes the memory at `options.path`. */
 export function openSqliteMemory(options: SqliteOptions): Memory {
   return new SqliteMemory(options);
@@ -133,7 +103,7 @@ class SqliteMemory implements Memory {
   readonly #options: SqliteOptions;
   readonly #database: Database;
   readonly #batch: Batch<Write>;
-  readonly #sql: ReturnType<typeof prepare>;
+  readonly #sql: Statements;
   readonly #sessions = new Lru<Session>(HISTORIES);
   readonly #roles = new Lru<{ readonly prompt: string; readonly epoch: number }>(ROLES);
   /** Counts the changes that other processes made to the file. */
@@ -143,7 +113,7 @@ class SqliteMemory implements Memory {
   constructor(options: SqliteOptions) {
     this.#options = options;
     this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
-    this.#sql = prepare(this.#database);
+    this.#sql = prepareStatements(this.#database);
     this.#batch = new Batch<Write>({
       database: this.#database,
       write: (items) => this.#write(items),
@@ -379,45 +349,4 @@ function bytesOf({ name, turns }: Session): number {
   let units = name.length;
   for (const { query, answer } of turns) units += query.length + answer.length;
   return 400 + units * 2 + turns.length * 200;
-}
-
-function prepare(database: Database) {
-  const columns = "query, answer, is_partial, at_ms, seq, number";
-  const byName = "session = (SELECT id FROM sessions WHERE name = ?)";
-  const statement = (sql: string): Statement => database.prepare(sql);
-  return {
-    dataVersion: statement("PRAGMA data_version"),
-    session: statement("SELECT id, began_ms FROM sessions WHERE name = ?"),
-    sessionState: statement(
-      "SELECT id, (SELECT max(seq) FROM turns WHERE session = sessions.id) " +
-        "FROM sessions WHERE name = ?",
-    ),
-    lastSession: statement("SELECT max(id) FROM sessions"),
-    addSession: statement(
-      "INSERT INTO sessions (name, user_id, role_id, group_id, began_ms) VALUES (?, ?, ?, ?, ?)",
-    ),
-    removeSession: statement("DELETE FROM sessions WHERE name = ?"),
-    turnsBySession: statement(
-      `SELECT ${columns} FROM turns WHERE session = ? ORDER BY seq DESC LIMIT ?`,
-    ),
-    turnsByName: statement(
-      `SELECT ${columns} FROM turns WHERE ${byName} ORDER BY seq DESC LIMIT ?`,
-    ),
-    turnByKey: statement(`SELECT ${columns} FROM turns WHERE ${byName} AND key = ?`),
-    addTurn: statement(
-      "INSERT OR IGNORE INTO turns (session, number, at_ms, is_partial, key, query, answer) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-    ),
-    removeTurns: statement(`DELETE FROM turns WHERE ${byName}`),
-    pruneTurns: statement("DELETE FROM turns WHERE session BETWEEN ? AND ? AND at_ms < ?"),
-    pruneSessions: statement(
-      "DELETE FROM sessions WHERE id BETWEEN ? AND ? AND began_ms < ? AND NOT EXISTS " +
-        "(SELECT 1 FROM turns WHERE session = sessions.id)",
-    ),
-    role: statement("SELECT prompt FROM roles WHERE id = ?"),
-    setRole: statement(
-      "INSERT INTO roles (id, prompt) VALUES (?, ?) " +
-        "ON CONFLICT (id) DO UPDATE SET prompt = excluded.prompt",
-    ),
-  };
 }

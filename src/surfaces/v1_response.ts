@@ -5,17 +5,9 @@
  * @module
  */
 
-import {
-  type Answer,
-  EMPTY_TURN,
-  type Message,
-  type Script,
-  type Source,
-  type Turn,
-} from "../core/answer.ts";
+import { EMPTY_TURN, type Message, type Source, type Turn } from "../core/answer.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
-import { encodeScript, type Frames } from "../core/frames.ts";
+import { Exchange } from "../core/exchange.ts";
 import {
   type Applied,
   type Memory,
@@ -24,15 +16,10 @@ import {
   storable,
   withSessionId,
 } from "../core/memory.ts";
-import { type Keeper, type RecordLateness, reply, type Voice } from "../core/reply.ts";
-import { speak } from "../core/speak.ts";
-import type { Stamps } from "../core/stamp.ts";
 import { readJson } from "./body.ts";
 import {
-  contentEnvelope,
   envelope,
   envelopeBodyErrors,
-  EnvelopeDialect,
   envelopeResponse,
   fieldsOf,
   idempotencyKey,
@@ -40,21 +27,17 @@ import {
   textField,
   unauthorized,
 } from "./envelope.ts";
+import { type Saving, Speech, type SpeechDeps } from "./response_speech.ts";
 import { RunningKeys } from "./running_keys.ts";
 
 /** What the surface needs. `app.ts` hands it over; nothing is looked up. */
-export interface ResponseDeps {
-  readonly engine: Engine;
+export interface ResponseDeps extends SpeechDeps {
   readonly source: Source;
   readonly memory: Memory;
-  readonly stamps: Stamps;
-  readonly recordLateness: RecordLateness;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
   readonly bodyBytesMax: number;
   /** The model of every answer; "" = the source's own choice. */
   readonly model: string;
-  /** drain: an answer whose client left is finished and kept whole; cancel: what was sent is kept. */
-  readonly onDisconnect: "drain" | "cancel";
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   /** The id of a session that nobody named. */
@@ -80,24 +63,8 @@ const FIRST_MESSAGE_KEY = " first_message";
 /** Makes the handler. */
 export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Response> {
   const { engine, source, memory, bodyBytesMax, wallMs } = deps;
-  const dialect = new EnvelopeDialect();
+  const speech = new Speech(deps);
   const bodyErrors = envelopeBodyErrors(bodyBytesMax);
-  const headers = new Headers({
-    "content-type": "text/event-stream",
-    "cache-control": "no-cache",
-    "connection": "keep-alive",
-    "x-accel-buffering": "no",
-    "access-control-allow-origin": "*",
-    "access-control-allow-headers": "Cache-Control",
-  });
-  const voice: Voice = {
-    stamps: deps.stamps,
-    headers: () => headers,
-    errorEvent: (error) => dialect.error(error),
-    recordLateness: deps.recordLateness,
-  };
-  const isDraining = deps.onDisconnect === "drain";
-  const lines = new WeakMap<Script, Lines>();
   const running = new RunningKeys();
 
   async function handle(request: Request, exchange: Exchange): Promise<Response> {
@@ -111,7 +78,7 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
       if (kept === undefined) return await answer(ask, exchange, finish);
       finish();
       if (kept.query !== storable(ask.query)) throw keyTaken();
-      return say(ask, scriptOf(kept.answer), exchange);
+      return speech.again(kept.answer, exchange);
     } catch (error) {
       finish();
       throw error;
@@ -138,18 +105,22 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
   async function answer(ask: Ask, exchange: Exchange, finish: () => void): Promise<Response> {
     const pending = memory.apply(ask, exchange);
     const applied = pending instanceof Promise ? await pending : pending;
-    const keep = (text: string, isPartial: boolean) => save(ask, applied, text, isPartial);
+    const saving: Saving = {
+      keep: (text, isPartial) => save(ask, applied, text, isPartial),
+      finish,
+    };
     try {
       const given = source.answer(turnOf(ask, applied), exchange);
       const model = given instanceof Promise ? await given : given;
       exchange.source = source.name;
-      if (model.kind === "script") {
-        if (!ask.isStream) return await scriptWhole(model.script, exchange, keep, finish);
-        return stream(model.script, exchange, keep, finish);
-      }
       if (model.kind === "relay") throw new TypeError("There is no wire to relay");
-      if (!ask.isStream) return await liveWhole(model, exchange, keep, finish);
-      return await liveStream(model, exchange, keep, finish);
+      if (model.kind === "script") {
+        const { script } = model;
+        if (ask.isStream) return speech.stream(script, exchange, saving);
+        return await speech.whole(script, exchange, saving);
+      }
+      if (ask.isStream) return await speech.streamLive(model, exchange, saving);
+      return await speech.wholeLive(model, exchange, saving);
     } catch (error) {
       finish();
       if (!(error instanceof AppError) || OWN_ERRORS.has(error.code)) throw error;
@@ -178,104 +149,12 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
     ]);
   }
 
-  /** The frames of a script, encoded once. */
-  function linesOf(script: Script): Lines {
-    const known = lines.get(script);
-    if (known !== undefined) return known;
-    const texts = script.steps.flatMap((step) =>
-      step.kind === "text" && step.text !== "" ? [step.text] : []
-    );
-    const made = { frames: encodeScript(script, dialect), texts, text: texts.join("") };
-    lines.set(script, made);
-    return made;
-  }
-
-  function stream(script: Script, exchange: Exchange, keep: Keep, finish: () => void) {
-    const { frames, texts, text } = linesOf(script);
-    const keeper: Keeper = {
-      whole: () => keep(text, false).finally(finish),
-      cut: (frameCount) => {
-        if (exchange.outcome !== "client_left") return finish();
-        if (isDraining) return settle(keep(text, false), exchange, finish);
-        const sent = texts.slice(0, frameCount).join("");
-        settle(sent === "" ? undefined : keep(sent, true), exchange, finish);
-      },
-    };
-    return reply(frames, exchange, voice, keeper);
-  }
-
-  /** Waits for a save that nobody else waits for. */
-  function settle(saved: Promise<void> | undefined, exchange: Exchange, finish: () => void): void {
-    if (saved === undefined) return finish();
-    saved.then(finish, (error) => {
-      finish();
-      if (!(error instanceof AppError)) {
-        engine.watch({ kind: "bug", where: exchange.surface, error });
-      }
-    });
-  }
-
-  async function scriptWhole(script: Script, exchange: Exchange, keep: Keep, finish: () => void) {
-    const { frames, text } = linesOf(script);
-    const totalMs = frames.dueMs.at(-1)!;
-    if (totalMs > 0) {
-      const { wheel } = engine;
-      const signal = isDraining ? undefined : exchange.signal;
-      await wheel.until(exchange.startMs + totalMs, signal);
-    }
-    // Nothing was sent to a client that left before its one answer, so nothing is kept of it.
-    if (totalMs > 0 && !isDraining && exchange.signal.aborted) finish();
-    else await keep(text, false).finally(finish);
-    return whole(text, exchange);
-  }
-
-  async function liveWhole(live: Live, exchange: Exchange, keep: Keep, finish: () => void) {
-    let text = "";
-    for await (const step of live.steps) if (step.kind === "text") text += step.text;
-    await keep(text, false).finally(finish);
-    return whole(text, exchange);
-  }
-
-  async function liveStream(live: Live, exchange: Exchange, keep: Keep, finish: () => void) {
-    let isKept = false;
-    const onEnd = async (text: string, isWhole: boolean) => {
-      if (isKept) return;
-      isKept = true;
-      try {
-        const isPart = !isWhole && exchange.outcome === "client_left" && text !== "";
-        if (isWhole || isPart) await keep(text, !isWhole);
-      } finally {
-        finish();
-      }
-    };
-    return await speak(live.steps, {
-      exchange,
-      dialect,
-      headers,
-      isDraining,
-      abort: () => {}, // the source itself hears of the leaving
-      onEnd,
-    });
-  }
-
-  /** A text that is known, in the shape that was asked for. */
-  function say(ask: Ask, script: Script, exchange: Exchange): Response | Promise<Response> {
-    if (ask.isStream) return reply(linesOf(script).frames, exchange, voice);
-    return whole(linesOf(script).text, exchange);
-  }
-
-  function whole(text: string, exchange: Exchange): Response {
-    const body = contentEnvelope(text);
-    exchange.complete(200, Buffer.byteLength(body) + 1);
-    return envelopeResponse(body);
-  }
-
-  /** An error before the answer began; a stream says it as its one event (facts 000.4). */
+  /** An error before the answer began. */
   function refuse(thrown: unknown, exchange: Exchange): Response {
     const isModel = thrown instanceof ModelFailure;
     const error = exchange.refuse(isModel ? thrown.cause : thrown);
     if (isModel) {
-      if (exchange.isStream) return new Response(dialect.error(error), { headers });
+      if (exchange.isStream) return speech.failed(error);
       return envelopeResponse(envelope(-1, `OpenAI调用失败: ${error.message}`), 500, error.headers);
     }
     return envelopeResponse(envelope(-1, error.message), error.status, error.headers);
@@ -299,19 +178,6 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
   };
 }
 
-/** Keeps a turn whose answer is `text`. */
-type Keep = (text: string, isPartial: boolean) => Promise<void>;
-
-type Live = Extract<Answer, { kind: "live" }>;
-
-/** A script in this dialect, and its texts. */
-interface Lines {
-  readonly frames: Frames;
-  /** One per frame but the last. */
-  readonly texts: readonly string[];
-  readonly text: string;
-}
-
 /** Errors of weir itself while the model answers. */
 const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
   "unavailable",
@@ -324,13 +190,6 @@ class ModelFailure extends Error {
   constructor(cause: AppError) {
     super(cause.message, { cause });
   }
-}
-
-function scriptOf(text: string): Script {
-  return {
-    name: "kept",
-    steps: [{ kind: "text", text, afterMs: 0 }, { kind: "end", reason: "stop", afterMs: 0 }],
-  };
 }
 
 function keyTaken(): AppError {

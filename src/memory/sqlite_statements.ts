@@ -1,0 +1,92 @@
+/**
+ * The embedded memory's tables, and every statement that reads or writes them.
+ *
+ * @module
+ */
+
+import type { Database, Statement } from "bun:sqlite";
+
+/** `MIGRATIONS[i]` brings the tables from version i to i + 1. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    user_id TEXT NOT NULL,
+    role_id TEXT NOT NULL,
+    group_id TEXT NOT NULL,
+    began_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE turns (
+    seq INTEGER PRIMARY KEY,
+    session INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL,
+    is_partial INTEGER NOT NULL,
+    key TEXT,
+    query TEXT NOT NULL,
+    answer TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX turns_session ON turns (session);
+  CREATE UNIQUE INDEX turns_key ON turns (session, key) WHERE key IS NOT NULL;
+  CREATE TABLE roles (
+    id TEXT PRIMARY KEY,
+    prompt TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+];
+
+/** A row of `turns` as the statements give it. */
+export type TurnRow = readonly [
+  query: string,
+  answer: string,
+  isPartial: number,
+  atMs: number,
+  seq: number,
+  number: number,
+];
+
+/** Every statement, prepared. */
+export type Statements = ReturnType<typeof prepareStatements>;
+
+/** Prepares them, once for a database. */
+export function prepareStatements(database: Database) {
+  const columns = "query, answer, is_partial, at_ms, seq, number";
+  const byName = "session = (SELECT id FROM sessions WHERE name = ?)";
+  const statement = (sql: string): Statement => database.prepare(sql);
+  return {
+    dataVersion: statement("PRAGMA data_version"),
+    session: statement("SELECT id, began_ms FROM sessions WHERE name = ?"),
+    sessionState: statement(
+      "SELECT id, (SELECT max(seq) FROM turns WHERE session = sessions.id) " +
+        "FROM sessions WHERE name = ?",
+    ),
+    lastSession: statement("SELECT max(id) FROM sessions"),
+    addSession: statement(
+      "INSERT INTO sessions (name, user_id, role_id, group_id, began_ms) VALUES (?, ?, ?, ?, ?)",
+    ),
+    removeSession: statement("DELETE FROM sessions WHERE name = ?"),
+    turnsBySession: statement(
+      `SELECT ${columns} FROM turns WHERE session = ? ORDER BY seq DESC LIMIT ?`,
+    ),
+    turnsByName: statement(
+      `SELECT ${columns} FROM turns WHERE ${byName} ORDER BY seq DESC LIMIT ?`,
+    ),
+    turnByKey: statement(`SELECT ${columns} FROM turns WHERE ${byName} AND key = ?`),
+    addTurn: statement(
+      "INSERT OR IGNORE INTO turns (session, number, at_ms, is_partial, key, query, answer) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+    ),
+    removeTurns: statement(`DELETE FROM turns WHERE ${byName}`),
+    pruneTurns: statement("DELETE FROM turns WHERE session BETWEEN ? AND ? AND at_ms < ?"),
+    pruneSessions: statement(
+      "DELETE FROM sessions WHERE id BETWEEN ? AND ? AND began_ms < ? AND NOT EXISTS " +
+        "(SELECT 1 FROM turns WHERE session = sessions.id)",
+    ),
+    role: statement("SELECT prompt FROM roles WHERE id = ?"),
+    setRole: statement(
+      "INSERT INTO roles (id, prompt) VALUES (?, ?) " +
+        "ON CONFLICT (id) DO UPDATE SET prompt = excluded.prompt",
+    ),
+  };
+}
