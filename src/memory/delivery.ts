@@ -1,6 +1,7 @@
 /**
  * Delivery: brings the outbox's turns to their store, each session's in order, until each is taken
- * or refused for ever. One process of those that share an outbox delivers.
+ * or refused for ever. One process of those that share an outbox delivers. One class: what may be
+ * sent next hangs on everything that came of the sends before.
  *
  * @module
  */

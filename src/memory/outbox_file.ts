@@ -1,6 +1,7 @@
 /**
  * The outbox's file: turns on their way to a store, in the order of their commits. Several
- * processes may share it; one of them delivers.
+ * processes may share it; one of them delivers. One class: its tables, statements and rows belong
+ * together.
  *
  * @module
  */

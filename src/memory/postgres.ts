@@ -1,6 +1,6 @@
 /**
  * The memory of many nodes: Postgres, through `Bun.SQL`. Every operation is one statement, so that
- * it is whole or not there.
+ * it is whole or not there: most of this file is those statements.
  *
  * @module
  */
