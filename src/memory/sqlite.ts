@@ -179,6 +179,8 @@ class SqliteMemory implements Memory {
       const toId = fromId + PRUNE_SESSIONS - 1;
       await this.#batch.add({ kind: "prune", fromId, toId, beforeMs, done });
     }
+    // Another process may have forgotten them already: then nothing was left to find here.
+    this.#forgetCaches();
     return done.count;
   }
 
@@ -329,8 +331,8 @@ class SqliteMemory implements Memory {
 
   #prune(fromId: number, toId: number, beforeMs: number, done: { count: number }): void {
     const { changes } = this.#sql.pruneTurns.run(fromId, toId, beforeMs);
-    this.#sql.pruneSessions.run(fromId, toId, beforeMs);
-    if (changes > 0) this.#forgetCaches();
+    const emptied = this.#sql.pruneSessions.run(fromId, toId, beforeMs);
+    if (changes + emptied.changes > 0) this.#forgetCaches();
     done.count += changes;
   }
 

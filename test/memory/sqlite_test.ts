@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { backupDatabase } from "../../src/memory/database.ts";
 import { openSqliteMemory } from "../../src/memory/sqlite.ts";
-import { memoryTests, said, short, storeOptions } from "./tests.ts";
+import { ask, CALLER, memoryTests, said, short, storeOptions } from "./tests.ts";
 
 function makeFolder(): string {
   return mkdtempSync(join(tmpdir(), "weir-memory-"));
@@ -66,6 +66,21 @@ describe("the embedded memory", () => {
       await kept;
       expect(short(await memory.turns("s", 10))).toEqual(["one>1"]);
       other.close();
+    });
+  });
+
+  test("prune() forgets what another process has pruned already", async () => {
+    await withMemory(async (memory, path) => {
+      await memory.commit(said("old", "1", { atMs: 1 }));
+      await memory.commit(said("new", "2", { atMs: 9 }));
+      const shown = async () => await memory.apply(ask({ sessionId: "s" }), CALLER);
+      expect((await shown()).messages).toHaveLength(4);
+      const options = { ...storeOptions(), path, durability: "process", clock: () => 0 } as const;
+      const other = openSqliteMemory(options);
+      expect(await other.prune(5)).toBe(1);
+      await other.close();
+      expect(await memory.prune(5)).toBe(0);
+      expect((await shown()).messages.map(({ content }) => content)).toEqual(["new", "2"]);
     });
   });
 
