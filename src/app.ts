@@ -297,7 +297,9 @@ function makeWorkflows(
 ): Workflows {
   const { llm, chat } = config;
   const isKeyOnly = chat.source === "auto" && llm.base_url === "" && llm.api_key !== "";
-  const asked = isKeyOnly ? makeUpstream(config, world, OPENAI_URL, engine.wheel, chat.on_disconnect) : source;
+  const asked = isKeyOnly
+    ? makeUpstream(config, world, OPENAI_URL, engine.wheel, chat.on_disconnect)
+    : source;
   return new WorkflowEngine(definition, {
     calls: {
       fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Memory } from "../../src/core/memory.ts";
-import { type MemoryConfig, openMemory, sqlitePath } from "../../src/memory/open.ts";
+import { mayHaveTurns, type MemoryConfig, openMemory, sqlitePath } from "../../src/memory/open.ts";
 import { clock, makeFolder, removeFolder, sleep, until } from "./stores.ts";
 import { ask, CALLER, said, short, START_MS, storeOptions } from "./tests.ts";
 
@@ -92,11 +92,29 @@ describe("openMemory()", () => {
 
   test("two weirs with different stores in one folder are told so", () => {
     const place = folder();
-    open(place, { url: "http://127.0.0.1:1" });
-    expect(() => open(place, { url: "postgres://u:secret@127.0.0.1:1/weir" })).toThrow(
+    open(place, { url: "http://127.0.0.1:1" }).memory.checkReady();
+    const other = open(place, { url: "postgres://u:secret@127.0.0.1:1/weir" }).memory;
+    expect(() => other.checkReady()).toThrow(
       /another weir uses it for http:\/\/127\.0\.0\.1:1\/\. Name another file in memory\.outbox/,
     );
   });
+});
+
+describe("mayHaveTurns()", () => {
+  const CASES = [
+    ["sqlite://none.db", false],
+    ["sqlite://there.db", true],
+    ["http://127.0.0.1:9100", true],
+    ["postgres://u:p@db/weir", true],
+  ] as const;
+  for (const [url, wanted] of CASES) {
+    test(`of ${url} is ${wanted}`, () => {
+      const place = makeFolder();
+      writeFileSync(join(place, "there.db"), "");
+      expect(mayHaveTurns({ url }, place)).toBe(wanted);
+      removeFolder(place);
+    });
+  }
 });
 
 describe("sqlitePath()", () => {
