@@ -52,6 +52,8 @@ export class Exchange {
   outcome: Outcome | undefined = undefined;
   /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */
   error: AppError | undefined = undefined;
+  /** Called once when the exchange ends, however it does: frees what the request held. */
+  onEnd: (() => void) | undefined = undefined;
   #request: Request | null;
 
   constructor(engine: Engine, surface: string, request: Request) {
@@ -125,6 +127,7 @@ export class Exchange {
     this.outcome = outcome;
     this.error = error;
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
+    this.onEnd?.();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }
 }

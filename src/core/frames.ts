@@ -82,8 +82,8 @@ export function layFrames(frames: readonly Frame[], slots?: Slots, stampedCount 
   return { bytes, ends, dueMs, idAt, createdAt };
 }
 
-/** Lays a whole script in a dialect without slots. */
-export function encodeScript(script: Script, dialect: Dialect): Frames {
+/** Lays a whole script in a dialect. With `slots`, every frame has them. */
+export function encodeScript(script: Script, dialect: Dialect, slots?: Slots): Frames {
   const frames: Frame[] = [];
   let dueMs = 0;
   let isOpen = false;
@@ -97,7 +97,7 @@ export function encodeScript(script: Script, dialect: Dialect): Frames {
     if (step.kind === "text") say(dialect.text(step.text));
     else say(dialect.end(step.reason));
   }
-  return layFrames(frames);
+  return layFrames(frames, slots, frames.length);
 }
 
 /** A bounded map of frames by key: the least recently made goes first. */

@@ -83,7 +83,8 @@ export type RecordLateness = (lateMs: number) => void;
 
 /** How one surface replies: made once, shared by all its answers. */
 export interface Voice {
-  readonly stamps: Stamps;
+  /** What goes into the slots. An id must be as long as the slot that the frames leave for it. */
+  readonly stamps: Pick<Stamps, "id" | "created">;
   /** The headers of one answer, called just before its response is made. */
   readonly headers: (exchange: Exchange) => HeaderFields;
   /** The error event of this dialect, for a stream that shutdown cuts short. */
