@@ -1,0 +1,85 @@
+/**
+ * System 003's tokens: JSON Web Tokens (RFC 7519) signed with HMAC, and who may pass with one.
+ *
+ * @module
+ */
+
+import { jwtVerify, SignJWT } from "jose";
+import { secretCheck } from "./auth.ts";
+
+/** The signatures that are believed. Everything else, `none` above all, is refused. */
+const ALGORITHMS = ["HS256", "HS384", "HS512"];
+
+const SECONDS_PER_HOUR = 3600;
+
+/** What a token is made of. */
+export interface TokenFacts {
+  /** Who it is for (`jti`); "" leaves the claim out. */
+  readonly id: string;
+  /** Hours it holds from now on; zero and less make one that has already expired. */
+  readonly hours: number;
+  /** What signs it. */
+  readonly key: string;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+/**
+ * A signed token.
+ *
+ * @throws {RangeError} when the key is empty, or the hours lead out of every calendar.
+ */
+export async function makeToken({ id, hours, key, nowMs }: TokenFacts): Promise<string> {
+  const exp = Math.floor(nowMs / 1000) + hours * SECONDS_PER_HOUR;
+  if (!Number.isSafeInteger(exp)) {
+    throw new RangeError(`Cannot make a token as its hours are out of range: ${hours}`);
+  }
+  if (key === "") throw new RangeError("Cannot make a token as its key is empty");
+  return await new SignJWT({ exp, ...(id === "" ? {} : { jti: id }) })
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .sign(new TextEncoder().encode(key));
+}
+
+/** Who passed: the token's `jti`, or "" for one without, and for whoever came with a plain secret. */
+export interface Visitor {
+  readonly id: string;
+}
+
+/** Looks at an `Authorization` header; undefined = may not pass. */
+export type Admit = (header: string | null) => Promise<Visitor | undefined>;
+
+/** What opens the doors of system 003. */
+export interface TokenAuthOptions {
+  /** Signs tokens, and is itself a pass; "" = there are no tokens. */
+  readonly secretKey: string;
+  /** `auth.token`, which passes too; "" = none. */
+  readonly token: string;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+}
+
+const ANYBODY: Visitor = { id: "" };
+
+/**
+ * The check of `/chat` and `/conv`: a valid token or one of the secrets, raw as system 003 sends it,
+ * or behind "Bearer ". With no secret configured at all everybody may pass; an empty
+ * `auth.secret_key` beside an `auth.token` opens nothing.
+ */
+export function tokenAuth({ secretKey, token, wallMs }: TokenAuthOptions): Admit {
+  const isSecret = secretCheck([secretKey, token]);
+  if (isSecret === undefined) return () => Promise.resolve(ANYBODY);
+  const key = new TextEncoder().encode(secretKey);
+  return async (header) => {
+    const given = (header ?? "").replace(/^Bearer +/i, "");
+    if (given === "") return undefined;
+    if (isSecret(given)) return ANYBODY;
+    if (secretKey === "") return undefined;
+    try {
+      const currentDate = new Date(wallMs());
+      const { payload } = await jwtVerify(given, key, { algorithms: ALGORITHMS, currentDate });
+      return { id: typeof payload.jti === "string" ? payload.jti : "" };
+    } catch {
+      return undefined; // forged, expired or no token at all: nobody is told which
+    }
+  };
+}
