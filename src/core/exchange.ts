@@ -103,6 +103,7 @@ export class Exchange {
     this.bodyBytes = bodyBytes;
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
     this.outcome = "completed";
+    this.onEnd?.();
     watch({ kind: "exchange_ended", exchange: this });
   }
 

@@ -84,7 +84,7 @@ export type RecordLateness = (lateMs: number) => void;
 /** How one surface replies: made once, shared by all its answers. */
 export interface Voice {
   /** What goes into the slots. An id must be as long as the slot that the frames leave for it. */
-  readonly stamps: Pick<Stamps, "id" | "created">;
+  readonly stamps: Pick<Stamps, "id" | "sharedId" | "created">;
   /** The headers of one answer, called just before its response is made. */
   readonly headers: (exchange: Exchange) => HeaderFields;
   /** The error event of this dialect, for a stream that shutdown cuts short. */

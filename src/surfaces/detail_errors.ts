@@ -1,5 +1,5 @@
 /**
- * Errors as `{"detail": …}`: the dialect of the workflow API.
+ * Errors as `{"detail": …}`: the dialect of the workflow API and of `/api/chat`.
  *
  * @module
  */
@@ -7,6 +7,7 @@
 import { AppError } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
+import type { BodyErrors } from "./body.ts";
 
 /** What every JSON answer of this API carries. */
 const HEADERS = { "content-type": "application/json", "access-control-allow-origin": "*" } as const;
@@ -63,4 +64,16 @@ export function checkToken(
   throw new AppError(`auth_${verdict}`, "Send the header Authorization: Bearer <auth.token>", {
     headers,
   });
+}
+
+/** How reading a body fails; `broken` makes the error for what is no JSON. */
+export function detailBodyErrors(bodyBytesMax: number, broken: () => AppError): BodyErrors {
+  return {
+    tooLarge: () =>
+      new AppError(
+        "body_too_large",
+        `The request body is larger than ${bodyBytesMax} bytes (server.body_max_bytes)`,
+      ),
+    broken,
+  };
 }

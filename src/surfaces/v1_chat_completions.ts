@@ -12,7 +12,7 @@ import {
   type Turn,
   type Usage,
 } from "../core/answer.ts";
-import { asAppError } from "../core/errors.ts";
+import { type AppError, asAppError } from "../core/errors.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import { type Frames, FramesCache } from "../core/frames.ts";
 import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
@@ -30,15 +30,27 @@ import { type ChatRequest, parseChatRequest } from "./openai_chat_request.ts";
 import { bodyTooLarge, brokenJson, errorEvent, errorResponse, keyError } from "./openai_errors.ts";
 import { datedModel } from "./openai_models.ts";
 
+/** What differs between the URLs that speak this dialect. */
+export interface Door {
+  /** The URL's name in logs and metrics. */
+  readonly surface: string;
+  /**
+   * Lets a request in, and gives the headers that may go upstream.
+   *
+   * @throws {AppError} when it may not come in.
+   */
+  readonly admit: (headers: Headers) => Headers | Promise<Headers>;
+  /** The answer to a request that was refused, or that failed before its first byte. */
+  readonly refuse: (error: AppError, requestId: string) => Response;
+}
+
 /** What the surface needs. `app.ts` hands it over; nothing is looked up. */
 export interface ChatCompletionsDeps {
   readonly engine: Engine;
   readonly source: Source;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
-  /** The keys that are right: an error never repeats one. */
-  readonly secrets: readonly string[];
+  readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
   readonly bodyBytesMax: number;
@@ -53,7 +65,7 @@ const FRAMES_MAX = 1024;
 export function chatCompletions(
   deps: ChatCompletionsDeps,
 ): (request: Request) => Promise<Response> {
-  const { engine, source, stamps, persona, bodyBytesMax } = deps;
+  const { engine, source, stamps, persona, bodyBytesMax, door } = deps;
   const framesCache = new FramesCache(FRAMES_MAX);
   const headers = answerHeaders(deps);
   const streamHeaders = new Headers({
@@ -103,12 +115,12 @@ export function chatCompletions(
   }
 
   /** Hands the client's own bytes to a source that speaks the same dialect. */
-  async function pass(request: Request, exchange: Exchange): Promise<Response> {
+  async function pass(request: Request, headers: Headers, exchange: Exchange): Promise<Response> {
     const body = await readBytes(request, bodyBytesMax, bodyErrors.tooLarge);
     const wire = {
       method: "POST",
       path: `/chat/completions${queryOf(request.url)}`,
-      headers: request.headers,
+      headers,
       body,
     };
     const answer = await source.answer({ ...EMPTY_TURN, wire }, exchange);
@@ -172,17 +184,34 @@ export function chatCompletions(
   }
 
   return async (request) => {
-    const exchange = new Exchange(engine, "v1_chat_completions", request);
+    const exchange = new Exchange(engine, door.surface, request);
     exchange.source = source.name;
     if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
     try {
-      const verdict = deps.authorize(request.headers);
-      if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
-      return await (source.takesWire ? pass(request, exchange) : ask(request, exchange));
+      const admitted = door.admit(request.headers);
+      const headers = admitted instanceof Promise ? await admitted : admitted;
+      return await (source.takesWire ? pass(request, headers, exchange) : ask(request, exchange));
     } catch (error) {
       const failure = exchange.refuse(error);
-      return errorResponse(failure, exchange.requestId);
+      return door.refuse(failure, exchange.requestId);
     }
+  };
+}
+
+/** The door of `/v1/chat/completions`: OpenAI's keys and OpenAI's errors. */
+export function v1Door(
+  authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong",
+  /** The keys that are right: an error never repeats one. */
+  secrets: readonly string[],
+): Door {
+  return {
+    surface: "v1_chat_completions",
+    admit(headers) {
+      const verdict = authorize(headers);
+      if (verdict !== "ok") throw keyError(verdict, headers, secrets);
+      return headers;
+    },
+    refuse: errorResponse,
   };
 }
 
