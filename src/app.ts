@@ -5,33 +5,42 @@
  */
 
 import { Hono } from "hono";
+import { type Answerers, defaultModel, makeAnswerers } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
 import { type Watch, watchAll } from "./core/events.ts";
-import { type Engine, Exchange } from "./core/exchange.ts";
+import type { Engine } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
 import { Stamps } from "./core/stamp.ts";
 import { compilePrompt, DEFAULT_TEMPLATE } from "./core/system_prompt.ts";
 import type { Workflows } from "./core/workflow.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
+import { openConversations } from "./memory/conversations.ts";
 import { openMemory } from "./memory/open.ts";
 import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import { logWatcher } from "./ops/log.ts";
 import { servePage } from "./ops/page.ts";
-import { http1Transport } from "./sources/http1_transport.ts";
-import { Mock } from "./sources/mock.ts";
+import { makeToken, tokenAuth } from "./ops/token.ts";
 import { TokenCounter } from "./sources/tokens.ts";
-import { fetchTransport, routedFetch } from "./sources/transport.ts";
-import { Upstream } from "./sources/upstream.ts";
+import { routedFetch } from "./sources/transport.ts";
+import { apiChat } from "./surfaces/api_chat.ts";
 import { tasks } from "./surfaces/api_tasks.ts";
 import { workflowSchemas } from "./surfaces/api_workflows.ts";
 import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
+import { chat } from "./surfaces/chat.ts";
+import { conv } from "./surfaces/conv.ts";
+import { ownConv } from "./surfaces/conv_own.ts";
+import { passedConv } from "./surfaces/conv_passed.ts";
 import { jsonResponse } from "./surfaces/detail_errors.ts";
+import { docs } from "./surfaces/docs.ts";
+import { event } from "./surfaces/event.ts";
 import { memoryServer } from "./surfaces/memory.ts";
-import { errorResponse, invalidUrl, onlyPost } from "./surfaces/openai_errors.ts";
-import { chatCompletions } from "./surfaces/v1_chat_completions.ts";
+import { ROUTES } from "./surfaces/openapi_routes.ts";
+import { token } from "./surfaces/token.ts";
+import { unserved } from "./surfaces/unserved.ts";
+import { chatCompletions, v1Door } from "./surfaces/v1_chat_completions.ts";
 import { models } from "./surfaces/v1_models.ts";
 import { v1Response } from "./surfaces/v1_response.ts";
 import { builtinDefinition, DEFAULT_MODEL } from "./workflows/builtin.ts";
@@ -63,9 +72,6 @@ export interface World {
   readonly noteRun?: (note: RunNote) => void;
 }
 
-/** Where workflows ask when there is a key and no `llm.base_url`. */
-const OPENAI_URL = "https://api.openai.com/v1";
-
 /** The part of Bun's server that a request can ask for. */
 export interface Listener {
   /** Closes the connection of `request` after so much silence; 0 = never. */
@@ -80,14 +86,17 @@ export interface App {
   readonly fetch: (request: Request, listener?: Listener) => Response | Promise<Response>;
   readonly engine: Engine;
   readonly source: Source;
+  readonly answerers: Answerers;
+  /** Every route that is mounted. */
+  readonly routes: readonly { readonly method: string; readonly path: string }[];
   readonly tokens: TokenCounter;
   readonly memory: Memory;
   readonly workflows: Workflows;
+  /** Closes what is open on disk. Nothing may be asked afterwards. */
+  readonly close: () => void;
   /** Health answers follow it: 200 only while it is "ok". */
   status: Health["status"];
 }
-
-const NOT_POST = ["GET", "PUT", "PATCH", "DELETE"];
 
 /**
  * Makes every part and joins them. Nothing is looked up later. Without a `definition` there is the
@@ -109,27 +118,42 @@ export function makeApp(
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
   const tokens = new TokenCounter(config.mock.count_bytes_max);
-  const source = makeSource(config, world, tokens, wheel, config.chat.on_disconnect);
+  const answerers = makeAnswerers(config, world, tokens, wheel);
+  const { source } = answerers.main;
   const memory = makeMemory(config, world, engine, tokens);
   const secrets = [config.auth.token];
   const authorize = bearerAuth(secrets);
+  const { secret_key } = config.auth;
+  const admit = tokenAuth({
+    secretKey: secret_key,
+    token: config.auth.token,
+    wallMs: world.wallMs,
+  });
   const startMs = world.clock();
+  const model = defaultModel(config);
+  const bodyBytesMax = config.server.body_max_bytes;
 
   const shared = { engine, source, stamps, authorize, secrets };
-  const chat = chatCompletions({
-    ...shared,
-    recordLateness: () => {},
+  const streaming = { engine, stamps, bodyBytesMax, recordLateness: () => {} };
+  const openai = {
+    ...streaming,
     persona: config.mock.persona,
     validate: config.mock.validate,
-    bodyBytesMax: config.server.body_max_bytes,
     processingMs: config.mock.first_token_ms,
+  };
+  const v1Chat = chatCompletions({ ...openai, source, door: v1Door(authorize, secrets) });
+  const contentChat = apiChat({
+    ...streaming,
+    authorize,
+    source: answerers.apiChat.source,
+    defaultModel: model,
   });
   const response = v1Response({
     ...shared,
-    source: makeSource(config, world, tokens, wheel, config.response.on_disconnect),
+    source: answerers.response.source,
     memory,
     recordLateness: () => {},
-    bodyBytesMax: config.server.body_max_bytes,
+    bodyBytesMax,
     model: config.llm.model_id || (config.mock.models[0] ?? ""),
     onDisconnect: config.response.on_disconnect,
     wallMs: world.wallMs,
@@ -139,12 +163,35 @@ export function makeApp(
     engine,
     memory,
     authorize,
-    bodyBytesMax: config.server.body_max_bytes,
+    bodyBytesMax,
     wallMs: world.wallMs,
     makeTaskId: world.uuid,
   });
-  const workflows = makeWorkflows(config, world, engine, source, definition);
-  const workflowDeps = { engine, workflows, authorize, bodyBytesMax: config.server.body_max_bytes };
+  const tokenChat = chat({ ...openai, admit, source: answerers.chat.source });
+  const giveToken = token({
+    engine,
+    hasSecretKey: secret_key !== "",
+    makeToken: ({ id, hours, key }) => makeToken({ id, hours, key, nowMs: world.wallMs() }),
+  });
+  const timedEvents = event(streaming);
+  const conversations = openConversations(config.memory.url, world.folder, world);
+  const converse = conv({
+    engine,
+    admit,
+    room: answerers.conv !== undefined
+      ? passedConv({ upstream: answerers.conv, bodyBytesMax, uuid: world.uuid })
+      : ownConv({
+        ...streaming,
+        source,
+        conversations,
+        historyMax: 2 * config.memory.history_turns,
+        model,
+        uuid: world.uuid,
+      }),
+  });
+  const pages = docs({ routes: ROUTES, version: world.version });
+  const workflows = makeWorkflows(config, world, engine, answerers.apiChat.source, definition);
+  const workflowDeps = { engine, workflows, authorize, bodyBytesMax };
   const runWorkflow = workflowRuns(workflowDeps);
   const showWorkflows = workflowSchemas(workflowDeps);
   const showTask = tasks(workflowDeps);
@@ -152,7 +199,9 @@ export function makeApp(
   const listModels = models({ ...shared, models: config.mock.models });
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();
-  hono.post("/v1/chat/completions", (c) => chat(c.req.raw));
+  // One handler per method, never `all`: a second one that matches the hot POST would send it
+  // through Hono's chain of middleware, three promises more and 8 % of its requests per second.
+  hono.post("/v1/chat/completions", (c) => v1Chat(c.req.raw));
   hono.post("/v1/response", (c) => response(c.req.raw));
   // A weir that asks a memory server is none itself: it would only pass the questions on.
   if (memory.name !== "http") {
@@ -164,13 +213,18 @@ export function makeApp(
   }
   hono.get("/v1/models", (c) => listModels(c.req.raw, undefined));
   hono.get("/v1/models/:id{.+}", (c) => listModels(c.req.raw, c.req.param("id")));
+  hono.post("/api/chat", (c) => contentChat(c.req.raw));
+  hono.on(["GET", "POST"], "/token", (c) => giveToken(c.req.raw));
+  hono.on(["GET", "POST"], "/event", (c) => timedEvents(c.req.raw));
+  hono.post("/chat", (c) => tokenChat(c.req.raw));
+  hono.on(["GET", "POST", "PUT", "PATCH", "DELETE"], "/conv", (c) => converse(c.req.raw));
   hono.get("/health", (c) => healthResponse(health(), c.req.header("accept") ?? null));
   hono.get("/", (c) => onPage(c.req.raw));
   hono.get("/ui/*", (c) => onPage(c.req.raw));
-  hono.options("*", (c) => preflight(c.req.raw));
-  // Not `all`: a second handler that matches the hot POST would send it through Hono's chain of
-  // middleware, three promises more and 8 % of its requests per second.
-  hono.on(NOT_POST, "/v1/chat/completions", (c) => refused(onlyPost(), c.req.raw));
+  hono.get("/openapi.json", pages.document);
+  hono.get("/docs", pages.page);
+  hono.get("/docs/:file", (c) => pages.file(c.req.param("file")));
+  hono.get("/redoc", pages.redoc);
   for (const base of new Set(["/api", definition.controller.basePath])) {
     hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw, patience(c.req.raw, c.env)));
     // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
@@ -179,13 +233,10 @@ export function makeApp(
     hono.all(`${base}/tasks/*`, (c) => showTask(c.req.raw, c.req.path.slice(base.length)));
     if (base !== "") hono.get(`${base}/health`, () => shortHealth());
   }
-  hono.notFound((c) => refused(invalidUrl(c.req.method, c.req.path), c.req.raw));
-
-  function refused(error: ReturnType<typeof onlyPost>, request: Request): Response {
-    const exchange = new Exchange(engine, "no_surface", request);
-    exchange.requestId = `req_${stamps.hex(32)}`;
-    return errorResponse(exchange.refuse(error), exchange.requestId);
-  }
+  const routes = hono.routes.map(({ method, path }) => ({ method, path }));
+  const refuse = unserved({ engine, stamps, routes });
+  hono.options("*", (c) => preflight(c.req.raw));
+  hono.notFound((c) => refuse(c.req.raw, c.req.path));
 
   /** Lets a connection be silent for as long as a run takes that nobody may hear of before its end. */
   function patience(
@@ -201,8 +252,7 @@ export function makeApp(
   }
 
   async function onPage(request: Request): Promise<Response> {
-    return await page(request) ??
-      refused(invalidUrl(request.method, new URL(request.url).pathname), request);
+    return await page(request) ?? refuse(request, new URL(request.url).pathname);
   }
 
   function health(): Health {
@@ -213,6 +263,8 @@ export function makeApp(
       source: source.name,
       streams_open: engine.streams.size,
       openai_sdk_version: world.openaiSdkVersion,
+      api_key_configured: config.llm.api_key !== "",
+      model,
     };
   }
 
@@ -220,9 +272,12 @@ export function makeApp(
     fetch: (request, listener) => hono.fetch(request, listener),
     engine,
     source,
+    answerers,
+    routes,
     tokens,
     memory,
     workflows,
+    close: () => conversations.close(),
     status: "starting",
   };
   return app;
@@ -249,45 +304,7 @@ function makeMemory(config: Config, world: World, engine: Engine, tokens: TokenC
   });
 }
 
-/** What answers: the upstream as soon as there is one, else the mock. */
-function makeSource(
-  config: Config,
-  world: World,
-  tokens: TokenCounter,
-  wheel: Wheel,
-  onDisconnect: "cancel" | "drain",
-): Source {
-  const isProxy = config.chat.source === "proxy" ||
-    (config.chat.source === "auto" && config.llm.base_url !== "");
-  return isProxy
-    ? makeUpstream(config, world, config.llm.base_url, wheel, onDisconnect)
-    : new Mock(config.mock, tokens);
-}
-
-function makeUpstream(
-  config: Config,
-  world: World,
-  base_url: string,
-  wheel: Wheel,
-  onDisconnect: "cancel" | "drain",
-): Source {
-  const route = { proxy: config.llm.proxy, ca: world.ca };
-  return new Upstream({
-    ...config.llm,
-    base_url,
-    on_disconnect: onDisconnect,
-    passes_client_key: config.auth.token === "",
-  }, {
-    transport: config.llm.proxy === ""
-      ? http1Transport({ base_url, ca: world.ca, wheel })
-      : fetchTransport(route),
-    fetch: routedFetch(route),
-    random: world.random,
-    wallMs: world.wallMs,
-  });
-}
-
-/** The workflows, asking `source` where they ask weir itself: or OpenAI, once there is a key. */
+/** The workflows, asking `source` where they ask weir itself. */
 function makeWorkflows(
   config: Config,
   world: World,
@@ -295,15 +312,11 @@ function makeWorkflows(
   source: Source,
   definition: Definition,
 ): Workflows {
-  const { llm, chat } = config;
-  const isKeyOnly = chat.source === "auto" && llm.base_url === "" && llm.api_key !== "";
-  const asked = isKeyOnly
-    ? makeUpstream(config, world, OPENAI_URL, engine.wheel, chat.on_disconnect)
-    : source;
+  const { llm } = config;
   return new WorkflowEngine(definition, {
     calls: {
       fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),
-      askLlm: askSource(asked, engine, llm.model_id || DEFAULT_MODEL),
+      askLlm: askSource(source, engine, llm.model_id || DEFAULT_MODEL),
       wheel: engine.wheel,
       limits: {
         headersMs: llm.headers_timeout_ms,

@@ -60,7 +60,8 @@ export async function serveSettings(
   const { config, workflows } = settings;
   const ownWorld = { ...world(settings), ...(noteRun === undefined ? {} : { noteRun }) };
   const callsOut = config.llm.base_url !== "" || settings.workflowFiles.length > 0 ||
-    config.llm.api_key !== "" || config.memory.url.startsWith("http");
+    config.llm.api_key !== "" || config.memory.url.startsWith("http") ||
+    config.chat.api_proxy !== "" || config.conv.unofficial_proxy !== "";
   if (callsOut) raiseFetchCap(terminal);
   const app = makeApp(config, ownWorld, workflows);
   openMemory(app, settings);
@@ -81,6 +82,7 @@ export async function serveSettings(
   void page?.stop();
   await drain(app, server, config.server.drain_ms, terminal);
   await app.memory.close();
+  app.close();
   return 0;
 }
 
@@ -196,17 +198,13 @@ function listen(
   }
 }
 
-/** Three lines: where, what answers, what to try. */
+/** Where, what answers, what to try. */
 function introduce(app: App, config: Config, port: number, terminal: Terminal): void {
   const { host } = config.server;
   const url = `http://${urlHost(host)}:${port}`;
   const key = config.auth.token === "" ? "" : ` -H 'authorization: Bearer <auth.token>'`;
   terminal.print(`weir ${VERSION} listens on ${url}${url.includes(host) ? "" : ` (${host})`}`);
-  terminal.print(
-    app.source.name === "proxy"
-      ? `proxy: /v1/chat/completions is answered by ${maskUrl(config.llm.base_url)}`
-      : `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`,
-  );
+  for (const line of answerLines(app, config)) terminal.print(line);
   terminal.print(
     `try: curl -N ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
       `-d '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
@@ -239,6 +237,25 @@ function introduceWorkflows(
 function urlHost(host: string): string {
   const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return name.includes(":") ? `[${name}]` : name;
+}
+
+/** Who answers: one line for `/v1/chat/completions`, and one for each surface that differs. */
+function answerLines({ answerers }: App, config: Config): string[] {
+  const { main, apiChat, chat } = answerers;
+  const answeredBy = (path: string, url: string) => `proxy: ${path} is answered by ${maskUrl(url)}`;
+  const lines = [
+    main.url === ""
+      ? `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`
+      : answeredBy("/v1/chat/completions", main.url),
+  ];
+  if (apiChat.url !== main.url) {
+    lines.push(`${answeredBy("/api/chat", apiChat.url)} (a key is set, and no llm.base_url)`);
+  }
+  if (chat.url !== main.url) lines.push(answeredBy("/chat", chat.url));
+  if (answerers.conv !== undefined) {
+    lines.push(answeredBy("/conv", config.conv.unofficial_proxy));
+  }
+  return lines;
 }
 
 function short(text: string): string {

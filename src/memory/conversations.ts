@@ -6,6 +6,7 @@
  */
 
 import { Database } from "bun:sqlite";
+import { isAbsolute, join } from "node:path";
 import type { Conversation, Conversations, Said } from "../core/conversations.ts";
 import { AppError } from "../core/errors.ts";
 
@@ -86,12 +87,25 @@ interface Row {
   readonly current_node: string;
 }
 
-/** Makes the store; opens nothing yet. */
-export function openConversations(options: ConversationsOptions): Conversations {
-  return new SqliteConversations(options);
+/**
+ * Makes the store; opens nothing yet. `url` is `memory.url`: an embedded memory's file takes them
+ * too, and beside any other memory they live as long as this process.
+ */
+export function openConversations(
+  url: string,
+  folder: string,
+  options: Pick<ConversationsOptions, "wallMs" | "uuid">,
+): Conversations {
+  const file = url.startsWith("sqlite://") ? url.slice("sqlite://".length) : ":memory:";
+  if (file === ":memory:") {
+    return new SqliteConversations({ ...options, path: file, limits: IN_PROCESS_LIMITS });
+  }
+  const path = isAbsolute(file) ? file : join(folder, file);
+  return new SqliteConversations({ ...options, path, limits: IN_FILE_LIMITS });
 }
 
-class SqliteConversations implements Conversations {
+/** The store. */
+export class SqliteConversations implements Conversations {
   readonly #options: ConversationsOptions;
   #opened: Database | undefined = undefined;
   /** All texts of this process's own database. Not counted in a file, which has no such limit. */

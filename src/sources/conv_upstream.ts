@@ -5,9 +5,9 @@
  */
 
 import type { Wire } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
-import type { Exchange } from "../core/exchange.ts";
-import { clientLeft, Deadline } from "./deadline.ts";
+import { AppError, clientLeft } from "../core/errors.ts";
+import type { Exchange, OpenStream } from "../core/exchange.ts";
+import { Deadline } from "./deadline.ts";
 import { Upstream, type UpstreamDeps, type UpstreamOptions } from "./upstream.ts";
 import { headersDown, headersUp } from "./upstream_headers.ts";
 
@@ -64,9 +64,14 @@ export class ConvUpstream {
     const onLeave = () => abort.abort(clientLeft());
     if (signal.aborted) onLeave();
     signal.addEventListener("abort", onLeave, { once: true });
-    const deadline = new Deadline(exchange.engine.wheel, abort);
-    const up = headersUp(headers, { apiKey: "", passesClientKey: false }, this.#options.headers);
-    up.set("accept-encoding", "identity");
+    const { wheel, streams } = exchange.engine;
+    const deadline = new Deadline(wheel, abort);
+    // Shutdown finds this request here.
+    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
+    streams.add(waiting);
+    const plain = new Headers(headers);
+    plain.set("accept-encoding", "identity");
+    const up = headersUp(plain, { apiKey: "", passesClientKey: false }, this.#options.headers);
     try {
       deadline.start("headers", headers_timeout_ms);
       const response = await this.#deps.transport.send({
@@ -91,7 +96,7 @@ export class ConvUpstream {
       }
       return {
         status: response.status,
-        headers: headersDown(response.headers),
+        headers: headersDown(response),
         body: new Uint8Array(Buffer.concat(pieces)),
       };
     } catch (error) {
@@ -100,6 +105,7 @@ export class ConvUpstream {
       throw new AppError("upstream_broken", "The upstream broke its answer off", { cause: error });
     } finally {
       deadline.stop();
+      streams.delete(waiting);
       signal.removeEventListener("abort", onLeave);
     }
   }

@@ -21,6 +21,7 @@ import {
   type ConvRoom,
 } from "./conv.ts";
 import { BLANK_HEAD, CONV_SLOTS, ConvDialect, type ConvHead, convIdBytes } from "./conv_dialect.ts";
+import { methodNotAllowed } from "./detail_errors.ts";
 import { withIndex } from "./conv_passed.ts";
 import { type ConvMessage, pageOf, parseConvMessage } from "./conv_request.ts";
 
@@ -171,7 +172,7 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
       if (type.startsWith(CONVERSATION) && method === "GET") return show(call);
       if (type === "conversations" || type === "conversation" || type.startsWith(CONVERSATION)) {
         const allow = type === "conversation" ? "POST" : "GET";
-        throw new AppError("method_refused", "Method Not Allowed", { headers: { allow } });
+        throw methodNotAllowed(allow);
       }
       throw new AppError("not_found", `There is nothing of the Chat-Type ${type}`);
     },
