@@ -13,6 +13,7 @@ import { parseCommandLine } from "./cli/command_line.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, type Terminal, terminal } from "./cli/terminal.ts";
+import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
 import { version } from "./cli/version.ts";
 
@@ -26,6 +27,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   run,
   check,
   memory,
+  token,
   version,
   help,
 };

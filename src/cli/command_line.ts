@@ -52,6 +52,16 @@ export interface RunOptions extends SettingOptions {
   readonly isVerbose: boolean;
 }
 
+/** What `token` says besides. */
+export interface TokenOptions extends SettingOptions {
+  /** Who the token is for; "" = it names nobody. */
+  readonly id: string;
+  readonly hours: number;
+}
+
+/** Hours a token holds when nobody says otherwise. */
+const TOKEN_HOURS = 24;
+
 /** Flags that stand for a command. */
 const ALIASES: ReadonlyMap<string, string> = new Map([
   ["--version", "version"],
@@ -162,6 +172,25 @@ export function parseRunOptions(args: readonly string[]): RunOptions {
     output: values.output,
     isVerbose: values.verbose ?? false,
   };
+}
+
+/**
+ * The options of `token`.
+ *
+ * @throws {Failure} for an unknown option, one without its value, or hours that are no number.
+ */
+export function parseTokenOptions(args: readonly string[]): TokenOptions {
+  const { values } = parse(() =>
+    parseArgs({
+      args: [...args],
+      options: { ...SETTING_FLAGS, id: { type: "string" }, hours: { type: "string" } },
+    })
+  );
+  const hours = values.hours ?? String(TOKEN_HOURS);
+  if (!/^\d{1,9}$/.test(hours)) {
+    throw new Failure(`--hours must be a whole number: it is "${hours}"`, 2);
+  }
+  return { ...settingOptions(values), id: values.id ?? "", hours: Number(hours) };
 }
 
 /** Turns what `parseArgs` throws into a failure. */

@@ -17,6 +17,7 @@ const TEXT =
   weir check [FILE]  read the config and print what is in force, secrets masked
   weir memory backup FILE
                      copy the embedded memory to FILE, while weir runs
+  weir token         print a token for /chat and /conv: --id 1000 --hours 10
   weir version       version, commit, Bun version
   weir help          this text
 

@@ -70,7 +70,8 @@ function detailOf(body: unknown, issue: z.core.$ZodIssue): Detail {
     const parent = valueAt(body, path.slice(0, -1));
     return { type: "missing", loc, msg: "Field required", input: parent ?? null };
   }
-  return { loc, input, ...wordsOf(issue, input) };
+  const { type, msg, ctx } = wordsOf(issue, input);
+  return { type, loc, msg, input, ...(ctx === undefined ? {} : { ctx }) };
 }
 
 function wordsOf(issue: z.core.$ZodIssue, input: unknown): Pick<Detail, "type" | "msg" | "ctx"> {

@@ -79,7 +79,8 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
     },
     // Relative, so that "try it" calls the server that the page came from.
     servers: [{ url: "/" }],
-    tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+    tags: Object.entries(TAGS).filter(([name]) => routes.some(({ tag }) => tag === name))
+      .map(([name, description]) => ({ name, description })),
     paths,
     components: {
       securitySchemes: {

@@ -1,0 +1,213 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { launch, waitFor, type Weir } from "./launch.ts";
+import { STREAMING_SURFACES, type StreamingSurface } from "./streaming_surfaces.ts";
+import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
+
+/** Longer than any test: what waits for it never comes. */
+const NEVER_MS = 600_000;
+
+function ask(weir: Weir, surface: StreamingSurface, signal?: AbortSignal): Promise<Response> {
+  return fetch(weir.url + surface.path, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...surface.headers },
+    body: JSON.stringify(surface.body),
+    ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+/** Reads a response piece by piece. */
+function reader(response: Response) {
+  const stream = response.body!.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  return {
+    /** Reads on until `isEnough` of all that came. Ends with the stream. */
+    async until(isEnough: (text: string) => boolean): Promise<string> {
+      while (!isEnough(text)) {
+        const { done, value } = await stream.read();
+        if (done) break;
+        text += decoder.decode(value, { stream: true });
+      }
+      return text;
+    },
+    cancel: () => stream.cancel(),
+  };
+}
+
+async function streamsOpen(weir: Weir): Promise<unknown> {
+  return (await weir.health())["streams_open"];
+}
+
+describe("every streaming surface, answered by the mock", () => {
+  let quick: Weir;
+  let slow: Weir;
+  let silent: Weir;
+  beforeAll(async () => {
+    [quick, slow, silent] = await Promise.all([
+      launch({ set: { "mock.reply": "一 two 🌊 four", "mock.delay_ms": 1 } }),
+      launch({ set: { "mock.delay_ms": NEVER_MS } }),
+      launch({ set: { "mock.first_token_ms": NEVER_MS, "server.keepalive_ms": 20 } }),
+    ]);
+  });
+  afterAll(() => Promise.all([quick.stop(), slow.stop(), silent.stop()]));
+
+  for (const surface of STREAMING_SURFACES) {
+    test(`${surface.path} says the reply, every character intact, and [DONE]`, async () => {
+      const response = await ask(quick, surface);
+      expect(response.status).toBe(200);
+      expect(response.headers.get("content-type")).toStartWith("text/event-stream");
+      expect(response.headers.get("cache-control")).toBe("no-cache");
+      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      const text = await response.text();
+      expect(surface.said(text)).toBe("一 two 🌊 four");
+      expect(text).toEndWith("data: [DONE]\n\n");
+      expect(text.split("\n\n").slice(0, -1).every((event) => /^data: [^\r\n]+$/.test(event)))
+        .toBe(true);
+    });
+
+    test(`${surface.path}: a client that leaves frees its stream at once`, async () => {
+      const answer = reader(await ask(slow, surface));
+      await answer.until((text) => surface.said(text) !== "");
+      await waitFor(async () => await streamsOpen(slow) === 1);
+      await answer.cancel();
+      await waitFor(async () => await streamsOpen(slow) === 0);
+    });
+
+    test(`${surface.path}: a client that leaves before the first word leaves nothing`, async () => {
+      const leaving = new AbortController();
+      const asked = ask(slowStart, surface, leaving.signal).catch(() => undefined);
+      await waitFor(async () => await streamsOpen(slowStart) === 1);
+      leaving.abort();
+      await asked;
+      await waitFor(async () => await streamsOpen(slowStart) === 0);
+    });
+
+    test(`${surface.path}: silence is filled with comments`, async () => {
+      const answer = reader(await ask(silent, surface));
+      const text = await answer.until((text) => text.split(": keep-alive\n\n").length > 2);
+      expect(text.replaceAll(": keep-alive\n\n", "")).toBe("");
+      await answer.cancel();
+      await waitFor(async () => await streamsOpen(silent) === 0);
+    });
+
+    test(`${surface.path}: a shutdown ends its stream with an error`, async () => {
+      const weir = await launch({ set: { "mock.delay_ms": NEVER_MS, "server.drain_ms": 50 } });
+      try {
+        const answer = reader(await ask(weir, surface));
+        await answer.until((text) => surface.said(text) !== "");
+        weir.kill("SIGTERM");
+        const text = await answer.until(() => false);
+        expect(text).toContain("shutting down");
+        expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+        expect(await weir.exited).toBe(0);
+      } finally {
+        await weir.stop();
+      }
+    });
+  }
+
+  let slowStart: Weir;
+  beforeAll(async () => {
+    slowStart = await launch({
+      set: { "mock.first_token_ms": NEVER_MS, "server.keepalive_ms": 0 },
+    });
+  });
+  afterAll(() => slowStart.stop());
+});
+
+describe("every streaming surface, answered by an upstream", () => {
+  let upstream: ToldUpstream;
+  let weir: Weir;
+  beforeAll(async () => {
+    upstream = tellUpstream();
+    weir = await launch({
+      set: {
+        "llm.base_url": `${upstream.url}/v1`,
+        "llm.api_key": "sk-up",
+        "llm.idle_timeout_ms": 400,
+        "llm.retries": 0,
+      },
+    });
+  });
+  afterAll(async () => {
+    await weir.stop();
+    upstream.stop();
+  });
+
+  /** Asks, and gives the answer once the upstream has said "一". */
+  async function begin(surface: StreamingSurface) {
+    const index = upstream.requests.length;
+    const asked = ask(weir, surface);
+    const told = await upstream.told(index);
+    told.say("一");
+    const response = await asked;
+    expect(response.status).toBe(200);
+    return { told, answer: reader(response), seen: upstream.requests[index]! };
+  }
+
+  for (const surface of STREAMING_SURFACES) {
+    test(`${surface.path} passes each piece on before the next one comes`, async () => {
+      const { told, answer, seen } = await begin(surface);
+      expect(seen.path).toBe("/v1/chat/completions");
+      expect(seen.headers.get("authorization")).toBe("Bearer sk-up");
+      await answer.until((text) => surface.said(text) === "一");
+      told.say(" 🌊");
+      await answer.until((text) => surface.said(text) === "一 🌊");
+      told.finish();
+      expect(await answer.until(() => false)).toEndWith("data: [DONE]\n\n");
+    });
+
+    test(`${surface.path}: a client that leaves stops the upstream`, async () => {
+      const { told, answer } = await begin(surface);
+      await answer.until((text) => surface.said(text) !== "");
+      await answer.cancel();
+      await waitFor(told.isLeft, "the upstream hears that the client left");
+      await waitFor(async () => await streamsOpen(weir) === 0);
+    });
+
+    test(`${surface.path}: an upstream that breaks off is never made to look whole`, async () => {
+      const { told, answer } = await begin(surface);
+      await answer.until((text) => surface.said(text) !== "");
+      told.break();
+      const text = await answer.until(() => false);
+      expect(text).toContain('"error":');
+      expect(text).toContain("upstream");
+      expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+    });
+
+    test(`${surface.path}: an upstream that falls silent is given up`, async () => {
+      const { told, answer } = await begin(surface);
+      const text = await answer.until(() => false);
+      expect(text).toContain("llm.idle_timeout_ms");
+      expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+      await waitFor(told.isLeft, "the upstream hears that it was given up");
+    });
+  }
+});
+
+describe("every streaming surface, with an upstream that is not there", () => {
+  let weir: Weir;
+  beforeAll(async () => {
+    const gone = tellUpstream();
+    gone.stop();
+    weir = await launch({ set: { "llm.base_url": `${gone.url}/v1`, "llm.retries": 0 } });
+  });
+  afterAll(() => weir.stop());
+
+  for (const surface of STREAMING_SURFACES) {
+    const [status, start] = surface.unreachable;
+    test(`${surface.path} answers ${status}`, async () => {
+      const response = await ask(weir, surface);
+      expect(response.status).toBe(status);
+      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      const text = await response.text();
+      if (start === "") {
+        expect(text).toBe("");
+        expect(response.headers.get("weir-error")).toContain("Cannot reach the upstream");
+      } else {
+        expect(text).toStartWith(start);
+        expect(text).toContain("Cannot reach the upstream");
+      }
+    });
+  }
+});
