@@ -7,6 +7,7 @@ const LAYERS = [
   ["lib"],
   ["core"],
   ["sources", "memory", "workflows", "surfaces", "ops", "deploy"],
+  ["answerers.ts"],
   ["app.ts"],
   ["cli"],
   ["cli.ts"],

@@ -6,6 +6,7 @@ import { Wheel } from "../../src/lib/wheel.ts";
 import {
   chatCompletions,
   type ChatCompletionsDeps,
+  v1Door,
 } from "../../src/surfaces/v1_chat_completions.ts";
 
 /** What the source is asked for when `body` comes in. */
@@ -34,8 +35,7 @@ async function turnOf(
     source,
     stamps: new Stamps(() => 0, (target) => void target.fill(1)),
     recordLateness: () => {},
-    authorize: () => "ok",
-    secrets: [],
+    door: v1Door(() => "ok", []),
     persona,
     validate: "live",
     bodyBytesMax: 1000,
