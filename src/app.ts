@@ -37,7 +37,7 @@ import { jsonResponse } from "./surfaces/detail_errors.ts";
 import { docs } from "./surfaces/docs.ts";
 import { event } from "./surfaces/event.ts";
 import { memoryServer } from "./surfaces/memory.ts";
-import { ROUTES } from "./surfaces/openapi_routes.ts";
+import { openapiRoutes } from "./surfaces/openapi_routes.ts";
 import { token } from "./surfaces/token.ts";
 import { unserved } from "./surfaces/unserved.ts";
 import { chatCompletions, v1Door } from "./surfaces/v1_chat_completions.ts";
@@ -189,7 +189,10 @@ export function makeApp(
         uuid: world.uuid,
       }),
   });
-  const pages = docs({ routes: ROUTES, version: world.version });
+  const pages = docs({
+    routes: openapiRoutes(definition.controller.basePath),
+    version: world.version,
+  });
   const workflows = makeWorkflows(config, world, engine, answerers.apiChat.source, definition);
   const workflowDeps = { engine, workflows, authorize, bodyBytesMax };
   const runWorkflow = workflowRuns(workflowDeps);

@@ -134,16 +134,124 @@ const DETAIL: RouteResponse = {
 };
 
 /**
- * Routes that take every method and path below theirs, and what they serve there. A workflow file
- * may put the same beneath another path of its own, which is not in the document.
+ * Routes that take every method and path below theirs, by the end of their path: what they serve
+ * there with GET.
  */
 export const WILDCARDS: Readonly<Record<string, readonly string[]>> = {
-  "ALL /api/workflows/*": ["GET /api/workflows", "GET /api/workflows/{id}/schema"],
-  "ALL /api/tasks/*": ["GET /api/tasks/{id}"],
+  "/workflows/*": ["/workflows", "/workflows/{id}/schema"],
+  "/tasks/*": ["/tasks/{id}"],
 };
 
-/** The table. */
-export const ROUTES: readonly Route[] = [
+/** The workflow API beneath `base`. */
+function workflowRoutes(base: string): readonly Route[] {
+  const health: Route = {
+    method: "get",
+    path: `${base}/health`,
+    tag: "Operation",
+    summary: "Is this process ready for workflows?",
+    auth: "none",
+    responses: {
+      "200": { description: "Yes", types: [JSON_TYPE], example: { status: "ok" } },
+      "503": { description: "It is starting, or it is draining", types: [JSON_TYPE] },
+    },
+  };
+  return [
+    {
+      method: "post",
+      path: `${base}/workflows/runs`,
+      tag: "Workflows",
+      summary: "Run a workflow",
+      description: "A workflow that streams answers with events, unless output_only is false.",
+      auth: "bearer",
+      body: {
+        schema: {
+          type: "object",
+          properties: {
+            workflow_id: { type: "string", description: "absent: the one there is" },
+            input: { description: "what the workflow asks for" },
+            wait_for_completion: { type: "boolean" },
+            output_only: { type: "boolean" },
+          },
+        },
+        example: { input: { prompt: "Hello" } },
+      },
+      responses: {
+        "200": { description: "The output, as events or whole", types: [SSE_TYPE, JSON_TYPE] },
+        "default": DETAIL,
+      },
+    },
+    {
+      method: "get",
+      path: `${base}/workflows`,
+      tag: "Workflows",
+      summary: "List the workflows",
+      auth: "bearer",
+      responses: { "200": { description: "The list", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    {
+      method: "get",
+      path: `${base}/workflows/{id}/schema`,
+      tag: "Workflows",
+      summary: "Show what a workflow takes and gives",
+      auth: "bearer",
+      parameters: [{ name: "id", in: "path", description: "its id" }],
+      responses: { "200": { description: "The schema", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    {
+      method: "get",
+      path: `${base}/tasks/{id}`,
+      tag: "Workflows",
+      summary: "Show how a run stands",
+      auth: "bearer",
+      parameters: [{ name: "id", in: "path", description: "the task_id of the run" }],
+      responses: { "200": { description: "The run", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    ...(base === "" ? [] : [health]),
+  ];
+}
+
+/** The table, with workflows beneath `/api` and beneath the workflow file's own base path. */
+export function openapiRoutes(basePath: string): readonly Route[] {
+  return [...FIXED, ...[...new Set(["/api", basePath])].flatMap(workflowRoutes)];
+}
+
+/** Who a turn belongs to: any of them, or the `session_id` that names all of them at once. */
+const SESSION_FIELDS = {
+  session_id: { type: "string" },
+  user_id: { type: "string" },
+  role_id: { type: "string" },
+  group_id: { type: "string" },
+};
+
+const ENVELOPE: RouteResponse = {
+  description: "code, msg and data: code is 0 when all went well",
+  types: [JSON_TYPE],
+  example: { code: 0, msg: "success", data: {} },
+};
+
+/** One URL of the memory server. It is not there when `memory.url` names another one. */
+function memoryRoute(
+  method: Route["method"],
+  name: string,
+  summary: string,
+  fields: Readonly<Record<string, unknown>>,
+): Route {
+  return {
+    method,
+    path: `/memory/${name}`,
+    tag: "Memory",
+    summary,
+    auth: "bearer",
+    body: {
+      schema: { type: "object", properties: { ...SESSION_FIELDS, ...fields } },
+      example: { session_id: "s1" },
+    },
+    responses: { "200": ENVELOPE, "default": ENVELOPE },
+  };
+}
+
+/** What is there whatever the workflow file says. */
+const FIXED: readonly Route[] = [
   {
     method: "post",
     path: "/v1/chat/completions",
@@ -214,65 +322,37 @@ export const ROUTES: readonly Route[] = [
   },
   {
     method: "post",
-    path: "/api/workflows/runs",
-    tag: "Workflows",
-    summary: "Run a workflow",
-    description: "A workflow that streams answers with events, unless output_only is false.",
+    path: "/v1/response",
+    tag: "Character chat",
+    summary: "Answer a question in a session that is remembered",
     auth: "bearer",
     body: {
       schema: {
         type: "object",
         properties: {
-          workflow_id: { type: "string", description: "absent: the one there is" },
-          input: { description: "what the workflow asks for" },
-          wait_for_completion: { type: "boolean" },
-          output_only: { type: "boolean" },
+          query: { type: "string" },
+          ...SESSION_FIELDS,
+          role_prompt: { type: "string" },
+          first_message: { type: "string" },
+          stream: { type: "boolean", description: "absent: true" },
         },
+        required: ["query"],
       },
-      example: { input: { prompt: "Hello" } },
+      example: { query: "Hello", session_id: "s1" },
     },
     responses: {
-      "200": { description: "The output, as events or whole", types: [SSE_TYPE, JSON_TYPE] },
-      "default": DETAIL,
+      "200": { description: "Events of envelopes, or one envelope", types: [SSE_TYPE, JSON_TYPE] },
+      "default": ENVELOPE,
     },
   },
-  {
-    method: "get",
-    path: "/api/workflows",
-    tag: "Workflows",
-    summary: "List the workflows",
-    auth: "bearer",
-    responses: { "200": { description: "The list", types: [JSON_TYPE] }, "default": DETAIL },
-  },
-  {
-    method: "get",
-    path: "/api/workflows/{id}/schema",
-    tag: "Workflows",
-    summary: "Show what a workflow takes and gives",
-    auth: "bearer",
-    parameters: [{ name: "id", in: "path", description: "its id" }],
-    responses: { "200": { description: "The schema", types: [JSON_TYPE] }, "default": DETAIL },
-  },
-  {
-    method: "get",
-    path: "/api/tasks/{id}",
-    tag: "Workflows",
-    summary: "Show how a run stands",
-    auth: "bearer",
-    parameters: [{ name: "id", in: "path", description: "the task_id of the run" }],
-    responses: { "200": { description: "The run", types: [JSON_TYPE] }, "default": DETAIL },
-  },
-  {
-    method: "get",
-    path: "/api/health",
-    tag: "Operation",
-    summary: "Is this process ready for workflows?",
-    auth: "none",
-    responses: {
-      "200": { description: "Yes", types: [JSON_TYPE], example: { status: "ok" } },
-      "503": { description: "It is starting, or it is draining", types: [JSON_TYPE] },
-    },
-  },
+  memoryRoute("post", "apply", "Prepare the messages of a turn", {
+    role_prompt: { type: "string" },
+    query: { type: "string" },
+  }),
+  memoryRoute("post", "upload", "Keep messages", { messages: { type: "array" } }),
+  memoryRoute("post", "messages", "Show what a session remembers", {}),
+  memoryRoute("post", "query", "Ask what a session remembers", {}),
+  memoryRoute("delete", "delete", "Forget a session", {}),
   { ...TOKEN, method: "get" },
   { ...TOKEN, method: "post" },
   { ...EVENT, method: "get" },

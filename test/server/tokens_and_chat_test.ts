@@ -106,7 +106,7 @@ describe("weir token", () => {
   const faults: readonly (readonly [readonly string[], string, number])[] = [
     [[], "auth.secret_key is not set", 1],
     [["--hours", "ten", "--set", "auth.secret_key=k"], "--hours must be a whole number", 2],
-    [["--id"], "--id needs a value", 2],
+    [["--id"], "--id", 2],
     [["--idd", "1"], "Unknown option", 2],
   ];
   for (const [args, text, exitCode] of faults) {
