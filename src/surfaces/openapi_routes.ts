@@ -423,6 +423,26 @@ const FIXED: readonly Route[] = [
   },
   {
     method: "get",
+    path: "/",
+    tag: "Operation",
+    summary: "The web page: workflows and a chat playground",
+    auth: "none",
+    responses: { "200": { description: "The page", types: ["text/html"] } },
+  },
+  {
+    method: "get",
+    path: "/ui/{file}",
+    tag: "Operation",
+    summary: "A file of the web page",
+    auth: "none",
+    parameters: [{ name: "file", in: "path", description: "its name" }],
+    responses: {
+      "200": { description: "The file", types: ["text/javascript", "text/css"] },
+      "404": { description: "There is no such file", types: [JSON_TYPE] },
+    },
+  },
+  {
+    method: "get",
     path: "/openapi.json",
     tag: "Operation",
     summary: "This document",

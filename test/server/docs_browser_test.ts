@@ -37,6 +37,14 @@ describeWith(CHROMIUM !== undefined, CHROMIUM_WANTED, "/docs in a browser", () =
     await page.context().close();
   }, BROWSER_MS);
 
+  test("nor does the web page", async () => {
+    const { page, requests } = await openPage(browser);
+    await page.goto(`${weir.url}/`, { waitUntil: "networkidle" });
+    expect(requests.length).toBeGreaterThan(0);
+    expect(foreign(requests, weir.url)).toEqual([]);
+    await page.context().close();
+  }, BROWSER_MS);
+
   test('"try it" really calls the server', async () => {
     const { page, requests, complaints } = await openPage(browser);
     await page.goto(`${weir.url}/docs`);

@@ -26,7 +26,7 @@ function mounted(): readonly { readonly method: string; readonly path: string }[
 
 /** Hono's `/v1/models/:id{.+}` as OpenAPI has it. */
 function openapiPath(path: string): string {
-  return path.replaceAll(/:(\w+)(?:\{[^}]*\})?/g, "{$1}");
+  return path.replaceAll(/:(\w+)(?:\{[^}]*\})?/g, "{$1}").replace(/\*$/, "{file}");
 }
 
 /** What a route serves: its path, or what lies below its wildcard. */
