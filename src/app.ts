@@ -8,8 +8,8 @@ import { Hono } from "hono";
 import { type Answerers, defaultModel, makeAnswerers } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
-import { type Watch, watchAll } from "./core/events.ts";
-import type { Engine } from "./core/exchange.ts";
+import { secretsOf } from "./core/config_describe.ts";
+import { type Engine, Exchange, type OpenStream } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
 import { Stamps } from "./core/stamp.ts";
 import { compilePrompt, DEFAULT_TEMPLATE } from "./core/system_prompt.ts";
@@ -20,7 +20,9 @@ import { openMemory } from "./memory/open.ts";
 import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
-import { logWatcher } from "./ops/log.ts";
+import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
+import { metricsResponse } from "./ops/metrics_text.ts";
+import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.ts";
 import { servePage } from "./ops/page.ts";
 import { makeToken, tokenAuth } from "./ops/token.ts";
 import { TokenCounter } from "./sources/tokens.ts";
@@ -37,6 +39,7 @@ import { jsonResponse } from "./surfaces/detail_errors.ts";
 import { docs } from "./surfaces/docs.ts";
 import { event } from "./surfaces/event.ts";
 import { memoryServer } from "./surfaces/memory.ts";
+import { errorResponse, keyError } from "./surfaces/openai_errors.ts";
 import { openapiRoutes } from "./surfaces/openapi_routes.ts";
 import { token } from "./surfaces/token.ts";
 import { unserved } from "./surfaces/unserved.ts";
@@ -59,7 +62,7 @@ export interface World {
   /** 0 ≤ x < 1. */
   readonly random: () => number;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => void;
-  readonly writeLog: (line: string) => void;
+  readonly process: ProcessFacts;
   /** PEM text of `llm.ca_file`; "" = none. */
   readonly ca: string;
   /** The text of `memory.system_prompt_file`; "" = none. */
@@ -70,6 +73,8 @@ export interface World {
   readonly uuid: () => string;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
+  /** Adds what other processes of this weir count to what this one counts; without it, it is alone. */
+  readonly gatherMetrics?: (own: MetricsSnapshot) => Promise<MetricsSnapshot>;
 }
 
 /** The part of Bun's server that a request can ask for. */
@@ -84,6 +89,9 @@ export const IDLE_TIMEOUT_S = 255;
 /** A whole weir without its port. */
 export interface App {
   readonly fetch: (request: Request, listener?: Listener) => Response | Promise<Response>;
+  /** What `ops.metrics_port` serves: /metrics and /health, open to whoever reaches that port. */
+  readonly fetchOps: (request: Request) => Response | Promise<Response>;
+  readonly observer: Observer;
   readonly engine: Engine;
   readonly source: Source;
   readonly answerers: Answerers;
@@ -108,13 +116,23 @@ export function makeApp(
   definition: Definition = builtinDefinition(config.llm.model_id || DEFAULT_MODEL),
 ): App {
   const wheel = new Wheel(world.clock, timerAlarm());
-  const log = logWatcher({ level: config.ops.log, write: world.writeLog, wallMs: world.wallMs });
-  const watchers: readonly (Watch | undefined)[] = [log];
+  const streams = new Set<OpenStream>();
+  const observer = makeObserver({
+    ...world,
+    ...config,
+    wheel,
+    secrets: secretsOf(config),
+    fetch: routedFetch({ proxy: "", ca: world.ca }),
+    read: () => ({ streamsOpen: streams.size, outboxTurns: 0, outboxOldestMs: 0 }),
+  });
+  const { metrics } = observer;
+  const recordLateness = (lateMs: number) => metrics.latenessMs.record(lateMs);
   const engine: Engine = {
     wheel,
-    streams: new Set(),
-    watch: watchAll(watchers.filter((watch) => watch !== undefined)),
+    streams,
+    watch: observer.watch,
     keepaliveMs: config.server.keepalive_ms,
+    startTrace: observer.startTrace,
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
   const tokens = new TokenCounter(config.mock.count_bytes_max);
@@ -134,7 +152,7 @@ export function makeApp(
   const bodyBytesMax = config.server.body_max_bytes;
 
   const shared = { engine, source, stamps, authorize, secrets };
-  const streaming = { engine, stamps, bodyBytesMax, recordLateness: () => {} };
+  const streaming = { engine, stamps, bodyBytesMax, recordLateness };
   const openai = {
     ...streaming,
     persona: config.mock.persona,
@@ -152,7 +170,7 @@ export function makeApp(
     ...shared,
     source: answerers.response.source,
     memory,
-    recordLateness: () => {},
+    recordLateness,
     bodyBytesMax,
     model: config.llm.model_id || (config.mock.models[0] ?? ""),
     onDisconnect: config.response.on_disconnect,
@@ -229,6 +247,7 @@ export function makeApp(
   hono.get("/docs", pages.page);
   hono.get("/docs/:file", (c) => pages.file(c.req.param("file")));
   hono.get("/redoc", pages.redoc);
+  if (config.ops.metrics_port === 0) hono.get("/metrics", (c) => publicMetrics(c.req.raw));
   for (const base of new Set(["/api", definition.controller.basePath])) {
     hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw, patience(c.req.raw, c.env)));
     // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
@@ -259,6 +278,27 @@ export function makeApp(
     return await page(request) ?? refuse(request, new URL(request.url).pathname);
   }
 
+  function publicMetrics(request: Request): Response | Promise<Response> {
+    const verdict = authorize(request.headers);
+    if (verdict === "ok") return allMetrics();
+    const exchange = new Exchange(engine, "metrics", request);
+    exchange.requestId = `req_${stamps.hex(32)}`;
+    const error = exchange.refuse(keyError(verdict, request.headers, secrets));
+    return errorResponse(error, exchange.requestId);
+  }
+
+  async function allMetrics(): Promise<Response> {
+    const own = metrics.snapshot();
+    return metricsResponse(await world.gatherMetrics?.(own) ?? own);
+  }
+
+  function fetchOps(request: Request): Response | Promise<Response> {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/metrics" && request.method === "GET") return allMetrics();
+    if (pathname === "/health") return healthResponse(health(), request.headers.get("accept"));
+    return refuse(request, pathname);
+  }
+
   function health(): Health {
     return {
       status: app.status,
@@ -274,6 +314,8 @@ export function makeApp(
 
   const app: App = {
     fetch: (request, listener) => hono.fetch(request, listener),
+    fetchOps,
+    observer,
     engine,
     source,
     answerers,

@@ -12,6 +12,7 @@ import { AppError } from "../core/errors.ts";
 import { mayHaveTurns } from "../memory/open.ts";
 import type { RunNote } from "../workflows/engine.ts";
 import { parseSettingOptions } from "./command_line.ts";
+import { latenessText, processFacts, writeLast } from "./process_facts.ts";
 import { readSettings, readText, type Settings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
@@ -30,6 +31,9 @@ const TOKENS_DELAY_MS = 60;
 
 /** After an error event is written, a connection has this long to take it. */
 const FLUSH_MS = 1000;
+
+/** At the end, the last lines of the log and the last spans have this long to leave. */
+const CLOSE_MS = 2000;
 
 /**
  * Bun's process-wide cap on requests of `fetch` is 256, and a proxied stream holds its place for
@@ -68,13 +72,20 @@ export async function serveSettings(
   warn(settings.warnings, terminal);
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
   const signalled = firstSignal();
-  const server = listen(app, config.server.host, config.server.port, config);
+  const { host, port } = config.server;
+  const server = listen(app.fetch, host, port, config);
+  const { metrics_host, metrics_port } = config.ops;
+  const opsServer = metrics_port === 0
+    ? undefined
+    : listen(app.fetchOps, metrics_host, metrics_port, config);
   introduce(app, config, server.port!, terminal);
   introduceWorkflows(settings, server.port!, terminal);
   const page = listenForPage(app, settings, server.port!, terminal);
+  process.once("exit", () => writeLast(app.observer.takeLog()));
   setTimeout(async () => {
     await app.tokens.load();
     if (app.status === "starting") app.status = "ok";
+    app.observer.start(); // not before: the loading is one long delay, and says nothing
   }, TOKENS_DELAY_MS);
   await Promise.race([signalled, ...(stopped === undefined ? [] : [stopped])]);
   process.once("SIGTERM", () => process.exit(1));
@@ -83,6 +94,10 @@ export async function serveSettings(
   await drain(app, server, config.server.drain_ms, terminal);
   await app.memory.close();
   app.close();
+  await opsServer?.stop(true);
+  await app.observer.close(CLOSE_MS);
+  const lateness = latenessText(app.observer.metrics.latenessMs);
+  if (lateness !== "") terminal.complain(`weir: ${lateness}`);
   return 0;
 }
 
@@ -116,7 +131,7 @@ export function world({ config, folder }: Settings): World {
     wallMs: Date.now,
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
-    writeLog: (line) => void process.stderr.write(line),
+    process: processFacts(),
     ca: read(ca_file, "llm.ca_file"),
     systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
     folder,
@@ -137,7 +152,7 @@ function listenForPage(
   if (webui === null || webui.port === mainPort) return undefined;
   try {
     const advice = "The page is on the main port too.";
-    return listen(app, webui.host, webui.port, config, advice);
+    return listen(app.fetch, webui.host, webui.port, config, advice);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     terminal.complain(`weir: warning: controller.webui: ${error.message}`);
@@ -167,7 +182,7 @@ function raiseFetchCap(terminal: Terminal): void {
 type Server = ReturnType<typeof listen>;
 
 function listen(
-  app: App,
+  fetch: App["fetch"],
   host: string,
   port: number,
   { server: { body_max_bytes } }: Config,
@@ -182,7 +197,7 @@ function listen(
       reusePort: false,
       idleTimeout: IDLE_TIMEOUT_S,
       maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
-      fetch: app.fetch,
+      fetch,
     });
   } catch (error) {
     const { code } = error as { readonly code?: string };

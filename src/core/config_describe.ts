@@ -44,6 +44,34 @@ function masked(value: unknown, row: SettingRow): unknown {
   }
 }
 
+/**
+ * Every secret that `config` holds: what masks hide, as it may turn up in a text. In the order of
+ * the table; none is empty.
+ */
+export function secretsOf(config: Config): readonly string[] {
+  const secrets: string[] = [];
+  for (const { section, key, setting } of SETTING_ROWS.values()) {
+    const value = (config as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[section]
+      ?.[key];
+    if (setting.shows === "secret") secrets.push(value as string);
+    if (setting.shows === "fields") secrets.push(...Object.values(value as object));
+    if (setting.shows === "url") secrets.push(...passwordsOf(value as string));
+  }
+  return secrets.filter((secret) => secret !== "");
+}
+
+/** The password and the secret options of a URL, as they are written there. */
+function passwordsOf(url: string): readonly string[] {
+  const user = /^[a-z]+:\/\/([^/?#]*)@/i.exec(url)?.[1] ?? "";
+  const at = user.indexOf(":");
+  const isWeb = /^https?:/i.test(url);
+  const password = at >= 0 ? user.slice(at + 1) : isWeb ? user : "";
+  const options = [...url.matchAll(SECRET_OPTION)].map(([option, name]) =>
+    option.slice(name!.length)
+  );
+  return [password, ...options];
+}
+
 /** Options of an address whose values are nobody's business. */
 const SECRET_OPTION = /([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*/gi;
 

@@ -85,6 +85,16 @@ function line(initial: string, meaning: string): Setting<string> {
   return { schema, initial, meaning, reads: "text", shows: "plain" };
 }
 
+function flag(initial: boolean, meaning: string): Setting<boolean> {
+  return { schema: z.boolean("true or false"), initial, meaning, reads: "yaml", shows: "plain" };
+}
+
+function share(initial: number, meaning: string): Setting<number> {
+  const must = "a number from 0 to 1";
+  const schema = z.number(must).min(0, must).max(1, must);
+  return { schema, initial, meaning, reads: "yaml", shows: "plain" };
+}
+
 /** A secret that travels in a header: blanks at its ends, which files often leave, are cut off. */
 function credential(meaning: string): Setting<string> {
   const must = "one line of printable ASCII";
@@ -308,6 +318,22 @@ export const SETTINGS = {
   },
   ops: {
     log: oneOf(["requests", "errors", "off"], "errors", "requests | errors | off"),
+    log_format: oneOf(
+      ["auto", "json", "pretty"],
+      "auto",
+      "json | pretty | auto: pretty on a terminal, else json",
+    ),
+    log_prompts: flag(false, "true: lines show the beginning of what clients ask"),
+    metrics_port: whole(
+      0,
+      PORT_MAX,
+      0,
+      "a port of its own for /metrics; 0 = on server.port, behind auth.token",
+    ),
+    metrics_host: host("127.0.0.1", "address of that port"),
+    otlp_endpoint: httpUrl("collector of traces, e.g. http://127.0.0.1:4318; empty = no traces"),
+    otlp_headers: headerFields("added to every request to it, e.g. {X-Api-Key: …}"),
+    otlp_sample_ratio: share(1, "share of the traces that begin here and are kept, 0 to 1"),
   },
 } as const satisfies Readonly<Record<string, Readonly<Record<string, Setting<unknown>>>>>;
 
@@ -353,4 +379,5 @@ export const KNOWN_VARIABLES: ReadonlyMap<string, string> = new Map([
   ["UNOFFICIAL_PROXY", "conv.unofficial_proxy"],
   ["ACCESS_TOKEN", "conv.access_token"],
   ["SECRET_KEY", "auth.secret_key"],
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "ops.otlp_endpoint"],
 ]);

@@ -7,6 +7,7 @@
 
 import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import type { UpstreamCall } from "./upstream_call.ts";
 
 /** How an exchange ended. */
 export type Outcome =
@@ -44,6 +45,8 @@ export type Event =
     readonly delayMs: number;
     readonly cause: string;
   }
+  /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */
+  | { readonly kind: "upstream_ended"; readonly call: UpstreamCall }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
   /** The memory's file takes no writes: a full disk. Told once, until a write succeeds. */
@@ -61,6 +64,9 @@ export type Event =
   /** Turns older than `memory.keep_days` were forgotten. */
   | { readonly kind: "turns_pruned"; readonly count: number }
   | { readonly kind: "prune_failed"; readonly cause: string }
+  /** The collector of traces takes nothing. Told once, until it takes spans again. */
+  | { readonly kind: "trace_export_failed"; readonly cause: string }
+  | { readonly kind: "trace_export_recovered" }
   /** A bug: something was thrown that is not an `AppError`. */
   | { readonly kind: "bug"; readonly where: string; readonly error: unknown };
 

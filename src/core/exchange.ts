@@ -5,9 +5,11 @@
  * @module
  */
 
+import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { type AppError, asAppError, clientLeft } from "./errors.ts";
 import { type Outcome, outcomeOf, type Watch } from "./events.ts";
+import type { UpstreamCall } from "./upstream_call.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -24,6 +26,8 @@ export interface Engine {
   readonly watch: Watch;
   /** Milliseconds of silence after which a stream gets an SSE comment; 0 = never. */
   readonly keepaliveMs: number;
+  /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
+  readonly startTrace?: ((request: Request) => TraceContext) | undefined;
 }
 
 const NEVER = new AbortController().signal;
@@ -54,6 +58,12 @@ export class Exchange {
   error: AppError | undefined = undefined;
   /** Called once when the exchange ends, however it does: frees what the request held. */
   onEnd: (() => void) | undefined = undefined;
+  /** Where it stands in a trace; undefined = nobody traces. */
+  readonly trace: TraceContext | undefined;
+  /** The last call to an upstream that it made. */
+  upstream: UpstreamCall | undefined = undefined;
+  /** What the client asked, shortened; "" unless `ops.log_prompts` wants it. */
+  promptText = "";
   #request: Request | null;
 
   constructor(engine: Engine, surface: string, request: Request) {
@@ -62,6 +72,7 @@ export class Exchange {
     this.method = request.method;
     this.#request = request;
     this.startMs = engine.wheel.nowMs;
+    this.trace = engine.startTrace?.(request);
   }
 
   /**

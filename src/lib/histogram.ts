@@ -57,6 +57,11 @@ export class Histogram {
     return this.#count === 0 ? 0 : this.#sum / this.#count;
   }
 
+  /** All values recorded, added up. It never falls. */
+  get sum(): number {
+    return this.#sum;
+  }
+
   /** Records `value` once. What is below 0 counts as 0: pass the magnitude of an error. */
   record(value: number): void {
     const held = value > 0 ? value : 0;

@@ -1,100 +1,81 @@
 /**
- * The log: one line per event to standard error. It never holds a prompt, an answer or a secret.
+ * The log: one line per event to standard error. It never holds an answer or a secret, and a prompt
+ * only when `ops.log_prompts` wants it.
  *
  * @module
  */
 
-import type { ErrorCode } from "../core/errors.ts";
 import type { Event, Watch } from "../core/events.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { LogBuffer } from "./log_buffer.ts";
+import { type Fields, type LineFormat, type Severity, severityOf } from "./log_line.ts";
 
 /** requests: every request · errors: what went wrong · off: nothing. */
 export type LogLevel = "requests" | "errors" | "off";
 
-/** Where lines go, and the time that stands in front of them. */
-export interface LogOptions {
-  readonly level: LogLevel;
-  readonly write: (line: string) => void;
-  readonly wallMs: () => number;
-}
-
 /** A watcher that writes lines; undefined when the level is off, so nothing is called at all. */
-export function logWatcher({ level, write, wallMs }: LogOptions): Watch | undefined {
+export function logWatcher(
+  level: LogLevel,
+  format: LineFormat,
+  buffer: Pick<LogBuffer, "add">,
+): Watch | undefined {
   if (level === "off") return undefined;
+  const writesAll = level === "requests";
   return (event) => {
-    const text = lineOf(event, level);
-    if (text !== undefined) write(`${new Date(wallMs()).toISOString()} ${text}\n`);
+    if (event.kind === "exchange_ended") {
+      const severity = severityOf(event.exchange);
+      if (writesAll || severity !== "info") buffer.add(format.request(event.exchange, severity));
+      return;
+    }
+    const note = noteOf(event);
+    if (note === undefined) return;
+    const [severity, fields] = note;
+    if (!writesAll && severity === "info") return;
+    buffer.add(format.note(event.kind, severity, fields), severity === "error");
   };
 }
 
-function lineOf(event: Event, level: LogLevel): string | undefined {
+type Note = Exclude<Event, { readonly kind: "exchange_ended" }>;
+
+function noteOf(event: Note): readonly [Severity, Fields] | undefined {
   switch (event.kind) {
-    case "exchange_ended": {
-      const isError = event.exchange.status >= 500 || FAULTS.has(event.exchange.outcome ?? "");
-      return level === "requests" || isError ? exchangeLine(event.exchange) : undefined;
+    case "upstream_ended":
+      return undefined; // the line of its request has it all
+    case "upstream_retried": {
+      const { attempt, delayMs, cause } = event;
+      return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
-    case "upstream_retried":
-      return `upstream_retried attempt=${event.attempt} delay_ms=${event.delayMs.toFixed(0)} ` +
-        `cause=${JSON.stringify(event.cause)}`;
     case "upstream_unfinished":
-      return "upstream_unfinished: the upstream's stream ended without [DONE]";
+      return ["warn", { cause: "the upstream's stream ended without [DONE]" }];
     case "memory_write_failed":
-      return `memory_write_failed cause=${JSON.stringify(event.cause)}`;
-    case "memory_write_recovered":
-      return "memory_write_recovered: turns are taken again";
-    case "delivery_retried":
-      return `delivery_retried attempt=${event.attempt} delay_ms=${event.delayMs.toFixed(0)} ` +
-        `cause=${JSON.stringify(event.cause)}`;
-    case "turn_dead":
-      return `turn_dead letter=${event.letter} cause=${JSON.stringify(event.cause)}`;
-    case "turns_pruned":
-      return level === "requests" ? `turns_pruned count=${event.count}` : undefined;
     case "prune_failed":
-      return `prune_failed cause=${JSON.stringify(event.cause)}`;
+      return ["error", { cause: event.cause }];
+    case "memory_write_recovered":
+      return ["warn", {}]; // as grave as what it takes back: who reads the one must see the other
+    case "delivery_retried": {
+      const { attempt, delayMs, cause } = event;
+      return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
+    }
+    case "turn_dead":
+      return ["error", { letter: event.letter, cause: event.cause }];
+    case "turns_pruned":
+      return ["info", { count: event.count }];
+    case "trace_export_failed":
+      return ["warn", { cause: event.cause }];
+    case "trace_export_recovered":
+      return ["warn", {}];
     case "bug":
-      return `bug where=${event.where} ${stackOf(event.error)}`;
+      return ["error", { where: event.where, stack: stackOf(event.error) }];
   }
 }
 
-const FAULTS: ReadonlySet<string> = new Set([
-  "upstream_failed",
-  "timed_out",
-  "shut_down",
-  "failed",
-]);
-
-/** Errors whose sentence is all weir's own: others may repeat what a client or an upstream said. */
-const SAFE_CODES: ReadonlySet<string> = new Set<ErrorCode>([
-  "upstream_unreachable",
-  "upstream_timeout",
-  "loop_detected",
-  "memory_failed",
-  "shutting_down",
-]);
-
-function exchangeLine(exchange: Exchange): string {
-  const fields = [
-    exchange.method,
-    exchange.surface,
-    `status=${exchange.status}`,
-    `outcome=${exchange.outcome}`,
-    `source=${exchange.source || "-"}`,
-    `model=${JSON.stringify(exchange.model)}`,
-    `first_byte_ms=${exchange.firstByteMs.toFixed(1)}`,
-    `duration_ms=${exchange.durationMs.toFixed(1)}`,
-    `body_bytes=${exchange.bodyBytes}`,
-    `request_id=${exchange.requestId || "-"}`,
-  ];
-  const { error } = exchange;
-  if (error !== undefined) {
-    fields.push(`error=${error.code}`);
-    if (SAFE_CODES.has(error.code)) fields.push(`message=${JSON.stringify(error.message)}`);
-  }
-  return fields.join(" ");
-}
-
-/** The stack of a bug, on one line. */
+/**
+ * The stack of a bug. Where a text would not parse, the message quotes that text: it is left out.
+ */
 function stackOf(error: unknown): string {
-  const text = error instanceof Error ? error.stack ?? error.message : String(error);
-  return JSON.stringify(text);
+  if (!(error instanceof Error)) return `a thrown ${typeof error}`;
+  const { name, message, stack = "" } = error;
+  if (!(error instanceof SyntaxError)) {
+    return stack.includes(message) ? stack : `${message}\n${stack}`;
+  }
+  return `${name}\n${stack.replaceAll(message, "")}`;
 }

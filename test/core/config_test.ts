@@ -10,7 +10,9 @@ import {
   type ConfigResult,
   loadConfig,
 } from "../../src/core/config.ts";
-import { KNOWN_VARIABLES, SETTING_ROWS } from "../../src/core/config_schema.ts";
+import { KNOWN_VARIABLES, SETTING_ROWS, SETTINGS } from "../../src/core/config_schema.ts";
+
+const OPS = Object.keys(SETTINGS.ops).join(", ");
 
 type Input = Partial<Omit<ConfigInput, "file">> & { readonly text?: string };
 
@@ -108,14 +110,14 @@ describe("loadConfig() reports what is wrong in a file", () => {
       "config.yaml:1:1 port: is not a known key: did you mean server.port?",
     ]],
     ["a key like no other", "ops:\n  zzzzzzzz: 1\n", [
-      "config.yaml:2:3 ops.zzzzzzzz: is not a known key: known here are log",
+      `config.yaml:2:3 ops.zzzzzzzz: is not a known key: known here are ${OPS}`,
     ]],
     ["a key that could disturb a terminal", 'ops:\n  "\\e[31m": 1\n', [
-      'config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are log',
+      `config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are ${OPS}`,
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
       "config.yaml:1:1 x: is not a known key: known here are server, auth, llm, chat, conv, mock, response, memory, ops",
-      'config.yaml:3:3 ops."<<": is not a known key: known here are log',
+      `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [
       "config.yaml:3:3 server.port: is given twice: the first is in line 2",
@@ -468,7 +470,7 @@ describe("loadConfig() reads", () => {
 
   for (const [name, path] of KNOWN_VARIABLES) {
     test(`${name} as ${path}`, () => {
-      const value = path === "llm.base_url" ? "https://a.example" : "9000";
+      const value = /_url$|endpoint$/.test(path) ? "https://a.example" : "9000";
       const result = load({ env: { [name]: value } });
       expect(result.kind === "ok" && result.origins.get(path)).toBe(name);
     });

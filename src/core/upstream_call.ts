@@ -1,0 +1,78 @@
+/**
+ * One call to an upstream, all its tries together: how long each stage of it took. Whoever makes the
+ * call writes it; logs, metrics and traces read it.
+ *
+ * @module
+ */
+
+import type { AppError, ErrorCode } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+
+/** The clock of one call. Times are milliseconds; -1 = that stage was not reached, or not seen. */
+export class UpstreamCall {
+  readonly exchange: Exchange;
+  /** Host and port of the upstream. */
+  readonly host: string;
+  readonly startMs: number;
+  /** Tries so far. */
+  attempts = 0;
+  /** The span of this call, in what the upstream is told; "" = nobody traces. */
+  spanId = "";
+  /** From the last try's start to its new connection; -1 also when one was re-used. */
+  connectMs = -1;
+  /** From the last try's start to its response's head. */
+  headersMs = -1;
+  /** From the last try's start to the first chunk of its body. */
+  firstChunkMs = -1;
+  /** From the first try's start to the end of the body, or to the failure. */
+  durationMs = -1;
+  /** The last status the upstream answered with; 0 = none. */
+  status = 0;
+  /** Token counts where the upstream told them; -1 = unknown. */
+  promptTokens = -1;
+  completionTokens = -1;
+  errorCode: ErrorCode | undefined = undefined;
+  #tryMs: number;
+
+  constructor(exchange: Exchange, host: string) {
+    this.exchange = exchange;
+    this.host = host;
+    this.#tryMs = this.startMs = exchange.engine.wheel.nowMs;
+    exchange.upstream = this;
+  }
+
+  /** A try begins now. */
+  attempt(): void {
+    this.attempts++;
+    this.#tryMs = this.#nowMs;
+  }
+
+  /** The head of a response is here. */
+  head(status: number): void {
+    this.status = status;
+    this.headersMs = this.#nowMs - this.#tryMs;
+  }
+
+  /** A chunk of the body is here; only the first one counts. */
+  chunk(): void {
+    if (this.firstChunkMs < 0) this.firstChunkMs = this.#nowMs - this.#tryMs;
+  }
+
+  /** The upstream told what the answer cost. */
+  usage(promptTokens: number, completionTokens: number): void {
+    this.exchange.promptTokens = this.promptTokens = promptTokens;
+    this.exchange.completionTokens = this.completionTokens = completionTokens;
+  }
+
+  /** Nothing more comes. Only the first call counts. */
+  end(error?: AppError): void {
+    if (this.durationMs >= 0) return;
+    this.durationMs = this.#nowMs - this.startMs;
+    this.errorCode = error?.code;
+    this.exchange.engine.watch({ kind: "upstream_ended", call: this });
+  }
+
+  get #nowMs(): number {
+    return this.exchange.engine.wheel.nowMs;
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * Traces: one span for each request, and one below it for its call to an upstream. Names follow the
+ * semantic conventions of OpenTelemetry for HTTP and for generative AI (1.41).
+ *
+ * The span that is the inference carries the `gen_ai.*` attributes: the call where there is one,
+ * else the request. Were they on both, whoever adds up tokens would count them twice.
+ *
+ * @module
+ */
+
+import type { Event } from "../core/events.ts";
+import type { Exchange } from "../core/exchange.ts";
+import type { UpstreamCall } from "../core/upstream_call.ts";
+import { parseTraceparent, type TraceContext, traceState } from "../lib/trace_context.ts";
+import type { Attributes, Span } from "./otlp.ts";
+
+/** What a tracer needs. */
+export interface TracerOptions {
+  /** Takes finished spans: an `OtlpSender`. */
+  readonly sender: { add(span: Span): void };
+  /** The share of traces that begin here and are kept, 0 to 1. A caller's own decision wins. */
+  readonly sampleRatio: number;
+  /** Where weir listens. */
+  readonly host: string;
+  readonly port: number;
+  readonly random: () => number;
+  readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => void;
+  /** The clock of the wheel, and the time of day. */
+  readonly clock: () => number;
+  readonly wallMs: () => number;
+}
+
+/** Longest model name in a span, in UTF-16 units. */
+const MODEL_CHARS_MAX = 200;
+const SPAN_ID_BYTES = 8;
+
+/** Begins traces, and makes spans of what has ended. */
+export class Tracer {
+  readonly #options: TracerOptions;
+  readonly #ids = new Uint8Array(24);
+
+  constructor(options: TracerOptions) {
+    this.#options = options;
+  }
+
+  /** Where `request` stands: in its caller's trace, or at the start of one. */
+  start(request: Request): TraceContext {
+    const { sampleRatio, random, randomBytes } = this.#options;
+    randomBytes(this.#ids);
+    const digits = this.#ids.toHex();
+    const spanId = digits.slice(0, SPAN_ID_BYTES * 2);
+    const parent = parseTraceparent(request.headers.get("traceparent"));
+    if (parent === undefined) {
+      const isSampled = sampleRatio >= 1 || random() < sampleRatio;
+      const traceId = digits.slice(SPAN_ID_BYTES * 2);
+      return { traceId, parentId: "", spanId, isSampled, state: "" };
+    }
+    const { traceId, spanId: parentId, isSampled } = parent;
+    const state = traceState(request.headers.get("tracestate"));
+    return { traceId, parentId, spanId, isSampled, state };
+  }
+
+  /** Takes an event: the watcher. */
+  record(event: Event): void {
+    if (event.kind === "exchange_ended") this.#exchangeEnded(event.exchange);
+    else if (event.kind === "upstream_ended") this.#upstreamEnded(event.call);
+  }
+
+  #exchangeEnded(exchange: Exchange): void {
+    const { trace, method, surface, status, outcome, upstream } = exchange;
+    if (trace === undefined || !trace.isSampled) return;
+    const { sender, host, port } = this.#options;
+    sender.add({
+      ...this.#times(exchange.startMs, exchange.durationMs),
+      traceId: trace.traceId,
+      spanId: trace.spanId,
+      parentId: trace.parentId,
+      traceState: trace.state,
+      name: `${method} ${surface}`,
+      kind: "server",
+      attributes: {
+        "http.request.method": method,
+        "http.response.status_code": status === 0 ? undefined : status,
+        "http.response.body.size": exchange.bodyBytes,
+        "server.address": host,
+        "server.port": port,
+        "error.type": exchange.error?.code ?? errorStatus(status, 500),
+        "weir.surface": surface,
+        "weir.outcome": outcome!,
+        "weir.source": exchange.source === "" ? undefined : exchange.source,
+        "weir.request_id": exchange.requestId === "" ? undefined : exchange.requestId,
+        "weir.first_byte_ms": exchange.firstByteMs < 0 ? undefined : exchange.firstByteMs,
+        ...(upstream === undefined ? inference(exchange, exchange, "weir") : {}),
+      },
+      isError: status >= 500 || ERRORS.has(outcome!),
+    });
+  }
+
+  #upstreamEnded(call: UpstreamCall): void {
+    const { exchange, status, errorCode, attempts, firstChunkMs } = call;
+    const { trace, method } = exchange;
+    if (trace === undefined || !trace.isSampled) return;
+    const { hostname, port } = hostParts(call.host);
+    const model = inference(exchange, call, "openai");
+    this.#options.sender.add({
+      ...this.#times(call.startMs, call.durationMs),
+      traceId: trace.traceId,
+      spanId: call.spanId,
+      parentId: trace.spanId,
+      traceState: trace.state,
+      name: "gen_ai.operation.name" in model ? `chat ${modelOf(exchange)}`.trimEnd() : method,
+      kind: "client",
+      attributes: {
+        "http.request.method": method,
+        "http.response.status_code": status === 0 ? undefined : status,
+        "http.request.resend_count": attempts > 1 ? attempts - 1 : undefined,
+        "server.address": hostname,
+        "server.port": port,
+        "error.type": errorCode ?? errorStatus(status, 400),
+        ...model,
+        "gen_ai.response.time_to_first_chunk": exchange.isStream && firstChunkMs >= 0
+          ? firstChunkMs / 1000
+          : undefined,
+      },
+      isError: errorCode !== undefined || status >= 400,
+    });
+  }
+
+  #times(
+    startMs: number,
+    durationMs: number,
+  ): { readonly startMs: number; readonly endMs: number } {
+    const { wallMs, clock } = this.#options;
+    const atMs = startMs + (wallMs() - clock());
+    return { startMs: atMs, endMs: atMs + durationMs };
+  }
+}
+
+const ERRORS: ReadonlySet<string> = new Set(["upstream_failed", "timed_out", "failed"]);
+
+/** What an answer of a model is described by. Nothing for a request that asks no model. */
+function inference(
+  exchange: Exchange,
+  counts: { readonly promptTokens: number; readonly completionTokens: number },
+  provider: string,
+): Attributes {
+  if (exchange.source === "" || exchange.method !== "POST") return {};
+  const model = modelOf(exchange);
+  return {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": provider,
+    "gen_ai.request.model": model === "" ? undefined : model,
+    "gen_ai.request.stream": exchange.isStream,
+    "gen_ai.usage.input_tokens": counts.promptTokens < 0 ? undefined : counts.promptTokens,
+    "gen_ai.usage.output_tokens": counts.completionTokens < 0 ? undefined : counts.completionTokens,
+  };
+}
+
+function modelOf({ model }: Exchange): string {
+  return model.slice(0, MODEL_CHARS_MAX).toWellFormed();
+}
+
+/** `error.type` where no code of our own says more: the status, from `lowest` on. */
+function errorStatus(status: number, lowest: number): string | undefined {
+  return status >= lowest ? String(status) : undefined;
+}
+
+function hostParts(host: string): { readonly hostname: string; readonly port: number } {
+  const at = host.lastIndexOf(":");
+  return { hostname: host.slice(0, at).replace(/^\[|\]$/g, ""), port: Number(host.slice(at + 1)) };
+}
