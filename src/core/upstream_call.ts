@@ -5,8 +5,9 @@
  * @module
  */
 
-import type { AppError, ErrorCode } from "./errors.ts";
+import { AppError, type ErrorCode } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import { traceparent } from "../lib/trace_context.ts";
 
 /** The clock of one call. Times are milliseconds; -1 = that stage was not reached, or not seen. */
 export class UpstreamCall {
@@ -16,8 +17,8 @@ export class UpstreamCall {
   readonly startMs: number;
   /** Tries so far. */
   attempts = 0;
-  /** The span of this call, in what the upstream is told; "" = nobody traces. */
-  spanId = "";
+  /** The span of this call: what the upstream takes for its parent; "" = nobody traces. */
+  readonly spanId: string;
   /** From the last try's start to its new connection; -1 also when one was re-used. */
   connectMs = -1;
   /** From the last try's start to its response's head. */
@@ -38,6 +39,7 @@ export class UpstreamCall {
     this.exchange = exchange;
     this.host = host;
     this.#tryMs = this.startMs = exchange.engine.wheel.nowMs;
+    this.spanId = exchange.trace?.makeSpanId() ?? "";
     exchange.upstream = this;
   }
 
@@ -64,15 +66,27 @@ export class UpstreamCall {
     this.exchange.completionTokens = this.completionTokens = completionTokens;
   }
 
-  /** Nothing more comes. Only the first call counts. */
-  end(error?: AppError): void {
+  /** Headers that tell the upstream where it stands in the trace; none when nobody traces. */
+  get traceHeaders(): Readonly<Record<string, string>> | undefined {
+    const { trace } = this.exchange;
+    return trace && { traceparent: traceparent(trace, this.spanId) };
+  }
+
+  /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */
+  end(error?: unknown): void {
     if (this.durationMs >= 0) return;
     this.durationMs = this.#nowMs - this.startMs;
-    this.errorCode = error?.code;
+    if (error !== undefined) this.errorCode = upstreamCode(error);
     this.exchange.engine.watch({ kind: "upstream_ended", call: this });
   }
 
   get #nowMs(): number {
     return this.exchange.engine.wheel.nowMs;
   }
+}
+
+/** The code of an upstream's failure; undefined when weir itself gave the call up. */
+function upstreamCode(error: unknown): ErrorCode | undefined {
+  if (!(error instanceof AppError)) return "upstream_broken";
+  return error.code.startsWith("upstream_") ? error.code : undefined;
 }

@@ -13,6 +13,8 @@ export interface TraceContext {
   readonly parentId: string;
   /** Our own span, 16 hexadecimal digits. */
   readonly spanId: string;
+  /** Makes the id of a span below ours. */
+  readonly makeSpanId: () => string;
   /** False: the trace is passed on and nobody keeps it. */
   readonly isSampled: boolean;
   /** The `tracestate` header as it came; "" = none. */

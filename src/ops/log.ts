@@ -30,7 +30,7 @@ export function logWatcher(
     if (note === undefined) return;
     const [severity, fields] = note;
     if (!writesAll && severity === "info") return;
-    buffer.add(format.note(event.kind, severity, fields), severity === "error");
+    buffer.add(format.note(event.kind, severity, fields), severity !== "info");
   };
 }
 

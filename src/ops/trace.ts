@@ -32,12 +32,11 @@ export interface TracerOptions {
 
 /** Longest model name in a span, in UTF-16 units. */
 const MODEL_CHARS_MAX = 200;
-const SPAN_ID_BYTES = 8;
 
 /** Begins traces, and makes spans of what has ended. */
 export class Tracer {
   readonly #options: TracerOptions;
-  readonly #ids = new Uint8Array(24);
+  readonly #makeSpanId = () => this.#hex(8);
 
   constructor(options: TracerOptions) {
     this.#options = options;
@@ -45,19 +44,23 @@ export class Tracer {
 
   /** Where `request` stands: in its caller's trace, or at the start of one. */
   start(request: Request): TraceContext {
-    const { sampleRatio, random, randomBytes } = this.#options;
-    randomBytes(this.#ids);
-    const digits = this.#ids.toHex();
-    const spanId = digits.slice(0, SPAN_ID_BYTES * 2);
+    const { sampleRatio, random } = this.#options;
+    const makeSpanId = this.#makeSpanId;
     const parent = parseTraceparent(request.headers.get("traceparent"));
     if (parent === undefined) {
       const isSampled = sampleRatio >= 1 || random() < sampleRatio;
-      const traceId = digits.slice(SPAN_ID_BYTES * 2);
-      return { traceId, parentId: "", spanId, isSampled, state: "" };
+      const traceId = this.#hex(16);
+      return { traceId, parentId: "", spanId: makeSpanId(), isSampled, state: "", makeSpanId };
     }
     const { traceId, spanId: parentId, isSampled } = parent;
     const state = traceState(request.headers.get("tracestate"));
-    return { traceId, parentId, spanId, isSampled, state };
+    return { traceId, parentId, spanId: makeSpanId(), isSampled, state, makeSpanId };
+  }
+
+  #hex(bytes: number): string {
+    const target = new Uint8Array(bytes);
+    this.#options.randomBytes(target);
+    return target.toHex();
   }
 
   /** Takes an event: the watcher. */

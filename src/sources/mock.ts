@@ -14,6 +14,7 @@ import {
   textOf,
   type Turn,
 } from "../core/answer.ts";
+import type { Exchange } from "../core/exchange.ts";
 import { AppError } from "../core/errors.ts";
 
 /** Counts and cuts tokens; `TokenCounter` is the real one. */
@@ -79,17 +80,17 @@ export class Mock implements Source {
   }
 
   /** @throws {AppError} `model_unknown` when `mock.models` does not list the model. */
-  answer(turn: Turn): Answer | Promise<Answer> {
+  answer(turn: Turn, exchange?: Exchange): Answer | Promise<Answer> {
     const { model } = turn;
     if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
     const isPlain = turn.tokensMax === undefined && turn.stop.length === 0;
     if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole, model };
     const needsTokens = turn.wantsUsage || turn.tokensMax !== undefined;
-    if (!needsTokens || this.#tokens.isLoaded) return this.#fitted(turn);
-    return this.#tokens.load().then(() => this.#fitted(turn));
+    if (!needsTokens || this.#tokens.isLoaded) return this.#fitted(turn, exchange);
+    return this.#tokens.load().then(() => this.#fitted(turn, exchange));
   }
 
-  #fitted(turn: Turn): Answer {
+  #fitted(turn: Turn, exchange: Exchange | undefined): Answer {
     const { model } = turn;
     const { text, reason } = this.#fit(turn);
     const script = reason === "stop" && text === this.#options.reply
@@ -100,6 +101,10 @@ export class Mock implements Source {
       promptTokens: this.#promptTokens(turn.messages),
       completionTokens: this.#completionTokens(text) * turn.choiceCount,
     };
+    if (exchange !== undefined) {
+      exchange.promptTokens = usage.promptTokens;
+      exchange.completionTokens = usage.completionTokens;
+    }
     return { kind: "script", script, model, usage };
   }
 

@@ -9,12 +9,14 @@ import type OpenAI from "openai";
 import type { Answer, Source, Turn, Wire } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
 import type { Exchange, OpenStream } from "../core/exchange.ts";
+import { UpstreamCall } from "../core/upstream_call.ts";
 import { backoffMs, retryAfterMs } from "../lib/backoff.ts";
 import { Deadline } from "./deadline.ts";
 import { relay } from "./relay.ts";
 import type { FetchLike, Transport, TransportResponse } from "./transport.ts";
 import { hasPassedWeir, headersUp } from "./upstream_headers.ts";
 import { liveSteps, openaiClient } from "./upstream_live.ts";
+import { watchedResponse } from "./watched_response.ts";
 
 /** Where the upstream is and how patient weir is with it; from the `llm` section of the config. */
 export interface UpstreamOptions {
@@ -46,7 +48,7 @@ export interface UpstreamDeps {
 /** Statuses worth another try before the first byte (facts/openai-api.md 2.1), and all from 500. */
 const RETRIED = new Set([408, 409, 429]);
 
-/** Bodies above this are not parsed just to learn their model's name. */
+/** Bodies above this are not searched for their model's name. */
 const MODEL_PEEK_BYTES_MAX = 1024 * 1024;
 
 /** Answers by asking a real server. */
@@ -56,11 +58,14 @@ export class Upstream implements Source {
   readonly #options: UpstreamOptions;
   readonly #deps: UpstreamDeps;
   readonly #client: OpenAI;
+  /** Host and port, for whoever reads about a call. */
+  readonly #host: string;
 
   constructor(options: UpstreamOptions, deps: UpstreamDeps) {
     this.#options = options;
     this.#deps = deps;
     this.#client = openaiClient(options, deps);
+    this.#host = hostOf(options.base_url);
   }
 
   async answer(turn: Turn, exchange: Exchange): Promise<Answer> {
@@ -68,7 +73,8 @@ export class Upstream implements Source {
       return { kind: "relay", response: await this.pass(turn.wire, exchange) };
     }
     const model = turn.model || this.#options.model_id;
-    const steps = liveSteps({ ...turn, model }, exchange, this.#client, this.#options);
+    const call = new UpstreamCall(exchange, this.#host);
+    const steps = liveSteps({ ...turn, model }, call, this.#client, this.#deps, this.#options);
     return { kind: "live", steps, model };
   }
 
@@ -97,13 +103,18 @@ export class Upstream implements Source {
     // Until its first byte, shutdown finds this request here and refuses it.
     const waiting: OpenStream = { fail: (error) => abort.abort(error) };
     streams.add(waiting);
+    exchange.model ||= peekModel(wire.body) || (wire.body === null ? "" : this.#options.model_id);
+    const call = new UpstreamCall(exchange, this.#host);
     try {
-      const response = await this.#send(wire, exchange, abort, deadline);
+      const sent = await this.#send(wire, call, abort, deadline);
+      const response = watchedResponse(sent, call, abort);
       return await relay(response, { exchange, abort, deadline, isDraining, ...this.#options });
     } catch (error) {
       deadline.stop();
       // Whatever broke, the abort's own reason says why: a time limit, or the client.
-      throw abort.signal.aborted ? abort.signal.reason : error;
+      const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
+      call.end(reason);
+      throw reason;
     } finally {
       signal.removeEventListener("abort", onLeave);
       streams.delete(waiting);
@@ -113,10 +124,11 @@ export class Upstream implements Source {
   /** Sends until a response is worth passing down, or the tries are used up. */
   async #send(
     wire: Wire,
-    exchange: Exchange,
+    call: UpstreamCall,
     abort: AbortController,
     deadline: Deadline,
   ): Promise<TransportResponse> {
+    const { exchange } = call;
     const { base_url, retries, headers_timeout_ms } = this.#options;
     const { transport, random, wallMs } = this.#deps;
     const credentials = {
@@ -126,16 +138,21 @@ export class Upstream implements Source {
     const request = {
       method: wire.method,
       url: base_url + wire.path,
-      headers: headersUp(wire.headers, credentials, this.#options.headers),
+      headers: headersUp(wire.headers, credentials, {
+        ...call.traceHeaders,
+        ...this.#options.headers,
+      }),
       body: this.#withModel(wire.body),
       signal: abort.signal,
     };
     for (let attempt = 1;; attempt++) {
       deadline.start("headers", headers_timeout_ms);
+      call.attempt();
       let cause: string;
       let askedMs: number | undefined;
       try {
         const response = await transport.send(request);
+        call.head(response.status);
         const isFinal = (response.status < 500 && !RETRIED.has(response.status)) ||
           exchange.signal.aborted; // nobody is left to try again for
         if (isFinal || attempt > retries) return response;
@@ -174,6 +191,12 @@ export class Upstream implements Source {
   }
 }
 
+/** Host and port of `url`, with the port that its protocol stands for. */
+function hostOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
 /**
  * The model that a JSON body names; "" = it is an object without that key; undefined = it cannot be
  * told, so the body is none of weir's business.
@@ -189,9 +212,18 @@ function modelOf(body: Uint8Array): string | undefined {
   }
 }
 
-/** The model's name for logs, from bodies that are cheap to parse. */
-export function peekModel(body: Uint8Array): string {
-  return body.length > MODEL_PEEK_BYTES_MAX ? "" : modelOf(body) ?? "";
+/**
+ * The first model that a body names, for logs and traces; "" = none. It is looked for and not
+ * parsed: 0.4 µs instead of 5 for each kilobyte, on the way of every proxied request.
+ */
+export function peekModel(body: Uint8Array<ArrayBuffer> | null): string {
+  if (body === null || body.length > MODEL_PEEK_BYTES_MAX) return "";
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
+  // Inside a text its quotes would be escaped, so this is a key.
+  const at = bytes.indexOf('"model"');
+  if (at < 0) return "";
+  const match = /^"model"\s*:\s*"([^"\\]{1,200})"/.exec(bytes.toString("utf8", at, at + 400));
+  return match?.[1] ?? "";
 }
 
 function isConnectionError(error: unknown): error is AppError {

@@ -8,8 +8,10 @@
 import OpenAI, { APIConnectionError, APIError } from "openai";
 import type { EndReason, LiveStep, Turn } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
-import type { Exchange, OpenStream } from "../core/exchange.ts";
+import type { OpenStream } from "../core/exchange.ts";
+import type { UpstreamCall } from "../core/upstream_call.ts";
 import { Deadline } from "./deadline.ts";
+import type { FetchLike } from "./transport.ts";
 import type { UpstreamDeps, UpstreamOptions } from "./upstream.ts";
 import { VIA } from "./upstream_headers.ts";
 
@@ -49,10 +51,12 @@ export function openaiClient(
  */
 export async function* liveSteps(
   turn: Turn,
-  exchange: Exchange,
+  call: UpstreamCall,
   client: OpenAI,
+  { fetch }: Pick<UpstreamDeps, "fetch">,
   options: UpstreamOptions,
 ): AsyncGenerator<LiveStep, void> {
+  const { exchange } = call;
   const abort = new AbortController();
   const { signal } = exchange;
   const onLeave = () => {
@@ -67,7 +71,8 @@ export async function* liveSteps(
   streams.add(waiting);
   try {
     deadline.start("headers", options.headers_timeout_ms);
-    const stream = await client.chat.completions.create({
+    const watched = client.withOptions({ fetch: watchedFetch(fetch, call) });
+    const stream = await watched.chat.completions.create({
       ...turn.params,
       model: turn.model,
       messages: turn.messages as unknown as OpenAI.ChatCompletionMessageParam[],
@@ -75,11 +80,12 @@ export async function* liveSteps(
       ...(turn.stop.length === 0 ? {} : { stop: [...turn.stop] }),
       stream: true,
       stream_options: { include_usage: true },
-    }, { signal: abort.signal });
+    }, { signal: abort.signal, headers: call.traceHeaders ?? {} });
     deadline.start("first_token", options.first_token_timeout_ms);
     let reason: EndReason | undefined;
     let usage: OpenAI.CompletionUsage | null | undefined;
     for await (const chunk of stream) {
+      call.chunk();
       deadline.start("idle", options.idle_timeout_ms);
       usage = chunk.usage ?? usage;
       const [choice] = chunk.choices;
@@ -98,19 +104,51 @@ export async function* liveSteps(
     }
     deadline.stop();
     if (turn.isStream) streams.delete(waiting);
+    if (usage) call.usage(usage.prompt_tokens, usage.completion_tokens);
+    call.end();
     yield {
       kind: "end",
       reason,
       ...(usage ? { usage: usageOf(usage) } : {}),
     };
   } catch (error) {
-    throw abort.signal.aborted ? abort.signal.reason : upstreamError(error, options.base_url);
+    const reason = abort.signal.aborted
+      ? abort.signal.reason
+      : upstreamError(error, options.base_url);
+    call.end(reason);
+    throw reason;
   } finally {
     deadline.stop();
+    call.end(); // the reader stopped early
     signal.removeEventListener("abort", onLeave);
     streams.delete(waiting);
     abort.abort(clientLeft()); // frees the connection when the reader stopped early; else no effect
   }
+}
+
+/** `fetch` for one call: the official client tries again by itself, and tells nobody. */
+function watchedFetch(fetch: FetchLike, call: UpstreamCall): FetchLike {
+  const { wheel, watch } = call.exchange.engine;
+  let cause = "";
+  let failedMs = 0;
+  return async (url, init) => {
+    if (call.attempts > 0) {
+      const delayMs = wheel.nowMs - failedMs;
+      watch({ kind: "upstream_retried", attempt: call.attempts, delayMs, cause });
+    }
+    call.attempt();
+    try {
+      const response = await fetch(url, init);
+      call.head(response.status);
+      cause = `status ${response.status}`;
+      return response;
+    } catch (error) {
+      cause = (error as { readonly code?: string }).code ?? "no response";
+      throw error;
+    } finally {
+      failedMs = wheel.nowMs;
+    }
+  };
 }
 
 function usageOf(usage: OpenAI.CompletionUsage) {

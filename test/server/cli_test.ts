@@ -361,17 +361,28 @@ describe("ops.log", () => {
   test("requests: one line for each, with its fields", async () => {
     const lines = await logOf("requests");
     expect(lines).toHaveLength(5);
-    const stamp = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z POST v1_chat_completions /;
-    for (const line of lines.slice(0, 3)) expect(line).toMatch(stamp);
-    expect(lines[0]).toContain('status=200 outcome=completed source=mock model="gpt-4o"');
-    expect(lines[0]).toMatch(
-      /first_byte_ms=\d+\.\d duration_ms=\d+\.\d body_bytes=\d+ request_id=req_/,
-    );
-    expect(lines[1]).toContain("status=401 outcome=refused");
-    expect(lines[1]).toContain("error=auth_wrong");
-    expect(lines[2]).toContain("status=400 outcome=refused");
-    expect(lines[3]).toContain("GET v1_models status=401");
-    expect(lines[4]).toContain("GET no_surface status=404");
+    const [whole, keyless, wrong, models, unknown] = lines.map((line) => JSON.parse(line));
+    expect(whole).toMatchObject({
+      level: "info",
+      event: "request",
+      id: expect.stringMatching(/^req_[0-9a-f]{32}$/),
+      surface: "v1_chat_completions",
+      method: "POST",
+      model: "gpt-4o",
+      stream: false,
+      status: 200,
+      outcome: "completed",
+      source: "mock",
+      tokens_in: expect.any(Number),
+      tokens_out: 4,
+    });
+    expect(whole.time).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    expect(whole.bytes).toBeGreaterThan(100);
+    expect(whole.duration_ms).toBeGreaterThanOrEqual(whole.first_byte_ms);
+    expect(keyless).toMatchObject({ status: 401, outcome: "refused", error_code: "auth_wrong" });
+    expect(wrong).toMatchObject({ status: 400, outcome: "refused" });
+    expect(models).toMatchObject({ method: "GET", surface: "v1_models", status: 401 });
+    expect(unknown).toMatchObject({ method: "GET", surface: "no_surface", status: 404 });
   });
   test("errors: nothing for what clients did wrong", async () => {
     expect(await logOf("errors")).toEqual([]);

@@ -186,10 +186,10 @@ describe("an upstream that breaks off mid-stream", () => {
 
   test("the log says so, once per request", async () => {
     await waitFor(
-      () => /outcome=upstream_failed .*error=upstream_broken/.test(proxy.weir.errors()),
+      () => /"outcome":"upstream_failed".*"error_code":"upstream_broken"/.test(proxy.weir.errors()),
       "a line in the log",
     );
-    expect(proxy.weir.errors()).not.toContain("bug ");
+    expect(proxy.weir.errors()).not.toContain('"bug"');
   });
 });
 

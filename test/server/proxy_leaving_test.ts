@@ -68,7 +68,7 @@ describe("chat.on_disconnect: cancel: a client that leaves aborts the upstream",
       await waitFor(() => upstream.aborted > aborted, "the upstream to see it");
       await untilNothingIsOpen(proxy);
       expect(upstream.requests.length).toBe(asked + 1);
-      await waitFor(() => weir.errors().includes("outcome=client_left"), "its line in the log");
+      await waitFor(() => weir.errors().includes('"outcome":"client_left"'), "its line in the log");
     });
   }
 
@@ -163,7 +163,7 @@ describe("chat.on_disconnect: drain: the upstream is read to its end", () => {
       await waitFor(() => upstream.playing === 0, "the script to end");
       await untilNothingIsOpen(proxy);
       expect(upstream.aborted).toBe(aborted);
-      const lines = () => weir.errors().match(/outcome=client_left/g)?.length ?? 0;
+      const lines = () => weir.errors().match(/"outcome":"client_left"/g)?.length ?? 0;
       await waitFor(() => lines() === number + 1, "its line in the log");
     });
   }

@@ -24,7 +24,7 @@ function playFirst(first: readonly Act[], then: readonly Act[] = whole(EVENT, DO
 
 /** The waits in milliseconds that the log tells of, since `from` characters. */
 function waitsMs(from: number): number[] {
-  return [...proxy.weir.errors().slice(from).matchAll(/upstream_retried .*?delay_ms=(\d+)/g)]
+  return [...proxy.weir.errors().slice(from).matchAll(/"upstream_retried".*?"delay_ms":(\d+)/g)]
     .map(([, ms]) => Number(ms));
 }
 
@@ -151,7 +151,7 @@ describe("an upstream that cannot be reached", () => {
       param: null,
     });
     expect(error.message).toContain(`127.0.0.1:${gone.port}`);
-    await waitFor(() => weir.errors().includes("status=502"), "its line in the log");
+    await waitFor(() => weir.errors().includes('"status":502'), "its line in the log");
     for (const text of [body.toString(), weir.errors(), weir.output()]) {
       expect(text).not.toMatch(/sk-secret|sk-client|你好/);
     }
@@ -185,7 +185,7 @@ describe("an upstream that cannot be reached", () => {
       const { status, body } = await own.chat();
       expect(status).toBe(502);
       expect(JSON.parse(body.toString()).error.type).toBe("server_error");
-      expect(own.weir.errors()).not.toContain("bug ");
+      expect(own.weir.errors()).not.toContain('"bug"');
       await own.stop();
     });
   }

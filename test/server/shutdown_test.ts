@@ -156,7 +156,7 @@ describe("at server.drain_ms", () => {
     expectErrorEvent(await client.closed, "data: {");
     expect(await weir.exited).toBe(0);
     expect(weir.errors()).toContain("1 open streams have 300 ms to finish");
-    expect(weir.errors()).toContain("outcome=shut_down");
+    expect(weir.errors()).toContain('"outcome":"shut_down"');
   });
 
   test("open proxied streams get it, on a line of its own, and the upstream is aborted", async () => {

@@ -153,7 +153,7 @@ describe("a live answer", () => {
         DONE_EVENT,
     );
     expect(ended).toEqual([{ text: "水 🌊", isWhole: true }]);
-    expect(events.map(({ kind }) => kind)).toEqual(["exchange_ended"]);
+    expect(events.map(({ kind }) => kind)).toEqual(["upstream_ended", "exchange_ended"]);
     await untilFree();
   });
 
