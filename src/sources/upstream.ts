@@ -214,7 +214,7 @@ function modelOf(body: Uint8Array): string | undefined {
 
 /**
  * The first model that a body names, for logs and traces; "" = none. It is looked for and not
- * parsed: 0.4 µs instead of 5 for each kilobyte, on the way of every proxied request.
+ * parsed: 0.3 µs, where a parse costs 0.5 to 1 µs for each kilobyte.
  */
 export function peekModel(body: Uint8Array<ArrayBuffer> | null): string {
   if (body === null || body.length > MODEL_PEEK_BYTES_MAX) return "";
