@@ -123,7 +123,11 @@ export function makeApp(
     wheel,
     secrets: secretsOf(config),
     fetch: routedFetch({ proxy: "", ca: world.ca }),
-    read: () => ({ streamsOpen: streams.size, outboxTurns: 0, outboxOldestMs: 0 }),
+    read() {
+      const { turns = 0, oldestAtMs = world.wallMs() } = memory.backlog?.() ?? {};
+      const outboxOldestMs = Math.max(0, world.wallMs() - oldestAtMs);
+      return { streamsOpen: streams.size, outboxTurns: turns, outboxOldestMs };
+    },
   });
   const { metrics } = observer;
   const recordLateness = (lateMs: number) => metrics.latenessMs.record(lateMs);
@@ -138,7 +142,7 @@ export function makeApp(
   const tokens = new TokenCounter(config.mock.count_bytes_max);
   const answerers = makeAnswerers(config, world, tokens, wheel);
   const { source } = answerers.main;
-  const memory = makeMemory(config, world, engine, tokens);
+  const memory: Memory = makeMemory(config, world, engine, tokens);
   const secrets = [config.auth.token];
   const authorize = bearerAuth(secrets);
   const { secret_key } = config.auth;

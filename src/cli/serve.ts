@@ -92,9 +92,9 @@ export async function serveSettings(
   process.once("SIGINT", () => process.exit(1));
   void page?.stop();
   await drain(app, server, config.server.drain_ms, terminal);
+  await opsServer?.stop(true);
   await app.memory.close();
   app.close();
-  await opsServer?.stop(true);
   await app.observer.close(CLOSE_MS);
   const lateness = latenessText(app.observer.metrics.latenessMs);
   if (lateness !== "") terminal.complain(`weir: ${lateness}`);

@@ -109,8 +109,18 @@ export interface Memory {
   /** Forgets every turn from before `beforeMs` (since 1970). Gives their number. */
   prune(beforeMs: number): Promise<number>;
 
+  /** What is on its way to a store; absent where nothing ever is. Counts, so it is not for requests. */
+  backlog?(): Backlog | undefined;
+
   /** Writes what waits, and lets go of files and connections. */
   close(): Promise<void>;
+}
+
+/** Turns that are safe here and have not reached their store. */
+export interface Backlog {
+  readonly turns: number;
+  /** When the oldest of them was said, in milliseconds since 1970; undefined = there is none. */
+  readonly oldestAtMs: number | undefined;
 }
 
 /** A store that will not take one turn, though it takes others. */

@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { trimHistory } from "../core/history.ts";
-import { type Memory, messagesOf } from "../core/memory.ts";
+import { type Backlog, type Memory, messagesOf } from "../core/memory.ts";
 import type { Durability } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
 import { openOutbox, type Trim } from "./outbox.ts";
@@ -162,6 +162,10 @@ abstract class Handed implements Memory {
     return this.memory.prune(beforeMs);
   }
 
+  backlog(): Backlog | undefined {
+    return this.memory.backlog?.();
+  }
+
   close(): Promise<void> {
     return this.memory.close();
   }
@@ -181,6 +185,11 @@ class FirstUse extends Handed {
 
   protected get memory(): Memory {
     return this.#memory ??= this.#open();
+  }
+
+  /** Whoever only looks opens nothing. */
+  override backlog(): Backlog | undefined {
+    return this.#memory?.backlog?.();
   }
 
   override close(): Promise<void> {

@@ -12,6 +12,7 @@
 import {
   type Applied,
   type ApplyRequest,
+  type Backlog,
   type Caller,
   type HistoryMessage,
   type Memory,
@@ -113,6 +114,10 @@ class Outbox implements Memory {
 
   prune(beforeMs: number): Promise<number> {
     return this.#store.prune(beforeMs);
+  }
+
+  backlog(): Backlog {
+    return this.#file.backlog();
   }
 
   async close(): Promise<void> {

@@ -9,7 +9,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import type { SaidTurn } from "../core/memory.ts";
+import type { Backlog, SaidTurn } from "../core/memory.ts";
 import { Batch } from "./batch.ts";
 import { type Durability, openDatabase, patiently } from "./database.ts";
 import type { Lock } from "./lock.ts";
@@ -170,6 +170,12 @@ export class OutboxFile {
   /** `limit` waiting turns behind `seq`. */
   waiting(seq: number, limit: number): readonly OutboxTurn[] {
     return this.#all(this.#sql.waiting, seq, limit);
+  }
+
+  /** How many turns wait, and since when the oldest of them. */
+  backlog(): Backlog {
+    const [turns, oldestAtMs] = this.#sql.backlog.values()[0] as [number, number | null];
+    return { turns, oldestAtMs: oldestAtMs ?? undefined };
   }
 
   /** True when another process has written since the last call. */
@@ -357,6 +363,11 @@ function prepare(database: Database) {
     find: statement(`SELECT ${ROW} FROM turns WHERE session_id = ? AND key = ?`),
     waiting: statement(
       `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?`,
+    ),
+    // The smallest number is the oldest turn: the index of those that wait gives both.
+    backlog: statement(
+      "SELECT count(*), (SELECT at_ms FROM turns WHERE delivered_ms IS NULL ORDER BY seq LIMIT 1) " +
+        "FROM turns WHERE delivered_ms IS NULL",
     ),
     send: statement("UPDATE turns SET is_sending = 1 WHERE seq = ?"),
     returned: statement("UPDATE turns SET is_sending = 0 WHERE seq = ?"),

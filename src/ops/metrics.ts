@@ -124,9 +124,15 @@ export class Metrics {
         return this.#exchangeEnded(event.exchange);
       case "upstream_ended":
         return this.#upstreamEnded(event.call);
+      case "turns_pruned":
+        return this.#count(event.kind, event.count);
       default:
-        this.#counts.set(event.kind, (this.#counts.get(event.kind) ?? 0) + 1);
+        this.#count(event.kind, 1);
     }
+  }
+
+  #count(kind: Event["kind"], by: number): void {
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + by);
   }
 
   #exchangeEnded(exchange: Exchange): void {
@@ -269,7 +275,7 @@ export class Metrics {
   }
 }
 
-/** Events that are only counted: kind → metric. */
+/** Events that are only counted: kind → metric. The type asks for a row here with each new event. */
 const EVENT_COUNTERS: Readonly<
   Record<
     Exclude<Event["kind"], UncountedKind>,
@@ -281,6 +287,17 @@ const EVENT_COUNTERS: Readonly<
     "weir_upstream_unfinished_total",
     "Streams of an upstream that ended without their end mark.",
   ],
+  memory_write_failed: [
+    "weir_memory_write_failures_total",
+    "Times the file of the memory stopped to take writes.",
+  ],
+  delivery_retried: [
+    "weir_outbox_retries_total",
+    "Turns that their store did not take, and that are sent again.",
+  ],
+  turn_dead: ["weir_outbox_dead_turns_total", "Turns that their store will never take."],
+  turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
+  prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
   bug: ["weir_bugs_total", "Failures inside weir that are bugs: the log has their stacks."],
 };
 
@@ -288,6 +305,7 @@ const EVENT_COUNTERS: Readonly<
 type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
+  | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";
 

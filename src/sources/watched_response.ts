@@ -32,8 +32,20 @@ export function watchedResponse(
   };
   return {
     status: response.status,
-    headers: response.headers,
-    read: () => response.read().then(note, fail),
+    fields: response.fields,
+    header: (name) => response.header(name),
+    whole() {
+      const body = response.whole();
+      if (body !== undefined) {
+        note(body);
+        note(null);
+      }
+      return body;
+    },
+    read() {
+      const read = response.read();
+      return read instanceof Promise ? read.then(note, fail) : note(read);
+    },
     cancel() {
       call.end(abort.signal.aborted ? abort.signal.reason : undefined);
       response.cancel();
