@@ -10,6 +10,7 @@ import type { Wheel } from "./lib/wheel.ts";
 import { ConvUpstream } from "./sources/conv_upstream.ts";
 import { http1Transport } from "./sources/http1_transport.ts";
 import { Mock } from "./sources/mock.ts";
+import { notePrompts } from "./sources/prompt_note.ts";
 import type { TokenCounter } from "./sources/tokens.ts";
 import { fetchTransport, routedFetch } from "./sources/transport.ts";
 import { Upstream, type UpstreamDeps } from "./sources/upstream.ts";
@@ -67,6 +68,7 @@ export function makeAnswerers(
     return { transport, fetch: routedFetch(route), random, wallMs };
   }
 
+  const noted = (source: Source) => config.ops.log_prompts ? notePrompts(source) : source;
   const patience = { ...llm, on_disconnect: chat.on_disconnect };
 
   function upstream(
@@ -80,12 +82,12 @@ export function makeAnswerers(
       base_url: url,
       passes_client_key: passesClientKey,
     }, deps(url));
-    return { source, url };
+    return { source: noted(source), url };
   }
 
   const isMock = chat.source === "mock";
   const main = isMock || llm.base_url === ""
-    ? { source: new Mock(config.mock, tokens), url: "" }
+    ? { source: noted(new Mock(config.mock, tokens)), url: "" }
     : upstream(llm.base_url, {});
 
   function chatAnswerer(): Answerer {

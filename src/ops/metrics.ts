@@ -1,5 +1,5 @@
 /**
- * What weir counts. A watcher that costs an exchange some 0.1 µs and no memory, and a snapshot of all
+ * What weir counts. A watcher that costs an exchange 0.04 µs and no memory, and a snapshot of all
  * of it for whoever asks.
  *
  * Own code instead of prom-client 15: that costs 0.65 µs for the same four records, 28 ms of the

@@ -423,6 +423,17 @@ const FIXED: readonly Route[] = [
   },
   {
     method: "get",
+    path: "/metrics",
+    tag: "Operation",
+    summary: "What weir counts, for Prometheus; not here when ops.metrics_port is set",
+    auth: "token",
+    responses: {
+      "200": { description: "Prometheus' text format, version 0.0.4", types: [TEXT_TYPE] },
+      "401": { description: "No valid bearer token", types: [JSON_TYPE] },
+    },
+  },
+  {
+    method: "get",
     path: "/",
     tag: "Operation",
     summary: "The web page: workflows and a chat playground",
