@@ -300,7 +300,7 @@ export function makeApp(
     const { pathname } = new URL(request.url);
     if (pathname === "/metrics" && request.method === "GET") return allMetrics();
     if (pathname === "/health") return healthResponse(health(), request.headers.get("accept"));
-    return refuse(request, pathname);
+    return new Response("Only /metrics and /health are on this port\n", { status: 404 });
   }
 
   function health(): Health {
