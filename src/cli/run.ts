@@ -12,6 +12,7 @@ import { parseRunOptions, type RunOptions } from "./command_line.ts";
 import { world } from "./serve.ts";
 import { readSettings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
+import { writeLast } from "./process_facts.ts";
 import { noteText } from "./up.ts";
 
 /** What a shell gives for a program that Ctrl-C has ended. */
@@ -28,6 +29,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     ...world(settings),
     ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
   }, settings.workflows);
+  process.once("exit", () => writeLast(app.observer.takeLog()));
   const abort = new AbortController();
   let code = 0;
   const interrupt = () => {

@@ -77,7 +77,7 @@ export async function serveSettings(
   const { metrics_host, metrics_port } = config.ops;
   const opsServer = metrics_port === 0
     ? undefined
-    : listen(app.fetchOps, metrics_host, metrics_port, config);
+    : listen(app.fetchOps, metrics_host, metrics_port, config, "Choose another ops.metrics_port");
   introduce(app, config, server.port!, terminal);
   introduceWorkflows(settings, server.port!, terminal);
   const page = listenForPage(app, settings, server.port!, terminal);
