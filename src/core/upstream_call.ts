@@ -19,9 +19,7 @@ export class UpstreamCall {
   attempts = 0;
   /** The span of this call: what the upstream takes for its parent; "" = nobody traces. */
   readonly spanId: string;
-  /** From the last try's start to its new connection; -1 also when one was re-used. */
-  connectMs = -1;
-  /** From the last try's start to its response's head. */
+  /** From the last try's start to its response's head: a new connection's making is part of it. */
   headersMs = -1;
   /** From the last try's start to the first chunk of its body. */
   firstChunkMs = -1;

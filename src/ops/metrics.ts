@@ -96,7 +96,7 @@ interface TokenCounts {
   output: number;
 }
 
-const STAGES = ["connect", "headers", "first_chunk", "total"] as const;
+const STAGES = ["headers", "first_chunk", "total"] as const;
 
 /** Everything one process counts. */
 export class Metrics {
@@ -159,7 +159,6 @@ export class Metrics {
     const record = (stage: typeof STAGES[number], ms: number) => {
       if (ms >= 0) this.#stages.get(stage)!.record(ms);
     };
-    record("connect", call.connectMs);
     record("headers", call.headersMs);
     record("first_chunk", call.firstChunkMs);
     record("total", call.durationMs);
@@ -233,7 +232,7 @@ export class Metrics {
       ),
       histogram(
         "weir_upstream_seconds",
-        "Time an upstream took to each stage: connect, headers and first_chunk since the last " +
+        "Time an upstream took to each stage: headers and first_chunk since the last " +
           "try began, total since the first.",
         [...this.#stages].map(([stage, stageMs]) => seconds({ stage }, stageMs, WAITS_S)),
       ),

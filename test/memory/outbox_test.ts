@@ -117,6 +117,19 @@ describe("the outbox", () => {
     expect(uploads().slice(-5)).toEqual(["q0>a0", "q1>a1", "q2>a2", "q3>a3", "q4>a4"]);
   });
 
+  test("backlog() counts the turns that wait, and nothing once they are delivered", async () => {
+    let isThere = false;
+    const { open } = await setUp(() => isThere ? taken : { kind: "cut" });
+    const memory = open();
+    expect(memory.backlog?.()).toEqual({ turns: 0, oldestAtMs: undefined });
+    const first = said("q0", "a0");
+    await memory.commit(first);
+    await memory.commit(said("q1", "a1"));
+    expect(memory.backlog?.()).toEqual({ turns: 2, oldestAtMs: first.atMs });
+    isThere = true;
+    await until(() => memory.backlog?.()?.turns === 0);
+  });
+
   test("sends a turn again with its key when the answer was lost", async () => {
     let count = 0;
     const { open, server } = await setUp(() => ++count === 1 ? { kind: "cut" } : taken);
