@@ -19,6 +19,7 @@ import { openConversations } from "./memory/conversations.ts";
 import { openMemory } from "./memory/open.ts";
 import { bearerAuth } from "./ops/auth.ts";
 import { preflight } from "./ops/cors.ts";
+import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { metricsResponse } from "./ops/metrics_text.ts";
@@ -73,8 +74,8 @@ export interface World {
   readonly uuid: () => string;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
-  /** Adds what other processes of this weir count to what this one counts; without it, it is alone. */
-  readonly gatherMetrics?: (own: MetricsSnapshot) => Promise<MetricsSnapshot>;
+  /** Asks every process of this weir, this one with them. Absent: there is only this app. */
+  readonly gather?: Gather;
 }
 
 /** The part of Bun's server that a request can ask for. */
@@ -102,6 +103,8 @@ export interface App {
   readonly workflows: Workflows;
   /** Closes what is open on disk. Nothing may be asked afterwards. */
   readonly close: () => void;
+  /** What it tells of itself, as JSON carries it. */
+  readonly report: (kind: ReportKind) => unknown;
   /** Health answers follow it: 200 only while it is "ok". */
   status: Health["status"];
 }
@@ -244,7 +247,6 @@ export function makeApp(
   hono.on(["GET", "POST"], "/event", (c) => timedEvents(c.req.raw));
   hono.post("/chat", (c) => tokenChat(c.req.raw));
   hono.on(["GET", "POST", "PUT", "PATCH", "DELETE"], "/conv", (c) => converse(c.req.raw));
-  hono.get("/health", (c) => healthResponse(health(), c.req.header("accept") ?? null));
   hono.get("/", (c) => onPage(c.req.raw));
   hono.get("/ui/*", (c) => onPage(c.req.raw));
   hono.get("/openapi.json", pages.document);
@@ -252,6 +254,9 @@ export function makeApp(
   hono.get("/docs/:file", (c) => pages.file(c.req.param("file")));
   hono.get("/redoc", pages.redoc);
   if (config.ops.metrics_port === 0) hono.get("/metrics", (c) => publicMetrics(c.req.raw));
+  hono.get("/health", async (c) => {
+    return healthResponse(await wholeHealth(), c.req.header("accept") ?? null);
+  });
   for (const base of new Set(["/api", definition.controller.basePath])) {
     hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw, patience(c.req.raw, c.env)));
     // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
@@ -292,14 +297,14 @@ export function makeApp(
   }
 
   async function allMetrics(): Promise<Response> {
-    const own = metrics.snapshot();
-    return metricsResponse(await world.gatherMetrics?.(own) ?? own);
+    const { reports } = await world.gather?.("metrics") ?? { reports: [metrics.snapshot()] };
+    return metricsResponse(mergeReports("metrics", reports) as MetricsSnapshot);
   }
 
-  function fetchOps(request: Request): Response | Promise<Response> {
+  async function fetchOps(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
-    if (pathname === "/metrics" && request.method === "GET") return allMetrics();
-    if (pathname === "/health") return healthResponse(health(), request.headers.get("accept"));
+    if (pathname === "/metrics" && request.method === "GET") return await allMetrics();
+    if (pathname === "/health") return healthResponse(await wholeHealth(), request.headers.get("accept"));
     return new Response("Only /metrics and /health are on this port\n", { status: 404 });
   }
 
@@ -316,6 +321,22 @@ export function makeApp(
     };
   }
 
+  /** The health of every process together. */
+  async function wholeHealth(): Promise<Health> {
+    if (world.gather === undefined) return health();
+    const { reports, silent } = await world.gather("health");
+    if (reports.length === 0) return health();
+    return {
+      ...mergeReports("health", reports) as Health,
+      ...(reports.length + silent.length > 1 ? { workers: reports.length } : {}),
+      ...(silent.length > 0 ? { workers_silent: silent.join(", ") } : {}),
+    };
+  }
+
+  function report(kind: ReportKind): unknown {
+    return kind === "health" ? health() : metrics.snapshot();
+  }
+
   const app: App = {
     fetch: (request, listener) => hono.fetch(request, listener),
     fetchOps,
@@ -328,6 +349,7 @@ export function makeApp(
     memory,
     workflows,
     close: () => conversations.close(),
+    report,
     status: "starting",
   };
   return app;

@@ -16,6 +16,22 @@ export interface Health {
   readonly [fact: string]: string | number | boolean;
 }
 
+/** States from the one that says most about a whole to the one that says least. */
+const STATES = ["ok", "starting", "draining"] as const;
+
+/**
+ * The health of several processes, or of several apps in one, as one: it is ready as soon as one of
+ * them is. The first one speaks for what they have in common.
+ */
+export function mergeHealth(healths: readonly Health[]): Health {
+  return {
+    ...healths[0]!,
+    status: STATES.find((state) => healths.some(({ status }) => status === state))!,
+    uptime_s: Math.max(...healths.map(({ uptime_s }) => uptime_s)),
+    streams_open: healths.reduce((sum, { streams_open }) => sum + streams_open, 0),
+  };
+}
+
 /**
  * JSON, or `OK\n` for a client that asks for plain text (system 002). 200 only when the status is
  * "ok", so a load balancer needs no parser.
