@@ -13,6 +13,7 @@ import type { Controller, Definition } from "../workflows/definition.ts";
 import { load, type Loaded } from "../workflows/load.ts";
 import { problemText } from "../workflows/source_text.ts";
 import type { SettingOptions } from "./command_line.ts";
+import { readCredentials } from "./credentials.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 
 const DEFAULT_FILE = "config.yaml";
@@ -47,12 +48,20 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
   const dotenv = options.envFiles.length === 0
     ? readDotenv(folder)
     : Object.assign({}, ...options.envFiles.map(readEnvFile)) as Record<string, string>;
-  const loaded = loadConfig({
+  const env = { ...process.env, ...options.env };
+  const input = {
     ...(file === undefined ? {} : { file: { name: file, text: readText(file, "the config") } }),
-    env: { ...process.env, ...options.env },
+    env,
     dotenv,
     flags: settings,
-  });
+  };
+  let loaded = loadConfig(input);
+  if (loaded.kind === "ok") {
+    const credentials = env["CREDENTIALS_DIRECTORY"] ?? "";
+    const read = readText;
+    const flags = readCredentials(loaded.config, loaded.origins, { folder, credentials, read });
+    if (flags.length > 0) loaded = loadConfig({ ...input, flags: [...settings, ...flags] });
+  }
   const workflowFiles = options.workflowFiles.length > 0
     ? options.workflowFiles
     : WORKFLOW_FILES.filter((name) => existsSync(name)).slice(0, 1);

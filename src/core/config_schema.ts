@@ -202,6 +202,11 @@ export const SETTINGS = {
     workers: workers(1, "processes sharing the port; auto = one per core"),
     body_max_bytes: whole(1, BODY_BYTES_MAX, 33_554_432, "larger request bodies are refused (413)"),
     drain_ms: milliseconds(WAIT_MS_MAX, 30_000, "how long SIGTERM waits for open streams"),
+    retire_ms: milliseconds(
+      TIMEOUT_MS_MAX,
+      3_600_000,
+      "how long a worker that a reload has replaced may finish its streams",
+    ),
     keepalive_ms: milliseconds(
       WAIT_MS_MAX,
       15_000,
@@ -216,6 +221,7 @@ export const SETTINGS = {
   },
   auth: {
     token: credential("bearer token for /v1/*, /memory/*, /api/*; empty = open"),
+    token_file: line("", "file that holds the token instead; empty = none"),
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
   },
   llm: {
@@ -223,6 +229,7 @@ export const SETTINGS = {
     api_key: credential(
       "its key; empty = the client's own is passed on, while auth.token is empty",
     ),
+    api_key_file: line("", "file that holds the key instead; empty = none"),
     model_id: line("", "the model when a request names none"),
     headers_timeout_ms: whole(1, TIMEOUT_MS_MAX, 60_000, "longest wait for its response headers"),
     first_token_timeout_ms: whole(1, TIMEOUT_MS_MAX, 120_000, "longest wait for its first chunk"),
