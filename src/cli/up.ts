@@ -7,6 +7,7 @@
 import { existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import type { RunNote } from "../workflows/engine.ts";
 import { parseUpOptions } from "./command_line.ts";
+import { selfCommand } from "./self.ts";
 import { serveSettings } from "./serve.ts";
 import { readSettings } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
@@ -27,7 +28,16 @@ const START_LOOK_MS = 20;
 export async function up(args: readonly string[], terminal: Terminal): Promise<number> {
   const options = parseUpOptions(args);
   if (options.isDetached) return await detach(args, terminal);
-  const settings = readSettings(options, terminal);
+  const read = () => readSettings(options, terminal);
+  return await serveSettings(read(), terminal, {
+    read,
+    stopped: untilStopFile,
+    ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
+  });
+}
+
+/** Resolves when somebody has made the file. */
+function untilStopFile(): Promise<void> {
   rmSync(STOP_FILE, { force: true }); // left by a `down` that found nobody
   const { promise, resolve } = Promise.withResolvers<void>();
   const looking = setInterval(() => {
@@ -36,10 +46,7 @@ export async function up(args: readonly string[], terminal: Terminal): Promise<n
     rmSync(STOP_FILE, { force: true });
     resolve();
   }, STOP_LOOK_MS);
-  return await serveSettings(settings, terminal, {
-    stopped: promise,
-    ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
-  });
+  return promise;
 }
 
 /** A line that tells what happens to a run. */
@@ -52,11 +59,8 @@ export function noteText({ taskId, workflowId, jobId, stage, elapsedMs }: RunNot
 /** Starts this program again without `-d`, waits until it listens, and leaves it alone. */
 async function detach(args: readonly string[], terminal: Terminal): Promise<number> {
   const rest = args.filter((word) => word !== "-d" && word !== "--detach");
-  const program = Bun.isStandaloneExecutable
-    ? [process.execPath]
-    : [process.execPath, ...process.execArgv, process.argv[1]!];
   const log = openSync(LOG_FILE, "w");
-  const child = Bun.spawn([...program, "up", ...rest], {
+  const child = Bun.spawn(selfCommand(["up", ...rest]), {
     stdin: "ignore",
     stdout: log,
     stderr: log,

@@ -1,0 +1,243 @@
+/**
+ * The workers of one weir: starts them, replaces the ones that die, and asks them all.
+ *
+ *            start          ready            dies            roll()
+ *   (none) ────────▶ starting ────▶ serving ──────▶ back-off ──────▶ the next one
+ *                                      │
+ *                                      └── roll(): all new ones serve first ──▶ draining ──▶ ended
+ *
+ * @module
+ */
+
+import { backoffMs } from "../lib/backoff.ts";
+import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
+import type { Hello } from "./channel.ts";
+import { Failure, type Terminal } from "./terminal.ts";
+import { WorkerProcess } from "./worker_process.ts";
+
+/** This many deaths within this time, and something is wrong that a restart does not mend. */
+const DEATHS_MAX = 5;
+const DEATHS_WINDOW_MS = 60_000;
+
+/** How often every worker is asked how it is. */
+const LOOK_MS = 5000;
+
+/** A worker that has not answered for so long hangs, and is ended: a new one takes its place. */
+const SILENCE_MS_MAX = 30_000;
+
+/**
+ * Between the moment new connections go to new workers and the one the old ones stop listening.
+ * Handshakes that had begun end in it, and connections that are kept alive and in use are told to
+ * close behind an answer: what is closed after that has been idle for so long.
+ */
+const LINGER_MS = 5000;
+
+/** What a crew needs. */
+export interface CrewOptions {
+  readonly command: readonly string[];
+  /** Where all of them listen, whatever the config says later. */
+  readonly host: string;
+  readonly port: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly terminal: Terminal;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+  /** Adds the last metrics of a worker that has ended to what is kept of those before it. */
+  readonly keep: (kept: unknown, last: unknown) => unknown;
+  /** The crew gives up: why. All workers are still there. */
+  readonly onGivingUp: (reason: string) => void;
+}
+
+/** How a crew is. */
+export interface CrewState {
+  readonly serving: number;
+  readonly draining: number;
+  readonly streams: number;
+}
+
+/** Every worker there is. */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #workers = new Set<WorkerProcess>();
+  readonly #gather: Gather = gatherOnce((kind) => this.#gatherNow(kind));
+  /** When workers died that nobody had asked to end, within the window. */
+  #deathsMs: number[] = [];
+  #nextNumber = 1;
+  /** Rises with every roll: what was about to be replaced then has been. */
+  #generation = 0;
+  #isStopping = false;
+  #kept: unknown = undefined;
+  #looking: ReturnType<typeof setInterval> | undefined;
+  #streams = 0;
+
+  constructor(options: CrewOptions) {
+    this.#options = options;
+  }
+
+  /** How it is; streams as they were at the last look. */
+  get state(): CrewState {
+    const all = [...this.#workers];
+    return {
+      serving: all.filter((worker) => worker.isReady && !worker.isDraining).length,
+      draining: all.filter((worker) => worker.isDraining).length,
+      streams: this.#streams,
+    };
+  }
+
+  /**
+   * Starts `count` workers. The first one comes alone: what is wrong is said once, and files that
+   * are made on first use are made once.
+   *
+   * @throws {Failure} when one does not come; none is left then.
+   */
+  async start(count: number): Promise<Hello> {
+    try {
+      const hello = await this.#add().ready;
+      await this.#addAll(count - 1);
+      this.#looking = setInterval(() => void this.#look(), LOOK_MS);
+      return hello;
+    } catch (error) {
+      await this.end();
+      throw error;
+    }
+  }
+
+  /**
+   * Starts `count` new workers, and when all of them take requests lets the old ones finish within
+   * `limitMs`. The old ones stay as they are when a new one does not come.
+   *
+   * @throws {Failure} in that case.
+   */
+  async roll(count: number, limitMs: number): Promise<Hello> {
+    const old = [...this.#workers].filter((worker) => !worker.isDraining);
+    const added = await this.#addAll(count);
+    this.#generation++;
+    const [first] = added;
+    const listening = old.filter((worker) => worker.isReady && !worker.hasExited);
+    // From here on nothing is refused: where steering cannot be had, the old ones just stop.
+    if (await first!.steer(listening.length, count)) {
+      for (const worker of listening) worker.retire();
+      await Bun.sleep(LINGER_MS);
+      // While the old ones leave, the numbers of the sockets change, but for this one's.
+      await first!.steer(listening.length, 1);
+    }
+    for (const worker of old) worker.drain(limitMs);
+    await Promise.all(old.map((worker) => worker.ask("streams"))); // they have stopped listening
+    await first!.steer(0, 0);
+    return await first!.ready;
+  }
+
+  /** Lets every worker finish within `limitMs`. Resolves when all have ended. */
+  async drain(limitMs: number): Promise<void> {
+    this.#stopLooking();
+    for (const worker of this.#workers) worker.drain(limitMs);
+    await Promise.all([...this.#workers].map((worker) => worker.exited));
+  }
+
+  /** Ends every worker at once. */
+  async end(): Promise<void> {
+    this.#stopLooking();
+    for (const worker of this.#workers) worker.kill();
+    await Promise.all([...this.#workers].map((worker) => worker.exited));
+  }
+
+  /** Asks every worker how many streams it has open, and ends one that hangs. */
+  async look(): Promise<CrewState> {
+    await this.#look();
+    return this.state;
+  }
+
+  #stopLooking(): void {
+    this.#isStopping = true;
+    clearInterval(this.#looking);
+  }
+
+  /** Starts `count` workers at once; when one does not come, none of them stays. */
+  async #addAll(count: number): Promise<readonly WorkerProcess[]> {
+    const added = Array.from({ length: count }, () => this.#add());
+    try {
+      await Promise.all(added.map((worker) => worker.ready));
+      return added;
+    } catch (error) {
+      for (const worker of added) worker.drain(0);
+      await Promise.all(added.map((worker) => worker.exited));
+      throw error;
+    }
+  }
+
+  #add(): WorkerProcess {
+    const worker = new WorkerProcess({
+      ...this.#options,
+      number: this.#nextNumber++,
+      gather: this.#gather,
+      onLast: (report) => {
+        this.#kept = this.#options.keep(this.#kept, report);
+      },
+    });
+    this.#workers.add(worker);
+    void worker.exited.then((ending) => {
+      this.#workers.delete(worker);
+      // One that never was ready is its starter's business.
+      if (worker.isReady && !worker.isDraining) void this.#replace(worker, ending);
+    });
+    return worker;
+  }
+
+  async #replace(worker: WorkerProcess, ending: string): Promise<void> {
+    const { terminal, random } = this.#options;
+    const generation = this.#generation;
+    const isNeeded = () => !this.#isStopping && generation === this.#generation;
+    let what = `${worker.name} ended with ${ending}`;
+    while (isNeeded()) {
+      const nowMs = performance.now();
+      this.#deathsMs = this.#deathsMs.filter((atMs) => atMs > nowMs - DEATHS_WINDOW_MS);
+      this.#deathsMs.push(nowMs);
+      const count = this.#deathsMs.length;
+      if (count > DEATHS_MAX) {
+        this.#options.onGivingUp(
+          `${what}, which is death ${count} within ${DEATHS_WINDOW_MS / 1000} s: weir gives up`,
+        );
+        return;
+      }
+      const delayMs = Math.round(backoffMs(count, random));
+      terminal.complain(`weir: ${what}: a new one starts in ${delayMs} ms`);
+      await Bun.sleep(delayMs);
+      if (!isNeeded()) return;
+      try {
+        await this.#add().ready;
+        return;
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        what = error.message;
+      }
+    }
+  }
+
+  async #look(): Promise<void> {
+    const asked = [...this.#workers].filter((worker) => worker.isReady);
+    const counts = await Promise.all(asked.map((worker) => worker.ask("streams")));
+    this.#streams = counts.reduce<number>(
+      (sum, count) => sum + (typeof count === "number" ? count : 0),
+      0,
+    );
+    for (const worker of asked) {
+      const silentMs = performance.now() - worker.heardMs;
+      if (worker.hasExited || silentMs < SILENCE_MS_MAX) continue;
+      this.#options.terminal.complain(
+        `weir: ${worker.name} has not answered for ${Math.round(silentMs / 1000)} s: it is ended`,
+      );
+      worker.kill();
+    }
+  }
+
+  async #gatherNow(kind: ReportKind): Promise<Gathered> {
+    const asked = [...this.#workers].filter((worker) => worker.isReady);
+    const answers = await Promise.all(asked.map((worker) => worker.ask(kind)));
+    const kept = kind === "metrics" && this.#kept !== undefined ? [this.#kept] : [];
+    return {
+      reports: [...kept, ...answers.filter((answer) => answer !== undefined)],
+      silent: asked.filter((worker, i) => answers[i] === undefined && !worker.hasExited)
+        .map((worker) => worker.name),
+    };
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * What weir says when it starts: where it listens, what answers, what to try.
+ *
+ * @module
+ */
+
+import type { App } from "../app.ts";
+import type { Config } from "../core/config.ts";
+import { maskUrl } from "../core/config_describe.ts";
+import type { Settings } from "./settings.ts";
+import { VERSION } from "./version.ts";
+
+/** Letters of the mock's reply that are shown. */
+const REPLY_LETTERS_MAX = 60;
+
+/** Where, what answers, what to try; and where workflows are run, when there are any. */
+export function introduction(app: App, settings: Settings, port: number): readonly string[] {
+  const { config, workflows, workflowFiles } = settings;
+  const { host } = config.server;
+  const url = `http://${urlHost(host)}:${port}`;
+  const key = config.auth.token === "" ? "" : ` -H 'authorization: Bearer <auth.token>'`;
+  const ids = workflows.workflows.map(({ id }) => id).join(", ");
+  const base = workflows.controller.basePath || "/api";
+  return [
+    `weir ${VERSION} listens on ${url}${url.includes(host) ? "" : ` (${host})`}`,
+    ...answerLines(app, config),
+    `try: curl -N ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
+    `-d '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+    ...(workflowFiles.length === 0 ? [] : [
+      `workflows: ${ids} of ${workflowFiles.join(", ")}: POST ${url}${base}/workflows/runs`,
+    ]),
+  ];
+}
+
+/** Who answers: one line for `/v1/chat/completions`, and one for each surface that differs. */
+function answerLines({ answerers }: App, config: Config): string[] {
+  const { main, apiChat, chat } = answerers;
+  const answeredBy = (path: string, url: string) => `proxy: ${path} is answered by ${maskUrl(url)}`;
+  const lines = [
+    main.url === ""
+      ? `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`
+      : answeredBy("/v1/chat/completions", main.url),
+  ];
+  if (apiChat.url !== main.url) {
+    lines.push(`${answeredBy("/api/chat", apiChat.url)} (a key is set, and no llm.base_url)`);
+  }
+  if (chat.url !== main.url) lines.push(answeredBy("/chat", chat.url));
+  if (answerers.conv !== undefined) {
+    lines.push(answeredBy("/conv", config.conv.unofficial_proxy));
+  }
+  return lines;
+}
+
+/** `host` as a client on this machine writes it. */
+function urlHost(host: string): string {
+  const name = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return name.includes(":") ? `[${name}]` : name;
+}
+
+/** What is right in `config` and yet hardly meant. */
+export function oddities({ chat, llm, auth }: Config): readonly string[] {
+  const isProxy = chat.source !== "mock" && llm.base_url !== "";
+  if (!isProxy || llm.api_key !== "" || auth.token === "") return [];
+  return [
+    "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
+    "the upstream gets no key",
+  ];
+}
+
+function short(text: string): string {
+  return text.length > REPLY_LETTERS_MAX ? `${text.slice(0, REPLY_LETTERS_MAX)}…` : text;
+}

@@ -1,0 +1,372 @@
+/**
+ * One server process: its port, its app, and the apps it had before a reload, whose streams go on.
+ *
+ * @module
+ */
+
+import { getRandomValues } from "node:crypto";
+import { type App, IDLE_TIMEOUT_S, type Listener, makeApp, type World } from "../app.ts";
+import type { Config } from "../core/config.ts";
+import { AppError } from "../core/errors.ts";
+import { mayHaveTurns } from "../memory/open.ts";
+import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
+import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
+import type { RunNote } from "../workflows/engine.ts";
+import { latenessText, processFacts, writeLast } from "./process_facts.ts";
+import { readText, type Settings } from "./settings.ts";
+import { Failure } from "./terminal.ts";
+import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
+
+/**
+ * Bun's own limit on bodies lies this far above weir's, so that weir's 413 is the one that answers.
+ * What Bun refuses itself, it refuses without a word.
+ */
+const BODY_SLACK_BYTES = 64 * 1024 * 1024;
+
+/**
+ * Milliseconds from the open port to the loading of the token encoding, which blocks the loop for
+ * some 110 ms in the binary: a client that asks for /health at once gets its first byte before.
+ */
+const TOKENS_DELAY_MS = 60;
+
+/** After an error event is written, a connection has this long to take it. */
+export const FLUSH_MS = 1000;
+
+/** At the end, the last lines of the log and the last spans have this long to leave. */
+const CLOSE_MS = 2000;
+
+/** An app that was replaced stays this long: longer than any request waits for its first byte. */
+const RETIRED_MS = 3_600_000;
+/** Replaced apps at most: each holds its caches. One reload more within `RETIRED_MS` is refused. */
+const RETIRED_MAX = 16;
+
+/** Counted once for a process, however many apps it has. */
+const OF_PROCESS: ReadonlySet<string> = new Set([
+  "weir_cpu_seconds_total",
+  "weir_event_loop_delay_seconds",
+]);
+
+/** How a server is started. */
+export interface ServerOptions {
+  /** Where to listen instead of where the config says. */
+  readonly place?: { readonly host: string; readonly port: number };
+  /** True when other processes listen on the same port. */
+  readonly isShared: boolean;
+  /** Asks every process of this weir; absent: there is only this one. */
+  readonly gather?: Gather;
+  /** Told what happens to each run of a workflow. */
+  readonly noteRun?: (note: RunNote) => void;
+}
+
+/** What listens. */
+type Bound = ReturnType<typeof listen>;
+
+/** A server that takes requests. */
+export class Server {
+  /** Resolves when tokens can be counted, and so health is "ok". */
+  readonly loaded: Promise<void>;
+  readonly #making: Required<Pick<ServerOptions, "gather">> & ServerOptions;
+  /** What is odd and yet no reason not to serve. */
+  readonly warnings: string[] = [];
+  readonly #listener: Bound;
+  /** The second port, where a workflow file asks for its web page. */
+  readonly #page: Bound | undefined;
+  /** `ops.metrics_port` */
+  readonly #ops: Bound | undefined;
+  #app: App;
+  /** Apps of before a reload, each with the timer that forgets it. */
+  readonly #retired = new Map<App, ReturnType<typeof setTimeout>>();
+  /** What apps have counted that are forgotten. */
+  #kept: MetricsSnapshot = [];
+  #patience: Patience | undefined;
+  #last: unknown = undefined;
+  #drained: Promise<void> | undefined;
+
+  /**
+   * Makes the app of `settings` and opens the port.
+   *
+   * @throws {Failure} when that cannot be done.
+   */
+  constructor(settings: Settings, options: ServerOptions) {
+    const alone = (kind: ReportKind) =>
+      Promise.resolve({ reports: [this.report(kind)], silent: [] });
+    this.#making = { ...options, gather: options.gather ?? alone };
+    this.#app = openApp(settings, this.#making);
+    const { host, port } = options.place ?? settings.config.server;
+    const { isShared } = options;
+    this.#listener = listen(this.#app.fetch, settings.config, { host, port, isShared });
+    const { metrics_host, metrics_port } = settings.config.ops;
+    this.#ops = metrics_port === 0 ? undefined : listen(this.#app.fetchOps, settings.config, {
+      host: metrics_host,
+      port: metrics_port,
+      isShared,
+      advice: "Choose another ops.metrics_port",
+    });
+    process.once("exit", () => this.#apps().forEach((app) => writeLast(app.observer.takeLog())));
+    this.#page = this.#listenForPage(settings, options.isShared);
+    this.loaded = Bun.sleep(options.isShared ? 0 : TOKENS_DELAY_MS)
+      .then(() => loadTokens(this.#app));
+  }
+
+  get port(): number {
+    return this.#listener.port!;
+  }
+
+  /** The app for new requests. */
+  get app(): App {
+    return this.#app;
+  }
+
+  /** Streams that are open now, those of apps before a reload with them. */
+  get streamCount(): number {
+    return this.#apps().reduce((sum, app) => sum + app.engine.streams.size, 0);
+  }
+
+  /** What this process tells of itself; what it told last, once it is drained. */
+  report(kind: ReportKind): unknown {
+    if (kind === "metrics" && this.#last !== undefined) return this.#last;
+    const reports = this.#apps().map((app) => app.report(kind));
+    if (kind === "health") return mergeReports(kind, reports);
+    // What is the process's own, such as its memory, the current app tells alone.
+    const [current, ...others] = reports as MetricsSnapshot[];
+    const rest = [...others, this.#kept].map((one) => one.filter(isOfRequests));
+    return mergeReports(kind, [current, ...rest]);
+  }
+
+  /**
+   * Answers new requests as `settings` say; open streams go on as they began. The port stays.
+   *
+   * @throws {Failure} when it cannot, and the old settings stay.
+   */
+  async reload(settings: Settings): Promise<void> {
+    if (this.#retired.size >= RETIRED_MAX) {
+      throw new Failure(
+        `${RETIRED_MAX} reloads within ${RETIRED_MS / 60_000} minutes are the limit: restart weir`,
+      );
+    }
+    const app = openApp(settings, this.#making);
+    await loadTokens(app);
+    const old = this.#app;
+    this.#app = app;
+    this.#listener.reload({ fetch: app.fetch });
+    this.#page?.reload({ fetch: app.fetch });
+    this.#ops?.reload({ fetch: app.fetchOps });
+    this.#retired.set(old, setTimeout(() => {
+      this.#retired.delete(old);
+      const last = old.report("metrics") as MetricsSnapshot;
+      this.#kept = mergeSnapshots([this.#kept, countersOf(last)]);
+      void closeApp(old);
+    }, RETIRED_MS));
+  }
+
+  /** Every connection is closed behind its next answer, so that its client opens a new one. */
+  retire(): void {
+    const { fetch } = this.#app;
+    const closing = async (request: Request, listener: Listener) => {
+      const response = await fetch(request, listener);
+      response.headers.set("connection", "close");
+      return response;
+    };
+    this.#listener.reload({ fetch: closing });
+    this.#page?.reload({ fetch: closing });
+  }
+
+  /**
+   * Stops accepting, lets open streams finish for `limitMs`, then ends the rest with an error. A
+   * further call may leave them less time, never more.
+   */
+  drain(limitMs: number): Promise<void> {
+    this.#patience?.shorten(limitMs);
+    this.#patience ??= new Patience(limitMs);
+    this.#drained ??= this.#drainAll(this.#patience);
+    return this.#drained;
+  }
+
+  async #drainAll(patience: Patience): Promise<void> {
+    for (const app of this.#apps()) app.status = "draining";
+    void this.#page?.stop();
+    const stopped = this.#listener.stop();
+    void stopped.then(() => patience.end());
+    await patience.over;
+    if (patience.isExhausted) await this.#cut(stopped);
+    await this.#ops?.stop(true);
+    this.#last = this.report("metrics"); // what is closed cannot be asked
+    await Promise.all(this.#apps().map(closeApp));
+  }
+
+  /** Ends what is still open with an error in its dialect. */
+  async #cut(stopped: Promise<void>): Promise<void> {
+    const error = new AppError("shutting_down", "The server is shutting down: try again");
+    for (const app of this.#apps()) {
+      for (const stream of [...app.engine.streams]) stream.fail(error);
+      app.workflows.stop(error);
+    }
+    await Promise.race([stopped, Bun.sleep(FLUSH_MS)]);
+    await this.#listener.stop(true);
+  }
+
+  /** Whoever has a page there already keeps it: the same page is on the main port. */
+  #listenForPage({ config, workflows }: Settings, isShared: boolean): Bound | undefined {
+    const { webui } = workflows.controller;
+    if (webui === null || webui.port === this.port) return undefined;
+    const advice = "The page is on the main port too.";
+    try {
+      return listen(this.#app.fetch, config, { ...webui, isShared, advice });
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      this.warnings.push(`controller.webui: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  #apps(): readonly App[] {
+    return [this.#app, ...this.#retired.keys()];
+  }
+}
+
+/** A wait that ends by itself after a time that can still become shorter. */
+class Patience {
+  /** Settles when it is over, either way. */
+  readonly over: Promise<void>;
+  /** True when the time ran out. */
+  isExhausted = false;
+  #endMs = Infinity;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #resolve: () => void;
+
+  constructor(limitMs: number) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    this.#resolve = resolve;
+    this.shorten(limitMs);
+  }
+
+  /** Leaves `limitMs` from now, when that is less than was left. */
+  shorten(limitMs: number): void {
+    const endMs = performance.now() + limitMs;
+    if (endMs >= this.#endMs) return;
+    this.#endMs = endMs;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.isExhausted = true;
+      this.#resolve();
+    }, limitMs);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#resolve();
+  }
+}
+
+async function loadTokens(app: App): Promise<void> {
+  await app.tokens.load();
+  if (app.status === "starting") app.status = "ok";
+  app.observer.start(); // not before: the loading is one long delay, and says nothing
+}
+
+function openApp(settings: Settings, { gather, noteRun }: ServerOptions): App {
+  const ownWorld: World = {
+    ...world(settings),
+    ...(gather === undefined ? {} : { gather }),
+    ...(noteRun === undefined ? {} : { noteRun }),
+  };
+  const app = makeApp(settings.config, ownWorld, settings.workflows);
+  openMemory(app, settings);
+  return app;
+}
+
+/**
+ * Opens a memory that may have turns to deliver or to forget; one that is empty waits for its first
+ * use.
+ *
+ * @throws {Failure} when it cannot be opened.
+ */
+function openMemory(app: App, { config, folder }: Settings): void {
+  if (!mayHaveTurns(config.memory, folder)) return;
+  try {
+    app.memory.checkReady();
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    // A memory that is full is open: what waits in it is on its way.
+    if (error.code !== "unavailable") throw new Failure(error.message);
+  }
+}
+
+/** What this process gives to the app. */
+export function world({ config, folder }: Settings): World {
+  const { ca_file } = config.llm;
+  const { system_prompt_file } = config.memory;
+  const read = (file: string, key: string) =>
+    file === "" ? "" : readText(file.startsWith("/") ? file : `${folder}/${file}`, key);
+  return {
+    version: VERSION,
+    openaiSdkVersion: OPENAI_SDK_VERSION,
+    clock: () => performance.now(),
+    wallMs: Date.now,
+    random: Math.random,
+    randomBytes: (target) => void getRandomValues(target),
+    process: processFacts(),
+    ca: read(ca_file, "llm.ca_file"),
+    systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
+    folder,
+    uuid: () => Bun.randomUUIDv7(),
+  };
+}
+
+async function closeApp(app: App): Promise<void> {
+  await app.memory.close();
+  app.close();
+  await app.observer.close(CLOSE_MS);
+}
+
+/** Is `family` about requests, and not about the process that answers them? */
+function isOfRequests({ name, kind }: MetricsSnapshot[number]): boolean {
+  return kind === "gauge" ? name === "weir_streams_open" : !OF_PROCESS.has(name);
+}
+
+/** Where to listen. */
+interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly isShared: boolean;
+  /** What to do when the port is taken. */
+  readonly advice?: string;
+}
+
+function listen(fetch: App["fetch"], { server: { body_max_bytes } }: Config, place: Place) {
+  const { host, port, isShared } = place;
+  try {
+    return Bun.serve({
+      hostname: host,
+      port,
+      development: false,
+      // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
+      reusePort: isShared,
+      idleTimeout: IDLE_TIMEOUT_S,
+      maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
+      fetch,
+    });
+  } catch (error) {
+    throw listenFailure(error, host, port, place.advice);
+  }
+}
+
+/** Why `host:port` cannot be listened on. */
+export function listenFailure(
+  error: unknown,
+  host: string,
+  port: number,
+  advice = `Choose another: weir --port ${port + 1}`,
+): Failure {
+  const { code, message } = error as { readonly code?: string; readonly message: string };
+  if (code === "EADDRINUSE") {
+    return new Failure(
+      `Cannot listen on ${host}:${port}: the port is taken. ${advice}`,
+    );
+  }
+  if (code === "EACCES") {
+    return new Failure(`Cannot listen on ${host}:${port}: this user may not use that port`);
+  }
+  return new Failure(`Cannot listen on ${host}:${port}: ${message}`);
+}

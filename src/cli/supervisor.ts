@@ -1,0 +1,167 @@
+/**
+ * `weir serve` with several workers: starts them on one port, and hands signals on to them.
+ *
+ * @module
+ */
+
+import type { Config } from "../core/config.ts";
+import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
+import { openNotifier } from "../ops/notify.ts";
+import type { Hello } from "./channel.ts";
+import { Crew } from "./crew.ts";
+import { withFetchCap } from "./fetch_cap.ts";
+import { oddities } from "./introduction.ts";
+import { restartNotes } from "./restart_notes.ts";
+import { ownWords, selfCommand } from "./self.ts";
+import { FLUSH_MS, listenFailure } from "./server.ts";
+import type { ServeOptions } from "./serve.ts";
+import { type Settings, warn } from "./settings.ts";
+import { watchSignals } from "./signals.ts";
+import { Failure, type Terminal } from "./terminal.ts";
+
+/** Between a drain's end and the end of its process: writing what is still to be written. */
+const CLOSE_MS_MAX = 5000;
+
+/** How often systemd is told how many streams are open. */
+const STATUS_MS = 5000;
+
+/** Leads `count` workers until a signal ends them all. */
+export async function supervise(
+  settings: Settings,
+  terminal: Terminal,
+  { read, stopped }: ServeOptions,
+): Promise<number> {
+  let { config } = settings;
+  warn([...settings.warnings, ...oddities(config)], terminal);
+  const notifier = await openNotifier(process.env, process.pid);
+  const { promise: ended, resolve: exit } = Promise.withResolvers<number>();
+  const place = holdPort(config);
+  const crew = new Crew({
+    command: selfCommand(ownWords()),
+    host: config.server.host,
+    port: place.port,
+    env: withFetchCap(process.env),
+    terminal,
+    random: Math.random,
+    keep: (kept, last) =>
+      mergeSnapshots([...(kept === undefined ? [] : [kept as MetricsSnapshot]), countersOf(
+        last as MetricsSnapshot,
+      )]),
+    onGivingUp: (reason) => {
+      terminal.complain(`weir: ${reason}`);
+      void finish(1);
+    },
+  });
+  let isRolling = false;
+  let waiting: string | undefined;
+  let isEnding = false;
+  let isForced = false;
+
+  function status(): string {
+    const { serving, draining, streams } = crew.state;
+    const old = draining === 0 ? "" : `, ${draining} old ones finishing`;
+    return `${serving} workers on port ${place.port}${old}; ${streams} streams open`;
+  }
+
+  async function finish(code: number): Promise<void> {
+    isEnding = true;
+    const { drain_ms } = config.server;
+    const limitMs = drain_ms + FLUSH_MS + CLOSE_MS_MAX;
+    const { streams } = await crew.look();
+    notifier.stopping(`finishes ${streams} streams`, limitMs);
+    if (streams > 0) {
+      terminal.complain(`weir: ${streams} open streams have ${drain_ms} ms to finish`);
+    }
+    const tooLong = setTimeout(() => void crew.end(), limitMs);
+    await crew.drain(drain_ms);
+    clearTimeout(tooLong);
+    exit(isForced ? 1 : code);
+  }
+
+  /** New workers take over; the streams of the old ones go on where they are. */
+  async function roll(why: string): Promise<void> {
+    notifier.reloading(why);
+    try {
+      const { config: next, warnings } = read();
+      warn([...warnings, ...restartNotes(config, next)], terminal);
+      const count = workerCount(next);
+      const { version } = await crew.roll(count, next.server.retire_ms);
+      config = next;
+      terminal.complain(`weir: ${why}: ${count} new workers, weir ${version}, have taken over`);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (isEnding) return;
+      terminal.complain(`weir: ${why}: refused, everything stays as it was. ${error.message}`);
+    } finally {
+      if (!isEnding) notifier.ready(status());
+    }
+  }
+
+  /** One roll after the other; of those that are asked for during one, the last. */
+  async function rollInTurn(why: string): Promise<void> {
+    waiting = why;
+    if (isRolling) return;
+    isRolling = true;
+    while (waiting !== undefined && !isEnding) {
+      const next = waiting;
+      waiting = undefined;
+      await roll(next);
+    }
+    isRolling = false;
+  }
+
+  let hello: Hello;
+  const interrupted = watchSignals({
+    end: () => void finish(0),
+    endNow() {
+      isForced = true;
+      void crew.end().then(() => exit(1));
+    },
+    reload: () => void rollInTurn("reload"),
+    upgrade: () => void rollInTurn("upgrade"),
+  });
+  void stopped?.().then(interrupted);
+  try {
+    hello = await crew.start(workerCount(config));
+  } catch (error) {
+    if (isEnding) return await ended;
+    throw error;
+  } finally {
+    await place.release();
+  }
+  for (const line of hello.introduction) terminal.print(line);
+  terminal.print(`workers: ${crew.state.serving}`);
+  notifier.ready(status());
+  if (notifier.aliveEveryMs > 0) setInterval(notifier.alive, notifier.aliveEveryMs);
+  if (notifier.isOn) {
+    setInterval(() => isEnding || isRolling || notifier.status(status()), STATUS_MS);
+  }
+  return await ended;
+}
+
+/** How many processes `config` asks for, on this machine. */
+export function workerCount({ server: { workers } }: Config): number {
+  // Elsewhere the kernel does not share a port out among processes (facts/runtime.md 1.7).
+  if (process.platform !== "linux") return 1;
+  return workers === "auto" ? navigator.hardwareConcurrency : workers;
+}
+
+/**
+ * The port that the workers will share: free, and nobody else's until `release`. Sharing would go
+ * unnoticed otherwise: two weirs of one user could both have the same port.
+ *
+ * @throws {Failure} when it is taken.
+ */
+function holdPort({ server: { host, port } }: Config) {
+  const fetch = () => new Response(null, { status: 503 });
+  try {
+    if (port !== 0) {
+      void Bun.serve({ hostname: host, port, reusePort: false, fetch }).stop(true);
+      return { port, release: () => Promise.resolve() };
+    }
+    const held = Bun.serve({ hostname: host, port: 0, reusePort: true, fetch });
+    return { port: held.port!, release: () => held.stop(true) };
+  } catch (error) {
+    throw listenFailure(error, host, port);
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * A worker as its supervisor sees it: a child process, whether it is ready, and what it answers.
+ *
+ * @module
+ */
+
+import type { Gathered, ReportKind } from "../ops/gather.ts";
+import {
+  type FromWorker,
+  type Hello,
+  HOST_VARIABLE,
+  PORT_VARIABLE,
+  PROTOCOL,
+  type Question,
+  REPORT_MS_MAX,
+  type ToWorker,
+  WORKER_VARIABLE,
+} from "./channel.ts";
+import { Failure } from "./terminal.ts";
+
+/** Longest time from the start of a worker until it takes requests. */
+const START_MS_MAX = 30_000;
+
+/** What only the supervisor tells its manager, and so no worker must find. */
+const NOT_FOR_WORKERS = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+
+/** How a worker is started. */
+export interface WorkerOptions {
+  /** Its number, for people: none is given twice. */
+  readonly number: number;
+  readonly command: readonly string[];
+  readonly host: string;
+  readonly port: number;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Gathers for a worker that was asked over HTTP. */
+  readonly gather: (kind: ReportKind) => Promise<Gathered>;
+  /** Takes the last metrics of a worker that ends. */
+  readonly onLast: (report: unknown) => void;
+}
+
+/** How a worker ended, in words: "code 1", "signal SIGSEGV". */
+export type Ending = string;
+
+/** One child process. */
+export class WorkerProcess {
+  readonly number: number;
+  readonly pid: number;
+  /** Resolves when it takes requests; rejects with a `Failure` when it will not. */
+  readonly ready: Promise<Hello>;
+  readonly exited: Promise<Ending>;
+  readonly startedMs = performance.now();
+  /** When it last answered, on the clock of `performance`. */
+  heardMs = performance.now();
+  isReady = false;
+  isDraining = false;
+  hasExited = false;
+  readonly #child: Bun.Subprocess<"ignore", "inherit", "inherit">;
+  readonly #questions = new Map<number, (report: unknown) => void>();
+  readonly #hello = Promise.withResolvers<Hello>();
+  readonly #options: WorkerOptions;
+  #nextId = 1;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.number = options.number;
+    const exited = Promise.withResolvers<Ending>();
+    this.exited = exited.promise;
+    const env: Record<string, string | undefined> = {
+      ...options.env,
+      [WORKER_VARIABLE]: String(options.number),
+      [HOST_VARIABLE]: options.host,
+      [PORT_VARIABLE]: String(options.port),
+    };
+    for (const name of NOT_FOR_WORKERS) delete env[name];
+    this.#child = Bun.spawn([...options.command], {
+      env,
+      stdio: ["ignore", "inherit", "inherit"],
+      serialization: "json",
+      ipc: (message) => this.#hear(message as FromWorker),
+      onExit: (_child, code, _signal) => {
+        const ending = code === null ? `signal ${this.#child.signalCode}` : `code ${code}`;
+        this.hasExited = true;
+        this.#hello.reject(new Failure(`${this.name} ended with ${ending} before it listened`));
+        for (const answer of this.#questions.values()) answer(undefined);
+        exited.resolve(ending);
+      },
+    });
+    this.pid = this.#child.pid;
+    const tooLong = setTimeout(() => {
+      this.#hello.reject(new Failure(`${this.name} did not listen within ${START_MS_MAX} ms`));
+      this.kill();
+    }, START_MS_MAX);
+    this.ready = this.#hello.promise.finally(() => clearTimeout(tooLong));
+    // Whoever waits for it sees the failure; nobody may wait when all are ended early.
+    this.ready.catch(() => {});
+  }
+
+  /** As people read it: "worker 3 (process 4711)". */
+  get name(): string {
+    return `worker ${this.number} (process ${this.pid})`;
+  }
+
+  /** The worker's answer; undefined when none comes within `REPORT_MS_MAX`, or it has ended. */
+  ask(what: Question): Promise<unknown> {
+    return this.#ask((id) => ({ kind: "ask", id, what }));
+  }
+
+  /**
+   * Sends new connections to `count` sockets of the port from number `first` on, in the order in
+   * which they began to listen; a count of 0 sends them to all. False when that cannot be.
+   */
+  async steer(first: number, count: number): Promise<boolean> {
+    return await this.#ask((id) => ({ kind: "steer", id, first, count })) === true;
+  }
+
+  /** Closes its connections one by one, as they are answered. It gets no new ones. */
+  retire(): void {
+    this.isDraining = true;
+    this.#say({ kind: "retire" });
+  }
+
+  /** Lets it finish what is open within `limitMs`, and then end. */
+  drain(limitMs: number): void {
+    this.isDraining = true;
+    if (this.isReady) this.#say({ kind: "drain", limitMs });
+    else this.kill(); // it has no stream yet
+  }
+
+  /** Ends it at once. */
+  kill(): void {
+    this.#child.kill("SIGKILL");
+  }
+
+  async #ask(question: (id: number) => ToWorker): Promise<unknown> {
+    if (this.hasExited) return undefined;
+    const id = this.#nextId++;
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    this.#questions.set(id, resolve);
+    const timer = setTimeout(() => resolve(undefined), REPORT_MS_MAX);
+    this.#say(question(id));
+    const report = await promise;
+    clearTimeout(timer);
+    this.#questions.delete(id);
+    return report;
+  }
+
+  #say(message: ToWorker): void {
+    if (this.hasExited) return;
+    try {
+      this.#child.send(message);
+    } catch {
+      // The channel of a process that is just ending: `exited` tells.
+    }
+  }
+
+  #hear(message: FromWorker): void {
+    this.heardMs = performance.now();
+    switch (message.kind) {
+      case "ready":
+        if (message.protocol === PROTOCOL) {
+          this.isReady = true;
+          this.#hello.resolve(message);
+        } else {
+          this.#hello.reject(
+            new Failure(
+              `${this.name} is weir ${message.version}, which this supervisor cannot lead: ` +
+                "restart weir as a whole",
+            ),
+          );
+          this.kill();
+        }
+        break;
+      case "report":
+        this.#questions.get(message.id)?.(message.report);
+        break;
+      case "gather":
+        void this.#options.gather(message.what).then((gathered) =>
+          this.#say({ kind: "gathered", id: message.id, ...gathered })
+        );
+        break;
+      case "last":
+        this.#options.onLast(message.report);
+        break;
+    }
+  }
+}
