@@ -9,6 +9,7 @@ import { check } from "./cli/check.ts";
 import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
 import { memory } from "./cli/memory.ts";
+import { install } from "./cli/install.ts";
 import { parseCommandLine } from "./cli/command_line.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
@@ -28,6 +29,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   check,
   memory,
   token,
+  install,
   version,
   help,
 };

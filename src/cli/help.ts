@@ -18,6 +18,7 @@ const TEXT =
   weir memory backup FILE
                      copy the embedded memory to FILE, while weir runs
   weir token         print a token for /chat and /conv: --id 1000 --hours 10
+  weir install       print the systemd unit and the nginx site for this config
   weir version       version, commit, Bun version
   weir help          this text
 
@@ -39,6 +40,13 @@ Options of run
   -i, --input JSON       the input; - reads it from standard input
   -o, --output FILE      write there what would be printed
   -v, --verbose          tell when jobs begin and end
+
+Options of install, besides those
+      --write            write them, the config and this program to where they belong
+      --root DIR         below DIR instead of /
+      --force            also over files that are there and differ
+      --server-name NAME                                the site's host name
+      --certificate FILE --certificate-key FILE         HTTPS instead of HTTP
 
 A flag wins over the environment (WEIR_SERVER_PORT, OPENAI_API_KEY, …), the environment over .env,
 .env over the file.

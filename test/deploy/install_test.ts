@@ -1,0 +1,147 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { makeFolder, REPOSITORY, run } from "../server/launch.ts";
+
+const UNIT = "etc/systemd/system/weir.service";
+const SITE = "etc/nginx/conf.d/weir.conf";
+const CONFIG = "etc/weir/config.yaml";
+const PROGRAM = "usr/local/bin/weir";
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+function makeRoot(): string {
+  const folder = makeFolder();
+  folders.push(folder);
+  return folder;
+}
+
+const YAML = `server:
+  host: "::1"
+  port: 9100
+  drain_ms: 60000
+  body_max_bytes: 1000
+llm:
+  api_key_file: llm_api_key
+auth:
+  token_file: /root/token
+`;
+
+describe("weir install", () => {
+  test("prints both files as shipped when there is no config", async () => {
+    const { code, output, errors } = await run(["install"]);
+    const shipped = (name: string) => readFileSync(join(REPOSITORY, "src/deploy", name), "utf8");
+    expect([code, errors]).toEqual([0, ""]);
+    expect(output).toBe(
+      `# /${UNIT}\n${shipped("weir.service")}\n# /${SITE}\n${shipped("nginx.conf")}`,
+    );
+  });
+
+  test("fills in what the config says", async () => {
+    const { code, output } = await run(
+      [
+        "install",
+        "--config=config.yaml",
+        "--server-name",
+        "llm.example.org",
+        "--set",
+        "ops.log=off",
+      ],
+      { files: { "config.yaml": YAML, llm_api_key: "sk-1\n" }, env: { WEIR_AUTH_TOKEN_FILE: "t" } },
+    );
+    // The file at /root/token cannot be read here: the environment names another one.
+    expect(code).toBe(1);
+    expect(output).toBe("");
+    const found = await run(["install", "--server-name", "llm.example.org"], {
+      files: { "config.yaml": YAML, llm_api_key: "sk-1\n", t: "secret" },
+      env: { WEIR_AUTH_TOKEN_FILE: "t" },
+    });
+    for (
+      const line of [
+        "TimeoutStopSec=75",
+        "LoadCredential=llm_api_key:/etc/weir/llm_api_key",
+        "LoadCredential=t:/etc/weir/t",
+        "    server [::1]:9100;",
+        "    server_name llm.example.org;",
+        "    client_max_body_size 1000;",
+      ]
+    ) expect(found.output).toContain(`\n${line}\n`);
+    expect(found.output).not.toContain("sk-1");
+    expect(found.output).not.toContain("secret");
+  });
+
+  test("writes below a root, keeps a config that is there, and overwrites only when told", async () => {
+    const root = makeRoot();
+    const files = { "config.yaml": "server:\n  port: 9100\n" };
+    const first = await run(["install", "--write", "--root", root], { files });
+    expect([first.code, first.errors]).toEqual([0, ""]);
+    expect(readFileSync(join(root, CONFIG), "utf8")).toBe(files["config.yaml"]);
+    expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9100;");
+    expect(readFileSync(join(root, UNIT), "utf8")).toContain("ExecStart=/usr/local/bin/weir serve");
+    const isBinary = Boolean(process.env["WEIR_BINARY"]);
+    expect(existsSync(join(root, PROGRAM))).toBe(isBinary);
+    if (isBinary) expect(statSync(join(root, PROGRAM)).mode & 0o777).toBe(0o755);
+
+    const again = await run(["install", "--write", "--root", root], { files });
+    expect(again.code).toBe(0);
+    writeFileSync(join(root, UNIT), "# mine\n");
+    const refused = await run(["install", "--write", "--root", root], { files });
+    expect([refused.code, refused.errors]).toEqual([
+      1,
+      `weir: ${join(root, UNIT)} is there and differs. Overwrite it: weir install --force\n`,
+    ]);
+    const other = { "config.yaml": "server:\n  port: 9200\n" };
+    const forced = await run(["install", "--force", "--root", root], { files: other });
+    expect(forced.code).toBe(0);
+    expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9200;");
+    expect(readFileSync(join(root, CONFIG), "utf8")).toBe(files["config.yaml"]);
+  });
+
+  const WRONG = [
+    [["--root"], "--root needs a value"],
+    [["--certificate", "x"], "--certificate and --certificate-key go together"],
+    [["--wirte"], "Unknown option '--wirte'"],
+  ] as const;
+  for (const [args, message] of WRONG) {
+    test(`refuses ${args.join(" ")}`, async () => {
+      const { code, errors } = await run(["install", ...args]);
+      expect(code).toBe(2);
+      expect(errors).toContain(message);
+    });
+  }
+});
+
+describe("a key in a file", () => {
+  const CASES = [
+    [{ k: "sk-1\n" }, ["llm.api_key_file=k"], 0, 'api_key: "***" # llm.api_key_file'],
+    [{}, ["llm.api_key_file=k"], 1, "Cannot read llm.api_key_file k: there is no such file"],
+    [{ k: "\n" }, ["llm.api_key_file=k"], 1, "llm.api_key_file: k is empty"],
+    [{ k: "a\u0001b" }, ["llm.api_key_file=k"], 1, "must be one line of printable ASCII"],
+    [
+      { k: "x" },
+      ["auth.token_file=k", "auth.token=y"],
+      1,
+      "auth.token_file: auth.token is given as well (--set auth.token): keep one of them",
+    ],
+  ] as const;
+  for (const [files, set, code, message] of CASES) {
+    test(`${JSON.stringify(files)} with ${set.join(" ")}: ${message}`, async () => {
+      const args = ["check", ...set.flatMap((setting) => ["--set", setting])];
+      const got = await run(args, { files });
+      expect(got.code).toBe(code);
+      expect(got.output + got.errors).toContain(message);
+    });
+  }
+
+  test("systemd's copy is the one that is read", async () => {
+    const credentials = makeRoot();
+    writeFileSync(join(credentials, "k"), "from systemd");
+    const { code } = await run(["check", "--set", "llm.api_key_file=/nowhere/k"], {
+      env: { CREDENTIALS_DIRECTORY: credentials },
+    });
+    expect(code).toBe(0);
+  });
+});
