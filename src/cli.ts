@@ -5,6 +5,7 @@
  * @module
  */
 
+import { bench } from "./cli/bench.ts";
 import { check } from "./cli/check.ts";
 import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
@@ -30,6 +31,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   memory,
   token,
   install,
+  bench,
   version,
   help,
 };

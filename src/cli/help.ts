@@ -19,6 +19,7 @@ const TEXT =
                      copy the embedded memory to FILE, while weir runs
   weir token         print a token for /chat and /conv: --id 1000 --hours 10
   weir install       print the systemd unit and the nginx site for this config
+  weir bench URL     open many streams on any server, and tell how late its events come
   weir version       version, commit, Bun version
   weir help          this text
 
@@ -47,6 +48,16 @@ Options of install, besides those
       --force            also over files that are there and differ
       --server-name NAME                                the site's host name
       --certificate FILE --certificate-key FILE         HTTPS instead of HTTP
+Options of bench
+  -n, --streams N        streams, each on a connection of its own (default 64, at most 20000)
+  -s, --seconds S        their starts are spread over this long (default 2)
+      --events WHAT      learn: every answer must be as the first ones, at their pace (default);
+                         N: every answer must have N events; free: any number, as they come
+      --timeout S        an answer may end this much later than it is due (default 30)
+  -d, --body JSON        what is posted (default: a chat request with "stream": true)
+  -X, --method METHOD    POST (default) or GET
+  -H, --header 'A: B'    a header more (may be repeated)
+      --json             print the report as JSON
 
 A flag wins over the environment (WEIR_SERVER_PORT, OPENAI_API_KEY, …), the environment over .env,
 .env over the file.

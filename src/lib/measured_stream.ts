@@ -25,6 +25,7 @@ export class Tally {
   readonly startDelayMs = new Histogram();
   readonly failed = new Map<string, number>();
   readonly dueMs: Float64Array | undefined;
+  readonly eventsPerStream: number | undefined;
   lost = 0;
   doubled = 0;
   strange = 0;
@@ -41,8 +42,10 @@ export class Tally {
   windowFromMs = -Infinity;
   windowToMs = Infinity;
 
-  constructor(dueMs: Float64Array | undefined) {
+  /** `eventsPerStream`: what a stream without a known answer must have; undefined = any number. */
+  constructor(dueMs: Float64Array | undefined, eventsPerStream = dueMs?.length) {
     this.dueMs = dueMs;
+    this.eventsPerStream = eventsPerStream;
   }
 
   fail(reason: string): void {
@@ -166,10 +169,10 @@ export class MeasuredStream implements ResponseSink {
     const tally = this.#tally;
     tally.over++;
     this.#follower.end();
-    const { dueMs } = tally;
+    const { dueMs, eventsPerStream = this.#follower.events } = tally;
     const { events, isComplete } = this.#follower;
     if (reason !== "") tally.fail(reason);
-    else if (this.#isKnown ? !isComplete : events !== (dueMs?.length ?? events)) {
+    else if (this.#isKnown ? !isComplete : events !== eventsPerStream) {
       tally.fail("answer not whole");
     } else {
       tally.completed++;

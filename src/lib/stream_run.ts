@@ -37,6 +37,8 @@ export interface StreamPlan {
   readonly answer?: KnownAnswer | undefined;
   /** When each event is due, in milliseconds after its stream should have started. */
   readonly dueMs?: Float64Array | undefined;
+  /** How many events every stream must have, where neither answer nor schedule says so. */
+  readonly eventsPerStream?: number | undefined;
   /** A stream that is not over this long after its last event was due has failed. */
   readonly graceMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -79,7 +81,7 @@ export class StreamRun {
 
   constructor(plan: StreamPlan) {
     this.#plan = plan;
-    this.#tally = new Tally(plan.dueMs);
+    this.#tally = new Tally(plan.dueMs, plan.eventsPerStream);
   }
 
   /** Streams that had their first event, and streams that are over. */
