@@ -14,6 +14,8 @@ export interface BenchOptions {
   readonly connections: readonly number[];
   /** The command that starts weir, without its arguments. */
   readonly weir: readonly string[];
+  /** Another weir, to be measured beside it instead of all peers. */
+  readonly against?: { readonly name: string; readonly command: readonly string[] } | undefined;
   /** Tells how far it has come. */
   readonly say: (text: string) => void;
 }

@@ -260,6 +260,20 @@ export const PACED_CASES: readonly PacedCase[] = [
   },
 ];
 
+/** The same pace with fewer streams: how lateness grows with their number. */
+export const SWEEP_CASES: readonly PacedCase[] = [250, 1000, 2000].map((streams) => ({
+  name: `sweep-${streams}x20`,
+  title: `${streams.toLocaleString("en").replace(",", " ")} streams × 20 events/s`,
+  streams,
+  delayMs: 50,
+  words: numbered(80),
+  rampMs: 1000,
+  rivals: [bareWheel],
+  latenessMsMax: 12,
+  driftPercentMax: 1,
+  cpuRatioMax: undefined,
+}));
+
 /** The right bytes of a paced case, masked. */
 export function expectedOfPaced({ words }: PacedCase): string {
   return fullStream(words);

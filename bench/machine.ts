@@ -35,6 +35,11 @@ export function coreBusyMs(core: number): number {
   return (1000 * ticks) / TICKS_PER_SECOND;
 }
 
+/** A run in which others had more than this share of the server's core is repeated. */
+export const STOLEN_SHARE_MAX = 0.1;
+/** How often a run is repeated that says nothing: the client was late, or others took the core. */
+export const REPEATS_MAX = 2;
+
 /** What a reader needs to compare figures with those of another day. */
 export interface Machine {
   readonly cpu: string;

@@ -21,7 +21,7 @@ import {
   IDLE_STREAMS,
   type PacedCase,
 } from "./cases.ts";
-import { coreBusyMs, SERVER_CORE } from "./machine.ts";
+import { coreBusyMs, REPEATS_MAX, SERVER_CORE, STOLEN_SHARE_MAX } from "./machine.ts";
 import { type PeerWork, startPeer } from "./peers/peer.ts";
 import type { IdleRow, PacedRound, PacedRow } from "./results.ts";
 import type { RunningServer } from "./server_process.ts";
@@ -31,8 +31,6 @@ import { startWeir } from "./weir_server.ts";
 const PATH = "/v1/chat/completions";
 /** Time for one paced answer before anything is measured. */
 const PROBE_MS_MAX = 60_000;
-/** A run that the client spoilt is repeated this often. */
-const REPEATS_MAX = 2;
 /** Streams are opened at this many per second while memory is measured. */
 const IDLE_STARTS_PER_SECOND = 2000;
 /** How long open streams are left alone before their memory is read. */
@@ -62,7 +60,11 @@ export async function runPaced(work: PacedCase, options: BenchOptions): Promise<
     { name: "weir", start: () => startWeir(options.weir, settings), isSameBytes: true },
   ];
   const answer = await learnAnswer(work, contenders[0]!, options);
-  for (const peer of work.rivals) {
+  if (options.against !== undefined) {
+    const { name, command } = options.against;
+    contenders.push({ name, start: () => startWeir(command, settings, name), isSameBytes: true });
+  }
+  for (const peer of options.against === undefined ? work.rivals : []) {
     const reason = peer.absent();
     if (reason === undefined) {
       const start = () => startPeer(peer, peerWork(work, answer));
@@ -122,7 +124,7 @@ function peerWork(work: PacedCase, { body }: Probe): PeerWork {
   };
 }
 
-/** Runs it until the client kept up, three times at the most. */
+/** Runs it until the client kept up and had the cores to itself; else gives the least disturbed. */
 async function runValid(
   work: PacedCase,
   contender: Contender,
@@ -130,11 +132,19 @@ async function runValid(
   label: string,
   options: BenchOptions,
 ): Promise<PacedRound> {
-  for (let repeat = 0;; repeat++) {
-    options.say(repeat === 0 ? label : `${label} (again: the client was late)`);
+  let best: PacedRound | undefined;
+  for (let repeat = 0; repeat <= (options.isQuick ? 0 : REPEATS_MAX); repeat++) {
+    options.say(repeat === 0 ? label : `${label} (again: the machine was not quiet)`);
     const round = await runOnce(work, contender, answer);
-    if (round.found.verdict.kind !== "invalid" || repeat === REPEATS_MAX) return round;
+    if (best === undefined || disturbance(round) < disturbance(best)) best = round;
+    if (disturbance(best) <= STOLEN_SHARE_MAX) break;
   }
+  return best!;
+}
+
+/** The share of the server's core that others had; a run that its client spoilt is worse than any. */
+function disturbance({ found, stolenShare }: PacedRound): number {
+  return stolenShare + (found.verdict.kind === "invalid" ? 1 : 0);
 }
 
 async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Promise<PacedRound> {

@@ -15,15 +15,25 @@ export interface Ratio {
   readonly max: number;
 }
 
+/** One run of a load generator, and what it cost the server. */
+export interface WholeRound extends LoadResult {
+  /** Processor time of the server per request, in microseconds: holds under noise better than rates. */
+  readonly cpuUsPerRequest: number;
+  /** Time that others took from the server's core, as a share of the run. */
+  readonly stolenShare: number;
+}
+
 /** One server in one whole-answer case at one number of connections. */
 export interface WholeRow {
   readonly caseTitle: string;
   readonly connections: number;
   readonly server: string;
   /** One result per round with the tool that the ratios are made of, then one of each other tool. */
-  readonly results: readonly LoadResult[];
+  readonly results: readonly WholeRound[];
   /** Weir's speed as a share of this server's; undefined for weir itself. */
   readonly weirRatio: Ratio | undefined;
+  /** This server's processor time per request as a multiple of weir's: the same ratio, less noisy. */
+  readonly weirCpuRatio: Ratio | undefined;
   readonly peakRssKib: number;
 }
 
@@ -54,14 +64,6 @@ export interface IdleRow {
   readonly kibPerStream: number;
 }
 
-/** A figure that was wanted, and what it is. */
-export interface Figure {
-  readonly title: string;
-  readonly wanted: string;
-  readonly measured: string;
-  readonly isMet: boolean;
-}
-
 /** Everything that one run found. */
 export interface Results {
   readonly machine: Machine;
@@ -71,7 +73,6 @@ export interface Results {
   readonly whole: readonly WholeRow[];
   readonly paced: readonly PacedRow[];
   readonly idle: readonly IdleRow[];
-  readonly figures: readonly Figure[];
   /** What was left out, and why. */
   readonly skipped: readonly string[];
 }
@@ -87,4 +88,18 @@ export function median(values: readonly number[]): number {
 export function ratioOf(ours: readonly number[], theirs: readonly number[]): Ratio {
   const ratios = ours.map((value, i) => value / theirs[i]!);
   return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
+}
+
+/** `before` with the cases of `now` in place of its own. */
+export function added(before: Results, now: Results): Results {
+  const titles = new Set([...now.whole, ...now.paced].map(({ caseTitle }) => caseTitle));
+  const others = <T extends { readonly caseTitle: string }>(rows: readonly T[]) =>
+    rows.filter(({ caseTitle }) => !titles.has(caseTitle));
+  return {
+    ...now,
+    whole: [...others(before.whole), ...now.whole],
+    paced: [...others(before.paced), ...now.paced],
+    idle: now.idle.length > 0 ? now.idle : before.idle,
+    skipped: [...new Set([...before.skipped, ...now.skipped])],
+  };
 }

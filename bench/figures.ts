@@ -1,0 +1,162 @@
+/**
+ * The figures that are wanted, and what a run says of each.
+ *
+ * @module
+ */
+
+import { IDLE_KIB_MAX, PACED_CASES, type PacedCase, WHOLE_CASES, type WholeCase } from "./cases.ts";
+import {
+  median,
+  type PacedRow,
+  type Ratio,
+  ratioOf,
+  type Results,
+  type WholeRow,
+} from "./results.ts";
+import { ratioText } from "./report.ts";
+
+/** The connections at which ratios are judged, where they were measured. */
+const CONNECTIONS = 64;
+/** The most that weir may add to a proxied answer while there is nothing else to do. */
+const ADDED_MS_MAX = 0.3;
+const LOW_CONNECTIONS = 1;
+
+/** `within`: the median misses it and the spread of the rounds reaches it. */
+export type Standing = "met" | "within" | "missed";
+
+/** A figure that was wanted, and what it is. */
+export interface Figure {
+  readonly title: string;
+  readonly wanted: string;
+  /** The median of the rounds, and their spread. */
+  readonly measured: string;
+  /** What else is to be known: the processor time, the peer's own figure. */
+  readonly note: string;
+  readonly standing: Standing;
+}
+
+/** Every figure that `results` says something of. */
+export function figuresOf(results: Results): readonly Figure[] {
+  return [
+    ...WHOLE_CASES.flatMap((work) => wholeFigures(work, results.whole)),
+    ...addedLatency(results.whole),
+    ...PACED_CASES.flatMap((work) => pacedFigures(work, results.paced)),
+    ...results.idle.map(({ streams, kibPerStream }) => ({
+      title: `memory per idle stream, ${streams} of them`,
+      wanted: `≤ ${IDLE_KIB_MAX} KiB`,
+      measured: `${kibPerStream.toFixed(2)} KiB`,
+      note: "",
+      standing: kibPerStream <= IDLE_KIB_MAX ? "met" as const : "missed" as const,
+    })),
+  ];
+}
+
+function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figure[] {
+  const wants = [
+    ...work.rivals.map(({ peer, wanted }) => ({ name: peer.name, wanted })),
+    ...(work.beside === undefined ? [] : [work.beside]),
+  ];
+  const ofCase = rows.filter(({ caseTitle }) => caseTitle === work.title);
+  return wants.flatMap(({ name, wanted }) => {
+    const ofPeer = ofCase.filter(({ server }) => server === name);
+    const row = ofPeer.find(({ connections }) => connections === CONNECTIONS) ?? ofPeer[0];
+    const ratio = row?.weirRatio;
+    if (wanted === undefined || row === undefined || ratio === undefined) return [];
+    return [{
+      title: `${work.title} vs ${name}, ${row.connections} connections`,
+      wanted: `≥ ${wanted}`,
+      measured: ratioText(ratio),
+      note: `per processor time ${ratioText(row.weirCpuRatio)}`,
+      standing: standingOf(ratio, wanted, "least"),
+    }];
+  });
+}
+
+/** What stands between a client and the upstream costs this much time, with one request at once. */
+function addedLatency(rows: readonly WholeRow[]): readonly Figure[] {
+  const work = WHOLE_CASES.find(({ source }) => source === "proxy")!;
+  const p50Ms = (name: string) => {
+    const row = rows.find(({ caseTitle, connections, server }) =>
+      caseTitle === work.title && connections === LOW_CONNECTIONS && server === name
+    );
+    return row?.results.filter(({ tool }) => tool === row.results[0]!.tool).map((one) => one.p50Ms);
+  };
+  const [weir, direct, nginx] = ["weir", "the upstream itself", "nginx proxy_pass"].map(p50Ms);
+  if (weir === undefined || direct === undefined) return [];
+  const added = spreadOf(weir.map((value, i) => value - direct[i]!));
+  const theirs = nginx?.map((value, i) => value - direct[i]!);
+  return [{
+    title: `${work.title}: p50 added, ${LOW_CONNECTIONS} connection`,
+    wanted: `≤ ${ADDED_MS_MAX} ms`,
+    measured: `${ratioText(added)} ms`,
+    note: theirs === undefined ? "" : `nginx adds ${ratioText(spreadOf(theirs))} ms`,
+    standing: standingOf(added, ADDED_MS_MAX, "most"),
+  }];
+}
+
+function pacedFigures(work: PacedCase, rows: readonly PacedRow[]): readonly Figure[] {
+  const row = rows.find(({ caseTitle, server }) => caseTitle === work.title && server === "weir");
+  if (row === undefined) return [];
+  const { rounds } = row;
+  const valid = rounds.filter(({ found }) => found.verdict.kind === "valid").length;
+  const late = spreadOf(rounds.map(({ found }) => found.report.latenessMs.p99));
+  const drift = spreadOf(rounds.map(({ found }) => found.report.driftPercent.p99));
+  const faults = rounds.map(({ found: { report } }) =>
+    report.lost + report.doubled + report.merged + report.strange
+  ).reduce((sum, count) => sum + count, 0);
+  const others = rows.filter(({ caseTitle, server }) =>
+    caseTitle === work.title && server !== "weir"
+  ).map(({ server, rounds }) =>
+    `${server} ${median(rounds.map(({ found }) => found.report.latenessMs.p99)).toFixed(1)}`
+  );
+  const wheel = rows.find(({ caseTitle, server }) =>
+    caseTitle === work.title && server === "bare wheel"
+  );
+  const figures: Figure[] = [
+    {
+      title: `${work.title}: lateness p99`,
+      wanted: `≤ ${work.latenessMsMax} ms`,
+      measured: `${ratioText(late)} ms`,
+      note: `${valid} of ${rounds.length} rounds valid${
+        others.length === 0 ? "" : `; ${others.join(", ")} ms`
+      }`,
+      standing: standingOf(late, work.latenessMsMax, "most"),
+    },
+    {
+      title: `${work.title}: drift of a whole stream, p99`,
+      wanted: `≤ ${work.driftPercentMax} %`,
+      measured: `${ratioText(drift)} %`,
+      note: "",
+      standing: standingOf(drift, work.driftPercentMax, "most"),
+    },
+    {
+      title: `${work.title}: events lost, doubled, merged or strange`,
+      wanted: "0",
+      measured: String(faults),
+      note: `of ${rounds.reduce((sum, { found }) => sum + found.report.events, 0)}`,
+      standing: faults === 0 ? "met" : "missed",
+    },
+  ];
+  if (wheel !== undefined && work.cpuRatioMax !== undefined) {
+    const cpu = (of: PacedRow) => of.rounds.map(({ cpuUsPerEvent }) => cpuUsPerEvent);
+    const ratio = ratioOf(cpu(row), cpu(wheel));
+    figures.push({
+      title: `${work.title}: processor time per event vs a bare wheel`,
+      wanted: `≤ ${work.cpuRatioMax}`,
+      measured: ratioText(ratio),
+      note: `${median(cpu(row)).toFixed(1)} and ${median(cpu(wheel)).toFixed(1)} µs`,
+      standing: standingOf(ratio, work.cpuRatioMax, "most"),
+    });
+  }
+  return figures;
+}
+
+function spreadOf(values: readonly number[]): Ratio {
+  return ratioOf(values, values.map(() => 1));
+}
+
+function standingOf({ median, min, max }: Ratio, wanted: number, way: "least" | "most"): Standing {
+  const isMet = (value: number) => way === "least" ? value >= wanted : value <= wanted;
+  if (isMet(median)) return "met";
+  return isMet(way === "least" ? max : min) ? "within" : "missed";
+}
