@@ -66,7 +66,7 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
       title: `${work.title} vs ${name}, ${row.connections} connections`,
       wanted: `≥ ${wanted}`,
       measured: ratioText(ratio),
-      note: `per processor time ${ratioText(row.weirCpuRatio)}`,
+      note: `per processor time ${ratioText(row.weirCpuRatio)}; ${ratio.rounds} quiet rounds`,
       standing: standingOf(ratio, wanted, "least"),
     }];
   });

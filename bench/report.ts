@@ -32,7 +32,8 @@ export const METHOD: readonly string[] = [
   "Paced streams: an own raw-socket client with due times made beforehand, the starts spread evenly.",
   "Lateness is |came − due|, for every event while all streams are open; nothing is left out for being late.",
   "A run is invalid when the client's own loop was over 3 ms late (p99); one event lost fails a run.",
-  "Invalid runs, and those in which others had over 10 % of the server's core, are repeated at most twice.",
+  "Invalid runs, and those in which others had over 10 % of the server's core, are repeated at most twice;" +
+  " a ratio is made of the rounds that were quiet for both.",
 ];
 
 /** The page `bench/results.md`: the figures first, then everything that was measured. */

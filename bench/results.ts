@@ -8,8 +8,10 @@ import type { LoadResult } from "./load.ts";
 import type { Machine } from "./machine.ts";
 import type { StreamsFound } from "./streams.ts";
 
-/** A ratio over several rounds: each round's two halves ran directly one after the other. */
+/** A ratio over several rounds: each round's two halves ran shortly one after the other. */
 export interface Ratio {
+  /** Rounds it is made of. */
+  readonly rounds: number;
   readonly median: number;
   readonly min: number;
   readonly max: number;
@@ -87,14 +89,16 @@ export function median(values: readonly number[]): number {
 /** The ratios `ours[i] / theirs[i]` of every round. */
 export function ratioOf(ours: readonly number[], theirs: readonly number[]): Ratio {
   const ratios = ours.map((value, i) => value / theirs[i]!);
-  return { median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
+  return { rounds: ratios.length, median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
 }
 
-/** `before` with the cases of `now` in place of its own. */
+/** `before` with the rows of `now` in place of its own. */
 export function added(before: Results, now: Results): Results {
-  const titles = new Set([...now.whole, ...now.paced].map(({ caseTitle }) => caseTitle));
-  const others = <T extends { readonly caseTitle: string }>(rows: readonly T[]) =>
-    rows.filter(({ caseTitle }) => !titles.has(caseTitle));
+  const key = (row: WholeRow | PacedRow) =>
+    `${row.caseTitle} ${"connections" in row ? row.connections : ""}`;
+  const measured = new Set([...now.whole, ...now.paced].map(key));
+  const others = <T extends WholeRow | PacedRow>(rows: readonly T[]) =>
+    rows.filter((row) => !measured.has(key(row)));
   return {
     ...now,
     whole: [...others(before.whole), ...now.whole],
