@@ -29,7 +29,7 @@ export interface Line {
 }
 
 const WIDTH = 520;
-const LABEL_WIDTH = 190;
+const LABEL_WIDTH = 208;
 const VALUE_WIDTH = 72;
 const BAR_HEIGHT = 20;
 const TITLE_HEIGHT = 24;
