@@ -12,7 +12,7 @@ import { mayHaveTurns } from "../memory/open.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import type { RunNote } from "../workflows/engine.ts";
-import { latenessText, processFacts, writeLast } from "./process_facts.ts";
+import { processFacts, writeLast } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
