@@ -304,7 +304,9 @@ export function makeApp(
   async function fetchOps(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
     if (pathname === "/metrics" && request.method === "GET") return await allMetrics();
-    if (pathname === "/health") return healthResponse(await wholeHealth(), request.headers.get("accept"));
+    if (pathname === "/health") {
+      return healthResponse(await wholeHealth(), request.headers.get("accept"));
+    }
     return new Response("Only /metrics and /health are on this port\n", { status: 404 });
   }
 

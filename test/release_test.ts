@@ -20,7 +20,8 @@ async function release(...args: readonly string[]) {
 describe("bun run release", () => {
   test("builds with the flags of bun run build", () => {
     const flags = (words: readonly string[]) =>
-      words.filter((word) => word.startsWith("--") && !/^--(target|outfile|short)/.test(word)).sort();
+      words.filter((word) => word.startsWith("--") && !/^--(target|outfile|short)/.test(word))
+        .sort();
     expect(flags(buildCommand(TARGETS[0]!, "out", "abc"))).toEqual(
       flags(MANIFEST.scripts.build.split(" ")),
     );
@@ -55,7 +56,9 @@ describe("Containerfile", () => {
 
   test("copies what the build makes, and runs as nobody special", () => {
     expect(CONTAINERFILE).toContain("USER nonroot\n");
-    expect(existsSync(join(REPOSITORY, /bun --no-env-file (\S+)/.exec(CONTAINERFILE)![1]!))).toBe(true);
+    expect(existsSync(join(REPOSITORY, /bun --no-env-file (\S+)/.exec(CONTAINERFILE)![1]!))).toBe(
+      true,
+    );
     expect(CONTAINERFILE).toContain('CMD ["serve", "--config", "/etc/weir/config.yaml"]');
   });
 });

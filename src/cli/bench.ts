@@ -71,11 +71,17 @@ export async function bench(args: readonly string[], terminal: Terminal): Promis
   process.once("SIGTERM", interrupt);
   const probes = await askFirst(target, options, abort.signal);
   const plan = planOf(target, probes, options, abort.signal);
-  if (!options.isJson) for (const line of planLines(plan, probes, options)) terminal.print(line);
+  if (!options.isJson) {
+    for (const line of planLines(plan, probes, options)) {
+      terminal.print(line);
+    }
+  }
   const run = new StreamRun(plan);
   const progress = setInterval(() => {
     const { opened, over, events } = run.progress;
-    terminal.complain(`${opened} of ${options.streams} streams open, ${over} over, ${events} events`);
+    terminal.complain(
+      `${opened} of ${options.streams} streams open, ${over} over, ${events} events`,
+    );
   }, PROGRESS_MS);
   const report = await run.measure().finally(() => clearInterval(progress));
   const verdict = judge(report);
@@ -103,7 +109,9 @@ async function askFirst(
       found = await Promise.race([probe(target, timeoutSeconds * 1000), aborted.promise]);
     } catch (error) {
       if (error instanceof Failure) throw error;
-      throw new Failure(`Cannot measure ${target.hostname}:${target.port}: ${(error as Error).message}`);
+      throw new Failure(
+        `Cannot measure ${target.hostname}:${target.port}: ${(error as Error).message}`,
+      );
     }
     if (found.head.status !== 200) {
       const said = Buffer.from(found.body).toString().slice(0, 300).trim();
@@ -187,7 +195,9 @@ function reportLines(report: StreamReport): readonly string[] {
     `${report.completed} of ${report.streams} streams whole, ${report.events} events: ` +
     `${report.lost} lost, ${report.doubled} doubled, ${report.merged} merged, ` +
     `${report.strange} strange`,
-    `${Math.round(report.eventsPerSecond)} events/s, ${Math.round(report.bytesPerSecond)} bytes/s, ` +
+    `${Math.round(report.eventsPerSecond)} events/s, ${
+      Math.round(report.bytesPerSecond)
+    } bytes/s, ` +
     `${report.eventsPerRead.toFixed(2)} events a read; this client used ` +
     `${Math.round(100 * report.clientCpuShare)} % of a core`,
   ];

@@ -151,12 +151,15 @@ export class Server {
     this.#listener.reload({ fetch: app.fetch });
     this.#page?.reload({ fetch: app.fetch });
     this.#ops?.reload({ fetch: app.fetchOps });
-    this.#retired.set(old, setTimeout(() => {
-      this.#retired.delete(old);
-      const last = old.report("metrics") as MetricsSnapshot;
-      this.#kept = mergeSnapshots([this.#kept, countersOf(last)]);
-      void closeApp(old);
-    }, RETIRED_MS));
+    this.#retired.set(
+      old,
+      setTimeout(() => {
+        this.#retired.delete(old);
+        const last = old.report("metrics") as MetricsSnapshot;
+        this.#kept = mergeSnapshots([this.#kept, countersOf(last)]);
+        void closeApp(old);
+      }, RETIRED_MS),
+    );
   }
 
   /** Every connection is closed behind its next answer, so that its client opens a new one. */

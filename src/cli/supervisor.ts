@@ -44,9 +44,12 @@ export async function supervise(
     terminal,
     random: Math.random,
     keep: (kept, last) =>
-      mergeSnapshots([...(kept === undefined ? [] : [kept as MetricsSnapshot]), countersOf(
-        last as MetricsSnapshot,
-      )]),
+      mergeSnapshots([
+        ...(kept === undefined ? [] : [kept as MetricsSnapshot]),
+        countersOf(
+          last as MetricsSnapshot,
+        ),
+      ]),
     onGivingUp: (reason) => {
       terminal.complain(`weir: ${reason}`);
       void finish(1);

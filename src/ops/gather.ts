@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type MetricsSnapshot, mergeSnapshots } from "./metrics_snapshot.ts";
+import { mergeSnapshots, type MetricsSnapshot } from "./metrics_snapshot.ts";
 import { type Health, mergeHealth } from "./health.ts";
 
 /** What a process can be asked for. */
