@@ -15,12 +15,11 @@ import {
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { SETTING_ROWS } from "../core/config_schema.ts";
 import { siteText } from "../deploy/site.ts";
 import { unitText } from "../deploy/unit.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
-import { readSettings, type Settings } from "./settings.ts";
+import { readSettings, type Settings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 
 /** Where things lie on a machine, below the root. */
@@ -72,6 +71,7 @@ export function install(args: readonly string[], terminal: Terminal): number {
   }
   for (const [path, text] of files) write(at(path), text, terminal);
   installConfig(settings, at(CONFIG), terminal);
+  warn(openSecrets(settings), terminal);
   installProgram(at(PROGRAM), terminal);
   terminal.print("next: systemctl daemon-reload && systemctl enable --now weir");
   terminal.print("      nginx -t && nginx -s reload");
@@ -113,7 +113,7 @@ function parseInstallOptions(args: readonly string[]): InstallOptions {
   };
 }
 
-function unitFor({ config, folder }: Settings): string {
+function unitFor({ config }: Settings): string {
   const credentials: Record<string, string> = {};
   for (const file of credentialFiles(config).values()) {
     // Beside the installed config, unless it has a place of its own.
@@ -123,7 +123,7 @@ function unitFor({ config, folder }: Settings): string {
     program: PROGRAM,
     configFile: CONFIG,
     drainMs: config.server.drain_ms,
-    variables: stateVariables(config.memory, folder),
+    variables: stateVariables(config.memory),
     credentials,
   });
 }
@@ -132,20 +132,15 @@ function unitFor({ config, folder }: Settings): string {
  * Variables that put into the state directory what the config has beside itself: a service may not
  * write to /etc.
  */
-function stateVariables(memory: Settings["config"]["memory"], _folder: string) {
-  const variables: Record<string, string> = {};
-  const [, file] = /^sqlite:\/\/(.*)$/.exec(memory.url) ?? [];
-  if (file !== undefined && !isAbsolute(file) && file !== ":memory:") {
-    variables["WEIR_MEMORY_URL"] = `sqlite://${join(STATE_FOLDER, basename(file))}`;
+function stateVariables({ url, outbox }: Settings["config"]["memory"]): Record<string, string> {
+  const inState = (file: string) => join(STATE_FOLDER, basename(file));
+  if (url.startsWith("sqlite://")) {
+    const file = url.slice("sqlite://".length);
+    const isElsewhere = isAbsolute(file) || file === ":memory:";
+    return isElsewhere ? {} : { WEIR_MEMORY_URL: `sqlite://${inState(file)}` };
   }
-  // The turns on their way to a store elsewhere wait in a file, too.
-  if (file === undefined && SETTING_ROWS.has("memory.outbox")) {
-    const outbox = (memory as Readonly<Record<string, unknown>>)["outbox"];
-    if (typeof outbox === "string" && !isAbsolute(outbox)) {
-      variables["WEIR_MEMORY_OUTBOX"] = join(STATE_FOLDER, basename(outbox || "outbox.db"));
-    }
-  }
-  return variables;
+  // Turns on their way to a store elsewhere wait in a file, too.
+  return isAbsolute(outbox) ? {} : { WEIR_MEMORY_OUTBOX: inState(outbox || "weir-outbox.db") };
 }
 
 function siteFor({ config }: Settings, { serverName, tls }: InstallOptions): string {
@@ -163,6 +158,13 @@ function siteFor({ config }: Settings, { serverName, tls }: InstallOptions): str
 function installConfig({ file }: Settings, target: string, terminal: Terminal): void {
   if (existsSync(target)) return terminal.print(`${target} stays as it is`);
   write(target, file === undefined ? "" : readFileSync(file, "utf8"), terminal);
+}
+
+/** Keys that stand in a config which everybody on the machine may read. */
+function openSecrets({ file, origins }: Settings): readonly string[] {
+  if (file === undefined) return [];
+  return ["llm.api_key", "auth.token"].filter((key) => origins.get(key)?.startsWith(`${file}:`))
+    .map((key) => `${key} can be read by every user of this machine: use ${key}_file instead`);
 }
 
 /** A running program can be replaced only by renaming: it must not be written to. */
