@@ -9,7 +9,7 @@ import { makeApp } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import type { RunOutput, TaskState } from "../core/workflow.ts";
 import { parseRunOptions, type RunOptions } from "./command_line.ts";
-import { world } from "./server.ts";
+import { world } from "./world.ts";
 import { readSettings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { writeLast } from "./process_facts.ts";

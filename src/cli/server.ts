@@ -4,24 +4,16 @@
  * @module
  */
 
-import { getRandomValues } from "node:crypto";
-import { type App, IDLE_TIMEOUT_S, type Listener, makeApp, type World } from "../app.ts";
-import type { Config } from "../core/config.ts";
+import type { App, Listener } from "../app.ts";
 import { AppError } from "../core/errors.ts";
-import { mayHaveTurns } from "../memory/open.ts";
-import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
+import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
-import { processFacts, writeLast } from "./process_facts.ts";
-import { readText, type Settings } from "./settings.ts";
+import { listen } from "./listen.ts";
+import { writeLast } from "./process_facts.ts";
+import type { Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
-import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
-
-/**
- * Bun's own limit on bodies lies this far above weir's, so that weir's 413 is the one that answers.
- * What Bun refuses itself, it refuses without a word.
- */
-const BODY_SLACK_BYTES = 64 * 1024 * 1024;
+import { closeApp, openApp } from "./world.ts";
 
 /**
  * Milliseconds from the open port to the loading of the token encoding, which blocks the loop for
@@ -31,9 +23,6 @@ const TOKENS_DELAY_MS = 60;
 
 /** After an error event is written, a connection has this long to take it. */
 export const FLUSH_MS = 1000;
-
-/** At the end, the last lines of the log and the last spans have this long to leave. */
-const CLOSE_MS = 2000;
 
 /** An app that was replaced stays this long: longer than any request waits for its first byte. */
 const RETIRED_MS = 3_600_000;
@@ -268,108 +257,7 @@ async function loadTokens(app: App): Promise<void> {
   app.observer.start(); // not before: the loading is one long delay, and says nothing
 }
 
-function openApp(settings: Settings, { gather, noteRun }: ServerOptions): App {
-  const ownWorld: World = {
-    ...world(settings),
-    ...(gather === undefined ? {} : { gather }),
-    ...(noteRun === undefined ? {} : { noteRun }),
-  };
-  const app = makeApp(settings.config, ownWorld, settings.workflows);
-  openMemory(app, settings);
-  return app;
-}
-
-/**
- * Opens a memory that may have turns to deliver or to forget; one that is empty waits for its first
- * use.
- *
- * @throws {Failure} when it cannot be opened.
- */
-function openMemory(app: App, { config, folder }: Settings): void {
-  if (!mayHaveTurns(config.memory, folder)) return;
-  try {
-    app.memory.checkReady();
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    // A memory that is full is open: what waits in it is on its way.
-    if (error.code !== "unavailable") throw new Failure(error.message);
-  }
-}
-
-/** What this process gives to the app. */
-export function world({ config, folder }: Settings): World {
-  const { ca_file } = config.llm;
-  const { system_prompt_file } = config.memory;
-  const read = (file: string, key: string) =>
-    file === "" ? "" : readText(file.startsWith("/") ? file : `${folder}/${file}`, key);
-  return {
-    version: VERSION,
-    openaiSdkVersion: OPENAI_SDK_VERSION,
-    clock: () => performance.now(),
-    wallMs: Date.now,
-    random: Math.random,
-    randomBytes: (target) => void getRandomValues(target),
-    process: processFacts(),
-    ca: read(ca_file, "llm.ca_file"),
-    systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
-    folder,
-    uuid: () => Bun.randomUUIDv7(),
-  };
-}
-
-async function closeApp(app: App): Promise<void> {
-  await app.memory.close();
-  app.close();
-  await app.observer.close(CLOSE_MS);
-}
-
 /** Is `family` about requests, and not about the process that answers them? */
 function isOfRequests({ name, kind }: MetricsSnapshot[number]): boolean {
   return kind === "gauge" ? name === "weir_streams_open" : !OF_PROCESS.has(name);
-}
-
-/** Where to listen. */
-interface Place {
-  readonly host: string;
-  readonly port: number;
-  readonly isShared: boolean;
-  /** What to do when the port is taken. */
-  readonly advice?: string;
-}
-
-function listen(fetch: App["fetch"], { server: { body_max_bytes } }: Config, place: Place) {
-  const { host, port, isShared } = place;
-  try {
-    return Bun.serve({
-      hostname: host,
-      port,
-      development: false,
-      // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
-      reusePort: isShared,
-      idleTimeout: IDLE_TIMEOUT_S,
-      maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
-      fetch,
-    });
-  } catch (error) {
-    throw listenFailure(error, host, port, place.advice);
-  }
-}
-
-/** Why `host:port` cannot be listened on. */
-export function listenFailure(
-  error: unknown,
-  host: string,
-  port: number,
-  advice = `Choose another: weir --port ${port + 1}`,
-): Failure {
-  const { code, message } = error as { readonly code?: string; readonly message: string };
-  if (code === "EADDRINUSE") {
-    return new Failure(
-      `Cannot listen on ${host}:${port}: the port is taken. ${advice}`,
-    );
-  }
-  if (code === "EACCES") {
-    return new Failure(`Cannot listen on ${host}:${port}: this user may not use that port`);
-  }
-  return new Failure(`Cannot listen on ${host}:${port}: ${message}`);
 }

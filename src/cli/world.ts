@@ -1,0 +1,81 @@
+/**
+ * What this process gives to an app, and an app's beginning and end.
+ *
+ * @module
+ */
+
+import { getRandomValues } from "node:crypto";
+import { type App, makeApp, type World } from "../app.ts";
+import { AppError } from "../core/errors.ts";
+import { mayHaveTurns } from "../memory/open.ts";
+import { processFacts } from "./process_facts.ts";
+import { readText, type Settings } from "./settings.ts";
+import { Failure } from "./terminal.ts";
+import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
+
+/** At the end, the last lines of the log and the last spans have this long to leave. */
+const CLOSE_MS = 2000;
+
+/**
+ * Makes the app of `settings`, with what only some processes can give.
+ *
+ * @throws {Failure} when its memory cannot be opened.
+ */
+export function openApp(
+  settings: Settings,
+  { gather, noteRun }: Pick<World, "gather" | "noteRun">,
+): App {
+  const ownWorld: World = {
+    ...world(settings),
+    ...(gather === undefined ? {} : { gather }),
+    ...(noteRun === undefined ? {} : { noteRun }),
+  };
+  const app = makeApp(settings.config, ownWorld, settings.workflows);
+  openMemory(app, settings);
+  return app;
+}
+
+/**
+ * Opens a memory that may have turns to deliver or to forget; one that is empty waits for its first
+ * use.
+ *
+ * @throws {Failure} when it cannot be opened.
+ */
+function openMemory(app: App, { config, folder }: Settings): void {
+  if (!mayHaveTurns(config.memory, folder)) return;
+  try {
+    app.memory.checkReady();
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    // A memory that is full is open: what waits in it is on its way.
+    if (error.code !== "unavailable") throw new Failure(error.message);
+  }
+}
+
+/** What this process gives to the app. */
+export function world({ config, folder }: Settings): World {
+  const { ca_file } = config.llm;
+  const { system_prompt_file } = config.memory;
+  const read = (file: string, key: string) =>
+    file === "" ? "" : readText(file.startsWith("/") ? file : `${folder}/${file}`, key);
+  return {
+    version: VERSION,
+    openaiSdkVersion: OPENAI_SDK_VERSION,
+    clock: () => performance.now(),
+    wallMs: Date.now,
+    random: Math.random,
+    randomBytes: (target) => void getRandomValues(target),
+    process: processFacts(),
+    ca: read(ca_file, "llm.ca_file"),
+    systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
+    folder,
+    uuid: () => Bun.randomUUIDv7(),
+  };
+}
+
+/** Closes what `app` has open, with what is still to be written. */
+export async function closeApp(app: App): Promise<void> {
+  await app.memory.close();
+  app.close();
+  await app.observer.close(CLOSE_MS);
+}
