@@ -9,6 +9,7 @@ import { type Answerers, defaultModel, makeAnswerers } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
 import { secretsOf } from "./core/config_describe.ts";
+import { watchAll } from "./core/events.ts";
 import { type Engine, Exchange, type OpenStream } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
 import { Stamps } from "./core/stamp.ts";
@@ -17,8 +18,10 @@ import type { Workflows } from "./core/workflow.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { openMemory } from "./memory/open.ts";
-import { bearerAuth } from "./ops/auth.ts";
+import { bearerAuth, type BearerToken } from "./ops/auth.ts";
+import { clientAddress } from "./ops/client_address.ts";
 import { preflight } from "./ops/cors.ts";
+import { Gate, type GateListener } from "./ops/gate.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
@@ -32,6 +35,7 @@ import { apiChat } from "./surfaces/api_chat.ts";
 import { tasks } from "./surfaces/api_tasks.ts";
 import { workflowSchemas } from "./surfaces/api_workflows.ts";
 import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
+import { BodyLimits } from "./surfaces/body.ts";
 import { chat } from "./surfaces/chat.ts";
 import { conv } from "./surfaces/conv.ts";
 import { ownConv } from "./surfaces/conv_own.ts";
@@ -74,18 +78,17 @@ export interface World {
   readonly uuid: () => string;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
+  /** The tokens that open the door; none = it is open. */
+  readonly tokens: readonly BearerToken[];
   /** Asks every process of this weir, this one with them. Absent: there is only this app. */
   readonly gather?: Gather;
 }
 
 /** The part of Bun's server that a request can ask for. */
-export interface Listener {
+export interface Listener extends GateListener {
   /** Closes the connection of `request` after so much silence; 0 = never. */
   timeout(request: Request, seconds: number): void;
 }
-
-/** The longest silence on a connection, in seconds: Bun's maximum. */
-export const IDLE_TIMEOUT_S = 255;
 
 /** A whole weir without its port. */
 export interface App {
@@ -101,6 +104,8 @@ export interface App {
   readonly tokens: TokenCounter;
   readonly memory: Memory;
   readonly workflows: Workflows;
+  /** False: whoever reaches the port may ask. */
+  readonly needsToken: boolean;
   /** Closes what is open on disk. Nothing may be asked afterwards. */
   readonly close: () => void;
   /** What it tells of itself, as JSON carries it. */
@@ -120,6 +125,7 @@ export function makeApp(
 ): App {
   const wheel = new Wheel(world.clock, timerAlarm());
   const streams = new Set<OpenStream>();
+  const gate = new Gate(config.server, streams, clientAddress(config.server.trusted_proxies));
   const observer = makeObserver({
     ...world,
     ...config,
@@ -137,8 +143,10 @@ export function makeApp(
   const engine: Engine = {
     wheel,
     streams,
-    watch: observer.watch,
+    watch: gate.countsClients ? watchAll([observer.watch, gate.watch]) : observer.watch,
     keepaliveMs: config.server.keepalive_ms,
+    writeTimeoutMs: config.server.write_timeout_ms,
+    ...(gate.countsClients ? { admit: gate.admit } : {}),
     startTrace: observer.startTrace,
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
@@ -146,20 +154,21 @@ export function makeApp(
   const answerers = makeAnswerers(config, world, tokens, wheel);
   const { source } = answerers.main;
   const memory: Memory = makeMemory(config, world, engine, tokens);
-  const secrets = [config.auth.token];
-  const authorize = bearerAuth(secrets);
+  const secrets = world.tokens.map(({ token }) => token);
+  const authorize = bearerAuth(world.tokens);
   const { secret_key } = config.auth;
   const admit = tokenAuth({
     secretKey: secret_key,
-    token: config.auth.token,
+    tokens: secrets,
     wallMs: world.wallMs,
   });
   const startMs = world.clock();
   const model = defaultModel(config);
-  const bodyBytesMax = config.server.body_max_bytes;
 
+  const { body_max_bytes, body_timeout_ms } = config.server;
+  const bodyLimits = new BodyLimits(wheel, body_max_bytes, body_timeout_ms);
   const shared = { engine, source, stamps, authorize, secrets };
-  const streaming = { engine, stamps, bodyBytesMax, recordLateness };
+  const streaming = { engine, stamps, bodyLimits, recordLateness };
   const openai = {
     ...streaming,
     persona: config.mock.persona,
@@ -178,7 +187,7 @@ export function makeApp(
     source: answerers.response.source,
     memory,
     recordLateness,
-    bodyBytesMax,
+    bodyLimits,
     model: config.llm.model_id || (config.mock.models[0] ?? ""),
     onDisconnect: config.response.on_disconnect,
     wallMs: world.wallMs,
@@ -188,7 +197,7 @@ export function makeApp(
     engine,
     memory,
     authorize,
-    bodyBytesMax,
+    bodyLimits,
     wallMs: world.wallMs,
     makeTaskId: world.uuid,
   });
@@ -204,7 +213,7 @@ export function makeApp(
     engine,
     admit,
     room: answerers.conv !== undefined
-      ? passedConv({ upstream: answerers.conv, bodyBytesMax, uuid: world.uuid })
+      ? passedConv({ upstream: answerers.conv, bodyLimits, uuid: world.uuid })
       : ownConv({
         ...streaming,
         source,
@@ -219,7 +228,7 @@ export function makeApp(
     version: world.version,
   });
   const workflows = makeWorkflows(config, world, engine, answerers.apiChat.source, definition);
-  const workflowDeps = { engine, workflows, authorize, bodyBytesMax };
+  const workflowDeps = { engine, workflows, authorize, bodyLimits };
   const runWorkflow = workflowRuns(workflowDeps);
   const showWorkflows = workflowSchemas(workflowDeps);
   const showTask = tasks(workflowDeps);
@@ -270,12 +279,21 @@ export function makeApp(
   const refuse = unserved({ engine, stamps, routes });
   hono.notFound((c) => refuse(c.req.raw, c.req.path));
 
+  /** What Bun calls for each request. */
+  function receive(request: Request, listener?: Listener): Response | Promise<Response> {
+    const error = gate.check(request, listener);
+    const response = error === undefined
+      ? hono.fetch(request, listener)
+      : refuse(request, new URL(request.url).pathname, error);
+    return app.status === "draining" ? closing(response) : response;
+  }
+
   /** Lets a connection be silent for as long as a run takes that nobody may hear of before its end. */
   function patience(
     request: Request,
     listener: Partial<Listener>,
   ): (isPatient: boolean) => void {
-    return (isPatient) => listener.timeout?.(request, isPatient ? 0 : IDLE_TIMEOUT_S);
+    return (isPatient) => listener.timeout?.(request, isPatient ? 0 : idleTimeoutS(config));
   }
 
   function shortHealth(): Response {
@@ -340,7 +358,7 @@ export function makeApp(
   }
 
   const app: App = {
-    fetch: (request, listener) => hono.fetch(request, listener),
+    fetch: receive,
     fetchOps,
     observer,
     engine,
@@ -350,11 +368,24 @@ export function makeApp(
     tokens,
     memory,
     workflows,
+    needsToken: world.tokens.length > 0,
     close: () => conversations.close(),
     report,
     status: "starting",
   };
   return app;
+}
+
+/** The longest silence on a connection, in the whole seconds that Bun takes. */
+export function idleTimeoutS({ server }: Config): number {
+  return Math.ceil(server.idle_timeout_ms / 1000);
+}
+
+/** `response`, after which the connection closes: the next request finds another process. */
+async function closing(response: Response | Promise<Response>): Promise<Response> {
+  const last = await response;
+  last.headers.set("connection", "close");
+  return last;
 }
 
 /** What remembers conversations for `/v1/response`. */
@@ -363,7 +394,7 @@ function makeMemory(config: Config, world: World, engine: Engine, tokens: TokenC
   const { wheel, watch } = engine;
   return openMemory({
     config: config.memory,
-    token: config.auth.token,
+    token: world.tokens[0]?.token ?? "",
     folder: world.folder,
     limits: { turnsMax: history_turns, tokensMax: history_tokens },
     countTokens: (text) => tokens.count(text),

@@ -16,15 +16,18 @@ const REPLY_LETTERS_MAX = 60;
 /** Where, what answers, what to try; and where workflows are run, when there are any. */
 export function introduction(app: App, settings: Settings, port: number): readonly string[] {
   const { config, workflows, workflowFiles } = settings;
-  const { host } = config.server;
-  const url = `http://${urlHost(host)}:${port}`;
-  const key = config.auth.token === "" ? "" : ` -H 'authorization: Bearer <auth.token>'`;
+  const { host, unix, tls_cert_file } = config.server;
+  const scheme = tls_cert_file === "" ? "http" : "https";
+  const url = unix === "" ? `${scheme}://${urlHost(host)}:${port}` : `${scheme}://localhost`;
+  const place = unix === "" ? `${url}${url.includes(host) ? "" : ` (${host})`}` : `socket ${unix}`;
+  const curl = unix === "" ? "curl -N" : `curl -N --unix-socket ${unix}`;
+  const key = !app.needsToken ? "" : ` -H 'authorization: Bearer <auth.token>'`;
   const ids = workflows.workflows.map(({ id }) => id).join(", ");
   const base = workflows.controller.basePath || "/api";
   return [
-    `weir ${VERSION} listens on ${url}${url.includes(host) ? "" : ` (${host})`}`,
+    `weir ${VERSION} listens on ${place}`,
     ...answerLines(app, config),
-    `try: curl -N ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
+    `try: ${curl} ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
     `-d '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
     ...(workflowFiles.length === 0 ? [] : [
       `workflows: ${ids} of ${workflowFiles.join(", ")}: POST ${url}${base}/workflows/runs`,
@@ -60,7 +63,9 @@ function urlHost(host: string): string {
 /** What is right in `config` and yet hardly meant. */
 export function oddities({ chat, llm, auth }: Config): readonly string[] {
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
-  if (!isProxy || llm.api_key !== "" || auth.token === "") return [];
+  if (!isProxy || llm.api_key !== "" || (auth.token === "" && auth.tokens.length === 0)) {
+    return [];
+  }
   return [
     "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
     "the upstream gets no key",

@@ -1,12 +1,15 @@
 /**
- * Opens a port.
+ * Opens what weir listens on: a port, or a socket file for nginx.
  *
  * @module
  */
 
-import { type App, IDLE_TIMEOUT_S } from "../app.ts";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import { type App, idleTimeoutS } from "../app.ts";
 import type { Config } from "../core/config.ts";
+import { readText } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import { pathIn } from "./token_files.ts";
 
 /**
  * Bun's own limit on bodies lies this far above weir's, so that weir's 413 is the one that answers.
@@ -14,35 +17,50 @@ import { Failure } from "./terminal.ts";
  */
 const BODY_SLACK_BYTES = 64 * 1024 * 1024;
 
-/** Where to listen. */
+/** What is served, and how. */
+export interface ListenOptions {
+  readonly fetch: App["fetch"];
+  readonly config: Config;
+  /** The folder that paths in the config count from. */
+  readonly folder: string;
+}
+
+/** A port. */
 export interface Place {
   readonly host: string;
   readonly port: number;
+  /** True when other processes listen on the same port. */
   readonly isShared: boolean;
   /** What to do when the port is taken. */
   readonly advice?: string;
+  /** True: without TLS, whatever the config says. */
+  readonly isPlain?: boolean;
 }
 
+type BunServeOptions = Parameters<typeof Bun.serve<undefined>>[0];
+
+/** What listens. */
+export type Bound = ReturnType<typeof Bun.serve<undefined>>;
+
 /**
- * Answers the requests to `place` with `fetch`.
+ * Listens on a port.
  *
- * @throws {Failure} when that cannot be.
+ * @throws {Failure} when that cannot be done, with what to do about it.
  */
-export function listen(fetch: App["fetch"], { server: { body_max_bytes } }: Config, place: Place) {
-  const { host, port, isShared } = place;
+export function listenOnPort(options: ListenOptions, place: Place): Bound {
+  const { host, port, isShared, advice, isPlain = false } = place;
+  const tls = isPlain ? {} : tlsOptions(options);
   try {
     return Bun.serve({
+      ...serveOptions(options),
+      ...tls,
       hostname: host,
       port,
-      development: false,
       // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
       reusePort: isShared,
-      idleTimeout: IDLE_TIMEOUT_S,
-      maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
-      fetch,
     });
   } catch (error) {
-    throw listenFailure(error, host, port, place.advice);
+    throw listenFailure(error, host, port, advice);
   }
 }
 
@@ -54,13 +72,103 @@ export function listenFailure(
   advice = `Choose another: weir --port ${port + 1}`,
 ): Failure {
   const { code, message } = error as { readonly code?: string; readonly message: string };
-  if (code === "EADDRINUSE") {
-    return new Failure(
-      `Cannot listen on ${host}:${port}: the port is taken. ${advice}`,
+  const where = `Cannot listen on ${host}:${port}`;
+  if (code === "EADDRINUSE") return new Failure(`${where}: the port is taken. ${advice}`);
+  if (code === "EACCES") return new Failure(`${where}: this user may not use that port`);
+  return new Failure(`${where}: ${message}`);
+}
+
+/**
+ * Listens on the socket file `server.unix`. Call `removeStaleSocket` first.
+ *
+ * @throws {Failure} when that cannot be done, with what to do about it.
+ */
+export function listenOnSocket(options: ListenOptions): Bound {
+  const { unix, unix_mode } = options.config.server;
+  const path = pathIn(options.folder, unix);
+  const tls = tlsOptions(options);
+  // Nobody may connect between the making of the file and its chmod.
+  const oldMask = process.umask(0o777);
+  try {
+    // Bun's types refuse idleTimeout here; Bun 1.4.5 obeys it. Of the server, both kinds have what
+    // is asked for.
+    const socketOptions = {
+      ...serveOptions(options),
+      ...tls,
+      unix: path,
+    } as unknown as BunServeOptions;
+    const server = Bun.serve(socketOptions);
+    chmodSync(path, parseInt(unix_mode, 8));
+    return server;
+  } catch (error) {
+    const { code, message } = error as { readonly code?: string; readonly message: string };
+    const reason = FILE_REASONS[code ?? ""] ?? message;
+    throw new Failure(`Cannot listen on the socket ${path} (server.unix): ${reason}`);
+  } finally {
+    process.umask(oldMask);
+  }
+}
+
+const FILE_REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: "another process has it",
+  ENOENT: "its folder does not exist",
+  EACCES: "this user may not write to its folder",
+  ENAMETOOLONG: "the path is longer than the 107 bytes that systems allow",
+};
+
+/**
+ * Removes the socket file `server.unix` when nobody listens on it any more: a killed process leaves
+ * one behind. What is no socket stays.
+ *
+ * @throws {Failure} when somebody does, or something else is in the way.
+ */
+export async function removeStaleSocket(
+  { config, folder }: Pick<ListenOptions, "config" | "folder">,
+): Promise<void> {
+  if (config.server.unix === "") return;
+  const path = pathIn(folder, config.server.unix);
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats === undefined) return;
+  const where = `Cannot listen on the socket ${path} (server.unix)`;
+  if (!stats.isSocket()) throw new Failure(`${where}: something that is no socket is there`);
+  if (await isListening(path)) throw new Failure(`${where}: another process has it`);
+  unlinkSync(path);
+}
+
+async function isListening(path: string): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ unix: path, socket: { data() {}, error() {} } });
+    socket.terminate();
+    return true;
+  } catch (error) {
+    // A socket of another user's may be alive: better to stop here than to take it away.
+    return (error as { readonly code?: string }).code === "EACCES";
+  }
+}
+
+function serveOptions({ fetch, config }: ListenOptions) {
+  const { body_max_bytes } = config.server;
+  return {
+    development: false,
+    idleTimeout: idleTimeoutS(config),
+    maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
+    fetch,
+  } as const;
+}
+
+/** @throws {Failure} when the files are not a certificate and its key. */
+function tlsOptions({ config, folder }: ListenOptions) {
+  const { tls_cert_file, tls_key_file } = config.server;
+  if (tls_cert_file === "") return {};
+  const cert = readText(pathIn(folder, tls_cert_file), "the certificate");
+  const key = readText(pathIn(folder, tls_key_file), "the key of the certificate");
+  if (!/-----BEGIN CERTIFICATE-----/.test(cert)) {
+    throw new Failure(
+      `Cannot use ${tls_cert_file} (server.tls_cert_file): it is no PEM certificate`,
     );
   }
-  if (code === "EACCES") {
-    return new Failure(`Cannot listen on ${host}:${port}: this user may not use that port`);
+  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key)) {
+    throw new Failure(`Cannot use ${tls_key_file} (server.tls_key_file): it is no PEM key`);
   }
-  return new Failure(`Cannot listen on ${host}:${port}: ${message}`);
+  return { tls: { cert, key } };
 }

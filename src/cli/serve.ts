@@ -10,6 +10,7 @@ import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
 import { introduction, oddities } from "./introduction.ts";
+import { removeStaleSocket } from "./listen.ts";
 import { latenessText } from "./process_facts.ts";
 import { restartNotes } from "./restart_notes.ts";
 import { FLUSH_MS, Server } from "./server.ts";
@@ -104,7 +105,9 @@ async function serveAlone(
   let isEnding = false;
 
   function status(): string {
-    return `port ${server.port}; ${server.streamCount} streams open`;
+    const { unix } = config.server;
+    const place = unix === "" ? `port ${server.port}` : unix;
+    return `${place}; ${server.streamCount} streams open`;
   }
 
   async function finish(): Promise<void> {
@@ -150,6 +153,7 @@ async function serveAlone(
       ),
   });
   void stopped?.().then(interrupt);
+  await removeStaleSocket(settings);
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
   const server = new Server(settings, {
     isShared: false,

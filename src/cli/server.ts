@@ -9,7 +9,7 @@ import { AppError } from "../core/errors.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
-import { listen } from "./listen.ts";
+import { type Bound, listenOnPort, listenOnSocket } from "./listen.ts";
 import { writeLast } from "./process_facts.ts";
 import type { Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
@@ -47,9 +47,6 @@ export interface ServerOptions {
   readonly noteRun?: (note: RunNote) => void;
 }
 
-/** What listens. */
-type Bound = ReturnType<typeof listen>;
-
 /** A server that takes requests. */
 export class Server {
   /** Resolves when tokens can be counted, and so health is "ok". */
@@ -83,22 +80,30 @@ export class Server {
     this.#app = openApp(settings, this.#making);
     const { host, port } = options.place ?? settings.config.server;
     const { isShared } = options;
-    this.#listener = listen(this.#app.fetch, settings.config, { host, port, isShared });
+    const { config, folder } = settings;
+    const main = { fetch: this.#app.fetch, config, folder };
+    this.#listener = config.server.unix === ""
+      ? listenOnPort(main, { host, port, isShared })
+      : listenOnSocket(main);
     const { metrics_host, metrics_port } = settings.config.ops;
-    this.#ops = metrics_port === 0 ? undefined : listen(this.#app.fetchOps, settings.config, {
-      host: metrics_host,
-      port: metrics_port,
-      isShared,
-      advice: "Choose another ops.metrics_port",
-    });
+    this.#ops = metrics_port === 0
+      ? undefined
+      : listenOnPort({ ...main, fetch: this.#app.fetchOps }, {
+        host: metrics_host,
+        port: metrics_port,
+        isShared,
+        isPlain: true,
+        advice: "Choose another ops.metrics_port",
+      });
     process.once("exit", () => this.#apps().forEach((app) => writeLast(app.observer.takeLog())));
     this.#page = this.#listenForPage(settings, options.isShared);
     this.loaded = Bun.sleep(options.isShared ? 0 : TOKENS_DELAY_MS)
       .then(() => loadTokens(this.#app));
   }
 
+  /** 0 = it listens on a socket file. */
   get port(): number {
-    return this.#listener.port!;
+    return this.#listener.port ?? 0;
   }
 
   /** The app for new requests. */
@@ -198,12 +203,13 @@ export class Server {
   }
 
   /** Whoever has a page there already keeps it: the same page is on the main port. */
-  #listenForPage({ config, workflows }: Settings, isShared: boolean): Bound | undefined {
+  #listenForPage({ config, folder, workflows }: Settings, isShared: boolean): Bound | undefined {
     const { webui } = workflows.controller;
     if (webui === null || webui.port === this.port) return undefined;
     const advice = "The page is on the main port too.";
     try {
-      return listen(this.#app.fetch, config, { ...webui, isShared, advice });
+      const page = { fetch: this.#app.fetch, config, folder };
+      return listenOnPort(page, { ...webui, isShared, advice });
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       this.warnings.push(`controller.webui: ${error.message}`);

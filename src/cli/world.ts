@@ -11,6 +11,7 @@ import { mayHaveTurns } from "../memory/open.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import { pathIn, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
 /** At the end, the last lines of the log and the last spans have this long to leave. */
@@ -53,11 +54,12 @@ function openMemory(app: App, { config, folder }: Settings): void {
 }
 
 /** What this process gives to the app. */
-export function world({ config, folder }: Settings): World {
+export function world(settings: Settings): World {
+  const { config, folder } = settings;
   const { ca_file } = config.llm;
   const { system_prompt_file } = config.memory;
   const read = (file: string, key: string) =>
-    file === "" ? "" : readText(file.startsWith("/") ? file : `${folder}/${file}`, key);
+    file === "" ? "" : readText(pathIn(folder, file), key);
   return {
     version: VERSION,
     openaiSdkVersion: OPENAI_SDK_VERSION,
@@ -67,6 +69,7 @@ export function world({ config, folder }: Settings): World {
     randomBytes: (target) => void getRandomValues(target),
     process: processFacts(),
     ca: read(ca_file, "llm.ca_file"),
+    tokens: readTokens(settings),
     systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
     folder,
     uuid: () => Bun.randomUUIDv7(),

@@ -116,6 +116,11 @@ function applyMain(values: Map<string, unknown>, origins: Map<string, string>): 
   origins.set("memory.url", `server.main, ${origins.get("server.main")}`);
 }
 
+const TLS_PAIRS = [
+  ["server.tls_cert_file", "server.tls_key_file"],
+  ["server.tls_key_file", "server.tls_cert_file"],
+] as const;
+
 /** Settings that are right one by one and cannot hold together. */
 function contradictions(
   values: ReadonlyMap<string, unknown>,
@@ -127,6 +132,16 @@ function contradictions(
     problems.push(
       `${label("chat.source")}: must be auto or mock while llm.base_url is empty: it is "proxy"`,
     );
+  }
+  if (values.get("server.unix") !== "" && values.get("server.workers") !== 1) {
+    problems.push(
+      `${label("server.unix")}: must be empty while server.workers is not 1: processes can share ` +
+        "a port, and no socket",
+    );
+  }
+  for (const [path, other] of TLS_PAIRS) {
+    if (values.get(path) === "" || values.get(other) !== "") continue;
+    problems.push(`${label(path)}: must be empty while ${other} is: the two belong together`);
   }
   const file = values.get("memory.system_prompt_file");
   if (file !== "" && values.get("memory.system_prompt") !== "") {

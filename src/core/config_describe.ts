@@ -6,7 +6,7 @@
 
 import { Document, isScalar } from "yaml";
 import type { Config, ConfigOrigins } from "./config.ts";
-import { SETTING_ROWS, type SettingRow } from "./config_schema.ts";
+import { type NamedToken, SETTING_ROWS, type SettingRow } from "./config_schema.ts";
 
 /** Stands for a secret that is set. One that is not set shows as empty. */
 const MASK = "***";
@@ -39,6 +39,10 @@ function masked(value: unknown, row: SettingRow): unknown {
       return value === "" ? "" : MASK;
     case "fields":
       return Object.fromEntries(Object.keys(value as object).map((name) => [name, MASK]));
+    case "tokens":
+      return (value as readonly NamedToken[]).map(({ name, token, token_file }) =>
+        token === "" ? { name, token_file } : { name, token: MASK }
+      );
     case "url":
       return maskUrl(value as string);
   }

@@ -70,7 +70,7 @@ function shown(value: unknown, row: SettingRow): string {
   if (value === undefined || value === null) return "it is empty";
   if (Array.isArray(value)) return "it is a list";
   if (typeof value === "object") return "it is a mapping";
-  if (shows === "secret" || shows === "fields") {
+  if (shows === "secret" || shows === "fields" || shows === "tokens") {
     return "its value is not shown, as it may be secret";
   }
   if (typeof value !== "string") return `it is ${value}`;

@@ -23,8 +23,11 @@ export interface Setting<Value> {
    * a list or a mapping, and "yaml" gives numbers and booleans their type.
    */
   readonly reads: "text" | "texts" | "yaml";
-  /** How it is shown: a secret never is, fields show their names only, a url without password. */
-  readonly shows: "plain" | "secret" | "fields" | "url";
+  /**
+   * How it is shown: a secret never is, fields and tokens show their names only, a url without
+   * password.
+   */
+  readonly shows: "plain" | "secret" | "fields" | "url" | "tokens";
 }
 
 /** An hour: longer than any client waits for an answer. */
@@ -41,6 +44,15 @@ const RETRIES_MAX = 10;
 const WORKERS_MAX = 1024;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
+/** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
+const URL_BYTES_MAX = 16_384;
+/** More responses at once than one process has files for. */
+const STREAMS_MAX = 1_000_000;
+/** Bun's longest silence on a connection. */
+const IDLE_MS_MAX = 255_000;
+/** Each is compared with each request's: a limit against accidents only. */
+const TOKENS_MAX = 100;
+const CIDRS_MAX = 1000;
 /** More tokens than the context of any model holds. */
 const HISTORY_TOKENS_MAX = 10_000_000;
 /** A file of 1 MiB holds some hundred turns; one of 1 TiB is more than a memory server gets back. */
@@ -194,13 +206,102 @@ function headerFields(meaning: string): Setting<Readonly<Record<string, string>>
   return { schema, initial: {}, meaning, reads: "texts", shows: "fields" };
 }
 
+/** Networks: an address, or an address and how many of its bits count. */
+function networks(meaning: string): Setting<readonly string[]> {
+  const must = `a list of at most ${CIDRS_MAX} networks, such as [127.0.0.1, 10.0.0.0/8, fd00::/8]`;
+  const mustItem = "an address or a network, such as 10.0.0.0/8";
+  const schema = z.array(z.string(mustItem).refine(isNetwork, mustItem), must).max(CIDRS_MAX, must);
+  return { schema, initial: [], meaning, reads: "texts", shows: "plain" };
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = "", bits] = /^([\d.]+|[\da-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const isV4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(address);
+  const isV6 = address.includes(":") && URL.canParse(`http://[${address}]/`);
+  return (isV4 || isV6) && Number(bits ?? 0) <= (isV4 ? 32 : 128);
+}
+
+/** The permissions of a file as `chmod` writes them. */
+function fileMode(initial: string, meaning: string): Setting<string> {
+  const must = "three octal digits, such as 660";
+  const schema = z.string(must).regex(/^[0-7]{3}$/, must);
+  return { schema, initial, meaning, reads: "text", shows: "plain" };
+}
+
+/** A bearer token with a name that logs may show. */
+export interface NamedToken {
+  readonly name: string;
+  /** The token itself; "" = it is the text of `token_file`. */
+  readonly token: string;
+  readonly token_file: string;
+}
+
+function namedTokens(meaning: string): Setting<readonly NamedToken[]> {
+  const must = `a list of at most ${TOKENS_MAX} entries like {name: blue, token: …}`;
+  const mustName = "a name of up to 64 letters, digits, _ . and -, which no other token has";
+  const mustToken = "one line of printable ASCII";
+  const mustOne = "an entry with a name and either token or token_file";
+  const entry = z.strictObject({
+    name: z.string(mustName).regex(/^[\w.-]{1,64}$/, mustName),
+    token: z.string(mustToken).trim().regex(/^[\x20-\x7e]*$/, mustToken).default(""),
+    token_file: z.string("a path on one line").regex(LINE, "a path on one line").default(""),
+  }, mustOne).refine(({ token, token_file }) => (token === "") !== (token_file === ""), mustOne);
+  const schema = z.array(entry, must).max(TOKENS_MAX, must).refine(
+    (tokens) => new Set(tokens.map(({ name }) => name)).size === tokens.length,
+    "a list whose names all differ",
+  );
+  return { schema, initial: [], meaning, reads: "texts", shows: "tokens" };
+}
+
 /** The one table: section → key → setting. */
 export const SETTINGS = {
   server: {
     host: host("127.0.0.1", "address to listen on; 0.0.0.0 = every one"),
     port: whole(0, PORT_MAX, 8080, "port to listen on; 0 = any free one"),
     workers: workers(1, "processes sharing the port; auto = one per core"),
+    unix: line(
+      "",
+      "path of a socket to listen on instead of the port, for nginx; empty = the port",
+    ),
+    unix_mode: fileMode("660", "who may connect to that socket, as chmod writes it"),
+    tls_cert_file: line("", "PEM file with the certificate and its chain; empty = no TLS"),
+    tls_key_file: line("", "PEM file with its key"),
+    trusted_proxies: networks(
+      "whose X-Forwarded-For is believed, e.g. [127.0.0.1, 10.0.0.0/8]; server.unix is anyway",
+    ),
+    url_max_bytes: whole(64, URL_BYTES_MAX, 8192, "longer URLs are refused (414)"),
     body_max_bytes: whole(1, BODY_BYTES_MAX, 33_554_432, "larger request bodies are refused (413)"),
+    body_timeout_ms: whole(
+      1,
+      TIMEOUT_MS_MAX,
+      30_000,
+      "a body that is not there by then is refused (408)",
+    ),
+    write_timeout_ms: whole(
+      1,
+      TIMEOUT_MS_MAX,
+      60_000,
+      "a client that takes nothing of its stream for this long is cut off",
+    ),
+    idle_timeout_ms: whole(
+      1000,
+      IDLE_MS_MAX,
+      IDLE_MS_MAX,
+      "a connection without traffic is closed; more than nginx's keepalive_timeout, in steps of 4 s",
+    ),
+    streams_max: whole(1, STREAMS_MAX, 32_768, "open streams of a process; more are refused (503)"),
+    streams_per_client_max: whole(
+      0,
+      STREAMS_MAX,
+      0,
+      "open requests of one client address; more are refused (429); 0 = no limit",
+    ),
+    requests_waiting_max: whole(
+      1,
+      STREAMS_MAX,
+      8192,
+      "requests of a process that have no stream yet; more are refused (503)",
+    ),
     drain_ms: milliseconds(WAIT_MS_MAX, 30_000, "how long SIGTERM waits for open streams"),
     retire_ms: milliseconds(
       TIMEOUT_MS_MAX,
@@ -222,6 +323,7 @@ export const SETTINGS = {
   auth: {
     token: credential("bearer token for /v1/*, /memory/*, /api/*; empty = open"),
     token_file: line("", "file that holds the token instead; empty = none"),
+    tokens: namedTokens("further tokens, e.g. [{name: blue, token: …}, {name: ci, token_file: …}]"),
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
   },
   llm: {

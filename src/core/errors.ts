@@ -15,7 +15,9 @@ export const ERRORS = {
   auth_wrong: { status: 401, type: "invalid_request_error", apiCode: "invalid_api_key" },
   forbidden: { status: 403, type: "invalid_request_error", apiCode: "forbidden" },
   body_broken: { status: 400, type: "invalid_request_error", apiCode: null },
+  body_slow: { status: 408, type: "invalid_request_error", apiCode: "body_slow" },
   body_too_large: { status: 413, type: "invalid_request_error", apiCode: "body_too_large" },
+  url_too_long: { status: 414, type: "invalid_request_error", apiCode: "url_too_long" },
   request_invalid: { status: 400, type: "invalid_request_error", apiCode: null },
   param_missing: {
     status: 400,
@@ -70,6 +72,8 @@ export const ERRORS = {
   method_refused: { status: 405, type: "invalid_request_error", apiCode: null },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  reader_slow: { status: 408, type: "invalid_request_error", apiCode: "reader_slow" },
   // What the upstream did.
   upstream_unreachable: { status: 502, type: "server_error", apiCode: "upstream_unreachable" },
   upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },
@@ -80,6 +84,8 @@ export const ERRORS = {
   workflow_failed: { status: 500, type: "server_error", apiCode: "workflow_failed" },
   memory_failed: { status: 500, type: "server_error", apiCode: "memory_failed" },
   unavailable: { status: 503, type: "server_error", apiCode: "unavailable" },
+  streams_full: { status: 503, type: "server_error", apiCode: "streams_full" },
+  requests_full: { status: 503, type: "server_error", apiCode: "requests_full" },
   shutting_down: { status: 503, type: "server_error", apiCode: "shutting_down" },
   internal: { status: 500, type: "server_error", apiCode: null },
 } as const satisfies Record<
@@ -89,6 +95,17 @@ export const ERRORS = {
 
 /** A row of the table. */
 export type ErrorCode = keyof typeof ERRORS;
+
+/** The config key of the limit that an error tells of: what `limit_reached` counts. */
+export const LIMITS: Readonly<Partial<Record<ErrorCode, string>>> = {
+  url_too_long: "server.url_max_bytes",
+  body_too_large: "server.body_max_bytes",
+  body_slow: "server.body_timeout_ms",
+  reader_slow: "server.write_timeout_ms",
+  streams_full: "server.streams_max",
+  client_streams_full: "server.streams_per_client_max",
+  requests_full: "server.requests_waiting_max",
+};
 
 /** What an error may carry besides its sentence. */
 export interface AppErrorOptions extends ErrorOptions {

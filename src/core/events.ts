@@ -28,7 +28,7 @@ export type Outcome =
 
 /** How an exchange that `error` ended is counted. */
 export function outcomeOf(error: AppError): Outcome {
-  if (error.code === "upstream_timeout") return "timed_out";
+  if (error.code === "upstream_timeout" || error.code === "reader_slow") return "timed_out";
   if (error.code === "shutting_down") return "shut_down";
   if (error.code.startsWith("upstream_") || error.code === "workflow_failed") {
     return "upstream_failed";
@@ -49,6 +49,8 @@ export type Event =
   | { readonly kind: "upstream_ended"; readonly call: UpstreamCall }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
+  /** A limit was reached; the exchange it ended follows. `limit` is its config key. */
+  | { readonly kind: "limit_reached"; readonly limit: string }
   /** The memory's file takes no writes: a full disk. Told once, until a write succeeds. */
   | { readonly kind: "memory_write_failed"; readonly cause: string }
   | { readonly kind: "memory_write_recovered" }

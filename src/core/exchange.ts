@@ -7,7 +7,7 @@
 
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
-import { type AppError, asAppError, clientLeft } from "./errors.ts";
+import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { type Outcome, outcomeOf, type Watch } from "./events.ts";
 import type { UpstreamCall } from "./upstream_call.ts";
 
@@ -26,8 +26,20 @@ export interface Engine {
   readonly watch: Watch;
   /** Milliseconds of silence after which a stream gets an SSE comment; 0 = never. */
   readonly keepaliveMs: number;
+  /** Milliseconds that a client may take nothing of a stream whose buffer is full. */
+  readonly writeTimeoutMs: number;
+  /** Counts a request for its client, and gives the client's address; absent: nobody counts. */
+  readonly admit?: (request: Request) => string;
   /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
   readonly startTrace?: ((request: Request) => TraceContext) | undefined;
+}
+
+/** A client took nothing of its stream for too long: it is cut off, so nobody reads the sentence. */
+export function readerSlow(writeTimeoutMs: number): AppError {
+  return new AppError(
+    "reader_slow",
+    `The client took nothing of its stream for ${writeTimeoutMs} ms (server.write_timeout_ms)`,
+  );
 }
 
 const NEVER = new AbortController().signal;
@@ -39,6 +51,10 @@ export class Exchange {
   readonly surface: string;
   readonly method: string;
   readonly startMs: number;
+  /** The address of the client; "" = nobody counts clients. */
+  readonly client: string;
+  /** The name of the token that the client showed; "" = it has none. */
+  tokenName = "";
   /** The id the answer carries in `x-request-id`; "" where the dialect has none. */
   requestId = "";
   model = "";
@@ -72,6 +88,7 @@ export class Exchange {
     this.method = request.method;
     this.#request = request;
     this.startMs = engine.wheel.nowMs;
+    this.client = engine.admit === undefined ? "" : engine.admit(request);
     this.trace = engine.startTrace?.(request);
   }
 
@@ -139,6 +156,8 @@ export class Exchange {
     this.outcome = outcome;
     this.error = error;
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
+    const limit = error === undefined ? undefined : LIMITS[error.code];
+    if (limit !== undefined) this.engine.watch({ kind: "limit_reached", limit });
     this.onEnd?.();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }

@@ -9,7 +9,7 @@ import { Ticket } from "../lib/wheel.ts";
 import { COMMENT_EVENT } from "./dialect.ts";
 import type { AppError } from "./errors.ts";
 import type { Outcome } from "./events.ts";
-import type { Exchange, OpenStream } from "./exchange.ts";
+import { type Exchange, type OpenStream, readerSlow } from "./exchange.ts";
 import { type DirectController, directStream, type HeaderFields } from "./reply.ts";
 
 /** What an outlet needs from the answer it carries. */
@@ -64,7 +64,7 @@ export class Outlet extends Ticket implements OpenStream {
       if (this.#isClosed) return controller.end();
       this.write(first.length === 0 ? COMMENT_EVENT : first);
       if (!this.#isClosed) controller.flush();
-      this.#watchSilence();
+      this.#schedule();
       this.#ready.resolve();
     }, () => this.#leave());
     return new Response(body, { status, headers });
@@ -87,8 +87,10 @@ export class Outlet extends Ticket implements OpenStream {
     return new Promise((resolve) => {
       this.#release = () => {
         this.#release = undefined;
+        this.#schedule();
         resolve();
       };
+      this.#schedule();
       written.then(this.#release, () => this.#leave());
     });
   }
@@ -116,19 +118,33 @@ export class Outlet extends Ticket implements OpenStream {
 
   /** The wheel's call: silence has lasted long enough, or the last look was too early. */
   override run(nowMs: number): void {
-    const { keepaliveMs } = this.#options.exchange.engine;
-    const isSilent = nowMs - this.#wroteMs >= keepaliveMs;
-    if (isSilent && this.#release === undefined && this.#options.canComment()) {
+    const { keepaliveMs, writeTimeoutMs } = this.#options.exchange.engine;
+    const silentMs = nowMs - this.#wroteMs;
+    if (this.#release !== undefined) {
+      if (silentMs >= writeTimeoutMs) return this.#drop(readerSlow(writeTimeoutMs));
+    } else if (silentMs >= keepaliveMs && this.#options.canComment()) {
       this.write(COMMENT_EVENT);
     }
-    this.#watchSilence();
+    this.#schedule();
   }
 
-  /** Sets the keep-alive ticket. A write does not move it: it looks again when it runs. */
-  #watchSilence(): void {
-    const { keepaliveMs, wheel } = this.#options.exchange.engine;
-    if (keepaliveMs === 0 || this.#isClosed) return;
+  /**
+   * Sets the ticket: a slow client's deadline, else keep-alive. A write does not move it: it looks
+   * again when it runs.
+   */
+  #schedule(): void {
+    const { keepaliveMs, writeTimeoutMs, wheel } = this.#options.exchange.engine;
+    if (this.#isClosed) return;
+    if (this.#release !== undefined) return wheel.set(this, this.#wroteMs + writeTimeoutMs);
+    if (keepaliveMs === 0) return wheel.cancel(this);
     wheel.set(this, Math.max(this.#wroteMs, wheel.nowMs - keepaliveMs + 1) + keepaliveMs);
+  }
+
+  /** The client has had its time: the connection is reset, and what it did not take is freed. */
+  #drop(error: AppError): void {
+    this.#close("timed_out", error);
+    this.#controller!.close(error);
+    this.#options.onLeave("client_left");
   }
 
   #leave(): void {

@@ -12,7 +12,7 @@ import { Ticket } from "../lib/wheel.ts";
 import { COMMENT_EVENT } from "./dialect.ts";
 import { type AppError, asAppError } from "./errors.ts";
 import { type Outcome, outcomeOf } from "./events.ts";
-import type { Exchange, OpenStream } from "./exchange.ts";
+import { type Exchange, type OpenStream, readerSlow } from "./exchange.ts";
 import type { Frames } from "./frames.ts";
 import type { Stamps } from "./stamp.ts";
 
@@ -134,6 +134,8 @@ class PacedStream extends Ticket implements OpenStream {
   /** Settles the response while its first frame is not due yet. */
   #opening: ((error?: AppError) => void) | undefined = undefined;
   #next = 0;
+  /** The reader is slow: the ticket is its deadline. */
+  #isParked = false;
   /** Who keeps the answer; undefined = nobody, or it is being kept. */
   #keeper: Keeper | undefined;
   /** When the last byte left: what keep-alive counts from. */
@@ -181,7 +183,7 @@ class PacedStream extends Ticket implements OpenStream {
   fail(error: AppError): void {
     if (this.#opening !== undefined) {
       const opening = this.#opening;
-      this.#drop();
+      this.#free();
       this.#cut();
       return opening(error);
     }
@@ -190,6 +192,7 @@ class PacedStream extends Ticket implements OpenStream {
 
   override run(nowMs: number): void {
     if (this.#opening !== undefined) return this.#opening();
+    if (this.#isParked) return this.#drop();
     const controller = this.#controller!;
     const { dueMs, ends } = this.#frames;
     const from = this.#next;
@@ -240,9 +243,13 @@ class PacedStream extends Ticket implements OpenStream {
     wheel.set(this, atMs);
   }
 
-  /** The reader is slow: nothing is scheduled until the socket has room again. */
+  /** The reader is slow: nothing is written until the socket has room again, or its time is up. */
   #park(written: Promise<number>): void {
+    const { wheel, writeTimeoutMs } = this.#exchange.engine;
+    this.#isParked = true;
+    wheel.set(this, wheel.nowMs + writeTimeoutMs);
     written.then(() => {
+      this.#isParked = false;
       if (this.#exchange.outcome === undefined) this.#wait();
     }, () => this.#leave());
   }
@@ -276,6 +283,14 @@ class PacedStream extends Ticket implements OpenStream {
     this.#cut();
   }
 
+  /** The reader has had its time: the connection is reset, and what it did not take is freed. */
+  #drop(): void {
+    const error = readerSlow(this.#exchange.engine.writeTimeoutMs);
+    this.#finish("timed_out", error);
+    this.#controller!.close(error);
+    this.#cut();
+  }
+
   #cut(): void {
     const keeper = this.#keeper;
     this.#keeper = undefined;
@@ -283,11 +298,11 @@ class PacedStream extends Ticket implements OpenStream {
   }
 
   #finish(outcome: Outcome, error?: AppError): void {
-    this.#drop();
+    this.#free();
     this.#exchange.end(outcome, error);
   }
 
-  #drop(): void {
+  #free(): void {
     const { wheel, streams } = this.#exchange.engine;
     wheel.cancel(this);
     streams.delete(this);

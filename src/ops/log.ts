@@ -46,6 +46,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     }
     case "upstream_unfinished":
       return ["warn", { cause: "the upstream's stream ended without [DONE]" }];
+    case "limit_reached":
+      return undefined; // the line of its exchange says which
     case "memory_write_failed":
     case "prune_failed":
       return ["error", { cause: event.cause }];

@@ -59,7 +59,7 @@ const LOOP_DELAY_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 
 /** Statuses that are told apart. Any other one counts as its class: an upstream may send all 500. */
 const STATUSES: ReadonlySet<number> = new Set([
   ...[200, 201, 202, 204, 304],
-  ...[400, 401, 402, 403, 404, 405, 408, 409, 413, 415, 422, 429, 431, 499],
+  ...[400, 401, 402, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 499],
   ...[500, 502, 503, 504, 508, 529],
 ]);
 
@@ -282,6 +282,10 @@ const EVENT_COUNTERS: Readonly<
   >
 > = {
   upstream_retried: ["weir_upstream_retries_total", "Calls to an upstream that were tried again."],
+  limit_reached: [
+    "weir_limits_reached_total",
+    "Requests and streams that a limit ended; weir_errors_total tells which.",
+  ],
   upstream_unfinished: [
     "weir_upstream_unfinished_total",
     "Streams of an upstream that ended without their end mark.",

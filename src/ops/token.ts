@@ -52,8 +52,8 @@ export type Admit = (header: string | null) => Promise<Visitor | undefined>;
 export interface TokenAuthOptions {
   /** Signs tokens, and is itself a pass; "" = there are no tokens. */
   readonly secretKey: string;
-  /** `auth.token`, which passes too; "" = none. */
-  readonly token: string;
+  /** The tokens of the `auth` section, which pass too. */
+  readonly tokens: readonly string[];
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
 }
@@ -65,8 +65,8 @@ const ANYBODY: Visitor = { id: "" };
  * or behind "Bearer ". With no secret configured at all everybody may pass; an empty
  * `auth.secret_key` beside an `auth.token` opens nothing.
  */
-export function tokenAuth({ secretKey, token, wallMs }: TokenAuthOptions): Admit {
-  const isSecret = secretCheck([secretKey, token]);
+export function tokenAuth({ secretKey, tokens, wallMs }: TokenAuthOptions): Admit {
+  const isSecret = secretCheck([secretKey, ...tokens]);
   if (isSecret === undefined) return () => Promise.resolve(ANYBODY);
   const key = new TextEncoder().encode(secretKey);
   return async (header) => {

@@ -13,7 +13,7 @@ import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { invalidJson, parseApiChat } from "./api_chat_request.ts";
-import { readJson } from "./body.ts";
+import { type BodyLimits, readJson } from "./body.ts";
 import { Unprocessable, unprocessableResponse } from "./detail_422.ts";
 import { checkToken, detailBodyErrors, detailResponse } from "./detail_errors.ts";
 
@@ -24,7 +24,7 @@ export interface ApiChatDeps {
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   /** The model when a request names none. */
   readonly defaultModel: string;
 }
@@ -54,7 +54,7 @@ const STREAM_HEADERS = {
 
 /** Makes the handler. */
 export function apiChat(deps: ApiChatDeps): (request: Request) => Promise<Response> {
-  const { engine, source, bodyBytesMax, defaultModel } = deps;
+  const { engine, source, bodyLimits, defaultModel } = deps;
   const headers = new Headers(STREAM_HEADERS);
   const voice: Voice = {
     stamps: deps.stamps,
@@ -62,7 +62,7 @@ export function apiChat(deps: ApiChatDeps): (request: Request) => Promise<Respon
     errorEvent: (error) => CONTENT_DIALECT.error(error),
     recordLateness: deps.recordLateness,
   };
-  const bodyErrors = detailBodyErrors(bodyBytesMax, invalidJson);
+  const bodyErrors = detailBodyErrors(bodyLimits.bytesMax, invalidJson);
   const framesOfScripts = new WeakMap<Script, Frames>();
 
   function framesOf(script: Script): Frames {
@@ -75,7 +75,7 @@ export function apiChat(deps: ApiChatDeps): (request: Request) => Promise<Respon
 
   async function handle(request: Request, exchange: Exchange): Promise<Response> {
     checkToken(deps.authorize, request);
-    const body = await readJson(request, bodyBytesMax, bodyErrors);
+    const body = await readJson(request, bodyLimits, bodyErrors);
     const turn = parseApiChat(body, defaultModel);
     exchange.model = turn.model;
     exchange.isStream = true;

@@ -8,7 +8,7 @@ import { AppError, clientLeft } from "../core/errors.ts";
 import { type Engine, Exchange, type OpenStream } from "../core/exchange.ts";
 import { Attachment, type TaskState, type Workflows } from "../core/workflow.ts";
 import { isDeeper } from "../lib/depth.ts";
-import { readBytes } from "./body.ts";
+import { type BodyLimits, readBytes } from "./body.ts";
 import { objectOfFields } from "./bracket_form.ts";
 import { answered, checkToken, detailResponse, jsonResponse } from "./detail_errors.ts";
 import { outputResponse, stateResponse, streamResponse } from "./workflow_answer.ts";
@@ -21,7 +21,7 @@ export interface RunsDeps {
   readonly engine: Engine;
   readonly workflows: Workflows;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
 }
 
 /** What a client asks for. */
@@ -42,7 +42,7 @@ const NEVER = new AbortController().signal;
 export function workflowRuns(
   deps: RunsDeps,
 ): (request: Request, bePatient: (isPatient: boolean) => void) => Promise<Response> {
-  const { engine, workflows, authorize, bodyBytesMax } = deps;
+  const { engine, workflows, authorize, bodyLimits } = deps;
 
   async function handle(
     request: Request,
@@ -50,7 +50,7 @@ export function workflowRuns(
     bePatient: (isPatient: boolean) => void,
   ): Promise<Response> {
     checkToken(authorize, request);
-    const run = await readRun(request, bodyBytesMax);
+    const run = await readRun(request, bodyLimits);
     const workflowId = workflows.find(run.workflowId);
     if (!run.isWaiting) {
       if (run.isOutputOnly === true) {
@@ -124,18 +124,18 @@ function told(state: TaskState, { isOutputOnly }: RunRequest, exchange: Exchange
   return answered(exchange, response, failure);
 }
 
-async function readRun(request: Request, bodyBytesMax: number): Promise<RunRequest> {
+async function readRun(request: Request, bodyLimits: BodyLimits): Promise<RunRequest> {
   const header = request.headers.get("content-type") ?? "";
   const type = header.split(";")[0]!.trim().toLowerCase();
   if (type === "") throw invalid("Missing or empty Content-Type header.");
   const tooLarge = () =>
-    new AppError("body_too_large", `The request body has more than ${bodyBytesMax} bytes`);
+    new AppError("body_too_large", `The request body has more than ${bodyLimits.bytesMax} bytes`);
   switch (type) {
     case "application/json":
-      return parseRun(parseJson(await readBytes(request, bodyBytesMax, tooLarge)));
+      return parseRun(parseJson(await readBytes(request, bodyLimits, tooLarge)));
     case "multipart/form-data":
     case "application/x-www-form-urlencoded":
-      return parseRun(await parseForm(await readBytes(request, bodyBytesMax, tooLarge), header));
+      return parseRun(await parseForm(await readBytes(request, bodyLimits, tooLarge), header));
     default:
       throw invalid(`Unsupported Content-Type: ${type}`);
   }

@@ -12,7 +12,7 @@ import { encodeScript, type Frames } from "../core/frames.ts";
 import { type RecordLateness, reply } from "../core/reply.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { readJson } from "./body.ts";
+import { type BodyLimits, readJson } from "./body.ts";
 import {
   BusyConversations,
   convBodyErrors,
@@ -31,7 +31,7 @@ export interface OwnConvDeps {
   readonly conversations: Conversations;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   /** Messages of a conversation that the model sees again. */
   readonly historyMax: number;
   /** The model of every answer. */
@@ -43,8 +43,8 @@ const CONVERSATION = "conversation/";
 
 /** Makes the room. */
 export function ownConv(deps: OwnConvDeps): ConvRoom {
-  const { source, conversations, stamps, uuid, bodyBytesMax } = deps;
-  const bodyErrors = convBodyErrors(bodyBytesMax);
+  const { source, conversations, stamps, uuid, bodyLimits } = deps;
+  const bodyErrors = convBodyErrors(bodyLimits.bytesMax);
   const busy = new BusyConversations();
   const framesOfScripts = new WeakMap<Script, Frames>();
   const headers = new Headers({
@@ -90,7 +90,7 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
   }
 
   async function say({ request, visitor, exchange }: ConvCall): Promise<Response> {
-    const message = parseConvMessage(await readJson(request, bodyBytesMax, bodyErrors));
+    const message = parseConvMessage(await readJson(request, bodyLimits, bodyErrors));
     const { conversationId } = message;
     if (conversationId !== "") busy.enter(conversationId, exchange);
     const conversation = conversationId === ""

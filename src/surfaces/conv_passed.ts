@@ -7,7 +7,7 @@
 
 import type { Wire } from "../core/answer.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { queryOf, readBytes, readJson } from "./body.ts";
+import { type BodyLimits, queryOf, readBytes, readJson } from "./body.ts";
 import { BusyConversations, convBodyErrors, type ConvCall, type ConvRoom } from "./conv.ts";
 import { nextMessage } from "./conv_dialect.ts";
 import { listQuery, parseConvMessage } from "./conv_request.ts";
@@ -28,15 +28,15 @@ export interface ConvUpstreamLike {
 /** What it needs. */
 export interface PassedConvDeps {
   readonly upstream: ConvUpstreamLike;
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   readonly uuid: () => string;
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Makes the room. */
-export function passedConv({ upstream, bodyBytesMax, uuid }: PassedConvDeps): ConvRoom {
-  const bodyErrors = convBodyErrors(bodyBytesMax);
+export function passedConv({ upstream, bodyLimits, uuid }: PassedConvDeps): ConvRoom {
+  const bodyErrors = convBodyErrors(bodyLimits.bytesMax);
   const busy = new BusyConversations();
 
   /** An answer of JSON as `change` makes it; any other answer as it came. */
@@ -53,7 +53,7 @@ export function passedConv({ upstream, bodyBytesMax, uuid }: PassedConvDeps): Co
   }
 
   async function say({ request, type, visitor, exchange }: ConvCall): Promise<Response> {
-    const message = parseConvMessage(await readJson(request, bodyBytesMax, bodyErrors));
+    const message = parseConvMessage(await readJson(request, bodyLimits, bodyErrors));
     const { content, parentId, conversationId } = message;
     if (conversationId !== "") busy.enter(conversationId, exchange);
     exchange.isStream = true;
@@ -72,7 +72,7 @@ export function passedConv({ upstream, bodyBytesMax, uuid }: PassedConvDeps): Co
     const { method } = request;
     const body = method === "GET"
       ? null
-      : await readBytes(request, bodyBytesMax, bodyErrors.tooLarge);
+      : await readBytes(request, bodyLimits, bodyErrors.tooLarge);
     return await upstream.pass({
       method,
       path: `/${type}${queryOf(request.url)}`,

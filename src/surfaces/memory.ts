@@ -17,7 +17,7 @@ import {
   type StoredTurn,
 } from "../core/memory.ts";
 import { utcTime } from "../core/system_prompt.ts";
-import { readJson } from "./body.ts";
+import { type BodyLimits, readJson } from "./body.ts";
 import {
   envelope,
   envelopeBodyErrors,
@@ -35,7 +35,7 @@ export interface MemoryDeps {
   readonly engine: Engine;
   readonly memory: Memory;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly makeTaskId: () => string;
@@ -66,8 +66,8 @@ interface Success {
 
 /** Makes the handlers. */
 export function memoryServer(deps: MemoryDeps): MemoryHandlers {
-  const { engine, memory, bodyBytesMax, wallMs } = deps;
-  const bodyErrors = envelopeBodyErrors(bodyBytesMax);
+  const { engine, memory, bodyLimits, wallMs } = deps;
+  const bodyErrors = envelopeBodyErrors(bodyLimits.bytesMax);
 
   async function apply(fields: Fields, _request: Request, exchange: Exchange): Promise<Success> {
     const ids = idsOf(fields);
@@ -140,7 +140,7 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
         return unauthorized(verdict);
       }
       try {
-        const fields = fieldsOf(await readJson(request, bodyBytesMax, bodyErrors));
+        const fields = fieldsOf(await readJson(request, bodyLimits, bodyErrors));
         const { msg, data } = await run(fields, request, exchange);
         const body = envelope(0, msg, data);
         exchange.complete(200, Buffer.byteLength(body) + 1);

@@ -9,7 +9,11 @@ import type { AppError } from "../core/errors.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { detailResponse, methodNotAllowed, notFound } from "./detail_errors.ts";
+import { envelope, envelopeResponse } from "./envelope.ts";
 import { errorResponse, invalidUrl, methodRefused, onlyPost } from "./openai_errors.ts";
+
+/** URLs of system 000, which are turned away with an envelope. */
+const ENVELOPED = /^\/(?:v1\/response|memory\/(?:apply|upload))$/;
 
 /** A route that is mounted. */
 export interface MountedRoute {
@@ -24,8 +28,13 @@ export interface UnservedDeps {
   readonly routes: readonly MountedRoute[];
 }
 
-/** Makes the answer to every request that no route took. `path` comes without its query. */
-export function unserved(deps: UnservedDeps): (request: Request, path: string) => Response {
+/**
+ * Makes the answer to every request that no route took, or that was turned away with `error` before
+ * any could. `path` comes without its query.
+ */
+export function unserved(
+  deps: UnservedDeps,
+): (request: Request, path: string, error?: AppError) => Response {
   const methods = new Map<string, string>();
   for (const { method, path } of deps.routes) {
     const known = methods.get(path);
@@ -39,10 +48,13 @@ export function unserved(deps: UnservedDeps): (request: Request, path: string) =
     return allow === "POST" ? onlyPost() : methodRefused(method, path, allow);
   }
 
-  return (request, path) => {
+  return (request, path, known) => {
     const exchange = new Exchange(deps.engine, "no_surface", request);
-    const error = exchange.refuse(fault(request.method, path, methods.get(path)));
+    const error = exchange.refuse(known ?? fault(request.method, path, methods.get(path)));
     if (path.startsWith("/api/")) return detailResponse(error);
+    if (known !== undefined && ENVELOPED.test(path)) {
+      return envelopeResponse(envelope(-1, error.message), error.status, error.headers);
+    }
     exchange.requestId = `req_${deps.stamps.hex(32)}`;
     return errorResponse(error, exchange.requestId);
   };

@@ -18,7 +18,7 @@ import { type Frames, FramesCache } from "../core/frames.ts";
 import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { queryOf, readBytes, readJson } from "./body.ts";
+import { type BodyLimits, queryOf, readBytes, readJson } from "./body.ts";
 import {
   ChunkDialect,
   completionBody,
@@ -39,7 +39,7 @@ export interface Door {
    *
    * @throws {AppError} when it may not come in.
    */
-  readonly admit: (headers: Headers) => Headers | Promise<Headers>;
+  readonly admit: (headers: Headers, exchange: Exchange) => Headers | Promise<Headers>;
   /** The answer to a request that was refused, or that failed before its first byte. */
   readonly refuse: (error: AppError, requestId: string) => Response;
 }
@@ -53,7 +53,7 @@ export interface ChatCompletionsDeps {
   readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   /** What `openai-processing-ms` says: the mock's time to its first token. */
   readonly processingMs: number;
 }
@@ -65,7 +65,7 @@ const FRAMES_MAX = 1024;
 export function chatCompletions(
   deps: ChatCompletionsDeps,
 ): (request: Request) => Promise<Response> {
-  const { engine, source, stamps, persona, bodyBytesMax, door } = deps;
+  const { engine, source, stamps, persona, bodyLimits, door } = deps;
   const framesCache = new FramesCache(FRAMES_MAX);
   const headers = answerHeaders(deps);
   const streamHeaders = new Headers({
@@ -89,13 +89,13 @@ export function chatCompletions(
     errorEvent,
     recordLateness: deps.recordLateness,
   };
-  const bodyErrors = { tooLarge: () => bodyTooLarge(bodyBytesMax), broken: brokenJson };
+  const bodyErrors = { tooLarge: () => bodyTooLarge(bodyLimits.bytesMax), broken: brokenJson };
 
   /** The client's request; each `await` here is paid by every request, so there is one. */
   async function ask(request: Request, exchange: Exchange): Promise<Response> {
     let chat: ChatRequest;
     try {
-      chat = parseChatRequest(await readJson(request, bodyBytesMax, bodyErrors), deps.validate);
+      chat = parseChatRequest(await readJson(request, bodyLimits, bodyErrors), deps.validate);
     } catch (error) {
       // System 002 never reads the body: its clients get their answer whatever they send.
       if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
@@ -116,7 +116,7 @@ export function chatCompletions(
 
   /** Hands the client's own bytes to a source that speaks the same dialect. */
   async function pass(request: Request, headers: Headers, exchange: Exchange): Promise<Response> {
-    const body = await readBytes(request, bodyBytesMax, bodyErrors.tooLarge);
+    const body = await readBytes(request, bodyLimits, bodyErrors.tooLarge);
     const wire = {
       method: "POST",
       path: `/chat/completions${queryOf(request.url)}`,
@@ -188,7 +188,7 @@ export function chatCompletions(
     exchange.source = source.name;
     if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
     try {
-      const admitted = door.admit(request.headers);
+      const admitted = door.admit(request.headers, exchange);
       const headers = admitted instanceof Promise ? await admitted : admitted;
       return await (source.takesWire ? pass(request, headers, exchange) : ask(request, exchange));
     } catch (error) {
@@ -200,14 +200,14 @@ export function chatCompletions(
 
 /** The door of `/v1/chat/completions`: OpenAI's keys and OpenAI's errors. */
 export function v1Door(
-  authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong",
+  authorize: (headers: Headers, exchange: Exchange) => "ok" | "missing" | "malformed" | "wrong",
   /** The keys that are right: an error never repeats one. */
   secrets: readonly string[],
 ): Door {
   return {
     surface: "v1_chat_completions",
-    admit(headers) {
-      const verdict = authorize(headers);
+    admit(headers, exchange) {
+      const verdict = authorize(headers, exchange);
       if (verdict !== "ok") throw keyError(verdict, headers, secrets);
       return headers;
     },

@@ -16,7 +16,10 @@ export interface ModelsDeps {
   readonly engine: Engine;
   readonly source: Source;
   readonly stamps: Stamps;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: (
+    headers: Headers,
+    exchange: Exchange,
+  ) => "ok" | "missing" | "malformed" | "wrong";
   /** The keys that are right: an error never repeats one. */
   readonly secrets: readonly string[];
   /** The models the mock answers for; empty = any, and the list shows the usual ones. */
@@ -30,7 +33,7 @@ export function models(
   const { engine, source, stamps } = deps;
 
   async function handle(request: Request, id: string | undefined, exchange: Exchange) {
-    const verdict = deps.authorize(request.headers);
+    const verdict = deps.authorize(request.headers, exchange);
     if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
     if (source.takesWire) {
       const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;

@@ -16,7 +16,7 @@ import {
   storable,
   withSessionId,
 } from "../core/memory.ts";
-import { readJson } from "./body.ts";
+import { type BodyLimits, readJson } from "./body.ts";
 import {
   envelope,
   envelopeBodyErrors,
@@ -35,7 +35,7 @@ export interface ResponseDeps extends SpeechDeps {
   readonly source: Source;
   readonly memory: Memory;
   readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
-  readonly bodyBytesMax: number;
+  readonly bodyLimits: BodyLimits;
   /** The model of every answer; "" = the source's own choice. */
   readonly model: string;
   /** Milliseconds since 1970. */
@@ -62,13 +62,13 @@ const FIRST_MESSAGE_KEY = " first_message";
 
 /** Makes the handler. */
 export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Response> {
-  const { engine, source, memory, bodyBytesMax, wallMs } = deps;
+  const { engine, source, memory, bodyLimits, wallMs } = deps;
   const speech = new Speech(deps);
-  const bodyErrors = envelopeBodyErrors(bodyBytesMax);
+  const bodyErrors = envelopeBodyErrors(bodyLimits.bytesMax);
   const running = new RunningKeys();
 
   async function handle(request: Request, exchange: Exchange): Promise<Response> {
-    const ask = parse(await readJson(request, bodyBytesMax, bodyErrors), idempotencyKey(request));
+    const ask = parse(await readJson(request, bodyLimits, bodyErrors), idempotencyKey(request));
     exchange.isStream = ask.isStream;
     memory.checkReady();
     if (ask.key === "") return await answer(ask, exchange, () => {});

@@ -1,0 +1,68 @@
+/**
+ * Who is at the other end: the peer's address, or what a trusted proxy says of it.
+ *
+ * @module
+ */
+
+import { BlockList, isIP } from "node:net";
+
+/** Tells the address that stands for the client of a request. */
+export type AddressOf = (peer: string | undefined, forwardedFor: string | null) => string;
+
+/** What an unknown peer is called: one behind a socket file, whose proxy names no client. */
+const UNKNOWN = "unknown";
+
+/**
+ * `peer` is the address at the other end of the connection, undefined on a socket file, whose
+ * permissions say who may be there. `X-Forwarded-For` counts only from a peer in `trusted` or on a
+ * socket file; then the client is the last address in it that is not trusted itself, since whatever
+ * stands before that one was written by a stranger.
+ *
+ * IPv6 addresses stand for their /64: one customer has at least that many.
+ */
+export function clientAddress(trusted: readonly string[]): AddressOf {
+  const networks = new BlockList();
+  for (const network of trusted) {
+    const [address = "", bits] = network.split("/");
+    const family = isIP(address) === 4 ? "ipv4" : "ipv6";
+    networks.addSubnet(
+      address,
+      bits === undefined ? (family === "ipv4" ? 32 : 128) : Number(bits),
+      family,
+    );
+  }
+  const isTrusted = (address: string) =>
+    networks.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
+
+  return (peer, forwardedFor) => {
+    let client = peer === undefined ? UNKNOWN : plain(peer);
+    if (forwardedFor !== null && (peer === undefined || isTrusted(client))) {
+      for (const hop of forwardedFor.split(",").reverse()) {
+        const address = plain(hop.trim());
+        if (isIP(address) === 0) break; // "unknown", or nonsense: the hop before it is all we know
+        client = address;
+        if (!isTrusted(client)) break;
+      }
+    }
+    return isIP(client) === 6 ? network64(client) : client;
+  };
+}
+
+/** Without brackets, port, zone and the IPv6 spelling of an IPv4 address. */
+function plain(address: string): string {
+  const bare = /^\[([^\]]*)\](?::\d+)?$/.exec(address)?.[1] ??
+    (/^[\d.]+:\d+$/.test(address) ? address.slice(0, address.indexOf(":")) : address);
+  return bare.replace(/%.*$/, "").replace(/^::ffff:(?=[\d.]+$)/i, "");
+}
+
+/** The first 64 bits: "2001:db8::1" → "2001:db8:0:0::/64". */
+function network64(address: string): string {
+  const [head = "", tail] = address.toLowerCase().split("::");
+  const groups = head === "" ? [] : head.split(":");
+  if (tail !== undefined) {
+    const rest = tail === "" ? 0 : tail.split(":").length + (tail.includes(".") ? 1 : 0);
+    while (groups.length + rest < 8) groups.push("0");
+  }
+  while (groups.length < 4) groups.push(...(tail ?? "").split(":").slice(0, 4 - groups.length));
+  return `${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, "")).join(":")}::/64`;
+}
