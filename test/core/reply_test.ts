@@ -32,6 +32,8 @@ function script(firstMs: number, delayMs: number, texts: readonly string[]): Scr
   };
 }
 
+const WRITE_TIMEOUT_MS = 60_000;
+
 /** A real server whose wheel the test turns by hand. */
 function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0, keeper?: Keeper) {
   const clock = { nowMs: 0 };
@@ -42,6 +44,7 @@ function handServer(frames: Parameters<typeof reply>[0], keepaliveMs = 0, keeper
     streams: new Set(),
     watch: (event) => events.push(event),
     keepaliveMs,
+    writeTimeoutMs: WRITE_TIMEOUT_MS,
   };
   const voice: Voice = {
     stamps: new Stamps(() => 1_700_000_000_000, (target) => target.fill(0)),
@@ -127,6 +130,7 @@ describe("reply()", () => {
       streams: new Set(),
       watch: () => {},
       keepaliveMs: 0,
+      writeTimeoutMs: WRITE_TIMEOUT_MS,
     };
     const voice: Voice = {
       stamps: new Stamps(() => 1_700_000_000_000, (target) => void getRandomValues(target)),
@@ -242,20 +246,42 @@ describe("reply()", () => {
     expect(hand.text()).toStartWith("HTTP/1.1 503");
   });
 
-  test("a reader that stops reading holds up its own stream only, with nothing scheduled", async () => {
-    const big = "x".repeat(4 * 1024 * 1024);
-    const frames = encodeScript(script(0, 50, [big, big, "end"]), DIALECT);
+  const MEGABYTES = "x".repeat(4 * 1024 * 1024);
+
+  test("a reader that stops reading holds up its own stream only, and nothing is written", async () => {
+    const frames = encodeScript(script(0, 50, [MEGABYTES, MEGABYTES, "end"]), DIALECT);
     const hand = open = handServer(frames);
     const socket = await hand.connect();
     socket.pause();
-    await waitFor(() => hand.engine.streams.size === 1 && hand.engine.wheel.waiting === 0);
+    await waitFor(() => hand.latenessMs.length === 1);
     hand.moveTo(5000);
     expect(hand.latenessMs).toHaveLength(1);
     socket.resume();
-    await waitFor(() => hand.engine.wheel.waiting === 1);
-    hand.moveTo(5001);
-    await waitFor(() => hand.text().includes("[DONE]") || (hand.moveTo(5002), false));
-    expect(hand.text().length).toBeGreaterThan(2 * big.length);
+    let ms = 5000;
+    await waitFor(() => hand.text().includes("[DONE]") || (hand.moveTo(++ms), false));
+    expect(ms).toBeLessThan(WRITE_TIMEOUT_MS);
+    expect(hand.text().length).toBeGreaterThan(2 * MEGABYTES.length);
+  });
+
+  test("a reader that takes nothing for writeTimeoutMs is cut off without a word", async () => {
+    const frames = encodeScript(script(0, 50, [MEGABYTES, MEGABYTES, "end"]), DIALECT);
+    const hand = open = handServer(frames);
+    const socket = await hand.connect();
+    socket.pause();
+    await waitFor(() => hand.latenessMs.length === 1);
+    hand.moveTo(WRITE_TIMEOUT_MS - 1);
+    expect(hand.engine.streams.size).toBe(1);
+    hand.moveTo(WRITE_TIMEOUT_MS + 1);
+    expect(hand.engine.streams.size).toBe(0);
+    expect(hand.engine.wheel.waiting).toBe(0);
+    expect(hand.events).toMatchObject([
+      { kind: "limit_reached", limit: "server.write_timeout_ms" },
+      { kind: "exchange_ended", exchange: { outcome: "timed_out" } },
+    ]);
+    socket.resume();
+    await waitFor(hand.isClosed);
+    expect(hand.text()).not.toContain("[DONE]");
+    expect(hand.text()).not.toEndWith("0\r\n\r\n");
   });
 });
 

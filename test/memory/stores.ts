@@ -7,11 +7,13 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { OpenStream } from "../../src/core/exchange.ts";
 import type { Memory } from "../../src/core/memory.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { openHttpMemory } from "../../src/memory/http.ts";
 import { openOutbox } from "../../src/memory/outbox.ts";
 import { openSqliteMemory, type StoreOptions } from "../../src/memory/sqlite.ts";
+import { BodyLimits } from "../../src/surfaces/body.ts";
 import { memoryServer } from "../../src/surfaces/memory.ts";
 
 /** Milliseconds that never go back. */
@@ -65,16 +67,18 @@ export interface MemoryServer {
 export function serveMemory(folder: string, options: StoreOptions, port = 0): MemoryServer {
   const path = join(folder, "server.db");
   const memory = openSqliteMemory({ ...options, path, durability: "process", clock });
+  const engine = {
+    wheel: new Wheel(clock, timerAlarm()),
+    streams: new Set<OpenStream>(),
+    watch: options.watch,
+    keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
+  };
   const handlers = memoryServer({
-    engine: {
-      wheel: new Wheel(clock, timerAlarm()),
-      streams: new Set(),
-      watch: options.watch,
-      keepaliveMs: 0,
-    },
+    engine,
     memory,
     authorize: (headers) => headers.get("authorization") === "Bearer secret" ? "ok" : "wrong",
-    bodyBytesMax: 1_000_000,
+    bodyLimits: new BodyLimits(engine.wheel, 1_000_000, 30_000),
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
   });

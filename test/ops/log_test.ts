@@ -23,6 +23,7 @@ function logging(level: "requests" | "errors", secrets: readonly string[] = []) 
     streams: new Set(),
     watch,
     keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
   };
   const ask = () =>
     new Exchange(engine, "test", new Request("http://weir/?key=q", { method: "POST" }));

@@ -35,6 +35,7 @@ function counting(readings: Partial<Readings> = {}) {
     streams: new Set(),
     watch: (event) => metrics.record(event),
     keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
   };
   const ask = (surface = "test") => new Exchange(engine, surface, new Request("http://weir/"));
   /** The value of one series; undefined = there is none. */

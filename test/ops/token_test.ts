@@ -12,7 +12,7 @@ const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toStrin
 
 function auth(options: { secretKey?: string; token?: string; nowMs?: number } = {}) {
   const { secretKey = SECRET, token = "", nowMs = NOW_MS } = options;
-  return tokenAuth({ secretKey, token, wallMs: () => nowMs });
+  return tokenAuth({ secretKey, tokens: [token], wallMs: () => nowMs });
 }
 
 function signed(

@@ -56,6 +56,7 @@ const engine: Engine = {
   streams: new Set(),
   watch: (event) => void events.push(event),
   keepaliveMs: 0,
+  writeTimeoutMs: 60_000,
 };
 
 function makeSource(options: Partial<UpstreamOptions> = {}): Upstream {

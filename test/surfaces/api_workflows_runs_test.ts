@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Event } from "../../src/core/events.ts";
 import type { Engine } from "../../src/core/exchange.ts";
+import { BodyLimits } from "../../src/surfaces/body.ts";
 import { workflowRuns } from "../../src/surfaces/api_workflows_runs.ts";
 import { builtinFile } from "../../src/workflows/builtin.ts";
 import { realWheel, rig } from "../workflows/rig.ts";
@@ -13,17 +14,19 @@ function surface(yaml = builtinFile("gpt-4o").text) {
     wheel: realWheel(),
     streams: new Set(),
     watch: (event: Event) => {
+      if (event.kind === "limit_reached") return; // the 413 that follows tells it too
       if (event.kind !== "exchange_ended") return void outcomes.push(event.kind);
       const { status, outcome, error } = event.exchange;
       outcomes.push(`${status} ${outcome} ${error?.message ?? ""}`.trim());
     },
     keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
   };
   const handle = workflowRuns({
     engine,
     workflows: rig(yaml).engine,
     authorize: () => "ok",
-    bodyBytesMax: 1000,
+    bodyLimits: new BodyLimits(engine.wheel, 1000, 30_000),
   });
   const post = (body: string, type = "application/json") =>
     handle(

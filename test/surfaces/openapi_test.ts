@@ -28,6 +28,7 @@ function mounted(): readonly { readonly method: string; readonly path: string }[
       writeLog: (_text, done) => done(),
     },
     ca: "",
+    tokens: [],
     systemPrompt: "",
     folder: "/nowhere",
     uuid: () => "",

@@ -3,6 +3,7 @@ import type { Source, Turn } from "../../src/core/answer.ts";
 import type { Engine } from "../../src/core/exchange.ts";
 import { Stamps } from "../../src/core/stamp.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
+import { BodyLimits } from "../../src/surfaces/body.ts";
 import {
   chatCompletions,
   type ChatCompletionsDeps,
@@ -29,6 +30,7 @@ async function turnOf(
     streams: new Set(),
     watch: () => {},
     keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
   };
   const handler = chatCompletions({
     engine,
@@ -38,7 +40,7 @@ async function turnOf(
     door: v1Door(() => "ok", []),
     persona,
     validate: "live",
-    bodyBytesMax: 1000,
+    bodyLimits: new BodyLimits(engine.wheel, 1000, 30_000),
     processingMs: 0,
   });
   const answer = await handler(

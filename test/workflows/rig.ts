@@ -50,7 +50,13 @@ export function rig(yaml: string, options: RigOptions = {}): Rig {
   const wheel = options.deps?.wheel ?? realWheel();
   const notes: RunNote[] = [];
   const bugs: unknown[] = [];
-  const core: Engine = { wheel, streams: new Set(), watch: () => {}, keepaliveMs: 0 };
+  const core: Engine = {
+    wheel,
+    streams: new Set(),
+    watch: () => {},
+    keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
+  };
   const engine = new WorkflowEngine(definition!, {
     calls: {
       fetch: (url, init) => fetch(url, init),

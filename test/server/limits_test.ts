@@ -1,0 +1,329 @@
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { canMakeCertificates, makeCertificate } from "./certificate.ts";
+import { launch, type LaunchOptions, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
+import { act, chunk, sseHead } from "./scripted_upstream.ts";
+import { EVENT, proxied } from "./proxied.ts";
+import { connect, exchange, parseRaw, rawChat, type RawClient } from "./raw_client.ts";
+
+setDefaultTimeout(TEST_MS_MAX);
+
+const CHAT = '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hi"}]}';
+const CLOSE = ["Connection: close"];
+
+const running: { readonly stop: () => Promise<void> }[] = [];
+const clients: RawClient[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.leave();
+  for (const one of running.splice(0)) await one.stop();
+});
+
+async function start(set: LaunchOptions["set"], files: LaunchOptions["files"] = {}): Promise<Weir> {
+  const weir = await launch({ set: { ...set }, files });
+  running.push(weir);
+  return weir;
+}
+
+async function open(weir: Weir, fields: readonly string[] = []): Promise<RawClient> {
+  const client = await connect(weir.port, rawChat(CHAT, fields));
+  clients.push(client);
+  return client;
+}
+
+function errorCode(body: Buffer): unknown {
+  return (JSON.parse(body.toString()) as { error: { code: unknown } }).error.code;
+}
+
+/** A paced answer lasts until its client leaves. */
+const ENDLESS = { "mock.delay_ms": 600_000 };
+
+describe("server.url_max_bytes", () => {
+  test("a longer URL is refused with 414, and a shorter one is not", async () => {
+    const weir = await start({ "server.url_max_bytes": 200 });
+    const get = (path: string) =>
+      exchange(weir.port, `GET ${path} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n`);
+    const long = await get(`/v1/models?${"a".repeat(300)}`);
+    expect([long.status, errorCode(long.body)]).toEqual([414, "url_too_long"]);
+    expect((await get("/v1/models?a")).status).toBe(200);
+  });
+});
+
+describe("server.body_timeout_ms", () => {
+  const LIMIT = { "server.body_timeout_ms": 200 };
+  const ROWS: readonly (readonly [string, string])[] = [
+    ["with a length", "Content-Length: 100\r\n\r\n{"],
+    ["in chunks", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"],
+  ];
+  for (const [name, rest] of ROWS) {
+    test(`a body ${name} that does not come is refused with 408, and the connection closes`, async () => {
+      const weir = await start(LIMIT);
+      const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: weir\r\n";
+      const { status, body } = await exchange(weir.port, head + rest);
+      expect([status, errorCode(body)]).toEqual([408, "body_slow"]);
+      expect((await exchange(weir.port, rawChat(CHAT, CLOSE))).status).toBe(200);
+    });
+  }
+
+  test("holds for a proxied body as well", async () => {
+    const proxy = await proxied({ set: LIMIT });
+    running.push(proxy);
+    const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: weir\r\nContent-Length: 100\r\n\r\n{";
+    expect((await exchange(proxy.weir.port, head)).status).toBe(408);
+    expect(proxy.upstream.requests).toHaveLength(0);
+  });
+});
+
+describe("server.streams_max", () => {
+  test("the workflow API is told in its own dialect", async () => {
+    const weir = await start({ ...ENDLESS, "server.streams_max": 1 });
+    await (await open(weir)).until("powered");
+    const run = rawChat("{}", CLOSE).toString().replace(
+      "/v1/chat/completions",
+      "/api/workflows/runs",
+    );
+    const { status, body } = await exchange(weir.port, run);
+    expect(status).toBe(503);
+    expect(JSON.parse(body.toString())).toEqual({
+      detail: expect.stringContaining("1 open streams"),
+    });
+  });
+
+  test("one stream more is refused with 503 and retry-after; health still answers", async () => {
+    const weir = await start({ ...ENDLESS, "server.streams_max": 3 });
+    const three = await Promise.all([open(weir), open(weir), open(weir)]);
+    await Promise.all(three.map((client) => client.until("powered")));
+    const { status, head, body } = await exchange(weir.port, rawChat(CHAT, CLOSE));
+    expect([status, errorCode(body)]).toEqual([503, "streams_full"]);
+    expect(head).toContain("\r\nretry-after: 1");
+    expect((await weir.health())["streams_open"]).toBe(3);
+    three[0]!.leave();
+    await waitFor(async () => (await weir.health())["streams_open"] === 2);
+    await (await open(weir)).until("powered");
+  });
+});
+
+describe("server.streams_per_client_max", () => {
+  const LIMIT = { ...ENDLESS, "server.streams_per_client_max": 2 };
+
+  test("one client's third stream is refused with 429, until one has ended", async () => {
+    const weir = await start(LIMIT);
+    const two = await Promise.all([open(weir), open(weir)]);
+    await Promise.all(two.map((client) => client.until("powered")));
+    const { status, head, body } = await exchange(weir.port, rawChat(CHAT, CLOSE));
+    expect([status, errorCode(body)]).toEqual([429, "rate_limit_exceeded"]);
+    expect(head).toContain("\r\nretry-after: 1");
+    two[0]!.leave();
+    await waitFor(async () => (await weir.health())["streams_open"] === 1);
+    await (await open(weir)).until("powered");
+  });
+
+  test("whole answers, errors and clients that leave are not counted for ever", async () => {
+    const weir = await start({ "server.streams_per_client_max": 1 });
+    for (const body of [CHAT, "rubbish", CHAT, "{}", CHAT]) {
+      expect((await exchange(weir.port, rawChat(body, CLOSE))).status).not.toBe(429);
+    }
+    const half = await connect(weir.port, rawChat(CHAT).subarray(0, 150));
+    half.leave();
+    await waitFor(async () =>
+      (await exchange(weir.port, rawChat(CHAT, CLOSE))).status === 200 || null
+    );
+  });
+
+  test("clients behind a trusted proxy are told apart, and a stranger's word counts for nothing", async () => {
+    const trusting = await start({ ...LIMIT, "server.trusted_proxies": "[127.0.0.0/8]" });
+    for (const name of ["203.0.113.1", "203.0.113.2"]) {
+      const fields = [`X-Forwarded-For: ${name}`];
+      const two = await Promise.all([open(trusting, fields), open(trusting, fields)]);
+      await Promise.all(two.map((client) => client.until("powered")));
+      const refused = await exchange(trusting.port, rawChat(CHAT, [...CLOSE, ...fields]));
+      expect(refused.status).toBe(429);
+    }
+    const strict = await start(LIMIT);
+    const two = await Promise.all([1, 2].map((i) => open(strict, [`X-Forwarded-For: 1.2.3.${i}`])));
+    await Promise.all(two.map((client) => client.until("powered")));
+    const third = await exchange(
+      strict.port,
+      rawChat(CHAT, [...CLOSE, "X-Forwarded-For: 1.2.3.3"]),
+    );
+    expect(third.status).toBe(429);
+  });
+});
+
+describe("server.requests_waiting_max", () => {
+  test("requests whose bodies do not come are bounded: 503", async () => {
+    const weir = await start({ "server.requests_waiting_max": 5 });
+    const half = rawChat(CHAT).subarray(0, 150);
+    for (let i = 0; i < 6; i++) clients.push(await connect(weir.port, half));
+    await waitFor(async () =>
+      (await exchange(weir.port, rawChat(CHAT, CLOSE))).status === 503 || null
+    );
+    expect((await weir.health())["status"]).toBe("ok");
+    for (const client of clients.splice(0)) client.leave();
+    await waitFor(async () =>
+      (await exchange(weir.port, rawChat(CHAT, CLOSE))).status === 200 || null
+    );
+  });
+});
+
+describe("server.write_timeout_ms", () => {
+  test("a proxied client that takes nothing is cut off, and its upstream stopped", async () => {
+    const proxy = await proxied({ set: { "server.write_timeout_ms": 300 } });
+    running.push(proxy);
+    const block = chunk(`data: ${"x".repeat(1024 * 1024)}\n\n`);
+    proxy.play(() => [
+      act.send(sseHead()),
+      act.send(chunk(EVENT)),
+      ...Array.from({ length: 100 }, () => act.send(block)),
+      act.stall,
+    ]);
+    const client = await connect(proxy.weir.port, rawChat(CHAT, CLOSE), false);
+    await waitFor(() => proxy.upstream.requests.length === 1);
+    await waitFor(() => proxy.upstream.open === 0, "the upstream to be stopped");
+    expect((await proxy.weir.health())["streams_open"]).toBe(0);
+    client.resume();
+    expect(parseRaw(await client.closed).isWhole).toBe(false);
+    await waitFor(() => proxy.weir.errors().includes("timed_out"), "the log's line");
+    expect(proxy.weir.errors()).toContain("reader_slow");
+  });
+});
+
+describe("what weir listens on", () => {
+  /** A path in a folder that goes away after the test. */
+  async function socketPath(): Promise<string> {
+    return join((await start({})).folder, "weir.sock");
+  }
+
+  async function serveOnFile(path: string): Promise<Bun.Subprocess<"ignore", "pipe", "pipe">> {
+    const { weirCommand, cleanEnv } = await import("./launch.ts");
+    const child = Bun.spawn([...weirCommand(), "serve", "--set", `server.unix=${path}`], {
+      cwd: join(path, ".."),
+      env: cleanEnv(),
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    running.push({
+      async stop() {
+        child.kill("SIGKILL");
+        await child.exited;
+      },
+    });
+    return child;
+  }
+
+  async function answers(path: string): Promise<boolean> {
+    try {
+      return (await fetch("http://localhost/v1/models", { unix: path } as RequestInit)).ok;
+    } catch {
+      return false;
+    }
+  }
+
+  test("a socket file with its mode; a killed weir's file is taken over, a living one's is not", async () => {
+    const path = await socketPath();
+    const first = await serveOnFile(path);
+    await waitFor(() => answers(path));
+    expect(statSync(path).mode & 0o777).toBe(0o660);
+    const second = await run(["serve", "--set", `server.unix=${path}`]);
+    expect(second.code).toBe(1);
+    expect(second.errors).toContain("another process has it");
+    expect(await answers(path)).toBe(true);
+    first.kill("SIGKILL");
+    await first.exited;
+    expect(statSync(path).isSocket()).toBe(true);
+    await serveOnFile(path);
+    await waitFor(() => answers(path));
+  });
+
+  test("a file that is no socket stays, and is named", async () => {
+    const path = await socketPath();
+    writeFileSync(path, "precious");
+    const { code, errors } = await run(["serve", "--set", `server.unix=${path}`]);
+    expect(code).toBe(1);
+    expect(errors).toContain("something that is no socket is there");
+    expect(await Bun.file(path).text()).toBe("precious");
+  });
+
+  test.skipIf(!canMakeCertificates())("TLS, with the certificate's files", async () => {
+    const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
+    const { folder } = await start({}, { "cert.pem": cert, "key.pem": key });
+    chmodSync(join(folder, "key.pem"), 0o600);
+    const { weirCommand, cleanEnv } = await import("./launch.ts");
+    const child = Bun.spawn([
+      ...weirCommand(),
+      "serve",
+      "--port",
+      "0",
+      ...["--set", "server.tls_cert_file=cert.pem", "--set", "server.tls_key_file=key.pem"],
+    ], { cwd: folder, env: cleanEnv(), stdout: "pipe", stderr: "pipe" });
+    running.push({
+      async stop() {
+        child.kill("SIGKILL");
+        await child.exited;
+      },
+    });
+    let output = "";
+    void (async () => {
+      for await (const bytes of child.stdout) output += new TextDecoder().decode(bytes);
+    })();
+    const url = (await waitFor(() => /https:\/\/127\.0\.0\.1:\d+/.exec(output)))[0];
+    const answer = await fetch(`${url}/v1/models`, { tls: { ca: cert } } as RequestInit);
+    expect(answer.status).toBe(200);
+  });
+
+  test("a certificate without its key is a problem of the config", async () => {
+    const { code, errors } = await run(["check", "--set", "server.tls_cert_file=cert.pem"]);
+    expect(code).toBe(1);
+    expect(errors).toContain("the two belong together");
+  });
+});
+
+describe("several tokens", () => {
+  test("each opens the door, from the config or from a file, and none appears in the log", async () => {
+    const weir = await start({ "ops.log": "requests" }, {
+      "config.yaml": [
+        "auth:",
+        "  token_file: old.txt",
+        "  tokens: [{name: blue, token: blue-secret}, {name: ci, token_file: ci.txt}]",
+      ].join("\n"),
+      "old.txt": "old-secret\n",
+      "ci.txt": "  ci-secret\n",
+    });
+    const status = async (token: string) =>
+      (await exchange(weir.port, rawChat(CHAT, [...CLOSE, `Authorization: Bearer ${token}`])))
+        .status;
+    for (const token of ["old-secret", "blue-secret", "ci-secret"]) {
+      expect(await status(token)).toBe(200);
+    }
+    for (const token of ["secret", "blue-secre", "x"]) expect(await status(token)).toBe(401);
+    await exchange(
+      weir.port,
+      "GET /token?key=query-secret HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n",
+    );
+    await waitFor(() => (weir.errors().match(/\n/g) ?? []).length >= 7);
+    expect(weir.errors() + weir.output()).not.toMatch(/(?:old|blue|ci|query)-secret/);
+  });
+
+  test("a token file that is not there is named", async () => {
+    const { code, errors } = await run(["serve", "--set", "auth.token_file=gone.txt"]);
+    expect(code).toBe(1);
+    expect(errors).toContain("gone.txt: there is no such file");
+  });
+});
+
+describe("a drain", () => {
+  test("closes a kept-alive connection with its next answer", async () => {
+    const weir = await start({ ...ENDLESS, "server.drain_ms": 60_000 });
+    const stream = await open(weir);
+    await stream.until("powered");
+    const idle = await connect(weir.port, "GET /v1/models HTTP/1.1\r\nHost: weir\r\n");
+    clients.push(idle);
+    // Bun takes a connection for busy once a head has begun.
+    await weir.health();
+    weir.kill("SIGTERM");
+    await waitFor(() => weir.errors().includes("open streams have"));
+    idle.send("\r\n");
+    expect(parseRaw(await idle.closed).head).toContain("\r\nconnection: close");
+  });
+});
