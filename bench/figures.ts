@@ -6,11 +6,13 @@
 
 import { IDLE_KIB_MAX, PACED_CASES, type PacedCase, WHOLE_CASES, type WholeCase } from "./cases.ts";
 import {
+  isQuiet,
   median,
   type PacedRow,
   type Ratio,
   ratioOf,
   type Results,
+  type WholeRound,
   type WholeRow,
 } from "./results.ts";
 import { ratioText } from "./report.ts";
@@ -21,8 +23,11 @@ const CONNECTIONS = 64;
 const ADDED_MS_MAX = 0.3;
 const LOW_CONNECTIONS = 1;
 
-/** `within`: the median misses it and the spread of the rounds reaches it. */
-export type Standing = "met" | "within" | "missed";
+/**
+ * `within`: the median misses it and the spread of the rounds reaches it. `disturbed`: no round was
+ * quiet or valid, so that nothing can be said.
+ */
+export type Standing = "met" | "within" | "missed" | "disturbed";
 
 /** A figure that was wanted, and what it is. */
 export interface Figure {
@@ -62,14 +67,25 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
     const row = ofPeer.find(({ connections }) => connections === CONNECTIONS) ?? ofPeer[0];
     const ratio = row?.weirRatio;
     if (wanted === undefined || row === undefined || ratio === undefined) return [];
+    const weir = ofCase.find((one) => one.server === "weir" && one.connections === row.connections);
+    const all = firstTool(row);
+    const ours = weir === undefined ? [] : firstTool(weir);
+    const quiet = all.filter((round, i) => isQuiet(round) && isQuiet(ours[i] ?? round)).length;
     return [{
       title: `${work.title} vs ${name}, ${row.connections} connections`,
       wanted: `≥ ${wanted}`,
       measured: ratioText(ratio),
-      note: `per processor time ${ratioText(row.weirCpuRatio)}; ${ratio.rounds} quiet rounds`,
-      standing: standingOf(ratio, wanted, "least"),
+      note: `per processor time ${
+        ratioText(row.weirCpuRatio)
+      }; ${quiet} of ${all.length} rounds quiet`,
+      standing: quiet === 0 ? "disturbed" as const : standingOf(ratio, wanted, "least"),
     }];
   });
+}
+
+/** The rounds that ratios are made of. */
+function firstTool({ results }: WholeRow): readonly WholeRound[] {
+  return results.filter(({ tool }) => tool === results[0]!.tool);
 }
 
 /** What stands between a client and the upstream costs this much time, with one request at once. */
@@ -79,7 +95,7 @@ function addedLatency(rows: readonly WholeRow[]): readonly Figure[] {
     const row = rows.find(({ caseTitle, connections, server }) =>
       caseTitle === work.title && connections === LOW_CONNECTIONS && server === name
     );
-    return row?.results.filter(({ tool }) => tool === row.results[0]!.tool).map((one) => one.p50Ms);
+    return row === undefined ? undefined : firstTool(row).map((one) => one.p50Ms);
   };
   const [weir, direct, nginx] = ["weir", "the upstream itself", "nginx proxy_pass"].map(p50Ms);
   if (weir === undefined || direct === undefined) return [];
@@ -97,8 +113,9 @@ function addedLatency(rows: readonly WholeRow[]): readonly Figure[] {
 function pacedFigures(work: PacedCase, rows: readonly PacedRow[]): readonly Figure[] {
   const row = rows.find(({ caseTitle, server }) => caseTitle === work.title && server === "weir");
   if (row === undefined) return [];
-  const { rounds } = row;
-  const valid = rounds.filter(({ found }) => found.verdict.kind === "valid").length;
+  const believed = row.rounds.filter(({ found }) => found.verdict.kind !== "invalid");
+  const rounds = believed.length > 0 ? believed : row.rounds;
+  const standing = (found: Standing) => believed.length > 0 ? found : "disturbed";
   const late = spreadOf(rounds.map(({ found }) => found.report.latenessMs.p99));
   const drift = spreadOf(rounds.map(({ found }) => found.report.driftPercent.p99));
   const faults = rounds.map(({ found: { report } }) =>
@@ -117,24 +134,24 @@ function pacedFigures(work: PacedCase, rows: readonly PacedRow[]): readonly Figu
       title: `${work.title}: lateness p99`,
       wanted: `≤ ${work.latenessMsMax} ms`,
       measured: `${ratioText(late)} ms`,
-      note: `${valid} of ${rounds.length} rounds valid${
+      note: `${believed.length} of ${row.rounds.length} rounds valid${
         others.length === 0 ? "" : `; ${others.join(", ")} ms`
       }`,
-      standing: standingOf(late, work.latenessMsMax, "most"),
+      standing: standing(standingOf(late, work.latenessMsMax, "most")),
     },
     {
       title: `${work.title}: drift of a whole stream, p99`,
       wanted: `≤ ${work.driftPercentMax} %`,
       measured: `${ratioText(drift)} %`,
       note: "",
-      standing: standingOf(drift, work.driftPercentMax, "most"),
+      standing: standing(standingOf(drift, work.driftPercentMax, "most")),
     },
     {
       title: `${work.title}: events lost, doubled, merged or strange`,
       wanted: "0",
       measured: String(faults),
       note: `of ${rounds.reduce((sum, { found }) => sum + found.report.events, 0)}`,
-      standing: faults === 0 ? "met" : "missed",
+      standing: standing(faults === 0 ? "met" : "missed"),
     },
   ];
   if (wheel !== undefined && work.cpuRatioMax !== undefined) {

@@ -19,6 +19,7 @@ export const STANDING_TEXT: Readonly<Record<Standing, string>> = {
   met: "met",
   within: "missed, within the spread",
   missed: "missed",
+  disturbed: "not decided: no undisturbed round",
 };
 
 /** How it was measured, in ten lines. */
@@ -45,7 +46,7 @@ export function resultsPage(results: Results): string {
     [
       `Commit ${machine.commit}, ${machine.date} UTC. ${machine.cpu}, ${machine.cores} cores, ` +
       `${machine.memoryGib} GiB, Linux ${machine.kernel}; ${versions.join(", ")}.`,
-      `${results.rounds} rounds of ${results.secondsPerRun} s. How to read this: ` +
+      `At least ${results.rounds} rounds of ${results.secondsPerRun} s. How to read this: ` +
       "[README.md](README.md). The same with charts: [results.html](results.html).",
     ].join("\n"),
     noiseLine(results),

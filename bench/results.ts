@@ -5,7 +5,7 @@
  */
 
 import type { LoadResult } from "./load.ts";
-import type { Machine } from "./machine.ts";
+import { type Machine, STOLEN_SHARE_MAX } from "./machine.ts";
 import type { StreamsFound } from "./streams.ts";
 
 /** A ratio over several rounds: each round's two halves ran shortly one after the other. */
@@ -92,15 +92,35 @@ export function ratioOf(ours: readonly number[], theirs: readonly number[]): Rat
   return { rounds: ratios.length, median: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios) };
 }
 
-/** `before` with the rows of `now` in place of its own. */
+/** The ratio over the rounds in which both had the core to themselves; over all, if none is such. */
+export function pairRatio(
+  ones: readonly WholeRound[],
+  others: readonly WholeRound[],
+  key: "requestsPerSecond" | "cpuUsPerRequest",
+): Ratio {
+  const pairs = ones.map((one, i) => [one, others[i]!] as const);
+  const quiet = pairs.filter((pair) => pair.every(isQuiet));
+  const used = quiet.length > 0 ? quiet : pairs;
+  return ratioOf(used.map(([one]) => one[key]), used.map(([, other]) => other[key]));
+}
+
+/** Whether the server had its core to itself. */
+export function isQuiet({ stolenShare }: { readonly stolenShare: number }): boolean {
+  return stolenShare <= STOLEN_SHARE_MAX;
+}
+
+/** `before` with the rows of `now` in place of its own, and the commits of both. */
 export function added(before: Results, now: Results): Results {
   const key = (row: WholeRow | PacedRow) =>
     `${row.caseTitle} ${"connections" in row ? row.connections : ""}`;
   const measured = new Set([...now.whole, ...now.paced].map(key));
   const others = <T extends WholeRow | PacedRow>(rows: readonly T[]) =>
     rows.filter((row) => !measured.has(key(row)));
+  const commits = new Set([...before.machine.commit.split(", "), now.machine.commit]);
   return {
     ...now,
+    machine: { ...now.machine, commit: [...commits].join(", ") },
+    rounds: Math.min(before.rounds, now.rounds),
     whole: [...others(before.whole), ...now.whole],
     paced: [...others(before.paced), ...now.paced],
     idle: now.idle.length > 0 ? now.idle : before.idle,

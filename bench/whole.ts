@@ -11,7 +11,7 @@ import { CREATED_MASK, ID_MASK, type WholeCase } from "./cases.ts";
 import { type Load, runLoad, type Tool, tools } from "./load.ts";
 import { CLIENT_CORE, coreBusyMs, REPEATS_MAX, SERVER_CORE, STOLEN_SHARE_MAX } from "./machine.ts";
 import { NO_WORK, type PeerWork, rawUpstream, startPeer } from "./peers/peer.ts";
-import { type Ratio, ratioOf, type WholeRound, type WholeRow } from "./results.ts";
+import { pairRatio, type WholeRound, type WholeRow } from "./results.ts";
 import type { RunningServer } from "./server_process.ts";
 import { startWeir } from "./weir_server.ts";
 
@@ -269,19 +269,6 @@ function rowsOf(
       peakRssKib: contender.server.peakRssKib(),
     };
   });
-}
-
-/** The ratio over the rounds in which both had the core to themselves; over all, if none is such. */
-function pairRatio(
-  ones: readonly WholeRound[],
-  others: readonly WholeRound[],
-  key: "requestsPerSecond" | "cpuUsPerRequest",
-): Ratio {
-  const isQuiet = ({ stolenShare }: WholeRound) => stolenShare <= STOLEN_SHARE_MAX;
-  const pairs = ones.map((one, i) => [one, others[i]!] as const);
-  const quiet = pairs.filter((pair) => pair.every(isQuiet));
-  const used = quiet.length > 0 ? quiet : pairs;
-  return ratioOf(used.map(([one]) => one[key]), used.map(([, other]) => other[key]));
 }
 
 function loadOf(contender: Contender, connections: number, seconds: number): Load {

@@ -134,6 +134,28 @@ describe("figuresOf()", () => {
     });
   }
 
+  test("a run that its client spoilt decides nothing", () => {
+    const row = pacedRow("weir", 400, 9);
+    const [round] = row.rounds;
+    const verdict = { kind: "invalid" as const, reasons: ["late"] };
+    const rounds = [{ ...round!, found: { ...round!.found, verdict } }];
+    const figures = figuresOf(resultsOf({ paced: [{ ...row, rounds }] }));
+    expect(figures.map(({ standing }) => standing)).toEqual([
+      "disturbed",
+      "disturbed",
+      "disturbed",
+    ]);
+  });
+
+  test("rounds in which others had the core decide nothing", () => {
+    const rows = [wholeRow("weir", [50], [50]), wholeRow("bare Bun.serve", [100], [50])];
+    const whole = rows.map((row) => ({
+      ...row,
+      results: row.results.map((one) => ({ ...one, stolenShare: 0.5 })),
+    }));
+    expect(figuresOf(resultsOf({ whole }))).toMatchObject([{ standing: "disturbed" }]);
+  });
+
   test("the wanted memory is the table's", () => {
     const idle = [{
       server: "weir",
