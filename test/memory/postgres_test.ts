@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { type AddressInfo, createServer } from "node:net";
 import { trimmer } from "../../src/memory/open.ts";
 import { openPostgresMemory } from "../../src/memory/postgres.ts";
+import { waitFor } from "../server/launch.ts";
 import { postgresPrograms, startPostgres } from "./postgres_server.ts";
 import { makeFolder, outboxBefore, removeFolder } from "./stores.ts";
 import { ask, CALLER, memoryTests, said, short, type Skip, storeOptions } from "./tests.ts";
@@ -95,8 +96,10 @@ if (programs === undefined) {
       await server.start();
       const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
       expect(messages.map(({ content }) => content)).toEqual(["one", "1", "two", "2"]);
-      await memory.close();
       const later = openPostgresMemory({ ...options, url, timeoutMs: 5000 });
+      // The outbox delivers when its pause is over; closing it before would keep the turn in there.
+      await waitFor(async () => (await later.turns("s", 10)).length === 2);
+      await memory.close();
       expect(short(await later.turns("s", 10))).toEqual(["one>1", "two>2"]);
       await later.close();
       removeFolder(folder);
