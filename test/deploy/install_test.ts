@@ -27,7 +27,7 @@ const YAML = `server:
 llm:
   api_key_file: llm_api_key
 auth:
-  token_file: /root/token
+  token_file: /run/keys/token
 `;
 
 describe("weir install", () => {
@@ -52,7 +52,7 @@ describe("weir install", () => {
       ],
       { files: { "config.yaml": YAML, llm_api_key: "sk-1\n" }, env: { WEIR_AUTH_TOKEN_FILE: "t" } },
     );
-    // The file at /root/token cannot be read here: the environment names another one.
+    // The file at /run/keys/token cannot be read here: the environment names another one.
     expect(code).toBe(1);
     expect(output).toBe("");
     const found = await run(["install", "--server-name", "llm.example.org"], {

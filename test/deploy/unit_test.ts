@@ -30,7 +30,7 @@ describe("unitText()", () => {
       configFile: "/etc/100%/weir.yaml",
       drainMs: 90_500,
       variables: { WEIR_A: "x y", WEIR_B: "50%" },
-      credentials: { llm_api_key: "/etc/weir/llm_api_key", token: "/root/token" },
+      credentials: { llm_api_key: "/etc/weir/llm_api_key", token: "/run/keys/token" },
     });
     for (
       const line of [
@@ -39,7 +39,7 @@ describe("unitText()", () => {
         'Environment="WEIR_A=x y"',
         "Environment=WEIR_B=50%%",
         "LoadCredential=llm_api_key:/etc/weir/llm_api_key",
-        "LoadCredential=token:/root/token",
+        "LoadCredential=token:/run/keys/token",
       ]
     ) expect(text).toContain(`\n${line}\n`);
     expect(text).not.toContain("#LoadCredential=");

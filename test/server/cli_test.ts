@@ -277,7 +277,9 @@ describe("what wins", () => {
 
 describe(".env", () => {
   const reply = async (folder: string, args: readonly string[] = []) => {
-    const { output, errors, code } = await runIn(folder, ["check", ...args], { HOME: "/home/me" });
+    const { output, errors, code } = await runIn(folder, ["check", ...args], {
+      HOME: "/nonexistent",
+    });
     expect([code, errors]).toEqual([0, ""]);
     return /^ {2}reply: (.*?)(?: #.*)?$/m.exec(output)![1];
   };
