@@ -23,7 +23,7 @@ export type RandomBytes = (target: Uint8Array<ArrayBuffer>) => void;
 export class Stamps {
   readonly #random: RandomBytes;
   readonly #wallMs: () => number;
-  readonly #pool = new Uint8Array(POOL_BYTES);
+  readonly #pool = Buffer.alloc(POOL_BYTES);
   readonly #id = new Uint8Array(ID_BYTES);
   #at = POOL_BYTES;
   #second = 0;
@@ -52,14 +52,19 @@ export class Stamps {
     return decoder.decode(this.sharedId());
   }
 
-  /** `count` random characters of 0-9a-f: `x-request-id`, fingerprints. */
+  /**
+   * `count` random characters of 0-9a-f: `x-request-id`, fingerprints. Up to 32768 of them. In one
+   * native call: 32 characters one by one cost 160 ns more.
+   */
   hex(count: number): string {
-    let text = "";
-    for (let i = 0; i < count; i += 2) {
-      if (this.#at >= POOL_BYTES) this.#refill();
-      text += HEX[this.#pool[this.#at++]!]!;
+    const end = this.#at + Math.ceil(count / 2);
+    if (end > POOL_BYTES) {
+      this.#refill();
+      return this.hex(count);
     }
-    return text.slice(0, count);
+    const text = this.#pool.toString("hex", this.#at, end);
+    this.#at = end;
+    return text.length === count ? text : text.slice(0, count);
   }
 
   /** Seconds since 1970. */
@@ -90,5 +95,3 @@ export class Stamps {
     this.#at = 0;
   }
 }
-
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

@@ -52,9 +52,9 @@ export class WaitingLine extends Ticket {
     if (this.dueTick < 0) this.#wheel.set(this, this.#wheel.nowMs + this.#stepMs);
   }
 
-  /** Takes `waiting` out. Safe to call again, or after it has expired. */
-  leave(waiting: Waiting): void {
-    if (waiting.step < 0) return;
+  /** Takes `waiting` out. False: it was not in, having left or expired. */
+  leave(waiting: Waiting): boolean {
+    if (waiting.step < 0) return false;
     const { previous, next } = waiting;
     if (previous === null) this.#first = next;
     else previous.next = next;
@@ -62,6 +62,7 @@ export class WaitingLine extends Ticket {
     else next.previous = previous;
     waiting.step = -1;
     waiting.previous = waiting.next = null;
+    return true;
   }
 
   override run(nowMs: number): void {

@@ -49,6 +49,41 @@ export function readJson(
   return inTime(request.json(), limits, errors.broken);
 }
 
+/**
+ * What `use` makes of the body as JSON, or `fail` of whatever goes wrong: reading and answering in
+ * one promise, where an `await` between them costs 3 % of a whole mock answer. Never rejects, as
+ * long as `fail` does not throw.
+ */
+export function answerJson<Value>(
+  request: Request,
+  limits: BodyLimits,
+  errors: BodyErrors,
+  use: (body: unknown) => Value | Promise<Value>,
+  fail: (error: unknown) => Value | Promise<Value>,
+): Promise<Value> {
+  const length = request.headers.get("content-length");
+  if (length === null || Number(length) > limits.bytesMax) {
+    return readJson(request, limits, errors).then(use).catch(fail);
+  }
+  return new Promise((resolve) => {
+    const { line, timeoutMs } = limits;
+    const waiting = new Waiting(() => resolve(fail(bodySlow(timeoutMs))));
+    line.join(waiting);
+    request.json().then((body) => {
+      if (!line.leave(waiting)) return; // expired
+      let value: Value | Promise<Value>;
+      try {
+        value = use(body);
+      } catch (error) {
+        return resolve(fail(error));
+      }
+      resolve(value instanceof Promise ? value.catch(fail) : value);
+    }, () => {
+      if (line.leave(waiting)) resolve(fail(errors.broken()));
+    });
+  });
+}
+
 async function readCountedJson(
   request: Request,
   limits: BodyLimits,

@@ -20,7 +20,7 @@ export interface ChatDeps extends Omit<ChatCompletionsDeps, "door"> {
 const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["forbidden", "upstream_unreachable"]);
 
 /** Makes the handler. */
-export function chat(deps: ChatDeps): (request: Request) => Promise<Response> {
+export function chat(deps: ChatDeps): (request: Request) => Response | Promise<Response> {
   return chatCompletions({
     ...deps,
     door: {

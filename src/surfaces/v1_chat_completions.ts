@@ -8,6 +8,7 @@ import {
   type Answer,
   EMPTY_TURN,
   type EndReason,
+  type Script,
   type Source,
   type Turn,
   type Usage,
@@ -18,7 +19,7 @@ import { type Frames, FramesCache } from "../core/frames.ts";
 import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { type BodyLimits, queryOf, readBytes, readJson } from "./body.ts";
+import { answerJson, type BodyLimits, queryOf, readBytes } from "./body.ts";
 import {
   ChunkDialect,
   completionBody,
@@ -64,7 +65,7 @@ const FRAMES_MAX = 1024;
 /** Makes the handler. */
 export function chatCompletions(
   deps: ChatCompletionsDeps,
-): (request: Request) => Promise<Response> {
+): (request: Request) => Response | Promise<Response> {
   const { engine, source, stamps, persona, bodyLimits, door } = deps;
   const framesCache = new FramesCache(FRAMES_MAX);
   const headers = answerHeaders(deps);
@@ -91,16 +92,28 @@ export function chatCompletions(
   };
   const bodyErrors = { tooLarge: () => bodyTooLarge(bodyLimits.bytesMax), broken: brokenJson };
 
-  /** The client's request; each `await` here is paid by every request, so there is one. */
-  async function ask(request: Request, exchange: Exchange): Promise<Response> {
-    let chat: ChatRequest;
+  // System 002 never reads the body: its clients get their answer whatever they send.
+  function chatOf(body: unknown): ChatRequest {
     try {
-      chat = parseChatRequest(await readJson(request, bodyLimits, bodyErrors), deps.validate);
+      return parseChatRequest(body, deps.validate);
     } catch (error) {
-      // System 002 never reads the body: its clients get their answer whatever they send.
       if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
-      chat = EMPTY_CHAT;
+      return EMPTY_CHAT;
     }
+  }
+
+  function forgive(
+    error: unknown,
+    exchange: Exchange,
+    refuse: Refuse,
+  ): Response | Promise<Response> {
+    if (asAppError(error).code !== "body_broken") return refuse(error);
+    const response = ask(EMPTY_CHAT, exchange);
+    return response instanceof Promise ? response.catch(refuse) : response;
+  }
+
+  /** Not `async`, as nothing waits on the hot path: each promise is some 2 % of a request. */
+  function ask(chat: ChatRequest, exchange: Exchange): Response | Promise<Response> {
     const isStream = chat.stream ?? persona === "minimal";
     exchange.model = chat.model;
     exchange.isStream = isStream;
@@ -108,10 +121,19 @@ export function chatCompletions(
     const turn: Turn = isStream && chat.isStream
       ? chat
       : { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
-    const pending = source.answer(turn, exchange);
-    const answer = pending instanceof Promise ? await pending : pending;
+    const answer = source.answer(turn, exchange);
+    return answer instanceof Promise
+      ? answer.then((settled) => say(settled, chat, exchange))
+      : say(answer, chat, exchange);
+  }
+
+  function say(
+    answer: Answer,
+    chat: ChatRequest,
+    exchange: Exchange,
+  ): Response | Promise<Response> {
     if (answer.kind === "relay") return answer.response;
-    return isStream ? stream(answer, chat, exchange) : whole(answer, chat, exchange);
+    return exchange.isStream ? stream(answer, chat, exchange) : whole(answer, chat, exchange);
   }
 
   /** Hands the client's own bytes to a source that speaks the same dialect. */
@@ -133,17 +155,9 @@ export function chatCompletions(
     chat: ChatRequest,
     exchange: Exchange,
   ): Response | Promise<Response> {
-    const head: FramesHead = {
-      persona,
-      model: modelName(chat.model),
-      wantsUsage: chat.wantsUsage,
-      wantsObfuscation: chat.wantsObfuscation,
-    };
-    if (answer.kind === "script") {
-      return reply(framesOf(answer, head, chat.choiceCount), exchange, voice);
-    }
+    if (answer.kind === "script") return reply(framesOf(answer, chat), exchange, voice);
     const id = stamps.idText();
-    const dialect = new ChunkDialect({ ...head, id, created: stamps.createdS });
+    const dialect = new ChunkDialect({ ...headOf(chat), id, created: stamps.createdS });
     return speak(answer.steps, {
       exchange,
       dialect,
@@ -152,16 +166,26 @@ export function chatCompletions(
     });
   }
 
-  function framesOf(
-    { script, usage }: Extract<Answer, { kind: "script" }>,
-    head: FramesHead,
-    choiceCount: number,
-  ): Frames {
+  function headOf({ model, wantsUsage, wantsObfuscation }: ChatRequest): FramesHead {
+    return { persona, model: modelName(model), wantsUsage, wantsObfuscation };
+  }
+
+  /** The last answer without usage: most requests ask for the same as the one before. */
+  let last: LastFrames | undefined;
+
+  function framesOf({ script, usage }: ScriptAnswer, chat: ChatRequest): Frames {
+    const { model, wantsUsage, wantsObfuscation, choiceCount } = chat;
+    if (
+      last !== undefined && !wantsUsage && last.model === model && last.script === script &&
+      last.wantsObfuscation === wantsObfuscation && last.choiceCount === choiceCount
+    ) return last.frames;
     const counts = usage === undefined ? "" : `${usage.promptTokens} ${usage.completionTokens}`;
-    const options = `${head.wantsUsage ? counts : ""}|${head.wantsObfuscation}|${choiceCount}`;
-    const key = `${script.name}|${options}|${head.model}`;
-    return framesCache.get(key) ??
-      framesCache.set(key, encodeChunks(script, head, choiceCount, usage));
+    const options = `${wantsUsage ? counts : ""}|${wantsObfuscation}|${choiceCount}`;
+    const key = `${script.name}|${options}|${modelName(model)}`;
+    const frames = framesCache.get(key) ??
+      framesCache.set(key, encodeChunks(script, headOf(chat), choiceCount, usage));
+    if (!wantsUsage) last = { script, model, wantsObfuscation, choiceCount, frames };
+    return frames;
   }
 
   /** The whole answer as one object, not before its last word would have left. */
@@ -183,17 +207,33 @@ export function chatCompletions(
     return persona === "minimal" ? MINIMAL_MODEL : datedModel(model);
   }
 
-  return async (request) => {
+  function serve(
+    request: Request,
+    headers: Headers,
+    exchange: Exchange,
+    refuse: Refuse,
+  ): Promise<Response> {
+    if (source.takesWire) return pass(request, headers, exchange).catch(refuse);
+    return answerJson(
+      request,
+      bodyLimits,
+      bodyErrors,
+      (body) => ask(chatOf(body), exchange),
+      persona === "minimal" ? (error) => forgive(error, exchange, refuse) : refuse,
+    );
+  }
+
+  return (request) => {
     const exchange = new Exchange(engine, door.surface, request);
     exchange.source = source.name;
     if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
+    const refuse: Refuse = (error) => door.refuse(exchange.refuse(error), exchange.requestId);
     try {
       const admitted = door.admit(request.headers, exchange);
-      const headers = admitted instanceof Promise ? await admitted : admitted;
-      return await (source.takesWire ? pass(request, headers, exchange) : ask(request, exchange));
+      if (!(admitted instanceof Promise)) return serve(request, admitted, exchange, refuse);
+      return admitted.then((headers) => serve(request, headers, exchange, refuse)).catch(refuse);
     } catch (error) {
-      const failure = exchange.refuse(error);
-      return door.refuse(failure, exchange.requestId);
+      return refuse(error);
     }
   };
 }
@@ -213,6 +253,17 @@ export function v1Door(
     },
     refuse: errorResponse,
   };
+}
+
+/** Ends the exchange with an error, and says it. */
+type Refuse = (error: unknown) => Response;
+
+type ScriptAnswer = Extract<Answer, { kind: "script" }>;
+
+/** What was asked last, and the frames that answer it. */
+interface LastFrames extends Pick<ChatRequest, "model" | "wantsObfuscation" | "choiceCount"> {
+  readonly script: Script;
+  readonly frames: Frames;
 }
 
 type ScriptOrLive = Exclude<Answer, { kind: "relay" }>;
