@@ -26,15 +26,19 @@ export interface OutletOptions {
   readonly onLeave: (why: "client_left" | "shut_down") => void;
 }
 
+/** Writes all but the first chunk; a promise is to be awaited before: the client is slow already. */
+export type Feed = (first: void | Promise<void>) => void;
+
 /** One open response. Write to it one chunk at a time, and await what `write` gives. */
 export class Outlet extends Ticket implements OpenStream {
   readonly #options: OutletOptions;
   #controller: DirectController | undefined = undefined;
+  /** Writes all but the first chunk; undefined once it was called. */
+  #feed: Feed | undefined = undefined;
   #isClosed = false;
   /** Lets a parked writer go on: set while the client is slow. */
   #release: (() => void) | undefined = undefined;
   #wroteMs = 0;
-  readonly #ready = Promise.withResolvers<void>();
 
   constructor(options: OutletOptions) {
     super();
@@ -48,31 +52,34 @@ export class Outlet extends Ticket implements OpenStream {
 
   /**
    * The response, with `first` as its first chunk: head and chunk leave in one packet. An empty
-   * `first` writes a comment instead, since Bun sends no head before the first byte.
+   * `first` writes a comment instead, since Bun sends no head before the first byte. `feed` writes
+   * the rest; what it writes before its first wait leaves in that packet too, the end mark included,
+   * which spares a short answer a third of its system calls. It is called when Bun asks for the
+   * body, or when it will never ask: the outlet is then closed.
+   *
+   * Whether the client has left already is not looked at: Bun cancels the body of such a response.
    */
-  open(status: number, headers: HeaderFields, first: Uint8Array | string): Response {
+  open(
+    status: number,
+    headers: HeaderFields,
+    first: Uint8Array | string,
+    feed: Feed,
+  ): Response {
     const { exchange } = this.#options;
-    const hasLeft = exchange.signal.aborted;
     exchange.begin(status);
-    if (hasLeft) {
-      this.#leave();
-      return new Response(null, { status });
-    }
     exchange.engine.streams.add(this);
+    this.#feed = feed;
     const body = directStream((controller) => {
       this.#controller = controller;
       if (this.#isClosed) return controller.end();
-      this.write(first.length === 0 ? COMMENT_EVENT : first);
+      const written = this.write(first.length === 0 ? COMMENT_EVENT : first);
+      this.#feed = undefined;
+      // Before the rest: a body under 256 bytes that ended here would get a length instead of chunks.
       if (!this.#isClosed) controller.flush();
+      feed(written);
       this.#schedule();
-      this.#ready.resolve();
     }, () => this.#leave());
     return new Response(body, { status, headers });
-  }
-
-  /** Settles when Bun has asked for the body and writing may begin. */
-  get ready(): Promise<void> {
-    return this.#ready.promise;
   }
 
   /** Writes one chunk. A promise means that the client is slow: wait for it before the next. */
@@ -160,6 +167,8 @@ export class Outlet extends Ticket implements OpenStream {
     exchange.engine.streams.delete(this);
     exchange.end(outcome, error);
     this.#release?.();
-    this.#ready.resolve();
+    const feed = this.#feed;
+    this.#feed = undefined;
+    feed?.(undefined);
   }
 }

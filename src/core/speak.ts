@@ -9,7 +9,7 @@ import type { Dialect } from "./dialect.ts";
 import { AppError, asAppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
-import { Outlet } from "./outlet.ts";
+import { type Feed, Outlet } from "./outlet.ts";
 import type { HeaderFields } from "./reply.ts";
 
 /** What speaking needs besides the steps. */
@@ -61,8 +61,9 @@ export function speakFrom(
   });
   // The first text leaves with the head: a dialect that opens with nothing needs no comment for it.
   const text = first.done !== true && first.value.kind === "text" ? first.value.text : "";
-  void tell(first, iterator, outlet, options, text);
-  return outlet.open(200, headers, dialect.open() + (text === "" ? "" : dialect.text(text)));
+  const opening = dialect.open() + (text === "" ? "" : dialect.text(text));
+  const feed: Feed = (written) => void tell(written, first, iterator, outlet, options, text);
+  return outlet.open(200, headers, opening, feed);
 }
 
 /**
@@ -70,6 +71,7 @@ export function speakFrom(
  * reader when `isDraining`.
  */
 async function tell(
+  written: void | Promise<void>,
   first: IteratorResult<LiveStep>,
   iterator: AsyncIterator<LiveStep>,
   outlet: Outlet,
@@ -78,7 +80,7 @@ async function tell(
 ): Promise<void> {
   let text = opened;
   try {
-    await outlet.ready;
+    await written;
     let turn = opened === "" ? first : await iterator.next();
     for (; !turn.done; turn = await iterator.next()) {
       const step = turn.value;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { AbortLike } from "./abort.ts";
 import { type BodySource, Http1Body } from "./http1_body.ts";
 import { Http1Error } from "./http1_error.ts";
 import type { Field, ResponseHead } from "./http1_head.ts";
@@ -21,7 +22,7 @@ export interface Http1Request {
   /** Must not change before the response has ended. */
   readonly body?: Uint8Array | null;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortLike;
 }
 
 /** What came back: the head, and the body that still arrives. The body must be read or cancelled. */
@@ -48,6 +49,21 @@ export class Http1Response {
       found = found === null ? value : `${found}, ${value}`;
     }
     return found;
+  }
+
+  /** The body when all of it is here; see `Http1Body.whole`. */
+  whole(): Uint8Array | undefined {
+    return this.body.whole();
+  }
+
+  /** The next piece of the body, or null behind the last; see `Http1Body.read`. */
+  read(): Uint8Array | null | Promise<Uint8Array | null> {
+    return this.body.read();
+  }
+
+  /** Nobody wants the rest of the body. */
+  cancel(): void {
+    this.body.cancel();
   }
 }
 
@@ -124,7 +140,7 @@ export class Call implements BodySource {
   hasBegun = false;
   /** True when it was sent again, because its first connection turned out to be stale. */
   isRepeated = false;
-  readonly #signal: AbortSignal | undefined;
+  readonly #signal: AbortLike | undefined;
   readonly #onWaitAborted: (call: Call) => void;
   #resolve!: (response: Http1Response) => void;
   #reject!: (error: Http1Error) => void;
@@ -199,6 +215,6 @@ export class Call implements BodySource {
 }
 
 /** The error of a request whose `signal` has aborted. */
-export function abortedError(signal: AbortSignal | undefined): Http1Error {
+export function abortedError(signal: AbortLike | undefined): Http1Error {
   return new Http1Error("aborted", "The request was aborted", signal?.reason);
 }

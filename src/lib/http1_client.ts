@@ -123,11 +123,15 @@ export class Http1Client {
    * @throws {Http1Error} when there is no response (the promise rejects).
    * @throws {TypeError} when the request cannot be sent as it is (the promise rejects).
    */
-  // deno-lint-ignore require-await -- what is thrown here rejects, as the doc says
-  async request(request: Http1Request): Promise<Http1Response> {
-    if (request.signal?.aborted) throw abortedError(request.signal);
-    if (this.#isClosed) throw closedError();
-    const call = new Call(request, this.#host, this.#onWaitAborted);
+  request(request: Http1Request): Promise<Http1Response> {
+    if (request.signal?.aborted) return Promise.reject(abortedError(request.signal));
+    if (this.#isClosed) return Promise.reject(closedError());
+    let call: Call;
+    try {
+      call = new Call(request, this.#host, this.#onWaitAborted);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const idle = this.#idle.pop();
     if (idle !== undefined) idle.start(call);
     else this.#connect(call);

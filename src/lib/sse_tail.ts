@@ -15,9 +15,10 @@ const KEPT_BYTES = LEAD_BYTES + MARK.length;
 
 /** Follows one stream. Feed it every chunk in order. */
 export class SseTail {
-  #kept: Buffer = Buffer.alloc(0);
+  /** The last bytes of all chunks so far; the first `#keptBytes` of it count. */
+  readonly #kept = new Uint8Array(KEPT_BYTES);
+  #keptBytes = 0;
   #isDone = false;
-  #bytes = 0;
 
   /** True once a line `data: [DONE]` went by (the blank is optional). */
   get isDone(): boolean {
@@ -26,29 +27,50 @@ export class SseTail {
 
   /** True where a new event may begin: at the very start, or behind a blank line. */
   get isBoundary(): boolean {
-    if (this.#bytes === 0) return true;
-    const kept = this.#kept;
-    const last = kept.at(-1);
-    const before = kept.at(-2);
-    if (last === CR) return before === CR || (before === LF && kept.at(-3) === CR);
+    const [last, before, third] = [this.#last(1), this.#last(2), this.#last(3)];
+    if (last === -1) return true;
+    if (last === CR) return before === CR || (before === LF && third === CR);
     if (last !== LF) return false;
     if (before === LF) return true;
-    return before === CR && (kept.at(-3) === LF || kept.at(-3) === CR);
+    return before === CR && (third === LF || third === CR);
   }
 
   feed(chunk: Uint8Array): void {
     if (chunk.length === 0) return;
-    const isFirst = this.#bytes === this.#kept.length;
-    this.#bytes += chunk.length;
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-    if (!this.#isDone) {
-      const seam = Buffer.concat([this.#kept, bytes.subarray(0, KEPT_BYTES)]);
-      this.#isDone = saysDone(seam, isFirst) || saysDone(bytes, false);
-    }
-    this.#kept = bytes.length >= KEPT_BYTES
-      ? Buffer.from(bytes.subarray(-KEPT_BYTES))
-      : Buffer.from(Buffer.concat([this.#kept, bytes]).subarray(-KEPT_BYTES));
+    if (!this.#isDone) this.#isDone = this.#findsDone(chunk);
+    this.#keep(chunk);
   }
+
+  /** The byte `back` from the end of all; -1 when there are not so many. */
+  #last(back: number): number {
+    return this.#keptBytes >= back ? this.#kept[this.#keptBytes - back]! : -1;
+  }
+
+  #findsDone(chunk: Uint8Array): boolean {
+    const last = this.#last(1);
+    const isLineStart = last === -1 || last === LF || last === CR;
+    if (saysDone(bufferOf(chunk), isLineStart)) return true;
+    // Between two lines nothing can lie across the seam, and most chunks are whole events.
+    if (isLineStart) return false;
+    const kept = this.#kept.subarray(0, this.#keptBytes);
+    const seam = Buffer.concat([kept, chunk.subarray(0, KEPT_BYTES)]);
+    return saysDone(seam, this.#keptBytes < KEPT_BYTES);
+  }
+
+  #keep(chunk: Uint8Array): void {
+    const added = Math.min(chunk.length, KEPT_BYTES);
+    const stays = Math.min(this.#keptBytes, KEPT_BYTES - added);
+    this.#kept.copyWithin(0, this.#keptBytes - stays, this.#keptBytes);
+    for (let i = 0; i < added; i++) this.#kept[stays + i] = chunk[chunk.length - added + i]!;
+    this.#keptBytes = stays + added;
+  }
+}
+
+/** What a socket gives is a Buffer already. */
+function bufferOf(chunk: Uint8Array): Buffer {
+  return Buffer.isBuffer(chunk)
+    ? chunk
+    : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
 
 /** True when `bytes` hold the mark on a data line of its own. `isStart`: a line starts at byte 0. */

@@ -5,6 +5,8 @@
  */
 
 import { AppError } from "../core/errors.ts";
+import type { OpenStream } from "../core/exchange.ts";
+import type { Abort } from "../lib/abort.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
 
 /** The waits of one upstream call, each with a limit of its own in the config. */
@@ -16,16 +18,22 @@ const WAITS: Readonly<Record<Phase, string>> = {
   idle: "was silent between two chunks",
 };
 
-/** One call's clock: set it for each phase, clear it at the end. */
-export class Deadline extends Ticket {
+/** What a deadline gives up: an `Abort`, or an `AbortController`. */
+export type Aborter = Pick<Abort, "abort">;
+
+/**
+ * One call's clock: set it for each phase, clear it at the end. Among the engine's open streams it
+ * stands for a call whose answer has not begun, so that shutdown can end that too.
+ */
+export class Deadline extends Ticket implements OpenStream {
   readonly #wheel: Wheel;
-  readonly #abort: AbortController;
+  readonly #abort: Aborter;
   #phase: Phase = "headers";
   #limitMs = 0;
   #dueMs = 0;
 
   /** Aborts `abort` with an `AppError` when the phase that is set lasts too long. */
-  constructor(wheel: Wheel, abort: AbortController) {
+  constructor(wheel: Wheel, abort: Aborter) {
     super();
     this.#wheel = wheel;
     this.#abort = abort;
@@ -42,6 +50,11 @@ export class Deadline extends Ticket {
 
   stop(): void {
     this.#wheel.cancel(this);
+  }
+
+  /** Gives the call up. */
+  fail(error: AppError): void {
+    this.#abort.abort(error);
   }
 
   override run(nowMs: number): void {

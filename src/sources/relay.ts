@@ -9,10 +9,12 @@ import { dataEvent } from "../core/dialect.ts";
 import { AppError, clientLeft, ERRORS } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { Outlet } from "../core/outlet.ts";
+import { type Feed, Outlet } from "../core/outlet.ts";
+import type { Abort } from "../lib/abort.ts";
 import { SseTail } from "../lib/sse_tail.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
 import type { Deadline } from "./deadline.ts";
+import type { LeaveWatch } from "./leave_watch.ts";
 import type { TransportResponse } from "./transport.ts";
 import { headersDown, isPlainEventStream } from "./upstream_headers.ts";
 
@@ -20,8 +22,10 @@ import { headersDown, isPlainEventStream } from "./upstream_headers.ts";
 export interface RelayOptions {
   readonly exchange: Exchange;
   /** Aborted when the client leaves or a wait is too long. */
-  readonly abort: AbortController;
+  readonly abort: Abort;
   readonly deadline: Deadline;
+  /** Knows whether the client has left before its answer began. */
+  readonly leave: LeaveWatch;
   /** True: read to the end although the client has left. */
   readonly isDraining: boolean;
   readonly first_token_timeout_ms: number;
@@ -44,11 +48,11 @@ const EMPTY = new Uint8Array(0);
  *
  * @throws {AppError} when the upstream fails before its first chunk.
  */
-export async function relay(
+export function relay(
   upstream: TransportResponse,
   options: RelayOptions,
-): Promise<Response> {
-  const { exchange, abort, deadline, isDraining } = options;
+): Response | Promise<Response> {
+  const { exchange, deadline } = options;
   const { status } = upstream;
   if (status < 200 || status > STATUS_MAX) {
     upstream.cancel();
@@ -63,16 +67,44 @@ export async function relay(
   const whole = upstream.header("content-length") === null ? undefined : upstream.whole();
   if (whole !== undefined) {
     deadline.stop();
-    return answerWhole(whole, status, headers, tail, exchange);
+    return answerWhole(whole, status, headers, tail, options);
   }
   deadline.start("first_token", options.first_token_timeout_ms);
-  const { wheel, keepaliveMs } = exchange.engine;
   const read = upstream.read();
   // Most heads bring their first chunk along: then there is nothing to wait for.
-  const reading = read instanceof Promise ? firstOf(read, upstream, abort) : read;
-  const first = reading instanceof Promise && tail !== null && keepaliveMs > 0
+  if (!(read instanceof Promise)) return begin(read, undefined, upstream, headers, tail, options);
+  return beginLater(read, upstream, headers, tail, options);
+}
+
+/** As `begin`, when the first chunk has come, or the time for a comment. */
+async function beginLater(
+  read: Promise<Uint8Array | null>,
+  upstream: TransportResponse,
+  headers: Headers,
+  tail: SseTail | null,
+  options: RelayOptions,
+): Promise<Response> {
+  const { wheel, keepaliveMs } = options.exchange.engine;
+  const reading = firstOf(read, upstream, options.abort);
+  const first = tail !== null && keepaliveMs > 0
     ? await soonOrLate(reading, wheel, keepaliveMs)
     : await reading;
+  return first === LATE
+    ? begin(EMPTY, reading, upstream, headers, tail, options)
+    : begin(first, undefined, upstream, headers, tail, options);
+}
+
+/** The response that begins with `first`; null = there is no body. `pending` is a read under way. */
+function begin(
+  first: Uint8Array | null,
+  pending: Promise<Uint8Array | null> | undefined,
+  upstream: TransportResponse,
+  headers: Headers,
+  tail: SseTail | null,
+  options: RelayOptions,
+): Response {
+  const { exchange, abort, deadline, isDraining } = options;
+  const { status } = upstream;
   if (first === null || BODILESS.has(status)) {
     deadline.stop();
     upstream.cancel();
@@ -80,7 +112,6 @@ export async function relay(
     exchange.end("completed");
     return new Response(null, { status, headers });
   }
-
   const outlet = new Outlet({
     exchange,
     errorEvent: (error) => tail === null ? null : errorIn(tail, error),
@@ -89,11 +120,9 @@ export async function relay(
       if (!isDraining || why === "shut_down") abort.abort(clientLeft());
     },
   });
-  const head = first === LATE ? EMPTY : first;
-  tail?.feed(head);
-  const response = outlet.open(status, headers, head);
-  void pump(first === LATE ? reading : undefined, upstream, outlet, tail, options);
-  return response;
+  tail?.feed(first);
+  const feed: Feed = (written) => void pump(written, pending, upstream, outlet, tail, options);
+  return outlet.open(status, headers, first, feed);
 }
 
 /**
@@ -101,23 +130,25 @@ export async function relay(
  * bookkeeping, which is half the cost of a short answer.
  */
 function answerWhole(
-  body: Uint8Array<ArrayBuffer>,
+  body: Uint8Array,
   status: number,
   headers: Headers,
   tail: SseTail | null,
-  exchange: Exchange,
+  { exchange, leave }: RelayOptions,
 ): Response {
-  const hasLeft = exchange.signal.aborted;
   tail?.feed(body);
   if (tail !== null && !tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
   exchange.begin(status);
   exchange.bodyBytes += body.length;
-  exchange.end(hasLeft ? "client_left" : "completed");
-  return new Response(BODILESS.has(status) ? null : body, { status, headers });
+  exchange.end(leave.hasLeft ? "client_left" : "completed");
+  // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
+  const bytes = body as Uint8Array<ArrayBuffer>;
+  return new Response(BODILESS.has(status) ? null : bytes, { status, headers });
 }
 
 /** Moves chunks until the body ends or breaks off. */
 async function pump(
+  written: void | Promise<void>,
   reading: ReturnType<TransportResponse["read"]> | undefined,
   upstream: TransportResponse,
   outlet: Outlet,
@@ -125,17 +156,15 @@ async function pump(
   { exchange, abort, deadline, idle_timeout_ms }: RelayOptions,
 ): Promise<void> {
   try {
-    await outlet.ready;
+    if (written !== undefined) await slow(written, deadline);
     for (let pending = reading;; pending = undefined) {
       if (pending === undefined) deadline.start("idle", idle_timeout_ms);
       const next = pending ?? upstream.read();
       const chunk = next instanceof Promise ? await next : next;
       if (chunk === null) break;
       tail?.feed(chunk);
-      const written = outlet.write(chunk);
-      if (written === undefined) continue;
-      deadline.stop(); // the client is slow, not the upstream
-      await written;
+      const taken = outlet.write(chunk);
+      if (taken !== undefined) await slow(taken, deadline);
     }
     deadline.stop();
     if (tail !== null && !tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
@@ -148,11 +177,17 @@ async function pump(
   }
 }
 
+/** Waits for a client that is slow, while the upstream has all the time. */
+async function slow(written: Promise<void>, deadline: Deadline): Promise<void> {
+  deadline.stop();
+  await written;
+}
+
 /** The first chunk, or the error that says why there is none. */
 async function firstOf(
   reading: Promise<Uint8Array | null>,
   upstream: TransportResponse,
-  abort: AbortController,
+  abort: Abort,
 ): Promise<Uint8Array | null> {
   try {
     return await reading;
@@ -192,8 +227,8 @@ class Patience extends Ticket {
 }
 
 /** Why the body broke off: a time limit, or the client; else the upstream itself. */
-function failureOf(error: unknown, abort: AbortController): AppError {
-  const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
+function failureOf(error: unknown, abort: Abort): AppError {
+  const reason: unknown = abort.aborted ? abort.reason : error;
   if (reason instanceof AppError) return reason;
   return new AppError(
     "upstream_broken",

@@ -7,6 +7,7 @@
 
 import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
+import type { Abort } from "../lib/abort.ts";
 import type { Field, HeaderSource } from "./upstream_headers.ts";
 
 /** One request to an upstream. */
@@ -16,14 +17,14 @@ export interface TransportRequest {
   readonly headers: readonly Field[];
   readonly body: Uint8Array<ArrayBuffer> | null;
   /** Aborts the request in every window: connecting, waiting, reading. */
-  readonly signal: AbortSignal;
+  readonly signal: Abort | AbortSignal;
 }
 
 /** An upstream's answer: its head, and its body as it comes. */
 export interface TransportResponse extends HeaderSource {
   readonly status: number;
   /** The whole body when all of it is here already, else undefined. Counts as reading it. */
-  whole(): Uint8Array<ArrayBuffer> | undefined;
+  whole(): Uint8Array | undefined;
   /**
    * The next chunk as the upstream sent it, or null at the end; without a promise when it is here
    * already. Rejects when the body breaks off.
@@ -66,7 +67,13 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       let response: Response;
       try {
         // Bun's options go beyond the DOM's; the cast is the one place that says so.
-        const init = { method, headers: Object.fromEntries(headers), body, signal, ...route };
+        const init = {
+          method,
+          headers: Object.fromEntries(headers),
+          body,
+          signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
+          ...route,
+        };
         response = await fetch(url, init as RequestInit);
       } catch (cause) {
         if (signal.aborted) throw signal.reason;

@@ -8,15 +8,18 @@
 import type OpenAI from "openai";
 import type { Answer, Source, Turn, Wire } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
-import type { Exchange, OpenStream } from "../core/exchange.ts";
+import type { Exchange } from "../core/exchange.ts";
 import { UpstreamCall } from "../core/upstream_call.ts";
 import { backoffMs, retryAfterMs } from "../lib/backoff.ts";
+import { Abort } from "../lib/abort.ts";
+import type { Wheel } from "../lib/wheel.ts";
 import { Deadline } from "./deadline.ts";
+import { LeaveLine, LeaveWatch } from "./leave_watch.ts";
 import { relay } from "./relay.ts";
 import type { FetchLike, Transport, TransportResponse } from "./transport.ts";
 import { hasPassedWeir, headersUp } from "./upstream_headers.ts";
 import { liveSteps, openaiClient } from "./upstream_live.ts";
-import { watchedResponse } from "./watched_response.ts";
+import { WatchedResponse } from "./watched_response.ts";
 
 /** Where the upstream is and how patient weir is with it; from the `llm` section of the config. */
 export interface UpstreamOptions {
@@ -60,6 +63,8 @@ export class Upstream implements Source {
   readonly #client: OpenAI;
   /** Host and port, for whoever reads about a call. */
   readonly #host: string;
+  /** Made with the first request: it needs the engine's wheel. */
+  #line: LeaveLine | undefined = undefined;
 
   constructor(options: UpstreamOptions, deps: UpstreamDeps) {
     this.#options = options;
@@ -90,42 +95,51 @@ export class Upstream implements Source {
         "This request has already passed a weir: llm.base_url points back at weir itself",
       );
     }
-    const abort = new AbortController();
-    const { signal } = exchange;
-    const isDraining = this.#options.on_disconnect === "drain";
-    const onLeave = () => {
-      if (!isDraining) abort.abort(clientLeft());
-    };
-    if (signal.aborted) onLeave();
-    else signal.addEventListener("abort", onLeave, { once: true });
+    const abort = new Abort();
     const { wheel, streams } = exchange.engine;
+    const isDraining = this.#options.on_disconnect === "drain";
+    const leave = new LeaveWatch(this.#leaveLine(wheel), exchange, () => {
+      if (!isDraining) abort.abort(clientLeft());
+    });
     const deadline = new Deadline(wheel, abort);
     // Until its first byte, shutdown finds this request here and refuses it.
-    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
-    streams.add(waiting);
+    streams.add(deadline);
     exchange.model ||= peekModel(wire.body) || (wire.body === null ? "" : this.#options.model_id);
     const call = new UpstreamCall(exchange, this.#host);
     try {
       const sent = await this.#send(wire, call, abort, deadline);
-      const response = watchedResponse(sent, call, abort);
-      return await relay(response, { exchange, abort, deadline, isDraining, ...this.#options });
+      const response = new WatchedResponse(sent, call, abort);
+      const relayed = relay(response, {
+        exchange,
+        abort,
+        deadline,
+        leave,
+        isDraining,
+        first_token_timeout_ms: this.#options.first_token_timeout_ms,
+        idle_timeout_ms: this.#options.idle_timeout_ms,
+      });
+      return relayed instanceof Promise ? await relayed : relayed;
     } catch (error) {
       deadline.stop();
       // Whatever broke, the abort's own reason says why: a time limit, or the client.
-      const reason: unknown = abort.signal.aborted ? abort.signal.reason : error;
+      const reason: unknown = abort.aborted ? abort.reason : error;
       call.end(reason);
       throw reason;
     } finally {
-      signal.removeEventListener("abort", onLeave);
-      streams.delete(waiting);
+      leave.stop();
+      streams.delete(deadline);
     }
+  }
+
+  #leaveLine(wheel: Wheel): LeaveLine {
+    return this.#line ??= new LeaveLine(wheel);
   }
 
   /** Sends until a response is worth passing down, or the tries are used up. */
   async #send(
     wire: Wire,
     call: UpstreamCall,
-    abort: AbortController,
+    abort: Abort,
     deadline: Deadline,
   ): Promise<TransportResponse> {
     const { exchange } = call;
@@ -143,7 +157,7 @@ export class Upstream implements Source {
         ...this.#options.headers,
       }),
       body: this.#withModel(wire.body),
-      signal: abort.signal,
+      signal: abort,
     };
     for (let attempt = 1;; attempt++) {
       deadline.start("headers", headers_timeout_ms);
@@ -161,7 +175,7 @@ export class Upstream implements Source {
         cause = `status ${response.status}`;
         response.cancel();
       } catch (error) {
-        const isGivenUp = abort.signal.aborted || exchange.signal.aborted;
+        const isGivenUp = abort.aborted || exchange.signal.aborted;
         if (isGivenUp || attempt > retries || !isConnectionError(error)) throw error;
         cause = error.message;
       }
@@ -170,9 +184,9 @@ export class Upstream implements Source {
       const { wheel, watch } = exchange.engine;
       watch({ kind: "upstream_retried", attempt, delayMs, cause });
       // A client that leaves ends the wait even when its answer would be drained: there is none.
-      const left = AbortSignal.any([abort.signal, exchange.signal]);
+      const left = AbortSignal.any([abort.toSignal(), exchange.signal]);
       const isTime = await wheel.until(wheel.nowMs + delayMs, left);
-      if (!isTime) throw abort.signal.aborted ? abort.signal.reason : clientLeft();
+      if (!isTime) throw abort.aborted ? abort.reason : clientLeft();
     }
   }
 

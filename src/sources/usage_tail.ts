@@ -36,7 +36,9 @@ export class UsageTail {
 
   /** The counts; undefined when the answer does not tell them, or is compressed. */
   read(): Usage | undefined {
-    const bytes = Buffer.concat(this.#chunks);
+    const [only] = this.#chunks;
+    const isOne = this.#chunks.length === 1 && Buffer.isBuffer(only);
+    const bytes = isOne ? only : Buffer.concat(this.#chunks);
     const at = bytes.lastIndexOf(KEY);
     if (at < 0) return undefined;
     const text = bytes.toString("latin1", at);

@@ -5,50 +5,65 @@
  */
 
 import type { UpstreamCall } from "../core/upstream_call.ts";
+import type { AbortLike } from "../lib/abort.ts";
 import type { TransportResponse } from "./transport.ts";
+import type { HeaderSource } from "./upstream_headers.ts";
 import { UsageTail } from "./usage_tail.ts";
 
-/** `response`, watched. `abort` knows why a body breaks off when weir itself broke it off. */
-export function watchedResponse(
-  response: TransportResponse,
-  call: UpstreamCall,
-  abort: AbortController,
-): TransportResponse {
-  const tail = new UsageTail();
-  const note = (chunk: Uint8Array | null): Uint8Array | null => {
+/** A response that is watched. */
+export class WatchedResponse implements TransportResponse {
+  readonly status: number;
+  readonly fields: HeaderSource["fields"];
+  readonly #response: TransportResponse;
+  readonly #call: UpstreamCall;
+  readonly #abort: AbortLike;
+  readonly #tail = new UsageTail();
+
+  /** `abort` knows why a body breaks off when weir itself broke it off. */
+  constructor(response: TransportResponse, call: UpstreamCall, abort: AbortLike) {
+    this.status = response.status;
+    this.fields = response.fields;
+    this.#response = response;
+    this.#call = call;
+    this.#abort = abort;
+  }
+
+  header(name: string): string | null {
+    return this.#response.header(name);
+  }
+
+  whole(): Uint8Array | undefined {
+    const body = this.#response.whole();
+    if (body !== undefined) {
+      this.#note(body);
+      this.#note(null);
+    }
+    return body;
+  }
+
+  read(): Uint8Array | null | Promise<Uint8Array | null> {
+    const read = this.#response.read();
+    if (!(read instanceof Promise)) return this.#note(read);
+    return read.then((chunk) => this.#note(chunk), (error) => {
+      this.#call.end(this.#abort.aborted ? this.#abort.reason : error);
+      throw error;
+    });
+  }
+
+  cancel(): void {
+    this.#call.end(this.#abort.aborted ? this.#abort.reason : undefined);
+    this.#response.cancel();
+  }
+
+  #note(chunk: Uint8Array | null): Uint8Array | null {
     if (chunk === null) {
-      const usage = tail.read();
-      if (usage !== undefined) call.usage(usage.promptTokens, usage.completionTokens);
-      call.end();
+      const usage = this.#tail.read();
+      if (usage !== undefined) this.#call.usage(usage.promptTokens, usage.completionTokens);
+      this.#call.end();
     } else {
-      call.chunk();
-      tail.feed(chunk);
+      this.#call.chunk();
+      this.#tail.feed(chunk);
     }
     return chunk;
-  };
-  const fail = (error: unknown): never => {
-    call.end(abort.signal.aborted ? abort.signal.reason : error);
-    throw error;
-  };
-  return {
-    status: response.status,
-    fields: response.fields,
-    header: (name) => response.header(name),
-    whole() {
-      const body = response.whole();
-      if (body !== undefined) {
-        note(body);
-        note(null);
-      }
-      return body;
-    },
-    read() {
-      const read = response.read();
-      return read instanceof Promise ? read.then(note, fail) : note(read);
-    },
-    cancel() {
-      call.end(abort.signal.aborted ? abort.signal.reason : undefined);
-      response.cancel();
-    },
-  };
+  }
 }

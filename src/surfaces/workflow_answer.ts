@@ -7,7 +7,7 @@
 import { asAppError } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { Outlet } from "../core/outlet.ts";
+import { type Feed, Outlet } from "../core/outlet.ts";
 import type { Attachment, RunOutput, TaskState } from "../core/workflow.ts";
 import { jsonResponse } from "./detail_errors.ts";
 import { chunkEvent } from "./workflow_chunks.ts";
@@ -102,18 +102,19 @@ export async function streamResponse(
     canComment: () => true, // every write is whole events
     onLeave: abort,
   });
-  void tell(iterator, output, outlet, exchange);
-  return outlet.open(200, STREAM_HEADERS, chunkEvent(first.value, output.format));
+  const feed: Feed = (written) => void tell(written, iterator, output, outlet, exchange);
+  return outlet.open(200, STREAM_HEADERS, chunkEvent(first.value, output.format), feed);
 }
 
 async function tell(
+  written: void | Promise<void>,
   iterator: AsyncIterator<unknown>,
   { format }: ChunksOutput,
   outlet: Outlet,
   exchange: Exchange,
 ): Promise<void> {
   try {
-    await outlet.ready;
+    await written;
     while (!outlet.isClosed) {
       const next = await iterator.next();
       if (next.done) return outlet.end();
