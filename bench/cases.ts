@@ -74,6 +74,8 @@ const MODEL = "gpt-4o";
 /** The name that an answer for `MODEL` carries. */
 const DATED_MODEL = "gpt-4o-2024-08-06";
 const WORDS = ["powered ", "by ", "openai"];
+/** A usual chat answer: some 80 tokens. */
+const LONG_WORDS = numbered(60);
 /** What stands for an id in a masked answer: "chatcmpl-" and 29 characters. */
 export const ID_MASK = "•".repeat(38);
 /** What stands for a time in a masked answer. The longer mask is to be replaced first. */
@@ -138,6 +140,18 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     rivals: [{ peer: bareBun, wanted: 0.75 }, { peer: aimock, wanted: 7 }],
     source: "mock",
     isQuick: true,
+  },
+  {
+    name: "stream-long",
+    title: `mock stream, full persona, ${LONG_WORDS.length} words`,
+    path: "/v1/chat/completions",
+    body: chatBody(true),
+    settings: { ...SPEED, "mock.reply": LONG_WORDS.join("") },
+    expected: fullStream(LONG_WORDS),
+    words: LONG_WORDS,
+    rivals: [{ peer: bareBun }, { peer: aimock, wanted: 7 }],
+    source: "mock",
+    isQuick: false,
   },
   {
     name: "stream-minimal",

@@ -9,12 +9,14 @@ import {
   isQuiet,
   median,
   type PacedRow,
+  pairRatio,
   type Ratio,
   ratioOf,
   type Results,
   type WholeRound,
   type WholeRow,
 } from "./results.ts";
+import { bareBun } from "./peers/peer.ts";
 import { ratioText } from "./report.ts";
 
 /** The connections at which ratios are judged, where they were measured. */
@@ -71,13 +73,22 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
     const all = firstTool(row);
     const ours = weir === undefined ? [] : firstTool(weir);
     const quiet = all.filter((round, i) => isQuiet(round) && isQuiet(ours[i] ?? round)).length;
+    const ceiling = ofCase.find((one) =>
+      one.server === bareBun.name && one.connections === row.connections && one !== row
+    );
     return [{
       title: `${work.title} vs ${name}, ${row.connections} connections`,
       wanted: `≥ ${wanted}`,
       measured: ratioText(ratio),
-      note: `per processor time ${
-        ratioText(row.weirCpuRatio)
-      }; ${quiet} of ${all.length} rounds quiet`,
+      note: [
+        `per processor time ${ratioText(row.weirCpuRatio)}`,
+        ...(ceiling === undefined ? [] : [`${bareBun.name} itself ${
+          ratioText(
+            pairRatio(firstTool(ceiling), all, "requestsPerSecond"),
+          )
+        }`]),
+        `${quiet} of ${all.length} rounds quiet`,
+      ].join("; "),
       standing: quiet === 0 ? "disturbed" as const : standingOf(ratio, wanted, "least"),
     }];
   });

@@ -115,6 +115,17 @@ describe("figuresOf()", () => {
     });
   }
 
+  test("beside a peer stands what the bare server itself reached", () => {
+    const rows = [
+      wholeRow("weir", [80], [80]),
+      wholeRow("bare Bun.serve", [100], [80]),
+      wholeRow("aimock", [10], [80]),
+    ];
+    const [bare, aimock] = figuresOf(resultsOf({ whole: rows }));
+    expect(bare!.note).not.toContain("itself");
+    expect(aimock!.note).toContain("bare Bun.serve itself 10.00");
+  });
+
   /** lateness and lost events of a paced run → standing of lateness and of the events. */
   const PACED: readonly (readonly [lateMs: number, lost: number, Standing, Standing])[] = [
     [11, 0, "met", "met"],
