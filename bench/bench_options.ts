@@ -4,11 +4,27 @@
  * @module
  */
 
+/** The connections at which ratios are judged, where they were measured. */
+export const JUDGED_CONNECTIONS = 64;
+/** From here on a run lasts longer: connecting alone takes a second. */
+export const MANY_CONNECTIONS = 2000;
+const MANY_SECONDS_MIN = 5;
+
+/** Rounds of every pair: most where figures are judged, fewer where they are only shown. */
+export interface Rounds {
+  /** At `JUDGED_CONNECTIONS`. */
+  readonly judged: number;
+  /** At other numbers of connections. */
+  readonly shown: number;
+  /** At `MANY_CONNECTIONS` and more. */
+  readonly many: number;
+  readonly paced: number;
+}
+
 /** What the command line decides. */
 export interface BenchOptions {
   readonly isQuick: boolean;
-  /** Rounds of every pair. */
-  readonly rounds: number;
+  readonly rounds: Rounds;
   /** Seconds of one run of a load generator. */
   readonly seconds: number;
   readonly connections: readonly number[];
@@ -18,6 +34,20 @@ export interface BenchOptions {
   readonly against?: { readonly name: string; readonly command: readonly string[] } | undefined;
   /** Tells how far it has come. */
   readonly say: (text: string) => void;
+}
+
+/** Rounds at a number of connections. */
+export function roundsAt(connections: number, { rounds }: Pick<BenchOptions, "rounds">): number {
+  if (connections === JUDGED_CONNECTIONS) return rounds.judged;
+  return connections >= MANY_CONNECTIONS ? rounds.many : rounds.shown;
+}
+
+/** Seconds of one run at a number of connections. */
+export function secondsAt(
+  connections: number,
+  { seconds }: Pick<BenchOptions, "seconds">,
+): number {
+  return connections >= MANY_CONNECTIONS ? Math.max(seconds, MANY_SECONDS_MIN) : seconds;
 }
 
 /** Writes one line that replaces the last on a terminal, and one after the other elsewhere. */

@@ -47,8 +47,10 @@ export interface WholeCase {
   readonly words: readonly string[];
   readonly rivals: readonly Rival[];
   readonly beside?: Beside;
-  /** Where weir gets its answer from: itself, or an upstream on the client's core. */
-  readonly source: "mock" | "proxy";
+  /** The same work by one process, and the least that the case's speed should be as a multiple. */
+  readonly oneProcess?: { readonly name: string; readonly wanted: number };
+  /** What an upstream beside the client answers, masked; undefined: weir answers by itself. */
+  readonly upstream: string | undefined;
   /** True: `--quick` runs it as well. */
   readonly isQuick: boolean;
 }
@@ -74,6 +76,8 @@ const MODEL = "gpt-4o";
 /** The name that an answer for `MODEL` carries. */
 const DATED_MODEL = "gpt-4o-2024-08-06";
 const WORDS = ["powered ", "by ", "openai"];
+/** What one process is called beside two. */
+const ONE_PROCESS = "weir, 1 process";
 /** A usual chat answer: some 80 tokens. */
 const LONG_WORDS = numbered(60);
 /** What stands for an id in a masked answer: "chatcmpl-" and 29 characters. */
@@ -92,6 +96,9 @@ export function chatBody(isStream: boolean): string {
     messages: [{ role: "user", content: "Hello 你好 🌊" }],
   });
 }
+
+/** The body of a memory request: everybody is one user, and so in one session. */
+const RESPONSE_BODY = JSON.stringify({ user_id: "bench", query: "Hello 你好 🌊", stream: true });
 
 /** The stream of today's API, as facts 5.1 describes it. */
 function fullStream(words: readonly string[]): string {
@@ -121,6 +128,13 @@ function minimalStream(words: readonly string[]): string {
   ].join("");
 }
 
+/** The envelopes of `/v1/response`. */
+function responseStream(words: readonly string[]): string {
+  const envelope = (word: string) =>
+    `data: {"code":0,"msg":"success","data":{"content":"${word}"}}\n\n`;
+  return `${words.map(envelope).join("")}data: [DONE]\n\n`;
+}
+
 /** A whole completion: its beginning is enough to know it by, the rest is its length. */
 const COMPLETION = new RegExp(
   `^\\{\\n {2}"id": "${ID_MASK}",\\n {2}"object": "chat.completion",\\n {2}"created": ${CREATED_MASK},` +
@@ -138,7 +152,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: fullStream(WORDS),
     words: WORDS,
     rivals: [{ peer: bareBun, wanted: 0.75 }, { peer: aimock, wanted: 7 }],
-    source: "mock",
+    upstream: undefined,
     isQuick: true,
   },
   {
@@ -150,7 +164,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: fullStream(LONG_WORDS),
     words: LONG_WORDS,
     rivals: [{ peer: bareBun }, { peer: aimock, wanted: 7 }],
-    source: "mock",
+    upstream: undefined,
     isQuick: false,
   },
   {
@@ -166,7 +180,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
       { peer: nginxLuaWhole, wanted: 0.9 },
       { peer: nginxLuaFlushed, wanted: 2 },
     ],
-    source: "mock",
+    upstream: undefined,
     isQuick: true,
   },
   {
@@ -178,7 +192,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: COMPLETION,
     words: WORDS,
     rivals: [{ peer: bareBun }],
-    source: "mock",
+    upstream: undefined,
     isQuick: false,
   },
   {
@@ -190,7 +204,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: fullStream(WORDS),
     words: WORDS,
     rivals: [{ peer: nginxProxy, wanted: 0.75 }],
-    source: "proxy",
+    upstream: fullStream(WORDS),
     isQuick: true,
   },
   {
@@ -198,12 +212,9 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     // One session, so that every answer has the full 20 turns of history before it.
     title: "POST /v1/response, embedded memory",
     path: "/v1/response",
-    body: JSON.stringify({ user_id: "bench", query: "Hello 你好 🌊", stream: true }),
+    body: RESPONSE_BODY,
     settings: SPEED,
-    expected:
-      WORDS.map((word) => `data: {"code":0,"msg":"success","data":{"content":"${word}"}}\n\n`).join(
-        "",
-      ) + "data: [DONE]\n\n",
+    expected: responseStream(WORDS),
     words: WORDS,
     rivals: [{ peer: bareBun }],
     beside: {
@@ -212,7 +223,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
       body: chatBody(true),
       wanted: 0.35,
     },
-    source: "mock",
+    upstream: undefined,
     isQuick: false,
   },
   {
@@ -224,7 +235,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: WORDS.map((word) => `data: {"content":"${word}"}\n\n`).join("") + "data: [DONE]\n\n",
     words: WORDS,
     rivals: [{ peer: bareBun }],
-    source: "mock",
+    upstream: undefined,
     isQuick: false,
   },
   {
@@ -236,7 +247,35 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: /^\{"status":"ok",/,
     words: WORDS,
     rivals: [{ peer: bareBun }],
-    source: "mock",
+    upstream: undefined,
+    isQuick: false,
+  },
+  {
+    // What weir is run for: history and prompt sent upstream, the answer re-spoken and stored.
+    name: "workers-upstream",
+    title: `2 workers, POST /v1/response, ${LONG_WORDS.length} words from an upstream`,
+    path: "/v1/response",
+    body: RESPONSE_BODY,
+    settings: { ...SPEED, "server.workers": 2 },
+    expected: responseStream(LONG_WORDS),
+    words: LONG_WORDS,
+    rivals: [],
+    oneProcess: { name: ONE_PROCESS, wanted: 1.5 },
+    upstream: fullStream(LONG_WORDS),
+    isQuick: false,
+  },
+  {
+    // The least work there is on this URL: the most that both processes must take turns for.
+    name: "workers-mock",
+    title: "2 workers, POST /v1/response, mock",
+    path: "/v1/response",
+    body: RESPONSE_BODY,
+    settings: { ...SPEED, "server.workers": 2 },
+    expected: responseStream(WORDS),
+    words: WORDS,
+    rivals: [],
+    oneProcess: { name: ONE_PROCESS, wanted: 1.5 },
+    upstream: undefined,
     isQuick: false,
   },
 ];

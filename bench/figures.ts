@@ -4,6 +4,7 @@
  * @module
  */
 
+import { JUDGED_CONNECTIONS } from "./bench_options.ts";
 import { IDLE_KIB_MAX, PACED_CASES, type PacedCase, WHOLE_CASES, type WholeCase } from "./cases.ts";
 import {
   isQuiet,
@@ -16,20 +17,19 @@ import {
   type WholeRound,
   type WholeRow,
 } from "./results.ts";
+import { twoCoresEach } from "./machine.ts";
 import { bareBun } from "./peers/peer.ts";
 import { ratioText } from "./report.ts";
 
-/** The connections at which ratios are judged, where they were measured. */
-const CONNECTIONS = 64;
 /** The most that weir may add to a proxied answer while there is nothing else to do. */
 const ADDED_MS_MAX = 0.3;
 const LOW_CONNECTIONS = 1;
 
 /**
  * `within`: the median misses it and the spread of the rounds reaches it. `disturbed`: no round was
- * quiet or valid, so that nothing can be said.
+ * quiet or valid, so that nothing can be said. `limited`: the machine has too few cores to show it.
  */
-export type Standing = "met" | "within" | "missed" | "disturbed";
+export type Standing = "met" | "within" | "missed" | "disturbed" | "limited";
 
 /** A figure that was wanted, and what it is. */
 export interface Figure {
@@ -46,6 +46,7 @@ export interface Figure {
 export function figuresOf(results: Results): readonly Figure[] {
   return [
     ...WHOLE_CASES.flatMap((work) => wholeFigures(work, results.whole)),
+    ...WHOLE_CASES.flatMap((work) => workersFigure(work, results)),
     ...addedLatency(results.whole),
     ...PACED_CASES.flatMap((work) => pacedFigures(work, results.paced)),
     ...results.idle.map(({ streams, kibPerStream }) => ({
@@ -66,7 +67,7 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
   const ofCase = rows.filter(({ caseTitle }) => caseTitle === work.title);
   return wants.flatMap(({ name, wanted }) => {
     const ofPeer = ofCase.filter(({ server }) => server === name);
-    const row = ofPeer.find(({ connections }) => connections === CONNECTIONS) ?? ofPeer[0];
+    const row = ofPeer.find(({ connections }) => connections === JUDGED_CONNECTIONS) ?? ofPeer[0];
     const ratio = row?.weirRatio;
     if (wanted === undefined || row === undefined || ratio === undefined) return [];
     const weir = ofCase.find((one) => one.server === "weir" && one.connections === row.connections);
@@ -94,6 +95,54 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
   });
 }
 
+/**
+ * What a second process is worth. Where client and server share the cores, the most it can be worth
+ * is the cores there are over those that server, client and upstream kept busy with one process.
+ */
+function workersFigure(work: WholeCase, { machine, whole }: Results): readonly Figure[] {
+  const ofCase = whole.filter(({ caseTitle }) => caseTitle === work.title);
+  const row = ofCase.find(({ server }) => server === work.oneProcess?.name);
+  const two = ofCase.find((one) => one.server === "weir" && one.connections === row?.connections);
+  if (work.oneProcess === undefined || two === undefined || !row?.weirRatio) return [];
+  const { weirRatio, weirCpuRatio } = row;
+  const places = twoCoresEach(machine.cores);
+  const { wanted } = work.oneProcess;
+  const [ones, twos] = [firstTool(row), firstTool(two)];
+  const quiet = ones.filter((round, i) => isQuiet(round) && isQuiet(twos[i]!)).length;
+  const most = places.client === places.server
+    ? median(ones.map((round) => mostWorth(round, places.server.length)))
+    : places.server.length;
+  const share = median(
+    ones.map(({ cpuUsPerRequest, besideUsPerRequest }) =>
+      besideUsPerRequest / (cpuUsPerRequest + besideUsPerRequest)
+    ),
+  );
+  const elsewhere = places.server.length * weirCpuRatio!.median;
+  const standing = standingOf(weirRatio, wanted, "least");
+  const isLimited = standing === "missed" && most < wanted && elsewhere >= wanted;
+  return [{
+    title: `${work.title} vs 1 process, ${row.connections} connections`,
+    wanted: `≥ ${wanted}`,
+    measured: ratioText(weirRatio),
+    note: [
+      `at most ${most.toFixed(2)} on these cores: ${Math.round(100 * share)} % of a request's ` +
+      "processor time is the client's and the upstream's",
+      `per processor time ${ratioText(weirCpuRatio)}, so at most ${
+        elsewhere.toFixed(2)
+      } with the ` +
+      "client elsewhere",
+      `${quiet} of ${ones.length} rounds quiet`,
+    ].join("; "),
+    standing: quiet === 0 ? "disturbed" : isLimited ? "limited" : standing,
+  }];
+}
+
+/** Requests per second with every core full and no request dearer, over those of one process. */
+function mostWorth(one: WholeRound, cores: number): number {
+  const usPerRequest = one.cpuUsPerRequest + one.besideUsPerRequest;
+  return (cores * 1e6) / usPerRequest / one.requestsPerSecond;
+}
+
 /** The rounds that ratios are made of. */
 function firstTool({ results }: WholeRow): readonly WholeRound[] {
   return results.filter(({ tool }) => tool === results[0]!.tool);
@@ -101,7 +150,7 @@ function firstTool({ results }: WholeRow): readonly WholeRound[] {
 
 /** What stands between a client and the upstream costs this much time, with one request at once. */
 function addedLatency(rows: readonly WholeRow[]): readonly Figure[] {
-  const work = WHOLE_CASES.find(({ source }) => source === "proxy")!;
+  const work = WHOLE_CASES.find(({ name }) => name === "proxy")!;
   const p50Ms = (name: string) => {
     const row = rows.find(({ caseTitle, connections, server }) =>
       caseTitle === work.title && connections === LOW_CONNECTIONS && server === name

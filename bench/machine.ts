@@ -7,9 +7,20 @@
 import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 
-/** The core of the server and the core of the client. One core for both cannot measure anything. */
-export const SERVER_CORE = 0;
-export const CLIENT_CORE = 1;
+/** The cores that a server works on, and those of its client and of what it asks in its turn. */
+export interface Places {
+  readonly server: readonly number[];
+  readonly client: readonly number[];
+}
+
+/** A core for the server and a core for the client. One for both cannot measure anything. */
+export const ONE_CORE_EACH: Places = { server: [0], client: [1] };
+
+/** Two cores for the server. On a machine without others the client has to take its share of them. */
+export function twoCoresEach(coreCount: number): Places {
+  const server = [0, 1];
+  return { server, client: coreCount < 4 ? server : [2, 3] };
+}
 
 /** Clock ticks of /proc/stat in a second: USER_HZ, 100 on every Linux that Bun runs on. */
 const TICKS_PER_SECOND = 100;
@@ -19,23 +30,24 @@ export function programPath(name: string): string | undefined {
   return Bun.which(name, { PATH: `${process.env["PATH"]}:/usr/sbin:/usr/local/sbin` }) ?? undefined;
 }
 
-/** What stands at the front of a command to keep it on `core`; nothing where that is impossible. */
-export function pinnedTo(core: number): readonly string[] {
+/** What stands at the front of a command to keep it on `cores`; nothing where that is impossible. */
+export function pinnedTo(cores: readonly number[]): readonly string[] {
   if (cpus().length < 2 || programPath("taskset") === undefined) return [];
-  return ["taskset", "-c", String(core)];
+  return ["taskset", "-c", cores.join(",")];
 }
 
-/** Milliseconds that a core was busy since the machine started. */
-export function coreBusyMs(core: number): number {
-  const line = readFileSync("/proc/stat", "utf8").split("\n").find((text) =>
-    text.startsWith(`cpu${core} `)
-  );
-  const [user, nice, system, , , irq, softirq, steal] = line!.split(/\s+/).slice(1).map(Number);
-  const ticks = user! + nice! + system! + irq! + softirq! + steal!;
-  return (1000 * ticks) / TICKS_PER_SECOND;
+/** Milliseconds that `cores` were busy since the machine started, all of them together. */
+export function coresBusyMs(cores: readonly number[]): number {
+  const lines = readFileSync("/proc/stat", "utf8").split("\n");
+  return cores.reduce((sum, core) => {
+    const line = lines.find((text) => text.startsWith(`cpu${core} `));
+    const [user, nice, system, , , irq, softirq, steal] = line!.split(/\s+/).slice(1).map(Number);
+    const ticks = user! + nice! + system! + irq! + softirq! + steal!;
+    return sum + (1000 * ticks) / TICKS_PER_SECOND;
+  }, 0);
 }
 
-/** A run in which others had more than this share of the server's core is repeated. */
+/** A run in which others had more than this share of the server's cores is repeated. */
 export const STOLEN_SHARE_MAX = 0.1;
 /** How often a run is repeated that says nothing: the client was late, or others took the core. */
 export const REPEATS_MAX = 2;
@@ -73,7 +85,7 @@ export function readMachine(): Machine {
     cores: cpus().length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
-    isPinned: pinnedTo(SERVER_CORE).length > 0,
+    isPinned: pinnedTo(ONE_CORE_EACH.server).length > 0,
     commit: commitOf(),
     date: new Date().toISOString().slice(0, 16).replace("T", " "),
     versions,

@@ -21,7 +21,7 @@ import {
   IDLE_STREAMS,
   type PacedCase,
 } from "./cases.ts";
-import { coreBusyMs, REPEATS_MAX, SERVER_CORE, STOLEN_SHARE_MAX } from "./machine.ts";
+import { coresBusyMs, ONE_CORE_EACH, REPEATS_MAX, STOLEN_SHARE_MAX } from "./machine.ts";
 import { type PeerWork, startPeer } from "./peers/peer.ts";
 import type { IdleRow, PacedRound, PacedRow } from "./results.ts";
 import type { RunningServer } from "./server_process.ts";
@@ -51,7 +51,11 @@ interface Contender {
 }
 
 /** Runs one case. */
-export async function runPaced(work: PacedCase, options: BenchOptions): Promise<PacedFound> {
+export async function runPaced(
+  work: PacedCase,
+  roundCount: number,
+  options: BenchOptions,
+): Promise<PacedFound> {
   const skipped: string[] = [];
   const settings = {
     "ops.log": "off",
@@ -87,11 +91,11 @@ export async function runPaced(work: PacedCase, options: BenchOptions): Promise<
     }
   }
   const rounds = new Map<Contender, PacedRound[]>(contenders.map((one) => [one, []]));
-  for (let round = 0; round < options.rounds; round++) {
+  for (let round = 0; round < roundCount; round++) {
     for (let turn = 0; turn < contenders.length; turn++) {
       const contender = contenders[(turn + round) % contenders.length]!;
       if (round > 0 && !contender.isEveryRound) continue;
-      const label = `${work.title}: round ${round + 1} of ${options.rounds}, ${contender.name}`;
+      const label = `${work.title}: round ${round + 1} of ${roundCount}, ${contender.name}`;
       rounds.get(contender)!.push(await runValid(work, contender, answer, label, options));
     }
   }
@@ -166,7 +170,7 @@ async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Pr
   const server = await contender.start();
   try {
     const cpuNs = server.cpuNs();
-    const busyMs = coreBusyMs(SERVER_CORE);
+    const busyMs = coresBusyMs(ONE_CORE_EACH.server);
     const startMs = performance.now();
     const found = await measureStreams({
       url: server.origin + PATH,
@@ -179,7 +183,7 @@ async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Pr
     });
     const tookMs = performance.now() - startMs;
     const spentNs = server.cpuNs() - cpuNs;
-    const othersMs = Math.max(0, coreBusyMs(SERVER_CORE) - busyMs - spentNs / 1e6);
+    const othersMs = Math.max(0, coresBusyMs(ONE_CORE_EACH.server) - busyMs - spentNs / 1e6);
     return {
       found,
       cpuUsPerEvent: spentNs / 1000 / Math.max(1, found.report.events),

@@ -28,7 +28,7 @@ h3 { font-size: .95rem; margin: 0 0 .5rem; } p { margin: .25rem 0 .75rem; max-wi
 th { text-align: left; color: var(--soft); font-weight: 500; } th, td { padding: .35rem .6rem .35rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; } td.n { white-space: nowrap;
   font-variant-numeric: tabular-nums; } .met { color: var(--good); } .within { color: var(--near); }
-.missed { color: var(--bad); } .disturbed { color: var(--soft); } svg { display: block; width: 100%; height: auto; }
+.missed { color: var(--bad); } .disturbed, .limited { color: var(--soft); } svg { display: block; width: 100%; height: auto; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .soft { fill: var(--soft); }
 svg .axis { stroke: var(--line); } svg .spread { stroke: var(--ink); stroke-width: 1.5; }
 svg .goal { stroke: var(--bad); stroke-dasharray: 4 3; } ol { padding-left: 1.4rem; } li { margin: .15rem 0; }
@@ -41,7 +41,7 @@ export function htmlPage(results: Results): string {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   const facts = `Commit ${machine.commit}, ${machine.date} UTC. ${machine.cpu}, ${machine.cores} ` +
     `cores, ${machine.memoryGib} GiB, Linux ${machine.kernel}. ${versions.join(", ")}. ` +
-    `At least ${results.rounds} rounds of ${results.secondsPerRun} s.`;
+    `${results.rounds} rounds of ${results.secondsPerRun} s at 64 connections.`;
   return `<!doctype html>
 <html lang="en">
 <head>

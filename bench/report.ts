@@ -20,6 +20,7 @@ export const STANDING_TEXT: Readonly<Record<Standing, string>> = {
   within: "missed, within the spread",
   missed: "missed",
   disturbed: "not decided: no undisturbed round",
+  limited: "not decided: too few cores",
 };
 
 /** How it was measured, in ten lines. */
@@ -46,7 +47,7 @@ export function resultsPage(results: Results): string {
     [
       `Commit ${machine.commit}, ${machine.date} UTC. ${machine.cpu}, ${machine.cores} cores, ` +
       `${machine.memoryGib} GiB, Linux ${machine.kernel}; ${versions.join(", ")}.`,
-      `At least ${results.rounds} rounds of ${results.secondsPerRun} s. How to read this: ` +
+      `${results.rounds} rounds of ${results.secondsPerRun} s at 64 connections. How to read this: ` +
       "[README.md](README.md). The same with charts: [results.html](results.html).",
     ].join("\n"),
     noiseLine(results),

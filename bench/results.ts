@@ -21,7 +21,9 @@ export interface Ratio {
 export interface WholeRound extends LoadResult {
   /** Processor time of the server per request, in microseconds: holds under noise better than rates. */
   readonly cpuUsPerRequest: number;
-  /** Time that others took from the server's core, as a share of the run. */
+  /** Processor time of the client and of the upstream per request, in microseconds. */
+  readonly besideUsPerRequest: number;
+  /** Time that others took from the server's cores, as a share of the run. */
   readonly stolenShare: number;
 }
 

@@ -20,7 +20,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBoth } from "./against.ts";
-import { type BenchOptions, progressLine } from "./bench_options.ts";
+import { type BenchOptions, progressLine, type Rounds } from "./bench_options.ts";
 import { PACED_CASES, quickPaced, SWEEP_CASES, WHOLE_CASES } from "./cases.ts";
 import { figuresOf } from "./figures.ts";
 import { readMachine } from "./machine.ts";
@@ -35,6 +35,9 @@ import { runWhole } from "./whole.ts";
 const ROUNDS_MAX = 100;
 const SECONDS_MAX = 600;
 const CONNECTIONS_MAX = 10_000;
+
+/** Rounds of the published run. */
+const ROUNDS: Rounds = { judged: 5, shown: 3, many: 2, paced: 3 };
 
 const { values } = parseArgs({
   options: {
@@ -54,8 +57,8 @@ const isQuick = values.quick;
 const builds = values.against === undefined ? undefined : buildBoth(values.against, progressLine);
 const options: BenchOptions = {
   isQuick,
-  rounds: whole("--rounds", values.rounds ?? (isQuick ? "1" : "3"), ROUNDS_MAX),
-  seconds: whole("--seconds", values.seconds ?? (isQuick ? "1" : "3"), SECONDS_MAX),
+  rounds: roundsAsked(),
+  seconds: whole("--seconds", values.seconds ?? (isQuick ? "1" : "2"), SECONDS_MAX),
   connections: (values.connections ?? (isQuick ? "64" : "1,64,512,4000")).split(",")
     .map((text) => whole("--connections", text, CONNECTIONS_MAX)),
   weir: builds !== undefined
@@ -93,12 +96,12 @@ async function measure(): Promise<Results> {
     skipped.push(...found.skipped);
   }
   for (const work of pacedCases.filter(isAsked)) {
-    const found = await runPaced(work, options);
+    const found = await runPaced(work, options.rounds.paced, options);
     paced.push(...found.rows);
     skipped.push(...found.skipped);
   }
   for (const work of isQuick || builds !== undefined ? [] : SWEEP_CASES.filter(isAsked)) {
-    const found = await runPaced(work, { ...options, rounds: 1 });
+    const found = await runPaced(work, 1, options);
     paced.push(...found.rows);
     skipped.push(...found.skipped);
   }
@@ -106,7 +109,7 @@ async function measure(): Promise<Results> {
   return {
     machine: readMachine(),
     isQuick,
-    rounds: options.rounds,
+    rounds: options.rounds.judged,
     secondsPerRun: options.seconds,
     whole: wholeRows,
     paced,
@@ -126,6 +129,13 @@ function write(results: Results, folder: string): void {
   writeFileSync(join(folder, "results.md"), resultsPage(all));
   writeFileSync(join(folder, "results.html"), htmlPage(all));
   progressLine(`${join(folder, "results.md")}, results.html and results.json are written\n`);
+}
+
+/** The same number everywhere when one is asked for. */
+function roundsAsked(): Rounds {
+  if (values.rounds === undefined && !isQuick) return ROUNDS;
+  const rounds = whole("--rounds", values.rounds ?? "1", ROUNDS_MAX);
+  return { judged: rounds, shown: rounds, many: rounds, paced: rounds };
 }
 
 function whole(flag: string, text: string, max: number): number {

@@ -5,7 +5,7 @@
  */
 
 import { readdirSync, readFileSync } from "node:fs";
-import { pinnedTo, SERVER_CORE } from "./machine.ts";
+import { ONE_CORE_EACH, pinnedTo } from "./machine.ts";
 
 /** Longest wait for a server to answer its first request. */
 const START_MS_MAX = 20_000;
@@ -21,8 +21,8 @@ export interface ServerCommand {
   readonly readyPath: string;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** The core it runs on. Default: the server's. */
-  readonly core?: number;
+  /** The cores it runs on. Default: the server's one. */
+  readonly cores?: readonly number[];
 }
 
 /** A server that answers. */
@@ -52,7 +52,7 @@ export function freePort(): number {
  * @throws {Error} with what it printed, when it does not.
  */
 export async function startServer(server: ServerCommand): Promise<RunningServer> {
-  const child = Bun.spawn([...pinnedTo(server.core ?? SERVER_CORE), ...server.command], {
+  const child = Bun.spawn([...pinnedTo(server.cores ?? ONE_CORE_EACH.server), ...server.command], {
     ...(server.cwd === undefined ? {} : { cwd: server.cwd }),
     env: { ...process.env, ...server.env },
     stdin: "ignore",

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { knownAnswer, requestBytes, targetOf } from "../src/lib/stream_probe.ts";
 import { judge, type StreamReport, type Verdict } from "../src/lib/stream_report.ts";
 import { StreamRun } from "../src/lib/stream_run.ts";
-import { CLIENT_CORE, pinnedTo } from "./machine.ts";
+import { ONE_CORE_EACH, pinnedTo } from "./machine.ts";
 
 /** How long a stream may be behind its schedule before it is given up: nginx + Lua is seconds behind. */
 const GRACE_MS = 30_000;
@@ -50,7 +50,7 @@ export async function measureStreams(
     const file = join(folder, "plan.json");
     writeFileSync(file, JSON.stringify(plan));
     const child = Bun.spawn([
-      ...pinnedTo(CLIENT_CORE),
+      ...pinnedTo(ONE_CORE_EACH.client),
       process.execPath,
       "--no-env-file",
       import.meta.path,

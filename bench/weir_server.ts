@@ -8,6 +8,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Settings } from "./cases.ts";
+import { ONE_CORE_EACH } from "./machine.ts";
 import { freePort, type RunningServer, startServer } from "./server_process.ts";
 
 /** The command that starts weir from source. */
@@ -22,6 +23,7 @@ export async function startWeir(
   weir: readonly string[],
   settings: Settings,
   name = "weir",
+  cores = ONE_CORE_EACH.server,
 ): Promise<RunningServer> {
   const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
   const port = freePort();
@@ -32,6 +34,7 @@ export async function startWeir(
     port,
     readyPath: "/health",
     cwd: folder,
+    cores,
   });
   return {
     ...server,

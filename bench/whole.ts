@@ -5,11 +5,26 @@
  * @module
  */
 
-import { maskVarying, type Probe, probe, requestBytes, targetOf } from "../src/lib/stream_probe.ts";
-import type { BenchOptions } from "./bench_options.ts";
-import { CREATED_MASK, ID_MASK, type WholeCase } from "./cases.ts";
+import { cpus } from "node:os";
+import {
+  eventEnds,
+  maskVarying,
+  type Probe,
+  probe,
+  requestBytes,
+  targetOf,
+} from "../src/lib/stream_probe.ts";
+import { type BenchOptions, JUDGED_CONNECTIONS, roundsAt, secondsAt } from "./bench_options.ts";
+import { CREATED_MASK, ID_MASK, type Settings, type WholeCase } from "./cases.ts";
 import { type Load, runLoad, type Tool, tools } from "./load.ts";
-import { CLIENT_CORE, coreBusyMs, REPEATS_MAX, SERVER_CORE, STOLEN_SHARE_MAX } from "./machine.ts";
+import {
+  coresBusyMs,
+  ONE_CORE_EACH,
+  type Places,
+  REPEATS_MAX,
+  STOLEN_SHARE_MAX,
+  twoCoresEach,
+} from "./machine.ts";
 import { NO_WORK, type PeerWork, rawUpstream, startPeer } from "./peers/peer.ts";
 import { pairRatio, type WholeRound, type WholeRow } from "./results.ts";
 import type { RunningServer } from "./server_process.ts";
@@ -20,9 +35,9 @@ const PROBE_MS_MAX = 10_000;
 /** Connections and seconds that warm a server up: its code is compiled by then. */
 const WARM_CONNECTIONS = 64;
 const WARM_SECONDS = 1;
-/** From here on a run lasts longer: connecting alone takes a second. */
-const MANY_CONNECTIONS = 2000;
-const MANY_SECONDS_MIN = 5;
+
+/** What a chunk adds to an event: its length in hex, and two line ends. */
+const CHUNK_BYTES = 7;
 
 /** What a case found, and what had to be left out. */
 export interface WholeFound {
@@ -36,6 +51,13 @@ interface Contender {
   readonly path: string;
   readonly body: string | undefined;
   readonly answerBytes: number;
+  readonly framingBytes: number;
+}
+
+/** Where the servers of a case work, and what they ask in their turn. */
+interface Stage {
+  readonly places: Places;
+  readonly upstream: RunningServer | undefined;
 }
 
 /** Runs one case. */
@@ -43,15 +65,18 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
   const running: RunningServer[] = [];
   const skipped: string[] = [];
   try {
-    const settings = { ...work.settings };
-    let upstream: RunningServer | undefined;
-    if (work.source === "proxy") {
-      upstream = await startUpstream(work);
-      running.push(upstream);
-      settings["llm.base_url"] = `${upstream.origin}/v1`;
-      settings["llm.api_key"] = "sk-bench";
-    }
-    const weir = await startWeir(options.weir, settings);
+    const places = work.oneProcess === undefined ? ONE_CORE_EACH : twoCoresEach(cpus().length);
+    const upstream = work.upstream === undefined
+      ? undefined
+      : await startUpstream(work.upstream, places);
+    if (upstream !== undefined) running.push(upstream);
+    const stage: Stage = { places, upstream };
+    const settings: Settings = upstream === undefined ? work.settings : {
+      ...work.settings,
+      "llm.base_url": `${upstream.origin}/v1`,
+      "llm.api_key": "sk-bench",
+    };
+    const weir = await startWeir(options.weir, settings, "weir", places.server);
     running.push(weir);
     const answer = await ask(weir, work);
     if (answer.head.status === 404) {
@@ -59,19 +84,27 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
     }
     checkAnswer(answer, work);
     const contenders: Contender[] = [contender(weir, work, answer)];
-    if (upstream !== undefined) {
+    if (upstream !== undefined && !isRespoken(work)) {
       contenders.push(contender(upstream, work, await ask(upstream, work)));
     }
     if (options.against !== undefined) {
       const { name, command } = options.against;
-      const before = await startWeir(command, settings, name);
+      const before = await startWeir(command, settings, name, places.server);
       running.push(before);
       const found = await contest(
         work,
         [contenders[0]!, contender(before, work, await ask(before, work))],
+        stage,
         options,
       );
       return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
+    }
+    if (work.oneProcess !== undefined) {
+      const { name } = work.oneProcess;
+      const alone = { ...settings, "server.workers": 1 };
+      const one = await startWeir(options.weir, alone, name, places.server);
+      running.push(one);
+      contenders.push(contender(one, work, await ask(one, work)));
     }
     if (work.beside !== undefined) {
       const { beside } = work;
@@ -89,20 +122,20 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
       checkPeer(peer.name, peer.isSameBytes, theirs, answer);
       contenders.push(contender(server, work, theirs));
     }
-    const found = await contest(work, contenders, options);
+    const found = await contest(work, contenders, stage, options);
     return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
   } finally {
     await Promise.all(running.map((server) => server.stop()));
   }
 }
 
-/** An upstream on the client's core: what weir proxies must not cost weir's core. */
-function startUpstream(work: WholeCase): Promise<RunningServer> {
-  const stream = (work.expected as string)
+/** An upstream where the client is: what weir proxies must not cost weir's core. */
+function startUpstream(masked: string, places: Places): Promise<RunningServer> {
+  const stream = masked
     .replaceAll(ID_MASK, `chatcmpl-${"0".repeat(ID_MASK.length - "chatcmpl-".length)}`)
     .replaceAll(CREATED_MASK, "1234567890");
   const events = stream.split(/(?<=\n\n)/);
-  return startPeer(rawUpstream, { ...NO_WORK, events }, CLIENT_CORE);
+  return startPeer(rawUpstream, { ...NO_WORK, events }, places.client);
 }
 
 function peerWork(
@@ -121,8 +154,17 @@ function peerWork(
 
 type Asked = Pick<WholeCase, "path" | "body">;
 
-function contender(server: RunningServer, { path, body }: Asked, answer: Probe): Contender {
-  return { name: server.name, server, path, body, answerBytes: answer.wireBytes };
+function contender(server: RunningServer, work: Asked | WholeCase, answer: Probe): Contender {
+  const { path, body } = work;
+  const framingBytes = "words" in work && isRespoken(work)
+    ? CHUNK_BYTES * eventEnds(answer.body).length
+    : 0;
+  return { name: server.name, server, path, body, answerBytes: answer.wireBytes, framingBytes };
+}
+
+/** An upstream's answer in another dialect leaves in as many pieces as it came. */
+function isRespoken({ upstream, expected }: WholeCase): boolean {
+  return upstream !== undefined && upstream !== expected;
 }
 
 function ask(server: RunningServer, { path, body }: Asked): Promise<Probe> {
@@ -177,15 +219,19 @@ function saidBy({ body }: Probe): string {
 async function contest(
   work: WholeCase,
   contenders: readonly Contender[],
+  stage: Stage,
   options: BenchOptions,
 ): Promise<WholeFound> {
   const rows: WholeRow[] = [];
   const skipped: string[] = [];
   for (const contender of contenders) {
     options.say(`${work.title}: warming up ${contender.name}`);
-    await runLoad(tools()[0]!, loadOf(contender, WARM_CONNECTIONS, WARM_SECONDS));
+    const load = loadOf(contender, WARM_CONNECTIONS, WARM_SECONDS, stage.places);
+    await runLoad(tools()[0]!, load);
   }
-  for (const connections of options.connections) {
+  for (const connections of connectionsOf(work, options)) {
+    const rounds = roundsAt(connections, options);
+    const repeatsMax = repeatsAt(connections, options);
     const results = new Map<Contender, WholeRound[]>(contenders.map((one) => [one, []]));
     const measure = async (tool: Tool, contender: Contender, round: string) => {
       const gathered = results.get(contender);
@@ -197,8 +243,10 @@ async function contest(
         gathered.push(
           await measureUndisturbed(
             tool,
-            loadOf(contender, connections, secondsFor(connections, options)),
+            loadOf(contender, connections, secondsAt(connections, options), stage.places),
             contender.server,
+            stage,
+            repeatsMax,
           ),
         );
       } catch (error) {
@@ -208,10 +256,10 @@ async function contest(
       }
     };
     const [tool, ...otherTools] = tools();
-    for (let round = 0; round < options.rounds; round++) {
+    for (let round = 0; round < rounds; round++) {
       for (let turn = 0; turn < contenders.length; turn++) {
         const contender = contenders[(turn + round) % contenders.length]!;
-        await measure(tool!, contender, `round ${round + 1} of ${options.rounds}`);
+        await measure(tool!, contender, `round ${round + 1} of ${rounds}`);
       }
     }
     for (const other of options.isQuick ? [] : otherTools) {
@@ -222,25 +270,34 @@ async function contest(
   return { rows, skipped };
 }
 
-/** Measures until nobody else was on the server's core, and gives the run that had it most. */
+/** Measures until nobody else was on the server's cores, and gives the run that had them most. */
 async function measureUndisturbed(
   tool: Tool,
   load: Load,
   server: RunningServer,
+  { places, upstream }: Stage,
+  repeatsMax: number,
 ): Promise<WholeRound> {
+  const upstreamNs = () => upstream === undefined || upstream === server ? 0 : upstream.cpuNs();
   let best: WholeRound | undefined;
-  for (let repeat = 0; repeat <= REPEATS_MAX; repeat++) {
+  for (let repeat = 0; repeat <= repeatsMax; repeat++) {
     const cpuNs = server.cpuNs();
-    const busyMs = coreBusyMs(SERVER_CORE);
+    const upstreamStartNs = upstreamNs();
+    const busyMs = coresBusyMs(places.server);
     const startMs = performance.now();
     const result = await runLoad(tool, load);
     const tookMs = performance.now() - startMs;
     const spentNs = server.cpuNs() - cpuNs;
-    const othersMs = Math.max(0, coreBusyMs(SERVER_CORE) - busyMs - spentNs / 1e6);
+    const besideNs = 1000 * result.clientCpuUs + upstreamNs() - upstreamStartNs;
+    // Where the client works on the server's cores, its time is not taken by others.
+    const ownNs = spentNs + (places.client === places.server ? besideNs : 0);
+    const othersMs = Math.max(0, coresBusyMs(places.server) - busyMs - ownNs / 1e6);
+    const requests = Math.max(1, result.requests);
     const round = {
       ...result,
-      cpuUsPerRequest: spentNs / 1000 / Math.max(1, result.requests),
-      stolenShare: othersMs / tookMs,
+      cpuUsPerRequest: spentNs / 1000 / requests,
+      besideUsPerRequest: besideNs / 1000 / requests,
+      stolenShare: othersMs / (tookMs * places.server.length),
     };
     if (best === undefined || round.stolenShare < best.stolenShare) best = round;
     if (best.stolenShare <= STOLEN_SHARE_MAX) break;
@@ -271,16 +328,33 @@ function rowsOf(
   });
 }
 
-function loadOf(contender: Contender, connections: number, seconds: number): Load {
+function loadOf(
+  contender: Contender,
+  connections: number,
+  seconds: number,
+  places: Places,
+): Load {
   return {
     url: contender.server.origin + contender.path,
     body: contender.body,
     connections,
     seconds,
     answerBytes: contender.answerBytes,
+    framingBytes: contender.framingBytes,
+    cores: places.client,
   };
 }
 
-function secondsFor(connections: number, { seconds }: BenchOptions): number {
-  return connections >= MANY_CONNECTIONS ? Math.max(seconds, MANY_SECONDS_MIN) : seconds;
+/** The connections of a case. What a second process is worth shows when the first is full. */
+export function connectionsOf(
+  { oneProcess }: WholeCase,
+  { connections }: Pick<BenchOptions, "connections">,
+): readonly number[] {
+  const isJudged = oneProcess !== undefined && connections.includes(JUDGED_CONNECTIONS);
+  return isJudged ? [JUDGED_CONNECTIONS] : connections;
+}
+
+/** Where nothing is judged, a disturbed run stays. */
+function repeatsAt(connections: number, { isQuick }: BenchOptions): number {
+  return isQuick || connections > JUDGED_CONNECTIONS ? 0 : REPEATS_MAX;
 }

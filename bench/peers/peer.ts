@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { programPath, SERVER_CORE } from "../machine.ts";
+import { ONE_CORE_EACH, programPath } from "../machine.ts";
 import {
   freePort,
   type RunningServer,
@@ -204,10 +204,10 @@ function aimockFolder(): string | undefined {
 export async function startPeer(
   peer: Peer,
   work: PeerWork,
-  core = SERVER_CORE,
+  cores = ONE_CORE_EACH.server,
 ): Promise<RunningServer> {
   const folder = mkdtempSync(join(tmpdir(), "weir-peer-"));
-  const server = await startServer({ ...peer.command(work, folder, freePort()), core });
+  const server = await startServer({ ...peer.command(work, folder, freePort()), cores });
   return {
     ...server,
     stop: async () => {

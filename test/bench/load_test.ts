@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { type Load, runLoad, tools } from "../../bench/load.ts";
+import { ONE_CORE_EACH } from "../../bench/machine.ts";
 
 /** Paths of a server that is right, and of several that are wrong. */
 const server = Bun.serve({
@@ -42,6 +43,8 @@ async function load(path: string): Promise<Load> {
     connections: 4,
     seconds: 1,
     answerBytes: await answerBytes(),
+    framingBytes: 0,
+    cores: ONE_CORE_EACH.client,
   };
 }
 
@@ -52,6 +55,7 @@ for (const tool of tools()) {
       expect(found.tool).toBe(tool);
       expect(found.requests).toBeGreaterThan(0);
       expect(found.requestsPerSecond).toBeGreaterThan(0);
+      expect(found.clientCpuUs).toBeGreaterThan(0);
     });
 
     test("refuses another status, however fast", async () => {
@@ -62,6 +66,13 @@ for (const tool of tools()) {
       await expect(runLoad(tool, await load("/short"))).rejects.toThrow(
         /bytes on average, and not/,
       );
+    });
+
+    test("takes answers that are longer by no more than their framing", async () => {
+      const shorter = { ...await load("/"), answerBytes: await answerBytes() - 50 };
+      await expect(runLoad(tool, shorter)).rejects.toThrow(/bytes on average/);
+      const found = await runLoad(tool, { ...shorter, framingBytes: 50 });
+      expect(found.requests).toBeGreaterThan(0);
     });
 
     test("refuses a server that is not there", async () => {

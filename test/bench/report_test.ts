@@ -30,6 +30,8 @@ function wholeRow(server: string, rates: readonly number[], ours: readonly numbe
     tool: "wrk" as const,
     requestsPerSecond,
     requests: requestsPerSecond,
+    clientCpuUs: 1e5,
+    besideUsPerRequest: 1,
     p50Ms: 1000 / requestsPerSecond,
     p99Ms: 1,
     cpuUsPerRequest: 1e6 / requestsPerSecond,
@@ -124,6 +126,49 @@ describe("figuresOf()", () => {
     const [bare, aimock] = figuresOf(resultsOf({ whole: rows }));
     expect(bare!.note).not.toContain("itself");
     expect(aimock!.note).toContain("bare Bun.serve itself 10.00");
+  });
+
+  describe("of two workers", () => {
+    const { title } = WHOLE_CASES.find(({ oneProcess }) => oneProcess !== undefined)!;
+    function rows(two: number, twoUs: number, besideUs: number): readonly WholeRow[] {
+      const one = { rate: 1000, us: 1000 };
+      return [
+        { server: "weir", rate: two, us: twoUs },
+        { server: "weir, 1 process", ...one },
+      ].map(({ server, rate, us }) => {
+        const row = wholeRow(server, [rate], [two]);
+        const results = row.results.map((round) => ({
+          ...round,
+          cpuUsPerRequest: us,
+          besideUsPerRequest: besideUs,
+        }));
+        const weirCpuRatio = server === "weir" ? undefined : ratioOf([one.us], [twoUs]);
+        return { ...row, caseTitle: title, results, weirCpuRatio };
+      });
+    }
+
+    /** rate and µs of two workers, the client's µs → standing beside 1000/s and 1000 µs of one, the bound. */
+    const WORKERS: readonly (readonly [number, number, number, Standing, string])[] = [
+      [1600, 1000, 100, "met", "at most 1.82"],
+      [1400, 1000, 100, "missed", "at most 1.82"],
+      [1300, 1000, 500, "limited", "at most 1.33"],
+      [1200, 1600, 500, "missed", "so at most 1.25 with the client elsewhere"],
+    ];
+    for (const [rate, us, besideUs, standing, note] of WORKERS) {
+      test(`${rate}/s of ${us} µs with a client of ${besideUs} µs: ${standing}`, () => {
+        const [figure, ...others] = figuresOf(resultsOf({ whole: rows(rate, us, besideUs) }));
+        expect(others).toEqual([]);
+        expect(figure).toMatchObject({ wanted: "≥ 1.5", standing });
+        expect(figure!.note).toContain(note);
+      });
+    }
+
+    test("a client with cores of its own bounds nothing but the number of processes", () => {
+      const machine = { ...MACHINE, cores: 8 };
+      const [figure] = figuresOf(resultsOf({ machine, whole: rows(1300, 1000, 500) }));
+      expect(figure).toMatchObject({ standing: "missed" });
+      expect(figure!.note).toContain("at most 2.00");
+    });
   });
 
   /** lateness and lost events of a paced run → standing of lateness and of the events. */
