@@ -32,6 +32,8 @@ export interface BenchOptions {
   readonly weir: readonly string[];
   /** Another weir, to be measured beside it instead of all peers. */
   readonly against?: { readonly name: string; readonly command: readonly string[] } | undefined;
+  /** Time for repeated runs, in all: a machine that is never quiet must not stretch the whole. */
+  readonly patience: { leftMs: number };
   /** Tells how far it has come. */
   readonly say: (text: string) => void;
 }

@@ -25,7 +25,8 @@ export const STANDING_TEXT: Readonly<Record<Standing, string>> = {
 
 /** How it was measured, in ten lines. */
 export const METHOD: readonly string[] = [
-  "One server at a time works on one core; the client, and a proxy's upstream, on the other.",
+  "One server at a time works on one core; the client, and a proxy's upstream, on the other; two workers" +
+  " have both cores, and share them with the client where there are no more.",
   "Before anything is measured, every answer is compared byte for byte with what the case expects.",
   "Whole answers: wrk, and autocannon once; a run with any error, another status or other bytes stops it.",
   "The servers of a case run in turn, round by round; each ratio is of two runs next to each other.",
@@ -34,8 +35,8 @@ export const METHOD: readonly string[] = [
   "Paced streams: an own raw-socket client with due times made beforehand, the starts spread evenly.",
   "Lateness is |came − due|, for every event while all streams are open; nothing is left out for being late.",
   "A run is invalid when the client's own loop was over 3 ms late (p99); one event lost fails a run.",
-  "Invalid runs, and those in which others had over 10 % of the server's core, are repeated at most twice;" +
-  " a ratio is made of the rounds that were quiet for both.",
+  "Invalid runs, and those in which others had over 10 % of the server's cores, are repeated at most twice" +
+  " and for 3 minutes in all; a ratio is made of the rounds that were quiet for both.",
 ];
 
 /** The page `bench/results.md`: the figures first, then everything that was measured. */

@@ -6,6 +6,7 @@
  *                 [--binary FILE | --against REF] [--out FOLDER] [--add]
  *
  *   --quick        under a minute: fewer cases, one round of one second
+ *   --rounds       the same number everywhere, instead of most rounds where figures are judged
  *   --case         only the cases whose name contains NAME (see cases.ts; "idle" is the memory)
  *   --binary       measures an executable instead of the source
  *   --against      builds the working tree and REF, and measures one beside the other
@@ -21,11 +22,11 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBoth } from "./against.ts";
 import { type BenchOptions, progressLine, type Rounds } from "./bench_options.ts";
-import { PACED_CASES, quickPaced, SWEEP_CASES, WHOLE_CASES } from "./cases.ts";
 import { figuresOf } from "./figures.ts";
 import { readMachine } from "./machine.ts";
 import { htmlPage } from "./page.ts";
 import { runIdle, runPaced } from "./paced.ts";
+import { estimateSeconds, planOf, PUBLISHED, QUICK, REPEATED_MS_MAX } from "./plan.ts";
 import { figuresTable, resultsPage, table } from "./report.ts";
 import { added, type IdleRow, type PacedRow, type Results, type WholeRow } from "./results.ts";
 import { WEIR_FROM_SOURCE } from "./weir_server.ts";
@@ -35,9 +36,6 @@ import { runWhole } from "./whole.ts";
 const ROUNDS_MAX = 100;
 const SECONDS_MAX = 600;
 const CONNECTIONS_MAX = 10_000;
-
-/** Rounds of the published run. */
-const ROUNDS: Rounds = { judged: 5, shown: 3, many: 2, paced: 3 };
 
 const { values } = parseArgs({
   options: {
@@ -54,12 +52,13 @@ const { values } = parseArgs({
 });
 
 const isQuick = values.quick;
+const usual = isQuick ? QUICK : PUBLISHED;
 const builds = values.against === undefined ? undefined : buildBoth(values.against, progressLine);
 const options: BenchOptions = {
   isQuick,
   rounds: roundsAsked(),
-  seconds: whole("--seconds", values.seconds ?? (isQuick ? "1" : "2"), SECONDS_MAX),
-  connections: (values.connections ?? (isQuick ? "64" : "1,64,512,4000")).split(",")
+  seconds: whole("--seconds", values.seconds ?? String(usual.seconds), SECONDS_MAX),
+  connections: (values.connections ?? usual.connections.join(",")).split(",")
     .map((text) => whole("--connections", text, CONNECTIONS_MAX)),
   weir: builds !== undefined
     ? [builds.ours]
@@ -69,6 +68,7 @@ const options: BenchOptions = {
   against: builds === undefined
     ? undefined
     : { name: `weir at ${builds.commit}`, command: [builds.theirs] },
+  patience: { leftMs: REPEATED_MS_MAX },
   say: progressLine,
 };
 
@@ -83,39 +83,49 @@ try {
 process.exit(0);
 
 async function measure(): Promise<Results> {
-  const wholeRows: WholeRow[] = [];
+  const plan = planOf(values.case, options);
+  const say = countdown(estimateSeconds(plan, options));
+  const counted = { ...options, say };
+  const whole: WholeRow[] = [];
   const paced: PacedRow[] = [];
   const idle: IdleRow[] = [];
   const skipped: string[] = [];
-  const isAsked = ({ name }: { readonly name: string }) => name.includes(values.case);
-  const wholeCases = WHOLE_CASES.filter((work) => isAsked(work) && (work.isQuick || !isQuick));
-  const pacedCases = isQuick ? PACED_CASES.slice(0, 1).map(quickPaced) : PACED_CASES;
-  for (const work of wholeCases) {
-    const found = await runWhole(work, options);
-    wholeRows.push(...found.rows);
+  for (const work of plan.whole) {
+    const found = await runWhole(work, counted);
+    whole.push(...found.rows);
     skipped.push(...found.skipped);
   }
-  for (const work of pacedCases.filter(isAsked)) {
-    const found = await runPaced(work, options.rounds.paced, options);
+  for (const { work, rounds } of plan.paced) {
+    const found = await runPaced(work, rounds, counted);
     paced.push(...found.rows);
     skipped.push(...found.skipped);
   }
-  for (const work of isQuick || builds !== undefined ? [] : SWEEP_CASES.filter(isAsked)) {
-    const found = await runPaced(work, 1, options);
-    paced.push(...found.rows);
-    skipped.push(...found.skipped);
-  }
-  if (isAsked({ name: "idle" })) idle.push(await runIdle(options));
+  if (plan.isIdle) idle.push(await runIdle(counted));
   return {
     machine: readMachine(),
     isQuick,
     rounds: options.rounds.judged,
     secondsPerRun: options.seconds,
-    whole: wholeRows,
+    whole,
     paced,
     idle,
     skipped,
   };
+}
+
+/** Progress with the time that has gone, and the time it takes when no run has to be repeated. */
+function countdown(totalSeconds: number): (text: string) => void {
+  const startMs = performance.now();
+  return (text) => {
+    const gone = clockText((performance.now() - startMs) / 1000);
+    progressLine(`${gone} of about ${clockText(totalSeconds)}  ${text}`);
+  };
+}
+
+/** `12:05`: minutes and seconds. */
+function clockText(seconds: number): string {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }
 
 /** Writes the page, the page with charts, and the data that both are made of. */
@@ -133,8 +143,8 @@ function write(results: Results, folder: string): void {
 
 /** The same number everywhere when one is asked for. */
 function roundsAsked(): Rounds {
-  if (values.rounds === undefined && !isQuick) return ROUNDS;
-  const rounds = whole("--rounds", values.rounds ?? "1", ROUNDS_MAX);
+  if (values.rounds === undefined) return usual.rounds;
+  const rounds = whole("--rounds", values.rounds, ROUNDS_MAX);
   return { judged: rounds, shown: rounds, many: rounds, paced: rounds };
 }
 

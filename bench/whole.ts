@@ -34,7 +34,7 @@ import { startWeir } from "./weir_server.ts";
 const PROBE_MS_MAX = 10_000;
 /** Connections and seconds that warm a server up: its code is compiled by then. */
 const WARM_CONNECTIONS = 64;
-const WARM_SECONDS = 1;
+export const WARM_SECONDS = 1;
 
 /** What a chunk adds to an event: its length in hex, and two line ends. */
 const CHUNK_BYTES = 7;
@@ -84,7 +84,7 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
     }
     checkAnswer(answer, work);
     const contenders: Contender[] = [contender(weir, work, answer)];
-    if (upstream !== undefined && !isRespoken(work)) {
+    if (upstream !== undefined && isUpstreamShown(work, options)) {
       contenders.push(contender(upstream, work, await ask(upstream, work)));
     }
     if (options.against !== undefined) {
@@ -162,6 +162,11 @@ function contender(server: RunningServer, work: Asked | WholeCase, answer: Probe
   return { name: server.name, server, path, body, answerBytes: answer.wireBytes, framingBytes };
 }
 
+/** Is the upstream measured as well? It says how much time a proxy adds, which --quick does not. */
+export function isUpstreamShown(work: WholeCase, { isQuick }: BenchOptions): boolean {
+  return work.upstream !== undefined && !isRespoken(work) && !isQuick;
+}
+
 /** An upstream's answer in another dialect leaves in as many pieces as it came. */
 function isRespoken({ upstream, expected }: WholeCase): boolean {
   return upstream !== undefined && upstream !== expected;
@@ -231,7 +236,6 @@ async function contest(
   }
   for (const connections of connectionsOf(work, options)) {
     const rounds = roundsAt(connections, options);
-    const repeatsMax = repeatsAt(connections, options);
     const results = new Map<Contender, WholeRound[]>(contenders.map((one) => [one, []]));
     const measure = async (tool: Tool, contender: Contender, round: string) => {
       const gathered = results.get(contender);
@@ -246,7 +250,7 @@ async function contest(
             loadOf(contender, connections, secondsAt(connections, options), stage.places),
             contender.server,
             stage,
-            repeatsMax,
+            options,
           ),
         );
       } catch (error) {
@@ -263,7 +267,8 @@ async function contest(
       }
     }
     for (const other of options.isQuick ? [] : otherTools) {
-      for (const contender of contenders) await measure(other, contender, "once");
+      const seen = connections === JUDGED_CONNECTIONS ? contenders : contenders.slice(0, 1);
+      for (const contender of seen) await measure(other, contender, "once");
     }
     rows.push(...rowsOf(work, connections, contenders[0]!, results));
   }
@@ -276,8 +281,10 @@ async function measureUndisturbed(
   load: Load,
   server: RunningServer,
   { places, upstream }: Stage,
-  repeatsMax: number,
+  { isQuick, patience }: BenchOptions,
 ): Promise<WholeRound> {
+  // Where nothing is judged, a disturbed run stays.
+  const repeatsMax = isQuick || load.connections > JUDGED_CONNECTIONS ? 0 : REPEATS_MAX;
   const upstreamNs = () => upstream === undefined || upstream === server ? 0 : upstream.cpuNs();
   let best: WholeRound | undefined;
   for (let repeat = 0; repeat <= repeatsMax; repeat++) {
@@ -300,7 +307,8 @@ async function measureUndisturbed(
       stolenShare: othersMs / (tookMs * places.server.length),
     };
     if (best === undefined || round.stolenShare < best.stolenShare) best = round;
-    if (best.stolenShare <= STOLEN_SHARE_MAX) break;
+    if (repeat > 0) patience.leftMs -= tookMs;
+    if (best.stolenShare <= STOLEN_SHARE_MAX || patience.leftMs <= 0) break;
   }
   return best!;
 }
@@ -352,9 +360,4 @@ export function connectionsOf(
 ): readonly number[] {
   const isJudged = oneProcess !== undefined && connections.includes(JUDGED_CONNECTIONS);
   return isJudged ? [JUDGED_CONNECTIONS] : connections;
-}
-
-/** Where nothing is judged, a disturbed run stays. */
-function repeatsAt(connections: number, { isQuick }: BenchOptions): number {
-  return isQuick || connections > JUDGED_CONNECTIONS ? 0 : REPEATS_MAX;
 }
