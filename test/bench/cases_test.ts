@@ -34,19 +34,23 @@ describe("the cases", () => {
     test(`${name} asks with JSON`, () => expect(() => JSON.parse(body!)).not.toThrow());
   }
 
-  test("a real weir gives what stream-full expects", async () => {
-    const weir = await launch({ set: { "mock.delay_ms": 0, "ops.log": "off" } });
-    try {
-      const { body, expected, path } = WHOLE_CASES.find(({ name }) => name === "stream-full")!;
-      const headers = { "content-type": "application/json" };
-      const response = await fetch(weir.url + path, { method: "POST", body: body!, headers });
-      const masked = maskVarying(await response.bytes());
-      const found = masked.replace(/"obfuscation":"[^"]*"/g, `"obfuscation":""`);
-      expect(found).toBe(expected as string);
-    } finally {
-      await weir.stop();
-    }
-  });
+  const chats = WHOLE_CASES.filter(({ name }) => name.startsWith("stream-"));
+  test.each(chats.map((work) => [work.name, work] as const))(
+    "a real weir gives what %s expects",
+    async (_, work) => {
+      const { body, expected, path, settings } = work;
+      const weir = await launch({ set: settings });
+      try {
+        const headers = { "content-type": "application/json" };
+        const response = await fetch(weir.url + path, { method: "POST", body: body!, headers });
+        const masked = maskVarying(await response.bytes());
+        const found = masked.replace(/"obfuscation":"[^"]*"/g, `"obfuscation":""`);
+        expect(found).toBe(expected as string);
+      } finally {
+        await weir.stop();
+      }
+    },
+  );
 
   test("masks are as wide as what they stand for", () => {
     const body = `{"id":"chatcmpl-${"a".repeat(29)}","created":1234567890}`;

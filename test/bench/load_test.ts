@@ -1,6 +1,7 @@
-import { afterAll, describe, expect, test } from "bun:test";
-import { type Load, runLoad, tools } from "../../bench/load.ts";
-import { ONE_CORE_EACH } from "../../bench/machine.ts";
+import { afterAll, expect, test } from "bun:test";
+import { type Load, runLoad, type Tool } from "../../bench/load.ts";
+import { ONE_CORE_EACH, programPath } from "../../bench/machine.ts";
+import { describeWith } from "../server/needs.ts";
 
 /** Paths of a server that is right, and of several that are wrong. */
 const server = Bun.serve({
@@ -48,8 +49,14 @@ async function load(path: string): Promise<Load> {
   };
 }
 
-for (const tool of tools()) {
-  describe(`runLoad() with ${tool}`, () => {
+/** autocannon comes with the packages. */
+const TOOLS: readonly (readonly [tool: Tool, isThere: boolean])[] = [
+  ["wrk", programPath("wrk") !== undefined],
+  ["autocannon", true],
+];
+
+for (const [tool, isThere] of TOOLS) {
+  describeWith(isThere, tool, `runLoad() with ${tool}`, () => {
     test("gives the speed of a server that answers rightly", async () => {
       const found = await runLoad(tool, await load("/"));
       expect(found.tool).toBe(tool);
