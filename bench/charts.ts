@@ -28,8 +28,9 @@ export interface Line {
   readonly points: readonly { readonly x: string; readonly y: number }[];
 }
 
-const WIDTH = 520;
-const LABEL_WIDTH = 208;
+/** Narrow enough for its letters to be read on a phone. */
+const WIDTH = 450;
+const LABEL_WIDTH = 198;
 const VALUE_WIDTH = 72;
 const BAR_HEIGHT = 20;
 const TITLE_HEIGHT = 24;
@@ -62,25 +63,28 @@ export function barChart(
       : value / most;
     return LABEL_WIDTH + share * room;
   };
-  const parts: string[] = [];
+  const shapes: string[] = [];
+  const texts: string[] = [];
   let top = 0;
   for (const group of groups) {
-    parts.push(text(0, top + 16, group.title, `class="soft"`));
+    texts.push(text(0, top + 16, group.title, `class="soft"`));
     top += TITLE_HEIGHT;
     for (const { name, value, min, max, color } of group.bars) {
       const middle = top + BAR_HEIGHT / 2 - 1;
       const width = Math.max(1, at(value) - LABEL_WIDTH);
-      parts.push(
+      texts.push(
         text(LABEL_WIDTH - 8, middle + 4, name, `text-anchor="end"`),
+        text(at(Math.max(value, max)) + 6, middle + 4, format(value), ""),
+      );
+      shapes.push(
         `<rect x="${LABEL_WIDTH}" y="${top + 2}" width="${px(width)}" height="${
           BAR_HEIGHT - 6
         }" rx="2" fill="${color}"><title>${
           escape(`${name}: ${format(value)} (${format(min)} to ${format(max)})`)
         }</title></rect>`,
-        text(at(Math.max(value, max)) + 6, middle + 4, format(value), ""),
       );
       if (max > min) {
-        parts.push(
+        shapes.push(
           `<path class="spread" d="M${px(at(min))} ${middle}H${px(at(max))}M${px(at(min))} ${
             middle - 3
           }v6M${px(at(max))} ${middle - 3}v6"/>`,
@@ -90,19 +94,21 @@ export function barChart(
     }
     top += 6;
   }
-  if (goal !== undefined) parts.push(`<path class="goal" d="M${px(at(goal))} 0V${top}"/>`);
-  return svg(top, parts);
+  if (goal !== undefined) shapes.push(`<path class="goal" d="M${px(at(goal))} 0V${top}"/>`);
+  return svg(top, [...shapes, ...texts]);
 }
 
 /** Lines over places of equal distance, on a scale of powers of two. */
 export function lineChart(
   lines: readonly Line[],
-  { format, goal }: {
+  { format, goal, unit }: {
     readonly format: (value: number) => string;
     readonly goal: number;
+    /** What the places are numbers of. */
+    readonly unit: string;
   },
 ): string {
-  const [left, right, top, bottom] = [44, 120, 12, 230];
+  const [left, right, top, bottom] = [40, 140, 12, 230];
   const values = [...lines.flatMap(({ points }) => points.map(({ y }) => y)), goal];
   const low = Math.floor(Math.log2(Math.max(0.1, Math.min(...values))));
   const high = Math.max(low + 1, Math.ceil(Math.log2(Math.max(...values))));
@@ -122,6 +128,7 @@ export function lineChart(
     parts.push(text(x(i), bottom + 18, point.x, `text-anchor="middle" class="soft"`))
   );
   parts.push(
+    text(WIDTH - right + 8, bottom + 18, unit, `class="soft"`),
     `<path class="goal" d="M${left} ${px(y(goal))}H${WIDTH - right}"/>`,
     text(left + 4, y(goal) - 4, `wanted at p99: ${format(goal)}`, `class="soft"`),
   );
@@ -133,7 +140,7 @@ export function lineChart(
       }/>`,
       ...points.map((point, i) =>
         `<circle cx="${px(x(i))}" cy="${px(y(point.y))}" r="3" fill="${color}"><title>${
-          escape(`${name}, ${point.x} streams: ${format(point.y)}`)
+          escape(`${name}, ${point.x} ${unit}: ${format(point.y)}`)
         }</title></circle>`
       ),
     );

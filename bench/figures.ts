@@ -19,7 +19,7 @@ import {
 } from "./results.ts";
 import { twoCoresEach } from "./machine.ts";
 import { bareBun } from "./peers/peer.ts";
-import { ratioText } from "./report.ts";
+import { count, ratioText } from "./report.ts";
 
 /** The most that weir may add to a proxied answer while there is nothing else to do. */
 const ADDED_MS_MAX = 0.3;
@@ -50,7 +50,7 @@ export function figuresOf(results: Results): readonly Figure[] {
     ...addedLatency(results.whole),
     ...PACED_CASES.flatMap((work) => pacedFigures(work, results.paced)),
     ...results.idle.map(({ streams, kibPerStream }) => ({
-      title: `memory per idle stream, ${streams} of them`,
+      title: `memory per idle stream, ${count(streams)} of them`,
       wanted: `≤ ${IDLE_KIB_MAX} KiB`,
       measured: `${kibPerStream.toFixed(2)} KiB`,
       note: "",
@@ -209,8 +209,8 @@ function pacedFigures(work: PacedCase, rows: readonly PacedRow[]): readonly Figu
     {
       title: `${work.title}: events lost, doubled, merged or strange`,
       wanted: "0",
-      measured: String(faults),
-      note: `of ${rounds.reduce((sum, { found }) => sum + found.report.events, 0)}`,
+      measured: count(faults),
+      note: `of ${count(rounds.reduce((sum, { found }) => sum + found.report.events, 0))}`,
       standing: standing(faults === 0 ? "met" : "missed"),
     },
   ];

@@ -207,7 +207,7 @@ export function settleMs({ isQuick }: BenchOptions): number {
 export async function runIdle(options: BenchOptions): Promise<IdleRow> {
   const server = await startWeir(options.weir, IDLE_SETTINGS);
   try {
-    options.say(`${IDLE_STREAMS} idle streams: memory`);
+    options.say(`${IDLE_STREAMS / 1000} 000 idle streams: memory`);
     await Bun.sleep(settleMs(options));
     const idleKib = server.rssKib();
     let openKib = 0;

@@ -24,15 +24,20 @@ h3 { font-size: .95rem; margin: 0 0 .5rem; } p { margin: .25rem 0 .75rem; max-wi
 .soft { color: var(--soft); } .grid { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); }
 .card { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .87rem; }
+.wide { overflow-x: auto; } .grid { align-items: start; } table { border-collapse: collapse; width: 100%; font-size: .87rem; }
 th { text-align: left; color: var(--soft); font-weight: 500; } th, td { padding: .35rem .6rem .35rem 0;
   border-bottom: 1px solid var(--line); vertical-align: top; } td.n { white-space: nowrap;
   font-variant-numeric: tabular-nums; } .met { color: var(--good); } .within { color: var(--near); }
-.missed { color: var(--bad); } .disturbed, .limited { color: var(--soft); } svg { display: block; width: 100%; height: auto; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--ink); } svg .soft { fill: var(--soft); }
+.missed { color: var(--bad); } .disturbed, .limited { color: var(--soft); } svg { display: block; width: 100%; max-width: 34rem; height: auto; }
+svg text { font: 12px system-ui, sans-serif; fill: var(--ink); paint-order: stroke;
+  stroke: var(--panel); stroke-width: 3px; } svg .soft { fill: var(--soft); }
 svg .axis { stroke: var(--line); } svg .spread { stroke: var(--ink); stroke-width: 1.5; }
-svg .goal { stroke: var(--bad); stroke-dasharray: 4 3; } ol { padding-left: 1.4rem; } li { margin: .15rem 0; }
+svg .goal { stroke: var(--bad); stroke-dasharray: 4 3; } ol { padding-left: 1.9rem; } li { margin: .15rem 0; }
 details pre { overflow-x: auto; font-size: .75rem; line-height: 1.5; }
+@media (max-width: 45rem) { body { padding: 1rem .75rem 3rem; } .card { padding: .75rem .6rem; }
+  thead { display: none; } table, tbody, tr, td { display: block; } td { border: 0; padding: 0; }
+  tr { border-bottom: 1px solid var(--line); padding: .5rem 0; } td.n { display: inline-block;
+  margin-right: .75rem; } td.n:nth-child(2)::before { content: "wanted "; color: var(--soft); } }
 `;
 
 /** The whole page. */
@@ -130,7 +135,7 @@ function charts(
       const groups = [...Map.groupBy(ofCase, ({ connections }) => connections)]
         .toSorted(([one], [other]) => one - other)
         .map(([connections, servers]): BarGroup => ({
-          title: `${connections} connection${connections === 1 ? "" : "s"}`,
+          title: `${grouped(connections)} connection${connections === 1 ? "" : "s"}`,
           bars: servers.map(({ server, results }) => {
             const values = results.filter(({ tool }) => tool === results[0]!.tool)
               .map((result) => result[key]);
@@ -149,7 +154,7 @@ function charts(
 }
 
 function throughput(rows: readonly WholeRow[]): readonly string[] {
-  return charts(rows, "requestsPerSecond", grouped, () => true);
+  return charts(rows, "requestsPerSecond", (value) => `${grouped(value)}/s`, () => true);
 }
 
 function processorTime(rows: readonly WholeRow[]): readonly string[] {
@@ -187,7 +192,7 @@ function sweep(rows: readonly PacedRow[]): string {
   const wheel = ofServer("bare wheel");
   if (wheel.length === weir.length) {
     lines.push({
-      name: "p99 of a bare wheel",
+      name: "bare wheel p99",
       color: "var(--soft)",
       isDashed: true,
       points: points(wheel, "p99"),
@@ -195,7 +200,11 @@ function sweep(rows: readonly PacedRow[]): string {
   }
   return card(
     "weir, ms late over number of streams, 20 events/s each",
-    lineChart(lines, { format: milliseconds, goal: PACED_CASES[0]!.latenessMsMax }),
+    lineChart(lines, {
+      format: milliseconds,
+      goal: PACED_CASES[0]!.latenessMsMax,
+      unit: "streams",
+    }),
   );
 }
 
@@ -217,7 +226,7 @@ function lateness(title: string, rows: readonly PacedRow[]): string {
   }));
   const goal = PACED_CASES.find((work) => work.title === title)!.latenessMsMax;
   return card(
-    `${title}: ms late; wanted at p99: ${goal}`,
+    `${title}; wanted at p99: ${goal} ms`,
     barChart(groups, { format: milliseconds, isLog: true, goal }),
   );
 }
@@ -233,8 +242,8 @@ function memory({ idle, paced }: Results): readonly string[] {
   const format = (value: number) => `${value.toFixed(1)} KiB`;
   const idleBars = idle.map(({ server, kibPerStream }) => bar(server, kibPerStream));
   const cards = idleBars.length === 0 ? [] : [card(
-    `open and silent: KiB above the idle process; wanted: ${IDLE_KIB_MAX}`,
-    barChart([{ title: `${idle[0]!.streams} streams`, bars: idleBars }], {
+    `open and silent: KiB above the idle process; wanted: ${IDLE_KIB_MAX} KiB`,
+    barChart([{ title: `${grouped(idle[0]!.streams)} streams`, bars: idleBars }], {
       format,
       isLog: false,
       goal: IDLE_KIB_MAX,
@@ -256,7 +265,7 @@ function memory({ idle, paced }: Results): readonly string[] {
 }
 
 function milliseconds(value: number): string {
-  return value >= 100 ? grouped(value) : value.toFixed(1);
+  return `${value >= 100 ? grouped(value) : value.toFixed(1)} ms`;
 }
 
 function grouped(value: number): string {

@@ -208,7 +208,8 @@ function medianOf(
   return median(results.map((result) => result[key]));
 }
 
-function count(value: number): string {
+/** `12 345`: a whole number in groups of three. */
+export function count(value: number): string {
   return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, " ");
 }
 

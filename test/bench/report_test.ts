@@ -293,7 +293,7 @@ describe("the pages", () => {
     expect(bars.match(/<rect/g)!.length).toBe(2);
     const points = [{ x: "1", y: 2 }, { x: "2", y: 5 }];
     const lines = [{ name: "p50", color: "red", isDashed: false, points }];
-    const chart = lineChart(lines, { format: String, goal: 12 });
+    const chart = lineChart(lines, { format: String, goal: 12, unit: "streams" });
     expect(chart.match(/<circle/g)!.length).toBe(2);
     expect(bars + chart).not.toMatch(/NaN|Infinity/);
   });
