@@ -24,6 +24,8 @@ import { count, ratioText } from "./report.ts";
 /** The most that weir may add to a proxied answer while there is nothing else to do. */
 const ADDED_MS_MAX = 0.3;
 const LOW_CONNECTIONS = 1;
+/** Two workers that reach less than this share of what the cores allow are held up by something else. */
+const LIMITED_SHARE = 0.9;
 
 /**
  * `within`: the median misses it and the spread of the rounds reaches it. `disturbed`: no round was
@@ -96,8 +98,8 @@ function wholeFigures(work: WholeCase, rows: readonly WholeRow[]): readonly Figu
 }
 
 /**
- * What a second process is worth. Where client and server share the cores, the most it can be worth
- * is the cores there are over those that server, client and upstream kept busy with one process.
+ * What a second process is worth, and where client and server share the cores, the most it can be:
+ * requests that cost no more than they did, on cores that are never idle.
  */
 function workersFigure(work: WholeCase, { machine, whole }: Results): readonly Figure[] {
   const ofCase = whole.filter(({ caseTitle }) => caseTitle === work.title);
@@ -109,23 +111,25 @@ function workersFigure(work: WholeCase, { machine, whole }: Results): readonly F
   const { wanted } = work.oneProcess;
   const [ones, twos] = [firstTool(row), firstTool(two)];
   const quiet = ones.filter((round, i) => isQuiet(round) && isQuiet(twos[i]!)).length;
-  const most = places.client === places.server
-    ? median(ones.map((round) => mostWorth(round, places.server.length)))
-    : places.server.length;
+  const cores = places.server.length;
+  const most = spreadOf(
+    ones.map((one, i) => places.client === places.server ? mostWorth(one, twos[i]!, cores) : cores),
+  );
   const share = median(
     ones.map(({ cpuUsPerRequest, besideUsPerRequest }) =>
       besideUsPerRequest / (cpuUsPerRequest + besideUsPerRequest)
     ),
   );
-  const elsewhere = places.server.length * weirCpuRatio!.median;
+  const elsewhere = cores * weirCpuRatio!.median;
   const standing = standingOf(weirRatio, wanted, "least");
-  const isLimited = standing === "missed" && most < wanted && elsewhere >= wanted;
+  const isLimited = standing === "missed" && most.median < wanted &&
+    weirRatio.median >= LIMITED_SHARE * most.median && elsewhere >= wanted;
   return [{
     title: `${work.title} vs 1 process, ${row.connections} connections`,
     wanted: `≥ ${wanted}`,
     measured: ratioText(weirRatio),
     note: [
-      `at most ${most.toFixed(2)} on these cores: ${Math.round(100 * share)} % of a request's ` +
+      `at most ${ratioText(most)} on these cores: ${Math.round(100 * share)} % of a request's ` +
       "processor time is the client's and the upstream's",
       `per processor time ${ratioText(weirCpuRatio)}, so at most ${
         elsewhere.toFixed(2)
@@ -137,9 +141,13 @@ function workersFigure(work: WholeCase, { machine, whole }: Results): readonly F
   }];
 }
 
-/** Requests per second with every core full and no request dearer, over those of one process. */
-function mostWorth(one: WholeRound, cores: number): number {
-  const usPerRequest = one.cpuUsPerRequest + one.besideUsPerRequest;
+/**
+ * Requests per second with every core full, and each request as cheap as it was with one process or
+ * with two, over those of one process. No round can be above its own.
+ */
+function mostWorth(one: WholeRound, two: WholeRound, cores: number): number {
+  const usPerRequest = Math.min(one.cpuUsPerRequest, two.cpuUsPerRequest) +
+    Math.min(one.besideUsPerRequest, two.besideUsPerRequest);
   return (cores * 1e6) / usPerRequest / one.requestsPerSecond;
 }
 

@@ -152,6 +152,7 @@ describe("figuresOf()", () => {
       [1600, 1000, 100, "met", "at most 1.82"],
       [1400, 1000, 100, "missed", "at most 1.82"],
       [1300, 1000, 500, "limited", "at most 1.33"],
+      [1100, 1000, 500, "missed", "at most 1.33"],
       [1200, 1600, 500, "missed", "so at most 1.25 with the client elsewhere"],
     ];
     for (const [rate, us, besideUs, standing, note] of WORKERS) {
