@@ -110,10 +110,9 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   }
   let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   for (const [name, value] of request.headers ?? []) {
-    if (!TOKEN.test(name) || NOT_A_VALUE.test(value)) {
-      throw new TypeError(`Cannot send the request: header ${JSON.stringify(name)} is not valid`);
-    }
-    if (!OWN_FIELDS.has(name.toLowerCase())) head += `${name}: ${value}\r\n`;
+    const isOwn = knownNames.get(name) ?? learnName(name);
+    if (NOT_A_VALUE.test(value)) throw invalidHeader(name);
+    if (!isOwn) head += `${name}: ${value}\r\n`;
   }
   if (body) head += `content-length: ${body.length}\r\n\r\n`;
   else if (method === "POST" || method === "PUT" || method === "PATCH") {
@@ -125,6 +124,26 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   bytes.write(head, "latin1");
   bytes.set(body, head.length);
   return [bytes];
+}
+
+/** Names that were seen, all of them tokens: true = it is not for the caller to say. */
+const knownNames = new Map<string, boolean>();
+/** Some 100 KiB with the names that people use. */
+const KNOWN_NAMES_MAX = 1_024;
+const NAME_CHARS_MAX = 64;
+
+/** @throws {TypeError} when `name` is no token. */
+function learnName(name: string): boolean {
+  if (!TOKEN.test(name)) throw invalidHeader(name);
+  const isOwn = OWN_FIELDS.has(name.toLowerCase());
+  if (knownNames.size < KNOWN_NAMES_MAX && name.length <= NAME_CHARS_MAX) {
+    knownNames.set(name, isOwn);
+  }
+  return isOwn;
+}
+
+function invalidHeader(name: string): TypeError {
+  return new TypeError(`Cannot send the request: header ${JSON.stringify(name)} is not valid`);
 }
 
 /** A request on its way. */

@@ -149,13 +149,15 @@ export class Upstream implements Source {
       apiKey: this.#options.api_key,
       passesClientKey: this.#options.passes_client_key,
     };
+    const trace = call.traceHeaders;
     const request = {
       method: wire.method,
       url: base_url + wire.path,
-      headers: headersUp(wire.headers, credentials, {
-        ...call.traceHeaders,
-        ...this.#options.headers,
-      }),
+      headers: headersUp(
+        wire.headers,
+        credentials,
+        trace === undefined ? this.#options.headers : { ...trace, ...this.#options.headers },
+      ),
       body: this.#withModel(wire.body),
       signal: abort,
     };

@@ -55,7 +55,8 @@ export function headersUp(
   credentials: Credentials,
   added: Readonly<Record<string, string>>,
 ): Field[] {
-  const replaced = new Set(Object.keys(added).map((name) => name.toLowerCase()));
+  const own = Object.entries(added);
+  const replaced = own.length === 0 ? NO_NAMES : new Set(own.map(([name]) => name.toLowerCase()));
   const hops = namedHops(client.get("connection"));
   const fields: Field[] = [];
   let via = VIA;
@@ -75,7 +76,7 @@ export function headersUp(
   if (authorization !== "" && !replaced.has("authorization")) {
     fields.push(["authorization", authorization]);
   }
-  for (const [name, value] of Object.entries(added)) fields.push([name, value]);
+  fields.push(...own);
   return fields;
 }
 
