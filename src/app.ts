@@ -125,7 +125,11 @@ export function makeApp(
 ): App {
   const wheel = new Wheel(world.clock, timerAlarm());
   const streams = new Set<OpenStream>();
-  const gate = new Gate(config.server, streams, clientAddress(config.server.trusted_proxies));
+  const gate = new Gate(config.server, {
+    streams,
+    addressOf: clientAddress(config.server.trusted_proxies),
+    wantsAddresses: config.ops.log === "requests",
+  });
   const observer = makeObserver({
     ...world,
     ...config,
@@ -146,7 +150,7 @@ export function makeApp(
     watch: gate.countsClients ? watchAll([observer.watch, gate.watch]) : observer.watch,
     keepaliveMs: config.server.keepalive_ms,
     writeTimeoutMs: config.server.write_timeout_ms,
-    ...(gate.countsClients ? { admit: gate.admit } : {}),
+    ...(gate.knowsClients ? { admit: gate.admit } : {}),
     startTrace: observer.startTrace,
   };
   const stamps = new Stamps(world.wallMs, world.randomBytes);
@@ -159,7 +163,7 @@ export function makeApp(
   const { secret_key } = config.auth;
   const admit = tokenAuth({
     secretKey: secret_key,
-    tokens: secrets,
+    tokens: world.tokens,
     wallMs: world.wallMs,
   });
   const startMs = world.clock();

@@ -28,36 +28,37 @@ export type Authorize = (headers: Headers, bearer?: TokenBearer) => Verdict;
  * system 000 has it: one blank, case-sensitive. The token's name is noted at the bearer.
  */
 export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
-  const known = tokens.filter(({ token }) => token !== "")
-    .map(({ name, token }) => ({ name, digest: digest(token) }));
-  if (known.length === 0) return () => "ok";
+  const nameOf = tokenNames(tokens);
+  if (nameOf === undefined) return () => "ok";
   return (headers, bearer) => {
     const header = headers.get("authorization");
     if (header === null || header === "") return "missing";
     const [scheme, token, ...rest] = header.split(" ");
     if (scheme !== "Bearer" || !token || rest.length > 0) return "malformed";
-    const given = digest(token);
-    let found: string | undefined;
-    // All are compared, whichever fits: the time tells nothing of which, or how much of it.
-    for (const one of known) if (timingSafeEqual(one.digest, given)) found = one.name;
-    if (found === undefined) return "wrong";
-    if (bearer !== undefined) bearer.tokenName = found;
+    const name = nameOf(token);
+    if (name === undefined) return "wrong";
+    if (bearer !== undefined) bearer.tokenName = name;
     return "ok";
   };
 }
 
-/** Tells whether a text is one of `secrets`, empty ones left out; undefined when none is left. */
-export function secretCheck(secrets: readonly string[]): ((given: string) => boolean) | undefined {
-  const digests = secrets.filter((secret) => secret !== "").map(digest);
-  if (digests.length === 0) return undefined;
-  return (given) => {
-    const own = digest(given);
-    let isKnown = false;
+/** Gives the name of a token, or undefined for one that is none of `tokens`. */
+export type TokenNameOf = (token: string) => string | undefined;
+
+/** Looks tokens up in `tokens`, empty ones left out; undefined when none is left. */
+export function tokenNames(tokens: readonly BearerToken[]): TokenNameOf | undefined {
+  const known = tokens.filter(({ token }) => token !== "")
+    .map(({ name, token }) => ({ name, digest: digest(token) }));
+  if (known.length === 0) return undefined;
+  return (token) => {
+    const given = digest(token);
+    let found: string | undefined;
     // All are compared, whichever fits: the time tells nothing of which, or how much of it.
-    for (const known of digests) isKnown = timingSafeEqual(known, own) || isKnown;
-    return isKnown;
+    for (const one of known) if (timingSafeEqual(one.digest, given)) found = one.name;
+    return found;
   };
 }
+
 /** Digests have one length, so comparing them does not tell the token's. */
 function digest(token: string): Uint8Array {
   return new Bun.CryptoHasher("sha256").update(token).digest();

@@ -6,19 +6,14 @@
 
 import { BlockList, isIP } from "node:net";
 
-/** Tells the address that stands for the client of a request. */
+/** Tells the address of a request's client; "" = unknown: its proxy names none on a socket file. */
 export type AddressOf = (peer: string | undefined, forwardedFor: string | null) => string;
-
-/** What an unknown peer is called: one behind a socket file, whose proxy names no client. */
-const UNKNOWN = "unknown";
 
 /**
  * `peer` is the address at the other end of the connection, undefined on a socket file, whose
  * permissions say who may be there. `X-Forwarded-For` counts only from a peer in `trusted` or on a
  * socket file; then the client is the last address in it that is not trusted itself, since whatever
  * stands before that one was written by a stranger.
- *
- * IPv6 addresses stand for their /64: one customer has at least that many.
  */
 export function clientAddress(trusted: readonly string[]): AddressOf {
   const networks = new BlockList();
@@ -35,7 +30,7 @@ export function clientAddress(trusted: readonly string[]): AddressOf {
     networks.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
   return (peer, forwardedFor) => {
-    let client = peer === undefined ? UNKNOWN : plain(peer);
+    let client = peer === undefined ? "" : plain(peer);
     if (forwardedFor !== null && (peer === undefined || isTrusted(client))) {
       for (const hop of forwardedFor.split(",").reverse()) {
         const address = plain(hop.trim());
@@ -44,8 +39,13 @@ export function clientAddress(trusted: readonly string[]): AddressOf {
         if (!isTrusted(client)) break;
       }
     }
-    return isIP(client) === 6 ? network64(client) : client;
+    return client;
   };
+}
+
+/** Who shares a limit with `address`: the /64 of an IPv6 address, since one customer has that many. */
+export function customerOf(address: string): string {
+  return isIP(address) === 6 ? network64(address) : address;
 }
 
 /** Without brackets, port, zone and the IPv6 spelling of an IPv4 address. */

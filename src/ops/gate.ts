@@ -7,8 +7,8 @@
 
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import type { OpenStream } from "../core/exchange.ts";
-import type { AddressOf } from "./client_address.ts";
+import type { Client, OpenStream } from "../core/exchange.ts";
+import { type AddressOf, customerOf } from "./client_address.ts";
 
 /** The part of Bun's server that the gate asks. */
 export interface GateListener {
@@ -22,9 +22,17 @@ export interface GateListener {
 export interface GateOptions {
   readonly url_max_bytes: number;
   readonly streams_max: number;
-  /** 0 = no limit, and no address is ever looked up. */
+  /** 0 = no limit. */
   readonly streams_per_client_max: number;
   readonly requests_waiting_max: number;
+}
+
+/** What a gate needs. */
+export interface GateDeps {
+  readonly streams: ReadonlySet<OpenStream>;
+  readonly addressOf: AddressOf;
+  /** True when somebody wants the client's address of every request, counted or not. */
+  readonly wantsAddresses: boolean;
 }
 
 /** Seconds after which a client that was turned away may try again. */
@@ -38,24 +46,26 @@ export class Gate {
   readonly #options: GateOptions;
   readonly #streams: ReadonlySet<OpenStream>;
   readonly #addressOf: AddressOf;
-  /** Open exchanges of each client; none without a limit for clients. */
+  /** Open exchanges of each client, by `customerOf` its address; none without a limit for clients. */
   readonly #counts = new Map<string, number>();
-  readonly #clients = new WeakMap<Request, string>();
+  readonly #clients = new WeakMap<Request, Client>();
+  /** True when clients are counted: the watchers then need `watch`. */
+  readonly countsClients: boolean;
+  /** True when clients are looked up: the engine then needs `admit`. */
+  readonly knowsClients: boolean;
 
-  constructor(options: GateOptions, streams: ReadonlySet<OpenStream>, addressOf: AddressOf) {
+  constructor(options: GateOptions, { streams, addressOf, wantsAddresses }: GateDeps) {
     this.#options = options;
     this.#streams = streams;
     this.#addressOf = addressOf;
-  }
-
-  /** True when clients are counted: the engine then needs `admit`, and the watchers `watch`. */
-  get countsClients(): boolean {
-    return this.#options.streams_per_client_max > 0;
+    this.countsClients = options.streams_per_client_max > 0;
+    this.knowsClients = this.countsClients || wantsAddresses;
   }
 
   /** Why `request` may not come in; undefined = it may. */
   check(request: Request, listener: GateListener | undefined): AppError | undefined {
     const { url_max_bytes, streams_max, requests_waiting_max } = this.#options;
+    const client = this.knowsClients ? this.#meet(request, listener) : undefined;
     const { url } = request;
     if (url.length > url_max_bytes) return urlTooLong(url_max_bytes);
     const { size } = this.#streams;
@@ -64,35 +74,46 @@ export class Gate {
     if (listener.pendingRequests - size > requests_waiting_max && !ALWAYS_OPEN.test(url)) {
       return requestsFull(requests_waiting_max);
     }
-    return this.countsClients ? this.#checkClient(request, listener) : undefined;
+    return client === undefined ? undefined : this.#checkClient(request, client);
   }
 
-  #checkClient(request: Request, listener: GateListener): AppError | undefined {
-    const { streams_per_client_max } = this.#options;
+  /** Looks up who asks, also when the request is turned away: its line in the log names them. */
+  #meet(request: Request, listener: GateListener | undefined): Client | undefined {
+    if (listener === undefined) return undefined;
     const peer = listener.requestIP(request)?.address;
-    const client = this.#addressOf(peer, request.headers.get("x-forwarded-for"));
-    if ((this.#counts.get(client) ?? 0) >= streams_per_client_max) {
+    const address = this.#addressOf(peer, request.headers.get("x-forwarded-for"));
+    const client = { address, isCounted: false };
+    this.#clients.set(request, client);
+    return client;
+  }
+
+  #checkClient(request: Request, client: Client): AppError | undefined {
+    if (!this.countsClients) return undefined;
+    const { streams_per_client_max } = this.#options;
+    if ((this.#counts.get(customerOf(client.address)) ?? 0) >= streams_per_client_max) {
       return ALWAYS_OPEN.test(request.url) ? undefined : clientFull(streams_per_client_max);
     }
-    this.#clients.set(request, client);
+    client.isCounted = true;
     return undefined;
   }
 
-  /** Counts the exchange of a request that came in, and gives its client's address. */
-  readonly admit = (request: Request): string => {
+  /** Counts the exchange of a request that came in, and gives its client. */
+  readonly admit = (request: Request): Client | undefined => {
     const client = this.#clients.get(request);
-    if (client === undefined) return ""; // turned away: its exchange only tells so
-    this.#counts.set(client, (this.#counts.get(client) ?? 0) + 1);
+    if (client?.isCounted === true) {
+      const customer = customerOf(client.address);
+      this.#counts.set(customer, (this.#counts.get(customer) ?? 0) + 1);
+    }
     return client;
   };
 
   /** Forgets exchanges that end. */
   readonly watch: Watch = (event) => {
-    if (event.kind !== "exchange_ended" || event.exchange.client === "") return;
-    const { client } = event.exchange;
-    const count = (this.#counts.get(client) ?? 0) - 1;
-    if (count > 0) this.#counts.set(client, count);
-    else this.#counts.delete(client);
+    if (event.kind !== "exchange_ended" || event.exchange.client?.isCounted !== true) return;
+    const customer = customerOf(event.exchange.client.address);
+    const count = (this.#counts.get(customer) ?? 0) - 1;
+    if (count > 0) this.#counts.set(customer, count);
+    else this.#counts.delete(customer);
   };
 }
 

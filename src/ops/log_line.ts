@@ -2,7 +2,8 @@
  * One event as one line: JSON for programs, or coloured text for a person at a terminal.
  *
  * What a client or an upstream wrote is not repeated: no URL, no header, no body, and no sentence of
- * an error that may quote one of them. What remains of theirs is the model's name, shortened.
+ * an error that may quote one of them. What remains of theirs is the model's name, shortened, and
+ * the client's address. Of a token there is the name that the config gives it.
  *
  * @module
  */
@@ -77,10 +78,13 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
     // Put together by hand: JSON.stringify of an object takes twice as long. Only texts that others
     // chose are escaped.
     request(exchange, severity) {
-      const { requestId, source, upstream, error, promptText, trace } = exchange;
+      const { requestId, source, upstream, error, promptText, trace, client, tokenName } = exchange;
       let line = `{"time":"${time()}","level":"${severity}","event":"request"`;
       if (requestId !== "") line += `,"id":${JSON.stringify(requestId)}`;
       if (trace !== undefined) line += `,"trace_id":"${trace.traceId}"`;
+      // An address is checked to be one, and a token's name has letters and digits.
+      if (client !== undefined && client.address !== "") line += `,"client":"${client.address}"`;
+      if (tokenName !== "") line += `,"token":"${tokenName}"`;
       line += `,"surface":"${exchange.surface}","method":"${methodOf(exchange)}"`;
       line += `,"model":${model(exchange.model)},"stream":${exchange.isStream}`;
       line += `,"status":${exchange.status},"outcome":"${exchange.outcome}"`;
@@ -130,6 +134,7 @@ export function prettyLines(
   return {
     request(exchange, severity) {
       const { requestId, source, promptTokens, completionTokens, error } = exchange;
+      const { client, tokenName } = exchange;
       const words = [
         clock(),
         paint(COLOURS[severity], `${exchange.status} ${exchange.outcome}`),
@@ -140,6 +145,8 @@ export function prettyLines(
         ...(completionTokens >= 0 ? [`${promptTokens}+${completionTokens} tokens`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
         ...(source === "" ? [] : [source]),
+        ...(client === undefined || client.address === "" ? [] : [client.address]),
+        ...(tokenName === "" ? [] : [`token ${tokenName}`]),
         ...(requestId === "" ? [] : [paint(DIM, oneLine(requestId))]),
         ...(error === undefined ? [] : [paint(COLOURS[severity], error.code)]),
       ];

@@ -5,7 +5,7 @@
  */
 
 import { jwtVerify, SignJWT } from "jose";
-import { secretCheck } from "./auth.ts";
+import { type BearerToken, tokenNames } from "./auth.ts";
 
 /** The signatures that are believed. Everything else, `none` above all, is refused. */
 const ALGORITHMS = ["HS256", "HS384", "HS512"];
@@ -40,9 +40,12 @@ export async function makeToken({ id, hours, key, nowMs }: TokenFacts): Promise<
     .sign(new TextEncoder().encode(key));
 }
 
-/** Who passed: the token's `jti`, or "" for one without, and for whoever came with a plain secret. */
+/** Who passed. */
 export interface Visitor {
+  /** The token's `jti`; "" for one without, and for whoever came with a plain secret. */
   readonly id: string;
+  /** The name of that plain secret; "" = it was a token of `/token`, or the door is open. */
+  readonly tokenName: string;
 }
 
 /** Looks at an `Authorization` header; undefined = may not pass. */
@@ -53,12 +56,15 @@ export interface TokenAuthOptions {
   /** Signs tokens, and is itself a pass; "" = there are no tokens. */
   readonly secretKey: string;
   /** The tokens of the `auth` section, which pass too. */
-  readonly tokens: readonly string[];
+  readonly tokens: readonly BearerToken[];
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
 }
 
-const ANYBODY: Visitor = { id: "" };
+const ANYBODY: Visitor = { id: "", tokenName: "" };
+
+/** What logs call `auth.secret_key` where it is shown itself. */
+const SECRET_KEY_NAME = "secret_key";
 
 /**
  * The check of `/chat` and `/conv`: a valid token or one of the secrets, raw as system 003 sends it,
@@ -66,18 +72,19 @@ const ANYBODY: Visitor = { id: "" };
  * `auth.secret_key` beside an `auth.token` opens nothing.
  */
 export function tokenAuth({ secretKey, tokens, wallMs }: TokenAuthOptions): Admit {
-  const isSecret = secretCheck([secretKey, ...tokens]);
-  if (isSecret === undefined) return () => Promise.resolve(ANYBODY);
+  const nameOf = tokenNames([{ name: SECRET_KEY_NAME, token: secretKey }, ...tokens]);
+  if (nameOf === undefined) return () => Promise.resolve(ANYBODY);
   const key = new TextEncoder().encode(secretKey);
   return async (header) => {
     const given = (header ?? "").replace(/^Bearer +/i, "");
     if (given === "") return undefined;
-    if (isSecret(given)) return ANYBODY;
+    const tokenName = nameOf(given);
+    if (tokenName !== undefined) return { id: "", tokenName };
     if (secretKey === "") return undefined;
     try {
       const currentDate = new Date(wallMs());
       const { payload } = await jwtVerify(given, key, { algorithms: ALGORITHMS, currentDate });
-      return { id: typeof payload.jti === "string" ? payload.jti : "" };
+      return { id: typeof payload.jti === "string" ? payload.jti : "", tokenName: "" };
     } catch {
       return undefined; // forged, expired or no token at all: nobody is told which
     }

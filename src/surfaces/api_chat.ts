@@ -7,7 +7,7 @@
 import type { Script, Source } from "../core/answer.ts";
 import { dataEvent, type Dialect, DONE_EVENT } from "../core/dialect.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import { encodeScript, type Frames } from "../core/frames.ts";
 import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
 import { speak } from "../core/speak.ts";
@@ -23,7 +23,7 @@ export interface ApiChatDeps {
   readonly source: Source;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
   readonly bodyLimits: BodyLimits;
   /** The model when a request names none. */
   readonly defaultModel: string;
@@ -74,7 +74,7 @@ export function apiChat(deps: ApiChatDeps): (request: Request) => Promise<Respon
   }
 
   async function handle(request: Request, exchange: Exchange): Promise<Response> {
-    checkToken(deps.authorize, request);
+    checkToken(deps.authorize, request, exchange);
     const body = await readJson(request, bodyLimits, bodyErrors);
     const turn = parseApiChat(body, defaultModel);
     exchange.model = turn.model;

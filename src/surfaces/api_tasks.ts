@@ -5,7 +5,7 @@
  */
 
 import { AppError } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import type { Workflows } from "../core/workflow.ts";
 import {
   answered,
@@ -23,7 +23,7 @@ const PATH = /^\/tasks\/([^/]+)$/;
 export interface TasksDeps {
   readonly engine: Engine;
   readonly workflows: Workflows;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
 }
 
 /** Makes the handler; `path` is the URL's path from "/tasks" on. */
@@ -38,7 +38,7 @@ export function tasks(
       if (request.method !== "GET" && request.method !== "HEAD") {
         throw methodNotAllowed("GET, HEAD");
       }
-      checkToken(authorize, request);
+      checkToken(authorize, request, exchange);
       const state = workflows.task(decodedSegment(match[1]!));
       if (state === undefined) throw new AppError("not_found", "Task not found.");
       const wants = new URL(request.url).searchParams.get("output_only") ?? "";

@@ -5,7 +5,7 @@
  */
 
 import { AppError } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import type { Workflows } from "../core/workflow.ts";
 import {
   answered,
@@ -23,7 +23,7 @@ const PATH = /^\/workflows(?:\/([^/]+)\/schema)?$/;
 export interface WorkflowListDeps {
   readonly engine: Engine;
   readonly workflows: Workflows;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
 }
 
 /** Makes the handler; `path` is the URL's path from "/workflows" on. */
@@ -36,12 +36,12 @@ export function workflowSchemas(
     ...(isDefault === undefined ? {} : { default: isDefault }),
   }));
 
-  function handle(request: Request, path: string): Response {
+  function handle(request: Request, path: string, exchange: Exchange): Response {
     if (path === "/workflows/runs") throw methodNotAllowed("POST");
     const match = PATH.exec(path);
     if (match === null) throw notFound();
     if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed("GET, HEAD");
-    checkToken(authorize, request);
+    checkToken(authorize, request, exchange);
     const [, id] = match;
     if (id === undefined) {
       const wants = new URL(request.url).searchParams.get("include_schema") ?? "";
@@ -56,7 +56,7 @@ export function workflowSchemas(
   return (request, path) => {
     const exchange = new Exchange(engine, "api_workflows", request);
     try {
-      return answered(exchange, handle(request, path));
+      return answered(exchange, handle(request, path, exchange));
     } catch (error) {
       return detailResponse(exchange.refuse(error));
     }

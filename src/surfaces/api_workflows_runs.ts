@@ -5,7 +5,7 @@
  */
 
 import { AppError, clientLeft } from "../core/errors.ts";
-import { type Engine, Exchange, type OpenStream } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange, type OpenStream } from "../core/exchange.ts";
 import { Attachment, type TaskState, type Workflows } from "../core/workflow.ts";
 import { isDeeper } from "../lib/depth.ts";
 import { type BodyLimits, readBytes } from "./body.ts";
@@ -20,7 +20,7 @@ export const INPUT_DEPTH_MAX = 100;
 export interface RunsDeps {
   readonly engine: Engine;
   readonly workflows: Workflows;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
   readonly bodyLimits: BodyLimits;
 }
 
@@ -49,7 +49,7 @@ export function workflowRuns(
     exchange: Exchange,
     bePatient: (isPatient: boolean) => void,
   ): Promise<Response> {
-    checkToken(authorize, request);
+    checkToken(authorize, request, exchange);
     const run = await readRun(request, bodyLimits);
     const workflowId = workflows.find(run.workflowId);
     if (!run.isWaiting) {

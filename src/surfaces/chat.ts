@@ -25,9 +25,10 @@ export function chat(deps: ChatDeps): (request: Request) => Response | Promise<R
     ...deps,
     door: {
       surface: "chat",
-      async admit(headers) {
+      async admit(headers, exchange) {
         const visitor = await deps.admit(headers.get("authorization"));
         if (visitor === undefined) throw notAdmitted();
+        exchange.tokenName = visitor.tokenName;
         return visitorHeaders(headers, visitor);
       },
       refuse: (error, requestId) =>

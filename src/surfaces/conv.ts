@@ -54,6 +54,7 @@ export function conv(deps: ConvDeps): (request: Request) => Promise<Response> {
     try {
       const visitor = await admit(request.headers.get("authorization"));
       if (visitor === undefined) throw notAdmitted();
+      exchange.tokenName = visitor.tokenName;
       const type = chatTypeOf(request.headers);
       return await room.answer({ request, type, visitor, exchange });
     } catch (error) {

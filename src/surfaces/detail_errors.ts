@@ -6,7 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { Authorize, Exchange } from "../core/exchange.ts";
 import type { BodyErrors } from "./body.ts";
 
 /** What every JSON answer of this API carries. */
@@ -54,10 +54,11 @@ export function decodedSegment(segment: string): string {
 
 /** @throws {AppError} unless the header carries the token. */
 export function checkToken(
-  authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong",
+  authorize: Authorize,
   request: Request,
+  exchange: Exchange,
 ): void {
-  const verdict = authorize(request.headers);
+  const verdict = authorize(request.headers, exchange);
   if (verdict === "ok") return;
   const headers = { "www-authenticate": "Bearer" };
   if (verdict === "wrong") throw new AppError("auth_wrong", "Invalid token", { headers });

@@ -7,7 +7,7 @@
  */
 
 import { AppError, ERRORS } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import {
   type Memory,
   messagesOf,
@@ -34,7 +34,7 @@ import {
 export interface MemoryDeps {
   readonly engine: Engine;
   readonly memory: Memory;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
   readonly bodyLimits: BodyLimits;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -133,7 +133,7 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
   ): Handler {
     return async (request) => {
       const exchange = new Exchange(engine, surface, request);
-      const verdict = deps.authorize(request.headers);
+      const verdict = deps.authorize(request.headers, exchange);
       if (verdict !== "ok") {
         exchange.begin(401);
         exchange.end("refused");

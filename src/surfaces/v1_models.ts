@@ -5,7 +5,7 @@
  */
 
 import { EMPTY_TURN, type Source } from "../core/answer.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { queryOf } from "./body.ts";
 import { errorResponse, keyError } from "./openai_errors.ts";
@@ -16,10 +16,7 @@ export interface ModelsDeps {
   readonly engine: Engine;
   readonly source: Source;
   readonly stamps: Stamps;
-  readonly authorize: (
-    headers: Headers,
-    exchange: Exchange,
-  ) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
   /** The keys that are right: an error never repeats one. */
   readonly secrets: readonly string[];
   /** The models the mock answers for; empty = any, and the list shows the usual ones. */

@@ -7,7 +7,7 @@
 
 import { EMPTY_TURN, type Message, type Source, type Turn } from "../core/answer.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
-import { Exchange } from "../core/exchange.ts";
+import { type Authorize, Exchange } from "../core/exchange.ts";
 import {
   type Applied,
   type Memory,
@@ -34,7 +34,7 @@ import { RunningKeys } from "./running_keys.ts";
 export interface ResponseDeps extends SpeechDeps {
   readonly source: Source;
   readonly memory: Memory;
-  readonly authorize: (headers: Headers) => "ok" | "missing" | "malformed" | "wrong";
+  readonly authorize: Authorize;
   readonly bodyLimits: BodyLimits;
   /** The model of every answer; "" = the source's own choice. */
   readonly model: string;
@@ -164,7 +164,7 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
     const exchange = new Exchange(engine, "v1_response", request);
     exchange.source = source.name;
     exchange.model = deps.model;
-    const verdict = deps.authorize(request.headers);
+    const verdict = deps.authorize(request.headers, exchange);
     if (verdict !== "ok") {
       exchange.begin(401);
       exchange.end("refused");

@@ -6,9 +6,12 @@
 
 import { AppError } from "../core/errors.ts";
 
-/** Whoever was let in: the id of the token, or "" for one that names nobody. */
+/** Whoever was let in. */
 export interface Visitor {
+  /** The id of the token, or "" for one that names nobody. */
   readonly id: string;
+  /** What logs call the token; "" = it has no name. */
+  readonly tokenName: string;
 }
 
 /** Looks at an `Authorization` header; undefined = may not pass. */
@@ -23,7 +26,7 @@ export function notAdmitted(): AppError {
 }
 
 /** The client's headers without its token, and with its name: no client speaks for another one. */
-export function visitorHeaders(client: Headers, { id }: Visitor): Headers {
+export function visitorHeaders(client: Headers, { id }: Pick<Visitor, "id">): Headers {
   const headers = new Headers(client);
   headers.delete("authorization");
   headers.delete("userid");

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import type { Event } from "../../src/core/events.ts";
-import { type Engine, Exchange } from "../../src/core/exchange.ts";
+import { type Client, type Engine, Exchange } from "../../src/core/exchange.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 import { logWatcher } from "../../src/ops/log.ts";
 import { LogBuffer } from "../../src/ops/log_buffer.ts";
@@ -10,7 +10,11 @@ import { jsonLines, prettyLines, redactor } from "../../src/ops/log_line.ts";
 const WALL_MS = Date.UTC(2026, 10, 21, 3, 4, 5, 67);
 
 /** A log that keeps its lines. */
-function logging(level: "requests" | "errors", secrets: readonly string[] = []) {
+function logging(
+  level: "requests" | "errors",
+  secrets: readonly string[] = [],
+  client?: Client,
+) {
   const lines: string[] = [];
   const urgent: boolean[] = [];
   const add = (line: string, isUrgent = false) => {
@@ -19,6 +23,7 @@ function logging(level: "requests" | "errors", secrets: readonly string[] = []) 
   };
   const watch = logWatcher(level, jsonLines(() => WALL_MS, redactor(secrets)), { add })!;
   const engine: Engine = {
+    ...(client === undefined ? {} : { admit: () => client }),
     wheel: new Wheel(() => 0, () => {}),
     streams: new Set(),
     watch,
@@ -55,6 +60,18 @@ describe("jsonLines()", () => {
       bytes: 42,
       tokens_in: 3,
     });
+  });
+
+  test("names the client and its token where they are known", () => {
+    const { ask, parsed } = logging("requests", [], { address: "203.0.113.7", isCounted: false });
+    const exchange = ask();
+    exchange.tokenName = "blue";
+    exchange.complete(200, 0);
+    expect(parsed()[0]).toMatchObject({ client: "203.0.113.7", token: "blue" });
+    const unknown = logging("requests", [], { address: "", isCounted: true });
+    unknown.ask().complete(200, 0);
+    expect(unknown.parsed()[0]).not.toHaveProperty("client");
+    expect(unknown.parsed()[0]).not.toHaveProperty("token");
   });
 
   test("shortens a model's name", () => {

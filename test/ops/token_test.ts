@@ -12,7 +12,7 @@ const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toStrin
 
 function auth(options: { secretKey?: string; token?: string; nowMs?: number } = {}) {
   const { secretKey = SECRET, token = "", nowMs = NOW_MS } = options;
-  return tokenAuth({ secretKey, tokens: [token], wallMs: () => nowMs });
+  return tokenAuth({ secretKey, tokens: [{ name: "blue", token }], wallMs: () => nowMs });
 }
 
 function signed(
@@ -48,13 +48,16 @@ describe("tokenAuth()", () => {
   test("lets a fresh token in, raw and behind Bearer, and knows whose it is", async () => {
     const token = await makeToken({ id: "1000", hours: 10, key: SECRET, nowMs: NOW_MS });
     for (const header of [token, `Bearer ${token}`, `bearer  ${token}`]) {
-      expect(await auth()(header)).toEqual({ id: "1000" });
+      expect(await auth()(header)).toEqual({ id: "1000", tokenName: "" });
     }
   });
 
   test("keeps a token to its last second, and not one longer", async () => {
     const token = await makeToken({ id: "1", hours: 10, key: SECRET, nowMs: NOW_MS });
-    expect(await auth({ nowMs: NOW_MS + 10 * HOUR_MS - 1000 })(token)).toEqual({ id: "1" });
+    expect(await auth({ nowMs: NOW_MS + 10 * HOUR_MS - 1000 })(token)).toEqual({
+      id: "1",
+      tokenName: "",
+    });
     expect(await auth({ nowMs: NOW_MS + 10 * HOUR_MS })(token)).toBeUndefined();
   });
 
@@ -67,22 +70,28 @@ describe("tokenAuth()", () => {
 
   for (const alg of ["HS256", "HS384", "HS512"]) {
     test(`lets ${alg} in, with and without an expiry`, async () => {
-      expect(await auth()(await signed({ jti: "7" }, alg))).toEqual({ id: "7" });
-      expect(await auth()(await signed({ exp: NOW_MS / 1000 + 1 }, alg))).toEqual({ id: "" });
+      expect(await auth()(await signed({ jti: "7" }, alg))).toEqual({ id: "7", tokenName: "" });
+      expect(await auth()(await signed({ exp: NOW_MS / 1000 + 1 }, alg))).toEqual({
+        id: "",
+        tokenName: "",
+      });
     });
   }
 
   test("lets the secret itself in, and auth.token, which then name nobody", async () => {
     const admit = auth({ token: "the-token" });
-    for (const given of [SECRET, `Bearer ${SECRET}`, "the-token", "Bearer the-token"]) {
-      expect(await admit(given)).toEqual({ id: "" });
+    for (const given of [SECRET, `Bearer ${SECRET}`]) {
+      expect(await admit(given)).toEqual({ id: "", tokenName: "secret_key" });
+    }
+    for (const given of ["the-token", "Bearer the-token"]) {
+      expect(await admit(given)).toEqual({ id: "", tokenName: "blue" });
     }
   });
 
   test("lets everybody in only when nothing at all is configured", async () => {
     const admit = auth({ secretKey: "", token: "" });
-    expect(await admit(null)).toEqual({ id: "" });
-    expect(await admit("anything")).toEqual({ id: "" });
+    expect(await admit(null)).toEqual({ id: "", tokenName: "" });
+    expect(await admit("anything")).toEqual({ id: "", tokenName: "" });
   });
 
   const forgeries: readonly (readonly [string, () => Promise<string> | string | null])[] = [

@@ -336,6 +336,67 @@ describe("the log", () => {
     await proxy.stop();
   });
 
+  test("names the client and its token on every surface that asks for one", async () => {
+    const weir = await launch({
+      set: { "ops.log": "requests", "server.trusted_proxies": "[127.0.0.1]" },
+      files: {
+        "config.yaml": [
+          "auth:",
+          "  tokens: [{name: blue, token: blue-SECRET}, {name: green, token: green-SECRET}]",
+        ].join("\n"),
+      },
+    });
+    const body = JSON.stringify({
+      query: "a",
+      session_id: "s",
+      content: "a",
+      ...ASK,
+    });
+    const requests = [
+      ...["v1/chat/completions", "v1/response", "api/chat", "api/workflows/runs", "chat", "conv"],
+      ...["apply", "upload", "messages", "query"].map((word) => `memory/${word}`),
+    ].map((path) => [path, { method: "POST", body }] as const);
+    const all: readonly (readonly [string, RequestInit])[] = [
+      ...requests,
+      ["memory/delete", { method: "DELETE", body }],
+      ...["v1/models", "api/workflows", "api/tasks/none"].map((path) => [path, {}] as const),
+    ];
+    for (const [i, [path, init]] of all.entries()) {
+      const answer = await fetch(`${weir.url}/${path}`, {
+        ...init,
+        headers: {
+          "authorization": `Bearer ${i % 2 === 0 ? "blue" : "green"}-SECRET`,
+          "content-type": "application/json",
+          "chat-type": "conversation",
+          "x-forwarded-for": `203.0.113.${i}`,
+        },
+      });
+      await answer.text();
+    }
+    const lines = await waitFor(() => {
+      const found = weir.errors().split("\n").filter((line) => line.includes('"request"'));
+      return found.length === all.length && found;
+    });
+    const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+      .map(({ client, token }) => ({ client, token }));
+    expect(told).toEqual(all.map((_, i) => ({
+      client: `203.0.113.${i}`,
+      token: i % 2 === 0 ? "blue" : "green",
+    })));
+    expect(weir.errors()).not.toMatch(SECRETS);
+    await weir.stop();
+  });
+
+  test("names the client that is turned away", async () => {
+    const weir = await launch({
+      set: { "ops.log": "requests", "ops.log_format": "pretty", "server.url_max_bytes": 100 },
+    });
+    await (await fetch(`${weir.url}/v1/models?${"a".repeat(100)}`)).text();
+    await waitFor(() => weir.errors().includes("414 refused"), "the line");
+    expect(weir.errors()).toContain("  127.0.0.1  ");
+    await weir.stop();
+  });
+
   test("ops.log_format: pretty is text for people, with the same content", async () => {
     const weir = await launch({ set: { "ops.log": "requests", "ops.log_format": "pretty" } });
     await rawExchange(weir.port, rawPost("/v1/chat/completions", ASK));
