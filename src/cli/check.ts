@@ -8,6 +8,7 @@ import { describeConfig } from "../core/config_describe.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { readSettings, warn } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
+import { readTls } from "./tls_files.ts";
 
 /** `weir check FILE` says the same as `weir check --config FILE`. */
 function named(args: readonly string[]): readonly string[] {
@@ -17,10 +18,9 @@ function named(args: readonly string[]): readonly string[] {
 
 /** Prints the effective config, where each setting came from, and no secret. Exit code 1 and every problem when bad. */
 export function check(args: readonly string[], terminal: Terminal): number {
-  const { config, origins, file, warnings, workflows, workflowFiles } = readSettings(
-    parseSettingOptions(named(args)),
-    terminal,
-  );
+  const settings = readSettings(parseSettingOptions(named(args)), terminal);
+  const { config, origins, file, warnings, workflows, workflowFiles } = settings;
+  readTls(settings);
   warn(warnings, terminal);
   terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
   terminal.print(describeConfig(config, origins).trimEnd());

@@ -30,7 +30,7 @@ const SILENCE_MS_MAX = 30_000;
  * Handshakes that had begun end in it, and connections that are kept alive and in use are told to
  * close behind an answer: what is closed after that has been idle for so long.
  */
-const LINGER_MS = 5000;
+export const LINGER_MS = 5000;
 
 /** What a crew needs. */
 export interface CrewOptions {

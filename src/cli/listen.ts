@@ -7,8 +7,8 @@
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { type App, idleTimeoutS } from "../app.ts";
 import type { Config } from "../core/config.ts";
-import { readText } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import type { Tls } from "./tls_files.ts";
 import { pathIn } from "./token_files.ts";
 
 /**
@@ -23,6 +23,8 @@ export interface ListenOptions {
   readonly config: Config;
   /** The folder that paths in the config count from. */
   readonly folder: string;
+  /** The certificate to show; undefined = plain HTTP. */
+  readonly tls: Tls | undefined;
 }
 
 /** A port. */
@@ -33,8 +35,6 @@ export interface Place {
   readonly isShared: boolean;
   /** What to do when the port is taken. */
   readonly advice?: string;
-  /** True: without TLS, whatever the config says. */
-  readonly isPlain?: boolean;
 }
 
 type BunServeOptions = Parameters<typeof Bun.serve<undefined>>[0];
@@ -48,17 +48,31 @@ export type Bound = ReturnType<typeof Bun.serve<undefined>>;
  * @throws {Failure} when that cannot be done, with what to do about it.
  */
 export function listenOnPort(options: ListenOptions, place: Place): Bound {
-  const { host, port, isShared, advice, isPlain = false } = place;
-  const tls = isPlain ? {} : tlsOptions(options);
+  const { host, port, isShared, advice } = place;
   try {
     return Bun.serve({
       ...serveOptions(options),
-      ...tls,
       hostname: host,
       port,
       // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
       reusePort: isShared,
     });
+  } catch (error) {
+    throw listenFailure(error, host, port, advice);
+  }
+}
+
+/**
+ * Makes sure that nobody has `port`, before it is listened on in the way that shares it: two weirs
+ * of one user could both have it, unnoticed. A port of 0 is always a new one.
+ *
+ * @throws {Failure} when it is taken.
+ */
+export function checkPort({ host, port, advice }: Omit<Place, "isShared">): void {
+  if (port === 0) return;
+  const fetch = () => new Response(null, { status: 503 });
+  try {
+    void Bun.serve({ hostname: host, port, reusePort: false, fetch }).stop(true);
   } catch (error) {
     throw listenFailure(error, host, port, advice);
   }
@@ -86,7 +100,6 @@ export function listenFailure(
 export function listenOnSocket(options: ListenOptions): Bound {
   const { unix, unix_mode } = options.config.server;
   const path = pathIn(options.folder, unix);
-  const tls = tlsOptions(options);
   // Nobody may connect between the making of the file and its chmod.
   const oldMask = process.umask(0o777);
   try {
@@ -94,7 +107,6 @@ export function listenOnSocket(options: ListenOptions): Bound {
     // is asked for.
     const socketOptions = {
       ...serveOptions(options),
-      ...tls,
       unix: path,
     } as unknown as BunServeOptions;
     const server = Bun.serve(socketOptions);
@@ -146,29 +158,13 @@ async function isListening(path: string): Promise<boolean> {
   }
 }
 
-function serveOptions({ fetch, config }: ListenOptions) {
+function serveOptions({ fetch, config, tls }: ListenOptions) {
   const { body_max_bytes } = config.server;
   return {
     development: false,
     idleTimeout: idleTimeoutS(config),
     maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
     fetch,
+    ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
   } as const;
-}
-
-/** @throws {Failure} when the files are not a certificate and its key. */
-function tlsOptions({ config, folder }: ListenOptions) {
-  const { tls_cert_file, tls_key_file } = config.server;
-  if (tls_cert_file === "") return {};
-  const cert = readText(pathIn(folder, tls_cert_file), "the certificate");
-  const key = readText(pathIn(folder, tls_key_file), "the key of the certificate");
-  if (!/-----BEGIN CERTIFICATE-----/.test(cert)) {
-    throw new Failure(
-      `Cannot use ${tls_cert_file} (server.tls_cert_file): it is no PEM certificate`,
-    );
-  }
-  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(key)) {
-    throw new Failure(`Cannot use ${tls_key_file} (server.tls_key_file): it is no PEM key`);
-  }
-  return { tls: { cert, key } };
 }

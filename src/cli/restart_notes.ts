@@ -8,9 +8,7 @@ import type { Config } from "../core/config.ts";
 
 /** One sentence for each setting that differs and stays as it is until weir is restarted. */
 export function restartNotes({ server: old }: Config, { server: next }: Config): readonly string[] {
-  return (["host", "port", "unix", "tls_cert_file", "tls_key_file"] as const).filter((key) =>
-    old[key] !== next[key]
-  ).map((key) =>
+  return (["host", "port", "unix"] as const).filter((key) => old[key] !== next[key]).map((key) =>
     `server.${key} stays ${old[key]} until weir is restarted: the config now says ${next[key]}`
   );
 }

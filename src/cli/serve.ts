@@ -131,7 +131,7 @@ async function serveAlone(
       if (workerCount(next.config) > 1) {
         warn(["server.workers stays 1 until weir is restarted"], terminal);
       }
-      await server.reload(next);
+      warn(await server.reload(next), terminal);
       config = next.config;
       terminal.complain("weir: reload: new requests are answered as the config says now");
     } catch (error) {

@@ -4,15 +4,17 @@
  * @module
  */
 
-import type { App, Listener } from "../app.ts";
+import type { App } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
-import { type Bound, listenOnPort, listenOnSocket } from "./listen.ts";
+import { type Bound, checkPort, listenOnPort, listenOnSocket, type Place } from "./listen.ts";
+import { closing, Listening } from "./listening.ts";
 import { writeLast } from "./process_facts.ts";
 import type { Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import { readTls, type Tls } from "./tls_files.ts";
 import { closeApp, openApp } from "./world.ts";
 
 /**
@@ -54,11 +56,12 @@ export class Server {
   readonly #making: Required<Pick<ServerOptions, "gather">> & ServerOptions;
   /** What is odd and yet no reason not to serve. */
   readonly warnings: string[] = [];
-  readonly #listener: Bound;
+  readonly #listener: Listening;
   /** The second port, where a workflow file asks for its web page. */
-  readonly #page: Bound | undefined;
+  readonly #page: Listening | undefined;
   /** `ops.metrics_port` */
   readonly #ops: Bound | undefined;
+  readonly #hasTls: boolean;
   #app: App;
   /** Apps of before a reload, each with the timer that forgets it. */
   readonly #retired = new Map<App, ReturnType<typeof setTimeout>>();
@@ -77,33 +80,36 @@ export class Server {
     const alone = (kind: ReportKind) =>
       Promise.resolve({ reports: [this.report(kind)], silent: [] });
     this.#making = { ...options, gather: options.gather ?? alone };
-    this.#app = openApp(settings, this.#making);
     const { host, port } = options.place ?? settings.config.server;
     const { isShared } = options;
     const { config, folder } = settings;
-    const main = { fetch: this.#app.fetch, config, folder };
+    const tls = readTls(settings);
+    this.#hasTls = tls !== undefined;
+    this.#app = openApp(settings, this.#making);
     this.#listener = config.server.unix === ""
-      ? listenOnPort(main, { host, port, isShared })
-      : listenOnSocket(main);
+      ? this.#listenOn({ host, port, isShared }, settings, tls)
+      : new Listening(
+        (fetch, tls) => listenOnSocket({ fetch, config, folder, tls }),
+        this.#app.fetch,
+        tls,
+      );
     const { metrics_host, metrics_port } = settings.config.ops;
-    this.#ops = metrics_port === 0
-      ? undefined
-      : listenOnPort({ ...main, fetch: this.#app.fetchOps }, {
-        host: metrics_host,
-        port: metrics_port,
-        isShared,
-        isPlain: true,
-        advice: "Choose another ops.metrics_port",
-      });
+    const ops = { fetch: this.#app.fetchOps, config, folder, tls: undefined };
+    this.#ops = metrics_port === 0 ? undefined : listenOnPort(ops, {
+      host: metrics_host,
+      port: metrics_port,
+      isShared,
+      advice: "Choose another ops.metrics_port",
+    });
     process.once("exit", () => this.#apps().forEach((app) => writeLast(app.observer.takeLog())));
-    this.#page = this.#listenForPage(settings, options.isShared);
+    this.#page = this.#listenForPage(settings, tls);
     this.loaded = Bun.sleep(options.isShared ? 0 : TOKENS_DELAY_MS)
       .then(() => loadTokens(this.#app));
   }
 
   /** 0 = it listens on a socket file. */
   get port(): number {
-    return this.#listener.port ?? 0;
+    return this.#listener.port;
   }
 
   /** The app for new requests. */
@@ -128,22 +134,25 @@ export class Server {
   }
 
   /**
-   * Answers new requests as `settings` say; open streams go on as they began. The port stays.
+   * Answers new requests as `settings` say, and new connections with the certificate that is in its
+   * file now; open streams go on as they began. The port stays. Gives what stays besides.
    *
    * @throws {Failure} when it cannot, and the old settings stay.
    */
-  async reload(settings: Settings): Promise<void> {
+  async reload(settings: Settings): Promise<readonly string[]> {
     if (this.#retired.size >= RETIRED_MAX) {
       throw new Failure(
         `${RETIRED_MAX} reloads within ${RETIRED_MS / 60_000} minutes are the limit: restart weir`,
       );
     }
+    const tls = readTls(settings);
     const app = openApp(settings, this.#making);
     await loadTokens(app);
+    const notes = await this.#renew(app, settings, tls);
     const old = this.#app;
     this.#app = app;
-    this.#listener.reload({ fetch: app.fetch });
-    this.#page?.reload({ fetch: app.fetch });
+    this.#listener.reload(app.fetch);
+    this.#page?.reload(app.fetch);
     this.#ops?.reload({ fetch: app.fetchOps });
     this.#retired.set(
       old,
@@ -154,18 +163,35 @@ export class Server {
         void closeApp(old);
       }, RETIRED_MS),
     );
+    return notes;
+  }
+
+  /** Takes the certificate `tls` for new connections. Gives why it does not, where it cannot. */
+  async #renew(app: App, { config }: Settings, tls: Tls | undefined): Promise<readonly string[]> {
+    if ((tls !== undefined) !== this.#hasTls) {
+      return [
+        `server.tls_cert_file stays ${this.#hasTls ? "set" : "empty"} until weir is restarted`,
+      ];
+    }
+    if (tls === undefined || this.#listener.shows(tls)) return [];
+    if (config.server.unix !== "") {
+      return ["the certificate stays until weir is restarted, as server.unix is set"];
+    }
+    try {
+      await this.#listener.renew(app.fetch, tls);
+      await this.#page?.renew(app.fetch, tls);
+      return [];
+    } catch (error) {
+      await closeApp(app);
+      throw error;
+    }
   }
 
   /** Every connection is closed behind its next answer, so that its client opens a new one. */
   retire(): void {
-    const { fetch } = this.#app;
-    const closing = async (request: Request, listener: Listener) => {
-      const response = await fetch(request, listener);
-      response.headers.set("connection", "close");
-      return response;
-    };
-    this.#listener.reload({ fetch: closing });
-    this.#page?.reload({ fetch: closing });
+    const fetch = closing(this.#app.fetch);
+    this.#listener.reload(fetch);
+    this.#page?.reload(fetch);
   }
 
   /**
@@ -203,18 +229,30 @@ export class Server {
   }
 
   /** Whoever has a page there already keeps it: the same page is on the main port. */
-  #listenForPage({ config, folder, workflows }: Settings, isShared: boolean): Bound | undefined {
-    const { webui } = workflows.controller;
+  #listenForPage(settings: Settings, tls: Tls | undefined): Listening | undefined {
+    const { webui } = settings.workflows.controller;
     if (webui === null || webui.port === this.port) return undefined;
     const advice = "The page is on the main port too.";
     try {
-      const page = { fetch: this.#app.fetch, config, folder };
-      return listenOnPort(page, { ...webui, isShared, advice });
+      return this.#listenOn({ ...webui, isShared: this.#making.isShared, advice }, settings, tls);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       this.warnings.push(`controller.webui: ${error.message}`);
       return undefined;
     }
+  }
+
+  /** Listens on `place`. With a certificate it is made so that a second listener can take over. */
+  #listenOn(place: Place, { config, folder }: Settings, tls: Tls | undefined): Listening {
+    if (tls !== undefined && !place.isShared) checkPort(place);
+    const isShared = place.isShared || tls !== undefined;
+    let { port } = place;
+    const open = (fetch: App["fetch"], tls: Tls | undefined) => {
+      const bound = listenOnPort({ fetch, config, folder, tls }, { ...place, port, isShared });
+      port = bound.port!; // a port of 0 is chosen once
+      return bound;
+    };
+    return new Listening(open, this.#app.fetch, tls);
   }
 
   #apps(): readonly App[] {

@@ -13,12 +13,13 @@ import { withFetchCap } from "./fetch_cap.ts";
 import { oddities } from "./introduction.ts";
 import { restartNotes } from "./restart_notes.ts";
 import { ownWords, selfCommand } from "./self.ts";
-import { listenFailure } from "./listen.ts";
+import { checkPort, listenFailure } from "./listen.ts";
 import { FLUSH_MS } from "./server.ts";
 import type { ServeOptions } from "./serve.ts";
 import { type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { Failure, type Terminal } from "./terminal.ts";
+import { readTls } from "./tls_files.ts";
 
 /** Between a drain's end and the end of its process: writing what is still to be written. */
 const CLOSE_MS_MAX = 5000;
@@ -86,7 +87,9 @@ export async function supervise(
   async function roll(why: string): Promise<void> {
     notifier.reloading(why);
     try {
-      const { config: next, warnings } = read();
+      const settings = read();
+      const { config: next, warnings } = settings;
+      readTls(settings); // better refused here, in words, than by workers that do not come
       warn([...warnings, ...restartNotes(config, next)], terminal);
       const count = workerCount(next);
       const { version } = await crew.roll(count, next.server.retire_ms);
@@ -157,12 +160,10 @@ export function workerCount({ server: { workers } }: Config): number {
  * @throws {Failure} when it is taken.
  */
 function holdPort({ server: { host, port } }: Config) {
+  checkPort({ host, port });
+  if (port !== 0) return { port, release: () => Promise.resolve() };
   const fetch = () => new Response(null, { status: 503 });
   try {
-    if (port !== 0) {
-      void Bun.serve({ hostname: host, port, reusePort: false, fetch }).stop(true);
-      return { port, release: () => Promise.resolve() };
-    }
     const held = Bun.serve({ hostname: host, port: 0, reusePort: true, fetch });
     return { port: held.port!, release: () => held.stop(true) };
   } catch (error) {

@@ -264,7 +264,10 @@ export const SETTINGS = {
       "path of a socket to listen on instead of the port, for nginx; empty = the port",
     ),
     unix_mode: fileMode("660", "who may connect to that socket, as chmod writes it"),
-    tls_cert_file: line("", "PEM file with the certificate and its chain; empty = no TLS"),
+    tls_cert_file: line(
+      "",
+      "PEM file with the certificate and its chain, read again on reload; empty = no TLS",
+    ),
     tls_key_file: line("", "PEM file with its key"),
     trusted_proxies: networks(
       "whose X-Forwarded-For is believed, e.g. [127.0.0.1, 10.0.0.0/8]; server.unix is anyway",

@@ -46,6 +46,8 @@ export interface LaunchOptions {
   readonly args?: readonly string[];
   /** Words before weir's own: a program that starts it under a limit. */
   readonly under?: readonly string[];
+  /** The certificate that its health is asked with, where it has TLS; the first one it shows. */
+  readonly ca?: string;
 }
 
 /** The words that start weir: the executable, or Bun on the source. */
@@ -83,11 +85,14 @@ export async function launch(options: LaunchOptions = {}): Promise<Weir> {
   const output = collect(child.stdout);
   const errors = collect(child.stderr);
   const said = await waitFor(
-    () => /listens on (http:\/\/\S+)/.exec(output()) ?? (child.exitCode === null ? null : "exited"),
+    () =>
+      /listens on (https?:\/\/\S+)/.exec(output()) ?? (child.exitCode === null ? null : "exited"),
   );
   if (typeof said === "string") throw new Error(`weir did not start:\n${output()}${errors()}`);
   const url = said[1]!;
-  const health = async () => await (await fetch(`${url}/health`)).json() as Record<string, unknown>;
+  const tls = options.ca === undefined ? {} : { tls: { ca: options.ca } };
+  const health = async () =>
+    await (await fetch(`${url}/health`, tls as RequestInit)).json() as Record<string, unknown>;
   await waitFor(async () => (await health())["status"] === "ok" || null);
   return {
     url,

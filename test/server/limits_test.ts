@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, statSync, writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import { launch, type LaunchOptions, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
@@ -247,28 +247,14 @@ describe("what weir listens on", () => {
 
   test.skipIf(!canMakeCertificates())("TLS, with the certificate's files", async () => {
     const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
-    const { folder } = await start({}, { "cert.pem": cert, "key.pem": key });
-    chmodSync(join(folder, "key.pem"), 0o600);
-    const { weirCommand, cleanEnv } = await import("./launch.ts");
-    const child = Bun.spawn([
-      ...weirCommand(),
-      "serve",
-      "--port",
-      "0",
-      ...["--set", "server.tls_cert_file=cert.pem", "--set", "server.tls_key_file=key.pem"],
-    ], { cwd: folder, env: cleanEnv(), stdout: "pipe", stderr: "pipe" });
-    running.push({
-      async stop() {
-        child.kill("SIGKILL");
-        await child.exited;
-      },
+    const weir = await launch({
+      set: { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem" },
+      files: { "cert.pem": cert, "key.pem": key },
+      ca: cert,
     });
-    let output = "";
-    void (async () => {
-      for await (const bytes of child.stdout) output += new TextDecoder().decode(bytes);
-    })();
-    const url = (await waitFor(() => /https:\/\/127\.0\.0\.1:\d+/.exec(output)))[0];
-    const answer = await fetch(`${url}/v1/models`, { tls: { ca: cert } } as RequestInit);
+    running.push(weir);
+    expect(weir.url).toStartWith("https://");
+    const answer = await fetch(`${weir.url}/v1/models`, { tls: { ca: cert } } as RequestInit);
     expect(answer.status).toBe(200);
   });
 
