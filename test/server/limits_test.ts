@@ -65,12 +65,78 @@ describe("server.body_timeout_ms", () => {
     });
   }
 
+  for (
+    const [path, status] of [
+      ["/v1/response", 408],
+      ["/api/chat", 408],
+      ["/api/workflows/runs", 408],
+      ["/chat", 408],
+      ["/conv", 408],
+      ["/memory/apply", 200], // where every fault of a request is a 200 with a code
+      ["/memory/upload", 200],
+    ] as const
+  ) {
+    test(`${path} answers with ${status}, and the connection closes`, async () => {
+      const weir = await start(LIMIT);
+      const head = [
+        `POST ${path} HTTP/1.1`,
+        "Host: weir",
+        "Content-Type: application/json",
+        "Chat-Type: conversation",
+        "Content-Length: 100",
+        "",
+        "{",
+      ].join("\r\n");
+      // Ends when weir closes: what comes later of the body would be read as the next request.
+      const answer = await exchange(weir.port, head);
+      expect(answer.status).toBe(status);
+      expect(answer.head).toContain("\r\nconnection: close");
+      expect(answer.body.toString()).toContain("server.body_timeout_ms");
+    });
+  }
+
   test("holds for a proxied body as well", async () => {
     const proxy = await proxied({ set: LIMIT });
     running.push(proxy);
     const head = "POST /v1/chat/completions HTTP/1.1\r\nHost: weir\r\nContent-Length: 100\r\n\r\n{";
     expect((await exchange(proxy.weir.port, head)).status).toBe(408);
     expect(proxy.upstream.requests).toHaveLength(0);
+  });
+});
+
+/** Bun's own limits, which weir relies on against clients that send slowly (slowloris). */
+describe("server.idle_timeout_ms", () => {
+  const GET = "GET /health HTTP/1.1\r\nHost: weir\r\n";
+
+  /** Sends a header field's letters one by one until the connection is closed. */
+  async function drip(client: RawClient): Promise<Buffer> {
+    const dripping = setInterval(() => client.send("a"), 50);
+    let received: Buffer | undefined;
+    void client.closed.then((bytes) => received = bytes);
+    try {
+      return await waitFor(() => received, "the connection to be closed");
+    } finally {
+      clearInterval(dripping);
+    }
+  }
+
+  test("a further head that does not end is cut then, however steadily it comes", async () => {
+    const weir = await start({ "server.idle_timeout_ms": 1000 });
+    const client = await connect(weir.port, `${GET}\r\n`);
+    clients.push(client);
+    await client.until("200 OK");
+    client.send(`${GET}X-Slow: `);
+    const answers = (await drip(client)).toString("latin1").match(/HTTP\/1.1 /g);
+    expect(answers).toHaveLength(1);
+    expect((await weir.health())["status"]).toBe("ok");
+  });
+
+  test("the first head of a connection is cut after Bun's own 12 s, whatever it says", async () => {
+    const weir = await start({});
+    const client = await connect(weir.port, `${GET}X-Slow: `);
+    clients.push(client);
+    expect(await drip(client)).toHaveLength(0);
+    expect((await weir.health())["status"]).toBe("ok");
   });
 });
 
