@@ -6,6 +6,7 @@
 
 import { describeConfig } from "../core/config_describe.ts";
 import { parseSettingOptions } from "./command_line.ts";
+import { oddities } from "./introduction.ts";
 import { readSettings, warn } from "./settings.ts";
 import type { Terminal } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
@@ -21,7 +22,7 @@ export function check(args: readonly string[], terminal: Terminal): number {
   const settings = readSettings(parseSettingOptions(named(args)), terminal);
   const { config, origins, file, warnings, workflows, workflowFiles } = settings;
   readTls(settings);
-  warn(warnings, terminal);
+  warn([...warnings, ...oddities(config)], terminal);
   terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
   terminal.print(describeConfig(config, origins).trimEnd());
   if (workflowFiles.length > 0) {

@@ -19,8 +19,10 @@ import { siteText } from "../deploy/site.ts";
 import { unitText } from "../deploy/unit.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
+import { sharedLimit } from "./introduction.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
 import { Failure, type Terminal } from "./terminal.ts";
+import { pathIn } from "./token_files.ts";
 
 /** Where things lie on a machine, below the root. */
 const PROGRAM = "/usr/local/bin/weir";
@@ -56,6 +58,7 @@ export function install(args: readonly string[], terminal: Terminal): number {
   const settings = readSettings(parseSettingOptions(options.rest), terminal);
   const unit = unitFor(settings);
   const site = siteFor(settings, options);
+  warn(sharedLimit(settings.config), terminal);
   if (!options.isWriting) {
     terminal.print(`# ${UNIT}\n${unit}`);
     terminal.print(`# ${SITE}\n${site.trimEnd()}`);
@@ -144,10 +147,12 @@ function stateVariables({ url, outbox }: Settings["config"]["memory"]): Record<s
 }
 
 function siteFor({ config }: Settings, { serverName, tls }: InstallOptions): string {
-  const { host, port, body_max_bytes } = config.server;
+  const { host, port, unix, body_max_bytes } = config.server;
   const local = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return siteText({
-    upstream: `${local.includes(":") ? `[${local}]` : local}:${port}`,
+    upstream: unix === ""
+      ? `${local.includes(":") ? `[${local}]` : local}:${port}`
+      : `unix:${pathIn(dirname(CONFIG), unix)}`,
     bodyBytesMax: body_max_bytes,
     serverName,
     ...(tls === undefined ? {} : { tls }),

@@ -61,14 +61,31 @@ function urlHost(host: string): string {
 }
 
 /** What is right in `config` and yet hardly meant. */
-export function oddities({ chat, llm, auth }: Config): readonly string[] {
+export function oddities(config: Config): readonly string[] {
+  const { chat, llm, auth, server } = config;
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
-  if (!isProxy || llm.api_key !== "" || (auth.token === "" && auth.tokens.length === 0)) {
-    return [];
-  }
+  const hasTokens = auth.token !== "" || auth.tokens.length > 0;
   return [
-    "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
-    "the upstream gets no key",
+    ...(isProxy && llm.api_key === "" && hasTokens
+      ? [
+        "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
+        "the upstream gets no key",
+      ]
+      : []),
+    // Whoever reaches such an address is on this machine: a proxy, as a rule.
+    ...(LOOPBACK.test(server.host) ? sharedLimit(config) : []),
+  ];
+}
+
+const LOOPBACK = /^(?:127\.[\d.]+|::1|localhost)$/;
+
+/** Behind a proxy that nobody trusts, a limit for each client is one limit for all of them. */
+export function sharedLimit({ server }: Config): readonly string[] {
+  const { streams_per_client_max, trusted_proxies, unix } = server;
+  if (streams_per_client_max === 0 || trusted_proxies.length > 0 || unix !== "") return [];
+  return [
+    "server.trusted_proxies is empty: all clients of a proxy share one " +
+    "server.streams_per_client_max. For a proxy on this machine: [127.0.0.1]",
   ];
 }
 

@@ -9,7 +9,7 @@ import TEMPLATE from "./nginx.conf" with { type: "text" };
 
 /** What a site is filled in with. */
 export interface SiteFacts {
-  /** Where weir listens: "127.0.0.1:8080", "[::1]:8080". */
+  /** Where weir listens: "127.0.0.1:8080", "[::1]:8080", "unix:/run/weir/weir.sock". */
   readonly upstream: string;
   /** `server.body_max_bytes` */
   readonly bodyBytesMax: number;
@@ -24,7 +24,7 @@ export interface SiteFacts {
 /** The site, shipped as `nginx.conf`, for these facts. */
 export function siteText({ upstream, bodyBytesMax, listen, serverName, tls }: SiteFacts): string {
   return fill(TEMPLATE, [
-    { start: "server 127.0.0.1:8080;", lines: [`server ${upstream};`] },
+    { start: "server 127.0.0.1:8080;", lines: [`server ${word(upstream)};`] },
     {
       start: "listen 80;",
       lines: tls === undefined ? [`listen ${listen ?? 80};`] : [

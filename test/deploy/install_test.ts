@@ -73,6 +73,26 @@ describe("weir install", () => {
     expect(found.output).not.toContain("secret");
   });
 
+  test("puts the socket file into the site", async () => {
+    const { output, errors } = await run([
+      ...["install", "--set", "server.unix=/run/weir/weir.sock"],
+      ...["--set", "server.streams_per_client_max=4"],
+    ]);
+    expect(output).toContain("\n    server unix:/run/weir/weir.sock;\n");
+    expect(errors).toBe(""); // who may connect to a socket file is believed
+  });
+
+  for (const command of ["install", "check"]) {
+    test(`${command} warns of a limit that all clients of a proxy would share`, async () => {
+      const limit = ["--set", "server.streams_per_client_max=4"];
+      const alone = await run([command, ...limit]);
+      expect(alone.code).toBe(0);
+      expect(alone.errors).toContain("warning: server.trusted_proxies is empty");
+      const named = await run([command, ...limit, "--set", "server.trusted_proxies=[127.0.0.1]"]);
+      expect([named.code, named.errors]).toEqual([0, ""]);
+    });
+  }
+
   test("writes below a root, keeps a config that is there, and overwrites only when told", async () => {
     const root = makeRoot();
     const files = { "config.yaml": "server:\n  port: 9100\n" };

@@ -98,6 +98,21 @@ describe.skipIf(!CAN_RUN)("behind the real nginx", () => {
     await waitFor(async () => (await weir.health())["streams_open"] === 0, "the stream to end");
   }, TEST_MS_MAX);
 
+  test("the public does not see the metrics, however it spells them", async () => {
+    const { nginx, weir } = await chain(() => []);
+    const status = async (port: number, path: string) =>
+      parseRaw(
+        await (await connect(port, `GET ${path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n`))
+          .closed,
+      ).status;
+    for (const path of ["/metrics", "/metrics?a=b", "//metrics", "/%6detrics", "/a/../metrics"]) {
+      expect([path, await status(nginx.port, path)]).toEqual([path, 403]);
+    }
+    expect(await status(nginx.port, "/metrics/")).toBe(404);
+    expect(await status(nginx.port, "/health")).toBe(200);
+    expect(await status(weir.port, "/metrics")).toBe(200);
+  }, TEST_MS_MAX);
+
   test("a client that leaves stops the upstream, before and after the first byte", async () => {
     for (const acts of [[act.stall], [act.send(sseHead()), act.send(chunk(EVENT)), act.stall]]) {
       const { nginx, upstream } = await chain(() => acts);
