@@ -12,7 +12,7 @@ import { http1Transport } from "./sources/http1_transport.ts";
 import { Mock } from "./sources/mock.ts";
 import { notePrompts } from "./sources/prompt_note.ts";
 import type { TokenCounter } from "./sources/tokens.ts";
-import { fetchTransport, routedFetch } from "./sources/transport.ts";
+import { fetchTransport, routedFetch, type Transport } from "./sources/transport.ts";
 import { Upstream, type UpstreamDeps } from "./sources/upstream.ts";
 
 /** Where a key without a base URL belongs. */
@@ -39,6 +39,8 @@ export interface Answerers {
   readonly chat: Answerer;
   /** The upstream of `/conv`; undefined = weir keeps the conversations, and `main` answers in them. */
   readonly conv: ConvUpstream | undefined;
+  /** Closes connections to upstreams: idle ones now, the others behind their answers. */
+  readonly close: () => void;
 }
 
 /** What they need of the process. */
@@ -62,11 +64,13 @@ export function makeAnswerers(
   const { llm, chat, conv } = config;
   const { ca, random, wallMs } = world;
   const route = { proxy: llm.proxy, ca };
+  const transports: Transport[] = [];
 
   function deps(base_url: string): UpstreamDeps {
     const transport = llm.proxy === ""
       ? http1Transport({ base_url, ca, wheel })
       : fetchTransport(route);
+    transports.push(transport);
     return { transport, fetch: routedFetch(route), random, wallMs };
   }
 
@@ -104,7 +108,7 @@ export function makeAnswerers(
   }
 
   const hasOnlyKey = !isMock && llm.base_url === "" && llm.api_key !== "";
-  const answerers = {
+  return {
     main,
     response: main.url === "" ? main : upstream(main.url, config.response),
     apiChat: hasOnlyKey ? upstream(OPENAI_URL, {}) : main,
@@ -114,8 +118,8 @@ export function makeAnswerers(
       conv.access_token,
       deps(conv.unofficial_proxy),
     ),
+    close: () => transports.forEach((transport) => transport.close()),
   };
-  return answerers;
 }
 
 /** The model of a request that names none. */

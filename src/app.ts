@@ -106,7 +106,7 @@ export interface App {
   readonly workflows: Workflows;
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
-  /** Closes what is open on disk. Nothing may be asked afterwards. */
+  /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
   readonly close: () => void;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
@@ -373,7 +373,10 @@ export function makeApp(
     memory,
     workflows,
     needsToken: world.tokens.length > 0,
-    close: () => conversations.close(),
+    close() {
+      conversations.close();
+      answerers.close();
+    },
     report,
     status: "starting",
   };

@@ -1,0 +1,24 @@
+import { expect, test } from "bun:test";
+import { makeApp } from "../src/app.ts";
+import { parseSettingOptions } from "../src/cli/command_line.ts";
+import { readSettings } from "../src/cli/settings.ts";
+import { world } from "../src/cli/world.ts";
+import { waitFor } from "./server/launch.ts";
+import { CHAT, DONE, EVENT, whole } from "./server/proxied.ts";
+import { scriptedUpstream } from "./server/scripted_upstream.ts";
+
+test("App.close() closes idle connections to upstreams", async () => {
+  const upstream = scriptedUpstream(() => whole(EVENT, DONE));
+  const set = ["--set", `llm.base_url=${upstream.url}/v1`, "--set", "ops.log=off"];
+  const settings = readSettings(parseSettingOptions(set), { print() {}, complain() {} });
+  // The time stands still: no connection closes because it has been idle for long.
+  const app = makeApp(settings.config, { ...world(settings), clock: () => 0 });
+  const answer = await app.fetch(
+    new Request("http://weir/v1/chat/completions", { method: "POST", body: CHAT }),
+  );
+  expect(await answer.text()).toEndWith(DONE);
+  expect(upstream.open).toBe(1);
+  app.close();
+  await waitFor(() => upstream.open === 0, "the connection to close");
+  upstream.close();
+});
