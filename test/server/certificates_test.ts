@@ -114,7 +114,8 @@ describe.skipIf(!canMakeCertificates())("SIGHUP reads the certificate again", ()
           answered++;
         }
       });
-      for (const next of [two!, three!]) {
+      // Twice with one process, whose second reload meets what the first one left behind.
+      for (const next of count === 1 ? [two!, three!] : [two!]) {
         const reloads = weir.errors().split("reload: ").length;
         write(weir, next);
         weir.kill("SIGHUP");
