@@ -136,7 +136,7 @@ function contradictions(
   if (values.get("server.unix") !== "" && values.get("server.workers") !== 1) {
     problems.push(
       `${label("server.unix")}: must be empty while server.workers is not 1: processes can share ` +
-        "a port, and no socket",
+        "a port, and no socket file. Set server.workers: 1, or let nginx use the port",
     );
   }
   for (const [path, other] of TLS_PAIRS) {

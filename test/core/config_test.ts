@@ -163,6 +163,10 @@ describe("loadConfig() reports what is wrong in a file", () => {
     ["a proxy that goes nowhere", "chat:\n  source: proxy\n", [
       'config.yaml:2:11 chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',
     ]],
+    ["a socket file for several workers", "server:\n  unix: weir.sock\n  workers: 2\n", [
+      "config.yaml:2:9 server.unix: must be empty while server.workers is not 1: processes can " +
+      "share a port, and no socket file. Set server.workers: 1, or let nginx use the port",
+    ]],
     ["two system prompts", "memory:\n  system_prompt: a\n  system_prompt_file: b.md\n", [
       "config.yaml:3:23 memory.system_prompt_file: must be empty while memory.system_prompt is " +
       'set: it is "b.md"',
