@@ -169,8 +169,7 @@ export function makeApp(
   const startMs = world.clock();
   const model = defaultModel(config);
 
-  const { body_max_bytes, body_timeout_ms } = config.server;
-  const bodyLimits = new BodyLimits(wheel, body_max_bytes, body_timeout_ms);
+  const bodyLimits = new BodyLimits(wheel, config.server);
   const shared = { engine, source, stamps, authorize, secrets };
   const streaming = { engine, stamps, bodyLimits, recordLateness };
   const openai = {

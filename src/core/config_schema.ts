@@ -36,6 +36,8 @@ const WAIT_MS_MAX = 3_600_000;
 const TIMEOUT_MS_MAX = 86_400_000;
 /** 1 GiB: a body is parsed as one string, and those end at 2 GiB. */
 const BODY_BYTES_MAX = 1_073_741_824;
+/** 1 TiB: more than the memory of a machine. */
+const BODIES_BYTES_MAX = 1_099_511_627_776;
 /** 1 MiB: counting tokens holds up the event loop, and 16 times the default already takes long. */
 const COUNT_BYTES_MAX = 1_048_576;
 /** Back-off doubles: more retries than these outlast every client. */
@@ -304,6 +306,12 @@ export const SETTINGS = {
       STREAMS_MAX,
       8192,
       "requests of a process that have no stream yet; more are refused (503)",
+    ),
+    bodies_max_bytes: whole(
+      1,
+      BODIES_BYTES_MAX,
+      268_435_456,
+      "what is here of all bodies over 64 KiB that are not whole yet; more is refused (503)",
     ),
     drain_ms: milliseconds(WAIT_MS_MAX, 30_000, "how long SIGTERM waits for open streams"),
     retire_ms: milliseconds(

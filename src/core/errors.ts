@@ -85,6 +85,7 @@ export const ERRORS = {
   memory_failed: { status: 500, type: "server_error", apiCode: "memory_failed" },
   unavailable: { status: 503, type: "server_error", apiCode: "unavailable" },
   streams_full: { status: 503, type: "server_error", apiCode: "streams_full" },
+  bodies_full: { status: 503, type: "server_error", apiCode: "bodies_full" },
   requests_full: { status: 503, type: "server_error", apiCode: "requests_full" },
   shutting_down: { status: 503, type: "server_error", apiCode: "shutting_down" },
   internal: { status: 500, type: "server_error", apiCode: null },
@@ -105,6 +106,7 @@ export const LIMITS: Readonly<Partial<Record<ErrorCode, string>>> = {
   streams_full: "server.streams_max",
   client_streams_full: "server.streams_per_client_max",
   requests_full: "server.requests_waiting_max",
+  bodies_full: "server.bodies_max_bytes",
 };
 
 /** What an error may carry besides its sentence. */

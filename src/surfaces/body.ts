@@ -1,5 +1,6 @@
 /**
- * Reading request bodies: never more than the limit, and never for longer than the limit.
+ * Reading request bodies: never more than the limit, each and all together, and never for longer
+ * than the limit.
  *
  * @module
  */
@@ -16,25 +17,47 @@ export interface BodyErrors {
   readonly broken: () => AppError;
 }
 
-/** What a body may be. One for the whole process. */
+/**
+ * A body of up to so many bytes is small: it is read natively, not counted, and never refused for
+ * the sake of the others. `server.requests_waiting_max` bounds how many of them there are.
+ */
+const SMALL_BYTES_MAX = 65_536;
+
+/** What bodies may be; from the `server` section of the config. */
+export interface BodyOptions {
+  readonly body_max_bytes: number;
+  readonly body_timeout_ms: number;
+  readonly bodies_max_bytes: number;
+}
+
+/** What bodies may be, and how much of them is here. One for the whole process. */
 export class BodyLimits {
+  /** Bytes of one body. */
   readonly bytesMax: number;
+  /** Time for a body to come; up to a quarter more. */
   readonly timeoutMs: number;
+  /** Bytes of all bodies together that are not small and not whole yet; one alone may have more. */
+  readonly togetherBytesMax: number;
+  /** A body of so many bytes is read natively. */
+  readonly nativeBytesMax: number;
   /** Bodies that are still coming. */
   readonly line: WaitingLine;
+  /** Bytes that are here of bodies that are counted while they come. */
+  togetherBytes = 0;
 
-  /** A body may have `bytesMax` bytes, and `timeoutMs` to come (up to a quarter more). */
-  constructor(wheel: Wheel, bytesMax: number, timeoutMs: number) {
-    this.bytesMax = bytesMax;
-    this.timeoutMs = timeoutMs;
-    this.line = new WaitingLine(wheel, timeoutMs);
+  constructor(wheel: Wheel, options: BodyOptions) {
+    this.bytesMax = options.body_max_bytes;
+    this.timeoutMs = options.body_timeout_ms;
+    this.togetherBytesMax = options.bodies_max_bytes;
+    this.nativeBytesMax = Math.min(SMALL_BYTES_MAX, this.bytesMax);
+    this.line = new WaitingLine(wheel, this.timeoutMs);
   }
 }
 
 /**
- * The body as JSON. A body that names its length is read natively in one go; one that does not is
- * counted while it is read. Rejects with an `AppError`: `errors.tooLarge()`, `errors.broken()`, or
- * `body_slow`.
+ * The body as JSON. A body that says that it is small is read natively in one go; another one is
+ * counted while it is read, which takes no longer. Rejects with an `AppError`: `errors.tooLarge()`,
+ * `errors.broken()`, `bodies_full` or `body_slow`.
  *
  * Not `async`: on the hot path each promise is some 2 % of a request.
  */
@@ -44,8 +67,9 @@ export function readJson(
   errors: BodyErrors,
 ): Promise<unknown> {
   const length = request.headers.get("content-length");
-  if (length === null) return readCountedJson(request, limits, errors);
-  if (Number(length) > limits.bytesMax) return Promise.reject(errors.tooLarge());
+  if (length === null || Number(length) > limits.nativeBytesMax) {
+    return readCountedJson(request, limits, errors);
+  }
   return inTime(request.json(), limits, errors.broken);
 }
 
@@ -62,7 +86,7 @@ export function answerJson<Value>(
   fail: (error: unknown) => Value | Promise<Value>,
 ): Promise<Value> {
   const length = request.headers.get("content-length");
-  if (length === null || Number(length) > limits.bytesMax) {
+  if (length === null || Number(length) > limits.nativeBytesMax) {
     return readJson(request, limits, errors).then(use).catch(fail);
   }
   return new Promise((resolve) => {
@@ -100,7 +124,8 @@ async function readCountedJson(
 /**
  * The body's bytes.
  *
- * @throws {AppError} `tooLarge()` above the limit, as soon as that is known; `body_slow`.
+ * @throws {AppError} `tooLarge()` above the limit, as soon as that is known; `bodies_full`;
+ *   `body_slow`.
  */
 export async function readBytes(
   request: Request,
@@ -108,27 +133,43 @@ export async function readBytes(
   tooLarge: () => AppError,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const length = request.headers.get("content-length");
-  if (length !== null) {
-    if (Number(length) > limits.bytesMax) throw tooLarge();
+  if (length !== null && Number(length) <= limits.nativeBytesMax) {
     return new Uint8Array(await inTime(request.arrayBuffer(), limits, incomplete));
   }
+  if (Number(length) > limits.bytesMax) throw tooLarge();
   const reader = request.body?.getReader();
   if (reader === undefined) return new Uint8Array();
-  const pieces: Uint8Array[] = [];
-  async function gather(): Promise<Uint8Array<ArrayBuffer>> {
-    for (let bytes = 0;;) {
-      const { done, value } = await reader!.read();
-      if (done) return new Uint8Array(Buffer.concat(pieces));
-      bytes += value.length;
-      if (bytes > limits.bytesMax) throw tooLarge();
-      pieces.push(value);
-    }
-  }
   try {
-    return await inTime(gather(), limits, incomplete);
+    return await inTime(gather(reader, limits, tooLarge), limits, incomplete);
   } catch (error) {
     reader.cancel().catch(() => {}); // the answer is the error, however the rest ends
     throw error;
+  }
+}
+
+/** Everything from `reader`. What is here of it counts for as long as it is not everything. */
+async function gather(
+  reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">,
+  limits: BodyLimits,
+  tooLarge: () => AppError,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return new Uint8Array(Buffer.concat(pieces));
+      bytes += value.length;
+      limits.togetherBytes += value.length;
+      if (bytes > limits.bytesMax) throw tooLarge();
+      const isAlone = bytes === limits.togetherBytes;
+      if (limits.togetherBytes > limits.togetherBytesMax && bytes > SMALL_BYTES_MAX && !isAlone) {
+        throw bodiesFull(limits.togetherBytesMax);
+      }
+      pieces.push(value);
+    }
+  } finally {
+    limits.togetherBytes -= bytes;
   }
 }
 
@@ -160,6 +201,16 @@ function bodySlow(timeoutMs: number): AppError {
     "body_slow",
     `The request body was not complete after ${timeoutMs} ms (server.body_timeout_ms).`,
     { headers: { connection: "close" } },
+  );
+}
+
+/** The connection stays: the rest of the body is read and thrown away, so the answer arrives. */
+function bodiesFull(bytesMax: number): AppError {
+  return new AppError(
+    "bodies_full",
+    `The server is reading ${bytesMax} bytes of request bodies already ` +
+      "(server.bodies_max_bytes): try again",
+    { headers: { "retry-after": "1" } },
   );
 }
 

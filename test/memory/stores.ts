@@ -78,7 +78,11 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
     engine,
     memory,
     authorize: (headers) => headers.get("authorization") === "Bearer secret" ? "ok" : "wrong",
-    bodyLimits: new BodyLimits(engine.wheel, 1_000_000, 30_000),
+    bodyLimits: new BodyLimits(engine.wheel, {
+      body_max_bytes: 1_000_000,
+      body_timeout_ms: 30_000,
+      bodies_max_bytes: 1_000_000,
+    }),
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
   });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import { launch, type LaunchOptions, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { act, chunk, sseHead } from "./scripted_upstream.ts";
+import { CAN_MEASURE, processSize } from "./process_size.ts";
 import { EVENT, proxied } from "./proxied.ts";
 import { connect, exchange, parseRaw, rawChat, type RawClient } from "./raw_client.ts";
 
@@ -229,6 +230,101 @@ describe("server.requests_waiting_max", () => {
     await waitFor(async () =>
       (await exchange(weir.port, rawChat(CHAT, CLOSE))).status === 200 || null
     );
+  });
+});
+
+describe("server.bodies_max_bytes", () => {
+  const MEGABYTE = 1024 * 1024;
+  const LIMIT = { "server.bodies_max_bytes": 16 * MEGABYTE };
+
+  function large(path: string, bytes: number, fields: readonly string[] = []): Buffer {
+    const text = CHAT.replace("hi", "x".repeat(bytes - CHAT.length));
+    return Buffer.from(
+      rawChat(text, fields).toString().replace("/v1/chat/completions", path),
+    );
+  }
+
+  async function counted(weir: Weir, name: string): Promise<number> {
+    const text = await (await fetch(`${weir.url}/metrics`)).text();
+    return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text)?.[1] ?? 0);
+  }
+
+  test("half bodies of 400 MB leave memory flat; who is refused is told, and the rest goes on", async () => {
+    const weir = await start(LIMIT);
+    expect((await exchange(weir.port, large("/v1/chat/completions", MEGABYTE, CLOSE))).status)
+      .toBe(200);
+    const residentBytes = () => CAN_MEASURE ? processSize(weir.pid).residentBytes : 0;
+    const before = residentBytes();
+    const half = large("/v1/chat/completions", 8 * MEGABYTE).subarray(0, 4 * MEGABYTE);
+    for (let i = 0; i < 100; i++) {
+      clients.push(await connect(weir.port, half));
+      await waitFor(() => clients.filter((one) => one.text() === "").length <= 4, "the refusals");
+    }
+    const waiting = clients.filter((client) => client.text() === "");
+    expect(waiting.length).toBeGreaterThan(0);
+    expect(residentBytes() - before).toBeLessThan(200 * MEGABYTE);
+    const refused = clients.find((client) => client.text() !== "")!;
+    const { status, head, body } = parseRaw(refused.received());
+    expect([status, errorCode(body)]).toEqual([503, "bodies_full"]);
+    expect(head).toContain("\r\nretry-after: 1");
+    const errors = 'weir_errors_total{surface="v1_chat_completions",code="bodies_full"}';
+    expect(await counted(weir, RegExp.escape(errors))).toBe(100 - waiting.length);
+    expect(await counted(weir, "weir_limits_reached_total")).toBe(100 - waiting.length);
+    expect((await exchange(weir.port, rawChat(CHAT, CLOSE))).status).toBe(200);
+
+    for (const client of clients.splice(0)) client.leave();
+    await waitFor(async () =>
+      (await exchange(weir.port, large("/v1/chat/completions", 12 * MEGABYTE, CLOSE))).status ===
+        200 || null
+    );
+  });
+
+  test("bodies that are whole are not counted, and a refused one's connection goes on", async () => {
+    const weir = await start(LIMIT);
+    for (let i = 0; i < 6; i++) {
+      const answer = await exchange(weir.port, large("/v1/chat/completions", 6 * MEGABYTE, CLOSE));
+      expect(answer.status).toBe(200);
+    }
+    const half = large("/v1/chat/completions", 20 * MEGABYTE).subarray(0, 14 * MEGABYTE);
+    clients.push(await connect(weir.port, half));
+    const health = "GET /health HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n";
+    await waitFor(async () => {
+      const both = Buffer.concat([
+        large("/v1/chat/completions", 4 * MEGABYTE),
+        Buffer.from(health),
+      ]);
+      const client = await connect(weir.port, both);
+      const answers = (await client.closed).toString().match(/HTTP\/1.1 \d+/g);
+      return answers?.join() === "HTTP/1.1 503,HTTP/1.1 200" || null;
+    });
+  });
+
+  test("each surface says it in its own dialect, and the proxy too", async () => {
+    const proxy = await proxied({ set: LIMIT });
+    running.push(proxy);
+    const half = large("/v1/chat/completions", 20 * MEGABYTE).subarray(0, 15 * MEGABYTE);
+    clients.push(await connect(proxy.weir.port, half));
+    const refused = async (path: string) => {
+      const { status, body } = await waitFor(async () => {
+        const answer = await exchange(
+          proxy.weir.port,
+          large(path, 2 * MEGABYTE, [...CLOSE, "Chat-Type: conversation"]),
+        );
+        return answer.status === 503 && answer;
+      }, path);
+      expect(status).toBe(503);
+      return JSON.parse(body.toString()) as unknown;
+    };
+    const sentence = expect.stringContaining("server.bodies_max_bytes");
+    for (const path of ["/v1/chat/completions", "/chat"]) {
+      expect(await refused(path)).toMatchObject({ error: { message: sentence } });
+    }
+    for (const path of ["/v1/response", "/memory/apply"]) {
+      expect(await refused(path)).toMatchObject({ code: -1, msg: sentence });
+    }
+    for (const path of ["/api/chat", "/api/workflows/runs", "/conv"]) {
+      expect(await refused(path)).toEqual({ detail: sentence });
+    }
   });
 });
 

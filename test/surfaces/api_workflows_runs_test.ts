@@ -26,7 +26,11 @@ function surface(yaml = builtinFile("gpt-4o").text) {
     engine,
     workflows: rig(yaml).engine,
     authorize: () => "ok",
-    bodyLimits: new BodyLimits(engine.wheel, 1000, 30_000),
+    bodyLimits: new BodyLimits(engine.wheel, {
+      body_max_bytes: 1000,
+      body_timeout_ms: 30_000,
+      bodies_max_bytes: 1000,
+    }),
   });
   const post = (body: string, type = "application/json") =>
     handle(

@@ -40,7 +40,11 @@ async function turnOf(
     door: v1Door(() => "ok", []),
     persona,
     validate: "live",
-    bodyLimits: new BodyLimits(engine.wheel, 1000, 30_000),
+    bodyLimits: new BodyLimits(engine.wheel, {
+      body_max_bytes: 1000,
+      body_timeout_ms: 30_000,
+      bodies_max_bytes: 1000,
+    }),
     processingMs: 0,
   });
   const answer = await handler(
