@@ -7,7 +7,7 @@
 import { BlockList, isIP } from "node:net";
 
 /** Tells the address of a request's client; "" = unknown: its proxy names none on a socket file. */
-export type AddressOf = (peer: string | undefined, forwardedFor: string | null) => string;
+export type AddressOf = (peer: string | undefined, headers: Pick<Headers, "get">) => string;
 
 /**
  * `peer` is the address at the other end of the connection, undefined on a socket file, whose
@@ -29,15 +29,14 @@ export function clientAddress(trusted: readonly string[]): AddressOf {
   const isTrusted = (address: string) =>
     networks.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
-  return (peer, forwardedFor) => {
+  return (peer, headers) => {
     let client = peer === undefined ? "" : plain(peer);
-    if (forwardedFor !== null && (peer === undefined || isTrusted(client))) {
-      for (const hop of forwardedFor.split(",").reverse()) {
-        const address = plain(hop.trim());
-        if (isIP(address) === 0) break; // "unknown", or nonsense: the hop before it is all we know
-        client = address;
-        if (!isTrusted(client)) break;
-      }
+    if (peer !== undefined && (trusted.length === 0 || !isTrusted(client))) return client;
+    for (const hop of headers.get("x-forwarded-for")?.split(",").reverse() ?? []) {
+      const address = plain(hop.trim());
+      if (isIP(address) === 0) break; // "unknown", or nonsense: the hop before it is all we know
+      client = address;
+      if (!isTrusted(client)) break;
     }
     return client;
   };
@@ -50,6 +49,7 @@ export function customerOf(address: string): string {
 
 /** Without brackets, port, zone and the IPv6 spelling of an IPv4 address. */
 function plain(address: string): string {
+  if (!address.includes(":")) return address; // IPv4, as nearly every one is
   const bare = /^\[([^\]]*)\](?::\d+)?$/.exec(address)?.[1] ??
     (/^[\d.]+:\d+$/.test(address) ? address.slice(0, address.indexOf(":")) : address);
   return bare.replace(/%.*$/, "").replace(/^::ffff:(?=[\d.]+$)/i, "");

@@ -81,7 +81,7 @@ export class Gate {
   #meet(request: Request, listener: GateListener | undefined): Client | undefined {
     if (listener === undefined) return undefined;
     const peer = listener.requestIP(request)?.address;
-    const address = this.#addressOf(peer, request.headers.get("x-forwarded-for"));
+    const address = this.#addressOf(peer, request.headers);
     const client = { address, isCounted: false };
     this.#clients.set(request, client);
     return client;

@@ -3,6 +3,10 @@ import { clientAddress, customerOf } from "../../src/ops/client_address.ts";
 
 const TRUSTED = ["127.0.0.1", "10.0.0.0/8", "fd00::/8"];
 
+function headersOf(forwardedFor: string | null): Headers {
+  return new Headers(forwardedFor === null ? {} : { "x-forwarded-for": forwardedFor });
+}
+
 describe("clientAddress()", () => {
   const CASES: readonly (readonly [
     name: string,
@@ -34,11 +38,13 @@ describe("clientAddress()", () => {
     ["a zone is cut off", "fe80::1%eth0", null, "fe80::1"],
   ];
   for (const [name, peer, forwardedFor, client] of CASES) {
-    test(name, () => expect(clientAddress(TRUSTED)(peer, forwardedFor)).toBe(client));
+    test(name, () => {
+      expect(clientAddress(TRUSTED)(peer, headersOf(forwardedFor))).toBe(client);
+    });
   }
 
   test("trusts nobody by default", () => {
-    expect(clientAddress([])("127.0.0.1", "203.0.113.7")).toBe("127.0.0.1");
+    expect(clientAddress([])("127.0.0.1", headersOf("203.0.113.7"))).toBe("127.0.0.1");
   });
 });
 
