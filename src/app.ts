@@ -1,88 +1,31 @@
 /**
- * The page: makes every part from the config, and mounts every URL once.
+ * The page: mounts every URL once, and knows how the whole is doing.
  *
  * @module
  */
 
 import { Hono } from "hono";
-import { type Answerers, defaultModel, makeAnswerers } from "./answerers.ts";
+import { type Answerers, defaultModel } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
 import type { Config } from "./core/config.ts";
-import { secretsOf } from "./core/config_describe.ts";
-import { watchAll } from "./core/events.ts";
-import { type Engine, Exchange, type OpenStream } from "./core/exchange.ts";
+import { type Engine, Exchange } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
-import { Stamps } from "./core/stamp.ts";
-import { compilePrompt, DEFAULT_TEMPLATE } from "./core/system_prompt.ts";
 import type { Workflows } from "./core/workflow.ts";
-import { timerAlarm, Wheel } from "./lib/wheel.ts";
-import { openConversations } from "./memory/conversations.ts";
-import { openMemory } from "./memory/open.ts";
-import { bearerAuth, type BearerToken } from "./ops/auth.ts";
-import { clientAddress } from "./ops/client_address.ts";
+import { makeHandlers } from "./handlers.ts";
 import { preflight } from "./ops/cors.ts";
-import { Gate, type GateListener } from "./ops/gate.ts";
-import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
+import type { GateListener } from "./ops/gate.ts";
+import { mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { metricsResponse } from "./ops/metrics_text.ts";
-import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.ts";
-import { servePage } from "./ops/page.ts";
-import { makeToken, tokenAuth } from "./ops/token.ts";
-import { TokenCounter } from "./sources/tokens.ts";
-import { routedFetch } from "./sources/transport.ts";
-import { apiChat } from "./surfaces/api_chat.ts";
-import { tasks } from "./surfaces/api_tasks.ts";
-import { workflowSchemas } from "./surfaces/api_workflows.ts";
-import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
-import { BodyLimits } from "./surfaces/body.ts";
-import { chat } from "./surfaces/chat.ts";
-import { conv } from "./surfaces/conv.ts";
-import { ownConv } from "./surfaces/conv_own.ts";
-import { passedConv } from "./surfaces/conv_passed.ts";
+import type { Observer } from "./ops/observer.ts";
+import { makeParts, type World } from "./parts.ts";
+import type { TokenCounter } from "./sources/tokens.ts";
 import { jsonResponse } from "./surfaces/detail_errors.ts";
-import { docs } from "./surfaces/docs.ts";
-import { event } from "./surfaces/event.ts";
-import { memoryServer } from "./surfaces/memory.ts";
 import { errorResponse, keyError } from "./surfaces/openai_errors.ts";
-import { openapiRoutes } from "./surfaces/openapi_routes.ts";
-import { token } from "./surfaces/token.ts";
 import { unserved } from "./surfaces/unserved.ts";
-import { chatCompletions, v1Door } from "./surfaces/v1_chat_completions.ts";
-import { models } from "./surfaces/v1_models.ts";
-import { v1Response } from "./surfaces/v1_response.ts";
 import { builtinDefinition, DEFAULT_MODEL } from "./workflows/builtin.ts";
 import type { Definition } from "./workflows/definition.ts";
-import { type RunNote, WorkflowEngine } from "./workflows/engine.ts";
-import { askSource } from "./workflows/llm.ts";
-
-/** What the app takes from the process it runs in. A test gives its own. */
-export interface World {
-  readonly version: string;
-  readonly openaiSdkVersion: string;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** 0 ≤ x < 1. */
-  readonly random: () => number;
-  readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => void;
-  readonly process: ProcessFacts;
-  /** PEM text of `llm.ca_file`; "" = none. */
-  readonly ca: string;
-  /** The text of `memory.system_prompt_file`; "" = none. */
-  readonly systemPrompt: string;
-  /** The folder that relative paths count from. */
-  readonly folder: string;
-  /** An id that no other process will make. */
-  readonly uuid: () => string;
-  /** Told what happens to each run of a workflow. */
-  readonly noteRun?: (note: RunNote) => void;
-  /** The tokens that open the door; none = it is open. */
-  readonly tokens: readonly BearerToken[];
-  /** Asks every process of this weir, this one with them. Absent: there is only this app. */
-  readonly gather?: Gather;
-}
 
 /** The part of Bun's server that a request can ask for. */
 export interface Listener extends GateListener {
@@ -123,120 +66,28 @@ export function makeApp(
   world: World,
   definition: Definition = builtinDefinition(config.llm.model_id || DEFAULT_MODEL),
 ): App {
-  const wheel = new Wheel(world.clock, timerAlarm());
-  const streams = new Set<OpenStream>();
-  const gate = new Gate(config.server, {
-    streams,
-    addressOf: clientAddress(config.server.trusted_proxies),
-    wantsAddresses: config.ops.log === "requests",
-  });
-  const observer = makeObserver({
-    ...world,
-    ...config,
-    wheel,
-    secrets: secretsOf(config),
-    fetch: routedFetch({ proxy: "", ca: world.ca }),
-    read() {
-      const { turns = 0, oldestAtMs = world.wallMs() } = memory.backlog?.() ?? {};
-      const outboxOldestMs = Math.max(0, world.wallMs() - oldestAtMs);
-      return { streamsOpen: streams.size, outboxTurns: turns, outboxOldestMs };
-    },
-  });
-  const { metrics } = observer;
-  const recordLateness = (lateMs: number) => metrics.latenessMs.record(lateMs);
-  const engine: Engine = {
-    wheel,
-    streams,
-    watch: gate.countsClients ? watchAll([observer.watch, gate.watch]) : observer.watch,
-    keepaliveMs: config.server.keepalive_ms,
-    writeTimeoutMs: config.server.write_timeout_ms,
-    ...(gate.knowsClients ? { admit: gate.admit } : {}),
-    startTrace: observer.startTrace,
-  };
-  const stamps = new Stamps(world.wallMs, world.randomBytes);
-  const tokens = new TokenCounter(config.mock.count_bytes_max);
-  const answerers = makeAnswerers(config, world, tokens, wheel);
+  const parts = makeParts(config, world, definition);
+  const { engine, gate, observer, stamps, tokens, answerers, memory, workflows, authorize } = parts;
   const { source } = answerers.main;
-  const memory: Memory = makeMemory(config, world, engine, tokens);
   const secrets = world.tokens.map(({ token }) => token);
-  const authorize = bearerAuth(world.tokens);
-  const { secret_key } = config.auth;
-  const admit = tokenAuth({
-    secretKey: secret_key,
-    tokens: world.tokens,
-    wallMs: world.wallMs,
-  });
   const startMs = world.clock();
   const model = defaultModel(config);
-
-  const bodyLimits = new BodyLimits(wheel, config.server);
-  const shared = { engine, source, stamps, authorize, secrets };
-  const streaming = { engine, stamps, bodyLimits, recordLateness };
-  const openai = {
-    ...streaming,
-    persona: config.mock.persona,
-    validate: config.mock.validate,
-    processingMs: config.mock.first_token_ms,
-  };
-  const v1Chat = chatCompletions({ ...openai, source, door: v1Door(authorize, secrets) });
-  const contentChat = apiChat({
-    ...streaming,
-    authorize,
-    source: answerers.apiChat.source,
-    defaultModel: model,
-  });
-  const response = v1Response({
-    ...shared,
-    source: answerers.response.source,
-    memory,
-    recordLateness,
-    bodyLimits,
-    model: config.llm.model_id || (config.mock.models[0] ?? ""),
-    onDisconnect: config.response.on_disconnect,
-    wallMs: world.wallMs,
-    makeSessionId: world.uuid,
-  });
-  const remember = memoryServer({
-    engine,
-    memory,
-    authorize,
-    bodyLimits,
-    wallMs: world.wallMs,
-    makeTaskId: world.uuid,
-  });
-  const tokenChat = chat({ ...openai, admit, source: answerers.chat.source });
-  const giveToken = token({
-    engine,
-    hasSecretKey: secret_key !== "",
-    makeToken: ({ id, hours, key }) => makeToken({ id, hours, key, nowMs: world.wallMs() }),
-  });
-  const timedEvents = event(streaming);
-  const conversations = openConversations(config.memory.url, world.folder, world);
-  const converse = conv({
-    engine,
-    admit,
-    room: answerers.conv !== undefined
-      ? passedConv({ upstream: answerers.conv, bodyLimits, uuid: world.uuid })
-      : ownConv({
-        ...streaming,
-        source,
-        conversations,
-        historyMax: 2 * config.memory.history_turns,
-        model,
-        uuid: world.uuid,
-      }),
-  });
-  const pages = docs({
-    routes: openapiRoutes(definition.controller.basePath),
-    version: world.version,
-  });
-  const workflows = makeWorkflows(config, world, engine, answerers.apiChat.source, definition);
-  const workflowDeps = { engine, workflows, authorize, bodyLimits };
-  const runWorkflow = workflowRuns(workflowDeps);
-  const showWorkflows = workflowSchemas(workflowDeps);
-  const showTask = tasks(workflowDeps);
-  const page = servePage();
-  const listModels = models({ ...shared, models: config.mock.models });
+  const {
+    v1Chat,
+    contentChat,
+    response,
+    remember,
+    tokenChat,
+    giveToken,
+    timedEvents,
+    converse,
+    pages,
+    runWorkflow,
+    showWorkflows,
+    showTask,
+    page,
+    listModels,
+  } = makeHandlers(config, world, parts, definition.controller.basePath);
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();
   // One handler per method, never `all`: a second one that matches the hot POST would send it
@@ -318,7 +169,8 @@ export function makeApp(
   }
 
   async function allMetrics(): Promise<Response> {
-    const { reports } = await world.gather?.("metrics") ?? { reports: [metrics.snapshot()] };
+    const { reports } = await world.gather?.("metrics") ??
+      { reports: [observer.metrics.snapshot()] };
     return metricsResponse(mergeReports("metrics", reports) as MetricsSnapshot);
   }
 
@@ -357,7 +209,7 @@ export function makeApp(
   }
 
   function report(kind: ReportKind): unknown {
-    return kind === "health" ? health() : metrics.snapshot();
+    return kind === "health" ? health() : observer.metrics.snapshot();
   }
 
   const app: App = {
@@ -373,7 +225,7 @@ export function makeApp(
     workflows,
     needsToken: world.tokens.length > 0,
     close() {
-      conversations.close();
+      parts.conversations.close();
       answerers.close();
     },
     report,
@@ -404,54 +256,4 @@ async function closing(response: Response | Promise<Response>): Promise<Response
   const last = await response;
   last.headers.set("connection", "close");
   return last;
-}
-
-/** What remembers conversations for `/v1/response`. */
-function makeMemory(config: Config, world: World, engine: Engine, tokens: TokenCounter): Memory {
-  const { history_turns, history_tokens, system_prompt } = config.memory;
-  const { wheel, watch } = engine;
-  return openMemory({
-    config: config.memory,
-    token: world.tokens[0]?.token ?? "",
-    folder: world.folder,
-    limits: { turnsMax: history_turns, tokensMax: history_tokens },
-    countTokens: (text) => tokens.count(text),
-    fillPrompt: compilePrompt(world.systemPrompt || system_prompt || DEFAULT_TEMPLATE),
-    watch,
-    clock: world.clock,
-    wallMs: world.wallMs,
-    random: world.random,
-    makeKey: world.uuid,
-    fetch,
-    sleep: (delayMs, signal) => wheel.until(wheel.nowMs + delayMs, signal),
-  });
-}
-
-/** The workflows, asking `source` where they ask weir itself. */
-function makeWorkflows(
-  config: Config,
-  world: World,
-  engine: Engine,
-  source: Source,
-  definition: Definition,
-): Workflows {
-  const { llm } = config;
-  return new WorkflowEngine(definition, {
-    calls: {
-      fetch: routedFetch({ proxy: llm.proxy, ca: world.ca }),
-      askLlm: askSource(source, engine, llm.model_id || DEFAULT_MODEL),
-      wheel: engine.wheel,
-      limits: {
-        headersMs: llm.headers_timeout_ms,
-        firstChunkMs: llm.first_token_timeout_ms,
-        idleMs: llm.idle_timeout_ms,
-      },
-    },
-    wheel: engine.wheel,
-    wallMs: world.wallMs,
-    random: world.random,
-    randomBytes: world.randomBytes,
-    note: world.noteRun ?? (() => {}),
-    onBug: (error) => engine.watch({ kind: "bug", where: "workflow", error }),
-  });
 }

@@ -8,6 +8,8 @@ const LAYERS = [
   ["core"],
   ["sources", "memory", "workflows", "surfaces", "ops", "deploy"],
   ["answerers.ts"],
+  ["parts.ts"],
+  ["handlers.ts"],
   ["app.ts"],
   ["cli"],
   ["cli.ts"],

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { type DirectController, directStream } from "../../src/core/reply.ts";
+import { type DirectController, directStream } from "../../src/core/direct_stream.ts";
 import { Ticket, timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 
 const [, , port, file] = process.argv;

@@ -5,7 +5,8 @@
  */
 
 import { getRandomValues } from "node:crypto";
-import { type App, makeApp, type World } from "../app.ts";
+import { type App, makeApp } from "../app.ts";
+import type { World } from "../parts.ts";
 import { AppError } from "../core/errors.ts";
 import { mayHaveTurns } from "../memory/open.ts";
 import { processFacts } from "./process_facts.ts";

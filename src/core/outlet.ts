@@ -10,7 +10,8 @@ import { COMMENT_EVENT } from "./dialect.ts";
 import type { AppError } from "./errors.ts";
 import type { Outcome } from "./events.ts";
 import { type Exchange, type OpenStream, readerSlow } from "./exchange.ts";
-import { type DirectController, directStream, type HeaderFields } from "./reply.ts";
+import { type DirectController, directStream } from "./direct_stream.ts";
+import type { HeaderFields } from "./voice.ts";
 
 /** What an outlet needs from the answer it carries. */
 export interface OutletOptions {

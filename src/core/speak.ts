@@ -10,7 +10,7 @@ import { AppError, asAppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Feed, Outlet } from "./outlet.ts";
-import type { HeaderFields } from "./reply.ts";
+import type { HeaderFields } from "./voice.ts";
 
 /** What speaking needs besides the steps. */
 export interface SpeakOptions {

@@ -9,7 +9,8 @@ import type { Conversation, Conversations, Said } from "../core/conversations.ts
 import { AppError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { encodeScript, type Frames } from "../core/frames.ts";
-import { type RecordLateness, reply } from "../core/reply.ts";
+import { reply } from "../core/reply.ts";
+import type { RecordLateness } from "../core/voice.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { type BodyLimits, readJson } from "./body.ts";

@@ -16,7 +16,8 @@ import {
 import { type AppError, asAppError } from "../core/errors.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import { type Frames, FramesCache } from "../core/frames.ts";
-import { type RecordLateness, reply, type Voice } from "../core/reply.ts";
+import { reply } from "../core/reply.ts";
+import type { RecordLateness, Voice } from "../core/voice.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { answerJson, type BodyLimits, queryOf, readBytes } from "./body.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { directStream } from "../../src/core/reply.ts";
+import { directStream } from "../../src/core/direct_stream.ts";
 import { waitFor } from "./launch.ts";
 
 /** A request as it came. */
