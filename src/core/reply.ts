@@ -5,7 +5,7 @@
  */
 
 import type { Exchange } from "./exchange.ts";
-import { type Frames, stampSlots } from "./frames.ts";
+import { type Frames, stampWhole } from "./frames.ts";
 import { PacedStream } from "./paced_stream.ts";
 import type { Keeper, Voice } from "./voice.ts";
 
@@ -23,7 +23,7 @@ export function reply(
   if (keeper === undefined && frames.dueMs[count - 1] === 0) {
     // In place: `Response` copies the bytes before anybody else can write to the slots. A copy of
     // our own would double the garbage of a request.
-    stampSlots(frames.bytes, frames, 0, count, 0, voice.stamps.sharedId(), voice.stamps.created());
+    stampWhole(frames, voice.stamps.sharedId(), voice.stamps.created());
     exchange.complete(200, frames.bytes.length);
     return new Response(frames.bytes, { headers: voice.headers(exchange) });
   }

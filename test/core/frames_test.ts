@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Script } from "../../src/core/answer.ts";
 import { dataEvent, type Dialect, DONE_EVENT } from "../../src/core/dialect.ts";
-import { encodeScript, FramesCache, layFrames } from "../../src/core/frames.ts";
+import { encodeScript, FramesCache, layFrames, stampWhole } from "../../src/core/frames.ts";
 
 const decoder = new TextDecoder();
 
@@ -31,6 +31,28 @@ describe("layFrames()", () => {
 
   test("refuses due times that decrease", () => {
     expect(() => layFrames([{ text: "a", dueMs: 5 }, { text: "b", dueMs: 4 }])).toThrow(RangeError);
+  });
+});
+
+describe("stampWhole()", () => {
+  test("writes a new time over the last one, and every id", () => {
+    const frames = layFrames(
+      [{ text: "[00 000]", dueMs: 0 }, { text: "[00 000]", dueMs: 0 }, { text: "end", dueMs: 0 }],
+      { idAt: 1, createdAt: 4 },
+      2,
+    );
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const first = bytes("111");
+    const rows: readonly (readonly [id: string, created: Uint8Array, whole: string])[] = [
+      ["ab", first, "[ab 111][ab 111]end"],
+      ["cd", first, "[cd 111][cd 111]end"],
+      ["ef", bytes("222"), "[ef 222][ef 222]end"],
+      ["gh", first, "[gh 111][gh 111]end"],
+    ];
+    for (const [id, created, whole] of rows) {
+      stampWhole(frames, bytes(id), created);
+      expect(decoder.decode(frames.bytes)).toBe(whole);
+    }
   });
 });
 
