@@ -163,14 +163,6 @@ export function modelAbsent(): AppError {
   return new AppError("request_invalid", "you must provide a model parameter");
 }
 
-/** A model that chat does not know: 404. */
-export function modelNotFound(name: string): AppError {
-  return new AppError(
-    "model_unknown",
-    `The model \`${shortened(name)}\` does not exist or you do not have access to it.`,
-  );
-}
-
 /** A model that `GET /v1/models/{id}` does not know: 404. */
 export function modelNotListed(name: string): AppError {
   return new AppError("model_unknown", `The model '${shortened(name)}' does not exist`, {

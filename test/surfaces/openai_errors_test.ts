@@ -9,7 +9,6 @@ import {
   invalidUrl,
   methodRefused,
   modelAbsent,
-  modelNotFound,
   modelNotListed,
   noKey,
   onlyPost,
@@ -60,16 +59,6 @@ const BYTES: readonly (readonly [name: string, error: AppError, status: number, 
       "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)",
       "null",
       "null",
-    ),
-  ],
-  [
-    "modelNotFound()",
-    modelNotFound("gpt-9"),
-    404,
-    front(
-      "The model `gpt-9` does not exist or you do not have access to it.",
-      "null",
-      '"model_not_found"',
     ),
   ],
   [
@@ -145,7 +134,7 @@ describe("errorResponse()", () => {
     });
   });
 
-  for (const error of [noKey(), wrongKey("k"), brokenJson(), modelNotFound("m")]) {
+  for (const error of [noKey(), wrongKey("k"), brokenJson(), modelNotListed("m")]) {
     test(`gives ${error.code} the headers of the front`, () => {
       expect(Object.fromEntries(errorResponse(error, ID).headers)).toEqual({
         "content-type": "application/json; charset=utf-8",
@@ -182,7 +171,7 @@ describe("errorResponse()", () => {
   const CLASSES = [
     [noKey(), AuthenticationError],
     [brokenJson(), BadRequestError],
-    [modelNotFound("m"), NotFoundError],
+    [modelNotListed("m"), NotFoundError],
   ] as const;
   for (const [error, Class] of CLASSES) {
     test(`is ${Class.name} to the official client`, async () => {
@@ -236,7 +225,7 @@ describe("wrongKey()", () => {
 describe("names and paths in errors", () => {
   test("are cut when they are long", () => {
     const long = "😀".repeat(10_000);
-    for (const error of [modelNotFound(long), modelNotListed(long), invalidUrl("GET", long)]) {
+    for (const error of [modelNotListed(long), invalidUrl("GET", long)]) {
       expect(error.message.length).toBeLessThan(700);
       expect(error.message.isWellFormed()).toBe(true);
     }
