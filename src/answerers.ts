@@ -66,10 +66,10 @@ export function makeAnswerers(
   const route = { proxy: llm.proxy, ca };
   const transports: Transport[] = [];
 
-  function deps(base_url: string): UpstreamDeps {
+  function deps(base_url: string, configKey: string): UpstreamDeps {
     const transport = llm.proxy === ""
-      ? http1Transport({ base_url, ca, wheel })
-      : fetchTransport(route);
+      ? http1Transport({ base_url, configKey, ca, wheel })
+      : fetchTransport({ ...route, configKey });
     transports.push(transport);
     return { transport, fetch: routedFetch(route), random, wallMs };
   }
@@ -80,6 +80,7 @@ export function makeAnswerers(
   function upstream(
     url: string,
     options: Partial<Config["llm"] & Pick<Config["chat"], "on_disconnect">>,
+    configKey = "llm.base_url",
   ): Answerer {
     const passesClientKey = url === llm.base_url && world.tokens.length === 0;
     const source = new Upstream({
@@ -87,7 +88,7 @@ export function makeAnswerers(
       ...options,
       base_url: url,
       passes_client_key: passesClientKey,
-    }, deps(url));
+    }, deps(url, configKey));
     return { source: noted(source), url };
   }
 
@@ -101,7 +102,7 @@ export function makeAnswerers(
     // Headers and model of `llm` are for that upstream, and may be secrets of it.
     if (chat.api_proxy !== "") {
       const own = { api_key: chat.api_key, model_id: "", headers: {} };
-      return upstream(apiBase(chat.api_proxy), own);
+      return upstream(apiBase(chat.api_proxy), own, "chat.api_proxy");
     }
     const hasKey = chat.api_key !== "" && llm.base_url !== "";
     return hasKey ? upstream(llm.base_url, { api_key: chat.api_key }) : main;
@@ -116,7 +117,7 @@ export function makeAnswerers(
     conv: conv.unofficial_proxy === "" ? undefined : new ConvUpstream(
       { ...patience, base_url: conv.unofficial_proxy, headers: {} },
       conv.access_token,
-      deps(conv.unofficial_proxy),
+      deps(conv.unofficial_proxy, "conv.unofficial_proxy"),
     ),
     close: () => transports.forEach((transport) => transport.close()),
   };

@@ -16,13 +16,16 @@ import { type Transport, unreachable } from "./transport.ts";
 export interface Http1TransportOptions {
   /** Requests go to its origin only. */
   readonly base_url: string;
+  /** The key of the config that says where the upstream is, for whoever reads that it is not there. */
+  readonly configKey: string;
   /** PEM text of the certificate authority to trust besides the built-in ones; "" = none. */
   readonly ca: string;
   readonly wheel: Wheel;
 }
 
 /** The transport on pooled sockets, without any cap on streams but the pool's. */
-export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): Transport {
+export function http1Transport(options: Http1TransportOptions): Transport {
+  const { base_url, configKey, ca, wheel } = options;
   const client = new Http1Client({
     origin: base_url,
     wheel,
@@ -36,7 +39,7 @@ export function http1Transport({ base_url, ca, wheel }: Http1TransportOptions): 
       return client.request({ method, path: pathname + search, headers, body, signal })
         .catch((error: unknown): never => {
           if (signal.aborted) throw signal.reason;
-          throw error instanceof Http1Error ? failed(url, error) : error;
+          throw error instanceof Http1Error ? failed(url, configKey, error) : error;
         });
     },
     close: () => client.close(),
@@ -52,10 +55,11 @@ const REASONS: Partial<Record<Http1ErrorCode, string>> = {
 };
 
 /** Unreachable when the upstream has said nothing, else broken: it must not be asked again. */
-function failed(url: string, error: Http1Error): AppError {
+function failed(url: string, configKey: string, error: Http1Error): AppError {
   const { code, cause, message } = error;
   const isUnreachable = error.isRetryable || code === "tls_failed" || code === "client_closed";
   if (!isUnreachable) return new AppError("upstream_broken", message, { cause: error });
   const hasWord = cause instanceof Error && "code" in cause;
-  return unreachable(url, hasWord ? cause : new Error(REASONS[code] ?? message, { cause: error }));
+  const reason = hasWord ? cause : new Error(REASONS[code] ?? message, { cause: error });
+  return unreachable(url, configKey, reason);
 }

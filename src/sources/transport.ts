@@ -48,12 +48,18 @@ export type FetchLike = (
   init?: RequestInit,
 ) => Promise<Response>;
 
-/** How `fetch` reaches the upstream; from the `llm` section of the config. */
-export interface FetchTransportOptions {
+/** How `fetch` reaches an upstream; from the `llm` section of the config. */
+export interface FetchRoute {
   /** An HTTP proxy's URL; "" = none, whatever the environment says. */
   readonly proxy: string;
   /** PEM text of the certificate authority to trust besides the built-in ones; "" = none. */
   readonly ca: string;
+}
+
+/** How `fetch` reaches which upstream. */
+export interface FetchTransportOptions extends FetchRoute {
+  /** The key of the config that says where the upstream is, for whoever reads that it is not there. */
+  readonly configKey: string;
 }
 
 /**
@@ -77,7 +83,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
         response = await fetch(url, init as RequestInit);
       } catch (cause) {
         if (signal.aborted) throw signal.reason;
-        throw unreachable(url, cause);
+        throw unreachable(url, options.configKey, cause);
       }
       const reader = response.body?.getReader();
       return {
@@ -100,12 +106,12 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
 }
 
 /** `fetch` on the same route, for the official client. It sets its own time limits. */
-export function routedFetch(options: FetchTransportOptions): FetchLike {
+export function routedFetch(options: FetchRoute): FetchLike {
   const route = routeOf(options);
   return (url, init) => fetch(url, { ...init, ...route } as RequestInit);
 }
 
-function routeOf({ proxy, ca }: FetchTransportOptions) {
+function routeOf({ proxy, ca }: FetchRoute) {
   return {
     timeout: false, // Bun's own idle limit of 5 minutes is shorter than some models think
     proxy: proxy === "" ? false : proxy, // false: whatever HTTP_PROXY says
@@ -113,13 +119,16 @@ function routeOf({ proxy, ca }: FetchTransportOptions) {
   } as const;
 }
 
-/** The error for an upstream that gave no response. Names its host, never its path or key. */
-export function unreachable(url: string, cause: unknown): AppError {
+/**
+ * The error for an upstream that gave no response. Names its host and the key of the config that
+ * says where it is, never its path or secret.
+ */
+export function unreachable(url: string, configKey: string, cause: unknown): AppError {
   const reason = cause instanceof Error ? ((cause as { code?: string }).code ?? cause.message) : "";
   return new AppError(
     "upstream_unreachable",
     `Cannot reach the upstream ${new URL(url).host}: ${reason || "no response"}. ` +
-      "Check llm.base_url and that the upstream is running.",
+      `Check ${configKey} and that the upstream is running.`,
     { cause },
   );
 }

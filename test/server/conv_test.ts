@@ -421,9 +421,11 @@ describe("/conv with an upstream of its own", () => {
         const response = await conv(gone, type);
         expect(response.status).toBe(502);
         expect(await response.text()).toBe("");
+        expect(response.headers.get("weir-error")).toContain("Check conv.unofficial_proxy and");
       }
       const posted = await conv(gone, "conversation", { body: { content: "x" } });
       expect(posted.status).toBe(502);
+      expect(posted.headers.get("weir-error")).toContain("Check conv.unofficial_proxy and");
       expect(gone.output()).toContain("proxy: /conv is answered by http://127.0.0.1:1");
     } finally {
       await gone.stop();

@@ -151,6 +151,7 @@ describe("an upstream that cannot be reached", () => {
       param: null,
     });
     expect(error.message).toContain(`127.0.0.1:${gone.port}`);
+    expect(error.message).toContain("Check llm.base_url and");
     await waitFor(() => weir.errors().includes('"status":502'), "its line in the log");
     for (const text of [body.toString(), weir.errors(), weir.output()]) {
       expect(text).not.toMatch(/sk-secret|sk-client|你好/);

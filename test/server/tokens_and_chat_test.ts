@@ -298,4 +298,21 @@ describe("/chat with an upstream of its own", () => {
     expect(own.output()).toContain(`proxy: /chat is answered by ${upstream.url}/v1`);
     expect(own.output()).toContain("mock: /v1/chat/completions answers");
   });
+
+  test("when it is not there, the error names the key of the config to look at", async () => {
+    const gone = tellUpstream();
+    gone.stop();
+    const lost = await launch({ set: { "chat.api_proxy": gone.url, "llm.retries": 0 } });
+    try {
+      const response = await fetch(`${lost.url}/chat`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(ASK),
+      });
+      expect(response.status).toBe(502);
+      expect(response.headers.get("weir-error")).toContain("Check chat.api_proxy and");
+    } finally {
+      await lost.stop();
+    }
+  });
 });

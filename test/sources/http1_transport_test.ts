@@ -23,7 +23,8 @@ afterEach(() => {
 function started(script: readonly Act[]): { upstream: ScriptedUpstream; transport: Transport } {
   const upstream = scriptedUpstream(() => script);
   const wheel = new Wheel(() => performance.now(), timerAlarm());
-  const transport = http1Transport({ base_url: `${upstream.url}/v1`, ca: "", wheel });
+  const base_url = `${upstream.url}/v1`;
+  const transport = http1Transport({ base_url, configKey: "chat.api_proxy", ca: "", wheel });
   clean.push(() => upstream.close(), () => transport.close());
   return { upstream, transport };
 }
@@ -90,12 +91,15 @@ describe("http1Transport", () => {
     });
   }
 
-  test("nobody there is upstream_unreachable, with the system's word for it", async () => {
+  test("nobody there is upstream_unreachable, with the system's word and the config's key", async () => {
     const both = started([]);
     both.upstream.close();
     const error = await failure(send(both));
     expect(error.code).toBe("upstream_unreachable");
-    expect(error.message).toContain("ECONNREFUSED");
+    expect(error.message).toBe(
+      `Cannot reach the upstream 127.0.0.1:${both.upstream.port}: ECONNREFUSED. ` +
+        "Check chat.api_proxy and that the upstream is running.",
+    );
   });
 
   test("a body that breaks off rejects its read", async () => {

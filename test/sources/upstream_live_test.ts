@@ -74,7 +74,7 @@ function makeSource(options: Partial<UpstreamOptions> = {}): Upstream {
     passes_client_key: true,
     ...options,
   }, {
-    transport: fetchTransport(route),
+    transport: fetchTransport({ ...route, configKey: "llm.base_url" }),
     fetch: routedFetch(route),
     random: () => 0,
     wallMs: Date.now,
