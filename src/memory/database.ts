@@ -7,9 +7,21 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError } from "../core/errors.ts";
+import type { Watch } from "../core/events.ts";
 
 /** What a commit survives: the death of this process, or also the loss of power. */
 export type Durability = "process" | "power";
+
+/** What every file of the memory needs. */
+export interface FileOptions {
+  readonly path: string;
+  readonly durability: Durability;
+  readonly watch: Watch;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+}
 
 /** Milliseconds the opening waits for another process that is opening the same file. */
 const OPEN_WAIT_MS = 5000;

@@ -8,10 +8,9 @@
 
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
-import type { Watch } from "../core/events.ts";
 import type { Backlog, SaidTurn } from "../core/memory.ts";
 import { Batch } from "./batch.ts";
-import { type Durability, openDatabase, patiently } from "./database.ts";
+import { type FileOptions, openDatabase, patiently } from "./database.ts";
 import type { Lock } from "./lock.ts";
 
 const MIGRATIONS = [
@@ -62,22 +61,15 @@ export interface OutboxTurn extends SaidTurn {
 }
 
 /** What the outbox's file needs. */
-export interface OutboxFileOptions {
-  readonly path: string;
+export interface OutboxFileOptions extends FileOptions {
   /** Where its turns go, without secrets. A file belongs to one store. */
   readonly target: string;
-  readonly durability: Durability;
   /** Who has it delivers the file's turns. */
   readonly lock: Lock;
   /** Used pages above this refuse new requests. */
   readonly bytesMax: number;
   /** Milliseconds a delivered turn stays, for a store that does not show at once what it took. */
   readonly graceMs: number;
-  readonly watch: Watch;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
   /** A key that no other turn has. */
   readonly makeKey: () => string;
 }

@@ -28,7 +28,7 @@ import {
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
-import { type Durability, openDatabase, patiently, reasonOf } from "./database.ts";
+import { type FileOptions, openDatabase, patiently, reasonOf } from "./database.ts";
 import {
   MIGRATIONS,
   prepareStatements,
@@ -54,12 +54,7 @@ export interface StoreOptions {
 }
 
 /** What the embedded memory needs besides. */
-export interface SqliteOptions extends StoreOptions {
-  readonly path: string;
-  readonly durability: Durability;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-}
+export interface SqliteOptions extends StoreOptions, FileOptions {}
 
 /** One thing to write. `done` carries a result out of the transaction. */
 type Write =
