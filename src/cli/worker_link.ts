@@ -107,7 +107,8 @@ function makeLink(host: string, port: number): WorkerLink {
     async close(metrics) {
       if (!process.connected) return;
       const sent = Promise.withResolvers<void>();
-      process.send!({ kind: "last", report: metrics }, undefined, undefined, () => sent.resolve());
+      const last: FromWorker = { kind: "last", report: metrics };
+      process.send!(last, undefined, undefined, () => sent.resolve());
       await Promise.race([sent.promise, Bun.sleep(REPORT_MS_MAX)]);
     },
   };
