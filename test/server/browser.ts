@@ -1,19 +1,34 @@
 /**
- * A headless Chromium that notes what it asks for.
+ * A headless Chromium that notes what its pages ask for and complain of: what every test in a browser
+ * stands on.
  *
  * @module
  */
 
 import { existsSync } from "node:fs";
-import { type Browser, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from "playwright-core";
+import { describeWith } from "./needs.ts";
+
+/** Milliseconds for a test that drives a browser: some two seconds, and more on a busy machine. */
+export const BROWSER_MS = 60_000;
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 /** The browser's executable; undefined = there is none. */
-export const CHROMIUM: string | undefined = PATHS.find((path) => existsSync(path));
+const CHROMIUM = PATHS.find((path) => existsSync(path));
 
-/** How to get one, for the line of a skipped test. */
-export const CHROMIUM_WANTED = "Chromium (apt-get install chromium)";
+const WINDOW = { width: 1200, height: 900 };
+
+/** Describes tests that need the browser. */
+export function describeInBrowser(name: string, body: () => void): void {
+  describeWith(CHROMIUM !== undefined, "Chromium (apt-get install chromium)", name, body);
+}
 
 /** Starts it. */
 export async function launchBrowser(): Promise<Browser> {
@@ -36,20 +51,30 @@ export interface WatchedPage {
   readonly page: Page;
   /** Every URL that the page asked for. */
   readonly requests: readonly string[];
-  /** What it complained of: errors of scripts, refusals of its policy, lines of its console. */
+  /**
+   * What it complained of: errors of scripts, refusals of its policy, lines of its console but for
+   * those of `console.log`.
+   */
   readonly complaints: readonly string[];
 }
 
 /** A new page in a profile of its own. */
-export async function openPage(browser: Browser): Promise<WatchedPage> {
-  const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+export async function openPage(
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<WatchedPage> {
+  return await openTab(await browser.newContext({ viewport: WINDOW, ...options }));
+}
+
+/** A new page in the profile `context`. */
+export async function openTab(context: BrowserContext): Promise<WatchedPage> {
   const page = await context.newPage();
   const requests: string[] = [];
   const complaints: string[] = [];
-  context.on("request", (request) => requests.push(request.url()));
+  page.on("request", (request) => requests.push(request.url()));
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {
-    if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+    if (message.type() !== "log") complaints.push(message.text());
   });
   return { page, requests, complaints };
 }

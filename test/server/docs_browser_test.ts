@@ -1,13 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
-import { CHROMIUM, CHROMIUM_WANTED, foreign, launchBrowser, openPage } from "./browser.ts";
+import { BROWSER_MS, describeInBrowser, foreign, launchBrowser, openPage } from "./browser.ts";
 import { launch, type Weir } from "./launch.ts";
-import { describeWith } from "./needs.ts";
 
-/** Milliseconds for a test that drives a browser; it takes some two seconds. */
-const BROWSER_MS = 60_000;
-
-describeWith(CHROMIUM !== undefined, CHROMIUM_WANTED, "/docs in a browser", () => {
+describeInBrowser("/docs in a browser", () => {
   let weir: Weir;
   let browser: Browser;
   beforeAll(async () => {

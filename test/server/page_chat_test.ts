@@ -2,10 +2,11 @@
 
 import { expect, test } from "bun:test";
 import type { Page } from "playwright-core";
+import { BROWSER_MS } from "./browser.ts";
 import { waitFor } from "./launch.ts";
-import { describeInChromium, TEST_MS_MAX } from "./page_browser.ts";
+import { describePage } from "./page_rig.ts";
 
-describeInChromium("the page's chat", () => ({}), (rig) => {
+describePage("the page's chat", () => ({}), (rig) => {
   function chat(page: Page) {
     const last = page.locator(".entry.assistant").last();
     return {
@@ -79,7 +80,7 @@ describeInChromium("the page's chat", () => ({}), (rig) => {
     await page.reload();
     await talk.draft.waitFor();
     expect(await page.locator(".entry").count()).toBe(0);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("an answer that fails says so and can be asked for again", async () => {
     const page = await rig.open({ path: "/#chat" });
@@ -96,7 +97,7 @@ describeInChromium("the page's chat", () => ({}), (rig) => {
     again.finish("[DONE]");
     await talk.shows("whole");
     expect(await page.locator(".entry").count()).toBe(2);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("an input method's Enter and Shift + Enter do not send", async () => {
     const page = await rig.open({ path: "/#chat" });
@@ -106,7 +107,7 @@ describeInChromium("the page's chat", () => ({}), (rig) => {
     await page.keyboard.press("Shift+Enter");
     expect(await page.locator(".entry").count()).toBe(0);
     expect(await talk.draft.inputValue()).toBe("一\n");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("copy as curl gives the request to a shell, word for word", async () => {
     const page = await rig.open({ path: "/#chat" });
@@ -130,5 +131,5 @@ describeInChromium("the page's chat", () => ({}), (rig) => {
       }),
       "",
     ]);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 });

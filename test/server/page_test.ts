@@ -2,8 +2,9 @@
 
 import { expect, test } from "bun:test";
 import type { Page } from "playwright-core";
+import { BROWSER_MS } from "./browser.ts";
 import { waitFor } from "./launch.ts";
-import { describeInChromium, type Rig, section, TEST_MS_MAX, TOKEN } from "./page_browser.ts";
+import { describePage, type Rig, section, TOKEN } from "./page_rig.ts";
 
 function workflowFiles(upstreamUrl: string) {
   return {
@@ -85,7 +86,7 @@ async function startStory({ upstream }: Rig, page: Page, prompt = "a river") {
   return { story, call: await upstream.nextCall() };
 }
 
-describeInChromium("the page", workflowFiles, (rig) => {
+describePage("the page", workflowFiles, (rig) => {
   test("one section for each workflow, with what its schema says", async () => {
     const page = await rig.open();
     await page.locator("section.workflow").first().waitFor();
@@ -108,7 +109,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     expect(await story.root.locator(".note").textContent()).toBe("What it is about");
     expect(await story.field(/^temperature/).inputValue()).toBe("0.7");
     expect(await story.run.textContent()).toBe("🚀 Run Workflow");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("a run shows its text as it comes, whatever is in it", async () => {
     const page = await rig.open();
@@ -132,7 +133,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     expect(await page.evaluate("navigator.clipboard.readText()")).toBe(
       "Once\n upon 流水\n\n<img src=x onerror=alert(1)>",
     );
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("cancel stops the upstream, keeps what came, and a new run starts afresh", async () => {
     const page = await rig.open();
@@ -150,7 +151,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     again.send({ delta: "whole" });
     again.finish();
     await story.says("whole");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("an error is shown in place, as text", async () => {
     const page = await rig.open();
@@ -162,7 +163,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     expect(await refused.error.locator("b").count()).toBe(0);
     expect(await refused.status.textContent()).toMatch(/^Failed after/);
     expect(await refused.run.isEnabled()).toBe(true);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("a stream that breaks off is an error behind what had come", async () => {
     const page = await rig.open();
@@ -172,7 +173,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     call.breakOff();
     await story.error.waitFor();
     expect(await story.output.textContent()).toMatch(/^half.*broke off/s);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("every widget reaches the workflow in its type, a file as a form", async () => {
     const page = await rig.open();
@@ -209,7 +210,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     await waitFor(() => rig.upstream.echoed.length === 2, "the second echo");
     // HTML standard, 4.10.21.8: the lines of a form's texts end in CRLF.
     expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, text: "two\r\nlines", file: "AP8KDQ==" });
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("a JSON stream is a list that grows", async () => {
     const page = await rig.open();
@@ -227,7 +228,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     ]);
     call.finish();
     await events.reports("Done");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("a picture is shown and can be saved", async () => {
     const page = await rig.open();
@@ -241,7 +242,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     const download = page.waitForEvent("download");
     await picture.output.getByRole("link").click();
     expect((await download).suggestedFilename()).toBe("output.png");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("the keyboard alone fills in, runs, cancels and changes tabs", async () => {
     const page = await rig.open();
@@ -279,7 +280,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     expect(await page.getByRole("tabpanel").getAttribute("id")).toBe("workflows");
     const outline = "getComputedStyle(document.activeElement).outlineStyle";
     expect(await page.evaluate<string>(outline)).toBe("solid");
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   for (const width of [320, 390, 768]) {
     for (const path of ["/", "/#chat"]) {
@@ -292,7 +293,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
           const box = await button.boundingBox();
           if (box !== null) expect(box.x + box.width).toBeLessThanOrEqual(width);
         }
-      }, TEST_MS_MAX);
+      }, BROWSER_MS);
     }
   }
 
@@ -313,7 +314,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     await page.reload();
     await story.root.waitFor();
     expect(await page.getByRole("tab").allTextContents()).toEqual(["Workflows", "Chat"]);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("dark and light follow the system until the reader chooses", async () => {
     const page = await rig.open({ colorScheme: "dark" });
@@ -326,7 +327,7 @@ describeInChromium("the page", workflowFiles, (rig) => {
     expect(await ground()).toBe(light);
     await page.emulateMedia({ colorScheme: "light" });
     expect(await ground()).toBe(light);
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 
   test("a token is asked for, refused, taken, kept in this tab only, and forgotten", async () => {
     const page = await rig.open({ isGuarded: true });
@@ -356,5 +357,5 @@ describeInChromium("the page", workflowFiles, (rig) => {
     await page.getByRole("button", { name: "Forget token" }).click();
     await builtin.run.click();
     await dialog.waitFor();
-  }, TEST_MS_MAX);
+  }, BROWSER_MS);
 });

@@ -2,12 +2,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Browser, Page } from "playwright-core";
-import { CHROMIUM, CHROMIUM_WANTED, launchBrowser, openPage } from "./browser.ts";
+import { BROWSER_MS, describeInBrowser, launchBrowser, openPage } from "./browser.ts";
 import { launch, REPOSITORY, type Weir } from "./launch.ts";
-import { describeWith } from "./needs.ts";
 
-/** Milliseconds for a test that drives a browser; `/event` alone takes four seconds. */
-const BROWSER_MS = 60_000;
 const SECRET = "s3cret";
 
 /** What the samples of system 003 hand to `sse.js`, and what they gather from it. */
@@ -17,7 +14,7 @@ interface Heard {
   readonly errors: readonly { readonly data: unknown; readonly status: unknown }[];
 }
 
-describeWith(CHROMIUM !== undefined, CHROMIUM_WANTED, "browser clients from another origin", () => {
+describeInBrowser("browser clients from another origin", () => {
   let weir: Weir;
   let browser: Browser;
   /** The clients' own site: another origin than weir's, as with every page of theirs. */

@@ -1,31 +1,26 @@
 /**
- * A real browser for the tests of the page, and two real weirs: one whose upstream is in the test's
- * hands, one that asks for a token.
+ * What the tests of the page have: a real browser, and two real weirs, one whose upstream is in the
+ * test's hands, one that asks for a token.
  *
  * @module
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect } from "bun:test";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, expect } from "bun:test";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import {
+  BROWSER_MS,
+  describeInBrowser,
+  foreign,
+  launchBrowser,
+  openPage,
+  openTab,
+  type WatchedPage,
+} from "./browser.ts";
 import { launch, waitFor, type Weir } from "./launch.ts";
 import { startUpstream, type TestUpstream } from "./page_upstream.ts";
 
 /** The token of the guarded weir. */
 export const TOKEN = "weir-token-1";
-/** For one test: a browser is slow on a busy machine. */
-export const TEST_MS_MAX = 60_000;
-
-const CHROMIUM = Bun.which("chromium");
-
-const ARGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 /** How a page is opened. */
 export interface OpenOptions {
@@ -50,26 +45,21 @@ export interface Rig {
 }
 
 /**
- * Describes tests in Chromium: skipped where there is none, but for CI, where they fail. `files` are
- * the workflow weir's, made from its upstream's URL. After each test the browser must have had
- * nothing to complain of, and no page may have asked a host that is not its own.
+ * Describes tests of the page. `files` are the workflow weir's, made from its upstream's URL. After
+ * each test the browser must have had nothing to complain of, and no page may have asked a host that
+ * is not its own.
  */
-export function describeInChromium(
+export function describePage(
   name: string,
   files: (upstreamUrl: string) => Readonly<Record<string, string>>,
   tests: (rig: Rig) => void,
 ): void {
-  const isSkipped = CHROMIUM === null && process.env["CI"] !== "true";
-  describe.skipIf(isSkipped)(isSkipped ? `${name} (there is no chromium)` : name, () => {
+  describeInBrowser(name, () => {
     let browser: Browser | undefined;
-    const contexts: BrowserContext[] = [];
-    const complaints: string[] = [];
+    const visits: { readonly tab: WatchedPage; readonly origin: string }[] = [];
     const rig = { open, visit } as { -readonly [Key in keyof Rig]: Rig[Key] };
 
     beforeAll(async () => {
-      if (CHROMIUM === null) {
-        throw new Error("Cannot test the page: install Debian's package chromium");
-      }
       const upstream = rig.upstream = await startUpstream();
       [rig.weir, rig.guarded, browser] = await Promise.all([
         launch({
@@ -77,13 +67,19 @@ export function describeInChromium(
           files: files(upstream.url),
         }),
         launch({ set: { "auth.token": TOKEN, "mock.reply": "behind the 门" } }),
-        chromium.launch({ executablePath: CHROMIUM, args: ARGS }),
+        launchBrowser(),
       ]);
-    }, TEST_MS_MAX);
+    }, BROWSER_MS);
 
     afterEach(async () => {
-      for (const context of contexts.splice(0)) await context.close();
-      expect(complaints.splice(0)).toEqual([]);
+      const over = visits.splice(0);
+      for (const { tab } of over) await tab.page.context().close();
+      const complaints = over.flatMap(({ tab, origin }) => [
+        ...foreign(tab.requests, origin),
+        // An answer with an error status is what some of the tests are about.
+        ...tab.complaints.filter((text) => !text.startsWith("Failed to load resource")),
+      ]);
+      expect(complaints).toEqual([]);
     });
 
     afterAll(async () => {
@@ -94,31 +90,23 @@ export function describeInChromium(
 
     async function open(options: OpenOptions = {}): Promise<Page> {
       const { isGuarded, path = "/", locale = "en-US", width = 1280, colorScheme } = options;
-      const context = await browser!.newContext({
+      const tab = await openPage(browser!, {
         locale,
         viewport: { width, height: 800 },
         permissions: ["clipboard-read", "clipboard-write"],
         ...(colorScheme === undefined ? {} : { colorScheme }),
       });
-      contexts.push(context);
-      return await visit(context, (isGuarded ? rig.guarded : rig.weir).url + path);
+      return await go(tab, (isGuarded ? rig.guarded : rig.weir).url + path);
     }
 
     async function visit(context: BrowserContext, url: string): Promise<Page> {
-      const page = await context.newPage();
-      const { host } = new URL(url);
-      page.on("request", (request) => {
-        const asked = new URL(request.url());
-        if (asked.protocol !== "blob:" && asked.host !== host) complaints.push(asked.href);
-      });
-      page.on("pageerror", (error) => complaints.push(String(error)));
-      page.on("console", (message) => {
-        // An answer with an error status is what some of the tests are about.
-        const text = message.text();
-        if (!text.startsWith("Failed to load resource")) complaints.push(text);
-      });
-      await page.goto(url);
-      return page;
+      return await go(await openTab(context), url);
+    }
+
+    async function go(tab: WatchedPage, url: string): Promise<Page> {
+      visits.push({ tab, origin: new URL(url).origin });
+      await tab.page.goto(url);
+      return tab.page;
     }
 
     tests(rig);
