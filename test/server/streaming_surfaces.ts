@@ -12,12 +12,26 @@ export interface StreamingSurface {
   readonly body: unknown;
   /** What the events in `stream` say, put together. */
   readonly said: (stream: string) => string;
+  /** The event behind a whole answer; "" = there is none, the body just ends. */
+  readonly end: string;
+  /** What is in the event of an error; "" = there is none, the body is cut. */
+  readonly error: string;
   /** True: its clients wait for `[DONE]`, so an error is followed by one. */
   readonly endsErrors?: true;
+  /** True: it answers nothing before its first word, so no comments fill the silence until then. */
+  readonly opensLate?: true;
   /** What it answers when its upstream cannot be reached: a status, and what its body begins with. */
   readonly unreachable: readonly [status: number, body: string];
 }
 
+/** Settings that some of them need to keep the rules of all. */
+export const SETTINGS = {
+  // `/v1/response` alone lets its upstream finish when the client leaves: the turn is kept whole.
+  "response.on_disconnect": "cancel",
+};
+
+const DONE = "data: [DONE]\n\n";
+const ERROR = '"error":';
 const HELLO = [{ role: "user", content: "Hello 你好 🌊" }];
 
 /** The data of every event, `[DONE]` and comments left out. */
@@ -38,6 +52,16 @@ function saidInContents(stream: string): string {
     .map(({ content }) => content ?? "").join("");
 }
 
+function saidInEnvelopes(stream: string): string {
+  return (dataOf(stream) as readonly { readonly data: { readonly content?: string } }[])
+    .map(({ data }) => data.content ?? "").join("");
+}
+
+function saidInTexts(stream: string): string {
+  return stream.split("\n\n").filter((event) => event.startsWith("data: "))
+    .map((event) => event.slice("data: ".length)).join("");
+}
+
 function saidInMessages(stream: string): string {
   const texts = (dataOf(stream) as readonly {
     readonly message: { readonly content: { readonly parts: readonly string[] } } | null;
@@ -51,18 +75,24 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/v1/chat/completions",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
+    end: DONE,
+    error: ERROR,
     unreachable: [502, "{"],
   },
   {
     path: "/chat",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
+    end: DONE,
+    error: ERROR,
     unreachable: [502, ""],
   },
   {
     path: "/api/chat",
     body: { messages: HELLO },
     said: saidInContents,
+    end: DONE,
+    error: ERROR,
     endsErrors: true,
     unreachable: [200, 'data: {"error":"'],
   },
@@ -71,6 +101,28 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     headers: { "chat-type": "conversation" },
     body: { content: "Hello 你好 🌊" },
     said: saidInMessages,
+    end: DONE,
+    error: ERROR,
     unreachable: [502, ""],
+  },
+  {
+    path: "/v1/response",
+    body: { query: "Hello 你好 🌊" },
+    said: saidInEnvelopes,
+    end: DONE,
+    // System 000 has no other word for one.
+    error: '"code":-1',
+    unreachable: [200, 'data: {"code":-1,"msg":"流式响应错误: '],
+  },
+  {
+    path: "/api/workflows/runs",
+    body: { input: { prompt: "Hello 你好 🌊" } },
+    said: saidInTexts,
+    // System 001 has neither an end mark nor an event for an error: a text could be either.
+    end: "",
+    error: "",
+    // Whether the answer is a stream at all shows with the workflow's first output.
+    opensLate: true,
+    unreachable: [200, '{"task_id":"'],
   },
 ];

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { launch, waitFor, type Weir } from "./launch.ts";
-import { STREAMING_SURFACES, type StreamingSurface } from "./streaming_surfaces.ts";
+import { SETTINGS, STREAMING_SURFACES, type StreamingSurface } from "./streaming_surfaces.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 /** Longer than any test: what waits for it never comes. */
 const NEVER_MS = 600_000;
+
+const COMMENT = ": keep-alive\n\n";
 
 function ask(weir: Weir, surface: StreamingSurface, signal?: AbortSignal): Promise<Response> {
   return fetch(weir.url + surface.path, {
@@ -34,6 +36,22 @@ function reader(response: Response) {
   };
 }
 
+/** Reads the rest of an answer that fails, and expects that nobody can take it for a whole one. */
+async function expectFailure(
+  answer: ReturnType<typeof reader>,
+  surface: StreamingSurface,
+  reason: string,
+): Promise<void> {
+  if (surface.error === "") {
+    await expect(answer.until(() => false)).rejects.toThrow("closed unexpectedly");
+    return;
+  }
+  const text = await answer.until(() => false);
+  expect(text).toContain(surface.error);
+  expect(text).toContain(reason);
+  expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+}
+
 async function streamsOpen(weir: Weir): Promise<unknown> {
   return (await weir.health())["streams_open"];
 }
@@ -45,14 +63,14 @@ describe("every streaming surface, answered by the mock", () => {
   beforeAll(async () => {
     [quick, slow, silent] = await Promise.all([
       launch({ set: { "mock.reply": "一 two 🌊 four", "mock.delay_ms": 1 } }),
-      launch({ set: { "mock.delay_ms": NEVER_MS } }),
+      launch({ set: { "mock.delay_ms": NEVER_MS, "server.keepalive_ms": 20 } }),
       launch({ set: { "mock.first_token_ms": NEVER_MS, "server.keepalive_ms": 20 } }),
     ]);
   });
   afterAll(() => Promise.all([quick.stop(), slow.stop(), silent.stop()]));
 
   for (const surface of STREAMING_SURFACES) {
-    test(`${surface.path} says the reply, every character intact, and [DONE]`, async () => {
+    test(`${surface.path} says the reply, every character intact, and its end`, async () => {
       const response = await ask(quick, surface);
       expect(response.status).toBe(200);
       expect(response.headers.get("content-type")).toStartWith("text/event-stream");
@@ -60,7 +78,8 @@ describe("every streaming surface, answered by the mock", () => {
       expect(response.headers.get("access-control-allow-origin")).toBe("*");
       const text = await response.text();
       expect(surface.said(text)).toBe("一 two 🌊 four");
-      expect(text).toEndWith("data: [DONE]\n\n");
+      expect(text).toEndWith(surface.end);
+      expect(text.includes("[DONE]")).toBe(surface.end !== "");
       expect(text.split("\n\n").slice(0, -1).every((event) => /^data: [^\r\n]+$/.test(event)))
         .toBe(true);
     });
@@ -82,12 +101,23 @@ describe("every streaming surface, answered by the mock", () => {
       await waitFor(async () => await streamsOpen(slowStart) === 0);
     });
 
-    test(`${surface.path}: silence is filled with comments`, async () => {
-      const answer = reader(await ask(silent, surface));
-      const text = await answer.until((text) => text.split(": keep-alive\n\n").length > 2);
-      expect(text.replaceAll(": keep-alive\n\n", "")).toBe("");
+    if (!surface.opensLate) {
+      test(`${surface.path}: silence before the first word is filled with comments`, async () => {
+        const answer = reader(await ask(silent, surface));
+        const text = await answer.until((text) => text.split(COMMENT).length > 2);
+        expect(text.replaceAll(COMMENT, "")).toBe("");
+        await answer.cancel();
+        await waitFor(async () => await streamsOpen(silent) === 0);
+      });
+    }
+
+    test(`${surface.path}: silence between two words is filled with comments`, async () => {
+      const answer = reader(await ask(slow, surface));
+      const text = await answer.until((text) => text.split(COMMENT).length > 2);
+      expect(text).toEndWith(`\n\n${COMMENT}${COMMENT}`);
+      expect(surface.said(text)).toBe("powered ");
       await answer.cancel();
-      await waitFor(async () => await streamsOpen(silent) === 0);
+      await waitFor(async () => await streamsOpen(slow) === 0);
     });
 
     test(`${surface.path}: a shutdown ends its stream with an error`, async () => {
@@ -96,9 +126,7 @@ describe("every streaming surface, answered by the mock", () => {
         const answer = reader(await ask(weir, surface));
         await answer.until((text) => surface.said(text) !== "");
         weir.kill("SIGTERM");
-        const text = await answer.until(() => false);
-        expect(text).toContain("shutting down");
-        expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+        await expectFailure(answer, surface, "shutting down");
         expect(await weir.exited).toBe(0);
       } finally {
         await weir.stop();
@@ -122,6 +150,7 @@ describe("every streaming surface, answered by an upstream", () => {
     upstream = tellUpstream();
     weir = await launch({
       set: {
+        ...SETTINGS,
         "llm.base_url": `${upstream.url}/v1`,
         "llm.api_key": "sk-up",
         "llm.idle_timeout_ms": 400,
@@ -154,7 +183,7 @@ describe("every streaming surface, answered by an upstream", () => {
       told.say(" 🌊");
       await answer.until((text) => surface.said(text) === "一 🌊");
       told.finish();
-      expect(await answer.until(() => false)).toEndWith("data: [DONE]\n\n");
+      expect(await answer.until(() => false)).toEndWith(surface.end);
     });
 
     test(`${surface.path}: a client that leaves stops the upstream`, async () => {
@@ -169,17 +198,12 @@ describe("every streaming surface, answered by an upstream", () => {
       const { told, answer } = await begin(surface);
       await answer.until((text) => surface.said(text) !== "");
       told.break();
-      const text = await answer.until(() => false);
-      expect(text).toContain('"error":');
-      expect(text).toContain("upstream");
-      expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+      await expectFailure(answer, surface, "upstream");
     });
 
     test(`${surface.path}: an upstream that falls silent is given up`, async () => {
       const { told, answer } = await begin(surface);
-      const text = await answer.until(() => false);
-      expect(text).toContain("llm.idle_timeout_ms");
-      expect(text.endsWith("data: [DONE]\n\n")).toBe(surface.endsErrors === true);
+      await expectFailure(answer, surface, "llm.idle_timeout_ms");
       await waitFor(told.isLeft, "the upstream hears that it was given up");
     });
   }
