@@ -7,6 +7,11 @@
 import { z } from "zod";
 import type { JsonSchema } from "./openai_check_schema.ts";
 
+/** The media types of bodies. */
+export const JSON_TYPE = "application/json";
+export const SSE_TYPE = "text/event-stream";
+export const TEXT_TYPE = "text/plain";
+
 /** The systems, in the order of the page. */
 export const TAGS = {
   "OpenAI API": "What an OpenAI client calls: chat completions and models.",

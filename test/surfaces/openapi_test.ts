@@ -4,7 +4,8 @@ import { makeApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/core/config.ts";
 import { parseChatRequest } from "../../src/surfaces/openai_chat_request.ts";
 import { openapiDocument } from "../../src/surfaces/openapi.ts";
-import { openapiRoutes, WILDCARDS } from "../../src/surfaces/openapi_routes.ts";
+import { openapiRoutes } from "../../src/surfaces/openapi_routes.ts";
+import { WILDCARDS } from "../../src/surfaces/openapi_workflows.ts";
 
 function mounted(): readonly { readonly method: string; readonly path: string }[] {
   const loaded = loadConfig({ env: {}, dotenv: {}, flags: [] });
