@@ -92,7 +92,7 @@ export class Upstream implements Source {
     if (hasPassedWeir(wire.headers)) {
       throw new AppError(
         "loop_detected",
-        "This request has already passed a weir: llm.base_url points back at weir itself",
+        "This request has already passed a weir: its upstream in the config is weir itself",
       );
     }
     const abort = new Abort();
