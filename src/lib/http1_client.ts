@@ -1,8 +1,8 @@
 /**
  * A client for one HTTP/1.1 origin on raw sockets, with a pool of kept connections. It exists for
- * one reason: a proxy on it reaches some 0.9 of nginx, one on `fetch` half of it, since `fetch` hands
- * every chunk from a network thread to ours (measured by `bench`). No redirects, no decompression,
- * no cookies, no proxies, no cap but its own: the bytes are the upstream's.
+ * one reason: between raw sockets it reaches some 0.9 of nginx, and `fetch` half of it, since `fetch`
+ * hands every chunk from a network thread to ours. No redirects, no decompression, no cookies, no
+ * proxies, no cap but its own: the bytes are the upstream's.
  *
  * @module
  */
