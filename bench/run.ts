@@ -51,6 +51,9 @@ const { values } = parseArgs({
   },
 });
 
+/** A case could not be measured. */
+let hasFailed = false;
+
 const isQuick = values.quick;
 const usual = isQuick ? QUICK : PUBLISHED;
 const builds = values.against === undefined ? undefined : buildBoth(values.against, progressLine);
@@ -73,16 +76,21 @@ const options: BenchOptions = {
 };
 
 try {
-  const results = await measure();
+  const results = await measure((soFar) => builds ?? write(soFar, values.out));
   progressLine("");
   process.stdout.write(`${table(results)}\n${figuresTable(figuresOf(results))}\n`);
-  if (builds === undefined) write(results, values.out);
+  if (builds === undefined) {
+    process.stdout.write(
+      `${join(values.out, "results.md")}, results.html and results.json are written\n`,
+    );
+  }
 } finally {
   builds?.remove();
 }
-process.exit(0);
+process.exit(hasFailed ? 1 : 0);
 
-async function measure(): Promise<Results> {
+/** Measures case by case, and keeps what there is after each: the next one may take minutes. */
+async function measure(keep: (soFar: Results) => void): Promise<Results> {
   const plan = planOf(values.case, options);
   const say = countdown(estimateSeconds(plan, options));
   const counted = { ...options, say };
@@ -90,19 +98,9 @@ async function measure(): Promise<Results> {
   const paced: PacedRow[] = [];
   const idle: IdleRow[] = [];
   const skipped: string[] = [];
-  for (const work of plan.whole) {
-    const found = await runWhole(work, counted);
-    whole.push(...found.rows);
-    skipped.push(...found.skipped);
-  }
-  for (const { work, rounds } of plan.paced) {
-    const found = await runPaced(work, rounds, counted);
-    paced.push(...found.rows);
-    skipped.push(...found.skipped);
-  }
-  if (plan.isIdle) idle.push(await runIdle(counted));
-  return {
-    machine: readMachine(),
+  const machine = readMachine();
+  const results = {
+    machine,
     isQuick,
     rounds: options.rounds.judged,
     secondsPerRun: options.seconds,
@@ -111,6 +109,41 @@ async function measure(): Promise<Results> {
     idle,
     skipped,
   };
+  for (const work of plan.whole) {
+    await survive(work.title, skipped, async () => {
+      const found = await runWhole(work, counted);
+      whole.push(...found.rows);
+      skipped.push(...found.skipped);
+    });
+    keep(results);
+  }
+  for (const { work, rounds } of plan.paced) {
+    await survive(work.title, skipped, async () => {
+      const found = await runPaced(work, rounds, counted);
+      paced.push(...found.rows);
+      skipped.push(...found.skipped);
+    });
+    keep(results);
+  }
+  if (plan.isIdle) {
+    await survive("idle streams", skipped, async () => void idle.push(await runIdle(counted)));
+    keep(results);
+  }
+  return results;
+}
+
+/** A case that fails has no figures, is named, and makes the exit code 1; the others go on. */
+async function survive(
+  title: string,
+  skipped: string[],
+  run: () => Promise<void>,
+): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    hasFailed = true;
+    skipped.push(`${title}: failed: ${(error as Error).message}`);
+  }
 }
 
 /** Progress with the time that has gone, and the time it takes when no run has to be repeated. */
@@ -138,7 +171,6 @@ function write(results: Results, folder: string): void {
   writeFileSync(data, `${JSON.stringify(all)}\n`);
   writeFileSync(join(folder, "results.md"), resultsPage(all));
   writeFileSync(join(folder, "results.html"), htmlPage(all));
-  progressLine(`${join(folder, "results.md")}, results.html and results.json are written\n`);
 }
 
 /** The same number everywhere when one is asked for. */
