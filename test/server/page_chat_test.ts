@@ -13,6 +13,12 @@ describePage("the page's chat", () => ({}), (rig) => {
       last,
       figures: last.locator(".figures"),
       draft: page.getByLabel("Message"),
+      /** The page has asked for the models, and shows the first of them. */
+      ready: () =>
+        waitFor(
+          async () => await page.getByLabel("Model").inputValue() === "river-1",
+          "the upstream's first model",
+        ),
       async say(text: string) {
         await page.getByLabel("Message").fill(text);
         await page.keyboard.press("Enter");
@@ -33,7 +39,7 @@ describePage("the page's chat", () => ({}), (rig) => {
   test("the chat streams, measures, and takes the conversation along", async () => {
     const page = await rig.open({ path: "/#chat" });
     const talk = chat(page);
-    await waitFor(async () => await page.getByLabel("Model").inputValue() === "river-1");
+    await talk.ready();
     await page.getByLabel("System prompt").fill("Be 水");
     await page.getByLabel("Temperature", { exact: true }).fill("0.5");
     const first = await talk.say("hello");
@@ -85,6 +91,7 @@ describePage("the page's chat", () => ({}), (rig) => {
   test("an answer that fails says so and can be asked for again", async () => {
     const page = await rig.open({ path: "/#chat" });
     const talk = chat(page);
+    await talk.ready(); // else its second try may name another model than the first
     const cut = await talk.say("hello");
     cut.send(delta("half"));
     await talk.shows("half");
