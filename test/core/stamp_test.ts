@@ -34,6 +34,13 @@ describe("Stamps", () => {
     expect(real().hex(32)).toMatch(/^[0-9a-f]{32}$/);
   });
 
+  test("hex() gives as many digits as asked for, never the same, across many refills", () => {
+    const stamps = real();
+    const texts = Array.from({ length: 5_000 }, (_, i) => stamps.hex(20 + (i % 13)));
+    texts.forEach((text, i) => expect(text).toMatch(new RegExp(`^[0-9a-f]{${20 + (i % 13)}}$`)));
+    expect(new Set(texts).size).toBe(5_000);
+  });
+
   test("created() is the second as digits, one array per second", () => {
     let wallMs = 1_700_000_000_000;
     const stamps = new Stamps(() => wallMs, (target) => target.fill(0));
