@@ -72,60 +72,51 @@ export function makeApp(
   const secrets = world.tokens.map(({ token }) => token);
   const startMs = world.clock();
   const model = defaultModel(config);
-  const {
-    v1Chat,
-    contentChat,
-    response,
-    remember,
-    tokenChat,
-    giveToken,
-    timedEvents,
-    converse,
-    pages,
-    runWorkflow,
-    showWorkflows,
-    showTask,
-    page,
-    listModels,
-  } = makeHandlers(config, world, parts, definition.controller.basePath);
+  const handlers = makeHandlers(config, world, parts, definition.controller.basePath);
 
   const hono = new Hono<{ Bindings: Partial<Listener> }>();
   // One handler per method, never `all`: a second one that matches the hot POST would send it
   // through Hono's chain of middleware, three promises more and 8 % of its requests per second.
   hono.options("*", (c) => preflight(c.req.raw)); // before whatever takes all methods
-  hono.post("/v1/chat/completions", (c) => v1Chat(c.req.raw));
-  hono.post("/v1/response", (c) => response(c.req.raw));
+  hono.post("/v1/chat/completions", (c) => handlers.v1Chat(c.req.raw));
+  hono.post("/v1/response", (c) => handlers.response(c.req.raw));
   // A weir that asks a memory server is none itself: it would only pass the questions on.
   if (memory.name !== "http") {
-    hono.post("/memory/apply", (c) => remember.apply(c.req.raw));
-    hono.post("/memory/upload", (c) => remember.upload(c.req.raw));
-    hono.post("/memory/messages", (c) => remember.messages(c.req.raw));
-    hono.post("/memory/query", (c) => remember.query(c.req.raw));
-    hono.delete("/memory/delete", (c) => remember.delete(c.req.raw));
+    hono.post("/memory/apply", (c) => handlers.remember.apply(c.req.raw));
+    hono.post("/memory/upload", (c) => handlers.remember.upload(c.req.raw));
+    hono.post("/memory/messages", (c) => handlers.remember.messages(c.req.raw));
+    hono.post("/memory/query", (c) => handlers.remember.query(c.req.raw));
+    hono.delete("/memory/delete", (c) => handlers.remember.delete(c.req.raw));
   }
-  hono.get("/v1/models", (c) => listModels(c.req.raw, undefined));
-  hono.get("/v1/models/:id{.+}", (c) => listModels(c.req.raw, c.req.param("id")));
-  hono.post("/api/chat", (c) => contentChat(c.req.raw));
-  hono.on(["GET", "POST"], "/token", (c) => giveToken(c.req.raw));
-  hono.on(["GET", "POST"], "/event", (c) => timedEvents(c.req.raw));
-  hono.post("/chat", (c) => tokenChat(c.req.raw));
-  hono.on(["GET", "POST", "PUT", "PATCH", "DELETE"], "/conv", (c) => converse(c.req.raw));
+  hono.get("/v1/models", (c) => handlers.listModels(c.req.raw, undefined));
+  hono.get("/v1/models/:id{.+}", (c) => handlers.listModels(c.req.raw, c.req.param("id")));
+  hono.post("/api/chat", (c) => handlers.contentChat(c.req.raw));
+  hono.on(["GET", "POST"], "/token", (c) => handlers.giveToken(c.req.raw));
+  hono.on(["GET", "POST"], "/event", (c) => handlers.timedEvents(c.req.raw));
+  hono.post("/chat", (c) => handlers.tokenChat(c.req.raw));
+  hono.on(["GET", "POST", "PUT", "PATCH", "DELETE"], "/conv", (c) => handlers.converse(c.req.raw));
   hono.get("/", (c) => onPage(c.req.raw));
   hono.get("/ui/*", (c) => onPage(c.req.raw));
-  hono.get("/openapi.json", pages.document);
-  hono.get("/docs", pages.page);
-  hono.get("/docs/:file", (c) => pages.file(c.req.param("file")));
-  hono.get("/redoc", pages.redoc);
+  hono.get("/openapi.json", handlers.pages.document);
+  hono.get("/docs", handlers.pages.page);
+  hono.get("/docs/:file", (c) => handlers.pages.file(c.req.param("file")));
+  hono.get("/redoc", handlers.pages.redoc);
   if (config.ops.metrics_port === 0) hono.get("/metrics", (c) => publicMetrics(c.req.raw));
   hono.get("/health", async (c) => {
     return healthResponse(await wholeHealth(), c.req.header("accept") ?? null);
   });
   for (const base of new Set(["/api", definition.controller.basePath])) {
-    hono.post(`${base}/workflows/runs`, (c) => runWorkflow(c.req.raw, patience(c.req.raw, c.env)));
+    hono.post(
+      `${base}/workflows/runs`,
+      (c) => handlers.runWorkflow(c.req.raw, patience(c.req.raw, c.env)),
+    );
     // `/workflows/:id/schema` beside a fixed `/workflows/runs` would cost every URL Hono's fast
     // router: it cannot tell the two apart.
-    hono.all(`${base}/workflows/*`, (c) => showWorkflows(c.req.raw, c.req.path.slice(base.length)));
-    hono.all(`${base}/tasks/*`, (c) => showTask(c.req.raw, c.req.path.slice(base.length)));
+    hono.all(
+      `${base}/workflows/*`,
+      (c) => handlers.showWorkflows(c.req.raw, c.req.path.slice(base.length)),
+    );
+    hono.all(`${base}/tasks/*`, (c) => handlers.showTask(c.req.raw, c.req.path.slice(base.length)));
     if (base !== "") hono.get(`${base}/health`, () => shortHealth());
   }
   const routes = hono.routes.filter(({ method }) => method !== "OPTIONS")
@@ -137,7 +128,7 @@ export function makeApp(
   function receive(request: Request, listener?: Listener): Response | Promise<Response> {
     const error = gate.check(request, listener);
     const response = error === undefined
-      ? (isHotChat(request) ? v1Chat(request) : hono.fetch(request, listener))
+      ? (isHotChat(request) ? handlers.v1Chat(request) : hono.fetch(request, listener))
       : refuse(request, new URL(request.url).pathname, error);
     return app.status === "draining" ? closing(response) : response;
   }
@@ -156,7 +147,7 @@ export function makeApp(
   }
 
   async function onPage(request: Request): Promise<Response> {
-    return await page(request) ?? refuse(request, new URL(request.url).pathname);
+    return await handlers.page(request) ?? refuse(request, new URL(request.url).pathname);
   }
 
   function publicMetrics(request: Request): Response | Promise<Response> {
