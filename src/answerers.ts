@@ -69,7 +69,7 @@ export function makeAnswerers(
   function deps(base_url: string, configKey: string): UpstreamDeps {
     const transport = llm.proxy === ""
       ? http1Transport({ base_url, configKey, ca, wheel })
-      : fetchTransport({ ...route, configKey });
+      : fetchTransport({ ...route, base_url, configKey });
     transports.push(transport);
     return { transport, fetch: routedFetch(route), random, wallMs };
   }

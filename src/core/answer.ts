@@ -39,11 +39,9 @@ export interface Turn {
   readonly stop: readonly string[];
   /** Every other parameter for the upstream, as the client gave it: temperature, tools, … */
   readonly params: Readonly<Record<string, unknown>>;
-  /** Set when the client speaks the upstream's own dialect: its bytes can go up untouched. */
-  readonly wire?: Wire;
 }
 
-/** A turn that asks nothing: the base of turns that only carry a wire. */
+/** A turn that asks nothing: the base of others. */
 export const EMPTY_TURN: Turn = {
   model: "",
   messages: [],
@@ -96,23 +94,27 @@ export type Answer =
     readonly kind: "live";
     readonly steps: AsyncIterable<LiveStep>;
     readonly model: string;
-  }
-  /** An upstream's bytes, untouched: the response is complete, its stream already supervised. */
-  | { readonly kind: "relay"; readonly response: Response };
+  };
 
 /** Anything that can answer: the mock, an upstream, a tape. */
 export interface Source {
   /** A word for logs and health: "mock", "proxy". */
   readonly name: string;
-  /** True: it passes `turn.wire` on, and checks nothing that its upstream checks better. */
-  readonly takesWire: boolean;
-
   /**
    * Answers `turn`. Gives up as soon as `exchange.signal` aborts: the client has left.
    *
    * @throws {AppError} when there is no answer and the client still waits.
    */
   answer(turn: Turn, exchange: Exchange): Promise<Answer> | Answer;
+
+  /**
+   * Passes the client's own request up and the answer down, both byte for byte; it checks nothing
+   * that its upstream checks better. Absent: there is no upstream that speaks the client's dialect.
+   * The response is complete, its stream already supervised.
+   *
+   * @throws {AppError} as `answer` does (the promise rejects).
+   */
+  pass?(wire: Wire, exchange: Exchange): Promise<Response>;
 }
 
 /** The plain text of a message's content: a string as it is, text parts joined, else "". */

@@ -22,7 +22,9 @@ export interface AbortLike {
 export class Abort implements AbortLike {
   #isAborted = false;
   #reason: unknown = undefined;
-  #listeners: AbortListener[] | undefined = undefined;
+  /** Mostly there is one. */
+  #listener: AbortListener | undefined = undefined;
+  #others: AbortListener[] | undefined = undefined;
 
   get aborted(): boolean {
     return this.#isAborted;
@@ -38,20 +40,26 @@ export class Abort implements AbortLike {
     if (this.#isAborted) return;
     this.#isAborted = true;
     this.#reason = reason;
-    const listeners = this.#listeners;
-    this.#listeners = undefined;
-    for (const listener of listeners ?? []) listener.handleEvent();
+    const first = this.#listener;
+    const others = this.#others;
+    this.#listener = this.#others = undefined;
+    first?.handleEvent();
+    for (const listener of others ?? []) listener.handleEvent();
   }
 
   addEventListener(_type: "abort", listener: AbortListener): void {
     if (this.#isAborted) return;
-    if (this.#listeners === undefined) this.#listeners = [listener];
-    else this.#listeners.push(listener);
+    if (this.#listener === undefined) this.#listener = listener;
+    else (this.#others ??= []).push(listener);
   }
 
   removeEventListener(_type: "abort", listener: AbortListener): void {
-    const at = this.#listeners?.indexOf(listener) ?? -1;
-    if (at >= 0) this.#listeners!.splice(at, 1);
+    if (this.#listener === listener) {
+      this.#listener = this.#others?.shift();
+      return;
+    }
+    const at = this.#others?.indexOf(listener) ?? -1;
+    if (at >= 0) this.#others!.splice(at, 1);
   }
 
   /** An `AbortSignal` that aborts with it, for the platform's own functions. */

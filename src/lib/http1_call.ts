@@ -67,6 +67,24 @@ export class Http1Response {
   }
 }
 
+/** Takes what becomes of a request: exactly one of the two is called, once. Neither may throw. */
+export interface Http1Receiver {
+  /** With all of the body that came along with the head already in it. */
+  onResponse(response: Http1Response): void;
+  /** There is no response. */
+  onError(error: unknown): void;
+}
+
+/** Whoever makes calls. */
+export interface CallOwner {
+  /** What the `host` field says. */
+  readonly host: string;
+  /** The call was given up while no connection carried it. */
+  onWaitAborted(call: Call): void;
+  /** What to tell a receiver instead of an error of ours. */
+  explain(error: Http1Error): unknown;
+}
+
 /** What a call needs from the connection that carries it. */
 export interface Carrier {
   pause(): void;
@@ -152,7 +170,6 @@ export class Call implements BodySource {
   payload: readonly Uint8Array[];
   /** The answer to HEAD has no body. */
   readonly isBodiless: boolean;
-  readonly response: Promise<Http1Response>;
   /** The connection that carries it now; null while it waits for one, and when it is over. */
   carrier: Carrier | null = null;
   /** True once a byte of the response was seen. */
@@ -160,21 +177,19 @@ export class Call implements BodySource {
   /** True when it was sent again, because its first connection turned out to be stale. */
   isRepeated = false;
   readonly #signal: AbortLike | undefined;
-  readonly #onWaitAborted: (call: Call) => void;
-  #resolve!: (response: Http1Response) => void;
-  #reject!: (error: Http1Error) => void;
+  readonly #owner: CallOwner;
+  readonly #receiver: Http1Receiver;
   #body: Http1Body | null = null;
+  /** The response, until its receiver has it. */
+  #undelivered: Http1Response | null = null;
 
-  /** `onWaitAborted`: the call was given up while no connection carried it. */
-  constructor(request: Http1Request, host: string, onWaitAborted: (call: Call) => void) {
-    this.payload = encodeRequest(request, host);
+  /** @throws {TypeError} when the request cannot be sent as it is. */
+  constructor(request: Http1Request, receiver: Http1Receiver, owner: CallOwner) {
+    this.payload = encodeRequest(request, owner.host);
     this.isBodiless = request.method === "HEAD";
     this.#signal = request.signal;
-    this.#onWaitAborted = onWaitAborted;
-    this.response = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.#owner = owner;
+    this.#receiver = receiver;
     this.#signal?.addEventListener("abort", this);
   }
 
@@ -185,7 +200,15 @@ export class Call implements BodySource {
 
   begin(head: ResponseHead): void {
     this.#body = new Http1Body(this);
-    this.#resolve(new Http1Response(head, this.#body));
+    this.#undelivered = new Http1Response(head, this.#body);
+  }
+
+  /** Hands the response on if there is one: what came in the packet of its head is in it by now. */
+  deliver(): void {
+    const response = this.#undelivered;
+    if (response === null) return;
+    this.#undelivered = null;
+    this.#receiver.onResponse(response);
   }
 
   /** The response is whole. */
@@ -199,7 +222,7 @@ export class Call implements BodySource {
     error.hasBegun = this.hasBegun;
     if (this.#body !== null) return this.#body.fail(error);
     this.settle();
-    this.#reject(error);
+    this.#receiver.onError(this.#owner.explain(error));
   }
 
   /** The signal's call. */
@@ -209,9 +232,9 @@ export class Call implements BodySource {
     const { carrier } = this;
     this.carrier = null;
     if (carrier !== null) carrier.abandon();
-    else if (this.#body === null) this.#onWaitAborted(this);
+    else if (this.#body === null) this.#owner.onWaitAborted(this);
     if (this.#body !== null) this.#body.abort(error);
-    else this.#reject(error);
+    else this.#receiver.onError(this.#owner.explain(error));
   }
 
   pause(): void {

@@ -7,7 +7,14 @@
  * @module
  */
 
-import { abortedError, Call, type Http1Request, type Http1Response } from "./http1_call.ts";
+import {
+  abortedError,
+  Call,
+  type CallOwner,
+  type Http1Receiver,
+  type Http1Request,
+  type Http1Response,
+} from "./http1_call.ts";
 import { Connection, type ConnectionOwner, type Target } from "./http1_connection.ts";
 import { Http1Error } from "./http1_error.ts";
 import { HEAD_BYTES_MAX } from "./http1_parser.ts";
@@ -36,6 +43,8 @@ export interface Http1ClientOptions {
   readonly connectMs?: number;
   /** Bytes of a response's head. Default 65 536. */
   readonly headBytesMax?: number;
+  /** What to tell a receiver instead of an error before its response. Default: the error. */
+  readonly explain?: (error: Http1Error) => unknown;
 }
 
 /** A server closes an idle connection at its own time: stay this many milliseconds ahead of it. */
@@ -47,7 +56,6 @@ const ALPN = "\x08http/1.1";
 /** Sends requests to one origin. Made once per upstream; `close` it at the end. */
 export class Http1Client {
   readonly #target: Target;
-  readonly #host: string;
   readonly #connectionsMax: number;
   readonly #idleMax: number;
   readonly #idleMs: number;
@@ -67,9 +75,7 @@ export class Http1Client {
       this.#orphans += change;
     },
   };
-  readonly #onWaitAborted = (call: Call) => {
-    this.#waiting.delete(call);
-  };
+  readonly #callOwner: CallOwner;
 
   /** @throws {TypeError} when the origin is not an http or https URL. */
   constructor(options: Http1ClientOptions) {
@@ -79,7 +85,11 @@ export class Http1Client {
     }
     const isSecure = url.protocol === "https:";
     const port = url.port === "" ? (isSecure ? 443 : 80) : Number(url.port);
-    this.#host = url.host;
+    this.#callOwner = {
+      host: url.host,
+      onWaitAborted: (call) => void this.#waiting.delete(call),
+      explain: options.explain ?? ((error) => error),
+    };
     this.#target = {
       hostname: url.hostname.replace(/^\[|\]$/g, ""),
       port,
@@ -124,18 +134,25 @@ export class Http1Client {
    * @throws {TypeError} when the request cannot be sent as it is (the promise rejects).
    */
   request(request: Http1Request): Promise<Http1Response> {
-    if (request.signal?.aborted) return Promise.reject(abortedError(request.signal));
-    if (this.#isClosed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      this.send(request, { onResponse: resolve, onError: reject });
+    });
+  }
+
+  /** As `request`, without a promise. May call back at once. */
+  send(request: Http1Request, receiver: Http1Receiver): void {
+    const { explain } = this.#callOwner;
+    if (request.signal?.aborted) return receiver.onError(explain(abortedError(request.signal)));
+    if (this.#isClosed) return receiver.onError(explain(closedError()));
     let call: Call;
     try {
-      call = new Call(request, this.#host, this.#onWaitAborted);
+      call = new Call(request, receiver, this.#callOwner);
     } catch (error) {
-      return Promise.reject(error);
+      return receiver.onError(error);
     }
     const idle = this.#idle.pop();
     if (idle !== undefined) idle.start(call);
     else this.#connect(call);
-    return call.response;
   }
 
   /**

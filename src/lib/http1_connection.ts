@@ -180,6 +180,11 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     const call = this.#call;
     if (call === null) return this.#terminate(); // Nobody asked: the next answer would be wrong.
     call.hasBegun = true;
+    this.#read(call, bytes);
+    call.deliver();
+  }
+
+  #read(call: Call, bytes: Buffer): void {
     const wasBlocked = call.body !== null && call.body.isBlocked;
     try {
       this.#parser.push(bytes);

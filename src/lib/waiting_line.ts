@@ -13,18 +13,15 @@ import { Ticket, type Wheel } from "./wheel.ts";
 /** Steps of the line that a wait may last. */
 const STEPS = 4;
 
-/** Something that waits in a line. */
-export class Waiting {
+/** Something that waits in a line. Extend it, and let it join. */
+export abstract class Waiting {
   /** The step in which it joined; -1 while it is in no line. Only the line writes these three. */
   step = -1;
   next: Waiting | null = null;
   previous: Waiting | null = null;
-  /** Called when it has waited too long, and is no longer in the line. Must not throw. */
-  readonly expire: () => void;
 
-  constructor(expire: () => void) {
-    this.expire = expire;
-  }
+  /** Called when it has waited too long, and is no longer in the line. Must not throw. */
+  abstract expire(): void;
 }
 
 /** What waits longest stands first. */

@@ -8,8 +8,9 @@ import type { Wire } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
 import type { Exchange, OpenStream } from "../core/exchange.ts";
 import { Deadline } from "./deadline.ts";
+import { sent } from "./transport.ts";
 import { Upstream, type UpstreamDeps, type UpstreamOptions } from "./upstream.ts";
-import { headersDown, headersUp } from "./upstream_headers.ts";
+import { headersDown, HeadersUp } from "./upstream_headers.ts";
 
 /** A conversation with its whole tree may be some MiB; more is no answer to this question. */
 const JSON_BYTES_MAX = 64 * 1024 * 1024;
@@ -58,7 +59,7 @@ export class ConvUpstream {
    * @throws {AppError} when there is none, or it is larger than any such answer.
    */
   async get(path: string, headers: Headers, exchange: Exchange): Promise<WholeAnswer> {
-    const { base_url, headers_timeout_ms, idle_timeout_ms } = this.#options;
+    const { headers_timeout_ms, idle_timeout_ms } = this.#options;
     const abort = new AbortController();
     const { signal } = exchange;
     const onLeave = () => abort.abort(clientLeft());
@@ -71,13 +72,13 @@ export class ConvUpstream {
     streams.add(waiting);
     const plain = new Headers(headers);
     plain.set("accept-encoding", "identity");
-    const up = headersUp(plain, { apiKey: "", passesClientKey: false }, this.#options.headers);
+    const up = new HeadersUp({ apiKey: "", passesClientKey: false }, this.#options.headers);
     try {
       deadline.start("headers", headers_timeout_ms);
-      const response = await this.#deps.transport.send({
+      const response = await sent(this.#deps.transport, {
         method: "GET",
-        url: base_url + path,
-        headers: up,
+        path,
+        headers: up.of(plain),
         body: null,
         signal: abort.signal,
       });

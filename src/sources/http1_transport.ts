@@ -31,20 +31,27 @@ export function http1Transport(options: Http1TransportOptions): Transport {
     wheel,
     ca: ca === "" ? undefined : [...rootCertificates, ca].join("\n"),
     connectionsMax: 65_535,
+    explain: (error) => error.code === "aborted" ? error.cause : failed(base_url, configKey, error),
   });
+  const basePath = new URL(base_url).pathname.replace(/\/$/, "");
+
+  /** As `URL` would spell it, which takes its time for what most often is nothing to be done. */
+  function fullPath(path: string): string {
+    if (PLAIN_PATH.test(path)) return basePath + path;
+    const { pathname, search } = new URL(base_url + path);
+    return pathname + search;
+  }
+
   return {
-    send({ method, url, headers, body, signal }) {
-      const { pathname, search } = new URL(url);
-      // No `async`, no `await`: on the way of every proxied request each one is a promise more.
-      return client.request({ method, path: pathname + search, headers, body, signal })
-        .catch((error: unknown): never => {
-          if (signal.aborted) throw signal.reason;
-          throw error instanceof Http1Error ? failed(url, configKey, error) : error;
-        });
+    send({ method, path, headers, body, signal }, receiver) {
+      client.send({ method, path: fullPath(path), headers, body, signal }, receiver);
     },
     close: () => client.close(),
   };
 }
+
+/** Has neither dots nor anything that could want to be encoded. */
+const PLAIN_PATH = /^[\w/-]*$/;
 
 /** What to say where the system has no word of its own, like ECONNREFUSED. */
 const REASONS: Partial<Record<Http1ErrorCode, string>> = {

@@ -22,21 +22,26 @@ export class LeaveLine extends WaitingLine {
   }
 }
 
+/** Whoever wants to know that a client has left. */
+export interface LeaveListener {
+  /** Called once. */
+  onLeave(): void;
+}
+
 /** Watches one request until `stop`. */
-export class LeaveWatch {
+export class LeaveWatch extends Waiting {
   readonly #line: LeaveLine;
   readonly #exchange: Exchange;
-  readonly #onLeave: () => void;
-  readonly #waiting = new Waiting(() => this.#listen());
+  readonly #listener: LeaveListener;
   #signal: AbortSignal | undefined = undefined;
   #hasLeft = false;
 
-  /** `onLeave` is called once, when the client leaves. */
-  constructor(line: LeaveLine, exchange: Exchange, onLeave: () => void) {
+  constructor(line: LeaveLine, exchange: Exchange, listener: LeaveListener) {
+    super();
     this.#line = line;
     this.#exchange = exchange;
-    this.#onLeave = onLeave;
-    line.join(this.#waiting);
+    this.#listener = listener;
+    line.join(this);
   }
 
   /** True when the client is known to have left. */
@@ -46,17 +51,18 @@ export class LeaveWatch {
 
   /** Watches no longer: whoever writes the answer notices by itself. */
   stop(): void {
-    this.#line.leave(this.#waiting);
+    this.#line.leave(this);
     this.#signal?.removeEventListener("abort", this);
   }
 
   /** The signal's call. */
   handleEvent(): void {
     this.#hasLeft = true;
-    this.#onLeave();
+    this.#listener.onLeave();
   }
 
-  #listen(): void {
+  /** The line's call: the answer takes its time. */
+  override expire(): void {
     const { signal } = this.#exchange;
     if (signal.aborted) return this.handleEvent();
     this.#signal = signal;

@@ -59,7 +59,6 @@ export function words(text: string): readonly string[] {
 /** Answers every turn with the same words, at the same pace. */
 export class Mock implements Source {
   readonly name = "mock";
-  readonly takesWire = false;
   readonly #options: MockOptions;
   readonly #tokens: Tokens;
   readonly #models: ReadonlySet<string>;

@@ -5,8 +5,7 @@
  * @module
  */
 
-import { type Answer, type Message, type Source, textOf, type Turn } from "../core/answer.ts";
-import type { Exchange } from "../core/exchange.ts";
+import { type Message, type Source, textOf } from "../core/answer.ts";
 
 /** Characters of a prompt in a line, in UTF-16 units. */
 const PROMPT_CHARS_MAX = 500;
@@ -15,13 +14,19 @@ const BODY_BYTES_MAX = 1024 * 1024;
 
 /** `source`, with the prompts of its turns noted in their exchanges. */
 export function notePrompts(source: Source): Source {
-  return {
+  const noted: Source = {
     name: source.name,
-    takesWire: source.takesWire,
-    answer(turn: Turn, exchange: Exchange): Promise<Answer> | Answer {
-      const messages = turn.wire === undefined ? turn.messages : messagesIn(turn.wire.body);
-      exchange.promptText = promptOf(messages);
+    answer(turn, exchange) {
+      exchange.promptText = promptOf(turn.messages);
       return source.answer(turn, exchange);
+    },
+  };
+  if (source.pass === undefined) return noted;
+  return {
+    ...noted,
+    pass(wire, exchange) {
+      exchange.promptText = promptOf(messagesIn(wire.body));
+      return source.pass!(wire, exchange);
     },
   };
 }

@@ -9,27 +9,34 @@ import { dataEvent } from "../core/dialect.ts";
 import { AppError, clientLeft, ERRORS } from "../core/errors.ts";
 import { outcomeOf } from "../core/events.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { type Feed, Outlet } from "../core/outlet.ts";
+import { type Feed, Outlet, type OutletOptions } from "../core/outlet.ts";
+import type { UpstreamCall } from "../core/upstream_call.ts";
 import type { Abort } from "../lib/abort.ts";
 import { SseTail } from "../lib/sse_tail.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
 import type { Deadline } from "./deadline.ts";
 import type { LeaveWatch } from "./leave_watch.ts";
 import type { TransportResponse } from "./transport.ts";
-import { headersDown, isPlainEventStream } from "./upstream_headers.ts";
+import { type HeadersDown, isPlainEventStream } from "./upstream_headers.ts";
+import { UsageTail } from "./usage_tail.ts";
 
 /** What a relay needs besides the response. */
-export interface RelayOptions {
+export interface RelayTerms {
   readonly exchange: Exchange;
+  /** Is told what comes, and when. */
+  readonly call: UpstreamCall;
   /** Aborted when the client leaves or a wait is too long. */
   readonly abort: Abort;
   readonly deadline: Deadline;
   /** Knows whether the client has left before its answer began. */
   readonly leave: LeaveWatch;
-  /** True: read to the end although the client has left. */
-  readonly isDraining: boolean;
-  readonly first_token_timeout_ms: number;
-  readonly idle_timeout_ms: number;
+  readonly route: {
+    readonly headersDown: HeadersDown;
+    /** "drain": read to the end although the client has left. */
+    readonly on_disconnect: "cancel" | "drain";
+    readonly first_token_timeout_ms: number;
+    readonly idle_timeout_ms: number;
+  };
 }
 
 /** A response cannot be made with a higher status (WHATWG Fetch). */
@@ -42,6 +49,9 @@ const BODILESS = new Set([204, 205, 304]);
 const LATE: unique symbol = Symbol("late");
 const EMPTY = new Uint8Array(0);
 
+/** A read that waits. */
+type Reading = Promise<Uint8Array | null>;
+
 /**
  * The response for the client. It begins with the upstream's first chunk, or, when that is late and
  * the stream takes comments, with a keep-alive comment.
@@ -50,150 +60,216 @@ const EMPTY = new Uint8Array(0);
  */
 export function relay(
   upstream: TransportResponse,
-  options: RelayOptions,
+  terms: RelayTerms,
 ): Response | Promise<Response> {
-  const { exchange, deadline } = options;
   const { status } = upstream;
   if (status < 200 || status > STATUS_MAX) {
     upstream.cancel();
     throw new AppError("upstream_broken", `The upstream answered with the status ${status}`);
   }
-  exchange.requestId = upstream.header("x-request-id") ?? exchange.requestId;
-  const headers = headersDown(upstream);
-  const tail = isPlainEventStream(upstream) ? new SseTail() : null;
-  exchange.isStream = tail !== null;
+  return new Relay(upstream, terms).open();
+}
 
-  // A stream stays one for the client too, however fast it came: its framing must not be a race.
-  const whole = upstream.header("content-length") === null ? undefined : upstream.whole();
-  if (whole !== undefined) {
-    deadline.stop();
-    return answerWhole(whole, status, headers, tail, options);
+/** One answer on its way down. */
+class Relay implements OutletOptions {
+  readonly exchange: Exchange;
+  readonly #upstream: TransportResponse;
+  readonly #terms: RelayTerms;
+  readonly #outlet: Outlet;
+  readonly #usage = new UsageTail();
+  /** Where the stream stands; null = it is none, or nobody can read it. */
+  readonly #tail: SseTail | null;
+  /** The read that was under way when the response began. */
+  #pending: Reading | undefined = undefined;
+
+  constructor(upstream: TransportResponse, terms: RelayTerms) {
+    const { exchange } = terms;
+    this.exchange = exchange;
+    this.#upstream = upstream;
+    this.#terms = terms;
+    this.#tail = isPlainEventStream(upstream) ? new SseTail() : null;
+    this.#outlet = new Outlet(this);
+    exchange.requestId = upstream.header("x-request-id") ?? exchange.requestId;
+    exchange.isStream = this.#tail !== null;
   }
-  deadline.start("first_token", options.first_token_timeout_ms);
-  const read = upstream.read();
-  // Most heads bring their first chunk along: then there is nothing to wait for.
-  if (!(read instanceof Promise)) return begin(read, undefined, upstream, headers, tail, options);
-  return beginLater(read, upstream, headers, tail, options);
-}
 
-/** As `begin`, when the first chunk has come, or the time for a comment. */
-async function beginLater(
-  read: Promise<Uint8Array | null>,
-  upstream: TransportResponse,
-  headers: Headers,
-  tail: SseTail | null,
-  options: RelayOptions,
-): Promise<Response> {
-  const { wheel, keepaliveMs } = options.exchange.engine;
-  const reading = firstOf(read, upstream, options.abort);
-  const first = tail !== null && keepaliveMs > 0
-    ? await soonOrLate(reading, wheel, keepaliveMs)
-    : await reading;
-  return first === LATE
-    ? begin(EMPTY, reading, upstream, headers, tail, options)
-    : begin(first, undefined, upstream, headers, tail, options);
-}
-
-/** The response that begins with `first`; null = there is no body. `pending` is a read under way. */
-function begin(
-  first: Uint8Array | null,
-  pending: Promise<Uint8Array | null> | undefined,
-  upstream: TransportResponse,
-  headers: Headers,
-  tail: SseTail | null,
-  options: RelayOptions,
-): Response {
-  const { exchange, abort, deadline, isDraining } = options;
-  const { status } = upstream;
-  if (first === null || BODILESS.has(status)) {
-    deadline.stop();
-    upstream.cancel();
-    exchange.begin(status);
-    exchange.end("completed");
-    return new Response(null, { status, headers });
+  open(): Response | Promise<Response> {
+    const upstream = this.#upstream;
+    // A stream stays one for the client too, however fast it came: its framing must not be a race.
+    const whole = upstream.header("content-length") === null ? undefined : upstream.whole();
+    if (whole !== undefined) return this.#answerWhole(whole);
+    const read = upstream.read();
+    // Most heads bring their first chunk along: then there is nothing to wait for.
+    return read instanceof Promise ? this.#beginLater(read) : this.#begin(read);
   }
-  const outlet = new Outlet({
-    exchange,
-    errorEvent: (error) => tail === null ? null : errorIn(tail, error),
-    canComment: () => tail !== null && tail.isBoundary && !tail.isDone,
-    onLeave: (why) => {
-      if (!isDraining || why === "shut_down") abort.abort(clientLeft());
-    },
-  });
-  tail?.feed(first);
-  const feed: Feed = (written) => void pump(written, pending, upstream, outlet, tail, options);
-  return outlet.open(status, headers, first, feed);
-}
 
-/**
- * The response for a body that came at once: one write instead of a stream, its end mark and its
- * bookkeeping, which is half the cost of a short answer.
- */
-function answerWhole(
-  body: Uint8Array,
-  status: number,
-  headers: Headers,
-  tail: SseTail | null,
-  { exchange, leave }: RelayOptions,
-): Response {
-  tail?.feed(body);
-  if (tail !== null && !tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
-  exchange.begin(status);
-  exchange.bodyBytes += body.length;
-  exchange.end(leave.hasLeft ? "client_left" : "completed");
-  // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
-  const bytes = body as Uint8Array<ArrayBuffer>;
-  return new Response(BODILESS.has(status) ? null : bytes, { status, headers });
-}
+  /** Of the outlet. */
+  errorEvent(error: AppError): string | null {
+    return this.#tail === null ? null : errorIn(this.#tail, error);
+  }
 
-/** Moves chunks until the body ends or breaks off. */
-async function pump(
-  written: void | Promise<void>,
-  reading: ReturnType<TransportResponse["read"]> | undefined,
-  upstream: TransportResponse,
-  outlet: Outlet,
-  tail: SseTail | null,
-  { exchange, abort, deadline, idle_timeout_ms }: RelayOptions,
-): Promise<void> {
-  try {
-    if (written !== undefined) await slow(written, deadline);
-    for (let pending = reading;; pending = undefined) {
-      if (pending === undefined) deadline.start("idle", idle_timeout_ms);
-      const next = pending ?? upstream.read();
-      const chunk = next instanceof Promise ? await next : next;
-      if (chunk === null) break;
-      tail?.feed(chunk);
-      const taken = outlet.write(chunk);
-      if (taken !== undefined) await slow(taken, deadline);
+  /** Of the outlet. */
+  canComment(): boolean {
+    return this.#tail !== null && this.#tail.isBoundary && !this.#tail.isDone;
+  }
+
+  /** Of the outlet. */
+  onLeave(why: "client_left" | "shut_down"): void {
+    const { abort, route } = this.#terms;
+    if (route.on_disconnect === "cancel" || why === "shut_down") abort.abort(clientLeft());
+  }
+
+  /** As `begin`, when the first chunk has come, or the time for a comment. */
+  async #beginLater(read: Reading): Promise<Response> {
+    const { wheel, keepaliveMs } = this.exchange.engine;
+    const { deadline, route } = this.#terms;
+    deadline.start("first_token", route.first_token_timeout_ms);
+    const reading = this.#firstOf(read);
+    const first = this.#tail !== null && keepaliveMs > 0
+      ? await soonOrLate(reading, wheel, keepaliveMs)
+      : await reading;
+    if (first !== LATE) return this.#begin(first);
+    this.#pending = reading;
+    return this.#begin(EMPTY);
+  }
+
+  /** The first chunk, or the error that says why there is none. */
+  async #firstOf(reading: Reading): Reading {
+    try {
+      return await reading;
+    } catch (error) {
+      this.#upstream.cancel();
+      throw failureOf(error, this.#terms.abort);
     }
-    deadline.stop();
-    if (tail !== null && !tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
-    outlet.end();
-  } catch (error) {
-    deadline.stop();
-    upstream.cancel();
-    const failure = failureOf(error, abort);
-    outlet.fail(failure, outcomeOf(failure));
   }
-}
 
-/** Waits for a client that is slow, while the upstream has all the time. */
-async function slow(written: Promise<void>, deadline: Deadline): Promise<void> {
-  deadline.stop();
-  await written;
-}
+  /** The response that begins with `first`; null = there is no body. */
+  #begin(first: Uint8Array | null): Response {
+    const { status } = this.#upstream;
+    const headers = this.#terms.route.headersDown.of(this.#upstream);
+    if (first === null || BODILESS.has(status)) {
+      this.#terms.deadline.stop();
+      this.#terms.call.end();
+      this.#upstream.cancel();
+      this.exchange.begin(status);
+      this.exchange.end("completed");
+      return new Response(null, { status, headers });
+    }
+    if (first !== EMPTY) this.#note(first);
+    const feed: Feed = (written) => this.#flow(written);
+    return this.#outlet.open(status, headers, first, feed);
+  }
 
-/** The first chunk, or the error that says why there is none. */
-async function firstOf(
-  reading: Promise<Uint8Array | null>,
-  upstream: TransportResponse,
-  abort: Abort,
-): Promise<Uint8Array | null> {
-  try {
-    return await reading;
-  } catch (error) {
-    upstream.cancel();
-    throw failureOf(error, abort);
+  /**
+   * The response for a body that came at once: one write instead of a stream, its end mark and its
+   * bookkeeping, which is half the cost of a short answer.
+   */
+  #answerWhole(body: Uint8Array): Response {
+    const { exchange } = this;
+    const { deadline, leave, route } = this.#terms;
+    const { status } = this.#upstream;
+    deadline.stop();
+    this.#note(body);
+    this.#noteEnd();
+    exchange.begin(status);
+    exchange.bodyBytes += body.length;
+    exchange.end(leave.hasLeft ? "client_left" : "completed");
+    const headers = route.headersDown.of(this.#upstream);
+    // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
+    const bytes = body as Uint8Array<ArrayBuffer>;
+    return new Response(BODILESS.has(status) ? null : bytes, { status, headers });
+  }
+
+  /** Moves what is here already; the rest is waited for. */
+  #flow(written: void | Promise<void>): void {
+    if (written !== undefined || this.#pending !== undefined) return void this.#pump(written);
+    try {
+      for (;;) {
+        const chunk = this.#upstream.read();
+        if (chunk === null) return this.#end();
+        if (chunk instanceof Promise) {
+          this.#pending = chunk;
+          this.#awaitNext();
+          return void this.#pump(undefined);
+        }
+        const taken = this.#write(chunk);
+        if (taken !== undefined) return void this.#pump(taken);
+      }
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  /** Moves chunks until the body ends or breaks off. */
+  async #pump(written: void | Promise<void>): Promise<void> {
+    try {
+      if (written !== undefined) await this.#slow(written);
+      for (;;) {
+        const next = this.#pending ?? this.#read();
+        this.#pending = undefined;
+        const chunk = next instanceof Promise ? await next : next;
+        if (chunk === null) break;
+        const taken = this.#write(chunk);
+        if (taken !== undefined) await this.#slow(taken);
+      }
+      this.#end();
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  #read(): ReturnType<TransportResponse["read"]> {
+    this.#awaitNext();
+    return this.#upstream.read();
+  }
+
+  /** The clock of the silence between two chunks starts anew. */
+  #awaitNext(): void {
+    const { deadline, route } = this.#terms;
+    deadline.start("idle", route.idle_timeout_ms);
+  }
+
+  #write(chunk: Uint8Array): void | Promise<void> {
+    this.#note(chunk);
+    return this.#outlet.write(chunk);
+  }
+
+  /** Waits for a client that is slow, while the upstream has all the time. */
+  async #slow(written: Promise<void>): Promise<void> {
+    this.#terms.deadline.stop();
+    await written;
+  }
+
+  #note(chunk: Uint8Array): void {
+    this.#terms.call.chunk();
+    this.#usage.feed(chunk);
+    this.#tail?.feed(chunk);
+  }
+
+  /** The upstream's body is whole. */
+  #noteEnd(): void {
+    const { call } = this.#terms;
+    const usage = this.#usage.read();
+    if (usage !== undefined) call.usage(usage.promptTokens, usage.completionTokens);
+    call.end();
+    if (this.#tail !== null && !this.#tail.isDone) {
+      this.exchange.engine.watch({ kind: "upstream_unfinished" });
+    }
+  }
+
+  #end(): void {
+    this.#terms.deadline.stop();
+    this.#noteEnd();
+    this.#outlet.end();
+  }
+
+  #break(error: unknown): void {
+    const { abort, call, deadline } = this.#terms;
+    deadline.stop();
+    call.end(abort.aborted ? abort.reason : error);
+    this.#upstream.cancel();
+    const failure = failureOf(error, abort);
+    this.#outlet.fail(failure, outcomeOf(failure));
   }
 }
 

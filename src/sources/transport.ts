@@ -13,7 +13,8 @@ import type { Field, HeaderSource } from "./upstream_headers.ts";
 /** One request to an upstream. */
 export interface TransportRequest {
   readonly method: string;
-  readonly url: string;
+  /** Below the base URL, with the query: "/chat/completions". */
+  readonly path: string;
   readonly headers: readonly Field[];
   readonly body: Uint8Array<ArrayBuffer> | null;
   /** Aborts the request in every window: connecting, waiting, reading. */
@@ -34,12 +35,29 @@ export interface TransportResponse extends HeaderSource {
   cancel(): void;
 }
 
-/** Sends requests. */
+/**
+ * Takes what becomes of a request: exactly one of the two is called, once. No promise, which would
+ * be 1 % of a proxied request. Neither may throw.
+ */
+export interface TransportReceiver {
+  onResponse(response: TransportResponse): void;
+  /** An `AppError`, `upstream_unreachable` when there is no response; or the signal's reason. */
+  onError(error: unknown): void;
+}
+
+/** Sends requests to one upstream. */
 export interface Transport {
-  /** @throws {AppError} `upstream_unreachable` when there is no response; the signal's reason. */
-  send(request: TransportRequest): Promise<TransportResponse>;
+  /** May call back at once. */
+  send(request: TransportRequest, receiver: TransportReceiver): void;
   /** Closes what is pooled. */
   close(): void;
+}
+
+/** `transport.send` as a promise. */
+export function sent(transport: Transport, request: TransportRequest): Promise<TransportResponse> {
+  return new Promise((resolve, reject) => {
+    transport.send(request, { onResponse: resolve, onError: reject });
+  });
 }
 
 /** The part of `fetch` that the official client uses. */
@@ -58,6 +76,8 @@ export interface FetchRoute {
 
 /** How `fetch` reaches which upstream. */
 export interface FetchTransportOptions extends FetchRoute {
+  /** Without a trailing slash. */
+  readonly base_url: string;
   /** The key of the config that says where the upstream is, for whoever reads that it is not there. */
   readonly configKey: string;
 }
@@ -67,39 +87,49 @@ export interface FetchTransportOptions extends FetchRoute {
  * time limit but the caller's (facts/runtime.md 3).
  */
 export function fetchTransport(options: FetchTransportOptions): Transport {
+  const { base_url, configKey } = options;
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
-  return {
-    async send({ method, url, headers, body, signal }) {
-      let response: Response;
-      try {
-        // Bun's options go beyond the DOM's; the cast is the one place that says so.
-        const init = {
-          method,
-          headers: Object.fromEntries(headers),
-          body,
-          signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
-          ...route,
-        };
-        response = await fetch(url, init as RequestInit);
-      } catch (cause) {
-        if (signal.aborted) throw signal.reason;
-        throw unreachable(url, options.configKey, cause);
-      }
-      const reader = response.body?.getReader();
-      return {
-        status: response.status,
-        fields: response.headers,
-        header: (name) => response.headers.get(name),
-        whole: () => undefined,
-        async read() {
-          if (reader === undefined) return null;
-          const { done, value } = await reader.read();
-          return done ? null : value;
-        },
-        cancel() {
-          reader?.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter
-        },
+
+  async function ask(request: TransportRequest): Promise<TransportResponse> {
+    const { method, path, headers, body, signal } = request;
+    let response: Response;
+    try {
+      // Bun's options go beyond the DOM's; the cast is the one place that says so.
+      const init = {
+        method,
+        headers: Object.fromEntries(headers),
+        body,
+        signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
+        ...route,
       };
+      response = await fetch(base_url + path, init as RequestInit);
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      throw unreachable(base_url, configKey, cause);
+    }
+    const reader = response.body?.getReader();
+    return {
+      status: response.status,
+      fields: [...response.headers],
+      header: (name) => response.headers.get(name),
+      whole: () => undefined,
+      async read() {
+        if (reader === undefined) return null;
+        const { done, value } = await reader.read();
+        return done ? null : value;
+      },
+      cancel() {
+        reader?.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter
+      },
+    };
+  }
+
+  return {
+    send(request, receiver) {
+      ask(request).then(
+        (response) => receiver.onResponse(response),
+        (error) => receiver.onError(error),
+      );
     },
     close() {},
   };
@@ -131,4 +161,9 @@ export function unreachable(url: string, configKey: string, cause: unknown): App
       `Check ${configKey} and that the upstream is running.`,
     { cause },
   );
+}
+
+/** True when the upstream has said nothing, so that it may be asked again. */
+export function isUnreachable(error: unknown): error is AppError {
+  return error instanceof AppError && error.code === "upstream_unreachable";
 }

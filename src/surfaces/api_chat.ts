@@ -84,7 +84,6 @@ export function apiChat(deps: ApiChatDeps): (request: Request) => Promise<Respon
       const pending = source.answer(turn, exchange);
       const answer = pending instanceof Promise ? await pending : pending;
       if (answer.kind === "script") return await reply(framesOf(answer.script), exchange, voice);
-      if (answer.kind === "relay") throw new TypeError("There is no wire to relay");
       return await speak(answer.steps, {
         exchange,
         dialect: CONTENT_DIALECT,

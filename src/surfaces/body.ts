@@ -66,11 +66,9 @@ export function readJson(
   limits: BodyLimits,
   errors: BodyErrors,
 ): Promise<unknown> {
-  const length = request.headers.get("content-length");
-  if (length === null || Number(length) > limits.nativeBytesMax) {
-    return readCountedJson(request, limits, errors);
-  }
-  return inTime(request.json(), limits, errors.broken);
+  return isSmall(request, limits)
+    ? inTime(request.json(), limits, errors.broken)
+    : readCountedJson(request, limits, errors);
 }
 
 /**
@@ -85,15 +83,36 @@ export function answerJson<Value>(
   use: (body: unknown) => Value | Promise<Value>,
   fail: (error: unknown) => Value | Promise<Value>,
 ): Promise<Value> {
-  const length = request.headers.get("content-length");
-  if (length === null || Number(length) > limits.nativeBytesMax) {
-    return readJson(request, limits, errors).then(use).catch(fail);
+  if (!isSmall(request, limits)) return readJson(request, limits, errors).then(use).catch(fail);
+  return answerRead(request.json(), limits, errors.broken, use, fail);
+}
+
+/** As `answerJson`, with the body's bytes as they came. */
+export function answerBytes<Value>(
+  request: Request,
+  limits: BodyLimits,
+  errors: BodyErrors,
+  use: (body: Uint8Array<ArrayBuffer>) => Value | Promise<Value>,
+  fail: (error: unknown) => Value | Promise<Value>,
+): Promise<Value> {
+  if (!isSmall(request, limits)) {
+    return readBytes(request, limits, errors.tooLarge).then(use).catch(fail);
   }
+  return answerRead(bytesOf(request), limits, incomplete, use, fail);
+}
+
+/** What `use` makes of what `reading` gives in time, or `fail` of whatever goes wrong. */
+function answerRead<Body, Value>(
+  reading: Promise<Body>,
+  { line, timeoutMs }: BodyLimits,
+  broken: () => AppError,
+  use: (body: Body) => Value | Promise<Value>,
+  fail: (error: unknown) => Value | Promise<Value>,
+): Promise<Value> {
   return new Promise((resolve) => {
-    const { line, timeoutMs } = limits;
-    const waiting = new Waiting(() => resolve(fail(bodySlow(timeoutMs))));
+    const waiting = new SlowBody(() => resolve(fail(bodySlow(timeoutMs))));
     line.join(waiting);
-    request.json().then((body) => {
+    reading.then((body) => {
       if (!line.leave(waiting)) return; // expired
       let value: Value | Promise<Value>;
       try {
@@ -101,11 +120,38 @@ export function answerJson<Value>(
       } catch (error) {
         return resolve(fail(error));
       }
-      resolve(value instanceof Promise ? value.catch(fail) : value);
+      // Not `resolve(value.catch(fail))`: to take over a promise takes two turns more.
+      if (value instanceof Promise) value.then(resolve, (error) => resolve(fail(error)));
+      else resolve(value);
     }, () => {
-      if (line.leave(waiting)) resolve(fail(errors.broken()));
+      if (line.leave(waiting)) resolve(fail(broken()));
     });
   });
+}
+
+/** A request's bytes are never shared memory: Bun's type leaves that open. */
+function bytesOf(request: Request): Promise<Uint8Array<ArrayBuffer>> {
+  return request.bytes() as Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** A body that is waited for. */
+class SlowBody extends Waiting {
+  readonly #refuse: () => void;
+
+  constructor(refuse: () => void) {
+    super();
+    this.#refuse = refuse;
+  }
+
+  override expire(): void {
+    this.#refuse();
+  }
+}
+
+/** A body that says that it is small. */
+function isSmall(request: Request, limits: BodyLimits): boolean {
+  const length = request.headers.get("content-length");
+  return length !== null && Number(length) <= limits.nativeBytesMax;
 }
 
 async function readCountedJson(
@@ -132,11 +178,8 @@ export async function readBytes(
   limits: BodyLimits,
   tooLarge: () => AppError,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const length = request.headers.get("content-length");
-  if (length !== null && Number(length) <= limits.nativeBytesMax) {
-    return new Uint8Array(await inTime(request.arrayBuffer(), limits, incomplete));
-  }
-  if (Number(length) > limits.bytesMax) throw tooLarge();
+  if (isSmall(request, limits)) return await inTime(bytesOf(request), limits, incomplete);
+  if (Number(request.headers.get("content-length")) > limits.bytesMax) throw tooLarge();
   const reader = request.body?.getReader();
   if (reader === undefined) return new Uint8Array();
   try {
@@ -180,7 +223,7 @@ function inTime<Value>(
   broken: () => AppError,
 ): Promise<Value> {
   return new Promise((resolve, reject) => {
-    const waiting = new Waiting(() => reject(bodySlow(timeoutMs)));
+    const waiting = new SlowBody(() => reject(bodySlow(timeoutMs)));
     line.join(waiting);
     reading.then((value) => {
       line.leave(waiting);

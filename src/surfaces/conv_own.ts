@@ -129,7 +129,6 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
     const turn = { ...EMPTY_TURN, model: deps.model, messages, isStream: true };
     const pending = source.answer(turn, exchange);
     const given = pending instanceof Promise ? await pending : pending;
-    if (given.kind === "relay") throw new TypeError("There is no wire to relay");
     const dialect = new ConvDialect(head);
     if (given.kind === "script") {
       // It is known whole, and as with ChatGPT it is kept whole if the reader leaves early.

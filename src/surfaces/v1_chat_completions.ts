@@ -20,7 +20,7 @@ import { reply } from "../core/reply.ts";
 import type { RecordLateness, Voice } from "../core/voice.ts";
 import { speak } from "../core/speak.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { answerJson, type BodyLimits, queryOf, readBytes } from "./body.ts";
+import { answerBytes, answerJson, type BodyLimits, queryOf } from "./body.ts";
 import {
   ChunkDialect,
   completionBody,
@@ -133,26 +133,11 @@ export function chatCompletions(
     chat: ChatRequest,
     exchange: Exchange,
   ): Response | Promise<Response> {
-    if (answer.kind === "relay") return answer.response;
     return exchange.isStream ? stream(answer, chat, exchange) : whole(answer, chat, exchange);
   }
 
-  /** Hands the client's own bytes to a source that speaks the same dialect. */
-  async function pass(request: Request, headers: Headers, exchange: Exchange): Promise<Response> {
-    const body = await readBytes(request, bodyLimits, bodyErrors.tooLarge);
-    const wire = {
-      method: "POST",
-      path: `/chat/completions${queryOf(request.url)}`,
-      headers,
-      body,
-    };
-    const answer = await source.answer({ ...EMPTY_TURN, wire }, exchange);
-    if (answer.kind !== "relay") throw new TypeError("A source that takes the wire must relay it");
-    return answer.response;
-  }
-
   function stream(
-    answer: ScriptOrLive,
+    answer: Answer,
     chat: ChatRequest,
     exchange: Exchange,
   ): Response | Promise<Response> {
@@ -190,7 +175,7 @@ export function chatCompletions(
   }
 
   /** The whole answer as one object, not before its last word would have left. */
-  async function whole(answer: ScriptOrLive, chat: ChatRequest, exchange: Exchange) {
+  async function whole(answer: Answer, chat: ChatRequest, exchange: Exchange) {
     const { text, reason, usage } = await gather(answer, exchange);
     const head = {
       persona,
@@ -214,7 +199,16 @@ export function chatCompletions(
     exchange: Exchange,
     refuse: Refuse,
   ): Promise<Response> {
-    if (source.takesWire) return pass(request, headers, exchange).catch(refuse);
+    if (source.pass !== undefined) {
+      const path = `/chat/completions${queryOf(request.url)}`;
+      return answerBytes(
+        request,
+        bodyLimits,
+        bodyErrors,
+        (body) => source.pass!({ method: "POST", path, headers, body }, exchange),
+        refuse,
+      );
+    }
     return answerJson(
       request,
       bodyLimits,
@@ -267,8 +261,6 @@ interface LastFrames extends Pick<ChatRequest, "model" | "wantsObfuscation" | "c
   readonly frames: Frames;
 }
 
-type ScriptOrLive = Exclude<Answer, { kind: "relay" }>;
-
 /** What every answer of the mock carries, whatever its content type (facts 1.4). */
 function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<string, string> {
   if (persona === "minimal") return { "access-control-allow-origin": "*" };
@@ -281,7 +273,7 @@ function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<s
 }
 
 /** A script's text when its time has come; a live answer's when the upstream has said all. */
-async function gather(answer: ScriptOrLive, exchange: Exchange): Promise<Gathered> {
+async function gather(answer: Answer, exchange: Exchange): Promise<Gathered> {
   let text = "";
   let reason: EndReason = "stop";
   if (answer.kind === "script") {

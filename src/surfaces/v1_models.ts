@@ -4,7 +4,7 @@
  * @module
  */
 
-import { EMPTY_TURN, type Source } from "../core/answer.ts";
+import type { Source } from "../core/answer.ts";
 import { type Authorize, type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
 import { queryOf } from "./body.ts";
@@ -32,16 +32,14 @@ export function models(
   async function handle(request: Request, id: string | undefined, exchange: Exchange) {
     const verdict = deps.authorize(request.headers, exchange);
     if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
-    if (source.takesWire) {
+    if (source.pass !== undefined) {
       const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
-      const wire = {
+      return await source.pass({
         method: "GET",
         path: path + queryOf(request.url),
         headers: request.headers,
         body: null,
-      };
-      const answer = await source.answer({ ...EMPTY_TURN, wire }, exchange);
-      if (answer.kind === "relay") return answer.response;
+      }, exchange);
     }
     const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
     const body = `${JSON.stringify(value, null, 2)}\n`;

@@ -113,7 +113,6 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
       const given = source.answer(turnOf(ask, applied), exchange);
       const model = given instanceof Promise ? await given : given;
       exchange.source = source.name;
-      if (model.kind === "relay") throw new TypeError("There is no wire to relay");
       if (model.kind === "script") {
         const { script } = model;
         if (ask.isStream) return speech.stream(script, exchange, saving);

@@ -2,6 +2,22 @@ import { describe, expect, test } from "bun:test";
 import { Waiting, WaitingLine } from "../../src/lib/waiting_line.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 
+/** Notes its name when it expires. */
+class Named extends Waiting {
+  readonly #name: string;
+  readonly #expired: string[];
+
+  constructor(name: string, expired: string[]) {
+    super();
+    this.#name = name;
+    this.#expired = expired;
+  }
+
+  override expire(): void {
+    this.#expired.push(this.#name);
+  }
+}
+
 function hand(limitMs: number) {
   const clock = { nowMs: 0 };
   const wheel = new Wheel(() => clock.nowMs, () => {});
@@ -12,7 +28,7 @@ function hand(limitMs: number) {
     line,
     expired,
     join(name: string): Waiting {
-      const waiting = new Waiting(() => expired.push(name));
+      const waiting = new Named(name, expired);
       line.join(waiting);
       return waiting;
     },

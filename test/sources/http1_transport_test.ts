@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { http1Transport } from "../../src/sources/http1_transport.ts";
-import type { Transport, TransportResponse } from "../../src/sources/transport.ts";
+import { sent, type Transport, type TransportResponse } from "../../src/sources/transport.ts";
 import {
   type Act,
   act,
@@ -30,12 +30,12 @@ function started(script: readonly Act[]): { upstream: ScriptedUpstream; transpor
 }
 
 function send(
-  { upstream, transport }: ReturnType<typeof started>,
+  { transport }: ReturnType<typeof started>,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<TransportResponse> {
-  return transport.send({
+  return sent(transport, {
     method: "POST",
-    url: `${upstream.url}/v1/chat/completions?a=1&b=%20`,
+    path: "/chat/completions?a=1&b=%20",
     headers: [["authorization", "Bearer sk-1"], ["content-type", "application/json"]],
     body: new TextEncoder().encode('{"content":"你好"}'),
     signal,

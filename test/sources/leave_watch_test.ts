@@ -17,8 +17,10 @@ function watched() {
   const client = new AbortController();
   const request = new Request("http://localhost/", { method: "POST", signal: client.signal });
   let calls = 0;
-  const watch = new LeaveWatch(new LeaveLine(wheel), new Exchange(engine, "test", request), () => {
-    calls++;
+  const watch = new LeaveWatch(new LeaveLine(wheel), new Exchange(engine, "test", request), {
+    onLeave: () => {
+      calls++;
+    },
   });
   return {
     client,

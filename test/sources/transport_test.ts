@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
-import { fetchTransport, unreachable } from "../../src/sources/transport.ts";
+import { fetchTransport, sent, unreachable } from "../../src/sources/transport.ts";
 import { scriptedUpstream } from "../server/scripted_upstream.ts";
 
 describe("fetchTransport()", () => {
@@ -8,10 +8,10 @@ describe("fetchTransport()", () => {
     const gone = scriptedUpstream(() => []);
     gone.close();
     const configKey = "conv.unofficial_proxy";
-    const transport = fetchTransport({ proxy: "", ca: "", configKey });
-    const error = await transport.send({
+    const transport = fetchTransport({ base_url: `${gone.url}/v1`, proxy: "", ca: "", configKey });
+    const error = await sent(transport, {
       method: "GET",
-      url: `${gone.url}/v1/models`,
+      path: "/models",
       headers: [],
       body: null,
       signal: new AbortController().signal,

@@ -3,7 +3,7 @@ import {
   type Field,
   headersDown,
   type HeaderSource,
-  headersUp,
+  HeadersUp,
   isPlainEventStream,
 } from "../../src/sources/upstream_headers.ts";
 
@@ -14,7 +14,7 @@ function up(
   credentials = NO_KEY,
   added: Record<string, string> = {},
 ): Record<string, string> {
-  const fields = headersUp(new Headers(client), credentials, added);
+  const fields = new HeadersUp(credentials, added).of(new Headers(client));
   const names = fields.map(([name]) => name.toLowerCase());
   expect(new Set(names).size, "no name twice").toBe(names.length);
   return Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]));

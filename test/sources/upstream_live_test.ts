@@ -61,8 +61,9 @@ const engine: Engine = {
 
 function makeSource(options: Partial<UpstreamOptions> = {}): Upstream {
   const route = { proxy: "", ca: "" };
+  const base_url = `${upstream.url}/v1`;
   return new Upstream({
-    base_url: `${upstream.url}/v1`,
+    base_url,
     api_key: "sk-up",
     model_id: "configured",
     headers_timeout_ms: 30_000,
@@ -74,7 +75,7 @@ function makeSource(options: Partial<UpstreamOptions> = {}): Upstream {
     passes_client_key: true,
     ...options,
   }, {
-    transport: fetchTransport({ ...route, configKey: "llm.base_url" }),
+    transport: fetchTransport({ ...route, base_url, configKey: "llm.base_url" }),
     fetch: routedFetch(route),
     random: () => 0,
     wallMs: Date.now,

@@ -18,7 +18,6 @@ async function turnOf(
   let asked: Turn | undefined;
   const source: Source = {
     name: "mock",
-    takesWire: false,
     answer(turn) {
       asked = turn;
       const steps = [{ kind: "end", reason: "stop", afterMs: 0 } as const];
