@@ -40,6 +40,8 @@ export interface ResponseHead {
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: (.*))?$/;
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const DIGITS = /^\d+$/;
+/** Whole lines without control characters. A third of the time that looking for `FORBIDDEN` takes. */
+const CLEAN = /^[\t\x20-\x7e\x80-\xff]*(?:\r\n[\t\x20-\x7e\x80-\xff]*)*$/;
 /** A control character other than tab, or half of a line end. */
 const FORBIDDEN = /[^\t\r\n\x20-\x7e\x80-\xff]|\r(?!\n)|(?<!\r)\n/;
 const KEEP_ALIVE_TIMEOUT = /(?:^|[,; \t])timeout=(\d{1,9})/i;
@@ -71,14 +73,10 @@ export function forbiddenIn(text: string): Http1Error | undefined {
  */
 export function parseHead(text: string, isBodiless: boolean): ResponseHead {
   if (!text.startsWith(PREFIX)) throw malformed("it does not start with HTTP/1.");
-  const forbidden = forbiddenIn(text);
-  if (forbidden !== undefined) throw forbidden;
+  if (!CLEAN.test(text)) throw forbiddenIn(text) ?? malformed("its head is broken");
   let lineEnd = text.indexOf("\r\n");
   if (lineEnd < 0) lineEnd = text.length;
-  const line = STATUS_LINE.exec(text.slice(0, lineEnd));
-  if (line === null) throw malformed("its status line is broken");
-  const isHttp10 = line[1] === "0";
-  const status = Number(line[2]);
+  const { isHttp10, status, statusText } = statusLineOf(text.slice(0, lineEnd));
   const fields: Field[] = [];
   let length: string | undefined;
   let coding: string | undefined;
@@ -121,8 +119,30 @@ export function parseHead(text: string, isBodiless: boolean): ResponseHead {
     framing = "close";
   }
   if (framing === "close") keepsAlive = false;
-  const statusText = line[3] ?? "";
   return { status, statusText, fields, framing, lengthBytes, keepsAlive, keepAliveMs };
+}
+
+interface StatusLine {
+  readonly text: string;
+  readonly isHttp10: boolean;
+  readonly status: number;
+  readonly statusText: string;
+}
+
+/** Most answers begin like the one before. */
+let lastStatusLine: StatusLine | undefined;
+
+function statusLineOf(text: string): StatusLine {
+  if (lastStatusLine?.text === text) return lastStatusLine;
+  const line = STATUS_LINE.exec(text);
+  if (line === null) throw malformed("its status line is broken");
+  lastStatusLine = {
+    text,
+    isHttp10: line[1] === "0",
+    status: Number(line[2]),
+    statusText: line[3] ?? "",
+  };
+  return lastStatusLine;
 }
 
 function brokenField(first: number): Http1Error {

@@ -1,23 +1,27 @@
 /**
  * Watches SSE bytes go by without parsing them: where an event ends, and whether the stream has
- * said `[DONE]`. It keeps a few bytes of each chunk, never a copy of it.
+ * said `[DONE]`. It keeps a few bytes of a chunk that ends in the middle of a line, and else none.
  *
  * @module
  */
 
 const LF = 10;
 const CR = 13;
+const BLANK = 32;
 
+const LEAD = Buffer.from("data:");
 const MARK = Buffer.from("[DONE]");
-/** The longest lead of the mark on its line: a line end and "data: ". */
-const LEAD_BYTES = 7;
-const KEPT_BYTES = LEAD_BYTES + MARK.length;
+/** The longest line that begins like the mark's: "data: [DONE]". */
+const LINE_BYTES = LEAD.length + 1 + MARK.length;
 
 /** Follows one stream. Feed it every chunk in order. */
 export class SseTail {
-  /** The last bytes of all chunks so far; the first `#keptBytes` of it count. */
-  readonly #kept = new Uint8Array(KEPT_BYTES);
-  #keptBytes = 0;
+  /** The last three bytes of all chunks so far, the last one first; -1 = there is none. */
+  #last = -1;
+  #second = -1;
+  #third = -1;
+  /** The line that the last chunk ended in; null = it cannot become the mark's, or is not begun. */
+  #line: Buffer | null = null;
   #isDone = false;
 
   /** True once a line `data: [DONE]` went by (the blank is optional). */
@@ -27,43 +31,45 @@ export class SseTail {
 
   /** True where a new event may begin: at the very start, or behind a blank line. */
   get isBoundary(): boolean {
-    const [last, before, third] = [this.#last(1), this.#last(2), this.#last(3)];
+    const [last, second, third] = [this.#last, this.#second, this.#third];
     if (last === -1) return true;
-    if (last === CR) return before === CR || (before === LF && third === CR);
+    if (last === CR) return second === CR || (second === LF && third === CR);
     if (last !== LF) return false;
-    if (before === LF) return true;
-    return before === CR && (third === LF || third === CR);
+    if (second === LF) return true;
+    return second === CR && (third === LF || third === CR);
   }
 
   feed(chunk: Uint8Array): void {
-    if (chunk.length === 0) return;
-    if (!this.#isDone) this.#isDone = this.#findsDone(chunk);
-    this.#keep(chunk);
+    const { length } = chunk;
+    if (length === 0) return;
+    if (!this.#isDone) this.#look(bufferOf(chunk));
+    const [last, second] = [this.#last, this.#second];
+    this.#last = chunk[length - 1]!;
+    this.#second = length > 1 ? chunk[length - 2]! : last;
+    this.#third = length > 2 ? chunk[length - 3]! : length > 1 ? last : second;
   }
 
-  /** The byte `back` from the end of all; -1 when there are not so many. */
-  #last(back: number): number {
-    return this.#keptBytes >= back ? this.#kept[this.#keptBytes - back]! : -1;
+  #look(chunk: Buffer): void {
+    const isLineStart = this.#last === -1 || isLineEnd(this.#last);
+    const line = this.#line;
+    this.#isDone = saysDone(chunk, isLineStart) ||
+      (line !== null && saysDone(Buffer.concat([line, chunk.subarray(0, LINE_BYTES)]), true));
+    this.#line = null;
+    if (this.#isDone || isLineEnd(chunk[chunk.length - 1]!)) return;
+    const from = Math.max(0, chunk.length - LINE_BYTES);
+    let start = chunk.length;
+    while (start > from && !isLineEnd(chunk[start - 1]!)) start--;
+    if (start > from) this.#line = Buffer.from(chunk.subarray(start));
+    else if (start > 0) return; // the line is longer than the mark's
+    else if (isLineStart) this.#line = Buffer.from(chunk);
+    else if (line !== null && line.length + chunk.length < LINE_BYTES) {
+      this.#line = Buffer.concat([line, chunk]);
+    }
   }
+}
 
-  #findsDone(chunk: Uint8Array): boolean {
-    const last = this.#last(1);
-    const isLineStart = last === -1 || last === LF || last === CR;
-    if (saysDone(bufferOf(chunk), isLineStart)) return true;
-    // Between two lines nothing can lie across the seam, and most chunks are whole events.
-    if (isLineStart) return false;
-    const kept = this.#kept.subarray(0, this.#keptBytes);
-    const seam = Buffer.concat([kept, chunk.subarray(0, KEPT_BYTES)]);
-    return saysDone(seam, this.#keptBytes < KEPT_BYTES);
-  }
-
-  #keep(chunk: Uint8Array): void {
-    const added = Math.min(chunk.length, KEPT_BYTES);
-    const stays = Math.min(this.#keptBytes, KEPT_BYTES - added);
-    this.#kept.copyWithin(0, this.#keptBytes - stays, this.#keptBytes);
-    for (let i = 0; i < added; i++) this.#kept[stays + i] = chunk[chunk.length - added + i]!;
-    this.#keptBytes = stays + added;
-  }
+function isLineEnd(byte: number): boolean {
+  return byte === LF || byte === CR;
 }
 
 /** What a socket gives is a Buffer already. */
@@ -76,9 +82,10 @@ function bufferOf(chunk: Uint8Array): Buffer {
 /** True when `bytes` hold the mark on a data line of its own. `isStart`: a line starts at byte 0. */
 function saysDone(bytes: Buffer, isStart: boolean): boolean {
   for (let at = bytes.indexOf(MARK); at >= 0; at = bytes.indexOf(MARK, at + 1)) {
-    const lead = bytes.toString("latin1", Math.max(0, at - LEAD_BYTES), at);
-    if (/[\r\n]data: ?$/.test(lead)) return true;
-    if (isStart && (lead === "data: " || lead === "data:") && at === lead.length) return true;
+    const end = bytes[at - 1] === BLANK ? at - 1 : at;
+    const start = end - LEAD.length;
+    if (start < 0 || LEAD.some((byte, i) => byte !== bytes[start + i])) continue;
+    if (start === 0 ? isStart : isLineEnd(bytes[start - 1]!)) return true;
   }
   return false;
 }

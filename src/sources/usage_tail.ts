@@ -11,7 +11,7 @@ const TAIL_BYTES = 2048;
 /** A stream cut into crumbs: so many are kept, and the usage is then not found. */
 const CHUNKS_MAX = 16;
 
-const KEY = '"usage"';
+const KEY = Buffer.from('"usage"');
 const PROMPT = /"prompt_tokens"\s*:\s*(\d{1,12})\b/;
 const COMPLETION = /"completion_tokens"\s*:\s*(\d{1,12})\b/;
 
