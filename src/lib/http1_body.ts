@@ -5,28 +5,11 @@
  * @module
  */
 
-import { Http1Error } from "./http1_error.ts";
-
-/**
- * Takes a body. Exactly one of `onEnd` and `onError` is called, as the last thing; neither may
- * throw.
- */
-export interface BodyReader {
-  /**
-   * One piece, as the network gave it; the reader may keep it. A promise means: no further piece
-   * before it settles.
-   */
-  onChunk(bytes: Uint8Array): void | Promise<void>;
-  /** The body is whole. */
-  onEnd(): void;
-  /** The body will never be whole. */
-  onError(error: Http1Error): void;
-}
+import type { Http1Error } from "./http1_error.ts";
 
 /** What a body needs from the connection it arrives on. */
 export interface BodySource {
-  /** No byte is to be read for now. */
-  pause(): void;
+  /** The socket is to be read, if it was not. */
   resume(): void;
   /** Nobody wants the rest: the connection is closed. */
   drop(): void;
@@ -34,25 +17,15 @@ export interface BodySource {
   settle(): void;
 }
 
-/** A call of `read` that waits for the next piece. */
-interface PendingRead {
-  readonly resolve: (piece: Uint8Array | null) => void;
-  readonly reject: (error: Http1Error) => void;
-}
-
-/** A body: take it in one way (`read`, `for await`, `pipe`, `bytes`, `whole`), or `cancel` it. */
-export class Http1Body implements AsyncIterable<Uint8Array> {
+/** A body: `read` it piece by piece, take it `whole`, or `cancel` it. */
+export class Http1Body {
   readonly #source: BodySource;
-  #reader: BodyReader | null = null;
-  #pending: PendingRead | null = null;
-  /** Pieces that came while nobody could take them. */
+  /** Pieces that came while nobody waited for them. */
   #queue: Uint8Array[] = [];
-  #isPaused = false;
-  /** The reader has a promise open. */
-  #isBusy = false;
+  /** Set while a call of `read` waits. */
+  #resolve: ((piece: Uint8Array | null) => void) | null = null;
+  #reject: ((error: Http1Error) => void) | null = null;
   #isTaken = false;
-  /** It is taken by `read`. */
-  #isPulled = false;
   #hasEnded = false;
   #error: Http1Error | null = null;
   #isSettled = false;
@@ -63,7 +36,7 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
 
   /** True when a piece that came now would have to wait. */
   get isBlocked(): boolean {
-    return (this.#reader === null && this.#pending === null) || this.#isBusy || this.#isPaused;
+    return this.#resolve === null;
   }
 
   /** True when the upstream has sent everything, even if some of it still waits here. */
@@ -77,43 +50,10 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
    */
   whole(): Uint8Array | undefined {
     if (!this.#hasEnded || this.#isTaken || this.#error !== null) return undefined;
-    this.#take();
+    this.#isTaken = true;
     const bytes = this.#gather();
     this.#settle();
     return bytes;
-  }
-
-  /** Hands everything to `reader`, beginning inside this call with what is here already. */
-  pipe(reader: BodyReader): void {
-    this.#take();
-    this.#reader = reader;
-    this.#flow();
-  }
-
-  /**
-   * The whole body.
-   *
-   * @throws {Http1Error} body_too_large above `bytesMax`, and whatever ended the body early.
-   */
-  bytes(bytesMax: number): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const pieces: Uint8Array[] = [];
-      let length = 0;
-      this.pipe({
-        onChunk: (bytes) => {
-          length += bytes.length;
-          pieces.push(bytes);
-          if (length <= bytesMax) return;
-          this.cancel();
-          const message = `Cannot take the response: its body is longer than ${bytesMax} bytes`;
-          const error = new Http1Error("body_too_large", message);
-          error.hasBegun = true;
-          reject(error);
-        },
-        onEnd: () => resolve(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, length)),
-        onError: reject,
-      });
-    });
   }
 
   /**
@@ -123,11 +63,8 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
    * @throws {Http1Error} what ended the body early (the promise rejects).
    */
   read(): Uint8Array | null | Promise<Uint8Array | null> {
-    if (!this.#isPulled) {
-      this.#take();
-      this.#isPulled = true;
-    }
-    if (this.#pending !== null) throw new TypeError("Cannot read the body: a read is waiting");
+    if (this.#resolve !== null) throw new TypeError("Cannot read the body: a read is waiting");
+    this.#isTaken = true;
     if (this.#queue.length > 0) return this.#gather();
     if (this.#error !== null) {
       this.#settle();
@@ -138,59 +75,46 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
       return null;
     }
     return new Promise((resolve, reject) => {
-      this.#pending = { resolve, reject };
+      this.#resolve = resolve;
+      this.#reject = reject;
       this.#source.resume();
     });
   }
 
-  /** Piece by piece; leaving the loop early cancels the body. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      for (let piece = await this.read(); piece !== null; piece = await this.read()) yield piece;
-    } finally {
-      this.cancel();
-    }
-  }
-
-  /** For a body that is piped: hands nothing on until `resume`, and lets the socket wait. */
-  pause(): void {
-    if (this.#isSettled || this.#isPaused) return;
-    this.#isPaused = true;
-    if (!this.#hasEnded) this.#source.pause();
-  }
-
-  resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.#flow();
-  }
-
   /**
-   * Nobody wants the rest: closes the connection, unless the body is whole. Calls no reader back; a
-   * waiting `read` gives null.
+   * Nobody wants the rest: closes the connection, unless the body is whole. A `read` that waits gives
+   * null.
    */
   cancel(): void {
     if (this.#isSettled) return;
     this.#isTaken = true;
+    const resolve = this.#resolve;
     this.#settle();
     if (!this.#hasEnded) this.#source.drop();
-    this.#pending?.resolve(null);
-    this.#pending = null;
+    resolve?.(null);
   }
 
   /** For the connection: a piece has come. */
   push(bytes: Uint8Array): void {
     if (this.#isSettled) return;
-    if (this.isBlocked || this.#queue.length > 0) this.#queue.push(bytes);
-    else this.#give(bytes);
+    const resolve = this.#resolve;
+    if (resolve === null) {
+      this.#queue.push(bytes);
+    } else {
+      this.#resolve = this.#reject = null;
+      resolve(bytes);
+    }
   }
 
   /** For the connection: the body is whole. */
   end(): void {
     this.#hasEnded = true;
-    if (this.#queue.length > 0) return;
+    // Nothing can go wrong with what waits here: the caller's signal need not be listened to.
     this.#source.settle();
-    this.#finish();
+    const resolve = this.#resolve;
+    if (resolve === null) return;
+    this.#settle();
+    resolve(null);
   }
 
   /** For the connection: the rest will not come. What is here is handed on first. */
@@ -198,94 +122,30 @@ export class Http1Body implements AsyncIterable<Uint8Array> {
     if (this.#isSettled) return;
     this.#hasEnded = true;
     this.#error = error;
-    if (this.#queue.length === 0) this.#finish();
+    const reject = this.#reject;
+    if (reject === null) return;
+    this.#settle();
+    reject(error);
   }
 
   /** For the connection: the caller has given up. Nothing more is handed on but `error`. */
   abort(error: Http1Error): void {
-    if (this.#isSettled) return;
     this.#queue = [];
-    this.#hasEnded = true;
-    this.#error = error;
-    this.#isBusy = false;
-    this.#isPaused = false;
-    this.#finish();
+    this.fail(error);
   }
 
-  /** Empties the queue into one piece: chunks that came in one packet leave in one write. */
+  /** Empties the queue into one piece: what came in several packets leaves in one write. */
   #gather(): Uint8Array {
     const pieces = this.#queue;
     this.#queue = [];
     return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
   }
 
-  #take(): void {
-    if (this.#isTaken) throw new TypeError("Cannot read the body: it is read already");
-    this.#isTaken = true;
-  }
-
-  /** Hands on what waits, as far as the reader takes it. */
-  #flow(): void {
-    while (!this.isBlocked && this.#queue.length > 0) {
-      this.#give(this.#queue.shift()!);
-    }
-    if (this.isBlocked || this.#isSettled) return;
-    if (this.#hasEnded) this.#finish();
-    else this.#source.resume();
-  }
-
-  /** Only when not blocked: there is a reader, or a `read` that waits. */
-  #give(bytes: Uint8Array): void {
-    if (this.#reader === null) {
-      const { resolve } = this.#pending!;
-      this.#pending = null;
-      return resolve(bytes);
-    }
-    let taken: void | Promise<void>;
-    try {
-      taken = this.#reader.onChunk(bytes);
-    } catch (cause) {
-      return this.#readerFailed(cause);
-    }
-    if (taken === undefined) return;
-    this.#isBusy = true; // the connection pauses if more comes before this settles
-    taken.then(() => {
-      if (this.#isSettled) return;
-      this.#isBusy = false;
-      this.#flow();
-    }, (cause) => this.#readerFailed(cause));
-  }
-
-  #readerFailed(cause: unknown): void {
-    if (this.#isSettled) return;
-    const error = new Http1Error("reader_failed", "Cannot hand on the response body", cause);
-    error.hasBegun = true;
-    const reader = this.#reader!;
-    this.cancel();
-    reader.onError(error);
-  }
-
-  /** Says how it ended, as soon as there is somebody to say it to. */
-  #finish(): void {
-    const reader = this.#reader;
-    const pending = this.#pending;
-    if (this.isBlocked) return;
-    this.#settle();
-    this.#pending = null;
-    const error = this.#error;
-    if (error === null) {
-      reader?.onEnd();
-      pending?.resolve(null);
-    } else {
-      reader?.onError(error);
-      pending?.reject(error);
-    }
-  }
-
   #settle(): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#queue = [];
+    this.#resolve = this.#reject = null;
     this.#source.settle();
   }
 }

@@ -87,7 +87,6 @@ export interface CallOwner {
 
 /** What a call needs from the connection that carries it. */
 export interface Carrier {
-  pause(): void;
   resume(): void;
   /** The call is given up: nothing more comes from it. */
   abandon(): void;
@@ -235,10 +234,6 @@ export class Call implements BodySource {
     else if (this.#body === null) this.#owner.onWaitAborted(this);
     if (this.#body !== null) this.#body.abort(error);
     else this.#receiver.onError(this.#owner.explain(error));
-  }
-
-  pause(): void {
-    this.carrier?.pause();
   }
 
   resume(): void {

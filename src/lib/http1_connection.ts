@@ -119,7 +119,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     this.#fail(new Http1Error("timeout_connect", message));
   }
 
-  pause(): void {
+  #pause(): void {
     if (this.#isPaused || this.#isClosed) return;
     this.#isPaused = true;
     this.#socket!.pause();
@@ -195,7 +195,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     if (this.#parser.isDone) return this.#complete(call);
     // A body whose reader is not there yet gets one read of grace: most take it in the same turn,
     // and pausing costs two system calls.
-    if (wasBlocked && call.body!.isBlocked) this.pause();
+    if (wasBlocked && call.body!.isBlocked) this.#pause();
   }
 
   onDrain(): void {

@@ -20,10 +20,6 @@ export const HTTP1_ERRORS = {
   head_too_large: { mayRepeat: false },
   /** The bytes are not a response that can be read in only one way. */
   malformed: { mayRepeat: false },
-  /** The body is longer than the caller of `bytes` allows. */
-  body_too_large: { mayRepeat: false },
-  /** The reader of the body threw. Its error is the `cause`. */
-  reader_failed: { mayRepeat: false },
   /** The caller's signal. Its reason is the `cause`. */
   aborted: { mayRepeat: false },
   /** The client was closed. */
