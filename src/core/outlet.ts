@@ -68,12 +68,13 @@ export class Outlet extends Ticket implements OpenStream {
   ): Response {
     const { exchange } = this.#options;
     exchange.begin(status);
+    const beginMs = exchange.startMs + exchange.firstByteMs;
     exchange.engine.streams.add(this);
     this.#feed = feed;
     const body = directStream((controller) => {
       this.#controller = controller;
       if (this.#isClosed) return controller.end();
-      const written = this.write(first.length === 0 ? COMMENT_EVENT : first);
+      const written = this.#put(first.length === 0 ? COMMENT_EVENT : first, beginMs);
       this.#feed = undefined;
       // Before the rest: a body under 256 bytes that ended here would get a length instead of chunks.
       if (!this.#isClosed) controller.flush();
@@ -86,9 +87,13 @@ export class Outlet extends Ticket implements OpenStream {
   /** Writes one chunk. A promise means that the client is slow: wait for it before the next. */
   write(chunk: Uint8Array | string): void | Promise<void> {
     if (this.#isClosed) return;
+    return this.#put(chunk, this.#options.exchange.engine.wheel.nowMs);
+  }
+
+  #put(chunk: Uint8Array | string, nowMs: number): void | Promise<void> {
     const { exchange } = this.#options;
     exchange.bodyBytes += typeof chunk === "string" ? Buffer.byteLength(chunk) : chunk.length;
-    this.#wroteMs = exchange.engine.wheel.nowMs;
+    this.#wroteMs = nowMs;
     const written = this.#controller!.write(chunk);
     if (typeof written === "number") return;
     // A client that leaves while it is slow may never settle `written`; `#close` then does.

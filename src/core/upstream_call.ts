@@ -41,16 +41,20 @@ export class UpstreamCall {
     exchange.upstream = this;
   }
 
-  /** A try begins now. */
+  /** A try begins now; the first one began with the call. */
   attempt(): void {
-    this.attempts++;
-    this.#tryMs = this.#nowMs;
+    if (++this.attempts > 1) this.#tryMs = this.#nowMs;
   }
 
   /** The head of a response is here. */
   head(status: number): void {
     this.status = status;
     this.headersMs = this.#nowMs - this.#tryMs;
+  }
+
+  /** The first chunk of the body came along with the head. */
+  chunkWithHead(): void {
+    this.firstChunkMs = this.headersMs;
   }
 
   /** A chunk of the body is here; only the first one counts. */

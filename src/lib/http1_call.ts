@@ -5,6 +5,7 @@
  */
 
 import type { AbortLike } from "./abort.ts";
+import type { HeaderLines } from "./header_lines.ts";
 import { type BodySource, Http1Body } from "./http1_body.ts";
 import { Http1Error } from "./http1_error.ts";
 import type { Field, ResponseHead } from "./http1_head.ts";
@@ -14,11 +15,8 @@ export interface Http1Request {
   readonly method: string;
   /** Path and query as they stand in the request line: "/v1/chat/completions?x=1". */
   readonly path: string;
-  /**
-   * Sent as given, except the ones that belong to the connection: they are left out, and `host` and
-   * `content-length` are written by the client.
-   */
-  readonly headers?: Iterable<Field>;
+  /** Sent as given; `host` and `content-length` are written by the client. */
+  readonly headers?: HeaderLines;
   /** Must not change before the response has ended. */
   readonly body?: Uint8Array | null;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
@@ -97,27 +95,11 @@ const COPIED_BODY_BYTES_MAX = 65_536;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^[/*][\x21-\x7e]*$/;
-const NOT_A_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
-
-/** RFC 9110 §7.6.1 and what is written here: not for the caller to say. All of them lower case. */
-const OWN_FIELDS: ReadonlySet<string> = new Set([
-  "connection",
-  "content-length",
-  "expect",
-  "host",
-  "http2-settings",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
 
 /**
  * The bytes of `request`, in one or two pieces.
  *
- * @throws {TypeError} when method, path or a header cannot stand in a request.
+ * @throws {TypeError} when method or path cannot stand in a request.
  */
 export function encodeRequest(request: Http1Request, host: string): readonly Uint8Array[] {
   const { method, path, body } = request;
@@ -125,12 +107,7 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   if (!PATH.test(path)) {
     throw new TypeError('Cannot send the request: its path must begin with "/" and be encoded');
   }
-  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
-  for (const [name, value] of request.headers ?? []) {
-    const isOwn = knownNames.get(name) ?? learnName(name);
-    if (NOT_A_VALUE.test(value)) throw invalidHeader(name);
-    if (!isOwn) head += `${name}: ${value}\r\n`;
-  }
+  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${request.headers?.text ?? ""}`;
   if (body) head += `content-length: ${body.length}\r\n\r\n`;
   else if (method === "POST" || method === "PUT" || method === "PATCH") {
     head += "content-length: 0\r\n\r\n"; // RFC 9110 §8.6: such a method wants to be told.
@@ -141,26 +118,6 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   bytes.write(head, "latin1");
   bytes.set(body, head.length);
   return [bytes];
-}
-
-/** Names that were seen, all of them tokens: true = it is not for the caller to say. */
-const knownNames = new Map<string, boolean>();
-/** Some 100 KiB with the names that people use. */
-const KNOWN_NAMES_MAX = 1_024;
-const NAME_CHARS_MAX = 64;
-
-/** @throws {TypeError} when `name` is no token. */
-function learnName(name: string): boolean {
-  if (!TOKEN.test(name)) throw invalidHeader(name);
-  const isOwn = OWN_FIELDS.has(name.toLowerCase());
-  if (knownNames.size < KNOWN_NAMES_MAX && name.length <= NAME_CHARS_MAX) {
-    knownNames.set(name, isOwn);
-  }
-  return isOwn;
-}
-
-function invalidHeader(name: string): TypeError {
-  return new TypeError(`Cannot send the request: header ${JSON.stringify(name)} is not valid`);
 }
 
 /** A request on its way. */

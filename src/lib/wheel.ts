@@ -96,9 +96,10 @@ export class Wheel {
    */
   set(ticket: Ticket, dueMs: number): void {
     if (ticket.dueTick >= 0) this.cancel(ticket);
-    const nowTick = Math.floor(this.#clock() / TICK_MS);
     // An idle wheel has not followed the clock: without this the cursor would walk the idle time.
-    if (this.#waiting === 0 && !this.#isTurning) this.#cursor = nowTick - 1;
+    if (this.#waiting === 0 && !this.#isTurning) {
+      this.#cursor = Math.floor(this.#clock() / TICK_MS) - 1;
+    }
     const tick = Math.max(this.#cursor + 1, Math.ceil(dueMs / TICK_MS));
     const slot = tick & MASK;
     const head = this.#slots[slot] as Ticket | null;

@@ -17,7 +17,7 @@ import { Ticket, type Wheel } from "../lib/wheel.ts";
 import type { Deadline } from "./deadline.ts";
 import type { LeaveWatch } from "./leave_watch.ts";
 import type { TransportResponse } from "./transport.ts";
-import { type HeadersDown, isPlainEventStream } from "./upstream_headers.ts";
+import type { HeadersDown } from "./upstream_headers.ts";
 import { UsageTail } from "./usage_tail.ts";
 
 /** What a relay needs besides the response. */
@@ -75,7 +75,7 @@ class Relay implements OutletOptions {
   readonly exchange: Exchange;
   readonly #upstream: TransportResponse;
   readonly #terms: RelayTerms;
-  readonly #outlet: Outlet;
+  readonly #outlet = new Outlet(this);
   readonly #usage = new UsageTail();
   /** Where the stream stands; null = it is none, or nobody can read it. */
   readonly #tail: SseTail | null;
@@ -87,20 +87,21 @@ class Relay implements OutletOptions {
     this.exchange = exchange;
     this.#upstream = upstream;
     this.#terms = terms;
-    this.#tail = isPlainEventStream(upstream) ? new SseTail() : null;
-    this.#outlet = new Outlet(this);
-    exchange.requestId = upstream.header("x-request-id") ?? exchange.requestId;
-    exchange.isStream = this.#tail !== null;
+    const { isPlainEventStream, requestId } = terms.route.headersDown.of(upstream);
+    this.#tail = isPlainEventStream ? new SseTail() : null;
+    exchange.requestId = requestId ?? exchange.requestId;
+    exchange.isStream = isPlainEventStream;
   }
 
   open(): Response | Promise<Response> {
     const upstream = this.#upstream;
-    // A stream stays one for the client too, however fast it came: its framing must not be a race.
-    const whole = upstream.header("content-length") === null ? undefined : upstream.whole();
+    const whole = upstream.whole();
     if (whole !== undefined) return this.#answerWhole(whole);
     const read = upstream.read();
+    if (read instanceof Promise) return this.#beginLater(read);
     // Most heads bring their first chunk along: then there is nothing to wait for.
-    return read instanceof Promise ? this.#beginLater(read) : this.#begin(read);
+    this.#terms.call.chunkWithHead();
+    return this.#begin(read);
   }
 
   /** Of the outlet. */
@@ -146,7 +147,7 @@ class Relay implements OutletOptions {
   /** The response that begins with `first`; null = there is no body. */
   #begin(first: Uint8Array | null): Response {
     const { status } = this.#upstream;
-    const headers = this.#terms.route.headersDown.of(this.#upstream);
+    const { headers } = this.#terms.route.headersDown.of(this.#upstream);
     if (first === null || BODILESS.has(status)) {
       this.#terms.deadline.stop();
       this.#terms.call.end();
@@ -161,20 +162,22 @@ class Relay implements OutletOptions {
   }
 
   /**
-   * The response for a body that came at once: one write instead of a stream, its end mark and its
-   * bookkeeping, which is half the cost of a short answer.
+   * The response for a body that came along with its head: one write with a length, as the mock's
+   * answers that are due at once, instead of a stream, its end mark and its bookkeeping. How a body
+   * is framed belongs to each connection (RFC 9112 section 6).
    */
   #answerWhole(body: Uint8Array): Response {
     const { exchange } = this;
     const { deadline, leave, route } = this.#terms;
     const { status } = this.#upstream;
     deadline.stop();
+    this.#terms.call.chunkWithHead();
     this.#note(body);
     this.#noteEnd();
     exchange.begin(status);
     exchange.bodyBytes += body.length;
     exchange.end(leave.hasLeft ? "client_left" : "completed");
-    const headers = route.headersDown.of(this.#upstream);
+    const { headers } = route.headersDown.of(this.#upstream);
     // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
     const bytes = body as Uint8Array<ArrayBuffer>;
     return new Response(BODILESS.has(status) ? null : bytes, { status, headers });

@@ -19,18 +19,25 @@ const BACKSLASH = 0x5c;
  */
 export function peekModel(body: Uint8Array<ArrayBuffer> | null): string {
   if (body === null || body.length > PEEK_BYTES_MAX) return "";
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
   // Inside a text its quotes would be escaped, so this is a key.
-  const key = bytes.indexOf(KEY);
+  const key = indexOf.call(body, KEY);
   if (key < 0) return "";
-  const colon = behindBlanks(bytes, key + KEY.length);
-  const from = behindBlanks(bytes, colon + 1);
-  if (bytes[colon] !== COLON || bytes[from] !== QUOTE) return "";
-  const to = bytes.indexOf(QUOTE, from + 1);
-  if (to < 0 || to - from > NAME_BYTES_MAX) return "";
-  for (let at = from + 1; at < to; at++) if (bytes[at] === BACKSLASH) return "";
-  return bytes.toString("utf8", from + 1, to);
+  const colon = behindBlanks(body, key + KEY.length);
+  const from = behindBlanks(body, colon + 1);
+  if (body[colon] !== COLON || body[from] !== QUOTE) return "";
+  let to = from + 1;
+  while (body[to] !== QUOTE) {
+    if (to === body.length || to - from > NAME_BYTES_MAX || body[to] === BACKSLASH) return "";
+    to++;
+  }
+  return utf8Slice.call(body, from + 1, to);
 }
+
+/** Those of `Buffer` take any bytes; a `Buffer` made around them costs more than they do. */
+const { indexOf, utf8Slice } = Buffer.prototype as unknown as {
+  readonly indexOf: (this: Uint8Array, bytes: Uint8Array) => number;
+  readonly utf8Slice: (this: Uint8Array, from: number, to: number) => string;
+};
 
 function behindBlanks(bytes: Uint8Array, at: number): number {
   for (;; at++) {

@@ -8,14 +8,15 @@
 import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
 import type { Abort } from "../lib/abort.ts";
-import type { Field, HeaderSource } from "./upstream_headers.ts";
+import type { HeaderLines } from "../lib/header_lines.ts";
+import type { HeaderSource } from "./upstream_headers.ts";
 
 /** One request to an upstream. */
 export interface TransportRequest {
   readonly method: string;
   /** Below the base URL, with the query: "/chat/completions". */
   readonly path: string;
-  readonly headers: readonly Field[];
+  readonly headers: HeaderLines;
   readonly body: Uint8Array<ArrayBuffer> | null;
   /** Aborts the request in every window: connecting, waiting, reading. */
   readonly signal: Abort | AbortSignal;
@@ -97,7 +98,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       // Bun's options go beyond the DOM's; the cast is the one place that says so.
       const init = {
         method,
-        headers: Object.fromEntries(headers),
+        headers: Object.fromEntries(headers.toFields()),
         body,
         signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
         ...route,

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { HeaderLines } from "../lib/header_lines.ts";
+
 /** Hop-by-hop headers (RFC 9110 section 7.6.1): they belong to one connection. */
 const HOP_BY_HOP = [
   "connection",
@@ -44,49 +46,60 @@ export interface Credentials {
   readonly passesClientKey: boolean;
 }
 
-/** A header as a transport sends and gives it. */
+/** A header as an upstream gives it. */
 export type Field = readonly [name: string, value: string];
 
-/**
- * Makes the headers that the upstream gets of those the client sent. A list and not `Headers`, both
- * here and on the way down: making, copying and reading those again costs a proxied answer a tenth
- * of its time.
- */
+/** What becomes of a client's header. */
+type Way = "passed" | "dropped" | "via" | "accept-encoding" | "authorization";
+
+/** Makes the headers that the upstream gets of those the client sent. */
 export class HeadersUp {
   readonly #own: readonly Field[];
-  readonly #replaced: ReadonlySet<string>;
   readonly #authorization: string;
   readonly #passesClientKey: boolean;
+  /** By name, in lower case; what is not in it is passed. */
+  readonly #ways: ReadonlyMap<string, Way>;
+  readonly #adds: ReadonlySet<Way>;
 
   /** `added` replaces what the client sent under those names. */
   constructor({ apiKey, passesClientKey }: Credentials, added: Readonly<Record<string, string>>) {
     this.#own = Object.entries(added);
-    this.#replaced = new Set(this.#own.map(([name]) => name.toLowerCase()));
     this.#authorization = apiKey === "" ? "" : `Bearer ${apiKey}`;
     this.#passesClientKey = apiKey === "" && passesClientKey;
+    const replaced = this.#own.map(([name]) => name.toLowerCase());
+    const said: readonly Way[] = ["via", "accept-encoding", "authorization"];
+    this.#ways = new Map<string, Way>([
+      ...said.map((name): [string, Way] => [name, name]),
+      ...[...NOT_UP, ...replaced].map((name): [string, Way] => [name, "dropped"]),
+    ]);
+    this.#adds = new Set(said.filter((name) => !replaced.includes(name)));
   }
 
-  of(client: Headers): Field[] {
-    const replaced = this.#replaced;
+  of(client: Headers): HeaderLines {
     const hops = namedHops(client.get("connection"));
-    const fields: Field[] = [];
+    const lines = new HeaderLines();
     let via = VIA;
     let encoding = "identity";
     let authorization = this.#authorization;
-    for (const [name, value] of client) {
-      if (NOT_UP.has(name) || hops.has(name) || replaced.has(name)) continue;
-      if (name === "via") via = `${value}, ${VIA}`;
-      else if (name === "accept-encoding") encoding = value;
-      else if (name !== "authorization") fields.push([name, value]);
+    // As an object: to iterate takes longer, and makes a list for each header.
+    const sent: Readonly<Record<string, string | readonly string[]>> = client.toJSON();
+    for (const name in sent) {
+      const value = sent[name]!;
+      const way = this.#ways.get(name) ?? "passed";
+      if (way === "dropped" || hops.has(name)) continue;
+      if (typeof value !== "string") { for (const one of value) lines.add(name, one); }
+      else if (way === "passed") lines.add(name, value);
+      else if (way === "via") via = `${value}, ${VIA}`;
+      else if (way === "accept-encoding") encoding = value;
       else if (this.#passesClientKey) authorization = value;
     }
-    if (!replaced.has("accept-encoding")) fields.push(["accept-encoding", encoding]);
-    if (!replaced.has("via")) fields.push(["via", via]);
-    if (authorization !== "" && !replaced.has("authorization")) {
-      fields.push(["authorization", authorization]);
+    if (this.#adds.has("accept-encoding")) lines.add("accept-encoding", encoding);
+    if (this.#adds.has("via")) lines.add("via", via);
+    if (authorization !== "" && this.#adds.has("authorization")) {
+      lines.add("authorization", authorization);
     }
-    for (const field of this.#own) fields.push(field);
-    return fields;
+    for (const [name, value] of this.#own) lines.add(name, value);
+    return lines;
   }
 }
 
@@ -109,8 +122,20 @@ function passesDown(name: string, hops: ReadonlySet<string>): boolean {
   return !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-");
 }
 
+/** What an answer's head means for its way down. */
+export interface HeadDown {
+  /** For one `Response` to be made at once, which copies them: the next answer changes them. */
+  readonly headers: Headers;
+  readonly isPlainEventStream: boolean;
+  /** The upstream's own `x-request-id`; null = it has none. */
+  readonly requestId: string | null;
+}
+
 /** What a change of a field's value changes. */
-type Role = "passes" | "dropped" | "decides";
+type Role = "passes" | "dropped" | "decides" | "request_id";
+
+/** What others depend on: the fields that belong to the connection, and those of a stream. */
+const DECIDING = new Set(["connection", "content-type", "content-encoding"]);
 
 /**
  * `headersDown` for one answer after another. An upstream says the same fields in the same order
@@ -121,16 +146,22 @@ export class HeadersDown {
   #fields: readonly Field[] = [];
   #roles: readonly Role[] = [];
   #headers = new Headers();
+  #isPlainEventStream = false;
+  #requestId: string | null = null;
 
-  /** For one `Response` to be made at once, which copies them: the next answer changes them. */
-  of(upstream: HeaderSource): Headers {
+  of(upstream: HeaderSource): HeadDown {
     if (!this.#follows(upstream.fields)) this.#keep(upstream);
-    return this.#headers;
+    return {
+      headers: this.#headers,
+      isPlainEventStream: this.#isPlainEventStream,
+      requestId: this.#requestId,
+    };
   }
 
-  /** Takes over what has changed; false = it is not only values that pass. */
+  /** Takes over what has changed; false = it is more than values. */
   #follows(fields: readonly Field[]): boolean {
     const before = this.#fields;
+    this.#fields = []; // should a value be refused, nothing of this answer may stay
     if (fields.length !== before.length || fields.length === 0) return false;
     for (let i = 0; i < fields.length; i++) {
       const [name, value] = fields[i]!;
@@ -139,28 +170,28 @@ export class HeadersDown {
       if (value === valueBefore) continue;
       const role = this.#roles[i];
       if (role === "decides") return false;
-      if (role === "passes") this.#headers.set(name, value);
+      if (role === "request_id") this.#requestId = value;
+      if (role !== "dropped") this.#headers.set(name, value);
     }
     this.#fields = fields;
     return true;
   }
 
   #keep(upstream: HeaderSource): void {
-    this.#fields = []; // should one of them be refused, nothing of them may stay
     this.#headers = headersDown(upstream);
+    this.#isPlainEventStream = isPlainEventStream(upstream);
+    this.#requestId = upstream.header("x-request-id");
     const names = upstream.fields.map(([name]) => name.toLowerCase());
     if (new Set(names).size < names.length) return; // one that is repeated cannot be set
     const hops = namedHops(upstream.header("connection"));
     this.#roles = names.map((name) => {
       if (DECIDING.has(name)) return "decides";
-      return passesDown(name, hops) ? "passes" : "dropped";
+      if (!passesDown(name, hops)) return "dropped";
+      return name === "x-request-id" ? "request_id" : "passes";
     });
     this.#fields = upstream.fields;
   }
 }
-
-/** What others depend on: the fields that belong to the connection, and those of a stream. */
-const DECIDING = new Set(["connection", "content-type"]);
 
 /** True when the body is a stream of SSE events whose bytes can be read: not compressed. */
 export function isPlainEventStream(upstream: HeaderSource): boolean {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer as tlsServer } from "node:tls";
 import type { AddressInfo } from "node:net";
+import { linesOf } from "./lines_of.ts";
 import type { Http1Body } from "../../src/lib/http1_body.ts";
 import { Http1Client, type Http1ClientOptions } from "../../src/lib/http1_client.ts";
 import type { Http1Request } from "../../src/lib/http1_call.ts";
@@ -119,7 +120,7 @@ describe("Http1Client sends", () => {
     await text(client, {
       method: "POST",
       path: "/v1/chat/completions?x=%20",
-      headers: [["Content-Type", "application/json"], ["authorization", "Bearer sk-1"]],
+      headers: linesOf({ "Content-Type": "application/json", authorization: "Bearer sk-1" }),
       body,
     });
     const [request] = upstream.requests;
@@ -138,7 +139,8 @@ describe("Http1Client sends", () => {
       ...["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect"],
       ...["Host", "Content-Length", "Proxy-Connection", "HTTP2-Settings"],
     ];
-    await text(client, { ...GET, headers: [...own.map((name) => [name, "x"] as const)] });
+    const headers = linesOf(Object.fromEntries(own.map((name) => [name, "x"])));
+    await text(client, { ...GET, headers });
     expect(upstream.requests[0]!.head).toBe(`GET / HTTP/1.1\r\nhost: 127.0.0.1:${upstream.port}`);
   });
 
@@ -163,9 +165,6 @@ describe("Http1Client sends", () => {
     ["a path with a blank", { path: "/a b" }],
     ["a path with CR LF", { path: "/a\r\nb" }],
     ["a path that is not encoded", { path: "/你好" }],
-    ["a header's name with a colon", { headers: [["a:b", "c"]] }],
-    ["a header's value with CR LF", { headers: [["a", "b\r\nc: d"]] }],
-    ["a header's value beyond latin1", { headers: [["a", "你好"]] }],
   ];
   for (const [name, wrong] of REFUSED) {
     test(`nothing for ${name}`, async () => {

@@ -3,6 +3,7 @@ import { AppError } from "../../src/core/errors.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { http1Transport } from "../../src/sources/http1_transport.ts";
 import { sent, type Transport, type TransportResponse } from "../../src/sources/transport.ts";
+import { linesOf } from "../lib/lines_of.ts";
 import {
   type Act,
   act,
@@ -36,7 +37,7 @@ function send(
   return sent(transport, {
     method: "POST",
     path: "/chat/completions?a=1&b=%20",
-    headers: [["authorization", "Bearer sk-1"], ["content-type", "application/json"]],
+    headers: linesOf({ authorization: "Bearer sk-1", "content-type": "application/json" }),
     body: new TextEncoder().encode('{"content":"你好"}'),
     signal,
   });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import { fetchTransport, sent, unreachable } from "../../src/sources/transport.ts";
+import { linesOf } from "../lib/lines_of.ts";
 import { scriptedUpstream } from "../server/scripted_upstream.ts";
 
 describe("fetchTransport()", () => {
@@ -12,7 +13,7 @@ describe("fetchTransport()", () => {
     const error = await sent(transport, {
       method: "GET",
       path: "/models",
-      headers: [],
+      headers: linesOf({}),
       body: null,
       signal: new AbortController().signal,
     }).then(() => undefined, (thrown: unknown) => thrown);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import {
   type Field,
+  HeadersDown,
   headersDown,
   type HeaderSource,
   HeadersUp,
@@ -14,7 +15,7 @@ function up(
   credentials = NO_KEY,
   added: Record<string, string> = {},
 ): Record<string, string> {
-  const fields = new HeadersUp(credentials, added).of(new Headers(client));
+  const fields = new HeadersUp(credentials, added).of(new Headers(client)).toFields();
   const names = fields.map(([name]) => name.toLowerCase());
   expect(new Set(names).size, "no name twice").toBe(names.length);
   return Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]));
@@ -112,6 +113,55 @@ describe("headersDown()", () => {
     ]));
     expect(headers.get("x-accel-buffering")).toBe("no");
     expect(headers.get("access-control-allow-origin")).toBe("https://app.example");
+  });
+});
+
+describe("HeadersDown", () => {
+  const HEAD: readonly Field[] = [
+    ["Content-Type", "text/event-stream"],
+    ["Date", "Sat, 21 Nov 2026 08:00:00 GMT"],
+    ["X-Request-Id", "req_1"],
+    ["Content-Length", "5"],
+    ["Connection", "keep-alive"],
+  ];
+  /** `HEAD` with other values. */
+  const changed = (values: Readonly<Record<string, string>>) =>
+    HEAD.map(([name, value]): Field => [name, values[name] ?? value]);
+
+  const NEXT: readonly (readonly [string, readonly Field[]])[] = [
+    ["the same", HEAD],
+    ["other values", changed({ Date: "Sun", "X-Request-Id": "req_2", "Content-Length": "7" })],
+    ["no stream", changed({ "Content-Type": "application/json" })],
+    ["a hop that is named", changed({ Connection: "close, Date" })],
+    ["another order", HEAD.toReversed()],
+    ["one field less", HEAD.slice(1)],
+    ["one field more", [...HEAD, ["X-A", "1"]]],
+    ["a field twice", [...HEAD, ["Link", "<a>"], ["Link", "<b>"]]],
+    ["a field twice, with other values", [...HEAD, ["Link", "<c>"], ["Link", "<d>"]]],
+    ["none", []],
+    ["a compressed stream", [...HEAD, ["Content-Encoding", "gzip"]]],
+    ["a plain stream with the same names", [...HEAD, ["Content-Encoding", "identity"]]],
+  ];
+  for (const [name, fields] of NEXT) {
+    test(`gives for ${name} what headersDown() gives, whatever came before`, () => {
+      for (const [, before] of NEXT) {
+        const down = new HeadersDown();
+        down.of(source(before));
+        const { headers, isPlainEventStream: isPlain, requestId } = down.of(source(fields));
+        expect([...headers]).toEqual([...headersDown(source(fields))]);
+        expect(isPlain).toBe(isPlainEventStream(source(fields)));
+        expect(requestId).toBe(source(fields).header("x-request-id"));
+      }
+    });
+  }
+
+  test("keeps nothing of an answer whose headers cannot be made", () => {
+    const down = new HeadersDown();
+    down.of(source([["X-A", "1"], ["X-B", "1"]]));
+    const broken: HeaderSource = { fields: [["X-A", "2"], ["X-B", "\0"]], header: () => null };
+    expect(() => down.of(broken)).toThrow(TypeError);
+    const { headers } = down.of(source([["X-A", "1"], ["X-B", "1"]]));
+    expect([headers.get("x-a"), headers.get("x-b")]).toEqual(["1", "1"]);
   });
 });
 
