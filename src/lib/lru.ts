@@ -44,6 +44,11 @@ export class Lru<V> {
     return entry.value;
   }
 
+  /** As `get`, and counts as no use. */
+  peek(key: string): V | undefined {
+    return this.#entries.get(key)?.value;
+  }
+
   /** Keeps `value`, which weighs `bytes`. What is heavier than the limit is not kept at all. */
   set(key: string, value: V, bytes: number): void {
     this.delete(key);

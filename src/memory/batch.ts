@@ -12,7 +12,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { isBusy, reasonOf } from "./database.ts";
+import { becomePatient, isBusy, reasonOf } from "./database.ts";
 
 /** Items in one transaction: 5 µs each, so that no token waits longer than some 3 ms. */
 const ITEMS_MAX = 512;
@@ -20,7 +20,10 @@ const ITEMS_MAX = 512;
 /** Items that may wait in memory; more are refused. */
 const WAITING_MAX = 100_000;
 
-/** Milliseconds between two attempts while another process writes. */
+/** Milliseconds in which every turn of the loop tries again while another process writes. */
+const BUSY_EAGER_MS = 3;
+
+/** Milliseconds between two attempts after those. */
 const BUSY_RETRY_MS = 2;
 
 /** Milliseconds an item may wait for another process. */
@@ -62,6 +65,8 @@ export class Batch<T> {
   /** The reason of the last failed write; "" while writes succeed. */
   #failure = "";
   #probedMs = 0;
+  /** When another process was met that writes; -1 = it has let go. */
+  #busyMs = -1;
 
   constructor(options: BatchOptions<T>) {
     this.#options = options;
@@ -121,9 +126,10 @@ export class Batch<T> {
     throw this.#unavailable(this.#failure);
   }
 
-  /** Writes what waits, now. What another process keeps from being written is refused. */
+  /** Writes what waits, now. What another process keeps from being written for 2 s is refused. */
   close(): void {
     this.#isClosed = true;
+    becomePatient(this.#options.database);
     while (this.#groups.length > 0) this.#writeFirst(true);
   }
 
@@ -137,8 +143,11 @@ export class Batch<T> {
     this.#isScheduled = false;
     if (this.#groups.length === 0) return;
     const isBusyNow = !this.#writeFirst(false);
+    if (!isBusyNow) this.#busyMs = -1;
+    else if (this.#busyMs < 0) this.#busyMs = this.#options.clock();
     if (this.#groups.length === 0) return;
     if (!isBusyNow) return this.#schedule();
+    if (this.#options.clock() - this.#busyMs < BUSY_EAGER_MS) return this.#schedule();
     this.#isScheduled = true;
     setTimeout(this.#run, BUSY_RETRY_MS);
   };

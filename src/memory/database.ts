@@ -27,12 +27,13 @@ export interface FileOptions {
 const OPEN_WAIT_MS = 5000;
 
 /**
- * Milliseconds a statement blocks this thread while another process writes. Its batches last under
- * 1 ms; whoever waits longer asks again later without blocking (see `Batch`).
+ * Milliseconds a statement blocks this thread while another process writes. SQLite would sleep for a
+ * whole one at least, and a batch lasts less: whoever meets one asks again in the next turn of the
+ * loop and answers others meanwhile (see `Batch`).
  */
-const BUSY_WAIT_MS = 3;
+const BUSY_WAIT_MS = 0;
 
-/** Milliseconds that `patiently` waits: for a process that recovers the log after a crash. */
+/** Milliseconds of patience: for a process that recovers the log after a crash. */
 const PATIENCE_MS = 2000;
 
 /** Kibibytes of pages kept in memory, where SQLite keeps 2 MiB by default. */
@@ -98,6 +99,11 @@ export function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** From now on every statement of `database` waits for other processes: up to 2 s. */
+export function becomePatient(database: Database): void {
+  database.run(`PRAGMA busy_timeout = ${PATIENCE_MS}`);
+}
+
 /** Runs `ask`; when another process holds the file, once more and with patience: up to 2 s. */
 export function patiently<T>(database: Database, ask: () => T): T {
   try {
@@ -105,7 +111,7 @@ export function patiently<T>(database: Database, ask: () => T): T {
   } catch (error) {
     if (!isBusy(error)) throw error;
   }
-  database.run(`PRAGMA busy_timeout = ${PATIENCE_MS}`);
+  becomePatient(database);
   try {
     return ask();
   } finally {

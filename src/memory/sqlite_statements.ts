@@ -34,6 +34,24 @@ export const MIGRATIONS: readonly string[] = [
     prompt TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // New turns are found by their number. What else a process must hear of is counted here, by the
+  // file itself: whoever changes it need not know of the counters.
+  `
+  CREATE TABLE marks (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    removals INTEGER NOT NULL,
+    roles INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO marks (id, removals, roles) VALUES (1, 0, 0);
+  CREATE TRIGGER turns_removed AFTER DELETE ON turns
+    BEGIN UPDATE marks SET removals = removals + 1; END;
+  CREATE TRIGGER sessions_removed AFTER DELETE ON sessions
+    BEGIN UPDATE marks SET removals = removals + 1; END;
+  CREATE TRIGGER roles_added AFTER INSERT ON roles
+    BEGIN UPDATE marks SET roles = roles + 1; END;
+  CREATE TRIGGER roles_changed AFTER UPDATE ON roles
+    BEGIN UPDATE marks SET roles = roles + 1; END;
+  `,
 ];
 
 /** A row of `turns` as the statements give it. */
@@ -57,9 +75,11 @@ export function prepareStatements(database: Database) {
   return {
     dataVersion: statement("PRAGMA data_version"),
     session: statement("SELECT id, began_ms FROM sessions WHERE name = ?"),
-    sessionState: statement(
-      "SELECT id, (SELECT max(seq) FROM turns WHERE session = sessions.id) " +
-        "FROM sessions WHERE name = ?",
+    marks: statement("SELECT removals, roles FROM marks"),
+    lastTurn: statement("SELECT max(seq) FROM turns"),
+    turnsSince: statement(
+      "SELECT turns.seq, sessions.name FROM turns JOIN sessions ON sessions.id = turns.session " +
+        "WHERE turns.seq > ? ORDER BY turns.seq LIMIT ?",
     ),
     lastSession: statement("SELECT max(id) FROM sessions"),
     addSession: statement(
@@ -68,6 +88,9 @@ export function prepareStatements(database: Database) {
     removeSession: statement("DELETE FROM sessions WHERE name = ?"),
     turnsBySession: statement(
       `SELECT ${columns} FROM turns WHERE session = ? ORDER BY seq DESC LIMIT ?`,
+    ),
+    turnsBySessionSince: statement(
+      `SELECT ${columns} FROM turns WHERE session = ? AND seq > ? ORDER BY seq DESC LIMIT ?`,
     ),
     turnsByName: statement(
       `SELECT ${columns} FROM turns WHERE ${byName} ORDER BY seq DESC LIMIT ?`,

@@ -3,8 +3,11 @@ import { Database } from "bun:sqlite";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { backupDatabase } from "../../src/memory/database.ts";
+import type { Memory } from "../../src/core/memory.ts";
+import { backupDatabase, openDatabase } from "../../src/memory/database.ts";
 import { openSqliteMemory } from "../../src/memory/sqlite.ts";
+import { MIGRATIONS } from "../../src/memory/sqlite_statements.ts";
+import { seeded } from "../seeded.ts";
 import { ask, CALLER, memoryTests, said, short, storeOptions } from "./tests.ts";
 
 function makeFolder(): string {
@@ -82,6 +85,93 @@ describe("the embedded memory", () => {
       expect(await memory.prune(5)).toBe(0);
       expect((await shown()).messages.map(({ content }) => content)).toEqual(["new", "2"]);
     });
+  });
+
+  /** What a process that has just opened the file shows of a session, and what another one does. */
+  async function expectSame(
+    known: Memory,
+    path: string,
+    sessionId: string,
+    why: string,
+  ): Promise<void> {
+    const options = { ...storeOptions({ turnsMax: 3 }), path, durability: "process" } as const;
+    const fresh = openSqliteMemory({ ...options, clock: () => 0 });
+    const request = ask({ sessionId, roleId: "r" });
+    const [wanted, found] = await Promise.all(
+      [fresh, known].map((memory) => memory.apply(request, CALLER)),
+    );
+    await fresh.close();
+    expect(found, why).toEqual(wanted!);
+  }
+
+  for (const seed of [1, 2, 3, 4, 5]) {
+    test(`two processes show the same, whatever either of them does (seed ${seed})`, async () => {
+      const random = seeded(seed);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+      const folder = makeFolder();
+      const path = join(folder, "weir.db");
+      const options = { ...storeOptions({ turnsMax: 3 }), path, durability: "process" } as const;
+      const processes = [1, 2].map(() => openSqliteMemory({ ...options, clock: () => 0 }));
+      for (let i = 0; i < 150; i++) {
+        const memory = pick(processes);
+        const sessionId = pick(["a", "b", "c"]);
+        const act = random();
+        let what = "commit";
+        if (act < 0.6) {
+          const turns = Array.from({ length: pick([1, 1, 2, 5]) }, (_, k) => `q${i}.${k}`);
+          await Promise.all(
+            turns.map((query) => memory.commit(said(query, "水", { sessionId, atMs: i }))),
+          );
+        } else if (act < 0.7) {
+          what = "remove";
+          await memory.remove(sessionId);
+        } else if (act < 0.8) {
+          what = "prune";
+          await memory.prune(i - 20);
+        } else {
+          what = "role";
+          const rolePrompt = pick(["bard", "smith"]);
+          await memory.apply(ask({ sessionId, roleId: "r", rolePrompt }), CALLER);
+          await memory.commit(said(`q${i}`, "a", { sessionId, atMs: i }));
+        }
+        const seen = pick(["a", "b", "c"]);
+        await expectSame(pick(processes), path, seen, `step ${i}, ${what} of ${sessionId}`);
+      }
+      for (const memory of processes) await memory.close();
+      rmSync(folder, { recursive: true });
+    }, 30_000);
+  }
+
+  test("catches up with a process that wrote thousands of turns meanwhile", async () => {
+    await withMemory(async (memory, path) => {
+      const options = { ...storeOptions({ turnsMax: 3 }), path, durability: "process" } as const;
+      const known = openSqliteMemory({ ...options, clock: () => 0 });
+      await known.commit(said("first", "1"));
+      for (const count of [10, 3000]) {
+        await Promise.all(
+          Array.from({ length: count }, (_, i) => memory.commit(said(`q${i}`, "a"))),
+        );
+        await expectSame(known, path, "s", `${count} turns`);
+      }
+      await known.close();
+    });
+  });
+
+  test("opens a file of the version before, and hears of what is removed from it", async () => {
+    const folder = makeFolder();
+    const path = join(folder, "weir.db");
+    const old = openDatabase(path, "process", MIGRATIONS.slice(0, 1));
+    old.run("INSERT INTO sessions VALUES (1, 's', '', '', '', 0)");
+    old.run("INSERT INTO turns VALUES (1, 1, 1, 0, 0, NULL, 'one', '1')");
+    const options = { ...storeOptions(), path, durability: "process" } as const;
+    const memory = openSqliteMemory({ ...options, clock: () => 0 });
+    const shown = async () => (await memory.apply(ask({ sessionId: "s" }), CALLER)).messages.length;
+    expect(await shown()).toBe(2);
+    old.run("DELETE FROM turns");
+    expect(await shown()).toBe(0);
+    old.close();
+    await memory.close();
+    rmSync(folder, { recursive: true });
   });
 
   test("backupDatabase() copies what is committed while turns are written", async () => {

@@ -12,6 +12,7 @@ import { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { launch, makeFolder, waitFor, type Weir } from "./launch.ts";
+import { seeded } from "../seeded.ts";
 
 const ROUNDS = Number(process.env["WEIR_KILL_ROUNDS"] ?? 20);
 const SEED = Number(process.env["WEIR_KILL_SEED"] ?? Date.now() % 1_000_000);
@@ -23,17 +24,6 @@ const MOCK = { "mock.reply": "一 two 👋", "mock.delay_ms": 15 };
 /** A line beside the results: the seed is worth nothing if nobody sees it. */
 function say(line: string): void {
   process.stderr.write(`kill test: ${line}\n`);
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** One conversation: turn after turn until the server dies. Gives the queries whose [DONE] came. */

@@ -4,6 +4,7 @@ import { CHAT_PARAMS } from "../../src/surfaces/openai_chat_params.ts";
 import { parseChatRequest } from "../../src/surfaces/openai_chat_request.ts";
 import type { Level } from "../../src/surfaces/openai_check.ts";
 import { errorText } from "../../src/surfaces/openai_errors.ts";
+import { seeded } from "../seeded.ts";
 
 type Body = Record<string, unknown>;
 type Row = readonly [body: unknown, message: string, param: string | null, code: string | null];
@@ -853,17 +854,6 @@ describe("parseChatRequest() survives", () => {
     expect(cut!.message.isWellFormed()).toBe(true);
   });
 });
-
-/** mulberry32: the same numbers for the same seed, 0 ≤ x < 1. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6D2B79F5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 const FUZZ_VALUES: readonly unknown[] = [
   null,
