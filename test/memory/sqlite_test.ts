@@ -157,6 +157,25 @@ describe("the embedded memory", () => {
     });
   });
 
+  test("a role is what was said of it last, by whichever process", async () => {
+    await withMemory(async (memory, path) => {
+      const options = { ...storeOptions(), path, durability: "process" } as const;
+      const other = openSqliteMemory({ ...options, clock: () => 0 });
+      for (
+        const [process, rolePrompt] of [[memory, "bard"], [other, "smith"], [
+          memory,
+          "bard",
+        ]] as const
+      ) {
+        await process.apply(ask({ sessionId: "s", roleId: "r", rolePrompt }), CALLER);
+        await process.commit(said("q", "a"));
+      }
+      const { systemPrompt } = await other.apply(ask({ sessionId: "s", roleId: "r" }), CALLER);
+      expect(systemPrompt).toContain("Role: bard");
+      await other.close();
+    });
+  });
+
   test("opens a file of the version before, and hears of what is removed from it", async () => {
     const folder = makeFolder();
     const path = join(folder, "weir.db");
