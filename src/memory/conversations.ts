@@ -5,10 +5,11 @@
  * @module
  */
 
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { isAbsolute, join } from "node:path";
 import type { Conversation, Conversations, Said } from "../core/conversations.ts";
 import { AppError } from "../core/errors.ts";
+import { openPatiently } from "./database.ts";
 
 /** How much is kept. What was used longest ago goes first. */
 export interface ConversationLimits {
@@ -204,14 +205,11 @@ export class SqliteConversations implements Conversations {
   #open(): Database {
     const { path } = this.#options;
     try {
-      const database = new Database(path, { create: true, strict: true });
-      database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
-      if (path !== ":memory:") {
-        database.run("PRAGMA journal_mode = WAL");
+      return openPatiently(path, (database) => {
         database.run("PRAGMA synchronous = NORMAL");
-      }
-      database.run(SCHEMA);
-      return database;
+        database.run(SCHEMA);
+        database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
+      });
     } catch (cause) {
       throw failed(`Cannot open the conversations in ${path}`, cause);
     }

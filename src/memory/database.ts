@@ -26,6 +26,9 @@ export interface FileOptions {
 /** Milliseconds the opening waits for another process that is opening the same file. */
 const OPEN_WAIT_MS = 5000;
 
+/** Milliseconds between two attempts to open it. */
+const OPEN_RETRY_MS = 5;
+
 /**
  * Milliseconds a statement blocks this thread while another process writes. SQLite would sleep for a
  * whole one at least, and a batch lasts less: whoever meets one asks again in the next turn of the
@@ -54,20 +57,42 @@ export function openDatabase(
   migrations: readonly string[],
 ): Database {
   try {
-    const database = new Database(path, { create: true, strict: true });
-    database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
-    database.run("PRAGMA journal_mode = WAL");
-    // NORMAL writes the log without waiting for the disk; FULL waits at every commit.
-    database.run(`PRAGMA synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
-    database.run(`PRAGMA cache_size = -${CACHE_KIB}`);
-    migrate(database, path, [PROBE_TABLE, ...migrations]);
-    database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
-    return database;
+    return openPatiently(path, (database) => {
+      // NORMAL writes the log without waiting for the disk; FULL waits at every commit.
+      database.run(`PRAGMA synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
+      database.run(`PRAGMA cache_size = -${CACHE_KIB}`);
+      migrate(database, path, [PROBE_TABLE, ...migrations]);
+      database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
+    });
   } catch (error) {
     if (error instanceof AppError) throw error;
     throw new AppError("memory_failed", `Cannot open the memory file ${path}: ${reasonOf(error)}`, {
       cause: error,
     });
+  }
+}
+
+/**
+ * Opens or makes the file at `path` with a write-ahead log, and has `prepare` make what it needs.
+ * Blocks this thread while other processes are opening it, for 5 s at the most: two that begin the
+ * log at the same moment are told to give up at once, whatever `busy_timeout` says.
+ *
+ * @throws {SQLiteError} when it cannot be opened.
+ */
+export function openPatiently(path: string, prepare: (database: Database) => void): Database {
+  const endMs = performance.now() + OPEN_WAIT_MS;
+  for (;;) {
+    const database = new Database(path, { create: true, strict: true });
+    try {
+      database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
+      database.run("PRAGMA journal_mode = WAL");
+      prepare(database);
+      return database;
+    } catch (error) {
+      database.close();
+      if (!isBusy(error) || performance.now() >= endMs) throw error;
+      Bun.sleepSync(OPEN_RETRY_MS);
+    }
   }
 }
 
