@@ -132,15 +132,17 @@ export class Passage implements RelayTerms, TransportReceiver, LeaveListener {
     return this.call.attempts <= this.route.retries && !this.exchange.signal.aborted;
   }
 
-  async #tryAgain(cause: string, delayMs: number): Promise<void> {
+  #tryAgain(cause: string, delayMs: number): void {
     const { exchange, abort } = this;
     const { wheel, watch } = exchange.engine;
     this.deadline.stop();
     watch({ kind: "upstream_retried", attempt: this.call.attempts, delayMs, cause });
     // A client that leaves ends the wait even when its answer would be drained: there is none.
     const left = AbortSignal.any([abort.toSignal(), exchange.signal]);
-    if (await wheel.until(wheel.nowMs + delayMs, left)) this.#try();
-    else this.#fail(clientLeft());
+    wheel.until(wheel.nowMs + delayMs, left).then((isTime) => {
+      if (isTime) this.#try();
+      else this.#fail(clientLeft());
+    });
   }
 
   #relay(response: TransportResponse): void {
@@ -149,6 +151,7 @@ export class Passage implements RelayTerms, TransportReceiver, LeaveListener {
       if (!(relayed instanceof Promise)) return this.#done(relayed);
       relayed.then((whole) => this.#done(whole), (error) => this.#fail(error));
     } catch (error) {
+      response.cancel();
       this.#fail(error);
     }
   }
