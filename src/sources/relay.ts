@@ -12,8 +12,8 @@ import type { Exchange } from "../core/exchange.ts";
 import { type Feed, Outlet, type OutletOptions } from "../core/outlet.ts";
 import type { UpstreamCall } from "../core/upstream_call.ts";
 import type { Abort } from "../lib/abort.ts";
+import { LATE, soonOrLate } from "../lib/patience.ts";
 import { SseTail } from "../lib/sse_tail.ts";
-import { Ticket, type Wheel } from "../lib/wheel.ts";
 import type { Deadline } from "./deadline.ts";
 import type { LeaveWatch } from "./leave_watch.ts";
 import type { TransportResponse } from "./transport.ts";
@@ -45,8 +45,6 @@ const STATUS_MAX = 599;
 /** Statuses whose responses have no body (RFC 9110 section 6.4.1). */
 const BODILESS = new Set([204, 205, 304]);
 
-/** The upstream's first chunk has not come within the keep-alive time. */
-const LATE: unique symbol = Symbol("late");
 const EMPTY = new Uint8Array(0);
 
 /** A read that waits. */
@@ -273,35 +271,6 @@ class Relay implements OutletOptions {
     this.#upstream.cancel();
     const failure = failureOf(error, abort);
     this.#outlet.fail(failure, outcomeOf(failure));
-  }
-}
-
-/** `reading`'s value if it settles within `limitMs`, else `LATE`; it goes on being read. */
-async function soonOrLate(
-  reading: Promise<Uint8Array | null>,
-  wheel: Wheel,
-  limitMs: number,
-): Promise<Uint8Array | null | typeof LATE> {
-  const patience = new Patience();
-  wheel.set(patience, wheel.nowMs + limitMs);
-  try {
-    return await Promise.race([reading, patience.isOver]);
-  } finally {
-    wheel.cancel(patience);
-    reading.catch(() => {}); // whoever awaits it next gets the error
-  }
-}
-
-/** A wait with an end. An `AbortController` in its place would cost 12 µs, most of it a stack. */
-class Patience extends Ticket {
-  readonly #over = Promise.withResolvers<typeof LATE>();
-
-  get isOver(): Promise<typeof LATE> {
-    return this.#over.promise;
-  }
-
-  override run(): void {
-    this.#over.resolve(LATE);
   }
 }
 
