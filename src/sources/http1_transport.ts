@@ -31,6 +31,9 @@ export function http1Transport(options: Http1TransportOptions): Transport {
     wheel,
     ca: ca === "" ? undefined : [...rootCertificates, ca].join("\n"),
     connectionsMax: 65_535,
+    // As many as nginx is given beside it. With the 256 of the client, 512 clients at once had every
+    // second answer open a connection: 48 µs of processor time in place of 33.
+    idleMax: 4_096,
     explain: (error) => error.code === "aborted" ? error.cause : failed(base_url, configKey, error),
   });
   const basePath = new URL(base_url).pathname.replace(/\/$/, "");
