@@ -57,7 +57,8 @@ export class Passage implements RelayTerms, TransportReceiver, LeaveListener {
   readonly abort = new Abort();
   readonly deadline: Deadline;
   readonly leave: LeaveWatch;
-  readonly #request: TransportRequest;
+  /** Undefined once nobody will send it again: a stream must not hold the megabytes of its question. */
+  #request: TransportRequest | undefined;
   #resolve!: (response: Response) => void;
   #reject!: (reason: unknown) => void;
 
@@ -102,7 +103,7 @@ export class Passage implements RelayTerms, TransportReceiver, LeaveListener {
   #try(): void {
     this.deadline.start("headers", this.route.headers_timeout_ms);
     this.call.attempt();
-    this.route.transport.send(this.#request, this);
+    this.route.transport.send(this.#request!, this);
   }
 
   /** Of the transport: the head is here. */
@@ -171,6 +172,7 @@ export class Passage implements RelayTerms, TransportReceiver, LeaveListener {
   }
 
   #settle(): void {
+    this.#request = undefined;
     this.leave.stop();
     this.exchange.engine.streams.delete(this.deadline);
   }
