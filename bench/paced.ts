@@ -11,7 +11,7 @@ import {
   probe,
   requestBytes,
   targetOf,
-} from "../src/lib/stream_probe.ts";
+} from "../src/load/stream_probe.ts";
 import type { BenchOptions } from "./bench_options.ts";
 import {
   chatBody,

@@ -9,9 +9,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { knownAnswer, requestBytes, targetOf } from "../src/lib/stream_probe.ts";
-import { judge, type StreamReport, type Verdict } from "../src/lib/stream_report.ts";
-import { StreamRun } from "../src/lib/stream_run.ts";
+import { knownAnswer, requestBytes, targetOf } from "../src/load/stream_probe.ts";
+import { judge, type StreamReport, type Verdict } from "../src/load/stream_report.ts";
+import { StreamRun } from "../src/load/stream_run.ts";
 import { ONE_CORE_EACH, pinnedTo } from "./machine.ts";
 
 /** How long a stream may be behind its schedule before it is given up: nginx + Lua is seconds behind. */

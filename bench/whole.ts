@@ -13,7 +13,7 @@ import {
   probe,
   requestBytes,
   targetOf,
-} from "../src/lib/stream_probe.ts";
+} from "../src/load/stream_probe.ts";
 import { type BenchOptions, JUDGED_CONNECTIONS, roundsAt, secondsAt } from "./bench_options.ts";
 import { CREATED_MASK, ID_MASK, type Settings, type WholeCase } from "./cases.ts";
 import { type Load, runLoad, type Tool, tools } from "./load.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { Source } from "./core/answer.ts";
-import type { Config } from "./core/config.ts";
+import type { Config } from "./config/config.ts";
 import type { Wheel } from "./lib/wheel.ts";
 import { ConvUpstream } from "./sources/conv_upstream.ts";
 import { http1Transport } from "./sources/http1_transport.ts";

@@ -7,7 +7,7 @@
 import { Hono } from "hono";
 import { type Answerers, defaultModel } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
-import type { Config } from "./core/config.ts";
+import type { Config } from "./config/config.ts";
 import { type Engine, Exchange } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
 import type { Workflows } from "./core/workflow.ts";

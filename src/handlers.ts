@@ -5,7 +5,7 @@
  */
 
 import { defaultModel } from "./answerers.ts";
-import type { Config } from "./core/config.ts";
+import type { Config } from "./config/config.ts";
 import { servePage } from "./ops/page.ts";
 import { makeToken } from "./ops/token.ts";
 import type { Parts, World } from "./parts.ts";

@@ -6,8 +6,8 @@
 
 import { type Answerers, makeAnswerers } from "./answerers.ts";
 import type { Source } from "./core/answer.ts";
-import type { Config } from "./core/config.ts";
-import { secretsOf } from "./core/config_describe.ts";
+import type { Config } from "./config/config.ts";
+import { secretsOf } from "./config/describe.ts";
 import type { Conversations } from "./core/conversations.ts";
 import { watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";

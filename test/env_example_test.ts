@@ -2,8 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { loadConfig } from "../src/core/config.ts";
-import { KNOWN_VARIABLES } from "../src/core/config_schema.ts";
+import { loadConfig } from "../src/config/config.ts";
+import { KNOWN_VARIABLES } from "../src/config/schema.ts";
 
 const TEXT = readFileSync(join(import.meta.dir, "..", ".env.example"), "utf8");
 const VARIABLES = parseEnv(TEXT) as Record<string, string>;

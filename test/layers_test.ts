@@ -5,8 +5,8 @@ import { dirname, join, relative } from "node:path";
 /** From the bottom up. Folders on one line are siblings. Files of src/ itself stand by name. */
 const LAYERS = [
   ["lib"],
-  ["core"],
-  ["sources", "memory", "workflows", "surfaces", "ops", "deploy"],
+  ["config", "core"],
+  ["sources", "memory", "workflows", "surfaces", "load", "ops", "deploy"],
   ["answerers.ts"],
   ["parts.ts"],
   ["handlers.ts"],

@@ -19,9 +19,9 @@ import {
   probe,
   requestBytes,
   targetOf,
-} from "../lib/stream_probe.ts";
-import { judge, type StreamReport } from "../lib/stream_report.ts";
-import { type StreamPlan, StreamRun, type StreamTarget } from "../lib/stream_run.ts";
+} from "../load/stream_probe.ts";
+import { judge, type StreamReport } from "../load/stream_report.ts";
+import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 
 /** Asked of a URL that names no path. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { describeConfig } from "../core/config_describe.ts";
+import { describeConfig } from "../config/describe.ts";
 import { parseSettingOptions } from "./command_line.ts";
 import { oddities } from "./introduction.ts";
 import { readSettings, warn } from "./settings.ts";

@@ -7,7 +7,7 @@
 
 import { existsSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
-import type { Config, ConfigFlag, ConfigOrigins } from "../core/config.ts";
+import type { Config, ConfigFlag, ConfigOrigins } from "../config/config.ts";
 import { Failure } from "./terminal.ts";
 
 /** A setting that a file may hold. */

@@ -5,8 +5,8 @@
  */
 
 import type { App } from "../app.ts";
-import type { Config } from "../core/config.ts";
-import { maskUrl } from "../core/config_describe.ts";
+import type { Config } from "../config/config.ts";
+import { maskUrl } from "../config/describe.ts";
 import type { Settings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 

@@ -6,7 +6,7 @@
 
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import { type App, idleTimeoutS } from "../app.ts";
-import type { Config } from "../core/config.ts";
+import type { Config } from "../config/config.ts";
 import { Failure } from "./terminal.ts";
 import type { Tls } from "./tls_files.ts";
 import { pathIn } from "./token_files.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Config } from "../core/config.ts";
+import type { Config } from "../config/config.ts";
 
 /** One sentence for each setting that differs and stays as it is until weir is restarted. */
 export function restartNotes({ server: old }: Config, { server: next }: Config): readonly string[] {

@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseEnv } from "node:util";
-import { type Config, type ConfigOrigins, loadConfig } from "../core/config.ts";
+import { type Config, type ConfigOrigins, loadConfig } from "../config/config.ts";
 import { builtinDefinition, DEFAULT_MODEL } from "../workflows/builtin.ts";
 import type { Controller, Definition } from "../workflows/definition.ts";
 import { load, type Loaded } from "../workflows/load.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Config } from "../core/config.ts";
+import type { Config } from "../config/config.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import { openNotifier } from "../ops/notify.ts";
 import type { Hello } from "./channel.ts";

@@ -5,7 +5,7 @@
  */
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import type { Config } from "../core/config.ts";
+import type { Config } from "../config/config.ts";
 import { readText } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Config } from "../core/config.ts";
+import type { Config } from "../config/config.ts";
 import { type Watch, watchAll } from "../core/events.ts";
 import type { Engine } from "../core/exchange.ts";
 import type { Wheel } from "../lib/wheel.ts";

@@ -7,8 +7,8 @@
 
 import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
-import { Http1Client } from "../lib/http1_client.ts";
-import { Http1Error, type Http1ErrorCode } from "../lib/http1_error.ts";
+import { Http1Client } from "../lib/http1/client.ts";
+import { Http1Error, type Http1ErrorCode } from "../lib/http1/error.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { type Transport, unreachable } from "./transport.ts";
 

@@ -8,7 +8,7 @@
 import { rootCertificates } from "node:tls";
 import { AppError } from "../core/errors.ts";
 import type { Abort } from "../lib/abort.ts";
-import type { HeaderLines } from "../lib/header_lines.ts";
+import type { HeaderLines } from "../lib/http1/header_lines.ts";
 import type { HeaderSource } from "./upstream_headers.ts";
 
 /** One request to an upstream. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { HeaderLines } from "../lib/header_lines.ts";
+import { HeaderLines } from "../lib/http1/header_lines.ts";
 
 /** Hop-by-hop headers (RFC 9110 section 7.6.1): they belong to one connection. */
 const HOP_BY_HOP = [

@@ -10,7 +10,7 @@ import {
   SWEEP_CASES,
   WHOLE_CASES,
 } from "../../bench/cases.ts";
-import { eventEnds, maskVarying } from "../../src/lib/stream_probe.ts";
+import { eventEnds, maskVarying } from "../../src/load/stream_probe.ts";
 import { launch } from "../server/launch.ts";
 
 const encoder = new TextEncoder();

@@ -1,4 +1,4 @@
-import { HeaderLines } from "../../src/lib/header_lines.ts";
+import { HeaderLines } from "../../src/lib/http1/header_lines.ts";
 
 /** `fields` as the lines of a request. */
 export function linesOf(fields: Readonly<Record<string, string>>): HeaderLines {

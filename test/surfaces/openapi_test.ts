@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { makeApp } from "../../src/app.ts";
-import { loadConfig } from "../../src/core/config.ts";
+import { loadConfig } from "../../src/config/config.ts";
 import { parseChatRequest } from "../../src/surfaces/openai_chat_request.ts";
 import { openapiDocument } from "../../src/surfaces/openapi.ts";
 import { openapiRoutes } from "../../src/surfaces/openapi_routes.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Histogram } from "../../src/lib/histogram.ts";
-import { judge, type StreamReport, type Verdict } from "../../src/lib/stream_report.ts";
+import { judge, type StreamReport, type Verdict } from "../../src/load/stream_report.ts";
 
 const NOTHING = new Histogram().summary();
 

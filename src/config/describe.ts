@@ -6,7 +6,7 @@
 
 import { Document, isScalar } from "yaml";
 import type { Config, ConfigOrigins } from "./config.ts";
-import { type NamedToken, SETTING_ROWS, type SettingRow } from "./config_schema.ts";
+import { type NamedToken, SETTING_ROWS, type SettingRow } from "./schema.ts";
 
 /** Stands for a secret that is set. One that is not set shows as empty. */
 const MASK = "***";

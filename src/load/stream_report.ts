@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Summary } from "./histogram.ts";
+import type { Summary } from "../lib/histogram.ts";
 
 /** How late the client's own loop may be, p99, before the run says nothing about the server. */
 export const LOOP_DELAY_MS_MAX = 3;

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { AbortLike } from "./abort.ts";
+import type { AbortLike } from "../abort.ts";
 import type { HeaderLines } from "./header_lines.ts";
-import { type BodySource, Http1Body } from "./http1_body.ts";
-import { Http1Error } from "./http1_error.ts";
-import type { Field, ResponseHead } from "./http1_head.ts";
+import { type BodySource, Http1Body } from "./body.ts";
+import { Http1Error } from "./error.ts";
+import type { Field, ResponseHead } from "./head.ts";
 
 /** What is asked. */
 export interface Http1Request {

@@ -8,7 +8,7 @@ import {
   probe,
   requestBytes,
   targetOf,
-} from "../../src/lib/stream_probe.ts";
+} from "../../src/load/stream_probe.ts";
 
 const encoder = new TextEncoder();
 

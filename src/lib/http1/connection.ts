@@ -5,11 +5,11 @@
  * @module
  */
 
-import { Http1Error } from "./http1_error.ts";
-import type { Call, Carrier } from "./http1_call.ts";
-import type { ResponseHead } from "./http1_head.ts";
-import { ResponseParser, type ResponseSink } from "./http1_parser.ts";
-import { Ticket, type Wheel } from "./wheel.ts";
+import { Http1Error } from "./error.ts";
+import type { Call, Carrier } from "./call.ts";
+import type { ResponseHead } from "./head.ts";
+import { ResponseParser, type ResponseSink } from "./parser.ts";
+import { Ticket, type Wheel } from "../wheel.ts";
 
 /** Where connections go, and how. */
 export interface Target {

@@ -17,8 +17,8 @@
  * @module
  */
 
-import { Http1Error } from "./http1_error.ts";
-import { forbiddenIn, malformed, parseHead, PREFIX, type ResponseHead } from "./http1_head.ts";
+import { Http1Error } from "./error.ts";
+import { forbiddenIn, malformed, parseHead, PREFIX, type ResponseHead } from "./head.ts";
 
 /** Takes what a parser reads. */
 export interface ResponseSink {

@@ -6,7 +6,7 @@
  */
 
 import { nearest } from "../lib/nearest.ts";
-import { SETTING_ROWS, type SettingRow, SETTINGS } from "./config_schema.ts";
+import { SETTING_ROWS, type SettingRow, SETTINGS } from "./schema.ts";
 
 /** A sentence, and where it belongs among the others of its layer: offset in a file, or a count. */
 export interface Problem {

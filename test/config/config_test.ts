@@ -9,8 +9,8 @@ import {
   type ConfigInput,
   type ConfigResult,
   loadConfig,
-} from "../../src/core/config.ts";
-import { KNOWN_VARIABLES, SETTING_ROWS, SETTINGS } from "../../src/core/config_schema.ts";
+} from "../../src/config/config.ts";
+import { KNOWN_VARIABLES, SETTING_ROWS, SETTINGS } from "../../src/config/schema.ts";
 
 const OPS = Object.keys(SETTINGS.ops).join(", ");
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Http1Error } from "./http1_error.ts";
+import { Http1Error } from "./error.ts";
 
 /** Name as it was sent, and value without the blanks around it. One character is one byte. */
 export type Field = readonly [name: string, value: string];

@@ -1,14 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer as tlsServer } from "node:tls";
 import type { AddressInfo } from "node:net";
-import { linesOf } from "./lines_of.ts";
-import type { Http1Body } from "../../src/lib/http1_body.ts";
-import { Http1Client, type Http1ClientOptions } from "../../src/lib/http1_client.ts";
-import type { Http1Request } from "../../src/lib/http1_call.ts";
-import { Http1Error } from "../../src/lib/http1_error.ts";
-import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
-import { canMakeCertificates, makeCertificate } from "../server/certificate.ts";
-import { waitFor } from "../server/launch.ts";
+import { linesOf } from "../lines_of.ts";
+import type { Http1Body } from "../../../src/lib/http1/body.ts";
+import { Http1Client, type Http1ClientOptions } from "../../../src/lib/http1/client.ts";
+import type { Http1Request } from "../../../src/lib/http1/call.ts";
+import { Http1Error } from "../../../src/lib/http1/error.ts";
+import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
+import { canMakeCertificates, makeCertificate } from "../../server/certificate.ts";
+import { waitFor } from "../../server/launch.ts";
 import {
   type Act,
   act,
@@ -22,7 +22,7 @@ import {
   type ScriptedUpstreamOptions,
   sseHead,
   untilClosed,
-} from "../server/scripted_upstream.ts";
+} from "../../server/scripted_upstream.ts";
 
 const clean: (() => void)[] = [];
 afterEach(() => {

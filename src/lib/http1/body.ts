@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Http1Error } from "./http1_error.ts";
+import type { Http1Error } from "./error.ts";
 
 /** What a body needs from the connection it arrives on. */
 export interface BodySource {

@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import type { KnownAnswer } from "../../src/lib/event_follower.ts";
-import { knownAnswer, requestBytes, targetOf } from "../../src/lib/stream_probe.ts";
-import { judge, type StreamReport } from "../../src/lib/stream_report.ts";
-import { spreadStarts, type StreamPlan, StreamRun } from "../../src/lib/stream_run.ts";
+import type { KnownAnswer } from "../../src/load/event_follower.ts";
+import { knownAnswer, requestBytes, targetOf } from "../../src/load/stream_probe.ts";
+import { judge, type StreamReport } from "../../src/load/stream_report.ts";
+import { spreadStarts, type StreamPlan, StreamRun } from "../../src/load/stream_run.ts";
 
 /** What a scripted server does: bytes as they are, a pause in milliseconds, or a reset. */
 type Deed = string | number | "reset";

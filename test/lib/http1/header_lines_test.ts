@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { HeaderLines } from "../../src/lib/header_lines.ts";
-import { linesOf } from "./lines_of.ts";
+import { HeaderLines } from "../../../src/lib/http1/header_lines.ts";
+import { linesOf } from "../lines_of.ts";
 
 describe("HeaderLines", () => {
   test("keeps names and values as they are, in their order, and gives them back", () => {

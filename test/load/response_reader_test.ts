@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ResponseReader } from "../../src/lib/response_reader.ts";
+import { ResponseReader } from "../../src/load/response_reader.ts";
 
 const encoder = new TextEncoder();
 

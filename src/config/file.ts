@@ -20,8 +20,8 @@ import {
   parseDocument,
   type YAMLError,
 } from "yaml";
-import { type Given, type Layer, type Problem, shownKey, unknownKey } from "./config_problems.ts";
-import { SETTING_ROWS, SETTINGS } from "./config_schema.ts";
+import { type Given, type Layer, type Problem, shownKey, unknownKey } from "./problems.ts";
+import { SETTING_ROWS, SETTINGS } from "./schema.ts";
 
 /** Larger files are refused: a real one is 3 KiB. In UTF-16 code units. */
 const FILE_LENGTH_MAX = 1_048_576;

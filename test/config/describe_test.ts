@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { type ConfigOrigins, loadConfig } from "../../src/core/config.ts";
-import { describeConfig, maskUrl } from "../../src/core/config_describe.ts";
-import type { Config } from "../../src/core/config_schema.ts";
+import { type ConfigOrigins, loadConfig } from "../../src/config/config.ts";
+import { describeConfig, maskUrl } from "../../src/config/describe.ts";
+import type { Config } from "../../src/config/schema.ts";
 
 function load(text: string): { config: Config; origins: ConfigOrigins } {
   const result = loadConfig({ file: { name: "c.yaml", text }, env: {}, dotenv: {}, flags: [] });

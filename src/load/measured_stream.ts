@@ -9,7 +9,7 @@
  */
 
 import { EventFollower, type KnownAnswer } from "./event_follower.ts";
-import { Histogram } from "./histogram.ts";
+import { Histogram } from "../lib/histogram.ts";
 import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
 
 /** Events of one chunk may be due this far apart before they count as merged: a timer's grain. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { type EventFaults, EventFollower } from "../../src/lib/event_follower.ts";
-import { knownAnswer } from "../../src/lib/stream_probe.ts";
+import { type EventFaults, EventFollower } from "../../src/load/event_follower.ts";
+import { knownAnswer } from "../../src/load/stream_probe.ts";
 
 const encoder = new TextEncoder();
 

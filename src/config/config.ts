@@ -9,7 +9,7 @@
  * @module
  */
 
-import { type ConfigFile, readFile, readValue } from "./config_file.ts";
+import { type ConfigFile, readFile, readValue } from "./file.ts";
 import {
   checkGiven,
   type Given,
@@ -19,11 +19,11 @@ import {
   shownKey,
   unknownPath,
   unknownVariable,
-} from "./config_problems.ts";
-import { type Config, KNOWN_VARIABLES, SETTING_ROWS, type SettingRow } from "./config_schema.ts";
+} from "./problems.ts";
+import { type Config, KNOWN_VARIABLES, SETTING_ROWS, type SettingRow } from "./schema.ts";
 
-export type { ConfigFile } from "./config_file.ts";
-export type { Config } from "./config_schema.ts";
+export type { ConfigFile } from "./file.ts";
+export type { Config } from "./schema.ts";
 
 /** A setting from the command line: `--set server.port=0`, or a flag that stands for one. */
 export interface ConfigFlag {

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { Histogram } from "./histogram.ts";
+import { Histogram } from "../lib/histogram.ts";
 
 /** How often the loop is looked at. Every look that a stall prevented is counted as well. */
 const LOOK_MS = 2;

@@ -14,11 +14,11 @@ import {
   type Http1Receiver,
   type Http1Request,
   type Http1Response,
-} from "./http1_call.ts";
-import { Connection, type ConnectionOwner, type Target } from "./http1_connection.ts";
-import { Http1Error } from "./http1_error.ts";
-import { HEAD_BYTES_MAX } from "./http1_parser.ts";
-import { Ticket, type Wheel } from "./wheel.ts";
+} from "./call.ts";
+import { Connection, type ConnectionOwner, type Target } from "./connection.ts";
+import { Http1Error } from "./error.ts";
+import { HEAD_BYTES_MAX } from "./parser.ts";
+import { Ticket, type Wheel } from "../wheel.ts";
 
 /** A client's settings. */
 export interface Http1ClientOptions {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { Http1Error, type Http1ErrorCode } from "../../src/lib/http1_error.ts";
-import type { Field, ResponseHead } from "../../src/lib/http1_head.ts";
-import { CHUNK_LINE_BYTES_MAX, ResponseParser } from "../../src/lib/http1_parser.ts";
+import { Http1Error, type Http1ErrorCode } from "../../../src/lib/http1/error.ts";
+import type { Field, ResponseHead } from "../../../src/lib/http1/head.ts";
+import { CHUNK_LINE_BYTES_MAX, ResponseParser } from "../../../src/lib/http1/parser.ts";
 
 /** Everything a parser said about some bytes. */
 interface Reading {
