@@ -9,22 +9,22 @@ import type { Config } from "./config/config.ts";
 import { servePage } from "./ops/page.ts";
 import { makeToken } from "./ops/token.ts";
 import type { Parts, World } from "./parts.ts";
-import { apiChat } from "./surfaces/api_chat.ts";
-import { tasks } from "./surfaces/api_tasks.ts";
-import { workflowSchemas } from "./surfaces/api_workflows.ts";
-import { workflowRuns } from "./surfaces/api_workflows_runs.ts";
-import { chat } from "./surfaces/chat.ts";
-import { conv } from "./surfaces/conv.ts";
-import { ownConv } from "./surfaces/conv_own.ts";
-import { passedConv } from "./surfaces/conv_passed.ts";
-import { docs } from "./surfaces/docs.ts";
-import { event } from "./surfaces/event.ts";
-import { memoryServer } from "./surfaces/memory.ts";
+import { apiChat } from "./surfaces/content_events/chat.ts";
+import { tasks } from "./surfaces/model_compose/tasks.ts";
+import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
+import { workflowRuns } from "./surfaces/model_compose/runs.ts";
+import { chat } from "./surfaces/gpt_server/chat.ts";
+import { conv } from "./surfaces/gpt_server/conv.ts";
+import { ownConv } from "./surfaces/gpt_server/conv_own.ts";
+import { passedConv } from "./surfaces/gpt_server/conv_passed.ts";
+import { docs } from "./surfaces/admin/docs.ts";
+import { event } from "./surfaces/gpt_server/event.ts";
+import { memoryServer } from "./surfaces/character_chat/memory.ts";
 import { openapiRoutes } from "./surfaces/openapi_routes.ts";
-import { token } from "./surfaces/token.ts";
-import { chatCompletions, v1Door } from "./surfaces/v1_chat_completions.ts";
-import { models } from "./surfaces/v1_models.ts";
-import { v1Response } from "./surfaces/v1_response.ts";
+import { token } from "./surfaces/gpt_server/token.ts";
+import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
+import { models } from "./surfaces/openai/models.ts";
+import { v1Response } from "./surfaces/character_chat/response.ts";
 
 /** Makes every handler that `app.ts` mounts. `basePath` is where the workflows are. */
 export function makeHandlers(config: Config, world: World, parts: Parts, basePath: string) {

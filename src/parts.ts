@@ -27,7 +27,7 @@ import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.t
 import { type Admit, tokenAuth } from "./ops/token.ts";
 import { TokenCounter } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/transport.ts";
-import { BodyLimits } from "./surfaces/body.ts";
+import { BodyLimits } from "./core/body.ts";
 import { DEFAULT_MODEL } from "./workflows/builtin.ts";
 import type { Definition } from "./workflows/definition.ts";
 import { type RunNote, WorkflowEngine } from "./workflows/engine.ts";

@@ -6,7 +6,9 @@ import { dirname, join, relative } from "node:path";
 const LAYERS = [
   ["lib"],
   ["config", "core"],
-  ["sources", "memory", "workflows", "surfaces", "load", "ops", "deploy"],
+  ["dialects"],
+  ["sources", "memory", "workflows", "load", "ops", "deploy"],
+  ["surfaces"],
   ["answerers.ts"],
   ["parts.ts"],
   ["handlers.ts"],

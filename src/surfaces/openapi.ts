@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import type { JsonSchema } from "./openai_check_schema.ts";
+import type { JsonSchema } from "../dialects/openai/check_schema.ts";
 
 /** The media types of bodies. */
 export const JSON_TYPE = "application/json";

@@ -6,11 +6,11 @@
  */
 
 import type { Route } from "./openapi.ts";
-import { CHAT_ROUTES } from "./openapi_chat.ts";
-import { MEMORY_ROUTES } from "./openapi_memory.ts";
-import { OPERATION_ROUTES } from "./openapi_operation.ts";
-import { TOKEN_ROUTES } from "./openapi_tokens.ts";
-import { workflowRoutes } from "./openapi_workflows.ts";
+import { CHAT_ROUTES } from "./openai/routes.ts";
+import { MEMORY_ROUTES } from "./character_chat/routes.ts";
+import { OPERATION_ROUTES } from "./admin/routes.ts";
+import { TOKEN_ROUTES } from "./gpt_server/routes.ts";
+import { workflowRoutes } from "./model_compose/routes.ts";
 
 /** The table, with workflows beneath `/api` and beneath the workflow file's own base path. */
 export function openapiRoutes(basePath: string): readonly Route[] {

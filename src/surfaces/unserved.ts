@@ -8,9 +8,9 @@
 import type { AppError } from "../core/errors.ts";
 import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { detailResponse, methodNotAllowed, notFound } from "./detail_errors.ts";
-import { envelope, envelopeResponse } from "./envelope.ts";
-import { errorResponse, invalidUrl, methodRefused, onlyPost } from "./openai_errors.ts";
+import { detailResponse, methodNotAllowed, notFound } from "../dialects/detail/errors.ts";
+import { envelope, envelopeResponse } from "../dialects/envelope/envelope.ts";
+import { errorResponse, invalidUrl, methodRefused, onlyPost } from "../dialects/openai/errors.ts";
 
 /** URLs of system 000, which are turned away with an envelope. */
 const ENVELOPED = /^\/(?:v1\/response|memory\/(?:apply|upload))$/;

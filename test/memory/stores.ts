@@ -13,8 +13,8 @@ import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { openHttpMemory } from "../../src/memory/http.ts";
 import { openOutbox } from "../../src/memory/outbox.ts";
 import { openSqliteMemory, type StoreOptions } from "../../src/memory/sqlite.ts";
-import { BodyLimits } from "../../src/surfaces/body.ts";
-import { memoryServer } from "../../src/surfaces/memory.ts";
+import { BodyLimits } from "../../src/core/body.ts";
+import { memoryServer } from "../../src/surfaces/character_chat/memory.ts";
 
 /** Milliseconds that never go back. */
 export function clock(): number {

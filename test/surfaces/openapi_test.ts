@@ -2,10 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { makeApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/config.ts";
-import { parseChatRequest } from "../../src/surfaces/openai_chat_request.ts";
+import { parseChatRequest } from "../../src/dialects/openai_chat/request.ts";
 import { openapiDocument } from "../../src/surfaces/openapi.ts";
 import { openapiRoutes } from "../../src/surfaces/openapi_routes.ts";
-import { WILDCARDS } from "../../src/surfaces/openapi_workflows.ts";
+import { WILDCARDS } from "../../src/surfaces/model_compose/routes.ts";
 
 function mounted(): readonly { readonly method: string; readonly path: string }[] {
   const loaded = loadConfig({ env: {}, dotenv: {}, flags: [] });

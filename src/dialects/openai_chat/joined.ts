@@ -1,0 +1,76 @@
+/**
+ * What the live API wants of one parameter when another is given (facts 5.2).
+ *
+ * A rule may meet a neighbour of any type: the neighbour's own fault is reported elsewhere.
+ *
+ * @module
+ */
+
+import { isObject, type JsonObject } from "../openai/check.ts";
+import { echo, type Fault, refused } from "../openai/faults.ts";
+
+/** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
+export type JoinedRule = (value: unknown, body: JsonObject) => Fault | undefined;
+
+/** parameter → its rule. */
+export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, JoinedRule>([
+  ["function_call", checkFunctionCall],
+  ["tool_choice", checkToolChoice],
+  ["parallel_tool_calls", (_, body) => needsTools("parallel_tool_calls", body)],
+  ["top_logprobs", (value, body) => needsTrue("top_logprobs", "logprobs", value, body)],
+  ["stream_options", (value, body) => needsTrue("stream_options", "stream", value, body)],
+]);
+
+function needsTrue(
+  name: string,
+  other: string,
+  value: unknown,
+  body: JsonObject,
+): Fault | undefined {
+  if (value === null || body[other] === true) return undefined;
+  return refused("", `The '${name}' parameter is only allowed when '${other}' is enabled.`);
+}
+
+function needsTools(name: string, body: JsonObject): Fault | undefined {
+  if (body["tools"] !== undefined) return undefined;
+  return refused(
+    "",
+    `Invalid value for '${name}': '${name}' is only allowed when 'tools' are specified.`,
+  );
+}
+
+function checkFunctionCall(value: unknown, body: JsonObject): Fault | undefined {
+  if (!isObject(value)) return undefined;
+  const name = value["name"] as string;
+  return isNamed(name, body["functions"]) ? undefined : undeclared(
+    "function_call",
+    name,
+    "functions",
+  );
+}
+
+function checkToolChoice(value: unknown, body: JsonObject): Fault | undefined {
+  const fault = needsTools("tool_choice", body);
+  if (fault !== undefined || !isObject(value)) return fault;
+  const chosen = value["function"];
+  if (value["type"] !== "function" || !isObject(chosen)) return undefined;
+  const name = chosen["name"] as string;
+  const tools = body["tools"];
+  const functions = Array.isArray(tools)
+    ? tools.map((tool) => isObject(tool) ? tool["function"] : undefined)
+    : [];
+  return isNamed(name, functions) ? undefined : undeclared("tool_choice", name, "tools");
+}
+
+function isNamed(name: string, functions: unknown): boolean {
+  if (!Array.isArray(functions)) return false;
+  return functions.some((declared) => isObject(declared) && declared["name"] === name);
+}
+
+function undeclared(parameter: string, name: string, declaredIn: string): Fault {
+  return refused(
+    "",
+    `Invalid value for '${parameter}': no function named '${echo(name)}' was specified in the ` +
+      `'${declaredIn}' parameter.`,
+  );
+}

@@ -1,0 +1,79 @@
+/**
+ * The rows of system 000: `/v1/response` and the memory server.
+ *
+ * @module
+ */
+
+import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../openapi.ts";
+
+/** Who a turn belongs to: any of them, or the `session_id` that names all of them at once. */
+const SESSION_FIELDS = {
+  session_id: { type: "string" },
+  user_id: { type: "string" },
+  role_id: { type: "string" },
+  group_id: { type: "string" },
+};
+
+const ENVELOPE: RouteResponse = {
+  description: "code, msg and data: code is 0 when all went well",
+  types: [JSON_TYPE],
+  example: { code: 0, msg: "success", data: {} },
+};
+
+/** One URL of the memory server. It is not there when `memory.url` names another one. */
+function memoryRoute(
+  method: Route["method"],
+  name: string,
+  summary: string,
+  fields: Readonly<Record<string, unknown>>,
+): Route {
+  return {
+    method,
+    path: `/memory/${name}`,
+    tag: "Memory",
+    summary,
+    auth: "bearer",
+    body: {
+      schema: { type: "object", properties: { ...SESSION_FIELDS, ...fields } },
+      example: { session_id: "s1" },
+    },
+    responses: { "200": ENVELOPE, "default": ENVELOPE },
+  };
+}
+
+/** `/v1/response` and `/memory/*`. */
+export const MEMORY_ROUTES: readonly Route[] = [
+  {
+    method: "post",
+    path: "/v1/response",
+    tag: "Character chat",
+    summary: "Answer a question in a session that is remembered",
+    auth: "bearer",
+    body: {
+      schema: {
+        type: "object",
+        properties: {
+          query: { type: "string" },
+          ...SESSION_FIELDS,
+          role_prompt: { type: "string" },
+          first_message: { type: "string" },
+          stream: { type: "boolean", description: "absent: true" },
+        },
+        required: ["query"],
+      },
+      example: { query: "Hello", session_id: "s1" },
+    },
+    responses: {
+      "200": { description: "Events of envelopes, or one envelope", types: [SSE_TYPE, JSON_TYPE] },
+      "default": ENVELOPE,
+    },
+  },
+  memoryRoute("post", "apply", "Prepare the messages of a turn", {
+    role_prompt: { type: "string" },
+    query: { type: "string" },
+  }),
+  memoryRoute("post", "upload", "Keep messages", { messages: { type: "array" } }),
+  memoryRoute("post", "messages", "Show what a session remembers", {}),
+  memoryRoute("post", "query", "Ask what a session remembers", {}),
+  memoryRoute("delete", "delete", "Forget a session", {}),
+];

@@ -1,0 +1,99 @@
+/**
+ * `/token?id=&hour=&key=`: makes a token for `/chat` and `/conv` (facts/systems.md 003). It is signed
+ * with the `key` of the query, so that a wrong key makes a token that opens nothing.
+ *
+ * @module
+ */
+
+import { URLSearchParams } from "node:url";
+import { AppError } from "../../core/errors.ts";
+import { type Engine, Exchange } from "../../core/exchange.ts";
+import { queryOf } from "../../core/body.ts";
+
+/** What a token is asked for with. */
+export interface TokenWish {
+  readonly id: string;
+  readonly hours: number;
+  readonly key: string;
+}
+
+/** What the surface needs. */
+export interface TokenDeps {
+  readonly engine: Engine;
+  /** True when `auth.secret_key` is set: without it no token opens anything. */
+  readonly hasSecretKey: boolean;
+  /** Signs. Throws a `RangeError` for a wish that makes no token. */
+  readonly makeToken: (wish: TokenWish) => Promise<string>;
+}
+
+/** The limits of the original's 64-bit integer. */
+const INT64_MIN = -(2n ** 63n);
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** Makes the handler. */
+export function token(deps: TokenDeps): (request: Request) => Promise<Response> {
+  return async (request) => {
+    const exchange = new Exchange(deps.engine, "token", request);
+    try {
+      const wish = readWish(new URLSearchParams(queryOf(request.url)));
+      if (!deps.hasSecretKey) {
+        throw new AppError("unavailable", "Create token failed: auth.secret_key is not set");
+      }
+      const body = `${JSON.stringify({ token: await sign(wish, deps) })}\n`;
+      exchange.complete(200, body.length);
+      return new Response(body, {
+        headers: { "content-type": "application/json", "cache-control": "no-store" },
+      });
+    } catch (error) {
+      return plainRefusal(exchange.refuse(error));
+    }
+  };
+}
+
+/**
+ * The query's three parameters, of which the first of each name counts.
+ *
+ * @throws {AppError} 400 in the original's words.
+ */
+function readWish(query: URLSearchParams): TokenWish {
+  const id = query.get("id");
+  const hour = query.get("hour");
+  const key = query.get("key");
+  if (id === null || hour === null || key === null) throw missingParameters();
+  return { id, hours: hoursOf(hour), key };
+}
+
+function hoursOf(text: string): number {
+  if (/^[+-]?[0-9]{1,20}$/.test(text)) {
+    const hours = BigInt(text.replace(/^\+/, ""));
+    if (hours >= INT64_MIN && hours <= INT64_MAX) return Number(hours);
+  }
+  throw new AppError("request_invalid", "Invalid param time");
+}
+
+async function sign(wish: TokenWish, { makeToken }: TokenDeps): Promise<string> {
+  try {
+    return await makeToken(wish);
+  } catch (error) {
+    if (error instanceof RangeError) throw new AppError("unavailable", "Create token failed");
+    throw error;
+  }
+}
+
+/** A parameter of the query is not there at all: 400. */
+export function missingParameters(): AppError {
+  return new AppError("request_invalid", "Missing required parameters");
+}
+
+/** `error` as that system says it: its sentence on a line of plain text. */
+export function plainRefusal(error: AppError): Response {
+  return new Response(`${error.message}\n`, {
+    status: error.status,
+    headers: {
+      "content-type": "text/plain; charset=utf-8",
+      "x-content-type-options": "nosniff",
+      "cache-control": "no-store",
+      ...error.headers,
+    },
+  });
+}

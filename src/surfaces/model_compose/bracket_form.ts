@@ -1,0 +1,77 @@
+/**
+ * Form fields whose names are paths: `input[prompt]=…`, `input[tags][]=a`.
+ *
+ * @module
+ */
+
+import { AppError } from "../../core/errors.ts";
+
+/** Fields of one form. */
+export const FORM_FIELDS_MAX = 1000;
+/** Brackets in one name. */
+export const FORM_DEPTH_MAX = 16;
+
+/** A mapping that is being filled; a `Map`, so that no name is special. */
+type Level = Map<string, unknown>;
+
+/**
+ * The object that `fields` spell. A name that comes twice counts with its last value; `[]` at the
+ * end of a name collects all of them.
+ *
+ * @throws {AppError} `request_invalid`
+ */
+export function objectOfFields(
+  fields: Iterable<readonly [string, unknown]>,
+): Record<string, unknown> {
+  const root: Level = new Map();
+  let count = 0;
+  for (const [name, value] of fields) {
+    if (++count > FORM_FIELDS_MAX) {
+      throw invalid(`the form has more than ${FORM_FIELDS_MAX} fields`);
+    }
+    put(root, stepsOf(name), value, name);
+  }
+  return plain(root);
+}
+
+function stepsOf(name: string): readonly string[] {
+  const match = /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(name);
+  if (match === null) throw invalid(`the field name ${JSON.stringify(name)} is no path`);
+  const [, head = "", brackets = ""] = match;
+  const steps = [head, ...Array.from(brackets.matchAll(/\[([^\]]*)\]/g), ([, step]) => step!)];
+  if (steps.length > FORM_DEPTH_MAX) {
+    throw invalid(`a field name has more than ${FORM_DEPTH_MAX} brackets`);
+  }
+  if (steps.includes("__proto__")) throw invalid("the key __proto__ is not allowed");
+  if (steps.slice(0, -1).includes("")) throw invalid(`[] must stand last: ${name}`);
+  return steps;
+}
+
+function put(root: Level, steps: readonly string[], value: unknown, name: string): void {
+  let level = root;
+  const isList = steps.at(-1) === "";
+  const path = isList ? steps.slice(0, -1) : steps;
+  for (const step of path.slice(0, -1)) {
+    const below = level.get(step) ?? new Map();
+    if (!(below instanceof Map)) throw invalid(`the field ${name} contradicts another one`);
+    level.set(step, below);
+    level = below;
+  }
+  const last = path.at(-1)!;
+  const before = level.get(last);
+  if (before instanceof Map) throw invalid(`the field ${name} contradicts another one`);
+  if (!isList) level.set(last, value);
+  else if (before === undefined) level.set(last, [value]);
+  else if (Array.isArray(before)) before.push(value);
+  else throw invalid(`the field ${name} contradicts another one`);
+}
+
+function plain(level: Level): Record<string, unknown> {
+  return Object.fromEntries(
+    [...level].map(([key, value]) => [key, value instanceof Map ? plain(value) : value]),
+  );
+}
+
+function invalid(reason: string): AppError {
+  return new AppError("request_invalid", `Invalid request body: ${reason}`);
+}

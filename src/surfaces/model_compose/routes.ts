@@ -1,0 +1,90 @@
+/**
+ * The rows of system 001: the workflow API, wherever it lies.
+ *
+ * @module
+ */
+
+import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../openapi.ts";
+
+const DETAIL: RouteResponse = {
+  description: "What is wrong",
+  types: [JSON_TYPE],
+  example: { detail: "Not Found" },
+};
+
+/**
+ * Routes that take every method and path below theirs, by the end of their path: what they serve
+ * there with GET.
+ */
+export const WILDCARDS: Readonly<Record<string, readonly string[]>> = {
+  "/workflows/*": ["/workflows", "/workflows/{id}/schema"],
+  "/tasks/*": ["/tasks/{id}"],
+};
+
+/** The workflow API beneath `base`. */
+export function workflowRoutes(base: string): readonly Route[] {
+  const health: Route = {
+    method: "get",
+    path: `${base}/health`,
+    tag: "Operation",
+    summary: "Is this process ready for workflows?",
+    auth: "none",
+    responses: {
+      "200": { description: "Yes", types: [JSON_TYPE], example: { status: "ok" } },
+      "503": { description: "It is starting, or it is draining", types: [JSON_TYPE] },
+    },
+  };
+  return [
+    {
+      method: "post",
+      path: `${base}/workflows/runs`,
+      tag: "Workflows",
+      summary: "Run a workflow",
+      description: "A workflow that streams answers with events, unless output_only is false.",
+      auth: "bearer",
+      body: {
+        schema: {
+          type: "object",
+          properties: {
+            workflow_id: { type: "string", description: "absent: the one there is" },
+            input: { description: "what the workflow asks for" },
+            wait_for_completion: { type: "boolean" },
+            output_only: { type: "boolean" },
+          },
+        },
+        example: { input: { prompt: "Hello" } },
+      },
+      responses: {
+        "200": { description: "The output, as events or whole", types: [SSE_TYPE, JSON_TYPE] },
+        "default": DETAIL,
+      },
+    },
+    {
+      method: "get",
+      path: `${base}/workflows`,
+      tag: "Workflows",
+      summary: "List the workflows",
+      auth: "bearer",
+      responses: { "200": { description: "The list", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    {
+      method: "get",
+      path: `${base}/workflows/{id}/schema`,
+      tag: "Workflows",
+      summary: "Show what a workflow takes and gives",
+      auth: "bearer",
+      parameters: [{ name: "id", in: "path", description: "its id" }],
+      responses: { "200": { description: "The schema", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    {
+      method: "get",
+      path: `${base}/tasks/{id}`,
+      tag: "Workflows",
+      summary: "Show how a run stands",
+      auth: "bearer",
+      parameters: [{ name: "id", in: "path", description: "the task_id of the run" }],
+      responses: { "200": { description: "The run", types: [JSON_TYPE] }, "default": DETAIL },
+    },
+    ...(base === "" ? [] : [health]),
+  ];
+}

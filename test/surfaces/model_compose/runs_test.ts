@@ -1,0 +1,73 @@
+import { describe, expect, test } from "bun:test";
+import type { Event } from "../../../src/core/events.ts";
+import type { Engine } from "../../../src/core/exchange.ts";
+import { BodyLimits } from "../../../src/core/body.ts";
+import { workflowRuns } from "../../../src/surfaces/model_compose/runs.ts";
+import { builtinFile } from "../../../src/workflows/builtin.ts";
+import { realWheel, rig } from "../../workflows/rig.ts";
+
+/** The handler on the built-in workflow, with what it tells and asks for. */
+function surface(yaml = builtinFile("gpt-4o").text) {
+  const outcomes: string[] = [];
+  const patience: boolean[] = [];
+  const engine: Engine = {
+    wheel: realWheel(),
+    streams: new Set(),
+    watch: (event: Event) => {
+      if (event.kind === "limit_reached") return; // the 413 that follows tells it too
+      if (event.kind !== "exchange_ended") return void outcomes.push(event.kind);
+      const { status, outcome, error } = event.exchange;
+      outcomes.push(`${status} ${outcome} ${error?.message ?? ""}`.trim());
+    },
+    keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
+  };
+  const handle = workflowRuns({
+    engine,
+    workflows: rig(yaml).engine,
+    authorize: () => "ok",
+    bodyLimits: new BodyLimits(engine.wheel, {
+      body_max_bytes: 1000,
+      body_timeout_ms: 30_000,
+      bodies_max_bytes: 1000,
+    }),
+  });
+  const post = (body: string, type = "application/json") =>
+    handle(
+      new Request("http://weir/api/workflows/runs", {
+        method: "POST",
+        headers: { "content-type": type },
+        body,
+      }),
+      (isPatient) => void patience.push(isPatient),
+    );
+  return { post, outcomes, patience, engine };
+}
+
+describe("workflowRuns", () => {
+  test("keeps the connection of a run that says nothing, and only that long", async () => {
+    const { post, patience } = surface();
+    expect(await (await post("{}")).text()).toStartWith("data: powered \n\n");
+    expect(patience).toEqual([true, false]);
+  });
+
+  for (
+    const [body, outcome] of [
+      ["{", /^400 refused Invalid request body: /],
+      ['{"workflow_id":"x"}', /^404 refused Workflow 'x' not found\.$/],
+      ['{"output_only":false}', /^400 refused Streaming output is only allowed/],
+      ['{"wait_for_completion":false}', /^200 completed$/],
+      ['{"input":{"temperature":"hot"}}', /^200 upstream_failed Cannot convert "hot" to a number$/],
+      ['{"input":{"temperature":"hot"},"output_only":true}', /^500 upstream_failed Cannot convert/],
+      [" ".repeat(2000), /^413 refused /],
+    ] as const
+  ) {
+    test(`tells the watchers ${outcome} for ${body.slice(0, 50)}`, async () => {
+      const { post, outcomes, engine } = surface();
+      await (await post(body)).text();
+      expect(outcomes).toHaveLength(1);
+      expect(outcomes[0]).toMatch(outcome);
+      expect(engine.streams.size).toBe(0);
+    });
+  }
+});

@@ -1,0 +1,73 @@
+import { describe, expect, test } from "bun:test";
+import type { Source, Turn } from "../../../src/core/answer.ts";
+import type { Engine } from "../../../src/core/exchange.ts";
+import { Stamps } from "../../../src/core/stamp.ts";
+import { Wheel } from "../../../src/lib/wheel.ts";
+import { BodyLimits } from "../../../src/core/body.ts";
+import {
+  chatCompletions,
+  type ChatCompletionsDeps,
+  v1Door,
+} from "../../../src/surfaces/openai/chat_completions.ts";
+
+/** What the source is asked for when `body` comes in. */
+async function turnOf(
+  body: unknown,
+  persona: ChatCompletionsDeps["persona"],
+): Promise<{ turn: Turn; contentType: string | null }> {
+  let asked: Turn | undefined;
+  const source: Source = {
+    name: "mock",
+    answer(turn) {
+      asked = turn;
+      const steps = [{ kind: "end", reason: "stop", afterMs: 0 } as const];
+      return { kind: "script", script: { name: "empty", steps }, model: "m" };
+    },
+  };
+  const engine: Engine = {
+    wheel: new Wheel(() => 0, () => {}),
+    streams: new Set(),
+    watch: () => {},
+    keepaliveMs: 0,
+    writeTimeoutMs: 60_000,
+  };
+  const handler = chatCompletions({
+    engine,
+    source,
+    stamps: new Stamps(() => 0, (target) => void target.fill(1)),
+    recordLateness: () => {},
+    door: v1Door(() => "ok", []),
+    persona,
+    validate: "live",
+    bodyLimits: new BodyLimits(engine.wheel, {
+      body_max_bytes: 1000,
+      body_timeout_ms: 30_000,
+      bodies_max_bytes: 1000,
+    }),
+    processingMs: 0,
+  });
+  const answer = await handler(
+    new Request("http://weir/v1/chat/completions", { method: "POST", body: JSON.stringify(body) }),
+  );
+  return { turn: asked!, contentType: answer.headers.get("content-type") };
+}
+
+describe("the turn says whether the answer is streamed", () => {
+  const messages = [{ role: "user", content: "hi" }];
+  const rows = [
+    ["gpt-4o", undefined, false],
+    ["gpt-4o", true, true],
+    ["gpt-4o", false, false],
+    ["minimal", undefined, true],
+    ["minimal", true, true],
+    ["minimal", false, false],
+  ] as const;
+  for (const [persona, stream, isStream] of rows) {
+    test(`persona ${persona}, stream ${stream}: ${isStream}`, async () => {
+      const { turn, contentType } = await turnOf({ model: "m", messages, stream }, persona);
+      expect(turn.isStream).toBe(isStream);
+      expect(turn.wantsUsage).toBe(!isStream);
+      expect(contentType?.startsWith("text/event-stream")).toBe(isStream);
+    });
+  }
+});
