@@ -5,6 +5,7 @@ import { SETTING_ROWS } from "../src/config/schema.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const README = readFileSync(join(ROOT, "README.md"), "utf8");
+const ARCHITECTURE = readFileSync(join(ROOT, "docs/architecture.md"), "utf8");
 const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
   readonly scripts: Readonly<Record<string, string>>;
 };
@@ -26,10 +27,16 @@ describe("README", () => {
     test(`--set ${key} is a setting`, () => expect([...SETTING_ROWS.keys()]).toContain(key));
   }
 
-  test("the map names every folder of src", () => {
+  test("is at most 8 KiB, so that it is read", () => {
+    expect(Buffer.byteLength(README)).toBeLessThanOrEqual(8192);
+  });
+});
+
+describe("docs/architecture.md", () => {
+  test("its map names every folder of src", () => {
     const folders = new Set(
       [...new Bun.Glob("*/*").scanSync(join(ROOT, "src"))].map((path) => path.split("/")[0]!),
     );
-    for (const folder of folders) expect(README).toContain(`src/${folder}/`);
+    for (const folder of folders) expect(ARCHITECTURE).toContain(`src/${folder}/`);
   });
 });
