@@ -100,7 +100,7 @@ export function chatBody(isStream: boolean): string {
 /** The body of a memory request: everybody is one user, and so in one session. */
 const RESPONSE_BODY = JSON.stringify({ user_id: "bench", query: "Hello 你好 🌊", stream: true });
 
-/** The stream of today's API, as facts 5.1 describes it. */
+/** The stream of today's API (docs/facts/openai_api.md "Stream rules"). */
 function fullStream(words: readonly string[]): string {
   const chunk = (delta: string, finish: string) =>
     `data: {"id":"${ID_MASK}","object":"chat.completion.chunk","created":${CREATED_MASK},` +
@@ -115,7 +115,7 @@ function fullStream(words: readonly string[]): string {
   ].join("");
 }
 
-/** System 002's events. */
+/** The events of the OpenResty mock. */
 function minimalStream(words: readonly string[]): string {
   const chunk = (delta: string, finish: string) =>
     `data: {"id":"${ID_MASK}","object":"chat.completion.chunk","created":${CREATED_MASK},` +

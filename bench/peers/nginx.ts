@@ -1,5 +1,5 @@
 /**
- * Configurations for nginx as a peer: system 002's mock made anew in Lua, and a plain proxy.
+ * Configurations for nginx as a peer: the OpenResty mock made anew in Lua, and a plain proxy.
  *
  * @module
  */
@@ -63,7 +63,7 @@ ${http}
 }
 
 /**
- * System 002's mock: a role chunk, one chunk per word, a finish chunk, [DONE]; each encoded by cjson
+ * The OpenResty mock (docs/facts/systems.md "Events"): a role chunk, one chunk per word, a finish chunk, [DONE]; each encoded by cjson
  * when it is its turn. `way` says whether each is flushed, and `sleepS` how long it sleeps per word.
  */
 export function nginxLuaConfig(

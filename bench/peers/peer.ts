@@ -120,7 +120,7 @@ export const bareWheel: Peer = {
   }),
 };
 
-/** System 002's mock, made anew: nginx, Lua and cjson, every chunk flushed. */
+/** The OpenResty mock, made anew: nginx, Lua and cjson, every chunk flushed. */
 export const nginxLuaFlushed = nginxLua("nginx + Lua, flushed per chunk", "flushed");
 /** The same with its answer in one write. */
 export const nginxLuaWhole = nginxLua("nginx + Lua, one write", "whole");

@@ -4,7 +4,8 @@
  * @module
  */
 
-/** The first wait; each further one doubles. The figures of the official SDK (facts 2.1). */
+/** The first wait; each further one doubles. The figures of the official clients:
+ * docs/facts/openai_api.md "Retries of the official clients". */
 const FIRST_MS = 500;
 /** No computed wait is longer. */
 const DELAY_MS_MAX = 8_000;

@@ -1,6 +1,6 @@
 /**
- * A memory server: system 000's, or another weir. The wire is facts/systems.md 000.5; its caller
- * looks at the JSON and not at the status.
+ * A memory server: that of the streaming response service, or another weir (docs/facts/systems.md
+ * "Memory server"). Its caller looks at the JSON and not at the status.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const ROLES: ReadonlySet<unknown> = new Set(["system", "user", "assistant"]);
 /** Statuses at which the turn itself is at fault. */
 const STATUSES_FOR_EVER: ReadonlySet<number> = new Set([400, 413, 422]);
 
-/** Messages with which system 000 refuses a turn for ever, whatever the status. */
+/** Messages with which a memory server refuses a turn for ever, whatever the status. */
 const MESSAGES_FOR_EVER = ["参数解析错误", "生成 session_id 失败"];
 
 /** What a memory server's client needs. */
@@ -82,7 +82,7 @@ class HttpMemory implements Memory {
   async commit(turn: SaidTurn): Promise<void> {
     const body = {
       ...idFields(turn),
-      // Both sides always: system 000 pairs them up, and keeps an empty one as empty.
+      // Both sides always: a memory server pairs them up, and keeps an empty one as empty.
       messages: [
         { role: "user", content: turn.query },
         { role: "assistant", content: turn.answer },
@@ -129,7 +129,7 @@ class HttpMemory implements Memory {
     return Promise.resolve();
   }
 
-  /** One call and its envelope. `what` names it in errors as system 000 does. */
+  /** One call and its envelope. `what` names it in errors. */
   async #call(
     method: string,
     path: string,

@@ -23,8 +23,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const OUTBOX_FILE = "weir-outbox.db";
 
 /**
- * Milliseconds a turn that a memory server took is still shown from here: system 000 queues what it
- * takes, and shows it some time later.
+ * Milliseconds a turn that a memory server took is still shown from here: the streaming response
+ * service queues what it takes, and shows it some time later.
  */
 const HTTP_GRACE_MS = 60_000;
 

@@ -24,8 +24,8 @@ export interface TokenBearer {
 export type Authorize = (headers: Headers, bearer?: TokenBearer) => Verdict;
 
 /**
- * A check against `tokens`; none = everybody may. The header must be "Bearer " and a token, as
- * system 000 has it: one blank, case-sensitive. The token's name is noted at the bearer.
+ * A check against `tokens`; none = everybody may. The header must be "Bearer " and a token: one
+ * blank, case-sensitive (docs/facts/systems.md "Token"). The token's name is noted at the bearer.
  */
 export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
   const nameOf = tokenNames(tokens);

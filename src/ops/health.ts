@@ -33,8 +33,9 @@ export function mergeHealth(healths: readonly Health[]): Health {
 }
 
 /**
- * JSON, or `OK\n` for a client that asks for plain text (system 002). 200 only when the status is
- * "ok", so a load balancer needs no parser.
+ * JSON, or `OK\n` for a client that asks for plain text, as the OpenResty mock answers
+ * (docs/facts/systems.md "Health"). 200 only when the status is "ok", so a load balancer needs no
+ * parser.
  */
 export function healthResponse(health: Health, accept: string | null): Response {
   const isReady = health.status === "ok";

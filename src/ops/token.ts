@@ -1,5 +1,6 @@
 /**
- * System 003's tokens: JSON Web Tokens (RFC 7519) signed with HMAC, and who may pass with one.
+ * The tokens of go-gpt-server (docs/facts/systems.md "Tokens"): JSON Web Tokens (RFC 7519) signed
+ * with HMAC, and who may pass with one.
  *
  * @module
  */
@@ -51,7 +52,7 @@ export interface Visitor {
 /** Looks at an `Authorization` header; undefined = may not pass. */
 export type Admit = (header: string | null) => Promise<Visitor | undefined>;
 
-/** What opens the doors of system 003. */
+/** What opens `/chat` and `/conv`. */
 export interface TokenAuthOptions {
   /** Signs tokens, and is itself a pass; "" = there are no tokens. */
   readonly secretKey: string;
@@ -67,8 +68,8 @@ const ANYBODY: Visitor = { id: "", tokenName: "" };
 const SECRET_KEY_NAME = "secret_key";
 
 /**
- * The check of `/chat` and `/conv`: a valid token or one of the secrets, raw as system 003 sends it,
- * or behind "Bearer ". With no secret configured at all everybody may pass; an empty
+ * The check of `/chat` and `/conv`: a valid token or one of the secrets, bare as go-gpt-server's
+ * clients send it, or behind "Bearer ". With no secret configured at all everybody may pass; an empty
  * `auth.secret_key` beside an `auth.token` opens nothing.
  */
 export function tokenAuth({ secretKey, tokens, wallMs }: TokenAuthOptions): Admit {

@@ -26,7 +26,7 @@ function signed(
 type CryptoKey = Awaited<ReturnType<typeof generateKeyPair>>["privateKey"];
 
 describe("makeToken()", () => {
-  test("has the header and claims of system 003, and nothing else", async () => {
+  test("has the header and claims of go-gpt-server, and nothing else", async () => {
     const token = await makeToken({ id: "1000", hours: 10, key: SECRET, nowMs: NOW_MS });
     expect(decodeProtectedHeader(token)).toEqual({ alg: "HS256", typ: "JWT" });
     expect(decodeJwt(token)).toEqual({ exp: NOW_MS / 1000 + 10 * 3600, jti: "1000" });

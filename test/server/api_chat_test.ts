@@ -7,7 +7,7 @@ import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 const HELLO = [{ role: "user", content: "你好" }];
 
-/** The client of system 004's manual, as it stands there but for the port. */
+/** The client of the FastAPI LLM service's manual, as it stands there but for the port. */
 function snippet(name: string, { url }: Weir): string {
   const text = readFileSync(join(REPOSITORY, "test/server/snippets", name), "utf8");
   return text.replace("http://localhost:8000", url);
@@ -29,7 +29,7 @@ describe("POST /api/chat, answered by the mock", () => {
   });
   afterAll(() => weir.stop());
 
-  test("its bytes are those of system 004, and nothing else", async () => {
+  test("its bytes are those of the FastAPI LLM service, and nothing else", async () => {
     const { response, status, text } = await post(weir, { messages: HELLO });
     expect(status).toBe(200);
     expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
@@ -211,7 +211,7 @@ const hasPython = Bun.spawnSync(["python3", "-c", "import requests"], {
   stderr: "ignore",
 }).success;
 
-describeWith(hasPython, "python3 with requests", "the Python client of system 004", () => {
+describeWith(hasPython, "python3 with requests", "the manual's Python client", () => {
   for (const delayMs of [0, 5]) {
     test(`prints the reply, paced by ${delayMs} ms`, async () => {
       const weir = await launch({

@@ -109,7 +109,7 @@ describe("weir check", () => {
     expect(output).toContain("no config file");
   });
 
-  test("tolerates system 000's own keys, with one warning each", async () => {
+  test("tolerates the streaming response service's own keys, with one warning each", async () => {
     const { code, errors } = await run(["check"], {
       files: { "config.yaml": "llm:\n  ServiceProvider: openai\n  temperature: 1\n" },
     });

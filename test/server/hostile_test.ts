@@ -19,7 +19,7 @@ const SURFACES = [
   "/token",
 ] as const;
 
-/** Further answers of some: systems 000 and 003 say in a 200 what is wrong, or look at no body. */
+/** Further answers of some: a memory server says in a 200 what is wrong, others look at no body. */
 const DIALECTS: Readonly<Record<string, readonly number[]>> = {
   "/memory/apply": [200],
   "/memory/upload": [200],

@@ -402,7 +402,7 @@ describe("mock.persona: minimal", () => {
       ["nothing that could be understood", "not json"],
     ] as const
   ) {
-    test(`${name}: the six events of system 002, byte for byte`, async () => {
+    test(`${name}: the six events of the OpenResty mock, byte for byte`, async () => {
       expect(masked((await post(body, [], minimal.port)).body)).toBe(SIX_EVENTS);
     });
   }

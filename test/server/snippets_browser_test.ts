@@ -7,7 +7,7 @@ import { launch, REPOSITORY, type Weir } from "./launch.ts";
 
 const SECRET = "s3cret";
 
-/** What the samples of system 003 hand to `sse.js`, and what they gather from it. */
+/** What the samples of go-gpt-server hand to `sse.js`, and what they gather from it. */
 interface Heard {
   readonly messages: readonly string[];
   readonly closes: readonly string[];
@@ -74,7 +74,7 @@ describeInBrowser("browser clients from another origin", () => {
     return (await answer.json() as { readonly token: string }).token;
   }
 
-  test("the fetch sample of system 004 runs as it stands", async () => {
+  test("the fetch sample of the FastAPI LLM service runs as it stands", async () => {
     const lines: string[] = [];
     page.on("console", (message) => lines.push(message.text()));
     const sample = readFileSync(

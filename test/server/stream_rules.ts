@@ -1,5 +1,6 @@
 /**
- * The rules that every recorded chat stream of the real API keeps (facts 5.1), as a check of bytes.
+ * The rules that every recorded chat stream of the real API keeps (docs/facts/openai_api.md
+ * "Stream rules"), as a check of bytes.
  *
  * @module
  */

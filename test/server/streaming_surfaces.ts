@@ -110,7 +110,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     body: { query: "Hello 你好 🌊" },
     said: saidInEnvelopes,
     end: DONE,
-    // System 000 has no other word for one.
+    // The envelope has no other word for one.
     error: '"code":-1',
     unreachable: [200, 'data: {"code":-1,"msg":"流式响应错误: '],
   },
@@ -118,7 +118,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/api/workflows/runs",
     body: { input: { prompt: "Hello 你好 🌊" } },
     said: saidInTexts,
-    // System 001 has neither an end mark nor an event for an error: a text could be either.
+    // model-compose has neither an end mark nor an event for an error: a text could be either.
     end: "",
     error: "",
     // Whether the answer is a stream at all shows with the workflow's first output.

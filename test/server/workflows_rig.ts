@@ -6,10 +6,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolder, REPOSITORY, waitFor } from "./launch.ts";
 
-/** The question of system 001's README. */
+/** The question of model-compose's manual. */
 export const PROMPT = "用简单的术语解释机器学习";
 
-/** System 001's file as it stands, with api.openai.com replaced by `baseUrl`. */
+/** model-compose's file as it stands, with api.openai.com replaced by `baseUrl`. */
 export function systemFile(baseUrl: string, name = "model-compose.yml"): string {
   const path = join(REPOSITORY, "test", "workflows", "fixtures", name);
   return readFileSync(path, "utf8").replace("https://api.openai.com/v1", baseUrl);

@@ -25,13 +25,13 @@ function dataOf(text: string): readonly string[] {
   return new SseParser(1 << 20).feed(new TextEncoder().encode(text)).map(({ data }) => data);
 }
 
-/** What a documented client of system 001 makes of the bytes: data lines, joined as they are. */
+/** What a documented client of model-compose makes of the bytes: data lines, joined as they are. */
 function naiveText(text: string): string {
   return text.split("\n").filter((line) => line.startsWith("data: "))
     .map((line) => line.substring(6)).join("");
 }
 
-describe("system 001's file, as it stands", () => {
+describe("model-compose's file, as it stands", () => {
   let aimock: Aimock;
   let upstreamWeir: Weir;
   let keySeen: string[] = [];
@@ -268,7 +268,10 @@ ${
 
   const ERROR_418 = 'Request failed with status 418\nURL: /fail\nResponse: {\n  "error": "坏"\n}';
 
-  /** The answer matrix of the facts, row by row: name, body, status, the exact JSON. */
+  /**
+   * The answers of a run (docs/facts/systems.md "Answer of a run"), row by row: name, body, status,
+   * the exact JSON.
+   */
   const MATRIX: readonly (readonly [string, unknown, number, unknown])[] = [
     ["state", { workflow_id: "json" }, 200, {
       task_id: expect.stringMatching(ULID),
