@@ -9,41 +9,32 @@
  * @module
  */
 
-import { type ConfigFile, readFile, readValue } from "./file.ts";
-import {
-  checkGiven,
-  type Given,
-  inOrder,
-  type Layer,
-  type Problem,
-  shownKey,
-  unknownPath,
-  unknownVariable,
-} from "./problems.ts";
-import { type Config, KNOWN_VARIABLES, SETTING_ROWS, type SettingRow } from "./schema.ts";
+import { contradictions } from "./contradictions.ts";
+import { type ConfigFile, readFile } from "./file.ts";
+import { type ConfigFlag, readEnvironment, readFlags, type Variables } from "./layers.ts";
+import { checkGiven, type Given, inOrder } from "./problems.ts";
+import { type Config, rowOf, SETTING_ROWS } from "./schema.ts";
+import { schemasAlong } from "./shape.ts";
 
 export type { ConfigFile } from "./file.ts";
+export type { ConfigFlag } from "./layers.ts";
 export type { Config } from "./schema.ts";
-
-/** A setting from the command line: `--set server.port=0`, or a flag that stands for one. */
-export interface ConfigFlag {
-  /** "server.port" */
-  readonly key: string;
-  readonly value: string;
-  /** How messages call it, for example "--port"; without it "--set server.port". */
-  readonly name?: string;
-}
 
 /** Everything a configuration is made of. */
 export interface ConfigInput {
   /** Absent: there is no file, and every default holds. */
   readonly file?: ConfigFile;
   /** The environment of the process. An empty variable counts as not set. */
-  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly env: Variables;
   /** The `.env` beside the file, parsed. */
-  readonly dotenv: Readonly<Record<string, string | undefined>>;
+  readonly dotenv: Variables;
   /** In the order of the command line: of two for the same key the last one counts. */
   readonly flags: readonly ConfigFlag[];
+  /**
+   * What is in the files that the configuration of all others names. Only here a key may lead into a
+   * list: "upstreams.0.api_key". They win over everything.
+   */
+  readonly credentials?: readonly Required<ConfigFlag>[];
 }
 
 /** Where each setting came from, by path: "default", "config.yaml:3:9", "WEIR_SERVER_PORT", … */
@@ -63,16 +54,6 @@ export type ConfigResult =
     readonly warnings: readonly string[];
   };
 
-/** Variables that weir sets for processes of its own. */
-const INTERNAL_PREFIX = "WEIR_INTERNAL_";
-
-/**
- * What Kubernetes puts into every container beside a Service named "weir": WEIR_SERVICE_HOST,
- * WEIR_PORT=tcp://10.0.0.1:8080, WEIR_PORT_8080_TCP_ADDR and so on. Nobody wrote those.
- */
-const KUBERNETES_NAME =
-  /^WEIR_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$/;
-
 /** Makes the configuration. Pure; never throws for bad input; no message shows a secret. */
 export function loadConfig(input: ConfigInput): ConfigResult {
   // From the lowest to the highest: each one overwrites what those before it said.
@@ -83,7 +64,7 @@ export function loadConfig(input: ConfigInput): ConfigResult {
     readFlags(input.flags),
   ];
   const values = new Map<string, unknown>();
-  for (const row of SETTING_ROWS.values()) values.set(row.path, row.setting.initial);
+  for (const row of SETTING_ROWS.values()) values.set(row.path, row.initial);
   const winners = new Map<string, Given>();
   const problems: string[] = [];
   for (const layer of layers) {
@@ -102,10 +83,16 @@ export function loadConfig(input: ConfigInput): ConfigResult {
   const origins = new Map<string, string>();
   for (const path of values.keys()) origins.set(path, winners.get(path)?.origin ?? "default");
   applyMain(values, origins);
-  if (problems.length === 0) problems.push(...contradictions(values, winners));
+  problems.push(...applyCredentials(input.credentials ?? [], values, origins));
+  const config = frozenConfig(values);
+  if (problems.length === 0) {
+    problems.push(
+      ...contradictions(config, (path, inner) => winners.get(path)!.place(inner).label),
+    );
+  }
   const warnings = layers.flatMap((layer) => inOrder(layer.warnings));
   if (problems.length > 0) return { kind: "bad", problems, warnings };
-  return { kind: "ok", config: frozenConfig(values), origins, warnings };
+  return { kind: "ok", config, origins, warnings };
 }
 
 /** `server.main: 9100` is the short form of a memory server on this machine; a URL wins over it. */
@@ -116,117 +103,51 @@ function applyMain(values: Map<string, unknown>, origins: Map<string, string>): 
   origins.set("memory.url", `server.main, ${origins.get("server.main")}`);
 }
 
-const TLS_PAIRS = [
-  ["server.tls_cert_file", "server.tls_key_file"],
-  ["server.tls_key_file", "server.tls_cert_file"],
-] as const;
-
-/** Settings that are right one by one and cannot hold together. */
-function contradictions(
-  values: ReadonlyMap<string, unknown>,
-  winners: ReadonlyMap<string, Given>,
+/** Puts what files hold into the values. Gives what is wrong with it. */
+function applyCredentials(
+  credentials: readonly Required<ConfigFlag>[],
+  values: Map<string, unknown>,
+  origins: Map<string, string>,
 ): readonly string[] {
-  const problems: string[] = [];
-  const label = (path: string) => winners.get(path)?.place([]).label;
-  if (values.get("chat.source") === "proxy" && values.get("llm.base_url") === "") {
-    problems.push(
-      `${label("chat.source")}: must be auto or mock while llm.base_url is empty: it is "proxy"`,
-    );
-  }
-  if (values.get("server.unix") !== "" && values.get("server.workers") !== 1) {
-    problems.push(
-      `${label("server.unix")}: must be empty while server.workers is not 1: processes can share ` +
-        "a port, and no socket file. Set server.workers: 1, or let nginx use the port",
-    );
-  }
-  for (const [path, other] of TLS_PAIRS) {
-    if (values.get(path) === "" || values.get(other) !== "") continue;
-    problems.push(`${label(path)}: must be empty while ${other} is: the two belong together`);
-  }
-  const file = values.get("memory.system_prompt_file");
-  if (file !== "" && values.get("memory.system_prompt") !== "") {
-    problems.push(
-      `${label("memory.system_prompt_file")}: must be empty while memory.system_prompt is set: ` +
-        `it is ${JSON.stringify(file)}`,
-    );
-  }
-  return problems;
+  return credentials.flatMap(({ key, value, name }, at) => {
+    const keys = key.split(".");
+    const row = rowOf(keys)!;
+    const inner = keys.slice(row.keys.length);
+    const schema = schemasAlong(row.schema, inner).at(-1)!;
+    const place = () => ({ at, label: `${name} ${key}` });
+    const checked = checkGiven({ path: key, schema, value, isPartial: false, origin: name, place });
+    if (checked.kind === "bad") return inOrder(checked.problems);
+    values.set(row.path, withPart(values.get(row.path), inner, checked.value));
+    if (inner.length === 0) origins.set(row.path, name);
+    return [];
+  });
+}
+
+/** A copy of `value` in which `part` stands under `path`. */
+function withPart(value: unknown, [key, ...rest]: readonly string[], part: unknown): unknown {
+  if (key === undefined) return part;
+  const copy = (Array.isArray(value) ? [...value] : { ...value as object }) as Record<
+    string,
+    unknown
+  >;
+  copy[key] = withPart(copy[key], rest, part);
+  return copy;
 }
 
 function frozenConfig(values: ReadonlyMap<string, unknown>): Config {
-  const config: Record<string, Record<string, unknown>> = {};
-  for (const { section, key, path } of SETTING_ROWS.values()) {
-    const value = values.get(path);
-    // A copy: the defaults of the table are shared by every configuration.
-    const owned = typeof value === "object" ? Object.freeze(structuredClone(value)) : value;
-    (config[section] ??= {})[key] = owned;
+  const config: Record<string, unknown> = {};
+  for (const { path, keys: [top, key] } of SETTING_ROWS.values()) {
+    // A copy: the defaults of the tree are shared by every configuration.
+    const value = structuredClone(values.get(path));
+    if (key === undefined) config[top!] = value;
+    else config[top!] = { ...config[top!] as object | undefined, [key]: value };
   }
-  for (const section of Object.values(config)) Object.freeze(section);
-  // The loop above fills every row of the table that the type is made from.
-  return Object.freeze(config) as unknown as Config;
+  // The loop above fills every row of the tree that the type is made from.
+  return frozen(config) as Config;
 }
 
-/** One environment; `prefix` says in messages which one. */
-function readEnvironment(
-  variables: Readonly<Record<string, string | undefined>>,
-  prefix: string,
-): Layer {
-  const given: Given[] = [];
-  const problems: Problem[] = [];
-  const known = new Map<string, string>();
-  const isSet = (name: string) => (variables[name] ?? "") !== "";
-  // The names people already have come first, so that the WEIR_ ones replace them.
-  for (const [name, path] of KNOWN_VARIABLES) if (isSet(name)) known.set(path, name);
-  for (const row of SETTING_ROWS.values()) {
-    if (isSet(row.variable)) known.set(row.path, row.variable);
-  }
-  const names = Object.keys(variables);
-  for (const [path, name] of known) {
-    const label = `${prefix}${name}`;
-    const row = SETTING_ROWS.get(path)!;
-    given.push(readRaw(row, variables[name]!, label, names.indexOf(name)));
-  }
-  const settable = new Set([...SETTING_ROWS.values()].map((row) => row.variable));
-  for (const [at, name] of names.entries()) {
-    if (!name.startsWith("WEIR_") || settable.has(name) || !isSet(name)) continue;
-    if (name.startsWith(INTERNAL_PREFIX) || isFromKubernetes(name, variables[name]!)) continue;
-    problems.push({ at, text: `${prefix}${shownKey(name)}: ${unknownVariable(name)}` });
-  }
-  return { given, problems, warnings: [] };
-}
-
-/** WEIR_PORT alone may also be somebody's guess at WEIR_SERVER_PORT: its value tells. */
-function isFromKubernetes(name: string, value: string): boolean {
-  if (name === "WEIR_PORT") return /^(?:tcp|udp|sctp):\/\//.test(value);
-  return KUBERNETES_NAME.test(name);
-}
-
-function readFlags(flags: readonly ConfigFlag[]): Layer {
-  const given = new Map<string, Given>();
-  const problems: Problem[] = [];
-  for (const [at, flag] of flags.entries()) {
-    const row = SETTING_ROWS.get(flag.key.toLowerCase());
-    if (row === undefined) {
-      problems.push({ at, text: `--set ${shownKey(flag.key)}: ${unknownPath(flag.key)}` });
-    } else {
-      given.set(row.path, readRaw(row, flag.value, flag.name ?? "--set", at));
-    }
-  }
-  return { given: [...given.values()], problems, warnings: [] };
-}
-
-/** A value that came as a string: text as it is, anything else read as YAML. */
-function readRaw(row: SettingRow, raw: string, origin: string, at: number): Given {
-  const { reads } = row.setting;
-  // What is no YAML either stays a string, which no setting of another type accepts.
-  const read = reads === "text" ? { value: raw } : readValue(raw, reads === "texts");
-  return {
-    path: row.path,
-    value: read === undefined ? raw : read.value,
-    origin: origin === "--set" ? `--set ${row.path}` : origin,
-    place: (inner) => ({
-      at,
-      label: `${origin} ${[row.path, ...inner.map((key) => shownKey(String(key)))].join(".")}`,
-    }),
-  };
+function frozen(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  Object.values(value).forEach(frozen);
+  return Object.freeze(value);
 }

@@ -6,7 +6,9 @@
 
 import { Document, isScalar } from "yaml";
 import type { Config, ConfigOrigins } from "./config.ts";
-import { type NamedToken, SETTING_ROWS, type SettingRow } from "./schema.ts";
+import { SETTING_ROWS } from "./schema.ts";
+import { mapScalars } from "./shape.ts";
+import { TREE } from "./tree.ts";
 
 /** Stands for a secret that is set. One that is not set shows as empty. */
 const MASK = "***";
@@ -17,50 +19,29 @@ const MASK = "***";
  * `origins` each line that is not a default says where it came from.
  */
 export function describeConfig(config: Config, origins?: ConfigOrigins): string {
-  const doc = new Document({});
-  for (const row of SETTING_ROWS.values()) {
-    const { section, key, path } = row;
-    const value = (config as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[section]
-      ?.[key];
-    doc.setIn([section, key], doc.createNode(masked(value, row)));
+  const masked = mapScalars(TREE, config, (value, shows) => {
+    if (shows === "secret") return value === "" ? "" : MASK;
+    return shows === "url" ? maskUrl(value as string) : value;
+  });
+  const doc = new Document(masked);
+  for (const { path, keys } of SETTING_ROWS.values()) {
     const origin = origins?.get(path) ?? "default";
-    if (origin === "default") continue;
-    const node = doc.getIn([section, key], true);
-    if (isScalar(node)) node.comment = ` ${origin}`;
+    const node = doc.getIn(keys, true);
+    if (origin !== "default" && isScalar(node)) node.comment = ` ${origin}`;
   }
   return doc.toString({ lineWidth: 0 });
 }
 
-function masked(value: unknown, row: SettingRow): unknown {
-  switch (row.setting.shows) {
-    case "plain":
-      return value;
-    case "secret":
-      return value === "" ? "" : MASK;
-    case "fields":
-      return Object.fromEntries(Object.keys(value as object).map((name) => [name, MASK]));
-    case "tokens":
-      return (value as readonly NamedToken[]).map(({ name, token, token_file }) =>
-        token === "" ? { name, token_file } : { name, token: MASK }
-      );
-    case "url":
-      return maskUrl(value as string);
-  }
-}
-
 /**
  * Every secret that `config` holds: what masks hide, as it may turn up in a text. In the order of
- * the table; none is empty.
+ * the tree; none is empty.
  */
 export function secretsOf(config: Config): readonly string[] {
   const secrets: string[] = [];
-  for (const { section, key, setting } of SETTING_ROWS.values()) {
-    const value = (config as Readonly<Record<string, Readonly<Record<string, unknown>>>>)[section]
-      ?.[key];
-    if (setting.shows === "secret") secrets.push(value as string);
-    if (setting.shows === "fields") secrets.push(...Object.values(value as object));
-    if (setting.shows === "url") secrets.push(...passwordsOf(value as string));
-  }
+  mapScalars(TREE, config, (value, shows) => {
+    if (shows === "secret") secrets.push(value as string);
+    if (shows === "url") secrets.push(...passwordsOf(value as string));
+  });
   return secrets.filter((secret) => secret !== "");
 }
 

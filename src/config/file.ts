@@ -1,38 +1,31 @@
 /**
- * Reads the text of a configuration file into what it says about each setting, with line and column.
- * It also knows the keys of older files that weir accepts and does not need.
- *
- * Over 200 lines, as it is one walk over one document: syntax, sections, keys, values.
+ * Reads YAML into what it says about each setting: the text of a configuration file, with line and
+ * column, and single values of the environment and of flags. It also knows the keys of older files
+ * that weir accepts and does not need.
  *
  * @module
  */
 
-import {
-  type Alias,
-  type Document,
-  isAlias,
-  isMap,
-  isPair,
-  isScalar,
-  isSeq,
-  LineCounter,
-  type Pair,
-  parseDocument,
-  type YAMLError,
-} from "yaml";
+import { type Document, isMap, isScalar, isSeq, type Pair } from "yaml";
+import type { z } from "zod";
 import { type Given, type Layer, type Problem, shownKey, unknownKey } from "./problems.ts";
-import { SETTING_ROWS, SETTINGS } from "./schema.ts";
+import { SETTING_ROWS, type SettingRow } from "./schema.ts";
+import { shapeOf } from "./shape.ts";
+import { TREE } from "./tree.ts";
+import {
+  type Fault,
+  innerOffset,
+  isEmpty,
+  keyOf,
+  offsetOf,
+  parseYaml,
+  resolved,
+} from "./yaml_document.ts";
 
 /** Larger files are refused: a real one is 3 KiB. In UTF-16 code units. */
 const FILE_LENGTH_MAX = 1_048_576;
-/** Aliases (`*name`) in one file. None is needed; without a limit nine lines unfold to gigabytes. */
+/** Aliases (`*name`) in one file. None is needed. */
 const ALIASES_MAX = 20;
-/** Lists and mappings inside each other. A setting needs four; the parser's own walks are cubic. */
-const NESTING_MAX = 64;
-/** Syntax errors are reported for as many lines; those after the first few only follow from them. */
-const SYNTAX_PROBLEMS_MAX = 20;
-/** No setting is deeper than a list or a mapping of texts. */
-const VALUE_DEPTH_MAX = 2;
 
 /** A file, by the name that messages call it. */
 export interface ConfigFile {
@@ -40,10 +33,14 @@ export interface ConfigFile {
   readonly text: string;
 }
 
-/** Sections of the Go service whose config.yaml weir reads as it stands (facts 000.6). */
-const UNUSED_SECTIONS: ReadonlySet<string> = new Set(["redis", "mongodb", "feishu"]);
-/** Keys of the same service, in lower case as all keys are compared. The misspelling is its own. */
-const UNUSED_KEYS: ReadonlySet<string> = new Set([
+/**
+ * Sections and keys of the Go service whose config.yaml weir reads as it stands (facts 000.6), in
+ * lower case as all keys are compared. The misspelling is its own.
+ */
+const UNUSED: ReadonlySet<string> = new Set([
+  "redis",
+  "mongodb",
+  "feishu",
   "llm.serviceprovider",
   "llm.temperature",
   "llm.top_p",
@@ -58,32 +55,22 @@ const UNUSED_KEYS: ReadonlySet<string> = new Set([
 const PORT_ALIAS = "server.openai";
 const PORT_PATH = "server.port";
 
-/** Sentences for the parser's codes: its own ones quote the file, and so perhaps a secret. */
-const SYNTAX: Partial<Readonly<Record<YAMLError["code"], string>>> = {
-  BAD_INDENT: "the indentation does not fit the lines around it, or a bracket is not closed",
-  BAD_SCALAR_START: "a value cannot start with this character: put the value in quotes",
-  BAD_DQ_ESCAPE: "an escape in a double-quoted text is unknown: write \\\\ for a backslash",
-  BLOCK_AS_IMPLICIT_KEY:
-    "a value and nested keys cannot share a place: put text with a colon in quotes",
-  MISSING_CHAR: "something is missing: a colon after a key, a closing quote or a bracket",
-  MULTILINE_IMPLICIT_KEY: "a key must be on one line: a colon or a closing quote is missing",
-  MULTIPLE_DOCS: "the file must hold one document: take the line --- away",
-  NON_STRING_KEY: "a key must be text",
-  RESOURCE_EXHAUSTION: "the file is nested too deeply",
-  TAB_AS_INDENT: "tabs cannot indent: use blanks",
-  TAG_RESOLVE_FAILED: "tags (words that start with !) are unknown here: put the value in quotes",
-  UNEXPECTED_TOKEN:
-    "something stands here that does not belong here: quotes or a bracket may be missing",
-};
-
-/** One value, read as a flow of YAML: what an environment variable or a flag carries. */
-export function readValue(text: string, isText: boolean): { readonly value: unknown } | undefined {
-  if (text.length > FILE_LENGTH_MAX) return undefined;
-  const { doc } = parse(text);
-  if (doc.errors.length + doc.warnings.length > 0) return undefined;
-  const survey = surveyOf(doc);
-  if (survey.aliases.length > 0 || survey.tooDeep !== undefined) return undefined;
-  return { value: plainValue(doc.contents, doc, isText) };
+/**
+ * What `text`, a variable or a flag, says about the setting `row`: text as it is, anything else read
+ * as a flow of YAML. `origin` is what messages call it, and `at` its place among the others.
+ */
+export function readValue(row: SettingRow, text: string, origin: string, at: number): Layer {
+  const { path, schema } = row;
+  const from = origin === "--set" ? `--set ${path}` : origin;
+  if (shapeOf(schema).kind !== "text" && text.length <= FILE_LENGTH_MAX) {
+    const { doc, faults } = parseYaml(text, 0);
+    const walk = new Walk(doc, () => ({ at, where: origin, line: undefined }));
+    if (faults.length === 0) return walk.setting(row, from);
+  }
+  // What is no YAML either stays a string, which no setting of another type accepts.
+  const place = () => ({ at, label: `${origin} ${path}` });
+  const given = { path, schema, value: text, isPartial: false, origin: from, place };
+  return { given: [given], problems: [], warnings: [] };
 }
 
 /** What `file` says. Nothing of a file with syntax errors counts: what follows them is guesswork. */
@@ -92,141 +79,67 @@ export function readFile(file: ConfigFile): Layer {
     const text = `${file.name}:1:1 the file must have at most ${FILE_LENGTH_MAX} characters`;
     return { given: [], problems: [{ at: 0, text }], warnings: [] };
   }
-  return new Walk(file).layer();
-}
-
-function parse(text: string): { doc: Document.Parsed; lines: LineCounter } {
-  const lines = new LineCounter();
-  const doc = parseDocument(text, {
-    lineCounter: lines,
-    logLevel: "error",
-    prettyErrors: false, // they quote the file
-    stringKeys: true,
-    uniqueKeys: false, // Walk checks it: regardless of case, in linear time, and says where
+  const { doc, lines, faults } = parseYaml(file.text.replace(/^\uFEFF/, ""), ALIASES_MAX);
+  const walk = new Walk(doc, (at) => {
+    const { line, col } = lines.linePos(at);
+    return { at, where: `${file.name}:${line}:${col}`, line };
   });
-  return { doc, lines };
+  return walk.file(faults);
 }
 
-/** What has to be known of a document before anything may walk it freely. */
-interface Survey {
-  readonly aliases: Alias[];
-  /** The first node below the deepest level allowed. */
-  tooDeep: unknown;
+/** Where something stands: its order among the others, how messages call the place, its line. */
+interface Place {
+  readonly at: number;
+  readonly where: string;
+  readonly line: number | undefined;
 }
 
-function surveyOf(doc: Document.Parsed): Survey {
-  const survey: Survey = { aliases: [], tooDeep: undefined };
-  look(doc.contents, 0, survey);
-  return survey;
-}
-
-function look(node: unknown, depth: number, survey: Survey): void {
-  if (isAlias(node)) survey.aliases.push(node);
-  if (!isMap(node) && !isSeq(node)) return;
-  if (depth === NESTING_MAX) {
-    survey.tooDeep ??= node;
-    return;
-  }
-  for (const item of node.items) look(isPair(item) ? item.value : item, depth + 1, survey);
-}
-
-function resolved(node: unknown, doc: Document): unknown {
-  return isAlias(node) ? node.resolve(doc) : node;
-}
-
-/** Is there no value at all? A key without one is a key that is not given. */
-function isEmpty(node: unknown): boolean {
-  return node === null || node === undefined || (isScalar(node) && node.value === null);
-}
-
-/** `node` as plain data. With `isText`, scalars without quotes stay as they are written: 007. */
-function plainValue(node: unknown, doc: Document, isText: boolean, depth = 0): unknown {
-  const target = resolved(node, doc);
-  if (isScalar(target)) {
-    const isWritten = isText && typeof target.value !== "string" && target.value !== null;
-    return isWritten ? target.source ?? String(target.value) : target.value;
-  }
-  if (isSeq(target)) {
-    if (depth === VALUE_DEPTH_MAX) return [];
-    return target.items.map((item) => plainValue(item, doc, isText, depth + 1));
-  }
-  if (!isMap(target)) return null;
-  if (depth === VALUE_DEPTH_MAX) return {};
-  return Object.fromEntries(
-    target.items.map((pair) => [keyOf(pair), plainValue(pair.value, doc, isText, depth + 1)]),
-  );
-}
-
-function keyOf(pair: Pair): string {
-  return isScalar(pair.key) ? String(pair.key.value) : String(pair.key);
-}
-
-function offsetOf(node: unknown): number | undefined {
-  const range = (node as { range?: readonly number[] | null } | null | undefined)?.range;
-  return range?.[0];
+interface Field {
+  /** As the tree writes it. */
+  readonly key: string;
+  readonly pair: Pair;
+  readonly at: number;
 }
 
 /** One pass over one document. */
 class Walk {
-  readonly #name: string;
   readonly #doc: Document.Parsed;
-  readonly #lines: LineCounter;
+  readonly #place: (offset: number) => Place;
   readonly #given: Given[] = [];
   readonly #problems: Problem[] = [];
   readonly #warnings: Problem[] = [];
+  #unknownKeys = 0;
 
-  constructor(file: ConfigFile) {
-    this.#name = file.name;
-    const { doc, lines } = parse(file.text.replace(/^\uFEFF/, ""));
+  constructor(doc: Document.Parsed, place: (offset: number) => Place) {
     this.#doc = doc;
-    this.#lines = lines;
+    this.#place = place;
   }
 
-  layer(): Layer {
-    this.#checkSyntax();
-    if (this.#problems.length === 0) this.#checkShape();
-    if (this.#problems.length === 0) this.#readRoot();
+  /** The whole document as sections and lists. */
+  file(faults: readonly Fault[]): Layer {
+    for (const { at, text } of faults) this.#problem(at, text);
+    if (faults.length === 0) this.#readRoot();
+    return this.#layer();
+  }
+
+  #layer(): Layer {
     return { given: this.#given, problems: this.#problems, warnings: this.#warnings };
   }
 
-  #where(at: number): string {
-    const { line, col } = this.#lines.linePos(at);
-    return `${this.#name}:${line}:${col}`;
+  /** The whole document as the value of `row`. */
+  setting(row: SettingRow, origin: string): Layer {
+    this.#read(row, row.path, this.#doc.contents, 0, origin);
+    return this.#layer();
   }
 
   #problem(at: number, text: string): void {
-    this.#problems.push({ at, text: `${this.#where(at)} ${text}` });
+    const place = this.#place(at);
+    this.#problems.push({ at: place.at, text: `${place.where} ${text}` });
   }
 
-  /** One problem per line: the others on a line nearly always follow from the first. */
-  #checkSyntax(): void {
-    const lines = new Set<number>();
-    const errors: YAMLError[] = [...this.#doc.errors, ...this.#doc.warnings];
-    for (const error of errors.sort((a, b) => a.pos[0] - b.pos[0])) {
-      const { line } = this.#lines.linePos(error.pos[0]);
-      if (lines.has(line) || lines.size === SYNTAX_PROBLEMS_MAX) continue;
-      lines.add(line);
-      this.#problem(error.pos[0], SYNTAX[error.code] ?? "this is not YAML");
-    }
-  }
-
-  #checkShape(): void {
-    const { aliases, tooDeep } = surveyOf(this.#doc);
-    if (tooDeep !== undefined) {
-      this.#problem(
-        offsetOf(tooDeep) ?? 0,
-        `nothing may be nested deeper than ${NESTING_MAX} levels`,
-      );
-    } else if (aliases.length > ALIASES_MAX) {
-      const at = offsetOf(aliases[0]) ?? 0;
-      this.#problem(at, `the file must use at most ${ALIASES_MAX} aliases (*name)`);
-    } else {
-      for (const alias of aliases) {
-        if (alias.resolve(this.#doc) !== undefined) continue;
-        const at = offsetOf(alias) ?? 0;
-        this.#problem(at, "an alias (*name) stands for nothing: put the value in quotes");
-      }
-    }
+  #warn(at: number, text: string): void {
+    const place = this.#place(at);
+    this.#warnings.push({ at: place.at, text: `${place.where} ${text}` });
   }
 
   #readRoot(): void {
@@ -236,11 +149,10 @@ class Walk {
       this.#problem(offsetOf(root) ?? 0, "the file must be a mapping of sections, such as server:");
       return;
     }
-    for (const { name, pair, at } of this.#pairs(root.items, "")) {
-      const section = name.toLowerCase();
-      if (UNUSED_SECTIONS.has(section)) this.#warnUnused(at, name);
-      else if (Object.hasOwn(SETTINGS, section)) this.#readSection(section, pair, at);
-      else this.#problem(at, `${shownKey(name)}: ${unknownKey(name, undefined)}`);
+    for (const { key, pair, at } of this.#fields(root.items, TREE.shape, [])) {
+      const row = SETTING_ROWS.get(key);
+      if (row === undefined) this.#readSection(key, pair, at);
+      else this.#read(row, key, pair.value, at);
     }
   }
 
@@ -257,30 +169,45 @@ class Walk {
       return;
     }
     let hasPort = false;
-    let portAlias: { pair: Pair; at: number } | undefined;
-    for (const { name, pair: inner, at } of this.#pairs(node.items, section)) {
-      const path = `${section}.${name.toLowerCase()}`;
-      if (path === PORT_PATH) hasPort = !isEmpty(resolved(inner.value, this.#doc));
-      if (path === PORT_ALIAS) portAlias = { pair: inner, at };
-      else if (UNUSED_KEYS.has(path)) this.#warnUnused(at, `${section}.${name}`);
-      else if (SETTING_ROWS.has(path)) this.#readSetting(path, path, inner, at);
-      else this.#problem(at, `${section}.${shownKey(name)}: ${unknownKey(name, section)}`);
+    let portAlias: Field | undefined;
+    const shape = shapeOf(TREE.shape[section as keyof typeof TREE.shape]);
+    const fields = shape.kind === "fields" ? shape.fields : {};
+    for (const field of this.#fields(node.items, fields, [section])) {
+      const path = `${section}.${field.key}`;
+      if (path === PORT_PATH) hasPort = !isEmpty(resolved(field.pair.value, this.#doc));
+      if (path === PORT_ALIAS) portAlias = field;
+      else this.#read(SETTING_ROWS.get(path)!, path, field.pair.value, field.at);
     }
     if (portAlias === undefined) return;
-    if (!hasPort) {
-      this.#readSetting(PORT_PATH, PORT_ALIAS, portAlias.pair, portAlias.at);
-    } else {
-      const text = `${
-        this.#where(portAlias.at)
-      } ${PORT_ALIAS}: is not used, as ${PORT_PATH} is given`;
-      this.#warnings.push({ at: portAlias.at, text });
+    if (hasPort) this.#warn(portAlias.at, `${PORT_ALIAS}: is not used, as ${PORT_PATH} is given`);
+    else this.#read(SETTING_ROWS.get(PORT_PATH)!, PORT_ALIAS, portAlias.pair.value, portAlias.at);
+  }
+
+  /** The pairs of a mapping that has `fields`; what else is in it is a problem or a warning. */
+  *#fields(
+    items: readonly Pair[],
+    fields: Readonly<Record<string, z.ZodType>>,
+    path: readonly string[],
+  ): Generator<Field> {
+    for (const { name, pair, at } of this.#pairs(items, path)) {
+      const key = name.toLowerCase();
+      const keyPath = [...path, key].join(".");
+      if (Object.hasOwn(fields, key) || keyPath === PORT_ALIAS) {
+        yield { key, pair, at };
+      } else if (UNUSED.has(keyPath)) {
+        this.#warn(at, `${[...path, name].join(".")}: weir has no use for it`);
+      } else {
+        this.#unknownKeys++;
+        const label = [...path, shownKey(name)].join(".");
+        this.#problem(at, `${label}: ${unknownKey(name, path, Object.keys(fields))}`);
+      }
     }
   }
 
   /** The pairs of a mapping; a key that comes twice, in whatever case, counts once. */
   *#pairs(
     items: readonly Pair[],
-    section: string,
+    path: readonly string[],
   ): Generator<{ readonly name: string; readonly pair: Pair; readonly at: number }> {
     const firstAt = new Map<string, number>();
     for (const pair of items) {
@@ -291,45 +218,64 @@ class Walk {
         firstAt.set(name.toLowerCase(), at);
         yield { name, pair, at };
       } else {
-        const path = section === "" ? shownKey(name) : `${section}.${shownKey(name)}`;
-        const { line } = this.#lines.linePos(seenAt);
-        this.#problem(at, `${path}: is given twice: the first is in line ${line}`);
+        const { line } = this.#place(seenAt);
+        const first = line === undefined ? "" : `: the first is in line ${line}`;
+        this.#problem(at, `${[...path, shownKey(name)].join(".")}: is given twice${first}`);
       }
     }
   }
 
-  #warnUnused(at: number, path: string): void {
-    const text = `${this.#where(at)} ${path}: weir has no use for it`;
-    this.#warnings.push({ at, text });
-  }
-
-  #readSetting(path: string, writtenPath: string, pair: Pair, keyAt: number): void {
-    const { setting } = SETTING_ROWS.get(path)!;
-    const node = resolved(pair.value, this.#doc);
-    if (isEmpty(node)) return;
-    // Duplicates inside a mapping are reported by walking it; what it holds is read below.
-    if (isMap(node)) { for (const _ of this.#pairs(node.items, path)); }
-    const valueAt = offsetOf(pair.value) ?? keyAt;
+  /** What `node` says about `row`, which the document calls `label`. A file skips empty ones. */
+  #read(row: SettingRow, label: string, node: unknown, keyAt: number, origin?: string): void {
+    const target = resolved(node, this.#doc);
+    if (origin === undefined && isEmpty(target)) return;
+    const valueAt = offsetOf(node) ?? keyAt;
+    const before = this.#unknownKeys;
+    const value = this.#plain(target, row.schema, label.split("."));
     this.#given.push({
-      path,
-      value: plainValue(node, this.#doc, setting.reads !== "yaml"),
-      origin: this.#where(valueAt),
+      path: row.path,
+      schema: row.schema,
+      value,
+      isPartial: this.#unknownKeys > before,
+      origin: origin ?? this.#place(valueAt).where,
       place: (inner) => {
-        const at = innerOffset(node, inner) ?? valueAt;
-        const label = [writtenPath, ...inner.map((key) => shownKey(String(key)))].join(".");
-        return { at, label: `${this.#where(at)} ${label}` };
+        const { at, where } = this.#place(innerOffset(target, inner, this.#doc) ?? valueAt);
+        const words = [label, ...inner.map((key) => shownKey(String(key)))];
+        return { at, label: `${where} ${words.join(".")}` };
       },
     });
   }
-}
 
-/** Where the part of `node` under `inner` stands. */
-function innerOffset(node: unknown, inner: readonly PropertyKey[]): number | undefined {
-  let part = node;
-  for (const key of inner) {
-    if (isMap(part)) part = part.items.find((pair) => keyOf(pair) === key)?.value;
-    else if (isSeq(part)) part = part.items[Number(key)];
-    else return undefined;
+  /** `node` as plain data of the shape that `schema` wants; what has another shape stays shallow. */
+  #plain(node: unknown, schema: z.ZodType, path: readonly string[]): unknown {
+    const target = resolved(node, this.#doc);
+    const shape = shapeOf(schema);
+    if (isSeq(target)) {
+      if (shape.kind !== "list") return [];
+      return target.items.map((item, i) => this.#plain(item, shape.item, [...path, String(i)]));
+    }
+    if (isMap(target)) return Object.fromEntries(this.#entries(target.items, schema, path));
+    if (!isScalar(target)) return null;
+    const { value, source } = target;
+    const isTyped = shape.kind === "typed" || typeof value === "string" || value === null;
+    return isTyped ? value : source ?? String(value);
   }
-  return inner.length === 0 ? undefined : offsetOf(part);
+
+  *#entries(
+    items: readonly Pair[],
+    schema: z.ZodType,
+    path: readonly string[],
+  ): Generator<readonly [key: string, value: unknown]> {
+    const shape = shapeOf(schema);
+    if (shape.kind === "fields") {
+      for (const { key, pair } of this.#fields(items, shape.fields, path)) {
+        if (isEmpty(resolved(pair.value, this.#doc))) continue;
+        yield [key, this.#plain(pair.value, shape.fields[key]!, [...path, key])];
+      }
+    } else if (shape.kind === "mapping") {
+      for (const { name, pair } of this.#pairs(items, path)) {
+        yield [name, this.#plain(pair.value, shape.value, [...path, name])];
+      }
+    }
+  }
 }

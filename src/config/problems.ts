@@ -5,8 +5,11 @@
  * @module
  */
 
+import type { z } from "zod";
 import { nearest } from "../lib/nearest.ts";
-import { SETTING_ROWS, type SettingRow, SETTINGS } from "./schema.ts";
+import { rowOf, SETTING_ROWS } from "./schema.ts";
+import { ABOUT, mayBeSecret, schemasAlong, shapeOf } from "./shape.ts";
+import { TREE } from "./tree.ts";
 
 /** A sentence, and where it belongs among the others of its layer: offset in a file, or a count. */
 export interface Problem {
@@ -17,7 +20,10 @@ export interface Problem {
 /** Something a layer says about one setting, not checked yet. */
 export interface Given {
   readonly path: string;
+  readonly schema: z.ZodType;
   readonly value: unknown;
+  /** Are keys left out of it, as nobody knows them? */
+  readonly isPartial: boolean;
   /** Shown by `weir check`: "config.yaml:3:9", "WEIR_SERVER_PORT", "--set server.port". */
   readonly origin: string;
   /** Where the value, or the part of it under `inner`, stands, and how a sentence about it begins. */
@@ -38,23 +44,29 @@ export function inOrder(problems: readonly Problem[]): string[] {
   return problems.toSorted((a, b) => a.at - b.at).map((problem) => problem.text);
 }
 
-const VARIABLES = [...SETTING_ROWS.values()].map((row) => row.variable);
+const SECTIONS = Object.keys(TREE.shape);
+/** Names of the top level that are no sections. */
+const LISTS = SECTIONS.filter((name) => SETTING_ROWS.has(name));
 
 /** Longest piece of a bad value that a sentence repeats, in characters. */
 const SHOWN_LENGTH_MAX = 60;
 
 /** Checks what one layer says about one setting: the value as the setting wants it, or problems. */
-export function checkGiven(given: Given):
+export function checkGiven({ schema, value, isPartial, place }: Given):
   | { readonly kind: "ok"; readonly value: unknown }
   | { readonly kind: "bad"; readonly problems: readonly Problem[] } {
-  const row = SETTING_ROWS.get(given.path)!;
-  const result = row.setting.schema.safeParse(given.value);
+  const result = schema.safeParse(value);
   if (result.success) return { kind: "ok", value: result.data };
-  const problems = result.error.issues.map((issue) => {
-    const { at, label } = given.place(issue.path);
-    const part = partOf(given.value, issue.path);
-    return { at, text: `${label}: must be ${issue.message}: ${shown(part, row)}` };
-  });
+  const problems: Problem[] = [];
+  for (const issue of result.error.issues) {
+    const part = partOf(value, issue.path);
+    // What is missing is there, most probably: under the key that nobody knows.
+    if (isPartial && part === undefined) continue;
+    const { at, label } = place(issue.path);
+    const text = `${label}: must be ${issue.message}: ${shown(part, schema, issue.path)}`;
+    // A rule of several parts says the same for each.
+    if (problems.every((problem) => problem.text !== text)) problems.push({ at, text });
+  }
   return { kind: "bad", problems };
 }
 
@@ -64,19 +76,18 @@ function partOf(value: unknown, path: readonly PropertyKey[]): unknown {
   return part;
 }
 
-/** "it is …" for a bad value of a setting. */
-function shown(value: unknown, row: SettingRow): string {
-  const { shows, reads } = row.setting;
+/** "it is …" for a bad value under `path` of what `schema` describes. */
+function shown(value: unknown, schema: z.ZodType, path: readonly PropertyKey[]): string {
   if (value === undefined || value === null) return "it is empty";
   if (Array.isArray(value)) return "it is a list";
   if (typeof value === "object") return "it is a mapping";
-  if (shows === "secret" || shows === "fields" || shows === "tokens") {
-    return "its value is not shown, as it may be secret";
-  }
+  if (mayBeSecret(schema, path)) return "its value is not shown, as it may be secret";
   if (typeof value !== "string") return `it is ${value}`;
-  const isQuotedNumber = reads === "yaml" && /^\d+$/.test(value);
+  const leaf = schemasAlong(schema, path).at(-1)!;
+  const isQuotedNumber = shapeOf(leaf).kind === "typed" && /^\d+$/.test(value);
   const hint = isQuotedNumber ? " (take the quotes away)" : "";
-  return `it is ${quoted(shows === "url" ? withoutUserinfo(value) : value)}${hint}`;
+  const isUrl = ABOUT.get(leaf)?.shows === "url";
+  return `it is ${quoted(isUrl ? withoutUserinfo(value) : value)}${hint}`;
 }
 
 /**
@@ -92,7 +103,8 @@ function withoutUserinfo(value: string): string {
   return scheme + masked;
 }
 
-function quoted(value: string): string {
+/** `value` in quotes, cut where it is long: nothing in it can disturb a terminal. */
+export function quoted(value: string): string {
   const characters = [...value];
   if (characters.length <= SHOWN_LENGTH_MAX) return JSON.stringify(value);
   return JSON.stringify(`${characters.slice(0, SHOWN_LENGTH_MAX).join("")}…`);
@@ -104,37 +116,50 @@ export function shownKey(key: string): string {
 }
 
 /**
- * "is not a known key: …" with what was probably meant, for a key in `section` (undefined: at the
- * top level of a file). The same key in another section is a better guess than a similar one here.
+ * "is not a known key: …" with what was probably meant, for a key under `path`, where `known` are
+ * known. The same key in another section is a better guess than a similar one here.
  */
-export function unknownKey(key: string, section: string | undefined): string {
+export function unknownKey(
+  key: string,
+  path: readonly string[],
+  known: readonly string[],
+): string {
   const word = key.toLowerCase();
-  const elsewhere = [...SETTING_ROWS.values()].find((row) => row.key === word);
-  if (elsewhere !== undefined) return unknown("key", elsewhere.path, []);
-  if (section === undefined) {
-    const sections = Object.keys(SETTINGS);
-    return unknown("key", nearest(word, sections), sections);
-  }
-  const keys = [...SETTING_ROWS.values()].filter((row) => row.section === section)
-    .map((row) => row.key);
-  const guess = nearest(word, keys);
-  return unknown("key", guess === undefined ? undefined : `${section}.${guess}`, keys);
+  const elsewhere = path.length < 2 ? withKey(word) : undefined;
+  if (elsewhere !== undefined) return unknown("key", elsewhere, []);
+  const guess = nearest(word, known);
+  return unknown("key", guess === undefined ? undefined : [...path, guess].join("."), known);
+}
+
+function withKey(word: string | undefined): string | undefined {
+  return [...SETTING_ROWS.values()].find((row) => row.keys.at(-1) === word)?.path;
 }
 
 /** As `unknownKey`, for a whole path after `--set`. */
 export function unknownPath(path: string): string {
   const word = path.toLowerCase();
-  const elsewhere = [...SETTING_ROWS.values()].find((row) => row.key === word.split(".").at(-1));
-  const guess = elsewhere?.path ?? nearest(word, SETTING_ROWS.keys());
-  return unknown("key", guess, Object.keys(SETTINGS).map((section) => `${section}.…`));
+  const keys = word.split(".");
+  const row = rowOf(keys);
+  if (row !== undefined && shapeOf(row.schema).kind === "list") {
+    return `is inside a list, and lists are set whole: --set '${row.path}=[…]'`;
+  }
+  const guess = withKey(keys.at(-1)) ?? nearest(word, SETTING_ROWS.keys());
+  return unknown("key", guess, SECTIONS.map((name) => SETTING_ROWS.has(name) ? name : `${name}.…`));
 }
 
 /** As `unknownKey`, for a variable of the environment. */
 export function unknownVariable(name: string): string {
-  return unknown("variable", nearest(name, VARIABLES), ["WEIR_SECTION_KEY"]);
+  const [, section = ""] = name.toLowerCase().split("_");
+  // A list is set whole: what goes on behind its name, WEIR_UPSTREAMS_0_NAME, tells nothing.
+  const top = SECTIONS.includes(section) ? section : nearest(section, LISTS) ?? "";
+  const inSections = [...SETTING_ROWS.values()].filter((row) => row.keys.length > 1);
+  const guess = SETTING_ROWS.get(top)?.variable ??
+    nearest(name, inSections.map((row) => row.variable));
+  return unknown("variable", guess, ["WEIR_SECTION_KEY"]);
 }
 
-function unknown(noun: string, guess: string | undefined, known: readonly string[]): string {
+/** "is not a known …", with the nearest or with all that are known. */
+export function unknown(noun: string, guess: string | undefined, known: readonly string[]): string {
   if (guess !== undefined) return `is not a known ${noun}: did you mean ${guess}?`;
   return `is not a known ${noun}: known here are ${known.join(", ")}`;
 }

@@ -10,9 +10,10 @@ import {
   type ConfigResult,
   loadConfig,
 } from "../../src/config/config.ts";
-import { KNOWN_VARIABLES, SETTING_ROWS, SETTINGS } from "../../src/config/schema.ts";
+import { KNOWN_VARIABLES, SETTING_ROWS } from "../../src/config/schema.ts";
+import { TREE } from "../../src/config/tree.ts";
 
-const OPS = Object.keys(SETTINGS.ops).join(", ");
+const OPS = Object.keys(TREE.shape.ops.shape).join(", ");
 
 type Input = Partial<Omit<ConfigInput, "file">> & { readonly text?: string };
 
@@ -116,7 +117,8 @@ describe("loadConfig() reports what is wrong in a file", () => {
       `config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are ${OPS}`,
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
-      "config.yaml:1:1 x: is not a known key: known here are server, auth, llm, chat, conv, mock, response, memory, ops",
+      "config.yaml:1:1 x: is not a known key: known here are server, auth, llm, chat, " +
+      "conv, mock, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [
@@ -483,7 +485,7 @@ describe("loadConfig() reads", () => {
   test("every setting from the variable of its path", () => {
     const env = Object.fromEntries(
       [...SETTING_ROWS.values()].map((row) => {
-        const initial = row.setting.initial;
+        const { initial } = row;
         return [row.variable, typeof initial === "string" ? initial : JSON.stringify(initial)];
       }),
     );
@@ -730,11 +732,11 @@ describe("config.yaml", () => {
     expect(paths).toEqual([...SETTING_ROWS.keys()]);
   });
 
-  for (const { section, key, path, setting } of SETTING_ROWS.values()) {
+  for (const { keys: [section, key], path, meaning } of SETTING_ROWS.values()) {
     test(`says what ${path} means, in the words of the table`, () => {
       const block = text.slice(text.indexOf(`\n${section}:\n`)).split("\n\n")[0]!;
       const line = block.split("\n").find((candidate) => candidate.startsWith(`  ${key}: `));
-      expect(line?.slice(line.indexOf(" # ") + 3)).toBe(setting.meaning);
+      expect(line?.slice(line.indexOf(" # ") + 3)).toBe(meaning);
     });
   }
 });

@@ -1,0 +1,90 @@
+/**
+ * What an environment and the flags say about the settings.
+ *
+ * @module
+ */
+
+import { readValue } from "./file.ts";
+import {
+  type Given,
+  type Layer,
+  type Problem,
+  shownKey,
+  unknownPath,
+  unknownVariable,
+} from "./problems.ts";
+import { KNOWN_VARIABLES, SETTING_ROWS } from "./schema.ts";
+
+/** A setting from the command line: `--set server.port=0`, or a flag that stands for one. */
+export interface ConfigFlag {
+  /** "server.port" */
+  readonly key: string;
+  readonly value: string;
+  /** How messages call it, for example "--port"; without it "--set server.port". */
+  readonly name?: string;
+}
+
+/** Variables by name. An empty one counts as not set. */
+export type Variables = Readonly<Record<string, string | undefined>>;
+
+/** Variables that weir sets for processes of its own. */
+const INTERNAL_PREFIX = "WEIR_INTERNAL_";
+
+/**
+ * What Kubernetes puts into every container beside a Service named "weir": WEIR_SERVICE_HOST,
+ * WEIR_PORT=tcp://10.0.0.1:8080, WEIR_PORT_8080_TCP_ADDR and so on. Nobody wrote those.
+ */
+const KUBERNETES_NAME =
+  /^WEIR_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$/;
+
+/** One environment; `prefix` says in messages which one. */
+export function readEnvironment(variables: Variables, prefix: string): Layer {
+  const known = new Map<string, string>();
+  const isSet = (name: string) => (variables[name] ?? "") !== "";
+  // The names people already have come first, so that the WEIR_ ones replace them.
+  for (const [name, path] of KNOWN_VARIABLES) if (isSet(name)) known.set(path, name);
+  const rows = [...SETTING_ROWS.values()];
+  for (const row of rows) if (isSet(row.variable)) known.set(row.path, row.variable);
+  const names = Object.keys(variables);
+  const layers = [...known].map(([path, name]) =>
+    readValue(SETTING_ROWS.get(path)!, variables[name]!, `${prefix}${name}`, names.indexOf(name))
+  );
+  const settable = new Set(rows.map((row) => row.variable));
+  const problems: Problem[] = [];
+  for (const [at, name] of names.entries()) {
+    if (!name.startsWith("WEIR_") || settable.has(name) || !isSet(name)) continue;
+    if (name.startsWith(INTERNAL_PREFIX) || isFromKubernetes(name, variables[name]!)) continue;
+    problems.push({ at, text: `${prefix}${shownKey(name)}: ${unknownVariable(name)}` });
+  }
+  return joined(layers, problems);
+}
+
+/** WEIR_PORT alone may also be somebody's guess at WEIR_SERVER_PORT: its value tells. */
+function isFromKubernetes(name: string, value: string): boolean {
+  if (name === "WEIR_PORT") return /^(?:tcp|udp|sctp):\/\//.test(value);
+  return KUBERNETES_NAME.test(name);
+}
+
+/** The flags in their order: of two for the same setting the last one counts. */
+export function readFlags(flags: readonly ConfigFlag[]): Layer {
+  const layers = new Map<string, Layer>();
+  const problems: Problem[] = [];
+  for (const [at, flag] of flags.entries()) {
+    const row = SETTING_ROWS.get(flag.key.toLowerCase());
+    if (row === undefined) {
+      problems.push({ at, text: `--set ${shownKey(flag.key)}: ${unknownPath(flag.key)}` });
+    } else {
+      layers.set(row.path, readValue(row, flag.value, flag.name ?? "--set", at));
+    }
+  }
+  return joined([...layers.values()], problems);
+}
+
+function joined(layers: readonly Layer[], problems: readonly Problem[]): Layer {
+  const given: Given[] = layers.flatMap((layer) => layer.given);
+  return {
+    given,
+    problems: [...layers.flatMap((layer) => layer.problems), ...problems],
+    warnings: [],
+  };
+}

@@ -1,0 +1,277 @@
+/**
+ * The kinds of settings: each makes a schema with its default and what is said about it. Every
+ * message of a rule is the end of the sentence "must be …".
+ *
+ * @module
+ */
+
+import { z } from "zod";
+import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
+
+/** A value with a default. */
+export type Setting<Value> = z.ZodDefault<z.ZodType<Value>>;
+
+/** A day: longer than any answer takes, and far from the 24.8 days where timers overflow. */
+export const TIMEOUT_MS_MAX = 86_400_000;
+/** Each is compared with each request's: a limit against accidents only. */
+const CIDRS_MAX = 1000;
+/** Model names are compared and listed, not stored: a limit against accidents only. */
+const MODELS_MAX = 1000;
+const HEADERS_MAX = 100;
+/** More processes than any machine has cores for. */
+const WORKERS_MAX = 1024;
+
+/** Everything but control characters: what fits on one line. */
+const LINE = /^[^\p{Cc}\u2028\u2029]*$/u;
+/** What every HTTP implementation lets through in a header value. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** A header name (RFC 9110, token). */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** A name that logs and other settings may use. */
+const NAME = /^[\w.-]{1,64}$/;
+/** A name or an address; a single colon would start a port, two or more are IPv6. */
+const HOST = /^(?:[^\s/:@]+|\[?[0-9a-fA-F]*:[0-9a-fA-F.]*:[0-9a-fA-F:.%\w]*\]?)$/;
+
+function setting<Value>(
+  schema: z.ZodType<Value>,
+  initial: NoInfer<Value>,
+  meaning: string,
+  more: Omit<About, "meaning"> = {},
+): Setting<Value> {
+  const whole = schema.default(initial as z.util.NoUndefined<Value>);
+  ABOUT.add(whole, { meaning, ...more });
+  return whole;
+}
+
+/** A value that an entry must have. */
+export function required<Value>(
+  schema: z.ZodType<Value>,
+  meaning: string,
+  shows: Shows = "plain",
+): z.ZodType<Value> {
+  ABOUT.add(schema, { meaning, shows });
+  return schema;
+}
+
+/** A whole number. */
+export function whole(
+  min: number,
+  max: number,
+  initial: number,
+  meaning: string,
+  unit?: Unit,
+): Setting<number> {
+  const must = `a whole number from ${min} to ${max}`;
+  const schema = z.int(must).min(min, must).max(max, must);
+  return setting(schema, initial, meaning, unit === undefined ? {} : { unit });
+}
+
+/** How long something may take, in whole milliseconds. */
+export function timeout(initial: number, meaning: string): Setting<number> {
+  return whole(1, TIMEOUT_MS_MAX, initial, meaning, "ms");
+}
+
+/** How large something may be, in bytes. */
+export function bytes(min: number, max: number, initial: number, meaning: string): Setting<number> {
+  return whole(min, max, initial, meaning, "bytes");
+}
+
+/** Milliseconds, also parts of them. */
+export function milliseconds(max: number, initial: number, meaning: string): Setting<number> {
+  const must = `a number of milliseconds from 0 to ${max}`;
+  return setting(z.number(must).min(0, must).max(max, must), initial, meaning, { unit: "ms" });
+}
+
+/** Any text, over as many lines as it likes. */
+export function text(initial: string, meaning: string): Setting<string> {
+  return setting(z.string("text"), initial, meaning);
+}
+
+/** Text on one line. */
+export function line(initial: string, meaning: string, shows: Shows = "plain"): Setting<string> {
+  const must = "text on one line, without control characters";
+  return setting(z.string(must).regex(LINE, must), initial, meaning, { shows });
+}
+
+/** true or false. */
+export function flag(initial: boolean, meaning: string): Setting<boolean> {
+  return setting(z.boolean("true or false"), initial, meaning);
+}
+
+/** A part of a whole, from 0 to 1. */
+export function share(initial: number, meaning: string): Setting<number> {
+  const must = "a number from 0 to 1";
+  return setting(z.number(must).min(0, must).max(1, must), initial, meaning);
+}
+
+/** A secret that travels in a header: blanks at its ends, which files often leave, are cut off. */
+export function credential(meaning: string): Setting<string> {
+  const must = "one line of printable ASCII";
+  const schema = z.string(must).trim().refine((value) => /^[\x20-\x7e]*$/.test(value), must);
+  return setting(schema, "", meaning, { shows: "secret" });
+}
+
+/** A secret that signs: any letters, and no blank is cut off, since each one counts. */
+export function signingKey(meaning: string): Setting<string> {
+  return line("", meaning, "secret");
+}
+
+/** One of a few words. */
+export function oneOf<const Word extends string>(
+  words: readonly [Word, ...Word[]],
+  initial: NoInfer<Word>,
+  meaning: string,
+): Setting<Word> {
+  const schema = z.enum(words, `one of ${words.join(", ")}`) as unknown as z.ZodType<Word>;
+  return setting(schema, initial, meaning);
+}
+
+/** Is `value` a whole URL with a host and one of `protocols`, and without `?` and `#`? */
+function isPlainUrl(value: string, protocols: readonly string[]): boolean {
+  if (/[\s?#\\]/.test(value) || !URL.canParse(value)) return false;
+  const url = new URL(value);
+  return protocols.includes(url.protocol) && url.host !== "" && /^[a-z]+:\/\//i.test(value);
+}
+
+function isHttpUrl(value: string): boolean {
+  return isPlainUrl(value, ["http:", "https:"]);
+}
+
+function withoutTrailingSlashes(value: string): string {
+  return value.replace(/\/+$/, "");
+}
+
+/** The rule of `httpUrl`; an empty one is refused unless `mayBeEmpty`. */
+export function httpUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
+  const must = "an http:// or https:// URL without ? and #";
+  return z.string(must)
+    .refine((value) => value === "" ? mayBeEmpty : isHttpUrl(value), must)
+    .transform(withoutTrailingSlashes);
+}
+
+/** An http(s) URL, or empty. Paths are put behind it, so it ends without `/` and has no query. */
+export function httpUrl(meaning: string): Setting<string> {
+  return setting(httpUrlRule(true), "", meaning, { shows: "url" });
+}
+
+/** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
+export function hostOrHttpUrl(meaning: string): Setting<string> {
+  const must = "HOST, HOST:PORT, or an http:// or https:// URL without ? and #";
+  const asUrl = (value: string) => value.includes("://") ? value : `http://${value}`;
+  const schema = z.string(must)
+    .refine((value) => value === "" || isHttpUrl(asUrl(value)), must)
+    .transform((value) => value === "" ? "" : withoutTrailingSlashes(asUrl(value)));
+  return setting(schema, "", meaning, { shows: "url" });
+}
+
+/** Where memory lives. The address of a store may carry `?options`, that of a server may not. */
+export function memoryUrl(initial: string, meaning: string): Setting<string> {
+  const must =
+    "sqlite://FILE, http:// or https:// and a host, or postgres://USER:PASSWORD@HOST/DATABASE";
+  const schema = z.string(must).refine((value) => {
+    if (value.startsWith("sqlite://")) return value.length > "sqlite://".length && LINE.test(value);
+    return isHttpUrl(value) ||
+      isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);
+  }, must).transform((value) => isHttpUrl(value) ? withoutTrailingSlashes(value) : value);
+  return setting(schema, initial, meaning, { shows: "url" });
+}
+
+/** A host name or an address; the brackets of an IPv6 address go. */
+export function host(initial: string, meaning: string): Setting<string> {
+  const must = "a host name or an address, without a port";
+  const schema = z.string(must).regex(HOST, must).transform((value) => value.replace(/[[\]]/g, ""));
+  return setting(schema, initial, meaning);
+}
+
+/** How many processes. */
+export function workers(initial: number | "auto", meaning: string): Setting<number | "auto"> {
+  const must = `a whole number from 1 to ${WORKERS_MAX}, or auto`;
+  const count = z.int(must).min(1, must).max(WORKERS_MAX, must);
+  return setting(z.union([z.literal("auto", must), count], must), initial, meaning);
+}
+
+/** A list of names. */
+export function names(meaning: string): Setting<readonly string[]> {
+  const must = `a list of at most ${MODELS_MAX} names, such as [gpt-4o, gpt-4o-mini]`;
+  const mustItem = "a name on one line";
+  const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
+  return setting(z.array(name, must).max(MODELS_MAX, must), [], meaning);
+}
+
+/** Fields of an HTTP header. Their values are secret. */
+export function headerFields(meaning: string): Setting<Readonly<Record<string, string>>> {
+  const must = `a mapping of at most ${HEADERS_MAX} header names to one-line texts`;
+  const mustValue = "a header value: one line of Latin-1 text";
+  const schema = z.record(
+    z.string().regex(HEADER_NAME, must),
+    z.string(mustValue).regex(HEADER_VALUE, mustValue),
+    must,
+  ).refine((fields) => Object.keys(fields).length <= HEADERS_MAX, must);
+  return setting(schema, {}, meaning, { shows: "secret" });
+}
+
+/** Networks: an address, or an address and how many of its bits count. */
+export function networks(meaning: string): Setting<readonly string[]> {
+  const must = `a list of at most ${CIDRS_MAX} networks, such as [127.0.0.1, 10.0.0.0/8, fd00::/8]`;
+  const mustItem = "an address or a network, such as 10.0.0.0/8";
+  const schema = z.array(z.string(mustItem).refine(isNetwork, mustItem), must).max(CIDRS_MAX, must);
+  return setting(schema, [], meaning);
+}
+
+function isNetwork(text: string): boolean {
+  const [, address = "", bits] = /^([\d.]+|[\da-fA-F:.]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const isV4 = /^(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?!$)|$)){4}$/.test(address);
+  const isV6 = address.includes(":") && URL.canParse(`http://[${address}]/`);
+  return (isV4 || isV6) && Number(bits ?? 0) <= (isV4 ? 32 : 128);
+}
+
+/** The permissions of a file as `chmod` writes them. */
+export function fileMode(initial: string, meaning: string): Setting<string> {
+  const must = "three octal digits, such as 660";
+  return setting(z.string(must).regex(/^[0-7]{3}$/, must), initial, meaning);
+}
+
+/** The name of an entry, by which logs and other settings call it; `taken` is weir's own. */
+export function entryName(noun: string, taken?: string): z.ZodType<string> {
+  const schema = z.string(mustName(noun)).regex(NAME, mustName(noun)).refine(
+    (name) => name !== taken,
+    `another name than ${taken}, which is weir's own`,
+  );
+  return required(schema, `what logs call the ${noun}`);
+}
+
+function mustName(noun: string): string {
+  return `a name of up to 64 letters, digits, _ . and -, which no other ${noun} has`;
+}
+
+/** A list of entries; `example` shows one. Without `noun` they have no names. */
+export function entries<Entry extends object>(
+  entry: z.ZodType<Entry>,
+  { max, example, noun }: {
+    readonly max: number;
+    readonly example: string;
+    readonly noun?: string;
+  },
+  meaning: string,
+  shows: Shows = "plain",
+): Setting<readonly Entry[]> {
+  const must = `a list of at most ${max} entries like ${example}`;
+  const list = z.array(entry, must).max(max, must);
+  return setting(noun === undefined ? list : list.superRefine(namesDiffer(noun)), [], meaning, {
+    shows,
+  });
+}
+
+/** The second of two entries with one name is told so. */
+function namesDiffer(noun: string) {
+  return (list: readonly object[], context: z.RefinementCtx) => {
+    const seen = new Set<unknown>();
+    for (const [index, entry] of list.entries()) {
+      const { name } = entry as { readonly name: unknown };
+      if (seen.has(name)) {
+        context.addIssue({ code: "custom", path: [index, "name"], message: mustName(noun) });
+      }
+      seen.add(name);
+    }
+  };
+}
