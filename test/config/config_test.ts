@@ -2,7 +2,6 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import { parse } from "yaml";
 import {
   type Config,
   type ConfigFlag,
@@ -724,21 +723,6 @@ describe("config.yaml", () => {
     expect(result.kind === "ok" && result.config).toEqual(DEFAULTS);
     expect(result.warnings).toEqual([]);
   });
-
-  test("names every setting, in the order of the table", () => {
-    const sections = parse(text) as Record<string, Record<string, unknown>>;
-    const paths = Object.entries(sections)
-      .flatMap(([section, keys]) => Object.keys(keys).map((key) => `${section}.${key}`));
-    expect(paths).toEqual([...SETTING_ROWS.keys()]);
-  });
-
-  for (const { keys: [section, key], path, meaning } of SETTING_ROWS.values()) {
-    test(`says what ${path} means, in the words of the table`, () => {
-      const block = text.slice(text.indexOf(`\n${section}:\n`)).split("\n\n")[0]!;
-      const line = block.split("\n").find((candidate) => candidate.startsWith(`  ${key}: `));
-      expect(line?.slice(line.indexOf(" # ") + 3)).toBe(meaning);
-    });
-  }
 });
 
 describe("parseEnv() of node:util, which reads .env for us", () => {

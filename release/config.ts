@@ -1,0 +1,14 @@
+/**
+ * Writes what follows from the tree of settings: `config.yaml` and `config.schema.json`.
+ *
+ * @module
+ */
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { exampleText, jsonSchemaText } from "../src/config/documents.ts";
+
+const ROOT = join(import.meta.dir, "..");
+
+writeFileSync(join(ROOT, "config.yaml"), exampleText());
+writeFileSync(join(ROOT, "config.schema.json"), jsonSchemaText());

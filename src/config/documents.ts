@@ -1,0 +1,79 @@
+/**
+ * What people and their editors read of the tree: `config.yaml` with every setting, and its JSON
+ * Schema.
+ *
+ * @module
+ */
+
+import { stringify } from "yaml";
+import { z } from "zod";
+import { ABOUT, shapeOf, type Unit } from "./shape.ts";
+import { TREE } from "./tree.ts";
+
+const HEAD = [
+  "# yaml-language-server: $schema=./config.schema.json",
+  "# Every setting of weir with its default. What is left out keeps its default, so an empty file works too.",
+  "# Precedence: flag > environment > .env > this file > default. The environment's names are made from the",
+  "# path: server.port is WEIR_SERVER_PORT. `weir check` says what is wrong, and prints what is in force.",
+];
+
+/** Where meanings begin in `config.yaml`. */
+const MEANING_COLUMN = 35;
+
+const FLOW = { collectionStyle: "flow", flowCollectionPadding: false } as const;
+
+const UNITS: Readonly<Record<Unit, string>> = { ms: "milliseconds", bytes: "bytes", days: "days" };
+
+/** The text of `config.yaml`: every setting, its default and its meaning. */
+export function exampleText(): string {
+  const blocks = Object.entries(TREE.shape).map(([name, schema]) => {
+    const shape = shapeOf(schema);
+    if (shape.kind !== "fields") return [keyLine("", name, schema), ...entryLines(schema)];
+    const lines = Object.entries(shape.fields).map(([key, field]) => keyLine("  ", key, field));
+    return [`${name}:`, ...lines];
+  });
+  return `${[HEAD, ...blocks].map((lines) => lines.join("\n")).join("\n\n")}\n`;
+}
+
+/** A key with its default, if it has one, and its meaning. */
+function keyLine(before: string, key: string, schema: z.ZodType): string {
+  const { success, data } = schema.safeParse(undefined);
+  const value = success ? ` ${stringify(data, FLOW).trim()}` : "";
+  return `${`${before}${key}:${value}`.padEnd(MEANING_COLUMN)}# ${ABOUT.get(schema)!.meaning}`;
+}
+
+/** What an entry of a list has, as a comment. */
+function entryLines(schema: z.ZodType): readonly string[] {
+  const list = shapeOf(schema);
+  const entry = list.kind === "list" ? shapeOf(list.item) : list;
+  if (entry.kind !== "fields") return [];
+  return Object.entries(entry.fields).map(([key, field], index) =>
+    keyLine(index === 0 ? "# - " : "#   ", key, field)
+  );
+}
+
+/** The text of `config.schema.json`, for editors: what `weir check` takes, as far as it can say so. */
+export function jsonSchemaText(): string {
+  const schema = z.toJSONSchema(TREE, {
+    target: "draft-07", // the one that every editor knows
+    io: "input",
+    metadata: z.registry(),
+    override: ({ zodSchema, jsonSchema, path }) => {
+      const about = ABOUT.get(zodSchema);
+      if (about !== undefined) {
+        const unit = about.unit === undefined ? "" : `. In ${UNITS[about.unit]}.`;
+        jsonSchema.description = `${about.meaning}${unit}`;
+      }
+      if (zodSchema instanceof z.ZodDefault) jsonSchema.default = zodSchema.def.defaultValue;
+      // A text needs no quotes, whatever it looks like: 007, true.
+      const isText = zodSchema instanceof z.ZodString && path.at(-1) !== "propertyNames";
+      if (isText) Object.assign(jsonSchema, { type: ["string", "number", "boolean"] });
+      // A section whose keys are all left out is an empty one, and every section may be left out.
+      if (path.length === 2 && zodSchema instanceof z.ZodObject) {
+        Object.assign(jsonSchema, { type: ["object", "null"] });
+      }
+      if (path.length === 0) delete jsonSchema.required;
+    },
+  });
+  return `${JSON.stringify({ title: "weir's config.yaml", ...schema }, null, 2)}\n`;
+}
