@@ -4,6 +4,8 @@
  * @module
  */
 
+import { nearest } from "../lib/nearest.ts";
+import { quoted, unknown } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 /** How a sentence about a setting, or about the part of it under `inner`, begins. */
@@ -40,5 +42,38 @@ export function contradictions(config: Config, label: Label): readonly string[] 
       `must be empty while memory.system_prompt is set: it is ${JSON.stringify(file)}`,
     );
   }
-  return problems;
+  return [...problems, ...takenNames(config, label), ...unknownTargets(config, label)];
+}
+
+/** The upstreams that have a setting of their own: name → that setting, if it is set. */
+function shortForms({ llm, chat, conv }: Config): ReadonlyMap<string, string> {
+  const forms = [
+    ["llm", "llm.base_url", llm.base_url],
+    ["chat", "chat.api_proxy", chat.api_proxy],
+    ["conv", "conv.unofficial_proxy", conv.unofficial_proxy],
+  ] as const;
+  return new Map(forms.filter(([, , url]) => url !== "").map(([name, path]) => [name, path]));
+}
+
+function takenNames(config: Config, label: Label): readonly string[] {
+  const forms = shortForms(config);
+  return config.upstreams.flatMap(({ name }, index) => {
+    const path = forms.get(name);
+    if (path === undefined) return [];
+    const place = label("upstreams", [index, "name"]);
+    return [`${place}: is given twice: ${path} is the upstream named ${name}`];
+  });
+}
+
+/** What answers /conv does not speak as the others do, so no route leads there. */
+function unknownTargets(config: Config, label: Label): readonly string[] {
+  const forms = [...shortForms(config).keys()].filter((name) => name !== "conv");
+  const known = [...config.upstreams.map(({ name }) => name), ...forms, "mock"];
+  return config.routes.flatMap(({ to }, index) =>
+    to.flatMap((name, at) => {
+      if (known.includes(name)) return [];
+      const place = label("routes", [index, "to", at]);
+      return [`${place}: ${quoted(name)} ${unknown("upstream", nearest(name, known), known)}`];
+    })
+  );
 }

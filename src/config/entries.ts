@@ -11,7 +11,12 @@ import {
   entryName,
   headerFields,
   httpUrl,
+  httpUrlRule,
   line,
+  modelMatch,
+  required,
+  someOf,
+  target,
   timeout,
   whole,
 } from "./rules.ts";
@@ -20,6 +25,8 @@ import {
 const RETRIES_MAX = 10;
 /** Entries are compared with each request: limits against accidents only. */
 const TOKENS_MAX = 100;
+const UPSTREAMS_MAX = 100;
+const ROUTES_MAX = 1000;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -38,9 +45,42 @@ export const UPSTREAM = {
   ca_file: line("", "PEM file with extra certificate authorities to trust"),
 };
 
+const upstream = z.strictObject({
+  name: entryName("upstream", "what routes and logs call it; mock is taken", "mock"),
+  ...UPSTREAM,
+  base_url: required(httpUrlRule(false), "where it is, e.g. https://api.openai.com/v1", "url"),
+  speaks: someOf(["openai_chat"], ["openai_chat"], "the dialects it understands"),
+}, "an entry with a name and a base_url").refine(
+  ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
+  { path: ["api_key_file"], message: "empty while api_key is set" },
+);
+
+/** Upstreams beside `llm`. */
+export const UPSTREAMS = entries(
+  upstream,
+  {
+    max: UPSTREAMS_MAX,
+    example: "{name: local, base_url: http://127.0.0.1:8000/v1}",
+    noun: "upstream",
+  },
+  "further upstreams, each by its name; llm is the one of that name",
+);
+
+const route = z.strictObject({
+  match: modelMatch("which requests: those whose model fits, where * is any text; none = all"),
+  to: target("who answers them: the name of one upstream, or mock"),
+}, "an entry with match and to");
+
+/** Who answers which request. */
+export const ROUTES = entries(
+  route,
+  { max: ROUTES_MAX, example: "{match: {model: gpt-4o*}, to: [local]}" },
+  "who answers: the first that matches; without any, chat.source decides",
+);
+
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({
-  name: entryName("token"),
+  name: entryName("token", "what logs call it"),
   token: credential("the token itself; empty = the text of token_file"),
   token_file: line("", "file that holds it; empty = none"),
 }, mustOne).refine(({ token, token_file }) => (token === "") !== (token_file === ""), mustOne);

@@ -60,14 +60,19 @@ export function checkGiven({ schema, value, isPartial, place }: Given):
   const problems: Problem[] = [];
   for (const issue of result.error.issues) {
     const part = partOf(value, issue.path);
-    // What is missing is there, most probably: under the key that nobody knows.
-    if (isPartial && part === undefined) continue;
+    // What is missing in an entry is there, most probably: under the key that nobody knows.
+    if (isPartial && (part === undefined || isWholeEntry(issue, part))) continue;
     const { at, label } = place(issue.path);
     const text = `${label}: must be ${issue.message}: ${shown(part, schema, issue.path)}`;
     // A rule of several parts says the same for each.
     if (problems.every((problem) => problem.text !== text)) problems.push({ at, text });
   }
   return { kind: "bad", problems };
+}
+
+/** Is it about how the keys of an entry go together? */
+function isWholeEntry({ code }: z.core.$ZodIssue, part: unknown): boolean {
+  return code === "custom" && typeof part === "object" && !Array.isArray(part);
 }
 
 function partOf(value: unknown, path: readonly PropertyKey[]): unknown {

@@ -198,6 +198,17 @@ export function names(meaning: string): Setting<readonly string[]> {
   return setting(z.array(name, must).max(MODELS_MAX, must), [], meaning);
 }
 
+/** Some of a few words, at least one. */
+export function someOf<const Word extends string>(
+  words: readonly [Word, ...Word[]],
+  initial: readonly NoInfer<Word>[],
+  meaning: string,
+): Setting<readonly Word[]> {
+  const must = `a list of at least one of ${words.join(", ")}`;
+  const word = z.enum(words, `one of ${words.join(", ")}`) as unknown as z.ZodType<Word>;
+  return setting(z.array(word, must).min(1, must).max(words.length, must), [...initial], meaning);
+}
+
 /** Fields of an HTTP header. Their values are secret. */
 export function headerFields(meaning: string): Setting<Readonly<Record<string, string>>> {
   const must = `a mapping of at most ${HEADERS_MAX} header names to one-line texts`;
@@ -232,16 +243,31 @@ export function fileMode(initial: string, meaning: string): Setting<string> {
 }
 
 /** The name of an entry, by which logs and other settings call it; `taken` is weir's own. */
-export function entryName(noun: string, taken?: string): z.ZodType<string> {
+export function entryName(noun: string, meaning: string, taken?: string): z.ZodType<string> {
   const schema = z.string(mustName(noun)).regex(NAME, mustName(noun)).refine(
     (name) => name !== taken,
     `another name than ${taken}, which is weir's own`,
   );
-  return required(schema, `what logs call the ${noun}`);
+  return required(schema, meaning);
 }
 
 function mustName(noun: string): string {
   return `a name of up to 64 letters, digits, _ . and -, which no other ${noun} has`;
+}
+
+/** What a route looks for in a request. */
+export function modelMatch(meaning: string): z.ZodType<{ readonly model: string }> {
+  const must = "a name of a model on one line, where * stands for any text";
+  const model = setting(z.string(must).min(1, must).regex(LINE, must), "*", "the model's name");
+  const schema = z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
+  return required(schema, meaning);
+}
+
+/** Who answers: a list, as there may be several one day. */
+export function target(meaning: string): z.ZodType<readonly string[]> {
+  const must = "a list with the name of one upstream, such as [llm], or [mock]";
+  const name = z.string("the name of an upstream, or mock");
+  return required(z.array(name, must).length(1, must), meaning);
 }
 
 /** A list of entries; `example` shows one. Without `noun` they have no names. */

@@ -16,6 +16,12 @@ type Frozen<Value> = Value extends object ? { readonly [Key in keyof Value]: Fro
 /** The checked settings, deeply frozen. A part takes its own section only: `Config["mock"]`. */
 export type Config = Frozen<z.output<typeof TREE>>;
 
+/** One of `upstreams`. */
+export type UpstreamEntry = Config["upstreams"][number];
+
+/** One of `routes`. */
+export type RouteEntry = Config["routes"][number];
+
 /** A setting: what one layer gives whole. A list of the top level is one, and each key of a section. */
 export interface SettingRow {
   /** "server.port"; "upstreams" for a list of the top level. */

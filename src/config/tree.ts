@@ -32,7 +32,7 @@ import {
   whole,
   workers,
 } from "./rules.ts";
-import { TOKENS, UPSTREAM } from "./entries.ts";
+import { ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -141,6 +141,8 @@ export const TREE = z.strictObject({
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
   }),
   llm: z.strictObject(UPSTREAM),
+  upstreams: UPSTREAMS,
+  routes: ROUTES,
   chat: z.strictObject({
     source: oneOf(
       ["auto", "mock", "proxy"],

@@ -116,8 +116,8 @@ describe("loadConfig() reports what is wrong in a file", () => {
       `config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are ${OPS}`,
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
-      "config.yaml:1:1 x: is not a known key: known here are server, auth, llm, chat, " +
-      "conv, mock, response, memory, ops",
+      "config.yaml:1:1 x: is not a known key: known here are server, auth, llm, " +
+      "upstreams, routes, chat, conv, mock, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [

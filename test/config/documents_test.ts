@@ -87,6 +87,8 @@ describe("jsonSchemaText()", () => {
     ["text without quotes", "auth: {token: 007}\nmock: {reply: true}\nserver: {unix_mode: 660}\n"],
     ["workers: auto", "server: {workers: auto}\n"],
     ["tokens", "auth: {tokens: [{name: a, token: b}, {name: c, token_file: d}]}\n"],
+    ["an upstream", "upstreams: [{name: a, base_url: http://a.example}]\n"],
+    ["routes", "routes: [{match: {model: 'a*'}, to: [mock]}, {to: [mock]}]\n"],
   ] as const;
   for (const [name, text] of GOOD) {
     test(`takes ${name}`, () => expect(faultsOf(SCHEMA, parse(text))).toEqual([]));
@@ -101,6 +103,12 @@ describe("jsonSchemaText()", () => {
       "auth: {tokens: [{token: b}]}\n",
       "auth.tokens.0: name is missing",
     ],
+    [
+      "an upstream without base_url",
+      "upstreams: [{name: a}]\n",
+      "upstreams.0: base_url is missing",
+    ],
+    ["a route to two", "routes: [{to: [a, b]}]\n", "routes.0.to: maxItems"],
     ["a port out of range", "server: {port: 70000}\n", "server.port: maximum"],
     ["a number in quotes", 'server: {port: "1"}\n', "server.port: type"],
     ["a word that is none", "ops: {log: all}\n", "ops.log: enum"],
@@ -136,6 +144,8 @@ describe("TREE", () => {
       "auth.secret_key",
       "llm.api_key",
       "llm.headers",
+      "upstreams.api_key",
+      "upstreams.headers",
       "chat.api_key",
       "conv.access_token",
       "ops.otlp_headers",
