@@ -10,17 +10,27 @@ import { basename, isAbsolute, join } from "node:path";
 import type { Config, ConfigFlag, ConfigOrigins } from "../config/config.ts";
 import { Failure } from "./terminal.ts";
 
-/** A setting that a file may hold. */
+/** A setting that a file holds. */
 interface Credential {
   readonly key: string;
   readonly fileKey: string;
-  readonly file: (config: Config) => string;
+  /** As it is written in the config. */
+  readonly file: string;
 }
 
-const CREDENTIALS: readonly Credential[] = [
-  { key: "auth.token", fileKey: "auth.token_file", file: ({ auth }) => auth.token_file },
-  { key: "llm.api_key", fileKey: "llm.api_key_file", file: ({ llm }) => llm.api_key_file },
-];
+/** The settings of `config` that are in files. */
+function credentialsOf({ auth, llm, upstreams }: Config): readonly Credential[] {
+  const all = [
+    { key: "auth.token", file: auth.token_file },
+    { key: "llm.api_key", file: llm.api_key_file },
+    ...upstreams.map(({ api_key_file }, i) => ({
+      key: `upstreams.${i}.api_key`,
+      file: api_key_file,
+    })),
+  ];
+  return all.filter(({ file }) => file !== "")
+    .map(({ key, file }) => ({ key, fileKey: `${key}_file`, file }));
+}
 
 /** Where files are looked for, and how they are read. */
 export interface CredentialFolders {
@@ -34,10 +44,7 @@ export interface CredentialFolders {
 
 /** The credential files that `config` names: setting → file as it is written there. */
 export function credentialFiles(config: Config): ReadonlyMap<string, string> {
-  return new Map(
-    CREDENTIALS.map(({ fileKey, file }): [string, string] => [fileKey, file(config)])
-      .filter(([, file]) => file !== ""),
-  );
+  return new Map(credentialsOf(config).map(({ fileKey, file }) => [fileKey, file]));
 }
 
 /**
@@ -49,23 +56,22 @@ export function readCredentials(
   config: Config,
   origins: ConfigOrigins,
   { folder, credentials, read }: CredentialFolders,
-): readonly ConfigFlag[] {
-  return CREDENTIALS.flatMap(({ key, fileKey, file }): readonly ConfigFlag[] => {
-    const path = file(config);
-    if (path === "") return [];
-    const origin = origins.get(key);
+): readonly Required<ConfigFlag>[] {
+  return credentialsOf(config).map(({ key, fileKey, file }) => {
+    // A list has one origin, and its entries are checked for this when they are read.
+    const origin = origins.get(key) ?? "default";
     if (origin !== "default") {
       throw new Failure(`${fileKey}: ${key} is given as well (${origin}): keep one of them`);
     }
     // systemd's copy has the name without its folder, and may be the only one weir can read.
-    const copy = join(credentials, basename(path));
+    const copy = join(credentials, basename(file));
     const found = credentials !== "" && existsSync(copy)
       ? copy
-      : isAbsolute(path)
-      ? path
-      : join(folder, path);
+      : isAbsolute(file)
+      ? file
+      : join(folder, file);
     const text = read(found, fileKey).replace(/\r?\n$/, "");
     if (text === "") throw new Failure(`${fileKey}: ${found} is empty`);
-    return [{ key, value: text, name: fileKey }];
+    return { key, value: text, name: fileKey };
   });
 }

@@ -8,7 +8,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parseEnv } from "node:util";
 import { type Config, type ConfigOrigins, loadConfig } from "../config/config.ts";
-import { builtinDefinition, DEFAULT_MODEL } from "../workflows/builtin.ts";
+import { defaultModel } from "../config/default_model.ts";
+import { builtinDefinition } from "../workflows/builtin.ts";
 import type { Controller, Definition } from "../workflows/definition.ts";
 import { load, type Loaded } from "../workflows/load.ts";
 import { problemText } from "../workflows/source_text.ts";
@@ -57,10 +58,9 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
   };
   let loaded = loadConfig(input);
   if (loaded.kind === "ok") {
-    const credentials = env["CREDENTIALS_DIRECTORY"] ?? "";
-    const read = readText;
-    const flags = readCredentials(loaded.config, loaded.origins, { folder, credentials, read });
-    if (flags.length > 0) loaded = loadConfig({ ...input, flags: [...settings, ...flags] });
+    const folders = { folder, credentials: env["CREDENTIALS_DIRECTORY"] ?? "", read: readText };
+    const credentials = readCredentials(loaded.config, loaded.origins, folders);
+    if (credentials.length > 0) loaded = loadConfig({ ...input, credentials });
   }
   const workflowFiles = options.workflowFiles.length > 0
     ? options.workflowFiles
@@ -83,8 +83,7 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
       `The ${what} has ${count}:\n${problems.map((line) => `  ${line}`).join("\n")}`,
     );
   }
-  const workflows = definition ??
-    builtinDefinition(loaded.config.llm.model_id || DEFAULT_MODEL);
+  const workflows = definition ?? builtinDefinition(defaultModel(loaded.config));
   return {
     ...withController(loaded.config, loaded.origins, workflows.controller),
     file,

@@ -9,6 +9,7 @@ import { type App, makeApp } from "../app.ts";
 import type { World } from "../parts.ts";
 import { AppError } from "../core/errors.ts";
 import { mayHaveTurns } from "../memory/open.ts";
+import { readCaFiles } from "./ca_files.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
@@ -57,10 +58,7 @@ function openMemory(app: App, { config, folder }: Settings): void {
 /** What this process gives to the app. */
 export function world(settings: Settings): World {
   const { config, folder } = settings;
-  const { ca_file } = config.llm;
-  const { system_prompt_file } = config.memory;
-  const read = (file: string, key: string) =>
-    file === "" ? "" : readText(pathIn(folder, file), key);
+  const { system_prompt_file: promptFile } = config.memory;
   return {
     version: VERSION,
     openaiSdkVersion: OPENAI_SDK_VERSION,
@@ -69,9 +67,11 @@ export function world(settings: Settings): World {
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
     process: processFacts(),
-    ca: read(ca_file, "llm.ca_file"),
+    ca: readCaFiles(settings).get(config.llm.ca_file)!,
     tokens: readTokens(settings),
-    systemPrompt: read(system_prompt_file, "memory.system_prompt_file"),
+    systemPrompt: promptFile === ""
+      ? ""
+      : readText(pathIn(folder, promptFile), "memory.system_prompt_file"),
     folder,
     uuid: () => Bun.randomUUIDv7(),
   };

@@ -156,6 +156,26 @@ describe("a key in a file", () => {
     });
   }
 
+  test("is read for every upstream, beside the config", async () => {
+    const config = [
+      "upstreams:",
+      "  - {name: a, base_url: http://a.example, api_key_file: a.key}",
+      "  - {name: b, base_url: http://b.example}",
+    ].join("\n");
+    const files = { "config.yaml": config, "a.key": "sk-1\n" };
+    const { code, output } = await run(["check"], { files });
+    expect(code).toBe(0);
+    expect(output.match(/api_key: ".*"/g)).toEqual([
+      'api_key: ""', // llm
+      'api_key: "***"',
+      'api_key: ""',
+      'api_key: ""', // chat
+    ]);
+    const { code: badCode, errors } = await run(["check"], { files: { "config.yaml": config } });
+    expect(badCode).toBe(1);
+    expect(errors).toContain("Cannot read upstreams.0.api_key_file");
+  });
+
   test("systemd's copy is the one that is read", async () => {
     const credentials = makeRoot();
     writeFileSync(join(credentials, "k"), "from systemd");
