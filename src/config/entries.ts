@@ -31,25 +31,23 @@ const ROUTES_MAX = 1000;
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
   base_url: httpUrl("the upstream, e.g. https://api.openai.com/v1; empty = none"),
-  api_key: credential(
-    "its key; empty = the client's own is passed on, while auth.token is empty",
-  ),
-  api_key_file: line("", "file that holds the key instead; empty = none"),
-  model_id: line("", "the model when a request names none"),
-  headers_timeout_ms: timeout(60_000, "longest wait for its response headers"),
-  first_token_timeout_ms: timeout(120_000, "longest wait for its first chunk"),
-  idle_timeout_ms: timeout(120_000, "longest silence between two chunks"),
-  retries: whole(0, RETRIES_MAX, 2, "before the first byte only"),
-  headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
+  api_key: credential("its key; empty = the client's own is passed on, while auth.token is empty"),
+  api_key_file: line("file that holds the key instead; empty = none"),
+  model_id: line("the model when a request names none"),
+  headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
+  first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
+  idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
+  retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
+  headers: headerFields()("added to every upstream request, e.g. {X-Team: blue}"),
   proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),
-  ca_file: line("", "PEM file with extra certificate authorities to trust"),
+  ca_file: line("PEM file with extra certificate authorities to trust"),
 };
 
 const upstream = z.strictObject({
-  name: entryName("upstream", "what routes and logs call it; mock is taken", "mock"),
+  name: entryName("upstream", "mock")("what routes and logs call it; mock is taken"),
   ...UPSTREAM,
-  base_url: required(httpUrlRule(false), "where it is, e.g. https://api.openai.com/v1", "url"),
-  speaks: someOf(["openai_chat"], ["openai_chat"], "the dialects it understands"),
+  base_url: required(httpUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
+  speaks: someOf(["openai_chat"], ["openai_chat"])("the dialects it understands"),
 }, "an entry with a name and a base_url").refine(
   ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
   { path: ["api_key_file"], message: "empty while api_key is set" },
@@ -58,37 +56,30 @@ const upstream = z.strictObject({
 /** Upstreams beside `llm`. */
 export const UPSTREAMS = entries(
   upstream,
-  {
-    max: UPSTREAMS_MAX,
-    example: "{name: local, base_url: http://127.0.0.1:8000/v1}",
-    noun: "upstream",
-  },
-  "further upstreams, each by its name; llm is the one of that name",
-);
+  UPSTREAMS_MAX,
+  "{name: local, base_url: http://127.0.0.1:8000/v1}",
+  { noun: "upstream" },
+)("further upstreams, each by its name; llm is the one of that name");
 
 const route = z.strictObject({
-  match: modelMatch("which requests: those whose model fits, where * is any text; none = all"),
-  to: target("who answers them: the name of one upstream, or mock"),
+  match: modelMatch()("which requests: those whose model fits, where * is any text; none = all"),
+  to: target()("who answers them: the name of one upstream, or mock"),
 }, "an entry with match and to");
 
 /** Who answers which request. */
-export const ROUTES = entries(
-  route,
-  { max: ROUTES_MAX, example: "{match: {model: gpt-4o*}, to: [local]}" },
+export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
   "who answers: the first that matches; without any, chat.source decides",
 );
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({
-  name: entryName("token", "what logs call it"),
+  name: entryName("token")("what logs call it"),
   token: credential("the token itself; empty = the text of token_file"),
-  token_file: line("", "file that holds it; empty = none"),
+  token_file: line("file that holds it; empty = none"),
 }, mustOne).refine(({ token, token_file }) => (token === "") !== (token_file === ""), mustOne);
 
 /** Bearer tokens with names. */
-export const TOKENS = entries(
-  token,
-  { max: TOKENS_MAX, example: "{name: blue, token: …}", noun: "token" },
-  "further tokens, e.g. [{name: blue, token: …}, {name: ci, token_file: …}]",
-  "secret",
-);
+export const TOKENS = entries(token, TOKENS_MAX, "{name: blue, token: …}", {
+  noun: "token",
+  shows: "secret",
+})("further tokens, e.g. [{name: blue, token: …}, {name: ci, token_file: …}]");

@@ -32,25 +32,30 @@ const NAME = /^[\w.-]{1,64}$/;
 /** A name or an address; a single colon would start a port, two or more are IPv6. */
 const HOST = /^(?:[^\s/:@]+|\[?[0-9a-fA-F]*:[0-9a-fA-F.]*:[0-9a-fA-F:.%\w]*\]?)$/;
 
-function setting<Value>(
+/** A kind of setting with its default: told what it means, it is one. */
+export type Kind<Value> = (meaning: string) => Setting<Value>;
+
+function kind<Value>(
   schema: z.ZodType<Value>,
   initial: NoInfer<Value>,
-  meaning: string,
   more: Omit<About, "meaning"> = {},
-): Setting<Value> {
-  const whole = schema.default(initial as z.util.NoUndefined<Value>);
-  ABOUT.add(whole, { meaning, ...more });
-  return whole;
+): Kind<Value> {
+  return (meaning) => {
+    const setting = schema.default(initial as z.util.NoUndefined<Value>);
+    ABOUT.add(setting, { meaning, ...more });
+    return setting;
+  };
 }
 
 /** A value that an entry must have. */
 export function required<Value>(
   schema: z.ZodType<Value>,
-  meaning: string,
   shows: Shows = "plain",
-): z.ZodType<Value> {
-  ABOUT.add(schema, { meaning, shows });
-  return schema;
+): (meaning: string) => z.ZodType<Value> {
+  return (meaning) => {
+    ABOUT.add(schema, { meaning, shows });
+    return schema;
+  };
 }
 
 /** A whole number. */
@@ -58,72 +63,72 @@ export function whole(
   min: number,
   max: number,
   initial: number,
-  meaning: string,
   unit?: Unit,
-): Setting<number> {
+): Kind<number> {
   const must = `a whole number from ${min} to ${max}`;
   const schema = z.int(must).min(min, must).max(max, must);
-  return setting(schema, initial, meaning, unit === undefined ? {} : { unit });
+  return kind(schema, initial, unit === undefined ? {} : { unit });
 }
 
 /** How long something may take, in whole milliseconds. */
-export function timeout(initial: number, meaning: string): Setting<number> {
-  return whole(1, TIMEOUT_MS_MAX, initial, meaning, "ms");
+export function timeout(initial: number): Kind<number> {
+  return whole(1, TIMEOUT_MS_MAX, initial, "ms");
 }
 
 /** How large something may be, in bytes. */
-export function bytes(min: number, max: number, initial: number, meaning: string): Setting<number> {
-  return whole(min, max, initial, meaning, "bytes");
+export function bytes(min: number, max: number, initial: number): Kind<number> {
+  return whole(min, max, initial, "bytes");
 }
 
 /** Milliseconds, also parts of them. */
-export function milliseconds(max: number, initial: number, meaning: string): Setting<number> {
+export function milliseconds(max: number, initial: number): Kind<number> {
   const must = `a number of milliseconds from 0 to ${max}`;
-  return setting(z.number(must).min(0, must).max(max, must), initial, meaning, { unit: "ms" });
+  return kind(z.number(must).min(0, must).max(max, must), initial, { unit: "ms" });
 }
 
 /** Any text, over as many lines as it likes. */
-export function text(initial: string, meaning: string): Setting<string> {
-  return setting(z.string("text"), initial, meaning);
+export function text(initial: string): Kind<string> {
+  return kind(z.string("text"), initial);
 }
 
 /** Text on one line. */
-export function line(initial: string, meaning: string, shows: Shows = "plain"): Setting<string> {
+export const line: Kind<string> = kind(lineRule(), "");
+
+function lineRule(): z.ZodString {
   const must = "text on one line, without control characters";
-  return setting(z.string(must).regex(LINE, must), initial, meaning, { shows });
+  return z.string(must).regex(LINE, must);
 }
 
 /** true or false. */
-export function flag(initial: boolean, meaning: string): Setting<boolean> {
-  return setting(z.boolean("true or false"), initial, meaning);
+export function flag(initial: boolean): Kind<boolean> {
+  return kind(z.boolean("true or false"), initial);
 }
 
 /** A part of a whole, from 0 to 1. */
-export function share(initial: number, meaning: string): Setting<number> {
+export function share(initial: number): Kind<number> {
   const must = "a number from 0 to 1";
-  return setting(z.number(must).min(0, must).max(1, must), initial, meaning);
+  return kind(z.number(must).min(0, must).max(1, must), initial);
 }
+
+const MUST_CREDENTIAL = "one line of printable ASCII";
 
 /** A secret that travels in a header: blanks at its ends, which files often leave, are cut off. */
-export function credential(meaning: string): Setting<string> {
-  const must = "one line of printable ASCII";
-  const schema = z.string(must).trim().refine((value) => /^[\x20-\x7e]*$/.test(value), must);
-  return setting(schema, "", meaning, { shows: "secret" });
-}
+export const credential: Kind<string> = kind(
+  z.string(MUST_CREDENTIAL).trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL),
+  "",
+  { shows: "secret" },
+);
 
 /** A secret that signs: any letters, and no blank is cut off, since each one counts. */
-export function signingKey(meaning: string): Setting<string> {
-  return line("", meaning, "secret");
-}
+export const signingKey: Kind<string> = kind(lineRule(), "", { shows: "secret" });
 
 /** One of a few words. */
 export function oneOf<const Word extends string>(
   words: readonly [Word, ...Word[]],
   initial: NoInfer<Word>,
-  meaning: string,
-): Setting<Word> {
+): Kind<Word> {
   const schema = z.enum(words, `one of ${words.join(", ")}`) as unknown as z.ZodType<Word>;
-  return setting(schema, initial, meaning);
+  return kind(schema, initial);
 }
 
 /** Is `value` a whole URL with a host and one of `protocols`, and without `?` and `#`? */
@@ -150,22 +155,20 @@ export function httpUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
 }
 
 /** An http(s) URL, or empty. Paths are put behind it, so it ends without `/` and has no query. */
-export function httpUrl(meaning: string): Setting<string> {
-  return setting(httpUrlRule(true), "", meaning, { shows: "url" });
-}
+export const httpUrl: Kind<string> = kind(httpUrlRule(true), "", { shows: "url" });
 
 /** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
-export function hostOrHttpUrl(meaning: string): Setting<string> {
+export function hostOrHttpUrl(): Kind<string> {
   const must = "HOST, HOST:PORT, or an http:// or https:// URL without ? and #";
   const asUrl = (value: string) => value.includes("://") ? value : `http://${value}`;
   const schema = z.string(must)
     .refine((value) => value === "" || isHttpUrl(asUrl(value)), must)
     .transform((value) => value === "" ? "" : withoutTrailingSlashes(asUrl(value)));
-  return setting(schema, "", meaning, { shows: "url" });
+  return kind(schema, "", { shows: "url" });
 }
 
 /** Where memory lives. The address of a store may carry `?options`, that of a server may not. */
-export function memoryUrl(initial: string, meaning: string): Setting<string> {
+export function memoryUrl(initial: string): Kind<string> {
   const must =
     "sqlite://FILE, http:// or https:// and a host, or postgres://USER:PASSWORD@HOST/DATABASE";
   const schema = z.string(must).refine((value) => {
@@ -173,44 +176,43 @@ export function memoryUrl(initial: string, meaning: string): Setting<string> {
     return isHttpUrl(value) ||
       isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);
   }, must).transform((value) => isHttpUrl(value) ? withoutTrailingSlashes(value) : value);
-  return setting(schema, initial, meaning, { shows: "url" });
+  return kind(schema, initial, { shows: "url" });
 }
 
 /** A host name or an address; the brackets of an IPv6 address go. */
-export function host(initial: string, meaning: string): Setting<string> {
+export function host(initial: string): Kind<string> {
   const must = "a host name or an address, without a port";
   const schema = z.string(must).regex(HOST, must).transform((value) => value.replace(/[[\]]/g, ""));
-  return setting(schema, initial, meaning);
+  return kind(schema, initial);
 }
 
 /** How many processes. */
-export function workers(initial: number | "auto", meaning: string): Setting<number | "auto"> {
+export function workers(initial: number | "auto"): Kind<number | "auto"> {
   const must = `a whole number from 1 to ${WORKERS_MAX}, or auto`;
   const count = z.int(must).min(1, must).max(WORKERS_MAX, must);
-  return setting(z.union([z.literal("auto", must), count], must), initial, meaning);
+  return kind(z.union([z.literal("auto", must), count], must), initial);
 }
 
 /** A list of names. */
-export function names(meaning: string): Setting<readonly string[]> {
+export function names(): Kind<readonly string[]> {
   const must = `a list of at most ${MODELS_MAX} names, such as [gpt-4o, gpt-4o-mini]`;
   const mustItem = "a name on one line";
   const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
-  return setting(z.array(name, must).max(MODELS_MAX, must), [], meaning);
+  return kind(z.array(name, must).max(MODELS_MAX, must), []);
 }
 
 /** Some of a few words, at least one. */
 export function someOf<const Word extends string>(
   words: readonly [Word, ...Word[]],
   initial: readonly NoInfer<Word>[],
-  meaning: string,
-): Setting<readonly Word[]> {
+): Kind<readonly Word[]> {
   const must = `a list of at least one of ${words.join(", ")}`;
   const word = z.enum(words, `one of ${words.join(", ")}`) as unknown as z.ZodType<Word>;
-  return setting(z.array(word, must).min(1, must).max(words.length, must), [...initial], meaning);
+  return kind(z.array(word, must).min(1, must).max(words.length, must), [...initial]);
 }
 
 /** Fields of an HTTP header. Their values are secret. */
-export function headerFields(meaning: string): Setting<Readonly<Record<string, string>>> {
+export function headerFields(): Kind<Readonly<Record<string, string>>> {
   const must = `a mapping of at most ${HEADERS_MAX} header names to one-line texts`;
   const mustValue = "a header value: one line of Latin-1 text";
   const schema = z.record(
@@ -218,15 +220,15 @@ export function headerFields(meaning: string): Setting<Readonly<Record<string, s
     z.string(mustValue).regex(HEADER_VALUE, mustValue),
     must,
   ).refine((fields) => Object.keys(fields).length <= HEADERS_MAX, must);
-  return setting(schema, {}, meaning, { shows: "secret" });
+  return kind(schema, {}, { shows: "secret" });
 }
 
 /** Networks: an address, or an address and how many of its bits count. */
-export function networks(meaning: string): Setting<readonly string[]> {
+export function networks(): Kind<readonly string[]> {
   const must = `a list of at most ${CIDRS_MAX} networks, such as [127.0.0.1, 10.0.0.0/8, fd00::/8]`;
   const mustItem = "an address or a network, such as 10.0.0.0/8";
   const schema = z.array(z.string(mustItem).refine(isNetwork, mustItem), must).max(CIDRS_MAX, must);
-  return setting(schema, [], meaning);
+  return kind(schema, []);
 }
 
 function isNetwork(text: string): boolean {
@@ -237,18 +239,18 @@ function isNetwork(text: string): boolean {
 }
 
 /** The permissions of a file as `chmod` writes them. */
-export function fileMode(initial: string, meaning: string): Setting<string> {
+export function fileMode(initial: string): Kind<string> {
   const must = "three octal digits, such as 660";
-  return setting(z.string(must).regex(/^[0-7]{3}$/, must), initial, meaning);
+  return kind(z.string(must).regex(/^[0-7]{3}$/, must), initial);
 }
 
 /** The name of an entry, by which logs and other settings call it; `taken` is weir's own. */
-export function entryName(noun: string, meaning: string, taken?: string): z.ZodType<string> {
-  const schema = z.string(mustName(noun)).regex(NAME, mustName(noun)).refine(
-    (name) => name !== taken,
-    `another name than ${taken}, which is weir's own`,
+export function entryName(noun: string, taken?: string): (meaning: string) => z.ZodType<string> {
+  const must = mustName(noun);
+  return required(
+    z.string(must).regex(NAME, must)
+      .refine((name) => name !== taken, `another name than ${taken}, which is weir's own`),
   );
-  return required(schema, meaning);
 }
 
 function mustName(noun: string): string {
@@ -256,36 +258,29 @@ function mustName(noun: string): string {
 }
 
 /** What a route looks for in a request. */
-export function modelMatch(meaning: string): z.ZodType<{ readonly model: string }> {
+export function modelMatch(): (meaning: string) => z.ZodType<{ readonly model: string }> {
   const must = "a name of a model on one line, where * stands for any text";
-  const model = setting(z.string(must).min(1, must).regex(LINE, must), "*", "the model's name");
-  const schema = z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
-  return required(schema, meaning);
+  const model = kind(z.string(must).min(1, must).regex(LINE, must), "*")("the model's name");
+  return required(z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({}));
 }
 
 /** Who answers: a list, as there may be several one day. */
-export function target(meaning: string): z.ZodType<readonly string[]> {
+export function target(): (meaning: string) => z.ZodType<readonly string[]> {
   const must = "a list with the name of one upstream, such as [llm], or [mock]";
   const name = z.string("the name of an upstream, or mock");
-  return required(z.array(name, must).length(1, must), meaning);
+  return required(z.array(name, must).length(1, must));
 }
 
-/** A list of entries; `example` shows one. Without `noun` they have no names. */
+/** A list of at most `max` entries; `example` shows one. Without `noun` they have no names. */
 export function entries<Entry extends object>(
   entry: z.ZodType<Entry>,
-  { max, example, noun }: {
-    readonly max: number;
-    readonly example: string;
-    readonly noun?: string;
-  },
-  meaning: string,
-  shows: Shows = "plain",
-): Setting<readonly Entry[]> {
+  max: number,
+  example: string,
+  { noun, shows = "plain" }: { readonly noun?: string; readonly shows?: Shows } = {},
+): Kind<readonly Entry[]> {
   const must = `a list of at most ${max} entries like ${example}`;
   const list = z.array(entry, must).max(max, must);
-  return setting(noun === undefined ? list : list.superRefine(namesDiffer(noun)), [], meaning, {
-    shows,
-  });
+  return kind(noun === undefined ? list : list.superRefine(namesDiffer(noun)), [], { shows });
 }
 
 /** The second of two entries with one name is told so. */

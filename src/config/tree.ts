@@ -62,81 +62,51 @@ const PORT_MAX = 65_535;
 /** The one tree. */
 export const TREE = z.strictObject({
   server: z.strictObject({
-    host: host("127.0.0.1", "address to listen on; 0.0.0.0 = every one"),
-    port: whole(0, PORT_MAX, 8080, "port to listen on; 0 = any free one"),
-    workers: workers(1, "processes sharing the port; auto = one per core"),
-    unix: line(
-      "",
-      "path of a socket to listen on instead of the port, for nginx; empty = the port",
-    ),
-    unix_mode: fileMode("660", "who may connect to that socket, as chmod writes it"),
+    host: host("127.0.0.1")("address to listen on; 0.0.0.0 = every one"),
+    port: whole(0, PORT_MAX, 8080)("port to listen on; 0 = any free one"),
+    workers: workers(1)("processes sharing the port; auto = one per core"),
+    unix: line("path of a socket to listen on instead of the port, for nginx; empty = the port"),
+    unix_mode: fileMode("660")("who may connect to that socket, as chmod writes it"),
     tls_cert_file: line(
-      "",
       "PEM file with the certificate and its chain, read again on reload; empty = no TLS",
     ),
-    tls_key_file: line("", "PEM file with its key"),
-    trusted_proxies: networks(
+    tls_key_file: line("PEM file with its key"),
+    trusted_proxies: networks()(
       "whose X-Forwarded-For is believed, e.g. [127.0.0.1, 10.0.0.0/8]; server.unix is anyway",
     ),
-    url_max_bytes: bytes(64, URL_BYTES_MAX, 8192, "longer URLs are refused (414)"),
-    body_max_bytes: bytes(
-      1,
-      BODY_BYTES_MAX,
-      33_554_432,
-      "larger request bodies are refused (413)",
-    ),
-    body_timeout_ms: timeout(30_000, "a body that is not there by then is refused (408)"),
-    write_timeout_ms: timeout(
-      60_000,
+    url_max_bytes: bytes(64, URL_BYTES_MAX, 8192)("longer URLs are refused (414)"),
+    body_max_bytes: bytes(1, BODY_BYTES_MAX, 33_554_432)("larger request bodies are refused (413)"),
+    body_timeout_ms: timeout(30_000)("a body that is not there by then is refused (408)"),
+    write_timeout_ms: timeout(60_000)(
       "a client that takes nothing of its stream for this long is cut off",
     ),
-    idle_timeout_ms: whole(
-      1000,
-      IDLE_MS_MAX,
-      IDLE_MS_MAX,
+    idle_timeout_ms: whole(1000, IDLE_MS_MAX, IDLE_MS_MAX, "ms")(
       "a connection without traffic is closed; more than nginx's keepalive_timeout, in steps of 4 s",
-      "ms",
     ),
-    streams_max: whole(1, STREAMS_MAX, 32_768, "open streams of a process; more are refused (503)"),
-    streams_per_client_max: whole(
-      0,
-      STREAMS_MAX,
-      0,
+    streams_max: whole(1, STREAMS_MAX, 32_768)("open streams of a process; more are refused (503)"),
+    streams_per_client_max: whole(0, STREAMS_MAX, 0)(
       "open requests of one client address; more are refused (429); 0 = no limit",
     ),
-    requests_waiting_max: whole(
-      1,
-      STREAMS_MAX,
-      8192,
+    requests_waiting_max: whole(1, STREAMS_MAX, 8192)(
       "requests of a process that have no stream yet; more are refused (503)",
     ),
-    bodies_max_bytes: bytes(
-      1,
-      BODIES_BYTES_MAX,
-      268_435_456,
+    bodies_max_bytes: bytes(1, BODIES_BYTES_MAX, 268_435_456)(
       "what is here of all bodies over 64 KiB that are not whole yet; more is refused (503)",
     ),
-    drain_ms: milliseconds(WAIT_MS_MAX, 30_000, "how long SIGTERM waits for open streams"),
-    retire_ms: milliseconds(
-      TIMEOUT_MS_MAX,
-      3_600_000,
+    drain_ms: milliseconds(WAIT_MS_MAX, 30_000)("how long SIGTERM waits for open streams"),
+    retire_ms: milliseconds(TIMEOUT_MS_MAX, 3_600_000)(
       "how long a worker that a reload has replaced may finish its streams",
     ),
-    keepalive_ms: milliseconds(
-      WAIT_MS_MAX,
-      15_000,
+    keepalive_ms: milliseconds(WAIT_MS_MAX, 15_000)(
       "an SSE comment into a stream that has been silent this long; 0 = off",
     ),
-    main: whole(
-      0,
-      PORT_MAX,
-      0,
+    main: whole(0, PORT_MAX, 0)(
       "a memory server on this local port, same as memory.url: http://127.0.0.1:PORT; 0 = none",
     ),
   }),
   auth: z.strictObject({
     token: credential("bearer token for /v1/*, /memory/*, /api/*; empty = open"),
-    token_file: line("", "file that holds the token instead; empty = none"),
+    token_file: line("file that holds the token instead; empty = none"),
     tokens: TOKENS,
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
   }),
@@ -144,107 +114,73 @@ export const TREE = z.strictObject({
   upstreams: UPSTREAMS,
   routes: ROUTES,
   chat: z.strictObject({
-    source: oneOf(
-      ["auto", "mock", "proxy"],
-      "auto",
+    source: oneOf(["auto", "mock", "proxy"], "auto")(
       "mock | proxy | auto: proxy as soon as llm.base_url is set",
     ),
-    on_disconnect: oneOf(
-      ["cancel", "drain"],
-      "cancel",
+    on_disconnect: oneOf(["cancel", "drain"], "cancel")(
       "cancel | drain: what happens upstream when the client leaves",
     ),
-    api_proxy: hostOrHttpUrl("upstream of /chat: HOST[:PORT] or a URL; empty = none of its own"),
+    api_proxy: hostOrHttpUrl()("upstream of /chat: HOST[:PORT] or a URL; empty = none of its own"),
     api_key: credential("key of that upstream"),
   }),
   conv: z.strictObject({
-    unofficial_proxy: hostOrHttpUrl("upstream of /conv: HOST[:PORT] or a URL; empty = none"),
+    unofficial_proxy: hostOrHttpUrl()("upstream of /conv: HOST[:PORT] or a URL; empty = none"),
     access_token: credential("its whole Authorization header, so with its own Bearer"),
   }),
   mock: z.strictObject({
-    reply: text("powered by openai", "what the mock says"),
-    first_token_ms: milliseconds(WAIT_MS_MAX, 0, "wait before the first word"),
-    delay_ms: milliseconds(WAIT_MS_MAX, 50, "wait after each word; 0 = the whole answer at once"),
-    persona: oneOf(
-      ["gpt-4o", "minimal"],
-      "gpt-4o",
+    reply: text("powered by openai")("what the mock says"),
+    first_token_ms: milliseconds(WAIT_MS_MAX, 0)("wait before the first word"),
+    delay_ms: milliseconds(WAIT_MS_MAX, 50)("wait after each word; 0 = the whole answer at once"),
+    persona: oneOf(["gpt-4o", "minimal"], "gpt-4o")(
       "gpt-4o: today's full chunk shape · minimal: six bare events",
     ),
-    models: names("the only model names there are; empty = every name is served"),
-    validate: oneOf(
-      ["live", "spec"],
-      "live",
+    models: names()("the only model names there are; empty = every name is served"),
+    validate: oneOf(["live", "spec"], "live")(
       "live | spec: check requests as the live API does, or as its document says",
     ),
-    count_bytes_max: bytes(
-      0,
-      COUNT_BYTES_MAX,
-      65_536,
+    count_bytes_max: bytes(0, COUNT_BYTES_MAX, 65_536)(
       "tokens are counted exactly up to this much text, and estimated above",
     ),
   }),
   response: z.strictObject({
-    on_disconnect: oneOf(
-      ["drain", "cancel"],
-      "drain",
+    on_disconnect: oneOf(["drain", "cancel"], "drain")(
       "drain | cancel: keep the whole answer when the client leaves, or what it was sent",
     ),
   }),
   memory: z.strictObject({
-    url: memoryUrl(
-      "sqlite://weir.db",
+    url: memoryUrl("sqlite://weir.db")(
       "or http://HOST:PORT (a memory server), postgres://… (shared by many nodes)",
     ),
-    history_turns: whole(0, HISTORY_TURNS_MAX, 20, "turns that are told to the model again"),
-    history_tokens: whole(
-      0,
-      HISTORY_TOKENS_MAX,
-      8192,
+    history_turns: whole(0, HISTORY_TURNS_MAX, 20)("turns that are told to the model again"),
+    history_tokens: whole(0, HISTORY_TOKENS_MAX, 8192)(
       "the most tokens of these turns, the oldest are left out; 0 = no limit",
     ),
-    system_prompt: text("", "template of the system prompt; empty = weir's own"),
-    system_prompt_file: line("", "a file with that template instead"),
-    durability: oneOf(
-      ["process", "power"],
-      "process",
+    system_prompt: text("")("template of the system prompt; empty = weir's own"),
+    system_prompt_file: line("a file with that template instead"),
+    durability: oneOf(["process", "power"], "process")(
       "process | power: what a seen [DONE] survives",
     ),
-    keep_days: whole(
-      0,
-      KEEP_DAYS_MAX,
-      0,
+    keep_days: whole(0, KEEP_DAYS_MAX, 0, "days")(
       "turns are forgotten after this many days; 0 = never",
-      "days",
     ),
-    timeout_ms: timeout(30_000, "longest wait for a memory server, or for Postgres"),
-    outbox: line(
-      "",
-      "file for turns on their way to a server or to Postgres; empty = weir-outbox.db",
-    ),
-    outbox_max_bytes: bytes(
-      OUTBOX_BYTES_MIN,
-      OUTBOX_BYTES_MAX,
-      1_073_741_824,
+    timeout_ms: timeout(30_000)("longest wait for a memory server, or for Postgres"),
+    outbox: line("file for turns on their way to a server or to Postgres; empty = weir-outbox.db"),
+    outbox_max_bytes: bytes(OUTBOX_BYTES_MIN, OUTBOX_BYTES_MAX, 1_073_741_824)(
       "when this much waits in it, new requests are refused (503)",
     ),
   }),
   ops: z.strictObject({
-    log: oneOf(["requests", "errors", "off"], "errors", "requests | errors | off"),
-    log_format: oneOf(
-      ["auto", "json", "pretty"],
-      "auto",
+    log: oneOf(["requests", "errors", "off"], "errors")("requests | errors | off"),
+    log_format: oneOf(["auto", "json", "pretty"], "auto")(
       "json | pretty | auto: pretty on a terminal, else json",
     ),
-    log_prompts: flag(false, "true: lines show the beginning of what clients ask"),
-    metrics_port: whole(
-      0,
-      PORT_MAX,
-      0,
+    log_prompts: flag(false)("true: lines show the beginning of what clients ask"),
+    metrics_port: whole(0, PORT_MAX, 0)(
       "a port of its own for /metrics; 0 = on server.port, behind auth.token",
     ),
-    metrics_host: host("127.0.0.1", "address of that port"),
+    metrics_host: host("127.0.0.1")("address of that port"),
     otlp_endpoint: httpUrl("collector of traces, e.g. http://127.0.0.1:4318; empty = no traces"),
-    otlp_headers: headerFields("added to every request to it, e.g. {X-Api-Key: …}"),
-    otlp_sample_ratio: share(1, "share of the traces that begin here and are kept, 0 to 1"),
+    otlp_headers: headerFields()("added to every request to it, e.g. {X-Api-Key: …}"),
+    otlp_sample_ratio: share(1)("share of the traces that begin here and are kept, 0 to 1"),
   }),
 });
