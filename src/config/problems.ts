@@ -6,7 +6,7 @@
  */
 
 import type { z } from "zod";
-import { nearest } from "../lib/nearest.ts";
+import { editDistance, nearest } from "../lib/nearest.ts";
 import { rowOf, SETTING_ROWS } from "./schema.ts";
 import { ABOUT, mayBeSecret, schemasAlong, shapeOf } from "./shape.ts";
 import { TREE } from "./tree.ts";
@@ -47,7 +47,10 @@ export function inOrder(problems: readonly Problem[]): string[] {
 const SECTIONS = Object.keys(TREE.shape);
 /** Names of the top level that are no sections. */
 const LISTS = SECTIONS.filter((name) => SETTING_ROWS.has(name));
+const IN_SECTIONS = [...SETTING_ROWS.values()].filter((row) => row.keys.length > 1);
 
+/** More edits than these make another word of the name of a list. */
+const TYPO_EDITS_MAX = 2;
 /** Longest piece of a bad value that a sentence repeats, in characters. */
 const SHOWN_LENGTH_MAX = 60;
 
@@ -132,8 +135,16 @@ export function unknownKey(
   const word = key.toLowerCase();
   const elsewhere = path.length < 2 ? withKey(word) : undefined;
   if (elsewhere !== undefined) return unknown("key", elsewhere, []);
-  const guess = nearest(word, known);
+  const guess = path.length > 0
+    ? nearest(word, known)
+    : listMeant(word) ?? nearest(word, known.filter((name) => !LISTS.includes(name)));
   return unknown("key", guess === undefined ? undefined : [...path, guess].join("."), known);
+}
+
+/** The list that `word` is a slip of. Names of lists are short, so a similar word means little. */
+function listMeant(word: string): string | undefined {
+  const guess = nearest(word, LISTS);
+  return guess !== undefined && editDistance(word, guess) <= TYPO_EDITS_MAX ? guess : undefined;
 }
 
 function withKey(word: string | undefined): string | undefined {
@@ -148,18 +159,18 @@ export function unknownPath(path: string): string {
   if (row !== undefined && shapeOf(row.schema).kind === "list") {
     return `is inside a list, and lists are set whole: --set '${row.path}=[…]'`;
   }
-  const guess = withKey(keys.at(-1)) ?? nearest(word, SETTING_ROWS.keys());
+  const guess = withKey(keys.at(-1)) ?? listMeant(word) ??
+    nearest(word, IN_SECTIONS.map(({ path }) => path));
   return unknown("key", guess, SECTIONS.map((name) => SETTING_ROWS.has(name) ? name : `${name}.…`));
 }
 
 /** As `unknownKey`, for a variable of the environment. */
 export function unknownVariable(name: string): string {
-  const [, section = ""] = name.toLowerCase().split("_");
+  const word = name.toLowerCase().replace(/^weir_/, "");
   // A list is set whole: what goes on behind its name, WEIR_UPSTREAMS_0_NAME, tells nothing.
-  const top = SECTIONS.includes(section) ? section : nearest(section, LISTS) ?? "";
-  const inSections = [...SETTING_ROWS.values()].filter((row) => row.keys.length > 1);
-  const guess = SETTING_ROWS.get(top)?.variable ??
-    nearest(name, inSections.map((row) => row.variable));
+  const list = LISTS.find((each) => word.startsWith(`${each}_`)) ?? listMeant(word) ?? "";
+  const guess = SETTING_ROWS.get(list)?.variable ??
+    nearest(name, IN_SECTIONS.map(({ variable }) => variable));
   return unknown("variable", guess, ["WEIR_SECTION_KEY"]);
 }
 
