@@ -1,6 +1,5 @@
 import { expect, test } from "bun:test";
 import { makeApp } from "../src/app.ts";
-import { parseSettingOptions } from "../src/cli/command_line.ts";
 import { readSettings } from "../src/cli/settings.ts";
 import { world } from "../src/cli/world.ts";
 import { waitFor } from "./server/launch.ts";
@@ -9,8 +8,17 @@ import { scriptedUpstream } from "./server/scripted_upstream.ts";
 
 test("App.close() closes idle connections to upstreams", async () => {
   const upstream = scriptedUpstream(() => whole(EVENT, DONE));
-  const set = ["--set", `llm.base_url=${upstream.url}/v1`, "--set", "ops.log=off"];
-  const settings = readSettings(parseSettingOptions(set), { print() {}, complain() {} });
+  const options = {
+    configFile: undefined,
+    settings: [
+      { key: "llm.base_url", value: `${upstream.url}/v1` },
+      { key: "ops.log", value: "off" },
+    ],
+    workflowFiles: [],
+    envFiles: [],
+    env: {},
+  };
+  const settings = readSettings(options, { print() {}, complain() {} });
   // The time stands still: no connection closes because it has been idle for long.
   const app = makeApp(settings.config, { ...world(settings), clock: () => 0 });
   const answer = await app.fetch(

@@ -9,7 +9,6 @@
  * @module
  */
 
-import { parseArgs } from "node:util";
 import type { Summary } from "../lib/histogram.ts";
 import {
   eventEnds,
@@ -22,7 +21,18 @@ import {
 } from "../load/stream_probe.ts";
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { defineCommand } from "./command.ts";
+import {
+  choiceFlag,
+  type FlagValues,
+  listFlag,
+  numberFlag,
+  parsedFlag,
+  readNumber,
+  switchFlag,
+  textFlag,
+} from "./flags.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Asked of a URL that names no path. */
 const DEFAULT_PATH = "/v1/chat/completions";
@@ -38,8 +48,6 @@ const SECONDS_MAX = 600;
 const EVENTS_MAX = 1_000_000;
 /** How often a run tells how far it has come. */
 const PROGRESS_MS = 1000;
-/** What a shell gives for a program that Ctrl-C has ended. */
-const INTERRUPTED = 130;
 
 /** How a run judges the events: against what the server said before, by their number, or not at all. */
 type Expected =
@@ -61,9 +69,93 @@ interface BenchOptions {
   readonly isJson: boolean;
 }
 
-/** Measures. Exit code 0 when the figures can be believed and nothing was lost, else 1. */
-export async function bench(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseBenchOptions(args);
+const FLAGS = {
+  streams: numberFlag({
+    short: "n",
+    value: "N",
+    text: "streams, each on a connection of its own",
+    min: 1,
+    max: STREAMS_MAX,
+    isWhole: true,
+    default: 64,
+  }),
+  seconds: numberFlag({
+    short: "s",
+    value: "S",
+    text: "their starts are spread over this many seconds",
+    min: 0,
+    max: SECONDS_MAX,
+    isWhole: false,
+    default: 2,
+  }),
+  events: parsedFlag<Expected>({
+    value: "WHAT",
+    text: "learn: every answer must be as the first ones, at their pace; " +
+      `a number up to ${EVENTS_MAX}: every answer must have so many events; ` +
+      "free: any number, as they come",
+    default: "learn",
+    read: readExpected,
+  }),
+  timeout: numberFlag({
+    value: "S",
+    text: "an answer may end this many seconds later than it is due",
+    min: 1,
+    max: SECONDS_MAX,
+    isWhole: true,
+    default: 30,
+  }),
+  body: textFlag({
+    short: "d",
+    value: "JSON",
+    text: "what is posted",
+    notes: ['default a chat request with "stream": true'],
+  }),
+  method: choiceFlag({
+    short: "X",
+    value: "METHOD",
+    text: "how the server is asked",
+    choices: ["GET", "POST"],
+    default: "POST",
+  }),
+  header: listFlag({
+    short: "H",
+    value: "'NAME: VALUE'",
+    text: "a header of every request",
+    read: readHeader,
+  }),
+  json: switchFlag({ text: "print the report as JSON" }),
+};
+
+/** Measures a server. */
+export const bench = defineCommand({
+  name: "bench",
+  summary: "open many streams on any server, and tell how late its events come",
+  details:
+    "It asks the server a few times first, and says at the end whether to believe the figures.",
+  operands: {
+    url: { name: "URL", text: `http or https; without a path: ${DEFAULT_PATH}` },
+  },
+  flags: FLAGS,
+  examples: [
+    { line: "weir bench http://127.0.0.1:8080", text: "a weir on this machine" },
+    {
+      line: "weir bench http://127.0.0.1:8080/v1/chat/completions -n 200 -s 1 --json",
+      text: "200 streams within a second, the report as JSON",
+    },
+    {
+      line: "weir bench http://127.0.0.1:8080 -H 'authorization: Bearer sk-1' --events free",
+      text: "a server that wants a key, and whose answers differ",
+    },
+  ],
+  exits: {
+    [EXIT.done]: "the figures can be believed, and no event was lost",
+    [EXIT.failed]: "they cannot, or an answer was not whole, or the server gave no event stream",
+    [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
+  },
+  run: ({ flags, operands }, terminal) => measure(benchOptions(operands.url, flags), terminal),
+});
+
+async function measure(options: BenchOptions, terminal: Terminal): Promise<number> {
   const target = targetOf(options.url, requestBytes(options.url, options.body, options.headers));
   const abort = new AbortController();
   const interrupt = () => abort.abort();
@@ -89,8 +181,8 @@ export async function bench(args: readonly string[], terminal: Terminal): Promis
   else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
-  if (abort.signal.aborted) return INTERRUPTED;
-  return verdict.kind === "valid" ? 0 : 1;
+  if (abort.signal.aborted) return EXIT.interrupted;
+  return verdict.kind === "valid" ? EXIT.done : EXIT.failed;
 }
 
 /** @throws {Failure} when the server gives no event stream. */
@@ -101,7 +193,10 @@ async function askFirst(
 ): Promise<readonly Probe[]> {
   const probes: Probe[] = [];
   const aborted = Promise.withResolvers<never>();
-  signal.addEventListener("abort", () => aborted.reject(new Failure("Interrupted", INTERRUPTED)));
+  signal.addEventListener(
+    "abort",
+    () => aborted.reject(new Failure("Interrupted", EXIT.interrupted)),
+  );
   const probesMax = expected.kind === "learnt" ? PROBES_MAX : 1;
   while (probes.length < probesMax && scheduleOf(probes) === undefined) {
     let found: Probe;
@@ -203,76 +298,40 @@ function reportLines(report: StreamReport): readonly string[] {
   ];
 }
 
-function parseBenchOptions(args: readonly string[]): BenchOptions {
-  const { values, positionals } = parse(args);
-  const [text, ...more] = positionals;
-  if (text === undefined || more.length > 0) {
-    throw new Failure("It is: weir bench URL [options]. Try: weir help", 2);
-  }
+/** @throws {Failure} when `text` is no URL that can be measured. */
+function benchOptions(text: string, flags: FlagValues<typeof FLAGS>): BenchOptions {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new Failure(`bench needs an http:// or https:// URL, not "${text}"`, 2);
+    throw new Failure(`bench needs an http:// or https:// URL, not "${text}"`, EXIT.usage);
   }
   if (url.pathname === "/") url.pathname = DEFAULT_PATH;
-  const { method = "POST", body = DEFAULT_BODY } = values;
-  if (method !== "GET" && method !== "POST") {
-    throw new Failure(`--method is GET or POST, not "${method}"`, 2);
-  }
+  const { streams, seconds, timeout, events, body = DEFAULT_BODY, method, header, json } = flags;
   return {
     url: url.href,
-    streams: number("--streams", values.streams ?? "64", 1, STREAMS_MAX),
-    seconds: number("--seconds", values.seconds ?? "2", 0, SECONDS_MAX),
-    timeoutSeconds: number("--timeout", values.timeout ?? "30", 1, SECONDS_MAX),
-    expected: expectedOf(values.events ?? "learn"),
+    streams,
+    seconds,
+    timeoutSeconds: timeout,
+    expected: events,
     body: method === "GET" ? undefined : body,
-    headers: Object.fromEntries((values.header ?? []).map(header)),
-    isJson: values.json ?? false,
+    headers: Object.fromEntries(header),
+    isJson: json,
   };
 }
 
-function parse(args: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        streams: { type: "string", short: "n" },
-        seconds: { type: "string", short: "s" },
-        timeout: { type: "string" },
-        events: { type: "string" },
-        method: { type: "string", short: "X" },
-        body: { type: "string", short: "d" },
-        header: { type: "string", short: "H", multiple: true },
-        json: { type: "boolean" },
-      },
-    });
-  } catch (error) {
-    throw new Failure(`${(error as Error).message}. Try: weir help`, 2);
-  }
-}
-
-function expectedOf(text: string): Expected {
+function readExpected(text: string, name: string): Expected {
   if (text === "learn") return { kind: "learnt" };
   if (text === "free") return { kind: "free" };
-  return { kind: "count", events: number("--events", text, 1, EVENTS_MAX) };
-}
-
-function number(flag: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  const isWhole = flag === "--seconds" || Number.isInteger(value);
-  if (text.trim() === "" || !isWhole || !(value >= min && value <= max)) {
-    throw new Failure(`${flag} is a number from ${min} to ${max}, not "${text}"`, 2);
-  }
-  return value;
+  const range = { min: 1, max: EVENTS_MAX, isWhole: true };
+  return { kind: "count", events: readNumber(text, name, range) };
 }
 
 /** The value is never part of a message: it may be a key. */
-function header(text: string): readonly [name: string, value: string] {
+function readHeader(text: string): readonly [name: string, value: string] {
   const at = text.indexOf(":");
   const name = text.slice(0, Math.max(0, at)).trim();
   const value = text.slice(at + 1).trim();
   if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || /[\r\n\0]/.test(value)) {
-    throw new Failure("--header needs NAME: VALUE on one line", 2);
+    throw new Failure("--header needs NAME: VALUE on one line", EXIT.usage);
   }
   return [name, value];
 }

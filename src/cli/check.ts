@@ -5,29 +5,45 @@
  */
 
 import { describeConfig } from "../config/describe.ts";
-import { parseSettingOptions } from "./command_line.ts";
+import { defineCommand } from "./command.ts";
+import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { oddities } from "./introduction.ts";
 import { readSettings, warn } from "./settings.ts";
-import type { Terminal } from "./terminal.ts";
+import { EXIT } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
 
-/** `weir check FILE` says the same as `weir check --config FILE`. */
-function named(args: readonly string[]): readonly string[] {
-  const [first, ...rest] = args;
-  return first === undefined || first.startsWith("-") ? args : ["--config", first, ...rest];
-}
-
-/** Prints the effective config, where each setting came from, and no secret. Exit code 1 and every problem when bad. */
-export function check(args: readonly string[], terminal: Terminal): number {
-  const settings = readSettings(parseSettingOptions(named(args)), terminal);
-  const { config, origins, file, warnings, workflows, workflowFiles } = settings;
-  readTls(settings);
-  warn([...warnings, ...oddities(config)], terminal);
-  terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
-  terminal.print(describeConfig(config, origins).trimEnd());
-  if (workflowFiles.length > 0) {
-    const ids = workflows.workflows.map(({ id }) => id).join(", ");
-    terminal.print(`# ${workflowFiles.join(", ")}: ok. Workflows: ${ids}`);
-  }
-  return 0;
-}
+/** Prints the effective config, where each setting came from, and no secret. */
+export const check = defineCommand({
+  name: "check",
+  summary: "read the config and print what is in force, secrets masked",
+  details: "Behind each setting stands where it comes from. Workflow files are checked, too.",
+  operands: {
+    file: {
+      name: "FILE",
+      text: "the config file, as --config names it",
+      isOptional: true,
+      completes: "files",
+    },
+  },
+  flags: SETTING_FLAGS,
+  examples: [
+    { line: "weir check", text: "the config of this folder, or every default" },
+    { line: "weir check config.yaml --set mock.delay_ms=0", text: "a file, and a flag besides" },
+  ],
+  exits: { ...SETTING_EXITS, [EXIT.done]: "nothing is wrong; what is odd is told as a warning" },
+  run({ flags, operands }, terminal) {
+    const options = settingOptions(flags);
+    const configFile = options.configFile ?? operands.file;
+    const settings = readSettings({ ...options, configFile }, terminal);
+    const { config, origins, file, warnings, workflows, workflowFiles } = settings;
+    readTls(settings);
+    warn([...warnings, ...oddities(config)], terminal);
+    terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
+    terminal.print(describeConfig(config, origins).trimEnd());
+    if (workflowFiles.length > 0) {
+      const ids = workflows.workflows.map(({ id }) => id).join(", ");
+      terminal.print(`# ${workflowFiles.join(", ")}: ok. Workflows: ${ids}`);
+    }
+    return EXIT.done;
+  },
+});

@@ -1,17 +1,12 @@
 /**
- * Reads a command line: the command's name, its options, and the settings they make.
+ * The flags of every command that reads the config, and what they say.
  *
  * @module
  */
 
-import { parseArgs } from "node:util";
-import { Failure } from "./terminal.ts";
-
-/** A command and its words. */
-export interface CommandLine {
-  readonly name: string;
-  readonly args: readonly string[];
-}
+import { loadConfig } from "../config/config.ts";
+import { asText, type FlagValues, listFlag, textFlag } from "./flags.ts";
+import { EXIT, Failure } from "./terminal.ts";
 
 /** A setting from a flag: it wins over the environment and the file. */
 export interface Setting {
@@ -22,7 +17,7 @@ export interface Setting {
   readonly name?: string;
 }
 
-/** What the options say that every command with a config takes. */
+/** What the flags say that every command with a config takes. */
 export interface SettingOptions {
   /** The config file; undefined = `config.yaml` in the current folder, if there is one. */
   readonly configFile: string | undefined;
@@ -35,207 +30,104 @@ export interface SettingOptions {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** What `up` says besides. */
-export interface UpOptions extends SettingOptions {
-  readonly isDetached: boolean;
-  readonly isVerbose: boolean;
-}
+/** The heading of these flags in the help of a command that has others besides. */
+const GROUP = "Settings";
 
-/** What `run` says besides. */
-export interface RunOptions extends SettingOptions {
-  /** null = the default workflow. */
-  readonly workflowId: string | null;
-  /** JSON; "-" = it comes from standard input. */
-  readonly input: string | undefined;
-  /** The file for what would be printed. */
-  readonly output: string | undefined;
-  readonly isVerbose: boolean;
-}
-
-/** What `token` says besides. */
-export interface TokenOptions extends SettingOptions {
-  /** Who the token is for; "" = it names nobody. */
-  readonly id: string;
-  readonly hours: number;
-}
-
-/** Hours a token holds when nobody says otherwise. */
-const TOKEN_HOURS = 24;
-
-/** Flags that stand for a command. */
-const ALIASES: ReadonlyMap<string, string> = new Map([
-  ["--version", "version"],
-  ["-v", "version"],
-  ["--help", "help"],
-  ["-h", "help"],
-]);
-
-/**
- * The command of `argv`: its first word, or `serve` when it starts with an option. As with
- * model-compose, `-f FILE` may stand before the command.
- */
-export function parseCommandLine(argv: readonly string[]): CommandLine {
-  const at = wordsOfFiles(argv);
-  if (at > 0 && at < argv.length && !argv[at]!.startsWith("-")) {
-    return { name: argv[at]!, args: [...argv.slice(0, at), ...argv.slice(at + 1)] };
-  }
-  const [first, ...rest] = argv;
-  if (first === undefined) return { name: "serve", args: [] };
-  const alias = ALIASES.get(first);
-  if (alias !== undefined) return { name: alias, args: rest };
-  if (first.startsWith("-")) return { name: "serve", args: argv };
-  return { name: first, args: rest };
-}
-
-/** How many words at the start of `argv` name workflow files. */
-function wordsOfFiles(argv: readonly string[]): number {
-  let at = 0;
-  for (;;) {
-    const word = argv[at] ?? "";
-    if (word === "-f" || word === "--file") at += 2;
-    else if (/^(-f.|--file=)/.test(word)) at += 1;
-    else return at;
-  }
-}
-
-const SETTING_FLAGS = {
-  config: { type: "string", short: "c" },
-  host: { type: "string" },
-  port: { type: "string" },
-  set: { type: "string", multiple: true },
-  file: { type: "string", short: "f", multiple: true },
-  "env-file": { type: "string", multiple: true },
-  env: { type: "string", short: "e", multiple: true },
+/** The flags of every command that reads the config. */
+export const SETTING_FLAGS = {
+  config: textFlag({
+    short: "c",
+    value: "FILE",
+    text: "the config file",
+    notes: ["default config.yaml here, if there is one"],
+    completes: "files",
+    group: GROUP,
+  }),
+  host: {
+    ...textFlag({ value: "HOST", text: "the address to listen on", group: GROUP }),
+    get notes() {
+      return [`default ${defaultOf("host")}`];
+    },
+  },
+  port: {
+    ...textFlag({ value: "PORT", text: "the port to listen on, 0 = any free one", group: GROUP }),
+    get notes() {
+      return [`default ${defaultOf("port")}`];
+    },
+  },
+  set: listFlag({
+    value: "KEY=VALUE",
+    text: "any setting: --set mock.delay_ms=0",
+    group: GROUP,
+    read: readSetting,
+  }),
+  file: listFlag({
+    short: "f",
+    value: "FILE",
+    text: "a workflow file; several are merged",
+    notes: ["default model-compose.yml or model-compose.yaml here, if there is one"],
+    completes: "files",
+    group: GROUP,
+    read: asText,
+  }),
+  envFile: listFlag({
+    value: "FILE",
+    text: "read variables from FILE instead of .env",
+    completes: "files",
+    group: GROUP,
+    read: asText,
+  }),
+  env: listFlag({
+    short: "e",
+    value: "NAME=VALUE",
+    text: "a variable that wins over the environment",
+    group: GROUP,
+    read: readVariable,
+  }),
 } as const;
 
-/**
- * The options of `serve` and `check`.
- *
- * @throws {Failure} for an unknown option, or one without its value.
- */
-export function parseSettingOptions(args: readonly string[]): SettingOptions {
-  const { values } = parse(() =>
-    parseArgs({ args: [...args], options: SETTING_FLAGS, strict: true })
-  );
-  return settingOptions(values);
-}
+/** What the exit codes mean of every command that reads the config. */
+export const SETTING_EXITS = {
+  [EXIT.failed]: "the config or a workflow file is wrong: every problem is told",
+  [EXIT.usage]: "the command line is wrong, or a file that -f or --env-file names cannot be read",
+} as const;
 
-/**
- * The options of `up`.
- *
- * @throws {Failure} for an unknown option, or one without its value.
- */
-export function parseUpOptions(args: readonly string[]): UpOptions {
-  const { values } = parse(() =>
-    parseArgs({
-      args: [...args],
-      options: {
-        ...SETTING_FLAGS,
-        detach: { type: "boolean", short: "d" },
-        verbose: { type: "boolean", short: "v" },
-      },
-    })
-  );
+/** What the values of these flags say. `--host` and `--port` win over `--set`. */
+export function settingOptions(values: FlagValues<typeof SETTING_FLAGS>): SettingOptions {
+  const { config, host, port, set, file, envFile, env } = values;
   return {
-    ...settingOptions(values),
-    isDetached: values.detach ?? false,
-    isVerbose: values.verbose ?? false,
+    configFile: config,
+    settings: [
+      ...set,
+      ...(host === undefined ? [] : [{ key: "server.host", value: host, name: "--host" }]),
+      ...(port === undefined ? [] : [{ key: "server.port", value: port, name: "--port" }]),
+    ],
+    workflowFiles: file,
+    envFiles: envFile,
+    env: Object.fromEntries(env),
   };
 }
 
-/**
- * The options of `run`, and the workflow it names.
- *
- * @throws {Failure} for an unknown option, one without its value, or a second workflow.
- */
-export function parseRunOptions(args: readonly string[]): RunOptions {
-  const { values, positionals } = parse(() =>
-    parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        ...SETTING_FLAGS,
-        input: { type: "string", short: "i" },
-        output: { type: "string", short: "o" },
-        verbose: { type: "boolean", short: "v" },
-      },
-    })
+function readSetting(text: string): Setting {
+  const at = text.indexOf("=");
+  if (at > 0) return { key: text.slice(0, at), value: text.slice(at + 1) };
+  throw new Failure(
+    "--set needs key.path=value, for example --set mock.delay_ms=0",
+    EXIT.usage,
   );
-  const [workflowId = null, ...more] = positionals;
-  if (more.length > 0) {
-    throw new Failure(`run takes one workflow: ${positionals.join(", ")}. Try: weir help`, 2);
-  }
-  return {
-    ...settingOptions(values),
-    workflowId,
-    input: values.input,
-    output: values.output,
-    isVerbose: values.verbose ?? false,
-  };
 }
 
-/**
- * The options of `token`.
- *
- * @throws {Failure} for an unknown option, one without its value, or hours that are no number.
- */
-export function parseTokenOptions(args: readonly string[]): TokenOptions {
-  const { values } = parse(() =>
-    parseArgs({
-      args: [...args],
-      options: { ...SETTING_FLAGS, id: { type: "string" }, hours: { type: "string" } },
-    })
-  );
-  const hours = values.hours ?? String(TOKEN_HOURS);
-  if (!/^\d{1,9}$/.test(hours)) {
-    throw new Failure(`--hours must be a whole number: it is "${hours}"`, 2);
-  }
-  return { ...settingOptions(values), id: values.id ?? "", hours: Number(hours) };
+function readVariable(text: string): readonly [name: string, value: string] {
+  const at = text.indexOf("=");
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)];
+  throw new Failure(`Invalid env entry: ${text}. Write -e NAME=VALUE`, EXIT.usage);
 }
 
-/** Turns what `parseArgs` throws into a failure. */
-function parse<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new Failure(`${(error as Error).message}. Try: weir help`, 2);
+/** What a setting is when nobody sets it: the config says that, and it is asked when help is. */
+function defaultOf(key: "host" | "port"): string {
+  const loaded = loadConfig({ env: {}, dotenv: {}, flags: [] });
+  if (loaded.kind === "bad") {
+    throw new Error(`The defaults are wrong: ${loaded.problems.join(", ")}`);
   }
-}
-
-interface SettingValues {
-  readonly config?: string | undefined;
-  readonly host?: string | undefined;
-  readonly port?: string | undefined;
-  readonly set?: string[] | undefined;
-  readonly file?: string[] | undefined;
-  readonly "env-file"?: string[] | undefined;
-  readonly env?: string[] | undefined;
-}
-
-function settingOptions(values: SettingValues): SettingOptions {
-  const settings: Setting[] = (values.set ?? []).map((text) => {
-    const at = text.indexOf("=");
-    if (at <= 0) {
-      throw new Failure("--set needs key.path=value, for example --set mock.delay_ms=0", 2);
-    }
-    return { key: text.slice(0, at), value: text.slice(at + 1) };
-  });
-  if (values.host !== undefined) {
-    settings.push({ key: "server.host", value: values.host, name: "--host" });
-  }
-  if (values.port !== undefined) {
-    settings.push({ key: "server.port", value: values.port, name: "--port" });
-  }
-  const env = Object.fromEntries((values.env ?? []).map((entry) => {
-    const at = entry.indexOf("=");
-    if (at <= 0) throw new Failure(`Invalid env entry: ${entry}. Write -e NAME=VALUE`, 2);
-    return [entry.slice(0, at), entry.slice(at + 1)] as const;
-  }));
-  return {
-    configFile: values.config,
-    settings,
-    workflowFiles: values.file ?? [],
-    envFiles: values["env-file"] ?? [],
-    env,
-  };
+  return String(loaded.config.server[key]);
 }

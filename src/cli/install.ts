@@ -14,14 +14,15 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { siteText } from "../deploy/site.ts";
 import { unitText } from "../deploy/unit.ts";
-import { parseSettingOptions } from "./command_line.ts";
+import { defineCommand } from "./command.ts";
+import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
+import { switchFlag, textFlag } from "./flags.ts";
 import { sharedLimit } from "./introduction.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
 
 /** Where things lie on a machine, below the root. */
@@ -32,43 +33,93 @@ const SITE = "/etc/nginx/conf.d/weir.conf";
 /** The unit's StateDirectory=. */
 const STATE_FOLDER = "/var/lib/weir";
 
-const OWN_FLAGS = {
-  write: { type: "boolean" },
-  force: { type: "boolean" },
-  root: { type: "string" },
-  "server-name": { type: "string" },
-  certificate: { type: "string" },
-  "certificate-key": { type: "string" },
-} as const;
-
-/** What the options of `install` say. */
-interface InstallOptions {
-  readonly isWriting: boolean;
-  readonly isForced: boolean;
-  readonly root: string;
+/** What only the nginx site needs to know. */
+interface SiteOptions {
+  /** "_" = every host name. */
   readonly serverName: string;
+  /** Undefined: HTTP. */
   readonly tls: { readonly certificate: string; readonly key: string } | undefined;
-  /** The words that say which config it is. */
-  readonly rest: readonly string[];
 }
 
 /** Prints both files, or writes them below `--root` together with the program and the config. */
-export function install(args: readonly string[], terminal: Terminal): number {
-  const options = parseInstallOptions(args);
-  const settings = readSettings(parseSettingOptions(options.rest), terminal);
-  const unit = unitFor(settings);
-  const site = siteFor(settings, options);
-  warn(sharedLimit(settings.config), terminal);
-  if (!options.isWriting) {
-    terminal.print(`# ${UNIT}\n${unit}`);
-    terminal.print(`# ${SITE}\n${site.trimEnd()}`);
-    return 0;
-  }
-  const files = [[UNIT, unit], [SITE, site]] as const;
-  const at = (path: string) => join(options.root, path);
+export const install = defineCommand({
+  name: "install",
+  summary: "print the systemd unit and the nginx site for this config",
+  details: `With --write they go to ${UNIT} and ${SITE}, this program to ${PROGRAM}, ` +
+    `and the config to ${CONFIG} unless one is there.`,
+  operands: {},
+  flags: {
+    write: switchFlag({ text: "write them, the config and this program to where they belong" }),
+    force: switchFlag({ text: "write them also over files that are there and differ" }),
+    root: textFlag({
+      value: "DIR",
+      text: "below DIR",
+      notes: ["default /"],
+      completes: "files",
+      mustHaveText: true,
+    }),
+    serverName: textFlag({
+      value: "NAME",
+      text: "the site's host name",
+      notes: ["default any"],
+      mustHaveText: true,
+    }),
+    certificate: textFlag({
+      value: "FILE",
+      text: "the site's certificate: HTTPS instead of HTTP, together with --certificate-key",
+      completes: "files",
+      mustHaveText: true,
+    }),
+    certificateKey: textFlag({
+      value: "FILE",
+      text: "the certificate's key",
+      completes: "files",
+      mustHaveText: true,
+    }),
+    ...SETTING_FLAGS,
+  },
+  examples: [
+    { line: "weir install --server-name chat.example.com", text: "print what would be written" },
+    { line: "weir install --write --root ./root", text: "write it, below a folder of its own" },
+  ],
+  exits: {
+    ...SETTING_EXITS,
+    [EXIT.failed]: "the config is wrong, or a file cannot be written, or is there and differs",
+  },
+  run({ flags }, terminal) {
+    const { serverName, root, certificate, certificateKey: key } = flags;
+    if ((certificate === undefined) !== (key === undefined)) {
+      throw new Failure("--certificate and --certificate-key go together", EXIT.usage);
+    }
+    const tls = certificate === undefined || key === undefined
+      ? undefined
+      : { certificate: resolve(certificate), key: resolve(key) };
+    const settings = readSettings(settingOptions(flags), terminal);
+    const unit = unitFor(settings);
+    const site = siteFor(settings, { serverName: serverName ?? "_", tls });
+    warn(sharedLimit(settings.config), terminal);
+    if (flags.write || flags.force) {
+      writeAll([[UNIT, unit], [SITE, site]], root ?? "/", flags.force, settings, terminal);
+    } else {
+      terminal.print(`# ${UNIT}\n${unit}`);
+      terminal.print(`# ${SITE}\n${site.trimEnd()}`);
+    }
+    return EXIT.done;
+  },
+});
+
+/** Writes `files` and what belongs to them below `root`. */
+function writeAll(
+  files: readonly (readonly [path: string, text: string])[],
+  root: string,
+  isForced: boolean,
+  settings: Settings,
+  terminal: Terminal,
+): void {
+  const at = (path: string) => join(root, path);
   for (const [path, text] of files) {
     const isOther = existsSync(at(path)) && readFileSync(at(path), "utf8") !== text;
-    if (isOther && !options.isForced) {
+    if (isOther && !isForced) {
       throw new Failure(`${at(path)} is there and differs. Overwrite it: weir install --force`);
     }
   }
@@ -78,42 +129,6 @@ export function install(args: readonly string[], terminal: Terminal): number {
   installProgram(at(PROGRAM), terminal);
   terminal.print("next: systemctl daemon-reload && systemctl enable --now weir");
   terminal.print("      nginx -t && nginx -s reload");
-  return 0;
-}
-
-function parseInstallOptions(args: readonly string[]): InstallOptions {
-  const { tokens } = parseArgs({
-    args: [...args],
-    options: OWN_FLAGS,
-    strict: false,
-    tokens: true,
-  });
-  const own = new Set<number>();
-  const values = new Map<string, string | undefined>();
-  for (const token of tokens) {
-    if (token.kind !== "option" || !Object.hasOwn(OWN_FLAGS, token.name)) continue;
-    own.add(token.index);
-    if (token.value !== undefined && !token.inlineValue) own.add(token.index + 1);
-    values.set(token.name, token.value);
-  }
-  for (const name of ["root", "server-name", "certificate", "certificate-key"]) {
-    if (values.has(name) && !values.get(name)) throw new Failure(`--${name} needs a value`, 2);
-  }
-  const certificate = values.get("certificate");
-  const key = values.get("certificate-key");
-  if ((certificate === undefined) !== (key === undefined)) {
-    throw new Failure("--certificate and --certificate-key go together", 2);
-  }
-  return {
-    isWriting: values.has("write") || values.has("force"),
-    isForced: values.has("force"),
-    root: values.get("root") ?? "/",
-    serverName: values.get("server-name") ?? "_",
-    tls: certificate === undefined
-      ? undefined
-      : { certificate: resolve(certificate), key: resolve(key!) },
-    rest: args.filter((_word, i) => !own.has(i)),
-  };
 }
 
 function unitFor({ config }: Settings): string {
@@ -146,7 +161,7 @@ function stateVariables({ url, outbox }: Settings["config"]["memory"]): Record<s
   return isAbsolute(outbox) ? {} : { WEIR_MEMORY_OUTBOX: inState(outbox || "weir-outbox.db") };
 }
 
-function siteFor({ config }: Settings, { serverName, tls }: InstallOptions): string {
+function siteFor({ config }: Settings, { serverName, tls }: SiteOptions): string {
   const { host, port, unix, body_max_bytes } = config.server;
   const local = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
   return siteText({

@@ -8,59 +8,99 @@ import { createWriteStream } from "node:fs";
 import { makeApp } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import type { RunOutput, TaskState } from "../core/workflow.ts";
-import { parseRunOptions, type RunOptions } from "./command_line.ts";
+import { defineCommand } from "./command.ts";
+import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
+import { textFlag } from "./flags.ts";
 import { world } from "./world.ts";
 import { readSettings, warn } from "./settings.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 import { writeLast } from "./process_facts.ts";
-import { noteText } from "./up.ts";
+import { noteText, verboseFlag } from "./up.ts";
 
-/** What a shell gives for a program that Ctrl-C has ended. */
-const INTERRUPTED = 130;
 /** Bytes of an input from standard input. */
 const INPUT_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Runs to the end. Exit code 1 when the workflow fails, 130 after Ctrl-C. */
-export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseRunOptions(args);
-  const settings = readSettings(options, terminal);
-  warn(settings.warnings, terminal);
-  const app = makeApp(settings.config, {
-    ...world(settings),
-    ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
-  }, settings.workflows);
-  process.once("exit", () => writeLast(app.observer.takeLog()));
-  const abort = new AbortController();
-  let code = 0;
-  const interrupt = () => {
-    code = INTERRUPTED;
-    abort.abort(new AppError("unavailable", "Interrupted"));
-  };
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  const sink = openSink(options.output, () => abort.abort());
-  try {
-    const input = await readInput(options);
-    const { signal } = abort;
-    const { settled, taskId } = app.workflows.start(options.workflowId, input, {
-      signal,
-      isKept: false,
-    });
-    const state = await settled;
-    await tell(state, sink);
-    const { errorText } = app.workflows.task(taskId) ?? state;
-    if (errorText !== "") throw new AppError("workflow_failed", errorText);
-  } catch (error) {
-    if (!(error instanceof AppError)) throw error;
-    terminal.complain(`❌ ${error.message}`);
-    code ||= 1;
-  } finally {
-    await sink.close();
-  }
-  return code;
-}
+/** Runs to the end. */
+export const run = defineCommand({
+  name: "run",
+  summary: "run a workflow here and now, and print what it gives",
+  details: "It is printed as it comes: text as text, everything else as JSON.",
+  operands: {
+    workflow: {
+      name: "WORKFLOW",
+      text: "the workflow's id (default: the file's default workflow)",
+      isOptional: true,
+    },
+  },
+  flags: {
+    input: textFlag({
+      short: "i",
+      value: "JSON",
+      text: "the input; - reads it from standard input",
+      notes: ["default none"],
+    }),
+    output: textFlag({
+      short: "o",
+      value: "FILE",
+      text: "write there what would be printed",
+      completes: "files",
+    }),
+    verbose: verboseFlag,
+    ...SETTING_FLAGS,
+  },
+  examples: [
+    { line: `weir run --input '{"prompt":"Hello"}'`, text: "the default workflow" },
+    {
+      line: `echo '{"prompt":"Hello"}' | weir run -f model-compose.yml -i - -o answer.txt`,
+      text: "input from a pipe, output into a file",
+    },
+  ],
+  exits: {
+    ...SETTING_EXITS,
+    [EXIT.failed]: "the config or a workflow file is wrong, or the workflow failed",
+    [EXIT.interrupted]: "interrupted by Ctrl-C; upstreams are told to stop",
+  },
+  async run({ flags, operands }, terminal) {
+    const settings = readSettings(settingOptions(flags), terminal);
+    warn(settings.warnings, terminal);
+    const app = makeApp(settings.config, {
+      ...world(settings),
+      ...(flags.verbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
+    }, settings.workflows);
+    process.once("exit", () => writeLast(app.observer.takeLog()));
+    const abort = new AbortController();
+    let code: number = EXIT.done;
+    const interrupt = () => {
+      code = EXIT.interrupted;
+      abort.abort(new AppError("unavailable", "Interrupted"));
+    };
+    process.once("SIGINT", interrupt);
+    process.once("SIGTERM", interrupt);
+    const sink = openSink(flags.output, () => abort.abort());
+    try {
+      const input = await readInput(flags.input);
+      const { signal } = abort;
+      const { settled, taskId } = app.workflows.start(operands.workflow ?? null, input, {
+        signal,
+        isKept: false,
+      });
+      const state = await settled;
+      await tell(state, sink);
+      const { errorText } = app.workflows.task(taskId) ?? state;
+      if (errorText !== "") throw new AppError("workflow_failed", errorText);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      terminal.complain(`❌ ${error.message}`);
+      code ||= EXIT.failed;
+    } finally {
+      await sink.close();
+    }
+    return code;
+  },
+});
 
-async function readInput({ input }: RunOptions): Promise<unknown> {
+/** `input`: JSON, "-" for standard input, undefined for none. */
+async function readInput(input: string | undefined): Promise<unknown> {
   if (input === undefined) return null;
   const text = input === "-" ? await readStandardInput() : input;
   try {

@@ -5,7 +5,8 @@
  */
 
 import type { RunNote } from "../workflows/engine.ts";
-import { parseSettingOptions } from "./command_line.ts";
+import { defineCommand } from "./command.ts";
+import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
@@ -17,7 +18,7 @@ import { FLUSH_MS, Server } from "./server.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { supervise, workerCount } from "./supervisor.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { VERSION } from "./version.ts";
 import { type WorkerLink, workerLink } from "./worker_link.ts";
 
@@ -34,11 +35,36 @@ export interface ServeOptions {
   readonly stopped?: () => Promise<void>;
 }
 
+/** What the exit codes mean of every command that serves. */
+export const SERVE_EXITS = {
+  ...SETTING_EXITS,
+  [EXIT.done]: "a signal ended it, and open streams could finish",
+  [EXIT.failed]:
+    "the config is wrong, the port is taken, or a second signal came before open streams were over",
+} as const;
+
 /** Serves until a signal ends it. */
-export async function serve(args: readonly string[], terminal: Terminal): Promise<number> {
-  const read = () => readSettings(parseSettingOptions(args), terminal);
-  return await serveSettings(read(), terminal, { read });
-}
+export const serve = defineCommand({
+  name: "serve",
+  summary: "start the server (what weir does without a command)",
+  details:
+    "SIGTERM and Ctrl-C let open streams finish; SIGHUP reads the config again while streams go on.",
+  operands: {},
+  flags: SETTING_FLAGS,
+  examples: [
+    { line: "weir", text: "a mock that needs no config" },
+    { line: "weir serve --port 0 --set mock.delay_ms=0", text: "any free port, answers at once" },
+    {
+      line: "OPENAI_API_KEY=sk-1 weir serve --set llm.base_url=https://api.openai.com/v1",
+      text: "a proxy: an upstream answers",
+    },
+  ],
+  exits: SERVE_EXITS,
+  async run({ flags }, terminal) {
+    const read = () => readSettings(settingOptions(flags), terminal);
+    return await serveSettings(read(), terminal, { read });
+  },
+});
 
 /** Serves what `settings` say, until a signal or `options.stopped` ends it. */
 export async function serveSettings(

@@ -18,13 +18,24 @@ export const terminal: Terminal = {
   complain: (line) => void process.stderr.write(`${line}\n`),
 };
 
+/** The exit codes of every command. */
+export const EXIT = {
+  done: 0,
+  /** The world is not as it should be: a bad config, a taken port, a run that failed. */
+  failed: 1,
+  /** The command line is wrong. */
+  usage: 2,
+  /** What a shell gives for a program that Ctrl-C has ended. */
+  interrupted: 130,
+} as const;
+
 /** A command cannot go on. The message says why in one sentence; there is no stack trace. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly exitCode: number;
 
-  /** `exitCode`: 1 = the world is not as it should be, 2 = the command line is wrong. */
-  constructor(message: string, exitCode = 1) {
+  /** `exitCode`: one of `EXIT`. */
+  constructor(message: string, exitCode: number = EXIT.failed) {
     super(message);
     this.exitCode = exitCode;
   }

@@ -6,11 +6,13 @@
 
 import { existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import type { RunNote } from "../workflows/engine.ts";
-import { parseUpOptions } from "./command_line.ts";
+import { defineCommand } from "./command.ts";
+import { SETTING_FLAGS, settingOptions } from "./command_line.ts";
+import { switchFlag } from "./flags.ts";
 import { selfCommand } from "./self.ts";
-import { serveSettings } from "./serve.ts";
+import { SERVE_EXITS, serveSettings } from "./serve.ts";
 import { readSettings } from "./settings.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Whoever makes this file in the folder of a running `weir up` stops it (as model-compose does). */
 export const STOP_FILE = ".stop";
@@ -24,17 +26,44 @@ const START_MS_MAX = 30_000;
 /** How often its log is looked at meanwhile. */
 const START_LOOK_MS = 20;
 
+/** `-v` of a command that runs workflows. */
+export const verboseFlag = switchFlag({
+  short: "v",
+  text: "tell when runs and jobs begin and end",
+});
+
 /** Serves until a signal or `weir down` ends it. */
-export async function up(args: readonly string[], terminal: Terminal): Promise<number> {
-  const options = parseUpOptions(args);
-  if (options.isDetached) return await detach(args, terminal);
-  const read = () => readSettings(options, terminal);
-  return await serveSettings(read(), terminal, {
-    read,
-    stopped: untilStopFile,
-    ...(options.isVerbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
-  });
-}
+export const up = defineCommand({
+  name: "up",
+  summary: "start the server with the workflows of model-compose.yml",
+  details: "It listens where the file's controller says, unless weir is told itself.",
+  operands: {},
+  flags: {
+    detach: switchFlag({
+      short: "d",
+      text: `in the background; ${LOG_FILE} gets what it prints`,
+    }),
+    verbose: verboseFlag,
+    ...SETTING_FLAGS,
+  },
+  examples: [
+    { line: "weir up", text: "in the foreground, until Ctrl-C" },
+    { line: "weir -f model-compose.yml up -d", text: "in the background, until weir down" },
+  ],
+  exits: {
+    ...SERVE_EXITS,
+    [EXIT.done]: "it was stopped, and open streams could finish; with -d: it listens",
+  },
+  async run({ flags, words }, terminal) {
+    if (flags.detach) return await detach(words, terminal);
+    const read = () => readSettings(settingOptions(flags), terminal);
+    return await serveSettings(read(), terminal, {
+      read,
+      stopped: untilStopFile,
+      ...(flags.verbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
+    });
+  },
+});
 
 /** Resolves when somebody has made the file. */
 function untilStopFile(): Promise<void> {
@@ -57,10 +86,9 @@ export function noteText({ taskId, workflowId, jobId, stage, elapsedMs }: RunNot
 }
 
 /** Starts this program again without `-d`, waits until it listens, and leaves it alone. */
-async function detach(args: readonly string[], terminal: Terminal): Promise<number> {
-  const rest = args.filter((word) => word !== "-d" && word !== "--detach");
+async function detach(words: readonly string[], terminal: Terminal): Promise<number> {
   const log = openSync(LOG_FILE, "w");
-  const child = Bun.spawn(selfCommand(["up", ...rest]), {
+  const child = Bun.spawn(selfCommand(["up", ...withoutDetach(words)]), {
     stdin: "ignore",
     stdout: log,
     stderr: log,
@@ -75,11 +103,19 @@ async function detach(args: readonly string[], terminal: Terminal): Promise<numb
         `process ${child.pid} goes on, ${LOG_FILE} has what it says: weir down ends it`,
       );
       child.unref();
-      return 0;
+      return EXIT.done;
     }
     if (child.exitCode !== null) throw new Failure(said.trim().replace(/^weir: /, ""));
     await Bun.sleep(START_LOOK_MS);
   }
   child.kill();
   throw new Failure(`It does not listen after ${START_MS_MAX} ms: see ${LOG_FILE}`);
+}
+
+/** `words` without `-d`, which may stand among the letters of other switches. */
+function withoutDetach(words: readonly string[]): readonly string[] {
+  return words.flatMap((word) => {
+    if (word === "--detach" || /^-d+$/.test(word)) return [];
+    return /^-[dv]+$/.test(word) ? [word.replaceAll("d", "")] : [word];
+  });
 }

@@ -6,7 +6,8 @@
 
 import { VERSION as OPENAI_VERSION } from "openai/version";
 import weir from "../../package.json" with { type: "json" };
-import type { Terminal } from "./terminal.ts";
+import { defineCommand } from "./command.ts";
+import { EXIT } from "./terminal.ts";
 
 declare const WEIR_COMMIT: string | undefined;
 
@@ -27,7 +28,15 @@ export function commit(): string {
 }
 
 /** Prints version, commit and Bun's version. */
-export function version(_args: readonly string[], terminal: Terminal): number {
-  terminal.print(`weir ${VERSION} (commit ${commit()}, Bun ${Bun.version})`);
-  return 0;
-}
+export const version = defineCommand({
+  name: "version",
+  summary: "print version, commit and Bun's version",
+  operands: {},
+  flags: {},
+  examples: [{ line: "weir version", text: "the same as weir --version" }],
+  exits: {},
+  run(_call, terminal) {
+    terminal.print(`weir ${VERSION} (commit ${commit()}, Bun ${Bun.version})`);
+    return EXIT.done;
+  },
+});

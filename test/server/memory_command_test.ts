@@ -7,7 +7,7 @@ describe("weir memory", () => {
     [[], 2, /It is: weir memory backup FILE/],
     [["restore", "a.db"], 2, /It is: weir memory backup FILE/],
     [["backup"], 2, /It is: weir memory backup FILE/],
-    [["backup", "--config"], 2, /It is: weir memory backup FILE/],
+    [["backup", "--config"], 2, /--config needs a value/],
     [["backup", "a.db"], 1, /Cannot back up weir\.db: there is no such file/],
     [
       ["backup", "a.db", "--set", "memory.url=postgres://u:secret@db/weir"],

@@ -258,7 +258,12 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
       ],
       ["a bad -e", ["run", "-e", "NOVALUE"], 2, "Invalid env entry: NOVALUE"],
       ["an unknown option", ["run", "--nope"], 2, "Unknown option '--nope'"],
-      ["two workflows", ["run", "a", "b"], 2, "run takes one workflow"],
+      [
+        "two workflows",
+        ["run", "a", "b"],
+        2,
+        'Unexpected argument "b". It is: weir run [WORKFLOW]',
+      ],
     ] as const
   ) {
     test(`leaves with ${code} for ${name}`, async () => {
