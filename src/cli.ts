@@ -8,6 +8,7 @@
 import { bench } from "./cli/bench.ts";
 import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
+import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
 import { install } from "./cli/install.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   token,
   install,
   bench,
+  completion,
   version,
   help,
 ];

@@ -18,8 +18,9 @@ export interface Flag<T> {
   readonly value?: string;
   /** What it does, as help says it. */
   readonly text: string;
-  /** What help says behind that, in brackets: range, default, whether it may be repeated. */
+  /** What help says behind that, in brackets: range, default. */
   readonly notes: readonly string[];
+  readonly isRepeatable?: boolean;
   /** The heading it stands under in help; undefined = "Options". */
   readonly group?: string;
   /** Every value there is; undefined = too many to tell. */
@@ -92,7 +93,8 @@ export function listFlag<T>(
   return {
     completes: "nothing",
     ...rest,
-    notes: ["may be repeated", ...notes],
+    isRepeatable: true,
+    notes,
     read: (given, name) => given.map((value) => read(value, name)),
   };
 }
@@ -144,11 +146,11 @@ export function choiceFlag<const C extends string>(
   const { choices } = facts;
   return parsedFlag({
     ...facts,
-    notes: [choices.join(" or ")],
+    notes: [oneOf(choices)],
     read(value, name) {
       const choice = choices.find((one) => one === value);
       if (choice !== undefined) return choice;
-      throw new Failure(`${name} must be ${choices.join(" or ")}: it is "${value}"`, EXIT.usage);
+      throw new Failure(`${name} must be ${oneOf(choices)}: it is "${value}"`, EXIT.usage);
     },
   });
 }
@@ -165,6 +167,12 @@ export function readNumber(value: string, name: string, range: NumberRange): num
   if (isRight && number >= min && number <= max) return number;
   const kind = isWhole ? "a whole number" : "a number";
   throw new Failure(`${name} must be ${kind} from ${min} to ${max}: it is "${value}"`, EXIT.usage);
+}
+
+/** "bash, zsh or fish" */
+export function oneOf(words: readonly string[]): string {
+  const last = words.slice(-1).join("");
+  return words.length < 2 ? last : `${words.slice(0, -1).join(", ")} or ${last}`;
 }
 
 /** A value is taken as it is. */

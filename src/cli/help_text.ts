@@ -82,7 +82,8 @@ function optionTerm({ short, flags }: Option): string {
 function optionText({ flags }: Command, option: Option): string {
   const flag = flags[option.attributeName()];
   if (flag === undefined) return option.description; // --help is commander's
-  const { text, notes } = flag;
+  const { text, isRepeatable } = flag;
+  const notes = [...(isRepeatable ? ["may be repeated"] : []), ...flag.notes];
   return notes.length === 0 ? text : `${text} (${notes.join("; ")})`;
 }
 

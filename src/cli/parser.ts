@@ -7,7 +7,7 @@
 
 import { Argument, Command as Parser, CommanderError, Option } from "commander";
 import { type Command, usageOf } from "./command.ts";
-import { type Flag, longName, missingValue } from "./flags.ts";
+import { type Flag, longName, missingValue, oneOf } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 /** What the words behind a command's name say. */
@@ -116,7 +116,7 @@ function readOperands(
     const word = words[index];
     if (word === undefined && !isOptional) throw wrong(`${name} is missing`);
     if (word !== undefined && choices !== undefined && !choices.includes(word)) {
-      throw wrong(`"${word}" is not ${choices.join(" or ")}`);
+      throw wrong(`"${word}" is not ${oneOf(choices)}`);
     }
     return [key, word] as const;
   }));
