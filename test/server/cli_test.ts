@@ -58,11 +58,19 @@ describe("weir help", () => {
   }
 });
 
+test("weir help serve and weir serve --help print the same", async () => {
+  const one = await run(["help", "serve"]);
+  expect([one.code, one.errors]).toEqual([0, ""]);
+  expect(one.output).toStartWith("Usage: weir serve [options]\n");
+  expect(await run(["serve", "--help"])).toEqual(one);
+});
+
 describe("a wrong command line ends with 2 and one sentence", () => {
   const lines: readonly (readonly [readonly string[], string])[] = [
-    [["sreve"], 'no command "sreve"'],
+    [["sreve"], 'no command "sreve". Did you mean serve?'],
+    [["help", "sreve"], 'no command "sreve". Did you mean serve?'],
     [["constructor"], 'no command "constructor"'],
-    [["--prot", "1"], "--prot"],
+    [["--prot", "1"], "Unknown option '--prot'. Did you mean --port?"],
     [["serve", "--frobnicate"], "--frobnicate"],
     [["serve", "extra"], "extra"],
     [["check", "--port"], "--port"],

@@ -1,0 +1,165 @@
+/** Every example of every command's help, typed into a shell. */
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { COMMANDS } from "../../src/cli.ts";
+import {
+  cleanEnv,
+  launch,
+  makeFolder,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "../server/launch.ts";
+
+setDefaultTimeout(TEST_MS_MAX);
+
+/** The address of the server that examples speak of. */
+const SHOWN_URL = "http://127.0.0.1:8080";
+
+/** What a line is to do, or "serves": it goes on until it is stopped. */
+type Expected = "serves" | {
+  readonly codes: readonly number[];
+  readonly output: RegExp;
+  /** A file that it makes. */
+  readonly file?: string;
+};
+
+const MEASURED = { codes: [0, 1], output: /\d+ of \d+ streams whole|"completed": \d+/ };
+
+/** By the line. Whether a busy machine's measurement is valid is not asserted. */
+const EXPECTED: Readonly<Record<string, Expected>> = {
+  "weir": "serves",
+  "weir serve --port 0 --set mock.delay_ms=0": "serves",
+  "OPENAI_API_KEY=sk-1 weir serve --set llm.base_url=https://api.openai.com/v1": "serves",
+  "weir up": "serves",
+  "weir -f model-compose.yml up -d": { codes: [0], output: /goes on/, file: "weir.log" },
+  "weir down": { codes: [0], output: /^weir stops/ },
+  [`weir run --input '{"prompt":"Hello"}'`]: { codes: [0], output: /^powered by openai\n$/ },
+  [`echo '{"prompt":"Hello"}' | weir run -f model-compose.yml -i - -o answer.txt`]: {
+    codes: [0],
+    output: /^$/,
+    file: "answer.txt",
+  },
+  "weir check": { codes: [0], output: /^# config\.yaml: ok/ },
+  "weir check config.yaml --set mock.delay_ms=0": { codes: [0], output: /delay_ms: 0 # --set/ },
+  "weir memory backup copy.db": { codes: [0], output: /is copied to copy\.db/, file: "copy.db" },
+  "weir memory backup other.db --set memory.url=sqlite://weir.db": {
+    codes: [0],
+    output: /is copied to other\.db/,
+    file: "other.db",
+  },
+  "SECRET_KEY=s3 weir token --id 1000 --hours 10": { codes: [0], output: /^\S+\.\S+\.\S+\n$/ },
+  "weir install --server-name chat.example.com": {
+    codes: [0],
+    output: /server_name chat\.example\.com;/,
+  },
+  "weir install --write --root ./root": {
+    codes: [0],
+    output: /next: systemctl/,
+    file: "root/etc/systemd/system/weir.service",
+  },
+  [`weir bench ${SHOWN_URL}`]: MEASURED,
+  [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
+  [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
+  'eval "$(weir completion bash)"': { codes: [0], output: /^$/ },
+  "weir completion zsh > _weir": { codes: [0], output: /^$/, file: "_weir" },
+  "weir completion fish > weir.fish": { codes: [0], output: /^$/, file: "weir.fish" },
+  "weir version": { codes: [0], output: /^weir \d/ },
+  "weir help": { codes: [0], output: /^weir speaks / },
+  "weir help serve": { codes: [0], output: /^Usage: weir serve / },
+};
+
+const WORKFLOWS = `workflow:
+  output: \${output as text}
+component:
+  type: http-client
+  base_url: "weir:"
+  path: /chat/completions
+  body: {model: gpt-4o, messages: [{role: user, content: "\${input.prompt as text}"}]}
+  output: \${response.choices[0].message.content}
+`;
+
+let folder: string;
+let measured: Weir;
+/** The process of the weir that goes on in the background, until another example stops it. */
+let backgroundPid: number | undefined;
+
+beforeAll(async () => {
+  folder = makeFolder({ "config.yaml": "ops:\n  log: 'off'\n", "model-compose.yml": WORKFLOWS });
+  const program = join(folder, "weir");
+  const words = weirCommand().map((word) => `'${word}'`).join(" ");
+  writeFileSync(program, `#!/bin/sh\nexec ${words} "$@"\n`);
+  chmodSync(program, 0o755);
+  measured = await launch({ set: { "memory.url": `sqlite://${join(folder, "weir.db")}` } });
+  const answer = await fetch(`${measured.url}/v1/response`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ query: "你好 🌊" }),
+  });
+  expect(await answer.text()).toEndWith("data: [DONE]\n\n"); // and now there is a memory to copy
+}, TEST_MS_MAX);
+
+afterAll(async () => {
+  if (backgroundPid !== undefined) process.kill(backgroundPid, "SIGKILL");
+  await measured.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Types `line` into a shell in the folder. Nothing listens where somebody else may. */
+function type(line: string) {
+  const env = cleanEnv({ WEIR_SERVER_PORT: "0" });
+  const child = Bun.spawn(["bash", "-c", line.replace(SHOWN_URL, measured.url)], {
+    cwd: folder,
+    env: { ...env, PATH: `${folder}:${env["PATH"]}` },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    detached: true, // in a process group of its own, which can be stopped as a whole
+  });
+  const said = { output: "", errors: "" };
+  const ended = Promise.all(
+    ([["output", child.stdout], ["errors", child.stderr]] as const).map(async ([key, stream]) => {
+      const decoder = new TextDecoder();
+      for await (const bytes of stream) said[key] += decoder.decode(bytes, { stream: true });
+    }),
+  );
+  return { child, said, ended };
+}
+
+describe("the examples of the help", () => {
+  const lines = COMMANDS.flatMap(({ examples }) => examples.map(({ line }) => line));
+
+  test("are those that run here", () => {
+    expect(Object.keys(EXPECTED).sort()).toEqual([...lines].sort());
+  });
+
+  for (const line of lines) {
+    const expected = EXPECTED[line];
+    if (expected === undefined) continue; // the test above has failed
+    test(line, async () => {
+      const { child, said, ended } = type(line);
+      if (expected === "serves") {
+        await waitFor(() => said.output.includes(" listens on ") || child.exitCode !== null);
+        expect(said.output).toContain(" listens on ");
+        process.kill(-child.pid, "SIGTERM");
+        await child.exited;
+        return;
+      }
+      const code = await child.exited;
+      if (line === "weir down" && code === 0) backgroundPid = undefined;
+      // A weir in the background keeps neither of them open: its output goes to a file.
+      await ended;
+      const [, pid] = /process (\d+) goes on/.exec(said.output) ?? [];
+      if (pid !== undefined) backgroundPid = Number(pid);
+      expect(said.output, said.errors).toMatch(expected.output);
+      expect(expected.codes).toContain(code);
+      if (expected.file !== undefined) {
+        expect(existsSync(join(folder, expected.file))).toBe(true);
+        expect(readFileSync(join(folder, expected.file)).length).toBeGreaterThan(0);
+      }
+    });
+  }
+});
