@@ -35,7 +35,7 @@ export interface Flag<T> {
   readonly read: (given: readonly string[], name: string) => T;
 }
 
-/** The flags of a command, by key. */
+/** The flags of a command, by key. None is called "no…": commander would take it for a negation. */
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
 
 /** What a command gets for its flags. */

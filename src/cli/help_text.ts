@@ -61,7 +61,7 @@ export function programHelp(commands: readonly Command[], main: Command): string
       ["-h, --help", "print this text, or behind a command what it takes"],
       ["-v, --version", "the same as weir version"],
     ]),
-    "What weir help COMMAND prints tells every flag of a command, examples and exit codes.",
+    "weir help COMMAND tells every flag of a command, with examples and exit codes.",
     "A flag wins over the environment (WEIR_SERVER_PORT, OPENAI_API_KEY, …), the environment over\n" +
     ".env, .env over the file, the file over the default.",
     section("Exit codes", exitRows(GLOBAL_EXITS)),

@@ -93,6 +93,10 @@ for (const command of COMMANDS) {
       expect(letters).not.toContain("h");
     });
 
+    test("has no flag that commander would take for the negation of another, or for its own", () => {
+      for (const key of Object.keys(flags)) expect(longName(key)).not.toMatch(/^--(no-|help$)/);
+    });
+
     test("refuses a word more than it takes", async () => {
       const words = Object.values(operands).map(({ choices }) => choices?.[0] ?? "word");
       const { code, output, complaint } = await say([name, ...words, "extra"]);
