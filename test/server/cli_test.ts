@@ -171,6 +171,10 @@ describe("a file that cannot be read ends with 1 and one sentence", () => {
     [["--config", "gone.yaml"], "Cannot read the config gone.yaml: there is no such file"],
     [["-c", "."], "Cannot read the config .: EISDIR"],
     [["--set", "llm.ca_file=gone.pem"], "Cannot read llm.ca_file"],
+    [
+      ["--set", "upstreams=[{name: a, base_url: http://a.example, ca_file: gone.pem}]"],
+      "Cannot read upstreams.0.ca_file",
+    ],
   ];
   for (const [args, part] of rows) {
     test(`weir ${args.join(" ")}`, async () => {
