@@ -8,15 +8,15 @@ import { z } from "zod";
 import {
   credential,
   entries,
-  entryName,
+  entryNameRule,
   headerFields,
   httpUrl,
   httpUrlRule,
   line,
-  modelMatch,
+  modelMatchRule,
   required,
   someOf,
-  target,
+  targetRule,
   timeout,
   whole,
 } from "./rules.ts";
@@ -38,13 +38,13 @@ export const UPSTREAM = {
   first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
   idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
-  headers: headerFields()("added to every upstream request, e.g. {X-Team: blue}"),
+  headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
   proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),
   ca_file: line("PEM file with extra certificate authorities to trust"),
 };
 
 const upstream = z.strictObject({
-  name: entryName("upstream", "mock")("what routes and logs call it; mock is taken"),
+  name: required(entryNameRule("upstream", "mock"))("what routes and logs call it; mock is taken"),
   ...UPSTREAM,
   base_url: required(httpUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
   speaks: someOf(["openai_chat"], ["openai_chat"])("the dialects it understands"),
@@ -62,8 +62,10 @@ export const UPSTREAMS = entries(
 )("further upstreams, each by its name; llm is the one of that name");
 
 const route = z.strictObject({
-  match: modelMatch()("which requests: those whose model fits, where * is any text; none = all"),
-  to: target()("who answers them: the name of one upstream, or mock"),
+  match: required(modelMatchRule())(
+    "which requests: those whose model fits, where * is any text; none = all",
+  ),
+  to: required(targetRule())("who answers them: the name of one upstream, or mock"),
 }, "an entry with match and to");
 
 /** Who answers which request. */
@@ -73,7 +75,7 @@ export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: 
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({
-  name: entryName("token")("what logs call it"),
+  name: required(entryNameRule("token"))("what logs call it"),
   token: credential("the token itself; empty = the text of token_file"),
   token_file: line("file that holds it; empty = none"),
 }, mustOne).refine(({ token, token_file }) => (token === "") !== (token_file === ""), mustOne);

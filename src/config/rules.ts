@@ -158,13 +158,14 @@ export function httpUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
 export const httpUrl: Kind<string> = kind(httpUrlRule(true), "", { shows: "url" });
 
 /** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
-export function hostOrHttpUrl(): Kind<string> {
+export const hostOrHttpUrl: Kind<string> = kind(hostOrHttpUrlRule(), "", { shows: "url" });
+
+function hostOrHttpUrlRule(): z.ZodType<string> {
   const must = "HOST, HOST:PORT, or an http:// or https:// URL without ? and #";
   const asUrl = (value: string) => value.includes("://") ? value : `http://${value}`;
-  const schema = z.string(must)
+  return z.string(must)
     .refine((value) => value === "" || isHttpUrl(asUrl(value)), must)
     .transform((value) => value === "" ? "" : withoutTrailingSlashes(asUrl(value)));
-  return kind(schema, "", { shows: "url" });
 }
 
 /** Where memory lives. The address of a store may carry `?options`, that of a server may not. */
@@ -194,11 +195,13 @@ export function workers(initial: number | "auto"): Kind<number | "auto"> {
 }
 
 /** A list of names. */
-export function names(): Kind<readonly string[]> {
+export const names: Kind<readonly string[]> = kind(namesRule(), []);
+
+function namesRule(): z.ZodType<readonly string[]> {
   const must = `a list of at most ${MODELS_MAX} names, such as [gpt-4o, gpt-4o-mini]`;
   const mustItem = "a name on one line";
   const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
-  return kind(z.array(name, must).max(MODELS_MAX, must), []);
+  return z.array(name, must).max(MODELS_MAX, must);
 }
 
 /** Some of a few words, at least one. */
@@ -212,23 +215,27 @@ export function someOf<const Word extends string>(
 }
 
 /** Fields of an HTTP header. Their values are secret. */
-export function headerFields(): Kind<Readonly<Record<string, string>>> {
+export const headerFields: Kind<Readonly<Record<string, string>>> = kind(headerFieldsRule(), {}, {
+  shows: "secret",
+});
+
+function headerFieldsRule(): z.ZodType<Readonly<Record<string, string>>> {
   const must = `a mapping of at most ${HEADERS_MAX} header names to one-line texts`;
   const mustValue = "a header value: one line of Latin-1 text";
-  const schema = z.record(
+  return z.record(
     z.string().regex(HEADER_NAME, must),
     z.string(mustValue).regex(HEADER_VALUE, mustValue),
     must,
   ).refine((fields) => Object.keys(fields).length <= HEADERS_MAX, must);
-  return kind(schema, {}, { shows: "secret" });
 }
 
 /** Networks: an address, or an address and how many of its bits count. */
-export function networks(): Kind<readonly string[]> {
+export const networks: Kind<readonly string[]> = kind(networksRule(), []);
+
+function networksRule(): z.ZodType<readonly string[]> {
   const must = `a list of at most ${CIDRS_MAX} networks, such as [127.0.0.1, 10.0.0.0/8, fd00::/8]`;
   const mustItem = "an address or a network, such as 10.0.0.0/8";
-  const schema = z.array(z.string(mustItem).refine(isNetwork, mustItem), must).max(CIDRS_MAX, must);
-  return kind(schema, []);
+  return z.array(z.string(mustItem).refine(isNetwork, mustItem), must).max(CIDRS_MAX, must);
 }
 
 function isNetwork(text: string): boolean {
@@ -245,12 +252,10 @@ export function fileMode(initial: string): Kind<string> {
 }
 
 /** The name of an entry, by which logs and other settings call it; `taken` is weir's own. */
-export function entryName(noun: string, taken?: string): (meaning: string) => z.ZodType<string> {
+export function entryNameRule(noun: string, taken?: string): z.ZodType<string> {
   const must = mustName(noun);
-  return required(
-    z.string(must).regex(NAME, must)
-      .refine((name) => name !== taken, `another name than ${taken}, which is weir's own`),
-  );
+  return z.string(must).regex(NAME, must)
+    .refine((name) => name !== taken, `another name than ${taken}, which is weir's own`);
 }
 
 function mustName(noun: string): string {
@@ -258,17 +263,17 @@ function mustName(noun: string): string {
 }
 
 /** What a route looks for in a request. */
-export function modelMatch(): (meaning: string) => z.ZodType<{ readonly model: string }> {
+export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
   const must = "a name of a model on one line, where * stands for any text";
   const model = kind(z.string(must).min(1, must).regex(LINE, must), "*")("the model's name");
-  return required(z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({}));
+  return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
 }
 
 /** Who answers: a list, as there may be several one day. */
-export function target(): (meaning: string) => z.ZodType<readonly string[]> {
+export function targetRule(): z.ZodType<readonly string[]> {
   const must = "a list with the name of one upstream, such as [llm], or [mock]";
   const name = z.string("the name of an upstream, or mock");
-  return required(z.array(name, must).length(1, must));
+  return z.array(name, must).length(1, must);
 }
 
 /** A list of at most `max` entries; `example` shows one. Without `noun` they have no names. */

@@ -71,7 +71,7 @@ export const TREE = z.strictObject({
       "PEM file with the certificate and its chain, read again on reload; empty = no TLS",
     ),
     tls_key_file: line("PEM file with its key"),
-    trusted_proxies: networks()(
+    trusted_proxies: networks(
       "whose X-Forwarded-For is believed, e.g. [127.0.0.1, 10.0.0.0/8]; server.unix is anyway",
     ),
     url_max_bytes: bytes(64, URL_BYTES_MAX, 8192)("longer URLs are refused (414)"),
@@ -120,11 +120,11 @@ export const TREE = z.strictObject({
     on_disconnect: oneOf(["cancel", "drain"], "cancel")(
       "cancel | drain: what happens upstream when the client leaves",
     ),
-    api_proxy: hostOrHttpUrl()("upstream of /chat: HOST[:PORT] or a URL; empty = none of its own"),
+    api_proxy: hostOrHttpUrl("upstream of /chat: HOST[:PORT] or a URL; empty = none of its own"),
     api_key: credential("key of that upstream"),
   }),
   conv: z.strictObject({
-    unofficial_proxy: hostOrHttpUrl()("upstream of /conv: HOST[:PORT] or a URL; empty = none"),
+    unofficial_proxy: hostOrHttpUrl("upstream of /conv: HOST[:PORT] or a URL; empty = none"),
     access_token: credential("its whole Authorization header, so with its own Bearer"),
   }),
   mock: z.strictObject({
@@ -134,7 +134,7 @@ export const TREE = z.strictObject({
     persona: oneOf(["gpt-4o", "minimal"], "gpt-4o")(
       "gpt-4o: today's full chunk shape · minimal: six bare events",
     ),
-    models: names()("the only model names there are; empty = every name is served"),
+    models: names("the only model names there are; empty = every name is served"),
     validate: oneOf(["live", "spec"], "live")(
       "live | spec: check requests as the live API does, or as its document says",
     ),
@@ -180,7 +180,7 @@ export const TREE = z.strictObject({
     ),
     metrics_host: host("127.0.0.1")("address of that port"),
     otlp_endpoint: httpUrl("collector of traces, e.g. http://127.0.0.1:4318; empty = no traces"),
-    otlp_headers: headerFields()("added to every request to it, e.g. {X-Api-Key: …}"),
+    otlp_headers: headerFields("added to every request to it, e.g. {X-Api-Key: …}"),
     otlp_sample_ratio: share(1)("share of the traces that begin here and are kept, 0 to 1"),
   }),
 });
