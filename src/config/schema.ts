@@ -38,7 +38,8 @@ export interface SettingRow {
 
 function rowsOf(schema: z.ZodType, keys: readonly string[]): readonly SettingRow[] {
   const shape = shapeOf(schema);
-  if (shape.kind === "fields") {
+  // What is deeper than a section belongs to one setting, which a layer gives whole.
+  if (shape.kind === "fields" && keys.length < 2) {
     return Object.entries(shape.fields).flatMap(([key, field]) => rowsOf(field, [...keys, key]));
   }
   const variable = ["WEIR", ...keys].join("_").toUpperCase();
