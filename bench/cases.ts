@@ -141,6 +141,14 @@ const COMPLETION = new RegExp(
     `[^]*"content": "powered by openai"[^]*\\}\\n$`,
 );
 
+/** The relay of the same upstream. */
+const RELAYED: Beside = {
+  name: "weir, /v1/chat/completions",
+  path: "/v1/chat/completions",
+  body: chatBody(true),
+  wanted: 0.25,
+};
+
 /** Whole answers. */
 export const WHOLE_CASES: readonly WholeCase[] = [
   {
@@ -236,6 +244,34 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     words: WORDS,
     rivals: [{ peer: bareBun }],
     upstream: undefined,
+    isQuick: false,
+  },
+  {
+    // Read into steps, and said again: what it costs beside passing the same bytes on.
+    name: "respoken-api-chat",
+    title: `POST /api/chat, ${LONG_WORDS.length} words from an upstream`,
+    path: "/api/chat",
+    body: JSON.stringify({ messages: [{ role: "user", content: "Hello 你好 🌊" }] }),
+    settings: SPEED,
+    expected: LONG_WORDS.map((word) => `data: {"content":"${word}"}\n\n`).join("") +
+      "data: [DONE]\n\n",
+    words: LONG_WORDS,
+    rivals: [],
+    beside: RELAYED,
+    upstream: fullStream(LONG_WORDS),
+    isQuick: false,
+  },
+  {
+    name: "respoken-response",
+    title: `POST /v1/response, ${LONG_WORDS.length} words from an upstream`,
+    path: "/v1/response",
+    body: RESPONSE_BODY,
+    settings: SPEED,
+    expected: responseStream(LONG_WORDS),
+    words: LONG_WORDS,
+    rivals: [],
+    beside: RELAYED,
+    upstream: fullStream(LONG_WORDS),
     isQuick: false,
   },
   {
