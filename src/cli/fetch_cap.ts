@@ -1,6 +1,6 @@
 /**
  * Bun's process-wide cap on requests of `fetch` is 256, and a proxied stream holds its place for
- * life. Only the environment at start can raise it (facts/runtime.md 3).
+ * life. Only the environment at start can raise it (docs/facts/runtime.md "fetch: 256 requests").
  *
  * @module
  */

@@ -36,20 +36,23 @@ export function introduction(app: App, settings: Settings, port: number): readon
 }
 
 /** Who answers: one line for `/v1/chat/completions`, and one for each surface that differs. */
-function answerLines({ answerers }: App, config: Config): string[] {
-  const { main, apiChat, chat } = answerers;
+function answerLines({ sources }: App, config: Config): string[] {
+  const [main, apiChat, chat] = [sources.main, sources.apiChat, sources.chat].map(sources.urlOf);
   const answeredBy = (path: string, url: string) => `proxy: ${path} is answered by ${maskUrl(url)}`;
   const lines = [
-    main.url === ""
+    main === ""
       ? `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`
-      : answeredBy("/v1/chat/completions", main.url),
+      : answeredBy("/v1/chat/completions", main!),
   ];
-  if (apiChat.url !== main.url) {
-    lines.push(`${answeredBy("/api/chat", apiChat.url)} (a key is set, and no llm.base_url)`);
+  if (apiChat !== main) {
+    lines.push(`${answeredBy("/api/chat", apiChat!)} (a key is set, and no llm.base_url)`);
   }
-  if (chat.url !== main.url) lines.push(answeredBy("/chat", chat.url));
-  if (answerers.conv !== undefined) {
+  if (chat !== main) lines.push(answeredBy("/chat", chat!));
+  if (sources.conv !== undefined) {
     lines.push(answeredBy("/conv", config.conv.unofficial_proxy));
+  }
+  for (const { match, to } of config.routes) {
+    lines.push(`route: ${match?.model ?? "every other model"} is answered by ${to.join(", ")}`);
   }
   return lines;
 }

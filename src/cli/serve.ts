@@ -4,7 +4,6 @@
  * @module
  */
 
-import type { RunNote } from "../workflows/engine.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { openNotifier } from "../ops/notify.ts";
@@ -15,6 +14,7 @@ import { removeStaleSocket } from "./listen.ts";
 import { latenessText } from "./process_facts.ts";
 import { restartNotes } from "./restart_notes.ts";
 import { FLUSH_MS, Server } from "./server.ts";
+import type { ServeOptions } from "./serve_options.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { supervise, workerCount } from "./supervisor.ts";
@@ -24,16 +24,6 @@ import { type WorkerLink, workerLink } from "./worker_link.ts";
 
 /** How often systemd is told how many streams are open. */
 const STATUS_MS = 5000;
-
-/** How a command serves. */
-export interface ServeOptions {
-  /** Reads the settings again, for a reload. */
-  readonly read: () => Settings;
-  /** Told what happens to each run of a workflow. */
-  readonly noteRun?: (note: RunNote) => void;
-  /** Resolves when the server shall stop, besides on a signal. Not asked for by a worker. */
-  readonly stopped?: () => Promise<void>;
-}
 
 /** What the exit codes mean of every command that serves. */
 export const SERVE_EXITS = {

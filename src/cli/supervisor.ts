@@ -15,7 +15,7 @@ import { restartNotes } from "./restart_notes.ts";
 import { ownWords, selfCommand } from "./self.ts";
 import { checkPort, listenFailure } from "./listen.ts";
 import { FLUSH_MS } from "./server.ts";
-import type { ServeOptions } from "./serve.ts";
+import type { ServeOptions } from "./serve_options.ts";
 import { type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { Failure, type Terminal } from "./terminal.ts";
@@ -148,7 +148,7 @@ export async function supervise(
 
 /** How many processes `config` asks for, on this machine. */
 export function workerCount({ server: { workers } }: Config): number {
-  // Elsewhere the kernel does not share a port out among processes (facts/runtime.md 1.7).
+  // Elsewhere the kernel does not share a port out among processes (docs/facts/runtime.md "Sharing a port").
   if (process.platform !== "linux") return 1;
   return workers === "auto" ? navigator.hardwareConcurrency : workers;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { makeToken } from "../ops/token.ts";
+import { makeToken } from "../ops/jwt.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { numberFlag, textFlag } from "./flags.ts";

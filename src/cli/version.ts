@@ -4,7 +4,6 @@
  * @module
  */
 
-import { VERSION as OPENAI_VERSION } from "openai/version";
 import weir from "../../package.json" with { type: "json" };
 import { defineCommand } from "./command.ts";
 import { EXIT } from "./terminal.ts";
@@ -14,8 +13,11 @@ declare const WEIR_COMMIT: string | undefined;
 /** The version in package.json. */
 export const VERSION: string = weir.version;
 
-/** The version of the official client inside. */
-export const OPENAI_SDK_VERSION: string = OPENAI_VERSION;
+/**
+ * The version of OpenAI's client that the shapes are tested against. Nothing of it is in the
+ * program.
+ */
+export const OPENAI_SDK_VERSION: string = weir.devDependencies.openai;
 
 /** The commit this was built from: put in by the build, asked of git when run from source. */
 export function commit(): string {

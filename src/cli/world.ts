@@ -5,8 +5,7 @@
  */
 
 import { getRandomValues } from "node:crypto";
-import { type App, makeApp } from "../app.ts";
-import type { World } from "../parts.ts";
+import { type App, makeApp, type World } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import { mayHaveTurns } from "../memory/open.ts";
 import { readCaFiles } from "./ca_files.ts";
@@ -59,6 +58,7 @@ function openMemory(app: App, { config, folder }: Settings): void {
 export function world(settings: Settings): World {
   const { config, folder } = settings;
   const { system_prompt_file: promptFile } = config.memory;
+  const caTexts = readCaFiles(settings);
   return {
     version: VERSION,
     openaiSdkVersion: OPENAI_SDK_VERSION,
@@ -67,7 +67,7 @@ export function world(settings: Settings): World {
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
     process: processFacts(),
-    ca: readCaFiles(settings).get(config.llm.ca_file)!,
+    caOf: (file) => caTexts.get(file) ?? "",
     tokens: readTokens(settings),
     systemPrompt: promptFile === ""
       ? ""

@@ -34,8 +34,9 @@ export interface ConfigFile {
 }
 
 /**
- * Sections and keys of the Go service whose config.yaml weir reads as it stands (facts 000.6), in
- * lower case as all keys are compared. The misspelling is its own.
+ * Sections and keys of the streaming response service, whose config.yaml weir reads as it stands
+ * (docs/facts/systems.md "Configuration file"), in lower case as all keys are compared. The
+ * misspelling is its own.
  */
 const UNUSED: ReadonlySet<string> = new Set([
   "redis",
@@ -56,8 +57,8 @@ const PORT_ALIAS = "server.openai";
 const PORT_PATH = "server.port";
 
 /**
- * What `text`, a variable or a flag, says about the setting `row`: text as it is, anything else read
- * as a flow of YAML. `origin` is what messages call it, and `at` its place among the others.
+ * What `text`, a variable or a flag, says about the setting `row`: text as it is, anything else
+ * read as a flow of YAML. `origin` is what messages call it, and `at` its place among the others.
  */
 export function readValue(row: SettingRow, text: string, origin: string, at: number): Layer {
   const { path, schema } = row;
@@ -73,7 +74,9 @@ export function readValue(row: SettingRow, text: string, origin: string, at: num
   return { given: [given], problems: [], warnings: [] };
 }
 
-/** What `file` says. Nothing of a file with syntax errors counts: what follows them is guesswork. */
+/**
+ * What `file` says. Nothing of a file with syntax errors counts: what follows them is guesswork.
+ */
 export function readFile(file: ConfigFile): Layer {
   if (file.text.length > FILE_LENGTH_MAX) {
     const text = `${file.name}:1:1 the file must have at most ${FILE_LENGTH_MAX} characters`;
@@ -246,7 +249,9 @@ class Walk {
     });
   }
 
-  /** `node` as plain data of the shape that `schema` wants; what has another shape stays shallow. */
+  /**
+   * `node` as plain data of the shape that `schema` wants; what has another shape stays shallow.
+   */
   #plain(node: unknown, schema: z.ZodType, path: readonly string[]): unknown {
     const target = resolved(node, this.#doc);
     const shape = shapeOf(schema);

@@ -1,21 +1,19 @@
 /**
- * The nouns: a turn asks, a source answers, an answer is made of steps.
+ * The nouns: somebody asks, a source answers, an answer is made of steps or of an upstream's bytes.
  *
  * @module
  */
 
-import type { Exchange } from "./exchange.ts";
+import type { AppError } from "./errors.ts";
+import type { Call } from "./exchange.ts";
+import type { Turn } from "./turn.ts";
 
-/** One message of a conversation, as the OpenAI API spells it. Further keys pass through. */
-export interface Message {
-  readonly role: string;
-  /** A string, an array of parts, or null. */
-  readonly content?: unknown;
-  readonly [key: string]: unknown;
-}
+/** The wire dialects that a client and an upstream can have in common. */
+export type DialectName = "openai_chat" | "chatgpt_web";
 
 /** The client's request as it came, for a source that speaks the same dialect. */
 export interface Wire {
+  readonly dialect: DialectName;
   readonly method: string;
   /** Below the upstream's base URL, with the query: "/chat/completions". */
   readonly path: string;
@@ -23,64 +21,133 @@ export interface Wire {
   readonly body: Uint8Array<ArrayBuffer> | null;
 }
 
-/** One request for an answer, whatever the surface it came through. */
-export interface Turn {
-  /** The model the client named; "" = none. */
-  readonly model: string;
-  readonly messages: readonly Message[];
-  readonly isStream: boolean;
-  /** True when the client wants token counts. */
-  readonly wantsUsage: boolean;
-  /** How many answers are wanted side by side (OpenAI's `n`). */
-  readonly choiceCount: number;
-  /** The most tokens the answer may have; undefined = no limit. */
-  readonly tokensMax: number | undefined;
-  /** The answer ends before the first of these texts. */
-  readonly stop: readonly string[];
-  /** Every other parameter for the upstream, as the client gave it: temperature, tools, … */
-  readonly params: Readonly<Record<string, unknown>>;
+/** What is asked. Whoever only passes it on never has it parsed. */
+export interface Ask {
+  /** The model that is named, looked for and not parsed where that is enough; "" = none. */
+  model(): string;
+  /**
+   * The turn: parsed and checked when it is first asked for.
+   *
+   * @throws {AppError} when what came in is no turn.
+   */
+  turn(): Turn;
+  /** Absent: it did not come over a wire that any upstream speaks. */
+  readonly wire?: Wire | undefined;
 }
 
-/** A turn that asks nothing: the base of others. */
-export const EMPTY_TURN: Turn = {
-  model: "",
-  messages: [],
-  isStream: false,
-  wantsUsage: false,
-  choiceCount: 1,
-  tokensMax: undefined,
-  stop: [],
-  params: {},
-};
+/** An `Ask` for a turn that is known. */
+export function askOf(turn: Turn): Ask {
+  return { model: () => turn.model, turn: () => turn };
+}
 
 /** Token counts of one answer. */
 export interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** How many of the prompt's came out of a cache; absent = it is not told. */
+  readonly cachedTokens?: number;
+  /** How many of the completion's were spent on reasoning; absent = it is not told. */
+  readonly reasoningTokens?: number;
 }
 
 /** Why an answer ended. */
 export type EndReason = "stop" | "length" | "content_filter" | "tool_calls";
 
-/** One thing an answer says. */
-export type Step =
-  | { readonly kind: "text"; readonly text: string; readonly afterMs: number }
-  | { readonly kind: "end"; readonly reason: EndReason; readonly afterMs: number };
+/** What a piece of text is: the answer itself, the reasoning before it, or words of refusal. */
+export type Block = "text" | "reasoning" | "refusal";
 
-/** Steps known before anyone asks. `afterMs` counts from the step before. */
+/**
+ * One thing an answer says: one vocabulary for scripts, live answers and every dialect. A dialect
+ * says what it has words for and leaves out the rest; a new kind of step (annotations, logprobs,
+ * audio) is one more member.
+ */
+export type Step =
+  | {
+    readonly kind: "delta";
+    readonly choice: number;
+    readonly block: Block;
+    readonly text: string;
+  }
+  /** A tool call begins. `index` counts the calls of one choice from 0. */
+  | {
+    readonly kind: "call";
+    readonly choice: number;
+    readonly index: number;
+    readonly id: string;
+    readonly name: string;
+  }
+  /** A piece of that call's arguments. */
+  | {
+    readonly kind: "arguments";
+    readonly choice: number;
+    readonly index: number;
+    readonly text: string;
+  }
+  | { readonly kind: "end"; readonly choice: number; readonly reason: EndReason }
+  | { readonly kind: "usage"; readonly usage: Usage };
+
+/** A step of a script. `afterMs` counts from the step before. */
+export type TimedStep = Step & { readonly afterMs: number };
+
+/** Steps known before anyone asks. */
 export interface Script {
+  /** Two scripts of one name are told apart by identity: the name is for people. */
   readonly name: string;
-  readonly steps: readonly Step[];
+  readonly steps: readonly TimedStep[];
 }
 
-/** One thing an upstream says while it says it. */
-export type LiveStep =
-  | { readonly kind: "text"; readonly text: string }
-  | { readonly kind: "end"; readonly reason: EndReason; readonly usage?: Usage };
+/** How a relay's body ends. */
+export type Ending =
+  /** Whole, as HTTP says it. */
+  | "end"
+  /** The connection closes without HTTP's end. */
+  | "fin"
+  /** The connection is reset. */
+  | "reset"
+  /** Nothing more comes, and nothing ends. */
+  | "hold";
 
-/** What a source answers with. */
+/** Takes a relay's body as it comes. */
+export interface PieceSink {
+  /** The next bytes, and when they came: microseconds since the body's answer was asked for. */
+  onPiece(bytes: Uint8Array, atUs: number): void;
+  /** Nothing follows. `error` says why a body broke off. Called once, and never for "hold". */
+  onEnd(ending: Exclude<Ending, "hold">, error?: AppError): void;
+}
+
+/** The body of a relay: a push source of timed pieces, known beforehand (a tape) or live. */
+export interface RelayBody {
+  /** The whole body when all of it is here already, else undefined. Counts as reading it. */
+  whole(): Uint8Array | undefined;
+  /** Begins to push, perhaps at once. Called once, unless `whole` has given the body. */
+  flow(sink: PieceSink): void;
+  /** The sink is busy: no piece is pushed until `resume`. What is under way may still come. */
+  pause(): void;
+  resume(): void;
+  /** Nobody wants the rest: nothing is pushed any more. Safe to call again. */
+  cancel(): void;
+}
+
+/** A header as it was sent. */
+export type Field = readonly [name: string, value: string];
+
+/** An upstream's answer, untouched. */
+export interface Relay {
+  readonly kind: "relay";
+  readonly status: number;
+  /** In their order, with names as they were sent. */
+  readonly fields: readonly Field[];
+  /** The value of `name` (in lower case), repeated ones joined; null = there is none. */
+  header(name: string): string | null;
+  readonly body: RelayBody;
+}
+
+/** Steps while they are told: a batch holds what came at a time, and is never empty. */
+export type StepBatches = AsyncIterable<readonly Step[]>;
+
+/** What a source answers with. Whoever wraps a source can look at status, bytes and steps. */
 export type Answer =
-  /** Known beforehand: a surface has its bytes encoded, or encodes them once. */
+  /** Known beforehand: its bytes are laid once. */
   | {
     readonly kind: "script";
     readonly script: Script;
@@ -89,43 +156,23 @@ export type Answer =
     /** Present when the turn wants usage. */
     readonly usage?: Usage;
   }
-  /** Told while it happens. The iterator throws an `AppError` when the upstream fails. */
-  | {
-    readonly kind: "live";
-    readonly steps: AsyncIterable<LiveStep>;
-    readonly model: string;
-  };
+  /**
+   * Told while it happens, in batches; re-spoken in the surface's dialect. The iterator throws an
+   * `AppError` when the upstream fails; `return` may be called while `next` waits, and frees
+   * everything.
+   */
+  | { readonly kind: "live"; readonly steps: StepBatches; readonly model: string }
+  /** An upstream's bytes: same dialect in and out. */
+  | Relay;
 
-/** Anything that can answer: the mock, an upstream, a tape. */
+/** Anything that can answer: the mock, an upstream, a tape; or what wraps one. */
 export interface Source {
   /** A word for logs and health: "mock", "proxy". */
   readonly name: string;
   /**
-   * Answers `turn`. Gives up as soon as `exchange.signal` aborts: the client has left.
+   * Answers `ask`. Gives up as soon as `call.signal` aborts.
    *
-   * @throws {AppError} when there is no answer and the client still waits.
+   * @throws {AppError} when there is no answer and somebody still waits (also as a rejection).
    */
-  answer(turn: Turn, exchange: Exchange): Promise<Answer> | Answer;
-
-  /**
-   * Passes the client's own request up and the answer down, both byte for byte; it checks nothing
-   * that its upstream checks better. Absent: there is no upstream that speaks the client's dialect.
-   * The response is complete, its stream already supervised.
-   *
-   * @throws {AppError} as `answer` does (the promise rejects).
-   */
-  pass?(wire: Wire, exchange: Exchange): Promise<Response>;
-}
-
-/** The plain text of a message's content: a string as it is, text parts joined, else "". */
-export function textOf(content: unknown): string {
-  if (typeof content === "string") return content;
-  if (!Array.isArray(content)) return "";
-  let text = "";
-  for (const part of content as readonly unknown[]) {
-    if (typeof part !== "object" || part === null) continue;
-    const { text: piece } = part as { readonly text?: unknown };
-    if (typeof piece === "string") text += piece;
-  }
-  return text;
+  answer(ask: Ask, call: Call): Promise<Answer> | Answer;
 }

@@ -5,17 +5,9 @@
  * @module
  */
 
-import { AppError } from "./errors.ts";
 import { Waiting, WaitingLine } from "../lib/waiting_line.ts";
 import type { Wheel } from "../lib/wheel.ts";
-
-/** How reading a body can fail. */
-export interface BodyErrors {
-  /** The body is larger than the limit. */
-  readonly tooLarge: () => AppError;
-  /** The body is not JSON, or empty. */
-  readonly broken: () => AppError;
-}
+import { AppError } from "./errors.ts";
 
 /**
  * A body of up to so many bytes is small: it is read natively, not counted, and never refused for
@@ -54,139 +46,104 @@ export class BodyLimits {
   }
 }
 
-/**
- * The body as JSON. A body that says that it is small is read natively in one go; another one is
- * counted while it is read, which takes no longer. Rejects with an `AppError`: `errors.tooLarge()`,
- * `errors.broken()`, `bodies_full` or `body_slow`.
- *
- * Not `async`: on the hot path each promise is some 2 % of a request.
- */
-export function readJson(
-  request: Request,
-  limits: BodyLimits,
-  errors: BodyErrors,
-): Promise<unknown> {
-  return isSmall(request, limits)
-    ? inTime(request.json(), limits, errors.broken)
-    : readCountedJson(request, limits, errors);
-}
+/** A body as it is wanted: its text, or its bytes. */
+export type BodyForm = "text" | "bytes";
 
 /**
- * What `use` makes of the body as JSON, or `fail` of whatever goes wrong: reading and answering in
- * one promise, where an `await` between them costs 3 % of a whole mock answer. Never rejects, as
- * long as `fail` does not throw.
+ * Takes a body: exactly one of the two is called, once, unless it expires, which means that the body
+ * was slow. None may throw.
  */
-export function answerJson<Value>(
-  request: Request,
-  limits: BodyLimits,
-  errors: BodyErrors,
-  use: (body: unknown) => Value | Promise<Value>,
-  fail: (error: unknown) => Value | Promise<Value>,
-): Promise<Value> {
-  if (!isSmall(request, limits)) return readJson(request, limits, errors).then(use).catch(fail);
-  return answerRead(request.json(), limits, errors.broken, use, fail);
+export interface BodyReceiver extends Waiting {
+  /** The other form is empty. */
+  onBody(text: string, bytes: Uint8Array<ArrayBuffer>): void;
+  /** It is too large, `bodies_full`, or `body_broken`: it broke off. */
+  onBodyError(error: AppError): void;
 }
 
-/** As `answerJson`, with the body's bytes as they came. */
-export function answerBytes<Value>(
+/** Says that a body is larger than `bytesMax` bytes. */
+export interface TooLarge {
+  tooLarge(bytesMax: number): AppError;
+}
+
+const NO_BYTES = new Uint8Array();
+
+/**
+ * Reads the body of `request`. One that says that it is small is read natively in one go; another one
+ * is counted while it is read, which takes no longer. No promise of its own: on the hot path each is
+ * some 2 % of a request.
+ */
+export function readBody(
   request: Request,
+  form: BodyForm,
   limits: BodyLimits,
-  errors: BodyErrors,
-  use: (body: Uint8Array<ArrayBuffer>) => Value | Promise<Value>,
-  fail: (error: unknown) => Value | Promise<Value>,
-): Promise<Value> {
-  if (!isSmall(request, limits)) {
-    return readBytes(request, limits, errors.tooLarge).then(use).catch(fail);
+  dialect: TooLarge,
+  receiver: BodyReceiver,
+): void {
+  const length = request.headers.get("content-length");
+  if (length === null || Number(length) > limits.nativeBytesMax) {
+    return readCounted(request, Number(length), form, limits, dialect, receiver);
   }
-  return answerRead(bytesOf(request), limits, incomplete, use, fail);
+  const { line } = limits;
+  line.join(receiver);
+  const broken = () => {
+    if (line.leave(receiver)) receiver.onBodyError(incomplete());
+  };
+  if (form === "text") {
+    request.text().then((text) => {
+      if (line.leave(receiver)) receiver.onBody(text, NO_BYTES);
+    }, broken);
+  } else {
+    request.bytes().then((bytes) => {
+      // A request's bytes are never shared memory: Bun's type leaves that open.
+      if (line.leave(receiver)) receiver.onBody("", bytes as Uint8Array<ArrayBuffer>);
+    }, broken);
+  }
 }
 
-/** What `use` makes of what `reading` gives in time, or `fail` of whatever goes wrong. */
-function answerRead<Body, Value>(
-  reading: Promise<Body>,
-  { line, timeoutMs }: BodyLimits,
-  broken: () => AppError,
-  use: (body: Body) => Value | Promise<Value>,
-  fail: (error: unknown) => Value | Promise<Value>,
-): Promise<Value> {
-  return new Promise((resolve) => {
-    const waiting = new SlowBody(() => resolve(fail(bodySlow(timeoutMs))));
-    line.join(waiting);
-    reading.then((body) => {
-      if (!line.leave(waiting)) return; // expired
-      let value: Value | Promise<Value>;
-      try {
-        value = use(body);
-      } catch (error) {
-        return resolve(fail(error));
-      }
-      // Not `resolve(value.catch(fail))`: to take over a promise takes two turns more.
-      if (value instanceof Promise) value.then(resolve, (error) => resolve(fail(error)));
-      else resolve(value);
-    }, () => {
-      if (line.leave(waiting)) resolve(fail(broken()));
-    });
+function readCounted(
+  request: Request,
+  length: number,
+  form: BodyForm,
+  limits: BodyLimits,
+  dialect: TooLarge,
+  receiver: BodyReceiver,
+): void {
+  const { line, bytesMax } = limits;
+  if (length > bytesMax) return receiver.onBodyError(dialect.tooLarge(bytesMax));
+  const reader = request.body?.getReader();
+  if (reader === undefined) return receiver.onBody("", NO_BYTES);
+  const waiting = new CountedBody(reader, receiver);
+  line.join(waiting);
+  gather(reader, limits, dialect).then((bytes) => {
+    if (!line.leave(waiting)) return;
+    if (form === "bytes") receiver.onBody("", bytes);
+    else receiver.onBody(new TextDecoder().decode(bytes), NO_BYTES);
+  }, (error: unknown) => {
+    // The answer is the error, however the rest ends.
+    reader.cancel().catch(() => {});
+    if (line.leave(waiting)) {
+      receiver.onBodyError(error instanceof AppError ? error : incomplete());
+    }
   });
 }
 
-/** A request's bytes are never shared memory: Bun's type leaves that open. */
-function bytesOf(request: Request): Promise<Uint8Array<ArrayBuffer>> {
-  return request.bytes() as Promise<Uint8Array<ArrayBuffer>>;
-}
+/** A body that is waited for while it is counted: when it is slow, the rest of it is not read. */
+class CountedBody extends Waiting {
+  readonly #reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "cancel">;
+  readonly #receiver: BodyReceiver;
 
-/** A body that is waited for. */
-class SlowBody extends Waiting {
-  readonly #refuse: () => void;
-
-  constructor(refuse: () => void) {
+  constructor(
+    reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "cancel">,
+    receiver: BodyReceiver,
+  ) {
     super();
-    this.#refuse = refuse;
+    this.#reader = reader;
+    this.#receiver = receiver;
   }
 
   override expire(): void {
-    this.#refuse();
-  }
-}
-
-/** A body that says that it is small. */
-function isSmall(request: Request, limits: BodyLimits): boolean {
-  const length = request.headers.get("content-length");
-  return length !== null && Number(length) <= limits.nativeBytesMax;
-}
-
-async function readCountedJson(
-  request: Request,
-  limits: BodyLimits,
-  errors: BodyErrors,
-): Promise<unknown> {
-  const bytes = await readBytes(request, limits, errors.tooLarge);
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes));
-  } catch {
-    throw errors.broken();
-  }
-}
-
-/**
- * The body's bytes.
- *
- * @throws {AppError} `tooLarge()` above the limit, as soon as that is known; `bodies_full`;
- *   `body_slow`.
- */
-export async function readBytes(
-  request: Request,
-  limits: BodyLimits,
-  tooLarge: () => AppError,
-): Promise<Uint8Array<ArrayBuffer>> {
-  if (isSmall(request, limits)) return await inTime(bytesOf(request), limits, incomplete);
-  if (Number(request.headers.get("content-length")) > limits.bytesMax) throw tooLarge();
-  const reader = request.body?.getReader();
-  if (reader === undefined) return new Uint8Array();
-  try {
-    return await inTime(gather(reader, limits, tooLarge), limits, incomplete);
-  } catch (error) {
-    reader.cancel().catch(() => {}); // the answer is the error, however the rest ends
-    throw error;
+    this.#reader.cancel().catch(() => {}); // the answer is the error, however the rest ends
+    this.#receiver.expire();
   }
 }
 
@@ -194,7 +151,7 @@ export async function readBytes(
 async function gather(
   reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">,
   limits: BodyLimits,
-  tooLarge: () => AppError,
+  dialect: TooLarge,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const pieces: Uint8Array[] = [];
   let bytes = 0;
@@ -204,7 +161,7 @@ async function gather(
       if (done) return new Uint8Array(Buffer.concat(pieces));
       bytes += value.length;
       limits.togetherBytes += value.length;
-      if (bytes > limits.bytesMax) throw tooLarge();
+      if (bytes > limits.bytesMax) throw dialect.tooLarge(limits.bytesMax);
       const isAlone = bytes === limits.togetherBytes;
       if (limits.togetherBytes > limits.togetherBytesMax && bytes > SMALL_BYTES_MAX && !isAlone) {
         throw bodiesFull(limits.togetherBytesMax);
@@ -216,30 +173,11 @@ async function gather(
   }
 }
 
-/** `reading`'s value, or `body_slow` when it takes too long. What is no `AppError` is `broken()`. */
-function inTime<Value>(
-  reading: Promise<Value>,
-  { line, timeoutMs }: BodyLimits,
-  broken: () => AppError,
-): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const waiting = new SlowBody(() => reject(bodySlow(timeoutMs)));
-    line.join(waiting);
-    reading.then((value) => {
-      line.leave(waiting);
-      resolve(value);
-    }, (error: unknown) => {
-      line.leave(waiting);
-      reject(error instanceof AppError ? error : broken());
-    });
-  });
-}
-
 /**
  * A body that did not come in time: 408. The connection closes with the answer, since the rest of
  * the body may still come, and would be read as the next request.
  */
-function bodySlow(timeoutMs: number): AppError {
+export function bodySlow(timeoutMs: number): AppError {
   return new AppError(
     "body_slow",
     `The request body was not complete after ${timeoutMs} ms (server.body_timeout_ms).`,

@@ -1,22 +1,48 @@
 /**
- * How a surface says an answer on the wire, one whole SSE event at a time.
+ * How a dialect says an answer on the wire, one whole SSE event at a time, and how it reads one.
  *
  * @module
  */
 
-import type { EndReason, Usage } from "./answer.ts";
+import type { DialectName, Relay, Step } from "./answer.ts";
 import type { AppError } from "./errors.ts";
+import type { Turn } from "./turn.ts";
 
-/** A wire dialect for one answer. Every text it gives is whole SSE events, or "" for nothing. */
-export interface Dialect {
-  /** What comes before the first text: a role event, or "". */
-  open(): string;
-  /** One piece of the answer's text. */
-  text(text: string): string;
-  /** The end of the answer, its usage and its end mark: everything after the last text. */
-  end(reason: EndReason, usage?: Usage): string;
-  /** A failure in the middle of the stream. No end mark follows unless this text has it. */
-  error(error: AppError): string;
+/** Says one answer. Every text it gives is whole SSE events, or "" for nothing. */
+export interface AnswerWriter {
+  /** What `step` is in this dialect; "" where it has no word for it. */
+  step(step: Step): string;
+  /** The end mark: what follows the last step. */
+  close(): string;
+}
+
+/** Reads one answer of an upstream. Pure: bytes in, steps out. */
+export interface AnswerReader {
+  /**
+   * The steps that `bytes` complete.
+   *
+   * @throws {AppError} `upstream_broken` when it is no answer, or tells of a failure.
+   */
+  feed(bytes: Uint8Array): readonly Step[];
+  /**
+   * The steps that only the end of the body completes.
+   *
+   * @throws {AppError} `upstream_broken` when the answer was not finished.
+   */
+  end(): readonly Step[];
+}
+
+/** A dialect that an upstream speaks. */
+export interface UpstreamDialect {
+  readonly name: DialectName;
+  /** Where turns are posted, below the base URL. */
+  readonly path: string;
+  /** The body that asks for `turn`. */
+  writeRequest(turn: Turn): string;
+  /** A reader for the answer whose head is `head`. */
+  readAnswer(head: Pick<Relay, "header">): AnswerReader;
+  /** What an answer with an error's `status` says; `body` may be anything. */
+  readError(status: number, body: string): AppError;
 }
 
 /** One event of JSON: `data: …\n\n`. */

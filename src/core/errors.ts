@@ -5,8 +5,9 @@
  */
 
 /**
- * code → HTTP status, and the `type` and `code` words of OpenAI's error object (facts 5.2).
- * A code whose `apiCode` is null carries null there, as the real API does.
+ * code → HTTP status, and the `type` and `code` words of OpenAI's error object
+ * (docs/facts/openai_api.md "Faults and their words"). A code whose `apiCode` is null carries null
+ * there, as the real API does.
  */
 export const ERRORS = {
   // What the client sent.

@@ -1,30 +1,12 @@
 /**
- * What happens inside, as data. Parts call `watch`; logs, metrics and pages are watchers, joined in
- * `app.ts`. Events carry no prompt, no answer and no secret.
+ * What happens inside, as data. Parts call `watch`; logs, metrics and traces are watchers, joined
+ * in ops/observer.ts. Events carry no prompt, no answer and no secret.
  *
  * @module
  */
 
 import type { AppError } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
-import type { UpstreamCall } from "./upstream_call.ts";
-
-/** How an exchange ended. */
-export type Outcome =
-  /** The whole answer left. */
-  | "completed"
-  /** An error answer left: bad input, no upstream. */
-  | "refused"
-  /** The client closed the connection first. */
-  | "client_left"
-  /** The upstream broke off, or never answered; or a workflow failed. */
-  | "upstream_failed"
-  /** A time limit ended it. */
-  | "timed_out"
-  /** The server stopped before the answer was whole. */
-  | "shut_down"
-  /** A bug. */
-  | "failed";
+import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 
 /** How an exchange that `error` ended is counted. */
 export function outcomeOf(error: AppError): Outcome {
@@ -38,7 +20,7 @@ export function outcomeOf(error: AppError): Outcome {
 
 /** Everything a watcher can see. */
 export type Event =
-  | { readonly kind: "exchange_ended"; readonly exchange: Exchange }
+  | { readonly kind: "exchange_ended"; readonly exchange: ExchangeFacts }
   | {
     readonly kind: "upstream_retried";
     readonly attempt: number;
@@ -46,7 +28,7 @@ export type Event =
     readonly cause: string;
   }
   /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */
-  | { readonly kind: "upstream_ended"; readonly call: UpstreamCall }
+  | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
   /** A limit was reached; the exchange it ended follows. `limit` is its config key. */

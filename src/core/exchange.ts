@@ -5,24 +5,17 @@
  * @module
  */
 
+import { Abort, type AbortLike } from "../lib/abort.ts";
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
-import { type Outcome, outcomeOf, type Watch } from "./events.ts";
-import type { UpstreamCall } from "./upstream_call.ts";
+import { outcomeOf, type Watch } from "./events.ts";
+import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
   /** Ends the stream now with `error` said in its dialect, and without its end mark. */
   fail(error: AppError): void;
-}
-
-/** Who asks. */
-export interface Client {
-  /** "" = unknown. */
-  readonly address: string;
-  /** True when its open requests are counted, this one with them. */
-  isCounted: boolean;
 }
 
 /** Checks the `Authorization` header of a request, and notes at its exchange whose token it is. */
@@ -31,11 +24,11 @@ export type Authorize = (
   exchange: Exchange,
 ) => "ok" | "missing" | "malformed" | "wrong";
 
-/** What every surface and source shares in one process. Made in `app.ts`. */
+/** What every part shares in one process. */
 export interface Engine {
   /** The one timer. */
   readonly wheel: Wheel;
-  /** Every response that is still being written. */
+  /** Every answer that is waited for or still being written. */
   readonly streams: Set<OpenStream>;
   readonly watch: Watch;
   /** Milliseconds of silence after which a stream gets an SSE comment; 0 = never. */
@@ -43,12 +36,41 @@ export interface Engine {
   /** Milliseconds that a client may take nothing of a stream whose buffer is full. */
   readonly writeTimeoutMs: number;
   /** Gives the client of a request, and counts it where clients are; absent: nobody asks. */
-  readonly admit?: (request: Request) => Client | undefined;
+  readonly clientOf?: (request: Request) => Client | undefined;
   /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
-  readonly startTrace?: ((request: Request) => TraceContext) | undefined;
+  readonly startTrace?: ((head: Pick<Request, "headers">) => TraceContext) | undefined;
 }
 
-/** A client took nothing of its stream for too long: it is cut off, so nobody reads the sentence. */
+/** A call to an upstream that may still go on. */
+export interface OpenUpstreamCall extends UpstreamFacts {
+  /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */
+  end(error?: unknown): void;
+}
+
+/**
+ * What a source gets of whoever asks, an HTTP request or a workflow's job, and what it notes there.
+ */
+export interface Call extends CallFacts {
+  readonly engine: Pick<Engine, "wheel" | "watch">;
+  /** Aborts when nobody wants the answer any more, or weir ends; its reason is an `AppError`. */
+  readonly signal: AbortLike;
+  /** As `signal`, and also when whoever asked has left while the answer is to be finished. */
+  readonly leaving: AbortLike;
+  /** True: the answer is finished although the client has left. */
+  readonly isDraining: boolean;
+  source: string;
+  model: string;
+  requestId: string;
+  isStream: boolean;
+  promptTokens: number;
+  completionTokens: number;
+  promptText: string;
+  upstream: OpenUpstreamCall | undefined;
+}
+
+/**
+ * A client took nothing of its stream for too long: it is cut off, so nobody reads the sentence.
+ */
 export function readerSlow(writeTimeoutMs: number): AppError {
   return new AppError(
     "reader_slow",
@@ -56,85 +78,83 @@ export function readerSlow(writeTimeoutMs: number): AppError {
   );
 }
 
-const NEVER = new AbortController().signal;
+/** Where an exchange comes from. */
+export interface Origin {
+  /** The method of the request; "" = it is no request. */
+  readonly method: string;
+  readonly client?: Client | undefined;
+  readonly trace?: TraceContext | undefined;
+}
 
-/** The life of one request. Its owner is the surface; whoever writes the last byte ends it. */
-export class Exchange {
+/** The life of one request. The driver makes and ends it. */
+export class Exchange implements Call, ExchangeFacts {
   readonly engine: Engine;
-  /** The URL's name in logs and metrics: "v1_chat_completions". */
   readonly surface: string;
   readonly method: string;
   readonly startMs: number;
-  /** Looked up only where the log or a limit needs it: that costs 1 to 2 µs. */
   readonly client: Client | undefined;
-  /** The name of the token that the client showed; "" = it has none. */
+  readonly trace: TraceContext | undefined;
   tokenName = "";
-  /** The id the answer carries in `x-request-id`; "" where the dialect has none. */
   requestId = "";
   model = "";
-  /** What answered: "mock", "proxy". */
   source = "";
   isStream = false;
+  isDraining = false;
   status = 0;
-  /** Milliseconds from the start to the first byte of the answer's body; -1 = none yet. */
   firstByteMs = -1;
   durationMs = -1;
   bodyBytes = 0;
-  /** Token counts where they are known; -1 = unknown. */
   promptTokens = -1;
   completionTokens = -1;
   outcome: Outcome | undefined = undefined;
-  /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */
   error: AppError | undefined = undefined;
+  promptText = "";
+  upstream: OpenUpstreamCall | undefined = undefined;
   /** Called once when the exchange ends, however it does: frees what the request held. */
   onEnd: (() => void) | undefined = undefined;
-  /** Where it stands in a trace; undefined = nobody traces. */
-  readonly trace: TraceContext | undefined;
-  /** The last call to an upstream that it made. */
-  upstream: UpstreamCall | undefined = undefined;
-  /** What the client asked, shortened; "" unless `ops.log_prompts` wants it. */
-  promptText = "";
-  #request: Request | null;
+  #hasLeft = false;
+  #abort: Abort | undefined = undefined;
+  #leaving: Abort | undefined = undefined;
 
-  constructor(engine: Engine, surface: string, request: Request) {
+  constructor(engine: Engine, surface: string, { method, client, trace }: Origin) {
     this.engine = engine;
     this.surface = surface;
-    this.method = request.method;
-    this.#request = request;
+    this.method = method;
     this.startMs = engine.wheel.nowMs;
-    this.client = engine.admit === undefined ? undefined : engine.admit(request);
-    this.trace = engine.startTrace?.(request);
+    this.client = client;
+    this.trace = trace;
   }
 
-  /**
-   * Aborts when the client leaves before its response has begun; take it before `begin`. A mock
-   * answer never touches it, and Bun then allocates none. Once a response streams, its stream's
-   * `cancel` tells of the leaving.
-   */
-  get signal(): AbortSignal {
-    return this.#request === null ? NEVER : this.#request.signal;
+  /** Made when somebody asks for it: a mock answer never does. */
+  get signal(): Abort {
+    return this.#abort ??= new Abort();
   }
 
-  /**
-   * Waits until `dueMs` of the wheel's clock, before the first byte; shutdown finds the wait among
-   * the open streams.
-   *
-   * @throws {AppError} when the client leaves or shutdown ends the wait.
-   */
-  async until(dueMs: number): Promise<void> {
-    const { wheel, streams } = this.engine;
-    const abort = new AbortController();
-    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
-    streams.add(waiting);
-    const isTime = await wheel.until(dueMs, AbortSignal.any([abort.signal, this.signal]));
-    streams.delete(waiting);
-    if (!isTime) throw abort.signal.aborted ? abort.signal.reason : clientLeft();
+  get leaving(): Abort {
+    return this.#leaving ??= new Abort();
   }
 
-  /** Notes that the first byte of the body leaves now. An open stream must not hold its request. */
+  /** True when the client is known to have left. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** The client has left: whoever works for it stops, unless the answer is to be finished. */
+  leave(): void {
+    this.#hasLeft = true;
+    if (this.isDraining) this.leaving.abort(clientLeft());
+    else this.abort(clientLeft());
+  }
+
+  /** Whoever works for this exchange stops. */
+  abort(reason: AppError): void {
+    this.signal.abort(reason);
+    this.leaving.abort(reason);
+  }
+
+  /** Notes that the first byte of the body leaves now. */
   begin(status: number): void {
     this.status = status;
-    this.#request = null;
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
   }
 
@@ -144,7 +164,7 @@ export class Exchange {
     this.status = status;
     this.bodyBytes = bodyBytes;
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
-    this.outcome = "completed";
+    this.outcome = this.#hasLeft ? "client_left" : "completed";
     this.onEnd?.();
     watch({ kind: "exchange_ended", exchange: this });
   }
@@ -155,12 +175,11 @@ export class Exchange {
    */
   refuse(thrown: unknown): AppError {
     const error = asAppError(thrown);
-    const hasLeft = this.#request?.signal.aborted === true;
-    if (error.code === "internal" && !hasLeft) {
+    if (error.code === "internal" && !this.#hasLeft) {
       this.engine.watch({ kind: "bug", where: this.surface, error: thrown });
     }
     this.begin(error.status);
-    this.end(hasLeft ? "client_left" : outcomeOf(error), error);
+    this.end(this.#hasLeft ? "client_left" : outcomeOf(error), error);
     return error;
   }
 

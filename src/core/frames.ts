@@ -1,35 +1,42 @@
 /**
- * Frames: a script as the bytes of one dialect, encoded once, shared by every request.
+ * Frames: a script as the bytes of one dialect, laid once, shared by every request.
  *
  *   bytes   data: {"id":"chatcmpl-•••…","created":••••…}⏎⏎data: {"id":…        data: [DONE]⏎⏎
- *                           ▲ idAt[0]      ▲ createdAt[0]   ▲ idAt[1]          no slots
+ *                           ▲ slotAt[0]    ▲ slotAt[1]     ▲ slotAt[2]         no slots
  *   ends                                                 ▲ ends[0]                          ▲ ends[n]
  *
- * The slots have fixed widths, so a request only copies bytes and writes its id and time over them.
+ * Slots have fixed widths, so a request only copies bytes and writes its stamps over them: the
+ * time, and as many ids as the dialect has, each of a length of its own.
  *
  * @module
  */
 
-import type { Script } from "./answer.ts";
-import type { Dialect } from "./dialect.ts";
+import type { Script, Step, Usage } from "./answer.ts";
+import type { AnswerWriter } from "./dialect.ts";
 
-/** Characters of an id that change per request: 29 of [A-Za-z0-9] (facts 5.1, "Ids"). */
-export const ID_BYTES = 29;
 /** Digits of the seconds since 1970: ten until the year 2286. */
 export const CREATED_BYTES = 10;
 
-/** What stands in an id slot until a request writes over it. */
-export const ID_BLANK = "0".repeat(ID_BYTES);
-/** What stands in a time slot until a request writes over it: ten digits, so JSON stays valid. */
-export const CREATED_BLANK = 1_000_000_000;
+/** What goes into the slots of one answer: the digits of its time, then its ids, as ASCII. */
+export type Stamped = readonly [created: Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]];
 
-/** Where the slots lie in every stamped event: byte offsets from the event's first byte. */
-export interface Slots {
-  readonly idAt: number;
-  readonly createdAt: number;
+/** The same as texts. */
+export type StampTexts = readonly [created: string, ...string[]];
+
+/** How a dialect lays scripts: the same layout and script give the same frames. */
+export interface Layout {
+  /** Everything that the bytes depend on besides the script, its usage and the stamps. */
+  readonly key: string;
+  /** Characters of each id that changes per answer. */
+  readonly idLengths: readonly number[];
+  /** Writes one answer with these stamps, each of the length that its slot has. */
+  writer(stamps: StampTexts): AnswerWriter;
 }
 
-/** A script in one dialect. After `layFrames` only the slots change: they hold what the last answer wrote. */
+/**
+ * A script in one dialect. After it is laid only the slots change: they hold what the last answer
+ * wrote.
+ */
 export interface Frames {
   /** Every event, one behind the other. Copied before it leaves, never handed out. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -37,10 +44,15 @@ export interface Frames {
   readonly ends: Uint32Array;
   /** When frame i is due, in milliseconds after the answer began. Never decreases. */
   readonly dueMs: Float64Array;
-  /** Absolute offsets of the slots of frame i; frames from `idAt.length` on have none. */
-  readonly idAt: Uint32Array;
-  readonly createdAt: Uint32Array;
-  /** The digits that stand in the time slots of `bytes`; null = blanks. Only `stampWhole` sets it. */
+  /** Offsets of all slots, ascending. */
+  readonly slotAt: Uint32Array;
+  /** Which stamp goes into slot s: 0 = the time, 1 = the first id. */
+  readonly slotStamp: Uint8Array;
+  /** `slotEnds[i]`: the number of slots up to the end of frame i. */
+  readonly slotEnds: Uint32Array;
+  /** `stepEnds[i]`: how many steps of the script are said when frame i has left. */
+  readonly stepEnds: Uint32Array;
+  /** The time that stands in the slots of `bytes`; null = a blank. Only `stampWhole` sets it. */
   createdThere: Uint8Array | null;
 }
 
@@ -48,22 +60,22 @@ export interface Frames {
 export interface Frame {
   readonly text: string;
   readonly dueMs: number;
+  /** Steps of the script up to here; absent = it belongs to none. */
+  readonly stepEnd?: number;
 }
 
 const encoder = new TextEncoder();
 
 /**
- * Lays `frames` one behind the other. The first `stampedCount` of them have slots at `slots`.
+ * Lays `frames` one behind the other. They have no slots.
  *
  * @throws {RangeError} when due times decrease, which would reorder an answer.
  */
-export function layFrames(frames: readonly Frame[], slots?: Slots, stampedCount = 0): Frames {
+export function layFrames(frames: readonly Frame[]): Frames {
   const encoded = frames.map(({ text }) => encoder.encode(text));
   const bytes = new Uint8Array(encoded.reduce((sum, { length }) => sum + length, 0));
   const ends = new Uint32Array(frames.length);
   const dueMs = new Float64Array(frames.length);
-  const idAt = new Uint32Array(slots === undefined ? 0 : stampedCount);
-  const createdAt = new Uint32Array(idAt.length);
   let at = 0;
   for (const [i, piece] of encoded.entries()) {
     const due = frames[i]!.dueMs;
@@ -72,63 +84,126 @@ export function layFrames(frames: readonly Frame[], slots?: Slots, stampedCount 
         `Cannot lay frames as due times must not decrease: frame ${i} is due at ${due} ms`,
       );
     }
-    if (slots !== undefined && i < idAt.length) {
-      idAt[i] = at + slots.idAt;
-      createdAt[i] = at + slots.createdAt;
-    }
     bytes.set(piece, at);
     at += piece.length;
     ends[i] = at;
     dueMs[i] = due;
   }
-  return { bytes, ends, dueMs, idAt, createdAt, createdThere: null };
+  return {
+    bytes,
+    ends,
+    dueMs,
+    slotAt: new Uint32Array(0),
+    slotStamp: new Uint8Array(0),
+    slotEnds: new Uint32Array(frames.length),
+    stepEnds: Uint32Array.from(frames, ({ stepEnd = 0 }) => stepEnd),
+    createdThere: null,
+  };
 }
 
-/** Lays a whole script in a dialect. With `slots`, every frame has them. */
-export function encodeScript(script: Script, dialect: Dialect, slots?: Slots): Frames {
+/**
+ * Lays a whole script in a dialect, with `usage` told behind its steps when there is any.
+ *
+ * The slots are where two layings with different blanks differ, so that nothing a script says can
+ * be taken for one.
+ *
+ * @throws {TypeError} when the writer does not write the same twice.
+ */
+export function layScript(script: Script, layout: Layout, usage?: Usage): Frames {
+  const frames = layFrames(framesOf(script, layout.writer(blanks(layout, 0)), usage));
+  const other = layFrames(framesOf(script, layout.writer(blanks(layout, 1)), usage));
+  const slotAt: number[] = [];
+  const slotStamp: number[] = [];
+  const { bytes, ends, slotEnds } = frames;
+  if (other.bytes.length !== bytes.length) throw notTheSame(layout);
+  let frame = 0;
+  for (let at = 0; at < bytes.length;) {
+    while (at >= ends[frame]!) slotEnds[frame++] = slotAt.length;
+    if (bytes[at] === other.bytes[at]) {
+      at++;
+      continue;
+    }
+    const stamp = stampOfBlank(bytes[at]!);
+    const width = stamp === 0 ? CREATED_BYTES : layout.idLengths[stamp - 1];
+    if (width === undefined) throw notTheSame(layout);
+    slotAt.push(at);
+    slotStamp.push(stamp);
+    at += width;
+  }
+  while (frame < ends.length) slotEnds[frame++] = slotAt.length;
+  return { ...frames, slotAt: Uint32Array.from(slotAt), slotStamp: Uint8Array.from(slotStamp) };
+}
+
+/** The events of a script. Steps that a dialect has no word for have none. */
+function framesOf(script: Script, writer: AnswerWriter, usage: Usage | undefined): Frame[] {
   const frames: Frame[] = [];
   let dueMs = 0;
-  let isOpen = false;
+  let stepEnd = 0;
   const say = (text: string) => {
-    if (text !== "") frames.push({ text, dueMs });
+    if (text !== "") frames.push({ text, dueMs, stepEnd });
   };
   for (const step of script.steps) {
     dueMs += step.afterMs;
-    if (!isOpen) say(dialect.open());
-    isOpen = true;
-    if (step.kind === "text") say(dialect.text(step.text));
-    else say(dialect.end(step.reason));
+    stepEnd++;
+    say(writer.step(step));
   }
-  return layFrames(frames, slots, frames.length);
+  if (usage !== undefined) say(writer.step({ kind: "usage", usage } satisfies Step));
+  say(writer.close());
+  return frames;
 }
 
-/** Writes id and time into the slots of frames `from` to `to`; `target` begins at offset `base`. */
+const LETTER_A = 97;
+const DIGIT_1 = 49;
+
+/**
+ * Stamps of one character each, so that the character tells the slot. `set` 0 and 1 differ in all.
+ */
+function blanks({ idLengths }: Layout, set: 0 | 1): StampTexts {
+  const ids = idLengths.map((length, i) =>
+    String.fromCharCode(LETTER_A + 2 * i + set).repeat(length)
+  );
+  return [String.fromCharCode(DIGIT_1 + set).repeat(CREATED_BYTES), ...ids];
+}
+
+/** The stamp whose blank of set 0 consists of `byte`. */
+function stampOfBlank(byte: number): number {
+  return byte === DIGIT_1 ? 0 : (byte - LETTER_A) / 2 + 1;
+}
+
+function notTheSame({ key }: Layout): TypeError {
+  return new TypeError(`Cannot lay frames as the writer of ${key} does not write the same twice`);
+}
+
+/**
+ * Writes `stamps` into the slots of frames `from` to before `to`; `target` begins at offset `base`.
+ */
 export function stampSlots(
   target: Uint8Array,
-  { idAt, createdAt }: Frames,
+  { slotAt, slotStamp, slotEnds }: Frames,
   from: number,
   to: number,
   base: number,
-  id: Uint8Array,
-  created: Uint8Array,
+  stamps: Stamped,
 ): void {
-  const end = Math.min(to, idAt.length);
-  for (let i = from; i < end; i++) {
-    write(target, idAt[i]! - base, id);
-    write(target, createdAt[i]! - base, created);
+  const end = slotEnds[to - 1]!;
+  for (let s = from === 0 ? 0 : slotEnds[from - 1]!; s < end; s++) {
+    write(target, slotAt[s]! - base, stamps[slotStamp[s]!]!);
   }
 }
 
 /**
- * Writes id and time into all slots of `frames.bytes`. The time only when it is another array than
- * the last one: `Stamps` gives one per second, and writing it costs 1 % of a whole mock answer.
+ * Writes `stamps` into all slots of `frames.bytes`. The time only when it is another array than the
+ * last one: `Stamps` gives one per second, and writing it costs 1 % of a whole mock answer.
  */
-export function stampWhole(frames: Frames, id: Uint8Array, created: Uint8Array): void {
-  const { bytes, idAt, createdAt } = frames;
-  for (let i = 0; i < idAt.length; i++) write(bytes, idAt[i]!, id);
-  if (frames.createdThere === created) return;
-  for (let i = 0; i < createdAt.length; i++) write(bytes, createdAt[i]!, created);
+export function stampWhole(frames: Frames, stamps: Stamped): void {
+  const { bytes, slotAt, slotStamp } = frames;
+  const [created] = stamps;
+  const isNewTime = frames.createdThere !== created;
   frames.createdThere = created;
+  for (let s = 0; s < slotAt.length; s++) {
+    const stamp = slotStamp[s]!;
+    if (stamp !== 0 || isNewTime) write(bytes, slotAt[s]!, stamps[stamp]!);
+  }
 }
 
 /** A loop: `set` is a call into native code, 40 ns each, and these are a few bytes. */
@@ -136,26 +211,62 @@ function write(target: Uint8Array, at: number, bytes: Uint8Array): void {
   for (let i = 0; i < bytes.length; i++) target[at + i] = bytes[i]!;
 }
 
-/** A bounded map of frames by key: the least recently made goes first. */
+/** Laid answers kept: one per script, layout and counts; some 2 KiB each for a short reply. */
+const ENTRIES_MAX = 1024;
+/** Bytes of all that are kept. */
+const BYTES_MAX = 64 * 1024 * 1024;
+
+interface Entry {
+  readonly script: Script;
+  readonly layout: Layout;
+  readonly usage: Usage | undefined;
+  readonly frames: Frames;
+}
+
+/** The one cache of frames. What was laid first goes first. */
 export class FramesCache {
-  readonly #entriesMax: number;
-  readonly #frames = new Map<string, Frames>();
+  readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
+  /** The last answer without counts: most requests ask for the same as the one before. */
+  #last: Entry | undefined = undefined;
 
-  /** `entriesMax`: how many answers are kept encoded; some 2 KiB each for a short reply. */
-  constructor(entriesMax: number) {
-    this.#entriesMax = entriesMax;
+  get size(): number {
+    return this.#entries.size;
   }
 
-  get(key: string): Frames | undefined {
-    return this.#frames.get(key);
-  }
-
-  set(key: string, frames: Frames): Frames {
-    if (this.#frames.size >= this.#entriesMax) {
-      const [oldest] = this.#frames.keys();
-      this.#frames.delete(oldest!);
+  /** The frames of `script` in `layout`, laid now unless they are known. */
+  of(script: Script, layout: Layout, usage?: Usage): Frames {
+    const last = this.#last;
+    if (usage === undefined && last?.script === script && last.layout === layout) {
+      return last.frames;
     }
-    this.#frames.set(key, frames);
-    return frames;
+    const key = `${layout.key}|${script.name}|${usage === undefined ? "" : countsOf(usage)}`;
+    const known = this.#entries.get(key);
+    const entry = known?.script === script
+      ? known
+      : this.#keep(key, { script, layout, usage, frames: layScript(script, layout, usage) });
+    // With the layout at hand, which may be another object than the one it was laid with.
+    if (usage === undefined) this.#last = { ...entry, layout };
+    return entry.frames;
   }
+
+  #keep(key: string, entry: Entry): Entry {
+    this.#drop(key);
+    this.#entries.set(key, entry);
+    this.#bytes += entry.frames.bytes.length;
+    for (const oldest of this.#entries.keys()) {
+      if (this.#entries.size <= ENTRIES_MAX && this.#bytes <= BYTES_MAX) break;
+      this.#drop(oldest);
+    }
+    return entry;
+  }
+
+  #drop(key: string): void {
+    this.#bytes -= this.#entries.get(key)?.frames.bytes.length ?? 0;
+    this.#entries.delete(key);
+  }
+}
+
+function countsOf({ promptTokens, completionTokens, ...more }: Usage): string {
+  return `${promptTokens} ${completionTokens} ${more.cachedTokens} ${more.reasoningTokens}`;
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Message } from "./answer.ts";
+import type { Message } from "./turn.ts";
 import { AppError, type AppErrorOptions } from "./errors.ts";
 
 /** Who talks with whom, as a request names them. "" = not named. */
@@ -40,7 +40,9 @@ export interface Applied {
 
 /** One turn that was said, ready to be kept. Made by `saidTurn`. */
 export interface SaidTurn extends SessionIds {
-  /** What makes it one turn however often it is sent: unique in its session. "" = sent once only. */
+  /**
+   * What makes it one turn however often it is sent: unique in its session. "" = sent once only.
+   */
   readonly key: string;
   /** "" when the role spoke first. */
   readonly query: string;
@@ -109,7 +111,9 @@ export interface Memory {
   /** Forgets every turn from before `beforeMs` (since 1970). Gives their number. */
   prune(beforeMs: number): Promise<number>;
 
-  /** What is on its way to a store; absent where nothing ever is. Counts, so it is not for requests. */
+  /**
+   * What is on its way to a store; absent where nothing ever is. Counts, so it is not for requests.
+   */
   backlog?(): Backlog | undefined;
 
   /** Writes what waits, and lets go of files and connections. */
@@ -136,7 +140,7 @@ export class TurnRefused extends AppError {
 
 /**
  * The id of a session: the one that was given, else group, user and role joined by "_", else ""
- * (system 000's rule, facts/systems.md 000.5).
+ * (docs/facts/systems.md "Session id").
  */
 export function sessionIdOf({ sessionId, groupId, userId, roleId }: SessionIds): string {
   if (sessionId !== "") return sessionId;

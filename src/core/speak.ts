@@ -1,117 +1,216 @@
 /**
- * Speaks a live answer in a surface's dialect, step by step, as the upstream tells it.
+ * Speaks what is told while it happens: a live answer in its surface's dialect, or events.
  *
  * @module
  */
 
-import type { LiveStep } from "./answer.ts";
-import type { Dialect } from "./dialect.ts";
-import { AppError, asAppError } from "./errors.ts";
+import type { Step } from "./answer.ts";
+import type { AnswerWriter } from "./dialect.ts";
+import { type AppError, asAppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
-import { type Feed, Outlet } from "./outlet.ts";
-import type { HeaderFields } from "./voice.ts";
+import type { Keeping } from "./keeping.ts";
+import { type Gone, Outlet } from "./outlet.ts";
+import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
 
-/** What speaking needs besides the steps. */
-export interface SpeakOptions {
-  readonly exchange: Exchange;
-  readonly dialect: Dialect;
-  readonly headers: HeaderFields;
-  /** True: the upstream is read to its end after the client has left. */
-  readonly isDraining?: boolean;
-  /** Called when the client leaves and the upstream must stop. */
-  readonly abort: () => void;
-  /**
-   * Called after the last step and before the end mark leaves; the end mark waits for it. `text` is
-   * all that was said, `isWhole` tells whether the answer came to its end. When it throws, the
-   * error event leaves instead of the end mark.
-   */
-  readonly onEnd?: (text: string, isWhole: boolean) => void | Promise<void>;
+/** What a speech says, item by item. */
+export interface Telling<Item> {
+  /** Called just before the response begins: the answers of one surface may share them. */
+  readonly headers: () => HeaderFields;
+  readonly errorEvent: (error: AppError) => string | null;
+  /** Whole events, or "" for nothing. */
+  say(item: Item): string;
+  /** Called behind the last item: the end mark, once it may leave. */
+  close(): string | Promise<string>;
+  /** Called instead of `close` when it ends early, however it does. */
+  cut(): void;
 }
 
-/**
- * Answers with `steps` in `dialect`. The response begins with the first step, so an upstream that
- * fails before it says anything is thrown and not streamed.
- *
- * @throws {AppError} what the upstream did before its first step.
- */
-export async function speak(
-  steps: AsyncIterable<LiveStep>,
-  options: SpeakOptions,
-): Promise<Response> {
-  const iterator = steps[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  return speakFrom(first, iterator, options);
-}
+/** Says one answer while it is told. */
+export class Speech<Item> extends Outlet {
+  readonly #iterator: AsyncIterator<Item>;
+  readonly #telling: Telling<Item>;
+  /** Lets the loop go on that waits for a slow client. */
+  #release: (() => void) | undefined = undefined;
+  /** True when all was said before the response began. */
+  #isTold = false;
+  #isOver = false;
+  readonly #out: ResponseWriter;
 
-/** Like `speak`, with the first step already taken. */
-export function speakFrom(
-  first: IteratorResult<LiveStep>,
-  iterator: AsyncIterator<LiveStep>,
-  options: SpeakOptions,
-): Response {
-  const { exchange, dialect, headers, isDraining = false } = options;
-  const outlet = new Outlet({
-    exchange,
-    errorEvent: (error) => dialect.error(error),
-    canComment: () => true, // every write is whole events
-    onLeave: (why) => {
-      if (!isDraining || why === "shut_down") options.abort();
-    },
-  });
-  // The first text leaves with the head: a dialect that opens with nothing needs no comment for it.
-  const text = first.done !== true && first.value.kind === "text" ? first.value.text : "";
-  const opening = dialect.open() + (text === "" ? "" : dialect.text(text));
-  const feed: Feed = (written) => void tell(written, first, iterator, outlet, options, text);
-  return outlet.open(200, headers, opening, feed);
-}
-
-/**
- * Writes every step to `outlet`, but for `opened`, the text it was opened with. Reads on without a
- * reader when `isDraining`.
- */
-async function tell(
-  written: void | Promise<void>,
-  first: IteratorResult<LiveStep>,
-  iterator: AsyncIterator<LiveStep>,
-  outlet: Outlet,
-  { dialect, exchange, onEnd }: SpeakOptions,
-  opened: string,
-): Promise<void> {
-  let text = opened;
-  try {
-    await written;
-    let turn = opened === "" ? first : await iterator.next();
-    for (; !turn.done; turn = await iterator.next()) {
-      const step = turn.value;
-      if (step.kind === "text") {
-        text += step.text;
-        await outlet.write(dialect.text(step.text));
-        continue;
-      }
-      if (step.usage !== undefined) {
-        exchange.promptTokens = step.usage.promptTokens;
-        exchange.completionTokens = step.usage.completionTokens;
-      }
-      await onEnd?.(text, true);
-      await outlet.write(dialect.end(step.reason, step.usage));
-      outlet.end();
-      return;
-    }
-    throw new AppError("upstream_broken", "The upstream ended its answer without finishing it");
-  } catch (error) {
-    const failure = asAppError(error);
-    if (failure.code === "internal" && !outlet.isClosed) {
-      exchange.engine.watch({ kind: "bug", where: exchange.surface, error });
-    }
-    try {
-      await onEnd?.(text, false);
-    } catch (cause) {
-      exchange.engine.watch({ kind: "bug", where: exchange.surface, error: cause });
-    }
-    outlet.fail(failure, outcomeOf(failure));
-  } finally {
-    // The source frees what it holds: it may still wait behind its last step.
-    await iterator.return?.().catch(() => {}); // the answer is over, whatever it says to that
+  constructor(
+    items: AsyncIterable<Item>,
+    telling: Telling<Item>,
+    exchange: Exchange,
+    writer: ResponseWriter,
+  ) {
+    super(exchange, writer);
+    this.#out = writer;
+    this.#iterator = items[Symbol.asyncIterator]();
+    this.#telling = telling;
   }
+
+  /**
+   * Waits for the first thing that can be said. `start` then begins the response with it.
+   *
+   * @throws {AppError} when nothing was said before it failed; the speech is over then.
+   */
+  async first(): Promise<string> {
+    try {
+      for (;;) {
+        const turn = await this.#iterator.next();
+        if (turn.done) {
+          this.#isTold = true;
+          return await this.#telling.close();
+        }
+        const text = this.#telling.say(turn.value);
+        if (text !== "") return text;
+      }
+    } catch (error) {
+      this.forgo();
+      throw error;
+    }
+  }
+
+  /** Answers with what `first` gave, and goes on. */
+  start(first: string): void {
+    const headers = this.#telling.headers();
+    if (!this.#isTold) {
+      this.open(200, headers, first);
+      return void this.#tell();
+    }
+    this.#isOver = true;
+    this.exchange.complete(200, Buffer.byteLength(first));
+    this.#out.whole(200, headers, first);
+  }
+
+  /** The response will not begin. */
+  forgo(): void {
+    this.#stop();
+    this.#cut();
+  }
+
+  protected errorEvent(error: AppError): string | null {
+    return this.#telling.errorEvent(error);
+  }
+
+  /** Every write is whole events. */
+  protected canComment(): boolean {
+    return true;
+  }
+
+  protected onReady(): void {
+    const release = this.#release;
+    this.#release = undefined;
+    release?.();
+  }
+
+  protected onGone(why: Gone): void {
+    this.onReady();
+    // An answer that is to be finished is told to its end, to nobody.
+    if (this.exchange.isDraining && why === "client_left") return;
+    this.#stop();
+    this.#cut();
+  }
+
+  async #tell(): Promise<void> {
+    const { wheel } = this.exchange.engine;
+    try {
+      for (;;) {
+        if (this.isSlow && !this.isClosed) {
+          await new Promise<void>((resolve) => {
+            this.#release = resolve;
+          });
+        }
+        const turn = await this.#iterator.next();
+        if (this.#isOver) return;
+        const text = turn.done ? await this.#telling.close() : this.#telling.say(turn.value);
+        if (text !== "") this.write(text, wheel.nowMs);
+        if (!turn.done) continue;
+        this.#isOver = true;
+        return this.end();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(thrown: unknown): void {
+    if (this.#isOver) return;
+    const { engine, surface } = this.exchange;
+    const error = asAppError(thrown);
+    if (error.code === "internal" && !this.isClosed) {
+      engine.watch({ kind: "bug", where: surface, error: thrown });
+    }
+    this.#stop();
+    this.fail(error, outcomeOf(error));
+    this.#cut();
+  }
+
+  /** The source frees what it holds: it may still wait. */
+  #stop(): void {
+    // The answer is over, whatever it says to that.
+    this.#iterator.return?.().catch(() => {});
+  }
+
+  #cut(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#telling.cut();
+  }
+}
+
+/** A live answer in a dialect, kept when somebody keeps it. */
+export class LiveTelling implements Telling<readonly Step[]> {
+  readonly headers: () => HeaderFields;
+  readonly errorEvent: (error: AppError) => string | null;
+  readonly #writer: AnswerWriter;
+  readonly #exchange: Exchange;
+  readonly #keeping: Keeping | undefined;
+  #text = "";
+
+  constructor(
+    writer: AnswerWriter,
+    manner: Pick<Telling<unknown>, "headers" | "errorEvent">,
+    exchange: Exchange,
+    keeping: Keeping | undefined,
+  ) {
+    this.headers = manner.headers;
+    this.errorEvent = manner.errorEvent;
+    this.#writer = writer;
+    this.#exchange = exchange;
+    this.#keeping = keeping;
+  }
+
+  say(steps: readonly Step[]): string {
+    let events = "";
+    for (const step of steps) {
+      if (step.kind === "usage") noteUsage(this.#exchange, step.usage);
+      else if (this.#keeping !== undefined && step.kind === "delta" && step.block === "text") {
+        if (step.choice === 0) this.#text += step.text;
+      }
+      events += this.#writer.step(step);
+    }
+    return events;
+  }
+
+  close(): string | Promise<string> {
+    if (this.#keeping === undefined) return this.#writer.close();
+    return this.#keeping.whole(this.#text).then(() => this.#writer.close());
+  }
+
+  cut(): void {
+    this.#keeping?.cut(this.#text);
+  }
+}
+
+/** Notes what an answer has cost. */
+export function noteUsage(
+  exchange: Pick<Exchange, "promptTokens" | "completionTokens">,
+  { promptTokens, completionTokens }: {
+    readonly promptTokens: number;
+    readonly completionTokens: number;
+  },
+): void {
+  exchange.promptTokens = promptTokens;
+  exchange.completionTokens = completionTokens;
 }

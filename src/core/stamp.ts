@@ -4,7 +4,13 @@
  * @module
  */
 
-import { CREATED_BYTES, ID_BYTES } from "./frames.ts";
+import { CREATED_BYTES, type Stamped, type StampTexts } from "./frames.ts";
+
+/**
+ * Characters of an id that change per answer: 29 of [A-Za-z0-9] in OpenAI's chat completions
+ * (docs/facts/openai_api.md "Ids").
+ */
+export const ID_BYTES = 29;
 
 const ALPHABET = new TextEncoder().encode(
   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
@@ -18,6 +24,19 @@ const decoder = new TextDecoder();
 
 /** Fills `target` with random bytes. `crypto.getRandomValues`, or a seeded one in a test. */
 export type RandomBytes = (target: Uint8Array<ArrayBuffer>) => void;
+
+/** Gives the stamps of one answer after the other. */
+export interface AnswerStamps {
+  /** For an answer that leaves at once: the next call writes over them. */
+  shared(): Stamped;
+  /** For an answer that goes on: they stay. */
+  own(): Stamped;
+}
+
+/** Stamps as texts, for an answer that is written while it comes. */
+export function stampTexts([created, ...ids]: Stamped): StampTexts {
+  return [decoder.decode(created), ...ids.map((id) => decoder.decode(id))];
+}
 
 /** Makes ids and times. One for the whole process. */
 export class Stamps {
@@ -33,6 +52,25 @@ export class Stamps {
   constructor(wallMs: () => number, random: RandomBytes) {
     this.#wallMs = wallMs;
     this.#random = random;
+  }
+
+  /** The stamps of answers with one id of `ID_BYTES`. */
+  withId(): AnswerStamps {
+    const shared: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] = [this.#created, this.#id];
+    return {
+      shared: () => {
+        shared[0] = this.created();
+        this.sharedId();
+        return shared;
+      },
+      own: () => [this.created(), this.id()],
+    };
+  }
+
+  /** The stamps of answers without any id. */
+  withoutId(): AnswerStamps {
+    const stamps = (): Stamped => [this.created()];
+    return { shared: stamps, own: stamps };
   }
 
   /** A fresh id of its own: `ID_BYTES` bytes of [A-Za-z0-9]. */

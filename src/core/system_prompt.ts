@@ -101,7 +101,10 @@ export function summaryOf({ turnCount, beganMs, shownCount }: Known): string {
   return `${began} and has ${turns} so far${shown}.`;
 }
 
-/** `ms` since 1970 as "YYYY-MM-DD HH:MM:SS" in UTC, which is how system 000 says it. */
+/**
+ * `ms` since 1970 as "YYYY-MM-DD HH:MM:SS" in UTC, as the streaming response service says it
+ * (docs/facts/systems.md "System prompt").
+ */
 export function utcTime(ms: number): string {
   return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 }

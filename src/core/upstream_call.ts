@@ -1,44 +1,46 @@
 /**
- * One call to an upstream, all its tries together: how long each stage of it took. Whoever makes the
- * call writes it; logs, metrics and traces read it.
+ * One call to an upstream, all its tries together: how long each stage of it took. The upstream
+ * writes it; its body's end ends it, or whoever gives the answer up. Logs, metrics and traces read
+ * it.
  *
  * @module
  */
 
 import { AppError, type ErrorCode } from "./errors.ts";
-import type { Exchange } from "./exchange.ts";
+import type { Call, OpenUpstreamCall } from "./exchange.ts";
 import { traceparent } from "../lib/trace_context.ts";
 
-/** The clock of one call. Times are milliseconds; -1 = that stage was not reached, or not seen. */
-export class UpstreamCall {
-  readonly exchange: Exchange;
-  /** Host and port of the upstream. */
+/** The clock of one call. */
+export class UpstreamCall implements OpenUpstreamCall {
+  readonly exchange: Call;
   readonly host: string;
   readonly startMs: number;
-  /** Tries so far. */
-  attempts = 0;
-  /** The span of this call: what the upstream takes for its parent; "" = nobody traces. */
   readonly spanId: string;
-  /** From the last try's start to its response's head: a new connection's making is part of it. */
+  method = "POST";
+  attempts = 0;
   headersMs = -1;
-  /** From the last try's start to the first chunk of its body. */
   firstChunkMs = -1;
-  /** From the first try's start to the end of the body, or to the failure. */
   durationMs = -1;
-  /** The last status the upstream answered with; 0 = none. */
   status = 0;
-  /** Token counts where the upstream told them; -1 = unknown. */
   promptTokens = -1;
   completionTokens = -1;
   errorCode: ErrorCode | undefined = undefined;
   #tryMs: number;
 
-  constructor(exchange: Exchange, host: string) {
+  constructor(exchange: Call, host: string) {
     this.exchange = exchange;
     this.host = host;
     this.#tryMs = this.startMs = exchange.engine.wheel.nowMs;
     this.spanId = exchange.trace?.makeSpanId() ?? "";
     exchange.upstream = this;
+  }
+
+  /** The one under way for `call`, whose tries are one call together; else a new one. */
+  static of(call: Call, host: string): UpstreamCall {
+    const known = call.upstream;
+    if (known instanceof UpstreamCall && known.host === host && known.durationMs < 0) return known;
+    known?.end();
+    return new UpstreamCall(call, host);
   }
 
   /** A try begins now; the first one began with the call. */

@@ -10,8 +10,6 @@
 
 const LF = 0x0a;
 const CR = 0x0d;
-const COLON = 0x3a;
-const SPACE = 0x20;
 const BOM = [0xef, 0xbb, 0xbf] as const;
 
 /** One event, decoded. Fields that the event did not name are "". */
@@ -33,7 +31,7 @@ export class SseTooLarge extends Error {
 }
 
 /**
- * Parses one stream. It looks for line ends in bytes and decodes whole lines only, so that a
+ * Parses one stream. Line ends are looked for in bytes and only whole lines are decoded, so that a
  * character may be cut by the network anywhere.
  */
 export class SseParser {
@@ -46,7 +44,8 @@ export class SseParser {
   #isFirstLine = true;
   /** True when the last byte was a CR: an LF that follows belongs to it. */
   #skipsLineFeed = false;
-  #data: string[] = [];
+  /** The lines of the data so far; undefined = none. */
+  #data: string | undefined = undefined;
   #event = "";
   #id = "";
 
@@ -62,6 +61,41 @@ export class SseParser {
    */
   feed(chunk: Uint8Array): SseEvent[] {
     const events: SseEvent[] = [];
+    const start = this.#lineStart(chunk);
+    const end = start < 0 ? 0 : eventsEnd(chunk);
+    if (start < 0 || end <= start || this.#eventBytes + end > this.#eventBytesMax) {
+      this.#readBytes(chunk, events);
+      return events;
+    }
+    if (start > 0) this.#readBytes(chunk.subarray(0, start), events);
+    // `subarray` takes twice the time of decoding an event.
+    const isAll = start === 0 && end === chunk.length;
+    this.#readLines(isAll ? chunk : chunk.subarray(start, end), events);
+    if (end < chunk.length) this.#readBytes(chunk.subarray(end), events);
+    return events;
+  }
+
+  /**
+   * Where the first line begins that `chunk` has the beginning of; -1 = it must be read by bytes.
+   */
+  #lineStart(chunk: Uint8Array): number {
+    const mayHaveMark = this.#isFirstLine && chunk[0] === BOM[0];
+    if (this.#skipsLineFeed || mayHaveMark || chunk.includes(CR)) return -1;
+    return this.#pieces.length === 0 ? 0 : chunk.indexOf(LF) + 1 || -1;
+  }
+
+  /** The fast path: whole lines that end in LF, decoded in one go. Both paths give the same. */
+  #readLines(lines: Uint8Array, events: SseEvent[]): void {
+    this.#isFirstLine = false;
+    const text = this.#decoder.decode(lines);
+    for (let start = 0; start < text.length;) {
+      const end = text.indexOf("\n", start);
+      this.#line(text.slice(start, end), events);
+      start = end + 1;
+    }
+  }
+
+  #readBytes(chunk: Uint8Array, events: SseEvent[]): void {
     let start = 0;
     for (let i = 0; i < chunk.length; i++) {
       const byte = chunk[i]!;
@@ -75,14 +109,13 @@ export class SseParser {
       if (byte !== LF && byte !== CR) continue;
       this.#skipsLineFeed = byte === CR;
       this.#grow(i - start);
-      this.#line(this.#take(chunk.subarray(start, i)), events);
+      this.#line(this.#decoder.decode(this.#take(chunk.subarray(start, i))), events);
       start = i + 1;
     }
     if (start < chunk.length) {
       this.#grow(chunk.length - start);
       this.#pieces.push(chunk.slice(start)); // a copy: the caller may re-use its buffer
     }
-    return events;
   }
 
   #grow(bytes: number): void {
@@ -102,17 +135,15 @@ export class SseParser {
     return BOM.every((byte, i) => line[i] === byte) ? line.subarray(BOM.length) : line;
   }
 
-  #line(line: Uint8Array, events: SseEvent[]): void {
-    if (line.length === 0) return this.#dispatch(events);
-    const colon = line.indexOf(COLON);
+  #line(line: string, events: SseEvent[]): void {
+    if (line === "") return this.#dispatch(events);
+    const colon = line.indexOf(":");
     if (colon === 0) return; // a comment
     const nameEnd = colon < 0 ? line.length : colon;
-    let valueStart = colon < 0 ? line.length : colon + 1;
-    if (line[valueStart] === SPACE) valueStart++;
-    const value = this.#decoder.decode(line.subarray(valueStart));
-    switch (this.#decoder.decode(line.subarray(0, nameEnd))) {
+    const value = line.slice(line[nameEnd + 1] === " " ? nameEnd + 2 : nameEnd + 1);
+    switch (line.slice(0, nameEnd)) {
       case "data":
-        this.#data.push(value);
+        this.#data = this.#data === undefined ? value : `${this.#data}\n${value}`;
         break;
       case "event":
         this.#event = value;
@@ -125,13 +156,23 @@ export class SseParser {
   }
 
   #dispatch(events: SseEvent[]): void {
-    if (this.#data.length > 0) {
-      events.push({ event: this.#event, data: this.#data.join("\n"), id: this.#id });
+    if (this.#data !== undefined) {
+      events.push({ event: this.#event, data: this.#data, id: this.#id });
     }
-    this.#data = [];
+    this.#data = undefined;
     this.#event = "";
     this.#eventBytes = 0;
   }
+}
+
+/**
+ * The offset behind the last event of `chunk`: behind its last two LF in a row; 0 = there are none.
+ */
+function eventsEnd(chunk: Uint8Array): number {
+  for (let i = chunk.length - 1; i > 0; i--) {
+    if (chunk[i] === LF && chunk[i - 1] === LF) return i + 1;
+  }
+  return 0;
 }
 
 /**

@@ -15,6 +15,8 @@
  * @module
  */
 
+import type { AbortLike } from "./abort.ts";
+
 /** Slots in the wheel. A power of two, so that the slot number is a mask and not a division. */
 const SLOTS = 1024;
 const MASK = SLOTS - 1;
@@ -126,18 +128,17 @@ export class Wheel {
   }
 
   /** A promise that settles `true` at `dueMs`, or `false` as soon as `signal` aborts. */
-  until(dueMs: number, signal?: AbortSignal): Promise<boolean> {
+  until(dueMs: number, signal?: AbortLike): Promise<boolean> {
     if (signal?.aborted) return Promise.resolve(false);
     return new Promise((resolve) => {
-      const ticket = new Waiter(() => {
-        signal?.removeEventListener("abort", onAbort);
-        resolve(true);
-      });
-      const onAbort = () => {
+      const settle = (isTime: boolean) => {
         this.cancel(ticket);
-        resolve(false);
+        signal?.removeEventListener("abort", onAbort);
+        resolve(isTime);
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
+      const onAbort = { handleEvent: () => settle(false) };
+      const ticket = new Waiter(() => settle(true));
+      signal?.addEventListener("abort", onAbort);
       this.set(ticket, dueMs);
     });
   }
@@ -175,7 +176,9 @@ export class Wheel {
     else this.#arm(this.#nextTick());
   }
 
-  /** The first tick after the cursor whose slot is not empty: a wake-up that may find nothing due. */
+  /**
+   * The first tick after the cursor whose slot is not empty: a wake-up that may find nothing due.
+   */
   #nextTick(): number {
     for (let tick = this.#cursor + 1; tick <= this.#cursor + SLOTS; tick++) {
       if (this.#slots[tick & MASK] !== null) return tick;

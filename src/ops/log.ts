@@ -5,6 +5,7 @@
  * @module
  */
 
+import type {} from "../core/facts.ts";
 import type { Event, Watch } from "../core/events.ts";
 import type { LogBuffer } from "./log_buffer.ts";
 import { type Fields, type LineFormat, type Severity, severityOf } from "./log_line.ts";

@@ -1,16 +1,15 @@
 /**
  * One event as one line: JSON for programs, or coloured text for a person at a terminal.
  *
- * What a client or an upstream wrote is not repeated: no URL, no header, no body, and no sentence of
- * an error that may quote one of them. What remains of theirs is the model's name, shortened, and
- * the client's address. Of a token there is the name that the config gives it.
+ * What a client or an upstream wrote is not repeated: no URL, no header, no body, and no sentence
+ * of an error that may quote one of them. What remains of theirs is the model's name, shortened,
+ * and the client's address. Of a token there is the name that the config gives it.
  *
  * @module
  */
 
+import type { ExchangeFacts, Outcome } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { Outcome } from "../core/events.ts";
-import type { Exchange } from "../core/exchange.ts";
 
 /** How grave a line is. */
 export type Severity = "info" | "warn" | "error";
@@ -20,7 +19,7 @@ export type Fields = Readonly<Record<string, string | number | boolean | undefin
 
 /** Makes lines, each with its end. `event` is a word of our own. */
 export interface LineFormat {
-  readonly request: (exchange: Exchange, severity: Severity) => string;
+  readonly request: (exchange: ExchangeFacts, severity: Severity) => string;
   readonly note: (event: string, severity: Severity, fields: Fields) => string;
 }
 
@@ -60,13 +59,13 @@ const SEVERITIES: Readonly<Record<Outcome, Severity>> = {
 };
 
 /** An answer that did not go well by our own or the upstream's fault is an error. */
-export function severityOf({ outcome, status }: Exchange): Severity {
+export function severityOf({ outcome, status }: ExchangeFacts): Severity {
   const severity = SEVERITIES[outcome!];
   return severity === "info" && status >= 500 ? "warn" : severity;
 }
 
 /** The sentence of the error that ended `exchange`, where it quotes nobody; "" = none. */
-export function ownErrorText({ error }: Exchange): string {
+export function ownErrorText({ error }: ExchangeFacts): string {
   return error !== undefined && OWN_WORDS.has(error.code) ? error.message : "";
 }
 
@@ -185,7 +184,7 @@ function rounded(ms: number): number {
   return Math.round(ms * 100) / 100;
 }
 
-function methodOf({ method }: Exchange): string {
+function methodOf({ method }: ExchangeFacts): string {
   return METHODS.has(method) ? method : "other";
 }
 
@@ -194,7 +193,9 @@ function oneLine(text: string): string {
   return text.replace(/\p{Cc}+/gu, " ");
 }
 
-/** Model names as JSON texts, shortened; the last ones are kept, since all requests name the same. */
+/**
+ * Model names as JSON texts, shortened; the last ones are kept, since all requests name the same.
+ */
 function shortNames(redact: (text: string) => string): (name: string) => string {
   const known = new Map<string, string>();
   return (name) => {

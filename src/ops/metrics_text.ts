@@ -6,14 +6,11 @@
 
 import type { Family, HistogramSeries, Labels, MetricsSnapshot } from "./metrics_snapshot.ts";
 
-const CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
-/** The answer to `GET /metrics`. */
-export function metricsResponse(snapshot: MetricsSnapshot): Response {
-  return new Response(metricsText(snapshot), {
-    headers: { "content-type": CONTENT_TYPE, "cache-control": "no-store" },
-  });
-}
+/** The headers of that text. */
+export const METRICS_HEADERS = {
+  "content-type": "text/plain; version=0.0.4; charset=utf-8",
+  "cache-control": "no-store",
+} as const;
 
 /** `snapshot` as text: help, type and series of one metric after the other. */
 export function metricsText(snapshot: MetricsSnapshot): string {

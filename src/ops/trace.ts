@@ -8,9 +8,8 @@
  * @module
  */
 
+import type { CallFacts, ExchangeFacts, UpstreamFacts } from "../core/facts.ts";
 import type { Event } from "../core/events.ts";
-import type { Exchange } from "../core/exchange.ts";
-import type { UpstreamCall } from "../core/upstream_call.ts";
 import { parseTraceparent, type TraceContext, traceState } from "../lib/trace_context.ts";
 import type { Attributes, Span } from "./otlp.ts";
 
@@ -43,7 +42,7 @@ export class Tracer {
   }
 
   /** Where `request` stands: in its caller's trace, or at the start of one. */
-  start(request: Request): TraceContext {
+  start(request: Pick<Request, "headers">): TraceContext {
     const { sampleRatio, random } = this.#options;
     const makeSpanId = this.#makeSpanId;
     const parent = parseTraceparent(request.headers.get("traceparent"));
@@ -69,7 +68,7 @@ export class Tracer {
     else if (event.kind === "upstream_ended") this.#upstreamEnded(event.call);
   }
 
-  #exchangeEnded(exchange: Exchange): void {
+  #exchangeEnded(exchange: ExchangeFacts): void {
     const { trace, method, surface, status, outcome, upstream } = exchange;
     if (trace === undefined || !trace.isSampled) return;
     const { sender, host, port } = this.#options;
@@ -93,18 +92,18 @@ export class Tracer {
         "weir.source": exchange.source === "" ? undefined : exchange.source,
         "weir.request_id": exchange.requestId === "" ? undefined : exchange.requestId,
         "weir.first_byte_ms": exchange.firstByteMs < 0 ? undefined : exchange.firstByteMs,
-        ...(upstream === undefined ? inference(exchange, exchange, "weir") : {}),
+        ...(upstream === undefined ? inference(exchange, method, exchange, "weir") : {}),
       },
       isError: status >= 500 || ERRORS.has(outcome!),
     });
   }
 
-  #upstreamEnded(call: UpstreamCall): void {
-    const { exchange, status, errorCode, attempts, firstChunkMs } = call;
-    const { trace, method } = exchange;
+  #upstreamEnded(call: UpstreamFacts): void {
+    const { exchange, status, errorCode, attempts, firstChunkMs, method } = call;
+    const { trace } = exchange;
     if (trace === undefined || !trace.isSampled) return;
     const { hostname, port } = hostParts(call.host);
-    const model = inference(exchange, call, "openai");
+    const model = inference(exchange, method, call, "openai");
     this.#options.sender.add({
       ...this.#times(call.startMs, call.durationMs),
       traceId: trace.traceId,
@@ -143,11 +142,12 @@ const ERRORS: ReadonlySet<string> = new Set(["upstream_failed", "timed_out", "fa
 
 /** What an answer of a model is described by. Nothing for a request that asks no model. */
 function inference(
-  exchange: Exchange,
+  exchange: Pick<CallFacts, "source" | "model" | "isStream">,
+  method: string,
   counts: { readonly promptTokens: number; readonly completionTokens: number },
   provider: string,
 ): Attributes {
-  if (exchange.source === "" || exchange.method !== "POST") return {};
+  if (exchange.source === "" || method !== "POST") return {};
   const model = modelOf(exchange);
   return {
     "gen_ai.operation.name": "chat",
@@ -159,7 +159,7 @@ function inference(
   };
 }
 
-function modelOf({ model }: Exchange): string {
+function modelOf({ model }: Pick<CallFacts, "model">): string {
   return model.slice(0, MODEL_CHARS_MAX).toWellFormed();
 }
 

@@ -4,18 +4,9 @@
  * @module
  */
 
-import {
-  type Answer,
-  type EndReason,
-  type Message,
-  type Script,
-  type Source,
-  type Step,
-  textOf,
-  type Turn,
-} from "../core/answer.ts";
-import type { Exchange } from "../core/exchange.ts";
+import type { Answer, Ask, EndReason, Script, Source, TimedStep } from "../core/answer.ts";
 import { AppError } from "../core/errors.ts";
+import { type Message, textOf, type Turn } from "../core/turn.ts";
 
 /** Counts and cuts tokens; `TokenCounter` is the real one. */
 export interface Tokens {
@@ -47,11 +38,15 @@ const TOKENS_PER_MESSAGE = 3;
 const TOKENS_PER_NAME = 1;
 const TOKENS_PER_ANSWER = 3;
 
-/** A word with the blanks behind it, or one character of a script that is written without blanks. */
+/**
+ * A word with the blanks behind it, or one character of a script that is written without blanks.
+ */
 const WORD =
   /\s*(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]\p{P}*|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+)\s*/gu;
 
-/** `text` in the pieces that are streamed: words with their trailing blanks. Joined they are `text`. */
+/**
+ * `text` in the pieces that are streamed: words with their trailing blanks. Joined they are `text`.
+ */
 export function words(text: string): readonly string[] {
   return text.match(WORD) ?? (text === "" ? [] : [text]);
 }
@@ -62,7 +57,9 @@ export class Mock implements Source {
   readonly #options: MockOptions;
   readonly #tokens: Tokens;
   readonly #models: ReadonlySet<string>;
+  /** The whole reply, for one answer. */
   readonly #whole: Script;
+  /** Any other: cut, or several answers side by side. */
   readonly #cuts = new Map<string, Script>();
   #replyTokens = -1;
 
@@ -70,40 +67,32 @@ export class Mock implements Source {
     this.#options = options;
     this.#tokens = tokens;
     this.#models = new Set(options.models);
-    this.#whole = this.#script(options.reply, "stop");
-  }
-
-  /** The scripts known before anyone asks, for surfaces that encode at start. */
-  get scripts(): readonly Script[] {
-    return [this.#whole];
+    this.#whole = this.#script(options.reply, "stop", 1);
   }
 
   /** @throws {AppError} `model_unknown` when `mock.models` does not list the model. */
-  answer(turn: Turn, exchange?: Exchange): Answer | Promise<Answer> {
+  answer(ask: Ask): Answer | Promise<Answer> {
+    const turn = ask.turn();
     const { model } = turn;
     if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
-    const isPlain = turn.tokensMax === undefined && turn.stop.length === 0;
+    const isPlain = turn.tokensMax === undefined && turn.stop.length === 0 &&
+      turn.choiceCount === 1;
     if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole, model };
     const needsTokens = turn.wantsUsage || turn.tokensMax !== undefined;
-    if (!needsTokens || this.#tokens.isLoaded) return this.#fitted(turn, exchange);
-    return this.#tokens.load().then(() => this.#fitted(turn, exchange));
+    if (!needsTokens || this.#tokens.isLoaded) return this.#fitted(turn);
+    return this.#tokens.load().then(() => this.#fitted(turn));
   }
 
-  #fitted(turn: Turn, exchange: Exchange | undefined): Answer {
-    const { model } = turn;
+  #fitted(turn: Turn): Answer {
+    const { model, choiceCount } = turn;
     const { text, reason } = this.#fit(turn);
-    const script = reason === "stop" && text === this.#options.reply
-      ? this.#whole
-      : this.#cut(text, reason);
+    const isWhole = reason === "stop" && text === this.#options.reply && choiceCount === 1;
+    const script = isWhole ? this.#whole : this.#cut(text, reason, choiceCount);
     if (!turn.wantsUsage) return { kind: "script", script, model };
     const usage = {
       promptTokens: this.#promptTokens(turn.messages),
-      completionTokens: this.#completionTokens(text) * turn.choiceCount,
+      completionTokens: this.#completionTokens(text) * choiceCount,
     };
-    if (exchange !== undefined) {
-      exchange.promptTokens = usage.promptTokens;
-      exchange.completionTokens = usage.completionTokens;
-    }
     return { kind: "script", script, model, usage };
   }
 
@@ -121,27 +110,35 @@ export class Mock implements Source {
     return { text: cut.text, reason: cut.isCut ? "length" : "stop" };
   }
 
-  #cut(text: string, reason: EndReason): Script {
+  #cut(text: string, reason: EndReason, choiceCount: number): Script {
     // Every cut is a beginning of the one reply, so its length tells which.
-    const key = `${reason} ${text.length}`;
+    const key = nameOf(text, reason, choiceCount);
     const known = this.#cuts.get(key);
     if (known !== undefined) return known;
     if (this.#cuts.size >= CUTS_MAX) this.#cuts.clear();
-    const script = this.#script(text, reason);
+    const script = this.#script(text, reason, choiceCount);
     this.#cuts.set(key, script);
     return script;
   }
 
-  #script(text: string, reason: EndReason): Script {
+  /** Each piece of `text` for every choice at a time. */
+  #script(text: string, reason: EndReason, choiceCount: number): Script {
     const { first_token_ms, delay_ms } = this.#options;
-    const steps: Step[] = words(text).map((word, i) => ({
-      kind: "text",
-      text: word,
-      afterMs: i === 0 ? first_token_ms : delay_ms,
-    }));
-    const afterMs = steps.length === 0 ? first_token_ms : delay_ms;
-    steps.push({ kind: "end", reason, afterMs });
-    return { name: `reply ${reason} ${text.length}`, steps };
+    const steps: TimedStep[] = [];
+    let afterMs = first_token_ms;
+    const pieces = [...words(text), undefined];
+    for (const piece of pieces) {
+      for (let choice = 0; choice < choiceCount; choice++) {
+        steps.push(
+          piece === undefined
+            ? { kind: "end", choice, reason, afterMs }
+            : { kind: "delta", choice, block: "text", text: piece, afterMs },
+        );
+        afterMs = 0;
+      }
+      afterMs = delay_ms;
+    }
+    return { name: nameOf(text, reason, choiceCount), steps };
   }
 
   #completionTokens(text: string): number {
@@ -164,6 +161,10 @@ export class Mock implements Source {
     }
     return tokens + this.#tokens.count(texts);
   }
+}
+
+function nameOf(text: string, reason: EndReason, choiceCount: number): string {
+  return `reply ${reason} ${text.length} ${choiceCount}`;
 }
 
 function modelUnknown(model: string): AppError {

@@ -5,28 +5,21 @@
  * @module
  */
 
-import { type Message, type Source, textOf } from "../core/answer.ts";
+import type { Ask, Source } from "../core/answer.ts";
+import { type Message, textOf } from "../core/turn.ts";
 
 /** Characters of a prompt in a line, in UTF-16 units. */
 const PROMPT_CHARS_MAX = 500;
 /** Bodies above this are not parsed just for a line. */
 const BODY_BYTES_MAX = 1024 * 1024;
 
-/** `source`, with the prompts of its turns noted in their exchanges. */
+/** `source`, with the prompts of its turns noted at their calls. */
 export function notePrompts(source: Source): Source {
-  const noted: Source = {
-    name: source.name,
-    answer(turn, exchange) {
-      exchange.promptText = promptOf(turn.messages);
-      return source.answer(turn, exchange);
-    },
-  };
-  if (source.pass === undefined) return noted;
   return {
-    ...noted,
-    pass(wire, exchange) {
-      exchange.promptText = promptOf(messagesIn(wire.body));
-      return source.pass!(wire, exchange);
+    name: source.name,
+    answer(ask, call) {
+      call.promptText = promptOf(messagesOf(ask));
+      return source.answer(ask, call);
     },
   };
 }
@@ -40,19 +33,12 @@ function promptOf(messages: readonly Message[]): string {
     : text.toWellFormed();
 }
 
-/** The messages of a body that is not weir's to check: what cannot be read is left to the upstream. */
-function messagesIn(body: Uint8Array | null): readonly Message[] {
-  if (body === null || body.length > BODY_BYTES_MAX) return [];
+/** The messages of a turn; none when it is no turn: that is left to whoever answers it. */
+function messagesOf(ask: Ask): readonly Message[] {
+  if ((ask.wire?.body?.length ?? 0) > BODY_BYTES_MAX) return [];
   try {
-    const { messages } = JSON.parse(new TextDecoder().decode(body)) as {
-      readonly messages?: unknown;
-    };
-    return Array.isArray(messages) ? messages.filter(isMessage) : [];
+    return ask.turn().messages;
   } catch {
     return [];
   }
-}
-
-function isMessage(value: unknown): value is Message {
-  return typeof value === "object" && value !== null && "role" in value;
 }

@@ -1,61 +1,80 @@
 /**
- * What nobody serves: unknown URLs (404) and known ones with another method (405), in the dialect of
- * the URLs around them.
+ * What nobody serves: unknown URLs (404) and known ones with another method (405), in the dialect
+ * of the URLs around them.
  *
  * @module
  */
 
 import type { AppError } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
 import type { Stamps } from "../core/stamp.ts";
-import { detailResponse, methodNotAllowed, notFound } from "../dialects/detail/errors.ts";
-import { envelope, envelopeResponse } from "../dialects/envelope/envelope.ts";
-import { errorResponse, invalidUrl, methodRefused, onlyPost } from "../dialects/openai/errors.ts";
+import type { Surface } from "../core/surface.ts";
+import {
+  detailAnswer,
+  detailTooLarge,
+  methodNotAllowed,
+  notFound,
+} from "../dialects/detail/errors.ts";
+import { envelope, envelopeAnswer } from "../dialects/envelope/envelope.ts";
+import { errorAnswer, invalidUrl, methodRefused, onlyPost } from "../dialects/openai/errors.ts";
+import type { Router } from "./router.ts";
 
-/** URLs of system 000, which are turned away with an envelope. */
+/** URLs of the streaming response service, which are turned away with an envelope. */
 const ENVELOPED = /^\/(?:v1\/response|memory\/(?:apply|upload))$/;
-
-/** A route that is mounted. */
-export interface MountedRoute {
-  readonly method: string;
-  readonly path: string;
-}
 
 /** What it needs. */
 export interface UnservedDeps {
-  readonly engine: Engine;
+  readonly router: Router;
   readonly stamps: Stamps;
-  readonly routes: readonly MountedRoute[];
+  /** Beneath which paths the workflow API lies, which says its refusals itself: "/api", "". */
+  readonly workflowBases: readonly string[];
 }
 
-/**
- * Makes the answer to every request that no route took, or that was turned away with `error` before
- * any could. `path` comes without its query.
- */
-export function unserved(
-  deps: UnservedDeps,
-): (request: Request, path: string, error?: AppError) => Response {
-  const methods = new Map<string, string>();
-  for (const { method, path } of deps.routes) {
-    const known = methods.get(path);
-    methods.set(path, known === undefined ? method : `${known}, ${method}`);
+/** A request that no route takes, or that was turned away with `error` before any could. */
+export interface Unserved {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  readonly error?: AppError | undefined;
+}
+
+/** Makes the surface of every such request. */
+export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
+  const { router, stamps, workflowBases } = deps;
+  const workflowPaths = workflowBases.flatMap((base) => [`${base}/workflows`, `${base}/tasks`]);
+
+  function isDetailed(path: string): boolean {
+    return path.startsWith("/api/") ||
+      workflowPaths.some((below) => path === below || path.startsWith(`${below}/`));
   }
 
-  /** What is wrong; `allow` lists the methods that the path has. */
-  function fault(method: string, path: string, allow: string | undefined): AppError {
-    if (path.startsWith("/api/")) return allow === undefined ? notFound() : methodNotAllowed(allow);
-    if (allow === undefined) return invalidUrl(method, path);
-    return allow === "POST" ? onlyPost() : methodRefused(method, path, allow);
-  }
-
-  return (request, path, known) => {
-    const exchange = new Exchange(deps.engine, "no_surface", request);
-    const error = exchange.refuse(known ?? fault(request.method, path, methods.get(path)));
-    if (path.startsWith("/api/")) return detailResponse(error);
-    if (known !== undefined && ENVELOPED.test(path)) {
-      return envelopeResponse(envelope(-1, error.message), error.status, error.headers);
+  /** What is wrong. */
+  function fault({ method, path }: Unserved): AppError {
+    const methods = router.methods(path);
+    if (isDetailed(path)) {
+      const allow = methods.map((one) => one === "GET" ? "GET, HEAD" : one).join(", ");
+      return methods.length === 0 ? notFound() : methodNotAllowed(allow);
     }
-    exchange.requestId = `req_${deps.stamps.hex(32)}`;
-    return errorResponse(error, exchange.requestId);
-  };
+    if (methods.length === 0) return invalidUrl(method, path);
+    if (methods.join() === "POST") return onlyPost();
+    return methodRefused(method, path, methods.join(", "));
+  }
+
+  return (request) => ({
+    name: "no_surface",
+    source: "",
+    takes: "nothing",
+    answer() {
+      throw request.error ?? fault(request);
+    },
+    tooLarge: detailTooLarge,
+    refuse(error, exchange) {
+      const { path } = request;
+      if (isDetailed(path)) return detailAnswer(error);
+      if (request.error !== undefined && ENVELOPED.test(path)) {
+        return envelopeAnswer(envelope(-1, error.message), error.status, error.headers);
+      }
+      exchange.requestId = `req_${stamps.hex(32)}`;
+      return errorAnswer(error, exchange.requestId);
+    },
+  });
 }

@@ -10,9 +10,6 @@ import { load, type WorkflowFile } from "./load.ts";
 /** What the built-in workflow is called where a file's name would stand. */
 const NAME = "built-in workflow";
 
-/** What is asked for where nobody names a model: the one that the workflow is named after. */
-export const DEFAULT_MODEL = "gpt-4o";
-
 /** The built-in workflow, as a file would say it. `model` is asked for. */
 export function builtinFile(model: string): WorkflowFile {
   return {

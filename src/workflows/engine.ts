@@ -15,7 +15,7 @@ import {
   type Workflows,
   type WorkflowSchema,
 } from "../core/workflow.ts";
-import { Gate } from "../lib/gate.ts";
+import { Semaphore } from "../lib/semaphore.ts";
 import { ulid } from "../lib/ulid.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import type { Calls } from "./call.ts";
@@ -60,8 +60,8 @@ export class WorkflowEngine implements Workflows {
   readonly #definition: Definition;
   readonly #deps: EngineDeps;
   readonly #tasks: Tasks;
-  readonly #gate: Gate;
-  readonly #gates: ReadonlyMap<string, Gate>;
+  readonly #gate: Semaphore;
+  readonly #gates: ReadonlyMap<string, Semaphore>;
   readonly #open = new Set<AbortController>();
 
   constructor(definition: Definition, deps: EngineDeps) {
@@ -69,11 +69,11 @@ export class WorkflowEngine implements Workflows {
     this.#deps = deps;
     this.schemas = definition.workflows.map((workflow) => schemaOf(workflow, definition));
     this.#tasks = new Tasks(() => deps.wheel.nowMs);
-    this.#gate = new Gate(definition.controller.runsMax || RUNS_OPEN_MAX, RUNS_OPEN_MAX);
+    this.#gate = new Semaphore(definition.controller.runsMax || RUNS_OPEN_MAX, RUNS_OPEN_MAX);
     this.#gates = new Map(
       [...definition.components.values()]
         .filter(({ callsMax }) => callsMax > 0)
-        .map(({ id, callsMax }) => [id, new Gate(callsMax, CALLS_WAITING_MAX)] as const),
+        .map(({ id, callsMax }) => [id, new Semaphore(callsMax, CALLS_WAITING_MAX)] as const),
     );
   }
 
@@ -129,8 +129,8 @@ export class WorkflowEngine implements Workflows {
 interface Shared extends EngineDeps {
   readonly definition: Definition;
   readonly tasks: Tasks;
-  readonly gate: Gate;
-  readonly gates: ReadonlyMap<string, Gate>;
+  readonly gate: Semaphore;
+  readonly gates: ReadonlyMap<string, Semaphore>;
   readonly open: Set<AbortController>;
 }
 

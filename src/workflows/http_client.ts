@@ -137,6 +137,7 @@ async function callWeir(
   const events = (async function* () {
     for await (const step of steps) {
       const chunk = chunkOf(step);
+      if (chunk === undefined) continue;
       yield { raw: JSON.stringify(chunk), chunk };
     }
   })();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type Gate, GateFull } from "../lib/gate.ts";
+import { type Semaphore, SemaphoreFull } from "../lib/semaphore.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { type Calls, failed } from "./call.ts";
 import { Chunks, collect, settle } from "./chunks.ts";
@@ -39,7 +39,7 @@ export interface RunContext {
   /** 0 ≤ x < 1: what a random-router rolls. */
   readonly random: () => number;
   /** The gate of each component that has a limit. */
-  readonly gates: ReadonlyMap<string, Gate>;
+  readonly gates: ReadonlyMap<string, Semaphore>;
   readonly signal: AbortSignal;
   /** Told when a job begins and when it is complete. */
   readonly note: (jobId: string, stage: "started" | "completed") => void;
@@ -294,7 +294,7 @@ function isWholeOutput(pattern: Pattern): boolean {
   return whole !== null && whole.source === "output" && whole.path.length === 0;
 }
 
-async function enter(gate: Gate | undefined, signal: AbortSignal): Promise<() => void> {
+async function enter(gate: Semaphore | undefined, signal: AbortSignal): Promise<() => void> {
   if (gate === undefined) return () => {};
   try {
     const leave = await gate.enter(signal);
@@ -302,7 +302,7 @@ async function enter(gate: Gate | undefined, signal: AbortSignal): Promise<() =>
     signal.addEventListener("abort", leave, { once: true });
     return leave;
   } catch (error) {
-    if (error instanceof GateFull) throw failed("Too many calls wait for this component");
+    if (error instanceof SemaphoreFull) throw failed("Too many calls wait for this component");
     throw error;
   }
 }

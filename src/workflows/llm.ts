@@ -5,9 +5,11 @@
  * @module
  */
 
-import { EMPTY_TURN, type LiveStep, type Message, type Source, type Turn } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
-import { type Engine, Exchange } from "../core/exchange.ts";
+import { askOf, type Source, type Step } from "../core/answer.ts";
+import { AppError, clientLeft } from "../core/errors.ts";
+import type { Call } from "../core/exchange.ts";
+import { Gathering } from "../core/gathering.ts";
+import { EMPTY_TURN, type Message, type Turn } from "../core/turn.ts";
 
 /** A base URL that means this weir. */
 export const WEIR_SCHEME = "weir:";
@@ -16,7 +18,10 @@ export const WEIR_SCHEME = "weir:";
 export type AskLlm = (
   body: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
-) => AsyncGenerator<LiveStep>;
+) => AsyncGenerator<Step>;
+
+/** Gives the call of a job, which `signal` ends. */
+export type MakeCall = (surface: string, signal: AbortSignal) => Call;
 
 /** Parameters of a chat completion that a turn spells out; all others are `params`. */
 const SPELLED = new Set([
@@ -31,57 +36,120 @@ const SPELLED = new Set([
 ]);
 
 /** An `AskLlm` that asks `source`. `model` is asked for where a body names none. */
-export function askSource(source: Source, engine: Engine, model: string): AskLlm {
+export function askSource(source: Source, makeCall: MakeCall, model: string): AskLlm {
   return async function* (body, signal) {
     const turn = turnOf(body, model);
-    const exchange = new Exchange(
-      engine,
-      "workflow",
-      new Request("http://weir.invalid/", { method: "POST", signal }),
-    );
-    const answer = await source.answer(turn, exchange);
-    if (answer.kind === "live") {
-      yield* answer.steps;
-      return;
-    }
-    let dueMs = engine.wheel.nowMs;
-    for (const step of answer.script.steps) {
-      dueMs += step.afterMs;
-      const isTime = step.afterMs === 0 || await engine.wheel.until(dueMs, signal);
-      if (!isTime || signal.aborted) throw signal.reason;
-      yield step.kind === "text"
-        ? { kind: "text", text: step.text }
-        : { kind: "end", reason: step.reason };
+    const call = makeCall("workflow", signal);
+    try {
+      const answer = await source.answer(askOf(turn), call);
+      if (answer.kind === "relay") throw new TypeError("Cannot read a relay's steps");
+      if (answer.kind === "live") {
+        yield* untilAborted(answer.steps, signal);
+        return;
+      }
+      const { wheel } = call.engine;
+      let dueMs = wheel.nowMs;
+      for (const step of answer.script.steps) {
+        dueMs += step.afterMs;
+        const isTime = step.afterMs === 0 || await wheel.until(dueMs, signal);
+        if (!isTime || signal.aborted) throw signal.reason;
+        yield step;
+      }
+    } catch (error) {
+      call.upstream?.end(error);
+      throw error;
+    } finally {
+      call.upstream?.end(clientLeft());
     }
   };
 }
 
-/** The chunk that says `step`, as OpenAI's stream has it. The first one opens with an empty text. */
-export function chunkOf(step: LiveStep): Record<string, unknown> {
-  return step.kind === "text"
-    ? { choices: [{ index: 0, delta: { content: step.text }, finish_reason: null }] }
-    : { choices: [{ index: 0, delta: {}, finish_reason: step.reason }] };
+/** Every step of `batches`. Frees them as soon as `signal` aborts, whoever waits for what. */
+async function* untilAborted(
+  batches: AsyncIterable<readonly Step[]>,
+  signal: AbortSignal,
+): AsyncGenerator<Step> {
+  const iterator = batches[Symbol.asyncIterator]();
+  const stop = () => void iterator.return?.();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for (let turn = await iterator.next(); !turn.done; turn = await iterator.next()) {
+      yield* turn.value;
+    }
+    signal.throwIfAborted();
+  } finally {
+    signal.removeEventListener("abort", stop);
+    stop();
+  }
+}
+
+/**
+ * The chunk that says `step`, as OpenAI's stream has it; undefined = it says nothing a job can use.
+ */
+export function chunkOf(step: Step): Record<string, unknown> | undefined {
+  switch (step.kind) {
+    case "delta": {
+      const key = step.block === "text"
+        ? "content"
+        : step.block === "reasoning"
+        ? "reasoning_content"
+        : "refusal";
+      return choiceChunk(step.choice, { [key]: step.text });
+    }
+    case "call": {
+      const { index, id, name } = step;
+      const call = { index, id, type: "function", function: { name, arguments: "" } };
+      return choiceChunk(step.choice, { tool_calls: [call] });
+    }
+    case "arguments": {
+      const piece = { index: step.index, function: { arguments: step.text } };
+      return choiceChunk(step.choice, { tool_calls: [piece] });
+    }
+    case "end":
+      return choiceChunk(step.choice, {}, step.reason);
+    case "usage":
+      return undefined;
+  }
+}
+
+function choiceChunk(index: number, delta: object, reason: string | null = null) {
+  return { choices: [{ index, delta, finish_reason: reason }] };
 }
 
 /** The whole answer of `steps`, as OpenAI's API has it. */
-export async function completionOf(
-  steps: AsyncIterable<LiveStep>,
-): Promise<Record<string, unknown>> {
-  let content = "";
-  let reason = "stop";
-  for await (const step of steps) {
-    if (step.kind === "text") content += step.text;
-    else reason = step.reason;
-  }
-  const message = { role: "assistant", content };
+export async function completionOf(steps: AsyncIterable<Step>): Promise<Record<string, unknown>> {
+  const said = new Gathering();
+  for await (const step of steps) said.add(step);
   return {
     object: "chat.completion",
-    choices: [{ index: 0, message, finish_reason: reason }],
+    choices: said.choices.map(({ text, refusal, calls, reason }, index) => ({
+      index,
+      message: {
+        role: "assistant",
+        content: text,
+        ...(refusal === "" ? {} : { refusal }),
+        ...(calls.length === 0 ? {} : {
+          tool_calls: calls.map(({ id, name, arguments: text }) => ({
+            id,
+            type: "function",
+            function: { name, arguments: text },
+          })),
+        }),
+      },
+      finish_reason: reason,
+    })),
+    ...(said.usage === undefined ? {} : {
+      usage: {
+        prompt_tokens: said.usage.promptTokens,
+        completion_tokens: said.usage.completionTokens,
+        total_tokens: said.usage.promptTokens + said.usage.completionTokens,
+      },
+    }),
   };
 }
 
 function turnOf(body: Readonly<Record<string, unknown>>, fallbackModel: string): Turn {
-  const { model, messages, stream, stop, max_tokens, max_completion_tokens } = body;
+  const { model, messages, stream, stop, n, max_tokens, max_completion_tokens } = body;
   if (!Array.isArray(messages) || messages.length === 0) {
     throw new AppError("workflow_failed", "The body for weir: needs messages, a list of messages");
   }
@@ -91,8 +159,12 @@ function turnOf(body: Readonly<Record<string, unknown>>, fallbackModel: string):
     model: typeof model === "string" && model !== "" ? model : fallbackModel,
     messages: messages as readonly Message[],
     isStream: stream === true,
+    choiceCount: typeof n === "number" && n >= 1 && n <= CHOICES_MAX ? Math.floor(n) : 1,
     stop: typeof stop === "string" ? [stop] : Array.isArray(stop) ? stop.map(String) : [],
     tokensMax: typeof tokensMax === "number" ? tokensMax : undefined,
     params: Object.fromEntries(Object.entries(body).filter(([key]) => !SPELLED.has(key))),
   };
 }
+
+/** OpenAI's own limit of `n`. */
+const CHOICES_MAX = 128;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type SseEvent, SseParser, SseTooLarge, textEvent } from "../../src/lib/sse.ts";
+import { seeded } from "../seeded.ts";
 
 const encoder = new TextEncoder();
 
@@ -14,6 +15,7 @@ const CASES: readonly (readonly [string, string, readonly string[]])[] = [
   ["CRLF", "data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n", ["a\nb", "c"]],
   ["CR alone", "data: a\rdata: b\r\rdata: c\r\r", ["a\nb", "c"]],
   ["line ends mixed", "data: a\r\n\ndata: b\n\r\ndata: c\r\r\n", ["a", "b", "c"]],
+  ["CRLF, then LF", "data: a\r\ndata: b\n\ndata: c\n\n", ["a\nb", "c"]],
   ["no blank behind the colon", "data:a\n\n", ["a"]],
   ["only one blank goes", "data:  a\n\n", [" a"]],
   ["an empty data line is an event", "data\n\ndata:\n\n", ["", ""]],
@@ -76,6 +78,68 @@ describe("SseParser", () => {
       expect(parse([bytes.subarray(0, cut), bytes.subarray(cut)])).toEqual(whole);
     }
   });
+
+  /** What `pieces` give one after the other, and whether they were too large. */
+  function outcome(pieces: readonly Uint8Array[], eventBytesMax: number) {
+    const parser = new SseParser(eventBytesMax);
+    const events: SseEvent[] = [];
+    try {
+      for (const piece of pieces) events.push(...parser.feed(piece.slice()));
+    } catch (error) {
+      if (!(error instanceof SseTooLarge)) throw error;
+      return { events, isTooLarge: true };
+    }
+    return { events, isTooLarge: false };
+  }
+
+  const LINES = [
+    "data: a",
+    "data:",
+    "data",
+    'data: {"x":"水 🌊"}',
+    ": comment",
+    "event: x",
+    "id: 7",
+    "id: \0",
+    "retry: 1",
+    "\ufeffdata: b",
+    "",
+    "",
+    "",
+  ];
+
+  for (let seed = 1; seed <= 20; seed++) {
+    test(`whole events in one go are what they are byte by byte, seed ${seed}`, () => {
+      const random = seeded(seed);
+      const pick = <T>(values: readonly T[]): T => values[Math.floor(random() * values.length)]!;
+      for (let round = 0; round < 60; round++) {
+        const ends = pick([["\n"], ["\n"], ["\n"], ["\r\n"], ["\r"], ["\n", "\n", "\r", "\r\n"]]);
+        let text = random() < 0.2 ? "\ufeff" : "";
+        for (let i = 0; i < 40; i++) text += pick(LINES) + pick(ends);
+        const bytes = encoder.encode(text);
+        // Bytes that are no UTF-8: both paths must make the same of them.
+        for (let i = random() < 0.3 ? 5 : 0; i > 0; i--) {
+          bytes[Math.floor(random() * bytes.length)] = 0x80 + random() * 0x80;
+        }
+        const eventBytesMax = pick([1 << 20, 1 << 20, 60]);
+        const single = outcome(Array.from(bytes, (byte) => Uint8Array.of(byte)), eventBytesMax);
+        const pieces: Uint8Array[] = [];
+        const size = pick([8, 40, 200, 1000]);
+        for (let at = 0; at < bytes.length;) {
+          const end = at + 1 + Math.floor(random() * size);
+          // Mostly where an event ends, as servers send them.
+          const blank = random() < 0.7 ? Buffer.from(bytes).indexOf("\n\n", end - 1) : -1;
+          const cut = blank < 0 ? end : blank + 2;
+          pieces.push(bytes.subarray(at, cut));
+          at = cut;
+        }
+        const { events, isTooLarge } = outcome(pieces, eventBytesMax);
+        expect(isTooLarge).toBe(single.isTooLarge);
+        // A piece that is too large gives nothing of what it completes before.
+        expect(events).toEqual(isTooLarge ? single.events.slice(0, events.length) : single.events);
+      }
+    });
+  }
 
   for (
     const [name, piece, count] of [

@@ -7,13 +7,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { BunWriter } from "../../src/core/bun_writer.ts";
+import { Driver } from "../../src/core/driver.ts";
 import type { OpenStream } from "../../src/core/exchange.ts";
 import type { Memory } from "../../src/core/memory.ts";
+import type { Surface } from "../../src/core/surface.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { openHttpMemory } from "../../src/memory/http.ts";
 import { openOutbox } from "../../src/memory/outbox.ts";
 import { openSqliteMemory, type StoreOptions } from "../../src/memory/sqlite.ts";
-import { BodyLimits } from "../../src/core/body.ts";
 import { memoryServer } from "../../src/surfaces/character_chat/memory.ts";
 
 /** Milliseconds that never go back. */
@@ -74,15 +76,19 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
   };
-  const handlers = memoryServer({
-    engine,
+  const driver = new Driver(engine, {
+    body_max_bytes: 1_000_000,
+    body_timeout_ms: 30_000,
+    bodies_max_bytes: 1_000_000,
+  });
+  const serve = (surface: Surface) => (request: Request) => {
+    const writer = new BunWriter(request, undefined, { idleTimeoutS: 10 }, false);
+    driver.answer(surface, request, {}, writer);
+    return writer.take();
+  };
+  const surfaces = memoryServer({
     memory,
     authorize: (headers) => headers.get("authorization") === "Bearer secret" ? "ok" : "wrong",
-    bodyLimits: new BodyLimits(engine.wheel, {
-      body_max_bytes: 1_000_000,
-      body_timeout_ms: 30_000,
-      bodies_max_bytes: 1_000_000,
-    }),
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
   });
@@ -90,11 +96,11 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
     hostname: "127.0.0.1",
     port,
     routes: {
-      "/memory/apply": { POST: handlers.apply },
-      "/memory/upload": { POST: handlers.upload },
-      "/memory/messages": { POST: handlers.messages },
-      "/memory/query": { POST: handlers.query },
-      "/memory/delete": { DELETE: handlers.delete },
+      "/memory/apply": { POST: serve(surfaces.apply) },
+      "/memory/upload": { POST: serve(surfaces.upload) },
+      "/memory/messages": { POST: serve(surfaces.messages) },
+      "/memory/query": { POST: serve(surfaces.query) },
+      "/memory/delete": { DELETE: serve(surfaces.delete) },
     },
   });
   return {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import type { Event } from "../../src/core/events.ts";
-import { type Client, type Engine, Exchange } from "../../src/core/exchange.ts";
+import { type Engine, Exchange } from "../../src/core/exchange.ts";
+import type { Client } from "../../src/core/facts.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 import { logWatcher } from "../../src/ops/log.ts";
 import { LogBuffer } from "../../src/ops/log_buffer.ts";
@@ -23,15 +24,13 @@ function logging(
   };
   const watch = logWatcher(level, jsonLines(() => WALL_MS, redactor(secrets)), { add })!;
   const engine: Engine = {
-    ...(client === undefined ? {} : { admit: () => client }),
     wheel: new Wheel(() => 0, () => {}),
     streams: new Set(),
     watch,
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
   };
-  const ask = () =>
-    new Exchange(engine, "test", new Request("http://weir/?key=q", { method: "POST" }));
+  const ask = () => new Exchange(engine, "test", { method: "POST", client });
   return { lines, urgent, watch, ask, parsed: () => lines.map((line) => JSON.parse(line)) };
 }
 

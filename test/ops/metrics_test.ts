@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import { type Engine, Exchange } from "../../src/core/exchange.ts";
+import { Stamps } from "../../src/core/stamp.ts";
 import { UpstreamCall } from "../../src/core/upstream_call.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 import { LoopDelay } from "../../src/ops/loop_delay.ts";
@@ -10,7 +11,9 @@ import {
   mergeSnapshots,
   type MetricsSnapshot,
 } from "../../src/ops/metrics_snapshot.ts";
-import { metricsResponse, metricsText } from "../../src/ops/metrics_text.ts";
+import { METRICS_HEADERS, metricsText } from "../../src/ops/metrics_text.ts";
+import { metrics } from "../../src/surfaces/admin/metrics.ts";
+import { DriverRig, settle } from "../core/driver_rig.ts";
 import { parseMetrics } from "./prometheus_parser.ts";
 
 const READINGS: Readings = {
@@ -37,7 +40,7 @@ function counting(readings: Partial<Readings> = {}) {
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
   };
-  const ask = (surface = "test") => new Exchange(engine, surface, new Request("http://weir/"));
+  const ask = (surface = "test") => new Exchange(engine, surface, { method: "GET" });
   /** The value of one series; undefined = there is none. */
   const value = (name: string, labels: Record<string, string> = {}) => {
     const families = parseMetrics(metricsText(metrics.snapshot()));
@@ -188,10 +191,20 @@ describe("metricsText()", () => {
     expect(family.samples).toEqual([{ name: "x_total", labels: { where }, value: 1e21 }]);
   });
 
-  test("is served with the content type of the format, and never kept", () => {
-    const { headers } = metricsResponse([]);
-    expect(headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
-    expect(headers.get("cache-control")).toBe("no-store");
+  test("is served with the content type of the format, and never kept", async () => {
+    const rig = new DriverRig();
+    const surface = metrics({
+      authorize: () => "ok",
+      secrets: [],
+      stamps: new Stamps(() => 0, (target) => target.fill(0)),
+      read: () => Promise.resolve("x_total 1\n"),
+      headers: METRICS_HEADERS,
+    });
+    const { writer } = rig.ask(surface.answer, surface);
+    await settle();
+    expect(writer.text).toBe("x_total 1\n");
+    expect(writer.headers!.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(writer.headers!.get("cache-control")).toBe("no-store");
   });
 });
 

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { EMPTY_TURN, type Turn } from "../../src/core/answer.ts";
+import { askOf, type TimedStep } from "../../src/core/answer.ts";
 import { AppError } from "../../src/core/errors.ts";
+import { textOfSteps } from "../../src/core/gathering.ts";
+import { EMPTY_TURN, type Turn } from "../../src/core/turn.ts";
 import { Mock, type MockOptions, words } from "../../src/sources/mock.ts";
 import { TokenCounter } from "../../src/sources/tokens.ts";
 
@@ -16,9 +18,13 @@ async function ask(
   options: Partial<MockOptions> = {},
 ) {
   const mock = new Mock({ ...OPTIONS, ...options }, new TokenCounter(65_536));
-  const answer = await mock.answer({ ...EMPTY_TURN, ...turn });
+  const answer = await mock.answer(askOf({ ...EMPTY_TURN, ...turn }));
   if (answer.kind !== "script") throw new Error(answer.kind);
   return answer;
+}
+
+function said(text: string, afterMs: number, choice = 0): TimedStep {
+  return { kind: "delta", choice, block: "text", text, afterMs };
 }
 
 describe("words()", () => {
@@ -43,10 +49,10 @@ describe("Mock.answer()", () => {
   test("says one word per step, 50 ms apart, the first after first_token_ms", async () => {
     const { script } = await ask({});
     expect(script.steps).toEqual([
-      { kind: "text", text: "powered ", afterMs: 7 },
-      { kind: "text", text: "by ", afterMs: 50 },
-      { kind: "text", text: "openai", afterMs: 50 },
-      { kind: "end", reason: "stop", afterMs: 50 },
+      said("powered ", 7),
+      said("by ", 50),
+      said("openai", 50),
+      { kind: "end", choice: 0, reason: "stop", afterMs: 50 },
     ]);
   });
 
@@ -64,19 +70,44 @@ describe("Mock.answer()", () => {
   for (const [turn, text, reason] of cuts) {
     test(`${JSON.stringify(turn)} → ${JSON.stringify(text)}, ${reason}`, async () => {
       const { script } = await ask(turn);
-      expect(script.steps.map((step) => (step.kind === "text" ? step.text : "")).join("")).toBe(
-        text,
-      );
+      expect(textOfSteps(script.steps)).toBe(text);
       expect(script.steps.at(-1)).toMatchObject({ kind: "end", reason });
     });
   }
 
   test("the same cut is the same script", async () => {
     const mock = new Mock(OPTIONS, new TokenCounter(65_536));
-    const turn = { ...EMPTY_TURN, tokensMax: 1 };
-    const [first, second] = [await mock.answer(turn), await mock.answer(turn)];
+    const ask = askOf({ ...EMPTY_TURN, tokensMax: 1 });
+    const [first, second] = [await mock.answer(ask), await mock.answer(ask)];
     if (first.kind !== "script" || second.kind !== "script") throw new Error("no script");
     expect(first.script).toBe(second.script);
+  });
+
+  test("says each word for every choice at a time", async () => {
+    const { script } = await ask({ choiceCount: 2 }, { reply: "水 flows" });
+    expect(script.steps).toEqual([
+      said("水 ", 7),
+      said("水 ", 0, 1),
+      said("flows", 50),
+      said("flows", 0, 1),
+      { kind: "end", choice: 0, reason: "stop", afterMs: 50 },
+      { kind: "end", choice: 1, reason: "stop", afterMs: 0 },
+    ]);
+  });
+
+  test("the whole reply is one script, with usage or without", async () => {
+    const mock = new Mock(OPTIONS, new TokenCounter(65_536));
+    const plain = await mock.answer(askOf(EMPTY_TURN));
+    const counted = await mock.answer(askOf({ ...EMPTY_TURN, wantsUsage: true }));
+    if (plain.kind !== "script" || counted.kind !== "script") throw new Error("no script");
+    expect(counted.script).toBe(plain.script);
+    expect(plain.usage).toBeUndefined();
+    expect(counted.usage).toEqual({ promptTokens: 3, completionTokens: 4 });
+  });
+
+  test("an empty reply is an end", async () => {
+    const { script } = await ask({}, { reply: "" });
+    expect(script.steps).toEqual([{ kind: "end", choice: 0, reason: "stop", afterMs: 7 }]);
   });
 
   test("counts prompt and answer by OpenAI's rule, the answer once per choice", async () => {

@@ -1,19 +1,22 @@
-import { describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { z } from "zod";
-import { makeApp } from "../../src/app.ts";
+import { type App, makeApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { parseChatRequest } from "../../src/dialects/openai_chat/request.ts";
-import { openapiDocument } from "../../src/surfaces/openapi.ts";
-import { openapiRoutes } from "../../src/surfaces/openapi_routes.ts";
-import { WILDCARDS } from "../../src/surfaces/model_compose/routes.ts";
+import { openapiDocument, type Route } from "../../src/surfaces/route.ts";
+import { STREAMING_SURFACES } from "../server/streaming_surfaces.ts";
 
-function mounted(): readonly { readonly method: string; readonly path: string }[] {
-  const loaded = loadConfig({ env: {}, dotenv: {}, flags: [] });
+/** Where the clock of the apps stands, ahead of the real one. */
+let aheadMs = 0;
+
+function app(secret: string): App {
+  const env = secret === "" ? {} : { WEIR_AUTH_SECRET_KEY: secret };
+  const loaded = loadConfig({ env: { WEIR_OPS_LOG: "off", ...env }, dotenv: {}, flags: [] });
   if (loaded.kind === "bad") throw new Error(loaded.problems.join("\n"));
   return makeApp(loaded.config, {
     version: "0.0.0",
     openaiSdkVersion: "0.0.0",
-    clock: () => performance.now(),
+    clock: () => performance.now() + aheadMs,
     wallMs: Date.now,
     random: Math.random,
     randomBytes: () => {},
@@ -28,59 +31,113 @@ function mounted(): readonly { readonly method: string; readonly path: string }[
       isLogColoured: false,
       writeLog: (_text, done) => done(),
     },
-    ca: "",
-    tokens: [],
+    caOf: () => "",
+    tokens: secret === "" ? [] : [{ name: "test", token: secret }],
     systemPrompt: "",
     folder: "/nowhere",
     uuid: () => "",
-  }).routes;
+  });
 }
 
-/** Hono's `/v1/models/:id{.+}` as OpenAPI has it. */
-function openapiPath(path: string): string {
-  return path.replaceAll(/:(\w+)(?:\{[^}]*\})?/g, "{$1}").replace(/\*$/, "{file}");
+const open = app("");
+const locked = app("a-secret-of-this-test");
+afterAll(() => {
+  open.close();
+  locked.close();
+});
+
+/** The table. */
+const ROUTES = open.routes;
+
+function nameOf({ method, path }: Pick<Route, "method" | "path">): string {
+  return `${method.toUpperCase()} ${path}`;
 }
 
-/** What a route serves: its path, or what lies below its wildcard. */
-function served(method: string, path: string): readonly string[] {
-  const wildcard = Object.keys(WILDCARDS).find((end) => method === "ALL" && path.endsWith(end));
-  if (wildcard === undefined) return [`${method} ${openapiPath(path)}`];
-  const base = path.slice(0, -wildcard.length);
-  return WILDCARDS[wildcard]!.map((below) => `GET ${base}${below}`);
+/** A request for `route`, with its own examples. */
+function requestFor({ method, path, parameters = [], body }: Route): Request {
+  const example = (name: string) => parameters.find((one) => one.name === name)?.example ?? "x";
+  const filled = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => example(name));
+  const headers = parameters.filter((one) => one.in === "header" && one.example !== undefined)
+    .map(({ name, example }): [string, string] => [name, example!]);
+  const type = body?.type ?? "application/json";
+  return new Request(`http://weir${filled}`, {
+    method: method.toUpperCase(),
+    headers: body === undefined ? headers : [...headers, ["content-type", type]],
+    ...(body === undefined ? {} : { body: JSON.stringify(body.example) }),
+  });
 }
 
-const MOUNTED = new Set(mounted().flatMap(({ method, path }) => served(method, path)));
-/** Without a workflow file its API lies at the root, besides below /api. */
-const ROUTES = openapiRoutes("");
-
-const DESCRIBED = ROUTES.map(({ method, path }) => `${method.toUpperCase()} ${path}`);
-
-describe("openapi_routes.ts", () => {
-  for (const name of MOUNTED) {
-    test(`describes ${name}: add a row for it`, () => expect(DESCRIBED).toContain(name));
+/** The status that `route` answers with, without a token. */
+async function statusOf({ engine, fetch }: App, route: Route): Promise<number> {
+  let isHere = false;
+  const asked = Promise.resolve(fetch(requestFor(route))).finally(() => {
+    isHere = true;
+  });
+  // What begins late begins now.
+  while (!isHere) {
+    aheadMs += 1000;
+    engine.wheel.turn();
+    await new Promise((resolve) => setImmediate(resolve));
   }
+  const response = await asked;
+  await response.body?.cancel();
+  return response.status;
+}
 
-  test("describes nothing that is not mounted", () => {
-    expect(DESCRIBED.filter((name) => !MOUNTED.has(name))).toEqual([]);
+describe("App.routes", () => {
+  test("lists nothing twice", () => {
+    const names = ROUTES.map(nameOf);
+    expect(names.length).toBeGreaterThan(30);
+    expect(new Set(names).size).toBe(names.length);
   });
 
-  test("describes nothing twice", () => expect(new Set(DESCRIBED).size).toBe(DESCRIBED.length));
+  for (const route of ROUTES) {
+    const { path, body, parameters = [], auth, isStreaming } = route;
+    const name = nameOf(route);
 
-  for (const { method, path, body } of ROUTES) {
-    if (body === undefined) continue;
-    test(`${method} ${path}: the example is a body that the surface takes`, () => {
-      if (body.schema instanceof z.ZodType) {
-        expect(body.schema.safeParse(body.example).error?.issues).toBeUndefined();
-      } else if (path.endsWith("/chat") || path.endsWith("/completions")) {
-        expect(() => parseChatRequest(body.example, "live")).not.toThrow();
-      }
-    });
-  }
+    if (body !== undefined) {
+      test(`${name}: the example is a body that the surface takes`, () => {
+        if (body.schema instanceof z.ZodType) {
+          expect(body.schema.safeParse(body.example).error?.issues).toBeUndefined();
+        } else if (path.endsWith("/chat") || path.endsWith("/completions")) {
+          expect(() => parseChatRequest(body.example, "live")).not.toThrow();
+        } else {
+          expect(z.fromJSONSchema(body.schema as never).safeParse(body.example).error?.issues)
+            .toBeUndefined();
+        }
+      });
+    }
 
-  for (const { method, path, parameters = [] } of ROUTES) {
-    test(`${method} ${path}: every {name} of the path is a parameter`, () => {
+    test(`${name}: every {name} of the path is a parameter`, () => {
       const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name!);
       expect(parameters.filter((one) => one.in === "path").map(({ name }) => name)).toEqual(names);
+    });
+
+    const refusal = auth === "none" ? [] : [auth === "token" ? 403 : 401];
+    test(`${name}: ${auth === "none" ? "lets everybody in" : `answers ${refusal} to nobody`}`, async () => {
+      const status = await statusOf(locked, route);
+      expect([401, 403].filter((one) => one === status)).toEqual(refusal);
+    });
+
+    test(`${name}: lets everybody in where there is no token to show`, async () => {
+      // Without a file there is nothing to remember turns in.
+      if (/^\/(memory|conv|v1\/response)/.test(path)) return;
+      expect([401, 403]).not.toContain(await statusOf(open, route));
+    });
+
+    if (isStreaming) {
+      test(`${name}: is one of the URLs of streaming_surfaces.ts`, () => {
+        // The workflow API lies beneath /api, and wherever a workflow file wants it.
+        const names = STREAMING_SURFACES.map(({ path }) => path);
+        expect(names).toContain(path === "/workflows/runs" ? `/api${path}` : path);
+      });
+    }
+  }
+
+  for (const { path } of STREAMING_SURFACES) {
+    test(`says that POST ${path} streams`, () => {
+      const row = ROUTES.find((route) => route.path === path && route.method === "post");
+      expect(row?.isStreaming).toBe(true);
     });
   }
 });

@@ -5,7 +5,7 @@
 import { expect } from "bun:test";
 import { getRandomValues } from "node:crypto";
 import type { Source } from "../../src/core/answer.ts";
-import type { Engine } from "../../src/core/exchange.ts";
+import { Driver } from "../../src/core/driver.ts";
 import type { TaskState } from "../../src/core/workflow.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { Mock } from "../../src/sources/mock.ts";
@@ -50,17 +50,21 @@ export function rig(yaml: string, options: RigOptions = {}): Rig {
   const wheel = options.deps?.wheel ?? realWheel();
   const notes: RunNote[] = [];
   const bugs: unknown[] = [];
-  const core: Engine = {
+  const driver = new Driver({
     wheel,
     streams: new Set(),
     watch: () => {},
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
-  };
+  }, { body_max_bytes: 0, body_timeout_ms: 0, bodies_max_bytes: 0 });
   const engine = new WorkflowEngine(definition!, {
     calls: {
       fetch: (url, init) => fetch(url, init),
-      askLlm: askSource(options.source ?? mockSource("powered by openai"), core, "gpt-4o"),
+      askLlm: askSource(
+        options.source ?? mockSource("powered by openai"),
+        (surface, signal) => driver.call(surface, signal),
+        "gpt-4o",
+      ),
       wheel,
       limits: { headersMs: 5000, firstChunkMs: 5000, idleMs: 5000 },
     },

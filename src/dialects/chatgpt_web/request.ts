@@ -64,7 +64,7 @@ export function pageOf(url: string): { readonly offset: number; readonly limit: 
   };
 }
 
-/** The query of a list for the upstream: with a `limit`, as system 003 has it. */
+/** The query of a list for the upstream: with a `limit`, as go-gpt-server has it. */
 export function listQuery(url: string): string {
   const query = queryOf(url);
   if (new URLSearchParams(query).has("limit")) return query;

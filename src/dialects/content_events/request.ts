@@ -5,7 +5,7 @@
  */
 
 import { z } from "zod";
-import { EMPTY_TURN, type Message, type Turn } from "../../core/answer.ts";
+import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
 import { Unprocessable, unprocessable } from "../detail/unprocessable.ts";
 
 const PART = z.looseObject({ type: z.string() });
@@ -69,8 +69,23 @@ function stopOf(stop: ApiChatBody["stop"]): readonly string[] {
   return typeof stop === "string" ? [stop] : stop.filter((text) => text !== "");
 }
 
+/**
+ * The turn in `text`, the body of a request. `defaultModel` answers when it names none.
+ *
+ * @throws {Unprocessable} with everything that is wrong with it.
+ */
+export function readRequest(text: string, defaultModel: string): Turn {
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    throw invalidJson();
+  }
+  return parseApiChat(body, defaultModel);
+}
+
 /** The body is not JSON: 422. */
-export function invalidJson(): Unprocessable {
+function invalidJson(): Unprocessable {
   return new Unprocessable([{
     type: "json_invalid",
     loc: ["body", 0],

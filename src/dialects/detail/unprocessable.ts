@@ -7,7 +7,9 @@
 
 import type { z } from "zod";
 import { AppError } from "../../core/errors.ts";
-import { jsonResponse } from "./errors.ts";
+import { isDeeper } from "../../lib/depth.ts";
+import type { Whole } from "../../core/surface.ts";
+import { jsonAnswer } from "./errors.ts";
 
 /** One fault. */
 export interface Detail {
@@ -24,6 +26,11 @@ const DETAILS_MAX = 100;
 /** Longest text of all inputs together, in characters; above it none is repeated. */
 const INPUT_CHARS_MAX = 4096;
 
+/**
+ * Lists and objects inside one another in an input that is repeated: more would be a stack's end.
+ */
+const INPUT_DEPTH_MAX = 100;
+
 /** A body with faults: 422. */
 export class Unprocessable extends AppError {
   readonly details: readonly Detail[];
@@ -36,12 +43,12 @@ export class Unprocessable extends AppError {
 }
 
 /** The answer to such a body. */
-export function unprocessableResponse(error: Unprocessable): Response {
-  const inputs = JSON.stringify(error.details.map(({ input }) => input));
-  const detail = inputs.length <= INPUT_CHARS_MAX
-    ? error.details
-    : error.details.map((one) => ({ ...one, input: null }));
-  return jsonResponse({ detail }, error.status);
+export function unprocessableAnswer(error: Unprocessable): Whole {
+  const inputs = error.details.map(({ input }) => input);
+  const isShown = !isDeeper(inputs, INPUT_DEPTH_MAX) &&
+    JSON.stringify(inputs).length <= INPUT_CHARS_MAX;
+  const detail = isShown ? error.details : error.details.map((one) => ({ ...one, input: null }));
+  return jsonAnswer({ detail }, error.status);
 }
 
 /** The error for `body`, in which zod found `issues`. */

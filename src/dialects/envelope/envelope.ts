@@ -1,14 +1,16 @@
 /**
- * System 000's envelope: `{"code":0,"msg":"success","data":{…}}`, as its Go encoder writes it
- * (facts/systems.md 000.2 to 000.4).
+ * The envelope of the streaming response service: `{"code":0,"msg":"success","data":{…}}`, as its
+ * Go encoder writes it (docs/facts/systems.md "Envelope").
  *
  * @module
  */
 
-import { type Dialect, DONE_EVENT } from "../../core/dialect.ts";
+import { DONE_EVENT } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Layout } from "../../core/frames.ts";
 import type { SessionIds } from "../../core/memory.ts";
-import type { BodyErrors } from "../../core/body.ts";
+import type { Whole } from "../../core/surface.ts";
 
 /** Characters that Go's JSON encoder escapes and JavaScript's does not. */
 const GO_ESCAPED = /[<>&\u2028\u2029]/g;
@@ -41,27 +43,31 @@ const JSON_HEADERS = {
 };
 
 /** A whole envelope as a response; the original ends it with a line feed. */
-export function envelopeResponse(text: string, status = 200, headers = {}): Response {
-  return new Response(`${text}\n`, { status, headers: { ...JSON_HEADERS, ...headers } });
+export function envelopeAnswer(text: string, status = 200, headers = {}): Whole {
+  return {
+    kind: "whole",
+    status,
+    headers: { ...JSON_HEADERS, ...headers },
+    body: `${text}\n`,
+  };
 }
 
-/** The stream's dialect: one envelope per piece of text. */
-export class EnvelopeDialect implements Dialect {
-  open(): string {
-    return "";
-  }
+/** How answers are streamed: one envelope per piece of text. */
+export const ENVELOPE_LAYOUT: Layout = {
+  key: "envelope",
+  idLengths: [],
+  writer: () => ({
+    step: (step) =>
+      step.kind === "delta" && step.block === "text" && step.text !== "" && step.choice === 0
+        ? `data: ${contentEnvelope(step.text)}\n\n`
+        : "",
+    close: () => DONE_EVENT,
+  }),
+};
 
-  text(text: string): string {
-    return `data: ${contentEnvelope(text)}\n\n`;
-  }
-
-  end(): string {
-    return DONE_EVENT;
-  }
-
-  error(error: AppError): string {
-    return `data: ${envelope(-1, `流式响应错误: ${error.message}`)}\n\n`;
-  }
+/** `error` in the middle of a stream. No end mark follows. */
+export function envelopeErrorEvent({ message }: AppError): string {
+  return `data: ${envelope(-1, `流式响应错误: ${message}`)}\n\n`;
 }
 
 /** The three texts of a refused `Authorization`, a blank behind each colon, as the original. */
@@ -71,28 +77,58 @@ const AUTH_TEXTS = {
   wrong: `{"code": -1, "msg": "Invalid token"}\n`,
 } as const;
 
+/**
+ * Who may not come in where envelopes are spoken. The original's answer to it is no JSON of its
+ * encoder, so it carries its bytes.
+ */
+export class Unauthorized extends AppError {
+  readonly text: string;
+
+  constructor(verdict: keyof typeof AUTH_TEXTS) {
+    super(`auth_${verdict}`, `Authorization: ${verdict}`);
+    this.text = AUTH_TEXTS[verdict];
+  }
+}
+
+/** @throws {Unauthorized} unless the header carries the token. */
+export function checkEnvelopeToken(
+  authorize: Authorize,
+  { headers }: Pick<Request, "headers">,
+  exchange: Exchange,
+): void {
+  const verdict = authorize(headers, exchange);
+  if (verdict !== "ok") throw new Unauthorized(verdict);
+}
+
 /** The 401 of every URL that speaks the envelope. */
-export function unauthorized(verdict: keyof typeof AUTH_TEXTS): Response {
-  return new Response(AUTH_TEXTS[verdict], {
-    status: 401,
+export function unauthorizedAnswer({ text, status }: Unauthorized): Whole {
+  return {
+    kind: "whole",
+    status,
     headers: {
       "content-type": "text/plain; charset=utf-8",
       "x-content-type-options": "nosniff",
       "access-control-allow-origin": "*",
     },
-  });
+    body: text,
+  };
 }
 
-/** How reading a body fails in this dialect. */
-export function envelopeBodyErrors(bodyBytesMax: number): BodyErrors {
-  return {
-    tooLarge: () =>
-      new AppError(
-        "body_too_large",
-        `参数解析错误: the body is over ${bodyBytesMax} bytes (server.body_max_bytes)`,
-      ),
-    broken: () => new AppError("body_broken", "参数解析错误: the body is not valid JSON"),
-  };
+/** A body of more than `bytesMax` bytes. */
+export function envelopeTooLarge(bytesMax: number): AppError {
+  return new AppError(
+    "body_too_large",
+    `参数解析错误: the body is over ${bytesMax} bytes (server.body_max_bytes)`,
+  );
+}
+
+/** @throws {AppError} when `text` is no JSON. */
+export function parseEnvelopeJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new AppError("body_broken", "参数解析错误: the body is not valid JSON");
+  }
 }
 
 /** A request's body as an object of fields. */
@@ -140,7 +176,7 @@ const KEY_CHARS_MAX = 255;
  *
  * @throws {AppError} when it is too long.
  */
-export function idempotencyKey(request: Request): string {
+export function idempotencyKey(request: Pick<Request, "headers">): string {
   const key = request.headers.get("idempotency-key") ?? "";
   if (key.length <= KEY_CHARS_MAX) return key;
   throw new AppError(

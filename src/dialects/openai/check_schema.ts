@@ -1,5 +1,5 @@
 /**
- * The rules of `openai_check.ts` as JSON Schema, for `/openapi.json`: one table both checks requests
+ * The rules of `check.ts` as JSON Schema, for `/openapi.json`: one table both checks requests
  * and describes them.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * Errors in OpenAI's dialect: the body's bytes, the headers, and the standard sentences (facts 1.4
- * and 5.2).
+ * Errors in OpenAI's dialect: the body's bytes, the headers, and the standard sentences
+ * (docs/facts/openai_api.md "Errors and headers" and "Faults and their words").
  *
  * The live API has two layouts. Its front answers what never reaches a model (401, broken JSON,
  * unknown model, unknown path); everything else comes from behind it.
@@ -10,11 +10,15 @@
 
 import { dataEvent } from "../../core/dialect.ts";
 import { AppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
+import type { Whole } from "../../core/surface.ts";
 
 /** OpenAI's `openai-version` header: the same since 2020. */
 export const OPENAI_VERSION = "2020-10-01";
 
-/** Characters shown at the start and at the end of a wrong key (facts 5.2). */
+/**
+ * Characters shown at the start and at the end of a wrong key (docs/facts/openai_api.md "Wrong
+ * keys").
+ */
 const KEY_HEAD_CHARS = 8;
 const KEY_TAIL_CHARS = 4;
 /** A key up to this long is repeated as it is: `ai`, `kk`. */
@@ -81,11 +85,13 @@ export function errorHeaders(
  * `error` as OpenAI would answer it before the first byte of a stream. `requestId` is the whole
  * `x-request-id`, `req_` + 32 hex digits; `processingMs` the milliseconds since the request came.
  */
-export function errorResponse(error: AppError, requestId: string, processingMs = 1): Response {
-  return new Response(errorText(error), {
+export function errorAnswer(error: AppError, requestId: string, processingMs = 1): Whole {
+  return {
+    kind: "whole",
     status: error.status,
     headers: errorHeaders(error, requestId, processingMs),
-  });
+    body: errorText(error),
+  };
 }
 
 /** `error` in the middle of a stream: one event, with no end mark after it. */

@@ -1,5 +1,6 @@
 /**
- * What is wrong with a request, worded as the OpenAI API words it (facts 5.2).
+ * What is wrong with a request, worded as the OpenAI API words it (docs/facts/openai_api.md "Faults
+ * and their words").
  *
  * @module
  */
@@ -98,7 +99,7 @@ export function refused(path: string, sentence: string): Fault {
   return { code: "request_invalid", path, say: () => sentence };
 }
 
-/** Spelling help reaches this far, in edits (facts 5.2). */
+/** Spelling help reaches this far, in edits (docs/facts/openai_api.md "Spelling help"). */
 const EDITS_MAX = 2;
 /** No known key is longer than this less two: a longer key has no near one. */
 const NEAR_CHARS_MAX = 32;

@@ -1,5 +1,6 @@
 /**
- * What the live API wants of one parameter when another is given (facts 5.2).
+ * What the live API wants of one parameter when another is given (docs/facts/openai_api.md
+ * "Parameters that need each other").
  *
  * A rule may meet a neighbour of any type: the neighbour's own fault is reported elsewhere.
  *

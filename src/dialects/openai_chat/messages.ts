@@ -24,7 +24,7 @@ import {
   wrongType,
 } from "../openai/faults.ts";
 
-/** In the order of the text that lists them (facts 5.2). */
+/** In the order of the text that lists them (docs/facts/openai_api.md "Roles"). */
 const ROLES = ["system", "assistant", "user", "function", "tool", "developer"] as const;
 type Role = typeof ROLES[number];
 

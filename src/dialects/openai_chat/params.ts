@@ -1,9 +1,10 @@
 /**
- * Every parameter of `POST /v1/chat/completions`, in one closed table (facts 1.1).
+ * Every parameter of `POST /v1/chat/completions`, in one closed table (docs/facts/openai_api.md
+ * "Request parameters").
  *
- * The order is the measured one in which the live API reports the first fault (end of facts 5.2);
- * the four it does not name (modalities, audio, web_search_options, and `model`, which comes
- * before all) stand at the end.
+ * The order is the measured one in which the live API reports the first fault
+ * (docs/facts/openai_api.md "Order of faults"); the four it does not name (modalities, audio,
+ * web_search_options, and `model`, which comes before all) stand at the end.
  *
  * @module
  */
@@ -131,8 +132,9 @@ const PREDICTION: Rule = {
 };
 
 /**
- * name → rule. `model` has none: `parseChatRequest` checks it before everything else. `n` may be 128, as the schema says: the live limit hangs on
- * the model (8 for gpt-5.6-terra), and the mock plays every model. So may `top_logprobs` be 20.
+ * name → rule. `model` has none: `parseChatRequest` checks it before everything else. `n` may be
+ * 128, as the schema says: the live limit hangs on the model (8 for gpt-5.6-terra), and the mock
+ * plays every model. So may `top_logprobs` be 20.
  */
 const RULES: Fields = [
   ["messages", { kind: "own", check: checkMessages }],

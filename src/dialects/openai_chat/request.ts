@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { Message, Turn } from "../../core/answer.ts";
+import type { Message, Turn } from "../../core/turn.ts";
 import { checkTalk, hasJsonWord } from "./messages.ts";
 import { CHAT_PARAMS } from "./params.ts";
 import { check, isObject, type JsonObject, type Level } from "../openai/check.ts";
@@ -33,11 +33,12 @@ const NO_STOP: readonly string[] = Object.freeze([]);
 /**
  * The request in `body`, a parsed JSON value.
  *
- * Of several faults the one is reported that the live API reports first (end of facts 5.2):
- * presence of the model, then of the messages, unknown keys, parameters in the order of the table,
- * rules that join messages, missing content.
+ * Of several faults the one is reported that the live API reports first (docs/facts/openai_api.md
+ * "Order of faults"): presence of the model, then of the messages, unknown keys, parameters in the
+ * order of the table, rules that join messages, missing content.
  *
- * @throws {AppError} 400 with the text, `param` and code of facts 5.2.
+ * @throws {AppError} 400 with the text, `param` and code of docs/facts/openai_api.md "Faults and
+ * their words".
  */
 export function parseChatRequest(body: unknown, level: Level): ChatRequest {
   if (!isObject(body)) throw brokenJson();
@@ -71,7 +72,7 @@ export function parseChatRequest(body: unknown, level: Level): ChatRequest {
 
 function modelOf(model: unknown): string {
   if (model === undefined || model === null || model === "") throw modelAbsent();
-  // Measured: `"model": 7` is answered like broken JSON (facts 5.2, curiosities).
+  // Measured: `"model": 7` is answered like broken JSON (docs/facts/openai_api.md "Odd answers").
   if (typeof model !== "string") throw brokenJson();
   return model;
 }

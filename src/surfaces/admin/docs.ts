@@ -5,20 +5,21 @@
  * @module
  */
 
-import { openapiDocument, type Route } from "../openapi.ts";
+import { openapiDocument, type Page, type Route } from "../route.ts";
 
 /** What the surface needs. */
 export interface DocsDeps {
-  readonly routes: readonly Route[];
+  /** The whole table; asked for once it is complete. */
+  readonly routes: () => readonly Route[];
   readonly version: string;
 }
 
 /** The handlers. */
 export interface Docs {
-  readonly document: () => Response;
-  readonly page: () => Response;
-  readonly file: (name: string) => Promise<Response>;
-  readonly redoc: () => Response;
+  readonly document: Page;
+  readonly page: Page;
+  readonly file: Page;
+  readonly redoc: Page;
 }
 
 const HTML = `<!doctype html>
@@ -72,7 +73,7 @@ const CACHE_S = 3600;
 export function docs({ routes, version }: DocsDeps): Docs {
   let json: string | undefined;
 
-  function file(text: string, type: string): Response {
+  function textFile(text: string, type: string): Response {
     return new Response(text, {
       headers: { "content-type": type, "cache-control": `max-age=${CACHE_S}` },
     });
@@ -80,7 +81,7 @@ export function docs({ routes, version }: DocsDeps): Docs {
 
   return {
     document() {
-      json ??= JSON.stringify(openapiDocument(routes, version));
+      json ??= JSON.stringify(openapiDocument(routes(), version));
       return new Response(json, {
         headers: {
           "content-type": "application/json",
@@ -98,20 +99,20 @@ export function docs({ routes, version }: DocsDeps): Docs {
           "referrer-policy": "no-referrer",
         },
       }),
-    async file(name) {
-      if (name === "start.js") return file(START, "text/javascript; charset=utf-8");
+    async file(_request, { file: name = "" }) {
+      if (name === "start.js") return textFile(START, "text/javascript; charset=utf-8");
       const viewer = await import("./docs_viewer.ts");
       switch (name) {
         case "swagger-ui-bundle.js":
-          return file(viewer.SCRIPT, "text/javascript; charset=utf-8");
+          return textFile(viewer.SCRIPT, "text/javascript; charset=utf-8");
         case "swagger-ui.css":
-          return file(viewer.STYLE, "text/css; charset=utf-8");
+          return textFile(viewer.STYLE, "text/css; charset=utf-8");
         case "LICENSE":
-          return file(viewer.LICENSE, "text/plain; charset=utf-8");
+          return textFile(viewer.LICENSE, "text/plain; charset=utf-8");
         case "NOTICE":
-          return file(viewer.NOTICE, "text/plain; charset=utf-8");
+          return textFile(viewer.NOTICE, "text/plain; charset=utf-8");
         case "swagger-ui-bundle.js.LICENSE.txt":
-          return file(viewer.SCRIPT_LICENSES, "text/plain; charset=utf-8");
+          return textFile(viewer.SCRIPT_LICENSES, "text/plain; charset=utf-8");
         default:
           return new Response("There is no such file\n", {
             status: 404,

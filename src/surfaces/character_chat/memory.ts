@@ -1,13 +1,13 @@
 /**
- * `/memory/*`: system 000's memory server, from this weir's own store (facts/systems.md 000.5 and
- * 000.7). What a request did wrong is said with HTTP 200 and `code: -1`, as the original does; what
- * weir cannot do has a status of its own.
+ * `/memory/*`: the memory server of the streaming response service, from this weir's own store
+ * (docs/facts/systems.md "Memory server"). What a request did wrong is said with HTTP 200 and
+ * `code: -1`, as the original does; what weir cannot do has a status of its own.
  *
  * @module
  */
 
 import { AppError, ERRORS } from "../../core/errors.ts";
-import { type Authorize, type Engine, Exchange } from "../../core/exchange.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
 import {
   type Memory,
   messagesOf,
@@ -16,26 +16,27 @@ import {
   type SessionIds,
   type StoredTurn,
 } from "../../core/memory.ts";
+import type { Surface } from "../../core/surface.ts";
 import { utcTime } from "../../core/system_prompt.ts";
-import { type BodyLimits, readJson } from "../../core/body.ts";
 import {
+  checkEnvelopeToken,
   envelope,
-  envelopeBodyErrors,
-  envelopeResponse,
+  envelopeAnswer,
+  envelopeTooLarge,
   type Fields,
   fieldsOf,
   idempotencyKey,
   idsOf,
+  parseEnvelopeJson,
   textField,
-  unauthorized,
+  Unauthorized,
+  unauthorizedAnswer,
 } from "../../dialects/envelope/envelope.ts";
 
-/** What the surface needs. `app.ts` hands it over; nothing is looked up. */
+/** What the surfaces need. */
 export interface MemoryDeps {
-  readonly engine: Engine;
   readonly memory: Memory;
   readonly authorize: Authorize;
-  readonly bodyLimits: BodyLimits;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly makeTaskId: () => string;
@@ -47,27 +48,24 @@ const TURNS_MAX = 1000;
 /** Turns that one upload may bring. */
 const UPLOAD_TURNS_MAX = 1000;
 
-type Handler = (request: Request) => Promise<Response>;
-
-/** The five handlers, by the last word of their URL. */
-export interface MemoryHandlers {
-  readonly apply: Handler;
-  readonly upload: Handler;
-  readonly messages: Handler;
-  readonly query: Handler;
-  readonly delete: Handler;
+/** The five surfaces, by the last word of their URL. */
+export interface MemorySurfaces {
+  readonly apply: Surface;
+  readonly upload: Surface;
+  readonly messages: Surface;
+  readonly query: Surface;
+  readonly delete: Surface;
 }
 
-/** What a handler answers with: the message and the data of its envelope. */
+/** What is answered: the message and the data of its envelope. */
 interface Success {
   readonly msg: string;
   readonly data: unknown;
 }
 
-/** Makes the handlers. */
-export function memoryServer(deps: MemoryDeps): MemoryHandlers {
-  const { engine, memory, bodyLimits, wallMs } = deps;
-  const bodyErrors = envelopeBodyErrors(bodyLimits.bytesMax);
+/** Makes the surfaces. */
+export function memoryServer(deps: MemoryDeps): MemorySurfaces {
+  const { memory, wallMs } = deps;
 
   async function apply(fields: Fields, _request: Request, exchange: Exchange): Promise<Success> {
     const ids = idsOf(fields);
@@ -76,7 +74,11 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
       ...ids,
       query: textField(fields, "query"),
       rolePrompt: textField(fields, "role_prompt"),
-    }, exchange);
+    }, {
+      get signal() {
+        return exchange.signal.toSignal();
+      },
+    });
     return success({ system_prompt: systemPrompt, messages });
   }
 
@@ -126,39 +128,36 @@ export function memoryServer(deps: MemoryDeps): MemoryHandlers {
     };
   }
 
-  /** Wraps one of the above: authorization, body, envelope, and the exchange's end. */
-  function handler(
-    surface: string,
+  /** Wraps one of the above: authorization, body and envelope. */
+  function surface(
+    name: string,
     run: (fields: Fields, request: Request, exchange: Exchange) => Promise<Success>,
-  ): Handler {
-    return async (request) => {
-      const exchange = new Exchange(engine, surface, request);
-      const verdict = deps.authorize(request.headers, exchange);
-      if (verdict !== "ok") {
-        exchange.begin(401);
-        exchange.end("refused");
-        return unauthorized(verdict);
-      }
-      try {
-        const fields = fieldsOf(await readJson(request, bodyLimits, bodyErrors));
-        const { msg, data } = await run(fields, request, exchange);
-        const body = envelope(0, msg, data);
-        exchange.complete(200, Buffer.byteLength(body) + 1);
-        return envelopeResponse(body);
-      } catch (thrown) {
-        const { message, code, headers } = exchange.refuse(thrown);
-        const { status } = ERRORS[code];
-        return envelopeResponse(envelope(-1, message), status < 500 ? 200 : status, headers);
-      }
+  ): Surface {
+    return {
+      name,
+      source: "",
+      takes: "text",
+      admit: (request, exchange) => checkEnvelopeToken(deps.authorize, request, exchange),
+      async answer({ text, request }, exchange) {
+        const { msg, data } = await run(fieldsOf(parseEnvelopeJson(text)), request, exchange);
+        return envelopeAnswer(envelope(0, msg, data));
+      },
+      tooLarge: envelopeTooLarge,
+      refuse(error) {
+        if (error instanceof Unauthorized) return unauthorizedAnswer(error);
+        const { status } = ERRORS[error.code];
+        const text = envelope(-1, error.message);
+        return envelopeAnswer(text, status < 500 ? 200 : status, error.headers);
+      },
     };
   }
 
   return {
-    apply: handler("memory_apply", apply),
-    upload: handler("memory_upload", upload),
-    messages: handler("memory_messages", messages),
-    query: handler("memory_query", query),
-    delete: handler("memory_delete", remove),
+    apply: surface("memory_apply", apply),
+    upload: surface("memory_upload", upload),
+    messages: surface("memory_messages", messages),
+    query: surface("memory_query", query),
+    delete: surface("memory_delete", remove),
   };
 }
 

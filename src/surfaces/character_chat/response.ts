@@ -1,13 +1,14 @@
 /**
- * `POST /v1/response`: system 000's character chat in one request. Memory, model, stream, and the
- * turn kept before its end mark leaves (facts/systems.md 000).
+ * `POST /v1/response`: character chat in one request: memory, model, stream, and the
+ * turn kept before its end mark leaves (docs/facts/systems.md "Order of a turn").
  *
  * @module
  */
 
-import { EMPTY_TURN, type Message, type Source, type Turn } from "../../core/answer.ts";
+import type { Answer, Source } from "../../core/answer.ts";
 import { AppError, type ErrorCode } from "../../core/errors.ts";
-import { type Authorize, Exchange } from "../../core/exchange.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Keeper } from "../../core/keeping.ts";
 import {
   type Applied,
   type Memory,
@@ -16,28 +17,49 @@ import {
   storable,
   withSessionId,
 } from "../../core/memory.ts";
-import { type BodyLimits, readJson } from "../../core/body.ts";
+import { sseHeaders } from "../../core/sse_headers.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type {
+  Asking,
+  Inbound,
+  Manner,
+  RecordLateness,
+  Surface,
+  Whole,
+} from "../../core/surface.ts";
+import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
 import {
+  checkEnvelopeToken,
+  contentEnvelope,
   envelope,
-  envelopeBodyErrors,
-  envelopeResponse,
+  ENVELOPE_LAYOUT,
+  envelopeAnswer,
+  envelopeErrorEvent,
+  envelopeTooLarge,
   fieldsOf,
   idempotencyKey,
   idsOf,
+  parseEnvelopeJson,
   textField,
-  unauthorized,
+  Unauthorized,
+  unauthorizedAnswer,
 } from "../../dialects/envelope/envelope.ts";
-import { type Saving, Speech, type SpeechDeps } from "./response_speech.ts";
+import { turnAsk, type TurnAskOptions } from "../turn_ask.ts";
 import { RunningKeys } from "./running_keys.ts";
 
-/** What the surface needs. `app.ts` hands it over; nothing is looked up. */
-export interface ResponseDeps extends SpeechDeps {
+/** What the surface needs. */
+export interface ResponseDeps {
   readonly source: Source;
   readonly memory: Memory;
+  readonly stamps: Stamps;
+  readonly recordLateness: RecordLateness;
   readonly authorize: Authorize;
-  readonly bodyLimits: BodyLimits;
-  /** The model of every answer; "" = the source's own choice. */
+  /** The model of every answer. */
   readonly model: string;
+  /**
+   * drain: an answer whose client left is finished and kept whole; cancel: what was sent is kept.
+   */
+  readonly onDisconnect: "drain" | "cancel";
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   /** The id of a session that nobody named. */
@@ -45,7 +67,7 @@ export interface ResponseDeps extends SpeechDeps {
 }
 
 /** A request, understood. */
-interface Ask extends SessionIds {
+interface Question extends SessionIds {
   readonly query: string;
   readonly rolePrompt: string;
   readonly firstMessage: string;
@@ -60,84 +82,109 @@ interface Ask extends SessionIds {
  */
 const FIRST_MESSAGE_KEY = " first_message";
 
-/** Makes the handler. */
-export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Response> {
-  const { engine, source, memory, bodyLimits, wallMs } = deps;
-  const speech = new Speech(deps);
-  const bodyErrors = envelopeBodyErrors(bodyLimits.bytesMax);
-  const running = new RunningKeys();
+const STREAM_HEADERS = sseHeaders({
+  "content-type": "text/event-stream",
+  "connection": "keep-alive",
+  "access-control-allow-headers": "Cache-Control",
+});
 
-  async function handle(request: Request, exchange: Exchange): Promise<Response> {
-    const ask = parse(await readJson(request, bodyLimits, bodyErrors), idempotencyKey(request));
-    exchange.isStream = ask.isStream;
-    memory.checkReady();
-    if (ask.key === "") return await answer(ask, exchange, () => {});
-    const finish = await running.enter(`${ask.sessionId}\0${ask.key}`, exchange.signal);
+/** Errors of weir itself while the model answers. */
+const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
+  "internal",
+  "unavailable",
+  "memory_failed",
+  "shutting_down",
+]);
+
+/** Makes the surface. */
+export function v1Response(deps: ResponseDeps): Surface {
+  const { source, memory, wallMs } = deps;
+  const running = new RunningKeys();
+  const manner: Manner = {
+    stamps: deps.stamps.withoutId(),
+    headers: () => STREAM_HEADERS,
+    errorEvent: envelopeErrorEvent,
+    recordLateness: deps.recordLateness,
+  };
+  const shared: Omit<TurnAskOptions, "source"> = {
+    manner,
+    layout: ENVELOPE_LAYOUT,
+    whole: ({ choices }) => envelopeAnswer(contentEnvelope(choices[0]!.text)),
+  };
+
+  async function answerOnce(question: Question, exchange: Exchange): Promise<Asking> {
+    const { sessionId, key } = question;
+    const finish = await running.enter(`${sessionId}\0${key}`, exchange.signal.toSignal());
     try {
-      const kept = await memory.find(ask.sessionId, ask.key);
-      if (kept === undefined) return await answer(ask, exchange, finish);
+      const kept = await memory.find(sessionId, key);
+      if (kept === undefined) return await ask(question, exchange, finish);
       finish();
-      if (kept.query !== storable(ask.query)) throw keyTaken();
-      return speech.again(kept.answer, exchange);
+      if (kept.query !== storable(question.query)) throw keyTaken();
+      return turnAsk(turnOf(question, NOTHING), { ...shared, source: againSource(kept.answer) });
     } catch (error) {
       finish();
       throw error;
     }
   }
 
-  function parse(body: unknown, key: string): Ask {
-    const fields = fieldsOf(body);
+  function parse({ text, request }: Inbound): Question {
+    const fields = fieldsOf(parseEnvelopeJson(text));
+    const key = idempotencyKey(request);
     const { stream } = fields;
     if (stream !== undefined && stream !== null && typeof stream !== "boolean") {
       throw new AppError("param_type", "参数解析错误: stream must be true or false");
     }
     const query = textField(fields, "query");
-    const ask = {
+    const question = {
       rolePrompt: textField(fields, "role_prompt"),
       firstMessage: textField(fields, "first_message"),
       ...withSessionId(idsOf(fields), () => key === "" ? deps.makeSessionId() : key),
     };
     if (query === "") throw new AppError("param_missing", "query is required");
-    return { ...ask, query, key, isStream: stream !== false };
+    return { ...question, query, key, isStream: stream !== false };
   }
 
   /** Asks the model. `finish` is called once the turn is kept, or will never be. */
-  async function answer(ask: Ask, exchange: Exchange, finish: () => void): Promise<Response> {
-    const pending = memory.apply(ask, exchange);
-    const applied = pending instanceof Promise ? await pending : pending;
-    const saving: Saving = {
-      keep: (text, isPartial) => save(ask, applied, text, isPartial),
-      finish,
+  function ask(
+    question: Question,
+    exchange: Exchange,
+    finish: () => void,
+  ): Asking | Promise<Asking> {
+    const caller = {
+      get signal() {
+        return exchange.signal.toSignal();
+      },
     };
-    try {
-      const given = source.answer(turnOf(ask, applied), exchange);
-      const model = given instanceof Promise ? await given : given;
-      exchange.source = source.name;
-      if (model.kind === "script") {
-        const { script } = model;
-        if (ask.isStream) return speech.stream(script, exchange, saving);
-        return await speech.whole(script, exchange, saving);
-      }
-      if (ask.isStream) return await speech.streamLive(model, exchange, saving);
-      return await speech.wholeLive(model, exchange, saving);
-    } catch (error) {
-      finish();
-      if (!(error instanceof AppError) || OWN_ERRORS.has(error.code)) throw error;
-      throw new ModelFailure(error);
-    }
+    const applied = memory.apply(question, caller);
+    return applied instanceof Promise
+      ? applied.then((settled) => asking(question, settled, finish))
+      : asking(question, applied, finish);
   }
 
-  function turnOf(ask: Ask, { systemPrompt, messages }: Applied): Turn {
+  function asking(question: Question, applied: Applied, finish: () => void): Asking {
+    const keeper: Keeper = {
+      keep: (text, isPartial) => save(question, applied, text, isPartial),
+      finish,
+    };
+    return turnAsk(turnOf(question, applied), {
+      ...shared,
+      source,
+      keeper,
+      isDraining: deps.onDisconnect === "drain",
+    });
+  }
+
+  function turnOf(question: Question, { systemPrompt, messages }: Applied): Turn {
     const said: Message[] = [];
     if (systemPrompt !== "") said.push({ role: "system", content: systemPrompt });
     for (const message of messages) said.push(message);
-    said.push({ role: "user", content: ask.query });
-    return { ...EMPTY_TURN, model: deps.model, messages: said, isStream: ask.isStream };
+    said.push({ role: "user", content: question.query });
+    return { ...EMPTY_TURN, model: deps.model, messages: said, isStream: question.isStream };
   }
 
   /** Keeps the turn, and before it the role's first words when the session begins with them. */
-  async function save(ask: Ask, applied: Applied, answer: string, isPartial: boolean) {
-    const { sessionId, userId, roleId, groupId, key, query, firstMessage } = ask;
+  async function save(question: Question, applied: Applied, answer: string, isPartial: boolean) {
+    const { sessionId, userId, roleId, groupId, key, query, firstMessage } = question;
     const base = { sessionId, userId, roleId, groupId, isPartial, atMs: wallMs() };
     const turn = saidTurn({ ...base, key, query, answer });
     if (firstMessage === "" || applied.messages.length > 0) return await memory.commit(turn);
@@ -148,47 +195,47 @@ export function v1Response(deps: ResponseDeps): (request: Request) => Promise<Re
     ]);
   }
 
-  /** An error before the answer began. */
-  function refuse(thrown: unknown, exchange: Exchange): Response {
-    const isModel = thrown instanceof ModelFailure;
-    const error = exchange.refuse(isModel ? thrown.cause : thrown);
-    if (isModel) {
-      if (exchange.isStream) return speech.failed(error);
-      return envelopeResponse(envelope(-1, `OpenAI调用失败: ${error.message}`), 500, error.headers);
-    }
-    return envelopeResponse(envelope(-1, error.message), error.status, error.headers);
-  }
-
-  return async (request) => {
-    const exchange = new Exchange(engine, "v1_response", request);
-    exchange.source = source.name;
-    exchange.model = deps.model;
-    const verdict = deps.authorize(request.headers, exchange);
-    if (verdict !== "ok") {
-      exchange.begin(401);
-      exchange.end("refused");
-      return unauthorized(verdict);
-    }
-    try {
-      return await handle(request, exchange);
-    } catch (error) {
-      return refuse(error, exchange);
-    }
+  return {
+    name: "v1_response",
+    source: source.name,
+    takes: "text",
+    admit(request, exchange) {
+      exchange.model = deps.model;
+      checkEnvelopeToken(deps.authorize, request, exchange);
+    },
+    answer(inbound, exchange) {
+      const question = parse(inbound);
+      exchange.isStream = question.isStream;
+      memory.checkReady();
+      return question.key === ""
+        ? ask(question, exchange, () => {})
+        : answerOnce(question, exchange);
+    },
+    tooLarge: envelopeTooLarge,
+    refuse(error, exchange, asked): Whole {
+      if (error instanceof Unauthorized) return unauthorizedAnswer(error);
+      const { message, status, headers } = error;
+      if (asked === undefined || OWN_ERRORS.has(error.code)) {
+        return envelopeAnswer(envelope(-1, message), status, headers);
+      }
+      // A model that fails before it says anything has words of its own in this dialect.
+      return exchange.isStream
+        ? { kind: "whole", status: 200, headers: STREAM_HEADERS, body: envelopeErrorEvent(error) }
+        : envelopeAnswer(envelope(-1, `OpenAI调用失败: ${message}`), 500, headers);
+    },
   };
 }
 
-/** Errors of weir itself while the model answers. */
-const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
-  "unavailable",
-  "memory_failed",
-  "shutting_down",
-]);
+const NOTHING: Applied = { systemPrompt: "", messages: [] };
 
-/** Carries what the model did wrong, which has words of its own in this dialect. */
-class ModelFailure extends Error {
-  constructor(cause: AppError) {
-    super(cause.message, { cause });
-  }
+/** Says an answer again that was kept before. */
+function againSource(text: string): Source {
+  const steps = [
+    { kind: "delta", choice: 0, block: "text", text, afterMs: 0 },
+    { kind: "end", choice: 0, reason: "stop", afterMs: 0 },
+  ] as const;
+  const answer: Answer = { kind: "script", script: { name: "kept", steps }, model: "" };
+  return { name: "memory", answer: () => answer };
 }
 
 function keyTaken(): AppError {

@@ -1,10 +1,12 @@
 /**
- * The rows of system 000: `/v1/response` and the memory server.
+ * The rows of the streaming response service: `/v1/response` and the memory server.
  *
  * @module
  */
 
-import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../openapi.ts";
+import type { Surface } from "../../core/surface.ts";
+import type { MemorySurfaces } from "./memory.ts";
+import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../route.ts";
 
 /** Who a turn belongs to: any of them, or the `session_id` that names all of them at once. */
 const SESSION_FIELDS = {
@@ -24,12 +26,14 @@ const ENVELOPE: RouteResponse = {
 function memoryRoute(
   method: Route["method"],
   name: string,
+  serve: Surface,
   summary: string,
   fields: Readonly<Record<string, unknown>>,
 ): Route {
   return {
     method,
     path: `/memory/${name}`,
+    serve,
     tag: "Memory",
     summary,
     auth: "bearer",
@@ -41,39 +45,56 @@ function memoryRoute(
   };
 }
 
-/** `/v1/response` and `/memory/*`. */
-export const MEMORY_ROUTES: readonly Route[] = [
-  {
-    method: "post",
-    path: "/v1/response",
-    tag: "Character chat",
-    summary: "Answer a question in a session that is remembered",
-    auth: "bearer",
-    body: {
-      schema: {
-        type: "object",
-        properties: {
-          query: { type: "string" },
-          ...SESSION_FIELDS,
-          role_prompt: { type: "string" },
-          first_message: { type: "string" },
-          stream: { type: "boolean", description: "absent: true" },
+/** `/v1/response`. */
+export function responseRoutes(response: Surface): readonly Route[] {
+  return [
+    {
+      method: "post",
+      path: "/v1/response",
+      serve: response,
+      isStreaming: true,
+      tag: "Character chat",
+      summary: "Answer a question in a session that is remembered",
+      auth: "bearer",
+      body: {
+        schema: {
+          type: "object",
+          properties: {
+            query: { type: "string" },
+            ...SESSION_FIELDS,
+            role_prompt: { type: "string" },
+            first_message: { type: "string" },
+            stream: { type: "boolean", description: "absent: true" },
+          },
+          required: ["query"],
         },
-        required: ["query"],
+        example: { query: "Hello", session_id: "s1" },
       },
-      example: { query: "Hello", session_id: "s1" },
+      responses: {
+        "200": {
+          description: "Events of envelopes, or one envelope",
+          types: [SSE_TYPE, JSON_TYPE],
+        },
+        "default": ENVELOPE,
+      },
     },
-    responses: {
-      "200": { description: "Events of envelopes, or one envelope", types: [SSE_TYPE, JSON_TYPE] },
-      "default": ENVELOPE,
-    },
-  },
-  memoryRoute("post", "apply", "Prepare the messages of a turn", {
-    role_prompt: { type: "string" },
-    query: { type: "string" },
-  }),
-  memoryRoute("post", "upload", "Keep messages", { messages: { type: "array" } }),
-  memoryRoute("post", "messages", "Show what a session remembers", {}),
-  memoryRoute("post", "query", "Ask what a session remembers", {}),
-  memoryRoute("delete", "delete", "Forget a session", {}),
-];
+  ];
+}
+
+/**
+ * `/memory/*`. A weir that asks a memory server is none itself: it would only pass the questions
+ * on.
+ */
+export function memoryRoutes(surfaces: MemorySurfaces): readonly Route[] {
+  const { apply, upload, messages, query } = surfaces;
+  return [
+    memoryRoute("post", "apply", apply, "Prepare the messages of a turn", {
+      role_prompt: { type: "string" },
+      query: { type: "string" },
+    }),
+    memoryRoute("post", "upload", upload, "Keep messages", { messages: { type: "array" } }),
+    memoryRoute("post", "messages", messages, "Show what a session remembers", {}),
+    memoryRoute("post", "query", query, "Ask what a session remembers", {}),
+    memoryRoute("delete", "delete", surfaces.delete, "Forget a session", {}),
+  ];
+}

@@ -1,11 +1,13 @@
 /**
- * Refusals of system 003: a status and an empty body. The reason stands in a header, where a person
- * with a network tab finds it and no client of that system trips over it.
+ * Refusals of go-gpt-server (docs/facts/systems.md "Refusals"): a status and an empty body. The
+ * reason stands in a header, where a person with a network tab finds it and no client of that
+ * system trips over it.
  *
  * @module
  */
 
 import type { AppError } from "../../core/errors.ts";
+import type { Whole } from "../../core/surface.ts";
 
 /** The header with the reason. */
 export const REASON_HEADER = "weir-error";
@@ -14,8 +16,9 @@ export const REASON_HEADER = "weir-error";
 const REASON_CHARS_MAX = 500;
 
 /** `error` as a status without a body. */
-export function bareRefusal(error: AppError): Response {
-  return new Response(null, {
+export function bareRefusal(error: AppError): Whole {
+  return {
+    kind: "whole",
     status: error.status,
     headers: {
       "access-control-allow-origin": "*",
@@ -23,7 +26,8 @@ export function bareRefusal(error: AppError): Response {
       [REASON_HEADER]: headerText(error.message),
       ...error.headers,
     },
-  });
+    body: null,
+  };
 }
 
 /** `text` as a header value: printable ASCII on one line. */

@@ -1,21 +1,20 @@
 /**
- * `/conv`: system 003's conversations in ChatGPT's own dialect (facts/systems.md 003). With an upstream
- * they are passed to it; without one weir keeps them itself.
+ * `/conv`: go-gpt-server's conversations in ChatGPT's own dialect (docs/facts/systems.md "/conv").
+ * With an upstream they are passed to it; without one weir keeps them itself.
  *
  * @module
  */
 
 import { AppError, type ErrorCode } from "../../core/errors.ts";
-import { type Engine, Exchange } from "../../core/exchange.ts";
-import type { BodyErrors } from "../../core/body.ts";
-import { bareRefusal } from "./bare_refusal.ts";
+import type { Exchange } from "../../core/exchange.ts";
+import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { chatTypeOf } from "../../dialects/chatgpt_web/request.ts";
-import { detailBodyErrors, detailResponse } from "../../dialects/detail/errors.ts";
-import { type Admit, notAdmitted, type Visitor } from "./visitor.ts";
+import { detailAnswer, detailTooLarge } from "../../dialects/detail/errors.ts";
+import { bareRefusal } from "./bare_refusal.ts";
+import { type CheckVisitor, type Visitor, Visitors } from "./visitor.ts";
 
 /** One request, let in. */
-export interface ConvCall {
-  readonly request: Request;
+export interface ConvCall extends Inbound {
   /** `Chat-Type`: a path of plain characters. */
   readonly type: string;
   readonly visitor: Visitor;
@@ -26,14 +25,13 @@ export interface ConvCall {
 export interface ConvRoom {
   /** What answers, for logs: "mock", "proxy". */
   readonly source: string;
-  /** @throws {AppError} */
-  readonly answer: (call: ConvCall) => Promise<Response>;
+  /** @throws {AppError} (also as a rejection). */
+  readonly answer: (call: ConvCall) => Output | Promise<Output>;
 }
 
 /** What the surface needs. */
 export interface ConvDeps {
-  readonly engine: Engine;
-  readonly admit: Admit;
+  readonly checkVisitor: CheckVisitor;
   readonly room: ConvRoom;
 }
 
@@ -45,22 +43,23 @@ const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "upstream_unreachable",
 ]);
 
-/** Makes the handler. */
-export function conv(deps: ConvDeps): (request: Request) => Promise<Response> {
-  const { engine, admit, room } = deps;
-  return async (request) => {
-    const exchange = new Exchange(engine, "conv", request);
-    exchange.source = room.source;
-    try {
-      const visitor = await admit(request.headers.get("authorization"));
-      if (visitor === undefined) throw notAdmitted();
-      exchange.tokenName = visitor.tokenName;
-      const type = chatTypeOf(request.headers);
-      return await room.answer({ request, type, visitor, exchange });
-    } catch (error) {
-      const failure = exchange.refuse(error);
-      return BARE.has(failure.code) ? bareRefusal(failure) : detailResponse(failure);
-    }
+/** Makes the surface. */
+export function conv({ checkVisitor, room }: ConvDeps): Surface {
+  const visitors = new Visitors(checkVisitor);
+  return {
+    name: "conv",
+    source: room.source,
+    takes: "bytes",
+    async admit(request, exchange) {
+      await visitors.admit(request, exchange);
+      chatTypeOf(request.headers); // before the body is waited for
+    },
+    answer(inbound, exchange) {
+      const type = chatTypeOf(inbound.request.headers);
+      return room.answer({ ...inbound, type, visitor: visitors.of(exchange), exchange });
+    },
+    tooLarge: detailTooLarge,
+    refuse: (error) => BARE.has(error.code) ? bareRefusal(error) : detailAnswer(error),
   };
 }
 
@@ -83,18 +82,20 @@ export class BusyConversations {
 }
 
 /** A JSON answer that is whole. */
-export function convJson(value: unknown, exchange: Exchange): Response {
-  const body = JSON.stringify(value);
-  exchange.complete(200, Buffer.byteLength(body));
-  return new Response(body, {
+export function convJson(value: unknown): Whole {
+  return {
+    kind: "whole",
+    status: 200,
     headers: { "content-type": "application/json", "access-control-allow-origin": "*" },
-  });
+    body: JSON.stringify(value),
+  };
 }
 
-/** How a body can fail. */
-export function convBodyErrors(bodyBytesMax: number): BodyErrors {
-  return detailBodyErrors(
-    bodyBytesMax,
-    () => new AppError("body_broken", "The request body must be JSON"),
-  );
+/** @throws {AppError} when `bytes` are no JSON. */
+export function parseConvJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new AppError("body_broken", "The request body must be JSON");
+  }
 }

@@ -4,33 +4,26 @@
  * @module
  */
 
-import { EMPTY_TURN, type Message, type Script, type Source } from "../../core/answer.ts";
+import type { Source } from "../../core/answer.ts";
 import type { Conversation, Conversations, Said } from "../../core/conversations.ts";
 import { AppError } from "../../core/errors.ts";
-import type { Exchange } from "../../core/exchange.ts";
-import { encodeScript, type Frames } from "../../core/frames.ts";
-import { reply } from "../../core/reply.ts";
-import type { RecordLateness } from "../../core/voice.ts";
-import { speak } from "../../core/speak.ts";
-import type { Stamps } from "../../core/stamp.ts";
-import { type BodyLimits, readJson } from "../../core/body.ts";
+import type { Keeper } from "../../core/keeping.ts";
+import { sseHeaders } from "../../core/sse_headers.ts";
+import type { AnswerStamps, Stamps } from "../../core/stamp.ts";
+import type { Asking, RecordLateness, Whole } from "../../core/surface.ts";
+import { EMPTY_TURN, type Message } from "../../core/turn.ts";
+import { CONV_LAYOUT, convErrorEvent } from "../../dialects/chatgpt_web/conversation.ts";
+import { type ConvMessage, pageOf, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
+import { methodNotAllowed } from "../../dialects/detail/errors.ts";
+import { turnAsk } from "../turn_ask.ts";
 import {
   BusyConversations,
-  convBodyErrors,
   type ConvCall,
   convJson,
   type ConvRoom,
+  parseConvJson,
 } from "./conv.ts";
-import {
-  BLANK_HEAD,
-  CONV_SLOTS,
-  ConvDialect,
-  type ConvHead,
-  convIdBytes,
-} from "../../dialects/chatgpt_web/events.ts";
-import { methodNotAllowed } from "../../dialects/detail/errors.ts";
 import { withIndex } from "./conv_passed.ts";
-import { type ConvMessage, pageOf, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
 
 /** What it needs. */
 export interface OwnConvDeps {
@@ -38,30 +31,24 @@ export interface OwnConvDeps {
   readonly conversations: Conversations;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
-  readonly bodyLimits: BodyLimits;
   /** Messages of a conversation that the model sees again. */
   readonly historyMax: number;
   /** The model of every answer. */
   readonly model: string;
   readonly uuid: () => string;
+  /** True: an answer is finished although its client has left. */
+  readonly isDraining: boolean;
 }
 
 const CONVERSATION = "conversation/";
 
 /** Makes the room. */
 export function ownConv(deps: OwnConvDeps): ConvRoom {
-  const { source, conversations, stamps, uuid, bodyLimits } = deps;
-  const bodyErrors = convBodyErrors(bodyLimits.bytesMax);
+  const { source, conversations, stamps, uuid } = deps;
   const busy = new BusyConversations();
-  const framesOfScripts = new WeakMap<Script, Frames>();
-  const headers = new Headers({
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-    "access-control-allow-origin": "*",
-  });
+  const headers = sseHeaders();
 
-  function list({ request, visitor, exchange }: ConvCall): Response {
+  function list({ request, visitor }: ConvCall): Whole {
     const { offset, limit } = pageOf(request.url);
     let page = conversations.list(visitor.id, offset, limit);
     if (page.total === 0) {
@@ -77,17 +64,16 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
         offset,
         has_missing_conversations: false,
       }),
-      exchange,
     );
   }
 
-  function show({ type, visitor, exchange }: ConvCall): Response {
+  function show({ type, visitor }: ConvCall): Whole {
     const conversation = find(visitor.id, type.slice(CONVERSATION.length));
     return convJson({
       current_node: conversation.currentNode,
       title: conversation.title,
       update_time: conversation.updatedMs / 1000,
-    }, exchange);
+    });
   }
 
   function find(owner: string, id: string): Conversation {
@@ -96,8 +82,8 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
     throw new AppError("not_found", `Can't load conversation ${id}`);
   }
 
-  async function say({ request, visitor, exchange }: ConvCall): Promise<Response> {
-    const message = parseConvMessage(await readJson(request, bodyLimits, bodyErrors));
+  function say({ bytes, visitor, exchange }: ConvCall): Asking {
+    const message = parseConvMessage(parseConvJson(bytes));
     const { conversationId } = message;
     if (conversationId !== "") busy.enter(conversationId, exchange);
     const conversation = conversationId === ""
@@ -111,70 +97,53 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
     }
     exchange.isStream = true;
     exchange.model = deps.model;
-    return await answer(conversation.id, parentId, said, message, exchange);
+    return ask(conversation.id, parentId, said, message);
   }
 
-  async function answer(
+  function ask(
     conversationId: string,
     parentId: string,
     said: readonly Said[],
     { content }: ConvMessage,
-    exchange: Exchange,
-  ): Promise<Response> {
-    const head: ConvHead = { conversationId, messageId: uuid(), createdS: stamps.createdS };
+  ): Asking {
+    const messageId = uuid();
     const question: Said = { id: uuid(), role: "user", text: content };
-    const keep = (text: string) =>
-      conversations.add(conversationId, parentId, [
-        question,
-        { id: head.messageId, role: "assistant", text },
-      ]);
+    const keeper: Keeper = {
+      // As with ChatGPT: what is known whole is kept whole when the reader leaves early, and what broke
+      // off as far as it went.
+      keepsKnown: true,
+      keepsBroken: true,
+      keep: (text) =>
+        conversations.add(conversationId, parentId, [
+          question,
+          { id: messageId, role: "assistant", text },
+        ]),
+      finish() {},
+    };
     const messages: Message[] = [...said, question].map(({ role, text }) => ({
       role,
       content: text,
     }));
-    const turn = { ...EMPTY_TURN, model: deps.model, messages, isStream: true };
-    const pending = source.answer(turn, exchange);
-    const given = pending instanceof Promise ? await pending : pending;
-    const dialect = new ConvDialect(head);
-    if (given.kind === "script") {
-      // It is known whole, and as with ChatGPT it is kept whole if the reader leaves early.
-      keep(textOfScript(given.script));
-      const id = convIdBytes(head);
-      return await reply(framesOf(given.script), exchange, {
-        stamps: { id: () => id, sharedId: () => id, created: () => stamps.created() },
+    return turnAsk({ ...EMPTY_TURN, model: deps.model, messages, isStream: true }, {
+      source,
+      layout: CONV_LAYOUT,
+      manner: {
+        stamps: idStamps(conversationId, messageId, stamps),
         headers: () => headers,
-        errorEvent: (error) => dialect.error(error),
+        errorEvent: (error) => convErrorEvent(conversationId, error),
         recordLateness: deps.recordLateness,
-      });
-    }
-    let isKept = false;
-    return await speak(given.steps, {
-      exchange,
-      dialect,
-      headers,
-      abort: () => {}, // the source itself hears of the leaving
-      onEnd(text, isWhole) {
-        if (isKept || (text === "" && !isWhole)) return;
-        isKept = true;
-        keep(text);
       },
+      keeper,
+      isDraining: deps.isDraining,
     });
-  }
-
-  function framesOf(script: Script): Frames {
-    const known = framesOfScripts.get(script);
-    if (known !== undefined) return known;
-    const frames = encodeScript(script, new ConvDialect(BLANK_HEAD), CONV_SLOTS);
-    framesOfScripts.set(script, frames);
-    return frames;
   }
 
   return {
     source: source.name,
-    async answer(call) {
+    answer(call) {
       const { type, request: { method } } = call;
       if (type === "conversations" && method === "GET") return list(call);
-      if (type === "conversation" && method === "POST") return await say(call);
+      if (type === "conversation" && method === "POST") return say(call);
       if (type.startsWith(CONVERSATION) && method === "GET") return show(call);
       if (type === "conversations" || type === "conversation" || type.startsWith(CONVERSATION)) {
         const allow = type === "conversation" ? "POST" : "GET";
@@ -194,6 +163,8 @@ function itemOf({ id, title, createdMs, updatedMs }: Conversation) {
   };
 }
 
-function textOfScript({ steps }: Script): string {
-  return steps.map((step) => step.kind === "text" ? step.text : "").join("");
+function idStamps(conversationId: string, messageId: string, stamps: Stamps): AnswerStamps {
+  const ids = [conversationId, messageId].map((id) => new TextEncoder().encode(id));
+  const own = () => [stamps.created(), ...ids] as const;
+  return { own, shared: own };
 }

@@ -1,84 +1,99 @@
 /**
- * `/conv` with an upstream (`conv.unofficial_proxy`): its lists with what system 003 adds, its events
- * untouched.
+ * `/conv` with an upstream (`conv.unofficial_proxy`): its lists with what go-gpt-server adds, its
+ * events untouched.
  *
  * @module
  */
 
-import type { Wire } from "../../core/answer.ts";
-import type { Exchange } from "../../core/exchange.ts";
-import { type BodyLimits, queryOf, readBytes, readJson } from "../../core/body.ts";
-import { BusyConversations, convBodyErrors, type ConvCall, type ConvRoom } from "./conv.ts";
-import { nextMessage } from "../../dialects/chatgpt_web/events.ts";
+import type { Source, Wire } from "../../core/answer.ts";
+import { queryOf } from "../../core/body.ts";
+import { gatherBody } from "../../core/relay_body.ts";
+import { headersDown } from "../../core/relay_headers.ts";
+import type { Passing, Whole } from "../../core/surface.ts";
+import { nextMessage } from "../../dialects/chatgpt_web/conversation.ts";
 import { listQuery, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
+import { errorEvent } from "../../dialects/openai/errors.ts";
+import { BusyConversations, type ConvCall, type ConvRoom, parseConvJson } from "./conv.ts";
 import { visitorHeaders } from "./visitor.ts";
 
-/** The upstream of `/conv`. */
-export interface ConvUpstreamLike {
-  /** Passes one request up and its answer down, byte for byte. */
-  pass(wire: Wire, exchange: Exchange): Promise<Response>;
-  /** Asks with GET and reads the answer whole. */
-  get(path: string, headers: Headers, exchange: Exchange): Promise<{
-    readonly status: number;
-    readonly headers: Headers;
-    readonly body: Uint8Array<ArrayBuffer>;
-  }>;
-}
+/** A conversation with its whole tree may be some MiB; more is no answer to this question. */
+const JSON_BYTES_MAX = 64 * 1024 * 1024;
 
 /** What it needs. */
 export interface PassedConvDeps {
-  readonly upstream: ConvUpstreamLike;
-  readonly bodyLimits: BodyLimits;
+  /** Speaks `chatgpt_web`. */
+  readonly upstream: Source;
   readonly uuid: () => string;
+  /** True: an answer is finished although its client has left. */
+  readonly isDraining: boolean;
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Makes the room. */
-export function passedConv({ upstream, bodyLimits, uuid }: PassedConvDeps): ConvRoom {
-  const bodyErrors = convBodyErrors(bodyLimits.bytesMax);
+export function passedConv({ upstream, uuid, isDraining }: PassedConvDeps): ConvRoom {
   const busy = new BusyConversations();
+
+  function passing(wire: Omit<Wire, "dialect">): Passing {
+    return {
+      kind: "pass",
+      source: upstream,
+      wire: { ...wire, dialect: "chatgpt_web" },
+      model: "",
+      manner: { errorEvent },
+      isDraining,
+    };
+  }
 
   /** An answer of JSON as `change` makes it; any other answer as it came. */
   async function changed(
     { request, visitor, exchange }: ConvCall,
     path: string,
     change: (value: JsonObject) => JsonObject,
-  ): Promise<Response> {
-    const answer = await upstream.get(path, visitorHeaders(request.headers, visitor), exchange);
-    const value = answer.status === 200 ? jsonObject(answer.body) : undefined;
-    const body = value === undefined ? answer.body : JSON.stringify(change(value));
-    exchange.complete(answer.status, Buffer.byteLength(body));
-    return new Response(body, { status: answer.status, headers: answer.headers });
+  ): Promise<Whole> {
+    const headers = visitorHeaders(request.headers, visitor);
+    headers.set("accept-encoding", "identity");
+    const wire = { dialect: "chatgpt_web", method: "GET", path, headers, body: null } as const;
+    const turn = () => {
+      throw new TypeError("Cannot read a turn out of a list");
+    };
+    const relay = await upstream.answer({ wire, model: () => "", turn }, exchange);
+    if (relay.kind !== "relay") throw new TypeError(`Cannot show a ${relay.kind} answer`);
+    const { bytes, error } = await gatherBody(relay.body, exchange.signal, JSON_BYTES_MAX);
+    if (error !== undefined) throw error;
+    const value = relay.status === 200 ? jsonObject(bytes) : undefined;
+    return {
+      kind: "whole",
+      status: relay.status,
+      headers: headersDown(relay),
+      body: value === undefined ? bytes : JSON.stringify(change(value)),
+    };
   }
 
-  async function say({ request, type, visitor, exchange }: ConvCall): Promise<Response> {
-    const message = parseConvMessage(await readJson(request, bodyLimits, bodyErrors));
-    const { content, parentId, conversationId } = message;
+  function say(call: ConvCall): Passing {
+    const { request, type, visitor, exchange, bytes } = call;
+    const { content, parentId, conversationId } = parseConvMessage(parseConvJson(bytes));
     if (conversationId !== "") busy.enter(conversationId, exchange);
     exchange.isStream = true;
     const headers = visitorHeaders(request.headers, visitor);
     headers.set("content-type", "application/json");
     const body = nextMessage(content, uuid(), parentId || uuid(), conversationId);
-    return await upstream.pass({
+    return passing({
       method: "POST",
       path: `/${type}${queryOf(request.url)}`,
       headers,
       body: new TextEncoder().encode(body),
-    }, exchange);
+    });
   }
 
-  async function pass({ request, type, visitor, exchange }: ConvCall): Promise<Response> {
-    const { method } = request;
-    const body = method === "GET"
-      ? null
-      : await readBytes(request, bodyLimits, bodyErrors.tooLarge);
-    return await upstream.pass({
+  function pass(call: ConvCall): Passing {
+    const { request: { method, url, headers }, type, visitor, bytes } = call;
+    return passing({
       method,
-      path: `/${type}${queryOf(request.url)}`,
-      headers: visitorHeaders(request.headers, visitor),
-      body,
-    }, exchange);
+      path: `/${type}${queryOf(url)}`,
+      headers: visitorHeaders(headers, visitor),
+      body: method === "GET" ? null : bytes,
+    });
   }
 
   return {
@@ -97,7 +112,7 @@ export function passedConv({ upstream, bodyLimits, uuid }: PassedConvDeps): Conv
   };
 }
 
-/** What system 003 adds to a list: its mode of one conversation at a time. */
+/** What go-gpt-server adds to a list: its mode of one conversation at a time. */
 export function withIndex(list: JsonObject): JsonObject {
   return { ...list, index: 0, multi: false };
 }

@@ -1,23 +1,22 @@
 /**
- * `/event?appId=&page=&pageSize=`: system 003's test of timed events: two messages, two seconds
- * apart, and a `close` event (facts/systems.md 003).
+ * `/event?appId=&page=&pageSize=`: go-gpt-server's test of timed events: two messages, two seconds
+ * apart, and a `close` event (docs/facts/systems.md "/event").
  *
  * @module
  */
 
 import { URLSearchParams } from "node:url";
-import { AppError } from "../../core/errors.ts";
-import { type Engine, Exchange } from "../../core/exchange.ts";
-import { layFrames } from "../../core/frames.ts";
-import { reply } from "../../core/reply.ts";
-import type { RecordLateness, Voice } from "../../core/voice.ts";
-import type { Stamps } from "../../core/stamp.ts";
 import { queryOf } from "../../core/body.ts";
+import { AppError } from "../../core/errors.ts";
+import { layFrames } from "../../core/frames.ts";
+import { sseHeaders } from "../../core/sse_headers.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type { Manner, RecordLateness, Surface } from "../../core/surface.ts";
+import { detailTooLarge } from "../../dialects/detail/errors.ts";
 import { missingParameters, plainRefusal } from "./token.ts";
 
 /** What the surface needs. */
 export interface EventDeps {
-  readonly engine: Engine;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
 }
@@ -27,36 +26,36 @@ const STEP_MS = 2000;
 
 const CLOSE_EVENT = "event: close\ndata: close\n\n";
 
-/** Makes the handler. */
-export function event(deps: EventDeps): (request: Request) => Promise<Response> {
-  const headers = new Headers({
-    "content-type": "text/event-stream",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",
-    "access-control-allow-origin": "*",
-  });
-  const voice: Voice = {
-    stamps: deps.stamps,
+/** Makes the surface. */
+export function event(deps: EventDeps): Surface {
+  const headers = sseHeaders({ "content-type": "text/event-stream" });
+  const manner: Manner = {
+    stamps: deps.stamps.withoutId(),
     headers: () => headers,
     errorEvent: () => CLOSE_EVENT,
     recordLateness: deps.recordLateness,
   };
-  return async (request) => {
-    const exchange = new Exchange(deps.engine, "event", request);
-    exchange.isStream = true;
-    try {
+  return {
+    name: "event",
+    source: "",
+    takes: "nothing",
+    answer({ request }) {
       const ending = readEnding(new URLSearchParams(queryOf(request.url)));
       const frames = layFrames([
         { text: `data: 0${ending}\n\n`, dueMs: STEP_MS },
         { text: `data: 1${ending}\n\n`, dueMs: 2 * STEP_MS },
         { text: CLOSE_EVENT, dueMs: 2 * STEP_MS },
       ]);
-      return await reply(frames, exchange, voice);
-    } catch (error) {
-      const refusal = plainRefusal(exchange.refuse(error));
-      refusal.headers.set("access-control-allow-origin", "*");
-      return refusal;
-    }
+      return { kind: "frames", frames, manner };
+    },
+    tooLarge: detailTooLarge,
+    refuse(error) {
+      const refusal = plainRefusal(error);
+      return {
+        ...refusal,
+        headers: { ...refusal.headers, "access-control-allow-origin": "*" },
+      };
+    },
   };
 }
 

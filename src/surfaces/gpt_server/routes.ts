@@ -1,5 +1,5 @@
 /**
- * The rows of system 003: `/token`, `/event`, `/chat` and `/conv`.
+ * The rows of go-gpt-server: `/token`, `/event`, `/chat` and `/conv`.
  *
  * @module
  */
@@ -12,10 +12,11 @@ import {
   type RouteResponse,
   SSE_TYPE,
   TEXT_TYPE,
-} from "../openapi.ts";
+} from "../route.ts";
+import type { Surface } from "../../core/surface.ts";
 import { CHAT_ANSWER, CHAT_BODY, OPENAI_ERROR } from "../openai/routes.ts";
 
-const TOKEN: Omit<Route, "method"> = {
+const TOKEN: Omit<Route, "method" | "serve"> = {
   path: "/token",
   tag: "Tokens and /chat",
   summary: "Make a token for /chat and /conv",
@@ -45,7 +46,7 @@ const TOKEN: Omit<Route, "method"> = {
   },
 };
 
-const EVENT: Omit<Route, "method"> = {
+const EVENT: Omit<Route, "method" | "serve"> = {
   path: "/event",
   tag: "Tokens and /chat",
   summary: "Two messages, two seconds apart, and a close event",
@@ -86,7 +87,9 @@ const CONV_REFUSALS: Readonly<Record<string, RouteResponse>> = {
   "502": { description: "The upstream cannot be reached: no body" },
 };
 
-/** What only an upstream (conv.unofficial_proxy) answers: weir's own conversations do not change. */
+/**
+ * What only an upstream (conv.unofficial_proxy) answers: weir's own conversations do not change.
+ */
 const CONV_PASSED: Pick<Route, "path" | "tag" | "auth" | "parameters" | "responses"> = {
   path: "/conv",
   tag: "/conv",
@@ -99,63 +102,79 @@ const CONV_PASSED: Pick<Route, "path" | "tag" | "auth" | "parameters" | "respons
   },
 };
 
+/** The surfaces of that system. */
+export interface GptServerSurfaces {
+  readonly token: Surface;
+  readonly event: Surface;
+  readonly chat: Surface;
+  readonly conv: Surface;
+}
+
 /** `/token`, `/event`, `/chat` and `/conv`. */
-export const TOKEN_ROUTES: readonly Route[] = [
-  { ...TOKEN, method: "get" },
-  { ...TOKEN, method: "post" },
-  { ...EVENT, method: "get" },
-  { ...EVENT, method: "post" },
-  {
-    method: "post",
-    path: "/chat",
-    tag: "Tokens and /chat",
-    summary: "Answer a conversation in OpenAI's chunks",
-    description:
-      "The token never goes upstream. Its upstream is chat.api_proxy, else llm.base_url.",
-    auth: "token",
-    body: CHAT_BODY,
-    responses: {
-      "200": CHAT_ANSWER,
-      "403": { description: "No valid token: no body" },
-      "502": { description: "The upstream cannot be reached: no body" },
-      "default": OPENAI_ERROR,
-    },
-  },
-  {
-    method: "get",
-    path: "/conv",
-    tag: "/conv",
-    summary: "List conversations, or show where one stands",
-    auth: "token",
-    parameters: [
-      CHAT_TYPE,
-      { name: "offset", in: "query", description: "of the list", example: "0" },
-      { name: "limit", in: "query", description: "of the list: 5 unless given", example: "1" },
-    ],
-    responses: {
-      "200": {
-        description: "The list; or current_node, title and update_time of one",
-        types: [JSON_TYPE],
+export function gptServerRoutes(surfaces: GptServerSurfaces): readonly Route[] {
+  const { token, event, chat, conv } = surfaces;
+  return [
+    { ...TOKEN, method: "get", serve: token },
+    { ...TOKEN, method: "post", serve: token },
+    { ...EVENT, method: "get", serve: event },
+    { ...EVENT, method: "post", serve: event },
+    {
+      method: "post",
+      path: "/chat",
+      serve: chat,
+      isStreaming: true,
+      tag: "Tokens and /chat",
+      summary: "Answer a conversation in OpenAI's chunks",
+      description:
+        "The token never goes upstream. Its upstream is chat.api_proxy, else llm.base_url.",
+      auth: "token",
+      body: CHAT_BODY,
+      responses: {
+        "200": CHAT_ANSWER,
+        "403": { description: "No valid token: no body" },
+        "502": { description: "The upstream cannot be reached: no body" },
+        "default": OPENAI_ERROR,
       },
-      ...CONV_REFUSALS,
     },
-  },
-  {
-    method: "post",
-    path: "/conv",
-    tag: "/conv",
-    summary: "Say something in a conversation",
-    description: "Each event carries the whole text so far in message.content.parts[0].",
-    auth: "token",
-    parameters: [{ ...CHAT_TYPE, example: "conversation" }],
-    body: { schema: CONV_BODY, example: { content: "Hello" } },
-    responses: {
-      "200": { description: "Events, the last of which is [DONE]", types: [SSE_TYPE] },
-      ...CONV_REFUSALS,
-      "409": { description: "The conversation is being answered: no body" },
+    {
+      method: "get",
+      path: "/conv",
+      serve: conv,
+      tag: "/conv",
+      summary: "List conversations, or show where one stands",
+      auth: "token",
+      parameters: [
+        CHAT_TYPE,
+        { name: "offset", in: "query", description: "of the list", example: "0" },
+        { name: "limit", in: "query", description: "of the list: 5 unless given", example: "1" },
+      ],
+      responses: {
+        "200": {
+          description: "The list; or current_node, title and update_time of one",
+          types: [JSON_TYPE],
+        },
+        ...CONV_REFUSALS,
+      },
     },
-  },
-  { ...CONV_PASSED, method: "patch", summary: "Pass a change to the upstream" },
-  { ...CONV_PASSED, method: "put", summary: "Pass a change to the upstream" },
-  { ...CONV_PASSED, method: "delete", summary: "Pass a removal to the upstream" },
-];
+    {
+      method: "post",
+      path: "/conv",
+      serve: conv,
+      isStreaming: true,
+      tag: "/conv",
+      summary: "Say something in a conversation",
+      description: "Each event carries the whole text so far in message.content.parts[0].",
+      auth: "token",
+      parameters: [{ ...CHAT_TYPE, example: "conversation" }],
+      body: { schema: CONV_BODY, example: { content: "Hello" } },
+      responses: {
+        "200": { description: "Events, the last of which is [DONE]", types: [SSE_TYPE] },
+        ...CONV_REFUSALS,
+        "409": { description: "The conversation is being answered: no body" },
+      },
+    },
+    { ...CONV_PASSED, serve: conv, method: "patch", summary: "Pass a change to the upstream" },
+    { ...CONV_PASSED, serve: conv, method: "put", summary: "Pass a change to the upstream" },
+    { ...CONV_PASSED, serve: conv, method: "delete", summary: "Pass a removal to the upstream" },
+  ];
+}

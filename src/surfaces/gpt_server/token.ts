@@ -1,14 +1,15 @@
 /**
- * `/token?id=&hour=&key=`: makes a token for `/chat` and `/conv` (facts/systems.md 003). It is signed
- * with the `key` of the query, so that a wrong key makes a token that opens nothing.
+ * `/token?id=&hour=&key=`: makes a token for `/chat` and `/conv` (docs/facts/systems.md "Tokens").
+ * It is signed with the `key` of the query, so that a wrong key makes a token that opens nothing.
  *
  * @module
  */
 
 import { URLSearchParams } from "node:url";
 import { AppError } from "../../core/errors.ts";
-import { type Engine, Exchange } from "../../core/exchange.ts";
 import { queryOf } from "../../core/body.ts";
+import type { Surface, Whole } from "../../core/surface.ts";
+import { detailTooLarge } from "../../dialects/detail/errors.ts";
 
 /** What a token is asked for with. */
 export interface TokenWish {
@@ -19,7 +20,6 @@ export interface TokenWish {
 
 /** What the surface needs. */
 export interface TokenDeps {
-  readonly engine: Engine;
   /** True when `auth.secret_key` is set: without it no token opens anything. */
   readonly hasSecretKey: boolean;
   /** Signs. Throws a `RangeError` for a wish that makes no token. */
@@ -30,23 +30,26 @@ export interface TokenDeps {
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** Makes the handler. */
-export function token(deps: TokenDeps): (request: Request) => Promise<Response> {
-  return async (request) => {
-    const exchange = new Exchange(deps.engine, "token", request);
-    try {
+/** Makes the surface. */
+export function token(deps: TokenDeps): Surface {
+  return {
+    name: "token",
+    source: "",
+    takes: "nothing",
+    async answer({ request }) {
       const wish = readWish(new URLSearchParams(queryOf(request.url)));
       if (!deps.hasSecretKey) {
         throw new AppError("unavailable", "Create token failed: auth.secret_key is not set");
       }
-      const body = `${JSON.stringify({ token: await sign(wish, deps) })}\n`;
-      exchange.complete(200, body.length);
-      return new Response(body, {
+      return {
+        kind: "whole",
+        status: 200,
         headers: { "content-type": "application/json", "cache-control": "no-store" },
-      });
-    } catch (error) {
-      return plainRefusal(exchange.refuse(error));
-    }
+        body: `${JSON.stringify({ token: await sign(wish, deps) })}\n`,
+      };
+    },
+    tooLarge: detailTooLarge,
+    refuse: plainRefusal,
   };
 }
 
@@ -86,8 +89,9 @@ export function missingParameters(): AppError {
 }
 
 /** `error` as that system says it: its sentence on a line of plain text. */
-export function plainRefusal(error: AppError): Response {
-  return new Response(`${error.message}\n`, {
+export function plainRefusal(error: AppError): Whole {
+  return {
+    kind: "whole",
     status: error.status,
     headers: {
       "content-type": "text/plain; charset=utf-8",
@@ -95,5 +99,6 @@ export function plainRefusal(error: AppError): Response {
       "cache-control": "no-store",
       ...error.headers,
     },
-  });
+    body: `${error.message}\n`,
+  };
 }

@@ -5,6 +5,7 @@
  */
 
 import { AppError } from "../../core/errors.ts";
+import type { Exchange } from "../../core/exchange.ts";
 
 /** Whoever was let in. */
 export interface Visitor {
@@ -15,15 +16,40 @@ export interface Visitor {
 }
 
 /** Looks at an `Authorization` header; undefined = may not pass. */
-export type Admit = (header: string | null) => Promise<Visitor | undefined>;
+export type CheckVisitor = (header: string | null) => Promise<Visitor | undefined>;
 
-/** May not pass: 403. Nobody is told whether the token was missing, forged or too old. */
-export function notAdmitted(): AppError {
-  return new AppError(
-    "forbidden",
-    "The Authorization header must be a valid token: ask /token for one",
-  );
+/** Who is behind each exchange. */
+export class Visitors {
+  readonly #check: CheckVisitor;
+  readonly #visitors = new WeakMap<Exchange, Visitor>();
+
+  constructor(check: CheckVisitor) {
+    this.#check = check;
+  }
+
+  /**
+   * Lets a request in. Rejects with a 403 for who may not pass: nobody is told whether the token
+   * was missing, forged or too old.
+   */
+  async admit({ headers }: Request, exchange: Exchange): Promise<void> {
+    const visitor = await this.#check(headers.get("authorization"));
+    if (visitor === undefined) {
+      throw new AppError(
+        "forbidden",
+        "The Authorization header must be a valid token: ask /token for one",
+      );
+    }
+    exchange.tokenName = visitor.tokenName;
+    this.#visitors.set(exchange, visitor);
+  }
+
+  /** Whoever was let in. */
+  of(exchange: Exchange): Visitor {
+    return this.#visitors.get(exchange) ?? NOBODY;
+  }
 }
+
+const NOBODY: Visitor = { id: "", tokenName: "" };
 
 /** The client's headers without its token, and with its name: no client speaks for another one. */
 export function visitorHeaders(client: Headers, { id }: Pick<Visitor, "id">): Headers {

@@ -4,29 +4,22 @@
  * @module
  */
 
-import { asAppError } from "../../core/errors.ts";
-import { outcomeOf } from "../../core/events.ts";
-import type { Exchange } from "../../core/exchange.ts";
-import { type Feed, Outlet } from "../../core/outlet.ts";
+import { sseHeaders } from "../../core/sse_headers.ts";
+import type { EventsOutput, Whole } from "../../core/surface.ts";
 import type { Attachment, RunOutput, TaskState } from "../../core/workflow.ts";
-import { jsonResponse } from "../../dialects/detail/errors.ts";
+import { jsonAnswer } from "../../dialects/detail/errors.ts";
 import { chunkEvent } from "./chunks.ts";
 
 /** An output whose chunks come as they are read. */
 export type ChunksOutput = Extract<RunOutput, { readonly kind: "chunks" }>;
 
-const STREAM_HEADERS = {
-  "content-type": "text/event-stream; charset=utf-8",
-  "cache-control": "no-cache",
-  "x-accel-buffering": "no",
-  "access-control-allow-origin": "*",
-} as const;
+const STREAM_HEADERS = sseHeaders();
 
 /** The state of a task. Keys without a value are left out. */
-export function stateResponse(state: TaskState): Response {
+export function stateAnswer(state: TaskState): Whole {
   const { taskId, status, errorText } = state;
   const output = valueOfOutput(state.output);
-  return jsonResponse({
+  return jsonAnswer({
     task_id: taskId,
     status,
     ...(output === null ? {} : { output }),
@@ -35,17 +28,17 @@ export function stateResponse(state: TaskState): Response {
 }
 
 /** The bare output of a task that is over. */
-export function outputResponse({ status, output, errorText }: TaskState): Response {
+export function outputAnswer({ status, output, errorText }: TaskState): Whole {
   if (status === "failed" || status === "cancelled") {
-    return jsonResponse({ detail: errorText || `The run was ${status}` }, 500);
+    return jsonAnswer({ detail: errorText || `The run was ${status}` }, 500);
   }
-  if (status !== "completed") return jsonResponse({ detail: "Task is still in progress." }, 202);
-  if (output?.kind === "file") return fileResponse(output.file);
+  if (status !== "completed") return jsonAnswer({ detail: "Task is still in progress." }, 202);
+  if (output?.kind === "file") return fileAnswer(output.file);
   if (output?.kind === "collected") {
     const events = output.items.map((item) => chunkEvent(item, output.format)).join("");
-    return new Response(events, { headers: STREAM_HEADERS });
+    return { kind: "whole", status: 200, headers: STREAM_HEADERS, body: events };
   }
-  return jsonResponse(valueOfOutput(output));
+  return jsonAnswer(valueOfOutput(output));
 }
 
 function valueOfOutput(output: RunOutput | undefined): unknown {
@@ -63,10 +56,12 @@ function valueOfOutput(output: RunOutput | undefined): unknown {
   }
 }
 
-function fileResponse({ bytes, contentType, filename }: Attachment): Response {
+function fileAnswer({ bytes, contentType, filename }: Attachment): Whole {
   const name = filename.replace(/[^\x20-\x7e]|["\\]/g, "_");
   const encoded = encodeURIComponent(filename);
-  return new Response(bytes, {
+  return {
+    kind: "whole",
+    status: 200,
     headers: {
       "content-type": contentType,
       "cache-control": "no-cache",
@@ -77,55 +72,34 @@ function fileResponse({ bytes, contentType, filename }: Attachment): Response {
           (name === filename ? "" : `; filename*=UTF-8''${encoded}`),
       }),
     },
-  });
+    body: bytes,
+  };
 }
 
 /**
- * Streams `output`. The response begins with the first chunk, so a run that fails before it says
- * anything is thrown and not streamed. One that fails later is cut: the body has no proper end.
+ * Streams `output`, when its first chunk is here: a run that fails before it says anything rejects.
+ * One that fails later is cut: the body has no proper end.
  */
-export async function streamResponse(
-  output: ChunksOutput,
-  exchange: Exchange,
-  abort: () => void,
-): Promise<Response> {
-  const iterator = output.chunks[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  if (first.done) {
-    exchange.begin(200);
-    exchange.end("completed");
-    return new Response("", { headers: STREAM_HEADERS });
-  }
-  const outlet = new Outlet({
-    exchange,
+export async function streamAnswer({ chunks, format }: ChunksOutput): Promise<EventsOutput> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  let first: IteratorResult<unknown> | undefined = await iterator.next();
+  // Not a generator: that would not be returned while it waits for its next chunk.
+  const events: AsyncIterator<string> = {
+    async next() {
+      const turn = first ?? await iterator.next();
+      first = undefined;
+      if (turn.done) return { done: true, value: undefined };
+      return { done: false, value: chunkEvent(turn.value, format) };
+    },
+    async return() {
+      await iterator.return?.();
+      return { done: true, value: undefined };
+    },
+  };
+  return {
+    kind: "events",
+    events: { [Symbol.asyncIterator]: () => events },
+    headers: STREAM_HEADERS,
     errorEvent: () => null,
-    canComment: () => true, // every write is whole events
-    onLeave: abort,
-  });
-  const feed: Feed = (written) => void tell(written, iterator, output, outlet, exchange);
-  return outlet.open(200, STREAM_HEADERS, chunkEvent(first.value, output.format), feed);
-}
-
-async function tell(
-  written: void | Promise<void>,
-  iterator: AsyncIterator<unknown>,
-  { format }: ChunksOutput,
-  outlet: Outlet,
-  exchange: Exchange,
-): Promise<void> {
-  try {
-    await written;
-    while (!outlet.isClosed) {
-      const next = await iterator.next();
-      if (next.done) return outlet.end();
-      await outlet.write(chunkEvent(next.value, format));
-    }
-    await iterator.return?.();
-  } catch (error) {
-    const failure = asAppError(error);
-    if (failure.code === "internal" && !outlet.isClosed) {
-      exchange.engine.watch({ kind: "bug", where: exchange.surface, error });
-    }
-    outlet.fail(failure, outcomeOf(failure));
-  }
+  };
 }

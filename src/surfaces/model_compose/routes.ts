@@ -1,10 +1,11 @@
 /**
- * The rows of system 001: the workflow API, wherever it lies.
+ * The rows of model-compose: the workflow API, wherever it lies.
  *
  * @module
  */
 
-import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../openapi.ts";
+import type { Surface } from "../../core/surface.ts";
+import { JSON_TYPE, type Page, type Route, type RouteResponse, SSE_TYPE } from "../route.ts";
 
 const DETAIL: RouteResponse = {
   description: "What is wrong",
@@ -12,20 +13,22 @@ const DETAIL: RouteResponse = {
   example: { detail: "Not Found" },
 };
 
-/**
- * Routes that take every method and path below theirs, by the end of their path: what they serve
- * there with GET.
- */
-export const WILDCARDS: Readonly<Record<string, readonly string[]>> = {
-  "/workflows/*": ["/workflows", "/workflows/{id}/schema"],
-  "/tasks/*": ["/tasks/{id}"],
-};
+/** The surfaces of the workflow API. */
+export interface WorkflowSurfaces {
+  readonly runs: Surface;
+  readonly list: Surface;
+  readonly schema: Surface;
+  readonly task: Surface;
+  /** Says whether this process is ready, as that system does. */
+  readonly health: Page;
+}
 
 /** The workflow API beneath `base`. */
-export function workflowRoutes(base: string): readonly Route[] {
+export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readonly Route[] {
   const health: Route = {
     method: "get",
     path: `${base}/health`,
+    serve: surfaces.health,
     tag: "Operation",
     summary: "Is this process ready for workflows?",
     auth: "none",
@@ -38,6 +41,8 @@ export function workflowRoutes(base: string): readonly Route[] {
     {
       method: "post",
       path: `${base}/workflows/runs`,
+      serve: surfaces.runs,
+      isStreaming: true,
       tag: "Workflows",
       summary: "Run a workflow",
       description: "A workflow that streams answers with events, unless output_only is false.",
@@ -62,6 +67,7 @@ export function workflowRoutes(base: string): readonly Route[] {
     {
       method: "get",
       path: `${base}/workflows`,
+      serve: surfaces.list,
       tag: "Workflows",
       summary: "List the workflows",
       auth: "bearer",
@@ -70,6 +76,7 @@ export function workflowRoutes(base: string): readonly Route[] {
     {
       method: "get",
       path: `${base}/workflows/{id}/schema`,
+      serve: surfaces.schema,
       tag: "Workflows",
       summary: "Show what a workflow takes and gives",
       auth: "bearer",
@@ -79,6 +86,7 @@ export function workflowRoutes(base: string): readonly Route[] {
     {
       method: "get",
       path: `${base}/tasks/{id}`,
+      serve: surfaces.task,
       tag: "Workflows",
       summary: "Show how a run stands",
       auth: "bearer",

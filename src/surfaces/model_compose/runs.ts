@@ -5,28 +5,21 @@
  */
 
 import { AppError, clientLeft } from "../../core/errors.ts";
-import { type Authorize, type Engine, Exchange, type OpenStream } from "../../core/exchange.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { Attachment, type TaskState, type Workflows } from "../../core/workflow.ts";
+import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/errors.ts";
 import { isDeeper } from "../../lib/depth.ts";
-import { type BodyLimits, readBytes } from "../../core/body.ts";
 import { objectOfFields } from "./bracket_form.ts";
-import {
-  answered,
-  checkToken,
-  detailResponse,
-  jsonResponse,
-} from "../../dialects/detail/errors.ts";
-import { outputResponse, stateResponse, streamResponse } from "./answer.ts";
+import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
 
 /** Objects and lists inside one another in a request. */
 export const INPUT_DEPTH_MAX = 100;
 
 /** What the surface needs. */
 export interface RunsDeps {
-  readonly engine: Engine;
   readonly workflows: Workflows;
   readonly authorize: Authorize;
-  readonly bodyLimits: BodyLimits;
 }
 
 /** What a client asks for. */
@@ -40,107 +33,74 @@ interface RunRequest {
 
 const NEVER = new AbortController().signal;
 
-/**
- * Makes the handler. It calls `bePatient(true)` while a run goes on that says nothing: some last
- * longer than any connection may be silent.
- */
-export function workflowRuns(
-  deps: RunsDeps,
-): (request: Request, bePatient: (isPatient: boolean) => void) => Promise<Response> {
-  const { engine, workflows, authorize, bodyLimits } = deps;
-
-  async function handle(
-    request: Request,
-    exchange: Exchange,
-    bePatient: (isPatient: boolean) => void,
-  ): Promise<Response> {
-    checkToken(authorize, request, exchange);
-    const run = await readRun(request, bodyLimits);
+/** Makes the surface. Some runs last longer than any connection may be silent. */
+export function workflowRuns({ workflows, authorize }: RunsDeps): Surface {
+  async function answer(inbound: Inbound, exchange: Exchange): Promise<Output> {
+    const run = await readRun(inbound);
     const workflowId = workflows.find(run.workflowId);
     if (!run.isWaiting) {
       if (run.isOutputOnly === true) {
         throw invalid("output_only=true requires wait_for_completion=true.");
       }
       const { taskId } = workflows.start(workflowId, run.input, { signal: NEVER, isKept: true });
-      return answered(exchange, jsonResponse({ task_id: taskId, status: "pending" }));
+      return jsonAnswer({ task_id: taskId, status: "pending" });
     }
     const abort = new AbortController();
     const { signal } = exchange;
-    const onLeave = () => abort.abort(clientLeft());
-    // Shutdown finds a run that has not answered yet among the open streams.
-    const waiting: OpenStream = { fail: (error) => abort.abort(error) };
+    signal.addEventListener("abort", { handleEvent: () => abort.abort(signal.reason) });
+    if (signal.aborted) abort.abort(signal.reason);
     const { settled, taskId } = workflows.start(workflowId, run.input, {
       signal: abort.signal,
       isKept: false,
     });
-    signal.addEventListener("abort", onLeave, { once: true });
-    if (signal.aborted) onLeave();
-    engine.streams.add(waiting);
-    bePatient(true);
     try {
       const state = await settled;
       abort.signal.throwIfAborted();
-      return await answer(state, run, exchange, onLeave);
+      if (state.output?.kind !== "chunks") return told(state, run);
+      if (run.isOutputOnly === false) {
+        throw invalid("Streaming output is only allowed when output_only=true.");
+      }
+      return await streamAnswer(state.output);
     } catch (error) {
       abort.abort(clientLeft());
       // What failed before the first chunk is the state of the task by now.
       const state = workflows.task(taskId);
       if (state?.status !== "failed") throw error;
-      return told(state, run, exchange);
-    } finally {
-      engine.streams.delete(waiting);
-      bePatient(false);
-      signal.removeEventListener("abort", onLeave);
+      return told(state, run);
     }
   }
 
-  return async (request, bePatient) => {
-    const exchange = new Exchange(engine, "api_workflows_runs", request);
-    exchange.source = "workflow";
-    try {
-      return await handle(request, exchange, bePatient);
-    } catch (error) {
-      return detailResponse(exchange.refuse(error));
-    }
+  return {
+    name: "api_workflows_runs",
+    source: "workflow",
+    takes: "bytes",
+    isPatient: true,
+    admit: (request, exchange) => checkToken(authorize, request, exchange),
+    answer,
+    tooLarge: (bytesMax) =>
+      new AppError("body_too_large", `The request body has more than ${bytesMax} bytes`),
+    refuse: detailAnswer,
   };
 }
 
-async function answer(
-  state: TaskState,
-  run: RunRequest,
-  exchange: Exchange,
-  abort: () => void,
-): Promise<Response> {
-  if (state.output?.kind === "chunks") {
-    if (run.isOutputOnly === false) {
-      throw invalid("Streaming output is only allowed when output_only=true.");
-    }
-    exchange.isStream = true;
-    return await streamResponse(state.output, exchange, abort);
-  }
-  return told(state, run, exchange);
-}
-
 /** The answer for a run that is over. */
-function told(state: TaskState, { isOutputOnly }: RunRequest, exchange: Exchange): Response {
-  const response = isOutputOnly === true ? outputResponse(state) : stateResponse(state);
+function told(state: TaskState, { isOutputOnly }: RunRequest): Whole {
+  const answer = isOutputOnly === true ? outputAnswer(state) : stateAnswer(state);
   const { status, errorText } = state;
-  const failure = status === "failed" ? new AppError("workflow_failed", errorText) : undefined;
-  return answered(exchange, response, failure);
+  if (status !== "failed") return answer;
+  return { ...answer, failure: new AppError("workflow_failed", errorText) };
 }
 
-async function readRun(request: Request, bodyLimits: BodyLimits): Promise<RunRequest> {
+async function readRun({ request, bytes }: Inbound): Promise<RunRequest> {
   const header = request.headers.get("content-type") ?? "";
   const type = header.split(";")[0]!.trim().toLowerCase();
   if (type === "") throw invalid("Missing or empty Content-Type header.");
-  const tooLarge = () =>
-    new AppError("body_too_large", `The request body has more than ${bodyLimits.bytesMax} bytes`);
   switch (type) {
     case "application/json":
-      return parseRun(parseJson(await readBytes(request, bodyLimits, tooLarge)));
+      return parseRun(parseJson(bytes));
     case "multipart/form-data":
     case "application/x-www-form-urlencoded":
-      return parseRun(await parseForm(await readBytes(request, bodyLimits, tooLarge), header));
+      return parseRun(await parseForm(bytes, header));
     default:
       throw invalid(`Unsupported Content-Type: ${type}`);
   }

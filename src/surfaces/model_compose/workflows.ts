@@ -5,60 +5,53 @@
  */
 
 import { AppError } from "../../core/errors.ts";
-import { type Authorize, type Engine, Exchange } from "../../core/exchange.ts";
+import type { Authorize } from "../../core/exchange.ts";
+import type { Inbound, Surface, Whole } from "../../core/surface.ts";
 import type { Workflows } from "../../core/workflow.ts";
 import {
-  answered,
   checkToken,
-  decodedSegment,
-  detailResponse,
-  jsonResponse,
-  methodNotAllowed,
-  notFound,
+  detailAnswer,
+  detailTooLarge,
+  jsonAnswer,
 } from "../../dialects/detail/errors.ts";
+import { isFlagSet } from "./flag.ts";
 
-const PATH = /^\/workflows(?:\/([^/]+)\/schema)?$/;
-
-/** What the surface needs. */
+/** What the surfaces need. */
 export interface WorkflowListDeps {
-  readonly engine: Engine;
   readonly workflows: Workflows;
   readonly authorize: Authorize;
 }
 
-/** Makes the handler; `path` is the URL's path from "/workflows" on. */
+/** Makes the surfaces: the list, and the schema of the workflow whose `id` the path names. */
 export function workflowSchemas(
-  { engine, workflows, authorize }: WorkflowListDeps,
-): (request: Request, path: string) => Response {
-  const list = workflows.schemas.map(({ workflow_id, title, default: isDefault }) => ({
+  { workflows, authorize }: WorkflowListDeps,
+): { readonly list: Surface; readonly schema: Surface } {
+  const brief = workflows.schemas.map(({ workflow_id, title, default: isDefault }) => ({
     workflow_id,
     ...(title === undefined ? {} : { title }),
     ...(isDefault === undefined ? {} : { default: isDefault }),
   }));
 
-  function handle(request: Request, path: string, exchange: Exchange): Response {
-    if (path === "/workflows/runs") throw methodNotAllowed("POST");
-    const match = PATH.exec(path);
-    if (match === null) throw notFound();
-    if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed("GET, HEAD");
-    checkToken(authorize, request, exchange);
-    const [, id] = match;
-    if (id === undefined) {
-      const wants = new URL(request.url).searchParams.get("include_schema") ?? "";
-      return jsonResponse(/^(true|1|yes|on)$/i.test(wants) ? workflows.schemas : list);
-    }
-    const workflowId = decodedSegment(id);
-    const schema = workflows.schemas.find(({ workflow_id }) => workflow_id === workflowId);
-    if (schema === undefined) throw new AppError("not_found", "Workflow not found.");
-    return jsonResponse(schema);
+  function surface(answer: (inbound: Inbound) => Whole): Surface {
+    return {
+      name: "api_workflows",
+      source: "",
+      takes: "nothing",
+      admit: (request, exchange) => checkToken(authorize, request, exchange),
+      answer,
+      tooLarge: detailTooLarge,
+      refuse: detailAnswer,
+    };
   }
 
-  return (request, path) => {
-    const exchange = new Exchange(engine, "api_workflows", request);
-    try {
-      return answered(exchange, handle(request, path, exchange));
-    } catch (error) {
-      return detailResponse(exchange.refuse(error));
-    }
+  return {
+    list: surface(({ request }) =>
+      jsonAnswer(isFlagSet(request.url, "include_schema") ? workflows.schemas : brief)
+    ),
+    schema: surface(({ params }) => {
+      const schema = workflows.schemas.find(({ workflow_id }) => workflow_id === params["id"]);
+      if (schema === undefined) throw new AppError("not_found", "Workflow not found.");
+      return jsonAnswer(schema);
+    }),
   };
 }

@@ -1,273 +1,268 @@
 /**
- * `POST /v1/chat/completions`: the OpenAI chat API, answered by the mock or passed to an upstream.
+ * `POST /v1/chat/completions`: the OpenAI chat API, answered by the mock or relayed to an upstream.
  *
  * @module
  */
 
-import {
-  type Answer,
-  EMPTY_TURN,
-  type EndReason,
-  type Script,
-  type Source,
-  type Turn,
-  type Usage,
-} from "../../core/answer.ts";
+import type { Source, Usage, Wire } from "../../core/answer.ts";
+import { queryOf } from "../../core/body.ts";
 import { type AppError, asAppError } from "../../core/errors.ts";
-import { type Engine, Exchange } from "../../core/exchange.ts";
-import { type Frames, FramesCache } from "../../core/frames.ts";
-import { reply } from "../../core/reply.ts";
-import type { RecordLateness, Voice } from "../../core/voice.ts";
-import { speak } from "../../core/speak.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Gathered } from "../../core/gathering.ts";
+import { sseHeaders } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
-import { answerBytes, answerJson, type BodyLimits, queryOf } from "../../core/body.ts";
-import {
-  ChunkDialect,
-  completionBody,
-  encodeChunks,
-  type FramesHead,
-  type Persona,
-} from "../../dialects/openai_chat/chunks.ts";
-import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
+import type {
+  Asking,
+  Inbound,
+  Manner,
+  RecordLateness,
+  Surface,
+  Whole,
+} from "../../core/surface.ts";
+import { EMPTY_TURN, type Turn } from "../../core/turn.ts";
 import {
   bodyTooLarge,
   brokenJson,
+  errorAnswer,
   errorEvent,
-  errorResponse,
   keyError,
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
+import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
+import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
+import {
+  ChunkLayout,
+  completionBody,
+  type Persona,
+} from "../../dialects/openai_chat/write_answer.ts";
 
 /** What differs between the URLs that speak this dialect. */
 export interface Door {
   /** The URL's name in logs and metrics. */
   readonly surface: string;
   /**
-   * Lets a request in, and gives the headers that may go upstream.
+   * Lets a request in.
    *
-   * @throws {AppError} when it may not come in.
+   * @throws {AppError} when it may not come in (also as a rejection).
    */
-  readonly admit: (headers: Headers, exchange: Exchange) => Headers | Promise<Headers>;
+  readonly admit: (request: Request, exchange: Exchange) => void | Promise<void>;
+  /** The headers that may go upstream. */
+  readonly headersUp: (request: Request, exchange: Exchange) => Headers;
   /** The answer to a request that was refused, or that failed before its first byte. */
-  readonly refuse: (error: AppError, requestId: string) => Response;
+  readonly refuse: (error: AppError, requestId: string) => Whole;
 }
 
-/** What the surface needs. `app.ts` hands it over; nothing is looked up. */
+/** What the surface needs. */
 export interface ChatCompletionsDeps {
-  readonly engine: Engine;
   readonly source: Source;
+  /** True when some of its source's answers are relays: the body is kept as it came. */
+  readonly isRelaying: boolean;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
   readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
-  readonly bodyLimits: BodyLimits;
+  /** True: an answer is finished although its client has left. */
+  readonly isDraining: boolean;
   /** What `openai-processing-ms` says: the mock's time to its first token. */
   readonly processingMs: number;
 }
 
-/** Encoded answers kept: one per model name and combination of options. */
-const FRAMES_MAX = 1024;
+/** Layouts kept: one per model name and combination of options. */
+const LAYOUTS_MAX = 1024;
 
-/** Makes the handler. */
-export function chatCompletions(
-  deps: ChatCompletionsDeps,
-): (request: Request) => Response | Promise<Response> {
-  const { engine, source, stamps, persona, bodyLimits, door } = deps;
-  const framesCache = new FramesCache(FRAMES_MAX);
-  const headers = answerHeaders(deps);
-  const streamHeaders = new Headers({
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    ...(persona === "minimal" ? {} : { "x-accel-buffering": "no" }),
-    ...headers,
-  });
-  const jsonHeaders = new Headers({ "content-type": "application/json", ...headers });
-  const hasRequestId = persona !== "minimal";
-
-  /** The shared headers with this answer's id: `Response` copies them at once. */
-  function stamped(shared: Headers, { requestId }: Exchange): Headers {
-    if (hasRequestId) shared.set("x-request-id", requestId);
-    return shared;
-  }
-
-  const voice: Voice = {
-    stamps,
-    headers: (exchange) => stamped(streamHeaders, exchange),
-    errorEvent,
-    recordLateness: deps.recordLateness,
+/** Makes the surface. */
+export function chatCompletions(deps: ChatCompletionsDeps): Surface {
+  const { source, door, persona } = deps;
+  const room = new ChatRoom(deps);
+  return {
+    name: door.surface,
+    source: source.name,
+    takes: deps.isRelaying ? "bytes" : "text",
+    admit(request, exchange) {
+      if (persona !== "minimal") exchange.requestId = `req_${deps.stamps.hex(32)}`;
+      return door.admit(request, exchange);
+    },
+    answer: (inbound, exchange) => new ChatAsk(room, inbound, exchange),
+    tooLarge: bodyTooLarge,
+    refuse: (error, { requestId }) => door.refuse(error, requestId),
   };
-  const bodyErrors = { tooLarge: () => bodyTooLarge(bodyLimits.bytesMax), broken: brokenJson };
+}
 
-  // System 002 never reads the body: its clients get their answer whatever they send.
-  function chatOf(body: unknown): ChatRequest {
-    try {
-      return parseChatRequest(body, deps.validate);
-    } catch (error) {
-      if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
-      return EMPTY_CHAT;
-    }
+/** What all requests of one surface share. */
+class ChatRoom {
+  readonly deps: ChatCompletionsDeps;
+  readonly manner: Manner;
+  readonly #jsonHeaders: Headers;
+  readonly #layouts = new Map<string, ChunkLayout>();
+  /** What was asked last: most requests ask for the same as the one before. */
+  #last: { readonly chat: ChatRequest; readonly layout: ChunkLayout } | undefined;
+
+  constructor(deps: ChatCompletionsDeps) {
+    this.deps = deps;
+    const { persona, stamps } = deps;
+    const headers = answerHeaders(deps);
+    const streamHeaders = sseHeaders(headers);
+    if (persona === "minimal") streamHeaders.delete("x-accel-buffering"); // as the OpenResty mock
+    this.#jsonHeaders = new Headers({ "content-type": "application/json", ...headers });
+    this.manner = {
+      stamps: stamps.withId(),
+      headers: (exchange) => this.#stamped(streamHeaders, exchange),
+      errorEvent,
+      recordLateness: deps.recordLateness,
+    };
   }
 
-  function forgive(
-    error: unknown,
-    exchange: Exchange,
-    refuse: Refuse,
-  ): Response | Promise<Response> {
-    if (asAppError(error).code !== "body_broken") return refuse(error);
-    const response = ask(EMPTY_CHAT, exchange);
-    return response instanceof Promise ? response.catch(refuse) : response;
-  }
-
-  /** Not `async`, as nothing waits on the hot path: each promise is some 2 % of a request. */
-  function ask(chat: ChatRequest, exchange: Exchange): Response | Promise<Response> {
-    const isStream = chat.stream ?? persona === "minimal";
-    exchange.model = chat.model;
-    exchange.isStream = isStream;
-    // Usually the very object that was parsed: on the hot path nothing is copied.
-    const turn: Turn = isStream && chat.isStream
-      ? chat
-      : { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
-    const answer = source.answer(turn, exchange);
-    return answer instanceof Promise
-      ? answer.then((settled) => say(settled, chat, exchange))
-      : say(answer, chat, exchange);
-  }
-
-  function say(
-    answer: Answer,
-    chat: ChatRequest,
-    exchange: Exchange,
-  ): Response | Promise<Response> {
-    return exchange.isStream ? stream(answer, chat, exchange) : whole(answer, chat, exchange);
-  }
-
-  function stream(
-    answer: Answer,
-    chat: ChatRequest,
-    exchange: Exchange,
-  ): Response | Promise<Response> {
-    if (answer.kind === "script") return reply(framesOf(answer, chat), exchange, voice);
-    const id = stamps.idText();
-    const dialect = new ChunkDialect({ ...headOf(chat), id, created: stamps.createdS });
-    return speak(answer.steps, {
-      exchange,
-      dialect,
-      headers: voice.headers(exchange),
-      abort: () => {},
-    });
-  }
-
-  function headOf({ model, wantsUsage, wantsObfuscation }: ChatRequest): FramesHead {
-    return { persona, model: modelName(model), wantsUsage, wantsObfuscation };
-  }
-
-  /** The last answer without usage: most requests ask for the same as the one before. */
-  let last: LastFrames | undefined;
-
-  function framesOf({ script, usage }: ScriptAnswer, chat: ChatRequest): Frames {
-    const { model, wantsUsage, wantsObfuscation, choiceCount } = chat;
+  layoutOf(chat: ChatRequest): ChunkLayout {
+    const { model, wantsUsage, wantsObfuscation } = chat;
+    const last = this.#last;
     if (
-      last !== undefined && !wantsUsage && last.model === model && last.script === script &&
-      last.wantsObfuscation === wantsObfuscation && last.choiceCount === choiceCount
-    ) return last.frames;
-    const counts = usage === undefined ? "" : `${usage.promptTokens} ${usage.completionTokens}`;
-    const options = `${wantsUsage ? counts : ""}|${wantsObfuscation}|${choiceCount}`;
-    const key = `${script.name}|${options}|${modelName(model)}`;
-    const frames = framesCache.get(key) ??
-      framesCache.set(key, encodeChunks(script, headOf(chat), choiceCount, usage));
-    if (!wantsUsage) last = { script, model, wantsObfuscation, choiceCount, frames };
-    return frames;
+      last !== undefined && last.chat.model === model && last.chat.wantsUsage === wantsUsage &&
+      last.chat.wantsObfuscation === wantsObfuscation
+    ) return last.layout;
+    const { persona } = this.deps;
+    const made = new ChunkLayout({
+      persona,
+      model: this.#modelName(model),
+      wantsUsage,
+      wantsObfuscation,
+    });
+    const layout = this.#layouts.get(made.key) ?? made;
+    if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
+    this.#layouts.set(layout.key, layout);
+    this.#last = { chat: { ...EMPTY_CHAT, model, wantsUsage, wantsObfuscation }, layout };
+    return layout;
   }
 
-  /** The whole answer as one object, not before its last word would have left. */
-  async function whole(answer: Answer, chat: ChatRequest, exchange: Exchange) {
-    const { text, reason, usage } = await gather(answer, exchange);
+  /** The whole answer as one object. */
+  whole(said: Gathered, model: string, exchange: Exchange): Whole {
+    const { persona, stamps } = this.deps;
     const head = {
       persona,
       id: stamps.idText(),
       created: stamps.createdS,
-      model: modelName(chat.model),
+      model: this.#modelName(model),
     };
-    const choices = Array.from({ length: chat.choiceCount }, () => ({ text, reason }));
-    const body = completionBody(head, choices, usage);
-    exchange.complete(200, Buffer.byteLength(body));
-    return new Response(body, { headers: stamped(jsonHeaders, exchange) });
+    return {
+      kind: "whole",
+      status: 200,
+      headers: this.#stamped(this.#jsonHeaders, exchange),
+      body: completionBody(head, said.choices, said.usage ?? NO_USAGE),
+    };
   }
 
-  function modelName(model: string): string {
-    return persona === "minimal" ? MINIMAL_MODEL : datedModel(model);
+  /** The shared headers with this answer's id: whoever writes the answer takes them at once. */
+  #stamped(shared: Headers, { requestId }: Exchange): Headers {
+    if (requestId !== "") shared.set("x-request-id", requestId);
+    return shared;
   }
 
-  function serve(
-    request: Request,
-    headers: Headers,
-    exchange: Exchange,
-    refuse: Refuse,
-  ): Promise<Response> {
-    if (source.pass !== undefined) {
-      const path = `/chat/completions${queryOf(request.url)}`;
-      return answerBytes(
-        request,
-        bodyLimits,
-        bodyErrors,
-        (body) => source.pass!({ method: "POST", path, headers, body }, exchange),
-        refuse,
-      );
-    }
-    return answerJson(
-      request,
-      bodyLimits,
-      bodyErrors,
-      (body) => ask(chatOf(body), exchange),
-      persona === "minimal" ? (error) => forgive(error, exchange, refuse) : refuse,
-    );
+  #modelName(model: string): string {
+    return this.deps.persona === "minimal" ? MINIMAL_MODEL : datedModel(model);
+  }
+}
+
+/** One request. It is parsed when somebody asks for its turn, which no relay does. */
+class ChatAsk implements Asking {
+  readonly kind = "ask";
+  readonly #room: ChatRoom;
+  readonly #inbound: Inbound;
+  readonly wire: Wire | undefined;
+  #chat: ChatRequest | undefined = undefined;
+
+  constructor(room: ChatRoom, inbound: Inbound, exchange: Exchange) {
+    this.#room = room;
+    this.#inbound = inbound;
+    const { isRelaying, door } = room.deps;
+    this.wire = isRelaying
+      ? {
+        dialect: "openai_chat",
+        method: "POST",
+        path: `/chat/completions${queryOf(inbound.request.url)}`,
+        headers: door.headersUp(inbound.request, exchange),
+        body: inbound.bytes,
+      }
+      : undefined;
   }
 
-  return (request) => {
-    const exchange = new Exchange(engine, door.surface, request);
-    exchange.source = source.name;
-    if (hasRequestId) exchange.requestId = `req_${stamps.hex(32)}`;
-    const refuse: Refuse = (error) => door.refuse(exchange.refuse(error), exchange.requestId);
+  get source(): Source {
+    return this.#room.deps.source;
+  }
+
+  get manner(): Manner {
+    return this.#room.manner;
+  }
+
+  get isDraining(): boolean {
+    return this.#room.deps.isDraining;
+  }
+
+  model(): string {
+    return this.wire === undefined ? this.#read().model : peekModel(this.wire.body);
+  }
+
+  turn(): Turn {
+    const chat = this.#read();
+    const { isStream } = this;
+    // Usually the very object that was parsed: on the hot path nothing is copied.
+    if (isStream && chat.isStream) return chat;
+    return { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
+  }
+
+  get isStream(): boolean {
+    return this.#read().stream ?? this.#room.deps.persona === "minimal";
+  }
+
+  get layout(): ChunkLayout {
+    return this.#room.layoutOf(this.#read());
+  }
+
+  whole(said: Gathered, exchange: Exchange): Whole {
+    return this.#room.whole(said, this.#read().model, exchange);
+  }
+
+  #read(): ChatRequest {
+    return this.#chat ??= this.#parse();
+  }
+
+  #parse(): ChatRequest {
+    const { persona, validate } = this.#room.deps;
     try {
-      const admitted = door.admit(request.headers, exchange);
-      if (!(admitted instanceof Promise)) return serve(request, admitted, exchange, refuse);
-      return admitted.then((headers) => serve(request, headers, exchange, refuse)).catch(refuse);
+      return parseChatRequest(parseJson(this.#inbound), validate);
     } catch (error) {
-      return refuse(error);
+      // The OpenResty mock never reads the body (docs/facts/systems.md "Events"): its clients get their answer whatever they send.
+      if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
+      return EMPTY_CHAT;
     }
-  };
+  }
+}
+
+function parseJson({ text, bytes }: Inbound): unknown {
+  try {
+    return JSON.parse(bytes.length > 0 ? new TextDecoder().decode(bytes) : text);
+  } catch {
+    throw brokenJson();
+  }
 }
 
 /** The door of `/v1/chat/completions`: OpenAI's keys and OpenAI's errors. */
 export function v1Door(
-  authorize: (headers: Headers, exchange: Exchange) => "ok" | "missing" | "malformed" | "wrong",
+  authorize: Authorize,
   /** The keys that are right: an error never repeats one. */
   secrets: readonly string[],
 ): Door {
   return {
     surface: "v1_chat_completions",
-    admit(headers, exchange) {
+    admit({ headers }, exchange) {
       const verdict = authorize(headers, exchange);
       if (verdict !== "ok") throw keyError(verdict, headers, secrets);
-      return headers;
     },
-    refuse: errorResponse,
+    headersUp: ({ headers }) => headers,
+    refuse: errorAnswer,
   };
 }
 
-/** Ends the exchange with an error, and says it. */
-type Refuse = (error: unknown) => Response;
-
-type ScriptAnswer = Extract<Answer, { kind: "script" }>;
-
-/** What was asked last, and the frames that answer it. */
-interface LastFrames extends Pick<ChatRequest, "model" | "wantsObfuscation" | "choiceCount"> {
-  readonly script: Script;
-  readonly frames: Frames;
-}
-
-/** What every answer of the mock carries, whatever its content type (facts 1.4). */
+/** What every answer of the mock carries, whatever its content type. */
 function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<string, string> {
   if (persona === "minimal") return { "access-control-allow-origin": "*" };
   return {
@@ -278,40 +273,9 @@ function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<s
   };
 }
 
-/** A script's text when its time has come; a live answer's when the upstream has said all. */
-async function gather(answer: Answer, exchange: Exchange): Promise<Gathered> {
-  let text = "";
-  let reason: EndReason = "stop";
-  if (answer.kind === "script") {
-    let totalMs = 0;
-    for (const step of answer.script.steps) {
-      totalMs += step.afterMs;
-      if (step.kind === "text") text += step.text;
-      else reason = step.reason;
-    }
-    if (totalMs > 0) await exchange.until(exchange.startMs + totalMs);
-    return { text, reason, usage: answer.usage ?? NO_USAGE };
-  }
-  let usage = NO_USAGE;
-  for await (const step of answer.steps) {
-    if (step.kind === "text") text += step.text;
-    else {
-      reason = step.reason;
-      usage = step.usage ?? NO_USAGE;
-    }
-  }
-  return { text, reason, usage };
-}
-
-interface Gathered {
-  readonly text: string;
-  readonly reason: EndReason;
-  readonly usage: Usage;
-}
-
 const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0 };
 
-/** The one model that system 002 knows. */
+/** The one model that the OpenResty mock knows. */
 const MINIMAL_MODEL = "gpt-3.5-turbo";
 
 /** A request of which nothing is known. */

@@ -5,16 +5,17 @@
  */
 
 import type { Source } from "../../core/answer.ts";
-import { type Authorize, type Engine, Exchange } from "../../core/exchange.ts";
-import type { Stamps } from "../../core/stamp.ts";
 import { queryOf } from "../../core/body.ts";
-import { errorResponse, keyError } from "../../dialects/openai/errors.ts";
+import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
+import { bodyTooLarge, errorAnswer, errorEvent, keyError } from "../../dialects/openai/errors.ts";
 import { modelObject, modelsList } from "../../dialects/openai/models.ts";
 
 /** What the surface needs. */
 export interface ModelsDeps {
-  readonly engine: Engine;
-  readonly source: Source;
+  /** Whom to ask for its models; undefined = the mock answers. */
+  readonly upstream: Source | undefined;
   readonly stamps: Stamps;
   readonly authorize: Authorize;
   /** The keys that are right: an error never repeats one. */
@@ -23,45 +24,54 @@ export interface ModelsDeps {
   readonly models: readonly string[];
 }
 
-/** Makes the handler. `id` undefined = the list. */
-export function models(
-  deps: ModelsDeps,
-): (request: Request, id: string | undefined) => Promise<Response> {
-  const { engine, source, stamps } = deps;
+/** Makes the surface: the list, or one model where the path names an `id`. */
+export function models(deps: ModelsDeps): Surface {
+  const { upstream, stamps } = deps;
+  function own(id: string | undefined, { requestId }: Exchange): Whole {
+    const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
+    return {
+      kind: "whole",
+      status: 200,
+      headers: {
+        "content-type": "application/json",
+        "x-request-id": requestId,
+        "openai-version": "2020-10-01",
+        "access-control-allow-origin": "*",
+      },
+      body: `${JSON.stringify(value, null, 2)}\n`,
+    };
+  }
 
-  async function handle(request: Request, id: string | undefined, exchange: Exchange) {
-    const verdict = deps.authorize(request.headers, exchange);
-    if (verdict !== "ok") throw keyError(verdict, request.headers, deps.secrets);
-    if (source.pass !== undefined) {
-      const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
-      return await source.pass({
+  function passed(source: Source, { request, params }: Inbound): Output {
+    const { id } = params;
+    const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
+    return {
+      kind: "pass",
+      source,
+      model: "",
+      manner: { errorEvent },
+      wire: {
+        dialect: "openai_chat",
         method: "GET",
         path: path + queryOf(request.url),
         headers: request.headers,
         body: null,
-      }, exchange);
-    }
-    const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
-    const body = `${JSON.stringify(value, null, 2)}\n`;
-    exchange.complete(200, Buffer.byteLength(body));
-    return new Response(body, {
-      headers: {
-        "content-type": "application/json",
-        "x-request-id": exchange.requestId,
-        "openai-version": "2020-10-01",
-        "access-control-allow-origin": "*",
       },
-    });
+    };
   }
 
-  return async (request, id) => {
-    const exchange = new Exchange(engine, "v1_models", request);
-    exchange.source = source.name;
-    exchange.requestId = `req_${stamps.hex(32)}`;
-    try {
-      return await handle(request, id, exchange);
-    } catch (error) {
-      return errorResponse(exchange.refuse(error), exchange.requestId);
-    }
+  return {
+    name: "v1_models",
+    source: upstream?.name ?? "mock",
+    takes: "nothing",
+    admit({ headers }, exchange) {
+      exchange.requestId = `req_${stamps.hex(32)}`;
+      const verdict = deps.authorize(headers, exchange);
+      if (verdict !== "ok") throw keyError(verdict, headers, deps.secrets);
+    },
+    answer: (inbound, exchange) =>
+      upstream === undefined ? own(inbound.params["id"], exchange) : passed(upstream, inbound),
+    tooLarge: bodyTooLarge,
+    refuse: (error, { requestId }) => errorAnswer(error, requestId),
   };
 }

@@ -1,9 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { parseApiChat } from "../../../src/dialects/content_events/request.ts";
-import {
-  Unprocessable,
-  unprocessableResponse,
-} from "../../../src/dialects/detail/unprocessable.ts";
+import { Unprocessable, unprocessableAnswer } from "../../../src/dialects/detail/unprocessable.ts";
 
 const HELLO = [{ role: "user", content: "你好 🌊" }];
 
@@ -130,7 +127,7 @@ describe("parseApiChat()", () => {
     }],
   ];
   for (const [name, body, fault] of faults) {
-    test(`refuses ${name} in FastAPI's words`, async () => {
+    test(`refuses ${name} in FastAPI's words`, () => {
       let thrown: unknown;
       try {
         parseApiChat(body, "usual");
@@ -138,13 +135,13 @@ describe("parseApiChat()", () => {
         thrown = error;
       }
       expect(thrown).toBeInstanceOf(Unprocessable);
-      const response = unprocessableResponse(thrown as Unprocessable);
-      expect(response.status).toBe(422);
-      expect(await response.json() as unknown).toEqual({ detail: [fault] });
+      const { status, body: told } = unprocessableAnswer(thrown as Unprocessable);
+      expect(status).toBe(422);
+      expect(JSON.parse(told as string)).toEqual({ detail: [fault] });
     });
   }
 
-  test("tells a bounded number of faults, and repeats no large input", async () => {
+  test("tells a bounded number of faults, and repeats no large input", () => {
     const body = { messages: Array.from({ length: 5000 }, () => ({ role: "x".repeat(1000) })) };
     let thrown: unknown;
     try {
@@ -152,7 +149,7 @@ describe("parseApiChat()", () => {
     } catch (error) {
       thrown = error;
     }
-    const text = await unprocessableResponse(thrown as Unprocessable).text();
+    const text = unprocessableAnswer(thrown as Unprocessable).body as string;
     expect(JSON.parse(text).detail).toHaveLength(100);
     expect(text.length).toBeLessThan(20_000);
   });

@@ -4,8 +4,8 @@ import { AppError, ERRORS } from "../../../src/core/errors.ts";
 import {
   bodyTooLarge,
   brokenJson,
+  errorAnswer,
   errorEvent,
-  errorResponse,
   invalidUrl,
   methodRefused,
   modelAbsent,
@@ -16,6 +16,12 @@ import {
 } from "../../../src/dialects/openai/errors.ts";
 
 const ID = "req_0123456789abcdef0123456789abcdef";
+
+/** The answer as a response. */
+function errorResponse(...given: Parameters<typeof errorAnswer>): Response {
+  const { status, headers, body } = errorAnswer(...given);
+  return new Response(body as string, { status, headers });
+}
 
 /** Body bytes in the front's layout. */
 function front(message: string, param: string, code: string): string {
@@ -113,7 +119,7 @@ const BYTES: readonly (readonly [name: string, error: AppError, status: number, 
   ],
 ];
 
-describe("errorResponse()", () => {
+describe("errorAnswer()", () => {
   for (const [name, error, status, body] of BYTES) {
     test(`gives ${name} its status and exact bytes`, async () => {
       const response = errorResponse(error, ID);

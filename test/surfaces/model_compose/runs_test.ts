@@ -1,12 +1,13 @@
 import { describe, expect, test } from "bun:test";
+import { BunWriter } from "../../../src/core/bun_writer.ts";
+import { Driver } from "../../../src/core/driver.ts";
 import type { Event } from "../../../src/core/events.ts";
 import type { Engine } from "../../../src/core/exchange.ts";
-import { BodyLimits } from "../../../src/core/body.ts";
 import { workflowRuns } from "../../../src/surfaces/model_compose/runs.ts";
 import { builtinFile } from "../../../src/workflows/builtin.ts";
 import { realWheel, rig } from "../../workflows/rig.ts";
 
-/** The handler on the built-in workflow, with what it tells and asks for. */
+/** The surface on the built-in workflow, with what it tells and asks for. */
 function surface(yaml = builtinFile("gpt-4o").text) {
   const outcomes: string[] = [];
   const patience: boolean[] = [];
@@ -22,25 +23,26 @@ function surface(yaml = builtinFile("gpt-4o").text) {
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
   };
-  const handle = workflowRuns({
-    engine,
-    workflows: rig(yaml).engine,
-    authorize: () => "ok",
-    bodyLimits: new BodyLimits(engine.wheel, {
-      body_max_bytes: 1000,
-      body_timeout_ms: 30_000,
-      bodies_max_bytes: 1000,
-    }),
+  const driver = new Driver(engine, {
+    body_max_bytes: 1000,
+    body_timeout_ms: 30_000,
+    bodies_max_bytes: 1000,
   });
-  const post = (body: string, type = "application/json") =>
-    handle(
-      new Request("http://weir/api/workflows/runs", {
-        method: "POST",
-        headers: { "content-type": type },
-        body,
-      }),
-      (isPatient) => void patience.push(isPatient),
-    );
+  const runs = workflowRuns({ workflows: rig(yaml).engine, authorize: () => "ok" });
+  /** Bun's timer of a silent connection: 0 seconds is for ever. */
+  const timer = {
+    timeout: (_request: Request, seconds: number) => void patience.push(seconds === 0),
+  };
+  const post = (body: string, type = "application/json") => {
+    const request = new Request("http://weir/api/workflows/runs", {
+      method: "POST",
+      headers: { "content-type": type },
+      body,
+    });
+    const writer = new BunWriter(request, timer, { idleTimeoutS: 10 }, false);
+    driver.answer(runs, request, {}, writer);
+    return writer.take();
+  };
   return { post, outcomes, patience, engine };
 }
 

@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import type { Source, Turn } from "../../../src/core/answer.ts";
-import type { Engine } from "../../../src/core/exchange.ts";
+import type { Source } from "../../../src/core/answer.ts";
+import { BunWriter } from "../../../src/core/bun_writer.ts";
+import { Driver } from "../../../src/core/driver.ts";
 import { Stamps } from "../../../src/core/stamp.ts";
+import type { Turn } from "../../../src/core/turn.ts";
 import { Wheel } from "../../../src/lib/wheel.ts";
-import { BodyLimits } from "../../../src/core/body.ts";
 import {
   chatCompletions,
   type ChatCompletionsDeps,
@@ -18,37 +19,37 @@ async function turnOf(
   let asked: Turn | undefined;
   const source: Source = {
     name: "mock",
-    answer(turn) {
-      asked = turn;
-      const steps = [{ kind: "end", reason: "stop", afterMs: 0 } as const];
+    answer(ask) {
+      asked = ask.turn();
+      const steps = [{ kind: "end", choice: 0, reason: "stop", afterMs: 0 } as const];
       return { kind: "script", script: { name: "empty", steps }, model: "m" };
     },
   };
-  const engine: Engine = {
+  const driver = new Driver({
     wheel: new Wheel(() => 0, () => {}),
     streams: new Set(),
     watch: () => {},
     keepaliveMs: 0,
     writeTimeoutMs: 60_000,
-  };
-  const handler = chatCompletions({
-    engine,
+  }, { body_max_bytes: 1000, body_timeout_ms: 30_000, bodies_max_bytes: 1000 });
+  const surface = chatCompletions({
     source,
+    isRelaying: false,
+    isDraining: false,
     stamps: new Stamps(() => 0, (target) => void target.fill(1)),
     recordLateness: () => {},
     door: v1Door(() => "ok", []),
     persona,
     validate: "live",
-    bodyLimits: new BodyLimits(engine.wheel, {
-      body_max_bytes: 1000,
-      body_timeout_ms: 30_000,
-      bodies_max_bytes: 1000,
-    }),
     processingMs: 0,
   });
-  const answer = await handler(
-    new Request("http://weir/v1/chat/completions", { method: "POST", body: JSON.stringify(body) }),
-  );
+  const request = new Request("http://weir/v1/chat/completions", {
+    method: "POST",
+    body: JSON.stringify(body),
+  });
+  const writer = new BunWriter(request, undefined, { idleTimeoutS: 10 }, false);
+  driver.answer(surface, request, {}, writer);
+  const answer = await writer.take();
   return { turn: asked!, contentType: answer.headers.get("content-type") };
 }
 

@@ -1,0 +1,447 @@
+/**
+ * The driver of every exchange: lets a request in, reads it, asks the source, and has the answer
+ * written, whichever of the kinds it is. Leaving and shutdown before the first byte are dealt with
+ * here, and after it by the outlet.
+ *
+ * @module
+ */
+
+import { Waiting } from "../lib/waiting_line.ts";
+import type { Answer, Ask, Relay, Script } from "./answer.ts";
+import { BodyLimits, type BodyOptions, type BodyReceiver, bodySlow, readBody } from "./body.ts";
+import { type AppError, clientLeft } from "./errors.ts";
+import { outcomeOf } from "./events.ts";
+import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { type Frames, FramesCache } from "./frames.ts";
+import { Gathering } from "./gathering.ts";
+import { Keeping } from "./keeping.ts";
+import { LeaveLine } from "./leave_line.ts";
+import { PacedStream } from "./paced_stream.ts";
+import { RelayOutlet, type RelayOwner } from "./relay.ts";
+import { HeadersDown } from "./relay_headers.ts";
+import { isDueAtOnce, reply } from "./reply.ts";
+import type { ClientListener, ResponseWriter } from "./response_writer.ts";
+import { LiveTelling, noteUsage, Speech } from "./speak.ts";
+import { stampTexts } from "./stamp.ts";
+import type { Asking, EventsOutput, Manner, Output, Passing, Surface, Whole } from "./surface.ts";
+
+const NO_BYTES = new Uint8Array();
+
+/** Drives exchanges: the only maker of them. One for the whole process. */
+export class Driver {
+  readonly engine: Engine;
+  readonly bodyLimits: BodyLimits;
+  readonly frames = new FramesCache();
+  readonly leaveLine: LeaveLine;
+  /** How each upstream's headers go down, by its host. */
+  readonly #headersDown = new Map<string, HeadersDown>();
+
+  constructor(engine: Engine, options: BodyOptions) {
+    this.engine = engine;
+    this.bodyLimits = new BodyLimits(engine.wheel, options);
+    this.leaveLine = new LeaveLine(engine.wheel);
+  }
+
+  /** Answers `request` at `surface` through `writer`. Never throws. */
+  answer(
+    surface: Surface,
+    request: Request,
+    params: Readonly<Record<string, string>>,
+    writer: ResponseWriter,
+  ): void {
+    const { engine } = this;
+    const exchange = new Exchange(engine, surface.name, {
+      method: request.method,
+      client: engine.clientOf?.(request),
+      trace: engine.startTrace?.(request),
+    });
+    exchange.source = surface.source;
+    new Run(this, surface, request, params, exchange, writer).start();
+  }
+
+  /** A call for a job that is no request. It gives up as soon as `signal` aborts. */
+  call(surface: string, signal: AbortSignal): Call {
+    const exchange = new Exchange(this.engine, surface, {
+      method: "",
+      trace: this.engine.startTrace?.({ headers: NO_HEADERS }),
+    });
+    if (signal.aborted) exchange.abort(signal.reason);
+    else signal.addEventListener("abort", () => exchange.abort(signal.reason), { once: true });
+    return exchange;
+  }
+
+  /** How the headers of an upstream's answers go down. */
+  headersDown(host: string): HeadersDown {
+    let down = this.#headersDown.get(host);
+    if (down === undefined) this.#headersDown.set(host, down = new HeadersDown());
+    return down;
+  }
+}
+
+const NO_HEADERS = new Headers();
+
+/**
+ * One request until its answer begins. Among the open streams it stands for one that is waited for.
+ */
+class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
+  readonly #driver: Driver;
+  readonly #surface: Surface;
+  #request: Request | undefined;
+  readonly #params: Readonly<Record<string, string>>;
+  readonly #exchange: Exchange;
+  readonly #writer: ResponseWriter;
+  #asking: Asking | Passing | undefined = undefined;
+  #keeping: Keeping | undefined = undefined;
+  #isWaiting = false;
+  /** True once the answer has begun, or was refused. */
+  #isOver = false;
+  /** Frees what is waited for when the answer will not begin. */
+  #forgo: (() => void) | undefined = undefined;
+  /** True when the answer is known: what is to be finished of it needs no time. */
+  #isKnown = false;
+
+  constructor(
+    driver: Driver,
+    surface: Surface,
+    request: Request,
+    params: Readonly<Record<string, string>>,
+    exchange: Exchange,
+    writer: ResponseWriter,
+  ) {
+    super();
+    this.#driver = driver;
+    this.#surface = surface;
+    this.#request = request;
+    this.#params = params;
+    this.#exchange = exchange;
+    this.#writer = writer;
+  }
+
+  start(): void {
+    try {
+      const admitted = this.#surface.admit?.(this.#request!, this.#exchange);
+      if (admitted === undefined) return this.#read();
+      admitted.then(() => this.#read(), (error) => this.#refuse(error));
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #read(): void {
+    const { takes } = this.#surface;
+    if (takes === "nothing") return this.onBody("", NO_BYTES);
+    readBody(this.#request!, takes, this.#driver.bodyLimits, this.#surface, this);
+  }
+
+  /** Of the body: it is whole. */
+  onBody(text: string, bytes: Uint8Array<ArrayBuffer>): void {
+    const inbound = { request: this.#request!, params: this.#params, text, bytes };
+    // A stream must not hold the megabytes of its question.
+    this.#request = undefined;
+    try {
+      const output = this.#surface.answer(inbound, this.#exchange);
+      if (!(output instanceof Promise)) return this.#put(output);
+      this.#wait();
+      output.then((settled) => this.#put(settled), (error) => this.#refuse(error));
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  /** Of the body. */
+  onBodyError(error: AppError): void {
+    this.#refuse(error);
+  }
+
+  /** Writes what the surface gives. */
+  #put(output: Output): void {
+    if (this.#isOver) return discard(output);
+    try {
+      switch (output.kind) {
+        case "ask":
+          return this.#ask(output, output);
+        case "pass":
+          return this.#ask(output, passingAsk(output));
+        case "whole":
+          return this.#whole(output);
+        case "frames":
+          return this.#frames(output.frames, output.manner, undefined);
+        case "events":
+          return this.#events(output);
+      }
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  /** Asks the source, and has its answer said. */
+  #ask(asking: Asking | Passing, ask: Ask): void {
+    const exchange = this.#exchange;
+    this.#asking = asking;
+    if (asking.kind === "ask" && asking.keeper !== undefined) {
+      this.#keeping = new Keeping(asking.keeper, exchange);
+    }
+    exchange.isDraining = asking.isDraining === true;
+    exchange.model ||= ask.model();
+    const answer = asking.source.answer(ask, exchange);
+    if (!(answer instanceof Promise)) return this.#take(answer, asking);
+    this.#wait();
+    answer.then((settled) => {
+      if (this.#isOver) forget(settled);
+      else this.#take(settled, asking);
+    }, (error) => this.#refuse(error));
+  }
+
+  /** Has an answer said; one that cannot be said is freed. */
+  #take(answer: Answer, asking: Asking | Passing): void {
+    try {
+      this.#say(answer, asking);
+    } catch (error) {
+      forget(answer);
+      this.#refuse(error);
+    }
+  }
+
+  /** Writes an answer, in the way that its kind and the client want. */
+  #say(answer: Answer, asking: Asking | Passing): void {
+    if (answer.kind === "relay") {
+      this.#keeping?.drop(); // nobody reads its text
+      return this.#relay(answer, asking.manner);
+    }
+    if (asking.kind === "pass") {
+      throw new TypeError(`Cannot pass on a ${answer.kind} answer of ${asking.source.name}`);
+    }
+    const exchange = this.#exchange;
+    exchange.isStream = asking.isStream;
+    if (!asking.isStream) return void this.#gather(answer, asking);
+    if (answer.kind === "live") return this.#live(answer.steps, asking);
+    const { script, usage } = answer;
+    if (usage !== undefined) noteUsage(exchange, usage);
+    const frames = this.#driver.frames.of(script, asking.layout, usage);
+    this.#frames(frames, asking.manner, script);
+  }
+
+  #frames(frames: Frames, manner: Manner, script: Script | undefined): void {
+    const exchange = this.#exchange;
+    const keeping = this.#keeping;
+    exchange.isStream = true;
+    if (keeping === undefined && isDueAtOnce(frames)) {
+      this.#begun();
+      return reply(frames, exchange, manner, this.#writer);
+    }
+    const kept = keeping && script && { keeping, script };
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, kept);
+    if (stream.firstMs === 0) {
+      this.#begun();
+      return stream.start();
+    }
+    this.#isKnown = true;
+    this.#wait(() => stream.forgo());
+    void this.#until(exchange.startMs + stream.firstMs).then((isTime) => {
+      if (!isTime) return;
+      this.#begun();
+      stream.start();
+    });
+  }
+
+  /** Waits, unless the answer is given up meanwhile: false. */
+  async #until(dueMs: number): Promise<boolean> {
+    const { engine, signal } = this.#exchange;
+    const isTime = await engine.wheel.until(dueMs, signal);
+    if (!isTime && !this.#isOver) this.#refuse(signal.reason);
+    return isTime && !this.#isOver;
+  }
+
+  #live(steps: Extract<Answer, { kind: "live" }>["steps"], asking: Asking): void {
+    const exchange = this.#exchange;
+    const { manner, layout } = asking;
+    const telling = new LiveTelling(
+      layout.writer(stampTexts(manner.stamps.own())),
+      { headers: () => manner.headers(exchange), errorEvent: manner.errorEvent },
+      exchange,
+      this.#keeping,
+    );
+    this.#speak(new Speech(steps, telling, exchange, this.#writer));
+  }
+
+  #events({ events, headers, errorEvent }: EventsOutput): void {
+    this.#exchange.isStream = true;
+    const telling = {
+      headers: () => headers,
+      errorEvent,
+      say: (text: string) => text,
+      close: () => "",
+      cut() {},
+    };
+    this.#speak(new Speech(events, telling, this.#exchange, this.#writer));
+  }
+
+  /** Begins with the first thing that is said: what fails before it is refused and not streamed. */
+  #speak<Item>(speech: Speech<Item>): void {
+    this.#wait(() => speech.forgo());
+    speech.first().then((first) => {
+      if (this.#isOver) return speech.forgo();
+      this.#begun();
+      speech.start(first);
+    }, (error) => this.#refuse(error));
+  }
+
+  #relay(relay: Relay, manner: Pick<Manner, "errorEvent">): void {
+    const exchange = this.#exchange;
+    const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
+    const outlet = new RelayOutlet(relay, down, manner, exchange, this.#writer, this);
+    this.#wait(() => outlet.forgo());
+    outlet.start();
+  }
+
+  /** Of a relay. */
+  onBegun(): void {
+    this.#begun();
+  }
+
+  /** Of a relay. */
+  onFailed(error: AppError): void {
+    this.#refuse(error);
+  }
+
+  /** The answer in one piece, not before its last word would have left. */
+  async #gather(answer: Exclude<Answer, Relay>, asking: Asking): Promise<void> {
+    const exchange = this.#exchange;
+    const steps = answer.kind === "live" ? answer.steps[Symbol.asyncIterator]() : undefined;
+    const said = new Gathering();
+    this.#wait(() => steps?.return?.().catch(() => {})); // it is over, whatever it says to that
+    try {
+      if (answer.kind === "script") {
+        let totalMs = 0;
+        for (const step of answer.script.steps) {
+          totalMs += step.afterMs;
+          said.add(step);
+        }
+        said.usage = answer.usage;
+        if (totalMs > 0 && !await this.#until(exchange.startMs + totalMs)) return;
+      }
+      for (let turn = await steps?.next(); turn?.done === false; turn = await steps!.next()) {
+        for (const step of turn.value) said.add(step);
+      }
+      if (this.#isOver) return;
+      if (said.usage !== undefined) noteUsage(exchange, said.usage);
+      await this.#keeping?.whole(said.text);
+      this.#whole(asking.whole!(said, exchange));
+    } catch (error) {
+      this.#refuse(error);
+    }
+  }
+
+  #whole({ status, headers, body, failure }: Whole): void {
+    if (this.#isOver) return;
+    this.#begun();
+    const bytes = body === null
+      ? 0
+      : typeof body === "string"
+      ? Buffer.byteLength(body)
+      : body.length;
+    const exchange = this.#exchange;
+    if (failure === undefined) {
+      exchange.complete(status, bytes);
+    } else {
+      exchange.begin(status);
+      exchange.bodyBytes = bytes;
+      exchange.end(exchange.hasLeft ? "client_left" : outcomeOf(failure), failure);
+    }
+    this.#writer.whole(status, headers, body);
+  }
+
+  /** Answers with an error, unless the answer has begun. */
+  #refuse(thrown: unknown): void {
+    if (this.#isOver) return;
+    const asking = this.#asking;
+    this.#begun();
+    // Nothing was sent, so nothing is kept.
+    this.#keeping?.drop();
+    const exchange = this.#exchange;
+    exchange.upstream?.end(thrown);
+    const error = exchange.refuse(thrown);
+    try {
+      const { status, headers, body } = this.#surface.refuse(error, exchange, asking);
+      this.#writer.whole(status, headers, body);
+    } catch (bug) {
+      // Whatever is wrong with the refusal, nobody waits in vain.
+      exchange.engine.watch({ kind: "bug", where: exchange.surface, error: bug });
+      this.#writer.whole(500, {}, null);
+    }
+  }
+
+  /** From now on shutdown finds it, and its client's leaving is noticed. */
+  #wait(forgo?: () => void): void {
+    this.#forgo = forgo;
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#driver.engine.streams.add(this);
+    this.#driver.leaveLine.join(this);
+    if (this.#surface.isPatient) this.#writer.bePatient(true);
+  }
+
+  /** The answer begins, or is refused: whoever writes it notices the rest. */
+  #begun(): void {
+    this.#isOver = true;
+    this.#forgo = undefined;
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#driver.engine.streams.delete(this);
+    this.#driver.leaveLine.leave(this);
+    if (this.#surface.isPatient) this.#writer.bePatient(false);
+  }
+
+  /** A line's call: the body is slow; or the answer takes its time, so its client is watched. */
+  override expire(): void {
+    if (this.#isWaiting) this.#writer.listen(this);
+    else this.onBodyError(bodySlow(this.#driver.bodyLimits.timeoutMs));
+  }
+
+  /** Of the writer, while nothing is written. */
+  onDrain(): void {}
+
+  /** Of the writer: nobody waits for the answer any more. */
+  onLeave(): void {
+    if (this.#isOver) return;
+    this.#exchange.leave();
+    // What is to be finished goes on, to nobody.
+    if (!this.#exchange.isDraining || this.#isKnown) this.fail(clientLeft());
+  }
+
+  /** Ends the wait: the client has left, or weir ends. */
+  fail(error: AppError): void {
+    if (this.#isOver) return;
+    const forgo = this.#forgo;
+    this.#exchange.abort(error);
+    forgo?.();
+    this.#refuse(error);
+  }
+}
+
+/** A request that nobody reads. */
+function passingAsk({ wire, model }: Passing): Ask {
+  return {
+    wire,
+    model: () => model,
+    turn() {
+      throw new TypeError(`Cannot read a turn out of ${wire.method} ${wire.path}`);
+    },
+  };
+}
+
+/** Nobody wants `output` any more. */
+function discard(output: Output): void {
+  if (output.kind === "ask") output.keeper?.finish();
+  else if (output.kind === "events") {
+    output.events[Symbol.asyncIterator]().return?.().catch(() => {});
+  }
+}
+
+/** Nobody wants `answer` any more. */
+function forget(answer: Answer): void {
+  if (answer.kind === "relay") answer.body.cancel();
+  else if (answer.kind === "live") {
+    answer.steps[Symbol.asyncIterator]().return?.().catch(() => {});
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * What watchers see of a request and of a call to an upstream: logs, metrics and traces read it.
+ *
+ * @module
+ */
+
+import type { TraceContext } from "../lib/trace_context.ts";
+import type { AppError, ErrorCode } from "./errors.ts";
+
+/** How an exchange ended. */
+export type Outcome =
+  /** The whole answer left. */
+  | "completed"
+  /** An error answer left: bad input, no upstream. */
+  | "refused"
+  /** The client closed the connection first. */
+  | "client_left"
+  /** The upstream broke off, or never answered; or a workflow failed. */
+  | "upstream_failed"
+  /** A time limit ended it. */
+  | "timed_out"
+  /** The server stopped before the answer was whole. */
+  | "shut_down"
+  /** A bug. */
+  | "failed";
+
+/** Who asks. */
+export interface Client {
+  /** "" = unknown. */
+  readonly address: string;
+  /** True when its open requests are counted, this one with them. */
+  isCounted: boolean;
+}
+
+/** What is known of whoever wants an answer, an HTTP request or a workflow's job. */
+export interface CallFacts {
+  /** The URL's name in logs and metrics: "v1_chat_completions". */
+  readonly surface: string;
+  /** What answers: "mock", "proxy"; "" = weir itself. */
+  readonly source: string;
+  readonly model: string;
+  /** True when the answer is a stream of events. */
+  readonly isStream: boolean;
+  /** Where it stands in a trace; undefined = nobody traces. */
+  readonly trace: TraceContext | undefined;
+}
+
+/** One request and its answer. Milliseconds; -1 = not yet, or not known. */
+export interface ExchangeFacts extends CallFacts {
+  readonly method: string;
+  readonly startMs: number;
+  /** Looked up only where the log or a limit needs it: that costs 1 to 2 µs. */
+  readonly client: Client | undefined;
+  /** The name of the token that the client showed; "" = it has none. */
+  readonly tokenName: string;
+  /** The id the answer carries in `x-request-id`; "" where the dialect has none. */
+  readonly requestId: string;
+  readonly status: number;
+  /** From the start to the first byte of the answer's body. */
+  readonly firstByteMs: number;
+  readonly durationMs: number;
+  readonly bodyBytes: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  /** undefined = it has not ended. */
+  readonly outcome: Outcome | undefined;
+  /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */
+  readonly error: AppError | undefined;
+  /** What the client asked, shortened; "" unless `ops.log_prompts` wants it. */
+  readonly promptText: string;
+  /** The last call to an upstream that was made for it. */
+  readonly upstream: UpstreamFacts | undefined;
+}
+
+/** One call to an upstream, all its tries together. Milliseconds; -1 = not reached, or not seen. */
+export interface UpstreamFacts {
+  readonly exchange: CallFacts;
+  /** Host and port of the upstream. */
+  readonly host: string;
+  /** What the upstream is asked with. */
+  readonly method: string;
+  readonly startMs: number;
+  /** Tries so far. */
+  readonly attempts: number;
+  /** The span of this call: what the upstream takes for its parent; "" = nobody traces. */
+  readonly spanId: string;
+  /** From the last try's start to its response's head: a new connection's making is part of it. */
+  readonly headersMs: number;
+  /** From the last try's start to the first chunk of its body. */
+  readonly firstChunkMs: number;
+  /** From the first try's start to the end of the body, or to the failure. */
+  readonly durationMs: number;
+  /** The last status the upstream answered with; 0 = none. */
+  readonly status: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly errorCode: ErrorCode | undefined;
+}

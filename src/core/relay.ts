@@ -1,0 +1,195 @@
+/**
+ * Relays an upstream's answer, bytes untouched: each piece leaves as it came, at the client's pace,
+ * and a body that breaks off is never made to look complete.
+ *
+ * @module
+ */
+
+import { SseTail } from "../lib/sse_tail.ts";
+import type { Ending, PieceSink, Relay } from "./answer.ts";
+import { AppError } from "./errors.ts";
+import { outcomeOf } from "./events.ts";
+import type { Exchange } from "./exchange.ts";
+import { type Gone, Outlet } from "./outlet.ts";
+import type { HeadersDown } from "./relay_headers.ts";
+import type { HeaderFields } from "./response_writer.ts";
+import type { ResponseWriter } from "./response_writer.ts";
+import type { Manner } from "./surface.ts";
+
+/** A response cannot be made with a higher status (WHATWG Fetch). */
+const STATUS_MAX = 599;
+
+/** Statuses whose responses have no body (RFC 9110 section 6.4.1). */
+const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
+const EMPTY = new Uint8Array(0);
+
+/** Whoever waits until a relay begins. Exactly one of the two is called, once. */
+export interface RelayOwner {
+  onBegun(): void;
+  /** The upstream failed before the first byte of its body. */
+  onFailed(error: AppError): void;
+}
+
+/** One answer on its way down. */
+export class RelayOutlet extends Outlet implements PieceSink {
+  readonly #relay: Relay;
+  readonly #manner: Pick<Manner, "errorEvent">;
+  readonly #down: HeadersDown;
+  readonly #writer: ResponseWriter;
+  /** Where the stream stands; null = it is none, or nobody can read it. */
+  readonly #tail: SseTail | null;
+  /** Waits until it begins. */
+  #owner: RelayOwner | undefined;
+  /** True when nothing follows from the upstream. */
+  #hasEnded = false;
+
+  constructor(
+    relay: Relay,
+    down: HeadersDown,
+    manner: Pick<Manner, "errorEvent">,
+    exchange: Exchange,
+    writer: ResponseWriter,
+    owner: RelayOwner,
+  ) {
+    super(exchange, writer);
+    this.#relay = relay;
+    this.#manner = manner;
+    this.#down = down;
+    this.#writer = writer;
+    this.#owner = owner;
+    const head = down.of(relay);
+    this.#tail = head.isPlainEventStream ? new SseTail() : null;
+    exchange.requestId = head.requestId ?? exchange.requestId;
+    exchange.isStream = head.isPlainEventStream;
+  }
+
+  /**
+   * Begins with the upstream's first piece, or, when that is late and the stream takes comments,
+   * with a keep-alive comment.
+   */
+  start(): void {
+    const { status, body } = this.#relay;
+    if (status < 200 || status > STATUS_MAX) {
+      body.cancel();
+      const message = `The upstream answered with the status ${status}`;
+      return this.#owner!.onFailed(new AppError("upstream_broken", message));
+    }
+    const whole = BODILESS.has(status) ? EMPTY : body.whole();
+    if (whole !== undefined) return this.#answerWhole(whole);
+    const { keepaliveMs, wheel } = this.exchange.engine;
+    if (this.#tail !== null && keepaliveMs > 0) wheel.set(this, wheel.nowMs + keepaliveMs);
+    body.flow(this);
+  }
+
+  /** The response will not begin: its client has left, or weir ends. */
+  forgo(): void {
+    this.#owner = undefined;
+    this.#hasEnded = true;
+    this.exchange.engine.wheel.cancel(this);
+    this.#relay.body.cancel();
+  }
+
+  /** Of the body. */
+  onPiece(bytes: Uint8Array): void {
+    if (this.#hasEnded || bytes.length === 0) return;
+    if (this.#owner !== undefined) this.#begin(bytes);
+    else if (!this.isClosed) this.write(bytes, this.exchange.engine.wheel.nowMs);
+    this.#tail?.feed(bytes);
+    if (this.isSlow && !this.isClosed) this.#relay.body.pause();
+  }
+
+  /** Of the body. */
+  onEnd(ending: Exclude<Ending, "hold">, error?: AppError): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    if (this.#owner !== undefined) return this.#endEarly(ending, error);
+    if (ending === "end") this.#noteUnfinished();
+    if (error !== undefined) this.fail(error, outcomeOf(error));
+    else if (ending === "end") this.end();
+    else this.break(ending, "upstream_failed");
+  }
+
+  override run(nowMs: number): void {
+    if (this.#owner === undefined) super.run(nowMs);
+    else this.#begin(EMPTY);
+  }
+
+  /** The error event at this place of the stream; null where none may stand. */
+  protected errorEvent(error: AppError): string | null {
+    if (this.#tail === null || this.#tail.isDone) return null;
+    const event = this.#manner.errorEvent(error);
+    return event === null || this.#tail.isBoundary ? event : `\n\n${event}`;
+  }
+
+  protected canComment(): boolean {
+    return this.#tail !== null && this.#tail.isBoundary && !this.#tail.isDone;
+  }
+
+  protected onReady(): void {
+    this.#relay.body.resume();
+  }
+
+  protected onGone(why: Gone): void {
+    // An answer that is to be finished is read to its end: it is counted, and the upstream not stopped.
+    if (this.exchange.isDraining && why === "client_left") return this.#relay.body.resume();
+    this.#hasEnded = true;
+    this.#relay.body.cancel();
+  }
+
+  /** Made anew just before they leave: the answers of one upstream share them. */
+  get #headers(): HeaderFields {
+    return this.#down.of(this.#relay).headers;
+  }
+
+  #begin(first: Uint8Array): void {
+    this.#begun();
+    this.open(this.#relay.status, this.#headers, first);
+  }
+
+  #begun(): void {
+    const owner = this.#owner!;
+    this.#owner = undefined;
+    owner.onBegun();
+  }
+
+  /**
+   * The response for a body that came along with its head: one write with a length, as the mock's
+   * answers that are due at once, instead of a stream, its end mark and its bookkeeping. How a body
+   * is framed belongs to each connection (RFC 9112 section 6).
+   */
+  #answerWhole(bytes: Uint8Array): void {
+    const { status, body } = this.#relay;
+    this.#begun();
+    this.#tail?.feed(bytes);
+    if (BODILESS.has(status)) {
+      body.cancel();
+      this.exchange.upstream?.end(); // a body that never flowed has no end of its own
+    } else {
+      this.#noteUnfinished();
+    }
+    this.exchange.complete(status, bytes.length);
+    this.#writer.whole(status, this.#headers, BODILESS.has(status) ? null : bytes);
+  }
+
+  /** The body ended without a byte. */
+  #endEarly(ending: Exclude<Ending, "hold">, error: AppError | undefined): void {
+    this.exchange.engine.wheel.cancel(this);
+    if (ending === "end" && error === undefined) {
+      this.#begun();
+      this.exchange.complete(this.#relay.status, 0);
+      return this.#writer.whole(this.#relay.status, this.#headers, null);
+    }
+    const owner = this.#owner!;
+    this.#owner = undefined;
+    owner.onFailed(
+      error ?? new AppError("upstream_broken", "The upstream closed the connection without a body"),
+    );
+  }
+
+  #noteUnfinished(): void {
+    if (this.#tail !== null && !this.#tail.isDone) {
+      this.exchange.engine.watch({ kind: "upstream_unfinished" });
+    }
+  }
+}

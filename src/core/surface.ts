@@ -1,0 +1,128 @@
+/**
+ * What a surface is: one way in, which understands a request and says what is to be answered. The
+ * driver does everything else.
+ *
+ * @module
+ */
+
+import type { Ask, Source, Wire } from "./answer.ts";
+import type { AppError } from "./errors.ts";
+import type { Exchange } from "./exchange.ts";
+import type { Frames, Layout } from "./frames.ts";
+import type { Gathered } from "./gathering.ts";
+import type { Keeper } from "./keeping.ts";
+import type { HeaderFields } from "./response_writer.ts";
+import type { AnswerStamps } from "./stamp.ts";
+
+/** How late frames left, in milliseconds: an instrument that knows its own error. */
+export type RecordLateness = (lateMs: number) => void;
+
+/** A request, let in, with its body. */
+export interface Inbound {
+  /** Its body has been read. */
+  readonly request: Request;
+  /** What the path's placeholders stand for, decoded: `/v1/models/{id}` gives `id`. */
+  readonly params: Readonly<Record<string, string>>;
+  /** As `Surface.takes` says; "" or no bytes when there is none. */
+  readonly text: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** An answer in one piece. */
+export interface Whole {
+  readonly kind: "whole";
+  readonly status: number;
+  readonly headers: HeaderFields;
+  readonly body: string | Uint8Array | null;
+  /** What it tells of is a failure: how the exchange is counted. */
+  readonly failure?: AppError | undefined;
+}
+
+/** What all answers of a surface have in common: made once. */
+export interface Manner {
+  readonly stamps: AnswerStamps;
+  /** The headers of a stream, called just before it begins. */
+  readonly headers: (exchange: Exchange) => HeaderFields;
+  /** `error` in the middle of a stream, as whole events; null = the connection is cut. */
+  readonly errorEvent: (error: AppError) => string | null;
+  readonly recordLateness: RecordLateness;
+}
+
+/** A question for a source, and how its answer is to be said. */
+export interface Asking extends Ask {
+  readonly kind: "ask";
+  readonly source: Source;
+  readonly manner: Manner;
+  /** Asked for once a script or a live answer is here, as the rest of this. */
+  readonly isStream: boolean;
+  readonly layout: Layout;
+  /** The answer in one piece. Only where `isStream` may be false. */
+  whole?(said: Gathered, exchange: Exchange): Whole;
+  /** Keeps the answer before its end mark leaves. */
+  readonly keeper?: Keeper | undefined;
+  /** True: the answer is finished although its client has left. */
+  readonly isDraining?: boolean;
+}
+
+/**
+ * A request that is passed to an upstream of its own dialect, and answered with nothing but a
+ * relay.
+ */
+export interface Passing {
+  readonly kind: "pass";
+  readonly source: Source;
+  readonly wire: Wire;
+  /** The model that it names; "" = none. */
+  readonly model: string;
+  readonly manner: Pick<Manner, "errorEvent">;
+  readonly isDraining?: boolean;
+}
+
+/** Frames that no source has a part in. */
+export interface FramesOutput {
+  readonly kind: "frames";
+  readonly frames: Frames;
+  readonly manner: Manner;
+}
+
+/** Events that are no steps, as they come. The first one begins the response. */
+export interface EventsOutput {
+  readonly kind: "events";
+  /** Each is whole events. Throws an `AppError` when they fail; `return` frees what makes them. */
+  readonly events: AsyncIterable<string>;
+  readonly headers: HeaderFields;
+  readonly errorEvent: (error: AppError) => string | null;
+}
+
+/** What a surface makes of a request. */
+export type Output = Asking | Passing | Whole | FramesOutput | EventsOutput;
+
+/** One way in. Neither it nor a source makes a response. */
+export interface Surface {
+  /** Its name in logs and metrics: "v1_chat_completions". */
+  readonly name: string;
+  /** What answers, for logs: "mock", "proxy", "workflow"; "" = weir itself. */
+  readonly source: string;
+  /** What it wants of the body: nothing, its text, or its bytes. */
+  readonly takes: "nothing" | "text" | "bytes";
+  /** True: nothing may be heard of it for longer than any connection may be silent. */
+  readonly isPatient?: boolean;
+  /**
+   * Lets a request in, before its body is read.
+   *
+   * @throws {AppError} when it may not come in (also as a rejection).
+   */
+  admit?(request: Request, exchange: Exchange): void | Promise<void>;
+  /**
+   * Understands a request.
+   *
+   * @throws {AppError} what is wrong with it (also as a rejection).
+   */
+  answer(inbound: Inbound, exchange: Exchange): Output | Promise<Output>;
+  /** The body is larger than `bytesMax` bytes. */
+  tooLarge(bytesMax: number): AppError;
+  /**
+   * `error` as the answer. `asking`: it came from the source that was asked, or from the keeper.
+   */
+  refuse(error: AppError, exchange: Exchange, asking: Asking | Passing | undefined): Whole;
+}

@@ -1,0 +1,18 @@
+/**
+ * OpenAI's chat completions as the dialect of an upstream.
+ *
+ * @module
+ */
+
+import type { UpstreamDialect } from "../../core/dialect.ts";
+import { readAnswer, readError } from "./read_answer.ts";
+import { writeRequest } from "./write_request.ts";
+
+/** How an upstream of this dialect is asked and read. */
+export const OPENAI_CHAT: UpstreamDialect = {
+  name: "openai_chat",
+  path: "/chat/completions",
+  writeRequest,
+  readAnswer,
+  readError,
+};

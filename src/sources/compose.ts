@@ -1,0 +1,184 @@
+/**
+ * What answers: the mock, the upstreams of the config, and the routes between them, each source in
+ * what wraps it.
+ *
+ * @module
+ */
+
+import type { Config, UpstreamEntry } from "../config/config.ts";
+import type { Source } from "../core/answer.ts";
+import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
+import type { Wheel } from "../lib/wheel.ts";
+import { Mock, type Tokens } from "./mock.ts";
+import { notePrompts } from "./prompt_note.ts";
+import { route } from "./route.ts";
+import { http1Transport } from "./upstream/http1_transport.ts";
+import { respeak } from "./upstream/respeak.ts";
+import { retry } from "./upstream/retry.ts";
+import { fetchTransport, type Transport } from "./upstream/transport.ts";
+import { type Speaks, Upstream } from "./upstream/upstream.ts";
+
+/** Where a key without a base URL belongs. */
+const OPENAI_URL = "https://api.openai.com/v1";
+
+/** Who answers where. */
+export interface Sources {
+  /** `/v1/*`, and every surface without an upstream of its own. */
+  readonly main: Source;
+  /** `/api/chat` and workflows: OpenAI's own API when there is a key and no `llm.base_url`. */
+  readonly apiChat: Source;
+  /** `/chat`. */
+  readonly chat: Source;
+  /**
+   * The upstream of `/conv`; undefined = weir keeps the conversations, and `main` answers in them.
+   */
+  readonly conv: Source | undefined;
+  /** The upstream that is asked where no model decides; undefined = the mock answers. */
+  readonly upstream: Source | undefined;
+  /** True when `source` may answer with a relay. */
+  readonly isRelaying: (source: Source) => boolean;
+  /** The base URL of the upstream behind `source`, where no route decides; "" = the mock. */
+  readonly urlOf: (source: Source) => string;
+  /** Closes connections to upstreams: idle ones now, the others behind their answers. */
+  readonly close: () => void;
+}
+
+/** What they need of the process. */
+export interface SourcesWorld {
+  /** The tokens that open the door; none = it is open. */
+  readonly tokens: readonly unknown[];
+  readonly wallMs: () => number;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+  /** PEM text of a `ca_file` of the config; "" = none. */
+  readonly caOf: (file: string) => string;
+}
+
+/** What an upstream is made of, whichever section names it. */
+type Entry = Omit<UpstreamEntry, "name" | "speaks" | "api_key_file"> & {
+  /** Where the config has its time limits: "llm". */
+  readonly section: string;
+  /** The config key that says where it is. */
+  readonly urlKey: string;
+  readonly passesClientKey: boolean;
+};
+
+/** Makes them. */
+export function composeSources(
+  config: Config,
+  world: SourcesWorld,
+  tokens: Tokens,
+  wheel: Wheel,
+): Sources {
+  const { llm, chat, conv, upstreams } = config;
+  const { random, wallMs, caOf } = world;
+  const isOpen = world.tokens.length === 0;
+  const transports: Transport[] = [];
+  const relaying = new Set<Source>();
+  const urls = new Map<Source, string>();
+
+  /** An upstream, asked again when it is busy. It answers with relays only. */
+  function asked(entry: Entry, speaks: Speaks): Source {
+    const { base_url, proxy, ca_file, retries } = entry;
+    const ca = caOf(ca_file);
+    const transport = proxy === ""
+      ? http1Transport({ base_url, configKey: entry.urlKey, ca, wheel })
+      : fetchTransport({ base_url, configKey: entry.urlKey, ca, proxy });
+    transports.push(transport);
+    return retry(new Upstream(entry, transport, speaks), { retries, random, wallMs });
+  }
+
+  function upstream(entry: Entry): Source {
+    const source = noted(respeak(asked(entry, CHAT), OPENAI_CHAT));
+    relaying.add(source);
+    urls.set(source, entry.base_url);
+    return source;
+  }
+
+  function noted(source: Source): Source {
+    return config.ops.log_prompts ? notePrompts(source) : source;
+  }
+
+  /** The upstream of `llm`, with what differs. */
+  function llmUpstream(own: Partial<Entry> = {}): Source {
+    return upstream({
+      ...llm,
+      section: "llm",
+      urlKey: "llm.base_url",
+      passesClientKey: isOpen,
+      ...own,
+    });
+  }
+
+  const mock = noted(new Mock(config.mock, tokens));
+  const isMock = chat.source === "mock";
+  const named = new Map<string, Source>([["mock", mock]]);
+  if (llm.base_url !== "") named.set("llm", llmUpstream());
+  // Headers and model of `llm` are for that upstream, and may be secrets of it.
+  const ownOnly = { model_id: "", headers: {}, passesClientKey: false };
+  if (chat.api_proxy !== "") {
+    named.set(
+      "chat",
+      llmUpstream({
+        ...ownOnly,
+        api_key: chat.api_key,
+        base_url: apiBase(chat.api_proxy),
+        urlKey: "chat.api_proxy",
+      }),
+    );
+  }
+  for (const [i, entry] of upstreams.entries()) {
+    const section = `upstreams.${i}`;
+    const urlKey = `${section}.base_url`;
+    named.set(entry.name, upstream({ ...entry, section, urlKey, passesClientKey: isOpen }));
+  }
+  const usual = isMock ? mock : named.get("llm") ?? mock;
+  const routes = config.routes.map(({ match, to }) => ({
+    model: match?.model,
+    to: named.get(to[0]!)!,
+  }));
+  const main = route(routes, usual);
+  urls.set(main, urls.get(usual) ?? "");
+  const targets = [...routes.map(({ to }) => to), usual];
+  if (targets.some((source) => relaying.has(source))) relaying.add(main);
+
+  function chatSource(): Source {
+    if (isMock) return mock;
+    const own = named.get("chat");
+    if (own !== undefined) return own;
+    const hasKey = chat.api_key !== "" && llm.base_url !== "";
+    return hasKey ? llmUpstream({ api_key: chat.api_key, passesClientKey: false }) : main;
+  }
+
+  const hasOnlyKey = !isMock && routes.length === 0 && llm.base_url === "" && llm.api_key !== "";
+  return {
+    main,
+    apiChat: hasOnlyKey ? llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }) : main,
+    chat: chatSource(),
+    conv: conv.unofficial_proxy === "" ? undefined : asked({
+      ...llm,
+      ...ownOnly,
+      section: "llm",
+      api_key: "",
+      base_url: conv.unofficial_proxy,
+      urlKey: "conv.unofficial_proxy",
+      headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
+    }, WEB),
+    upstream: targets.find((source) => relaying.has(source)),
+    urlOf: (source) => urls.get(source) ?? "",
+    isRelaying: (source) => relaying.has(source),
+    close: () => transports.forEach((transport) => transport.close()),
+  };
+}
+
+const CHAT: Speaks = { name: "openai_chat", dialect: OPENAI_CHAT };
+/** ChatGPT's web API, of whose answers nothing is read. */
+const WEB: Speaks = { name: "chatgpt_web", dialect: undefined };
+
+/**
+ * go-gpt-server names a host (docs/facts/systems.md "/chat") and means its `/v1`; a URL with a path
+ * says where the API is itself.
+ */
+function apiBase(url: string): string {
+  return new URL(url).pathname === "/" ? `${url}/v1` : url;
+}

@@ -1,0 +1,42 @@
+/**
+ * Sends each question to the source that its model is routed to.
+ *
+ * @module
+ */
+
+import type { Source } from "../core/answer.ts";
+
+/** Where a question goes; the first route that matches counts. */
+export interface Route {
+  /** A name in which `*` stands for any characters; undefined = every model. */
+  readonly model: string | undefined;
+  readonly to: Source;
+}
+
+/** A longer name is nobody's: it matches no pattern, which may take the cube of its length. */
+const MODEL_CHARS_MAX = 512;
+
+/** Asks the source of the first of `routes` that matches, else `otherwise`. */
+export function route(routes: readonly Route[], otherwise: Source): Source {
+  if (routes.length === 0) return otherwise;
+  const rows = routes.map(({ model, to }) => ({ pattern: patternOf(model), to }));
+  return {
+    name: otherwise.name,
+    answer(ask, call) {
+      const model = ask.model();
+      const isName = model.length <= MODEL_CHARS_MAX;
+      const row = rows.find(({ pattern }) =>
+        pattern === undefined || (isName && pattern.test(model))
+      );
+      const source = row?.to ?? otherwise;
+      call.source = source.name;
+      return source.answer(ask, call);
+    },
+  };
+}
+
+/** `model` as an expression. Model names are compared as they are written. */
+function patternOf(model: string | undefined): RegExp | undefined {
+  if (model === undefined) return undefined;
+  return new RegExp(`^${model.split("*").map(RegExp.escape).join(".*")}$`, "su");
+}

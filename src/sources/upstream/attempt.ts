@@ -1,0 +1,231 @@
+/**
+ * One request to an upstream and its answer, which it relays: bytes as they come, within the time
+ * limits of each wait.
+ *
+ * Nothing here is `async` on the way of an answer: each `await` is a promise and a turn of the
+ * queue, some 1 % of a proxied request.
+ *
+ * @module
+ */
+
+import type { Field, PieceSink, Relay, RelayBody } from "../../core/answer.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Call } from "../../core/exchange.ts";
+import type { UpstreamCall } from "../../core/upstream_call.ts";
+import { Abort, type AbortListener } from "../../lib/abort.ts";
+import { Deadline } from "./deadline.ts";
+import type {
+  Transport,
+  TransportReceiver,
+  TransportRequest,
+  TransportResponse,
+} from "./transport.ts";
+import { UsageTail } from "./usage_tail.ts";
+
+/** How long each wait may last, in milliseconds. */
+export interface AttemptLimits {
+  /** Where the config has them: "llm". */
+  readonly section: string;
+  readonly headers_timeout_ms: number;
+  readonly first_token_timeout_ms: number;
+  readonly idle_timeout_ms: number;
+}
+
+/** One request under way, and the body of its answer. Made for it, and `run` once. */
+export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListener {
+  readonly kind = "relay";
+  readonly body: RelayBody = this;
+  readonly #limits: AttemptLimits;
+  readonly #call: Call;
+  readonly #up: UpstreamCall;
+  readonly #abort = new Abort();
+  readonly #deadline: Deadline;
+  readonly #usage = new UsageTail();
+  readonly #startMs: number;
+  readonly #transport: Transport;
+  /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
+  #request: TransportRequest | undefined;
+  #response: TransportResponse | undefined = undefined;
+  #resolve!: (relay: Relay) => void;
+  #reject!: (reason: unknown) => void;
+  #sink: PieceSink | undefined = undefined;
+  #isPaused = false;
+  #isReading = false;
+  /** True until the first piece is here. */
+  #isFirst = true;
+  readonly #onRead = (piece: Uint8Array | null) => {
+    this.#isReading = false;
+    this.#take(piece);
+    this.#pump();
+  };
+  readonly #onBroken = (error: unknown) => this.#break(error);
+
+  constructor(
+    request: Omit<TransportRequest, "signal">,
+    transport: Transport,
+    limits: AttemptLimits,
+    call: Call,
+    up: UpstreamCall,
+  ) {
+    const { wheel } = call.engine;
+    this.#request = { ...request, signal: this.#abort };
+    this.#transport = transport;
+    this.#limits = limits;
+    this.#call = call;
+    this.#up = up;
+    this.#startMs = wheel.nowMs;
+    this.#deadline = new Deadline(wheel, this.#abort, limits.section);
+  }
+
+  get status(): number {
+    return this.#response!.status;
+  }
+
+  get fields(): readonly Field[] {
+    return this.#response!.fields;
+  }
+
+  header(name: string): string | null {
+    return this.#response!.header(name);
+  }
+
+  /** The relay, when its head is here. Rejects with an `AppError` when there is none. */
+  run(): Promise<Relay> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      const { signal } = this.#call;
+      if (signal.aborted) return reject(signal.reason);
+      signal.addEventListener("abort", this);
+      this.#deadline.start("headers", this.#limits.headers_timeout_ms);
+      this.#up.attempt();
+      const request = this.#request!;
+      this.#request = undefined;
+      this.#transport.send(request, this);
+    });
+  }
+
+  /** Of the call's signal: nobody wants the answer any more. */
+  handleEvent(): void {
+    this.#abort.abort(this.#call.signal.reason);
+  }
+
+  /** Of the transport: the head is here. */
+  onResponse(response: TransportResponse): void {
+    this.#call.signal.removeEventListener("abort", this);
+    this.#deadline.stop();
+    this.#up.head(response.status);
+    this.#response = response;
+    this.#resolve(this);
+  }
+
+  /** Of the transport: there is no response. */
+  onError(error: unknown): void {
+    this.#call.signal.removeEventListener("abort", this);
+    this.#deadline.stop();
+    // Whatever broke, the abort's own reason says why: a time limit, or the client.
+    this.#reject(this.#abort.aborted ? this.#abort.reason : error);
+  }
+
+  whole(): Uint8Array | undefined {
+    const bytes = this.#response!.whole();
+    if (bytes === undefined) return undefined;
+    this.#up.chunkWithHead();
+    this.#usage.feed(bytes);
+    this.#noteEnd();
+    return bytes;
+  }
+
+  flow(sink: PieceSink): void {
+    this.#sink = sink;
+    this.#pump();
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+    this.#deadline.stop(); // the upstream has all the time
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    if (this.#isReading) this.#await();
+    else this.#pump();
+  }
+
+  cancel(): void {
+    this.#deadline.stop();
+    this.#response?.cancel();
+    const wasFlowing = this.#sink !== undefined;
+    this.#sink = undefined;
+    if (wasFlowing) this.#up.end();
+  }
+
+  /** Moves what is here already; the rest is waited for. */
+  #pump(): void {
+    try {
+      while (this.#sink !== undefined && !this.#isPaused) {
+        const piece = this.#response!.read();
+        if (piece instanceof Promise) {
+          this.#isReading = true;
+          this.#await();
+          piece.then(this.#onRead, this.#onBroken);
+          return;
+        }
+        // Most heads bring their first piece along.
+        if (this.#isFirst) this.#up.chunkWithHead();
+        this.#take(piece);
+      }
+    } catch (error) {
+      this.#break(error);
+    }
+  }
+
+  /** The clock of the wait for the next piece starts. */
+  #await(): void {
+    const { first_token_timeout_ms, idle_timeout_ms } = this.#limits;
+    if (this.#isFirst) this.#deadline.start("first_token", first_token_timeout_ms);
+    else this.#deadline.start("idle", idle_timeout_ms);
+  }
+
+  #take(piece: Uint8Array | null): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    if (piece === null) {
+      this.#sink = undefined;
+      this.#noteEnd();
+      return sink.onEnd("end");
+    }
+    this.#isFirst = false;
+    this.#up.chunk();
+    this.#usage.feed(piece);
+    sink.onPiece(piece, (this.#call.engine.wheel.nowMs - this.#startMs) * 1000);
+  }
+
+  /** The upstream's body is whole. */
+  #noteEnd(): void {
+    this.#deadline.stop();
+    const usage = this.#usage.read();
+    if (usage !== undefined) this.#up.usage(usage.promptTokens, usage.completionTokens);
+    this.#up.end();
+  }
+
+  #break(error: unknown): void {
+    const sink = this.#sink;
+    if (sink === undefined) return; // it was cancelled
+    this.#sink = undefined;
+    this.#deadline.stop();
+    const reason: unknown = this.#abort.aborted ? this.#abort.reason : error;
+    this.#up.end(reason);
+    this.#response!.cancel();
+    sink.onEnd("fin", reason instanceof AppError ? reason : brokenOff(error));
+  }
+}
+
+function brokenOff(cause: unknown): AppError {
+  return new AppError(
+    "upstream_broken",
+    "The upstream closed the connection before its answer was complete",
+    { cause },
+  );
+}

@@ -1,0 +1,58 @@
+/**
+ * Reads an upstream's answer for whoever speaks another dialect: its bytes become steps while they
+ * come, and its refusal becomes an error.
+ *
+ * @module
+ */
+
+import type { Answer, Relay, Source } from "../../core/answer.ts";
+import type { UpstreamDialect } from "../../core/dialect.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Call } from "../../core/exchange.ts";
+import { gatherBody } from "../../core/relay_body.ts";
+import { LiveSteps } from "./live_steps.ts";
+
+/** Bytes of a refusal that are read for its sentence. */
+const REFUSAL_BYTES_MAX = 65_536;
+
+/** No response can be made with a higher status (WHATWG Fetch). */
+const STATUS_MAX = 599;
+
+/** `source`, whose relays are read wherever the client does not speak `dialect` itself. */
+export function respeak(source: Source, dialect: UpstreamDialect): Source {
+  return {
+    name: source.name,
+    answer(ask, call) {
+      const answer = source.answer(ask, call);
+      if (ask.wire?.dialect === dialect.name) return answer;
+      return answer instanceof Promise
+        ? answer.then((settled) => readAnswer(settled, dialect, call))
+        : readAnswer(answer, dialect, call);
+    },
+  };
+}
+
+/** `answer` as steps. @throws {AppError} when it is a refusal (the promise rejects). */
+function readAnswer(
+  answer: Answer,
+  dialect: UpstreamDialect,
+  call: Call,
+): Answer | Promise<Answer> {
+  if (answer.kind !== "relay") return answer;
+  const { status } = answer;
+  if (status >= 400 && status <= STATUS_MAX) return refusal(answer, dialect, call);
+  if (status >= 200 && status < 300) {
+    return { kind: "live", steps: new LiveSteps(answer, dialect, call), model: call.model };
+  }
+  answer.body.cancel();
+  const what = status >= 300 && status < 400
+    ? "a redirect, which weir does not follow"
+    : "no answer";
+  throw new AppError("upstream_broken", `The upstream answered with the status ${status}: ${what}`);
+}
+
+/** Reads why the upstream refuses, as far as it says so: half a sentence is better than none. */
+async function refusal(relay: Relay, dialect: UpstreamDialect, call: Call): Promise<never> {
+  const { bytes } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
+  throw dialect.readError(relay.status, new TextDecoder().decode(bytes));
+}

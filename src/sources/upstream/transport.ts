@@ -1,0 +1,165 @@
+/**
+ * How bytes travel to an upstream and back: the seam below the proxy. One request, one response,
+ * read chunk by chunk at the reader's pace.
+ *
+ * @module
+ */
+
+import { rootCertificates } from "node:tls";
+import { AppError } from "../../core/errors.ts";
+import type { Abort } from "../../lib/abort.ts";
+import type { HeaderLines } from "../../lib/http1/header_lines.ts";
+import type { HeaderSource } from "../../core/relay_headers.ts";
+
+/** One request to an upstream. */
+export interface TransportRequest {
+  readonly method: string;
+  /** Below the base URL, with the query: "/chat/completions". */
+  readonly path: string;
+  readonly headers: HeaderLines;
+  readonly body: Uint8Array<ArrayBuffer> | null;
+  /** Aborts the request in every window: connecting, waiting, reading. */
+  readonly signal: Abort | AbortSignal;
+}
+
+/** An upstream's answer: its head, and its body as it comes. */
+export interface TransportResponse extends HeaderSource {
+  readonly status: number;
+  /** The whole body when all of it is here already, else undefined. Counts as reading it. */
+  whole(): Uint8Array | undefined;
+  /**
+   * The next chunk as the upstream sent it, or null at the end; without a promise when it is here
+   * already. Rejects when the body breaks off.
+   */
+  read(): Uint8Array | null | Promise<Uint8Array | null>;
+  /** Gives the body up and frees its connection. Never throws. */
+  cancel(): void;
+}
+
+/**
+ * Takes what becomes of a request: exactly one of the two is called, once. No promise, which would
+ * be 1 % of a proxied request. Neither may throw.
+ */
+export interface TransportReceiver {
+  onResponse(response: TransportResponse): void;
+  /** An `AppError`, `upstream_unreachable` when there is no response; or the signal's reason. */
+  onError(error: unknown): void;
+}
+
+/** Sends requests to one upstream. */
+export interface Transport {
+  /** May call back at once. */
+  send(request: TransportRequest, receiver: TransportReceiver): void;
+  /** Closes what is pooled. */
+  close(): void;
+}
+
+/** The part of `fetch` that others than model upstreams are asked with. */
+export type FetchLike = (
+  url: Parameters<typeof fetch>[0],
+  init?: RequestInit,
+) => Promise<Response>;
+
+/** How `fetch` reaches an upstream; from the `llm` section of the config. */
+export interface FetchRoute {
+  /** An HTTP proxy's URL; "" = none, whatever the environment says. */
+  readonly proxy: string;
+  /** PEM text of the certificate authority to trust besides the built-in ones; "" = none. */
+  readonly ca: string;
+}
+
+/** How `fetch` reaches which upstream. */
+export interface FetchTransportOptions extends FetchRoute {
+  /** Without a trailing slash. */
+  readonly base_url: string;
+  /**
+   * The key of the config that says where the upstream is, for whoever reads that it is not there.
+   */
+  readonly configKey: string;
+}
+
+/**
+ * The transport on Bun's `fetch`: compressed bodies stay compressed, redirects are answers, and no
+ * time limit but the caller's (docs/facts/runtime.md "fetch: bodies, redirects, time limits").
+ */
+export function fetchTransport(options: FetchTransportOptions): Transport {
+  const { base_url, configKey } = options;
+  const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
+
+  async function ask(request: TransportRequest): Promise<TransportResponse> {
+    const { method, path, headers, body, signal } = request;
+    let response: Response;
+    try {
+      // Bun's options go beyond the DOM's; the cast is the one place that says so.
+      const init = {
+        method,
+        headers: Object.fromEntries(headers.toFields()),
+        body,
+        signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
+        ...route,
+      };
+      response = await fetch(base_url + path, init as RequestInit);
+    } catch (cause) {
+      if (signal.aborted) throw signal.reason;
+      throw unreachable(base_url, configKey, cause);
+    }
+    const reader = response.body?.getReader();
+    return {
+      status: response.status,
+      fields: [...response.headers],
+      header: (name) => response.headers.get(name),
+      whole: () => undefined,
+      async read() {
+        if (reader === undefined) return null;
+        const { done, value } = await reader.read();
+        return done ? null : value;
+      },
+      cancel() {
+        reader?.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter
+      },
+    };
+  }
+
+  return {
+    send(request, receiver) {
+      ask(request).then(
+        (response) => receiver.onResponse(response),
+        (error) => receiver.onError(error),
+      );
+    },
+    close() {},
+  };
+}
+
+/** `fetch` on the same route, for whoever sets time limits of their own. */
+export function routedFetch(options: FetchRoute): FetchLike {
+  const route = routeOf(options);
+  return (url, init) => fetch(url, { ...init, ...route } as RequestInit);
+}
+
+function routeOf({ proxy, ca }: FetchRoute) {
+  return {
+    timeout: false, // Bun's own idle limit of 5 minutes is shorter than some models think
+    proxy: proxy === "" ? false : proxy, // false: whatever HTTP_PROXY says
+    ...(ca === "" ? {} : { tls: { ca: [...rootCertificates, ca] } }),
+  } as const;
+}
+
+/**
+ * The error for an upstream that gave no response. Names its host and the key of the config that
+ * says where it is, never its path or secret.
+ */
+export function unreachable(url: string, configKey: string, cause: unknown): AppError {
+  const reason = cause instanceof Error ? ((cause as { code?: string }).code ?? cause.message) : "";
+  return new AppError(
+    "upstream_unreachable",
+    `Cannot reach the upstream ${new URL(url).host}: ${reason || "no response"}. ` +
+      `Check ${configKey} and that the upstream is running.`,
+    { cause },
+  );
+}
+
+/** True when the upstream has said nothing, so that it may be asked again. */
+export function isUnreachable(error: unknown): error is AppError {
+  return error instanceof AppError && error.code === "upstream_unreachable";
+}

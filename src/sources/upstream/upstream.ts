@@ -1,0 +1,125 @@
+/**
+ * An upstream: a real server behind weir, asked once. It always answers with a relay, its own
+ * bytes: whoever wants steps reads them out of those (`respeak.ts`), and whoever is patient asks
+ * again (`retry.ts`).
+ *
+ * @module
+ */
+
+import type { Ask, DialectName, Relay, Source, Wire } from "../../core/answer.ts";
+import type { UpstreamDialect } from "../../core/dialect.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Call } from "../../core/exchange.ts";
+import { UpstreamCall } from "../../core/upstream_call.ts";
+import { Attempt, type AttemptLimits } from "./attempt.ts";
+import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
+import { withModel } from "../../dialects/openai_chat/peek_model.ts";
+import type { Transport } from "./transport.ts";
+
+/** Where an upstream is and how patient weir is with it; an entry of `upstreams`, or `llm`. */
+export interface UpstreamOptions extends AttemptLimits {
+  /** Without a trailing slash: "https://api.openai.com/v1". */
+  readonly base_url: string;
+  readonly api_key: string;
+  /** The model when a request names none; "" = none. */
+  readonly model_id: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** True: without `api_key`, the client's `Authorization` goes up (only on `/v1/*`). */
+  readonly passesClientKey: boolean;
+}
+
+/** What an upstream speaks. */
+export interface Speaks {
+  readonly name: DialectName;
+  /** How it is asked for a turn; undefined = it takes requests of its own dialect only. */
+  readonly dialect: UpstreamDialect | undefined;
+}
+
+/** Answers by asking a real server. */
+export class Upstream implements Source {
+  readonly name = "proxy";
+  readonly #options: UpstreamOptions;
+  readonly #transport: Transport;
+  readonly #speaks: Speaks;
+  /** Host and port, for whoever reads about a call. */
+  readonly #host: string;
+  readonly #untraced: HeadersUp;
+
+  constructor(options: UpstreamOptions, transport: Transport, speaks: Speaks) {
+    this.#options = options;
+    this.#transport = transport;
+    this.#speaks = speaks;
+    this.#host = hostOf(options.base_url);
+    this.#untraced = this.#headersUp({});
+  }
+
+  /**
+   * @throws {AppError} when the upstream gave nothing that could be passed down (the promise
+   * rejects).
+   */
+  answer(ask: Ask, call: Call): Promise<Relay> {
+    const { model_id } = this.#options;
+    const wire = ask.wire?.dialect === this.#speaks.name ? ask.wire : undefined;
+    if (wire?.body !== null) call.model ||= model_id;
+    try {
+      if (wire !== undefined && hasPassedWeir(wire.headers)) throw loopDetected();
+      const { method, path, headers, body } = wire ?? this.#wireOf(ask);
+      const up = UpstreamCall.of(call, this.#host);
+      up.method = method;
+      const request = {
+        method,
+        path,
+        headers: this.#headersFor(up).of(headers),
+        body: withModel(body, model_id),
+      };
+      return new Attempt(request, this.#transport, this.#options, call, up).run();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** A request for a turn that came in another dialect. */
+  #wireOf(ask: Ask): Wire {
+    const { dialect, name } = this.#speaks;
+    if (dialect === undefined) throw new TypeError(`Cannot ask for a turn in ${name}`);
+    const turn = ask.turn();
+    const model = turn.model || this.#options.model_id;
+    return {
+      dialect: name,
+      method: "POST",
+      path: dialect.path,
+      headers: TURN_HEADERS,
+      body: new TextEncoder().encode(dialect.writeRequest({ ...turn, model })),
+    };
+  }
+
+  #headersFor({ traceHeaders }: UpstreamCall): HeadersUp {
+    return traceHeaders === undefined ? this.#untraced : this.#headersUp(traceHeaders);
+  }
+
+  #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
+    const { api_key, passesClientKey, headers } = this.#options;
+    const credentials = { apiKey: api_key, passesClientKey };
+    return new HeadersUp(credentials, { ...trace, ...headers });
+  }
+}
+
+/** What weir says when it asks by itself. */
+const TURN_HEADERS = new Headers({
+  "content-type": "application/json",
+  "accept": "text/event-stream, application/json",
+  "user-agent": "weir",
+});
+
+function loopDetected(): AppError {
+  return new AppError(
+    "loop_detected",
+    "This request has already passed a weir: its upstream in the config is weir itself",
+  );
+}
+
+/** Host and port of `url`, with the port that its protocol stands for. */
+function hostOf(url: string): string {
+  const { protocol, hostname, port } = new URL(url);
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}

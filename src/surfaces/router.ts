@@ -1,0 +1,103 @@
+/**
+ * Finds the row of the table that a request belongs to: fixed paths by one look-up, the others with
+ * Hono's router.
+ *
+ * @module
+ */
+
+import { TrieRouter } from "hono/router/trie-router";
+import type { Route } from "./route.ts";
+
+/** A row, and what its placeholders stand for. */
+export interface Match {
+  readonly route: Route;
+  /** Decoded. */
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/** By method in capitals. */
+type Rows = Map<string, Match>;
+
+const NO_PARAMS: Readonly<Record<string, string>> = {};
+
+/** The table, ready to be asked. */
+export class Router {
+  readonly #fixed = new Map<string, Rows>();
+  readonly #open = new TrieRouter<Route>();
+  /** Methods of the open paths, in the order of the table. */
+  readonly #methods: readonly string[];
+
+  constructor(routes: readonly Route[]) {
+    for (const route of routes) {
+      const method = route.method.toUpperCase();
+      if (route.path.includes("{")) {
+        this.#open.add(method, honoPath(route), route);
+      } else {
+        const rows: Rows = this.#fixed.get(route.path) ?? new Map();
+        rows.set(method, { route, params: NO_PARAMS });
+        this.#fixed.set(route.path, rows);
+      }
+    }
+    this.#methods = [...new Set(routes.map(({ method }) => method.toUpperCase()))];
+  }
+
+  /** The row for `method` (HEAD counts as GET) and `path`; undefined = nobody serves it. */
+  match(method: string, path: string): Match | undefined {
+    const asked = method === "HEAD" ? "GET" : method;
+    return this.#fixed.get(path)?.get(asked) ?? this.#search(asked, path);
+  }
+
+  /** The methods that `path` has; none = nobody serves it. */
+  methods(path: string): readonly string[] {
+    const rows = this.#fixed.get(path);
+    const fixed = rows === undefined ? [] : [...rows.keys()];
+    const open = this.#methods.filter((method) => this.#search(method, path) !== undefined);
+    return [...new Set([...fixed, ...open])];
+  }
+
+  #search(method: string, path: string): Match | undefined {
+    // The trie gives pairs of a row and its parameters.
+    const [found] = this.#open.match(method, decodedPath(path)) as [
+      readonly (readonly [Route, Readonly<Record<string, string>>])[],
+    ];
+    const first = found[0];
+    if (first === undefined) return undefined;
+    const [route, params] = first;
+    const decoded = Object.entries(params).map(([name, value]) => [name, decodedValue(value)]);
+    return { route, params: Object.fromEntries(decoded) };
+  }
+}
+
+/** "/v1/models/{id}" as Hono spells it. */
+function honoPath({ path, isOpenEnded }: Route): string {
+  const spelled = path.replaceAll(/\{(\w+)\}/g, ":$1");
+  return isOpenEnded ? `${spelled}{.+}` : spelled;
+}
+
+/** Escapes in fixed parts are undone; those of slashes and percents stay, as they are no path's. */
+function decodedPath(path: string): string {
+  if (!path.includes("%")) return path;
+  try {
+    return decodeURI(path.replaceAll("%25", "%2525"));
+  } catch {
+    return path;
+  }
+}
+
+/** One value, percent-decoded; as it is when it cannot be. */
+function decodedValue(value: string): string {
+  if (!value.includes("%")) return value;
+  try {
+    return decodeURIComponent(value);
+  } catch {
+    return value;
+  }
+}
+
+/** The path of a URL, without its query. */
+export function pathOf(url: string): string {
+  const from = url.indexOf("/", 8); // the first "/" behind "https://" begins the path
+  if (from < 0) return "/";
+  const query = url.indexOf("?", from);
+  return query < 0 ? url.slice(from) : url.slice(from, query);
+}

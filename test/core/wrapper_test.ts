@@ -1,0 +1,213 @@
+import { describe, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Answer, Ask, RelayBody, Source, Step } from "../../src/core/answer.ts";
+import { dataEvent, DONE_EVENT } from "../../src/core/dialect.ts";
+import { AppError } from "../../src/core/errors.ts";
+import { Exchange } from "../../src/core/exchange.ts";
+import { textOfSteps } from "../../src/core/gathering.ts";
+import { gatherBody, KnownBody } from "../../src/core/relay_body.ts";
+import { OPENAI_CHAT } from "../../src/dialects/openai_chat/upstream.ts";
+import { Abort } from "../../src/lib/abort.ts";
+import { notePrompts } from "../../src/sources/prompt_note.ts";
+import { route } from "../../src/sources/route.ts";
+import { respeak } from "../../src/sources/upstream/respeak.ts";
+import { retry } from "../../src/sources/upstream/retry.ts";
+import { endStep, makeEngine, textStep, TURN, wireAsk } from "../sources/upstream/rig.ts";
+import { counted, type Counts } from "./counted.ts";
+
+const TEXT = "水 flows 🌊";
+const STEPS: readonly Step[] = [textStep("水 "), textStep("flows "), textStep("🌊"), endStep()];
+const EVENTS = [
+  ...["水 ", "flows ", "🌊"].map((content) => dataEvent({ choices: [{ delta: { content } }] })),
+  dataEvent({ choices: [{ delta: {}, finish_reason: "stop" }] }) + DONE_EVENT,
+].map((text) => new TextEncoder().encode(text));
+const BYTES = EVENTS.reduce((sum, { length }) => sum + length, 0);
+
+const engine = makeEngine();
+
+/** What was freed of the answers of one source. */
+interface Freed {
+  count: number;
+}
+
+/** The kinds of answer: each says the same. */
+const KINDS: Readonly<Record<string, (freed: Freed) => Answer>> = {
+  script: () => ({
+    kind: "script",
+    script: { name: "s", steps: STEPS.map((step) => ({ ...step, afterMs: 0 })) },
+    model: "m",
+  }),
+  live: (freed) => ({ kind: "live", steps: waitingSteps(freed), model: "m" }),
+  "relay, whole": (freed) => relay(freed, 0),
+  "relay, in pieces": (freed) => relay(freed, 2000),
+};
+
+/** Steps whose end waits, unless it is read or given up. */
+function waitingSteps(freed: Freed): Extract<Answer, { kind: "live" }>["steps"] {
+  let next = 0;
+  let giveUp: (() => void) | undefined;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        const step = STEPS[next++];
+        if (step === undefined) return { done: true, value: undefined };
+        await new Promise<void>((resolve) => {
+          giveUp = resolve;
+          setTimeout(resolve, 1);
+        });
+        return { done: false, value: [step] };
+      },
+      return() {
+        freed.count++;
+        giveUp?.();
+        return Promise.resolve({ done: true, value: undefined });
+      },
+    }),
+  };
+}
+
+function relay(freed: Freed, everyUs: number): Answer {
+  const pieces = EVENTS.map((bytes, i) => ({ bytes, atUs: i * everyUs }));
+  const known = new KnownBody(pieces, "end", engine.wheel);
+  const body: RelayBody = {
+    whole: () => known.whole(),
+    flow: (sink) => known.flow(sink),
+    pause: () => known.pause(),
+    resume: () => known.resume(),
+    cancel() {
+      freed.count++;
+      known.cancel();
+    },
+  };
+  return { kind: "relay", status: 200, fields: [["x-a", "1"]], header: () => null, body };
+}
+
+const counts: Counts = { bytes: 0, steps: 0 };
+
+/** Every wrapper there is, and the counter. */
+const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
+  retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
+  respeak: (source) => respeak(source, OPENAI_CHAT),
+  route: (source) => route([{ model: "gpt-*", to: source }], source),
+  notePrompts,
+  counted: (source) => counted(source, counts),
+  "all of them": (source) => {
+    const patient = retry(counted(source, counts), {
+      retries: 1,
+      random: () => 0,
+      wallMs: () => 0,
+    });
+    return notePrompts(route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source));
+  },
+};
+
+const ASKS: Readonly<Record<string, Ask>> = {
+  "a turn": { model: () => TURN.model, turn: () => TURN },
+  "a wire": wireAsk(),
+};
+
+/** What `answer` says. */
+async function said(answer: Answer): Promise<string> {
+  if (answer.kind === "script") return textOfSteps(answer.script.steps);
+  const steps: Step[] = [];
+  if (answer.kind === "live") {
+    for await (const batch of answer.steps) steps.push(...batch);
+    return textOfSteps(steps);
+  }
+  const { bytes, error } = await gatherBody(answer.body, new Abort(), 100_000);
+  expect(error).toBeUndefined();
+  const reader = OPENAI_CHAT.readAnswer(answer);
+  return textOfSteps([...reader.feed(bytes), ...reader.end()]);
+}
+
+/** Gives `answer` up while it waits. */
+async function giveUp(answer: Answer): Promise<void> {
+  if (answer.kind === "relay") return answer.body.cancel();
+  if (answer.kind !== "live") return;
+  const iterator = answer.steps[Symbol.asyncIterator]();
+  const next = iterator.next();
+  await iterator.return!();
+  await next;
+}
+
+function callOf(): Exchange {
+  return new Exchange(engine, "test", { method: "POST" });
+}
+
+for (const [wrapper, wrap] of Object.entries(WRAPPERS)) {
+  describe(`${wrapper}, of`, () => {
+    for (const [kind, make] of Object.entries(KINDS)) {
+      for (const [asked, ask] of Object.entries(ASKS)) {
+        for (const how of ["at once", "later"] as const) {
+          const open = async () => {
+            const freed: Freed = { count: 0 };
+            const source: Source = {
+              name: "inner",
+              answer: () => how === "at once" ? make(freed) : Promise.resolve(make(freed)),
+            };
+            const wrapped = wrap(source);
+            expect(wrapped.name).toBe("inner");
+            return { freed, answer: await wrapped.answer(ask, callOf()) };
+          };
+
+          test(`a ${kind} for ${asked}, answered ${how}: loses nothing`, async () => {
+            const { answer } = await open();
+            const isRead = asked === "a turn" && ["respeak", "all of them"].includes(wrapper);
+            const isRelay = kind.startsWith("relay");
+            expect(answer.kind).toBe(
+              isRelay ? (isRead ? "live" : "relay") : kind as Answer["kind"],
+            );
+            if (answer.kind === "relay") expect(answer).toMatchObject({ status: 200 });
+            expect(await said(answer)).toBe(TEXT);
+          });
+
+          test(`a ${kind} for ${asked}, answered ${how}: is freed once it is given up`, async () => {
+            const { freed, answer } = await open();
+            await giveUp(answer);
+            const isHeld = kind !== "script" &&
+              !(kind === "relay, whole" && answer.kind === "live");
+            // A whole body that is read is at its end already.
+            expect(freed.count).toBe(isHeld ? 1 : 0);
+          });
+        }
+      }
+    }
+
+    for (const how of ["thrown", "rejected"] as const) {
+      test(`an error that is ${how}: is the error`, async () => {
+        const error = new AppError("upstream_broken", "no");
+        const answer = (): Promise<Answer> => {
+          if (how === "thrown") throw error;
+          return Promise.reject(error);
+        };
+        const wrapped = wrap({ name: "inner", answer });
+        const thrown = await (async () => await wrapped.answer(ASKS["a turn"]!, callOf()))()
+          .then(() => "no error", (reason: unknown) => reason);
+        expect(thrown).toBe(error);
+      });
+    }
+  });
+}
+
+describe("the counter", () => {
+  const rows: readonly (readonly [string, Counts])[] = [
+    ["script", { bytes: 0, steps: 4 }],
+    ["live", { bytes: 0, steps: 4 }],
+    ["relay, whole", { bytes: BYTES, steps: 0 }],
+    ["relay, in pieces", { bytes: BYTES, steps: 0 }],
+  ];
+  for (const [kind, expected] of rows) {
+    test(`counts a ${kind}`, async () => {
+      const own: Counts = { bytes: 0, steps: 0 };
+      const source: Source = { name: "s", answer: () => KINDS[kind]!({ count: 0 }) };
+      await said(await counted(source, own).answer(ASKS["a turn"]!, callOf()));
+      expect(own).toEqual(expected);
+    });
+  }
+
+  test("is under 60 lines", () => {
+    const lines = readFileSync(join(import.meta.dir, "counted.ts"), "utf8").trimEnd().split("\n");
+    expect(lines.length).toBeLessThan(60);
+  });
+});

@@ -1,0 +1,88 @@
+import { describe, expect, test } from "bun:test";
+import { hasPassedWeir, HeadersUp } from "../../../src/sources/upstream/headers_up.ts";
+
+const NO_KEY = { apiKey: "", passesClientKey: false };
+
+function up(
+  client: Record<string, string>,
+  credentials = NO_KEY,
+  added: Record<string, string> = {},
+): Record<string, string> {
+  const fields = new HeadersUp(credentials, added).of(new Headers(client)).toFields();
+  const names = fields.map(([name]) => name.toLowerCase());
+  expect(new Set(names).size, "no name twice").toBe(names.length);
+  return Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]));
+}
+
+const ALWAYS = { "accept-encoding": "identity", via: "1.1 weir" };
+
+describe("HeadersUp", () => {
+  const CASES: readonly [string, Parameters<typeof up>, Record<string, string>][] = [
+    ["adds what every request carries", [{}], ALWAYS],
+    ["passes the client's own", [{ "X-Trace": "1", "user-agent": "me" }], {
+      ...ALWAYS,
+      "x-trace": "1",
+      "user-agent": "me",
+    }],
+    [
+      "drops what belongs to the client's connection",
+      [{
+        "connection": "keep-alive, X-Hop",
+        "x-hop": "1",
+        "keep-alive": "timeout=5",
+        "te": "trailers",
+        "transfer-encoding": "chunked",
+        "upgrade": "h2c",
+        "proxy-authorization": "secret",
+        "content-length": "5",
+        "host": "weir",
+        "expect": "100-continue",
+      }],
+      ALWAYS,
+    ],
+    ["keeps the client's encodings and lengthens its Via", [{
+      "accept-encoding": "gzip",
+      "via": "1.1 nginx",
+    }], { "accept-encoding": "gzip", via: "1.1 nginx, 1.1 weir" }],
+    ["keeps the client's key to itself", [{ authorization: "Bearer c" }], ALWAYS],
+    ["passes the client's key where it may", [{ authorization: "Bearer c" }, {
+      apiKey: "",
+      passesClientKey: true,
+    }], { ...ALWAYS, authorization: "Bearer c" }],
+    ["puts its own key in place of the client's", [{ authorization: "Bearer c" }, {
+      apiKey: "sk",
+      passesClientKey: true,
+    }], { ...ALWAYS, authorization: "Bearer sk" }],
+    ["lets llm.headers replace anything, in any case", [
+      { "x-a": "client", "authorization": "Bearer c", "accept-encoding": "gzip" },
+      { apiKey: "sk", passesClientKey: false },
+      { "X-A": "config", "Authorization": "Basic x", "Accept-Encoding": "br", "X-B": "2" },
+    ], {
+      via: "1.1 weir",
+      "x-a": "config",
+      "x-b": "2",
+      authorization: "Basic x",
+      "accept-encoding": "br",
+    }],
+  ];
+  for (const [name, given, wanted] of CASES) {
+    test(name, () => expect(up(...given)).toEqual(wanted));
+  }
+});
+
+describe("hasPassedWeir()", () => {
+  const CASES: readonly (readonly [string | undefined, boolean])[] = [
+    [undefined, false],
+    ["1.1 nginx", false],
+    ["1.1 weir", true],
+    ["1.1 nginx, 1.1 weir", true],
+    ["1.0 Weir (a comment)", true],
+    ["1.1 weird", false],
+    ["1.1 not-weir", false],
+  ];
+  for (const [via, wanted] of CASES) {
+    test(`Via: ${via}: ${wanted}`, () => {
+      expect(hasPassedWeir(new Headers(via === undefined ? {} : { via }))).toBe(wanted);
+    });
+  }
+});

@@ -1,0 +1,518 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { type Answer, askOf, type Relay, type Source } from "../../../src/core/answer.ts";
+import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
+import { AppError } from "../../../src/core/errors.ts";
+import { KnownBody } from "../../../src/core/relay_body.ts";
+import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
+import { respeak } from "../../../src/sources/upstream/respeak.ts";
+import type { UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
+import { waitFor } from "../../server/launch.ts";
+import { gate } from "../../server/proxied.ts";
+import {
+  type Act,
+  act,
+  chunk,
+  LAST_CHUNK,
+  response,
+  scriptedUpstream,
+  sseHead,
+} from "../../server/scripted_upstream.ts";
+import {
+  END,
+  endStep,
+  failureOf,
+  Rig,
+  said,
+  stepsOf,
+  textStep,
+  TRANSPORTS,
+  TURN,
+  wireAsk,
+} from "./rig.ts";
+
+const USAGE = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
+const USAGE_CHUNK = act.send(chunk(dataEvent({ id: "x", choices: [], usage: USAGE })));
+const JSON_TYPE = { "content-type": "application/json" };
+
+for (const name of TRANSPORTS) {
+  describe(`over ${name},`, () => {
+    let rig: Rig;
+    beforeAll(() => {
+      rig = new Rig(name);
+    });
+    afterAll(() => rig.close());
+    beforeEach(() => rig.reset());
+
+    describe("a live answer", () => {
+      test("is told step by step: texts, the reason, the usage", async () => {
+        rig.acts = () => [
+          act.send(sseHead()),
+          said({ role: "assistant", content: "" }),
+          said({ content: "水 " }),
+          said({ content: "🌊" }),
+          said({}, "length"),
+          USAGE_CHUNK,
+          ...END,
+        ];
+        const { status, text, isWhole } = await rig.ask();
+        expect([status, isWhole]).toEqual([200, true]);
+        expect(text).toBe(
+          dataEvent(textStep("水 ")) + dataEvent(textStep("🌊")) + dataEvent(endStep("length")) +
+            dataEvent({ kind: "usage", usage: { promptTokens: 3, completionTokens: 5 } }) +
+            DONE_EVENT,
+        );
+        expect(rig.kept).toEqual([{ text: "水 🌊", isWhole: true }]);
+        expect(rig.events.map(({ kind }) => kind)).toEqual(["upstream_ended", "exchange_ended"]);
+        const [ended] = rig.events;
+        if (ended?.kind !== "upstream_ended") throw new TypeError("No call has ended");
+        expect(ended.call).toMatchObject({
+          status: 200,
+          attempts: 1,
+          promptTokens: 3,
+          completionTokens: 5,
+          errorCode: undefined,
+        });
+        await rig.untilFree();
+      });
+
+      test("each step leaves before the next one comes", async () => {
+        const next = gate();
+        rig.acts = () => [
+          act.send(sseHead()),
+          said({ content: "one" }),
+          act.wait(next.opened),
+          said({ content: "two" }, "stop"),
+          ...END,
+        ];
+        const client = await rig.client();
+        await client.until('"one"');
+        expect(client.text()).not.toContain("two");
+        next.open();
+        expect((await client.closed).toString()).toContain('"two"');
+      });
+
+      const message = { role: "assistant", content: "水 🌊" };
+      const choice = { index: 0, message, finish_reason: "stop" };
+      const whole = JSON.stringify({ id: "x", choices: [choice], usage: USAGE });
+      const wholes: readonly (readonly [string, readonly Act[]])[] = [
+        ["with its head", [act.send(response(whole, JSON_TYPE))]],
+        ["in pieces", [
+          act.send(sseHead({ "content-type": "application/json" })),
+          act.send(chunk(whole.slice(0, 20))),
+          act.send(chunk(whole.slice(20))),
+          act.send(LAST_CHUNK),
+        ]],
+      ];
+      for (const [how, script] of wholes) {
+        test(`is one JSON object of an upstream that does not stream, ${how}`, async () => {
+          rig.acts = () => script;
+          expect(await stepsOf(rig.source.answer(askOf(TURN), rig.call()))).toEqual([
+            textStep("水 🌊"),
+            endStep(),
+            { kind: "usage", usage: { promptTokens: 3, completionTokens: 5 } },
+          ]);
+        });
+      }
+
+      test("is read at the pace of its reader", async () => {
+        const text = "x".repeat(64 * 1024);
+        const count = 1000;
+        rig.acts = () => [
+          act.send(sseHead()),
+          ...Array.from({ length: count }, () => said({ content: text })),
+          said({}, "stop"),
+          ...END,
+        ];
+        const answer = await rig.source.answer(askOf(TURN), rig.call());
+        if (answer.kind !== "live") throw new TypeError(answer.kind);
+        const { sentBytes } = rig.upstream;
+        const iterator = answer.steps[Symbol.asyncIterator]();
+        const first = await iterator.next();
+        // What sockets and buffers hold, until the upstream can send nothing more.
+        let seen = -1;
+        await waitFor(async () => {
+          const before = seen;
+          seen = rig.upstream.sentBytes;
+          await Bun.sleep(100);
+          return before === seen;
+        }, "the upstream to stand still");
+        expect(rig.upstream.playing).toBeGreaterThan(0);
+        expect(seen - sentBytes).toBeLessThan(count * text.length / 2);
+        let bytes = 0;
+        for (let turn = first; !turn.done; turn = await iterator.next()) {
+          for (const step of turn.value) if (step.kind === "delta") bytes += step.text.length;
+        }
+        expect(bytes).toBe(count * text.length);
+        await rig.untilFree();
+      });
+    });
+
+    describe("before the first step, what the upstream did is the answer:", () => {
+      for (const upstreamStatus of [400, 401, 403, 404, 422, 429, 500, 503] as const) {
+        test(`its status ${upstreamStatus} and its sentence`, async () => {
+          const error = { message: "nein 不行", type: "t", param: "p", code: "c" };
+          rig.acts = () => [
+            act.send(response(JSON.stringify({ error }), JSON_TYPE, `${upstreamStatus} X`)),
+          ];
+          const { status, text } = await rig.ask();
+          expect(status).toBe(upstreamStatus);
+          expect(JSON.parse(text)).toEqual({
+            code: "upstream_refused",
+            message: `${upstreamStatus} nein 不行`,
+            param: "p",
+          });
+          expect(rig.kept).toEqual([]);
+          await rig.untilFree();
+        });
+      }
+
+      test("half of a refusal is better than none", async () => {
+        rig.acts = () => [
+          act.send(sseHead({ "content-type": "text/plain" }).replace("200 OK", "403 X")),
+          act.send(chunk("you may ")),
+          act.reset,
+        ];
+        const { code, status, message } = await failureOf(
+          rig.source.answer(askOf(TURN), rig.call()),
+        );
+        expect([code, status]).toEqual(["upstream_refused", 403]);
+        expect(message).toMatch(/^403 (?:you may|\(no body\))$/); // a reset may overtake the bytes
+      });
+
+      test("a refusal without end is cut at a limit", async () => {
+        rig.acts = () => [
+          act.send(sseHead({ "content-type": "text/plain" }).replace("200 OK", "403 X")),
+          act.send(chunk("x".repeat(70_000))),
+          act.stall,
+        ];
+        const { aborted } = rig.upstream;
+        const { message } = await failureOf(rig.source.answer(askOf(TURN), rig.call()));
+        expect(message).toBe(`403 ${"x".repeat(1000)}`);
+        await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+      });
+
+      const limits: readonly (readonly [string, Partial<UpstreamOptions>, readonly Act[]])[] = [
+        ["headers", { headers_timeout_ms: 60 }, [act.stall]],
+        ["first_token", { first_token_timeout_ms: 60 }, [act.send(sseHead()), act.stall]],
+      ];
+      for (const [limit, options, script] of limits) {
+        test(`llm.${limit}_timeout_ms: 504, and the upstream is aborted`, async () => {
+          const { aborted } = rig.upstream;
+          rig.source = rig.live(options);
+          rig.acts = () => script;
+          const { status, text } = await rig.ask();
+          expect(status).toBe(504);
+          expect(JSON.parse(text).message).toContain(`for 60 ms (llm.${limit}_timeout_ms)`);
+          await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+          await rig.untilFree();
+        });
+      }
+
+      const broken: readonly (readonly [string, readonly Act[], string])[] = [
+        ["an end without a word", [act.send(sseHead()), act.send(LAST_CHUNK)], "finishing"],
+        ["nothing but [DONE]", [act.send(sseHead()), ...END], "finishing"],
+        ["an empty answer", [act.send(response("", {}, "204 No Content"))], "finishing"],
+        [
+          "an error inside a 200",
+          [act.send(response('{"error":{"message":"no credit 没钱"}}', JSON_TYPE))],
+          "no credit 没钱",
+        ],
+        [
+          "an error event",
+          [
+            act.send(sseHead()),
+            act.send(chunk('event: error\ndata: {"message":"no"}\n\n')),
+            act.stall,
+          ],
+          "no",
+        ],
+        ["HTML", [act.send(response("<h1>Hi</h1>", { "content-type": "text/html" }))], "finishing"],
+        ["no JSON", [act.send(response("<h1>Hi</h1>", JSON_TYPE))], "is no JSON"],
+        ["a status that is none", [act.send(response("{}", JSON_TYPE, "999 X"))], "status"],
+      ];
+      for (const [what, script, sentence] of broken) {
+        test(`${what} is 502`, async () => {
+          rig.acts = () => script;
+          const { status, text } = await rig.ask();
+          expect(status).toBe(502);
+          expect(JSON.parse(text).code).toBe("upstream_broken");
+          expect(JSON.parse(text).message).toContain(sentence);
+          await rig.untilFree();
+        });
+      }
+
+      for (const redirect of ["301 X", "302 X", "303 X", "307 X", "308 X"] as const) {
+        test(`a redirect (${redirect.slice(0, 3)}) is 502, and its target sees nothing`, async () => {
+          const target = scriptedUpstream(() => [act.send(response("{}"))]);
+          rig.source = rig.live({ headers: { "x-secret": "blue" } });
+          rig.acts = () => [
+            act.send(response("", { location: `${target.url}/v1/chat/completions` }, redirect)),
+          ];
+          const { status, text } = await rig.ask();
+          expect(status).toBe(502);
+          expect(JSON.parse(text).message).toBe(
+            `The upstream answered with the status ${redirect.slice(0, 3)}: ` +
+              "a redirect, which weir does not follow",
+          );
+          expect(target.opened).toBe(0);
+          target.close();
+          await rig.untilFree();
+        });
+      }
+
+      test("an upstream that is gone is 502", async () => {
+        rig.source = rig.live({ base_url: "http://127.0.0.1:1/v1" });
+        const { status, text } = await rig.ask();
+        expect(status).toBe(502);
+        expect(JSON.parse(text).code).toBe("upstream_unreachable");
+        await rig.untilFree();
+      });
+
+      test("an event line without end stops at a limit", async () => {
+        const { aborted } = rig.upstream;
+        const piece = act.send(chunk("x".repeat(1024 * 1024)));
+        rig.acts = () => [
+          act.send(sseHead()),
+          act.send(chunk("data: ")),
+          ...Array.from({ length: 17 }, () => piece),
+          act.stall,
+        ];
+        const { status, text } = await rig.ask();
+        expect(status).toBe(502);
+        expect(JSON.parse(text).message).toContain("an event of more than 16777216 bytes");
+        await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+        await rig.untilFree();
+      });
+
+      test("shutdown finds a request that waits, and refuses it", async () => {
+        rig.acts = () => [act.stall];
+        const pending = rig.ask();
+        await waitFor(() => rig.engine.streams.size === 1, "it to wait");
+        for (const stream of rig.engine.streams) stream.fail(new AppError("shutting_down", "bye"));
+        const { status, text } = await pending;
+        expect([status, JSON.parse(text).code]).toEqual([503, "shutting_down"]);
+        await rig.untilFree();
+      });
+
+      test("a busy upstream is asked again", async () => {
+        rig.source = rig.live({}, 1);
+        const asked = rig.upstream.requests.length;
+        rig.acts = () =>
+          rig.upstream.requests.length === asked + 1
+            ? [act.send(response("{}", { "retry-after-ms": "1" }, "503 No"))]
+            : [act.send(sseHead()), said({ content: "x" }, "stop"), ...END];
+        expect((await rig.ask()).status).toBe(200);
+        expect(rig.upstream.requests.length).toBe(asked + 2);
+      });
+    });
+
+    describe("behind the first step, it is an error event, and no end mark:", () => {
+      const rows: readonly {
+        readonly what: string;
+        readonly options?: Partial<UpstreamOptions>;
+        readonly then: readonly Act[];
+        readonly code: string;
+        readonly says: string;
+      }[] = [
+        {
+          what: "silence",
+          options: { idle_timeout_ms: 60 },
+          then: [act.stall],
+          code: "upstream_timeout",
+          says: "for 60 ms (llm.idle_timeout_ms)",
+        },
+        {
+          what: "a broken connection",
+          then: [act.reset],
+          code: "upstream_broken",
+          says: "upstream",
+        },
+        {
+          what: "a connection that closes without HTTP's end",
+          then: [act.end],
+          code: "upstream_broken",
+          says: "upstream",
+        },
+        {
+          what: "an end without a reason",
+          then: END,
+          code: "upstream_broken",
+          says: "without finishing",
+        },
+        {
+          what: "an error event of the upstream's",
+          then: [act.send(chunk(dataEvent({ error: { message: "overloaded" } }))), act.stall],
+          code: "upstream_broken",
+          says: "overloaded",
+        },
+        {
+          what: "an event that is no JSON",
+          then: [act.send(chunk("data: {no\n\n")), act.stall],
+          code: "upstream_broken",
+          says: "is no JSON",
+        },
+      ];
+      for (const { what, options, then, code, says } of rows) {
+        test(what, async () => {
+          rig.source = rig.live(options);
+          const next = gate();
+          rig.acts = () => [
+            act.send(sseHead()),
+            said({ content: "half" }),
+            act.wait(next.opened),
+            ...then,
+          ];
+          const client = await rig.client();
+          await client.until('"half"');
+          next.open();
+          const text = (await client.closed).toString();
+          expect(text).toContain(`${JSON.stringify(textStep("half"))}\n\n`);
+          expect(text).toContain(`data: {"error":"${code}"`);
+          expect(text).toContain(says);
+          expect(text).not.toContain("[DONE]");
+          expect(rig.kept).toEqual([{ text: "half", isWhole: false }]);
+          expect(rig.events.filter(({ kind }) => kind === "bug")).toEqual([]);
+          await rig.untilFree();
+        });
+      }
+
+      test("an error that comes in one piece with text follows that text", async () => {
+        const { aborted } = rig.upstream;
+        const error = dataEvent({ error: { message: "overloaded" } });
+        const text = dataEvent({ choices: [{ index: 0, delta: { content: "half" } }] });
+        rig.acts = () => [act.send(sseHead()), act.send(chunk(text + error)), act.stall];
+        const answer = await rig.ask();
+        expect([answer.status, answer.isWhole]).toEqual([200, true]);
+        expect(answer.text).toBe(
+          dataEvent(textStep("half")) +
+            dataEvent({ error: "upstream_broken", message: "overloaded" }),
+        );
+        await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+        await rig.untilFree();
+      });
+    });
+
+    describe("a client that leaves stops the upstream", () => {
+      const windows: readonly (readonly [string, readonly Act[], string])[] = [
+        ["before its headers", [act.stall], ""],
+        ["before its first chunk", [act.send(sseHead()), act.stall], ""],
+        ["mid-stream", [act.send(sseHead()), said({ content: "half" }), act.stall], '"half"'],
+        [
+          "in the middle of a refusal",
+          [
+            act.send(sseHead({ "content-type": "text/plain" }).replace("200 OK", "403 X")),
+            act.send(chunk("you may")),
+            act.stall,
+          ],
+          "",
+        ],
+      ];
+      for (const [when, script, seen] of windows) {
+        test(when, async () => {
+          const [asked, aborted] = [rig.upstream.requests.length, rig.upstream.aborted];
+          rig.acts = () => script;
+          const client = await rig.client([]);
+          await waitFor(() => rig.upstream.requests.length > asked, "the request");
+          if (seen !== "") await client.until(seen);
+          client.leave();
+          await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+          await rig.untilFree();
+          expect(rig.events.filter(({ kind }) => kind === "bug")).toEqual([]);
+          const ended = rig.events.find(({ kind }) => kind === "exchange_ended");
+          expect(ended).toMatchObject({ exchange: { outcome: "client_left" } });
+        });
+      }
+
+      test("but drain reads it to its end, and the whole text is kept", async () => {
+        rig.isDraining = true;
+        const { aborted } = rig.upstream;
+        const left = gate();
+        rig.acts = () => [
+          act.send(sseHead()),
+          said({ content: "half" }),
+          act.wait(left.opened),
+          said({ content: " and half" }, "stop"),
+          ...END,
+        ];
+        const client = await rig.client([]);
+        await client.until('"half"');
+        client.leave();
+        await waitFor(() => rig.events.length === 1, "weir to see it leave");
+        left.open();
+        await waitFor(() => rig.kept.length === 1, "the end");
+        expect(rig.kept).toEqual([{ text: "half and half", isWhole: true }]);
+        expect(rig.upstream.aborted).toBe(aborted);
+        await rig.untilFree();
+      });
+    });
+
+    for (const reads of [1, 0] as const) {
+      test(`a reader that stops after ${reads} batches frees the upstream`, async () => {
+        rig.acts = () => [act.send(sseHead()), said({ content: "half" }), act.stall];
+        const { aborted } = rig.upstream;
+        const answer = await rig.source.answer(askOf(TURN), rig.call());
+        if (answer.kind !== "live") throw new TypeError(answer.kind);
+        const iterator = answer.steps[Symbol.asyncIterator]();
+        if (reads === 1) {
+          expect(await iterator.next()).toEqual({ done: false, value: [textStep("half")] });
+        }
+        await iterator.return!();
+        await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+        expect(await iterator.next()).toMatchObject({ done: true });
+        await rig.untilFree();
+      });
+    }
+
+    test("return() ends a next() that waits", async () => {
+      rig.acts = () => [act.send(sseHead()), act.stall];
+      const answer = await rig.source.answer(askOf(TURN), rig.call());
+      if (answer.kind !== "live") throw new TypeError(answer.kind);
+      const iterator = answer.steps[Symbol.asyncIterator]();
+      const next = iterator.next();
+      await iterator.return!();
+      expect(await next).toMatchObject({ done: true });
+      await rig.untilFree();
+    });
+
+    test("a client of the upstream's own dialect gets its bytes", async () => {
+      rig.acts = () => [act.send(response('{"odd":', JSON_TYPE, "418 X"))];
+      const answer = await rig.source.answer(wireAsk(), rig.call());
+      expect(answer).toMatchObject({ kind: "relay", status: 418 });
+    });
+  });
+}
+
+describe("respeak()", () => {
+  const rig = new Rig("http1");
+  afterAll(() => rig.close());
+
+  test("leaves what is no relay as it is", async () => {
+    const script = { kind: "script", script: { name: "s", steps: [] }, model: "m" } as const;
+    const source: Source = { name: "s", answer: () => script };
+    expect(await respeak(source, OPENAI_CHAT).answer(askOf(TURN), rig.call())).toBe(script);
+  });
+
+  for (const kind of ["at once", "as a promise"] as const) {
+    test(`reads a body that is known beforehand, answered ${kind}`, async () => {
+      const event = (text: string) => dataEvent({ choices: [{ delta: { content: text } }] });
+      const end = dataEvent({ choices: [{ delta: {}, finish_reason: "stop" }] }) + DONE_EVENT;
+      const pieces = [event("水"), event("🌊") + end].map((text, i) => ({
+        bytes: new TextEncoder().encode(text),
+        atUs: i * 2000,
+      }));
+      const relay: Relay = {
+        kind: "relay",
+        status: 200,
+        fields: [],
+        header: () => null,
+        body: new KnownBody(pieces, "end", rig.engine.wheel),
+      };
+      const answer = (): Answer | Promise<Answer> =>
+        kind === "at once" ? relay : Promise.resolve(relay);
+      const steps = await stepsOf(
+        respeak({ name: "tape", answer }, OPENAI_CHAT).answer(askOf(TURN), rig.call()),
+      );
+      expect(steps).toEqual([textStep("水"), textStep("🌊"), endStep()]);
+    });
+  }
+});
