@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join, normalize, relative } from "node:path";
 
 /** From the bottom up. Folders on one line are siblings. Files of src/ itself stand by name. */
 const LAYERS = [
@@ -9,9 +9,6 @@ const LAYERS = [
   ["dialects"],
   ["sources", "memory", "workflows", "load", "ops", "deploy"],
   ["surfaces"],
-  ["answerers.ts"],
-  ["parts.ts"],
-  ["handlers.ts"],
   ["app.ts"],
   ["cli"],
   ["cli.ts"],
@@ -37,9 +34,13 @@ function importsOf(file: string): string[] {
   );
 }
 
-const FILES = (readdirSync(SRC, { recursive: true }) as string[]).filter((file) =>
-  /\.tsx?$/.test(file)
-);
+function codeFiles(folder: string): string[] {
+  return (readdirSync(folder, { recursive: true }) as string[]).filter((file) =>
+    /\.tsx?$/.test(file)
+  );
+}
+
+const FILES = codeFiles(SRC);
 
 describe("layers", () => {
   test("there are files to look at", () => expect(FILES.length).toBeGreaterThan(10));
@@ -61,8 +62,94 @@ describe("layers", () => {
     const forbidden =
       /\bfetch\(|Bun\.(serve|file|connect)|node:(fs|net|http)|Date\.now|performance\.now|Math\.random|setTimeout|setInterval/;
     for (const file of FILES.filter((name) => folderOf(name) === "core")) {
-      const code = readFileSync(join(SRC, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
-      expect(forbidden.exec(code)?.[0], `src/${file}`).toBeUndefined();
+      expect(forbidden.exec(withoutComments(file))?.[0], `src/${file}`).toBeUndefined();
     }
   });
+
+  const onlyIn: readonly (readonly [string, RegExp, readonly string[]])[] = [
+    ["makes an exchange", /\bnew Exchange\(/, ["core/driver.ts"]],
+    ["keeps frames", /\bnew FramesCache\(/, ["core/driver.ts"]],
+    ["makes the response of an exchange", /\bnew Response\(|\bResponse\.json\(/, [
+      "core/bun_writer.ts",
+      "app.ts",
+    ]],
+  ];
+  for (const [what, pattern, homes] of onlyIn) {
+    test(`nothing but ${homes.join(" and ")} ${what}, pages and clients aside`, () => {
+      const exempt = what.includes("response") ? PAGES : [];
+      const found = FILES.filter((file) =>
+        !exempt.some((page) => file.startsWith(page)) && pattern.test(withoutComments(file))
+      );
+      expect(found.filter((file) => !homes.includes(file))).toEqual([]);
+    });
+  }
+});
+
+/** Pages answer by themselves, and these ask others or read forms with `fetch`'s own types. */
+const PAGES = [
+  "cli/",
+  "ops/cors.ts",
+  "ops/health.ts",
+  "ops/page.ts",
+  "ops/ui/",
+  "surfaces/admin/docs.ts",
+  "surfaces/model_compose/runs.ts",
+];
+
+function withoutComments(file: string): string {
+  return readFileSync(join(SRC, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+}
+
+describe("circles", () => {
+  test("no file of src/ imports itself by way of others", () => {
+    expect(circles()).toEqual([]);
+  });
+});
+
+/** Every circle of imports, types included, once: the files of it in their order. */
+function circles(): string[] {
+  const graph = new Map(
+    FILES.map((file) => [file, importsOf(file).filter((target) => FILES.includes(target))]),
+  );
+  const found: string[] = [];
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]) => {
+    const at = path.indexOf(file);
+    if (at >= 0) return void found.push([...path.slice(at), file].join(" -> "));
+    if (done.has(file)) return;
+    for (const target of graph.get(file)!) walk(target, [...path, file]);
+    done.add(file);
+  };
+  for (const file of FILES) walk(file, []);
+  return found;
+}
+
+describe("comments", () => {
+  const names = new Set(
+    ["src", "test", "bench", "release", "docs"].flatMap((folder) =>
+      (readdirSync(join(ROOT, folder), { recursive: true }) as string[]).map((file) =>
+        basename(file)
+      )
+    ).concat(readdirSync(ROOT)),
+  );
+  /** A file as comments name it, with or without its folder. */
+  const named = /(?<![\w./-])((?:[\w-]+\/)*[\w-]+\.(?:ts|md))\b/g;
+
+  for (const folder of ["src", "test", "bench", "release"]) {
+    test(`every file that a comment in ${folder}/ names exists`, () => {
+      const missing = codeFiles(join(ROOT, folder)).flatMap((file) => {
+        const text = readFileSync(join(ROOT, folder, file), "utf8");
+        const comments = [...text.matchAll(/\/\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*/g)].join("\n");
+        return [...comments.matchAll(named)].map(([, name]) => name!)
+          .filter((name) => !exists(name, join(folder, dirname(file))))
+          .map((name) => `${folder}/${file}: ${name}`);
+      });
+      expect(missing).toEqual([]);
+    });
+  }
+
+  function exists(name: string, folder: string): boolean {
+    if (!name.includes("/")) return names.has(name);
+    return [folder, "src", "."].some((base) => existsSync(normalize(join(ROOT, base, name))));
+  }
 });
