@@ -8,6 +8,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type SiteFacts, siteText } from "../../src/deploy/site.ts";
+import { freePort } from "../server/free_port.ts";
 import { makeFolder, waitFor } from "../server/launch.ts";
 import { childrenOf } from "../server/processes.ts";
 
@@ -91,13 +92,6 @@ function mainConfig(): string {
       scgi_temp_path temp/scgi;
       include site.conf;
     }`;
-}
-
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
 
 async function canConnect(port: number): Promise<boolean> {

@@ -3,6 +3,7 @@ import type { KnownAnswer } from "../../src/load/event_follower.ts";
 import { knownAnswer, requestBytes, targetOf } from "../../src/load/stream_probe.ts";
 import { judge, type StreamReport } from "../../src/load/stream_report.ts";
 import { spreadStarts, type StreamPlan, StreamRun } from "../../src/load/stream_run.ts";
+import { freePort } from "../server/free_port.ts";
 
 /** What a scripted server does: bytes as they are, a pause in milliseconds, or a reset. */
 type Deed = string | number | "reset";
@@ -183,9 +184,7 @@ describe("StreamRun", () => {
   });
 
   test("nobody listening is a failure of every stream", async () => {
-    const listener = scripted([]);
-    listener.stop(true);
-    const report = await new StreamRun(planFor(listener.port)).measure();
+    const report = await new StreamRun(planFor(freePort())).measure();
     expect(Object.values(report.failed)).toEqual([4]);
     expect(Object.keys(report.failed)[0]).toStartWith("cannot connect");
     expect(judge(report).kind).toBe("invalid");

@@ -6,9 +6,9 @@
  */
 
 import { chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../server/free_port.ts";
 
 /** A running Postgres. */
 export interface PostgresServer {
@@ -41,7 +41,7 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
   const isRoot = process.getuid?.() === 0;
   if (isRoot) chownSync(folder, ...idsOf(USER));
   const data = join(folder, "data");
-  const port = await freePort();
+  const port = freePort();
   const run = (program: string, ...args: string[]) =>
     Bun.spawn([
       ...(isRoot ? ["setpriv", `--reuid=${USER}`, `--regid=${USER}`, "--clear-groups"] : []),
@@ -112,15 +112,4 @@ function idsOf(user: string): [number, number] {
   );
   const [, , uid, gid] = line?.split(":") ?? [];
   return [Number(uid), Number(gid)];
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { parseMetrics } from "../ops/prometheus_parser.ts";
+import { freePort } from "./free_port.ts";
 import { launch, rawExchange, rawPost, REPOSITORY, TEST_MS_MAX, waitFor } from "./launch.ts";
 import { CHAT, DONE, EVENT, type Proxied, proxied, whole } from "./proxied.ts";
 import { act, response } from "./scripted_upstream.ts";
@@ -126,10 +127,8 @@ describe("/metrics", () => {
   });
 
   test("ops.metrics_port keeps it off the public port, and needs no token there", async () => {
-    const free = Bun.serve({ port: 0, fetch: () => new Response() });
-    const { port } = free;
-    await free.stop(true);
-    const weir = await launch({ set: { "ops.metrics_port": port!, "auth.token": "own-token" } });
+    const port = freePort();
+    const weir = await launch({ set: { "ops.metrics_port": port, "auth.token": "own-token" } });
     const headers = { authorization: "Bearer own-token" };
     expect((await fetch(`${weir.url}/metrics`, { headers })).status).toBe(404);
     const { value } = await metricsOf(`http://127.0.0.1:${port}`);

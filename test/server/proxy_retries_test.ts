@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { freePort } from "./free_port.ts";
 import { launch, TEST_MS_MAX, waitFor } from "./launch.ts";
 import { CHAT, DONE, EVENT, type Proxied, proxied, whole } from "./proxied.ts";
 import { exchange, rawChat } from "./raw_client.ts";
@@ -130,11 +131,10 @@ describe("the wait between two tries", () => {
 
 describe("an upstream that cannot be reached", () => {
   test("is 502 in OpenAI's shape, names the host, and no key", async () => {
-    const gone = scriptedUpstream(() => []);
-    gone.close();
+    const gone = `127.0.0.1:${freePort()}`;
     const weir = await launch({
       set: {
-        "llm.base_url": `${gone.url}/v1/secret-path`,
+        "llm.base_url": `http://${gone}/v1/secret-path`,
         "llm.api_key": "sk-secret",
         "llm.retries": 0,
       },
@@ -150,7 +150,7 @@ describe("an upstream that cannot be reached", () => {
       code: "upstream_unreachable",
       param: null,
     });
-    expect(error.message).toContain(`127.0.0.1:${gone.port}`);
+    expect(error.message).toContain(gone);
     expect(error.message).toContain("Check llm.base_url and");
     await waitFor(() => weir.errors().includes('"status":502'), "its line in the log");
     for (const text of [body.toString(), weir.errors(), weir.output()]) {
@@ -160,14 +160,13 @@ describe("an upstream that cannot be reached", () => {
   });
 
   test("is tried again, and answers when it is back", async () => {
-    const place = scriptedUpstream(() => []);
-    place.close();
+    const port = freePort();
     const weir = await launch({
-      set: { "llm.base_url": `${place.url}/v1`, "llm.retries": 5 },
+      set: { "llm.base_url": `http://127.0.0.1:${port}/v1`, "llm.retries": 5 },
     });
     const pending = exchange(weir.port, rawChat(CHAT, ["Connection: close"]));
     await waitFor(() => weir.errors().includes("upstream_retried"), "the first try to fail");
-    const back = scriptedUpstream(() => whole(DONE), { port: place.port });
+    const back = scriptedUpstream(() => whole(DONE), { port });
     const { status, body } = await pending;
     expect([status, body.toString()]).toEqual([200, DONE]);
     back.close();

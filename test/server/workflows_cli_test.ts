@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "./free_port.ts";
 import { cleanEnv, makeFolder, run, waitFor, weirCommand } from "./launch.ts";
 import { PROMPT, systemFile } from "./workflows_rig.ts";
 
@@ -287,17 +288,9 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
   });
 });
 
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
-  const { port } = server;
-  await server.stop(true);
-  return port!;
-}
-
 describe("weir up and down", () => {
   test("listens where the file says, and stops when down asks", async () => {
-    const [port, pagePort] = [await freePort(), await freePort()];
+    const [port, pagePort] = [freePort(), freePort()];
     const text = systemFile(BASE).replace("8080", String(port)).replace("8081", String(pagePort));
     const { child, said, folder } = start(["up"], { "model-compose.yml": text }, KEY);
     await waitFor(() => said.output.includes(`listens on http://127.0.0.1:${port}`));
@@ -328,7 +321,7 @@ describe("weir up and down", () => {
   });
 
   test("goes on in the background with -d", async () => {
-    const text = systemFile(BASE).replace("8081", String(await freePort()));
+    const text = systemFile(BASE).replace("8081", String(freePort()));
     const { child, said, folder } = start(["up", "-d", "--port", "0"], {
       "model-compose.yml": text,
     }, KEY);
