@@ -4,6 +4,7 @@ import { Attachment } from "../../src/core/workflow.ts";
 import { Chunks, collect } from "../../src/workflows/chunks.ts";
 import { NESTING_MAX, parseTemplate, TemplateError } from "../../src/workflows/expression.ts";
 import { renderTemplate, type Scope } from "../../src/workflows/interpolate.ts";
+import { cpuMs } from "../cpu_ms.ts";
 
 const SCOPE: Scope = {
   input: {
@@ -317,7 +318,7 @@ describe("parseTemplate", () => {
       "response[]",
       "\u0000",
     ];
-    const startMs = performance.now();
+    const startMs = cpuMs();
     for (let round = 0; round < 20_000; round++) {
       const text = Array.from({ length: random(30) }, () => pieces[random(pieces.length)]).join("");
       try {
@@ -326,7 +327,7 @@ describe("parseTemplate", () => {
         if (!(error instanceof TemplateError) && !(error instanceof AppError)) throw error;
       }
     }
-    expect(performance.now() - startMs).toBeLessThan(20_000);
+    expect(cpuMs() - startMs).toBeLessThan(20_000);
   });
 
   for (
@@ -342,13 +343,13 @@ describe("parseTemplate", () => {
     ] as const
   ) {
     test(`does not hang on many ${name}`, () => {
-      const startMs = performance.now();
+      const startMs = cpuMs();
       try {
         parseTemplate(text);
       } catch (error) {
         expect(error).toBeInstanceOf(TemplateError);
       }
-      expect(performance.now() - startMs).toBeLessThan(5000);
+      expect(cpuMs() - startMs).toBeLessThan(5000);
     });
   }
 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Definition } from "../../src/workflows/definition.ts";
 import { load } from "../../src/workflows/load.ts";
 import { problemText } from "../../src/workflows/source_text.ts";
+import { cpuMs } from "../cpu_ms.ts";
 
 const ENV = { OPENAI_API_KEY: "sk-test", PORT: "9000" };
 
@@ -298,11 +299,11 @@ describe("load", () => {
 
   for (const [name, text, expected] of FAULTS) {
     test(`refuses ${name}`, () => {
-      const startMs = performance.now();
+      const startMs = cpuMs();
       const problems = problemsOf(text);
       expect(problems).toHaveLength(expected.length);
       for (const [i, part] of expected.entries()) expect(problems[i]).toContain(part);
-      expect(performance.now() - startMs).toBeLessThan(5000);
+      expect(cpuMs() - startMs).toBeLessThan(5000);
     });
   }
 
@@ -344,10 +345,10 @@ describe("load", () => {
     ] as const
   ) {
     test(`does not hang on many ${name}`, () => {
-      const startMs = performance.now();
+      const startMs = cpuMs();
       const { problems } = load([{ file: "f.yml", text }], {});
       expect(problems.length).toBeLessThan(60);
-      expect(performance.now() - startMs).toBeLessThan(20_000);
+      expect(cpuMs() - startMs).toBeLessThan(20_000);
     }, 60_000);
   }
 
@@ -394,7 +395,7 @@ describe("load", () => {
       "~",
       "1e9",
     ];
-    const startMs = performance.now();
+    const startMs = cpuMs();
     for (let round = 0; round < 1500; round++) {
       let text = base;
       for (let edit = 0; edit <= random(4); edit++) {
@@ -409,6 +410,6 @@ describe("load", () => {
         expect(place.column).toBeGreaterThan(0);
       }
     }
-    expect(performance.now() - startMs).toBeLessThan(60_000);
+    expect(cpuMs() - startMs).toBeLessThan(60_000);
   });
 });
