@@ -50,7 +50,7 @@ export function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
 /** Waits until `condition` holds; throws after `withinMs`. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
-  withinMs = 10_000,
+  withinMs = 30_000,
 ): Promise<void> {
   const endMs = performance.now() + withinMs;
   while (!await condition()) {

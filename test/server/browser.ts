@@ -16,7 +16,7 @@ import {
 import { describeWith } from "./needs.ts";
 
 /** Milliseconds for a test that drives a browser: some two seconds, and more on a busy machine. */
-export const BROWSER_MS = 60_000;
+export const BROWSER_MS = 120_000;
 
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 

@@ -2,7 +2,14 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { launch, type LaunchOptions, makeFolder, waitFor, type Weir } from "./launch.ts";
+import {
+  launch,
+  type LaunchOptions,
+  makeFolder,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+} from "./launch.ts";
 
 const DONE = "data: [DONE]\n\n";
 
@@ -109,7 +116,7 @@ describe("two weirs on one database", () => {
     for (const { text } of await Promise.all(busy)) expect(text).toEndWith(DONE);
     const found = await Promise.all([0, 1, 2, 3, 4].map((i) => queries(weirs[0]!, `s${i}`)));
     expect(found.flat().sort()).toEqual(Array.from({ length: 300 }, (_, i) => `b${i}`).sort());
-  }, 30_000);
+  }, TEST_MS_MAX);
 
   test("keep the one turn of an Idempotency-Key that both were asked with", async () => {
     const path = join(folder(), "weir.db");
@@ -181,7 +188,7 @@ describe("a weir whose memory is another weir", () => {
     expect(await queries(second)).toEqual(["one", "two"]);
     expect((await ask(near, "three")).text).toEndWith(DONE);
     await waitFor(async () => (await queries(second)).length === 3);
-  }, 30_000);
+  }, TEST_MS_MAX);
 
   test("leaves nothing behind when it is told to stop", async () => {
     const server = await start({});

@@ -343,7 +343,8 @@ describe("a client that leaves POST /v1/response in the middle", () => {
   });
 
   test("has what it was sent kept, marked, with on_disconnect: cancel", async () => {
-    const weir = await start({ "response.on_disconnect": "cancel" });
+    // The second word is far away, however late the client reads the first one.
+    const weir = await start({ "response.on_disconnect": "cancel", "mock.delay_ms": 5000 });
     await leaveAfter(weir, { query: "q", session_id: "s" }, "one ");
     await waitFor(async () => (await history(weir, "s")).length === 2);
     expect(await history(weir, "s")).toEqual(["user: q", "assistant: one "]);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { freePort } from "./free_port.ts";
 import { launch, waitFor, type Weir } from "./launch.ts";
 import { SETTINGS, STREAMING_SURFACES, type StreamingSurface } from "./streaming_surfaces.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
@@ -153,7 +154,8 @@ describe("every streaming surface, answered by an upstream", () => {
         ...SETTINGS,
         "llm.base_url": `${upstream.url}/v1`,
         "llm.api_key": "sk-up",
-        "llm.idle_timeout_ms": 400,
+        // Waited for where the upstream falls silent, and kept elsewhere on a busy machine, too.
+        "llm.idle_timeout_ms": 2000,
         "llm.retries": 0,
       },
     });
@@ -212,9 +214,8 @@ describe("every streaming surface, answered by an upstream", () => {
 describe("every streaming surface, with an upstream that is not there", () => {
   let weir: Weir;
   beforeAll(async () => {
-    const gone = tellUpstream();
-    gone.stop();
-    weir = await launch({ set: { "llm.base_url": `${gone.url}/v1`, "llm.retries": 0 } });
+    const gone = `http://127.0.0.1:${freePort()}/v1`;
+    weir = await launch({ set: { "llm.base_url": gone, "llm.retries": 0 } });
   });
   afterAll(() => weir.stop());
 

@@ -1,14 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { decodeJwt } from "jose";
-import { launch, run, waitFor, type Weir } from "./launch.ts";
+import { launch, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 const SECRET = "s3cret";
 const HELLO = [{ role: "user", content: "你好 🌊" }];
 const ASK = { model: "gpt-3.5-turbo", stream: true, messages: HELLO };
-
-/** Milliseconds for a test that hears a whole `/event`: it lasts four seconds. */
-const EVENT_MS = 20_000;
 
 let weir: Weir;
 beforeAll(async () => {
@@ -131,7 +128,7 @@ describe("/event", () => {
       "data: 0145\n\ndata: 1145\n\nevent: close\ndata: close\n\n",
     );
     expect(performance.now() - startMs).toBeGreaterThan(3990);
-  }, EVENT_MS);
+  }, TEST_MS_MAX);
 
   for (const query of ["", "?appId=1", "?appId=1&page=2", "?page=1&pageSize=2"]) {
     test(`/event${query} is 400`, async () => {

@@ -288,6 +288,14 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
   });
 });
 
+/** Waits until weir has loaded everything: until then it may be too busy to hear of `weir down`. */
+async function untilOk(url: string): Promise<void> {
+  await waitFor(async () => {
+    const { status } = await (await fetch(`${url}/health`)).json() as { status: string };
+    return status === "ok";
+  }, "health to be ok");
+}
+
 describe("weir up and down", () => {
   test("listens where the file says, and stops when down asks", async () => {
     const [port, pagePort] = [freePort(), freePort()];
@@ -301,6 +309,7 @@ describe("weir up and down", () => {
       ]);
     }
     expect(said.output).toContain(`POST http://127.0.0.1:${port}/api/workflows/runs`);
+    await untilOk(`http://127.0.0.1:${port}`);
     const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
     expect(await down.exited).toBe(0);
     expect(await child.exited).toBe(0);
@@ -336,6 +345,7 @@ describe("weir up and down", () => {
         body: '{"input":{"prompt":"x"}}',
       });
       expect(await response.text()).toBe("data: \n\ndata: 你好\n\ndata:  a\ndata: b\n\n");
+      await untilOk(url!);
     } finally {
       const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
       expect(await down.exited).toBe(0);

@@ -327,9 +327,9 @@ describe("callAction", () => {
   });
 
   for (
-    const [name, path, wait] of [
-      ["headers", "/silent", "no response headers"],
-      ["silence in a stream", "/slow", "no data"],
+    const [name, path, limit, wait] of [
+      ["headers", "/silent", { headersMs: 60 }, "no response headers"],
+      ["silence in a stream", "/slow", { idleMs: 60 }, "no data"],
     ] as const
   ) {
     test(`gives up on ${name} after its time limit`, async () => {
@@ -342,7 +342,7 @@ describe("callAction", () => {
             fetch: (url, init) => fetch(url, init),
             askLlm: async function* () {},
             wheel,
-            limits: { headersMs: 60, firstChunkMs: 60, idleMs: 60 },
+            limits: { headersMs: 60_000, firstChunkMs: 60_000, idleMs: 60_000, ...limit },
           },
         },
       });

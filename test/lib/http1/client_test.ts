@@ -609,7 +609,7 @@ describe("Http1Body", () => {
       expect(client.idle, way).toBe(1);
       expect(await text(client, { method: "HEAD", path: "/" }), way).toBe("");
     }
-  }, 30_000);
+  }, 60_000);
 
   test("frees its connection when the upstream is done, however slow the reader", async () => {
     const { client } = pair([act.send(response("all of it"))]);
