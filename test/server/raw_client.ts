@@ -16,6 +16,8 @@ export interface RawClient {
   readonly text: () => string;
   /** Waits until `part` has come, and gives everything so far. */
   readonly until: (part: string) => Promise<string>;
+  /** Settles when the head of an answer has come, or the connection is closed. */
+  readonly answered: Promise<void>;
   /** Settles when the connection is closed, with everything that came. */
   readonly closed: Promise<Buffer>;
   /** Leaves at once. */
@@ -32,6 +34,8 @@ export async function connect(
 ): Promise<RawClient> {
   const pieces: Buffer[] = [];
   const { promise: closed, resolve } = Promise.withResolvers<Buffer>();
+  const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+  let hasHead = false;
   const received = () => {
     if (pieces.length > 1) pieces.splice(0, pieces.length, Buffer.concat(pieces));
     return pieces[0] ?? Buffer.alloc(0);
@@ -47,9 +51,16 @@ export async function connect(
       open(opened) {
         if (!isReading) opened.pause();
       },
-      data: (_socket, bytes) => void pieces.push(Buffer.from(bytes)),
+      data(_socket, bytes) {
+        pieces.push(Buffer.from(bytes));
+        hasHead ||= received().includes("\r\n\r\n");
+        if (hasHead) answer();
+      },
       drain: flush,
-      close: () => resolve(received()),
+      close() {
+        answer();
+        resolve(received());
+      },
       error() {}, // a reset is one of the ends that tests look at; `close` follows
     },
   });
@@ -68,6 +79,7 @@ export async function connect(
       await waitFor(() => text().includes(bytes), `${part} in ${text().slice(-2000)}`);
       return text();
     },
+    answered,
     closed,
     leave: () => void socket.terminate(),
     pause: () => void socket.pause(),
