@@ -67,7 +67,7 @@ describe("the outbox", () => {
     cleanups.push(() => server.stop());
     const options = storeOptions();
     const open = (more: Parameters<typeof outboxBefore>[3] = {}): Memory => {
-      const memory = outboxBefore(httpMemory(server.url, 300), folder, options, more);
+      const memory = outboxBefore(httpMemory(server.url, 3000), folder, options, more);
       let isOpen = true;
       const close = memory.close.bind(memory);
       memory.close = async () => {
