@@ -15,6 +15,8 @@ import OpenAI, {
 } from "openai";
 import { type Aimock, launchAimock } from "./aimock.ts";
 import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
+import { proxied } from "./proxied.ts";
+import { act } from "./scripted_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -184,8 +186,13 @@ describe("the official client, through weir, to aimock", () => {
   });
 
   test("too late is an APIConnectionTimeoutError", async () => {
-    const pending = openai.chat.completions.create(asking("slow"), { timeout: 1 });
+    // aimock cannot be told to say nothing, and its head is there within a moment.
+    const proxy = await proxied();
+    proxy.play(() => [act.stall]);
+    const hasty = new OpenAI({ baseURL: `${proxy.weir.url}/v1`, apiKey: "sk-test", maxRetries: 0 });
+    const pending = hasty.chat.completions.create(asking("hello"), { timeout: 100 });
     expect(await rejection(pending)).toBeInstanceOf(APIConnectionTimeoutError);
+    await proxy.stop();
   });
 
   test("tries again by itself: its third try is answered", async () => {
