@@ -7,7 +7,6 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
-import type { Source } from "./core/answer.ts";
 import { BunWriter, type ConnectionTimer } from "./core/bun_writer.ts";
 import { Driver } from "./core/driver.ts";
 import { watchAll } from "./core/events.ts";
