@@ -9,6 +9,7 @@ import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
 import { BunWriter, type ConnectionTimer } from "./core/bun_writer.ts";
 import { Driver } from "./core/driver.ts";
+import type { AppError } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
 import type { Memory } from "./core/memory.ts";
@@ -286,19 +287,17 @@ export function makeApp(
   /** What Bun calls for each request. */
   function receive(request: Request, listener?: Listener): Response | Promise<Response> {
     const error = admission.check(request, listener);
-    const path = pathOf(request.url);
-    if (error !== undefined) {
-      return run(unservedBy({ method: request.method, path, error }), request, NO_PARAMS, listener);
-    }
-    const match = router.match(request.method, path);
+    if (error !== undefined) return refuse(request, listener, error);
+    const { method } = request;
+    const match = router.find(method, request.url);
     if (match === undefined) {
-      return request.method === "OPTIONS" ? preflight(request) : refuse(request, listener);
+      return method === "OPTIONS" ? preflight(request) : refuse(request, listener);
     }
     const { route: { serve }, params } = match;
     const response = typeof serve === "function"
       ? serve(request, params)
       : run(serve, request, params, listener);
-    return request.method === "HEAD" ? withoutBody(response) : response;
+    return method === "HEAD" ? withoutBody(response) : response;
   }
 
   /** Lets the driver answer. */
@@ -313,9 +312,14 @@ export function makeApp(
     return writer.take();
   }
 
-  function refuse(request: Request, listener?: Listener): Response | Promise<Response> {
+  /** Answers what no row takes, or what `error` keeps out. */
+  function refuse(
+    request: Request,
+    listener?: Listener,
+    error?: AppError,
+  ): Response | Promise<Response> {
     const { method, url } = request;
-    return run(unservedBy({ method, path: pathOf(url) }), request, NO_PARAMS, listener);
+    return run(unservedBy({ method, path: pathOf(url), error }), request, NO_PARAMS, listener);
   }
 
   async function allMetrics(): Promise<string> {

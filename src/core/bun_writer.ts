@@ -38,8 +38,8 @@ export class BunWriter implements ResponseWriter {
   #listener: ClientListener | undefined = undefined;
   #onAbort: (() => void) | undefined = undefined;
   #controller: DirectController | undefined = undefined;
-  /** What was written before Bun asked for the body. */
-  #pending: Chunk[] = [];
+  /** What was written before Bun asked for the body; undefined = nothing was, or it has asked. */
+  #pending: Chunk[] | undefined = undefined;
   #pendingBytes = 0;
   #isSlow = false;
   #ending: Ending | undefined = undefined;
@@ -128,7 +128,7 @@ export class BunWriter implements ResponseWriter {
   }
 
   #keep(bytes: Uint8Array | string): void {
-    this.#pending.push(typeof bytes === "string" ? bytes : new Uint8Array(bytes));
+    (this.#pending ??= []).push(typeof bytes === "string" ? bytes : new Uint8Array(bytes));
     this.#pendingBytes += bytes.length;
     if (this.#pendingBytes > PENDING_BYTES_MAX) this.#isSlow = true;
   }
@@ -136,9 +136,9 @@ export class BunWriter implements ResponseWriter {
   /** Bun's call: the head leaves with what is here. */
   #pull(controller: DirectController): void {
     this.#controller = controller;
-    const pending = this.#pending;
+    const pending = this.#pending!;
     const wasSlow = this.#isSlow;
-    this.#pending = [];
+    this.#pending = undefined;
     this.#isSlow = false;
     this.#response = undefined;
     this.#put(pending[0]!);

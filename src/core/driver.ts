@@ -7,17 +7,17 @@
  */
 
 import { Waiting } from "../lib/waiting_line.ts";
-import type { Answer, Ask, Relay, Script } from "./answer.ts";
+import type { Answer, Ask, Relay, Script, StepBatches } from "./answer.ts";
 import { BodyLimits, type BodyOptions, type BodyReceiver, bodySlow, readBody } from "./body.ts";
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
 import { type Frames, FramesCache } from "./frames.ts";
-import { Gathering } from "./gathering.ts";
+import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import { LeaveLine } from "./leave_line.ts";
 import { PacedStream } from "./paced_stream.ts";
-import { RelayOutlet, type RelayOwner } from "./relay.ts";
+import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
 import { isDueAtOnce, reply } from "./reply.ts";
 import type { ClientListener, ResponseWriter } from "./response_writer.ts";
@@ -33,6 +33,7 @@ export class Driver {
   readonly bodyLimits: BodyLimits;
   readonly frames = new FramesCache();
   readonly leaveLine: LeaveLine;
+  readonly #gathered = new WeakMap<Script, ScriptGathered>();
   /** How each upstream's headers go down, by its host. */
   readonly #headersDown = new Map<string, HeadersDown>();
 
@@ -70,6 +71,21 @@ export class Driver {
     return exchange;
   }
 
+  /** What `script` says in one piece, and how long that takes: gathered once. */
+  gathered(script: Script): ScriptGathered {
+    const known = this.#gathered.get(script);
+    if (known !== undefined) return known;
+    const said = new Gathering();
+    let totalMs = 0;
+    for (const step of script.steps) {
+      totalMs += step.afterMs;
+      said.add(step);
+    }
+    const made = { said, totalMs };
+    this.#gathered.set(script, made);
+    return made;
+  }
+
   /** How the headers of an upstream's answers go down. */
   headersDown(host: string): HeadersDown {
     let down = this.#headersDown.get(host);
@@ -79,6 +95,12 @@ export class Driver {
 }
 
 const NO_HEADERS = new Headers();
+
+/** A script in one piece. */
+interface ScriptGathered {
+  readonly said: Gathering;
+  readonly totalMs: number;
+}
 
 /**
  * One request until its answer begins. Among the open streams it stands for one that is waited for.
@@ -288,7 +310,14 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
 
   #relay(relay: Relay, manner: Pick<Manner, "errorEvent">): void {
     const exchange = this.#exchange;
+    checkStatus(relay.status);
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
+    const head = down.of(relay);
+    const bytes = wholeOf(relay);
+    if (bytes !== undefined) {
+      this.#begun();
+      return relayWhole(relay, bytes, head, exchange, this.#writer);
+    }
     const outlet = new RelayOutlet(relay, down, manner, exchange, this.#writer, this);
     this.#wait(() => outlet.forgo());
     outlet.start();
@@ -305,31 +334,40 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
   }
 
   /** The answer in one piece, not before its last word would have left. */
-  async #gather(answer: Exclude<Answer, Relay>, asking: Asking): Promise<void> {
-    const exchange = this.#exchange;
-    const steps = answer.kind === "live" ? answer.steps[Symbol.asyncIterator]() : undefined;
+  #gather(answer: Exclude<Answer, Relay>, asking: Asking): void {
+    if (answer.kind === "live") return void this.#gatherLive(answer.steps, asking);
+    const { said, totalMs } = this.#driver.gathered(answer.script);
+    const whole: Gathered = { choices: said.choices, usage: answer.usage };
+    if (totalMs === 0 && this.#keeping === undefined) return this.#tell(whole, asking);
+    this.#wait();
+    const { startMs } = this.#exchange;
+    const due = totalMs === 0 ? Promise.resolve(true) : this.#until(startMs + totalMs);
+    due.then(async (isTime) => {
+      if (!isTime) return;
+      await this.#keeping?.whole(said.text);
+      if (!this.#isOver) this.#tell(whole, asking);
+    }).catch((error) => this.#refuse(error));
+  }
+
+  async #gatherLive(batches: StepBatches, asking: Asking): Promise<void> {
+    const steps = batches[Symbol.asyncIterator]();
     const said = new Gathering();
-    this.#wait(() => steps?.return?.().catch(() => {})); // it is over, whatever it says to that
+    this.#wait(() => steps.return?.().catch(() => {})); // it is over, whatever it says to that
     try {
-      if (answer.kind === "script") {
-        let totalMs = 0;
-        for (const step of answer.script.steps) {
-          totalMs += step.afterMs;
-          said.add(step);
-        }
-        said.usage = answer.usage;
-        if (totalMs > 0 && !await this.#until(exchange.startMs + totalMs)) return;
-      }
-      for (let turn = await steps?.next(); turn?.done === false; turn = await steps!.next()) {
+      for (let turn = await steps.next(); !turn.done; turn = await steps.next()) {
         for (const step of turn.value) said.add(step);
       }
       if (this.#isOver) return;
-      if (said.usage !== undefined) noteUsage(exchange, said.usage);
       await this.#keeping?.whole(said.text);
-      this.#whole(asking.whole!(said, exchange));
+      if (!this.#isOver) this.#tell(said, asking);
     } catch (error) {
       this.#refuse(error);
     }
+  }
+
+  #tell(said: Gathered, asking: Asking): void {
+    if (said.usage !== undefined) noteUsage(this.#exchange, said.usage);
+    this.#whole(asking.whole!(said, this.#exchange));
   }
 
   #whole({ status, headers, body, failure }: Whole): void {

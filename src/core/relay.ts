@@ -11,7 +11,7 @@ import { AppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Gone, Outlet } from "./outlet.ts";
-import type { HeadersDown } from "./relay_headers.ts";
+import type { HeadDown, HeadersDown } from "./relay_headers.ts";
 import type { HeaderFields } from "./response_writer.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Manner } from "./surface.ts";
@@ -24,6 +24,44 @@ const BODILESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
 const EMPTY = new Uint8Array(0);
 
+/** The whole body of `relay` when all of it is here, or when there is none. Counts as reading it. */
+export function wholeOf({ status, body }: Relay): Uint8Array | undefined {
+  return BODILESS.has(status) ? EMPTY : body.whole();
+}
+
+/**
+ * Answers with `bytes`, a body that came along with its head: one write with a length, as the mock's
+ * answers that are due at once, instead of a stream, its end mark and its bookkeeping. How a body is
+ * framed belongs to each connection (RFC 9112 section 6).
+ */
+export function relayWhole(
+  { status, body }: Relay,
+  bytes: Uint8Array,
+  { headers, isPlainEventStream, requestId }: HeadDown,
+  exchange: Exchange,
+  writer: ResponseWriter,
+): void {
+  const isBodiless = BODILESS.has(status);
+  exchange.requestId = requestId ?? exchange.requestId;
+  exchange.isStream = isPlainEventStream;
+  if (isBodiless) {
+    body.cancel();
+    exchange.upstream?.end(); // a body that never flowed has no end of its own
+  } else if (isPlainEventStream) {
+    const tail = new SseTail();
+    tail.feed(bytes);
+    if (!tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
+  }
+  exchange.complete(status, bytes.length);
+  writer.whole(status, headers, isBodiless ? null : bytes);
+}
+
+/** @throws {AppError} when no response can have `status`. */
+export function checkStatus(status: number): void {
+  if (status >= 200 && status <= STATUS_MAX) return;
+  throw new AppError("upstream_broken", `The upstream answered with the status ${status}`);
+}
+
 /** Whoever waits until a relay begins. Exactly one of the two is called, once. */
 export interface RelayOwner {
   onBegun(): void;
@@ -31,7 +69,7 @@ export interface RelayOwner {
   onFailed(error: AppError): void;
 }
 
-/** One answer on its way down. */
+/** One answer that goes on, on its way down. */
 export class RelayOutlet extends Outlet implements PieceSink {
   readonly #relay: Relay;
   readonly #manner: Pick<Manner, "errorEvent">;
@@ -69,17 +107,9 @@ export class RelayOutlet extends Outlet implements PieceSink {
    * with a keep-alive comment.
    */
   start(): void {
-    const { status, body } = this.#relay;
-    if (status < 200 || status > STATUS_MAX) {
-      body.cancel();
-      const message = `The upstream answered with the status ${status}`;
-      return this.#owner!.onFailed(new AppError("upstream_broken", message));
-    }
-    const whole = BODILESS.has(status) ? EMPTY : body.whole();
-    if (whole !== undefined) return this.#answerWhole(whole);
     const { keepaliveMs, wheel } = this.exchange.engine;
     if (this.#tail !== null && keepaliveMs > 0) wheel.set(this, wheel.nowMs + keepaliveMs);
-    body.flow(this);
+    this.#relay.body.flow(this);
   }
 
   /** The response will not begin: its client has left, or weir ends. */
@@ -151,25 +181,6 @@ export class RelayOutlet extends Outlet implements PieceSink {
     const owner = this.#owner!;
     this.#owner = undefined;
     owner.onBegun();
-  }
-
-  /**
-   * The response for a body that came along with its head: one write with a length, as the mock's
-   * answers that are due at once, instead of a stream, its end mark and its bookkeeping. How a body
-   * is framed belongs to each connection (RFC 9112 section 6).
-   */
-  #answerWhole(bytes: Uint8Array): void {
-    const { status, body } = this.#relay;
-    this.#begun();
-    this.#tail?.feed(bytes);
-    if (BODILESS.has(status)) {
-      body.cancel();
-      this.exchange.upstream?.end(); // a body that never flowed has no end of its own
-    } else {
-      this.#noteUnfinished();
-    }
-    this.exchange.complete(status, bytes.length);
-    this.#writer.whole(status, this.#headers, BODILESS.has(status) ? null : bytes);
   }
 
   /** The body ended without a byte. */

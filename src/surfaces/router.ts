@@ -18,6 +18,13 @@ export interface Match {
 /** By method in capitals. */
 type Rows = Map<string, Match>;
 
+/** What was found last. */
+interface Found {
+  readonly method: string;
+  readonly url: string;
+  readonly match: Match | undefined;
+}
+
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 
 /** The table, ready to be asked. */
@@ -26,6 +33,8 @@ export class Router {
   readonly #open = new TrieRouter<Route>();
   /** Methods of the open paths, in the order of the table. */
   readonly #methods: readonly string[];
+
+  #last: Found = { method: "", url: "", match: undefined };
 
   constructor(routes: readonly Route[]) {
     for (const route of routes) {
@@ -39,6 +48,19 @@ export class Router {
       }
     }
     this.#methods = [...new Set(routes.map(({ method }) => method.toUpperCase()))];
+  }
+
+  /**
+   * The row for `method` and the path of `url`; undefined = nobody serves it. The last one is at hand:
+   * most requests ask for what the one before has asked for, and cutting the path out of the URL and
+   * looking it up costs 0.2 µs.
+   */
+  find(method: string, url: string): Match | undefined {
+    const last = this.#last;
+    if (last.url === url && last.method === method) return last.match;
+    const match = this.match(method, pathOf(url));
+    this.#last = { method, url, match };
+    return match;
   }
 
   /** The row for `method` (HEAD counts as GET) and `path`; undefined = nobody serves it. */

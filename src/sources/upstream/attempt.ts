@@ -31,6 +31,12 @@ export interface AttemptLimits {
   readonly idle_timeout_ms: number;
 }
 
+/** Takes the relay when its head is here, or the error that says why there is none. */
+export interface RelayReceiver {
+  onAnswer(relay: Relay): void;
+  onError(error: unknown): void;
+}
+
 /** One request under way, and the body of its answer. Made for it, and `run` once. */
 export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListener {
   readonly kind = "relay";
@@ -38,7 +44,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   readonly #limits: AttemptLimits;
   readonly #call: Call;
   readonly #up: UpstreamCall;
-  readonly #abort = new Abort();
+  readonly #abort: Abort;
   readonly #deadline: Deadline;
   readonly #usage = new UsageTail();
   readonly #startMs: number;
@@ -46,35 +52,36 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
   #request: TransportRequest | undefined;
   #response: TransportResponse | undefined = undefined;
-  #resolve!: (relay: Relay) => void;
-  #reject!: (reason: unknown) => void;
+  readonly #receiver: RelayReceiver;
   #sink: PieceSink | undefined = undefined;
   #isPaused = false;
   #isReading = false;
   /** True until the first piece is here. */
   #isFirst = true;
-  readonly #onRead = (piece: Uint8Array | null) => {
-    this.#isReading = false;
-    this.#take(piece);
-    this.#pump();
-  };
-  readonly #onBroken = (error: unknown) => this.#break(error);
+  /** Made with the first piece that is waited for: many answers come whole. */
+  #onRead: ((piece: Uint8Array | null) => void) | undefined = undefined;
+  #onBroken: ((error: unknown) => void) | undefined = undefined;
 
+  /** `abort` is the signal of `request`. */
   constructor(
-    request: Omit<TransportRequest, "signal">,
+    request: TransportRequest,
+    abort: Abort,
     transport: Transport,
     limits: AttemptLimits,
     call: Call,
     up: UpstreamCall,
+    receiver: RelayReceiver,
   ) {
     const { wheel } = call.engine;
-    this.#request = { ...request, signal: this.#abort };
+    this.#request = request;
+    this.#abort = abort;
     this.#transport = transport;
     this.#limits = limits;
     this.#call = call;
     this.#up = up;
+    this.#receiver = receiver;
     this.#startMs = wheel.nowMs;
-    this.#deadline = new Deadline(wheel, this.#abort, limits.section);
+    this.#deadline = new Deadline(wheel, abort, limits.section);
   }
 
   get status(): number {
@@ -89,20 +96,16 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     return this.#response!.header(name);
   }
 
-  /** The relay, when its head is here. Rejects with an `AppError` when there is none. */
-  run(): Promise<Relay> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      const { signal } = this.#call;
-      if (signal.aborted) return reject(signal.reason);
-      signal.addEventListener("abort", this);
-      this.#deadline.start("headers", this.#limits.headers_timeout_ms);
-      this.#up.attempt();
-      const request = this.#request!;
-      this.#request = undefined;
-      this.#transport.send(request, this);
-    });
+  /** Sends the request. */
+  run(): void {
+    const { signal } = this.#call;
+    if (signal.aborted) return this.#receiver.onError(signal.reason);
+    signal.addEventListener("abort", this);
+    this.#deadline.start("headers", this.#limits.headers_timeout_ms);
+    this.#up.attempt();
+    const request = this.#request!;
+    this.#request = undefined;
+    this.#transport.send(request, this);
   }
 
   /** Of the call's signal: nobody wants the answer any more. */
@@ -116,7 +119,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#deadline.stop();
     this.#up.head(response.status);
     this.#response = response;
-    this.#resolve(this);
+    this.#receiver.onAnswer(this);
   }
 
   /** Of the transport: there is no response. */
@@ -124,7 +127,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#call.signal.removeEventListener("abort", this);
     this.#deadline.stop();
     // Whatever broke, the abort's own reason says why: a time limit, or the client.
-    this.#reject(this.#abort.aborted ? this.#abort.reason : error);
+    this.#receiver.onError(this.#abort.aborted ? this.#abort.reason : error);
   }
 
   whole(): Uint8Array | undefined {
@@ -169,6 +172,12 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
         if (piece instanceof Promise) {
           this.#isReading = true;
           this.#await();
+          this.#onRead ??= (next) => {
+            this.#isReading = false;
+            this.#take(next);
+            this.#pump();
+          };
+          this.#onBroken ??= (error) => this.#break(error);
           piece.then(this.#onRead, this.#onBroken);
           return;
         }

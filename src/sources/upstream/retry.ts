@@ -5,10 +5,11 @@
  * @module
  */
 
-import type { Answer, Ask, Source } from "../../core/answer.ts";
+import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
 import type { Call } from "../../core/exchange.ts";
 import { backoffMs, retryAfterMs } from "../../lib/backoff.ts";
 import { isUnreachable } from "./transport.ts";
+import type { AnswerReceiver, EagerSource } from "./upstream.ts";
 
 /** How often, and how chance and time come in. */
 export interface RetryOptions {
@@ -25,17 +26,36 @@ export interface RetryOptions {
 const RETRIED: ReadonlySet<number> = new Set([408, 409, 429]);
 
 /** `source`, asked up to `retries` times more. */
-export function retry(source: Source, options: RetryOptions): Source {
+export function retry(source: Source | EagerSource, options: RetryOptions): Source {
   if (options.retries === 0) return source;
+  const eager = "begin" in source ? source : eagerOf(source);
   return {
     name: source.name,
-    answer: (ask, call) => new Retrying(source, options, ask, call).run(),
+    answer: (ask, call) => new Retrying(eager, options, ask, call).run(),
+  };
+}
+
+/** `source` with callbacks. */
+function eagerOf(source: Source): EagerSource {
+  return {
+    name: source.name,
+    answer: (ask, call) => source.answer(ask, call),
+    begin(ask, call, receiver) {
+      const onError = (error: unknown) => receiver.onError(error);
+      try {
+        const answer = source.answer(ask, call);
+        if (!(answer instanceof Promise)) return receiver.onAnswer(answer);
+        answer.then((settled) => receiver.onAnswer(settled), onError);
+      } catch (error) {
+        onError(error);
+      }
+    },
   };
 }
 
 /** One question, asked as often as it takes. */
-class Retrying {
-  readonly #source: Source;
+class Retrying implements AnswerReceiver {
+  readonly #source: EagerSource;
   readonly #options: RetryOptions;
   readonly #ask: Ask;
   readonly #call: Call;
@@ -43,7 +63,7 @@ class Retrying {
   #resolve!: (answer: Answer) => void;
   #reject!: (reason: unknown) => void;
 
-  constructor(source: Source, options: RetryOptions, ask: Ask, call: Call) {
+  constructor(source: EagerSource, options: RetryOptions, ask: Ask, call: Call) {
     this.#source = source;
     this.#options = options;
     this.#ask = ask;
@@ -60,19 +80,12 @@ class Retrying {
 
   #try(): void {
     this.#attempts++;
-    try {
-      const answer = this.#source.answer(this.#ask, this.#call);
-      if (!(answer instanceof Promise)) return this.#onAnswer(answer);
-      answer.then((settled) => this.#onAnswer(settled), (error) => this.#onError(error));
-    } catch (error) {
-      this.#onError(error);
-    }
+    this.#source.begin(this.#ask, this.#call, this);
   }
 
-  #onAnswer(answer: Answer): void {
-    if (answer.kind !== "relay" || !isBusy(answer.status) || !this.#mayTryAgain()) {
-      return this.#resolve(answer);
-    }
+  /** Of the source. */
+  onAnswer(answer: Answer): void {
+    if (!isBusy(answer) || !this.#mayTryAgain()) return this.#resolve(answer);
     const { random, wallMs } = this.#options;
     const askedMs = retryAfterMs({ get: (name) => answer.header(name) }, wallMs());
     if (askedMs === Infinity) return this.#resolve(answer); // more patience than weir has
@@ -80,7 +93,8 @@ class Retrying {
     this.#tryAgain(`status ${answer.status}`, askedMs ?? backoffMs(this.#attempts, random));
   }
 
-  #onError(error: unknown): void {
+  /** Of the source. */
+  onError(error: unknown): void {
     if (!this.#mayTryAgain() || !isUnreachable(error)) return this.#reject(error);
     this.#tryAgain(error.message, backoffMs(this.#attempts, this.#options.random));
   }
@@ -101,6 +115,6 @@ class Retrying {
   }
 }
 
-function isBusy(status: number): boolean {
-  return status >= 500 || RETRIED.has(status);
+function isBusy(answer: Answer): answer is Relay {
+  return answer.kind === "relay" && (answer.status >= 500 || RETRIED.has(answer.status));
 }
