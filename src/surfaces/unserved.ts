@@ -54,7 +54,9 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
       const allow = methods.map((one) => one === "GET" ? "GET, HEAD" : one).join(", ");
       return methods.length === 0 ? notFound() : methodNotAllowed(allow);
     }
-    if (methods.length === 0) return invalidUrl(method, path);
+    // A row may take the path and have nothing there, as the page's files do.
+    const isOfOthers = methods.length > 0 && !methods.includes(method === "HEAD" ? "GET" : method);
+    if (!isOfOthers) return invalidUrl(method, path);
     if (methods.join() === "POST") return onlyPost();
     return methodRefused(method, path, methods.join(", "));
   }
