@@ -145,7 +145,11 @@ export interface Relay {
 /** Steps while they are told: a batch holds what came at a time, and is never empty. */
 export type StepBatches = AsyncIterable<readonly Step[]>;
 
-/** What a source answers with. Whoever wraps a source can look at status, bytes and steps. */
+/**
+ * What a source answers with. Whoever wraps a source can look at status, bytes and steps. A wrapper
+ * of live steps passes `return` on (an async generator would wait for `next` first), and one of a
+ * relay keeps the object's methods: it is wrapped, not spread.
+ */
 export type Answer =
   /** Known beforehand: its bytes are laid once. */
   | {

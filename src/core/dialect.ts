@@ -19,7 +19,8 @@ export interface AnswerWriter {
 /** Reads one answer of an upstream. Pure: bytes in, steps out. */
 export interface AnswerReader {
   /**
-   * The steps that `bytes` complete.
+   * The steps that `bytes` complete. What failed behind them is thrown by the call after, which may
+   * bring no bytes: no step is lost to an error that came with it.
    *
    * @throws {AppError} `upstream_broken` when it is no answer, or tells of a failure.
    */
