@@ -19,7 +19,7 @@ import {
 } from "./results.ts";
 import { twoCoresEach } from "./machine.ts";
 import { bareBun } from "./peers/peer.ts";
-import { count, ratioText } from "./report.ts";
+import { count, ratioText } from "./numbers.ts";
 
 /** The most that weir may add to a proxied answer while there is nothing else to do. */
 const ADDED_MS_MAX = 0.3;

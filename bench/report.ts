@@ -5,14 +5,8 @@
  */
 
 import { type Figure, figuresOf, type Standing } from "./figures.ts";
-import {
-  median,
-  type PacedRow,
-  type Ratio,
-  type Results,
-  type WholeRound,
-  type WholeRow,
-} from "./results.ts";
+import { count, decimals, ratioText } from "./numbers.ts";
+import { median, type PacedRow, type Results, type WholeRound, type WholeRow } from "./results.ts";
 
 /** How a figure stands, in words. */
 export const STANDING_TEXT: Readonly<Record<Standing, string>> = {
@@ -192,27 +186,9 @@ function markdown(head: readonly string[], lines: readonly (readonly string[])[]
   return [row(head), row(head.map(() => "---")), ...lines.map(row)].join("\n");
 }
 
-/** `0.83 (0.81–0.86)`: the median of the rounds, and their spread. */
-export function ratioText(ratio: Ratio | undefined): string {
-  if (ratio === undefined) return "";
-  const [middle, min, max] = [ratio.median, ratio.min, ratio.max].map((value) =>
-    decimals(value, 2)
-  );
-  return `${middle} (${min}–${max})`;
-}
-
 function medianOf(
   results: readonly WholeRound[],
   key: "requestsPerSecond" | "p50Ms" | "p99Ms" | "cpuUsPerRequest" | "stolenShare",
 ): number {
   return median(results.map((result) => result[key]));
-}
-
-/** `12 345`: a whole number in groups of three. */
-export function count(value: number): string {
-  return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, " ");
-}
-
-function decimals(value: number, digits: number): string {
-  return value.toFixed(digits);
 }

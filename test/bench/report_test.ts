@@ -3,7 +3,8 @@ import { PACED_CASES, WHOLE_CASES } from "../../bench/cases.ts";
 import { barChart, escape, lineChart } from "../../bench/charts.ts";
 import { figuresOf, type Standing } from "../../bench/figures.ts";
 import { htmlPage } from "../../bench/page.ts";
-import { METHOD, ratioText, resultsPage } from "../../bench/report.ts";
+import { ratioText } from "../../bench/numbers.ts";
+import { METHOD, resultsPage } from "../../bench/report.ts";
 import {
   added,
   median,

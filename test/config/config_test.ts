@@ -2,35 +2,12 @@ import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseEnv } from "node:util";
-import {
-  type Config,
-  type ConfigFlag,
-  type ConfigInput,
-  type ConfigResult,
-  loadConfig,
-} from "../../src/config/config.ts";
+import type { Config, ConfigFlag } from "../../src/config/config.ts";
 import { KNOWN_VARIABLES, SETTING_ROWS } from "../../src/config/schema.ts";
 import { TREE } from "../../src/config/tree.ts";
+import { configOf, type Input, load, problemsOf } from "./loaded.ts";
 
 const OPS = Object.keys(TREE.shape.ops.shape).join(", ");
-
-type Input = Partial<Omit<ConfigInput, "file">> & { readonly text?: string };
-
-function load({ text, ...rest }: Input): ConfigResult {
-  const file = text === undefined ? {} : { file: { name: "config.yaml", text } };
-  return loadConfig({ env: {}, dotenv: {}, flags: [], ...file, ...rest });
-}
-
-function configOf(input: Input): Config {
-  const result = load(input);
-  if (result.kind === "bad") throw new Error(result.problems.join("\n"));
-  return result.config;
-}
-
-function problemsOf(input: Input): readonly string[] {
-  const result = load(input);
-  return result.kind === "bad" ? result.problems : [];
-}
 
 function flag(key: string, value: string): ConfigFlag {
   return { key, value };

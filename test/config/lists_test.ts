@@ -1,31 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import {
-  type Config,
-  type ConfigInput,
-  type ConfigResult,
-  loadConfig,
-  type RouteEntry,
-  type UpstreamEntry,
-} from "../../src/config/config.ts";
+import type { RouteEntry, UpstreamEntry } from "../../src/config/config.ts";
 import { describeConfig, secretsOf } from "../../src/config/describe.ts";
-
-type Input = Partial<Omit<ConfigInput, "file">> & { readonly text?: string };
-
-function load({ text, ...rest }: Input): ConfigResult {
-  const file = text === undefined ? {} : { file: { name: "config.yaml", text } };
-  return loadConfig({ env: {}, dotenv: {}, flags: [], ...file, ...rest });
-}
-
-function configOf(input: Input): Config {
-  const result = load(input);
-  if (result.kind === "bad") throw new Error(result.problems.join("\n"));
-  return result.config;
-}
-
-function problemsOf(input: Input): readonly string[] {
-  const result = load(input);
-  return result.kind === "bad" ? result.problems : [];
-}
+import { configOf, type Input, load, problemsOf } from "./loaded.ts";
 
 const LLM = configOf({}).llm;
 const LOCAL = "{name: local, base_url: http://127.0.0.1:8000/v1}";
