@@ -109,8 +109,11 @@ export type Ending =
 
 /** Takes a relay's body as it comes. */
 export interface PieceSink {
-  /** The next bytes, and when they came: microseconds since the body's answer was asked for. */
-  onPiece(bytes: Uint8Array, atUs: number): void;
+  /**
+   * The next bytes, and when they came: microseconds since the body's answer was asked for. Gives
+   * false when they say nothing, as a comment does: whoever waits for the answer waits on.
+   */
+  onPiece(bytes: Uint8Array, atUs: number): void | false;
   /** Nothing follows. `error` says why a body broke off. Called once, and never for "hold". */
   onEnd(ending: Exclude<Ending, "hold">, error?: AppError): void;
 }

@@ -18,6 +18,10 @@ export interface AnswerWriter {
 
 /** Reads one answer of an upstream. Pure: bytes in, steps out. */
 export interface AnswerReader {
+  /** True once the end mark went by: nothing that follows is read, and nobody waits for it. */
+  readonly isDone: boolean;
+  /** True when the last piece was part of the answer, and no mere comment. */
+  readonly hasRead: boolean;
   /**
    * The steps that `bytes` complete. What failed behind them is thrown by the call after, which may
    * bring no bytes: no step is lost to an error that came with it.

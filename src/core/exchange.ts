@@ -43,6 +43,8 @@ export interface Engine {
 
 /** A call to an upstream that may still go on. */
 export interface OpenUpstreamCall extends UpstreamFacts {
+  /** The upstream told what the answer cost. */
+  usage(promptTokens: number, completionTokens: number): void;
   /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */
   end(error?: unknown): void;
 }

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Relay, Step } from "../../core/answer.ts";
+import type { Step } from "../../core/answer.ts";
 import type { AnswerReader } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { SseParser, SseTooLarge } from "../../lib/sse.ts";
@@ -16,11 +16,11 @@ import { broken, ChunkSteps, object, sentenceOf, shortened } from "./read_chunk.
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
 const NO_STEPS: readonly Step[] = [];
+const LAST_LINE = Buffer.from("\n\n");
 
-/** A reader for the answer whose head is `head`. */
-export function readAnswer(head: Pick<Relay, "header">): AnswerReader {
-  const type = head.header("content-type") ?? "";
-  return /^application\/(?:[\w.-]+\+)?json\b/i.test(type) ? new WholeReader() : new StreamReader();
+/** A reader for an answer that streams or does not: its first byte tells, whatever its head says. */
+export function readAnswer(): AnswerReader {
+  return new EitherReader();
 }
 
 /** What an answer with an error's `status` says. The upstream's own sentence is kept. */
@@ -42,6 +42,35 @@ export function readError(status: number, body: string): AppError {
   });
 }
 
+const OPEN_BRACE = 0x7b;
+/** White space, and the bytes of a byte order mark. */
+const BLANKS: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf]);
+
+/** Reads an object or events. No line of an event stream begins with a brace. */
+class EitherReader implements AnswerReader {
+  #reader: AnswerReader | undefined = undefined;
+
+  get isDone(): boolean {
+    return this.#reader?.isDone === true;
+  }
+
+  get hasRead(): boolean {
+    return this.#reader?.hasRead === true;
+  }
+
+  feed(bytes: Uint8Array): readonly Step[] {
+    if (this.#reader !== undefined) return this.#reader.feed(bytes);
+    const from = bytes.findIndex((byte) => !BLANKS.has(byte));
+    if (from < 0) return NO_STEPS;
+    this.#reader = bytes[from] === OPEN_BRACE ? new WholeReader() : new StreamReader();
+    return this.#reader.feed(from === 0 ? bytes : bytes.subarray(from));
+  }
+
+  end(): readonly Step[] {
+    return (this.#reader ?? new StreamReader()).end();
+  }
+}
+
 /**
  * Reads events. What fails behind steps of the same piece is thrown by the next call, so that how
  * the network cuts a stream changes nothing of what it says.
@@ -49,13 +78,18 @@ export function readError(status: number, body: string): AppError {
 class StreamReader implements AnswerReader {
   readonly #parser = new SseParser(ANSWER_BYTES_MAX);
   readonly #steps = new ChunkSteps();
-  /** True once `[DONE]` went by: what follows it is not read. */
-  #isDone = false;
+  isDone = false;
+  hasRead = false;
+  /** True once there was an event. */
+  #hasEvents = false;
+  #hasBytes = false;
   #error: unknown = undefined;
 
   feed(bytes: Uint8Array): readonly Step[] {
     if (this.#error !== undefined) throw this.#error;
     if (bytes.length === 0) return NO_STEPS;
+    this.hasRead = false;
+    this.#hasBytes = true;
     const steps: Step[] = [];
     try {
       this.#read(bytes, steps);
@@ -68,16 +102,34 @@ class StreamReader implements AnswerReader {
 
   end(): readonly Step[] {
     if (this.#error !== undefined) throw this.#error;
-    this.#steps.end();
-    return NO_STEPS;
+    const hasBytes = this.#hasBytes;
+    const steps = this.isDone ? NO_STEPS : this.#last();
+    if (hasBytes && !this.#hasEvents) {
+      throw broken("The upstream sent an answer that is no JSON object and no stream of events");
+    }
+    this.#steps.end(this.isDone);
+    return steps;
+  }
+
+  /** The last event, behind which some upstreams leave out the blank line. */
+  #last(): readonly Step[] {
+    try {
+      return this.feed(LAST_LINE);
+    } catch {
+      return NO_STEPS; // an event that is cut off is none
+    }
   }
 
   #read(bytes: Uint8Array, steps: Step[]): void {
     try {
       for (const { event, data } of this.#parser.feed(bytes)) {
-        if (this.#isDone) break;
-        if (data === "[DONE]") this.#isDone = true;
-        else this.#steps.read(data, event, steps);
+        this.hasRead = this.#hasEvents = true;
+        if (data.startsWith("[DONE]")) {
+          this.isDone = true;
+          break;
+        }
+        // An event without a text is a sign of life.
+        if (data.trim() !== "") this.#steps.read(data, event, steps);
       }
     } catch (error) {
       if (!(error instanceof SseTooLarge)) throw error;
@@ -88,6 +140,8 @@ class StreamReader implements AnswerReader {
 
 /** Reads one object. */
 class WholeReader implements AnswerReader {
+  readonly isDone = false;
+  readonly hasRead = true;
   readonly #pieces: Uint8Array[] = [];
   #bytes = 0;
 
@@ -104,7 +158,7 @@ class WholeReader implements AnswerReader {
     const steps: Step[] = [];
     const chunks = new ChunkSteps();
     chunks.read(new TextDecoder().decode(Buffer.concat(this.#pieces)), "", steps);
-    chunks.end();
+    chunks.end(false);
     return steps;
   }
 }

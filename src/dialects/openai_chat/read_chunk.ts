@@ -141,10 +141,16 @@ export class ChunkSteps {
     if (text !== "") steps.push({ kind: "delta", choice: shape!.choice, block: "text", text });
   }
 
-  /** @throws {AppError} unless a choice has begun, and each that did has said why it ended. */
-  end(): void {
-    let isFinished = this.#choices.size > 0;
-    for (const { hasEnded } of this.#choices.values()) isFinished &&= hasEnded;
+  /**
+   * `isDone`: the upstream has said itself that this is all.
+   *
+   * @throws {AppError} unless each choice that began has said why it ended; one of them is enough
+   * where the upstream says that this is all.
+   */
+  end(isDone: boolean): void {
+    const choices = [...this.#choices.values()];
+    const isFinished = choices.some(({ hasEnded }) => hasEnded) &&
+      (isDone || choices.every(({ hasEnded }) => hasEnded));
     if (!isFinished) throw broken("The upstream ended its answer without finishing it");
   }
 

@@ -56,8 +56,14 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   #sink: PieceSink | undefined = undefined;
   #isPaused = false;
   #isReading = false;
+  /** True while pieces are handed on: a sink that resumes there has the next ones anyway. */
+  #isPumping = false;
   /** True until the first piece is here. */
   #isFirst = true;
+  /** True until the first piece that says something is here. */
+  #isMute = true;
+  /** True while the clock of a wait runs on, though pieces come that say nothing. */
+  #isWaiting = false;
   /** Made with the first piece that is waited for: many answers come whole. */
   #onRead: ((piece: Uint8Array | null) => void) | undefined = undefined;
   #onBroken: ((error: unknown) => void) | undefined = undefined;
@@ -146,6 +152,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
 
   pause(): void {
     this.#isPaused = true;
+    this.#isWaiting = false;
     this.#deadline.stop(); // the upstream has all the time
   }
 
@@ -153,7 +160,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     if (!this.#isPaused) return;
     this.#isPaused = false;
     if (this.#isReading) this.#await();
-    else this.#pump();
+    else if (!this.#isPumping) this.#pump();
   }
 
   cancel(): void {
@@ -166,6 +173,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
 
   /** Moves what is here already; the rest is waited for. */
   #pump(): void {
+    this.#isPumping = true;
     try {
       while (this.#sink !== undefined && !this.#isPaused) {
         const piece = this.#response!.read();
@@ -187,13 +195,17 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
       }
     } catch (error) {
       this.#break(error);
+    } finally {
+      this.#isPumping = false;
     }
   }
 
   /** The clock of the wait for the next piece starts. */
   #await(): void {
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
     const { first_token_timeout_ms, idle_timeout_ms } = this.#limits;
-    if (this.#isFirst) this.#deadline.start("first_token", first_token_timeout_ms);
+    if (this.#isMute) this.#deadline.start("first_token", first_token_timeout_ms);
     else this.#deadline.start("idle", idle_timeout_ms);
   }
 
@@ -208,7 +220,9 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#isFirst = false;
     this.#up.chunk();
     this.#usage.feed(piece);
-    sink.onPiece(piece, (this.#call.engine.wheel.nowMs - this.#startMs) * 1000);
+    const isMute = sink.onPiece(piece, (this.#call.engine.wheel.nowMs - this.#startMs) * 1000);
+    if (isMute === false) return;
+    this.#isMute = this.#isWaiting = false;
   }
 
   /** The upstream's body is whole. */

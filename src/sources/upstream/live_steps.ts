@@ -9,12 +9,16 @@ import type { Ending, PieceSink, Relay, RelayBody, Step } from "../../core/answe
 import type { AnswerReader, UpstreamDialect } from "../../core/dialect.ts";
 import type { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
+import { Ticket } from "../../lib/wheel.ts";
 
 type Turn = IteratorResult<readonly Step[], undefined>;
 
 const DONE: Turn = { done: true, value: undefined };
 
 const NOTHING = new Uint8Array();
+
+/** How long an answer that is done may take to end its body, so that its connection can be used again. */
+const LINGER_MS = 200;
 
 /** No generator: `return` frees the upstream at once, also while `next` waits. */
 export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefined>, PieceSink {
@@ -26,6 +30,8 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #resolve: ((turn: Turn) => void) | undefined = undefined;
   #reject: ((error: unknown) => void) | undefined = undefined;
   #hasBegun = false;
+  #isFlowing = false;
+  #lingering: Linger | undefined = undefined;
   #hasEnded = false;
   #error: unknown = undefined;
 
@@ -73,45 +79,64 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   }
 
   /** Of the body. */
-  onPiece(bytes: Uint8Array): void {
-    if (this.#hasEnded) return;
+  onPiece(bytes: Uint8Array): void | false {
+    if (this.#hasEnded) return false;
     try {
       this.#give(this.#reader.feed(bytes));
     } catch (error) {
       this.#call.upstream?.end(error);
       this.#body.cancel();
-      this.#fail(error);
+      return this.#fail(error);
     }
+    if (this.#reader.isDone) {
+      this.#finish();
+      this.#linger();
+    } else if (!this.#reader.hasRead) return false;
   }
 
   /** Of the body. */
   onEnd(_ending: Exclude<Ending, "hold">, error?: AppError): void {
-    if (this.#hasEnded) return;
-    if (error !== undefined) return this.#fail(error);
-    this.#finish();
+    this.#lingering?.stop();
+    if (!this.#hasEnded) this.#finish(error);
   }
 
   /** The body begins to flow, unless all of it is here. */
   #begin(): void {
     this.#hasBegun = true;
     const whole = this.#body.whole();
-    if (whole === undefined) return this.#body.flow(this);
+    if (whole === undefined) {
+      this.#isFlowing = true;
+      return this.#body.flow(this);
+    }
     this.onPiece(whole);
     if (!this.#hasEnded) this.#finish();
   }
 
-  #finish(): void {
+  /** `broken`: how the body broke off, which harms no answer that is finished. */
+  #finish(broken?: AppError): void {
     try {
       this.#give(this.#reader.end());
       this.#hasEnded = true;
       this.#settle()?.(DONE);
     } catch (error) {
-      this.#fail(error);
+      this.#fail(broken ?? error);
     }
+  }
+
+  /** The answer is done and its body is not: that may end by itself, and is not waited for. */
+  #linger(): void {
+    this.#call.upstream?.end();
+    if (!this.#isFlowing) return;
+    this.#body.resume();
+    this.#lingering = new Linger(this.#call, this.#body);
   }
 
   #give(steps: readonly Step[]): void {
     if (steps.length === 0) return;
+    for (const step of steps) {
+      if (step.kind !== "usage") continue;
+      this.#call.upstream?.usage(step.usage.promptTokens, step.usage.completionTokens);
+    }
     const resolve = this.#settle();
     if (resolve !== undefined) return resolve({ done: false, value: steps });
     for (const step of steps) this.#steps.push(step);
@@ -130,5 +155,27 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     const resolve = this.#resolve;
     this.#resolve = this.#reject = undefined;
     return resolve;
+  }
+}
+
+/** Gives up a body whose answer is done, when it does not end by itself. */
+class Linger extends Ticket {
+  readonly #call: Call;
+  readonly #body: RelayBody;
+
+  constructor(call: Call, body: RelayBody) {
+    super();
+    this.#call = call;
+    this.#body = body;
+    const { wheel } = call.engine;
+    wheel.set(this, wheel.nowMs + LINGER_MS);
+  }
+
+  stop(): void {
+    this.#call.engine.wheel.cancel(this);
+  }
+
+  override run(): void {
+    this.#body.cancel();
   }
 }

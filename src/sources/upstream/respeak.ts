@@ -10,6 +10,7 @@ import type { UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody } from "../../core/relay_body.ts";
+import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
 
 /** Bytes of a refusal that are read for its sentence. */
@@ -40,12 +41,13 @@ function readAnswer(
 ): Answer | Promise<Answer> {
   if (answer.kind !== "relay") return answer;
   const { status } = answer;
-  if (status >= 400 && status <= STATUS_MAX) return refusal(answer, dialect, call);
+  if (status >= 400 && status <= STATUS_MAX) return refusal(decoded(answer), dialect, call);
   if (status >= 200 && status < 300) {
-    return { kind: "live", steps: new LiveSteps(answer, dialect, call), model: call.model };
+    const steps = new LiveSteps(decoded(answer), dialect, call);
+    return { kind: "live", steps, model: call.model };
   }
   answer.body.cancel();
-  const what = status >= 300 && status < 400
+  const what = status >= 300 && status < 400 && status !== 304
     ? "a redirect, which weir does not follow"
     : "no answer";
   throw new AppError("upstream_broken", `The upstream answered with the status ${status}: ${what}`);

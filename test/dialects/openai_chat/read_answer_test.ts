@@ -12,9 +12,9 @@ interface Read {
   readonly error: string | undefined;
 }
 
-/** Reads `pieces` as an answer of `type`, and copies each so that the reader cannot hold it. */
-function read(pieces: readonly Uint8Array[], type: string | null = "text/event-stream"): Read {
-  const reader = readAnswer({ header: (name) => name === "content-type" ? type : null });
+/** Reads `pieces` as an answer, and copies each so that the reader cannot hold it. */
+function read(pieces: readonly Uint8Array[]): Read {
+  const reader = readAnswer();
   const steps: Step[] = [];
   try {
     for (const piece of pieces) {
@@ -31,9 +31,9 @@ function read(pieces: readonly Uint8Array[], type: string | null = "text/event-s
   return { steps, error: undefined };
 }
 
-/** `text` in one piece, read as an answer of `type`. */
-function readText(text: string, type?: string | null): Read {
-  return read([encoder.encode(text)], type);
+/** `text` in one piece, read as an answer. */
+function readText(text: string): Read {
+  return read([encoder.encode(text)]);
 }
 
 function delta(text: string, block: "text" | "reasoning" | "refusal" = "text", choice = 0): Step {
@@ -491,42 +491,71 @@ describe("readAnswer()", () => {
     end("length", 1),
     { kind: "usage", usage: { promptTokens: 1, completionTokens: 2 } },
   ];
-  const types: readonly (readonly [string | null, "whole" | "stream"])[] = [
-    ["application/json", "whole"],
-    ["application/json; charset=utf-8", "whole"],
-    ["Application/JSON", "whole"],
-    ["application/vnd.x+json", "whole"],
-    ["text/event-stream", "stream"],
-    ["text/event-stream; charset=utf-8", "stream"],
-    ["application/jsonl", "stream"],
-    ["application/x-ndjson", "stream"],
-    ["text/plain", "stream"],
-    ["", "stream"],
-    [null, "stream"],
-  ];
-  for (const [type, kind] of types) {
-    test(`${type} is a ${kind}`, () => {
-      const whole = encoder.encode(JSON.stringify(body, null, 2));
-      const stream = `data: ${said({ content: "a" }, "stop")}\n\ndata: [DONE]\n\n`;
-      for (let cut = 0; kind === "whole" && cut < whole.length; cut++) {
-        expect(read([whole.subarray(0, cut), whole.subarray(cut)], type)).toEqual({
+  for (const mark of ["", "\ufeff", "\r\n\t "]) {
+    test(`the first byte behind ${JSON.stringify(mark)} tells a whole from a stream`, () => {
+      const whole = encoder.encode(mark + JSON.stringify(body, null, 2));
+      for (let cut = 0; cut < whole.length; cut++) {
+        expect(read([whole.subarray(0, cut), whole.subarray(cut)])).toEqual({
           steps: wholeSteps,
           error: undefined,
         });
       }
-      expect(readText(stream, type)).toEqual(
-        kind === "stream"
-          ? { steps: [delta("a"), end()], error: undefined }
-          : { steps: [], error: "The upstream sent an answer that is no JSON" },
-      );
+      const stream = `${mark}data: ${said({ content: "a" }, "stop")}\n\ndata: [DONE]\n\n`;
+      expect(readText(stream)).toEqual({ steps: [delta("a"), end()], error: undefined });
     });
   }
+
+  const lives: readonly (readonly [string, string])[] = [
+    ["events without a text", "data: \n\ndata:   \n\nevent: ping\ndata\n\n"],
+    ["comments", ": ping\n\n: ping\n\n"],
+  ];
+  for (const [name, text] of lives) {
+    test(`${name} say nothing`, () => {
+      const stream = `data: ${said({ content: "a" })}\n\n${text}data: ${said({}, "stop")}\n\n` +
+        "data: [DONE]  \n\ndata: not read\n\n";
+      expect(readText(stream)).toEqual({ steps: [delta("a"), end()], error: undefined });
+    });
+  }
+
+  test("tells when it is done, and whether a piece said something", () => {
+    const reader = readAnswer();
+    const feed = (text: string) => {
+      reader.feed(encoder.encode(text));
+      return [reader.hasRead, reader.isDone];
+    };
+    expect(feed(": ping\n\n")).toEqual([false, false]);
+    expect(feed(`data: ${said({ role: "assistant" })}\n\n`)).toEqual([true, false]);
+    expect(feed(": ping\n\n")).toEqual([false, false]);
+    expect(feed(`data: ${said({}, "stop")}\n\n`)).toEqual([true, false]);
+    expect(feed("data: [DONE]\n\n")).toEqual([true, true]);
+  });
+
+  test("the last event needs no blank line behind it, and half of one is none", () => {
+    const good = `data: ${said({ content: "a" })}\n\n`;
+    const steps = [delta("a"), end()];
+    expect(readText(`${good}data: ${said({}, "stop")}\n`)).toEqual({ steps, error: undefined });
+    expect(readText(`${good}data: {"choices":[`)).toEqual({
+      steps: [delta("a")],
+      error: "The upstream ended its answer without finishing it",
+    });
+    expect(readText(`${good}data: ${said({}, "stop")}\n\ndata: {"id`)).toEqual({
+      steps,
+      error: undefined,
+    });
+  });
+
+  test("a choice without an end harms none that is finished, once the upstream is done", () => {
+    const stream = [said({ content: "a" }), said({ content: "b" }, null, 1), said({}, "stop")]
+      .map((data) => `data: ${data}\n\n`).join("");
+    expect(readText(`${stream}data: [DONE]\n\n`).error).toBeUndefined();
+    expect(readText(stream).error).toContain("without finishing it");
+  });
 
   const wholes: readonly (readonly [string, string, string])[] = [
     ["an error", '{"error":{"message":"no credit"}}', "no credit"],
     ["half of it", '{"choices":[', "is no JSON"],
-    ["nothing", "", "is no JSON"],
-    ["null", "null", "without finishing it"],
+    ["nothing", "", "without finishing it"],
+    ["null", "null", "is no JSON object"],
     ["no choice", '{"choices":[]}', "without finishing it"],
     [
       "a choice without an end",
@@ -536,7 +565,7 @@ describe("readAnswer()", () => {
   ];
   for (const [name, text, sentence] of wholes) {
     test(`${name} as a whole answer is an error, and says nothing`, () => {
-      const { steps, error } = readText(text, "application/json");
+      const { steps, error } = readText(text);
       expect(steps).toEqual([]);
       expect(error).toContain(sentence);
     });
@@ -544,7 +573,7 @@ describe("readAnswer()", () => {
 
   test("a whole answer stops at a limit", () => {
     const piece = encoder.encode(" ".repeat(1024 * 1024));
-    const { error } = read(Array.from({ length: 17 }, () => piece), "application/json");
+    const { error } = read([encoder.encode("{"), ...Array.from({ length: 17 }, () => piece)]);
     expect(error).toContain("an answer of more than 16777216 bytes");
   });
 });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { type Answer, askOf, type Relay, type Source } from "../../../src/core/answer.ts";
 import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { AppError } from "../../../src/core/errors.ts";
@@ -32,6 +33,8 @@ import {
 
 const USAGE = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
 const USAGE_CHUNK = act.send(chunk(dataEvent({ id: "x", choices: [], usage: USAGE })));
+const DONE = act.send(chunk(DONE_EVENT));
+const PING = act.send(chunk(": ping\n\n"));
 const JSON_TYPE = { "content-type": "application/json" };
 
 for (const name of TRANSPORTS) {
@@ -113,6 +116,104 @@ for (const name of TRANSPORTS) {
           ]);
         });
       }
+
+      const finished = [said({ content: "水 🌊" }), said({}, "stop")];
+      const rests: readonly (readonly [string, readonly Act[]])[] = [
+        ["that never ends, behind [DONE]", [DONE, act.stall]],
+        ["of comments behind [DONE]", [DONE, PING, act.stall]],
+        ["that closes behind [DONE]", [DONE, act.end]],
+        ["that closes behind the reason of its end", [act.end]],
+        ["that falls silent behind the reason of its end", [act.stall]],
+      ];
+      for (const [what, rest] of rests) {
+        // Bun's fetch gives nothing of a body that breaks off at once.
+        if (name === "fetch" && rest.at(-1) === act.end) continue;
+        test(`is whole in spite of a body ${what}`, async () => {
+          rig.source = rig.live({ idle_timeout_ms: 60 });
+          rig.acts = () => [act.send(sseHead()), ...finished, ...rest];
+          const { status, text, isWhole } = await rig.ask();
+          expect([status, isWhole]).toEqual([200, true]);
+          expect(text).toBe(dataEvent(textStep("水 🌊")) + dataEvent(endStep()) + DONE_EVENT);
+          expect(rig.kept).toEqual([{ text: "水 🌊", isWhole: true }]);
+          await rig.untilFree();
+        });
+      }
+
+      test("is done with [DONE], and its connection can be used again", async () => {
+        const next = gate();
+        rig.acts = () => [
+          act.send(sseHead()),
+          ...finished,
+          DONE,
+          act.wait(next.opened),
+          act.send(LAST_CHUNK),
+        ];
+        const { opened } = rig.upstream;
+        expect((await rig.ask()).isWhole).toBe(true);
+        next.open();
+        rig.acts = () => [act.send(sseHead()), ...finished, ...END];
+        await rig.untilFree();
+        expect((await rig.ask()).isWhole).toBe(true);
+        expect(rig.upstream.opened - opened).toBeLessThanOrEqual(name === "http1" ? 1 : 2);
+      });
+
+      const limits: readonly (readonly [string, Partial<UpstreamOptions>, readonly Act[]])[] = [
+        ["first_token", { first_token_timeout_ms: 200 }, []],
+        ["idle", { idle_timeout_ms: 200 }, [said({ content: "a" })]],
+      ];
+      for (const [limit, options, said] of limits) {
+        test(`comments are no answer: llm.${limit}_timeout_ms goes on`, async () => {
+          rig.source = rig.live(options);
+          // Far more comments than fit into the limit, each well within it.
+          const ping = (_: unknown, at: number) => [PING, act.wait(Bun.sleep(20 * at))];
+          rig.acts = () => [
+            act.send(sseHead()),
+            ...said,
+            ...Array.from({ length: 100 }, ping).flat(),
+            act.stall,
+          ];
+          const { text } = await rig.ask();
+          expect(text).toContain(`for 200 ms (llm.${limit}_timeout_ms)`);
+          await rig.untilFree();
+        });
+      }
+
+      const stream = dataEvent({ choices: [{ delta: { content: "水 🌊" } }] }) +
+        dataEvent({ choices: [{ delta: {}, finish_reason: "stop" }] }) + DONE_EVENT;
+      const encodings = [
+        ["gzip", gzipSync],
+        ["x-gzip", gzipSync],
+        ["deflate", deflateSync],
+        ["br", brotliCompressSync],
+        ["zstd", zstdCompressSync],
+      ] as const;
+      for (const [encoding, compress] of encodings) {
+        test(`is read although it is ${encoding}, stream, whole and refusal`, async () => {
+          const type = { "content-encoding": encoding };
+          const bytes = compress(stream);
+          rig.acts = () => [
+            act.send(sseHead(type)),
+            act.send(chunk(bytes.subarray(0, 9))),
+            act.send(chunk(bytes.subarray(9))),
+            act.send(LAST_CHUNK),
+          ];
+          expect((await rig.ask()).text).toContain("水 🌊");
+          rig.acts = () => [act.send(response(compress(whole), { ...JSON_TYPE, ...type }))];
+          expect((await rig.ask()).text).toContain("水 🌊");
+          const refusal = compress('{"error":{"message":"nein 不行"}}');
+          rig.acts = () => [act.send(response(refusal, type, "400 X"))];
+          expect(JSON.parse((await rig.ask()).text).message).toBe("400 nein 不行");
+          await rig.untilFree();
+        });
+      }
+
+      test("that is compressed and broken, or unknown, is an error that says so", async () => {
+        rig.acts = () => [act.send(response("no gzip", { "content-encoding": "gzip" }))];
+        expect(JSON.parse((await rig.ask()).text).message).toContain("cannot be undone");
+        rig.acts = () => [act.send(response("x", { "content-encoding": "lz" }))];
+        expect(JSON.parse((await rig.ask()).text).message).toContain('encoded its answer as "lz"');
+        await rig.untilFree();
+      });
 
       test("is read at the pace of its reader", async () => {
         const text = "x".repeat(64 * 1024);
@@ -226,7 +327,7 @@ for (const name of TRANSPORTS) {
           ],
           "no",
         ],
-        ["HTML", [act.send(response("<h1>Hi</h1>", { "content-type": "text/html" }))], "finishing"],
+        ["HTML", [act.send(response("<h1>Hi</h1>", { "content-type": "text/html" }))], "no JSON object"],
         ["no JSON", [act.send(response("<h1>Hi</h1>", JSON_TYPE))], "is no JSON"],
         ["a status that is none", [act.send(response("{}", JSON_TYPE, "999 X"))], "status"],
       ];
