@@ -6,7 +6,7 @@
 
 import { nearest } from "../lib/nearest.ts";
 import { quoted, unknown } from "./problems.ts";
-import type { Config } from "./schema.ts";
+import { type Config, SETTING_ROWS } from "./schema.ts";
 
 /** How a sentence about a setting, or about the part of it under `inner`, begins. */
 export type Label = (path: string, inner: readonly PropertyKey[]) => string;
@@ -18,10 +18,11 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { chat, llm, server, memory } = config;
+  const { chat, llm, server, memory, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
-  if (chat.source === "proxy" && llm.base_url === "") {
+  const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
+  if (chat.source === "proxy" && !hasLlm) {
     say("chat.source", 'must be auto or mock while llm.base_url is empty: it is "proxy"');
   }
   if (server.unix !== "" && server.workers !== 1) {
@@ -58,17 +59,39 @@ function shortForms({ llm, chat, conv }: Config): ReadonlyMap<string, string> {
 function takenNames(config: Config, label: Label): readonly string[] {
   const forms = shortForms(config);
   return config.upstreams.flatMap(({ name }, index) => {
-    const path = forms.get(name);
-    if (path === undefined) return [];
     const place = label("upstreams", [index, "name"]);
-    return [`${place}: is given twice: ${path} is the upstream named ${name}`];
+    const path = forms.get(name);
+    if (path !== undefined) {
+      return [`${place}: is given twice: ${path} is the upstream named ${name}`];
+    }
+    if (name === "conv") {
+      return [
+        `${place}: must be another name than conv, which is the upstream of ` +
+        "conv.unofficial_proxy: it does not speak as the others do",
+      ];
+    }
+    const own = name === "llm" ? ownOfLlm(config) : undefined;
+    if (own === undefined) return [];
+    return [`${place}: is given twice: ${own} is about the upstream named llm, too`];
   });
+}
+
+/** What is needed besides, or what environments have anyway (OPENAI_API_KEY). */
+const SHARED_KEYS: ReadonlySet<string> = new Set(["api_key", "api_key_file", "proxy", "ca_file"]);
+
+/** A setting under `llm` that says something about its upstream alone; undefined = there is none. */
+function ownOfLlm({ llm }: Config): string | undefined {
+  const keys = Object.keys(llm) as (keyof Config["llm"])[];
+  const own = keys.filter((key) => !SHARED_KEYS.has(key))
+    .find((key) => !Bun.deepEquals(llm[key], SETTING_ROWS.get(`llm.${key}`)!.initial));
+  return own === undefined ? undefined : `llm.${own}`;
 }
 
 /** What answers /conv does not speak as the others do, so no route leads there. */
 function unknownTargets(config: Config, label: Label): readonly string[] {
   const forms = [...shortForms(config).keys()].filter((name) => name !== "conv");
-  const known = [...config.upstreams.map(({ name }) => name), ...forms, "mock"];
+  const names = [...config.upstreams.map(({ name }) => name), ...forms, "mock"];
+  const known = [...new Set(names)];
   return config.routes.flatMap(({ to }, index) =>
     to.flatMap((name, at) => {
       if (known.includes(name)) return [];

@@ -16,8 +16,10 @@ export interface Message {
 
 /** One request for an answer. */
 export interface Turn {
-  /** The model the client named; "" = none. */
+  /** The model the client named, or the default one; "" = none. */
   readonly model: string;
+  /** True: the client named none, so an upstream with a `model_id` of its own takes that instead. */
+  readonly isDefaultModel?: true;
   readonly messages: readonly Message[];
   readonly isStream: boolean;
   /** True when the client wants token counts. */

@@ -6,6 +6,7 @@
  */
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
+import { defaultModel } from "../config/default_model.ts";
 import type { Source } from "../core/answer.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
@@ -99,21 +100,32 @@ export function composeSources(
     return config.ops.log_prompts ? notePrompts(source) : source;
   }
 
-  /** The upstream of `llm`, with what differs. */
-  function llmUpstream(own: Partial<Entry> = {}): Source {
-    return upstream({
-      ...llm,
-      section: "llm",
-      urlKey: "llm.base_url",
+  /** An entry of `upstreams`. Without a model of its own it gets the one that is the default. */
+  function entryOf(entry: UpstreamEntry): Entry {
+    const section = `upstreams.${upstreams.indexOf(entry)}`;
+    return {
+      ...entry,
+      model_id: entry.model_id || llm.model_id,
+      section,
+      urlKey: `${section}.base_url`,
       passesClientKey: isOpen,
-      ...own,
-    });
+    };
+  }
+
+  const llmNamed = upstreams.find(({ name }) => name === "llm");
+  const llmEntry: Entry = llmNamed === undefined
+    ? { ...llm, section: "llm", urlKey: "llm.base_url", passesClientKey: isOpen }
+    : entryOf(llmNamed);
+
+  /** The upstream named llm, with what differs. */
+  function llmUpstream(own: Partial<Entry> = {}): Source {
+    return upstream({ ...llmEntry, ...own });
   }
 
   const mock = noted(new Mock(config.mock, tokens));
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
-  if (llm.base_url !== "") named.set("llm", llmUpstream());
+  if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
   // Headers and model of `llm` are for that upstream, and may be secrets of it.
   const ownOnly = { model_id: "", headers: {}, passesClientKey: false };
   if (chat.api_proxy !== "") {
@@ -127,33 +139,40 @@ export function composeSources(
       }),
     );
   }
-  for (const [i, entry] of upstreams.entries()) {
-    const section = `upstreams.${i}`;
-    const urlKey = `${section}.base_url`;
-    named.set(entry.name, upstream({ ...entry, section, urlKey, passesClientKey: isOpen }));
+  for (const entry of upstreams) {
+    if (entry !== llmNamed) named.set(entry.name, upstream(entryOf(entry)));
   }
   const usual = isMock ? mock : named.get("llm") ?? mock;
   const routes = config.routes.map(({ match, to }) => ({
     model: match?.model,
     to: named.get(to[0]!)!,
   }));
-  const main = route(routes, usual);
-  urls.set(main, urls.get(usual) ?? "");
   const targets = [...routes.map(({ to }) => to), usual];
-  if (targets.some((source) => relaying.has(source))) relaying.add(main);
+
+  /** What `routes` say, and `otherwise` for the rest. */
+  function routed(otherwise: Source): Source {
+    const source = route(routes, otherwise, defaultModel(config));
+    urls.set(source, urls.get(otherwise) ?? "");
+    if ([...targets, otherwise].some((target) => relaying.has(target))) relaying.add(source);
+    return source;
+  }
+
+  const main = routed(usual);
 
   function chatSource(): Source {
-    if (isMock) return mock;
+    if (isMock) return main;
     const own = named.get("chat");
     if (own !== undefined) return own;
-    const hasKey = chat.api_key !== "" && llm.base_url !== "";
+    const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     return hasKey ? llmUpstream({ api_key: chat.api_key, passesClientKey: false }) : main;
   }
 
-  const hasOnlyKey = !isMock && routes.length === 0 && llm.base_url === "" && llm.api_key !== "";
+  const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
   return {
     main,
-    apiChat: hasOnlyKey ? llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }) : main,
+    apiChat: hasOnlyKey
+      ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
+      : main,
     chat: chatSource(),
     conv: conv.unofficial_proxy === "" ? undefined : asked({
       ...llm,

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Source } from "../core/answer.ts";
+import type { Ask, Source } from "../core/answer.ts";
+import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 
 /** Where a question goes; the first route that matches counts. */
 export interface Route {
@@ -16,14 +17,21 @@ export interface Route {
 /** A longer name is nobody's: it matches no pattern, which may take the cube of its length. */
 const MODEL_CHARS_MAX = 512;
 
-/** Asks the source of the first of `routes` that matches, else `otherwise`. */
-export function route(routes: readonly Route[], otherwise: Source): Source {
+/**
+ * Asks the source of the first of `routes` that matches, else `otherwise`. A question that names no
+ * model is one for `defaultModel`.
+ */
+export function route(
+  routes: readonly Route[],
+  otherwise: Source,
+  defaultModel: string,
+): Source {
   if (routes.length === 0) return otherwise;
   const rows = routes.map(({ model, to }) => ({ pattern: patternOf(model), to }));
   return {
     name: otherwise.name,
     answer(ask, call) {
-      const model = ask.model();
+      const model = modelOf(ask) || defaultModel;
       const isName = model.length <= MODEL_CHARS_MAX;
       const row = rows.find(({ pattern }) =>
         pattern === undefined || (isName && pattern.test(model))
@@ -33,6 +41,11 @@ export function route(routes: readonly Route[], otherwise: Source): Source {
       return source.answer(ask, call);
     },
   };
+}
+
+/** The model that is named; "" = none. What a wire carries is parsed: here a wrong guess would count. */
+function modelOf(ask: Ask): string {
+  return ask.wire === undefined ? ask.model() : namedModel(ask.wire.body);
 }
 
 /** `model` as an expression. Model names are compared as they are written. */

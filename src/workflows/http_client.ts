@@ -11,7 +11,7 @@ import { type CallEnd, type Calls, failed } from "./call.ts";
 import { Chunks } from "./chunks.ts";
 import type { Action, Component } from "./definition.ts";
 import { expressionsIn, render, type Scope } from "./interpolate.ts";
-import { chunkOf, completionOf, WEIR_SCHEME } from "./llm.ts";
+import { asksForUsage, chunkOf, completionOf, WEIR_SCHEME } from "./llm.ts";
 import { poll } from "./polling.ts";
 import { makeRequest, type ReadyRequest } from "./request.ts";
 import { JSON_DEPTH_MAX, pieces, send, whole } from "./send.ts";
@@ -134,10 +134,11 @@ async function callWeir(
     const response = await completionOf(steps);
     return action.output === null ? response : render(action.output, { ...scope, response });
   }
+  const wantsUsage = asksForUsage(body);
   const events = (async function* () {
     for await (const step of steps) {
+      if (step.kind === "usage" && !wantsUsage) continue;
       const chunk = chunkOf(step);
-      if (chunk === undefined) continue;
       yield { raw: JSON.stringify(chunk), chunk };
     }
   })();

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { askOf, type Source, type Step } from "../core/answer.ts";
+import { askOf, type Source, type Step, type Usage } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { Gathering } from "../core/gathering.ts";
@@ -55,6 +55,7 @@ export function askSource(source: Source, makeCall: MakeCall, model: string): As
         if (!isTime || signal.aborted) throw signal.reason;
         yield step;
       }
+      if (answer.usage !== undefined) yield { kind: "usage", usage: answer.usage };
     } catch (error) {
       call.upstream?.end(error);
       throw error;
@@ -83,10 +84,8 @@ async function* untilAborted(
   }
 }
 
-/**
- * The chunk that says `step`, as OpenAI's stream has it; undefined = it says nothing a job can use.
- */
-export function chunkOf(step: Step): Record<string, unknown> | undefined {
+/** The chunk that says `step`, as OpenAI's stream has it. */
+export function chunkOf(step: Step): Record<string, unknown> {
   switch (step.kind) {
     case "delta": {
       const key = step.block === "text"
@@ -108,7 +107,7 @@ export function chunkOf(step: Step): Record<string, unknown> | undefined {
     case "end":
       return choiceChunk(step.choice, {}, step.reason);
     case "usage":
-      return undefined;
+      return { choices: [], usage: usageBody(step.usage) };
   }
 }
 
@@ -122,11 +121,12 @@ export async function completionOf(steps: AsyncIterable<Step>): Promise<Record<s
   for await (const step of steps) said.add(step);
   return {
     object: "chat.completion",
-    choices: said.choices.map(({ text, refusal, calls, reason }, index) => ({
+    choices: said.choices.map(({ text, reasoning, refusal, calls, reason }, index) => ({
       index,
       message: {
         role: "assistant",
         content: text,
+        ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
         ...(refusal === "" ? {} : { refusal }),
         ...(calls.length === 0 ? {} : {
           tool_calls: calls.map(({ id, name, arguments: text }) => ({
@@ -139,12 +139,16 @@ export async function completionOf(steps: AsyncIterable<Step>): Promise<Record<s
       finish_reason: reason,
     })),
     ...(said.usage === undefined ? {} : {
-      usage: {
-        prompt_tokens: said.usage.promptTokens,
-        completion_tokens: said.usage.completionTokens,
-        total_tokens: said.usage.promptTokens + said.usage.completionTokens,
-      },
+      usage: usageBody(said.usage),
     }),
+  };
+}
+
+function usageBody({ promptTokens, completionTokens }: Usage) {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
   };
 }
 
@@ -156,14 +160,24 @@ function turnOf(body: Readonly<Record<string, unknown>>, fallbackModel: string):
   const tokensMax = max_completion_tokens ?? max_tokens;
   return {
     ...EMPTY_TURN,
-    model: typeof model === "string" && model !== "" ? model : fallbackModel,
+    ...(typeof model === "string" && model !== ""
+      ? { model }
+      : { model: fallbackModel, isDefaultModel: true }),
     messages: messages as readonly Message[],
     isStream: stream === true,
+    wantsUsage: stream !== true || asksForUsage(body),
     choiceCount: typeof n === "number" && n >= 1 && n <= CHOICES_MAX ? Math.floor(n) : 1,
     stop: typeof stop === "string" ? [stop] : Array.isArray(stop) ? stop.map(String) : [],
     tokensMax: typeof tokensMax === "number" ? tokensMax : undefined,
     params: Object.fromEntries(Object.entries(body).filter(([key]) => !SPELLED.has(key))),
   };
+}
+
+/** True when `body` wants the usage behind its stream. */
+export function asksForUsage(body: Readonly<Record<string, unknown>>): boolean {
+  const options = body["stream_options"];
+  return typeof options === "object" && options !== null && "include_usage" in options &&
+    options.include_usage === true;
 }
 
 /** OpenAI's own limit of `n`. */

@@ -9,6 +9,8 @@ describe("defaultModel()", () => {
     ["mock: {models: [b, c]}\n", "b"],
     ["llm: {model_id: 模型}\nmock: {models: [b]}\n", "模型"],
     ['llm: {model_id: ""}\n', "gpt-3.5-turbo"],
+    ["upstreams: [{name: llm, base_url: http://a.example, model_id: d}]\n", "d"],
+    ["upstreams: [{name: a, base_url: http://a.example, model_id: d}]\n", "gpt-3.5-turbo"],
   ] as const;
   for (const [text, model] of CASES) {
     test(`is ${model} for ${JSON.stringify(text)}`, () => {

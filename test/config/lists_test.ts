@@ -9,6 +9,11 @@ const KEYS = "name, base_url, api_key, api_key_file, model_id, headers_timeout_m
   "first_token_timeout_ms, idle_timeout_ms, retries, headers, proxy, ca_file, speaks";
 
 describe("loadConfig() reads lists of entries", () => {
+  test("an upstream named llm is the one that chat.source means", () => {
+    const text = "chat: {source: proxy}\nupstreams: [{name: llm, base_url: http://a}]\n";
+    expect(problemsOf({ text })).toEqual([]);
+  });
+
   test("an upstream has every key of llm with its default", () => {
     const [entry, ...rest] = configOf({ text: `upstreams: [${LOCAL}]\n` }).upstreams;
     const expected: UpstreamEntry = {
@@ -320,6 +325,30 @@ describe("loadConfig() reports what is wrong in lists", () => {
         "named conv",
       ],
     ],
+    [
+      "an upstream named llm beside another setting of it",
+      {
+        text: "llm: {retries: 0}\nupstreams: [{name: llm, base_url: http://a}]\n",
+        env: { OPENAI_API_KEY: "sk-x" },
+      },
+      [
+        "config.yaml:2:20 upstreams.0.name: is given twice: llm.retries is about the upstream " +
+        "named llm, too",
+      ],
+    ],
+    ["an upstream with the name of one that speaks otherwise", {
+      text: "upstreams: [{name: conv, base_url: http://a}]\n",
+    }, [
+      "config.yaml:1:20 upstreams.0.name: must be another name than conv, which is the upstream of " +
+      "conv.unofficial_proxy: it does not speak as the others do",
+    ]],
+    ["a target that no route can have, known names once", {
+      text: "chat: {api_proxy: c}\nupstreams: [{name: chat, base_url: http://a}]\n" +
+        "routes: [{to: [nope]}]\n",
+    }, [
+      "config.yaml:2:20 upstreams.0.name: is given twice: chat.api_proxy is the upstream named chat",
+      'config.yaml:3:16 routes.0.to.0: "nope" is not a known upstream: known here are chat, mock',
+    ]],
     ["a variable", { env: { WEIR_UPSTREAMS: "[{name: a, base_ulr: http://a}]" } }, [
       "WEIR_UPSTREAMS upstreams.0.base_ulr: is not a known key: did you mean upstreams.0.base_url?",
     ]],

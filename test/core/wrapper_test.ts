@@ -89,7 +89,7 @@ const counts: Counts = { bytes: 0, steps: 0 };
 const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
   respeak: (source) => respeak(source, OPENAI_CHAT),
-  route: (source) => route([{ model: "gpt-*", to: source }], source),
+  route: (source) => route([{ model: "gpt-*", to: source }], source, "gpt-4o"),
   notePrompts,
   counted: (source) => counted(source, counts),
   "all of them": (source) => {
@@ -98,7 +98,7 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
       random: () => 0,
       wallMs: () => 0,
     });
-    return notePrompts(route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source));
+    return notePrompts(route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source, "gpt-4o"));
   },
 };
 

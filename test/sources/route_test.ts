@@ -17,7 +17,7 @@ const OTHERWISE = named("otherwise");
 async function chosen(routes: readonly Route[], model: string) {
   const call = new Exchange(makeEngine(), "test", { method: "POST" });
   const turn = { ...EMPTY_TURN, model };
-  const answer = await route(routes, OTHERWISE).answer(askOf(turn), call);
+  const answer = await route(routes, OTHERWISE, "usual").answer(askOf(turn), call);
   return { who: answer.kind === "script" ? answer.model : answer.kind, source: call.source };
 }
 
@@ -34,7 +34,7 @@ const GLOBS: readonly (readonly [string | undefined, readonly string[], readonly
   ["a+(b)[c]^$|\\d?", ["a+(b)[c]^$|\\d?"], ["aab", "a+(b)[c]^$|\\d"]],
   ["通义-*", ["通义-千问", "通义-🌊"], ["通-义"]],
   ["🌊?", ["🌊?"], ["🌊x", "🌊"]],
-  ["", [""], ["gpt-4o"]],
+  ["usual", ["usual", ""], ["gpt-4o"]],
 ];
 
 describe("route()", () => {
@@ -68,7 +68,7 @@ describe("route()", () => {
   });
 
   test("without a row it is the source itself", () => {
-    expect(route([], OTHERWISE)).toBe(OTHERWISE);
+    expect(route([], OTHERWISE, "usual")).toBe(OTHERWISE);
   });
 
   test("a name over 512 characters is matched by no pattern, and takes no time", async () => {
@@ -86,7 +86,7 @@ describe("route()", () => {
     const turn = () => {
       throw new TypeError("It was parsed");
     };
-    const answer = await route([{ model: "a", to: named("row") }], OTHERWISE)
+    const answer = await route([{ model: "a", to: named("row") }], OTHERWISE, "usual")
       .answer({ model: () => "a", turn }, call);
     expect(answer).toMatchObject({ model: "row" });
   });

@@ -55,7 +55,7 @@ export function parseApiChat(body: unknown, defaultModel: string): Turn {
   }
   return {
     ...EMPTY_TURN,
-    model: given.model || defaultModel,
+    ...(given.model ? { model: given.model } : { model: defaultModel, isDefaultModel: true }),
     messages: given.messages as readonly Message[],
     isStream: true,
     tokensMax: given.max_tokens ?? undefined,

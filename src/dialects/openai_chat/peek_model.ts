@@ -14,7 +14,7 @@ const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
 /**
- * The first model that a body names, for logs and traces; "" = none. It is looked for and not
+ * The first model that a body names, for logs and traces; "" = none found. It is looked for and not
  * parsed, which takes a tenth of the time.
  */
 export function peekModel(body: Uint8Array<ArrayBuffer> | null): string {
@@ -46,12 +46,25 @@ function behindBlanks(bytes: Uint8Array, at: number): number {
   }
 }
 
-/** `body` as it came, or with `model` put in front when it names none. */
+/**
+ * The model that a body names, whatever else it holds and however it is spelled; "" = none, or it is
+ * no JSON object. What decides something asks for this one.
+ */
+export function namedModel(body: Uint8Array | null): string {
+  return body === null ? "" : modelOf(body) ?? "";
+}
+
+/**
+ * `body` as it came, or with `model` when it names none: put in front where there is no such key,
+ * in place of an empty name or null where there is.
+ */
 export function withModel(
   body: Uint8Array<ArrayBuffer> | null,
   model: string,
 ): Uint8Array<ArrayBuffer> | null {
   if (model === "" || body === null || modelOf(body) !== "") return body;
+  const value = JSON.parse(new TextDecoder().decode(body)) as object;
+  if ("model" in value) return new TextEncoder().encode(JSON.stringify({ ...value, model }));
   const open = body.indexOf(0x7b); // "{"
   const isEmpty = /^\s*\}/.test(new TextDecoder().decode(body.subarray(open + 1, open + 64)));
   const key = Buffer.from(`"model":${JSON.stringify(model)}${isEmpty ? "" : ","}`);
@@ -63,15 +76,15 @@ export function withModel(
 }
 
 /**
- * The model that a JSON body names; "" = it is an object without that key; undefined = it cannot be
+ * The model that a JSON body names; "" = it is an object that names none; undefined = it cannot be
  * told, so the upstream says what is wrong with it.
  */
 function modelOf(body: Uint8Array): string | undefined {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(body));
     if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
-    if (!("model" in value)) return "";
-    return typeof value.model === "string" && value.model !== "" ? value.model : undefined;
+    const model = "model" in value ? value.model ?? "" : "";
+    return typeof model === "string" ? model : undefined;
   } catch {
     return undefined;
   }

@@ -115,6 +115,10 @@ class Retrying implements AnswerReceiver {
   }
 }
 
+/** The upstream's own word counts first, as it does for the official clients. */
 function isBusy(answer: Answer): answer is Relay {
-  return answer.kind === "relay" && (answer.status >= 500 || RETRIED.has(answer.status));
+  if (answer.kind !== "relay" || answer.status < 400) return false;
+  const word = answer.header("x-should-retry");
+  if (word === "true" || word === "false") return word === "true";
+  return answer.status >= 500 || RETRIED.has(answer.status);
 }

@@ -79,7 +79,7 @@ export class Upstream implements EagerSource {
     if (wire?.body !== null) call.model ||= model_id;
     try {
       if (wire !== undefined && hasPassedWeir(wire.headers)) throw loopDetected();
-      const { method, path, headers, body } = wire ?? this.#wireOf(ask);
+      const { method, path, headers, body } = wire ?? this.#wireOf(ask, call);
       const up = UpstreamCall.of(call, this.#host);
       up.method = method;
       const signal = new Abort();
@@ -97,11 +97,13 @@ export class Upstream implements EagerSource {
   }
 
   /** A request for a turn that came in another dialect. */
-  #wireOf(ask: Ask): Wire {
+  #wireOf(ask: Ask, call: Call): Wire {
     const { dialect, name } = this.#speaks;
     if (dialect === undefined) throw new TypeError(`Cannot ask for a turn in ${name}`);
     const turn = ask.turn();
-    const model = turn.model || this.#options.model_id;
+    const { model_id } = this.#options;
+    const model = turn.isDefaultModel ? model_id || turn.model : turn.model || model_id;
+    call.model = model;
     return {
       dialect: name,
       method: "POST",

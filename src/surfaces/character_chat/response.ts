@@ -179,7 +179,13 @@ export function v1Response(deps: ResponseDeps): Surface {
     if (systemPrompt !== "") said.push({ role: "system", content: systemPrompt });
     for (const message of messages) said.push(message);
     said.push({ role: "user", content: question.query });
-    return { ...EMPTY_TURN, model: deps.model, messages: said, isStream: question.isStream };
+    return {
+      ...EMPTY_TURN,
+      model: deps.model,
+      isDefaultModel: true,
+      messages: said,
+      isStream: question.isStream,
+    };
   }
 
   /** Keeps the turn, and before it the role's first words when the session begins with them. */

@@ -11,7 +11,7 @@ import type { Keeper } from "../../core/keeping.ts";
 import { sseHeaders } from "../../core/sse_headers.ts";
 import type { AnswerStamps, Stamps } from "../../core/stamp.ts";
 import type { Asking, RecordLateness, Whole } from "../../core/surface.ts";
-import { EMPTY_TURN, type Message } from "../../core/turn.ts";
+import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
 import { CONV_LAYOUT, convErrorEvent } from "../../dialects/chatgpt_web/conversation.ts";
 import { type ConvMessage, pageOf, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
 import { methodNotAllowed } from "../../dialects/detail/errors.ts";
@@ -124,7 +124,14 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
       role,
       content: text,
     }));
-    return turnAsk({ ...EMPTY_TURN, model: deps.model, messages, isStream: true }, {
+    const turn: Turn = {
+      ...EMPTY_TURN,
+      model: deps.model,
+      isDefaultModel: true,
+      messages,
+      isStream: true,
+    };
+    return turnAsk(turn, {
       source,
       layout: CONV_LAYOUT,
       manner: {

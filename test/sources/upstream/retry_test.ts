@@ -147,6 +147,18 @@ describe("retry()", () => {
       ends: 200,
     },
     { moves: [{ status: 429, fields: { "retry-after": "61" } }], waits: [], ends: 429 },
+    {
+      moves: [{ status: 429, fields: { "retry-after": "-5" } }, { status: 200 }],
+      waits: [500],
+      ends: 200,
+    },
+    { moves: [{ status: 429, fields: { "x-should-retry": "false" } }], waits: [], ends: 429 },
+    {
+      moves: [{ status: 400, fields: { "x-should-retry": "true" } }, { status: 200 }],
+      waits: [500],
+      ends: 200,
+    },
+    { moves: [{ status: 200, fields: { "x-should-retry": "true" } }], waits: [], ends: 200 },
   ];
   for (const { moves, waits, ends, retries = 2 } of rows) {
     for (const isSync of [false, true]) {
