@@ -66,15 +66,19 @@ export class Router {
   /** The row for `method` (HEAD counts as GET) and `path`; undefined = nobody serves it. */
   match(method: string, path: string): Match | undefined {
     const asked = method === "HEAD" ? "GET" : method;
-    return this.#fixed.get(path)?.get(asked) ?? this.#search(asked, path);
+    return this.#rows(path)?.get(asked) ?? this.#search(asked, path);
   }
 
   /** The methods that `path` has; none = nobody serves it. */
   methods(path: string): readonly string[] {
-    const rows = this.#fixed.get(path);
+    const rows = this.#rows(path);
     const fixed = rows === undefined ? [] : [...rows.keys()];
     const open = this.#methods.filter((method) => this.#search(method, path) !== undefined);
     return [...new Set([...fixed, ...open])];
+  }
+
+  #rows(path: string): Rows | undefined {
+    return this.#fixed.get(path) ?? this.#fixed.get(decodedPath(path));
   }
 
   #search(method: string, path: string): Match | undefined {
