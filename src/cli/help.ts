@@ -7,7 +7,7 @@
 import { defineCommand } from "./command.ts";
 import { commandHelp, programHelp } from "./help_text.ts";
 import { findCommand, MAIN_COMMAND } from "./program.ts";
-import { EXIT } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 
 /** Prints how weir is called, or how one of its commands is. */
 export const help = defineCommand({
@@ -20,6 +20,11 @@ export const help = defineCommand({
       isOptional: true,
       completes: "commands",
     },
+    action: {
+      name: "ACTION",
+      text: "what it does, where a command has a word for that: weir help memory backup",
+      isOptional: true,
+    },
   },
   flags: {},
   examples: [
@@ -28,12 +33,17 @@ export const help = defineCommand({
   ],
   exits: { [EXIT.usage]: "the command line is wrong, or there is no such command" },
   run({ operands, commands }, terminal) {
-    const { command } = operands;
-    terminal.print(
-      command === undefined
-        ? programHelp(commands, findCommand(commands, MAIN_COMMAND))
-        : commandHelp(findCommand(commands, command)),
-    );
+    const { command, action } = operands;
+    if (command === undefined) {
+      terminal.print(programHelp(commands, findCommand(commands, MAIN_COMMAND)));
+      return EXIT.done;
+    }
+    const found = findCommand(commands, command);
+    const actions = Object.values(found.operands).flatMap(({ choices }) => choices ?? []);
+    if (action !== undefined && !actions.includes(action)) {
+      throw new Failure(`Unexpected argument ${JSON.stringify(action)}`, EXIT.usage);
+    }
+    terminal.print(commandHelp(found));
     return EXIT.done;
   },
 });

@@ -58,7 +58,9 @@ export function programHelp(commands: readonly Command[], main: Command): string
     ),
     section(`Options of ${main.name}, and of every command that reads the config`, [
       ...options.map((option): Row => [optionTerm(option), optionText(main, option)]),
-      ["-h, --help", "print this text, or behind a command what it takes"],
+    ]),
+    section("Without a command", [
+      ["-h, --help", "print this text; behind a command, what it takes"],
       ["-v, --version", "the same as weir version"],
     ]),
     "weir help COMMAND tells every flag of a command, with examples and exit codes.",

@@ -37,7 +37,7 @@ export const run = defineCommand({
       short: "i",
       value: "JSON",
       text: "the input; - reads it from standard input",
-      notes: ["default none"],
+
     }),
     output: textFlag({
       short: "o",
