@@ -347,7 +347,7 @@ export function makeApp(
       source: main.name,
       streams_open: streams.size,
       openai_sdk_version: world.openaiSdkVersion,
-      api_key_configured: llm.api_key !== "",
+      api_key_configured: [llm, ...config.upstreams].some(({ api_key }) => api_key !== ""),
       model,
     };
   }

@@ -12,7 +12,7 @@ import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Mock, type Tokens } from "./mock.ts";
 import { notePrompts } from "./prompt_note.ts";
-import { route } from "./route.ts";
+import { route, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
 import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
@@ -38,7 +38,7 @@ export interface Sources {
   readonly upstream: Source | undefined;
   /** True when `source` may answer with a relay. */
   readonly isRelaying: (source: Source) => boolean;
-  /** The base URL of the upstream behind `source`, where no route decides; "" = the mock. */
+  /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
   /** Closes connections to upstreams: idle ones now, the others behind their answers. */
   readonly close: () => void;
@@ -152,7 +152,7 @@ export function composeSources(
   /** What `routes` say, and `otherwise` for the rest. */
   function routed(otherwise: Source): Source {
     const source = route(routes, otherwise, defaultModel(config));
-    urls.set(source, urls.get(otherwise) ?? "");
+    urls.set(source, urls.get(usualOf(routes, otherwise)) ?? "");
     if ([...targets, otherwise].some((target) => relaying.has(target))) relaying.add(source);
     return source;
   }

@@ -29,7 +29,7 @@ export function route(
   if (routes.length === 0) return otherwise;
   const rows = routes.map(({ model, to }) => ({ pattern: patternOf(model), to }));
   return {
-    name: otherwise.name,
+    name: usualOf(routes, otherwise).name,
     answer(ask, call) {
       const model = modelOf(ask) || defaultModel;
       const isName = model.length <= MODEL_CHARS_MAX;
@@ -41,6 +41,11 @@ export function route(
       return source.answer(ask, call);
     },
   };
+}
+
+/** Who answers what nobody has thought of: the first route for every model, else `otherwise`. */
+export function usualOf(routes: readonly Route[], otherwise: Source): Source {
+  return routes.find(({ model }) => model === undefined || model === "*")?.to ?? otherwise;
 }
 
 /** The model that is named; "" = none. What a wire carries is parsed: here a wrong guess would count. */
