@@ -19,7 +19,11 @@ export const completion = defineCommand({
   name: "completion",
   summary: "print a script with which a shell completes commands and flags",
   operands: {
-    shell: { name: "SHELL", text: "the shell that reads it: bash, zsh or fish", choices: Object.keys(SCRIPTS) },
+    shell: {
+      name: "SHELL",
+      text: "the shell that reads it: bash, zsh or fish",
+      choices: Object.keys(SCRIPTS),
+    },
   },
   flags: {},
   examples: [

@@ -37,7 +37,6 @@ export const run = defineCommand({
       short: "i",
       value: "JSON",
       text: "the input; - reads it from standard input",
-
     }),
     output: textFlag({
       short: "o",

@@ -98,7 +98,9 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
       random: () => 0,
       wallMs: () => 0,
     });
-    return notePrompts(route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source, "gpt-4o"));
+    return notePrompts(
+      route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source, "gpt-4o"),
+    );
   },
 };
 

@@ -84,9 +84,8 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     try {
       this.#give(this.#reader.feed(bytes));
     } catch (error) {
-      this.#call.upstream?.end(error);
-      this.#body.cancel();
-      return this.#fail(error);
+      this.#fail(error);
+      return this.#body.cancel();
     }
     if (this.#reader.isDone) {
       this.#finish();
@@ -144,6 +143,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   }
 
   #fail(error: unknown): void {
+    this.#call.upstream?.end(error); // before the body's own end: that one may be in order
     this.#hasEnded = true;
     const reject = this.#reject;
     this.#settle();

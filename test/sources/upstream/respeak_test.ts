@@ -327,7 +327,11 @@ for (const name of TRANSPORTS) {
           ],
           "no",
         ],
-        ["HTML", [act.send(response("<h1>Hi</h1>", { "content-type": "text/html" }))], "no JSON object"],
+        [
+          "HTML",
+          [act.send(response("<h1>Hi</h1>", { "content-type": "text/html" }))],
+          "no JSON object",
+        ],
         ["no JSON", [act.send(response("<h1>Hi</h1>", JSON_TYPE))], "is no JSON"],
         ["a status that is none", [act.send(response("{}", JSON_TYPE, "999 X"))], "status"],
       ];
