@@ -44,8 +44,6 @@ function number(text: string | null): number | undefined {
   return Number.isFinite(value) ? value : undefined;
 }
 
-/** A time that is over asks for nothing: at once would be the wrong moment for a busy server. */
-function limit(ms: number): number | undefined {
-  if (ms < 0) return undefined;
-  return ms > ASKED_MS_MAX ? Infinity : ms;
+function limit(ms: number): number {
+  return ms > ASKED_MS_MAX ? Infinity : Math.max(0, ms);
 }
