@@ -75,7 +75,7 @@ class Outbox implements Memory {
     const recent = this.#file.recent(storable(sessionIdOf(request)));
     const applied = await this.#store.apply(request, caller);
     if (recent.length === 0) return applied;
-    const missing = this.#missing(applied.messages, recent);
+    const missing = this.#missing(applied.messages, recent, false);
     if (missing.length === 0) return applied;
     const messages = [...applied.messages, ...missing.flatMap(messagesOf)];
     return { ...applied, messages: this.#options.trim(messages) };
@@ -94,7 +94,7 @@ class Outbox implements Memory {
   async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
     const recent = this.#file.recent(storable(sessionId));
     const turns = await this.#store.turns(sessionId, limit);
-    const missing = this.#missing(turns.flatMap(messagesOf), recent);
+    const missing = this.#missing(turns.flatMap(messagesOf), recent, turns.length < limit);
     return [...turns, ...missing.map(storedTurn)].slice(-limit);
   }
 
@@ -126,18 +126,24 @@ class Outbox implements Memory {
     await this.#store.close();
   }
 
-  /** Those of `recent` that the history of the store does not show. */
+  /**
+   * Those of `recent` that the history of the store does not show. `isWhole`: it is cut nowhere, so
+   * that turns with the same words can be counted in it.
+   */
   #missing(
     history: readonly HistoryMessage[],
     recent: readonly OutboxTurn[],
+    isWhole: boolean,
   ): readonly OutboxTurn[] {
     // What was sent may be there or not (an answer that was lost, a server that takes its time), so
     // it is looked for. Turns arrive in order: the newest that is there has all before it.
     const isUnsent = recent.map((turn) => this.#delivery.isUnsent(turn));
     const askedCount = isUnsent.filter((isSure) => !isSure).length;
-    const tail = history.slice(-(askedCount * 2 + SEARCH_SLACK));
+    const tail = isWhole ? history : history.slice(-(askedCount * 2 + SEARCH_SLACK));
     for (let i = recent.length - 1; i >= 0; i--) {
-      if (!isUnsent[i] && shows(tail, recent[i]!)) return recent.slice(i + 1);
+      if (isUnsent[i]) continue;
+      const seen = timesShown(tail, recent[i]!);
+      if (seen > 0 && (!isWhole || seen >= timesSaid(recent, i))) return recent.slice(i + 1);
     }
     return recent;
   }
@@ -147,15 +153,26 @@ function storedTurn({ query, answer, isPartial, atMs }: OutboxTurn): StoredTurn 
   return { query, answer, isPartial, atMs };
 }
 
-/** True when `messages` hold the messages of `turn`, one behind the other. */
-function shows(messages: readonly HistoryMessage[], turn: StoredTurn): boolean {
+/** How often `turns` say the words of the one at `at`, up to that one. */
+function timesSaid(turns: readonly OutboxTurn[], at: number): number {
+  const { query, answer } = turns[at]!;
+  let times = 0;
+  for (let i = 0; i <= at; i++) {
+    if (turns[i]!.query === query && turns[i]!.answer === answer) times++;
+  }
+  return times;
+}
+
+/** How often `messages` hold the messages of `turn`, one behind the other. */
+function timesShown(messages: readonly HistoryMessage[], turn: StoredTurn): number {
   const wanted = messagesOf(turn);
+  let times = 0;
   for (let at = messages.length - wanted.length; at >= 0; at--) {
     const isHere = wanted.every(({ role, content }, i) => {
       const message = messages[at + i]!;
       return message.role === role && message.content === content;
     });
-    if (isHere) return true;
+    if (isHere) times++;
   }
-  return false;
+  return times;
 }
