@@ -65,7 +65,7 @@ function urlHost(host: string): string {
 
 /** What is right in `config` and yet hardly meant. */
 export function oddities(config: Config): readonly string[] {
-  const { chat, llm, auth, server } = config;
+  const { chat, llm, auth, server, upstreams } = config;
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
   const hasTokens = auth.token !== "" || auth.tokens.length > 0;
   return [
@@ -74,6 +74,9 @@ export function oddities(config: Config): readonly string[] {
         "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
         "the upstream gets no key",
       ]
+      : []),
+    ...(llm.api_key !== "" && upstreams.some(({ name }) => name === "llm")
+      ? ["llm.api_key is not used: the upstream named llm has its key in upstreams, or none"]
       : []),
     // Whoever reaches such an address is on this machine: a proxy, as a rule.
     ...(LOOPBACK.test(server.host) ? sharedLimit(config) : []),

@@ -129,6 +129,7 @@ upstreams: [{name: llm, base_url: "${llm.url}/v1", model_id: own}]
     expect(await askedForNone()).toEqual(twice('llm "own"'));
     expect(await weir.health()).toMatchObject({ source: "proxy", model: "own" });
     expect(weir.output()).not.toContain("api.openai.com");
+    expect(weir.output() + weir.errors()).toContain("llm.api_key is not used");
   });
 
   test("chat.source: mock says who answers what no route takes", async () => {

@@ -144,13 +144,13 @@ export class ChunkSteps {
   /**
    * `isDone`: the upstream has said itself that this is all.
    *
-   * @throws {AppError} unless each choice that began has said why it ended; one of them is enough
-   * where the upstream says that this is all.
+   * @throws {AppError} unless each choice that began has said why it ended; the first one, by its
+   * number, is enough where the upstream says that this is all.
    */
   end(isDone: boolean): void {
-    const choices = [...this.#choices.values()];
-    const isFinished = choices.some(({ hasEnded }) => hasEnded) &&
-      (isDone || choices.every(({ hasEnded }) => hasEnded));
+    const first = this.#choices.get(Math.min(...this.#choices.keys()));
+    const isFinished = first?.hasEnded === true &&
+      (isDone || [...this.#choices.values()].every(({ hasEnded }) => hasEnded));
     if (!isFinished) throw broken("The upstream ended its answer without finishing it");
   }
 

@@ -549,6 +549,9 @@ describe("readAnswer()", () => {
       .map((data) => `data: ${data}\n\n`).join("");
     expect(readText(`${stream}data: [DONE]\n\n`).error).toBeUndefined();
     expect(readText(stream).error).toContain("without finishing it");
+    const other = [said({ content: "a" }), said({ content: "b" }, "stop", 1), "[DONE]"]
+      .map((data) => `data: ${data}\n\n`).join("");
+    expect(readText(other).error).toContain("without finishing it");
   });
 
   const wholes: readonly (readonly [string, string, string])[] = [
