@@ -182,6 +182,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
           this.#await();
           this.#onRead ??= (next) => {
             this.#isReading = false;
+            this.#isPumping = true;
             this.#take(next);
             this.#pump();
           };

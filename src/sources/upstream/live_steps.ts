@@ -126,8 +126,8 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #linger(): void {
     this.#call.upstream?.end();
     if (!this.#isFlowing) return;
-    this.#body.resume();
     this.#lingering = new Linger(this.#call, this.#body);
+    this.#body.resume(); // it may end at once, and stops that then
   }
 
   #give(steps: readonly Step[]): void {

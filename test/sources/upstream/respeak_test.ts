@@ -157,6 +157,38 @@ for (const name of TRANSPORTS) {
         expect(rig.upstream.opened - opened).toBeLessThanOrEqual(name === "http1" ? 1 : 2);
       });
 
+      test("is done with [DONE] that comes while nobody asks, and frees its connection", async () => {
+        const [first, last, over] = [gate(), gate(), gate()];
+        const behind = dataEvent({ choices: [{ delta: { content: "b" }, finish_reason: "stop" }] });
+        rig.acts = () => [
+          act.send(sseHead()),
+          act.wait(first.opened),
+          said({ content: "a" }),
+          act.wait(last.opened),
+          act.send(chunk(behind + DONE_EVENT)),
+          act.wait(over.opened),
+          act.send(LAST_CHUNK),
+        ];
+        const { opened, aborted } = rig.upstream;
+        const answer = await rig.source.answer(askOf(TURN), rig.call());
+        if (answer.kind !== "live") throw new TypeError(answer.kind);
+        const iterator = answer.steps[Symbol.asyncIterator]();
+        const step = iterator.next();
+        first.open();
+        expect((await step).value).toEqual([textStep("a")]);
+        last.open();
+        const hasEnded = () => rig.events.some(({ kind }) => kind === "upstream_ended");
+        await waitFor(hasEnded, "the end to be read");
+        expect((await iterator.next()).value).toEqual([textStep("b"), endStep()]);
+        expect((await iterator.next()).done).toBe(true);
+        over.open();
+        await rig.untilFree();
+        rig.acts = () => [act.send(sseHead()), ...finished, ...END];
+        expect((await rig.ask()).isWhole).toBe(true);
+        if (name === "http1") expect(rig.upstream.opened - opened).toBe(1);
+        expect(rig.upstream.aborted).toBe(aborted);
+      });
+
       const limits: readonly (readonly [string, Partial<UpstreamOptions>, readonly Act[]])[] = [
         ["first_token", { first_token_timeout_ms: 200 }, []],
         ["idle", { idle_timeout_ms: 200 }, [said({ content: "a" })]],
