@@ -139,7 +139,7 @@ export interface Relay {
   readonly kind: "relay";
   readonly status: number;
   /** In their order, with names as they were sent. */
-  readonly fields: readonly Field[];
+  readonly fields: Iterable<Field>;
   /** The value of `name` (in lower case), repeated ones joined; null = there is none. */
   header(name: string): string | null;
   readonly body: RelayBody;

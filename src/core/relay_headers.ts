@@ -74,7 +74,8 @@ export class HeadersDown {
   #requestId: string | null = null;
 
   of(upstream: HeaderSource): HeadDown {
-    if (!this.#follows(upstream.fields)) this.#keep(upstream);
+    const fields = [...upstream.fields];
+    if (!this.#follows(fields)) this.#keep(upstream, fields);
     return {
       headers: this.#headers,
       isPlainEventStream: this.#isPlainEventStream,
@@ -101,11 +102,11 @@ export class HeadersDown {
     return true;
   }
 
-  #keep(upstream: HeaderSource): void {
+  #keep(upstream: HeaderSource, fields: readonly Field[]): void {
     this.#headers = headersDown(upstream);
     this.#isPlainEventStream = isPlainEventStream(upstream);
     this.#requestId = upstream.header("x-request-id");
-    const names = upstream.fields.map(([name]) => name.toLowerCase());
+    const names = fields.map(([name]) => name.toLowerCase());
     if (new Set(names).size < names.length) return; // one that is repeated cannot be set
     const hops = namedHops(upstream.header("connection"));
     this.#roles = names.map((name) => {
@@ -113,7 +114,7 @@ export class HeadersDown {
       if (!passesDown(name, hops)) return "dropped";
       return name === "x-request-id" ? "request_id" : "passes";
     });
-    this.#fields = upstream.fields;
+    this.#fields = fields;
   }
 }
 

@@ -8,7 +8,8 @@ import type { AbortLike } from "../abort.ts";
 import type { HeaderLines } from "./header_lines.ts";
 import { type BodySource, Http1Body } from "./body.ts";
 import { Http1Error } from "./error.ts";
-import type { Field, ResponseHead } from "./head.ts";
+import type { Fields } from "./fields.ts";
+import type { ResponseHead } from "./head.ts";
 
 /** What is asked. */
 export interface Http1Request {
@@ -28,7 +29,7 @@ export class Http1Response {
   readonly status: number;
   readonly statusText: string;
   /** The fields in their order, with names as they were sent. */
-  readonly fields: readonly Field[];
+  readonly fields: Fields;
   readonly body: Http1Body;
 
   constructor(head: ResponseHead, body: Http1Body) {
@@ -40,13 +41,7 @@ export class Http1Response {
 
   /** The value of `name` (in lower case), repeated ones joined by ", "; null = there is none. */
   header(name: string): string | null {
-    let found: string | null = null;
-    for (const [other, value] of this.fields) {
-      // Most names differ in length already, which spares them the copy in lower case.
-      if (other.length !== name.length || other.toLowerCase() !== name) continue;
-      found = found === null ? value : `${found}, ${value}`;
-    }
-    return found;
+    return this.fields.get(name);
   }
 
   /** The body when all of it is here; see `Http1Body.whole`. */

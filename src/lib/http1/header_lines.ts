@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Field } from "./head.ts";
+import type { Field } from "./fields.ts";
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const NOT_A_VALUE = /[^\t\x20-\x7e\x80-\xff]/;

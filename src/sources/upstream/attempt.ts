@@ -94,7 +94,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     return this.#response!.status;
   }
 
-  get fields(): readonly Field[] {
+  get fields(): Iterable<Field> {
     return this.#response!.fields;
   }
 

@@ -200,7 +200,7 @@ describe("Http1Client receives", () => {
     const answer = await client.request(GET);
     expect(answer.status).toBe(429);
     expect(answer.statusText).toBe("Too Many Requests");
-    expect(answer.fields).toEqual([["Retry-After", "2"], ["content-length", "5"]]);
+    expect([...answer.fields]).toEqual([["Retry-After", "2"], ["content-length", "5"]]);
     expect(answer.header("retry-after")).toBe("2");
     expect(answer.header("retry-later")).toBeNull();
     expect((await bytesOf(answer.body)).toString()).toBe("wait!");

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { Http1Error, type Http1ErrorCode } from "../../../src/lib/http1/error.ts";
-import type { Field, ResponseHead } from "../../../src/lib/http1/head.ts";
-import { CHUNK_LINE_BYTES_MAX, ResponseParser } from "../../../src/lib/http1/parser.ts";
+import type { Field } from "../../../src/lib/http1/fields.ts";
+import { CHUNK_LINE_BYTES_MAX } from "../../../src/lib/http1/framing.ts";
+import type { ResponseHead } from "../../../src/lib/http1/head.ts";
+import { ResponseParser } from "../../../src/lib/http1/parser.ts";
 
 /** Everything a parser said about some bytes. */
 interface Reading {
@@ -56,7 +58,7 @@ function read(
   return {
     status: head?.status ?? 0,
     statusText: head?.statusText ?? "",
-    fields: head?.fields ?? [],
+    fields: [...head?.fields ?? []],
     keepsAlive: head?.keepsAlive ?? false,
     body: Buffer.concat(body).toString("latin1"),
     isDone: error === "" && parser.isDone,
