@@ -59,7 +59,7 @@ export class FieldOffsets {
 
 const offsets = new FieldOffsets();
 /** Which scan has filled `offsets`. A number, since a reference would hold the bytes. */
-let scans = 0;
+let scans = 1;
 
 /** `scanFields`: the lines are good so far, and their end is not here. */
 export const UNFINISHED = -1;
