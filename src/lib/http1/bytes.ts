@@ -63,25 +63,13 @@ export function isControl(byte: number): boolean {
 }
 
 /**
- * True when `bytes` from `from` to `to` are `lower`, whose letters are in lower case, in capitals or
- * not. Makes no string.
+ * True when `bytes` from `from` to `to` are `lower`, a text in lower case, in capitals or not. Makes
+ * no string.
  */
-export function isWord(
-  bytes: Uint8Array,
-  from: number,
-  to: number,
-  lower: string | Uint8Array,
-): boolean {
-  const { length } = lower;
-  if (to - from !== length) return false;
-  if (typeof lower === "string") {
-    for (let i = 0; i < length; i++) {
-      if (LOWER[bytes[from + i]!] !== lower.charCodeAt(i)) return false;
-    }
-  } else {
-    for (let i = 0; i < length; i++) {
-      if (LOWER[bytes[from + i]!] !== lower[i]) return false;
-    }
+export function isWord(bytes: Uint8Array, from: number, to: number, lower: string): boolean {
+  if (to - from !== lower.length) return false;
+  for (let i = 0; i < lower.length; i++) {
+    if (LOWER[bytes[from + i]!] !== lower.charCodeAt(i)) return false;
   }
   return true;
 }

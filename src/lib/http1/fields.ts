@@ -1,11 +1,12 @@
 /**
  * The field lines of a head, kept as the bytes that came: most of them are only ever copied on, so
- * no string and no pair is made of one before somebody asks.
+ * no string and no pair is made of one before somebody asks. One file over 200 lines because scan,
+ * offsets and `Fields` share the one table.
  *
  * @module
  */
 
-import { COLON, CR, isBlank, isControl, isWord, LF, TOKEN, VALUE } from "./bytes.ts";
+import { COLON, CR, isBlank, isControl, isWord, LF, LOWER, TOKEN, VALUE } from "./bytes.ts";
 
 /** Name as it was sent, and value without the blanks around it. One character is one byte. */
 export type Field = readonly [name: string, value: string];
@@ -119,8 +120,23 @@ export function scanFields(
   return UNFINISHED;
 }
 
-// To compare names without a string, whatever their capitals (RFC 9110 §5.1).
-export { isWord as nameIs } from "./bytes.ts";
+/**
+ * True when the name in `bytes` from `from` to `to` is `lowerName`, text or bytes in lower case,
+ * whatever its capitals (RFC 9110 §5.1). Makes no string.
+ */
+export function nameIs(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  lowerName: string | Uint8Array,
+): boolean {
+  if (typeof lowerName === "string") return isWord(bytes, from, to, lowerName);
+  if (to - from !== lowerName.length) return false;
+  for (let i = 0; i < lowerName.length; i++) {
+    if (LOWER[bytes[from + i]!] !== lowerName[i]) return false;
+  }
+  return true;
+}
 
 /** Lines in a read that is larger are copied, or a head would hold up to 512 KiB of body with it. */
 const HELD_BYTES_MAX = 16_384;

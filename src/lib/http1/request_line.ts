@@ -2,7 +2,8 @@
  * The first line of a request: `METHOD SP target SP HTTP/1.x CR LF`, one space each (RFC 9112 §3).
  *
  * It is read from left to right, and a fault depends on the bytes up to it alone: however the
- * network cuts the line, it is the same fault, and it is seen when its byte comes.
+ * network cuts the line, it is the same fault, and it is seen when its byte comes. One file over
+ * 200 lines with all that a target may be.
  *
  * @module
  */

@@ -49,11 +49,9 @@ test("hexDigit() and isControl() agree with the language for each byte", () => {
 
 test("isWord() compares without capitals, isText() to the letter", () => {
   const bytes = latin1("xContent-Lengthx");
-  for (const word of ["content-length", latin1("content-length")]) {
-    expect(isWord(bytes, 1, 15, word)).toBeTrue();
-    expect(isWord(bytes, 1, 14, word)).toBeFalse();
-    expect(isWord(bytes, 0, 14, word)).toBeFalse();
-  }
+  expect(isWord(bytes, 1, 15, "content-length")).toBeTrue();
+  expect(isWord(bytes, 1, 14, "content-length")).toBeFalse();
+  expect(isWord(bytes, 0, 14, "content-length")).toBeFalse();
   expect(isWord(latin1("Content_Length"), 0, 14, "content-length")).toBeFalse();
   expect(isText(bytes, 1, 15, "Content-Length")).toBeTrue();
   expect(isText(bytes, 1, 15, "content-length")).toBeFalse();

@@ -4,6 +4,7 @@ import {
   type Field,
   Fields,
   FOLDED,
+  nameIs,
   scanFields,
   TOO_MANY,
   UNFINISHED,
@@ -108,6 +109,15 @@ describe("Fields", () => {
     test(`of() refuses ${what}`, () => {
       expect(() => Fields.of([[name, value]])).toThrow(TypeError);
     });
+  }
+});
+
+test("nameIs() compares with text and with bytes, whatever the capitals", () => {
+  const bytes = latin1("xContent-Lengthx");
+  for (const name of ["content-length", latin1("content-length")]) {
+    expect(nameIs(bytes, 1, 15, name)).toBeTrue();
+    expect(nameIs(bytes, 1, 14, name)).toBeFalse();
+    expect(nameIs(bytes, 0, 14, name)).toBeFalse();
   }
 });
 
