@@ -7,9 +7,17 @@
 
 import { waitFor } from "./launch.ts";
 
+/** Where a server listens: a port of 127.0.0.1, the same with TLS, or a socket file. */
+export type Target =
+  | number
+  | { readonly tlsPort: number }
+  | { readonly unix: string };
+
 /** One connection to weir. */
 export interface RawClient {
   readonly send: (bytes: string | Uint8Array) => void;
+  /** Says that no more will be sent (FIN), and goes on reading. */
+  readonly finish: () => void;
   /** Every byte so far. */
   readonly received: () => Buffer;
   /** Every byte so far, one character each. */
@@ -26,9 +34,9 @@ export interface RawClient {
   readonly resume: () => void;
 }
 
-/** Connects to `port` and sends `request`. */
+/** Connects to `target`, whose certificate nobody checks, and sends `request`. */
 export async function connect(
-  port: number,
+  target: Target,
   request: string | Uint8Array,
   isReading = true,
 ): Promise<RawClient> {
@@ -41,29 +49,30 @@ export async function connect(
     return pieces[0] ?? Buffer.alloc(0);
   };
   let unsent: Uint8Array = Buffer.alloc(0);
+  let isFinishing = false;
   const flush = (socket: Bun.Socket<undefined>) => {
-    unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
+    if (unsent.length > 0) unsent = unsent.subarray(Math.max(0, socket.write(unsent)));
+    if (!isFinishing || unsent.length > 0) return;
+    isFinishing = false;
+    socket.shutdown();
   };
-  const socket = await Bun.connect({
-    hostname: "127.0.0.1",
-    port,
-    socket: {
-      open(opened) {
-        if (!isReading) opened.pause();
-      },
-      data(_socket, bytes) {
-        pieces.push(Buffer.from(bytes));
-        hasHead ||= received().includes("\r\n\r\n");
-        if (hasHead) answer();
-      },
-      drain: flush,
-      close() {
-        answer();
-        resolve(received());
-      },
-      error() {}, // a reset is one of the ends that tests look at; `close` follows
+  const handlers: Bun.SocketHandler<undefined> = {
+    open(opened) {
+      if (!isReading) opened.pause();
     },
-  });
+    data(_socket, bytes) {
+      pieces.push(Buffer.from(bytes));
+      hasHead ||= received().includes("\r\n\r\n");
+      if (hasHead) answer();
+    },
+    drain: flush,
+    close() {
+      answer();
+      resolve(received());
+    },
+    error() {}, // a reset is one of the ends that tests look at; `close` follows
+  };
+  const socket = await dial(target, handlers);
   const text = () => received().toString("latin1");
   const send = (bytes: string | Uint8Array) => {
     unsent = Buffer.concat([unsent, Buffer.from(bytes)]);
@@ -72,6 +81,10 @@ export async function connect(
   send(request);
   return {
     send,
+    finish() {
+      isFinishing = true;
+      flush(socket);
+    },
     received,
     text,
     async until(part) {
@@ -85,6 +98,21 @@ export async function connect(
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
   };
+}
+
+function dial(
+  target: Target,
+  socket: Bun.SocketHandler<undefined>,
+): Promise<Bun.Socket<undefined>> {
+  const hostname = "127.0.0.1";
+  if (typeof target === "number") return Bun.connect({ hostname, port: target, socket });
+  if ("unix" in target) return Bun.connect({ unix: target.unix, socket });
+  return Bun.connect({
+    hostname,
+    port: target.tlsPort,
+    tls: { rejectUnauthorized: false },
+    socket,
+  });
 }
 
 /** A response as it came over the wire. */
@@ -141,7 +169,10 @@ export function rawChat(body: string | Uint8Array, fields: readonly string[] = [
 }
 
 /** One exchange on a connection of its own. */
-export async function exchange(port: number, request: string | Uint8Array): Promise<RawResponse> {
-  const client = await connect(port, request);
+export async function exchange(
+  target: Target,
+  request: string | Uint8Array,
+): Promise<RawResponse> {
+  const client = await connect(target, request);
   return parseRaw(await client.closed);
 }
