@@ -42,6 +42,9 @@ interface Body {
   readonly isWhole: boolean;
 }
 
+const REQUEST_LINE = /^([A-Za-z-]+) ([\x21-\x7e]+) HTTP\/1\.[01]$/;
+const ANY_LINE = /^([A-Za-z-]+) (.+) HTTP\/1\.[01]$/s;
+const ANY_FIELD = /^([^:]*):[ \t]*(.*?)[ \t]*$/s;
 const FIELD = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 
 /**
@@ -73,15 +76,17 @@ export function parseAnswers(bytes: Buffer, methods: readonly string[] = []): An
 }
 
 /**
- * The requests in `bytes`.
+ * The requests in `bytes`. "careless": their sender frames them well, but looks neither at targets
+ * nor at fields.
  *
  * @throws {Error} when they are no HTTP/1.1, or a head is not whole.
  */
-export function parseRequests(bytes: Buffer): Asked[] {
+export function parseRequests(bytes: Buffer, sender: "careful" | "careless" = "careful"): Asked[] {
   const requests: Asked[] = [];
+  const [line, field] = sender === "careful" ? [REQUEST_LINE, FIELD] : [ANY_LINE, ANY_FIELD];
   for (let at = 0; at < bytes.length;) {
-    const { first, fields, end } = takeHead(bytes, at);
-    const [, method, target] = /^([A-Za-z-]+) ([\x21-\x7e]+) HTTP\/1\.[01]$/.exec(first) ?? [];
+    const { first, fields, end } = takeHead(bytes, at, field);
+    const [, method, target] = line.exec(first) ?? [];
     if (method === undefined || target === undefined) {
       throw new Error(`Cannot read a request line: it is "${first}"`);
     }
@@ -92,27 +97,22 @@ export function parseRequests(bytes: Buffer): Asked[] {
   return requests;
 }
 
-/** The fields of a head, as text without its first line. */
-export function parseFields(lines: readonly string[]): Fields {
+function takeHead(bytes: Buffer, at: number, field = FIELD): Head {
+  const end = bytes.indexOf("\r\n\r\n", at);
+  if (end < 0) {
+    throw new Error(`Cannot find a head's end: ${JSON.stringify(bytes.toString("latin1", at))}`);
+  }
+  const [first = "", ...lines] = bytes.toString("latin1", at, end).split("\r\n");
   const fields = new Map<string, string[]>();
   for (const line of lines) {
-    const [, name, value] = FIELD.exec(line) ?? [];
+    const [, name, value] = field.exec(line) ?? [];
     if (name === undefined || value === undefined) {
       throw new Error(`Cannot read a field: it is ${JSON.stringify(line)}`);
     }
     const key = name.toLowerCase();
     fields.set(key, [...fields.get(key) ?? [], value]);
   }
-  return fields;
-}
-
-function takeHead(bytes: Buffer, at: number): Head {
-  const end = bytes.indexOf("\r\n\r\n", at);
-  if (end < 0) {
-    throw new Error(`Cannot find a head's end: ${JSON.stringify(bytes.toString("latin1", at))}`);
-  }
-  const [first = "", ...lines] = bytes.toString("latin1", at, end).split("\r\n");
-  return { first, fields: parseFields(lines), end: end + 4 };
+  return { first, fields, end: end + 4 };
 }
 
 /** `unframed` is how long a body with neither a length nor chunks is. */

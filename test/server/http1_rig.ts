@@ -143,6 +143,8 @@ export interface Recorded {
 export interface Recorder {
   readonly port: number;
   readonly connections: readonly Recorded[];
+  /** Drops what came so far. The connections stay. */
+  readonly forget: () => void;
   readonly stop: () => void;
 }
 
@@ -176,6 +178,12 @@ export async function startRecorder(targetPort: number): Promise<Recorder> {
   return {
     port: address.port,
     connections,
+    forget() {
+      for (const { asked, answered } of connections) {
+        asked.length = 0;
+        answered.length = 0;
+      }
+    },
     stop() {
       server.close();
       for (const socket of sockets) socket.destroy();

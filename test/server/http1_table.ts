@@ -18,6 +18,8 @@ export interface Row {
    * an answer after which a server may close or go on.
    */
   readonly probe: "answered" | "never" | "either";
+  /** Present where the body stays away: what reads it whole before it passes it on waits for it. */
+  readonly isHalf?: true;
 }
 
 /** A chat that every weir answers with 200 and an event stream. */
@@ -283,11 +285,13 @@ const LENGTHS: readonly Row[] = [
     "the same length twice in one field",
     framed([`Content-Length: ${CHAT.length}, ${CHAT.length}`], CHAT),
   ),
-  refused(
-    "a body above the limit that does not come",
-    framed([`Content-Length: ${BODY_BYTES_MAX + 1}`], ""),
-    [413],
-  ),
+  {
+    name: "a body above the limit that does not come",
+    bytes: framed([`Content-Length: ${BODY_BYTES_MAX + 1}`], ""),
+    answers: [[413]],
+    probe: "never",
+    isHalf: true,
+  },
   answered("a body above the limit that has come", post([], "x".repeat(BODY_BYTES_MAX + 1)), 413),
   answered(
     "a body above the limit that is full of requests",
