@@ -34,26 +34,36 @@ export interface Rig {
 }
 
 /** What a weir listens on, and what it is. */
-export type Kind = "plain" | "TLS" | "unix" | "proxy";
+export type Kind = "plain" | "TLS" | "unix" | "proxy" | "proxy with TLS";
 
-/** Starts a weir of that kind; all but "proxy" are mocks. */
+/** Starts a weir of that kind; all but the proxies are mocks. */
 export async function startRig(kind: Kind, set: Settings = {}): Promise<Rig> {
   if (kind === "unix") return await startOnFile(set);
-  if (kind === "proxy") {
-    const { weir, upstream, stop } = await proxied({ set });
-    return { target: weir.port, pid: weir.pid, requests: upstream.requests, stop };
-  }
-  const { cert, key } = kind === "TLS"
-    ? makeCertificate(["DNS:localhost", "IP:127.0.0.1"])
-    : { cert: "", key: "" };
-  const tls = { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem" };
-  const weir = await launch(
-    kind === "plain"
-      ? { set }
-      : { set: { ...tls, ...set }, files: { "cert.pem": cert, "key.pem": key }, ca: cert },
-  );
-  const target = kind === "plain" ? weir.port : { tlsPort: weir.port };
-  return { target, pid: weir.pid, requests: [], stop: weir.stop };
+  const isSecure = kind.endsWith("TLS");
+  const options = isSecure ? secured(set) : { set };
+  const { weir, requests, stop } = kind.startsWith("proxy")
+    ? await startProxy(options)
+    : await startMock(options);
+  return { target: isSecure ? { tlsPort: weir.port } : weir.port, pid: weir.pid, requests, stop };
+}
+
+async function startMock(options: LaunchOptions) {
+  const weir = await launch(options);
+  return { weir, requests: [], stop: weir.stop };
+}
+
+async function startProxy(options: LaunchOptions) {
+  const { weir, upstream: { requests }, stop } = await proxied(options);
+  return { weir, requests, stop };
+}
+
+function secured(set: Settings): LaunchOptions {
+  const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
+  return {
+    set: { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem", ...set },
+    files: { "cert.pem": cert, "key.pem": key },
+    ca: cert,
+  };
 }
 
 async function startOnFile(set: Settings): Promise<Rig> {
