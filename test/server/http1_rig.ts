@@ -24,6 +24,8 @@ import type { SeenRequest } from "./scripted_upstream.ts";
 /** Settings of one weir. */
 export type Settings = NonNullable<LaunchOptions["set"]>;
 
+type Files = NonNullable<LaunchOptions["files"]>;
+
 /** A weir to connect to. */
 export interface Rig {
   readonly target: Target;
@@ -36,11 +38,12 @@ export interface Rig {
 /** What a weir listens on, and what it is. */
 export type Kind = "plain" | "TLS" | "unix" | "proxy" | "proxy with TLS";
 
-/** Starts a weir of that kind; all but the proxies are mocks. */
-export async function startRig(kind: Kind, set: Settings = {}): Promise<Rig> {
-  if (kind === "unix") return await startOnFile(set);
+/** Starts a weir of that kind, with a `config.yaml`; all but the proxies are mocks. */
+export async function startRig(kind: Kind, set: Settings = {}, config = ""): Promise<Rig> {
+  const files = config === "" ? {} : { "config.yaml": config };
+  if (kind === "unix") return await startOnFile(set, files);
   const isSecure = kind.endsWith("TLS");
-  const options = isSecure ? secured(set) : { set };
+  const options = isSecure ? secured(set, files) : { set, files };
   const { weir, requests, stop } = kind.startsWith("proxy")
     ? await startProxy(options)
     : await startMock(options);
@@ -57,17 +60,17 @@ async function startProxy(options: LaunchOptions) {
   return { weir, requests, stop };
 }
 
-function secured(set: Settings): LaunchOptions {
+function secured(set: Settings, files: Files): LaunchOptions {
   const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
   return {
     set: { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem", ...set },
-    files: { "cert.pem": cert, "key.pem": key },
+    files: { ...files, "cert.pem": cert, "key.pem": key },
     ca: cert,
   };
 }
 
-async function startOnFile(set: Settings): Promise<Rig> {
-  const folder = makeFolder();
+async function startOnFile(set: Settings, files: Files): Promise<Rig> {
+  const folder = makeFolder(files);
   const unix = join(folder, "weir.sock");
   const settings = Object.entries({ "mock.delay_ms": 0, ...set, "server.unix": unix });
   const child = Bun.spawn([
