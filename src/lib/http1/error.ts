@@ -28,6 +28,8 @@ export const HTTP1_ERRORS = {
   coding_unsupported: { mayRepeat: false },
   /** Of a request we read: it expects something else than 100-continue. */
   expectation_failed: { mayRepeat: false },
+  /** Of a request we read: its head was not complete in time. */
+  head_slow: { mayRepeat: false },
   /** The caller's signal. Its reason is the `cause`. */
   aborted: { mayRepeat: false },
   /** The client was closed. */
@@ -48,6 +50,7 @@ export function malformed(subject: Subject, what: string): Http1Error {
 /** What can be wrong with a request we read → the status that says so. */
 export const REQUEST_FAULTS = {
   malformed: 400,
+  head_slow: 408,
   target_too_long: 414,
   expectation_failed: 417,
   head_too_large: 431,

@@ -183,6 +183,20 @@ export class Fields implements Iterable<Field> {
     return new Fields(bytes, 0, bytes.length);
   }
 
+  /**
+   * The same lines with each of `changes` (names in lower case) in place of what is there under its
+   * name, behind the others; null takes it away.
+   *
+   * @throws {TypeError} as `of`.
+   */
+  with(changes: Readonly<Record<string, string | null>>): Fields {
+    const kept: Field[] = [...this].filter(([name]) => !(name.toLowerCase() in changes));
+    for (const [name, value] of Object.entries(changes)) {
+      if (value !== null) kept.push([name, value]);
+    }
+    return Fields.of(kept);
+  }
+
   /** For a head reader, directly behind `scanFields`: the lines need not be looked for again. */
   static ofScan(bytes: Buffer, from: number, to: number): Fields {
     if (from === to) return Fields.NONE;

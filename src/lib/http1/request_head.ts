@@ -94,6 +94,11 @@ export class RequestHeadReader {
     }
   }
 
+  /** The head that has begun will not come: notes what is known of it. */
+  abandon(): void {
+    this.#noteFault(NO_BYTES);
+  }
+
   #read(bytes: Buffer, at: number): RequestHead | undefined {
     const { partial } = this;
     if (partial === null || partial.length === 0) {
@@ -318,6 +323,8 @@ function headOf(
     upgrade: hasUpgrade && saysUpgrade && !isHttp10 ? fields.get("upgrade")!.toLowerCase() : "",
   };
 }
+
+const NO_BYTES = Buffer.alloc(0);
 
 function broken(what: string): Http1Error {
   return malformed("request", what);

@@ -1,0 +1,100 @@
+/**
+ * The fields of a response as bytes, laid once and shared by every answer that says the same.
+ *
+ *   content-type: text/event-stream⏎x-request-id: ••••••••⏎
+ *                                                 ▲ slotAt
+ *
+ * @module
+ */
+
+import { type Field, Fields } from "./fields.ts";
+
+/** Response fields: laid ones, or pairs that are laid when they leave. */
+export type HeaderFields = HeaderBlock | Readonly<Record<string, string>>;
+
+/** A value that differs from answer to answer, of a fixed width. */
+export interface HeaderSlot {
+  readonly name: string;
+  /** Bytes of each value. */
+  readonly width: number;
+}
+
+/**
+ * What the fields want of the connection: "close" behind the answer, "keep-alive" said in so many
+ * words, or nothing.
+ */
+export type ConnectionWish = "" | "close" | "keep-alive";
+
+/** Fields of the connection and of the body's framing: whoever writes the answer says them. */
+const OWN_NAMES: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "date",
+  "keep-alive",
+  "transfer-encoding",
+]);
+
+/** Lines that are ready to leave: `name: value\r\n`. */
+export class HeaderBlock {
+  /** Only `stamp` changes them: whoever writes them copies them at once. */
+  readonly bytes: Buffer;
+  readonly connection: ConnectionWish;
+  /** True when the lines have a date: the writer adds none. */
+  readonly hasDate: boolean;
+  readonly #slotAt: number;
+  readonly #slotWidth: number;
+
+  private constructor(
+    lines: Buffer,
+    connection: ConnectionWish,
+    hasDate: boolean,
+    slotAt: number,
+    slotWidth: number,
+  ) {
+    this.bytes = lines;
+    this.connection = connection;
+    this.hasDate = hasDate;
+    this.#slotAt = slotAt;
+    this.#slotWidth = slotWidth;
+  }
+
+  /** Lines that have been checked, and none of them the connection's or the framing's. */
+  static ofLines(lines: Buffer, hasDate: boolean): HeaderBlock {
+    return new HeaderBlock(lines, "", hasDate, -1, 0);
+  }
+
+  /**
+   * Lays `fields`, and behind them the slot. Length, date and framing are left out.
+   *
+   * @throws {TypeError} when a field cannot stand in a head (RFC 9110 section 5).
+   */
+  static of(fields: Readonly<Record<string, string>>, slot?: HeaderSlot): HeaderBlock {
+    const pairs: Field[] = Object.entries(fields).filter(([name]) =>
+      !OWN_NAMES.has(name.toLowerCase())
+    );
+    const wish = wishOf(fields);
+    if (slot === undefined) return new HeaderBlock(Fields.of(pairs).bytes, wish, false, -1, 0);
+    const { name, width } = slot;
+    const { bytes } = Fields.of([...pairs, [name, "-".repeat(width)]]);
+    return new HeaderBlock(bytes, wish, false, bytes.length - width - 2, width);
+  }
+
+  /** Writes `value` into the slot. @throws {RangeError} when it does not fit, or there is none. */
+  stamp(value: string): this {
+    if (value.length !== this.#slotWidth) {
+      throw new RangeError(`Cannot stamp ${value.length} characters into ${this.#slotWidth}`);
+    }
+    this.bytes.write(value, this.#slotAt, "latin1");
+    return this;
+  }
+}
+
+/** What `fields` want of the connection. */
+function wishOf(fields: Readonly<Record<string, string>>): ConnectionWish {
+  for (const name in fields) {
+    if (name.toLowerCase() !== "connection") continue;
+    const wish = fields[name]!.toLowerCase();
+    if (wish === "close" || wish === "keep-alive") return wish;
+  }
+  return "";
+}

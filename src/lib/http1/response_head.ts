@@ -1,0 +1,176 @@
+/**
+ * Writes the heads of responses into one scratch buffer that all connections share: what is written
+ * there leaves, or is copied, before anybody else writes.
+ *
+ * @module
+ */
+
+import type { HeaderBlock } from "./header_block.ts";
+
+/** How the end of a response's body is told: by its length, by chunks, by the end of the connection. */
+export type ResponseFraming = number | "chunked" | "close" | "none";
+
+/** Bytes of the scratch buffer: a whole answer up to this size leaves in one write. */
+const SCRATCH_BYTES = 131_072;
+/** Room for a status line, the date, and what is said of connection and framing. */
+const FRAME_BYTES_MAX = 512;
+
+const CRLF = Buffer.from("\r\n");
+const CHUNKED = Buffer.from("transfer-encoding: chunked\r\n");
+const CLOSE = Buffer.from("connection: close\r\n");
+const KEEP_ALIVE = Buffer.from("connection: keep-alive\r\n");
+const LENGTH = Buffer.from("content-length: ");
+/** The end of a chunked body. */
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+const DIGIT_0 = 0x30;
+const HEX = Buffer.from("0123456789abcdef");
+
+/** Statuses with their words (RFC 9110 section 15), as far as weir or its upstreams use them. */
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  204: "No Content",
+  206: "Partial Content",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  402: "Payment Required",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  415: "Unsupported Media Type",
+  417: "Expectation Failed",
+  422: "Unprocessable Content",
+  424: "Failed Dependency",
+  426: "Upgrade Required",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  499: "Client Closed Request",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+  508: "Loop Detected",
+  529: "Overloaded",
+};
+
+const statusLines = new Map<number, Buffer>();
+
+function statusLine(status: number): Buffer {
+  let line = statusLines.get(status);
+  if (line === undefined) {
+    line = Buffer.from(`HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n`);
+    statusLines.set(status, line);
+  }
+  return line;
+}
+
+/** Writes one response, or a piece of one, at a time. One for the whole process. */
+export class Scratch {
+  bytes = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  /** Bytes written. */
+  length = 0;
+  #second = 0;
+  #date = Buffer.alloc(0);
+
+  /** Begins anew, with room for `bytes` besides a head's frame. */
+  reset(bytes: number): void {
+    this.length = 0;
+    const needed = bytes + FRAME_BYTES_MAX;
+    if (needed > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(2 * needed);
+  }
+
+  /** A head. `nowMs`: milliseconds since 1970. */
+  head(
+    status: number,
+    fields: HeaderBlock,
+    framing: ResponseFraming,
+    connection: "close" | "keep-alive" | "",
+    nowMs: number,
+  ): void {
+    this.#put(statusLine(status));
+    this.#put(fields.bytes);
+    if (!fields.hasDate) this.#put(this.#dateLine(nowMs));
+    if (connection !== "") this.#put(connection === "close" ? CLOSE : KEEP_ALIVE);
+    if (framing === "chunked") this.#put(CHUNKED);
+    else if (typeof framing === "number") {
+      this.#put(LENGTH);
+      this.#decimal(framing);
+      this.#put(CRLF);
+    }
+    this.#put(CRLF);
+  }
+
+  /** Bytes of a body as they are. */
+  raw(body: Uint8Array | string): void {
+    if (typeof body === "string") this.length += this.bytes.write(body, this.length, "utf8");
+    else this.#put(body);
+  }
+
+  /** What stands before a chunk of `byteLength` bytes, more than none. */
+  chunkHead(byteLength: number): void {
+    this.#hex(byteLength);
+    this.#put(CRLF);
+  }
+
+  /** What stands behind a chunk. */
+  chunkEnd(): void {
+    this.#put(CRLF);
+  }
+
+  /** The end of a chunked body. */
+  lastChunk(): void {
+    this.#put(LAST_CHUNK);
+  }
+
+  #put(bytes: Uint8Array): void {
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
+  }
+
+  #decimal(value: number): void {
+    let end = this.length + 1;
+    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end++;
+    this.length = end;
+    for (let rest = value, at = end - 1;; at--) {
+      this.bytes[at] = DIGIT_0 + rest % 10;
+      rest = Math.floor(rest / 10);
+      if (rest === 0) return;
+    }
+  }
+
+  #hex(value: number): void {
+    let end = this.length + 1;
+    for (let rest = value; rest >= 16; rest = Math.floor(rest / 16)) end++;
+    this.length = end;
+    for (let rest = value, at = end - 1;; at--) {
+      this.bytes[at] = HEX[rest % 16]!;
+      rest = Math.floor(rest / 16);
+      if (rest === 0) return;
+    }
+  }
+
+  /** RFC 9110 section 6.6.1. Made once a second. */
+  #dateLine(nowMs: number): Buffer {
+    const second = Math.floor(nowMs / 1000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#date = Buffer.from(`date: ${new Date(nowMs).toUTCString()}\r\n`);
+    }
+    return this.#date;
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * An HTTP/1.1 server on raw sockets: plain or TLS, on a port or a socket file. It exists for one
+ * reason: `Bun.serve` makes a `Request`, a promise of a body, `Headers` and a `Response` for each
+ * answer, which together cost more than the answer (docs/facts/runtime.md "Bun.listen").
+ *
+ * HTTP/1.1 and 1.0, pipelining, `Expect: 100-continue`; no upgrades, no compression, no HTTP/2.
+ *
+ * @module
+ */
+
+import { WaitingLine } from "../waiting_line.ts";
+import type { Wheel } from "../wheel.ts";
+import { RequestHeadReader } from "./request_head.ts";
+import {
+  type ConnectionHost,
+  type ConnectionLines,
+  type Http1Handler,
+  ServerConnection,
+  type ServerSocket,
+} from "./server_connection.ts";
+
+/** Where a server listens. */
+export type ServerPlace =
+  | {
+    readonly hostname: string;
+    /** 0 = any free one. */
+    readonly port: number;
+    /** True when others listen on the same port. */
+    readonly isShared: boolean;
+  }
+  /** The path of a socket file that does not exist. */
+  | { readonly unix: string };
+
+/** PEM texts. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** A server's settings. */
+export interface Http1ServerOptions {
+  readonly place: ServerPlace;
+  /** Undefined = plain HTTP. */
+  readonly tls: ServerTls | undefined;
+  readonly handler: Http1Handler;
+  readonly wheel: Wheel;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+  /** Bytes of a head. Default 65 536. */
+  readonly headBytesMax?: number;
+  /** Bytes of a target: path and query. */
+  readonly targetBytesMax: number;
+  /** Milliseconds for a head, the TLS handshake with the first of them; up to a quarter more. */
+  readonly headTimeoutMs: number;
+  /** Milliseconds between two requests. */
+  readonly idleTimeoutMs: number;
+  /** Milliseconds that a client may take nothing of an answer that is whole. */
+  readonly writeTimeoutMs: number;
+  /** Connections at once: more are closed at once. Default: no limit. */
+  readonly connectionsMax?: number;
+  /** Told of what a handler throws, which is a bug. */
+  readonly onBug: (error: Error) => void;
+}
+
+/** Milliseconds in which a client may send on behind its last answer, to throw it away. */
+const LINGER_MS = 10_000;
+/** Milliseconds that a silent connection has, once the server stops, for a request on its way. */
+const STOP_GRACE_MS = 250;
+
+/** A server that listens. */
+export class Http1Server implements ConnectionHost {
+  /** Who answers requests from now on. */
+  handler: Http1Handler;
+  readonly lines: ConnectionLines;
+  readonly headBytesMax: number;
+  readonly reader: RequestHeadReader;
+  /** True: each connection ends behind its next answer. */
+  isClosing = false;
+  requestsOpen = 0;
+  /** Connections that were closed at once, as there were as many as may be. */
+  refused = 0;
+  /** Connections that were taken. */
+  accepted = 0;
+  readonly #options: Http1ServerOptions;
+  readonly #connections = new Set<ServerConnection>();
+  readonly #listener: { readonly stop: (isForced?: boolean) => void };
+  readonly #port: number;
+  #isListening = true;
+  #stopped: PromiseWithResolvers<void> | undefined = undefined;
+
+  /** Listens. @throws {Error} the system's, with its `code`, when that cannot be. */
+  constructor(options: Http1ServerOptions) {
+    this.#options = options;
+    this.handler = options.handler;
+    this.headBytesMax = options.headBytesMax ?? 65_536;
+    const { wheel, headTimeoutMs, idleTimeoutMs, writeTimeoutMs, targetBytesMax, place, tls } =
+      options;
+    this.reader = new RequestHeadReader({ headBytesMax: this.headBytesMax, targetBytesMax });
+    this.lines = {
+      head: new WaitingLine(wheel, headTimeoutMs),
+      idle: new WaitingLine(wheel, idleTimeoutMs),
+      write: new WaitingLine(wheel, writeTimeoutMs),
+      linger: new WaitingLine(wheel, LINGER_MS),
+    };
+    const common = {
+      socket: tls === undefined ? this.#handlers() : this.#secureHandlers(),
+      allowHalfOpen: true,
+      ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+    };
+    if ("unix" in place) {
+      this.#listener = Bun.listen<ServerConnection>({ ...common, unix: place.unix });
+      this.#port = 0;
+    } else {
+      const { hostname, port, isShared } = place;
+      const options = { ...common, hostname, port, reusePort: isShared, exclusive: !isShared };
+      const listener = Bun.listen<ServerConnection>(options);
+      this.#listener = listener;
+      this.#port = listener.port;
+    }
+  }
+
+  /** 0 = a socket file. */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** Connections now. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
+  get wallMs(): number {
+    return this.#options.wallMs();
+  }
+
+  onClosed(connection: ServerConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#stopped?.resolve();
+  }
+
+  /** Nobody can connect any more; who waits in the queue is reset. Connections go on. */
+  stopListening(): void {
+    if (!this.#isListening) return;
+    this.#isListening = false;
+    this.#listener.stop();
+  }
+
+  /**
+   * Stops accepting; each connection ends behind its next answer, and a silent one after a moment.
+   * Resolves when all are closed. `isForced`: ends them at once.
+   */
+  async stop(isForced = false): Promise<void> {
+    this.isClosing = true;
+    if (this.#stopped === undefined) {
+      this.#stopped = Promise.withResolvers<void>();
+      // Who waits in the queue would be reset: one turn of the loop takes them in.
+      setImmediate(() => {
+        this.stopListening();
+        if (this.#connections.size === 0) this.#stopped!.resolve();
+      });
+      setTimeout(() => {
+        for (const connection of this.#connections) connection.closeIdle();
+      }, STOP_GRACE_MS);
+    }
+    if (isForced) { for (const connection of this.#connections) connection.terminate(); }
+    await this.#stopped.promise;
+  }
+
+  #open(socket: ServerSocket): void {
+    const { connectionsMax = Infinity } = this.#options;
+    if (this.#connections.size >= connectionsMax) {
+      this.refused++;
+      return void socket.end();
+    }
+    this.accepted++;
+    const connection = new ServerConnection(this, socket);
+    socket.data = connection;
+    this.#connections.add(connection);
+  }
+
+  #handlers(): Bun.SocketHandler<ServerConnection> {
+    return {
+      open: (socket) => this.#open(socket),
+      data: (socket, bytes) => socket.data?.onData(bytes),
+      drain: (socket) => socket.data?.onDrain(),
+      end: (socket) => socket.data?.onFin(),
+      close: (socket) => socket.data?.onClose(),
+      error: (socket, error) => {
+        // TLS that breaks has a code; anything else was thrown by a handler.
+        if (!("code" in error)) this.#options.onBug(error);
+        socket.terminate();
+      },
+    };
+  }
+
+  /** With a handler for the handshake `open` comes when TCP is connected: the limit runs from there. */
+  #secureHandlers(): Bun.SocketHandler<ServerConnection> {
+    return {
+      ...this.#handlers(),
+      handshake: (socket, isDone) => {
+        if (!isDone) socket.terminate();
+      },
+    };
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * One request on a server's connection, and its answer: the body as it comes in, and the bytes that
+ * go out, each framed as the client understands it.
+ *
+ * @module
+ */
+
+import type { Http1Error } from "./error.ts";
+import { HeaderBlock, type HeaderFields } from "./header_block.ts";
+import type { RequestHead } from "./request_head.ts";
+import { type ResponseFraming, Scratch } from "./response_head.ts";
+
+/** How an answer ends: whole, by a close that shows it is not, or by a reset. */
+export type ResponseEnding = "end" | "fin" | "reset";
+
+/** Hears of the client that an answer is written for. */
+export interface ClientListener {
+  /** The client takes bytes again, after a write that said false. */
+  onDrain(): void;
+  /** The client has left: nothing can be written any more. Called once, at any time. */
+  onLeave(): void;
+}
+
+/** Takes the body of a request as it comes. */
+export interface BodySink {
+  onBytes(bytes: Buffer): void;
+  onBodyEnd(): void;
+  /** The rest will not come: the client has left, or `error` says what is wrong with the bytes. */
+  onBodyBroken(error: Http1Error | undefined): void;
+}
+
+/** What an exchange asks of its connection. */
+export interface ExchangeCarrier {
+  /** The address of the peer; undefined on a socket file, or once it has gone. */
+  readonly peer: string | undefined;
+  /** Requests of the whole server that are not answered yet. */
+  readonly requestsOpen: number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: number;
+  /** True when the connection ends behind this answer, whatever the answer says. */
+  isLastAnswer(exchange: ServerExchange): boolean;
+  /** Takes `length` bytes, copied or sent. False: the client is slow. */
+  send(bytes: Uint8Array, length: number): boolean;
+  /** How much is read follows from what waits for a reader. */
+  onBacklog(): void;
+  /** The answer has ended. `isLast`: the connection ends with it. */
+  onAnswered(exchange: ServerExchange, isLast: boolean): void;
+  /** Ends the connection at once; `isReset` throws away what the client has not got yet. */
+  cut(isReset: boolean): void;
+}
+
+/** What is sent to a client that waits to be told to go on (RFC 9110 section 10.1.1). */
+const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+
+/** A body up to this many bytes is copied behind its head, so that both leave in one write. */
+const COPIED_BYTES_MAX = 65_536;
+
+const scratch = new Scratch();
+
+/** One request and its answer. Made by a connection, used up by one answer. */
+export class ServerExchange {
+  readonly head: RequestHead;
+  #carrier: ExchangeCarrier | null;
+  #listener: ClientListener | null = null;
+  /** Undefined = the answer has not begun. */
+  #framing: ResponseFraming | undefined = undefined;
+  #isLast = false;
+  /** The body, once all of it is here and nobody has taken it. */
+  #whole: Buffer | null = null;
+  /** What is here of a body while nobody takes it. */
+  #pieces: Buffer[] | null = null;
+  #backlogBytes = 0;
+  #sink: BodySink | null = null;
+  #isBodyPaused = false;
+  #isBodyDropped = false;
+  /** True once the client has left before the answer was whole. */
+  #hasLeft = false;
+  #isBodyWhole: boolean;
+  #isBodyBroken = false;
+  /** What is wrong with a broken body; undefined = its client has left. */
+  #fault: Http1Error | undefined = undefined;
+  #hasAskedForBody = false;
+
+  /** `isBodyWhole`: there is none, or `body` is all of it. */
+  constructor(
+    carrier: ExchangeCarrier,
+    head: RequestHead,
+    isBodyWhole: boolean,
+    body: Buffer | null,
+  ) {
+    this.head = head;
+    this.#carrier = carrier;
+    this.#isBodyWhole = isBodyWhole;
+    this.#whole = body;
+  }
+
+  /** The address of the peer; undefined on a socket file, or once it has gone. */
+  get peer(): string | undefined {
+    return this.#carrier?.peer;
+  }
+
+  /** Requests of the whole server that are not answered yet, this one with them. */
+  get requestsOpen(): number {
+    return this.#carrier?.requestsOpen ?? 0;
+  }
+
+  /** Bytes of the body as its head tells; undefined = it comes in chunks. */
+  get bodyLengthBytes(): number | undefined {
+    return this.head.framing === "chunked" ? undefined : this.head.lengthBytes;
+  }
+
+  /** True when all of the body has come. */
+  get isBodyWhole(): boolean {
+    return this.#isBodyWhole;
+  }
+
+  /** True when the client sends its body, or was told to. */
+  get isBodyComing(): boolean {
+    return this.#hasAskedForBody || this.#pieces !== null;
+  }
+
+  /** Bytes of the body that wait for somebody to take them. */
+  get backlogBytes(): number {
+    return this.#backlogBytes;
+  }
+
+  /** The whole body when it is here already, else undefined. Counts as taking it. */
+  wholeBody(): Buffer | undefined {
+    if (!this.#isBodyWhole) return undefined;
+    const pieces = this.#pieces;
+    const whole = this.#whole ?? (pieces === null ? NO_BYTES : Buffer.concat(pieces));
+    this.#whole = this.#pieces = null;
+    this.#backlogBytes = 0;
+    return whole;
+  }
+
+  /** Hands the body to `sink` as it comes, what is here at once. Called once. */
+  flowBody(sink: BodySink): void {
+    if (this.#isBodyBroken) return sink.onBodyBroken(this.#fault);
+    this.#sink = sink;
+    if (!this.#isBodyWhole && !this.#hasAskedForBody && this.#pieces === null) {
+      this.#hasAskedForBody = true;
+      if (this.head.expectsContinue && this.#framing === undefined) {
+        this.#carrier?.send(CONTINUE, CONTINUE.length);
+      }
+    }
+    this.#deliver();
+  }
+
+  /** No bytes are handed on until `resumeBody`. */
+  pauseBody(): void {
+    this.#isBodyPaused = true;
+  }
+
+  resumeBody(): void {
+    if (!this.#isBodyPaused) return;
+    this.#isBodyPaused = false;
+    this.#deliver();
+  }
+
+  /** Nobody wants the rest of the body. */
+  dropBody(): void {
+    this.#sink = null;
+    this.#pieces = this.#whole = null;
+    this.#backlogBytes = 0;
+    this.#isBodyPaused = false;
+    this.#isBodyDropped = true;
+    this.#carrier?.onBacklog();
+  }
+
+  /** Nobody wants the rest of the body, nor what is behind it: the connection ends with the answer. */
+  refuseBody(): void {
+    this.#isLast = true;
+    this.dropBody();
+  }
+
+  /** `listener` hears of the client from now on. */
+  listen(listener: ClientListener): void {
+    if (this.#hasLeft) listener.onLeave();
+    else this.#listener = listener;
+  }
+
+  /**
+   * The whole answer. Everything is taken before this returns.
+   *
+   * @throws {TypeError} when a field cannot stand in a head.
+   */
+  whole(status: number, fields: HeaderFields, body: Uint8Array | string | null): void {
+    const carrier = this.#carrier;
+    if (carrier === null || this.#framing !== undefined) return;
+    const isBodiless = status === 204 || status === 304;
+    const bytes = isBodiless || body === null ? NO_BYTES : body;
+    const length = typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
+    this.#head(status, fields, isBodiless ? "none" : length, length);
+    if (length === 0 || this.head.method === "HEAD") {
+      carrier.send(scratch.bytes, scratch.length);
+    } else if (length <= COPIED_BYTES_MAX) {
+      scratch.raw(bytes);
+      carrier.send(scratch.bytes, scratch.length);
+    } else {
+      carrier.send(scratch.bytes, scratch.length);
+      carrier.send(typeof bytes === "string" ? Buffer.from(bytes) : bytes, length);
+    }
+    this.#end();
+  }
+
+  /**
+   * The head and the first bytes, in one packet; both are taken before this returns. `listener`
+   * hears of the client from now on. False: the client is slow.
+   *
+   * @throws {TypeError} when a field cannot stand in a head.
+   */
+  begin(
+    status: number,
+    fields: HeaderFields,
+    first: Uint8Array | string,
+    listener: ClientListener,
+  ): boolean {
+    const carrier = this.#carrier;
+    if (this.#hasLeft) {
+      queueMicrotask(() => listener.onLeave());
+      return true;
+    }
+    if (carrier === null || this.#framing !== undefined) return true;
+    this.#listener = listener;
+    const { isHttp10, method } = this.head;
+    const length = typeof first === "string" ? Buffer.byteLength(first) : first.length;
+    const isCopied = length <= COPIED_BYTES_MAX;
+    this.#head(status, fields, isHttp10 ? "close" : "chunked", isCopied ? length : 0);
+    if (method === "HEAD") {
+      carrier.send(scratch.bytes, scratch.length);
+      this.#end();
+      // Its client has all that it asked for: nobody need go on.
+      queueMicrotask(() => listener.onLeave());
+      return true;
+    }
+    if (length > 0 && isCopied) this.#frame(first, length);
+    const isTaken = carrier.send(scratch.bytes, scratch.length);
+    return isCopied ? isTaken : this.write(first);
+  }
+
+  /** Bytes of the body, taken before this returns. False: the client is slow. */
+  write(bytes: Uint8Array | string): boolean {
+    const carrier = this.#carrier;
+    if (carrier === null) return true;
+    const length = typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
+    if (length === 0) return true; // an empty chunk would be the end
+    if (length <= COPIED_BYTES_MAX) {
+      scratch.reset(length);
+      this.#frame(bytes, length);
+      return carrier.send(scratch.bytes, scratch.length);
+    }
+    const large = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
+    if (this.#framing === "close") return carrier.send(large, length);
+    scratch.reset(0);
+    scratch.chunkHead(length);
+    carrier.send(scratch.bytes, scratch.length);
+    carrier.send(large, length);
+    scratch.reset(0);
+    scratch.chunkEnd();
+    return carrier.send(scratch.bytes, scratch.length);
+  }
+
+  /** Ends the answer; `last` are its last bytes, which leave in one packet with the end. */
+  end(ending: ResponseEnding, last?: Uint8Array | string): void {
+    const carrier = this.#carrier;
+    if (carrier === null) return;
+    if (ending !== "end") {
+      if (last !== undefined) this.write(last);
+      // Where the end of the connection is the end of the body, a close would look whole.
+      const isReset = ending === "reset" || this.#framing === "close";
+      this.#finish();
+      return carrier.cut(isReset);
+    }
+    const length = last === undefined
+      ? 0
+      : typeof last === "string"
+      ? Buffer.byteLength(last)
+      : last.length;
+    const isCopied = length <= COPIED_BYTES_MAX;
+    if (!isCopied) this.write(last!);
+    scratch.reset(isCopied ? length : 0);
+    if (isCopied && length > 0) this.#frame(last!, length);
+    if (this.#framing === "chunked") scratch.lastChunk();
+    if (scratch.length > 0) carrier.send(scratch.bytes, scratch.length);
+    this.#end();
+  }
+
+  /** Of the connection: bytes of the body. */
+  onBody(bytes: Buffer): void {
+    if (this.#sink !== null && !this.#isBodyPaused && this.#pieces === null) {
+      return this.#sink.onBytes(bytes);
+    }
+    if (this.#carrier === null || this.#isBodyDropped) return; // nobody wants them
+    (this.#pieces ??= []).push(bytes);
+    this.#backlogBytes += bytes.length;
+  }
+
+  /** Of the connection: the body is whole. */
+  onBodyEnd(): void {
+    this.#isBodyWhole = true;
+    this.#deliver();
+  }
+
+  /** Of the connection: the rest of the body will not come. */
+  breakBody(error: Http1Error | undefined): void {
+    const sink = this.#sink;
+    this.#isBodyBroken = true;
+    this.#fault = error;
+    this.#sink = null;
+    sink?.onBodyBroken(error);
+  }
+
+  /** Of the connection: the client takes bytes again. */
+  onDrain(): void {
+    this.#listener?.onDrain();
+  }
+
+  /** Of the connection: the client has left. */
+  leave(): void {
+    this.#hasLeft = true;
+    this.#carrier = null;
+    const listener = this.#listener;
+    this.#listener = null;
+    listener?.onLeave();
+  }
+
+  /** True once something of the answer was sent. */
+  get hasBegun(): boolean {
+    return this.#framing !== undefined;
+  }
+
+  #deliver(): void {
+    const sink = this.#sink;
+    if (sink === null || this.#isBodyPaused) return;
+    const pieces = this.#whole !== null ? [this.#whole] : this.#pieces ?? [];
+    this.#whole = this.#pieces = null;
+    this.#backlogBytes = 0;
+    for (const [i, piece] of pieces.entries()) {
+      if (this.#sink !== sink) return;
+      if (this.#isBodyPaused) {
+        this.#pieces = pieces.slice(i);
+        this.#backlogBytes = this.#pieces.reduce((sum, { length }) => sum + length, 0);
+        break;
+      }
+      if (piece.length > 0) sink.onBytes(piece);
+    }
+    if (this.#isBodyWhole && !this.#isBodyPaused && this.#sink === sink) {
+      this.#sink = null;
+      sink.onBodyEnd();
+    }
+    this.#carrier?.onBacklog();
+  }
+
+  /** Writes the head into the scratch buffer, with room for `bytes` of a body. */
+  #head(status: number, fields: HeaderFields, framing: ResponseFraming, bytes: number): void {
+    const carrier = this.#carrier!;
+    const { isHttp10 } = this.head;
+    // What cannot be said is refused before anything is written.
+    const lines = fields instanceof HeaderBlock ? fields : HeaderBlock.of(fields);
+    const wish = lines.connection;
+    this.#isLast ||= wish === "close" || framing === "close" || carrier.isLastAnswer(this);
+    this.#framing = framing;
+    const connection = this.#isLast ? "close" : isHttp10 ? "keep-alive" : wish;
+    scratch.reset(lines.bytes.length + Math.min(bytes, COPIED_BYTES_MAX));
+    scratch.head(status, lines, framing, connection, carrier.wallMs);
+  }
+
+  #frame(bytes: Uint8Array | string, length: number): void {
+    if (this.#framing === "close") return scratch.raw(bytes);
+    scratch.chunkHead(length);
+    scratch.raw(bytes);
+    scratch.chunkEnd();
+  }
+
+  #end(): void {
+    const carrier = this.#carrier!;
+    this.#finish();
+    carrier.onAnswered(this, this.#isLast);
+  }
+
+  /** Nothing more is written, and nobody hears of the client. */
+  #finish(): void {
+    this.#carrier = null;
+    this.#listener = null;
+    this.#pieces = this.#whole = null;
+    this.#backlogBytes = 0;
+  }
+}
+
+const NO_BYTES = Buffer.alloc(0);
