@@ -7,24 +7,29 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
-import { BunWriter, type ConnectionTimer } from "./core/bun_writer.ts";
 import { Driver } from "./core/driver.ts";
-import type { AppError } from "./core/errors.ts";
+import { AppError, type ErrorCode } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
+import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { Stamps } from "./core/stamp.ts";
-import type { Surface } from "./core/surface.ts";
+import { webRequest, writeResponse } from "./core/web.ts";
 import type { Workflows } from "./core/workflow.ts";
+import type { Http1Error, RequestFault } from "./lib/http1/error.ts";
+import type { RequestHead } from "./lib/http1/request_head.ts";
+import type { Http1Handler } from "./lib/http1/server_connection.ts";
+import type { ServerExchange } from "./lib/http1/server_exchange.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
 import { bearerAuth, type BearerToken } from "./ops/auth.ts";
 import { clientAddress } from "./ops/client_address.ts";
-import { preflight } from "./ops/cors.ts";
-import { Admission, type AdmissionListener } from "./ops/admission.ts";
+import { preflightHeaders } from "./ops/cors.ts";
+import { Admission } from "./ops/admission.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
+import type { ConnectionReadings } from "./ops/metrics.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { METRICS_HEADERS, metricsText } from "./ops/metrics_text.ts";
 import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.ts";
@@ -55,7 +60,7 @@ import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
 import { models } from "./surfaces/openai/models.ts";
 import { openaiRoutes } from "./surfaces/openai/routes.ts";
-import type { Route } from "./surfaces/route.ts";
+import type { Page, Route } from "./surfaces/route.ts";
 import { pathOf, Router } from "./surfaces/router.ts";
 import { unserved } from "./surfaces/unserved.ts";
 import { builtinDefinition } from "./workflows/builtin.ts";
@@ -84,6 +89,8 @@ export interface World {
   readonly folder: string;
   /** An id that no other process will make. */
   readonly uuid: () => string;
+  /** Client connections of this process; absent: it has none. */
+  readonly connections?: () => ConnectionReadings;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
   /** The tokens that open the door; none = it is open. */
@@ -92,14 +99,10 @@ export interface World {
   readonly gather?: Gather;
 }
 
-/** The part of Bun's server that a request can ask for. */
-export interface Listener extends AdmissionListener, ConnectionTimer {}
-
 /** A whole weir without its port. */
-export interface App {
-  readonly fetch: (request: Request, listener?: Listener) => Response | Promise<Response>;
+export interface App extends Http1Handler {
   /** What `ops.metrics_port` serves: /metrics and /health, open to whoever reaches that port. */
-  readonly fetchOps: (request: Request) => Response | Promise<Response>;
+  readonly operation: Http1Handler;
   readonly observer: Observer;
   readonly engine: Engine;
   readonly sources: Sources;
@@ -149,7 +152,8 @@ export function makeApp(
     read() {
       const { turns = 0, oldestAtMs = wallMs() } = memory.backlog?.() ?? {};
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
-      return { streamsOpen: streams.size, outboxTurns: turns, outboxOldestMs };
+      const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
+      return { streamsOpen: streams.size, connections, outboxTurns: turns, outboxOldestMs };
     },
   });
   const engine: Engine = {
@@ -158,7 +162,6 @@ export function makeApp(
     watch: admission.countsClients ? watchAll([observer.watch, admission.watch]) : observer.watch,
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
-    ...(admission.knowsClients ? { clientOf: admission.clientOf } : {}),
     startTrace: observer.startTrace,
   };
   const driver = new Driver(engine, server);
@@ -272,7 +275,7 @@ export function makeApp(
       metrics: config.ops.metrics_port === 0
         ? metrics({ authorize, secrets, stamps, read: allMetrics, headers: METRICS_HEADERS })
         : undefined,
-      page: async (request) => await page(request) ?? refuse(request),
+      page,
       document: pages.document,
       docs: pages.page,
       docsFile: pages.file,
@@ -282,44 +285,49 @@ export function makeApp(
   ];
   const router = new Router(routes);
   const unservedBy = unserved({ router, stamps, workflowBases });
-  const writerOptions = { idleTimeoutS: idleTimeoutS(config) };
 
-  /** What Bun calls for each request. */
-  function receive(request: Request, listener?: Listener): Response | Promise<Response> {
-    const error = admission.check(request, listener);
-    if (error !== undefined) return refuse(request, listener, error);
-    const { method } = request;
-    const match = router.find(method, request.url);
+  function onRequest(exchange: ServerExchange): void {
+    const { head } = exchange;
+    const client = admission.clientOf(exchange);
+    const error = admission.check(exchange, client) ?? upgradeRefused(head);
+    if (error !== undefined) return refuse(exchange, client, error);
+    const match = router.find(head.method, head.target);
     if (match === undefined) {
-      return method === "OPTIONS" ? preflight(request) : refuse(request, listener);
+      if (head.method !== "OPTIONS") return refuse(exchange, client);
+      return exchange.whole(204, preflightHeaders(head.fields), null);
     }
     const { route: { serve }, params } = match;
-    const response = typeof serve === "function"
-      ? serve(request, params)
-      : run(serve, request, params, listener);
-    return method === "HEAD" ? withoutBody(response) : response;
-  }
-
-  /** Lets the driver answer. */
-  function run(
-    surface: Surface,
-    request: Request,
-    params: Readonly<Record<string, string>>,
-    listener: Listener | undefined,
-  ): Response | Promise<Response> {
-    const writer = new BunWriter(request, listener, writerOptions, app.status === "draining");
-    driver.answer(surface, request, params, writer);
-    return writer.take();
+    if (typeof serve === "function") {
+      return answerPage(() => serve(webRequest(head), params), exchange, client);
+    }
+    admission.count(client);
+    driver.answer(serve, { head, params, body: exchange, client }, exchange);
   }
 
   /** Answers what no row takes, or what `error` keeps out. */
-  function refuse(
-    request: Request,
-    listener?: Listener,
-    error?: AppError,
-  ): Response | Promise<Response> {
-    const { method, url } = request;
-    return run(unservedBy({ method, path: pathOf(url), error }), request, NO_PARAMS, listener);
+  function refuse(exchange: ServerExchange, client: Client | undefined, error?: AppError): void {
+    const { head } = exchange;
+    const surface = unservedBy({ method: head.method, path: pathOf(head.target), error });
+    admission.count(client);
+    driver.answer(surface, { head, params: NO_PARAMS, body: exchange, client }, exchange);
+  }
+
+  /** Answers with a page. */
+  function answerPage(
+    page: () => ReturnType<Page>,
+    exchange: ServerExchange,
+    client: Client | undefined,
+  ): void {
+    exchange.dropBody();
+    const answer = async () => {
+      const response = await page();
+      if (response === null) refuse(exchange, client);
+      else await writeResponse(response, exchange);
+    };
+    answer().catch((error) => {
+      engine.watch({ kind: "bug", where: pathOf(exchange.head.target), error });
+      exchange.whole(500, {}, null);
+    });
   }
 
   async function allMetrics(): Promise<string> {
@@ -328,14 +336,12 @@ export function makeApp(
     return metricsText(mergeReports("metrics", reports) as MetricsSnapshot);
   }
 
-  async function fetchOps(request: Request): Promise<Response> {
-    const path = pathOf(request.url);
-    if (path === "/metrics" && request.method === "GET") {
+  async function operationPage({ method, url, headers }: Request): Promise<Response> {
+    const path = new URL(url).pathname;
+    if (path === "/metrics" && (method === "GET" || method === "HEAD")) {
       return new Response(await allMetrics(), { headers: METRICS_HEADERS });
     }
-    if (path === "/health") {
-      return healthResponse(await wholeHealth(), request.headers.get("accept"));
-    }
+    if (path === "/health") return healthResponse(await wholeHealth(), headers.get("accept"));
     return new Response("Only /metrics and /health are on this port\n", { status: 404 });
   }
 
@@ -365,8 +371,19 @@ export function makeApp(
   }
 
   const app: App = {
-    fetch: receive,
-    fetchOps,
+    onRequest,
+    onBadRequest(exchange, error) {
+      refuse(exchange, admission.clientOf(exchange), requestFault(error));
+    },
+    operation: {
+      onRequest(exchange) {
+        answerPage(() => operationPage(webRequest(exchange.head)), exchange, undefined);
+      },
+      onBadRequest(exchange, error) {
+        const { status, message } = requestFault(error);
+        exchange.whole(status, {}, `${message}\n`);
+      },
+    },
     observer,
     engine,
     sources,
@@ -387,12 +404,31 @@ export function makeApp(
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 
-/** The answer to HEAD: the head of GET's. */
-async function withoutBody(response: Response | Promise<Response>): Promise<Response> {
-  return new Response(null, await response);
+/** Faults of HTTP → the errors that say so. */
+const FAULTS: Readonly<Record<RequestFault, ErrorCode>> = {
+  malformed: "request_malformed",
+  head_slow: "head_slow",
+  target_too_long: "url_too_long",
+  expectation_failed: "expectation_failed",
+  head_too_large: "head_too_large",
+  coding_unsupported: "coding_unsupported",
+  version_unsupported: "version_unsupported",
+};
+
+/** What is wrong with a request that could not be read. */
+function requestFault({ code, message }: Http1Error): AppError {
+  const codes: Readonly<Partial<Record<Http1Error["code"], ErrorCode>>> = FAULTS;
+  return new AppError(codes[code] ?? "request_malformed", message);
 }
 
-/** The longest silence on a connection, in the whole seconds that Bun takes. */
-export function idleTimeoutS({ server }: Config): number {
-  return Math.ceil(server.idle_timeout_ms / 1000);
+/** WebSocket is the one upgrade that is refused and not ignored: its clients wait for a yes or no. */
+function upgradeRefused({ upgrade }: RequestHead): AppError | undefined {
+  if (upgrade === "" || !upgrade.split(",").some((one) => one.trim() === "websocket")) {
+    return undefined;
+  }
+  return new AppError(
+    "upgrade_refused",
+    "There are no WebSockets here: send the request as plain HTTP and stream the answer",
+    { headers: { upgrade: "HTTP/1.1" } },
+  );
 }

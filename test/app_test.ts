@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { makeApp } from "../src/app.ts";
 import { readSettings } from "../src/cli/settings.ts";
 import { world } from "../src/cli/world.ts";
+import { listen, urlOf } from "./lib/http1/listen.ts";
 import { waitFor } from "./server/launch.ts";
 import { CHAT, DONE, EVENT, whole } from "./server/proxied.ts";
 import { scriptedUpstream } from "./server/scripted_upstream.ts";
@@ -21,12 +22,15 @@ test("App.close() closes idle connections to upstreams", async () => {
   const settings = readSettings(options, { print() {}, complain() {} });
   // The time stands still: no connection closes because it has been idle for long.
   const app = makeApp(settings.config, { ...world(settings), clock: () => 0 });
-  const answer = await app.fetch(
-    new Request("http://weir/v1/chat/completions", { method: "POST", body: CHAT }),
-  );
+  const server = listen(app.onRequest, { onBadRequest: app.onBadRequest });
+  const answer = await fetch(`${urlOf(server)}/v1/chat/completions`, {
+    method: "POST",
+    body: CHAT,
+  });
   expect(await answer.text()).toEndWith(DONE);
   expect(upstream.open).toBe(1);
   app.close();
   await waitFor(() => upstream.open === 0, "the connection to close");
+  await server.stop(true);
   upstream.close();
 });

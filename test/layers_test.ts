@@ -69,26 +69,29 @@ describe("layers", () => {
   const onlyIn: readonly (readonly [string, RegExp, readonly string[]])[] = [
     ["makes an exchange", /\bnew Exchange\(/, ["core/driver.ts"]],
     ["keeps frames", /\bnew FramesCache\(/, ["core/driver.ts"]],
-    ["makes the response of an exchange", /\bnew Response\(|\bResponse\.json\(/, [
-      "core/bun_writer.ts",
-      "app.ts",
-    ]],
+    ["makes a web response", /\bnew Response\(|\bResponse\.json\(/, ["app.ts"]],
   ];
   for (const [what, pattern, homes] of onlyIn) {
     test(`nothing but ${homes.join(" and ")} ${what}, pages and clients aside`, () => {
-      const exempt = what.includes("response") ? PAGES : [];
+      const exempt = what.includes("web") ? PAGES : [];
       const found = FILES.filter((file) =>
         !exempt.some((page) => file.startsWith(page)) && pattern.test(withoutComments(file))
       );
       expect(found.filter((file) => !homes.includes(file))).toEqual([]);
     });
   }
+
+  test("nothing in core but core/web.ts knows requests, responses or headers of the web", () => {
+    const found = FILES.filter((file) =>
+      folderOf(file) === "core" && /\b(?:Request|Response|Headers)\b/.test(withoutComments(file))
+    );
+    expect(found).toEqual(["core/web.ts"]);
+  });
 });
 
 /** Pages answer by themselves, and these ask others or read forms with `fetch`'s own types. */
 const PAGES = [
   "cli/",
-  "ops/cors.ts",
   "ops/health.ts",
   "ops/page.ts",
   "ops/ui/",

@@ -9,8 +9,16 @@
  * @module
  */
 
-import { type DirectController, directStream } from "../../src/core/direct_stream.ts";
 import { Ticket, timerAlarm, Wheel } from "../../src/lib/wheel.ts";
+
+/** What a `type: "direct"` stream of Bun's writes with. */
+interface DirectController {
+  write(chunk: Uint8Array): unknown;
+  end(): void;
+}
+
+/** What such a stream is made of, as the DOM's types take it. */
+type DirectSource = ConstructorParameters<typeof ReadableStream<Uint8Array>>[0];
 
 const [, , port, file] = process.argv;
 const script = await Bun.file(file!).json() as {
@@ -47,10 +55,15 @@ Bun.serve({
     if (request.method === "GET") return new Response("OK\n");
     await request.json();
     const stream = new BareStream();
-    const body = directStream((controller) => {
-      stream.controller = controller;
-      stream.run();
-    }, () => wheel.cancel(stream));
+    const source = {
+      type: "direct",
+      pull(controller: DirectController) {
+        stream.controller = controller;
+        stream.run();
+      },
+      cancel: () => wheel.cancel(stream),
+    };
+    const body = new ReadableStream<Uint8Array>(source as unknown as DirectSource);
     return new Response(body, { headers });
   },
 });

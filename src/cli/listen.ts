@@ -5,26 +5,27 @@
  */
 
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import { type App, idleTimeoutS } from "../app.ts";
 import type { Config } from "../config/config.ts";
+import { Http1Server } from "../lib/http1/server.ts";
+import type { Http1Handler } from "../lib/http1/server_connection.ts";
+import type { Wheel } from "../lib/wheel.ts";
+import { connectionsMax } from "./process_facts.ts";
 import { Failure } from "./terminal.ts";
 import type { Tls } from "./tls_files.ts";
 import { pathIn } from "./token_files.ts";
 
-/**
- * Bun's own limit on bodies lies this far above weir's, so that weir's 413 is the one that answers.
- * What Bun refuses itself, it refuses without a word.
- */
-const BODY_SLACK_BYTES = 64 * 1024 * 1024;
+/** Bytes of a target that is read at all: `server.url_max_bytes` may say less. */
+const TARGET_BYTES_MAX = 16_384;
 
 /** What is served, and how. */
 export interface ListenOptions {
-  readonly fetch: App["fetch"];
+  readonly handler: Http1Handler;
   readonly config: Config;
   /** The folder that paths in the config count from. */
   readonly folder: string;
   /** The certificate to show; undefined = plain HTTP. */
   readonly tls: Tls | undefined;
+  readonly wheel: Wheel;
 }
 
 /** A port. */
@@ -37,25 +38,17 @@ export interface Place {
   readonly advice?: string;
 }
 
-type BunServeOptions = Parameters<typeof Bun.serve<undefined>>[0];
-
-/** What listens. */
-export type Bound = ReturnType<typeof Bun.serve<undefined>>;
-
 /**
  * Listens on a port.
  *
  * @throws {Failure} when that cannot be done, with what to do about it.
  */
-export function listenOnPort(options: ListenOptions, place: Place): Bound {
+export function listenOnPort(options: ListenOptions, place: Place): Http1Server {
   const { host, port, isShared, advice } = place;
   try {
-    return Bun.serve({
-      ...serveOptions(options),
-      hostname: host,
-      port,
-      // Bun shares ports unless in development: two weirs would take turns on one, unnoticed.
-      reusePort: isShared,
+    return new Http1Server({
+      ...serverOptions(options),
+      place: { hostname: host, port, isShared },
     });
   } catch (error) {
     throw listenFailure(error, host, port, advice);
@@ -70,9 +63,8 @@ export function listenOnPort(options: ListenOptions, place: Place): Bound {
  */
 export function checkPort({ host, port, advice }: Omit<Place, "isShared">): void {
   if (port === 0) return;
-  const fetch = () => new Response(null, { status: 503 });
   try {
-    void Bun.serve({ hostname: host, port, reusePort: false, fetch }).stop(true);
+    Bun.listen({ hostname: host, port, socket: { data() {} } }).stop(true);
   } catch (error) {
     throw listenFailure(error, host, port, advice);
   }
@@ -97,19 +89,13 @@ export function listenFailure(
  *
  * @throws {Failure} when that cannot be done, with what to do about it.
  */
-export function listenOnSocket(options: ListenOptions): Bound {
+export function listenOnSocket(options: ListenOptions): Http1Server {
   const { unix, unix_mode } = options.config.server;
   const path = pathIn(options.folder, unix);
   // Nobody may connect between the making of the file and its chmod.
   const oldMask = process.umask(0o777);
   try {
-    // Bun's types refuse idleTimeout here; Bun 1.4.5 obeys it. Of the server, both kinds have what
-    // is asked for.
-    const socketOptions = {
-      ...serveOptions(options),
-      unix: path,
-    } as unknown as BunServeOptions;
-    const server = Bun.serve(socketOptions);
+    const server = new Http1Server({ ...serverOptions(options), place: { unix: path } });
     chmodSync(path, parseInt(unix_mode, 8));
     return server;
   } catch (error) {
@@ -158,13 +144,22 @@ async function isListening(path: string): Promise<boolean> {
   }
 }
 
-function serveOptions({ fetch, config, tls }: ListenOptions) {
-  const { body_max_bytes } = config.server;
+function serverOptions({ handler, config: { server }, tls, wheel }: ListenOptions) {
   return {
-    development: false,
-    idleTimeout: idleTimeoutS(config),
-    maxRequestBodySize: body_max_bytes + BODY_SLACK_BYTES,
-    fetch,
-    ...(tls === undefined ? {} : { tls: { cert: tls.cert, key: tls.key } }),
+    handler,
+    tls,
+    wheel,
+    wallMs: Date.now,
+    targetBytesMax: TARGET_BYTES_MAX,
+    headTimeoutMs: server.head_timeout_ms,
+    idleTimeoutMs: server.idle_timeout_ms,
+    writeTimeoutMs: server.write_timeout_ms,
+    connectionsMax: connectionsMax(),
+    onBug(error: Error) {
+      // A bug may not get lost, and must not end the streams of others in silence.
+      queueMicrotask(() => {
+        throw error;
+      });
+    },
   } as const;
 }

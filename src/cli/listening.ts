@@ -8,41 +8,60 @@
  * @module
  */
 
-import type { App, Listener } from "../app.ts";
+import type { Http1Server } from "../lib/http1/server.ts";
+import type { Http1Handler } from "../lib/http1/server_connection.ts";
+import type { ConnectionReadings } from "../ops/metrics.ts";
 import { openSteering } from "../ops/port_steering.ts";
 import { LINGER_MS } from "./crew.ts";
-import type { Bound } from "./listen.ts";
 import type { Tls } from "./tls_files.ts";
 
 /** Opens a listener; it is called again for each new certificate. */
-export type Open = (fetch: App["fetch"], tls: Tls | undefined) => Bound;
+export type Open = (handler: Http1Handler, tls: Tls | undefined) => Http1Server;
 
 /** Listens until it is stopped. */
 export class Listening {
   readonly #open: Open;
-  #bound: Bound;
+  #bound: Http1Server;
   #tls: Tls | undefined;
   /** Listeners with older certificates that have connections. */
-  readonly #leaving = new Set<Bound>();
+  readonly #leaving = new Set<Http1Server>();
+  /** What listeners have counted that are gone. */
+  readonly #gone = { accepted: 0, refused: 0 };
   /** Settles when no connection can reach an older one any more. */
   #handedOver: Promise<void> = Promise.resolve();
 
   /** @throws {Failure} when `open` does. */
-  constructor(open: Open, fetch: App["fetch"], tls: Tls | undefined) {
+  constructor(open: Open, handler: Http1Handler, tls: Tls | undefined) {
     this.#open = open;
     this.#tls = tls;
-    this.#bound = open(fetch, tls);
+    this.#bound = open(handler, tls);
   }
 
   /** 0 = a socket file. */
   get port(): number {
-    return this.#bound.port ?? 0;
+    return this.#bound.port;
   }
 
-  /** Answers with `fetch` from now on. */
-  reload(fetch: App["fetch"]): void {
-    this.#bound.reload({ fetch });
-    for (const old of this.#leaving) old.reload({ fetch: closing(fetch) });
+  /** Connections of all its listeners. */
+  get connections(): ConnectionReadings {
+    const all = [this.#bound, ...this.#leaving];
+    const sum = (of: (server: Http1Server) => number) =>
+      all.reduce((total, server) => total + of(server), 0);
+    return {
+      open: sum(({ connections }) => connections),
+      accepted: this.#gone.accepted + sum(({ accepted }) => accepted),
+      refused: this.#gone.refused + sum(({ refused }) => refused),
+    };
+  }
+
+  /** `handler` answers from now on. */
+  reload(handler: Http1Handler): void {
+    for (const server of [this.#bound, ...this.#leaving]) server.handler = handler;
+  }
+
+  /** Every connection is closed behind its next answer, so that its client opens a new one. */
+  retire(): void {
+    this.#bound.isClosing = true;
   }
 
   /** Is `tls` what new connections get? */
@@ -56,22 +75,28 @@ export class Listening {
    *
    * @throws {Failure} when it cannot, and the old certificate stays.
    */
-  async renew(fetch: App["fetch"], tls: Tls): Promise<void> {
+  async renew(handler: Http1Handler, tls: Tls): Promise<void> {
     if (this.shows(tls)) return;
     await this.#handedOver; // two at a time, since they are steered by their number
     const old = this.#bound;
-    this.#bound = this.#open(fetch, tls);
+    this.#bound = this.#open(handler, tls);
     this.#tls = tls;
     this.#leaving.add(old);
-    old.reload({ fetch: closing(fetch) });
+    old.handler = handler;
+    old.isClosing = true;
     const isSteered = (await openSteering(this.port))?.steer(1, 1) === true;
     this.#handedOver = this.#handOver(old, this.port, isSteered);
   }
 
   /** What waits in the queue of `old` is still accepted; where nothing is steered, it is reset. */
-  async #handOver(old: Bound, port: number, isSteered: boolean): Promise<void> {
+  async #handOver(old: Http1Server, port: number, isSteered: boolean): Promise<void> {
     if (isSteered) await Bun.sleep(LINGER_MS);
-    void old.stop().then(() => this.#leaving.delete(old));
+    old.stopListening(); // at once, since its part of the port is given back below
+    void old.stop().then(() => {
+      this.#leaving.delete(old);
+      this.#gone.accepted += old.accepted;
+      this.#gone.refused += old.refused;
+    });
     // Through the socket that is left: the one that was steered by may be gone.
     if (isSteered) (await openSteering(port))?.release();
   }
@@ -80,13 +105,4 @@ export class Listening {
   async stop(isForced = false): Promise<void> {
     await Promise.all([this.#bound, ...this.#leaving].map((one) => one.stop(isForced)));
   }
-}
-
-/** Every connection is closed behind its next answer, so that its client opens a new one. */
-export function closing(fetch: App["fetch"]): App["fetch"] {
-  return async (request: Request, listener?: Listener) => {
-    const response = await fetch(request, listener);
-    response.headers.set("connection", "close");
-    return response;
-  };
 }

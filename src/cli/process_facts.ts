@@ -4,7 +4,7 @@
  * @module
  */
 
-import { writeSync } from "node:fs";
+import { readFileSync, writeSync } from "node:fs";
 import { hostname } from "node:os";
 import type { Histogram } from "../lib/histogram.ts";
 import type { Labels } from "../ops/metrics_snapshot.ts";
@@ -29,6 +29,28 @@ export function processFacts(): ProcessFacts {
     isLogColoured: process.stderr.isTTY === true && !process.env["NO_COLOR"],
     writeLog: (text, done) => void process.stderr.write(text, () => done()),
   };
+}
+
+/** Descriptors that are kept for files, upstreams and logs when many clients connect. */
+const DESCRIPTORS_KEPT = 128;
+let connections: number | undefined;
+
+/**
+ * Client connections that this process has descriptors for: behind the last one accepting would fail
+ * again and again without a word (docs/facts/runtime.md "Bun.listen"). Infinity = nobody says.
+ */
+export function connectionsMax(): number {
+  return connections ??= Math.max(DESCRIPTORS_KEPT, descriptorsMax() - DESCRIPTORS_KEPT);
+}
+
+function descriptorsMax(): number {
+  try {
+    const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ??
+      [];
+    return soft === undefined ? Infinity : Number(soft);
+  } catch {
+    return Infinity; // no Linux
+  }
 }
 
 /** Lines that a process leaves behind which ends at once. A reader that is gone, or slow, loses them. */

@@ -4,13 +4,16 @@
  * @module
  */
 
-import type { App } from "../app.ts";
+import type { App, World } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
-import { type Bound, checkPort, listenOnPort, listenOnSocket, type Place } from "./listen.ts";
-import { closing, Listening } from "./listening.ts";
+import type { Http1Server } from "../lib/http1/server.ts";
+import type { Http1Handler } from "../lib/http1/server_connection.ts";
+import { timerAlarm, Wheel } from "../lib/wheel.ts";
+import { checkPort, listenOnPort, listenOnSocket, type Place } from "./listen.ts";
+import { Listening } from "./listening.ts";
 import { writeLast } from "./process_facts.ts";
 import type { Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
@@ -33,6 +36,8 @@ const RETIRED_MAX = 16;
 
 /** Counted once for a process, however many apps it has. */
 const OF_PROCESS: ReadonlySet<string> = new Set([
+  "weir_connections_total",
+  "weir_connections_refused_total",
   "weir_cpu_seconds_total",
   "weir_event_loop_delay_seconds",
 ]);
@@ -53,14 +58,16 @@ export interface ServerOptions {
 export class Server {
   /** Resolves when tokens can be counted, and so health is "ok". */
   readonly loaded: Promise<void>;
-  readonly #making: Required<Pick<ServerOptions, "gather">> & ServerOptions;
+  readonly #making: Required<Pick<World, "gather" | "connections">> & ServerOptions;
   /** What is odd and yet no reason not to serve. */
   readonly warnings: string[] = [];
   readonly #listener: Listening;
+  /** The timer of connections, whichever app answers them. */
+  readonly #wheel = new Wheel(() => performance.now(), timerAlarm());
   /** The second port, where a workflow file asks for its web page. */
   readonly #page: Listening | undefined;
   /** `ops.metrics_port` */
-  readonly #ops: Bound | undefined;
+  readonly #ops: Http1Server | undefined;
   readonly #hasTls: boolean;
   #app: App;
   /** Apps of before a reload, each with the timer that forgets it. */
@@ -79,7 +86,11 @@ export class Server {
   constructor(settings: Settings, options: ServerOptions) {
     const alone = (kind: ReportKind) =>
       Promise.resolve({ reports: [this.report(kind)], silent: [] });
-    this.#making = { ...options, gather: options.gather ?? alone };
+    this.#making = {
+      ...options,
+      gather: options.gather ?? alone,
+      connections: () => this.#listener.connections,
+    };
     const { host, port } = options.place ?? settings.config.server;
     const { isShared } = options;
     const { config, folder } = settings;
@@ -89,12 +100,18 @@ export class Server {
     this.#listener = config.server.unix === ""
       ? this.#listenOn({ host, port, isShared }, settings, tls)
       : new Listening(
-        (fetch, tls) => listenOnSocket({ fetch, config, folder, tls }),
-        this.#app.fetch,
+        (handler, tls) => listenOnSocket({ handler, config, folder, tls, wheel: this.#wheel }),
+        this.#app,
         tls,
       );
     const { metrics_host, metrics_port } = settings.config.ops;
-    const ops = { fetch: this.#app.fetchOps, config, folder, tls: undefined };
+    const ops = {
+      handler: this.#app.operation,
+      config,
+      folder,
+      tls: undefined,
+      wheel: this.#wheel,
+    };
     this.#ops = metrics_port === 0 ? undefined : listenOnPort(ops, {
       host: metrics_host,
       port: metrics_port,
@@ -151,9 +168,9 @@ export class Server {
     const notes = await this.#renew(app, settings, tls);
     const old = this.#app;
     this.#app = app;
-    this.#listener.reload(app.fetch);
-    this.#page?.reload(app.fetch);
-    this.#ops?.reload({ fetch: app.fetchOps });
+    this.#listener.reload(app);
+    this.#page?.reload(app);
+    if (this.#ops !== undefined) this.#ops.handler = app.operation;
     this.#retired.set(
       old,
       setTimeout(() => {
@@ -178,8 +195,8 @@ export class Server {
       return ["the certificate stays until weir is restarted, as server.unix is set"];
     }
     try {
-      await this.#listener.renew(app.fetch, tls);
-      await this.#page?.renew(app.fetch, tls);
+      await this.#listener.renew(app, tls);
+      await this.#page?.renew(app, tls);
       return [];
     } catch (error) {
       await closeApp(app);
@@ -189,9 +206,8 @@ export class Server {
 
   /** Every connection is closed behind its next answer, so that its client opens a new one. */
   retire(): void {
-    const fetch = closing(this.#app.fetch);
-    this.#listener.reload(fetch);
-    this.#page?.reload(fetch);
+    this.#listener.retire();
+    this.#page?.retire();
   }
 
   /**
@@ -247,12 +263,13 @@ export class Server {
     if (tls !== undefined && !place.isShared) checkPort(place);
     const isShared = place.isShared || tls !== undefined;
     let { port } = place;
-    const open = (fetch: App["fetch"], tls: Tls | undefined) => {
-      const bound = listenOnPort({ fetch, config, folder, tls }, { ...place, port, isShared });
-      port = bound.port!; // a port of 0 is chosen once
+    const open = (handler: Http1Handler, tls: Tls | undefined) => {
+      const options = { handler, config, folder, tls, wheel: this.#wheel };
+      const bound = listenOnPort(options, { ...place, port, isShared });
+      port = bound.port; // a port of 0 is chosen once
       return bound;
     };
-    return new Listening(open, this.#app.fetch, tls);
+    return new Listening(open, this.#app, tls);
   }
 
   #apps(): readonly App[] {

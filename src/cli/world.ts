@@ -25,12 +25,13 @@ const CLOSE_MS = 2000;
  */
 export function openApp(
   settings: Settings,
-  { gather, noteRun }: Pick<World, "gather" | "noteRun">,
+  { gather, noteRun, connections }: Pick<World, "gather" | "noteRun" | "connections">,
 ): App {
   const ownWorld: World = {
     ...world(settings),
     ...(gather === undefined ? {} : { gather }),
     ...(noteRun === undefined ? {} : { noteRun }),
+    ...(connections === undefined ? {} : { connections }),
   };
   const app = makeApp(settings.config, ownWorld, settings.workflows);
   openMemory(app, settings);

@@ -77,11 +77,12 @@ export const TREE = z.strictObject({
     url_max_bytes: bytes(64, URL_BYTES_MAX, 8192)("longer URLs are refused (414)"),
     body_max_bytes: bytes(1, BODY_BYTES_MAX, 33_554_432)("larger request bodies are refused (413)"),
     body_timeout_ms: timeout(30_000)("a body that is not there by then is refused (408)"),
+    head_timeout_ms: timeout(30_000)("a request whose head is not there by then is refused (408)"),
     write_timeout_ms: timeout(60_000)(
-      "a client that takes nothing of its stream for this long is cut off",
+      "a client that takes nothing of its answer for this long is cut off",
     ),
     idle_timeout_ms: whole(1000, IDLE_MS_MAX, IDLE_MS_MAX, "ms")(
-      "a connection without traffic is closed; more than nginx's keepalive_timeout, in steps of 4 s",
+      "a connection without a request is closed; more than nginx's keepalive_timeout",
     ),
     streams_max: whole(1, STREAMS_MAX, 32_768)("open streams of a process; more are refused (503)"),
     streams_per_client_max: whole(0, STREAMS_MAX, 0)(

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Fields } from "../lib/http1/fields.ts";
 import type { AppError } from "./errors.ts";
 import type { Call } from "./exchange.ts";
 import type { Turn } from "./turn.ts";
@@ -17,7 +18,7 @@ export interface Wire {
   readonly method: string;
   /** Below the upstream's base URL, with the query: "/chat/completions". */
   readonly path: string;
-  readonly headers: Headers;
+  readonly fields: Fields;
   readonly body: Uint8Array<ArrayBuffer> | null;
 }
 
@@ -111,9 +112,10 @@ export type Ending =
 export interface PieceSink {
   /**
    * The next bytes, and when they came: microseconds since the body's answer was asked for. Gives
-   * false when they say nothing, as a comment does: whoever waits for the answer waits on.
+   * false when they say nothing, as a comment does: whoever waits for the answer waits on. `isLast`:
+   * they came with the body's end, and `onEnd` follows at once.
    */
-  onPiece(bytes: Uint8Array, atUs: number): void | false;
+  onPiece(bytes: Uint8Array, atUs: number, isLast?: boolean): void | false;
   /** Nothing follows. `error` says why a body broke off. Called once, and never for "hold". */
   onEnd(ending: Exclude<Ending, "hold">, error?: AppError): void;
 }
@@ -131,17 +133,12 @@ export interface RelayBody {
   cancel(): void;
 }
 
-/** A header as it was sent. */
-export type Field = readonly [name: string, value: string];
-
 /** An upstream's answer, untouched. */
 export interface Relay {
   readonly kind: "relay";
   readonly status: number;
   /** In their order, with names as they were sent. */
-  readonly fields: Iterable<Field>;
-  /** The value of `name` (in lower case), repeated ones joined; null = there is none. */
-  header(name: string): string | null;
+  readonly fields: Fields;
   readonly body: RelayBody;
 }
 

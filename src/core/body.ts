@@ -5,14 +5,13 @@
  * @module
  */
 
+import type { Http1Error } from "../lib/http1/error.ts";
+import type { BodySink } from "../lib/http1/server_exchange.ts";
 import { Waiting, WaitingLine } from "../lib/waiting_line.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError } from "./errors.ts";
 
-/**
- * A body of up to so many bytes is small: it is read natively, not counted, and never refused for
- * the sake of the others. `server.requests_waiting_max` bounds how many of them there are.
- */
+/** A body of up to so many bytes is never refused for the sake of the others. */
 const SMALL_BYTES_MAX = 65_536;
 
 /** What bodies may be; from the `server` section of the config. */
@@ -30,33 +29,37 @@ export class BodyLimits {
   readonly timeoutMs: number;
   /** Bytes of all bodies together that are not small and not whole yet; one alone may have more. */
   readonly togetherBytesMax: number;
-  /** A body of so many bytes is read natively. */
-  readonly nativeBytesMax: number;
   /** Bodies that are still coming. */
   readonly line: WaitingLine;
-  /** Bytes that are here of bodies that are counted while they come. */
+  /** Bytes that are here of bodies that are not whole yet. */
   togetherBytes = 0;
 
   constructor(wheel: Wheel, options: BodyOptions) {
     this.bytesMax = options.body_max_bytes;
     this.timeoutMs = options.body_timeout_ms;
     this.togetherBytesMax = options.bodies_max_bytes;
-    this.nativeBytesMax = Math.min(SMALL_BYTES_MAX, this.bytesMax);
     this.line = new WaitingLine(wheel, this.timeoutMs);
   }
 }
 
-/** A body as it is wanted: its text, or its bytes. */
-export type BodyForm = "text" | "bytes";
+/** A request's body while it comes; what a server gives. */
+export interface RequestBody {
+  /** Bytes as its head tells; undefined = it does not. */
+  readonly bodyLengthBytes: number | undefined;
+  /** The whole body when it is here already, else undefined. Counts as taking it. */
+  wholeBody(): Uint8Array | undefined;
+  /** Hands the body on as it comes, what is here at once. Called once. */
+  flowBody(sink: BodySink): void;
+  /** Nobody wants the rest. */
+  dropBody(): void;
+  /** The same, and it is too much to be read: the connection ends with the answer. */
+  refuseBody(): void;
+}
 
-/**
- * Takes a body: exactly one of the two is called, once, unless it expires, which means that the body
- * was slow. None may throw.
- */
-export interface BodyReceiver extends Waiting {
-  /** The other form is empty. */
-  onBody(text: string, bytes: Uint8Array<ArrayBuffer>): void;
-  /** It is too large, `bodies_full`, or `body_broken`: it broke off. */
+/** Takes a body: exactly one of the two is called, once. None may throw. */
+export interface BodyReceiver {
+  onBody(bytes: Uint8Array<ArrayBuffer>): void;
+  /** It is too large, slow, `bodies_full`, or `body_broken`: it broke off. */
   onBodyError(error: AppError): void;
 }
 
@@ -65,118 +68,95 @@ export interface TooLarge {
   tooLarge(bytesMax: number): AppError;
 }
 
-const NO_BYTES = new Uint8Array();
-
-/**
- * Reads the body of `request`. One that says that it is small is read natively in one go; another one
- * is counted while it is read, which takes no longer. No promise of its own: on the hot path each is
- * some 2 % of a request.
- */
+/** Reads a body to its end. */
 export function readBody(
-  request: Request,
-  form: BodyForm,
+  body: RequestBody,
   limits: BodyLimits,
   dialect: TooLarge,
   receiver: BodyReceiver,
 ): void {
-  const length = request.headers.get("content-length");
-  if (length === null || Number(length) > limits.nativeBytesMax) {
-    return readCounted(request, Number(length), form, limits, dialect, receiver);
-  }
-  const { line } = limits;
-  line.join(receiver);
-  const broken = () => {
-    if (line.leave(receiver)) receiver.onBodyError(incomplete());
-  };
-  if (form === "text") {
-    request.text().then((text) => {
-      if (line.leave(receiver)) receiver.onBody(text, NO_BYTES);
-    }, broken);
+  const { bytesMax } = limits;
+  const isTooLong = (body.bodyLengthBytes ?? 0) > bytesMax;
+  const whole = isTooLong ? undefined : body.wholeBody();
+  if (isTooLong || (whole?.length ?? 0) > bytesMax) {
+    body.refuseBody();
+    receiver.onBodyError(dialect.tooLarge(bytesMax));
+  } else if (whole === undefined) {
+    body.flowBody(new ComingBody(body, limits, dialect, receiver));
   } else {
-    request.bytes().then((bytes) => {
-      // A request's bytes are never shared memory: Bun's type leaves that open.
-      if (line.leave(receiver)) receiver.onBody("", bytes as Uint8Array<ArrayBuffer>);
-    }, broken);
+    receiver.onBody(plain(whole));
   }
 }
 
-function readCounted(
-  request: Request,
-  length: number,
-  form: BodyForm,
-  limits: BodyLimits,
-  dialect: TooLarge,
-  receiver: BodyReceiver,
-): void {
-  const { line, bytesMax } = limits;
-  if (length > bytesMax) return receiver.onBodyError(dialect.tooLarge(bytesMax));
-  const reader = request.body?.getReader();
-  if (reader === undefined) return receiver.onBody("", NO_BYTES);
-  const waiting = new CountedBody(reader, receiver);
-  line.join(waiting);
-  gather(reader, limits, dialect).then((bytes) => {
-    if (!line.leave(waiting)) return;
-    if (form === "bytes") receiver.onBody("", bytes);
-    else receiver.onBody(new TextDecoder().decode(bytes), NO_BYTES);
-  }, (error: unknown) => {
-    // The answer is the error, however the rest ends.
-    reader.cancel().catch(() => {});
-    if (line.leave(waiting)) {
-      receiver.onBodyError(error instanceof AppError ? error : incomplete());
-    }
-  });
+/** A socket's bytes are never shared memory: the type of `Buffer` leaves that open. */
+function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes as Uint8Array<ArrayBuffer>;
 }
 
-/** A body that is waited for while it is counted: when it is slow, the rest of it is not read. */
-class CountedBody extends Waiting {
-  readonly #reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "cancel">;
-  readonly #receiver: BodyReceiver;
+/** A body that is waited for. */
+class ComingBody extends Waiting implements BodySink {
+  readonly #body: RequestBody;
+  readonly #limits: BodyLimits;
+  readonly #dialect: TooLarge;
+  #receiver: BodyReceiver | undefined;
+  #pieces: Uint8Array[] = [];
+  #bytes = 0;
 
-  constructor(
-    reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "cancel">,
-    receiver: BodyReceiver,
-  ) {
+  constructor(body: RequestBody, limits: BodyLimits, dialect: TooLarge, receiver: BodyReceiver) {
     super();
-    this.#reader = reader;
+    this.#body = body;
+    this.#limits = limits;
+    this.#dialect = dialect;
     this.#receiver = receiver;
+    limits.line.join(this);
+  }
+
+  onBytes(bytes: Buffer): void {
+    const limits = this.#limits;
+    this.#bytes += bytes.length;
+    limits.togetherBytes += bytes.length;
+    if (this.#bytes > limits.bytesMax) {
+      this.#body.refuseBody();
+      return this.#fail(this.#dialect.tooLarge(limits.bytesMax));
+    }
+    const isAlone = this.#bytes === limits.togetherBytes;
+    const isFull = limits.togetherBytes > limits.togetherBytesMax;
+    if (isFull && this.#bytes > SMALL_BYTES_MAX && !isAlone) {
+      return this.#fail(bodiesFull(limits.togetherBytesMax));
+    }
+    this.#pieces.push(bytes);
+  }
+
+  onBodyEnd(): void {
+    const whole = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
+    this.#leave()?.onBody(plain(whole));
+  }
+
+  onBodyBroken(error: Http1Error | undefined): void {
+    this.#leave()?.onBodyError(bodyBroken(error));
   }
 
   override expire(): void {
-    this.#reader.cancel().catch(() => {}); // the answer is the error, however the rest ends
-    this.#receiver.expire();
+    this.#fail(bodySlow(this.#limits.timeoutMs));
+  }
+
+  #fail(error: AppError): void {
+    const receiver = this.#leave();
+    this.#body.dropBody();
+    receiver?.onBodyError(error);
+  }
+
+  #leave(): BodyReceiver | undefined {
+    const receiver = this.#receiver;
+    if (receiver !== undefined) this.#limits.togetherBytes -= this.#bytes;
+    this.#receiver = undefined;
+    this.#pieces = [];
+    this.#limits.line.leave(this);
+    return receiver;
   }
 }
 
-/** Everything from `reader`. What is here of it counts for as long as it is not everything. */
-async function gather(
-  reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read">,
-  limits: BodyLimits,
-  dialect: TooLarge,
-): Promise<Uint8Array<ArrayBuffer>> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return new Uint8Array(Buffer.concat(pieces));
-      bytes += value.length;
-      limits.togetherBytes += value.length;
-      if (bytes > limits.bytesMax) throw dialect.tooLarge(limits.bytesMax);
-      const isAlone = bytes === limits.togetherBytes;
-      if (limits.togetherBytes > limits.togetherBytesMax && bytes > SMALL_BYTES_MAX && !isAlone) {
-        throw bodiesFull(limits.togetherBytesMax);
-      }
-      pieces.push(value);
-    }
-  } finally {
-    limits.togetherBytes -= bytes;
-  }
-}
-
-/**
- * A body that did not come in time: 408. The connection closes with the answer, since the rest of
- * the body may still come, and would be read as the next request.
- */
+/** A body that did not come in time: 408. The connection closes with the answer. */
 export function bodySlow(timeoutMs: number): AppError {
   return new AppError(
     "body_slow",
@@ -185,7 +165,6 @@ export function bodySlow(timeoutMs: number): AppError {
   );
 }
 
-/** The connection stays: the rest of the body is read and thrown away, so the answer arrives. */
 function bodiesFull(bytesMax: number): AppError {
   return new AppError(
     "bodies_full",
@@ -196,8 +175,11 @@ function bodiesFull(bytesMax: number): AppError {
 }
 
 /** A body that broke off: whoever sent it has left, or does not speak HTTP. */
-function incomplete(): AppError {
-  return new AppError("body_broken", "The request body broke off before its end");
+function bodyBroken(error: Http1Error | undefined): AppError {
+  return new AppError(
+    "body_broken",
+    error?.message ?? "The request body broke off before its end",
+  );
 }
 
 /** The query of a URL with its "?", or "". */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { DialectName, Relay, Step } from "./answer.ts";
+import type { Fields } from "../lib/http1/fields.ts";
+import type { DialectName, Step } from "./answer.ts";
 import type { AppError } from "./errors.ts";
 import type { Turn } from "./turn.ts";
 
@@ -44,8 +45,8 @@ export interface UpstreamDialect {
   readonly path: string;
   /** The body that asks for `turn`. */
   writeRequest(turn: Turn): string;
-  /** A reader for the answer whose head is `head`. */
-  readAnswer(head: Pick<Relay, "header">): AnswerReader;
+  /** A reader for the answer whose head has `fields`. */
+  readAnswer(fields: Pick<Fields, "get">): AnswerReader;
   /** What an answer with an error's `status` says; `body` may be anything. */
   readError(status: number, body: string): AppError;
 }

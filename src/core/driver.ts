@@ -6,16 +6,23 @@
  * @module
  */
 
-import { Waiting } from "../lib/waiting_line.ts";
+import { Fields } from "../lib/http1/fields.ts";
+import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { Answer, Ask, Relay, Script, StepBatches } from "./answer.ts";
-import { BodyLimits, type BodyOptions, type BodyReceiver, bodySlow, readBody } from "./body.ts";
+import {
+  BodyLimits,
+  type BodyOptions,
+  type BodyReceiver,
+  readBody,
+  type RequestBody,
+} from "./body.ts";
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
+import type { Client } from "./facts.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
 import { type Frames, FramesCache } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
-import { LeaveLine } from "./leave_line.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
@@ -23,16 +30,34 @@ import { isDueAtOnce, reply } from "./reply.ts";
 import type { ClientListener, ResponseWriter } from "./response_writer.ts";
 import { LiveTelling, noteUsage, Speech } from "./speak.ts";
 import { stampTexts } from "./stamp.ts";
-import type { Asking, EventsOutput, Manner, Output, Passing, Surface, Whole } from "./surface.ts";
+import {
+  type Asking,
+  type EventsOutput,
+  Inbound,
+  type Manner,
+  type Output,
+  type Passing,
+  type Surface,
+  type Whole,
+} from "./surface.ts";
 
 const NO_BYTES = new Uint8Array();
+
+/** A request as a server has it. */
+export interface Incoming {
+  readonly head: RequestHead;
+  /** What the path's placeholders stand for, decoded. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly body: RequestBody;
+  /** Absent: nobody looks clients up. */
+  readonly client?: Client | undefined;
+}
 
 /** Drives exchanges: the only maker of them. One for the whole process. */
 export class Driver {
   readonly engine: Engine;
   readonly bodyLimits: BodyLimits;
   readonly frames = new FramesCache();
-  readonly leaveLine: LeaveLine;
   readonly #gathered = new WeakMap<Script, ScriptGathered>();
   /** How each upstream's headers go down, by its host. */
   readonly #headersDown = new Map<string, HeadersDown>();
@@ -40,31 +65,26 @@ export class Driver {
   constructor(engine: Engine, options: BodyOptions) {
     this.engine = engine;
     this.bodyLimits = new BodyLimits(engine.wheel, options);
-    this.leaveLine = new LeaveLine(engine.wheel);
   }
 
-  /** Answers `request` at `surface` through `writer`. Never throws. */
-  answer(
-    surface: Surface,
-    request: Request,
-    params: Readonly<Record<string, string>>,
-    writer: ResponseWriter,
-  ): void {
+  /** Answers `incoming` at `surface` through `writer`. Never throws. */
+  answer(surface: Surface, incoming: Incoming, writer: ResponseWriter): void {
     const { engine } = this;
+    const { head, client } = incoming;
     const exchange = new Exchange(engine, surface.name, {
-      method: request.method,
-      client: engine.clientOf?.(request),
-      trace: engine.startTrace?.(request),
+      method: head.method,
+      client,
+      trace: engine.startTrace?.(head.fields),
     });
     exchange.source = surface.source;
-    new Run(this, surface, request, params, exchange, writer).start();
+    new Run(this, surface, incoming, exchange, writer).start();
   }
 
   /** A call for a job that is no request. It gives up as soon as `signal` aborts. */
   call(surface: string, signal: AbortSignal): Call {
     const exchange = new Exchange(this.engine, surface, {
       method: "",
-      trace: this.engine.startTrace?.({ headers: NO_HEADERS }),
+      trace: this.engine.startTrace?.(Fields.NONE),
     });
     if (signal.aborted) exchange.abort(signal.reason);
     else signal.addEventListener("abort", () => exchange.abort(signal.reason), { once: true });
@@ -94,8 +114,6 @@ export class Driver {
   }
 }
 
-const NO_HEADERS = new Headers();
-
 /** A script in one piece. */
 interface ScriptGathered {
   readonly said: Gathering;
@@ -105,11 +123,10 @@ interface ScriptGathered {
 /**
  * One request until its answer begins. Among the open streams it stands for one that is waited for.
  */
-class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
+class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   readonly #driver: Driver;
   readonly #surface: Surface;
-  #request: Request | undefined;
-  readonly #params: Readonly<Record<string, string>>;
+  #incoming: Incoming | undefined;
   readonly #exchange: Exchange;
   readonly #writer: ResponseWriter;
   #asking: Asking | Passing | undefined = undefined;
@@ -125,23 +142,20 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
   constructor(
     driver: Driver,
     surface: Surface,
-    request: Request,
-    params: Readonly<Record<string, string>>,
+    incoming: Incoming,
     exchange: Exchange,
     writer: ResponseWriter,
   ) {
-    super();
     this.#driver = driver;
     this.#surface = surface;
-    this.#request = request;
-    this.#params = params;
+    this.#incoming = incoming;
     this.#exchange = exchange;
     this.#writer = writer;
   }
 
   start(): void {
     try {
-      const admitted = this.#surface.admit?.(this.#request!, this.#exchange);
+      const admitted = this.#surface.admit?.(this.#incoming!.head, this.#exchange);
       if (admitted === undefined) return this.#read();
       admitted.then(() => this.#read(), (error) => this.#refuse(error));
     } catch (error) {
@@ -150,16 +164,20 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
   }
 
   #read(): void {
-    const { takes } = this.#surface;
-    if (takes === "nothing") return this.onBody("", NO_BYTES);
-    readBody(this.#request!, takes, this.#driver.bodyLimits, this.#surface, this);
+    const { body } = this.#incoming!;
+    if (this.#surface.takes === "nothing") {
+      if (body.bodyLengthBytes !== 0) body.dropBody();
+      return this.onBody(NO_BYTES);
+    }
+    readBody(body, this.#driver.bodyLimits, this.#surface, this);
   }
 
   /** Of the body: it is whole. */
-  onBody(text: string, bytes: Uint8Array<ArrayBuffer>): void {
-    const inbound = { request: this.#request!, params: this.#params, text, bytes };
+  onBody(bytes: Uint8Array<ArrayBuffer>): void {
+    const { head, params } = this.#incoming!;
+    const inbound = new Inbound(head, params, bytes);
     // A stream must not hold the megabytes of its question.
-    this.#request = undefined;
+    this.#incoming = undefined;
     try {
       const output = this.#surface.answer(inbound, this.#exchange);
       if (!(output instanceof Promise)) return this.#put(output);
@@ -312,7 +330,7 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
     const exchange = this.#exchange;
     checkStatus(relay.status);
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
-    const head = down.of(relay);
+    const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
     if (bytes !== undefined) {
       this.#begun();
@@ -415,8 +433,7 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
     if (this.#isWaiting) return;
     this.#isWaiting = true;
     this.#driver.engine.streams.add(this);
-    this.#driver.leaveLine.join(this);
-    if (this.#surface.isPatient) this.#writer.bePatient(true);
+    this.#writer.listen(this);
   }
 
   /** The answer begins, or is refused: whoever writes it notices the rest. */
@@ -426,14 +443,6 @@ class Run extends Waiting implements BodyReceiver, ClientListener, OpenStream, R
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
     this.#driver.engine.streams.delete(this);
-    this.#driver.leaveLine.leave(this);
-    if (this.#surface.isPatient) this.#writer.bePatient(false);
-  }
-
-  /** A line's call: the body is slow; or the answer takes its time, so its client is watched. */
-  override expire(): void {
-    if (this.#isWaiting) this.#writer.listen(this);
-    else this.onBodyError(bodySlow(this.#driver.bodyLimits.timeoutMs));
   }
 
   /** Of the writer, while nothing is written. */

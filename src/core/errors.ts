@@ -19,6 +19,25 @@ export const ERRORS = {
   body_slow: { status: 408, type: "invalid_request_error", apiCode: "body_slow" },
   body_too_large: { status: 413, type: "invalid_request_error", apiCode: "body_too_large" },
   url_too_long: { status: 414, type: "invalid_request_error", apiCode: "url_too_long" },
+  request_malformed: { status: 400, type: "invalid_request_error", apiCode: null },
+  head_slow: { status: 408, type: "invalid_request_error", apiCode: "head_slow" },
+  head_too_large: { status: 431, type: "invalid_request_error", apiCode: "head_too_large" },
+  expectation_failed: {
+    status: 417,
+    type: "invalid_request_error",
+    apiCode: "expectation_failed",
+  },
+  upgrade_refused: { status: 426, type: "invalid_request_error", apiCode: "upgrade_refused" },
+  coding_unsupported: {
+    status: 501,
+    type: "invalid_request_error",
+    apiCode: "coding_unsupported",
+  },
+  version_unsupported: {
+    status: 505,
+    type: "invalid_request_error",
+    apiCode: "version_unsupported",
+  },
   request_invalid: { status: 400, type: "invalid_request_error", apiCode: null },
   param_missing: {
     status: 400,
@@ -102,6 +121,7 @@ export type ErrorCode = keyof typeof ERRORS;
 export const LIMITS: Readonly<Partial<Record<ErrorCode, string>>> = {
   url_too_long: "server.url_max_bytes",
   body_too_large: "server.body_max_bytes",
+  head_slow: "server.head_timeout_ms",
   body_slow: "server.body_timeout_ms",
   reader_slow: "server.write_timeout_ms",
   streams_full: "server.streams_max",

@@ -6,6 +6,7 @@
  */
 
 import { Abort, type AbortLike } from "../lib/abort.ts";
+import type { Fields } from "../lib/http1/fields.ts";
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
@@ -20,7 +21,7 @@ export interface OpenStream {
 
 /** Checks the `Authorization` header of a request, and notes at its exchange whose token it is. */
 export type Authorize = (
-  headers: Headers,
+  fields: Pick<Fields, "get">,
   exchange: Exchange,
 ) => "ok" | "missing" | "malformed" | "wrong";
 
@@ -35,10 +36,8 @@ export interface Engine {
   readonly keepaliveMs: number;
   /** Milliseconds that a client may take nothing of a stream whose buffer is full. */
   readonly writeTimeoutMs: number;
-  /** Gives the client of a request, and counts it where clients are; absent: nobody asks. */
-  readonly clientOf?: (request: Request) => Client | undefined;
   /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
-  readonly startTrace?: ((head: Pick<Request, "headers">) => TraceContext) | undefined;
+  readonly startTrace?: ((fields: Pick<Fields, "get">) => TraceContext) | undefined;
 }
 
 /** A call to an upstream that may still go on. */

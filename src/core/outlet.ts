@@ -78,11 +78,12 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
     return false;
   }
 
-  /** The answer is whole. */
-  protected end(): void {
+  /** The answer is whole with `last`, which leaves in one packet with the end. */
+  protected end(last?: Uint8Array | string): void {
     if (this.#isClosed) return;
+    if (last !== undefined) this.exchange.bodyBytes += bytesOf(last);
     this.#close(this.exchange.hasLeft ? "client_left" : "completed");
-    this.#writer.end("end");
+    this.#writer.end("end", last);
   }
 
   /**
@@ -93,10 +94,9 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
     const event = this.errorEvent(error);
     this.#close(outcome, error);
     if (event === null) {
-      this.#writer.end("reset");
+      this.#writer.end("fin");
     } else {
-      this.#writer.write(event);
-      this.#writer.end("end");
+      this.#writer.end("end", event);
     }
     if (outcome !== "shut_down") return;
     this.exchange.abort(error);

@@ -16,7 +16,7 @@ import type { HeaderFields } from "./response_writer.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Manner } from "./surface.ts";
 
-/** A response cannot be made with a higher status (WHATWG Fetch). */
+/** The highest status that clients know what to do with (RFC 9110 section 15). */
 const STATUS_MAX = 599;
 
 /** Statuses whose responses have no body (RFC 9110 section 6.4.1). */
@@ -81,6 +81,8 @@ export class RelayOutlet extends Outlet implements PieceSink {
   #owner: RelayOwner | undefined;
   /** True when nothing follows from the upstream. */
   #hasEnded = false;
+  /** Bytes that leave with the end. */
+  #last: Uint8Array | undefined = undefined;
 
   constructor(
     relay: Relay,
@@ -96,7 +98,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
     this.#down = down;
     this.#writer = writer;
     this.#owner = owner;
-    const head = down.of(relay);
+    const head = down.of(relay.fields);
     this.#tail = head.isPlainEventStream ? new SseTail() : null;
     exchange.requestId = head.requestId ?? exchange.requestId;
     exchange.isStream = head.isPlainEventStream;
@@ -121,11 +123,17 @@ export class RelayOutlet extends Outlet implements PieceSink {
   }
 
   /** Of the body. */
-  onPiece(bytes: Uint8Array): void {
+  onPiece(bytes: Uint8Array, _atUs: number, isLast = false): void {
     if (this.#hasEnded || bytes.length === 0) return;
-    if (this.#owner !== undefined) this.#begin(bytes);
-    else if (!this.isClosed) this.write(bytes, this.exchange.engine.wheel.nowMs);
     this.#tail?.feed(bytes);
+    if (this.#owner !== undefined) {
+      this.#begin(bytes);
+    } else if (isLast) {
+      this.#last = bytes;
+      return;
+    } else if (!this.isClosed) {
+      this.write(bytes, this.exchange.engine.wheel.nowMs);
+    }
     if (this.isSlow && !this.isClosed) this.#relay.body.pause();
   }
 
@@ -136,7 +144,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.#owner !== undefined) return this.#endEarly(ending, error);
     if (ending === "end") this.#noteUnfinished();
     if (error !== undefined) this.fail(error, outcomeOf(error));
-    else if (ending === "end") this.end();
+    else if (ending === "end") this.end(this.#last);
     else this.break(ending, "upstream_failed");
   }
 
@@ -169,7 +177,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
 
   /** Made anew just before they leave: the answers of one upstream share them. */
   get #headers(): HeaderFields {
-    return this.#down.of(this.#relay).headers;
+    return this.#down.of(this.#relay.fields).headers;
   }
 
   #begin(first: Uint8Array): void {

@@ -124,10 +124,12 @@ export class Speech<Item> extends Outlet {
         const turn = await this.#iterator.next();
         if (this.#isOver) return;
         const text = turn.done ? await this.#telling.close() : this.#telling.say(turn.value);
-        if (text !== "") this.write(text, wheel.nowMs);
-        if (!turn.done) continue;
+        if (!turn.done) {
+          if (text !== "") this.write(text, wheel.nowMs);
+          continue;
+        }
         this.#isOver = true;
-        return this.end();
+        return this.end(text === "" ? undefined : text);
       }
     } catch (error) {
       this.#fail(error);

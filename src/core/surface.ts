@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { Ask, Source, Wire } from "./answer.ts";
 import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -18,14 +19,30 @@ import type { AnswerStamps } from "./stamp.ts";
 export type RecordLateness = (lateMs: number) => void;
 
 /** A request, let in, with its body. */
-export interface Inbound {
-  /** Its body has been read. */
-  readonly request: Request;
+export class Inbound {
+  readonly head: RequestHead;
   /** What the path's placeholders stand for, decoded: `/v1/models/{id}` gives `id`. */
   readonly params: Readonly<Record<string, string>>;
-  /** As `Surface.takes` says; "" or no bytes when there is none. */
-  readonly text: string;
+  /** The body; none where the surface takes none. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+
+  constructor(
+    head: RequestHead,
+    params: Readonly<Record<string, string>>,
+    bytes: Uint8Array<ArrayBuffer>,
+  ) {
+    this.head = head;
+    this.params = params;
+    this.bytes = bytes;
+  }
+
+  /** The body as UTF-8, without a byte order mark. Decoded with each call. */
+  get text(): string {
+    const { bytes } = this;
+    const { buffer, byteOffset, byteLength } = bytes;
+    const from = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+    return Buffer.from(buffer, byteOffset, byteLength).toString("utf8", from);
+  }
 }
 
 /** An answer in one piece. */
@@ -103,16 +120,14 @@ export interface Surface {
   readonly name: string;
   /** What answers, for logs: "mock", "proxy", "workflow"; "" = weir itself. */
   readonly source: string;
-  /** What it wants of the body: nothing, its text, or its bytes. */
-  readonly takes: "nothing" | "text" | "bytes";
-  /** True: nothing may be heard of it for longer than any connection may be silent. */
-  readonly isPatient?: boolean;
+  /** What it wants to be read before it is asked. */
+  readonly takes: "nothing" | "body";
   /**
    * Lets a request in, before its body is read.
    *
    * @throws {AppError} when it may not come in (also as a rejection).
    */
-  admit?(request: Request, exchange: Exchange): void | Promise<void>;
+  admit?(head: RequestHead, exchange: Exchange): void | Promise<void>;
   /**
    * Understands a request.
    *

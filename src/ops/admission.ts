@@ -5,18 +5,20 @@
  * @module
  */
 
+import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { Client } from "../core/facts.ts";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
 import type { OpenStream } from "../core/exchange.ts";
 import { type AddressOf, customerOf } from "./client_address.ts";
 
-/** The part of Bun's server that admission asks. */
-export interface AdmissionListener {
+/** A request that asks to be let in. */
+export interface Arrival {
+  readonly head: RequestHead;
+  /** The address at the other end; undefined on a socket file. */
+  readonly peer: string | undefined;
   /** Requests that came in and are not wholly answered. */
-  readonly pendingRequests: number;
-  /** The peer of a request; null on a socket file. Some 600 ns. */
-  requestIP(request: Request): { readonly address: string } | null;
+  readonly requestsOpen: number;
 }
 
 /** The limits; from the `server` section of the config. */
@@ -40,7 +42,7 @@ export interface AdmissionDeps {
 const RETRY_AFTER = { "retry-after": "1" };
 
 /** What operators and load balancers ask is answered at every limit. */
-const ALWAYS_OPEN = /^https?:\/\/[^/]*\/(?:health|metrics)(?:$|\?)/;
+const ALWAYS_OPEN = /^\/(?:health|metrics)(?:$|\?)/;
 
 /** Lets requests in. One for the whole process. */
 export class Admission {
@@ -51,64 +53,56 @@ export class Admission {
    * Open exchanges of each client, by `customerOf` its address; none without a limit for clients.
    */
   readonly #counts = new Map<string, number>();
-  readonly #clients = new WeakMap<Request, Client>();
   /** True when clients are counted: the watchers then need `watch`. */
   readonly countsClients: boolean;
-  /** True when clients are looked up: the engine then needs `clientOf`. */
-  readonly knowsClients: boolean;
+  readonly #knowsClients: boolean;
 
   constructor(options: AdmissionOptions, { streams, addressOf, wantsAddresses }: AdmissionDeps) {
     this.#options = options;
     this.#streams = streams;
     this.#addressOf = addressOf;
     this.countsClients = options.streams_per_client_max > 0;
-    this.knowsClients = this.countsClients || wantsAddresses;
+    this.#knowsClients = this.countsClients || wantsAddresses;
   }
 
-  /** Why `request` may not come in; undefined = it may. */
-  check(request: Request, listener: AdmissionListener | undefined): AppError | undefined {
+  /**
+   * Who asks, also for a request that is turned away: its line in the log names them. Undefined =
+   * nobody wants to know.
+   */
+  clientOf({ head, peer }: Pick<Arrival, "head" | "peer">): Client | undefined {
+    if (!this.#knowsClients) return undefined;
+    return { address: this.#addressOf(peer, head.fields), isCounted: false };
+  }
+
+  /** Why a request of `client` may not come in; undefined = it may. */
+  check(
+    { head: { target }, requestsOpen }: Arrival,
+    client: Client | undefined,
+  ): AppError | undefined {
     const { url_max_bytes, streams_max, requests_waiting_max } = this.#options;
-    const client = this.knowsClients ? this.#meet(request, listener) : undefined;
-    const { url } = request;
-    if (url.length > url_max_bytes) return urlTooLong(url_max_bytes);
+    if (target.length > url_max_bytes) return urlTooLong(url_max_bytes);
     const { size } = this.#streams;
-    if (size >= streams_max && !ALWAYS_OPEN.test(url)) return streamsFull(streams_max);
-    if (listener === undefined) return undefined;
-    if (listener.pendingRequests - size > requests_waiting_max && !ALWAYS_OPEN.test(url)) {
+    if (size >= streams_max && !ALWAYS_OPEN.test(target)) return streamsFull(streams_max);
+    if (requestsOpen - size > requests_waiting_max && !ALWAYS_OPEN.test(target)) {
       return requestsFull(requests_waiting_max);
     }
-    return client === undefined ? undefined : this.#checkClient(request, client);
+    return client === undefined ? undefined : this.#checkClient(target, client);
   }
 
-  /** Looks up who asks, also when the request is turned away: its line in the log names them. */
-  #meet(request: Request, listener: AdmissionListener | undefined): Client | undefined {
-    if (listener === undefined) return undefined;
-    const peer = listener.requestIP(request)?.address;
-    const address = this.#addressOf(peer, request.headers);
-    const client = { address, isCounted: false };
-    this.#clients.set(request, client);
-    return client;
-  }
-
-  #checkClient(request: Request, client: Client): AppError | undefined {
+  #checkClient(target: string, { address }: Client): AppError | undefined {
     if (!this.countsClients) return undefined;
     const { streams_per_client_max } = this.#options;
-    if ((this.#counts.get(customerOf(client.address)) ?? 0) >= streams_per_client_max) {
-      return ALWAYS_OPEN.test(request.url) ? undefined : clientFull(streams_per_client_max);
-    }
-    client.isCounted = true;
-    return undefined;
+    if ((this.#counts.get(customerOf(address)) ?? 0) < streams_per_client_max) return undefined;
+    return ALWAYS_OPEN.test(target) ? undefined : clientFull(streams_per_client_max);
   }
 
-  /** Counts the exchange of a request that came in, and gives its client. */
-  readonly clientOf = (request: Request): Client | undefined => {
-    const client = this.#clients.get(request);
-    if (client?.isCounted === true) {
-      const customer = customerOf(client.address);
-      this.#counts.set(customer, (this.#counts.get(customer) ?? 0) + 1);
-    }
-    return client;
-  };
+  /** Counts the exchange that begins for `client`, until `watch` hears of its end. */
+  count(client: Client | undefined): void {
+    if (client === undefined || !this.countsClients) return;
+    client.isCounted = true;
+    const customer = customerOf(client.address);
+    this.#counts.set(customer, (this.#counts.get(customer) ?? 0) + 1);
+  }
 
   /** Forgets exchanges that end. */
   readonly watch: Watch = (event) => {

@@ -5,6 +5,7 @@
  */
 
 import { timingSafeEqual } from "node:crypto";
+import type { Fields } from "../lib/http1/fields.ts";
 
 /** What an `Authorization` header turned out to be. */
 export type Verdict = "ok" | "missing" | "malformed" | "wrong";
@@ -21,7 +22,7 @@ export interface TokenBearer {
 }
 
 /** Checks the `Authorization` header of a request. */
-export type Authorize = (headers: Headers, bearer?: TokenBearer) => Verdict;
+export type Authorize = (fields: Pick<Fields, "get">, bearer?: TokenBearer) => Verdict;
 
 /**
  * A check against `tokens`; none = everybody may. The header must be "Bearer " and a token: one
@@ -30,8 +31,8 @@ export type Authorize = (headers: Headers, bearer?: TokenBearer) => Verdict;
 export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
   const nameOf = tokenNames(tokens);
   if (nameOf === undefined) return () => "ok";
-  return (headers, bearer) => {
-    const header = headers.get("authorization");
+  return (fields, bearer) => {
+    const header = fields.get("authorization");
     if (header === null || header === "") return "missing";
     const [scheme, token, ...rest] = header.split(" ");
     if (scheme !== "Bearer" || !token || rest.length > 0) return "malformed";

@@ -5,9 +5,10 @@
  */
 
 import { BlockList, isIP } from "node:net";
+import type { Fields } from "../lib/http1/fields.ts";
 
 /** Tells the address of a request's client; "" = unknown: its proxy names none on a socket file. */
-export type AddressOf = (peer: string | undefined, headers: Pick<Headers, "get">) => string;
+export type AddressOf = (peer: string | undefined, fields: Pick<Fields, "get">) => string;
 
 /**
  * `peer` is the address at the other end of the connection, undefined on a socket file, whose
@@ -29,10 +30,10 @@ export function clientAddress(trusted: readonly string[]): AddressOf {
   const isTrusted = (address: string) =>
     networks.check(address, isIP(address) === 4 ? "ipv4" : "ipv6");
 
-  return (peer, headers) => {
+  return (peer, fields) => {
     let client = peer === undefined ? "" : plain(peer);
     if (peer !== undefined && (trusted.length === 0 || !isTrusted(client))) return client;
-    for (const hop of headers.get("x-forwarded-for")?.split(",").reverse() ?? []) {
+    for (const hop of fields.get("x-forwarded-for")?.split(",").reverse() ?? []) {
       const address = plain(hop.trim());
       if (isIP(address) === 0) break; // "unknown", or nonsense: the hop before it is all we know
       client = address;

@@ -26,9 +26,19 @@ import type {
   NumberSeries,
 } from "./metrics_snapshot.ts";
 
+/** Client connections of a process. */
+export interface ConnectionReadings {
+  readonly open: number;
+  /** Taken since the start. */
+  readonly accepted: number;
+  /** Closed at once since the start, as there were as many as may be. */
+  readonly refused: number;
+}
+
 /** What is looked up when somebody asks, instead of being counted. */
 export interface Readings {
   readonly streamsOpen: number;
+  readonly connections: ConnectionReadings;
   /** Turns on their way to their store, and how long the oldest of them has waited. */
   readonly outboxTurns: number;
   readonly outboxOldestMs: number;
@@ -216,6 +226,20 @@ export class Metrics {
         "weir_response_body_bytes_total",
         "Bytes of answers' bodies.",
         surfaces.map(([surface, { bodyBytes }]) => ({ labels: { surface }, value: bodyBytes })),
+      ),
+      gauge(
+        "weir_connections_open",
+        "Client connections, idle ones with them.",
+        "sum",
+        readings.connections.open,
+      ),
+      counter("weir_connections_total", "Client connections that were taken.", [
+        { labels: {}, value: readings.connections.accepted },
+      ]),
+      counter(
+        "weir_connections_refused_total",
+        "Client connections that were closed at once, as the process has no files for more.",
+        [{ labels: {}, value: readings.connections.refused }],
       ),
       gauge("weir_streams_open", "Answers being written now.", "sum", readings.streamsOpen),
       histogram(

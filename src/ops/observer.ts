@@ -50,7 +50,10 @@ export interface ObserverOptions {
   readonly fetch: OtlpOptions["fetch"];
   readonly process: ProcessFacts;
   /** What the other parts of weir are asked for when somebody wants the metrics. */
-  readonly read: () => Pick<Readings, "streamsOpen" | "outboxTurns" | "outboxOldestMs">;
+  readonly read: () => Pick<
+    Readings,
+    "streamsOpen" | "connections" | "outboxTurns" | "outboxOldestMs"
+  >;
 }
 
 /** The joined watchers, and what the end of a run asks of them. */
@@ -130,7 +133,7 @@ export function makeObserver(options: ObserverOptions): Observer {
   if (tracer !== undefined) watchers.push((event) => tracer.record(event));
   return {
     watch: watchAll(watchers),
-    startTrace: tracer && ((request) => tracer.start(request)),
+    startTrace: tracer && ((fields) => tracer.start(fields)),
     metrics,
     start: () => loopDelay.start(),
     async close(limitMs) {

@@ -10,6 +10,7 @@
 
 import type { CallFacts, ExchangeFacts, UpstreamFacts } from "../core/facts.ts";
 import type { Event } from "../core/events.ts";
+import type { Fields } from "../lib/http1/fields.ts";
 import { parseTraceparent, type TraceContext, traceState } from "../lib/trace_context.ts";
 import type { Attributes, Span } from "./otlp.ts";
 
@@ -41,18 +42,18 @@ export class Tracer {
     this.#options = options;
   }
 
-  /** Where `request` stands: in its caller's trace, or at the start of one. */
-  start(request: Pick<Request, "headers">): TraceContext {
+  /** Where a request with `fields` stands: in its caller's trace, or at the start of one. */
+  start(fields: Pick<Fields, "get">): TraceContext {
     const { sampleRatio, random } = this.#options;
     const makeSpanId = this.#makeSpanId;
-    const parent = parseTraceparent(request.headers.get("traceparent"));
+    const parent = parseTraceparent(fields.get("traceparent"));
     if (parent === undefined) {
       const isSampled = sampleRatio >= 1 || random() < sampleRatio;
       const traceId = this.#hex(16);
       return { traceId, parentId: "", spanId: makeSpanId(), isSampled, state: "", makeSpanId };
     }
     const { traceId, spanId: parentId, isSampled } = parent;
-    const state = traceState(request.headers.get("tracestate"));
+    const state = traceState(fields.get("tracestate"));
     return { traceId, parentId, spanId: makeSpanId(), isSampled, state, makeSpanId };
   }
 

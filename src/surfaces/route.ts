@@ -53,11 +53,11 @@ export interface RouteResponse {
   readonly example?: unknown;
 }
 
-/** A page: what needs no driver, since it is no exchange. */
+/** A page: what needs no driver, since it is no exchange. null = there is nothing here. */
 export type Page = (
   request: Request,
   params: Readonly<Record<string, string>>,
-) => Response | Promise<Response>;
+) => Response | null | Promise<Response | null>;
 
 /** One URL and method: mounted, documented, and refused from this. */
 export interface Route {

@@ -1,62 +1,43 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
-import { Waiting } from "../../src/lib/waiting_line.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
 import {
-  type BodyForm,
   BodyLimits,
   type BodyReceiver,
-  bodySlow,
+  queryOf,
   readBody,
+  type RequestBody,
 } from "../../src/core/body.ts";
+import { Inbound } from "../../src/core/surface.ts";
+import { malformed } from "../../src/lib/http1/error.ts";
+import { requestHead } from "../../src/lib/http1/request_head.ts";
+import { bodyOf, SentBody } from "./body_of.ts";
 
 const SMALL = 65_536;
 const DIALECT = { tooLarge: () => new AppError("body_too_large", "large") };
 
-/** A body, and what comes of it; each is told once at the most. */
-class Reading extends Waiting implements BodyReceiver {
-  readonly told: (AppError | readonly [text: string, bytes: Uint8Array])[] = [];
-  readonly #limits: BodyLimits;
-  readonly #onTold: () => void;
+/** What comes of a body; it is told once at the most. */
+class Reading implements BodyReceiver {
+  readonly told: (AppError | Uint8Array)[] = [];
 
-  constructor(limits: BodyLimits, onTold: () => void = () => {}) {
-    super();
-    this.#limits = limits;
-    this.#onTold = onTold;
+  constructor(body: RequestBody, limits: BodyLimits) {
+    readBody(body, limits, DIALECT, this);
   }
 
-  onBody(text: string, bytes: Uint8Array): void {
-    this.#tell([text, bytes]);
+  onBody(bytes: Uint8Array): void {
+    this.told.push(bytes);
   }
 
   onBodyError(error: AppError): void {
-    this.#tell(error);
+    this.told.push(error);
   }
 
-  override expire(): void {
-    this.#tell(bodySlow(this.#limits.timeoutMs));
+  /** The body, its error's code, or undefined while it comes. */
+  get outcome(): string | undefined {
+    const [told, ...more] = this.told;
+    if (more.length > 0) throw new Error("Told twice");
+    return told instanceof AppError ? told.code : told && new TextDecoder().decode(told);
   }
-
-  #tell(told: Reading["told"][number]): void {
-    this.told.push(told);
-    this.#onTold();
-  }
-}
-
-/** The body as `readBody` gives it. */
-function reading(
-  request: Request,
-  form: BodyForm,
-  limits: BodyLimits,
-): Promise<{ readonly text: string; readonly bytes: Uint8Array }> {
-  return new Promise((resolve, reject) => {
-    const receiver: Reading = new Reading(limits, () => {
-      const [told] = receiver.told;
-      if (told instanceof AppError) reject(told);
-      else resolve({ text: told![0], bytes: told![1] });
-    });
-    readBody(request, form, limits, DIALECT, receiver);
-  });
 }
 
 /** Limits with a clock that the test moves. */
@@ -74,178 +55,228 @@ function limiting() {
   return { limits, moveTo, wheel };
 }
 
-/** A request whose body the test sends. */
-function posting(headers: Record<string, string> = {}) {
-  let body!: ReadableStreamDefaultController<Uint8Array>;
-  let isCancelled = false;
-  const stream = new ReadableStream<Uint8Array>({
-    start(controller) {
-      body = controller;
-    },
-    cancel() {
-      isCancelled = true;
-    },
-  });
-  const request = new Request("http://weir/", { method: "POST", headers, body: stream });
-  return {
-    request,
-    send: (bytes: number) => body.enqueue(new Uint8Array(bytes).fill(0x31)),
-    end: () => body.close(),
-    breakOff: () => body.error(new Error("gone")),
-    isCancelled: () => isCancelled,
-  };
-}
+const isSmall = (length: number) => length < 100;
 
-async function codeOf(reading: Promise<unknown>): Promise<string> {
-  try {
-    await reading;
-    return "ok";
-  } catch (error) {
-    return (error as AppError).code;
-  }
-}
-
-/** Lets everything that waits for no clock happen. */
-async function settle(): Promise<void> {
-  for (let i = 0; i < 50; i++) await Promise.resolve();
-}
-
-describe("readBody()", () => {
-  test("counts what is here of a body until it is whole", async () => {
+describe("readBody(), of a body that is coming", () => {
+  test("counts what is here of it until it is whole", () => {
     const { limits } = limiting();
-    const post = posting();
-    const whole = reading(post.request, "bytes", limits);
-    post.send(SMALL);
-    post.send(SMALL);
-    await settle();
+    const body = new SentBody();
+    const reading = new Reading(body, limits);
+    body.send(SMALL);
+    body.send(SMALL);
     expect(limits.togetherBytes).toBe(2 * SMALL);
-    post.end();
-    expect((await whole).bytes.length).toBe(2 * SMALL);
+    body.end();
+    expect(reading.outcome).toBe("1".repeat(2 * SMALL));
     expect(limits.togetherBytes).toBe(0);
   });
 
-  test("refuses the body that would be too much together with the others, and only that", async () => {
+  test("refuses the body that would be too much together with the others, and only that", () => {
     const { limits } = limiting();
-    const [first, second, small] = [posting(), posting(), posting()];
-    const readings = [first, second, small].map(({ request }) =>
-      codeOf(reading(request, "bytes", limits))
-    );
+    const [first, second, small] = [new SentBody(), new SentBody(), new SentBody()];
+    const [one, two, three] = [first, second, small].map((body) => new Reading(body, limits));
     first.send(3 * SMALL);
-    await settle();
     second.send(2 * SMALL);
-    await settle();
-    expect(await readings[1]).toBe("bodies_full");
-    expect(second.isCancelled()).toBe(true);
+    expect(two!.outcome).toBe("bodies_full");
+    expect([second.isDropped, second.isRefused]).toEqual([true, false]);
     expect(limits.togetherBytes).toBe(3 * SMALL);
     small.send(SMALL); // nobody is locked out by others' large bodies
-    await settle();
     first.send(SMALL);
-    await settle();
-    expect(await readings[0]).toBe("bodies_full");
+    expect(one!.outcome).toBe("bodies_full");
     small.end();
-    expect(await readings[2]).toBe("ok");
+    expect(three!.outcome).toHaveLength(SMALL);
     expect(limits.togetherBytes).toBe(0);
   });
 
-  test("lets one alone have as many bytes as a body may have", async () => {
+  test("lets one alone have as many bytes as a body may have", () => {
     const { limits } = limiting();
-    const post = posting();
-    const code = codeOf(reading(post.request, "bytes", limits));
-    post.send(8 * SMALL);
-    await settle();
+    const body = new SentBody();
+    const reading = new Reading(body, limits);
+    body.send(8 * SMALL);
     expect(limits.togetherBytes).toBe(8 * SMALL);
-    post.end();
-    expect(await code).toBe("ok");
+    body.end();
+    expect(reading.outcome).toHaveLength(8 * SMALL);
   });
 
-  const ENDS = [
-    ["breaks off", "body_broken"],
-    ["does not come in time", "body_slow"],
-    ["is too large", "body_too_large"],
-  ] as const;
-  for (const [how, code] of ENDS) {
-    test(`forgets a body that ${how}`, async () => {
-      const { limits, moveTo } = limiting();
-      const post = posting();
-      const read = codeOf(reading(post.request, "bytes", limits));
-      post.send(2 * SMALL);
-      await settle();
+  const ENDS: readonly (readonly [
+    how: string,
+    end: (body: SentBody, moveTo: (ms: number) => void) => void,
+    code: AppError["code"],
+    isDropped: boolean,
+  ])[] = [
+    ["breaks off", (body) => body.breakOff(), "body_broken", false],
+    ["is no HTTP", (body) => body.breakOff(malformed("request", "x")), "body_broken", false],
+    ["does not come in time", (_body, moveTo) => moveTo(2000), "body_slow", true],
+    ["is too large", (body) => body.send(7 * SMALL), "body_too_large", true],
+  ];
+  for (const [how, end, code, isDropped] of ENDS) {
+    test(`forgets one that ${how}, and tells ${code} once, whatever comes later`, () => {
+      const { limits, moveTo, wheel } = limiting();
+      const body = new SentBody();
+      const reading = new Reading(body, limits);
+      body.send(2 * SMALL);
       expect(limits.togetherBytes).toBe(2 * SMALL);
-      if (code === "body_broken") post.breakOff();
-      if (code === "body_slow") moveTo(2000);
-      if (code === "body_too_large") post.send(7 * SMALL);
-      expect(await read).toBe(code);
-      await settle();
+      end(body, moveTo);
+      expect(reading.outcome).toBe(code);
+      expect([body.isDropped, body.isRefused]).toEqual([isDropped, code === "body_too_large"]);
       expect(limits.togetherBytes).toBe(0);
+      moveTo(4000);
+      expect(reading.outcome).toBe(code);
+      expect(wheel.waiting).toBe(0);
     });
   }
+
+  const SENTENCES:
+    readonly (readonly [name: string, sentence: string, Parameters<SentBody["breakOff"]>])[] = [
+      ["of a client that left", "The request body broke off before its end", []],
+      ["that is no HTTP", "Cannot read the request: why", [malformed("request", "why")]],
+    ];
+  for (const [name, sentence, given] of SENTENCES) {
+    test(`says of one ${name}: ${sentence}`, () => {
+      const body = new SentBody();
+      const reading = new Reading(body, limiting().limits);
+      body.breakOff(...given);
+      expect(reading.told).toMatchObject([{ message: sentence }]);
+    });
+  }
+
+  test("closes the connection of one that did not come in time, and of no other", () => {
+    const { limits, moveTo } = limiting();
+    const [slow, large] = [new SentBody(), new SentBody()];
+    const [first, second] = [slow, large].map((body) => new Reading(body, limits));
+    large.send(8 * SMALL + 1);
+    moveTo(2000);
+    expect(first!.told).toMatchObject([{ headers: { connection: "close" } }]);
+    expect(second!.told).toMatchObject([{ code: "body_too_large" }]);
+    expect((second!.told[0] as AppError).headers).toEqual({});
+  });
+
+  test("waits between one and one and a quarter of its time", () => {
+    const { limits, moveTo } = limiting();
+    const reading = new Reading(new SentBody(), limits);
+    moveTo(1000);
+    expect(reading.outcome).toBeUndefined();
+    moveTo(1300);
+    expect(reading.outcome).toBe("body_slow");
+  });
+
+  test("leaves nothing waiting", () => {
+    const { limits, moveTo, wheel } = limiting();
+    const body = new SentBody();
+    const reading = new Reading(body, limits);
+    body.end();
+    expect(reading.outcome).toBe("");
+    moveTo(2000);
+    expect(wheel.waiting).toBe(0);
+  });
 });
 
-describe("readBody(), in both forms", () => {
-  test("gives the same for a body of any length, named or not", async () => {
+describe("readBody()", () => {
+  for (const length of [0, 1, SMALL - 1, SMALL, 8 * SMALL]) {
+    test(`gives ${length} bytes that are here at once, and waits for nobody`, () => {
+      const { limits, wheel } = limiting();
+      const text = "x".repeat(length);
+      expect(new Reading(bodyOf(text), limits).outcome).toBe(text);
+      expect([wheel.waiting, limits.togetherBytes]).toEqual([0, 0]);
+    });
+  }
+
+  test("gives a whole body without a copy", () => {
+    const bytes = Buffer.from("水");
+    const body = { ...bodyOf(), bodyLengthBytes: bytes.length, wholeBody: () => bytes };
+    expect(new Reading(body, limiting().limits).told[0]).toBe(bytes);
+  });
+
+  test("gives a body that comes in one piece without a copy", () => {
+    const bytes = Buffer.from("水");
     const { limits } = limiting();
-    for (const length of [1, SMALL - 2, SMALL - 1, SMALL, 3 * SMALL]) {
-      const body = "水".repeat(length / 3) + "x".repeat(length % 3);
-      for (const headers of [{ "content-length": String(Buffer.byteLength(body)) }, {}]) {
-        const request = () => new Request("http://weir/", { method: "POST", headers, body });
-        const text = await reading(request(), "text", limits);
-        expect([text.text, text.bytes.length]).toEqual([body, 0]);
-        const bytes = await reading(request(), "bytes", limits);
-        expect([new TextDecoder().decode(bytes.bytes), bytes.text]).toEqual([body, ""]);
+    const told: Uint8Array[] = [];
+    readBody(
+      {
+        bodyLengthBytes: undefined,
+        wholeBody: () => undefined,
+        flowBody(sink) {
+          sink.onBytes(bytes);
+          sink.onBodyEnd();
+        },
+        dropBody() {},
+        refuseBody() {},
+      },
+      limits,
+      DIALECT,
+      { onBody: (bytes) => void told.push(bytes), onBodyError() {} },
+    );
+    expect(told[0]).toBe(bytes as never);
+  });
+
+  test("gives the same for a body of any length, in pieces of any size", () => {
+    const { limits } = limiting();
+    for (const length of [1, 99, SMALL - 1, SMALL, 3 * SMALL]) {
+      const text = "水".repeat(length / 3) + "x".repeat(length % 3);
+      const bytes = Buffer.from(text);
+      for (const size of isSmall(length) ? [1, 2, 7] : [1000, SMALL, length]) {
+        const body = new SentBody(bytes.length);
+        const reading = new Reading(body, limits);
+        for (let at = 0; at < bytes.length; at += size) body.send(bytes.subarray(at, at + size));
+        body.end();
+        expect(reading.outcome).toBe(text);
       }
     }
     expect(limits.togetherBytes).toBe(0);
   });
 
-  test("joins characters that come in two pieces", async () => {
+  test("refuses a length over the limit before a byte of the body is asked for", () => {
     const { limits } = limiting();
-    const bytes = new TextEncoder().encode("水🌊");
-    const body = new ReadableStream<Uint8Array>({
-      start(controller) {
-        for (const byte of bytes) controller.enqueue(Uint8Array.of(byte));
-        controller.close();
-      },
-    });
-    const request = new Request("http://weir/", { method: "POST", body });
-    expect((await reading(request, "text", limits)).text).toBe("水🌊");
+    const body = new SentBody(8 * SMALL + 1);
+    expect(new Reading(body, limits).outcome).toBe("body_too_large");
+    expect([body.isFlowing, body.isRefused]).toEqual([false, true]);
   });
 
-  for (const form of ["text", "bytes"] as const) {
-    test(`gives ${form} of nothing for a request without a body, at once`, () => {
-      const { limits } = limiting();
-      const receiver = new Reading(limits);
-      readBody(new Request("http://weir/"), form, limits, DIALECT, receiver);
-      expect(receiver.told).toEqual([["", new Uint8Array()]]);
+  test("refuses a whole body over the limit that tells no length", () => {
+    const { limits } = limiting();
+    let isRefused = false;
+    const body = {
+      ...bodyOf("x".repeat(8 * SMALL + 1)),
+      bodyLengthBytes: undefined,
+      refuseBody() {
+        isRefused = true;
+      },
+    };
+    expect(new Reading(body, limits).outcome).toBe("body_too_large");
+    expect(isRefused).toBe(true);
+    expect(limits.togetherBytes).toBe(0);
+  });
+});
+
+describe("Inbound.text", () => {
+  const BOM = "\ufeff";
+  const CASES: readonly (readonly [name: string, bytes: Uint8Array, text: string])[] = [
+    ["nothing", Buffer.from(""), ""],
+    ["characters of one to four bytes", Buffer.from("aé水🌊"), "aé水🌊"],
+    ["a byte order mark", Buffer.from(`${BOM}水`), "水"],
+    ["nothing but a byte order mark", Buffer.from(BOM), ""],
+    ["two byte order marks", Buffer.from(`${BOM}${BOM}水`), `${BOM}水`],
+    ["half a byte order mark", Uint8Array.of(0xef, 0xbb), "\ufffd"],
+    ["a broken character", Uint8Array.of(0x61, 0xff, 0x62), "a\ufffdb"],
+    ["a view into other bytes", Buffer.from("(水)").subarray(1, 4), "水"],
+  ];
+  for (const [name, bytes, text] of CASES) {
+    test(`is ${JSON.stringify(text)} for ${name}, as TextDecoder reads it`, () => {
+      const inbound = new Inbound(requestHead(), {}, bytes as Uint8Array<ArrayBuffer>);
+      expect(inbound.text).toBe(text);
+      expect(inbound.text).toBe(new TextDecoder().decode(bytes));
     });
   }
+});
 
-  test("refuses a length over the limit before a byte of the body is read", async () => {
-    const { limits } = limiting();
-    const post = posting({ "content-length": String(8 * SMALL + 1) });
-    expect(await codeOf(reading(post.request, "text", limits))).toBe("body_too_large");
-    expect(post.request.bodyUsed).toBe(false);
-  });
-
-  test("leaves nothing waiting", async () => {
-    const { limits, moveTo, wheel } = limiting();
-    const post = posting();
-    const read = codeOf(reading(post.request, "text", limits));
-    post.end();
-    expect(await read).toBe("ok");
-    moveTo(2000);
-    expect(wheel.waiting).toBe(0);
-  });
-
-  test("tells one thing once, whatever comes later", async () => {
-    const { limits, moveTo } = limiting();
-    const post = posting();
-    const receiver = new Reading(limits);
-    readBody(post.request, "text", limits, DIALECT, receiver);
-    post.send(10);
-    await settle();
-    moveTo(2000);
-    await settle();
-    expect(receiver.told).toMatchObject([{ code: "body_slow" }]);
-    expect(post.isCancelled()).toBe(true);
-  });
+describe("queryOf()", () => {
+  const CASES = [
+    ["/", ""],
+    ["/v1?a=1&b=%20", "?a=1&b=%20"],
+    ["/v1?", "?"],
+    ["/v1?a=1?2", "?a=1?2"],
+    ["*", ""],
+  ] as const;
+  for (const [target, query] of CASES) {
+    test(`${target}: ${JSON.stringify(query)}`, () => expect(queryOf(target)).toBe(query));
+  }
 });

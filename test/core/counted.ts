@@ -16,8 +16,7 @@ function watched(answer: Answer, counts: Counts): Answer {
   if (answer.kind === "relay") {
     // No spread: its members may be getters of a class.
     const { kind, status, fields } = answer;
-    const header = (name: string) => answer.header(name);
-    return { kind, status, fields, header, body: watchedBody(answer.body, counts) };
+    return { kind, status, fields, body: watchedBody(answer.body, counts) };
   }
   counts.steps += answer.script.steps.length;
   return answer;
@@ -49,7 +48,7 @@ function watchedBody(body: RelayBody, counts: Counts): RelayBody {
     whole: () => count(body.whole()),
     flow: (sink) =>
       body.flow({
-        onPiece: (bytes, atUs) => sink.onPiece(count(bytes), atUs),
+        onPiece: (bytes, atUs, isLast) => sink.onPiece(count(bytes), atUs, isLast),
         onEnd: (ending, error) => sink.onEnd(ending, error),
       }),
     pause: () => body.pause(),

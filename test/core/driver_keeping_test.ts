@@ -12,7 +12,6 @@ import {
   saying,
   settle,
   STOPPING,
-  WATCHED_MS,
   WRITE_TIMEOUT_MS,
 } from "./driver_rig.ts";
 import { HandBody, relayOf, Told } from "./told_answers.ts";
@@ -26,7 +25,7 @@ describe("Driver, a client that leaves an answer that is to be finished", () => 
     for (const when of ["before the first byte", "in the middle"] as const) {
       test(`${kind.name}: leaving ${when} stops nobody`, async () => {
         const { rig, hand, asked, writer } = begin(kind, { isDraining: true });
-        await rig.pass(WATCHED_MS);
+        await settle();
         if (when === "in the middle") await hand.first();
         writer.leave();
         await settle();
@@ -45,7 +44,7 @@ describe("Driver, a client that leaves an answer that is to be finished", () => 
       test(`${kind.name}: leaving ${when} keeps it whole`, async () => {
         const keeper = new NotingKeeper();
         const { rig, hand, writer } = begin(kind, { isDraining: true, keeper });
-        await rig.pass(WATCHED_MS);
+        await settle();
         if (when === "in the middle") await hand.first();
         writer.leave();
         await settle();
@@ -130,7 +129,7 @@ describe("Driver, an answer that is kept", () => {
     test(`${kind.name}: a client that leaves in the middle has what it heard kept`, async () => {
       const keeper = new NotingKeeper();
       const { rig, hand, writer } = begin(kind, { keeper });
-      await rig.pass(WATCHED_MS);
+      await settle();
       await hand.first();
       writer.leave();
       await settle();
@@ -143,7 +142,7 @@ describe("Driver, an answer that is kept", () => {
       const gate = Promise.withResolvers<void>();
       const keeper = new NotingKeeper({ gate: gate.promise });
       const { rig, hand, writer } = begin(kind, { keeper });
-      await rig.pass(WATCHED_MS);
+      await settle();
       await hand.first();
       await hand.rest();
       writer.leave();
@@ -173,7 +172,7 @@ describe("Driver, an answer that is kept", () => {
       if (output.kind !== "ask") throw new Error(`${kind.name} asks nobody`);
       const slow = withSlowSource(output);
       const { writer } = rig.ask(() => slow.output);
-      await rig.pass(WATCHED_MS);
+      await settle();
       writer.leave();
       await slow.give();
       expect([keeper.kept, keeper.finished]).toEqual([[], 1]);

@@ -8,6 +8,7 @@
 import type { Answer, Script, Step } from "../../src/core/answer.ts";
 import { layScript } from "../../src/core/frames.ts";
 import type { Asking, Output } from "../../src/core/surface.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
 import { DONE, DriverRig, errorEvent, LAYOUT, saying, settle } from "./driver_rig.ts";
 import { HandBody, relayOf, SlowSource, Told } from "./told_answers.ts";
 
@@ -227,7 +228,7 @@ export const KINDS: readonly OutputKind[] = [
           dialect: "chatgpt_web",
           method: "POST",
           path: "/conversation",
-          headers: new Headers(),
+          fields: Fields.NONE,
           body: null,
         },
         model: "a model",

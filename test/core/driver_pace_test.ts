@@ -10,7 +10,6 @@ import {
   saying,
   settle,
   STOPPING,
-  WATCHED_MS,
   WRITE_TIMEOUT_MS,
 } from "./driver_rig.ts";
 import { HandBody, relayOf, Told } from "./told_answers.ts";
@@ -136,7 +135,7 @@ describe("Driver, silence", () => {
     for (const who of ["client", "shutdown"] as const) {
       test(`${kind.name}: no comment comes once the ${who} has ended the wait for it`, async () => {
         const { rig, hand, writer } = begin(kind, {}, KEEPALIVE_MS);
-        await rig.pass(WATCHED_MS);
+        await settle();
         if (who === "client") writer.leave();
         else await rig.shutDown(STOPPING);
         await rig.pass(2 * KEEPALIVE_MS);

@@ -1,10 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import type { Whole } from "../../src/core/surface.ts";
-import { type Asked, BROKEN, DriverRig, expectOver, settle, STOPPING } from "./driver_rig.ts";
+import { requestHead } from "../../src/lib/http1/request_head.ts";
+import { bodyOf, SentBody } from "./body_of.ts";
+import { BROKEN, DriverRig, expectOver, settle, STOPPING } from "./driver_rig.ts";
+
+/** How long the line of coming bodies stays on the wheel once it is empty. */
+const BODY_LINE_MS = 250;
 
 describe("Driver, letting in and reading", () => {
-  const post = (body: string) => new Request("http://weir/", { method: "POST", body });
+  const post = (body: string) => ({ head: requestHead({ method: "POST" }), body: bodyOf(body) });
   const said = (text: string): Whole => ({ kind: "whole", status: 200, headers: {}, body: text });
 
   for (
@@ -42,8 +47,7 @@ describe("Driver, letting in and reading", () => {
 
   for (
     const [takes, wanted] of [
-      ["text", { text: "水 🌊", bytes: 0 }],
-      ["bytes", { text: "", bytes: 8 }],
+      ["body", { text: "水 🌊", bytes: 8 }],
       ["nothing", { text: "", bytes: 0 }],
     ] as const
   ) {
@@ -54,29 +58,54 @@ describe("Driver, letting in and reading", () => {
         { takes },
         post("水 🌊"),
       );
-      await readAll(writer);
       expect(JSON.parse(writer.text)).toEqual(wanted);
+      await expectOver(rig, "completed");
     });
   }
+
+  test("waits for a body that is still coming", async () => {
+    const rig = new DriverRig();
+    const body = new SentBody();
+    const { writer } = rig.ask(({ text }) => said(text), { takes: "body" }, { body });
+    for (const byte of Buffer.from("水")) body.send(Uint8Array.of(byte));
+    expect(writer.status).toBe(0);
+    body.end();
+    expect(writer.text).toBe("水");
+    await rig.pass(BODY_LINE_MS);
+    await expectOver(rig, "completed");
+  });
+
+  test("asks nobody when the body breaks off", async () => {
+    const rig = new DriverRig();
+    const body = new SentBody();
+    let isAsked = false;
+    const { writer } = rig.ask(
+      () => {
+        isAsked = true;
+        return said("in");
+      },
+      { takes: "body" },
+      { body },
+    );
+    body.send(10);
+    body.breakOff();
+    expect([writer.status, isAsked]).toEqual([400, false]);
+    expect(rig.ended!.error!.code).toBe("body_broken");
+    await rig.pass(BODY_LINE_MS);
+    await expectOver(rig, "refused");
+  });
 
   test("says that a body is too large in the surface's words", async () => {
     const rig = new DriverRig();
     const { writer } = rig.ask(() => said("in"), {
-      takes: "text",
+      takes: "body",
       tooLarge: (bytesMax) => new AppError("body_too_large", `Over ${bytesMax}`),
     }, post("x".repeat(1001)));
-    await readAll(writer);
     expect(writer.status).toBe(413);
     expect(rig.ended!.error!.message).toBe("Over 1000");
     expect(rig.told).toEqual([{ kind: "limit_reached", limit: "server.body_max_bytes" }]);
+    await expectOver(rig, "refused");
   });
-
-  /** A body is read by the platform, in its own time. */
-  async function readAll(writer: Asked["writer"]): Promise<void> {
-    for (let i = 0; i < 1000 && writer.status === 0; i++) {
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  }
 });
 
 describe("Driver.call()", () => {

@@ -48,11 +48,11 @@ describe("Driver, a relay", () => {
     }, "upstream_failed"],
     ["an error behind the end mark", [DONE, "fin", BROKEN], {
       text: DONE,
-      ending: "reset",
+      ending: "fin",
     }, "upstream_failed"],
     ["an error in what is no stream of events", ["{", "fin", BROKEN, "application/json"], {
       text: "{",
-      ending: "reset",
+      ending: "fin",
     }, "upstream_failed"],
     ["no byte at all", ["", "end"], { text: "", ending: "whole" }, "completed"],
     ["no byte and a reset", ["", "reset"], {
@@ -75,6 +75,31 @@ describe("Driver, a relay", () => {
   test("counts a stream that ends without its end mark", async () => {
     const { rig } = END(saying("a"), "end");
     expect(rig.told).toEqual([{ kind: "upstream_unfinished" }]);
+    await expectOver(rig, "completed");
+  });
+
+  test("has its last piece leave with the end", async () => {
+    const rig = new DriverRig();
+    const body = new HandBody();
+    const { writer, exchange } = rig.ask(() => rig.asking(() => relayOf(body)));
+    body.say(saying("a"));
+    body.say(DONE, true);
+    expect([writer.text, writer.ending]).toEqual([saying("a"), undefined]);
+    body.end();
+    expect([writer.text, writer.ending, writer.writes]).toEqual([saying("a") + DONE, "end", 2]);
+    expect(exchange().bodyBytes).toBe(writer.bodyBytes);
+    expect(rig.told).toEqual([]);
+    await expectOver(rig, "completed");
+  });
+
+  test("of one piece that comes with its end leaves when it comes", async () => {
+    const rig = new DriverRig();
+    const body = new HandBody();
+    const { writer } = rig.ask(() => rig.asking(() => relayOf(body)));
+    body.say(DONE, true);
+    expect(writer.text).toBe(DONE);
+    body.end();
+    expect(writer.ending).toBe("end");
     await expectOver(rig, "completed");
   });
 

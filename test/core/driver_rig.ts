@@ -7,7 +7,7 @@
 import { expect } from "bun:test";
 import type { Source } from "../../src/core/answer.ts";
 import { COMMENT_EVENT, dataEvent, DONE_EVENT } from "../../src/core/dialect.ts";
-import { Driver } from "../../src/core/driver.ts";
+import { Driver, type Incoming } from "../../src/core/driver.ts";
 import { AppError } from "../../src/core/errors.ts";
 import type { Event } from "../../src/core/events.ts";
 import type { Engine, Exchange } from "../../src/core/exchange.ts";
@@ -17,15 +17,14 @@ import type { Keeper } from "../../src/core/keeping.ts";
 import { Stamps } from "../../src/core/stamp.ts";
 import type { Asking, Inbound, Manner, Output, Surface } from "../../src/core/surface.ts";
 import { EMPTY_TURN, type Turn } from "../../src/core/turn.ts";
+import { requestHead } from "../../src/lib/http1/request_head.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
+import { bodyOf } from "./body_of.ts";
 import { MemoryWriter } from "./memory_writer.ts";
 
 /** The error of shutdown, and one of an upstream. */
 export const STOPPING = new AppError("shutting_down", "Stopping");
 export const BROKEN = new AppError("upstream_broken", "It broke off");
-
-/** Longer than the patience with which a client is left unwatched. */
-export const WATCHED_MS = 12;
 
 /** A dialect that says texts, usage and nothing else. */
 export const LAYOUT: Layout = {
@@ -160,7 +159,7 @@ export class DriverRig {
   ask(
     answer: (inbound: Inbound, exchange: Exchange) => Output | Promise<Output>,
     more: Partial<Surface> = {},
-    request = new Request("http://weir/"),
+    { head = requestHead(), body = bodyOf() }: Partial<Pick<Incoming, "head" | "body">> = {},
   ): Asked {
     const writer = new MemoryWriter();
     let exchange: Exchange | undefined;
@@ -183,7 +182,7 @@ export class DriverRig {
         return answer(inbound, its);
       },
     };
-    this.driver.answer(surface, request, {}, writer);
+    this.driver.answer(surface, { head, params: {}, body }, writer);
     return {
       writer,
       exchange: () => exchange!,

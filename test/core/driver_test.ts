@@ -3,6 +3,7 @@ import type { Step } from "../../src/core/answer.ts";
 import { AppError } from "../../src/core/errors.ts";
 import { layScript } from "../../src/core/frames.ts";
 import type { Manner, Output, Whole } from "../../src/core/surface.ts";
+import { HeaderBlock } from "../../src/lib/http1/header_block.ts";
 import { begin, delta, KINDS, SCRIPT_AT_ONCE } from "./driver_kinds.ts";
 import {
   DONE,
@@ -14,7 +15,6 @@ import {
   saying,
   settle,
   STOPPING,
-  WATCHED_MS,
 } from "./driver_rig.ts";
 import { Told } from "./told_answers.ts";
 
@@ -47,7 +47,7 @@ describe("Driver, output by output", () => {
 
     test(`${kind.name}: a client that leaves before the first byte frees it`, async () => {
       const { rig, hand, asked, writer } = begin(kind);
-      await rig.pass(WATCHED_MS);
+      await settle();
       expect(writer.isHeard).toBe(true);
       writer.leave();
       await settle();
@@ -63,7 +63,7 @@ describe("Driver, output by output", () => {
 
     test(`${kind.name}: a client that leaves in the middle frees it`, async () => {
       const { rig, hand, asked, writer } = begin(kind);
-      await rig.pass(WATCHED_MS);
+      await settle();
       await hand.first();
       const { text } = writer;
       writer.leave();
@@ -185,13 +185,10 @@ describe("Driver, what leaves at once", () => {
 
   test("answers that share their headers have each its own values in them", async () => {
     const rig = new DriverRig();
-    const shared = new Headers();
+    const shared = HeaderBlock.of({}, { name: "x-request-id", width: 5 });
     const manner: Manner = {
       ...rig.manner,
-      headers: ({ requestId }) => {
-        shared.set("x-request-id", requestId);
-        return shared;
-      },
+      headers: ({ requestId }) => shared.stamp(requestId),
     };
     const answers = ["req_1", "req_2"].map((requestId) => {
       const steps = new Told<readonly Step[]>();

@@ -1,11 +1,11 @@
 /**
- * A real server on `Bun.serve` whose wheel a test turns by hand, and a client that reads raw bytes.
+ * A driver behind a real server, on a wheel that a test turns by hand, and a client that reads raw
+ * bytes. The server's own lines wait on a wheel that stands still.
  *
  * @module
  */
 
 import type { TimedStep } from "../../src/core/answer.ts";
-import { BunWriter } from "../../src/core/bun_writer.ts";
 import { COMMENT_EVENT } from "../../src/core/dialect.ts";
 import { Driver } from "../../src/core/driver.ts";
 import type { Event } from "../../src/core/events.ts";
@@ -15,6 +15,7 @@ import { Stamps } from "../../src/core/stamp.ts";
 import type { Manner, Output, Surface } from "../../src/core/surface.ts";
 import { EMPTY_TURN } from "../../src/core/turn.ts";
 import { Wheel } from "../../src/lib/wheel.ts";
+import { listen } from "../lib/http1/listen.ts";
 import { errorEvent, LAYOUT } from "./driver_rig.ts";
 
 export const WRITE_TIMEOUT_MS = 60_000;
@@ -60,12 +61,11 @@ export function asking(timed: readonly TimedStep[], keeper?: Keeper): Give {
   });
 }
 
-/** The server. `isLast`: it closes each connection behind its answer. */
-export function handServer(give: Give, keepaliveMs = 0, isLast = false) {
+/** The server. */
+export function handServer(give: Give, keepaliveMs = 0) {
   const clock = { nowMs: 0 };
   const events: Event[] = [];
   const latenessMs: number[] = [];
-  const timeoutsS: number[] = [];
   const exchanges: Exchange[] = [];
   const wheel = new Wheel(() => clock.nowMs, () => {});
   const engine: Engine = {
@@ -85,7 +85,6 @@ export function handServer(give: Give, keepaliveMs = 0, isLast = false) {
     name: "test",
     source: "",
     takes: "nothing",
-    isPatient: true,
     answer(_inbound, exchange) {
       exchanges.push(exchange);
       return give({ manner, engine });
@@ -100,24 +99,16 @@ export function handServer(give: Give, keepaliveMs = 0, isLast = false) {
     body_timeout_ms: 1000,
     bodies_max_bytes: 0,
   });
-  const timer = { timeout: (_request: Request, seconds: number) => void timeoutsS.push(seconds) };
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    development: false,
-    fetch(request) {
-      const writer = new BunWriter(request, timer, { idleTimeoutS: 77 }, isLast);
-      driver.answer(surface, request, {}, writer);
-      return writer.take();
-    },
-  });
+  const server = listen((exchange) =>
+    driver.answer(surface, { head: exchange.head, params: {}, body: exchange }, exchange)
+  );
   let text = "";
   let isClosed = false;
   const decoder = new TextDecoder();
   const connect = () =>
     Bun.connect({
       hostname: "127.0.0.1",
-      port: server.port!,
+      port: server.port,
       socket: {
         open: (socket) =>
           void socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
@@ -139,8 +130,6 @@ export function handServer(give: Give, keepaliveMs = 0, isLast = false) {
     engine,
     events,
     latenessMs,
-    /** Every limit on silence that the server was asked for, in seconds. */
-    timeoutsS,
     exchanges,
     connect,
     text: () => text,

@@ -4,15 +4,17 @@
  * @module
  */
 
-import type { Ending } from "../../src/core/answer.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
+import { HeaderBlock } from "../../src/lib/http1/header_block.ts";
 import type {
   ClientListener,
   HeaderFields,
+  ResponseEnding,
   ResponseWriter,
 } from "../../src/core/response_writer.ts";
 
 /** How an answer ended; undefined = it goes on. */
-export type WrittenEnding = "whole" | Exclude<Ending, "hold"> | undefined;
+export type WrittenEnding = "whole" | ResponseEnding | undefined;
 
 /** A client in memory. It takes whatever is written, but says that it is slow when it is told to. */
 export class MemoryWriter implements ResponseWriter {
@@ -23,7 +25,6 @@ export class MemoryWriter implements ResponseWriter {
   ending: WrittenEnding = undefined;
   /** How often bytes of the body came. */
   writes = 0;
-  readonly patience: boolean[] = [];
   /** True: every write is told that the client is slow. */
   isSlow = false;
   hasLeft = false;
@@ -40,10 +41,6 @@ export class MemoryWriter implements ResponseWriter {
     if (this.#isOpen || this.ending !== undefined) throw new Error("Heard of too late");
     this.#listener = listener;
     if (this.hasLeft) this.leave();
-  }
-
-  bePatient(isPatient: boolean): void {
-    this.patience.push(isPatient);
   }
 
   whole(status: number, headers: HeaderFields, body: Uint8Array | string | null): void {
@@ -64,7 +61,7 @@ export class MemoryWriter implements ResponseWriter {
     this.#isOpen = true;
     this.#listener = listener;
     const isTaking = this.write(first);
-    // As `Bun.serve` does: nobody is there for the body.
+    // Whoever begins late hears of it, too.
     if (this.hasLeft) queueMicrotask(() => this.leave());
     return isTaking;
   }
@@ -75,8 +72,9 @@ export class MemoryWriter implements ResponseWriter {
     return !this.isSlow;
   }
 
-  end(ending: Exclude<Ending, "hold">): void {
+  end(ending: ResponseEnding, last?: Uint8Array | string): void {
     if (!this.#isOpen || this.ending !== undefined) throw new Error("Ended while not open");
+    if (last !== undefined) this.#take(last);
     this.ending = ending;
     this.#listener = undefined;
   }
@@ -98,7 +96,11 @@ export class MemoryWriter implements ResponseWriter {
   #head(status: number, headers: HeaderFields): void {
     if (this.status !== 0) throw new Error("Answered twice");
     this.status = status;
-    this.headers = new Headers(headers as ConstructorParameters<typeof Headers>[0]);
+    // Laid ones belong to the next answer as soon as this returns.
+    const { bytes } = headers instanceof HeaderBlock ? headers : HeaderBlock.of(headers);
+    this.headers = new Headers(
+      Array.from(new Fields(bytes, 0, bytes.length), ([name, value]) => [name, value]),
+    );
   }
 
   #take(bytes: Uint8Array | string): void {

@@ -7,6 +7,7 @@
 import type { Ask, Ending, PieceSink, Relay, RelayBody } from "../../src/core/answer.ts";
 import type { AppError } from "../../src/core/errors.ts";
 import type { Call } from "../../src/core/exchange.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
 
 /** Something told item by item, when the test tells it. `return` ends it, whoever waits. */
 export class Told<Item> implements AsyncIterable<Item>, AsyncIterator<Item> {
@@ -99,8 +100,9 @@ export class HandBody implements RelayBody {
     this.#sink = undefined;
   }
 
-  say(text: string): void {
-    this.#sink?.onPiece(new TextEncoder().encode(text), 0);
+  /** `isLast`: it comes with the body's end, which the test tells next. */
+  say(text: string, isLast = false): void {
+    this.#sink?.onPiece(new TextEncoder().encode(text), 0, isLast);
   }
 
   end(ending: Exclude<Ending, "hold"> = "end", error?: AppError): void {
@@ -116,9 +118,12 @@ export function relayOf(
   status = 200,
   more: readonly (readonly [string, string])[] = [],
 ): Relay {
-  const fields = [["Content-Type", contentType] as const, ...more];
-  const headers = new Headers(fields.map(([name, value]): [string, string] => [name, value]));
-  return { kind: "relay", status, fields, header: (name) => headers.get(name), body };
+  return {
+    kind: "relay",
+    status,
+    fields: Fields.of([["Content-Type", contentType], ...more]),
+    body,
+  };
 }
 
 /** A source that answers when the test tells it. */

@@ -9,6 +9,7 @@ import { textOfSteps } from "../../src/core/gathering.ts";
 import { gatherBody, KnownBody } from "../../src/core/relay_body.ts";
 import { OPENAI_CHAT } from "../../src/dialects/openai_chat/upstream.ts";
 import { Abort } from "../../src/lib/abort.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
 import { notePrompts } from "../../src/sources/prompt_note.ts";
 import { route } from "../../src/sources/route.ts";
 import { respeak } from "../../src/sources/upstream/respeak.ts";
@@ -80,7 +81,7 @@ function relay(freed: Freed, everyUs: number): Answer {
       known.cancel();
     },
   };
-  return { kind: "relay", status: 200, fields: [["x-a", "1"]], header: () => null, body };
+  return { kind: "relay", status: 200, fields: Fields.of([["x-a", "1"]]), body };
 }
 
 const counts: Counts = { bytes: 0, steps: 0 };
@@ -119,7 +120,7 @@ async function said(answer: Answer): Promise<string> {
   }
   const { bytes, error } = await gatherBody(answer.body, new Abort(), 100_000);
   expect(error).toBeUndefined();
-  const reader = OPENAI_CHAT.readAnswer(answer);
+  const reader = OPENAI_CHAT.readAnswer(answer.fields);
   return textOfSteps([...reader.feed(bytes), ...reader.end()]);
 }
 

@@ -74,7 +74,7 @@ export function exampleSurface(source: Source, stamps: Stamps): Surface {
   return {
     name: "example",
     source: source.name,
-    takes: "text",
+    takes: "body",
     answer: ({ text }) => turnAsk(readRequest(text), { source, manner, layout: EXAMPLE_LAYOUT }),
     tooLarge: (bytesMax) => new AppError("body_too_large", `Send at most ${bytesMax} bytes`),
     refuse: refusal,

@@ -2,7 +2,6 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Source, Step } from "../../src/core/answer.ts";
-import { BunWriter } from "../../src/core/bun_writer.ts";
 import { Driver } from "../../src/core/driver.ts";
 import type { Event } from "../../src/core/events.ts";
 import { layScript, stampWhole } from "../../src/core/frames.ts";
@@ -11,6 +10,7 @@ import { Mock } from "../../src/sources/mock.ts";
 import { TokenCounter } from "../../src/sources/tokens.ts";
 import { openapiDocument } from "../../src/surfaces/route.ts";
 import { pathOf, Router } from "../../src/surfaces/router.ts";
+import { listen } from "../lib/http1/listen.ts";
 import { waitFor } from "../server/launch.ts";
 import { gate } from "../server/proxied.ts";
 import { connect, parseRaw, type RawClient } from "../server/raw_client.ts";
@@ -52,25 +52,20 @@ function served(source: Source, keepaliveMs = 0) {
   });
   const row = exampleRoute(exampleSurface(source, fixedStamps()));
   const router = new Router([row]);
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    fetch(request) {
-      const match = router.match(request.method, pathOf(request.url));
-      if (match === undefined || typeof match.route.serve === "function") {
-        return new Response(null, { status: 404 });
-      }
-      const writer = new BunWriter(request, undefined, { idleTimeoutS: 0 }, false);
-      driver.answer(match.route.serve, request, match.params, writer);
-      return writer.take();
-    },
+  const server = listen((exchange) => {
+    const { head } = exchange;
+    const match = router.match(head.method, pathOf(head.target));
+    if (match === undefined || typeof match.route.serve === "function") {
+      return exchange.whole(404, {}, null);
+    }
+    driver.answer(match.route.serve, { head, params: match.params, body: exchange }, exchange);
   });
-  clean.push(() => server.stop(true));
+  clean.push(() => void server.stop(true));
   async function ask(body = QUESTION): Promise<RawClient> {
     const bytes = Buffer.from(body);
     const head = "POST /example HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
       `Content-Length: ${bytes.length}\r\n\r\n`;
-    return await connect(server.port!, Buffer.concat([Buffer.from(head), bytes]));
+    return await connect(server.port, Buffer.concat([Buffer.from(head), bytes]));
   }
   return {
     engine,

@@ -7,7 +7,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BunWriter } from "../../src/core/bun_writer.ts";
 import { Driver } from "../../src/core/driver.ts";
 import type { OpenStream } from "../../src/core/exchange.ts";
 import type { Memory } from "../../src/core/memory.ts";
@@ -17,6 +16,8 @@ import { openHttpMemory } from "../../src/memory/http.ts";
 import { openOutbox } from "../../src/memory/outbox.ts";
 import { openSqliteMemory, type StoreOptions } from "../../src/memory/sqlite.ts";
 import { memoryServer } from "../../src/surfaces/character_chat/memory.ts";
+import { pathOf } from "../../src/surfaces/router.ts";
+import { listen, urlOf } from "../lib/http1/listen.ts";
 
 /** Milliseconds that never go back. */
 export function clock(): number {
@@ -81,30 +82,27 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
     body_timeout_ms: 30_000,
     bodies_max_bytes: 1_000_000,
   });
-  const serve = (surface: Surface) => (request: Request) => {
-    const writer = new BunWriter(request, undefined, { idleTimeoutS: 10 }, false);
-    driver.answer(surface, request, {}, writer);
-    return writer.take();
-  };
   const surfaces = memoryServer({
     memory,
-    authorize: (headers) => headers.get("authorization") === "Bearer secret" ? "ok" : "wrong",
+    authorize: (fields) => fields.get("authorization") === "Bearer secret" ? "ok" : "wrong",
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
   });
-  const server = Bun.serve({
-    hostname: "127.0.0.1",
-    port,
-    routes: {
-      "/memory/apply": { POST: serve(surfaces.apply) },
-      "/memory/upload": { POST: serve(surfaces.upload) },
-      "/memory/messages": { POST: serve(surfaces.messages) },
-      "/memory/query": { POST: serve(surfaces.query) },
-      "/memory/delete": { DELETE: serve(surfaces.delete) },
-    },
-  });
+  const served: Readonly<Record<string, Surface>> = {
+    "POST /memory/apply": surfaces.apply,
+    "POST /memory/upload": surfaces.upload,
+    "POST /memory/messages": surfaces.messages,
+    "POST /memory/query": surfaces.query,
+    "DELETE /memory/delete": surfaces.delete,
+  };
+  const server = listen((exchange) => {
+    const { head } = exchange;
+    const surface = served[`${head.method} ${pathOf(head.target)}`];
+    if (surface === undefined) return exchange.whole(404, {}, null);
+    driver.answer(surface, { head, params: {}, body: exchange }, exchange);
+  }, { place: { hostname: "127.0.0.1", port, isShared: false } });
   return {
-    url: `http://127.0.0.1:${server.port}`,
+    url: urlOf(server),
     async stop() {
       await server.stop(true);
       await memory.close();

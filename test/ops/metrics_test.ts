@@ -18,6 +18,7 @@ import { parseMetrics } from "./prometheus_parser.ts";
 
 const READINGS: Readings = {
   streamsOpen: 3,
+  connections: { open: 7, accepted: 11, refused: 2 },
   outboxTurns: 5,
   outboxOldestMs: 1500,
   residentBytes: 1e8,

@@ -73,7 +73,13 @@ const BAD: readonly Part[] = [
 ];
 
 /** What is another one for each answer. */
-const MASKED_FIELDS = ["date", "x-request-id", "openai-processing-ms"];
+const MASKED_FIELDS = [
+  "content-length",
+  "date",
+  "openai-processing-ms",
+  "transfer-encoding",
+  "x-request-id",
+];
 const MASKED_TEXT = /chatcmpl-\w+|"created":\d+|"message_id":"[^"]*"|req_\w+/g;
 
 type FuzzedKind = Extract<Kind, "plain" | "TLS" | "proxy" | "proxy with TLS">;
@@ -106,6 +112,8 @@ async function outcome(rig: Rig, parts: readonly Part[], places: readonly number
   return {
     answers: answers.map(({ status, fields, body, isWhole, interim }) => ({
       status,
+      // What an upstream sends in one packet goes on with its length, and in chunks else.
+      isFramed: fields.has("content-length") || fields.has("transfer-encoding"),
       fields: [...fields].filter(([name]) => !MASKED_FIELDS.includes(name)).sort(),
       body: body.toString().replace(MASKED_TEXT, "…"),
       isWhole,

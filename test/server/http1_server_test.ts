@@ -150,7 +150,7 @@ for (const kind of KINDS) {
     });
 
     test("ends a stream of HTTP/1.0 by closing, without chunks", async () => {
-      const { target } = await rigOf(kind);
+      const { target } = await rigOf(kind, { "mock.delay_ms": 1 });
       const [answer] = await ask(
         target,
         headOf([LENGTH, "Connection: keep-alive"], "1.0") + CHAT,
@@ -492,7 +492,7 @@ describe.skipIf(!canMakeCertificates())("a port with TLS", () => {
 
   for (const [name, bytes] of [["half a hello", HALF_HELLO], ["one byte", "\x16"]] as const) {
     test(`closes a connection that says ${name} and no more`, async () => {
-      const { target } = await rigOf("TLS", { "server.idle_timeout_ms": 1000 });
+      const { target } = await rigOf("TLS", { "server.head_timeout_ms": 1000 });
       const { tlsPort } = target as { readonly tlsPort: number };
       await untilClosed(await open(tlsPort, bytes));
       expect(statusesOf(await ask(target, PROBE))).toEqual([200]);

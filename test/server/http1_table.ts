@@ -206,7 +206,7 @@ const TARGETS: readonly Row[] = [
     "OPTIONS * HTTP/1.1\r\nHost: weir\r\n\r\n",
     ...[200, 204, 400, 404, 405, 501],
   ),
-  answered("a tunnel", "CONNECT weir:443 HTTP/1.1\r\nHost: weir:443\r\n\r\n", 400, 405),
+  answered("a tunnel", "CONNECT weir:443 HTTP/1.1\r\nHost: weir:443\r\n\r\n", 400, 404, 405),
   answered("a tunnel to a path", "CONNECT /health HTTP/1.1\r\nHost: weir\r\n\r\n", 400, 404, 405),
   refused("no host", `${LINE}\r\n`),
   refused("no host, but other fields", `${LINE}X: a\r\n\r\n`),

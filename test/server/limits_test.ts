@@ -106,7 +106,7 @@ describe("server.body_timeout_ms", () => {
 });
 
 /** Bun's own limits, which weir relies on against clients that send slowly (slowloris). */
-describe("server.idle_timeout_ms", () => {
+describe("server.head_timeout_ms", () => {
   const GET = "GET /health HTTP/1.1\r\nHost: weir\r\n";
 
   /** Sends a header field's letters one by one until the connection is closed. */
@@ -121,23 +121,40 @@ describe("server.idle_timeout_ms", () => {
     }
   }
 
-  test("a further head that does not end is cut then, however steadily it comes", async () => {
-    const weir = await start({ "server.idle_timeout_ms": 1000 });
+  test("a further head that does not end is refused then, however steadily it comes", async () => {
+    const weir = await start({ "server.head_timeout_ms": 1000 });
     const client = await connect(weir.port, `${GET}\r\n`);
     clients.push(client);
     await client.until("200 OK");
     client.send(`${GET}X-Slow: `);
-    const answers = (await drip(client)).toString("latin1").match(/HTTP\/1.1 /g);
-    expect(answers).toHaveLength(1);
+    const answers = (await drip(client)).toString("latin1").match(/HTTP\/1.1 \d+/g);
+    expect(answers).toEqual(["HTTP/1.1 200", "HTTP/1.1 408"]);
     expect((await weir.health())["status"]).toBe("ok");
   });
 
-  test("the first head of a connection is cut after Bun's own 12 s, whatever it says", async () => {
-    const weir = await start({});
-    const client = await connect(weir.port, `${GET}X-Slow: `);
+  test("the first head of a connection as well, in the dialect of its URL", async () => {
+    const weir = await start({ "server.head_timeout_ms": 500 });
+    const client = await connect(weir.port, "POST /v1/chat/completions HTTP/1.1\r\nX-Slow: ");
     clients.push(client);
-    expect(await drip(client)).toHaveLength(0);
+    const { status, body } = parseRaw(await drip(client));
+    expect([status, errorCode(body)]).toEqual([408, "head_slow"]);
     expect((await weir.health())["status"]).toBe("ok");
+  });
+
+  test("a connection that says nothing is closed then", async () => {
+    const weir = await start({ "server.head_timeout_ms": 500 });
+    const client = await connect(weir.port, "");
+    clients.push(client);
+    expect(await client.closed).toHaveLength(0);
+  });
+});
+
+describe("server.idle_timeout_ms", () => {
+  test("a connection without a further request is closed then", async () => {
+    const weir = await start({ "server.idle_timeout_ms": 1000 });
+    const client = await connect(weir.port, "GET /health HTTP/1.1\r\nHost: weir\r\n\r\n");
+    clients.push(client);
+    expect((await client.closed).toString("latin1").match(/HTTP\/1.1 /g)).toHaveLength(1);
   });
 });
 

@@ -4,8 +4,19 @@
  * @module
  */
 
-import { directStream } from "../../src/core/direct_stream.ts";
 import { waitFor } from "./launch.ts";
+
+/** Bun's own kind of response body: a controller that writes to the socket. */
+interface DirectController {
+  write(chunk: string): unknown;
+  flush(): unknown;
+  /** Resets the connection. */
+  close(error: Error): void;
+  end(): void;
+}
+
+/** What such a stream is made of, as the DOM's types take it. */
+type DirectSource = ConstructorParameters<typeof ReadableStream<Uint8Array>>[0];
 
 /** A request as it came. */
 export interface SeenRequest {
@@ -76,7 +87,7 @@ export function tellUpstream(
 
 function stream(onStart: (told: Told) => void): ReadableStream<Uint8Array> {
   let isLeft = false;
-  return directStream((controller) => {
+  const pull = (controller: DirectController) => {
     const raw = (text: string) => {
       controller.write(text);
       controller.flush();
@@ -92,9 +103,13 @@ function stream(onStart: (told: Told) => void): ReadableStream<Uint8Array> {
       break: () => controller.close(new Error("broken off, as the test wants it")),
       isLeft: () => isLeft,
     });
-  }, () => {
+  };
+  const cancel = () => {
     isLeft = true;
-  });
+  };
+  return new ReadableStream<Uint8Array>(
+    { type: "direct", pull, cancel } as unknown as DirectSource,
+  );
 }
 
 function chunk(delta: object, reason: string | null): string {

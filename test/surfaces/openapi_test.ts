@@ -4,6 +4,7 @@ import { type App, makeApp } from "../../src/app.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { parseChatRequest } from "../../src/dialects/openai_chat/request.ts";
 import { openapiDocument, type Route } from "../../src/surfaces/route.ts";
+import { listen, urlOf } from "../lib/http1/listen.ts";
 import { STREAMING_SURFACES } from "../server/streaming_surfaces.ts";
 
 /** Where the clock of the apps stands, ahead of the real one. */
@@ -68,11 +69,14 @@ function requestFor({ method, path, parameters = [], body }: Route): Request {
 }
 
 /** The status that `route` answers with, without a token. */
-async function statusOf({ engine, fetch }: App, route: Route): Promise<number> {
+async function statusOf({ engine, onRequest, onBadRequest }: App, route: Route): Promise<number> {
+  const server = listen(onRequest, { onBadRequest });
+  const { pathname, search } = new URL(requestFor(route).url);
   let isHere = false;
-  const asked = Promise.resolve(fetch(requestFor(route))).finally(() => {
-    isHere = true;
-  });
+  const asked = fetch(new Request(`${urlOf(server)}${pathname}${search}`, requestFor(route)))
+    .finally(() => {
+      isHere = true;
+    });
   // What begins late begins now.
   while (!isHere) {
     aheadMs += 1000;
@@ -81,6 +85,7 @@ async function statusOf({ engine, fetch }: App, route: Route): Promise<number> {
   }
   const response = await asked;
   await response.body?.cancel();
+  await server.stop(true);
   return response.status;
 }
 

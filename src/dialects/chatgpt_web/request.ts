@@ -8,6 +8,7 @@ import { URLSearchParams } from "node:url";
 import { z } from "zod";
 import { AppError } from "../../core/errors.ts";
 import { queryOf } from "../../core/body.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
 
 /** Longest `Chat-Type` and longest id, in characters: a word and a UUID are a third of it. */
 const NAME_CHARS_MAX = 200;
@@ -44,8 +45,8 @@ export interface ConvMessage {
  *
  * @throws {AppError} 400 when it is missing, empty or no path.
  */
-export function chatTypeOf(headers: Headers): string {
-  const type = headers.get("chat-type") ?? "";
+export function chatTypeOf(fields: Pick<Fields, "get">): string {
+  const type = fields.get("chat-type") ?? "";
   if (type.length <= NAME_CHARS_MAX && CHAT_TYPE.test(type)) return type;
   throw new AppError(
     "param_missing",

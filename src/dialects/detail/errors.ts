@@ -7,6 +7,7 @@
 import { AppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Whole } from "../../core/surface.ts";
+import type { RequestHead } from "../../lib/http1/request_head.ts";
 
 /** What every JSON answer of this API carries. */
 const HEADERS = { "content-type": "application/json", "access-control-allow-origin": "*" } as const;
@@ -41,10 +42,10 @@ export function methodNotAllowed(allow: string): AppError {
 /** @throws {AppError} unless the header carries the token. */
 export function checkToken(
   authorize: Authorize,
-  request: Request,
+  head: Pick<RequestHead, "fields">,
   exchange: Exchange,
 ): void {
-  const verdict = authorize(request.headers, exchange);
+  const verdict = authorize(head.fields, exchange);
   if (verdict === "ok") return;
   const headers = { "www-authenticate": "Bearer" };
   if (verdict === "wrong") throw new AppError("auth_wrong", "Invalid token", { headers });

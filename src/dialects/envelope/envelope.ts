@@ -11,6 +11,7 @@ import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Layout } from "../../core/frames.ts";
 import type { SessionIds } from "../../core/memory.ts";
 import type { Whole } from "../../core/surface.ts";
+import type { RequestHead } from "../../lib/http1/request_head.ts";
 
 /** Characters that Go's JSON encoder escapes and JavaScript's does not. */
 const GO_ESCAPED = /[<>&\u2028\u2029]/g;
@@ -93,10 +94,10 @@ export class Unauthorized extends AppError {
 /** @throws {Unauthorized} unless the header carries the token. */
 export function checkEnvelopeToken(
   authorize: Authorize,
-  { headers }: Pick<Request, "headers">,
+  { fields }: Pick<RequestHead, "fields">,
   exchange: Exchange,
 ): void {
-  const verdict = authorize(headers, exchange);
+  const verdict = authorize(fields, exchange);
   if (verdict !== "ok") throw new Unauthorized(verdict);
 }
 
@@ -176,8 +177,8 @@ const KEY_CHARS_MAX = 255;
  *
  * @throws {AppError} when it is too long.
  */
-export function idempotencyKey(request: Pick<Request, "headers">): string {
-  const key = request.headers.get("idempotency-key") ?? "";
+export function idempotencyKey({ fields }: Pick<RequestHead, "fields">): string {
+  const key = fields.get("idempotency-key") ?? "";
   if (key.length <= KEY_CHARS_MAX) return key;
   throw new AppError(
     "param_value",

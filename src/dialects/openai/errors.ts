@@ -11,6 +11,7 @@
 import { dataEvent } from "../../core/dialect.ts";
 import { AppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { Whole } from "../../core/surface.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
 
 /** OpenAI's `openai-version` header: the same since 2020. */
 export const OPENAI_VERSION = "2020-10-01";
@@ -146,11 +147,11 @@ function stars(count: number): string {
 /** The error for a request whose key is not in order. */
 export function keyError(
   verdict: "missing" | "malformed" | "wrong",
-  headers: Headers,
+  fields: Pick<Fields, "get">,
   secrets: readonly string[],
 ): AppError {
   if (verdict !== "wrong") return noKey();
-  return wrongKey((headers.get("authorization") ?? "").slice("Bearer ".length), secrets);
+  return wrongKey((fields.get("authorization") ?? "").slice("Bearer ".length), secrets);
 }
 
 /** The body is not JSON, is empty, or is no JSON object: 400. */

@@ -44,6 +44,11 @@ export class Http1Body {
     return this.#hasEnded;
   }
 
+  /** True when the upstream has sent everything, and all of it has been read. */
+  get isOver(): boolean {
+    return this.#hasEnded && this.#error === null && this.#queue.length === 0;
+  }
+
   /**
    * The whole body when all of it came together with the head, which spares small answers a stream;
    * else undefined. Counts as reading it.

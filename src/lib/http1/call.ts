@@ -5,10 +5,9 @@
  */
 
 import type { AbortLike } from "../abort.ts";
-import type { HeaderLines } from "./header_lines.ts";
 import { type BodySource, Http1Body } from "./body.ts";
 import { Http1Error } from "./error.ts";
-import type { Fields } from "./fields.ts";
+import { Fields } from "./fields.ts";
 import type { ResponseHead } from "./head.ts";
 
 /** What is asked. */
@@ -16,8 +15,11 @@ export interface Http1Request {
   readonly method: string;
   /** Path and query as they stand in the request line: "/v1/chat/completions?x=1". */
   readonly path: string;
-  /** Sent as given; `host` and `content-length` are written by the client. */
-  readonly headers?: HeaderLines;
+  /**
+   * Sent as given, and taken before `send` returns; `host`, `content-length` and what belongs to the
+   * connection are for the client to say.
+   */
+  readonly fields?: Fields;
   /** Must not change before the response has ended. */
   readonly body?: Uint8Array | null;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
@@ -39,9 +41,9 @@ export class Http1Response {
     this.body = body;
   }
 
-  /** The value of `name` (in lower case), repeated ones joined by ", "; null = there is none. */
-  header(name: string): string | null {
-    return this.fields.get(name);
+  /** True when the last piece of the body has been read. */
+  get isOver(): boolean {
+    return this.body.isOver;
   }
 
   /** The body when all of it is here; see `Http1Body.whole`. */
@@ -102,17 +104,21 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   if (!PATH.test(path)) {
     throw new TypeError('Cannot send the request: its path must begin with "/" and be encoded');
   }
-  let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n${request.headers?.text ?? ""}`;
-  if (body) head += `content-length: ${body.length}\r\n\r\n`;
-  else if (method === "POST" || method === "PUT" || method === "PATCH") {
-    head += "content-length: 0\r\n\r\n"; // RFC 9110 §8.6: such a method wants to be told.
-  } else head += "\r\n";
-  if (!body || body.length === 0) return [Buffer.from(head, "latin1")];
-  if (body.length > COPIED_BODY_BYTES_MAX) return [Buffer.from(head, "latin1"), body];
-  const bytes = Buffer.allocUnsafe(head.length + body.length);
-  bytes.write(head, "latin1");
-  bytes.set(body, head.length);
-  return [bytes];
+  const { fields = Fields.NONE } = request;
+  const start = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
+  const linesBytes = fields.to - fields.from;
+  const bodyBytes = body?.length ?? 0;
+  // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
+  const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
+  const end = isTold ? `content-length: ${bodyBytes}\r\n\r\n` : "\r\n";
+  const isCopied = bodyBytes > 0 && bodyBytes <= COPIED_BODY_BYTES_MAX;
+  const headBytes = start.length + linesBytes + end.length;
+  const bytes = Buffer.allocUnsafe(headBytes + (isCopied ? bodyBytes : 0));
+  bytes.write(start, "latin1");
+  fields.bytes.copy(bytes, start.length, fields.from, fields.to);
+  bytes.write(end, start.length + linesBytes, "latin1");
+  if (isCopied) bytes.set(body!, headBytes);
+  return bodyBytes > 0 && !isCopied ? [bytes, body!] : [bytes];
 }
 
 /** A request on its way. */

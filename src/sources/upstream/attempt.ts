@@ -8,11 +8,12 @@
  * @module
  */
 
-import type { Field, PieceSink, Relay, RelayBody } from "../../core/answer.ts";
+import type { PieceSink, Relay, RelayBody } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort, type AbortListener } from "../../lib/abort.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
 import { Deadline } from "./deadline.ts";
 import type {
   Transport,
@@ -94,12 +95,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     return this.#response!.status;
   }
 
-  get fields(): Iterable<Field> {
+  get fields(): Fields {
     return this.#response!.fields;
-  }
-
-  header(name: string): string | null {
-    return this.#response!.header(name);
   }
 
   /** Sends the request. */
@@ -221,7 +218,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#isFirst = false;
     this.#up.chunk();
     this.#usage.feed(piece);
-    const isMute = sink.onPiece(piece, (this.#call.engine.wheel.nowMs - this.#startMs) * 1000);
+    const atUs = (this.#call.engine.wheel.nowMs - this.#startMs) * 1000;
+    const isMute = sink.onPiece(piece, atUs, this.#response!.isOver);
     if (isMute === false) return;
     this.#isMute = this.#isWaiting = false;
   }

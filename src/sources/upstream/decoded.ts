@@ -24,7 +24,7 @@ const DECODERS: Readonly<Record<string, () => Transform>> = {
  * @throws {AppError} `upstream_broken` when its encoding is not known.
  */
 export function decoded(relay: Relay): Relay {
-  const encoding = (relay.header("content-encoding") ?? "").trim().toLowerCase();
+  const encoding = (relay.fields.get("content-encoding") ?? "").trim().toLowerCase();
   if (encoding === "" || encoding === "identity") return relay;
   const make = Object.hasOwn(DECODERS, encoding) ? DECODERS[encoding] : undefined;
   if (make === undefined) {
@@ -39,7 +39,6 @@ export function decoded(relay: Relay): Relay {
     kind: "relay",
     status: relay.status,
     fields: relay.fields,
-    header: (name) => relay.header(name),
     body: new DecodedBody(relay.body, make()),
   };
 }

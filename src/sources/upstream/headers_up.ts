@@ -4,12 +4,18 @@
  * @module
  */
 
-import type { Field } from "../../core/answer.ts";
 import { HOP_BY_HOP, namedHops } from "../../core/relay_headers.ts";
-import { HeaderLines } from "../../lib/http1/header_lines.ts";
+import { type Field, Fields } from "../../lib/http1/fields.ts";
+import { LineFilter } from "../../lib/http1/line_filter.ts";
 
 /** What weir sets anew for the upstream, or must never show it. */
-const NOT_UP = new Set([...HOP_BY_HOP, "host", "content-length", "expect"]);
+const NOT_UP = new Set([
+  ...HOP_BY_HOP,
+  "host",
+  "content-length",
+  "expect",
+  "http2-settings",
+]);
 
 /** What weir says of itself in `Via` (RFC 9110 section 7.6.3). */
 export const VIA = "1.1 weir";
@@ -22,62 +28,49 @@ export interface Credentials {
   readonly passesClientKey: boolean;
 }
 
-/** What becomes of a client's header. */
-type Way = "passed" | "dropped" | "via" | "accept-encoding" | "authorization";
+/** What others depend on. */
+const DECIDING = new Set(["connection", "via"]);
 
-/** Makes the headers that the upstream gets of those the client sent. */
+/** Makes the fields that the upstream gets of those the client sent. */
 export class HeadersUp {
-  readonly #own: readonly Field[];
-  readonly #authorization: string;
-  readonly #passesClientKey: boolean;
-  /** By name, in lower case; what is not in it is passed. */
-  readonly #ways: ReadonlyMap<string, Way>;
-  readonly #adds: ReadonlySet<Way>;
+  readonly #filter: LineFilter<undefined>;
 
-  /** `added` replaces what the client sent under those names. */
+  /**
+   * `added` replaces what the client sent under those names; what belongs to the connection is left
+   * out.
+   */
   constructor({ apiKey, passesClientKey }: Credentials, added: Readonly<Record<string, string>>) {
-    this.#own = Object.entries(added);
-    this.#authorization = apiKey === "" ? "" : `Bearer ${apiKey}`;
-    this.#passesClientKey = apiKey === "" && passesClientKey;
-    const replaced = this.#own.map(([name]) => name.toLowerCase());
-    const said: readonly Way[] = ["via", "accept-encoding", "authorization"];
-    this.#ways = new Map<string, Way>([
-      ...said.map((name): [string, Way] => [name, name]),
-      ...[...NOT_UP, ...replaced].map((name): [string, Way] => [name, "dropped"]),
-    ]);
-    this.#adds = new Set(said.filter((name) => !replaced.includes(name)));
+    const own = Object.entries(added).filter(([name]) => !NOT_UP.has(name.toLowerCase()));
+    const owned = new Set(own.map(([name]) => name.toLowerCase()));
+    const passesKey = apiKey === "" && passesClientKey;
+    this.#filter = new LineFilter(DECIDING, (client) => {
+      const hops = namedHops(client.get("connection"));
+      const via = client.get("via");
+      const fields: readonly Field[] = [
+        ...(client.has("accept-encoding") && !hops.has("accept-encoding")
+          ? []
+          : [["accept-encoding", "identity"] as const]),
+        ["via", via === null || hops.has("via") ? VIA : `${via}, ${VIA}`],
+        ...(apiKey === "" ? [] : [["authorization", `Bearer ${apiKey}`] as const]),
+      ];
+      return {
+        passes: (name) =>
+          !NOT_UP.has(name) && !hops.has(name) && !owned.has(name) && name !== "via" &&
+          (name !== "authorization" || passesKey),
+        added: Fields.of([...fields.filter(([name]) => !owned.has(name)), ...own]),
+        meaning: undefined,
+      };
+    });
   }
 
-  of(client: Headers): HeaderLines {
-    const hops = namedHops(client.get("connection"));
-    const lines = new HeaderLines();
-    let via = VIA;
-    let encoding = "identity";
-    let authorization = this.#authorization;
-    // As an object: to iterate takes longer, and makes a list for each header.
-    const sent: Readonly<Record<string, string | readonly string[]>> = client.toJSON();
-    for (const name in sent) {
-      const value = sent[name]!;
-      const way = this.#ways.get(name) ?? "passed";
-      if (way === "dropped" || hops.has(name)) continue;
-      if (typeof value !== "string") { for (const one of value) lines.add(name, one); }
-      else if (way === "passed") lines.add(name, value);
-      else if (way === "via") via = `${value}, ${VIA}`;
-      else if (way === "accept-encoding") encoding = value;
-      else if (this.#passesClientKey) authorization = value;
-    }
-    if (this.#adds.has("accept-encoding")) lines.add("accept-encoding", encoding);
-    if (this.#adds.has("via")) lines.add("via", via);
-    if (authorization !== "" && this.#adds.has("authorization")) {
-      lines.add("authorization", authorization);
-    }
-    for (const [name, value] of this.#own) lines.add(name, value);
-    return lines;
+  /** In bytes that the next call writes over. */
+  of(client: Fields): Fields {
+    return this.#filter.of(client).fields;
   }
 }
 
 /** True when the request has passed a weir before: proxying it would go in circles. */
-export function hasPassedWeir(client: Headers): boolean {
+export function hasPassedWeir(client: Pick<Fields, "get">): boolean {
   const via = client.get("via");
   return via !== null && via.split(",").some((hop) => /^\s*\S+\s+weir\b/i.test(hop));
 }

@@ -48,8 +48,8 @@ export function http1Transport(options: Http1TransportOptions): Transport {
   }
 
   return {
-    send({ method, path, headers, body, signal }, receiver) {
-      client.send({ method, path: fullPath(path), headers, body, signal }, receiver);
+    send({ method, path, fields, body, signal }, receiver) {
+      client.send({ method, path: fullPath(path), fields, body, signal }, receiver);
     },
     close: () => client.close(),
   };

@@ -37,7 +37,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
 
   constructor(relay: Relay, dialect: UpstreamDialect, call: Call) {
     this.#body = relay.body;
-    this.#reader = dialect.readAnswer(relay);
+    this.#reader = dialect.readAnswer(relay.fields);
     this.#call = call;
   }
 

@@ -87,7 +87,7 @@ class Retrying implements AnswerReceiver {
   onAnswer(answer: Answer): void {
     if (!isBusy(answer) || !this.#mayTryAgain()) return this.#resolve(answer);
     const { random, wallMs } = this.#options;
-    const askedMs = retryAfterMs({ get: (name) => answer.header(name) }, wallMs());
+    const askedMs = retryAfterMs(answer.fields, wallMs());
     if (askedMs === Infinity) return this.#resolve(answer); // more patience than weir has
     answer.body.cancel();
     this.#tryAgain(`status ${answer.status}`, askedMs ?? backoffMs(this.#attempts, random));
@@ -118,7 +118,7 @@ class Retrying implements AnswerReceiver {
 /** The upstream's own word counts first, as it does for the official clients. */
 function isBusy(answer: Answer): answer is Relay {
   if (answer.kind !== "relay" || answer.status < 400) return false;
-  const word = answer.header("x-should-retry");
+  const word = answer.fields.get("x-should-retry");
   if (word === "true" || word === "false") return word === "true";
   return answer.status >= 500 || RETRIED.has(answer.status);
 }

@@ -8,23 +8,26 @@
 import { rootCertificates } from "node:tls";
 import { AppError } from "../../core/errors.ts";
 import type { Abort } from "../../lib/abort.ts";
-import type { HeaderLines } from "../../lib/http1/header_lines.ts";
-import type { HeaderSource } from "../../core/relay_headers.ts";
+import { Fields } from "../../lib/http1/fields.ts";
 
 /** One request to an upstream. */
 export interface TransportRequest {
   readonly method: string;
   /** Below the base URL, with the query: "/chat/completions". */
   readonly path: string;
-  readonly headers: HeaderLines;
+  /** To be taken before `send` returns. */
+  readonly fields: Fields;
   readonly body: Uint8Array<ArrayBuffer> | null;
   /** Aborts the request in every window: connecting, waiting, reading. */
   readonly signal: Abort | AbortSignal;
 }
 
 /** An upstream's answer: its head, and its body as it comes. */
-export interface TransportResponse extends HeaderSource {
+export interface TransportResponse {
   readonly status: number;
+  readonly fields: Fields;
+  /** True when the last piece has been read: `read` gives null. */
+  readonly isOver: boolean;
   /** The whole body when all of it is here already, else undefined. Counts as reading it. */
   whole(): Uint8Array | undefined;
   /**
@@ -87,13 +90,13 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
 
   async function ask(request: TransportRequest): Promise<TransportResponse> {
-    const { method, path, headers, body, signal } = request;
+    const { method, path, fields, body, signal } = request;
     let response: Response;
     try {
       // Bun's options go beyond the DOM's; the cast is the one place that says so.
       const init = {
         method,
-        headers: Object.fromEntries(headers.toFields()),
+        headers: [...fields].map(([name, value]): [string, string] => [name, value]),
         body,
         signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
         ...route,
@@ -106,8 +109,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
     const reader = response.body?.getReader();
     return {
       status: response.status,
-      fields: [...response.headers],
-      header: (name) => response.headers.get(name),
+      fields: Fields.of(response.headers),
+      isOver: false,
       whole: () => undefined,
       async read() {
         if (reader === undefined) return null;

@@ -12,6 +12,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort } from "../../lib/abort.ts";
+import { Fields } from "../../lib/http1/fields.ts";
 import { Attempt, type AttemptLimits, type RelayReceiver } from "./attempt.ts";
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
 import { withModel } from "../../dialects/openai_chat/peek_model.ts";
@@ -78,15 +79,15 @@ export class Upstream implements EagerSource {
     const wire = ask.wire?.dialect === this.#speaks.name ? ask.wire : undefined;
     if (wire?.body !== null) call.model ||= model_id;
     try {
-      if (wire !== undefined && hasPassedWeir(wire.headers)) throw loopDetected();
-      const { method, path, headers, body } = wire ?? this.#wireOf(ask, call);
+      if (wire !== undefined && hasPassedWeir(wire.fields)) throw loopDetected();
+      const { method, path, fields, body } = wire ?? this.#wireOf(ask, call);
       const up = UpstreamCall.of(call, this.#host);
       up.method = method;
       const signal = new Abort();
       const request = {
         method,
         path,
-        headers: this.#headersFor(up).of(headers),
+        fields: this.#headersFor(up).of(fields),
         body: withModel(body, model_id),
         signal,
       };
@@ -108,7 +109,7 @@ export class Upstream implements EagerSource {
       dialect: name,
       method: "POST",
       path: dialect.path,
-      headers: TURN_HEADERS,
+      fields: TURN_FIELDS,
       body: new TextEncoder().encode(dialect.writeRequest({ ...turn, model })),
     };
   }
@@ -125,11 +126,11 @@ export class Upstream implements EagerSource {
 }
 
 /** What weir says when it asks by itself. */
-const TURN_HEADERS = new Headers({
-  "content-type": "application/json",
-  "accept": "text/event-stream, application/json",
-  "user-agent": "weir",
-});
+const TURN_FIELDS = Fields.of([
+  ["content-type", "application/json"],
+  ["accept", "text/event-stream, application/json"],
+  ["user-agent", "weir"],
+]);
 
 function loopDetected(): AppError {
   return new AppError(

@@ -26,10 +26,10 @@ export function metrics({ authorize, secrets, stamps, read, headers }: MetricsDe
     name: "metrics",
     source: "",
     takes: "nothing",
-    admit(request, exchange) {
+    admit({ fields }, exchange) {
       exchange.requestId = `req_${stamps.hex(32)}`;
-      const verdict = authorize(request.headers, exchange);
-      if (verdict !== "ok") throw keyError(verdict, request.headers, secrets);
+      const verdict = authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
     answer: async () => ({ kind: "whole", status: 200, headers, body: await read() }),
     tooLarge: bodyTooLarge,

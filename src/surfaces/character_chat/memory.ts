@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { RequestHead } from "../../lib/http1/request_head.ts";
 import { AppError, ERRORS } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import {
@@ -67,7 +68,7 @@ interface Success {
 export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   const { memory, wallMs } = deps;
 
-  async function apply(fields: Fields, _request: Request, exchange: Exchange): Promise<Success> {
+  async function apply(fields: Fields, _head: RequestHead, exchange: Exchange): Promise<Success> {
     const ids = idsOf(fields);
     sessionOf(ids);
     const { systemPrompt, messages } = await memory.apply({
@@ -82,11 +83,11 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
     return success({ system_prompt: systemPrompt, messages });
   }
 
-  async function upload(fields: Fields, request: Request): Promise<Success> {
+  async function upload(fields: Fields, head: RequestHead): Promise<Success> {
     const ids = idsOf(fields);
     const sessionId = sessionOf(ids);
     const turns = turnsOf(fields["messages"]);
-    const key = idempotencyKey(request);
+    const key = idempotencyKey(head);
     memory.checkReady();
     const base = { ...ids, sessionId, isPartial: fields["partial"] === true, atMs: wallMs() };
     // All are handed over at once: they share one commit, and keep their order.
@@ -131,15 +132,15 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   /** Wraps one of the above: authorization, body and envelope. */
   function surface(
     name: string,
-    run: (fields: Fields, request: Request, exchange: Exchange) => Promise<Success>,
+    run: (fields: Fields, head: RequestHead, exchange: Exchange) => Promise<Success>,
   ): Surface {
     return {
       name,
       source: "",
-      takes: "text",
-      admit: (request, exchange) => checkEnvelopeToken(deps.authorize, request, exchange),
-      async answer({ text, request }, exchange) {
-        const { msg, data } = await run(fieldsOf(parseEnvelopeJson(text)), request, exchange);
+      takes: "body",
+      admit: (head, exchange) => checkEnvelopeToken(deps.authorize, head, exchange),
+      async answer({ text, head }, exchange) {
+        const { msg, data } = await run(fieldsOf(parseEnvelopeJson(text)), head, exchange);
         return envelopeAnswer(envelope(0, msg, data));
       },
       tooLarge: envelopeTooLarge,

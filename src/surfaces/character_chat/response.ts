@@ -127,9 +127,9 @@ export function v1Response(deps: ResponseDeps): Surface {
     }
   }
 
-  function parse({ text, request }: Inbound): Question {
+  function parse({ text, head }: Inbound): Question {
     const fields = fieldsOf(parseEnvelopeJson(text));
-    const key = idempotencyKey(request);
+    const key = idempotencyKey(head);
     const { stream } = fields;
     if (stream !== undefined && stream !== null && typeof stream !== "boolean") {
       throw new AppError("param_type", "参数解析错误: stream must be true or false");
@@ -204,10 +204,10 @@ export function v1Response(deps: ResponseDeps): Surface {
   return {
     name: "v1_response",
     source: source.name,
-    takes: "text",
-    admit(request, exchange) {
+    takes: "body",
+    admit(head, exchange) {
       exchange.model = deps.model;
-      checkEnvelopeToken(deps.authorize, request, exchange);
+      checkEnvelopeToken(deps.authorize, head, exchange);
     },
     answer(inbound, exchange) {
       const question = parse(inbound);

@@ -51,8 +51,8 @@ export function apiChat(deps: ApiChatDeps): Surface {
   return {
     name: "api_chat",
     source: source.name,
-    takes: "text",
-    admit: (request, exchange) => checkToken(authorize, request, exchange),
+    takes: "body",
+    admit: (head, exchange) => checkToken(authorize, head, exchange),
     answer({ text }, exchange) {
       const turn = readRequest(text, defaultModel);
       exchange.isStream = true;

@@ -10,7 +10,7 @@ import type { Surface } from "../../core/surface.ts";
 import { errorAnswer } from "../../dialects/openai/errors.ts";
 import { chatCompletions, type ChatCompletionsDeps } from "../openai/chat_completions.ts";
 import { bareRefusal } from "./bare_refusal.ts";
-import { type CheckVisitor, visitorHeaders, Visitors } from "./visitor.ts";
+import { type CheckVisitor, visitorFields, Visitors } from "./visitor.ts";
 
 /** What the surface needs. */
 export interface ChatDeps extends Omit<ChatCompletionsDeps, "door"> {
@@ -27,8 +27,8 @@ export function chat(deps: ChatDeps): Surface {
     ...deps,
     door: {
       surface: "chat",
-      admit: (request, exchange) => visitors.admit(request, exchange),
-      headersUp: ({ headers }, exchange) => visitorHeaders(headers, visitors.of(exchange)),
+      admit: (head, exchange) => visitors.admit(head, exchange),
+      fieldsUp: ({ fields }, exchange) => visitorFields(fields, visitors.of(exchange)),
       refuse: (error, requestId) =>
         BARE.has(error.code) ? bareRefusal(error) : errorAnswer(error, requestId),
     },

@@ -14,7 +14,7 @@ import { bareRefusal } from "./bare_refusal.ts";
 import { type CheckVisitor, type Visitor, Visitors } from "./visitor.ts";
 
 /** One request, let in. */
-export interface ConvCall extends Inbound {
+export interface ConvCall extends Pick<Inbound, "head" | "bytes"> {
   /** `Chat-Type`: a path of plain characters. */
   readonly type: string;
   readonly visitor: Visitor;
@@ -49,14 +49,14 @@ export function conv({ checkVisitor, room }: ConvDeps): Surface {
   return {
     name: "conv",
     source: room.source,
-    takes: "bytes",
-    async admit(request, exchange) {
-      await visitors.admit(request, exchange);
-      chatTypeOf(request.headers); // before the body is waited for
+    takes: "body",
+    async admit(head, exchange) {
+      await visitors.admit(head, exchange);
+      chatTypeOf(head.fields); // before the body is waited for
     },
-    answer(inbound, exchange) {
-      const type = chatTypeOf(inbound.request.headers);
-      return room.answer({ ...inbound, type, visitor: visitors.of(exchange), exchange });
+    answer({ head, bytes }, exchange) {
+      const type = chatTypeOf(head.fields);
+      return room.answer({ head, bytes, type, visitor: visitors.of(exchange), exchange });
     },
     tooLarge: detailTooLarge,
     refuse: (error) => BARE.has(error.code) ? bareRefusal(error) : detailAnswer(error),

@@ -48,8 +48,8 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
   const busy = new BusyConversations();
   const headers = sseHeaders();
 
-  function list({ request, visitor }: ConvCall): Whole {
-    const { offset, limit } = pageOf(request.url);
+  function list({ head, visitor }: ConvCall): Whole {
+    const { offset, limit } = pageOf(head.target);
     let page = conversations.list(visitor.id, offset, limit);
     if (page.total === 0) {
       // A client takes `items[0].id` from here: the first one there is.
@@ -148,7 +148,7 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
   return {
     source: source.name,
     answer(call) {
-      const { type, request: { method } } = call;
+      const { type, head: { method } } = call;
       if (type === "conversations" && method === "GET") return list(call);
       if (type === "conversation" && method === "POST") return say(call);
       if (type.startsWith(CONVERSATION) && method === "GET") return show(call);

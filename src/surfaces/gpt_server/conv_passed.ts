@@ -8,13 +8,13 @@
 import type { Source, Wire } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
 import { gatherBody } from "../../core/relay_body.ts";
-import { headersDown } from "../../core/relay_headers.ts";
+import { HeadersDown } from "../../core/relay_headers.ts";
 import type { Passing, Whole } from "../../core/surface.ts";
 import { nextMessage } from "../../dialects/chatgpt_web/conversation.ts";
 import { listQuery, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
 import { errorEvent } from "../../dialects/openai/errors.ts";
 import { BusyConversations, type ConvCall, type ConvRoom, parseConvJson } from "./conv.ts";
-import { visitorHeaders } from "./visitor.ts";
+import { visitorFields } from "./visitor.ts";
 
 /** A conversation with its whole tree may be some MiB; more is no answer to this question. */
 const JSON_BYTES_MAX = 64 * 1024 * 1024;
@@ -47,13 +47,12 @@ export function passedConv({ upstream, uuid, isDraining }: PassedConvDeps): Conv
 
   /** An answer of JSON as `change` makes it; any other answer as it came. */
   async function changed(
-    { request, visitor, exchange }: ConvCall,
+    { head, visitor, exchange }: ConvCall,
     path: string,
     change: (value: JsonObject) => JsonObject,
   ): Promise<Whole> {
-    const headers = visitorHeaders(request.headers, visitor);
-    headers.set("accept-encoding", "identity");
-    const wire = { dialect: "chatgpt_web", method: "GET", path, headers, body: null } as const;
+    const fields = visitorFields(head.fields, visitor).with({ "accept-encoding": "identity" });
+    const wire = { dialect: "chatgpt_web", method: "GET", path, fields, body: null } as const;
     const turn = () => {
       throw new TypeError("Cannot read a turn out of a list");
     };
@@ -65,33 +64,34 @@ export function passedConv({ upstream, uuid, isDraining }: PassedConvDeps): Conv
     return {
       kind: "whole",
       status: relay.status,
-      headers: headersDown(relay),
+      headers: new HeadersDown().of(relay.fields).headers,
       body: value === undefined ? bytes : JSON.stringify(change(value)),
     };
   }
 
   function say(call: ConvCall): Passing {
-    const { request, type, visitor, exchange, bytes } = call;
+    const { head, type, visitor, exchange, bytes } = call;
     const { content, parentId, conversationId } = parseConvMessage(parseConvJson(bytes));
     if (conversationId !== "") busy.enter(conversationId, exchange);
     exchange.isStream = true;
-    const headers = visitorHeaders(request.headers, visitor);
-    headers.set("content-type", "application/json");
+    const fields = visitorFields(head.fields, visitor).with({
+      "content-type": "application/json",
+    });
     const body = nextMessage(content, uuid(), parentId || uuid(), conversationId);
     return passing({
       method: "POST",
-      path: `/${type}${queryOf(request.url)}`,
-      headers,
+      path: `/${type}${queryOf(head.target)}`,
+      fields,
       body: new TextEncoder().encode(body),
     });
   }
 
   function pass(call: ConvCall): Passing {
-    const { request: { method, url, headers }, type, visitor, bytes } = call;
+    const { head: { method, target, fields }, type, visitor, bytes } = call;
     return passing({
       method,
-      path: `/${type}${queryOf(url)}`,
-      headers: visitorHeaders(headers, visitor),
+      path: `/${type}${queryOf(target)}`,
+      fields: visitorFields(fields, visitor),
       body: method === "GET" ? null : bytes,
     });
   }
@@ -99,13 +99,13 @@ export function passedConv({ upstream, uuid, isDraining }: PassedConvDeps): Conv
   return {
     source: "proxy",
     answer(call) {
-      const { type, request: { method, url } } = call;
+      const { type, head: { method, target } } = call;
       if (method === "POST" && type === "conversation") return say(call);
       if (method === "GET" && type === "conversations") {
-        return changed(call, `/${type}${listQuery(url)}`, withIndex);
+        return changed(call, `/${type}${listQuery(target)}`, withIndex);
       }
       if (method === "GET" && type.startsWith("conversation/")) {
-        return changed(call, `/${type}${queryOf(url)}`, shortened);
+        return changed(call, `/${type}${queryOf(target)}`, shortened);
       }
       return pass(call);
     },

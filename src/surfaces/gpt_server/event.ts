@@ -39,8 +39,8 @@ export function event(deps: EventDeps): Surface {
     name: "event",
     source: "",
     takes: "nothing",
-    answer({ request }) {
-      const ending = readEnding(new URLSearchParams(queryOf(request.url)));
+    answer({ head }) {
+      const ending = readEnding(new URLSearchParams(queryOf(head.target)));
       const frames = layFrames([
         { text: `data: 0${ending}\n\n`, dueMs: STEP_MS },
         { text: `data: 1${ending}\n\n`, dueMs: 2 * STEP_MS },
@@ -49,13 +49,7 @@ export function event(deps: EventDeps): Surface {
       return { kind: "frames", frames, manner };
     },
     tooLarge: detailTooLarge,
-    refuse(error) {
-      const refusal = plainRefusal(error);
-      return {
-        ...refusal,
-        headers: { ...refusal.headers, "access-control-allow-origin": "*" },
-      };
-    },
+    refuse: (error) => plainRefusal(error, { "access-control-allow-origin": "*" }),
   };
 }
 

@@ -36,8 +36,8 @@ export function token(deps: TokenDeps): Surface {
     name: "token",
     source: "",
     takes: "nothing",
-    async answer({ request }) {
-      const wish = readWish(new URLSearchParams(queryOf(request.url)));
+    async answer({ head }) {
+      const wish = readWish(new URLSearchParams(queryOf(head.target)));
       if (!deps.hasSecretKey) {
         throw new AppError("unavailable", "Create token failed: auth.secret_key is not set");
       }
@@ -49,7 +49,7 @@ export function token(deps: TokenDeps): Surface {
       };
     },
     tooLarge: detailTooLarge,
-    refuse: plainRefusal,
+    refuse: (error) => plainRefusal(error),
   };
 }
 
@@ -89,7 +89,10 @@ export function missingParameters(): AppError {
 }
 
 /** `error` as that system says it: its sentence on a line of plain text. */
-export function plainRefusal(error: AppError): Whole {
+export function plainRefusal(
+  error: AppError,
+  more: Readonly<Record<string, string>> = {},
+): Whole {
   return {
     kind: "whole",
     status: error.status,
@@ -98,6 +101,7 @@ export function plainRefusal(error: AppError): Whole {
       "x-content-type-options": "nosniff",
       "cache-control": "no-store",
       ...error.headers,
+      ...more,
     },
     body: `${error.message}\n`,
   };

@@ -6,6 +6,8 @@
 
 import { AppError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
+import type { RequestHead } from "../../lib/http1/request_head.ts";
 
 /** Whoever was let in. */
 export interface Visitor {
@@ -31,8 +33,8 @@ export class Visitors {
    * Lets a request in. Rejects with a 403 for who may not pass: nobody is told whether the token
    * was missing, forged or too old.
    */
-  async admit({ headers }: Request, exchange: Exchange): Promise<void> {
-    const visitor = await this.#check(headers.get("authorization"));
+  async admit({ fields }: RequestHead, exchange: Exchange): Promise<void> {
+    const visitor = await this.#check(fields.get("authorization"));
     if (visitor === undefined) {
       throw new AppError(
         "forbidden",
@@ -51,14 +53,9 @@ export class Visitors {
 
 const NOBODY: Visitor = { id: "", tokenName: "" };
 
-/** The client's headers without its token, and with its name: no client speaks for another one. */
-export function visitorHeaders(client: Headers, { id }: Pick<Visitor, "id">): Headers {
-  const headers = new Headers(client);
-  headers.delete("authorization");
-  headers.delete("userid");
-  // A name that is no header value would make every call of its owner fail.
-  if (id !== "" && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(id)) {
-    headers.set("userid", id);
-  }
-  return headers;
+/** The client's fields without its token, and with its name: no client speaks for another one. */
+export function visitorFields(client: Fields, { id }: Pick<Visitor, "id">): Fields {
+  // A name that is no field value would make every call of its owner fail.
+  const isSayable = id !== "" && /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/.test(id);
+  return client.with({ authorization: null, userid: isSayable ? id : null });
 }

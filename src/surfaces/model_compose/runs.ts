@@ -73,9 +73,8 @@ export function workflowRuns({ workflows, authorize }: RunsDeps): Surface {
   return {
     name: "api_workflows_runs",
     source: "workflow",
-    takes: "bytes",
-    isPatient: true,
-    admit: (request, exchange) => checkToken(authorize, request, exchange),
+    takes: "body",
+    admit: (head, exchange) => checkToken(authorize, head, exchange),
     answer,
     tooLarge: (bytesMax) =>
       new AppError("body_too_large", `The request body has more than ${bytesMax} bytes`),
@@ -91,8 +90,8 @@ function told(state: TaskState, { isOutputOnly }: RunRequest): Whole {
   return { ...answer, failure: new AppError("workflow_failed", errorText) };
 }
 
-async function readRun({ request, bytes }: Inbound): Promise<RunRequest> {
-  const header = request.headers.get("content-type") ?? "";
+async function readRun({ head, bytes }: Inbound): Promise<RunRequest> {
+  const header = head.fields.get("content-type") ?? "";
   const type = header.split(";")[0]!.trim().toLowerCase();
   if (type === "") throw invalid("Missing or empty Content-Type header.");
   switch (type) {

@@ -24,11 +24,11 @@ export function tasks({ workflows, authorize }: TasksDeps): Surface {
     name: "api_tasks",
     source: "",
     takes: "nothing",
-    admit: (request, exchange) => checkToken(authorize, request, exchange),
-    answer({ request, params }) {
+    admit: (head, exchange) => checkToken(authorize, head, exchange),
+    answer({ head, params }) {
       const state = workflows.task(params["id"]!);
       if (state === undefined) throw new AppError("not_found", "Task not found.");
-      return isFlagSet(request.url, "output_only") ? outputAnswer(state) : stateAnswer(state);
+      return isFlagSet(head.target, "output_only") ? outputAnswer(state) : stateAnswer(state);
     },
     tooLarge: detailTooLarge,
     refuse: detailAnswer,

@@ -37,7 +37,7 @@ export function workflowSchemas(
       name: "api_workflows",
       source: "",
       takes: "nothing",
-      admit: (request, exchange) => checkToken(authorize, request, exchange),
+      admit: (head, exchange) => checkToken(authorize, head, exchange),
       answer,
       tooLarge: detailTooLarge,
       refuse: detailAnswer,
@@ -45,8 +45,8 @@ export function workflowSchemas(
   }
 
   return {
-    list: surface(({ request }) =>
-      jsonAnswer(isFlagSet(request.url, "include_schema") ? workflows.schemas : brief)
+    list: surface(({ head }) =>
+      jsonAnswer(isFlagSet(head.target, "include_schema") ? workflows.schemas : brief)
     ),
     schema: surface(({ params }) => {
       const schema = workflows.schemas.find(({ workflow_id }) => workflow_id === params["id"]);

@@ -4,12 +4,15 @@
  * @module
  */
 
+import type { Fields } from "../../lib/http1/fields.ts";
+import { HeaderBlock } from "../../lib/http1/header_block.ts";
+import type { RequestHead } from "../../lib/http1/request_head.ts";
 import type { Source, Usage, Wire } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
 import { type AppError, asAppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Gathered } from "../../core/gathering.ts";
-import { sseHeaders } from "../../core/sse_headers.ts";
+import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type {
   Asking,
@@ -45,9 +48,9 @@ export interface Door {
    *
    * @throws {AppError} when it may not come in (also as a rejection).
    */
-  readonly admit: (request: Request, exchange: Exchange) => void | Promise<void>;
-  /** The headers that may go upstream. */
-  readonly headersUp: (request: Request, exchange: Exchange) => Headers;
+  readonly admit: (head: RequestHead, exchange: Exchange) => void | Promise<void>;
+  /** The fields that may go upstream. */
+  readonly fieldsUp: (head: RequestHead, exchange: Exchange) => Fields;
   /** The answer to a request that was refused, or that failed before its first byte. */
   readonly refuse: (error: AppError, requestId: string) => Whole;
 }
@@ -68,6 +71,9 @@ export interface ChatCompletionsDeps {
   readonly processingMs: number;
 }
 
+/** Where the answers' own id goes: "req_" and 32 hex digits. */
+const REQUEST_ID = { name: "x-request-id", width: 36 } as const;
+
 /** Layouts kept: one per model name and combination of options. */
 const LAYOUTS_MAX = 1024;
 
@@ -78,10 +84,10 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
   return {
     name: door.surface,
     source: source.name,
-    takes: deps.isRelaying ? "bytes" : "text",
-    admit(request, exchange) {
+    takes: "body",
+    admit(head, exchange) {
       if (persona !== "minimal") exchange.requestId = `req_${deps.stamps.hex(32)}`;
-      return door.admit(request, exchange);
+      return door.admit(head, exchange);
     },
     answer: (inbound, exchange) => new ChatAsk(room, inbound, exchange),
     tooLarge: bodyTooLarge,
@@ -93,7 +99,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
 class ChatRoom {
   readonly deps: ChatCompletionsDeps;
   readonly manner: Manner;
-  readonly #jsonHeaders: Headers;
+  readonly #jsonHeaders: HeaderBlock;
   readonly #layouts = new Map<string, ChunkLayout>();
   /** What was asked last: most requests ask for the same as the one before. */
   #last: { readonly chat: ChatRequest; readonly layout: ChunkLayout } | undefined;
@@ -101,10 +107,16 @@ class ChatRoom {
   constructor(deps: ChatCompletionsDeps) {
     this.deps = deps;
     const { persona, stamps } = deps;
-    const headers = answerHeaders(deps);
-    const streamHeaders = sseHeaders(headers);
-    if (persona === "minimal") streamHeaders.delete("x-accel-buffering"); // as the OpenResty mock
-    this.#jsonHeaders = new Headers({ "content-type": "application/json", ...headers });
+    const fields = answerFields(deps);
+    const { "x-accel-buffering": unbuffered, ...ofMinimal } = sseFields(fields);
+    // The OpenResty mock says neither an id nor anything to nginx.
+    const streamHeaders = persona === "minimal"
+      ? HeaderBlock.of(ofMinimal)
+      : HeaderBlock.of({ ...ofMinimal, "x-accel-buffering": unbuffered! }, REQUEST_ID);
+    this.#jsonHeaders = HeaderBlock.of(
+      { "content-type": "application/json", ...fields },
+      persona === "minimal" ? undefined : REQUEST_ID,
+    );
     this.manner = {
       stamps: stamps.withId(),
       headers: (exchange) => this.#stamped(streamHeaders, exchange),
@@ -151,10 +163,9 @@ class ChatRoom {
     };
   }
 
-  /** The shared headers with this answer's id: whoever writes the answer takes them at once. */
-  #stamped(shared: Headers, { requestId }: Exchange): Headers {
-    if (requestId !== "") shared.set("x-request-id", requestId);
-    return shared;
+  /** The shared fields with this answer's id: whoever writes the answer takes them at once. */
+  #stamped(shared: HeaderBlock, { requestId }: Exchange): HeaderBlock {
+    return requestId === "" ? shared : shared.stamp(requestId);
   }
 
   #modelName(model: string): string {
@@ -178,8 +189,8 @@ class ChatAsk implements Asking {
       ? {
         dialect: "openai_chat",
         method: "POST",
-        path: `/chat/completions${queryOf(inbound.request.url)}`,
-        headers: door.headersUp(inbound.request, exchange),
+        path: `/chat/completions${queryOf(inbound.head.target)}`,
+        fields: door.fieldsUp(inbound.head, exchange),
         body: inbound.bytes,
       }
       : undefined;
@@ -237,9 +248,9 @@ class ChatAsk implements Asking {
   }
 }
 
-function parseJson({ text, bytes }: Inbound): unknown {
+function parseJson({ text }: Inbound): unknown {
   try {
-    return JSON.parse(bytes.length > 0 ? new TextDecoder().decode(bytes) : text);
+    return JSON.parse(text);
   } catch {
     throw brokenJson();
   }
@@ -253,17 +264,17 @@ export function v1Door(
 ): Door {
   return {
     surface: "v1_chat_completions",
-    admit({ headers }, exchange) {
-      const verdict = authorize(headers, exchange);
-      if (verdict !== "ok") throw keyError(verdict, headers, secrets);
+    admit({ fields }, exchange) {
+      const verdict = authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
-    headersUp: ({ headers }) => headers,
+    fieldsUp: ({ fields }) => fields,
     refuse: errorAnswer,
   };
 }
 
 /** What every answer of the mock carries, whatever its content type. */
-function answerHeaders({ persona, processingMs }: ChatCompletionsDeps): Record<string, string> {
+function answerFields({ persona, processingMs }: ChatCompletionsDeps): Record<string, string> {
   if (persona === "minimal") return { "access-control-allow-origin": "*" };
   return {
     "openai-version": "2020-10-01",

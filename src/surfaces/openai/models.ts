@@ -42,7 +42,7 @@ export function models(deps: ModelsDeps): Surface {
     };
   }
 
-  function passed(source: Source, { request, params }: Inbound): Output {
+  function passed(source: Source, { head, params }: Inbound): Output {
     const { id } = params;
     const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
     return {
@@ -53,8 +53,8 @@ export function models(deps: ModelsDeps): Surface {
       wire: {
         dialect: "openai_chat",
         method: "GET",
-        path: path + queryOf(request.url),
-        headers: request.headers,
+        path: path + queryOf(head.target),
+        fields: head.fields,
         body: null,
       },
     };
@@ -64,10 +64,10 @@ export function models(deps: ModelsDeps): Surface {
     name: "v1_models",
     source: upstream?.name ?? "mock",
     takes: "nothing",
-    admit({ headers }, exchange) {
+    admit({ fields }, exchange) {
       exchange.requestId = `req_${stamps.hex(32)}`;
-      const verdict = deps.authorize(headers, exchange);
-      if (verdict !== "ok") throw keyError(verdict, headers, deps.secrets);
+      const verdict = deps.authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, deps.secrets);
     },
     answer: (inbound, exchange) =>
       upstream === undefined ? own(inbound.params["id"], exchange) : passed(upstream, inbound),

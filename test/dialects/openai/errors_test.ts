@@ -14,12 +14,14 @@ import {
   onlyPost,
   wrongKey,
 } from "../../../src/dialects/openai/errors.ts";
+import { HeaderBlock } from "../../../src/lib/http1/header_block.ts";
 
 const ID = "req_0123456789abcdef0123456789abcdef";
 
 /** The answer as a response. */
 function errorResponse(...given: Parameters<typeof errorAnswer>): Response {
   const { status, headers, body } = errorAnswer(...given);
+  if (headers instanceof HeaderBlock) throw new TypeError("They are laid already");
   return new Response(body as string, { status, headers });
 }
 

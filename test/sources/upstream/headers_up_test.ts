@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { Fields } from "../../../src/lib/http1/fields.ts";
 import { hasPassedWeir, HeadersUp } from "../../../src/sources/upstream/headers_up.ts";
 
 const NO_KEY = { apiKey: "", passesClientKey: false };
@@ -8,7 +9,7 @@ function up(
   credentials = NO_KEY,
   added: Record<string, string> = {},
 ): Record<string, string> {
-  const fields = new HeadersUp(credentials, added).of(new Headers(client)).toFields();
+  const fields = [...new HeadersUp(credentials, added).of(Fields.of(Object.entries(client)))];
   const names = fields.map(([name]) => name.toLowerCase());
   expect(new Set(names).size, "no name twice").toBe(names.length);
   return Object.fromEntries(fields.map(([name, value]) => [name.toLowerCase(), value]));
@@ -33,6 +34,7 @@ describe("HeadersUp", () => {
         "te": "trailers",
         "transfer-encoding": "chunked",
         "upgrade": "h2c",
+        "http2-settings": "AAMAAABk",
         "proxy-authorization": "secret",
         "content-length": "5",
         "host": "weir",
@@ -68,6 +70,38 @@ describe("HeadersUp", () => {
   for (const [name, given, wanted] of CASES) {
     test(name, () => expect(up(...given)).toEqual(wanted));
   }
+
+  test("says nothing of the connection that the config says", () => {
+    const own = [
+      ...["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Trailer", "Upgrade", "Expect"],
+      ...["Host", "Content-Length", "Proxy-Connection", "Proxy-Authorization", "HTTP2-Settings"],
+    ];
+    expect(up({}, NO_KEY, Object.fromEntries(own.map((name) => [name, "x"])))).toEqual(ALWAYS);
+  });
+
+  test("passes each line of a field that came in several", () => {
+    const up = new HeadersUp(NO_KEY, {});
+    expect([...up.of(Fields.of([["X-A", "1"], ["x-a", "2"], ["Via", "1.0 a"], ["via", "1.1 b"]]))])
+      .toEqual([
+        ["X-A", "1"],
+        ["x-a", "2"],
+        ["accept-encoding", "identity"],
+        ["via", "1.0 a, 1.1 b, 1.1 weir"],
+      ]);
+  });
+
+  test("gives each client its own, whatever the one before has sent", () => {
+    const clients = CASES.filter(([, given]) => given.length === 1).map(([, [client]]) => client);
+    for (const before of clients) {
+      for (const client of clients) {
+        const up = new HeadersUp(NO_KEY, {});
+        up.of(Fields.of(Object.entries(before)));
+        const fields = [...up.of(Fields.of(Object.entries(client)))];
+        const alone = new HeadersUp(NO_KEY, {}).of(Fields.of(Object.entries(client)));
+        expect(fields).toEqual([...alone]);
+      }
+    }
+  });
 });
 
 describe("hasPassedWeir()", () => {
@@ -82,7 +116,7 @@ describe("hasPassedWeir()", () => {
   ];
   for (const [via, wanted] of CASES) {
     test(`Via: ${via}: ${wanted}`, () => {
-      expect(hasPassedWeir(new Headers(via === undefined ? {} : { via }))).toBe(wanted);
+      expect(hasPassedWeir(Fields.of(via === undefined ? [] : [["via", via]]))).toBe(wanted);
     });
   }
 });

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { AppError } from "../../../src/core/errors.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
 import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts";
 import type { Transport, TransportResponse } from "../../../src/sources/upstream/transport.ts";
-import { linesOf } from "../../lib/lines_of.ts";
 import { sent } from "./sent.ts";
 import {
   type Act,
@@ -38,7 +38,7 @@ function send(
   return sent(transport, {
     method: "POST",
     path: "/chat/completions?a=1&b=%20",
-    headers: linesOf({ authorization: "Bearer sk-1", "content-type": "application/json" }),
+    fields: Fields.of([["authorization", "Bearer sk-1"], ["content-type", "application/json"]]),
     body: new TextEncoder().encode('{"content":"你好"}'),
     signal,
   });
@@ -62,7 +62,7 @@ describe("http1Transport", () => {
 
   test("gives a whole body at once, and a stream chunk by chunk", async () => {
     const whole = await send(started([act.send(response("{}", { "x-request-id": "req_1" }))]));
-    expect(whole.header("x-request-id")).toBe("req_1");
+    expect(whole.fields.get("x-request-id")).toBe("req_1");
     expect(Buffer.from(whole.whole()!).toString()).toBe("{}");
 
     const gate = Promise.withResolvers<void>();

@@ -5,6 +5,7 @@ import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { AppError } from "../../../src/core/errors.ts";
 import { KnownBody } from "../../../src/core/relay_body.ts";
 import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
 import type { UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { waitFor } from "../../server/launch.ts";
@@ -640,8 +641,7 @@ describe("respeak()", () => {
       const relay: Relay = {
         kind: "relay",
         status: 200,
-        fields: [],
-        header: () => null,
+        fields: Fields.NONE,
         body: new KnownBody(pieces, "end", rig.engine.wheel),
       };
       const answer = (): Answer | Promise<Answer> =>

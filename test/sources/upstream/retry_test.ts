@@ -5,6 +5,7 @@ import type { Event } from "../../../src/core/events.ts";
 import { Exchange } from "../../../src/core/exchange.ts";
 import { gatherBody, KnownBody } from "../../../src/core/relay_body.ts";
 import { Abort } from "../../../src/lib/abort.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
 import { Wheel } from "../../../src/lib/wheel.ts";
 import { retry } from "../../../src/sources/upstream/retry.ts";
 import { waitFor } from "../../server/launch.ts";
@@ -39,8 +40,7 @@ function scripted(moves: readonly Move[], retries: number, isSync = false) {
     const relay: Relay = {
       kind: "relay",
       status: move.status,
-      fields: [],
-      header: (name) => move.fields?.[name] ?? null,
+      fields: Fields.of(Object.entries(move.fields ?? {})),
       body: {
         whole: () => body.whole(),
         flow: (sink) => body.flow(sink),

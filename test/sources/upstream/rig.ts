@@ -7,7 +7,6 @@
 
 import type { Answer, Ask, DialectName, Relay, Source, Step } from "../../../src/core/answer.ts";
 import { askOf } from "../../../src/core/answer.ts";
-import { BunWriter } from "../../../src/core/bun_writer.ts";
 import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { Driver } from "../../../src/core/driver.ts";
 import { AppError } from "../../../src/core/errors.ts";
@@ -18,6 +17,8 @@ import { Stamps } from "../../../src/core/stamp.ts";
 import type { Surface } from "../../../src/core/surface.ts";
 import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
 import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
+import type { Http1Server } from "../../../src/lib/http1/server.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
 import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
@@ -25,6 +26,7 @@ import { retry } from "../../../src/sources/upstream/retry.ts";
 import { fetchTransport, type Transport } from "../../../src/sources/upstream/transport.ts";
 import { Upstream, type UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { turnAsk } from "../../../src/surfaces/turn_ask.ts";
+import { listen } from "../../lib/http1/listen.ts";
 import { waitFor } from "../../server/launch.ts";
 import { CHAT } from "../../server/proxied.ts";
 import { connect, parseRaw, rawChat, type RawClient } from "../../server/raw_client.ts";
@@ -92,7 +94,7 @@ export class Rig {
   readonly #transports: Transport[] = [];
   /** Idle connections wait on it, so that the engine's wheel is empty when nothing is open. */
   readonly #poolWheel = new Wheel(() => performance.now(), timerAlarm());
-  readonly #server: ReturnType<typeof Bun.serve>;
+  readonly #server: Http1Server;
 
   constructor(name: TransportName) {
     this.#name = name;
@@ -105,17 +107,9 @@ export class Rig {
     });
     this.source = this.live();
     const surface = this.#surface();
-    const options = { idleTimeoutS: 0 };
-    this.#server = Bun.serve({
-      port: 0,
-      hostname: "127.0.0.1",
-      fetch: (request, server) => {
-        const timer = { timeout: (of: Request, s: number) => server.timeout(of, s) };
-        const writer = new BunWriter(request, timer, options, false);
-        this.driver.answer(surface, request, {}, writer);
-        return writer.take();
-      },
-    });
+    this.#server = listen((exchange) =>
+      this.driver.answer(surface, { head: exchange.head, params: {}, body: exchange }, exchange)
+    );
   }
 
   /** An upstream that is asked once. */
@@ -155,7 +149,7 @@ export class Rig {
 
   /** Asks the surface, and gives the client. */
   client(fields: readonly string[] = ["Connection: close"]): Promise<RawClient> {
-    return connect(this.#server.port!, rawChat(CHAT, fields));
+    return connect(this.#server.port, rawChat(CHAT, fields));
   }
 
   /** Asks the surface, and gives what it answers. */
@@ -185,7 +179,7 @@ export class Rig {
   }
 
   close(): void {
-    this.#server.stop(true);
+    void this.#server.stop(true);
     for (const transport of this.#transports) transport.close();
     this.upstream.close();
   }
@@ -251,8 +245,13 @@ export function wireAsk(
   dialect: DialectName = "openai_chat",
 ): Ask {
   const bytes = body === null ? null : new TextEncoder().encode(body);
-  const headers = new Headers(fields);
-  const wire = { dialect, method: "POST", path: "/chat/completions", headers, body: bytes };
+  const wire = {
+    dialect,
+    method: "POST",
+    path: "/chat/completions",
+    fields: Fields.of(Object.entries(fields)),
+    body: bytes,
+  };
   return { ...askOf(TURN), wire };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../../src/core/errors.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
 import { fetchTransport, unreachable } from "../../../src/sources/upstream/transport.ts";
-import { linesOf } from "../../lib/lines_of.ts";
 import { sent } from "./sent.ts";
 import { scriptedUpstream } from "../../server/scripted_upstream.ts";
 
@@ -14,7 +14,7 @@ describe("fetchTransport()", () => {
     const error = await sent(transport, {
       method: "GET",
       path: "/models",
-      headers: linesOf({}),
+      fields: Fields.NONE,
       body: null,
       signal: new AbortController().signal,
     }).then(() => undefined, (thrown: unknown) => thrown);

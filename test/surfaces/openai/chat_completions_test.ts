@@ -1,21 +1,23 @@
 import { describe, expect, test } from "bun:test";
 import type { Source } from "../../../src/core/answer.ts";
-import { BunWriter } from "../../../src/core/bun_writer.ts";
 import { Driver } from "../../../src/core/driver.ts";
 import { Stamps } from "../../../src/core/stamp.ts";
 import type { Turn } from "../../../src/core/turn.ts";
+import { requestHead } from "../../../src/lib/http1/request_head.ts";
 import { Wheel } from "../../../src/lib/wheel.ts";
 import {
   chatCompletions,
   type ChatCompletionsDeps,
   v1Door,
 } from "../../../src/surfaces/openai/chat_completions.ts";
+import { bodyOf } from "../../core/body_of.ts";
+import { MemoryWriter } from "../../core/memory_writer.ts";
 
 /** What the source is asked for when `body` comes in. */
-async function turnOf(
+function turnOf(
   body: unknown,
   persona: ChatCompletionsDeps["persona"],
-): Promise<{ turn: Turn; contentType: string | null }> {
+): { readonly turn: Turn; readonly contentType: string | null } {
   let asked: Turn | undefined;
   const source: Source = {
     name: "mock",
@@ -43,14 +45,10 @@ async function turnOf(
     validate: "live",
     processingMs: 0,
   });
-  const request = new Request("http://weir/v1/chat/completions", {
-    method: "POST",
-    body: JSON.stringify(body),
-  });
-  const writer = new BunWriter(request, undefined, { idleTimeoutS: 10 }, false);
-  driver.answer(surface, request, {}, writer);
-  const answer = await writer.take();
-  return { turn: asked!, contentType: answer.headers.get("content-type") };
+  const writer = new MemoryWriter();
+  const head = requestHead({ method: "POST", target: "/v1/chat/completions" });
+  driver.answer(surface, { head, params: {}, body: bodyOf(JSON.stringify(body)) }, writer);
+  return { turn: asked!, contentType: writer.headers!.get("content-type") };
 }
 
 describe("the turn says whether the answer is streamed", () => {
@@ -64,8 +62,8 @@ describe("the turn says whether the answer is streamed", () => {
     ["minimal", false, false],
   ] as const;
   for (const [persona, stream, isStream] of rows) {
-    test(`persona ${persona}, stream ${stream}: ${isStream}`, async () => {
-      const { turn, contentType } = await turnOf({ model: "m", messages, stream }, persona);
+    test(`persona ${persona}, stream ${stream}: ${isStream}`, () => {
+      const { turn, contentType } = turnOf({ model: "m", messages, stream }, persona);
       expect(turn.isStream).toBe(isStream);
       expect(turn.wantsUsage).toBe(!isStream);
       expect(contentType?.startsWith("text/event-stream")).toBe(isStream);

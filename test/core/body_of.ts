@@ -1,0 +1,74 @@
+/**
+ * The body of a request that a test sends.
+ *
+ * @module
+ */
+
+import type { RequestBody } from "../../src/core/body.ts";
+import type { Http1Error } from "../../src/lib/http1/error.ts";
+import type { BodySink } from "../../src/lib/http1/server_exchange.ts";
+
+/** A body that is here. */
+export function bodyOf(bytes: string | Uint8Array = ""): RequestBody {
+  const whole = Buffer.from(bytes);
+  return {
+    bodyLengthBytes: whole.length,
+    wholeBody: () => whole,
+    flowBody() {
+      throw new Error("It is whole");
+    },
+    dropBody() {},
+    refuseBody() {},
+  };
+}
+
+/** A body that comes when the test sends it. */
+export class SentBody implements RequestBody {
+  readonly bodyLengthBytes: number | undefined;
+  /** True when nobody wants the rest. */
+  isDropped = false;
+  /** True when the connection ends with the answer. */
+  isRefused = false;
+  #sink: BodySink | undefined = undefined;
+
+  constructor(lengthBytes?: number) {
+    this.bodyLengthBytes = lengthBytes;
+  }
+
+  /** True when somebody reads it. */
+  get isFlowing(): boolean {
+    return this.#sink !== undefined;
+  }
+
+  wholeBody(): undefined {
+    return undefined;
+  }
+
+  flowBody(sink: BodySink): void {
+    if (this.#sink !== undefined) throw new Error("It flows already");
+    this.#sink = sink;
+  }
+
+  dropBody(): void {
+    this.isDropped = true;
+  }
+
+  refuseBody(): void {
+    this.isDropped = this.isRefused = true;
+  }
+
+  /** Sends a piece: its bytes, or so many of them. */
+  send(piece: string | number | Uint8Array): void {
+    const bytes = typeof piece === "number" ? Buffer.alloc(piece, "1") : Buffer.from(piece);
+    if (!this.isDropped) this.#sink!.onBytes(bytes);
+  }
+
+  end(): void {
+    if (!this.isDropped) this.#sink!.onBodyEnd();
+  }
+
+  /** The rest will not come. */
+  breakOff(error?: Http1Error): void {
+    if (!this.isDropped) this.#sink!.onBodyBroken(error);
+  }
+}
