@@ -81,7 +81,6 @@ async function work(
     gather: link.gather,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
-  await server.loaded;
   const { promise: drained, resolve } = Promise.withResolvers<void>();
   const drain = (limitMs: number) => void server.drain(limitMs).then(resolve);
   let steering: Steering | undefined;
@@ -177,7 +176,6 @@ async function serveAlone(
   });
   for (const line of introduction(server.app, settings, server.port)) terminal.print(line);
   warn(server.warnings, terminal);
-  await server.loaded;
   if (!isEnding) notifier.ready(status());
   if (notifier.aliveEveryMs > 0) setInterval(notifier.alive, notifier.aliveEveryMs);
   if (notifier.isOn) setInterval(() => isEnding || notifier.status(status()), STATUS_MS);

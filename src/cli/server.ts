@@ -20,12 +20,6 @@ import { Failure } from "./terminal.ts";
 import { readTls, type Tls } from "./tls_files.ts";
 import { closeApp, openApp } from "./world.ts";
 
-/**
- * Milliseconds from the open port to the loading of the token encoding, which blocks the loop for
- * some 110 ms in the binary: a client that asks for /health at once gets its first byte before.
- */
-const TOKENS_DELAY_MS = 60;
-
 /** After an error event is written, a connection has this long to take it. */
 export const FLUSH_MS = 1000;
 
@@ -56,8 +50,6 @@ export interface ServerOptions {
 
 /** A server that takes requests. */
 export class Server {
-  /** Resolves when tokens can be counted, and so health is "ok". */
-  readonly loaded: Promise<void>;
   readonly #making: Required<Pick<World, "gather" | "connections">> & ServerOptions;
   /** What is odd and yet no reason not to serve. */
   readonly warnings: string[] = [];
@@ -120,8 +112,7 @@ export class Server {
     });
     process.once("exit", () => this.#apps().forEach((app) => writeLast(app.observer.takeLog())));
     this.#page = this.#listenForPage(settings, tls);
-    this.loaded = Bun.sleep(options.isShared ? 0 : TOKENS_DELAY_MS)
-      .then(() => loadTokens(this.#app));
+    begin(this.#app);
   }
 
   /** 0 = it listens on a socket file. */
@@ -164,7 +155,7 @@ export class Server {
     }
     const tls = readTls(settings);
     const app = openApp(settings, this.#making);
-    await loadTokens(app);
+    begin(app);
     const notes = await this.#renew(app, settings, tls);
     const old = this.#app;
     this.#app = app;
@@ -312,10 +303,9 @@ class Patience {
   }
 }
 
-async function loadTokens(app: App): Promise<void> {
-  await app.tokens.load();
-  if (app.status === "starting") app.status = "ok";
-  app.observer.start(); // not before: the loading is one long delay, and says nothing
+function begin(app: App): void {
+  app.status = "ok";
+  app.observer.start();
 }
 
 /** Is `family` about requests, and not about the process that answers them? */

@@ -10,8 +10,6 @@ import { type Message, textOf, type Turn } from "../core/turn.ts";
 
 /** Counts and cuts tokens; `TokenCounter` is the real one. */
 export interface Tokens {
-  readonly isLoaded: boolean;
-  load(): Promise<void>;
   count(text: string): number;
   cut(text: string, tokensMax: number): { readonly text: string; readonly isCut: boolean };
 }
@@ -61,7 +59,6 @@ export class Mock implements Source {
   readonly #whole: Script;
   /** Any other: cut, or several answers side by side. */
   readonly #cuts = new Map<string, Script>();
-  #replyTokens = -1;
 
   constructor(options: MockOptions, tokens: Tokens) {
     this.#options = options;
@@ -71,16 +68,14 @@ export class Mock implements Source {
   }
 
   /** @throws {AppError} `model_unknown` when `mock.models` does not list the model. */
-  answer(ask: Ask): Answer | Promise<Answer> {
+  answer(ask: Ask): Answer {
     const turn = ask.turn();
     const { model } = turn;
     if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
     const isPlain = turn.tokensMax === undefined && turn.stop.length === 0 &&
       turn.choiceCount === 1;
     if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole, model };
-    const needsTokens = turn.wantsUsage || turn.tokensMax !== undefined;
-    if (!needsTokens || this.#tokens.isLoaded) return this.#fitted(turn);
-    return this.#tokens.load().then(() => this.#fitted(turn));
+    return this.#fitted(turn);
   }
 
   #fitted(turn: Turn): Answer {
@@ -91,7 +86,7 @@ export class Mock implements Source {
     if (!turn.wantsUsage) return { kind: "script", script, model };
     const usage = {
       promptTokens: this.#promptTokens(turn.messages),
-      completionTokens: this.#completionTokens(text) * choiceCount,
+      completionTokens: this.#tokens.count(text) * choiceCount,
     };
     return { kind: "script", script, model, usage };
   }
@@ -139,12 +134,6 @@ export class Mock implements Source {
       afterMs = delay_ms;
     }
     return { name: nameOf(text, reason, choiceCount), steps };
-  }
-
-  #completionTokens(text: string): number {
-    if (text !== this.#options.reply || !this.#tokens.isLoaded) return this.#tokens.count(text);
-    if (this.#replyTokens < 0) this.#replyTokens = this.#tokens.count(text);
-    return this.#replyTokens;
   }
 
   #promptTokens(messages: readonly Message[]): number {

@@ -122,35 +122,3 @@ describe("Mock.answer()", () => {
     await expect(ask({ model: "a" }, { models: ["a"] })).resolves.toMatchObject({ model: "a" });
   });
 });
-
-describe("TokenCounter", () => {
-  test("is exact within its bound and estimates above it", async () => {
-    const counter = new TokenCounter(100);
-    await counter.load();
-    expect(counter.count("hello world")).toBe(2);
-    expect(counter.count("hello world ".repeat(20))).toBe(60);
-  });
-
-  test("estimates a run of 1000 letters and does not block on it", async () => {
-    const counter = new TokenCounter(1_000_000);
-    await counter.load();
-    expect(counter.count("a".repeat(100_000))).toBe(25_000);
-    expect(counter.count(" ".repeat(100_000))).toBe(25_000);
-  });
-
-  test("a special token in a text counts as the characters typed", async () => {
-    const counter = new TokenCounter(100);
-    await counter.load();
-    expect(counter.count("<|endoftext|>")).toBe(7);
-  });
-
-  test("a cut never ends in half a character", async () => {
-    const counter = new TokenCounter(1000);
-    await counter.load();
-    const text = "🧜🏽‍♀️ 深い川は静かに流れる 𠜎𠜱";
-    for (let tokens = 1; tokens < 30; tokens++) {
-      const cut = counter.cut(text, tokens);
-      expect(text.startsWith(cut.text), `${tokens}: ${cut.text}`).toBe(true);
-    }
-  });
-});
