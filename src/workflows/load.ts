@@ -12,7 +12,7 @@ import { loadComponents } from "./load_component.ts";
 import { loadWorkflow } from "./load_workflow.ts";
 import { Problems, Section } from "./section.ts";
 import { type Problem, putEnvironment } from "./source_text.ts";
-import { mergeTrees, parseTree, type Tree } from "./tree.ts";
+import { mergeTrees, parseTree, type Tree, type TreeMap } from "./tree.ts";
 
 /** Workflows of one file. */
 const WORKFLOWS_MAX = 1000;
@@ -57,9 +57,22 @@ export function load(
     }
     return { definition: null, problems: problems.list };
   }
+  return loadMap(tree, problems, files.map(({ file }) => file));
+}
+
+/** Loads what is a tree already. */
+export function loadTree(tree: TreeMap): Loaded {
+  return loadMap(tree, new Problems(), [tree.place.file]);
+}
+
+/** `order`: the names of the files, in which problems are told. */
+function loadMap(
+  tree: TreeMap,
+  problems: Problems,
+  order: readonly string[],
+): Loaded {
   const definition = define(new Section(tree, "", problems), problems);
   if (problems.list.length === 0) return { definition, problems: [] };
-  const order = files.map(({ file }) => file);
   const sorted = problems.list.toSorted(({ place: a }, { place: b }) =>
     order.indexOf(a.file) - order.indexOf(b.file) || a.line - b.line || a.column - b.column
   );

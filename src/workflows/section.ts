@@ -10,9 +10,7 @@ import { durationMs } from "./duration.ts";
 import { type Expression, parseTemplate, TemplateError } from "./expression.ts";
 import { expressionsIn, type Pattern } from "./interpolate.ts";
 import type { Place, Problem } from "./source_text.ts";
-import type { Tree } from "./tree.ts";
-
-type MapTree = Extract<Tree, { readonly kind: "map" }>;
+import type { Tree, TreeMap } from "./tree.ts";
 
 /** What expressions may refer to at one place of a file. */
 export interface Sources {
@@ -37,10 +35,10 @@ export class Problems {
 export class Section {
   readonly path: string;
   readonly place: Place;
-  readonly #tree: MapTree;
+  readonly #tree: TreeMap;
   readonly #problems: Problems;
 
-  constructor(tree: MapTree, path: string, problems: Problems) {
+  constructor(tree: TreeMap, path: string, problems: Problems) {
     this.#tree = tree;
     this.path = path;
     this.place = tree.place;

@@ -29,13 +29,16 @@ const SYNTAX_PROBLEMS_MAX = 5;
 /** How the YAML parser reports that its recursion ran out of stack. */
 const STACK_MESSAGE = "Maximum call stack";
 
+/** A mapping and where it stands. */
+export interface TreeMap {
+  readonly kind: "map";
+  readonly place: Place;
+  readonly entries: ReadonlyMap<string, Tree>;
+}
+
 /** A value and where it stands. */
 export type Tree =
-  | {
-    readonly kind: "map";
-    readonly place: Place;
-    readonly entries: ReadonlyMap<string, Tree>;
-  }
+  | TreeMap
   | { readonly kind: "list"; readonly place: Place; readonly items: readonly Tree[] }
   | {
     readonly kind: "scalar";
@@ -44,6 +47,33 @@ export type Tree =
     /** The place of character `offset` of a text. */
     readonly placeAt: (offset: number) => Place;
   };
+
+/** What a file can say, as a value. */
+export type TreeValue =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly TreeValue[]
+  | { readonly [key: string]: TreeValue };
+
+/** `value` as a tree, all of it at `place`. */
+export function treeOf(value: { readonly [key: string]: TreeValue }, place: Place): TreeMap;
+export function treeOf(value: TreeValue, place: Place): Tree;
+export function treeOf(value: TreeValue, place: Place): Tree {
+  if (isList(value)) {
+    return { kind: "list", place, items: value.map((item) => treeOf(item, place)) };
+  }
+  if (typeof value !== "object" || value === null) {
+    return { kind: "scalar", place, value, placeAt: () => place };
+  }
+  const entries = Object.entries(value).map(([key, item]) => [key, treeOf(item, place)] as const);
+  return { kind: "map", place, entries: new Map(entries) };
+}
+
+function isList(value: TreeValue): value is readonly TreeValue[] {
+  return Array.isArray(value);
+}
 
 /** Parses one file. The tree is null when the text is not YAML, or has no content. */
 export function parseTree(

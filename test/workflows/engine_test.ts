@@ -11,7 +11,7 @@ import { TASK_KEPT_MS, Tasks, TASKS_BYTES_MAX, TASKS_KEPT_MAX } from "../../src/
 import { waitFor } from "../server/launch.ts";
 import { mockSource, rig } from "./rig.ts";
 
-const CHAT = builtinFile("gpt-4o").text;
+const CHAT = JSON.stringify(builtinFile("gpt-4o"));
 
 function schemas(text: string) {
   const { definition, problems } = load([{ file: "f.yml", text }], { OPENAI_API_KEY: "sk" });
@@ -151,7 +151,8 @@ describe("WorkflowEngine", () => {
   }
 
   test("cancels what waits in the queue", async () => {
-    const { engine } = rig(`controller: {max_concurrent_count: 1}\n${CHAT}`, {
+    const file = { controller: { max_concurrent_count: 1 }, ...builtinFile("gpt-4o") };
+    const { engine } = rig(JSON.stringify(file), {
       source: mockSource("a b", 60_000),
     });
     const first = new AbortController();

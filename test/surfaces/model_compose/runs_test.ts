@@ -8,7 +8,7 @@ import { listen, urlOf } from "../../lib/http1/listen.ts";
 import { realWheel, rig } from "../../workflows/rig.ts";
 
 /** The surface on the built-in workflow, with what it tells and asks for. */
-function surface(yaml = builtinFile("gpt-4o").text) {
+function surface(yaml = JSON.stringify(builtinFile("gpt-4o"))) {
   const outcomes: string[] = [];
   const engine: Engine = {
     wheel: realWheel(),
