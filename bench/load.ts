@@ -19,6 +19,8 @@ export interface Load {
   readonly url: string;
   /** Undefined: a GET. */
   readonly body: string | undefined;
+  /** What is sent besides what HTTP and a JSON body need. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly connections: number;
   readonly seconds: number;
   /** Bytes of one whole answer, head and body: what proves that the answers were whole. */
@@ -78,16 +80,20 @@ function done(summary, latency)
 end
 `;
 
+/** The request as lines of Lua. */
+function wrkRequest({ body, headers }: Load): string {
+  const all = Object.entries(
+    body === undefined ? headers : { "content-type": "application/json", ...headers },
+  ).map(([name, value]) => `wrk.headers["${name}"] = [==[${value}]==]`);
+  const post = body === undefined ? [] : [`wrk.method = "POST"`, `wrk.body = [==[${body}]==]`];
+  return [...post, ...all].join("\n");
+}
+
 async function runWrk(load: Load): Promise<LoadResult> {
   const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
   try {
     const script = join(folder, "load.lua");
-    const request = load.body === undefined ? "" : [
-      `wrk.method = "POST"`,
-      `wrk.body = [==[${load.body}]==]`,
-      `wrk.headers["content-type"] = "application/json"`,
-    ].join("\n");
-    writeFileSync(script, `${request}\n${WRK_DONE}`);
+    writeFileSync(script, `${wrkRequest(load)}\n${WRK_DONE}`);
     const { output, cpuUs } = await run(load.cores, [
       programPath("wrk")!,
       "-t1",
@@ -129,9 +135,13 @@ interface AutocannonSummary {
 }
 
 async function runAutocannon(load: Load): Promise<LoadResult> {
-  const request = load.body === undefined
+  const post = load.body === undefined
     ? []
     : ["-m", "POST", "-b", load.body, "-H", "content-type=application/json"];
+  const headers = Object.entries(load.headers).flatMap(([name, value]) => [
+    "-H",
+    `${name}=${value}`,
+  ]);
   const { output, cpuUs } = await run(load.cores, [
     process.execPath, // under Bun it makes 1.8 times the requests it makes under Node 20
     "--no-env-file",
@@ -143,7 +153,8 @@ async function runAutocannon(load: Load): Promise<LoadResult> {
     String(load.seconds),
     "-t",
     "30",
-    ...request,
+    ...post,
+    ...headers,
     load.url,
   ]);
   const found = JSON.parse(output) as AutocannonSummary;

@@ -19,6 +19,8 @@ export interface ServerCommand {
   readonly port: number;
   /** A path that answers 200 as soon as the server is ready. */
   readonly readyPath: string;
+  /** True: it speaks TLS, with a certificate that nobody else knows. */
+  readonly isTls?: boolean;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   /** The cores it runs on. Default: the server's one. */
@@ -60,7 +62,7 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
     stderr: "pipe",
   });
   const errors = new Response(child.stderr).text();
-  const origin = `http://127.0.0.1:${server.port}`;
+  const origin = `${server.isTls === true ? "https" : "http"}://127.0.0.1:${server.port}`;
   const stop = async () => {
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
@@ -87,7 +89,11 @@ export async function startServer(server: ServerCommand): Promise<RunningServer>
 
 async function answers(url: string): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(1000), keepalive: false });
+    const response = await fetch(url, {
+      signal: AbortSignal.timeout(1000),
+      keepalive: false,
+      tls: { rejectUnauthorized: false },
+    });
     await response.arrayBuffer();
     return response.status === 200;
   } catch {

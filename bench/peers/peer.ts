@@ -8,7 +8,9 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Certificate } from "../certificate.ts";
 import { ONE_CORE_EACH, programPath } from "../machine.ts";
+import { UPSTREAM_ITSELF } from "../results.ts";
 import {
   freePort,
   type RunningServer,
@@ -30,6 +32,10 @@ export interface PeerWork {
   readonly dueMs: readonly number[];
   /** Where a proxy sends what it gets. */
   readonly upstreamOrigin: string;
+  /** Whether the upstream of a proxy writes twice. */
+  readonly isInTwo: boolean;
+  /** The certificate of a server that speaks TLS. */
+  readonly certificate: Pick<Certificate, "certFile" | "keyFile"> | undefined;
 }
 
 /** Work with nothing in it, to be filled in. */
@@ -41,6 +47,8 @@ export const NO_WORK: PeerWork = {
   events: [],
   dueMs: [],
   upstreamOrigin: "",
+  isInTwo: false,
+  certificate: undefined,
 };
 
 /** A server that weir is compared with. */
@@ -70,7 +78,7 @@ export const bareBun: Peer = {
   name: "bare Bun.serve",
   isSameBytes: true,
   absent: () => undefined,
-  command: ({ answer, contentType }, folder, port) => ({
+  command: ({ answer, contentType, certificate }, folder, port) => ({
     name: "bare Bun.serve",
     command: [
       ...BUN,
@@ -78,24 +86,27 @@ export const bareBun: Peer = {
       String(port),
       file(folder, "answer", answer),
       contentType,
+      ...(certificate === undefined ? [] : [certificate.certFile, certificate.keyFile]),
     ],
     port,
     readyPath: "/",
+    isTls: certificate !== undefined,
   }),
 };
 
-/** The upstream of the proxy cases: one chunk per event, from a raw socket. */
+/** The upstream of the proxy cases: one chunk per event, from a raw socket, in one write or two. */
 export const rawUpstream: Peer = {
-  name: "the upstream itself",
+  name: UPSTREAM_ITSELF,
   isSameBytes: true,
   absent: () => undefined,
-  command: ({ events }, folder, port) => ({
-    name: "the upstream itself",
+  command: ({ events, isInTwo }, folder, port) => ({
+    name: UPSTREAM_ITSELF,
     command: [
       ...BUN,
       script("upstream.ts"),
       String(port),
       file(folder, "events.json", JSON.stringify(events)),
+      isInTwo ? "2" : "1",
     ],
     port,
     readyPath: "/",

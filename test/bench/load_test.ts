@@ -41,6 +41,7 @@ async function load(path: string): Promise<Load> {
   return {
     url: `http://127.0.0.1:${server.port}${path}`,
     body: undefined,
+    headers: {},
     connections: 4,
     seconds: 1,
     answerBytes: await answerBytes(),
