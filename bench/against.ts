@@ -1,5 +1,6 @@
 /**
- * Two executables, of the working tree and of an older commit: what `--against REF` compares.
+ * Executables of the working tree and of an older commit: what `--against REF` compares, and what
+ * the case of the start measures.
  *
  * @module
  */
@@ -45,10 +46,22 @@ export function buildBoth(ref: string, say: (text: string) => void): Builds {
   }
 }
 
-/** Runs the build of a tree, and moves what it makes to `file`. */
+/** Builds the working tree alone, into a folder that `remove` deletes. */
+export function buildHere(): { readonly file: string; readonly remove: () => void } {
+  const folder = mkdtempSync(join(tmpdir(), "weir-built-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  try {
+    return { file: build(ROOT, join(folder, "weir")), remove };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+/** Runs the build of a tree, and copies what it makes to `file`. */
 function build(tree: string, file: string): string {
   run([process.execPath, "--no-env-file", "run", "build"], tree);
-  run(["mv", join(tree, "dist", "weir"), file], tree);
+  run(["cp", join(tree, "dist", "weir"), file], tree);
   return file;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** The connections at which ratios are judged, where they were measured. */
+/** The connections at which most figures are judged, and every tool sees every server. */
 export const JUDGED_CONNECTIONS = 64;
 /** From here on a run lasts longer: connecting alone takes a second. */
 export const MANY_CONNECTIONS = 2000;
@@ -12,13 +12,15 @@ const MANY_SECONDS_MIN = 5;
 
 /** Rounds of every pair: most where figures are judged, fewer where they are only shown. */
 export interface Rounds {
-  /** At `JUDGED_CONNECTIONS`. */
+  /** At `JUDGED_CONNECTIONS`, and wherever else a figure is judged. */
   readonly judged: number;
   /** At other numbers of connections. */
   readonly shown: number;
   /** At `MANY_CONNECTIONS` and more. */
   readonly many: number;
   readonly paced: number;
+  /** Of the memory cases. */
+  readonly idle: number;
 }
 
 /** What the command line decides. */
@@ -38,9 +40,13 @@ export interface BenchOptions {
   readonly say: (text: string) => void;
 }
 
-/** Rounds at a number of connections. */
-export function roundsAt(connections: number, { rounds }: Pick<BenchOptions, "rounds">): number {
-  if (connections === JUDGED_CONNECTIONS) return rounds.judged;
+/** Rounds at a number of connections, where a figure is judged or not. */
+export function roundsAt(
+  connections: number,
+  isJudged: boolean,
+  { rounds }: Pick<BenchOptions, "rounds">,
+): number {
+  if (isJudged || connections === JUDGED_CONNECTIONS) return rounds.judged;
   return connections >= MANY_CONNECTIONS ? rounds.many : rounds.shown;
 }
 

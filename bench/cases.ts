@@ -19,10 +19,16 @@ import {
 /** `--set` settings of weir. */
 export type Settings = Readonly<Record<string, string | number>>;
 
-/** A peer, and the least that weir's speed should be as a share of the peer's. */
+/**
+ * Number of connections → the least that a peer's processor time for an answer should be as a
+ * multiple of weir's. 1 and more: weir is the cheaper one.
+ */
+export type Wanted = Readonly<Record<number, number>>;
+
+/** A peer, and what is wanted beside it; nothing where it is only shown. */
 export interface Rival {
   readonly peer: Peer;
-  readonly wanted?: number;
+  readonly wanted?: Wanted;
 }
 
 /** Another request to the same weir: what one URL costs as a share of another. */
@@ -30,8 +36,7 @@ export interface Beside {
   readonly name: string;
   readonly path: string;
   readonly body: string;
-  /** The least that the case's speed should be as a share of this one's. */
-  readonly wanted: number;
+  readonly wanted: Wanted;
 }
 
 /** Whole answers, as many as possible. */
@@ -41,18 +46,39 @@ export interface WholeCase {
   readonly path: string;
   /** Undefined: a GET. */
   readonly body: string | undefined;
+  /** What the client sends besides what HTTP and a JSON body need. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** True: weir and the peers listen with one certificate, made for the run. */
+  readonly isTls?: boolean;
   readonly settings: Settings;
   /** The right answer, ids and times masked with `•` and pads left out; or what it must look like. */
   readonly expected: string | RegExp;
   readonly words: readonly string[];
   readonly rivals: readonly Rival[];
   readonly beside?: Beside;
-  /** The same work by one process, and the least that the case's speed should be as a multiple. */
-  readonly oneProcess?: { readonly name: string; readonly wanted: number };
+  /** What the same work by one process is called. It is measured beside two, and nothing is wanted. */
+  readonly oneProcess?: string;
+  /** The most that weir's processor time may be, as a share of the weir of `--against`. */
+  readonly againstMax?: number;
   /** What an upstream beside the client answers, masked; undefined: weir answers by itself. */
   readonly upstream: string | undefined;
+  /** True: the upstream writes head and first event, and the rest in a later turn of its loop. */
+  readonly isUpstreamInTwo?: boolean;
+  /** The only numbers of connections that it runs at. Default: all that are asked for. */
+  readonly connections?: readonly number[];
   /** True: `--quick` runs it as well. */
   readonly isQuick: boolean;
+}
+
+/** What is wanted of a paced case beside one peer. */
+export interface PacedWanted {
+  readonly peer: Peer;
+  /** The most that weir's processor time per event may be, as a multiple of the peer's. */
+  readonly cpuRatioMax: number;
+  /** The most that weir's lateness (p99) may be, as a multiple of the peer's. */
+  readonly latenessRatioMax?: number;
+  /** The most that weir may be later (p99) than the peer, both beside the upstream alone. */
+  readonly addedMsMax?: number;
 }
 
 /** Many streams at a pace. */
@@ -64,12 +90,13 @@ export interface PacedCase {
   readonly words: readonly string[];
   readonly rampMs: number;
   readonly rivals: readonly Peer[];
-  /** The most that lateness may be, p99. */
-  readonly latenessMsMax: number;
+  /** The most that lateness may be, p99; undefined where it is only compared. */
+  readonly latenessMsMax: number | undefined;
   /** The most that a stream may drift, p99, in per cent of its length. */
   readonly driftPercentMax: number;
-  /** The most that weir's processor time per event may be, as a multiple of the bare wheel's. */
-  readonly cpuRatioMax: number | undefined;
+  readonly wanted: PacedWanted | undefined;
+  /** True: a bare wheel beside the client keeps the pace, and weir passes it on. */
+  readonly isProxied: boolean;
 }
 
 const MODEL = "gpt-4o";
@@ -87,6 +114,28 @@ export const CREATED_MASK = "•".repeat(10);
 
 /** Settings of every case: nothing is logged, nothing waits. */
 const SPEED: Settings = { "ops.log": "off", "mock.delay_ms": 0 };
+
+/**
+ * What the official Node client 7.55.0 sends on Node 20 besides host, content-type and length: with
+ * those, the request line and a key of a usual length some 600 bytes. An API client's head is four
+ * times as long as that of a load generator.
+ */
+export const SDK_HEADERS: Readonly<Record<string, string>> = {
+  "connection": "keep-alive",
+  "accept": "application/json",
+  "user-agent": "OpenAI/JS 7.55.0",
+  "x-stainless-retry-count": "0",
+  "x-stainless-lang": "js",
+  "x-stainless-package-version": "7.55.0",
+  "x-stainless-os": "Linux",
+  "x-stainless-arch": "x64",
+  "x-stainless-runtime": "node",
+  "x-stainless-runtime-version": "v20.20.2",
+  "authorization": `Bearer sk-proj-${"b".repeat(100)}`,
+  "accept-language": "*",
+  "sec-fetch-mode": "cors",
+  "accept-encoding": "gzip, deflate",
+};
 
 /** The body of a chat request. */
 export function chatBody(isStream: boolean): string {
@@ -146,7 +195,7 @@ const RELAYED: Beside = {
   name: "weir, /v1/chat/completions",
   path: "/v1/chat/completions",
   body: chatBody(true),
-  wanted: 0.25,
+  wanted: { 64: 0.25 },
 };
 
 /** Whole answers. */
@@ -159,7 +208,10 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     settings: SPEED,
     expected: fullStream(WORDS),
     words: WORDS,
-    rivals: [{ peer: bareBun, wanted: 0.75 }, { peer: aimock, wanted: 7 }],
+    rivals: [
+      { peer: bareBun, wanted: { 64: 1.3, 512: 1.1, 4000: 1.3 } },
+      { peer: aimock, wanted: { 64: 8.5 } },
+    ],
     upstream: undefined,
     isQuick: true,
   },
@@ -171,8 +223,22 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     settings: { ...SPEED, "mock.reply": LONG_WORDS.join("") },
     expected: fullStream(LONG_WORDS),
     words: LONG_WORDS,
-    rivals: [{ peer: bareBun }, { peer: aimock, wanted: 7 }],
+    rivals: [{ peer: bareBun }, { peer: aimock, wanted: { 64: 7 } }],
     upstream: undefined,
+    isQuick: false,
+  },
+  {
+    name: "stream-sdk",
+    title: "mock stream, full persona, an official client's head",
+    path: "/v1/chat/completions",
+    body: chatBody(true),
+    headers: SDK_HEADERS,
+    settings: SPEED,
+    expected: fullStream(WORDS),
+    words: WORDS,
+    rivals: [{ peer: bareBun, wanted: { 64: 1.5 } }],
+    upstream: undefined,
+    connections: [64],
     isQuick: false,
   },
   {
@@ -184,22 +250,23 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: minimalStream(WORDS),
     words: WORDS,
     rivals: [
-      { peer: bareBun, wanted: 0.85 },
-      { peer: nginxLuaWhole, wanted: 0.9 },
-      { peer: nginxLuaFlushed, wanted: 2 },
+      { peer: bareBun, wanted: { 64: 1.3 } },
+      { peer: nginxLuaWhole, wanted: { 64: 2.7 } },
+      { peer: nginxLuaFlushed, wanted: { 64: 7 } },
     ],
     upstream: undefined,
     isQuick: true,
   },
   {
     name: "completion",
+    // Every answer has the same text, whose tokens weir may count once and remember.
     title: "mock, not streamed",
     path: "/v1/chat/completions",
     body: chatBody(false),
     settings: SPEED,
     expected: COMPLETION,
     words: WORDS,
-    rivals: [{ peer: bareBun }],
+    rivals: [{ peer: bareBun, wanted: { 64: 0.95 } }],
     upstream: undefined,
     isQuick: false,
   },
@@ -211,9 +278,39 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     settings: SPEED,
     expected: fullStream(WORDS),
     words: WORDS,
-    rivals: [{ peer: nginxProxy, wanted: 0.75 }],
+    rivals: [{ peer: nginxProxy, wanted: { 64: 1.1, 512: 1.1 } }],
     upstream: fullStream(WORDS),
     isQuick: true,
+  },
+  {
+    // No server that is asked over a network answers all at once: what comes later costs a read, a
+    // write and the framing in chunks.
+    name: "proxy-two-writes",
+    title: "proxied stream, the upstream writes twice",
+    path: "/v1/chat/completions",
+    body: chatBody(true),
+    settings: SPEED,
+    expected: fullStream(WORDS),
+    words: WORDS,
+    rivals: [{ peer: nginxProxy, wanted: { 64: 1.05, 512: 1.05 } }],
+    upstream: fullStream(WORDS),
+    isUpstreamInTwo: true,
+    connections: [1, 64, 512],
+    isQuick: false,
+  },
+  {
+    name: "tls",
+    title: "mock stream, full persona, TLS",
+    path: "/v1/chat/completions",
+    body: chatBody(true),
+    isTls: true,
+    settings: SPEED,
+    expected: fullStream(WORDS),
+    words: WORDS,
+    rivals: [{ peer: bareBun, wanted: { 64: 1 } }],
+    upstream: undefined,
+    connections: [64],
+    isQuick: false,
   },
   {
     name: "v1-response",
@@ -229,8 +326,9 @@ export const WHOLE_CASES: readonly WholeCase[] = [
       name: "weir, /v1/chat/completions",
       path: "/v1/chat/completions",
       body: chatBody(true),
-      wanted: 0.35,
+      wanted: { 64: 0.35 },
     },
+    againstMax: 0.85,
     upstream: undefined,
     isQuick: false,
   },
@@ -287,6 +385,7 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     isQuick: false,
   },
   {
+    // What a second process is worth shows when the first is full, so at 64 connections.
     // What weir is run for: history and prompt sent upstream, the answer re-spoken and stored.
     name: "workers-upstream",
     title: `2 workers, POST /v1/response, ${LONG_WORDS.length} words from an upstream`,
@@ -296,7 +395,8 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: responseStream(LONG_WORDS),
     words: LONG_WORDS,
     rivals: [],
-    oneProcess: { name: ONE_PROCESS, wanted: 1.5 },
+    oneProcess: ONE_PROCESS,
+    connections: [64],
     upstream: fullStream(LONG_WORDS),
     isQuick: false,
   },
@@ -310,7 +410,8 @@ export const WHOLE_CASES: readonly WholeCase[] = [
     expected: responseStream(WORDS),
     words: WORDS,
     rivals: [],
-    oneProcess: { name: ONE_PROCESS, wanted: 1.5 },
+    oneProcess: ONE_PROCESS,
+    connections: [64],
     upstream: undefined,
     isQuick: false,
   },
@@ -320,6 +421,9 @@ export const WHOLE_CASES: readonly WholeCase[] = [
 function numbered(count: number): readonly string[] {
   return Array.from({ length: count }, (_, i) => `w${String(i).padStart(4, "0")} `);
 }
+
+/** weir beside the wheel that it turns itself. */
+const AS_THE_WHEEL: PacedWanted = { peer: bareWheel, cpuRatioMax: 1.1, latenessRatioMax: 1.1 };
 
 /** Paced streams. Every stream is open for at least three seconds together with all the others. */
 export const PACED_CASES: readonly PacedCase[] = [
@@ -333,7 +437,8 @@ export const PACED_CASES: readonly PacedCase[] = [
     rivals: [bareWheel, nginxLuaPaced, aimock],
     latenessMsMax: 12,
     driftPercentMax: 1,
-    cpuRatioMax: 1.25,
+    wanted: AS_THE_WHEEL,
+    isProxied: false,
   },
   {
     name: "paced-10000x5",
@@ -345,7 +450,21 @@ export const PACED_CASES: readonly PacedCase[] = [
     rivals: [bareWheel],
     latenessMsMax: 12,
     driftPercentMax: 1,
-    cpuRatioMax: 1.25,
+    wanted: AS_THE_WHEEL,
+    isProxied: false,
+  },
+  {
+    name: "proxied-paced",
+    title: "500 proxied streams × 20 events/s",
+    streams: 500,
+    delayMs: 50,
+    words: numbered(57), // 60 events, with the role, the end and [DONE]
+    rampMs: 1000,
+    rivals: [nginxProxy],
+    latenessMsMax: undefined,
+    driftPercentMax: 1,
+    wanted: { peer: nginxProxy, cpuRatioMax: 1.1, addedMsMax: 0.3 },
+    isProxied: true,
   },
 ];
 
@@ -360,7 +479,8 @@ export const SWEEP_CASES: readonly PacedCase[] = [250, 1000, 2000].map((streams)
   rivals: [bareWheel],
   latenessMsMax: 12,
   driftPercentMax: 1,
-  cpuRatioMax: undefined,
+  wanted: undefined,
+  isProxied: false,
 }));
 
 /** The right bytes of a paced case, masked. */
@@ -382,13 +502,56 @@ export function quickPaced(work: PacedCase): PacedCase {
   return { ...work, words: work.words.slice(0, 56), rampMs: 1500, rivals: [bareWheel] };
 }
 
-/** Streams that are open and silent, for the memory that each takes. */
-export const IDLE_STREAMS = 10_000;
-/** The most that one may take, in KiB. */
-export const IDLE_KIB_MAX = 6;
-/** Every stream says its first word and then nothing for an hour. */
-export const IDLE_SETTINGS: Settings = {
-  "ops.log": "off",
-  "mock.delay_ms": 3_600_000,
-  "server.keepalive_ms": 0,
-};
+/** What is opened and then left alone, for the memory that each takes. */
+export interface IdleCase {
+  readonly name: string;
+  /** What stands in a sentence: "10 000 idle streams". */
+  readonly things: "idle streams" | "idle connections";
+  readonly count: number;
+  /** The most that one may take, in KiB. */
+  readonly kibMax: number;
+  readonly settings: Settings;
+  /** Measured beside weir. */
+  readonly rivals: readonly Peer[];
+  readonly isQuick: boolean;
+}
+
+/** Open streams that are silent, and kept connections that nobody asks anything. */
+export const IDLE_CASES: readonly IdleCase[] = [
+  {
+    // Every stream says its first word and then nothing for an hour.
+    name: "idle-streams",
+    things: "idle streams",
+    count: 10_000,
+    kibMax: 2,
+    settings: { "ops.log": "off", "mock.delay_ms": 3_600_000, "server.keepalive_ms": 0 },
+    rivals: [],
+    isQuick: true,
+  },
+  {
+    // Every connection has had one whole answer, so that nothing of a request is put off.
+    name: "idle-connections",
+    things: "idle connections",
+    count: 10_000,
+    kibMax: 2,
+    settings: SPEED,
+    rivals: [bareBun],
+    isQuick: false,
+  },
+];
+
+/** What an answer to `chatBody(true)` is, masked, at the settings of the memory cases. */
+export const CHAT_ANSWER = fullStream(WORDS);
+
+/** How the executable starts. */
+export const START_CASE = {
+  name: "start",
+  title: "start of the executable",
+  starts: 20,
+  /** As many with --quick. */
+  quickStarts: 3,
+  /** The most until /health answers 200, from before the process is made. */
+  readyMsMax: 60,
+  /** The most that the loop may be held up at once, from that answer on. */
+  blockMsMax: 20,
+} as const;

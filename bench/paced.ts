@@ -1,41 +1,25 @@
 /**
- * Runs the paced cases and the idle one: one server at a time, each as often as there are rounds.
+ * Runs the paced cases: one server at a time, each as often as there are rounds.
  *
  * @module
  */
 
-import {
-  eventEnds,
-  maskVarying,
-  type Probe,
-  probe,
-  requestBytes,
-  targetOf,
-} from "../src/load/stream_probe.ts";
+import { eventEnds, type Probe, probe, requestBytes, targetOf } from "../src/load/stream_probe.ts";
 import type { BenchOptions } from "./bench_options.ts";
-import {
-  chatBody,
-  dueMsOfPaced,
-  expectedOfPaced,
-  IDLE_SETTINGS,
-  IDLE_STREAMS,
-  type PacedCase,
-} from "./cases.ts";
+import { chatBody, dueMsOfPaced, expectedOfPaced, type PacedCase } from "./cases.ts";
+import { comparable } from "./comparable.ts";
+import { latestMs, readLoopDelays } from "./loop_delay.ts";
 import { coresBusyMs, ONE_CORE_EACH, REPEATS_MAX, STOLEN_SHARE_MAX } from "./machine.ts";
-import { type PeerWork, startPeer } from "./peers/peer.ts";
-import type { IdleRow, PacedRound, PacedRow } from "./results.ts";
+import { bareWheel, NO_WORK, type PeerWork, startPeer } from "./peers/peer.ts";
+import { type PacedRound, type PacedRow, UPSTREAM_ITSELF } from "./results.ts";
 import type { RunningServer } from "./server_process.ts";
 import { measureStreams } from "./streams.ts";
 import { startWeir } from "./weir_server.ts";
+import { askingUpstream, unmasked } from "./whole.ts";
 
 const PATH = "/v1/chat/completions";
 /** Time for one paced answer before anything is measured. */
 const PROBE_MS_MAX = 60_000;
-/** Streams are opened at this many per second while memory is measured. */
-export const IDLE_STARTS_PER_SECOND = 2000;
-/** How long open streams are left alone before their memory is read. */
-const IDLE_SETTLE_MS = 2000;
-const QUICK_SETTLE_MS = 1000;
 
 /** What a case found, and what had to be left out. */
 export interface PacedFound {
@@ -57,11 +41,33 @@ export async function runPaced(
   roundCount: number,
   options: BenchOptions,
 ): Promise<PacedFound> {
+  if (!work.isProxied) return await contest(work, roundCount, options, undefined);
+  // Where the client is, and as cheap as a server that keeps a pace can be.
+  const upstream = await startPeer(bareWheel, {
+    ...NO_WORK,
+    events: unmasked(expectedOfPaced(work)),
+    dueMs: dueMsOfPaced(work),
+  }, ONE_CORE_EACH.client);
+  try {
+    return await contest(work, roundCount, options, upstream);
+  } finally {
+    await upstream.stop();
+  }
+}
+
+/** Runs every server of a case in turn, round by round. */
+async function contest(
+  work: PacedCase,
+  roundCount: number,
+  options: BenchOptions,
+  upstream: RunningServer | undefined,
+): Promise<PacedFound> {
   const skipped: string[] = [];
   const settings = {
     "ops.log": "off",
-    "mock.delay_ms": work.delayMs,
-    "mock.reply": work.words.join(""),
+    ...(upstream === undefined
+      ? { "mock.delay_ms": work.delayMs, "mock.reply": work.words.join("") }
+      : askingUpstream(upstream)),
   };
   const contenders: Contender[] = [
     {
@@ -72,6 +78,15 @@ export async function runPaced(
     },
   ];
   const answer = await learnAnswer(work, contenders[0]!, options);
+  if (upstream !== undefined) {
+    contenders.push({
+      name: UPSTREAM_ITSELF,
+      // It goes on for the others.
+      start: () => Promise.resolve({ ...upstream, stop: () => Promise.resolve() }),
+      isSameBytes: true,
+      isEveryRound: true,
+    });
+  }
   if (options.against !== undefined) {
     const { name, command } = options.against;
     contenders.push({
@@ -84,7 +99,7 @@ export async function runPaced(
   for (const peer of options.against === undefined ? work.rivals : []) {
     const reason = peer.absent();
     if (reason === undefined) {
-      const start = () => startPeer(peer, peerWork(work, answer));
+      const start = () => startPeer(peer, peerWork(work, answer, upstream));
       const { name, isSameBytes } = peer;
       contenders.push({ name, start, isSameBytes, isEveryRound: isSameBytes });
     } else {
@@ -120,7 +135,7 @@ async function learnAnswer(
   try {
     const url = server.origin + PATH;
     const answer = await probe(targetOf(url, requestBytes(url, chatBody(true))), PROBE_MS_MAX);
-    const found = maskVarying(answer.body).replace(/"obfuscation":"[^"]*"/g, `"obfuscation":""`);
+    const found = comparable(answer.body);
     if (found !== expectedOfPaced(work)) {
       throw new Error(`${work.title}: weir's answer is wrong: ${found.slice(0, 2000)}`);
     }
@@ -130,16 +145,21 @@ async function learnAnswer(
   }
 }
 
-function peerWork(work: PacedCase, { body }: Probe): PeerWork {
+function peerWork(
+  work: PacedCase,
+  { body }: Probe,
+  upstream: RunningServer | undefined,
+): PeerWork {
   const ends = eventEnds(body);
   return {
+    ...NO_WORK,
     answer: body,
     contentType: "text/event-stream",
     words: work.words,
     delayMs: work.delayMs,
     events: ends.map((end, i) => Buffer.from(body.subarray(ends[i - 1] ?? 0, end)).toString()),
     dueMs: dueMsOfPaced(work),
-    upstreamOrigin: "",
+    upstreamOrigin: upstream?.origin ?? "",
   };
 }
 
@@ -172,6 +192,7 @@ function disturbance({ found, stolenShare }: PacedRound): number {
 async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Promise<PacedRound> {
   const server = await contender.start();
   try {
+    const delays = await readLoopDelays(server.origin);
     const cpuNs = server.cpuNs();
     const busyMs = coresBusyMs(ONE_CORE_EACH.server);
     const startMs = performance.now();
@@ -192,43 +213,8 @@ async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Pr
       cpuUsPerEvent: spentNs / 1000 / Math.max(1, found.report.events),
       peakRssKib: server.peakRssKib(),
       stolenShare: othersMs / tookMs,
+      loopLateMs: latestMs(delays, await readLoopDelays(server.origin)),
     };
-  } finally {
-    await server.stop();
-  }
-}
-
-/** How long silent streams are left alone. */
-export function settleMs({ isQuick }: BenchOptions): number {
-  return isQuick ? QUICK_SETTLE_MS : IDLE_SETTLE_MS;
-}
-
-/** Opens silent streams and looks at what each of them takes. */
-export async function runIdle(options: BenchOptions): Promise<IdleRow> {
-  const server = await startWeir(options.weir, IDLE_SETTINGS);
-  try {
-    options.say(`${IDLE_STREAMS / 1000} 000 idle streams: memory`);
-    await Bun.sleep(settleMs(options));
-    const idleKib = server.rssKib();
-    let openKib = 0;
-    const { report } = await measureStreams({
-      url: server.origin + PATH,
-      body: chatBody(true),
-      streams: IDLE_STREAMS,
-      rampMs: (1000 * IDLE_STREAMS) / IDLE_STARTS_PER_SECOND,
-      dueMs: undefined,
-      answer: undefined,
-      isHeld: true,
-    }, async () => {
-      await Bun.sleep(settleMs(options));
-      openKib = server.rssKib();
-    });
-    const open = report.failed["held to the end"] ?? 0;
-    if (open !== IDLE_STREAMS) {
-      throw new Error(`Only ${open} streams stayed open: ${JSON.stringify(report.failed)}`);
-    }
-    const kibPerStream = (openKib - idleKib) / IDLE_STREAMS;
-    return { server: "weir", streams: IDLE_STREAMS, idleKib, openKib, kibPerStream };
   } finally {
     await server.stop();
   }

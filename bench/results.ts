@@ -8,6 +8,9 @@ import type { LoadResult } from "./load.ts";
 import { type Machine, STOLEN_SHARE_MAX } from "./machine.ts";
 import type { StreamsFound } from "./streams.ts";
 
+/** What the upstream is called where clients ask it themselves. */
+export const UPSTREAM_ITSELF = "the upstream itself";
+
 /** A ratio over several rounds: each round's two halves ran shortly one after the other. */
 export interface Ratio {
   /** Rounds it is made of. */
@@ -34,9 +37,9 @@ export interface WholeRow {
   readonly server: string;
   /** One result per round with the tool that the ratios are made of, then one of each other tool. */
   readonly results: readonly WholeRound[];
-  /** Weir's speed as a share of this server's; undefined for weir itself. */
+  /** Weir's requests per second as a share of this server's; undefined for weir itself. */
   readonly weirRatio: Ratio | undefined;
-  /** This server's processor time per request as a multiple of weir's: the same ratio, less noisy. */
+  /** This server's processor time per request as a multiple of weir's: what is judged. */
   readonly weirCpuRatio: Ratio | undefined;
   readonly peakRssKib: number;
 }
@@ -57,15 +60,41 @@ export interface PacedRound {
   readonly peakRssKib: number;
   /** Time that others took from the server's core, as a share of the run. */
   readonly stolenShare: number;
+  /**
+   * The most that the server's own loop was late, by its own metric and rounded up to the edge of a
+   * bucket; undefined for a server that does not say, and null in JSON where it was over all edges.
+   */
+  readonly loopLateMs: number | null | undefined;
 }
 
-/** Memory of open, silent streams. */
+/** Memory of many open things, of one server in one case. */
 export interface IdleRow {
+  /** The name of the case. */
+  readonly name: string;
   readonly server: string;
-  readonly streams: number;
+  readonly count: number;
+  readonly rounds: readonly IdleRound[];
+}
+
+/** One start of the server, and what it took more with them than without. */
+export interface IdleRound {
   readonly idleKib: number;
   readonly openKib: number;
-  readonly kibPerStream: number;
+  readonly kibEach: number;
+}
+
+/** The starts of one server. */
+export interface StartRow {
+  readonly server: string;
+  readonly starts: readonly Start[];
+}
+
+/** One start. */
+export interface Start {
+  /** From before the process was made until /health had answered 200. */
+  readonly readyMs: number;
+  /** The longest that the loop was held up at once in the time after that. */
+  readonly blockMs: number;
 }
 
 /** Everything that one run found. */
@@ -77,6 +106,7 @@ export interface Results {
   readonly whole: readonly WholeRow[];
   readonly paced: readonly PacedRow[];
   readonly idle: readonly IdleRow[];
+  readonly starts: readonly StartRow[];
   /** What was left out, and why. */
   readonly skipped: readonly string[];
 }
@@ -106,6 +136,16 @@ export function pairRatio(
   return ratioOf(used.map(([one]) => one[key]), used.map(([, other]) => other[key]));
 }
 
+/** How busy the client's core was with the client: near 1, it was the limit and not the server. */
+export function clientShare({ clientCpuUs, requests, requestsPerSecond }: LoadResult): number {
+  return requests === 0 ? 0 : (clientCpuUs * requestsPerSecond) / (1e6 * requests);
+}
+
+/** The rounds that ratios are made of: those of the first tool, in their order. */
+export function firstTool({ results }: WholeRow): readonly WholeRound[] {
+  return results.filter(({ tool }) => tool === results[0]!.tool);
+}
+
 /** Whether the server had its core to itself. */
 export function isQuiet({ stolenShare }: { readonly stolenShare: number }): boolean {
   return stolenShare <= STOLEN_SHARE_MAX;
@@ -125,7 +165,11 @@ export function added(before: Results, now: Results): Results {
     rounds: Math.min(before.rounds, now.rounds),
     whole: [...others(before.whole), ...now.whole],
     paced: [...others(before.paced), ...now.paced],
-    idle: now.idle.length > 0 ? now.idle : before.idle,
+    idle: [
+      ...before.idle.filter(({ name }) => !now.idle.some((row) => row.name === name)),
+      ...now.idle,
+    ],
+    starts: now.starts.length > 0 ? now.starts : before.starts,
     skipped: [...new Set([...before.skipped, ...now.skipped])],
   };
 }

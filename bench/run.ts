@@ -7,7 +7,8 @@
  *
  *   --quick        under a minute: fewer cases, one round of one second
  *   --rounds       the same number everywhere, instead of most rounds where figures are judged
- *   --case         only the cases whose name contains NAME (see cases.ts; "idle" is the memory)
+ *   --case         only the cases whose name contains NAME (see cases.ts; "idle" is the memory, and
+ *                  "start" builds the executable unless there is one by --binary or --against)
  *   --binary       measures an executable instead of the source
  *   --against      builds the working tree and REF, and measures one beside the other
  *   --out          where results.md, results.html and results.json go (default: bench/results, which
@@ -22,13 +23,23 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBoth } from "./against.ts";
 import { type BenchOptions, progressLine, type Rounds } from "./bench_options.ts";
+import { START_CASE } from "./cases.ts";
 import { figuresOf } from "./figures.ts";
 import { readMachine } from "./machine.ts";
 import { htmlPage } from "./page.ts";
-import { runIdle, runPaced } from "./paced.ts";
+import { runIdle } from "./memory.ts";
+import { runPaced } from "./paced.ts";
 import { estimateSeconds, planOf, PUBLISHED, QUICK, REPEATED_MS_MAX } from "./plan.ts";
 import { figuresTable, resultsPage, table } from "./report.ts";
-import { added, type IdleRow, type PacedRow, type Results, type WholeRow } from "./results.ts";
+import {
+  added,
+  type IdleRow,
+  type PacedRow,
+  type Results,
+  type StartRow,
+  type WholeRow,
+} from "./results.ts";
+import { runStart } from "./start.ts";
 import { WEIR_FROM_SOURCE } from "./weir_server.ts";
 import { runWhole } from "./whole.ts";
 
@@ -97,6 +108,7 @@ async function measure(keep: (soFar: Results) => void): Promise<Results> {
   const whole: WholeRow[] = [];
   const paced: PacedRow[] = [];
   const idle: IdleRow[] = [];
+  const starts: StartRow[] = [];
   const skipped: string[] = [];
   const machine = readMachine();
   const results = {
@@ -107,6 +119,7 @@ async function measure(keep: (soFar: Results) => void): Promise<Results> {
     whole,
     paced,
     idle,
+    starts,
     skipped,
   };
   for (const work of plan.whole) {
@@ -125,8 +138,20 @@ async function measure(keep: (soFar: Results) => void): Promise<Results> {
     });
     keep(results);
   }
-  if (plan.isIdle) {
-    await survive("idle streams", skipped, async () => void idle.push(await runIdle(counted)));
+  for (const work of plan.idle) {
+    await survive(
+      `memory of ${work.things}`,
+      skipped,
+      async () => void idle.push(...await runIdle(work, counted)),
+    );
+    keep(results);
+  }
+  if (plan.isStart) {
+    await survive(
+      START_CASE.title,
+      skipped,
+      async () => void starts.push(...await runStart(counted)),
+    );
     keep(results);
   }
   return results;
@@ -177,7 +202,7 @@ function write(results: Results, folder: string): void {
 function roundsAsked(): Rounds {
   if (values.rounds === undefined) return usual.rounds;
   const rounds = whole("--rounds", values.rounds, ROUNDS_MAX);
-  return { judged: rounds, shown: rounds, many: rounds, paced: rounds };
+  return { judged: rounds, shown: rounds, many: rounds, paced: rounds, idle: rounds };
 }
 
 function whole(flag: string, text: string, max: number): number {

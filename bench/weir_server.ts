@@ -18,6 +18,16 @@ export const WEIR_FROM_SOURCE: readonly string[] = [
   join(import.meta.dir, "..", "main.ts"),
 ];
 
+/** The command of a weir that serves at `port` with `settings` and nothing else. */
+export function serveCommand(
+  weir: readonly string[],
+  port: number,
+  settings: Settings,
+): readonly string[] {
+  const set = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
+  return [...weir, "serve", "--port", String(port), ...set];
+}
+
 /** Starts weir in an empty folder, with `settings` and nothing else. */
 export async function startWeir(
   weir: readonly string[],
@@ -27,12 +37,12 @@ export async function startWeir(
 ): Promise<RunningServer> {
   const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
   const port = freePort();
-  const set = Object.entries(settings).flatMap(([key, value]) => ["--set", `${key}=${value}`]);
   const server = await startServer({
     name,
-    command: [...weir, "serve", "--port", String(port), ...set],
+    command: serveCommand(weir, port, settings),
     port,
     readyPath: "/health",
+    isTls: settings["server.tls_cert_file"] !== undefined,
     cwd: folder,
     cores,
   });

@@ -6,16 +6,11 @@
  */
 
 import { cpus } from "node:os";
-import {
-  eventEnds,
-  maskVarying,
-  type Probe,
-  probe,
-  requestBytes,
-  targetOf,
-} from "../src/load/stream_probe.ts";
+import { eventEnds, type Probe, probe, requestBytes, targetOf } from "../src/load/stream_probe.ts";
+import { certificateAbsent, makeCertificate, trustingAnyone } from "./certificate.ts";
 import { type BenchOptions, JUDGED_CONNECTIONS, roundsAt, secondsAt } from "./bench_options.ts";
 import { CREATED_MASK, ID_MASK, type Settings, type WholeCase } from "./cases.ts";
+import { comparable } from "./comparable.ts";
 import { type Load, runLoad, type Tool, tools } from "./load.ts";
 import {
   coresBusyMs,
@@ -50,6 +45,7 @@ interface Contender {
   readonly server: RunningServer;
   readonly path: string;
   readonly body: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
   readonly answerBytes: number;
   readonly framingBytes: number;
 }
@@ -62,19 +58,23 @@ interface Stage {
 
 /** Runs one case. */
 export async function runWhole(work: WholeCase, options: BenchOptions): Promise<WholeFound> {
+  const absent = work.isTls === true ? certificateAbsent() : undefined;
+  if (absent !== undefined) return { rows: [], skipped: [`${work.title}: ${absent}`] };
+  const certificate = work.isTls === true ? makeCertificate() : undefined;
   const running: RunningServer[] = [];
   const skipped: string[] = [];
   try {
     const places = work.oneProcess === undefined ? ONE_CORE_EACH : twoCoresEach(cpus().length);
-    const upstream = work.upstream === undefined
-      ? undefined
-      : await startUpstream(work.upstream, places);
+    const upstream = work.upstream === undefined ? undefined : await startUpstream(work, places);
     if (upstream !== undefined) running.push(upstream);
     const stage: Stage = { places, upstream };
-    const settings: Settings = upstream === undefined ? work.settings : {
+    const settings: Settings = {
       ...work.settings,
-      "llm.base_url": `${upstream.origin}/v1`,
-      "llm.api_key": "sk-bench",
+      ...(upstream === undefined ? {} : askingUpstream(upstream)),
+      ...(certificate === undefined ? {} : {
+        "server.tls_cert_file": certificate.certFile,
+        "server.tls_key_file": certificate.keyFile,
+      }),
     };
     const weir = await startWeir(options.weir, settings, "weir", places.server);
     running.push(weir);
@@ -100,7 +100,7 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
       return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
     }
     if (work.oneProcess !== undefined) {
-      const { name } = work.oneProcess;
+      const name = work.oneProcess;
       const alone = { ...settings, "server.workers": 1 };
       const one = await startWeir(options.weir, alone, name, places.server);
       running.push(one);
@@ -108,7 +108,9 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
     }
     if (work.beside !== undefined) {
       const { beside } = work;
-      contenders.push({ ...contender(weir, beside, await ask(weir, beside)), name: beside.name });
+      const { name, path, body } = beside;
+      const other = { ...work, path, body, expected: work.upstream ?? work.expected };
+      contenders.push({ ...contender(weir, other, await ask(weir, other)), name });
     }
     for (const { peer } of work.rivals) {
       const reason = peer.absent();
@@ -116,7 +118,10 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
         skipped.push(`${work.title}, ${peer.name}: ${reason}`);
         continue;
       }
-      const server = await startPeer(peer, peerWork(work, answer, upstream));
+      const server = await startPeer(peer, {
+        ...peerWork(work, answer, upstream),
+        certificate,
+      });
       running.push(server);
       const theirs = await ask(server, work);
       checkPeer(peer.name, peer.isSameBytes, theirs, answer);
@@ -126,16 +131,31 @@ export async function runWhole(work: WholeCase, options: BenchOptions): Promise<
     return { rows: found.rows, skipped: [...skipped, ...found.skipped] };
   } finally {
     await Promise.all(running.map((server) => server.stop()));
+    certificate?.remove();
   }
 }
 
+/** Settings of a weir that passes on what `upstream` answers. */
+export function askingUpstream(upstream: RunningServer): Settings {
+  return { "llm.base_url": `${upstream.origin}/v1`, "llm.api_key": "sk-bench" };
+}
+
 /** An upstream where the client is: what weir proxies must not cost weir's core. */
-function startUpstream(masked: string, places: Places): Promise<RunningServer> {
-  const stream = masked
+function startUpstream(
+  { upstream, isUpstreamInTwo }: WholeCase,
+  places: Places,
+): Promise<RunningServer> {
+  const events = unmasked(upstream!);
+  const isInTwo = isUpstreamInTwo === true;
+  return startPeer(rawUpstream, { ...NO_WORK, events, isInTwo }, places.client);
+}
+
+/** The events of a masked stream, each with the same id and time in place of the masks. */
+export function unmasked(masked: string): readonly string[] {
+  return masked
     .replaceAll(ID_MASK, `chatcmpl-${"0".repeat(ID_MASK.length - "chatcmpl-".length)}`)
-    .replaceAll(CREATED_MASK, "1234567890");
-  const events = stream.split(/(?<=\n\n)/);
-  return startPeer(rawUpstream, { ...NO_WORK, events }, places.client);
+    .replaceAll(CREATED_MASK, "1234567890")
+    .split(/(?<=\n\n)/);
 }
 
 function peerWork(
@@ -152,16 +172,15 @@ function peerWork(
   };
 }
 
-type Asked = Pick<WholeCase, "path" | "body">;
+type Asked = Pick<WholeCase, "path" | "body" | "headers">;
 
-function contender(server: RunningServer, work: Asked | WholeCase, answer: Probe): Contender {
-  const { path, body } = work;
+function contender(server: RunningServer, work: WholeCase, answer: Probe): Contender {
+  const { path, body, headers = {} } = work;
   // The end mark of what is remembered leaves by itself, and under load other events do too.
-  const isKept = path === "/v1/response";
-  const framingBytes = isKept || ("words" in work && isRespoken(work))
-    ? CHUNK_BYTES * eventEnds(answer.body).length
-    : 0;
-  return { name: server.name, server, path, body, answerBytes: answer.wireBytes, framingBytes };
+  const isInPieces = path === "/v1/response" || work.isUpstreamInTwo === true || isRespoken(work);
+  const framingBytes = isInPieces ? CHUNK_BYTES * eventEnds(answer.body).length : 0;
+  const { name } = server;
+  return { name, server, path, body, headers, answerBytes: answer.wireBytes, framingBytes };
 }
 
 /** Is the upstream measured as well? It says how much time a proxy adds, which --quick does not. */
@@ -174,9 +193,11 @@ function isRespoken({ upstream, expected }: WholeCase): boolean {
   return upstream !== undefined && upstream !== expected;
 }
 
-function ask(server: RunningServer, { path, body }: Asked): Promise<Probe> {
+function ask(server: RunningServer, { path, body, headers }: Asked): Promise<Probe> {
   const url = server.origin + path;
-  return probe(targetOf(url, requestBytes(url, body)), PROBE_MS_MAX);
+  const target = targetOf(url, requestBytes(url, body, headers));
+  const asked = () => probe(target, PROBE_MS_MAX);
+  return target.isTls ? trustingAnyone(asked) : asked();
 }
 
 /** @throws {Error} when weir's answer is not, byte for byte, what the case expects. */
@@ -200,11 +221,6 @@ function checkPeer(name: string, isSameBytes: boolean, theirs: Probe, ours: Prob
 
 function comparableBytes({ body }: Probe): Buffer {
   return Buffer.from(comparable(body), "latin1");
-}
-
-/** Ids, times and pads left out. */
-function comparable(body: Uint8Array): string {
-  return maskVarying(body).replace(/"obfuscation":"[^"]*"/g, `"obfuscation":""`);
 }
 
 function latin1(text: string): string {
@@ -237,7 +253,8 @@ async function contest(
     await runLoad(tools()[0]!, load);
   }
   for (const connections of connectionsOf(work, options)) {
-    const rounds = roundsAt(connections, options);
+    const isJudged = isJudgedAt(work, connections);
+    const rounds = roundsAt(connections, isJudged, options);
     const results = new Map<Contender, WholeRound[]>(contenders.map((one) => [one, []]));
     const measure = async (tool: Tool, contender: Contender, round: string) => {
       const gathered = results.get(contender);
@@ -252,7 +269,9 @@ async function contest(
             loadOf(contender, connections, secondsAt(connections, options), stage.places),
             contender.server,
             stage,
-            options,
+            // Where nothing is judged, a disturbed run stays.
+            options.isQuick || !isJudged ? 0 : REPEATS_MAX,
+            options.patience,
           ),
         );
       } catch (error) {
@@ -283,10 +302,9 @@ async function measureUndisturbed(
   load: Load,
   server: RunningServer,
   { places, upstream }: Stage,
-  { isQuick, patience }: BenchOptions,
+  repeatsMax: number,
+  patience: BenchOptions["patience"],
 ): Promise<WholeRound> {
-  // Where nothing is judged, a disturbed run stays.
-  const repeatsMax = isQuick || load.connections > JUDGED_CONNECTIONS ? 0 : REPEATS_MAX;
   const upstreamNs = () => upstream === undefined || upstream === server ? 0 : upstream.cpuNs();
   let best: WholeRound | undefined;
   for (let repeat = 0; repeat <= repeatsMax; repeat++) {
@@ -347,6 +365,7 @@ function loadOf(
   return {
     url: contender.server.origin + contender.path,
     body: contender.body,
+    headers: contender.headers,
     connections,
     seconds,
     answerBytes: contender.answerBytes,
@@ -355,11 +374,20 @@ function loadOf(
   };
 }
 
-/** The connections of a case. What a second process is worth shows when the first is full. */
+/** The connections of a case: of its own those that are asked for, or all of these if none is. */
 export function connectionsOf(
-  { oneProcess }: WholeCase,
+  work: WholeCase,
   { connections }: Pick<BenchOptions, "connections">,
 ): readonly number[] {
-  const isJudged = oneProcess !== undefined && connections.includes(JUDGED_CONNECTIONS);
-  return isJudged ? [JUDGED_CONNECTIONS] : connections;
+  const own = connections.filter((one) => work.connections?.includes(one));
+  return own.length > 0 ? own : connections;
+}
+
+/** Whether a figure is judged there: a ratio, or at one connection the time that a proxy adds. */
+export function isJudgedAt(work: WholeCase, connections: number): boolean {
+  const { rivals, beside, oneProcess, upstream } = work;
+  const wanted = [...rivals.map((rival) => rival.wanted), beside?.wanted];
+  return wanted.some((one) => one?.[connections] !== undefined) ||
+    (oneProcess !== undefined && connections === JUDGED_CONNECTIONS) ||
+    (upstream !== undefined && !isRespoken(work) && connections === 1);
 }

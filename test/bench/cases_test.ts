@@ -5,18 +5,23 @@ import {
   dueMsOfPaced,
   expectedOfPaced,
   ID_MASK,
+  IDLE_CASES,
   PACED_CASES,
   quickPaced,
+  SDK_HEADERS,
+  START_CASE,
   SWEEP_CASES,
   WHOLE_CASES,
 } from "../../bench/cases.ts";
-import { eventEnds, maskVarying } from "../../src/load/stream_probe.ts";
+import { eventEnds, maskVarying, requestBytes } from "../../src/load/stream_probe.ts";
 import { launch } from "../server/launch.ts";
 
 const encoder = new TextEncoder();
 
 describe("the cases", () => {
-  const names = [...WHOLE_CASES, ...PACED_CASES, ...SWEEP_CASES].map(({ name }) => name);
+  const names = [...WHOLE_CASES, ...PACED_CASES, ...SWEEP_CASES, ...IDLE_CASES, START_CASE].map(
+    ({ name }) => name,
+  );
   test("have names of their own", () => expect(new Set(names).size).toBe(names.length));
 
   const streams = WHOLE_CASES.filter(({ expected }) => typeof expected === "string");
@@ -55,6 +60,14 @@ describe("the cases", () => {
   test("masks are as wide as what they stand for", () => {
     const body = `{"id":"chatcmpl-${"a".repeat(29)}","created":1234567890}`;
     expect(maskVarying(encoder.encode(body))).toBe(`{"id":"${ID_MASK}","created":${CREATED_MASK}}`);
+  });
+
+  test("the head of an official client has some 600 bytes", () => {
+    const url = "http://127.0.0.1:8080/v1/chat/completions";
+    const request = Buffer.from(requestBytes(url, chatBody(true), SDK_HEADERS)).toString();
+    const head = request.slice(0, request.indexOf("\r\n\r\n"));
+    expect(head.length).toBeGreaterThan(570);
+    expect(head.length).toBeLessThan(650);
   });
 
   test("chatBody() asks for a stream, or does not", () => {
