@@ -552,6 +552,6 @@ export const START_CASE = {
   quickStarts: 3,
   /** The most until /health answers 200, from before the process is made. */
   readyMsMax: 60,
-  /** The most that the loop may be held up at once, from that answer on. */
+  /** The most that the loop may be held up at once, from the first answer of any kind on. */
   blockMsMax: 20,
 } as const;

@@ -191,7 +191,11 @@ function startFigures(rows: readonly StartRow[]): readonly Figure[] {
   const { title, readyMsMax, blockMsMax } = START_CASE;
   const wants = [
     { what: "until /health answers 200", key: "readyMs", most: readyMsMax },
-    { what: "longest block of the loop after that", key: "blockMs", most: blockMsMax },
+    {
+      what: "longest block of the loop from the first answer on",
+      key: "blockMs",
+      most: blockMsMax,
+    },
   ] as const;
   return wants.map(({ what, key, most }) => {
     const of = ({ starts }: StartRow) => spreadOf(starts.map((start) => start[key]));

@@ -93,7 +93,7 @@ export interface StartRow {
 export interface Start {
   /** From before the process was made until /health had answered 200. */
   readonly readyMs: number;
-  /** The longest that the loop was held up at once in the time after that. */
+  /** The longest that the loop was held up at once, from the first answer of any kind on. */
   readonly blockMs: number;
 }
 
