@@ -151,8 +151,15 @@ export function isQuiet({ stolenShare }: { readonly stolenShare: number }): bool
   return stolenShare <= STOLEN_SHARE_MAX;
 }
 
-/** `before` with the rows of `now` in place of its own, and the commits of both. */
+/**
+ * `before` with the rows of `now` in place of its own, and the commits of both.
+ *
+ * @throws {Error} when `before` was written before there were starts and kept connections.
+ */
 export function added(before: Results, now: Results): Results {
+  if (!Array.isArray(before.starts)) {
+    throw new Error("Cannot add to results.json: it is of an older benchmark, with other fields");
+  }
   const key = (row: WholeRow | PacedRow) =>
     `${row.caseTitle} ${"connections" in row ? row.connections : ""}`;
   const measured = new Set([...now.whole, ...now.paced].map(key));
