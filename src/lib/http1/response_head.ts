@@ -22,8 +22,7 @@ const KEEP_ALIVE = Buffer.from("connection: keep-alive\r\n");
 const LENGTH = Buffer.from("content-length: ");
 /** The end of a chunked body. */
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
-const DIGIT_0 = 0x30;
-const HEX = Buffer.from("0123456789abcdef");
+const DIGITS = Buffer.from("0123456789abcdef");
 
 /** Statuses with their words (RFC 9110 section 15), as far as weir or its upstreams use them. */
 const REASONS: Readonly<Record<number, string>> = {
@@ -109,7 +108,7 @@ export class Scratch {
     if (framing === "chunked") this.#put(CHUNKED);
     else if (typeof framing === "number") {
       this.#put(LENGTH);
-      this.#decimal(framing);
+      this.#digits(framing, 10);
       this.#put(CRLF);
     }
     this.#put(CRLF);
@@ -123,7 +122,7 @@ export class Scratch {
 
   /** What stands before a chunk of `byteLength` bytes, more than none. */
   chunkHead(byteLength: number): void {
-    this.#hex(byteLength);
+    this.#digits(byteLength, 16);
     this.#put(CRLF);
   }
 
@@ -142,26 +141,15 @@ export class Scratch {
     this.length += bytes.length;
   }
 
-  #decimal(value: number): void {
+  #digits(value: number, base: 10 | 16): void {
     let end = this.length + 1;
-    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) end++;
+    for (let rest = value; rest >= base; rest = Math.floor(rest / base)) end++;
     this.length = end;
-    for (let rest = value, at = end - 1;; at--) {
-      this.bytes[at] = DIGIT_0 + rest % 10;
-      rest = Math.floor(rest / 10);
-      if (rest === 0) return;
-    }
-  }
-
-  #hex(value: number): void {
-    let end = this.length + 1;
-    for (let rest = value; rest >= 16; rest = Math.floor(rest / 16)) end++;
-    this.length = end;
-    for (let rest = value, at = end - 1;; at--) {
-      this.bytes[at] = HEX[rest % 16]!;
-      rest = Math.floor(rest / 16);
-      if (rest === 0) return;
-    }
+    let rest = value;
+    do {
+      this.bytes[--end] = DIGITS[rest % base]!;
+      rest = Math.floor(rest / base);
+    } while (rest > 0);
   }
 
   /** RFC 9110 section 6.6.1. Made once a second. */
