@@ -6,6 +6,7 @@
  */
 
 import type { Http1Error } from "../lib/http1/error.ts";
+import { BodyBytes } from "../lib/http1/body_bytes.ts";
 import type { BodySink } from "../lib/http1/server_exchange.ts";
 import { Waiting, WaitingLine } from "../lib/waiting_line.ts";
 import type { Wheel } from "../lib/wheel.ts";
@@ -47,7 +48,7 @@ export interface RequestBody {
   /** Bytes as its head tells; undefined = it does not. */
   readonly bodyLengthBytes: number | undefined;
   /** The whole body when it is here already, else undefined. Counts as taking it. */
-  wholeBody(): Uint8Array | undefined;
+  wholeBody(): WholeBody | undefined;
   /** Hands the body on as it comes, what is here at once. Called once. */
   flowBody(sink: BodySink): void;
   /** Nobody wants the rest. */
@@ -56,9 +57,17 @@ export interface RequestBody {
   refuseBody(): void;
 }
 
+/** A body that is all here. Good until its answer begins. */
+export interface WholeBody {
+  readonly byteLength: number;
+  /** As UTF-8, without a byte order mark. Decoded with each call. */
+  text(): string;
+  bytes(): Uint8Array<ArrayBuffer>;
+}
+
 /** Takes a body: exactly one of the two is called, once. None may throw. */
 export interface BodyReceiver {
-  onBody(bytes: Uint8Array<ArrayBuffer>): void;
+  onBody(body: WholeBody): void;
   /** It is too large, slow, `bodies_full`, or `body_broken`: it broke off. */
   onBodyError(error: AppError): void;
 }
@@ -78,19 +87,14 @@ export function readBody(
   const { bytesMax } = limits;
   const isTooLong = (body.bodyLengthBytes ?? 0) > bytesMax;
   const whole = isTooLong ? undefined : body.wholeBody();
-  if (isTooLong || (whole?.length ?? 0) > bytesMax) {
+  if (isTooLong || (whole?.byteLength ?? 0) > bytesMax) {
     body.refuseBody();
     receiver.onBodyError(dialect.tooLarge(bytesMax));
   } else if (whole === undefined) {
     body.flowBody(new ComingBody(body, limits, dialect, receiver));
   } else {
-    receiver.onBody(plain(whole));
+    receiver.onBody(whole);
   }
-}
-
-/** A socket's bytes are never shared memory: the type of `Buffer` leaves that open. */
-function plain(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  return bytes as Uint8Array<ArrayBuffer>;
 }
 
 /** A body that is waited for. */
@@ -99,7 +103,7 @@ class ComingBody extends Waiting implements BodySink {
   readonly #limits: BodyLimits;
   readonly #dialect: TooLarge;
   #receiver: BodyReceiver | undefined;
-  #pieces: Uint8Array[] = [];
+  #pieces: Buffer[] = [];
   #bytes = 0;
 
   constructor(body: RequestBody, limits: BodyLimits, dialect: TooLarge, receiver: BodyReceiver) {
@@ -129,7 +133,7 @@ class ComingBody extends Waiting implements BodySink {
 
   onBodyEnd(): void {
     const whole = this.#pieces.length === 1 ? this.#pieces[0]! : Buffer.concat(this.#pieces);
-    this.#leave()?.onBody(plain(whole));
+    this.#leave()?.onBody(new BodyBytes(whole, 0, whole.length));
   }
 
   onBodyBroken(error: Http1Error | undefined): void {

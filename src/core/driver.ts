@@ -15,6 +15,7 @@ import {
   type BodyReceiver,
   readBody,
   type RequestBody,
+  type WholeBody,
 } from "./body.ts";
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
@@ -40,8 +41,6 @@ import {
   type Surface,
   type Whole,
 } from "./surface.ts";
-
-const NO_BYTES = new Uint8Array();
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -167,15 +166,15 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const { body } = this.#incoming!;
     if (this.#surface.takes === "nothing") {
       if (body.bodyLengthBytes !== 0) body.dropBody();
-      return this.onBody(NO_BYTES);
+      return this.onBody(undefined);
     }
     readBody(body, this.#driver.bodyLimits, this.#surface, this);
   }
 
   /** Of the body: it is whole. */
-  onBody(bytes: Uint8Array<ArrayBuffer>): void {
+  onBody(body: WholeBody | undefined): void {
     const { head, params } = this.#incoming!;
-    const inbound = new Inbound(head, params, bytes);
+    const inbound = new Inbound(head, params, body);
     // A stream must not hold the megabytes of its question.
     this.#incoming = undefined;
     try {

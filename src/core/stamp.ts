@@ -45,6 +45,8 @@ export class Stamps {
   readonly #pool = Buffer.alloc(POOL_BYTES);
   readonly #id = new Uint8Array(ID_BYTES);
   #at = POOL_BYTES;
+  #hex = "";
+  #hexAt = 0;
   #second = 0;
   #created = new Uint8Array(CREATED_BYTES);
 
@@ -91,18 +93,21 @@ export class Stamps {
   }
 
   /**
-   * `count` random characters of 0-9a-f: `x-request-id`, fingerprints. Up to 32768 of them. In one
-   * native call: 32 characters one by one cost 160 ns more.
+   * `count` random characters of 0-9a-f: `x-request-id`, fingerprints. Up to 32768 of them. Cut out
+   * of one long text: a native call for each would cost 130 ns more.
    */
   hex(count: number): string {
-    const end = this.#at + Math.ceil(count / 2);
-    if (end > POOL_BYTES) {
+    const end = this.#hexAt + count;
+    if (end > this.#hex.length) {
       this.#refill();
+      this.#at = POOL_BYTES; // what is told as hex is in no other id
+      this.#hex = this.#pool.toString("hex");
+      this.#hexAt = 0;
       return this.hex(count);
     }
-    const text = this.#pool.toString("hex", this.#at, end);
-    this.#at = end;
-    return text.length === count ? text : text.slice(0, count);
+    const text = this.#hex.slice(this.#hexAt, end);
+    this.#hexAt = end;
+    return text;
   }
 
   /** Seconds since 1970. */

@@ -7,6 +7,7 @@
 
 import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { Ask, Source, Wire } from "./answer.ts";
+import type { WholeBody } from "./body.ts";
 import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import type { Frames, Layout } from "./frames.ts";
@@ -23,27 +24,31 @@ export class Inbound {
   readonly head: RequestHead;
   /** What the path's placeholders stand for, decoded: `/v1/models/{id}` gives `id`. */
   readonly params: Readonly<Record<string, string>>;
-  /** The body; none where the surface takes none. */
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly #body: WholeBody | undefined;
 
+  /** Without a body where the surface takes none. */
   constructor(
     head: RequestHead,
     params: Readonly<Record<string, string>>,
-    bytes: Uint8Array<ArrayBuffer>,
+    body: WholeBody | undefined,
   ) {
     this.head = head;
     this.params = params;
-    this.bytes = bytes;
+    this.#body = body;
   }
 
-  /** The body as UTF-8, without a byte order mark. Decoded with each call. */
+  /** The body as UTF-8, without a byte order mark; "" = none. Decoded with each call. */
   get text(): string {
-    const { bytes } = this;
-    const { buffer, byteOffset, byteLength } = bytes;
-    const from = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
-    return Buffer.from(buffer, byteOffset, byteLength).toString("utf8", from);
+    return this.#body?.text() ?? "";
+  }
+
+  /** The body; no bytes = none. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#body?.bytes() ?? NO_BYTES;
   }
 }
+
+const NO_BYTES = new Uint8Array(0);
 
 /** An answer in one piece. */
 export interface Whole {

@@ -5,14 +5,16 @@
  */
 
 import type { RequestBody } from "../../src/core/body.ts";
+import { BodyBytes } from "../../src/lib/http1/body_bytes.ts";
 import type { Http1Error } from "../../src/lib/http1/error.ts";
 import type { BodySink } from "../../src/lib/http1/server_exchange.ts";
 
 /** A body that is here. */
 export function bodyOf(bytes: string | Uint8Array = ""): RequestBody {
-  const whole = Buffer.from(bytes);
+  const buffer = Buffer.from(bytes);
+  const whole = new BodyBytes(buffer, 0, buffer.length);
   return {
-    bodyLengthBytes: whole.length,
+    bodyLengthBytes: buffer.length,
     wholeBody: () => whole,
     flowBody() {
       throw new Error("It is whole");

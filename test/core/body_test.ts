@@ -7,8 +7,10 @@ import {
   queryOf,
   readBody,
   type RequestBody,
+  type WholeBody,
 } from "../../src/core/body.ts";
 import { Inbound } from "../../src/core/surface.ts";
+import { BodyBytes } from "../../src/lib/http1/body_bytes.ts";
 import { malformed } from "../../src/lib/http1/error.ts";
 import { requestHead } from "../../src/lib/http1/request_head.ts";
 import { bodyOf, SentBody } from "./body_of.ts";
@@ -24,8 +26,8 @@ class Reading implements BodyReceiver {
     readBody(body, limits, DIALECT, this);
   }
 
-  onBody(bytes: Uint8Array): void {
-    this.told.push(bytes);
+  onBody(body: WholeBody): void {
+    this.told.push(body.bytes());
   }
 
   onBodyError(error: AppError): void {
@@ -182,7 +184,8 @@ describe("readBody()", () => {
 
   test("gives a whole body without a copy", () => {
     const bytes = Buffer.from("水");
-    const body = { ...bodyOf(), bodyLengthBytes: bytes.length, wholeBody: () => bytes };
+    const whole = new BodyBytes(bytes, 0, bytes.length);
+    const body = { ...bodyOf(), bodyLengthBytes: bytes.length, wholeBody: () => whole };
     expect(new Reading(body, limiting().limits).told[0]).toBe(bytes);
   });
 
@@ -203,7 +206,7 @@ describe("readBody()", () => {
       },
       limits,
       DIALECT,
-      { onBody: (bytes) => void told.push(bytes), onBodyError() {} },
+      { onBody: (body) => void told.push(body.bytes()), onBodyError() {} },
     );
     expect(told[0]).toBe(bytes as never);
   });
@@ -261,7 +264,10 @@ describe("Inbound.text", () => {
   ];
   for (const [name, bytes, text] of CASES) {
     test(`is ${JSON.stringify(text)} for ${name}, as TextDecoder reads it`, () => {
-      const inbound = new Inbound(requestHead(), {}, bytes as Uint8Array<ArrayBuffer>);
+      const around = Buffer.concat([Buffer.from("("), bytes, Buffer.from(")")]);
+      const body = new BodyBytes(around, 1, around.length - 1);
+      const inbound = new Inbound(requestHead(), {}, body);
+      expect(inbound.bytes).toEqual(new Uint8Array(bytes));
       expect(inbound.text).toBe(text);
       expect(inbound.text).toBe(new TextDecoder().decode(bytes));
     });

@@ -14,6 +14,7 @@
  */
 
 import { Waiting, type WaitingLine } from "../waiting_line.ts";
+import { BodyBytes } from "./body_bytes.ts";
 import { Http1Error } from "./error.ts";
 import { BodyDecoder } from "./framing.ts";
 import type { PartialHead } from "./partial_head.ts";
@@ -292,10 +293,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     this.#wait(null);
     const { framing, lengthBytes } = head;
     let end = at;
-    let body: Buffer | null = null;
+    let body: BodyBytes | null = null;
     if (framing === "length" && bytes.length - at >= lengthBytes) {
       end = at + lengthBytes;
-      body = bytes.subarray(at, end);
+      body = new BodyBytes(bytes, at, end);
     } else if (framing !== "none") {
       this.#decoder = new BodyDecoder("request");
       this.#decoder.begin(framing, lengthBytes, this.#host.headBytesMax);

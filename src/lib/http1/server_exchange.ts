@@ -5,6 +5,7 @@
  * @module
  */
 
+import { BodyBytes } from "./body_bytes.ts";
 import type { Http1Error } from "./error.ts";
 import { HeaderBlock, type HeaderFields } from "./header_block.ts";
 import type { RequestHead } from "./request_head.ts";
@@ -66,7 +67,7 @@ export class ServerExchange {
   #framing: ResponseFraming | undefined = undefined;
   #isLast = false;
   /** The body, once all of it is here and nobody has taken it. */
-  #whole: Buffer | null = null;
+  #whole: BodyBytes | null = null;
   /** What is here of a body while nobody takes it. */
   #pieces: Buffer[] | null = null;
   #backlogBytes = 0;
@@ -86,7 +87,7 @@ export class ServerExchange {
     carrier: ExchangeCarrier,
     head: RequestHead,
     isBodyWhole: boolean,
-    body: Buffer | null,
+    body: BodyBytes | null,
   ) {
     this.head = head;
     this.#carrier = carrier;
@@ -125,10 +126,9 @@ export class ServerExchange {
   }
 
   /** The whole body when it is here already, else undefined. Counts as taking it. */
-  wholeBody(): Buffer | undefined {
+  wholeBody(): BodyBytes | undefined {
     if (!this.#isBodyWhole) return undefined;
-    const pieces = this.#pieces;
-    const whole = this.#whole ?? (pieces === null ? NO_BYTES : Buffer.concat(pieces));
+    const whole = this.#whole ?? joined(this.#pieces ?? []);
     this.#whole = this.#pieces = null;
     this.#backlogBytes = 0;
     return whole;
@@ -333,7 +333,7 @@ export class ServerExchange {
   #deliver(): void {
     const sink = this.#sink;
     if (sink === null || this.#isBodyPaused) return;
-    const pieces = this.#whole !== null ? [this.#whole] : this.#pieces ?? [];
+    const pieces = this.#whole !== null ? [Buffer.from(this.#whole.bytes())] : this.#pieces ?? [];
     this.#whole = this.#pieces = null;
     this.#backlogBytes = 0;
     for (const [i, piece] of pieces.entries()) {
@@ -389,3 +389,8 @@ export class ServerExchange {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+
+function joined(pieces: readonly Buffer[]): BodyBytes {
+  const whole = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  return new BodyBytes(whole, 0, whole.length);
+}
