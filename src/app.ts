@@ -20,6 +20,7 @@ import type { Http1Error, RequestFault } from "./lib/http1/error.ts";
 import type { RequestHead } from "./lib/http1/request_head.ts";
 import type { Http1Handler } from "./lib/http1/server_connection.ts";
 import type { ServerExchange } from "./lib/http1/server_exchange.ts";
+import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
@@ -179,7 +180,8 @@ export function makeApp(
   const authorize = bearerAuth(world.tokens);
   const { secret_key: secretKey } = config.auth;
   const checkVisitor = jwtAuth({ secretKey, tokens: world.tokens, wallMs });
-  const stamps = new Stamps(wallMs, world.randomBytes);
+  const second = new WallSecond(wheel, wallMs);
+  const stamps = new Stamps(() => second.now, world.randomBytes);
   const isDraining = config.chat.on_disconnect === "drain";
   const streaming = {
     stamps,

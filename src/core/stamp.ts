@@ -41,7 +41,7 @@ export function stampTexts([created, ...ids]: Stamped): StampTexts {
 /** Makes ids and times. One for the whole process. */
 export class Stamps {
   readonly #random: RandomBytes;
-  readonly #wallMs: () => number;
+  readonly #wallS: () => number;
   readonly #pool = Buffer.alloc(POOL_BYTES);
   readonly #id = new Uint8Array(ID_BYTES);
   #at = POOL_BYTES;
@@ -50,9 +50,9 @@ export class Stamps {
   #second = 0;
   #created = new Uint8Array(CREATED_BYTES);
 
-  /** `wallMs` gives the milliseconds since 1970. */
-  constructor(wallMs: () => number, random: RandomBytes) {
-    this.#wallMs = wallMs;
+  /** `wallS` gives the seconds since 1970. */
+  constructor(wallS: () => number, random: RandomBytes) {
+    this.#wallS = wallS;
     this.#random = random;
   }
 
@@ -87,11 +87,6 @@ export class Stamps {
     return id;
   }
 
-  /** A fresh id as text. */
-  idText(): string {
-    return decoder.decode(this.sharedId());
-  }
-
   /**
    * `count` random characters of 0-9a-f: `x-request-id`, fingerprints. Up to 32768 of them. Cut out
    * of one long text: a native call for each would cost 130 ns more.
@@ -112,7 +107,7 @@ export class Stamps {
 
   /** Seconds since 1970. */
   get createdS(): number {
-    return Math.floor(this.#wallMs() / 1000);
+    return this.#wallS();
   }
 
   /** Seconds since 1970 as digits: one array per second, shared by all answers of that second. */

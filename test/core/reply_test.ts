@@ -34,7 +34,7 @@ afterEach(() => open?.server.stop(true));
 describe("reply()", () => {
   test("writes a whole answer at once, with its length, ids and time patched in", async () => {
     const frames = layScript({ name: "s", steps: [] }, STAMPS_ONLY);
-    const manner = mannerOf(new Stamps(() => WALL_MS, (target) => target.fill(0)));
+    const manner = mannerOf(new Stamps(() => WALL_MS / 1000, (target) => target.fill(0)));
     const hand = open = handServer(() => ({ kind: "frames", frames, manner }));
     const answer = await rawExchange(
       hand.server.port,
@@ -50,7 +50,7 @@ describe("reply()", () => {
   test("gives each answer bytes of its own, though all are stamped in one place", () => {
     const frames = layScript({ name: "s", steps: [] }, STAMPS_ONLY);
     const manner = mannerOf(
-      new Stamps(() => WALL_MS, (target) => void getRandomValues(target)),
+      new Stamps(() => WALL_MS / 1000, (target) => void getRandomValues(target)),
     );
     const { engine } = new DriverRig();
     const writers = Array.from({ length: 100 }, () => new MemoryWriter());
@@ -65,7 +65,7 @@ describe("reply()", () => {
     const frames = layScript({ name: "s", steps: [] }, STAMPS_ONLY);
     const { engine } = new DriverRig();
     const manner: Manner = {
-      ...mannerOf(new Stamps(() => WALL_MS, (target) => target.fill(0))),
+      ...mannerOf(new Stamps(() => WALL_MS / 1000, (target) => target.fill(0))),
       headers: ({ surface, outcome }) => ({ "x-of": `${surface} ${outcome}` }),
     };
     const writer = new MemoryWriter();

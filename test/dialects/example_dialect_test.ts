@@ -38,7 +38,7 @@ function done(reason: string): string {
 }
 
 function fixedStamps(): Stamps {
-  return new Stamps(() => SECOND * 1000, (target) => void target.fill(0));
+  return new Stamps(() => SECOND, (target) => void target.fill(0));
 }
 
 /** A server with nothing but the example's row in it. */

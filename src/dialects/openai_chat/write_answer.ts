@@ -7,7 +7,7 @@
 
 import type { EndReason, Step, Usage } from "../../core/answer.ts";
 import { type AnswerWriter, DONE_EVENT } from "../../core/dialect.ts";
-import type { Layout, StampTexts } from "../../core/frames.ts";
+import type { Layout, Stamped, StampTexts } from "../../core/frames.ts";
 import type { GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { ID_BYTES } from "../../core/stamp.ts";
 
@@ -203,6 +203,47 @@ export function completionBody(
     ...(isMinimal ? {} : { service_tier: "default", system_fingerprint: FINGERPRINT }),
   };
   return `${JSON.stringify(body, null, 2)}\n`;
+}
+
+const BLANK_ID = "x".repeat(ID_BYTES);
+/** Ten digits, as the time has. */
+const BLANK_CREATED = 1_000_000_000;
+
+/**
+ * A whole answer as bytes, laid once: only its id and its time differ from one request to the next.
+ */
+export class CompletionBytes {
+  readonly #bytes: Buffer;
+  readonly #idAt: number;
+  readonly #createdAt: number;
+
+  constructor(
+    head: Pick<ChunkHead, "persona" | "model">,
+    choices: readonly GatheredChoice[],
+    usage: Usage,
+  ) {
+    const blank = { ...head, id: BLANK_ID, created: BLANK_CREATED };
+    this.#bytes = Buffer.from(completionBody(blank, choices, usage));
+    // Both come before anything that a model or a client says.
+    this.#idAt = this.#bytes.indexOf(BLANK_ID);
+    this.#createdAt = this.#bytes.indexOf(String(BLANK_CREATED));
+  }
+
+  /** Bytes of the answer. */
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** With these stamps. Whoever writes the bytes takes them at once: the next call writes over them. */
+  stamped([created, id]: Stamped): Uint8Array {
+    this.#put(created, this.#createdAt);
+    this.#put(id!, this.#idAt);
+    return this.#bytes;
+  }
+
+  #put(stamp: Uint8Array, at: number): void {
+    for (let i = 0; i < stamp.length; i++) this.#bytes[at + i] = stamp[i]!;
+  }
 }
 
 function messageOf({ text, reasoning, refusal, calls }: GatheredChoice, isMinimal: boolean) {

@@ -93,17 +93,17 @@ export class Scratch {
     if (needed > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(2 * needed);
   }
 
-  /** A head. `nowMs`: milliseconds since 1970. */
+  /** A head. `second`: seconds since 1970. */
   head(
     status: number,
     fields: HeaderBlock,
     framing: ResponseFraming,
     connection: "close" | "keep-alive" | "",
-    nowMs: number,
+    second: number,
   ): void {
     this.#put(statusLine(status));
     this.#put(fields.bytes);
-    if (!fields.hasDate) this.#put(this.#dateLine(nowMs));
+    if (!fields.hasDate) this.#put(this.#dateLine(second));
     if (connection !== "") this.#put(connection === "close" ? CLOSE : KEEP_ALIVE);
     if (framing === "chunked") this.#put(CHUNKED);
     else if (typeof framing === "number") {
@@ -153,11 +153,10 @@ export class Scratch {
   }
 
   /** RFC 9110 section 6.6.1. Made once a second. */
-  #dateLine(nowMs: number): Buffer {
-    const second = Math.floor(nowMs / 1000);
+  #dateLine(second: number): Buffer {
     if (second !== this.#second) {
       this.#second = second;
-      this.#date = Buffer.from(`date: ${new Date(nowMs).toUTCString()}\r\n`);
+      this.#date = Buffer.from(`date: ${new Date(second * 1000).toUTCString()}\r\n`);
     }
     return this.#date;
   }

@@ -9,6 +9,7 @@
  */
 
 import { WaitingLine } from "../waiting_line.ts";
+import { WallSecond } from "../wall_second.ts";
 import type { Wheel } from "../wheel.ts";
 import { RequestHeadReader } from "./request_head.ts";
 import {
@@ -82,6 +83,7 @@ export class Http1Server implements ConnectionHost {
   /** Connections that were taken. */
   accepted = 0;
   readonly #options: Http1ServerOptions;
+  readonly #second: WallSecond;
   readonly #connections = new Set<ServerConnection>();
   readonly #listener: { readonly stop: (isForced?: boolean) => void };
   readonly #port: number;
@@ -92,6 +94,7 @@ export class Http1Server implements ConnectionHost {
   constructor(options: Http1ServerOptions) {
     this.#options = options;
     this.handler = options.handler;
+    this.#second = new WallSecond(options.wheel, options.wallMs);
     this.headBytesMax = options.headBytesMax ?? 65_536;
     const { wheel, headTimeoutMs, idleTimeoutMs, writeTimeoutMs, targetBytesMax, place, tls } =
       options;
@@ -129,8 +132,8 @@ export class Http1Server implements ConnectionHost {
     return this.#connections.size;
   }
 
-  get wallMs(): number {
-    return this.#options.wallMs();
+  get second(): number {
+    return this.#second.now;
   }
 
   onClosed(connection: ServerConnection): void {

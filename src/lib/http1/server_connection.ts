@@ -51,8 +51,8 @@ export interface ConnectionHost {
   readonly headBytesMax: number;
   /** True when every connection ends behind its next answer. */
   readonly isClosing: boolean;
-  /** Milliseconds since 1970. */
-  readonly wallMs: number;
+  /** Seconds since 1970. */
+  readonly second: number;
   /** Requests that came in and are not wholly answered. Connections count it. */
   requestsOpen: number;
   /** One for all connections. */
@@ -121,8 +121,8 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     return this.#host.requestsOpen;
   }
 
-  get wallMs(): number {
-    return this.#host.wallMs;
+  get second(): number {
+    return this.#host.second;
   }
 
   isLastAnswer({ head, isBodyComing }: ServerExchange): boolean {

@@ -36,8 +36,8 @@ export interface ExchangeCarrier {
   readonly peer: string | undefined;
   /** Requests of the whole server that are not answered yet. */
   readonly requestsOpen: number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: number;
+  /** Seconds since 1970. */
+  readonly second: number;
   /** True when the connection ends behind this answer, whatever the answer says. */
   isLastAnswer(exchange: ServerExchange): boolean;
   /** Takes `length` bytes, copied or sent. False: the client is slow. */
@@ -363,7 +363,7 @@ export class ServerExchange {
     this.#framing = framing;
     const connection = this.#isLast ? "close" : isHttp10 ? "keep-alive" : wish;
     scratch.reset(lines.bytes.length + Math.min(bytes, COPIED_BYTES_MAX));
-    scratch.head(status, lines, framing, connection, carrier.wallMs);
+    scratch.head(status, lines, framing, connection, carrier.second);
   }
 
   #frame(bytes: Uint8Array | string, length: number): void {

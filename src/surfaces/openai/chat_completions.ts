@@ -35,7 +35,7 @@ import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   ChunkLayout,
-  completionBody,
+  CompletionBytes,
   type Persona,
 } from "../../dialects/openai_chat/write_answer.ts";
 
@@ -74,8 +74,23 @@ export interface ChatCompletionsDeps {
 /** Where the answers' own id goes: "req_" and 32 hex digits. */
 const REQUEST_ID = { name: "x-request-id", width: 36 } as const;
 
-/** A longer body is not remembered. */
+/** A whole answer, and what it depends on. A live answer has choices of its own, so it is laid anew. */
+interface Told {
+  readonly choices: Gathered["choices"];
+  readonly model: string;
+  readonly usage: Usage;
+  readonly bytes: CompletionBytes;
+}
+
+function sameUsage(one: Usage, other: Usage): boolean {
+  return one.promptTokens === other.promptTokens &&
+    one.completionTokens === other.completionTokens &&
+    one.cachedTokens === other.cachedTokens && one.reasoningTokens === other.reasoningTokens;
+}
+
+/** A longer question, and a longer answer, is not remembered. */
 const REMEMBERED_CHARS_MAX = 16_384;
+const REMEMBERED_BYTES_MAX = 65_536;
 
 /** Layouts kept: one per model name and combination of options. */
 const LAYOUTS_MAX = 1024;
@@ -104,6 +119,8 @@ class ChatRoom {
   readonly manner: Manner;
   readonly #jsonHeaders: HeaderBlock;
   readonly #layouts = new Map<string, ChunkLayout>();
+  /** The whole answer that was told last: a mock tells the same again and again. */
+  #told: Told | undefined;
   #parsed: { readonly text: string; readonly chat: ChatRequest } | undefined;
   /** What was asked last: most requests ask for the same as the one before. */
   #last: { readonly chat: ChatRequest; readonly layout: ChunkLayout } | undefined;
@@ -170,19 +187,24 @@ class ChatRoom {
 
   /** The whole answer as one object. */
   whole(said: Gathered, model: string, exchange: Exchange): Whole {
-    const { persona, stamps } = this.deps;
-    const head = {
-      persona,
-      id: stamps.idText(),
-      created: stamps.createdS,
-      model: this.#modelName(model),
-    };
     return {
       kind: "whole",
       status: 200,
       headers: this.#stamped(this.#jsonHeaders, exchange),
-      body: completionBody(head, said.choices, said.usage ?? NO_USAGE),
+      body: this.#laid(said, model).stamped(this.manner.stamps.shared()),
     };
+  }
+
+  #laid({ choices, usage = NO_USAGE }: Gathered, model: string): CompletionBytes {
+    const told = this.#told;
+    if (
+      told !== undefined && told.choices === choices && told.model === model &&
+      sameUsage(told.usage, usage)
+    ) return told.bytes;
+    const head = { persona: this.deps.persona, model: this.#modelName(model) };
+    const bytes = new CompletionBytes(head, choices, usage);
+    if (bytes.length <= REMEMBERED_BYTES_MAX) this.#told = { choices, model, usage, bytes };
+    return bytes;
   }
 
   /** The shared fields with this answer's id: whoever writes the answer takes them at once. */

@@ -185,7 +185,7 @@ export class Rig {
   }
 
   #surface(): Surface {
-    const stamps = new Stamps(() => 1_700_000_000_000, (target) => target.fill(0));
+    const stamps = new Stamps(() => 1_700_000_000, (target) => target.fill(0));
     const manner = {
       stamps: stamps.withoutId(),
       headers: () => ({ "content-type": "text/event-stream" }),
