@@ -69,8 +69,8 @@ export class HeadersDown {
       upstream,
     );
     const requestId = hasRequestId ? upstream.get("x-request-id") : null;
-    const lines = fields.bytes.subarray(fields.from, fields.to);
-    return { headers: HeaderBlock.ofLines(lines, hasDate), isPlainEventStream, requestId };
+    const headers = HeaderBlock.ofLines(fields.bytes, fields.to, hasDate);
+    return { headers, isPlainEventStream, requestId };
   }
 }
 

@@ -97,9 +97,9 @@ export class MemoryWriter implements ResponseWriter {
     if (this.status !== 0) throw new Error("Answered twice");
     this.status = status;
     // Laid ones belong to the next answer as soon as this returns.
-    const { bytes } = headers instanceof HeaderBlock ? headers : HeaderBlock.of(headers);
+    const { bytes, length } = headers instanceof HeaderBlock ? headers : HeaderBlock.of(headers);
     this.headers = new Headers(
-      Array.from(new Fields(bytes, 0, bytes.length), ([name, value]) => [name, value]),
+      Array.from(new Fields(bytes, 0, length), ([name, value]) => [name, value]),
     );
   }
 

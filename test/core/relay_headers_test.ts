@@ -8,8 +8,8 @@ import {
 import { type Field, Fields } from "../../src/lib/http1/fields.ts";
 
 /** What goes down, in its order. */
-function linesOf({ headers: { bytes } }: HeadDown): Field[] {
-  return [...new Fields(bytes, 0, bytes.length)];
+function linesOf({ headers: { bytes, length } }: HeadDown): Field[] {
+  return [...new Fields(bytes, 0, length)];
 }
 
 /** What goes down of `fields`, where nothing came before. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import { cut } from "./bytes.ts";
+
 /** Bytes of a body. Holds the buffer they stand in. */
 export class BodyBytes {
   readonly #buffer: Buffer;
@@ -32,9 +34,7 @@ export class BodyBytes {
 
   /** As bytes. */
   bytes(): Uint8Array<ArrayBuffer> {
-    const buffer = this.#buffer;
-    const isAll = this.#from === 0 && this.#to === buffer.length;
     // A socket's bytes are never shared memory: the type of `Buffer` leaves that open.
-    return (isAll ? buffer : buffer.subarray(this.#from, this.#to)) as Uint8Array<ArrayBuffer>;
+    return cut(this.#buffer, this.#from, this.#to) as Uint8Array<ArrayBuffer>;
   }
 }

@@ -82,3 +82,21 @@ export function isText(bytes: Uint8Array, from: number, to: number, text: string
   }
   return true;
 }
+
+/**
+ * A packet up to so many bytes lies in the memory of the engine itself; the first view of it moves all
+ * of them out of there.
+ */
+const INLINE_BYTES_MAX = 1000;
+
+/**
+ * The bytes from `from` to before `to`: a view of `bytes`, or a copy where that is cheaper. Of a
+ * packet of 300 bytes as a socket gives it, a copy takes 0.3 µs and the first view 2.
+ */
+export function cut(bytes: Buffer, from: number, to: number): Buffer {
+  if (from === 0 && to === bytes.length) return bytes;
+  if (bytes.length > INLINE_BYTES_MAX) return bytes.subarray(from, to);
+  const part = Buffer.allocUnsafe(to - from);
+  bytes.copy(part, 0, from, to);
+  return part;
+}

@@ -15,7 +15,7 @@
  * @module
  */
 
-import { COLON, CR, hexDigit, isBlank, isControl, LF, SEMICOLON, TOKEN } from "./bytes.ts";
+import { COLON, CR, cut, hexDigit, isBlank, isControl, LF, SEMICOLON, TOKEN } from "./bytes.ts";
 import { Http1Error, malformed, type Subject } from "./error.ts";
 
 /** How the end of a body is found (RFC 9112 §6.3). */
@@ -126,11 +126,11 @@ export class BodyDecoder {
         const end = Math.min(bytes.length, at + this.#bytesLeft);
         this.#bytesLeft -= end - at;
         if (this.#bytesLeft === 0) this.#state = DONE;
-        sink.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+        sink.onBody(cut(bytes, at, end));
         return end;
       }
       case UNTIL_CLOSE:
-        sink.onBody(at === 0 ? bytes : bytes.subarray(at));
+        sink.onBody(cut(bytes, at, bytes.length));
         return bytes.length;
       default:
         return this.#readChunked(bytes, at, sink);
@@ -188,7 +188,7 @@ export class BodyDecoder {
       }
     } finally {
       // What came before a fault is good.
-      if (dataTo > 0) sink.onBody(bytes.subarray(dataFrom, dataTo));
+      if (dataTo > 0) sink.onBody(cut(bytes, dataFrom, dataTo));
     }
     return at;
   }

@@ -38,6 +38,8 @@ const OWN_NAMES: ReadonlySet<string> = new Set([
 export class HeaderBlock {
   /** Only `stamp` changes them: whoever writes them copies them at once. */
   readonly bytes: Buffer;
+  /** Bytes of `bytes`, from the first on, that are lines. */
+  readonly length: number;
   readonly connection: ConnectionWish;
   /** True when the lines have a date: the writer adds none. */
   readonly hasDate: boolean;
@@ -46,21 +48,26 @@ export class HeaderBlock {
 
   private constructor(
     lines: Buffer,
+    length: number,
     connection: ConnectionWish,
     hasDate: boolean,
     slotAt: number,
     slotWidth: number,
   ) {
     this.bytes = lines;
+    this.length = length;
     this.connection = connection;
     this.hasDate = hasDate;
     this.#slotAt = slotAt;
     this.#slotWidth = slotWidth;
   }
 
-  /** Lines that have been checked, and none of them the connection's or the framing's. */
-  static ofLines(lines: Buffer, hasDate: boolean): HeaderBlock {
-    return new HeaderBlock(lines, "", hasDate, -1, 0);
+  /**
+   * The first `length` bytes of `lines`, which have been checked: none is the connection's or the
+   * framing's.
+   */
+  static ofLines(lines: Buffer, length: number, hasDate: boolean): HeaderBlock {
+    return new HeaderBlock(lines, length, "", hasDate, -1, 0);
   }
 
   /**
@@ -73,10 +80,13 @@ export class HeaderBlock {
       !OWN_NAMES.has(name.toLowerCase())
     );
     const wish = wishOf(fields);
-    if (slot === undefined) return new HeaderBlock(Fields.of(pairs).bytes, wish, false, -1, 0);
+    if (slot === undefined) {
+      const { bytes } = Fields.of(pairs);
+      return new HeaderBlock(bytes, bytes.length, wish, false, -1, 0);
+    }
     const { name, width } = slot;
     const { bytes } = Fields.of([...pairs, [name, "-".repeat(width)]]);
-    return new HeaderBlock(bytes, wish, false, bytes.length - width - 2, width);
+    return new HeaderBlock(bytes, bytes.length, wish, false, bytes.length - width - 2, width);
   }
 
   /** Writes `value` into the slot. @throws {RangeError} when it does not fit, or there is none. */

@@ -102,7 +102,8 @@ export class Scratch {
     second: number,
   ): void {
     this.#put(statusLine(status));
-    this.#put(fields.bytes);
+    fields.bytes.copy(this.bytes, this.length, 0, fields.length);
+    this.length += fields.length;
     if (!fields.hasDate) this.#put(this.#dateLine(second));
     if (connection !== "") this.#put(connection === "close" ? CLOSE : KEEP_ALIVE);
     if (framing === "chunked") this.#put(CHUNKED);

@@ -15,6 +15,7 @@
 
 import { Waiting, type WaitingLine } from "../waiting_line.ts";
 import { BodyBytes } from "./body_bytes.ts";
+import { cut } from "./bytes.ts";
 import { Http1Error } from "./error.ts";
 import { BodyDecoder } from "./framing.ts";
 import type { PartialHead } from "./partial_head.ts";
@@ -258,7 +259,7 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
         if (this.#decoder !== null) {
           at = this.#readBody(this.#decoder, bytes, at);
         } else if (this.#exchange !== null || this.#owed !== null) {
-          this.#hold(at === 0 ? bytes : bytes.subarray(at));
+          this.#hold(cut(bytes, at, bytes.length));
           return;
         } else {
           at = this.#readHead(bytes, at);

@@ -362,7 +362,7 @@ export class ServerExchange {
     this.#isLast ||= wish === "close" || framing === "close" || carrier.isLastAnswer(this);
     this.#framing = framing;
     const connection = this.#isLast ? "close" : isHttp10 ? "keep-alive" : wish;
-    scratch.reset(lines.bytes.length + Math.min(bytes, COPIED_BYTES_MAX));
+    scratch.reset(lines.length + Math.min(bytes, COPIED_BYTES_MAX));
     scratch.head(status, lines, framing, connection, carrier.second);
   }
 

@@ -59,7 +59,7 @@ describe("HeaderBlock.of()", () => {
 describe("HeaderBlock.ofLines()", () => {
   test("has the lines as they are, and no wish", () => {
     const { bytes } = Fields.of([["Date", "now"]]);
-    const block = HeaderBlock.ofLines(bytes, true);
+    const block = HeaderBlock.ofLines(bytes, bytes.length, true);
     expect(block.bytes).toBe(bytes);
     expect([block.hasDate, block.connection]).toEqual([true, ""]);
   });
@@ -87,7 +87,7 @@ describe("HeaderBlock.stamp()", () => {
 
   test("refuses where there is no slot", () => {
     expect(() => HeaderBlock.of({ a: "1" }).stamp("x")).toThrow(RangeError);
-    expect(() => HeaderBlock.ofLines(Buffer.from("a: 1\r\n"), false).stamp("x")).toThrow(
+    expect(() => HeaderBlock.ofLines(Buffer.from("a: 1\r\n"), 6, false).stamp("x")).toThrow(
       RangeError,
     );
   });

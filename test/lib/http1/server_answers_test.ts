@@ -107,7 +107,7 @@ describe("ServerExchange.whole()", () => {
     ],
     [
       "a date that is laid already",
-      [200, HeaderBlock.ofLines(Buffer.from("Date: then\r\n"), true), "ab"],
+      [200, HeaderBlock.ofLines(Buffer.from("Date: then\r\n"), 12, true), "ab"],
       "GET",
       "HTTP/1.1 200 OK\r\nDate: then\r\ncontent-length: 2\r\n\r\nab",
     ],
