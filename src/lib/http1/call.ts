@@ -9,6 +9,7 @@ import { type BodySource, Http1Body } from "./body.ts";
 import { Http1Error } from "./error.ts";
 import { Fields } from "./fields.ts";
 import type { ResponseHead } from "./head.ts";
+import { chunkOf, type Http1Upload, LAST_CHUNK, type UploadListener } from "./upload.ts";
 
 /** What is asked. */
 export interface Http1Request {
@@ -22,6 +23,8 @@ export interface Http1Request {
   readonly fields?: Fields;
   /** Must not change before the response has ended. */
   readonly body?: Uint8Array | null;
+  /** In place of `body`: one that still comes. Stopped when the request is over, however it ends. */
+  readonly upload?: Http1Upload | undefined;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
   readonly signal?: AbortLike;
 }
@@ -81,7 +84,7 @@ export interface CallOwner {
 }
 
 /** What a call needs from the connection that carries it. */
-export interface Carrier {
+export interface Carrier extends UploadListener {
   resume(): void;
   /** The call is given up: nothing more comes from it. */
   abandon(): void;
@@ -90,16 +93,18 @@ export interface Carrier {
 /** Bytes of a body that are copied behind the head, so that both leave in one write. */
 const COPIED_BODY_BYTES_MAX = 65_536;
 
+const NOTHING: readonly Uint8Array[] = [];
+
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^[/*][\x21-\x7e]*$/;
 
 /**
- * The bytes of `request`, in one or two pieces.
+ * The bytes of `request`, in one or two pieces; without those of an upload.
  *
  * @throws {TypeError} when method or path cannot stand in a request.
  */
 export function encodeRequest(request: Http1Request, host: string): readonly Uint8Array[] {
-  const { method, path, body } = request;
+  const { method, path, body, upload } = request;
   if (!TOKEN.test(method)) throw new TypeError("Cannot send the request: its method is no token");
   if (!PATH.test(path)) {
     throw new TypeError('Cannot send the request: its path must begin with "/" and be encoded');
@@ -110,7 +115,11 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   const bodyBytes = body?.length ?? 0;
   // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
   const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
-  const end = isTold ? `content-length: ${bodyBytes}\r\n\r\n` : "\r\n";
+  const end = upload !== undefined
+    ? uploadLines(upload)
+    : isTold
+    ? `content-length: ${bodyBytes}\r\n\r\n`
+    : "\r\n";
   const isCopied = bodyBytes > 0 && bodyBytes <= COPIED_BODY_BYTES_MAX;
   const headBytes = start.length + linesBytes + end.length;
   const bytes = Buffer.allocUnsafe(headBytes + (isCopied ? bodyBytes : 0));
@@ -121,18 +130,31 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   return bodyBytes > 0 && !isCopied ? [bytes, body!] : [bytes];
 }
 
+/** How the end of an upload is found, and the end of the head. */
+function uploadLines({ lengthBytes }: Http1Upload): string {
+  return lengthBytes === undefined
+    ? "transfer-encoding: chunked\r\n\r\n"
+    : `content-length: ${lengthBytes}\r\n\r\n`;
+}
+
 /** A request on its way. */
 export class Call implements BodySource {
   /** What is left to be sent, or sent again. */
   payload: readonly Uint8Array[];
+  /** What follows the payload while it still comes. */
+  readonly upload: Http1Upload | undefined;
+  /** The payload that an upload begins behind. */
+  readonly #head: readonly Uint8Array[];
+  /** All of the upload is in the payload, or was. */
+  #isUploaded = false;
   /** The answer to HEAD has no body. */
   readonly isBodiless: boolean;
   /** The connection that carries it now; null while it waits for one, and when it is over. */
   carrier: Carrier | null = null;
   /** True once a byte of the response was seen. */
   hasBegun = false;
-  /** True when it was sent again, because its first connection turned out to be stale. */
-  isRepeated = false;
+  /** True when it was sent again. */
+  #isRepeated = false;
   readonly #signal: AbortLike | undefined;
   readonly #owner: CallOwner;
   readonly #receiver: Http1Receiver;
@@ -143,6 +165,8 @@ export class Call implements BodySource {
   /** @throws {TypeError} when the request cannot be sent as it is. */
   constructor(request: Http1Request, receiver: Http1Receiver, owner: CallOwner) {
     this.payload = encodeRequest(request, owner.host);
+    this.upload = request.upload;
+    this.#head = this.upload === undefined ? NOTHING : this.payload;
     this.isBodiless = request.method === "HEAD";
     this.#signal = request.signal;
     this.#owner = owner;
@@ -153,6 +177,40 @@ export class Call implements BodySource {
   /** The body, once there is one. */
   get body(): Http1Body | null {
     return this.#body;
+  }
+
+  /** False: it was repeated before, or part of what was sent is no longer here. */
+  get mayRepeat(): boolean {
+    return !this.#isRepeated && this.upload?.canStart !== false;
+  }
+
+  /** Of a connection that turned out to be stale: another one will send it again. */
+  repeat(): void {
+    this.#isRepeated = true;
+    this.#release();
+  }
+
+  /** Of the connection that carries it from now on: begins with the first byte. */
+  startUpload(): void {
+    this.payload = this.#head;
+    this.#isUploaded = false;
+    this.upload!.start(this.carrier!);
+  }
+
+  /** What was sent is followed by the next of the upload. False: nothing of it is here yet. */
+  continueUpload(): boolean {
+    const upload = this.upload!;
+    const piece = upload.next();
+    const isChunked = upload.lengthBytes === undefined;
+    if (piece instanceof Uint8Array) this.payload = [isChunked ? chunkOf(piece) : piece];
+    else this.payload = piece === null && isChunked ? [LAST_CHUNK] : NOTHING;
+    this.#isUploaded = piece === null;
+    return piece !== undefined;
+  }
+
+  /** True when nothing follows the payload. */
+  get isPayloadLast(): boolean {
+    return this.upload === undefined || this.#isUploaded;
   }
 
   begin(head: ResponseHead): void {
@@ -170,12 +228,12 @@ export class Call implements BodySource {
 
   /** The response is whole. */
   end(): void {
-    this.carrier = null;
+    this.#release();
     this.#body!.end();
   }
 
   fail(error: Http1Error): void {
-    this.carrier = null;
+    this.#release();
     error.hasBegun = this.hasBegun;
     if (this.#body !== null) return this.#body.fail(error);
     this.settle();
@@ -186,8 +244,7 @@ export class Call implements BodySource {
   handleEvent(): void {
     const error = abortedError(this.#signal);
     error.hasBegun = this.hasBegun;
-    const { carrier } = this;
-    this.carrier = null;
+    const carrier = this.#release();
     if (carrier !== null) carrier.abandon();
     else if (this.#body === null) this.#owner.onWaitAborted(this);
     if (this.#body !== null) this.#body.abort(error);
@@ -199,13 +256,19 @@ export class Call implements BodySource {
   }
 
   drop(): void {
-    const { carrier } = this;
-    this.carrier = null;
-    carrier?.abandon();
+    this.#release()?.abandon();
   }
 
   settle(): void {
     this.#signal?.removeEventListener("abort", this);
+  }
+
+  /** Nothing more is sent. Before anybody is told, who may begin the upload anew. */
+  #release(): Carrier | null {
+    const { carrier } = this;
+    this.carrier = null;
+    this.upload?.stop();
+    return carrier;
   }
 }
 

@@ -150,7 +150,9 @@ export class Http1Client {
     } catch (error) {
       return receiver.onError(error);
     }
-    const idle = this.#idle.pop();
+    // A kept connection may turn out to be stale when more of an upload has gone than is still here.
+    const isFull = this.#connections.size >= this.#connectionsMax;
+    const idle = call.upload === undefined || isFull ? this.#idle.pop() : undefined;
     if (idle !== undefined) idle.start(call);
     else this.#connect(call);
   }

@@ -102,7 +102,13 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     this.#isSent = false;
     this.#payloadIndex = 0;
     this.#payloadOffset = 0;
+    if (call.upload !== undefined) call.startUpload();
     this.#write();
+  }
+
+  /** Of the call's upload: more of it is here. */
+  onMore(): void {
+    if (!this.#isClosed && this.#call !== null) this.#write();
   }
 
   /** Closes an idle connection, politely. */
@@ -214,9 +220,8 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       const what = this.#cannot(error?.message ?? "the connection was closed at once");
       return call.fail(new Http1Error("connect_failed", what, error));
     }
-    if (!call.hasBegun && this.#isUsed && !call.isRepeated) {
-      call.isRepeated = true;
-      call.carrier = null;
+    if (!call.hasBegun && this.#isUsed && call.mayRepeat) {
+      call.repeat();
       return this.#owner.onStale(call);
     }
     try {
@@ -247,18 +252,30 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
 
   /** Writes as much of the payload as the socket takes; `onDrain` goes on. */
   #write(): void {
-    const { payload } = this.#call!;
+    const call = this.#call!;
+    while (this.#writePayload(call.payload)) {
+      if (call.isPayloadLast) {
+        this.#isSent = true;
+        return;
+      }
+      this.#payloadIndex = 0;
+      if (!call.continueUpload()) return; // `onMore` goes on.
+    }
+  }
+
+  /** False: the socket has not taken all of it. */
+  #writePayload(payload: readonly Uint8Array[]): boolean {
     while (this.#payloadIndex < payload.length) {
       const piece = payload[this.#payloadIndex]!;
       const left = piece.length - this.#payloadOffset;
       const written = this.#socket!.write(piece, this.#payloadOffset, left);
-      if (written < 0) return; // Closed: `onClose` says so.
+      if (written < 0) return false; // Closed: `onClose` says so.
       this.#payloadOffset += written;
-      if (written < left) return;
+      if (written < left) return false;
       this.#payloadIndex++;
       this.#payloadOffset = 0;
     }
-    this.#isSent = true;
+    return true;
   }
 
   /** The response of `call` is whole. */

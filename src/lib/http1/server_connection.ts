@@ -188,8 +188,8 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     if (this.#isLingering) {
       this.#lingerBytesLeft -= bytes.length;
       if (this.#lingerBytesLeft < 0) this.#socket.terminate();
-    } else if (this.#held !== null || this.#owed !== null) {
-      this.#hold(bytes);
+    } else if (this.#held !== null || (this.#owed !== null && this.#decoder === null)) {
+      this.#hold(bytes); // A body is no next request: whoever takes it may be what is answered from.
     } else {
       this.#parse(bytes);
     }

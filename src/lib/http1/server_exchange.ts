@@ -73,6 +73,7 @@ export class ServerExchange {
   #backlogBytes = 0;
   #sink: BodySink | null = null;
   #isBodyPaused = false;
+  #isDelivering = false;
   #isBodyDropped = false;
   /** True once the client has left before the answer was whole. */
   #hasLeft = false;
@@ -332,12 +333,14 @@ export class ServerExchange {
 
   #deliver(): void {
     const sink = this.#sink;
-    if (sink === null || this.#isBodyPaused) return;
+    // A sink that resumes while it is handed something gets the rest behind that.
+    if (sink === null || this.#isBodyPaused || this.#isDelivering) return;
     const pieces = this.#whole !== null ? [Buffer.from(this.#whole.bytes())] : this.#pieces ?? [];
     this.#whole = this.#pieces = null;
     this.#backlogBytes = 0;
+    this.#isDelivering = true;
     for (const [i, piece] of pieces.entries()) {
-      if (this.#sink !== sink) return;
+      if (this.#sink !== sink) break;
       if (this.#isBodyPaused) {
         this.#pieces = pieces.slice(i);
         this.#backlogBytes = this.#pieces.reduce((sum, { length }) => sum + length, 0);
@@ -345,7 +348,9 @@ export class ServerExchange {
       }
       if (piece.length > 0) sink.onBytes(piece);
     }
-    if (this.#isBodyWhole && !this.#isBodyPaused && this.#sink === sink) {
+    this.#isDelivering = false;
+    if (this.#sink !== sink) return;
+    if (this.#isBodyWhole && !this.#isBodyPaused) {
       this.#sink = null;
       sink.onBodyEnd();
     }

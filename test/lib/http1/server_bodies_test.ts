@@ -183,6 +183,48 @@ describe("ServerExchange, a body that comes later", () => {
     expect(pieces).toEqual(["abc", "de", "end"]);
   });
 
+  test("keeps its order where its taker pauses and resumes at once", async () => {
+    const rig = serving(hold);
+    const client = await rig.client(`${CHUNKED}\r\n3\r\nabc\r\n`);
+    const exchange = await rig.request(0);
+    client.send("2\r\nde\r\n0\r\n\r\n");
+    await rig.barrier();
+    const pieces: string[] = [];
+    exchange.flowBody({
+      onBytes(bytes) {
+        exchange.pauseBody();
+        exchange.resumeBody();
+        pieces.push(bytes.toString());
+      },
+      onBodyEnd: () => void pieces.push("end"),
+      onBodyBroken: () => void pieces.push("broken"),
+    });
+    expect(pieces).toEqual(["abc", "de", "end"]);
+  });
+
+  test("flows while its client takes nothing of the answer, and what is behind it waits", async () => {
+    const rig = serving((exchange) => {
+      if (exchange.head.target !== "/") echo(exchange);
+    });
+    const client = await rig.client(message("POST", "/", ["Content-Length: 5"], "abc"), 0);
+    const exchange = await rig.request(0);
+    const taker = new Taker();
+    exchange.flowBody(taker);
+    const piece = Buffer.alloc(1_000_000, "x");
+    let length = piece.length;
+    exchange.begin(200, {}, piece, new Listener());
+    for (; exchange.write(piece); length += piece.length);
+    length += piece.length;
+    client.send(`de${get("/next", ["Connection: close"])}`);
+    await waitFor(() => taker.isWhole, "the body");
+    expect(taker.text).toBe("abcde");
+    exchange.end("end");
+    client.read();
+    await client.untilFin();
+    const [first, second] = answersIn(client.text);
+    expect([first!.body.length, second!.body]).toEqual([length, "/next"]);
+  });
+
   test("is held to 64 KiB while nobody takes it, and then comes whole", async () => {
     const rig = serving(hold);
     const body = Array.from({ length: 4_000_000 }, (_, i) => String(i % 10)).join("").repeat(8);
