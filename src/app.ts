@@ -220,6 +220,7 @@ export function makeApp(
         ...openai,
         source: main,
         isRelaying: sources.isRelaying(main),
+        streamsUp: sources.streamsUp(main),
         door: v1Door(authorize, secrets),
       }),
       models: models({
@@ -257,6 +258,7 @@ export function makeApp(
         checkVisitor,
         source: sources.chat,
         isRelaying: sources.isRelaying(sources.chat),
+        streamsUp: sources.streamsUp(sources.chat),
       }),
       conv: conv({
         checkVisitor,

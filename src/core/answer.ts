@@ -8,6 +8,7 @@ import type { Fields } from "../lib/http1/fields.ts";
 import type { AppError } from "./errors.ts";
 import type { Call } from "./exchange.ts";
 import type { Turn } from "./turn.ts";
+import type { Upload } from "./upload.ts";
 
 /** The wire dialects that a client and an upstream can have in common. */
 export type DialectName = "openai_chat" | "chatgpt_web";
@@ -20,6 +21,8 @@ export interface Wire {
   readonly path: string;
   readonly fields: Fields;
   readonly body: Uint8Array<ArrayBuffer> | null;
+  /** All of a body that is still coming; `body` is its beginning then, for whoever is curious. */
+  readonly upload?: Upload | undefined;
 }
 
 /** What is asked. Whoever only passes it on never has it parsed. */

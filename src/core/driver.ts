@@ -41,6 +41,7 @@ import {
   type Surface,
   type Whole,
 } from "./surface.ts";
+import type { Upload } from "./upload.ts";
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -130,6 +131,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   readonly #writer: ResponseWriter;
   #asking: Asking | Passing | undefined = undefined;
   #keeping: Keeping | undefined = undefined;
+  /** The request's body, where it goes up while it comes. */
+  #upload: Upload | undefined = undefined;
   #isWaiting = false;
   /** True once the answer has begun, or was refused. */
   #isOver = false;
@@ -174,7 +177,17 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** Of the body: it is whole. */
   onBody(body: WholeBody | undefined): void {
     const { head, params } = this.#incoming!;
-    const inbound = new Inbound(head, params, body);
+    this.#answer(new Inbound(head, params, body));
+  }
+
+  /** Of the body: it is large, and goes up while it comes. */
+  onUpload(upload: Upload, here: WholeBody): void {
+    const { head, params } = this.#incoming!;
+    this.#upload = upload;
+    this.#answer(new Inbound(head, params, here, upload));
+  }
+
+  #answer(inbound: Inbound): void {
     // A stream must not hold the megabytes of its question.
     this.#incoming = undefined;
     try {
@@ -187,9 +200,10 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
   }
 
-  /** Of the body. */
+  /** Of the body. What goes up of it is called off, even when it is being answered already. */
   onBodyError(error: AppError): void {
-    this.#refuse(error);
+    if (this.#isOver) this.#exchange.abort(error);
+    else this.fail(error);
   }
 
   /** Writes what the surface gives. */
@@ -439,6 +453,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #begun(): void {
     this.#isOver = true;
     this.#forgo = undefined;
+    this.#upload?.settle();
     if (!this.#isWaiting) return;
     this.#isWaiting = false;
     this.#driver.engine.streams.delete(this);

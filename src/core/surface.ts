@@ -15,6 +15,7 @@ import type { Gathered } from "./gathering.ts";
 import type { Keeper } from "./keeping.ts";
 import type { HeaderFields } from "./response_writer.ts";
 import type { AnswerStamps } from "./stamp.ts";
+import type { Upload } from "./upload.ts";
 
 /** How late frames left, in milliseconds: an instrument that knows its own error. */
 export type RecordLateness = (lateMs: number) => void;
@@ -24,6 +25,8 @@ export class Inbound {
   readonly head: RequestHead;
   /** What the path's placeholders stand for, decoded: `/v1/models/{id}` gives `id`. */
   readonly params: Readonly<Record<string, string>>;
+  /** All of a body that is still coming. Only where the surface takes a "stream". */
+  readonly upload: Upload | undefined;
   readonly #body: WholeBody | undefined;
 
   /** Without a body where the surface takes none. */
@@ -31,10 +34,12 @@ export class Inbound {
     head: RequestHead,
     params: Readonly<Record<string, string>>,
     body: WholeBody | undefined,
+    upload?: Upload,
   ) {
     this.head = head;
     this.params = params;
     this.#body = body;
+    this.upload = upload;
   }
 
   /** The body as UTF-8, without a byte order mark; "" = none. Decoded with each call. */
@@ -42,7 +47,7 @@ export class Inbound {
     return this.#body?.text() ?? "";
   }
 
-  /** The body; no bytes = none. */
+  /** The body; no bytes = none; its beginning where there is an upload. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#body?.bytes() ?? NO_BYTES;
   }
@@ -125,8 +130,11 @@ export interface Surface {
   readonly name: string;
   /** What answers, for logs: "mock", "proxy", "workflow"; "" = weir itself. */
   readonly source: string;
-  /** What it wants to be read before it is asked. */
-  readonly takes: "nothing" | "body";
+  /**
+   * What it wants to be read before it is asked. "stream": the body, unless it is large: whoever
+   * answers must then pass it on as it comes.
+   */
+  readonly takes: "nothing" | "body" | "stream";
   /**
    * Lets a request in, before its body is read.
    *

@@ -38,6 +38,12 @@ export interface Sources {
   readonly upstream: Source | undefined;
   /** True when `source` may answer with a relay. */
   readonly isRelaying: (source: Source) => boolean;
+  /**
+   * True when `source` passes on what is asked in its dialect, whatever it is: nothing of a body is
+   * needed before it goes up. A route reads the model out of the whole of it, `model_id` may change
+   * it, and `log_prompts` wants its end.
+   */
+  readonly streamsUp: (source: Source) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
   /** Closes connections to upstreams: idle ones now, the others behind their answers. */
@@ -76,6 +82,7 @@ export function composeSources(
   const isOpen = world.tokens.length === 0;
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
+  const streaming = new Set<Source>();
   const urls = new Map<Source, string>();
 
   /** An upstream, asked again when it is busy. It answers with relays only. */
@@ -92,6 +99,9 @@ export function composeSources(
   function upstream(entry: Entry): Source {
     const source = noted(respeak(asked(entry, CHAT), OPENAI_CHAT));
     relaying.add(source);
+    // `fetch` wants a whole body, or sends chunks whatever its length.
+    const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
+    if (isUntouched && entry.proxy === "") streaming.add(source);
     urls.set(source, entry.base_url);
     return source;
   }
@@ -186,6 +196,7 @@ export function composeSources(
     upstream: targets.find((source) => relaying.has(source)),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
+    streamsUp: (source) => streaming.has(source),
     close: () => transports.forEach((transport) => transport.close()),
   };
 }

@@ -19,6 +19,8 @@ export function bodyOf(bytes: string | Uint8Array = ""): RequestBody {
     flowBody() {
       throw new Error("It is whole");
     },
+    pauseBody() {},
+    resumeBody() {},
     dropBody() {},
     refuseBody() {},
   };
@@ -31,6 +33,8 @@ export class SentBody implements RequestBody {
   isDropped = false;
   /** True when the connection ends with the answer. */
   isRefused = false;
+  /** True while it is not to be handed on. */
+  isPaused = false;
   #sink: BodySink | undefined = undefined;
 
   constructor(lengthBytes?: number) {
@@ -49,6 +53,14 @@ export class SentBody implements RequestBody {
   flowBody(sink: BodySink): void {
     if (this.#sink !== undefined) throw new Error("It flows already");
     this.#sink = sink;
+  }
+
+  pauseBody(): void {
+    this.isPaused = true;
+  }
+
+  resumeBody(): void {
+    this.isPaused = false;
   }
 
   dropBody(): void {

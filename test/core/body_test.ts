@@ -16,18 +16,25 @@ import { requestHead } from "../../src/lib/http1/request_head.ts";
 import { bodyOf, SentBody } from "./body_of.ts";
 
 const SMALL = 65_536;
-const DIALECT = { tooLarge: () => new AppError("body_too_large", "large") };
+const TAKER = {
+  takes: "body",
+  tooLarge: () => new AppError("body_too_large", "large"),
+} as const;
 
 /** What comes of a body; it is told once at the most. */
 class Reading implements BodyReceiver {
   readonly told: (AppError | Uint8Array)[] = [];
 
   constructor(body: RequestBody, limits: BodyLimits) {
-    readBody(body, limits, DIALECT, this);
+    readBody(body, limits, TAKER, this);
   }
 
   onBody(body: WholeBody): void {
     this.told.push(body.bytes());
+  }
+
+  onUpload(): void {
+    throw new Error("It takes no stream");
   }
 
   onBodyError(error: AppError): void {
@@ -201,12 +208,14 @@ describe("readBody()", () => {
           sink.onBytes(bytes);
           sink.onBodyEnd();
         },
+        pauseBody() {},
+        resumeBody() {},
         dropBody() {},
         refuseBody() {},
       },
       limits,
-      DIALECT,
-      { onBody: (body) => void told.push(body.bytes()), onBodyError() {} },
+      TAKER,
+      { onBody: (body) => void told.push(body.bytes()), onUpload() {}, onBodyError() {} },
     );
     expect(told[0]).toBe(bytes as never);
   });

@@ -21,6 +21,7 @@ import type {
   TransportRequest,
   TransportResponse,
 } from "./transport.ts";
+import { ClockedUpload } from "./upload_clock.ts";
 import { UsageTail } from "./usage_tail.ts";
 
 /** How long each wait may last, in milliseconds. */
@@ -52,6 +53,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   readonly #transport: Transport;
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
   #request: TransportRequest | undefined;
+  #upload: ClockedUpload | undefined = undefined;
   #response: TransportResponse | undefined = undefined;
   readonly #receiver: RelayReceiver;
   #sink: PieceSink | undefined = undefined;
@@ -108,7 +110,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#up.attempt();
     const request = this.#request!;
     this.#request = undefined;
-    this.#transport.send(request, this);
+    this.#transport.send(request.upload === undefined ? request : this.#clocked(request), this);
   }
 
   /** Of the call's signal: nobody wants the answer any more. */
@@ -118,7 +120,9 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
 
   /** Of the transport: the head is here. */
   onResponse(response: TransportResponse): void {
-    this.#call.signal.removeEventListener("abort", this);
+    // The rest of an upload may still break off, which nothing of the answer would tell.
+    if (this.#upload === undefined) this.#call.signal.removeEventListener("abort", this);
+    else this.#upload.onAnswered();
     this.#deadline.stop();
     this.#up.head(response.status);
     this.#response = response;
@@ -166,6 +170,12 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     const wasFlowing = this.#sink !== undefined;
     this.#sink = undefined;
     if (wasFlowing) this.#up.end();
+  }
+
+  #clocked(request: TransportRequest): TransportRequest {
+    const { headers_timeout_ms } = this.#limits;
+    this.#upload = new ClockedUpload(request.upload!, this.#deadline, headers_timeout_ms);
+    return { ...request, upload: this.#upload };
   }
 
   /** Moves what is here already; the rest is waited for. */

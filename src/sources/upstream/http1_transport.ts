@@ -48,8 +48,8 @@ export function http1Transport(options: Http1TransportOptions): Transport {
   }
 
   return {
-    send({ method, path, fields, body, signal }, receiver) {
-      client.send({ method, path: fullPath(path), fields, body, signal }, receiver);
+    send({ method, path, fields, body, upload, signal }, receiver) {
+      client.send({ method, path: fullPath(path), fields, body, upload, signal }, receiver);
     },
     close: () => client.close(),
   };

@@ -99,9 +99,13 @@ class Retrying implements AnswerReceiver {
     this.#tryAgain(error.message, backoffMs(this.#attempts, this.#options.random));
   }
 
-  /** Nobody is left to try again for when the client has left. */
+  /**
+   * Nobody is left to try again for when the client has left, and nothing to try with when part of a
+   * large body is no longer here.
+   */
   #mayTryAgain(): boolean {
-    return this.#attempts <= this.#options.retries && !this.#call.leaving.aborted;
+    return this.#attempts <= this.#options.retries && !this.#call.leaving.aborted &&
+      this.#ask.wire?.upload?.canStart !== false;
   }
 
   #tryAgain(cause: string, delayMs: number): void {

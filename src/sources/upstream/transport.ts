@@ -9,6 +9,7 @@ import { rootCertificates } from "node:tls";
 import { AppError } from "../../core/errors.ts";
 import type { Abort } from "../../lib/abort.ts";
 import { Fields } from "../../lib/http1/fields.ts";
+import type { Http1Upload } from "../../lib/http1/upload.ts";
 
 /** One request to an upstream. */
 export interface TransportRequest {
@@ -18,6 +19,8 @@ export interface TransportRequest {
   /** To be taken before `send` returns. */
   readonly fields: Fields;
   readonly body: Uint8Array<ArrayBuffer> | null;
+  /** In place of `body`: one that still comes. Only on our own HTTP/1.1 client. */
+  readonly upload?: Http1Upload | undefined;
   /** Aborts the request in every window: connecting, waiting, reading. */
   readonly signal: Abort | AbortSignal;
 }
@@ -90,7 +93,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
 
   async function ask(request: TransportRequest): Promise<TransportResponse> {
-    const { method, path, fields, body, signal } = request;
+    const { method, path, fields, body, upload, signal } = request;
+    if (upload !== undefined) throw new TypeError("Cannot send a body that is still coming");
     let response: Response;
     try {
       // Bun's options go beyond the DOM's; the cast is the one place that says so.

@@ -80,7 +80,7 @@ export class Upstream implements EagerSource {
     if (wire?.body !== null) call.model ||= model_id;
     try {
       if (wire !== undefined && hasPassedWeir(wire.fields)) throw loopDetected();
-      const { method, path, fields, body } = wire ?? this.#wireOf(ask, call);
+      const { method, path, fields, body, upload } = wire ?? this.#wireOf(ask, call);
       const up = UpstreamCall.of(call, this.#host);
       up.method = method;
       const signal = new Abort();
@@ -88,7 +88,8 @@ export class Upstream implements EagerSource {
         method,
         path,
         fields: this.#headersFor(up).of(fields),
-        body: withModel(body, model_id),
+        body: upload === undefined ? withModel(body, model_id) : null,
+        upload,
         signal,
       };
       new Attempt(request, signal, this.#transport, this.#options, call, up, receiver).run();

@@ -60,6 +60,8 @@ export interface ChatCompletionsDeps {
   readonly source: Source;
   /** True when some of its source's answers are relays: the body is kept as it came. */
   readonly isRelaying: boolean;
+  /** True when its source passes on whatever is asked: a large body goes up while it comes. */
+  readonly streamsUp: boolean;
   readonly stamps: Stamps;
   readonly recordLateness: RecordLateness;
   readonly door: Door;
@@ -102,7 +104,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
   return {
     name: door.surface,
     source: source.name,
-    takes: "body",
+    takes: deps.streamsUp ? "stream" : "body",
     admit(head, exchange) {
       if (persona !== "minimal") exchange.requestId = `req_${deps.stamps.hex(32)}`;
       return door.admit(head, exchange);
@@ -236,6 +238,7 @@ class ChatAsk implements Asking {
         path: `/chat/completions${queryOf(inbound.head.target)}`,
         fields: door.fieldsUp(inbound.head, exchange),
         body: inbound.bytes,
+        upload: inbound.upload,
       }
       : undefined;
   }
