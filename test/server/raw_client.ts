@@ -16,6 +16,8 @@ export type Target =
 /** One connection to weir. */
 export interface RawClient {
   readonly send: (bytes: string | Uint8Array) => void;
+  /** Bytes that the system has not taken yet. */
+  readonly unsentBytes: () => number;
   /** Says that no more will be sent (FIN), and goes on reading. */
   readonly finish: () => void;
   /** Every byte so far. */
@@ -81,6 +83,7 @@ export async function connect(
   send(request);
   return {
     send,
+    unsentBytes: () => unsent.length,
     finish() {
       isFinishing = true;
       flush(socket);
