@@ -5,8 +5,9 @@ import { Http1Client, type Http1ClientOptions } from "../../../src/lib/http1/cli
 import { Http1Error } from "../../../src/lib/http1/error.ts";
 import type { Http1Upload, UploadListener } from "../../../src/lib/http1/upload.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
+import { canMakeCertificates, makeCertificate } from "../../server/certificate.ts";
 import { waitFor } from "../../server/launch.ts";
-import { response } from "../../server/scripted_upstream.ts";
+import { act, response, scriptedUpstream } from "../../server/scripted_upstream.ts";
 import { unchunked, type UploadUpstream, uploadUpstream } from "../../server/upload_upstream.ts";
 
 const clean: (() => void)[] = [];
@@ -143,6 +144,21 @@ describe("Http1Client, of a body that comes later", () => {
     await peer.untilBody(pieces * piece.length);
     peer.send(OK);
     expect(await answer).toBe("200 ok");
+  });
+
+  test.skipIf(!canMakeCertificates())("sends it over TLS in many parts", async () => {
+    const tls = makeCertificate(["DNS:localhost"]);
+    const upstream = scriptedUpstream(() => [act.send(OK)], { tls });
+    const wheel = new Wheel(() => performance.now(), timerAlarm());
+    const client = new Http1Client({ origin: upstream.url, wheel, ca: tls.cert });
+    clean.push(() => client.close(), () => upstream.close());
+    const pieces = Array.from({ length: 128 }, (_, i) => Buffer.alloc(65_536, i));
+    const upload = new TestUpload(128 * 65_536);
+    const answer = said(client, post(upload));
+    for (const piece of pieces) upload.push(piece);
+    upload.end();
+    expect(await answer).toBe("200 ok");
+    expect(upstream.requests[0]!.body.equals(Buffer.concat(pieces))).toBe(true);
   });
 
   test("that is given up: the connection is closed at once", async () => {
