@@ -17,14 +17,20 @@ export interface BodySource {
   settle(): void;
 }
 
-/** A body: `read` it piece by piece, take it `whole`, or `cancel` it. */
+/** Waits for a body: exactly one of the two is called, once. Neither may throw. */
+export interface BodyReader {
+  /** null = there are no more. */
+  onPiece(piece: Uint8Array | null): void;
+  onBroken(error: unknown): void;
+}
+
+/** A body: take it piece by piece with `next`, take it `whole`, or `cancel` it. */
 export class Http1Body {
   readonly #source: BodySource;
   /** Pieces that came while nobody waited for them. */
   #queue: Uint8Array[] = [];
-  /** Set while a call of `read` waits. */
-  #resolve: ((piece: Uint8Array | null) => void) | null = null;
-  #reject: ((error: Http1Error) => void) | null = null;
+  /** Set while somebody waits. */
+  #reader: BodyReader | null = null;
   #isTaken = false;
   #hasEnded = false;
   #error: Http1Error | null = null;
@@ -36,7 +42,7 @@ export class Http1Body {
 
   /** True when a piece that came now would have to wait. */
   get isBlocked(): boolean {
-    return this.#resolve === null;
+    return this.#reader === null;
   }
 
   /** True when the upstream has sent everything, even if some of it still waits here. */
@@ -62,64 +68,65 @@ export class Http1Body {
   }
 
   /**
-   * What has come since the last call, in one piece, or null behind the last. What is here already
-   * comes without a promise: most heads bring their first piece along. One call at a time.
+   * What has come since the last call, in one piece; null behind the last; undefined when it is still
+   * to come: `reader` is told of it then. No promise: each would be some 3 % of a proxied event. One
+   * call at a time.
    *
-   * @throws {Http1Error} what ended the body early (the promise rejects).
+   * @throws {Http1Error} what ended the body early.
    */
-  read(): Uint8Array | null | Promise<Uint8Array | null> {
-    if (this.#resolve !== null) throw new TypeError("Cannot read the body: a read is waiting");
+  next(reader: BodyReader): Uint8Array | null | undefined {
+    if (this.#reader !== null) throw new TypeError("Cannot read the body: a reader is waiting");
     this.#isTaken = true;
     if (this.#queue.length > 0) return this.#gather();
     if (this.#error !== null) {
       this.#settle();
-      return Promise.reject(this.#error);
+      throw this.#error;
     }
     if (this.#hasEnded || this.#isSettled) {
       this.#settle();
       return null;
     }
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      this.#source.resume();
-    });
+    this.#reader = reader;
+    this.#source.resume();
+    return undefined;
   }
 
   /**
-   * Nobody wants the rest: closes the connection, unless the body is whole. A `read` that waits gives
+   * Nobody wants the rest: closes the connection, unless the body is whole. A reader that waits gets
    * null.
    */
   cancel(): void {
     if (this.#isSettled) return;
     this.#isTaken = true;
-    const resolve = this.#resolve;
+    const reader = this.#reader;
     this.#settle();
     if (!this.#hasEnded) this.#source.drop();
-    resolve?.(null);
+    reader?.onPiece(null);
   }
 
   /** For the connection: a piece has come. */
   push(bytes: Uint8Array): void {
     if (this.#isSettled) return;
-    const resolve = this.#resolve;
-    if (resolve === null) {
-      this.#queue.push(bytes);
-    } else {
-      this.#resolve = this.#reject = null;
-      resolve(bytes);
-    }
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader === null) this.#queue.push(bytes);
+    else reader.onPiece(bytes);
   }
 
-  /** For the connection: the body is whole. */
-  end(): void {
+  /** For the connection: the body is whole with `last`; null = it was already. */
+  end(last: Uint8Array | null): void {
+    if (this.#isSettled) return;
     this.#hasEnded = true;
-    // Nothing can go wrong with what waits here: the caller's signal need not be listened to.
-    this.#source.settle();
-    const resolve = this.#resolve;
-    if (resolve === null) return;
-    this.#settle();
-    resolve(null);
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader === null) {
+      if (last !== null) this.#queue.push(last);
+      // Nothing can go wrong with what waits here: the caller's signal need not be listened to.
+      return this.#source.settle();
+    }
+    if (last === null) this.#settle();
+    else this.#source.settle();
+    reader.onPiece(last);
   }
 
   /** For the connection: the rest will not come. What is here is handed on first. */
@@ -127,10 +134,10 @@ export class Http1Body {
     if (this.#isSettled) return;
     this.#hasEnded = true;
     this.#error = error;
-    const reject = this.#reject;
-    if (reject === null) return;
+    const reader = this.#reader;
+    if (reader === null) return;
     this.#settle();
-    reject(error);
+    reader.onBroken(error);
   }
 
   /** For the connection: the caller has given up. Nothing more is handed on but `error`. */
@@ -150,7 +157,7 @@ export class Http1Body {
     if (this.#isSettled) return;
     this.#isSettled = true;
     this.#queue = [];
-    this.#resolve = this.#reject = null;
+    this.#reader = null;
     this.#source.settle();
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { AbortLike } from "../abort.ts";
-import { type BodySource, Http1Body } from "./body.ts";
+import { type BodyReader, type BodySource, Http1Body } from "./body.ts";
 import { Http1Error } from "./error.ts";
 import { Fields } from "./fields.ts";
 import type { ResponseHead } from "./head.ts";
@@ -54,9 +54,9 @@ export class Http1Response {
     return this.body.whole();
   }
 
-  /** The next piece of the body, or null behind the last; see `Http1Body.read`. */
-  read(): Uint8Array | null | Promise<Uint8Array | null> {
-    return this.body.read();
+  /** The next piece of the body; see `Http1Body.next`. */
+  next(reader: BodyReader): Uint8Array | null | undefined {
+    return this.body.next(reader);
   }
 
   /** Nobody wants the rest of the body. */
@@ -227,9 +227,9 @@ export class Call implements BodySource {
   }
 
   /** The response is whole. */
-  end(): void {
+  end(last: Uint8Array | null): void {
     this.#release();
-    this.#body!.end();
+    this.#body!.end(last);
   }
 
   fail(error: Http1Error): void {

@@ -44,6 +44,8 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   readonly #parser: ResponseParser;
   #socket: Bun.Socket<Connection> | null = null;
   #call: Call | null;
+  /** The body in the bytes that are read now. */
+  #piece: Uint8Array | null = null;
   #isConnecting = false;
   #isReady = false;
   #isClosed = false;
@@ -151,8 +153,9 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     call.begin(head);
   }
 
+  /** Of the parser. It waits for the end of the read, which tells whether it is the last piece. */
   onBody(bytes: Uint8Array): void {
-    this.#call!.body!.push(bytes);
+    this.#piece = bytes;
   }
 
   /** Of the socket: TCP is connected. */
@@ -192,13 +195,18 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
 
   #read(call: Call, bytes: Buffer): void {
     const wasBlocked = call.body !== null && call.body.isBlocked;
+    let fault: Http1Error | undefined;
     try {
       this.#parser.push(bytes);
     } catch (error) {
-      return this.#fail(asHttp1Error(error));
+      fault = asHttp1Error(error);
     }
+    const piece = this.#piece;
+    this.#piece = null;
+    if (this.#parser.isDone && fault === undefined) return this.#complete(call, piece);
+    if (piece !== null) call.body!.push(piece);
     if (this.#call !== call) return; // It was given up by its reader.
-    if (this.#parser.isDone) return this.#complete(call);
+    if (fault !== undefined) return this.#fail(fault);
     // A body whose reader is not there yet gets one read of grace: most take it in the same turn,
     // and pausing costs two system calls.
     if (wasBlocked && call.body!.isBlocked) this.#pause();
@@ -229,7 +237,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     } catch (early) {
       return call.fail(asHttp1Error(early));
     }
-    call.end();
+    call.end(null);
   }
 
   /** Of the socket: TLS broke, or a handler threw, which is a bug that may not get lost. */
@@ -279,7 +287,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   }
 
   /** The response of `call` is whole. */
-  #complete(call: Call): void {
+  #complete(call: Call, last: Uint8Array | null): void {
     this.#call = null;
     this.#isUsed = true;
     // An answer before the end of its question: the rest must not become the next request.
@@ -290,7 +298,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     } else {
       this.#terminate();
     }
-    call.end();
+    call.end(last);
   }
 
   #fail(error: Http1Error): void {

@@ -13,6 +13,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort, type AbortListener } from "../../lib/abort.ts";
+import type { BodyReader } from "../../lib/http1/body.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
 import { Deadline } from "./deadline.ts";
 import type {
@@ -40,7 +41,7 @@ export interface RelayReceiver {
 }
 
 /** One request under way, and the body of its answer. Made for it, and `run` once. */
-export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListener {
+export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListener, BodyReader {
   readonly kind = "relay";
   readonly body: RelayBody = this;
   readonly #limits: AttemptLimits;
@@ -67,9 +68,6 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   #isMute = true;
   /** True while the clock of a wait runs on, though pieces come that say nothing. */
   #isWaiting = false;
-  /** Made with the first piece that is waited for: many answers come whole. */
-  #onRead: ((piece: Uint8Array | null) => void) | undefined = undefined;
-  #onBroken: ((error: unknown) => void) | undefined = undefined;
 
   /** `abort` is the signal of `request`. */
   constructor(
@@ -183,18 +181,10 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#isPumping = true;
     try {
       while (this.#sink !== undefined && !this.#isPaused) {
-        const piece = this.#response!.read();
-        if (piece instanceof Promise) {
+        const piece = this.#response!.next(this);
+        if (piece === undefined) {
           this.#isReading = true;
           this.#await();
-          this.#onRead ??= (next) => {
-            this.#isReading = false;
-            this.#isPumping = true;
-            this.#take(next);
-            this.#pump();
-          };
-          this.#onBroken ??= (error) => this.#break(error);
-          piece.then(this.#onRead, this.#onBroken);
           return;
         }
         // Most heads bring their first piece along.
@@ -206,6 +196,20 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     } finally {
       this.#isPumping = false;
     }
+  }
+
+  /** Of the body: what was waited for. */
+  onPiece(piece: Uint8Array | null): void {
+    this.#isReading = false;
+    this.#isPumping = true;
+    this.#take(piece);
+    this.#pump();
+  }
+
+  /** Of the body: the rest will not come. */
+  onBroken(error: unknown): void {
+    this.#isReading = false;
+    this.#break(error);
   }
 
   /** The clock of the wait for the next piece starts. */

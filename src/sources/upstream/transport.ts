@@ -8,6 +8,7 @@
 import { rootCertificates } from "node:tls";
 import { AppError } from "../../core/errors.ts";
 import type { Abort } from "../../lib/abort.ts";
+import type { BodyReader } from "../../lib/http1/body.ts";
 import { Fields } from "../../lib/http1/fields.ts";
 import type { Http1Upload } from "../../lib/http1/upload.ts";
 
@@ -34,10 +35,10 @@ export interface TransportResponse {
   /** The whole body when all of it is here already, else undefined. Counts as reading it. */
   whole(): Uint8Array | undefined;
   /**
-   * The next chunk as the upstream sent it, or null at the end; without a promise when it is here
-   * already. Rejects when the body breaks off.
+   * The next chunk as the upstream sent it; null at the end; undefined when `reader` is told of it
+   * later. Throws when the body has broken off.
    */
-  read(): Uint8Array | null | Promise<Uint8Array | null>;
+  next(reader: BodyReader): Uint8Array | null | undefined;
   /** Gives the body up and frees its connection. Never throws. */
   cancel(): void;
 }
@@ -116,10 +117,13 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       fields: Fields.of(response.headers),
       isOver: false,
       whole: () => undefined,
-      async read() {
+      next(waiting) {
         if (reader === undefined) return null;
-        const { done, value } = await reader.read();
-        return done ? null : value;
+        reader.read().then(
+          ({ done, value }) => waiting.onPiece(done ? null : value),
+          (error) => waiting.onBroken(error),
+        );
+        return undefined;
       },
       cancel() {
         reader?.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { pieceOf } from "./piece_of.ts";
 import { createServer as tlsServer } from "node:tls";
 import type { AddressInfo } from "node:net";
 import type { Http1Body } from "../../../src/lib/http1/body.ts";
@@ -87,7 +88,7 @@ async function text(client: Http1Client, request: Http1Request = GET): Promise<s
 /** The pieces of `body` as they come; leaving the loop early cancels it. */
 async function* piecesOf(body: Http1Body): AsyncGenerator<Uint8Array, void> {
   try {
-    for (let piece = await body.read(); piece !== null; piece = await body.read()) yield piece;
+    for (let piece = await pieceOf(body); piece !== null; piece = await pieceOf(body)) yield piece;
   } finally {
     body.cancel();
   }
@@ -601,7 +602,7 @@ describe("Http1Body", () => {
     for (const way of ["read", "nobody"] as const) {
       const { client, upstream } = pair([act.send(response(big))]);
       const { body } = await client.request(GET);
-      let got = way === "read" ? (await body.read())!.length : 0;
+      let got = way === "read" ? (await pieceOf(body))!.length : 0;
       await untilStill(upstream);
       expect(upstream.sentBytes, way).toBeLessThan(16 * 1024 * 1024);
       for await (const piece of piecesOf(body)) got += piece.length;
@@ -619,11 +620,11 @@ describe("Http1Body", () => {
     expect(Buffer.from(body.whole()!).toString()).toBe("all of it");
   });
 
-  test("read() gives what came in one packet in one piece", async () => {
+  test("next() gives what came in one packet in one piece", async () => {
     const packet = Buffer.concat([Buffer.from(sseHead()), chunk("a"), chunk("b"), chunk("c")]);
     const { client } = pair([act.send(packet), act.stall]);
     const { body } = await client.request(GET);
-    expect(Buffer.from((await body.read())!).toString()).toBe("abc");
+    expect(Buffer.from((await pieceOf(body))!).toString()).toBe("abc");
   });
 
   test("whole() gives all chunks of a body that came with its head", async () => {
@@ -656,14 +657,14 @@ describe("Http1Body", () => {
     const { client } = pair([act.send(response("ok"))]);
     const { body } = await client.request(GET);
     expect(Buffer.from(body.whole()!).toString()).toBe("ok");
-    expect(body.read()).toBeNull();
+    expect(await pieceOf(body)).toBeNull();
   });
 
   test("refuses a second read while one waits", async () => {
     const { client } = pair([act.send(sseHead()), act.stall]);
     const { body } = await client.request(GET);
-    const reading = body.read();
-    expect(() => body.read()).toThrow(TypeError);
+    const reading = pieceOf(body);
+    expect(() => pieceOf(body)).toThrow(TypeError);
     body.cancel();
     expect(await reading).toBeNull();
   });
@@ -671,11 +672,11 @@ describe("Http1Body", () => {
   test("cancel closes the connection of a body that is not whole", async () => {
     const { client, upstream } = pair([act.send(sseHead()), act.send(chunk("x")), act.stall]);
     const { body } = await client.request(GET);
-    expect(await body.read()).toEqual(Buffer.from("x"));
+    expect(await pieceOf(body)).toEqual(Buffer.from("x"));
     body.cancel();
     body.cancel();
     await untilClosed(upstream);
-    expect(body.read()).toBeNull();
+    expect(await pieceOf(body)).toBeNull();
     expect(client.connections).toBe(0);
     expect(upstream.aborted).toBe(1);
   });
@@ -683,7 +684,7 @@ describe("Http1Body", () => {
   test("cancel wakes a read that waits", async () => {
     const { client } = pair([act.send(sseHead()), act.stall]);
     const { body } = await client.request(GET);
-    const reading = body.read();
+    const reading = pieceOf(body);
     body.cancel();
     expect(await reading).toBeNull();
   });
@@ -779,9 +780,9 @@ describe("Http1Client aborts", () => {
       const abort = new AbortController();
       const { body } = await client.request({ ...GET, signal: abort.signal });
       if (way === "before anybody reads") await waitFor(() => upstream.sentBytes > 100);
-      else expect(await body.read()).toEqual(Buffer.from("x"));
+      else expect(await pieceOf(body)).toEqual(Buffer.from("x"));
       if (way !== "while it is read") abort.abort();
-      const reading = failure(Promise.resolve(body.read()));
+      const reading = failure(Promise.resolve(pieceOf(body)));
       abort.abort();
       expect((await reading).code).toBe("aborted");
       expect(client.connections).toBe(0);
@@ -884,7 +885,7 @@ describe.skipIf(!hasOpenssl)("Http1Client over TLS (made with openssl)", () => {
     for (let i = 0; i < big.length; i += 4) big.writeUInt32LE(i, i);
     const { client, upstream } = pair([act.send(response(big))], { ca: ours.cert }, { tls: ours });
     const { body } = await client.request(GET);
-    const pieces = [(await body.read())!];
+    const pieces = [(await pieceOf(body))!];
     await untilStill(upstream);
     expect(upstream.sentBytes).toBeLessThan(16 * 1024 * 1024);
     for await (const piece of piecesOf(body)) pieces.push(piece);

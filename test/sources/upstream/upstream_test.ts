@@ -430,7 +430,7 @@ function endless(base_url: string) {
     fields: Fields.of([["content-type", "text/event-stream"]]),
     isOver: false,
     whole: () => undefined,
-    read: () => new TextEncoder().encode("data: x\n\n"),
+    next: () => new TextEncoder().encode("data: x\n\n"),
     cancel() {},
   };
   const sent: TransportRequest[] = [];
