@@ -90,8 +90,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
   #owed: Buffer | null = null;
   #lingerBytesLeft = 0;
   #isParsing = false;
-  /** True while a request is handed over and what came with it goes on behind it. */
-  #hasMore = false;
+  /** Bytes that came along behind the request that is handed over right now. */
+  #bytesBehind = 0;
+  /** Bytes that came after it was seen that the server is closing; -1 = it was not seen yet. */
+  #lateBytes = -1;
   #isPaused = false;
   /** True when nothing is answered any more. */
   #isEnding = false;
@@ -133,8 +135,11 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
       if (head.expectsContinue && !isBodyComing) return true;
       if (this.#decoder.bytesLeft > DISCARD_BYTES_MAX) return true;
     }
-    // What a client has sent behind its request is still answered.
-    return this.#host.isClosing && this.#held === null && !this.#hasMore;
+    if (!this.#host.isClosing) return false;
+    // What a client had sent behind its request is still answered, and what comes later is not: one
+    // that always has requests under way would keep its connection for ever.
+    if (this.#lateBytes < 0) this.#lateBytes = 0;
+    return this.#bytesBehind + this.#heldBytes <= this.#lateBytes;
   }
 
   send(bytes: Uint8Array, length: number): boolean {
@@ -185,6 +190,7 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
 
   /** Of the socket. The bytes are the connection's from now on. */
   onData(bytes: Buffer): void {
+    if (this.#lateBytes >= 0) this.#lateBytes += bytes.length;
     if (this.#isLingering) {
       this.#lingerBytesLeft -= bytes.length;
       if (this.#lingerBytesLeft < 0) this.#socket.terminate();
@@ -309,9 +315,9 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     if (this.#decoder !== null && end < bytes.length) {
       end = this.#readBody(this.#decoder, bytes, end);
     }
-    this.#hasMore = end < bytes.length;
+    this.#bytesBehind = bytes.length - end;
     this.#host.handler.onRequest(exchange);
-    this.#hasMore = false;
+    this.#bytesBehind = 0;
     return end;
   }
 

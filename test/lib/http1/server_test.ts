@@ -487,6 +487,41 @@ describe("Http1Server.isClosing", () => {
       ]);
     });
   }
+
+  test("answers what has come, and nothing that comes later", async () => {
+    const rig = serving(hold);
+    const client = await rig.client(get("/1") + get("/2") + get("/3"));
+    const first = await rig.request(0);
+    rig.server.isClosing = true;
+    echo(first);
+    for (const index of [1, 2]) {
+      const exchange = await rig.request(index);
+      client.send(get("/late"));
+      await rig.barrier();
+      echo(exchange);
+    }
+    const answers = answersIn(await client.untilFin());
+    expect(answers.map(({ fields, body }) => [body, fields["connection"]])).toEqual([
+      ["/1", undefined],
+      ["/2", undefined],
+      ["/3", "close"],
+    ]);
+    await rig.barrier();
+    expect(rig.targets).toEqual(["/1", "/2", "/3"]);
+  });
+
+  test("answers a request of which a part has come, and nothing behind it", async () => {
+    const rig = serving();
+    rig.server.isClosing = true;
+    const client = await rig.client(get("/1") + get("/2").slice(0, 9));
+    await client.until("\r\n\r\n/1");
+    client.send(get("/2").slice(9) + get("/late"));
+    const answers = answersIn(await client.untilFin());
+    expect(answers.map(({ fields, body }) => [body, fields["connection"]])).toEqual([
+      ["/1", undefined],
+      ["/2", "close"],
+    ]);
+  });
 });
 
 describe("Http1Server.stop()", () => {
