@@ -65,7 +65,7 @@ export interface Http1ServerOptions {
 
 /** Milliseconds in which a client may send on behind its last answer, to throw it away. */
 const LINGER_MS = 10_000;
-/** Milliseconds that a silent connection has, once the server stops, for a request on its way. */
+/** Milliseconds that a silent connection of a server that ends has for a request on its way. */
 const STOP_GRACE_MS = 250;
 
 /** A server that listens. */
@@ -102,6 +102,7 @@ export class Http1Server implements ConnectionHost {
     this.lines = {
       head: new WaitingLine(wheel, headTimeoutMs),
       idle: new WaitingLine(wheel, idleTimeoutMs),
+      closing: new WaitingLine(wheel, STOP_GRACE_MS),
       write: new WaitingLine(wheel, writeTimeoutMs),
       linger: new WaitingLine(wheel, LINGER_MS),
     };

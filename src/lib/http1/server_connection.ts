@@ -39,6 +39,8 @@ export interface ConnectionLines {
   readonly head: WaitingLine;
   /** Between two requests. */
   readonly idle: WaitingLine;
+  /** For a further request, behind an answer that began before the server was closing. */
+  readonly closing: WaitingLine;
   /** While the client takes nothing of an answer that is whole. */
   readonly write: WaitingLine;
   /** While the rest of what the client sends is thrown away. */
@@ -178,9 +180,9 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     else this.#afterAnswer();
   }
 
-  /** Of the server: ends it now, unless it is in the middle of something. */
+  /** Of the server: ends it now, unless it is in the middle of something, or soon ends by itself. */
   closeIdle(): void {
-    if (this.isIdle && !this.#isClosed) this.#finish();
+    if (this.isIdle && !this.#isClosed && this.#line !== this.#host.lines.closing) this.#finish();
   }
 
   /** Of the server: ends it at once. What its client has not taken yet is lost. */
@@ -245,12 +247,12 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
   override expire(): void {
     const line = this.#line;
     this.#line = null;
-    if (line === this.#host.lines.idle) return this.#finish();
+    const { lines, reader } = this.#host;
+    if (line === lines.idle || line === lines.closing) return this.#finish();
     const partial = this.#partial;
-    if (line !== this.#host.lines.head || partial === null || partial.length === 0) {
+    if (line !== lines.head || partial === null || partial.length === 0) {
       return this.#socket.terminate();
     }
-    const { reader } = this.#host;
     reader.partial = partial;
     reader.abandon();
     this.#refuse(new Http1Error("head_slow", "The request's head was not complete in time"));
@@ -291,7 +293,7 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     if (this.#partial !== null && this.#partial.length > 0) {
       if (this.#line !== lines.head) this.#wait(lines.head);
     } else if (this.#line === null) {
-      this.#wait(lines.idle); // Empty lines are no head.
+      this.#waitForNext(); // Empty lines are no head.
     }
     return bytes.length;
   }
@@ -378,11 +380,19 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
       this.onBacklog();
     } else if (this.#held !== null) {
       if (!this.#isParsing) this.#parseHeld();
-    } else if (this.#host.isClosing && !this.#isParsing) {
-      this.#finish(); // Its answer began before that, and did not say so.
     } else {
-      this.#wait(lines.idle);
+      this.#waitForNext();
     }
+  }
+
+  /**
+   * Nothing is under way. Where the server is closing and the last answer could not say so, the next
+   * request may be on its way: it is answered, as its client could not know whether a close came
+   * before it or behind it.
+   */
+  #waitForNext(): void {
+    const { isClosing, lines } = this.#host;
+    this.#wait(isClosing ? lines.closing : lines.idle);
   }
 
   #parseHeld(): void {

@@ -522,6 +522,48 @@ describe("Http1Server.isClosing", () => {
       ["/2", "close"],
     ]);
   });
+
+  test("answers the request behind an answer that had begun before", async () => {
+    const rig = serving(hold);
+    const client = await rig.client(get("/1"));
+    const first = await rig.request(0);
+    first.begin(200, {}, "/1", new Listener());
+    rig.server.isClosing = true;
+    first.end("end");
+    await client.until("\r\n0\r\n\r\n");
+    rig.pass(200);
+    client.send(get("/2"));
+    echo(await rig.request(1));
+    const answers = answersIn(await client.untilFin());
+    expect(answers.map(({ fields, body }) => [body, fields["connection"]])).toEqual([
+      ["/1", undefined],
+      ["/2", "close"],
+    ]);
+  });
+
+  const SILENT = [
+    ["an answer that had begun before", get("/1"), ""],
+    ["an empty line", `${get("/1")}\r\n`, ""],
+    ["the rest of a body that nobody wanted", post("/1", "body").slice(0, -2), "dy"],
+  ] as const;
+  for (const [what, request, rest] of SILENT) {
+    test(`ends a connection that is silent behind ${what}`, async () => {
+      const rig = serving(hold, { idleTimeoutMs: 100_000 });
+      const client = await rig.client(request);
+      const exchange = await rig.request(0);
+      exchange.dropBody();
+      exchange.begin(200, {}, "/1", new Listener());
+      rig.server.isClosing = true;
+      exchange.end("end");
+      await client.until("\r\n0\r\n\r\n");
+      client.send(rest);
+      await rig.barrier();
+      rig.pass(200);
+      expect(client.hasFin).toBe(false);
+      rig.pass(OVER_MS);
+      expect(bodiesIn(await client.untilFin())).toEqual(["/1"]);
+    });
+  }
 });
 
 describe("Http1Server.stop()", () => {
@@ -566,6 +608,8 @@ describe("Http1Server.stop()", () => {
     second.end("end", "b");
     const [one] = answersIn(await waiting.untilFin());
     expect([one!.body, one!.fields["connection"]]).toEqual(["1", "close"]);
+    await streaming.until("\r\n0\r\n\r\n");
+    rig.pass(OVER_MS);
     expect(bodiesIn(await streaming.untilFin())).toEqual(["ab"]);
     waiting.finish();
     streaming.finish();
