@@ -12,6 +12,7 @@ import { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { launch, makeFolder, waitFor, type Weir } from "./launch.ts";
+import { remembered } from "./remembered.ts";
 import { seeded } from "../seeded.ts";
 
 const ROUNDS = Number(process.env["WEIR_KILL_ROUNDS"] ?? 20);
@@ -60,22 +61,6 @@ async function killInTheMiddle(weir: Weir, round: number, random: () => number) 
   await weir.exited;
   const done = await Promise.all(running);
   return new Map(sessions.map((session, i) => [session, done[i]!]));
-}
-
-/** Queries by session in the database at `path`, in their order. */
-function remembered(path: string): Map<string, string[]> {
-  const database = new Database(path, { readonly: true });
-  const rows = database.query(
-    "SELECT name, query FROM turns JOIN sessions ON sessions.id = session ORDER BY seq",
-  ).values() as [string, string][];
-  database.close();
-  const found = new Map<string, string[]>();
-  for (const [session, query] of rows) {
-    const queries = found.get(session);
-    if (queries === undefined) found.set(session, [query]);
-    else queries.push(query);
-  }
-  return found;
 }
 
 /** Every turn that was done is there once and in order; of the others at most the last one is. */
