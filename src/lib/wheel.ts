@@ -2,10 +2,12 @@
  * A hashed timer wheel: thousands of waiting streams, one timer of the operating system.
  *
  *        cursor
- *          │                       a ticket due at tick t waits in slot t % SLOTS; when t is more
- *   ┌──┬──┬▼─┬──┬──┬──┬──┬──┐      than one turn away, the cursor passes it until its turn comes.
- *   │  │  │  │● │  │●●│  │● │
- *   └──┴──┴──┴──┴──┴──┴──┴──┘      set: O(1)   cancel: O(1)   turn: O(tickets in the slots passed)
+ *          │                       a ticket due at tick t waits in slot t % SLOTS, if that is less than
+ *   ┌──┬──┬▼─┬──┬──┬──┬──┬──┐      one turn away; else in block t / SLOTS of a second wheel, from where
+ *   │  │  │  │● │  │●●│  │● │      it comes over when the cursor enters that block: limits that are
+ *   └──┴──┴──┴──┴──┴──┴──┴──┘      far away wake nobody.
+ *
+ *   set: O(1)   cancel: O(1)   turn: O(tickets in the slots and blocks passed)
  *
  * Times are absolute, so rounding to ticks never adds up. The wheel reads the clock it is given and
  * asks the alarm it is given to be woken; a test hands it both and turns it by hand.
@@ -34,7 +36,9 @@ const RUNS_MAX = 1000;
 export abstract class Ticket {
   /** The tick this ticket is due at; -1 while it is not on a wheel. Only the wheel writes it. */
   dueTick = -1;
-  /** Neighbours in the slot. Only the wheel writes them. */
+  /** True while it waits in a block. Only the wheel writes it. */
+  isFar = false;
+  /** Neighbours in the slot or block. Only the wheel writes them. */
   next: Ticket | null = null;
   previous: Ticket | null = null;
 
@@ -62,8 +66,12 @@ export class Wheel {
   readonly #clock: () => number;
   readonly #alarm: Alarm;
   readonly #slots: (Ticket | null)[] = new Array<Ticket | null>(SLOTS).fill(null);
+  /** Tickets that are a turn away or more, by block: SLOTS ticks each. */
+  readonly #blocks: (Ticket | null)[] = new Array<Ticket | null>(SLOTS).fill(null);
   /** The last tick whose tickets have all been run. */
   #cursor: number;
+  /** The block whose tickets are in `#slots`; those of later ones are in `#blocks`. */
+  #block: number;
   /** The tick the alarm is set for; Infinity when it is not set. */
   #armedTick = Infinity;
   /** The ticket that `turn` looks at next: `cancel` moves it on when that ticket leaves. */
@@ -80,6 +88,7 @@ export class Wheel {
     this.#clock = clock;
     this.#alarm = alarm;
     this.#cursor = Math.floor(clock() / TICK_MS);
+    this.#block = blockOf(this.#cursor + 1);
   }
 
   /** The clock of this wheel, in milliseconds. */
@@ -101,25 +110,48 @@ export class Wheel {
     // An idle wheel has not followed the clock: without this the cursor would walk the idle time.
     if (this.#waiting === 0 && !this.#isTurning) {
       this.#cursor = Math.floor(this.#clock() / TICK_MS) - 1;
+      this.#block = blockOf(this.#cursor + 1);
     }
     const tick = Math.max(this.#cursor + 1, Math.ceil(dueMs / TICK_MS));
-    const slot = tick & MASK;
-    const head = this.#slots[slot] as Ticket | null;
+    const wakeTick = this.#insert(ticket, tick);
+    this.#waiting++;
+    if (wakeTick < this.#armedTick && !this.#isTurning) this.#arm(wakeTick);
+  }
+
+  /** Puts `ticket` where it belongs, and gives the tick at which something is to be done for it. */
+  #insert(ticket: Ticket, tick: number): number {
+    const block = blockOf(tick);
+    ticket.isFar = block > this.#block;
+    const lists = ticket.isFar ? this.#blocks : this.#slots;
+    const at = ticket.isFar ? block & MASK : tick & MASK;
+    const head = lists[at] as Ticket | null;
     ticket.dueTick = tick;
     ticket.previous = null;
     ticket.next = head;
     if (head !== null) head.previous = ticket;
-    this.#slots[slot] = ticket;
-    this.#waiting++;
-    if (tick < this.#armedTick && !this.#isTurning) this.#arm(tick);
+    lists[at] = ticket;
+    return ticket.isFar ? block * SLOTS : tick;
+  }
+
+  /** The cursor enters `block`: its tickets come over, but for those of a later turn. */
+  #enter(block: number): void {
+    this.#block = block;
+    let ticket = this.#blocks[block & MASK] as Ticket | null;
+    this.#blocks[block & MASK] = null;
+    while (ticket !== null) {
+      const { next } = ticket;
+      this.#insert(ticket, Math.max(ticket.dueTick, this.#cursor + 1));
+      ticket = next;
+    }
   }
 
   /** Takes `ticket` off the wheel. Safe to call again, or after it ran. */
   cancel(ticket: Ticket): void {
     if (ticket.dueTick < 0) return;
     if (ticket === this.#upcoming) this.#upcoming = ticket.next;
-    if (ticket.previous === null) this.#slots[ticket.dueTick & MASK] = ticket.next;
-    else ticket.previous.next = ticket.next;
+    if (ticket.previous !== null) ticket.previous.next = ticket.next;
+    else if (ticket.isFar) this.#blocks[blockOf(ticket.dueTick) & MASK] = ticket.next;
+    else this.#slots[ticket.dueTick & MASK] = ticket.next;
     if (ticket.next !== null) ticket.next.previous = ticket.previous;
     ticket.next = null;
     ticket.previous = null;
@@ -149,9 +181,18 @@ export class Wheel {
     this.#isTurning = true;
     let runsLeft = RUNS_MAX;
     const nowTick = Math.floor(this.#clock() / TICK_MS);
-    // After a long stall one pass over all slots sees every ticket there is.
-    let tick = Math.max(this.#cursor + 1, nowTick - MASK);
+    let tick = this.#cursor + 1;
     for (; tick <= nowTick && runsLeft > 0; tick++) {
+      if ((tick & MASK) === 0) {
+        const isEmpty = this.#blocks[blockOf(tick) & MASK] === null;
+        this.#enter(blockOf(tick));
+        // After a long stall: nothing can be due in a block that nothing came over to.
+        if (isEmpty && nowTick - tick >= SLOTS) {
+          tick += MASK;
+          this.#cursor = tick;
+          continue;
+        }
+      }
       let ticket = this.#slots[tick & MASK] as Ticket | null;
       while (ticket !== null) {
         this.#upcoming = ticket.next;
@@ -177,19 +218,27 @@ export class Wheel {
   }
 
   /**
-   * The first tick after the cursor whose slot is not empty: a wake-up that may find nothing due.
+   * The first tick after the cursor at which there is something to do: a slot or a block that is not
+   * empty. What is in it may be due in a later turn.
    */
   #nextTick(): number {
-    for (let tick = this.#cursor + 1; tick <= this.#cursor + SLOTS; tick++) {
+    const end = (this.#block + 1) * SLOTS;
+    for (let tick = this.#cursor + 1; tick < end; tick++) {
       if (this.#slots[tick & MASK] !== null) return tick;
     }
-    return this.#cursor + SLOTS;
+    let block = this.#block + 1;
+    while (this.#blocks[block & MASK] === null && block < this.#block + SLOTS) block++;
+    return block * SLOTS;
   }
 
   #arm(tick: number): void {
     this.#armedTick = tick;
     this.#alarm(tick * TICK_MS - this.#clock(), this.#wake);
   }
+}
+
+function blockOf(tick: number): number {
+  return Math.floor(tick / SLOTS);
 }
 
 class Waiter extends Ticket {

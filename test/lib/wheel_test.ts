@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Ticket, Wheel } from "../../src/lib/wheel.ts";
+import { seeded } from "../seeded.ts";
 
 /** A wheel whose clock a test moves by hand; the alarm only notes when it would wake. */
 function handWheel(startMs = 0) {
@@ -164,5 +165,66 @@ describe("Wheel", () => {
     expect(await timed).toBe(true);
     expect(await wheel.until(9, abort.signal)).toBe(false);
     expect(wheel.waiting).toBe(0);
+  });
+});
+
+describe("Wheel, by chance (seeded)", () => {
+  /** From a moment to a day: near, a block away, and more than a turn of the blocks away. */
+  const SPANS_MS = [3, 900, 3000, 200_000, 3_000_000, 86_400_000] as const;
+
+  for (let seed = 1; seed <= 20; seed++) {
+    test(`seed ${seed}: woken by its own alarm only, it runs each ticket in time, once`, () => {
+      const random = seeded(seed);
+      const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+      const startMs = Math.floor(random() * 10_000_000);
+      const { wheel, state, moveTo } = handWheel(startMs);
+      const due = new Map<Probe, number>();
+      const probes = Array.from({ length: 60 }, () => {
+        const probe = new Probe();
+        probe.onRun = (nowMs) => {
+          const dueMs = due.get(probe);
+          if (dueMs === undefined) throw new Error("It was not waiting");
+          expect(nowMs).toBeGreaterThanOrEqual(dueMs);
+          due.delete(probe);
+          if (random() < 0.3) set(probe);
+        };
+        return probe;
+      });
+      function set(probe: Probe): void {
+        const dueMs = state.nowMs + random() * pick(SPANS_MS);
+        due.set(probe, dueMs);
+        wheel.set(probe, dueMs);
+      }
+      for (let i = 0; i < 400; i++) {
+        for (let k = 0; k < 3; k++) set(pick(probes));
+        const cancelled = pick(probes);
+        wheel.cancel(cancelled);
+        due.delete(cancelled);
+        expect(wheel.waiting).toBe(due.size);
+        // Mostly as its alarm says; sometimes early; now and then long after.
+        const chance = random();
+        const alarmMs = Math.max(state.nowMs, state.alarmMs ?? state.nowMs);
+        if (chance < 0.8) moveTo(alarmMs);
+        else if (chance < 0.9) moveTo(state.nowMs + random() * (alarmMs - state.nowMs));
+        else moveTo(alarmMs + random() * pick(SPANS_MS));
+        for (const dueMs of due.values()) expect(dueMs).toBeGreaterThan(state.nowMs - 1);
+      }
+      for (let i = 0; wheel.waiting > 0 && i < 1_000_000; i++) {
+        expect(state.alarmMs! - state.nowMs).toBeLessThanOrEqual(1024 * 1024);
+        moveTo(Math.max(state.nowMs + 1, state.alarmMs!));
+      }
+      expect(due.size).toBe(0);
+    });
+  }
+
+  test("tickets that are far away wake it once a second at the most", () => {
+    const { wheel, state, moveTo } = handWheel();
+    for (let i = 0; i < 500; i++) wheel.set(new Probe(), 120_000 + i);
+    let wakes = 0;
+    while (state.nowMs < 119_000) {
+      moveTo(state.alarmMs!);
+      wakes++;
+    }
+    expect(wakes).toBeLessThan(120);
   });
 });
