@@ -35,6 +35,8 @@ export class LineFilter<Meaning> {
   #added = Fields.NONE;
   #meaning: Meaning | undefined = undefined;
   #buffer = Buffer.allocUnsafeSlow(1024);
+  /** What stands in the buffer, and the lines it was made of: a head that comes again is the same. */
+  #last: { readonly of: Fields; readonly fields: Fields; readonly meaning: Meaning } | undefined;
 
   /**
    * `decide` may look at all names, and at the values of the fields named in `deciding` (lower case):
@@ -50,6 +52,7 @@ export class LineFilter<Meaning> {
 
   /** What passes of `fields`, in bytes that the next call writes over, and what they mean. */
   of(fields: Fields): { readonly fields: Fields; readonly meaning: Meaning } {
+    if (this.#last?.of === fields) return this.#last;
     if (!this.#follows(fields.bytes, fields.scan())) this.#learn(fields);
     const { bytes } = fields;
     const offsets = fields.scan();
@@ -66,7 +69,8 @@ export class LineFilter<Meaning> {
       length += bytes.copy(buffer, length, offsets.nameAt(from), offsets.lineEnd(i));
     }
     length += added.bytes.copy(buffer, length, added.from, added.to);
-    return { fields: new Fields(buffer, 0, length), meaning: this.#meaning! };
+    this.#last = { of: fields, fields: new Fields(buffer, 0, length), meaning: this.#meaning! };
+    return this.#last;
   }
 
   /** True when names and deciding values are those of the head before. */

@@ -69,8 +69,14 @@ export class HeadersUp {
   }
 }
 
+/** The head that was looked at last: one that comes again is the same. */
+let lastLook: { readonly client: Pick<Fields, "get">; readonly hasPassed: boolean } | undefined;
+
 /** True when the request has passed a weir before: proxying it would go in circles. */
 export function hasPassedWeir(client: Pick<Fields, "get">): boolean {
+  if (lastLook?.client === client) return lastLook.hasPassed;
   const via = client.get("via");
-  return via !== null && via.split(",").some((hop) => /^\s*\S+\s+weir\b/i.test(hop));
+  const hasPassed = via !== null && via.split(",").some((hop) => /^\s*\S+\s+weir\b/i.test(hop));
+  lastLook = { client, hasPassed };
+  return hasPassed;
 }
