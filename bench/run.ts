@@ -19,7 +19,7 @@
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildBoth } from "./against.ts";
 import { type BenchOptions, progressLine, type Rounds } from "./bench_options.ts";
@@ -78,7 +78,7 @@ const options: BenchOptions = {
     ? [builds.ours]
     : values.binary === undefined
     ? WEIR_FROM_SOURCE
-    : [values.binary],
+    : [resolve(values.binary)],
   against: builds === undefined
     ? undefined
     : { name: `weir at ${builds.commit}`, command: [builds.theirs] },
