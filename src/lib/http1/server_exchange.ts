@@ -8,7 +8,7 @@
 import { BodyBytes } from "./body_bytes.ts";
 import type { Http1Error } from "./error.ts";
 import { HeaderBlock, type HeaderFields } from "./header_block.ts";
-import type { RequestHead } from "./request_head.ts";
+import { type RequestHead, requestHead } from "./request_head.ts";
 import { type ResponseFraming, Scratch } from "./response_head.ts";
 
 /** How an answer ends: whole, by a close that shows it is not, or by a reset. */
@@ -60,7 +60,7 @@ const scratch = new Scratch();
 
 /** One request and its answer. Made by a connection, used up by one answer. */
 export class ServerExchange {
-  readonly head: RequestHead;
+  #head: RequestHead;
   #carrier: ExchangeCarrier | null;
   #listener: ClientListener | null = null;
   /** Undefined = the answer has not begun. */
@@ -90,10 +90,15 @@ export class ServerExchange {
     isBodyWhole: boolean,
     body: BodyBytes | null,
   ) {
-    this.head = head;
+    this.#head = head;
     this.#carrier = carrier;
     this.#isBodyWhole = isBodyWhole;
     this.#whole = body;
+  }
+
+  /** What is asked. Nothing of it is left once a stream has begun, which would hold its packet. */
+  get head(): RequestHead {
+    return this.#head;
   }
 
   /** The address of the peer; undefined on a socket file, or once it has gone. */
@@ -192,7 +197,7 @@ export class ServerExchange {
     const isBodiless = status === 204 || status === 304;
     const bytes = isBodiless || body === null ? NO_BYTES : body;
     const length = typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
-    this.#head(status, fields, isBodiless ? "none" : length, length);
+    this.#writeHead(status, fields, isBodiless ? "none" : length, length);
     if (length === 0 || this.head.method === "HEAD") {
       carrier.send(scratch.bytes, scratch.length);
     } else if (length <= COPIED_BYTES_MAX) {
@@ -227,7 +232,7 @@ export class ServerExchange {
     const { isHttp10, method } = this.head;
     const length = typeof first === "string" ? Buffer.byteLength(first) : first.length;
     const isCopied = length <= COPIED_BYTES_MAX;
-    this.#head(status, fields, isHttp10 ? "close" : "chunked", isCopied ? length : 0);
+    this.#writeHead(status, fields, isHttp10 ? "close" : "chunked", isCopied ? length : 0);
     if (method === "HEAD") {
       carrier.send(scratch.bytes, scratch.length);
       this.#end();
@@ -235,6 +240,7 @@ export class ServerExchange {
       queueMicrotask(() => listener.onLeave());
       return true;
     }
+    this.#head = NO_HEAD;
     if (length > 0 && isCopied) this.#frame(first, length);
     const isTaken = carrier.send(scratch.bytes, scratch.length);
     return isCopied ? isTaken : this.write(first);
@@ -358,7 +364,7 @@ export class ServerExchange {
   }
 
   /** Writes the head into the scratch buffer, with room for `bytes` of a body. */
-  #head(status: number, fields: HeaderFields, framing: ResponseFraming, bytes: number): void {
+  #writeHead(status: number, fields: HeaderFields, framing: ResponseFraming, bytes: number): void {
     const carrier = this.#carrier!;
     const { isHttp10 } = this.head;
     // What cannot be said is refused before anything is written.
@@ -394,6 +400,7 @@ export class ServerExchange {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+const NO_HEAD = requestHead();
 
 function joined(pieces: readonly Buffer[]): BodyBytes {
   const whole = pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
