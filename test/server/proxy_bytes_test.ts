@@ -196,6 +196,16 @@ describe("the client's bytes", () => {
 });
 
 describe("GET /v1/models", () => {
+  test("no name leads out of the upstream's list", async () => {
+    const before = proxy.upstream.requests.length;
+    for (const name of [".", "..", "%2e%2e", "%2E", "..%2ffiles", "a/../b", "a%2f..%2f..%2fb"]) {
+      const get = `GET /v1/models/${name} HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n`;
+      const client = await connect(proxy.weir.port, get);
+      expect([name, parseRaw(await client.closed).status]).toEqual([name, 404]);
+    }
+    expect(proxy.upstream.requests.length).toBe(before);
+  });
+
   test("the list and one model come from the upstream, query and all", async () => {
     proxy.play(({ path }) => [act.send(response(`{"path":"${path}"}`))]);
     const paths = ["/v1/models?limit=2", "/v1/models/gpt-4o", "/v1/models/org%2Fmodel%20x%3Ay"];

@@ -9,7 +9,13 @@ import { queryOf } from "../../core/body.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
-import { bodyTooLarge, errorAnswer, errorEvent, keyError } from "../../dialects/openai/errors.ts";
+import {
+  bodyTooLarge,
+  errorAnswer,
+  errorEvent,
+  keyError,
+  modelNotListed,
+} from "../../dialects/openai/errors.ts";
 import { modelObject, modelsList } from "../../dialects/openai/models.ts";
 
 /** What the surface needs. */
@@ -44,6 +50,8 @@ export function models(deps: ModelsDeps): Surface {
 
   function passed(source: Source, { head, params }: Inbound): Output {
     const { id } = params;
+    // Such a name would lead out of the upstream's list of models.
+    if (id?.split("/").some((part) => part === "." || part === "..")) throw modelNotListed(id);
     const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
     return {
       kind: "pass",
