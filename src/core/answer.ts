@@ -142,6 +142,8 @@ export interface Relay {
   readonly status: number;
   /** In their order, with names as they were sent. */
   readonly fields: Fields;
+  /** True when the body ends with the connection: whether it is whole, only its own end mark tells. */
+  readonly isUntilClose?: boolean;
   readonly body: RelayBody;
 }
 

@@ -142,7 +142,8 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     if (this.#owner !== undefined) return this.#endEarly(ending, error);
-    if (ending === "end") this.#noteUnfinished();
+    if (ending === "end" && this.#isCutShort) error ??= cutShort();
+    else if (ending === "end") this.#noteUnfinished();
     if (error !== undefined) this.fail(error, outcomeOf(error));
     else if (ending === "end") this.end(this.#last);
     else this.break(ending, "upstream_failed");
@@ -173,6 +174,11 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.exchange.isDraining && why === "client_left") return this.#relay.body.resume();
     this.#hasEnded = true;
     this.#relay.body.cancel();
+  }
+
+  /** True when a stream ended with its connection and without its end mark: nothing says it is whole. */
+  get #isCutShort(): boolean {
+    return this.#relay.isUntilClose === true && this.#tail !== null && !this.#tail.isDone;
   }
 
   /** Made anew just before they leave: the answers of one upstream share them. */
@@ -211,4 +217,11 @@ export class RelayOutlet extends Outlet implements PieceSink {
       this.exchange.engine.watch({ kind: "upstream_unfinished" });
     }
   }
+}
+
+function cutShort(): AppError {
+  return new AppError(
+    "upstream_broken",
+    "The upstream closed the connection before its stream was complete",
+  );
 }

@@ -277,6 +277,35 @@ describe("server.keepalive_ms", () => {
   });
 });
 
+describe("a stream that ends with its connection", () => {
+  const HEAD = headText("200 OK", { "content-type": "text/event-stream", "connection": "close" });
+  let proxy: Proxied;
+  beforeAll(async () => {
+    proxy = await proxied();
+  });
+  afterAll(() => proxy.stop());
+
+  for (
+    const [name, acts] of [
+      ["in one packet", [act.send(HEAD + EVENT), act.end]],
+      ["in two", [act.send(HEAD), act.send(EVENT), act.end]],
+    ] as const
+  ) {
+    test(`is no whole one without [DONE], ${name}: the error event`, async () => {
+      proxy.play(() => acts);
+      const { before, error } = errorEventIn((await proxy.chat()).body.toString());
+      expect(before).toBe(EVENT);
+      expect(error["code"]).toBe("upstream_broken");
+    });
+  }
+
+  test("is whole with [DONE]", async () => {
+    proxy.play(() => [act.send(HEAD + EVENT + DONE), act.end]);
+    const { body, isWhole } = await proxy.chat();
+    expect([body.toString(), isWhole]).toEqual([EVENT + DONE, true]);
+  });
+});
+
 test("an upstream's stream without [DONE] is counted in the log", async () => {
   const proxy = await proxied();
   proxy.play(() => whole(EVENT));

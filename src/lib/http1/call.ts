@@ -35,12 +35,15 @@ export class Http1Response {
   readonly statusText: string;
   /** The fields in their order, with names as they were sent. */
   readonly fields: Fields;
+  /** True when the body ends with the connection. */
+  readonly isUntilClose: boolean;
   readonly body: Http1Body;
 
   constructor(head: ResponseHead, body: Http1Body) {
     this.status = head.status;
     this.statusText = head.statusText;
     this.fields = head.fields;
+    this.isUntilClose = head.framing === "close";
     this.body = body;
   }
 

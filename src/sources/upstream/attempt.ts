@@ -99,6 +99,10 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     return this.#response!.fields;
   }
 
+  get isUntilClose(): boolean {
+    return this.#response!.isUntilClose;
+  }
+
   /** Sends the request. */
   run(): void {
     const { signal } = this.#call;
@@ -136,7 +140,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   }
 
   whole(): Uint8Array | undefined {
-    const bytes = this.#response!.whole();
+    // One that ends with its connection flows: whether it is whole, its stream has to tell.
+    const bytes = this.isUntilClose ? undefined : this.#response!.whole();
     if (bytes === undefined) return undefined;
     this.#up.chunkWithHead();
     this.#usage.feed(bytes);

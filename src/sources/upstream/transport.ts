@@ -30,6 +30,8 @@ export interface TransportRequest {
 export interface TransportResponse {
   readonly status: number;
   readonly fields: Fields;
+  /** True when the body ends with the connection. */
+  readonly isUntilClose: boolean;
   /** True when the last piece has been read: `read` gives null. */
   readonly isOver: boolean;
   /** The whole body when all of it is here already, else undefined. Counts as reading it. */
@@ -115,6 +117,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
     return {
       status: response.status,
       fields: Fields.of(response.headers),
+      isUntilClose: false, // `fetch` does not tell
       isOver: false,
       whole: () => undefined,
       next(waiting) {

@@ -428,6 +428,7 @@ function endless(base_url: string) {
   const answer: TransportResponse = {
     status: 200,
     fields: Fields.of([["content-type", "text/event-stream"]]),
+    isUntilClose: false,
     isOver: false,
     whole: () => undefined,
     next: () => new TextEncoder().encode("data: x\n\n"),
