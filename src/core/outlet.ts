@@ -138,6 +138,10 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
   protected drop(nowMs: number): void {
     const { writeTimeoutMs } = this.exchange.engine;
     if (nowMs - this.wroteMs < writeTimeoutMs) return this.schedule();
+    if (this.#writer.nudge()) {
+      this.wroteMs = nowMs;
+      return this.schedule();
+    }
     this.break("reset", "timed_out", readerSlow(writeTimeoutMs));
     this.onGone("client_left");
   }

@@ -31,6 +31,11 @@ export interface ResponseWriter {
    * written before `onDrain`.
    */
   write(bytes: Uint8Array | string): boolean;
+  /**
+   * Tries again what a slow client has not taken; may call `onDrain`. True = it has taken something
+   * since.
+   */
+  nudge(): boolean;
   /** Nothing follows but `last`, which leaves in one packet with the end. */
   end(ending: ResponseEnding, last?: Uint8Array | string): void;
 }

@@ -49,6 +49,19 @@ describe("Driver, a slow client", () => {
       await expectOver(rig, "timed_out");
     });
 
+    test(`${kind.name}: one that takes a little within each limit is not cut off`, async () => {
+      const { rig, hand, writer } = begin(kind);
+      await settle();
+      writer.isSlow = writer.isTaking = true;
+      await hand.first();
+      await rig.pass(5 * WRITE_TIMEOUT_MS);
+      expect(writer.ending).toBeUndefined();
+      writer.isTaking = false;
+      await rig.pass(WRITE_TIMEOUT_MS + 1);
+      expect(writer.ending).toBe("reset");
+      await expectOver(rig, "timed_out");
+    });
+
     test(`${kind.name}: one that leaves meanwhile frees it`, async () => {
       const { rig, hand, writer } = begin(kind);
       await settle();

@@ -79,6 +79,13 @@ export class MemoryWriter implements ResponseWriter {
     this.#listener = undefined;
   }
 
+  /** True: the client takes bytes, though slowly. */
+  isTaking = false;
+
+  nudge(): boolean {
+    return this.isTaking;
+  }
+
   /** The client takes bytes again. */
   drain(): void {
     this.isSlow = false;

@@ -180,6 +180,14 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     else this.#afterAnswer();
   }
 
+  nudge(): boolean {
+    const owedBytes = this.#owed?.length ?? 0;
+    // The kernel takes bytes as soon as it has room for one, and tells of room much later: when a third
+    // of its buffer is free, which may be a megabyte.
+    this.onDrain();
+    return !this.#isClosed && (this.#owed?.length ?? 0) < owedBytes;
+  }
+
   /** Of the server: ends it now, unless it is in the middle of something, or soon ends by itself. */
   closeIdle(): void {
     if (this.isIdle && !this.#isClosed && this.#line !== this.#host.lines.closing) this.#finish();
@@ -249,6 +257,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     this.#line = null;
     const { lines, reader } = this.#host;
     if (line === lines.idle || line === lines.closing) return this.#finish();
+    if (line === lines.write && this.nudge()) {
+      if (this.#owed !== null) this.#wait(lines.write);
+      return;
+    }
     const partial = this.#partial;
     if (line !== lines.head || partial === null || partial.length === 0) {
       return this.#socket.terminate();

@@ -42,6 +42,8 @@ export interface ExchangeCarrier {
   isLastAnswer(exchange: ServerExchange): boolean;
   /** Takes `length` bytes, copied or sent. False: the client is slow. */
   send(bytes: Uint8Array, length: number): boolean;
+  /** Tries again what the client has not taken. True = it has taken something since. */
+  nudge(): boolean;
   /** How much is read follows from what waits for a reader. */
   onBacklog(): void;
   /** The answer has ended. `isLast`: the connection ends with it. */
@@ -266,6 +268,11 @@ export class ServerExchange {
     scratch.reset(0);
     scratch.chunkEnd();
     return carrier.send(scratch.bytes, scratch.length);
+  }
+
+  /** Tries again what the client has not taken. True = it has taken something since. */
+  nudge(): boolean {
+    return this.#carrier?.nudge() ?? false;
   }
 
   /** Ends the answer; `last` are its last bytes, which leave in one packet with the end. */

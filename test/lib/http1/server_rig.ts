@@ -75,6 +75,8 @@ export class ServerRig {
   readonly exchanges: ServerExchange[] = [];
   /** What is wrong with those that are none. */
   readonly faults: string[] = [];
+  /** The targets of the requests that came. */
+  readonly targets: string[] = [];
   /** What handlers have thrown. */
   readonly bugs: Error[] = [];
   readonly #clients: RawSocket[] = [];
@@ -88,6 +90,7 @@ export class ServerRig {
         return exchange.whole(204, { connection: "close" }, null);
       }
       this.exchanges.push(exchange);
+      this.targets.push(exchange.head.target);
       answer(exchange);
     }, {
       onBadRequest: (exchange, { code }) => {
@@ -101,11 +104,6 @@ export class ServerRig {
       onBug: (error) => void this.bugs.push(error),
       ...options,
     });
-  }
-
-  /** The targets of the requests that came. */
-  get targets(): readonly string[] {
-    return this.exchanges.map(({ head }) => head.target);
   }
 
   /** Connects, sends `bytes`, and reads `bytesMax` bytes at the least. */
