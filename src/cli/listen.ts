@@ -154,7 +154,7 @@ function serverOptions({ handler, config: { server }, tls, wheel }: ListenOption
     headTimeoutMs: server.head_timeout_ms,
     idleTimeoutMs: server.idle_timeout_ms,
     writeTimeoutMs: server.write_timeout_ms,
-    connectionsMax: connectionsMax(),
+    connectionsMax: server.connections_max || connectionsMax(),
     onBug(error: Error) {
       // A bug may not get lost, and must not end the streams of others in silence.
       queueMicrotask(() => {

@@ -32,7 +32,7 @@ export function processFacts(): ProcessFacts {
 }
 
 /** Descriptors that are kept for files, upstreams and logs when many clients connect. */
-const DESCRIPTORS_KEPT = 128;
+const DESCRIPTORS_KEPT = 256;
 let connections: number | undefined;
 
 /**
@@ -40,7 +40,10 @@ let connections: number | undefined;
  * again and again without a word (docs/facts/runtime.md "Bun.listen"). Infinity = nobody says.
  */
 export function connectionsMax(): number {
-  return connections ??= Math.max(DESCRIPTORS_KEPT, descriptorsMax() - DESCRIPTORS_KEPT);
+  if (connections !== undefined) return connections;
+  const all = descriptorsMax();
+  // A process with few of them keeps half.
+  return connections = all - Math.min(DESCRIPTORS_KEPT, Math.floor(all / 2));
 }
 
 function descriptorsMax(): number {

@@ -84,6 +84,9 @@ export const TREE = z.strictObject({
     idle_timeout_ms: whole(1000, IDLE_MS_MAX, IDLE_MS_MAX, "ms")(
       "a connection without a request is closed; more than nginx's keepalive_timeout",
     ),
+    connections_max: whole(0, STREAMS_MAX, 0)(
+      "client connections of a process; more are closed at once; 0 = its limit of files, less 256",
+    ),
     streams_max: whole(1, STREAMS_MAX, 32_768)("open streams of a process; more are refused (503)"),
     streams_per_client_max: whole(0, STREAMS_MAX, 0)(
       "open requests of one client address; more are refused (429); 0 = no limit",

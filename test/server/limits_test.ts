@@ -158,6 +158,28 @@ describe("server.idle_timeout_ms", () => {
   });
 });
 
+describe("server.connections_max", () => {
+  test("further connections are closed at once, until there is room again", async () => {
+    const weir = await start({ "server.connections_max": 8 });
+    const many = await Promise.all(
+      Array.from({ length: 12 }, () => connect(weir.port, rawChat(CHAT))),
+    );
+    clients.push(...many);
+    // The one of the health check may still be there.
+    const isRefused = await Promise.all(
+      many.map((client) =>
+        Promise.race([client.closed.then(() => true), client.until("[DONE]").then(() => false)])
+      ),
+    );
+    expect(isRefused.filter(Boolean).length).toBeWithin(4, 6);
+    for (const client of many) client.leave();
+    await waitFor(async () => {
+      const client = await connect(weir.port, rawChat(CHAT, CLOSE));
+      return (await client.closed).toString().includes("[DONE]");
+    }, "an answer once there is room");
+  });
+});
+
 describe("server.streams_max", () => {
   test("the workflow API is told in its own dialect", async () => {
     const weir = await start({ ...ENDLESS, "server.streams_max": 1 });
