@@ -5,7 +5,7 @@
  */
 
 import { Database, SQLiteError } from "bun:sqlite";
-import { existsSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
 
@@ -73,6 +73,19 @@ export function openDatabase(
 }
 
 /**
+ * Makes the file at `path`, when there is none, for its owner alone: it holds what people said. The log
+ * beside it gets the same mode. Whatever is in the way, whoever opens the file says.
+ */
+export function makePrivate(path: string): void {
+  if (path === ":memory:") return;
+  try {
+    closeSync(openSync(path, "ax", 0o600));
+  } catch {
+    // It is there already, or cannot be made.
+  }
+}
+
+/**
  * Opens or makes the file at `path` with a write-ahead log, and has `prepare` make what it needs.
  * Blocks this thread while other processes are opening it, for 5 s at the most: two that begin the
  * log at the same moment are told to give up at once, whatever `busy_timeout` says.
@@ -81,6 +94,7 @@ export function openDatabase(
  */
 export function openPatiently(path: string, prepare: (database: Database) => void): Database {
   const endMs = performance.now() + OPEN_WAIT_MS;
+  makePrivate(path);
   for (;;) {
     const database = new Database(path, { create: true, strict: true });
     try {
@@ -161,6 +175,7 @@ export function backupDatabase(path: string, target: string): void {
   try {
     database = new Database(path, { readwrite: true, strict: true });
     database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
+    makePrivate(target); // SQLite takes a file that is empty
     database.query("VACUUM INTO ?").run(target);
   } catch (error) {
     throw new AppError("memory_failed", `Cannot back up ${path}: ${reasonOf(error)}`, {

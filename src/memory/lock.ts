@@ -5,7 +5,7 @@
  */
 
 import { Database } from "bun:sqlite";
-import { isBusy } from "./database.ts";
+import { isBusy, makePrivate } from "./database.ts";
 
 /**
  * A lock on a file of its own, held as an exclusive SQLite transaction: Bun has no `flock`, and
@@ -26,6 +26,7 @@ export class Lock {
   /** Takes the lock when nobody has it. */
   take(): boolean {
     if (this.isHeld) return true;
+    makePrivate(this.#path);
     const database = new Database(this.#path, { create: true });
     try {
       database.run("BEGIN EXCLUSIVE");

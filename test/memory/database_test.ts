@@ -1,7 +1,9 @@
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { backupDatabase, openDatabase } from "../../src/memory/database.ts";
+import { Lock } from "../../src/memory/lock.ts";
 
 const PROCESSES = 4;
 /** Two that meet in the wrong moment are met in every fourth round. */
@@ -30,4 +32,27 @@ describe("openDatabase()", () => {
     }
     rmSync(folder, { recursive: true });
   }, 60_000);
+});
+
+test("files of the memory are their owner's alone: the file, its log, a backup, a lock", () => {
+  const folder = mkdtempSync(join(tmpdir(), "weir-mode-"));
+  const oldMask = process.umask(0o022);
+  try {
+    const database = openDatabase(join(folder, "a.db"), "process", []);
+    database.run("CREATE TABLE t (x)");
+    backupDatabase(join(folder, "a.db"), join(folder, "backup.db"));
+    const lock = new Lock(join(folder, "lock"));
+    lock.take();
+    const modes = readdirSync(folder).map((name) => [
+      name,
+      (statSync(join(folder, name)).mode & 0o777).toString(8),
+    ]);
+    lock.release();
+    database.close();
+    expect(modes.length).toBeGreaterThanOrEqual(4);
+    expect(modes).toEqual(modes.map(([name]) => [name!, "600"]));
+  } finally {
+    process.umask(oldMask);
+    rmSync(folder, { recursive: true });
+  }
 });
