@@ -31,16 +31,21 @@ export type Variables = Readonly<Record<string, string | undefined>>;
 const INTERNAL_PREFIX = "WEIR_INTERNAL_";
 
 /**
- * What Kubernetes puts into every container beside a Service named "weir": WEIR_SERVICE_HOST,
- * WEIR_PORT=tcp://10.0.0.1:8080, WEIR_PORT_8080_TCP_ADDR and so on. Nobody wrote those.
+ * What Kubernetes puts into every container beside a Service named "weir", "weir-mock" or the like:
+ * WEIR_SERVICE_HOST, WEIR_MOCK_PORT_8080_TCP_ADDR and so on. Nobody wrote those.
  */
 const KUBERNETES_NAME =
-  /^WEIR_(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)$/;
+  /^WEIR_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)$/;
+/** The same of one more name, which may be a setting's: WEIR_SERVER_PORT=tcp://10.0.0.1:8080. */
+const KUBERNETES_PORT = /^WEIR_(?:\w+_)?PORT$/;
 
 /** One environment; `prefix` says in messages which one. */
 export function readEnvironment(variables: Variables, prefix: string): Layer {
   const known = new Map<string, string>();
-  const isSet = (name: string) => (variables[name] ?? "") !== "";
+  const isSet = (name: string) => {
+    const value = variables[name] ?? "";
+    return value !== "" && !isServicePort(name, value);
+  };
   // The names people already have come first, so that the WEIR_ ones replace them.
   for (const [name, path] of KNOWN_VARIABLES) if (isSet(name)) known.set(path, name);
   const rows = [...SETTING_ROWS.values()];
@@ -53,16 +58,15 @@ export function readEnvironment(variables: Variables, prefix: string): Layer {
   const problems: Problem[] = [];
   for (const [at, name] of names.entries()) {
     if (!name.startsWith("WEIR_") || settable.has(name) || !isSet(name)) continue;
-    if (name.startsWith(INTERNAL_PREFIX) || isFromKubernetes(name, variables[name]!)) continue;
+    if (name.startsWith(INTERNAL_PREFIX) || KUBERNETES_NAME.test(name)) continue;
     problems.push({ at, text: `${prefix}${shownKey(name)}: ${unknownVariable(name)}` });
   }
   return joined(layers, problems);
 }
 
-/** WEIR_PORT alone may also be somebody's guess at WEIR_SERVER_PORT: its value tells. */
-function isFromKubernetes(name: string, value: string): boolean {
-  if (name === "WEIR_PORT") return /^(?:tcp|udp|sctp):\/\//.test(value);
-  return KUBERNETES_NAME.test(name);
+/** The port of a Service, and no setting nor somebody's guess at one: its value tells. */
+function isServicePort(name: string, value: string): boolean {
+  return KUBERNETES_PORT.test(name) && /^(?:tcp|udp|sctp):\/\//.test(value);
 }
 
 /** The flags in their order: of two for the same setting the last one counts. */
