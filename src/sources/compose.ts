@@ -68,6 +68,7 @@ type Entry = Omit<UpstreamEntry, "name" | "speaks" | "api_key_file"> & {
   /** The config key that says where it is. */
   readonly urlKey: string;
   readonly passesClientKey: boolean;
+  readonly passesClient: boolean;
 };
 
 /** Makes them. */
@@ -119,12 +120,19 @@ export function composeSources(
       section,
       urlKey: `${section}.base_url`,
       passesClientKey: isOpen,
+      passesClient: false,
     };
   }
 
   const llmNamed = upstreams.find(({ name }) => name === "llm");
   const llmEntry: Entry = llmNamed === undefined
-    ? { ...llm, section: "llm", urlKey: "llm.base_url", passesClientKey: isOpen }
+    ? {
+      ...llm,
+      section: "llm",
+      urlKey: "llm.base_url",
+      passesClientKey: isOpen,
+      passesClient: false,
+    }
     : entryOf(llmNamed);
 
   /** The upstream named llm, with what differs. */
@@ -137,7 +145,8 @@ export function composeSources(
   const named = new Map<string, Source>([["mock", mock]]);
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
   // Headers and model of `llm` are for that upstream, and may be secrets of it.
-  const ownOnly = { model_id: "", headers: {}, passesClientKey: false };
+  // go-gpt-server passes everything of its clients on.
+  const ownOnly = { model_id: "", headers: {}, passesClientKey: false, passesClient: true };
   if (chat.api_proxy !== "") {
     named.set(
       "chat",

@@ -17,6 +17,12 @@ const NOT_UP = new Set([
   "http2-settings",
 ]);
 
+/** What tells of the client itself, and of the page or proxy it comes through: no provider's business. */
+const PRIVATE = new Set(["cookie", "cookie2", "forwarded", "origin", "referer", "x-real-ip"]);
+/** Where clients send their keys: OpenAI's, Azure's and Anthropic's way. */
+const KEYS = new Set(["authorization", "api-key", "x-api-key"]);
+const PRIVATE_PREFIX = /^(?:x-forwarded-|x-weir-|sec-|proxy-)/;
+
 /** What weir says of itself in `Via` (RFC 9110 section 7.6.3). */
 export const VIA = "1.1 weir";
 
@@ -26,6 +32,8 @@ export interface Credentials {
   readonly apiKey: string;
   /** True: without a key of its own, the client's `Authorization` is passed on. */
   readonly passesClientKey: boolean;
+  /** True: what tells of the client itself is passed on, as go-gpt-server does. */
+  readonly passesClient: boolean;
 }
 
 /** What others depend on. */
@@ -39,7 +47,10 @@ export class HeadersUp {
    * `added` replaces what the client sent under those names; what belongs to the connection is left
    * out.
    */
-  constructor({ apiKey, passesClientKey }: Credentials, added: Readonly<Record<string, string>>) {
+  constructor(
+    { apiKey, passesClientKey, passesClient }: Credentials,
+    added: Readonly<Record<string, string>>,
+  ) {
     const own = Object.entries(added).filter(([name]) => !NOT_UP.has(name.toLowerCase()));
     const owned = new Set(own.map(([name]) => name.toLowerCase()));
     const passesKey = apiKey === "" && passesClientKey;
@@ -56,7 +67,7 @@ export class HeadersUp {
       return {
         passes: (name) =>
           !NOT_UP.has(name) && !hops.has(name) && !owned.has(name) && name !== "via" &&
-          (name !== "authorization" || passesKey),
+          (passesKey || !KEYS.has(name)) && (passesClient || !isPrivate(name)),
         added: Fields.of([...fields.filter(([name]) => !owned.has(name)), ...own]),
         meaning: undefined,
       };
@@ -67,6 +78,11 @@ export class HeadersUp {
   of(client: Fields): Fields {
     return this.#filter.of(client).fields;
   }
+}
+
+/** `name` is in lower case. */
+function isPrivate(name: string): boolean {
+  return PRIVATE.has(name) || PRIVATE_PREFIX.test(name);
 }
 
 /** The head that was looked at last: one that comes again is the same. */

@@ -28,6 +28,8 @@ export interface UpstreamOptions extends AttemptLimits {
   readonly headers: Readonly<Record<string, string>>;
   /** True: without `api_key`, the client's `Authorization` goes up (only on `/v1/*`). */
   readonly passesClientKey: boolean;
+  /** True: what tells of the client itself, such as its cookies and addresses, goes up too. */
+  readonly passesClient: boolean;
 }
 
 /** What an upstream speaks. */
@@ -120,8 +122,8 @@ export class Upstream implements EagerSource {
   }
 
   #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
-    const { api_key, passesClientKey, headers } = this.#options;
-    const credentials = { apiKey: api_key, passesClientKey };
+    const { api_key, passesClientKey, passesClient, headers } = this.#options;
+    const credentials = { apiKey: api_key, passesClientKey, passesClient };
     return new HeadersUp(credentials, { ...trace, ...headers });
   }
 }

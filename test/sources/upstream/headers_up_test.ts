@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { hasPassedWeir, HeadersUp } from "../../../src/sources/upstream/headers_up.ts";
 
-const NO_KEY = { apiKey: "", passesClientKey: false };
+const NO_KEY = { apiKey: "", passesClientKey: false, passesClient: false };
 
 function up(
   client: Record<string, string>,
@@ -50,14 +50,43 @@ describe("HeadersUp", () => {
     ["passes the client's key where it may", [{ authorization: "Bearer c" }, {
       apiKey: "",
       passesClientKey: true,
+      passesClient: false,
     }], { ...ALWAYS, authorization: "Bearer c" }],
     ["puts its own key in place of the client's", [{ authorization: "Bearer c" }, {
       apiKey: "sk",
       passesClientKey: true,
+      passesClient: false,
     }], { ...ALWAYS, authorization: "Bearer sk" }],
+    ["keeps what tells of the client and of its page to itself", [{
+      "cookie": "a=1",
+      "forwarded": "for=10.0.0.1",
+      "x-forwarded-for": "10.0.0.1",
+      "x-forwarded-proto": "https",
+      "x-real-ip": "10.0.0.1",
+      "origin": "https://page.example",
+      "referer": "https://page.example/a",
+      "sec-fetch-site": "same-origin",
+      "sec-ch-ua": "x",
+      "proxy-status": "x",
+      "x-weir-seed": "1",
+      "x-request-id": "kept",
+    }], { ...ALWAYS, "x-request-id": "kept" }],
+    ["passes it on where go-gpt-server does", [
+      { "cookie": "a=1", "x-forwarded-for": "10.0.0.1", "origin": "https://page.example" },
+      { apiKey: "", passesClientKey: false, passesClient: true },
+    ], {
+      ...ALWAYS,
+      "cookie": "a=1",
+      "x-forwarded-for": "10.0.0.1",
+      "origin": "https://page.example",
+    }],
+    ["keeps the client's keys of other kinds to itself", [
+      { "api-key": "a", "x-api-key": "b" },
+      { apiKey: "sk", passesClientKey: true, passesClient: false },
+    ], { ...ALWAYS, authorization: "Bearer sk" }],
     ["lets llm.headers replace anything, in any case", [
       { "x-a": "client", "authorization": "Bearer c", "accept-encoding": "gzip" },
-      { apiKey: "sk", passesClientKey: false },
+      { apiKey: "sk", passesClientKey: false, passesClient: false },
       { "X-A": "config", "Authorization": "Basic x", "Accept-Encoding": "br", "X-B": "2" },
     ], {
       via: "1.1 weir",

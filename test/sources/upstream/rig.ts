@@ -134,6 +134,7 @@ export class Rig {
         idle_timeout_ms: 30_000,
         headers: { "x-team": "blue" },
         passesClientKey: true,
+        passesClient: false,
         ...options,
       },
       transport,

@@ -453,6 +453,7 @@ function endless(base_url: string) {
       idle_timeout_ms: 1000,
       headers: {},
       passesClientKey: false,
+      passesClient: false,
     },
     transport,
     { name: "openai_chat", dialect: OPENAI_CHAT },
