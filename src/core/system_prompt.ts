@@ -43,10 +43,12 @@ type Part = string | { readonly name: Placeholder };
 
 /**
  * Compiles `template` once. Values go in as they are and are not looked into again, so a role's own
- * {{user}} and {{char}} stay. A paragraph whose placeholders are all empty is left out.
+ * {{user}} and {{char}} stay. A paragraph whose placeholders are all empty is left out. Lines may end
+ * as they do on any system.
  */
 export function compilePrompt(template: string): FillPrompt {
-  const paragraphs = template.trim().split(/\n[ \t]*\n/).map(partsOf);
+  const lines = template.replaceAll(/\r\n?/g, "\n");
+  const paragraphs = lines.trim().split(/\n[ \t]*\n/).map(partsOf);
   return (values) => {
     let prompt = "";
     for (const parts of paragraphs) {

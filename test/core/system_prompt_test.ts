@@ -19,6 +19,8 @@ describe("compilePrompt()", () => {
     ["a\n\nb {{summary}}\n\nc", {}, "a\n\nc"],
     ["a\n\nb {{summary}}\n\nc", { summary: "s" }, "a\n\nb s\n\nc"],
     ["a\n  \nb {{summary}}", {}, "a"],
+    ["a\r\n\r\nb {{summary}}\r\n\r\nc\r\nd", {}, "a\n\nc\nd"],
+    ["a\r\rb {{summary}}", {}, "a"],
     ["{{char}} {{user}} {{ summary }}", {}, "{{char}} {{user}} {{ summary }}"],
     ["{{role_prompt}}|{{summary}}", { role_prompt: "{{summary}}", summary: "s" }, "{{summary}}|s"],
     ["{{role_prompt}}", { role_prompt: "a\n\nb $& {{char}}" }, "a\n\nb $& {{char}}"],
