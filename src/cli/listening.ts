@@ -11,7 +11,7 @@
 import type { Http1Server } from "../lib/http1/server.ts";
 import type { Http1Handler } from "../lib/http1/server_connection.ts";
 import type { ConnectionReadings } from "../ops/metrics.ts";
-import { openSteering } from "../ops/port_steering.ts";
+import { openSteering, refuseArrivals } from "../ops/port_steering.ts";
 import { LINGER_MS } from "./crew.ts";
 import type { Tls } from "./tls_files.ts";
 
@@ -103,6 +103,7 @@ export class Listening {
 
   /** Stops accepting. Resolves when every connection is closed; `isForced` closes them. */
   async stop(isForced = false): Promise<void> {
-    await Promise.all([this.#bound, ...this.#leaving].map((one) => one.stop(isForced)));
+    const arrived = isForced ? undefined : refuseArrivals(this.port);
+    await Promise.all([this.#bound, ...this.#leaving].map((one) => one.stop(isForced, arrived)));
   }
 }

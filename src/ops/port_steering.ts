@@ -24,6 +24,7 @@ export interface Steering {
 }
 
 const SOL_SOCKET = 1;
+const SO_ATTACH_FILTER = 26;
 const SO_ACCEPTCONN = 30;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const SO_DETACH_REUSEPORT_BPF = 68;
@@ -33,8 +34,18 @@ const LOAD_WORD = 0x20;
 const MODULO = 0x94;
 const ADD = 0x04;
 const RETURN_A = 0x16;
+const LOAD_BYTE = 0x30;
+const JUMP_IF_SET = 0x45;
+const RETURN = 0x06;
+/** Where a TCP header has its flags, and the one that asks for a connection. */
+const FLAGS_AT = 13;
+const SYN = 0x02;
+const ALL_BYTES = -1;
 /** The "address" that reads a random number: SKF_AD_OFF + SKF_AD_RANDOM. */
 const RANDOM = -0x1000 + 56;
+
+/** Milliseconds in which handshakes end that have begun, and the queue is accepted. */
+const ARRIVAL_MS = 50;
 
 /** Enough for any `sockaddr`. */
 const ADDRESS_BYTES = 128;
@@ -50,7 +61,23 @@ export async function openSteering(port: number): Promise<Steering | undefined> 
   }
 }
 
-async function open(port: number): Promise<Steering | undefined> {
+/**
+ * Turns away who asks for a connection to `port` from now on, and waits until everybody has come in who
+ * was on the way: whoever is in the queue of a socket that is closed would be reset. One that is turned
+ * away asks again after a second, by itself, and then finds who listens by then.
+ */
+export async function refuseArrivals(port: number): Promise<void> {
+  if (process.platform !== "linux" || port === 0) return;
+  try {
+    if ((await open(port))?.refuse() === true) await Bun.sleep(ARRIVAL_MS);
+  } catch {
+    // No libc to call, or no /proc: some may be reset.
+  }
+}
+
+async function open(
+  port: number,
+): Promise<Steering & { readonly refuse: () => boolean } | undefined> {
   const { ptr } = await import("bun:ffi");
   const { openLibc } = await import("./libc.ts");
   const symbols = openLibc(
@@ -60,7 +87,8 @@ async function open(port: number): Promise<Steering | undefined> {
       getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
     } as const,
   );
-  const socket = readdirSync("/proc/self/fd").map(Number).find((fd) => isListener(fd));
+  const sockets = readdirSync("/proc/self/fd").map(Number).filter((fd) => isListener(fd));
+  const [socket] = sockets;
   if (socket === undefined) return undefined;
 
   function isListener(fd: number): boolean {
@@ -75,41 +103,55 @@ async function open(port: number): Promise<Steering | undefined> {
     return new DataView(address.buffer).getUint16(2) === port;
   }
 
+  /** Attaches `program` to `fd`. False when the system does not want it. */
+  function attach(fd: number, option: number, program: Uint8Array): boolean {
+    // struct sock_fprog: the number of instructions, then their address.
+    const header = new BigUint64Array(2);
+    new DataView(header.buffer).setUint16(0, program.length / INSTRUCTION_BYTES, true);
+    header[1] = BigInt(ptr(program));
+    return symbols.setsockopt(fd, SOL_SOCKET, option, ptr(header), header.byteLength) === 0;
+  }
+
   return {
-    steer(first, count) {
-      const program = instructions([
-        [LOAD_WORD, RANDOM],
-        [MODULO, count],
-        [ADD, first],
-        [RETURN_A, 0],
-      ]);
-      // struct sock_fprog: the number of instructions, then their address.
-      const header = new BigUint64Array(2);
-      new DataView(header.buffer).setUint16(0, program.length / INSTRUCTION_BYTES, true);
-      header[1] = BigInt(ptr(program));
-      const bytes = header.byteLength;
-      return symbols.setsockopt(
+    steer: (first, count) =>
+      attach(
         socket,
-        SOL_SOCKET,
         SO_ATTACH_REUSEPORT_CBPF,
-        ptr(header),
-        bytes,
-      ) ===
-        0;
-    },
+        instructions([
+          [LOAD_WORD, RANDOM],
+          [MODULO, count],
+          [ADD, first],
+          [RETURN_A, 0],
+        ]),
+      ),
     release() {
       const none = new Int32Array(1);
       symbols.setsockopt(socket, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, ptr(none), none.byteLength);
     },
+    refuse() {
+      const program = instructions([
+        [LOAD_BYTE, FLAGS_AT],
+        [JUMP_IF_SET, SYN, 0, 1],
+        [RETURN, 0],
+        [RETURN, ALL_BYTES],
+      ]);
+      // Each of them, whether the one before could or not.
+      return sockets.map((fd) => attach(fd, SO_ATTACH_FILTER, program)).every(Boolean);
+    },
   };
 }
 
-/** struct sock_filter for each: code, two jumps that are not used, operand. Little endian. */
-function instructions(program: readonly (readonly [code: number, operand: number])[]) {
+/** An instruction: code, operand, and how many to skip when a jump's condition holds or not. */
+type Instruction = readonly [code: number, operand: number, then?: number, otherwise?: number];
+
+/** struct sock_filter for each: code, two jumps, operand. Little endian. */
+function instructions(program: readonly Instruction[]): Uint8Array {
   const bytes = new Uint8Array(program.length * INSTRUCTION_BYTES);
   const view = new DataView(bytes.buffer);
-  for (const [i, [code, operand]] of program.entries()) {
+  for (const [i, [code, operand, then = 0, otherwise = 0]] of program.entries()) {
     view.setUint16(i * INSTRUCTION_BYTES, code, true);
+    view.setUint8(i * INSTRUCTION_BYTES + 2, then);
+    view.setUint8(i * INSTRUCTION_BYTES + 3, otherwise);
     view.setInt32(i * INSTRUCTION_BYTES + 4, operand, true);
   }
   return bytes;

@@ -139,7 +139,7 @@ export class Http1Server implements ConnectionHost {
 
   onClosed(connection: ServerConnection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#stopped?.resolve();
+    if (this.#connections.size === 0 && !this.#isListening) this.#stopped?.resolve();
   }
 
   /** Nobody can connect any more; who waits in the queue is reset. Connections go on. */
@@ -151,22 +151,28 @@ export class Http1Server implements ConnectionHost {
 
   /**
    * Stops accepting; each connection ends behind its next answer, and a silent one after a moment.
-   * Resolves when all are closed. `isForced`: ends them at once.
+   * Resolves when all are closed. `isForced`: ends them at once. Who waits in the queue of connections
+   * would be reset when listening ends: it ends when `arrived` settles, and not before the next turn of
+   * the loop.
    */
-  async stop(isForced = false): Promise<void> {
+  async stop(isForced = false, arrived?: Promise<void>): Promise<void> {
     this.isClosing = true;
     if (this.#stopped === undefined) {
       this.#stopped = Promise.withResolvers<void>();
-      // Who waits in the queue would be reset: one turn of the loop takes them in.
-      setImmediate(() => {
+      const close = () => {
         this.stopListening();
         if (this.#connections.size === 0) this.#stopped!.resolve();
-      });
+      };
+      void Promise.resolve(arrived).then(() => setImmediate(close));
       setTimeout(() => {
         for (const connection of this.#connections) connection.closeIdle();
       }, STOP_GRACE_MS);
     }
-    if (isForced) { for (const connection of this.#connections) connection.terminate(); }
+    if (isForced) {
+      this.stopListening();
+      for (const connection of this.#connections) connection.terminate();
+      if (this.#connections.size === 0) this.#stopped.resolve();
+    }
     await this.#stopped.promise;
   }
 
