@@ -71,7 +71,7 @@ export function readCredentials(
       ? file
       : join(folder, file);
     const text = read(found, fileKey).replace(/\r?\n$/, "");
-    if (text === "") throw new Failure(`${fileKey}: ${found} is empty`);
+    if (text.trim() === "") throw new Failure(`${fileKey}: ${found} is empty`);
     return { key, value: text, name: fileKey };
   });
 }

@@ -114,9 +114,13 @@ export function share(initial: number): Kind<number> {
 
 const MUST_CREDENTIAL = "one line of printable ASCII";
 
-/** A secret that travels in a header: blanks at its ends, which files often leave, are cut off. */
+/**
+ * A secret that travels in a header: blanks at its ends, which files often leave, are cut off. Nothing
+ * but blanks is none: taken for an empty one, it would open a door that somebody meant to lock.
+ */
 export const credential: Kind<string> = kind(
-  z.string(MUST_CREDENTIAL).trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL),
+  z.string(MUST_CREDENTIAL).refine((it) => it === "" || it.trim() !== "", MUST_CREDENTIAL)
+    .trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL),
   "",
   { shows: "secret" },
 );

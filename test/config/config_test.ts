@@ -150,6 +150,14 @@ describe("loadConfig() reports what is wrong in a file", () => {
       'set: it is "b.md"',
     ]],
     [
+      "secrets of nothing but blanks, which would open what they were to lock",
+      'auth:\n  token: "   "\nllm:\n  api_key: "\\t"\n',
+      ["2:10 auth.token", "4:12 llm.api_key"].map((at) =>
+        `config.yaml:${at}: must be one line of printable ASCII: its value is not shown, ` +
+        "as it may be secret"
+      ),
+    ],
+    [
       "everything at once, in the order of the file",
       "ops:\n  log: all\n  lag: 1\nserver:\n  main: x\n  port: 70000\n  port: 1\nnope: 1\n",
       [
