@@ -108,6 +108,12 @@ describe.skipIf(!CAN_RUN)("behind the real nginx", () => {
     for (const path of ["/metrics", "/metrics?a=b", "//metrics", "/%6detrics", "/a/../metrics"]) {
       expect([path, await status(nginx.port, path)]).toEqual([path, 403]);
     }
+    // Some servers take a backslash for a slash: weir refuses it.
+    for (const path of ["/.\\metrics", "/x\\../metrics", "/x\\%2e%2e/metrics", "/\\metrics"]) {
+      for (const port of [nginx.port, weir.port]) {
+        expect([path, await status(port, path)]).toEqual([path, 400]);
+      }
+    }
     expect(await status(nginx.port, "/metrics/")).toBe(404);
     expect(await status(nginx.port, "/health")).toBe(200);
     expect(await status(weir.port, "/metrics")).toBe(200);

@@ -28,8 +28,13 @@ export const TOKEN: Uint8Array = table((_, char) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]
 /** What may stand in a value: no control character but tab; obs-text too (RFC 9110 §5.5). */
 export const VALUE: Uint8Array = table((byte) => byte === TAB || (byte >= 0x20 && byte !== 0x7f));
 
-/** What may stand in a request's target: visible ASCII without "#" (RFC 9112 §3.2). */
-export const TARGET: Uint8Array = table((byte, char) => byte > 0x20 && byte < 0x7f && char !== "#");
+/**
+ * What may stand in a request's target: visible ASCII without "#" (RFC 9112 §3.2), and without the
+ * backslash, which some servers take for a slash.
+ */
+export const TARGET: Uint8Array = table((byte, char) =>
+  byte > 0x20 && byte < 0x7f && char !== "#" && char !== "\\"
+);
 
 /** A host name without its percent escapes (RFC 3986 §3.2.2, reg-name). */
 export const HOST: Uint8Array = table((_, char) => /[A-Za-z0-9\-._~!$&'()*+,;=]/.test(char));

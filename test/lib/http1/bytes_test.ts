@@ -16,7 +16,7 @@ import { latin1 } from "./pieces.ts";
 const TABLES: readonly [string, Uint8Array, RegExp][] = [
   ["TOKEN", TOKEN, /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/],
   ["VALUE", VALUE, /^[\t\x20-\x7e\x80-\xff]$/],
-  ["TARGET", TARGET, /^[\x21\x22\x24-\x7e]$/],
+  ["TARGET", TARGET, /^[\x21\x22\x24-\x5b\x5d-\x7e]$/],
   ["HOST", HOST, /^[A-Za-z0-9\-._~!$&'()*+,;=]$/],
 ];
 
