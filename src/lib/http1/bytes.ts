@@ -13,6 +13,7 @@ export const COMMA = 0x2c;
 export const SLASH = 0x2f;
 export const COLON = 0x3a;
 export const SEMICOLON = 0x3b;
+export const QUESTION = 0x3f;
 
 /** A table with 1 for each byte that is in. */
 function table(isIn: (byte: number, char: string) => boolean): Uint8Array {
@@ -28,12 +29,15 @@ export const TOKEN: Uint8Array = table((_, char) => /[!#$%&'*+\-.^_`|~0-9A-Za-z]
 /** What may stand in a value: no control character but tab; obs-text too (RFC 9110 §5.5). */
 export const VALUE: Uint8Array = table((byte) => byte === TAB || (byte >= 0x20 && byte !== 0x7f));
 
+/** What may stand in a request's target: visible ASCII without "#" (RFC 9112 §3.2). */
+export const TARGET: Uint8Array = table((byte, char) => byte > 0x20 && byte < 0x7f && char !== "#");
+
 /**
- * What may stand in a request's target: visible ASCII without "#" (RFC 9112 §3.2), and without the
- * backslash, which some servers take for a slash.
+ * The same of its path, up to the query: without the backslash, which some servers take for a slash.
+ * Browsers leave one in a query as it is.
  */
-export const TARGET: Uint8Array = table((byte, char) =>
-  byte > 0x20 && byte < 0x7f && char !== "#" && char !== "\\"
+export const PATH: Uint8Array = table((byte, char) =>
+  byte > 0x20 && byte < 0x7f && !"#?\\".includes(char)
 );
 
 /** A host name without its percent escapes (RFC 3986 §3.2.2, reg-name). */

@@ -18,6 +18,8 @@ import {
   isText,
   isWord,
   LF,
+  PATH,
+  QUESTION,
   SLASH,
   SPACE,
   TARGET,
@@ -83,7 +85,8 @@ export function readRequestLine(
   const method = line.method = methodOf(bytes, at, end);
   const from = line.targetFrom = ++end;
   const targetTo = Math.min(to, from + targetBytesMax + 1);
-  while (end < targetTo && TARGET[bytes[end]!] === 1) end++;
+  while (end < targetTo && PATH[bytes[end]!] === 1) end++;
+  if (bytes[end] === QUESTION) { while (end < targetTo && TARGET[bytes[end]!] === 1) end++; }
   line.targetTo = Math.min(end, from + targetBytesMax);
   if (end - from > targetBytesMax) {
     throw new Http1Error(

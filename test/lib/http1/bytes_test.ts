@@ -6,6 +6,7 @@ import {
   isText,
   isWord,
   LOWER,
+  PATH,
   TARGET,
   TOKEN,
   VALUE,
@@ -16,7 +17,8 @@ import { latin1 } from "./pieces.ts";
 const TABLES: readonly [string, Uint8Array, RegExp][] = [
   ["TOKEN", TOKEN, /^[!#$%&'*+\-.^_`|~0-9A-Za-z]$/],
   ["VALUE", VALUE, /^[\t\x20-\x7e\x80-\xff]$/],
-  ["TARGET", TARGET, /^[\x21\x22\x24-\x5b\x5d-\x7e]$/],
+  ["TARGET", TARGET, /^[\x21\x22\x24-\x7e]$/],
+  ["PATH", PATH, /^[\x21\x22\x24-\x3e\x40-\x5b\x5d-\x7e]$/],
   ["HOST", HOST, /^[A-Za-z0-9\-._~!$&'()*+,;=]$/],
 ];
 
