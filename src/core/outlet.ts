@@ -78,6 +78,25 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
     return false;
   }
 
+  /** Where the next bytes may be filled in, so that `commit` need not copy them. */
+  protected reserve(byteLength: number): number {
+    return this.#writer.reserve(byteLength);
+  }
+
+  protected get room(): Uint8Array {
+    return this.#writer.room;
+  }
+
+  /** Writes what was filled in, as `write` does. */
+  protected commit(byteLength: number, nowMs: number): void {
+    if (this.#isClosed) return;
+    this.exchange.bodyBytes += byteLength;
+    this.wroteMs = nowMs;
+    if (this.#writer.commit(byteLength)) return;
+    this.#isSlow = true;
+    this.schedule();
+  }
+
   /** The answer is whole with `last`, which leaves in one packet with the end. */
   protected end(last?: Uint8Array | string): void {
     if (this.#isClosed) return;

@@ -26,6 +26,17 @@ const COMMENT = new TextEncoder().encode(COMMENT_EVENT);
 /** One scratch buffer for all streams: a write has copied or sent it before it returns. */
 let scratch = new Uint8Array(64 * 1024);
 
+/** That of `Buffer` takes any bytes, and needs no view of them: two thirds of the time. */
+const { copy } = Buffer.prototype as unknown as {
+  readonly copy: (
+    this: Uint8Array,
+    to: Uint8Array,
+    at: number,
+    from: number,
+    end: number,
+  ) => number;
+};
+
 /** An answer that is kept: who keeps it, and what it says. */
 export interface Kept {
   readonly keeping: Keeping;
@@ -93,13 +104,17 @@ export class PacedStream extends Outlet {
     while (to < dueMs.length && dueMs[to]! <= elapsedMs) to++;
     const isHeld = this.#keeping !== undefined && !this.#isKeeping && to === dueMs.length;
     if (isHeld && --to === from && this.#isOpen) return this.#keep();
-    // Nothing is due: keep-alive is, or the head of an answer that is to be kept.
-    const bytes = to === from ? COMMENT : this.#patched(from, to, elapsedMs);
     this.#next = to;
     const isLast = to === dueMs.length;
-    if (this.#isOpen && isLast) return this.end(bytes);
-    if (this.#isOpen) this.write(bytes, nowMs);
-    else this.#open(bytes);
+    if (this.#isOpen && !isLast && to > from) {
+      this.#fillIn(from, to, elapsedMs, nowMs);
+    } else {
+      // Nothing is due: keep-alive is, or the head of an answer that is to be kept.
+      const bytes = to === from ? COMMENT : this.#patched(from, to, elapsedMs);
+      if (this.#isOpen && isLast) return this.end(bytes);
+      if (this.#isOpen) this.write(bytes, nowMs);
+      else this.#open(bytes);
+    }
     if (this.isClosed) return;
     if (isLast) return this.end();
     if (isHeld) this.#keep();
@@ -129,17 +144,36 @@ export class PacedStream extends Outlet {
     this.#keeping?.cut(this.#text(this.#next), this.#text(Infinity));
   }
 
+  /** Writes the frames from `from` to before `to`: they are patched where they leave from. */
+  #fillIn(from: number, to: number, elapsedMs: number, nowMs: number): void {
+    const frames = this.#frames;
+    const { ends, bytes } = frames;
+    const base = from === 0 ? 0 : ends[from - 1]!;
+    const length = ends[to - 1]! - base;
+    const at = this.reserve(length);
+    const { room } = this;
+    copy.call(bytes, room, at, base, base + length);
+    stampSlots(room, frames, from, to, base - at, this.#stamps);
+    this.#recordLateness(from, to, elapsedMs);
+    this.commit(length, nowMs);
+  }
+
+  #recordLateness(from: number, to: number, elapsedMs: number): void {
+    const { dueMs } = this.#frames;
+    const { recordLateness } = this.#manner;
+    for (let i = from; i < to; i++) recordLateness(elapsedMs - dueMs[i]!);
+  }
+
   /** The bytes of the frames from `from` to before `to`, with the slots written over. */
   #patched(from: number, to: number, elapsedMs: number): Uint8Array {
     const frames = this.#frames;
-    const { ends, dueMs, bytes } = frames;
+    const { ends, bytes } = frames;
     const base = from === 0 ? 0 : ends[from - 1]!;
     const length = ends[to - 1]! - base;
     if (length > scratch.length) scratch = new Uint8Array(length * 2);
-    scratch.set(bytes.subarray(base, base + length));
+    copy.call(bytes, scratch, 0, base, base + length);
     stampSlots(scratch, frames, from, to, base, this.#stamps);
-    const { recordLateness } = this.#manner;
-    for (let i = from; i < to; i++) recordLateness(elapsedMs - dueMs[i]!);
+    this.#recordLateness(from, to, elapsedMs);
     return scratch.subarray(0, length);
   }
 

@@ -32,6 +32,15 @@ export interface ResponseWriter {
    */
   write(bytes: Uint8Array | string): boolean;
   /**
+   * Where the next `byteLength` bytes of the body go in `room`: whoever fills them in there and calls
+   * `commit` before anything else is written saves a copy of them.
+   */
+  reserve(byteLength: number): number;
+  /** Shared by all answers. */
+  readonly room: Uint8Array;
+  /** Writes what was filled in; as `write`. */
+  commit(byteLength: number): boolean;
+  /**
    * Tries again what a slow client has not taken; may call `onDrain`. True = it has taken something
    * since.
    */

@@ -79,6 +79,17 @@ export class MemoryWriter implements ResponseWriter {
     this.#listener = undefined;
   }
 
+  room = new Uint8Array(0);
+
+  reserve(byteLength: number): number {
+    this.room = new Uint8Array(byteLength + 7);
+    return 7;
+  }
+
+  commit(byteLength: number): boolean {
+    return this.write(this.room.subarray(7, 7 + byteLength));
+  }
+
   /** True: the client takes bytes, though slowly. */
   isTaking = false;
 

@@ -15,6 +15,8 @@ const SCRATCH_BYTES = 131_072;
 /** Room for a status line, the date, and what is said of connection and framing. */
 const FRAME_BYTES_MAX = 512;
 
+const CR = 0x0d;
+const LF = 0x0a;
 const CRLF = Buffer.from("\r\n");
 const CHUNKED = Buffer.from("transfer-encoding: chunked\r\n");
 const CLOSE = Buffer.from("connection: close\r\n");
@@ -124,12 +126,14 @@ export class Scratch {
   /** What stands before a chunk of `byteLength` bytes, more than none. */
   chunkHead(byteLength: number): void {
     this.#digits(byteLength, 16);
-    this.#put(CRLF);
+    this.chunkEnd();
   }
 
   /** What stands behind a chunk. */
   chunkEnd(): void {
-    this.#put(CRLF);
+    // Not by `set`, a native call: there are two of these with each event of a paced stream.
+    this.bytes[this.length++] = CR;
+    this.bytes[this.length++] = LF;
   }
 
   /** The end of a chunked body. */

@@ -270,6 +270,27 @@ export class ServerExchange {
     return carrier.send(scratch.bytes, scratch.length);
   }
 
+  /** Where the next `byteLength` bytes of the body go in `room`, until `commit` writes them. */
+  reserve(byteLength: number): number {
+    scratch.reset(byteLength);
+    if (this.#framing !== "close") scratch.chunkHead(byteLength);
+    return scratch.length;
+  }
+
+  /** Shared by all exchanges: to be filled in at once. */
+  get room(): Uint8Array {
+    return scratch.bytes;
+  }
+
+  /** Writes what was filled in. False: the client is slow. */
+  commit(byteLength: number): boolean {
+    const carrier = this.#carrier;
+    if (carrier === null) return true;
+    scratch.length += byteLength;
+    if (this.#framing !== "close") scratch.chunkEnd();
+    return carrier.send(scratch.bytes, scratch.length);
+  }
+
   /** Tries again what the client has not taken. True = it has taken something since. */
   nudge(): boolean {
     return this.#carrier?.nudge() ?? false;
