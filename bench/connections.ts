@@ -7,12 +7,9 @@
  * @module
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { ResponseReader } from "../src/load/response_reader.ts";
 import { comparable } from "./comparable.ts";
-import { ONE_CORE_EACH, pinnedTo } from "./machine.ts";
+import { type Held, runHeld, serveHeld } from "./held_child.ts";
 
 /** Connections are opened in bursts, one every so often. */
 const BURST_MS = 10;
@@ -36,31 +33,7 @@ export async function holdConnections(
   plan: ConnectionsPlan,
   whileOpen: () => Promise<void> | void,
 ): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
-  try {
-    const file = join(folder, "plan.json");
-    writeFileSync(file, JSON.stringify(plan));
-    const child = Bun.spawn([
-      ...pinnedTo(ONE_CORE_EACH.client),
-      process.execPath,
-      "--no-env-file",
-      import.meta.path,
-      file,
-    ], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-    let said = "";
-    let isOpen = false;
-    for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-      said += piece;
-      if (isOpen || !said.startsWith("open\n")) continue;
-      isOpen = true;
-      await whileOpen();
-      child.stdin.end();
-    }
-    await child.exited;
-    if (said !== "open\nkept\n") throw new Error(`Connections were not kept: ${said.slice(-2000)}`);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await runHeld(import.meta.path, plan, whileOpen);
 }
 
 /** Opens a connection, and gives it when its answer has come. `onClose` is for later. */
@@ -99,7 +72,7 @@ async function openOne(
   return socket;
 }
 
-async function run(plan: ConnectionsPlan): Promise<void> {
+async function run(plan: ConnectionsPlan, held: Held): Promise<string> {
   let closed = 0;
   const opening: Promise<Bun.Socket<undefined>>[] = [];
   const perBurst = Math.max(1, Math.round((plan.perSecond * BURST_MS) / 1000));
@@ -109,16 +82,10 @@ async function run(plan: ConnectionsPlan): Promise<void> {
     await Bun.sleep(BURST_MS);
   }
   await Promise.all(opening);
-  process.stdout.write("open\n");
-  await Bun.stdin.text();
-  process.stdout.write(closed === 0 ? "kept\n" : `the server closed ${closed}\n`);
+  held.open();
+  await held.released();
+  if (closed > 0) throw new Error(`the server closed ${closed} connections`);
+  return "kept";
 }
 
-if (import.meta.main) {
-  try {
-    await run(await Bun.file(process.argv[2]!).json());
-  } catch (error) {
-    process.stdout.write(`${(error as Error).message}\n`);
-  }
-  process.exit(0);
-}
+if (import.meta.main) await serveHeld(run);

@@ -6,13 +6,10 @@
  * @module
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { knownAnswer, requestBytes, targetOf } from "../src/load/stream_probe.ts";
 import { judge, type StreamReport, type Verdict } from "../src/load/stream_report.ts";
 import { StreamRun } from "../src/load/stream_run.ts";
-import { ONE_CORE_EACH, pinnedTo } from "./machine.ts";
+import { type Held, runHeld, serveHeld } from "./held_child.ts";
 
 /** How long a stream may be behind its schedule before it is given up: nginx + Lua is seconds behind. */
 const GRACE_MS = 30_000;
@@ -45,37 +42,12 @@ export async function measureStreams(
   plan: StreamsPlan,
   whileOpen: () => Promise<void> | void = () => {},
 ): Promise<StreamsFound> {
-  const folder = mkdtempSync(join(tmpdir(), "weir-bench-"));
-  try {
-    const file = join(folder, "plan.json");
-    writeFileSync(file, JSON.stringify(plan));
-    const child = Bun.spawn([
-      ...pinnedTo(ONE_CORE_EACH.client),
-      process.execPath,
-      "--no-env-file",
-      import.meta.path,
-      file,
-    ], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-    let said = "";
-    let isOpen = false;
-    for await (const piece of child.stdout.pipeThrough(new TextDecoderStream())) {
-      said += piece;
-      if (isOpen || !said.startsWith("open\n")) continue;
-      isOpen = true;
-      await whileOpen();
-      child.stdin.end();
-    }
-    const code = await child.exited;
-    if (code !== 0) throw new Error(`The stream client ended with ${code}`);
-    return JSON.parse(said.slice(said.indexOf("{"))) as StreamsFound;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+  return JSON.parse(await runHeld(import.meta.path, plan, whileOpen)) as StreamsFound;
 }
 
-async function runPlan(plan: StreamsPlan): Promise<void> {
+async function run(plan: StreamsPlan, held: Held): Promise<string> {
   const target = targetOf(plan.url, requestBytes(plan.url, plan.body));
-  const run = new StreamRun({
+  const streams = new StreamRun({
     target,
     streams: plan.streams,
     rampMs: plan.rampMs,
@@ -85,18 +57,15 @@ async function runPlan(plan: StreamsPlan): Promise<void> {
       : knownAnswer([new Uint8Array(Buffer.from(plan.answer, "base64"))]),
     dueMs: plan.dueMs === undefined ? undefined : Float64Array.from(plan.dueMs),
   });
-  const measured = run.measure();
-  await run.opened;
-  process.stdout.write("open\n");
+  const measured = streams.measure();
+  await streams.opened;
+  held.open();
   if (plan.isHeld) {
-    await Bun.stdin.text();
-    run.stop("held to the end");
+    await held.released();
+    streams.stop("held to the end");
   }
   const report = await measured;
-  process.stdout.write(`${JSON.stringify({ report, verdict: judge(report) })}\n`);
+  return JSON.stringify({ report, verdict: judge(report) });
 }
 
-if (import.meta.main) {
-  await runPlan(await Bun.file(process.argv[2]!).json());
-  process.exit(0);
-}
+if (import.meta.main) await serveHeld(run);

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { HeaderBlock, type HeaderFields } from "../../../src/lib/http1/header_block.ts";
 import { waitFor } from "../../server/launch.ts";
 import type { RawSocket } from "./raw_socket.ts";
@@ -11,19 +11,11 @@ import {
   hold,
   Listener,
   message,
-  ServerRig,
+  type ServerRig,
+  servingRigs,
 } from "./server_rig.ts";
 
-const rigs: ServerRig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
-
-function serving(...given: ConstructorParameters<typeof ServerRig>): ServerRig {
-  const rig = new ServerRig(...given);
-  rigs.push(rig);
-  return rig;
-}
+const serving = servingRigs();
 
 /** Sends `request`, has it answered with `answer`, and then asks for /next on the same connection. */
 async function asked(request: string, answer: Answer): Promise<{

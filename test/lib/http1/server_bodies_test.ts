@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import type { ServerExchange } from "../../../src/lib/http1/server_exchange.ts";
 import { waitFor } from "../../server/launch.ts";
 import type { RawSocket } from "./raw_socket.ts";
@@ -13,20 +13,12 @@ import {
   OVER_MS,
   post,
   postChunks,
-  ServerRig,
+  type ServerRig,
+  servingRigs,
   Taker,
 } from "./server_rig.ts";
 
-const rigs: ServerRig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
-
-function serving(...given: ConstructorParameters<typeof ServerRig>): ServerRig {
-  const rig = new ServerRig(...given);
-  rigs.push(rig);
-  return rig;
-}
+const serving = servingRigs();
 
 /** Answers with the body, once it is whole. */
 function read(exchange: ServerExchange): void {

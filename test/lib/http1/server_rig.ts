@@ -4,6 +4,7 @@
  * @module
  */
 
+import { afterEach } from "bun:test";
 import type { Http1Error } from "../../../src/lib/http1/error.ts";
 import type { Http1Server, Http1ServerOptions } from "../../../src/lib/http1/server.ts";
 import type {
@@ -152,6 +153,19 @@ export class ServerRig {
     for (const client of this.#clients) client.reset();
     await this.server.stop(true);
   }
+}
+
+/** What makes rigs for the tests of the file that calls this; each is closed after its test. */
+export function servingRigs() {
+  const rigs: ServerRig[] = [];
+  afterEach(async () => {
+    for (const rig of rigs.splice(0)) await rig.close();
+  });
+  return (...given: ConstructorParameters<typeof ServerRig>): ServerRig => {
+    const rig = new ServerRig(...given);
+    rigs.push(rig);
+    return rig;
+  };
 }
 
 /** A request for `target`. */

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { makeFolder, waitFor } from "../../server/launch.ts";
@@ -14,19 +14,10 @@ import {
   message,
   OVER_MS,
   post,
-  ServerRig,
+  servingRigs,
 } from "./server_rig.ts";
 
-const rigs: ServerRig[] = [];
-afterEach(async () => {
-  for (const rig of rigs.splice(0)) await rig.close();
-});
-
-function serving(...given: ConstructorParameters<typeof ServerRig>): ServerRig {
-  const rig = new ServerRig(...given);
-  rigs.push(rig);
-  return rig;
-}
+const serving = servingRigs();
 
 describe("Http1Server, the limit of a head", () => {
   const BEGUN = ["G", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n", "\r\n\r\nGET /"] as const;
