@@ -5,6 +5,7 @@
  */
 
 import { nearest } from "../lib/nearest.ts";
+import { isLocked } from "./own_keys.ts";
 import { quoted, unknown } from "./problems.ts";
 import { type Config, SETTING_ROWS } from "./schema.ts";
 
@@ -18,7 +19,7 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { chat, llm, server, memory, upstreams } = config;
+  const { auth, chat, llm, server, memory, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
@@ -35,6 +36,9 @@ export function contradictions(config: Config, label: Label): readonly string[] 
   for (const [key, other] of TLS_PAIRS) {
     if (server[key] === "" || server[other] !== "") continue;
     say(`server.${key}`, `must be empty while server.${other} is: the two belong together`);
+  }
+  if (auth.open && isLocked(config, "bearer")) {
+    say("auth.open", "must be false while there is a token: whoever has none is turned away");
   }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {

@@ -5,6 +5,7 @@
  */
 
 import { z } from "zod";
+import { headersUp } from "./door_rules.ts";
 import {
   credential,
   entries,
@@ -39,6 +40,7 @@ export const UPSTREAM = {
   idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
   headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
+  headers_up: headersUp("the only client headers that go up; empty = all but private ones"),
   proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),
   ca_file: line("PEM file with extra certificate authorities to trust"),
 };

@@ -37,7 +37,8 @@ const HOST = /^(?:[^\s/:@]+|\[?[0-9a-fA-F]*:[0-9a-fA-F.]*:[0-9a-fA-F:.%\w]*\]?)$
 /** A kind of setting with its default: told what it means, it is one. */
 export type Kind<Value> = (meaning: string) => Setting<Value>;
 
-function kind<Value>(
+/** Makes a kind of its rule, its default, and what more is said about it. */
+export function kind<Value>(
   schema: z.ZodType<Value>,
   initial: NoInfer<Value>,
   more: Omit<About, "meaning"> = {},
@@ -125,8 +126,12 @@ export const credential: Kind<string> = kind(
   { shows: "secret" },
 );
 
-/** A secret that signs: any letters, and no blank is cut off, since each one counts. */
-export const signingKey: Kind<string> = kind(lineRule(), "", { shows: "secret" });
+/** A secret that signs: any letters, and no blank is cut off, since each one counts beside others. */
+export const signingKey: Kind<string> = kind(
+  lineRule().refine((it) => it === "" || it.trim() !== "", "more than blanks"),
+  "",
+  { shows: "secret" },
+);
 
 /** One of a few words. */
 export function oneOf<const Word extends string>(

@@ -32,6 +32,7 @@ import {
   whole,
   workers,
 } from "./rules.ts";
+import { hostNames, pageOrigins } from "./door_rules.ts";
 import { ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
@@ -71,6 +72,12 @@ export const TREE = z.strictObject({
       "PEM file with the certificate and its chain, read again on reload; empty = no TLS",
     ),
     tls_key_file: line("PEM file with its key"),
+    hosts: hostNames(
+      "names by which browsers may reach weir while there is no auth.token, e.g. [weir.example.com]",
+    ),
+    origins: pageOrigins(
+      "pages elsewhere that may ask while there is no auth.token, e.g. [https://app.example.com]",
+    ),
     trusted_proxies: networks(
       "whose X-Forwarded-For is believed, e.g. [127.0.0.1, 10.0.0.0/8]; server.unix is anyway",
     ),
@@ -112,6 +119,9 @@ export const TREE = z.strictObject({
     token: credential("bearer token for /v1/*, /memory/*, /api/*; empty = open"),
     token_file: line("file that holds the token instead; empty = none"),
     tokens: TOKENS,
+    open: flag(false)(
+      "true: whoever reaches weir may spend its upstreams' keys, although there is no token",
+    ),
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
   }),
   llm: z.strictObject(UPSTREAM),

@@ -6,7 +6,7 @@ import { configOf, type Input, load, problemsOf } from "./loaded.ts";
 const LLM = configOf({}).llm;
 const LOCAL = "{name: local, base_url: http://127.0.0.1:8000/v1}";
 const KEYS = "name, base_url, api_key, api_key_file, model_id, headers_timeout_ms, " +
-  "first_token_timeout_ms, idle_timeout_ms, retries, headers, proxy, ca_file, speaks";
+  "first_token_timeout_ms, idle_timeout_ms, retries, headers, headers_up, proxy, ca_file, speaks";
 
 describe("loadConfig() reads lists of entries", () => {
   test("an upstream named llm is the one that chat.source means", () => {
@@ -38,6 +38,7 @@ describe("loadConfig() reads lists of entries", () => {
       "    idle_timeout_ms: 3",
       "    retries: 0",
       "    headers: {X-A: 1.50}",
+      "    headers_up: [User-Agent]",
       "    proxy: http://p.example:3128/",
       "    ca_file: ca.pem",
       "    speaks: [openai_chat]",
@@ -54,6 +55,7 @@ describe("loadConfig() reads lists of entries", () => {
       idle_timeout_ms: 3,
       retries: 0,
       headers: { "X-A": "1.50" },
+      headers_up: ["user-agent"],
       proxy: "http://p.example:3128",
       ca_file: "ca.pem",
       speaks: ["openai_chat"],
@@ -173,6 +175,14 @@ describe("loadConfig() reports what is wrong in lists", () => {
       "a key of an entry twice, in two spellings",
       { text: "upstreams:\n  - name: a\n    base_url: http://a\n    NAME: b\n" },
       ["config.yaml:4:5 upstreams.0.NAME: is given twice: the first is in line 2"],
+    ],
+    [
+      "a header that never goes up",
+      { text: "upstreams:\n  - {name: a, base_url: http://a, headers_up: [X-A, Cookie]}\n" },
+      [
+        "config.yaml:2:53 upstreams.0.headers_up.1: must be another name: this one never goes up: " +
+        'it is "Cookie"',
+      ],
     ],
     [
       "a header of an entry twice",
