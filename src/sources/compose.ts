@@ -7,6 +7,7 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
+import { urlHasUser } from "../config/own_keys.ts";
 import type { Source } from "../core/answer.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
@@ -119,7 +120,7 @@ export function composeSources(
       model_id: entry.model_id || llm.model_id,
       section,
       urlKey: `${section}.base_url`,
-      passesClientKey: isOpen,
+      passesClientKey: isOpen && !urlHasUser(entry.base_url),
       passesClient: false,
     };
   }
@@ -130,7 +131,7 @@ export function composeSources(
       ...llm,
       section: "llm",
       urlKey: "llm.base_url",
-      passesClientKey: isOpen,
+      passesClientKey: isOpen && !urlHasUser(llm.base_url),
       passesClient: false,
     }
     : entryOf(llmNamed);
@@ -146,7 +147,13 @@ export function composeSources(
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
   // Headers and model of `llm` are for that upstream, and may be secrets of it.
   // go-gpt-server passes everything of its clients on.
-  const ownOnly = { model_id: "", headers: {}, passesClientKey: false, passesClient: true };
+  const ownOnly = {
+    model_id: "",
+    headers: {},
+    headers_up: [],
+    passesClientKey: false,
+    passesClient: true,
+  };
   if (chat.api_proxy !== "") {
     named.set(
       "chat",

@@ -50,6 +50,11 @@ describe("headers on their way up", () => {
     ["trailer", ["Trailer: Expires"]],
     ["x-hop", ["Connection: x-hop, close", "X-Hop: 1"]],
     ["x-hop2", ["Connection: X-Hop2", "x-hop2: 1"]],
+    ...[
+      ...["Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"],
+      ...["X-Real-IP", "Referer", "Sec-Fetch-Site", "Sec-CH-UA", "Proxy-Status", "X-Weir-Seed"],
+    ].map((name) => [name.toLowerCase(), [`${name}: 10.0.0.1`]] as const),
+    ["origin", ["Origin: http://localhost:3000"]],
   ];
   for (const [name, fields] of dropped) {
     test(`${fields.join(" + ")}: ${name} is dropped`, async () => {
@@ -88,6 +93,28 @@ describe("headers on their way up", () => {
     expect((await seenWith(["Via: 1.1 weird, 1.1 my-weir"])).headers["via"]).toEndWith(
       ", 1.1 weir",
     );
+  });
+});
+
+describe("llm.headers_up", () => {
+  const sent = ["User-Agent: me", "X-A: 1", "X-B: 2", "Cookie: a=1", "Authorization: Bearer sk"];
+
+  test("is all that goes up, beside what weir says itself", async () => {
+    const own = await proxied({
+      set: { "llm.headers_up": "[X-A]", "llm.headers": "{x-team: blue}" },
+    });
+    const { headers } = await seenWith(sent, own);
+    expect(Object.keys(headers).sort()).toEqual([
+      ...["accept-encoding", "content-length", "content-type", "host", "via", "x-a", "x-team"],
+    ]);
+    await own.stop();
+  });
+
+  test("lets the client's key pass where it is listed, and weir has none", async () => {
+    const own = await proxied({ set: { "llm.headers_up": "[authorization]" } });
+    const { headers } = await seenWith(sent, own);
+    expect([headers["authorization"], headers["x-a"]]).toEqual(["Bearer sk", undefined]);
+    await own.stop();
   });
 });
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isPrivateHeader } from "../../config/private_headers.ts";
 import { HOP_BY_HOP, namedHops } from "../../core/relay_headers.ts";
 import { type Field, Fields } from "../../lib/http1/fields.ts";
 import { LineFilter } from "../../lib/http1/line_filter.ts";
@@ -17,11 +18,10 @@ const NOT_UP = new Set([
   "http2-settings",
 ]);
 
-/** What tells of the client itself, and of the page or proxy it comes through: no provider's business. */
-const PRIVATE = new Set(["cookie", "cookie2", "forwarded", "origin", "referer", "x-real-ip"]);
-/** Where clients send their keys: OpenAI's, Azure's and Anthropic's way. */
-const KEYS = new Set(["authorization", "api-key", "x-api-key"]);
-const PRIVATE_PREFIX = /^(?:x-forwarded-|x-weir-|sec-|proxy-)/;
+/** What says how the body is to be read, and its answer to be written. */
+const OF_MESSAGE = new Set(["accept", "content-encoding", "content-type"]);
+/** Where clients send their keys: OpenAI's, Azure's, Anthropic's and Google's way. */
+const KEYS = new Set(["authorization", "api-key", "x-api-key", "x-goog-api-key"]);
 
 /** What weir says of itself in `Via` (RFC 9110 section 7.6.3). */
 export const VIA = "1.1 weir";
@@ -30,10 +30,12 @@ export const VIA = "1.1 weir";
 export interface Credentials {
   /** The configured key; "" = none. */
   readonly apiKey: string;
-  /** True: without a key of its own, the client's `Authorization` is passed on. */
+  /** True: without a key of weir's own, the client's `Authorization` is passed on. */
   readonly passesClientKey: boolean;
   /** True: what tells of the client itself is passed on, as go-gpt-server does. */
   readonly passesClient: boolean;
+  /** The only fields of the client's that are passed on, in lower case; none = there is no such list. */
+  readonly names: readonly string[];
 }
 
 /** What others depend on. */
@@ -48,17 +50,20 @@ export class HeadersUp {
    * out.
    */
   constructor(
-    { apiKey, passesClientKey, passesClient }: Credentials,
+    { apiKey, passesClientKey, passesClient, names }: Credentials,
     added: Readonly<Record<string, string>>,
   ) {
     const own = Object.entries(added).filter(([name]) => !NOT_UP.has(name.toLowerCase()));
     const owned = new Set(own.map(([name]) => name.toLowerCase()));
-    const passesKey = apiKey === "" && passesClientKey;
+    const passesKey = apiKey === "" && passesClientKey && KEYS.isDisjointFrom(owned);
+    const listed = new Set([...names, ...OF_MESSAGE]);
+    const isWanted = (name: string) => names.length === 0 || listed.has(name);
     this.#filter = new LineFilter(DECIDING, (client) => {
       const hops = namedHops(client.get("connection"));
       const via = client.get("via");
       const fields: readonly Field[] = [
-        ...(client.has("accept-encoding") && !hops.has("accept-encoding")
+        ...(client.has("accept-encoding") && !hops.has("accept-encoding") &&
+            isWanted("accept-encoding")
           ? []
           : [["accept-encoding", "identity"] as const]),
         ["via", via === null || hops.has("via") ? VIA : `${via}, ${VIA}`],
@@ -67,7 +72,8 @@ export class HeadersUp {
       return {
         passes: (name) =>
           !NOT_UP.has(name) && !hops.has(name) && !owned.has(name) && name !== "via" &&
-          (passesKey || !KEYS.has(name)) && (passesClient || !isPrivate(name)),
+          isWanted(name) && (passesKey || !KEYS.has(name)) &&
+          (passesClient || !isPrivateHeader(name)),
         added: Fields.of([...fields.filter(([name]) => !owned.has(name)), ...own]),
         meaning: undefined,
       };
@@ -78,11 +84,6 @@ export class HeadersUp {
   of(client: Fields): Fields {
     return this.#filter.of(client).fields;
   }
-}
-
-/** `name` is in lower case. */
-function isPrivate(name: string): boolean {
-  return PRIVATE.has(name) || PRIVATE_PREFIX.test(name);
 }
 
 /** The head that was looked at last: one that comes again is the same. */

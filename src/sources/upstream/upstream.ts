@@ -30,6 +30,8 @@ export interface UpstreamOptions extends AttemptLimits {
   readonly passesClientKey: boolean;
   /** True: what tells of the client itself, such as its cookies and addresses, goes up too. */
   readonly passesClient: boolean;
+  /** The only fields of the client's that go up, in lower case; none = there is no such list. */
+  readonly headers_up: readonly string[];
 }
 
 /** What an upstream speaks. */
@@ -122,8 +124,8 @@ export class Upstream implements EagerSource {
   }
 
   #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
-    const { api_key, passesClientKey, passesClient, headers } = this.#options;
-    const credentials = { apiKey: api_key, passesClientKey, passesClient };
+    const { api_key, passesClientKey, passesClient, headers, headers_up } = this.#options;
+    const credentials = { apiKey: api_key, passesClientKey, passesClient, names: headers_up };
     return new HeadersUp(credentials, { ...trace, ...headers });
   }
 }

@@ -1,12 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import { Fields } from "../../../src/lib/http1/fields.ts";
-import { hasPassedWeir, HeadersUp } from "../../../src/sources/upstream/headers_up.ts";
+import {
+  type Credentials,
+  hasPassedWeir,
+  HeadersUp,
+} from "../../../src/sources/upstream/headers_up.ts";
 
-const NO_KEY = { apiKey: "", passesClientKey: false, passesClient: false };
+const NO_KEY: Credentials = {
+  apiKey: "",
+  passesClientKey: false,
+  passesClient: false,
+  names: [],
+};
+const PASSES_KEY: Credentials = { ...NO_KEY, passesClientKey: true };
 
 function up(
   client: Record<string, string>,
-  credentials = NO_KEY,
+  credentials: Credentials = NO_KEY,
   added: Record<string, string> = {},
 ): Record<string, string> {
   const fields = [...new HeadersUp(credentials, added).of(Fields.of(Object.entries(client)))];
@@ -47,15 +57,13 @@ describe("HeadersUp", () => {
       "via": "1.1 nginx",
     }], { "accept-encoding": "gzip", via: "1.1 nginx, 1.1 weir" }],
     ["keeps the client's key to itself", [{ authorization: "Bearer c" }], ALWAYS],
-    ["passes the client's key where it may", [{ authorization: "Bearer c" }, {
-      apiKey: "",
-      passesClientKey: true,
-      passesClient: false,
-    }], { ...ALWAYS, authorization: "Bearer c" }],
+    ["passes the client's key where it may", [{ authorization: "Bearer c" }, PASSES_KEY], {
+      ...ALWAYS,
+      authorization: "Bearer c",
+    }],
     ["puts its own key in place of the client's", [{ authorization: "Bearer c" }, {
+      ...PASSES_KEY,
       apiKey: "sk",
-      passesClientKey: true,
-      passesClient: false,
     }], { ...ALWAYS, authorization: "Bearer sk" }],
     ["keeps what tells of the client and of its page to itself", [{
       "cookie": "a=1",
@@ -71,9 +79,24 @@ describe("HeadersUp", () => {
       "x-weir-seed": "1",
       "x-request-id": "kept",
     }], { ...ALWAYS, "x-request-id": "kept" }],
+    ["keeps the client's address to itself, however a load balancer tells it", [{
+      "true-client-ip": "10.0.0.1",
+      "cf-connecting-ip": "10.0.0.1",
+      "cf-connecting-ipv6": "fd00::1",
+      "fastly-client-ip": "10.0.0.1",
+      "x-client-ip": "10.0.0.1",
+      "x-cluster-client-ip": "10.0.0.1",
+      "x-azure-clientip": "10.0.0.1",
+      "x-appengine-user-ip": "10.0.0.1",
+      "x-remote-addr": "10.0.0.1",
+      "x-envoy-external-address": "10.0.0.1",
+      "x-forwarded": "for=10.0.0.1",
+      "x-original-forwarded-for": "10.0.0.1",
+      "x-client-name": "kept",
+    }], { ...ALWAYS, "x-client-name": "kept" }],
     ["passes it on where go-gpt-server does", [
       { "cookie": "a=1", "x-forwarded-for": "10.0.0.1", "origin": "https://page.example" },
-      { apiKey: "", passesClientKey: false, passesClient: true },
+      { ...NO_KEY, passesClient: true },
     ], {
       ...ALWAYS,
       "cookie": "a=1",
@@ -82,11 +105,52 @@ describe("HeadersUp", () => {
     }],
     ["keeps the client's keys of other kinds to itself", [
       { "api-key": "a", "x-api-key": "b" },
-      { apiKey: "sk", passesClientKey: true, passesClient: false },
+      { ...PASSES_KEY, apiKey: "sk" },
+    ], { ...ALWAYS, authorization: "Bearer sk" }],
+    ["keeps every key of the client's to itself where the config adds one", [
+      { "authorization": "Bearer c", "api-key": "c", "x-api-key": "c", "x-goog-api-key": "c" },
+      PASSES_KEY,
+      { "Api-Key": "weir's" },
+    ], { ...ALWAYS, "api-key": "weir's" }],
+    ["passes the client's key beside other headers of the config", [
+      { authorization: "Bearer c" },
+      PASSES_KEY,
+      { "x-team": "blue" },
+    ], { ...ALWAYS, authorization: "Bearer c", "x-team": "blue" }],
+    ["passes nothing but what is listed, and what says how to read the body", [
+      {
+        "content-type": "application/json",
+        "content-encoding": "gzip",
+        "accept": "text/event-stream",
+        "accept-encoding": "gzip",
+        "user-agent": "me",
+        "X-A": "1",
+        "x-b": "2",
+        "via": "1.1 nginx",
+        "authorization": "Bearer c",
+      },
+      { ...PASSES_KEY, names: ["x-a"] },
+      { "x-team": "blue" },
+    ], {
+      "content-type": "application/json",
+      "content-encoding": "gzip",
+      "accept": "text/event-stream",
+      "accept-encoding": "identity",
+      "via": "1.1 nginx, 1.1 weir",
+      "x-a": "1",
+      "x-team": "blue",
+    }],
+    ["passes what is listed as far as it may pass at all", [
+      { "accept-encoding": "gzip", "authorization": "Bearer c", "te": "trailers", "cookie": "a=1" },
+      { ...PASSES_KEY, names: ["accept-encoding", "authorization", "te", "cookie"] },
+    ], { via: "1.1 weir", "accept-encoding": "gzip", authorization: "Bearer c" }],
+    ["keeps a listed key of the client's to itself where weir has one", [
+      { authorization: "Bearer c", "x-api-key": "c" },
+      { ...PASSES_KEY, apiKey: "sk", names: ["authorization", "x-api-key"] },
     ], { ...ALWAYS, authorization: "Bearer sk" }],
     ["lets llm.headers replace anything, in any case", [
       { "x-a": "client", "authorization": "Bearer c", "accept-encoding": "gzip" },
-      { apiKey: "sk", passesClientKey: false, passesClient: false },
+      { ...NO_KEY, apiKey: "sk" },
       { "X-A": "config", "Authorization": "Basic x", "Accept-Encoding": "br", "X-B": "2" },
     ], {
       via: "1.1 weir",

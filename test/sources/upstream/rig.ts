@@ -133,6 +133,7 @@ export class Rig {
         first_token_timeout_ms: 30_000,
         idle_timeout_ms: 30_000,
         headers: { "x-team": "blue" },
+        headers_up: [],
         passesClientKey: true,
         passesClient: false,
         ...options,

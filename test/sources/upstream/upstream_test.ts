@@ -452,6 +452,7 @@ function endless(base_url: string) {
       first_token_timeout_ms: 1000,
       idle_timeout_ms: 1000,
       headers: {},
+      headers_up: [],
       passesClientKey: false,
       passesClient: false,
     },
