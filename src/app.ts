@@ -7,6 +7,7 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
+import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
@@ -34,6 +35,7 @@ import type { ConnectionReadings } from "./ops/metrics.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { METRICS_HEADERS, metricsText } from "./ops/metrics_text.ts";
 import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.ts";
+import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
@@ -62,8 +64,8 @@ import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
 import { models } from "./surfaces/openai/models.ts";
 import { openaiRoutes } from "./surfaces/openai/routes.ts";
 import type { Page, Route } from "./surfaces/route.ts";
-import { pathOf, Router } from "./surfaces/router.ts";
-import { unserved } from "./surfaces/unserved.ts";
+import { pathOf, plainPathOf, Router } from "./surfaces/router.ts";
+import { turningAway, unserved } from "./surfaces/unserved.ts";
 import { builtinDefinition } from "./workflows/builtin.ts";
 import type { Definition } from "./workflows/definition.ts";
 import { composeWorkflows } from "./workflows/compose.ts";
@@ -287,7 +289,13 @@ export function makeApp(
     }),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];
-  const router = new Router(routes);
+  const spendsOwnKey = ownKeys(config).length > 0;
+  const router = new Router(routes, ({ auth, holds }) => {
+    if (auth === "none" || holds === "nothing") return false;
+    const isLocked = secrets.length > 0 || (auth === "token" && secretKey !== "");
+    return !isLocked && (holds === "state" || spendsOwnKey);
+  });
+  const guard = new OriginGuard(server);
   const unservedBy = unserved({ router, stamps, workflowBases });
 
   function onRequest(exchange: ServerExchange): void {
@@ -298,9 +306,17 @@ export function makeApp(
     const match = router.find(head.method, head.target);
     if (match === undefined) {
       if (head.method !== "OPTIONS") return refuse(exchange, client);
+      const fault = router.guards(pathOf(head.target))
+        ? keptOut(exchange, "auth.token")
+        : undefined;
+      if (fault !== undefined) return refuse(exchange, client, fault);
       return exchange.whole(204, preflightHeaders(head.fields), null);
     }
-    const { route: { serve }, params } = match;
+    const { route: { serve, auth }, isGuarded, params } = match;
+    if (isGuarded) {
+      const fault = keptOut(exchange, auth === "bearer" ? "auth.token" : "auth.secret_key");
+      if (fault !== undefined) return refuse(exchange, client, fault, serve);
+    }
     if (typeof serve === "function") {
       return answerPage(() => serve(webRequest(head), params), exchange, client);
     }
@@ -308,10 +324,24 @@ export function makeApp(
     driver.answer(serve, { head, params, body: exchange, client }, exchange);
   }
 
-  /** Answers what no row takes, or what `error` keeps out. */
-  function refuse(exchange: ServerExchange, client: Client | undefined, error?: AppError): void {
+  /** Why pages of other sites get no answer; undefined = this one is none, and may read it. */
+  function keptOut(exchange: ServerExchange, secret: string): AppError | undefined {
+    const { error, readers } = guard.judge(exchange.head.fields, secret);
+    exchange.limitReaders(readers);
+    return error;
+  }
+
+  /** Answers what no row takes, or what `error` keeps out, in the dialect of `row` if there is one. */
+  function refuse(
+    exchange: ServerExchange,
+    client: Client | undefined,
+    error?: AppError,
+    row?: Route["serve"],
+  ): void {
     const { head } = exchange;
-    const surface = unservedBy({ method: head.method, path: pathOf(head.target), error });
+    const surface = error !== undefined && typeof row === "object"
+      ? turningAway(row, error)
+      : unservedBy({ method: head.method, path: pathOf(head.target), error });
     admission.count(client);
     driver.answer(surface, { head, params: NO_PARAMS, body: exchange, client }, exchange);
   }
@@ -340,12 +370,12 @@ export function makeApp(
     return metricsText(mergeReports("metrics", reports) as MetricsSnapshot);
   }
 
-  async function operationPage({ method, url, headers }: Request): Promise<Response> {
-    const path = new URL(url).pathname;
+  async function operationPage({ method, target, fields }: RequestHead): Promise<Response> {
+    const path = plainPathOf(target);
     if (path === "/metrics" && (method === "GET" || method === "HEAD")) {
       return new Response(await allMetrics(), { headers: METRICS_HEADERS });
     }
-    if (path === "/health") return healthResponse(await wholeHealth(), headers.get("accept"));
+    if (path === "/health") return healthResponse(await wholeHealth(), fields.get("accept"));
     return new Response("Only /metrics and /health are on this port\n", { status: 404 });
   }
 
@@ -381,7 +411,7 @@ export function makeApp(
     },
     operation: {
       onRequest(exchange) {
-        answerPage(() => operationPage(webRequest(exchange.head)), exchange, undefined);
+        answerPage(() => operationPage(exchange.head), exchange, undefined);
       },
       onBadRequest(exchange, error) {
         const { status, message } = requestFault(error);

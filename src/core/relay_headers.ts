@@ -5,7 +5,7 @@
  */
 
 import { Fields } from "../lib/http1/fields.ts";
-import { HeaderBlock } from "../lib/http1/header_block.ts";
+import { HeaderBlock, READERS } from "../lib/http1/header_block.ts";
 import { LineFilter } from "../lib/http1/line_filter.ts";
 
 /** Hop-by-hop fields (RFC 9110 section 7.6.1): they belong to one connection. */
@@ -34,7 +34,7 @@ export interface HeadDown {
 }
 
 /** What others depend on: the fields that belong to the connection, and those of a stream. */
-const DECIDING = new Set(["connection", "content-type", "content-encoding"]);
+const DECIDING = new Set(["connection", "content-type", "content-encoding", READERS]);
 
 /**
  * The fields that go down, for one answer after another. `X-Accel-*` would let an upstream steer
@@ -44,19 +44,20 @@ export class HeadersDown {
   readonly #filter = new LineFilter(DECIDING, (fields) => {
     const hops = namedHops(fields.get("connection"));
     const passes = (name: string) =>
-      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-");
+      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-") && name !== READERS;
     const has = (name: string) => fields.has(name) && passes(name);
+    // Pages of other origins may read it, unless the upstream says which.
+    const readers = Fields.of([[READERS, hops.has(READERS) ? "*" : fields.get(READERS) ?? "*"]]);
+    const added = Fields.of([
+      // nginx passes each event on at once.
+      ...(isEventStream(fields) ? [["x-accel-buffering", "no"] as const] : []),
+      ...readers,
+    ]);
     return {
       passes,
-      added: Fields.of([
-        // Pages of other origins may read it.
-        ...(has("access-control-allow-origin")
-          ? []
-          : [["access-control-allow-origin", "*"] as const]),
-        // nginx passes each event on at once.
-        ...(isEventStream(fields) ? [["x-accel-buffering", "no"] as const] : []),
-      ]),
+      added,
       meaning: {
+        readersBytes: readers.bytes.length,
         hasDate: has("date"),
         hasRequestId: has("x-request-id"),
         isPlainEventStream: isPlainEventStream(fields),
@@ -65,11 +66,10 @@ export class HeadersDown {
   });
 
   of(upstream: Fields): HeadDown {
-    const { fields, meaning: { hasDate, hasRequestId, isPlainEventStream } } = this.#filter.of(
-      upstream,
-    );
+    const { fields: { bytes, to }, meaning } = this.#filter.of(upstream);
+    const { hasDate, hasRequestId, isPlainEventStream, readersBytes } = meaning;
     const requestId = hasRequestId ? upstream.get("x-request-id") : null;
-    const headers = HeaderBlock.ofLines(fields.bytes, fields.to, hasDate);
+    const headers = HeaderBlock.ofLines(bytes, to, hasDate, readersBytes);
     return { headers, isPlainEventStream, requestId };
   }
 }

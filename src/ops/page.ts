@@ -9,8 +9,11 @@
 
 import bundle from "./ui/index.html";
 
-/** Answers for `/` and `/ui/*`. null = there is no such file. */
-export type ServePage = (request: Request) => Promise<Response | null>;
+/** Answers for `/`, and for the `file` of `/ui/*`. null = there is no such file. */
+export type ServePage = (
+  request: Request,
+  params: Readonly<Record<string, string>>,
+) => Promise<Response | null>;
 
 /** A file of the page, in memory. */
 interface PageFile {
@@ -59,16 +62,15 @@ const HEADERS = {
 /** Makes the page's handler. Nothing is read before the first request. */
 export function servePage(): ServePage {
   let files: Promise<PageFiles> | null = null;
-  return async (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname !== "/" && !pathname.startsWith(FOLDER)) return null;
+  return async (request, { file: name }) => {
+    const path = name === undefined ? "/" : FOLDER + name;
     // A bundle that failed is tried again: from source, its reason can be mended meanwhile.
     files ??= load().catch((error) => {
       files = null;
       throw error;
     });
-    const file = (await files).get(pathname);
-    return file === undefined ? null : fileResponse(request, file, pathname !== "/");
+    const file = (await files).get(path);
+    return file === undefined ? null : fileResponse(request, file, path !== "/");
   };
 }
 

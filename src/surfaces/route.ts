@@ -36,6 +36,18 @@ export type RouteAuth =
   /** `Authorization: <token of /token>`, when `auth.secret_key` is set. */
   | "token";
 
+/**
+ * What a page of another site would gain here while no token is asked for. Such a page is turned away
+ * from a row that holds state, and from one that asks a model once the answers cost weir's own key.
+ */
+export type RouteHolds =
+  /** What everybody may know. */
+  | "nothing"
+  /** Answers of a model. */
+  | "model"
+  /** What others have said, or what runs for them. */
+  | "state";
+
 /** A parameter of the path, the query or the headers. All are texts. */
 export interface RouteParameter {
   readonly name: string;
@@ -76,6 +88,7 @@ export interface Route {
   readonly summary: string;
   readonly description?: string;
   readonly auth: RouteAuth;
+  readonly holds: RouteHolds;
   readonly parameters?: readonly RouteParameter[];
   /** The schema that checks the body, and a body that works. */
   readonly body?: {

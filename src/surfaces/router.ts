@@ -11,6 +11,8 @@ import type { Route } from "./route.ts";
 /** A row, and what its placeholders stand for. */
 export interface Match {
   readonly route: Route;
+  /** True: pages of other sites are turned away. */
+  readonly isGuarded: boolean;
   /** Decoded. */
   readonly params: Readonly<Record<string, string>>;
 }
@@ -30,20 +32,22 @@ const NO_PARAMS: Readonly<Record<string, string>> = {};
 /** The table, ready to be asked. */
 export class Router {
   readonly #fixed = new Map<string, Rows>();
-  readonly #open = new TrieRouter<Route>();
+  readonly #open = new TrieRouter<Pick<Match, "route" | "isGuarded">>();
   /** Methods of the open paths, in the order of the table. */
   readonly #methods: readonly string[];
 
   #last: Found = { method: "", target: "", match: undefined };
 
-  constructor(routes: readonly Route[]) {
+  /** `guards` is asked for each row once. */
+  constructor(routes: readonly Route[], guards: (route: Route) => boolean) {
     for (const route of routes) {
+      const isGuarded = guards(route);
       const method = route.method.toUpperCase();
       if (route.path.includes("{")) {
-        this.#open.add(method, honoPath(route), route);
+        this.#open.add(method, honoPath(route), { route, isGuarded });
       } else {
         const rows: Rows = this.#fixed.get(route.path) ?? new Map();
-        rows.set(method, { route, params: NO_PARAMS });
+        rows.set(method, { route, isGuarded, params: NO_PARAMS });
         this.#fixed.set(route.path, rows);
       }
     }
@@ -69,6 +73,11 @@ export class Router {
     return this.#rows(path)?.get(asked) ?? this.#search(asked, path);
   }
 
+  /** Are pages of other sites turned away from any row at `path`? */
+  guards(path: string): boolean {
+    return this.methods(path).some((method) => this.match(method, path)!.isGuarded);
+  }
+
   /** The methods that `path` has; none = nobody serves it. */
   methods(path: string): readonly string[] {
     const rows = this.#rows(path);
@@ -84,13 +93,13 @@ export class Router {
   #search(method: string, path: string): Match | undefined {
     // The trie gives pairs of a row and its parameters.
     const [found] = this.#open.match(method, decodedPath(path)) as [
-      readonly (readonly [Route, Readonly<Record<string, string>>])[],
+      readonly (readonly [Pick<Match, "route" | "isGuarded">, Readonly<Record<string, string>>])[],
     ];
     const first = found[0];
     if (first === undefined) return undefined;
-    const [route, params] = first;
+    const [row, params] = first;
     const decoded = Object.entries(params).map(([name, value]) => [name, decodedValue(value)]);
-    return { route, params: Object.fromEntries(decoded) };
+    return { ...row, params: Object.fromEntries(decoded) };
   }
 }
 
@@ -98,6 +107,11 @@ export class Router {
 function honoPath({ path, isOpenEnded }: Route): string {
   const spelled = path.replaceAll(/\{(\w+)\}/g, ":$1");
   return isOpenEnded ? `${spelled}{.+}` : spelled;
+}
+
+/** The path of a request's target, as paths are compared everywhere. */
+export function plainPathOf(target: string): string {
+  return decodedPath(pathOf(target));
 }
 
 /** Escapes in fixed parts are undone; those of slashes and percents stay, as they are no path's. */

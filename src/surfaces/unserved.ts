@@ -16,7 +16,7 @@ import {
 } from "../dialects/detail/errors.ts";
 import { envelope, envelopeAnswer } from "../dialects/envelope/envelope.ts";
 import { errorAnswer, invalidUrl, methodRefused, onlyPost } from "../dialects/openai/errors.ts";
-import type { Router } from "./router.ts";
+import { plainPathOf, type Router } from "./router.ts";
 
 /** URLs of the streaming response service, which are turned away with an envelope. */
 const ENVELOPED = /^\/(?:v1\/response|memory\/(?:apply|upload))$/;
@@ -37,6 +37,26 @@ export interface Unserved {
   readonly error?: AppError | undefined;
 }
 
+/** `surface`, which refuses whatever comes with `error` and its status, also where it says 200 to all. */
+export function turningAway(surface: Surface, error: AppError): Surface {
+  return {
+    name: surface.name,
+    source: "",
+    takes: "nothing",
+    admit() {
+      throw error;
+    },
+    answer() {
+      throw error;
+    },
+    tooLarge: (bytesMax) => surface.tooLarge(bytesMax),
+    refuse: (error, exchange) => ({
+      ...surface.refuse(error, exchange, undefined),
+      status: error.status,
+    }),
+  };
+}
+
 /** Makes the surface of every such request. */
 export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
   const { router, stamps, workflowBases } = deps;
@@ -50,7 +70,7 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
   /** What is wrong. */
   function fault({ method, path }: Unserved): AppError {
     const methods = router.methods(path);
-    if (isDetailed(path)) {
+    if (isDetailed(plainPathOf(path))) {
       const allow = methods.map((one) => one === "GET" ? "GET, HEAD" : one).join(", ");
       return methods.length === 0 ? notFound() : methodNotAllowed(allow);
     }
@@ -70,7 +90,7 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
     },
     tooLarge: detailTooLarge,
     refuse(error, exchange) {
-      const { path } = request;
+      const path = plainPathOf(request.path);
       if (isDetailed(path)) return detailAnswer(error);
       if (request.error !== undefined && ENVELOPED.test(path)) {
         return envelopeAnswer(envelope(-1, error.message), error.status, error.headers);

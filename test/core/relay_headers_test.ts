@@ -47,8 +47,8 @@ describe("HeadersDown.of()", () => {
       ["access-control-allow-origin", "https://app.example"],
     ])).toEqual([
       ["content-type", "text/event-stream; charset=utf-8"],
-      ["access-control-allow-origin", "https://app.example"],
       ["x-accel-buffering", "no"],
+      ["access-control-allow-origin", "https://app.example"],
     ]);
   });
 

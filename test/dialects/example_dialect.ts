@@ -91,6 +91,7 @@ export function exampleRoute(serve: Surface): Route {
     tag: "Operation",
     summary: "Answer a prompt, one event per piece",
     auth: "none",
+    holds: "model",
     body: { schema: BODY, example: { prompt: "你好" } },
     responses: {
       "200": { description: "Events, the last of which is done", types: [SSE_TYPE] },

@@ -51,7 +51,7 @@ function served(source: Source, keepaliveMs = 0) {
     bodies_max_bytes: 1000,
   });
   const row = exampleRoute(exampleSurface(source, fixedStamps()));
-  const router = new Router([row]);
+  const router = new Router([row], () => false);
   const server = listen((exchange) => {
     const { head } = exchange;
     const match = router.match(head.method, pathOf(head.target));

@@ -4,7 +4,8 @@ import { servePage } from "../../src/ops/page.ts";
 const page = servePage();
 
 function get(path: string, headers: Record<string, string> = {}) {
-  return page(new Request(`http://weir${path}`, { headers }));
+  const params = path === "/" ? {} : { file: path.slice("/ui/".length) };
+  return page(new Request(`http://weir${path}`, { headers }), params);
 }
 
 async function assetNames(): Promise<string[]> {
@@ -55,7 +56,7 @@ describe("servePage()", () => {
     expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|<style|\son\w+=|\bstyle=|https?:\/\//);
   });
 
-  for (const path of ["/ui/", "/ui/nothing.js", "/ui/../page.ts", "/uix", "/favicon.ico"]) {
+  for (const path of ["/ui/", "/ui/nothing.js", "/ui/../page.ts", "/ui/index.html"]) {
     test(`knows no ${path}`, async () => expect(await get(path)).toBeNull());
   }
 });

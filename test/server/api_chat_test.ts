@@ -77,6 +77,8 @@ describe("POST /api/chat, answered by the mock", () => {
     const unknown = await fetch(`${weir.url}/api/nothing`);
     expect(unknown.status).toBe(404);
     expect(await unknown.json() as unknown).toEqual({ detail: "Not Found" });
+    const escaped = await fetch(`${weir.url}/%61pi/nope`);
+    expect(await escaped.json() as unknown).toEqual({ detail: "Not Found" });
   });
 
   test("seeded garbage is never a 500", async () => {

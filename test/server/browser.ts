@@ -30,8 +30,8 @@ export function describeInBrowser(name: string, body: () => void): void {
   describeWith(CHROMIUM !== undefined, "Chromium (apt-get install chromium)", name, body);
 }
 
-/** Starts it. */
-export async function launchBrowser(): Promise<Browser> {
+/** Starts it, with further words of its command line. */
+export async function launchBrowser(args: readonly string[] = []): Promise<Browser> {
   return await chromium.launch({
     executablePath: CHROMIUM!,
     args: [
@@ -42,6 +42,7 @@ export async function launchBrowser(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...args,
     ],
   });
 }

@@ -3,6 +3,8 @@ import { launch, waitFor, type Weir } from "./launch.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 const SECRET = "s3cret";
+/** A page of this machine, which may ask. */
+const PAGE = "http://localhost:3000";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 interface Asked {
@@ -18,6 +20,7 @@ function conv(weir: Weir, type: string | undefined, asked: Asked = {}): Promise<
     method,
     headers: {
       "accept": "text/event-stream",
+      "origin": PAGE,
       ...(type === undefined ? {} : { "chat-type": type }),
       ...(asked.authorization === undefined ? {} : { authorization: asked.authorization }),
       ...(body === undefined ? {} : { "content-type": "application/json" }),
@@ -136,7 +139,7 @@ describe("/conv without an upstream", () => {
     test(`${name} is ${status}`, async () => {
       const response = await conv(weir, type, asked);
       expect(response.status).toBe(status);
-      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      expect(response.headers.get("access-control-allow-origin")).toBe(PAGE);
       const text = await response.text();
       if (key === undefined) expect(text).toBe("");
       else expect(Object.keys(JSON.parse(text))).toEqual([key]);

@@ -135,6 +135,16 @@ describe("/metrics", () => {
     expect(value("weir_workers")).toBe(1);
     expect((await fetch(`http://127.0.0.1:${port}/health`)).status).toBe(200);
     expect((await fetch(`http://127.0.0.1:${port}/v1/models`, { headers })).status).toBe(404);
+    // Paths mean there what they mean on the other port.
+    for (
+      const [path, status] of [["/%6detrics", 200], ["/a/../metrics", 404], ["//metrics", 404]]
+    ) {
+      const text = `GET ${path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n`;
+      expect([path, await rawExchange(port, text)]).toEqual([
+        path,
+        expect.stringContaining(`HTTP/1.1 ${status} `),
+      ]);
+    }
     await weir.stop();
   });
 });

@@ -98,12 +98,14 @@ describe("POST /v1/response with nothing configured", () => {
 
   for (const stream of [undefined, true, null]) {
     test(`streams the original's bytes when stream is ${stream}`, async () => {
-      const { status, headers, text } = await post(weir, { query: "hi", user_id: "u", stream });
+      const page = "http://localhost:3000";
+      const asked = { query: "hi", user_id: "u", stream };
+      const { status, headers, text } = await post(weir, asked, { origin: page });
       expect(status).toBe(200);
       expect(text).toBe(STREAM);
       expect(headers.get("content-type")).toBe("text/event-stream");
       expect(headers.get("cache-control")).toBe("no-cache");
-      expect(headers.get("access-control-allow-origin")).toBe("*");
+      expect(headers.get("access-control-allow-origin")).toBe(page);
       expect(headers.get("access-control-allow-headers")).toBe("Cache-Control");
     });
   }

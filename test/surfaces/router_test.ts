@@ -11,6 +11,7 @@ function row(method: Route["method"], path: string, isOpenEnded?: true): Route {
     tag: "Operation",
     summary: path,
     auth: "none",
+    holds: "nothing",
     responses: {},
   };
 }
@@ -22,7 +23,7 @@ const ROUTER = new Router([
   row("get", "/conv"),
   row("post", "/conv"),
   row("get", "/ui/{file}", true),
-]);
+], () => false);
 
 /** method → path → the row it belongs to, and its parameters. */
 const MATCHES: readonly (readonly [

@@ -34,6 +34,13 @@ const OWN_NAMES: ReadonlySet<string> = new Set([
   "transfer-encoding",
 ]);
 
+/** Where a line stands: [from, behind its end]. */
+export type LinePlace = readonly [from: number, to: number];
+
+/** Says which pages of other origins may read an answer (WHATWG Fetch, "CORS protocol"). */
+export const READERS = "access-control-allow-origin";
+const READERS_LINE = new RegExp(`(?<=^|\\n)${READERS}:[^\\n]*\\n`, "i");
+
 /** Lines that are ready to leave: `name: value\r\n`. */
 export class HeaderBlock {
   /** Only `stamp` changes them: whoever writes them copies them at once. */
@@ -45,6 +52,9 @@ export class HeaderBlock {
   readonly hasDate: boolean;
   readonly #slotAt: number;
   readonly #slotWidth: number;
+  /** Bytes of the last line, where that is known to say which pages may read it. */
+  #readersBytes: number | undefined;
+  #readersAt: LinePlace | undefined;
 
   private constructor(
     lines: Buffer,
@@ -64,10 +74,17 @@ export class HeaderBlock {
 
   /**
    * The first `length` bytes of `lines`, which have been checked: none is the connection's or the
-   * framing's.
+   * framing's. The last `readersBytes` of them are the line that says which pages may read it.
    */
-  static ofLines(lines: Buffer, length: number, hasDate: boolean): HeaderBlock {
-    return new HeaderBlock(lines, length, "", hasDate, -1, 0);
+  static ofLines(
+    lines: Buffer,
+    length: number,
+    hasDate: boolean,
+    readersBytes?: number,
+  ): HeaderBlock {
+    const block = new HeaderBlock(lines, length, "", hasDate, -1, 0);
+    block.#readersBytes = readersBytes;
+    return block;
   }
 
   /**
@@ -87,6 +104,18 @@ export class HeaderBlock {
     const { name, width } = slot;
     const { bytes } = Fields.of([...pairs, [name, "-".repeat(width)]]);
     return new HeaderBlock(bytes, bytes.length, wish, false, bytes.length - width - 2, width);
+  }
+
+  /** Where the one line stands that says which pages may read it; behind the last line = there is none. */
+  get readersAt(): LinePlace {
+    return this.#readersAt ??= this.#findReaders();
+  }
+
+  #findReaders(): LinePlace {
+    const { length } = this;
+    if (this.#readersBytes !== undefined) return [length - this.#readersBytes, length];
+    const found = READERS_LINE.exec(this.bytes.toString("latin1", 0, length));
+    return found === null ? [length, length] : [found.index, found.index + found[0].length];
   }
 
   /** Writes `value` into the slot. @throws {RangeError} when it does not fit, or there is none. */

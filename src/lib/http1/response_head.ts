@@ -95,17 +95,27 @@ export class Scratch {
     if (needed > this.bytes.length) this.bytes = Buffer.allocUnsafeSlow(2 * needed);
   }
 
-  /** A head. `second`: seconds since 1970. */
+  /**
+   * A head. `second`: seconds since 1970. `readers`: lines that say which pages may read the answer,
+   * in place of what `fields` say of that.
+   */
   head(
     status: number,
     fields: HeaderBlock,
     framing: ResponseFraming,
     connection: "close" | "keep-alive" | "",
     second: number,
+    readers: Buffer | null = null,
   ): void {
     this.#put(statusLine(status));
-    fields.bytes.copy(this.bytes, this.length, 0, fields.length);
-    this.length += fields.length;
+    const { bytes, length } = fields;
+    if (readers === null) this.length += bytes.copy(this.bytes, this.length, 0, length);
+    else {
+      const [from, to] = fields.readersAt;
+      this.length += bytes.copy(this.bytes, this.length, 0, from);
+      this.length += bytes.copy(this.bytes, this.length, to, length);
+      this.length += readers.copy(this.bytes, this.length);
+    }
     if (!fields.hasDate) this.#put(this.#dateLine(second));
     if (connection !== "") this.#put(connection === "close" ? CLOSE : KEEP_ALIVE);
     if (framing === "chunked") this.#put(CHUNKED);

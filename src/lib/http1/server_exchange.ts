@@ -65,6 +65,7 @@ export class ServerExchange {
   #head: RequestHead;
   #carrier: ExchangeCarrier | null;
   #listener: ClientListener | null = null;
+  #readers: Buffer | null = null;
   /** Undefined = the answer has not begun. */
   #framing: ResponseFraming | undefined = undefined;
   #isLast = false;
@@ -180,6 +181,11 @@ export class ServerExchange {
   refuseBody(): void {
     this.#isLast = true;
     this.dropBody();
+  }
+
+  /** `lines` say which pages may read the answer, whatever its fields say of that. */
+  limitReaders(lines: Buffer): void {
+    this.#readers = lines;
   }
 
   /** `listener` hears of the client from now on. */
@@ -401,8 +407,9 @@ export class ServerExchange {
     this.#isLast ||= wish === "close" || framing === "close" || carrier.isLastAnswer(this);
     this.#framing = framing;
     const connection = this.#isLast ? "close" : isHttp10 ? "keep-alive" : wish;
-    scratch.reset(lines.length + Math.min(bytes, COPIED_BYTES_MAX));
-    scratch.head(status, lines, framing, connection, carrier.second);
+    const readers = this.#readers;
+    scratch.reset(lines.length + (readers?.length ?? 0) + Math.min(bytes, COPIED_BYTES_MAX));
+    scratch.head(status, lines, framing, connection, carrier.second, readers);
   }
 
   #frame(bytes: Uint8Array | string, length: number): void {

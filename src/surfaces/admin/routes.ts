@@ -30,6 +30,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "Is this process ready for traffic?",
       auth: "none",
+      holds: "nothing",
       responses: {
         "200": { description: "Yes; OK as plain text on request", types: [JSON_TYPE, TEXT_TYPE] },
         "503": { description: "It is starting, or it is draining", types: [JSON_TYPE, TEXT_TYPE] },
@@ -43,6 +44,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
         tag: "Operation",
         summary: "What weir counts, for Prometheus; not here when ops.metrics_port is set",
         auth: "bearer",
+        holds: "nothing",
         responses: {
           "200": { description: "Prometheus' text format, version 0.0.4", types: [TEXT_TYPE] },
           "401": { description: "No valid bearer token", types: [JSON_TYPE] },
@@ -56,6 +58,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "The web page: workflows and a chat playground",
       auth: "none",
+      holds: "nothing",
       responses: { "200": { description: "The page", types: ["text/html"] } },
     },
     {
@@ -66,6 +69,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "A file of the web page",
       auth: "none",
+      holds: "nothing",
       parameters: [{ name: "file", in: "path", description: "its name" }],
       responses: {
         "200": { description: "The file", types: ["text/javascript", "text/css"] },
@@ -79,6 +83,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "This document",
       auth: "none",
+      holds: "nothing",
       responses: { "200": { description: "OpenAPI 3.1", types: [JSON_TYPE] } },
     },
     {
@@ -88,6 +93,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "This page",
       auth: "none",
+      holds: "nothing",
       responses: { "200": { description: "The page", types: ["text/html"] } },
     },
     {
@@ -97,6 +103,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "A file of this page",
       auth: "none",
+      holds: "nothing",
       parameters: [{ name: "file", in: "path", description: "its name", example: "start.js" }],
       responses: {
         "200": { description: "The file", types: ["text/javascript", "text/css", TEXT_TYPE] },
@@ -110,6 +117,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
       tag: "Operation",
       summary: "Go to /docs",
       auth: "none",
+      holds: "nothing",
       responses: { "307": { description: "To /docs" } },
     },
   ];

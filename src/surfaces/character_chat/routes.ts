@@ -37,6 +37,7 @@ function memoryRoute(
     tag: "Memory",
     summary,
     auth: "bearer",
+    holds: "state",
     body: {
       schema: { type: "object", properties: { ...SESSION_FIELDS, ...fields } },
       example: { session_id: "s1" },
@@ -56,6 +57,7 @@ export function responseRoutes(response: Surface): readonly Route[] {
       tag: "Character chat",
       summary: "Answer a question in a session that is remembered",
       auth: "bearer",
+      holds: "state",
       body: {
         schema: {
           type: "object",

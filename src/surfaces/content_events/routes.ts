@@ -20,6 +20,7 @@ export function contentEventsRoutes(chat: Surface): readonly Route[] {
       summary: "Answer a conversation, one content event per piece",
       description: 'An error of the model is an event too: {"error": "…"}, and then [DONE].',
       auth: "bearer",
+      holds: "model",
       body: {
         schema: API_CHAT_BODY,
         example: {

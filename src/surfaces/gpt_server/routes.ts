@@ -22,6 +22,7 @@ const TOKEN: Omit<Route, "method" | "serve"> = {
   summary: "Make a token for /chat and /conv",
   description: "It is signed with the key that is given: only auth.secret_key makes a valid one.",
   auth: "none",
+  holds: "nothing",
   parameters: [
     {
       name: "id",
@@ -51,6 +52,7 @@ const EVENT: Omit<Route, "method" | "serve"> = {
   tag: "Tokens and /chat",
   summary: "Two messages, two seconds apart, and a close event",
   auth: "none",
+  holds: "nothing",
   parameters: ["appId", "page", "pageSize"].map((name, i): RouteParameter => ({
     name,
     in: "query",
@@ -90,10 +92,11 @@ const CONV_REFUSALS: Readonly<Record<string, RouteResponse>> = {
 /**
  * What only an upstream (conv.unofficial_proxy) answers: weir's own conversations do not change.
  */
-const CONV_PASSED: Pick<Route, "path" | "tag" | "auth" | "parameters" | "responses"> = {
+const CONV_PASSED: Pick<Route, "path" | "tag" | "auth" | "holds" | "parameters" | "responses"> = {
   path: "/conv",
   tag: "/conv",
   auth: "token",
+  holds: "state",
   parameters: [CHAT_TYPE],
   responses: {
     "200": { description: "The upstream's answer" },
@@ -128,6 +131,7 @@ export function gptServerRoutes(surfaces: GptServerSurfaces): readonly Route[] {
       description:
         "The token never goes upstream. Its upstream is chat.api_proxy, else llm.base_url.",
       auth: "token",
+      holds: "model",
       body: CHAT_BODY,
       responses: {
         "200": CHAT_ANSWER,
@@ -143,6 +147,7 @@ export function gptServerRoutes(surfaces: GptServerSurfaces): readonly Route[] {
       tag: "/conv",
       summary: "List conversations, or show where one stands",
       auth: "token",
+      holds: "state",
       parameters: [
         CHAT_TYPE,
         { name: "offset", in: "query", description: "of the list", example: "0" },
@@ -165,6 +170,7 @@ export function gptServerRoutes(surfaces: GptServerSurfaces): readonly Route[] {
       summary: "Say something in a conversation",
       description: "Each event carries the whole text so far in message.content.parts[0].",
       auth: "token",
+      holds: "state",
       parameters: [{ ...CHAT_TYPE, example: "conversation" }],
       body: { schema: CONV_BODY, example: { content: "Hello" } },
       responses: {

@@ -32,6 +32,7 @@ export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readon
     tag: "Operation",
     summary: "Is this process ready for workflows?",
     auth: "none",
+    holds: "nothing",
     responses: {
       "200": { description: "Yes", types: [JSON_TYPE], example: { status: "ok" } },
       "503": { description: "It is starting, or it is draining", types: [JSON_TYPE] },
@@ -47,6 +48,7 @@ export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readon
       summary: "Run a workflow",
       description: "A workflow that streams answers with events, unless output_only is false.",
       auth: "bearer",
+      holds: "state",
       body: {
         schema: {
           type: "object",
@@ -71,6 +73,7 @@ export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readon
       tag: "Workflows",
       summary: "List the workflows",
       auth: "bearer",
+      holds: "state",
       responses: { "200": { description: "The list", types: [JSON_TYPE] }, "default": DETAIL },
     },
     {
@@ -80,6 +83,7 @@ export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readon
       tag: "Workflows",
       summary: "Show what a workflow takes and gives",
       auth: "bearer",
+      holds: "state",
       parameters: [{ name: "id", in: "path", description: "its id" }],
       responses: { "200": { description: "The schema", types: [JSON_TYPE] }, "default": DETAIL },
     },
@@ -90,6 +94,7 @@ export function workflowRoutes(base: string, surfaces: WorkflowSurfaces): readon
       tag: "Workflows",
       summary: "Show how a run stands",
       auth: "bearer",
+      holds: "state",
       parameters: [{ name: "id", in: "path", description: "the task_id of the run" }],
       responses: { "200": { description: "The run", types: [JSON_TYPE] }, "default": DETAIL },
     },

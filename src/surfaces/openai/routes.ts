@@ -57,6 +57,7 @@ export function openaiRoutes({ chatCompletions, models }: OpenaiSurfaces): reado
       tag: "OpenAI API",
       summary: "Answer a conversation",
       auth: "bearer",
+      holds: "model",
       body: CHAT_BODY,
       responses: { "200": CHAT_ANSWER, "default": OPENAI_ERROR },
     },
@@ -67,6 +68,7 @@ export function openaiRoutes({ chatCompletions, models }: OpenaiSurfaces): reado
       tag: "OpenAI API",
       summary: "List the models",
       auth: "bearer",
+      holds: "model",
       responses: {
         "200": { description: "The list", types: [JSON_TYPE] },
         "default": OPENAI_ERROR,
@@ -80,6 +82,7 @@ export function openaiRoutes({ chatCompletions, models }: OpenaiSurfaces): reado
       tag: "OpenAI API",
       summary: "Show one model",
       auth: "bearer",
+      holds: "model",
       parameters: [{ name: "id", in: "path", description: "its name", example: "gpt-4o" }],
       responses: {
         "200": { description: "The model", types: [JSON_TYPE] },

@@ -92,3 +92,34 @@ describe("HeaderBlock.stamp()", () => {
     );
   });
 });
+
+describe("HeaderBlock.readersAt", () => {
+  const LINE = "Access-Control-Allow-Origin: *\r\n";
+  const CASES: readonly (readonly [string, Given, string])[] = [
+    ["no line", { a: "1" }, ""],
+    ["no fields", {}, ""],
+    ["the first line", { "Access-Control-Allow-Origin": "*", a: "1" }, LINE],
+    ["the last line", { a: "1", "Access-Control-Allow-Origin": "*" }, LINE],
+    ["no value, and no other name", {
+      "x-access-control-allow-origin": "1",
+      "a": "access-control-allow-origin: *",
+      "access-control-allow-origins": "*",
+    }, ""],
+  ];
+  for (const [name, given, line] of CASES) {
+    test(`is ${name}`, () => {
+      const block = HeaderBlock.of(given, { name: "slot", width: 3 });
+      for (const value of ["abc", "def"]) {
+        const { bytes, readersAt: [from, to] } = block.stamp(value);
+        expect(bytes.toString("latin1", from, to)).toBe(line);
+        if (line === "") expect([from, to]).toEqual([block.length, block.length]);
+      }
+    });
+  }
+
+  test("is the last line where whoever laid the lines says so", () => {
+    const lines = Buffer.from(`a: 1\r\n${LINE}rest of the buffer`);
+    const block = HeaderBlock.ofLines(lines, 6 + LINE.length, false, LINE.length);
+    expect(block.readersAt).toEqual([6, 6 + LINE.length]);
+  });
+});
