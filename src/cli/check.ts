@@ -8,9 +8,10 @@ import { describeConfig } from "../config/describe.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { oddities } from "./introduction.ts";
-import { readSettings, warn } from "./settings.ts";
+import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
+import { readTokens } from "./token_files.ts";
 
 /** Prints the effective config, where each setting came from, and no secret. */
 export const check = defineCommand({
@@ -34,9 +35,10 @@ export const check = defineCommand({
   run({ flags, operands }, terminal) {
     const options = settingOptions(flags);
     const configFile = options.configFile ?? operands.file;
-    const settings = readSettings({ ...options, configFile }, terminal);
+    const settings = readServed({ ...options, configFile }, terminal);
     const { config, origins, file, warnings, workflows, workflowFiles } = settings;
     readTls(settings);
+    readTokens(settings);
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());

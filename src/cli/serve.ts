@@ -15,7 +15,7 @@ import { latenessText } from "./process_facts.ts";
 import { restartNotes } from "./restart_notes.ts";
 import { FLUSH_MS, Server } from "./server.ts";
 import type { ServeOptions } from "./serve_options.ts";
-import { readSettings, type Settings, warn } from "./settings.ts";
+import { readServed, type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { supervise, workerCount } from "./supervisor.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -51,7 +51,7 @@ export const serve = defineCommand({
   ],
   exits: SERVE_EXITS,
   async run({ flags }, terminal) {
-    const read = () => readSettings(settingOptions(flags), terminal);
+    const read = () => readServed(settingOptions(flags), terminal);
     return await serveSettings(read(), terminal, { read });
   },
 });

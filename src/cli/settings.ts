@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { parseEnv } from "node:util";
 import { type Config, type ConfigOrigins, loadConfig } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
+import { openRelay } from "../config/own_keys.ts";
 import { builtinDefinition } from "../workflows/builtin.ts";
 import type { Controller, Definition } from "../workflows/definition.ts";
 import { load, type Loaded } from "../workflows/load.ts";
@@ -92,6 +93,22 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
     workflows,
     workflowFiles,
   };
+}
+
+/**
+ * As `readSettings`, for whoever serves them or says how.
+ *
+ * @throws {Failure} also when strangers could spend a key of weir's own.
+ */
+export function readServed(
+  options: SettingOptions,
+  terminal: Terminal,
+  { isSite }: { readonly isSite: boolean } = { isSite: false },
+): Settings {
+  const settings = readSettings(options, terminal);
+  const problem = openRelay(settings.config, isSite);
+  if (problem !== undefined) throw new Failure(`The config has 1 problem:\n  ${problem}`);
+  return settings;
 }
 
 /** `config`, listening where the workflow file's controller says unless weir was told itself. */

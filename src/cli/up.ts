@@ -11,7 +11,7 @@ import { SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { switchFlag } from "./flags.ts";
 import { selfCommand } from "./self.ts";
 import { SERVE_EXITS, serveSettings } from "./serve.ts";
-import { readSettings } from "./settings.ts";
+import { readServed } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Whoever makes this file in the folder of a running `weir up` stops it (as model-compose does). */
@@ -56,7 +56,7 @@ export const up = defineCommand({
   },
   async run({ flags, words }, terminal) {
     if (flags.detach) return await detach(words, terminal);
-    const read = () => readSettings(settingOptions(flags), terminal);
+    const read = () => readServed(settingOptions(flags), terminal);
     return await serveSettings(read(), terminal, {
       read,
       stopped: untilStopFile,
