@@ -14,14 +14,14 @@ import {
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { isAddress, isLoopback } from "../lib/host.ts";
 import { siteText } from "../deploy/site.ts";
 import { unitText } from "../deploy/unit.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
 import { switchFlag, textFlag } from "./flags.ts";
-import { sharedLimit } from "./introduction.ts";
-import { readSettings, type Settings, warn } from "./settings.ts";
+import { readServed, type Settings, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
 
@@ -32,6 +32,8 @@ const UNIT = "/etc/systemd/system/weir.service";
 const SITE = "/etc/nginx/conf.d/weir.conf";
 /** The unit's StateDirectory=. */
 const STATE_FOLDER = "/var/lib/weir";
+/** Where the installed weir tells its metrics, unless the config says where. */
+const METRICS_PORT = 9464;
 
 /** What only the nginx site needs to know. */
 interface SiteOptions {
@@ -94,10 +96,10 @@ export const install = defineCommand({
     const tls = certificate === undefined || key === undefined
       ? undefined
       : { certificate: resolve(certificate), key: resolve(key) };
-    const settings = readSettings(settingOptions(flags), terminal);
-    const unit = unitFor(settings);
+    const settings = readServed(settingOptions(flags), terminal, { isSite: true });
+    const unit = unitFor(settings, serverName ?? "_");
     const site = siteFor(settings, { serverName: serverName ?? "_", tls });
-    warn(sharedLimit(settings.config), terminal);
+    warn(namelessSite(settings.config, serverName ?? "_"), terminal);
     if (flags.write || flags.force) {
       writeAll([[UNIT, unit], [SITE, site]], root ?? "/", flags.force, settings, terminal);
     } else {
@@ -131,7 +133,7 @@ function writeAll(
   terminal.print("      nginx -t && nginx -s reload");
 }
 
-function unitFor({ config }: Settings): string {
+function unitFor({ config }: Settings, serverName: string): string {
   const credentials: Record<string, string> = {};
   for (const file of credentialFiles(config).values()) {
     // Beside the installed config, unless it has a place of its own.
@@ -142,6 +144,7 @@ function unitFor({ config }: Settings): string {
     configFile: CONFIG,
     drainMs: config.server.drain_ms,
     variables: stateVariables(config.memory),
+    siteVariables: siteVariables(config, serverName),
     credentials,
   });
 }
@@ -161,9 +164,49 @@ function stateVariables({ url, outbox }: Settings["config"]["memory"]): Record<s
   return isAbsolute(outbox) ? {} : { WEIR_MEMORY_OUTBOX: inState(outbox || "weir-outbox.db") };
 }
 
+/** Variables that tell weir of nginx in front of it, where the config does not. */
+function siteVariables({ server, ops }: Settings["config"], serverName: string) {
+  const hosts = [...new Set([...server.hosts, ...siteHosts(serverName)])];
+  const local = localHost(server.host);
+  // nginx's own address, where it asks an address of this machine that is none of its loopback's.
+  const proxies = isAddress(local) && !isLoopback(local) ? [local] : ["127.0.0.1", "::1"];
+  return {
+    ...(hosts.length > server.hosts.length ? { WEIR_SERVER_HOSTS: listText(hosts) } : {}),
+    ...(server.trusted_proxies.length > 0 || server.unix !== ""
+      ? {}
+      : { WEIR_SERVER_TRUSTED_PROXIES: listText(proxies) }),
+    ...(ops.metrics_port !== 0 ? {} : { WEIR_OPS_METRICS_PORT: String(METRICS_PORT) }),
+  };
+}
+
+/** The names of a site, as `server.hosts` takes them. */
+function siteHosts(serverName: string): readonly string[] {
+  return serverName.split(/\s+/).filter((name) => /^(?:\*\.)?[\w-]+(?:\.[\w-]+)+$/.test(name))
+    .map((name) => name.toLowerCase());
+}
+
+/** A site whose names nobody knows is asked by names that weir does not know for its own. */
+function namelessSite({ auth, server }: Settings["config"], serverName: string): readonly string[] {
+  const hasToken = auth.token !== "" || auth.tokens.length > 0;
+  if (hasToken || server.hosts.length > 0 || siteHosts(serverName).length > 0) return [];
+  return [
+    "without a token, what has a memory is answered to clients that ask by address only: " +
+    "give the site's name with --server-name, or set auth.token",
+  ];
+}
+
+/** As the environment carries a list. */
+function listText(words: readonly string[]): string {
+  return `[${words.map((word) => word.includes("*") ? JSON.stringify(word) : word).join(",")}]`;
+}
+
+function localHost(host: string): string {
+  return host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+}
+
 function siteFor({ config }: Settings, { serverName, tls }: SiteOptions): string {
   const { host, port, unix, body_max_bytes } = config.server;
-  const local = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const local = localHost(host);
   return siteText({
     upstream: unix === ""
       ? `${local.includes(":") ? `[${local}]` : local}:${port}`

@@ -7,6 +7,7 @@
 import type { App } from "../app.ts";
 import type { Config } from "../config/config.ts";
 import { maskUrl } from "../config/describe.ts";
+import { isLoopback } from "../lib/host.ts";
 import type { Settings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
@@ -79,14 +80,12 @@ export function oddities(config: Config): readonly string[] {
       ? ["llm.api_key is not used: the upstream named llm has its key in upstreams, or none"]
       : []),
     // Whoever reaches such an address is on this machine: a proxy, as a rule.
-    ...(LOOPBACK.test(server.host) ? sharedLimit(config) : []),
+    ...(isLoopback(server.host.toLowerCase()) ? sharedLimit(config) : []),
   ];
 }
 
-const LOOPBACK = /^(?:127\.[\d.]+|::1|localhost)$/;
-
 /** Behind a proxy that nobody trusts, a limit for each client is one limit for all of them. */
-export function sharedLimit({ server }: Config): readonly string[] {
+function sharedLimit({ server }: Config): readonly string[] {
   const { streams_per_client_max, trusted_proxies, unix } = server;
   if (streams_per_client_max === 0 || trusted_proxies.length > 0 || unix !== "") return [];
   return [

@@ -18,6 +18,8 @@ export interface UnitFacts {
   readonly drainMs: number;
   /** Variables that win over the config, because /etc is read-only for a service. */
   readonly variables: Readonly<Record<string, string>>;
+  /** Variables that tell weir of nginx in front of it. */
+  readonly siteVariables: Readonly<Record<string, string>>;
   /** Files that hold keys, by the names under which weir finds them. */
   readonly credentials: Readonly<Record<string, string>>;
 }
@@ -36,9 +38,12 @@ export function unitText(facts: UnitFacts): string {
     },
     {
       start: "Environment=WEIR_MEMORY_URL=",
-      lines: Object.entries(facts.variables).map(([name, value]) =>
-        `Environment=${word(`${name}=${value}`)}`
-      ),
+      lines: environment(facts.variables),
+    },
+    { start: "Environment=WEIR_OPS_METRICS_PORT=", lines: [] },
+    {
+      start: "Environment=WEIR_SERVER_TRUSTED_PROXIES=",
+      lines: environment(facts.siteVariables),
     },
     {
       start: "#LoadCredential=",
@@ -47,6 +52,12 @@ export function unitText(facts: UnitFacts): string {
         : credentials.map(([name, path]) => `LoadCredential=${escape(`${name}:${path}`)}`),
     },
   ]);
+}
+
+function environment(variables: Readonly<Record<string, string>>): readonly string[] {
+  return Object.entries(variables).map(([name, value]) =>
+    `Environment=${word(`${name}=${value}`)}`
+  );
 }
 
 /** As one word of a command line or an environment (systemd.syntax(7), "Quoting"). */

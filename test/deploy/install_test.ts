@@ -30,11 +30,16 @@ auth:
   token_file: /run/keys/token
 `;
 
+const NAMELESS = "weir: warning: without a token, what has a memory is answered to clients that " +
+  "ask by address only: give the site's name with --server-name, or set auth.token\n";
+const PROXIES = "Environment=WEIR_SERVER_TRUSTED_PROXIES=[127.0.0.1,::1]";
+const METRICS = "Environment=WEIR_OPS_METRICS_PORT=9464";
+
 describe("weir install", () => {
   test("prints both files as shipped when there is no config", async () => {
     const { code, output, errors } = await run(["install"]);
     const shipped = (name: string) => readFileSync(join(REPOSITORY, "src/deploy", name), "utf8");
-    expect([code, errors]).toEqual([0, ""]);
+    expect([code, errors]).toEqual([0, NAMELESS]);
     expect(output).toBe(
       `# /${UNIT}\n${shipped("weir.service")}\n# /${SITE}\n${shipped("nginx.conf")}`,
     );
@@ -79,17 +84,68 @@ describe("weir install", () => {
       ...["--set", "server.streams_per_client_max=4"],
     ]);
     expect(output).toContain("\n    server unix:/run/weir/weir.sock;\n");
-    expect(errors).toBe(""); // who may connect to a socket file is believed
+    expect(output).not.toContain("TRUSTED_PROXIES"); // who may connect to a socket file is believed
+    expect(errors).toBe(NAMELESS);
   });
 
-  for (const command of ["install", "check"]) {
-    test(`${command} warns of a limit that all clients of a proxy would share`, async () => {
-      const limit = ["--set", "server.streams_per_client_max=4"];
-      const alone = await run([command, ...limit]);
-      expect(alone.code).toBe(0);
-      expect(alone.errors).toContain("warning: server.trusted_proxies is empty");
-      const named = await run([command, ...limit, "--set", "server.trusted_proxies=[127.0.0.1]"]);
-      expect([named.code, named.errors]).toEqual([0, ""]);
+  test("check warns of a limit that all clients of a proxy would share", async () => {
+    const limit = ["--set", "server.streams_per_client_max=4"];
+    const alone = await run(["check", ...limit]);
+    expect(alone.code).toBe(0);
+    expect(alone.errors).toContain("warning: server.trusted_proxies is empty");
+    const named = await run(["check", ...limit, "--set", "server.trusted_proxies=[127.0.0.1]"]);
+    expect([named.code, named.errors]).toEqual([0, ""]);
+  });
+
+  const SITES: readonly (readonly [
+    name: string,
+    args: readonly string[],
+    lines: readonly string[],
+    gone?: RegExp,
+  ])[] = [
+    ["a site of any name", [], [PROXIES, METRICS], /SERVER_HOSTS/],
+    ["a site with a name", ["--server-name", "Chat.example.com"], [
+      "Environment=WEIR_SERVER_HOSTS=[chat.example.com]",
+      PROXIES,
+      METRICS,
+    ]],
+    ["a site with names that nginx understands", ["--server-name", "a.example *.b.example _ ~x"], [
+      'Environment="WEIR_SERVER_HOSTS=[a.example,\\"*.b.example\\"]"',
+    ]],
+    [
+      "a config that has names of its own",
+      ["--server-name", "a.example", "--set", "server.hosts=[b.example]"],
+      ["Environment=WEIR_SERVER_HOSTS=[b.example,a.example]"],
+    ],
+    [
+      "a config that knows the name",
+      ["--server-name", "a.example", "--set", "server.hosts=[a.example]"],
+      [PROXIES],
+      /SERVER_HOSTS/,
+    ],
+    ["a config that says where metrics are", ["--set", "ops.metrics_port=9000"], [PROXIES], /9464/],
+    [
+      "a config that names its proxies",
+      ["--set", "server.trusted_proxies=[10.0.0.1]"],
+      [METRICS],
+      /TRUSTED_PROXIES/,
+    ],
+    ["an address of this machine", ["--set", "server.host=10.1.2.3"], [
+      "Environment=WEIR_SERVER_TRUSTED_PROXIES=[10.1.2.3]",
+    ]],
+  ];
+  for (const [name, args, lines, gone] of SITES) {
+    test(`tells weir of nginx in front of it: ${name}`, async () => {
+      const { code, output } = await run(["install", ...args]);
+      expect(code).toBe(0);
+      for (const line of lines) expect(output).toContain(`\n${line}\n`);
+      if (gone !== undefined) expect(output).not.toMatch(gone);
+      // What the unit says is what weir understands.
+      const env = Object.fromEntries(
+        [...output.matchAll(/^Environment="?(WEIR_(?:SERVER|OPS)_\w+)=(.*?)"?$/gm)]
+          .map(([, key, value]) => [key!, value!.replaceAll("\\", "")]),
+      );
+      expect((await run(["check"], { env })).errors).toBe("");
     });
   }
 
@@ -97,7 +153,7 @@ describe("weir install", () => {
     const root = makeRoot();
     const files = { "config.yaml": "server:\n  port: 9100\n" };
     const first = await run(["install", "--write", "--root", root], { files });
-    expect([first.code, first.errors]).toEqual([0, ""]);
+    expect([first.code, first.errors]).toEqual([0, NAMELESS]);
     expect(readFileSync(join(root, CONFIG), "utf8")).toBe(files["config.yaml"]);
     expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9100;");
     expect(readFileSync(join(root, UNIT), "utf8")).toContain("ExecStart=/usr/local/bin/weir serve");
@@ -111,7 +167,9 @@ describe("weir install", () => {
     const refused = await run(["install", "--write", "--root", root], { files });
     expect([refused.code, refused.errors]).toEqual([
       1,
-      `weir: ${join(root, UNIT)} is there and differs. Overwrite it: weir install --force\n`,
+      `${NAMELESS}weir: ${
+        join(root, UNIT)
+      } is there and differs. Overwrite it: weir install --force\n`,
     ]);
     const other = { "config.yaml": "server:\n  port: 9200\n" };
     const forced = await run(["install", "--force", "--root", root], { files: other });

@@ -14,6 +14,7 @@ import {
   type Script,
   sseHead,
 } from "../server/scripted_upstream.ts";
+import { freePort } from "../server/free_port.ts";
 import { hasProgram } from "./program.ts";
 import { type Nginx, startNginx, startRelay } from "./nginx.ts";
 
@@ -98,25 +99,92 @@ describe.skipIf(!CAN_RUN)("behind the real nginx", () => {
     await waitFor(async () => (await weir.health())["streams_open"] === 0, "the stream to end");
   }, TEST_MS_MAX);
 
-  test("the public does not see the metrics, however it spells them", async () => {
-    const { nginx, weir } = await chain(() => []);
-    const status = async (port: number, path: string) =>
-      parseRaw(
-        await (await connect(port, `GET ${path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n`))
-          .closed,
-      ).status;
-    for (const path of ["/metrics", "/metrics?a=b", "//metrics", "/%6detrics", "/a/../metrics"]) {
-      expect([path, await status(nginx.port, path)]).toEqual([path, 403]);
-    }
-    // Some servers take a backslash for a slash: weir refuses it.
-    for (const path of ["/.\\metrics", "/x\\../metrics", "/x\\%2e%2e/metrics", "/\\metrics"]) {
-      for (const port of [nginx.port, weir.port]) {
-        expect([path, await status(port, path)]).toEqual([path, 400]);
+  /** What nginx says → ways to write the path of the metrics, or what some server takes for it. */
+  const SPELLINGS: Readonly<Record<number, readonly string[]>> = {
+    403: [
+      ...["/metrics", "/metrics?a=b", "/metrics?", "//metrics", "///metrics", "/./metrics"],
+      ...["/a/../metrics", "/a/b/../../metrics", "/a//..///metrics", "/a/./../metrics"],
+      ...["/%6detrics", "/%6Detrics", "/metric%73", "/%6d%65%74%72%69%63%73", "/%2fmetrics"],
+      ...["/%2e/metrics", "/a/%2e%2e/metrics", "/a/.%2e/metrics", "/a/%2E./metrics"],
+      ...[
+        "/a%2f..%2fmetrics",
+        "/a%2f%2e%2e%2f%6detrics",
+        "http://w/metrics",
+        "http://x.y//metrics",
+      ],
+      ...["/ui/../metrics", "/v1/models/../../metrics", "/docs/..%2fmetrics", "/metrics?x=\\"],
+    ],
+    400: [
+      ...["/.\\metrics", "/x\\../metrics", "/x\\%2e%2e/metrics", "/\\metrics", "\\metrics"],
+      ...["/x\\..\\metrics", "/metrics\\", "/metrics\\..", "/../metrics", "/a/../../metrics"],
+      ...["/%00metrics", "/metrics%00", "metrics", "/ metrics", "/metrics x"],
+    ],
+    404: [
+      ...["/metrics/", "/metrics/.", "/metrics/x", "/metrics;a", "/metrics;/../x", "/METRICS"],
+      ...["/Metrics", "/metrics%20", "/metrics%3Fa", "/metrics%23", "/%256detrics", "/metrics%2f"],
+      ...["/x%5C../metrics", "/x%5c%2e%2e%5cmetrics", "/%5Cmetrics", "/ui/%252e%252e/metrics"],
+      ...["/metrics%2f..%2fx", "/api/metrics", "/..;/metrics", "/%c0%afmetrics", "/%ff/metrics"],
+      ...["/docs/%252e%252e%252fmetrics", "/v1/metrics", "/%E2%84%B3etrics", "/metrics."],
+    ],
+  };
+  for (const isMoved of [false, true]) {
+    const where = isMoved ? "where the unit puts them" : "on the port behind the site";
+    test(`the public does not see the metrics ${where}, however it spells them`, async () => {
+      const { nginx, weir } = await chain(
+        () => [],
+        { "chat.source": "mock", ...(isMoved ? { "ops.metrics_port": freePort() } : {}) },
+      );
+      const got = async (port: number, method: string, target: string) => {
+        const text = `${method} ${target} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n`;
+        const { status, body } = parseRaw(await (await connect(port, text)).closed);
+        return { status, isSeen: body.includes("weir_streams_open") };
+      };
+      const all = Object.entries(SPELLINGS).flatMap(([status, targets]) =>
+        targets.map((target) => [target, Number(status)] as const)
+      );
+      for (const [target, wanted] of all) {
+        const direct = await got(weir.port, "GET", target);
+        for (const method of ["GET", "POST"]) {
+          const { status, isSeen } = await got(nginx.port, method, target);
+          expect([target, method, isSeen]).toEqual([target, method, false]);
+          if (method === "GET") expect([target, status]).toEqual([target, wanted]);
+        }
+        expect([target, direct.isSeen && isMoved]).toEqual([target, false]);
+        // Some servers take a backslash for a slash: weir refuses it as well.
+        if (/^[^?]*\\/.test(target)) expect([target, direct.status]).toEqual([target, 400]);
       }
+      expect((await got(nginx.port, "GET", "/health")).status).toBe(200);
+      expect((await got(weir.port, "GET", "/metrics")).isSeen).toBe(!isMoved);
+    }, TEST_MS_MAX);
+  }
+
+  test("the site's name and its pages are weir's own, and no other ones", async () => {
+    const { nginx } = await chain(() => [], {
+      "chat.source": "mock",
+      "mock.delay_ms": 0,
+      "server.hosts": "[chat.example.com]",
+    });
+    const turn = '{"query":"x","session_id":"s","stream":false}';
+    const asked = async (fields: readonly string[]) => {
+      const head = [
+        ...["POST /v1/response HTTP/1.1", "Connection: close", "Content-Type: text/plain"],
+        ...[`Content-Length: ${turn.length}`, ...fields],
+      ];
+      return parseRaw(
+        await (await connect(nginx.port, [...head, "", turn].join("\r\n"))).closed,
+      ).status;
+    };
+    const CASES = [
+      [["Host: chat.example.com"], 200],
+      [["Host: Chat.example.com:8443", "Origin: https://chat.example.com:8443"], 200],
+      [["Host: 192.0.2.1"], 200],
+      [["Host: chat.example.com", "Origin: https://evil.example"], 403],
+      [["Host: chat.example.com", "Origin: null"], 403],
+      [["Host: evil.example", "Origin: https://evil.example"], 403],
+    ] as const;
+    for (const [fields, status] of CASES) {
+      expect([fields, await asked(fields)]).toEqual([fields, status]);
     }
-    expect(await status(nginx.port, "/metrics/")).toBe(404);
-    expect(await status(nginx.port, "/health")).toBe(200);
-    expect(await status(weir.port, "/metrics")).toBe(200);
   }, TEST_MS_MAX);
 
   test("a client that leaves stops the upstream, before and after the first byte", async () => {

@@ -16,6 +16,10 @@ const FACTS = {
   configFile: "/etc/weir/config.yaml",
   drainMs: 30_000,
   variables: { WEIR_MEMORY_URL: "sqlite:///var/lib/weir/weir.db" },
+  siteVariables: {
+    WEIR_SERVER_TRUSTED_PROXIES: "[127.0.0.1,::1]",
+    WEIR_OPS_METRICS_PORT: "9464",
+  },
   credentials: {},
 };
 
@@ -30,6 +34,7 @@ describe("unitText()", () => {
       configFile: "/etc/100%/weir.yaml",
       drainMs: 90_500,
       variables: { WEIR_A: "x y", WEIR_B: "50%" },
+      siteVariables: { WEIR_SERVER_HOSTS: `["*.a.example"]` },
       credentials: { llm_api_key: "/etc/weir/llm_api_key", token: "/run/keys/token" },
     });
     for (
