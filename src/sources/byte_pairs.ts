@@ -1,24 +1,46 @@
 /**
- * Byte-pair encoding of o200k_base over a table that needs no parsing: 3 MB of numbers and bytes as
- * they lie in memory, where the library's list of 200 000 strings takes 290 ms and 100 MB to become
+ * Byte-pair encoding over a table that needs no parsing: numbers and bytes as they lie in memory,
+ * 3 MB for o200k_base, where the library's list of 200 000 strings takes 290 ms and 100 MB to become
  * a map. Which words there are is the library's own pattern, what comes out is the library's too
  * (test/sources/byte_pairs_test.ts compares them).
  *
  * @module
  */
 
-import { O200K_TOKEN_SPLIT_REGEX } from "gpt-tokenizer/encodingParams/constants";
+import {
+  CL100K_TOKEN_SPLIT_REGEX,
+  O200K_TOKEN_SPLIT_REGEX,
+} from "gpt-tokenizer/encodingParams/constants";
 
-/**
- * Places of the table, some twice the 199 998 tokens: a token is found at the 1.5th place looked
- * at, and that there is none is known at the 2.6th.
- */
-export const SLOT_COUNT = 3 << 17;
+/** What an encoding is, besides its table. */
+export interface Encoding {
+  /**
+   * Places of the table, some twice its tokens: a token is found at the 1.5th place looked at, and
+   * that there is none is known at the 2.6th.
+   */
+  readonly slotCount: number;
+  /** The words that are merged each for itself. */
+  readonly words: RegExp;
+}
+
+/** The encodings of OpenAI's chat models. */
+export const ENCODINGS = {
+  /** 100 256 tokens: gpt-3.5 and gpt-4. */
+  cl100k_base: { slotCount: 3 << 16, words: CL100K_TOKEN_SPLIT_REGEX },
+  /** 199 998 tokens: every later model. */
+  o200k_base: { slotCount: 3 << 17, words: O200K_TOKEN_SPLIT_REGEX },
+} as const satisfies Readonly<Record<string, Encoding>>;
+
+/** The name of an encoding. */
+export type EncodingName = keyof typeof ENCODINGS;
 
 /** Bits of a slot for a token's length in bytes, of which the longest has 128; 0 = a free slot. */
 export const LENGTH_BITS = 8;
 const LENGTH_MASK = (1 << LENGTH_BITS) - 1;
 const TOKEN_BYTES_MAX = 128;
+
+/** Bytes of a token in a word that is not merged. */
+const UNMERGED_BYTES = 4;
 
 /** Two parts that are no token together come after all that are. */
 const NEVER = 0xffff_ffff;
@@ -33,27 +55,37 @@ export interface Encoded {
 /**
  * The tokens of an encoding and how a text falls into them.
  *
- * The table is `SLOT_COUNT` little-endian numbers of four bytes, then the bytes of all tokens in
+ * The table is `slotCount` little-endian numbers of four bytes, then the bytes of all tokens in
  * the order of their ranks. A slot is `offset << LENGTH_BITS | length`, found by `slotOf` or, where
  * that was taken, next to it. As the offsets rise with the ranks, they are compared instead.
  */
 export class BytePairs {
   readonly #slots: Uint32Array;
   readonly #bytes: Uint8Array;
-  readonly #words = new RegExp(O200K_TOKEN_SPLIT_REGEX);
+  readonly #words: RegExp;
   /** The parts of the word being merged, by their first byte, and the end of the last. */
   #starts = new Uint32Array(256);
   /** The rank of each part together with the next one. */
   #ranks = new Uint32Array(256);
 
-  /** `table` must lie at a multiple of four bytes in its buffer, as a file that was read does. */
-  constructor(table: Uint8Array) {
-    this.#slots = new Uint32Array(table.buffer, table.byteOffset, SLOT_COUNT);
-    this.#bytes = table.subarray(4 * SLOT_COUNT);
+  readonly #wordBytesMax: number;
+
+  /**
+   * `table` must lie at a multiple of four bytes in its buffer, as a file that was read does. A word
+   * of more than `wordBytesMax` bytes is not merged: every four of its bytes count as a token.
+   */
+  constructor(table: Uint8Array, { slotCount, words }: Encoding, wordBytesMax = Infinity) {
+    this.#wordBytesMax = wordBytesMax;
+    this.#slots = new Uint32Array(table.buffer, table.byteOffset, slotCount);
+    this.#bytes = table.subarray(4 * slotCount);
+    this.#words = new RegExp(words);
   }
 
-  /** Encodes `text` up to `tokensMax` tokens. Quadratic in the length of one word. */
-  encode(text: string, tokensMax = Infinity): Encoded {
+  /**
+   * Encodes `text` up to `tokensMax` tokens. Quadratic in the length of one word. `ends` takes the
+   * place behind each token that ends with a character, in UTF-16 units.
+   */
+  encode(text: string, tokensMax = Infinity, ends?: number[]): Encoded {
     const bytes = UTF8.encode(text);
     const words = this.#words;
     words.lastIndex = 0;
@@ -69,8 +101,13 @@ export class BytePairs {
         if (!isToken) units += unitsUpTo(bytes, start, this.#starts[tokensMax - tokens]!);
         return { tokens: tokensMax, units };
       }
+      for (let i = 1; ends !== undefined && i < count; i++) {
+        const at = this.#starts[i]!;
+        if (!isInside(bytes[at]!)) ends.push(units + unitsUpTo(bytes, start, at));
+      }
       tokens += count;
       units = words.lastIndex;
+      ends?.push(units);
       start = end;
     }
     return { tokens, units };
@@ -85,6 +122,12 @@ export class BytePairs {
     }
     const starts = this.#starts;
     const ranks = this.#ranks;
+    if (count > this.#wordBytesMax) {
+      count = Math.ceil(count / UNMERGED_BYTES);
+      for (let i = 0; i < count; i++) starts[i] = start + UNMERGED_BYTES * i;
+      starts[count] = end;
+      return count;
+    }
     for (let i = 0; i < count; i++) {
       starts[i] = start + i;
       ranks[i] = i + 1 < count ? this.#rank(bytes, start + i, start + i + 2) : NEVER;
@@ -109,7 +152,8 @@ export class BytePairs {
   #rank(bytes: Uint8Array, start: number, end: number): number {
     const length = end - start;
     if (length > TOKEN_BYTES_MAX) return NEVER;
-    let at = slotOf(bytes, start, end);
+    const slotCount = this.#slots.length;
+    let at = slotOf(bytes, start, end, slotCount);
     while (true) {
       const slot = this.#slots[at]!;
       if (slot === 0) return NEVER;
@@ -119,17 +163,17 @@ export class BytePairs {
         while (same < length && this.#bytes[offset + same] === bytes[start + same]) same++;
         if (same === length) return offset;
       }
-      if (++at === SLOT_COUNT) at = 0;
+      if (++at === slotCount) at = 0;
     }
   }
 }
 
 /** The slot to look at first for these bytes. */
-export function slotOf(bytes: Uint8Array, start: number, end: number): number {
+export function slotOf(bytes: Uint8Array, start: number, end: number, slotCount: number): number {
   let hash = end - start;
   for (let at = start; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x9e37_79b1);
   hash = Math.imul(hash ^ (hash >>> 15), 0x9e37_79b1) >>> 0;
-  return Math.floor(hash * (SLOT_COUNT / 2 ** 32));
+  return Math.floor(hash * (slotCount / 2 ** 32));
 }
 
 const UTF8 = new TextEncoder();
@@ -155,6 +199,11 @@ function unitsUpTo(bytes: Uint8Array, start: number, end: number): number {
     if (at <= end) units += size === 4 ? 2 : 1;
   }
   return units;
+}
+
+/** True for a byte that no character begins with. */
+function isInside(byte: number): boolean {
+  return (byte & 0xc0) === 0x80;
 }
 
 /** Bytes of the character that begins with `lead`. */
