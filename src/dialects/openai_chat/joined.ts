@@ -1,6 +1,6 @@
 /**
  * What the live API wants of one parameter when another is given (docs/facts/openai_api.md
- * "Parameters that need each other").
+ * "Parameters that need each other", "Parts that a model does not take").
  *
  * A rule may meet a neighbour of any type: the neighbour's own fault is reported elsewhere.
  *
@@ -9,12 +9,14 @@
 
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { echo, type Fault, refused } from "../openai/faults.ts";
+import { checkAbilities } from "./messages.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
 export type JoinedRule = (value: unknown, body: JsonObject) => Fault | undefined;
 
 /** parameter → its rule. */
 export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, JoinedRule>([
+  ["messages", (value, body) => checkAbilities(value as readonly JsonObject[], body["model"])],
   ["function_call", checkFunctionCall],
   ["tool_choice", checkToolChoice],
   ["parallel_tool_calls", (_, body) => needsTools("parallel_tool_calls", body)],

@@ -156,17 +156,41 @@ function checkContent(content: unknown, role: Role, level: Level): Fault | undef
 
 /** A part that stands in the wrong message. */
 function checkPlace(tag: string, role: Role): Fault | undefined {
-  if (tag === "text" || role === "user") return undefined;
-  if (role === "tool") {
-    if (tag === "image_url") return undefined;
-    const say = (path: string) =>
-      `Invalid '${path}'. Content blocks are expected to be either text or image_url type.`;
-    return { code: "param_value", path: "", say };
-  }
-  if (tag !== "image_url") return undefined;
+  // Some models take the image of a tool (`checkAbilities`).
+  if (tag !== "image_url" || role === "user" || role === "tool") return undefined;
+  return imageMisplaced(role);
+}
+
+/** An image in a message of `role`, which is no user's. */
+function imageMisplaced(role: Role): Fault {
   const say = (path: string) =>
     `Invalid '${path}'. Image URLs are only allowed for messages with role 'user', ` +
     `but this message with role '${role}' contains an image URL.`;
+  return { code: "param_value", path: "", say };
+}
+
+/** Models of OpenAI. What others take is not known here. */
+const OPENAI = /^(?:ft:)?(?:chatgpt-|gpt-|o\d)/;
+const HEARS = /audio|realtime/;
+const SEES_TOOLS = /^(?:ft:)?gpt-(?:5\.[2-9]|[6-9])/;
+
+/** Parts that `model` does not take in messages that are right each for itself. */
+export function checkAbilities(messages: readonly JsonObject[], model: unknown): Fault | undefined {
+  for (let i = 0; i < messages.length; i++) {
+    const { role, content } = messages[i]!;
+    if (!Array.isArray(content) || (role !== "user" && role !== "tool")) continue;
+    if (typeof model !== "string" || !OPENAI.test(model)) return undefined;
+    const tag = role === "user" ? "input_audio" : "image_url";
+    if ((role === "user" ? HEARS : SEES_TOOLS).test(model)) continue;
+    if (!(content as readonly JsonObject[]).some(({ type }) => type === tag)) continue;
+    return under(`[${i}]`, role === "user" ? audioNotTaken() : imageMisplaced(role));
+  }
+  return undefined;
+}
+
+function audioNotTaken(): Fault {
+  const say = (path: string) =>
+    `Invalid '${path}'. Content blocks are expected to be either text or image_url type.`;
   return { code: "param_value", path: "", say };
 }
 

@@ -12,6 +12,8 @@ type Row = readonly [body: unknown, message: string, param: string | null, code:
 const HELLO = { role: "user", content: "Hello" };
 const TOOL = { type: "function", function: { name: "weather" } };
 const CALL = { id: "call_1", type: "function", function: { name: "weather", arguments: "{}" } };
+const AUDIO = { type: "input_audio", input_audio: { data: "", format: "wav" } };
+const IMAGE = { type: "image_url", image_url: { url: "u" } };
 const BROKEN_JSON =
   "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON. If you have trouble figuring out how to fix this, please contact us through our help center at help.openai.com.)";
 
@@ -240,12 +242,6 @@ const ALWAYS: readonly Row[] = [
     "'wav' and 'mp3'",
   ),
   [
-    parts("tool", { type: "input_audio", input_audio: { data: "", format: "wav" } }),
-    "Invalid 'messages[0]'. Content blocks are expected to be either text or image_url type.",
-    "messages[0]",
-    "invalid_value",
-  ],
-  [
     parts("system", { type: "image_url", image_url: { url: "u" } }),
     "Invalid 'messages[0]'. Image URLs are only allowed for messages with role 'user', but this message with role 'system' contains an image URL.",
     "messages[0]",
@@ -386,6 +382,23 @@ const NO_JSON_WORD =
 
 /** Refused on `live`, accepted on `spec`. */
 const LIVE_ONLY: readonly Row[] = [
+  // What a model does not take.
+  ...["gpt-5-mini", "gpt-4o", "o3-mini", "ft:gpt-4o:me::id"].map((model): Row => [
+    { ...talk(HELLO, { role: "user", content: [{ type: "text", text: "x" }, AUDIO] }), model },
+    "Invalid 'messages[1]'. Content blocks are expected to be either text or image_url type.",
+    "messages[1]",
+    "invalid_value",
+  ]),
+  [
+    talk(HELLO, { role: "assistant", tool_calls: [CALL] }, {
+      role: "tool",
+      tool_call_id: CALL.id,
+      content: [IMAGE],
+    }),
+    "Invalid 'messages[2]'. Image URLs are only allowed for messages with role 'user', but this message with role 'tool' contains an image URL.",
+    "messages[2]",
+    "invalid_value",
+  ],
   unknownRow("zzz"),
   unknownRow("stor", " Did you mean 'stop' or 'store'?"),
   unknownRow("top_k", " Did you mean 'top_p'?"),
@@ -578,6 +591,17 @@ const RIGHT: readonly Body[] = [
     type: "file",
     file: { file_id: "f" },
   }),
+  ...["gpt-4o-audio-preview", "gpt-audio-mini", "gpt-4o-realtime-preview", "qwen3-omni"].map((
+    model,
+  ) => ({ ...parts("user", AUDIO), model })),
+  ...["gpt-5.2", "gpt-6-sol", "qwen3-vl"].map((model) => ({
+    ...talk({ role: "assistant", tool_calls: [CALL] }, {
+      role: "tool",
+      tool_call_id: CALL.id,
+      content: [IMAGE],
+    }),
+    model,
+  })),
   // Null where the schema says nullable is as good as absent.
   plain(
     Object.fromEntries(
