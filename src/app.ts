@@ -39,7 +39,7 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
-import { TokenCounter } from "./sources/tokens.ts";
+import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
@@ -111,7 +111,7 @@ export interface App extends Http1Handler {
   readonly sources: Sources;
   /** The table. */
   readonly routes: readonly Route[];
-  readonly tokens: TokenCounter;
+  readonly tokens: TokenCounters;
   readonly memory: Memory;
   readonly workflows: Workflows;
   /** False: whoever reaches the port may ask. */
@@ -168,9 +168,9 @@ export function makeApp(
     startTrace: observer.startTrace,
   };
   const driver = new Driver(engine, server);
-  const tokens = new TokenCounter(mock.count_bytes_max);
+  const tokens = new TokenCounters(mock.count_bytes_max);
   const sources = composeSources(config, world, tokens, wheel);
-  const memory = composeMemory(config, world, engine, (text) => tokens.count(text));
+  const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, world);
   const asked = {
     source: sources.apiChat,

@@ -144,7 +144,10 @@ export const TREE = z.strictObject({
   mock: z.strictObject({
     reply: text("powered by openai")("what the mock says"),
     first_token_ms: milliseconds(WAIT_MS_MAX, 0)("wait before the first word"),
-    delay_ms: milliseconds(WAIT_MS_MAX, 50)("wait after each word; 0 = the whole answer at once"),
+    delay_ms: milliseconds(WAIT_MS_MAX, 50)("wait after each chunk; 0 = the whole answer at once"),
+    chunks: oneOf(["word", "token"], "word")(
+      "word | token: what a chunk of /v1/chat/completions and of workflows holds",
+    ),
     persona: oneOf(["gpt-4o", "minimal"], "gpt-4o")(
       "gpt-4o: today's full chunk shape · minimal: six bare events",
     ),

@@ -37,6 +37,11 @@ export interface Ask {
   turn(): Turn;
   /** Absent: it did not come over a wire that any upstream speaks. */
   readonly wire?: Wire | undefined;
+  /**
+   * True: a source that cuts a text into words cuts it behind each blank, as older systems do.
+   * Otherwise before it, as OpenAI's API does.
+   */
+  readonly cutsAfterBlank?: boolean | undefined;
 }
 
 /** An `Ask` for a turn that is known. */

@@ -6,12 +6,23 @@
 
 import type { Answer, Ask, EndReason, Script, Source, TimedStep } from "../core/answer.ts";
 import { AppError } from "../core/errors.ts";
-import { type Message, textOf, type Turn } from "../core/turn.ts";
+import type { Turn } from "../core/turn.ts";
+import type { EncodingName } from "./byte_pairs.ts";
+import { type Prompt, promptTokens, type TextCounter } from "./prompt_tokens.ts";
 
-/** Counts and cuts tokens; `TokenCounter` is the real one. */
-export interface Tokens {
+/** Counts and cuts in tokens, as one model does; `TokenCounter` is the real one. */
+export interface Counter extends TextCounter {
+  readonly encoding: EncodingName;
   count(text: string): number;
   cut(text: string, tokensMax: number): { readonly text: string; readonly isCut: boolean };
+  /** `text` in its tokens, which joined are `text`; undefined = it is too long for that. */
+  pieces(text: string): readonly string[] | undefined;
+}
+
+/** The counters of the models; `TokenCounters` is the real one. */
+export interface Tokens {
+  of(model: string): Counter;
+  named(encoding: EncodingName): Counter;
 }
 
 /** How the mock answers; the `mock` section of the config. */
@@ -19,34 +30,48 @@ export interface MockOptions {
   readonly reply: string;
   /** Milliseconds from the request to the first text. */
   readonly first_token_ms: number;
-  /** Milliseconds after each word. */
+  /** Milliseconds after each piece. */
   readonly delay_ms: number;
+  /** What the reply is cut into, where it is said as OpenAI's API says it. */
+  readonly chunks: "word" | "token";
   /** The models it answers for; empty = any. */
   readonly models: readonly string[];
 }
 
-/** Shortened replies kept as scripts, one per place they can end at. */
-const CUTS_MAX = 256;
+/** Scripts kept: one per place that the reply can end at, and per way of cutting it. */
+const SCRIPTS_MAX = 256;
+
+/** A word, or one character of a script that is written without blanks. */
+const WORD = String.raw`(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]\p{P}*|` +
+  String.raw`[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+)`;
 
 /**
- * Tokens that a prompt has beside its texts: three per message, one per name, three for the answer
- * that follows (OpenAI's published counting rule for chat models).
+ * The blank before a word is its own, a line break is of the word before, and what is left at the
+ * end stands alone: as the tokens of OpenAI's models (docs/facts/openai_api.md "Pieces of text").
  */
-const TOKENS_PER_MESSAGE = 3;
-const TOKENS_PER_NAME = 1;
-const TOKENS_PER_ANSWER = 3;
+const BLANK_BEFORE = new RegExp(String.raw`\s*${WORD}(?:\s*[\r\n])?|\s+$`, "gu");
+const BLANK_AFTER = new RegExp(String.raw`\s*${WORD}\s*|^\s+$`, "gu");
 
 /**
- * A word with the blanks behind it, or one character of a script that is written without blanks.
+ * `text` in the words that are streamed, each with the blank before it, or after. Joined they are
+ * `text`.
  */
-const WORD =
-  /\s*(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]\p{P}*|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+)\s*/gu;
+export function words(text: string, blank: "before" | "after"): readonly string[] {
+  return text.match(blank === "before" ? BLANK_BEFORE : BLANK_AFTER) ?? [];
+}
 
-/**
- * `text` in the pieces that are streamed: words with their trailing blanks. Joined they are `text`.
- */
-export function words(text: string): readonly string[] {
-  return text.match(WORD) ?? (text === "" ? [] : [text]);
+/** How a reply is cut: into words, or into tokens, told by the name of their encoding. */
+type Cutting = "blank before" | "blank after" | EncodingName;
+
+/** A prompt's tokens, and what they depend on besides its messages. */
+type CountedPrompt = Omit<Prompt, "messages"> & { readonly tokens: number };
+
+/** What a reply has become for one turn. */
+interface Fitted {
+  readonly text: string;
+  readonly reason: EndReason;
+  readonly choiceCount: number;
+  readonly cutting: Cutting;
 }
 
 /** Answers every turn with the same words, at the same pace. */
@@ -56,15 +81,17 @@ export class Mock implements Source {
   readonly #tokens: Tokens;
   readonly #models: ReadonlySet<string>;
   /** The whole reply, for one answer. */
-  readonly #whole: Script;
-  /** Any other: cut, or several answers side by side. */
-  readonly #cuts = new Map<string, Script>();
+  readonly #wholes: { [cutting in Cutting]?: Script } = {};
+  /** Any other: cut short, or several answers side by side. */
+  readonly #scripts = new Map<string, Script>();
+  /** By their messages, of prompts that are still at hand: who tests under load asks the same again. */
+  readonly #counted = new WeakMap<Prompt["messages"], CountedPrompt>();
+  readonly #replyTokens: { [encoding in EncodingName]?: number } = {};
 
   constructor(options: MockOptions, tokens: Tokens) {
     this.#options = options;
     this.#tokens = tokens;
     this.#models = new Set(options.models);
-    this.#whole = this.#script(options.reply, "stop", 1);
   }
 
   /** @throws {AppError} `model_unknown` when `mock.models` does not list the model. */
@@ -74,25 +101,37 @@ export class Mock implements Source {
     if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
     const isPlain = turn.tokensMax === undefined && turn.stop.length === 0 &&
       turn.choiceCount === 1;
-    if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole, model };
-    return this.#fitted(turn);
+    const cutting = this.#cuttingOf(ask, model);
+    if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole(cutting), model };
+    return this.#fitted(turn, cutting);
   }
 
-  #fitted(turn: Turn): Answer {
+  #cuttingOf({ cutsAfterBlank }: Ask, model: string): Cutting {
+    if (cutsAfterBlank) return "blank after";
+    return this.#options.chunks === "word" ? "blank before" : this.#tokens.of(model).encoding;
+  }
+
+  #fitted(turn: Turn, cutting: Cutting): Answer {
     const { model, choiceCount } = turn;
-    const { text, reason } = this.#fit(turn);
+    const counter = this.#tokens.of(model);
+    const { text, reason } = this.#fit(turn, counter);
     const isWhole = reason === "stop" && text === this.#options.reply && choiceCount === 1;
-    const script = isWhole ? this.#whole : this.#cut(text, reason, choiceCount);
+    const script = isWhole
+      ? this.#whole(cutting)
+      : this.#cut({ text, reason, choiceCount, cutting });
     if (!turn.wantsUsage) return { kind: "script", script, model };
+    const tokens = text === this.#options.reply
+      ? this.#replyTokens[counter.encoding] ??= counter.count(text)
+      : counter.count(text);
     const usage = {
-      promptTokens: this.#promptTokens(turn.messages),
-      completionTokens: this.#tokens.count(text) * choiceCount,
+      promptTokens: this.#promptTokens(turn, counter),
+      completionTokens: tokens * choiceCount,
     };
     return { kind: "script", script, model, usage };
   }
 
   /** The reply as far as `stop` and `tokensMax` let it go: whichever comes first. */
-  #fit(turn: Turn): { readonly text: string; readonly reason: EndReason } {
+  #fit(turn: Turn, counter: Counter): { readonly text: string; readonly reason: EndReason } {
     const { reply } = this.#options;
     let end = reply.length;
     for (const stop of turn.stop) {
@@ -101,28 +140,37 @@ export class Mock implements Source {
     }
     const text = reply.slice(0, end);
     if (turn.tokensMax === undefined) return { text, reason: "stop" };
-    const cut = this.#tokens.cut(text, turn.tokensMax);
+    const cut = counter.cut(text, turn.tokensMax);
     return { text: cut.text, reason: cut.isCut ? "length" : "stop" };
   }
 
-  #cut(text: string, reason: EndReason, choiceCount: number): Script {
+  #whole(cutting: Cutting): Script {
+    return this.#wholes[cutting] ??= this.#script({
+      text: this.#options.reply,
+      reason: "stop",
+      choiceCount: 1,
+      cutting,
+    });
+  }
+
+  #cut(fitted: Fitted): Script {
     // Every cut is a beginning of the one reply, so its length tells which.
-    const key = nameOf(text, reason, choiceCount);
-    const known = this.#cuts.get(key);
+    const key = nameOf(fitted);
+    const known = this.#scripts.get(key);
     if (known !== undefined) return known;
-    if (this.#cuts.size >= CUTS_MAX) this.#cuts.clear();
-    const script = this.#script(text, reason, choiceCount);
-    this.#cuts.set(key, script);
+    if (this.#scripts.size >= SCRIPTS_MAX) this.#scripts.clear();
+    const script = this.#script(fitted);
+    this.#scripts.set(key, script);
     return script;
   }
 
-  /** Each piece of `text` for every choice at a time. */
-  #script(text: string, reason: EndReason, choiceCount: number): Script {
+  /** Each piece of the text for every choice at a time. */
+  #script(fitted: Fitted): Script {
     const { first_token_ms, delay_ms } = this.#options;
+    const { reason, choiceCount } = fitted;
     const steps: TimedStep[] = [];
     let afterMs = first_token_ms;
-    const pieces = [...words(text), undefined];
-    for (const piece of pieces) {
+    for (const piece of [...this.#pieces(fitted), undefined]) {
       for (let choice = 0; choice < choiceCount; choice++) {
         steps.push(
           piece === undefined
@@ -133,27 +181,31 @@ export class Mock implements Source {
       }
       afterMs = delay_ms;
     }
-    return { name: nameOf(text, reason, choiceCount), steps };
+    return { name: nameOf(fitted), steps };
   }
 
-  #promptTokens(messages: readonly Message[]): number {
-    let tokens = TOKENS_PER_ANSWER;
-    let texts = "";
-    for (const message of messages) {
-      const text = textOf(message.content);
-      tokens += TOKENS_PER_MESSAGE + this.#tokens.count(message.role);
-      if (typeof message["name"] === "string") {
-        tokens += TOKENS_PER_NAME + this.#tokens.count(message["name"]);
-      }
-      // Counted together, so that the bound on exact counting holds for the whole prompt.
-      texts += texts === "" ? text : `\n${text}`;
+  #pieces({ text, cutting }: Fitted): readonly string[] {
+    switch (cutting) {
+      case "blank after":
+        return words(text, "after");
+      case "blank before":
+        return words(text, "before");
+      default:
+        return this.#tokens.named(cutting).pieces(text) ?? words(text, "before");
     }
-    return tokens + this.#tokens.count(texts);
+  }
+
+  #promptTokens({ model, messages, params }: Turn, counter: Counter): number {
+    const known = this.#counted.get(messages);
+    if (known?.params === params && known.model === model) return known.tokens;
+    const tokens = promptTokens({ model, messages, params }, counter);
+    this.#counted.set(messages, { model, params, tokens });
+    return tokens;
   }
 }
 
-function nameOf(text: string, reason: EndReason, choiceCount: number): string {
-  return `reply ${reason} ${text.length} ${choiceCount}`;
+function nameOf({ text, reason, choiceCount, cutting }: Fitted): string {
+  return `reply ${cutting} ${reason} ${text.length} ${choiceCount}`;
 }
 
 function modelUnknown(model: string): AppError {

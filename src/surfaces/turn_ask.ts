@@ -1,5 +1,5 @@
 /**
- * Asks a source for a turn that a surface has read.
+ * Asks a source for a turn that a surface of an older system has read.
  *
  * @module
  */
@@ -13,5 +13,12 @@ export type TurnAskOptions = Omit<Asking, "kind" | "model" | "turn" | "isStream"
 /** A question for the source of `options`. */
 export function turnAsk(turn: Turn, options: TurnAskOptions): Asking {
   const { isStream } = turn;
-  return { ...options, kind: "ask", model: () => turn.model, turn: () => turn, isStream };
+  return {
+    ...options,
+    kind: "ask",
+    model: () => turn.model,
+    turn: () => turn,
+    isStream,
+    cutsAfterBlank: true,
+  };
 }

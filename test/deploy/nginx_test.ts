@@ -93,7 +93,7 @@ describe.skipIf(!CAN_RUN)("behind the real nginx", () => {
     const set = { "chat.source": "mock", "mock.delay_ms": 60_000 };
     const { nginx, weir } = await chain(() => [], set);
     const client = await connect(nginx.port, rawChat(CHAT));
-    await client.until('"content":"powered "');
+    await client.until('"content":"powered"');
     expect((await weir.health())["streams_open"]).toBe(1);
     client.leave();
     await waitFor(async () => (await weir.health())["streams_open"] === 0, "the stream to end");

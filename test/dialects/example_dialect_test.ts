@@ -7,7 +7,7 @@ import type { Event } from "../../src/core/events.ts";
 import { layScript, stampWhole } from "../../src/core/frames.ts";
 import { Stamps } from "../../src/core/stamp.ts";
 import { Mock } from "../../src/sources/mock.ts";
-import { TokenCounter } from "../../src/sources/tokens.ts";
+import { TokenCounters } from "../../src/sources/tokens.ts";
 import { openapiDocument } from "../../src/surfaces/route.ts";
 import { pathOf, Router } from "../../src/surfaces/router.ts";
 import { listen } from "../lib/http1/listen.ts";
@@ -87,8 +87,8 @@ function served(source: Source, keepaliveMs = 0) {
 
 function mock(reply: string, delay_ms = 0): Mock {
   return new Mock(
-    { reply, first_token_ms: delay_ms, delay_ms, models: [] },
-    new TokenCounter(65_536),
+    { reply, first_token_ms: delay_ms, delay_ms, chunks: "word", models: [] },
+    new TokenCounters(65_536),
   );
 }
 

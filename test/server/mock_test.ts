@@ -5,6 +5,7 @@ import OpenAI, {
   BadRequestError,
   NotFoundError,
 } from "openai";
+import { TokenCounters } from "../../src/sources/tokens.ts";
 import { launch, rawExchange, rawPost, waitFor, type Weir } from "./launch.ts";
 import { brokenRules } from "./stream_rules.ts";
 
@@ -58,7 +59,7 @@ describe("POST /v1/chat/completions, streamed", () => {
       const text = chunk.choices[0]?.delta.content;
       if (text) texts.push(text);
     }
-    expect(texts).toEqual(["powered ", "by ", "openai"]);
+    expect(texts).toEqual(["powered", " by", " openai"]);
   });
 
   test("the official .stream() helper gathers it, usage included", async () => {
@@ -87,9 +88,9 @@ describe("POST /v1/chat/completions, streamed", () => {
     expect(withoutPads).toBe(
       [
         chunk('{"role":"assistant","content":"","refusal":null}', "null"),
-        chunk('{"content":"powered "}', "null"),
-        chunk('{"content":"by "}', "null"),
-        chunk('{"content":"openai"}', "null"),
+        chunk('{"content":"powered"}', "null"),
+        chunk('{"content":" by"}', "null"),
+        chunk('{"content":" openai"}', "null"),
         chunk("{}", '"stop"'),
         "data: [DONE]\n\n",
       ].join(""),
@@ -138,14 +139,44 @@ describe("POST /v1/chat/completions, streamed", () => {
     const both = (delta: string) => [`0${delta}`, `1${delta}`];
     expect(order).toEqual([
       '0{"role":"assistant","content":"","refusal":null}',
-      '0{"content":"powered "}',
+      '0{"content":"powered"}',
       '1{"role":"assistant","content":"","refusal":null}',
-      '1{"content":"powered "}',
-      ...both('{"content":"by "}'),
-      ...both('{"content":"openai"}'),
+      '1{"content":"powered"}',
+      ...both('{"content":" by"}'),
+      ...both('{"content":" openai"}'),
       ...both("{}"),
     ]);
   });
+
+  for (const model of ["gpt-4o", "gpt-4"]) {
+    test(`chunks: token gives the tokens of ${model}, which join to the reply`, async () => {
+      const reply = "深い川は 🧜🏽‍♀️ internationalisation, quietly.\n\nOn.";
+      const weir = await launch({
+        set: { "mock.reply": reply, "mock.chunks": "token", "mock.delay_ms": 0 },
+      });
+      try {
+        const response = await fetch(`${weir.url}/v1/chat/completions`, {
+          method: "POST",
+          body: JSON.stringify({
+            model,
+            messages: HELLO,
+            stream: true,
+            stream_options: { include_usage: true },
+          }),
+        });
+        const body = await response.text();
+        const chunks = body.split("\n\n").slice(0, -2)
+          .map((event) => JSON.parse(event.slice("data: ".length)));
+        const texts = chunks.flatMap(({ choices }) => choices[0]?.delta.content || []);
+        expect(texts).toEqual([...new TokenCounters(1000).of(model).pieces(reply)!]);
+        expect(texts.join("")).toBe(reply);
+        expect(texts.length).toBeLessThanOrEqual(chunks.at(-1).usage.completion_tokens);
+        expect(brokenRules(body)).toEqual([]);
+      } finally {
+        await weir.stop();
+      }
+    });
+  }
 
   test("every answer has its own id and the same head throughout", async () => {
     const ids = new Set<string>();

@@ -38,7 +38,7 @@ for (const count of [1, 2]) {
       expect(heard()).toContain(`port ${weir.port}`);
       await waitFor(() => heard().split("WATCHDOG=1").length > 3, "signs of life");
       const client = await connect(weir.port, rawChat(CHAT));
-      await client.until('"content":"powered "');
+      await client.until('"content":"powered"');
       weir.kill("SIGHUP");
       await waitFor(() => heard().includes("RELOADING=1\nMONOTONIC_USEC="), "RELOADING=1");
       await waitFor(() => heard().split("READY=1").length === 3, "READY=1 after the reload");

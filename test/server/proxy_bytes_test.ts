@@ -234,7 +234,7 @@ test("chat.source: mock answers by itself although there is an upstream", async 
   });
   const before = proxy.upstream.requests.length;
   const answer = await exchange(weir.port, rawChat(CHAT, ["Connection: close"]));
-  expect(answer.body.toString()).toContain("powered ");
+  expect(answer.body.toString()).toContain("powered");
   expect(proxy.upstream.requests.length).toBe(before);
   await weir.stop();
 });

@@ -55,7 +55,7 @@ describe("the first signal", () => {
     test(`${signal} waits for an open mock stream, which is whole`, async () => {
       const weir = await mocking({ "mock.delay_ms": 300 });
       const client = await connect(weir.port, rawChat(MOCK_CHAT, ["Connection: close"]));
-      await client.until("powered ");
+      await client.until("powered");
       weir.kill(signal);
       await untilClosing(weir);
       const { body, isWhole } = parseRaw(await client.closed);
@@ -151,7 +151,7 @@ describe("at server.drain_ms", () => {
   test("an open mock stream gets the error event, and no [DONE]", async () => {
     const weir = await mocking({ ...SOON, "mock.delay_ms": 60_000 });
     const client = await connect(weir.port, rawChat(MOCK_CHAT));
-    await client.until("powered ");
+    await client.until("powered");
     weir.kill("SIGTERM");
     expectErrorEvent(await client.closed, "data: {");
     expect(await weir.exited).toBe(0);
@@ -273,7 +273,7 @@ describe("the second signal", () => {
     test(`${second} after ${first} ends at once`, async () => {
       const weir = await mocking({ "server.drain_ms": 60_000, "mock.delay_ms": 60_000 });
       const client: RawClient = await connect(weir.port, rawChat(MOCK_CHAT));
-      await client.until("powered ");
+      await client.until("powered");
       weir.kill(first);
       await untilClosing(weir);
       weir.kill(second);

@@ -46,6 +46,8 @@ export function brokenRules(stream: string): string[] {
       `choice ${index} ends with an empty delta and a finish_reason`,
     );
   }
+  const deltas = chunks.flatMap(({ choices }) => choices[0]?.delta["content"] ?? []) as string[];
+  need(!deltas.some((text) => /\S\s* $/.test(text)), "no delta ends with a blank");
   if (chunks.some((chunk) => chunk["usage"] === null)) {
     const counted = chunks.filter((chunk) => chunk["usage"]);
     need(chunks.every((chunk) => "usage" in chunk), "every chunk has a usage key");

@@ -12,6 +12,8 @@ export interface StreamingSurface {
   readonly body: unknown;
   /** What the events in `stream` say, put together. */
   readonly said: (stream: string) => string;
+  /** True: the mock's words have their blanks behind them, as in that system. */
+  readonly cutsAfterBlank: boolean;
   /** The event behind a whole answer; "" = there is none, the body just ends. */
   readonly end: string;
   /** What is in the event of an error; "" = there is none, the body is cut. */
@@ -75,6 +77,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/v1/chat/completions",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
+    cutsAfterBlank: false,
     end: DONE,
     error: ERROR,
     unreachable: [502, "{"],
@@ -83,6 +86,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/chat",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
+    cutsAfterBlank: true,
     end: DONE,
     error: ERROR,
     unreachable: [502, ""],
@@ -91,6 +95,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/api/chat",
     body: { messages: HELLO },
     said: saidInContents,
+    cutsAfterBlank: true,
     end: DONE,
     error: ERROR,
     endsErrors: true,
@@ -101,6 +106,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     headers: { "chat-type": "conversation" },
     body: { content: "Hello 你好 🌊" },
     said: saidInMessages,
+    cutsAfterBlank: true,
     end: DONE,
     error: ERROR,
     unreachable: [502, ""],
@@ -109,6 +115,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/v1/response",
     body: { query: "Hello 你好 🌊" },
     said: saidInEnvelopes,
+    cutsAfterBlank: true,
     end: DONE,
     // The envelope has no other word for one.
     error: '"code":-1',
@@ -118,6 +125,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/api/workflows/runs",
     body: { input: { prompt: "Hello 你好 🌊" } },
     said: saidInTexts,
+    cutsAfterBlank: false,
     // model-compose has neither an end mark nor an event for an error: a text could be either.
     end: "",
     error: "",

@@ -119,7 +119,7 @@ describe("every streaming surface, answered by the mock", () => {
       const answer = reader(await ask(slow, surface));
       const text = await answer.until((text) => text.split(COMMENT).length > 2);
       expect(text).toEndWith(`\n\n${COMMENT}${COMMENT}`);
-      expect(surface.said(text)).toBe("powered ");
+      expect(surface.said(text)).toBe(surface.cutsAfterBlank ? "powered " : "powered");
       await answer.cancel();
       await waitFor(async () => await streamsOpen(slow) === 0);
     });

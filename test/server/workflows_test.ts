@@ -635,7 +635,7 @@ describe("zero configuration", () => {
     const weir = await launch();
     try {
       const response = await post(`${weir.url}/api/workflows/runs`, README_BODY);
-      expect(await response.text()).toBe("data: powered \n\ndata: by \n\ndata: openai\n\n");
+      expect(await response.text()).toBe("data: powered\n\ndata:  by\n\ndata:  openai\n\n");
       const schema = await (await fetch(`${weir.url}/api/workflows/__workflow__/schema`)).json();
       expect(schema).toEqual({
         workflow_id: "__workflow__",

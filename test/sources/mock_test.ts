@@ -4,21 +4,23 @@ import { AppError } from "../../src/core/errors.ts";
 import { textOfSteps } from "../../src/core/gathering.ts";
 import { EMPTY_TURN, type Turn } from "../../src/core/turn.ts";
 import { Mock, type MockOptions, words } from "../../src/sources/mock.ts";
-import { TokenCounter } from "../../src/sources/tokens.ts";
+import { TokenCounters } from "../../src/sources/tokens.ts";
 
 const OPTIONS: MockOptions = {
   reply: "powered by openai",
   first_token_ms: 7,
   delay_ms: 50,
+  chunks: "word",
   models: [],
 };
 
 async function ask(
   turn: Partial<Turn>,
   options: Partial<MockOptions> = {},
+  cutsAfterBlank?: true,
 ) {
-  const mock = new Mock({ ...OPTIONS, ...options }, new TokenCounter(65_536));
-  const answer = await mock.answer(askOf({ ...EMPTY_TURN, ...turn }));
+  const mock = new Mock({ ...OPTIONS, ...options }, new TokenCounters(65_536));
+  const answer = await mock.answer({ ...askOf({ ...EMPTY_TURN, ...turn }), cutsAfterBlank });
   if (answer.kind !== "script") throw new Error(answer.kind);
   return answer;
 }
@@ -28,19 +30,21 @@ function said(text: string, afterMs: number, choice = 0): TimedStep {
 }
 
 describe("words()", () => {
-  for (
-    const [text, pieces] of [
-      ["powered by openai", ["powered ", "by ", "openai"]],
-      ["", []],
-      ["  a\n\nb ", ["  a\n\n", "b "]],
-      ["   ", ["   "]],
-      ["你好，世界", ["你", "好，", "世", "界"]],
-      ["水 flows 🌊!", ["水 ", "flows ", "🌊!"]],
-    ] as const
-  ) {
-    test(`${JSON.stringify(text)} comes in ${pieces.length} pieces that join to itself`, () => {
-      expect(words(text)).toEqual([...pieces]);
-      expect(words(text).join("")).toBe(text);
+  const cases: readonly (readonly [string, readonly string[], readonly string[]])[] = [
+    ["powered by openai", ["powered", " by", " openai"], ["powered ", "by ", "openai"]],
+    ["", [], []],
+    ["  a\n\nb ", ["  a\n\n", "b", " "], ["  a\n\n", "b "]],
+    ["   ", ["   "], ["   "]],
+    ["\n a \n  b\r\n", ["\n a \n", "  b\r\n"], ["\n a \n  ", "b\r\n"]],
+    ["你好，世界", ["你", "好，", "世", "界"], ["你", "好，", "世", "界"]],
+    ["水 flows 🌊!", ["水", " flows", " 🌊!"], ["水 ", "flows ", "🌊!"]],
+  ];
+  for (const [text, before, after] of cases) {
+    test(`${JSON.stringify(text)} comes in pieces that join to itself`, () => {
+      expect(words(text, "before")).toEqual(before);
+      expect(words(text, "after")).toEqual(after);
+      expect(before.join("")).toBe(text);
+      expect(after.join("")).toBe(text);
     });
   }
 });
@@ -49,12 +53,48 @@ describe("Mock.answer()", () => {
   test("says one word per step, 50 ms apart, the first after first_token_ms", async () => {
     const { script } = await ask({});
     expect(script.steps).toEqual([
-      said("powered ", 7),
-      said("by ", 50),
-      said("openai", 50),
+      said("powered", 7),
+      said(" by", 50),
+      said(" openai", 50),
       { kind: "end", choice: 0, reason: "stop", afterMs: 50 },
     ]);
   });
+
+  const cuttings: readonly (readonly [string, Partial<MockOptions>, true | undefined, string])[] = [
+    ["gpt-4o", {}, undefined, "powered| by| openai"],
+    ["gpt-4o", {}, true, "powered |by |openai"],
+    ["gpt-4o", { chunks: "token" }, undefined, "powered| by| open|ai"],
+    ["gpt-4o", { chunks: "token" }, true, "powered |by |openai"],
+    ["gpt-4o", { chunks: "token", reply: "深い川 🧜🏽" }, undefined, "深|い|川| 🧜|🏽"],
+    ["gpt-4", { chunks: "token", reply: "深い川 🧜🏽" }, undefined, "深|い|川| 🧜|🏽"],
+    [
+      "gpt-4o",
+      { chunks: "token", reply: "internationalisation" },
+      undefined,
+      "international|isation",
+    ],
+    [
+      "gpt-4",
+      { chunks: "token", reply: "internationalisation" },
+      undefined,
+      "international|isation",
+    ],
+    [
+      "gpt-4o",
+      { chunks: "token", reply: `${"a".repeat(70_000)} b` },
+      undefined,
+      `${"a".repeat(70_000)}| b`,
+    ],
+  ];
+  for (const [model, options, cutsAfterBlank, pieces] of cuttings) {
+    const { chunks = "word", reply = OPTIONS.reply } = options;
+    const where = cutsAfterBlank ? "behind" : "before";
+    test(`${model}, chunks: ${chunks}, ${where} blanks: ${reply.slice(0, 30)}`, async () => {
+      const { script } = await ask({ model }, options, cutsAfterBlank);
+      const deltas = script.steps.flatMap((step) => step.kind === "delta" ? [step.text] : []);
+      expect(deltas).toEqual(pieces.split("|"));
+    });
+  }
 
   const cuts: readonly (readonly [Partial<Turn>, string, string])[] = [
     [{ tokensMax: 1 }, "powered", "length"],
@@ -76,7 +116,7 @@ describe("Mock.answer()", () => {
   }
 
   test("the same cut is the same script", async () => {
-    const mock = new Mock(OPTIONS, new TokenCounter(65_536));
+    const mock = new Mock(OPTIONS, new TokenCounters(65_536));
     const ask = askOf({ ...EMPTY_TURN, tokensMax: 1 });
     const [first, second] = [await mock.answer(ask), await mock.answer(ask)];
     if (first.kind !== "script" || second.kind !== "script") throw new Error("no script");
@@ -86,17 +126,17 @@ describe("Mock.answer()", () => {
   test("says each word for every choice at a time", async () => {
     const { script } = await ask({ choiceCount: 2 }, { reply: "水 flows" });
     expect(script.steps).toEqual([
-      said("水 ", 7),
-      said("水 ", 0, 1),
-      said("flows", 50),
-      said("flows", 0, 1),
+      said("水", 7),
+      said("水", 0, 1),
+      said(" flows", 50),
+      said(" flows", 0, 1),
       { kind: "end", choice: 0, reason: "stop", afterMs: 50 },
       { kind: "end", choice: 1, reason: "stop", afterMs: 0 },
     ]);
   });
 
   test("the whole reply is one script, with usage or without", async () => {
-    const mock = new Mock(OPTIONS, new TokenCounter(65_536));
+    const mock = new Mock(OPTIONS, new TokenCounters(65_536));
     const plain = await mock.answer(askOf(EMPTY_TURN));
     const counted = await mock.answer(askOf({ ...EMPTY_TURN, wantsUsage: true }));
     if (plain.kind !== "script" || counted.kind !== "script") throw new Error("no script");

@@ -105,7 +105,7 @@ describe("WorkflowEngine", () => {
   test("runs the built-in workflow on the mock, word by word", async () => {
     const { run } = rig(CHAT, { source: mockSource("powered by openai") });
     const state = await run({ prompt: "你好" });
-    expect(state.items).toEqual(["powered ", "by ", "openai"]);
+    expect(state.items).toEqual(["powered", " by", " openai"]);
     expect(state.status).toBe("completed");
     expect(state.taskId).toMatch(/^[0-9A-HJKMNP-TV-Z]{26}$/);
   });
@@ -122,7 +122,7 @@ describe("WorkflowEngine", () => {
       taskId,
       workflowId: "__workflow__",
       status: "completed",
-      output: { kind: "collected", items: ["powered ", "by ", "openai"], format: "text" },
+      output: { kind: "collected", items: ["powered", " by", " openai"], format: "text" },
       errorText: "",
     });
   });

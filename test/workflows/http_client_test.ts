@@ -454,7 +454,7 @@ describe("callAction", () => {
       yaml(", stream: true}\n  output: ${response[].choices[0].delta.content}"),
       { source },
     );
-    expect((await streamed.run()).items).toEqual(["你", "好 ", "world ", "again"]);
+    expect((await streamed.run()).items).toEqual(["你", "好", " world", " again"]);
     const whole = rig(yaml("}\n  output: ${response.choices[0].message.content}"), { source });
     expect(valueOf(await whole.run())).toBe("你好 world again");
   });

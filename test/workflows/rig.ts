@@ -9,7 +9,7 @@ import { Driver } from "../../src/core/driver.ts";
 import type { TaskState } from "../../src/core/workflow.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
 import { Mock } from "../../src/sources/mock.ts";
-import { TokenCounter } from "../../src/sources/tokens.ts";
+import { TokenCounters } from "../../src/sources/tokens.ts";
 import { Chunks, collectItems } from "../../src/workflows/chunks.ts";
 import { type EngineDeps, type RunNote, WorkflowEngine } from "../../src/workflows/engine.ts";
 import { askSource } from "../../src/workflows/llm.ts";
@@ -40,7 +40,10 @@ export function realWheel(): Wheel {
 }
 
 export function mockSource(reply: string, delay_ms = 0): Source {
-  return new Mock({ reply, first_token_ms: 0, delay_ms, models: [] }, new TokenCounter(0));
+  return new Mock(
+    { reply, first_token_ms: 0, delay_ms, chunks: "word", models: [] },
+    new TokenCounters(0),
+  );
 }
 
 /** Makes the engine of `yaml`. */

@@ -29,6 +29,7 @@ export function chat(deps: ChatDeps): Surface {
       surface: "chat",
       admit: (head, exchange) => visitors.admit(head, exchange),
       fieldsUp: ({ fields }, exchange) => visitorFields(fields, visitors.of(exchange)),
+      cutsAfterBlank: true,
       refuse: (error, requestId) =>
         BARE.has(error.code) ? bareRefusal(error) : errorAnswer(error, requestId),
     },

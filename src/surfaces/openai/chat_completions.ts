@@ -51,6 +51,8 @@ export interface Door {
   readonly admit: (head: RequestHead, exchange: Exchange) => void | Promise<void>;
   /** The fields that may go upstream. */
   readonly fieldsUp: (head: RequestHead, exchange: Exchange) => Fields;
+  /** True: words of the mock have their blank behind them, as that system had them. */
+  readonly cutsAfterBlank: boolean;
   /** The answer to a request that was refused, or that failed before its first byte. */
   readonly refuse: (error: AppError, requestId: string) => Whole;
 }
@@ -119,6 +121,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
 class ChatRoom {
   readonly deps: ChatCompletionsDeps;
   readonly manner: Manner;
+  readonly cutsAfterBlank: boolean;
   readonly #jsonHeaders: HeaderBlock;
   readonly #layouts = new Map<string, ChunkLayout>();
   /** The whole answer that was told last: a mock tells the same again and again. */
@@ -129,7 +132,8 @@ class ChatRoom {
 
   constructor(deps: ChatCompletionsDeps) {
     this.deps = deps;
-    const { persona, stamps } = deps;
+    const { persona, stamps, door } = deps;
+    this.cutsAfterBlank = door.cutsAfterBlank || persona === "minimal";
     const fields = answerFields(deps);
     const { "x-accel-buffering": unbuffered, ...ofMinimal } = sseFields(fields);
     // The OpenResty mock says neither an id nor anything to nginx.
@@ -255,6 +259,10 @@ class ChatAsk implements Asking {
     return this.#room.deps.isDraining;
   }
 
+  get cutsAfterBlank(): boolean {
+    return this.#room.cutsAfterBlank;
+  }
+
   model(): string {
     return this.wire === undefined ? this.#read().model : peekModel(this.wire.body);
   }
@@ -305,6 +313,7 @@ export function v1Door(
       if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
     fieldsUp: ({ fields }) => fields,
+    cutsAfterBlank: false,
     refuse: errorAnswer,
   };
 }

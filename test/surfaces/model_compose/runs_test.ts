@@ -47,7 +47,7 @@ describe("workflowRuns", () => {
     const { post, outcomes } = surface();
     const answer = await post("{}");
     expect(answer.headers.get("content-type")).toStartWith("text/event-stream");
-    expect(await answer.text()).toStartWith("data: powered \n\n");
+    expect(await answer.text()).toStartWith("data: powered\n\n");
     expect(outcomes).toEqual(["200 completed"]);
   });
 
