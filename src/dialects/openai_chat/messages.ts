@@ -177,14 +177,18 @@ const SEES_TOOLS = /^(?:ft:)?gpt-(?:5\.[2-9]|[6-9])/;
 /** Parts that `model` does not take in messages that are right each for itself. */
 export function checkAbilities(messages: readonly JsonObject[], model: unknown): Fault | undefined {
   for (let i = 0; i < messages.length; i++) {
-    const { role, content } = messages[i]!;
-    if (!Array.isArray(content) || (role !== "user" && role !== "tool")) continue;
-    if (typeof model !== "string" || !OPENAI.test(model)) return undefined;
-    const tag = role === "user" ? "input_audio" : "image_url";
-    if ((role === "user" ? HEARS : SEES_TOOLS).test(model)) continue;
-    if (!(content as readonly JsonObject[]).some(({ type }) => type === tag)) continue;
-    return under(`[${i}]`, role === "user" ? audioNotTaken() : imageMisplaced(role));
+    if (typeof messages[i]!["content"] === "string") continue; // as nearly all are
+    const fault = checkAbility(messages[i]!, model);
+    if (fault !== undefined) return under(`[${i}]`, fault);
   }
+  return undefined;
+}
+
+function checkAbility({ role, content }: JsonObject, model: unknown): Fault | undefined {
+  if (!Array.isArray(content) || typeof model !== "string" || !OPENAI.test(model)) return undefined;
+  const has = (tag: string) => (content as readonly JsonObject[]).some(({ type }) => type === tag);
+  if (role === "user" && !HEARS.test(model) && has("input_audio")) return audioNotTaken();
+  if (role === "tool" && !SEES_TOOLS.test(model) && has("image_url")) return imageMisplaced(role);
   return undefined;
 }
 
