@@ -5,7 +5,7 @@ import { stampTexts } from "../../src/core/stamp.ts";
 import { CONV_LAYOUT } from "../../src/dialects/chatgpt_web/conversation.ts";
 import { CONTENT_LAYOUT } from "../../src/dialects/content_events/write_answer.ts";
 import { ENVELOPE_LAYOUT } from "../../src/dialects/envelope/envelope.ts";
-import { ChunkLayout } from "../../src/dialects/openai_chat/write_answer.ts";
+import { ChunkLayout, completionBody } from "../../src/dialects/openai_chat/write_answer.ts";
 
 const CHUNKS = { model: "gpt-4o-2024-08-06", wantsUsage: true, wantsObfuscation: false } as const;
 
@@ -329,6 +329,58 @@ describe("laid frames and live writing give the same bytes", () => {
           lengths.map((_, i) => lengths.slice(0, i + 1).reduce((sum, length) => sum + length, 0)),
         );
         expect(frames.dueMs.at(-1)).toBe(5 * ALL.length);
+      });
+    }
+  }
+});
+
+describe("the fields of an answer by its model", () => {
+  const OWN = '"system_fingerprint":"fp_77656972a1"';
+  const NULL = '"system_fingerprint":null';
+  const shapes: readonly (readonly [string, readonly string[], string, boolean, boolean])[] = [
+    [
+      "today's",
+      ["gpt-4o", "gpt-4.1-nano", "gpt-4-turbo", "ft:gpt-4o:a::b", "qwen3"],
+      OWN,
+      true,
+      true,
+    ],
+    ["the oldest", ["gpt-3.5-turbo-0125", "gpt-4", "ft:gpt-3.5-turbo:a::b"], NULL, true, true],
+    [
+      "gpt-5's",
+      ["gpt-5-2025-08-07", "gpt-4.5-preview", "gpt-6-sol", "ft:gpt-5:a::b"],
+      NULL,
+      false,
+      true,
+    ],
+    ["reasoning or hearing", ["o3-mini", "o1", "gpt-4o-audio-preview"], OWN, false, true],
+    [
+      "searching",
+      ["gpt-4o-search-preview", "gpt-4o-mini-search-preview"],
+      '"system_fingerprint":""',
+      false,
+      false,
+    ],
+  ];
+  for (const [name, models, fingerprint, hasLogprobs, hasTier] of shapes) {
+    for (const model of models) {
+      test(`${name}: ${model}`, () => {
+        const layout = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", model });
+        const chunks = spoken(layout, [TEXT, { kind: "end", choice: 0, reason: "stop" }]);
+        const choice = {
+          text: "a",
+          reasoning: "",
+          refusal: "",
+          calls: [],
+          reason: "stop",
+        } as const;
+        const head = { persona: "gpt-4o", id: ID, created: 1, model } as const;
+        const whole = JSON.stringify(JSON.parse(completionBody(head, [choice], USAGE)));
+        for (const text of [...chunks.split("\n\n").slice(0, -1), whole]) {
+          expect(text).toContain(fingerprint);
+          expect(text.includes('"logprobs":null')).toBe(hasLogprobs);
+          expect(text.includes('"service_tier":"default"')).toBe(hasTier);
+        }
       });
     }
   }

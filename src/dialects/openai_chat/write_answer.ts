@@ -10,6 +10,7 @@ import { type AnswerWriter, DONE_EVENT } from "../../core/dialect.ts";
 import type { Layout, Stamped, StampTexts } from "../../core/frames.ts";
 import type { GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { ID_BYTES } from "../../core/stamp.ts";
+import { type Shape, shapeOf } from "../openai/models.ts";
 
 /**
  * gpt-4o: today's full chunk shape · minimal: the six events of the OpenResty mock
@@ -41,6 +42,15 @@ export interface ChunkHead {
 /** The fingerprint of the mock: "fp_" and 10 hexadecimal digits, the same in every answer. */
 export const FINGERPRINT = "fp_77656972a1";
 
+const FINGERPRINTS: Readonly<Record<Shape["fingerprint"], string | null>> = {
+  own: FINGERPRINT,
+  null: null,
+  empty: "",
+};
+
+/** A chunk's head, and which fields its model shows. */
+type ShapedHead = ChunkHead & { readonly shape: Shape };
+
 const CREATED_PREFIX = '","object":"chat.completion.chunk","created":';
 
 /**
@@ -70,21 +80,27 @@ export function usageObject(usage: Usage) {
  * One event. `choices` and `usage` are JSON texts; in the API's key order (docs/facts/openai_api.md
  * "Key order").
  */
-function chunk(head: ChunkHead, choices: string, usage: string): string {
-  const { persona, id, created, model } = head;
+function chunk(head: ShapedHead, choices: string, usage: string): string {
+  const { persona, id, created, model, shape } = head;
   const start = `{"id":"chatcmpl-${id}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
   if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
-  const json = `${start}"service_tier":"default","system_fingerprint":"${FINGERPRINT}",` +
+  const json = `${start}${shape.hasTier ? `"service_tier":"default",` : ""}` +
+    `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},` +
     `"choices":${choices}${head.wantsUsage ? `,"usage":${usage}` : ""}`;
   if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
   const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
   return `data: ${json},"obfuscation":"${pad}"}\n\n`;
 }
 
-function choice(persona: Persona, index: number, delta: string, reason: EndReason | null): string {
-  const logprobs = persona === "minimal" ? "" : `"logprobs":null,`;
+function choice(
+  { persona, shape }: ShapedHead,
+  index: number,
+  delta: string,
+  reason: EndReason | null,
+): string {
+  const logprobs = persona === "minimal" || !shape.hasLogprobs ? "" : `"logprobs":null,`;
   const finish = reason === null ? "null" : `"${reason}"`;
   return `[{"index":${index},"delta":${delta},${logprobs}"finish_reason":${finish}}]`;
 }
@@ -103,12 +119,12 @@ export type ChunkOptions = Omit<ChunkHead, "id" | "created">;
 export class ChunkLayout implements Layout {
   readonly key: string;
   readonly idLengths = [ID_BYTES];
-  readonly #options: ChunkOptions;
+  readonly #options: ChunkOptions & { readonly shape: Shape };
 
   constructor(options: ChunkOptions) {
     const { persona, model, wantsUsage, wantsObfuscation } = options;
     this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${model}`;
-    this.#options = options;
+    this.#options = { ...options, shape: shapeOf(model) };
   }
 
   writer([created, id]: StampTexts): AnswerWriter {
@@ -118,10 +134,10 @@ export class ChunkLayout implements Layout {
 
 /** Writes one answer; each choice opens with its role when it first says something. */
 class ChunkWriter implements AnswerWriter {
-  readonly #head: ChunkHead;
+  readonly #head: ShapedHead;
   readonly #open = new Set<number>();
 
-  constructor(head: ChunkHead) {
+  constructor(head: ShapedHead) {
     this.#head = head;
   }
 
@@ -151,7 +167,7 @@ class ChunkWriter implements AnswerWriter {
       }
       case "end":
         return this.#opening(step.choice, "text") +
-          chunk(head, choice(head.persona, step.choice, "{}", step.reason), "null");
+          chunk(head, choice(head, step.choice, "{}", step.reason), "null");
       case "usage":
         return head.wantsUsage ? chunk(head, "[]", JSON.stringify(usageObject(step.usage))) : "";
     }
@@ -170,7 +186,7 @@ class ChunkWriter implements AnswerWriter {
 
   #delta(index: number, fields: string): string {
     const head = this.#head;
-    return chunk(head, choice(head.persona, index, `{${fields}}`, null), "null");
+    return chunk(head, choice(head, index, `{${fields}}`, null), "null");
   }
 }
 
@@ -188,6 +204,7 @@ export function completionBody(
   usage: Usage,
 ): string {
   const isMinimal = head.persona === "minimal";
+  const { fingerprint, hasLogprobs, hasTier } = shapeOf(head.model);
   const body = {
     id: `chatcmpl-${head.id}`,
     object: "chat.completion",
@@ -196,11 +213,12 @@ export function completionBody(
     choices: choices.map((choice, index) => ({
       index,
       message: messageOf(choice, isMinimal),
-      ...(isMinimal ? {} : { logprobs: null }),
+      ...(isMinimal || !hasLogprobs ? {} : { logprobs: null }),
       finish_reason: choice.reason,
     })),
     usage: usageObject(usage),
-    ...(isMinimal ? {} : { service_tier: "default", system_fingerprint: FINGERPRINT }),
+    ...(isMinimal || !hasTier ? {} : { service_tier: "default" }),
+    ...(isMinimal ? {} : { system_fingerprint: FINGERPRINTS[fingerprint] }),
   };
   return `${JSON.stringify(body, null, 2)}\n`;
 }
