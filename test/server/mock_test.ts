@@ -148,6 +148,26 @@ describe("POST /v1/chat/completions, streamed", () => {
     ]);
   });
 
+  for (
+    const [asked, tier] of [
+      [undefined, "default"],
+      ["auto", "default"],
+      ["fast", "priority"],
+      ["flex", "flex"],
+      ["priority", "priority"],
+      ["default", "default"],
+    ]
+  ) {
+    test(`service_tier ${asked} is answered with ${tier}`, async () => {
+      const ask = { model: "gpt-4o", messages: HELLO, service_tier: asked };
+      for (const stream of [true, false]) {
+        const { body } = await post({ ...ask, stream });
+        const tiers = new Set(body.match(/(?<="service_tier": ?")[a-z]+/g));
+        expect([...tiers]).toEqual([tier!]);
+      }
+    });
+  }
+
   for (const model of ["gpt-4o", "gpt-4"]) {
     test(`chunks: token gives the tokens of ${model}, which join to the reply`, async () => {
       const reply = "深い川は 🧜🏽‍♀️ internationalisation, quietly.\n\nOn.";

@@ -18,6 +18,15 @@ import { type Shape, shapeOf } from "../openai/models.ts";
  */
 export type Persona = "gpt-4o" | "minimal";
 
+/** How fast a request is served. */
+export type Tier = "default" | "priority" | "flex";
+
+/** The tier of an answer to a request that asked for `service_tier`. */
+export function tierOf(asked: unknown): Tier {
+  if (asked === "priority" || asked === "fast") return "priority";
+  return asked === "flex" ? "flex" : "default";
+}
+
 /** What is the same in every chunk of one answer. */
 export interface ChunkHead {
   readonly persona: Persona;
@@ -32,6 +41,8 @@ export interface ChunkHead {
    * chunk").
    */
   readonly wantsUsage: boolean;
+  /** The tier that the answer says it had; absent = "default". */
+  readonly tier?: Tier;
   /**
    * True: every chunk is padded to a multiple of 16 characters (docs/facts/openai_api.md
    * "Obfuscation").
@@ -81,12 +92,12 @@ export function usageObject(usage: Usage) {
  * "Key order").
  */
 function chunk(head: ShapedHead, choices: string, usage: string): string {
-  const { persona, id, created, model, shape } = head;
+  const { persona, id, created, model, shape, tier = "default" } = head;
   const start = `{"id":"chatcmpl-${id}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
   if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
-  const json = `${start}${shape.hasTier ? `"service_tier":"default",` : ""}` +
+  const json = `${start}${shape.hasTier ? `"service_tier":"${tier}",` : ""}` +
     `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},` +
     `"choices":${choices}${head.wantsUsage ? `,"usage":${usage}` : ""}`;
   if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
@@ -122,8 +133,8 @@ export class ChunkLayout implements Layout {
   readonly #options: ChunkOptions & { readonly shape: Shape };
 
   constructor(options: ChunkOptions) {
-    const { persona, model, wantsUsage, wantsObfuscation } = options;
-    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${model}`;
+    const { persona, model, wantsUsage, wantsObfuscation, tier } = options;
+    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model}`;
     this.#options = { ...options, shape: shapeOf(model) };
   }
 
@@ -199,7 +210,7 @@ const DELTA_KEYS = {
 
 /** One whole answer: the `chat.completion` object, in the key order and layout of the real API. */
 export function completionBody(
-  head: Pick<ChunkHead, "persona" | "id" | "created" | "model">,
+  head: Pick<ChunkHead, "persona" | "id" | "created" | "model" | "tier">,
   choices: readonly GatheredChoice[],
   usage: Usage,
 ): string {
@@ -217,7 +228,7 @@ export function completionBody(
       finish_reason: choice.reason,
     })),
     usage: usageObject(usage),
-    ...(isMinimal || !hasTier ? {} : { service_tier: "default" }),
+    ...(isMinimal || !hasTier ? {} : { service_tier: head.tier ?? "default" }),
     ...(isMinimal ? {} : { system_fingerprint: FINGERPRINTS[fingerprint] }),
   };
   return `${JSON.stringify(body, null, 2)}\n`;
@@ -236,7 +247,7 @@ export class CompletionBytes {
   readonly #createdAt: number;
 
   constructor(
-    head: Pick<ChunkHead, "persona" | "model">,
+    head: Pick<ChunkHead, "persona" | "model" | "tier">,
     choices: readonly GatheredChoice[],
     usage: Usage,
   ) {

@@ -37,6 +37,8 @@ import {
   ChunkLayout,
   CompletionBytes,
   type Persona,
+  type Tier,
+  tierOf,
 } from "../../dialects/openai_chat/write_answer.ts";
 
 /** What differs between the URLs that speak this dialect. */
@@ -82,6 +84,7 @@ const REQUEST_ID = { name: "x-request-id", width: 36 } as const;
 interface Told {
   readonly choices: Gathered["choices"];
   readonly model: string;
+  readonly tier: Tier;
   readonly usage: Usage;
   readonly bytes: CompletionBytes;
 }
@@ -128,7 +131,9 @@ class ChatRoom {
   #told: Told | undefined;
   #parsed: { readonly text: string; readonly chat: ChatRequest } | undefined;
   /** What was asked last: most requests ask for the same as the one before. */
-  #last: { readonly chat: ChatRequest; readonly layout: ChunkLayout } | undefined;
+  #last:
+    | { readonly chat: ChatRequest; readonly tier: Tier; readonly layout: ChunkLayout }
+    | undefined;
 
   constructor(deps: ChatCompletionsDeps) {
     this.deps = deps;
@@ -154,10 +159,11 @@ class ChatRoom {
 
   layoutOf(chat: ChatRequest): ChunkLayout {
     const { model, wantsUsage, wantsObfuscation } = chat;
+    const tier = tierOf(chat.params["service_tier"]);
     const last = this.#last;
     if (
       last !== undefined && last.chat.model === model && last.chat.wantsUsage === wantsUsage &&
-      last.chat.wantsObfuscation === wantsObfuscation
+      last.chat.wantsObfuscation === wantsObfuscation && last.tier === tier
     ) return last.layout;
     const { persona } = this.deps;
     const made = new ChunkLayout({
@@ -165,11 +171,12 @@ class ChatRoom {
       model: this.#modelName(model),
       wantsUsage,
       wantsObfuscation,
+      tier,
     });
     const layout = this.#layouts.get(made.key) ?? made;
     if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
     this.#layouts.set(layout.key, layout);
-    this.#last = { chat: { ...EMPTY_CHAT, model, wantsUsage, wantsObfuscation }, layout };
+    this.#last = { chat: { ...EMPTY_CHAT, model, wantsUsage, wantsObfuscation }, tier, layout };
     return layout;
   }
 
@@ -192,24 +199,26 @@ class ChatRoom {
   }
 
   /** The whole answer as one object. */
-  whole(said: Gathered, model: string, exchange: Exchange): Whole {
+  whole(said: Gathered, { model, params }: ChatRequest, exchange: Exchange): Whole {
     return {
       kind: "whole",
       status: 200,
       headers: this.#stamped(this.#jsonHeaders, exchange),
-      body: this.#laid(said, model).stamped(this.manner.stamps.shared()),
+      body: this.#laid(said, model, tierOf(params["service_tier"])).stamped(
+        this.manner.stamps.shared(),
+      ),
     };
   }
 
-  #laid({ choices, usage = NO_USAGE }: Gathered, model: string): CompletionBytes {
+  #laid({ choices, usage = NO_USAGE }: Gathered, model: string, tier: Tier): CompletionBytes {
     const told = this.#told;
     if (
       told !== undefined && told.choices === choices && told.model === model &&
-      sameUsage(told.usage, usage)
+      told.tier === tier && sameUsage(told.usage, usage)
     ) return told.bytes;
-    const head = { persona: this.deps.persona, model: this.#modelName(model) };
+    const head = { persona: this.deps.persona, model: this.#modelName(model), tier };
     const bytes = new CompletionBytes(head, choices, usage);
-    if (bytes.length <= REMEMBERED_BYTES_MAX) this.#told = { choices, model, usage, bytes };
+    if (bytes.length <= REMEMBERED_BYTES_MAX) this.#told = { choices, model, tier, usage, bytes };
     return bytes;
   }
 
@@ -284,7 +293,7 @@ class ChatAsk implements Asking {
   }
 
   whole(said: Gathered, exchange: Exchange): Whole {
-    return this.#room.whole(said, this.#read().model, exchange);
+    return this.#room.whole(said, this.#read(), exchange);
   }
 
   #read(): ChatRequest {
