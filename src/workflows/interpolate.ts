@@ -50,13 +50,20 @@ export function render(pattern: Pattern, scope: Scope): unknown {
   }
 }
 
+/** How a value becomes text behind the `text` that stands before it. */
+export type TextOf = (value: unknown, text: string) => string;
+
 /** A template: the typed value of an expression that stands alone, else text. */
 export function renderTemplate(template: Template, scope: Scope): unknown {
   const whole = wholeExpression(template);
-  if (whole !== null) return evaluate(whole, scope);
+  return whole !== null ? evaluate(whole, scope) : renderText(template, scope, textOfValue);
+}
+
+/** A template as text. `textOf` writes what expressions find; what a file's author wrote stays. */
+export function renderText(template: Template, scope: Scope, textOf: TextOf): string {
   let text = "";
   for (const part of template) {
-    text += typeof part === "string" ? part : textOfValue(evaluate(part, scope));
+    text += typeof part === "string" ? part : textOfExpression(part, scope, textOf, text);
     if (text.length > RENDERED_CHARS_MAX) {
       throw new AppError(
         "workflow_failed",
@@ -69,12 +76,32 @@ export function renderTemplate(template: Template, scope: Scope): unknown {
 
 /** The value of one expression. */
 export function evaluate(expression: Expression, scope: Scope): unknown {
-  const { source, isChunk, path, conversion, fallback } = expression;
-  const name = isChunk ? `${source}[]` : source;
-  let value = Object.hasOwn(scope, name) ? follow(scope[name], path, 0) : null;
+  const { conversion, fallback } = expression;
+  let value = found(expression, scope);
   if (value === null && fallback !== null) value = renderTemplate(fallback, scope);
   if (value === null || conversion === null) return value;
   return convert(value, conversion);
+}
+
+function textOfExpression(
+  expression: Expression,
+  scope: Scope,
+  textOf: TextOf,
+  before: string,
+): string {
+  const { conversion, fallback } = expression;
+  const value = found(expression, scope);
+  if (value === null && fallback !== null) {
+    const text = renderText(fallback, scope, (inner, text) => textOf(inner, before + text));
+    return conversion === null ? text : textOfValue(convert(text, conversion));
+  }
+  return textOf(conversion === null ? value : convert(value, conversion), before);
+}
+
+/** What `expression` refers to, without its default and its type; null = nothing. */
+function found({ source, isChunk, path }: Expression, scope: Scope): unknown {
+  const name = isChunk ? `${source}[]` : source;
+  return Object.hasOwn(scope, name) ? follow(scope[name], path, 0) : null;
 }
 
 /** Every expression of `pattern`, in the order of the file. */

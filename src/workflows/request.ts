@@ -8,6 +8,7 @@ import { Attachment } from "../core/workflow.ts";
 import { failed } from "./call.ts";
 import { textOfValue } from "./convert.ts";
 import type { Component, RequestPattern } from "./definition.ts";
+import { renderUrl } from "./url.ts";
 import { render, type Scope } from "./interpolate.ts";
 
 /** What `fetch` takes as a body. */
@@ -40,9 +41,10 @@ export function makeRequest(
   pattern: RequestPattern,
   scope: Scope,
 ): ReadyRequest {
-  const target = textOfValue(render(pattern.target.pattern, scope));
-  const base = component.baseUrl === null ? "" : textOfValue(render(component.baseUrl, scope));
-  const joined = pattern.target.kind === "endpoint"
+  const { kind } = pattern.target;
+  const target = renderUrl(pattern.target.pattern, scope, kind);
+  const base = component.baseUrl === null ? "" : renderUrl(component.baseUrl, scope, "endpoint");
+  const joined = kind === "endpoint"
     ? target
     : `${base.replace(/\/+$/, "")}/${target.replace(/^\/+/, "")}`;
   const params = pattern.params === null ? null : render(pattern.params, scope);
