@@ -14,8 +14,12 @@ import type { ReadyRequest } from "./request.ts";
 export const RESPONSE_BYTES_MAX = 64 * 1024 * 1024;
 /** Objects and lists inside one another in a response, or in an event of a stream. */
 export const JSON_DEPTH_MAX = 256;
+/** Redirects that one request follows. */
+export const REDIRECTS_MAX = 10;
 /** Bytes of an error's body that a failure shows. */
 const ERROR_BYTES_MAX = 16 * 1024;
+/** The headers that tell of a body. They go with it, and nothing else goes to another origin. */
+const BODY_HEADERS = ["content-type", "content-encoding", "content-language", "content-location"];
 
 /** A response whose head has come; `end` must be stopped when its body is done with. */
 export interface Sent {
@@ -24,7 +28,8 @@ export interface Sent {
 }
 
 /**
- * Sends `request`.
+ * Sends `request`, and follows redirects as browsers do, with the file's headers for the first
+ * origin only.
  *
  * @throws {AppError} when there is no response, or when its status is 400 or more.
  */
@@ -34,19 +39,32 @@ export async function send(
   signal: AbortSignal,
   isTaken: (status: number) => boolean = (status) => status < 400,
 ): Promise<Sent> {
-  const { host } = new URL(request.url);
+  let { host } = new URL(request.url);
   const end = new CallEnd(calls.wheel, signal, host);
   try {
-    end.start("no response headers", calls.limits.headersMs);
-    const response = await calls.fetch(request.url, {
-      method: request.method,
-      headers: request.headers,
-      body: request.body,
-      signal: end.signal,
-    });
-    end.pause();
-    if (isTaken(response.status)) return { response, end };
-    throw await refusal(request, response, end, calls);
+    let asked = request;
+    for (let redirects = 0;; redirects++) {
+      ({ host } = new URL(asked.url));
+      end.start("no response headers", calls.limits.headersMs);
+      const response = await calls.fetch(asked.url, {
+        method: asked.method,
+        headers: asked.headers,
+        body: asked.body,
+        redirect: "manual",
+        signal: end.signal,
+      });
+      end.pause();
+      const next = redirected(asked, response);
+      if (next === null) {
+        if (isTaken(response.status)) return { response, end };
+        throw await refusal(request, response, end, calls);
+      }
+      if (redirects === REDIRECTS_MAX) {
+        throw failed(`Cannot call ${shown(request)}: more than ${REDIRECTS_MAX} redirects`);
+      }
+      await response.body?.cancel();
+      asked = next;
+    }
   } catch (error) {
     const reason: unknown = end.signal.aborted ? end.signal.reason : error;
     end.stop();
@@ -54,6 +72,33 @@ export async function send(
     const { code, message } = reason as { readonly code?: string; readonly message?: string };
     throw failed(`Cannot reach ${host}: ${code ?? message ?? "no response"}`, reason);
   }
+}
+
+/** What `response` asks for instead of `asked`; null = it is no redirect. */
+function redirected(asked: ReadyRequest, { status, headers }: Response): ReadyRequest | null {
+  const location = headers.get("location");
+  if (![301, 302, 303, 307, 308].includes(status) || location === null) return null;
+  const from = new URL(asked.url);
+  const to = URL.parse(location, from);
+  if (to === null || !/^https?:$/.test(to.protocol)) {
+    throw failed(`Cannot follow the redirect of ${from.host}: it leads to no http(s) URL`);
+  }
+  const isGet = status === 303 || (status < 303 && asked.method === "POST");
+  const kept = new Headers(asked.headers);
+  for (const name of [...kept.keys()]) {
+    const isOfBody = BODY_HEADERS.includes(name);
+    if (isOfBody ? isGet : to.origin !== from.origin) kept.delete(name);
+  }
+  return {
+    ...asked,
+    url: to.href,
+    headers: kept,
+    ...(isGet ? { method: "GET", body: null } : {}),
+  };
+}
+
+function shown({ shownUrl }: ReadyRequest): string {
+  return JSON.stringify(shownUrl);
 }
 
 async function refusal(
