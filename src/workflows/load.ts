@@ -1,13 +1,14 @@
 /**
  * Loads workflow files: text and environment in, a `Definition` or every problem out. A pure
  * function; `cli` reads the files. Both spellings of the format (flat, and nested with `action:`,
- * `job:`, `adapter:`) and singular and plural keys mean the same. Unknown keys are ignored, as
- * model-compose does: files carry sections for other tools.
+ * `job:`, `adapter:`) and singular and plural keys mean the same. A key that is not understood is
+ * a problem: the file would do something else than it says.
  *
  * @module
  */
 
 import type { Controller, Definition, Workflow } from "./definition.ts";
+import { ADAPTER_KEYS, CONTROLLER_KEYS, FILE_KEYS, FOREIGN_SECTIONS, WEBUI_KEYS } from "./keys.ts";
 import { loadComponents } from "./load_component.ts";
 import { loadWorkflow } from "./load_workflow.ts";
 import { Problems, Section } from "./section.ts";
@@ -80,7 +81,8 @@ function loadMap(
 }
 
 function define(root: Section, problems: Problems): Definition {
-  for (const key of ["listener", "listeners", "gateway", "gateways"]) {
+  root.checkKeys(FILE_KEYS);
+  for (const key of FOREIGN_SECTIONS) {
     if (root.has(key)) root.problem(key, `weir has no ${key}: take the section out`);
   }
   const controller = loadController(root.section("controller"));
@@ -112,11 +114,13 @@ function define(root: Section, problems: Problems): Definition {
 const BASE_PATH = /^(?:\/[A-Za-z0-9._~-]+)*$/;
 
 function loadController(controller: Section | null): Controller {
+  controller?.checkKeys(CONTROLLER_KEYS);
   const adapters = controller?.sections("adapters", "adapter") ?? [];
   const server = adapters.find((adapter) => adapter.text("type") === "http-server");
   if (adapters.length > 0 && server === undefined) {
     controller!.problem("adapters", "weir speaks HTTP only: one adapter must be an http-server");
   }
+  server?.checkKeys(ADAPTER_KEYS);
   const kind = adapters.length > 0 ? "http-server" : controller?.text("type") ?? "http-server";
   if (kind !== "http-server") {
     controller!.problem("type", `weir has no controller of type '${kind}': http-server is the one`);
@@ -130,6 +134,7 @@ function loadController(controller: Section | null): Controller {
     having("base_path")!.problem("base_path", `must be a path such as /api: it is '${basePath}'`);
   }
   const webui = having("webui")?.section("webui") ?? null;
+  webui?.checkKeys(WEBUI_KEYS);
   return {
     host: having("host")?.text("host") ?? null,
     port: having("port")?.integer("port", 0, 65_535) ?? null,

@@ -6,6 +6,7 @@
 
 import type { Action, Component, Method, Polling, RequestPattern } from "./definition.ts";
 import type { Pattern } from "./interpolate.ts";
+import { ACTION_KEYS, bothKeys, COMPLETION_KEYS, COMPONENT_KEYS } from "./keys.ts";
 import type { Section, Sources } from "./section.ts";
 
 /** The id of what has none. */
@@ -67,11 +68,13 @@ export function loadComponent(section: Section, id: string): Component {
     };
   }
   const isNested = section.has("actions") || section.has("action");
+  section.checkKeys(isNested ? COMPONENT_KEYS : bothKeys(COMPONENT_KEYS, ACTION_KEYS));
   const baseUrl = section.pattern("base_url", IN_REQUEST);
   const actions = new Map<string, Action>();
   let defaultActionId: string | null = null;
   // The flat spelling: the component is its own only action, but its headers stay its own.
   for (const action of isNested ? section.sections("actions", "action") : [section]) {
+    if (isNested) action.checkKeys(ACTION_KEYS);
     const actionId = (isNested ? action.text("id") : null) ?? ACTION_ID;
     if (actions.has(actionId)) action.problem("id", `There are two actions '${actionId}'`);
     actions.set(actionId, loadAction(action, actionId, isNested, baseUrl !== null));
@@ -137,6 +140,7 @@ function loadPolling(section: Section | null, hasBase: boolean): Polling | null 
     section.problem("type", `weir has no completion of type '${type}': it has polling`);
     return null;
   }
+  section.checkKeys(COMPLETION_KEYS);
   const sources: Sources = {
     names: new Set(["input", "response", "result", "context"]),
     jobIds: null,

@@ -6,6 +6,14 @@
 
 import type { Condition, Job, JobReference, Operator, Work, Workflow } from "./definition.ts";
 import { checkGraph } from "./graph.ts";
+import {
+  bothKeys,
+  CASE_KEYS,
+  CONDITION_KEYS,
+  jobKeys,
+  ROUTING_KEYS,
+  WORKFLOW_KEYS,
+} from "./keys.ts";
 import { type Components, DEFAULT_ID, loadComponent } from "./load_component.ts";
 import type { Problems, Section, Sources } from "./section.ts";
 
@@ -48,6 +56,7 @@ export function loadWorkflow(
   const isNested = section.has("jobs") || section.has("job");
   // The flat spelling: the job's keys stand on the workflow. No key of a job at all is one, too.
   const sections = isNested ? section.sections("jobs", "job") : [section];
+  if (isNested) section.checkKeys(WORKFLOW_KEYS);
   if (sections.length > JOBS_MAX) {
     section.problem("jobs", `has ${sections.length} jobs; the limit is ${JOBS_MAX}`);
   }
@@ -87,8 +96,10 @@ function loadWork(
   components: Components,
   sources: Sources,
 ): Work {
-  const type = isNested ? section.text("type") ?? "action" : "action";
-  if (!(JOB_TYPES as readonly string[]).includes(type)) {
+  const type = section.text("type") ?? "action";
+  if ((JOB_TYPES as readonly string[]).includes(type)) {
+    section.checkKeys(isNested ? jobKeys(type) : bothKeys(WORKFLOW_KEYS, jobKeys(type)));
+  } else {
     section.problem("type", `weir has no job of type '${type}': it has ${JOB_TYPES.join(", ")}`);
   }
   switch (type) {
@@ -174,6 +185,9 @@ function loadConditions(section: Section, sources: Sources): readonly Condition[
   const conditions = section.has("conditions") || section.has("condition")
     ? section.sections("conditions", "condition")
     : [section];
+  for (const condition of conditions) {
+    if (condition !== section) condition.checkKeys(CONDITION_KEYS);
+  }
   return conditions.map((condition) => ({
     operator: condition.word("operator", OPERATORS, "eq"),
     input: condition.pattern("input", sources) ?? section.pattern("input", sources),
@@ -184,7 +198,12 @@ function loadConditions(section: Section, sources: Sources): readonly Condition[
 }
 
 function loadSwitch(section: Section, sources: Sources): Work {
-  const cases = section.sections("cases", "case").flatMap((line) => {
+  // A single case may stand on the job itself.
+  const isListed = section.has("cases") || section.has("case");
+  const lines = isListed ? section.sections("cases", "case") : [section];
+  const cases = lines.flatMap((line) => {
+    if (isListed) line.checkKeys(CASE_KEYS);
+    else if (!section.has("then")) return [];
     const then = reference(line, "then");
     const value = line.pattern("value", sources);
     if (then === null) line.problem("then", "A case needs 'then', the job it leads to");
@@ -203,6 +222,7 @@ function loadSwitch(section: Section, sources: Sources): Work {
 function loadRouter(section: Section): Work {
   const isWeighted = section.word("mode", ["uniform", "weighted"], "uniform") === "weighted";
   const routings = section.sections("routings", "routing").flatMap((line) => {
+    line.checkKeys(ROUTING_KEYS);
     const to = reference(line, "target") ?? reference(line, "to");
     if (to === null) line.problem("target", "A routing needs 'target', the job it leads to");
     const weight = line.number("weight") ?? 1;

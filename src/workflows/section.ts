@@ -6,9 +6,12 @@
  * @module
  */
 
+import { shownKey, unknown } from "../config/problems.ts";
+import { nearest } from "../lib/nearest.ts";
 import { durationMs } from "./duration.ts";
 import { type Expression, parseTemplate, TemplateError } from "./expression.ts";
 import { expressionsIn, type Pattern } from "./interpolate.ts";
+import { type Keys, OPERATORS } from "./keys.ts";
 import type { Place, Problem } from "./source_text.ts";
 import type { Tree, TreeMap } from "./tree.ts";
 
@@ -26,8 +29,13 @@ const PROBLEMS_MAX = 50;
 export class Problems {
   readonly list: Problem[] = [];
 
+  /** True when none is told any more. */
+  get isFull(): boolean {
+    return this.list.length >= PROBLEMS_MAX;
+  }
+
   add(place: Place, path: string, message: string): void {
-    if (this.list.length < PROBLEMS_MAX) this.list.push({ place, path, message });
+    if (!this.isFull) this.list.push({ place, path, message });
   }
 }
 
@@ -59,6 +67,23 @@ export class Section {
   problem(key: string, message: string): void {
     const tree = this.#tree.entries.get(key);
     this.#problems.add(tree?.place ?? this.place, this.#pathOf(key), message);
+  }
+
+  /** Notes each key that is none of `keys`, or that weir does not support. */
+  checkKeys({ kind, known, unsupported }: Keys): void {
+    for (const [key, tree] of this.#tree.entries) {
+      if (this.#problems.isFull) return;
+      if (known.includes(key)) continue;
+      const place = this.#tree.keyPlaces.get(key) ?? tree.place;
+      const path = this.#pathOf(shownKey(key));
+      if (!Object.hasOwn(unsupported, key)) {
+        const guess = nearest(key.toLowerCase(), known);
+        const meant = guess === undefined ? undefined : this.#pathOf(guess);
+        this.#problems.add(place, path, unknown("key", meant, known));
+      } else if (tree.kind !== "scalar" || !isHarmless(tree.value, unsupported[key]!)) {
+        this.#problems.add(place, path, `${kind}.${key} is not supported by weir`);
+      }
+    }
   }
 
   /** A text, or null. Numbers and booleans count as their text: ids are often numbers. */
@@ -213,6 +238,9 @@ export class Section {
           items: tree.items.map((item, i) => this.#pattern(item, `${path}[${i}]`, sources)),
         };
       case "map":
+        for (const key of tree.entries.keys()) {
+          if (OPERATORS.has(key)) this.#operator(tree.keyPlaces.get(key) ?? tree.place, path, key);
+        }
         return {
           kind: "map",
           entries: [...tree.entries].map(([key, item]) =>
@@ -221,8 +249,14 @@ export class Section {
         };
       case "scalar":
         if (typeof tree.value !== "string") return { kind: "constant", value: tree.value };
+        if (tree.value.startsWith("...${")) this.#operator(tree.place, path, "...");
         return this.#template(tree.value, tree.placeAt, path, sources);
     }
+  }
+
+  #operator(place: Place, path: string, operator: string): void {
+    const message = `the operator ${JSON.stringify(operator)} is not supported by weir`;
+    this.#problems.add(place, path, message);
   }
 
   #template(
@@ -268,6 +302,14 @@ function complaintAbout({ source, path }: Expression, sources: Sources): string 
   const [step] = path;
   if (source !== "jobs" || step?.kind !== "key" || sources.jobIds === null) return null;
   return sources.jobIds.has(step.key) ? null : `There is no job '${step.key}' in this workflow`;
+}
+
+/** True for null, which says nothing, and for what weir does anyway. */
+function isHarmless(
+  value: string | number | boolean | null,
+  harmless: readonly (string | number | boolean)[],
+): boolean {
+  return value === null || harmless.includes(value);
 }
 
 function nameOf(tree: Tree): string {

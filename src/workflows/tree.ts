@@ -34,6 +34,8 @@ export interface TreeMap {
   readonly kind: "map";
   readonly place: Place;
   readonly entries: ReadonlyMap<string, Tree>;
+  /** Where each key stands. */
+  readonly keyPlaces: ReadonlyMap<string, Place>;
 }
 
 /** A value and where it stands. */
@@ -68,7 +70,8 @@ export function treeOf(value: TreeValue, place: Place): Tree {
     return { kind: "scalar", place, value, placeAt: () => place };
   }
   const entries = Object.entries(value).map(([key, item]) => [key, treeOf(item, place)] as const);
-  return { kind: "map", place, entries: new Map(entries) };
+  const keyPlaces = new Map(entries.map(([key]) => [key, place] as const));
+  return { kind: "map", place, entries: new Map(entries), keyPlaces };
 }
 
 function isList(value: TreeValue): value is readonly TreeValue[] {
@@ -123,7 +126,7 @@ export function mergeTrees(base: Tree, over: Tree): Tree {
     const below = entries.get(key);
     entries.set(key, below === undefined ? value : mergeTrees(below, value));
   }
-  return { ...over, entries };
+  return { ...over, entries, keyPlaces: new Map([...base.keyPlaces, ...over.keyPlaces]) };
 }
 
 /** A limit that ends the building of a tree. */
@@ -160,23 +163,22 @@ class TreeBuilder {
     if (isNode(node) && node.anchor !== undefined) this.#anchors.set(node.anchor, node);
     if (isMap(node)) {
       const entries = new Map<string, Tree>();
+      const keyPlaces = new Map<string, Place>();
       const merged: Tree[] = [];
       for (const { key, value } of node.items) {
         const name = this.#key(key as YamlNode | null, path);
-        if (entries.has(name)) {
-          this.#stop(
-            this.#source.place((key as YamlNode).range![0]),
-            path,
-            `'${name}' is here twice`,
-          );
-        }
+        const keyPlace = this.#source.place((key as YamlNode | null)?.range?.[0] ?? 0);
+        if (entries.has(name)) this.#stop(keyPlace, path, `'${name}' is here twice`);
         const valuePath = path === "" ? name : `${path}.${name}`;
         const tree = this.build(value as YamlNode | null, valuePath, depth + 1);
         if (name === "<<") merged.push(tree);
-        else entries.set(name, value === null ? { ...tree, place } : tree);
+        else {
+          entries.set(name, value === null ? { ...tree, place } : tree);
+          keyPlaces.set(name, keyPlace);
+        }
       }
-      for (const tree of merged) mergeInto(entries, tree);
-      return { kind: "map", place, entries };
+      for (const tree of merged) mergeInto(entries, keyPlaces, tree);
+      return { kind: "map", place, entries, keyPlaces };
     }
     if (isSeq(node)) {
       const items = node.items.map((item, i) =>
@@ -242,12 +244,14 @@ function valueOf(node: Scalar | null): string | number | boolean | null {
 }
 
 /** YAML's merge key: what the mapping itself says wins. */
-function mergeInto(entries: Map<string, Tree>, tree: Tree): void {
+function mergeInto(entries: Map<string, Tree>, keyPlaces: Map<string, Place>, tree: Tree): void {
   if (tree.kind === "list") {
-    for (const item of tree.items) mergeInto(entries, item);
+    for (const item of tree.items) mergeInto(entries, keyPlaces, item);
   } else if (tree.kind === "map") {
     for (const [key, value] of tree.entries) {
-      if (!entries.has(key)) entries.set(key, value);
+      if (entries.has(key)) continue;
+      entries.set(key, value);
+      keyPlaces.set(key, tree.keyPlaces.get(key) ?? tree.place);
     }
   }
 }

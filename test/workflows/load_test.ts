@@ -140,8 +140,8 @@ describe("load", () => {
 
   /** text → its problems, in order. */
   const FAULTS: readonly (readonly [string, string, readonly string[]])[] = [
-    ["an unset variable", "a: 1\nb: x ${env.NOPE} y\n", [
-      "f.yml:2:6: Environment variable 'NOPE' is not set and no default value provided. " +
+    ["an unset variable", "workflow:\n  title: x ${env.NOPE} y\n" + COMPONENT, [
+      "f.yml:2:12: Environment variable 'NOPE' is not set and no default value provided. " +
       "Set it in the environment, in .env, or with -e NOPE=…",
     ]],
     ["broken YAML", "a: b: c\n", ["f.yml:1:4: YAML parsing error"]],
@@ -306,6 +306,145 @@ describe("load", () => {
       expect(cpuMs() - startMs).toBeLessThan(5000);
     });
   }
+
+  /** A file with `keys` in a job of type `type`. */
+  const job = (type: string, keys: string) =>
+    `workflow:\n  jobs:\n  - {id: j}\n  - id: k\n    type: ${type}\n    ${keys}\n${COMPONENT}`;
+
+  /** text → its one problem. */
+  const UNKNOWN: readonly (readonly [string, string])[] = [
+    // What is misspelt, with what was meant.
+    [
+      `wrokflow: {title: x}\n${COMPONENT}`,
+      "f.yml:1:1 wrokflow: is not a known key: " +
+      "did you mean workflow?",
+    ],
+    [
+      COMPONENT + "  strem_format: json\n",
+      "f.yml:4:3 component.strem_format: is not a known key: " +
+      "did you mean component.stream_format?",
+    ],
+    [
+      COMPONENT + "  Method: GET\n",
+      "component.Method: is not a known key: did you mean " +
+      "component.method?",
+    ],
+    [COMPONENT + "  值: 1\n", 'f.yml:4:3 component."值": is not a known key: known here are id, '],
+    [COMPONENT + "  zzzzzzzz:\n", "f.yml:4:3 component.zzzzzzzz: is not a known key: known here"],
+    [
+      `workflow: {titel: x}\n${COMPONENT}`,
+      "f.yml:1:12 workflow.titel: is not a known key: " +
+      "did you mean workflow.title?",
+    ],
+    [
+      job("filter", "ouput: 1"),
+      "f.yml:6:5 workflow.jobs[1].ouput: is not a known key: did you " +
+      "mean workflow.jobs[1].output?",
+    ],
+    [job("delay", "durration: 1\n    duration: 1"), "workflow.jobs[1].durration: is not a known"],
+    [
+      job("if", "conditions: [{if_ture: j}]"),
+      "f.yml:6:19 workflow.jobs[1].conditions[0].if_ture: " +
+      "is not a known key: did you mean workflow.jobs[1].conditions[0].if_true?",
+    ],
+    [job("switch", "cases: [{value: 1, then: j, them: j}]"), ".cases[0].them: is not a known key"],
+    [job("random-router", "routings: [{to: j, wieght: 1}]"), ".routings[0].wieght: is not a known"],
+    [`controller: {prot: 1}\n${COMPONENT}`, "f.yml:1:14 controller.prot: is not a known key"],
+    [`controller: {webui: {prot: 1}}\n${COMPONENT}`, "controller.webui.prot: is not a known key"],
+    [`controller: {adapter: {type: http-server, prot: 1}}\n${COMPONENT}`, "adapter.prot: is not a"],
+    [
+      COMPONENT.replace("endpoint", "actions: [{endpoint: x, pram: 1}]\n  base_url"),
+      "component.actions[0].pram: is not a known key: did you mean component.actions[0].params?",
+    ],
+    [
+      COMPONENT + "  completion: {endpoint: x, sucess_when: 1}\n",
+      "completion.sucess_when: is not a",
+    ],
+    // What stands where nobody reads it.
+    [
+      `workflow: {input: 1, job: {}}\n${COMPONENT}`,
+      "f.yml:1:12 workflow.input: is not a known key",
+    ],
+    [COMPONENT + "  action: {endpoint: y}\n", "f.yml:3:3 component.endpoint: is not a known key"],
+    // What model-compose has and weir has not.
+    [
+      job("filter", "where: {input: 1}"),
+      "f.yml:6:5 workflow.jobs[1].where: filter.where is not " +
+      "supported by weir",
+    ],
+    [job("filter", "input: 1"), "filter.input is not supported by weir"],
+    [job("action", "on_error: ignore"), "job.on_error is not supported by weir"],
+    [job("component", "retry: 3"), "job.retry is not supported by weir"],
+    [job("action", "hook: {before: []}"), "job.hook is not supported by weir"],
+    [
+      job("action", "interrupt: {before: true}"),
+      "f.yml:6:5 workflow.jobs[1].interrupt: " +
+      "job.interrupt is not supported by weir",
+    ],
+    [job("delay", "duration: 1\n    interrupt: {after: true}"), "delay.interrupt is not supported"],
+    [job("action", "max_run_count: 3"), "job.max_run_count is not supported by weir"],
+    [`workflow: {interrupt: {before: true}}\n${COMPONENT}`, "workflow.interrupt is not supported"],
+    [`workflow: {private: true}\n${COMPONENT}`, "workflow.private is not supported by weir"],
+    [COMPONENT + "  rate_limit: 5\n", "component.rate_limit is not supported by weir"],
+    [
+      COMPONENT + "  runtime: docker\n",
+      "f.yml:4:3 component.runtime: component.runtime is not " +
+      "supported by weir",
+    ],
+    [COMPONENT + "  runtime: {type: docker}\n", "component.runtime is not supported by weir"],
+    [
+      COMPONENT + "  stream_fragmented: false\n",
+      "component.stream_fragmented is not supported by weir",
+    ],
+    [
+      COMPONENT + "  completion: {endpoint: x, wait_for: y}\n",
+      "completion.wait_for is not supported",
+    ],
+    [`controller: {runtime: docker}\n${COMPONENT}`, "controller.runtime is not supported by weir"],
+    [
+      `controller: {origins: https://a.example}\n${COMPONENT}`,
+      "controller.origins is not supported",
+    ],
+    [
+      `controller: {webui: {driver: static}}\n${COMPONENT}`,
+      "webui.driver is not supported by weir",
+    ],
+    [`tracer: {type: x}\n${COMPONENT}`, "weir has no tracer"],
+    // Operators, wherever a value may stand.
+    ...["*", "?", "+", "|", "..."].map((operator) =>
+      [
+        `${COMPONENT}  body:\n    a:\n    - {"${operator}": "\${input.x}"}\n`,
+        `f.yml:6:8 component.body.a[0]: the operator "${operator}" is not supported by weir`,
+      ] as const
+    ),
+    [COMPONENT + "  body: ['...${input.x}']\n", 'the operator "..." is not supported by weir'],
+    [job("filter", "output: {'?': 1}"), 'the operator "?" is not supported by weir'],
+  ];
+
+  for (const [text, expected] of UNKNOWN) {
+    test(`refuses ${expected}`, () => {
+      const problems = problemsOf(text);
+      expect(problems.slice(1)).toEqual([]);
+      expect(problems[0]).toContain(expected);
+    });
+  }
+
+  test("takes keys that say what weir does anyway, or nothing", () => {
+    definitionOf(
+      "controller: {name: x, runtime: native, threaded: false, origins: '*', webui: {driver: gradio}}\n" +
+        "workflow: {private: false, job: {name: x, retry: null, interrupt: }}\n" +
+        COMPONENT + "  runtime: native\n  stream_fragmented: true\n  body: {'a+': 1, '....': 2}\n",
+    );
+  });
+
+  test("reads the flat spelling of every type of job, and of a single case", () => {
+    const { workflows } = definitionOf(`workflow: {type: delay, duration: 5ms}\n${COMPONENT}`);
+    expect(workflows[0]!.jobs[0]!.work.kind).toBe("delay");
+    const [{ jobs }] = definitionOf(job("switch", "value: 1\n    then: j")).workflows as [
+      Definition["workflows"][number],
+    ];
+    expect(jobs[1]!.work).toMatchObject({ kind: "switch", cases: [{ then: { jobId: "j" } }] });
+  });
 
   test("refuses an environment that makes the file grow beyond its limit", () => {
     const problems = problemsOf("a: ${env.BIG} ${env.BIG}\n", { BIG: "x".repeat(800_000) });
