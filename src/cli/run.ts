@@ -8,6 +8,7 @@ import { createWriteStream } from "node:fs";
 import { makeApp } from "../app.ts";
 import { AppError } from "../core/errors.ts";
 import type { RunOutput, TaskState } from "../core/workflow.ts";
+import { parseExactJson } from "../lib/exact_json.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { textFlag } from "./flags.ts";
@@ -103,7 +104,7 @@ async function readInput(input: string | undefined): Promise<unknown> {
   if (input === undefined) return null;
   const text = input === "-" ? await readStandardInput() : input;
   try {
-    return JSON.parse(text);
+    return parseExactJson(text);
   } catch {
     throw new AppError("request_invalid", "Invalid JSON provided for --input");
   }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ExactNumber } from "../lib/exact_json.ts";
 import { failed } from "./call.ts";
 import { textOfValue } from "./convert.ts";
 import type { Operator } from "./definition.ts";
@@ -42,6 +43,8 @@ export function holds(operator: Operator, input: unknown, value: unknown): boole
 /** Equal as JSON; a number also equals the text that spells it, as `value: 5` in a file means. */
 export function isEqual(left: unknown, right: unknown): boolean {
   if (left === right) return true;
+  if (left instanceof ExactNumber) return isEqual(left.digits, right);
+  if (right instanceof ExactNumber) return isEqual(left, right.digits);
   if (typeof left !== "object" && typeof right !== "object") {
     const pair = numbersOf(left, right);
     return pair !== null && pair[0] === pair[1];
@@ -58,10 +61,11 @@ function compare(left: unknown, right: unknown): number {
 }
 
 function numbersOf(left: unknown, right: unknown): readonly [number, number] | null {
+  const isNumber = (value: unknown) => typeof value === "number" || value instanceof ExactNumber;
   const isNumeric = (value: unknown) =>
-    typeof value === "number" ||
+    isNumber(value) ||
     (typeof value === "string" && value.trim() !== "" && Number.isFinite(Number(value)));
-  if (typeof left !== "number" && typeof right !== "number") return null;
+  if (!isNumber(left) && !isNumber(right)) return null;
   return isNumeric(left) && isNumeric(right) ? [Number(left), Number(right)] : null;
 }
 

@@ -6,6 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { Attachment, type ChunkFormat } from "../core/workflow.ts";
+import { exactNumber, ExactNumber, parseExactJson } from "../lib/exact_json.ts";
 import { Chunks, oneChunk } from "./chunks.ts";
 import type { Conversion } from "./expression.ts";
 
@@ -83,20 +84,24 @@ function toType(value: unknown, conversion: Conversion): unknown {
   }
 }
 
-function toNumber(value: unknown): number {
-  if (typeof value === "number") return value;
+function toNumber(value: unknown): number | ExactNumber {
+  if (typeof value === "number" || value instanceof ExactNumber) return value;
   if (typeof value === "boolean") return value ? 1 : 0;
   if (typeof value === "string" && NUMBER.test(value.trim())) {
-    const number = Number(value);
-    if (Number.isFinite(number)) return number;
+    const text = value.trim();
+    const number = exactNumber(text) ?? Number(text); // "+1", ".5" and "1." are no JSON
+    if (number instanceof ExactNumber ? Number.isFinite(Number(text)) : Number.isFinite(number)) {
+      return number;
+    }
   }
   throw cannot(value, "a number");
 }
 
-function toInteger(value: unknown): number {
+function toInteger(value: unknown): number | ExactNumber {
   if (typeof value === "number" && Number.isFinite(value)) return Math.trunc(value);
   if (typeof value === "boolean") return value ? 1 : 0;
-  if (typeof value === "string" && INTEGER.test(value.trim())) return Number(value);
+  const text = value instanceof ExactNumber || typeof value === "string" ? String(value).trim() : "";
+  if (INTEGER.test(text)) return exactNumber(text.replace(/^\+/, "")) ?? Number(text);
   throw cannot(value, "an integer");
 }
 
@@ -113,7 +118,8 @@ function toList(value: unknown): readonly unknown[] {
 
 function toObject(value: unknown): unknown {
   const object = typeof value === "string" ? tryJson(value) : value;
-  if (typeof object === "object" && object !== null && !Array.isArray(object)) return object;
+  const isObject = typeof object === "object" && object !== null && !Array.isArray(object);
+  if (isObject && !(object instanceof ExactNumber)) return object;
   throw cannot(value, "an object");
 }
 
@@ -157,7 +163,7 @@ function parseJson(text: string): unknown {
 
 function tryJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseExactJson(text);
   } catch {
     return undefined; // the caller says what it wanted
   }

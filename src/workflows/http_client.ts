@@ -6,6 +6,7 @@
  */
 
 import { isDeeper } from "../lib/depth.ts";
+import { parseExactJson } from "../lib/exact_json.ts";
 import { SseParser, SseTooLarge } from "../lib/sse.ts";
 import { type CallEnd, type Calls, failed } from "./call.ts";
 import { Chunks } from "./chunks.ts";
@@ -14,10 +15,13 @@ import { expressionsIn, render, type Scope } from "./interpolate.ts";
 import { asksForUsage, chunkOf, completionOf, WEIR_SCHEME } from "./llm.ts";
 import { poll } from "./polling.ts";
 import { makeRequest, type ReadyRequest } from "./request.ts";
-import { JSON_DEPTH_MAX, pieces, send, whole } from "./send.ts";
+import { JSON_DEPTH_MAX, noStream, pieces, send, whole } from "./send.ts";
 
 /** Bytes of one event of a stream. */
 export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+/** Characters of an error event that a failure shows. */
+const ERROR_CHARS_MAX = 1000;
+
 /** Runs `action`, and gives its output. Aborting `signal` ends it in every window. */
 export async function callAction(
   component: Component,
@@ -33,6 +37,9 @@ export async function callAction(
   const { response, end } = await send(request, calls, signal);
   if (isEventStream(response) && action.polling === null) {
     return stream(sseChunks(response, end, calls, action), () => end.stop(), action, scope);
+  }
+  if (action.streamFormat !== null && action.polling === null) {
+    throw await noStream(request, response, end, calls);
   }
   const value = await whole(response, end, calls);
   const known: Record<string, unknown> = { ...scope, response: value };
@@ -63,8 +70,10 @@ async function* sseChunks(
   const parser = new SseParser(EVENT_BYTES_MAX);
   try {
     for await (const piece of pieces(response, end, calls)) {
-      for (const { data } of parser.feed(piece)) {
-        yield { raw: data, chunk: streamFormat === "json" ? parsed(data) : data };
+      for (const { event, data } of parser.feed(piece)) {
+        const chunk = streamFormat === "json" ? parsed(data) : data;
+        if (event === "error" || isError(chunk)) throw failed(`The stream says: ${errorText(data)}`);
+        yield { raw: data, chunk };
       }
     }
   } catch (error) {
@@ -75,10 +84,28 @@ async function* sseChunks(
   }
 }
 
+/** True for what streams of language models say instead of going on. */
+function isError(chunk: unknown): boolean {
+  if (typeof chunk !== "object" || chunk === null) return false;
+  const { error, type } = chunk as { readonly error?: unknown; readonly type?: unknown };
+  return type === "error" || (typeof error === "string" && error !== "") ||
+    (typeof error === "object" && error !== null);
+}
+
+/** The sentence in an error event, or the event as it came. */
+function errorText(data: string): string {
+  const { error, message } = (parsed(data) ?? {}) as Readonly<Record<string, unknown>>;
+  const inner = typeof error === "object" && error !== null && "message" in error
+    ? error.message
+    : error;
+  const text = [inner, message].find((one) => typeof one === "string" && one !== "");
+  return String(text ?? data).slice(0, ERROR_CHARS_MAX);
+}
+
 /** `[DONE]` and whatever else is no JSON, or nests too deep: null. */
 function parsed(data: string): unknown {
   try {
-    const value: unknown = JSON.parse(data);
+    const value = parseExactJson(data);
     return isDeeper(value, JSON_DEPTH_MAX) ? null : value;
   } catch {
     return null;
@@ -130,6 +157,9 @@ async function callWeir(
   }
   const body = value as Readonly<Record<string, unknown>>;
   const steps = askLlm(body, signal);
+  if (body["stream"] !== true && action.streamFormat !== null) {
+    throw failed("stream_format needs stream: true in the body for weir:");
+  }
   if (body["stream"] !== true) {
     const response = await completionOf(steps);
     return action.output === null ? response : render(action.output, { ...scope, response });

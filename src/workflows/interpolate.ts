@@ -6,6 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { Attachment } from "../core/workflow.ts";
+import { ExactNumber } from "../lib/exact_json.ts";
 import { Chunks } from "./chunks.ts";
 import { convert, textOfValue } from "./convert.ts";
 import {
@@ -21,7 +22,7 @@ export const RENDERED_CHARS_MAX = 64 * 1024 * 1024;
 
 /** What a workflow file says where a value may stand: parsed once, rendered for each run. */
 export type Pattern =
-  | { readonly kind: "constant"; readonly value: string | number | boolean | null }
+  | { readonly kind: "constant"; readonly value: string | number | boolean | null | ExactNumber }
   | { readonly kind: "template"; readonly template: Template }
   | { readonly kind: "list"; readonly items: readonly Pattern[] }
   | { readonly kind: "map"; readonly entries: readonly (readonly [string, Pattern])[] };
@@ -126,6 +127,7 @@ function follow(value: unknown, path: readonly PathStep[], at: number): unknown 
   if (step === undefined) return value;
   if (step.kind === "key") {
     if (typeof value !== "object" || value instanceof Chunks) return null;
+    if (value instanceof ExactNumber) return null;
     if (Array.isArray(value)) return null;
     if (value instanceof Attachment) return follow(fileField(value, step.key), path, at + 1);
     if (!Object.hasOwn(value, step.key)) return null;

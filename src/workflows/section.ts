@@ -306,10 +306,10 @@ function complaintAbout({ source, path }: Expression, sources: Sources): string 
 
 /** True for null, which says nothing, and for what weir does anyway. */
 function isHarmless(
-  value: string | number | boolean | null,
+  value: unknown,
   harmless: readonly (string | number | boolean)[],
 ): boolean {
-  return value === null || harmless.includes(value);
+  return value === null || harmless.some((one) => one === value);
 }
 
 function nameOf(tree: Tree): string {

@@ -7,6 +7,7 @@
 import { AppError } from "../core/errors.ts";
 import { Attachment } from "../core/workflow.ts";
 import { isDeeper } from "../lib/depth.ts";
+import { parseExactJson } from "../lib/exact_json.ts";
 import { CallEnd, type Calls, failed } from "./call.ts";
 import type { ReadyRequest } from "./request.ts";
 
@@ -60,7 +61,7 @@ export async function send(
         throw await refusal(request, response, end, calls);
       }
       if (redirects === REDIRECTS_MAX) {
-        throw failed(`Cannot call ${shown(request)}: more than ${REDIRECTS_MAX} redirects`);
+        throw failed(`Cannot call ${request.shownUrl}: more than ${REDIRECTS_MAX} redirects`);
       }
       await response.body?.cancel();
       asked = next;
@@ -97,11 +98,34 @@ function redirected(asked: ReadyRequest, { status, headers }: Response): ReadyRe
   };
 }
 
-function shown({ shownUrl }: ReadyRequest): string {
-  return JSON.stringify(shownUrl);
+async function refusal(
+  request: ReadyRequest,
+  response: Response,
+  end: CallEnd,
+  calls: Calls,
+): Promise<AppError> {
+  const what = `Request failed with status ${response.status}`;
+  return await failedBy(what, request, response, end, calls);
 }
 
-async function refusal(
+/** Why `response`, which is taken and no event stream, cannot be what `stream_format` reads. */
+export async function noStream(
+  request: ReadyRequest,
+  response: Response,
+  end: CallEnd,
+  calls: Calls,
+): Promise<AppError> {
+  const type = response.headers.get("content-type") ?? "no content type";
+  const what = `stream_format needs an event stream, and the answer has ${type}`;
+  try {
+    return await failedBy(what, request, response, end, calls);
+  } finally {
+    end.stop();
+  }
+}
+
+async function failedBy(
+  what: string,
   { shownUrl }: ReadyRequest,
   response: Response,
   end: CallEnd,
@@ -115,9 +139,7 @@ async function refusal(
   } catch {
     // It is no JSON: it is shown as it came.
   }
-  return failed(
-    `Request failed with status ${response.status}\nURL: ${shownUrl}\nResponse: ${shown}`,
-  );
+  return failed(`${what}\nURL: ${shownUrl}\nResponse: ${shown}`);
 }
 
 /** The body as a value, by its content type: JSON, text, or a file. */
@@ -140,7 +162,7 @@ export async function whole(response: Response, end: CallEnd, calls: Calls): Pro
 function jsonOf(text: string): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseExactJson(text);
   } catch (cause) {
     throw failed("The response says it is JSON and is none", cause);
   }

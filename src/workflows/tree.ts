@@ -17,6 +17,7 @@ import {
   parseDocument,
 } from "yaml";
 import type { Node as YamlNode, Scalar } from "yaml";
+import { exactNumber, type ExactNumber } from "../lib/exact_json.ts";
 import type { Place, Problem, SourceText } from "./source_text.ts";
 
 /** Values of one file after aliases are expanded: what stops a bomb of aliases. */
@@ -45,7 +46,7 @@ export type Tree =
   | {
     readonly kind: "scalar";
     readonly place: Place;
-    readonly value: string | number | boolean | null;
+    readonly value: string | number | boolean | null | ExactNumber;
     /** The place of character `offset` of a text. */
     readonly placeAt: (offset: number) => Place;
   };
@@ -224,7 +225,7 @@ const WORDS = new Map(
   [["yes", true], ["on", true], ["no", false], ["off", false]] as const,
 );
 
-function valueOf(node: Scalar | null): string | number | boolean | null {
+function valueOf(node: Scalar | null): string | number | boolean | null | ExactNumber {
   const value: unknown = node?.value ?? null;
   if (node !== null && node.type === "PLAIN" && typeof value === "string") {
     const isWord = /^(?:[a-z]+|[A-Z][a-z]+|[A-Z]+)$/.test(value);
@@ -232,8 +233,9 @@ function valueOf(node: Scalar | null): string | number | boolean | null {
     if (word !== undefined) return word;
   }
   switch (typeof value) {
-    case "string":
     case "number":
+      return exactNumber(node?.source ?? "") ?? value;
+    case "string":
     case "boolean":
       return value;
     case "bigint":

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { Attachment } from "../../src/core/workflow.ts";
+import { parseExactJson } from "../../src/lib/exact_json.ts";
 import { waitFor } from "../server/launch.ts";
 import { mockSource, realWheel, rig, valueOf } from "./rig.ts";
 
@@ -61,6 +62,20 @@ const upstream = Bun.serve({
         return events(delta(""), delta("He"), delta("llo\n世界"), '{"choices":[]}', "[DONE]");
       case "/sse-error":
         return events(delta("a"), '{"error":{"message":"no"}}');
+      case "/sse-two":
+        return events(delta("a"), '{"choices":[],"error":null}');
+      case "/sse-named-error":
+        return new Response(`data: ${delta("a")}\n\nevent: error\ndata: over\n\n`, {
+          headers: { "content-type": "text/event-stream" },
+        });
+      case "/sse-first-error":
+        return events('{"type":"error","message":"at once"}');
+      case "/big":
+        return new Response('{"n":12345678901234567890}', {
+          headers: { "content-type": "application/json" },
+        });
+      case "/sse-big":
+        return events('{"n":12345678901234567890}');
       case "/error":
         return Response.json({ error: { message: "坏" } }, { status: 429 });
       case "/error-text":
@@ -198,7 +213,7 @@ describe("callAction", () => {
       ]],
       [
         "objects",
-        "path: /sse-error\nstream_format: json\n" +
+        "path: /sse-two\nstream_format: json\n" +
         "output: {t: '${response[].choices[0].delta.content}'}",
         [{ t: "a" }, { t: null }],
       ],
@@ -310,6 +325,107 @@ describe("callAction", () => {
       expect(bugs).toEqual([]);
     });
   }
+
+  for (
+    const [path, format, message] of [
+      ["/sse-error", "json", "The stream says: no"],
+      ["/sse-named-error", "json", "The stream says: over"],
+      ["/sse-named-error", "text", "The stream says: over"],
+    ] as const
+  ) {
+    test(`fails by ${path} read as ${format}, behind what came before`, async () => {
+      const keys = `path: ${path}\nstream_format: ${format}\noutput: x\${response[]}`;
+      const { engine } = rig(file(keys));
+      const { signal } = new AbortController();
+      const state = await engine.start(null, {}, { signal, isKept: false }).settled;
+      const got: unknown[] = [];
+      const read = async () => {
+        if (state.output?.kind !== "chunks") throw new Error("no chunks");
+        for await (const chunk of state.output.chunks) got.push(chunk);
+      };
+      await expect(read()).rejects.toThrow(message);
+      expect(got).toEqual([`x${delta("a")}`]);
+      expect(engine.task(state.taskId)).toMatchObject({ status: "failed", errorText: message });
+    });
+  }
+
+  test("fails by an error event where the stream is needed as a value", async () => {
+    const { run } = rig(file(`path: /sse-first-error\n${STREAM}`, "a ${output}"));
+    expect(await run()).toMatchObject({ status: "failed", errorText: "The stream says: at once" });
+  });
+
+  for (
+    const [keys, message] of [
+      [
+        `path: /json\n${STREAM}`,
+        'has application/json;charset=utf-8\nURL: /json\nResponse: {\n  "text"',
+      ],
+      [
+        "path: /text\nstream_format: text",
+        "stream_format needs an event stream, and the answer has",
+      ],
+      [`path: /empty\n${STREAM}`, "has no content type\nURL: /empty\nResponse: "],
+    ] as const
+  ) {
+    test(`fails when no stream comes for ${keys.replaceAll("\n", ", ")}`, async () => {
+      const { status, errorText } = await rig(file(keys, "${output}")).run();
+      expect(status).toBe("failed");
+      expect(errorText).toContain(message);
+    });
+  }
+
+  const BIG = "12345678901234567890";
+  for (
+    const [keys, body] of [
+      ["path: /json\nbody: '${input}'", `{"x":${BIG},"y":[-0.1234567890123456789]}`],
+      [
+        "path: /json\nbody: {a: '${input.x}', b: '${input.x as integer}', c: '${input.x as number}'}",
+        `{"a":${BIG},"b":${BIG},"c":${BIG}}`,
+      ],
+      [
+        "path: /json\nbody: {a: 'n ${input.x}', b: '${input.x as text}'}",
+        `{"a":"n ${BIG}","b":"${BIG}"}`,
+      ],
+      [
+        `path: /json\nbody: {a: '\${input.z as integer | ${BIG}}', b: ${BIG}}`,
+        `{"a":${BIG},"b":${BIG}}`,
+      ],
+      ["path: /json\nbody: '${input.t as json}'", `{"n":${BIG}}`],
+      [
+        "path: /json\nheaders: {content-type: application/x-www-form-urlencoded}\nbody: {a: '${input.x}'}",
+        `a=${BIG}`,
+      ],
+    ] as const
+  ) {
+    test(`keeps the digits of numbers in ${keys.replaceAll("\n", ", ")}`, async () => {
+      seen = [];
+      const input = parseExactJson(`{"x":${BIG},"y":[-0.1234567890123456789]}`) as object;
+      const isWhole = keys.includes("${input}");
+      await rig(file(keys, "${output}")).run(isWhole ? input : { ...input, t: `{"n":${BIG}}` });
+      expect(seen[0]!.body).toBe(body);
+    });
+  }
+
+  for (
+    const [keys, output] of [
+      ["path: /big", `{"n":${BIG}}`],
+      ["path: /big\noutput: '${response.n}'", BIG],
+      ["path: /big\noutput: {a: '${response.n as integer}'}", `{"a":${BIG}}`],
+    ] as const
+  ) {
+    test(`gives the digits of numbers for ${keys.replaceAll("\n", ", ")}`, async () => {
+      const value = valueOf(await rig(file(keys, "${output}")).run());
+      expect(JSON.stringify(value)).toBe(output);
+    });
+  }
+
+  test("gives the digits of numbers in a stream", async () => {
+    const { items } = await rig(
+      file("path: /sse-big\nstream_format: json\noutput: ${response[].n}"),
+    )
+      .run();
+    expect(JSON.stringify(items)).toBe(`[${BIG}]`);
+  });
 
   test("throws when the upstream breaks off, behind what it said", async () => {
     const { engine } = rig(file(`endpoint: http://127.0.0.1:${cutter.port}/\n${STREAM}`));

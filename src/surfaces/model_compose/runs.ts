@@ -10,6 +10,7 @@ import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { Attachment, type TaskState, type Workflows } from "../../core/workflow.ts";
 import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/errors.ts";
 import { isDeeper } from "../../lib/depth.ts";
+import { parseExactJson } from "../../lib/exact_json.ts";
 import { objectOfFields } from "./bracket_form.ts";
 import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
 
@@ -107,7 +108,7 @@ async function readRun({ head, bytes }: Inbound): Promise<RunRequest> {
 
 function parseJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return parseExactJson(new TextDecoder().decode(bytes));
   } catch (error) {
     throw invalid(`Invalid request body: ${(error as Error).message}`);
   }
