@@ -12,6 +12,7 @@ import { parseExactJson } from "../lib/exact_json.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { textFlag } from "./flags.ts";
+import { readInputFiles } from "./input_files.ts";
 import { world } from "./world.ts";
 import { readSettings, warn } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -37,7 +38,7 @@ export const run = defineCommand({
     input: textFlag({
       short: "i",
       value: "JSON",
-      text: "the input; - reads it from standard input",
+      text: "the input; - reads it from standard input; a file in it is its path",
     }),
     output: textFlag({
       short: "o",
@@ -80,7 +81,11 @@ export const run = defineCommand({
     try {
       const input = await readInput(flags.input);
       const { signal } = abort;
-      const { settled, taskId } = app.workflows.start(operands.workflow ?? null, input, {
+      const workflowId = app.workflows.find(operands.workflow ?? null);
+      const schema = app.workflows.schemas.find(({ workflow_id }) => workflow_id === workflowId);
+      readInputFiles(input, schema!);
+      app.workflows.check(workflowId, input);
+      const { settled, taskId } = app.workflows.start(workflowId, input, {
         signal,
         isKept: false,
       });

@@ -80,6 +80,8 @@ export interface SchemaVariable {
   readonly format?: string;
   readonly is_list?: true;
   readonly default?: unknown;
+  /** It may be absent although it has no default that can be told. */
+  readonly required?: false;
   /** From `@(description …)`. */
   readonly description?: string;
 }
@@ -110,6 +112,13 @@ export interface Workflows {
    * @throws {AppError} `not_found`.
    */
   find(workflowId: string | null): string;
+
+  /**
+   * Checks that `input` is what the workflow with the id `workflowId` takes.
+   *
+   * @throws {AppError} `request_invalid`.
+   */
+  check(workflowId: string, input: unknown): void;
 
   /**
    * Starts a run of workflow `workflowId`; null = the default one. Aborting `signal` stops it and

@@ -22,7 +22,8 @@ import type { Calls } from "./call.ts";
 import { Chunks, collectItems, settle } from "./chunks.ts";
 import type { Definition, Workflow } from "./definition.ts";
 import { runJobs } from "./jobs.ts";
-import { schemaOf } from "./schema.ts";
+import { InputCheck } from "./input_check.ts";
+import { inputUses, schemaOf } from "./schema.ts";
 import { Tasks } from "./tasks.ts";
 
 /** Runs that go on or wait. Above this a new one is refused. */
@@ -57,6 +58,7 @@ export interface EngineDeps {
 /** Runs the workflows of `definition`. */
 export class WorkflowEngine implements Workflows {
   readonly schemas: readonly WorkflowSchema[];
+  readonly #checks: ReadonlyMap<string, InputCheck>;
   readonly #definition: Definition;
   readonly #deps: EngineDeps;
   readonly #tasks: Tasks;
@@ -67,7 +69,11 @@ export class WorkflowEngine implements Workflows {
   constructor(definition: Definition, deps: EngineDeps) {
     this.#definition = definition;
     this.#deps = deps;
-    this.schemas = definition.workflows.map((workflow) => schemaOf(workflow, definition));
+    const uses = new Map(
+      definition.workflows.map((workflow) => [workflow, inputUses(workflow, definition)] as const),
+    );
+    this.schemas = [...uses].map(([workflow, used]) => schemaOf(workflow, definition, used));
+    this.#checks = new Map([...uses].map(([{ id }, used]) => [id, new InputCheck(used)] as const));
     this.#tasks = new Tasks(() => deps.wheel.nowMs);
     this.#gate = new Semaphore(definition.controller.runsMax || RUNS_OPEN_MAX, RUNS_OPEN_MAX);
     this.#gates = new Map(
@@ -84,6 +90,10 @@ export class WorkflowEngine implements Workflows {
 
   find(workflowId: string | null): string {
     return this.#find(workflowId).id;
+  }
+
+  check(workflowId: string, input: unknown): void {
+    this.#checks.get(workflowId)!.check(input);
   }
 
   task(taskId: string): TaskState | undefined {

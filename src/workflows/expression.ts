@@ -110,6 +110,19 @@ export function wholeExpression(template: Template): Expression | null {
   return template.length === 1 && typeof only === "object" ? only : null;
 }
 
+/** Formats in which a file is a text. */
+const TEXT_FORMATS = ["base64", "url", "data-uri"];
+
+/** True when what `expression` finds must be a file. */
+export function isFile({ conversion }: Expression): boolean {
+  return conversion !== null && isFileType(conversion.type, conversion.format);
+}
+
+/** True for `as TYPE;FORMAT` when it means a file. */
+export function isFileType(type: string, format: string): boolean {
+  return /^(?:image|audio|video|file)$/.test(type) && !TEXT_FORMATS.includes(format);
+}
+
 /** Every expression of `template`, those in defaults included. */
 export function* expressionsOf(template: Template): Generator<Expression> {
   for (const part of template) {

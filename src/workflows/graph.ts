@@ -48,6 +48,20 @@ export function terminalsOf(jobs: readonly Job[]): readonly Job[] {
   return jobs.filter((job) => !needed.has(job.id) && routesOf(job).length === 0);
 }
 
+/** The jobs that every run reaches: no routing decides about them. */
+export function certainOf(jobs: readonly Job[]): ReadonlySet<string> {
+  const targets = new Set(jobs.flatMap(routesOf).map(({ jobId }) => jobId));
+  const certain = new Set<string>();
+  for (let before = -1; before < certain.size;) {
+    before = certain.size;
+    for (const { id, dependsOn } of jobs) {
+      const isReached = dependsOn.length === 0 || dependsOn.some(({ jobId }) => certain.has(jobId));
+      if (isReached && !targets.has(id)) certain.add(id);
+    }
+  }
+  return certain;
+}
+
 /** The jobs whose output another pattern of the workflow reads: a stream must be a value there. */
 export function readJobsOf(workflow: Workflow): ReadonlySet<string> {
   const read = new Set<string>();

@@ -102,7 +102,7 @@ function textOfExpression(
 /** What `expression` refers to, without its default and its type; null = nothing. */
 function found({ source, isChunk, path }: Expression, scope: Scope): unknown {
   const name = isChunk ? `${source}[]` : source;
-  return Object.hasOwn(scope, name) ? follow(scope[name], path, 0) : null;
+  return Object.hasOwn(scope, name) ? follow(scope[name], path) : null;
 }
 
 /** Every expression of `pattern`, in the order of the file. */
@@ -120,8 +120,8 @@ export function* expressionsIn(pattern: Pattern): Generator<Expression> {
   }
 }
 
-/** Follows `path` into own properties only, from step `at` on. */
-function follow(value: unknown, path: readonly PathStep[], at: number): unknown {
+/** What `path` leads to from its step `at` on, through own properties only; null = nothing. */
+export function follow(value: unknown, path: readonly PathStep[], at = 0): unknown {
   if (value === undefined || value === null) return null;
   const step = path[at];
   if (step === undefined) return value;

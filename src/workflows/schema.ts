@@ -7,21 +7,54 @@
 import type { SchemaGroup, SchemaVariable, WorkflowSchema } from "../core/workflow.ts";
 import { convert } from "./convert.ts";
 import type { Action, Component, Definition, Job, Workflow } from "./definition.ts";
-import { type Expression, type Template, wholeExpression } from "./expression.ts";
-import { patternsOf, terminalsOf } from "./graph.ts";
+import { type Expression, expressionsOf, type Template, wholeExpression } from "./expression.ts";
+import { certainOf, patternsOf, terminalsOf } from "./graph.ts";
 import { expressionsIn, type Pattern } from "./interpolate.ts";
 
-/** The schema of `workflow`. */
-export function schemaOf(workflow: Workflow, definition: Definition): WorkflowSchema {
-  const inputs = new Map<string, SchemaVariable>();
-  for (const job of workflow.jobs) {
-    for (const pattern of inputPatternsOf(job, definition)) {
-      for (const expression of expressionsIn(pattern)) {
-        const { source, pathText } = expression;
-        if (source !== "input" || inputs.has(pathText)) continue;
-        inputs.set(pathText, variableOf(expression, pathText));
-      }
+/** An expression that reads the input of a workflow. */
+export interface InputUse {
+  readonly expression: Expression;
+  /** True when a run cannot do without: it has no default, and every run comes to it. */
+  readonly isRequired: boolean;
+}
+
+/** Everything of its input that `workflow` reads. */
+export function inputUses(workflow: Workflow, definition: Definition): readonly InputUse[] {
+  const certain = certainOf(workflow.jobs);
+  const uses: InputUse[] = [];
+  const add = (pattern: Pattern, isCertain: boolean) => {
+    const inner = new Set<Expression>(); // those in the default of another one
+    for (const expression of expressionsIn(pattern)) {
+      const { source, path, fallback } = expression;
+      for (const one of fallback === null ? [] : expressionsOf(fallback)) inner.add(one);
+      if (source !== "input") continue;
+      const hasDefault = fallback !== null || inner.has(expression);
+      uses.push({ expression, isRequired: isCertain && !hasDefault && path.length > 0 });
     }
+  };
+  for (const job of workflow.jobs) {
+    // What a job decides by may be absent: that decides, too.
+    const isDeciding = job.work.kind === "if" || job.work.kind === "switch";
+    for (const pattern of inputPatternsOf(job, definition)) {
+      add(pattern, certain.has(job.id) && !isDeciding);
+    }
+  }
+  if (workflow.output !== null) add(workflow.output, true);
+  return uses;
+}
+
+/** The schema of `workflow`, which reads `uses` of its input. */
+export function schemaOf(
+  workflow: Workflow,
+  definition: Definition,
+  uses = inputUses(workflow, definition),
+): WorkflowSchema {
+  const inputs = new Map<string, SchemaVariable>();
+  const required = new Set<string>();
+  for (const { expression, isRequired } of uses) {
+    const { pathText } = expression;
+    if (isRequired) required.add(pathText);
+    if (!inputs.has(pathText)) inputs.set(pathText, variableOf(expression, pathText));
   }
   const outputs = workflow.output !== null && !isPlain(workflow.output, "output")
     ? outputsOf(workflow.output, "")
@@ -31,7 +64,11 @@ export function schemaOf(workflow: Workflow, definition: Definition): WorkflowSc
     workflow_id: workflow.id,
     ...(workflow.title === null ? {} : { title: workflow.title }),
     ...(workflow.description === null ? {} : { description: workflow.description }),
-    input: [...inputs.values()],
+    input: [...inputs].map(([name, variable]) =>
+      required.has(name) || variable.default !== undefined
+        ? variable
+        : { ...variable, required: false }
+    ),
     output: outputs,
     ...(isDefault ? { default: true } : {}),
   };
@@ -54,7 +91,8 @@ function actionPatterns(
   definition: Definition,
 ): readonly (Pattern | null)[] {
   const { component, action } = targetOf(work, definition);
-  const requests = [action.request, ...(action.polling === null ? [] : [action.polling.request])];
+  const { polling } = action;
+  const requests = [action.request, ...(polling === null ? [] : [polling.request])];
   return [
     component.baseUrl,
     component.headers,
@@ -64,6 +102,7 @@ function actionPatterns(
       params,
       body,
     ]),
+    ...(polling === null ? [] : [polling.status, ...polling.successWhen, ...polling.failWhen]),
     action.output,
   ];
 }

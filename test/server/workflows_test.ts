@@ -139,7 +139,10 @@ describe("model-compose's file, as it stands", () => {
     );
     const weir = await launch({ files, env: { OPENAI_API_KEY: "" } });
     try {
-      const response = await post(`${weir.url}/api/workflows/runs`, { output_only: true });
+      const response = await post(`${weir.url}/api/workflows/runs`, {
+        ...README_BODY,
+        output_only: true,
+      });
       expect(response.status).toBe(500);
       expect(await response.json()).toEqual({
         detail: "Cannot call api.openai.com without a key: " +

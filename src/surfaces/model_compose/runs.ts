@@ -12,6 +12,7 @@ import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/erro
 import { isDeeper } from "../../lib/depth.ts";
 import { parseExactJson } from "../../lib/exact_json.ts";
 import { objectOfFields } from "./bracket_form.ts";
+import { withFormInput } from "./form_input.ts";
 import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
 
 /** Objects and lists inside one another in a request. */
@@ -39,10 +40,11 @@ export function workflowRuns({ workflows, authorize }: RunsDeps): Surface {
   async function answer(inbound: Inbound, exchange: Exchange): Promise<Output> {
     const run = await readRun(inbound);
     const workflowId = workflows.find(run.workflowId);
+    if (!run.isWaiting && run.isOutputOnly === true) {
+      throw invalid("output_only=true requires wait_for_completion=true.");
+    }
+    workflows.check(workflowId, run.input);
     if (!run.isWaiting) {
-      if (run.isOutputOnly === true) {
-        throw invalid("output_only=true requires wait_for_completion=true.");
-      }
       const { taskId } = workflows.start(workflowId, run.input, { signal: NEVER, isKept: true });
       return jsonAnswer({ task_id: taskId, status: "pending" });
     }
@@ -117,7 +119,7 @@ function parseJson(bytes: Uint8Array): unknown {
 async function parseForm(
   bytes: Uint8Array<ArrayBuffer>,
   contentType: string,
-): Promise<Record<string, unknown>> {
+): Promise<Readonly<Record<string, unknown>>> {
   let form: Awaited<ReturnType<Response["formData"]>>;
   try {
     form = await new Response(bytes, { headers: { "content-type": contentType } }).formData();
@@ -132,7 +134,7 @@ async function parseForm(
       return [name, new Attachment(content, type, value.name)] as const;
     }),
   );
-  return objectOfFields(fields);
+  return withFormInput(objectOfFields(fields));
 }
 
 function parseRun(body: unknown): RunRequest {

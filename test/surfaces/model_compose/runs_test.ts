@@ -45,7 +45,7 @@ afterEach(() => {
 describe("workflowRuns", () => {
   test("streams a run", async () => {
     const { post, outcomes } = surface();
-    const answer = await post("{}");
+    const answer = await post('{"input":{"prompt":"hi"}}');
     expect(answer.headers.get("content-type")).toStartWith("text/event-stream");
     expect(await answer.text()).toStartWith("data: powered\n\n");
     expect(outcomes).toEqual(["200 completed"]);
@@ -55,14 +55,28 @@ describe("workflowRuns", () => {
     const [body, outcome] of [
       ["{", /^400 refused Invalid request body: /],
       ['{"workflow_id":"x"}', /^404 refused Workflow 'x' not found\.$/],
-      ['{"output_only":false}', /^400 refused Streaming output is only allowed/],
-      ['{"wait_for_completion":false}', /^200 completed$/],
-      ['{"input":{"temperature":"hot"}}', /^200 upstream_failed Cannot convert "hot" to a number$/],
-      ['{"input":{"temperature":"hot"},"output_only":true}', /^500 upstream_failed Cannot convert/],
+      ["{}", /^400 refused Invalid input: prompt is missing$/],
+      [
+        '{"input":{"prompt":"x","promt":"y"}}',
+        /^400 refused Invalid input: promt is not a known key: did you mean prompt\?$/,
+      ],
+      [
+        '{"input":{"prompt":"x"},"output_only":false}',
+        /^400 refused Streaming output is only allowed/,
+      ],
+      ['{"input":{"prompt":"x"},"wait_for_completion":false}', /^200 completed$/],
+      [
+        '{"input":{"prompt":"x","temperature":"hot"}}',
+        /^200 upstream_failed Cannot convert "hot" to a number$/,
+      ],
+      [
+        '{"input":{"prompt":"x","temperature":"hot"},"output_only":true}',
+        /^500 upstream_failed Cannot convert/,
+      ],
       [" ".repeat(2000), /^413 refused /],
     ] as const
   ) {
-    test(`tells the watchers ${outcome} for ${body.slice(0, 50)}`, async () => {
+    test(`tells the watchers ${outcome} for ${body.slice(0, 60)}`, async () => {
       const { post, outcomes, engine } = surface();
       await (await post(body)).text();
       expect(outcomes).toHaveLength(1);
