@@ -14,8 +14,16 @@ import { VERSION } from "./version.ts";
 /** Letters of the mock's reply that are shown. */
 const REPLY_LETTERS_MAX = 60;
 
-/** Where, what answers, what to try; and where workflows are run, when there are any. */
-export function introduction(app: App, settings: Settings, port: number): readonly string[] {
+/**
+ * Where, what answers, what to try; and where workflows are run, when there are any. `pagePort`: the
+ * port of the page's own; undefined = it has none.
+ */
+export function introduction(
+  app: App,
+  settings: Settings,
+  port: number,
+  pagePort: number | undefined,
+): readonly string[] {
   const { config, workflows, workflowFiles } = settings;
   const { host, unix, tls_cert_file } = config.server;
   const scheme = tls_cert_file === "" ? "http" : "https";
@@ -24,7 +32,8 @@ export function introduction(app: App, settings: Settings, port: number): readon
   const curl = unix === "" ? "curl -N" : `curl -N --unix-socket ${unix}`;
   const key = !app.needsToken ? "" : ` -H 'authorization: Bearer <auth.token>'`;
   const ids = workflows.workflows.map(({ id }) => id).join(", ");
-  const base = workflows.controller.basePath || "/api";
+  const { basePath, webui } = workflows.controller;
+  const base = basePath || "/api";
   return [
     `weir ${VERSION} listens on ${place}`,
     ...answerLines(app, config),
@@ -33,6 +42,9 @@ export function introduction(app: App, settings: Settings, port: number): readon
     ...(workflowFiles.length === 0 ? [] : [
       `workflows: ${ids} of ${workflowFiles.join(", ")}: POST ${url}${base}/workflows/runs`,
     ]),
+    ...(webui === null || pagePort === undefined
+      ? []
+      : [`page: ${scheme}://${urlHost(webui.host)}:${pagePort}/`]),
   ];
 }
 

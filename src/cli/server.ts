@@ -120,6 +120,11 @@ export class Server {
     return this.#listener.port;
   }
 
+  /** The port of the page's own; undefined = it has none. */
+  get pagePort(): number | undefined {
+    return this.#page?.port;
+  }
+
   /** The app for new requests. */
   get app(): App {
     return this.#app;

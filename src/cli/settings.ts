@@ -20,7 +20,7 @@ import { Failure, type Terminal } from "./terminal.ts";
 
 const DEFAULT_FILE = "config.yaml";
 /** Where workflows are looked for when no `-f` names a file. */
-const WORKFLOW_FILES = ["model-compose.yml", "model-compose.yaml"];
+export const WORKFLOW_FILES = ["model-compose.yml", "model-compose.yaml"];
 
 /** The effective config and where its file is. */
 export interface Settings {

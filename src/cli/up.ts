@@ -4,14 +4,14 @@
  * @module
  */
 
-import { existsSync, openSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { RunNote } from "../workflows/engine.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { switchFlag } from "./flags.ts";
 import { selfCommand } from "./self.ts";
 import { SERVE_EXITS, serveSettings } from "./serve.ts";
-import { readServed } from "./settings.ts";
+import { readServed, WORKFLOW_FILES } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Whoever makes this file in the folder of a running `weir up` stops it (as model-compose does). */
@@ -21,6 +21,10 @@ const STOP_LOOK_MS = 500;
 
 /** Where a detached weir prints. */
 const LOG_FILE = "weir.log";
+/** Who runs in this folder, and where it listens. */
+const PID_FILE = "weir.pid";
+/** How long a weir that is said to run may take to answer. */
+const HEALTH_MS_MAX = 2000;
 /** How long a detached weir may take until it listens. */
 const START_MS_MAX = 30_000;
 /** How often its log is looked at meanwhile. */
@@ -56,14 +60,66 @@ export const up = defineCommand({
   },
   async run({ flags, words }, terminal) {
     if (flags.detach) return await detach(words, terminal);
-    const read = () => readServed(settingOptions(flags), terminal);
-    return await serveSettings(read(), terminal, {
-      read,
-      stopped: untilStopFile,
-      ...(flags.verbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
-    });
+    const read = () => {
+      const settings = readServed(settingOptions(flags), terminal);
+      if (settings.workflowFiles.length > 0) return settings;
+      throw new Failure(
+        `There is no workflow file in this folder: weir up looks for ${
+          WORKFLOW_FILES.join(" and ")
+        }, or takes -f FILE. Without workflows: weir serve`,
+      );
+    };
+    try {
+      return await serveSettings(read(), noting(terminal), {
+        read,
+        stopped: untilStopFile,
+        ...(flags.verbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
+      });
+    } finally {
+      if (running()?.pid === process.pid) rmSync(PID_FILE, { force: true });
+    }
   },
 });
+
+/** A `weir up` of this folder. */
+interface Running {
+  readonly pid: number;
+  /** Where it listens, as its first line says. */
+  readonly place: string;
+}
+
+/** `terminal`, noting where this process listens when it says so. */
+function noting(terminal: Terminal): Terminal {
+  return {
+    ...terminal,
+    print(line) {
+      const place = / listens on (.+)$/.exec(line)?.[1];
+      if (place !== undefined) writeFileSync(PID_FILE, `${process.pid} ${place}\n`);
+      terminal.print(line);
+    },
+  };
+}
+
+/** What the file says that runs; whether it still does is another question. */
+function running(): Running | undefined {
+  if (!existsSync(PID_FILE)) return undefined;
+  const [, pid, place] = /^(\d+) (.+)$/m.exec(readFileSync(PID_FILE, "utf8")) ?? [];
+  return place === undefined ? undefined : { pid: Number(pid), place };
+}
+
+/** The process is there, and something answers where it said that it listens. */
+async function isAlive({ pid, place }: Running): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as { readonly code?: string }).code === "ESRCH") return false;
+  }
+  const [url] = place.split(" ");
+  if (!url!.startsWith("http")) return true;
+  const signal = AbortSignal.timeout(HEALTH_MS_MAX);
+  const tls = { rejectUnauthorized: false };
+  return await fetch(`${url}/health`, { signal, tls }).then(() => true, () => false);
+}
 
 /** Resolves when somebody has made the file. */
 function untilStopFile(): Promise<void> {
@@ -87,6 +143,12 @@ export function noteText({ taskId, workflowId, jobId, stage, elapsedMs }: RunNot
 
 /** Starts this program again without `-d`, waits until it listens, and leaves it alone. */
 async function detach(words: readonly string[], terminal: Terminal): Promise<number> {
+  const other = running();
+  if (other !== undefined && await isAlive(other)) {
+    throw new Failure(
+      `weir up is already running (pid ${other.pid}) at ${other.place}: weir down ends it`,
+    );
+  }
   const log = openSync(LOG_FILE, "w");
   const child = Bun.spawn(selfCommand(["up", ...withoutDetach(words)]), {
     stdin: "ignore",

@@ -8,6 +8,7 @@ import { PROMPT, systemFile } from "./workflows_rig.ts";
 /** Streams of the upstream that are open, and what each request said. */
 let openStreams = 0;
 let bodies: Record<string, unknown>[] = [];
+let texts: string[] = [];
 let keys: (string | null)[] = [];
 /** Sends the next event of `/slow`; null = the end. */
 let say: (text: string | null) => void = () => {};
@@ -24,7 +25,12 @@ const upstream = Bun.serve({
   async fetch(request) {
     const { pathname } = new URL(request.url);
     keys.push(request.headers.get("authorization"));
-    bodies.push(JSON.parse(await request.text() || "null") as Record<string, unknown>);
+    const text = await request.text();
+    texts.push(text);
+    bodies.push(JSON.parse(text || "null") as Record<string, unknown>);
+    if (pathname === "/echo") {
+      return new Response(text, { headers: { "content-type": "application/json" } });
+    }
     if (pathname === "/json") return Response.json({ text: "值", list: [1] });
     if (pathname === "/fail/chat/completions") return new Response("broken", { status: 500 });
     const headers = { "content-type": "text/event-stream" };
@@ -63,6 +69,7 @@ const BASE = `http://127.0.0.1:${upstream.port}`;
 
 afterAll(async () => void await upstream.stop(true));
 
+const HELLO = '{"prompt":"hello"}';
 const KEY = { OPENAI_API_KEY: "sk-env" };
 
 /** A running `weir`, whose output a test follows. */
@@ -137,7 +144,7 @@ describe("weir run", () => {
   test("ends when nobody reads its output any more", async () => {
     openStreams = 0;
     const folder = makeFolder({ "model-compose.yml": systemFile(`${BASE}/flood`) });
-    const command = [...weirCommand(), "run", "-i", "{}"].map((word) => `'${word}'`).join(" ");
+    const command = [...weirCommand(), "run", "-i", HELLO].map((word) => `'${word}'`).join(" ");
     const child = Bun.spawn(["sh", "-c", `${command} | head -c 100000 | wc -c`], {
       cwd: folder,
       env: cleanEnv(KEY),
@@ -157,10 +164,10 @@ describe("weir run", () => {
       "b.env": "OPENAI_API_KEY=sk-b\n",
     };
     keys = [];
-    await run(["run", "-i", "{}"], { files: extra });
-    await run(["run", "-i", "{}", "--env-file", "a.env", "--env-file", "b.env"], { files: extra });
-    await run(["run", "-i", "{}"], { files: extra, env });
-    await run(["run", "-i", "{}", "-e", "OPENAI_API_KEY=sk-flag"], { files: extra, env });
+    await run(["run", "-i", HELLO], { files: extra });
+    await run(["run", "-i", HELLO, "--env-file", "a.env", "--env-file", "b.env"], { files: extra });
+    await run(["run", "-i", HELLO], { files: extra, env });
+    await run(["run", "-i", HELLO, "-e", "OPENAI_API_KEY=sk-flag"], { files: extra, env });
     expect(keys).toEqual(
       ["sk-dotenv", "sk-b", "sk-process", "sk-flag"].map((key) => `Bearer ${key}`),
     );
@@ -242,8 +249,26 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
   for (
     const [name, args, code, message] of [
       ["input that is no JSON", ["run", "-i", "{bad"], 1, "❌ Invalid JSON provided for --input\n"],
+      ["no input", ["run"], 1, "❌ Invalid input: prompt is missing\n"],
+      [
+        "an unknown input",
+        ["run", "-i", '{"prompt":"x","temprature":1}'],
+        1,
+        "❌ Invalid input: temprature is not a known key: did you mean temperature?\n",
+      ],
+      [
+        "a missing file",
+        ["run", "-f", "file.yml", "-i", '{"doc":"none.txt"}'],
+        1,
+        "❌ Cannot read the file none.txt of the input: ENOENT\n",
+      ],
       ["an unknown workflow", ["run", "nope"], 1, "❌ Workflow 'nope' not found.\n"],
-      ["a workflow that fails", ["run", "-f", "fail.yml"], 1, "❌ Request failed with status 500"],
+      [
+        "a workflow that fails",
+        ["run", "-f", "fail.yml", "-i", HELLO],
+        1,
+        "❌ Request failed with status 500",
+      ],
       [
         "a file with problems",
         ["run", "-f", "bad.yml"],
@@ -271,6 +296,7 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
       const result = await run(args, {
         files: {
           ...files,
+          "file.yml": FILE_FILE,
           "fail.yml": systemFile(`${BASE}/fail`),
           "bad.yml": "workflow: {input: '${x', component: 5}",
         },
@@ -281,6 +307,33 @@ component: {type: http-client, endpoint: "${BASE}/json", body: "\${input}"}
       expect(result.output).toBe("");
     });
   }
+
+  const FILE_FILE = `workflow: {job: {}}
+component: {type: http-client, endpoint: "${BASE}/json", body: {doc: "\${input.doc as file}"}}
+`;
+
+  for (const path of ["a.txt", "@./a.txt"]) {
+    test(`reads the file ${path} where the workflow takes a file`, async () => {
+      bodies = [];
+      const files = { "model-compose.yml": FILE_FILE, "a.txt": "值" };
+      const { code, errors } = await run(["run", "-i", JSON.stringify({ doc: path })], { files });
+      expect([code, errors]).toEqual([0, ""]);
+      expect(bodies).toEqual([{ doc: Buffer.from("值").toString("base64") }]);
+    });
+  }
+
+  test("keeps the digits of long numbers, from the input to the output", async () => {
+    const BIG = "12345678901234567890";
+    texts = [];
+    const files = {
+      "model-compose.yml": `workflow: {job: {}}
+component: {type: http-client, endpoint: "${BASE}/echo", body: {n: "\${input.n}"}}
+`,
+    };
+    const { output } = await run(["run", "-i", `{"n":${BIG}}`], { files });
+    expect(texts).toEqual([`{"n":${BIG}}`]);
+    expect(output).toBe(`{\n  "n": ${BIG}\n}\n`);
+  });
 
   test("runs the built-in workflow where there is no file", async () => {
     const result = await run(["run", "--input", input]);
@@ -309,11 +362,14 @@ describe("weir up and down", () => {
       ]);
     }
     expect(said.output).toContain(`POST http://127.0.0.1:${port}/api/workflows/runs`);
+    expect(said.output).toContain(`page: http://127.0.0.1:${pagePort}/\n`);
+    expect(readFileSync(join(folder, "weir.pid"), "utf8")).toStartWith(`${child.pid} http://`);
     await untilOk(`http://127.0.0.1:${port}`);
     const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
     expect(await down.exited).toBe(0);
     expect(await child.exited).toBe(0);
     expect(existsSync(join(folder, ".stop"))).toBe(false);
+    expect(existsSync(join(folder, "weir.pid"))).toBe(false);
     rmSync(folder, { recursive: true });
   });
 
@@ -346,6 +402,17 @@ describe("weir up and down", () => {
       });
       expect(await response.text()).toBe("data: \n\ndata: 你好\n\ndata:  a\ndata: b\n\n");
       await untilOk(url!);
+      const log = readFileSync(join(folder, "weir.log"), "utf8");
+      const second = Bun.spawn([...weirCommand(), "up", "-d"], {
+        cwd: folder,
+        env: cleanEnv(KEY),
+        stderr: "pipe",
+      });
+      expect(await new Response(second.stderr).text()).toBe(
+        `weir: weir up is already running (pid ${pid}) at ${url}: weir down ends it\n`,
+      );
+      expect(await second.exited).toBe(1);
+      expect(readFileSync(join(folder, "weir.log"), "utf8")).toBe(log);
     } finally {
       const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
       expect(await down.exited).toBe(0);
@@ -354,6 +421,34 @@ describe("weir up and down", () => {
     expect(readFileSync(join(folder, "weir.log"), "utf8")).toContain("listens on");
     rmSync(folder, { recursive: true });
   });
+
+  test("starts with -d beside what a weir left that is gone", async () => {
+    const text = systemFile(BASE).replace("8081", String(freePort()));
+    const gone = Bun.spawn(["true"]);
+    await gone.exited;
+    for (const [pid, at] of [[gone.pid, "http://127.0.0.1:1"], [process.pid, "http://[::1]:1"]]) {
+      const files = { "model-compose.yml": text, "weir.pid": `${pid} ${at}\n` };
+      const { child, said, folder } = start(["up", "-d", "--port", "0"], files, KEY);
+      expect(await child.exited).toBe(0);
+      const [, url] = /listens on (http:\/\/\S+)/.exec(said.output)!;
+      await untilOk(url!);
+      const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
+      expect(await down.exited).toBe(0);
+      await waitFor(() => !existsSync(join(folder, "weir.pid")));
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  for (const args of [["up"], ["up", "-d"]]) {
+    test(`refuses ${args.join(" ")} where there is no workflow file`, async () => {
+      const result = await run(args);
+      expect(result.code).toBe(1);
+      expect(result.errors).toContain(
+        "There is no workflow file in this folder: weir up looks for " +
+          "model-compose.yml and model-compose.yaml, or takes -f FILE",
+      );
+    });
+  }
 
   test("says with -d why it could not start", async () => {
     const result = await run(["up", "-d"], { files: { "model-compose.yml": "workflow: 5" } });
