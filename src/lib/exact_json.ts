@@ -15,7 +15,7 @@ export class ExactNumber {
   }
 
   toJSON(): unknown {
-    return rawJSON(this.digits);
+    return rawJSON?.(this.digits) ?? Number(this.digits);
   }
 
   toString(): string {
@@ -23,8 +23,8 @@ export class ExactNumber {
   }
 }
 
-/** Newer than the types of the language. */
-const { rawJSON } = JSON as unknown as { readonly rawJSON: (text: string) => unknown };
+/** Newer than the types of the language, and than some browsers. */
+const { rawJSON } = JSON as unknown as { readonly rawJSON?: (text: string) => unknown };
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 /** Significant digits that a double keeps, whatever they are. */

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test";
 import type { Page } from "playwright-core";
+import { ExactNumber } from "../../src/lib/exact_json.ts";
 import { BROWSER_MS } from "./browser.ts";
 import { waitFor } from "./launch.ts";
 import { describePage, type Rig, section, TOKEN } from "./page_rig.ts";
@@ -67,7 +68,7 @@ components:
           choice: \${input.choice as select/red,green,blue | green}
           list: \${input.list as list}
           nested: \${input.user.name | 小明}
-          file: \${input.file as file;base64}
+          file: \${input.file as file;base64 | none}
         output: \${response}
       - id: refuse
         path: /refuse
@@ -196,7 +197,7 @@ describePage("the page", workflowFiles, (rig) => {
     };
     await widgets.run.click();
     await waitFor(() => rig.upstream.echoed.length === 1, "the echo");
-    expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, file: null });
+    expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, file: "none" });
     await waitFor(async () => await widgets.output.locator("dt").count() === 9);
     expect(await widgets.output.locator("dd").first().textContent()).toBe("一行");
 
@@ -210,6 +211,53 @@ describePage("the page", workflowFiles, (rig) => {
     await waitFor(() => rig.upstream.echoed.length === 2, "the second echo");
     // HTML standard, 4.10.21.8: the lines of a form's texts end in CRLF.
     expect(rig.upstream.echoed.at(-1)).toEqual({ ...sent, text: "two\r\nlines", file: "AP8KDQ==" });
+  }, BROWSER_MS);
+
+  test("a number of many digits keeps them, there and back", async () => {
+    const page = await rig.open();
+    const widgets = section(page, "Untitled Workflow");
+    const digits = "12345678901234567890";
+    await widgets.field(/^line/).fill("x");
+    await widgets.field(/^text/).fill("x");
+    await widgets.field(/^list/).fill("x");
+    for (const name of [/^number/, /^integer/]) await widgets.field(name).fill(digits);
+    const before = rig.upstream.echoed.length;
+    await widgets.run.click();
+    await waitFor(() => rig.upstream.echoed.length > before, "the echo");
+    const exact = new ExactNumber(digits);
+    expect(rig.upstream.echoed.at(-1)).toMatchObject({ number: exact, integer: exact });
+    await waitFor(async () => await widgets.output.locator("dt").count() === 9);
+    const shown = await widgets.output.locator("dd").allTextContents();
+    expect(shown.slice(2, 4)).toEqual([digits, digits]);
+  }, BROWSER_MS);
+
+  test("a run does not begin while a required field is empty", async () => {
+    const page = await rig.open();
+    const runs: string[] = [];
+    page.on("request", (request) => void (request.method() === "POST" && runs.push(request.url())));
+    const story = section(page, "Tell a story");
+    const prompt = story.field(/^prompt/);
+    const complaint = story.root.locator(".complaint");
+    expect(await complaint.textContent()).toBe("This is required: fill it in");
+    expect(await complaint.isVisible()).toBe(false);
+    await story.run.click();
+    await complaint.waitFor();
+    expect(await prompt.getAttribute("aria-invalid")).toBe("true");
+    expect(await page.evaluate("document.activeElement.ariaInvalid")).toBe("true");
+    expect(await story.field(/^temperature/).getAttribute("aria-invalid")).toBe(null);
+    expect(await story.run.textContent()).toBe("🚀 Run Workflow");
+    await page.getByRole("button", { name: "切换到中文" }).click();
+    expect(await complaint.textContent()).toBe("此项必填：请填写");
+    expect(runs).toEqual([]);
+    await prompt.fill("a river");
+    expect(await complaint.isVisible()).toBe(false);
+    expect(await prompt.getAttribute("aria-invalid")).toBe("false");
+    await story.run.click();
+    const call = await rig.upstream.nextCall();
+    expect(call.body).toEqual({ prompt: "a river", temperature: 0.7 });
+    call.finish();
+    await story.reports("用时");
+    expect(runs).toHaveLength(1);
   }, BROWSER_MS);
 
   test("a JSON stream is a list that grows", async () => {
@@ -355,6 +403,7 @@ describePage("the page", workflowFiles, (rig) => {
     await other.close();
 
     await page.getByRole("button", { name: "Forget token" }).click();
+    await builtin.field(/^prompt/).fill("hi");
     await builtin.run.click();
     await dialog.waitFor();
   }, BROWSER_MS);

@@ -9,6 +9,7 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Readable } from "node:stream";
+import { parseExactJson } from "../../src/lib/exact_json.ts";
 import { waitFor } from "./launch.ts";
 
 /** One request to the upstream whose answer is in the test's hands. */
@@ -54,8 +55,8 @@ export async function startUpstream(): Promise<TestUpstream> {
       const data = [{ id: "river-1" }, { id: "river-2" }];
       answer(response, 200, { object: "list", data });
     } else if (path === "/echo") {
-      echoed.push(JSON.parse(text));
-      answer(response, 200, JSON.parse(text));
+      echoed.push(parseExactJson(text));
+      answer(response, 200, parseExactJson(text));
     } else if (path === "/refuse") {
       answer(response, 418, { error: { message: "Too hot <b>here</b>" } });
     } else if (path === "/picture") {

@@ -15,6 +15,11 @@ export interface Field {
   readonly root: HTMLElement;
   /** What the reader has put in: null = nothing, which leaves the default to the workflow. */
   readonly read: () => unknown;
+  /**
+   * Marks the field when it is required and empty, until it is filled in. Gives the widget then;
+   * null = nothing is missing.
+   */
+  readonly check: () => HTMLElement | null;
 }
 
 /** A widget and how to read it. */
@@ -24,6 +29,8 @@ interface Widget {
   readonly note?: HTMLElement;
 }
 
+/** Digits that a number keeps, whatever they are. */
+const DIGITS_SAFE = 15;
 /** Types whose text usually has more than one line. */
 const MULTI_LINE: ReadonlySet<string> = new Set(["text", "markdown", "json", "object", "base64"]);
 const SINGLE_LINE: ReadonlySet<string> = new Set(["string", "url"]);
@@ -45,8 +52,24 @@ export function makeField(variable: Variable, id: string, wording: Wording): Fie
   control.id = id;
   const name = variable.name === "" ? "input" : variable.name;
   // A box without a tick says something, too.
-  const isRequired = variable.initial === undefined && variable.type !== "boolean";
-  if (isRequired) control.setAttribute("aria-required", "true");
+  const isRequired = variable.initial === undefined && variable.type !== "boolean" &&
+    variable.isOptional === undefined;
+  const complaint = wording.say(
+    element("p", { class: "complaint", id: `${id}-complaint`, hidden: true }),
+    "required_empty",
+  );
+  const check = () => {
+    if (!isRequired) return null;
+    const isMissing = read() === null;
+    control.setAttribute("aria-invalid", String(isMissing));
+    complaint.hidden = !isMissing;
+    return isMissing ? control : null;
+  };
+  if (isRequired) {
+    control.setAttribute("aria-required", "true");
+    control.setAttribute("aria-errormessage", complaint.id);
+    control.addEventListener("input", () => complaint.hidden || check());
+  }
   if (notes.length > 0) control.setAttribute("aria-describedby", `${id}-notes`);
   const label = element(
     "label",
@@ -61,9 +84,10 @@ export function makeField(variable: Variable, id: string, wording: Wording): Fie
     { class: "field" },
     label,
     control,
+    isRequired ? complaint : null,
     notes.length === 0 ? null : element("div", { id: `${id}-notes` }, ...notes),
   );
-  return { variable, root, read };
+  return { variable, root, read, check };
 }
 
 function widgetFor(variable: Variable, wording: Wording): Widget {
@@ -112,7 +136,15 @@ function integerWidget(variable: Variable): Widget {
 function numberWidget(variable: Variable): Widget {
   const control = element("input", { type: "number", step: "any", autocomplete: "off" });
   control.value = initialText(variable);
-  return { control, read: () => control.value === "" ? null : control.valueAsNumber };
+  return {
+    control,
+    read() {
+      const { value } = control;
+      if (value === "") return null;
+      // What a number here would round goes as its digits, which the workflow keeps.
+      return value.replace(/\D/g, "").length > DIGITS_SAFE ? value : control.valueAsNumber;
+    },
+  };
 }
 
 function booleanWidget(variable: Variable, wording: Wording): Widget {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { ExactNumber } from "../../lib/exact_json.ts";
 import { element } from "./element.ts";
 import { followEnd, GrowingText } from "./growing_text.ts";
 import { ReadableError } from "./readable_error.ts";
@@ -86,7 +87,8 @@ export class OutputView {
     const copied = typeof value === "string" ? value : JSON.stringify(value, null, 2);
     this.#count(copied);
     this.#copied = [copied];
-    const isNamed = typeof value === "object" && !Array.isArray(value);
+    const isNamed = typeof value === "object" && !Array.isArray(value) &&
+      !(value instanceof ExactNumber);
     if (!isNamed) return this.root.append(valueBox(value));
     this.root.append(element(
       "dl",

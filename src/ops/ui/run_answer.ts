@@ -4,6 +4,7 @@
  * @module
  */
 
+import { parseExactJson } from "../../lib/exact_json.ts";
 import { eventBatches } from "./event_reader.ts";
 import type { OutputView } from "./output_view.ts";
 import type { RunWatch } from "./run_watch.ts";
@@ -28,8 +29,9 @@ export async function showAnswer(
   }
   const disposition = response.headers.get("content-disposition") ?? "";
   const isNamed = /^attachment/i.test(disposition);
-  if (type.startsWith("application/json") && !isNamed) output.showValue(await response.json());
-  else if (type.startsWith("text/plain") && !isNamed) output.showValue(await response.text());
+  if (type.startsWith("application/json") && !isNamed) {
+    output.showValue(parseExactJson(await response.text()));
+  } else if (type.startsWith("text/plain") && !isNamed) output.showValue(await response.text());
   else output.showFile(await response.blob(), fileName(disposition, type));
 }
 
@@ -37,7 +39,7 @@ export async function showAnswer(
 function itemOf(data: string, { outputs: [output] }: WorkflowSchema): unknown {
   let item: unknown;
   try {
-    item = JSON.parse(data);
+    item = parseExactJson(data);
   } catch {
     return data;
   }

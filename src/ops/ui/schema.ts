@@ -15,6 +15,8 @@ export interface Variable {
   /** undefined = it has none: the reader must say something. */
   readonly initial: unknown;
   readonly description: string;
+  /** Absent unless it may stay empty although it has no default that is known here. */
+  readonly isOptional?: true;
 }
 
 /** A workflow. */
@@ -61,6 +63,7 @@ function readVariable(value: unknown): Variable {
     isList: variable["is_list"] === true,
     initial: variable["default"] ?? undefined,
     description: text(variable["description"]),
+    ...(variable["required"] === false ? { isOptional: true } : {}),
   };
 }
 

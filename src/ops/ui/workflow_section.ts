@@ -88,6 +88,8 @@ export class WorkflowSection {
   }
 
   async #run(): Promise<void> {
+    const [missing] = this.#fields.map((field) => field.check()).filter((one) => one !== null);
+    if (missing !== undefined) return missing.focus();
     const controller = this.#running = new AbortController();
     const watch = new RunWatch();
     this.#output.clear();
