@@ -180,7 +180,13 @@ describe("the workflow API", () => {
             },
           });
         case "/echo":
-          return Response.json(await request.json());
+          return new Response(await request.text(), {
+            headers: { "content-type": "application/json" },
+          });
+        case "/error-event":
+          return new Response('data: {"error":{"message":"over quota"}}\n\n', {
+            headers: { "content-type": "text/event-stream" },
+          });
         case "/fail":
           return Response.json({ error: "坏" }, { status: 418 });
         case "/wait":
@@ -235,7 +241,19 @@ describe("the workflow API", () => {
   const FILE = `controller: {type: http-server}
 workflows:
 ${
-    ["json", "nil", "file", "fail", "wait", "empty-stream", "slow", "cut"]
+    [
+      "json",
+      "nil",
+      "file",
+      "fail",
+      "wait",
+      "empty-stream",
+      "slow",
+      "cut",
+      "no-stream",
+      "doc",
+      "error-event",
+    ]
       .map((id) => workflow(id, id)).join("")
   }${workflow("echo", "echo").replace("{id: echo", "{default: true, id: echo")}${
     workflow("text", "chunks", ', output: "${output as sse-text}"')
@@ -252,6 +270,9 @@ ${
   }  - {id: echo, path: /echo, body: "\${input}"}
   - {id: chunks, path: /chunks, stream_format: json, output: "\${response[]}"}
   - {id: slow, path: /slow, stream_format: json, output: "\${response[]}"}
+  - {id: no-stream, path: /json, stream_format: json, output: "\${response[].x}"}
+  - {id: error-event, path: /error-event, stream_format: json, output: "\${response[].x}"}
+  - {id: doc, path: /echo, body: {doc: "\${input.doc as file}"}}
   - {id: cut, endpoint: "http://127.0.0.1:${cutter.port}/", stream_format: json, output: "\${response[]}"}
 `;
 
@@ -431,6 +452,72 @@ ${
       const answer = await runs(body, { headers: { "content-type": type } });
       expect(JSON.parse(answer.text)).toEqual(expected);
       expect(answer.status).toBe(status);
+    });
+  }
+
+  for (
+    const [name, fields, status, expected] of [
+      ["JSON in a form", { input: '{"prompt":"值"}' }, 200, { prompt: "值" }],
+      ["JSON as a blob", { input: new Blob(['{"a":1}'], { type: "application/json" }) }, 200, {
+        a: 1,
+      }],
+      [
+        "a file that the input refers to",
+        { input: '{"doc":"@doc","name":"@someone"}', doc: new Blob(["bytes"]) },
+        200,
+        { doc: btoa("bytes"), name: "@someone" },
+      ],
+      ["broken JSON in a form", { input: "{" }, 400, {
+        detail: expect.stringMatching(/^Invalid request body: input is no JSON: /),
+      }],
+      ["a file that nobody asked for", { input: "{}", doc: new Blob(["x"]) }, 400, {
+        detail: 'Invalid request body: nothing refers to the file "doc": send it as input[doc], ' +
+          'or write "@doc" in the input',
+      }],
+      [
+        "a path in the place of a file",
+        { workflow_id: "doc", input: '{"doc":"/etc/passwd"}' },
+        400,
+        { detail: expect.stringMatching(/^Invalid input: doc must be a file: send a multipart/) },
+      ],
+      ["a missing input", { workflow_id: "doc", input: "{}" }, 400, {
+        detail: "Invalid input: doc is missing",
+      }],
+      ["an unknown input", { workflow_id: "json", input: '{"x":1}' }, 400, {
+        detail: "Invalid input: x is not a known key: there is none here",
+      }],
+    ] as const
+  ) {
+    test(`answers ${status} for ${name}`, async () => {
+      const form = new FormData();
+      for (const [field, value] of Object.entries(fields)) form.append(field, value);
+      form.append("output_only", "true");
+      const url = `${weir.url}/api/workflows/runs`;
+      const response = await fetch(url, { method: "POST", body: form });
+      expect(await response.json()).toEqual(expected);
+      expect(response.status).toBe(status);
+    });
+  }
+
+  test("keeps the digits of long numbers, from the request to the answer", async () => {
+    const input = '{"n":12345678901234567890,"值":[0.1234567890123456789]}';
+    expect((await runs(`{"input":${input},"output_only":true}`)).text).toBe(input);
+    const state = await runs(`{"input":${input}}`);
+    expect(state.text).toEndWith(`"output":${input}}`);
+  });
+
+  for (
+    const [workflow_id, error] of [
+      ["no-stream", /^stream_format needs an event stream, and the answer has application\/json/],
+      ["error-event", /^The stream says: over quota$/],
+    ] as const
+  ) {
+    test(`fails for ${workflow_id} before anything is said`, async () => {
+      const state = JSON.parse((await runs({ workflow_id })).text) as Record<string, unknown>;
+      expect(state).toMatchObject({ status: "failed", error: expect.stringMatching(error) });
+      const { status, text } = await runs({ workflow_id, output_only: true });
+      expect(status).toBe(500);
+      expect(JSON.parse(text)).toEqual({ detail: expect.stringMatching(error) });
     });
   }
 
