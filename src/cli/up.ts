@@ -94,10 +94,18 @@ function noting(terminal: Terminal): Terminal {
     ...terminal,
     print(line) {
       const place = / listens on (.+)$/.exec(line)?.[1];
-      if (place !== undefined) writeFileSync(PID_FILE, `${process.pid} ${place}\n`);
+      if (place !== undefined) noteRunning(place);
       terminal.print(line);
     },
   };
+}
+
+function noteRunning(place: string): void {
+  try {
+    writeFileSync(PID_FILE, `${process.pid} ${place}\n`);
+  } catch {
+    // A folder that nobody can write to has no `weir up -d`, which would ask.
+  }
 }
 
 /** What the file says that runs; whether it still does is another question. */
