@@ -65,6 +65,20 @@ describe("schemaOf", () => {
           { name: "list[1]", type: "string" },
         ],
       ],
+      [
+        "what may be absent without a default that can be told",
+        "workflow: {jobs: [{id: a, type: if, input: '${input.kind}', if_true: b}, " +
+        "{id: b, input: '${input.branch}'}, {id: c, input: '${input.x | ${input.y}}'}, " +
+        "{id: d, input: '${input.kind} ${input.z}', output: 1}]}\n",
+        [
+          { name: "kind", type: "string" },
+          { name: "branch", type: "string", required: false },
+          { name: "x", type: "string", required: false },
+          { name: "y", type: "string", required: false },
+          { name: "z", type: "string" },
+        ],
+        expect.anything(),
+      ],
       ["a repeated job", "workflow: {job: {repeat_count: 2}}\n", expect.anything(), [
         { variables: [{ name: "r", type: "json" }] },
       ]],

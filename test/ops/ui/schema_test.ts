@@ -26,6 +26,12 @@ describe("chunkKindOf()", () => {
 });
 
 describe("readSchemas()", () => {
+  test("takes an input for optional when the answer says so", () => {
+    const input = [{ type: "text" }, { type: "text", required: false }];
+    const [schema] = readSchemas([{ workflow_id: "w", input, output: [] }]);
+    expect(schema!.inputs.map(({ isOptional }) => isOptional)).toEqual([undefined, true]);
+  });
+
   test("fills in what the answer leaves out", () => {
     const [schema] = readSchemas([{
       workflow_id: "w",
