@@ -69,7 +69,8 @@ export function makeRequest(
 function parseUrl(text: string): Url {
   const url = URL.parse(text);
   if (url !== null && /^(https?|weir):$/.test(url.protocol)) return url;
-  throw failed(`Cannot call ${JSON.stringify(text)}: it must be a URL with http:// or https://`);
+  const shown = text.replace(/\/\/[^/?#]*@/, "//***@"); // a password is nobody's matter
+  throw failed(`Cannot call ${JSON.stringify(shown)}: it must be a URL with http:// or https://`);
 }
 
 function withParams(url: Url, params: unknown): Url {

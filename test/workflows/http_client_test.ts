@@ -300,6 +300,7 @@ describe("callAction", () => {
       ["broken JSON", "path: /broken-json", "The response says it is JSON and is none"],
       ["a closed port", "endpoint: http://127.0.0.1:1/", "Cannot reach 127.0.0.1:1: "],
       ["no URL", "endpoint: nonsense", 'Cannot call "nonsense": it must be a URL'],
+      ["no URL with a password", "endpoint: 'http://u:secret@a b/'", '"http://***@a b/": it must'],
       [
         "another scheme",
         "endpoint: file:///etc/passwd",
