@@ -151,5 +151,38 @@ export function bothKeys(first: Keys, second: Keys): Keys {
   };
 }
 
+/** What does in weir what a refused key would do. */
+export const INSTEAD: Readonly<Record<string, string>> = {
+  "controller.origins": "set server.origins of weir's config",
+  "controller.shutdown_timeout": "set server.drain_ms of weir's config",
+};
+
+/** Types of `as TYPE`, those that only forms show among them. Others are let pass, as a type. */
+export const TYPES: readonly string[] = [
+  "string",
+  "text",
+  "markdown",
+  "number",
+  "integer",
+  "boolean",
+  "json",
+  "list",
+  "object",
+  "base64",
+  "image",
+  "audio",
+  "video",
+  "file",
+  "select",
+  "slider",
+  "url",
+  "any",
+  "none",
+  "stream",
+  "event-stream",
+  "sse-text",
+  "sse-json",
+];
+
 /** Keys that make a value of its siblings in model-compose; as plain JSON they would lie. */
 export const OPERATORS: ReadonlySet<string> = new Set(["*", "?", "+", "|", "..."]);

@@ -7,11 +7,11 @@
  */
 
 import { shownKey, unknown } from "../config/problems.ts";
-import { nearest } from "../lib/nearest.ts";
+import { editDistance, nearest } from "../lib/nearest.ts";
 import { durationMs } from "./duration.ts";
 import { type Expression, parseTemplate, TemplateError } from "./expression.ts";
 import { expressionsIn, type Pattern } from "./interpolate.ts";
-import { type Keys, OPERATORS } from "./keys.ts";
+import { INSTEAD, type Keys, OPERATORS, TYPES } from "./keys.ts";
 import type { Place, Problem } from "./source_text.ts";
 import type { Tree, TreeMap } from "./tree.ts";
 
@@ -81,7 +81,9 @@ export class Section {
         const meant = guess === undefined ? undefined : this.#pathOf(guess);
         this.#problems.add(place, path, unknown("key", meant, known));
       } else if (tree.kind !== "scalar" || !isHarmless(tree.value, unsupported[key]!)) {
-        this.#problems.add(place, path, `${kind}.${key} is not supported by weir`);
+        const name = `${kind}.${key}`;
+        const instead = Object.hasOwn(INSTEAD, name) ? `: ${INSTEAD[name]}` : "";
+        this.#problems.add(place, path, `${name} is not supported by weir${instead}`);
       }
     }
   }
@@ -295,7 +297,18 @@ export class Section {
   }
 }
 
-function complaintAbout({ source, path }: Expression, sources: Sources): string | null {
+/** Edits that make another word of a type's name: what differs more is a type of its own. */
+const TYPO_EDITS_MAX = 2;
+
+function complaintAbout(
+  { source, path, conversion }: Expression,
+  sources: Sources,
+): string | null {
+  const type = conversion?.type ?? "";
+  const meant = TYPES.includes(type) ? undefined : nearest(type, TYPES);
+  if (meant !== undefined && editDistance(type, meant) <= TYPO_EDITS_MAX) {
+    return `There is no type '${type}': did you mean ${meant}?`;
+  }
   if (!sources.names.has(source)) {
     return `There is no \${${source}} here; there is ${[...sources.names].join(", ")}`;
   }

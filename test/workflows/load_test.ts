@@ -403,13 +403,18 @@ describe("load", () => {
     [`controller: {runtime: docker}\n${COMPONENT}`, "controller.runtime is not supported by weir"],
     [
       `controller: {origins: https://a.example}\n${COMPONENT}`,
-      "controller.origins is not supported",
+      "controller.origins is not supported by weir: " +
+      "set server.origins of weir's config",
     ],
     [
       `controller: {webui: {driver: static}}\n${COMPONENT}`,
       "webui.driver is not supported by weir",
     ],
     [`tracer: {type: x}\n${COMPONENT}`, "weir has no tracer"],
+    [
+      `workflow:\n  input: {a: "\${input.x as nubmer | 1}"}\n${COMPONENT}`,
+      "f.yml:2:15 workflow.input.a: There is no type 'nubmer': did you mean number?",
+    ],
     // Operators, wherever a value may stand.
     ...["*", "?", "+", "|", "..."].map((operator) =>
       [
