@@ -90,7 +90,10 @@ async function work(
   process.on("SIGUSR2", () => {});
   process.on("SIGTERM", () => drain(config.server.drain_ms));
   process.on("disconnect", () => drain(config.server.drain_ms));
-  link.open({ version: VERSION, introduction: introduction(server.app, settings, link.port, server.pagePort) }, {
+  link.open({
+    version: VERSION,
+    introduction: introduction(server.app, settings, link.port, server.pagePort),
+  }, {
     report: (what) => what === "streams" ? server.streamCount : server.report(what),
     retire: () => server.retire(),
     drain,
@@ -174,7 +177,9 @@ async function serveAlone(
     isShared: false,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
-  for (const line of introduction(server.app, settings, server.port, server.pagePort)) terminal.print(line);
+  for (const line of introduction(server.app, settings, server.port, server.pagePort)) {
+    terminal.print(line);
+  }
   warn(server.warnings, terminal);
   if (!isEnding) notifier.ready(status());
   if (notifier.aliveEveryMs > 0) setInterval(notifier.alive, notifier.aliveEveryMs);

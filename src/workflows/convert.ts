@@ -6,7 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { Attachment, type ChunkFormat } from "../core/workflow.ts";
-import { exactNumber, ExactNumber, parseExactJson } from "../lib/exact_json.ts";
+import { ExactNumber, exactNumber, parseExactJson } from "../lib/exact_json.ts";
 import { Chunks, oneChunk } from "./chunks.ts";
 import type { Conversion } from "./expression.ts";
 
@@ -100,7 +100,9 @@ function toNumber(value: unknown): number | ExactNumber {
 function toInteger(value: unknown): number | ExactNumber {
   if (typeof value === "number" && Number.isFinite(value)) return Math.trunc(value);
   if (typeof value === "boolean") return value ? 1 : 0;
-  const text = value instanceof ExactNumber || typeof value === "string" ? String(value).trim() : "";
+  const text = value instanceof ExactNumber || typeof value === "string"
+    ? String(value).trim()
+    : "";
   if (INTEGER.test(text)) return exactNumber(text.replace(/^\+/, "")) ?? Number(text);
   throw cannot(value, "an integer");
 }

@@ -72,7 +72,9 @@ async function* sseChunks(
     for await (const piece of pieces(response, end, calls)) {
       for (const { event, data } of parser.feed(piece)) {
         const chunk = streamFormat === "json" ? parsed(data) : data;
-        if (event === "error" || isError(chunk)) throw failed(`The stream says: ${errorText(data)}`);
+        if (event === "error" || isError(chunk)) {
+          throw failed(`The stream says: ${errorText(data)}`);
+        }
         yield { raw: data, chunk };
       }
     }

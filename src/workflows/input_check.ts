@@ -10,7 +10,7 @@ import { AppError } from "../core/errors.ts";
 import { Attachment } from "../core/workflow.ts";
 import { ExactNumber } from "../lib/exact_json.ts";
 import { nearest } from "../lib/nearest.ts";
-import { isFile, type Expression } from "./expression.ts";
+import { type Expression, isFile } from "./expression.ts";
 import { follow } from "./interpolate.ts";
 import type { InputUse } from "./schema.ts";
 
@@ -97,9 +97,12 @@ export class InputCheck {
   *#unread(input: unknown): Generator<string> {
     for (const { path, pathText, conversion } of this.#files) {
       const value = follow(input, path);
-      const files: readonly unknown[] = conversion!.isList && Array.isArray(value) ? value : [value];
+      const files: readonly unknown[] = conversion!.isList && Array.isArray(value)
+        ? value
+        : [value];
       if (files.every((file) => file === null || file instanceof Attachment)) continue;
-      yield `${pathText || "it"} must be a file: send a multipart form with a field for the file, ` +
+      const shown = pathText || "it";
+      yield `${shown} must be a file: send a multipart form with a field for the file, ` +
         `and name the field in the input, as in "@photo"`;
     }
   }

@@ -17,7 +17,7 @@ import {
   parseDocument,
 } from "yaml";
 import type { Node as YamlNode, Scalar } from "yaml";
-import { exactNumber, type ExactNumber } from "../lib/exact_json.ts";
+import { type ExactNumber, exactNumber } from "../lib/exact_json.ts";
 import type { Place, Problem, SourceText } from "./source_text.ts";
 
 /** Values of one file after aliases are expanded: what stops a bomb of aliases. */
