@@ -215,6 +215,35 @@ describe("POST /v1/response with nothing configured", () => {
     expect(answer.status).toBe(400);
   });
 
+  /** field → the most bytes that it takes. */
+  const IDS: readonly (readonly [string, number])[] = [
+    ["session_id", 2400],
+    ["user_id", 255],
+    ["role_id", 255],
+    ["group_id", 255],
+  ];
+  for (const [field, bytesMax] of IDS) {
+    const paths = [PATH, "/memory/apply", "/memory/upload", "/memory/messages", "/memory/query"];
+    for (const path of [...paths, "/memory/delete"]) {
+      test(`${path} takes a ${field} of ${bytesMax} bytes, and says 400 to a longer one`, async () => {
+        const body = { query: "q", messages: [{ role: "user", content: "q" }] };
+        const ask = (id: string) => post(weir, { ...body, [field]: id }, {}, path);
+        const full = "水".repeat(bytesMax / 3);
+        expect((await ask(full)).status).not.toBe(400);
+        for (const id of [`${full}a`, "x".repeat(6000)]) {
+          const { status, text } = await ask(id);
+          expect(status).toBe(400);
+          expect(JSON.parse(text)).toEqual({
+            code: -1,
+            msg: `参数解析错误: ${field} must have at most ${bytesMax} bytes: it has ` +
+              Buffer.byteLength(id),
+            data: {},
+          });
+        }
+      });
+    }
+  }
+
   test("serves /memory/apply, /memory/upload, /memory/query and /memory/delete", async () => {
     const ids = { session_id: "", user_id: "m", role_id: "", group_id: "" };
     const messages = [

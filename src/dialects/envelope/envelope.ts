@@ -159,14 +159,34 @@ export function textField(fields: Fields, name: string): string {
   );
 }
 
-/** Who talks with whom. */
+/** Who talks with whom. @throws {AppError} when an id is longer than a store takes. */
 export function idsOf(fields: Fields): SessionIds {
   return {
-    sessionId: textField(fields, "session_id"),
-    userId: textField(fields, "user_id"),
-    roleId: textField(fields, "role_id"),
-    groupId: textField(fields, "group_id"),
+    sessionId: idField(fields, "session_id", SESSION_ID_BYTES_MAX),
+    userId: idField(fields, "user_id", ID_BYTES_MAX),
+    roleId: idField(fields, "role_id", ID_BYTES_MAX),
+    groupId: idField(fields, "group_id", ID_BYTES_MAX),
   };
+}
+
+/**
+ * Bytes of UTF-8 of a user, role or group, and of a session: a name made of all three, every byte of
+ * them percent-encoded, is a session's id too, and Postgres has no index for more than 2,704.
+ */
+const ID_BYTES_MAX = 255;
+const SESSION_ID_BYTES_MAX = 2400;
+
+function idField(fields: Fields, name: string, bytesMax: number): string {
+  const id = textField(fields, name);
+  // No unit of UTF-16 has more than three bytes of UTF-8.
+  if (id.length * 3 <= bytesMax) return id;
+  const bytes = Buffer.byteLength(id);
+  if (bytes <= bytesMax) return id;
+  throw new AppError(
+    "string_too_long",
+    `参数解析错误: ${name} must have at most ${bytesMax} bytes: it has ${bytes}`,
+    { param: name },
+  );
 }
 
 /** A client's key is at most this long. */
@@ -181,7 +201,7 @@ export function idempotencyKey({ fields }: Pick<RequestHead, "fields">): string 
   const key = fields.get("idempotency-key") ?? "";
   if (key.length <= KEY_CHARS_MAX) return key;
   throw new AppError(
-    "param_value",
+    "string_too_long",
     `Idempotency-Key must have at most ${KEY_CHARS_MAX} characters: it has ${key.length}`,
   );
 }
