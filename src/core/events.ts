@@ -43,8 +43,16 @@ export type Event =
     readonly delayMs: number;
     readonly cause: string;
   }
-  /** A store will never take a turn: it lies in row `letter` of the outbox's `dead_letters`. */
-  | { readonly kind: "turn_dead"; readonly letter: number; readonly cause: string }
+  /**
+   * A store will never take a turn, as so many attempts have shown: it lies in row `letter` of the
+   * outbox's `dead_letters`.
+   */
+  | {
+    readonly kind: "turn_dead";
+    readonly letter: number;
+    readonly attempts: number;
+    readonly cause: string;
+  }
   /** Turns older than `memory.keep_days` were forgotten. */
   | { readonly kind: "turns_pruned"; readonly count: number }
   | { readonly kind: "prune_failed"; readonly cause: string }

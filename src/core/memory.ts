@@ -71,11 +71,12 @@ export interface Memory {
   readonly name: string;
 
   /**
-   * Throws when no turn can be taken now, so that nobody is answered whose turn would be lost.
+   * Throws when no turn can be taken now, or none of the session that is named, so that nobody is
+   * answered whose turn would be lost.
    *
    * @throws {AppError} `unavailable`, with the reason.
    */
-  checkReady(): void;
+  checkReady(sessionId?: string): void;
 
   /**
    * The system prompt and the history for the next turn of a session.

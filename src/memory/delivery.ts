@@ -15,16 +15,23 @@ import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
 /** Turns of different sessions that are sent side by side. */
 const SENDS_MAX = 16;
 
-/**
- * Waiting turns looked at in one go; how many pages a round looks through for more than one turn,
- * and for one at all. A session with a long queue would else be read through for every turn of it.
- */
-const PAGE_TURNS = 128;
-const PAGES_FOR_MORE = 4;
-const PAGES_MAX = 64;
+/** How many of them may be of sessions whose last send failed: the others keep their room. */
+const RETRIES_MAX = 4;
 
-/** A turn that is refused this often, though not for ever, is dead: some 80 s after the first. */
+/** How many are sent side by side while the store takes nothing. */
+const PROBES_MAX = 8;
+
+/** Waiting turns looked at in one go, and how many pages are looked through for more than one. */
+const PAGE_TURNS = 128;
+const PAGES_MAX = 4;
+
+/**
+ * What makes a turn dead: refused this often with an answer to it, or failed this often at all. A
+ * failure counts when the store has taken others since the one before, so a store that is away kills
+ * nothing.
+ */
 const REFUSALS_MAX = 12;
+const FAILURES_MAX = 100;
 
 /** Turns remembered as sent: far more than are delivered while one history is read. */
 const TRIED_MAX = 10_000;
@@ -32,14 +39,18 @@ const TRIED_MAX = 10_000;
 /** Milliseconds between two looks at what other processes put into the outbox. */
 const LOOK_EVERY_MS = 500;
 
+/** Milliseconds between two looks for work while many sends are under way. */
+const BUSY_LOOK_MS = 20;
+
 /** Milliseconds between two attempts to become the owner. */
 const OWN_EVERY_MS = 1000;
 
 /** Milliseconds that `stop` waits for turns that are on their way; they are sent again later. */
 const STOP_WAIT_MS = 2000;
 
-/** Milliseconds between two purges of delivered turns. */
+/** Milliseconds between two purges of delivered turns, and of delays that are long over. */
 const PURGE_EVERY_MS = 10_000;
+const OVER_MS = 60_000;
 
 /** What delivery needs. Time and chance are arguments. */
 export interface DeliveryOptions {
@@ -53,15 +64,19 @@ export interface DeliveryOptions {
   readonly sleep: (delayMs: number, signal: AbortSignal) => Promise<unknown>;
 }
 
-/** A session whose first turn must wait. */
+/** A session whose first turn must wait, since its last send failed. */
 interface Delay {
-  /** How often the turn was refused for now. */
+  readonly seq: number;
+  readonly attempts: number;
+  /** Failures and refusals that count. */
+  readonly failures: number;
   readonly refusals: number;
-  readonly untilMs: number;
+  /** How many turns the store had taken by then. */
+  readonly takenCount: number;
+  /** The store answered, and refused the turn. */
+  readonly isRefused: boolean;
+  untilMs: number;
 }
-
-/** What came of a send. "away" = the store gave no answer that says anything of the turn. */
-type Result = "settled" | "away";
 
 /** The worker. It runs from its making to `stop`. */
 export class Delivery {
@@ -74,9 +89,15 @@ export class Delivery {
   /** Turns that the store has, though the outbox could not note it yet. */
   readonly #unnoted = new Set<number>();
   readonly #delays = new Map<string, Delay>();
+  /** Sends that are under way, by session. */
+  readonly #sending = new Map<string, Promise<void>>();
+  #takenCount = 0;
+  /** Sessions whose sends failed since the store took a turn: two of them tell that it is away. */
+  readonly #failedSessions = new Set<string>();
+  #awayRounds = 0;
+  #awayUntilMs = 0;
   /** The last turn that was in the outbox when this process became its owner. */
   #inherited = Infinity;
-  #storeFailures = 0;
   #purgedMs = 0;
   readonly #done: Promise<void>;
 
@@ -107,30 +128,33 @@ export class Delivery {
   }
 
   async #run(): Promise<void> {
-    const { sleep, clock, file, watch } = this.#options;
+    const { sleep, clock, file, lock } = this.#options;
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        if (this.#inherited === Infinity && !this.#own()) {
+        if (!lock.isHeld && !this.#own()) {
           await sleep(OWN_EVERY_MS, signal);
           continue;
         }
         if (clock() - this.#purgedMs >= PURGE_EVERY_MS) {
           this.#purgedMs = clock();
+          this.#forgetDelays();
           await file.purge();
         }
         await this.#deliver();
       } catch (error) {
-        // The outbox itself takes no write; the batch has told of it. Sending goes on later.
-        watch({
-          kind: "delivery_retried",
-          attempt: 1,
-          delayMs: OWN_EVERY_MS,
-          cause: String(error),
-        });
-        await sleep(OWN_EVERY_MS, signal);
+        await this.#rest(error);
       }
     }
+    await Promise.all(this.#sending.values());
+  }
+
+  /** The outbox itself takes no write; the batch has told of it. Sending goes on later. */
+  async #rest(error: unknown): Promise<void> {
+    const { sleep, watch } = this.#options;
+    const cause = error instanceof Error ? error.message : String(error);
+    watch({ kind: "delivery_retried", attempt: 1, delayMs: OWN_EVERY_MS, cause });
+    await sleep(OWN_EVERY_MS, this.#stopping.signal);
   }
 
   #own(): boolean {
@@ -139,7 +163,7 @@ export class Delivery {
     file.recallAll();
     let last = 0;
     for (;;) {
-      const page = file.waiting(last, PAGE_TURNS);
+      const page = file.waiting(last, PAGE_TURNS, []);
       if (page.length === 0) break;
       last = page.at(-1)!.seq;
     }
@@ -147,100 +171,138 @@ export class Delivery {
     return true;
   }
 
-  /** One round: sends what may go now, or waits for work. */
+  /** Sends what may go now, or waits for work. */
   async #deliver(): Promise<void> {
-    const { file, sleep } = this.#options;
+    const { file, sleep, clock } = this.#options;
     const { signal } = this.#stopping;
+    const awayMs = this.#awayUntilMs - clock();
+    if (awayMs > 0) return void await sleep(awayMs, signal);
     if (file.hasNews()) this.#hasWork = true;
-    const picked = this.#hasWork ? this.#pick() : [];
-    if (picked.length === 0) {
-      this.#hasWork = this.#delays.size > 0;
-      this.#idle = new AbortController();
-      if (!signal.aborted) await sleep(LOOK_EVERY_MS, this.#idle.signal);
+    const room = (this.#awayRounds > 0 ? PROBES_MAX : SENDS_MAX) - this.#sending.size;
+    const picked = this.#hasWork && room > 0 ? this.#pick(room) : [];
+    if (picked.length > 0) {
+      for (const turn of await file.send(picked)) this.#start(turn);
       return;
     }
-    const turns = await file.send(picked);
-    const results = await Promise.all(turns.map((turn) => this.#send(turn)));
-    if (turns.length === 0) return;
-    if (results.includes("settled")) {
-      this.#storeFailures = 0;
-      // The store is there, so these answers were lost one by one: only their sessions wait.
-      for (const [i, result] of results.entries()) {
-        if (result === "away") this.#delay(turns[i]!.sessionId, 0, 1);
-      }
-      return;
-    }
-    this.#storeFailures++;
-    await sleep(backoffMs(this.#storeFailures, this.#options.random), signal);
+    if (room > 0) this.#hasWork = this.#delays.size > 0;
+    this.#idle = new AbortController();
+    if (signal.aborted) return;
+    await sleep(this.#sending.size > 0 ? BUSY_LOOK_MS : LOOK_EVERY_MS, this.#idle.signal);
   }
 
-  /** The first waiting turn of each session that may go now; one only while the store is away. */
-  #pick(): OutboxTurn[] {
+  /** The first waiting turns of up to `room` sessions that may go now. */
+  #pick(room: number): OutboxTurn[] {
     const { file, clock } = this.#options;
-    const sendsMax = this.#storeFailures > 0 ? 1 : SENDS_MAX;
-    const seen = new Set<string>();
-    const picked: OutboxTurn[] = [];
+    const nowMs = clock();
+    const busy = new Set(this.#sending.keys());
+    for (const [sessionId, { untilMs }] of this.#delays) {
+      if (untilMs > nowMs) busy.add(sessionId);
+    }
+    const fresh: OutboxTurn[] = [];
+    const again: { readonly turn: OutboxTurn; readonly attempts: number }[] = [];
     let last = 0;
-    for (let page = 0; page < PAGES_MAX; page++) {
-      const turns = file.waiting(last, PAGE_TURNS);
+    for (let page = 0; page < PAGES_MAX && fresh.length < room; page++) {
+      const turns = file.waiting(last, PAGE_TURNS, [...busy]);
       for (const turn of turns) {
         last = turn.seq;
-        if (seen.has(turn.sessionId)) continue;
-        seen.add(turn.sessionId);
+        if (busy.has(turn.sessionId)) continue;
+        busy.add(turn.sessionId);
         const delay = this.#delays.get(turn.sessionId);
-        if (delay !== undefined && delay.untilMs > clock()) continue;
-        picked.push(turn);
-        if (picked.length >= sendsMax) return picked;
+        // A turn that was removed has left its delay behind.
+        if (delay?.seq === turn.seq) again.push({ turn, attempts: delay.attempts });
+        else fresh.push(turn);
       }
       if (turns.length < PAGE_TURNS) break;
-      if (picked.length > 0 && page + 1 >= PAGES_FOR_MORE) break;
     }
-    return picked;
+    // Those that failed least often first: no turn that fails is ever the only one that is tried.
+    const retries = again.sort((a, b) => a.attempts - b.attempts).map(({ turn }) => turn);
+    if (this.#awayRounds > 0) {
+      // Not the oldest alone: a run of turns that all fail may stand before those that do not.
+      const oldest = fresh.slice(0, Math.ceil(room / 2));
+      const newest = fresh.slice(oldest.length).slice(-Math.max(1, room - oldest.length));
+      return [...oldest, ...newest, ...retries].slice(0, room);
+    }
+    const retrying = this.#sending.keys().filter((id) => this.#delays.has(id)).toArray().length;
+    const some = retries.slice(0, Math.max(0, RETRIES_MAX - retrying));
+    return [...some, ...fresh].slice(0, room);
+  }
+
+  #start(turn: OutboxTurn): void {
+    const { sessionId } = turn;
+    const sent = this.#send(turn).catch((error) => this.#rest(error)).then(() => {
+      this.#sending.delete(sessionId);
+      this.#hasWork = true;
+      if (this.#sending.size <= SENDS_MAX / 2) this.#idle.abort();
+    });
+    this.#sending.set(sessionId, sent);
   }
 
   /** Sends one turn and notes what came of it. */
-  async #send(turn: OutboxTurn): Promise<Result> {
-    const { file, store, watch } = this.#options;
+  async #send(turn: OutboxTurn): Promise<void> {
+    const { file, store } = this.#options;
     this.#noteTry(turn.seq);
     try {
       if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
     } catch (error) {
-      const cause = error instanceof Error ? error.message : String(error);
-      if (error instanceof TurnRefused) {
-        await this.#refused(turn, cause, error.isForEver);
-        return "settled";
-      }
-      await file.returned(turn.seq);
-      const attempt = this.#storeFailures + 1;
-      watch({ kind: "delivery_retried", attempt, delayMs: backoffMs(attempt, () => 0), cause });
-      return "away";
+      return await this.#failed(turn, error);
     }
+    this.#taken();
     this.#unnoted.add(turn.seq);
     await file.delivered(turn.seq);
     this.#forget(turn);
-    return "settled";
   }
 
-  async #refused(turn: OutboxTurn, cause: string, isForEver: boolean): Promise<void> {
-    const { file, watch } = this.#options;
-    const refusals = (this.#delays.get(turn.sessionId)?.refusals ?? 0) + 1;
-    if (!isForEver && refusals < REFUSALS_MAX) {
-      await file.returned(turn.seq);
-      const delayMs = this.#delay(turn.sessionId, refusals, refusals);
-      watch({ kind: "delivery_retried", attempt: refusals, delayMs, cause });
-      return;
+  /** The store is there: what only waited for it need not wait any more. */
+  #taken(): void {
+    this.#takenCount++;
+    this.#failedSessions.clear();
+    if (this.#awayRounds === 0) return;
+    this.#awayRounds = this.#awayUntilMs = 0;
+    for (const delay of this.#delays.values()) if (!delay.isRefused) delay.untilMs = 0;
+  }
+
+  async #failed(turn: OutboxTurn, error: unknown): Promise<void> {
+    const { file, watch, clock, random } = this.#options;
+    const { seq, sessionId } = turn;
+    const cause = error instanceof Error ? error.message : String(error);
+    const isRefused = error instanceof TurnRefused;
+    const before = this.#delays.get(sessionId);
+    const known = before?.seq === seq ? before : undefined;
+    const takenCount = this.#takenCount;
+    const counts = known === undefined || known.takenCount < takenCount;
+    const attempts = (known?.attempts ?? 0) + 1;
+    const failures = (known?.failures ?? 0) + (counts ? 1 : 0);
+    const refusals = (known?.refusals ?? 0) + (counts && isRefused ? 1 : 0);
+    const isHopeless = counts && (refusals >= REFUSALS_MAX || failures >= FAILURES_MAX);
+    if (isHopeless || (isRefused && error.isForEver)) {
+      this.#forget(turn);
+      const letter = await file.dead(seq, cause);
+      return watch({ kind: "turn_dead", letter, attempts, cause });
     }
-    this.#forget(turn);
-    const letter = await file.dead(turn.seq, cause);
-    watch({ kind: "turn_dead", letter, cause });
+    const delayMs = backoffMs(attempts, random);
+    const untilMs = clock() + delayMs;
+    this.#delays.set(sessionId, {
+      ...{ seq, attempts, failures, refusals, takenCount, isRefused, untilMs },
+    });
+    this.#noteFailure(sessionId);
+    await file.returned(seq);
+    watch({ kind: "delivery_retried", attempt: attempts, delayMs, cause });
   }
 
-  /** Lets a session wait; gives the milliseconds. */
-  #delay(sessionId: string, refusals: number, attempt: number): number {
+  /** Sessions that fail one after the other, with none between that is taken: the store is away. */
+  #noteFailure(sessionId: string): void {
     const { clock, random } = this.#options;
-    const delayMs = backoffMs(attempt, random);
-    this.#delays.set(sessionId, { refusals, untilMs: clock() + delayMs });
-    return delayMs;
+    this.#failedSessions.add(sessionId);
+    if (this.#failedSessions.size < 2 || clock() < this.#awayUntilMs) return;
+    this.#awayUntilMs = clock() + backoffMs(++this.#awayRounds, random);
+  }
+
+  /** A turn that was removed is never sent again: only its delay is left. */
+  #forgetDelays(): void {
+    const endMs = this.#options.clock() - OVER_MS;
+    for (const [sessionId, { untilMs }] of this.#delays) {
+      if (untilMs < endMs) this.#delays.delete(sessionId);
+    }
   }
 
   #noteTry(seq: number): void {

@@ -28,8 +28,16 @@ const MESSAGE_CHARS_MAX = 1000;
 /** Roles that a history may have; others are dropped. */
 const ROLES: ReadonlySet<unknown> = new Set(["system", "user", "assistant"]);
 
-/** Statuses at which the turn itself is at fault. */
-const STATUSES_FOR_EVER: ReadonlySet<number> = new Set([400, 413, 422]);
+/**
+ * Statuses that say nothing of the turn: the token or the URL is wrong, or the server or what stands
+ * before it is away or has too much to do. Of the others, 4xx are the turn's fault.
+ */
+const STATUSES_AWAY: ReadonlySet<number> = new Set([
+  ...[401, 403, 404, 405, 407, 408, 421, 425, 429, 502, 503, 504],
+]);
+
+/** The name of the call that brings a turn, in errors. */
+const UPLOAD = "upload_memory";
 
 /** Messages with which a memory server refuses a turn for ever, whatever the status. */
 const MESSAGES_FOR_EVER = ["参数解析错误", "生成 session_id 失败"];
@@ -50,9 +58,8 @@ export function openHttpMemory(options: HttpOptions): Memory {
   return new HttpMemory(options);
 }
 
-/** A memory server's answer: its envelope, with the status it came with. */
+/** A memory server's answer. */
 interface Envelope {
-  readonly status: number;
   readonly code: number;
   readonly msg: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -90,14 +97,23 @@ class HttpMemory implements Memory {
       ...(turn.isPartial ? { partial: true } : {}),
     };
     const key: Record<string, string> = turn.key === "" ? {} : { "idempotency-key": turn.key };
-    const envelope = await this.#call("POST", "/memory/upload", "upload_memory", body, null, key);
-    if (envelope.code === 0) return;
-    const { status, msg } = envelope;
-    const message = `upload_memory接口返回错误: ${msg}`;
-    const isForEver = STATUSES_FOR_EVER.has(status) ||
-      MESSAGES_FOR_EVER.some((beginning) => msg.startsWith(beginning));
-    if (isForEver || status < 300) throw new TurnRefused(message, isForEver);
-    throw failed(message);
+    const { status, text } = await this.#post("POST", "/memory/upload", UPLOAD, body, null, key);
+    let message: string;
+    try {
+      const { code, msg } = parseEnvelope(text, status, UPLOAD);
+      if (code === 0) return;
+      message = `${UPLOAD}接口返回错误: ${msg}`;
+      if (MESSAGES_FOR_EVER.some((beginning) => msg.startsWith(beginning))) {
+        throw new TurnRefused(message, true);
+      }
+    } catch (error) {
+      if (error instanceof TurnRefused) throw error;
+      // Whoever stands before the server refuses in words of its own: its status tells enough.
+      if (status < 400) throw error;
+      message = (error as Error).message;
+    }
+    if (STATUSES_AWAY.has(status)) throw failed(message);
+    throw new TurnRefused(message, status >= 400 && status < 500);
   }
 
   /** The protocol has no question for it. */
@@ -136,12 +152,21 @@ class HttpMemory implements Memory {
     what: string,
     body: unknown,
     signal: AbortSignal | null,
-    headers: Readonly<Record<string, string>> = {},
   ): Promise<Envelope> {
+    const { text, status } = await this.#post(method, path, what, body, signal, {});
+    return parseEnvelope(text, status, what);
+  }
+
+  async #post(
+    method: string,
+    path: string,
+    what: string,
+    body: unknown,
+    signal: AbortSignal | null,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<{ readonly text: string; readonly status: number }> {
     const { baseUrl, token, timeoutMs, fetch } = this.#options;
     const limit = AbortSignal.timeout(timeoutMs);
-    let status = 0;
-    let text: string;
     try {
       const response = await fetch(baseUrl + path, {
         method,
@@ -154,15 +179,13 @@ class HttpMemory implements Memory {
         redirect: "manual",
         signal: signal === null ? limit : AbortSignal.any([signal, limit]),
       });
-      ({ status } = response);
-      text = await readText(response);
+      return { text: await readText(response), status: response.status };
     } catch (error) {
       const reason = limit.aborted
         ? `${baseUrl} gave no answer within ${timeoutMs} ms`
         : `${baseUrl}: ${error instanceof Error ? error.message : error}`;
       throw failed(`调用${what}接口失败: ${reason}`, error);
     }
-    return parseEnvelope(text, status, what);
   }
 }
 
@@ -200,7 +223,7 @@ function parseEnvelope(text: string, status: number, what: string): Envelope {
     throw failed(`解析${what}响应失败: there is no "code" in it (HTTP ${status})`);
   }
   const message = typeof msg === "string" ? msg.slice(0, MESSAGE_CHARS_MAX) : "";
-  return { status, code, msg: message, data: fieldsOf(data) };
+  return { code, msg: message, data: fieldsOf(data) };
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {

@@ -134,8 +134,8 @@ abstract class Handed implements Memory {
   abstract readonly name: string;
   protected abstract get memory(): Memory;
 
-  checkReady(): void {
-    this.memory.checkReady();
+  checkReady(sessionId?: string): void {
+    this.memory.checkReady(sessionId);
   }
 
   apply(...args: Parameters<Memory["apply"]>): ReturnType<Memory["apply"]> {

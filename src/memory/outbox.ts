@@ -67,8 +67,9 @@ class Outbox implements Memory {
     this.#delivery = new Delivery({ ...options, file: this.#file, lock });
   }
 
-  checkReady(): void {
+  checkReady(sessionId?: string): void {
     this.#file.checkReady();
+    if (sessionId !== undefined) this.#file.checkSession(storable(sessionId));
   }
 
   async apply(request: ApplyRequest, caller: Caller): Promise<Applied> {

@@ -54,6 +54,10 @@ const MIGRATIONS = [
 /** Milliseconds a delivered turn stays when a client's own key may ask for it again: a day. */
 const CLIENT_KEY_KEEP_MS = 24 * 60 * 60 * 1000;
 
+/** What may wait of one session: turns, and a share of the outbox's bytes. */
+const SESSION_TURNS_MAX = 1000;
+const SESSION_SHARE = 16;
+
 /** A turn in the outbox. */
 export interface OutboxTurn extends SaidTurn {
   readonly seq: number;
@@ -144,6 +148,22 @@ export class OutboxFile {
     );
   }
 
+  /** @throws {AppError} `unavailable` when as much of the session waits as one may have here. */
+  checkSession(sessionId: string): void {
+    const [turns, bytes] = patiently(
+      this.#database,
+      () => this.#sql.sessionWaits.values(sessionId)[0] as unknown as readonly [number, number],
+    );
+    const bytesMax = this.#options.bytesMax / SESSION_SHARE;
+    if (turns < SESSION_TURNS_MAX && bytes < bytesMax) return;
+    throw new AppError(
+      "unavailable",
+      `This session takes no turns now: ${turns} of it, ${bytes} bytes, wait for their store, and ` +
+        "the others need the room: try again later, or begin another session",
+      { headers: { "retry-after": "5" } },
+    );
+  }
+
   add(turn: SaidTurn): Promise<void> {
     return this.#batch.add({ kind: "turn", turn, key: turn.key || this.#options.makeKey() });
   }
@@ -159,9 +179,9 @@ export class OutboxFile {
     return this.#all(this.#sql.find, sessionId, key)[0];
   }
 
-  /** `limit` waiting turns behind `seq`. */
-  waiting(seq: number, limit: number): readonly OutboxTurn[] {
-    return this.#all(this.#sql.waiting, seq, limit);
+  /** `limit` waiting turns behind `seq`, but none of the sessions `without`. */
+  waiting(seq: number, limit: number, without: readonly string[]): readonly OutboxTurn[] {
+    return this.#all(this.#sql.waiting, seq, JSON.stringify(without), limit);
   }
 
   /** How many turns wait, and since when the oldest of them. */
@@ -234,7 +254,7 @@ export class OutboxFile {
     const owner = this.#sql.target.values()[0]![0];
     if (owner === target) return;
     const isFree = lock.take();
-    if (isFree && this.waiting(0, 1).length === 0) {
+    if (isFree && this.waiting(0, 1, []).length === 0) {
       patiently(this.#database, () => this.#sql.setTarget.run(target));
       return;
     }
@@ -354,7 +374,12 @@ function prepare(database: Database) {
     ),
     find: statement(`SELECT ${ROW} FROM turns WHERE session_id = ? AND key = ?`),
     waiting: statement(
-      `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? ORDER BY seq LIMIT ?`,
+      `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? AND ` +
+        "session_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+    ),
+    sessionWaits: statement(
+      "SELECT count(*), coalesce(sum(octet_length(query) + octet_length(answer)), 0) FROM turns " +
+        "WHERE session_id = ? AND delivered_ms IS NULL",
     ),
     // The smallest number is the oldest turn: the index of those that wait gives both.
     backlog: statement(

@@ -33,8 +33,19 @@ const PRUNE_TURNS = 5000;
 /** The advisory lock that migrations run under: "weir" in ASCII. */
 const MIGRATION_LOCK = 0x77656972;
 
-/** SQLSTATE classes at which the turn itself is at fault: bad data, a broken constraint. */
-const CLASSES_FOR_EVER = ["22", "23"];
+/**
+ * SQLSTATE classes at which the turn itself is at fault: too many rows, bad data, a broken
+ * constraint, more than an index or a row takes.
+ */
+const CLASSES_FOR_EVER: ReadonlySet<string> = new Set(["21", "22", "23", "44", "54"]);
+
+/**
+ * Classes that say nothing of the turn: the connection or its rights, a table that is not there, a
+ * server that is full, ends, waits or is broken; and "", an error of this side.
+ */
+const CLASSES_AWAY: ReadonlySet<string> = new Set([
+  ...["", "08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0", "XX"],
+]);
 
 const MIGRATIONS = [
   `
@@ -260,13 +271,13 @@ class PostgresMemory implements Memory {
     try {
       return await within(timeoutMs, question(this.#sql));
     } catch (error) {
-      const state = stateOf(error);
-      if (CLASSES_FOR_EVER.some((sqlClass) => state.startsWith(sqlClass))) {
-        throw new TurnRefused(`Postgres refuses the turn: ${reasonOf(error)}`, true, {
-          cause: error,
-        });
-      }
-      throw failed("Cannot use the memory in Postgres", error);
+      const sqlClass = stateOf(error).slice(0, 2);
+      if (CLASSES_AWAY.has(sqlClass)) throw failed("Cannot use the memory in Postgres", error);
+      throw new TurnRefused(
+        `Postgres refuses the turn: ${reasonOf(error)}`,
+        CLASSES_FOR_EVER.has(sqlClass),
+        { cause: error },
+      );
     }
   }
 

@@ -58,8 +58,10 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       const { attempt, delayMs, cause } = event;
       return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
-    case "turn_dead":
-      return ["error", { letter: event.letter, cause: event.cause }];
+    case "turn_dead": {
+      const { letter, attempts, cause } = event;
+      return ["error", { table: "dead_letters", letter, attempts, cause }];
+    }
     case "turns_pruned":
       return ["info", { count: event.count }];
     case "trace_export_failed":

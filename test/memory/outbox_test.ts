@@ -164,7 +164,12 @@ describe("the outbox", () => {
       ["s", "bad", "1", "upload_memory接口返回错误: 参数解析错误: bad"],
     ]);
     expect(options.events).toEqual([
-      { kind: "turn_dead", letter: 1, cause: "upload_memory接口返回错误: 参数解析错误: bad" },
+      {
+        kind: "turn_dead",
+        letter: 1,
+        attempts: 1,
+        cause: "upload_memory接口返回错误: 参数解析错误: bad",
+      },
     ]);
   });
 
@@ -184,6 +189,89 @@ describe("the outbox", () => {
     isRefusing = false;
     await until(() => uploads().includes("behind it>2"));
     expect(uploads().indexOf("behind it>2")).toBeGreaterThan(uploads().lastIndexOf("busy>1"));
+  });
+
+  /** A clock on which the longest back-off lasts 40 ms. */
+  const fastClock = () => performance.now() * 200;
+
+  const NEVER_TAKEN: readonly (readonly [string, Action])[] = [
+    ["500", { kind: "json", status: 500, body: { code: -1, msg: "no", data: {} } }],
+    ["500 without JSON", { kind: "text", status: 500, body: "<html>" }],
+    ["a cut connection", { kind: "cut" }],
+    ["half an answer", { kind: "half", body: TAKEN }],
+    ["silence", { kind: "silence" }],
+  ];
+  for (const [what, action] of NEVER_TAKEN) {
+    test(`sessions that only get ${what} hold up no other`, async () => {
+      const { open, uploads } = await setUp(({ text }) => text.includes("bad") ? action : taken);
+      const memory = open();
+      const bad = (i: number, query: string) =>
+        memory.commit(said(`bad ${query}`, "a", { sessionId: `bad ${i}` }));
+      for (let i = 0; i < 20; i++) await bad(i, "one");
+      await until(() => uploads().filter((text) => text.startsWith("bad")).length >= 5);
+      for (let i = 0; i < 50; i++) {
+        await memory.commit(said(`good ${i}`, "a", { sessionId: `good ${i}` }));
+      }
+      await until(() => uploads().filter((text) => text.startsWith("good")).length === 50, 10_000);
+    });
+  }
+
+  test("a turn that is refused while others are taken dies, and its session goes on", async () => {
+    const { open, uploads, rows, options } = await setUp(({ text }) =>
+      text.includes("bad")
+        ? { kind: "json", status: 500, body: { code: -1, msg: "no", data: {} } }
+        : taken
+    );
+    const memory = open({ clock: fastClock });
+    await memory.commit(said("bad", "1"));
+    await memory.commit(said("next", "2"));
+    let count = 0;
+    await until(async () => {
+      await memory.commit(said(`good ${count++}`, "a", { sessionId: "other" }));
+      return uploads().includes("next>2");
+    });
+    expect(rows("SELECT query, reason FROM dead_letters")).toEqual([
+      ["bad", "upload_memory接口返回错误: no"],
+    ]);
+    const dead = options.events.filter(({ kind }) => kind === "turn_dead");
+    expect(dead).toEqual([
+      { kind: "turn_dead", letter: 1, attempts: 12, cause: "upload_memory接口返回错误: no" },
+    ]);
+  });
+
+  test("no turn dies of a server that refuses them all, however long", async () => {
+    let isThere = false;
+    const { open, uploads, rows } = await setUp(() =>
+      isThere ? taken : { kind: "json", status: 500, body: { code: -1, msg: "no", data: {} } }
+    );
+    const memory = open({ clock: fastClock });
+    for (let i = 0; i < 5; i++) await memory.commit(said(`q${i}`, "a", { sessionId: `s${i}` }));
+    // Each of the five far more often than twelve times.
+    await until(() => uploads().length > 5 * 20);
+    const counts = Map.groupBy(uploads(), (text) => text);
+    for (const tries of counts.values()) expect(tries.length).toBeGreaterThan(5);
+    expect(rows("SELECT count(*) FROM dead_letters")).toEqual([[0]]);
+    isThere = true;
+    await until(() => memory.backlog?.()?.turns === 0);
+  });
+
+  test("refuses a session of which a sixteenth of the outbox waits, and no other", async () => {
+    const { open } = await setUp(() => ({ kind: "cut" }));
+    const memory = open({ bytesMax: 16 * 100_000 });
+    memory.checkReady("s");
+    await memory.commit(said("水".repeat(20_000), "x".repeat(40_000)));
+    expect(() => memory.checkReady("s")).toThrow(
+      /This session takes no turns now: 1 of it, 100000 bytes, wait for their store/,
+    );
+    memory.checkReady("other");
+  });
+
+  test("refuses a session of which a thousand turns wait, and no other", async () => {
+    const { open } = await setUp(() => ({ kind: "cut" }));
+    const memory = open();
+    await Promise.all(Array.from({ length: 1000 }, (_, i) => memory.commit(said(`q${i}`, "a"))));
+    expect(() => memory.checkReady("s")).toThrow(/This session takes no turns now: 1000 of it/);
+    memory.checkReady("other");
   });
 
   test("shows a turn that the server took and does not show yet, once", async () => {

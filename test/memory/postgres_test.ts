@@ -105,6 +105,41 @@ if (programs === undefined) {
       removeFolder(folder);
     }, 60_000);
 
+    /** What Postgres never takes → where it is said. */
+    const NEVER_TAKEN: readonly (readonly [string, Parameters<typeof said>[2], RegExp])[] = [
+      // Random digits: what Postgres can compress into its index it takes.
+      [
+        "an id over its index",
+        { sessionId: Array.from({ length: 6000 }, () => Math.random().toString(16)[2]).join("") },
+        /index row size \d+ exceeds btree/,
+      ],
+    ];
+    for (const [what, fields, reason] of NEVER_TAKEN) {
+      test(`${what} goes to the dead letters, and others are delivered`, async () => {
+        const url = await server.makeDatabase();
+        const folder = makeFolder();
+        const options = storeOptions();
+        const store = openPostgresMemory({ ...options, url, timeoutMs: 5000 });
+        const memory = outboxBefore(store, folder, options);
+        await memory.commit(said("bad", "1", fields));
+        for (let i = 0; i < 5; i++) {
+          await memory.commit(said(`q${i}`, "a", { sessionId: `good ${i}` }));
+        }
+        await waitFor(() => memory.backlog?.()?.turns === 0);
+        for (let i = 0; i < 5; i++) {
+          expect(short(await store.turns(`good ${i}`, 10))).toEqual([`q${i}>a`]);
+        }
+        const [dead] = options.events.filter((event) => event.kind === "turn_dead");
+        expect(dead).toMatchObject({
+          letter: 1,
+          attempts: 1,
+          cause: expect.stringMatching(reason),
+        });
+        await memory.close();
+        removeFolder(folder);
+      });
+    }
+
     test("a server that says nothing is given up after the time limit", async () => {
       const silent = createServer(() => {});
       await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));

@@ -7,7 +7,7 @@
  */
 
 import type { RequestHead } from "../../lib/http1/request_head.ts";
-import { AppError, ERRORS } from "../../core/errors.ts";
+import { AppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import {
   type Memory,
@@ -49,6 +49,9 @@ const TURNS_MAX = 1000;
 /** Turns that one upload may bring. */
 const UPLOAD_TURNS_MAX = 1000;
 
+/** What the original takes and no store of weir's could keep: said with its status too. */
+const OWN_STATUS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["string_too_long"]);
+
 /** The five surfaces, by the last word of their URL. */
 export interface MemorySurfaces {
   readonly apply: Surface;
@@ -88,7 +91,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
     const sessionId = sessionOf(ids);
     const turns = turnsOf(fields["messages"]);
     const key = idempotencyKey(head);
-    memory.checkReady();
+    memory.checkReady(sessionId);
     const base = { ...ids, sessionId, isPartial: fields["partial"] === true, atMs: wallMs() };
     // All are handed over at once: they share one commit, and keep their order.
     await Promise.all(turns.map((turn, i) => {
@@ -148,7 +151,8 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
         if (error instanceof Unauthorized) return unauthorizedAnswer(error);
         const { status } = ERRORS[error.code];
         const text = envelope(-1, error.message);
-        return envelopeAnswer(text, status < 500 ? 200 : status, error.headers);
+        const isPlain = status < 500 && !OWN_STATUS.has(error.code);
+        return envelopeAnswer(text, isPlain ? 200 : status, error.headers);
       },
     };
   }

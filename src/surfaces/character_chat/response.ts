@@ -212,7 +212,7 @@ export function v1Response(deps: ResponseDeps): Surface {
     answer(inbound, exchange) {
       const question = parse(inbound);
       exchange.isStream = question.isStream;
-      memory.checkReady();
+      memory.checkReady(question.sessionId);
       return question.key === ""
         ? ask(question, exchange, () => {})
         : answerOnce(question, exchange);
