@@ -21,6 +21,8 @@ export interface ApplyRequest extends SessionIds {
   readonly query: string;
   /** The character the model plays; "" = what was last given for `roleId`. */
   readonly rolePrompt: string;
+  /** The key of the turn that is asked; "" = none. What is kept of it in part is not shown. */
+  readonly key: string;
 }
 
 /** One message of the history. */
@@ -36,7 +38,41 @@ export interface Applied {
   readonly systemPrompt: string;
   /** Oldest first. */
   readonly messages: readonly HistoryMessage[];
+  /** What the turn that begins here is committed with. */
+  readonly mark: Mark;
 }
+
+/**
+ * Where the deletions stood when a turn began, in its store and in the outbox before it: a turn that
+ * began before its session's deletion is not kept.
+ */
+export interface Mark {
+  readonly store: number;
+  readonly outbox: number;
+}
+
+/** The mark of a turn that begins with its commit: no deletion is behind it. */
+export const NO_MARK: Mark = { store: Number.MAX_SAFE_INTEGER, outbox: Number.MAX_SAFE_INTEGER };
+
+/** A request's wish to be the only one that answers a key of its session. Texts are storable. */
+export interface Claim {
+  readonly sessionId: string;
+  readonly key: string;
+  /** Nobody else has it. */
+  readonly owner: string;
+}
+
+/** Milliseconds a claim holds unless it is renewed: then its process has died. */
+export const CLAIM_MS = 10_000;
+
+/**
+ * What came of a claim. mine: nobody else may answer it; `turn` is what is kept of it in part. busy:
+ * somebody else answers it now. kept: `turn` is the answer.
+ */
+export type Claimed =
+  | { readonly state: "mine"; readonly turn: StoredTurn | undefined }
+  | { readonly state: "busy" }
+  | { readonly state: "kept"; readonly turn: StoredTurn };
 
 /** One turn that was said, ready to be kept. Made by `saidTurn`. */
 export interface SaidTurn extends SessionIds {
@@ -44,6 +80,9 @@ export interface SaidTurn extends SessionIds {
    * What makes it one turn however often it is sent: unique in its session. "" = sent once only.
    */
   readonly key: string;
+  /** The owner of the claim on `key` that the turn was answered under; "" = there is none. */
+  readonly claim: string;
+  readonly mark: Mark;
   /** "" when the role spoke first. */
   readonly query: string;
   readonly answer: string;
@@ -87,12 +126,23 @@ export interface Memory {
 
   /**
    * Keeps `turn`. Settles when it survives the death of this process; turns of one session keep the
-   * order of their commits. A `key` that its session has already is not kept again.
+   * order of their commits. A `key` that its session has already is not kept again, but what is kept
+   * of it in part is replaced.
    *
+   * @throws {TurnLate} when the session was deleted since `mark`, or another answer is kept under
+   *   the key of a turn with a claim.
    * @throws {TurnRefused} when the store will not take this turn.
    * @throws {AppError} when the store cannot take any turn now.
    */
   commit(turn: SaidTurn): Promise<void>;
+
+  /**
+   * Claims a key, or renews the claim. It is let go of by `release`, and by itself after `CLAIM_MS`.
+   * Absent where the store has no word for it.
+   */
+  claim?(claim: Claim): Promise<Claimed>;
+
+  release?(claim: Claim): Promise<void>;
 
   /** The turn that was committed under `key`, if there is one. */
   find(
@@ -139,6 +189,21 @@ export class TurnRefused extends AppError {
   }
 }
 
+/** A turn that came too late to be kept. */
+export class TurnLate extends AppError {
+  readonly why: "removed" | "answered";
+
+  constructor(why: TurnLate["why"]) {
+    super("conflict", LATE[why]);
+    this.why = why;
+  }
+}
+
+const LATE: Readonly<Record<TurnLate["why"], string>> = {
+  removed: "The session was deleted while this was answered: the answer is not kept",
+  answered: "Another answer to this Idempotency-Key was kept meanwhile: ask again to get that one",
+};
+
 /**
  * The id of a session: the one that was given, else group, user and role joined by "_", else ""
  * (docs/facts/systems.md "Session id").
@@ -175,6 +240,8 @@ export function saidTurn(turn: SaidTurn): SaidTurn {
     roleId: storable(turn.roleId),
     groupId: storable(turn.groupId),
     key: storable(turn.key),
+    claim: turn.claim,
+    mark: turn.mark,
     query: storable(turn.query),
     answer: storable(turn.answer),
     isPartial: turn.isPartial,

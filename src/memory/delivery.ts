@@ -7,7 +7,7 @@
  */
 
 import type { Watch } from "../core/events.ts";
-import { type Memory, TurnRefused } from "../core/memory.ts";
+import { type Memory, TurnLate, TurnRefused } from "../core/memory.ts";
 import { backoffMs } from "../lib/backoff.ts";
 import type { Lock } from "./lock.ts";
 import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
@@ -244,7 +244,8 @@ export class Delivery {
     try {
       if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
     } catch (error) {
-      return await this.#failed(turn, error);
+      // A turn whose session was deleted since it began has nowhere to go.
+      if (!(error instanceof TurnLate)) return await this.#failed(turn, error);
     }
     this.#taken();
     this.#unnoted.add(turn.seq);

@@ -12,6 +12,7 @@ import {
   type Caller,
   type HistoryMessage,
   type Memory,
+  NO_MARK,
   type SaidTurn,
   sessionIdOf,
   type SessionIds,
@@ -83,6 +84,7 @@ class HttpMemory implements Memory {
     return {
       systemPrompt: typeof system_prompt === "string" ? system_prompt : "",
       messages: historyOf(messages),
+      mark: NO_MARK,
     };
   }
 

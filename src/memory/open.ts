@@ -8,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { trimHistory } from "../core/history.ts";
-import { type Backlog, type Memory, messagesOf } from "../core/memory.ts";
+import { type Backlog, type Claim, type Claimed, type Memory, messagesOf } from "../core/memory.ts";
 import type { Durability } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
 import { openOutbox, type Trim } from "./outbox.ts";
@@ -106,6 +106,8 @@ function openDistant(options: OpenOptions): Memory {
     durability: config.durability,
     bytesMax: config.outbox_max_bytes,
     graceMs: isHttp ? HTTP_GRACE_MS : 0,
+    keysKeepMs: isHttp ? DAY_MS : 0,
+    timeoutMs: config.timeout_ms,
     // A memory server decides itself what the model should see.
     trim: isHttp ? (messages) => messages : trimmer(options),
   });
@@ -144,6 +146,14 @@ abstract class Handed implements Memory {
 
   commit(...args: Parameters<Memory["commit"]>): ReturnType<Memory["commit"]> {
     return this.memory.commit(...args);
+  }
+
+  claim(claim: Claim): Promise<Claimed> {
+    return this.memory.claim?.(claim) ?? Promise.resolve({ state: "mine", turn: undefined });
+  }
+
+  release(claim: Claim): Promise<void> {
+    return this.memory.release?.(claim) ?? Promise.resolve();
   }
 
   find(...args: Parameters<Memory["find"]>): ReturnType<Memory["find"]> {

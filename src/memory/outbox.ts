@@ -9,11 +9,14 @@
  * @module
  */
 
+import { AppError } from "../core/errors.ts";
 import {
   type Applied,
   type ApplyRequest,
   type Backlog,
   type Caller,
+  type Claim,
+  type Claimed,
   type HistoryMessage,
   type Memory,
   messagesOf,
@@ -30,7 +33,11 @@ import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_fi
 export type OutboxOptions =
   & Omit<OutboxFileOptions, "lock">
   & Pick<DeliveryOptions, "store" | "random" | "sleep">
-  & { readonly trim: Trim };
+  & {
+    readonly trim: Trim;
+    /** Milliseconds that a turn with a claim waits for turns before it on their way to the store. */
+    readonly timeoutMs: number;
+  };
 
 /** Holds a history with turns added to it to the limits of its store. */
 export type Trim = (messages: readonly HistoryMessage[]) => readonly HistoryMessage[];
@@ -73,8 +80,12 @@ class Outbox implements Memory {
   }
 
   async apply(request: ApplyRequest, caller: Caller): Promise<Applied> {
-    const recent = this.#file.recent(storable(sessionIdOf(request)));
-    const applied = await this.#store.apply(request, caller);
+    const key = storable(request.key);
+    const outbox = this.#file.lastRemoval();
+    const all = this.#file.recent(storable(sessionIdOf(request)));
+    const recent = key === "" ? all : all.filter((turn) => !turn.isPartial || turn.key !== key);
+    const told = await this.#store.apply(request, caller);
+    const applied = { ...told, mark: { store: told.mark.store, outbox } };
     if (recent.length === 0) return applied;
     const missing = this.#missing(applied.messages, recent, false);
     if (missing.length === 0) return applied;
@@ -83,8 +94,41 @@ class Outbox implements Memory {
   }
 
   async commit(turn: SaidTurn): Promise<void> {
+    if (turn.claim !== "" && this.#store.claim !== undefined) return await this.#bring(turn);
     await this.#file.add(turn);
     this.#delivery.wake();
+  }
+
+  /**
+   * Brings a turn with a claim to the store itself, behind those of its session that are on their
+   * way: only the store can tell whether another node has answered the key meanwhile.
+   */
+  async #bring(turn: SaidTurn): Promise<void> {
+    const { clock, sleep, timeoutMs } = this.#options;
+    const endMs = clock() + timeoutMs;
+    while (this.#file.isWaiting(turn.sessionId)) {
+      if (clock() > endMs) {
+        throw new AppError(
+          "unavailable",
+          "The turns before this one have not reached their store: " +
+            "ask again with the same Idempotency-Key",
+          { headers: { "retry-after": "5" } },
+        );
+      }
+      await sleep(ARRIVAL_LOOK_MS, NEVER);
+    }
+    await this.#store.commit(turn);
+  }
+
+  async claim(claim: Claim): Promise<Claimed> {
+    const turn = this.#file.find(claim.sessionId, claim.key);
+    if (turn !== undefined && !turn.isPartial) return { state: "kept", turn: storedTurn(turn) };
+    // A store that knows no claims is asked by the processes that share this outbox.
+    return await (this.#store.claim?.(claim) ?? this.#file.claim(claim));
+  }
+
+  release(claim: Claim): Promise<void> {
+    return this.#store.release?.(claim) ?? this.#file.release(claim);
   }
 
   async find(sessionId: string, key: string): Promise<StoredTurn | undefined> {

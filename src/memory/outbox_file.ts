@@ -8,9 +8,17 @@
 
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
-import type { Backlog, SaidTurn } from "../core/memory.ts";
+import {
+  type Backlog,
+  type Claim,
+  type Claimed,
+  NO_MARK,
+  type SaidTurn,
+  TurnLate,
+} from "../core/memory.ts";
 import { Batch } from "./batch.ts";
 import { type FileOptions, openDatabase, patiently } from "./database.ts";
+import { Guard, GUARD_TABLES } from "./guard.ts";
 import type { Lock } from "./lock.ts";
 
 const MIGRATIONS = [
@@ -49,10 +57,11 @@ const MIGRATIONS = [
   ) STRICT;
   CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  // How many deletions its store knew of when a turn began: 2^53 - 1 = all of them.
+  `${GUARD_TABLES}
+  ALTER TABLE turns ADD COLUMN mark INTEGER NOT NULL DEFAULT ${NO_MARK.store};
+  `,
 ];
-
-/** Milliseconds a delivered turn stays when a client's own key may ask for it again: a day. */
-const CLIENT_KEY_KEEP_MS = 24 * 60 * 60 * 1000;
 
 /** What may wait of one session: turns, and a share of the outbox's bytes. */
 const SESSION_TURNS_MAX = 1000;
@@ -74,12 +83,24 @@ export interface OutboxFileOptions extends FileOptions {
   readonly bytesMax: number;
   /** Milliseconds a delivered turn stays, for a store that does not show at once what it took. */
   readonly graceMs: number;
+  /**
+   * Milliseconds a delivered turn stays when a client's own key may ask for it again: 0 where the
+   * store itself can be asked.
+   */
+  readonly keysKeepMs: number;
   /** A key that no other turn has. */
   readonly makeKey: () => string;
 }
 
 type Write =
-  | { readonly kind: "turn"; readonly turn: SaidTurn; readonly key: string }
+  | {
+    readonly kind: "turn";
+    readonly turn: SaidTurn;
+    readonly key: string;
+    late: TurnLate["why"] | undefined;
+  }
+  | { readonly kind: "claim"; readonly claim: Claim; claimed: Claimed }
+  | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "send"; readonly turns: readonly OutboxTurn[]; readonly done: OutboxTurn[] }
   | { readonly kind: "returned"; readonly seq: number }
   | { readonly kind: "delivered"; readonly seq: number; readonly atMs: number }
@@ -105,10 +126,11 @@ type Row = readonly [
   isPartial: number,
   atMs: number,
   deliveredMs: number | null,
+  mark: number,
 ];
 
 const TURN = "session_id, user_id, role_id, group_id, key, query, answer, is_partial, at_ms";
-const ROW = `seq, ${TURN}, delivered_ms`;
+const ROW = `seq, ${TURN}, delivered_ms, mark`;
 
 /** Turns on their way, on the disk. */
 export class OutboxFile {
@@ -116,6 +138,7 @@ export class OutboxFile {
   readonly #database: Database;
   readonly #batch: Batch<Write>;
   readonly #sql: ReturnType<typeof prepare>;
+  readonly #guard: Guard;
   readonly #pageBytes: number;
   #dataVersion = -1;
 
@@ -124,6 +147,7 @@ export class OutboxFile {
     this.#options = options;
     this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
     this.#sql = prepare(this.#database);
+    this.#guard = new Guard(this.#database);
     this.#pageBytes = numberOf(this.#sql.pageSize);
     this.#claim();
     this.#batch = new Batch<Write>({
@@ -164,8 +188,34 @@ export class OutboxFile {
     );
   }
 
-  add(turn: SaidTurn): Promise<void> {
-    return this.#batch.add({ kind: "turn", turn, key: turn.key || this.#options.makeKey() });
+  /** @throws {TurnLate} */
+  async add(turn: SaidTurn): Promise<void> {
+    const key = turn.key || this.#options.makeKey();
+    const write: Write = { kind: "turn", turn, key, late: undefined };
+    await this.#batch.add(write);
+    if (write.late !== undefined) throw new TurnLate(write.late);
+  }
+
+  /** The number of the last deletion. */
+  lastRemoval(): number {
+    return patiently(this.#database, () => this.#guard.lastRemoval());
+  }
+
+  async claim(claim: Claim): Promise<Claimed> {
+    const { wallMs } = this.#options;
+    if (patiently(this.#database, () => this.#guard.isBusy(claim, wallMs()))) return BUSY;
+    const write: Write = { kind: "claim", claim, claimed: BUSY };
+    await this.#batch.add(write);
+    return write.claimed;
+  }
+
+  release(claim: Claim): Promise<void> {
+    return this.#batch.add({ kind: "release", claim });
+  }
+
+  /** True while turns of a session wait. */
+  isWaiting(sessionId: string): boolean {
+    return patiently(this.#database, () => this.#sql.isWaiting.values(sessionId).length > 0);
   }
 
   /** Turns of a session that wait, or were delivered a moment ago, in the order of their commits. */
@@ -282,7 +332,13 @@ export class OutboxFile {
     for (const item of items) {
       switch (item.kind) {
         case "turn":
-          this.#writeTurn(item.turn, item.key);
+          item.late = this.#writeTurn(item.turn, item.key);
+          break;
+        case "claim":
+          item.claimed = this.#writeClaim(item.claim);
+          break;
+        case "release":
+          this.#guard.release(item.claim);
           break;
         case "send":
           // A batch that is undone is never told of, so `done` holds what the file holds.
@@ -295,7 +351,9 @@ export class OutboxFile {
           break;
         case "delivered":
           this.#sql.delivered.run(item.atMs, item.seq);
-          if (this.#options.graceMs === 0) this.#sql.dropDelivered.run(item.seq);
+          if (this.#options.graceMs === 0) {
+            this.#sql.dropDelivered.run(item.seq, this.#options.keysKeepMs);
+          }
           break;
         case "dead": {
           const made = this.#sql.bury.run(item.atMs, item.reason, item.seq);
@@ -306,19 +364,41 @@ export class OutboxFile {
         case "remove":
           this.#sql.remove.run(item.sessionId);
           this.#sql.removeDead.run(item.sessionId);
+          this.#guard.noteRemoval({ ...ANY, sessionId: item.sessionId }, this.#options.wallMs());
           break;
         case "purge":
           this.#sql.purge.run(
             item.nowMs - this.#options.graceMs,
-            item.nowMs - CLIENT_KEY_KEEP_MS,
+            item.nowMs - Math.max(this.#options.graceMs, this.#options.keysKeepMs),
           );
           break;
       }
     }
   }
 
-  #writeTurn(turn: SaidTurn, key: string): void {
-    this.#sql.add.run(
+  #writeClaim(claim: Claim): Claimed {
+    const row = this.#sql.find.values(claim.sessionId, claim.key)[0];
+    const turn = row === undefined ? undefined : outboxTurn(row as unknown as Row);
+    if (turn !== undefined && !turn.isPartial) return { state: "kept", turn };
+    return this.#guard.claim(claim, this.#options.wallMs()) ? { state: "mine", turn } : BUSY;
+  }
+
+  /** Gives why it is not kept, where it comes too late. */
+  #writeTurn(turn: SaidTurn, key: string): TurnLate["why"] | undefined {
+    if (this.#guard.isRemoved(turn, turn.mark.outbox)) return "removed";
+    if (this.#addTurn(turn, key) > 0) return undefined;
+    const row = this.#sql.find.values(turn.sessionId, key)[0];
+    const kept = outboxTurn(row as unknown as Row);
+    if (kept.answer === turn.answer && kept.isPartial === turn.isPartial) return undefined;
+    if (!kept.isPartial) return turn.claim !== "" && !turn.isPartial ? "answered" : undefined;
+    // What is kept in part is replaced, at the store as well: the whole turn comes behind it.
+    this.#sql.drop.run(kept.seq);
+    this.#addTurn(turn, key);
+    return undefined;
+  }
+
+  #addTurn(turn: SaidTurn, key: string): number {
+    return this.#sql.add.run(
       turn.sessionId,
       turn.userId,
       turn.roleId,
@@ -329,12 +409,19 @@ export class OutboxFile {
       turn.answer,
       turn.isPartial ? 1 : 0,
       turn.atMs,
-    );
+      turn.mark.store,
+    ).changes;
   }
 }
 
+const BUSY: Claimed = { state: "busy" };
+
+/** The ids of a deletion that asks for no user, role or group. */
+const ANY = { userId: "", roleId: "", groupId: "" };
+
 function outboxTurn(row: Row): OutboxTurn {
-  const [seq, sessionId, userId, roleId, groupId, key, query, answer, isPartial, atMs, sent] = row;
+  const [seq, sessionId, userId, roleId, groupId, key, query, answer] = row;
+  const [, , , , , , , , isPartial, atMs, sent, store] = row;
   return {
     seq,
     sessionId,
@@ -342,6 +429,8 @@ function outboxTurn(row: Row): OutboxTurn {
     roleId,
     groupId,
     key,
+    claim: "",
+    mark: { ...NO_MARK, store },
     query,
     answer,
     isPartial: isPartial === 1,
@@ -366,7 +455,7 @@ function prepare(database: Database) {
     setTarget: statement("INSERT OR REPLACE INTO facts (name, value) VALUES ('target', ?)"),
     add: statement(
       "INSERT OR IGNORE INTO turns (session_id, user_id, role_id, group_id, key, has_client_key, " +
-        "query, answer, is_partial, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "query, answer, is_partial, at_ms, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     ),
     recent: statement(
       `SELECT ${ROW} FROM turns WHERE session_id = ? AND ` +
@@ -389,6 +478,9 @@ function prepare(database: Database) {
     send: statement("UPDATE turns SET is_sending = 1 WHERE seq = ?"),
     returned: statement("UPDATE turns SET is_sending = 0 WHERE seq = ?"),
     recallAll: statement("UPDATE turns SET is_sending = 0 WHERE delivered_ms IS NULL"),
+    isWaiting: statement(
+      "SELECT 1 FROM turns WHERE session_id = ? AND delivered_ms IS NULL LIMIT 1",
+    ),
     isSending: statement("SELECT 1 FROM turns WHERE session_id = ? AND is_sending = 1 LIMIT 1"),
     delivered: statement("UPDATE turns SET delivered_ms = ?, is_sending = 0 WHERE seq = ?"),
     bury: statement(
@@ -396,7 +488,9 @@ function prepare(database: Database) {
         `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ?`,
     ),
     drop: statement("DELETE FROM turns WHERE seq = ?"),
-    dropDelivered: statement("DELETE FROM turns WHERE seq = ? AND has_client_key = 0"),
+    dropDelivered: statement(
+      "DELETE FROM turns WHERE seq = ?1 AND (has_client_key = 0 OR ?2 = 0)",
+    ),
     remove: statement("DELETE FROM turns WHERE session_id = ? AND is_sending = 0"),
     removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),
     purge: statement(

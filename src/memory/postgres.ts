@@ -10,15 +10,22 @@ import { trimHistory } from "../core/history.ts";
 import {
   type Applied,
   type ApplyRequest,
+  type Claim,
+  CLAIM_MS,
+  type Claimed,
   type Memory,
   messagesOf,
+  NO_MARK,
   type SaidTurn,
   sessionIdOf,
+  type SessionIds,
   storable,
   type StoredTurn,
+  TurnLate,
   TurnRefused,
 } from "../core/memory.ts";
 import { summaryOf, utcTime } from "../core/system_prompt.ts";
+import { REMOVED_KEEP_MS } from "./guard.ts";
 import type { StoreOptions } from "./sqlite.ts";
 
 /** Connections of one process. */
@@ -30,8 +37,9 @@ const CONNECT_S = 10;
 /** Turns that one statement of `prune` deletes. */
 const PRUNE_TURNS = 5000;
 
-/** The advisory lock that migrations run under: "weir" in ASCII. */
+/** The advisory locks that migrations and deletions run under: "weir" in ASCII, and the next. */
 const MIGRATION_LOCK = 0x77656972;
+const REMOVAL_LOCK = MIGRATION_LOCK + 1;
 
 /**
  * SQLSTATE classes at which the turn itself is at fault: too many rows, bad data, a broken
@@ -75,6 +83,24 @@ const MIGRATIONS = [
     prompt text NOT NULL
   );
   `,
+  // Deletions, where "" stands for any, and who answers which key (its md5) just now.
+  `
+  CREATE TABLE weir_removed (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    name text NOT NULL,
+    user_id text NOT NULL,
+    role_id text NOT NULL,
+    group_id text NOT NULL
+  );
+  CREATE TABLE weir_claims (
+    name text NOT NULL,
+    key text NOT NULL,
+    owner text NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (name, key)
+  );
+  `,
 ];
 
 /** What the Postgres memory needs. */
@@ -97,8 +123,15 @@ interface TurnRow {
   readonly at_ms: number;
 }
 
+/** What came of a commit. */
+interface CommitRow {
+  readonly is_removed: boolean;
+  readonly is_kept: boolean;
+}
+
 interface SessionRow {
-  readonly id: string;
+  readonly id: string | null;
+  readonly mark: number;
   readonly began_ms: number;
   readonly turn_count: number;
 }
@@ -125,13 +158,16 @@ class PostgresMemory implements Memory {
       const name = storable(sessionIdOf(request));
       const { limits, countTokens, fillPrompt, wallMs } = this.#options;
       const [session]: SessionRow[] = await sql`
-        SELECT id, began_ms::float8 AS began_ms, turn_count::float8 AS turn_count
-        FROM weir_sessions WHERE name = ${name}`;
-      const turns = session === undefined ? [] : await this.#newest(session.id, limits.turnsMax);
+        SELECT removed.mark, id, began_ms::float8 AS began_ms, turn_count::float8 AS turn_count
+        FROM (SELECT coalesce(max(seq), 0)::float8 AS mark FROM weir_removed) removed
+        LEFT JOIN weir_sessions ON name = ${name}`;
+      const { id, mark, turn_count, began_ms } = session!;
+      const key = storable(request.key);
+      const turns = id === null ? [] : await this.#newest(id, limits.turnsMax, key);
       const shown = trimHistory(turns, limits, countTokens);
       const known = {
-        turnCount: session?.turn_count ?? 0,
-        beganMs: session?.began_ms ?? 0,
+        turnCount: turn_count ?? 0,
+        beganMs: began_ms ?? 0,
         shownCount: shown.length,
       };
       const systemPrompt = fillPrompt({
@@ -143,7 +179,8 @@ class PostgresMemory implements Memory {
         role_id: request.roleId,
         group_id: request.groupId,
       });
-      return { systemPrompt, messages: shown.flatMap(messagesOf) };
+      const messages = shown.flatMap(messagesOf);
+      return { systemPrompt, messages, mark: { ...NO_MARK, store: mark } };
     });
   }
 
@@ -153,14 +190,20 @@ class PostgresMemory implements Memory {
    */
   async commit(turn: SaidTurn): Promise<void> {
     const key = turn.key === "" ? null : turn.key;
-    await this.#ask((sql) =>
+    const { sessionId, userId, roleId, groupId } = turn;
+    const [done] = await this.#ask((sql): Promise<CommitRow[]> =>
       sql`
-        WITH session AS (
+        WITH removed AS (
+          SELECT 1 FROM weir_removed
+          WHERE seq > ${turn.mark.store}::float8::bigint AND name IN ('', ${sessionId}::text)
+            AND user_id IN ('', ${userId}::text) AND role_id IN ('', ${roleId}::text)
+            AND group_id IN ('', ${groupId}::text)
+          LIMIT 1
+        ), session AS (
           INSERT INTO weir_sessions (name, user_id, role_id, group_id, began_ms, turn_count)
-          VALUES (
-            ${turn.sessionId}, ${turn.userId}, ${turn.roleId}, ${turn.groupId},
+          SELECT ${sessionId}::text, ${userId}::text, ${roleId}::text, ${groupId}::text,
             ${turn.atMs}::float8::bigint, 1
-          )
+          WHERE NOT EXISTS (SELECT 1 FROM removed)
           ON CONFLICT (name) DO UPDATE SET turn_count = weir_sessions.turn_count + (
             CASE WHEN EXISTS (
               SELECT 1 FROM weir_turns
@@ -168,12 +211,54 @@ class PostgresMemory implements Memory {
             ) THEN 0 ELSE 1 END
           )
           RETURNING id
+        ), turn AS (
+          INSERT INTO weir_turns (session, at_ms, is_partial, key, query, answer)
+          SELECT id, ${turn.atMs}::float8::bigint, ${turn.isPartial}::boolean, ${key}::text,
+            ${turn.query}::text, ${turn.answer}::text
+          FROM session
+          ON CONFLICT (session, md5(key)) WHERE key IS NOT NULL
+          DO UPDATE SET seq = DEFAULT, at_ms = excluded.at_ms, is_partial = excluded.is_partial,
+            query = excluded.query, answer = excluded.answer
+          WHERE weir_turns.is_partial
+            AND (weir_turns.answer <> excluded.answer OR NOT excluded.is_partial)
+          RETURNING 1
         )
-        INSERT INTO weir_turns (session, at_ms, is_partial, key, query, answer)
-        SELECT id, ${turn.atMs}::float8::bigint, ${turn.isPartial}::boolean, ${key}::text,
-          ${turn.query}::text, ${turn.answer}::text
-        FROM session
-        ON CONFLICT DO NOTHING`
+        SELECT EXISTS (SELECT 1 FROM removed) AS is_removed, EXISTS (SELECT 1 FROM turn) AS is_kept`
+    );
+    if (done!.is_removed) throw new TurnLate("removed");
+    if (done!.is_kept || turn.claim === "" || turn.isPartial) return;
+    const kept = await this.find(sessionId, turn.key);
+    if (kept?.answer !== turn.answer) throw new TurnLate("answered");
+  }
+
+  async claim(claim: Claim): Promise<Claimed> {
+    const { sessionId, key, owner } = claim;
+    const before = await this.find(sessionId, key);
+    if (before !== undefined && !before.isPartial) return { state: "kept", turn: before };
+    const rows = await this.#ask((sql): Promise<unknown[]> =>
+      sql`
+        INSERT INTO weir_claims (name, key, owner, until)
+        VALUES (
+          ${sessionId}, md5(${key}::text), ${owner},
+          now() + ${CLAIM_MS}::float8 * interval '1 ms'
+        )
+        ON CONFLICT (name, key) DO UPDATE SET owner = excluded.owner, until = excluded.until
+        WHERE weir_claims.owner = excluded.owner OR weir_claims.until <= now()
+        RETURNING 1`
+    );
+    if (rows.length === 0) return { state: "busy" };
+    // Whoever had the claim may have kept its answer between the two questions.
+    const turn = await this.find(sessionId, key);
+    if (turn === undefined || turn.isPartial) return { state: "mine", turn };
+    await this.release(claim);
+    return { state: "kept", turn };
+  }
+
+  async release({ sessionId, key, owner }: Claim): Promise<void> {
+    await this.#ask((sql) =>
+      sql`
+        DELETE FROM weir_claims
+        WHERE name = ${sessionId} AND key = md5(${key}::text) AND owner = ${owner}`
     );
   }
 
@@ -189,21 +274,26 @@ class PostgresMemory implements Memory {
 
   turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
     return this.#ask(async (sql) => {
-      const [session]: SessionRow[] = await sql`
+      const [session]: { readonly id: string }[] = await sql`
         SELECT id FROM weir_sessions WHERE name = ${storable(sessionId)}`;
-      return session === undefined ? [] : await this.#newest(session.id, limit);
+      return session === undefined ? [] : await this.#newest(session.id, limit, "");
     });
   }
 
   remove(sessionId: string): Promise<number> {
     return this.#ask(async (sql) => {
-      const [row]: { readonly count: number }[] = await sql`
-        WITH session AS (
-          DELETE FROM weir_sessions WHERE name = ${storable(sessionId)} RETURNING id
-        )
-        SELECT count(*)::float8 AS count FROM weir_turns
-        WHERE session IN (SELECT id FROM session)`;
-      return row?.count ?? 0;
+      const name = storable(sessionId);
+      await noteRemoval(sql, { sessionId: name, userId: "", roleId: "", groupId: "" });
+      return await sql.begin(async (sql) => {
+        await waitForCommits(sql);
+        const [row]: { readonly count: number }[] = await sql`
+          WITH session AS (
+            DELETE FROM weir_sessions WHERE name = ${name} RETURNING id
+          )
+          SELECT count(*)::float8 AS count FROM weir_turns
+          WHERE session IN (SELECT id FROM session)`;
+        return row?.count ?? 0;
+      });
     });
   }
 
@@ -235,10 +325,13 @@ class PostgresMemory implements Memory {
     await this.#sql.close({ timeout: 1 });
   }
 
-  async #newest(session: string, limit: number): Promise<readonly StoredTurn[]> {
+  /** But not what is kept in part under `key`: its question is asked again. */
+  async #newest(session: string, limit: number, key: string): Promise<readonly StoredTurn[]> {
     const rows: TurnRow[] = await this.#sql`
       SELECT query, answer, is_partial, at_ms::float8 AS at_ms FROM weir_turns
-      WHERE session = ${session}::bigint ORDER BY seq DESC LIMIT ${Math.min(limit, 2 ** 31 - 1)}`;
+      WHERE session = ${session}::bigint
+        AND (${key}::text <> '' AND is_partial AND key = ${key}::text) IS NOT TRUE
+      ORDER BY seq DESC LIMIT ${Math.min(limit, 2 ** 31 - 1)}`;
     return rows.reverse().map(storedTurn);
   }
 
@@ -301,6 +394,31 @@ class PostgresMemory implements Memory {
       }
     });
   }
+}
+
+/**
+ * Notes that whatever matches every id of `ids` that is not "" is deleted: turns that began before
+ * are not kept from now on. Deletions get their numbers in the order of their commits.
+ */
+async function noteRemoval(
+  sql: Bun.SQL,
+  { sessionId, userId, roleId, groupId }: SessionIds,
+): Promise<void> {
+  await sql`
+    INSERT INTO weir_removed (name, user_id, role_id, group_id)
+    SELECT ${sessionId}::text, ${userId}::text, ${roleId}::text, ${groupId}::text
+    FROM (SELECT pg_advisory_xact_lock(${REMOVAL_LOCK}::bigint)) AS locked`;
+  await sql`
+    DELETE FROM weir_removed WHERE at < now() - ${REMOVED_KEEP_MS}::float8 * interval '1 ms'`;
+  await sql`DELETE FROM weir_claims WHERE until < now()`;
+}
+
+/**
+ * Waits until every commit is over that may not have seen the last `noteRemoval`, and keeps further
+ * ones waiting until the transaction `sql` ends.
+ */
+async function waitForCommits(sql: Bun.SQL): Promise<void> {
+  await sql`LOCK TABLE weir_sessions IN SHARE ROW EXCLUSIVE MODE`;
 }
 
 /**

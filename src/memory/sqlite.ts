@@ -17,17 +17,22 @@ import { type CountTokens, type HistoryLimits, trimHistory } from "../core/histo
 import {
   type Applied,
   type ApplyRequest,
+  type Claim,
+  type Claimed,
   type HistoryMessage,
   type Memory,
   messagesOf,
+  NO_MARK,
   type SaidTurn,
   sessionIdOf,
   storable,
   type StoredTurn,
+  TurnLate,
 } from "../core/memory.ts";
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
+import { Guard } from "./guard.ts";
 import { type FileOptions, openDatabase, patiently, reasonOf } from "./database.ts";
 import {
   MIGRATIONS,
@@ -64,7 +69,9 @@ export interface SqliteOptions extends StoreOptions, FileOptions {}
 
 /** One thing to write. `done` carries a result out of the transaction. */
 type Write =
-  | { readonly kind: "turn"; readonly turn: SaidTurn }
+  | { readonly kind: "turn"; readonly turn: SaidTurn; late: TurnLate["why"] | undefined }
+  | { readonly kind: "claim"; readonly claim: Claim; claimed: Claimed }
+  | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "role"; readonly id: string; readonly prompt: string }
   | { readonly kind: "remove"; readonly name: string; readonly done: { count: number } }
   | {
@@ -74,6 +81,11 @@ type Write =
     readonly beforeMs: number;
     readonly done: { count: number };
   };
+
+/** A turn with its key, where it has one. */
+interface KeptTurn extends StoredTurn {
+  readonly key: string | null;
+}
 
 /** A session with its newest turns. */
 interface Session {
@@ -85,7 +97,7 @@ interface Session {
   /** The row of its last turn; 0 = none. */
   lastSeq: number;
   /** The newest `turnsMax`, oldest first. */
-  turns: StoredTurn[];
+  turns: KeptTurn[];
   bytes: number;
   /** Another process has added turns. */
   isStale: boolean;
@@ -93,6 +105,11 @@ interface Session {
   shown: readonly HistoryMessage[] | undefined;
   shownCount: number;
 }
+
+const BUSY: Claimed = { state: "busy" };
+
+/** The ids of a deletion that asks for no user, role or group. */
+const ANY = { userId: "", roleId: "", groupId: "" };
 
 /** Opens or makes the memory at `options.path`. */
 export function openSqliteMemory(options: SqliteOptions): Memory {
@@ -105,6 +122,7 @@ class SqliteMemory implements Memory {
   readonly #database: Database;
   readonly #batch: Batch<Write>;
   readonly #sql: Statements;
+  readonly #guard: Guard;
   readonly #sessions = new Lru<Session>(HISTORIES);
   readonly #roles = new Lru<string>(ROLES);
   /** The file's version that was looked at last; 0 = the caches are empty, and nothing is known. */
@@ -114,11 +132,14 @@ class SqliteMemory implements Memory {
   /** The file's counters when they were looked at last. */
   #removals = 0;
   #roleChanges = 0;
+  /** The last deletion that is known of. */
+  #lastRemoval = 0;
 
   constructor(options: SqliteOptions) {
     this.#options = options;
     this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
     this.#sql = prepareStatements(this.#database);
+    this.#guard = new Guard(this.#database);
     this.#batch = new Batch<Write>({
       database: this.#database,
       write: (items) => this.#write(items),
@@ -139,7 +160,7 @@ class SqliteMemory implements Memory {
       const session = this.#session(name);
       if (session.shown === undefined) this.#show(session);
       const { fillPrompt, wallMs } = this.#options;
-      const { turnCount, beganMs, shownCount } = session;
+      const { turnCount, beganMs, shownCount, shown } = this.#without(session, request.key);
       const systemPrompt = fillPrompt({
         summary: summaryOf({ turnCount, beganMs, shownCount }),
         current_time: utcTime(wallMs()),
@@ -149,12 +170,28 @@ class SqliteMemory implements Memory {
         role_id: request.roleId,
         group_id: request.groupId,
       });
-      return { systemPrompt, messages: session.shown! };
+      const mark = { ...NO_MARK, store: this.#lastRemoval };
+      return { systemPrompt, messages: shown!, mark };
     });
   }
 
-  commit(turn: SaidTurn): Promise<void> {
-    return this.#batch.add({ kind: "turn", turn });
+  async commit(turn: SaidTurn): Promise<void> {
+    const write: Write = { kind: "turn", turn, late: undefined };
+    await this.#batch.add(write);
+    if (write.late !== undefined) throw new TurnLate(write.late);
+  }
+
+  async claim(claim: Claim): Promise<Claimed> {
+    const turn = this.find(claim.sessionId, claim.key);
+    if (turn !== undefined && !turn.isPartial) return { state: "kept", turn };
+    if (this.#read(() => this.#guard.isBusy(claim, this.#options.wallMs()))) return BUSY;
+    const write: Write = { kind: "claim", claim, claimed: BUSY };
+    await this.#batch.add(write);
+    return write.claimed;
+  }
+
+  release(claim: Claim): Promise<void> {
+    return this.#batch.add({ kind: "release", claim });
   }
 
   find(sessionId: string, key: string): StoredTurn | undefined {
@@ -212,6 +249,7 @@ class SqliteMemory implements Memory {
     const isFirst = this.#dataVersion === 0;
     this.#dataVersion = version;
     const [removals, roleChanges] = this.#sql.marks.values()[0] as unknown as [number, number];
+    this.#lastRemoval = this.#guard.lastRemoval();
     if (roleChanges !== this.#roleChanges) this.#roles.clear();
     if (isFirst || removals !== this.#removals || !this.#catchUp()) {
       this.#sessions.clear();
@@ -251,7 +289,7 @@ class SqliteMemory implements Memory {
     const [newest] = rows as unknown as readonly TurnRow[];
     if (newest === undefined) return;
     [, , , , session.lastSeq, session.turnCount] = newest;
-    const added = rows.reverse().map((turn) => storedTurn(turn as unknown as TurnRow));
+    const added = rows.reverse().map((turn) => keptTurn(turn as unknown as TurnRow));
     session.turns = turnsMax === 0 ? [] : [...session.turns, ...added].slice(-turnsMax);
     session.shown = undefined;
     this.#keep(session);
@@ -279,7 +317,7 @@ class SqliteMemory implements Memory {
       const [newest] = rows as unknown as readonly TurnRow[];
       if (newest !== undefined) [, , , , session.lastSeq, session.turnCount] = newest;
       session.turns = rows.slice(0, turnsMax).reverse()
-        .map((turn) => storedTurn(turn as unknown as TurnRow));
+        .map((turn) => keptTurn(turn as unknown as TurnRow));
     }
     this.#keep(session);
     return session;
@@ -295,6 +333,26 @@ class SqliteMemory implements Memory {
     const shown = trimHistory(session.turns, limits, countTokens);
     session.shownCount = shown.length;
     session.shown = shown.flatMap(messagesOf);
+  }
+
+  /** `session` without what is kept in part under `key`: its question is asked again. */
+  #without(
+    session: Session,
+    key: string,
+  ): Pick<Session, "turnCount" | "beganMs" | "shownCount" | "shown"> {
+    if (key === "") return session;
+    const name = storable(key);
+    const turns = session.turns.filter((turn) => !turn.isPartial || turn.key !== name);
+    if (turns.length === session.turns.length) return session;
+    const { limits, countTokens } = this.#options;
+    const shown = trimHistory(turns, limits, countTokens);
+    const { turnCount, beganMs } = session;
+    return {
+      turnCount: turnCount - 1,
+      beganMs,
+      shownCount: shown.length,
+      shown: shown.flatMap(messagesOf),
+    };
   }
 
   /** The request's role prompt, kept for the next request that only names the role. */
@@ -318,7 +376,13 @@ class SqliteMemory implements Memory {
     for (const item of items) {
       switch (item.kind) {
         case "turn":
-          this.#writeTurn(item.turn);
+          item.late = this.#writeTurn(item.turn);
+          break;
+        case "claim":
+          item.claimed = this.#writeClaim(item.claim);
+          break;
+        case "release":
+          this.#guard.release(item.claim);
           break;
         case "role":
           this.#sql.setRole.run(item.id, item.prompt);
@@ -327,6 +391,8 @@ class SqliteMemory implements Memory {
           item.done.count += this.#sql.removeTurns.run(item.name).changes;
           this.#sql.removeSession.run(item.name);
           this.#sessions.delete(item.name);
+          this.#guard.noteRemoval({ ...ANY, sessionId: item.name }, this.#options.wallMs());
+          this.#lastRemoval = this.#guard.lastRemoval();
           break;
         case "prune":
           this.#prune(item.fromId, item.toId, item.beforeMs, item.done);
@@ -335,7 +401,17 @@ class SqliteMemory implements Memory {
     }
   }
 
-  #writeTurn(turn: SaidTurn): void {
+  #writeClaim(claim: Claim): Claimed {
+    const row = this.#sql.turnByKey.values(claim.sessionId, claim.key)[0];
+    const turn = row === undefined ? undefined : storedTurn(row as unknown as TurnRow);
+    if (turn !== undefined && !turn.isPartial) return { state: "kept", turn };
+    return this.#guard.claim(claim, this.#options.wallMs()) ? { state: "mine", turn } : BUSY;
+  }
+
+  /** Gives why it is not kept, where it comes too late. */
+  #writeTurn(turn: SaidTurn): TurnLate["why"] | undefined {
+    const { store } = turn.mark;
+    if (store < this.#lastRemoval && this.#guard.isRemoved(turn, store)) return "removed";
     const session = this.#session(turn.sessionId);
     if (session.id === 0) {
       const { userId, roleId, groupId, atMs } = turn;
@@ -343,16 +419,8 @@ class SqliteMemory implements Memory {
       session.id = Number(made.lastInsertRowid);
       session.beganMs = atMs;
     }
-    const made = this.#sql.addTurn.run(
-      session.id,
-      session.turnCount + 1,
-      turn.atMs,
-      turn.isPartial ? 1 : 0,
-      turn.key === "" ? null : turn.key,
-      turn.query,
-      turn.answer,
-    );
-    if (made.changes === 0) return; // the session has this key
+    const made = this.#addTurn(session.id, session.turnCount + 1, turn);
+    if (made.changes === 0) return this.#writeAgain(session, turn);
     session.turnCount++;
     session.lastSeq = this.#seenSeq = Number(made.lastInsertRowid);
     session.turns.push({
@@ -360,10 +428,38 @@ class SqliteMemory implements Memory {
       answer: turn.answer,
       isPartial: turn.isPartial,
       atMs: turn.atMs,
+      key: turn.key === "" ? null : turn.key,
     });
     if (session.turns.length > this.#options.limits.turnsMax) session.turns.shift();
     session.shown = undefined;
     this.#keep(session);
+    return undefined;
+  }
+
+  /** The session has the key of `turn` already: what is kept of it in part is replaced. */
+  #writeAgain(session: Session, turn: SaidTurn): TurnLate["why"] | undefined {
+    const row = this.#sql.turnByKey.values(session.name, turn.key)[0];
+    const kept = storedTurn(row as unknown as TurnRow);
+    const isSame = kept.answer === turn.answer && kept.isPartial === turn.isPartial;
+    if (isSame) return undefined;
+    if (!kept.isPartial) return turn.claim !== "" && !turn.isPartial ? "answered" : undefined;
+    this.#sql.removeTurn.run(session.id, turn.key);
+    const made = this.#addTurn(session.id, session.turnCount, turn);
+    this.#seenSeq = Number(made.lastInsertRowid);
+    this.#sessions.delete(session.name);
+    return undefined;
+  }
+
+  #addTurn(session: number, number: number, turn: SaidTurn) {
+    return this.#sql.addTurn.run(
+      session,
+      number,
+      turn.atMs,
+      turn.isPartial ? 1 : 0,
+      turn.key === "" ? null : turn.key,
+      turn.query,
+      turn.answer,
+    );
   }
 
   #prune(fromId: number, toId: number, beforeMs: number, done: { count: number }): void {
@@ -383,6 +479,10 @@ class SqliteMemory implements Memory {
 
 function storedTurn([query, answer, isPartial, atMs]: TurnRow): StoredTurn {
   return { query, answer, isPartial: isPartial === 1, atMs };
+}
+
+function keptTurn([query, answer, isPartial, atMs, , , key]: TurnRow): KeptTurn {
+  return { query, answer, isPartial: isPartial === 1, atMs, key };
 }
 
 /** Bytes of a session in memory: its texts twice (turns and messages share them), and its objects. */

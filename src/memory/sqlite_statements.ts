@@ -5,6 +5,7 @@
  */
 
 import type { Database, Statement } from "bun:sqlite";
+import { GUARD_TABLES } from "./guard.ts";
 
 /** `MIGRATIONS[i]` brings the tables from version i to i + 1. */
 export const MIGRATIONS: readonly string[] = [
@@ -52,6 +53,7 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TRIGGER roles_changed AFTER UPDATE ON roles
     BEGIN UPDATE marks SET roles = roles + 1; END;
   `,
+  GUARD_TABLES,
 ];
 
 /** A row of `turns` as the statements give it. */
@@ -62,6 +64,7 @@ export type TurnRow = readonly [
   atMs: number,
   seq: number,
   number: number,
+  key: string | null,
 ];
 
 /** Every statement, prepared. */
@@ -69,7 +72,7 @@ export type Statements = ReturnType<typeof prepareStatements>;
 
 /** Prepares them, once for a database. */
 export function prepareStatements(database: Database) {
-  const columns = "query, answer, is_partial, at_ms, seq, number";
+  const columns = "query, answer, is_partial, at_ms, seq, number, key";
   const byName = "session = (SELECT id FROM sessions WHERE name = ?)";
   const statement = (sql: string): Statement => database.prepare(sql);
   return {
@@ -100,6 +103,7 @@ export function prepareStatements(database: Database) {
       "INSERT OR IGNORE INTO turns (session, number, at_ms, is_partial, key, query, answer) " +
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
     ),
+    removeTurn: statement("DELETE FROM turns WHERE session = ? AND key = ?"),
     removeTurns: statement(`DELETE FROM turns WHERE ${byName}`),
     pruneTurns: statement("DELETE FROM turns WHERE session BETWEEN ? AND ? AND at_ms < ?"),
     pruneSessions: statement(

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { TurnRefused } from "../../src/core/memory.ts";
+import { NO_MARK, TurnRefused } from "../../src/core/memory.ts";
 import { type Action, type ScriptedServer, scriptedServer, TAKEN } from "./scripted_server.ts";
 import { httpMemory, makeFolder, type MemoryServer, removeFolder, serveMemory } from "./stores.ts";
 import { ask, CALLER, HTTP_SKIPS, memoryTests, said } from "./tests.ts";
@@ -60,6 +60,7 @@ describe("a memory server that", () => {
     expect(await applied({ kind: "json", body: { code: 0, msg: "success", data } })).toEqual({
       systemPrompt: "p",
       messages: [],
+      mark: NO_MARK,
     });
   });
 

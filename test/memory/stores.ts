@@ -129,6 +129,8 @@ export function outboxBefore(
     durability: "process",
     bytesMax: 1_000_000_000,
     graceMs: 0,
+    keysKeepMs: 86_400_000,
+    timeoutMs: 5000,
     watch: options.watch,
     wallMs: options.wallMs,
     clock,

@@ -13,6 +13,7 @@ import {
   type Caller,
   type Memory,
   messagesOf,
+  NO_MARK,
   type SaidTurn,
   saidTurn,
   type StoredTurn,
@@ -20,6 +21,7 @@ import {
 } from "../../src/core/memory.ts";
 import { compilePrompt, type FillPrompt } from "../../src/core/system_prompt.ts";
 import type { StoreOptions } from "../../src/memory/sqlite.ts";
+import { waitFor } from "../server/launch.ts";
 
 /** Somewhere to keep turns, empty at first. */
 export interface Store {
@@ -41,6 +43,15 @@ export const HTTP_SKIPS: readonly Skip[] = [
   {
     reason: "the protocol carries neither",
     tests: ["turns() tells which turns are partial, and when they were"],
+  },
+  {
+    reason: "the protocol carries neither marks nor keys that are asked, and knows no claims",
+    tests: [
+      "commit() does not keep a turn that began before its session was deleted",
+      "apply() does not show what is kept in part under the key that is asked",
+      "claim() gives a key to one opening at a time, and tells what is kept",
+      "commit() with a claim tells of another answer under its key",
+    ],
   },
   {
     reason: "a memory server keeps its own days",
@@ -90,6 +101,7 @@ export function ask(fields: Partial<ApplyRequest> = {}): ApplyRequest {
     groupId: "",
     query: "",
     rolePrompt: "",
+    key: "",
     ...fields,
   };
 }
@@ -100,6 +112,8 @@ export function said(query: string, answer: string, fields: Partial<SaidTurn> = 
   const hasIds = ids.sessionId + ids.userId + ids.roleId + ids.groupId !== "";
   return saidTurn({
     key: "",
+    claim: "",
+    mark: NO_MARK,
     isPartial: false,
     atMs: START_MS,
     ...ids,
@@ -320,6 +334,101 @@ export function memoryTests(
       expect((await memory.apply(ask({ sessionId: "other" }), CALLER)).messages).toHaveLength(2);
       await memory.commit(said("three", "3", { key: "k" }));
       expect(short(await memory.turns("s", 10))).toEqual(["three>3"]);
+    });
+
+    listed("commit() does not keep a turn that began before its session was deleted", async () => {
+      const store = await makeStore();
+      const [a, b] = [await openIn(store), await openIn(store)];
+      const begin = async (memory: Memory) =>
+        (await memory.apply(ask({ sessionId: "s" }), CALLER)).mark;
+      const early = await begin(a); // before the session was there at all
+      await a.commit(said("one", "1"));
+      const mark = await begin(a);
+      const other = await a.apply(ask({ sessionId: "other" }), CALLER);
+      await b.remove("s");
+      for (const began of [early, mark]) {
+        const late = a.commit(said("two", "2", { mark: began }));
+        expect(await late.catch((error) => error)).toMatchObject({
+          code: "conflict",
+          why: "removed",
+        });
+      }
+      expect(short(await a.turns("s", 10))).toEqual([]);
+      await a.commit(said("x", "y", { sessionId: "other", mark: other.mark }));
+      await a.commit(said("three", "3", { mark: await begin(a) }));
+      expect(short(await b.turns("s", 10))).toEqual(["three>3"]);
+      expect(short(await b.turns("other", 10))).toEqual(["x>y"]);
+    });
+
+    listed("commit() replaces what is kept in part under its key, and nothing else", async () => {
+      const store = await makeStore();
+      const [a, b] = [await openIn(store), await openIn(store)];
+      const history = async (memory: Memory) =>
+        (await memory.apply(ask({ sessionId: "s" }), CALLER)).messages.map((one) => one.content);
+      await a.commit(said("zero", "0"));
+      await a.commit(said("one", "1 par", { key: "k", isPartial: true }));
+      await b.commit(said("two", "2"));
+      expect(await history(b)).toEqual(["zero", "0", "one", "1 par", "two", "2"]);
+      await a.commit(said("one", "1 part", { key: "k", isPartial: true }));
+      await a.commit(said("one", "1 whole", { key: "k" }));
+      await a.commit(said("one", "1", { key: "k", isPartial: true }));
+      await a.commit(said("three", "3"));
+      const wanted = ["zero>0", "two>2", "one>1 whole", "three>3"];
+      for (const memory of [a, b]) {
+        // A store behind an outbox hears of it when the whole turn arrives.
+        await waitFor(async () => (await memory.turns("s", 10)).length === wanted.length);
+        expect(short(await memory.turns("s", 10))).toEqual(wanted);
+        expect(await history(memory)).toEqual(wanted.flatMap((turn) => turn.split(">")));
+      }
+    });
+
+    listed("apply() does not show what is kept in part under the key that is asked", async () => {
+      const memory = await openNew();
+      const history = async (key: string) =>
+        (await memory.apply(ask({ sessionId: "s", key }), CALLER)).messages.map((one) =>
+          one.content
+        );
+      await memory.commit(said("zero", "0"));
+      await memory.commit(said("one", "1", { key: "k", isPartial: true }));
+      await memory.commit(said("two", "2", { key: "whole" }));
+      expect(await history("k")).toEqual(["zero", "0", "two", "2"]);
+      for (const key of ["", "other", "whole"]) {
+        expect(await history(key)).toEqual(["zero", "0", "one", "1", "two", "2"]);
+      }
+    });
+
+    listed("claim() gives a key to one opening at a time, and tells what is kept", async () => {
+      const store = await makeStore();
+      const [a, b] = [await openIn(store), await openIn(store)];
+      const claim = { sessionId: "s", key: "k", owner: "a" };
+      const others = { ...claim, owner: "b" };
+      const mine = { state: "mine", turn: undefined } as const;
+      expect(await a.claim?.(claim)).toEqual(mine);
+      expect(await a.claim?.(claim)).toEqual(mine);
+      expect(await b.claim?.(others)).toEqual({ state: "busy" });
+      expect(await b.claim?.({ ...others, key: "other" })).toEqual(mine);
+      expect(await b.claim?.({ ...others, sessionId: "other" })).toEqual(mine);
+      await b.release?.(others); // not b's
+      expect(await b.claim?.(others)).toEqual({ state: "busy" });
+      await a.release?.(claim);
+      expect(await b.claim?.(others)).toEqual(mine);
+      const part = said("q", "par", { key: "k", isPartial: true, claim: "b" });
+      await b.commit(part);
+      expect(await b.claim?.(others)).toMatchObject({ state: "mine", turn: { answer: "par" } });
+      await b.commit(said("q", "whole", { key: "k", claim: "b" }));
+      expect(await a.claim?.(claim)).toMatchObject({ state: "kept", turn: { answer: "whole" } });
+      await b.release?.(others);
+      expect(await a.claim?.(claim)).toMatchObject({ state: "kept", turn: { answer: "whole" } });
+    });
+
+    listed("commit() with a claim tells of another answer under its key", async () => {
+      const memory = await openNew();
+      const turn = said("q", "first", { key: "k", claim: "a" });
+      await memory.commit(turn);
+      await memory.commit(turn);
+      const second = memory.commit({ ...turn, answer: "second", claim: "b" });
+      expect(await second.catch((error) => error)).toMatchObject({ why: "answered" });
+      expect(short(await memory.turns("s", 10))).toEqual(["q>first"]);
     });
 
     listed("prune() forgets what is older, across many sessions", async () => {

@@ -12,6 +12,7 @@ import type { Authorize, Exchange } from "../../core/exchange.ts";
 import {
   type Memory,
   messagesOf,
+  NO_MARK,
   saidTurn,
   sessionIdOf,
   type SessionIds,
@@ -46,6 +47,9 @@ export interface MemoryDeps {
 /** Turns that `/memory/messages` and `/memory/query` show at the most. */
 const TURNS_MAX = 1000;
 
+/** An upload begins with its commit, and nobody else gives its answers. */
+const BARE = { claim: "", mark: NO_MARK };
+
 /** Turns that one upload may bring. */
 const UPLOAD_TURNS_MAX = 1000;
 
@@ -78,6 +82,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
       ...ids,
       query: textField(fields, "query"),
       rolePrompt: textField(fields, "role_prompt"),
+      key: "",
     }, {
       get signal() {
         return exchange.signal.toSignal();
@@ -92,7 +97,13 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
     const turns = turnsOf(fields["messages"]);
     const key = idempotencyKey(head);
     memory.checkReady(sessionId);
-    const base = { ...ids, sessionId, isPartial: fields["partial"] === true, atMs: wallMs() };
+    const base = {
+      ...ids,
+      sessionId,
+      isPartial: fields["partial"] === true,
+      atMs: wallMs(),
+      ...BARE,
+    };
     // All are handed over at once: they share one commit, and keep their order.
     await Promise.all(turns.map((turn, i) => {
       const turnKey = key === "" || i === 0 ? key : `${key}#${i}`;

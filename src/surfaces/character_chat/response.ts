@@ -12,6 +12,7 @@ import type { Keeper } from "../../core/keeping.ts";
 import {
   type Applied,
   type Memory,
+  NO_MARK,
   saidTurn,
   type SessionIds,
   storable,
@@ -74,6 +75,8 @@ interface Question extends SessionIds {
   readonly isStream: boolean;
   /** The client's own key; "" = none. */
   readonly key: string;
+  /** The owner of the claim on it. */
+  readonly claim: string;
 }
 
 /**
@@ -94,12 +97,13 @@ const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
   "unavailable",
   "memory_failed",
   "shutting_down",
+  "conflict",
 ]);
 
 /** Makes the surface. */
 export function v1Response(deps: ResponseDeps): Surface {
   const { source, memory, wallMs } = deps;
-  const running = new RunningKeys();
+  const running = new RunningKeys(memory, deps.makeSessionId);
   const manner: Manner = {
     stamps: deps.stamps.withoutId(),
     headers: () => STREAM_HEADERS,
@@ -113,14 +117,14 @@ export function v1Response(deps: ResponseDeps): Surface {
   };
 
   async function answerOnce(question: Question, exchange: Exchange): Promise<Asking> {
-    const { sessionId, key } = question;
-    const finish = await running.enter(`${sessionId}\0${key}`, exchange.signal.toSignal());
+    const { turn, owner, finish } = await running.enter(question, exchange);
     try {
-      const kept = await memory.find(sessionId, key);
-      if (kept === undefined) return await ask(question, exchange, finish);
+      if (turn !== undefined && turn.query !== storable(question.query)) throw keyTaken();
+      if (turn === undefined || turn.isPartial) {
+        return await ask({ ...question, claim: owner }, exchange, finish);
+      }
       finish();
-      if (kept.query !== storable(question.query)) throw keyTaken();
-      return turnAsk(turnOf(question, NOTHING), { ...shared, source: againSource(kept.answer) });
+      return turnAsk(turnOf(question, NOTHING), { ...shared, source: againSource(turn.answer) });
     } catch (error) {
       finish();
       throw error;
@@ -141,7 +145,7 @@ export function v1Response(deps: ResponseDeps): Surface {
       ...withSessionId(idsOf(fields), () => key === "" ? deps.makeSessionId() : key),
     };
     if (query === "") throw new AppError("param_missing", "query is required");
-    return { ...question, query, key, isStream: stream !== false };
+    return { ...question, query, key, claim: "", isStream: stream !== false };
   }
 
   /** Asks the model. `finish` is called once the turn is kept, or will never be. */
@@ -190,9 +194,10 @@ export function v1Response(deps: ResponseDeps): Surface {
 
   /** Keeps the turn, and before it the role's first words when the session begins with them. */
   async function save(question: Question, applied: Applied, answer: string, isPartial: boolean) {
-    const { sessionId, userId, roleId, groupId, key, query, firstMessage } = question;
-    const base = { sessionId, userId, roleId, groupId, isPartial, atMs: wallMs() };
-    const turn = saidTurn({ ...base, key, query, answer });
+    const { sessionId, userId, roleId, groupId, key, claim, query, firstMessage } = question;
+    const { mark } = applied;
+    const base = { sessionId, userId, roleId, groupId, isPartial, atMs: wallMs(), mark, claim: "" };
+    const turn = saidTurn({ ...base, key, claim, query, answer });
     if (firstMessage === "" || applied.messages.length > 0) return await memory.commit(turn);
     const first = { ...base, key: FIRST_MESSAGE_KEY, isPartial: false };
     await Promise.all([
@@ -232,7 +237,7 @@ export function v1Response(deps: ResponseDeps): Surface {
   };
 }
 
-const NOTHING: Applied = { systemPrompt: "", messages: [] };
+const NOTHING: Applied = { systemPrompt: "", messages: [], mark: NO_MARK };
 
 /** Says an answer again that was kept before. */
 function againSource(text: string): Source {
