@@ -154,9 +154,11 @@ export function makeApp(
     fetch: routedFetch({ proxy: "", ca: world.caOf(llm.ca_file) }),
     read() {
       const { turns = 0, oldestAtMs = wallMs() } = memory.backlog?.() ?? {};
+      const { deadLetters = 0 } = memory.health?.() ?? {};
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
-      return { streamsOpen: streams.size, connections, outboxTurns: turns, outboxOldestMs };
+      const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
+      return { streamsOpen: streams.size, connections, ...outbox };
     },
   });
   const engine: Engine = {
@@ -171,7 +173,10 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const sources = composeSources(config, world, tokens, wheel);
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
-  const conversations = openConversations(config.memory.url, world.folder, world);
+  const conversations = openConversations(config.memory.url, world.folder, {
+    ...{ wallMs, uuid },
+    watch: engine.watch,
+  });
   const asked = {
     source: sources.apiChat,
     fetch: routedFetch({ proxy: llm.proxy, ca: world.caOf(llm.ca_file) }),
@@ -380,8 +385,9 @@ export function makeApp(
   }
 
   function health(): Health {
+    const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     return {
-      status: app.status,
+      status: app.status === "ok" && trouble !== "" ? "degraded" : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -389,6 +395,8 @@ export function makeApp(
       openai_sdk_version: world.openaiSdkVersion,
       api_key_configured: [llm, ...config.upstreams].some(({ api_key }) => api_key !== ""),
       model,
+      memory: trouble || "ok",
+      ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
 

@@ -37,6 +37,7 @@ export function introduction(
   return [
     `weir ${VERSION} listens on ${place}`,
     ...answerLines(app, config),
+    ...memoryLines(app),
     `try: ${curl} ${url}/v1/chat/completions${key} -H 'content-type: application/json' ` +
     `-d '{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
     ...(workflowFiles.length === 0 ? [] : [
@@ -68,6 +69,12 @@ function answerLines({ sources }: App, config: Config): string[] {
     lines.push(`route: ${match?.model ?? "every other model"} is answered by ${to.join(", ")}`);
   }
   return lines;
+}
+
+/** What is wrong with the memory: whoever only wants the mock is served all the same. */
+function memoryLines({ memory }: App): string[] {
+  const trouble = memory.health?.()?.trouble ?? "";
+  return trouble === "" ? [] : [`memory: /v1/response and /memory/* fail: ${trouble}`];
 }
 
 /** `host` as a client on this machine writes it. */

@@ -7,7 +7,7 @@
 import { getRandomValues } from "node:crypto";
 import { type App, makeApp, type World } from "../app.ts";
 import { AppError } from "../core/errors.ts";
-import { mayHaveTurns } from "../memory/open.ts";
+import { makingTrouble, mayHaveTurns } from "../memory/open.ts";
 import { readCaFiles } from "./ca_files.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
@@ -44,8 +44,13 @@ export function openApp(
  *
  * @throws {Failure} when it cannot be opened.
  */
-function openMemory(app: App, { config, folder }: Settings): void {
-  if (!mayHaveTurns(config.memory, folder)) return;
+function openMemory(app: App, { config, folder, origins }: Settings): void {
+  if (!mayHaveTurns(config.memory, folder)) {
+    const trouble = makingTrouble(config.memory, folder);
+    // Nobody asked for the default: health and the first lines tell of it.
+    if (trouble !== "" && origins.get("memory.url") !== "default") throw new Failure(trouble);
+    return;
+  }
   try {
     app.memory.checkReady();
   } catch (error) {

@@ -36,6 +36,8 @@ export type Event =
   /** The memory's file takes no writes: a full disk. Told once, until a write succeeds. */
   | { readonly kind: "memory_write_failed"; readonly cause: string }
   | { readonly kind: "memory_write_recovered" }
+  /** A file of the memory is no longer where it was. Told by every process that had it open. */
+  | { readonly kind: "memory_file_vanished"; readonly cause: string }
   /** A store did not take a turn; the turn waits in the outbox and is sent again. */
   | {
     readonly kind: "delivery_retried";

@@ -167,6 +167,9 @@ export interface Memory {
    */
   backlog?(): Backlog | undefined;
 
+  /** How it is; absent where nothing can be told. For whoever asks for health: not for requests. */
+  health?(): MemoryHealth | undefined;
+
   /** Writes what waits, and lets go of files and connections. */
   close(): Promise<void>;
 }
@@ -176,6 +179,14 @@ export interface Backlog {
   readonly turns: number;
   /** When the oldest of them was said, in milliseconds since 1970; undefined = there is none. */
   readonly oldestAtMs: number | undefined;
+}
+
+/** How a memory is. */
+export interface MemoryHealth {
+  /** Why no turns are kept now, or that some were lost; "" = all is well. */
+  readonly trouble: string;
+  /** Turns that lie among the dead letters. */
+  readonly deadLetters: number;
 }
 
 /** A store that will not take one turn, though it takes others. */

@@ -12,7 +12,7 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { becomePatient, isBusy, reasonOf } from "./database.ts";
+import { abandon, becomePatient, hasVanished, isBusy, reasonOf } from "./database.ts";
 
 /** Items in one transaction: 5 µs each, so that no token waits longer than some 3 ms. */
 const ITEMS_MAX = 512;
@@ -32,12 +32,20 @@ const BUSY_GIVE_UP_MS = 10_000;
 /** Milliseconds between two attempts to write to a disk that was full. */
 const PROBE_EVERY_MS = 250;
 
+/** Milliseconds between two looks whether the file is still at its path, while nothing is written. */
+const LOOK_EVERY_MS = 250;
+
 /** What a batch needs. */
 export interface BatchOptions<T> {
-  readonly database: Database;
+  readonly path: string;
+  /** Opens or makes the file at its path. Called again when it has vanished from there. */
+  readonly open: () => Database;
   /** Writes `items` inside a transaction. Its writes are undone when it throws. */
   readonly write: (items: readonly T[]) => void;
-  /** Called after writes were undone: what was derived from them must be forgotten. */
+  /**
+   * Called after writes were undone, and when another file was opened: what was derived from them
+   * must be forgotten.
+   */
   readonly onUndone: () => void;
   readonly watch: Watch;
   /** Milliseconds that never go back. */
@@ -54,10 +62,11 @@ interface Group<T> {
 /** Writes items in the order in which they were added. */
 export class Batch<T> {
   readonly #options: BatchOptions<T>;
-  readonly #begin: Statement;
-  readonly #commit: Statement;
-  readonly #rollback: Statement;
-  readonly #probe: Statement;
+  #database: Database;
+  #begin!: Statement;
+  #commit!: Statement;
+  #rollback!: Statement;
+  #probe!: Statement;
   readonly #groups: Group<T>[] = [];
   #waiting = 0;
   #isScheduled = false;
@@ -65,12 +74,20 @@ export class Batch<T> {
   /** The reason of the last failed write; "" while writes succeed. */
   #failure = "";
   #probedMs = 0;
+  #lookedMs = 0;
+  /** True: the file has vanished, and no other could be opened yet. */
+  #isGone = false;
+  /** What is said of the file that has vanished; "" = none has. */
+  #lost = "";
   /** When another process was met that writes; -1 = it has let go. */
   #busyMs = -1;
 
   constructor(options: BatchOptions<T>) {
     this.#options = options;
-    const { database } = options;
+    this.#database = this.#prepare(options.open());
+  }
+
+  #prepare(database: Database): Database {
     this.#begin = database.prepare("BEGIN IMMEDIATE");
     this.#commit = database.prepare("COMMIT");
     this.#rollback = database.prepare("ROLLBACK");
@@ -78,6 +95,13 @@ export class Batch<T> {
     this.#probe = database.prepare(
       "INSERT OR REPLACE INTO probe (id, filler) VALUES (1, randomblob(4096))",
     );
+    return database;
+  }
+
+  /** What is wrong with the file, or was since it was opened first; "" = nothing. */
+  get trouble(): string {
+    this.look();
+    return this.#failure === "" ? this.#lost : `it takes no turns now: ${this.#failure}`;
   }
 
   /**
@@ -111,14 +135,18 @@ export class Batch<T> {
    * @throws {AppError} `unavailable`
    */
   checkReady(): void {
+    this.look();
     if (this.#failure === "") return;
     const nowMs = this.#options.clock();
     if (nowMs - this.#probedMs >= PROBE_EVERY_MS) {
       this.#probedMs = nowMs;
       try {
-        this.#probe.run();
-        this.#recover();
-        return;
+        if (this.#isGone) this.#reopen();
+        if (!this.#isGone) {
+          this.#probe.run();
+          this.#recover();
+          return;
+        }
       } catch (error) {
         if (!isBusy(error)) this.#failure = reasonOf(error);
       }
@@ -126,11 +154,20 @@ export class Batch<T> {
     throw this.#unavailable(this.#failure);
   }
 
+  /** Notices from time to time that the file has vanished, and opens the one that is there now. */
+  look(): void {
+    const nowMs = this.#options.clock();
+    if (nowMs - this.#lookedMs < LOOK_EVERY_MS || this.#isGone) return;
+    this.#lookedMs = nowMs;
+    if (hasVanished(this.#database)) this.#renew();
+  }
+
   /** Writes what waits, now. What another process keeps from being written for 2 s is refused. */
   close(): void {
     this.#isClosed = true;
-    becomePatient(this.#options.database);
+    if (!this.#isGone) becomePatient(this.#database);
     while (this.#groups.length > 0) this.#writeFirst(true);
+    if (!this.#isGone) this.#database.close();
   }
 
   #schedule(): void {
@@ -155,6 +192,12 @@ export class Batch<T> {
   /** Writes the first group, and settles it. False when another process writes: ask again. */
   #writeFirst(isLastChance: boolean): boolean {
     const group = this.#groups[0]!;
+    if (!this.#isGone && hasVanished(this.#database)) this.#renew();
+    if (this.#isGone && !this.#reopen()) {
+      this.#shift();
+      group.settled.reject(this.#unavailable(this.#failure));
+      return true;
+    }
     let hasBegun = false;
     try {
       this.#begin.run();
@@ -170,6 +213,8 @@ export class Batch<T> {
       group.settled.reject(this.#unavailable(this.#failure, error));
       return true;
     }
+    // Kept where nobody will look: it is written again, into the file that is there now.
+    if (hasVanished(this.#database) && !this.#renew()) return true;
     this.#shift();
     if (this.#failure !== "") this.#recover();
     group.settled.resolve();
@@ -182,8 +227,31 @@ export class Batch<T> {
 
   #undo(): void {
     // SQLite has rolled back by itself after some errors; a second ROLLBACK would throw.
-    if (this.#options.database.inTransaction) this.#rollback.run();
+    if (this.#database.inTransaction) this.#rollback.run();
     this.#options.onUndone();
+  }
+
+  /** The file has vanished. True when what was written to it is kept all the same. */
+  #renew(): boolean {
+    const { path, watch } = this.#options;
+    const { isSaved, text } = abandon(this.#database, path);
+    this.#lost = text;
+    watch({ kind: "memory_file_vanished", cause: this.#lost });
+    this.#isGone = true;
+    this.#reopen();
+    return isSaved;
+  }
+
+  /** True when a file is open again. */
+  #reopen(): boolean {
+    try {
+      this.#database = this.#prepare(this.#options.open());
+      this.#isGone = false;
+    } catch (error) {
+      this.#fail(reasonOf(error));
+    }
+    this.#options.onUndone();
+    return !this.#isGone;
   }
 
   #fail(reason: string): void {

@@ -9,7 +9,8 @@ import type { Database } from "bun:sqlite";
 import { isAbsolute, join } from "node:path";
 import type { Conversation, Conversations, Said } from "../core/conversations.ts";
 import { AppError } from "../core/errors.ts";
-import { openPatiently } from "./database.ts";
+import type { Watch } from "../core/events.ts";
+import { abandon, hasVanished, openPatiently } from "./database.ts";
 
 /** How much is kept. What was used longest ago goes first. */
 export interface ConversationLimits {
@@ -26,6 +27,7 @@ export interface ConversationsOptions {
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly uuid: () => string;
+  readonly watch: Watch;
 }
 
 /** In this process: some 100 MiB at the most. */
@@ -95,7 +97,7 @@ interface Row {
 export function openConversations(
   url: string,
   folder: string,
-  options: Pick<ConversationsOptions, "wallMs" | "uuid">,
+  options: Pick<ConversationsOptions, "wallMs" | "uuid" | "watch">,
 ): Conversations {
   const file = url.startsWith("sqlite://") ? url.slice("sqlite://".length) : ":memory:";
   if (file === ":memory:") {
@@ -199,7 +201,17 @@ export class SqliteConversations implements Conversations {
   }
 
   get #database(): Database {
+    if (this.#opened !== undefined && hasVanished(this.#opened)) this.#abandon(this.#opened);
     return this.#opened ??= this.#open();
+  }
+
+  /** The file is no longer at its path. True when nothing is lost with it. */
+  #abandon(database: Database): boolean {
+    const { path, watch } = this.#options;
+    const { isSaved, text } = abandon(database, path);
+    this.#opened = undefined;
+    watch({ kind: "memory_file_vanished", cause: text });
+    return isSaved;
   }
 
   #open(): Database {
@@ -221,6 +233,9 @@ export class SqliteConversations implements Conversations {
     const chars = this.#chars;
     try {
       database.transaction(() => change(database)).immediate();
+      if (hasVanished(database) && !this.#abandon(database)) {
+        throw new Error(`${this.#options.path} was removed or replaced while weir ran`);
+      }
     } catch (cause) {
       this.#chars = chars;
       if (cause instanceof AppError) throw cause;

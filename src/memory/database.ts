@@ -4,8 +4,8 @@
  * @module
  */
 
-import { Database, SQLiteError } from "bun:sqlite";
-import { closeSync, existsSync, openSync } from "node:fs";
+import { constants, Database, SQLiteError } from "bun:sqlite";
+import { closeSync, existsSync, openSync, statSync } from "node:fs";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
 
@@ -101,6 +101,7 @@ export function openPatiently(path: string, prepare: (database: Database) => voi
       database.run(`PRAGMA busy_timeout = ${OPEN_WAIT_MS}`);
       database.run("PRAGMA journal_mode = WAL");
       prepare(database);
+      noteLog(database);
       return database;
     } catch (error) {
       database.close();
@@ -125,6 +126,70 @@ function migrate(database: Database, path: string, migrations: readonly string[]
     if (version < migrations.length) database.run(`PRAGMA user_version = ${migrations.length}`);
   });
   upgrade.immediate();
+}
+
+/** What SQLite writes a yes or no to. */
+const answer = new Int32Array(2);
+
+/** The log of each database: beside the file itself, where its path is a link. */
+const logs = new WeakMap<Database, { readonly path: string; readonly inode: number }>();
+
+/**
+ * True when the file that `database` writes to is no longer at its path, or its log is not: whoever
+ * opens the path sees nothing of what is written. Some microseconds.
+ */
+export function hasVanished(database: Database): boolean {
+  if (database.filename === ":memory:") return false;
+  const log = logs.get(database);
+  return hasMoved(database) || (log !== undefined && inodeOf(log.path) !== log.inode);
+}
+
+/** True when the file itself is no longer at its path. */
+export function hasMoved(database: Database): boolean {
+  database.fileControl(constants.SQLITE_FCNTL_HAS_MOVED, answer);
+  return answer[0] !== 0;
+}
+
+function noteLog(database: Database): void {
+  const [row] = database.query("PRAGMA database_list").values() as [number, string, string][];
+  const path = `${row![2]}-wal`;
+  const inode = inodeOf(path);
+  if (inode !== undefined) logs.set(database, { path, inode });
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+/** What has become of a database that has vanished. */
+export interface Vanished {
+  /** True when what was written to it is kept all the same. */
+  readonly isSaved: boolean;
+  /** What is said of it. */
+  readonly text: string;
+}
+
+/** Closes a database that has vanished. What is in a log that was removed is brought home first. */
+export function abandon(database: Database, path: string): Vanished {
+  const gone = "what it held is gone, and turns are kept in the file that is there now";
+  try {
+    if (hasMoved(database)) {
+      return { isSaved: false, text: `${path} was removed or replaced while weir ran: ${gone}` };
+    }
+    const log = logs.get(database)!;
+    // Another process may have made a new one already: then SQLite would mix up the two.
+    if (inodeOf(log.path) === undefined) {
+      const [row] = database.query("PRAGMA wal_checkpoint(TRUNCATE)").values();
+      if (row?.[0] === 0) {
+        const text = `${log.path} was removed while weir ran: what it held is in the file again`;
+        return { isSaved: true, text };
+      }
+    }
+    const text = `${log.path} was removed or replaced while weir ran: what it held may be gone`;
+    return { isSaved: false, text };
+  } finally {
+    database.close();
+  }
 }
 
 /** True when another process holds the file just now. */

@@ -85,9 +85,9 @@ export class Delivery {
   #idle = new AbortController();
   #hasWork = true;
   /** The last turns that this process sent at least once: the store may have them. */
-  readonly #tried = new Set<number>();
+  readonly #tried = new Set<string>();
   /** Turns that the store has, though the outbox could not note it yet. */
-  readonly #unnoted = new Set<number>();
+  readonly #unnoted = new Set<string>();
   readonly #delays = new Map<string, Delay>();
   /** Sends that are under way, by session. */
   readonly #sending = new Map<string, Promise<void>>();
@@ -114,7 +114,7 @@ export class Delivery {
 
   /** True when `turn` was surely never sent. What another process delivers is never sure. */
   isUnsent(turn: OutboxTurn): boolean {
-    return !turn.isDelivered && !this.#tried.has(turn.seq) && turn.seq > this.#inherited;
+    return !turn.isDelivered && !this.#tried.has(nameOf(turn)) && turn.seq > this.#inherited;
   }
 
   /** Stops after the turns that are on their way, if they arrive soon. */
@@ -240,16 +240,16 @@ export class Delivery {
   /** Sends one turn and notes what came of it. */
   async #send(turn: OutboxTurn): Promise<void> {
     const { file, store } = this.#options;
-    this.#noteTry(turn.seq);
+    this.#noteTry(turn);
     try {
-      if (!this.#unnoted.has(turn.seq)) await store.commit(turn);
+      if (!this.#unnoted.has(nameOf(turn))) await store.commit(turn);
     } catch (error) {
       // A turn whose session was deleted since it began has nowhere to go.
       if (!(error instanceof TurnLate)) return await this.#failed(turn, error);
     }
     this.#taken();
-    this.#unnoted.add(turn.seq);
-    await file.delivered(turn.seq);
+    this.#unnoted.add(nameOf(turn));
+    await file.delivered(turn);
     this.#forget(turn);
   }
 
@@ -277,7 +277,7 @@ export class Delivery {
     const isHopeless = counts && (refusals >= REFUSALS_MAX || failures >= FAILURES_MAX);
     if (isHopeless || (isRefused && error.isForEver)) {
       this.#forget(turn);
-      const letter = await file.dead(seq, cause);
+      const letter = await file.dead(turn, cause);
       return watch({ kind: "turn_dead", letter, attempts, cause });
     }
     const delayMs = backoffMs(attempts, random);
@@ -286,7 +286,7 @@ export class Delivery {
       ...{ seq, attempts, failures, refusals, takenCount, isRefused, untilMs },
     });
     this.#noteFailure(sessionId);
-    await file.returned(seq);
+    await file.returned(turn);
     watch({ kind: "delivery_retried", attempt: attempts, delayMs, cause });
   }
 
@@ -306,15 +306,20 @@ export class Delivery {
     }
   }
 
-  #noteTry(seq: number): void {
-    this.#tried.add(seq);
+  #noteTry(turn: OutboxTurn): void {
+    this.#tried.add(nameOf(turn));
     if (this.#tried.size <= TRIED_MAX) return;
     const [oldest] = this.#tried;
     this.#tried.delete(oldest!);
   }
 
-  #forget({ seq, sessionId }: OutboxTurn): void {
-    this.#unnoted.delete(seq);
-    this.#delays.delete(sessionId);
+  #forget(turn: OutboxTurn): void {
+    this.#unnoted.delete(nameOf(turn));
+    this.#delays.delete(turn.sessionId);
   }
+}
+
+/** What tells a turn from all others, also when another outbox has taken the place of its own. */
+function nameOf({ seq, key }: OutboxTurn): string {
+  return `${seq} ${key}`;
 }

@@ -5,7 +5,7 @@
  */
 
 import { Database } from "bun:sqlite";
-import { isBusy, makePrivate } from "./database.ts";
+import { hasMoved, isBusy, makePrivate } from "./database.ts";
 
 /**
  * A lock on a file of its own, held as an exclusive SQLite transaction: Bun has no `flock`, and
@@ -19,13 +19,15 @@ export class Lock {
     this.#path = path;
   }
 
+  /** False also when the file has vanished: another process may have made and locked a new one. */
   get isHeld(): boolean {
-    return this.#database !== undefined;
+    return this.#database !== undefined && !hasMoved(this.#database);
   }
 
   /** Takes the lock when nobody has it. */
   take(): boolean {
     if (this.isHeld) return true;
+    this.release();
     makePrivate(this.#path);
     const database = new Database(this.#path, { create: true });
     try {

@@ -5,10 +5,17 @@
  * @module
  */
 
-import { existsSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { accessSync, constants, existsSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
 import { trimHistory } from "../core/history.ts";
-import { type Backlog, type Claim, type Claimed, type Memory, messagesOf } from "../core/memory.ts";
+import {
+  type Backlog,
+  type Claim,
+  type Claimed,
+  type Memory,
+  type MemoryHealth,
+  messagesOf,
+} from "../core/memory.ts";
 import type { Durability } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
 import { openOutbox, type Trim } from "./outbox.ts";
@@ -68,12 +75,27 @@ export function openMemory(options: OpenOptions): Memory {
   return new FirstUse(
     name,
     () => keepDays(openSqliteMemory({ ...options, path, durability }), options),
+    () => makingTrouble(config, folder),
   );
 }
 
 /** True when there may be turns to look after from the start: to deliver, or to forget. */
 export function mayHaveTurns({ url }: Pick<MemoryConfig, "url">, folder: string): boolean {
   return storeName(url) !== "sqlite" || existsSync(sqlitePath(url, folder));
+}
+
+/** Why no memory can be made where `url` wants one that is not there yet; "" = nothing is known. */
+export function makingTrouble({ url }: Pick<MemoryConfig, "url">, folder: string): string {
+  if (mayHaveTurns({ url }, folder)) return "";
+  const path = sqlitePath(url, folder);
+  if (path === ":memory:") return "";
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+    return "";
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return `Cannot make the memory file ${path}: ${reason}`;
+  }
 }
 
 /** The word for the store of a URL. */
@@ -176,6 +198,10 @@ abstract class Handed implements Memory {
     return this.memory.backlog?.();
   }
 
+  health(): MemoryHealth | undefined {
+    return this.memory.health?.();
+  }
+
   close(): Promise<void> {
     return this.memory.close();
   }
@@ -185,21 +211,44 @@ abstract class Handed implements Memory {
 class FirstUse extends Handed {
   readonly name: string;
   readonly #open: () => Memory;
+  readonly #foresee: () => string;
   #memory: Memory | undefined = undefined;
+  /** Why it could not be opened; "" = it was, or nobody has tried. */
+  #trouble = "";
 
-  constructor(name: string, open: () => Memory) {
+  /** `foresee` tells why it could not be opened, before anybody tries; "" = it seems it could. */
+  constructor(name: string, open: () => Memory, foresee = () => "") {
     super();
     this.name = name;
     this.#open = open;
+    this.#foresee = foresee;
   }
 
   protected get memory(): Memory {
-    return this.#memory ??= this.#open();
+    if (this.#memory !== undefined) return this.#memory;
+    try {
+      this.#memory = this.#open();
+      return this.#memory;
+    } catch (error) {
+      this.#trouble = error instanceof Error ? error.message : String(error);
+      throw error;
+    }
   }
 
   /** Whoever only looks opens nothing. */
   override backlog(): Backlog | undefined {
     return this.#memory?.backlog?.();
+  }
+
+  override health(): MemoryHealth | undefined {
+    if (this.#memory !== undefined) return this.#memory.health?.();
+    try {
+      // What could not be opened may be there by now.
+      if (this.#trouble !== "") return this.memory.health?.();
+    } catch {
+      // It is not.
+    }
+    return { trouble: this.#trouble || this.#foresee(), deadLetters: 0 };
   }
 
   override close(): Promise<void> {

@@ -19,6 +19,7 @@ import {
   type Claimed,
   type HistoryMessage,
   type Memory,
+  type MemoryHealth,
   messagesOf,
   type SaidTurn,
   sessionIdOf,
@@ -72,6 +73,10 @@ class Outbox implements Memory {
     const lock = new Lock(`${options.path}.lock`);
     this.#file = new OutboxFile({ ...options, lock });
     this.#delivery = new Delivery({ ...options, file: this.#file, lock });
+  }
+
+  health(): MemoryHealth {
+    return this.#file.health();
   }
 
   checkReady(sessionId?: string): void {

@@ -12,6 +12,7 @@ import {
   type Backlog,
   type Claim,
   type Claimed,
+  type MemoryHealth,
   NO_MARK,
   type SaidTurn,
   TurnLate,
@@ -102,11 +103,11 @@ type Write =
   | { readonly kind: "claim"; readonly claim: Claim; claimed: Claimed }
   | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "send"; readonly turns: readonly OutboxTurn[]; readonly done: OutboxTurn[] }
-  | { readonly kind: "returned"; readonly seq: number }
-  | { readonly kind: "delivered"; readonly seq: number; readonly atMs: number }
+  | { readonly kind: "returned"; readonly turn: OutboxTurn }
+  | { readonly kind: "delivered"; readonly turn: OutboxTurn; readonly atMs: number }
   | {
     readonly kind: "dead";
-    readonly seq: number;
+    readonly turn: OutboxTurn;
     readonly atMs: number;
     readonly reason: string;
     readonly done: { letter: number };
@@ -135,28 +136,39 @@ const ROW = `seq, ${TURN}, delivered_ms, mark`;
 /** Turns on their way, on the disk. */
 export class OutboxFile {
   readonly #options: OutboxFileOptions;
-  readonly #database: Database;
+  #database!: Database;
   readonly #batch: Batch<Write>;
-  readonly #sql: ReturnType<typeof prepare>;
-  readonly #guard: Guard;
-  readonly #pageBytes: number;
+  #sql!: ReturnType<typeof prepare>;
+  #guard!: Guard;
+  #pageBytes = 0;
   #dataVersion = -1;
 
   /** @throws {AppError} `memory_failed` when the file is in use for another store. */
   constructor(options: OutboxFileOptions) {
     this.#options = options;
-    this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
-    this.#sql = prepare(this.#database);
-    this.#guard = new Guard(this.#database);
-    this.#pageBytes = numberOf(this.#sql.pageSize);
-    this.#claim();
     this.#batch = new Batch<Write>({
-      database: this.#database,
+      path: options.path,
+      open: () => this.#open(),
       write: (items) => this.#write(items),
       onUndone: () => {},
       watch: options.watch,
       clock: options.clock,
     });
+  }
+
+  #open(): Database {
+    const { path, durability } = this.#options;
+    this.#database = openDatabase(path, durability, MIGRATIONS);
+    this.#sql = prepare(this.#database);
+    this.#guard = new Guard(this.#database);
+    this.#pageBytes = numberOf(this.#sql.pageSize);
+    this.#claim();
+    return this.#database;
+  }
+
+  health(): MemoryHealth {
+    const { trouble } = this.#batch;
+    return { trouble, deadLetters: numberOf(this.#sql.deadLetters) };
   }
 
   /** @throws {AppError} `unavailable` when the disk takes no write, or the outbox is full. */
@@ -242,6 +254,7 @@ export class OutboxFile {
 
   /** True when another process has written since the last call. */
   hasNews(): boolean {
+    this.#batch.look();
     const version = patiently(this.#database, () => numberOf(this.#sql.dataVersion));
     const isNew = version !== this.#dataVersion;
     this.#dataVersion = version;
@@ -256,8 +269,8 @@ export class OutboxFile {
   }
 
   /** A turn that was on its way and did not arrive. */
-  returned(seq: number): Promise<void> {
-    return this.#batch.add({ kind: "returned", seq });
+  returned(turn: OutboxTurn): Promise<void> {
+    return this.#batch.add({ kind: "returned", turn });
   }
 
   /** Nothing is on its way: the process that had sent it is gone. */
@@ -270,14 +283,14 @@ export class OutboxFile {
     return patiently(this.#database, () => this.#sql.isSending.values(sessionId).length > 0);
   }
 
-  delivered(seq: number): Promise<void> {
-    return this.#batch.add({ kind: "delivered", seq, atMs: this.#options.wallMs() });
+  delivered(turn: OutboxTurn): Promise<void> {
+    return this.#batch.add({ kind: "delivered", turn, atMs: this.#options.wallMs() });
   }
 
   /** Moves a turn to the dead letters, and gives its row there. */
-  async dead(seq: number, reason: string): Promise<number> {
+  async dead(turn: OutboxTurn, reason: string): Promise<number> {
     const done = { letter: 0 };
-    await this.#batch.add({ kind: "dead", seq, reason, atMs: this.#options.wallMs(), done });
+    await this.#batch.add({ kind: "dead", turn, reason, atMs: this.#options.wallMs(), done });
     return done.letter;
   }
 
@@ -293,7 +306,6 @@ export class OutboxFile {
 
   close(): void {
     this.#batch.close();
-    this.#database.close();
   }
 
   /** Notes whose turns are in the file, unless it is in use for another store. */
@@ -343,22 +355,23 @@ export class OutboxFile {
         case "send":
           // A batch that is undone is never told of, so `done` holds what the file holds.
           for (const turn of item.turns) {
-            if (this.#sql.send.run(turn.seq).changes > 0) item.done.push(turn);
+            if (this.#sql.send.run(turn.seq, turn.key).changes > 0) item.done.push(turn);
           }
           break;
         case "returned":
-          this.#sql.returned.run(item.seq);
+          this.#sql.returned.run(item.turn.seq, item.turn.key);
           break;
         case "delivered":
-          this.#sql.delivered.run(item.atMs, item.seq);
+          this.#sql.delivered.run(item.atMs, item.turn.seq, item.turn.key);
           if (this.#options.graceMs === 0) {
-            this.#sql.dropDelivered.run(item.seq, this.#options.keysKeepMs);
+            this.#sql.dropDelivered.run(item.turn.seq, item.turn.key, this.#options.keysKeepMs);
           }
           break;
         case "dead": {
-          const made = this.#sql.bury.run(item.atMs, item.reason, item.seq);
+          const { seq, key } = item.turn;
+          const made = this.#sql.bury.run(item.atMs, item.reason, seq, key);
           item.done.letter = Number(made.lastInsertRowid);
-          this.#sql.drop.run(item.seq);
+          this.#sql.drop.run(seq, key);
           break;
         }
         case "remove":
@@ -392,7 +405,7 @@ export class OutboxFile {
     if (kept.answer === turn.answer && kept.isPartial === turn.isPartial) return undefined;
     if (!kept.isPartial) return turn.claim !== "" && !turn.isPartial ? "answered" : undefined;
     // What is kept in part is replaced, at the store as well: the whole turn comes behind it.
-    this.#sql.drop.run(kept.seq);
+    this.#sql.drop.run(kept.seq, key);
     this.#addTurn(turn, key);
     return undefined;
   }
@@ -450,6 +463,7 @@ function prepare(database: Database) {
     pageSize: statement("PRAGMA page_size"),
     pageCount: statement("PRAGMA page_count"),
     freePages: statement("PRAGMA freelist_count"),
+    deadLetters: statement("SELECT count(*) FROM dead_letters"),
     target: statement("SELECT value FROM facts WHERE name = 'target'"),
     nameTarget: statement("INSERT OR IGNORE INTO facts (name, value) VALUES ('target', ?)"),
     setTarget: statement("INSERT OR REPLACE INTO facts (name, value) VALUES ('target', ?)"),
@@ -475,21 +489,24 @@ function prepare(database: Database) {
       "SELECT count(*), (SELECT at_ms FROM turns WHERE delivered_ms IS NULL ORDER BY seq LIMIT 1) " +
         "FROM turns WHERE delivered_ms IS NULL",
     ),
-    send: statement("UPDATE turns SET is_sending = 1 WHERE seq = ?"),
-    returned: statement("UPDATE turns SET is_sending = 0 WHERE seq = ?"),
+    // A number alone may be that of another turn: in a file that has taken the place of this one.
+    send: statement("UPDATE turns SET is_sending = 1 WHERE seq = ? AND key = ?"),
+    returned: statement("UPDATE turns SET is_sending = 0 WHERE seq = ? AND key = ?"),
     recallAll: statement("UPDATE turns SET is_sending = 0 WHERE delivered_ms IS NULL"),
     isWaiting: statement(
       "SELECT 1 FROM turns WHERE session_id = ? AND delivered_ms IS NULL LIMIT 1",
     ),
     isSending: statement("SELECT 1 FROM turns WHERE session_id = ? AND is_sending = 1 LIMIT 1"),
-    delivered: statement("UPDATE turns SET delivered_ms = ?, is_sending = 0 WHERE seq = ?"),
+    delivered: statement(
+      "UPDATE turns SET delivered_ms = ?, is_sending = 0 WHERE seq = ? AND key = ?",
+    ),
     bury: statement(
       `INSERT INTO dead_letters (${TURN}, died_ms, reason) ` +
-        `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ?`,
+        `SELECT ${TURN}, ?, ? FROM turns WHERE seq = ? AND key = ?`,
     ),
-    drop: statement("DELETE FROM turns WHERE seq = ?"),
+    drop: statement("DELETE FROM turns WHERE seq = ? AND key = ?"),
     dropDelivered: statement(
-      "DELETE FROM turns WHERE seq = ?1 AND (has_client_key = 0 OR ?2 = 0)",
+      "DELETE FROM turns WHERE seq = ?1 AND key = ?2 AND (has_client_key = 0 OR ?3 = 0)",
     ),
     remove: statement("DELETE FROM turns WHERE session_id = ? AND is_sending = 0"),
     removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),

@@ -21,6 +21,7 @@ import {
   type Claimed,
   type HistoryMessage,
   type Memory,
+  type MemoryHealth,
   messagesOf,
   NO_MARK,
   type SaidTurn,
@@ -119,10 +120,10 @@ export function openSqliteMemory(options: SqliteOptions): Memory {
 class SqliteMemory implements Memory {
   readonly name = "sqlite";
   readonly #options: SqliteOptions;
-  readonly #database: Database;
+  #database!: Database;
   readonly #batch: Batch<Write>;
-  readonly #sql: Statements;
-  readonly #guard: Guard;
+  #sql!: Statements;
+  #guard!: Guard;
   readonly #sessions = new Lru<Session>(HISTORIES);
   readonly #roles = new Lru<string>(ROLES);
   /** The file's version that was looked at last; 0 = the caches are empty, and nothing is known. */
@@ -137,11 +138,9 @@ class SqliteMemory implements Memory {
 
   constructor(options: SqliteOptions) {
     this.#options = options;
-    this.#database = openDatabase(options.path, options.durability, MIGRATIONS);
-    this.#sql = prepareStatements(this.#database);
-    this.#guard = new Guard(this.#database);
     this.#batch = new Batch<Write>({
-      database: this.#database,
+      path: options.path,
+      open: () => this.#open(),
       write: (items) => this.#write(items),
       onUndone: () => this.#forgetCaches(),
       watch: options.watch,
@@ -149,8 +148,20 @@ class SqliteMemory implements Memory {
     });
   }
 
+  #open(): Database {
+    const { path, durability } = this.#options;
+    this.#database = openDatabase(path, durability, MIGRATIONS);
+    this.#sql = prepareStatements(this.#database);
+    this.#guard = new Guard(this.#database);
+    return this.#database;
+  }
+
   checkReady(): void {
     this.#batch.checkReady();
+  }
+
+  health(): MemoryHealth {
+    return { trouble: this.#batch.trouble, deadLetters: 0 };
   }
 
   apply(request: ApplyRequest): Applied {
@@ -228,11 +239,11 @@ class SqliteMemory implements Memory {
 
   close(): Promise<void> {
     this.#batch.close();
-    this.#database.close();
     return Promise.resolve();
   }
 
   #read<T>(read: () => T): T {
+    this.#batch.look();
     try {
       return patiently(this.#database, read);
     } catch (error) {

@@ -6,7 +6,8 @@
 
 /** What a health answer is made of. Never a secret. */
 export interface Health {
-  readonly status: "starting" | "ok" | "draining";
+  /** degraded: it answers, but `memory` says what is wrong with that. */
+  readonly status: "starting" | "ok" | "degraded" | "draining";
   readonly version: string;
   readonly uptime_s: number;
   /** What answers chat completions: "mock" or "proxy". */
@@ -17,15 +18,18 @@ export interface Health {
 }
 
 /** States from the one that says most about a whole to the one that says least. */
-const STATES = ["ok", "starting", "draining"] as const;
+const STATES = ["degraded", "ok", "starting", "draining"] as const;
 
 /**
  * The health of several processes, or of several apps in one, as one: it is ready as soon as one of
  * them is. The first one speaks for what they have in common.
  */
 export function mergeHealth(healths: readonly Health[]): Health {
+  // Whoever has something to tell of the memory tells it for all.
+  const troubled = healths.find(({ memory }) => memory !== undefined && memory !== "ok");
   return {
     ...healths[0]!,
+    ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
     status: STATES.find((state) => healths.some(({ status }) => status === state))!,
     uptime_s: Math.max(...healths.map(({ uptime_s }) => uptime_s)),
     streams_open: healths.reduce((sum, { streams_open }) => sum + streams_open, 0),
@@ -34,11 +38,11 @@ export function mergeHealth(healths: readonly Health[]): Health {
 
 /**
  * JSON, or `OK\n` for a client that asks for plain text, as the OpenResty mock answers
- * (docs/facts/systems.md "Health"). 200 only when the status is "ok", so a load balancer needs no
- * parser.
+ * (docs/facts/systems.md "Health"). 200 when the status is "ok" or "degraded", so a load balancer
+ * needs no parser.
  */
 export function healthResponse(health: Health, accept: string | null): Response {
-  const isReady = health.status === "ok";
+  const isReady = health.status === "ok" || health.status === "degraded";
   const headers = {
     "cache-control": "no-store",
     "access-control-allow-origin": "*",
@@ -46,7 +50,7 @@ export function healthResponse(health: Health, accept: string | null): Response 
   };
   const status = isReady ? 200 : 503;
   if (wantsText(accept)) {
-    const text = isReady ? "OK\n" : `${health.status}\n`;
+    const text = health.status === "ok" ? "OK\n" : `${health.status}\n`;
     return new Response(text, {
       status,
       headers: { ...headers, "content-type": "text/plain; charset=utf-8" },

@@ -50,6 +50,7 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "limit_reached":
       return undefined; // the line of its exchange says which
     case "memory_write_failed":
+    case "memory_file_vanished":
     case "prune_failed":
       return ["error", { cause: event.cause }];
     case "memory_write_recovered":

@@ -42,6 +42,8 @@ export interface Readings {
   /** Turns on their way to their store, and how long the oldest of them has waited. */
   readonly outboxTurns: number;
   readonly outboxOldestMs: number;
+  /** Turns that their store will never take, as they lie in the outbox. */
+  readonly deadLetters: number;
   readonly residentBytes: number;
   /** Processor time this process has used, in user and kernel mode. */
   readonly cpuMs: number;
@@ -321,6 +323,10 @@ const EVENT_COUNTERS: Readonly<
     "weir_memory_write_failures_total",
     "Times the file of the memory stopped to take writes.",
   ],
+  memory_file_vanished: [
+    "weir_memory_files_vanished_total",
+    "Times a file of the memory was removed or replaced while weir ran.",
+  ],
   delivery_retried: [
     "weir_outbox_retries_total",
     "Turns that their store did not take, and that are sent again.",
@@ -355,6 +361,12 @@ function readingFamilies(readings: Readings): readonly Family[] {
       "How long the oldest of these turns has waited.",
       "max",
       readings.outboxOldestMs / 1000,
+    ),
+    gauge(
+      "weir_outbox_dead_letters",
+      "Turns in the outbox that their store will never take.",
+      "max",
+      readings.deadLetters,
     ),
     total(
       "weir_log_lines_dropped_total",

@@ -23,7 +23,8 @@ function makeBatch() {
   const insert = database.prepare("INSERT INTO texts VALUES (?)");
   const state = { nowMs: 0, undone: 0, events: [] as Event[] };
   const batch = new Batch<string>({
-    database,
+    path,
+    open: () => database,
     write: (texts) => texts.forEach((text) => insert.run(text)),
     onUndone: () => void state.undone++,
     watch: (event) => void state.events.push(event),
@@ -103,10 +104,10 @@ describe("Batch", () => {
   });
 
   test("close() writes what waits and takes nothing more", async () => {
-    const { batch, texts } = makeBatch();
+    const { batch, path } = makeBatch();
     const kept = batch.add("a");
     batch.close();
-    expect(texts()).toEqual(["a"]);
+    expect(open(path).query("SELECT text FROM texts").values()).toEqual([["a"]]);
     await kept;
     expect(await thrownBy(batch.add("b"))).toMatchObject({ code: "unavailable" });
   });

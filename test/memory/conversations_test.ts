@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Event } from "../../src/core/events.ts";
 import type { Said } from "../../src/core/conversations.ts";
 import { AppError } from "../../src/core/errors.ts";
 import { openConversations, SqliteConversations } from "../../src/memory/conversations.ts";
@@ -20,7 +21,11 @@ function newFolder(): string {
 /** Time and ids that only count. */
 function counted() {
   let count = 0;
-  return { wallMs: () => 1_700_000_000_000 + count++, uuid: () => `id-${count++}` };
+  return {
+    wallMs: () => 1_700_000_000_000 + count++,
+    uuid: () => `id-${count++}`,
+    watch: () => {},
+  };
 }
 
 const said = (id: string, role: Said["role"], text: string): Said => ({ id, role, text });
@@ -145,4 +150,22 @@ describe("the limits of conversations", () => {
     store.add(talk.id, "a", [said("b", "user", "y".repeat(10))]);
     expect(store.thread(talk.id, "b", 10)).toHaveLength(2);
   });
+});
+
+test("conversations whose file vanishes go on in a new one, and it is told", () => {
+  const folder = newFolder();
+  const events: Event[] = [];
+  const watch = (event: Event) => void events.push(event);
+  const store = openConversations("sqlite://talks.db", folder, { ...counted(), watch });
+  const { id, currentNode } = store.begin("me");
+  rmSync(join(folder, "talks.db"));
+  expect(store.find("me", id)).toBeUndefined();
+  expect(() => store.add(id, currentNode, [said("a", "user", "水")])).not.toThrow();
+  const next = store.begin("me");
+  rmSync(join(folder, "talks.db"));
+  rmSync(join(folder, "talks.db-wal"));
+  expect(store.list("me", 0, 10).items).toEqual([]);
+  expect(store.find("me", next.id)).toBeUndefined();
+  expect(events.map(({ kind }) => kind)).toEqual(["memory_file_vanished", "memory_file_vanished"]);
+  store.close();
 });

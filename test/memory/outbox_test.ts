@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Memory } from "../../src/core/memory.ts";
 import { type Action, type Call, scriptedServer, TAKEN } from "./scripted_server.ts";
@@ -357,6 +358,26 @@ describe("the outbox", () => {
     await until(() => rows("SELECT 1 FROM turns WHERE delivered_ms IS NULL").length === 0);
     await memory.close();
     await open({ target: "http://two" }).close();
+  });
+
+  test("a file that vanishes is noticed; turns go on in a new one, and each is delivered", async () => {
+    let isThere = false;
+    const { open, uploads, rows, options, folder } = await setUp(() =>
+      isThere ? taken : { kind: "cut" }
+    );
+    const memory = open();
+    const other = open();
+    await memory.commit(said("gone", "0"));
+    for (const end of ["", "-wal", "-shm", ".lock"]) rmSync(join(folder, `outbox.db${end}`));
+    await memory.commit(said("one", "1"));
+    await other.commit(said("two", "2"));
+    expect(rows("SELECT query FROM turns ORDER BY seq")).toEqual([["one"], ["two"]]);
+    isThere = true;
+    await until(() => uploads().includes("two>2"));
+    await until(() => memory.backlog?.()?.turns === 0);
+    expect(uploads().filter((text) => text === "one>1").length).toBeGreaterThan(0);
+    expect(options.events.map(({ kind }) => kind)).toContain("memory_file_vanished");
+    expect(memory.health?.()?.trouble).toMatch(/what it held is gone/);
   });
 
   test("remove() waits for a turn that another process is sending", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Memory } from "../../src/core/memory.ts";
@@ -27,6 +27,11 @@ memoryTests("sqlite", () => {
     dispose: () => Promise.resolve(rmSync(folder, { recursive: true })),
   });
 });
+
+/** Removes a database with what lies beside it. */
+function removeAll(path: string): void {
+  for (const end of ["", "-wal", "-shm"]) rmSync(path + end, { force: true });
+}
 
 describe("the embedded memory", () => {
   async function withMemory(
@@ -205,6 +210,99 @@ describe("the embedded memory", () => {
       expect(() => backupDatabase(path, target)).toThrow(/the file exists already/);
       expect(() => backupDatabase(`${path}.none`, `${path}.b2`)).toThrow(/there is no such file/);
     });
+  });
+
+  /** What is done to the file → what is remembered of the turn before it. */
+  const VANISHING: readonly (readonly [string, (path: string) => void, string[]])[] = [
+    ["removed", (path) => rmSync(path), []],
+    ["removed with its log", (path) => removeAll(path), []],
+    ["replaced by an older copy", (path) => {
+      removeAll(path);
+      copyFileSync(`${path}.copy`, path);
+    }, ["old>0"]],
+    ["left without its log", (path) => rmSync(`${path}-wal`), ["old>0", "one>1"]],
+  ];
+  for (const [what, vanish, before] of VANISHING) {
+    for (const isIdle of [false, true]) {
+      const when = isIdle ? "between two turns" : "while a turn is written";
+      test(`a file that is ${what} ${when} is noticed, and no turn is kept there`, async () => {
+        const folder = makeFolder();
+        const path = join(folder, "weir.db");
+        const options = storeOptions();
+        let nowMs = 1000;
+        const memory = openSqliteMemory({
+          ...options,
+          path,
+          durability: "process",
+          clock: () => nowMs,
+        });
+        const other = openSqliteMemory({
+          ...options,
+          path,
+          durability: "process",
+          clock: () => nowMs,
+        });
+        await memory.commit(said("old", "0"));
+        backupDatabase(path, `${path}.copy`);
+        await memory.commit(said("one", "1"));
+        const kept = isIdle ? Promise.resolve() : memory.commit(said("two", "2"));
+        vanish(path);
+        nowMs += 1000;
+        await kept;
+        if (isIdle) memory.checkReady();
+        const wanted = isIdle ? before : [...before, "two>2"];
+        expect(short(await memory.turns("s", 10))).toEqual(wanted);
+        const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
+        expect(messages.map(({ content }) => content)).toEqual(
+          wanted.flatMap((turn) => turn.split(">")),
+        );
+        await other.commit(said("three", "3"));
+        await memory.commit(said("four", "4"));
+        const all = [...wanted, "three>3", "four>4"];
+        for (const one of [memory, other]) expect(short(await one.turns("s", 10))).toEqual(all);
+        expect(options.events.map(({ kind }) => kind)).toContain("memory_file_vanished");
+        expect(memory.health?.()?.trouble).toMatch(/removed (or replaced )?while weir ran/);
+        await memory.close();
+        await other.close();
+        const fresh = openSqliteMemory({
+          ...options,
+          path,
+          durability: "process",
+          clock: () => 0,
+        });
+        expect(short(await fresh.turns("s", 10))).toEqual(all);
+        await fresh.close();
+        rmSync(folder, { recursive: true });
+      });
+    }
+  }
+
+  test("a folder that is gone takes no turns, and takes them again when it is back", async () => {
+    const parent = makeFolder();
+    const folder = join(parent, "data");
+    mkdirSync(folder);
+    const path = join(folder, "weir.db");
+    const options = storeOptions();
+    let nowMs = 1000;
+    const clock = () => nowMs;
+    const memory = openSqliteMemory({ ...options, path, durability: "process", clock });
+    await memory.commit(said("one", "1"));
+    rmSync(folder, { recursive: true });
+    for (let i = 0; i < 2; i++) {
+      const late = memory.commit(said("two", "2"));
+      expect(await late.catch((error) => error)).toMatchObject({ code: "unavailable" });
+      nowMs += 1000;
+      expect(() => memory.checkReady()).toThrow(/The memory takes no turns now: Cannot open/);
+      expect(memory.health?.()?.trouble).toMatch(/^it takes no turns now: Cannot open the memory/);
+    }
+    mkdirSync(folder);
+    nowMs += 1000;
+    memory.checkReady();
+    await memory.commit(said("three", "3"));
+    expect(short(await memory.turns("s", 10))).toEqual(["three>3"]);
+    expect(memory.health?.()?.trouble).toMatch(/what it held is gone/);
+    await memory.close();
+    rmSync(parent, { recursive: true });
   });
 
   test("durability power commits too", async () => {

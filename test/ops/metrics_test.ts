@@ -21,6 +21,7 @@ const READINGS: Readings = {
   connections: { open: 7, accepted: 11, refused: 2 },
   outboxTurns: 5,
   outboxOldestMs: 1500,
+  deadLetters: 0,
   residentBytes: 1e8,
   cpuMs: 250,
   startedMs: 1_700_000_000_000,

@@ -96,7 +96,7 @@ export async function launch(options: LaunchOptions = {}): Promise<Weir> {
   const tls = options.ca === undefined ? {} : { tls: { ca: options.ca } };
   const health = async () =>
     await (await fetch(`${url}/health`, tls as RequestInit)).json() as Record<string, unknown>;
-  await waitFor(async () => (await health())["status"] === "ok" || null);
+  await waitFor(async () => ["ok", "degraded"].includes(String((await health())["status"])));
   return {
     url,
     port: Number(new URL(url).port),

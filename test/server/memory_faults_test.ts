@@ -6,10 +6,12 @@ import {
   launch,
   type LaunchOptions,
   makeFolder,
+  run,
   TEST_MS_MAX,
   waitFor,
   type Weir,
 } from "./launch.ts";
+import { remembered } from "./remembered.ts";
 
 const DONE = "data: [DONE]\n\n";
 
@@ -99,6 +101,88 @@ describe("a full disk", () => {
     },
     30_000,
   );
+});
+
+describe("a database that is removed while weir runs", () => {
+  for (const workers of [1, 2]) {
+    test(
+      `is noticed, and no [DONE] is shown for what is not kept (${workers} workers)`,
+      async () => {
+        const weir = await start({ set: { "server.workers": workers, "ops.log": "errors" } });
+        for (let i = 0; i < 4; i++) expect((await ask(weir, `before ${i}`)).text).toEndWith(DONE);
+        expect((await weir.health())["memory"]).toBe("ok");
+        const path = join(weir.folder, "weir.db");
+        for (const end of ["", "-wal", "-shm"]) rmSync(path + end);
+        const done: string[] = [];
+        for (let i = 0; i < 20; i++) {
+          if ((await ask(weir, `after ${i}`)).text.endsWith(DONE)) done.push(`after ${i}`);
+        }
+        expect(remembered(path).get("s") ?? []).toEqual(done);
+        expect(done.length).toBeGreaterThan(0);
+        expect(weir.errors()).toContain("memory_file_vanished");
+        expect(await weir.health()).toMatchObject({
+          status: "degraded",
+          memory: expect.stringContaining("was removed or replaced while weir ran"),
+        });
+        const { status } = await fetch(`${weir.url}/health`);
+        expect(status).toBe(200);
+      },
+      TEST_MS_MAX,
+    );
+  }
+
+  test("takes the outbox's place too: turns go on, and reach their store", async () => {
+    const server = await start({});
+    const near = await start({ set: { "memory.url": server.url, "ops.log": "errors" } });
+    expect((await ask(near, "before")).text).toEndWith(DONE);
+    await waitFor(async () => (await queries(server)).length === 1);
+    const path = join(near.folder, "weir-outbox.db");
+    for (const end of ["", "-wal", "-shm", ".lock"]) rmSync(path + end);
+    expect((await ask(near, "after")).text).toEndWith(DONE);
+    await waitFor(async () => (await queries(server)).length === 2);
+    expect(near.errors()).toContain("memory_file_vanished");
+    expect((await near.health())["status"]).toBe("degraded");
+  }, TEST_MS_MAX);
+});
+
+describe("a folder in which no database can be made", () => {
+  /** Takes the right to write from whoever runs weir: root has it everywhere. */
+  const under = [
+    "bash",
+    "-c",
+    process.getuid?.() === 0
+      ? 'chmod 555 . && exec setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"'
+      : 'chmod 555 . && exec "$@"',
+    "-",
+  ];
+
+  test("is told at the start and by health; turns fail before they are answered", async () => {
+    const weir = await start({ under });
+    expect(weir.output()).toMatch(/^memory: \/v1\/response and \/memory\/\* fail: Cannot make/m);
+    const health = await weir.health();
+    expect(health).toMatchObject({ status: "degraded" });
+    expect(health["memory"]).toMatch(/^Cannot make the memory file weir\.db: EACCES/);
+    const answer = await ask(weir, "q");
+    expect(answer.status).toBe(500);
+    expect(answer.text).toMatch(/^{"code":-1,"msg":"Cannot open the memory file/);
+    const mock = await fetch(`${weir.url}/v1/chat/completions`, {
+      method: "POST",
+      body: JSON.stringify({ model: "m", messages: [{ role: "user", content: "x" }] }),
+    });
+    expect(mock.status).toBe(200);
+  }, TEST_MS_MAX);
+
+  test("refuses the start where memory.url asks for it", async () => {
+    const { code, errors } = await run([
+      "serve",
+      "--port",
+      "0",
+      "--set",
+      "memory.url=sqlite://a/b",
+    ]);
+    expect(code).toBe(1);
+    expect(errors).toMatch(/^weir: Cannot make the memory file a\/b: ENOENT/m);
+  }, TEST_MS_MAX);
 });
 
 describe("two weirs on one database", () => {
