@@ -21,9 +21,8 @@ const RETRIES_MAX = 4;
 /** How many are sent side by side while the store takes nothing. */
 const PROBES_MAX = 8;
 
-/** Waiting turns looked at in one go, and how many pages are looked through for more than one. */
-const PAGE_TURNS = 128;
-const PAGES_MAX = 4;
+/** Sessions that are looked at in one go: some 5 ms. */
+const STEPS_MAX = 1000;
 
 /**
  * What makes a turn dead: refused this often with an answer to it, or failed this often at all. A
@@ -91,6 +90,8 @@ export class Delivery {
   readonly #delays = new Map<string, Delay>();
   /** Sends that are under way, by session. */
   readonly #sending = new Map<string, Promise<void>>();
+  /** The name of the session that was looked at last. */
+  #cursor = "";
   #takenCount = 0;
   /** Sessions whose sends failed since the store took a turn: two of them tell that it is away. */
   readonly #failedSessions = new Set<string>();
@@ -161,13 +162,7 @@ export class Delivery {
     const { lock, file } = this.#options;
     if (!lock.take()) return false;
     file.recallAll();
-    let last = 0;
-    for (;;) {
-      const page = file.waiting(last, PAGE_TURNS, []);
-      if (page.length === 0) break;
-      last = page.at(-1)!.seq;
-    }
-    this.#inherited = last;
+    this.#inherited = file.lastSeq();
     return true;
   }
 
@@ -190,41 +185,39 @@ export class Delivery {
     await sleep(this.#sending.size > 0 ? BUSY_LOOK_MS : LOOK_EVERY_MS, this.#idle.signal);
   }
 
-  /** The first waiting turns of up to `room` sessions that may go now. */
+  /**
+   * The first waiting turns of up to `room` sessions that may go now. They go round by the names of
+   * their sessions, so no turn that fails is ever the only one that is tried.
+   */
   #pick(room: number): OutboxTurn[] {
     const { file, clock } = this.#options;
     const nowMs = clock();
-    const busy = new Set(this.#sending.keys());
-    for (const [sessionId, { untilMs }] of this.#delays) {
-      if (untilMs > nowMs) busy.add(sessionId);
-    }
-    const fresh: OutboxTurn[] = [];
-    const again: { readonly turn: OutboxTurn; readonly attempts: number }[] = [];
-    let last = 0;
-    for (let page = 0; page < PAGES_MAX && fresh.length < room; page++) {
-      const turns = file.waiting(last, PAGE_TURNS, [...busy]);
-      for (const turn of turns) {
-        last = turn.seq;
-        if (busy.has(turn.sessionId)) continue;
-        busy.add(turn.sessionId);
-        const delay = this.#delays.get(turn.sessionId);
-        // A turn that was removed has left its delay behind.
-        if (delay?.seq === turn.seq) again.push({ turn, attempts: delay.attempts });
-        else fresh.push(turn);
+    const isAway = this.#awayRounds > 0;
+    let retries = isAway
+      ? room
+      : RETRIES_MAX - this.#sending.keys().filter((id) => this.#delays.has(id)).toArray().length;
+    const seen = new Set<string>();
+    const picked: OutboxTurn[] = [];
+    for (let steps = 0; steps < STEPS_MAX && picked.length < room; steps++) {
+      const turn = file.next(this.#cursor);
+      this.#cursor = turn?.sessionId ?? "";
+      if (turn === undefined) {
+        if (seen.size === 0 && steps > 0) break;
+        continue;
       }
-      if (turns.length < PAGE_TURNS) break;
+      const { sessionId } = turn;
+      if (seen.has(sessionId)) break;
+      seen.add(sessionId);
+      if (this.#sending.has(sessionId)) continue;
+      const delay = this.#delays.get(sessionId);
+      // A turn that was removed has left its delay behind.
+      if (delay?.seq === turn.seq) {
+        if (delay.untilMs > nowMs || retries <= 0) continue;
+        retries--;
+      }
+      picked.push(turn);
     }
-    // Those that failed least often first: no turn that fails is ever the only one that is tried.
-    const retries = again.sort((a, b) => a.attempts - b.attempts).map(({ turn }) => turn);
-    if (this.#awayRounds > 0) {
-      // Not the oldest alone: a run of turns that all fail may stand before those that do not.
-      const oldest = fresh.slice(0, Math.ceil(room / 2));
-      const newest = fresh.slice(oldest.length).slice(-Math.max(1, room - oldest.length));
-      return [...oldest, ...newest, ...retries].slice(0, room);
-    }
-    const retrying = this.#sending.keys().filter((id) => this.#delays.has(id)).toArray().length;
-    const some = retries.slice(0, Math.max(0, RETRIES_MAX - retrying));
-    return [...some, ...fresh].slice(0, room);
+    return picked;
   }
 
   #start(turn: OutboxTurn): void {

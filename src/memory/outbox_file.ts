@@ -62,6 +62,8 @@ const MIGRATIONS = [
   `${GUARD_TABLES}
   ALTER TABLE turns ADD COLUMN mark INTEGER NOT NULL DEFAULT ${NO_MARK.store};
   `,
+  // The first waiting turn of a session, however many wait behind it.
+  "CREATE INDEX turns_next ON turns (session_id, seq) WHERE delivered_ms IS NULL;",
 ];
 
 /** What may wait of one session: turns, and a share of the outbox's bytes. */
@@ -241,9 +243,14 @@ export class OutboxFile {
     return this.#all(this.#sql.find, sessionId, key)[0];
   }
 
-  /** `limit` waiting turns behind `seq`, but none of the sessions `without`. */
-  waiting(seq: number, limit: number, without: readonly string[]): readonly OutboxTurn[] {
-    return this.#all(this.#sql.waiting, seq, JSON.stringify(without), limit);
+  /** The first waiting turn of the next session behind `sessionId`, in the order of their names. */
+  next(sessionId: string): OutboxTurn | undefined {
+    return this.#all(this.#sql.next, sessionId)[0];
+  }
+
+  /** The number of the last turn that was put in; 0 = none ever was. */
+  lastSeq(): number {
+    return patiently(this.#database, () => (this.#sql.lastSeq.values()[0]?.[0] ?? 0) as number);
   }
 
   /** How many turns wait, and since when the oldest of them. */
@@ -316,7 +323,7 @@ export class OutboxFile {
     const owner = this.#sql.target.values()[0]![0];
     if (owner === target) return;
     const isFree = lock.take();
-    if (isFree && this.waiting(0, 1, []).length === 0) {
+    if (isFree && this.next("") === undefined) {
       patiently(this.#database, () => this.#sql.setTarget.run(target));
       return;
     }
@@ -476,10 +483,11 @@ function prepare(database: Database) {
         "(delivered_ms IS NULL OR delivered_ms > ?)",
     ),
     find: statement(`SELECT ${ROW} FROM turns WHERE session_id = ? AND key = ?`),
-    waiting: statement(
-      `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND seq > ? AND ` +
-        "session_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+    next: statement(
+      `SELECT ${ROW} FROM turns WHERE delivered_ms IS NULL AND session_id > ? ` +
+        "ORDER BY session_id, seq LIMIT 1",
     ),
+    lastSeq: statement("SELECT seq FROM sqlite_sequence WHERE name = 'turns'"),
     sessionWaits: statement(
       "SELECT count(*), coalesce(sum(octet_length(query) + octet_length(answer)), 0) FROM turns " +
         "WHERE session_id = ? AND delivered_ms IS NULL",

@@ -220,6 +220,23 @@ describe("the outbox", () => {
     });
   }
 
+  test("long queues behind turns that fail hold up no other", async () => {
+    const { open, uploads } = await setUp(({ text }) =>
+      text.includes("bad") ? { kind: "text", status: 500, body: "" } : taken
+    );
+    const memory = open();
+    for (let i = 0; i < 12; i++) {
+      await Promise.all(Array.from(
+        { length: 900 },
+        () => memory.commit(said("bad", "a", { sessionId: `bad ${i}` })),
+      ));
+    }
+    for (let i = 0; i < 20; i++) await memory.commit(said(`good ${i}`, "a"));
+    await until(() => uploads().includes("good 19>a"), 10_000);
+    const good = uploads().filter((text) => text.startsWith("good"));
+    expect(good).toEqual(Array.from({ length: 20 }, (_, i) => `good ${i}>a`));
+  });
+
   test("a turn that is refused while others are taken dies, and its session goes on", async () => {
     const { open, uploads, rows, options } = await setUp(({ text }) =>
       text.includes("bad")
