@@ -17,6 +17,7 @@ import {
   sessionIdOf,
   type SessionIds,
   type StoredTurn,
+  TurnLate,
   TurnRefused,
 } from "../core/memory.ts";
 
@@ -80,15 +81,17 @@ class HttpMemory implements Memory {
     const body = { query: request.query, ...idFields(request), role_prompt: request.rolePrompt };
     const envelope = await this.#call("POST", "/memory/apply", "apply_memory", body, signal);
     if (envelope.code !== 0) throw failed(`apply_memory接口返回错误: ${envelope.msg}`);
-    const { system_prompt, messages } = envelope.data;
+    const { system_prompt, messages, mark } = envelope.data;
     return {
       systemPrompt: typeof system_prompt === "string" ? system_prompt : "",
       messages: historyOf(messages),
-      mark: NO_MARK,
+      // Another weir tells it: a turn whose session is deleted there meanwhile is not kept.
+      mark: typeof mark === "number" ? { ...NO_MARK, store: mark } : NO_MARK,
     };
   }
 
   async commit(turn: SaidTurn): Promise<void> {
+    const hasMark = turn.mark.store !== NO_MARK.store;
     const body = {
       ...idFields(turn),
       // Both sides always: a memory server pairs them up, and keeps an empty one as empty.
@@ -97,6 +100,7 @@ class HttpMemory implements Memory {
         { role: "assistant", content: turn.answer },
       ],
       ...(turn.isPartial ? { partial: true } : {}),
+      ...(hasMark ? { mark: turn.mark.store } : {}),
     };
     const key: Record<string, string> = turn.key === "" ? {} : { "idempotency-key": turn.key };
     const { status, text } = await this.#post("POST", "/memory/upload", UPLOAD, body, null, key);
@@ -115,6 +119,7 @@ class HttpMemory implements Memory {
       message = (error as Error).message;
     }
     if (STATUSES_AWAY.has(status)) throw failed(message);
+    if (status === 409 && hasMark) throw new TurnLate("removed");
     throw new TurnRefused(message, status >= 400 && status < 500);
   }
 

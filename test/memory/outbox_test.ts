@@ -18,7 +18,6 @@ import { ask, CALLER, HTTP_SKIPS, memoryTests, said, short, storeOptions } from 
 /** What the outbox can do although the protocol cannot. */
 const OUTBOX_CAN = new Set([
   "find() gives the turn of a key",
-  "commit() does not keep a turn that began before its session was deleted",
   "claim() gives a key to one opening at a time, and tells what is kept",
   "commit() with a claim tells of another answer under its key",
   "commit() keeps the order of 100 turns that nobody waited for",

@@ -45,9 +45,8 @@ export const HTTP_SKIPS: readonly Skip[] = [
     tests: ["turns() tells which turns are partial, and when they were"],
   },
   {
-    reason: "the protocol carries neither marks nor keys that are asked, and knows no claims",
+    reason: "the protocol carries no keys that are asked, and knows no claims",
     tests: [
-      "commit() does not keep a turn that began before its session was deleted",
       "apply() does not show what is kept in part under the key that is asked",
       "claim() gives a key to one opening at a time, and tells what is kept",
       "commit() with a claim tells of another answer under its key",

@@ -274,6 +274,27 @@ describe("a weir whose memory is another weir", () => {
     await waitFor(async () => (await queries(second)).length === 3);
   }, TEST_MS_MAX);
 
+  test("does not bring back a session that was deleted there meanwhile", async () => {
+    const server = await start({});
+    const near = await start({ set: { "memory.url": server.url, "mock.delay_ms": 300 } });
+    expect((await ask(near, "one")).text).toEndWith(DONE);
+    await waitFor(async () => (await queries(server)).length === 1);
+    const response = await fetch(`${near.url}/v1/response`, {
+      method: "POST",
+      body: JSON.stringify({ query: "two", session_id: "s" }),
+    });
+    await fetch(`${server.url}/memory/delete`, {
+      method: "DELETE",
+      body: JSON.stringify({ session_id: "s" }),
+    });
+    await response.text();
+    // What is said behind it arrives behind it.
+    expect((await ask(near, "three")).text).toEndWith(DONE);
+    await waitFor(async () => (await queries(server)).length > 0);
+    expect(await queries(server)).toEqual(["three"]);
+    expect((await near.health())["dead_letters"]).toBeUndefined();
+  }, TEST_MS_MAX);
+
   test("leaves nothing behind when it is told to stop", async () => {
     const server = await start({});
     const near = await start({ set: { "memory.url": server.url } });

@@ -10,6 +10,7 @@ import type { RequestHead } from "../../lib/http1/request_head.ts";
 import { AppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import {
+  type Mark,
   type Memory,
   messagesOf,
   NO_MARK,
@@ -47,14 +48,11 @@ export interface MemoryDeps {
 /** Turns that `/memory/messages` and `/memory/query` show at the most. */
 const TURNS_MAX = 1000;
 
-/** An upload begins with its commit, and nobody else gives its answers. */
-const BARE = { claim: "", mark: NO_MARK };
-
 /** Turns that one upload may bring. */
 const UPLOAD_TURNS_MAX = 1000;
 
 /** What the original takes and no store of weir's could keep: said with its status too. */
-const OWN_STATUS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["string_too_long"]);
+const OWN_STATUS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["string_too_long", "conflict"]);
 
 /** The five surfaces, by the last word of their URL. */
 export interface MemorySurfaces {
@@ -78,7 +76,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   async function apply(fields: Fields, _head: RequestHead, exchange: Exchange): Promise<Success> {
     const ids = idsOf(fields);
     sessionOf(ids);
-    const { systemPrompt, messages } = await memory.apply({
+    const { systemPrompt, messages, mark } = await memory.apply({
       ...ids,
       query: textField(fields, "query"),
       rolePrompt: textField(fields, "role_prompt"),
@@ -88,7 +86,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
         return exchange.signal.toSignal();
       },
     });
-    return success({ system_prompt: systemPrompt, messages });
+    return success({ system_prompt: systemPrompt, messages, mark: mark.store });
   }
 
   async function upload(fields: Fields, head: RequestHead): Promise<Success> {
@@ -102,7 +100,8 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
       sessionId,
       isPartial: fields["partial"] === true,
       atMs: wallMs(),
-      ...BARE,
+      claim: "",
+      mark: markOf(fields),
     };
     // All are handed over at once: they share one commit, and keep their order.
     await Promise.all(turns.map((turn, i) => {
@@ -216,6 +215,13 @@ function turnsOf(messages: unknown): readonly Said[] {
     "array_too_long",
     `参数解析错误: messages must hold at most ${UPLOAD_TURNS_MAX} turns: they hold ${turns.length}`,
   );
+}
+
+/** The `mark` that `/memory/apply` gave to another weir when the turn began. */
+function markOf({ mark }: Fields): Mark {
+  return typeof mark === "number" && Number.isSafeInteger(mark) && mark >= 0
+    ? { ...NO_MARK, store: mark }
+    : NO_MARK;
 }
 
 interface Said {
