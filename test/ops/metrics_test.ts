@@ -21,7 +21,7 @@ const READINGS: Readings = {
   connections: { open: 7, accepted: 11, refused: 2 },
   outboxTurns: 5,
   outboxOldestMs: 1500,
-  deadLetters: 0,
+  deadLetters: 3,
   residentBytes: 1e8,
   cpuMs: 250,
   startedMs: 1_700_000_000_000,
@@ -174,6 +174,7 @@ describe("Metrics", () => {
     const { value } = counting();
     expect(value("weir_streams_open")).toBe(3);
     expect(value("weir_outbox_turns")).toBe(5);
+    expect(value("weir_outbox_dead_letters")).toBe(3);
     expect(value("weir_outbox_oldest_age_seconds")).toBe(1.5);
     expect(value("weir_cpu_seconds_total")).toBe(0.25);
     expect(value("weir_start_time_seconds")).toBe(1_700_000_000);

@@ -11,6 +11,7 @@ import {
   waitFor,
   type Weir,
 } from "./launch.ts";
+import { scriptedServer, TAKEN } from "../memory/scripted_server.ts";
 import { remembered } from "./remembered.ts";
 
 const DONE = "data: [DONE]\n\n";
@@ -215,6 +216,47 @@ describe("two weirs on one database", () => {
     ));
     expect(await queries(weirs[0]!)).toEqual(["q"]);
   });
+});
+
+describe("a memory server that never takes the turns of one session", () => {
+  const REFUSALS: readonly (readonly [number, "dead" | "waiting"])[] = [
+    [413, "dead"],
+    [500, "waiting"],
+  ];
+  for (const [status, fate] of REFUSALS) {
+    test(`with ${status} holds up no other; what became of them is told`, async () => {
+      const server = await scriptedServer(({ path, text }) => {
+        if (path === "/memory/apply") {
+          const data = { system_prompt: "", messages: [] };
+          return { kind: "json", body: { code: 0, msg: "success", data } };
+        }
+        return text.includes("坏") ? { kind: "text", body: "", status } : {
+          kind: "json",
+          body: TAKEN,
+        };
+      });
+      cleanups.push(() => server.stop());
+      const weir = await start({ set: { "memory.url": server.url, "ops.log": "errors" } });
+      expect((await ask(weir, "坏", "bad")).text).toEndWith(DONE);
+      for (let i = 0; i < 5; i++) {
+        expect((await ask(weir, `good ${i}`, `good ${i}`)).text).toEndWith(DONE);
+      }
+      const arrived = () =>
+        server.calls.filter(({ path, text }) => path.endsWith("upload") && text.includes("good"));
+      await waitFor(() => arrived().length === 5);
+      const health = async () => (await weir.health())["dead_letters"];
+      if (fate === "dead") await waitFor(async () => await health() === 1);
+      else expect(await health()).toBeUndefined();
+      const metrics = await (await fetch(`${weir.url}/metrics`)).text();
+      const [letters, waiting] = fate === "dead" ? [1, 0] : [0, 1];
+      expect(metrics).toContain(`\nweir_outbox_dead_letters ${letters}\n`);
+      expect(metrics).toContain(`\nweir_outbox_turns ${waiting}\n`);
+      await waitFor(() =>
+        weir.errors().includes(fate === "dead" ? "turn_dead" : "delivery_retried")
+      );
+      expect(weir.errors()).not.toContain("坏");
+    }, TEST_MS_MAX);
+  }
 });
 
 describe("a weir whose memory is another weir", () => {
