@@ -251,9 +251,13 @@ export function makeApp(
       wallMs,
       makeSessionId: uuid,
     })),
-    ...(memory.name === "http"
-      ? []
-      : memoryRoutes(memoryServer({ memory, authorize, wallMs, makeTaskId: uuid }))),
+    ...(memory.name === "http" ? [] : memoryRoutes(memoryServer({
+      memory,
+      authorize,
+      wallMs,
+      makeTaskId: uuid,
+      pageBytesMax: config.memory.page_max_bytes,
+    }))),
     ...gptServerRoutes({
       token: token({
         hasSecretKey: secretKey !== "",
@@ -315,7 +319,7 @@ export function makeApp(
         ? keptOut(exchange, "auth.token")
         : undefined;
       if (fault !== undefined) return refuse(exchange, client, fault);
-      return exchange.whole(204, preflightHeaders(head.fields), null);
+      return void exchange.whole(204, preflightHeaders(head.fields), null);
     }
     const { route: { serve, auth }, isGuarded, params } = match;
     if (isGuarded) {

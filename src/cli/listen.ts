@@ -8,6 +8,7 @@ import { chmodSync, lstatSync, unlinkSync } from "node:fs";
 import type { Config } from "../config/config.ts";
 import { Http1Server } from "../lib/http1/server.ts";
 import type { Http1Handler } from "../lib/http1/server_connection.ts";
+import type { Unread } from "../lib/http1/unread.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { connectionsMax } from "./process_facts.ts";
 import { Failure } from "./terminal.ts";
@@ -26,6 +27,8 @@ export interface ListenOptions {
   /** The certificate to show; undefined = plain HTTP. */
   readonly tls: Tls | undefined;
   readonly wheel: Wheel;
+  /** What clients leave unread: one for all that the process listens on. */
+  readonly unread: Unread;
 }
 
 /** A port. */
@@ -144,11 +147,12 @@ async function isListening(path: string): Promise<boolean> {
   }
 }
 
-function serverOptions({ handler, config: { server }, tls, wheel }: ListenOptions) {
+function serverOptions({ handler, config: { server }, tls, wheel, unread }: ListenOptions) {
   return {
     handler,
     tls,
     wheel,
+    unread,
     wallMs: Date.now,
     targetBytesMax: TARGET_BYTES_MAX,
     headTimeoutMs: server.head_timeout_ms,

@@ -11,6 +11,7 @@ import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics
 import type { RunNote } from "../workflows/engine.ts";
 import type { Http1Server } from "../lib/http1/server.ts";
 import type { Http1Handler } from "../lib/http1/server_connection.ts";
+import { Unread } from "../lib/http1/unread.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
 import { checkPort, listenOnPort, listenOnSocket, type Place } from "./listen.ts";
 import { Listening } from "./listening.ts";
@@ -56,6 +57,8 @@ export class Server {
   readonly #listener: Listening;
   /** The timer of connections, whichever app answers them. */
   readonly #wheel = new Wheel(() => performance.now(), timerAlarm());
+  /** What clients leave unread, whichever app answered them. */
+  readonly #unread: Unread;
   /** The second port, where a workflow file asks for its web page. */
   readonly #page: Listening | undefined;
   /** `ops.metrics_port` */
@@ -86,13 +89,17 @@ export class Server {
     const { host, port } = options.place ?? settings.config.server;
     const { isShared } = options;
     const { config, folder } = settings;
+    this.#unread = new Unread(config.server.unread_max_bytes);
     const tls = readTls(settings);
     this.#hasTls = tls !== undefined;
     this.#app = openApp(settings, this.#making);
     this.#listener = config.server.unix === ""
       ? this.#listenOn({ host, port, isShared }, settings, tls)
       : new Listening(
-        (handler, tls) => listenOnSocket({ handler, config, folder, tls, wheel: this.#wheel }),
+        (handler, tls) => {
+          const wheel = this.#wheel;
+          return listenOnSocket({ handler, config, folder, tls, wheel, unread: this.#unread });
+        },
         this.#app,
         tls,
       );
@@ -103,6 +110,7 @@ export class Server {
       folder,
       tls: undefined,
       wheel: this.#wheel,
+      unread: this.#unread,
     };
     this.#ops = metrics_port === 0 ? undefined : listenOnPort(ops, {
       host: metrics_host,
@@ -260,7 +268,7 @@ export class Server {
     const isShared = place.isShared || tls !== undefined;
     let { port } = place;
     const open = (handler: Http1Handler, tls: Tls | undefined) => {
-      const options = { handler, config, folder, tls, wheel: this.#wheel };
+      const options = { handler, config, folder, tls, wheel: this.#wheel, unread: this.#unread };
       const bound = listenOnPort(options, { ...place, port, isShared });
       port = bound.port; // a port of 0 is chosen once
       return bound;

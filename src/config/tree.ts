@@ -56,6 +56,8 @@ const HISTORY_TOKENS_MAX = 10_000_000;
 /** A file of 1 MiB holds some hundred turns; one of 1 TiB is more than a memory server gets back. */
 const OUTBOX_BYTES_MIN = 1_048_576;
 const OUTBOX_BYTES_MAX = 1_099_511_627_776;
+/** 64 MiB: an answer of memory is made in one piece. */
+const PAGE_BYTES_MAX = 67_108_864;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
@@ -87,6 +89,9 @@ export const TREE = z.strictObject({
     head_timeout_ms: timeout(30_000)("a request whose head is not there by then is refused (408)"),
     write_timeout_ms: timeout(60_000)(
       "a client that takes nothing of its answer for this long is cut off",
+    ),
+    unread_max_bytes: bytes(1, BODIES_BYTES_MAX, 268_435_456)(
+      "what clients have not taken of answers, over 64 KiB each; above it the slowest are cut off",
     ),
     idle_timeout_ms: whole(1000, IDLE_MS_MAX, IDLE_MS_MAX, "ms")(
       "a connection without a request is closed; more than nginx's keepalive_timeout",
@@ -179,6 +184,9 @@ export const TREE = z.strictObject({
     ),
     keep_days: whole(0, KEEP_DAYS_MAX, 0, "days")(
       "turns are forgotten after this many days; 0 = never",
+    ),
+    page_max_bytes: bytes(1024, PAGE_BYTES_MAX, 4_194_304)(
+      "texts that /memory/messages and /memory/query show at a time",
     ),
     timeout_ms: timeout(30_000)("longest wait for a memory server, or for Postgres"),
     outbox: line("file for turns on their way to a server or to Postgres; empty = weir-outbox.db"),

@@ -41,6 +41,7 @@ import {
   type Surface,
   type Whole,
 } from "./surface.ts";
+import { completeTaken, endTaken } from "./taken.ts";
 import type { Upload } from "./upload.ts";
 
 /** A request as a server has it. */
@@ -410,14 +411,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? Buffer.byteLength(body)
       : body.length;
     const exchange = this.#exchange;
-    if (failure === undefined) {
-      exchange.complete(status, bytes);
-    } else {
-      exchange.begin(status);
-      exchange.bodyBytes = bytes;
-      exchange.end(exchange.hasLeft ? "client_left" : outcomeOf(failure), failure);
-    }
-    this.#writer.whole(status, headers, body);
+    const untaken = this.#writer.whole(status, headers, body);
+    if (failure === undefined) return completeTaken(exchange, status, bytes, untaken);
+    exchange.begin(status);
+    exchange.bodyBytes = bytes;
+    const outcome = exchange.hasLeft ? "client_left" : outcomeOf(failure);
+    endTaken(exchange, untaken, outcome, failure);
   }
 
   /** Answers with an error, unless the answer has begun. */

@@ -94,6 +94,7 @@ export const ERRORS = {
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   reader_slow: { status: 408, type: "invalid_request_error", apiCode: "reader_slow" },
+  unread_full: { status: 503, type: "server_error", apiCode: "unread_full" },
   // What the upstream did.
   upstream_unreachable: { status: 502, type: "server_error", apiCode: "upstream_unreachable" },
   upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },
@@ -128,6 +129,7 @@ export const LIMITS: Readonly<Partial<Record<ErrorCode, string>>> = {
   client_streams_full: "server.streams_per_client_max",
   requests_full: "server.requests_waiting_max",
   bodies_full: "server.bodies_max_bytes",
+  unread_full: "server.unread_max_bytes",
 };
 
 /** What an error may carry besides its sentence. */

@@ -5,12 +5,18 @@
  * @module
  */
 
-import type { AppError } from "./errors.ts";
+import type { AppError, ErrorCode } from "./errors.ts";
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+
+const CUT_OFF: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "upstream_timeout",
+  "reader_slow",
+  "unread_full",
+]);
 
 /** How an exchange that `error` ended is counted. */
 export function outcomeOf(error: AppError): Outcome {
-  if (error.code === "upstream_timeout" || error.code === "reader_slow") return "timed_out";
+  if (CUT_OFF.has(error.code)) return "timed_out";
   if (error.code === "shutting_down") return "shut_down";
   if (error.code.startsWith("upstream_") || error.code === "workflow_failed") {
     return "upstream_failed";

@@ -7,6 +7,7 @@
 
 import { Abort, type AbortLike } from "../lib/abort.ts";
 import type { Fields } from "../lib/http1/fields.ts";
+import type { CutReason } from "../lib/http1/server_exchange.ts";
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
@@ -75,7 +76,17 @@ export interface Call extends CallFacts {
 export function readerSlow(writeTimeoutMs: number): AppError {
   return new AppError(
     "reader_slow",
-    `The client took nothing of its stream for ${writeTimeoutMs} ms (server.write_timeout_ms)`,
+    `The client took nothing of its answer for ${writeTimeoutMs} ms (server.write_timeout_ms)`,
+  );
+}
+
+/** Why a client was cut off. Nobody reads the sentence but whoever reads the log. */
+export function cutOff(reason: CutReason, { writeTimeoutMs }: Engine): AppError {
+  if (reason === "reader_slow") return readerSlow(writeTimeoutMs);
+  return new AppError(
+    "unread_full",
+    "Too much waits for clients that do not read (server.unread_max_bytes), and this one has taken " +
+      "nothing for longest",
   );
 }
 

@@ -17,7 +17,7 @@ export type Outcome =
   | "client_left"
   /** The upstream broke off, or never answered; or a workflow failed. */
   | "upstream_failed"
-  /** A time limit ended it. */
+  /** A time limit ended it, or the limit of what clients leave unread. */
   | "timed_out"
   /** The server stopped before the answer was whole. */
   | "shut_down"

@@ -101,6 +101,23 @@ export interface StoredTurn {
   readonly atMs: number;
 }
 
+/** Which turns of a session are asked for: the newest of those before `before` that fit. */
+export interface PageRequest {
+  /** Turns at the most. */
+  readonly limit: number;
+  /** Bytes of their texts at the most; a single turn may have more. */
+  readonly bytesMax: number;
+  /** The `next` of the page behind this one; "" = this is the newest. */
+  readonly before: string;
+}
+
+/** Turns of a session, oldest first. */
+export interface TurnsPage {
+  readonly turns: readonly StoredTurn[];
+  /** Where the page with older turns is asked for; "" = there are none. */
+  readonly next: string;
+}
+
 /**
  * Anything that remembers. The embedded database, Postgres, a memory server, and the outbox that
  * stands before the last two.
@@ -155,6 +172,9 @@ export interface Memory {
     sessionId: string,
     limit: number,
   ): Promise<readonly StoredTurn[]> | readonly StoredTurn[];
+
+  /** A page of a session's turns. Reads no more texts than are on it. */
+  page(sessionId: string, request: PageRequest): Promise<TurnsPage> | TurnsPage;
 
   /** Forgets a session. Gives the number of turns forgotten. */
   remove(sessionId: string): Promise<number>;
@@ -258,6 +278,19 @@ export function saidTurn(turn: SaidTurn): SaidTurn {
     isPartial: turn.isPartial,
     atMs: turn.atMs,
   };
+}
+
+/** How many of turns with so many `bytes`, newest first, are within `request`: one at least. */
+export function countFitting(
+  bytes: readonly number[],
+  { limit, bytesMax }: Pick<PageRequest, "limit" | "bytesMax">,
+): number {
+  let total = 0;
+  for (let i = 0; i < bytes.length; i++) {
+    total += bytes[i]!;
+    if (i >= limit || (i > 0 && total > bytesMax)) return i;
+  }
+  return bytes.length;
 }
 
 /** The messages of one turn. A side that said nothing has none. */

@@ -9,9 +9,11 @@
 import { Ticket } from "../lib/wheel.ts";
 import { COMMENT_EVENT } from "./dialect.ts";
 import type { AppError } from "./errors.ts";
+import { outcomeOf } from "./events.ts";
 import type { Outcome } from "./facts.ts";
-import { type Exchange, type OpenStream, readerSlow } from "./exchange.ts";
-import type { ClientListener, HeaderFields, ResponseWriter } from "./response_writer.ts";
+import { cutOff, type Exchange, type OpenStream, readerSlow } from "./exchange.ts";
+import type { ClientListener, CutReason, HeaderFields, ResponseWriter } from "./response_writer.ts";
+import { endTaken } from "./taken.ts";
 
 /** Why nothing more can be written. */
 export type Gone = "client_left" | "shut_down";
@@ -101,8 +103,9 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
   protected end(last?: Uint8Array | string): void {
     if (this.#isClosed) return;
     if (last !== undefined) this.exchange.bodyBytes += bytesOf(last);
-    this.#close(this.exchange.hasLeft ? "client_left" : "completed");
-    this.#writer.end("end", last);
+    this.#shut();
+    const untaken = this.#writer.end("end", last);
+    endTaken(this.exchange, untaken, this.exchange.hasLeft ? "client_left" : "completed");
   }
 
   /**
@@ -138,10 +141,15 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
   }
 
   /** Of the writer. */
-  onLeave(): void {
+  onLeave(reason?: CutReason): void {
     if (this.#isClosed) return;
     this.exchange.leave();
-    this.#close("client_left");
+    if (reason === undefined) {
+      this.#close("client_left");
+    } else {
+      const error = cutOff(reason, this.exchange.engine);
+      this.#close(outcomeOf(error), error);
+    }
     this.onGone("client_left");
   }
 
@@ -178,11 +186,16 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
   }
 
   #close(outcome: Outcome, error?: AppError): void {
+    this.#shut();
+    this.exchange.end(outcome, error);
+  }
+
+  /** Nothing more is written. */
+  #shut(): void {
     this.#isClosed = true;
     const { wheel, streams } = this.exchange.engine;
     wheel.cancel(this);
     streams.delete(this);
-    this.exchange.end(outcome, error);
   }
 }
 

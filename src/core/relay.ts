@@ -15,6 +15,7 @@ import type { HeadDown, HeadersDown } from "./relay_headers.ts";
 import type { HeaderFields } from "./response_writer.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Manner } from "./surface.ts";
+import { completeTaken } from "./taken.ts";
 
 /** The highest status that clients know what to do with (RFC 9110 section 15). */
 const STATUS_MAX = 599;
@@ -52,8 +53,8 @@ export function relayWhole(
     tail.feed(bytes);
     if (!tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
   }
-  exchange.complete(status, bytes.length);
-  writer.whole(status, headers, isBodiless ? null : bytes);
+  const untaken = writer.whole(status, headers, isBodiless ? null : bytes);
+  completeTaken(exchange, status, bytes.length, untaken);
 }
 
 /** @throws {AppError} when no response can have `status`. */
@@ -203,7 +204,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (ending === "end" && error === undefined) {
       this.#begun();
       this.exchange.complete(this.#relay.status, 0);
-      return this.#writer.whole(this.#relay.status, this.#headers, null);
+      return void this.#writer.whole(this.#relay.status, this.#headers, null);
     }
     const owner = this.#owner!;
     this.#owner = undefined;

@@ -8,6 +8,7 @@ import type { Exchange } from "./exchange.ts";
 import { type Frames, stampWhole } from "./frames.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Manner } from "./surface.ts";
+import { completeTaken } from "./taken.ts";
 
 /** True when every frame is due at once. */
 export function isDueAtOnce({ dueMs }: Frames): boolean {
@@ -24,6 +25,6 @@ export function reply(
   // In place: the writer takes the bytes before anybody else can write to the slots. A copy of our
   // own would double the garbage of a request.
   stampWhole(frames, manner.stamps.shared());
-  exchange.complete(200, frames.bytes.length);
-  writer.whole(200, manner.headers(exchange), frames.bytes);
+  const untaken = writer.whole(200, manner.headers(exchange), frames.bytes);
+  completeTaken(exchange, 200, frames.bytes.length, untaken);
 }

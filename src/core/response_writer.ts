@@ -6,16 +6,25 @@
  */
 
 import type { HeaderFields } from "../lib/http1/header_block.ts";
-import type { ClientListener, ResponseEnding } from "../lib/http1/server_exchange.ts";
+import type {
+  ClientListener,
+  CutReason,
+  ResponseEnding,
+  Untaken,
+} from "../lib/http1/server_exchange.ts";
 
-export type { ClientListener, HeaderFields, ResponseEnding };
+export type { ClientListener, CutReason, HeaderFields, ResponseEnding, Untaken };
 
 /** Writes one answer: either `whole`, or `begin`, `write` and `end`. */
 export interface ResponseWriter {
   /** `listener` hears of the client's leaving before the answer begins, too. */
   listen(listener: ClientListener): void;
-  /** The whole answer. Everything is taken before this returns. */
-  whole(status: number, headers: HeaderFields, body: Uint8Array | string | null): void;
+  /** The whole answer. Everything is copied before this returns. Null = the client has it. */
+  whole(
+    status: number,
+    headers: HeaderFields,
+    body: Uint8Array | string | null,
+  ): Untaken | null;
   /**
    * The head and the first bytes, in one packet. Both are taken before this returns; `listener`
    * hears of the client from now on. False: the client is slow.
@@ -45,6 +54,9 @@ export interface ResponseWriter {
    * since.
    */
   nudge(): boolean;
-  /** Nothing follows but `last`, which leaves in one packet with the end. */
-  end(ending: ResponseEnding, last?: Uint8Array | string): void;
+  /**
+   * Nothing follows but `last`, which leaves in one packet with the end. Null = the client has all of
+   * it, or never will.
+   */
+  end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null;
 }

@@ -12,6 +12,7 @@ import type { Exchange } from "./exchange.ts";
 import type { Keeping } from "./keeping.ts";
 import { type Gone, Outlet } from "./outlet.ts";
 import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
+import { completeTaken } from "./taken.ts";
 
 /** What a speech says, item by item. */
 export interface Telling<Item> {
@@ -79,8 +80,8 @@ export class Speech<Item> extends Outlet {
       return void this.#tell();
     }
     this.#isOver = true;
-    this.exchange.complete(200, Buffer.byteLength(first));
-    this.#out.whole(200, headers, first);
+    const untaken = this.#out.whole(200, headers, first);
+    completeTaken(this.exchange, 200, Buffer.byteLength(first), untaken);
   }
 
   /** The response will not begin. */

@@ -13,16 +13,21 @@ import {
   type HistoryMessage,
   type Memory,
   NO_MARK,
+  type PageRequest,
   type SaidTurn,
   sessionIdOf,
   type SessionIds,
   type StoredTurn,
   TurnLate,
   TurnRefused,
+  type TurnsPage,
 } from "../core/memory.ts";
 
 /** An answer above this is not read to its end. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Turns that a weir shows on one page at the most. */
+const PAGE_TURNS_MAX = 1000;
 
 /** What a memory server's own message may have at the most. */
 const MESSAGE_CHARS_MAX = 1000;
@@ -129,10 +134,24 @@ class HttpMemory implements Memory {
   }
 
   async turns(sessionId: string, limit: number): Promise<readonly StoredTurn[]> {
-    const body = { session_id: sessionId };
+    const turns: StoredTurn[] = [];
+    let before = "";
+    do {
+      const wanted = Math.min(PAGE_TURNS_MAX, limit - turns.length);
+      const page = await this.page(sessionId, { limit: wanted, bytesMax: Infinity, before });
+      turns.unshift(...page.turns);
+      before = page.turns.length === 0 || page.next === before ? "" : page.next;
+    } while (before !== "" && turns.length < limit);
+    return turns.slice(-limit);
+  }
+
+  /** How many bytes are on it, is for the server to say. The original gives every turn at once. */
+  async page(sessionId: string, { limit, before }: PageRequest): Promise<TurnsPage> {
+    const body = { session_id: sessionId, limit, ...(before === "" ? {} : { before }) };
     const envelope = await this.#call("POST", "/memory/messages", "messages", body, null);
     if (envelope.code !== 0) throw failed(`messages接口返回错误: ${envelope.msg}`);
-    return turnsOf(historyOf(envelope.data["messages"])).slice(-limit);
+    const { messages, next } = envelope.data;
+    return { turns: turnsOf(historyOf(messages)), next: typeof next === "string" ? next : "" };
   }
 
   async remove(sessionId: string): Promise<number> {

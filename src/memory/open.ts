@@ -186,6 +186,10 @@ abstract class Handed implements Memory {
     return this.memory.turns(...args);
   }
 
+  page(...args: Parameters<Memory["page"]>): ReturnType<Memory["page"]> {
+    return this.memory.page(...args);
+  }
+
   remove(sessionId: string): Promise<number> {
     return this.memory.remove(sessionId);
   }

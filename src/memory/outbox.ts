@@ -17,14 +17,17 @@ import {
   type Caller,
   type Claim,
   type Claimed,
+  countFitting,
   type HistoryMessage,
   type Memory,
   type MemoryHealth,
   messagesOf,
+  type PageRequest,
   type SaidTurn,
   sessionIdOf,
   storable,
   type StoredTurn,
+  type TurnsPage,
 } from "../core/memory.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
 import { Lock } from "./lock.ts";
@@ -146,6 +149,29 @@ class Outbox implements Memory {
     const turns = await this.#store.turns(sessionId, limit);
     const missing = this.#missing(turns.flatMap(messagesOf), recent, turns.length < limit);
     return [...turns, ...missing.map(storedTurn)].slice(-limit);
+  }
+
+  /**
+   * The newest page has what is on its way behind what the store has, the newest of it that fit: what
+   * is older shows when it has arrived.
+   */
+  async page(sessionId: string, request: PageRequest): Promise<TurnsPage> {
+    const recent = request.before === "" ? this.#file.recent(storable(sessionId)) : [];
+    const sizes = recent.map(({ query, answer }) =>
+      Buffer.byteLength(query) + Buffer.byteLength(answer)
+    );
+    const count = countFitting(sizes.toReversed(), request);
+    const shown = recent.slice(recent.length - count);
+    const bytes = sizes.slice(recent.length - count).reduce((sum, one) => sum + one, 0);
+    const page = await this.#store.page(sessionId, {
+      ...request,
+      limit: Math.max(1, request.limit - count),
+      bytesMax: request.bytesMax - bytes,
+    });
+    if (count === 0) return page;
+    const isWhole = page.next === "";
+    const missing = this.#missing(page.turns.flatMap(messagesOf), shown, isWhole);
+    return { ...page, turns: [...page.turns, ...missing.map(storedTurn)] };
   }
 
   async remove(sessionId: string): Promise<number> {

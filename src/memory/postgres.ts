@@ -13,9 +13,11 @@ import {
   type Claim,
   CLAIM_MS,
   type Claimed,
+  countFitting,
   type Memory,
   messagesOf,
   NO_MARK,
+  type PageRequest,
   type SaidTurn,
   sessionIdOf,
   type SessionIds,
@@ -23,6 +25,7 @@ import {
   type StoredTurn,
   TurnLate,
   TurnRefused,
+  type TurnsPage,
 } from "../core/memory.ts";
 import { summaryOf, utcTime } from "../core/system_prompt.ts";
 import { REMOVED_KEEP_MS } from "./guard.ts";
@@ -54,6 +57,9 @@ const CLASSES_FOR_EVER: ReadonlySet<string> = new Set(["21", "22", "23", "44", "
 const CLASSES_AWAY: ReadonlySet<string> = new Set([
   ...["", "08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58", "F0", "XX"],
 ]);
+
+/** Above the number of every turn. */
+const BIGINT_MAX = "9223372036854775807";
 
 const MIGRATIONS = [
   `
@@ -277,6 +283,28 @@ class PostgresMemory implements Memory {
       const [session]: { readonly id: string }[] = await sql`
         SELECT id FROM weir_sessions WHERE name = ${storable(sessionId)}`;
       return session === undefined ? [] : await this.#newest(session.id, limit, "");
+    });
+  }
+
+  page(sessionId: string, request: PageRequest): Promise<TurnsPage> {
+    return this.#ask(async (sql) => {
+      const { before, limit } = request;
+      const from = before === "" ? BIGINT_MAX : before;
+      const known: { readonly session: string; readonly seq: string; readonly bytes: number }[] =
+        await sql`
+          SELECT session::text AS session, seq::text AS seq,
+            octet_length(query) + octet_length(answer) AS bytes
+          FROM weir_turns
+          WHERE session = (SELECT id FROM weir_sessions WHERE name = ${storable(sessionId)})
+            AND seq < ${from}::bigint ORDER BY weir_turns.seq DESC LIMIT ${limit + 1}`;
+      const count = countFitting(known.map(({ bytes }) => bytes), request);
+      if (count === 0) return { turns: [], next: "" };
+      const { session, seq } = known[count - 1]!;
+      const rows: TurnRow[] = await sql`
+        SELECT query, answer, is_partial, at_ms::float8 AS at_ms FROM weir_turns
+        WHERE session = ${session}::bigint AND seq >= ${seq}::bigint AND seq < ${from}::bigint
+        ORDER BY seq`;
+      return { turns: rows.map(storedTurn), next: count < known.length ? seq : "" };
     });
   }
 

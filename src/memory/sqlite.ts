@@ -19,16 +19,19 @@ import {
   type ApplyRequest,
   type Claim,
   type Claimed,
+  countFitting,
   type HistoryMessage,
   type Memory,
   type MemoryHealth,
   messagesOf,
   NO_MARK,
+  type PageRequest,
   type SaidTurn,
   sessionIdOf,
   storable,
   type StoredTurn,
   TurnLate,
+  type TurnsPage,
 } from "../core/memory.ts";
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
@@ -216,6 +219,26 @@ class SqliteMemory implements Memory {
     return this.#read(() => {
       const rows = this.#sql.turnsByName.values(storable(sessionId), limit);
       return rows.reverse().map((row) => storedTurn(row as unknown as TurnRow));
+    });
+  }
+
+  page(sessionId: string, request: PageRequest): TurnsPage {
+    return this.#read(() => {
+      const name = storable(sessionId);
+      const before = request.before === "" ? Number.MAX_SAFE_INTEGER : Number(request.before);
+      const known = this.#sql.turnBytes.values(
+        name,
+        before,
+        request.limit + 1,
+      ) as unknown as readonly (readonly [seq: number, bytes: number])[];
+      const count = countFitting(known.map(([, bytes]) => bytes), request);
+      if (count === 0) return { turns: [], next: "" };
+      const [seq] = known[count - 1]!;
+      const rows = this.#sql.turnsBetween.values(name, seq, before);
+      return {
+        turns: rows.map((row) => storedTurn(row as unknown as TurnRow)),
+        next: count < known.length ? String(seq) : "",
+      };
     });
   }
 

@@ -98,6 +98,13 @@ export function prepareStatements(database: Database) {
     turnsByName: statement(
       `SELECT ${columns} FROM turns WHERE ${byName} ORDER BY seq DESC LIMIT ?`,
     ),
+    turnBytes: statement(
+      `SELECT seq, octet_length(query) + octet_length(answer) FROM turns WHERE ${byName} ` +
+        "AND seq < ? ORDER BY seq DESC LIMIT ?",
+    ),
+    turnsBetween: statement(
+      `SELECT ${columns} FROM turns WHERE ${byName} AND seq >= ? AND seq < ? ORDER BY seq`,
+    ),
     turnByKey: statement(`SELECT ${columns} FROM turns WHERE ${byName} AND key = ?`),
     addTurn: statement(
       "INSERT OR IGNORE INTO turns (session, number, at_ms, is_partial, key, query, answer) " +

@@ -8,9 +8,11 @@ import { Fields } from "../../src/lib/http1/fields.ts";
 import { HeaderBlock } from "../../src/lib/http1/header_block.ts";
 import type {
   ClientListener,
+  CutReason,
   HeaderFields,
   ResponseEnding,
   ResponseWriter,
+  Untaken,
 } from "../../src/core/response_writer.ts";
 
 /** How an answer ended; undefined = it goes on. */
@@ -27,6 +29,8 @@ export class MemoryWriter implements ResponseWriter {
   writes = 0;
   /** True: every write is told that the client is slow. */
   isSlow = false;
+  /** True: the client has not taken all when the answer ends. */
+  isUntaken = false;
   hasLeft = false;
   #listener: ClientListener | undefined = undefined;
   #isOpen = false;
@@ -43,11 +47,10 @@ export class MemoryWriter implements ResponseWriter {
     if (this.hasLeft) this.leave();
   }
 
-  whole(status: number, headers: HeaderFields, body: Uint8Array | string | null): void {
+  whole(status: number, headers: HeaderFields, body: Uint8Array | string | null): Untaken | null {
     this.#head(status, headers);
     this.#take(body ?? "");
-    this.ending = "whole";
-    this.#listener = undefined;
+    return this.#over("whole");
   }
 
   begin(
@@ -72,11 +75,10 @@ export class MemoryWriter implements ResponseWriter {
     return !this.isSlow;
   }
 
-  end(ending: ResponseEnding, last?: Uint8Array | string): void {
+  end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null {
     if (!this.#isOpen || this.ending !== undefined) throw new Error("Ended while not open");
     if (last !== undefined) this.#take(last);
-    this.ending = ending;
-    this.#listener = undefined;
+    return this.#over(ending);
   }
 
   room = new Uint8Array(0);
@@ -103,12 +105,19 @@ export class MemoryWriter implements ResponseWriter {
     this.#listener?.onDrain();
   }
 
-  /** The client closes the connection. */
-  leave(): void {
+  /** The client closes the connection, or is cut off. */
+  leave(reason?: CutReason): void {
     this.hasLeft = true;
     const listener = this.#listener;
     this.#listener = undefined;
-    listener?.onLeave();
+    listener?.onLeave(reason);
+  }
+
+  #over(ending: WrittenEnding): Untaken | null {
+    this.ending = ending;
+    this.#listener = undefined;
+    if (!this.isUntaken) return null;
+    return { listenTaken: (listener) => void (this.#listener = listener) };
   }
 
   #head(status: number, headers: HeaderFields): void {

@@ -87,6 +87,7 @@ export function serveMemory(folder: string, options: StoreOptions, port = 0): Me
     authorize: (fields) => fields.get("authorization") === "Bearer secret" ? "ok" : "wrong",
     wallMs: options.wallMs,
     makeTaskId: () => Bun.randomUUIDv7(),
+    pageBytesMax: 4_194_304,
   });
   const served: Readonly<Record<string, Surface>> = {
     "POST /memory/apply": surfaces.apply,

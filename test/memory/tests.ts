@@ -41,6 +41,10 @@ export interface Skip {
 export const HTTP_SKIPS: readonly Skip[] = [
   { reason: "the protocol has no question for it", tests: ["find() gives the turn of a key"] },
   {
+    reason: "how many bytes are on a page is for the server to say",
+    tests: ["page() ends where its bytes end, and a turn over them comes alone"],
+  },
+  {
     reason: "the protocol carries neither",
     tests: ["turns() tells which turns are partial, and when they were"],
   },
@@ -125,6 +129,11 @@ export function said(query: string, answer: string, fields: Partial<SaidTurn> = 
 /** Turns as "query>answer". */
 export function short(turns: readonly Pick<StoredTurn, "query" | "answer">[]): string[] {
   return turns.map(({ query, answer }) => `${query}>${answer}`);
+}
+
+/** Waits until nothing is on its way. */
+async function arrived(memory: Memory): Promise<void> {
+  while ((memory.backlog?.()?.turns ?? 0) > 0) await Bun.sleep(2);
 }
 
 /** Runs the list on the store that `make` makes anew for every test. */
@@ -321,6 +330,51 @@ export function memoryTests(
       for (const i of [1, 2, 3]) await memory.commit(said(`q${i}`, `a${i}`));
       expect(short(await memory.turns("s", 2))).toEqual(["q2>a2", "q3>a3"]);
       expect(await memory.turns("unknown", 2)).toEqual([]);
+    });
+
+    listed(
+      "page() walks through a session, oldest first on each page, and loses none",
+      async () => {
+        const memory = await openNew();
+        const turns = Array.from({ length: 7 }, (_, i) => said(`q${i}`, `a${i}`));
+        for (const turn of turns) await memory.commit(turn);
+        await memory.commit(said("other", "1", { sessionId: "other" }));
+        await arrived(memory);
+        const pages: string[][] = [];
+        let before = "";
+        do {
+          const page = await memory.page("s", { limit: 3, bytesMax: 1000, before });
+          pages.push(short(page.turns));
+          before = page.next;
+        } while (before !== "");
+        expect(pages).toEqual([
+          ["q4>a4", "q5>a5", "q6>a6"],
+          ["q1>a1", "q2>a2", "q3>a3"],
+          ["q0>a0"],
+        ]);
+        const none = await memory.page("unknown", { limit: 3, bytesMax: 1000, before: "" });
+        expect(none).toEqual({ turns: [], next: "" });
+      },
+    );
+
+    listed("page() ends where its bytes end, and a turn over them comes alone", async () => {
+      const memory = await openNew();
+      await memory.commit(said("one", "1"));
+      await memory.commit(said("水".repeat(10), "🌊")); // 34 bytes
+      await memory.commit(said("three", "3"));
+      await memory.commit(said("four", "4"));
+      await arrived(memory);
+      const page = async (bytesMax: number, before = "") => {
+        const { turns, next } = await memory.page("s", { limit: 10, bytesMax, before });
+        return [turns.map(({ query }) => query), next] as const;
+      };
+      const [newest, next] = await page(11);
+      expect(newest).toEqual(["three", "four"]);
+      const [alone, older] = await page(33, next);
+      expect(alone).toEqual(["水".repeat(10)]);
+      expect(await page(33, older)).toEqual([["one"], ""]);
+      expect((await page(1))[0]).toEqual(["four"]);
+      expect((await page(45))[0]).toEqual(["水".repeat(10), "three", "four"]);
     });
 
     listed("remove() forgets a session and no other", async () => {

@@ -19,6 +19,7 @@ import {
   ServerConnection,
   type ServerSocket,
 } from "./server_connection.ts";
+import { Unread } from "./unread.ts";
 
 /** Where a server listens. */
 export type ServerPlace =
@@ -57,6 +58,8 @@ export interface Http1ServerOptions {
   readonly idleTimeoutMs: number;
   /** Milliseconds that a client may take nothing of an answer that is whole. */
   readonly writeTimeoutMs: number;
+  /** What clients leave unread, of this server and of others. Default: no limit. */
+  readonly unread?: Unread;
   /** Connections at once: more are closed at once. Default: no limit. */
   readonly connectionsMax?: number;
   /** Told of what a handler throws, which is a bug. */
@@ -75,6 +78,7 @@ export class Http1Server implements ConnectionHost {
   readonly lines: ConnectionLines;
   readonly headBytesMax: number;
   readonly reader: RequestHeadReader;
+  readonly unread: Unread;
   /** True: each connection ends behind its next answer. */
   isClosing = false;
   requestsOpen = 0;
@@ -96,6 +100,7 @@ export class Http1Server implements ConnectionHost {
     this.handler = options.handler;
     this.#second = new WallSecond(options.wheel, options.wallMs);
     this.headBytesMax = options.headBytesMax ?? 65_536;
+    this.unread = options.unread ?? new Unread(Infinity);
     const { wheel, headTimeoutMs, idleTimeoutMs, writeTimeoutMs, targetBytesMax, place, tls } =
       options;
     this.reader = new RequestHeadReader({ headBytesMax: this.headBytesMax, targetBytesMax });

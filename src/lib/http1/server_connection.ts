@@ -20,7 +20,14 @@ import { Http1Error } from "./error.ts";
 import { BodyDecoder } from "./framing.ts";
 import type { PartialHead } from "./partial_head.ts";
 import { type RequestHead, requestHead, type RequestHeadReader } from "./request_head.ts";
-import { type ExchangeCarrier, ServerExchange } from "./server_exchange.ts";
+import {
+  type ClientListener,
+  type CutReason,
+  type ExchangeCarrier,
+  ServerExchange,
+  type Untaken,
+} from "./server_exchange.ts";
+import type { Unread, UnreadOwner } from "./unread.ts";
 
 /** Answers requests. */
 export interface Http1Handler {
@@ -60,6 +67,7 @@ export interface ConnectionHost {
   requestsOpen: number;
   /** One for all connections. */
   readonly reader: RequestHeadReader;
+  readonly unread: Unread;
   onClosed(connection: ServerConnection): void;
 }
 
@@ -74,7 +82,7 @@ const DISCARD_BYTES_MAX = 33_554_432;
 const LINGER_BYTES_MAX = 67_108_864;
 
 /** One connection. */
-export class ServerConnection extends Waiting implements ExchangeCarrier {
+export class ServerConnection extends Waiting implements ExchangeCarrier, Untaken, UnreadOwner {
   readonly #host: ConnectionHost;
   readonly #socket: ServerSocket;
   /** The line it waits in; null = none. */
@@ -90,6 +98,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
   #heldBytes = 0;
   /** What the socket has not taken. */
   #owed: Buffer | null = null;
+  /** Waits until an answer that is written is taken. */
+  #taker: ClientListener | null = null;
+  /** Why weir itself ends the connection. */
+  #cutReason: CutReason | undefined = undefined;
   #lingerBytesLeft = 0;
   #isParsing = false;
   /** Bytes that came along behind the request that is handed over right now. */
@@ -154,6 +166,7 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     } else {
       this.#owed = Buffer.concat([this.#owed, bytes.subarray(0, length)]);
     }
+    this.#host.unread.note(this, this.#owed.length);
     return false;
   }
 
@@ -165,11 +178,23 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     else this.#socket.resume();
   }
 
-  onAnswered(exchange: ServerExchange, isLast: boolean): void {
-    if (exchange !== this.#exchange) return;
+  onAnswered(exchange: ServerExchange, isLast: boolean): Untaken | null {
+    if (exchange !== this.#exchange) return null;
     this.#release();
     if (isLast) this.#isEnding = true;
+    const isOwing = this.#owed !== null;
     this.#afterAnswer();
+    return isOwing ? this : null;
+  }
+
+  listenTaken(listener: ClientListener): void {
+    if (this.#isClosed) listener.onLeave(this.#cutReason);
+    else if (this.#owed === null) listener.onDrain();
+    else this.#taker = listener;
+  }
+
+  cutUnread(): void {
+    this.#cutOff("unread_full");
   }
 
   cut(isReset: boolean): void {
@@ -218,13 +243,20 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     const sent = this.#socket.write(owed, 0, owed.length);
     if (sent < 0) return;
     if (sent < owed.length) {
-      this.#owed = owed.subarray(sent);
+      const rest = owed.subarray(sent);
+      // What was taken is let go of, once that is half of it: together one copy of the whole.
+      this.#owed = rest.length * 2 < owed.buffer.byteLength ? Buffer.from(rest) : rest;
+      this.#host.unread.note(this, rest.length);
       if (sent > 0 && this.#line === this.#host.lines.write) this.#wait(this.#host.lines.write);
       return;
     }
     this.#owed = null;
-    if (this.#exchange !== null) this.#exchange.onDrain();
-    else this.#afterAnswer();
+    this.#host.unread.note(this, 0);
+    if (this.#exchange !== null) return this.#exchange.onDrain();
+    const taker = this.#taker;
+    this.#taker = null;
+    taker?.onDrain();
+    this.#afterAnswer();
   }
 
   /** Of the socket: the client will send nothing more. */
@@ -247,7 +279,11 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     this.#isClosed = true;
     this.#wait(null);
     this.#owed = this.#held = this.#partial = null;
+    this.#host.unread.note(this, 0);
     this.#leave();
+    const taker = this.#taker;
+    this.#taker = null;
+    taker?.onLeave(this.#cutReason);
     this.#host.onClosed(this);
   }
 
@@ -257,8 +293,9 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     this.#line = null;
     const { lines, reader } = this.#host;
     if (line === lines.idle || line === lines.closing) return this.#finish();
-    if (line === lines.write && this.nudge()) {
-      if (this.#owed !== null) this.#wait(lines.write);
+    if (line === lines.write) {
+      if (!this.nudge()) this.#cutOff("reader_slow");
+      else if (this.#owed !== null) this.#wait(lines.write);
       return;
     }
     const partial = this.#partial;
@@ -437,7 +474,15 @@ export class ServerConnection extends Waiting implements ExchangeCarrier {
     this.#release();
     this.#isEnding = true;
     exchange.breakBody(undefined);
-    exchange.leave();
+    exchange.leave(this.#cutReason);
+  }
+
+  /** Ends it at once, and frees what its client has not taken. */
+  #cutOff(reason: CutReason): void {
+    if (this.#isClosed) return;
+    this.#cutReason = reason;
+    this.#host.unread.note(this, 0);
+    this.#socket.terminate();
   }
 
   #release(): void {

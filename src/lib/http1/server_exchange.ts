@@ -14,12 +14,24 @@ import { type ResponseFraming, Scratch } from "./response_head.ts";
 /** How an answer ends: whole, by a close that shows it is not, or by a reset. */
 export type ResponseEnding = "end" | "fin" | "reset";
 
+/** Why a client was cut off: it took nothing for too long, or too much waits in the process. */
+export type CutReason = "reader_slow" | "unread_full";
+
 /** Hears of the client that an answer is written for. */
 export interface ClientListener {
   /** The client takes bytes again, after a write that said false. */
   onDrain(): void;
-  /** The client has left: nothing can be written any more. Called once, at any time. */
-  onLeave(): void;
+  /**
+   * The client has left, or was cut off for `reason`: nothing can be written any more. Called once,
+   * at any time.
+   */
+  onLeave(reason?: CutReason): void;
+}
+
+/** An answer that is written to its end, of which the client has not taken all. */
+export interface Untaken {
+  /** `listener` hears once: `onDrain` when the client has taken all, `onLeave` when it will not. */
+  listenTaken(listener: ClientListener): void;
 }
 
 /** Takes the body of a request as it comes. */
@@ -46,8 +58,8 @@ export interface ExchangeCarrier {
   nudge(): boolean;
   /** How much is read follows from what waits for a reader. */
   onBacklog(): void;
-  /** The answer has ended. `isLast`: the connection ends with it. */
-  onAnswered(exchange: ServerExchange, isLast: boolean): void;
+  /** The answer has ended. `isLast`: the connection ends with it. Null = the client has all of it. */
+  onAnswered(exchange: ServerExchange, isLast: boolean): Untaken | null;
   /** Ends the connection at once; `isReset` throws away what the client has not got yet. */
   cut(isReset: boolean): void;
 }
@@ -195,13 +207,17 @@ export class ServerExchange {
   }
 
   /**
-   * The whole answer. Everything is taken before this returns.
+   * The whole answer. Everything is copied before this returns. Null = the client has it.
    *
    * @throws {TypeError} when a field cannot stand in a head.
    */
-  whole(status: number, fields: HeaderFields, body: Uint8Array | string | null): void {
+  whole(
+    status: number,
+    fields: HeaderFields,
+    body: Uint8Array | string | null,
+  ): Untaken | null {
     const carrier = this.#carrier;
-    if (carrier === null || this.#framing !== undefined) return;
+    if (carrier === null || this.#framing !== undefined) return null;
     const isBodiless = status === 204 || status === 304;
     const bytes = isBodiless || body === null ? NO_BYTES : body;
     const length = typeof bytes === "string" ? Buffer.byteLength(bytes) : bytes.length;
@@ -215,7 +231,7 @@ export class ServerExchange {
       carrier.send(scratch.bytes, scratch.length);
       carrier.send(typeof bytes === "string" ? Buffer.from(bytes) : bytes, length);
     }
-    this.#end();
+    return this.#end();
   }
 
   /**
@@ -302,16 +318,20 @@ export class ServerExchange {
     return this.#carrier?.nudge() ?? false;
   }
 
-  /** Ends the answer; `last` are its last bytes, which leave in one packet with the end. */
-  end(ending: ResponseEnding, last?: Uint8Array | string): void {
+  /**
+   * Ends the answer; `last` are its last bytes, which leave in one packet with the end. Null = the
+   * client has all of it, or never will.
+   */
+  end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null {
     const carrier = this.#carrier;
-    if (carrier === null) return;
+    if (carrier === null) return null;
     if (ending !== "end") {
       if (last !== undefined) this.write(last);
       // Where the end of the connection is the end of the body, a close would look whole.
       const isReset = ending === "reset" || this.#framing === "close";
       this.#finish();
-      return carrier.cut(isReset);
+      carrier.cut(isReset);
+      return null;
     }
     const length = last === undefined
       ? 0
@@ -324,7 +344,7 @@ export class ServerExchange {
     if (isCopied && length > 0) this.#frame(last!, length);
     if (this.#framing === "chunked") scratch.lastChunk();
     if (scratch.length > 0) carrier.send(scratch.bytes, scratch.length);
-    this.#end();
+    return this.#end();
   }
 
   /** Of the connection: bytes of the body. */
@@ -357,13 +377,13 @@ export class ServerExchange {
     this.#listener?.onDrain();
   }
 
-  /** Of the connection: the client has left. */
-  leave(): void {
+  /** Of the connection: the client has left, or was cut off for `reason`. */
+  leave(reason?: CutReason): void {
     this.#hasLeft = true;
     this.#carrier = null;
     const listener = this.#listener;
     this.#listener = null;
-    listener?.onLeave();
+    listener?.onLeave(reason);
   }
 
   /** True once something of the answer was sent. */
@@ -419,10 +439,10 @@ export class ServerExchange {
     scratch.chunkEnd();
   }
 
-  #end(): void {
+  #end(): Untaken | null {
     const carrier = this.#carrier!;
     this.#finish();
-    carrier.onAnswered(this, this.#isLast);
+    return carrier.onAnswered(this, this.#isLast);
   }
 
   /** Nothing more is written, and nobody hears of the client. */

@@ -43,10 +43,14 @@ export interface MemoryDeps {
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
   readonly makeTaskId: () => string;
+  /** Bytes of the texts that are shown at a time; a single turn may have more. */
+  readonly pageBytesMax: number;
 }
 
-/** Turns that `/memory/messages` and `/memory/query` show at the most. */
+/** Turns that `/memory/messages` and `/memory/query` show at a time. */
 const TURNS_MAX = 1000;
+/** The number of a turn, which no store counts up to 2^53. */
+const CURSOR = /^\d{1,15}$/;
 
 /** Turns that one upload may bring. */
 const UPLOAD_TURNS_MAX = 1000;
@@ -113,20 +117,30 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   }
 
   async function messages(fields: Fields): Promise<Success> {
-    const turns = await memory.turns(sessionOf(idsOf(fields)), TURNS_MAX);
-    return success({ messages: turns.flatMap(datedMessages) });
+    const { shown, more } = await page(fields);
+    return success({ messages: shown, ...more });
   }
 
   /** weir draws no portrait and no time line; the keys are there for the original's clients. */
   async function query(fields: Fields): Promise<Success> {
-    const turns = await memory.turns(sessionOf(idsOf(fields)), TURNS_MAX);
+    const { shown, more } = await page(fields);
     return success({
       user_portrait: {},
       topic_summary: [],
       chat_events: { completed: [], todo: [] },
-      session_messages: turns.flatMap(datedMessages),
+      session_messages: shown,
       current_time: utcTime(wallMs()),
+      ...more,
     });
+  }
+
+  async function page(fields: Fields) {
+    const { turns, next } = await memory.page(sessionOf(idsOf(fields)), {
+      limit: limitOf(fields["limit"]),
+      before: beforeOf(fields["before"]),
+      bytesMax: deps.pageBytesMax,
+    });
+    return { shown: turns.flatMap(datedMessages), more: { has_more: next !== "", next } };
   }
 
   async function remove(fields: Fields): Promise<Success> {
@@ -188,6 +202,24 @@ function sessionOf(ids: SessionIds): string {
     "param_missing",
     "生成 session_id 失败: 无法生成 session_id，group_id, user_id, role_id 全为空",
   );
+}
+
+/** @throws {AppError} unless it is a number of turns, or absent. */
+function limitOf(value: unknown): number {
+  if (value === undefined || value === null) return TURNS_MAX;
+  if (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= TURNS_MAX) {
+    return Number(value);
+  }
+  const must = `limit must be a whole number from 1 to ${TURNS_MAX}`;
+  throw new AppError("param_value", `参数解析错误: ${must}`, { param: "limit" });
+}
+
+/** @throws {AppError} unless it is what `next` was on another page, or absent. */
+function beforeOf(value: unknown): string {
+  if (value === undefined || value === null || value === "") return "";
+  if (typeof value === "string" && CURSOR.test(value)) return value;
+  const must = "before must be data.next of the page that came last";
+  throw new AppError("param_value", `参数解析错误: ${must}`, { param: "before" });
 }
 
 /** The turns of an upload: a user's message and what answers it, either of which may be missing. */

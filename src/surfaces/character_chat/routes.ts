@@ -16,6 +16,12 @@ const SESSION_FIELDS = {
   group_id: { type: "string" },
 };
 
+/** Which part of a session is shown: without them the newest turns that fit. */
+const PAGE_FIELDS = {
+  limit: { type: "integer", minimum: 1, maximum: 1000, description: "turns at the most" },
+  before: { type: "string", description: "data.next of the page that came last: older turns" },
+};
+
 const ENVELOPE: RouteResponse = {
   description: "code, msg and data: code is 0 when all went well",
   types: [JSON_TYPE],
@@ -95,8 +101,8 @@ export function memoryRoutes(surfaces: MemorySurfaces): readonly Route[] {
       query: { type: "string" },
     }),
     memoryRoute("post", "upload", upload, "Keep messages", { messages: { type: "array" } }),
-    memoryRoute("post", "messages", messages, "Show what a session remembers", {}),
-    memoryRoute("post", "query", query, "Ask what a session remembers", {}),
+    memoryRoute("post", "messages", messages, "Show what a session remembers", PAGE_FIELDS),
+    memoryRoute("post", "query", query, "Ask what a session remembers", PAGE_FIELDS),
     memoryRoute("delete", "delete", surfaces.delete, "Forget a session", {}),
   ];
 }

@@ -23,7 +23,7 @@ const serving = servingRigs();
 /** Answers with the body, once it is whole. */
 function read(exchange: ServerExchange): void {
   const whole = exchange.wholeBody();
-  if (whole !== undefined) return exchange.whole(200, {}, whole.bytes());
+  if (whole !== undefined) return void exchange.whole(200, {}, whole.bytes());
   const pieces: Buffer[] = [];
   exchange.flowBody({
     onBytes: (bytes) => void pieces.push(bytes),

@@ -5,6 +5,8 @@ import {
   ServerConnection,
   type ServerSocket,
 } from "../../../src/lib/http1/server_connection.ts";
+import type { CutReason } from "../../../src/lib/http1/server_exchange.ts";
+import { Unread } from "../../../src/lib/http1/unread.ts";
 import { WaitingLine } from "../../../src/lib/waiting_line.ts";
 import { Wheel } from "../../../src/lib/wheel.ts";
 
@@ -14,13 +16,19 @@ const OVER_MS = 2 * LIMIT_MS;
 const BODY = "x".repeat(100_000);
 
 /** A connection that answers with `BODY`, whose kernel takes as many bytes as the test says. */
-function slow() {
+function slow(unread = new Unread(Infinity)) {
   let nowMs = 0;
+  const told: (string | undefined)[] = [];
   const wheel = new Wheel(() => nowMs, () => {});
   const line = () => new WaitingLine(wheel, LIMIT_MS);
   const host: ConnectionHost = {
     handler: {
-      onRequest: (exchange) => exchange.whole(200, {}, BODY),
+      onRequest(exchange) {
+        exchange.whole(200, {}, BODY)?.listenTaken({
+          onDrain: () => void told.push("taken"),
+          onLeave: (reason?: CutReason) => void told.push(reason ?? "left"),
+        });
+      },
       onBadRequest: (exchange) => exchange.whole(400, {}, null),
     },
     lines: {
@@ -32,6 +40,7 @@ function slow() {
     },
     reader: new RequestHeadReader({ headBytesMax: 1000, targetBytesMax: 100 }),
     headBytesMax: 1000,
+    unread,
     isClosing: false,
     second: 0,
     requestsOpen: 0,
@@ -47,6 +56,7 @@ function slow() {
     },
     terminate() {
       kernel.isReset = true;
+      connection.onClose();
     },
     pause() {},
     resume() {},
@@ -61,16 +71,16 @@ function slow() {
       wheel.turn();
     }
   };
-  return { kernel, pass };
+  return { kernel, pass, told, connection };
 }
 
 describe("a whole answer whose client is slow", () => {
   test("is cut when the client takes nothing for the limit", () => {
-    const { kernel, pass } = slow();
+    const { kernel, pass, told } = slow();
     pass(LIMIT_MS);
-    expect(kernel.isReset).toBe(false);
+    expect([kernel.isReset, told]).toEqual([false, []]);
     pass(OVER_MS - LIMIT_MS);
-    expect(kernel.isReset).toBe(true);
+    expect([kernel.isReset, told]).toEqual([true, ["reader_slow"]]);
   });
 
   test("goes on while it takes a little within each limit, though the kernel does not tell", () => {
@@ -86,10 +96,29 @@ describe("a whole answer whose client is slow", () => {
   });
 
   test("is over when the client takes the rest at once", () => {
-    const { kernel, pass } = slow();
+    const { kernel, pass, told } = slow();
     kernel.room = Infinity;
     pass(OVER_MS);
     expect(kernel.taken).toBeGreaterThan(BODY.length);
-    expect(kernel.isReset).toBe(false);
+    expect([kernel.isReset, told]).toEqual([false, ["taken"]]);
+  });
+
+  test("tells that its client has left", () => {
+    const { connection, told } = slow();
+    connection.onClose();
+    expect(told).toEqual(["left"]);
+  });
+
+  test("is cut when too much waits, who has taken nothing for longest first", async () => {
+    const unread = new Unread(2.5 * BODY.length);
+    const [first, second] = [slow(unread), slow(unread)];
+    first.kernel.room = 1000;
+    first.connection.onDrain(); // so that the second one waits for longest
+    const third = slow(unread);
+    await Promise.resolve();
+    expect([first, second, third].map(({ told }) => told)).toEqual([[], ["unread_full"], []]);
+    expect(unread.bytes).toBeLessThan(2 * BODY.length + 1000);
+    for (const { connection } of [first, third]) connection.onClose();
+    expect(unread.bytes).toBe(0);
   });
 });
