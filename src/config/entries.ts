@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
 import {
+  bytes,
   credential,
   entries,
   entryNameRule,
@@ -24,6 +25,10 @@ import {
 
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
+/** 256 MiB: an event is parsed as one string. */
+const EVENT_BYTES_MAX = 268_435_456;
+/** 1 TiB: a stream is not held. */
+const ANSWER_BYTES_MAX = 1_099_511_627_776;
 /** Entries are compared with each request: limits against accidents only. */
 const TOKENS_MAX = 100;
 const UPSTREAMS_MAX = 100;
@@ -38,6 +43,12 @@ export const UPSTREAM = {
   headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
   first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
   idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
+  event_max_bytes: bytes(1024, EVENT_BYTES_MAX, 16_777_216)(
+    "longest event that is read and said in another dialect, and longest answer without events",
+  ),
+  answer_max_bytes: bytes(1024, ANSWER_BYTES_MAX, 134_217_728)(
+    "longest answer that is read so, its compression undone; where bytes are passed on, no limit",
+  ),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
   headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
   headers_up: headersUp("the only client headers that go up; empty = all but private ones"),

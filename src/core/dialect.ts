@@ -38,6 +38,19 @@ export interface AnswerReader {
   end(): readonly Step[];
 }
 
+/** How much of an answer is read, in bytes whose content encoding is undone. */
+export interface AnswerLimits {
+  /** Where the config has them: "llm". */
+  readonly section: string;
+  /** One event of a stream with its lines, or an answer that is no stream. */
+  readonly event_max_bytes: number;
+  /** All of an answer. */
+  readonly answer_max_bytes: number;
+}
+
+/** What a reader of answers looks at of it. */
+export type EventLimits = Pick<AnswerLimits, "section" | "event_max_bytes">;
+
 /** A dialect that an upstream speaks. */
 export interface UpstreamDialect {
   readonly name: DialectName;
@@ -45,8 +58,8 @@ export interface UpstreamDialect {
   readonly path: string;
   /** The body that asks for `turn`. */
   writeRequest(turn: Turn): string;
-  /** A reader for the answer whose head has `fields`. */
-  readAnswer(fields: Pick<Fields, "get">): AnswerReader;
+  /** A reader for the answer whose head has `fields`. How long all of it is, is looked at before. */
+  readAnswer(fields: Pick<Fields, "get">, limits: EventLimits): AnswerReader;
   /** What an answer with an error's `status` says; `body` may be anything. */
   readError(status: number, body: string): AppError;
 }

@@ -99,7 +99,7 @@ export function composeSources(
   }
 
   function upstream(entry: Entry): Source {
-    const source = noted(respeak(asked(entry, CHAT), OPENAI_CHAT));
+    const source = noted(respeak(asked(entry, CHAT), OPENAI_CHAT, entry));
     relaying.add(source);
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;

@@ -1,3 +1,4 @@
+import { ANSWER_LIMITS } from "../sources/upstream/rig.ts";
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -89,7 +90,7 @@ const counts: Counts = { bytes: 0, steps: 0 };
 /** Every wrapper there is, and the counter. */
 const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
-  respeak: (source) => respeak(source, OPENAI_CHAT),
+  respeak: (source) => respeak(source, OPENAI_CHAT, ANSWER_LIMITS),
   route: (source) => route([{ model: "gpt-*", to: source }], source, "gpt-4o"),
   notePrompts,
   counted: (source) => counted(source, counts),
@@ -100,7 +101,11 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
       wallMs: () => 0,
     });
     return notePrompts(
-      route([{ model: undefined, to: respeak(patient, OPENAI_CHAT) }], source, "gpt-4o"),
+      route(
+        [{ model: undefined, to: respeak(patient, OPENAI_CHAT, ANSWER_LIMITS) }],
+        source,
+        "gpt-4o",
+      ),
     );
   },
 };
@@ -120,7 +125,7 @@ async function said(answer: Answer): Promise<string> {
   }
   const { bytes, error } = await gatherBody(answer.body, new Abort(), 100_000);
   expect(error).toBeUndefined();
-  const reader = OPENAI_CHAT.readAnswer(answer.fields);
+  const reader = OPENAI_CHAT.readAnswer(answer.fields, ANSWER_LIMITS);
   return textOfSteps([...reader.feed(bytes), ...reader.end()]);
 }
 

@@ -7,20 +7,17 @@
  */
 
 import type { Step } from "../../core/answer.ts";
-import type { AnswerReader } from "../../core/dialect.ts";
+import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { SseParser, SseTooLarge } from "../../lib/sse.ts";
 import { broken, ChunkSteps, object, sentenceOf, shortened } from "./read_chunk.ts";
-
-/** One event, or one whole answer that does not stream; a text of that length is no model's. */
-const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 
 const NO_STEPS: readonly Step[] = [];
 const LAST_LINE = Buffer.from("\n\n");
 
 /** A reader for an answer that streams or does not: its first byte tells, whatever its head says. */
-export function readAnswer(): AnswerReader {
-  return new EitherReader();
+export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
+  return new EitherReader(limits);
 }
 
 /** What an answer with an error's `status` says. The upstream's own sentence is kept. */
@@ -48,7 +45,12 @@ const BLANKS: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb,
 
 /** Reads an object or events. No line of an event stream begins with a brace. */
 class EitherReader implements AnswerReader {
+  readonly #limits: EventLimits;
   #reader: AnswerReader | undefined = undefined;
+
+  constructor(limits: EventLimits) {
+    this.#limits = limits;
+  }
 
   get isDone(): boolean {
     return this.#reader?.isDone === true;
@@ -62,12 +64,13 @@ class EitherReader implements AnswerReader {
     if (this.#reader !== undefined) return this.#reader.feed(bytes);
     const from = bytes.findIndex((byte) => !BLANKS.has(byte));
     if (from < 0) return NO_STEPS;
-    this.#reader = bytes[from] === OPEN_BRACE ? new WholeReader() : new StreamReader();
+    const limits = this.#limits;
+    this.#reader = bytes[from] === OPEN_BRACE ? new WholeReader(limits) : new StreamReader(limits);
     return this.#reader.feed(from === 0 ? bytes : bytes.subarray(from));
   }
 
   end(): readonly Step[] {
-    return (this.#reader ?? new StreamReader()).end();
+    return (this.#reader ?? new StreamReader(this.#limits)).end();
   }
 }
 
@@ -76,7 +79,8 @@ class EitherReader implements AnswerReader {
  * the network cuts a stream changes nothing of what it says.
  */
 class StreamReader implements AnswerReader {
-  readonly #parser = new SseParser(ANSWER_BYTES_MAX);
+  readonly #limits: EventLimits;
+  readonly #parser: SseParser;
   readonly #steps = new ChunkSteps();
   isDone = false;
   hasRead = false;
@@ -84,6 +88,11 @@ class StreamReader implements AnswerReader {
   #hasEvents = false;
   #hasBytes = false;
   #error: unknown = undefined;
+
+  constructor(limits: EventLimits) {
+    this.#limits = limits;
+    this.#parser = new SseParser(limits.event_max_bytes);
+  }
 
   feed(bytes: Uint8Array): readonly Step[] {
     if (this.#error !== undefined) throw this.#error;
@@ -133,7 +142,7 @@ class StreamReader implements AnswerReader {
       }
     } catch (error) {
       if (!(error instanceof SseTooLarge)) throw error;
-      throw broken(`The upstream sent an event of more than ${error.eventBytesMax} bytes`);
+      throw tooLarge("an event", this.#limits);
     }
   }
 }
@@ -142,14 +151,17 @@ class StreamReader implements AnswerReader {
 class WholeReader implements AnswerReader {
   readonly isDone = false;
   readonly hasRead = true;
+  readonly #limits: EventLimits;
   readonly #pieces: Uint8Array[] = [];
   #bytes = 0;
 
+  constructor(limits: EventLimits) {
+    this.#limits = limits;
+  }
+
   feed(bytes: Uint8Array): readonly Step[] {
     this.#bytes += bytes.length;
-    if (this.#bytes > ANSWER_BYTES_MAX) {
-      throw broken(`The upstream sent an answer of more than ${ANSWER_BYTES_MAX} bytes`);
-    }
+    if (this.#bytes > this.#limits.event_max_bytes) throw tooLarge("an answer", this.#limits);
     this.#pieces.push(bytes.slice());
     return [];
   }
@@ -161,4 +173,10 @@ class WholeReader implements AnswerReader {
     chunks.end(false);
     return steps;
   }
+}
+
+function tooLarge(what: string, { section, event_max_bytes }: EventLimits): AppError {
+  return broken(
+    `The upstream sent ${what} of more than ${event_max_bytes} bytes (${section}.event_max_bytes)`,
+  );
 }

@@ -6,8 +6,8 @@
  */
 
 import type { Ending, PieceSink, Relay, RelayBody, Step } from "../../core/answer.ts";
-import type { AnswerReader, UpstreamDialect } from "../../core/dialect.ts";
-import type { AppError } from "../../core/errors.ts";
+import type { AnswerLimits, AnswerReader, UpstreamDialect } from "../../core/dialect.ts";
+import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { Ticket } from "../../lib/wheel.ts";
 
@@ -24,7 +24,9 @@ const LINGER_MS = 200;
 export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefined>, PieceSink {
   readonly #body: RelayBody;
   readonly #reader: AnswerReader;
+  readonly #limits: AnswerLimits;
   readonly #call: Call;
+  #bytesLeft: number;
   /** Read while nobody waited. */
   #steps: Step[] = [];
   #resolve: ((turn: Turn) => void) | undefined = undefined;
@@ -35,9 +37,11 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #hasEnded = false;
   #error: unknown = undefined;
 
-  constructor(relay: Relay, dialect: UpstreamDialect, call: Call) {
+  constructor(relay: Relay, dialect: UpstreamDialect, limits: AnswerLimits, call: Call) {
     this.#body = relay.body;
-    this.#reader = dialect.readAnswer(relay.fields);
+    this.#reader = dialect.readAnswer(relay.fields, limits);
+    this.#limits = limits;
+    this.#bytesLeft = limits.answer_max_bytes;
     this.#call = call;
   }
 
@@ -81,8 +85,11 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   /** Of the body. */
   onPiece(bytes: Uint8Array): void | false {
     if (this.#hasEnded) return false;
+    this.#bytesLeft -= bytes.length;
+    const isTooLong = this.#bytesLeft < 0;
     try {
-      this.#give(this.#reader.feed(bytes));
+      this.#give(this.#reader.feed(isTooLong ? bytes.subarray(0, this.#bytesLeft) : bytes));
+      if (isTooLong && !this.#reader.isDone) throw tooLong(this.#limits);
     } catch (error) {
       this.#fail(error);
       return this.#body.cancel();
@@ -156,6 +163,14 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     this.#resolve = this.#reject = undefined;
     return resolve;
   }
+}
+
+function tooLong({ section, answer_max_bytes }: AnswerLimits): AppError {
+  return new AppError(
+    "upstream_broken",
+    `The upstream sent an answer of more than ${answer_max_bytes} bytes ` +
+      `(${section}.answer_max_bytes)`,
+  );
 }
 
 /** Gives up a body whose answer is done, when it does not end by itself. */

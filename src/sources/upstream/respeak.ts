@@ -6,7 +6,7 @@
  */
 
 import type { Answer, Relay, Source } from "../../core/answer.ts";
-import type { UpstreamDialect } from "../../core/dialect.ts";
+import type { AnswerLimits, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody } from "../../core/relay_body.ts";
@@ -19,16 +19,19 @@ const REFUSAL_BYTES_MAX = 65_536;
 /** No response can be made with a higher status (WHATWG Fetch). */
 const STATUS_MAX = 599;
 
-/** `source`, whose relays are read wherever the client does not speak `dialect` itself. */
-export function respeak(source: Source, dialect: UpstreamDialect): Source {
+/**
+ * `source`, whose relays are read wherever the client does not speak `dialect` itself, as far as
+ * `limits` let them be.
+ */
+export function respeak(source: Source, dialect: UpstreamDialect, limits: AnswerLimits): Source {
   return {
     name: source.name,
     answer(ask, call) {
       const answer = source.answer(ask, call);
       if (ask.wire?.dialect === dialect.name) return answer;
       return answer instanceof Promise
-        ? answer.then((settled) => readAnswer(settled, dialect, call))
-        : readAnswer(answer, dialect, call);
+        ? answer.then((settled) => readAnswer(settled, dialect, limits, call))
+        : readAnswer(answer, dialect, limits, call);
     },
   };
 }
@@ -37,13 +40,14 @@ export function respeak(source: Source, dialect: UpstreamDialect): Source {
 function readAnswer(
   answer: Answer,
   dialect: UpstreamDialect,
+  limits: AnswerLimits,
   call: Call,
 ): Answer | Promise<Answer> {
   if (answer.kind !== "relay") return answer;
   const { status } = answer;
   if (status >= 400 && status <= STATUS_MAX) return refusal(decoded(answer), dialect, call);
   if (status >= 200 && status < 300) {
-    const steps = new LiveSteps(decoded(answer), dialect, call);
+    const steps = new LiveSteps(decoded(answer), dialect, limits, call);
     return { kind: "live", steps, model: call.model };
   }
   answer.body.cancel();

@@ -4,6 +4,7 @@ import { AppError } from "../../../src/core/errors.ts";
 import { readAnswer, readError } from "../../../src/dialects/openai_chat/read_answer.ts";
 import { seeded } from "../../seeded.ts";
 
+const LIMITS = { section: "llm", event_max_bytes: 16_777_216 };
 const encoder = new TextEncoder();
 
 /** What a reader gave: all steps, and the error that ended them. */
@@ -14,7 +15,7 @@ interface Read {
 
 /** Reads `pieces` as an answer, and copies each so that the reader cannot hold it. */
 function read(pieces: readonly Uint8Array[]): Read {
-  const reader = readAnswer();
+  const reader = readAnswer({}, LIMITS);
   const steps: Step[] = [];
   try {
     for (const piece of pieces) {
@@ -459,7 +460,7 @@ describe("readAnswer()", () => {
   test("an event without end stops at a limit", () => {
     const piece = encoder.encode("x".repeat(1024 * 1024));
     const { error } = read([encoder.encode("data: "), ...Array.from({ length: 17 }, () => piece)]);
-    expect(error).toContain("an event of more than 16777216 bytes");
+    expect(error).toContain("an event of more than 16777216 bytes (llm.event_max_bytes)");
   });
 
   const body = {
@@ -518,7 +519,7 @@ describe("readAnswer()", () => {
   }
 
   test("tells when it is done, and whether a piece said something", () => {
-    const reader = readAnswer();
+    const reader = readAnswer({}, LIMITS);
     const feed = (text: string) => {
       reader.feed(encoder.encode(text));
       return [reader.hasRead, reader.isDone];
@@ -577,7 +578,7 @@ describe("readAnswer()", () => {
   test("a whole answer stops at a limit", () => {
     const piece = encoder.encode(" ".repeat(1024 * 1024));
     const { error } = read([encoder.encode("{"), ...Array.from({ length: 17 }, () => piece)]);
-    expect(error).toContain("an answer of more than 16777216 bytes");
+    expect(error).toContain("an answer of more than 16777216 bytes (llm.event_max_bytes)");
   });
 });
 

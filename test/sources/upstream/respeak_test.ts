@@ -20,6 +20,7 @@ import {
   sseHead,
 } from "../../server/scripted_upstream.ts";
 import {
+  ANSWER_LIMITS,
   END,
   endStep,
   failureOf,
@@ -406,22 +407,6 @@ for (const name of TRANSPORTS) {
         await rig.untilFree();
       });
 
-      test("an event line without end stops at a limit", async () => {
-        const { aborted } = rig.upstream;
-        const piece = act.send(chunk("x".repeat(1024 * 1024)));
-        rig.acts = () => [
-          act.send(sseHead()),
-          act.send(chunk("data: ")),
-          ...Array.from({ length: 17 }, () => piece),
-          act.stall,
-        ];
-        const { status, text } = await rig.ask();
-        expect(status).toBe(502);
-        expect(JSON.parse(text).message).toContain("an event of more than 16777216 bytes");
-        await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
-        await rig.untilFree();
-      });
-
       test("shutdown finds a request that waits, and refuses it", async () => {
         rig.acts = () => [act.stall];
         const pending = rig.ask();
@@ -442,6 +427,80 @@ for (const name of TRANSPORTS) {
         expect((await rig.ask()).status).toBe(200);
         expect(rig.upstream.requests.length).toBe(asked + 2);
       });
+    });
+
+    describe("an answer without end", () => {
+      const LIMITS = { event_max_bytes: 4096, answer_max_bytes: 65_536 };
+      const EVENT = "event of more than 4096 bytes (llm.event_max_bytes)";
+      const ANSWER = "answer of more than 65536 bytes (llm.answer_max_bytes)";
+      const event = dataEvent({ choices: [{ index: 0, delta: { content: "水".repeat(100) } }] });
+      const TYPE = { "content-type": "text/event-stream" };
+      const rows: readonly (readonly [
+        what: string,
+        says: string,
+        head: Readonly<Record<string, string>>,
+        beginning: string | Uint8Array,
+        piece: string | Uint8Array,
+      ])[] = [
+        ["a line", EVENT, TYPE, "data: ", "x".repeat(1000)],
+        ["a comment", EVENT, TYPE, ": ", "x".repeat(1000)],
+        ["lines of one event", EVENT, TYPE, "", `data: ${"x".repeat(1000)}\n`],
+        ["an object", "answer of more than 4096 bytes", JSON_TYPE, "{", " ".repeat(1000)],
+        ["blanks", ANSWER, TYPE, "\n", "\n".repeat(1000)],
+        ["comments", ANSWER, TYPE, "", `: ${"x".repeat(1000)}\n\n`],
+        ["events", ANSWER, TYPE, event, event],
+      ];
+      for (const [what, says, head, beginning, piece] of rows) {
+        test(`of ${what} ends at a limit, and the upstream is stopped`, async () => {
+          const { aborted } = rig.upstream;
+          rig.source = rig.live({}, 0, LIMITS);
+          rig.acts = () => [
+            act.send(sseHead(head)),
+            ...(beginning.length === 0 ? [] : [act.send(chunk(beginning))]),
+            ...Array.from({ length: 300 }, () => act.send(chunk(piece))),
+            act.stall,
+          ];
+          const { status, text } = await rig.ask();
+          const isEvents = what === "events";
+          expect(status).toBe(isEvents ? 200 : 502);
+          expect(text).toContain(says);
+          expect(text).not.toContain("[DONE]");
+          await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+          await rig.untilFree();
+        });
+      }
+
+      const codings = {
+        "gzip": gzipSync,
+        "deflate": deflateSync,
+        "br": brotliCompressSync,
+        "zstd": zstdCompressSync,
+      } as const;
+      const bombs: readonly (readonly [string, string, string, number])[] = [
+        ["line", EVENT, `data: ${"x".repeat(30_000_000)}`, 502],
+        ["object", "answer of more than 4096 bytes", `{${" ".repeat(30_000_000)}`, 502],
+        ["stream of events", ANSWER, event.repeat(30_000), 200],
+      ];
+      for (const [coding, encode] of Object.entries(codings)) {
+        for (const [what, says, bomb, wanted] of bombs) {
+          test(`a ${what} in ${coding} that is small outside ends at a limit`, async () => {
+            const small = encode(bomb) as Uint8Array;
+            rig.source = rig.live({}, 0, LIMITS);
+            rig.acts = () => [
+              act.send(sseHead({ "content-encoding": coding })),
+              act.send(chunk(small)),
+              act.stall,
+            ];
+            const { aborted } = rig.upstream;
+            const { status, text } = await rig.ask();
+            expect(status).toBe(wanted);
+            expect(text).toContain(says);
+            expect(text).not.toContain("[DONE]");
+            await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
+            await rig.untilFree();
+          });
+        }
+      }
     });
 
     describe("behind the first step, it is an error event, and no end mark:", () => {
@@ -627,7 +686,9 @@ describe("respeak()", () => {
   test("leaves what is no relay as it is", async () => {
     const script = { kind: "script", script: { name: "s", steps: [] }, model: "m" } as const;
     const source: Source = { name: "s", answer: () => script };
-    expect(await respeak(source, OPENAI_CHAT).answer(askOf(TURN), rig.call())).toBe(script);
+    expect(await respeak(source, OPENAI_CHAT, ANSWER_LIMITS).answer(askOf(TURN), rig.call())).toBe(
+      script,
+    );
   });
 
   for (const kind of ["at once", "as a promise"] as const) {
@@ -647,7 +708,10 @@ describe("respeak()", () => {
       const answer = (): Answer | Promise<Answer> =>
         kind === "at once" ? relay : Promise.resolve(relay);
       const steps = await stepsOf(
-        respeak({ name: "tape", answer }, OPENAI_CHAT).answer(askOf(TURN), rig.call()),
+        respeak({ name: "tape", answer }, OPENAI_CHAT, ANSWER_LIMITS).answer(
+          askOf(TURN),
+          rig.call(),
+        ),
       );
       expect(steps).toEqual([textStep("水"), textStep("🌊"), endStep()]);
     });

@@ -6,6 +6,7 @@
  */
 
 import type { Answer, Ask, DialectName, Relay, Source, Step } from "../../../src/core/answer.ts";
+import type { AnswerLimits } from "../../../src/core/dialect.ts";
 import { askOf } from "../../../src/core/answer.ts";
 import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { Driver } from "../../../src/core/driver.ts";
@@ -78,6 +79,13 @@ export interface Kept {
   readonly isWhole: boolean;
 }
 
+/** The defaults of the config. */
+export const ANSWER_LIMITS: AnswerLimits = {
+  section: "llm",
+  event_max_bytes: 16_777_216,
+  answer_max_bytes: 134_217_728,
+};
+
 /** One rig. Its fields are set by tests, and reset by `reset`. */
 export class Rig {
   readonly upstream: ScriptedUpstream;
@@ -144,9 +152,13 @@ export class Rig {
   }
 
   /** As the program joins one: asked again when it is busy, read for other dialects. */
-  live(options: Partial<UpstreamOptions> = {}, retries = 0): Source {
+  live(
+    options: Partial<UpstreamOptions> = {},
+    retries = 0,
+    limits: Partial<AnswerLimits> = {},
+  ): Source {
     const patient = retry(this.once(options), { retries, random: () => 0, wallMs: Date.now });
-    return respeak(patient, OPENAI_CHAT);
+    return respeak(patient, OPENAI_CHAT, { ...ANSWER_LIMITS, ...limits });
   }
 
   /** Asks the surface, and gives the client. */
