@@ -6,6 +6,9 @@
  * @module
  */
 
+/** A longer name, in UTF-16 units, is no model's: answers repeat it in every event. */
+export const MODEL_CHARS_MAX = 256;
+
 /** One message of a conversation. Further keys pass through. */
 export interface Message {
   readonly role: string;

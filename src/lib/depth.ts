@@ -1,22 +1,25 @@
 /**
- * How deep a value nests, without recursion: what recurses later is safe behind this.
+ * How deep a value nests: what recurses later is safe behind this.
  *
  * @module
  */
 
-/** True when objects and lists of `value` stand more than `depthMax` inside one another. */
+/**
+ * True when objects and lists of `value` stand more than `depthMax` inside one another; bytes are
+ * neither. Recurses `depthMax` deep and no further, and allocates nothing.
+ */
 export function isDeeper(value: unknown, depthMax: number): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    const below: unknown[] = [];
-    for (const item of level) {
-      if (typeof item !== "object" || item === null || ArrayBuffer.isView(item)) continue;
-      if (depth >= depthMax) return true;
-      for (const inner of Object.values(item)) {
-        if (typeof inner === "object" && inner !== null) below.push(inner);
-      }
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value)) return false;
+  if (depthMax <= 0) return true;
+  if (Array.isArray(value)) {
+    for (let i = 0; i < value.length; i++) {
+      if (typeof value[i] === "object" && isDeeper(value[i], depthMax - 1)) return true;
     }
-    level = below;
+    return false;
+  }
+  for (const key in value) {
+    const inner = (value as Readonly<Record<string, unknown>>)[key];
+    if (typeof inner === "object" && isDeeper(inner, depthMax - 1)) return true;
   }
   return false;
 }

@@ -93,9 +93,16 @@ export async function settle(value: unknown): Promise<unknown> {
 export function sizeOf(value: unknown): number {
   if (typeof value === "string") return value.length;
   if (value instanceof Attachment) return value.bytes.length;
-  if (Array.isArray(value)) return value.reduce<number>((sum, item) => sum + sizeOf(item), 16);
   if (typeof value !== "object" || value === null) return 8;
-  return Object.entries(value).reduce((sum, [key, item]) => sum + key.length + sizeOf(item), 16);
+  let size = 16;
+  if (Array.isArray(value)) {
+    for (const item of value as readonly unknown[]) size += sizeOf(item);
+    return size;
+  }
+  for (const key in value) {
+    size += key.length + sizeOf((value as Readonly<Record<string, unknown>>)[key]);
+  }
+  return size;
 }
 
 function holdsChunks(value: unknown): boolean {
@@ -110,7 +117,14 @@ function holdsChunks(value: unknown): boolean {
     const item = rest.pop();
     if (item instanceof Chunks) return true;
     if (typeof item !== "object" || item === null || item instanceof Attachment) continue;
-    for (const inner of Object.values(item)) {
+    if (Array.isArray(item)) {
+      for (const inner of item as readonly unknown[]) {
+        if (typeof inner === "object" && inner !== null) rest.push(inner);
+      }
+      continue;
+    }
+    for (const key in item) {
+      const inner = (item as Readonly<Record<string, unknown>>)[key];
       if (typeof inner === "object" && inner !== null) rest.push(inner);
     }
   }

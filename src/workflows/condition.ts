@@ -5,6 +5,7 @@
  */
 
 import { ExactNumber } from "../lib/exact_json.ts";
+import { shown } from "../lib/shown.ts";
 import { failed } from "./call.ts";
 import { textOfValue } from "./convert.ts";
 import type { Operator } from "./definition.ts";
@@ -84,6 +85,6 @@ function matches(text: string, pattern: string): boolean {
   try {
     return new RegExp(`^(?:${pattern})`, "u").test(text);
   } catch (cause) {
-    throw failed(`Cannot read the regular expression ${JSON.stringify(pattern)}`, cause);
+    throw failed(`Cannot read the regular expression ${shown(pattern)}`, cause);
   }
 }

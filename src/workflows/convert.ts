@@ -7,6 +7,7 @@
 import { AppError } from "../core/errors.ts";
 import { Attachment, type ChunkFormat } from "../core/workflow.ts";
 import { ExactNumber, exactNumber, parseExactJson } from "../lib/exact_json.ts";
+import { shown } from "../lib/shown.ts";
 import { Chunks, oneChunk } from "./chunks.ts";
 import type { Conversion } from "./expression.ts";
 
@@ -172,6 +173,5 @@ function tryJson(text: string): unknown {
 }
 
 function cannot(value: unknown, wanted: string): AppError {
-  const shown = JSON.stringify(value)?.slice(0, 60) ?? typeof value;
-  return new AppError("workflow_failed", `Cannot convert ${shown} to ${wanted}`);
+  return new AppError("workflow_failed", `Cannot convert ${shown(value)} to ${wanted}`);
 }

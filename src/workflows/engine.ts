@@ -30,6 +30,8 @@ import { Tasks } from "./tasks.ts";
 export const RUNS_OPEN_MAX = 10_000;
 /** Calls that wait for one component. */
 const CALLS_WAITING_MAX = 10_000;
+/** Of a workflow's name that there is none, an error repeats so much. */
+const ASKED_CHARS_MAX = 200;
 /** How a caller asks for the default workflow by name. */
 const DEFAULT_ID = "__default__";
 
@@ -130,7 +132,9 @@ export class WorkflowEngine implements Workflows {
     const asked = workflowId ?? DEFAULT_ID;
     const id = asked === DEFAULT_ID ? defaultWorkflowId : asked;
     const workflow = workflows.find((candidate) => candidate.id === id);
-    if (workflow === undefined) throw new AppError("not_found", `Workflow '${asked}' not found.`);
+    if (workflow === undefined) {
+      throw new AppError("not_found", `Workflow '${asked.slice(0, ASKED_CHARS_MAX)}' not found.`);
+    }
     return workflow;
   }
 }

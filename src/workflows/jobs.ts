@@ -5,6 +5,7 @@
  * @module
  */
 
+import { shown } from "../lib/shown.ts";
 import { type Semaphore, SemaphoreFull } from "../lib/semaphore.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { type Calls, failed } from "./call.ts";
@@ -219,7 +220,7 @@ class JobRun {
       : until - wallMs();
     if (waitMs === null) {
       const wanted = mode === "interval" ? "a duration such as 5s" : "an ISO time";
-      throw failed(`Cannot wait for ${JSON.stringify(given)}: it is not ${wanted}`);
+      throw failed(`Cannot wait for ${shown(given)}: it is not ${wanted}`);
     }
     if (waitMs > 0 && !await wheel.until(wheel.nowMs + waitMs, signal)) throw signal.reason;
   }

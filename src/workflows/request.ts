@@ -5,6 +5,7 @@
  */
 
 import { Attachment } from "../core/workflow.ts";
+import { shown } from "../lib/shown.ts";
 import { failed } from "./call.ts";
 import { textOfValue } from "./convert.ts";
 import type { Component, RequestPattern } from "./definition.ts";
@@ -69,8 +70,8 @@ export function makeRequest(
 function parseUrl(text: string): Url {
   const url = URL.parse(text);
   if (url !== null && /^(https?|weir):$/.test(url.protocol)) return url;
-  const shown = text.replace(/\/\/[^/?#]*@/, "//***@"); // a password is nobody's matter
-  throw failed(`Cannot call ${JSON.stringify(shown)}: it must be a URL with http:// or https://`);
+  const safe = text.replace(/\/\/[^/?#]*@/, "//***@"); // a password is nobody's matter
+  throw failed(`Cannot call ${shown(safe, 200)}: it must be a URL with http:// or https://`);
 }
 
 function withParams(url: Url, params: unknown): Url {
@@ -90,7 +91,7 @@ function setHeaders(headers: Headers, fields: unknown): void {
     } catch (cause) {
       // The value may be a key: it is not shown.
       throw failed(
-        `Cannot send the header ${JSON.stringify(name)}: its value is not allowed`,
+        `Cannot send the header ${shown(name)}: its value is not allowed`,
         cause,
       );
     }
@@ -152,7 +153,7 @@ function pairsOf(value: unknown): readonly (readonly [string, unknown])[] {
 function entriesOf(value: unknown): readonly (readonly [string, unknown])[] {
   if (value === null || value === undefined) return [];
   if (typeof value !== "object" || Array.isArray(value)) {
-    throw failed(`Cannot take ${JSON.stringify(value)?.slice(0, 60)} as fields: it is no mapping`);
+    throw failed(`Cannot take ${shown(value)} as fields: it is no mapping`);
   }
   return Object.entries(value);
 }

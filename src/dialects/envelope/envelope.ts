@@ -6,6 +6,7 @@
  */
 
 import { DONE_EVENT } from "../../core/dialect.ts";
+import { checkDepth } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Layout } from "../../core/frames.ts";
@@ -123,13 +124,16 @@ export function envelopeTooLarge(bytesMax: number): AppError {
   );
 }
 
-/** @throws {AppError} when `text` is no JSON. */
+/** @throws {AppError} when `text` is no JSON, or nests too deep. */
 export function parseEnvelopeJson(text: string): unknown {
+  let body: unknown;
   try {
-    return JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
     throw new AppError("body_broken", "参数解析错误: the body is not valid JSON");
   }
+  checkDepth(text, body, "参数解析错误: the body");
+  return body;
 }
 
 /** A request's body as an object of fields. */

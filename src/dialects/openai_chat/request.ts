@@ -7,10 +7,10 @@
  * @module
  */
 
-import type { Message, Turn } from "../../core/turn.ts";
+import { type Message, MODEL_CHARS_MAX, type Turn } from "../../core/turn.ts";
 import { checkTalk, hasJsonWord } from "./messages.ts";
 import { CHAT_PARAMS } from "./params.ts";
-import { check, isObject, type JsonObject, type Level } from "../openai/check.ts";
+import { check, checkLength, isObject, type JsonObject, type Level } from "../openai/check.ts";
 import { errorOf, type Fault, missing, refused, under, unknownKey } from "../openai/faults.ts";
 import { brokenJson, modelAbsent } from "../openai/errors.ts";
 
@@ -74,6 +74,8 @@ function modelOf(model: unknown): string {
   if (model === undefined || model === null || model === "") throw modelAbsent();
   // Measured: `"model": 7` is answered like broken JSON (docs/facts/openai_api.md "Odd answers").
   if (typeof model !== "string") throw brokenJson();
+  const tooLong = checkLength(model, MODEL_CHARS_MAX);
+  if (tooLong !== undefined) throw errorOf(under("model", tooLong));
   return model;
 }
 

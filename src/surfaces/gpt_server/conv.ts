@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkDepth } from "../../core/depth.ts";
 import { AppError, type ErrorCode } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
@@ -91,11 +92,14 @@ export function convJson(value: unknown): Whole {
   };
 }
 
-/** @throws {AppError} when `bytes` are no JSON. */
+/** @throws {AppError} when `bytes` are no JSON, or nest too deep. */
 export function parseConvJson(bytes: Uint8Array): unknown {
+  let body: unknown;
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    body = JSON.parse(new TextDecoder().decode(bytes));
   } catch {
     throw new AppError("body_broken", "The request body must be JSON");
   }
+  checkDepth(bytes, body);
+  return body;
 }

@@ -5,11 +5,15 @@
  */
 
 import { AppError } from "../../core/errors.ts";
+import { shown } from "../../lib/shown.ts";
 
 /** Fields of one form. */
 export const FORM_FIELDS_MAX = 1000;
 /** Brackets in one name. */
 export const FORM_DEPTH_MAX = 16;
+
+/** Of a name an error repeats so much. */
+const TOLD_CHARS_MAX = 200;
 
 /** A mapping that is being filled; a `Map`, so that no name is special. */
 type Level = Map<string, unknown>;
@@ -36,14 +40,16 @@ export function objectOfFields(
 
 function stepsOf(name: string): readonly string[] {
   const match = /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(name);
-  if (match === null) throw invalid(`the field name ${JSON.stringify(name)} is no path`);
+  if (match === null) throw invalid(`the field name ${shown(name)} is no path`);
   const [, head = "", brackets = ""] = match;
   const steps = [head, ...Array.from(brackets.matchAll(/\[([^\]]*)\]/g), ([, step]) => step!)];
   if (steps.length > FORM_DEPTH_MAX) {
     throw invalid(`a field name has more than ${FORM_DEPTH_MAX} brackets`);
   }
   if (steps.includes("__proto__")) throw invalid("the key __proto__ is not allowed");
-  if (steps.slice(0, -1).includes("")) throw invalid(`[] must stand last: ${name}`);
+  if (steps.slice(0, -1).includes("")) {
+    throw invalid(`[] must stand last: ${name.slice(0, TOLD_CHARS_MAX)}`);
+  }
   return steps;
 }
 
@@ -51,19 +57,21 @@ function put(root: Level, steps: readonly string[], value: unknown, name: string
   let level = root;
   const isList = steps.at(-1) === "";
   const path = isList ? steps.slice(0, -1) : steps;
+  const contradiction = () =>
+    invalid(`the field ${name.slice(0, TOLD_CHARS_MAX)} contradicts another one`);
   for (const step of path.slice(0, -1)) {
     const below = level.get(step) ?? new Map();
-    if (!(below instanceof Map)) throw invalid(`the field ${name} contradicts another one`);
+    if (!(below instanceof Map)) throw contradiction();
     level.set(step, below);
     level = below;
   }
   const last = path.at(-1)!;
   const before = level.get(last);
-  if (before instanceof Map) throw invalid(`the field ${name} contradicts another one`);
+  if (before instanceof Map) throw contradiction();
   if (!isList) level.set(last, value);
   else if (before === undefined) level.set(last, [value]);
   else if (Array.isArray(before)) before.push(value);
-  else throw invalid(`the field ${name} contradicts another one`);
+  else throw contradiction();
 }
 
 function plain(level: Level): Record<string, unknown> {

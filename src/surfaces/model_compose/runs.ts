@@ -4,19 +4,16 @@
  * @module
  */
 
+import { checkDepth } from "../../core/depth.ts";
 import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { Attachment, type TaskState, type Workflows } from "../../core/workflow.ts";
 import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/errors.ts";
-import { isDeeper } from "../../lib/depth.ts";
 import { parseExactJson } from "../../lib/exact_json.ts";
 import { objectOfFields } from "./bracket_form.ts";
 import { withFormInput } from "./form_input.ts";
 import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
-
-/** Objects and lists inside one another in a request. */
-export const INPUT_DEPTH_MAX = 100;
 
 /** What the surface needs. */
 export interface RunsDeps {
@@ -32,6 +29,9 @@ interface RunRequest {
   /** null = not said: a stream is streamed, anything else is told with its state. */
   readonly isOutputOnly: boolean | null;
 }
+
+/** Of a content type that there is none, an error repeats so much. */
+const TYPE_CHARS_MAX = 100;
 
 const NEVER = new AbortController().signal;
 
@@ -104,16 +104,19 @@ async function readRun({ head, bytes }: Inbound): Promise<RunRequest> {
     case "application/x-www-form-urlencoded":
       return parseRun(await parseForm(bytes, header));
     default:
-      throw invalid(`Unsupported Content-Type: ${type}`);
+      throw invalid(`Unsupported Content-Type: ${type.slice(0, TYPE_CHARS_MAX)}`);
   }
 }
 
 function parseJson(bytes: Uint8Array): unknown {
+  let body: unknown;
   try {
-    return parseExactJson(new TextDecoder().decode(bytes));
+    body = parseExactJson(new TextDecoder().decode(bytes));
   } catch (error) {
     throw invalid(`Invalid request body: ${(error as Error).message}`);
   }
+  checkDepth(bytes, body, "Invalid request body: it");
+  return body;
 }
 
 async function parseForm(
@@ -141,9 +144,6 @@ function parseRun(body: unknown): RunRequest {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw invalid("Invalid request body: it must be an object");
   }
-  if (isDeeper(body, INPUT_DEPTH_MAX)) {
-    throw invalid(`Invalid request body: it nests deeper than ${INPUT_DEPTH_MAX} levels`);
-  }
   const fields = body as Readonly<Record<string, unknown>>;
   const { workflow_id = null, input = null } = fields;
   if (workflow_id !== null && typeof workflow_id !== "string") {
@@ -161,7 +161,7 @@ function parseRun(body: unknown): RunRequest {
 function flag(fields: Readonly<Record<string, unknown>>, key: string): boolean | null {
   const value = fields[key] ?? null;
   if (value === null || typeof value === "boolean") return value;
-  const word = String(value).toLowerCase();
+  const word = typeof value === "object" ? "" : String(value).toLowerCase();
   if (/^(true|1|yes|on)$/.test(word)) return true;
   if (/^(false|0|no|off)$/.test(word)) return false;
   throw invalid(`Invalid request body: ${key} must be true or false`);

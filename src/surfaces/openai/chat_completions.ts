@@ -9,6 +9,7 @@ import { HeaderBlock } from "../../lib/http1/header_block.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 import type { Source, Usage, Wire } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
+import { checkDepth } from "../../core/depth.ts";
 import { type AppError, asAppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Gathered } from "../../core/gathering.ts";
@@ -302,11 +303,14 @@ class ChatAsk implements Asking {
 }
 
 function parseJson(text: string): unknown {
+  let body: unknown;
   try {
-    return JSON.parse(text);
+    body = JSON.parse(text);
   } catch {
     throw brokenJson();
   }
+  checkDepth(text, body);
+  return body;
 }
 
 /** The door of `/v1/chat/completions`: OpenAI's keys and OpenAI's errors. */
