@@ -15,6 +15,14 @@ export interface HistoryLimits {
 /** Gives the number of tokens of a text. */
 export type CountTokens = (text: string) => number;
 
+/** No token of OpenAI's encodings is longer, in bytes of UTF-8. */
+const BYTES_PER_TOKEN_MAX = 128;
+
+/** Bytes of texts above which no history is within `limits`: more need not be read. */
+export function historyBytesMax({ tokensMax }: HistoryLimits): number {
+  return tokensMax === 0 ? Number.MAX_SAFE_INTEGER : tokensMax * BYTES_PER_TOKEN_MAX;
+}
+
 /** A token is one byte of UTF-8 at least, and a UTF-16 unit is three bytes at the most. */
 const TOKENS_PER_UNIT_MAX = 3;
 

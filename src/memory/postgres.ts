@@ -6,7 +6,7 @@
  */
 
 import { AppError } from "../core/errors.ts";
-import { trimHistory } from "../core/history.ts";
+import { historyBytesMax, trimHistory } from "../core/history.ts";
 import {
   type Applied,
   type ApplyRequest,
@@ -169,7 +169,8 @@ class PostgresMemory implements Memory {
         LEFT JOIN weir_sessions ON name = ${name}`;
       const { id, mark, turn_count, began_ms } = session!;
       const key = storable(request.key);
-      const turns = id === null ? [] : await this.#newest(id, limits.turnsMax, key);
+      const bytesMax = historyBytesMax(limits);
+      const turns = id === null ? [] : await this.#newest(id, limits.turnsMax, key, bytesMax);
       const shown = trimHistory(turns, limits, countTokens);
       const known = {
         turnCount: turn_count ?? 0,
@@ -353,13 +354,31 @@ class PostgresMemory implements Memory {
     await this.#sql.close({ timeout: 1 });
   }
 
-  /** But not what is kept in part under `key`: its question is asked again. */
-  async #newest(session: string, limit: number, key: string): Promise<readonly StoredTurn[]> {
+  /**
+   * The newest turns, `limit` of them at the most, and no more than `bytesMax` bytes or the last; but
+   * not what is kept in part under `key`: its question is asked again.
+   */
+  async #newest(
+    session: string,
+    limit: number,
+    key: string,
+    bytesMax = Number.MAX_SAFE_INTEGER,
+  ): Promise<readonly StoredTurn[]> {
+    const count = Math.min(limit, 2 ** 31 - 1);
     const rows: TurnRow[] = await this.#sql`
+      WITH shown AS (
+        SELECT seq, octet_length(query) + octet_length(answer) AS bytes FROM weir_turns
+        WHERE session = ${session}::bigint
+          AND (${key}::text <> '' AND is_partial AND key = ${key}::text) IS NOT TRUE
+        ORDER BY seq DESC LIMIT ${count}
+      )
       SELECT query, answer, is_partial, at_ms::float8 AS at_ms FROM weir_turns
-      WHERE session = ${session}::bigint
-        AND (${key}::text <> '' AND is_partial AND key = ${key}::text) IS NOT TRUE
-      ORDER BY seq DESC LIMIT ${Math.min(limit, 2 ** 31 - 1)}`;
+      WHERE session = ${session}::bigint AND seq IN (
+        SELECT seq FROM (
+          SELECT seq, row_number() OVER newest AS place, sum(bytes) OVER newest AS total FROM shown
+          WINDOW newest AS (ORDER BY seq DESC)
+        ) AS placed WHERE place = 1 OR total <= ${bytesMax}::float8
+      ) ORDER BY seq DESC`;
     return rows.reverse().map(storedTurn);
   }
 

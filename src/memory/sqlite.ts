@@ -13,7 +13,12 @@
 import type { Database } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { type CountTokens, type HistoryLimits, trimHistory } from "../core/history.ts";
+import {
+  type CountTokens,
+  historyBytesMax,
+  type HistoryLimits,
+  trimHistory,
+} from "../core/history.ts";
 import {
   type Applied,
   type ApplyRequest,
@@ -154,7 +159,7 @@ class SqliteMemory implements Memory {
   #open(): Database {
     const { path, durability } = this.#options;
     this.#database = openDatabase(path, durability, MIGRATIONS);
-    this.#sql = prepareStatements(this.#database);
+    this.#sql = prepareStatements(this.#database, historyBytesMax(this.#options.limits));
     this.#guard = new Guard(this.#database);
     return this.#database;
   }

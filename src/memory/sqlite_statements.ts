@@ -70,8 +70,11 @@ export type TurnRow = readonly [
 /** Every statement, prepared. */
 export type Statements = ReturnType<typeof prepareStatements>;
 
-/** Prepares them, once for a database. */
-export function prepareStatements(database: Database) {
+/**
+ * Prepares them, once for a database. Of a history no more than `historyBytesMax` bytes of texts are
+ * read, or its last turn.
+ */
+export function prepareStatements(database: Database, historyBytesMax: number) {
   const columns = "query, answer, is_partial, at_ms, seq, number, key";
   const byName = "session = (SELECT id FROM sessions WHERE name = ?)";
   const statement = (sql: string): Statement => database.prepare(sql);
@@ -90,7 +93,14 @@ export function prepareStatements(database: Database) {
     ),
     removeSession: statement("DELETE FROM sessions WHERE name = ?"),
     turnsBySession: statement(
-      `SELECT ${columns} FROM turns WHERE session = ? ORDER BY seq DESC LIMIT ?`,
+      `SELECT ${columns} FROM turns WHERE session = ?1 AND seq >= (
+        SELECT min(seq) FROM (
+          SELECT seq, row_number() OVER newest AS place, sum(bytes) OVER newest AS total FROM (
+            SELECT seq, octet_length(query) + octet_length(answer) AS bytes FROM turns
+            WHERE session = ?1 ORDER BY seq DESC LIMIT ?2
+          ) WINDOW newest AS (ORDER BY seq DESC)
+        ) WHERE place = 1 OR total <= ${historyBytesMax}
+      ) ORDER BY seq DESC LIMIT ?2`,
     ),
     turnsBySessionSince: statement(
       `SELECT ${columns} FROM turns WHERE session = ? AND seq > ? ORDER BY seq DESC LIMIT ?`,

@@ -41,6 +41,10 @@ export interface Skip {
 export const HTTP_SKIPS: readonly Skip[] = [
   { reason: "the protocol has no question for it", tests: ["find() gives the turn of a key"] },
   {
+    reason: "the server that took them has them at hand",
+    tests: ["apply() reads no texts that are too long to be shown"],
+  },
+  {
     reason: "how many bytes are on a page is for the server to say",
     tests: ["page() ends where its bytes end, and a turn over them comes alone"],
   },
@@ -313,6 +317,27 @@ export function memoryTests(
       await memory.commit(said("", "Hello, I am Tiffany."));
       const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
       expect(messages).toEqual([{ role: "assistant", content: "Hello, I am Tiffany." }]);
+    });
+
+    listed("apply() reads no texts that are too long to be shown", async () => {
+      const longest = { chars: 0 };
+      const options = {
+        ...storeOptions({ tokensMax: 20 }),
+        countTokens(text: string) {
+          longest.chars = Math.max(longest.chars, text.length);
+          return text.length;
+        },
+      };
+      const store = await makeStore();
+      const memory = await openIn(store, options);
+      await memory.commit(said("large", "水".repeat(100_000)));
+      for (const i of [1, 2, 3]) await memory.commit(said(`q${i}`, `a${i}`));
+      await arrived(memory);
+      const again = await openIn(store, options);
+      longest.chars = 0;
+      const { messages } = await again.apply(ask({ sessionId: "s" }), CALLER);
+      expect(messages).toHaveLength(6);
+      expect(longest.chars).toBeLessThan(1000);
     });
 
     listed("turns() tells which turns are partial, and when they were", async () => {

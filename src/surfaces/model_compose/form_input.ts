@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkDepth } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import { Attachment } from "../../core/workflow.ts";
 import { parseExactJson } from "../../lib/exact_json.ts";
@@ -56,11 +57,14 @@ function parsedInput(input: unknown): unknown {
   const isJsonFile = input instanceof Attachment && /^application\/json\b/i.test(input.contentType);
   const text = isJsonFile ? new TextDecoder().decode(input.bytes) : input;
   if (typeof text !== "string" || !(isJsonFile || /^\s*[[{]/.test(text))) return input;
+  let value: unknown;
   try {
-    return parseExactJson(text);
+    value = parseExactJson(text);
   } catch (error) {
     throw invalid(`input is no JSON: ${(error as Error).message}`);
   }
+  checkDepth(text, value, "Invalid request body: input");
+  return value;
 }
 
 function invalid(reason: string): AppError {
