@@ -437,6 +437,15 @@ ${
         detail: "Invalid request body: the form has more than 1000 fields",
       }],
       [
+        "a form with nothing but separators",
+        "application/x-www-form-urlencoded",
+        "&".repeat(1001),
+        400,
+        {
+          detail: "Invalid request body: the form has more than 1000 fields",
+        },
+      ],
+      [
         "a form that nests deep",
         "application/x-www-form-urlencoded",
         `a${"[b]".repeat(20)}=1`,

@@ -12,6 +12,9 @@ export const FORM_FIELDS_MAX = 1000;
 /** Brackets in one name. */
 export const FORM_DEPTH_MAX = 16;
 
+/** Characters of one name. */
+const FORM_NAME_CHARS_MAX = 1000;
+
 /** Of a name an error repeats so much. */
 const TOLD_CHARS_MAX = 200;
 
@@ -30,15 +33,21 @@ export function objectOfFields(
   const root: Level = new Map();
   let count = 0;
   for (const [name, value] of fields) {
-    if (++count > FORM_FIELDS_MAX) {
-      throw invalid(`the form has more than ${FORM_FIELDS_MAX} fields`);
-    }
+    if (++count > FORM_FIELDS_MAX) throw tooManyFields();
     put(root, stepsOf(name), value, name);
   }
   return plain(root);
 }
 
+/** A form has more fields than are taken. */
+export function tooManyFields(): AppError {
+  return invalid(`the form has more than ${FORM_FIELDS_MAX} fields`);
+}
+
 function stepsOf(name: string): readonly string[] {
+  if (name.length > FORM_NAME_CHARS_MAX) {
+    throw invalid(`a field name has more than ${FORM_NAME_CHARS_MAX} characters`);
+  }
   const match = /^([^[\]]+)((?:\[[^[\]]*\])*)$/.exec(name);
   if (match === null) throw invalid(`the field name ${shown(name)} is no path`);
   const [, head = "", brackets = ""] = match;

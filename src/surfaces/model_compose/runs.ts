@@ -11,7 +11,7 @@ import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { Attachment, type TaskState, type Workflows } from "../../core/workflow.ts";
 import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/errors.ts";
 import { parseExactJson } from "../../lib/exact_json.ts";
-import { objectOfFields } from "./bracket_form.ts";
+import { FORM_FIELDS_MAX, objectOfFields, tooManyFields } from "./bracket_form.ts";
 import { withFormInput } from "./form_input.ts";
 import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
 
@@ -32,6 +32,9 @@ interface RunRequest {
 
 /** Of a content type that there is none, an error repeats so much. */
 const TYPE_CHARS_MAX = 100;
+
+const URLENCODED = "application/x-www-form-urlencoded";
+const AMPERSAND = 0x26;
 
 const NEVER = new AbortController().signal;
 
@@ -101,7 +104,7 @@ async function readRun({ head, bytes }: Inbound): Promise<RunRequest> {
     case "application/json":
       return parseRun(parseJson(bytes));
     case "multipart/form-data":
-    case "application/x-www-form-urlencoded":
+    case URLENCODED:
       return parseRun(await parseForm(bytes, header));
     default:
       throw invalid(`Unsupported Content-Type: ${type.slice(0, TYPE_CHARS_MAX)}`);
@@ -123,21 +126,36 @@ async function parseForm(
   bytes: Uint8Array<ArrayBuffer>,
   contentType: string,
 ): Promise<Readonly<Record<string, unknown>>> {
+  if (contentType.toLowerCase().startsWith(URLENCODED) && hasManyFields(bytes)) {
+    throw tooManyFields();
+  }
   let form: Awaited<ReturnType<Response["formData"]>>;
   try {
     form = await new Response(bytes, { headers: { "content-type": contentType } }).formData();
   } catch (error) {
     throw invalid(`Invalid request body: ${(error as Error).message}`);
   }
-  const fields = await Promise.all(
-    Array.from(form.entries(), async ([name, value]) => {
-      if (typeof value === "string") return [name, value] as const;
-      const content = new Uint8Array(await value.arrayBuffer());
-      const type = value.type || "application/octet-stream";
-      return [name, new Attachment(content, type, value.name)] as const;
-    }),
-  );
+  const fields: (readonly [string, unknown])[] = [];
+  for (const [name, value] of form.entries()) {
+    if (fields.length > FORM_FIELDS_MAX) break; // it is refused: the rest need not be read
+    if (typeof value === "string") {
+      fields.push([name, value]);
+      continue;
+    }
+    const content = new Uint8Array(await value.arrayBuffer());
+    const type = value.type || "application/octet-stream";
+    fields.push([name, new Attachment(content, type, value.name)]);
+  }
   return withFormInput(objectOfFields(fields));
+}
+
+/** True when a form of `name=value&…` has too many of them to be taken apart. */
+function hasManyFields(bytes: Uint8Array): boolean {
+  let count = 1;
+  for (let at = bytes.indexOf(AMPERSAND); at >= 0; at = bytes.indexOf(AMPERSAND, at + 1)) {
+    if (++count > FORM_FIELDS_MAX) return true;
+  }
+  return false;
 }
 
 function parseRun(body: unknown): RunRequest {

@@ -38,6 +38,7 @@ describe("objectOfFields", () => {
       [[["a[b", "1"]], "is no path"],
       [[["a]b", "1"]], "is no path"],
       [[[`a${"[b]".repeat(FORM_DEPTH_MAX)}`, "1"]], "brackets"],
+      [[["a".repeat(1001), "1"]], "1000 characters"],
       [Array(FORM_FIELDS_MAX + 1).fill(["a", "1"]), "fields"],
     ] as readonly (readonly [Fields, string])[]
   ) {
