@@ -8,8 +8,9 @@
 import type { Message } from "./turn.ts";
 import { AppError, type AppErrorOptions } from "./errors.ts";
 
-/** Who talks with whom, as a request names them. "" = not named. */
+/** Who talks with whom. "" = not named. */
 export interface SessionIds {
+  /** As the request gives it, or the stored name of the session that it means (`meantSession`). */
   readonly sessionId: string;
   readonly userId: string;
   readonly roleId: string;
@@ -161,6 +162,12 @@ export interface Memory {
 
   release?(claim: Claim): Promise<void>;
 
+  /**
+   * The stored sessions that somebody may mean who names `sessionId`: the one of that very name,
+   * or else two at the most whose ids are joined so (`joinedIds`). May also give both.
+   */
+  named(sessionId: string): Promise<readonly string[]> | readonly string[];
+
   /** The turn that was committed under `key`, if there is one. */
   find(
     sessionId: string,
@@ -234,25 +241,6 @@ const LATE: Readonly<Record<TurnLate["why"], string>> = {
   removed: "The session was deleted while this was answered: the answer is not kept",
   answered: "Another answer to this Idempotency-Key was kept meanwhile: ask again to get that one",
 };
-
-/**
- * The id of a session: the one that was given, else group, user and role joined by "_", else ""
- * (docs/facts/systems.md "Session id").
- */
-export function sessionIdOf({ sessionId, groupId, userId, roleId }: SessionIds): string {
-  if (sessionId !== "") return sessionId;
-  return [groupId, userId, roleId].filter((id) => id !== "").join("_");
-}
-
-/** `ids` with the session's id filled in; `makeId` gives one when no id was named at all. */
-export function withSessionId(ids: SessionIds, makeId: () => string): SessionIds {
-  return {
-    sessionId: sessionIdOf(ids) || makeId(),
-    userId: ids.userId,
-    roleId: ids.roleId,
-    groupId: ids.groupId,
-  };
-}
 
 /**
  * `text` as every store can keep it: a NUL, which Postgres refuses, and half a surrogate pair,

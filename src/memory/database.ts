@@ -46,8 +46,8 @@ const CACHE_KIB = 32_768;
 const PROBE_TABLE = "CREATE TABLE probe (id INTEGER PRIMARY KEY, filler BLOB) STRICT";
 
 /**
- * Opens or makes the database at `path`. `migrations[i]` brings it from version i to i + 1; several
- * processes may open the file at once.
+ * Opens or makes the database at `path`. `migrations[i]` brings it from version i to i + 1, and
+ * `tidy` is run behind them at every opening; several processes may open the file at once.
  *
  * @throws {AppError} `memory_failed` when the file cannot be opened, or is from a newer weir.
  */
@@ -55,6 +55,7 @@ export function openDatabase(
   path: string,
   durability: Durability,
   migrations: readonly string[],
+  tidy: (database: Database) => void = () => {},
 ): Database {
   try {
     return openPatiently(path, (database) => {
@@ -62,6 +63,7 @@ export function openDatabase(
       database.run(`PRAGMA synchronous = ${durability === "power" ? "FULL" : "NORMAL"}`);
       database.run(`PRAGMA cache_size = -${CACHE_KIB}`);
       migrate(database, path, [PROBE_TABLE, ...migrations]);
+      tidy(database);
       database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
     });
   } catch (error) {

@@ -15,13 +15,13 @@ import {
   NO_MARK,
   type PageRequest,
   type SaidTurn,
-  sessionIdOf,
   type SessionIds,
   type StoredTurn,
   TurnLate,
   TurnRefused,
   type TurnsPage,
 } from "../core/memory.ts";
+import { idsOfName, nameOfIds } from "../core/session.ts";
 
 /** An answer above this is not read to its end. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
@@ -128,6 +128,11 @@ class HttpMemory implements Memory {
     throw new TurnRefused(message, status >= 400 && status < 500);
   }
 
+  /** The protocol has no question for it: the server finds the session itself. */
+  named(): readonly string[] {
+    return [];
+  }
+
   /** The protocol has no question for it. */
   find(): undefined {
     return undefined;
@@ -147,7 +152,8 @@ class HttpMemory implements Memory {
 
   /** How many bytes are on it, is for the server to say. The original gives every turn at once. */
   async page(sessionId: string, { limit, before }: PageRequest): Promise<TurnsPage> {
-    const body = { session_id: sessionId, limit, ...(before === "" ? {} : { before }) };
+    const ids = idFields(idsOfName(sessionId) ?? { ...NOBODY, sessionId });
+    const body = { ...ids, limit, ...(before === "" ? {} : { before }) };
     const envelope = await this.#call("POST", "/memory/messages", "messages", body, null);
     if (envelope.code !== 0) throw failed(`messages接口返回错误: ${envelope.msg}`);
     const { messages, next } = envelope.data;
@@ -215,11 +221,12 @@ class HttpMemory implements Memory {
   }
 }
 
+const NOBODY = { userId: "", roleId: "", groupId: "" };
+
 function idFields(ids: SessionIds) {
-  // The original leaves a session without an id to the server, which joins the others itself.
-  const isJoined = ids.sessionId === sessionIdOf({ ...ids, sessionId: "" });
+  // The original leaves a session without a name to the server, which makes one of the ids itself.
   return {
-    session_id: isJoined ? "" : ids.sessionId,
+    session_id: ids.sessionId === nameOfIds(ids) ? "" : ids.sessionId,
     user_id: ids.userId,
     role_id: ids.roleId,
     group_id: ids.groupId,

@@ -178,6 +178,10 @@ abstract class Handed implements Memory {
     return this.memory.release?.(claim) ?? Promise.resolve();
   }
 
+  named(...args: Parameters<Memory["named"]>): ReturnType<Memory["named"]> {
+    return this.memory.named(...args);
+  }
+
   find(...args: Parameters<Memory["find"]>): ReturnType<Memory["find"]> {
     return this.memory.find(...args);
   }

@@ -24,11 +24,11 @@ import {
   messagesOf,
   type PageRequest,
   type SaidTurn,
-  sessionIdOf,
   storable,
   type StoredTurn,
   type TurnsPage,
 } from "../core/memory.ts";
+import { nameOf } from "../core/session.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
 import { Lock } from "./lock.ts";
 import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_file.ts";
@@ -90,7 +90,7 @@ class Outbox implements Memory {
   async apply(request: ApplyRequest, caller: Caller): Promise<Applied> {
     const key = storable(request.key);
     const outbox = this.#file.lastRemoval();
-    const all = this.#file.recent(storable(sessionIdOf(request)));
+    const all = this.#file.recent(nameOf(request));
     const recent = key === "" ? all : all.filter((turn) => !turn.isPartial || turn.key !== key);
     const told = await this.#store.apply(request, caller);
     const applied = { ...told, mark: { store: told.mark.store, outbox } };
@@ -137,6 +137,13 @@ class Outbox implements Memory {
 
   release(claim: Claim): Promise<void> {
     return this.#store.release?.(claim) ?? this.#file.release(claim);
+  }
+
+  async named(sessionId: string): Promise<readonly string[]> {
+    const name = storable(sessionId);
+    const waiting = this.#file.named(name);
+    if (waiting.includes(name)) return [name];
+    return [...new Set([...waiting, ...await this.#store.named(name)])];
   }
 
   async find(sessionId: string, key: string): Promise<StoredTurn | undefined> {

@@ -17,12 +17,15 @@ import {
   type SaidTurn,
   TurnLate,
 } from "../core/memory.ts";
+import { keptIds } from "../core/session.ts";
 import { Batch } from "./batch.ts";
 import { type FileOptions, openDatabase, patiently } from "./database.ts";
 import { Guard, GUARD_TABLES } from "./guard.ts";
+import { JOINED_SQL, renameOutbox } from "./joined_names.ts";
 import type { Lock } from "./lock.ts";
 
-const MIGRATIONS = [
+/** `OUTBOX_MIGRATIONS[i]` brings the tables from version i to i + 1. */
+export const OUTBOX_MIGRATIONS = [
   `
   CREATE TABLE turns (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -64,6 +67,14 @@ const MIGRATIONS = [
   `,
   // The first waiting turn of a session, however many wait behind it.
   "CREATE INDEX turns_next ON turns (session_id, seq) WHERE delivered_ms IS NULL;",
+  // "joined" as in the embedded memory's sessions.
+  `
+  ALTER TABLE turns ADD COLUMN joined TEXT NOT NULL DEFAULT '';
+  CREATE INDEX turns_joined ON turns (joined, session_id) WHERE joined <> '';
+  CREATE INDEX turns_renamed ON turns (seq) WHERE session_id = (${JOINED_SQL}) AND session_id <> '';
+  CREATE INDEX dead_letters_renamed ON dead_letters (letter)
+    WHERE session_id = (${JOINED_SQL}) AND session_id <> '';
+  `,
 ];
 
 /** What may wait of one session: turns, and a share of the outbox's bytes. */
@@ -160,7 +171,7 @@ export class OutboxFile {
 
   #open(): Database {
     const { path, durability } = this.#options;
-    this.#database = openDatabase(path, durability, MIGRATIONS);
+    this.#database = openDatabase(path, durability, OUTBOX_MIGRATIONS, renameOutbox);
     this.#sql = prepare(this.#database);
     this.#guard = new Guard(this.#database);
     this.#pageBytes = numberOf(this.#sql.pageSize);
@@ -237,6 +248,12 @@ export class OutboxFile {
     const nowMs = this.#options.wallMs();
     const rows = this.#all(this.#sql.recent, sessionId, nowMs - this.#options.graceMs);
     return rows.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** The sessions in the file that `sessionId` may mean (see `Memory.named`). */
+  named(sessionId: string): readonly string[] {
+    const rows = patiently(this.#database, () => this.#sql.named.values(sessionId));
+    return rows.flatMap(([name]) => name === null ? [] : [name as string]);
   }
 
   find(sessionId: string, key: string): OutboxTurn | undefined {
@@ -423,6 +440,7 @@ export class OutboxFile {
       turn.userId,
       turn.roleId,
       turn.groupId,
+      keptIds(turn).joined,
       key,
       turn.key === "" ? 0 : 1,
       turn.query,
@@ -475,8 +493,15 @@ function prepare(database: Database) {
     nameTarget: statement("INSERT OR IGNORE INTO facts (name, value) VALUES ('target', ?)"),
     setTarget: statement("INSERT OR REPLACE INTO facts (name, value) VALUES ('target', ?)"),
     add: statement(
-      "INSERT OR IGNORE INTO turns (session_id, user_id, role_id, group_id, key, has_client_key, " +
-        "query, answer, is_partial, at_ms, mark) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT OR IGNORE INTO turns (session_id, user_id, role_id, group_id, joined, key, " +
+        "has_client_key, query, answer, is_partial, at_ms, mark) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    ),
+    // The first and the last name: two steps of an index, however many turns wait.
+    named: statement(
+      "SELECT session_id FROM turns WHERE session_id = ?1 UNION " +
+        "SELECT min(session_id) FROM turns WHERE joined = ?1 AND joined <> '' UNION " +
+        "SELECT max(session_id) FROM turns WHERE joined = ?1 AND joined <> ''",
     ),
     recent: statement(
       `SELECT ${ROW} FROM turns WHERE session_id = ? AND ` +

@@ -19,7 +19,6 @@ import {
   NO_MARK,
   type PageRequest,
   type SaidTurn,
-  sessionIdOf,
   type SessionIds,
   storable,
   type StoredTurn,
@@ -27,8 +26,11 @@ import {
   TurnRefused,
   type TurnsPage,
 } from "../core/memory.ts";
+import { keptIds, nameOf, nameOfIds } from "../core/session.ts";
 import { summaryOf, utcTime } from "../core/system_prompt.ts";
 import { REMOVED_KEEP_MS } from "./guard.ts";
+import { Lru } from "../lib/lru.ts";
+import { JOINED_SQL, RENAMED_ROWS } from "./joined_names.ts";
 import type { StoreOptions } from "./sqlite.ts";
 
 /** Connections of one process. */
@@ -43,6 +45,9 @@ const PRUNE_TURNS = 5000;
 /** The advisory locks that migrations and deletions run under: "weir" in ASCII, and the next. */
 const MIGRATION_LOCK = 0x77656972;
 const REMOVAL_LOCK = MIGRATION_LOCK + 1;
+
+/** Characters, all of them ASCII, of a name that an index can hold: 2704 bytes with its head. */
+const NAME_CHARS_MAX = 2600;
 
 /**
  * SQLSTATE classes at which the turn itself is at fault: too many rows, bad data, a broken
@@ -61,7 +66,8 @@ const CLASSES_AWAY: ReadonlySet<string> = new Set([
 /** Above the number of every turn. */
 const BIGINT_MAX = "9223372036854775807";
 
-const MIGRATIONS = [
+/** `POSTGRES_MIGRATIONS[i]` brings the tables from version i to i + 1. */
+export const POSTGRES_MIGRATIONS = [
   `
   CREATE TABLE weir_sessions (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -107,7 +113,18 @@ const MIGRATIONS = [
     PRIMARY KEY (name, key)
   );
   `,
+  // As in the embedded memory: "joined", and a table of roles that only an older weir reads. A
+  // hash index holds ids of any length.
+  `
+  ALTER TABLE weir_sessions ADD COLUMN joined text NOT NULL DEFAULT '';
+  CREATE INDEX weir_sessions_joined ON weir_sessions USING hash (joined) WHERE joined <> '';
+  CREATE INDEX weir_sessions_renamed ON weir_sessions (id) WHERE name = (${JOINED_SQL});
+  DELETE FROM weir_roles;
+  `,
 ];
+
+/** Names of sessions that are known to be stored: whoever names one costs no question more. */
+const KNOWN = { entriesMax: 20_000, bytesMax: 8 * 1024 * 1024 };
 
 /** What the Postgres memory needs. */
 export interface PostgresOptions extends StoreOptions {
@@ -135,6 +152,15 @@ interface CommitRow {
   readonly is_kept: boolean;
 }
 
+/** A session whose name is its ids joined. */
+interface OldSession {
+  readonly id: string;
+  readonly name: string;
+  readonly user_id: string;
+  readonly role_id: string;
+  readonly group_id: string;
+}
+
 interface SessionRow {
   readonly id: string | null;
   readonly mark: number;
@@ -146,6 +172,7 @@ class PostgresMemory implements Memory {
   readonly name = "postgres";
   readonly #options: PostgresOptions;
   readonly #sql: Bun.SQL;
+  readonly #known = new Lru<true>(KNOWN);
   #ready: Promise<void> | undefined = undefined;
 
   constructor(options: PostgresOptions) {
@@ -161,7 +188,7 @@ class PostgresMemory implements Memory {
 
   apply(request: ApplyRequest): Promise<Applied> {
     return this.#ask(async (sql) => {
-      const name = storable(sessionIdOf(request));
+      const name = nameOf(request);
       const { limits, countTokens, fillPrompt, wallMs } = this.#options;
       const [session]: SessionRow[] = await sql`
         SELECT removed.mark, id, began_ms::float8 AS began_ms, turn_count::float8 AS turn_count
@@ -197,7 +224,8 @@ class PostgresMemory implements Memory {
    */
   async commit(turn: SaidTurn): Promise<void> {
     const key = turn.key === "" ? null : turn.key;
-    const { sessionId, userId, roleId, groupId } = turn;
+    const { sessionId } = turn;
+    const { userId, roleId, groupId, joined } = keptIds(turn);
     const [done] = await this.#ask((sql): Promise<CommitRow[]> =>
       sql`
         WITH removed AS (
@@ -207,8 +235,10 @@ class PostgresMemory implements Memory {
             AND group_id IN ('', ${groupId}::text)
           LIMIT 1
         ), session AS (
-          INSERT INTO weir_sessions (name, user_id, role_id, group_id, began_ms, turn_count)
+          INSERT INTO weir_sessions
+            (name, user_id, role_id, group_id, joined, began_ms, turn_count)
           SELECT ${sessionId}::text, ${userId}::text, ${roleId}::text, ${groupId}::text,
+            ${joined}::text,
             ${turn.atMs}::float8::bigint, 1
           WHERE NOT EXISTS (SELECT 1 FROM removed)
           ON CONFLICT (name) DO UPDATE SET turn_count = weir_sessions.turn_count + (
@@ -267,6 +297,20 @@ class PostgresMemory implements Memory {
         DELETE FROM weir_claims
         WHERE name = ${sessionId} AND key = md5(${key}::text) AND owner = ${owner}`
     );
+  }
+
+  named(sessionId: string): Promise<readonly string[]> | readonly string[] {
+    const given = storable(sessionId);
+    if (this.#known.get(given) !== undefined) return [given];
+    return this.#ask(async (sql) => {
+      const rows: { readonly name: string }[] = await sql`
+        SELECT name FROM weir_sessions WHERE name = ${given}
+        UNION ALL
+        (SELECT name FROM weir_sessions WHERE joined = ${given} AND joined <> '' LIMIT 2)`;
+      const names = rows.map(({ name }) => name);
+      if (names.includes(given)) this.#known.set(given, true, given.length * 2);
+      return names;
+    });
   }
 
   find(sessionId: string, key: string): Promise<StoredTurn | undefined> {
@@ -429,16 +473,54 @@ class PostgresMemory implements Memory {
       const rows: { readonly version: number }[] = await sql`
         SELECT coalesce(max(version), 0)::int4 AS version FROM weir_migrations`;
       const version = rows[0]!.version;
-      if (version > MIGRATIONS.length) {
+      if (version > POSTGRES_MIGRATIONS.length) {
         throw new Error(
           `its tables are from a newer weir (version ${version}, this one knows ` +
-            `${MIGRATIONS.length})`,
+            `${POSTGRES_MIGRATIONS.length})`,
         );
       }
-      for (const [i, migration] of MIGRATIONS.slice(version).entries()) {
+      for (const [i, migration] of POSTGRES_MIGRATIONS.slice(version).entries()) {
         await sql.unsafe(migration).simple();
         await sql`INSERT INTO weir_migrations (version) VALUES (${version + i + 1})`;
       }
+    });
+    for (let last: string | undefined = "0"; last !== undefined;) {
+      last = await this.#renameSome(last);
+    }
+  }
+
+  /** Renames sessions behind `last` that have an older name (see `renameSessions`). */
+  #renameSome(last: string): Promise<string | undefined> {
+    return this.#sql.begin(async (sql) => {
+      await sql`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
+      const rows: OldSession[] = await sql.unsafe(
+        `SELECT id::text, name, user_id, role_id, group_id FROM weir_sessions
+        WHERE name = (${JOINED_SQL}) AND id > $1::bigint ORDER BY id LIMIT ${RENAMED_ROWS}`,
+        [last],
+      );
+      for (const { id, name: joined, user_id, role_id, group_id } of rows) {
+        const name = nameOfIds({ userId: user_id, roleId: role_id, groupId: group_id });
+        if (name.length > NAME_CHARS_MAX) continue; // no index takes it: it keeps its older name
+        const [there]: { readonly id: string }[] = await sql`
+          SELECT id::text FROM weir_sessions WHERE name = ${name} FOR UPDATE`;
+        if (there === undefined) {
+          await sql`
+            UPDATE weir_sessions SET name = ${name}, joined = ${joined} WHERE id = ${id}::bigint`;
+        } else {
+          await sql`
+            WITH moved AS (
+              UPDATE weir_turns AS turn SET session = ${there.id}::bigint
+              WHERE session = ${id}::bigint AND NOT EXISTS (
+                SELECT 1 FROM weir_turns
+                WHERE session = ${there.id}::bigint AND md5(key) = md5(turn.key)
+              ) RETURNING 1
+            )
+            UPDATE weir_sessions SET turn_count = turn_count + (SELECT count(*) FROM moved)
+            WHERE id = ${there.id}::bigint`;
+          await sql`DELETE FROM weir_sessions WHERE id = ${id}::bigint`;
+        }
+      }
+      return rows.length < RENAMED_ROWS ? undefined : rows.at(-1)!.id;
     });
   }
 }

@@ -32,17 +32,18 @@ import {
   NO_MARK,
   type PageRequest,
   type SaidTurn,
-  sessionIdOf,
   storable,
   type StoredTurn,
   TurnLate,
   type TurnsPage,
 } from "../core/memory.ts";
+import { keptIds, nameOf } from "../core/session.ts";
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
 import { Guard } from "./guard.ts";
 import { type FileOptions, openDatabase, patiently, reasonOf } from "./database.ts";
+import { renameSessions } from "./joined_names.ts";
 import {
   MIGRATIONS,
   prepareStatements,
@@ -158,7 +159,7 @@ class SqliteMemory implements Memory {
 
   #open(): Database {
     const { path, durability } = this.#options;
-    this.#database = openDatabase(path, durability, MIGRATIONS);
+    this.#database = openDatabase(path, durability, MIGRATIONS, renameSessions);
     this.#sql = prepareStatements(this.#database, historyBytesMax(this.#options.limits));
     this.#guard = new Guard(this.#database);
     return this.#database;
@@ -175,7 +176,7 @@ class SqliteMemory implements Memory {
   apply(request: ApplyRequest): Applied {
     return this.#read(() => {
       this.#look();
-      const name = storable(sessionIdOf(request));
+      const name = nameOf(request);
       const session = this.#session(name);
       if (session.shown === undefined) this.#show(session);
       const { fillPrompt, wallMs } = this.#options;
@@ -211,6 +212,15 @@ class SqliteMemory implements Memory {
 
   release(claim: Claim): Promise<void> {
     return this.#batch.add({ kind: "release", claim });
+  }
+
+  named(sessionId: string): readonly string[] {
+    return this.#read(() => {
+      this.#look();
+      const name = storable(sessionId);
+      if (this.#session(name).id !== 0) return [name];
+      return this.#sql.sessionsJoined.values(name).map(([joined]) => joined as string);
+    });
   }
 
   find(sessionId: string, key: string): StoredTurn | undefined {
@@ -453,8 +463,9 @@ class SqliteMemory implements Memory {
     if (store < this.#lastRemoval && this.#guard.isRemoved(turn, store)) return "removed";
     const session = this.#session(turn.sessionId);
     if (session.id === 0) {
-      const { userId, roleId, groupId, atMs } = turn;
-      const made = this.#sql.addSession.run(session.name, userId, roleId, groupId, atMs);
+      const { atMs } = turn;
+      const { userId, roleId, groupId, joined } = keptIds(turn);
+      const made = this.#sql.addSession.run(session.name, userId, roleId, groupId, atMs, joined);
       session.id = Number(made.lastInsertRowid);
       session.beganMs = atMs;
     }

@@ -6,6 +6,7 @@
 
 import type { Database, Statement } from "bun:sqlite";
 import { GUARD_TABLES } from "./guard.ts";
+import { JOINED_SQL } from "./joined_names.ts";
 
 /** `MIGRATIONS[i]` brings the tables from version i to i + 1. */
 export const MIGRATIONS: readonly string[] = [
@@ -54,6 +55,15 @@ export const MIGRATIONS: readonly string[] = [
     BEGIN UPDATE marks SET roles = roles + 1; END;
   `,
   GUARD_TABLES,
+  // "joined" is what a session that is known by its ids alone was called before; "" for others. The
+  // table of roles stays, empty and unread, for an older process that still runs: a role's prompt
+  // was everybody's, and whoever set it is not known.
+  `
+  ALTER TABLE sessions ADD COLUMN joined TEXT NOT NULL DEFAULT '';
+  CREATE INDEX sessions_joined ON sessions (joined, name) WHERE joined <> '';
+  CREATE INDEX sessions_renamed ON sessions (id) WHERE name = (${JOINED_SQL});
+  DELETE FROM roles;
+  `,
 ];
 
 /** A row of `turns` as the statements give it. */
@@ -81,6 +91,9 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
   return {
     dataVersion: statement("PRAGMA data_version"),
     session: statement("SELECT id, began_ms FROM sessions WHERE name = ?"),
+    sessionsJoined: statement(
+      "SELECT name FROM sessions WHERE joined = ? AND joined <> '' ORDER BY name LIMIT 2",
+    ),
     marks: statement("SELECT removals, roles FROM marks"),
     lastTurn: statement("SELECT max(seq) FROM turns"),
     turnsSince: statement(
@@ -89,7 +102,8 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
     ),
     lastSession: statement("SELECT max(id) FROM sessions"),
     addSession: statement(
-      "INSERT INTO sessions (name, user_id, role_id, group_id, began_ms) VALUES (?, ?, ?, ?, ?)",
+      "INSERT INTO sessions (name, user_id, role_id, group_id, began_ms, joined) " +
+        "VALUES (?, ?, ?, ?, ?, ?)",
     ),
     removeSession: statement("DELETE FROM sessions WHERE name = ?"),
     turnsBySession: statement(

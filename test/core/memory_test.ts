@@ -1,38 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import {
-  messagesOf,
-  sessionIdOf,
-  type SessionIds,
-  storable,
-  withSessionId,
-} from "../../src/core/memory.ts";
-
-const NOBODY: SessionIds = { sessionId: "", userId: "", roleId: "", groupId: "" };
-
-describe("sessionIdOf()", () => {
-  const CASES: readonly (readonly [Partial<SessionIds>, string])[] = [
-    [{}, ""],
-    [{ userId: "u" }, "u"],
-    [{ roleId: "r", userId: "u" }, "u_r"],
-    [{ roleId: "r", userId: "u", groupId: "g" }, "g_u_r"],
-    [{ roleId: "r", groupId: "群" }, "群_r"],
-    [{ sessionId: "s", userId: "u", groupId: "g" }, "s"],
-  ];
-  for (const [ids, wanted] of CASES) {
-    test(`of ${JSON.stringify(ids)} is "${wanted}"`, () =>
-      expect(sessionIdOf({ ...NOBODY, ...ids })).toBe(wanted));
-  }
-});
-
-test("withSessionId() makes an id only when nobody is named", () => {
-  const make = () => "made";
-  expect(withSessionId(NOBODY, make).sessionId).toBe("made");
-  expect(withSessionId({ ...NOBODY, userId: "u" }, make)).toEqual({
-    ...NOBODY,
-    userId: "u",
-    sessionId: "u",
-  });
-});
+import { messagesOf, storable } from "../../src/core/memory.ts";
 
 describe("storable()", () => {
   const CASES = [

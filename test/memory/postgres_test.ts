@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { type AddressInfo, createServer } from "node:net";
 import { trimmer } from "../../src/memory/open.ts";
-import { openPostgresMemory } from "../../src/memory/postgres.ts";
+import { openPostgresMemory, POSTGRES_MIGRATIONS } from "../../src/memory/postgres.ts";
 import { waitFor } from "../server/launch.ts";
 import { postgresPrograms, startPostgres } from "./postgres_server.ts";
 import { makeFolder, outboxBefore, removeFolder } from "./stores.ts";
@@ -76,6 +76,62 @@ if (programs === undefined) {
       expect((await memories[0]!.turns("s", 100)).length).toBe(8);
       await Promise.all(memories.map((memory) => memory.close()));
     });
+
+    test(
+      "sessions of an older weir are renamed by eight processes at once, and merged",
+      async () => {
+        const url = await server.makeDatabase();
+        const old = new Bun.SQL(url, { max: 1 });
+        await old.unsafe(
+          "CREATE TABLE weir_migrations (version integer PRIMARY KEY);" +
+            `INSERT INTO weir_migrations VALUES (1); ${POSTGRES_MIGRATIONS[0]}`,
+        ).simple();
+        const add = async (name: string, user: string, role: string, turns = 1) => {
+          const [{ id }] = await old`
+          INSERT INTO weir_sessions (name, user_id, role_id, group_id, began_ms, turn_count)
+          VALUES (${name}, ${user}, ${role}, '', 0, ${turns}) RETURNING id::text`;
+          for (let i = 0; i < turns; i++) {
+            await old`
+            INSERT INTO weir_turns (session, at_ms, is_partial, key, query, answer)
+            VALUES (${id}::bigint, 0, false, ${`k${i}`}::text, ${name}::text, ${`${i}`}::text)`;
+          }
+        };
+        await old`
+        INSERT INTO weir_sessions (name, user_id, role_id, group_id, began_ms, turn_count)
+        SELECT 'u' || i || '_角', 'u' || i, '角', '', 0, 0 FROM generate_series(1, 1500) AS i`;
+        await add("张_r", "张", "r", 2);
+        await add("s1", "u", "r");
+        await add(`${"张".repeat(600)}_r`, "张".repeat(600), "r");
+        const memories = Array.from(
+          { length: 8 },
+          () => openPostgresMemory({ ...storeOptions(), url, timeoutMs: 20_000 }),
+        );
+        const zhang = { userId: "张", roleId: "r" };
+        const all = await Promise.all(
+          memories.map((memory) => memory.apply(ask(zhang), CALLER)),
+        );
+        for (const { messages } of all) expect(messages).toHaveLength(4);
+        expect(await memories[0]!.named("张_r")).toEqual(["user_id=%E5%BC%A0&role_id=r"]);
+        expect(short(await memories[1]!.turns("s1", 9))).toEqual(["s1>0"]);
+        // No index takes its new name: it is still found by its older one.
+        expect(await memories[2]!.named(`${"张".repeat(600)}_r`)).toHaveLength(1);
+        const [{ count }] = await old`
+        SELECT count(*)::int4 AS count FROM weir_sessions WHERE joined LIKE '%\\_角'`;
+        expect(count).toBe(1500);
+        // A node of the older weir that still runs writes its own names.
+        await memories[0]!.commit(said("new", "0", { ...zhang, key: "k9" }));
+        await add("张_r", "张", "r", 3);
+        const later = openPostgresMemory({ ...storeOptions(), url, timeoutMs: 5000 });
+        const { messages, systemPrompt } = await later.apply(ask(zhang), CALLER);
+        expect(messages.map(({ content }) => content)).toEqual(
+          ["张_r", "0", "张_r", "1", "new", "0", "张_r", "2"],
+        );
+        expect(systemPrompt).toContain("has 4 turns so far");
+        await Promise.all([...memories, later].map((memory) => memory.close()));
+        await old.close();
+      },
+      60_000,
+    );
 
     test("a server that crashed is used again when it is back; the outbox bridges it", async () => {
       const url = await server.makeDatabase();

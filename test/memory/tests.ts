@@ -17,8 +17,8 @@ import {
   type SaidTurn,
   saidTurn,
   type StoredTurn,
-  withSessionId,
 } from "../../src/core/memory.ts";
+import { nameOf } from "../../src/core/session.ts";
 import { compilePrompt, type FillPrompt } from "../../src/core/system_prompt.ts";
 import type { StoreOptions } from "../../src/memory/sqlite.ts";
 import { waitFor } from "../server/launch.ts";
@@ -39,7 +39,13 @@ export interface Skip {
 
 /** What a memory server's protocol cannot carry. */
 export const HTTP_SKIPS: readonly Skip[] = [
-  { reason: "the protocol has no question for it", tests: ["find() gives the turn of a key"] },
+  {
+    reason: "the protocol has no question for it",
+    tests: [
+      "find() gives the turn of a key",
+      "named() gives the session of that name, else those whose ids are joined so",
+    ],
+  },
   {
     reason: "the server that took them has them at hand",
     tests: ["apply() reads no texts that are too long to be shown"],
@@ -124,7 +130,7 @@ export function said(query: string, answer: string, fields: Partial<SaidTurn> = 
     isPartial: false,
     atMs: START_MS,
     ...ids,
-    ...withSessionId(hasIds ? ids : { ...ids, sessionId: "s" }, () => "none"),
+    sessionId: hasIds ? nameOf(ids) : "s",
     query,
     answer,
   });
@@ -259,14 +265,37 @@ export function memoryTests(
       expect((await memory.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
     });
 
-    listed("apply() joins group, user and role when no session is named", async () => {
+    listed("apply() tells group, user and role apart when no session is named", async () => {
       const memory = await openNew();
       const ids = { groupId: "g", userId: "u", roleId: "r" };
       await memory.commit(said("one", "1", ids));
-      expect(short(await memory.turns("g_u_r", 10))).toEqual(["one>1"]);
+      expect(short(await memory.turns("group_id=g&user_id=u&role_id=r", 10))).toEqual(["one>1"]);
       expect((await memory.apply(ask(ids), CALLER)).messages).toHaveLength(2);
-      expect((await memory.apply(ask({ userId: "u" }), CALLER)).messages).toEqual([]);
+      for (const other of [{ userId: "u" }, { userId: "g_u", roleId: "r" }, { userId: "g_u_r" }]) {
+        expect((await memory.apply(ask(other), CALLER)).messages).toEqual([]);
+      }
     });
+
+    listed(
+      "named() gives the session of that name, else those whose ids are joined so",
+      async () => {
+        const memory = await openNew();
+        const named = async (name: string) => [...await memory.named(name)].sort();
+        const first = { userId: "张_三", roleId: "c" };
+        expect(await named("张_三_c")).toEqual([]);
+        await memory.commit(said("one", "1", first));
+        const name = nameOf({ sessionId: "", groupId: "", ...first });
+        expect(await named("张_三_c")).toEqual([name]);
+        expect(await named(name)).toEqual([name]);
+        await memory.commit(said("two", "2", { userId: "张", roleId: "三_c" }));
+        await memory.commit(said("three", "3", { groupId: "张", userId: "三", roleId: "c" }));
+        expect(await named("张_三_c")).toHaveLength(2);
+        await memory.commit(said("four", "4", { sessionId: "张_三_c", ...first }));
+        expect(await named("张_三_c")).toContain("张_三_c");
+        await memory.commit(said("five", "5", { sessionId: "s1", userId: "x", roleId: "y" }));
+        expect(await named("x_y")).toEqual([]);
+      },
+    );
 
     listed("apply() puts the role last and leaves its placeholders alone", async () => {
       const memory = await openNew();

@@ -114,7 +114,11 @@ describe("POST /v1/response with nothing configured", () => {
     const { status, headers, text } = await post(weir, { query: "hi", stream: false });
     expect(status).toBe(200);
     expect(headers.get("content-type")).toBe("application/json");
-    expect(text).toBe(`{"code":0,"msg":"success","data":{"content":"${REPLY}"}}\n`);
+    const id = headers.get("x-session-id")!;
+    expect(text).toBe(
+      `{"code":0,"msg":"success","data":{"content":"${REPLY}","session_id":"${id}"}}\n`,
+    );
+    expect(await history(weir, id)).toEqual(["user: hi", `assistant: ${REPLY}`]);
   });
 
   test("writes every event whole, a head of HTTP/1.1 before it", async () => {
@@ -177,6 +181,68 @@ describe("POST /v1/response with nothing configured", () => {
     ]);
   });
 
+  /** What a request names → the session that its answer tells of. */
+  const TOLD: readonly (readonly [Readonly<Record<string, string>>, string | null])[] = [
+    [{ user_id: "told" }, "user_id=told"],
+    [
+      { role_id: "r", group_id: "群", user_id: "a&b" },
+      "group_id=%E7%BE%A4&user_id=a%26b&role_id=r",
+    ],
+    [{ session_id: "my session" }, "my session"],
+    [{ session_id: "user_id=told" }, "user_id=told"],
+    [{ session_id: "told" }, "user_id=told"],
+    // A header cannot carry it, and its client has it.
+    [{ session_id: "会话" }, null],
+    [{ session_id: " x" }, null],
+  ];
+  for (const stream of [true, false]) {
+    for (const [ids, name] of TOLD) {
+      test(`tells the session of ${JSON.stringify(ids)}, stream ${stream}`, async () => {
+        const { headers, text } = await post(weir, { query: "hi", ...ids, stream });
+        expect(headers.get("x-session-id")).toBe(name);
+        expect(headers.get("access-control-expose-headers")).toBe("X-Session-ID");
+        if (!stream) expect(JSON.parse(text).data.session_id).toBe(name ?? ids["session_id"]);
+      });
+    }
+  }
+
+  test("tells an id that it made up, and goes on with it", async () => {
+    const first = await post(weir, { query: "one" });
+    const session_id = first.headers.get("x-session-id")!;
+    expect(session_id).toMatch(/^[0-9a-f-]{36}$/);
+    await post(weir, { query: "two", session_id });
+    expect(await history(weir, session_id)).toHaveLength(4);
+  });
+
+  /** Two people → whose ids were joined alike. */
+  const ALIKE: readonly (readonly [Record<string, string>, Record<string, string>, string])[] = [
+    [{ user_id: "a_b", role_id: "c" }, { user_id: "a", role_id: "b_c" }, "a_b_c"],
+    [{ group_id: "p", user_id: "q" }, { user_id: "p", role_id: "q" }, "p_q"],
+    [{ group_id: "x_y" }, { user_id: "x_y" }, "x_y"],
+  ];
+  for (const [one, other, joined] of ALIKE) {
+    test(`keeps ${JSON.stringify(one)} and ${JSON.stringify(other)} apart`, async () => {
+      const key = { "idempotency-key": `alike ${joined}` };
+      await post(weir, { query: "of one", ...one }, key);
+      // One session is joined so: it is found by that.
+      await post(weir, { query: "joined", session_id: joined });
+      expect((await post(weir, { query: "of another", ...other }, key)).status).toBe(200);
+      const known = async (ids: Record<string, string>) => {
+        const { text } = await post(weir, ids, {}, "/memory/apply");
+        return (JSON.parse(text).data.messages as { role: string; content: string }[])
+          .filter(({ role }) => role === "user").map(({ content }) => content);
+      };
+      expect(await known(one)).toEqual(["of one", "joined"]);
+      expect(await known(other)).toEqual(["of another"]);
+      const refused = await post(weir, { query: "whose?", session_id: joined });
+      expect(refused.status).toBe(409);
+      expect(JSON.parse(refused.text).msg).toStartWith("This session_id is that of several");
+      const { text } = await post(weir, { session_id: joined }, {}, "/memory/messages");
+      expect(JSON.parse(text)).toMatchObject({ code: -1 });
+      expect(await known({ session_id: joined, ...other })).toEqual(["of another"]);
+    });
+  }
+
   test("keeps first_message before the first turn, once", async () => {
     const body = { query: "hi", session_id: "first", first_message: "我是 Tiffany" };
     await Promise.all([post(weir, body), post(weir, body)]);
@@ -207,7 +273,8 @@ describe("POST /v1/response with nothing configured", () => {
     const nobody = { query: "no ids at all" };
     expect((await post(weir, nobody, key)).status).toBe(200);
     expect((await post(weir, nobody, key)).status).toBe(200);
-    expect(await history(weir, "k-1")).toHaveLength(2);
+    expect(await history(weir, "k-1")).toEqual([]);
+    expect(await history(weir, "idempotency_key=k-1")).toHaveLength(2);
   });
 
   test("an Idempotency-Key over 255 characters is refused", async () => {
@@ -271,7 +338,7 @@ describe("POST /v1/response with nothing configured", () => {
     expect(gone).toMatchObject({
       code: 0,
       msg: "所有微服务数据删除成功",
-      data: { session_id: "m", results: [{ service_name: "weir", success: true }] },
+      data: { session_id: "user_id=m", results: [{ service_name: "weir", success: true }] },
     });
     expect(await history(weir, "m")).toEqual([]);
   });
@@ -450,7 +517,9 @@ describe("POST /v1/response with an upstream", () => {
         "data: [DONE]\n\n",
     );
     const second = await post(weir, { ...body, query: "two", stream: false });
-    expect(second.text).toBe('{"code":0,"msg":"success","data":{"content":"你好 👋"}}\n');
+    expect(second.text).toBe(
+      '{"code":0,"msg":"success","data":{"content":"你好 👋","session_id":"up"}}\n',
+    );
     expect(asked.map(({ model, messages }) => ({ model, messages }))).toEqual([
       {
         model: "the-model",

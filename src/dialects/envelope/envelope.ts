@@ -34,9 +34,13 @@ export function envelope(code: 0 | -1, msg: string, data: unknown = {}): string 
   return `{"code":${code},"msg":${goJson(msg)},"data":${goJson(data)}}`;
 }
 
-/** The envelope of an answer's text, or of a piece of it. Without a text it has no `content`. */
-export function contentEnvelope(content: string): string {
-  return envelope(0, "success", content === "" ? {} : { content });
+/**
+ * The envelope of an answer's text, or of a piece of it; that of a whole answer tells its session.
+ * Without a text it has no `content`.
+ */
+export function contentEnvelope(content: string, session_id?: string): string {
+  const text = content === "" ? {} : { content };
+  return envelope(0, "success", session_id === undefined ? text : { ...text, session_id });
 }
 
 const JSON_HEADERS = {
@@ -45,7 +49,11 @@ const JSON_HEADERS = {
 };
 
 /** A whole envelope as a response; the original ends it with a line feed. */
-export function envelopeAnswer(text: string, status = 200, headers = {}): Whole {
+export function envelopeAnswer(
+  text: string,
+  status = 200,
+  headers: Readonly<Record<string, string>> = {},
+): Whole {
   return {
     kind: "whole",
     status,

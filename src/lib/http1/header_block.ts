@@ -118,6 +118,24 @@ export class HeaderBlock {
     return found === null ? [length, length] : [found.index, found.index + found[0].length];
   }
 
+  /**
+   * The same without its slot, and one field more, whose name is in small letters.
+   *
+   * @throws {TypeError} when `value` cannot stand in a head as it is.
+   */
+  plus(name: string, value: string): HeaderBlock {
+    if (!isSayable(value)) throw new TypeError(`The value of ${name} cannot stand in a head`);
+    const line = `${name}: ${value}\r\n`;
+    const bytes = Buffer.allocUnsafeSlow(this.length + line.length);
+    this.bytes.copy(bytes, 0, 0, this.length);
+    bytes.write(line, this.length, "latin1");
+    const { length } = bytes;
+    const block = new HeaderBlock(bytes, length, this.connection, this.hasDate, -1, 0);
+    const [from, to] = this.readersAt;
+    block.#readersAt = from === to ? [length, length] : [from, to];
+    return block;
+  }
+
   /** Writes `value` into the slot. @throws {RangeError} when it does not fit, or there is none. */
   stamp(value: string): this {
     if (value.length !== this.#slotWidth) {
@@ -127,6 +145,11 @@ export class HeaderBlock {
     for (let i = 0; i < value.length; i++) this.bytes[this.#slotAt + i] = value.charCodeAt(i);
     return this;
   }
+}
+
+/** True when a header can carry `value` as it is: visible ASCII, with blanks in it at the most. */
+export function isSayable(value: string): boolean {
+  return /^[!-~](?:[ -~]*[!-~])?$/.test(value);
 }
 
 /** What `fields` want of the connection. */

@@ -15,10 +15,10 @@ import {
   messagesOf,
   NO_MARK,
   saidTurn,
-  sessionIdOf,
   type SessionIds,
   type StoredTurn,
 } from "../../core/memory.ts";
+import { meantSession } from "../../core/session.ts";
 import type { Surface } from "../../core/surface.ts";
 import { utcTime } from "../../core/system_prompt.ts";
 import {
@@ -77,9 +77,21 @@ interface Success {
 export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   const { memory, wallMs } = deps;
 
+  /**
+   * @throws {AppError} when no id was named at all, since a server cannot give one back, or when
+   * more than one session is meant.
+   */
+  async function sessionOf(fields: Fields): Promise<SessionIds> {
+    const ids = await meantSession(memory, idsOf(fields));
+    if (ids.sessionId !== "") return ids;
+    throw new AppError(
+      "param_missing",
+      "生成 session_id 失败: 无法生成 session_id，group_id, user_id, role_id 全为空",
+    );
+  }
+
   async function apply(fields: Fields, _head: RequestHead, exchange: Exchange): Promise<Success> {
-    const ids = idsOf(fields);
-    sessionOf(ids);
+    const ids = await sessionOf(fields);
     const { systemPrompt, messages, mark } = await memory.apply({
       ...ids,
       query: textField(fields, "query"),
@@ -94,14 +106,12 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   }
 
   async function upload(fields: Fields, head: RequestHead): Promise<Success> {
-    const ids = idsOf(fields);
-    const sessionId = sessionOf(ids);
     const turns = turnsOf(fields["messages"]);
     const key = idempotencyKey(head);
-    memory.checkReady(sessionId);
+    const ids = await sessionOf(fields);
+    memory.checkReady(ids.sessionId);
     const base = {
       ...ids,
-      sessionId,
       isPartial: fields["partial"] === true,
       atMs: wallMs(),
       claim: "",
@@ -135,7 +145,8 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   }
 
   async function page(fields: Fields) {
-    const { turns, next } = await memory.page(sessionOf(idsOf(fields)), {
+    const { sessionId } = await sessionOf(fields);
+    const { turns, next } = await memory.page(sessionId, {
       limit: limitOf(fields["limit"]),
       before: beforeOf(fields["before"]),
       bytesMax: deps.pageBytesMax,
@@ -144,7 +155,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   }
 
   async function remove(fields: Fields): Promise<Success> {
-    const sessionId = sessionOf(idsOf(fields));
+    const { sessionId } = await sessionOf(fields);
     const count = await memory.remove(sessionId);
     const message = `${count} turns deleted`;
     return {
@@ -192,16 +203,6 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
 
 function success(data: unknown): Success {
   return { msg: "success", data };
-}
-
-/** @throws {AppError} when no id was named at all: a server cannot give one back. */
-function sessionOf(ids: SessionIds): string {
-  const sessionId = sessionIdOf(ids);
-  if (sessionId !== "") return sessionId;
-  throw new AppError(
-    "param_missing",
-    "生成 session_id 失败: 无法生成 session_id，group_id, user_id, role_id 全为空",
-  );
 }
 
 /** @throws {AppError} unless it is a number of turns, or absent. */

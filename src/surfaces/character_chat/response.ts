@@ -16,8 +16,9 @@ import {
   saidTurn,
   type SessionIds,
   storable,
-  withSessionId,
 } from "../../core/memory.ts";
+import { meantSession } from "../../core/session.ts";
+import type { HeaderFields } from "../../core/response_writer.ts";
 import { sseHeaders } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type {
@@ -28,6 +29,7 @@ import type {
   Surface,
   Whole,
 } from "../../core/surface.ts";
+import { isSayable } from "../../lib/http1/header_block.ts";
 import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
 import {
   checkEnvelopeToken,
@@ -85,11 +87,21 @@ interface Question extends SessionIds {
  */
 const FIRST_MESSAGE_KEY = " first_message";
 
+/** Tells the stored name of the session. */
+const SESSION_HEADER = "x-session-id";
+const EXPOSED = { "access-control-expose-headers": "X-Session-ID" };
+
 const STREAM_HEADERS = sseHeaders({
   "content-type": "text/event-stream",
   "connection": "keep-alive",
   "access-control-allow-headers": "Cache-Control",
+  ...EXPOSED,
 });
+
+/** A name that no header can carry is left out: it is one that the client gave. */
+function streamHeaders(sessionId: string): HeaderFields {
+  return isSayable(sessionId) ? STREAM_HEADERS.plus(SESSION_HEADER, sessionId) : STREAM_HEADERS;
+}
 
 /** Errors of weir itself while the model answers. */
 const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
@@ -104,17 +116,43 @@ const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
 export function v1Response(deps: ResponseDeps): Surface {
   const { source, memory, wallMs } = deps;
   const running = new RunningKeys(memory, deps.makeSessionId);
-  const manner: Manner = {
+  const manner: Omit<Manner, "headers"> = {
     stamps: deps.stamps.withoutId(),
-    headers: () => STREAM_HEADERS,
     errorEvent: envelopeErrorEvent,
     recordLateness: deps.recordLateness,
   };
-  const shared: Omit<TurnAskOptions, "source"> = {
-    manner,
-    layout: ENVELOPE_LAYOUT,
-    whole: ({ choices }) => envelopeAnswer(contentEnvelope(choices[0]!.text)),
-  };
+
+  /** How the answers of a session are said: they tell its stored name. */
+  function options({ sessionId }: SessionIds): Omit<TurnAskOptions, "source"> {
+    return {
+      manner: { ...manner, headers: () => streamHeaders(sessionId) },
+      layout: ENVELOPE_LAYOUT,
+      whole: ({ choices }) =>
+        envelopeAnswer(
+          contentEnvelope(choices[0]!.text, sessionId),
+          200,
+          isSayable(sessionId) ? { ...EXPOSED, [SESSION_HEADER]: sessionId } : EXPOSED,
+        ),
+    };
+  }
+
+  function answerIn(
+    ids: SessionIds,
+    asked: Question,
+    exchange: Exchange,
+  ): Asking | Promise<Asking> {
+    const question = { ...asked, ...ids };
+    if (ids.sessionId === "") question.sessionId = madeUp(asked.key);
+    memory.checkReady(question.sessionId);
+    return question.key === "" ? ask(question, exchange, () => {}) : answerOnce(question, exchange);
+  }
+
+  /** The name of a session that nobody named: with a key a request that is repeated finds it. */
+  function madeUp(key: string): string {
+    return key === ""
+      ? deps.makeSessionId()
+      : `idempotency_key=${encodeURIComponent(storable(key))}`;
+  }
 
   async function answerOnce(question: Question, exchange: Exchange): Promise<Asking> {
     const { turn, owner, finish } = await running.enter(question, exchange);
@@ -124,7 +162,10 @@ export function v1Response(deps: ResponseDeps): Surface {
         return await ask({ ...question, claim: owner }, exchange, finish);
       }
       finish();
-      return turnAsk(turnOf(question, NOTHING), { ...shared, source: againSource(turn.answer) });
+      return turnAsk(turnOf(question, NOTHING), {
+        ...options(question),
+        source: againSource(turn.answer),
+      });
     } catch (error) {
       finish();
       throw error;
@@ -142,7 +183,7 @@ export function v1Response(deps: ResponseDeps): Surface {
     const question = {
       rolePrompt: textField(fields, "role_prompt"),
       firstMessage: textField(fields, "first_message"),
-      ...withSessionId(idsOf(fields), () => key === "" ? deps.makeSessionId() : key),
+      ...idsOf(fields),
     };
     if (query === "") throw new AppError("param_missing", "query is required");
     return { ...question, query, key, claim: "", isStream: stream !== false };
@@ -171,7 +212,7 @@ export function v1Response(deps: ResponseDeps): Surface {
       finish,
     };
     return turnAsk(turnOf(question, applied), {
-      ...shared,
+      ...options(question),
       source,
       keeper,
       isDraining: deps.onDisconnect === "drain",
@@ -217,10 +258,10 @@ export function v1Response(deps: ResponseDeps): Surface {
     answer(inbound, exchange) {
       const question = parse(inbound);
       exchange.isStream = question.isStream;
-      memory.checkReady(question.sessionId);
-      return question.key === ""
-        ? ask(question, exchange, () => {})
-        : answerOnce(question, exchange);
+      const meant = meantSession(memory, question);
+      return meant instanceof Promise
+        ? meant.then((ids) => answerIn(ids, question, exchange))
+        : answerIn(meant, question, exchange);
     },
     tooLarge: envelopeTooLarge,
     refuse(error, exchange, asked): Whole {
