@@ -20,7 +20,7 @@ export interface SessionIds {
 /** What a request wants to know before the model is asked. */
 export interface ApplyRequest extends SessionIds {
   readonly query: string;
-  /** The character the model plays; "" = what was last given for `roleId`. */
+  /** The character that the model plays; "" = what the session, or its user, said of it before. */
   readonly rolePrompt: string;
   /** The key of the turn that is asked; "" = none. What is kept of it in part is not shown. */
   readonly key: string;
@@ -251,13 +251,20 @@ export function storable(text: string): string {
   return whole.includes("\0") ? whole.replaceAll("\0", "\uFFFD") : whole;
 }
 
+/** `ids` made storable. */
+export function saidIds(ids: SessionIds): SessionIds {
+  return {
+    sessionId: storable(ids.sessionId),
+    userId: storable(ids.userId),
+    roleId: storable(ids.roleId),
+    groupId: storable(ids.groupId),
+  };
+}
+
 /** `turn` with every text made storable. */
 export function saidTurn(turn: SaidTurn): SaidTurn {
   return {
-    sessionId: storable(turn.sessionId),
-    userId: storable(turn.userId),
-    roleId: storable(turn.roleId),
-    groupId: storable(turn.groupId),
+    ...saidIds(turn),
     key: storable(turn.key),
     claim: turn.claim,
     mark: turn.mark,

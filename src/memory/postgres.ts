@@ -18,6 +18,7 @@ import {
   messagesOf,
   NO_MARK,
   type PageRequest,
+  saidIds,
   type SaidTurn,
   type SessionIds,
   storable,
@@ -113,12 +114,21 @@ export const POSTGRES_MIGRATIONS = [
     PRIMARY KEY (name, key)
   );
   `,
-  // As in the embedded memory: "joined", and a table of roles that only an older weir reads. A
-  // hash index holds ids of any length.
+  // As in the embedded memory: what the columns are for, and a table of roles that only an older
+  // weir reads. Ids of an older weir have any length, which an index takes as their MD5 only.
   `
-  ALTER TABLE weir_sessions ADD COLUMN joined text NOT NULL DEFAULT '';
-  CREATE INDEX weir_sessions_joined ON weir_sessions USING hash (joined) WHERE joined <> '';
+  ALTER TABLE weir_sessions
+    ADD COLUMN joined text NOT NULL DEFAULT '',
+    ADD COLUMN role_prompt text NOT NULL DEFAULT '',
+    ADD COLUMN prompt_seq bigint NOT NULL DEFAULT 0;
+  CREATE SEQUENCE weir_prompt_seq;
+  CREATE INDEX weir_sessions_joined ON weir_sessions (md5(joined)) WHERE joined <> '';
   CREATE INDEX weir_sessions_renamed ON weir_sessions (id) WHERE name = (${JOINED_SQL});
+  CREATE INDEX weir_sessions_prompt ON weir_sessions (user_id, role_id, prompt_seq)
+    WHERE joined <> '' AND prompt_seq > 0;
+  CREATE INDEX weir_sessions_user ON weir_sessions (md5(user_id)) WHERE user_id <> '';
+  CREATE INDEX weir_sessions_role ON weir_sessions (md5(role_id)) WHERE role_id <> '';
+  CREATE INDEX weir_sessions_group ON weir_sessions (md5(group_id)) WHERE group_id <> '';
   DELETE FROM weir_roles;
   `,
 ];
@@ -166,6 +176,7 @@ interface SessionRow {
   readonly mark: number;
   readonly began_ms: number;
   readonly turn_count: number;
+  readonly role_prompt: string | null;
 }
 
 class PostgresMemory implements Memory {
@@ -191,10 +202,11 @@ class PostgresMemory implements Memory {
       const name = nameOf(request);
       const { limits, countTokens, fillPrompt, wallMs } = this.#options;
       const [session]: SessionRow[] = await sql`
-        SELECT removed.mark, id, began_ms::float8 AS began_ms, turn_count::float8 AS turn_count
+        SELECT removed.mark, id, began_ms::float8 AS began_ms, turn_count::float8 AS turn_count,
+          role_prompt
         FROM (SELECT coalesce(max(seq), 0)::float8 AS mark FROM weir_removed) removed
         LEFT JOIN weir_sessions ON name = ${name}`;
-      const { id, mark, turn_count, began_ms } = session!;
+      const { id, mark, turn_count, began_ms, role_prompt } = session!;
       const key = storable(request.key);
       const bytesMax = historyBytesMax(limits);
       const turns = id === null ? [] : await this.#newest(id, limits.turnsMax, key, bytesMax);
@@ -207,7 +219,7 @@ class PostgresMemory implements Memory {
       const systemPrompt = fillPrompt({
         summary: summaryOf(known),
         current_time: utcTime(wallMs()),
-        role_prompt: await this.#rolePrompt(request),
+        role_prompt: await this.#rolePrompt(name, request, role_prompt ?? ""),
         session_id: name,
         user_id: request.userId,
         role_id: request.roleId,
@@ -306,7 +318,8 @@ class PostgresMemory implements Memory {
       const rows: { readonly name: string }[] = await sql`
         SELECT name FROM weir_sessions WHERE name = ${given}
         UNION ALL
-        (SELECT name FROM weir_sessions WHERE joined = ${given} AND joined <> '' LIMIT 2)`;
+        (SELECT name FROM weir_sessions
+          WHERE md5(joined) = md5(${given}) AND joined = ${given} AND joined <> '' LIMIT 2)`;
       const names = rows.map(({ name }) => name);
       if (names.includes(given)) this.#known.set(given, true, given.length * 2);
       return names;
@@ -426,20 +439,30 @@ class PostgresMemory implements Memory {
     return rows.reverse().map(storedTurn);
   }
 
-  /** The request's role prompt, kept for the next request that only names the role. */
-  async #rolePrompt({ roleId, rolePrompt }: ApplyRequest): Promise<string> {
-    if (roleId === "") return rolePrompt;
-    const id = storable(roleId);
-    if (rolePrompt === "") {
-      const rows: { readonly prompt: string }[] = await this.#sql`
-        SELECT prompt FROM weir_roles WHERE id = ${id}`;
-      return rows[0]?.prompt ?? "";
+  /** What the role is told to be, as in the embedded memory. */
+  async #rolePrompt(name: string, request: ApplyRequest, kept: string): Promise<string> {
+    const ids = saidIds({ ...request, sessionId: name });
+    const prompt = storable(request.rolePrompt);
+    if (prompt !== "") {
+      if (prompt === kept || name === "") return request.rolePrompt;
+      const { userId, roleId, groupId, joined } = keptIds(ids);
+      await this.#sql`
+        INSERT INTO weir_sessions
+          (name, user_id, role_id, group_id, joined, began_ms, turn_count, role_prompt, prompt_seq)
+        VALUES (
+          ${name}, ${userId}, ${roleId}, ${groupId}, ${joined},
+          ${this.#options.wallMs()}::float8::bigint, 0, ${prompt}, nextval('weir_prompt_seq')
+        )
+        ON CONFLICT (name)
+        DO UPDATE SET role_prompt = excluded.role_prompt, prompt_seq = excluded.prompt_seq`;
+      return request.rolePrompt;
     }
-    await this.#sql`
-      INSERT INTO weir_roles (id, prompt) VALUES (${id}, ${storable(rolePrompt)})
-      ON CONFLICT (id) DO UPDATE SET prompt = excluded.prompt
-      WHERE weir_roles.prompt <> excluded.prompt`;
-    return rolePrompt;
+    if (kept !== "" || ids.userId === "" || ids.roleId === "") return kept;
+    const [shared]: { readonly role_prompt: string }[] = await this.#sql`
+      SELECT role_prompt FROM weir_sessions
+      WHERE user_id = ${ids.userId} AND role_id = ${ids.roleId} AND joined <> '' AND prompt_seq > 0
+      ORDER BY prompt_seq DESC LIMIT 1`;
+    return shared?.role_prompt ?? "";
   }
 
   /** Runs `question` on tables that are up to date, and makes its errors ours. */

@@ -31,7 +31,9 @@ import {
   messagesOf,
   NO_MARK,
   type PageRequest,
+  saidIds,
   type SaidTurn,
+  type SessionIds,
   storable,
   type StoredTurn,
   TurnLate,
@@ -51,9 +53,8 @@ import {
   type TurnRow,
 } from "./sqlite_statements.ts";
 
-/** The bounded caches: recent histories, and the roles' prompts. */
+/** The bounded cache of recent histories. */
 const HISTORIES = { entriesMax: 20_000, bytesMax: 64 * 1024 * 1024 };
-const ROLES = { entriesMax: 1000, bytesMax: 8 * 1024 * 1024 };
 
 /**
  * New turns of other processes that are looked through one by one; after more of them everything is
@@ -82,7 +83,7 @@ type Write =
   | { readonly kind: "turn"; readonly turn: SaidTurn; late: TurnLate["why"] | undefined }
   | { readonly kind: "claim"; readonly claim: Claim; claimed: Claimed }
   | { readonly kind: "release"; readonly claim: Claim }
-  | { readonly kind: "role"; readonly id: string; readonly prompt: string }
+  | { readonly kind: "prompt"; readonly ids: SessionIds; readonly prompt: string }
   | { readonly kind: "remove"; readonly name: string; readonly done: { count: number } }
   | {
     readonly kind: "prune";
@@ -134,14 +135,12 @@ class SqliteMemory implements Memory {
   #sql!: Statements;
   #guard!: Guard;
   readonly #sessions = new Lru<Session>(HISTORIES);
-  readonly #roles = new Lru<string>(ROLES);
   /** The file's version that was looked at last; 0 = the caches are empty, and nothing is known. */
   #dataVersion = 0;
   /** The last turn in the file that the caches know of. */
   #seenSeq = 0;
-  /** The file's counters when they were looked at last. */
+  /** The file's counter when it was looked at last. */
   #removals = 0;
-  #roleChanges = 0;
   /** The last deletion that is known of. */
   #lastRemoval = 0;
 
@@ -184,7 +183,7 @@ class SqliteMemory implements Memory {
       const systemPrompt = fillPrompt({
         summary: summaryOf({ turnCount, beganMs, shownCount }),
         current_time: utcTime(wallMs()),
-        role_prompt: this.#rolePrompt(request),
+        role_prompt: this.#rolePrompt(name, request),
         session_id: name,
         user_id: request.userId,
         role_id: request.roleId,
@@ -297,15 +296,13 @@ class SqliteMemory implements Memory {
     if (version === this.#dataVersion) return;
     const isFirst = this.#dataVersion === 0;
     this.#dataVersion = version;
-    const [removals, roleChanges] = this.#sql.marks.values()[0] as unknown as [number, number];
+    const removals = this.#sql.removals.values()[0]![0] as number;
     this.#lastRemoval = this.#guard.lastRemoval();
-    if (roleChanges !== this.#roleChanges) this.#roles.clear();
     if (isFirst || removals !== this.#removals || !this.#catchUp()) {
       this.#sessions.clear();
       this.#seenSeq = (this.#sql.lastTurn.values()[0]![0] ?? 0) as number;
     }
     this.#removals = removals;
-    this.#roleChanges = roleChanges;
   }
 
   /** Marks the sessions that have new turns, some 1 µs for each turn; false = there are too many. */
@@ -404,19 +401,25 @@ class SqliteMemory implements Memory {
     };
   }
 
-  /** The request's role prompt, kept for the next request that only names the role. */
-  #rolePrompt({ roleId, rolePrompt }: ApplyRequest): string {
-    if (roleId === "") return rolePrompt;
-    const id = storable(roleId);
-    if (rolePrompt === "") return (this.#sql.role.values(id)[0]?.[0] ?? "") as string;
-    if (this.#roles.get(id) === rolePrompt) return rolePrompt;
-    const prompt = storable(rolePrompt);
-    this.#roles.set(id, rolePrompt, rolePrompt.length * 2);
-    if (this.#sql.role.values(id)[0]?.[0] !== prompt) {
-      // Nobody waits for it: its turn's commit is behind it in the same batch, or fails with it.
-      this.#batch.add({ kind: "role", id, prompt }).catch(() => this.#roles.delete(id));
+  /**
+   * What the role is told to be: what the request says, which is kept with its session, else what
+   * was kept there, else what the same user was last told of the role without a session's name.
+   */
+  #rolePrompt(name: string, request: ApplyRequest): string {
+    const { rolePrompt, userId, roleId } = request;
+    const kept = (this.#sql.prompt.values(name)[0]?.[0] ?? "") as string;
+    if (rolePrompt !== "") {
+      const prompt = storable(rolePrompt);
+      if (kept !== prompt && name !== "") {
+        // Nobody waits for it: its turn's commit is behind it in the same batch, or fails with it.
+        const ids = saidIds({ ...request, sessionId: name });
+        this.#batch.add({ kind: "prompt", ids, prompt }).catch(() => {});
+      }
+      return rolePrompt;
     }
-    return rolePrompt;
+    if (kept !== "" || userId === "" || roleId === "") return kept;
+    const shared = this.#sql.sharedPrompt.values(storable(userId), storable(roleId));
+    return (shared[0]?.[0] ?? "") as string;
   }
 
   /** Runs inside a transaction. */
@@ -433,8 +436,9 @@ class SqliteMemory implements Memory {
         case "release":
           this.#guard.release(item.claim);
           break;
-        case "role":
-          this.#sql.setRole.run(item.id, item.prompt);
+        case "prompt":
+          this.#sql.countPrompt.run();
+          this.#sql.setPrompt.run(item.prompt, this.#stored(item.ids, this.#options.wallMs()).id);
           break;
         case "remove":
           item.done.count += this.#sql.removeTurns.run(item.name).changes;
@@ -461,14 +465,7 @@ class SqliteMemory implements Memory {
   #writeTurn(turn: SaidTurn): TurnLate["why"] | undefined {
     const { store } = turn.mark;
     if (store < this.#lastRemoval && this.#guard.isRemoved(turn, store)) return "removed";
-    const session = this.#session(turn.sessionId);
-    if (session.id === 0) {
-      const { atMs } = turn;
-      const { userId, roleId, groupId, joined } = keptIds(turn);
-      const made = this.#sql.addSession.run(session.name, userId, roleId, groupId, atMs, joined);
-      session.id = Number(made.lastInsertRowid);
-      session.beganMs = atMs;
-    }
+    const session = this.#stored(turn, turn.atMs);
     const made = this.#addTurn(session.id, session.turnCount + 1, turn);
     if (made.changes === 0) return this.#writeAgain(session, turn);
     session.turnCount++;
@@ -512,6 +509,23 @@ class SqliteMemory implements Memory {
     );
   }
 
+  /** The session, with a row. */
+  #stored(ids: SessionIds, atMs: number): Session {
+    const session = this.#session(ids.sessionId);
+    if (session.id !== 0) return session;
+    const { userId, roleId, groupId, joined } = keptIds(ids);
+    const [row] = this.#sql.addSession.values(
+      session.name,
+      userId,
+      roleId,
+      groupId,
+      atMs,
+      joined,
+    );
+    [session.id, session.beganMs] = row as unknown as [number, number];
+    return session;
+  }
+
   #prune(fromId: number, toId: number, beforeMs: number, done: { count: number }): void {
     const { changes } = this.#sql.pruneTurns.run(fromId, toId, beforeMs);
     const emptied = this.#sql.pruneSessions.run(fromId, toId, beforeMs);
@@ -522,7 +536,6 @@ class SqliteMemory implements Memory {
   /** The next look begins anew. */
   #forgetCaches(): void {
     this.#sessions.clear();
-    this.#roles.clear();
     this.#dataVersion = 0;
   }
 }

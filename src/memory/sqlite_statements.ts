@@ -55,13 +55,21 @@ export const MIGRATIONS: readonly string[] = [
     BEGIN UPDATE marks SET roles = roles + 1; END;
   `,
   GUARD_TABLES,
-  // "joined" is what a session that is known by its ids alone was called before; "" for others. The
+  // "joined" is what a session that is known by its ids alone was called before; "" for others.
+  // What a role is told to be is kept with its session; the greatest "prompt_seq" was said last. The
   // table of roles stays, empty and unread, for an older process that still runs: a role's prompt
   // was everybody's, and whoever set it is not known.
   `
   ALTER TABLE sessions ADD COLUMN joined TEXT NOT NULL DEFAULT '';
+  ALTER TABLE sessions ADD COLUMN role_prompt TEXT NOT NULL DEFAULT '';
+  ALTER TABLE sessions ADD COLUMN prompt_seq INTEGER NOT NULL DEFAULT 0;
   CREATE INDEX sessions_joined ON sessions (joined, name) WHERE joined <> '';
   CREATE INDEX sessions_renamed ON sessions (id) WHERE name = (${JOINED_SQL});
+  CREATE INDEX sessions_prompt ON sessions (user_id, role_id, prompt_seq)
+    WHERE joined <> '' AND prompt_seq > 0;
+  CREATE INDEX sessions_user ON sessions (user_id, role_id);
+  CREATE INDEX sessions_role ON sessions (role_id);
+  CREATE INDEX sessions_group ON sessions (group_id);
   DELETE FROM roles;
   `,
 ];
@@ -94,7 +102,7 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
     sessionsJoined: statement(
       "SELECT name FROM sessions WHERE joined = ? AND joined <> '' ORDER BY name LIMIT 2",
     ),
-    marks: statement("SELECT removals, roles FROM marks"),
+    removals: statement("SELECT removals FROM marks"),
     lastTurn: statement("SELECT max(seq) FROM turns"),
     turnsSince: statement(
       "SELECT turns.seq, sessions.name FROM turns JOIN sessions ON sessions.id = turns.session " +
@@ -103,7 +111,8 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
     lastSession: statement("SELECT max(id) FROM sessions"),
     addSession: statement(
       "INSERT INTO sessions (name, user_id, role_id, group_id, began_ms, joined) " +
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name " +
+        "RETURNING id, began_ms",
     ),
     removeSession: statement("DELETE FROM sessions WHERE name = ?"),
     turnsBySession: statement(
@@ -141,10 +150,14 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
       "DELETE FROM sessions WHERE id BETWEEN ? AND ? AND began_ms < ? AND NOT EXISTS " +
         "(SELECT 1 FROM turns WHERE session = sessions.id)",
     ),
-    role: statement("SELECT prompt FROM roles WHERE id = ?"),
-    setRole: statement(
-      "INSERT INTO roles (id, prompt) VALUES (?, ?) " +
-        "ON CONFLICT (id) DO UPDATE SET prompt = excluded.prompt",
+    prompt: statement("SELECT role_prompt FROM sessions WHERE name = ?"),
+    sharedPrompt: statement(
+      "SELECT role_prompt FROM sessions WHERE user_id = ? AND role_id = ? AND joined <> '' " +
+        "AND prompt_seq > 0 ORDER BY prompt_seq DESC LIMIT 1",
+    ),
+    countPrompt: statement("UPDATE marks SET roles = roles + 1"),
+    setPrompt: statement(
+      "UPDATE sessions SET role_prompt = ?, prompt_seq = (SELECT roles FROM marks) WHERE id = ?",
     ),
   };
 }

@@ -95,6 +95,19 @@ describe("an embedded memory of an older weir", () => {
     }
   }, 30_000);
 
+  test("has no role's prompt any more: it was everybody's", async () => {
+    const path = join(folder(), "weir.db");
+    const old = oldFile(path);
+    old.run("INSERT INTO roles VALUES ('tiffany', 'whose?')");
+    const memory = open(path);
+    const told = async () =>
+      (await memory.apply(ask({ userId: "u1", roleId: "tiffany" }), CALLER)).systemPrompt;
+    expect(await told()).not.toContain("whose?");
+    // A process of the older weir may go on.
+    old.run("INSERT INTO roles VALUES ('tiffany', 'whose?')");
+    expect(await told()).not.toContain("whose?");
+  });
+
   test("that still runs has its new sessions merged into those of today", async () => {
     const path = join(folder(), "weir.db");
     const old = oldFile(path);

@@ -8,7 +8,7 @@ import { backupDatabase, openDatabase } from "../../src/memory/database.ts";
 import { openSqliteMemory } from "../../src/memory/sqlite.ts";
 import { MIGRATIONS } from "../../src/memory/sqlite_statements.ts";
 import { seeded } from "../seeded.ts";
-import { ask, CALLER, memoryTests, said, short, storeOptions } from "./tests.ts";
+import { ask, CALLER, memoryTests, said, short, START_MS, storeOptions } from "./tests.ts";
 
 function makeFolder(): string {
   return mkdtempSync(join(tmpdir(), "weir-memory-"));
@@ -89,6 +89,18 @@ describe("the embedded memory", () => {
       await other.close();
       expect(await memory.prune(5)).toBe(0);
       expect((await shown()).messages.map(({ content }) => content)).toEqual(["new", "2"]);
+    });
+  });
+
+  test("prune() forgets what a role was told to be in a session without turns", async () => {
+    await withMemory(async (memory) => {
+      const told = async (rolePrompt: string) =>
+        (await memory.apply(ask({ sessionId: "s", rolePrompt }), CALLER)).systemPrompt;
+      await told("bard");
+      await memory.commit(said("x", "y", { sessionId: "other" }));
+      expect(await told("")).toContain("Role: bard");
+      expect(await memory.prune(START_MS + 1)).toBe(1);
+      expect(await told("")).not.toContain("Role:");
     });
   });
 

@@ -304,15 +304,54 @@ export function memoryTests(
       expect(systemPrompt).toBe(`Now: 2026-11-20 09:12:33\n\nRole: ${rolePrompt}`);
     });
 
-    listed("apply() remembers what a role was last told to be", async () => {
+    /** Who says what of the role, and who is told it afterwards. */
+    const a = { userId: "a", roleId: "tiffany" };
+    const PROMPTS: readonly (readonly [string, Partial<ApplyRequest>, Partial<ApplyRequest>, boolean])[] =
+      [
+        ["a user's role", a, a, true],
+        ["a user's role, in a group", a, { groupId: "g", ...a }, true],
+        ["a user's role in a group, in another", { groupId: "g", ...a }, { groupId: "h", ...a }, true],
+        ["a user's role, in a session with a name", a, { sessionId: "s", ...a }, true],
+        ["a user's role, with another user", a, { userId: "b", roleId: "tiffany" }, false],
+        ["a user's role, without a user", a, { roleId: "tiffany" }, false],
+        ["a user's role, with another role", a, { userId: "a", roleId: "other" }, false],
+        ["a role without a user", { roleId: "tiffany" }, { roleId: "tiffany" }, true],
+        ["a role without a user, with one", { roleId: "tiffany" }, a, false],
+        ["a group's role", { groupId: "g", roleId: "r" }, { groupId: "g", roleId: "r" }, true],
+        ["a group's role, elsewhere", { groupId: "g", roleId: "r" }, { roleId: "r" }, false],
+        ["a session", { sessionId: "s", ...a }, { sessionId: "s" }, true],
+        ["a session, elsewhere", { sessionId: "s", ...a }, a, false],
+        ["a session, with another name", { sessionId: "s", ...a }, { sessionId: "z", ...a }, false],
+        ["a user without a role", { userId: "a" }, { userId: "a" }, true],
+        ["a user without a role, with one", { userId: "a" }, a, false],
+      ];
+    for (const [what, said1, asked, isTold] of PROMPTS) {
+      listed(`apply() ${isTold ? "keeps" : "does not tell"} the prompt of ${what}`, async () => {
+        const memory = await openNew();
+        for (const rolePrompt of ["first", "你是 {{char}} 👋"]) {
+          await memory.apply(ask({ ...said1, rolePrompt }), CALLER);
+          await memory.commit(said("x", "y", said1));
+        }
+        const { systemPrompt } = await memory.apply(ask(asked), CALLER);
+        if (isTold) expect(systemPrompt).toEndWith("Role: 你是 {{char}} 👋");
+        else expect(systemPrompt).not.toContain("Role:");
+      });
+    }
+
+    listed("apply() prefers the session's prompt to that of its user", async () => {
       const memory = await openNew();
-      const applied = async (fields: Partial<ApplyRequest>) =>
-        (await memory.apply(ask({ userId: "u", ...fields }), CALLER)).systemPrompt;
-      await applied({ roleId: "tiffany", rolePrompt: "a" });
-      await applied({ roleId: "tiffany", rolePrompt: "b" });
+      const told = async (fields: Partial<ApplyRequest>) =>
+        (await memory.apply(ask({ ...a, ...fields }), CALLER)).systemPrompt.slice(-1);
+      await told({ sessionId: "s", rolePrompt: "1" });
+      await told({ groupId: "g", rolePrompt: "2" });
+      await told({ rolePrompt: "3" });
       await memory.commit(said("x", "y"));
-      expect(await applied({ roleId: "tiffany" })).toEndWith("Role: b");
-      expect(await applied({ roleId: "other" })).not.toContain("Role:");
+      expect(await told({ sessionId: "s" })).toBe("1");
+      expect(await told({ groupId: "g" })).toBe("2");
+      expect(await told({ groupId: "other" })).toBe("3");
+      await told({ groupId: "g", rolePrompt: "4" });
+      await memory.commit(said("x", "y"));
+      expect(await told({ groupId: "other" })).toBe("4");
     });
 
     const TEXTS = [
