@@ -183,8 +183,11 @@ export interface Memory {
   /** A page of a session's turns. Reads no more texts than are on it. */
   page(sessionId: string, request: PageRequest): Promise<TurnsPage> | TurnsPage;
 
-  /** Forgets a session. Gives the number of turns forgotten. */
-  remove(sessionId: string): Promise<number>;
+  /**
+   * Forgets every session whose ids are all that `ids` names, a part at a time: nobody waits for
+   * the whole. Where it names none, nothing is forgotten.
+   */
+  remove(ids: SessionIds): Promise<Removed>;
 
   /** Forgets every turn from before `beforeMs` (since 1970). Gives their number. */
   prune(beforeMs: number): Promise<number>;
@@ -200,6 +203,15 @@ export interface Memory {
   /** Writes what waits, and lets go of files and connections. */
   close(): Promise<void>;
 }
+
+/** What was forgotten. */
+export interface Removed {
+  readonly turns: number;
+  readonly sessions: number;
+}
+
+/** How a memory server begins to say that no session has the ids of a removal. */
+export const NOTHING_REMOVED = "没有匹配的会话";
 
 /** Turns that are safe here and have not reached their store. */
 export interface Backlog {

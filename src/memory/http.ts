@@ -13,7 +13,9 @@ import {
   type HistoryMessage,
   type Memory,
   NO_MARK,
+  NOTHING_REMOVED,
   type PageRequest,
+  type Removed,
   type SaidTurn,
   type SessionIds,
   type StoredTurn,
@@ -22,6 +24,7 @@ import {
   type TurnsPage,
 } from "../core/memory.ts";
 import { idsOfName, nameOfIds } from "../core/session.ts";
+import { idFilter } from "./id_filter.ts";
 
 /** An answer above this is not read to its end. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
@@ -160,12 +163,18 @@ class HttpMemory implements Memory {
     return { turns: turnsOf(historyOf(messages)), next: typeof next === "string" ? next : "" };
   }
 
-  async remove(sessionId: string): Promise<number> {
-    const count = (await this.turns(sessionId, Infinity)).length;
-    const body = { session_id: sessionId };
-    const envelope = await this.#call("DELETE", "/memory/delete", "delete", body, null);
+  /** The original tells no numbers: those of its one session are counted before. */
+  async remove(ids: SessionIds): Promise<Removed> {
+    if (idFilter(ids, "") === undefined) return { turns: 0, sessions: 0 };
+    const counted = ids.sessionId === "" ? 0 : (await this.turns(ids.sessionId, Infinity)).length;
+    const envelope = await this.#call("DELETE", "/memory/delete", "delete", idFields(ids), null);
+    if (envelope.msg.startsWith(NOTHING_REMOVED)) return { turns: 0, sessions: 0 };
     if (envelope.code !== 0) throw failed(`delete接口返回错误: ${envelope.msg}`);
-    return count;
+    const { deleted, sessions } = envelope.data;
+    return {
+      turns: typeof deleted === "number" ? deleted : counted,
+      sessions: typeof sessions === "number" ? sessions : 1,
+    };
   }
 
   /** The server keeps its own `keep_days`. */

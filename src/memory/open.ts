@@ -194,8 +194,8 @@ abstract class Handed implements Memory {
     return this.memory.page(...args);
   }
 
-  remove(sessionId: string): Promise<number> {
-    return this.memory.remove(sessionId);
+  remove(...args: Parameters<Memory["remove"]>): ReturnType<Memory["remove"]> {
+    return this.memory.remove(...args);
   }
 
   prune(beforeMs: number): Promise<number> {

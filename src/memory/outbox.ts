@@ -23,15 +23,23 @@ import {
   type MemoryHealth,
   messagesOf,
   type PageRequest,
+  type Removed,
   type SaidTurn,
+  type SessionIds,
   storable,
   type StoredTurn,
   type TurnsPage,
 } from "../core/memory.ts";
 import { nameOf } from "../core/session.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
+import { idFilter } from "./id_filter.ts";
 import { Lock } from "./lock.ts";
-import { OutboxFile, type OutboxFileOptions, type OutboxTurn } from "./outbox_file.ts";
+import {
+  type Dropped,
+  OutboxFile,
+  type OutboxFileOptions,
+  type OutboxTurn,
+} from "./outbox_file.ts";
 
 /** What an outbox needs. */
 export type OutboxOptions =
@@ -181,18 +189,28 @@ class Outbox implements Memory {
     return { ...page, turns: [...page.turns, ...missing.map(storedTurn)] };
   }
 
-  async remove(sessionId: string): Promise<number> {
-    const { length } = await this.turns(sessionId, Infinity);
-    const name = storable(sessionId);
+  async remove(ids: SessionIds): Promise<Removed> {
+    const filter = idFilter(ids, "session_id");
+    if (filter === undefined) return { turns: 0, sessions: 0 };
+    const dropped: Dropped = { turns: 0, sessions: new Set() };
     const endMs = this.#options.clock() + ARRIVAL_WAIT_MS;
-    await this.#file.remove(name);
+    await this.#file.remove(ids, filter, dropped);
     // A turn that is on its way, perhaps from another process, would arrive behind the removal.
-    while (this.#file.isSending(name) && this.#options.clock() < endMs) {
+    while (this.#file.isSending(filter) && this.#options.clock() < endMs) {
       await this.#options.sleep(ARRIVAL_LOOK_MS, NEVER);
     }
-    await this.#file.remove(name);
-    await this.#store.remove(sessionId);
-    return length;
+    await this.#file.remove(ids, filter, dropped);
+    let onlyHere = 0;
+    for (const name of dropped.sessions) {
+      if (!await this.#isStored(name)) onlyHere++;
+    }
+    const { turns, sessions } = await this.#store.remove(ids);
+    return { turns: turns + dropped.turns, sessions: sessions + onlyHere };
+  }
+
+  async #isStored(name: string): Promise<boolean> {
+    const names = await this.#store.named(name);
+    return names.includes(name) || (await this.#store.turns(name, 1)).length > 0;
   }
 
   prune(beforeMs: number): Promise<number> {

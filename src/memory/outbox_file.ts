@@ -14,13 +14,16 @@ import {
   type Claimed,
   type MemoryHealth,
   NO_MARK,
+  saidIds,
   type SaidTurn,
+  type SessionIds,
   TurnLate,
 } from "../core/memory.ts";
 import { keptIds } from "../core/session.ts";
 import { Batch } from "./batch.ts";
 import { type FileOptions, openDatabase, patiently } from "./database.ts";
 import { Guard, GUARD_TABLES } from "./guard.ts";
+import type { IdFilter } from "./id_filter.ts";
 import { JOINED_SQL, renameOutbox } from "./joined_names.ts";
 import type { Lock } from "./lock.ts";
 
@@ -71,6 +74,7 @@ export const OUTBOX_MIGRATIONS = [
   `
   ALTER TABLE turns ADD COLUMN joined TEXT NOT NULL DEFAULT '';
   CREATE INDEX turns_joined ON turns (joined, session_id) WHERE joined <> '';
+  CREATE INDEX turns_sending ON turns (seq) WHERE is_sending = 1;
   CREATE INDEX turns_renamed ON turns (seq) WHERE session_id = (${JOINED_SQL}) AND session_id <> '';
   CREATE INDEX dead_letters_renamed ON dead_letters (letter)
     WHERE session_id = (${JOINED_SQL}) AND session_id <> '';
@@ -80,6 +84,9 @@ export const OUTBOX_MIGRATIONS = [
 /** What may wait of one session: turns, and a share of the outbox's bytes. */
 const SESSION_TURNS_MAX = 1000;
 const SESSION_SHARE = 16;
+
+/** Rows that one transaction of `remove` looks through: some 1 ms. */
+const REMOVE_ROWS = 2000;
 
 /** A turn in the outbox. */
 export interface OutboxTurn extends SaidTurn {
@@ -125,8 +132,25 @@ type Write =
     readonly reason: string;
     readonly done: { letter: number };
   }
-  | { readonly kind: "remove"; readonly sessionId: string }
+  | {
+    readonly kind: "remove";
+    readonly filter: IdFilter;
+    readonly from: number;
+    readonly done: Dropped;
+  }
+  | {
+    readonly kind: "removal";
+    readonly ids: SessionIds;
+    readonly filter: IdFilter;
+    readonly done: Dropped;
+  }
   | { readonly kind: "purge"; readonly nowMs: number };
+
+/** What `remove` forgot of what waited: the number of turns, and the names of their sessions. */
+export interface Dropped {
+  turns: number;
+  readonly sessions: Set<string>;
+}
 
 type Row = readonly [
   seq: number,
@@ -302,9 +326,10 @@ export class OutboxFile {
     patiently(this.#database, () => this.#sql.recallAll.run());
   }
 
-  /** True while a turn of the session is on its way from any process. */
-  isSending(sessionId: string): boolean {
-    return patiently(this.#database, () => this.#sql.isSending.values(sessionId).length > 0);
+  /** True while a turn of the sessions is on its way from any process. */
+  isSending({ where, values }: IdFilter): boolean {
+    const sql = `SELECT 1 FROM turns WHERE is_sending = 1 AND ${where} LIMIT 1`;
+    return patiently(this.#database, () => this.#database.query(sql).values(...values).length > 0);
   }
 
   delivered(turn: OutboxTurn): Promise<void> {
@@ -318,9 +343,16 @@ export class OutboxFile {
     return done.letter;
   }
 
-  /** Forgets the turns of a session that are not on their way. */
-  remove(sessionId: string): Promise<void> {
-    return this.#batch.add({ kind: "remove", sessionId });
+  /** Forgets the turns of sessions that are not on their way, and adds to `done` what waited. */
+  async remove(ids: SessionIds, filter: IdFilter, done: Dropped): Promise<void> {
+    await this.#batch.add({ kind: "removal", ids: saidIds(ids), filter, done });
+    const [first, last] = patiently(
+      this.#database,
+      () => this.#sql.range.values()[0],
+    ) as unknown as readonly [number | null, number | null];
+    for (let from = first ?? 0; from <= (last ?? 0); from += REMOVE_ROWS) {
+      await this.#batch.add({ kind: "remove", filter, from, done });
+    }
   }
 
   /** Forgets delivered turns whose time is over. */
@@ -399,9 +431,11 @@ export class OutboxFile {
           break;
         }
         case "remove":
-          this.#sql.remove.run(item.sessionId);
-          this.#sql.removeDead.run(item.sessionId);
-          this.#guard.noteRemoval({ ...ANY, sessionId: item.sessionId }, this.#options.wallMs());
+          this.#remove(item.filter, item.from, item.done);
+          break;
+        case "removal":
+          this.#guard.noteRemoval(item.ids, this.#options.wallMs());
+          this.#removeDead(item.filter, item.done);
           break;
         case "purge":
           this.#sql.purge.run(
@@ -411,6 +445,19 @@ export class OutboxFile {
           break;
       }
     }
+  }
+
+  #remove({ where, values }: IdFilter, from: number, done: Dropped): void {
+    const rows = this.#database.query(
+      `DELETE FROM turns WHERE ${where} AND is_sending = 0 AND seq BETWEEN ? AND ? ` +
+        "RETURNING session_id, delivered_ms",
+    ).values(...values, from, from + REMOVE_ROWS - 1);
+    note(rows.filter(([, deliveredMs]) => deliveredMs === null), done);
+  }
+
+  #removeDead({ where, values }: IdFilter, done: Dropped): void {
+    const sql = `DELETE FROM dead_letters WHERE ${where} RETURNING session_id`;
+    note(this.#database.query(sql).values(...values), done);
   }
 
   #writeClaim(claim: Claim): Claimed {
@@ -454,8 +501,11 @@ export class OutboxFile {
 
 const BUSY: Claimed = { state: "busy" };
 
-/** The ids of a deletion that asks for no user, role or group. */
-const ANY = { userId: "", roleId: "", groupId: "" };
+/** Adds rows that begin with a session's name to what was dropped. */
+function note(rows: readonly (readonly unknown[])[], done: Dropped): void {
+  done.turns += rows.length;
+  for (const [name] of rows) done.sessions.add(name as string);
+}
 
 function outboxTurn(row: Row): OutboxTurn {
   const [seq, sessionId, userId, roleId, groupId, key, query, answer] = row;
@@ -529,7 +579,7 @@ function prepare(database: Database) {
     isWaiting: statement(
       "SELECT 1 FROM turns WHERE session_id = ? AND delivered_ms IS NULL LIMIT 1",
     ),
-    isSending: statement("SELECT 1 FROM turns WHERE session_id = ? AND is_sending = 1 LIMIT 1"),
+    range: statement("SELECT (SELECT min(seq) FROM turns), (SELECT max(seq) FROM turns)"),
     delivered: statement(
       "UPDATE turns SET delivered_ms = ?, is_sending = 0 WHERE seq = ? AND key = ?",
     ),
@@ -541,8 +591,6 @@ function prepare(database: Database) {
     dropDelivered: statement(
       "DELETE FROM turns WHERE seq = ?1 AND key = ?2 AND (has_client_key = 0 OR ?3 = 0)",
     ),
-    remove: statement("DELETE FROM turns WHERE session_id = ? AND is_sending = 0"),
-    removeDead: statement("DELETE FROM dead_letters WHERE session_id = ?"),
     purge: statement(
       "DELETE FROM turns WHERE delivered_ms IS NOT NULL AND delivered_ms <= ? AND " +
         "(has_client_key = 0 OR delivered_ms < ?)",

@@ -18,6 +18,7 @@ import {
   messagesOf,
   NO_MARK,
   type PageRequest,
+  type Removed,
   saidIds,
   type SaidTurn,
   type SessionIds,
@@ -31,6 +32,7 @@ import { keptIds, nameOf, nameOfIds } from "../core/session.ts";
 import { summaryOf, utcTime } from "../core/system_prompt.ts";
 import { REMOVED_KEEP_MS } from "./guard.ts";
 import { Lru } from "../lib/lru.ts";
+import { idFilter } from "./id_filter.ts";
 import { JOINED_SQL, RENAMED_ROWS } from "./joined_names.ts";
 import type { StoreOptions } from "./sqlite.ts";
 
@@ -42,6 +44,10 @@ const CONNECT_S = 10;
 
 /** Turns that one statement of `prune` deletes. */
 const PRUNE_TURNS = 5000;
+
+/** Sessions and turns that one statement of `remove` deletes at the most. */
+const REMOVE_SESSIONS = 1000;
+const REMOVE_TURNS = 5000;
 
 /** The advisory locks that migrations and deletions run under: "weir" in ASCII, and the next. */
 const MIGRATION_LOCK = 0x77656972;
@@ -366,21 +372,48 @@ class PostgresMemory implements Memory {
     });
   }
 
-  remove(sessionId: string): Promise<number> {
-    return this.#ask(async (sql) => {
-      const name = storable(sessionId);
-      await noteRemoval(sql, { sessionId: name, userId: "", roleId: "", groupId: "" });
-      return await sql.begin(async (sql) => {
-        await waitForCommits(sql);
-        const [row]: { readonly count: number }[] = await sql`
-          WITH session AS (
-            DELETE FROM weir_sessions WHERE name = ${name} RETURNING id
-          )
-          SELECT count(*)::float8 AS count FROM weir_turns
-          WHERE session IN (SELECT id FROM session)`;
-        return row?.count ?? 0;
-      });
+  async remove(ids: SessionIds): Promise<Removed> {
+    const filter = idFilter(
+      ids,
+      "name",
+      (column, at) =>
+        column === "name"
+          ? `name = $${at}`
+          : `md5(${column}) = md5($${at}::text) AND ${column} = $${at}::text AND ${column} <> ''`,
+    );
+    const removed = { turns: 0, sessions: 0 };
+    if (filter === undefined) return removed;
+    this.#known.clear();
+    await this.#ask(async (sql) => {
+      await noteRemoval(sql, saidIds(ids));
+      await sql.begin(waitForCommits);
     });
+    for (let isOver = false; !isOver;) {
+      const [part] = await this.#ask((sql): Promise<readonly (Removed & { picked: number })[]> =>
+        sql.unsafe(
+          `WITH picked AS (
+            SELECT id FROM weir_sessions WHERE ${filter.where} ORDER BY id LIMIT ${REMOVE_SESSIONS}
+          ), gone AS (
+            DELETE FROM weir_turns WHERE seq IN (
+              SELECT seq FROM weir_turns WHERE session IN (SELECT id FROM picked)
+              LIMIT ${REMOVE_TURNS}
+            ) RETURNING 1
+          ), ended AS (
+            DELETE FROM weir_sessions WHERE id IN (SELECT id FROM picked)
+              AND (SELECT count(*) FROM gone) < ${REMOVE_TURNS} RETURNING 1
+          )
+          SELECT (SELECT count(*) FROM gone)::float8 AS turns,
+            (SELECT count(*) FROM ended)::float8 AS sessions,
+            (SELECT count(*) FROM picked)::float8 AS picked`,
+          [...filter.values],
+        )
+      );
+      const { turns, sessions, picked } = part!;
+      removed.turns += turns;
+      removed.sessions += sessions;
+      isOver = turns < REMOVE_TURNS && picked < REMOVE_SESSIONS;
+    }
+    return removed;
   }
 
   async prune(beforeMs: number): Promise<number> {

@@ -31,6 +31,7 @@ import {
   messagesOf,
   NO_MARK,
   type PageRequest,
+  type Removed,
   saidIds,
   type SaidTurn,
   type SessionIds,
@@ -45,6 +46,7 @@ import { Lru } from "../lib/lru.ts";
 import { Batch } from "./batch.ts";
 import { Guard } from "./guard.ts";
 import { type FileOptions, openDatabase, patiently, reasonOf } from "./database.ts";
+import { type IdFilter, idFilter } from "./id_filter.ts";
 import { renameSessions } from "./joined_names.ts";
 import {
   MIGRATIONS,
@@ -65,6 +67,10 @@ const CATCH_UP_TURNS_MAX = 1000;
 /** Sessions that one transaction of `prune` looks through: some 1 ms for 200 short ones. */
 const PRUNE_SESSIONS = 200;
 
+/** Sessions and turns that one transaction of `remove` forgets: some 5 ms. */
+const REMOVE_SESSIONS = 200;
+const REMOVE_TURNS = 1000;
+
 /** What the embedded memory needs. Shared by every store that makes its own system prompt. */
 export interface StoreOptions {
   readonly limits: HistoryLimits;
@@ -84,7 +90,13 @@ type Write =
   | { readonly kind: "claim"; readonly claim: Claim; claimed: Claimed }
   | { readonly kind: "release"; readonly claim: Claim }
   | { readonly kind: "prompt"; readonly ids: SessionIds; readonly prompt: string }
-  | { readonly kind: "remove"; readonly name: string; readonly done: { count: number } }
+  | {
+    readonly kind: "remove";
+    readonly ids: SessionIds;
+    readonly filter: IdFilter;
+    readonly isFirst: boolean;
+    readonly done: Removing;
+  }
   | {
     readonly kind: "prune";
     readonly fromId: number;
@@ -96,6 +108,13 @@ type Write =
 /** A turn with its key, where it has one. */
 interface KeptTurn extends StoredTurn {
   readonly key: string | null;
+}
+
+/** A removal, as far as it has come. */
+interface Removing {
+  turns: number;
+  sessions: number;
+  isOver: boolean;
 }
 
 /** A session with its newest turns. */
@@ -118,9 +137,6 @@ interface Session {
 }
 
 const BUSY: Claimed = { state: "busy" };
-
-/** The ids of a deletion that asks for no user, role or group. */
-const ANY = { userId: "", roleId: "", groupId: "" };
 
 /** Opens or makes the memory at `options.path`. */
 export function openSqliteMemory(options: SqliteOptions): Memory {
@@ -256,10 +272,13 @@ class SqliteMemory implements Memory {
     });
   }
 
-  async remove(sessionId: string): Promise<number> {
-    const done = { count: 0 };
-    await this.#batch.add({ kind: "remove", name: storable(sessionId), done });
-    return done.count;
+  async remove(ids: SessionIds): Promise<Removed> {
+    const filter = idFilter(ids, "name");
+    const done: Removing = { turns: 0, sessions: 0, isOver: filter === undefined };
+    for (let isFirst = true; filter !== undefined && !done.isOver; isFirst = false) {
+      await this.#batch.add({ kind: "remove", ids: saidIds(ids), filter, isFirst, done });
+    }
+    return done;
   }
 
   async prune(beforeMs: number): Promise<number> {
@@ -441,11 +460,11 @@ class SqliteMemory implements Memory {
           this.#sql.setPrompt.run(item.prompt, this.#stored(item.ids, this.#options.wallMs()).id);
           break;
         case "remove":
-          item.done.count += this.#sql.removeTurns.run(item.name).changes;
-          this.#sql.removeSession.run(item.name);
-          this.#sessions.delete(item.name);
-          this.#guard.noteRemoval({ ...ANY, sessionId: item.name }, this.#options.wallMs());
-          this.#lastRemoval = this.#guard.lastRemoval();
+          if (item.isFirst) {
+            this.#guard.noteRemoval(item.ids, this.#options.wallMs());
+            this.#lastRemoval = this.#guard.lastRemoval();
+          }
+          this.#removeSome(item.filter, item.done);
           break;
         case "prune":
           this.#prune(item.fromId, item.toId, item.beforeMs, item.done);
@@ -524,6 +543,23 @@ class SqliteMemory implements Memory {
     );
     [session.id, session.beganMs] = row as unknown as [number, number];
     return session;
+  }
+
+  #removeSome({ where, values }: IdFilter, done: Removing): void {
+    let turnsLeft = REMOVE_TURNS;
+    const rows = this.#database
+      .query(`SELECT id, name FROM sessions WHERE ${where} LIMIT ${REMOVE_SESSIONS}`)
+      .values(...values) as unknown as readonly (readonly [number, string])[];
+    for (const [id, name] of rows) {
+      const { changes } = this.#sql.removeTurns.run(id, turnsLeft);
+      done.turns += changes;
+      turnsLeft -= changes;
+      this.#sessions.delete(name);
+      if (turnsLeft === 0) return; // it may have more
+      this.#sql.removeSession.run(id);
+      done.sessions++;
+    }
+    done.isOver = rows.length < REMOVE_SESSIONS;
   }
 
   #prune(fromId: number, toId: number, beforeMs: number, done: { count: number }): void {

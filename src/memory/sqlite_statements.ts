@@ -114,7 +114,7 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
         "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET name = name " +
         "RETURNING id, began_ms",
     ),
-    removeSession: statement("DELETE FROM sessions WHERE name = ?"),
+    removeSession: statement("DELETE FROM sessions WHERE id = ?"),
     turnsBySession: statement(
       `SELECT ${columns} FROM turns WHERE session = ?1 AND seq >= (
         SELECT min(seq) FROM (
@@ -144,7 +144,9 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
     ),
     removeTurn: statement("DELETE FROM turns WHERE session = ? AND key = ?"),
-    removeTurns: statement(`DELETE FROM turns WHERE ${byName}`),
+    removeTurns: statement(
+      "DELETE FROM turns WHERE seq IN (SELECT seq FROM turns WHERE session = ? LIMIT ?)",
+    ),
     pruneTurns: statement("DELETE FROM turns WHERE session BETWEEN ? AND ? AND at_ms < ?"),
     pruneSessions: statement(
       "DELETE FROM sessions WHERE id BETWEEN ? AND ? AND began_ms < ? AND NOT EXISTS " +

@@ -408,7 +408,7 @@ describe("the outbox", () => {
     const remover = open();
     await sender.commit(said("one", "1"));
     await until(() => server.calls.length === 1);
-    await remover.remove("s");
+    await remover.remove(ask({ sessionId: "s" }));
     // The turn was answered 150 ms after it came, and the removal came behind that.
     const waitedMs = cameMs.get("/memory/delete")! - cameMs.get("/memory/upload")!;
     expect(waitedMs).toBeGreaterThan(140);
@@ -431,7 +431,7 @@ describe("the outbox", () => {
     const memory = open();
     await memory.commit(said("one", "1"));
     await memory.commit(said("two", "2", { sessionId: "other" }));
-    await memory.remove("s");
+    await memory.remove(ask({ sessionId: "s" }));
     expect(deleted).toEqual(["s"]);
     expect(short(await memory.turns("s", 10))).toEqual([]);
     const before = uploads().length;

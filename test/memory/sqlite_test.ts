@@ -141,7 +141,7 @@ describe("the embedded memory", () => {
           );
         } else if (act < 0.7) {
           what = "remove";
-          await memory.remove(sessionId);
+          await memory.remove(ask({ sessionId }));
         } else if (act < 0.8) {
           what = "prune";
           await memory.prune(i - 20);

@@ -16,6 +16,7 @@ import {
   NO_MARK,
   type SaidTurn,
   saidTurn,
+  type SessionIds,
   type StoredTurn,
 } from "../../src/core/memory.ts";
 import { nameOf } from "../../src/core/session.ts";
@@ -135,6 +136,8 @@ export function said(query: string, answer: string, fields: Partial<SaidTurn> = 
     answer,
   });
 }
+
+const NOTHING = { turns: 0, sessions: 0 };
 
 /** Turns as "query>answer". */
 export function short(turns: readonly Pick<StoredTurn, "query" | "answer">[]): string[] {
@@ -306,11 +309,16 @@ export function memoryTests(
 
     /** Who says what of the role, and who is told it afterwards. */
     const a = { userId: "a", roleId: "tiffany" };
-    const PROMPTS: readonly (readonly [string, Partial<ApplyRequest>, Partial<ApplyRequest>, boolean])[] =
-      [
+    const PROMPTS:
+      readonly (readonly [string, Partial<ApplyRequest>, Partial<ApplyRequest>, boolean])[] = [
         ["a user's role", a, a, true],
         ["a user's role, in a group", a, { groupId: "g", ...a }, true],
-        ["a user's role in a group, in another", { groupId: "g", ...a }, { groupId: "h", ...a }, true],
+        [
+          "a user's role in a group, in another",
+          { groupId: "g", ...a },
+          { groupId: "h", ...a },
+          true,
+        ],
         ["a user's role, in a session with a name", a, { sessionId: "s", ...a }, true],
         ["a user's role, with another user", a, { userId: "b", roleId: "tiffany" }, false],
         ["a user's role, without a user", a, { roleId: "tiffany" }, false],
@@ -474,8 +482,9 @@ export function memoryTests(
       const memory = await openNew();
       await memory.commit(said("one", "1", { key: "k" }));
       await memory.commit(said("two", "2", { sessionId: "other" }));
-      expect(await memory.remove("s")).toBe(1);
-      expect(await memory.remove("s")).toBe(0);
+      expect(await memory.remove(ask({ sessionId: "s" }))).toMatchObject({ turns: 1, sessions: 1 });
+      expect(await memory.remove(ask({ sessionId: "s" }))).toMatchObject(NOTHING);
+      expect(await memory.remove(ask())).toMatchObject(NOTHING);
       expect((await memory.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
       expect((await memory.apply(ask({ sessionId: "other" }), CALLER)).messages).toHaveLength(2);
       await memory.commit(said("three", "3", { key: "k" }));
@@ -491,7 +500,7 @@ export function memoryTests(
       await a.commit(said("one", "1"));
       const mark = await begin(a);
       const other = await a.apply(ask({ sessionId: "other" }), CALLER);
-      await b.remove("s");
+      await b.remove(ask({ sessionId: "s" }));
       for (const began of [early, mark]) {
         const late = a.commit(said("two", "2", { mark: began }));
         expect(await late.catch((error) => error)).toMatchObject({
@@ -576,6 +585,76 @@ export function memoryTests(
       expect(await second.catch((error) => error)).toMatchObject({ why: "answered" });
       expect(short(await memory.turns("s", 10))).toEqual(["q>first"]);
     });
+    /** What is named → the sessions that go, and how many turns. */
+    const REMOVALS: readonly (readonly [Partial<SessionIds>, readonly number[], number])[] = [
+      [{ userId: "u1" }, [0, 1, 2, 3], 5],
+      [{ userId: "u1", roleId: "r" }, [0, 1, 3], 4],
+      [{ roleId: "r" }, [0, 1, 3, 4], 5],
+      [{ groupId: "群" }, [1], 1],
+      [{ sessionId: "s1" }, [3], 1],
+      [{ sessionId: "s1", userId: "u2" }, [], 0],
+      [{ sessionId: "user_id=u1&role_id=r" }, [0], 2],
+      [{ userId: "u" }, [], 0],
+    ];
+    for (const [ids, gone, turns] of REMOVALS) {
+      listed(`remove() of ${JSON.stringify(ids)} forgets ${gone.length} sessions`, async () => {
+        const memory = await openNew();
+        const sessions = [
+          { userId: "u1", roleId: "r" },
+          { groupId: "群", userId: "u1", roleId: "r" },
+          { userId: "u1" },
+          { sessionId: "s1", userId: "u1", roleId: "r" },
+          { userId: "u2", roleId: "r" },
+          { sessionId: "s2" },
+        ];
+        for (const session of sessions) {
+          await memory.apply(ask({ ...session, rolePrompt: "bard" }), CALLER);
+          await memory.commit(said("one", "1", session));
+        }
+        await memory.commit(said("two", "2", sessions[0]!));
+        const removed = await memory.remove(ask(ids));
+        expect(removed).toMatchObject({ turns, sessions: gone.length });
+        for (const [i, session] of sessions.entries()) {
+          const { messages, systemPrompt } = await memory.apply(ask(session), CALLER);
+          expect(messages).toHaveLength(gone.includes(i) ? 0 : i === 0 ? 4 : 2);
+          // Its user may have said it of the role elsewhere, too.
+          if (!gone.includes(i)) expect(systemPrompt).toEndWith("Role: bard");
+          else if (gone.includes(0) && gone.includes(1)) {
+            expect(systemPrompt).not.toContain("Role:");
+          }
+        }
+        expect(await memory.remove(ask(ids))).toMatchObject(NOTHING);
+      });
+    }
+
+    listed("remove() forgets a role's prompt in a session without turns", async () => {
+      const memory = await openNew();
+      await memory.apply(ask({ sessionId: "told", rolePrompt: "bard" }), CALLER);
+      await memory.commit(said("one", "1"));
+      expect(await memory.remove(ask({ sessionId: "told" }))).toMatchObject({
+        turns: 0,
+        sessions: 1,
+      });
+      const { systemPrompt } = await memory.apply(ask({ sessionId: "told" }), CALLER);
+      expect(systemPrompt).not.toContain("Role:");
+    });
+
+    listed("remove() forgets more than one part holds", async () => {
+      const memory = await openNew();
+      const long = Array.from({ length: 2500 }, (_, i) => said(`q${i}`, "a", { userId: "u" }));
+      const many = Array.from(
+        { length: 450 },
+        (_, i) => said("q", "a", { sessionId: `s${i}`, userId: "u" }),
+      );
+      await Promise.all([...long, ...many].map((turn) => memory.commit(turn)));
+      await memory.commit(said("q", "kept", { userId: "other" }));
+      expect(await memory.remove(ask({ userId: "u" }))).toMatchObject({
+        turns: 2950,
+        sessions: 451,
+      });
+      expect(await memory.turns("user_id=other", 9)).toHaveLength(1);
+      expect(await memory.turns("user_id=u", 9)).toEqual([]);
+    }, 60_000);
 
     listed("prune() forgets what is older, across many sessions", async () => {
       const memory = await openNew();
@@ -606,7 +685,7 @@ export function memoryTests(
           expect(messages.map(({ content }) => content)).toEqual(expected);
         }
       }
-      await b.remove("s");
+      await b.remove(ask({ sessionId: "s" }));
       expect((await a.apply(ask({ sessionId: "s" }), CALLER)).messages).toEqual([]);
       await a.commit(said("new", "1"));
       expect(short(await b.turns("s", 10))).toEqual(["new>1"]);

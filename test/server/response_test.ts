@@ -338,10 +338,50 @@ describe("POST /v1/response with nothing configured", () => {
     expect(gone).toMatchObject({
       code: 0,
       msg: "所有微服务数据删除成功",
-      data: { session_id: "user_id=m", results: [{ service_name: "weir", success: true }] },
+      data: {
+        session_id: "user_id=m",
+        deleted: 2,
+        sessions: 1,
+        results: [{ service_name: "weir", success: true }],
+      },
     });
     expect(await history(weir, "m")).toEqual([]);
   });
+
+  /** A body of DELETE /memory/delete → sessions and turns, or the beginning of an error. */
+  const DELETED: readonly (readonly [Record<string, string>, readonly number[] | string])[] = [
+    [{ user_id: "d1" }, [2, 3]],
+    [{ user_id: "d1", role_id: "r", session_id: "" }, [1, 2]],
+    [{ session_id: "d1_r" }, [1, 2]],
+    [{ role_id: "r", group_id: "d9" }, [1, 1]],
+    [{ user_id: "d1", role_id: "other" }, "没有匹配的会话: no session has these ids"],
+    [{ session_id: "d1_r", user_id: "d2" }, "没有匹配的会话: "],
+    [{}, "生成 session_id 失败: "],
+  ];
+  for (const [body, wanted] of DELETED) {
+    test(`DELETE /memory/delete of ${JSON.stringify(body)} says ${wanted}`, async () => {
+      const user = { user_id: "d1", role_id: "r" };
+      for (const ids of [user, user, { user_id: "d1" }, { group_id: "d9", role_id: "r" }]) {
+        await post(weir, { query: "q", ...ids });
+      }
+      const { status, text } = await post(weir, body, {}, "/memory/delete");
+      const { code, msg, data } = JSON.parse(text);
+      expect(status).toBe(200);
+      if (typeof wanted === "string") {
+        expect(code).toBe(-1);
+        expect(msg).toStartWith(wanted);
+        expect(await history(weir, "d1_r")).toHaveLength(4);
+      } else {
+        expect({ code, sessions: data.sessions, deleted: data.deleted }).toEqual({
+          code: 0,
+          sessions: wanted[0],
+          deleted: wanted[1],
+        });
+      }
+      await post(weir, { user_id: "d1" }, {}, "/memory/delete");
+      await post(weir, { group_id: "d9" }, {}, "/memory/delete");
+    });
+  }
 
   /** path, body → msg, all with HTTP 200 as the original. */
   const BAD_MEMORY: readonly (readonly [string, string, string])[] = [

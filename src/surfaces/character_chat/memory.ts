@@ -14,6 +14,7 @@ import {
   type Memory,
   messagesOf,
   NO_MARK,
+  NOTHING_REMOVED,
   saidTurn,
   type SessionIds,
   type StoredTurn,
@@ -154,14 +155,22 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
     return { shown: turns.flatMap(datedMessages), more: { has_more: next !== "", next } };
   }
 
+  /** Every session that has all of the ids that are named. */
   async function remove(fields: Fields): Promise<Success> {
+    const asked = idsOf(fields);
     const { sessionId } = await sessionOf(fields);
-    const count = await memory.remove(sessionId);
-    const message = `${count} turns deleted`;
+    const ids = asked.sessionId === "" ? asked : { ...asked, sessionId };
+    const { turns, sessions } = await memory.remove(ids);
+    if (sessions === 0) {
+      throw new AppError("not_found", `${NOTHING_REMOVED}: no session has these ids`);
+    }
+    const message = `${turns} turns of ${sessions} sessions deleted`;
     return {
       msg: "所有微服务数据删除成功",
       data: {
         session_id: sessionId,
+        deleted: turns,
+        sessions,
         results: [{ service_name: "weir", success: true, message }],
       },
     };
