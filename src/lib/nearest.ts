@@ -31,6 +31,30 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 }
 
 /**
+ * The candidate that `word` most probably is a slip of: the same but for case and separators, or but
+ * for one edit in five characters. Undefined when it is more than that, or no slip at all.
+ *
+ * ```ts
+ * slipOf("userId", ["user_id", "role_id"]); // "user_id"
+ * ```
+ */
+export function slipOf(word: string, candidates: readonly string[]): string | undefined {
+  if (word.length > WORD_LENGTH_MAX || candidates.includes(word)) return undefined;
+  const folded = fold(word);
+  return candidates.find((candidate) => {
+    const wanted = fold(candidate);
+    const editsMax = Math.max(1, Math.floor(wanted.length / 5));
+    // Most words are told apart by their lengths.
+    return Math.abs(wanted.length - folded.length) <= editsMax &&
+      editDistance(folded, wanted) <= editsMax;
+  });
+}
+
+function fold(word: string): string {
+  return word.toLowerCase().replace(/[-_ .]/g, "");
+}
+
+/**
  * Edits between `a` and `b`: a character more, less or changed, or two neighbours swapped ("optimal
  * string alignment"). Time and memory are the product of the two lengths.
  */

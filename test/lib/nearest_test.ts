@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { editDistance, nearest } from "../../src/lib/nearest.ts";
+import { editDistance, nearest, slipOf } from "../../src/lib/nearest.ts";
 
 describe("editDistance()", () => {
   const CASES = [
@@ -43,4 +43,31 @@ describe("nearest()", () => {
   }
 
   test("finds nothing among no candidates", () => expect(nearest("port", [])).toBeUndefined());
+});
+
+describe("slipOf()", () => {
+  const FIELDS = ["session_id", "user_id", "role_id", "query", "stream", "role_prompt"];
+  const CASES: readonly (readonly [string, string | undefined])[] = [
+    ["userid", "user_id"],
+    ["sessionId", "session_id"],
+    ["SESSION-ID", "session_id"],
+    ["roleid", "role_id"],
+    ["qurey", "query"],
+    ["role_promt", "role_prompt"],
+    ["rolePrompts", "role_prompt"],
+    ["user_id", undefined],
+    ["user", undefined],
+    ["id", undefined],
+    ["", undefined],
+    ["queue", undefined],
+    ["streaming", undefined],
+    ["model", undefined],
+    ["用户", undefined],
+    [`user_id${"_".repeat(100)}`, "user_id"],
+    [`user_id${"_".repeat(1_000_000)}`, undefined],
+  ];
+  for (const [word, wanted] of CASES) {
+    test(`of "${word.slice(0, 20)}" (${word.length}) is ${wanted}`, () =>
+      expect(slipOf(word, FIELDS)).toBe(wanted));
+  }
 });

@@ -169,6 +169,34 @@ describe("POST /v1/response with nothing configured", () => {
     });
   }
 
+  /** path, a body → what is said of it; "" = it is taken. */
+  const NAMES: readonly (readonly [string, Record<string, unknown>, string])[] = [
+    [PATH, { userid: "u" }, 'there is no field "userid": did you mean "user_id"?'],
+    [PATH, { sessionId: "s" }, 'there is no field "sessionId": did you mean "session_id"?'],
+    [PATH, { roleid: "r" }, 'there is no field "roleid": did you mean "role_id"?'],
+    [PATH, { rolePrompt: "p" }, 'there is no field "rolePrompt": did you mean "role_prompt"?'],
+    [PATH, { query: undefined, qurey: "x" }, 'there is no field "qurey": did you mean "query"?'],
+    [PATH, { stream: undefined, steam: false }, 'there is no field "steam": did you mean "stream"?'],
+    [PATH, { user_id: "u", userId: "u" }, ""],
+    [PATH, { model: "m", user: "u", temperature: 1, metadata: {}, messages: [], "用户": 1 }, ""],
+    ["/memory/apply", { userid: "u" }, 'there is no field "userid": did you mean "user_id"?'],
+    ["/memory/upload", { message: [] }, 'there is no field "message": did you mean "messages"?'],
+    ["/memory/delete", { userId: "u" }, 'there is no field "userId": did you mean "user_id"?'],
+    ["/memory/messages", { session_id: "s", timestamp: "1", limits: 1 }, ""],
+  ];
+  for (const [path, fields, wanted] of NAMES) {
+    test(`${path} ${wanted ? "refuses" : "takes"} ${JSON.stringify(fields)}`, async () => {
+      const { status, text } = await post(weir, { query: "x", stream: false, ...fields }, {}, path);
+      const { code, msg } = JSON.parse(text);
+      expect(status).toBe(wanted !== "" && path === PATH ? 400 : 200);
+      expect({ code, msg }).toEqual(
+        wanted === ""
+          ? { code: 0, msg: "success" }
+          : { code: -1, msg: `参数解析错误: ${wanted}` },
+      );
+    });
+  }
+
   test("remembers a session, oldest first, by the ids joined", async () => {
     const ids = { group_id: "g", user_id: "u1", role_id: "r" };
     await post(weir, { query: "一", ...ids });

@@ -10,8 +10,9 @@ import { checkDepth } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Layout } from "../../core/frames.ts";
-import type { SessionIds } from "../../core/memory.ts";
+import { type SessionIds, storable } from "../../core/memory.ts";
 import type { Whole } from "../../core/surface.ts";
+import { slipOf } from "../../lib/nearest.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 
 /** Characters that Go's JSON encoder escapes and JavaScript's does not. */
@@ -153,6 +154,30 @@ export function fieldsOf(body: unknown): Fields {
   throw new AppError("request_invalid", "参数解析错误: the body must be a JSON object");
 }
 
+/** Unknown fields that are looked at: a body may have a million of them. */
+const UNKNOWN_FIELDS_MAX = 100;
+
+/**
+ * Fields of other names are ignored, as the original does, unless one nearly is `known`: whoever
+ * sends `userid` would talk in a session of nobody.
+ *
+ * @throws {AppError} that names the known one.
+ */
+export function checkNames(fields: Fields, known: readonly string[]): void {
+  let unknown = 0;
+  for (const name in fields) {
+    if (known.includes(name)) continue;
+    if (++unknown > UNKNOWN_FIELDS_MAX) return;
+    const meant = slipOf(name, known);
+    if (meant === undefined || Object.hasOwn(fields, meant)) continue;
+    throw new AppError(
+      "param_unknown",
+      `参数解析错误: there is no field "${name}": did you mean "${meant}"?`,
+      { param: name },
+    );
+  }
+}
+
 /**
  * A text field: absent and null are "", as in Go.
  *
@@ -170,6 +195,9 @@ export function textField(fields: Fields, name: string): string {
     { param: name },
   );
 }
+
+/** The fields that say who talks with whom. */
+export const ID_FIELDS = ["session_id", "user_id", "role_id", "group_id"] as const;
 
 /** Who talks with whom. @throws {AppError} when an id is longer than a store takes. */
 export function idsOf(fields: Fields): SessionIds {
@@ -192,7 +220,7 @@ function idField(fields: Fields, name: string, bytesMax: number): string {
   const id = textField(fields, name);
   // No unit of UTF-16 has more than three bytes of UTF-8.
   if (id.length * 3 <= bytesMax) return id;
-  const bytes = Buffer.byteLength(id);
+  const bytes = Buffer.byteLength(storable(id));
   if (bytes <= bytesMax) return id;
   throw new AppError(
     "string_too_long",

@@ -24,11 +24,13 @@ import type { Surface } from "../../core/surface.ts";
 import { utcTime } from "../../core/system_prompt.ts";
 import {
   checkEnvelopeToken,
+  checkNames,
   envelope,
   envelopeAnswer,
   envelopeTooLarge,
   type Fields,
   fieldsOf,
+  ID_FIELDS,
   idempotencyKey,
   idsOf,
   parseEnvelopeJson,
@@ -176,18 +178,22 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
     };
   }
 
-  /** Wraps one of the above: authorization, body and envelope. */
+  /** Wraps one of the above: authorization, body and envelope. `names`: what it takes besides ids. */
   function surface(
     name: string,
     run: (fields: Fields, head: RequestHead, exchange: Exchange) => Promise<Success>,
+    names: readonly string[] = [],
   ): Surface {
+    const known = [...ID_FIELDS, ...names];
     return {
       name,
       source: "",
       takes: "body",
       admit: (head, exchange) => checkEnvelopeToken(deps.authorize, head, exchange),
       async answer({ text, head }, exchange) {
-        const { msg, data } = await run(fieldsOf(parseEnvelopeJson(text)), head, exchange);
+        const fields = fieldsOf(parseEnvelopeJson(text));
+        checkNames(fields, known);
+        const { msg, data } = await run(fields, head, exchange);
         return envelopeAnswer(envelope(0, msg, data));
       },
       tooLarge: envelopeTooLarge,
@@ -202,10 +208,10 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   }
 
   return {
-    apply: surface("memory_apply", apply),
-    upload: surface("memory_upload", upload),
+    apply: surface("memory_apply", apply, ["query", "role_prompt"]),
+    upload: surface("memory_upload", upload, ["messages", "partial"]),
     messages: surface("memory_messages", messages),
-    query: surface("memory_query", query),
+    query: surface("memory_query", query, ["query"]),
     delete: surface("memory_delete", remove),
   };
 }

@@ -33,6 +33,7 @@ import { isSayable } from "../../lib/http1/header_block.ts";
 import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
 import {
   checkEnvelopeToken,
+  checkNames,
   contentEnvelope,
   envelope,
   ENVELOPE_LAYOUT,
@@ -40,6 +41,7 @@ import {
   envelopeErrorEvent,
   envelopeTooLarge,
   fieldsOf,
+  ID_FIELDS,
   idempotencyKey,
   idsOf,
   parseEnvelopeJson,
@@ -102,6 +104,9 @@ const STREAM_HEADERS = sseHeaders({
 function streamHeaders(sessionId: string): HeaderFields {
   return isSayable(sessionId) ? STREAM_HEADERS.plus(SESSION_HEADER, sessionId) : STREAM_HEADERS;
 }
+
+/** What a request may say. */
+const FIELDS = [...ID_FIELDS, "query", "role_prompt", "first_message", "stream"];
 
 /** Errors of weir itself while the model answers. */
 const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
@@ -174,6 +179,7 @@ export function v1Response(deps: ResponseDeps): Surface {
 
   function parse({ text, head }: Inbound): Question {
     const fields = fieldsOf(parseEnvelopeJson(text));
+    checkNames(fields, FIELDS);
     const key = idempotencyKey(head);
     const { stream } = fields;
     if (stream !== undefined && stream !== null && typeof stream !== "boolean") {
