@@ -22,6 +22,8 @@ export interface StreamingSurface {
   readonly endsErrors?: true;
   /** True: it answers nothing before its first word, so no comments fill the silence until then. */
   readonly opensLate?: true;
+  /** True: an upstream's bytes are passed on as they are. */
+  readonly isRelayed?: true;
   /** What it answers when its upstream cannot be reached: a status, and what its body begins with. */
   readonly unreachable: readonly [status: number, body: string];
 }
@@ -80,6 +82,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     cutsAfterBlank: false,
     end: DONE,
     error: ERROR,
+    isRelayed: true,
     unreachable: [502, "{"],
   },
   {
@@ -89,6 +92,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     cutsAfterBlank: true,
     end: DONE,
     error: ERROR,
+    isRelayed: true,
     unreachable: [502, ""],
   },
   {

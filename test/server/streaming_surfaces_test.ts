@@ -191,6 +191,22 @@ describe("every streaming surface, answered by an upstream", () => {
       expect(await answer.until(() => false)).toEndWith(surface.end);
     });
 
+    test(`${surface.path} says a character whole whose halves come one by one`, async () => {
+      const { told, answer } = await begin(surface);
+      for (const text of ["\ud83c", "\udf0a水\ud83c", "", "\udf0a", "\ud83c"]) told.say(text);
+      told.finish();
+      const text = await answer.until(() => false);
+      if (surface.isRelayed) {
+        expect(text).toContain('"\\ud83c"');
+        expect(surface.said(text)).toBe("一🌊水🌊\ud83c");
+        return;
+      }
+      // Each event holds what its client can show.
+      expect(text).not.toMatch(/\\ud[89a-f]/);
+      for (const said of ["🌊水", "🌊", "\ufffd"]) expect(text).toContain(said);
+      expect(surface.said(text)).toBe("一🌊水🌊\ufffd");
+    });
+
     test(`${surface.path}: a client that leaves stops the upstream`, async () => {
       const { told, answer } = await begin(surface);
       await answer.until((text) => surface.said(text) !== "");

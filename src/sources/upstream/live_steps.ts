@@ -10,6 +10,7 @@ import type { AnswerLimits, AnswerReader, UpstreamDialect } from "../../core/dia
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { Ticket } from "../../lib/wheel.ts";
+import { WholeCharacters } from "./whole_characters.ts";
 
 type Turn = IteratorResult<readonly Step[], undefined>;
 
@@ -39,7 +40,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
 
   constructor(relay: Relay, dialect: UpstreamDialect, limits: AnswerLimits, call: Call) {
     this.#body = relay.body;
-    this.#reader = dialect.readAnswer(relay.fields, limits);
+    this.#reader = new WholeCharacters(dialect.readAnswer(relay.fields, limits));
     this.#limits = limits;
     this.#bytesLeft = limits.answer_max_bytes;
     this.#call = call;
