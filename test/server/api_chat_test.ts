@@ -144,14 +144,16 @@ describe("POST /api/chat, answered by an upstream", () => {
 
   test("the upstream gets the messages, the model and every other parameter", async () => {
     const index = upstream.requests.length;
-    const asked = post(weir, { messages: HELLO, temperature: 0.7, seed: 3, max_tokens: 9 });
+    const parts = [{ type: "text", text: "水 " }, { type: "text", text: "🌊" }];
+    const messages = [...HELLO, { role: "user", content: parts }];
+    const asked = post(weir, { messages, temperature: 0.7, seed: 3, max_tokens: 9 });
     const told = await upstream.told(index);
     told.say("好");
     told.finish();
     expect((await asked).text).toBe('data: {"content":"好"}\n\ndata: [DONE]\n\n');
     expect(JSON.parse(upstream.requests[index]!.body)).toMatchObject({
       model: "gpt-3.5-turbo",
-      messages: HELLO,
+      messages,
       temperature: 0.7,
       seed: 3,
       max_tokens: 9,

@@ -126,6 +126,13 @@ describe("/conv without an upstream", () => {
     ["no content", "conversation", { body: {} }, 400, "detail"],
     ["empty content", "conversation", { body: { content: "" } }, 400, "detail"],
     ["content of numbers", "conversation", { body: { content: 7 } }, 400, "detail"],
+    [
+      "content of parts",
+      "conversation",
+      { body: { content: [{ type: "text", text: "x" }] } },
+      400,
+      "detail",
+    ],
     ["a list", "conversation", { body: [] }, 400, "detail"],
     [
       "an unknown conversation to answer in",

@@ -158,6 +158,16 @@ describe("POST /v1/response with nothing configured", () => {
     ['{"query":""}', 400, "query is required"],
     ['{"query":null}', 400, "query is required"],
     ['{"query":1}', 400, "参数解析错误: query must be a string, it is number"],
+    [
+      '{"query":[{"type":"text","text":"x"}]}',
+      400,
+      "参数解析错误: query must be a string, it is array",
+    ],
+    [
+      '{"query":"x","first_message":[{"type":"text","text":"x"}]}',
+      400,
+      "参数解析错误: first_message must be a string, it is array",
+    ],
     ['{"query":"x","user_id":[]}', 400, "参数解析错误: user_id must be a string, it is array"],
     ['{"query":"x","stream":"no"}', 400, "参数解析错误: stream must be true or false"],
   ];
@@ -424,6 +434,11 @@ describe("POST /v1/response with nothing configured", () => {
       "/memory/upload",
       '{"user_id":"u","messages":[1]}',
       "参数解析错误: the body must be a JSON object",
+    ],
+    [
+      "/memory/upload",
+      '{"user_id":"u","messages":[{"role":"user","content":[{"type":"text","text":"x"}]}]}',
+      "参数解析错误: content must be a string, it is array",
     ],
   ];
   for (const [path, body, msg] of BAD_MEMORY) {
