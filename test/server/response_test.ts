@@ -186,7 +186,11 @@ describe("POST /v1/response with nothing configured", () => {
     [PATH, { roleid: "r" }, 'there is no field "roleid": did you mean "role_id"?'],
     [PATH, { rolePrompt: "p" }, 'there is no field "rolePrompt": did you mean "role_prompt"?'],
     [PATH, { query: undefined, qurey: "x" }, 'there is no field "qurey": did you mean "query"?'],
-    [PATH, { stream: undefined, steam: false }, 'there is no field "steam": did you mean "stream"?'],
+    [
+      PATH,
+      { stream: undefined, steam: false },
+      'there is no field "steam": did you mean "stream"?',
+    ],
     [PATH, { user_id: "u", userId: "u" }, ""],
     [PATH, { model: "m", user: "u", temperature: 1, metadata: {}, messages: [], "用户": 1 }, ""],
     ["/memory/apply", { userid: "u" }, 'there is no field "userid": did you mean "user_id"?'],
@@ -200,9 +204,7 @@ describe("POST /v1/response with nothing configured", () => {
       const { code, msg } = JSON.parse(text);
       expect(status).toBe(wanted !== "" && path === PATH ? 400 : 200);
       expect({ code, msg }).toEqual(
-        wanted === ""
-          ? { code: 0, msg: "success" }
-          : { code: -1, msg: `参数解析错误: ${wanted}` },
+        wanted === "" ? { code: 0, msg: "success" } : { code: -1, msg: `参数解析错误: ${wanted}` },
       );
     });
   }

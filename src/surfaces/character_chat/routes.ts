@@ -8,7 +8,7 @@ import type { Surface } from "../../core/surface.ts";
 import type { MemorySurfaces } from "./memory.ts";
 import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../route.ts";
 
-/** Who a turn belongs to: any of them, or the `session_id` that names all of them at once. */
+/** Who a turn belongs to: any of them, or a `session_id` (docs/memory.md "Which session"). */
 const SESSION_FIELDS = {
   session_id: { type: "string" },
   user_id: { type: "string" },
@@ -80,7 +80,7 @@ export function responseRoutes(response: Surface): readonly Route[] {
       },
       responses: {
         "200": {
-          description: "Events of envelopes, or one envelope",
+          description: "Events of envelopes, or one envelope; x-session-id is the session's name",
           types: [SSE_TYPE, JSON_TYPE],
         },
         "default": ENVELOPE,
@@ -103,6 +103,12 @@ export function memoryRoutes(surfaces: MemorySurfaces): readonly Route[] {
     memoryRoute("post", "upload", upload, "Keep messages", { messages: { type: "array" } }),
     memoryRoute("post", "messages", messages, "Show what a session remembers", PAGE_FIELDS),
     memoryRoute("post", "query", query, "Ask what a session remembers", PAGE_FIELDS),
-    memoryRoute("delete", "delete", surfaces.delete, "Forget a session", {}),
+    memoryRoute(
+      "delete",
+      "delete",
+      surfaces.delete,
+      "Forget every session that has all of these ids",
+      {},
+    ),
   ];
 }

@@ -18,7 +18,10 @@ const [HIGH, LOW] = "🌊".split("") as [string, string];
 const CASES: readonly (readonly [string, readonly Step[][], readonly Step[][]])[] = [
   ["whole texts", [[text("水"), text("🌊")], []], [[text("水"), text("🌊")], []]],
   ["halves in two pieces", [[text(HIGH)], [text(LOW)], []], [[], [text("🌊")], []]],
-  ["halves in two steps", [[text(`a${HIGH}`), text(`${LOW}b`)], []], [[text("a"), text("🌊b")], []]],
+  ["halves in two steps", [[text(`a${HIGH}`), text(`${LOW}b`)], []], [
+    [text("a"), text("🌊b")],
+    [],
+  ]],
   ["an empty step between", [[text(HIGH), text(""), text(LOW)], []], [[text(""), text("🌊")], []]],
   ["a half before the end", [[text(HIGH), end()], []], [[text("\uFFFD"), end()], []]],
   ["a half before no end", [[text(HIGH)], []], [[], [text("\uFFFD")]]],
