@@ -16,9 +16,14 @@ export type NamingIds = Omit<SessionIds, "sessionId">;
 
 /** The stored name of a session that is known by its ids alone; "" = there are none. */
 export function nameOfIds(ids: NamingIds): string {
-  return PARTS.filter(([, key]) => ids[key] !== "")
-    .map(([word, key]) => `${word}=${encodeURIComponent(storable(ids[key]))}`)
-    .join("&");
+  let name = "";
+  for (const [word, key] of PARTS) {
+    const id = ids[key];
+    if (id === "") continue;
+    if (name !== "") name += "&";
+    name += `${word}=${encodeURIComponent(storable(id))}`;
+  }
+  return name;
 }
 
 /** The ids that `name` was made of, with it; undefined = somebody gave it as it is. */
@@ -73,9 +78,10 @@ export function meantSession(
   memory: Pick<Memory, "named">,
   ids: SessionIds,
 ): SessionIds | Promise<SessionIds> {
-  const given = nameOf(ids);
+  if (ids.sessionId === "") return { ...ids, sessionId: nameOfIds(ids) };
+  const given = storable(ids.sessionId);
   const ofIds = idsOfName(given);
-  if (given === "" || ofIds !== undefined) return ofIds ?? ids;
+  if (ofIds !== undefined) return ofIds;
   const names = memory.named(given);
   return names instanceof Promise
     ? names.then((settled) => pick(ids, given, settled))

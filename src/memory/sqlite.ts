@@ -68,8 +68,8 @@ const CATCH_UP_TURNS_MAX = 1000;
 const PRUNE_SESSIONS = 200;
 
 /** Sessions and turns that one transaction of `remove` forgets: some 5 ms. */
-const REMOVE_SESSIONS = 200;
-const REMOVE_TURNS = 1000;
+const REMOVE_SESSIONS = 100;
+const REMOVE_TURNS = 500;
 
 /** What the embedded memory needs. Shared by every store that makes its own system prompt. */
 export interface StoreOptions {
@@ -134,6 +134,19 @@ interface Session {
   /** What the model sees of `turns`; made when first asked for. */
   shown: readonly HistoryMessage[] | undefined;
   shownCount: number;
+  prompt: KnownPrompt | undefined;
+}
+
+/** What a role was told to be, as far as is known. */
+interface KnownPrompt {
+  /** The `#promptVersion` that it is of. */
+  readonly version: number;
+  /** In the session; "" = nothing. */
+  readonly kept: string;
+  /** By this user of this role in other sessions, where nothing is kept in this one. */
+  readonly shared: string;
+  readonly userId: string;
+  readonly roleId: string;
 }
 
 const BUSY: Claimed = { state: "busy" };
@@ -155,8 +168,11 @@ class SqliteMemory implements Memory {
   #dataVersion = 0;
   /** The last turn in the file that the caches know of. */
   #seenSeq = 0;
-  /** The file's counter when it was looked at last. */
+  /** The file's counters when they were looked at last. */
   #removals = 0;
+  #prompts = 0;
+  /** Another one means that a role may have been told something else since. */
+  #promptVersion = 0;
   /** The last deletion that is known of. */
   #lastRemoval = 0;
 
@@ -199,7 +215,7 @@ class SqliteMemory implements Memory {
       const systemPrompt = fillPrompt({
         summary: summaryOf({ turnCount, beganMs, shownCount }),
         current_time: utcTime(wallMs()),
-        role_prompt: this.#rolePrompt(name, request),
+        role_prompt: this.#rolePrompt(session, request),
         session_id: name,
         user_id: request.userId,
         role_id: request.roleId,
@@ -315,7 +331,9 @@ class SqliteMemory implements Memory {
     if (version === this.#dataVersion) return;
     const isFirst = this.#dataVersion === 0;
     this.#dataVersion = version;
-    const removals = this.#sql.removals.values()[0]![0] as number;
+    const [removals, prompts] = this.#sql.marks.values()[0] as unknown as [number, number];
+    if (prompts !== this.#prompts) this.#promptVersion++;
+    this.#prompts = prompts;
     this.#lastRemoval = this.#guard.lastRemoval();
     if (isFirst || removals !== this.#removals || !this.#catchUp()) {
       this.#sessions.clear();
@@ -372,6 +390,7 @@ class SqliteMemory implements Memory {
       isStale: false,
       shown: undefined,
       shownCount: 0,
+      prompt: undefined,
     };
     const row = this.#sql.session.values(name)[0] as unknown as readonly [number, number];
     if (row !== undefined) {
@@ -424,21 +443,33 @@ class SqliteMemory implements Memory {
    * What the role is told to be: what the request says, which is kept with its session, else what
    * was kept there, else what the same user was last told of the role without a session's name.
    */
-  #rolePrompt(name: string, request: ApplyRequest): string {
-    const { rolePrompt, userId, roleId } = request;
-    const kept = (this.#sql.prompt.values(name)[0]?.[0] ?? "") as string;
-    if (rolePrompt !== "") {
-      const prompt = storable(rolePrompt);
-      if (kept !== prompt && name !== "") {
-        // Nobody waits for it: its turn's commit is behind it in the same batch, or fails with it.
-        const ids = saidIds({ ...request, sessionId: name });
-        this.#batch.add({ kind: "prompt", ids, prompt }).catch(() => {});
-      }
-      return rolePrompt;
+  #rolePrompt(session: Session, request: ApplyRequest): string {
+    const { rolePrompt } = request;
+    const { kept, shared } = this.#promptOf(session, request);
+    if (rolePrompt === "") return kept || shared;
+    const prompt = storable(rolePrompt);
+    if (kept !== prompt && session.name !== "") {
+      // Nobody waits for it: its turn's commit is behind it in the same batch, or fails with it.
+      const ids = saidIds({ ...request, sessionId: session.name });
+      this.#batch.add({ kind: "prompt", ids, prompt }).catch(() => {});
     }
-    if (kept !== "" || userId === "" || roleId === "") return kept;
-    const shared = this.#sql.sharedPrompt.values(storable(userId), storable(roleId));
-    return (shared[0]?.[0] ?? "") as string;
+    return rolePrompt;
+  }
+
+  #promptOf(session: Session, { userId, roleId }: ApplyRequest): KnownPrompt {
+    const version = this.#promptVersion;
+    const { prompt } = session;
+    const isKnown = prompt?.version === version && prompt.userId === userId &&
+      prompt.roleId === roleId;
+    if (isKnown) return prompt;
+    const kept = (this.#sql.prompt.values(session.name)[0]?.[0] ?? "") as string;
+    const rows = kept !== "" || userId === "" || roleId === ""
+      ? []
+      : this.#sql.sharedPrompt.values(storable(userId), storable(roleId));
+    const shared = (rows[0]?.[0] ?? "") as string;
+    session.prompt = { version, kept, userId, roleId, shared };
+    this.#keep(session);
+    return session.prompt;
   }
 
   /** Runs inside a transaction. */
@@ -456,6 +487,7 @@ class SqliteMemory implements Memory {
           this.#guard.release(item.claim);
           break;
         case "prompt":
+          this.#promptVersion++;
           this.#sql.countPrompt.run();
           this.#sql.setPrompt.run(item.prompt, this.#stored(item.ids, this.#options.wallMs()).id);
           break;
@@ -557,6 +589,7 @@ class SqliteMemory implements Memory {
       this.#sessions.delete(name);
       if (turnsLeft === 0) return; // it may have more
       this.#sql.removeSession.run(id);
+      this.#promptVersion++;
       done.sessions++;
     }
     done.isOver = rows.length < REMOVE_SESSIONS;
@@ -572,6 +605,7 @@ class SqliteMemory implements Memory {
   /** The next look begins anew. */
   #forgetCaches(): void {
     this.#sessions.clear();
+    this.#promptVersion++;
     this.#dataVersion = 0;
   }
 }
@@ -585,8 +619,8 @@ function keptTurn([query, answer, isPartial, atMs, , , key]: TurnRow): KeptTurn 
 }
 
 /** Bytes of a session in memory: its texts twice (turns and messages share them), and its objects. */
-function bytesOf({ name, turns }: Session): number {
-  let units = name.length;
+function bytesOf({ name, turns, prompt }: Session): number {
+  let units = name.length + (prompt === undefined ? 0 : prompt.kept.length + prompt.shared.length);
   for (const { query, answer } of turns) units += query.length + answer.length;
   return 400 + units * 2 + turns.length * 200;
 }

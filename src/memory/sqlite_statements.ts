@@ -102,7 +102,7 @@ export function prepareStatements(database: Database, historyBytesMax: number) {
     sessionsJoined: statement(
       "SELECT name FROM sessions WHERE joined = ? AND joined <> '' ORDER BY name LIMIT 2",
     ),
-    removals: statement("SELECT removals FROM marks"),
+    marks: statement("SELECT removals, roles FROM marks"),
     lastTurn: statement("SELECT max(seq) FROM turns"),
     turnsSince: statement(
       "SELECT turns.seq, sessions.name FROM turns JOIN sessions ON sessions.id = turns.session " +
