@@ -94,7 +94,7 @@ function pick(ids: SessionIds, given: string, names: readonly string[]): Session
   if (names.length > 1) {
     throw new AppError(
       "conflict",
-      "This session_id is that of several sessions: send their group_id, user_id and role_id " +
+      "生成 session_id 失败: this session_id is that of several sessions: send their group_id, user_id and role_id " +
         "instead, or the name that the header x-session-id tells",
       { param: "session_id" },
     );

@@ -97,7 +97,7 @@ describe("meantSession()", () => {
   test("of joined ids of several is a conflict", () => {
     const memory = { named: () => [A_BC, AB_C] };
     expect(() => meantSession(memory, { ...NOBODY, sessionId: "a_b_c" })).toThrow(
-      /^This session_id is that of several sessions: send their group_id, user_id and role_id/,
+      /^生成 session_id 失败: this session_id is that of several sessions: send their group_id, user_id and role_id/,
     );
   });
 });

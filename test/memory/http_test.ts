@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { NO_MARK, TurnRefused } from "../../src/core/memory.ts";
+import { NO_MARK, type SessionIds, TurnRefused } from "../../src/core/memory.ts";
+import { meantSession } from "../../src/core/session.ts";
 import { type Action, type ScriptedServer, scriptedServer, TAKEN } from "./scripted_server.ts";
 import { httpMemory, makeFolder, type MemoryServer, removeFolder, serveMemory } from "./stores.ts";
 import { ask, CALLER, HTTP_SKIPS, memoryTests, said } from "./tests.ts";
@@ -42,6 +43,51 @@ describe("a memory server that", () => {
     expect(call!.text).toBe(
       '{"query":"q","session_id":"","user_id":"u","role_id":"","group_id":"","role_prompt":"r"}',
     );
+  });
+
+  /** What a request names → the session_id that is sent, and the other ids beside it. */
+  const SESSIONS: readonly (readonly [Partial<SessionIds>, string, string])[] = [
+    [{ userId: "u", roleId: "r" }, "", "u r "],
+    [{ groupId: "g" }, "", "  g"],
+    [{ sessionId: "s" }, "s", "  "],
+    [{ sessionId: "s", userId: "u" }, "s", "u  "],
+    // A name that weir has told: the server knows that session by its ids.
+    [{ sessionId: "user_id=u&role_id=r" }, "", "u r "],
+    [{ sessionId: "u_r" }, "u_r", "  "],
+    [{ sessionId: "u_r", userId: "u", roleId: "r" }, "", "u r "],
+  ];
+  for (const [ids, sessionId, others] of SESSIONS) {
+    test(`is asked for session "${sessionId}" where one names ${JSON.stringify(ids)}`, async () => {
+      server = await scriptedServer(() => ({
+        kind: "json",
+        body: { code: 0, msg: "success", data: { ...data, messages: [] } },
+      }));
+      const memory = httpMemory(server.url);
+      const meant = { ...ask(), ...await meantSession(memory, ask(ids)) };
+      await memory.apply(meant, CALLER);
+      await memory.commit(said("q", "a", meant));
+      await memory.turns(meant.sessionId, 1);
+      const [applied, uploaded, listed] = server.calls.map(({ text }) => JSON.parse(text));
+      for (const body of [applied, uploaded]) {
+        expect(body.session_id).toBe(sessionId);
+        expect([body.user_id, body.role_id, body.group_id].join(" ")).toBe(others);
+      }
+      // A list is asked for by the name alone.
+      expect(listed.session_id).toBe(sessionId);
+    });
+  }
+
+  test("that finds several sessions refuses the turn for ever", async () => {
+    const msg = "生成 session_id 失败: this session_id is that of several sessions";
+    server = await scriptedServer(() => ({
+      kind: "json",
+      status: 409,
+      body: { code: -1, msg, data: {} },
+    }));
+    const turn = said("q", "a", { sessionId: "a_b_c", mark: { store: 1, outbox: 1 } });
+    const error = await httpMemory(server.url).commit(turn).catch((e) => e);
+    expect(error).toBeInstanceOf(TurnRefused);
+    expect(error.isForEver).toBe(true);
   });
 
   test("gets the original's bytes for upload, and a key", async () => {

@@ -209,7 +209,7 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
 
   return {
     apply: surface("memory_apply", apply, ["query", "role_prompt"]),
-    upload: surface("memory_upload", upload, ["messages", "partial"]),
+    upload: surface("memory_upload", upload, ["messages", "partial", "mark"]),
     messages: surface("memory_messages", messages),
     query: surface("memory_query", query, ["query"]),
     delete: surface("memory_delete", remove),
