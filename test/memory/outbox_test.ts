@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Memory } from "../../src/core/memory.ts";
+import { type Memory, NOTHING_REMOVED } from "../../src/core/memory.ts";
 import { type Action, type Call, scriptedServer, TAKEN } from "./scripted_server.ts";
 import {
   httpMemory,
@@ -365,6 +365,28 @@ describe("the outbox", () => {
     await memory.commit(said("q", "a"));
     await memory.close();
     expect(() => open({ target: "http://two" })).toThrow(/turns for http:\/\/one wait in it/);
+  });
+
+  test("remove() forgets what waits, and what is dead, of whoever is named", async () => {
+    const { open, rows } = await setUp(({ path, text }) => {
+      if (path === "/memory/messages") return applied([]);
+      if (path === "/memory/delete") {
+        return { kind: "json", body: { code: -1, msg: `${NOTHING_REMOVED}: x`, data: {} } };
+      }
+      const isDead = text.includes("dead");
+      return isDead ? { kind: "json", status: 400, body: { code: -1, msg: "x" } } : { kind: "cut" };
+    });
+    const memory = open();
+    await memory.commit(said("dead", "0", { userId: "u", roleId: "d" }));
+    await until(() => rows("SELECT 1 FROM dead_letters").length === 1);
+    await memory.commit(said("one", "1", { userId: "u", roleId: "r" }));
+    await memory.commit(said("two", "2", { userId: "u", roleId: "r" }));
+    await memory.commit(said("three", "3", { sessionId: "s", userId: "u" }));
+    await memory.commit(said("four", "4", { userId: "other" }));
+    expect(await memory.remove(ask({ userId: "u" }))).toEqual({ turns: 4, sessions: 3 });
+    expect(rows("SELECT session_id FROM turns")).toEqual([["user_id=other"]]);
+    expect(rows("SELECT session_id FROM dead_letters")).toEqual([]);
+    expect(await memory.remove(ask({ userId: "u" }))).toEqual({ turns: 0, sessions: 0 });
   });
 
   test("is taken over by another store once it is empty", async () => {
