@@ -276,7 +276,9 @@ describe("POST /v1/response with nothing configured", () => {
       expect(await known(other)).toEqual(["of another"]);
       const refused = await post(weir, { query: "whose?", session_id: joined });
       expect(refused.status).toBe(409);
-      expect(JSON.parse(refused.text).msg).toStartWith("生成 session_id 失败: this session_id is that of several");
+      expect(JSON.parse(refused.text).msg).toStartWith(
+        "生成 session_id 失败: this session_id is that of several",
+      );
       const { text } = await post(weir, { session_id: joined }, {}, "/memory/messages");
       expect(JSON.parse(text)).toMatchObject({ code: -1 });
       expect(await known({ session_id: joined, ...other })).toEqual(["of another"]);
