@@ -210,8 +210,8 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
   return {
     apply: surface("memory_apply", apply, ["query", "role_prompt"]),
     upload: surface("memory_upload", upload, ["messages", "partial", "mark"]),
-    messages: surface("memory_messages", messages),
-    query: surface("memory_query", query, ["query"]),
+    messages: surface("memory_messages", messages, ["limit", "before"]),
+    query: surface("memory_query", query, ["query", "limit", "before"]),
     delete: surface("memory_delete", remove),
   };
 }
