@@ -196,7 +196,7 @@ describe("POST /v1/response with nothing configured", () => {
     ["/memory/apply", { userid: "u" }, 'there is no field "userid": did you mean "user_id"?'],
     ["/memory/upload", { message: [] }, 'there is no field "message": did you mean "messages"?'],
     ["/memory/delete", { userId: "u" }, 'there is no field "userId": did you mean "user_id"?'],
-    ["/memory/messages", { session_id: "s", timestamp: "1", limits: 1 }, ""],
+    ["/memory/messages", { session_id: "s", timestamp: "1", theme: 1 }, ""],
   ];
   for (const [path, fields, wanted] of NAMES) {
     test(`${path} ${wanted ? "refuses" : "takes"} ${JSON.stringify(fields)}`, async () => {
