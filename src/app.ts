@@ -9,7 +9,7 @@ import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
-import { AppError, type ErrorCode } from "./core/errors.ts";
+import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
@@ -106,6 +106,8 @@ export interface World {
 export interface App extends Http1Handler {
   /** What `ops.metrics_port` serves: /metrics and /health, open to whoever reaches that port. */
   readonly operation: Http1Handler;
+  /** Answers in its place that the server is shutting down, whatever is asked. */
+  readonly turningAway: Http1Handler;
   readonly observer: Observer;
   readonly engine: Engine;
   readonly sources: Sources;
@@ -429,6 +431,10 @@ export function makeApp(
         const { status, message } = requestFault(error);
         exchange.whole(status, {}, `${message}\n`);
       },
+    },
+    turningAway: {
+      onRequest: (exchange) => refuse(exchange, admission.clientOf(exchange), shuttingDown()),
+      onBadRequest: (exchange, error) => app.onBadRequest(exchange, error),
     },
     observer,
     engine,

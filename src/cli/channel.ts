@@ -57,6 +57,11 @@ export type ToWorker =
     readonly first: number;
     readonly count: number;
   }
+  /**
+   * Read the config again, and answer what comes on open connections by it. The report is "", or why
+   * that cannot be.
+   */
+  | { readonly kind: "renew"; readonly id: number }
   /** No new connections come any more: answer on the ones there are, and close each after that. */
   | { readonly kind: "retire" }
   /** Take nothing new, finish what is open within `limitMs`, and end. A second one may be shorter. */

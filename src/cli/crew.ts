@@ -11,7 +11,7 @@
 
 import { backoffMs } from "../lib/backoff.ts";
 import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
-import type { Hello } from "./channel.ts";
+import { type Hello, REPORT_MS_MAX } from "./channel.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { WorkerProcess } from "./worker_process.ts";
 
@@ -24,6 +24,12 @@ const LOOK_MS = 5000;
 
 /** A worker that has not answered for so long hangs, and is ended: a new one takes its place. */
 const SILENCE_MS_MAX = 30_000;
+
+/** Tries to start one worker of several at once, before the others stay as they are. */
+const SPAWNS_MAX = 3;
+
+/** Workers were asked within this time and one has answered, or none does. */
+const ANSWER_MS_MAX = 2 * LOOK_MS + REPORT_MS_MAX;
 
 /**
  * Between the moment new connections go to new workers and the one the old ones stop listening.
@@ -84,39 +90,51 @@ export class Crew {
     };
   }
 
+  /** Does at least one worker answer? */
+  get isAnswering(): boolean {
+    const sinceMs = performance.now() - ANSWER_MS_MAX;
+    return [...this.#workers].some((one) =>
+      one.isReady && !one.isDraining && !one.hasExited && one.heardMs >= sinceMs
+    );
+  }
+
   /**
    * Starts `count` workers. The first one comes alone: what is wrong is said once, and files that
    * are made on first use are made once.
    *
-   * @throws {Failure} when one does not come; none is left then.
+   * @throws {Failure} when one does not come; none is left then, unless they are ending already.
    */
   async start(count: number): Promise<Hello> {
     try {
-      const hello = await this.#add().ready;
-      await this.#addAll(count - 1);
+      const hello = await (await this.#add()).ready;
+      await this.#addAll(count - 1, 0);
       this.#looking = setInterval(() => void this.#look(), LOOK_MS);
       return hello;
     } catch (error) {
-      await this.end();
+      if (!this.#isStopping) await this.end();
       throw error;
     }
   }
 
   /**
    * Starts `count` new workers, and when all of them take requests lets the old ones finish within
-   * `limitMs`. The old ones stay as they are when a new one does not come.
+   * `limitMs`. When it is done no worker answers a new request by the old config. The old ones stay as
+   * they are when a new one does not come.
    *
    * @throws {Failure} in that case.
    */
   async roll(count: number, limitMs: number): Promise<Hello> {
-    const old = [...this.#workers].filter((worker) => !worker.isDraining);
-    const added = await this.#addAll(count);
+    const added = await this.#addAll(count, limitMs);
     this.#generation++;
     const [first] = added;
+    const others = [...this.#workers].filter((worker) => !added.includes(worker));
+    const old = others.filter((worker) => !worker.isDraining);
     const listening = old.filter((worker) => worker.isReady && !worker.hasExited);
     // From here on nothing is refused: where steering cannot be had, the old ones just stop.
-    if (await first!.steer(listening.length, count)) {
-      for (const worker of listening) worker.retire();
+    const isSteered = await first!.steer(listening.length, count);
+    for (const worker of listening) worker.retire();
+    await Promise.all(others.map((worker) => this.#renew(worker)));
+    if (isSteered) {
       await Bun.sleep(LINGER_MS);
       // While the old ones leave, the numbers of the sockets change, but for this one's.
       await first!.steer(listening.length, 1);
@@ -152,20 +170,52 @@ export class Crew {
     clearInterval(this.#looking);
   }
 
-  /** Starts `count` workers at once; when one does not come, none of them stays. */
-  async #addAll(count: number): Promise<readonly WorkerProcess[]> {
-    const added = Array.from({ length: count }, () => this.#add());
+  async #renew(worker: WorkerProcess): Promise<void> {
+    const reason = await worker.renew();
+    if (reason === undefined) return;
+    this.#options.terminal.complain(
+      `weir: ${worker.name}, which has been replaced, could not read the config again: ${reason}`,
+    );
+  }
+
+  /**
+   * Starts `count` workers at once; when one does not come, none of them stays. What clients have begun
+   * at the others may finish within `limitMs`.
+   */
+  async #addAll(count: number, limitMs: number): Promise<readonly WorkerProcess[]> {
+    const added: WorkerProcess[] = [];
     try {
+      while (added.length < count) added.push(await this.#add());
       await Promise.all(added.map((worker) => worker.ready));
       return added;
     } catch (error) {
-      for (const worker of added) worker.drain(0);
-      await Promise.all(added.map((worker) => worker.exited));
+      for (const worker of added) worker.drain(limitMs);
       throw error;
     }
   }
 
-  #add(): WorkerProcess {
+  /** Starts a worker: what keeps the system from it may be over in a moment. */
+  async #add(): Promise<WorkerProcess> {
+    for (let attempt = 1;; attempt++) {
+      if (this.#isStopping) throw new Failure("weir is ending");
+      try {
+        return this.#spawn();
+      } catch (error) {
+        if (!(error instanceof Failure) || attempt === SPAWNS_MAX) throw error;
+        await this.#pause(error.message, attempt);
+      }
+    }
+  }
+
+  /** Says `what` went wrong, and waits as long as before retry `attempt`. */
+  async #pause(what: string, attempt: number): Promise<void> {
+    const delayMs = Math.round(backoffMs(attempt, this.#options.random));
+    this.#options.terminal.complain(`weir: ${what}: a new one starts in ${delayMs} ms`);
+    await Bun.sleep(delayMs);
+  }
+
+  /** @throws {Failure} when the system does not start it. */
+  #spawn(): WorkerProcess {
     const worker = new WorkerProcess({
       ...this.#options,
       number: this.#nextNumber++,
@@ -183,34 +233,42 @@ export class Crew {
     return worker;
   }
 
+  /**
+   * Starts one in the place of `worker`. The crew gives up when workers keep dying; one that does not come
+   * is tried for again and again, as long as others serve or the system starts none.
+   */
   async #replace(worker: WorkerProcess, ending: string): Promise<void> {
-    const { terminal, random } = this.#options;
     const generation = this.#generation;
     const isNeeded = () => !this.#isStopping && generation === this.#generation;
     let what = `${worker.name} ended with ${ending}`;
-    while (isNeeded()) {
-      const nowMs = performance.now();
-      this.#deathsMs = this.#deathsMs.filter((atMs) => atMs > nowMs - DEATHS_WINDOW_MS);
-      this.#deathsMs.push(nowMs);
-      const count = this.#deathsMs.length;
-      if (count > DEATHS_MAX) {
-        this.#options.onGivingUp(
-          `${what}, which is death ${count} within ${DEATHS_WINDOW_MS / 1000} s: weir gives up`,
-        );
-        return;
-      }
-      const delayMs = Math.round(backoffMs(count, random));
-      terminal.complain(`weir: ${what}: a new one starts in ${delayMs} ms`);
-      await Bun.sleep(delayMs);
+    let isDeath = true;
+    for (let attempt = 1; isNeeded(); attempt++) {
+      if (isDeath && this.#countDeath(what)) return;
+      await this.#pause(what, Math.max(attempt, this.#deathsMs.length));
       if (!isNeeded()) return;
+      let next: WorkerProcess | undefined;
       try {
-        await this.#add().ready;
+        next = this.#spawn();
+        await next.ready;
         return;
       } catch (error) {
         if (!(error instanceof Failure)) throw error;
         what = error.message;
+        isDeath = next !== undefined && this.state.serving === 0;
       }
     }
+  }
+
+  /** True when it was one too many, because of which the crew has given up. */
+  #countDeath(what: string): boolean {
+    const nowMs = performance.now();
+    this.#deathsMs = this.#deathsMs.filter((atMs) => atMs > nowMs - DEATHS_WINDOW_MS);
+    const count = this.#deathsMs.push(nowMs);
+    if (count <= DEATHS_MAX) return false;
+    this.#options.onGivingUp(
+      `${what}, which is death ${count} within ${DEATHS_WINDOW_MS / 1000} s: weir gives up`,
+    );
+    return true;
   }
 
   async #look(): Promise<void> {

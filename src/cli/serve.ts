@@ -28,7 +28,7 @@ const STATUS_MS = 5000;
 /** What the exit codes mean of every command that serves. */
 export const SERVE_EXITS = {
   ...SETTING_EXITS,
-  [EXIT.done]: "a signal ended it, and open streams could finish",
+  [EXIT.done]: "a signal ended it, and open streams could finish, or had server.drain_ms for it",
   [EXIT.failed]:
     "the config is wrong, the port is taken, or a second signal came before open streams were over",
 } as const;
@@ -72,30 +72,31 @@ export async function serveSettings(
 async function work(
   settings: Settings,
   link: WorkerLink,
-  { noteRun }: ServeOptions,
+  { read, noteRun }: ServeOptions,
 ): Promise<number> {
   const { config } = settings;
+  const { promise: drained, resolve } = Promise.withResolvers<void>();
+  const drain = (limitMs: number) => void server.drain(limitMs).then(resolve);
+  // Before it listens: from then on a signal may not end what clients have begun. A terminal's Ctrl-C
+  // reaches every process: the supervisor decides what it means.
+  for (const signal of ["SIGINT", "SIGHUP", "SIGUSR2"]) process.on(signal, () => {});
+  for (const end of ["SIGTERM", "disconnect"]) {
+    process.on(end, () => drain(config.server.drain_ms));
+  }
   const server = new Server(settings, {
     place: link,
     isShared: true,
     gather: link.gather,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
-  const { promise: drained, resolve } = Promise.withResolvers<void>();
-  const drain = (limitMs: number) => void server.drain(limitMs).then(resolve);
   let steering: Steering | undefined;
-  // A terminal's Ctrl-C reaches every process: the supervisor decides what it means.
-  process.on("SIGINT", () => {});
-  process.on("SIGHUP", () => {});
-  process.on("SIGUSR2", () => {});
-  process.on("SIGTERM", () => drain(config.server.drain_ms));
-  process.on("disconnect", () => drain(config.server.drain_ms));
   link.open({
     version: VERSION,
     introduction: introduction(server.app, settings, link.port, server.pagePort),
   }, {
     report: (what) => what === "streams" ? server.streamCount : server.report(what),
     retire: () => server.retire(),
+    renew: () => server.renew(read),
     drain,
     async steer(first, count) {
       steering ??= await openSteering(link.port);
@@ -153,8 +154,9 @@ async function serveAlone(
       config = next.config;
       terminal.complain("weir: reload: new requests are answered as the config says now");
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      terminal.complain(`weir: reload: refused, everything stays as it was. ${error.message}`);
+      // What is no failure is a bug: it must not keep the next one from being tried.
+      const reason = error instanceof Failure ? error.message : (error as Error).stack;
+      terminal.complain(`weir: reload: refused, everything stays as it was. ${reason}`);
     } finally {
       if (!isEnding) notifier.ready(status());
     }

@@ -5,7 +5,7 @@
  */
 
 import type { App, World } from "../app.ts";
-import { AppError } from "../core/errors.ts";
+import { shuttingDown } from "../core/errors.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
@@ -93,16 +93,6 @@ export class Server {
     const tls = readTls(settings);
     this.#hasTls = tls !== undefined;
     this.#app = openApp(settings, this.#making);
-    this.#listener = config.server.unix === ""
-      ? this.#listenOn({ host, port, isShared }, settings, tls)
-      : new Listening(
-        (handler, tls) => {
-          const wheel = this.#wheel;
-          return listenOnSocket({ handler, config, folder, tls, wheel, unread: this.#unread });
-        },
-        this.#app,
-        tls,
-      );
     const { metrics_host, metrics_port } = settings.config.ops;
     const ops = {
       handler: this.#app.operation,
@@ -119,8 +109,19 @@ export class Server {
       advice: "Choose another ops.metrics_port",
     });
     process.once("exit", () => this.#apps().forEach((app) => writeLast(app.observer.takeLog())));
-    this.#page = this.#listenForPage(settings, tls);
     begin(this.#app);
+    // Behind all that may fail: who has connected must not be lost.
+    this.#listener = config.server.unix === ""
+      ? this.#listenOn({ host, port, isShared }, settings, tls)
+      : new Listening(
+        (handler, tls) => {
+          const wheel = this.#wheel;
+          return listenOnSocket({ handler, config, folder, tls, wheel, unread: this.#unread });
+        },
+        this.#app,
+        tls,
+      );
+    this.#page = this.#listenForPage(settings, tls);
   }
 
   /** 0 = it listens on a socket file. */
@@ -161,15 +162,42 @@ export class Server {
    * @throws {Failure} when it cannot, and the old settings stay.
    */
   async reload(settings: Settings): Promise<readonly string[]> {
+    const tls = readTls(settings);
+    const app = this.#openNext(settings);
+    const notes = await this.#renewTls(app, settings, tls);
+    this.#replaceApp(app);
+    return notes;
+  }
+
+  /**
+   * Of a worker that others have replaced: answers what comes on its connections as the settings say that
+   * `read` gives. "" = done; else why it cannot, and what comes is turned away.
+   */
+  renew(read: () => Settings): string {
+    try {
+      this.#replaceApp(this.#openNext(read()));
+      return "";
+    } catch (error) {
+      this.#listener.reload(this.#app.turningAway);
+      this.#page?.reload(this.#app.turningAway);
+      return (error as Error).message;
+    }
+  }
+
+  #openNext(settings: Settings): App {
     if (this.#retired.size >= RETIRED_MAX) {
       throw new Failure(
         `${RETIRED_MAX} reloads within ${RETIRED_MS / 60_000} minutes are the limit: restart weir`,
       );
     }
-    const tls = readTls(settings);
     const app = openApp(settings, this.#making);
     begin(app);
-    const notes = await this.#renew(app, settings, tls);
+    if (this.#drained !== undefined) app.status = "draining";
+    return app;
+  }
+
+  /** New requests are answered by `app`; what the one before has open goes on. */
+  #replaceApp(app: App): void {
     const old = this.#app;
     this.#app = app;
     this.#listener.reload(app);
@@ -184,11 +212,10 @@ export class Server {
         void closeApp(old);
       }, RETIRED_MS),
     );
-    return notes;
   }
 
   /** Takes the certificate `tls` for new connections. Gives why it does not, where it cannot. */
-  async #renew(app: App, { config }: Settings, tls: Tls | undefined): Promise<readonly string[]> {
+  async #renewTls(app: App, { config }: Settings, tls: Tls | undefined): Promise<readonly string[]> {
     if ((tls !== undefined) !== this.#hasTls) {
       return [
         `server.tls_cert_file stays ${this.#hasTls ? "set" : "empty"} until weir is restarted`,
@@ -239,7 +266,7 @@ export class Server {
 
   /** Ends what is still open with an error in its dialect. */
   async #cut(stopped: Promise<void>): Promise<void> {
-    const error = new AppError("shutting_down", "The server is shutting down: try again");
+    const error = shuttingDown();
     for (const app of this.#apps()) {
       for (const stream of [...app.engine.streams]) stream.fail(error);
       app.workflows.stop(error);

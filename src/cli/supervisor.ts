@@ -61,11 +61,15 @@ export async function supervise(
   let waiting: string | undefined;
   let isEnding = false;
   let isForced = false;
+  /** Why the last reload or upgrade was refused; "" = it was not. */
+  let refusal = "";
 
   function status(): string {
     const { serving, draining, streams } = crew.state;
     const old = draining === 0 ? "" : `, ${draining} old ones finishing`;
-    return `${serving} workers on port ${place.port}${old}; ${streams} streams open`;
+    const silence = crew.isAnswering ? "" : "; no worker answers";
+    const refused = refusal === "" ? "" : `; ${refusal}`;
+    return `${serving} workers on port ${place.port}${old}; ${streams} streams open${silence}${refused}`;
   }
 
   async function finish(code: number): Promise<void> {
@@ -77,7 +81,11 @@ export async function supervise(
     if (streams > 0) {
       terminal.complain(`weir: ${streams} open streams have ${drain_ms} ms to finish`);
     }
-    const tooLong = setTimeout(() => void crew.end(), limitMs);
+    const tooLong = setTimeout(() => {
+      terminal.complain(`weir: workers are still there after ${limitMs} ms: they are ended`);
+      isForced = true;
+      void crew.end();
+    }, limitMs);
     await crew.drain(drain_ms);
     clearTimeout(tooLong);
     exit(isForced ? 1 : code);
@@ -94,11 +102,14 @@ export async function supervise(
       const count = workerCount(next);
       const { version } = await crew.roll(count, next.server.retire_ms);
       config = next;
+      refusal = "";
       terminal.complain(`weir: ${why}: ${count} new workers, weir ${version}, have taken over`);
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
       if (isEnding) return;
-      terminal.complain(`weir: ${why}: refused, everything stays as it was. ${error.message}`);
+      // What is no failure is a bug: it must not keep the next one from being tried.
+      const reason = error instanceof Failure ? error.message : (error as Error).stack;
+      refusal = `the last ${why} was refused: ${reason}`;
+      terminal.complain(`weir: ${why}: refused, everything stays as it was. ${reason}`);
     } finally {
       if (!isEnding) notifier.ready(status());
     }
@@ -109,12 +120,15 @@ export async function supervise(
     waiting = why;
     if (isRolling) return;
     isRolling = true;
-    while (waiting !== undefined && !isEnding) {
-      const next = waiting;
-      waiting = undefined;
-      await roll(next);
+    try {
+      while (waiting !== undefined && !isEnding) {
+        const next = waiting;
+        waiting = undefined;
+        await roll(next);
+      }
+    } finally {
+      isRolling = false;
     }
-    isRolling = false;
   }
 
   let hello: Hello;
@@ -139,7 +153,9 @@ export async function supervise(
   for (const line of hello.introduction) terminal.print(line);
   terminal.print(`workers: ${crew.state.serving}`);
   notifier.ready(status());
-  if (notifier.aliveEveryMs > 0) setInterval(notifier.alive, notifier.aliveEveryMs);
+  // A weir without a worker that answers is dead, however well its supervisor is.
+  const alive = () => (isEnding || crew.isAnswering) && notifier.alive();
+  if (notifier.aliveEveryMs > 0) setInterval(alive, notifier.aliveEveryMs);
   if (notifier.isOn) {
     setInterval(() => isEnding || isRolling || notifier.status(status()), STATUS_MS);
   }

@@ -25,6 +25,8 @@ export interface WorkerDuties {
   readonly report: (what: Question) => unknown;
   readonly steer: (first: number, count: number) => Promise<boolean>;
   readonly retire: () => void;
+  /** Gives "", or why it cannot. */
+  readonly renew: () => string;
   /** Called again when less time is left than was said before. */
   readonly drain: (limitMs: number) => void;
 }
@@ -58,19 +60,24 @@ function makeLink(host: string, port: number): WorkerLink {
     process.send?.(message);
   }
 
+  /** Answers question `id` with what `asked` gives. */
+  function answer(id: number, asked: unknown): void {
+    void Promise.resolve(asked).then((report) => say({ kind: "report", id, report }));
+  }
+
   function hear(message: ToWorker): void {
     switch (message.kind) {
       case "ask":
-        if (duties === undefined) return;
-        say({ kind: "report", id: message.id, report: duties.report(message.what) });
+        answer(message.id, duties?.report(message.what));
         break;
       case "gathered":
         questions.get(message.id)?.(message);
         break;
       case "steer":
-        void duties?.steer(message.first, message.count).then((report) =>
-          say({ kind: "report", id: message.id, report })
-        );
+        answer(message.id, duties?.steer(message.first, message.count));
+        break;
+      case "renew":
+        answer(message.id, duties?.renew());
         break;
       case "retire":
         duties?.retire();

@@ -21,6 +21,9 @@ import { Failure } from "./terminal.ts";
 /** Longest time from the start of a worker until it takes requests. */
 const START_MS_MAX = 30_000;
 
+/** Longest time for what a worker is told to do at once: on a busy machine it may be late. */
+const DUTY_MS_MAX = 10_000;
+
 /** What only the supervisor tells its manager, and so no worker must find. */
 const NOT_FOR_WORKERS = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
 
@@ -60,6 +63,7 @@ export class WorkerProcess {
   readonly #options: WorkerOptions;
   #nextId = 1;
 
+  /** @throws {Failure} when the system does not start it. */
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.number = options.number;
@@ -72,19 +76,25 @@ export class WorkerProcess {
       [PORT_VARIABLE]: String(options.port),
     };
     for (const name of NOT_FOR_WORKERS) delete env[name];
-    this.#child = Bun.spawn([...options.command], {
-      env,
-      stdio: ["ignore", "inherit", "inherit"],
-      serialization: "json",
-      ipc: (message) => this.#hear(message as FromWorker),
-      onExit: (_child, code, _signal) => {
-        const ending = code === null ? `signal ${this.#child.signalCode}` : `code ${code}`;
-        this.hasExited = true;
-        this.#hello.reject(new Failure(`${this.name} ended with ${ending} before it listened`));
-        for (const answer of this.#questions.values()) answer(undefined);
-        exited.resolve(ending);
-      },
-    });
+    try {
+      this.#child = Bun.spawn([...options.command], {
+        env,
+        stdio: ["ignore", "inherit", "inherit"],
+        serialization: "json",
+        ipc: (message) => this.#hear(message as FromWorker),
+        onExit: (_child, code, _signal) => {
+          const ending = code === null ? `signal ${this.#child.signalCode}` : `code ${code}`;
+          this.hasExited = true;
+          this.#hello.reject(new Failure(`${this.name} ended with ${ending} before it listened`));
+          for (const answer of this.#questions.values()) answer(undefined);
+          exited.resolve(ending);
+        },
+      });
+    } catch (error) {
+      const { code, message } = error as { readonly code?: string; readonly message: string };
+      const [program] = options.command;
+      throw new Failure(`worker ${this.number} cannot be started (${program}): ${code ?? message}`);
+    }
     this.pid = this.#child.pid;
     const tooLong = setTimeout(() => {
       this.#hello.reject(new Failure(`${this.name} did not listen within ${START_MS_MAX} ms`));
@@ -106,11 +116,22 @@ export class WorkerProcess {
   }
 
   /**
+   * Has it read the config again, for requests on connections that it has kept. Gives why it could not,
+   * and turns them away; undefined = they are answered as the config says now, or it has ended.
+   */
+  async renew(): Promise<string | undefined> {
+    if (!this.isReady) return undefined; // it is told to end
+    const report = await this.#ask((id) => ({ kind: "renew", id }), DUTY_MS_MAX);
+    if (report === "" || this.hasExited) return undefined;
+    return typeof report === "string" ? report : `no answer within ${DUTY_MS_MAX} ms`;
+  }
+
+  /**
    * Sends new connections to `count` sockets of the port from number `first` on, in the order in
    * which they began to listen; a count of 0 sends them to all. False when that cannot be.
    */
   async steer(first: number, count: number): Promise<boolean> {
-    return await this.#ask((id) => ({ kind: "steer", id, first, count })) === true;
+    return await this.#ask((id) => ({ kind: "steer", id, first, count }), DUTY_MS_MAX) === true;
   }
 
   /** Closes its connections one by one, as they are answered. It gets no new ones. */
@@ -122,8 +143,10 @@ export class WorkerProcess {
   /** Lets it finish what is open within `limitMs`, and then end. */
   drain(limitMs: number): void {
     this.isDraining = true;
-    if (this.isReady) this.#say({ kind: "drain", limitMs });
-    else this.kill(); // it has no stream yet
+    // One that is not ready may listen, and clients may have come: it drains on SIGTERM by itself. Before
+    // it listens it ends of that.
+    if (!this.isReady) this.#child.kill("SIGTERM");
+    this.#say({ kind: "drain", limitMs });
   }
 
   /** Ends it at once. */
@@ -131,12 +154,12 @@ export class WorkerProcess {
     this.#child.kill("SIGKILL");
   }
 
-  async #ask(question: (id: number) => ToWorker): Promise<unknown> {
+  async #ask(question: (id: number) => ToWorker, limitMs = REPORT_MS_MAX): Promise<unknown> {
     if (this.hasExited) return undefined;
     const id = this.#nextId++;
     const { promise, resolve } = Promise.withResolvers<unknown>();
     this.#questions.set(id, resolve);
-    const timer = setTimeout(() => resolve(undefined), REPORT_MS_MAX);
+    const timer = setTimeout(() => resolve(undefined), limitMs);
     this.#say(question(id));
     const report = await promise;
     clearTimeout(timer);

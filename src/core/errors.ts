@@ -163,6 +163,11 @@ export class AppError extends Error {
   }
 }
 
+/** This process ends, or another one has taken its place. */
+export function shuttingDown(): AppError {
+  return new AppError("shutting_down", "The server is shutting down: try again");
+}
+
 /** The reason with which everything ends whose client has gone. Nobody reads its text. */
 export function clientLeft(): AppError {
   return new AppError("unavailable", "The client closed the connection");

@@ -47,6 +47,8 @@ export interface LaunchOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Further words of the command line. */
   readonly args?: readonly string[];
+  /** The words that start it instead of `weirCommand()`. */
+  readonly command?: readonly string[];
   /** Words before weir's own: a program that starts it under a limit. */
   readonly under?: readonly string[];
   /** The certificate that its health is asked with, where it has TLS; the first one it shows. */
@@ -78,7 +80,7 @@ export async function launch(options: LaunchOptions = {}): Promise<Weir> {
   const settings = Object.entries({ "mock.delay_ms": 0, ...options.set });
   const child = Bun.spawn([
     ...(options.under ?? []),
-    ...weirCommand(),
+    ...(options.command ?? weirCommand()),
     "serve",
     ...(options.args ?? []),
     "--port",
