@@ -68,7 +68,10 @@ export interface Http1ServerOptions {
 
 /** Milliseconds in which a client may send on behind its last answer, to throw it away. */
 const LINGER_MS = 10_000;
-/** Milliseconds that a silent connection of a server that ends has for a request on its way. */
+/**
+ * Milliseconds that a silent connection of a server that ends has for a request on its way, and a
+ * connection that has had its end for what its client still sends.
+ */
 const STOP_GRACE_MS = 250;
 
 /** A server that listens. */
@@ -169,9 +172,8 @@ export class Http1Server implements ConnectionHost {
         if (this.#connections.size === 0) this.#stopped!.resolve();
       };
       void Promise.resolve(arrived).then(() => setImmediate(close));
-      setTimeout(() => {
-        for (const connection of this.#connections) connection.closeIdle();
-      }, STOP_GRACE_MS);
+      const sweeping = setInterval(() => this.#sweep(), STOP_GRACE_MS);
+      void this.#stopped.promise.then(() => clearInterval(sweeping));
     }
     if (isForced) {
       this.stopListening();
@@ -179,6 +181,15 @@ export class Http1Server implements ConnectionHost {
       if (this.#connections.size === 0) this.#stopped.resolve();
     }
     await this.#stopped.promise;
+  }
+
+  /** Of a server that ends: closes what is silent, and, when it is all there is, what waits for its client. */
+  #sweep(): void {
+    const isAnswering = this.requestsOpen > 0;
+    for (const connection of this.#connections) {
+      connection.closeIdle();
+      if (!isAnswering) connection.closeUnasked();
+    }
   }
 
   #open(socket: ServerSocket): void {

@@ -112,6 +112,8 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   /** True when nothing is answered any more. */
   #isEnding = false;
   #isLingering = false;
+  /** True when a server that ends has had nobody to answer, and waits. */
+  #isOverdue = false;
   #isClosed = false;
   #hasFin = false;
   #peer: string | undefined = undefined;
@@ -216,6 +218,22 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   /** Of the server: ends it now, unless it is in the middle of something, or soon ends by itself. */
   closeIdle(): void {
     if (this.isIdle && !this.#isClosed && this.#line !== this.#host.lines.closing) this.#finish();
+  }
+
+  /**
+   * Of the server, when nobody is being answered, again and again: from the second time on it ends half a
+   * head or the rest of a body, and what waits for its client's end.
+   */
+  closeUnasked(): void {
+    if (this.#isClosed || this.#exchange !== null || this.#owed !== null) return;
+    if (!this.#isOverdue) {
+      this.#isOverdue = true;
+    } else if (this.#isLingering) {
+      this.#socket.end();
+    } else if (this.#partial !== null || this.#decoder !== null) {
+      this.#isOverdue = false;
+      this.#finish();
+    }
   }
 
   /** Of the server: ends it at once. What its client has not taken yet is lost. */
