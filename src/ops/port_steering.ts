@@ -29,6 +29,12 @@ const SO_ACCEPTCONN = 30;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 const SO_DETACH_REUSEPORT_BPF = 68;
 
+const IPPROTO_TCP = 6;
+/** linux/tcp.h: of a socket that listens, `tcpi_unacked` is the length of its queue. */
+const TCP_INFO = 11;
+const QUEUE_AT = 24;
+const TCP_INFO_BYTES = 32;
+
 /** linux/filter.h: a classic BPF program is a list of these. */
 const LOAD_WORD = 0x20;
 const MODULO = 0x94;
@@ -44,8 +50,10 @@ const ALL_BYTES = -1;
 /** The "address" that reads a random number: SKF_AD_OFF + SKF_AD_RANDOM. */
 const RANDOM = -0x1000 + 56;
 
-/** Milliseconds in which handshakes end that have begun, and the queue is accepted. */
+/** Milliseconds in which handshakes end that have begun. */
 const ARRIVAL_MS = 50;
+/** Milliseconds that a busy process may take until the queue is accepted. */
+const QUEUE_MS_MAX = 5000;
 
 /** Enough for any `sockaddr`. */
 const ADDRESS_BYTES = 128;
@@ -69,15 +77,25 @@ export async function openSteering(port: number): Promise<Steering | undefined> 
 export async function refuseArrivals(port: number): Promise<void> {
   if (process.platform !== "linux" || port === 0) return;
   try {
-    if ((await open(port))?.refuse() === true) await Bun.sleep(ARRIVAL_MS);
+    const steering = await open(port);
+    if (steering?.refuse() !== true) return;
+    await Bun.sleep(ARRIVAL_MS);
+    const endMs = performance.now() + QUEUE_MS_MAX;
+    while (steering.hasWaiting() && performance.now() < endMs) await Bun.sleep(1);
   } catch {
     // No libc to call, or no /proc: some may be reset.
   }
 }
 
-async function open(
-  port: number,
-): Promise<Steering & { readonly refuse: () => boolean } | undefined> {
+/** All that can be done to the sockets of a port. */
+interface Listeners extends Steering {
+  /** No connection is begun any more. False when that cannot be. */
+  readonly refuse: () => boolean;
+  /** Are there connections that nobody has accepted? */
+  readonly hasWaiting: () => boolean;
+}
+
+async function open(port: number): Promise<Listeners | undefined> {
   const { ptr } = await import("bun:ffi");
   const { openLibc } = await import("./libc.ts");
   const symbols = openLibc(
@@ -138,6 +156,13 @@ async function open(
       // Each of them, whether the one before could or not.
       return sockets.map((fd) => attach(fd, SO_ATTACH_FILTER, program)).every(Boolean);
     },
+    hasWaiting: () =>
+      sockets.some((fd) => {
+        const info = new DataView(new ArrayBuffer(TCP_INFO_BYTES));
+        const length = new Uint32Array([TCP_INFO_BYTES]);
+        return symbols.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length)) === 0 &&
+          info.getUint32(QUEUE_AT, true) > 0;
+      }),
   };
 }
 

@@ -1,60 +1,226 @@
-import { expect, test } from "bun:test";
-import { launch, TEST_MS_MAX } from "./launch.ts";
+/**
+ * Nobody is lost whose connection was there before weir was told to end, to reload or to upgrade: counted
+ * over many rounds, with clients that connect as fast as they can, streams that are under way, and
+ * connections that nobody has accepted yet.
+ */
 
-/** Rounds, each with a weir that is ended while clients connect as fast as they can. */
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import {
+  launch,
+  makeFolder,
+  REPOSITORY,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "./launch.ts";
+import { childrenOf, isRunning } from "./processes.ts";
+import { CHAT } from "./proxied.ts";
+import { connect, parseRaw, rawChat } from "./raw_client.ts";
+
+setDefaultTimeout(TEST_MS_MAX);
+
+/** Rounds of each kind: so many side by side, so often one after the other. */
+const LANES = 4;
 const ROUNDS = 5;
-const CLIENTS = 16;
-const GET = "GET /v1/models HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n";
+const CLIENTS = 8;
+/** Connections with a request that wait in the queue when the signal comes. */
+const QUEUED = 32;
+/** A stream of three words takes three times as long. */
+const DELAY_MS = 20;
 
-/** One connection: what became of it. */
-function ask(port: number): Promise<"answered" | "refused" | "lost"> {
-  return new Promise((resolve) => {
-    let text = "";
-    let isOpen = false;
-    const settle = () => {
-      if (!isOpen) resolve("refused");
-      else resolve(text.startsWith("HTTP/1.1 200 ") ? "answered" : "lost");
-    };
-    Bun.connect({
-      hostname: "127.0.0.1",
-      port,
-      socket: {
-        open(socket) {
-          isOpen = true;
-          socket.write(GET);
-        },
-        data: (_socket, bytes) => void (text += bytes.toString("latin1")),
-        close: settle,
-        error: settle,
-        connectError: settle,
-      },
-    }).catch(settle);
-  });
+const running: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const stop of running.splice(0).reverse()) await stop();
+});
+
+/** What became of connections. */
+interface Outcomes {
+  answered: number;
+  /** They could not connect. */
+  refused: number;
+  /** Connected, and not answered wholly. */
+  lost: number;
 }
 
-test.skipIf(process.platform !== "linux")(
-  "nobody whose connection was there before SIGTERM is lost",
-  async () => {
-    const counts = { answered: 0, refused: 0, lost: 0 };
-    for (let round = 0; round < ROUNDS; round++) {
-      const weir = await launch({ set: { "ops.log": "off" } });
-      let isOver = false;
-      const asking = Array.from({ length: CLIENTS }, async () => {
-        while (!isOver) {
-          const outcome = await ask(weir.port);
-          counts[outcome]++;
-          if (outcome !== "answered") return;
-        }
-      });
-      await Bun.sleep(100);
-      weir.kill("SIGTERM");
-      expect(await weir.exited).toBe(0);
-      isOver = true;
-      await Promise.all(asking);
+/** A request as one of a load: every other one is streamed. */
+function request(number: number): Buffer {
+  const body = number % 2 === 0 ? CHAT : CHAT.replace('"stream":true', '"stream":false');
+  return rawChat(body, ["Connection: close"]);
+}
+
+/** Connects and sends a request; `over` settles when the connection has ended. */
+async function ask(
+  port: number,
+  outcomes: Outcomes,
+  number: number,
+): Promise<{ readonly over: Promise<void> }> {
+  const client = await connect(port, request(number)).catch(() => undefined);
+  if (client === undefined) {
+    outcomes.refused++;
+    return { over: Promise.resolve() };
+  }
+  const over = client.closed.then((bytes) => {
+    const { status, isWhole } = parseRaw(bytes);
+    if (status === 200 && isWhole) outcomes.answered++;
+    else outcomes.lost++;
+  });
+  return { over };
+}
+
+/** A weir under load. */
+class Scene {
+  readonly outcomes: Outcomes = { answered: 0, refused: 0, lost: 0 };
+  readonly weir: Weir;
+  #isOver = false;
+  #asking: readonly Promise<void>[] = [];
+  #queued: Promise<void>[] = [];
+
+  private constructor(weir: Weir) {
+    this.weir = weir;
+    running.push(async () => {
+      this.#isOver = true;
+      const children = childrenOf(weir.pid);
       await weir.stop();
+      for (const pid of children) if (isRunning(pid)) process.kill(pid, "SIGKILL");
+    });
+  }
+
+  static async open(workers: number, command: readonly string[] = weirCommand()): Promise<Scene> {
+    const weir = await launch({
+      command,
+      set: { "server.workers": workers, "mock.delay_ms": DELAY_MS, "ops.log": "off" },
+      files: { "config.yaml": "" },
+    });
+    const scene = new Scene(weir);
+    await waitFor(() => workers === 1 || weir.output().includes(`workers: ${workers}`), "workers");
+    scene.#asking = Array.from({ length: CLIENTS }, async () => {
+      for (let number = 0; !scene.#isOver; number++) {
+        const { refused } = scene.outcomes;
+        await (await ask(weir.port, scene.outcomes, number)).over;
+        if (scene.outcomes.refused > refused) await Bun.sleep(DELAY_MS);
+      }
+    });
+    return scene;
+  }
+
+  /** Waits for so many more answers as there are clients. */
+  async goOn(): Promise<void> {
+    const enough = this.outcomes.answered + CLIENTS;
+    await waitFor(() => this.outcomes.answered >= enough, "answers");
+  }
+
+  /** Resolves when more clients have connected, whoever takes them. */
+  async connectMore(): Promise<void> {
+    for (let number = 0; number < QUEUED; number++) {
+      this.#queued.push((await ask(this.weir.port, this.outcomes, number)).over);
     }
-    expect(counts.answered).toBeGreaterThan(ROUNDS * CLIENTS);
-    expect(counts.lost).toBe(0);
-  },
-  TEST_MS_MAX,
-);
+  }
+
+  /** Expects it to end in good order, and nobody to be lost. */
+  async end(): Promise<void> {
+    expect(await this.weir.exited).toBe(0);
+    await this.settle();
+    expect(this.outcomes).toMatchObject({ lost: 0 });
+  }
+
+  /** Waits for the end of all connections. */
+  async settle(): Promise<void> {
+    this.#isOver = true;
+    await Promise.all([...this.#asking, ...this.#queued]);
+  }
+}
+
+/** `round` as often as it takes. */
+async function rounds(round: (lane: number) => Promise<void>): Promise<void> {
+  await Promise.all(Array.from({ length: LANES }, async (_, lane) => {
+    for (let i = 0; i < ROUNDS; i++) await round(lane);
+  }));
+}
+
+describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
+  for (const workers of [1, 2]) {
+    test(`at SIGTERM, with ${workers} process(es)`, async () => {
+      await rounds(async () => {
+        const scene = await Scene.open(workers);
+        const { weir } = scene;
+        await scene.goOn();
+        // Nobody accepts until the signal has come.
+        const stopped = workers === 1 ? [weir.pid] : childrenOf(weir.pid);
+        for (const pid of stopped) process.kill(pid, "SIGSTOP");
+        await scene.connectMore();
+        weir.kill("SIGTERM");
+        for (const pid of stopped) process.kill(pid, "SIGCONT");
+        await scene.end();
+      });
+    });
+  }
+
+  test("at SIGTERM, at workers that have not said yet that they are ready", async () => {
+    const program = join(makeFolder(), "weir.ts");
+    const held = `${program}.held`;
+    writeFileSync(
+      program,
+      `const { existsSync } = await import("node:fs");
+       const send = process.send?.bind(process);
+       if (send !== undefined) {
+         process.send = (message, ...rest) =>
+           (message.kind === "ready" && existsSync(${
+        JSON.stringify(held)
+      })) || send(message, ...rest);
+       }
+       const { main } = await import(${JSON.stringify(join(REPOSITORY, "src/cli.ts"))});
+       await main();`,
+    );
+    running.push(() => rmSync(dirname(program), { recursive: true, force: true }));
+    const scene = await Scene.open(2, [process.execPath, "--no-env-file", program]);
+    const { weir, outcomes } = scene;
+    await scene.goOn();
+    writeFileSync(held, "");
+    const before = childrenOf(weir.pid);
+    weir.kill("SIGHUP");
+    const next = await waitFor(() => {
+      const found = childrenOf(weir.pid).filter((pid) => !before.includes(pid));
+      return found.length === 2 && found;
+    }, "new workers");
+    await waitFor(() => next.every((pid) => listens(pid, weir.port)), "them to listen");
+    await scene.connectMore();
+    expect(outcomes.refused).toBe(0);
+    weir.kill("SIGTERM");
+    await scene.end();
+  });
+
+  test("at reloads and upgrades", async () => {
+    await Promise.all(Array.from({ length: LANES }, async () => {
+      const scene = await Scene.open(2);
+      const { weir } = scene;
+      for (const [signal, why] of [["SIGHUP", "reload"], ["SIGUSR2", "upgrade"]] as const) {
+        await scene.goOn();
+        weir.kill(signal);
+        await waitFor(() => weir.errors().includes(`${why}: 2 new workers`), `the ${why}`);
+      }
+      await scene.settle();
+      expect(scene.outcomes).toMatchObject({ lost: 0, refused: 0 });
+    }));
+  });
+});
+
+/** Does process `pid` listen on `port`? */
+function listens(pid: number, port: number): boolean {
+  const links = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      return []; // it has just been closed
+    }
+  });
+  // proc_net_tcp(5): the local address, the state (0A = LISTEN), and the tenth column is the inode.
+  return readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .some(([, local = "", , state, , , , , , inode]) =>
+      state === "0A" && parseInt(local.split(":")[1]!, 16) === port &&
+      links.includes(`socket:[${inode}]`)
+    );
+}
