@@ -66,6 +66,25 @@ describe("the first signal", () => {
     });
   }
 
+  test("waits for no head that is half sent, and no client that does not close", async () => {
+    const weir = await mocking({ "server.drain_ms": 600_000, "server.head_timeout_ms": 600_000 });
+    const clients = await Promise.all([
+      connect(weir.port, HEALTH.slice(0, 20)),
+      connect(weir.port, ""),
+      ...Array.from({ length: 8 }, () => connect(weir.port, HEALTH, false)),
+    ]);
+    await waitFor(async () => {
+      const text = await (await fetch(`${weir.url}/metrics`)).text();
+      return Number(/^weir_connections_open (\d+)$/m.exec(text)?.[1]) >= clients.length;
+    }, "all of them");
+    const startMs = performance.now();
+    weir.kill("SIGTERM");
+    expect(await weir.exited).toBe(0);
+    // A second, and far less than the 10 s that a client has on a server that goes on.
+    expect(performance.now() - startMs).toBeLessThan(8000);
+    for (const client of clients) client.leave();
+  });
+
   test("waits for an open proxied stream, which is whole", async () => {
     const end = gate();
     const { weir, upstream } = await proxying(() => [

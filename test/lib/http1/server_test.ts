@@ -608,6 +608,36 @@ describe("Http1Server.stop()", () => {
     expect(rig.open).toEqual([0, 0]);
   });
 
+  const UNASKED: readonly (readonly [what: string, bytes: string, sign: string])[] = [
+    ["a silent client that does not close", get("/1"), "/1"],
+    ["a client that has sent nothing", "", ""],
+    ["half a head", "GET /1 HTTP/1.1\r\nHost: w", ""],
+    ["half a head behind an answer", `${get("/1")}GET /2 HTTP/1.1\r\n`, "/1"],
+  ];
+  for (const [what, bytes, sign] of UNASKED) {
+    test(`is not held by ${what}`, async () => {
+      const rig = serving(); // no time passes on its wheel: no limit ends the connection
+      const client = await rig.client(bytes);
+      await client.until(sign);
+      await rig.server.stop();
+      expect([rig.open, await client.untilFin()]).toEqual([[0, 0], client.text]);
+    });
+  }
+
+  test("lets half a head become a request while somebody is answered", async () => {
+    const rig = serving(hold);
+    const [waiting, half] = [await rig.client(get("/1")), await rig.client("GET /2 HTTP/1.1\r\n")];
+    const first = await rig.request(0);
+    const stopped = rig.server.stop();
+    await Bun.sleep(1000); // longer than half a head has behind the last answer
+    half.send("Host: weir\r\n\r\n");
+    (await rig.request(1)).whole(200, {}, "2");
+    first.whole(200, {}, "1");
+    expect(bodiesIn(await half.untilFin())).toEqual(["2"]);
+    expect(bodiesIn(await waiting.untilFin())).toEqual(["1"]);
+    await stopped;
+  });
+
   test("resolves at once where nobody is, and again", async () => {
     const rig = serving();
     await rig.server.stop();
