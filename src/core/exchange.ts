@@ -106,6 +106,7 @@ export class Exchange implements Call, ExchangeFacts {
   readonly startMs: number;
   readonly client: Client | undefined;
   readonly trace: TraceContext | undefined;
+  path = "";
   tokenName = "";
   requestId = "";
   model = "";

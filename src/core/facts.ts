@@ -48,6 +48,8 @@ export interface CallFacts {
 /** One request and its answer. Milliseconds; -1 = not yet, or not known. */
 export interface ExchangeFacts extends CallFacts {
   readonly method: string;
+  /** Of a request that no surface takes: its path without the query, as the client wrote it; else "". */
+  readonly path: string;
   readonly startMs: number;
   /** Looked up only where the log or a limit needs it: that costs 1 to 2 µs. */
   readonly client: Client | undefined;

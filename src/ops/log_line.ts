@@ -1,9 +1,10 @@
 /**
  * One event as one line: JSON for programs, or coloured text for a person at a terminal.
  *
- * What a client or an upstream wrote is not repeated: no URL, no header, no body, and no sentence
- * of an error that may quote one of them. What remains of theirs is the model's name, shortened,
- * and the client's address. Of a token there is the name that the config gives it.
+ * What a client or an upstream wrote is not repeated: no query, no header, no body, and no sentence
+ * of an error that may quote one of them. What remains of theirs is the model's name and the path that
+ * nobody serves, both shortened, and the client's address. Of a token there is the name that the config
+ * gives it.
  *
  * @module
  */
@@ -25,6 +26,8 @@ export interface LineFormat {
 
 /** Longest model name in a line, in UTF-16 units. */
 const MODEL_CHARS_MAX = 100;
+/** Longest path in a line, in UTF-16 units. */
+const PATH_CHARS_MAX = 200;
 /** Names kept in their form for lines. */
 const MODELS_MAX = 256;
 
@@ -85,6 +88,7 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       if (client !== undefined && client.address !== "") line += `,"client":"${client.address}"`;
       if (tokenName !== "") line += `,"token":"${tokenName}"`;
       line += `,"surface":"${exchange.surface}","method":"${methodOf(exchange)}"`;
+      if (exchange.path !== "") line += `,"path":${JSON.stringify(pathOf(exchange, redact))}`;
       line += `,"model":${model(exchange.model)},"stream":${exchange.isStream}`;
       line += `,"status":${exchange.status},"outcome":"${exchange.outcome}"`;
       if (source !== "") line += `,"source":"${source}"`;
@@ -138,6 +142,7 @@ export function prettyLines(
         clock(),
         paint(COLOURS[severity], `${exchange.status} ${exchange.outcome}`),
         `${methodOf(exchange)} ${exchange.surface}`,
+        ...(exchange.path === "" ? [] : [oneLine(pathOf(exchange, redact))]),
         `${rounded(exchange.durationMs)} ms`,
         ...(exchange.isStream ? [`first byte ${rounded(exchange.firstByteMs)} ms`] : []),
         `${exchange.bodyBytes} B`,
@@ -186,6 +191,12 @@ function rounded(ms: number): number {
 
 function methodOf({ method }: ExchangeFacts): string {
   return METHODS.has(method) ? method : "other";
+}
+
+/** The path that nobody serves, without the host and the user that a proxy's client writes before it. */
+function pathOf({ path }: ExchangeFacts, redact: (text: string) => string): string {
+  const own = path.replace(/^[a-z][a-z\d+.-]*:\/\/[^/]*/i, "");
+  return redact(own.length > PATH_CHARS_MAX ? `${own.slice(0, PATH_CHARS_MAX)}…` : own);
 }
 
 /** Control characters would let a text pretend to be lines, or colours. */

@@ -85,7 +85,8 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
     name: "no_surface",
     source: "",
     takes: "nothing",
-    answer() {
+    answer(_inbound, exchange) {
+      exchange.path = request.path;
       throw request.error ?? fault(request);
     },
     tooLarge: detailTooLarge,

@@ -81,6 +81,29 @@ describe("jsonLines()", () => {
     expect(parsed()[0].model).toBe(`${"m".repeat(100)}…`);
   });
 
+  const PATHS: readonly (readonly [path: string, shown: string])[] = [
+    ["/nowhere", "/nowhere"],
+    [`/${"x".repeat(5000)}`, `/${"x".repeat(199)}…`],
+    ['/a"\\b', '/a"\\b'],
+    ["http://user:pass@host:81/there", "/there"],
+    ["/v1/sk-abcdefgh", "/v1/sk-***"],
+  ];
+  for (const [path, shown] of PATHS) {
+    test(`gives ${shown.slice(0, 20)}, which nobody serves`, () => {
+      const { ask, parsed } = logging("requests");
+      const exchange = ask();
+      exchange.path = path;
+      exchange.refuse(new AppError("not_found", "no"));
+      expect(parsed()[0].path).toBe(shown);
+    });
+  }
+
+  test("gives no path where a surface has a name for it", () => {
+    const { ask, parsed } = logging("requests");
+    ask().complete(200, 0);
+    expect(parsed()[0]).not.toHaveProperty("path");
+  });
+
   test("gives an error's sentence only where it quotes nobody", () => {
     const { ask, parsed } = logging("errors");
     ask().refuse(new AppError("upstream_timeout", "The upstream was silent"));

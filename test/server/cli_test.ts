@@ -396,7 +396,12 @@ describe("ops.log", () => {
     expect(keyless).toMatchObject({ status: 401, outcome: "refused", error_code: "auth_wrong" });
     expect(wrong).toMatchObject({ status: 400, outcome: "refused" });
     expect(models).toMatchObject({ method: "GET", surface: "v1_models", status: 401 });
-    expect(unknown).toMatchObject({ method: "GET", surface: "no_surface", status: 404 });
+    expect(unknown).toMatchObject({
+      method: "GET",
+      surface: "no_surface",
+      path: "/v1/my%20prompt",
+      status: 404,
+    });
   });
   test("errors: nothing for what clients did wrong", async () => {
     expect(await logOf("errors")).toEqual([]);
