@@ -21,6 +21,7 @@ import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
 import { switchFlag, textFlag } from "./flags.ts";
+import { type InstalledConfig, installedConfig } from "./installed_config.ts";
 import { readServed, type Settings, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
@@ -30,8 +31,6 @@ const PROGRAM = "/usr/local/bin/weir";
 const CONFIG = "/etc/weir/config.yaml";
 const UNIT = "/etc/systemd/system/weir.service";
 const SITE = "/etc/nginx/conf.d/weir.conf";
-/** The unit's StateDirectory=. */
-const STATE_FOLDER = "/var/lib/weir";
 /** Where the installed weir tells its metrics, unless the config says where. */
 const METRICS_PORT = 9464;
 
@@ -48,7 +47,7 @@ export const install = defineCommand({
   name: "install",
   summary: "print the systemd unit and the nginx site for this config",
   details: `With --write they go to ${UNIT} and ${SITE}, this program to ${PROGRAM}, ` +
-    `and the config to ${CONFIG} unless one is there.`,
+    `and the config to ${CONFIG} unless one is there: it keeps its memory in /var/lib/weir.`,
   operands: {},
   flags: {
     write: switchFlag({ text: "write them, the config and this program to where they belong" }),
@@ -97,25 +96,34 @@ export const install = defineCommand({
       ? undefined
       : { certificate: resolve(certificate), key: resolve(key) };
     const settings = readServed(settingOptions(flags), terminal, { isSite: true });
-    const unit = unitFor(settings, serverName ?? "_");
-    const site = siteFor(settings, { serverName: serverName ?? "_", tls });
-    warn(namelessSite(settings.config, serverName ?? "_"), terminal);
+    const name = serverName ?? "_";
+    const target = join(root ?? "/", CONFIG);
+    const installed = installedConfig(settings, target);
+    const unit = unitFor(settings, name, installed.variables);
+    const site = siteFor(settings, { serverName: name, tls });
+    warn([...namelessSite(settings.config, name), ...installed.warnings], terminal);
     if (flags.write || flags.force) {
-      writeAll([[UNIT, unit], [SITE, site]], root ?? "/", flags.force, settings, terminal);
+      writeAll([[UNIT, unit], [SITE, site]], root ?? "/", flags.force, terminal);
+      if (installed.text === undefined) terminal.print(`${target} stays as it is`);
+      else write(target, installed.text, terminal);
+      warn(openSecrets(settings), terminal);
+      installProgram(join(root ?? "/", PROGRAM), terminal);
+      terminal.print("next: systemctl daemon-reload && systemctl enable --now weir");
+      terminal.print("      nginx -t && nginx -s reload");
     } else {
       terminal.print(`# ${UNIT}\n${unit}`);
-      terminal.print(`# ${SITE}\n${site.trimEnd()}`);
+      terminal.print(`# ${SITE}\n${site}`);
+      terminal.print(`# ${CONFIG}\n${installed.shown.trimEnd()}`);
     }
     return EXIT.done;
   },
 });
 
-/** Writes `files` and what belongs to them below `root`. */
+/** Writes `files` below `root`. */
 function writeAll(
   files: readonly (readonly [path: string, text: string])[],
   root: string,
   isForced: boolean,
-  settings: Settings,
   terminal: Terminal,
 ): void {
   const at = (path: string) => join(root, path);
@@ -126,14 +134,13 @@ function writeAll(
     }
   }
   for (const [path, text] of files) write(at(path), text, terminal);
-  installConfig(settings, at(CONFIG), terminal);
-  warn(openSecrets(settings), terminal);
-  installProgram(at(PROGRAM), terminal);
-  terminal.print("next: systemctl daemon-reload && systemctl enable --now weir");
-  terminal.print("      nginx -t && nginx -s reload");
 }
 
-function unitFor({ config }: Settings, serverName: string): string {
+function unitFor(
+  { config }: Settings,
+  serverName: string,
+  variables: InstalledConfig["variables"],
+): string {
   const credentials: Record<string, string> = {};
   for (const file of credentialFiles(config).values()) {
     // Beside the installed config, unless it has a place of its own.
@@ -143,25 +150,10 @@ function unitFor({ config }: Settings, serverName: string): string {
     program: PROGRAM,
     configFile: CONFIG,
     drainMs: config.server.drain_ms,
-    variables: stateVariables(config.memory),
+    variables,
     siteVariables: siteVariables(config, serverName),
     credentials,
   });
-}
-
-/**
- * Variables that put into the state directory what the config has beside itself: a service may not
- * write to /etc.
- */
-function stateVariables({ url, outbox }: Settings["config"]["memory"]): Record<string, string> {
-  const inState = (file: string) => join(STATE_FOLDER, basename(file));
-  if (url.startsWith("sqlite://")) {
-    const file = url.slice("sqlite://".length);
-    const isElsewhere = isAbsolute(file) || file === ":memory:";
-    return isElsewhere ? {} : { WEIR_MEMORY_URL: `sqlite://${inState(file)}` };
-  }
-  // Turns on their way to a store elsewhere wait in a file, too.
-  return isAbsolute(outbox) ? {} : { WEIR_MEMORY_OUTBOX: inState(outbox || "weir-outbox.db") };
 }
 
 /** Variables that tell weir of nginx in front of it, where the config does not. */
@@ -215,12 +207,6 @@ function siteFor({ config }: Settings, { serverName, tls }: SiteOptions): string
     serverName,
     ...(tls === undefined ? {} : { tls }),
   });
-}
-
-/** The config that is in force goes to its place; one that is there already stays. */
-function installConfig({ file }: Settings, target: string, terminal: Terminal): void {
-  if (existsSync(target)) return terminal.print(`${target} stays as it is`);
-  write(target, file === undefined ? "" : readFileSync(file, "utf8"), terminal);
 }
 
 /** Keys that stand in a config which everybody on the machine may read. */

@@ -10,8 +10,8 @@ import { z } from "zod";
 import { ABOUT, shapeOf, type Unit } from "./shape.ts";
 import { TREE } from "./tree.ts";
 
+const SCHEMA_LINE = "# yaml-language-server: $schema=./config.schema.json";
 const HEAD = [
-  "# yaml-language-server: $schema=./config.schema.json",
   "# Every setting of weir with its default. What is left out keeps its default, so an empty file works too.",
   "# Precedence: flag > environment > .env > this file > default. The environment's names are made from the",
   "# path: server.port is WEIR_SERVER_PORT. `weir check` says what is wrong, and prints what is in force.",
@@ -32,14 +32,46 @@ export function exampleText(): string {
     const lines = Object.entries(shape.fields).map(([key, field]) => keyLine("  ", key, field));
     return [`${name}:`, ...lines];
   });
-  return `${[HEAD, ...blocks].map((lines) => lines.join("\n")).join("\n\n")}\n`;
+  return textOf([[SCHEMA_LINE, ...HEAD], ...blocks]);
+}
+
+/**
+ * The text of a config to begin with: every setting as a comment, with its default and its meaning. Those in
+ * `given`, by their paths, are set.
+ */
+export function starterText(given: ReadonlyMap<string, unknown>): string {
+  const line = (before: string, path: string, schema: z.ZodType) => {
+    const key = path.slice(path.indexOf(".") + 1);
+    // JSON is YAML on one line.
+    return given.has(path)
+      ? described(`${before}${key}: ${JSON.stringify(given.get(path))}`, schema)
+      : keyLine(`${before}# `, key, schema);
+  };
+  const blocks = Object.entries(TREE.shape).map(([name, schema]) => {
+    const shape = shapeOf(schema);
+    if (shape.kind !== "fields") return [line("", name, schema), ...entryLines(schema)];
+    const { fields } = shape;
+    return [
+      `${name}:`,
+      ...Object.entries(fields).map(([key, field]) => line("  ", `${name}.${key}`, field)),
+    ];
+  });
+  return textOf([HEAD, ...blocks]);
+}
+
+function textOf(blocks: readonly (readonly string[])[]): string {
+  return `${blocks.map((lines) => lines.join("\n")).join("\n\n")}\n`;
 }
 
 /** A key with its default, if it has one, and its meaning. */
 function keyLine(before: string, key: string, schema: z.ZodType): string {
   const { success, data } = schema.safeParse(undefined);
   const value = success ? ` ${stringify(data, FLOW).trim()}` : "";
-  return `${`${before}${key}:${value}`.padEnd(MEANING_COLUMN)}# ${ABOUT.get(schema)!.meaning}`;
+  return described(`${before}${key}:${value}`, schema);
+}
+
+function described(text: string, schema: z.ZodType): string {
+  return `${`${text} `.padEnd(MEANING_COLUMN)}# ${ABOUT.get(schema)!.meaning}`;
 }
 
 /** What an entry of a list has, as a comment. */

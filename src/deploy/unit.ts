@@ -16,7 +16,7 @@ export interface UnitFacts {
   readonly configFile: string;
   /** `server.drain_ms` */
   readonly drainMs: number;
-  /** Variables that win over the config, because /etc is read-only for a service. */
+  /** Variables that win over a config which does not say where a service may write. */
   readonly variables: Readonly<Record<string, string>>;
   /** Variables that tell weir of nginx in front of it. */
   readonly siteVariables: Readonly<Record<string, string>>;
@@ -37,8 +37,10 @@ export function unitText(facts: UnitFacts): string {
       lines: [`TimeoutStopSec=${Math.ceil(facts.drainMs / 1000) + STOP_SLACK_S}`],
     },
     {
-      start: "Environment=WEIR_MEMORY_URL=",
-      lines: environment(facts.variables),
+      start: "#Environment=WEIR_MEMORY_URL=",
+      lines: Object.keys(facts.variables).length === 0
+        ? ["#Environment=WEIR_MEMORY_URL=sqlite:///var/lib/weir/weir.db"]
+        : environment(facts.variables),
     },
     { start: "Environment=WEIR_OPS_METRICS_PORT=", lines: [] },
     {

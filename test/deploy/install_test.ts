@@ -1,11 +1,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { parse } from "yaml";
+import type { Config } from "../../src/config/config.ts";
 import { makeFolder, REPOSITORY, run } from "../server/launch.ts";
 
 const UNIT = "etc/systemd/system/weir.service";
 const SITE = "etc/nginx/conf.d/weir.conf";
 const CONFIG = "etc/weir/config.yaml";
+const IN_STATE = "sqlite:///var/lib/weir/weir.db";
 const PROGRAM = "usr/local/bin/weir";
 
 const folders: string[] = [];
@@ -36,13 +39,12 @@ const PROXIES = "Environment=WEIR_SERVER_TRUSTED_PROXIES=[127.0.0.1,::1]";
 const METRICS = "Environment=WEIR_OPS_METRICS_PORT=9464";
 
 describe("weir install", () => {
-  test("prints both files as shipped when there is no config", async () => {
+  test("prints both files as shipped when there is no config, and one to begin with", async () => {
     const { code, output, errors } = await run(["install"]);
     const shipped = (name: string) => readFileSync(join(REPOSITORY, "src/deploy", name), "utf8");
     expect([code, errors]).toEqual([0, NAMELESS]);
-    expect(output).toBe(
-      `# /${UNIT}\n${shipped("weir.service")}\n# /${SITE}\n${shipped("nginx.conf")}`,
-    );
+    const parts = `# /${UNIT}\n${shipped("weir.service")}\n# /${SITE}\n${shipped("nginx.conf")}\n`;
+    expect(output).toStartWith(`${parts}# /${CONFIG}\n# Every setting of weir`);
   });
 
   test("fills in what the config says", async () => {
@@ -154,7 +156,8 @@ describe("weir install", () => {
     const files = { "config.yaml": "server:\n  port: 9100\n" };
     const first = await run(["install", "--write", "--root", root], { files });
     expect([first.code, first.errors]).toEqual([0, NAMELESS]);
-    expect(readFileSync(join(root, CONFIG), "utf8")).toBe(files["config.yaml"]);
+    expect(readFileSync(join(root, CONFIG), "utf8"))
+      .toBe(`${files["config.yaml"]}memory:\n  url: ${IN_STATE}\n`);
     expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9100;");
     expect(readFileSync(join(root, UNIT), "utf8")).toContain("ExecStart=/usr/local/bin/weir serve");
     const isBinary = Boolean(process.env["WEIR_BINARY"]);
@@ -175,7 +178,95 @@ describe("weir install", () => {
     const forced = await run(["install", "--force", "--root", root], { files: other });
     expect(forced.code).toBe(0);
     expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9200;");
-    expect(readFileSync(join(root, CONFIG), "utf8")).toBe(files["config.yaml"]);
+    expect(readFileSync(join(root, CONFIG), "utf8")).toContain("port: 9100\n");
+  });
+
+  /** What `weir check` says is in force of the config below `root`. */
+  async function inForce(root: string): Promise<Config> {
+    const { output } = await run(["check", "--config", join(root, CONFIG)]);
+    return parse(output) as Config;
+  }
+
+  test("without a config writes one to begin with: what was set, and the rest as comments", async () => {
+    const root = makeRoot();
+    const { code, errors } = await run([
+      ...["install", "--write", "--root", root, "--port", "9000"],
+      ...[
+        "--set",
+        "mock.reply=a: #\nb 你好 🙂",
+        "--set",
+        'upstreams=[{name: a, base_url: "http://h/v1"}]',
+      ],
+    ], { env: { SECRET_KEY: "sk-from-the-environment", WEIR_SERVER_MAIN: "0" } });
+    expect([code, errors]).toEqual([
+      0,
+      `${NAMELESS}weir: warning: auth.secret_key holds a secret and is not written (SECRET_KEY)\n`,
+    ]);
+    const text = readFileSync(join(root, CONFIG), "utf8");
+    expect(text).not.toContain("sk-from");
+    expect(text).toContain("\n  # streams_max: 32768 ");
+    expect(parse(text)).toMatchObject({
+      server: { port: 9000, main: 0 },
+      mock: { reply: "a: #\nb 你好 🙂" },
+      upstreams: [{ name: "a", base_url: "http://h/v1" }],
+      memory: { url: IN_STATE },
+      auth: null,
+    });
+    expect(await inForce(root)).toMatchObject({
+      server: { port: 9000 },
+      mock: { reply: "a: #\nb 你好 🙂" },
+      memory: { url: IN_STATE },
+    });
+  });
+
+  const MEMORIES: readonly (readonly [yaml: string, memory: Partial<Config["memory"]>])[] = [
+    ["", { url: IN_STATE }],
+    ["# mine\nmemory: # here\n  keep_days: 3 # days\n", { url: IN_STATE, keep_days: 3 }],
+    ["memory:\n", { url: IN_STATE }],
+    ["memory: {url: 'sqlite://data/turns.db'}\n", { url: "sqlite:///var/lib/weir/turns.db" }],
+    ["memory:\n  url: sqlite:///srv/w.db\n", { url: "sqlite:///srv/w.db" }],
+    [
+      "memory:\n  url: http://memory:9000\n",
+      { url: "http://memory:9000", outbox: "/var/lib/weir/weir-outbox.db" },
+    ],
+  ];
+  for (const [yaml, memory] of MEMORIES) {
+    test(`check shows where the service keeps its memory: ${JSON.stringify(yaml)}`, async () => {
+      const root = makeRoot();
+      const args = ["install", "--write", "--root", root];
+      const first = await run(args, { files: { "config.yaml": yaml } });
+      expect([first.code, first.errors]).toEqual([0, NAMELESS]);
+      const written = readFileSync(join(root, CONFIG), "utf8");
+      for (const [comment] of yaml.matchAll(/# \w+/g)) expect(written).toContain(comment);
+      expect((await inForce(root)).memory).toMatchObject(memory);
+      // The unit says nothing that would win over the file.
+      const unit = () => readFileSync(join(root, UNIT), "utf8");
+      expect(unit()).not.toMatch(/^Environment="?WEIR_MEMORY_/m);
+      const again = await run(args, { files: { "config.yaml": yaml } });
+      expect([again.code, again.errors]).toEqual([0, NAMELESS]);
+    });
+  }
+
+  for (const yaml of ["", "memory:\n  url: sqlite://turns.db\n"]) {
+    test(`a config that is there stays, and what it does not say is said: ${yaml}`, async () => {
+      const root = makeRoot();
+      mkdirSync(dirname(join(root, CONFIG)), { recursive: true });
+      writeFileSync(join(root, CONFIG), yaml);
+      const place = yaml === "" ? IN_STATE : "sqlite:///var/lib/weir/turns.db";
+      const { code, errors } = await run(["install", "--force", "--root", root]);
+      expect(code).toBe(0);
+      expect(errors).toContain(`warning: the unit says memory.url: ${place}. Say so in ${root}`);
+      expect(readFileSync(join(root, CONFIG), "utf8")).toBe(yaml);
+      expect(readFileSync(join(root, UNIT), "utf8"))
+        .toContain(`\nEnvironment=WEIR_MEMORY_URL=${place}\n`);
+    });
+  }
+
+  test("says which settings are not in the file that it copies", async () => {
+    const { errors } = await run(["install", "--port", "9000"], { files: { "config.yaml": "" } });
+    expect(errors).toBe(
+      `${NAMELESS}weir: warning: server.port is not in config.yaml and not written (--port)\n`,
+    );
   });
 
   const WRONG = [

@@ -15,7 +15,7 @@ const FACTS = {
   program: "/usr/local/bin/weir",
   configFile: "/etc/weir/config.yaml",
   drainMs: 30_000,
-  variables: { WEIR_MEMORY_URL: "sqlite:///var/lib/weir/weir.db" },
+  variables: {},
   siteVariables: {
     WEIR_SERVER_TRUSTED_PROXIES: "[127.0.0.1,::1]",
     WEIR_OPS_METRICS_PORT: "9464",

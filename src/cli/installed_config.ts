@@ -1,0 +1,118 @@
+/**
+ * The config that `weir install` puts into its place: it says where a service may write, so that every
+ * command which reads it finds the same memory.
+ *
+ * @module
+ */
+
+import { existsSync } from "node:fs";
+import { basename, isAbsolute, join } from "node:path";
+import { isMap, parseDocument } from "yaml";
+import { type Config, loadConfig } from "../config/config.ts";
+import { secretsOf } from "../config/describe.ts";
+import { starterText } from "../config/documents.ts";
+import { SETTING_ROWS } from "../config/schema.ts";
+import { readText, type Settings } from "./settings.ts";
+
+/** The unit's StateDirectory=. */
+const STATE_FOLDER = "/var/lib/weir";
+
+/** What becomes of the config. */
+export interface InstalledConfig {
+  /** What is to be written; undefined = one is there, and stays. */
+  readonly text: string | undefined;
+  /** What is shown of it: a file may hold secrets. */
+  readonly shown: string;
+  /** Variables for the unit, which win over a config that is there and puts its memory beside itself. */
+  readonly variables: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
+}
+
+/** Settings by their paths. */
+type Given = Readonly<Record<string, string>>;
+
+/** The config for the place `target`: the file of `settings`, or one to begin with. */
+export function installedConfig(settings: Settings, target: string): InstalledConfig {
+  const { file, config } = settings;
+  if (existsSync(target)) return keptConfig(settings, target);
+  if (file === undefined) return firstConfig(settings);
+  const text = readText(file, "the config");
+  const places = statePlaces(memoryOf(text, file, config));
+  const others = [...settings.origins].filter(([, origin]) =>
+    origin !== "default" && !origin.startsWith(`${file}:`) && !origin.endsWith("_file")
+  );
+  const changes = Object.entries(places).map(([path, place]) => `, with ${path}: ${place}`);
+  return {
+    text: withSettings(text, places),
+    shown: `# ${file}${changes.join("")}\n`,
+    variables: {},
+    warnings: others.map(([path, origin]) => `${path} is not in ${file} and not written (${origin})`),
+  };
+}
+
+/** The config at `target` stays: where it does not say where to write, the unit does. */
+function keptConfig({ config }: Settings, target: string): InstalledConfig {
+  const places = statePlaces(memoryOf(readText(target, "the config"), target, config));
+  const all = Object.entries(places);
+  return {
+    text: undefined,
+    shown: "# stays as it is\n",
+    variables: Object.fromEntries(
+      all.map(([path, place]) => [SETTING_ROWS.get(path)!.variable, place]),
+    ),
+    warnings: all.map(([path, place]) =>
+      `the unit says ${path}: ${place}. Say so in ${target}, too, or other commands look elsewhere`
+    ),
+  };
+}
+
+/** Every default as a comment, and what flags and the environment have set; but no secret. */
+function firstConfig({ config, origins }: Settings): InstalledConfig {
+  const secrets = secretsOf(config).map((secret) => JSON.stringify(secret).slice(1, -1));
+  const given = new Map<string, unknown>();
+  const warnings: string[] = [];
+  for (const [path, origin] of origins) {
+    if (origin === "default") continue;
+    const { keys } = SETTING_ROWS.get(path)!;
+    const value = keys.reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
+    const text = JSON.stringify(value);
+    if (!secrets.some((secret) => text.includes(secret))) given.set(path, value);
+    else if (origin !== `${path}_file`) {
+      warnings.push(`${path} holds a secret and is not written (${origin})`);
+    }
+  }
+  for (const [path, place] of Object.entries(statePlaces(config.memory))) given.set(path, place);
+  const text = starterText(given);
+  return { text, shown: text, variables: {}, warnings };
+}
+
+/** The memory that the config file `text` asks for, without flags and environment. */
+function memoryOf(text: string, name: string, config: Config): Config["memory"] {
+  const loaded = loadConfig({ file: { name, text }, env: {}, dotenv: {}, flags: [] });
+  return loaded.kind === "ok" ? loaded.config.memory : config.memory;
+}
+
+/** In the state directory, what `memory` has beside the config: a service may not write to /etc. */
+function statePlaces({ url, outbox }: Config["memory"]): Given {
+  const inState = (file: string) => join(STATE_FOLDER, basename(file));
+  if (url.startsWith("sqlite://")) {
+    const file = url.slice("sqlite://".length);
+    const isElsewhere = isAbsolute(file) || file === ":memory:";
+    return isElsewhere ? {} : { "memory.url": `sqlite://${inState(file)}` };
+  }
+  // Turns on their way to a store elsewhere wait in a file, too.
+  return isAbsolute(outbox) ? {} : { "memory.outbox": inState(outbox || "weir-outbox.db") };
+}
+
+/** The YAML `text` with `given`; its comments stay. */
+function withSettings(text: string, given: Given): string {
+  const all = Object.entries(given);
+  if (all.length === 0) return text;
+  const doc = parseDocument(text);
+  for (const [path, value] of all) {
+    const [section = "", key = ""] = path.split(".");
+    if (isMap(doc.get(section))) doc.setIn([section, key], value);
+    else doc.set(section, doc.createNode({ [key]: value }));
+  }
+  return doc.toString({ lineWidth: 0 });
+}
