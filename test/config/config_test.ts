@@ -275,6 +275,60 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
   }
 });
 
+describe("loadConfig() beside Services of Kubernetes", () => {
+  /** Every variable that a container gets of the Service `name`, as Kubernetes makes them. */
+  function variablesOf(name: string): Record<string, string> {
+    const it = name.toUpperCase().replaceAll("-", "_");
+    const own: Record<string, string> = {
+      [`${it}_SERVICE_HOST`]: "10.0.0.1",
+      [`${it}_SERVICE_PORT`]: "8080",
+      [`${it}_SERVICE_PORT_HTTP`]: "8080",
+      [`${it}_SERVICE_PORT_HTTP_ALT`]: "9464",
+      [`${it}_PORT`]: "tcp://10.0.0.1:8080",
+    };
+    for (const [protocol, port] of [["tcp", 8080], ["tcp", 9464], ["udp", 53], ["sctp", 7]]) {
+      const link = `${it}_PORT_${port}_${`${protocol}`.toUpperCase()}`;
+      own[link] = `${protocol}://10.0.0.1:${port}`;
+      own[`${link}_PROTO`] = `${protocol}`;
+      own[`${link}_PORT`] = `${port}`;
+      own[`${link}_ADDR`] = "fd00::1";
+    }
+    return own;
+  }
+
+  const SERVICES = [
+    ...[
+      "weir",
+      "weir-mock",
+      "weir-llm",
+      "weir-server",
+      "weir-memory",
+      "weir-auth",
+      "weir-ops-metrics",
+    ],
+    ...["weir-chat-2", "weir-llm-retries", "weir-service"],
+  ];
+  for (const name of SERVICES) {
+    test(`called ${name}: nothing is set, and nothing is wrong`, () => {
+      expect(load({ env: variablesOf(name) })).toEqual(load({}));
+    });
+  }
+
+  const TYPOS: readonly (readonly [name: string, value: string])[] = [
+    ["WEIR_SERVER_PROT", "8080"],
+    ["WEIR_MOCK_PORT", "8080"],
+    ["WEIR_SERVICE_HOTS", "10.0.0.1"],
+    ["WEIR_PORT_HTTP_TCP", "tcp://10.0.0.1:8080"],
+    ["WEIR_LLM_BASEURL", "http://10.0.0.1"],
+  ];
+  for (const [name, value] of TYPOS) {
+    test(`${name}=${value} is a mistake`, () => {
+      expect(problemsOf({ env: { ...variablesOf("weir"), [name]: value } }))
+        .toEqual([expect.stringContaining(`${name}: is not a known variable`)]);
+    });
+  }
+});
+
 describe("loadConfig() prefers flag > environment > .env > file > default", () => {
   const LEVELS: readonly (readonly [name: string, input: Input, port: number, origin: string])[] = [
     ["default", {}, 8080, "default"],

@@ -597,11 +597,14 @@ describe.skipIf(!CAN_COUNT_CPU)("more connections than descriptors", () => {
     running.push({ stop: many.leave });
     kept.send(GET);
     await waitFor(() => soFar(kept).length === 2, "the answer to the one that was there before");
+    // Every one is accepted, and answered or closed at once: half of the descriptors are kept back.
+    await waitFor(() => many.answered() + many.closed() >= 2 * LIMIT, "the end of the crowd");
+    expect(many.answered()).toBeWithin(LIMIT / 2 - 8, LIMIT / 2 + 1);
 
     const [cpuBefore, before] = [cpuMsOf(weir.pid), performance.now()];
     await Bun.sleep(2000);
     const share = (cpuMsOf(weir.pid) - cpuBefore) / (performance.now() - before);
-    expect(share).toBeLessThan(0.5); // a loop that accepts in vain takes all of a core
+    expect(share).toBeLessThan(0.2); // a loop that accepts in vain takes a third of a core and more
 
     many.leave();
     await waitFor(async () => {
