@@ -7,7 +7,9 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { freePort } from "./free_port.ts";
 import {
+  cleanEnv,
   launch,
   makeFolder,
   REPOSITORY,
@@ -71,14 +73,14 @@ async function ask(
 }
 
 /** A weir under load. */
-class Scene {
+class Scene<Subject extends Pick<Weir, "pid" | "port" | "kill" | "exited" | "stop">> {
   readonly outcomes: Outcomes = { answered: 0, refused: 0, lost: 0 };
-  readonly weir: Weir;
+  readonly weir: Subject;
   #isOver = false;
   #asking: readonly Promise<void>[] = [];
   #queued: Promise<void>[] = [];
 
-  private constructor(weir: Weir) {
+  constructor(weir: Subject) {
     this.weir = weir;
     running.push(async () => {
       this.#isOver = true;
@@ -88,7 +90,7 @@ class Scene {
     });
   }
 
-  static async open(workers: number, command: readonly string[] = weirCommand()): Promise<Scene> {
+  static async open(workers: number, command: readonly string[] = weirCommand()) {
     const weir = await launch({
       command,
       set: { "server.workers": workers, "mock.delay_ms": DELAY_MS, "ops.log": "off" },
@@ -96,14 +98,19 @@ class Scene {
     });
     const scene = new Scene(weir);
     await waitFor(() => workers === 1 || weir.output().includes(`workers: ${workers}`), "workers");
-    scene.#asking = Array.from({ length: CLIENTS }, async () => {
-      for (let number = 0; !scene.#isOver; number++) {
-        const { refused } = scene.outcomes;
-        await (await ask(weir.port, scene.outcomes, number)).over;
-        if (scene.outcomes.refused > refused) await Bun.sleep(DELAY_MS);
+    scene.load();
+    return scene;
+  }
+
+  /** Clients begin to connect as fast as they can. */
+  load(): void {
+    this.#asking = Array.from({ length: CLIENTS }, async () => {
+      for (let number = 0; !this.#isOver; number++) {
+        const { refused } = this.outcomes;
+        await (await ask(this.weir.port, this.outcomes, number)).over;
+        if (this.outcomes.refused > refused) await Bun.sleep(DELAY_MS);
       }
     });
-    return scene;
   }
 
   /** Waits for so many more answers as there are clients. */
@@ -158,27 +165,12 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
     });
   }
 
-  test("at SIGTERM, at workers that have not said yet that they are ready", async () => {
-    const program = join(makeFolder(), "weir.ts");
-    const held = `${program}.held`;
-    writeFileSync(
-      program,
-      `const { existsSync } = await import("node:fs");
-       const send = process.send?.bind(process);
-       if (send !== undefined) {
-         process.send = (message, ...rest) =>
-           (message.kind === "ready" && existsSync(${
-        JSON.stringify(held)
-      })) || send(message, ...rest);
-       }
-       const { main } = await import(${JSON.stringify(join(REPOSITORY, "src/cli.ts"))});
-       await main();`,
-    );
-    running.push(() => rmSync(dirname(program), { recursive: true, force: true }));
-    const scene = await Scene.open(2, [process.execPath, "--no-env-file", program]);
-    const { weir, outcomes } = scene;
+  test("at SIGTERM, at workers of a reload that have not said yet that they are ready", async () => {
+    const { command, hold } = unready("existsSync(held)");
+    const scene = await Scene.open(2, command);
+    const { weir } = scene;
     await scene.goOn();
-    writeFileSync(held, "");
+    hold();
     const before = childrenOf(weir.pid);
     weir.kill("SIGHUP");
     const next = await waitFor(() => {
@@ -187,8 +179,35 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
     }, "new workers");
     await waitFor(() => next.every((pid) => listens(pid, weir.port)), "them to listen");
     await scene.connectMore();
-    expect(outcomes.refused).toBe(0);
+    expect(scene.outcomes.refused).toBe(0);
     weir.kill("SIGTERM");
+    await scene.end();
+  });
+
+  test("at SIGTERM while weir is starting: one worker has said that it is ready", async () => {
+    const { command } = unready('process.env.WEIR_INTERNAL_WORKER !== "1"');
+    const port = freePort();
+    const set = { "server.port": port, "server.workers": 2, "mock.delay_ms": DELAY_MS };
+    const child = Bun.spawn([
+      ...[...command, "serve"],
+      ...Object.entries(set).flatMap(([key, value]) => ["--set", `${key}=${value}`]),
+    ], { cwd: dirname(command.at(-1)!), env: cleanEnv(), stdio: ["ignore", "ignore", "ignore"] });
+    const { pid, exited } = child;
+    const scene = new Scene({
+      ...{ pid, port, exited, kill: (signal) => child.kill(signal) },
+      async stop() {
+        child.kill("SIGKILL");
+        await exited;
+      },
+    });
+    await waitFor(() => {
+      const workers = childrenOf(pid);
+      return workers.length === 2 && workers.every((one) => listens(one, port));
+    }, "them to listen");
+    scene.load();
+    await scene.goOn();
+    await scene.connectMore();
+    child.kill("SIGTERM");
     await scene.end();
   });
 
@@ -206,6 +225,29 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
     }));
   });
 });
+
+/** A weir whose workers do not say that they are ready where `condition` holds. */
+function unready(condition: string) {
+  const program = join(makeFolder(), "weir.ts");
+  const held = `${program}.held`;
+  writeFileSync(
+    program,
+    `const { existsSync } = await import("node:fs");
+     const held = ${JSON.stringify(held)};
+     const send = process.send?.bind(process);
+     if (send !== undefined) {
+       process.send = (message, ...rest) =>
+         (message.kind === "ready" && ${condition}) || send(message, ...rest);
+     }
+     const { main } = await import(${JSON.stringify(join(REPOSITORY, "src/cli.ts"))});
+     await main();`,
+  );
+  running.push(() => rmSync(dirname(program), { recursive: true, force: true }));
+  return {
+    command: [process.execPath, "--no-env-file", program],
+    hold: () => writeFileSync(held, ""),
+  };
+}
 
 /** Does process `pid` listen on `port`? */
 function listens(pid: number, port: number): boolean {
