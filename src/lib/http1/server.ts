@@ -73,6 +73,8 @@ const LINGER_MS = 10_000;
  * connection that has had its end for what its client still sends.
  */
 const STOP_GRACE_MS = 250;
+/** So many times as long for a first request, behind a TLS handshake of two ways there and back. */
+const FIRST_SWEEPS = 4;
 
 /** A server that listens. */
 export class Http1Server implements ConnectionHost {
@@ -169,11 +171,13 @@ export class Http1Server implements ConnectionHost {
       this.#stopped = Promise.withResolvers<void>();
       const close = () => {
         this.stopListening();
+        // From here on, so that who was accepted last has as long as the others.
+        let sweeps = 0;
+        const sweeping = setInterval(() => this.#sweep(++sweeps), STOP_GRACE_MS);
+        void this.#stopped!.promise.then(() => clearInterval(sweeping));
         if (this.#connections.size === 0) this.#stopped!.resolve();
       };
       void Promise.resolve(arrived).then(() => setImmediate(close));
-      const sweeping = setInterval(() => this.#sweep(), STOP_GRACE_MS);
-      void this.#stopped.promise.then(() => clearInterval(sweeping));
     }
     if (isForced) {
       this.stopListening();
@@ -184,10 +188,10 @@ export class Http1Server implements ConnectionHost {
   }
 
   /** Of a server that ends: closes what is silent, and, when it is all there is, what waits for its client. */
-  #sweep(): void {
+  #sweep(count: number): void {
     const isAnswering = this.requestsOpen > 0;
     for (const connection of this.#connections) {
-      connection.closeIdle();
+      connection.closeIdle(count >= FIRST_SWEEPS);
       if (!isAnswering) connection.closeUnasked();
     }
   }

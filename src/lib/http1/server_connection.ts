@@ -215,9 +215,14 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
     return !this.#isClosed && (this.#owed?.length ?? 0) < owedBytes;
   }
 
-  /** Of the server: ends it now, unless it is in the middle of something, or soon ends by itself. */
-  closeIdle(): void {
-    if (this.isIdle && !this.#isClosed && this.#line !== this.#host.lines.closing) this.#finish();
+  /**
+   * Of the server: ends it now, unless it is in the middle of something, or soon ends by itself. `isFirstToo`:
+   * also where no request has come yet.
+   */
+  closeIdle(isFirstToo: boolean): void {
+    const { closing, head } = this.#host.lines;
+    if (!this.isIdle || this.#isClosed || this.#line === closing) return;
+    if (this.#line !== head || isFirstToo) this.#finish();
   }
 
   /**
