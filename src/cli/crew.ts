@@ -145,11 +145,23 @@ export class Crew {
     return await first!.ready;
   }
 
-  /** Lets every worker finish within `limitMs`. Resolves when all have ended. */
-  async drain(limitMs: number): Promise<void> {
+  /**
+   * Lets every worker finish within `limitMs`. Resolves when all have ended: false when one of those that
+   * took requests has not done so by itself.
+   */
+  async drain(limitMs: number): Promise<boolean> {
     this.#stopLooking();
-    for (const worker of this.#workers) worker.drain(limitMs);
-    await Promise.all([...this.#workers].map((worker) => worker.exited));
+    const all = [...this.#workers];
+    for (const worker of all) worker.drain(limitMs);
+    const isInOrder = await Promise.all(all.map(async (worker) => {
+      const ending = await worker.exited;
+      if (!worker.isReady || ending === "code 0") return true;
+      this.#options.terminal.complain(
+        `weir: ${worker.name} ended with ${ending} as it was finishing`,
+      );
+      return false;
+    }));
+    return isInOrder.every(Boolean);
   }
 
   /** Ends every worker at once. */

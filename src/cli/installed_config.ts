@@ -46,7 +46,9 @@ export function installedConfig(settings: Settings, target: string): InstalledCo
     text: withSettings(text, places),
     shown: `# ${file}${changes.join("")}\n`,
     variables: {},
-    warnings: others.map(([path, origin]) => `${path} is not in ${file} and not written (${origin})`),
+    warnings: others.map(([path, origin]) =>
+      `${path} is not in ${file} and not written (${origin})`
+    ),
   };
 }
 
@@ -74,7 +76,10 @@ function firstConfig({ config, origins }: Settings): InstalledConfig {
   for (const [path, origin] of origins) {
     if (origin === "default") continue;
     const { keys } = SETTING_ROWS.get(path)!;
-    const value = keys.reduce<unknown>((node, key) => (node as Record<string, unknown>)[key], config);
+    const value = keys.reduce<unknown>(
+      (node, key) => (node as Record<string, unknown>)[key],
+      config,
+    );
     const text = JSON.stringify(value);
     if (!secrets.some((secret) => text.includes(secret))) given.set(path, value);
     else if (origin !== `${path}_file`) {

@@ -30,7 +30,8 @@ export const SERVE_EXITS = {
   ...SETTING_EXITS,
   [EXIT.done]: "a signal ended it, and open streams could finish, or had server.drain_ms for it",
   [EXIT.failed]:
-    "the config is wrong, the port is taken, or a second signal came before open streams were over",
+    "the config is wrong, the port is taken, a second signal came before open streams were over, or a " +
+    "worker was killed before that",
 } as const;
 
 /** Serves until a signal ends it. */

@@ -215,7 +215,11 @@ export class Server {
   }
 
   /** Takes the certificate `tls` for new connections. Gives why it does not, where it cannot. */
-  async #renewTls(app: App, { config }: Settings, tls: Tls | undefined): Promise<readonly string[]> {
+  async #renewTls(
+    app: App,
+    { config }: Settings,
+    tls: Tls | undefined,
+  ): Promise<readonly string[]> {
     if ((tls !== undefined) !== this.#hasTls) {
       return [
         `server.tls_cert_file stays ${this.#hasTls ? "set" : "empty"} until weir is restarted`,

@@ -83,12 +83,11 @@ export async function supervise(
     }
     const tooLong = setTimeout(() => {
       terminal.complain(`weir: workers are still there after ${limitMs} ms: they are ended`);
-      isForced = true;
       void crew.end();
     }, limitMs);
-    await crew.drain(drain_ms);
+    const isInOrder = await crew.drain(drain_ms);
     clearTimeout(tooLong);
-    exit(isForced ? 1 : code);
+    exit(isForced || !isInOrder ? 1 : code);
   }
 
   /** New workers take over; the streams of the old ones go on where they are. */

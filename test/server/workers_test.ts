@@ -170,6 +170,24 @@ describe("server.workers: 3", () => {
     await waitFor(() => !children.some(isRunning), "the workers to end");
   }, TEST_MS_MAX);
 
+  test(
+    "a worker that is killed while it finishes its streams is told, also by the exit code",
+    async () => {
+      const end = gate();
+      const upstream = upstreamNamed("a", end);
+      const weir = await workers(2, { set: { "llm.base_url": `${upstream.url}/v1` } });
+      await openStreams(weir, 8);
+      const [victim] = childrenOf(weir.pid);
+      weir.kill("SIGTERM");
+      await waitFor(() => weir.errors().includes("8 open streams"));
+      process.kill(victim!, "SIGKILL");
+      await waitFor(() => weir.errors().includes("ended with signal SIGKILL as it was finishing"));
+      end.open();
+      expect(await weir.exited).toBe(1);
+    },
+    TEST_MS_MAX,
+  );
+
   test("workers whose supervisor is killed finish their streams and end", async () => {
     const end = gate();
     const upstream = upstreamNamed("a", end);
