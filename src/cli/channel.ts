@@ -20,8 +20,8 @@ export const PORT_VARIABLE = "WEIR_INTERNAL_PORT";
 /** Longest wait for one worker's report. A loop that is busy longer is in trouble anyway. */
 export const REPORT_MS_MAX = 1000;
 
-/** What a worker can be asked for: a report, or the number of its open streams. */
-export type Question = ReportKind | "streams";
+/** What a worker can be asked for: a report, the number of its open streams, whether it listens. */
+export type Question = ReportKind | "streams" | "listening";
 
 /** What a worker says once it takes requests. */
 export interface Hello {

@@ -22,6 +22,9 @@ const DEATHS_WINDOW_MS = 60_000;
 /** How often every worker is asked how it is. */
 const LOOK_MS = 5000;
 
+/** How often a worker that drains is asked whether it still listens. */
+const LISTENING_LOOK_MS = 20;
+
 /** A worker that has not answered for so long hangs, and is ended: a new one takes its place. */
 const SILENCE_MS_MAX = 30_000;
 
@@ -59,6 +62,14 @@ export interface CrewState {
   readonly serving: number;
   readonly draining: number;
   readonly streams: number;
+}
+
+/** Waits until nobody can connect to `worker`, which drains: new connections must not find it. */
+async function untilSilent(worker: WorkerProcess): Promise<void> {
+  const endMs = performance.now() + SILENCE_MS_MAX;
+  while (performance.now() < endMs && await worker.ask("listening") === true) {
+    await Bun.sleep(LISTENING_LOOK_MS);
+  }
 }
 
 /** Every worker there is. */
@@ -140,7 +151,7 @@ export class Crew {
       await first!.steer(listening.length, 1);
     }
     for (const worker of old) worker.drain(limitMs);
-    await Promise.all(old.map((worker) => worker.ask("streams"))); // they have stopped listening
+    await Promise.all(old.map(untilSilent));
     await first!.steer(0, 0);
     return await first!.ready;
   }

@@ -42,6 +42,11 @@ export class Listening {
     return this.#bound.port;
   }
 
+  /** Can anybody connect? */
+  get isListening(): boolean {
+    return this.#bound.isListening;
+  }
+
   /** Connections of all its listeners. */
   get connections(): ConnectionReadings {
     const all = [this.#bound, ...this.#leaving];

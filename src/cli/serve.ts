@@ -95,7 +95,10 @@ async function work(
     version: VERSION,
     introduction: introduction(server.app, settings, link.port, server.pagePort),
   }, {
-    report: (what) => what === "streams" ? server.streamCount : server.report(what),
+    report(what) {
+      if (what === "streams") return server.streamCount;
+      return what === "listening" ? server.isListening : server.report(what);
+    },
     retire: () => server.retire(),
     renew: () => server.renew(read),
     drain,

@@ -134,6 +134,11 @@ export class Server {
     return this.#page?.port;
   }
 
+  /** Can anybody connect? */
+  get isListening(): boolean {
+    return this.#listener.isListening;
+  }
+
   /** The app for new requests. */
   get app(): App {
     return this.#app;

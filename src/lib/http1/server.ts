@@ -138,6 +138,10 @@ export class Http1Server implements ConnectionHost {
     return this.#port;
   }
 
+  get isListening(): boolean {
+    return this.#isListening;
+  }
+
   /** Connections now. */
   get connections(): number {
     return this.#connections.size;
