@@ -152,12 +152,14 @@ export class Call implements BodySource {
   #isUploaded = false;
   /** The answer to HEAD has no body. */
   readonly isBodiless: boolean;
+  /** It only asks (RFC 9110 §9.2.1): a server that sees it twice does nothing twice. */
+  readonly isSafe: boolean;
   /** The connection that carries it now; null while it waits for one, and when it is over. */
   carrier: Carrier | null = null;
   /** True once a byte of the response was seen. */
   hasBegun = false;
-  /** True when it was sent again. */
-  #isRepeated = false;
+  /** True when it is sent again: on a new connection only. */
+  isRepeated = false;
   readonly #signal: AbortLike | undefined;
   readonly #owner: CallOwner;
   readonly #receiver: Http1Receiver;
@@ -171,6 +173,7 @@ export class Call implements BodySource {
     this.upload = request.upload;
     this.#head = this.upload === undefined ? NOTHING : this.payload;
     this.isBodiless = request.method === "HEAD";
+    this.isSafe = this.isBodiless || request.method === "GET";
     this.#signal = request.signal;
     this.#owner = owner;
     this.#receiver = receiver;
@@ -184,12 +187,12 @@ export class Call implements BodySource {
 
   /** False: it was repeated before, or part of what was sent is no longer here. */
   get mayRepeat(): boolean {
-    return !this.#isRepeated && this.upload?.canStart !== false;
+    return !this.isRepeated && this.upload?.canStart !== false;
   }
 
   /** Of a connection that turned out to be stale: another one will send it again. */
   repeat(): void {
-    this.#isRepeated = true;
+    this.isRepeated = true;
     this.#release();
   }
 

@@ -43,6 +43,11 @@ export interface Http1ClientOptions {
   readonly connectMs?: number;
   /** Bytes of a response's head. Default 65 536. */
   readonly headBytesMax?: number;
+  /**
+   * auto: a request whose kept connection turns out to be stale is sent again. never: only when the
+   * system took no byte of it, so that no server sees it twice. Default auto.
+   */
+  readonly resend?: "auto" | "never";
   /** What to tell a receiver instead of an error before its response. Default: the error. */
   readonly explain?: (error: Http1Error) => unknown;
 }
@@ -98,6 +103,7 @@ export class Http1Client {
       wheel: options.wheel,
       connectMs: options.connectMs ?? 10_000,
       headBytesMax: options.headBytesMax ?? HEAD_BYTES_MAX,
+      resends: options.resend !== "never",
     };
     this.#connectionsMax = options.connectionsMax ?? 4_096;
     this.#idleMax = options.idleMax ?? 256;
@@ -128,7 +134,8 @@ export class Http1Client {
 
   /**
    * Sends a request; settles with the head. A kept connection that closes without a byte of answer
-   * was stale: the request is then sent once more, on a new one, and never otherwise.
+   * at the write, or at most `STALE_MS` behind it, was stale: the request is then sent once more, on
+   * a new one, and never otherwise. GET and HEAD, which do nothing, may take longer to fail.
    *
    * @throws {Http1Error} when there is no response (the promise rejects).
    * @throws {TypeError} when the request cannot be sent as it is (the promise rejects).
@@ -200,6 +207,9 @@ export class Http1Client {
   }
 
   #onFree(connection: Connection): void {
+    const [next] = this.#waiting;
+    // A call that met a stale connection gets no kept one again: what closes makes room for a new one.
+    if (next?.isRepeated) return connection.close();
     const call = this.#takeWaiting();
     if (call !== undefined) return connection.start(call);
     const { wheel } = this.#target;

@@ -23,7 +23,15 @@ export interface Target {
   readonly wheel: Wheel;
   readonly connectMs: number;
   readonly headBytesMax: number;
+  /** False: what the server may have seen is never sent again. */
+  readonly resends: boolean;
 }
+
+/**
+ * Milliseconds behind the write within which a kept connection that closes without a byte was stale:
+ * its server had closed it before. One that had read the request would have needed longer to fail.
+ */
+export const STALE_MS = 5;
 
 /** Whoever keeps connections. Each connection ends with exactly one `onClosed`. */
 export interface ConnectionOwner {
@@ -31,7 +39,7 @@ export interface ConnectionOwner {
   onFree(connection: Connection): void;
   /** Its socket is gone, or was given up while the system still tries to connect it. */
   onClosed(connection: Connection): void;
-  /** It was free before, and closed without a byte of response: `call` may be sent again. */
+  /** It was free before, and had closed before the server read `call`, which may be sent again. */
   onStale(call: Call): void;
   /** +1: the system still tries to connect a socket that nobody wants any more; -1: no longer. */
   onOrphan(change: 1 | -1): void;
@@ -58,9 +66,13 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
   #isUsed = false;
   /** The request of the call is written. */
   #isSent = false;
+  /** When that was, on the wheel's clock. Only of a connection that is used again. */
+  #sentMs = 0;
   /** The piece of its payload that is written now, and how far. */
   #payloadIndex = 0;
   #payloadOffset = 0;
+  /** The system has taken a byte of the call. */
+  #hasWritten = false;
   /** When this connection should be closed if it is still idle then. Written by its owner. */
   idleUntilMs = 0;
 
@@ -101,7 +113,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     this.#call = call;
     call.carrier = this;
     this.#parser.reset(call.isBodiless);
-    this.#isSent = false;
+    this.#isSent = this.#hasWritten = false;
     this.#payloadIndex = 0;
     this.#payloadOffset = 0;
     if (call.upload !== undefined) call.startUpload();
@@ -228,7 +240,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       const what = this.#cannot(error?.message ?? "the connection was closed at once");
       return call.fail(new Http1Error("connect_failed", what, error));
     }
-    if (!call.hasBegun && this.#isUsed && call.mayRepeat) {
+    if (this.#isUsed && this.#isUnread(call)) {
       call.repeat();
       return this.#owner.onStale(call);
     }
@@ -238,6 +250,17 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       return call.fail(asHttp1Error(early));
     }
     call.end(null);
+  }
+
+  /**
+   * True when the server has not read `call`, as far as that can be told, and it can be sent again.
+   * The kernel takes what is written to a connection that the other side has closed already.
+   */
+  #isUnread(call: Call): boolean {
+    if (call.hasBegun || !call.mayRepeat) return false;
+    const { resends, wheel } = this.#target;
+    if (!resends) return !this.#hasWritten;
+    return !this.#isSent || call.isSafe || wheel.nowMs - this.#sentMs <= STALE_MS;
   }
 
   /** Of the socket: TLS broke, or a handler threw, which is a bug that may not get lost. */
@@ -264,6 +287,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     while (this.#writePayload(call.payload)) {
       if (call.isPayloadLast) {
         this.#isSent = true;
+        if (this.#isUsed) this.#sentMs = this.#target.wheel.nowMs;
         return;
       }
       this.#payloadIndex = 0;
@@ -278,6 +302,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       const left = piece.length - this.#payloadOffset;
       const written = this.#socket!.write(piece, this.#payloadOffset, left);
       if (written < 0) return false; // Closed: `onClose` says so.
+      if (written > 0) this.#hasWritten = true;
       this.#payloadOffset += written;
       if (written < left) return false;
       this.#payloadIndex++;

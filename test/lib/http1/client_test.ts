@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Http1Body } from "../../../src/lib/http1/body.ts";
 import { Http1Client, type Http1ClientOptions } from "../../../src/lib/http1/client.ts";
 import type { Http1Request } from "../../../src/lib/http1/call.ts";
+import { STALE_MS } from "../../../src/lib/http1/connection.ts";
 import { Http1Error } from "../../../src/lib/http1/error.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
@@ -427,18 +428,87 @@ describe("Http1Client keeps connections", () => {
 });
 
 describe("Http1Client and stale connections", () => {
-  for (const last of [act.reset, act.end]) {
-    test(`sends once more when a kept one ends (${last.kind}) without a byte of answer`, async () => {
-      const { client, upstream } = pair(({ index }) =>
-        index === 1 ? [last] : [act.send(response(`answer ${index}`))]
-      );
-      expect(await text(client)).toBe("answer 0");
-      const body = Buffer.from("again");
-      expect(await text(client, { method: "POST", path: "/", body })).toBe("answer 2");
-      expect(upstream.requests.map(({ connection }) => connection)).toEqual([0, 0, 1]);
-      expect(upstream.requests[2]!.body.toString()).toBe("again");
-    });
+  const body = Buffer.from("again");
+
+  /** Asked twice over one connection, which ends `afterMs` behind the second question. */
+  async function askedAgain(last: Act, afterMs: number, method: string, resend: "auto" | "never") {
+    const { wheel, advance } = handTurned();
+    const gate = Promise.withResolvers<void>();
+    const { client, upstream } = pair(
+      ({ index }) =>
+        index === 1 ? [act.wait(gate.promise), last] : [act.send(response(`answer ${index}`))],
+      { wheel, resend },
+    );
+    await text(client);
+    const again = text(client, { method, path: "/", body: method === "POST" ? body : null });
+    await waitFor(() => upstream.requests.length === 2, "the second question");
+    advance(afterMs);
+    gate.resolve();
+    const outcome = await again.catch((error: unknown) => (error as Http1Error).code);
+    return { outcome, requests: upstream.requests };
   }
+
+  const MOMENTS: readonly (readonly [string, number, "auto" | "never", boolean])[] = [
+    ["POST", 0, "auto", true],
+    ["POST", STALE_MS, "auto", true],
+    ["POST", STALE_MS + 1, "auto", false],
+    ["POST", 500, "auto", false],
+    ["GET", 500, "auto", true],
+    ["DELETE", 500, "auto", false],
+    ["POST", 0, "never", false],
+    ["GET", 0, "never", false],
+  ];
+  for (const last of [act.reset, act.end]) {
+    for (const [method, afterMs, resend, isSentAgain] of MOMENTS) {
+      const what = isSentAgain ? "sends once more" : "never sends again";
+      const how = `${last.kind} without a byte, ${afterMs} ms behind the write of a ${method}`;
+      test(`${what} when a kept one ends (${how}, resend: ${resend})`, async () => {
+        const { outcome, requests } = await askedAgain(last, afterMs, method, resend);
+        expect(outcome).toBe(isSentAgain ? "answer 2" : "closed_early");
+        expect(requests.map(({ connection }) => connection)).toEqual(
+          isSentAgain ? [0, 0, 1] : [0, 0],
+        );
+        if (isSentAgain) expect(requests[2]!.body).toEqual(requests[1]!.body);
+      });
+    }
+  }
+
+  test("sends again whatever the clock says when it ends before all of it was written", async () => {
+    const { wheel, advance } = handTurned();
+    const { client, upstream } = pair([act.send(response("ok"))], { wheel });
+    await text(client);
+    upstream.close(); // which the client has not seen yet
+    const script: Script = ({ body }) => [act.send(response(String(body.length)))];
+    const next = scriptedUpstream(script, { port: upstream.port });
+    clean.push(() => next.close());
+    const answer = text(client, { method: "POST", path: "/", body: Buffer.alloc(20_000_000) });
+    advance(500);
+    expect(await answer).toBe("20000000");
+  });
+
+  test("loses none of a batch that meets stale ones, nor of those that wait behind it", async () => {
+    const { wheel } = handTurned();
+    const all = Promise.withResolvers<void>();
+    const { client, upstream } = pair(({ index }) => {
+      if (index === 7) all.resolve();
+      return [act.wait(all.promise), act.send(response("ok"))];
+    }, { wheel, connectionsMax: 8 });
+    await Promise.all(Array.from({ length: 8 }, () => text(client)));
+    expect(client.idle).toBe(8);
+    upstream.close(); // all eight, which the client has not seen yet
+    // This one closes behind each answer and does not say so: what is kept is stale at once.
+    const script: Script = ({ body }) => [act.send(response(body)), act.end];
+    const next = scriptedUpstream(script, { port: upstream.port });
+    clean.push(() => next.close());
+    const bodies = Array.from({ length: 24 }, (_, i) => `question ${i}`);
+    const answers = bodies.map((body) =>
+      text(client, { method: "POST", path: "/", body: Buffer.from(body) })
+    );
+    expect(client.idle).toBe(0);
+    expect(await Promise.all(answers)).toEqual(bodies);
+    expect(next.requests.length).toBe(24);
+    expect(client.connections).toBeLessThanOrEqual(8);
+  });
 
   test("sends once more only, and on a new connection", async () => {
     const { client, upstream } = pair(({ index }) =>
@@ -453,7 +523,7 @@ describe("Http1Client and stale connections", () => {
     expect(upstream.requests[3]!.connection).toBe(2);
   });
 
-  test("sends once more only, even when the second connection was kept too", async () => {
+  test("sends once more only, and on a new connection though a kept one comes free first", async () => {
     const { client, upstream } = pair(
       ({ path }) => path === "/bad" ? [act.reset] : [act.send(response("ok"))],
       { connectionsMax: 1 },
@@ -463,7 +533,12 @@ describe("Http1Client and stale connections", () => {
     const second = text(client); // gets the place of the first, which then waits for it
     expect((await first).code).toBe("closed_early");
     expect(await second).toBe("ok");
-    expect(upstream.requests.map(({ path }) => path)).toEqual(["/", "/bad", "/", "/bad"]);
+    expect(upstream.requests.map(({ path, connection }) => [path, connection])).toEqual([
+      ["/", 0],
+      ["/bad", 0],
+      ["/", 1],
+      ["/bad", 2],
+    ]);
   });
 
   test("never again when the connection was new", async () => {
