@@ -8,6 +8,7 @@ import type { App } from "../app.ts";
 import type { Config } from "../config/config.ts";
 import { maskUrl } from "../config/describe.ts";
 import { isLoopback } from "../lib/host.ts";
+import { basicOf } from "../lib/userinfo.ts";
 import type { Settings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
@@ -89,7 +90,7 @@ export function oddities(config: Config): readonly string[] {
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
   const hasTokens = auth.token !== "" || auth.tokens.length > 0;
   return [
-    ...(isProxy && llm.api_key === "" && hasTokens
+    ...(isProxy && llm.api_key === "" && basicOf(llm.base_url) === "" && hasTokens
       ? [
         "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
         "the upstream gets no key",

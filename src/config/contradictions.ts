@@ -4,6 +4,7 @@
  * @module
  */
 
+import { basicOf } from "../lib/userinfo.ts";
 import { nearest } from "../lib/nearest.ts";
 import { isLocked } from "./own_keys.ts";
 import { quoted, unknown } from "./problems.ts";
@@ -47,7 +48,47 @@ export function contradictions(config: Config, label: Label): readonly string[] 
       `must be empty while memory.system_prompt is set: it is ${JSON.stringify(file)}`,
     );
   }
-  return [...problems, ...takenNames(config, label), ...unknownTargets(config, label)];
+  return [
+    ...problems,
+    ...doubleCredentials(config, label),
+    ...takenNames(config, label),
+    ...unknownTargets(config, label),
+  ];
+}
+
+/** A user and a password in a URL are sent as Basic, and a request has room for one credential. */
+function doubleCredentials(config: Config, label: Label): readonly string[] {
+  const { llm, chat, conv, ops, upstreams } = config;
+  const problems: string[] = [];
+  const check = (url: string, other: string, path: string, inner: readonly PropertyKey[] = []) => {
+    if (url === "" || other === "" || basicOf(url) === "") return;
+    problems.push(
+      `${label(path, inner)}: must be without a user and a password while ${other} is set: ` +
+        "they are sent as Basic, and only one of the two can be",
+    );
+  };
+  check(llm.base_url, keyOf(llm), "llm.base_url");
+  for (const [i, entry] of upstreams.entries()) {
+    check(entry.base_url, keyOf(entry), "upstreams", [i, "base_url"]);
+  }
+  check(chat.api_proxy, chat.api_key && "chat.api_key", "chat.api_proxy");
+  check(conv.unofficial_proxy, conv.access_token && "conv.access_token", "conv.unofficial_proxy");
+  check(
+    ops.otlp_endpoint,
+    authorizationIn("ops.otlp_headers", ops.otlp_headers),
+    "ops.otlp_endpoint",
+  );
+  return problems;
+}
+
+/** What an upstream is told besides its URL that says who asks; "" = nothing. */
+function keyOf({ api_key, headers }: Pick<Config["llm"], "api_key" | "headers">): string {
+  return api_key === "" ? authorizationIn("its headers", headers) : "its api_key";
+}
+
+function authorizationIn(what: string, headers: Readonly<Record<string, string>>): string {
+  const has = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
+  return has ? `Authorization in ${what}` : "";
 }
 
 /** The upstreams that have a setting of their own: name → that setting, if it is set. */

@@ -25,6 +25,7 @@ import {
 } from "../core/memory.ts";
 import { idsOfName, nameOfIds } from "../core/session.ts";
 import { idFilter } from "./id_filter.ts";
+import { basicOf, withoutUserinfo } from "../lib/userinfo.ts";
 
 /** An answer above this is not read to its end. */
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
@@ -54,9 +55,9 @@ const MESSAGES_FOR_EVER = ["参数解析错误", "生成 session_id 失败"];
 
 /** What a memory server's client needs. */
 export interface HttpOptions {
-  /** Without a trailing slash: "http://127.0.0.1:9100". */
+  /** Without a trailing slash: "http://127.0.0.1:9100". `fetch` sends its user and password as Basic. */
   readonly baseUrl: string;
-  /** The bearer token; "" = none is sent. */
+  /** The bearer token; "" = none is sent, and none where the URL has a user. */
   readonly token: string;
   /** The longest wait for a whole answer. */
   readonly timeoutMs: number;
@@ -78,9 +79,16 @@ interface Envelope {
 class HttpMemory implements Memory {
   readonly name = "http";
   readonly #options: HttpOptions;
+  /** Where it is, for whoever reads that it is not there. */
+  readonly #place: string;
+  readonly #authorization: Readonly<Record<string, string>>;
 
   constructor(options: HttpOptions) {
+    const { baseUrl, token } = options;
     this.#options = options;
+    this.#place = withoutUserinfo(baseUrl);
+    const isOwn = token === "" || basicOf(baseUrl) !== "";
+    this.#authorization = isOwn ? {} : { authorization: `Bearer ${token}` };
   }
 
   checkReady(): void {}
@@ -206,14 +214,14 @@ class HttpMemory implements Memory {
     signal: AbortSignal | null,
     headers: Readonly<Record<string, string>>,
   ): Promise<{ readonly text: string; readonly status: number }> {
-    const { baseUrl, token, timeoutMs, fetch } = this.#options;
+    const { baseUrl, timeoutMs, fetch } = this.#options;
     const limit = AbortSignal.timeout(timeoutMs);
     try {
       const response = await fetch(baseUrl + path, {
         method,
         headers: {
           "content-type": "application/json",
-          ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
+          ...this.#authorization,
           ...headers,
         },
         body: JSON.stringify(body),
@@ -223,8 +231,8 @@ class HttpMemory implements Memory {
       return { text: await readText(response), status: response.status };
     } catch (error) {
       const reason = limit.aborted
-        ? `${baseUrl} gave no answer within ${timeoutMs} ms`
-        : `${baseUrl}: ${error instanceof Error ? error.message : error}`;
+        ? `${this.#place} gave no answer within ${timeoutMs} ms`
+        : `${this.#place}: ${error instanceof Error ? error.message : error}`;
       throw failed(`调用${what}接口失败: ${reason}`, error);
     }
   }

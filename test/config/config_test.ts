@@ -145,6 +145,32 @@ describe("loadConfig() reports what is wrong in a file", () => {
       "config.yaml:2:9 server.unix: must be empty while server.workers is not 1: processes can " +
       "share a port, and no socket file. Set server.workers: 1, or let nginx use the port",
     ]],
+    [
+      "users in URLs beside other credentials, none of which is shown",
+      [
+        "llm: {base_url: 'http://u:pw@a', api_key: sk-1}",
+        "chat: {api_proxy: 'u:pw@b', api_key: sk-2}",
+        "conv: {unofficial_proxy: 'http://u@c', access_token: t}",
+        "ops: {otlp_endpoint: 'http://:pw@d', otlp_headers: {AUTHORIZATION: x}}",
+        "upstreams:",
+        "  - {name: a, base_url: 'http://u:pw@e', headers: {authorization: x}}",
+        "  - {name: b, base_url: 'http://u:pw@f', headers: {x-a: b}}",
+        "  - {name: c, base_url: 'http://g', api_key: sk-3}",
+        "memory: {url: 'http://u:pw@h'}",
+        "auth: {token: t}",
+        "",
+      ].join("\n"),
+      [
+        ["1:17 llm.base_url", "its api_key"],
+        ["6:25 upstreams.0.base_url", "Authorization in its headers"],
+        ["2:19 chat.api_proxy", "chat.api_key"],
+        ["3:26 conv.unofficial_proxy", "conv.access_token"],
+        ["4:22 ops.otlp_endpoint", "Authorization in ops.otlp_headers"],
+      ].map(([at, other]) =>
+        `config.yaml:${at}: must be without a user and a password while ${other} is set: ` +
+        "they are sent as Basic, and only one of the two can be"
+      ),
+    ],
     ["two system prompts", "memory:\n  system_prompt: a\n  system_prompt_file: b.md\n", [
       "config.yaml:3:23 memory.system_prompt_file: must be empty while memory.system_prompt is " +
       'set: it is "b.md"',

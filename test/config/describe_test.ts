@@ -31,10 +31,10 @@ describe("describeConfig()", () => {
       `auth: {token: ${secret}, secret_key: ${secret}}`,
       `llm:`,
       `  api_key: ${secret}`,
-      `  base_url: https://u:${secret}@a.example/v1`,
+      `  base_url: https://a.example/v1`,
       `  proxy: http://${secret}@b.example:3128`,
       `  headers: {Authorization: Bearer ${secret}, X-Team: ${secret}}`,
-      `chat: {api_key: ${secret}, api_proxy: u:${secret}@c.example}`,
+      `chat: {api_proxy: u:${secret}@c.example}`,
       `conv: {access_token: Bearer ${secret}}`,
       `memory: {url: "postgres://weir:${secret}@db/weir?sslpassword=${secret}&a=b"}`,
     ].join("\n"));
@@ -42,7 +42,7 @@ describe("describeConfig()", () => {
     expect(text).not.toContain(secret);
     const lines = text.split("\n").map((line) => line.trim());
     expect(lines).toContain('token: "***" # c.yaml:1:15');
-    expect(lines).toContain("base_url: https://***@a.example/v1 # c.yaml:4:13");
+    expect(lines).toContain("api_proxy: http://***@c.example # c.yaml:7:19");
     expect(lines).toContain("proxy: http://***@b.example:3128 # c.yaml:5:10");
     expect(lines).toContain('Authorization: "***"');
     expect(lines).toContain('X-Team: "***"');

@@ -90,6 +90,19 @@ describe("a memory server that", () => {
     expect(error.isForEver).toBe(true);
   });
 
+  test("has a user in its URL gets that and no token, and is told of without it", async () => {
+    server = await scriptedServer(() => ({ kind: "json", body: TAKEN }));
+    const withUser = (url: string) => url.replace("://", "://weir:p%40ss@");
+    await httpMemory(withUser(server.url)).commit(said("你好", "👋", { userId: "u", key: "k" }));
+    const basic = `Basic ${Buffer.from("weir:p@ss").toString("base64")}`;
+    expect(server.calls[0]!.headers["authorization"]).toBe(basic);
+    server.stop();
+    const gone = httpMemory(withUser(server.url)).turns("u", 1);
+    const error = await Promise.resolve(gone).then(String, (thrown: Error) => thrown.message);
+    expect(error).toContain(server.url);
+    expect(error).not.toMatch(/weir:|p%40ss|p@ss/);
+  });
+
   test("gets the original's bytes for upload, and a key", async () => {
     server = await scriptedServer(() => ({ kind: "json", body: TAKEN }));
     await httpMemory(server.url).commit(said("你好", "👋", { userId: "u", key: "k" }));

@@ -100,7 +100,7 @@ describe("weir check", () => {
 
   test("prints what is in force, where it came from, and no secret", async () => {
     const { code, output, errors } = await run(["check", "--set", "mock.delay_ms=7"], {
-      files: { "config.yaml": "llm:\n  base_url: https://u:pass-word@a.example/v1/\n" },
+      files: { "config.yaml": "llm:\n  proxy: https://u:pass-word@a.example/\n" },
       env: { OPENAI_API_KEY: "sk-very-secret", WEIR_SERVER_PORT: "1234" },
     });
     expect([code, errors]).toEqual([0, ""]);
@@ -109,6 +109,19 @@ describe("weir check", () => {
     expect(output).toContain("port: 1234 # WEIR_SERVER_PORT");
     expect(output).toContain('api_key: "***"');
     expect(output).not.toMatch(/very-secret|pass-word/);
+  });
+
+  test("shows a URL without its user, and refuses one beside a key", async () => {
+    const files = { "config.yaml": "llm:\n  base_url: https://u:pass-word@a.example/v1/\n" };
+    const { code, output } = await run(["check"], { files });
+    expect(code).toBe(0);
+    expect(output).toContain("base_url: https://***@a.example/v1 # config.yaml:2:13");
+    const refused = await run(["check"], { files, env: { OPENAI_API_KEY: "sk-very-secret" } });
+    expect(refused.code).toBe(1);
+    expect(refused.errors).toContain("config.yaml:2:13 llm.base_url: must be without a user");
+    for (const text of [output, refused.output, refused.errors]) {
+      expect(text).not.toMatch(/very-secret|pass-word/);
+    }
   });
 
   test("without a file says so", async () => {
@@ -209,7 +222,7 @@ describe("weir serve", () => {
 
   test("names the upstream, without its password", async () => {
     const weir = await launch({
-      set: { "llm.base_url": "http://user:pass-word@127.0.0.1:9/v1", "llm.api_key": "sk-secret" },
+      set: { "llm.base_url": "http://user:pass-word@127.0.0.1:9/v1", "chat.api_key": "sk-secret" },
     });
     expect(weir.output()).toContain("proxy: /v1/chat/completions is answered by http://");
     expect(weir.output()).toContain("127.0.0.1:9/v1");

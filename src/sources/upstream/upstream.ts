@@ -12,6 +12,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort } from "../../lib/abort.ts";
+import { basicOf } from "../../lib/userinfo.ts";
 import { Fields } from "../../lib/http1/fields.ts";
 import { Attempt, type AttemptLimits, type RelayReceiver } from "./attempt.ts";
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
@@ -20,7 +21,10 @@ import type { Transport } from "./transport.ts";
 
 /** Where an upstream is and how patient weir is with it; an entry of `upstreams`, or `llm`. */
 export interface UpstreamOptions extends AttemptLimits {
-  /** Without a trailing slash: "https://api.openai.com/v1". */
+  /**
+   * Without a trailing slash: "https://api.openai.com/v1". A user and a password in it are sent as
+   * Basic where there is no `api_key`.
+   */
   readonly base_url: string;
   readonly api_key: string;
   /** The model when a request names none; "" = none. */
@@ -124,9 +128,11 @@ export class Upstream implements EagerSource {
   }
 
   #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
-    const { api_key, passesClientKey, passesClient, headers, headers_up } = this.#options;
+    const { base_url, api_key, passesClientKey, passesClient, headers, headers_up } = this.#options;
     const credentials = { apiKey: api_key, passesClientKey, passesClient, names: headers_up };
-    return new HeadersUp(credentials, { ...trace, ...headers });
+    const basic = api_key === "" ? basicOf(base_url) : "";
+    const own = basic === "" ? headers : { authorization: basic, ...headers };
+    return new HeadersUp(credentials, { ...trace, ...own });
   }
 }
 

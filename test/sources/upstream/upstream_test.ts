@@ -124,6 +124,8 @@ for (const name of TRANSPORTS) {
     const keys: readonly {
       readonly what: string;
       readonly options: Partial<UpstreamOptions>;
+      /** In the URL. */
+      readonly user?: string;
       readonly gets: string | undefined;
     }[] = [
       { what: "its own key", options: {}, gets: "Bearer sk-up" },
@@ -137,10 +139,24 @@ for (const name of TRANSPORTS) {
         options: { api_key: "", passesClientKey: false },
         gets: undefined,
       },
+      {
+        what: "the user and password of its URL, and not the client's key",
+        options: { api_key: "" },
+        user: "weir:pass%40🙂@",
+        gets: `Basic ${Buffer.from("weir:pass@🙂").toString("base64")}`,
+      },
+      {
+        what: "its own key rather than the user of its URL",
+        options: {},
+        user: "weir:pass@",
+        gets: "Bearer sk-up",
+      },
     ];
-    for (const { what, options, gets } of keys) {
+    for (const { what, options, user = "", gets } of keys) {
       test(`gets ${what}`, async () => {
-        const { headers } = await seen(wireAsk({ authorization: "Bearer sk-client" }), options);
+        const base_url = `http://${user}127.0.0.1:${rig.upstream.port}/v1`;
+        const ask = wireAsk({ authorization: "Bearer sk-client" });
+        const { headers } = await seen(ask, { base_url, ...options });
         expect(headers["authorization"]).toBe(gets);
       });
     }

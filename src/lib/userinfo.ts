@@ -1,0 +1,30 @@
+/**
+ * The user and the password that stand in a URL: "http://user:password@host".
+ *
+ * @module
+ */
+
+/**
+ * The `Authorization` that they stand for (RFC 7617), percent-decoded and in UTF-8; "" = `url` has
+ * none.
+ *
+ * @throws {TypeError} when `url` is none.
+ */
+export function basicOf(url: string): string {
+  const { username, password } = new URL(url);
+  if (username === "" && password === "") return "";
+  return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64")}`;
+}
+
+/** `url` without them, as it may be shown. */
+export function withoutUserinfo(url: string): string {
+  return url.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, "$1");
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a percent that escapes nothing is one
+  }
+}

@@ -1,0 +1,25 @@
+import { describe, expect, test } from "bun:test";
+import { basicOf, withoutUserinfo } from "../../src/lib/userinfo.ts";
+
+/** url → user and password as they are sent; "" = none; and what is shown. */
+const CASES: readonly (readonly [url: string, sent: string, shown: string])[] = [
+  ["http://a.example/v1", "", "http://a.example/v1"],
+  ["http://a.example/@b", "", "http://a.example/@b"],
+  ["http://u:p@a.example/v1", "u:p", "http://a.example/v1"],
+  ["https://u@a.example:8443", "u:", "https://a.example:8443"],
+  ["http://:p@a.example", ":p", "http://a.example"],
+  ["http://u%40b:p%3Aq%2F@a.example", "u@b:p:q/", "http://a.example"],
+  ["http://%E4%BD%A0:%F0%9F%99%82@a.example", "你:🙂", "http://a.example"],
+  ["http://你:🙂@a.example", "你:🙂", "http://a.example"],
+  ["http://u:50%@a.example", "u:50%", "http://a.example"],
+  ["http://u:p@q@a.example", "u:p@q", "http://a.example"],
+];
+
+describe("basicOf() and withoutUserinfo() of", () => {
+  for (const [url, sent, shown] of CASES) {
+    test(url, () => {
+      const basic = sent === "" ? "" : `Basic ${Buffer.from(sent).toString("base64")}`;
+      expect([basicOf(url), withoutUserinfo(url)]).toEqual([basic, shown]);
+    });
+  }
+});
