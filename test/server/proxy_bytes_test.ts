@@ -3,7 +3,15 @@ import { gzipSync } from "node:zlib";
 import { launch, TEST_MS_MAX, waitFor } from "./launch.ts";
 import { CHAT, DONE, EVENT, gate, type Proxied, proxied, whole } from "./proxied.ts";
 import { connect, exchange, parseRaw, rawChat } from "./raw_client.ts";
-import { act, chunk, headText, LAST_CHUNK, response, sseHead } from "./scripted_upstream.ts";
+import {
+  act,
+  chunk,
+  headText,
+  LAST_CHUNK,
+  response,
+  scriptedUpstream,
+  sseHead,
+} from "./scripted_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -45,7 +53,7 @@ describe("the answer's bytes", () => {
     ["429 Too Many Requests", "slow down", { "retry-after": "1", "content-type": "text/plain" }],
     ["500 Internal Server Error", "oops", { "content-type": "text/plain" }],
     ["503 Service Unavailable", '{"error":null}', { "content-type": "application/json" }],
-    ["302 Found", "", { "location": "http://127.0.0.1:1/elsewhere" }],
+    ["302 Found", "", { "x-location": "nowhere" }],
   ];
   for (const [line, text, fields] of answers) {
     test(`and the status of a whole answer are the upstream's: ${line}`, async () => {
@@ -59,6 +67,20 @@ describe("the answer's bytes", () => {
       }
     });
   }
+
+  test("a redirect is 502, names where it leads and what to set, and is not followed", async () => {
+    const target = scriptedUpstream(() => [act.send(response("{}"))]);
+    const location = `${target.url}/v1/chat/completions?key=sk-secret`;
+    proxy.play(() => [act.send(response("", { location }, "307 Temporary Redirect"))]);
+    const { status, head, body } = await proxy.chat();
+    expect(status).toBe(502);
+    const { message, code } = JSON.parse(body.toString()).error;
+    expect(code).toBe("upstream_broken");
+    expect(message).toContain(`${target.url}, which weir does not follow. Check llm.base_url`);
+    expect(head + body).not.toContain("sk-secret");
+    expect(target.opened).toBe(0);
+    target.close();
+  });
 
   test("a 204 has no body", async () => {
     proxy.play(() => [act.send(headText("204 No Content", { "x-mark": "1" }))]);

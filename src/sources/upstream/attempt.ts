@@ -34,6 +34,9 @@ export interface AttemptLimits {
   readonly idle_timeout_ms: number;
 }
 
+/** Gives the error for a head that must not be passed on; undefined = it is one to pass on. */
+export type HeadCheck = (response: TransportResponse) => AppError | undefined;
+
 /** Takes the relay when its head is here, or the error that says why there is none. */
 export interface RelayReceiver {
   onAnswer(relay: Relay): void;
@@ -57,6 +60,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   #upload: ClockedUpload | undefined = undefined;
   #response: TransportResponse | undefined = undefined;
   readonly #receiver: RelayReceiver;
+  readonly #check: HeadCheck | undefined;
   #sink: PieceSink | undefined = undefined;
   #isPaused = false;
   #isReading = false;
@@ -78,6 +82,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     call: Call,
     up: UpstreamCall,
     receiver: RelayReceiver,
+    check: HeadCheck | undefined,
   ) {
     const { wheel } = call.engine;
     this.#request = request;
@@ -87,6 +92,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#call = call;
     this.#up = up;
     this.#receiver = receiver;
+    this.#check = check;
     this.#startMs = wheel.nowMs;
     this.#deadline = new Deadline(wheel, abort, limits.section);
   }
@@ -128,7 +134,10 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#deadline.stop();
     this.#up.head(response.status);
     this.#response = response;
-    this.#receiver.onAnswer(this);
+    const error = this.#check?.(response);
+    if (error === undefined) return this.#receiver.onAnswer(this);
+    response.cancel();
+    this.#receiver.onError(error);
   }
 
   /** Of the transport: there is no response. */

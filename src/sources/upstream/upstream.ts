@@ -14,9 +14,10 @@ import { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort } from "../../lib/abort.ts";
 import { basicOf } from "../../lib/userinfo.ts";
 import { Fields } from "../../lib/http1/fields.ts";
-import { Attempt, type AttemptLimits, type RelayReceiver } from "./attempt.ts";
+import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from "./attempt.ts";
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
 import { withModel } from "../../dialects/openai_chat/peek_model.ts";
+import { redirectError } from "./redirect.ts";
 import type { Transport } from "./transport.ts";
 
 /** Where an upstream is and how patient weir is with it; an entry of `upstreams`, or `llm`. */
@@ -26,6 +27,8 @@ export interface UpstreamOptions extends AttemptLimits {
    * Basic where there is no `api_key`.
    */
   readonly base_url: string;
+  /** The config key that says so. */
+  readonly urlKey: string;
   readonly api_key: string;
   /** The model when a request names none; "" = none. */
   readonly model_id: string;
@@ -65,6 +68,8 @@ export class Upstream implements EagerSource {
   readonly #speaks: Speaks;
   /** Host and port, for whoever reads about a call. */
   readonly #host: string;
+  /** Redirects are answers of what is no API of a model, and errors of what is. */
+  readonly #check: HeadCheck | undefined;
   readonly #untraced: HeadersUp;
 
   constructor(options: UpstreamOptions, transport: Transport, speaks: Speaks) {
@@ -72,6 +77,8 @@ export class Upstream implements EagerSource {
     this.#transport = transport;
     this.#speaks = speaks;
     this.#host = hostOf(options.base_url);
+    const { base_url, urlKey } = options;
+    this.#check = speaks.dialect && ((head) => redirectError(head, base_url, urlKey));
     this.#untraced = this.#headersUp({});
   }
 
@@ -100,7 +107,16 @@ export class Upstream implements EagerSource {
         upload,
         signal,
       };
-      new Attempt(request, signal, this.#transport, this.#options, call, up, receiver).run();
+      new Attempt(
+        request,
+        signal,
+        this.#transport,
+        this.#options,
+        call,
+        up,
+        receiver,
+        this.#check,
+      ).run();
     } catch (error) {
       receiver.onError(error);
     }

@@ -390,8 +390,9 @@ for (const name of TRANSPORTS) {
           const { status, text } = await rig.ask();
           expect(status).toBe(502);
           expect(JSON.parse(text).message).toBe(
-            `The upstream answered with the status ${redirect.slice(0, 3)}: ` +
-              "a redirect, which weir does not follow",
+            `The upstream answered with the status ${redirect.slice(0, 3)}, a redirect to ` +
+              `${target.url}, which weir does not follow. Check llm.base_url: it has to say where ` +
+              "the API is itself.",
           );
           expect(target.opened).toBe(0);
           target.close();

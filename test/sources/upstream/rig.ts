@@ -135,6 +135,7 @@ export class Rig {
       {
         section: "llm",
         base_url,
+        urlKey: "llm.base_url",
         api_key: "sk-up",
         model_id: "configured",
         headers_timeout_ms: 30_000,

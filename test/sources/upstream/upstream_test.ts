@@ -20,6 +20,7 @@ import {
   chunk,
   LAST_CHUNK,
   response,
+  scriptedUpstream,
   type SeenRequest,
   sseHead,
 } from "../../server/scripted_upstream.ts";
@@ -180,6 +181,27 @@ for (const name of TRANSPORTS) {
       expect(await textOf(relay.body)).toBe("{}");
       expect(rig.upstream.requests.length).toBe(asked + 1);
     });
+
+    for (const [dialect, outcome] of [["openai_chat", 502], ["chatgpt_web", 307]] as const) {
+      test(`that redirects a ${dialect} request is ${outcome}, and its target sees nothing`, async () => {
+        const target = scriptedUpstream(() => OK);
+        const location = `${target.url}/v1/chat/completions?key=sk-1`;
+        rig.acts = () => [act.send(response("", { location }, "307 Elsewhere"))];
+        const relay = rig.once({}, dialect).answer(wireAsk({}, "{}", dialect), rig.call());
+        if (outcome === 307) {
+          expect((await relay).fields.get("location")).toBe(location);
+          (await relay).body.cancel();
+        } else {
+          const error = await failureOf(relay);
+          expect([error.code, error.status]).toEqual(["upstream_broken", 502]);
+          expect(error.message).toContain(`a redirect to ${target.url},`);
+          expect(error.message).not.toContain("sk-1");
+        }
+        expect(target.opened).toBe(0);
+        target.close();
+        await rig.untilFree();
+      });
+    }
 
     test("that is weir itself is found out before it is asked", async () => {
       const asked = rig.upstream.requests.length;
@@ -462,6 +484,7 @@ function endless(base_url: string) {
     {
       section: "llm",
       base_url,
+      urlKey: "llm.base_url",
       api_key: "",
       model_id: "",
       headers_timeout_ms: 1000,
