@@ -16,6 +16,7 @@ import {
   httpUrlRule,
   line,
   modelMatchRule,
+  oneOf,
   required,
   someOf,
   targetRule,
@@ -50,6 +51,12 @@ export const UPSTREAM = {
     "longest answer that is read so, its compression undone; where bytes are passed on, no limit",
   ),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
+  resend: oneOf(["auto", "never"], "auto")(
+    "auto | never: whether a kept connection that closes at once, unanswered, is tried anew",
+  ),
+  stream_options: oneOf(["auto", "never"], "auto")(
+    "auto | never: asks for the usage of streams, until the upstream refuses that (400, 422)",
+  ),
   headers: headerFields("added to every upstream request, e.g. {X-Team: blue}"),
   headers_up: headersUp("the only client headers that go up; empty = all but private ones"),
   proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),

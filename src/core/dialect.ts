@@ -56,8 +56,8 @@ export interface UpstreamDialect {
   readonly name: DialectName;
   /** Where turns are posted, below the base URL. */
   readonly path: string;
-  /** The body that asks for `turn`. */
-  writeRequest(turn: Turn): string;
+  /** The body that asks for `turn`. `asksUsage` = it asks for the usage of the stream, too. */
+  writeRequest(turn: Turn, asksUsage: boolean): string;
   /** A reader for the answer whose head has `fields`. How long all of it is, is looked at before. */
   readAnswer(fields: Pick<Fields, "get">, limits: EventLimits): AnswerReader;
   /** What an answer with an error's `status` says; `body` may be anything. */

@@ -161,6 +161,17 @@ export class AppError extends Error {
     this.headers = options.headers ?? {};
     this.status = options.status ?? ERRORS[code].status;
   }
+
+  /** The same error with these response headers besides its own. */
+  with(headers: Readonly<Record<string, string>>): AppError {
+    const { code, message, param, status, cause } = this;
+    return new AppError(code, message, {
+      status,
+      cause,
+      headers: { ...this.headers, ...headers },
+      ...(param === null ? {} : { param }),
+    });
+  }
 }
 
 /** This process ends, or another one has taken its place. */

@@ -17,6 +17,7 @@ import { route, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
 import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
+import { StreamOptions } from "./upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { type Speaks, Upstream } from "./upstream/upstream.ts";
 
@@ -88,18 +89,21 @@ export function composeSources(
   const urls = new Map<Source, string>();
 
   /** An upstream, asked again when it is busy. It answers with relays only. */
-  function asked(entry: Entry, speaks: Speaks): Source {
-    const { base_url, proxy, ca_file, retries } = entry;
-    const ca = caOf(ca_file);
+  function asked(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Source {
+    const { base_url, proxy, ca_file, resend, retries } = entry;
+    const place = { base_url, configKey: entry.urlKey, ca: caOf(ca_file), resend };
     const transport = proxy === ""
-      ? http1Transport({ base_url, configKey: entry.urlKey, ca, wheel })
-      : fetchTransport({ base_url, configKey: entry.urlKey, ca, proxy });
+      ? http1Transport({ ...place, wheel })
+      : fetchTransport({ ...place, proxy });
     transports.push(transport);
-    return retry(new Upstream(entry, transport, speaks), { retries, random, wallMs });
+    const once = new Upstream(entry, transport, speaks, streamOptions);
+    return retry(once, { retries, random, wallMs });
   }
 
   function upstream(entry: Entry): Source {
-    const source = noted(respeak(asked(entry, CHAT), OPENAI_CHAT, entry));
+    const streamOptions = new StreamOptions(entry.stream_options);
+    const patient = asked(entry, CHAT, streamOptions);
+    const source = noted(respeak(patient, OPENAI_CHAT, entry, streamOptions));
     relaying.add(source);
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
@@ -200,15 +204,19 @@ export function composeSources(
       ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
       : main,
     chat: chatSource(),
-    conv: conv.unofficial_proxy === "" ? undefined : asked({
-      ...llm,
-      ...ownOnly,
-      section: "llm",
-      api_key: "",
-      base_url: conv.unofficial_proxy,
-      urlKey: "conv.unofficial_proxy",
-      headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
-    }, WEB),
+    conv: conv.unofficial_proxy === "" ? undefined : asked(
+      {
+        ...llm,
+        ...ownOnly,
+        section: "llm",
+        api_key: "",
+        base_url: conv.unofficial_proxy,
+        urlKey: "conv.unofficial_proxy",
+        headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
+      },
+      WEB,
+      new StreamOptions("never"),
+    ),
     upstream: targets.find((source) => relaying.has(source)),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),

@@ -6,8 +6,8 @@ import { configOf, type Input, load, problemsOf } from "./loaded.ts";
 const LLM = configOf({}).llm;
 const LOCAL = "{name: local, base_url: http://127.0.0.1:8000/v1}";
 const KEYS = "name, base_url, api_key, api_key_file, model_id, headers_timeout_ms, " +
-  "first_token_timeout_ms, idle_timeout_ms, event_max_bytes, answer_max_bytes, retries, headers, " +
-  "headers_up, proxy, ca_file, speaks";
+  "first_token_timeout_ms, idle_timeout_ms, event_max_bytes, answer_max_bytes, retries, resend, " +
+  "stream_options, headers, headers_up, proxy, ca_file, speaks";
 
 describe("loadConfig() reads lists of entries", () => {
   test("an upstream named llm is the one that chat.source means", () => {
@@ -57,6 +57,8 @@ describe("loadConfig() reads lists of entries", () => {
       event_max_bytes: 16_777_216,
       answer_max_bytes: 134_217_728,
       retries: 0,
+      resend: "auto",
+      stream_options: "auto",
       headers: { "X-A": "1.50" },
       headers_up: ["user-agent"],
       proxy: "http://p.example:3128",

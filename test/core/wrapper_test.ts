@@ -14,6 +14,7 @@ import { Fields } from "../../src/lib/http1/fields.ts";
 import { notePrompts } from "../../src/sources/prompt_note.ts";
 import { route } from "../../src/sources/route.ts";
 import { respeak } from "../../src/sources/upstream/respeak.ts";
+import { StreamOptions } from "../../src/sources/upstream/stream_options.ts";
 import { retry } from "../../src/sources/upstream/retry.ts";
 import { endStep, makeEngine, textStep, TURN, wireAsk } from "../sources/upstream/rig.ts";
 import { counted, type Counts } from "./counted.ts";
@@ -90,7 +91,7 @@ const counts: Counts = { bytes: 0, steps: 0 };
 /** Every wrapper there is, and the counter. */
 const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
-  respeak: (source) => respeak(source, OPENAI_CHAT, ANSWER_LIMITS),
+  respeak: (source) => respeak(source, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
   route: (source) => route([{ model: "gpt-*", to: source }], source, "gpt-4o"),
   notePrompts,
   counted: (source) => counted(source, counts),
@@ -102,7 +103,10 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
     });
     return notePrompts(
       route(
-        [{ model: undefined, to: respeak(patient, OPENAI_CHAT, ANSWER_LIMITS) }],
+        [{
+          model: undefined,
+          to: respeak(patient, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
+        }],
         source,
         "gpt-4o",
       ),

@@ -1,6 +1,6 @@
 /**
- * Asks an upstream for a turn: the body of `POST /chat/completions`, always streamed and with
- * usage, so that there is one way to read the answer.
+ * Asks an upstream for a turn: the body of `POST /chat/completions`, always streamed, so that there
+ * is one way to read the answer.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import type { Turn } from "../../core/turn.ts";
 /** The body that asks for `turn`. What the client gave and weir does not know goes up as it is. */
 export function writeRequest(
   { model, messages, tokensMax, stop, choiceCount, params }: Turn,
+  asksUsage: boolean,
 ): string {
   return JSON.stringify({
     ...params,
@@ -19,6 +20,6 @@ export function writeRequest(
     ...(tokensMax === undefined ? {} : { max_tokens: tokensMax }),
     ...(stop.length === 0 ? {} : { stop }),
     stream: true,
-    stream_options: { include_usage: true },
+    ...(asksUsage ? { stream_options: { include_usage: true } } : {}),
   });
 }

@@ -10,7 +10,7 @@ import { AppError } from "../../core/errors.ts";
 import { Http1Client } from "../../lib/http1/client.ts";
 import { Http1Error, type Http1ErrorCode } from "../../lib/http1/error.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import { type Transport, unreachable } from "./transport.ts";
+import { closedUnsaid, type Resend, type Transport, unreachable } from "./transport.ts";
 
 /** Where the upstream is; from the `llm` section of the config. */
 export interface Http1TransportOptions {
@@ -22,21 +22,29 @@ export interface Http1TransportOptions {
   readonly configKey: string;
   /** PEM text of the certificate authority to trust besides the built-in ones; "" = none. */
   readonly ca: string;
+  /** Default auto. */
+  readonly resend?: Resend;
   readonly wheel: Wheel;
 }
 
 /** The transport on pooled sockets, without any cap on streams but the pool's. */
 export function http1Transport(options: Http1TransportOptions): Transport {
-  const { base_url, configKey, ca, wheel } = options;
+  const { base_url, configKey, ca, resend = "auto", wheel } = options;
   const client = new Http1Client({
     origin: base_url,
     wheel,
+    resend,
     ca: ca === "" ? undefined : [...rootCertificates, ca].join("\n"),
     connectionsMax: 65_535,
     // As many as nginx is given beside it. With the 256 of the client, 512 clients at once had every
     // second answer open a connection: 48 µs of processor time in place of 33.
     idleMax: 4_096,
-    explain: (error) => error.code === "aborted" ? error.cause : failed(base_url, configKey, error),
+    explain(error) {
+      if (error.code === "aborted") return error.cause;
+      const isUnsaid = error.code === "closed_early" && !error.hasBegun;
+      if (isUnsaid && resend === "never") return closedUnsaid(base_url, error);
+      return failed(base_url, configKey, error);
+    },
   });
   const basePath = new URL(base_url).pathname.replace(/\/$/, "");
 

@@ -5,13 +5,14 @@
  * @module
  */
 
-import type { Answer, Relay, Source } from "../../core/answer.ts";
+import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
 import type { AnswerLimits, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody } from "../../core/relay_body.ts";
 import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
+import type { StreamOptions } from "./stream_options.ts";
 
 /** Bytes of a refusal that are read for its sentence. */
 const REFUSAL_BYTES_MAX = 65_536;
@@ -19,46 +20,104 @@ const REFUSAL_BYTES_MAX = 65_536;
 /** No response can be made with a higher status (WHATWG Fetch). */
 const STATUS_MAX = 599;
 
+/** Headers of a refusal that say when to come again (docs/facts/openai_api.md "Retries of the official clients"). */
+const AGAIN_FIELDS = ["retry-after", "retry-after-ms", "x-should-retry"] as const;
+/** What may stand in one. */
+const AGAIN_VALUE = /^[\x20-\x7e]{1,64}$/;
+
 /**
  * `source`, whose relays are read wherever the client does not speak `dialect` itself, as far as
- * `limits` let them be.
+ * `limits` let them be. `streamOptions` are those of the upstream behind it: it learns from what comes back.
  */
-export function respeak(source: Source, dialect: UpstreamDialect, limits: AnswerLimits): Source {
+export function respeak(
+  source: Source,
+  dialect: UpstreamDialect,
+  limits: AnswerLimits,
+  streamOptions: StreamOptions,
+): Source {
   return {
     name: source.name,
     answer(ask, call) {
-      const answer = source.answer(ask, call);
-      if (ask.wire?.dialect === dialect.name) return answer;
-      return answer instanceof Promise
-        ? answer.then((settled) => readAnswer(settled, dialect, limits, call))
-        : readAnswer(answer, dialect, limits, call);
+      if (ask.wire?.dialect === dialect.name) return source.answer(ask, call);
+      return new Reading(source, dialect, limits, streamOptions, ask, call).ask();
     },
   };
 }
 
-/** `answer` as steps. @throws {AppError} when it is a refusal (the promise rejects). */
-function readAnswer(
-  answer: Answer,
-  dialect: UpstreamDialect,
-  limits: AnswerLimits,
-  call: Call,
-): Answer | Promise<Answer> {
-  if (answer.kind !== "relay") return answer;
-  const { status } = answer;
-  if (status >= 400 && status <= STATUS_MAX) return refusal(decoded(answer), dialect, call);
-  if (status >= 200 && status < 300) {
-    const steps = new LiveSteps(decoded(answer), dialect, limits, call);
-    return { kind: "live", steps, model: call.model };
-  }
-  answer.body.cancel();
-  const what = status >= 300 && status < 400 && status !== 304
-    ? "a redirect, which weir does not follow"
-    : "no answer";
-  throw new AppError("upstream_broken", `The upstream answered with the status ${status}: ${what}`);
-}
+/** One turn asked and read. */
+class Reading {
+  readonly #source: Source;
+  readonly #dialect: UpstreamDialect;
+  readonly #limits: AnswerLimits;
+  readonly #streamOptions: StreamOptions;
+  readonly #ask: Ask;
+  readonly #call: Call;
+  /** True when the request had `stream_options`. */
+  #hasOptions = false;
+  /** True when it is asked again without them. */
+  #isSecond = false;
 
-/** Reads why the upstream refuses, as far as it says so: half a sentence is better than none. */
-async function refusal(relay: Relay, dialect: UpstreamDialect, call: Call): Promise<never> {
-  const { bytes } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
-  throw dialect.readError(relay.status, new TextDecoder().decode(bytes));
+  constructor(
+    source: Source,
+    dialect: UpstreamDialect,
+    limits: AnswerLimits,
+    streamOptions: StreamOptions,
+    ask: Ask,
+    call: Call,
+  ) {
+    this.#source = source;
+    this.#dialect = dialect;
+    this.#limits = limits;
+    this.#streamOptions = streamOptions;
+    this.#ask = ask;
+    this.#call = call;
+  }
+
+  /** The answer as steps. @throws {AppError} when it is a refusal (the promise rejects). */
+  ask(): Answer | Promise<Answer> {
+    this.#hasOptions = this.#streamOptions.areSent;
+    const answer = this.#source.answer(this.#ask, this.#call);
+    return answer instanceof Promise
+      ? answer.then((settled) => this.#read(settled))
+      : this.#read(answer);
+  }
+
+  #read(answer: Answer): Answer | Promise<Answer> {
+    if (answer.kind !== "relay") return answer;
+    const { status } = answer;
+    if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer));
+    if (status >= 200 && status < 300) {
+      if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
+      const steps = new LiveSteps(decoded(answer), this.#dialect, this.#limits, this.#call);
+      return { kind: "live", steps, model: this.#call.model };
+    }
+    answer.body.cancel();
+    throw new AppError(
+      "upstream_broken",
+      `The upstream answered with the status ${status}: no answer`,
+    );
+  }
+
+  /** Reads why the upstream refuses, as far as it says so: half a sentence is better than none. */
+  async #refused({ status, fields, body }: Relay): Promise<Answer> {
+    const { bytes } = await gatherBody(body, this.#call.signal, REFUSAL_BYTES_MAX);
+    const text = new TextDecoder().decode(bytes);
+    if (this.#isSecond) this.#streamOptions.onRefusedWithout();
+    else if (this.#hasOptions && this.#streamOptions.onRefused(status, text)) {
+      this.#isSecond = true;
+      this.#call.engine.watch({
+        kind: "upstream_retried",
+        attempt: 1,
+        delayMs: 0,
+        cause: `status ${status}, perhaps to stream_options`,
+      });
+      return await this.ask();
+    }
+    const error = this.#dialect.readError(status, text);
+    const again = AGAIN_FIELDS.flatMap((name) => {
+      const value = fields.get(name);
+      return value !== null && AGAIN_VALUE.test(value) ? [[name, value] as const] : [];
+    });
+    throw again.length === 0 ? error : error.with(Object.fromEntries(again));
+  }
 }

@@ -63,6 +63,12 @@ export interface Transport {
   close(): void;
 }
 
+/**
+ * Whether a request may be sent again that the upstream has perhaps read, though it said nothing:
+ * never, or auto, where it most likely has not.
+ */
+export type Resend = "auto" | "never";
+
 /** The part of `fetch` that others than model upstreams are asked with. */
 export type FetchLike = (
   url: Parameters<typeof fetch>[0],
@@ -85,6 +91,8 @@ export interface FetchTransportOptions extends FetchRoute {
    * The key of the config that says where the upstream is, for whoever reads that it is not there.
    */
   readonly configKey: string;
+  /** Default auto. */
+  readonly resend?: Resend;
 }
 
 /**
@@ -92,7 +100,7 @@ export interface FetchTransportOptions extends FetchRoute {
  * time limit but the caller's (docs/facts/runtime.md "fetch: bodies, redirects, time limits").
  */
 export function fetchTransport(options: FetchTransportOptions): Transport {
-  const { base_url, configKey } = options;
+  const { base_url, configKey, resend } = options;
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
 
   async function ask(request: TransportRequest): Promise<TransportResponse> {
@@ -111,6 +119,8 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
       response = await fetch(base_url + path, init as RequestInit);
     } catch (cause) {
       if (signal.aborted) throw signal.reason;
+      const { code } = cause as { readonly code?: unknown };
+      if (resend === "never" && code === "ECONNRESET") throw closedUnsaid(base_url, cause);
       throw unreachable(base_url, configKey, cause);
     }
     const reader = response.body?.getReader();
@@ -169,6 +179,16 @@ export function unreachable(url: string, configKey: string, cause: unknown): App
     "upstream_unreachable",
     `Cannot reach the upstream ${new URL(url).host}: ${reason || "no response"}. ` +
       `Check ${configKey} and that the upstream is running.`,
+    { cause },
+  );
+}
+
+/** The error for an upstream that closed without a word, and must not be asked again. */
+export function closedUnsaid(url: string, cause: unknown): AppError {
+  return new AppError(
+    "upstream_broken",
+    `The upstream ${new URL(url).host} closed the connection without an answer. ` +
+      "It is not asked again, as its setting resend: never wants it.",
     { cause },
   );
 }

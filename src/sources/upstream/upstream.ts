@@ -18,6 +18,7 @@ import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from 
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
 import { withModel } from "../../dialects/openai_chat/peek_model.ts";
 import { redirectError } from "./redirect.ts";
+import type { StreamOptions } from "./stream_options.ts";
 import type { Transport } from "./transport.ts";
 
 /** Where an upstream is and how patient weir is with it; an entry of `upstreams`, or `llm`. */
@@ -66,14 +67,21 @@ export class Upstream implements EagerSource {
   readonly #options: UpstreamOptions;
   readonly #transport: Transport;
   readonly #speaks: Speaks;
+  readonly #streamOptions: StreamOptions;
   /** Host and port, for whoever reads about a call. */
   readonly #host: string;
   /** Redirects are answers of what is no API of a model, and errors of what is. */
   readonly #check: HeadCheck | undefined;
   readonly #untraced: HeadersUp;
 
-  constructor(options: UpstreamOptions, transport: Transport, speaks: Speaks) {
+  constructor(
+    options: UpstreamOptions,
+    transport: Transport,
+    speaks: Speaks,
+    streamOptions: StreamOptions,
+  ) {
     this.#options = options;
+    this.#streamOptions = streamOptions;
     this.#transport = transport;
     this.#speaks = speaks;
     this.#host = hostOf(options.base_url);
@@ -135,7 +143,9 @@ export class Upstream implements EagerSource {
       method: "POST",
       path: dialect.path,
       fields: TURN_FIELDS,
-      body: new TextEncoder().encode(dialect.writeRequest({ ...turn, model })),
+      body: new TextEncoder().encode(
+        dialect.writeRequest({ ...turn, model }, this.#streamOptions.areSent),
+      ),
     };
   }
 

@@ -7,6 +7,7 @@ import { KnownBody } from "../../../src/core/relay_body.ts";
 import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
+import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
 import type { UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { waitFor } from "../../server/launch.ts";
 import { gate } from "../../server/proxied.ts";
@@ -400,6 +401,86 @@ for (const name of TRANSPORTS) {
         });
       }
 
+      test("a refusal keeps what it says about coming again", async () => {
+        const fields = {
+          "retry-after": "61",
+          "retry-after-ms": "61000",
+          "x-should-retry": "false",
+          "x-other": "1",
+        };
+        rig.acts = () => [act.send(response("no", fields, "429 Slow"))];
+        const error = await failureOf(rig.source.answer(askOf(TURN), rig.call()));
+        const { "x-other": _, ...kept } = fields;
+        expect([error.status, error.headers]).toEqual([429, kept]);
+      });
+
+      describe("stream_options", () => {
+        const STREAM = [act.send(sseHead()), said({ content: "水" }), said({}, "stop"), ...END];
+        const NAMED = '{"detail":"stream_options: Extra inputs are not permitted"}';
+
+        /** Asks `count` times in a row: what came, and which requests had stream_options. */
+        async function asked(count: number, plays: (hasOptions: boolean) => readonly Act[]) {
+          rig.play = ({ body }) => plays(body.includes("stream_options"));
+          const from = rig.upstream.requests.length;
+          const outcomes: (string | number)[] = [];
+          for (let i = 0; i < count; i++) {
+            const steps = stepsOf(rig.source.answer(askOf(TURN), rig.call()));
+            outcomes.push(await steps.then(() => "ok", (error: AppError) => error.status));
+          }
+          const requests = rig.upstream.requests.slice(from);
+          return {
+            outcomes,
+            had: requests.map(({ body }) => body.includes("stream_options")),
+          };
+        }
+
+        const refusal = (status: string, body: string) => [act.send(response(body, {}, status))];
+        const CASES: readonly (readonly [
+          string,
+          (hasOptions: boolean) => readonly Act[],
+          readonly (string | number)[],
+          readonly boolean[],
+        ])[] = [
+          ["are sent", () => STREAM, ["ok", "ok"], [true, true]],
+          [
+            "are left out for good once they are refused by name",
+            (has) => has ? refusal("422 X", NAMED) : STREAM,
+            ["ok", "ok", "ok"],
+            [true, false, false, false],
+          ],
+          [
+            "are left out for good once a request is only taken without them",
+            (has) => has ? refusal("400 X", "bad") : STREAM,
+            ["ok", "ok"],
+            [true, false, false],
+          ],
+          [
+            "stay when the request has another fault",
+            () => refusal("400 X", "no such model"),
+            [400, 400],
+            [true, false, true, false],
+          ],
+          ["stay when the key is wrong", () => refusal("401 X", "who?"), [401, 401], [true, true]],
+        ];
+        for (const [what, plays, outcomes, had] of CASES) {
+          test(what, async () => {
+            expect(await asked(outcomes.length, plays)).toEqual({
+              outcomes: [...outcomes],
+              had: [...had],
+            });
+            await rig.untilFree();
+          });
+        }
+
+        test("are never sent where the config says so", async () => {
+          rig.source = rig.live({}, 0, {}, new StreamOptions("never"));
+          expect(await asked(2, () => STREAM)).toEqual({
+            outcomes: ["ok", "ok"],
+            had: [false, false],
+          });
+        });
+      });
+
       test("an upstream that is gone is 502", async () => {
         rig.source = rig.live({ base_url: "http://127.0.0.1:1/v1" });
         const { status, text } = await rig.ask();
@@ -687,9 +768,12 @@ describe("respeak()", () => {
   test("leaves what is no relay as it is", async () => {
     const script = { kind: "script", script: { name: "s", steps: [] }, model: "m" } as const;
     const source: Source = { name: "s", answer: () => script };
-    expect(await respeak(source, OPENAI_CHAT, ANSWER_LIMITS).answer(askOf(TURN), rig.call())).toBe(
-      script,
-    );
+    expect(
+      await respeak(source, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")).answer(
+        askOf(TURN),
+        rig.call(),
+      ),
+    ).toBe(script);
   });
 
   for (const kind of ["at once", "as a promise"] as const) {
@@ -709,10 +793,11 @@ describe("respeak()", () => {
       const answer = (): Answer | Promise<Answer> =>
         kind === "at once" ? relay : Promise.resolve(relay);
       const steps = await stepsOf(
-        respeak({ name: "tape", answer }, OPENAI_CHAT, ANSWER_LIMITS).answer(
-          askOf(TURN),
-          rig.call(),
-        ),
+        respeak({ name: "tape", answer }, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto"))
+          .answer(
+            askOf(TURN),
+            rig.call(),
+          ),
       );
       expect(steps).toEqual([textStep("水"), textStep("🌊"), endStep()]);
     });

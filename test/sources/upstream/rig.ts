@@ -24,6 +24,7 @@ import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
 import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
 import { retry } from "../../../src/sources/upstream/retry.ts";
+import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "../../../src/sources/upstream/transport.ts";
 import { Upstream, type UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { turnAsk } from "../../../src/surfaces/turn_ask.ts";
@@ -36,6 +37,7 @@ import {
   act,
   chunk,
   LAST_CHUNK,
+  type Script,
   type ScriptedUpstream,
   scriptedUpstream,
 } from "../../server/scripted_upstream.ts";
@@ -94,6 +96,8 @@ export class Rig {
   readonly driver: Driver;
   /** What the upstream plays. */
   acts: () => readonly Act[] = () => [];
+  /** The same by what is asked. */
+  play: Script = () => this.acts();
   source: Source;
   turn = TURN;
   isDraining = false;
@@ -106,7 +110,7 @@ export class Rig {
 
   constructor(name: TransportName) {
     this.#name = name;
-    this.upstream = scriptedUpstream(() => this.acts());
+    this.upstream = scriptedUpstream((request) => this.play(request));
     this.engine = makeEngine((event) => void this.events.push(event));
     this.driver = new Driver(this.engine, {
       body_max_bytes: 65_536,
@@ -124,6 +128,7 @@ export class Rig {
   once(
     options: Partial<UpstreamOptions> = {},
     speaks: DialectName = "openai_chat",
+    streamOptions = new StreamOptions("auto"),
   ): Upstream {
     const base_url = options.base_url ?? `${this.upstream.url}/v1`;
     const place = { base_url, configKey: "llm.base_url", ca: "" };
@@ -149,6 +154,7 @@ export class Rig {
       },
       transport,
       { name: speaks, dialect: speaks === "openai_chat" ? OPENAI_CHAT : undefined },
+      streamOptions,
     );
   }
 
@@ -157,9 +163,11 @@ export class Rig {
     options: Partial<UpstreamOptions> = {},
     retries = 0,
     limits: Partial<AnswerLimits> = {},
+    streamOptions = new StreamOptions("auto"),
   ): Source {
-    const patient = retry(this.once(options), { retries, random: () => 0, wallMs: Date.now });
-    return respeak(patient, OPENAI_CHAT, { ...ANSWER_LIMITS, ...limits });
+    const once = this.once(options, "openai_chat", streamOptions);
+    const patient = retry(once, { retries, random: () => 0, wallMs: Date.now });
+    return respeak(patient, OPENAI_CHAT, { ...ANSWER_LIMITS, ...limits }, streamOptions);
   }
 
   /** Asks the surface, and gives the client. */
@@ -181,6 +189,7 @@ export class Rig {
 
   reset(): void {
     this.source = this.live();
+    this.play = () => this.acts();
     this.turn = TURN;
     this.isDraining = false;
     this.kept = [];

@@ -6,6 +6,7 @@ import { Exchange } from "../../../src/core/exchange.ts";
 import { Abort } from "../../../src/lib/abort.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
+import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
 import type {
   Transport,
   TransportRequest,
@@ -497,6 +498,7 @@ function endless(base_url: string) {
     },
     transport,
     { name: "openai_chat", dialect: OPENAI_CHAT },
+    new StreamOptions("auto"),
   );
   return { upstream, engine, sent, call: new Exchange(engine, "test", { method: "" }) };
 }
