@@ -84,6 +84,11 @@ function answered(name: string, bytes: string, ...statuses: readonly number[]): 
   return { name, bytes, answers: [statuses], probe: "either" };
 }
 
+/** The server answers with this status. */
+function found(name: string, bytes: string, status: number, probe: Row["probe"]): Row {
+  return { name, bytes, answers: [[status]], probe };
+}
+
 /** Line ends, and bytes that stand in no head. */
 const BYTES: readonly Row[] = [
   refused("a bare CR within a field's value", get(["X: a\rb"])),
@@ -223,7 +228,19 @@ const TARGETS: readonly Row[] = [
   refused("a host with two ports", `${LINE}Host: weir:80:80\r\n\r\n`),
   refused("a host with half a bracket", `${LINE}Host: [::1\r\n\r\n`),
   refused("a host with a byte above 0x7f", `${LINE}Host: w\xe4ir\r\n\r\n`),
+  ...["[", "[]", "x@y", "a, b", "a<b>", ":80", "a:65536", "a b", "[::1]x", "a/metrics"].map((
+    host,
+  ) => refused(`the host ${host}`, `${LINE}Host: ${host}\r\n\r\n`)),
+  refused("HTTP/1.0 with a host that is none", "GET /health HTTP/1.0\r\nHost: x@y\r\n\r\n"),
+  refused("HTTP/1.0 with two hosts", "GET /health HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n"),
   tolerated("an empty host", `${LINE}Host:\r\n\r\n`),
+  // A path is cut out of the target, whatever the host is.
+  found("a known path below another one", get([], "", "/aaaaaaa/metrics"), 404, "answered"),
+  found("the same as a whole URL", get([], "", "http://a/aaaaaaa/metrics"), 404, "answered"),
+  found("a whole URL whose host is a path", get([], "", "http://metrics/a"), 404, "answered"),
+  found("a path that begins with two slashes", get([], "", "//weir/health"), 404, "answered"),
+  found("a known path below another one, no host", "GET /a/health HTTP/1.0\r\n\r\n", 404, "never"),
+  found("a query that is a path", get([], "", "/nothing?/health"), 404, "answered"),
   served("a host that is an IPv6 address with a port", `${LINE}Host: [::1]:8080\r\n\r\n`),
   served("a host with blanks around it", `${LINE}Host: \t weir:8080 \r\n\r\n`),
 ];
@@ -280,8 +297,8 @@ const LENGTHS: readonly Row[] = [
       SMUGGLED,
     ),
   ),
-  tolerated("the same length twice (6.3, 5)", post([`Content-Length: ${CHAT.length}`])),
-  tolerated(
+  served("the same length twice (6.3, 5)", post([`Content-Length: ${CHAT.length}`])),
+  served(
     "the same length twice in one field",
     framed([`Content-Length: ${CHAT.length}, ${CHAT.length}`], CHAT),
   ),
@@ -410,6 +427,11 @@ const CHUNKS: readonly Row[] = [
   served("a size with leading zeros", chunked(`000${SIZE}\r\n${CHAT}\r\n000\r\n\r\n`)),
   served("extensions", chunked(`${SIZE};a;b=c;d="e;f"\r\n${CHAT}\r\n0;g=h\r\n\r\n`)),
   served("trailers", chunked(`${SIZE}\r\n${CHAT}\r\n0\r\nX: a\r\nY:\r\n\r\n`)),
+  served(
+    "trailers before another chat",
+    chunked(`${SIZE}\r\n${CHAT}\r\n0\r\nX: a\r\nY:\r\n\r\n`).repeat(2),
+    2,
+  ),
   served(
     "a GET with a body in chunks that is a request",
     get(
@@ -554,10 +576,11 @@ const CONNECTIONS: readonly Row[] = [
     answers: [[200]],
     probe: "never",
   },
-  answered(
-    "HTTP/1.0 that is kept alive",
-    get(["Connection: keep-alive"]).replace("1.1", "1.0"),
-    200,
+  served("HTTP/1.0 that is kept alive", get(["Connection: keep-alive"]).replace("1.1", "1.0")),
+  served(
+    "HTTP/1.0 without a host that is kept alive",
+    "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".repeat(2),
+    2,
   ),
   answered(
     "an upgrade to a web socket",
