@@ -88,6 +88,34 @@ describe("before the first byte, another try is made", () => {
   });
 });
 
+describe("a request on a kept connection that closes without an answer", () => {
+  const STALE_MS_AT_LEAST = 50;
+  const cases: readonly {
+    readonly set: Readonly<Record<string, string | number>>;
+    readonly closesAfterMs: number;
+    readonly asked: number;
+    readonly status: number;
+  }[] = [
+    { set: { "llm.retries": 0 }, closesAfterMs: STALE_MS_AT_LEAST, asked: 1, status: 502 },
+    { set: { "llm.retries": 0, "llm.resend": "never" }, closesAfterMs: 0, asked: 1, status: 502 },
+    { set: { "llm.retries": 2, "llm.resend": "never" }, closesAfterMs: 0, asked: 1, status: 502 },
+    { set: { "llm.retries": 1 }, closesAfterMs: STALE_MS_AT_LEAST, asked: 2, status: 200 },
+  ];
+  for (const { set, closesAfterMs, asked, status } of cases) {
+    test(`${closesAfterMs} ms behind it, with ${JSON.stringify(set)}, is sent ${asked}×`, async () => {
+      const own = await proxied({ set });
+      expect((await own.chat()).status).toBe(200);
+      own.play(({ index }) =>
+        index === 1 ? [act.wait(Bun.sleep(closesAfterMs)), act.end] : whole(DONE)
+      );
+      expect((await own.chat()).status).toBe(status);
+      const requests = own.upstream.requests.slice(1);
+      expect(requests.map(({ connection }) => connection)).toEqual([0, 1].slice(0, asked));
+      await own.stop();
+    });
+  }
+});
+
 describe("the wait between two tries", () => {
   const asked: readonly (readonly [Readonly<Record<string, string>>, number])[] = [
     [{ "retry-after-ms": "120" }, 120],

@@ -452,12 +452,13 @@ describe("another try", () => {
     expect(both.upstream.peers.length).toBe(1);
   });
 
-  test("is not made then after a connection that broke, either: 502", async () => {
+  test("is not made then after a connection that broke, either: 502, which says so", async () => {
     const both = await rig(RETRIES);
     const { sender, peer, rest } = await half(both, question(6 * MEGABYTE));
     peer.reset();
     const answer = await answerOf(sender);
     expect([answer.status, code(answer)]).toEqual([502, "upstream_unreachable"]);
+    expect(answer.body.toString()).toContain("It was not asked again: more of the body had gone");
     sender.send(rest);
     sender.send(PROBE);
     expect((await sender.closed).toString().match(/HTTP\/1.1 \d+/g)).toEqual([

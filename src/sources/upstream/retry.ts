@@ -6,6 +6,7 @@
  */
 
 import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
+import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { backoffMs, retryAfterMs } from "../../lib/backoff.ts";
 import { isUnreachable } from "./transport.ts";
@@ -95,7 +96,8 @@ class Retrying implements AnswerReceiver {
 
   /** Of the source. */
   onError(error: unknown): void {
-    if (!this.#mayTryAgain() || !isUnreachable(error)) return this.#reject(error);
+    if (!isUnreachable(error)) return this.#reject(error);
+    if (!this.#mayTryAgain()) return this.#reject(this.#isBodyHere ? error : goneBody(error));
     this.#tryAgain(error.message, backoffMs(this.#attempts, this.#options.random));
   }
 
@@ -105,7 +107,11 @@ class Retrying implements AnswerReceiver {
    */
   #mayTryAgain(): boolean {
     return this.#attempts <= this.#options.retries && !this.#call.leaving.aborted &&
-      this.#ask.wire?.upload?.canStart !== false;
+      this.#isBodyHere;
+  }
+
+  get #isBodyHere(): boolean {
+    return this.#ask.wire?.upload?.canStart !== false;
   }
 
   #tryAgain(cause: string, delayMs: number): void {
@@ -125,4 +131,13 @@ function isBusy(answer: Answer): answer is Relay {
   const word = answer.fields.get("x-should-retry");
   if (word === "true" || word === "false") return word === "true";
   return answer.status >= 500 || RETRIED.has(answer.status);
+}
+
+/** `error`, which says as well why nobody tried again. */
+function goneBody(error: AppError): AppError {
+  return new AppError(
+    error.code,
+    `${error.message} It was not asked again: more of the body had gone up than is kept for that.`,
+    { cause: error },
+  );
 }

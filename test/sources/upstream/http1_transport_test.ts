@@ -4,7 +4,11 @@ import { AppError } from "../../../src/core/errors.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
 import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts";
-import type { Transport, TransportResponse } from "../../../src/sources/upstream/transport.ts";
+import type {
+  Resend,
+  Transport,
+  TransportResponse,
+} from "../../../src/sources/upstream/transport.ts";
 import { sent } from "./sent.ts";
 import {
   type Act,
@@ -23,11 +27,20 @@ afterEach(() => {
   for (const close of clean.splice(0)) close();
 });
 
-function started(script: readonly Act[]): { upstream: ScriptedUpstream; transport: Transport } {
+function started(
+  script: readonly Act[],
+  resend: Resend = "auto",
+): { upstream: ScriptedUpstream; transport: Transport } {
   const upstream = scriptedUpstream(() => script);
   const wheel = new Wheel(() => performance.now(), timerAlarm());
   const base_url = `${upstream.url}/v1`;
-  const transport = http1Transport({ base_url, configKey: "chat.api_proxy", ca: "", wheel });
+  const transport = http1Transport({
+    base_url,
+    configKey: "chat.api_proxy",
+    ca: "",
+    resend,
+    wheel,
+  });
   clean.push(() => upstream.close(), () => transport.close());
   return { upstream, transport };
 }
@@ -93,6 +106,24 @@ describe("http1Transport", () => {
       expect(error.message).not.toContain("sk-1");
     });
   }
+
+  for (const how of [act.end, act.reset]) {
+    test(`no answer at all (${how.kind}) is upstream_broken where nothing is sent again`, async () => {
+      const both = started([how], "never");
+      const error = await failure(send(both));
+      expect(error.code).toBe("upstream_broken");
+      expect(error.message).toBe(
+        `The upstream 127.0.0.1:${both.upstream.port} closed the connection without an answer. ` +
+          "It is not asked again, as its setting resend: never wants it.",
+      );
+    });
+  }
+
+  test("nobody there is upstream_unreachable where nothing is sent again, too", async () => {
+    const both = started([], "never");
+    both.upstream.close();
+    expect((await failure(send(both))).code).toBe("upstream_unreachable");
+  });
 
   test("nobody there is upstream_unreachable, with the system's word and the config's key", async () => {
     const both = started([]);
