@@ -66,6 +66,7 @@ export interface Call extends CallFacts {
   isStream: boolean;
   promptTokens: number;
   completionTokens: number;
+  tokensAreEstimated: boolean;
   promptText: string;
   upstream: OpenUpstreamCall | undefined;
 }
@@ -119,6 +120,7 @@ export class Exchange implements Call, ExchangeFacts {
   bodyBytes = 0;
   promptTokens = -1;
   completionTokens = -1;
+  tokensAreEstimated = false;
   outcome: Outcome | undefined = undefined;
   error: AppError | undefined = undefined;
   promptText = "";

@@ -64,6 +64,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly bodyBytes: number;
   readonly promptTokens: number;
   readonly completionTokens: number;
+  /** True when weir has counted them itself, as the upstream was not asked for them. */
+  readonly tokensAreEstimated: boolean;
   /** undefined = it has not ended. */
   readonly outcome: Outcome | undefined;
   /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */

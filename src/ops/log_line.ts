@@ -96,6 +96,7 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       line += `,"duration_ms":${rounded(exchange.durationMs)},"bytes":${exchange.bodyBytes}`;
       if (exchange.promptTokens >= 0) line += `,"tokens_in":${exchange.promptTokens}`;
       if (exchange.completionTokens >= 0) line += `,"tokens_out":${exchange.completionTokens}`;
+      if (exchange.tokensAreEstimated) line += `,"tokens_estimated":true`;
       if (upstream !== undefined) {
         line += `,"upstream_attempts":${upstream.attempts}`;
         if (upstream.headersMs >= 0) line += `,"upstream_head_ms":${rounded(upstream.headersMs)}`;
@@ -138,6 +139,7 @@ export function prettyLines(
     request(exchange, severity) {
       const { requestId, source, promptTokens, completionTokens, error } = exchange;
       const { client, tokenName } = exchange;
+      const about = exchange.tokensAreEstimated ? "~" : "";
       const words = [
         clock(),
         paint(COLOURS[severity], `${exchange.status} ${exchange.outcome}`),
@@ -146,7 +148,7 @@ export function prettyLines(
         `${rounded(exchange.durationMs)} ms`,
         ...(exchange.isStream ? [`first byte ${rounded(exchange.firstByteMs)} ms`] : []),
         `${exchange.bodyBytes} B`,
-        ...(completionTokens >= 0 ? [`${promptTokens}+${completionTokens} tokens`] : []),
+        ...(completionTokens >= 0 ? [`${about}${promptTokens}+${completionTokens} tokens`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
         ...(source === "" ? [] : [source]),
         ...(client === undefined || client.address === "" ? [] : [client.address]),

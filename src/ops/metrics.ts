@@ -163,7 +163,8 @@ export class Metrics {
     else (counts.wholeMs ??= new Histogram()).record(durationMs);
     counts.bodyBytes += exchange.bodyBytes;
     // An upstream's tokens are counted when it has told them, which may be later.
-    if (exchange.upstream === undefined && exchange.completionTokens >= 0) {
+    const isOwnCount = exchange.upstream === undefined || exchange.tokensAreEstimated;
+    if (isOwnCount && exchange.completionTokens >= 0) {
       this.#countTokens(source, exchange.promptTokens, exchange.completionTokens);
     }
   }
@@ -251,7 +252,7 @@ export class Metrics {
       ),
       counter(
         "weir_tokens_total",
-        "Tokens of prompts (in) and answers (out), where the source told them.",
+        "Tokens of prompts (in) and answers (out), where the source told them, else as weir counts them.",
         [...this.#tokens].flatMap(([source, { input, output }]) => [
           { labels: { source, direction: "in" }, value: input },
           { labels: { source, direction: "out" }, value: output },

@@ -8,11 +8,13 @@
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { urlHasUser } from "../config/own_keys.ts";
-import type { Source } from "../core/answer.ts";
+import type { Source, Usage } from "../core/answer.ts";
+import type { Turn } from "../core/turn.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Mock, type Tokens } from "./mock.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
 import { respeak } from "./upstream/respeak.ts";
@@ -100,10 +102,18 @@ export function composeSources(
     return retry(once, { retries, random, wallMs });
   }
 
+  function countUsage(turn: Turn, said: string): Usage {
+    const counter = tokens.of(turn.model);
+    return {
+      promptTokens: promptTokens(turn, counter),
+      completionTokens: counter.count(said),
+    };
+  }
+
   function upstream(entry: Entry): Source {
     const streamOptions = new StreamOptions(entry.stream_options);
     const patient = asked(entry, CHAT, streamOptions);
-    const source = noted(respeak(patient, OPENAI_CHAT, entry, streamOptions));
+    const source = noted(respeak(patient, OPENAI_CHAT, entry, streamOptions, countUsage));
     relaying.add(source);
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;

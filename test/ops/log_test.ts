@@ -61,6 +61,16 @@ describe("jsonLines()", () => {
     });
   });
 
+  test("says of tokens that weir has counted itself that they are estimated", () => {
+    const { ask, parsed } = logging("requests");
+    const exchange = ask();
+    exchange.promptTokens = 3;
+    exchange.completionTokens = 5;
+    exchange.tokensAreEstimated = true;
+    exchange.complete(200, 0);
+    expect(parsed()[0]).toMatchObject({ tokens_in: 3, tokens_out: 5, tokens_estimated: true });
+  });
+
   test("names the client and its token where they are known", () => {
     const { ask, parsed } = logging("requests", [], { address: "203.0.113.7", isCounted: false });
     const exchange = ask();

@@ -255,3 +255,100 @@ describe("every streaming surface, with an upstream that is not there", () => {
     });
   }
 });
+
+describe("every streaming surface, with an upstream that redirects", () => {
+  let target: ToldUpstream;
+  let upstream: ToldUpstream;
+  let weir: Weir;
+  beforeAll(async () => {
+    target = tellUpstream();
+    const location = `${target.url}/v1/chat/completions?key=sk-elsewhere`;
+    upstream = tellUpstream(() => new Response(null, { status: 307, headers: { location } }));
+    weir = await launch({ set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 2 } });
+  });
+  afterAll(async () => {
+    await weir.stop();
+    upstream.stop();
+    target.stop();
+  });
+
+  for (const surface of STREAMING_SURFACES) {
+    const [status, start] = surface.unreachable;
+    test(`${surface.path} answers ${status}, says where to and what to set, and goes nowhere`, async () => {
+      const asked = upstream.requests.length;
+      const response = await ask(weir, surface);
+      expect(response.status).toBe(status);
+      const text = await response.text() + (response.headers.get("weir-error") ?? "");
+      expect(text).toStartWith(start);
+      expect(text).toContain(`a redirect to ${target.url}, which weir does not follow`);
+      expect(text).toContain("llm.base_url");
+      expect(text).not.toContain("sk-elsewhere");
+      expect(upstream.requests.length).toBe(asked + 1);
+      expect(target.requests).toEqual([]);
+    });
+  }
+});
+
+describe("every streaming surface, with an upstream that says when to come again", () => {
+  const LATER = { "retry-after": "61" };
+  const NEVER = { "retry-after": "0", "x-should-retry": "false" };
+  let headers: Record<string, string> = LATER;
+  let upstream: ToldUpstream;
+  let weir: Weir;
+  beforeAll(async () => {
+    upstream = tellUpstream(() =>
+      Response.json({ error: { message: "slow down" } }, { status: 429, headers })
+    );
+    weir = await launch({ set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 2 } });
+  });
+  afterAll(async () => {
+    await weir.stop();
+    upstream.stop();
+  });
+
+  for (const surface of STREAMING_SURFACES) {
+    test(`${surface.path} asks once, and passes that down where its status is one of HTTP`, async () => {
+      for (headers of [LATER, NEVER]) {
+        const asked = upstream.requests.length;
+        const response = await ask(weir, surface);
+        await response.text();
+        expect(upstream.requests.length).toBe(asked + 1);
+        if (response.status === 200) continue;
+        for (const [name, value] of Object.entries(headers)) {
+          expect([name, response.headers.get(name)]).toEqual([name, value]);
+        }
+      }
+    });
+  }
+});
+
+test("an upstream that refuses stream_options is asked without them, and that is remembered", async () => {
+  const upstream = tellUpstream(({ body }) =>
+    body.includes("stream_options")
+      ? Response.json({ detail: "stream_options: Extra inputs" }, { status: 422 })
+      : undefined
+  );
+  const weir = await launch({
+    set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 0, "ops.log": "requests" },
+  });
+  const isPlain = ({ body }: ToldUpstream["requests"][number]) => !body.includes("stream_options");
+  const lastPlain = () => upstream.requests.findLastIndex(isPlain);
+  for (const surface of STREAMING_SURFACES) {
+    const before = lastPlain();
+    const asked = ask(weir, surface);
+    await waitFor(() => lastPlain() > before, "a request without stream_options");
+    const told = await upstream.told(lastPlain());
+    told.say("水 🌊");
+    told.finish();
+    expect(surface.said(await (await asked).text())).toBe("水 🌊");
+  }
+  expect(upstream.requests.length - upstream.requests.filter(isPlain).length).toBe(1);
+  // Those of /api/chat, /conv and /v1/response: a workflow's job is no request.
+  const counted = () =>
+    weir.errors().match(/"tokens_in":\d+,"tokens_out":[1-9],"tokens_estimated"/g);
+  await waitFor(() => counted()?.length === 3, "the lines of the answers that weir counted");
+  const metrics = await (await fetch(`${weir.url}/metrics`)).text();
+  expect(metrics).toMatch(/weir_tokens_total\{source="proxy",direction="out"\} [1-9]/);
+  await weir.stop();
+  upstream.stop();
+});

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Ending, PieceSink, Relay, RelayBody, Step } from "../../core/answer.ts";
+import type { Ending, PieceSink, Relay, RelayBody, Step, Usage } from "../../core/answer.ts";
 import type { AnswerLimits, AnswerReader, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
@@ -37,13 +37,25 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #lingering: Linger | undefined = undefined;
   #hasEnded = false;
   #error: unknown = undefined;
+  /** Set while the usage is to be counted, as nobody has told it. */
+  #count: ((said: string) => Usage) | undefined;
+  /** What is said, as far as it is to be counted. */
+  #said = "";
 
-  constructor(relay: Relay, dialect: UpstreamDialect, limits: AnswerLimits, call: Call) {
+  /** `count` gives what the answer cost by what it said, should the upstream not tell. */
+  constructor(
+    relay: Relay,
+    dialect: UpstreamDialect,
+    limits: AnswerLimits,
+    call: Call,
+    count?: (said: string) => Usage,
+  ) {
     this.#body = relay.body;
     this.#reader = new WholeCharacters(dialect.readAnswer(relay.fields, limits));
     this.#limits = limits;
     this.#bytesLeft = limits.answer_max_bytes;
     this.#call = call;
+    this.#count = count;
   }
 
   [Symbol.asyncIterator](): this {
@@ -123,11 +135,20 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #finish(broken?: AppError): void {
     try {
       this.#give(this.#reader.end());
+      this.#noteCount();
       this.#hasEnded = true;
       this.#settle()?.(DONE);
     } catch (error) {
       this.#fail(broken ?? error);
     }
+  }
+
+  #noteCount(): void {
+    const usage = this.#count?.(this.#said);
+    if (usage === undefined) return;
+    this.#call.promptTokens = usage.promptTokens;
+    this.#call.completionTokens = usage.completionTokens;
+    this.#call.tokensAreEstimated = true;
   }
 
   /** The answer is done and its body is not: that may end by itself, and is not waited for. */
@@ -141,8 +162,12 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #give(steps: readonly Step[]): void {
     if (steps.length === 0) return;
     for (const step of steps) {
-      if (step.kind !== "usage") continue;
-      this.#call.upstream?.usage(step.usage.promptTokens, step.usage.completionTokens);
+      if (step.kind === "usage") {
+        this.#count = undefined;
+        this.#call.upstream?.usage(step.usage.promptTokens, step.usage.completionTokens);
+      } else if (this.#count !== undefined && "text" in step) {
+        this.#said += step.text;
+      }
     }
     const resolve = this.#settle();
     if (resolve !== undefined) return resolve({ done: false, value: steps });

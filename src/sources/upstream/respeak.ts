@@ -5,10 +5,11 @@
  * @module
  */
 
-import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
+import type { Answer, Ask, Relay, Source, Usage } from "../../core/answer.ts";
 import type { AnswerLimits, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
+import type { Turn } from "../../core/turn.ts";
 import { gatherBody } from "../../core/relay_body.ts";
 import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
@@ -25,21 +26,26 @@ const AGAIN_FIELDS = ["retry-after", "retry-after-ms", "x-should-retry"] as cons
 /** What may stand in one. */
 const AGAIN_VALUE = /^[\x20-\x7e]{1,64}$/;
 
+/** What an answer cost, counted by what was asked and what was said. */
+export type CountUsage = (turn: Turn, said: string) => Usage;
+
 /**
  * `source`, whose relays are read wherever the client does not speak `dialect` itself, as far as
- * `limits` let them be. `streamOptions` are those of the upstream behind it: it learns from what comes back.
+ * `limits` let them be. `streamOptions` are those of the upstream behind it: it learns from what
+ * comes back. `count` is for answers whose usage it was not asked for; absent = it is not noted then.
  */
 export function respeak(
   source: Source,
   dialect: UpstreamDialect,
   limits: AnswerLimits,
   streamOptions: StreamOptions,
+  count?: CountUsage,
 ): Source {
   return {
     name: source.name,
     answer(ask, call) {
       if (ask.wire?.dialect === dialect.name) return source.answer(ask, call);
-      return new Reading(source, dialect, limits, streamOptions, ask, call).ask();
+      return new Reading(source, dialect, limits, streamOptions, count, ask, call).ask();
     },
   };
 }
@@ -50,6 +56,7 @@ class Reading {
   readonly #dialect: UpstreamDialect;
   readonly #limits: AnswerLimits;
   readonly #streamOptions: StreamOptions;
+  readonly #count: CountUsage | undefined;
   readonly #ask: Ask;
   readonly #call: Call;
   /** True when the request had `stream_options`. */
@@ -62,6 +69,7 @@ class Reading {
     dialect: UpstreamDialect,
     limits: AnswerLimits,
     streamOptions: StreamOptions,
+    count: CountUsage | undefined,
     ask: Ask,
     call: Call,
   ) {
@@ -69,6 +77,7 @@ class Reading {
     this.#dialect = dialect;
     this.#limits = limits;
     this.#streamOptions = streamOptions;
+    this.#count = count;
     this.#ask = ask;
     this.#call = call;
   }
@@ -88,7 +97,9 @@ class Reading {
     if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer));
     if (status >= 200 && status < 300) {
       if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
-      const steps = new LiveSteps(decoded(answer), this.#dialect, this.#limits, this.#call);
+      const isCounted = this.#count !== undefined && !this.#hasOptions;
+      const count = isCounted ? (said: string) => this.#count!(this.#ask.turn(), said) : undefined;
+      const steps = new LiveSteps(decoded(answer), this.#dialect, this.#limits, this.#call, count);
       return { kind: "live", steps, model: this.#call.model };
     }
     answer.body.cancel();

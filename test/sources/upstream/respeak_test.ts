@@ -7,7 +7,10 @@ import { KnownBody } from "../../../src/core/relay_body.ts";
 import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
-import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
+import {
+  StreamOptions,
+  type StreamOptionsRule,
+} from "../../../src/sources/upstream/stream_options.ts";
 import type { UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { waitFor } from "../../server/launch.ts";
 import { gate } from "../../server/proxied.ts";
@@ -469,6 +472,52 @@ for (const name of TRANSPORTS) {
               had: [...had],
             });
             await rig.untilFree();
+          });
+        }
+
+        const USAGE = { prompt_tokens: 30, completion_tokens: 50 };
+        const TOLD = [
+          act.send(sseHead()),
+          said({ content: "水" }),
+          said({}, "stop"),
+          act.send(chunk(dataEvent({ choices: [], usage: USAGE }))),
+          ...END,
+        ];
+        const WHOLE = [
+          act.send(response(
+            JSON.stringify({ choices: [{ message: { content: "水" }, finish_reason: "stop" }] }),
+            JSON_TYPE,
+          )),
+        ];
+        const PROMPT = "你好 🌊".length;
+        const COSTS: readonly (readonly [string, StreamOptionsRule, readonly Act[], object])[] = [
+          ["counted where they are not sent", "never", STREAM, {
+            promptTokens: PROMPT,
+            completionTokens: 1,
+            tokensAreEstimated: true,
+          }],
+          ["counted for an answer in one piece, too", "never", WHOLE, {
+            promptTokens: PROMPT,
+            completionTokens: 1,
+            tokensAreEstimated: true,
+          }],
+          ["what the upstream tells unasked", "never", TOLD, {
+            promptTokens: 30,
+            completionTokens: 50,
+            tokensAreEstimated: false,
+          }],
+          ["not known where it was asked and did not tell", "auto", STREAM, {
+            promptTokens: -1,
+            completionTokens: -1,
+            tokensAreEstimated: false,
+          }],
+        ];
+        for (const [what, rule, acts, cost] of COSTS) {
+          test(`what the answer cost is ${what}`, async () => {
+            rig.acts = () => acts;
+            const call = rig.call();
+            await stepsOf(rig.live({}, 0, {}, new StreamOptions(rule)).answer(askOf(TURN), call));
+            expect(call).toMatchObject(cost);
           });
         }
 

@@ -22,7 +22,7 @@ import { Fields } from "../../../src/lib/http1/fields.ts";
 import type { Http1Server } from "../../../src/lib/http1/server.ts";
 import { timerAlarm, Wheel } from "../../../src/lib/wheel.ts";
 import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts";
-import { respeak } from "../../../src/sources/upstream/respeak.ts";
+import { type CountUsage, respeak } from "../../../src/sources/upstream/respeak.ts";
 import { retry } from "../../../src/sources/upstream/retry.ts";
 import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "../../../src/sources/upstream/transport.ts";
@@ -167,7 +167,13 @@ export class Rig {
   ): Source {
     const once = this.once(options, "openai_chat", streamOptions);
     const patient = retry(once, { retries, random: () => 0, wallMs: Date.now });
-    return respeak(patient, OPENAI_CHAT, { ...ANSWER_LIMITS, ...limits }, streamOptions);
+    return respeak(
+      patient,
+      OPENAI_CHAT,
+      { ...ANSWER_LIMITS, ...limits },
+      streamOptions,
+      countLetters,
+    );
   }
 
   /** Asks the surface, and gives the client. */
@@ -242,6 +248,12 @@ export class Rig {
     };
   }
 }
+
+/** What a turn costs here: a token is a letter. */
+const countLetters: CountUsage = ({ messages }, said) => ({
+  promptTokens: messages.map(({ content }) => content).join("").length,
+  completionTokens: said.length,
+});
 
 /** One event of the real API's, as one HTTP chunk. */
 export function said(delta: object, finish: string | null = null, more: object = {}): Act {
