@@ -104,6 +104,7 @@ export function makeObserver(options: ObserverOptions): Observer {
       log?.(event);
     },
     random: options.random,
+    wallMs,
     fetch: options.fetch,
   });
   const tracer = sender && new Tracer({

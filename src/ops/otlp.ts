@@ -10,7 +10,7 @@
  */
 
 import type { Watch } from "../core/events.ts";
-import { backoffMs } from "../lib/backoff.ts";
+import { backoffMs, retryAfterMs } from "../lib/backoff.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
 
 /** Spans that wait at the most: the standard's own default. A span is some 700 bytes of JSON. */
@@ -60,6 +60,8 @@ export interface OtlpOptions {
   readonly wheel: Wheel;
   readonly watch: Watch;
   readonly random: () => number;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
   readonly fetch: (url: string, init: RequestInit) => Promise<Response>;
 }
 
@@ -67,6 +69,8 @@ export interface OtlpOptions {
 type Sent = { readonly kind: "ok" } | {
   readonly kind: "again" | "refused";
   readonly cause: string;
+  /** The wait that the collector asks for; Infinity = longer than anybody waits here. */
+  readonly askedMs?: number | undefined;
 };
 
 /** Collects spans and sends them. */
@@ -151,17 +155,18 @@ export class OtlpSender extends Ticket {
       }
       if (!this.#hasFailed) watch({ kind: "trace_export_failed", cause: sent.cause });
       this.#hasFailed = true;
-      if (sent.kind === "refused" || attempt === TRIES_MAX) {
+      const waitMs = sent.askedMs ?? backoffMs(attempt, random);
+      if (sent.kind === "refused" || attempt === TRIES_MAX || waitMs === Infinity) {
         this.#dropped += batch.length;
         break;
       }
-      await wheel.until(wheel.nowMs + backoffMs(attempt, random));
+      await wheel.until(wheel.nowMs + waitMs);
     }
     this.#queue = this.#queue.slice(batch.length);
   }
 
   async #post(body: string): Promise<Sent> {
-    const { fetch, headers } = this.#options;
+    const { fetch, headers, wallMs } = this.#options;
     try {
       const response = await fetch(this.#url, {
         method: "POST",
@@ -173,7 +178,8 @@ export class OtlpSender extends Ticket {
       await response.body?.cancel();
       if (response.ok) return { kind: "ok" };
       const cause = `status ${response.status}`;
-      return { kind: RETRIED.has(response.status) ? "again" : "refused", cause };
+      if (!RETRIED.has(response.status)) return { kind: "refused", cause };
+      return { kind: "again", cause, askedMs: retryAfterMs(response.headers, wallMs()) };
     } catch (error) {
       const { code, message } = error as { readonly code?: string; readonly message: string };
       return { kind: "again", cause: code ?? message };
