@@ -29,7 +29,7 @@ const HEADS: readonly string[] = [
   `OPTIONS /v1/chat/completions?${SECRET} HTTP/1.1\r\nHost: a\r\nOrigin: http://b`,
   `POST /conv?${SECRET} HTTP/1.1\r\nHost: a\r\nContent-Length: 1`,
   `BREW /?${SECRET} HTTP/1.1\r\nHost: a`,
-  `CONNECT ${SECRET}:443 HTTP/1.1\r\nHost: a`,
+  "CONNECT a:443 HTTP/1.1\r\nHost: a",
   `GET /?${SECRET}\t HTTP/1.1\r\nHost: a`,
   `GET ?${SECRET} HTTP/1.1\r\nHost: a`,
 ];
