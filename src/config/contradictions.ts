@@ -61,7 +61,7 @@ function doubleCredentials(config: Config, label: Label): readonly string[] {
   const { llm, chat, conv, ops, upstreams } = config;
   const problems: string[] = [];
   const check = (url: string, other: string, path: string, inner: readonly PropertyKey[] = []) => {
-    if (url === "" || other === "" || basicOf(url) === "") return;
+    if (other === "" || basicOf(url) === "") return;
     problems.push(
       `${label(path, inner)}: must be without a user and a password while ${other} is set: ` +
         "they are sent as Basic, and only one of the two can be",

@@ -5,6 +5,7 @@
  */
 
 import { isLoopback } from "../lib/host.ts";
+import { basicOf } from "../lib/userinfo.ts";
 import { isKeyHeader } from "./private_headers.ts";
 import type { Config, UpstreamEntry } from "./schema.ts";
 
@@ -26,7 +27,7 @@ export function ownKeyOf(entry: Keyed): keyof Keyed | undefined {
   if (entry.api_key_file !== "") return "api_key_file";
   if (entry.api_key !== "") return "api_key";
   if (Object.keys(entry.headers).some(isKeyHeader)) return "headers";
-  return urlHasUser(entry.base_url) ? "base_url" : undefined;
+  return basicOf(entry.base_url) !== "" ? "base_url" : undefined;
 }
 
 /** The keys of weir's own that a request can reach. */
@@ -51,9 +52,9 @@ export function ownKeys(config: Config): readonly OwnKey[] {
     }
   }
   if (!isMock && chat.api_key !== "") add("chat.api_key", "token");
-  if (!isMock && urlHasUser(chat.api_proxy)) add("chat.api_proxy", "token");
+  if (!isMock && basicOf(chat.api_proxy) !== "") add("chat.api_proxy", "token");
   if (conv.unofficial_proxy !== "" && conv.access_token !== "") add("conv.access_token", "token");
-  if (urlHasUser(conv.unofficial_proxy)) add("conv.unofficial_proxy", "token");
+  if (basicOf(conv.unofficial_proxy) !== "") add("conv.unofficial_proxy", "token");
   return found;
 }
 
@@ -83,11 +84,4 @@ export function openRelay(config: Config, isSite: boolean): string | undefined {
   const secret = open.door === "bearer" ? "auth.token" : "auth.token or auth.secret_key";
   return `${secret} must be set while ${reached} and weir has a key of its own (${open.path}), ` +
     "which whoever reaches weir could spend. If that is meant, set auth.open: true";
-}
-
-/** Does `url` carry a name or a password? */
-export function urlHasUser(url: string): boolean {
-  if (!URL.canParse(url)) return false;
-  const { username, password } = new URL(url);
-  return username !== "" || password !== "";
 }

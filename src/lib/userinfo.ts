@@ -6,11 +6,10 @@
 
 /**
  * The `Authorization` that they stand for (RFC 7617), percent-decoded and in UTF-8; "" = `url` has
- * none.
- *
- * @throws {TypeError} when `url` is none.
+ * none, or is none.
  */
 export function basicOf(url: string): string {
+  if (!URL.canParse(url)) return "";
   const { username, password } = new URL(url);
   if (username === "" && password === "") return "";
   return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString("base64")}`;

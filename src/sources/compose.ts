@@ -7,7 +7,6 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
-import { urlHasUser } from "../config/own_keys.ts";
 import type { Source, Usage } from "../core/answer.ts";
 import type { Turn } from "../core/turn.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
@@ -134,7 +133,7 @@ export function composeSources(
       model_id: entry.model_id || llm.model_id,
       section,
       urlKey: `${section}.base_url`,
-      passesClientKey: isOpen && !urlHasUser(entry.base_url),
+      passesClientKey: isOpen,
       passesClient: false,
     };
   }
@@ -145,7 +144,7 @@ export function composeSources(
       ...llm,
       section: "llm",
       urlKey: "llm.base_url",
-      passesClientKey: isOpen && !urlHasUser(llm.base_url),
+      passesClientKey: isOpen,
       passesClient: false,
     }
     : entryOf(llmNamed);

@@ -3,6 +3,7 @@ import { basicOf, withoutUserinfo } from "../../src/lib/userinfo.ts";
 
 /** url → user and password as they are sent; "" = none; and what is shown. */
 const CASES: readonly (readonly [url: string, sent: string, shown: string])[] = [
+  ["", "", ""],
   ["http://a.example/v1", "", "http://a.example/v1"],
   ["http://a.example/@b", "", "http://a.example/@b"],
   ["http://u:p@a.example/v1", "u:p", "http://a.example/v1"],
