@@ -151,7 +151,8 @@ class Outbox implements Memory {
     const name = storable(sessionId);
     const waiting = this.#file.named(name);
     if (waiting.includes(name)) return [name];
-    return [...new Set([...waiting, ...await this.#store.named(name)])].slice(0, 2);
+    const names = new Set([...waiting, ...await this.#store.named(name)]);
+    return names.has(name) ? [name] : [...names].slice(0, 2);
   }
 
   async find(sessionId: string, key: string): Promise<StoredTurn | undefined> {
