@@ -1,7 +1,8 @@
 import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cleanEnv, makeFolder, TEST_MS_MAX, weirCommand } from "./launch.ts";
+import { systemFile } from "./workflows_rig.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -14,7 +15,7 @@ afterEach(() => {
 async function runIn(folder: string, words: readonly string[]) {
   const child = Bun.spawn([...weirCommand(), ...words], {
     cwd: folder,
-    env: cleanEnv(),
+    env: { ...cleanEnv(), OPENAI_API_KEY: "sk-x" },
     stdout: "pipe",
     stderr: "pipe",
   });
@@ -26,6 +27,7 @@ for (const detach of [["-d"], ["--detach"], ["-v", "-d"], ["-vd"], ["-dv"], ["-d
   test(`weir up ${detach.join(" ")} starts one weir in the background, and weir down ends it`, async () => {
     const folder = makeFolder();
     folders.push(folder);
+    writeFileSync(join(folder, "model-compose.yml"), systemFile("http://127.0.0.1:9"));
     const up = await runIn(folder, ["up", ...detach, "--port", "0"]);
     expect(up.code).toBe(0);
     expect(up.output).toContain("goes on");

@@ -314,7 +314,7 @@ describe("the log", () => {
     await proxy.chat(prompts, fields);
     proxy.play(() => [act.send("HTTP/1.1 200 OK\r\nSECRET 你好\r\n\r\n"), act.end]);
     await proxy.chat(prompts, fields);
-    await (await fetch(`${proxy.weir.url}/SECRET?token=SECRET`)).text();
+    await (await fetch(`${proxy.weir.url}/sk-SECRET-path?token=SECRET`)).text();
     await rawExchange(
       proxy.weir.port,
       rawPost("/v1/chat/completions?key=SECRET", "{SECRET", fields),

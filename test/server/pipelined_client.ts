@@ -191,7 +191,7 @@ export class PipelinedClient {
     const stream = number % 4 < 2;
     if (number % 2 === 0) {
       const query = `${this.session} ${number}`;
-      const end = stream ? DONE : '"content":"one two three"}}';
+      const end = stream ? DONE : '"content":"one two three","session_id"';
       return {
         bytes: post("/v1/response", { session_id: this.session, query, stream }),
         query,
