@@ -11,17 +11,19 @@ import {
   mkdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { isAddress, isLoopback } from "../lib/host.ts";
 import { siteText } from "../deploy/site.ts";
+import { SETTING_ROWS } from "../config/schema.ts";
 import { unitText } from "../deploy/unit.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { credentialFiles } from "./credentials.ts";
 import { switchFlag, textFlag } from "./flags.ts";
-import { type InstalledConfig, installedConfig } from "./installed_config.ts";
+import { type Given, type InstalledConfig, installedConfig } from "./installed_config.ts";
 import { readServed, type Settings, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
@@ -33,6 +35,9 @@ const UNIT = "/etc/systemd/system/weir.service";
 const SITE = "/etc/nginx/conf.d/weir.conf";
 /** Where the installed weir tells its metrics, unless the config says where. */
 const METRICS_PORT = 9464;
+
+/** A host name, an address, or a pattern of nginx's ("_", "*.example.com", "~^www"). */
+const SITE_NAME = /^(?:[\w.*:-]+|~[\w.*^$|()+?\\[\]-]+)$/;
 
 /** What only the nginx site needs to know. */
 interface SiteOptions {
@@ -96,10 +101,11 @@ export const install = defineCommand({
       ? undefined
       : { certificate: resolve(certificate), key: resolve(key) };
     const settings = readServed(settingOptions(flags), terminal, { isSite: true });
-    const name = serverName ?? "_";
+    const name = siteName(serverName ?? "_");
     const target = join(root ?? "/", CONFIG);
-    const installed = installedConfig(settings, target);
-    const unit = unitFor(settings, name, installed.variables);
+    const behind = siteSettings(settings.config, name);
+    const installed = installedConfig(settings, target, behind);
+    const unit = unitFor(settings, behind, installed.variables);
     const site = siteFor(settings, { serverName: name, tls });
     warn([...namelessSite(settings.config, name), ...installed.warnings], terminal);
     if (flags.write || flags.force) {
@@ -138,7 +144,7 @@ function writeAll(
 
 function unitFor(
   { config }: Settings,
-  serverName: string,
+  behind: Given,
   variables: InstalledConfig["variables"],
 ): string {
   const credentials: Record<string, string> = {};
@@ -151,24 +157,43 @@ function unitFor(
     configFile: CONFIG,
     drainMs: config.server.drain_ms,
     variables,
-    siteVariables: siteVariables(config, serverName),
+    siteVariables: variablesOf(behind),
     credentials,
   });
 }
 
-/** Variables that tell weir of nginx in front of it, where the config does not. */
-function siteVariables({ server, ops }: Settings["config"], serverName: string) {
+/** What tells weir of nginx in front of it, where the config does not. */
+function siteSettings({ server, ops }: Settings["config"], serverName: string): Given {
   const hosts = [...new Set([...server.hosts, ...siteHosts(serverName)])];
   const local = localHost(server.host);
   // nginx's own address, where it asks an address of this machine that is none of its loopback's.
   const proxies = isAddress(local) && !isLoopback(local) ? [local] : ["127.0.0.1", "::1"];
   return {
-    ...(hosts.length > server.hosts.length ? { WEIR_SERVER_HOSTS: listText(hosts) } : {}),
-    ...(server.trusted_proxies.length > 0 || server.unix !== ""
-      ? {}
-      : { WEIR_SERVER_TRUSTED_PROXIES: listText(proxies) }),
-    ...(ops.metrics_port !== 0 ? {} : { WEIR_OPS_METRICS_PORT: String(METRICS_PORT) }),
+    ...(hosts.length > server.hosts.length ? { "server.hosts": hosts } : {}),
+    // On a socket file they are believed anyway; there it says that the public is asked through one.
+    ...(server.trusted_proxies.length > 0 ? {} : { "server.trusted_proxies": proxies }),
+    ...(ops.metrics_port !== 0 ? {} : { "ops.metrics_port": METRICS_PORT }),
   };
+}
+
+/** `given` as the environment carries it. */
+function variablesOf(given: Given): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(given).map(([path, value]) => [
+      SETTING_ROWS.get(path)!.variable,
+      Array.isArray(value) ? listText(value) : String(value),
+    ]),
+  );
+}
+
+/** Names as nginx takes them, without what would be more than names in its site. */
+function siteName(text: string): string {
+  const names = text.trim().split(/\s+/);
+  if (!/[\r\n]/.test(text) && names.every((name) => SITE_NAME.test(name))) return names.join(" ");
+  throw new Failure(
+    `--server-name: ${JSON.stringify(text)} is no host name, such as chat.example.com`,
+    EXIT.usage,
+  );
 }
 
 /** The names of a site, as `server.hosts` takes them. */
@@ -222,18 +247,25 @@ function installProgram(target: string, terminal: Terminal): void {
     return terminal.print(`${target} is not written: only the executable can install itself`);
   }
   if (resolve(target) === process.execPath) return;
-  mkdirSync(dirname(target), { recursive: true });
-  copyFileSync(process.execPath, `${target}.new`);
-  chmodSync(`${target}.new`, 0o755);
-  renameSync(`${target}.new`, target);
-  terminal.print(`${target} is written`);
+  putThere(target, (path) => {
+    copyFileSync(process.execPath, path);
+    chmodSync(path, 0o755);
+  }, terminal);
 }
 
 function write(path: string, text: string, terminal: Terminal): void {
+  putThere(path, (beside) => writeFileSync(beside, text), terminal);
+}
+
+/** Makes the file at `path` by renaming one that `make` has made beside it: whole or not at all. */
+function putThere(path: string, make: (beside: string) => void, terminal: Terminal): void {
+  const beside = `${path}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text);
+    make(beside);
+    renameSync(beside, path);
   } catch (error) {
+    rmSync(beside, { force: true });
     throw new Failure(`Cannot write ${path}: ${(error as { readonly code?: string }).code}`);
   }
   terminal.print(`${path} is written`);

@@ -29,19 +29,28 @@ export interface InstalledConfig {
 }
 
 /** Settings by their paths. */
-type Given = Readonly<Record<string, string>>;
+export type Given = Readonly<Record<string, string | number | readonly string[]>>;
 
-/** The config for the place `target`: the file of `settings`, or one to begin with. */
-export function installedConfig(settings: Settings, target: string): InstalledConfig {
+/**
+ * The config for the place `target`: the file of `settings`, or one to begin with. `behind`: what
+ * tells weir of the proxy in front of it.
+ */
+export function installedConfig(
+  settings: Settings,
+  target: string,
+  behind: Given,
+): InstalledConfig {
   const { file, config } = settings;
   if (existsSync(target)) return keptConfig(settings, target);
-  if (file === undefined) return firstConfig(settings);
+  if (file === undefined) return firstConfig(settings, behind);
   const text = readText(file, "the config");
-  const places = statePlaces(memoryOf(text, file, config));
+  const places = { ...statePlaces(memoryOf(text, file, config)), ...behind };
   const others = [...settings.origins].filter(([, origin]) =>
     origin !== "default" && !origin.startsWith(`${file}:`) && !origin.endsWith("_file")
   );
-  const changes = Object.entries(places).map(([path, place]) => `, with ${path}: ${place}`);
+  const changes = Object.entries(places).map(([path, place]) =>
+    `, with ${path}: ${valueText(place)}`
+  );
   return {
     text: withSettings(text, places),
     shown: `# ${file}${changes.join("")}\n`,
@@ -69,7 +78,7 @@ function keptConfig({ config }: Settings, target: string): InstalledConfig {
 }
 
 /** Every default as a comment, and what flags and the environment have set; but no secret. */
-function firstConfig({ config, origins }: Settings): InstalledConfig {
+function firstConfig({ config, origins }: Settings, behind: Given): InstalledConfig {
   const secrets = secretsOf(config).map((secret) => JSON.stringify(secret).slice(1, -1));
   const given = new Map<string, unknown>();
   const warnings: string[] = [];
@@ -86,7 +95,8 @@ function firstConfig({ config, origins }: Settings): InstalledConfig {
       warnings.push(`${path} holds a secret and is not written (${origin})`);
     }
   }
-  for (const [path, place] of Object.entries(statePlaces(config.memory))) given.set(path, place);
+  const places = { ...statePlaces(config.memory), ...behind };
+  for (const [path, place] of Object.entries(places)) given.set(path, place);
   const text = starterText(given);
   return { text, shown: text, variables: {}, warnings };
 }
@@ -98,7 +108,7 @@ function memoryOf(text: string, name: string, config: Config): Config["memory"] 
 }
 
 /** In the state directory, what `memory` has beside the config: a service may not write to /etc. */
-function statePlaces({ url, outbox }: Config["memory"]): Given {
+function statePlaces({ url, outbox }: Config["memory"]): Readonly<Record<string, string>> {
   const inState = (file: string) => join(STATE_FOLDER, basename(file));
   if (url.startsWith("sqlite://")) {
     const file = url.slice("sqlite://".length);
@@ -120,4 +130,8 @@ function withSettings(text: string, given: Given): string {
     else doc.set(section, doc.createNode({ [key]: value }));
   }
   return doc.toString({ lineWidth: 0 });
+}
+
+function valueText(value: Given[string]): string {
+  return typeof value === "object" ? `[${value.join(", ")}]` : String(value);
 }

@@ -9,6 +9,8 @@ import type { Config } from "../config/config.ts";
 import { maskUrl } from "../config/describe.ts";
 import { isLoopback } from "../lib/host.ts";
 import { basicOf } from "../lib/userinfo.ts";
+import { asksUpstreams } from "./listen.ts";
+import { connectionsMax } from "./process_facts.ts";
 import type { Settings } from "./settings.ts";
 import { VERSION } from "./version.ts";
 
@@ -99,8 +101,19 @@ export function oddities(config: Config): readonly string[] {
     ...(llm.api_key !== "" && upstreams.some(({ name }) => name === "llm")
       ? ["llm.api_key is not used: the upstream named llm has its key in upstreams, or none"]
       : []),
+    ...crowd(config),
     // Whoever reaches such an address is on this machine: a proxy, as a rule.
     ...(isLoopback(server.host.toLowerCase()) ? sharedLimit(config) : []),
+  ];
+}
+
+/** More clients than there are descriptors for. */
+function crowd(config: Config): readonly string[] {
+  const most = connectionsMax(asksUpstreams(config));
+  if (config.server.connections_max <= most) return [];
+  return [
+    `server.connections_max is ${config.server.connections_max}, and this process has files for ` +
+    `${most} clients: that counts. Raise its limit of files (ulimit -n, LimitNOFILE=)`,
   ];
 }
 

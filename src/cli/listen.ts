@@ -147,7 +147,14 @@ async function isListening(path: string): Promise<boolean> {
   }
 }
 
-function serverOptions({ handler, config: { server }, tls, wheel, unread }: ListenOptions) {
+/** May a client's request take a connection to an upstream? */
+export function asksUpstreams({ llm, upstreams, chat, conv }: Config): boolean {
+  return upstreams.length > 0 ||
+    [llm.base_url, llm.api_key, chat.api_proxy, conv.unofficial_proxy].some((text) => text !== "");
+}
+
+function serverOptions({ handler, config, tls, wheel, unread }: ListenOptions) {
+  const { server } = config;
   return {
     handler,
     tls,
@@ -158,7 +165,10 @@ function serverOptions({ handler, config: { server }, tls, wheel, unread }: List
     headTimeoutMs: server.head_timeout_ms,
     idleTimeoutMs: server.idle_timeout_ms,
     writeTimeoutMs: server.write_timeout_ms,
-    connectionsMax: server.connections_max || connectionsMax(),
+    connectionsMax: Math.min(
+      server.connections_max || Infinity,
+      connectionsMax(asksUpstreams(config)),
+    ),
     onBug(error: Error) {
       // A bug may not get lost, and must not end the streams of others in silence.
       queueMicrotask(() => {

@@ -33,17 +33,18 @@ export function processFacts(): ProcessFacts {
 
 /** Descriptors that are kept for files, upstreams and logs when many clients connect. */
 const DESCRIPTORS_KEPT = 256;
-let connections: number | undefined;
+let descriptors: number | undefined;
 
 /**
  * Client connections that this process has descriptors for: behind the last one accepting would fail
- * again and again without a word (docs/facts/runtime.md "Bun.listen"). Infinity = nobody says.
+ * again and again without a word (docs/facts/runtime.md "Bun.listen"). `asksUpstreams`: each of them
+ * may need another one for the upstream that it is answered by. Infinity = nobody says.
  */
-export function connectionsMax(): number {
-  if (connections !== undefined) return connections;
-  const all = descriptorsMax();
+export function connectionsMax(asksUpstreams: boolean): number {
+  const all = descriptors ??= descriptorsMax();
   // A process with few of them keeps half.
-  return connections = all - Math.min(DESCRIPTORS_KEPT, Math.floor(all / 2));
+  const free = all - Math.min(DESCRIPTORS_KEPT, Math.floor(all / 2));
+  return asksUpstreams ? Math.floor(free / 2) : free;
 }
 
 function descriptorsMax(): number {

@@ -15,7 +15,7 @@ import { latenessText } from "./process_facts.ts";
 import { restartNotes } from "./restart_notes.ts";
 import { FLUSH_MS, Server } from "./server.ts";
 import type { ServeOptions } from "./serve_options.ts";
-import { readServed, type Settings, warn } from "./settings.ts";
+import { readServed, readText, type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { supervise, workerCount } from "./supervisor.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -63,10 +63,26 @@ export async function serveSettings(
   terminal: Terminal,
   options: ServeOptions,
 ): Promise<number> {
+  const careful = { ...options, read: unlessEmptied(options.read, settings) };
   const link = workerLink(process.env);
-  if (link !== undefined) return await work(settings, link, options);
-  if (workerCount(settings.config) > 1) return await supervise(settings, terminal, options);
-  return await serveAlone(settings, terminal, options);
+  if (link !== undefined) return await work(settings, link, careful);
+  if (workerCount(settings.config) > 1) return await supervise(settings, terminal, careful);
+  return await serveAlone(settings, terminal, careful);
+}
+
+/**
+ * `read`, but for a config that has lost its text since `first`: an editor may be about to write it,
+ * and without it the door would be open.
+ */
+function unlessEmptied(read: () => Settings, first: Settings): () => Settings {
+  const isEmpty = ({ file }: Settings) =>
+    file !== undefined && readText(file, "the config").trim() === "";
+  if (isEmpty(first)) return read;
+  return () => {
+    const next = read();
+    if (!isEmpty(next)) return next;
+    throw new Failure(`${next.file} is empty. To go on with the defaults, restart weir`);
+  };
 }
 
 /** Serves as one of several workers, until the supervisor says otherwise or is gone. */

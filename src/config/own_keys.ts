@@ -75,7 +75,7 @@ export function openRelay(config: Config, isSite: boolean): string | undefined {
     ? `server.host is ${server.host}`
     : isSite
     ? "nginx passes on what the public asks"
-    : server.trusted_proxies.length > 0 && server.unix === ""
+    : server.trusted_proxies.length > 0
     ? "server.trusted_proxies names a proxy in front"
     : undefined;
   if (auth.open || reached === undefined) return undefined;

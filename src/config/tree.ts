@@ -97,7 +97,7 @@ export const TREE = z.strictObject({
       "a connection without a request is closed; more than nginx's keepalive_timeout",
     ),
     connections_max: whole(0, STREAMS_MAX, 0)(
-      "client connections of a process; more are closed at once; 0 = its limit of files, less 256",
+      "client connections of a process; more are closed at once; 0 = as many as it has files for",
     ),
     streams_max: whole(1, STREAMS_MAX, 32_768)("open streams of a process; more are refused (503)"),
     streams_per_client_max: whole(0, STREAMS_MAX, 0)(

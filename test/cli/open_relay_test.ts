@@ -25,6 +25,12 @@ const CASES: readonly (readonly [string, readonly string[], RegExp | undefined])
   ["a key on an address", ["server.host=192.0.2.1", BASE, KEY], /auth\.token must/],
   ["a key on a name", ["server.host=weir.example", BASE, KEY], /auth\.token must/],
   ["a key behind a proxy", ["server.trusted_proxies=[127.0.0.1]", BASE, KEY], /trusted_proxies/],
+  ["a key on a socket file behind a proxy", [
+    "server.unix=w.sock",
+    "server.trusted_proxies=[127.0.0.1]",
+    BASE,
+    KEY,
+  ], /trusted_proxies/],
   ["a key alone, for api.openai.com", [ALL, KEY], /\(llm\.api_key\)/],
   ["a key that only the mock could use", [ALL, KEY, BASE, "chat.source=mock"], undefined],
   ["a key, and a route to it", [ALL, KEY, BASE, "chat.source=mock", "routes=[{to: [llm]}]"], /llm/],

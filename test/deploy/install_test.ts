@@ -86,7 +86,8 @@ describe("weir install", () => {
       ...["--set", "server.streams_per_client_max=4"],
     ]);
     expect(output).toContain("\n    server unix:/run/weir/weir.sock;\n");
-    expect(output).not.toContain("TRUSTED_PROXIES"); // who may connect to a socket file is believed
+    // Who may connect to a socket file is believed anyway: here it tells that the public is let in.
+    expect(output).toContain(`\n${PROXIES}\n`);
     expect(errors).toBe(NAMELESS);
   });
 
@@ -156,8 +157,12 @@ describe("weir install", () => {
     const files = { "config.yaml": "server:\n  port: 9100\n" };
     const first = await run(["install", "--write", "--root", root], { files });
     expect([first.code, first.errors]).toEqual([0, NAMELESS]);
-    expect(readFileSync(join(root, CONFIG), "utf8"))
-      .toBe(`${files["config.yaml"]}memory:\n  url: ${IN_STATE}\n`);
+    // What the service needs to know of its machine is where every command finds it.
+    expect(parse(readFileSync(join(root, CONFIG), "utf8"))).toEqual({
+      server: { port: 9100, trusted_proxies: ["127.0.0.1", "::1"] },
+      memory: { url: IN_STATE },
+      ops: { metrics_port: 9464 },
+    });
     expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9100;");
     expect(readFileSync(join(root, UNIT), "utf8")).toContain("ExecStart=/usr/local/bin/weir serve");
     const isBinary = Boolean(process.env["WEIR_BINARY"]);
@@ -179,6 +184,26 @@ describe("weir install", () => {
     expect(forced.code).toBe(0);
     expect(readFileSync(join(root, SITE), "utf8")).toContain("server 127.0.0.1:9200;");
     expect(readFileSync(join(root, CONFIG), "utf8")).toContain("port: 9100\n");
+  });
+
+  for (const name of ["a; } evil", "a\nb", "a{", 'a"b', ""]) {
+    test(`takes no ${JSON.stringify(name)} for a site's name`, async () => {
+      const { code, output, errors } = await run(["install", "--server-name", name]);
+      expect([code, output]).toEqual([2, ""]);
+      expect(errors).toContain("--server-name");
+    });
+  }
+
+  test("check finds the open relay that the installed service would be", async () => {
+    for (const place of [[], ["--set", "server.unix=/run/weir/weir.sock"]]) {
+      const root = makeRoot();
+      const { code } = await run(["install", "--write", "--root", root, ...place]);
+      expect(code).toBe(0);
+      const own = ["--set", "llm.base_url=http://127.0.0.1:9/v1", "--set", "llm.api_key=sk-own"];
+      const checked = await run(["check", "--config", join(root, CONFIG), ...own]);
+      expect(checked.code).toBe(1);
+      expect(checked.errors).toContain("auth.token must be set");
+    }
   });
 
   /** What `weir check` says is in force of the config below `root`. */

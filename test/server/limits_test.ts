@@ -2,7 +2,16 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
-import { launch, type LaunchOptions, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
+import {
+  cleanEnv,
+  launch,
+  type LaunchOptions,
+  run,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "./launch.ts";
 import { act, chunk, sseHead } from "./scripted_upstream.ts";
 import { CAN_MEASURE, processSize } from "./process_size.ts";
 import { EVENT, proxied } from "./proxied.ts";
@@ -159,6 +168,28 @@ describe("server.idle_timeout_ms", () => {
 });
 
 describe("server.connections_max", () => {
+  const ROWS: readonly (readonly [files: number, settings: readonly string[], clients: number])[] =
+    [
+      [700, [], 444],
+      [400, [], 200],
+      // Each client may need a connection to the upstream.
+      [700, ["--set", "llm.base_url=http://127.0.0.1:9/v1"], 222],
+    ];
+  for (const [files, settings, clients] of ROWS) {
+    test(`over the ${clients} that ${files} files are enough for is told, ${settings}`, () => {
+      const line = `ulimit -n ${files}; exec "$@"`;
+      const check = ["check", "--set", "server.connections_max=5000", ...settings];
+      const { exitCode, stderr } = Bun.spawnSync(
+        ["bash", "-c", line, "bash", ...weirCommand(), ...check],
+        { env: cleanEnv() },
+      );
+      expect([exitCode, stderr.toString()]).toEqual([
+        0,
+        expect.stringContaining(`this process has files for ${clients} clients`),
+      ]);
+    });
+  }
+
   test("further connections are closed at once, until there is room again", async () => {
     const weir = await start({ "server.connections_max": 8 });
     const many = await Promise.all(
@@ -402,8 +433,7 @@ describe("what weir listens on", () => {
     return join((await start({})).folder, "weir.sock");
   }
 
-  async function serveOnFile(path: string): Promise<Bun.Subprocess<"ignore", "pipe", "pipe">> {
-    const { weirCommand, cleanEnv } = await import("./launch.ts");
+  function serveOnFile(path: string): Bun.Subprocess<"ignore", "pipe", "pipe"> {
     const child = Bun.spawn([...weirCommand(), "serve", "--set", `server.unix=${path}`], {
       cwd: join(path, ".."),
       env: cleanEnv(),
@@ -430,7 +460,7 @@ describe("what weir listens on", () => {
 
   test("a socket file with its mode; a killed weir's file is taken over, a living one's is not", async () => {
     const path = await socketPath();
-    const first = await serveOnFile(path);
+    const first = serveOnFile(path);
     await waitFor(() => answers(path));
     expect(statSync(path).mode & 0o777).toBe(0o660);
     const second = await run(["serve", "--set", `server.unix=${path}`]);
@@ -440,7 +470,7 @@ describe("what weir listens on", () => {
     first.kill("SIGKILL");
     await first.exited;
     expect(statSync(path).isSocket()).toBe(true);
-    await serveOnFile(path);
+    serveOnFile(path);
     await waitFor(() => answers(path));
   });
 

@@ -95,3 +95,20 @@ for (const workers of [1, 2]) {
     }
   });
 }
+
+for (const workers of [1, 2]) {
+  test(`a config that has become empty opens no door, with ${workers} process(es)`, async () => {
+    const weir = await launch({
+      set: { "server.workers": workers },
+      files: { "config.yaml": "auth:\n  token: secret-token\n" },
+    });
+    running.push(() => weir.stop());
+    await waitFor(() => workers === 1 || weir.output().includes("workers: 2"), "the workers");
+    writeFileSync(join(weir.folder, "config.yaml"), "\n");
+    weir.kill("SIGHUP");
+    await waitFor(() => weir.errors().includes("weir: reload: "), "the reload");
+    expect(weir.errors()).toContain("config.yaml is empty");
+    const { status } = await exchange(weir.port, metrics("other", "Connection: close"));
+    expect(status).toBe(401);
+  });
+}
