@@ -383,8 +383,8 @@ export function memoryTests(
 
     listed("commit() keeps a NUL and half a pair as U+FFFD", async () => {
       const memory = await openNew();
-      await memory.commit(said("a\0b", "c\ud83dd", { userId: "u\0" }));
-      const { messages } = await memory.apply(ask({ userId: "u\0" }), CALLER);
+      await memory.commit(said("a\0b", "c\ud83dd"));
+      const { messages } = await memory.apply(ask({ sessionId: "s" }), CALLER);
       expect(messages.map(({ content }) => content)).toEqual(["a\uFFFDb", "c\uFFFDd"]);
     });
 

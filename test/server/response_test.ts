@@ -334,6 +334,29 @@ describe("POST /v1/response with nothing configured", () => {
   for (const [field, bytesMax] of IDS) {
     const paths = [PATH, "/memory/apply", "/memory/upload", "/memory/messages", "/memory/query"];
     for (const path of [...paths, "/memory/delete"]) {
+      test(`${path} refuses a ${field} that is damaged, and takes an emoji`, async () => {
+        const json = (id: string) =>
+          `{"query":"q","messages":[{"role":"user","content":"q"}],"${field}":"${id}"}`;
+        const ask = async (body: string | Uint8Array<ArrayBuffer>) => {
+          const answer = await fetch(weir.url + path, {
+            method: path === "/memory/delete" ? "DELETE" : "POST",
+            body,
+          });
+          return { status: answer.status, text: await answer.text() };
+        };
+        const whole = (await ask(json("\\ud83d\\ude00水"))).text;
+        expect(whole).not.toContain("参数解析错误");
+        const notUtf8 = Buffer.concat([Buffer.from(json("a~b"))]);
+        notUtf8[notUtf8.indexOf("~")] = 0xff;
+        const bodies = ["\\ud800", "x\\udfff", "\\u0000", "\ufffd"].map(json);
+        for (const body of [...bodies, notUtf8]) {
+          const { status, text } = await ask(body);
+          expect(status).toBe(path === PATH ? 400 : 200);
+          expect(JSON.parse(text).code).toBe(-1);
+          expect(JSON.parse(text).msg).toStartWith(`参数解析错误: ${field} must be whole UTF-8`);
+        }
+      });
+
       test(`${path} takes a ${field} of ${bytesMax} bytes, and says 400 to a longer one`, async () => {
         const body = { query: "q", messages: [{ role: "user", content: "q" }] };
         const ask = (id: string) => post(weir, { ...body, [field]: id }, {}, path);

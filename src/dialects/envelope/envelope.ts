@@ -10,7 +10,7 @@ import { checkDepth } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Layout } from "../../core/frames.ts";
-import { type SessionIds, storable } from "../../core/memory.ts";
+import type { SessionIds } from "../../core/memory.ts";
 import type { Whole } from "../../core/surface.ts";
 import { slipOf } from "../../lib/nearest.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
@@ -199,7 +199,7 @@ export function textField(fields: Fields, name: string): string {
 /** The fields that say who talks with whom. */
 export const ID_FIELDS = ["session_id", "user_id", "role_id", "group_id"] as const;
 
-/** Who talks with whom. @throws {AppError} when an id is longer than a store takes. */
+/** Who talks with whom. @throws {AppError} when an id is longer than a store takes, or damaged. */
 export function idsOf(fields: Fields): SessionIds {
   return {
     sessionId: idField(fields, "session_id", SESSION_ID_BYTES_MAX),
@@ -216,11 +216,23 @@ export function idsOf(fields: Fields): SessionIds {
 const ID_BYTES_MAX = 255;
 const SESSION_ID_BYTES_MAX = 2400;
 
+/** What no store keeps (see `storable`), or stands for bytes that are no UTF-8. */
+const DAMAGED = /[\0\uFFFD\p{Surrogate}]/u;
+
 function idField(fields: Fields, name: string, bytesMax: number): string {
   const id = textField(fields, name);
+  // Whatever is damaged becomes the same: two people would share a session.
+  if (DAMAGED.test(id)) {
+    throw new AppError(
+      "param_value",
+      `参数解析错误: ${name} must be whole UTF-8 text: it has a NUL, half a surrogate pair, ` +
+        "or the U+FFFD of one that was lost",
+      { param: name },
+    );
+  }
   // No unit of UTF-16 has more than three bytes of UTF-8.
   if (id.length * 3 <= bytesMax) return id;
-  const bytes = Buffer.byteLength(storable(id));
+  const bytes = Buffer.byteLength(id);
   if (bytes <= bytesMax) return id;
   throw new AppError(
     "string_too_long",
