@@ -140,6 +140,8 @@ export interface AppErrorOptions extends ErrorOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** The status an upstream answered with, when it differs from the table's. */
   readonly status?: number;
+  /** The message without what it quotes of an upstream; absent = it quotes nothing. */
+  readonly plain?: string;
 }
 
 /**
@@ -153,6 +155,8 @@ export class AppError extends Error {
   readonly param: string | null;
   readonly headers: Readonly<Record<string, string>>;
   readonly status: number;
+  /** The message for logs and health, which quote no upstream. */
+  readonly plain: string;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options);
@@ -160,13 +164,15 @@ export class AppError extends Error {
     this.param = options.param ?? null;
     this.headers = options.headers ?? {};
     this.status = options.status ?? ERRORS[code].status;
+    this.plain = options.plain ?? message;
   }
 
   /** The same error with these response headers besides its own. */
   with(headers: Readonly<Record<string, string>>): AppError {
-    const { code, message, param, status, cause } = this;
+    const { code, message, param, status, cause, plain } = this;
     return new AppError(code, message, {
       status,
+      plain,
       cause,
       headers: { ...this.headers, ...headers },
       ...(param === null ? {} : { param }),

@@ -199,8 +199,9 @@ export function isBusy(error: unknown): boolean {
   return error instanceof SQLiteError && (error.code ?? "").startsWith("SQLITE_BUSY");
 }
 
-/** What SQLite says of `error`, with its code. */
+/** What logs and health say of `error`: what SQLite says, with its code, or what quotes no server. */
 export function reasonOf(error: unknown): string {
+  if (error instanceof AppError) return error.plain;
   if (error instanceof SQLiteError) return `${error.message} (${error.code})`;
   return error instanceof Error ? error.message : String(error);
 }

@@ -9,6 +9,7 @@
 import type { Watch } from "../core/events.ts";
 import { type Memory, TurnLate, TurnRefused } from "../core/memory.ts";
 import { backoffMs } from "../lib/backoff.ts";
+import { reasonOf } from "./database.ts";
 import type { Lock } from "./lock.ts";
 import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
 
@@ -153,7 +154,7 @@ export class Delivery {
   /** The outbox itself takes no write; the batch has told of it. Sending goes on later. */
   async #rest(error: unknown): Promise<void> {
     const { sleep, watch } = this.#options;
-    const cause = error instanceof Error ? error.message : String(error);
+    const cause = reasonOf(error);
     watch({ kind: "delivery_retried", attempt: 1, delayMs: OWN_EVERY_MS, cause });
     await sleep(OWN_EVERY_MS, this.#stopping.signal);
   }
@@ -258,7 +259,7 @@ export class Delivery {
   async #failed(turn: OutboxTurn, error: unknown): Promise<void> {
     const { file, watch, clock, random } = this.#options;
     const { seq, sessionId } = turn;
-    const cause = error instanceof Error ? error.message : String(error);
+    const cause = reasonOf(error);
     const isRefused = error instanceof TurnRefused;
     const before = this.#delays.get(sessionId);
     const known = before?.seq === seq ? before : undefined;

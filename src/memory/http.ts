@@ -71,6 +71,7 @@ export function openHttpMemory(options: HttpOptions): Memory {
 
 /** A memory server's answer. */
 interface Envelope {
+  readonly status: number;
   readonly code: number;
   readonly msg: string;
   readonly data: Readonly<Record<string, unknown>>;
@@ -96,7 +97,7 @@ class HttpMemory implements Memory {
   async apply(request: ApplyRequest, { signal }: Caller): Promise<Applied> {
     const body = { query: request.query, ...idFields(request), role_prompt: request.rolePrompt };
     const envelope = await this.#call("POST", "/memory/apply", "apply_memory", body, signal);
-    if (envelope.code !== 0) throw failed(`apply_memory接口返回错误: ${envelope.msg}`);
+    if (envelope.code !== 0) throw refused("apply_memory", envelope, isForEver(envelope));
     const { system_prompt, messages, mark } = envelope.data;
     return {
       systemPrompt: typeof system_prompt === "string" ? system_prompt : "",
@@ -120,23 +121,21 @@ class HttpMemory implements Memory {
     };
     const key: Record<string, string> = turn.key === "" ? {} : { "idempotency-key": turn.key };
     const { status, text } = await this.#post("POST", "/memory/upload", UPLOAD, body, null, key);
-    let message: string;
+    let error: AppError;
     try {
-      const { code, msg } = parseEnvelope(text, status, UPLOAD);
-      if (code === 0) return;
-      message = `${UPLOAD}接口返回错误: ${msg}`;
-      if (MESSAGES_FOR_EVER.some((beginning) => msg.startsWith(beginning))) {
-        throw new TurnRefused(message, true);
-      }
-    } catch (error) {
-      if (error instanceof TurnRefused) throw error;
+      const envelope = parseEnvelope(text, status, UPLOAD);
+      if (envelope.code === 0) return;
+      error = refused(UPLOAD, envelope, isForEver(envelope) || (status >= 400 && status < 500));
+      if (isForEver(envelope)) throw error;
+    } catch (broken) {
       // Whoever stands before the server refuses in words of its own: its status tells enough.
-      if (status < 400) throw error;
-      message = (error as Error).message;
+      if (broken instanceof TurnRefused || status < 400) throw broken;
+      const { message } = broken as AppError;
+      error = new TurnRefused(message, status < 500);
     }
-    if (STATUSES_AWAY.has(status)) throw failed(message);
+    if (STATUSES_AWAY.has(status)) throw failed(error.message, error, error.plain);
     if (status === 409 && hasMark) throw new TurnLate("removed");
-    throw new TurnRefused(message, status >= 400 && status < 500);
+    throw error;
   }
 
   /** The protocol has no question for it: the server finds the session itself. */
@@ -166,7 +165,7 @@ class HttpMemory implements Memory {
     const ids = idFields(idsOfName(sessionId) ?? { ...NOBODY, sessionId });
     const body = { ...ids, limit, ...(before === "" ? {} : { before }) };
     const envelope = await this.#call("POST", "/memory/messages", "messages", body, null);
-    if (envelope.code !== 0) throw failed(`messages接口返回错误: ${envelope.msg}`);
+    if (envelope.code !== 0) throw refused("messages", envelope, false);
     const { messages, next } = envelope.data;
     return { turns: turnsOf(historyOf(messages)), next: typeof next === "string" ? next : "" };
   }
@@ -177,7 +176,7 @@ class HttpMemory implements Memory {
     const counted = ids.sessionId === "" ? 0 : (await this.turns(ids.sessionId, Infinity)).length;
     const envelope = await this.#call("DELETE", "/memory/delete", "delete", idFields(ids), null);
     if (envelope.msg.startsWith(NOTHING_REMOVED)) return { turns: 0, sessions: 0 };
-    if (envelope.code !== 0) throw failed(`delete接口返回错误: ${envelope.msg}`);
+    if (envelope.code !== 0) throw refused("delete", envelope, false);
     const { deleted, sessions } = envelope.data;
     return {
       turns: typeof deleted === "number" ? deleted : counted,
@@ -266,14 +265,15 @@ function parseEnvelope(text: string, status: number, what: string): Envelope {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw failed(`解析${what}响应失败: ${(error as Error).message} (HTTP ${status})`, error);
+    // What a parser says quotes the text.
+    throw failed(`解析${what}响应失败: it is no JSON (HTTP ${status})`, error);
   }
   const { code, msg, data } = fieldsOf(value);
   if (typeof code !== "number") {
     throw failed(`解析${what}响应失败: there is no "code" in it (HTTP ${status})`);
   }
   const message = typeof msg === "string" ? msg.slice(0, MESSAGE_CHARS_MAX) : "";
-  return { code, msg: message, data: fieldsOf(data) };
+  return { status, code, msg: message, data: fieldsOf(data) };
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
@@ -309,6 +309,18 @@ export function turnsOf(messages: readonly HistoryMessage[]): StoredTurn[] {
   return turns;
 }
 
-function failed(message: string, cause?: unknown): AppError {
-  return new AppError("memory_failed", message, { cause });
+/** True when the server says that the request itself is at fault. */
+function isForEver({ msg }: Envelope): boolean {
+  return MESSAGES_FOR_EVER.some((beginning) => msg.startsWith(beginning));
+}
+
+/** What the server said, for whoever asked; only its status and code are for logs. */
+function refused(what: string, { msg, status, code }: Envelope, isForEver: boolean): TurnRefused {
+  const beginning = `${what}接口返回错误: `;
+  const plain = `${beginning}HTTP ${status}, code ${code}`;
+  return new TurnRefused(beginning + msg, isForEver, { plain });
+}
+
+function failed(message: string, cause?: unknown, plain = message): AppError {
+  return new AppError("memory_failed", message, { cause, plain });
 }

@@ -16,7 +16,7 @@ import {
   type MemoryHealth,
   messagesOf,
 } from "../core/memory.ts";
-import type { Durability } from "./database.ts";
+import { type Durability, reasonOf } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
 import { openOutbox, type Trim } from "./outbox.ts";
 import { openPostgresMemory } from "./postgres.ts";
@@ -291,7 +291,7 @@ class Tidied extends Handed {
         const count = await this.memory.prune(wallMs() - config.keep_days * DAY_MS);
         if (count > 0) watch({ kind: "turns_pruned", count });
       } catch (error) {
-        watch({ kind: "prune_failed", cause: error instanceof Error ? error.message : `${error}` });
+        watch({ kind: "prune_failed", cause: reasonOf(error) });
       }
       await sleep(PRUNE_EVERY_MS, signal);
     }

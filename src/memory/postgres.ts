@@ -516,7 +516,7 @@ class PostgresMemory implements Memory {
       throw new TurnRefused(
         `Postgres refuses the turn: ${reasonOf(error)}`,
         CLASSES_FOR_EVER.has(sqlClass),
-        { cause: error },
+        { cause: error, plain: `Postgres refuses the turn: ${plainOf(error)}` },
       );
     }
   }
@@ -637,6 +637,13 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** `error` without the words of the server, which may quote a text. */
+function plainOf(error: unknown): string {
+  const state = stateOf(error);
+  return state === "" ? reasonOf(error) : `SQLSTATE ${state}`;
+}
+
 function failed(what: string, cause: unknown): AppError {
-  return new AppError("memory_failed", `${what}: ${reasonOf(cause)}`, { cause });
+  const plain = `${what}: ${plainOf(cause)}`;
+  return new AppError("memory_failed", `${what}: ${reasonOf(cause)}`, { cause, plain });
 }

@@ -164,14 +164,14 @@ describe("the outbox", () => {
     await memory.commit(said("good", "2"));
     await until(() => uploads().includes("good>2"));
     expect(rows("SELECT session_id, query, answer, reason FROM dead_letters")).toEqual([
-      ["s", "bad", "1", "upload_memory接口返回错误: 参数解析错误: bad"],
+      ["s", "bad", "1", "upload_memory接口返回错误: HTTP 200, code -1"],
     ]);
     expect(options.events).toEqual([
       {
         kind: "turn_dead",
         letter: 1,
         attempts: 1,
-        cause: "upload_memory接口返回错误: 参数解析错误: bad",
+        cause: "upload_memory接口返回错误: HTTP 200, code -1",
       },
     ]);
   });
@@ -193,6 +193,25 @@ describe("the outbox", () => {
     await until(() => uploads().includes("behind it>2"));
     expect(uploads().indexOf("behind it>2")).toBeGreaterThan(uploads().lastIndexOf("busy>1"));
   });
+
+  /** What a server says that repeats what it was sent, and its status. */
+  const ECHOES: readonly Action[] = [
+    { kind: "json", body: { code: -1, msg: "入队失败: 秘密 secret", data: {} } },
+    { kind: "json", status: 400, body: { code: -1, msg: "秘密 secret", data: {} } },
+    { kind: "json", status: 503, body: { code: -1, msg: "秘密 secret", data: {} } },
+    { kind: "text", status: 500, body: "secret" },
+    { kind: "text", body: "secret" },
+  ];
+  for (const action of ECHOES) {
+    test(`${JSON.stringify(action)} is told without its words, in events and dead letters`, async () => {
+      const { open, options, rows } = await setUp(() => action);
+      await open().commit(said("q", "a"));
+      await until(() => options.events.length > 0);
+      const told = JSON.stringify([options.events, rows("SELECT reason FROM dead_letters")]);
+      expect(told).toMatch(/HTTP \d\d\d/);
+      expect(told).not.toMatch(/秘密|secret/);
+    });
+  }
 
   /** A clock on which the longest back-off lasts 40 ms. */
   const fastClock = () => performance.now() * 200;
@@ -251,11 +270,16 @@ describe("the outbox", () => {
       return uploads().includes("next>2");
     });
     expect(rows("SELECT query, reason FROM dead_letters")).toEqual([
-      ["bad", "upload_memory接口返回错误: no"],
+      ["bad", "upload_memory接口返回错误: HTTP 500, code -1"],
     ]);
     const dead = options.events.filter(({ kind }) => kind === "turn_dead");
     expect(dead).toEqual([
-      { kind: "turn_dead", letter: 1, attempts: 12, cause: "upload_memory接口返回错误: no" },
+      {
+        kind: "turn_dead",
+        letter: 1,
+        attempts: 12,
+        cause: "upload_memory接口返回错误: HTTP 500, code -1",
+      },
     ]);
   });
 
