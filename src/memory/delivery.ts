@@ -13,11 +13,21 @@ import { reasonOf } from "./database.ts";
 import type { Lock } from "./lock.ts";
 import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
 
-/** Turns of different sessions that are sent side by side. */
+/** Turns of different sessions that are sent side by side. Long ones have places of their own. */
 const SENDS_MAX = 16;
 
 /** How many of them may be of sessions whose last send failed: the others keep their room. */
 const RETRIES_MAX = 4;
+
+/** Milliseconds after which a send is long: it frees its place, and does not tell of the store. */
+const LONG_MS = 2000;
+
+/**
+ * Long sends that hold no place of the others, and how many of them may be of sessions whose last
+ * send failed: with the others well below the 256 requests that Bun's `fetch` has under way.
+ */
+const LONG_SENDS_MAX = 128;
+const LONG_RETRIES_MAX = 64;
 
 /** How many are sent side by side while the store takes nothing. */
 const PROBES_MAX = 8;
@@ -78,6 +88,13 @@ interface Delay {
   untilMs: number;
 }
 
+/** A send that is under way. */
+interface Sending {
+  readonly beganMs: number;
+  readonly isRetry: boolean;
+  readonly done: Promise<void>;
+}
+
 /** The worker. It runs from its making to `stop`. */
 export class Delivery {
   readonly #options: DeliveryOptions;
@@ -90,7 +107,7 @@ export class Delivery {
   readonly #unnoted = new Set<string>();
   readonly #delays = new Map<string, Delay>();
   /** Sends that are under way, by session. */
-  readonly #sending = new Map<string, Promise<void>>();
+  readonly #sending = new Map<string, Sending>();
   /** The name of the session that was looked at last. */
   #cursor = "";
   #takenCount = 0;
@@ -148,7 +165,7 @@ export class Delivery {
         await this.#rest(error);
       }
     }
-    await Promise.all(this.#sending.values());
+    await Promise.all(this.#sending.values().map(({ done }) => done));
   }
 
   /** The outbox itself takes no write; the batch has told of it. Sending goes on later. */
@@ -174,7 +191,7 @@ export class Delivery {
     const awayMs = this.#awayUntilMs - clock();
     if (awayMs > 0) return void await sleep(awayMs, signal);
     if (file.hasNews()) this.#hasWork = true;
-    const room = (this.#awayRounds > 0 ? PROBES_MAX : SENDS_MAX) - this.#sending.size;
+    const room = (this.#awayRounds > 0 ? PROBES_MAX : SENDS_MAX) - this.#held().sends;
     const picked = this.#hasWork && room > 0 ? this.#pick(room) : [];
     if (picked.length > 0) {
       for (const turn of await file.send(picked)) this.#start(turn);
@@ -186,6 +203,22 @@ export class Delivery {
     await sleep(this.#sending.size > 0 ? BUSY_LOOK_MS : LOOK_EVERY_MS, this.#idle.signal);
   }
 
+  /** The places that sends hold, and those that retries do: long ones hold none while they may. */
+  #held(): { readonly sends: number; readonly retries: number } {
+    const longMs = this.#options.clock() - LONG_MS;
+    let [retries, longSends, longRetries] = [0, 0, 0];
+    for (const { beganMs, isRetry } of this.#sending.values()) {
+      const isLong = beganMs <= longMs;
+      if (isLong) longSends++;
+      if (isRetry) retries++;
+      if (isLong && isRetry) longRetries++;
+    }
+    return {
+      sends: this.#sending.size - Math.min(longSends, LONG_SENDS_MAX),
+      retries: retries - Math.min(longRetries, LONG_RETRIES_MAX),
+    };
+  }
+
   /**
    * The first waiting turns of up to `room` sessions that may go now. They go round by the names of
    * their sessions, so no turn that fails is ever the only one that is tried.
@@ -194,9 +227,7 @@ export class Delivery {
     const { file, clock } = this.#options;
     const nowMs = clock();
     const isAway = this.#awayRounds > 0;
-    let retries = isAway
-      ? room
-      : RETRIES_MAX - this.#sending.keys().filter((id) => this.#delays.has(id)).toArray().length;
+    let retries = isAway ? room : RETRIES_MAX - this.#held().retries;
     const seen = new Set<string>();
     const picked: OutboxTurn[] = [];
     for (let steps = 0; steps < STEPS_MAX && picked.length < room; steps++) {
@@ -223,23 +254,25 @@ export class Delivery {
 
   #start(turn: OutboxTurn): void {
     const { sessionId } = turn;
-    const sent = this.#send(turn).catch((error) => this.#rest(error)).then(() => {
+    const beganMs = this.#options.clock();
+    const isRetry = this.#delays.get(sessionId)?.seq === turn.seq;
+    const done = this.#send(turn, beganMs).catch((error) => this.#rest(error)).then(() => {
       this.#sending.delete(sessionId);
       this.#hasWork = true;
-      if (this.#sending.size <= SENDS_MAX / 2) this.#idle.abort();
+      if (this.#held().sends <= SENDS_MAX / 2) this.#idle.abort();
     });
-    this.#sending.set(sessionId, sent);
+    this.#sending.set(sessionId, { beganMs, isRetry, done });
   }
 
   /** Sends one turn and notes what came of it. */
-  async #send(turn: OutboxTurn): Promise<void> {
+  async #send(turn: OutboxTurn, beganMs: number): Promise<void> {
     const { file, store } = this.#options;
     this.#noteTry(turn);
     try {
       if (!this.#unnoted.has(nameOf(turn))) await store.commit(turn);
     } catch (error) {
       // A turn whose session was deleted since it began has nowhere to go.
-      if (!(error instanceof TurnLate)) return await this.#failed(turn, error);
+      if (!(error instanceof TurnLate)) return await this.#failed(turn, error, beganMs);
     }
     this.#taken();
     this.#unnoted.add(nameOf(turn));
@@ -256,7 +289,7 @@ export class Delivery {
     for (const delay of this.#delays.values()) if (!delay.isRefused) delay.untilMs = 0;
   }
 
-  async #failed(turn: OutboxTurn, error: unknown): Promise<void> {
+  async #failed(turn: OutboxTurn, error: unknown, beganMs: number): Promise<void> {
     const { file, watch, clock, random } = this.#options;
     const { seq, sessionId } = turn;
     const cause = reasonOf(error);
@@ -279,7 +312,8 @@ export class Delivery {
     this.#delays.set(sessionId, {
       ...{ seq, attempts, failures, refusals, takenCount, isRefused, untilMs },
     });
-    this.#noteFailure(sessionId);
+    // Sessions that hang may be the only ones there are: the next one need not wait for them.
+    if (clock() - beganMs < LONG_MS) this.#noteFailure(sessionId);
     await file.returned(turn);
     watch({ kind: "delivery_retried", attempt: attempts, delayMs, cause });
   }

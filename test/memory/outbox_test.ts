@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { Database } from "bun:sqlite";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { type Memory, NOTHING_REMOVED } from "../../src/core/memory.ts";
+import { type Memory, NO_MARK, NOTHING_REMOVED } from "../../src/core/memory.ts";
 import { type Action, type Call, scriptedServer, TAKEN } from "./scripted_server.ts";
 import {
   httpMemory,
@@ -11,6 +11,7 @@ import {
   outboxBefore,
   removeFolder,
   serveMemory,
+  sleep,
   until,
 } from "./stores.ts";
 import { ask, CALLER, HTTP_SKIPS, memoryTests, said, short, storeOptions } from "./tests.ts";
@@ -212,6 +213,102 @@ describe("the outbox", () => {
       expect(told).not.toMatch(/秘密|secret/);
     });
   }
+
+  /**
+   * An outbox before a store that never answers to sessions whose name begins with "hang", with a
+   * clock that stands.
+   */
+  function setUpHanging() {
+    const folder = makeFolder();
+    cleanups.push(() => removeFolder(folder));
+    const hanging: PromiseWithResolvers<void>[] = [];
+    const sent: string[] = [];
+    const store: Memory = {
+      name: "http",
+      checkReady() {},
+      apply: () => ({ systemPrompt: "", messages: [], mark: NO_MARK }),
+      commit({ sessionId, query }) {
+        sent.push(query);
+        if (!sessionId.startsWith("hang")) return Promise.resolve();
+        const answer = Promise.withResolvers<void>();
+        hanging.push(answer);
+        return answer.promise;
+      },
+      named: () => [],
+      find: () => undefined,
+      turns: () => [],
+      page: () => ({ turns: [], next: "" }),
+      remove: () => Promise.resolve({ turns: 0, sessions: 0 }),
+      prune: () => Promise.resolve(0),
+      close: () => Promise.resolve(),
+    };
+    const time = { nowMs: 0 };
+    const memory = outboxBefore(store, folder, storeOptions(), { clock: () => time.nowMs });
+    cleanups.push(() => memory.close());
+    const hang = async (count: number) => {
+      await Promise.all(Array.from(
+        { length: count },
+        (_, i) => memory.commit(said(`h${i}`, "a", { sessionId: `hang ${i}` })),
+      ));
+    };
+    const good = async () => {
+      await Promise.all(Array.from(
+        { length: 5 },
+        (_, i) => memory.commit(said(`g${i}`, "a", { sessionId: `good ${i}` })),
+      ));
+    };
+    const goodCount = () => sent.filter((query) => query.startsWith("g")).length;
+    return { memory, hanging, sent, time, hang, good, goodCount };
+  }
+
+  test("sends of more than 2 s leave their places to others, 128 of them", async () => {
+    const { memory, hanging, sent, time, hang, good, goodCount } = setUpHanging();
+    await hang(40);
+    await memory.commit(said("behind", "a", { sessionId: "hang 0" }));
+    await until(() => hanging.length === 16);
+    await good();
+    await until(() => {
+      time.nowMs += 2000;
+      return goodCount() === 5;
+    });
+    await hang(160);
+    // All places are taken: those of long sends, and those of the others.
+    await until(() => {
+      time.nowMs += 2000;
+      return hanging.length === 128 + 16;
+    });
+    time.nowMs += 2000;
+    await sleep(100);
+    expect(hanging.length).toBe(128 + 16);
+    expect(sent).not.toContain("behind");
+    await until(() => {
+      for (const { resolve } of hanging.splice(0)) resolve();
+      return memory.backlog?.()?.turns === 0;
+    });
+    expect(sent.length).toBe(40 + 160 + 1 + 5);
+    expect(sent.indexOf("behind")).toBeGreaterThan(sent.indexOf("h0"));
+  });
+
+  test("sends that are given up after more than 2 s do not tell that the store is away", async () => {
+    const { hanging, time, hang, good, goodCount } = setUpHanging();
+    await hang(13);
+    for (let round = 0; round < 4; round++) {
+      await until(() => {
+        time.nowMs += 2000;
+        return hanging.length === 13;
+      });
+      for (const { reject } of hanging.splice(0)) reject(new Error("no answer"));
+      await until(() => {
+        time.nowMs += 2000;
+        return hanging.length > 0;
+      });
+    }
+    time.nowMs += 2000;
+    for (const { reject } of hanging.splice(0)) reject(new Error("no answer"));
+    await good();
+    // The clock stands: no pause is waited for.
+    await until(() => goodCount() === 5);
+  });
 
   /** A clock on which the longest back-off lasts 40 ms. */
   const fastClock = () => performance.now() * 200;
