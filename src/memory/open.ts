@@ -7,14 +7,20 @@
 
 import { accessSync, constants, existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
+import { AppError } from "../core/errors.ts";
 import { trimHistory } from "../core/history.ts";
 import {
+  type Applied,
+  type ApplyRequest,
   type Backlog,
+  type Caller,
   type Claim,
   type Claimed,
   type Memory,
   type MemoryHealth,
   messagesOf,
+  type SaidTurn,
+  TurnRefused,
 } from "../core/memory.ts";
 import { type Durability, reasonOf } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
@@ -215,7 +221,7 @@ abstract class Handed implements Memory {
   }
 }
 
-/** A memory that is opened when it is first needed. */
+/** A memory that is opened when it is first needed, and that tells of turns which failed in it. */
 class FirstUse extends Handed {
   readonly name: string;
   readonly #open: () => Memory;
@@ -223,6 +229,9 @@ class FirstUse extends Handed {
   #memory: Memory | undefined = undefined;
   /** Why it could not be opened; "" = it was, or nobody has tried. */
   #trouble = "";
+  /** Why a turn failed before it was answered, or when it was to be kept; "" = none has since. */
+  #readTrouble = "";
+  #commitTrouble = "";
 
   /** `foresee` tells why it could not be opened, before anybody tries; "" = it seems it could. */
   constructor(name: string, open: () => Memory, foresee = () => "") {
@@ -238,18 +247,71 @@ class FirstUse extends Handed {
       this.#memory = this.#open();
       return this.#memory;
     } catch (error) {
-      this.#trouble = error instanceof Error ? error.message : String(error);
+      this.#trouble = reasonOf(error);
       throw error;
     }
   }
 
-  /** Whoever only looks opens nothing. */
+  override checkReady(sessionId?: string): void {
+    this.#reading(() => super.checkReady(sessionId));
+  }
+
+  override apply(request: ApplyRequest, caller: Caller): Promise<Applied> | Applied {
+    const applied = this.#reading(() => super.apply(request, caller), caller);
+    if (!(applied instanceof Promise)) this.#readTrouble = "";
+    else applied.then(() => this.#readTrouble = "", () => {});
+    return applied;
+  }
+
+  override claim(claim: Claim): Promise<Claimed> {
+    return this.#reading(() => super.claim(claim));
+  }
+
+  override named(sessionId: string): ReturnType<Memory["named"]> {
+    return this.#reading(() => super.named(sessionId));
+  }
+
+  override find(...args: Parameters<Memory["find"]>): ReturnType<Memory["find"]> {
+    return this.#reading(() => super.find(...args));
+  }
+
+  override async commit(turn: SaidTurn): Promise<void> {
+    try {
+      await super.commit(turn);
+      this.#commitTrouble = "";
+    } catch (error) {
+      if (isTrouble(error)) this.#commitTrouble = reasonOf(error);
+      throw error;
+    }
+  }
+
+  /** Notes what `read` throws, unless its caller has left. */
+  #reading<T>(read: () => T, caller?: Caller): T {
+    const note = (error: unknown) => {
+      if (isTrouble(error) && caller?.signal.aborted !== true) this.#readTrouble = reasonOf(error);
+    };
+    try {
+      const answer = read();
+      if (answer instanceof Promise) answer.catch(note);
+      return answer;
+    } catch (error) {
+      note(error);
+      throw error;
+    }
+  }
+
+  /** Whoever only looks opens nothing. What cannot be counted, health tells of. */
   override backlog(): Backlog | undefined {
-    return this.#memory?.backlog?.();
+    try {
+      return this.#memory?.backlog?.();
+    } catch (error) {
+      this.#readTrouble = reasonOf(error);
+      return undefined;
+    }
   }
 
   override health(): MemoryHealth | undefined {
-    if (this.#memory !== undefined) return this.#memory.health?.();
+    if (this.#memory !== undefined) return this.#healthOf(this.#memory);
     try {
       // What could not be opened may be there by now.
       if (this.#trouble !== "") return this.memory.health?.();
@@ -259,9 +321,28 @@ class FirstUse extends Handed {
     return { trouble: this.#trouble || this.#foresee(), deadLetters: 0 };
   }
 
+  #healthOf(memory: Memory): MemoryHealth {
+    const failure = this.#readTrouble || this.#commitTrouble;
+    const failed = failure === "" ? "" : `the last turn failed: ${failure}`;
+    try {
+      const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
+      return { trouble: trouble || failed, deadLetters };
+    } catch (error) {
+      return { trouble: `it cannot be read: ${reasonOf(error)}`, deadLetters: 0 };
+    }
+  }
+
   override close(): Promise<void> {
     return this.#memory?.close() ?? Promise.resolve();
   }
+}
+
+/** True when `error` may meet every turn: it is neither of one turn, nor of a queue that is full. */
+function isTrouble(error: unknown): boolean {
+  if (!(error instanceof AppError)) return true;
+  if (error instanceof TurnRefused) return !error.isForEver;
+  return error.code === "memory_failed" ||
+    (error.code === "unavailable" && error.cause !== undefined);
 }
 
 /** A memory that forgets what is too old, as long as it is open. */

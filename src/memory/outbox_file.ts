@@ -204,21 +204,26 @@ export class OutboxFile {
   }
 
   health(): MemoryHealth {
-    const { trouble } = this.#batch;
+    const trouble = this.#batch.trouble || (this.#isFull() ? this.#fullness() : "");
     return { trouble, deadLetters: numberOf(this.#sql.deadLetters) };
   }
 
   /** @throws {AppError} `unavailable` when the disk takes no write, or the outbox is full. */
   checkReady(): void {
     this.#batch.checkReady();
-    const { bytesMax } = this.#options;
+    if (!this.#isFull()) return;
+    throw new AppError("unavailable", `The memory takes no turns now: ${this.#fullness()}`, {
+      headers: { "retry-after": "5" },
+    });
+  }
+
+  #isFull(): boolean {
     const pages = numberOf(this.#sql.pageCount) - numberOf(this.#sql.freePages);
-    if (pages * this.#pageBytes <= bytesMax) return;
-    throw new AppError(
-      "unavailable",
-      `The memory takes no turns now: ${bytesMax} bytes of them wait for its store`,
-      { headers: { "retry-after": "5" } },
-    );
+    return pages * this.#pageBytes > this.#options.bytesMax;
+  }
+
+  #fullness(): string {
+    return `${this.#options.bytesMax} bytes of them wait for its store`;
   }
 
   /** @throws {AppError} `unavailable` when as much of the session waits as one may have here. */

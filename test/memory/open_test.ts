@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { existsSync, writeFileSync } from "node:fs";
+import { Database } from "bun:sqlite";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Memory } from "../../src/core/memory.ts";
 import { mayHaveTurns, type MemoryConfig, openMemory, sqlitePath } from "../../src/memory/open.ts";
+import { type Action, scriptedServer } from "./scripted_server.ts";
 import { clock, makeFolder, removeFolder, sleep, until } from "./stores.ts";
 import { ask, CALLER, said, short, START_MS, storeOptions } from "./tests.ts";
 
@@ -37,6 +39,12 @@ describe("openMemory()", () => {
       // An hour passes at once.
       sleep: (delayMs, signal) => sleep(Math.min(delayMs, 10), signal),
     });
+    let isOpen = true;
+    const close = memory.close.bind(memory);
+    memory.close = async () => {
+      if (isOpen) await close();
+      isOpen = false;
+    };
     cleanups.push(() => memory.close());
     return { memory, options };
   }
@@ -55,6 +63,84 @@ describe("openMemory()", () => {
     expect(existsSync(join(place, "weir.db"))).toBe(true);
     expect((await memory.apply(ask({ sessionId: "s" }), CALLER)).messages).toHaveLength(2);
     expect(short(await memory.turns("s", 5))).toEqual(["one>1"]);
+  });
+
+  test("tells in health of a file that fails every turn", async () => {
+    const place = folder();
+    const before = open(place).memory;
+    await before.commit(said("one", "1"));
+    await before.close();
+    const path = join(place, "weir.db");
+    const database = new Database(path);
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    const roots = database.query(
+      "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'turns' AND rootpage > 0",
+    );
+    const pages = roots.values().map(([root]) => Number(root));
+    const [[pageBytes]] = database.query("PRAGMA page_size").values() as [[number]];
+    database.close();
+    const bytes = readFileSync(path);
+    for (const page of pages) bytes.fill(0, (page - 1) * pageBytes, page * pageBytes);
+    writeFileSync(path, bytes);
+    const { memory } = open(place);
+    expect(memory.health?.()?.trouble).toBe("");
+    expect(() => memory.apply(ask({ sessionId: "s" }), CALLER)).toThrow(/SQLITE_CORRUPT/);
+    for (let look = 0; look < 2; look++) {
+      expect(memory.health?.()?.trouble).toBe(
+        "the last turn failed: Cannot read the memory: " +
+          "database disk image is malformed (SQLITE_CORRUPT)",
+      );
+    }
+    expect(memory.backlog?.()).toBeUndefined();
+  });
+
+  test("tells in health of a turn that could not be kept, until one is", async () => {
+    const place = folder();
+    const { memory } = open(place);
+    await memory.commit(said("one", "1"));
+    const database = new Database(join(place, "weir.db"));
+    cleanups.push(() => database.close());
+    database.run(
+      "CREATE TRIGGER broken BEFORE INSERT ON turns BEGIN SELECT RAISE(ABORT, 'no'); END",
+    );
+    await expect(memory.commit(said("two", "2"))).rejects.toThrow(/SQLITE_CONSTRAINT/);
+    // The disk takes writes: only the turns fail.
+    await until(() => {
+      try {
+        memory.checkReady();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+    expect(memory.health?.()?.trouble).toMatch(/^the last turn failed: .*SQLITE_CONSTRAINT/);
+    database.run("DROP TRIGGER broken");
+    await memory.commit(said("three", "3"));
+    expect(memory.health?.()?.trouble).toBe("");
+  });
+
+  test("tells in health of a store that is away, without its words, until it answers", async () => {
+    let action: Action = { kind: "json", body: { code: -1, msg: "secret", data: {} } };
+    const server = await scriptedServer(() => action);
+    cleanups.push(() => server.stop());
+    const { memory } = open(folder(), { url: server.url });
+    const apply = async (signal = CALLER.signal) => {
+      await Promise.resolve(memory.apply(ask({ sessionId: "s" }), { signal })).catch(() => {});
+      return memory.health?.()?.trouble;
+    };
+    expect(await apply()).toBe(
+      "the last turn failed: apply_memory接口返回错误: HTTP 200, code -1",
+    );
+    action = { kind: "json", body: { code: 0, msg: "success", data: { messages: [] } } };
+    expect(await apply()).toBe("");
+    action = { kind: "cut" };
+    expect(await apply()).toMatch(/^the last turn failed: 调用apply_memory接口失败/);
+    action = { kind: "json", body: { code: 0, msg: "success", data: { messages: [] } } };
+    expect(await apply()).toBe("");
+    // These are of one request.
+    action = { kind: "json", body: { code: -1, msg: "参数解析错误: x", data: {} } };
+    expect(await apply()).toBe("");
+    expect(await apply(AbortSignal.abort())).toBe("");
   });
 
   test("forgets turns older than keep_days, and tells of it", async () => {

@@ -446,6 +446,7 @@ describe("the outbox", () => {
     memory.checkReady();
     for (let i = 0; i < 12; i++) await memory.commit(said("q", "x".repeat(100_000)));
     expect(() => memory.checkReady()).toThrow(/1048576 bytes of them wait for its store/);
+    expect(memory.health?.()?.trouble).toMatch(/1048576 bytes of them wait for its store/);
     isThere = true;
     await until(() => {
       try {
