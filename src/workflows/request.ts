@@ -9,7 +9,7 @@ import { shown } from "../lib/shown.ts";
 import { failed } from "./call.ts";
 import { textOfValue } from "./convert.ts";
 import type { Component, RequestPattern } from "./definition.ts";
-import { renderUrl } from "./url.ts";
+import { renderUrl, withoutUserinfo } from "./url.ts";
 import { render, type Scope } from "./interpolate.ts";
 
 /** What `fetch` takes as a body. */
@@ -60,7 +60,7 @@ export function makeRequest(
   return {
     method: pattern.method,
     url: url.href,
-    shownUrl: target,
+    shownUrl: withoutUserinfo(target),
     headers,
     body: hasBody ? encodeBody(value, headers) : null,
     value,
@@ -70,8 +70,8 @@ export function makeRequest(
 function parseUrl(text: string): Url {
   const url = URL.parse(text);
   if (url !== null && /^(https?|weir):$/.test(url.protocol)) return url;
-  const safe = text.replace(/\/\/[^/?#]*@/, "//***@"); // a password is nobody's matter
-  throw failed(`Cannot call ${shown(safe, 200)}: it must be a URL with http:// or https://`);
+  const safe = shown(withoutUserinfo(text), 200);
+  throw failed(`Cannot call ${safe}: it must be a URL with http:// or https://`);
 }
 
 function withParams(url: Url, params: unknown): Url {

@@ -14,16 +14,18 @@ const HOST = `127.0.0.1:${server.port}`;
 afterAll(async () => void await server.stop(true));
 
 /** Runs one action with `keys`, below the base path /base. */
-async function call(keys: string, input: unknown): Promise<string> {
+async function call(keys: string, input: unknown, base = `http://${HOST}/base`): Promise<string> {
   asked = "";
   const { run } = rig(
-    `workflow: {job: {}}\ncomponent:\n  type: http-client\n  base_url: http://${HOST}/base\n` +
+    `workflow: {job: {}}\ncomponent:\n  type: http-client\n  base_url: ${base}\n` +
       `  headers: {Authorization: Bearer secret}\n  action: {method: GET, ${keys}}\n`,
   );
   const { status, errorText } = await run(input);
   return status === "failed" ? errorText : asked;
 }
 
+const PORT = String(server.port);
+const LONGER = "would become part of its host or port: write a slash between them in the file";
 const DOTS = "a value in a path must not be . or ..";
 
 describe("renderUrl", () => {
@@ -61,17 +63,62 @@ describe("renderUrl", () => {
       [`endpoint: 'http://HOST/x/\${input.id}?y=\${input.y}'`, { id: "?", y: "?" }, "/x/%3F?y=%3F"],
       // Of a host, a value can be a name and a port, and nothing that ends it.
       ["endpoint: 'http://${input.host}/x'", { host: HOST }, "/x"],
-      ["endpoint: 'http://HOST${input.id}'", { id: "/a" }, "it must be a URL"],
+      ["endpoint: 'http://127.0.0.1:${input.port}/x'", { port: server.port }, "/x"],
+      ["endpoint: 'http://${input.host}:${input.port}'", { host: "127.0.0.1", port: PORT }, "/"],
+      ["endpoint: 'http://u:${input.pw}@HOST/x'", { pw: "p@:/" }, "/x"],
+      ["endpoint: 'http://12${input.part}.0.0.1:PORT/x'", { part: 7 }, "/x"],
+      // Behind a host or a port it is a path, or nothing.
+      ["endpoint: 'http://HOST${input.id}'", { id: "/v1/a b?c#d" }, "/v1/a%20b%3Fc%23d"],
+      ["endpoint: 'http://HOST${input.id}/y/${input.z}'", { id: "/v1", z: "/" }, "/v1/y/%2F"],
+      ["endpoint: 'http://HOST${input.id}'", {}, "/"],
+      ["endpoint: 'http://HOST${input.id | /v1}'", {}, "/v1"],
+      ["endpoint: '${input.url}${input.id}'", { url: `http://${HOST}`, id: "/值" }, "/%E5%80%BC"],
+      ["endpoint: 'http://HOST${input.id}'", { id: "/../a" }, DOTS],
+      ["endpoint: 'http://HOST${input.id}'", { id: "/a/." }, DOTS],
+      ["endpoint: 'http://127.0.0.1:${input.port}'", { port: `${PORT}@a.invalid` }, "it must be"],
+      ["endpoint: 'http://127.0.0.1${input.id}'", { id: `:${PORT}` }, LONGER],
+      [
+        `endpoint: 'http://127.0.0.1:${PORT.slice(0, -1)}\${input.id}'`,
+        { id: PORT.at(-1) },
+        LONGER,
+      ],
+      ["endpoint: 'http://api.invalid${input.id}'", { id: ".evil.invalid" }, LONGER],
+      ["endpoint: 'http://api.invalid${input.id}'", { id: "@HOST" }, LONGER],
+      ["endpoint: 'http://api.invalid${input.id}/x'", { id: "." }, LONGER],
+      ["endpoint: 'http://api.invalid${input.id | ${input.x}}'", { x: ".evil" }, LONGER],
+      ["endpoint: 'http://127.0.0.${input.id}:PORT/x'", { id: "1" }, LONGER],
+      ["endpoint: 'http:api.invalid${input.id}'", { id: ".evil" }, LONGER],
+      ['endpoint: "http:\\\\\\\\api.invalid${input.id}"', { id: ".evil" }, LONGER],
+      ["endpoint: 'http:///api.invalid${input.id}'", { id: ".evil" }, LONGER],
+      ["endpoint: ' http://api.invalid${input.id}'", { id: ".evil" }, LONGER],
+      ["endpoint: '${input.a}${input.b}'", { a: "http://api.invalid", b: ".evil" }, LONGER],
+      [
+        "endpoint: 'http://u:secret@api.invalid${input.id}'",
+        { id: ".e" },
+        '"http://***@api.invalid"',
+      ],
       ["endpoint: 'http://${input.host}.example/x'", { host: `${HOST}/` }, "it must be a URL"],
       ["endpoint: 'http://${input.host}.example/x'", { host: `${HOST}#` }, "it must be a URL"],
       ["endpoint: 'http://${input.host}.example/x'", { host: `u:p@${HOST}/` }, "it must be a URL"],
     ] as const
   ) {
     test(`gives ${expected} for ${keys} with ${JSON.stringify(input)}`, async () => {
-      expect(await call(keys.replaceAll("HOST", HOST), input)).toEndWith(
-        expected.startsWith("/") ? expected : "",
-      );
-      expect(await call(keys.replaceAll("HOST", HOST), input)).toContain(expected);
+      const got = await call(keys.replaceAll("HOST", HOST).replaceAll("PORT", PORT), input);
+      expect(got).toEndWith(expected.startsWith("/") ? expected : "");
+      expect(got).toContain(expected);
+    });
+  }
+
+  for (
+    const [base, path, expected] of [
+      [`http://${HOST}\${input.path}`, "/v1/x", "/v1/x/models"],
+      [`http://${HOST}\${input.path}`, undefined, "/models"],
+      ["http://127.0.0.1${input.path}", `:${PORT}`, LONGER],
+      ["http://api.invalid${input.path}", ".evil.invalid", LONGER],
+    ] as const
+  ) {
+    test(`gives ${expected} for base_url ${base} with ${path}`, async () => {
+      expect(await call("path: /models", { path }, base)).toContain(expected);
     });
   }
 });
