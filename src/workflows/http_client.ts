@@ -7,7 +7,8 @@
 
 import { isDeeper } from "../lib/depth.ts";
 import { parseExactJson } from "../lib/exact_json.ts";
-import { SseParser, SseTooLarge } from "../lib/sse.ts";
+import { shown } from "../lib/shown.ts";
+import { type SseEvent, SseParser, SseTooLarge } from "../lib/sse.ts";
 import { type CallEnd, type Calls, failed } from "./call.ts";
 import { Chunks } from "./chunks.ts";
 import type { Action, Component } from "./definition.ts";
@@ -19,6 +20,10 @@ import { JSON_DEPTH_MAX, noStream, pieces, send, whole } from "./send.ts";
 
 /** Bytes of one event of a stream. */
 export const EVENT_BYTES_MAX = 8 * 1024 * 1024;
+/** The last event of streams of OpenAI's API; the only one that is no JSON. */
+const DONE = "[DONE]";
+const LF = 0x0a;
+const CR = 0x0d;
 /** Characters of an error event that a failure shows. */
 const ERROR_CHARS_MAX = 1000;
 
@@ -68,16 +73,26 @@ async function* sseChunks(
   { streamFormat }: Action,
 ): AsyncGenerator<StreamEvent> {
   const parser = new SseParser(EVENT_BYTES_MAX);
+  let isEmpty = true;
+  /** The last byte. */
+  let last: number | undefined = LF;
+  const read = ({ event, data }: SseEvent): StreamEvent => {
+    isEmpty = false;
+    if (event === "error") throw failed(`The stream says: ${errorText(data)}`);
+    const chunk = streamFormat === "json" ? jsonChunk(data) : data;
+    if (isError(chunk)) throw failed(`The stream says: ${errorText(data)}`);
+    return { raw: data, chunk };
+  };
   try {
     for await (const piece of pieces(response, end, calls)) {
-      for (const { event, data } of parser.feed(piece)) {
-        const chunk = streamFormat === "json" ? parsed(data) : data;
-        if (event === "error" || isError(chunk)) {
-          throw failed(`The stream says: ${errorText(data)}`);
-        }
-        yield { raw: data, chunk };
-      }
+      last = piece.at(-1) ?? last;
+      for (const event of parser.feed(piece)) yield read(event);
     }
+    const rest = parser.feed(Uint8Array.of(LF, LF));
+    const isCut = rest.length > 0 ? !isWhole(rest[0]!.data) : last !== LF && last !== CR;
+    if (isCut) throw failed("The stream ended in the middle of an event");
+    for (const event of rest) yield read(event);
+    if (isEmpty) throw failed("The stream ended without any event");
   } catch (error) {
     if (!(error instanceof SseTooLarge)) throw error;
     throw failed(`The stream has an event of more than ${EVENT_BYTES_MAX} bytes`, error);
@@ -104,14 +119,37 @@ function errorText(data: string): string {
   return String(text ?? data).slice(0, ERROR_CHARS_MAX);
 }
 
-/** `[DONE]` and whatever else is no JSON, or nests too deep: null. */
+/** The value of an event; null for `[DONE]` and for a sign of life, an event of nothing. */
+function jsonChunk(data: string): unknown {
+  const text = data.trim();
+  if (text === DONE || text === "") return null;
+  let value: unknown;
+  try {
+    value = parseExactJson(data);
+  } catch (cause) {
+    throw failed(
+      `stream_format is json, and the stream has an event of ${shown(data, 200)}`,
+      cause,
+    );
+  }
+  if (isDeeper(value, JSON_DEPTH_MAX)) {
+    throw failed(`The stream has an event that nests deeper than ${JSON_DEPTH_MAX} levels`);
+  }
+  return value;
+}
+
+/** What `data` says as JSON; null = it is none. */
 function parsed(data: string): unknown {
   try {
-    const value = parseExactJson(data);
-    return isDeeper(value, JSON_DEPTH_MAX) ? null : value;
+    return parseExactJson(data);
   } catch {
     return null;
   }
+}
+
+/** True when nothing is missing of the data of an event whose end did not come. */
+function isWhole(data: string): boolean {
+  return data.trim() === DONE || data === "null" || parsed(data) !== null;
 }
 
 /**

@@ -255,7 +255,7 @@ describePage("the page", workflowFiles, (rig) => {
     await story.run.click();
     const call = await rig.upstream.nextCall();
     expect(call.body).toEqual({ prompt: "a river", temperature: 0.7 });
-    call.finish();
+    call.finish("[DONE]");
     await story.reports("用时");
     expect(runs).toHaveLength(1);
   }, BROWSER_MS);

@@ -202,6 +202,10 @@ describe("the workflow API", () => {
             { headers: { "content-type": "text/event-stream" } },
           );
         case "/empty-stream":
+          return new Response("data: [DONE]\n\n", {
+            headers: { "content-type": "text/event-stream" },
+          });
+        case "/no-event":
           return new Response("", { headers: { "content-type": "text/event-stream" } });
         case "/slow":
           openStreams++;
@@ -248,6 +252,7 @@ ${
       "fail",
       "wait",
       "empty-stream",
+      "no-event",
       "slow",
       "cut",
       "no-stream",
@@ -265,10 +270,11 @@ component:
   base_url: http://127.0.0.1:${upstream.port}
   actions:
 ${
-    ["json", "nil", "file", "fail", "wait", "empty-stream"]
+    ["json", "nil", "file", "fail", "wait", "no-event"]
       .map((id) => `  - {id: ${id}, path: /${id}}\n`).join("")
   }  - {id: echo, path: /echo, body: "\${input}"}
   - {id: chunks, path: /chunks, stream_format: json, output: "\${response[]}"}
+  - {id: empty-stream, path: /empty-stream, stream_format: json, output: "\${response[]}"}
   - {id: slow, path: /slow, stream_format: json, output: "\${response[]}"}
   - {id: no-stream, path: /json, stream_format: json, output: "\${response[].x}"}
   - {id: error-event, path: /error-event, stream_format: json, output: "\${response[].x}"}
@@ -519,6 +525,7 @@ ${
     const [workflow_id, error] of [
       ["no-stream", /^stream_format needs an event stream, and the answer has application\/json/],
       ["error-event", /^The stream says: over quota$/],
+      ["no-event", /^The stream ended without any event$/],
     ] as const
   ) {
     test(`fails for ${workflow_id} before anything is said`, async () => {

@@ -68,6 +68,10 @@ const upstream = Bun.serve({
         return new Response(`data: ${delta("a")}\n\nevent: error\ndata: over\n\n`, {
           headers: { "content-type": "text/event-stream" },
         });
+      case "/sse-raw":
+        return new Response(url.searchParams.get("body"), {
+          headers: { "content-type": "text/event-stream" },
+        });
       case "/sse-first-error":
         return events('{"type":"error","message":"at once"}');
       case "/big":
@@ -354,6 +358,39 @@ describe("callAction", () => {
     const { run } = rig(file(`path: /sse-first-error\n${STREAM}`, "a ${output}"));
     expect(await run()).toMatchObject({ status: "failed", errorText: "The stream says: at once" });
   });
+
+  const CUT = "The stream ended in the middle of an event";
+  for (
+    const [body, format, expected] of [
+      ["data: not json\n\n", "json", 'stream_format is json, and the stream has an event of "not'],
+      ['data: 1\n\ndata: {"a":\n\n', "json", "stream_format is json, and the stream has an event"],
+      [`data: ${"[".repeat(300)}${"]".repeat(300)}\n\n`, "json", "nests deeper than 256 levels"],
+      ["", "json", "The stream ended without any event"],
+      [": hi\n\n", "text", "The stream ended without any event"],
+      ['data: {"a":', "json", CUT],
+      ['data: 1\n\ndata: {"a":\n', "json", CUT],
+      ["data: 1\n\ndat", "json", CUT],
+      ["data: 你", "text", CUT],
+      ['data: 1\n\ndata: {"a":"值"}', "json", [1, { a: "值" }]],
+      ['data: 1\r\n\r\ndata: {"a":2}\r', "json", [1, { a: 2 }]],
+      ["data: 1\n\ndata: [DONE]", "json", [1]],
+      ["data: 1\n\ndata:\n\n: bye\n", "json", [1]],
+      ["data: [DONE]\n\n", "json", []],
+      ["data: not json\n\n", "text", ["not json"]],
+    ] as const
+  ) {
+    test(`reads ${JSON.stringify(body.slice(0, 40))} as ${format}`, async () => {
+      const keys = `path: /sse-raw\nparams: {body: '\${input.body}'}\n` +
+        `stream_format: ${format}\noutput: \${response[]}`;
+      const { run } = rig(file(keys, "${output as json;sse-json}"));
+      if (typeof expected === "string") {
+        return await expect(run({ body })).rejects.toThrow(expected);
+      }
+      const { status, items } = await run({ body });
+      expect(items as unknown).toEqual(expected);
+      expect(status).toBe("completed");
+    });
+  }
 
   for (
     const [keys, message] of [
