@@ -169,7 +169,7 @@ export function unknownVariable(name: string): string {
   const word = name.toLowerCase().replace(/^weir_/, "");
   // A list is set whole: what goes on behind its name, WEIR_UPSTREAMS_0_NAME, tells nothing.
   const list = LISTS.find((each) => word.startsWith(`${each}_`)) ?? listMeant(word) ?? "";
-  const guess = SETTING_ROWS.get(list)?.variable ??
+  const guess = SETTING_ROWS.get(list || (withKey(word) ?? ""))?.variable ??
     nearest(name, IN_SECTIONS.map(({ variable }) => variable));
   return unknown("variable", guess, ["WEIR_SECTION_KEY"]);
 }

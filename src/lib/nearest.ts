@@ -9,7 +9,7 @@ const WORD_LENGTH_MAX = 200;
 
 /**
  * The candidate that needs the fewest edits to become `word`, the first of equals. Undefined when
- * even that one differs in more than 60 % of its characters: such a hint would only mislead.
+ * even that one differs in more than 40 % of its characters: such a hint would only mislead.
  *
  * ```ts
  * nearest("prot", ["host", "port"]); // "port"
@@ -22,7 +22,7 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   for (const candidate of candidates) {
     if (candidate.length > WORD_LENGTH_MAX) continue;
     const distance = editDistance(word, candidate);
-    if (distance > 0.6 * Math.max(word.length, candidate.length)) continue;
+    if (distance > 0.4 * Math.max(word.length, candidate.length)) continue;
     if (distance >= bestDistance) continue;
     best = candidate;
     bestDistance = distance;

@@ -192,7 +192,8 @@ describe("loadConfig() reports what is wrong in a file", () => {
         'config.yaml:5:9 server.main: must be a whole number from 0 to 65535: it is "x"',
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
-        "config.yaml:8:1 nope: is not a known key: did you mean ops?",
+        "config.yaml:8:1 nope: is not a known key: known here are server, auth, llm, upstreams, " +
+        "routes, chat, conv, mock, response, memory, ops",
       ],
     ],
   ];
@@ -226,7 +227,7 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
       "WEIR_SERVER_PROT: is not a known variable: did you mean WEIR_SERVER_PORT?",
     ]],
     ["a variable without its section", { env: { WEIR_PORT: "1" } }, [
-      "WEIR_PORT: is not a known variable: did you mean WEIR_OPS_LOG?",
+      "WEIR_PORT: is not a known variable: did you mean WEIR_SERVER_PORT?",
     ]],
     ["a variable that is not YAML", { env: { WEIR_LLM_HEADERS: "{sk-secret" } }, [
       "WEIR_LLM_HEADERS llm.headers: must be a mapping of at most 100 header names to one-line " +
@@ -248,7 +249,8 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
       "--set delay_ms: is not a known key: did you mean mock.delay_ms?",
     ]],
     ["a flag for a whole section", { flags: [flag("server", "{port: 1}")] }, [
-      "--set server: is not a known key: did you mean server.host?",
+      "--set server: is not a known key: known here are server.…, auth.…, llm.…, upstreams, " +
+      "routes, chat.…, conv.…, mock.…, response.…, memory.…, ops.…",
     ]],
     ["a flag that makes a contradiction", { flags: [flag("chat.source", "proxy")] }, [
       '--set chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',

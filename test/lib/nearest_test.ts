@@ -32,6 +32,7 @@ describe("nearest()", () => {
     ["drain", "drain_ms"],
     ["timeout_ms", "idle_timeout_ms"],
     ["post", "host"], // as near to port: the first of equals
+    ["timeout", undefined],
     ["zzz", undefined],
     ["", undefined],
     ["x".repeat(100_000), undefined],
