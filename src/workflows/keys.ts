@@ -32,6 +32,17 @@ export const FILE_KEYS: Keys = {
   unsupported: {},
 };
 
+/** How a run is steered: keys that are told by their name wherever a file has something that runs. */
+const STEERING: Keys["unsupported"] = {
+  interrupt: [false],
+  hook: [],
+  retry: [1],
+  on_error: [],
+  max_run_count: [],
+  rate_limit: [],
+  runtime: ["native"],
+};
+
 const LISTENING = ["type", "host", "port", "base_path", "webui", "max_concurrent_count"];
 
 export const CONTROLLER_KEYS: Keys = {
@@ -62,20 +73,12 @@ export const WEBUI_KEYS: Keys = {
 export const WORKFLOW_KEYS: Keys = {
   kind: "workflow",
   known: ["id", "name", "title", "description", "default", "job", "jobs", "output"],
-  unsupported: { private: [false] },
+  unsupported: { ...STEERING, private: [false] },
 };
 
 const ANY_JOB: Omit<Keys, "kind"> = {
   known: ["id", "name", "type", "depends_on"],
-  unsupported: {
-    interrupt: [false],
-    hook: [],
-    retry: [1],
-    on_error: [],
-    max_run_count: [],
-    rate_limit: [],
-    runtime: ["native"],
-  },
+  unsupported: STEERING,
 };
 
 const BY_JOB_TYPE: Readonly<Record<string, readonly string[]>> = {
@@ -125,7 +128,7 @@ export const COMPONENT_KEYS: Keys = {
     "action",
     "actions",
   ],
-  unsupported: { runtime: ["native"], rate_limit: [] },
+  unsupported: STEERING,
 };
 
 const REQUEST = ["endpoint", "path", "method", "headers", "body", "params"];
@@ -133,13 +136,13 @@ const REQUEST = ["endpoint", "path", "method", "headers", "body", "params"];
 export const ACTION_KEYS: Keys = {
   kind: "action",
   known: ["id", "default", "output", "stream_format", "completion", ...REQUEST],
-  unsupported: { stream_fragmented: [true], rate_limit: [] },
+  unsupported: { ...STEERING, stream_fragmented: [true] },
 };
 
 export const COMPLETION_KEYS: Keys = {
   kind: "completion",
   known: ["type", "status", "success_when", "fail_when", "interval", "timeout", ...REQUEST],
-  unsupported: { stream_format: [], stream_fragmented: [true], wait_for: [] },
+  unsupported: { ...STEERING, stream_format: [], stream_fragmented: [true], wait_for: [] },
 };
 
 /** The keys of a mapping that is both, named as the first: the flat spellings. */

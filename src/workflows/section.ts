@@ -22,6 +22,11 @@ export interface Sources {
   readonly jobIds: ReadonlySet<string> | null;
 }
 
+/** How keys begin that are a file's own, for YAML's anchors and other programs: nobody reads them. */
+const EXTENSION = "x-";
+/** Goes on behind a key that was probably meant. */
+const UNSUPPORTED_HINT = " It is not supported by weir";
+
 /** Problems told at once; who has more has one cause for most of them. */
 const PROBLEMS_MAX = 50;
 
@@ -69,17 +74,19 @@ export class Section {
     this.#problems.add(tree?.place ?? this.place, this.#pathOf(key), message);
   }
 
-  /** Notes each key that is none of `keys`, or that weir does not support. */
+  /** Notes each key that is none of `keys` and no extension, or that weir does not support. */
   checkKeys({ kind, known, unsupported }: Keys): void {
     for (const [key, tree] of this.#tree.entries) {
       if (this.#problems.isFull) return;
-      if (known.includes(key)) continue;
+      if (known.includes(key) || key.startsWith(EXTENSION)) continue;
       const place = this.#tree.keyPlaces.get(key) ?? tree.place;
       const path = this.#pathOf(shownKey(key));
       if (!Object.hasOwn(unsupported, key)) {
-        const guess = nearest(key.toLowerCase(), known);
+        const guess = nearest(key.toLowerCase(), [...known, ...Object.keys(unsupported)]);
         const meant = guess === undefined ? undefined : this.#pathOf(guess);
-        this.#problems.add(place, path, unknown("key", meant, known));
+        const isForeign = guess !== undefined && !known.includes(guess);
+        const message = unknown("key", meant, known) + (isForeign ? UNSUPPORTED_HINT : "");
+        this.#problems.add(place, path, message);
       } else if (tree.kind !== "scalar" || !isHarmless(tree.value, unsupported[key]!)) {
         const name = `${kind}.${key}`;
         const instead = Object.hasOwn(INSTEAD, name) ? `: ${INSTEAD[name]}` : "";

@@ -384,6 +384,36 @@ describe("load", () => {
     [job("delay", "duration: 1\n    interrupt: {after: true}"), "delay.interrupt is not supported"],
     [job("action", "max_run_count: 3"), "job.max_run_count is not supported by weir"],
     [`workflow: {interrupt: {before: true}}\n${COMPONENT}`, "workflow.interrupt is not supported"],
+    ...["retry: 3", "on_error: ignore", "hook: {before: []}", "interrupt: true", "max_run_count: 3"]
+      .flatMap((text) => {
+        const [key] = text.split(":");
+        const nested = COMPONENT.replace(
+          "endpoint: http://127.0.0.1:1/x",
+          `action: {endpoint: x, ${text}}`,
+        );
+        return [
+          [`${COMPONENT}  ${text}\n`, `component.${key} is not supported by weir`],
+          [nested, `action.${key} is not supported by weir`],
+          [
+            `${COMPONENT}  completion: {endpoint: x, ${text}}\n`,
+            `completion.${key} is not support`,
+          ],
+          [
+            `workflow: {${text}, job: {}}\n${COMPONENT}`,
+            `workflow.${key} is not supported by weir`,
+          ],
+          [job("action", text), `job.${key} is not supported by weir`],
+        ] as const;
+      }),
+    // Near misses of these, and what is near to nothing.
+    [
+      job("action", "interupt: true"),
+      "jobs[1].interupt: is not a known key: did you mean workflow.jobs[1].interrupt? " +
+      "It is not supported by weir",
+    ],
+    [COMPONENT + "  retrys: 1\n", "did you mean component.retry? It is not supported by weir"],
+    [job("action", "timeout: 5"), "jobs[1].timeout: is not a known key: known here are id, "],
+    [COMPONENT + "  timeout: 5\n", "component.timeout: is not a known key: known here are id, "],
     [`workflow: {private: true}\n${COMPONENT}`, "workflow.private is not supported by weir"],
     [COMPONENT + "  rate_limit: 5\n", "component.rate_limit is not supported by weir"],
     [
@@ -440,6 +470,15 @@ describe("load", () => {
         "workflow: {private: false, job: {name: x, retry: null, interrupt: }}\n" +
         COMPONENT + "  runtime: native\n  stream_fragmented: true\n  body: {'a+': 1, '....': 2}\n",
     );
+  });
+
+  test("takes keys that begin with x- anywhere, as a file's own", () => {
+    const { components } = definitionOf(
+      "x-headers: &headers {X-A: b}\ncontroller: {x-a: 1, adapter: {type: http-server, x-a: 1}}\n" +
+        `workflow: {x-a: 1, job: {x-值: ['\${anything}']}}\n${COMPONENT}` +
+        "  x-a: 1\n  headers: *headers\n",
+    );
+    expect([...components.values()][0]!.headers).toMatchObject({ entries: [["X-A", {}]] });
   });
 
   test("reads the flat spelling of every type of job, and of a single case", () => {
