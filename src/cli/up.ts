@@ -13,6 +13,7 @@ import { selfCommand } from "./self.ts";
 import { SERVE_EXITS, serveSettings } from "./serve.ts";
 import { readServed, WORKFLOW_FILES } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import { workerLink } from "./worker_link.ts";
 
 /** Whoever makes this file in the folder of a running `weir up` stops it (as model-compose does). */
 export const STOP_FILE = ".stop";
@@ -59,6 +60,8 @@ export const up = defineCommand({
     [EXIT.done]: "it was stopped, and open streams could finish; with -d: it listens",
   },
   async run({ flags, words }, terminal) {
+    // Workers run the same words as their supervisor, which runs already.
+    if (workerLink(process.env) === undefined) await checkAlone();
     if (flags.detach) return await detach(words, terminal);
     const read = () => {
       const settings = readServed(settingOptions(flags), terminal);
@@ -104,7 +107,7 @@ function noteRunning(place: string): void {
   try {
     writeFileSync(PID_FILE, `${process.pid} ${place}\n`);
   } catch {
-    // A folder that nobody can write to has no `weir up -d`, which would ask.
+    // A folder that nobody can write to: there the port tells that it is taken.
   }
 }
 
@@ -115,15 +118,29 @@ function running(): Running | undefined {
   return place === undefined ? undefined : { pid: Number(pid), place };
 }
 
+/** @throws {Failure} when another `weir up` of this folder runs. */
+async function checkAlone(): Promise<void> {
+  const other = running();
+  if (other === undefined || !(await isAlive(other))) return;
+  throw new Failure(
+    `weir up is already running (pid ${other.pid}) at ${other.place}: weir down ends it`,
+  );
+}
+
 /** The process is there, and something answers where it said that it listens. */
 async function isAlive({ pid, place }: Running): Promise<boolean> {
+  if (pid === process.pid) return false; // in a container a killed one had the same
   try {
     process.kill(pid, 0);
   } catch (error) {
     if ((error as { readonly code?: string }).code === "ESRCH") return false;
   }
+  const unix = /^socket (.+)$/.exec(place)?.[1];
+  if (unix !== undefined) {
+    return await Bun.connect({ unix, socket: { data() {} } })
+      .then((socket) => (socket.end(), true), () => false);
+  }
   const [url] = place.split(" ");
-  if (!url!.startsWith("http")) return true;
   const signal = AbortSignal.timeout(HEALTH_MS_MAX);
   const tls = { rejectUnauthorized: false };
   return await fetch(`${url}/health`, { signal, tls }).then(() => true, () => false);
@@ -151,12 +168,6 @@ export function noteText({ taskId, workflowId, jobId, stage, elapsedMs }: RunNot
 
 /** Starts this program again without `-d`, waits until it listens, and leaves it alone. */
 async function detach(words: readonly string[], terminal: Terminal): Promise<number> {
-  const other = running();
-  if (other !== undefined && await isAlive(other)) {
-    throw new Failure(
-      `weir up is already running (pid ${other.pid}) at ${other.place}: weir down ends it`,
-    );
-  }
   const log = openSync(LOG_FILE, "w");
   const child = Bun.spawn(selfCommand(["up", ...withoutDetach(words)]), {
     stdin: "ignore",

@@ -403,15 +403,17 @@ describe("weir up and down", () => {
       expect(await response.text()).toBe("data: \n\ndata: 你好\n\ndata:  a\ndata: b\n\n");
       await untilOk(url!);
       const log = readFileSync(join(folder, "weir.log"), "utf8");
-      const second = Bun.spawn([...weirCommand(), "up", "-d"], {
-        cwd: folder,
-        env: cleanEnv(KEY),
-        stderr: "pipe",
-      });
-      expect(await new Response(second.stderr).text()).toBe(
-        `weir: weir up is already running (pid ${pid}) at ${url}: weir down ends it\n`,
-      );
-      expect(await second.exited).toBe(1);
+      for (const again of [["up", "-d"], ["up"], ["up", "--port", "0"]]) {
+        const second = Bun.spawn([...weirCommand(), ...again], {
+          cwd: folder,
+          env: cleanEnv(KEY),
+          stderr: "pipe",
+        });
+        expect(await new Response(second.stderr).text()).toBe(
+          `weir: weir up is already running (pid ${pid}) at ${url}: weir down ends it\n`,
+        );
+        expect(await second.exited).toBe(1);
+      }
       expect(readFileSync(join(folder, "weir.log"), "utf8")).toBe(log);
     } finally {
       const down = Bun.spawn([...weirCommand(), "down"], { cwd: folder, env: cleanEnv() });
