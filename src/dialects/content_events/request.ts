@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { EMPTY_TURN, type Message, MODEL_CHARS_MAX, type Turn } from "../../core/turn.ts";
 import { faultsOf, Unprocessable } from "../detail/unprocessable.ts";
 import type { Fields, Rule } from "../openai/check.ts";
@@ -118,9 +118,11 @@ function stopOf(stop: ApiChatBody["stop"]): readonly string[] {
 /**
  * The turn in `text`, the body of a request. `defaultModel` answers when it names none.
  *
- * @throws {Unprocessable} with what is wrong with it; {AppError} 400 when it nests too deep.
+ * @throws {Unprocessable} with what is wrong with it; {AppError} 400 when it nests too deep
+ * or has too many fields.
  */
 export function readRequest(text: string, defaultModel: string): Turn {
+  checkSize(text);
   let body: unknown;
   try {
     body = JSON.parse(text);

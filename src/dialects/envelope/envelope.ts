@@ -6,7 +6,7 @@
  */
 
 import { DONE_EVENT } from "../../core/dialect.ts";
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Layout } from "../../core/frames.ts";
@@ -133,15 +133,19 @@ export function envelopeTooLarge(bytesMax: number): AppError {
   );
 }
 
-/** @throws {AppError} when `text` is no JSON, or nests too deep. */
+/** How sentences about a body begin. */
+const BODY = "参数解析错误: the body";
+
+/** @throws {AppError} when `text` is no JSON, nests too deep or has too many fields. */
 export function parseEnvelopeJson(text: string): unknown {
+  checkSize(text, BODY);
   let body: unknown;
   try {
     body = JSON.parse(text);
   } catch {
     throw new AppError("body_broken", "参数解析错误: the body is not valid JSON");
   }
-  checkDepth(text, body, "参数解析错误: the body");
+  checkDepth(text, body, BODY);
   return body;
 }
 
@@ -154,7 +158,7 @@ export function fieldsOf(body: unknown): Fields {
   throw new AppError("request_invalid", "参数解析错误: the body must be a JSON object");
 }
 
-/** Unknown fields that are looked at: a body may have a million of them. */
+/** Unknown fields that are looked at: a body may have thousands of them. */
 const UNKNOWN_FIELDS_MAX = 100;
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 
 /** Bodies above this are not searched for their model's name. */
 const PEEK_BYTES_MAX = 1024 * 1024;
@@ -60,15 +60,17 @@ export function namedModel(body: Uint8Array | null): string {
  * `body` as it came, or with `model` when it names none: put in front where there is no such key,
  * in place of an empty name or null where there is.
  *
- * @throws {AppError} 400 when it names none and nests too deep.
+ * @throws {AppError} 400 when it names none and nests too deep or has too many fields.
  */
 export function withModel(
   body: Uint8Array<ArrayBuffer> | null,
   model: string,
 ): Uint8Array<ArrayBuffer> | null {
   if (model === "" || body === null || modelOf(body) !== "") return body;
-  const value = JSON.parse(new TextDecoder().decode(body)) as object;
-  checkDepth(body, value); // JSON.stringify recurses
+  const text = new TextDecoder().decode(body);
+  checkSize(text);
+  const value = JSON.parse(text) as object;
+  checkDepth(text, value); // JSON.stringify recurses
   if ("model" in value) return new TextEncoder().encode(JSON.stringify({ ...value, model }));
   const open = body.indexOf(0x7b); // "{"
   const isEmpty = /^\s*\}/.test(new TextDecoder().decode(body.subarray(open + 1, open + 64)));

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { AppError, type ErrorCode } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
@@ -92,14 +92,16 @@ export function convJson(value: unknown): Whole {
   };
 }
 
-/** @throws {AppError} when `bytes` are no JSON, or nest too deep. */
+/** @throws {AppError} when `bytes` are no JSON, nest too deep or have too many fields. */
 export function parseConvJson(bytes: Uint8Array): unknown {
+  const text = new TextDecoder().decode(bytes);
+  checkSize(text);
   let body: unknown;
   try {
-    body = JSON.parse(new TextDecoder().decode(bytes));
+    body = JSON.parse(text);
   } catch {
     throw new AppError("body_broken", "The request body must be JSON");
   }
-  checkDepth(bytes, body);
+  checkDepth(text, body);
   return body;
 }

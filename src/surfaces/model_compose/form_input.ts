@@ -5,7 +5,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { AppError } from "../../core/errors.ts";
 import { Attachment } from "../../core/workflow.ts";
 import { parseExactJson } from "../../lib/exact_json.ts";
@@ -57,6 +57,7 @@ function parsedInput(input: unknown): unknown {
   const isJsonFile = input instanceof Attachment && /^application\/json\b/i.test(input.contentType);
   const text = isJsonFile ? new TextDecoder().decode(input.bytes) : input;
   if (typeof text !== "string" || !(isJsonFile || /^\s*[[{]/.test(text))) return input;
+  checkSize(text, "Invalid request body: input");
   let value: unknown;
   try {
     value = parseExactJson(text);

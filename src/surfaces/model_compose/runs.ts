@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
@@ -112,13 +112,15 @@ async function readRun({ head, bytes }: Inbound): Promise<RunRequest> {
 }
 
 function parseJson(bytes: Uint8Array): unknown {
+  const text = new TextDecoder().decode(bytes);
+  checkSize(text, "Invalid request body: it");
   let body: unknown;
   try {
-    body = parseExactJson(new TextDecoder().decode(bytes));
+    body = parseExactJson(text);
   } catch (error) {
     throw invalid(`Invalid request body: ${(error as Error).message}`);
   }
-  checkDepth(bytes, body, "Invalid request body: it");
+  checkDepth(text, body, "Invalid request body: it");
   return body;
 }
 

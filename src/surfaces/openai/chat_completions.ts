@@ -9,7 +9,7 @@ import { HeaderBlock } from "../../lib/http1/header_block.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 import type { Source, Usage, Wire } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
-import { checkDepth } from "../../core/depth.ts";
+import { checkDepth, checkSize } from "../../core/depth.ts";
 import { type AppError, asAppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import type { Gathered } from "../../core/gathering.ts";
@@ -303,6 +303,7 @@ class ChatAsk implements Asking {
 }
 
 function parseJson(text: string): unknown {
+  checkSize(text);
   let body: unknown;
   try {
     body = JSON.parse(text);
