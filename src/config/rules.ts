@@ -94,6 +94,25 @@ export function text(initial: string): Kind<string> {
   return kind(z.string("text"), initial);
 }
 
+/** What the mock says, and into how many pieces it is cut at the most: each becomes an event. */
+const REPLY_CHARS_MAX = 1_048_576;
+const REPLY_WORDS_MAX = 65_536;
+/** A character of a script that is written without blanks counts as a word. */
+const WORD = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+/gu;
+
+/** The reply of the mock: text that is not endless. */
+export function reply(initial: string): Kind<string> {
+  const must = `text of at most ${REPLY_CHARS_MAX} characters and ${REPLY_WORDS_MAX} words ` +
+    "(a Chinese or Japanese character is one)";
+  const schema = z.string("text").max(REPLY_CHARS_MAX, must)
+    .refine((text) => text.length > REPLY_CHARS_MAX || wordCount(text) <= REPLY_WORDS_MAX, must);
+  return kind(schema, initial);
+}
+
+function wordCount(text: string): number {
+  return text.length <= REPLY_WORDS_MAX ? 0 : text.match(WORD)?.length ?? 0;
+}
+
 /** Text on one line. */
 export const line: Kind<string> = kind(lineRule(), "");
 

@@ -24,6 +24,7 @@ import {
   names,
   networks,
   oneOf,
+  reply,
   share,
   signingKey,
   text,
@@ -147,7 +148,7 @@ export const TREE = z.strictObject({
     access_token: credential("its whole Authorization header, so with its own Bearer"),
   }),
   mock: z.strictObject({
-    reply: text("powered by openai")("what the mock says"),
+    reply: reply("powered by openai")("what the mock says"),
     first_token_ms: milliseconds(WAIT_MS_MAX, 0)("wait before the first word"),
     delay_ms: milliseconds(WAIT_MS_MAX, 50)("wait after each chunk; 0 = the whole answer at once"),
     chunks: oneOf(["word", "token"], "word")(

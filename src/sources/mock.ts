@@ -40,6 +40,11 @@ export interface MockOptions {
 
 /** Scripts kept: one per place that the reply can end at, and per way of cutting it. */
 const SCRIPTS_MAX = 256;
+/** Steps of all that are kept, some 80 bytes each. */
+const STEPS_MAX = 524_288;
+/** UTF-16 units of one answer, over all of its choices, and pieces of them: each becomes an event. */
+const ANSWER_CHARS_MAX = 1_048_576;
+const ANSWER_PIECES_MAX = 65_536;
 
 /** A word, or one character of a script that is written without blanks. */
 const WORD = String.raw`(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]\p{P}*|` +
@@ -84,6 +89,7 @@ export class Mock implements Source {
   readonly #wholes: { [cutting in Cutting]?: Script } = {};
   /** Any other: cut short, or several answers side by side. */
   readonly #scripts = new Map<string, Script>();
+  #stepCount = 0;
   /** By their messages, of prompts that are still at hand: who tests under load asks the same again. */
   readonly #counted = new WeakMap<Prompt["messages"], CountedPrompt>();
   readonly #replyTokens: { [encoding in EncodingName]?: number } = {};
@@ -94,7 +100,10 @@ export class Mock implements Source {
     this.#models = new Set(options.models);
   }
 
-  /** @throws {AppError} `model_unknown` when `mock.models` does not list the model. */
+  /**
+   * @throws {AppError} `model_unknown` when `mock.models` does not list the model, `integer_too_large`
+   * when so many choices are too long together.
+   */
   answer(ask: Ask): Answer {
     const turn = ask.turn();
     const { model } = turn;
@@ -158,8 +167,12 @@ export class Mock implements Source {
     const key = nameOf(fitted);
     const known = this.#scripts.get(key);
     if (known !== undefined) return known;
-    if (this.#scripts.size >= SCRIPTS_MAX) this.#scripts.clear();
     const script = this.#script(fitted);
+    this.#stepCount += script.steps.length;
+    if (this.#scripts.size >= SCRIPTS_MAX || this.#stepCount > STEPS_MAX) {
+      this.#scripts.clear();
+      this.#stepCount = script.steps.length;
+    }
     this.#scripts.set(key, script);
     return script;
   }
@@ -168,9 +181,11 @@ export class Mock implements Source {
   #script(fitted: Fitted): Script {
     const { first_token_ms, delay_ms } = this.#options;
     const { reason, choiceCount } = fitted;
+    const pieces = this.#pieces(fitted);
+    checkChoices(fitted, pieces.length);
     const steps: TimedStep[] = [];
     let afterMs = first_token_ms;
-    for (const piece of [...this.#pieces(fitted), undefined]) {
+    for (const piece of [...pieces, undefined]) {
       for (let choice = 0; choice < choiceCount; choice++) {
         steps.push(
           piece === undefined
@@ -190,8 +205,11 @@ export class Mock implements Source {
         return words(text, "after");
       case "blank before":
         return words(text, "before");
-      default:
-        return this.#tokens.named(cutting).pieces(text) ?? words(text, "before");
+      default: {
+        const tokens = this.#tokens.named(cutting).pieces(text);
+        const isFew = tokens !== undefined && tokens.length <= ANSWER_PIECES_MAX;
+        return isFew ? tokens : words(text, "before");
+      }
     }
   }
 
@@ -206,6 +224,21 @@ export class Mock implements Source {
 
 function nameOf({ text, reason, choiceCount, cutting }: Fitted): string {
   return `reply ${cutting} ${reason} ${text.length} ${choiceCount}`;
+}
+
+/** Before anything is made of it: 128 choices of a long reply would fill the memory. */
+function checkChoices({ text, choiceCount }: Fitted, pieceCount: number): void {
+  const choicesMax = Math.floor(
+    Math.min(ANSWER_CHARS_MAX / text.length, ANSWER_PIECES_MAX / pieceCount),
+  );
+  if (choiceCount === 1 || choiceCount <= choicesMax) return;
+  throw new AppError(
+    "integer_too_large",
+    `Invalid 'n': integer above maximum value. Expected a value <= ${choicesMax}, but got ` +
+      `${choiceCount} instead: so many choices of the mock's reply are too long together. Ask for ` +
+      "fewer, or set 'max_completion_tokens'.",
+    { param: "n" },
+  );
 }
 
 function modelUnknown(model: string): AppError {

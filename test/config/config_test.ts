@@ -821,3 +821,24 @@ describe("parseEnv() of node:util, which reads .env for us", () => {
     test(name, () => expect(parseEnv(text)).toEqual(expected));
   }
 });
+
+describe("mock.reply", () => {
+  const must = "must be text of at most 1048576 characters and 65536 words " +
+    "(a Chinese or Japanese character is one)";
+  const cases: readonly (readonly [name: string, reply: string, isGood: boolean])[] = [
+    ["1 MiB of one word", "w".repeat(1_048_576), true],
+    ["one character more", "w".repeat(1_048_577), false],
+    ["65,536 words", "w ".repeat(65_536), true],
+    ["one word more", "w ".repeat(65_537), false],
+    ["65,536 Chinese characters", "水".repeat(65_536), true],
+    ["one Chinese character more", "水".repeat(65_537), false],
+  ];
+  for (const [name, reply, isGood] of cases) {
+    test(`${isGood ? "may" : "may not"} have ${name}`, () => {
+      const problems = problemsOf({ flags: [flag("mock.reply", reply)] });
+      if (isGood) return expect(problems).toEqual([]);
+      expect(problems).toHaveLength(1);
+      expect(problems[0]).toContain(must);
+    });
+  }
+});

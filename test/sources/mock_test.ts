@@ -162,3 +162,30 @@ describe("Mock.answer()", () => {
     await expect(ask({ model: "a" }, { models: ["a"] })).resolves.toMatchObject({ model: "a" });
   });
 });
+
+describe("Mock.answer() of many choices", () => {
+  const long = Array.from({ length: 5000 }, (_, i) => `w${i}`).join(" ");
+  const refused = (choicesMax: number, choiceCount: number) =>
+    new AppError(
+      "integer_too_large",
+      `Invalid 'n': integer above maximum value. Expected a value <= ${choicesMax}, but got ` +
+        `${choiceCount} instead: so many choices of the mock's reply are too long together. Ask ` +
+        "for fewer, or set 'max_completion_tokens'.",
+      { param: "n" },
+    );
+  test("is refused when they have more than 65,536 pieces together", async () => {
+    expect((await ask({ choiceCount: 13 }, { reply: long })).script.steps).toHaveLength(13 * 5001);
+    await expect(ask({ choiceCount: 14 }, { reply: long })).rejects.toThrow(refused(13, 14));
+  });
+
+  test("is refused when they have more than 1 MiB of text together", async () => {
+    const reply = "é".repeat(100_000);
+    expect((await ask({ choiceCount: 10 }, { reply })).script.steps).toHaveLength(20);
+    await expect(ask({ choiceCount: 11 }, { reply })).rejects.toThrow(refused(10, 11));
+  });
+
+  test("is said as far as the tokens of each go", async () => {
+    const { script } = await ask({ choiceCount: 128, tokensMax: 10 }, { reply: long });
+    expect(script.steps.length).toBeLessThanOrEqual(128 * 11);
+  });
+});
