@@ -96,8 +96,9 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   /** Bytes behind the running request. */
   #held: Buffer[] | null = null;
   #heldBytes = 0;
-  /** What the socket has not taken. */
-  #owed: Buffer | null = null;
+  /** What the socket has not taken: each piece a copy of its own. */
+  #owed: Buffer[] | null = null;
+  #owedBytes = 0;
   /** Waits until an answer that is written is taken. */
   #taker: ClientListener | null = null;
   /** Why weir itself ends the connection. */
@@ -164,11 +165,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
     if (this.#owed === null) {
       sent = this.#socket.write(bytes, 0, length);
       if (sent === length || sent < 0) return true; // closed: `onClose` says so
-      this.#owed = Buffer.from(bytes.subarray(sent, length)); // a copy
-    } else {
-      this.#owed = Buffer.concat([this.#owed, bytes.subarray(0, length)]);
     }
-    this.#host.unread.note(this, this.#owed.length);
+    (this.#owed ??= []).push(Buffer.from(bytes.subarray(sent, length))); // a copy
+    this.#owedBytes += length - sent;
+    this.#host.unread.note(this, this.#owedBytes);
     return false;
   }
 
@@ -208,11 +208,11 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   }
 
   nudge(): boolean {
-    const owedBytes = this.#owed?.length ?? 0;
+    const owedBytes = this.#owedBytes;
     // The kernel takes bytes as soon as it has room for one, and tells of room much later: when a third
     // of its buffer is free, which may be a megabyte.
     this.onDrain();
-    return !this.#isClosed && (this.#owed?.length ?? 0) < owedBytes;
+    return !this.#isClosed && this.#owedBytes < owedBytes;
   }
 
   /**
@@ -263,14 +263,27 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   onDrain(): void {
     const owed = this.#owed;
     if (owed === null || this.#isClosed) return;
-    const sent = this.#socket.write(owed, 0, owed.length);
-    if (sent < 0) return;
-    if (sent < owed.length) {
-      const rest = owed.subarray(sent);
-      // What was taken is let go of, once that is half of it: together one copy of the whole.
-      this.#owed = rest.length * 2 < owed.buffer.byteLength ? Buffer.from(rest) : rest;
-      this.#host.unread.note(this, rest.length);
-      if (sent > 0 && this.#line === this.#host.lines.write) this.#wait(this.#host.lines.write);
+    const before = this.#owedBytes;
+    while (owed.length > 0) {
+      const piece = owed[0]!;
+      const sent = this.#socket.write(piece, 0, piece.length);
+      if (sent < 0) return;
+      this.#owedBytes -= sent;
+      if (sent < piece.length) {
+        const rest = piece.subarray(sent);
+        // What was taken is let go of, once that is half of it: together one copy of the whole.
+        const isMostTaken = rest.length * 2 < piece.buffer.byteLength;
+        owed[0] = isMostTaken ? Buffer.from(rest) : rest;
+        if (isMostTaken) free(piece);
+        break;
+      }
+      owed.shift();
+      free(piece);
+    }
+    if (owed.length > 0) {
+      this.#host.unread.note(this, this.#owedBytes);
+      const hasTaken = this.#owedBytes < before;
+      if (hasTaken && this.#line === this.#host.lines.write) this.#wait(this.#host.lines.write);
       return;
     }
     this.#owed = null;
@@ -301,7 +314,9 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   onClose(): void {
     this.#isClosed = true;
     this.#wait(null);
+    if (this.#owed !== null) for (const piece of this.#owed) free(piece);
     this.#owed = this.#held = this.#partial = null;
+    this.#owedBytes = 0;
     this.#host.unread.note(this, 0);
     this.#leave();
     const taker = this.#taker;
@@ -520,6 +535,17 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
     this.#line = line;
     line?.join(this);
   }
+}
+
+/** Smaller pieces may share their memory with others. */
+const OWN_BYTES_MIN = 65_536;
+
+/**
+ * Frees the memory of `piece`, a copy that nobody has besides: what many slow clients leave would be
+ * far more than its limit until the collector comes by.
+ */
+function free(piece: Buffer): void {
+  if (piece.buffer.byteLength >= OWN_BYTES_MIN) (piece.buffer as ArrayBuffer).transfer(0);
 }
 
 const NOBODY = { onBody() {} };

@@ -46,9 +46,10 @@ function slow(unread = new Unread(Infinity)) {
     requestsOpen: 0,
     onClosed() {},
   };
-  const kernel = { room: 0, taken: 0, isReset: false };
+  const kernel = { room: 0, taken: 0, isReset: false, last: new Uint8Array() };
   const socket = {
-    write(_bytes: Uint8Array, _from: number, length: number) {
+    write(bytes: Uint8Array<ArrayBuffer>, _from: number, length: number) {
+      kernel.last = bytes;
       const taken = Math.min(length, kernel.room);
       kernel.room -= taken;
       kernel.taken += taken;
@@ -101,6 +102,23 @@ describe("a whole answer whose client is slow", () => {
     pass(OVER_MS);
     expect(kernel.taken).toBeGreaterThan(BODY.length);
     expect([kernel.isReset, told]).toEqual([false, ["taken"]]);
+  });
+
+  test("gives back the memory of what waits at once, when it is taken or its client has left", () => {
+    for (const end of ["taken", "left"] as const) {
+      const { kernel, connection, told } = slow();
+      kernel.room = 1000;
+      connection.onDrain(); // the head, and some of the body
+      const copy = kernel.last;
+      expect(copy.buffer.byteLength).toBe(BODY.length);
+      if (end === "left") connection.onClose();
+      else {
+        kernel.room = Infinity;
+        connection.onDrain();
+      }
+      expect(told).toEqual([end]);
+      expect(copy.buffer.byteLength).toBe(0);
+    }
   });
 
   test("tells that its client has left", () => {
