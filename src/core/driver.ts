@@ -54,12 +54,20 @@ export interface Incoming {
   readonly client?: Client | undefined;
 }
 
+/**
+ * A script of more steps takes milliseconds to be laid and written: such answers begin one per turn of
+ * the loop, so that whatever else comes in is answered between two of them.
+ */
+const LONG_STEPS = 4096;
+
 /** Drives exchanges: the only maker of them. One for the whole process. */
 export class Driver {
   readonly engine: Engine;
   readonly bodyLimits: BodyLimits;
   readonly frames = new FramesCache();
   readonly #gathered = new WeakMap<Script, ScriptGathered>();
+  /** What begins long answers, in the order that they are asked for. */
+  readonly #long: (() => void)[] = [];
   /** How each upstream's headers go down, by its host. */
   readonly #headersDown = new Map<string, HeadersDown>();
 
@@ -106,6 +114,17 @@ export class Driver {
     this.#gathered.set(script, made);
     return made;
   }
+
+  /** Calls `begin`, which must not throw, in a turn of the loop that is no other long answer's. */
+  beginLong(begin: () => void): void {
+    if (this.#long.push(begin) === 1) setImmediate(this.#beginNext);
+  }
+
+  readonly #beginNext = (): void => {
+    this.#long[0]!();
+    this.#long.shift();
+    if (this.#long.length > 0) setImmediate(this.#beginNext);
+  };
 
   /** How the headers of an upstream's answers go down. */
   headersDown(host: string): HeadersDown {
@@ -246,8 +265,18 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }, (error) => this.#refuse(error));
   }
 
-  /** Has an answer said; one that cannot be said is freed. */
   #take(answer: Answer, asking: Asking | Passing): void {
+    if (answer.kind !== "script" || answer.script.steps.length <= LONG_STEPS) {
+      return this.#sayOrFree(answer, asking);
+    }
+    this.#wait();
+    this.#driver.beginLong(() => {
+      if (!this.#isOver) this.#sayOrFree(answer, asking);
+    });
+  }
+
+  /** Has an answer said; one that cannot be said is freed. */
+  #sayOrFree(answer: Answer, asking: Asking | Passing): void {
     try {
       this.#say(answer, asking);
     } catch (error) {

@@ -241,3 +241,33 @@ describe("Driver, what leaves at once", () => {
     });
   }
 });
+
+describe("answers of thousands of steps", () => {
+  const { steps } = SCRIPT_AT_ONCE;
+  const long = { name: "long", steps: Array.from({ length: 5000 }, () => steps[0]!) };
+  const ask = (rig: DriverRig) =>
+    rig.ask(() => rig.asking(() => ({ kind: "script", script: long, model: "m" }))).writer;
+  const turn = () => new Promise<void>((resolve) => void setImmediate(resolve));
+
+  test("begin one per turn of the loop, in their order", async () => {
+    const rig = new DriverRig();
+    const writers = [ask(rig), ask(rig), ask(rig)];
+    const begun = () => writers.map(({ status }) => status);
+    expect(begun()).toEqual([0, 0, 0]);
+    const seen = new Set<string>();
+    while (begun().includes(0)) {
+      await turn();
+      seen.add(begun().join());
+    }
+    expect([...seen]).toEqual(["200,0,0", "200,200,0", "200,200,200"]);
+  });
+
+  test("do not begin for a client that has left meanwhile", async () => {
+    const rig = new DriverRig();
+    const [first, second] = [ask(rig), ask(rig)];
+    first.leave();
+    while (second.status === 0) await turn();
+    expect(first.text).not.toContain("data:");
+    expect(rig.engine.streams.size).toBe(0);
+  });
+});
