@@ -430,7 +430,7 @@ describe("a client that leaves", () => {
 describe("server.write_timeout_ms", () => {
   const COUNT = 10;
   /** As long as a config may be; each character is three bytes. */
-  const REPLY = "é".repeat(1_000_000);
+  const REPLY = "€".repeat(1_000_000);
   const BODY = CHAT.replace('"stream":true', '"stream":false');
   /** A socket file holds some 200 KiB that nobody has read, TCP some megabytes. */
   const REQUESTS = { plain: 8, TLS: 8, unix: 1 } as const;

@@ -28,8 +28,8 @@ async function neglect(weir: Weir, count: number, request: string | Uint8Array):
 
 const open = async (weir: Weir) => Number((await weir.health())["streams_open"]);
 
-/** As long as a config may be, and one word: 2 MB. */
-const REPLY = "é".repeat(1_000_000);
+/** As long as a config may be, and one word: 3 MB. */
+const REPLY = "€".repeat(1_000_000);
 const CHAT = '{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}';
 
 describe("answers that nobody reads", () => {
