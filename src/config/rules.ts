@@ -98,7 +98,8 @@ export function text(initial: string): Kind<string> {
 const REPLY_CHARS_MAX = 1_048_576;
 const REPLY_WORDS_MAX = 65_536;
 /** A character of a script that is written without blanks counts as a word. */
-const WORD = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+/gu;
+const WORD =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]|[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+/gu;
 
 /** The reply of the mock: text that is not endless. */
 export function reply(initial: string): Kind<string> {

@@ -314,7 +314,7 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   onClose(): void {
     this.#isClosed = true;
     this.#wait(null);
-    if (this.#owed !== null) for (const piece of this.#owed) free(piece);
+    if (this.#owed !== null) { for (const piece of this.#owed) free(piece); }
     this.#owed = this.#held = this.#partial = null;
     this.#owedBytes = 0;
     this.#host.unread.note(this, 0);
