@@ -19,6 +19,7 @@ export interface JsonSchema {
   readonly minimum?: number;
   readonly maximum?: number;
   readonly minLength?: number;
+  readonly maxLength?: number;
   readonly minItems?: number;
   readonly maxItems?: number;
   readonly description?: string;
@@ -41,6 +42,7 @@ const KNOWN: ReadonlySet<string> = new Set<keyof JsonSchema>([
   "minimum",
   "maximum",
   "minLength",
+  "maxLength",
   "minItems",
   "maxItems",
   "description",
@@ -72,6 +74,7 @@ export function faultsOf(schema: JsonSchema, value: unknown, path = ""): string[
   } else if (typeof value === "string") {
     check("pattern", new RegExp(schema.pattern ?? "", "u").test(value));
     check("minLength", value.length >= schema.minLength!);
+    check("maxLength", value.length <= schema.maxLength!);
   } else if (Array.isArray(value)) {
     check("minItems", value.length >= schema.minItems!);
     check("maxItems", value.length <= schema.maxItems!);
