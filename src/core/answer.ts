@@ -11,7 +11,14 @@ import type { Turn } from "./turn.ts";
 import type { Upload } from "./upload.ts";
 
 /** The wire dialects that a client and an upstream can have in common. */
-export type DialectName = "openai_chat" | "chatgpt_web";
+export type DialectName =
+  | "openai_chat"
+  | "openai_responses"
+  | "openai_completions"
+  | "anthropic_messages"
+  /** The rest of OpenAI's API: passed as it is, and never read. */
+  | "openai"
+  | "chatgpt_web";
 
 /** The client's request as it came, for a source that speaks the same dialect. */
 export interface Wire {
@@ -55,8 +62,37 @@ export interface Usage {
   readonly completionTokens: number;
   /** How many of the prompt's came out of a cache; absent = it is not told. */
   readonly cachedTokens?: number;
+  /** How many of the prompt's were put into a cache; absent = it is not told. */
+  readonly cacheWriteTokens?: number;
   /** How many of the completion's were spent on reasoning; absent = it is not told. */
   readonly reasoningTokens?: number;
+  /** How many of the prompt's were sound; absent = it is not told. */
+  readonly promptAudioTokens?: number;
+  /** How many of the completion's were sound; absent = it is not told. */
+  readonly completionAudioTokens?: number;
+  /** How many of the completion's a prediction had right; absent = it is not told. */
+  readonly acceptedPredictionTokens?: number;
+  /** How many of a prediction's were of no use; absent = it is not told. */
+  readonly rejectedPredictionTokens?: number;
+}
+
+/** What else a model might have said in place of a token, and how likely each was. */
+export interface TokenLogprob {
+  readonly token: string;
+  /** Natural logarithm of its probability: 0 or less. */
+  readonly logprob: number;
+  /** The likeliest tokens at this place, the likeliest first; as many as were asked for. */
+  readonly top: readonly { readonly token: string; readonly logprob: number }[];
+}
+
+/** Where a part of the text comes from. */
+export interface UrlCitation {
+  readonly url: string;
+  readonly title: string;
+  /** In UTF-16 units of the choice's text: from here … */
+  readonly startChars: number;
+  /** … to before here. */
+  readonly endChars: number;
 }
 
 /** Why an answer ended. */
@@ -67,8 +103,7 @@ export type Block = "text" | "reasoning" | "refusal";
 
 /**
  * One thing an answer says: one vocabulary for scripts, live answers and every dialect. A dialect
- * says what it has words for and leaves out the rest; a new kind of step (annotations, logprobs,
- * audio) is one more member.
+ * says what it has words for and leaves out the rest; a new kind of step is one more member.
  */
 export type Step =
   | {
@@ -76,14 +111,24 @@ export type Step =
     readonly choice: number;
     readonly block: Block;
     readonly text: string;
+    /** One per token of `text`; absent = they are not told. */
+    readonly logprobs?: readonly TokenLogprob[];
   }
+  /**
+   * What proves the reasoning before it, and only its maker can read: Anthropic's `signature`, the
+   * Responses API's `encrypted_content`. "" = whoever writes it makes one up.
+   */
+  | { readonly kind: "signature"; readonly choice: number; readonly text: string }
   /** A tool call begins. `index` counts the calls of one choice from 0. */
   | {
     readonly kind: "call";
     readonly choice: number;
     readonly index: number;
+    /** "" = whoever writes it makes one up, another in each answer. */
     readonly id: string;
     readonly name: string;
+    /** Present: what follows is text, and no JSON. */
+    readonly tool?: "custom";
   }
   /** A piece of that call's arguments. */
   | {
@@ -92,7 +137,22 @@ export type Step =
     readonly index: number;
     readonly text: string;
   }
-  | { readonly kind: "end"; readonly choice: number; readonly reason: EndReason }
+  | { readonly kind: "citation"; readonly choice: number; readonly citation: UrlCitation }
+  /** A piece of sound, and the words in it. */
+  | {
+    readonly kind: "audio";
+    readonly choice: number;
+    /** Base64 of its own; "" = words only. */
+    readonly data: string;
+    readonly transcript: string;
+  }
+  | {
+    readonly kind: "end";
+    readonly choice: number;
+    readonly reason: EndReason;
+    /** The text of `stop` that ended it; absent = none did, or it is not told. */
+    readonly stopSequence?: string;
+  }
   | { readonly kind: "usage"; readonly usage: Usage };
 
 /** A step of a script. `afterMs` counts from the step before. */

@@ -339,7 +339,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const exchange = this.#exchange;
     const { manner, layout } = asking;
     const telling = new LiveTelling(
-      layout.writer(stampTexts(manner.stamps.own())),
+      layout.writer(stampTexts(manner.stamps.own(layout.idLengths.length))),
       { headers: () => manner.headers(exchange), errorEvent: manner.errorEvent },
       exchange,
       this.#keeping,

@@ -27,7 +27,7 @@ export type StampTexts = readonly [created: string, ...string[]];
 export interface Layout {
   /** Everything that the bytes depend on besides the script, its usage and the stamps. */
   readonly key: string;
-  /** Characters of each id that changes per answer. */
+  /** Characters of each id that changes per answer: 12 at the most. Rare ones come last. */
   readonly idLengths: readonly number[];
   /** Writes one answer with these stamps, each of the length that its slot has. */
   writer(stamps: StampTexts): AnswerWriter;
@@ -52,6 +52,8 @@ export interface Frames {
   readonly slotEnds: Uint32Array;
   /** `stepEnds[i]`: how many steps of the script are said when frame i has left. */
   readonly stepEnds: Uint32Array;
+  /** How many ids stand in slots: the first ones of the layout. */
+  readonly idCount: number;
   /** The time that stands in the slots of `bytes`; null = a blank. Only `stampWhole` sets it. */
   createdThere: Uint8Array | null;
 }
@@ -97,25 +99,43 @@ export function layFrames(frames: readonly Frame[]): Frames {
     slotStamp: new Uint8Array(0),
     slotEnds: new Uint32Array(frames.length),
     stepEnds: Uint32Array.from(frames, ({ stepEnd = 0 }) => stepEnd),
+    idCount: 0,
     createdThere: null,
   };
 }
 
+/** What tells where the slots are. */
+type Slotted = Pick<Layout, "key" | "idLengths">;
+
 /**
  * Lays a whole script in a dialect, with `usage` told behind its steps when there is any.
- *
- * The slots are where two layings with different blanks differ, so that nothing a script says can
- * be taken for one.
  *
  * @throws {TypeError} when the writer does not write the same twice.
  */
 export function layScript(script: Script, layout: Layout, usage?: Usage): Frames {
-  const frames = layFrames(framesOf(script, layout.writer(blanks(layout, 0)), usage));
-  const other = layFrames(framesOf(script, layout.writer(blanks(layout, 1)), usage));
+  return laySlotted(layout, (stamps) => framesOf(script, layout.writer(stamps), usage));
+}
+
+/**
+ * Lays one text, which `write` gives with any stamps, as one frame.
+ *
+ * @throws {TypeError} when it does not write the same twice.
+ */
+export function layText(slotted: Slotted, write: (stamps: StampTexts) => string): Frames {
+  return laySlotted(slotted, (stamps) => [{ text: write(stamps), dueMs: 0 }]);
+}
+
+/**
+ * The slots are where two layings with different blanks differ, so that nothing a script says can
+ * be taken for one.
+ */
+function laySlotted(slotted: Slotted, lay: (stamps: StampTexts) => readonly Frame[]): Frames {
+  const frames = layFrames(lay(blanks(slotted, 0)));
+  const other = layFrames(lay(blanks(slotted, 1)));
   const slotAt: number[] = [];
   const slotStamp: number[] = [];
   const { bytes, ends, slotEnds } = frames;
-  if (other.bytes.length !== bytes.length) throw notTheSame(layout);
+  if (other.bytes.length !== bytes.length) throw notTheSame(slotted);
   let frame = 0;
   for (let at = 0; at < bytes.length;) {
     while (at >= ends[frame]!) slotEnds[frame++] = slotAt.length;
@@ -124,14 +144,19 @@ export function layScript(script: Script, layout: Layout, usage?: Usage): Frames
       continue;
     }
     const stamp = stampOfBlank(bytes[at]!);
-    const width = stamp === 0 ? CREATED_BYTES : layout.idLengths[stamp - 1];
-    if (width === undefined) throw notTheSame(layout);
+    const width = stamp === 0 ? CREATED_BYTES : slotted.idLengths[stamp - 1];
+    if (width === undefined) throw notTheSame(slotted);
     slotAt.push(at);
     slotStamp.push(stamp);
     at += width;
   }
   while (frame < ends.length) slotEnds[frame++] = slotAt.length;
-  return { ...frames, slotAt: Uint32Array.from(slotAt), slotStamp: Uint8Array.from(slotStamp) };
+  return {
+    ...frames,
+    slotAt: Uint32Array.from(slotAt),
+    slotStamp: Uint8Array.from(slotStamp),
+    idCount: slotStamp.reduce((most, stamp) => Math.max(most, stamp), 0),
+  };
 }
 
 /** The events of a script. Steps that a dialect has no word for have none. */
@@ -158,7 +183,7 @@ const DIGIT_1 = 49;
 /**
  * Stamps of one character each, so that the character tells the slot. `set` 0 and 1 differ in all.
  */
-function blanks({ idLengths }: Layout, set: 0 | 1): StampTexts {
+function blanks({ idLengths }: Slotted, set: 0 | 1): StampTexts {
   const ids = idLengths.map((length, i) =>
     String.fromCharCode(LETTER_A + 2 * i + set).repeat(length)
   );
@@ -170,7 +195,7 @@ function stampOfBlank(byte: number): number {
   return byte === DIGIT_1 ? 0 : (byte - LETTER_A) / 2 + 1;
 }
 
-function notTheSame({ key }: Layout): TypeError {
+function notTheSame({ key }: Slotted): TypeError {
   return new TypeError(`Cannot lay frames as the writer of ${key} does not write the same twice`);
 }
 

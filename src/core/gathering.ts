@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "./answer.ts";
+import type { EndReason, Step, TokenLogprob, UrlCitation, Usage } from "./answer.ts";
 
 /** A tool call with all of its arguments. */
 export interface GatheredCall {
@@ -12,6 +12,14 @@ export interface GatheredCall {
   readonly name: string;
   /** JSON, or the text of a custom tool. */
   readonly arguments: string;
+  readonly tool?: "custom" | undefined;
+}
+
+/** The sound of a choice. */
+export interface GatheredAudio {
+  /** Base64 of the whole. */
+  readonly data: string;
+  readonly transcript: string;
 }
 
 /** One choice of an answer. */
@@ -19,8 +27,16 @@ export interface GatheredChoice {
   readonly text: string;
   readonly reasoning: string;
   readonly refusal: string;
+  /** What proves the reasoning; "" = whoever writes it makes one up; undefined = there is none. */
+  readonly signature: string | undefined;
   readonly calls: readonly GatheredCall[];
+  readonly citations: readonly UrlCitation[];
+  /** Of the text, or of the refusal; undefined = they are not told. */
+  readonly logprobs: readonly TokenLogprob[] | undefined;
+  readonly audio: GatheredAudio | undefined;
   readonly reason: EndReason;
+  /** The text of `stop` that ended it. */
+  readonly stopSequence: string | undefined;
 }
 
 /** A whole answer. */
@@ -33,8 +49,11 @@ export interface Gathered {
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-interface Growing extends Writable<Omit<GatheredChoice, "calls">> {
+interface Growing extends Writable<Omit<GatheredChoice, "calls" | "citations" | "audio">> {
   calls: Writable<GatheredCall>[];
+  citations: UrlCitation[];
+  logprobs: TokenLogprob[] | undefined;
+  audio: GatheredAudio | undefined;
 }
 
 /** Takes steps as they come. */
@@ -52,36 +71,70 @@ export class Gathering implements Gathered {
   }
 
   add(step: Step): void {
+    if (step.kind === "usage") {
+      this.usage = step.usage;
+      return;
+    }
+    const choice = this.#choice(step.choice);
     switch (step.kind) {
       case "delta":
-        this.#choice(step.choice)[step.block] += step.text;
+        choice[step.block] += step.text;
+        if (step.logprobs !== undefined) (choice.logprobs ??= []).push(...step.logprobs);
         break;
-      case "call":
-        this.#choice(step.choice).calls[step.index] = {
-          id: step.id,
-          name: step.name,
-          arguments: "",
-        };
+      case "signature":
+        choice.signature = (choice.signature ?? "") + step.text;
         break;
+      case "call": {
+        const { id, name, tool } = step;
+        choice.calls[step.index] = { id, name, arguments: "", tool };
+        break;
+      }
       case "arguments": {
-        const call = this.#choice(step.choice).calls[step.index];
+        const call = choice.calls[step.index];
         if (call !== undefined) call.arguments += step.text;
         break;
       }
-      case "end":
-        this.#choice(step.choice).reason = step.reason;
+      case "citation":
+        choice.citations.push(step.citation);
         break;
-      case "usage":
-        this.usage = step.usage;
+      case "audio": {
+        const { data = "", transcript = "" } = choice.audio ?? {};
+        choice.audio = {
+          data: joinedBase64(data, step.data),
+          transcript: transcript + step.transcript,
+        };
+        break;
+      }
+      case "end":
+        choice.reason = step.reason;
+        choice.stopSequence = step.stopSequence;
     }
   }
 
   #choice(index: number): Growing {
     while (this.choices.length <= index) {
-      this.choices.push({ text: "", reasoning: "", refusal: "", calls: [], reason: "stop" });
+      this.choices.push({
+        text: "",
+        reasoning: "",
+        refusal: "",
+        signature: undefined,
+        calls: [],
+        citations: [],
+        logprobs: undefined,
+        audio: undefined,
+        reason: "stop",
+        stopSequence: undefined,
+      });
     }
     return this.choices[index]!;
   }
+}
+
+/** Two pieces of base64, each with an end of its own, as one. */
+function joinedBase64(one: string, other: string): string {
+  if (one === "" || !one.endsWith("=")) return one + other;
+  return Buffer.concat([Buffer.from(one, "base64"), Buffer.from(other, "base64")])
+    .toString("base64");
 }
 
 /** What `steps` say in the text of their first choice. */

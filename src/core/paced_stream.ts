@@ -15,7 +15,6 @@ import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Frames, type Stamped, stampSlots } from "./frames.ts";
 import { textOfSteps } from "./gathering.ts";
-
 import { type Gone, Outlet } from "./outlet.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Keeping } from "./keeping.ts";
@@ -70,7 +69,7 @@ export class PacedStream extends Outlet {
     this.#frames = frames;
     this.#manner = manner;
     this.#startMs = exchange.startMs;
-    this.#stamps = manner.stamps.own();
+    this.#stamps = manner.stamps.own(frames.idCount);
     this.#script = kept?.script;
     this.#keeping = kept?.keeping;
   }

@@ -24,7 +24,7 @@ export function reply(
 ): void {
   // In place: the writer takes the bytes before anybody else can write to the slots. A copy of our
   // own would double the garbage of a request.
-  stampWhole(frames, manner.stamps.shared());
+  stampWhole(frames, manner.stamps.shared(frames.idCount));
   const untaken = writer.whole(200, manner.headers(exchange), frames.bytes);
   completeTaken(exchange, 200, frames.bytes.length, untaken);
 }

@@ -25,12 +25,15 @@ const decoder = new TextDecoder();
 /** Fills `target` with random bytes. `crypto.getRandomValues`, or a seeded one in a test. */
 export type RandomBytes = (target: Uint8Array<ArrayBuffer>) => void;
 
-/** Gives the stamps of one answer after the other. */
+/**
+ * Gives the stamps of one answer after the other: its time, and its first `idCount` ids at least.
+ * Ids that stand in few answers come last in a layout, and cost nothing in the others.
+ */
 export interface AnswerStamps {
   /** For an answer that leaves at once: the next call writes over them. */
-  shared(): Stamped;
+  shared(idCount: number): Stamped;
   /** For an answer that goes on: they stay. */
-  own(): Stamped;
+  own(idCount: number): Stamped;
 }
 
 /** Stamps as texts, for an answer that is written while it comes. */
@@ -43,7 +46,6 @@ export class Stamps {
   readonly #random: RandomBytes;
   readonly #wallS: () => number;
   readonly #pool = Buffer.alloc(POOL_BYTES);
-  readonly #id = new Uint8Array(ID_BYTES);
   #at = POOL_BYTES;
   #hex = "";
   #hexAt = 0;
@@ -56,34 +58,27 @@ export class Stamps {
     this.#random = random;
   }
 
-  /** The stamps of answers with one id of `ID_BYTES`. */
-  withId(): AnswerStamps {
-    const shared: [Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>] = [this.#created, this.#id];
+  /** The stamps of answers with ids of [A-Za-z0-9] that have these lengths. */
+  withIds(...lengths: readonly number[]): AnswerStamps {
+    const ids = lengths.map((length) => new Uint8Array(length));
+    const shared: [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]] = [this.#created, ...ids];
     return {
-      shared: () => {
+      shared: (idCount) => {
         shared[0] = this.created();
-        this.sharedId();
+        for (let i = 0; i < idCount; i++) this.fillId(ids[i]!);
         return shared;
       },
-      own: () => [this.created(), this.id()],
+      own: (idCount) => {
+        const own: [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]] = [this.created()];
+        for (let i = 0; i < idCount; i++) own.push(this.fillId(new Uint8Array(lengths[i]!)));
+        return own;
+      },
     };
   }
 
-  /** The stamps of answers without any id. */
-  withoutId(): AnswerStamps {
-    const stamps = (): Stamped => [this.created()];
-    return { shared: stamps, own: stamps };
-  }
-
-  /** A fresh id of its own: `ID_BYTES` bytes of [A-Za-z0-9]. */
-  id(): Uint8Array<ArrayBuffer> {
-    return this.sharedId().slice();
-  }
-
-  /** A fresh id in a buffer that the next call writes over. */
-  sharedId(): Uint8Array<ArrayBuffer> {
-    const id = this.#id;
-    for (let i = 0; i < ID_BYTES; i++) id[i] = ALPHABET[this.#fairByte() % ALPHABET.length]!;
+  /** Fills `id` with random characters of [A-Za-z0-9], and gives it. */
+  fillId(id: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    for (let i = 0; i < id.length; i++) id[i] = ALPHABET[this.#fairByte() % ALPHABET.length]!;
     return id;
   }
 

@@ -209,6 +209,7 @@ async function callWeir(
     for await (const step of steps) {
       if (step.kind === "usage" && !wantsUsage) continue;
       const chunk = chunkOf(step);
+      if (chunk === undefined) continue;
       yield { raw: JSON.stringify(chunk), chunk };
     }
   })();

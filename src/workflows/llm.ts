@@ -9,6 +9,7 @@ import { askOf, type Source, type Step, type Usage } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { Gathering } from "../core/gathering.ts";
+import { annotationObject, callObject } from "../dialects/openai_chat/write_answer.ts";
 import { EMPTY_TURN, type Message, type Turn } from "../core/turn.ts";
 
 /** A base URL that means this weir. */
@@ -84,8 +85,8 @@ async function* untilAborted(
   }
 }
 
-/** The chunk that says `step`, as OpenAI's stream has it. */
-export function chunkOf(step: Step): Record<string, unknown> {
+/** The chunk that says `step`, as OpenAI's stream has it; undefined = it has no words for it. */
+export function chunkOf(step: Step): Record<string, unknown> | undefined {
   switch (step.kind) {
     case "delta": {
       const key = step.block === "text"
@@ -96,18 +97,23 @@ export function chunkOf(step: Step): Record<string, unknown> {
       return choiceChunk(step.choice, { [key]: step.text });
     }
     case "call": {
-      const { index, id, name } = step;
-      const call = { index, id, type: "function", function: { name, arguments: "" } };
-      return choiceChunk(step.choice, { tool_calls: [call] });
+      const { index, id, name, tool } = step;
+      const call = callObject({ id: id || `call_${index}`, name, arguments: "", tool });
+      return choiceChunk(step.choice, { tool_calls: [{ index, ...call }] });
     }
     case "arguments": {
       const piece = { index: step.index, function: { arguments: step.text } };
       return choiceChunk(step.choice, { tool_calls: [piece] });
     }
+    case "citation":
+      return choiceChunk(step.choice, { annotations: [annotationObject(step.citation)] });
     case "end":
       return choiceChunk(step.choice, {}, step.reason);
     case "usage":
       return { choices: [], usage: usageBody(step.usage) };
+    case "signature":
+    case "audio":
+      return undefined;
   }
 }
 
@@ -129,11 +135,7 @@ export async function completionOf(steps: AsyncIterable<Step>): Promise<Record<s
         ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
         ...(refusal === "" ? {} : { refusal }),
         ...(calls.length === 0 ? {} : {
-          tool_calls: calls.map(({ id, name, arguments: text }) => ({
-            id,
-            type: "function",
-            function: { name, arguments: text },
-          })),
+          tool_calls: calls.map((call, at) => callObject({ ...call, id: call.id || `call_${at}` })),
         }),
       },
       finish_reason: reason,

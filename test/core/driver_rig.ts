@@ -127,7 +127,7 @@ export class DriverRig {
       bodies_max_bytes: 1000,
     });
     this.manner = {
-      stamps: new Stamps(() => 1_700_000_000, (target) => target.fill(0)).withoutId(),
+      stamps: new Stamps(() => 1_700_000_000, (target) => target.fill(0)).withIds(),
       headers: () => ({ "content-type": "text/event-stream" }),
       errorEvent,
       recordLateness: (lateMs) => void this.latenessMs.push(lateMs),

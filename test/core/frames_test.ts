@@ -8,6 +8,7 @@ import {
   layFrames,
   type Layout,
   layScript,
+  layText,
   type Stamped,
   stampSlots,
   type StampTexts,
@@ -87,6 +88,24 @@ describe("layFrames()", () => {
 
   test("refuses due times that decrease", () => {
     expect(() => layFrames([{ text: "a", dueMs: 5 }, { text: "b", dueMs: 4 }])).toThrow(RangeError);
+  });
+});
+
+describe("layText()", () => {
+  const slotted = { key: "t", idLengths: [3, 2] };
+
+  test("lays one text with its slots, and says how many ids it has", () => {
+    const frames = layText(slotted, ([created, id]) => `${created} ${id} 水 ${id}`);
+    const stamps = stampsFor(slotted.idLengths);
+    stampWhole(frames, stampedOf(stamps));
+    expect(textOf(frames)).toBe(`${stamps[0]} ${stamps[1]} 水 ${stamps[1]}`);
+    expect([frames.idCount, layText(slotted, ([, , last]) => last!).idCount]).toEqual([1, 2]);
+    expect(layText(slotted, () => "none").idCount).toBe(0);
+  });
+
+  test("refuses a text that is another each time", () => {
+    let count = 0;
+    expect(() => layText(slotted, () => "x".repeat(++count))).toThrow(TypeError);
   });
 });
 

@@ -12,7 +12,20 @@ function gathered(...steps: readonly Step[]): Gathering {
   return gathering;
 }
 
-const EMPTY = { text: "", reasoning: "", refusal: "", calls: [], reason: "stop" } as const;
+const EMPTY = {
+  text: "",
+  reasoning: "",
+  refusal: "",
+  signature: undefined,
+  calls: [],
+  citations: [],
+  logprobs: undefined,
+  audio: undefined,
+  reason: "stop",
+  stopSequence: undefined,
+} as const;
+
+const CITATION = { url: "https://a.example/", title: "水", startChars: 0, endChars: 1 };
 
 describe("Gathering", () => {
   const CASES: readonly (readonly [
@@ -49,10 +62,41 @@ describe("Gathering", () => {
     ], [{
       ...EMPTY,
       calls: [
-        { id: "call_a", name: "rain", arguments: '{"水":1}' },
-        { id: "call_b", name: "wind", arguments: '{"b":2}' },
+        { id: "call_a", name: "rain", arguments: '{"水":1}', tool: undefined },
+        { id: "call_b", name: "wind", arguments: '{"b":2}', tool: undefined },
       ],
       reason: "tool_calls",
+    }]],
+    ["knows a call that takes text", [
+      { kind: "call", choice: 0, index: 0, id: "", name: "sh", tool: "custom" },
+      { kind: "arguments", choice: 0, index: 0, text: "ls" },
+    ], [{ ...EMPTY, calls: [{ id: "", name: "sh", arguments: "ls", tool: "custom" }] }]],
+    ["joins a signature, and tells an empty one from none", [
+      { kind: "signature", choice: 0, text: "" },
+      { kind: "signature", choice: 1, text: "ab" },
+      { kind: "signature", choice: 1, text: "c" },
+      delta("a", 2),
+    ], [{ ...EMPTY, signature: "" }, { ...EMPTY, signature: "abc" }, { ...EMPTY, text: "a" }]],
+    ["joins pieces of sound, each with an end of its own, and their words", [
+      { kind: "audio", choice: 0, data: btoa("a"), transcript: "水" },
+      { kind: "audio", choice: 0, data: "", transcript: " 🌊" },
+      { kind: "audio", choice: 0, data: btoa("bcd"), transcript: "" },
+      { kind: "audio", choice: 0, data: btoa("ef"), transcript: "" },
+    ], [{ ...EMPTY, audio: { data: btoa("abcdef"), transcript: "水 🌊" } }]],
+    ["keeps citations, the likelihood of each token, and the text that ended it", [
+      {
+        ...delta("a"),
+        logprobs: [{ token: "a", logprob: -0.5, top: [] }],
+      } as Step,
+      { kind: "citation", choice: 0, citation: CITATION },
+      { ...delta("b"), logprobs: [{ token: "b", logprob: 0, top: [] }] } as Step,
+      { kind: "end", choice: 0, reason: "stop", stopSequence: "c" },
+    ], [{
+      ...EMPTY,
+      text: "ab",
+      citations: [CITATION],
+      logprobs: [{ token: "a", logprob: -0.5, top: [] }, { token: "b", logprob: 0, top: [] }],
+      stopSequence: "c",
     }]],
     ["leaves out arguments of a call that did not begin", [
       { kind: "arguments", choice: 0, index: 3, text: "{}" },

@@ -76,7 +76,7 @@ export function handServer(give: Give, keepaliveMs = 0) {
     writeTimeoutMs: WRITE_TIMEOUT_MS,
   };
   const manner: Manner = {
-    stamps: new Stamps(() => 1_700_000_000, (target) => target.fill(0)).withoutId(),
+    stamps: new Stamps(() => 1_700_000_000, (target) => target.fill(0)).withIds(),
     headers: () => ({ "content-type": "text/event-stream" }),
     errorEvent,
     recordLateness: (lateMs) => void latenessMs.push(lateMs),

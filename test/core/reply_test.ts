@@ -21,7 +21,7 @@ const STAMPS_ONLY: Layout = {
 
 function mannerOf(stamps: Stamps): Manner {
   return {
-    stamps: stamps.withId(),
+    stamps: stamps.withIds(29),
     headers: () => ({}),
     errorEvent: () => null,
     recordLateness: () => {},

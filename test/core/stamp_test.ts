@@ -2,19 +2,19 @@ import { describe, expect, test } from "bun:test";
 import { getRandomValues } from "node:crypto";
 import { Stamps } from "../../src/core/stamp.ts";
 
-const text = (stamps: Stamps) => new TextDecoder().decode(stamps.sharedId());
+const text = (stamps: Stamps) => new TextDecoder().decode(stamps.fillId(new Uint8Array(29)));
 const real = () =>
   new Stamps(() => Math.floor(Date.now() / 1000), (target) => void getRandomValues(target));
 
 describe("Stamps", () => {
-  test("id() gives 29 of [A-Za-z0-9], never the same twice in 20 000", () => {
+  test("fillId() gives 29 of [A-Za-z0-9], never the same twice in 20 000", () => {
     const stamps = real();
     const ids = new Set(Array.from({ length: 20_000 }, () => text(stamps)));
     expect(ids.size).toBe(20_000);
     for (const id of ids) if (!/^[A-Za-z0-9]{29}$/.test(id)) throw new Error(id);
   });
 
-  test("id() favours no character", () => {
+  test("fillId() favours no character", () => {
     const stamps = real();
     const counts = new Map<string, number>();
     for (let i = 0; i < 10_000; i++) {
@@ -30,6 +30,17 @@ describe("Stamps", () => {
   test("the same random bytes give the same id", () => {
     const seeded = () => new Stamps(() => 0, (target) => target.fill(7));
     expect(text(seeded())).toBe(text(seeded()));
+  });
+
+  test("withIds() fills as many ids as are asked for, shared ones anew and in place", () => {
+    const stamps = real().withIds(5, 2);
+    const own = stamps.own(1);
+    expect(own.map(({ length }) => length)).toEqual([10, 5]);
+    const shared = stamps.shared(2);
+    const before = new TextDecoder().decode(shared[1]);
+    expect(stamps.shared(1)).toBe(shared);
+    expect(new TextDecoder().decode(shared[1])).not.toBe(before);
+    expect(new TextDecoder().decode(shared[2])).toMatch(/^[A-Za-z0-9]{2}$/);
   });
 
   test("hex(32) gives 32 hexadecimal digits", () => {

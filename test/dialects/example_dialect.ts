@@ -66,7 +66,7 @@ function refusal({ code, status, message }: AppError): Whole {
 export function exampleSurface(source: Source, stamps: Stamps): Surface {
   const headers = { "content-type": SSE_TYPE, "cache-control": "no-cache" };
   const manner: Manner = {
-    stamps: stamps.withId(),
+    stamps: stamps.withIds(29),
     headers: () => headers,
     errorEvent,
     recordLateness() {},

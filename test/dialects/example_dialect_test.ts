@@ -209,8 +209,8 @@ describe("the example dialect", () => {
     ];
     const timed = steps.map((step) => ({ ...step, afterMs: 0 }));
     const frames = layScript({ name: "s", steps: timed }, EXAMPLE_LAYOUT);
-    const stamps = fixedStamps().withId();
-    stampWhole(frames, stamps.own());
+    const stamps = fixedStamps().withIds(29);
+    stampWhole(frames, stamps.own(1));
     const writer = EXAMPLE_LAYOUT.writer([String(SECOND), ID]);
     const live = steps.map((step) => writer.step(step)).join("") + writer.close();
     expect(new TextDecoder().decode(frames.bytes)).toBe(live);

@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
 import type { EndReason, Step, TimedStep, Usage } from "../../src/core/answer.ts";
+import { Gathering } from "../../src/core/gathering.ts";
 import { type Layout, layScript, type Stamped, stampWhole } from "../../src/core/frames.ts";
 import { stampTexts } from "../../src/core/stamp.ts";
 import { CONV_LAYOUT } from "../../src/dialects/chatgpt_web/conversation.ts";
 import { CONTENT_LAYOUT } from "../../src/dialects/content_events/write_answer.ts";
 import { ENVELOPE_LAYOUT } from "../../src/dialects/envelope/envelope.ts";
-import { ChunkLayout, completionBody } from "../../src/dialects/openai_chat/write_answer.ts";
+import { ChunkLayout } from "../../src/dialects/openai_chat/write_answer.ts";
 
 const CHUNKS = { model: "gpt-4o-2024-08-06", wantsUsage: true, wantsObfuscation: false } as const;
 
@@ -20,12 +21,16 @@ const LAYOUTS = {
 type LayoutName = keyof typeof LAYOUTS;
 
 const ID = "AbCdEfGhIjKlMnOpQrStUvWxYz012";
+/** What the ids of an answer's calls are made of. */
+const CALLS = "zYxWvUtSrQpOnMlKjIhGfE";
 const UUIDS = ["11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-000000000000"];
 
 /** The stamps that `layout` takes. */
 function stampsOf({ idLengths }: Layout): Stamped {
   const encoder = new TextEncoder();
-  const ids = idLengths.map((length, i) => length === ID.length ? ID : UUIDS[i]!);
+  const ids = idLengths.map((length, i) =>
+    length === ID.length ? ID : length === CALLS.length ? CALLS : UUIDS[i]!
+  );
   return [encoder.encode("1764300000"), ...ids.map((id) => encoder.encode(id))];
 }
 
@@ -235,6 +240,59 @@ describe("ChunkLayout", () => {
     expect(spoken(layout, [TEXT, end, { kind: "usage", usage: USAGE }])).not.toContain("usage");
   });
 
+  test("makes an id for each call that has none, another for every call of an answer", () => {
+    const calls = [[0, 0], [0, 1], [1, 0]].map(([choice, index]) => ({
+      ...CALL,
+      choice,
+      index,
+      id: "",
+    } as Step));
+    const ids = [...spoken(LAYOUTS["gpt-4o"], calls).matchAll(/"id":"(call_[^"]*)"/g)]
+      .map(([, id]) => id!);
+    expect(ids).toEqual([`call_${CALLS}00`, `call_${CALLS}01`, `call_${CALLS}0w`]);
+  });
+
+  test("says a custom tool's call as such, and its input as text", () => {
+    const steps: readonly Step[] = [{ ...CALL, tool: "custom" } as Step, ARGUMENTS];
+    expect(spoken(LAYOUTS["gpt-4o"], steps)).toBe(
+      full('{"role":"assistant","content":null}') +
+        full(
+          '{"tool_calls":[{"index":0,"id":"call_a","type":"custom",' +
+            '"custom":{"name":"wetter","input":""}}]}',
+        ) +
+        full('{"tool_calls":[{"index":0,"custom":{"input":"{\\"ort\\":\\"杭州\\"}"}}]}'),
+    );
+  });
+
+  test("says how likely each token was", () => {
+    const logprobs = [{ token: "水", logprob: -0.5, top: [{ token: "a", logprob: -1 }] }];
+    const said = spoken(LAYOUTS["gpt-4o"], [{ ...TEXT, logprobs } as Step]).split("\n\n")[1]!;
+    const { choices } = JSON.parse(said.slice("data: ".length));
+    expect(choices[0].logprobs).toEqual({
+      content: [{
+        token: "水",
+        logprob: -0.5,
+        bytes: [230, 176, 180],
+        top_logprobs: [{ token: "a", logprob: -1, bytes: [97] }],
+      }],
+      refusal: null,
+    });
+  });
+
+  test("says citations and sound", () => {
+    const citation = { url: "https://a.example/", title: "A", startChars: 1, endChars: 3 };
+    const steps: readonly Step[] = [
+      { kind: "citation", choice: 0, citation },
+      { kind: "audio", choice: 0, data: "AAA=", transcript: "水" },
+    ];
+    expect(spoken(LAYOUTS["gpt-4o"], steps)).toBe(
+      full(
+        '{"annotations":[{"type":"url_citation","url_citation":{"end_index":3,"start_index":1,' +
+          '"title":"A","url":"https://a.example/"}}]}',
+      ) + full('{"audio":{"data":"AAA=","transcript":"水"}}'),
+    );
+  });
+
   test("opens each choice once", () => {
     const layout = LAYOUTS["gpt-4o"];
     expect(spoken(layout, [CALL, ARGUMENTS, TEXT, end]).match(/"role"/g)).toHaveLength(1);
@@ -299,8 +357,11 @@ const ALL: readonly Step[] = [
   { kind: "delta", choice: 0, block: "text", text: "" },
   { kind: "delta", choice: 1, block: "text", text: `${"b".repeat(29)}${"2".repeat(10)}` },
   { kind: "delta", choice: 1, block: "refusal", text: "不行" },
+  { kind: "signature", choice: 0, text: "" },
   CALL,
   ARGUMENTS,
+  { kind: "call", choice: 0, index: 1, id: "", name: "zeit" },
+  { kind: "arguments", choice: 0, index: 1, text: "{}" },
   { kind: "end", choice: 0, reason: "tool_calls" },
   { kind: "end", choice: 1, reason: "length" },
 ];
@@ -367,15 +428,10 @@ describe("the fields of an answer by its model", () => {
       test(`${name}: ${model}`, () => {
         const layout = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", model });
         const chunks = spoken(layout, [TEXT, { kind: "end", choice: 0, reason: "stop" }]);
-        const choice = {
-          text: "a",
-          reasoning: "",
-          refusal: "",
-          calls: [],
-          reason: "stop",
-        } as const;
-        const head = { persona: "gpt-4o", id: ID, created: 1, model } as const;
-        const whole = JSON.stringify(JSON.parse(completionBody(head, [choice], USAGE)));
+        const said = new Gathering();
+        said.add({ kind: "delta", choice: 0, block: "text", text: "a" });
+        const stamps = stampTexts(stampsOf(layout));
+        const whole = JSON.stringify(JSON.parse(layout.whole(said, stamps)));
         for (const text of [...chunks.split("\n\n").slice(0, -1), whole]) {
           expect(text).toContain(fingerprint);
           expect(text.includes('"logprobs":null')).toBe(hasLogprobs);

@@ -89,7 +89,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     path: "/chat",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
-    cutsAfterBlank: true,
+    cutsAfterBlank: false,
     end: DONE,
     error: ERROR,
     isRelayed: true,

@@ -249,7 +249,14 @@ function readCall(
     if (running.callCount === CALLS_MAX) return;
     known = { id, index: running.callCount++ };
     running.calls.set(told, known);
-    steps.push({ kind: "call", choice, index: known.index, id: id || `call_${known.index}`, name });
+    steps.push({
+      kind: "call",
+      choice,
+      index: known.index,
+      id: id || `call_${known.index}`,
+      name,
+      ...(object(call["custom"]) === undefined ? {} : { tool: "custom" }),
+    });
   }
   const text = argumentsOf(called["arguments"] ?? called["input"]);
   if (text !== "") steps.push({ kind: "arguments", choice, index: known.index, text });

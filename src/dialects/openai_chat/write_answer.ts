@@ -5,10 +5,17 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type {
+  Block,
+  EndReason,
+  Step,
+  TokenLogprob,
+  UrlCitation,
+  Usage,
+} from "../../core/answer.ts";
 import { type AnswerWriter, DONE_EVENT } from "../../core/dialect.ts";
-import type { Layout, Stamped, StampTexts } from "../../core/frames.ts";
-import type { GatheredCall, GatheredChoice } from "../../core/gathering.ts";
+import type { Layout, StampTexts } from "../../core/frames.ts";
+import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { ID_BYTES } from "../../core/stamp.ts";
 import { type Shape, shapeOf } from "../openai/models.ts";
 
@@ -72,17 +79,20 @@ const PAD = "h7Qx2LmVt9RbKe4";
 
 /** The `usage` object, all detail fields included (docs/facts/openai_api.md "Usage"). */
 export function usageObject(usage: Usage) {
-  const { promptTokens, completionTokens, cachedTokens = 0, reasoningTokens = 0 } = usage;
+  const { promptTokens, completionTokens } = usage;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: cachedTokens, audio_tokens: 0 },
+    prompt_tokens_details: {
+      cached_tokens: usage.cachedTokens ?? 0,
+      audio_tokens: usage.promptAudioTokens ?? 0,
+    },
     completion_tokens_details: {
-      reasoning_tokens: reasoningTokens,
-      audio_tokens: 0,
-      accepted_prediction_tokens: 0,
-      rejected_prediction_tokens: 0,
+      reasoning_tokens: usage.reasoningTokens ?? 0,
+      audio_tokens: usage.completionAudioTokens ?? 0,
+      accepted_prediction_tokens: usage.acceptedPredictionTokens ?? 0,
+      rejected_prediction_tokens: usage.rejectedPredictionTokens ?? 0,
     },
   };
 }
@@ -110,10 +120,11 @@ function choice(
   index: number,
   delta: string,
   reason: EndReason | null,
+  logprobs = "null",
 ): string {
-  const logprobs = persona === "minimal" || !shape.hasLogprobs ? "" : `"logprobs":null,`;
+  const told = persona === "minimal" || !shape.hasLogprobs ? "" : `"logprobs":${logprobs},`;
   const finish = reason === null ? "null" : `"${reason}"`;
-  return `[{"index":${index},"delta":${delta},${logprobs}"finish_reason":${finish}}]`;
+  return `[{"index":${index},"delta":${delta},${told}"finish_reason":${finish}}]`;
 }
 
 /** How a choice begins: with text, with a call, or with words of refusal. */
@@ -126,10 +137,18 @@ const ROLE_DELTAS = {
 /** What a chunk depends on, besides the stamps of each answer. */
 export type ChunkOptions = Omit<ChunkHead, "id" | "created">;
 
-/** Lays and speaks answers as chunks. */
+const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0 };
+
+/** Characters of a call's id that are the same in all calls of one answer. */
+const CALL_STAMP_CHARS = 22;
+
+/** The ids of an answer: its own, and what those of its calls are made of. */
+export const CHUNK_ID_LENGTHS: readonly number[] = [ID_BYTES, CALL_STAMP_CHARS];
+
+/** Lays and speaks answers as chunks, or in one piece. */
 export class ChunkLayout implements Layout {
   readonly key: string;
-  readonly idLengths = [ID_BYTES];
+  readonly idLengths = CHUNK_ID_LENGTHS;
   readonly #options: ChunkOptions & { readonly shape: Shape };
 
   constructor(options: ChunkOptions) {
@@ -138,18 +157,34 @@ export class ChunkLayout implements Layout {
     this.#options = { ...options, shape: shapeOf(model) };
   }
 
-  writer([created, id]: StampTexts): AnswerWriter {
-    return new ChunkWriter({ ...this.#options, id: id!, created: Number(created) });
+  writer([created, id, calls]: StampTexts): AnswerWriter {
+    return new ChunkWriter({ ...this.#options, id: id!, created: Number(created) }, calls!);
   }
+
+  whole({ choices, usage = NO_USAGE }: Gathered, stamps: StampTexts): string {
+    return completionBody(this.#options, choices, usage, stamps);
+  }
+}
+
+/**
+ * The id of the `index`th call of a choice, when nobody has given it one: "call_" and 24 of
+ * [A-Za-z0-9] (docs/facts/openai_api.md "Ids").
+ */
+function callId(stamp: string, choice: number, index: number): string {
+  return `call_${stamp}${((choice * 32 + index) % 1296).toString(36).padStart(2, "0")}`;
 }
 
 /** Writes one answer; each choice opens with its role when it first says something. */
 class ChunkWriter implements AnswerWriter {
   readonly #head: ShapedHead;
+  readonly #callStamp: string;
   readonly #open = new Set<number>();
+  /** The calls that take text, as "choice index". */
+  readonly #custom = new Set<string>();
 
-  constructor(head: ShapedHead) {
+  constructor(head: ShapedHead, callStamp: string) {
     this.#head = head;
+    this.#callStamp = callStamp;
   }
 
   step(step: Step): string {
@@ -157,24 +192,38 @@ class ChunkWriter implements AnswerWriter {
     switch (step.kind) {
       case "delta":
         return this.#opening(step.choice, step.block === "refusal" ? "refusal" : "text") +
-          this.#delta(step.choice, `${DELTA_KEYS[step.block]}:${JSON.stringify(step.text)}`);
+          this.#delta(
+            step.choice,
+            `${DELTA_KEYS[step.block]}:${JSON.stringify(step.text)}`,
+            logprobsText(step.logprobs, step.block),
+          );
+      case "signature":
+        return ""; // the API never shows reasoning, nor what proves it
       case "call": {
-        const { index, id, name } = step;
-        const call = JSON.stringify({
-          index,
-          id,
-          type: "function",
-          function: { name, arguments: "" },
-        });
-        return this.#opening(step.choice, "call") +
-          this.#delta(step.choice, `"tool_calls":[${call}]`);
+        const { choice, index, name, tool } = step;
+        if (tool === "custom") this.#custom.add(`${choice} ${index}`);
+        const id = step.id || callId(this.#callStamp, choice, index);
+        const call = JSON.stringify({ index, ...callObject({ ...step, id, name, arguments: "" }) });
+        return this.#opening(choice, "call") + this.#delta(choice, `"tool_calls":[${call}]`);
       }
       case "arguments": {
-        const piece = JSON.stringify({
-          index: step.index,
-          function: { arguments: step.text },
-        });
-        return this.#delta(step.choice, `"tool_calls":[${piece}]`);
+        const { choice, index, text } = step;
+        const piece = this.#custom.has(`${choice} ${index}`)
+          ? { index, custom: { input: text } }
+          : { index, function: { arguments: text } };
+        return this.#delta(choice, `"tool_calls":[${JSON.stringify(piece)}]`);
+      }
+      case "citation": {
+        const annotation = JSON.stringify(annotationObject(step.citation));
+        return this.#delta(step.choice, `"annotations":[${annotation}]`);
+      }
+      case "audio": {
+        const { data, transcript } = step;
+        const piece = {
+          ...(data === "" ? {} : { data }),
+          ...(transcript === "" ? {} : { transcript }),
+        };
+        return this.#delta(step.choice, `"audio":${JSON.stringify(piece)}`);
       }
       case "end":
         return this.#opening(step.choice, "text") +
@@ -195,10 +244,36 @@ class ChunkWriter implements AnswerWriter {
     return this.#delta(index, isMinimal ? `"role":"assistant"` : ROLE_DELTAS[kind]);
   }
 
-  #delta(index: number, fields: string): string {
+  #delta(index: number, fields: string, logprobs?: string): string {
     const head = this.#head;
-    return chunk(head, choice(head, index, `{${fields}}`, null), "null");
+    return chunk(head, choice(head, index, `{${fields}}`, null, logprobs), "null");
   }
+}
+
+/** The `logprobs` of a choice (docs/facts/openai_api.md "Whole answer"). */
+function logprobsObject(logprobs: readonly TokenLogprob[] | undefined, isRefusal: boolean) {
+  if (logprobs === undefined) return null;
+  const told = logprobs.map(({ token, logprob, top }) => ({
+    token,
+    logprob,
+    bytes: [...Buffer.from(token)],
+    top_logprobs: top.map((other) => ({ ...other, bytes: [...Buffer.from(other.token)] })),
+  }));
+  return isRefusal ? { content: null, refusal: told } : { content: told, refusal: null };
+}
+
+function logprobsText(logprobs: readonly TokenLogprob[] | undefined, block: Block): string {
+  return logprobs === undefined
+    ? "null"
+    : JSON.stringify(logprobsObject(logprobs, block === "refusal"));
+}
+
+/** A citation as the chat API says it. */
+export function annotationObject({ url, title, startChars, endChars }: UrlCitation) {
+  return {
+    type: "url_citation",
+    url_citation: { end_index: endChars, start_index: startChars, title, url },
+  };
 }
 
 /** OpenAI's own API never shows reasoning; servers that do call it so. */
@@ -209,22 +284,25 @@ const DELTA_KEYS = {
 } as const;
 
 /** One whole answer: the `chat.completion` object, in the key order and layout of the real API. */
-export function completionBody(
-  head: Pick<ChunkHead, "persona" | "id" | "created" | "model" | "tier">,
+function completionBody(
+  head: Pick<ShapedHead, "persona" | "model" | "tier" | "shape">,
   choices: readonly GatheredChoice[],
   usage: Usage,
+  [created, id, calls]: StampTexts,
 ): string {
   const isMinimal = head.persona === "minimal";
-  const { fingerprint, hasLogprobs, hasTier } = shapeOf(head.model);
+  const { fingerprint, hasLogprobs, hasTier } = head.shape;
   const body = {
-    id: `chatcmpl-${head.id}`,
+    id: `chatcmpl-${id}`,
     object: "chat.completion",
-    created: head.created,
+    created: Number(created),
     model: head.model,
     choices: choices.map((choice, index) => ({
       index,
-      message: messageOf(choice, isMinimal),
-      ...(isMinimal || !hasLogprobs ? {} : { logprobs: null }),
+      message: messageOf(choice, index, isMinimal, calls!),
+      ...(isMinimal || !hasLogprobs
+        ? {}
+        : { logprobs: logprobsObject(choice.logprobs, choice.refusal !== "") }),
       finish_reason: choice.reason,
     })),
     usage: usageObject(usage),
@@ -234,58 +312,28 @@ export function completionBody(
   return `${JSON.stringify(body, null, 2)}\n`;
 }
 
-const BLANK_ID = "x".repeat(ID_BYTES);
-/** Ten digits, as the time has. */
-const BLANK_CREATED = 1_000_000_000;
-
-/**
- * A whole answer as bytes, laid once: only its id and its time differ from one request to the next.
- */
-export class CompletionBytes {
-  readonly #bytes: Buffer;
-  readonly #idAt: number;
-  readonly #createdAt: number;
-
-  constructor(
-    head: Pick<ChunkHead, "persona" | "model" | "tier">,
-    choices: readonly GatheredChoice[],
-    usage: Usage,
-  ) {
-    const blank = { ...head, id: BLANK_ID, created: BLANK_CREATED };
-    this.#bytes = Buffer.from(completionBody(blank, choices, usage));
-    // Both come before anything that a model or a client says.
-    this.#idAt = this.#bytes.indexOf(BLANK_ID);
-    this.#createdAt = this.#bytes.indexOf(String(BLANK_CREATED));
-  }
-
-  /** Bytes of the answer. */
-  get length(): number {
-    return this.#bytes.length;
-  }
-
-  /** With these stamps. Whoever writes the bytes takes them at once: the next call writes over them. */
-  stamped([created, id]: Stamped): Uint8Array {
-    this.#put(created, this.#createdAt);
-    this.#put(id!, this.#idAt);
-    return this.#bytes;
-  }
-
-  #put(stamp: Uint8Array, at: number): void {
-    for (let i = 0; i < stamp.length; i++) this.#bytes[at + i] = stamp[i]!;
-  }
-}
-
-function messageOf({ text, reasoning, refusal, calls }: GatheredChoice, isMinimal: boolean) {
+function messageOf(choice: GatheredChoice, index: number, isMinimal: boolean, callStamp: string) {
+  const { text, reasoning, refusal, calls, citations } = choice;
   const hasText = text !== "" || (calls.length === 0 && refusal === "");
+  const withIds = calls.map((call, at) => ({
+    ...call,
+    id: call.id || callId(callStamp, index, at),
+  }));
   return {
     role: "assistant",
     content: hasText ? text : null,
     ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
-    ...(calls.length === 0 ? {} : { tool_calls: calls.map(callObject) }),
-    ...(isMinimal ? {} : { refusal: refusal === "" ? null : refusal, annotations: [] }),
+    ...(calls.length === 0 ? {} : { tool_calls: withIds.map(callObject) }),
+    ...(isMinimal ? {} : {
+      refusal: refusal === "" ? null : refusal,
+      annotations: citations.map(annotationObject),
+    }),
   };
 }
 
-function callObject({ id, name, arguments: text }: GatheredCall) {
-  return { id, type: "function", function: { name, arguments: text } };
+/** A call as the chat API says it. */
+export function callObject({ id, name, arguments: text, tool }: GatheredCall) {
+  return tool === "custom"
+    ? { id, type: "custom", custom: { name, input: text } }
+    : { id, type: "function", function: { name, arguments: text } };
 }

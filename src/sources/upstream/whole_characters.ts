@@ -51,7 +51,11 @@ export class WholeCharacters implements AnswerReader {
   }
 
   #add(step: TextStep, mended: Step[]): void {
-    const place = step.kind === "delta" ? step.block : step.index;
+    const place = step.kind === "delta"
+      ? step.block
+      : step.kind === "arguments"
+      ? step.index
+      : step.kind;
     const key = `${step.choice} ${place}`;
     let text = (this.#held.get(key)?.text ?? "") + step.text;
     this.#held.delete(key);

@@ -122,7 +122,7 @@ export function v1Response(deps: ResponseDeps): Surface {
   const { source, memory, wallMs } = deps;
   const running = new RunningKeys(memory, deps.makeSessionId);
   const manner: Omit<Manner, "headers"> = {
-    stamps: deps.stamps.withoutId(),
+    stamps: deps.stamps.withIds(),
     errorEvent: envelopeErrorEvent,
     recordLateness: deps.recordLateness,
   };

@@ -42,7 +42,7 @@ const STREAM_HEADERS = sseHeaders({ "connection": "keep-alive" });
 export function apiChat(deps: ApiChatDeps): Surface {
   const { source, authorize, defaultModel, isDraining } = deps;
   const manner: Manner = {
-    stamps: deps.stamps.withoutId(),
+    stamps: deps.stamps.withIds(),
     headers: () => STREAM_HEADERS,
     errorEvent: contentErrorEvent,
     recordLateness: deps.recordLateness,

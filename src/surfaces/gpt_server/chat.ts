@@ -29,7 +29,6 @@ export function chat(deps: ChatDeps): Surface {
       surface: "chat",
       admit: (head, exchange) => visitors.admit(head, exchange),
       fieldsUp: ({ fields }, exchange) => visitorFields(fields, visitors.of(exchange)),
-      cutsAfterBlank: true,
       refuse: (error, requestId) =>
         BARE.has(error.code) ? bareRefusal(error) : errorAnswer(error, requestId),
     },

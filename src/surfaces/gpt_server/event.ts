@@ -30,7 +30,7 @@ const CLOSE_EVENT = "event: close\ndata: close\n\n";
 export function event(deps: EventDeps): Surface {
   const headers = sseHeaders({ "content-type": "text/event-stream" });
   const manner: Manner = {
-    stamps: deps.stamps.withoutId(),
+    stamps: deps.stamps.withIds(),
     headers: () => headers,
     errorEvent: () => CLOSE_EVENT,
     recordLateness: deps.recordLateness,

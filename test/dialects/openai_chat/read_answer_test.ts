@@ -226,7 +226,7 @@ const STREAMS: readonly (readonly [string, readonly string[], readonly Step[]])[
       }),
       said({}, "tool_calls"),
     ],
-    [call(0, "c", "g"), args(0, "水"), end("tool_calls")],
+    [{ ...call(0, "c", "g"), tool: "custom" } as Step, args(0, "水"), end("tool_calls")],
   ],
   [
     "calls that are all said to be the first, with names and ids of their own",

@@ -217,7 +217,7 @@ export class Rig {
   #surface(): Surface {
     const stamps = new Stamps(() => 1_700_000_000, (target) => target.fill(0));
     const manner = {
-      stamps: stamps.withoutId(),
+      stamps: stamps.withIds(),
       headers: () => ({ "content-type": "text/event-stream" }),
       errorEvent: ({ code, message }: AppError) => dataEvent({ error: code, message }),
       recordLateness: () => {},

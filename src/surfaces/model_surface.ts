@@ -1,0 +1,263 @@
+/**
+ * A surface that speaks a model's dialect: reads a request, asks the source, and has the answer laid
+ * and stamped. What differs between dialects is given; what costs time is remembered here.
+ *
+ * @module
+ */
+
+import type { DialectName, Source, Usage, Wire } from "../core/answer.ts";
+import { queryOf } from "../core/body.ts";
+import type { AppError } from "../core/errors.ts";
+import type { Exchange } from "../core/exchange.ts";
+import { type Frames, type Layout, layText, type StampTexts, stampWhole } from "../core/frames.ts";
+import type { Gathered } from "../core/gathering.ts";
+import type { AnswerStamps } from "../core/stamp.ts";
+import type { Asking, Inbound, Manner, RecordLateness, Surface, Whole } from "../core/surface.ts";
+import type { Turn } from "../core/turn.ts";
+import { peekModel } from "../dialects/openai_chat/peek_model.ts";
+import type { Fields } from "../lib/http1/fields.ts";
+import type { HeaderBlock } from "../lib/http1/header_block.ts";
+import type { RequestHead } from "../lib/http1/request_head.ts";
+
+/** What all surfaces that ask for a model share. */
+export interface ModelDeps {
+  readonly source: Source;
+  /** True when some of its source's answers are relays: the body is kept as it came. */
+  readonly isRelaying: boolean;
+  /** True when its source passes on whatever is asked: a large body goes up while it comes. */
+  readonly streamsUp: boolean;
+  /** True: an answer is finished although its client has left. */
+  readonly isDraining: boolean;
+  /** See `Ask.cutsAfterBlank`. */
+  readonly cutsAfterBlank?: boolean;
+  readonly recordLateness: RecordLateness;
+}
+
+/** How a dialect lays answers, streamed or in one piece. */
+export interface ModelLayout extends Layout {
+  /** The answer in one piece. */
+  whole(said: Gathered, stamps: StampTexts): string;
+}
+
+/** What a dialect says of itself. `Request`: one of its requests, read. */
+export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
+  /** The URL's name in logs and metrics. */
+  readonly name: string;
+  readonly dialect: DialectName;
+  /** Where it is asked below an upstream's base URL. */
+  readonly path: string;
+  readonly stamps: AnswerStamps;
+  /** Of a stream and of a whole answer, with a slot where `exchange.requestId` goes. */
+  readonly headers: { readonly stream: HeaderBlock; readonly whole: HeaderBlock };
+  /**
+   * Lets a request in.
+   *
+   * @throws {AppError} when it may not come in (also as a rejection).
+   */
+  admit(head: RequestHead, exchange: Exchange): void | Promise<void>;
+  /** The fields that may go upstream. */
+  fieldsUp(head: RequestHead, exchange: Exchange): Fields;
+  /**
+   * The request in a body. Its `wantsUsage` says what the answer's shape needs.
+   *
+   * @throws {AppError} what is wrong with it.
+   */
+  parse(text: string): Request;
+  /** How answers to `request` are laid. */
+  layout(request: Request): ModelLayout;
+  readonly errorEvent: (error: AppError) => string | null;
+  tooLarge(bytesMax: number): AppError;
+  refuse(error: AppError, exchange: Exchange): Whole;
+}
+
+/** A whole answer, and what it depends on. A live answer has choices of its own, so it is laid anew. */
+interface Told {
+  readonly choices: Gathered["choices"];
+  readonly usage: Usage | undefined;
+  readonly layout: ModelLayout;
+  readonly frames: Frames;
+}
+
+/** A longer question, and a longer answer, is not remembered. */
+const REMEMBERED_CHARS_MAX = 16_384;
+const REMEMBERED_BYTES_MAX = 65_536;
+
+/** Layouts kept: one per model name and combination of options. */
+const LAYOUTS_MAX = 1024;
+
+/** Makes the surface. */
+export function modelSurface<Request extends Turn>(
+  options: ModelSurfaceOptions<Request>,
+): Surface {
+  const room = new Room(options);
+  return {
+    name: options.name,
+    source: options.source.name,
+    takes: options.streamsUp ? "stream" : "body",
+    admit: (head, exchange) => options.admit(head, exchange),
+    answer: (inbound, exchange) => new ModelAsk(room, inbound, exchange),
+    tooLarge: (bytesMax) => options.tooLarge(bytesMax),
+    refuse: (error, exchange) => options.refuse(error, exchange),
+  };
+}
+
+/** What all requests of one surface share. */
+class Room<Request extends Turn> {
+  readonly options: ModelSurfaceOptions<Request>;
+  readonly manner: Manner;
+  readonly #layouts = new Map<string, ModelLayout>();
+  /** The whole answer that was told last: a mock tells the same again and again. */
+  #told: Told | undefined;
+  /** What was asked last, unless it is long. */
+  #last: Remembered<Request> | undefined;
+
+  constructor(options: ModelSurfaceOptions<Request>) {
+    this.options = options;
+    const { stream } = options.headers;
+    this.manner = {
+      stamps: options.stamps,
+      headers: (exchange) => stamped(stream, exchange),
+      errorEvent: options.errorEvent,
+      recordLateness: options.recordLateness,
+    };
+  }
+
+  /**
+   * The request in a body. The last one is at hand: who tests under load says the same again and
+   * again, and to parse it takes 1 µs.
+   */
+  parse(text: string): Request {
+    if (text === this.#last?.text) return this.#last.request;
+    const request = this.options.parse(text);
+    if (text.length <= REMEMBERED_CHARS_MAX) this.#last = { text, request, layout: undefined };
+    return request;
+  }
+
+  layoutOf(request: Request): ModelLayout {
+    const last = this.#last?.request === request ? this.#last : undefined;
+    if (last?.layout !== undefined) return last.layout;
+    const made = this.options.layout(request);
+    const layout = this.#layouts.get(made.key) ?? made;
+    if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
+    this.#layouts.set(layout.key, layout);
+    if (last !== undefined) last.layout = layout;
+    return layout;
+  }
+
+  /** The answer in one piece. */
+  whole(said: Gathered, request: Request, exchange: Exchange): Whole {
+    const frames = this.#laid(said, this.layoutOf(request));
+    stampWhole(frames, this.options.stamps.shared(frames.idCount));
+    return {
+      kind: "whole",
+      status: 200,
+      headers: stamped(this.options.headers.whole, exchange),
+      body: frames.bytes,
+    };
+  }
+
+  #laid(said: Gathered, layout: ModelLayout): Frames {
+    const told = this.#told;
+    const { choices, usage } = said;
+    if (
+      told !== undefined && told.choices === choices && told.layout === layout &&
+      isSameUsage(told.usage, usage)
+    ) return told.frames;
+    const frames = layText(layout, (stamps) => layout.whole(said, stamps));
+    if (frames.bytes.length <= REMEMBERED_BYTES_MAX) {
+      this.#told = { choices, usage, layout, frames };
+    }
+    return frames;
+  }
+}
+
+/** A request and its text. */
+interface Remembered<Request> {
+  readonly text: string;
+  readonly request: Request;
+  /** undefined = nobody has asked for it yet. */
+  layout: ModelLayout | undefined;
+}
+
+/** The shared fields with this answer's id: whoever writes the answer takes them at once. */
+function stamped(shared: HeaderBlock, { requestId }: Exchange): HeaderBlock {
+  return requestId === "" ? shared : shared.stamp(requestId);
+}
+
+/** Usage is made anew for each answer, and is nearly always the same. */
+function isSameUsage(one: Usage | undefined, other: Usage | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.promptTokens === other.promptTokens &&
+    one.completionTokens === other.completionTokens &&
+    one.cachedTokens === other.cachedTokens &&
+    one.cacheWriteTokens === other.cacheWriteTokens &&
+    one.reasoningTokens === other.reasoningTokens &&
+    one.promptAudioTokens === other.promptAudioTokens &&
+    one.completionAudioTokens === other.completionAudioTokens &&
+    one.acceptedPredictionTokens === other.acceptedPredictionTokens &&
+    one.rejectedPredictionTokens === other.rejectedPredictionTokens;
+}
+
+/** One request. It is parsed when somebody asks for its turn, which no relay does. */
+class ModelAsk<Request extends Turn> implements Asking {
+  readonly kind = "ask";
+  readonly #room: Room<Request>;
+  readonly #inbound: Inbound;
+  readonly wire: Wire | undefined;
+  #request: Request | undefined = undefined;
+
+  constructor(room: Room<Request>, inbound: Inbound, exchange: Exchange) {
+    this.#room = room;
+    this.#inbound = inbound;
+    const { options } = room;
+    this.wire = options.isRelaying
+      ? {
+        dialect: options.dialect,
+        method: "POST",
+        path: options.path + queryOf(inbound.head.target),
+        fields: options.fieldsUp(inbound.head, exchange),
+        body: inbound.bytes,
+        upload: inbound.upload,
+      }
+      : undefined;
+  }
+  get source(): Source {
+    return this.#room.options.source;
+  }
+
+  get manner(): Manner {
+    return this.#room.manner;
+  }
+
+  get isDraining(): boolean {
+    return this.#room.options.isDraining;
+  }
+
+  get cutsAfterBlank(): boolean | undefined {
+    return this.#room.options.cutsAfterBlank;
+  }
+
+  model(): string {
+    return this.wire === undefined ? this.#read().model : peekModel(this.wire.body);
+  }
+
+  turn(): Turn {
+    return this.#read();
+  }
+
+  get isStream(): boolean {
+    return this.#read().isStream;
+  }
+
+  get layout(): ModelLayout {
+    return this.#room.layoutOf(this.#read());
+  }
+
+  whole(said: Gathered, exchange: Exchange): Whole {
+    return this.#room.whole(said, this.#read(), exchange);
+  }
+
+  #read(): Request {
+    return this.#request ??= this.#room.parse(this.#inbound.text);
+  }
+}
