@@ -38,6 +38,7 @@ import {
   type Manner,
   type Output,
   type Passing,
+  type StreamManner,
   type Surface,
   type Whole,
 } from "./surface.ts";
@@ -369,7 +370,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }, (error) => this.#refuse(error));
   }
 
-  #relay(relay: Relay, manner: Pick<Manner, "errorEvent">): void {
+  #relay(relay: Relay, manner: StreamManner): void {
     const exchange = this.#exchange;
     checkStatus(relay.status);
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
@@ -377,7 +378,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const bytes = wholeOf(relay);
     if (bytes !== undefined) {
       this.#begun();
-      return relayWhole(relay, bytes, head, exchange, this.#writer);
+      return relayWhole(relay, bytes, head, manner, exchange, this.#writer);
     }
     const outlet = new RelayOutlet(relay, down, manner, exchange, this.#writer, this);
     this.#wait(() => outlet.forgo());

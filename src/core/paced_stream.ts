@@ -18,7 +18,8 @@ import { textOfSteps } from "./gathering.ts";
 import { type Gone, Outlet } from "./outlet.ts";
 import type { ResponseWriter } from "./response_writer.ts";
 import type { Keeping } from "./keeping.ts";
-import type { Manner } from "./surface.ts";
+import { NOTHING_SENT } from "./sent_text.ts";
+import type { Manner, SentSoFar } from "./surface.ts";
 
 const COMMENT = new TextEncoder().encode(COMMENT_EVENT);
 
@@ -130,7 +131,7 @@ export class PacedStream extends Outlet {
   }
 
   protected errorEvent(error: AppError): string | null {
-    return this.#manner.errorEvent(error);
+    return this.#manner.errorEvent(error, this.#sent());
   }
 
   protected canComment(): boolean {
@@ -196,6 +197,20 @@ export class PacedStream extends Outlet {
       }
       this.fail(error, outcomeOf(error));
     });
+  }
+
+  /** The first frame and the last one that have left, with the stamps in them. */
+  #sent(): SentSoFar {
+    const count = this.#next;
+    if (count === 0 || this.#manner.errorEvent.length < 2) return NOTHING_SENT;
+    const frame = (index: number) => {
+      const { bytes, ends } = this.#frames;
+      const base = index === 0 ? 0 : ends[index - 1]!;
+      const copied = Buffer.from(bytes.subarray(base, ends[index]));
+      stampSlots(copied, this.#frames, index, index + 1, base, this.#stamps);
+      return copied.toString();
+    };
+    return { first: frame(0), last: frame(count - 1) };
   }
 
   /** What the first `frameCount` frames say. */

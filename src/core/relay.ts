@@ -12,9 +12,9 @@ import { outcomeOf } from "./events.ts";
 import type { Exchange } from "./exchange.ts";
 import { type Gone, Outlet } from "./outlet.ts";
 import type { HeadDown, HeadersDown } from "./relay_headers.ts";
-import type { HeaderFields } from "./response_writer.ts";
-import type { ResponseWriter } from "./response_writer.ts";
-import type { Manner } from "./surface.ts";
+import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
+import { NOTHING_SENT, SentText } from "./sent_text.ts";
+import type { StreamManner } from "./surface.ts";
 import { completeTaken } from "./taken.ts";
 
 /** The highest status that clients know what to do with (RFC 9110 section 15). */
@@ -39,6 +39,7 @@ export function relayWhole(
   { status, body }: Relay,
   bytes: Uint8Array,
   { headers, isPlainEventStream, requestId }: HeadDown,
+  { streamEnd }: StreamManner,
   exchange: Exchange,
   writer: ResponseWriter,
 ): void {
@@ -49,9 +50,9 @@ export function relayWhole(
     body.cancel();
     exchange.upstream?.end(); // a body that never flowed has no end of its own
   } else if (isPlainEventStream) {
-    const tail = new SseTail();
+    const tail = new SseTail(streamEnd);
     tail.feed(bytes);
-    if (!tail.isDone) exchange.engine.watch({ kind: "upstream_unfinished" });
+    if (tail.isUnfinished) exchange.engine.watch({ kind: "upstream_unfinished" });
   }
   const untaken = writer.whole(status, headers, isBodiless ? null : bytes);
   completeTaken(exchange, status, bytes.length, untaken);
@@ -73,11 +74,13 @@ export interface RelayOwner {
 /** One answer that goes on, on its way down. */
 export class RelayOutlet extends Outlet implements PieceSink {
   readonly #relay: Relay;
-  readonly #manner: Pick<Manner, "errorEvent">;
+  readonly #manner: StreamManner;
   readonly #down: HeadersDown;
   readonly #writer: ResponseWriter;
   /** Where the stream stands; null = it is none, or nobody can read it. */
   readonly #tail: SseTail | null;
+  /** What was sent of a stream whose error events go on from it. */
+  readonly #sent: SentText | undefined;
   /** Waits until it begins. */
   #owner: RelayOwner | undefined;
   /** True when nothing follows from the upstream. */
@@ -88,7 +91,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
   constructor(
     relay: Relay,
     down: HeadersDown,
-    manner: Pick<Manner, "errorEvent">,
+    manner: StreamManner,
     exchange: Exchange,
     writer: ResponseWriter,
     owner: RelayOwner,
@@ -100,7 +103,8 @@ export class RelayOutlet extends Outlet implements PieceSink {
     this.#writer = writer;
     this.#owner = owner;
     const head = down.of(relay.fields);
-    this.#tail = head.isPlainEventStream ? new SseTail() : null;
+    this.#tail = head.isPlainEventStream ? new SseTail(manner.streamEnd) : null;
+    this.#sent = this.#tail !== null && manner.errorEvent.length > 1 ? new SentText() : undefined;
     exchange.requestId = head.requestId ?? exchange.requestId;
     exchange.isStream = head.isPlainEventStream;
   }
@@ -127,6 +131,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
   onPiece(bytes: Uint8Array, _atUs: number, isLast = false): void {
     if (this.#hasEnded || bytes.length === 0) return;
     this.#tail?.feed(bytes);
+    this.#sent?.add(bytes);
     if (this.#owner !== undefined) {
       this.#begin(bytes);
     } else if (isLast) {
@@ -158,7 +163,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
   /** The error event at this place of the stream; null where none may stand. */
   protected errorEvent(error: AppError): string | null {
     if (this.#tail === null || this.#tail.isDone) return null;
-    const event = this.#manner.errorEvent(error);
+    const event = this.#manner.errorEvent(error, this.#sent ?? NOTHING_SENT);
     return event === null || this.#tail.isBoundary ? event : `\n\n${event}`;
   }
 
@@ -179,7 +184,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
 
   /** True when a stream ended with its connection and without its end mark: nothing says it is whole. */
   get #isCutShort(): boolean {
-    return this.#relay.isUntilClose === true && this.#tail !== null && !this.#tail.isDone;
+    return this.#relay.isUntilClose === true && this.#tail?.isUnfinished === true;
   }
 
   /** Made anew just before they leave: the answers of one upstream share them. */
@@ -214,7 +219,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
   }
 
   #noteUnfinished(): void {
-    if (this.#tail !== null && !this.#tail.isDone) {
+    if (this.#tail?.isUnfinished === true) {
       this.exchange.engine.watch({ kind: "upstream_unfinished" });
     }
   }

@@ -12,13 +12,15 @@ import type { Exchange } from "./exchange.ts";
 import type { Keeping } from "./keeping.ts";
 import { type Gone, Outlet } from "./outlet.ts";
 import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
+import { NOTHING_SENT, SentText } from "./sent_text.ts";
+import type { StreamManner } from "./surface.ts";
 import { completeTaken } from "./taken.ts";
 
 /** What a speech says, item by item. */
 export interface Telling<Item> {
   /** Called just before the response begins: the answers of one surface may share them. */
   readonly headers: () => HeaderFields;
-  readonly errorEvent: (error: AppError) => string | null;
+  readonly errorEvent: StreamManner["errorEvent"];
   /** Whole events, or "" for nothing. */
   say(item: Item): string;
   /** Called behind the last item: the end mark, once it may leave. */
@@ -37,6 +39,8 @@ export class Speech<Item> extends Outlet {
   #isTold = false;
   #isOver = false;
   readonly #out: ResponseWriter;
+  /** What was said, where an error event goes on from it. */
+  readonly #sent: SentText | undefined;
 
   constructor(
     items: AsyncIterable<Item>,
@@ -48,6 +52,7 @@ export class Speech<Item> extends Outlet {
     this.#out = writer;
     this.#iterator = items[Symbol.asyncIterator]();
     this.#telling = telling;
+    this.#sent = telling.errorEvent.length > 1 ? new SentText() : undefined;
   }
 
   /**
@@ -75,6 +80,7 @@ export class Speech<Item> extends Outlet {
   /** Answers with what `first` gave, and goes on. */
   start(first: string): void {
     const headers = this.#telling.headers();
+    this.#sent?.add(Buffer.from(first));
     if (!this.#isTold) {
       this.open(200, headers, first);
       return void this.#tell();
@@ -91,7 +97,7 @@ export class Speech<Item> extends Outlet {
   }
 
   protected errorEvent(error: AppError): string | null {
-    return this.#telling.errorEvent(error);
+    return this.#telling.errorEvent(error, this.#sent ?? NOTHING_SENT);
   }
 
   /** Every write is whole events. */
@@ -126,7 +132,9 @@ export class Speech<Item> extends Outlet {
         if (this.#isOver) return;
         const text = turn.done ? await this.#telling.close() : this.#telling.say(turn.value);
         if (!turn.done) {
-          if (text !== "") this.write(text, wheel.nowMs);
+          if (text === "") continue;
+          this.#sent?.add(Buffer.from(text));
+          this.write(text, wheel.nowMs);
           continue;
         }
         this.#isOver = true;
@@ -165,7 +173,7 @@ export class Speech<Item> extends Outlet {
 /** A live answer in a dialect, kept when somebody keeps it. */
 export class LiveTelling implements Telling<readonly Step[]> {
   readonly headers: () => HeaderFields;
-  readonly errorEvent: (error: AppError) => string | null;
+  readonly errorEvent: StreamManner["errorEvent"];
   readonly #writer: AnswerWriter;
   readonly #exchange: Exchange;
   readonly #keeping: Keeping | undefined;

@@ -6,6 +6,7 @@
  */
 
 import type { RequestHead } from "../lib/http1/request_head.ts";
+import type { StreamEnd } from "../lib/sse_tail.ts";
 import type { Ask, Source, Wire } from "./answer.ts";
 import type { WholeBody } from "./body.ts";
 import type { AppError } from "./errors.ts";
@@ -65,13 +66,28 @@ export interface Whole {
   readonly failure?: AppError | undefined;
 }
 
+/**
+ * What was sent of a stream, for an error event that goes on from it: the beginning and the end of
+ * its text, each of which may stop anywhere.
+ */
+export interface SentSoFar {
+  readonly first: string;
+  readonly last: string;
+}
+
+/** How a stream of a dialect breaks off. */
+export interface StreamManner {
+  /** `error` in the middle of a stream, as whole events; null = the connection is cut. */
+  readonly errorEvent: (error: AppError, sent: SentSoFar) => string | null;
+  /** How a whole stream of this dialect ends; absent = with `[DONE]`. */
+  readonly streamEnd?: StreamEnd;
+}
+
 /** What all answers of a surface have in common: made once. */
-export interface Manner {
+export interface Manner extends StreamManner {
   readonly stamps: AnswerStamps;
   /** The headers of a stream, called just before it begins. */
   readonly headers: (exchange: Exchange) => HeaderFields;
-  /** `error` in the middle of a stream, as whole events; null = the connection is cut. */
-  readonly errorEvent: (error: AppError) => string | null;
   readonly recordLateness: RecordLateness;
 }
 
@@ -101,7 +117,7 @@ export interface Passing {
   readonly wire: Wire;
   /** The model that it names; "" = none. */
   readonly model: string;
-  readonly manner: Pick<Manner, "errorEvent">;
+  readonly manner: StreamManner;
   readonly isDraining?: boolean;
 }
 

@@ -12,7 +12,15 @@ import type { Exchange } from "../core/exchange.ts";
 import { type Frames, type Layout, layText, type StampTexts, stampWhole } from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
 import type { AnswerStamps } from "../core/stamp.ts";
-import type { Asking, Inbound, Manner, RecordLateness, Surface, Whole } from "../core/surface.ts";
+import type {
+  Asking,
+  Inbound,
+  Manner,
+  RecordLateness,
+  StreamManner,
+  Surface,
+  Whole,
+} from "../core/surface.ts";
 import type { Turn } from "../core/turn.ts";
 import { peekModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Fields } from "../lib/http1/fields.ts";
@@ -65,7 +73,8 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   parse(text: string): Request;
   /** How answers to `request` are laid. */
   layout(request: Request): ModelLayout;
-  readonly errorEvent: (error: AppError) => string | null;
+  /** How a stream breaks off. */
+  readonly stream: StreamManner;
   tooLarge(bytesMax: number): AppError;
   refuse(error: AppError, exchange: Exchange): Whole;
 }
@@ -117,7 +126,7 @@ class Room<Request extends Turn> {
     this.manner = {
       stamps: options.stamps,
       headers: (exchange) => stamped(stream, exchange),
-      errorEvent: options.errorEvent,
+      ...options.stream,
       recordLateness: options.recordLateness,
     };
   }

@@ -1,8 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { SseTail } from "../../src/lib/sse_tail.ts";
+import { SseTail, StreamEnd } from "../../src/lib/sse_tail.ts";
 
-/** stream → [ends between two events, has said [DONE]] */
-const CASES: readonly (readonly [string, boolean, boolean])[] = [
+const EVENTS = StreamEnd.events("response.completed", "response.failed");
+
+/** stream → [ends between two events, has come to its end mark], where it ends as `end` says. */
+const CASES: readonly (readonly [
+  stream: string,
+  isBoundary: boolean,
+  isDone: boolean,
+  end?: StreamEnd,
+])[] = [
   ["", true, false],
   ["data: x\n", false, false],
   ["data: x\n\n", true, false],
@@ -19,15 +26,26 @@ const CASES: readonly (readonly [string, boolean, boolean])[] = [
   ['data: {"content":"[DONE]"}\n\n', true, false],
   ["xdata: [DONE]\n\n", true, false],
   ["data: 你好 🌊\n\ndata: [DO", false, false],
+  ["data: [DONE]\n\n", true, false, StreamEnd.UNKNOWN],
+  ["data: [DONE]\n\n", true, false, EVENTS],
+  ["event: response.completed\ndata: {}\n\n", true, true, EVENTS],
+  ["event:response.failed\r\ndata: {}\r\n\r\n", true, true, EVENTS],
+  ["event: response.completed\ndata: {", false, false, EVENTS],
+  ['data: {"type":"response.completed","a":1}\n\n', true, true, EVENTS],
+  ['data: {"type":"response.completed","a":1}\n', false, false, EVENTS],
+  ["event: x\ndata: event: response.completed\n\n", true, false, EVENTS],
+  ['data: {"delta":"response.completed"}\n\n', true, false, EVENTS],
+  ["xevent: response.completed\n\n", true, false, EVENTS],
 ];
 
 describe("SseTail", () => {
-  for (const [stream, isBoundary, isDone] of CASES) {
-    test(`${JSON.stringify(stream)}: boundary ${isBoundary}, done ${isDone}, however it is cut`, () => {
+  for (const [stream, isBoundary, isDone, end] of CASES) {
+    const words = end?.marks.map(({ words }) => words.toString()).join(" ") ?? "[DONE]";
+    test(`${words}, ${JSON.stringify(stream)}: boundary ${isBoundary}, done ${isDone}, however it is cut`, () => {
       const bytes = new TextEncoder().encode(stream);
       for (let first = 0; first <= bytes.length; first++) {
         for (let second = first; second <= bytes.length; second++) {
-          const tail = new SseTail();
+          const tail = new SseTail(end);
           tail.feed(bytes.subarray(0, first));
           tail.feed(bytes.subarray(first, second));
           tail.feed(bytes.subarray(second));
@@ -36,8 +54,8 @@ describe("SseTail", () => {
         }
       }
     });
-    test(`${JSON.stringify(stream)}: byte by byte`, () => {
-      const tail = new SseTail();
+    test(`${words}, ${JSON.stringify(stream)}: byte by byte`, () => {
+      const tail = new SseTail(end);
       for (const byte of new TextEncoder().encode(stream)) tail.feed(Uint8Array.of(byte));
       expect([tail.isBoundary, tail.isDone]).toEqual([isBoundary, isDone]);
     });

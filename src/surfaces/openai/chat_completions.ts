@@ -94,7 +94,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
         wantsObfuscation,
         tier: tierOf(params["service_tier"]),
       }),
-    errorEvent,
+    stream: { errorEvent },
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => door.refuse(error, requestId),
   });
