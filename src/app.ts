@@ -62,6 +62,7 @@ import { tasks } from "./surfaces/model_compose/tasks.ts";
 import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
 import { models } from "./surfaces/openai/models.ts";
+import { passed } from "./surfaces/openai/passed.ts";
 import { openaiRoutes } from "./surfaces/openai/routes.ts";
 import type { Page, Route } from "./surfaces/route.ts";
 import { pathOf, plainPathOf, Router } from "./surfaces/router.ts";
@@ -238,6 +239,14 @@ export function makeApp(
         secrets,
         upstream: sources.upstream,
         models: mock.models,
+      }),
+      passed: sources.passing && passed({
+        source: sources.passing,
+        streamsUp: sources.streamsUp(sources.passing),
+        stamps,
+        authorize,
+        secrets,
+        isDraining,
       }),
     }),
     ...contentEventsRoutes(

@@ -17,6 +17,7 @@ import {
   line,
   modelMatchRule,
   oneOf,
+  pathGlobs,
   required,
   someOf,
   targetRule,
@@ -61,13 +62,18 @@ export const UPSTREAM = {
   headers_up: headersUp("the only client headers that go up; empty = all but private ones"),
   proxy: httpUrl("http:// or https:// proxy on the way to it; empty = none"),
   ca_file: line("PEM file with extra certificate authorities to trust"),
+  speaks: someOf(["openai_chat", "openai_responses", "anthropic_messages"])(
+    "the dialects it understands; empty = it is asked and found out",
+  ),
+  paths: pathGlobs(
+    "which other paths of /v1 go to it, e.g. [/embeddings, /files*]; empty = all but /organization/*",
+  ),
 };
 
 const upstream = z.strictObject({
   name: required(entryNameRule("upstream", "mock"))("what routes and logs call it; mock is taken"),
   ...UPSTREAM,
   base_url: required(httpUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
-  speaks: someOf(["openai_chat"], ["openai_chat"])("the dialects it understands"),
 }, "an entry with a name and a base_url").refine(
   ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
   { path: ["api_key_file"], message: "empty while api_key is set" },

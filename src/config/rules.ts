@@ -18,6 +18,7 @@ const CIDRS_MAX = 1000;
 /** Model names are compared and listed, not stored: a limit against accidents only. */
 const MODELS_MAX = 1000;
 const HEADERS_MAX = 100;
+const PATHS_MAX = 100;
 /** More processes than any machine has cores for. */
 const WORKERS_MAX = 1024;
 
@@ -235,14 +236,23 @@ function namesRule(): z.ZodType<readonly string[]> {
   return z.array(name, must).max(MODELS_MAX, must);
 }
 
-/** Some of a few words, at least one. */
+/** Some of a few words, or none. */
 export function someOf<const Word extends string>(
   words: readonly [Word, ...Word[]],
-  initial: readonly NoInfer<Word>[],
 ): Kind<readonly Word[]> {
-  const must = `a list of at least one of ${words.join(", ")}`;
+  const must = `a list of some of ${words.join(", ")}`;
   const word = z.enum(words, `one of ${words.join(", ")}`) as unknown as z.ZodType<Word>;
-  return kind(z.array(word, must).min(1, must).max(words.length, must), [...initial]);
+  return kind(z.array(word, must).max(words.length, must), []);
+}
+
+/** Paths below a base URL, in which `*` stands for any text. */
+export const pathGlobs: Kind<readonly string[]> = kind(pathGlobsRule(), []);
+
+function pathGlobsRule(): z.ZodType<readonly string[]> {
+  const must = `a list of at most ${PATHS_MAX} paths, such as [/embeddings, /files*]`;
+  const mustItem = "a path on one line that begins with a slash, such as /files*";
+  return z.array(z.string(mustItem).startsWith("/", mustItem).regex(LINE, mustItem), must)
+    .max(PATHS_MAX, must);
 }
 
 /** Fields of an HTTP header. Their values are secret. */

@@ -7,11 +7,13 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
-import type { Source, Usage } from "../core/answer.ts";
+import type { DialectName, Source, Usage } from "../core/answer.ts";
+import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Mock, type Tokens } from "./mock.ts";
+import { passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
@@ -20,7 +22,8 @@ import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
 import { StreamOptions } from "./upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "./upstream/transport.ts";
-import { type Speaks, Upstream } from "./upstream/upstream.ts";
+import { Speaks } from "./upstream/speaks.ts";
+import { Upstream } from "./upstream/upstream.ts";
 
 /** Where a key without a base URL belongs. */
 const OPENAI_URL = "https://api.openai.com/v1";
@@ -39,6 +42,8 @@ export interface Sources {
   readonly conv: Source | undefined;
   /** The upstream that is asked where no model decides; undefined = the mock answers. */
   readonly upstream: Source | undefined;
+  /** What takes the paths of `/v1/*` that weir does not answer itself; undefined = nobody does. */
+  readonly passing: Source | undefined;
   /** True when `source` may answer with a relay. */
   readonly isRelaying: (source: Source) => boolean;
   /**
@@ -65,7 +70,7 @@ export interface SourcesWorld {
 }
 
 /** What an upstream is made of, whichever section names it. */
-type Entry = Omit<UpstreamEntry, "name" | "speaks" | "api_key_file"> & {
+type Entry = Omit<UpstreamEntry, "name" | "api_key_file"> & {
   /** Where the config has its time limits: "llm". */
   readonly section: string;
   /** The config key that says where it is. */
@@ -88,6 +93,7 @@ export function composeSources(
   const relaying = new Set<Source>();
   const streaming = new Set<Source>();
   const urls = new Map<Source, string>();
+  const takers = new Map<Source, (path: string) => boolean>();
 
   /** An upstream, asked again when it is busy. It answers with relays only. */
   function asked(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Source {
@@ -111,9 +117,11 @@ export function composeSources(
 
   function upstream(entry: Entry): Source {
     const streamOptions = new StreamOptions(entry.stream_options);
-    const patient = asked(entry, CHAT, streamOptions);
-    const source = noted(respeak(patient, OPENAI_CHAT, entry, streamOptions, countUsage));
+    const speaks = speaksOf(entry.speaks);
+    const patient = asked(entry, speaks, streamOptions);
+    const source = noted(respeak(patient, speaks, entry, streamOptions, countUsage));
     relaying.add(source);
+    takers.set(source, pathTaker(entry.paths));
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
     if (isUntouched && entry.proxy === "") streaming.add(source);
@@ -198,6 +206,19 @@ export function composeSources(
 
   const main = routed(usual);
 
+  /** All routes that lead to an upstream, and who is asked usually. */
+  function passes(): Source | undefined {
+    const rows = [...routes, { model: undefined, to: usual }].flatMap(({ model, to }) => {
+      const takes = takers.get(to);
+      return takes === undefined ? [] : [{ model, to, takes }];
+    });
+    if (rows.length === 0) return undefined;
+    const source = passOn(rows);
+    const isOne = new Set(rows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
+    if (isOne && rows.every(({ to }) => streaming.has(to))) streaming.add(source);
+    return source;
+  }
+
   function chatSource(): Source {
     if (isMock) return main;
     const own = named.get("chat");
@@ -227,6 +248,7 @@ export function composeSources(
       new StreamOptions("never"),
     ),
     upstream: targets.find((source) => relaying.has(source)),
+    passing: passes(),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source) => streaming.has(source),
@@ -234,9 +256,27 @@ export function composeSources(
   };
 }
 
-const CHAT: Speaks = { name: "openai_chat", dialect: OPENAI_CHAT };
 /** ChatGPT's web API, of whose answers nothing is read. */
-const WEB: Speaks = { name: "chatgpt_web", dialect: undefined };
+const WEB = new Speaks(["chatgpt_web"], undefined);
+
+/** How turns are asked for in each dialect, the usual one first. */
+const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT];
+
+/** What `speaks` of the config says; empty = nobody knows, so everything goes up as it is. */
+function speaksOf(words: readonly DialectName[]): Speaks {
+  if (words.length === 0) {
+    return new Speaks(
+      ["openai", "openai_chat", "openai_completions", "openai_responses", "anthropic_messages"],
+      OPENAI_CHAT,
+      true,
+    );
+  }
+  const isOpenai = words.some((word) => word.startsWith("openai_"));
+  return new Speaks(
+    isOpenai ? ["openai", "openai_completions", ...words] : words,
+    ASKED.find(({ name }) => words.includes(name)),
+  );
+}
 
 /**
  * go-gpt-server names a host (docs/facts/systems.md "/chat") and means its `/v1`; a URL with a path

@@ -6,6 +6,7 @@
 
 import type { Ask, Source } from "../core/answer.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
+import { globOf } from "./glob.ts";
 
 /** Where a question goes; the first route that matches counts. */
 export interface Route {
@@ -15,7 +16,7 @@ export interface Route {
 }
 
 /** A longer name is nobody's: it matches no pattern, which may take the cube of its length. */
-const MODEL_CHARS_MAX = 512;
+export const MODEL_CHARS_MAX = 512;
 
 /**
  * Asks the source of the first of `routes` that matches, else `otherwise`. A question that names no
@@ -27,15 +28,16 @@ export function route(
   defaultModel: string,
 ): Source {
   if (routes.length === 0) return otherwise;
-  const rows = routes.map(({ model, to }) => ({ pattern: patternOf(model), to }));
+  const rows = routes.map(({ model, to }) => ({
+    glob: model === undefined ? undefined : globOf(model),
+    to,
+  }));
   return {
     name: usualOf(routes, otherwise).name,
     answer(ask, call) {
       const model = modelOf(ask) || defaultModel;
       const isName = model.length <= MODEL_CHARS_MAX;
-      const row = rows.find(({ pattern }) =>
-        pattern === undefined || (isName && pattern.test(model))
-      );
+      const row = rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)));
       const source = row?.to ?? otherwise;
       call.source = source.name;
       return source.answer(ask, call);
@@ -51,10 +53,4 @@ export function usualOf(routes: readonly Route[], otherwise: Source): Source {
 /** The model that is named; "" = none. What a wire carries is parsed: here a wrong guess would count. */
 function modelOf(ask: Ask): string {
   return ask.wire === undefined ? ask.model() : namedModel(ask.wire.body);
-}
-
-/** `model` as an expression. Model names are compared as they are written. */
-function patternOf(model: string | undefined): RegExp | undefined {
-  if (model === undefined) return undefined;
-  return new RegExp(`^${model.split("*").map(RegExp.escape).join(".*")}$`, "su");
 }

@@ -78,6 +78,8 @@ export interface Route {
   readonly path: string;
   /** True: its last parameter takes the rest of the path, slashes included. */
   readonly isOpenEnded?: true;
+  /** True: it takes what no other row takes, and no other method of a path that is weir's own. */
+  readonly isRest?: true;
   readonly serve: Surface | Page;
   /**
    * True: it may answer with a model's stream: the list of black-box tests over streams has it

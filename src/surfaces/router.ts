@@ -17,6 +17,8 @@ export interface Match {
   readonly params: Readonly<Record<string, string>>;
 }
 
+type Row = Pick<Match, "route" | "isGuarded">;
+
 /** By method in capitals. */
 type Rows = Map<string, Match>;
 
@@ -32,7 +34,9 @@ const NO_PARAMS: Readonly<Record<string, string>> = {};
 /** The table, ready to be asked. */
 export class Router {
   readonly #fixed = new Map<string, Rows>();
-  readonly #open = new TrieRouter<Pick<Match, "route" | "isGuarded">>();
+  readonly #open = new TrieRouter<Row>();
+  /** What takes what no row has. */
+  readonly #rest = new TrieRouter<Row>();
   /** Methods of the open paths, in the order of the table. */
   readonly #methods: readonly string[];
 
@@ -44,7 +48,8 @@ export class Router {
       const isGuarded = guards(route);
       const method = route.method.toUpperCase();
       if (route.path.includes("{")) {
-        this.#open.add(method, honoPath(route), { route, isGuarded });
+        const rows = route.isRest ? this.#rest : this.#open;
+        rows.add(method, honoPath(route), { route, isGuarded });
       } else {
         const rows: Rows = this.#fixed.get(route.path) ?? new Map();
         rows.set(method, { route, isGuarded, params: NO_PARAMS });
@@ -70,7 +75,8 @@ export class Router {
   /** The row for `method` (HEAD counts as GET) and `path`; undefined = nobody serves it. */
   match(method: string, path: string): Match | undefined {
     const asked = method === "HEAD" ? "GET" : method;
-    return this.#rows(path)?.get(asked) ?? this.#search(asked, path);
+    return this.#rows(path)?.get(asked) ?? search(this.#open, asked, path) ??
+      this.#searchRest(asked, path);
   }
 
   /** Are pages of other sites turned away from any row at `path`? */
@@ -82,7 +88,9 @@ export class Router {
   methods(path: string): readonly string[] {
     const rows = this.#rows(path);
     const fixed = rows === undefined ? [] : [...rows.keys()];
-    const open = this.#methods.filter((method) => this.#search(method, path) !== undefined);
+    const open = this.#methods.filter((method) =>
+      (search(this.#open, method, path) ?? this.#searchRest(method, path)) !== undefined
+    );
     return [...new Set([...fixed, ...open])];
   }
 
@@ -90,17 +98,24 @@ export class Router {
     return this.#fixed.get(path) ?? this.#fixed.get(decodedPath(path));
   }
 
-  #search(method: string, path: string): Match | undefined {
-    // The trie gives pairs of a row and its parameters.
-    const [found] = this.#open.match(method, decodedPath(path)) as [
-      readonly (readonly [Pick<Match, "route" | "isGuarded">, Readonly<Record<string, string>>])[],
-    ];
-    const first = found[0];
-    if (first === undefined) return undefined;
-    const [row, params] = first;
-    const decoded = Object.entries(params).map(([name, value]) => [name, decodedValue(value)]);
-    return { ...row, params: Object.fromEntries(decoded) };
+  /** The rest is for a path of its own system, and for one that is nobody's. */
+  #searchRest(method: string, path: string): Match | undefined {
+    const found = search(this.#rest, method, path);
+    const [first] = this.#rows(path)?.values() ?? [];
+    return first === undefined || first.route.tag === found?.route.tag ? found : undefined;
   }
+}
+
+function search(rows: TrieRouter<Row>, method: string, path: string): Match | undefined {
+  // The trie gives pairs of a row and its parameters.
+  const [found] = rows.match(method, decodedPath(path)) as [
+    readonly (readonly [Row, Readonly<Record<string, string>>])[],
+  ];
+  const first = found[0];
+  if (first === undefined) return undefined;
+  const [row, params] = first;
+  const decoded = Object.entries(params).map(([name, value]) => [name, decodedValue(value)]);
+  return { ...row, params: Object.fromEntries(decoded) };
 }
 
 /** "/v1/models/{id}" as Hono spells it. */

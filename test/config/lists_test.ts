@@ -7,7 +7,7 @@ const LLM = configOf({}).llm;
 const LOCAL = "{name: local, base_url: http://127.0.0.1:8000/v1}";
 const KEYS = "name, base_url, api_key, api_key_file, model_id, headers_timeout_ms, " +
   "first_token_timeout_ms, idle_timeout_ms, event_max_bytes, answer_max_bytes, retries, resend, " +
-  "stream_options, headers, headers_up, proxy, ca_file, speaks";
+  "stream_options, headers, headers_up, proxy, ca_file, speaks, paths";
 
 describe("loadConfig() reads lists of entries", () => {
   test("an upstream named llm is the one that chat.source means", () => {
@@ -21,7 +21,6 @@ describe("loadConfig() reads lists of entries", () => {
       ...LLM,
       name: "local",
       base_url: "http://127.0.0.1:8000/v1",
-      speaks: ["openai_chat"],
     };
     expect(entry).toEqual(expected);
     expect(rest).toEqual([]);
@@ -42,7 +41,8 @@ describe("loadConfig() reads lists of entries", () => {
       "    headers_up: [User-Agent]",
       "    proxy: http://p.example:3128/",
       "    ca_file: ca.pem",
-      "    speaks: [openai_chat]",
+      "    speaks: [anthropic_messages, openai_chat]",
+      "    paths: [/embeddings, '/files*', /水]",
       "",
     ].join("\n");
     expect(configOf({ text }).upstreams).toEqual([{
@@ -63,7 +63,8 @@ describe("loadConfig() reads lists of entries", () => {
       headers_up: ["user-agent"],
       proxy: "http://p.example:3128",
       ca_file: "ca.pem",
-      speaks: ["openai_chat"],
+      speaks: ["anthropic_messages", "openai_chat"],
+      paths: ["/embeddings", "/files*", "/水"],
     }]);
   });
 
@@ -229,14 +230,17 @@ describe("loadConfig() reports what is wrong in lists", () => {
     [
       "a dialect that nobody speaks",
       { text: "upstreams:\n  - {name: a, base_url: http://a, speaks: [morse]}\n" },
-      ['config.yaml:2:44 upstreams.0.speaks.0: must be one of openai_chat: it is "morse"'],
+      [
+        "config.yaml:2:44 upstreams.0.speaks.0: must be one of openai_chat, " +
+        'openai_responses, anthropic_messages: it is "morse"',
+      ],
     ],
     [
-      "no dialect",
-      { text: "upstreams:\n  - {name: a, base_url: http://a, speaks: []}\n" },
+      "a path without its slash",
+      { text: "llm: {base_url: http://a, paths: [files]}\n" },
       [
-        "config.yaml:2:43 upstreams.0.speaks: must be a list of at least one of openai_chat: " +
-        "it is a list",
+        "config.yaml:1:35 llm.paths.0: must be a path on one line that begins with a slash, " +
+        'such as /files*: it is "files"',
       ],
     ],
     [

@@ -16,7 +16,14 @@ import { route } from "../../src/sources/route.ts";
 import { respeak } from "../../src/sources/upstream/respeak.ts";
 import { StreamOptions } from "../../src/sources/upstream/stream_options.ts";
 import { retry } from "../../src/sources/upstream/retry.ts";
-import { endStep, makeEngine, textStep, TURN, wireAsk } from "../sources/upstream/rig.ts";
+import {
+  endStep,
+  makeEngine,
+  SPEAKS_CHAT,
+  textStep,
+  TURN,
+  wireAsk,
+} from "../sources/upstream/rig.ts";
 import { counted, type Counts } from "./counted.ts";
 
 const TEXT = "水 flows 🌊";
@@ -91,7 +98,7 @@ const counts: Counts = { bytes: 0, steps: 0 };
 /** Every wrapper there is, and the counter. */
 const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
-  respeak: (source) => respeak(source, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
+  respeak: (source) => respeak(source, SPEAKS_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
   route: (source) => route([{ model: "gpt-*", to: source }], source, "gpt-4o"),
   notePrompts,
   counted: (source) => counted(source, counts),
@@ -105,7 +112,7 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
       route(
         [{
           model: undefined,
-          to: respeak(patient, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
+          to: respeak(patient, SPEAKS_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
         }],
         source,
         "gpt-4o",

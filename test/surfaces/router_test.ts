@@ -2,13 +2,19 @@ import { describe, expect, test } from "bun:test";
 import type { Route } from "../../src/surfaces/route.ts";
 import { pathOf, Router } from "../../src/surfaces/router.ts";
 
-function row(method: Route["method"], path: string, isOpenEnded?: true): Route {
+function row(
+  method: Route["method"],
+  path: string,
+  isOpenEnded?: true,
+  more: Partial<Route> = {},
+): Route {
   return {
     method,
     path,
     ...(isOpenEnded === undefined ? {} : { isOpenEnded }),
+    ...more,
     serve: () => new Response(),
-    tag: "Operation",
+    tag: more.tag ?? "Operation",
     summary: path,
     auth: "none",
     holds: "nothing",
@@ -17,6 +23,11 @@ function row(method: Route["method"], path: string, isOpenEnded?: true): Route {
 }
 
 const ROUTER = new Router([
+  row("post", "/v2/{path}", true, { isRest: true }),
+  row("get", "/v2/{path}", true, { isRest: true }),
+  row("get", "/v2/own"),
+  row("get", "/v2/own/{id}"),
+  row("get", "/v2/other", undefined, { tag: "Memory" }),
   row("get", "/v1/models"),
   row("get", "/v1/models/{id}"),
   row("post", "/v1/chat/completions"),
@@ -44,6 +55,14 @@ const MATCHES: readonly (readonly [
   ["GET", "/v1/models/50%25", "/v1/models/{id}", { id: "50%" }],
   ["GET", "/v1/models/%", "/v1/models/{id}", { id: "%" }],
   ["GET", "/ui/a/b.js", "/ui/{file}", { file: "a/b.js" }],
+  ["GET", "/v2/own", "/v2/own"],
+  ["POST", "/v2/own", "/v2/{path}", { path: "own" }],
+  ["GET", "/v2/own/a", "/v2/own/{id}", { id: "a" }],
+  ["GET", "/v2/own/a/b", "/v2/{path}", { path: "own/a/b" }],
+  ["POST", "/v2/other", undefined],
+  ["POST", "/v2/other/a", "/v2/{path}", { path: "other/a" }],
+  ["PUT", "/v2/x", undefined],
+  ["GET", "/v2/", undefined],
   ["GET", "/V1/models", undefined],
   ["GET", "/", undefined],
 ];
@@ -61,6 +80,8 @@ describe("Router", () => {
     expect(ROUTER.methods("/conv")).toEqual(["GET", "POST"]);
     expect(ROUTER.methods("/%63onv")).toEqual(["GET", "POST"]);
     expect(ROUTER.methods("/v1/models/x")).toEqual(["GET"]);
+    expect(ROUTER.methods("/v2/own")).toEqual(["GET", "POST"]);
+    expect(ROUTER.methods("/v2/other")).toEqual(["GET"]);
     expect(ROUTER.methods("/nope")).toEqual([]);
   });
 

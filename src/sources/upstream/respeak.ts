@@ -1,6 +1,7 @@
 /**
  * Reads an upstream's answer for whoever speaks another dialect: its bytes become steps while they
- * come, and its refusal becomes an error.
+ * come, and its refusal becomes an error. Where nobody said what an upstream speaks, it is found
+ * out: requests go up as they are until it says that it has no such URL.
  *
  * @module
  */
@@ -9,10 +10,11 @@ import type { Answer, Ask, Relay, Source, Usage } from "../../core/answer.ts";
 import type { AnswerLimits, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
+import { gatherBody, KnownBody } from "../../core/relay_body.ts";
 import type { Turn } from "../../core/turn.ts";
-import { gatherBody } from "../../core/relay_body.ts";
 import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
+import type { Speaks } from "./speaks.ts";
 import type { StreamOptions } from "./stream_options.ts";
 
 /** Bytes of a refusal that are read for its sentence. */
@@ -30,24 +32,57 @@ const AGAIN_VALUE = /^[\x20-\x7e]{1,64}$/;
 export type CountUsage = (turn: Turn, said: string) => Usage;
 
 /**
- * `source`, whose relays are read wherever the client does not speak `dialect` itself, as far as
- * `limits` let them be. `streamOptions` are those of the upstream behind it: it learns from what
- * comes back. `count` is for answers whose usage it was not asked for; absent = it is not noted then.
+ * What an upstream answers that has no such URL. Only where nobody said what it speaks: an upstream
+ * that ought to know the dialect is told of.
+ */
+const UNKNOWN_PATH: ReadonlySet<number> = new Set([404, 405, 501]);
+
+/**
+ * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
+ * let them be; what it turns out not to know is asked again in the dialect that it does.
+ * `streamOptions` are those of the upstream behind it: it learns from what comes back. `count` is for
+ * answers whose usage it was not asked for; absent = it is not noted then.
  */
 export function respeak(
   source: Source,
-  dialect: UpstreamDialect,
+  speaks: Speaks,
   limits: AnswerLimits,
   streamOptions: StreamOptions,
   count?: CountUsage,
 ): Source {
-  return {
-    name: source.name,
-    answer(ask, call) {
-      if (ask.wire?.dialect === dialect.name) return source.answer(ask, call);
-      return new Reading(source, dialect, limits, streamOptions, count, ask, call).ask();
-    },
-  };
+  const { asked } = speaks;
+  if (asked === undefined) return source;
+
+  function answer(ask: Ask, call: Call): Answer | Promise<Answer> {
+    const { wire } = ask;
+    if (!speaks.has(wire?.dialect)) {
+      return new Reading(source, asked!, limits, streamOptions, count, ask, call).ask();
+    }
+    const given = source.answer(ask, call);
+    const isSure = !speaks.isGuessed || wire!.dialect === asked!.name ||
+      wire!.dialect === "openai" || wire!.upload !== undefined;
+    if (isSure) return given;
+    return given instanceof Promise
+      ? given.then((settled) => checked(settled, ask, call))
+      : checked(given, ask, call);
+  }
+
+  /** `relay`, or what the upstream says in its own dialect when it does not know that one. */
+  async function checked(relay: Answer, ask: Ask, call: Call): Promise<Answer> {
+    if (relay.kind !== "relay" || !UNKNOWN_PATH.has(relay.status)) return relay;
+    const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
+    const { status, fields } = relay;
+    const model = ask.model();
+    const isOfModel = status === 404 && model !== "" && Buffer.from(bytes).includes(model);
+    if (isOfModel || error !== undefined) {
+      const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
+      return { kind: "relay", status, fields, body };
+    }
+    speaks.forget(ask.wire!.dialect);
+    return await answer(ask, call);
+  }
+
+  return { name: source.name, answer };
 }
 
 /** One turn asked and read. */

@@ -6,8 +6,7 @@
  * @module
  */
 
-import type { Answer, Ask, DialectName, Relay, Source, Wire } from "../../core/answer.ts";
-import type { UpstreamDialect } from "../../core/dialect.ts";
+import type { Answer, Ask, Relay, Source, Wire } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { UpstreamCall } from "../../core/upstream_call.ts";
@@ -18,6 +17,7 @@ import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from 
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
 import { withModel } from "../../dialects/openai_chat/peek_model.ts";
 import { redirectError } from "./redirect.ts";
+import type { Speaks } from "./speaks.ts";
 import type { StreamOptions } from "./stream_options.ts";
 import type { Transport } from "./transport.ts";
 
@@ -40,13 +40,6 @@ export interface UpstreamOptions extends AttemptLimits {
   readonly passesClient: boolean;
   /** The only fields of the client's that go up, in lower case; none = there is no such list. */
   readonly headers_up: readonly string[];
-}
-
-/** What an upstream speaks. */
-export interface Speaks {
-  readonly name: DialectName;
-  /** How it is asked for a turn; undefined = it takes requests of its own dialect only. */
-  readonly dialect: UpstreamDialect | undefined;
 }
 
 /** Takes an answer, or the error that says why there is none: one of the two, once. */
@@ -86,7 +79,8 @@ export class Upstream implements EagerSource {
     this.#speaks = speaks;
     this.#host = hostOf(options.base_url);
     const { base_url, urlKey } = options;
-    this.#check = speaks.dialect && ((head) => redirectError(head, base_url, urlKey));
+    const isOfModels = !speaks.has("chatgpt_web");
+    this.#check = isOfModels ? (head) => redirectError(head, base_url, urlKey) : undefined;
     this.#untraced = this.#headersUp({});
   }
 
@@ -99,8 +93,10 @@ export class Upstream implements EagerSource {
 
   begin(ask: Ask, call: Call, receiver: RelayReceiver): void {
     const { model_id } = this.#options;
-    const wire = ask.wire?.dialect === this.#speaks.name ? ask.wire : undefined;
-    if (wire?.body !== null) call.model ||= model_id;
+    const wire = this.#speaks.has(ask.wire?.dialect) ? ask.wire : undefined;
+    // What is passed without being read is passed as it is.
+    const modelUp = wire?.dialect === "openai" ? "" : model_id;
+    if (wire?.body !== null) call.model ||= modelUp;
     try {
       if (wire !== undefined && hasPassedWeir(wire.fields)) throw loopDetected();
       const { method, path, fields, body, upload } = wire ?? this.#wireOf(ask, call);
@@ -111,7 +107,7 @@ export class Upstream implements EagerSource {
         method,
         path,
         fields: this.#headersFor(up).of(fields),
-        body: upload === undefined ? withModel(body, model_id) : null,
+        body: upload === undefined ? withModel(body, modelUp) : null,
         upload,
         signal,
       };
@@ -132,19 +128,19 @@ export class Upstream implements EagerSource {
 
   /** A request for a turn that came in another dialect. */
   #wireOf(ask: Ask, call: Call): Wire {
-    const { dialect, name } = this.#speaks;
-    if (dialect === undefined) throw new TypeError(`Cannot ask for a turn in ${name}`);
+    const { asked } = this.#speaks;
+    if (asked === undefined) throw new TypeError(`Cannot ask ${this.#host} for a turn`);
     const turn = ask.turn();
     const { model_id } = this.#options;
     const model = turn.isDefaultModel ? model_id || turn.model : turn.model || model_id;
     call.model = model;
     return {
-      dialect: name,
+      dialect: asked.name,
       method: "POST",
-      path: dialect.path,
+      path: asked.path,
       fields: TURN_FIELDS,
       body: new TextEncoder().encode(
-        dialect.writeRequest({ ...turn, model }, this.#streamOptions.areSent),
+        asked.writeRequest({ ...turn, model }, this.#streamOptions.areSent),
       ),
     };
   }

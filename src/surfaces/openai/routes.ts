@@ -44,10 +44,14 @@ export const CHAT_ANSWER: RouteResponse = {
 export interface OpenaiSurfaces {
   readonly chatCompletions: Surface;
   readonly models: Surface;
+  /** Every other path; undefined = nobody takes them. */
+  readonly passed: Surface | undefined;
 }
 
 /** OpenAI's own API. */
-export function openaiRoutes({ chatCompletions, models }: OpenaiSurfaces): readonly Route[] {
+export function openaiRoutes(
+  { chatCompletions, models, passed }: OpenaiSurfaces,
+): readonly Route[] {
   return [
     {
       method: "post",
@@ -89,5 +93,27 @@ export function openaiRoutes({ chatCompletions, models }: OpenaiSurfaces): reado
         "default": OPENAI_ERROR,
       },
     },
+    ...(passed === undefined ? [] : PASSED_METHODS.map((method) => passedRoute(method, passed))),
   ];
+}
+
+const PASSED_METHODS = ["get", "post", "put", "patch", "delete"] as const;
+
+function passedRoute(method: Route["method"], passed: Surface): Route {
+  return {
+    method,
+    path: "/v1/{path}",
+    isOpenEnded: true,
+    isRest: true,
+    serve: passed,
+    tag: "OpenAI API",
+    summary: "Pass on to an upstream",
+    description: "Every path that has no row of its own, with its body and its answer as they are.",
+    auth: "bearer",
+    holds: "model",
+    parameters: [{ name: "path", in: "path", description: "the path", example: "files" }],
+    responses: {
+      "default": { description: "What the upstream answers", types: [JSON_TYPE, SSE_TYPE] },
+    },
+  };
 }

@@ -4,7 +4,6 @@ import { type Answer, askOf, type Relay, type Source } from "../../../src/core/a
 import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { AppError } from "../../../src/core/errors.ts";
 import { KnownBody } from "../../../src/core/relay_body.ts";
-import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
 import {
@@ -30,6 +29,7 @@ import {
   failureOf,
   Rig,
   said,
+  SPEAKS_CHAT,
   stepsOf,
   textStep,
   TRANSPORTS,
@@ -818,7 +818,7 @@ describe("respeak()", () => {
     const script = { kind: "script", script: { name: "s", steps: [] }, model: "m" } as const;
     const source: Source = { name: "s", answer: () => script };
     expect(
-      await respeak(source, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto")).answer(
+      await respeak(source, SPEAKS_CHAT, ANSWER_LIMITS, new StreamOptions("auto")).answer(
         askOf(TURN),
         rig.call(),
       ),
@@ -842,7 +842,7 @@ describe("respeak()", () => {
       const answer = (): Answer | Promise<Answer> =>
         kind === "at once" ? relay : Promise.resolve(relay);
       const steps = await stepsOf(
-        respeak({ name: "tape", answer }, OPENAI_CHAT, ANSWER_LIMITS, new StreamOptions("auto"))
+        respeak({ name: "tape", answer }, SPEAKS_CHAT, ANSWER_LIMITS, new StreamOptions("auto"))
           .answer(
             askOf(TURN),
             rig.call(),

@@ -25,6 +25,7 @@ import { http1Transport } from "../../../src/sources/upstream/http1_transport.ts
 import { type CountUsage, respeak } from "../../../src/sources/upstream/respeak.ts";
 import { retry } from "../../../src/sources/upstream/retry.ts";
 import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
+import { Speaks } from "../../../src/sources/upstream/speaks.ts";
 import { fetchTransport, type Transport } from "../../../src/sources/upstream/transport.ts";
 import { Upstream, type UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { turnAsk } from "../../../src/surfaces/turn_ask.ts";
@@ -127,7 +128,7 @@ export class Rig {
   /** An upstream that is asked once. */
   once(
     options: Partial<UpstreamOptions> = {},
-    speaks: DialectName = "openai_chat",
+    speaks: DialectName | Speaks = SPEAKS_CHAT,
     streamOptions = new StreamOptions("auto"),
   ): Upstream {
     const base_url = options.base_url ?? `${this.upstream.url}/v1`;
@@ -153,7 +154,7 @@ export class Rig {
         ...options,
       },
       transport,
-      { name: speaks, dialect: speaks === "openai_chat" ? OPENAI_CHAT : undefined },
+      typeof speaks === "string" ? new Speaks([speaks], undefined) : speaks,
       streamOptions,
     );
   }
@@ -165,11 +166,11 @@ export class Rig {
     limits: Partial<AnswerLimits> = {},
     streamOptions = new StreamOptions("auto"),
   ): Source {
-    const once = this.once(options, "openai_chat", streamOptions);
+    const once = this.once(options, SPEAKS_CHAT, streamOptions);
     const patient = retry(once, { retries, random: () => 0, wallMs: Date.now });
     return respeak(
       patient,
-      OPENAI_CHAT,
+      SPEAKS_CHAT,
       { ...ANSWER_LIMITS, ...limits },
       streamOptions,
       countLetters,
@@ -263,6 +264,9 @@ export function said(delta: object, finish: string | null = null, more: object =
 
 /** The end of a stream. */
 export const END = [act.send(chunk(DONE_EVENT)), act.send(LAST_CHUNK)];
+
+/** Of an upstream that speaks the chat API and nothing else. */
+export const SPEAKS_CHAT = new Speaks(["openai_chat"], OPENAI_CHAT);
 
 /** A piece of text as the reader tells it. */
 export function textStep(text: string): Step {

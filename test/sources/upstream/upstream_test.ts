@@ -5,7 +5,6 @@ import { gatherBody } from "../../../src/core/relay_body.ts";
 import { Exchange } from "../../../src/core/exchange.ts";
 import { Abort } from "../../../src/lib/abort.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
-import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
 import { StreamOptions } from "../../../src/sources/upstream/stream_options.ts";
 import type {
   Transport,
@@ -32,6 +31,7 @@ import {
   relayOf,
   Rig,
   said,
+  SPEAKS_CHAT,
   TRANSPORTS,
   TURN,
   wireAsk,
@@ -497,7 +497,7 @@ function endless(base_url: string) {
       passesClient: false,
     },
     transport,
-    { name: "openai_chat", dialect: OPENAI_CHAT },
+    SPEAKS_CHAT,
     new StreamOptions("auto"),
   );
   return { upstream, engine, sent, call: new Exchange(engine, "test", { method: "" }) };

@@ -1,0 +1,96 @@
+/**
+ * Passes on what weir has no words for: any path of OpenAI's API goes to an upstream that takes it.
+ *
+ * @module
+ */
+
+import type { Answer, Ask, Source, Wire } from "../core/answer.ts";
+import type { Call } from "../core/exchange.ts";
+import { invalidUrl } from "../dialects/openai/errors.ts";
+import { namedModel } from "../dialects/openai_chat/peek_model.ts";
+import { globOf } from "./glob.ts";
+import { MODEL_CHARS_MAX, type Route } from "./route.ts";
+
+/** A route to an upstream, and which paths that one takes. */
+export interface PassRoute extends Route {
+  readonly takes: (path: string) => boolean;
+}
+
+/** A longer path is nobody's: matching a pattern may take the cube of its length. */
+const PATH_CHARS_MAX = 1024;
+
+/** Paths that no client is let to, unless an upstream's `paths` name them: keys, users, bills. */
+const PRIVATE = /^\/organization(?:\/|$)/;
+
+/** Which paths an upstream takes; `paths` are patterns in which `*` is any text, none = the usual ones. */
+export function pathTaker(paths: readonly string[]): (path: string) => boolean {
+  if (paths.length === 0) return (path) => !PRIVATE.test(path);
+  const globs = paths.map(globOf);
+  return (path) => path.length <= PATH_CHARS_MAX && globs.some((glob) => glob.test(path));
+}
+
+/**
+ * Asks the first upstream whose route fits the model that is named. A request that names none goes
+ * to the first that takes its path; where that one knows no such thing (404), the next ones are
+ * asked: an object is with the upstream that has made it.
+ *
+ * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
+ */
+export function passOn(routes: readonly PassRoute[]): Source {
+  const rows = routes.map(({ model, to, takes }) => ({
+    glob: model === undefined ? undefined : globOf(model),
+    to,
+    takes,
+  }));
+
+  function targets(wire: Wire, path: string): readonly Source[] {
+    const model = modelOf(wire);
+    const fits = rows.filter(({ glob, takes }) =>
+      takes(path) &&
+      (model === "" || glob === undefined ||
+        (model.length <= MODEL_CHARS_MAX && glob.test(model)))
+    );
+    return [...new Set(fits.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
+  }
+
+  return {
+    name: routes[0]?.to.name ?? "",
+    answer(ask, call) {
+      const { wire } = ask;
+      if (wire === undefined) throw new TypeError("Cannot pass on what came over no wire");
+      const path = wire.path.split("?", 1)[0]!;
+      const found = targets(wire, path);
+      const [first] = found;
+      if (first === undefined) throw invalidUrl(wire.method, `/v1${path}`);
+      call.source = first.name;
+      const mayMiss = found.length > 1 && wire.upload === undefined && path.lastIndexOf("/") > 0;
+      return mayMiss ? askInTurn(found, ask, call) : first.answer(ask, call);
+    },
+  };
+}
+
+/** The answer of the first of `sources` that has what is asked for, else that of the last. */
+async function askInTurn(sources: readonly Source[], ask: Ask, call: Call): Promise<Answer> {
+  for (const source of sources.slice(0, -1)) {
+    const answer = await source.answer(ask, call);
+    if (answer.kind !== "relay" || answer.status !== 404) return answer;
+    answer.body.cancel();
+  }
+  return sources.at(-1)!.answer(ask, call);
+}
+
+/** The model that a request names, in JSON or in a form; "" = none. */
+function modelOf({ fields, body }: Wire): string {
+  if (body === null || body.length === 0) return "";
+  const type = fields.get("content-type") ?? "";
+  if (/\bjson\b/i.test(type)) return namedModel(body);
+  if (!/^multipart\/form-data\b/i.test(type)) return "";
+  return MODEL_FIELD.exec(
+    Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+      .toString("latin1", 0, FORM_BYTES_MAX),
+  )?.[1] ?? "";
+}
+
+/** A form is searched so far: what is behind a large file is not found, and names no model. */
+const FORM_BYTES_MAX = 64 * 1024;
+const MODEL_FIELD = /\bname="?model"?\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]{1,200})\r\n/;

@@ -1,0 +1,82 @@
+/**
+ * `/v1/{path}`: every path of OpenAI's API that weir has no words of its own for, passed to an
+ * upstream as it is: methods, queries, forms, files and streams, both ways.
+ *
+ * @module
+ */
+
+import type { Source } from "../../core/answer.ts";
+import { queryOf } from "../../core/body.ts";
+import type { Authorize } from "../../core/exchange.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type { Surface } from "../../core/surface.ts";
+import {
+  bodyTooLarge,
+  errorAnswer,
+  errorEvent,
+  invalidUrl,
+  keyError,
+} from "../../dialects/openai/errors.ts";
+import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
+import { StreamEnd } from "../../lib/sse_tail.ts";
+import { pathOf } from "../router.ts";
+
+/** What the surface needs. */
+export interface PassedDeps {
+  readonly source: Source;
+  /** True when the source needs nothing of a body before it goes up. */
+  readonly streamsUp: boolean;
+  readonly stamps: Stamps;
+  readonly authorize: Authorize;
+  /** The keys that are right: an error never repeats one. */
+  readonly secrets: readonly string[];
+  /** True: an answer is finished although its client has left. */
+  readonly isDraining: boolean;
+}
+
+/** Who knows how such a stream ends: each path has its own way. */
+const MANNER = { errorEvent, streamEnd: StreamEnd.UNKNOWN };
+
+/** A segment that would lead out of the upstream's API, however it is spelled. */
+const CLIMBING = /^(?:\.|%2e){1,2}$/i;
+
+/** Makes the surface. */
+export function passed(deps: PassedDeps): Surface {
+  const { source, stamps, isDraining } = deps;
+  return {
+    name: "v1_passed",
+    source: source.name,
+    takes: deps.streamsUp ? "stream" : "body",
+    admit({ fields }, exchange) {
+      exchange.requestId = `req_${stamps.hex(32)}`;
+      const verdict = deps.authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, deps.secrets);
+    },
+    answer({ head, bytes, upload }, exchange) {
+      const { method, target, fields } = head;
+      const path = pathOf(target).slice("/v1".length);
+      if (path.split(/\/|%2f/i).some((segment) => CLIMBING.test(segment))) {
+        throw invalidUrl(method, pathOf(target));
+      }
+      const hasBody = bytes.length > 0 || upload !== undefined;
+      exchange.model = peekModel(bytes);
+      return {
+        kind: "pass",
+        source,
+        model: exchange.model,
+        manner: MANNER,
+        isDraining,
+        wire: {
+          dialect: "openai",
+          method,
+          path: path + queryOf(target),
+          fields,
+          body: hasBody ? bytes : null,
+          upload,
+        },
+      };
+    },
+    tooLarge: bodyTooLarge,
+    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+  };
+}
