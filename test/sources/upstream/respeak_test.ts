@@ -5,11 +5,13 @@ import { dataEvent, DONE_EVENT } from "../../../src/core/dialect.ts";
 import { AppError } from "../../../src/core/errors.ts";
 import { KnownBody } from "../../../src/core/relay_body.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
+import { OPENAI_CHAT } from "../../../src/dialects/openai_chat/upstream.ts";
 import { respeak } from "../../../src/sources/upstream/respeak.ts";
 import {
   StreamOptions,
   type StreamOptionsRule,
 } from "../../../src/sources/upstream/stream_options.ts";
+import { Speaks } from "../../../src/sources/upstream/speaks.ts";
 import type { UpstreamOptions } from "../../../src/sources/upstream/upstream.ts";
 import { waitFor } from "../../server/launch.ts";
 import { gate } from "../../server/proxied.ts";
@@ -813,6 +815,59 @@ for (const name of TRANSPORTS) {
 describe("respeak()", () => {
   const rig = new Rig("http1");
   afterAll(() => rig.close());
+
+  describe("of an upstream of which nobody said what it speaks", () => {
+    const WHOLE = { choices: [{ message: { content: "水" }, finish_reason: "stop" }] };
+    const NOT_THERE = '{"error":{"message":"Not Found"}}';
+    const WIRE = wireAsk({}, '{"model":"gpt-x","input":"hi"}', "openai_responses");
+
+    /** What comes of a question in the Responses dialect when its first answer is `first`. */
+    async function asked(first: Act, ask = WIRE) {
+      const speaks = new Speaks(["openai_chat", "openai_responses"], OPENAI_CHAT, true);
+      const options = new StreamOptions("auto");
+      const once = rig.once({ model_id: "" }, speaks, options);
+      const source = respeak(once, speaks, ANSWER_LIMITS, options);
+      const from = rig.upstream.requests.length;
+      let isFirst = true;
+      rig.acts = () => {
+        const played = isFirst ? first : act.send(response(JSON.stringify(WHOLE), JSON_TYPE));
+        isFirst = false;
+        return [played];
+      };
+      const answer = await source.answer(ask, rig.call());
+      const said = answer.kind === "relay"
+        ? [answer.status, Buffer.from(answer.body.whole()!).toString()]
+        : await stepsOf(answer);
+      const bodies = rig.upstream.requests.slice(from).map(({ body }) => body.toString());
+      return { said, bodies, speaks };
+    }
+
+    for (const status of ["404 Not Found", "405 Method Not Allowed", "501 Not Implemented"]) {
+      test(`asks again in its own dialect after ${status}, and remembers that`, async () => {
+        const { said, bodies, speaks } = await asked(act.send(response(NOT_THERE, {}, status)));
+        expect(said).toEqual([textStep("水"), endStep()]);
+        expect(bodies).toHaveLength(2);
+        expect(JSON.parse(bodies[1]!)).toHaveProperty("messages");
+        expect([speaks.has("openai_responses"), speaks.has("openai_chat")]).toEqual([false, true]);
+      });
+    }
+
+    const KEPT: readonly (readonly [name: string, status: string, body: string])[] = [
+      ["a 404 that names the model", "404 Not Found", '{"error":"no gpt-x here"}'],
+      ["a refusal", "400 Bad Request", NOT_THERE],
+      ["an answer", "200 OK", "{}"],
+    ];
+    for (const [name, status, body] of KEPT) {
+      test(`passes ${name} as it came`, async () => {
+        const { said, bodies, speaks } = await asked(
+          act.send(response(body, {}, status)),
+          { ...WIRE, model: () => "gpt-x" },
+        );
+        expect([said, bodies.length]).toEqual([[Number(status.slice(0, 3)), body], 1]);
+        expect(speaks.has("openai_responses")).toBe(true);
+      });
+    }
+  });
 
   test("leaves what is no relay as it is", async () => {
     const script = { kind: "script", script: { name: "s", steps: [] }, model: "m" } as const;

@@ -1,0 +1,147 @@
+import { describe, expect, test } from "bun:test";
+import type { Answer, Ask, Source } from "../../src/core/answer.ts";
+import { AppError } from "../../src/core/errors.ts";
+import { Exchange } from "../../src/core/exchange.ts";
+import { KnownBody } from "../../src/core/relay_body.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
+import { passOn, type PassRoute, pathTaker } from "../../src/sources/pass.ts";
+import { makeEngine } from "./upstream/rig.ts";
+
+const engine = makeEngine();
+
+/** An upstream that notes who was asked, and answers with `status`. */
+function upstream(name: string, asked: string[], status = 200): Source {
+  return {
+    name,
+    answer(): Answer {
+      asked.push(name);
+      const body = new KnownBody([], "end", engine.wheel);
+      return { kind: "relay", status, fields: Fields.NONE, body };
+    },
+  };
+}
+
+function askFor(path: string, body: string | null = null, type = "application/json"): Ask {
+  const turn = () => {
+    throw new TypeError("It was read");
+  };
+  const wire = {
+    dialect: "openai",
+    method: body === null ? "GET" : "POST",
+    path,
+    fields: Fields.of([["content-type", type]]),
+    body: body === null ? null : new TextEncoder().encode(body),
+  } as const;
+  return { model: () => "", turn, wire };
+}
+
+const ALL = pathTaker([]);
+
+/** Who was asked, and the status of the answer. */
+async function asked(
+  ask: Ask,
+  make: (asked: string[]) => readonly PassRoute[],
+): Promise<readonly [string, number]> {
+  const names: string[] = [];
+  const call = new Exchange(engine, "test", { method: "POST" });
+  try {
+    const answer = await passOn(make(names)).answer(ask, call);
+    if (answer.kind !== "relay") throw new TypeError(answer.kind);
+    return [names.join(" "), answer.status];
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    return [names.join(" "), error.status];
+  }
+}
+
+function two(first = 200, second = 200) {
+  return (names: string[]): readonly PassRoute[] => [
+    { model: "gpt-*", to: upstream("a", names, first), takes: ALL },
+    { model: undefined, to: upstream("b", names, second), takes: ALL },
+  ];
+}
+
+const FORM = [
+  "--x",
+  'Content-Disposition: form-data; name="file"; filename="model"',
+  "Content-Type: audio/wav",
+  "",
+  "RIFF",
+  "--x",
+  'Content-Disposition: form-data; name="model"',
+  "",
+  "whisper-1",
+  "--x--",
+  "",
+].join("\r\n");
+
+describe("passOn()", () => {
+  const ROWS: readonly (readonly [
+    name: string,
+    ask: Ask,
+    routes: (names: string[]) => readonly PassRoute[],
+    expected: readonly [string, number],
+  ])[] = [
+    ["by the model", askFor("/embeddings", '{"model":"gpt-x"}'), two(), ["a", 200]],
+    ["by a model that only the last takes", askFor("/e", '{"model":"x"}'), two(), ["b", 200]],
+    ["by the model of a form", askFor("/audio", FORM, "multipart/form-data; boundary=x"), two(), [
+      "b",
+      200,
+    ]],
+    ["to the first without a model", askFor("/files"), two(), ["a", 200]],
+    ["to the first for bytes", askFor("/uploads/1/parts", "\0ÿ", "image/png"), two(), ["a", 200]],
+    ["on from one that has no such object", askFor("/files/file-1"), two(404), ["a b", 200]],
+    ["to all when nobody has it", askFor("/files/file-1"), two(404, 404), ["a b", 404]],
+    ["not on from another refusal", askFor("/files/file-1"), two(401), ["a", 401]],
+    ["not on from a list", askFor("/files"), two(404), ["a", 404]],
+    [
+      "not on where a model decides",
+      askFor("/a/b", '{"model":"gpt-x"}'),
+      two(404),
+      ["a", 404],
+    ],
+    [
+      "once to an upstream of several routes",
+      askFor("/files/file-1"),
+      (names) => {
+        const to = upstream("a", names, 404);
+        return [{ model: "x", to, takes: ALL }, { model: undefined, to, takes: ALL }];
+      },
+      ["a", 404],
+    ],
+    [
+      "to the first that takes the path",
+      askFor("/files"),
+      (names) => [
+        { model: undefined, to: upstream("a", names), takes: pathTaker(["/embeddings"]) },
+        { model: undefined, to: upstream("b", names), takes: pathTaker(["/f*s"]) },
+      ],
+      ["b", 200],
+    ],
+    ["to nobody", askFor("/organization/admin_api_keys"), two(), ["", 404]],
+  ];
+  for (const [name, ask, routes, expected] of ROWS) {
+    test(`goes ${name}`, async () => expect(await asked(ask, routes)).toEqual(expected));
+  }
+});
+
+describe("pathTaker()", () => {
+  const ROWS: readonly (readonly [readonly string[], readonly string[], readonly string[]])[] = [
+    [[], ["/files", "/organizations", "/organization-x", "/a/b/c"], [
+      "/organization",
+      "/organization/users",
+    ]],
+    [["/files"], ["/files"], ["/files/1", "/file", "/organization"]],
+    [["/files*", "/organization/usage/*"], ["/files", "/files/1", "/organization/usage/x"], [
+      "/organization/users",
+    ]],
+    [["/a*"], [`/a${"b".repeat(1022)}`], [`/a${"b".repeat(1023)}`]],
+  ];
+  for (const [paths, yes, no] of ROWS) {
+    test(`${JSON.stringify(paths)} takes ${yes.length} and not ${no.length}`, () => {
+      const takes = pathTaker(paths);
+      expect(yes.filter((path) => !takes(path))).toEqual([]);
+      expect(no.filter((path) => takes(path))).toEqual([]);
+    });
+  }
+});
