@@ -31,6 +31,11 @@ export interface Turn {
   readonly choiceCount: number;
   /** The most tokens the answer may have; undefined = no limit. */
   readonly tokensMax: number | undefined;
+  /**
+   * True: the client is shown how the model reasons, in words. Without it a dialect that has a place
+   * for reasoning shows that there was some: an empty delta of it.
+   */
+  readonly wantsReasoning?: boolean;
   /** The answer ends before the first of these texts. */
   readonly stop: readonly string[];
   /**

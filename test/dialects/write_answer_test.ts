@@ -293,6 +293,13 @@ describe("ChunkLayout", () => {
     );
   });
 
+  test("says nothing of reasoning without words", () => {
+    const silent: Step = { kind: "delta", choice: 0, block: "reasoning", text: "" };
+    expect(spoken(LAYOUTS["gpt-4o"], [silent, { kind: "signature", choice: 0, text: "x" }])).toBe(
+      "",
+    );
+  });
+
   test("opens each choice once", () => {
     const layout = LAYOUTS["gpt-4o"];
     expect(spoken(layout, [CALL, ARGUMENTS, TEXT, end]).match(/"role"/g)).toHaveLength(1);

@@ -191,6 +191,7 @@ class ChunkWriter implements AnswerWriter {
     const head = this.#head;
     switch (step.kind) {
       case "delta":
+        if (step.block === "reasoning" && step.text === "") return ""; // there was some: no words for it
         return this.#opening(step.choice, step.block === "refusal" ? "refusal" : "text") +
           this.#delta(
             step.choice,
