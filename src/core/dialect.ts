@@ -11,6 +11,11 @@ import type { Turn } from "./turn.ts";
 
 /** Says one answer. Every text it gives is whole SSE events, or "" for nothing. */
 export interface AnswerWriter {
+  /**
+   * What is said before the first step is there; absent = nothing. Where nobody calls it, the first
+   * step brings it along.
+   */
+  open?(): string;
   /** What `step` is in this dialect; "" where it has no word for it. */
   step(step: Step): string;
   /** The end mark: what follows the last step. */

@@ -86,6 +86,11 @@ export const ERRORS = {
     apiCode: "decimal_above_max_value",
   },
   model_unknown: { status: 404, type: "invalid_request_error", apiCode: "model_not_found" },
+  previous_unknown: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "previous_response_not_found",
+  },
   path_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   not_found: { status: 404, type: "invalid_request_error", apiCode: "not_found" },
   method_wrong: { status: 405, type: "invalid_request_error", apiCode: "method_not_supported" },

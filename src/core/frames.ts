@@ -167,6 +167,7 @@ function framesOf(script: Script, writer: AnswerWriter, usage: Usage | undefined
   const say = (text: string) => {
     if (text !== "") frames.push({ text, dueMs, stepEnd });
   };
+  say(writer.open?.() ?? "");
   for (const step of script.steps) {
     dueMs += step.afterMs;
     stepEnd++;
@@ -293,5 +294,6 @@ export class FramesCache {
 }
 
 function countsOf({ promptTokens, completionTokens, ...more }: Usage): string {
-  return `${promptTokens} ${completionTokens} ${more.cachedTokens} ${more.reasoningTokens}`;
+  return `${promptTokens} ${completionTokens} ${more.cachedTokens} ${more.cacheWriteTokens} ` +
+    `${more.reasoningTokens}`;
 }

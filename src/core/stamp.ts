@@ -41,6 +41,21 @@ export function stampTexts([created, ...ids]: Stamped): StampTexts {
   return [decoder.decode(created), ...ids.map((id) => decoder.decode(id))];
 }
 
+/** Hexadecimal digits of a response's ids that are random and shared, and those of its time. */
+const HEAD_DIGITS = 16;
+const TIME_DIGITS = 10;
+/** Digits of all its ids behind their head that are shared. */
+const TAIL_DIGITS = 14;
+
+/**
+ * The ids of the Responses API: how all ids of an answer begin, with the time, and what stands in
+ * them further on (docs/facts/openai_api.md "Ids of responses"); then what those of its calls are
+ * made of.
+ */
+export const RESPONSE_ID_LENGTHS: readonly number[] = [HEAD_DIGITS + TIME_DIGITS, TAIL_DIGITS, 22];
+
+const HEX = new TextEncoder().encode("0123456789abcdef");
+
 /** Makes ids and times. One for the whole process. */
 export class Stamps {
   readonly #random: RandomBytes;
@@ -51,6 +66,8 @@ export class Stamps {
   #hexAt = 0;
   #second = 0;
   #created = new Uint8Array(CREATED_BYTES);
+  /** The same second in hexadecimal digits. */
+  #createdHex = new Uint8Array(TIME_DIGITS);
 
   /** `wallS` gives the seconds since 1970. */
   constructor(wallS: () => number, random: RandomBytes) {
@@ -60,17 +77,37 @@ export class Stamps {
 
   /** The stamps of answers with ids of [A-Za-z0-9] that have these lengths. */
   withIds(...lengths: readonly number[]): AnswerStamps {
+    return this.#filled(lengths, (id) => this.fillId(id));
+  }
+
+  /** The stamps of answers with the ids of `RESPONSE_ID_LENGTHS`. */
+  withResponseIds(): AnswerStamps {
+    return this.#filled(RESPONSE_ID_LENGTHS, (id, index) => {
+      if (index > 1) return this.fillId(id);
+      this.#fillHex(id, index === 0 ? HEAD_DIGITS : TAIL_DIGITS);
+      if (index === 0) {
+        for (let i = 0; i < TIME_DIGITS; i++) id[HEAD_DIGITS + i] = this.#createdHex[i]!;
+      }
+      return id;
+    });
+  }
+
+  /** Of ids that `fill` makes, each behind the time. */
+  #filled(
+    lengths: readonly number[],
+    fill: (id: Uint8Array<ArrayBuffer>, index: number) => Uint8Array<ArrayBuffer>,
+  ): AnswerStamps {
     const ids = lengths.map((length) => new Uint8Array(length));
     const shared: [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]] = [this.#created, ...ids];
     return {
       shared: (idCount) => {
         shared[0] = this.created();
-        for (let i = 0; i < idCount; i++) this.fillId(ids[i]!);
+        for (let i = 0; i < idCount; i++) fill(ids[i]!, i);
         return shared;
       },
       own: (idCount) => {
         const own: [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]] = [this.created()];
-        for (let i = 0; i < idCount; i++) own.push(this.fillId(new Uint8Array(lengths[i]!)));
+        for (let i = 0; i < idCount; i++) own.push(fill(new Uint8Array(lengths[i]!), i));
         return own;
       },
     };
@@ -111,14 +148,27 @@ export class Stamps {
     if (second !== this.#second) {
       this.#second = second;
       this.#created = new TextEncoder().encode(String(second));
+      this.#createdHex = new TextEncoder().encode(second.toString(16).padStart(TIME_DIGITS, "0"));
     }
     return this.#created;
   }
 
+  #fillHex(id: Uint8Array<ArrayBuffer>, digits: number): void {
+    for (let i = 0; i < digits; i += 2) {
+      const byte = this.#byte();
+      id[i] = HEX[byte >> 4]!;
+      id[i + 1] = HEX[byte & 15]!;
+    }
+  }
+
+  #byte(): number {
+    if (this.#at >= POOL_BYTES) this.#refill();
+    return this.#pool[this.#at++]!;
+  }
+
   #fairByte(): number {
     for (;;) {
-      if (this.#at >= POOL_BYTES) this.#refill();
-      const byte = this.#pool[this.#at++]!;
+      const byte = this.#byte();
       if (byte < FAIR_BELOW) return byte;
     }
   }

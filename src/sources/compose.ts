@@ -47,11 +47,11 @@ export interface Sources {
   /** True when `source` may answer with a relay. */
   readonly isRelaying: (source: Source) => boolean;
   /**
-   * True when `source` passes on what is asked in its dialect, whatever it is: nothing of a body is
+   * True when `source` passes on what is asked in `dialect`, whatever it is: nothing of a body is
    * needed before it goes up. A route reads the model out of the whole of it, `model_id` may change
-   * it, and `log_prompts` wants its end.
+   * it, `log_prompts` wants its end, and it may have to be asked again in another dialect.
    */
-  readonly streamsUp: (source: Source) => boolean;
+  readonly streamsUp: (source: Source, dialect: DialectName) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
   /** Closes connections to upstreams: idle ones now, the others behind their answers. */
@@ -91,7 +91,7 @@ export function composeSources(
   const isOpen = world.tokens.length === 0;
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
-  const streaming = new Set<Source>();
+  const streaming = new Map<Source, Speaks>();
   const urls = new Map<Source, string>();
   const takers = new Map<Source, (path: string) => boolean>();
 
@@ -124,7 +124,7 @@ export function composeSources(
     takers.set(source, pathTaker(entry.paths));
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
-    if (isUntouched && entry.proxy === "") streaming.add(source);
+    if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
     urls.set(source, entry.base_url);
     return source;
   }
@@ -215,7 +215,8 @@ export function composeSources(
     if (rows.length === 0) return undefined;
     const source = passOn(rows);
     const isOne = new Set(rows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
-    if (isOne && rows.every(({ to }) => streaming.has(to))) streaming.add(source);
+    const speaks = streaming.get(rows[0]!.to);
+    if (isOne && speaks !== undefined) streaming.set(source, speaks);
     return source;
   }
 
@@ -251,7 +252,7 @@ export function composeSources(
     passing: passes(),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
-    streamsUp: (source) => streaming.has(source),
+    streamsUp: (source, dialect) => streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
 }

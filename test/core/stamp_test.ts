@@ -43,6 +43,17 @@ describe("Stamps", () => {
     expect(new TextDecoder().decode(shared[2])).toMatch(/^[A-Za-z0-9]{2}$/);
   });
 
+  test("withResponseIds() gives digits with the time among them, and those of calls", () => {
+    const stamps = new Stamps(() => 0x69e2f3f5, (target) => void getRandomValues(target))
+      .withResponseIds();
+    const ids = () => stamps.own(3).slice(1).map((id) => new TextDecoder().decode(id));
+    const [head, tail, calls] = ids();
+    expect(head).toMatch(/^[0-9a-f]{16}0069e2f3f5$/);
+    expect(tail).toMatch(/^[0-9a-f]{14}$/);
+    expect(calls).toMatch(/^[A-Za-z0-9]{22}$/);
+    expect(new Set(Array.from({ length: 1000 }, () => ids()[1])).size).toBe(1000);
+  });
+
   test("hex(32) gives 32 hexadecimal digits", () => {
     expect(real().hex(32)).toMatch(/^[0-9a-f]{32}$/);
   });

@@ -59,8 +59,7 @@ export function respeak(
       return new Reading(source, asked!, limits, streamOptions, count, ask, call).ask();
     }
     const given = source.answer(ask, call);
-    const isSure = !speaks.isGuessed || wire!.dialect === asked!.name ||
-      wire!.dialect === "openai" || wire!.upload !== undefined;
+    const isSure = speaks.isSureOf(wire!.dialect) || wire!.upload !== undefined;
     if (isSure) return given;
     return given instanceof Promise
       ? given.then((settled) => checked(settled, ask, call))

@@ -31,6 +31,12 @@ export class Speaks {
     return dialect !== undefined && this.#dialects.has(dialect);
   }
 
+  /** True when a request in `dialect` goes up as it is, and is never asked again in another one. */
+  isSureOf(dialect: DialectName): boolean {
+    return this.has(dialect) &&
+      (!this.isGuessed || dialect === this.asked?.name || dialect === "openai");
+  }
+
   /** The upstream does not know `dialect` after all. */
   forget(dialect: DialectName): void {
     this.#dialects.delete(dialect);
