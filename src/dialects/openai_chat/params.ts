@@ -291,7 +291,8 @@ function isTokenNumber(key: string): boolean {
   return true;
 }
 
-function checkMetadata(value: unknown, level: Level): Fault | undefined {
+/** What is wrong with a request's `metadata`. */
+export function checkMetadata(value: unknown, level: Level): Fault | undefined {
   if (!isObject(value)) return wrongType("a metadata object", value);
   let count = 0;
   let fault: Fault | undefined;

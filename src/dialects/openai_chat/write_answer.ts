@@ -170,7 +170,7 @@ export class ChunkLayout implements Layout {
  * The id of the `index`th call of a choice, when nobody has given it one: "call_" and 24 of
  * [A-Za-z0-9] (docs/facts/openai_api.md "Ids").
  */
-function callId(stamp: string, choice: number, index: number): string {
+export function callId(stamp: string, choice: number, index: number): string {
   return `call_${stamp}${((choice * 32 + index) % 1296).toString(36).padStart(2, "0")}`;
 }
 
