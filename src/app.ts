@@ -63,6 +63,7 @@ import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
 import { models } from "./surfaces/openai/models.ts";
 import { passed } from "./surfaces/openai/passed.ts";
+import { responses } from "./surfaces/openai/responses.ts";
 import { openaiRoutes } from "./surfaces/openai/routes.ts";
 import type { Page, Route } from "./surfaces/route.ts";
 import { pathOf, plainPathOf, Router } from "./surfaces/router.ts";
@@ -230,8 +231,17 @@ export function makeApp(
         ...openai,
         source: main,
         isRelaying: sources.isRelaying(main),
-        streamsUp: sources.streamsUp(main),
+        streamsUp: sources.streamsUp(main, "openai_chat"),
         door: v1Door(authorize, secrets),
+      }),
+      responses: responses({
+        ...openai,
+        source: main,
+        isRelaying: sources.isRelaying(main),
+        streamsUp: sources.streamsUp(main, "openai_responses"),
+        authorize,
+        secrets,
+        model,
       }),
       models: models({
         stamps,
@@ -242,7 +252,7 @@ export function makeApp(
       }),
       passed: sources.passing && passed({
         source: sources.passing,
-        streamsUp: sources.streamsUp(sources.passing),
+        streamsUp: sources.streamsUp(sources.passing, "openai"),
         stamps,
         authorize,
         secrets,
@@ -280,7 +290,7 @@ export function makeApp(
         checkVisitor,
         source: sources.chat,
         isRelaying: sources.isRelaying(sources.chat),
-        streamsUp: sources.streamsUp(sources.chat),
+        streamsUp: sources.streamsUp(sources.chat, "openai_chat"),
       }),
       conv: conv({
         checkVisitor,

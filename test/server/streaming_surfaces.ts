@@ -24,6 +24,8 @@ export interface StreamingSurface {
   readonly opensLate?: true;
   /** True: an upstream's bytes are passed on as they are. */
   readonly isRelayed?: true;
+  /** True: it says that it has begun before it has a word. */
+  readonly opensAtOnce?: true;
   /** What it answers when its upstream cannot be reached: a status, and what its body begins with. */
   readonly unreachable: readonly [status: number, body: string];
 }
@@ -40,9 +42,14 @@ const HELLO = [{ role: "user", content: "Hello 你好 🌊" }];
 
 /** The data of every event, `[DONE]` and comments left out. */
 function dataOf(stream: string): unknown[] {
-  return stream.split("\n\n").filter((event) =>
+  return stream.split("\n\n").map((event) => event.replace(/^event: .*\n/, "")).filter((event) =>
     event.startsWith("data: ") && event !== "data: [DONE]"
   ).map((event) => JSON.parse(event.slice("data: ".length)));
+}
+
+function saidInDeltas(stream: string): string {
+  return (dataOf(stream) as readonly { readonly type: string; readonly delta?: string }[])
+    .map(({ delta }) => delta ?? "").join("");
 }
 
 function saidInChunks(stream: string): string {
@@ -83,6 +90,16 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     end: DONE,
     error: ERROR,
     isRelayed: true,
+    unreachable: [502, "{"],
+  },
+  {
+    path: "/v1/responses",
+    body: { model: "gpt-4o", input: HELLO, stream: true },
+    said: saidInDeltas,
+    cutsAfterBlank: false,
+    end: "}\n\n",
+    error: "event: error\n",
+    opensAtOnce: true,
     unreachable: [502, "{"],
   },
   {

@@ -5,6 +5,7 @@
  */
 
 import { CHAT_PARAMS } from "../../dialects/openai_chat/params.ts";
+import { RESPONSE_RULES } from "../../dialects/openai_responses/rules.ts";
 import { objectSchema } from "../../dialects/openai/check_schema.ts";
 import type { Surface } from "../../core/surface.ts";
 import { JSON_TYPE, type Route, type RouteResponse, SSE_TYPE } from "../route.ts";
@@ -40,9 +41,15 @@ export const CHAT_ANSWER: RouteResponse = {
   types: [SSE_TYPE, JSON_TYPE],
 };
 
+const RESPONSES_BODY = {
+  schema: { ...objectSchema(RESPONSE_RULES), required: ["model", "input"] },
+  example: { model: "gpt-4o", input: "Hello", stream: true },
+};
+
 /** The surfaces of OpenAI's own API. */
 export interface OpenaiSurfaces {
   readonly chatCompletions: Surface;
+  readonly responses: Surface;
   readonly models: Surface;
   /** Every other path; undefined = nobody takes them. */
   readonly passed: Surface | undefined;
@@ -50,7 +57,7 @@ export interface OpenaiSurfaces {
 
 /** OpenAI's own API. */
 export function openaiRoutes(
-  { chatCompletions, models, passed }: OpenaiSurfaces,
+  { chatCompletions, responses, models, passed }: OpenaiSurfaces,
 ): readonly Route[] {
   return [
     {
@@ -64,6 +71,25 @@ export function openaiRoutes(
       holds: "model",
       body: CHAT_BODY,
       responses: { "200": CHAT_ANSWER, "default": OPENAI_ERROR },
+    },
+    {
+      method: "post",
+      path: "/v1/responses",
+      serve: responses,
+      isStreaming: true,
+      tag: "OpenAI API",
+      summary: "Answer as a response of items",
+      auth: "bearer",
+      holds: "model",
+      body: RESPONSES_BODY,
+      responses: {
+        "200": {
+          description:
+            "events from response.created to response.completed; without stream, one response",
+          types: [SSE_TYPE, JSON_TYPE],
+        },
+        "default": OPENAI_ERROR,
+      },
     },
     {
       method: "get",

@@ -1,0 +1,123 @@
+/**
+ * `POST /v1/responses`: OpenAI's Responses API, answered by the mock, relayed, or spoken by an
+ * upstream of another dialect.
+ *
+ * @module
+ */
+
+import { AppError } from "../../core/errors.ts";
+import type { Authorize } from "../../core/exchange.ts";
+import { sseFields } from "../../core/sse_headers.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type { Surface } from "../../core/surface.ts";
+import {
+  bodyTooLarge,
+  brokenJson,
+  errorAnswer,
+  keyError,
+  OPENAI_VERSION,
+} from "../../dialects/openai/errors.ts";
+import { echo } from "../../dialects/openai/faults.ts";
+import { errorEvents } from "../../dialects/openai_responses/errors.ts";
+import {
+  parseResponsesRequest,
+  type ResponsesRequest,
+} from "../../dialects/openai_responses/request.ts";
+import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
+import { HeaderBlock } from "../../lib/http1/header_block.ts";
+import { StreamEnd } from "../../lib/sse_tail.ts";
+import { type ModelDeps, modelSurface } from "../model_surface.ts";
+
+/** What the surface needs. */
+export interface ResponsesDeps extends ModelDeps {
+  readonly stamps: Stamps;
+  readonly authorize: Authorize;
+  /** The keys that are right: an error never repeats one. */
+  readonly secrets: readonly string[];
+  readonly validate: "spec" | "live";
+  /** The model that is meant where none is named. */
+  readonly model: string;
+  /** What `openai-processing-ms` says: the mock's time to its first token. */
+  readonly processingMs: number;
+}
+
+/** Where the answers' own id goes: "req_" and 32 hex digits. */
+const REQUEST_ID = { name: "x-request-id", width: 36 } as const;
+
+/** How streams of the Responses API end. */
+export const RESPONSES_END = StreamEnd.events(
+  "response.completed",
+  "response.failed",
+  "response.incomplete",
+);
+
+/** Makes the surface. */
+export function responses(deps: ResponsesDeps): Surface {
+  const { authorize, secrets, stamps, validate, model } = deps;
+  return modelSurface({
+    ...deps,
+    name: "v1_responses",
+    dialect: "openai_responses",
+    path: "/responses",
+    stamps: stamps.withResponseIds(),
+    headers: headersOf(deps.processingMs),
+    admit({ fields }, exchange) {
+      exchange.requestId = `req_${stamps.hex(32)}`;
+      const verdict = authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, secrets);
+    },
+    fieldsUp: ({ fields }) => fields,
+    parse(text) {
+      const request = parseResponsesRequest(parseJson(text), validate, model);
+      checkPast(request);
+      return request;
+    },
+    layout: (request) => new ResponsesLayout(request),
+    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
+    tooLarge: bodyTooLarge,
+    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+  });
+}
+
+/** @throws {AppError} where a request needs what only another one has left behind. */
+function checkPast({ previousId, conversationId, isBackground }: ResponsesRequest): void {
+  if (previousId !== undefined) {
+    throw new AppError(
+      "previous_unknown",
+      `Previous response with id '${echo(previousId)}' not found.`,
+      { param: "previous_response_id" },
+    );
+  }
+  if (conversationId !== undefined) {
+    throw new AppError("not_found", `Conversation with id '${echo(conversationId)}' not found.`);
+  }
+  if (isBackground) {
+    throw new AppError(
+      "request_invalid",
+      "There are no background responses here: send 'background': false, and stream the answer.",
+      { param: "background" },
+    );
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw brokenJson();
+  }
+}
+
+/** What every answer of the mock carries. */
+function headersOf(processingMs: number) {
+  const fields: Readonly<Record<string, string>> = {
+    "openai-version": OPENAI_VERSION,
+    "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "X-Request-ID",
+  };
+  return {
+    stream: HeaderBlock.of(sseFields(fields), REQUEST_ID),
+    whole: HeaderBlock.of({ "content-type": "application/json", ...fields }, REQUEST_ID),
+  };
+}
