@@ -5,6 +5,7 @@
  */
 
 import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type { EventSteps } from "../../core/answer_reader.ts";
 import { AppError } from "../../core/errors.ts";
 
 /** An upstream's sentence is told up to this length, in UTF-16 units. */
@@ -124,21 +125,22 @@ interface RunningChoice {
 }
 
 /** The steps of one answer's chunks. */
-export class ChunkSteps {
+export class ChunkSteps implements EventSteps {
   #shape: Shape | undefined = undefined;
   readonly #choices = new Map<number, RunningChoice>();
 
-  /**
-   * Adds what the chunk in `data` says to `steps`.
-   *
-   * @throws {AppError} when it is no JSON, or tells of an error.
-   */
-  read(data: string, event: string, steps: Step[]): void {
+  /** @throws {AppError} when it is no JSON, or tells of an error. */
+  read(data: string, event: string, steps: Step[]): boolean {
     const shape = this.#shape;
     // Parsed, each of them, a stream of texts takes twice the time to read.
     const text = shape === undefined || event === "error" ? undefined : textIn(shape, data);
-    if (text === undefined) return this.#parse(data, event, steps);
-    if (text !== "") steps.push({ kind: "delta", choice: shape!.choice, block: "text", text });
+    if (text === undefined) {
+      if (data.startsWith("[DONE]")) return true;
+      this.#parse(data, event, steps);
+    } else if (text !== "") {
+      steps.push({ kind: "delta", choice: shape!.choice, block: "text", text });
+    }
+    return false;
   }
 
   /**
