@@ -11,6 +11,7 @@ import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
+import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Mock, type Tokens } from "./mock.ts";
 import { passOn, pathTaker } from "./pass.ts";
@@ -261,7 +262,7 @@ export function composeSources(
 const WEB = new Speaks(["chatgpt_web"], undefined);
 
 /** How turns are asked for in each dialect, the usual one first. */
-const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT];
+const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT, OPENAI_RESPONSES];
 
 /** What `speaks` of the config says; empty = nobody knows, so everything goes up as it is. */
 function speaksOf(words: readonly DialectName[]): Speaks {

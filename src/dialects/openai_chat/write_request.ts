@@ -5,21 +5,110 @@
  * @module
  */
 
-import type { Turn } from "../../core/turn.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Message, Turn } from "../../core/turn.ts";
+import { isObject, type JsonObject } from "../openai/check.ts";
 
-/** The body that asks for `turn`. What the client gave and weir does not know goes up as it is. */
+/**
+ * The body that asks for `turn`. What the client gave and weir does not know goes up as it is.
+ *
+ * @throws {AppError} 400 when it wants what the chat API cannot be asked for.
+ */
 export function writeRequest(
   { model, messages, tokensMax, stop, choiceCount, params }: Turn,
   asksUsage: boolean,
 ): string {
   return JSON.stringify({
     ...params,
+    ...plainTools(params),
     model,
-    messages,
+    messages: messages.map(plainMessage),
     ...(choiceCount === 1 ? {} : { n: choiceCount }),
     ...(tokensMax === undefined ? {} : { max_tokens: tokensMax }),
     ...(stop.length === 0 ? {} : { stop }),
     stream: true,
     ...(asksUsage ? { stream_options: { include_usage: true } } : {}),
   });
+}
+
+/**
+ * Custom tools are known to OpenAI's own models: to others each goes up as a function of one text.
+ * Whoever says the answer takes the text out again.
+ */
+function plainTools({ tools, tool_choice }: Turn["params"]): JsonObject {
+  if (!Array.isArray(tools) || !tools.some(isCustom)) return {};
+  const choice = isCustom(tool_choice)
+    ? { tool_choice: { type: "function", function: tool_choice.custom } }
+    : {};
+  return { tools: tools.map((tool) => isCustom(tool) ? functionOf(tool.custom) : tool), ...choice };
+}
+
+interface Custom {
+  readonly type: "custom";
+  readonly custom: JsonObject;
+}
+
+function isCustom(value: unknown): value is Custom {
+  return isObject(value) && value["type"] === "custom" && isObject(value["custom"]);
+}
+
+function functionOf({ name, description, format }: JsonObject): JsonObject {
+  const grammar = isObject(format) && isObject(format["grammar"]) ? format["grammar"] : undefined;
+  const rule = grammar === undefined
+    ? ""
+    : `\n\nThe input keeps this ${grammar["syntax"]} grammar:\n${grammar["definition"]}`;
+  return {
+    type: "function",
+    function: {
+      name,
+      description: `${description ?? ""}${rule}`,
+      parameters: {
+        type: "object",
+        properties: { input: { type: "string" } },
+        required: ["input"],
+        additionalProperties: false,
+      },
+    },
+  };
+}
+
+function plainMessage(message: Message): Message {
+  const { tool_calls: calls, content } = message;
+  if (Array.isArray(content)) content.forEach(refuseUnsaid);
+  if (!Array.isArray(calls) || !calls.some(isCustom)) return message;
+  return {
+    ...message,
+    tool_calls: calls.map((call: unknown) =>
+      isCustom(call)
+        ? {
+          ...call,
+          type: "function",
+          custom: undefined,
+          function: {
+            name: call.custom["name"],
+            arguments: JSON.stringify({ input: call.custom["input"] }),
+          },
+        }
+        : call
+    ),
+  };
+}
+
+/** Parts that the Responses API knows and the chat API does not. */
+function refuseUnsaid(part: unknown): void {
+  if (!isObject(part)) return;
+  const { type, image_url, file } = part;
+  if (type === "image_url" && isObject(image_url) && image_url["url"] === undefined) {
+    throw unsaid("an image by its file_id", "Send its URL, or its bytes as a data URL.");
+  }
+  if (type === "file" && isObject(file) && file["file_url"] !== undefined) {
+    throw unsaid("a file by its URL", "Send its bytes in file_data.");
+  }
+}
+
+function unsaid(what: string, help: string): AppError {
+  return new AppError(
+    "request_invalid",
+    `The upstream speaks the chat API, which does not take ${what}. ${help}`,
+  );
 }

@@ -10,7 +10,7 @@ import type { Turn } from "../../core/turn.ts";
 import { isDeeper } from "../../lib/depth.ts";
 import { check, isObject, type JsonObject, type Level, type Rule } from "../openai/check.ts";
 import { brokenJson } from "../openai/errors.ts";
-import { errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
+import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
 import { checkTalk, itemsOf, messagesOf, referencesIn } from "./input.ts";
 import { conversationOf } from "./response_object.ts";
 import { RESPONSE_RULES } from "./rules.ts";
@@ -90,8 +90,10 @@ export function parseResponsesRequest(
   if (!isObject(body)) throw brokenJson();
   if (isDeeper(body, DEPTH_MAX)) throw tooDeep();
   const isLive = level === "live";
-  if (isLive && !isPresent(body["model"] || undefined) && !isObject(body["prompt"])) {
-    throw errorOf(missing("model"));
+  if (isLive) {
+    const { model, prompt } = body;
+    if (isObject(prompt)) throw promptUnknown(String(prompt["id"]));
+    if (!isPresent(model) || model === "") throw errorOf(missing("model"));
   }
   let first: Fault | undefined;
   let firstRank = Infinity;
@@ -112,6 +114,11 @@ export function parseResponsesRequest(
   return requestOf(body, asked ?? NO_ASKED, defaultModel);
 }
 
+/** A prompt that is kept elsewhere. */
+function promptUnknown(id: string): AppError {
+  return new AppError("not_found", `Prompt with id '${echo(id)}' not found.`, { param: "prompt" });
+}
+
 function tooDeep(): AppError {
   return new AppError(
     "request_invalid",
@@ -121,9 +128,9 @@ function tooDeep(): AppError {
 
 /** The rules that need the whole body, when nothing else is wrong with it. */
 function checkWhole(body: JsonObject): Fault | undefined {
-  const { input, previous_response_id: previous, conversation, prompt } = body;
+  const { input, previous_response_id: previous, conversation } = body;
   const hasPast = isPresent(previous) || isPresent(conversation);
-  if (input === undefined && !hasPast && !isObject(prompt)) return missing("input");
+  if (input === undefined && !hasPast) return missing("input");
   if (isPresent(previous) && isPresent(conversation)) {
     return refused(
       "previous_response_id",

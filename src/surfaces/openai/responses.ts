@@ -53,7 +53,7 @@ export const RESPONSES_END = StreamEnd.events(
 
 /** Makes the surface. */
 export function responses(deps: ResponsesDeps): Surface {
-  const { authorize, secrets, stamps, validate, model } = deps;
+  const { authorize, isRelaying, secrets, stamps, validate, model } = deps;
   return modelSurface({
     ...deps,
     name: "v1_responses",
@@ -69,7 +69,7 @@ export function responses(deps: ResponsesDeps): Surface {
     fieldsUp: ({ fields }) => fields,
     parse(text) {
       const request = parseResponsesRequest(parseJson(text), validate, model);
-      checkPast(request);
+      checkPast(request, isRelaying);
       return request;
     },
     layout: (request) => new ResponsesLayout(request),
@@ -79,8 +79,17 @@ export function responses(deps: ResponsesDeps): Surface {
   });
 }
 
-/** @throws {AppError} where a request needs what only another one has left behind. */
-function checkPast({ previousId, conversationId, isBackground }: ResponsesRequest): void {
+/**
+ * @throws {AppError} where a request needs what only another one has left behind. An item that is
+ * only named matters to a model alone.
+ */
+function checkPast(
+  { previousId, conversationId, isBackground, references: [named] }: ResponsesRequest,
+  isOfModel: boolean,
+): void {
+  if (named !== undefined && isOfModel) {
+    throw new AppError("not_found", `Item with id '${echo(named)}' not found.`, { param: "input" });
+  }
   if (previousId !== undefined) {
     throw new AppError(
       "previous_unknown",

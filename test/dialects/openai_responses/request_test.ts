@@ -216,6 +216,11 @@ describe("parameters are spelled as the chat API spells them", () => {
   });
 });
 
+test("a prompt that is kept elsewhere is none that weir knows", () => {
+  expect(() => parse({ prompt: { id: "pmpt_1" } })).toThrow("Prompt with id 'pmpt_1' not found.");
+  expect(() => parse({ prompt: { id: "pmpt_1" } }, "spec")).not.toThrow();
+});
+
 describe("faults", () => {
   const deep = JSON.parse(`${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`);
   const rows: readonly (readonly [body: object, message: string, param: string | null])[] = [
