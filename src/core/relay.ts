@@ -39,7 +39,7 @@ export function relayWhole(
   { status, body }: Relay,
   bytes: Uint8Array,
   { headers, isPlainEventStream, requestId }: HeadDown,
-  { streamEnd }: StreamManner,
+  manner: StreamManner,
   exchange: Exchange,
   writer: ResponseWriter,
 ): void {
@@ -50,12 +50,49 @@ export function relayWhole(
     body.cancel();
     exchange.upstream?.end(); // a body that never flowed has no end of its own
   } else if (isPlainEventStream) {
-    const tail = new SseTail(streamEnd);
+    const tail = new SseTail(manner.streamEnd);
     tail.feed(bytes);
     if (tail.isUnfinished) exchange.engine.watch({ kind: "upstream_unfinished" });
+    if (isCutShort(tail, manner, false)) {
+      return failWhole(status, bytes, tail, headers, manner, exchange, writer);
+    }
   }
   const untaken = writer.whole(status, headers, isBodiless ? null : bytes);
   completeTaken(exchange, status, bytes.length, untaken);
+}
+
+/** The same for a stream that is not whole: its error follows at once. */
+function failWhole(
+  status: number,
+  bytes: Uint8Array,
+  tail: SseTail,
+  headers: HeaderFields,
+  { errorEvent }: StreamManner,
+  exchange: Exchange,
+  writer: ResponseWriter,
+): void {
+  const sent = new SentText();
+  sent.add(bytes);
+  const error = cutShort();
+  const event = errorEvent(error, sent) ?? "";
+  const body = Buffer.concat([bytes, Buffer.from(tail.isBoundary ? event : `\n\n${event}`)]);
+  exchange.begin(status);
+  exchange.bodyBytes = body.length;
+  exchange.end(outcomeOf(error), error);
+  writer.whole(status, headers, body);
+}
+
+/**
+ * True when a stream is not whole although its body is: it ended with its connection, which tells
+ * nothing, or its dialect has an event for its end, which was not there. Without a `[DONE]` some
+ * servers end all their streams.
+ */
+function isCutShort(
+  tail: SseTail | null,
+  { streamEnd }: StreamManner,
+  isUntilClose: boolean,
+): boolean {
+  return tail?.isUnfinished === true && (isUntilClose || streamEnd?.isEvent === true);
 }
 
 /** @throws {AppError} when no response can have `status`. */
@@ -148,10 +185,17 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     if (this.#owner !== undefined) return this.#endEarly(ending, error);
-    if (ending === "end" && this.#isCutShort) error ??= cutShort();
-    else if (ending === "end") this.#noteUnfinished();
-    if (error !== undefined) this.fail(error, outcomeOf(error));
-    else if (ending === "end") this.end(this.#last);
+    if (ending === "end") {
+      const { isUntilClose = false } = this.#relay;
+      if (isCutShort(this.#tail, this.#manner, isUntilClose)) error ??= cutShort();
+      if (!isUntilClose) this.#noteUnfinished();
+    }
+    if (error !== undefined) {
+      if (this.#last !== undefined && !this.isClosed) {
+        this.write(this.#last, this.exchange.engine.wheel.nowMs);
+      }
+      this.fail(error, outcomeOf(error));
+    } else if (ending === "end") this.end(this.#last);
     else this.break(ending, "upstream_failed");
   }
 
@@ -180,11 +224,6 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.exchange.isDraining && why === "client_left") return this.#relay.body.resume();
     this.#hasEnded = true;
     this.#relay.body.cancel();
-  }
-
-  /** True when a stream ended with its connection and without its end mark: nothing says it is whole. */
-  get #isCutShort(): boolean {
-    return this.#relay.isUntilClose === true && this.#tail?.isUnfinished === true;
   }
 
   /** Made anew just before they leave: the answers of one upstream share them. */
@@ -228,6 +267,6 @@ export class RelayOutlet extends Outlet implements PieceSink {
 function cutShort(): AppError {
   return new AppError(
     "upstream_broken",
-    "The upstream closed the connection before its stream was complete",
+    "The upstream ended its stream before it was complete",
   );
 }

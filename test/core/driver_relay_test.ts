@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import type { Step } from "../../src/core/answer.ts";
+import type { RelayBody, Step } from "../../src/core/answer.ts";
 import type { AppError } from "../../src/core/errors.ts";
 import type { Outcome } from "../../src/core/facts.ts";
 import { KnownBody } from "../../src/core/relay_body.ts";
 import type { Output } from "../../src/core/surface.ts";
 import { UpstreamCall } from "../../src/core/upstream_call.ts";
+import { StreamEnd } from "../../src/lib/sse_tail.ts";
 import { KINDS } from "./driver_kinds.ts";
 import {
   BROKEN,
@@ -76,6 +77,54 @@ describe("Driver, a relay", () => {
     const { rig } = END(saying("a"), "end");
     expect(rig.told).toEqual([{ kind: "upstream_unfinished" }]);
     await expectOver(rig, "completed");
+  });
+
+  describe("of a dialect whose streams end with an event", () => {
+    const LAST = "event: over\ndata: {}\n\n";
+    const EVENT = "event: a\ndata: {}\n\n";
+    const asking = (rig: DriverRig, body: RelayBody) => {
+      const manner = { ...rig.manner, streamEnd: StreamEnd.events("over") };
+      return rig.ask(() => rig.asking(() => relayOf(body), { manner }));
+    };
+    const message = "The upstream ended its stream before it was complete";
+
+    test("an end in peace without that event is an error behind what was said", async () => {
+      for (const isLast of [false, true]) {
+        const rig = new DriverRig();
+        const body = new HandBody();
+        const { writer } = asking(rig, body);
+        body.say(EVENT);
+        body.say(EVENT, isLast);
+        body.end();
+        expect(writer.text).toStartWith(EVENT + EVENT);
+        expect(writer.text.slice(2 * EVENT.length)).toContain(message);
+        expect(rig.told).toEqual([{ kind: "upstream_unfinished" }]);
+        await expectOver(rig, "upstream_failed");
+      }
+    });
+
+    test("so it is where all of it came at once, cut in the middle, too", async () => {
+      for (const text of [EVENT, EVENT.slice(0, -4)]) {
+        const rig = new DriverRig();
+        const pieces = [{ bytes: Buffer.from(text), atUs: 0 }];
+        const { writer } = asking(rig, new KnownBody(pieces, "end", rig.wheel));
+        expect(writer.text).toStartWith(text);
+        expect(writer.text.slice(text.length)).toStartWith(text === EVENT ? "data: " : "\n\ndata: ");
+        expect(writer.text).toContain(message);
+        await expectOver(rig, "upstream_failed");
+      }
+    });
+
+    test("a whole one is passed as it is", async () => {
+      const rig = new DriverRig();
+      const body = new HandBody();
+      const { writer } = asking(rig, body);
+      body.say(EVENT);
+      body.say(LAST);
+      body.end();
+      expect(writer.text).toBe(EVENT + LAST);
+      await expectOver(rig, "completed");
+    });
   });
 
   test("has its last piece leave with the end", async () => {
