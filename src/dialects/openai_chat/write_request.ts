@@ -6,7 +6,7 @@
  */
 
 import { AppError } from "../../core/errors.ts";
-import type { Message, Turn } from "../../core/turn.ts";
+import { type Message, textOf, type Turn } from "../../core/turn.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
 
 /**
@@ -22,7 +22,7 @@ export function writeRequest(
     ...params,
     ...plainTools(params),
     model,
-    messages: messages.map(plainMessage),
+    messages: plainMessages(messages),
     ...(choiceCount === 1 ? {} : { n: choiceCount }),
     ...(tokensMax === undefined ? {} : { max_tokens: tokensMax }),
     ...(stop.length === 0 ? {} : { stop }),
@@ -70,6 +70,30 @@ function functionOf({ name, description, format }: JsonObject): JsonObject {
       },
     },
   };
+}
+
+/**
+ * Few servers know the role developer, and many want one system message in front: those of a
+ * developer are the system's, and join the ones before them.
+ */
+function plainMessages(messages: readonly Message[]): readonly Message[] {
+  if (!messages.some(({ role }) => role === "developer")) return messages.map(plainMessage);
+  const plain: Message[] = [];
+  for (const message of messages) {
+    const isOfDeveloper = message.role === "developer";
+    const last = plain.at(-1);
+    const isFront = isOfDeveloper && plain.length === 1 && last!.role === "system";
+    if (isFront && isText(last!.content) && isText(message.content)) {
+      plain[0] = { ...last!, content: `${textOf(last!.content)}\n\n${textOf(message.content)}` };
+    } else plain.push(plainMessage(isOfDeveloper ? { ...message, role: "system" } : message));
+  }
+  return plain;
+}
+
+/** Is `content` a text, in one piece or in parts? */
+function isText(content: unknown): boolean {
+  return typeof content === "string" ||
+    (Array.isArray(content) && content.every((part) => isObject(part) && part["type"] === "text"));
 }
 
 function plainMessage(message: Message): Message {

@@ -215,6 +215,26 @@ describe("a request of the Responses API as one of the chat API", () => {
     }
   });
 
+  test("a developer's messages are the system's, one in front", () => {
+    const body = JSON.parse(writeChat(responses({
+      instructions: "be brief",
+      input: [
+        {
+          role: "developer",
+          content: [{ type: "input_text", text: "a" }, { type: "input_text", text: "b" }],
+        },
+        { role: "developer", content: "c" },
+        USER,
+        { role: "developer", content: "d" },
+      ],
+    })));
+    expect(body.messages).toEqual([
+      { role: "system", content: "be brief\n\nab\n\nc" },
+      USER,
+      { role: "system", content: "d" },
+    ]);
+  });
+
   test("nothing of the Responses API alone goes up", () => {
     const body = JSON.parse(writeChat(responses({
       store: true,
