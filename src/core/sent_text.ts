@@ -20,15 +20,17 @@ export class SentText implements SentSoFar {
   #last: Buffer = Buffer.alloc(0);
 
   add(bytes: Uint8Array): void {
-    if (this.#first.length < FIRST_BYTES_MAX) {
-      this.#first = Buffer.concat([
-        this.#first,
-        bytes.subarray(0, FIRST_BYTES_MAX - this.#first.length),
-      ]);
-    }
+    this.#addFirst(bytes);
     this.#last = bytes.length >= LAST_BYTES_MAX
       ? Buffer.from(bytes.subarray(-LAST_BYTES_MAX))
       : Buffer.concat([this.#last.subarray(bytes.length - LAST_BYTES_MAX), bytes]);
+  }
+
+  /** Only what is kept of it is encoded. */
+  addText(text: string): void {
+    if (text.length <= LAST_BYTES_MAX) return this.add(Buffer.from(text));
+    this.#addFirst(Buffer.from(text.slice(0, FIRST_BYTES_MAX - this.#first.length)));
+    this.#last = Buffer.from(text.slice(-LAST_BYTES_MAX)).subarray(-LAST_BYTES_MAX);
   }
 
   get first(): string {
@@ -37,5 +39,10 @@ export class SentText implements SentSoFar {
 
   get last(): string {
     return this.#last.toString();
+  }
+
+  #addFirst(bytes: Uint8Array): void {
+    const room = FIRST_BYTES_MAX - this.#first.length;
+    if (room > 0) this.#first = Buffer.concat([this.#first, bytes.subarray(0, room)]);
   }
 }

@@ -80,7 +80,7 @@ export class Speech<Item> extends Outlet {
   /** Answers with what `first` gave, and goes on. */
   start(first: string): void {
     const headers = this.#telling.headers();
-    this.#sent?.add(Buffer.from(first));
+    this.#sent?.addText(first);
     if (!this.#isTold) {
       this.open(200, headers, first);
       return void this.#tell();
@@ -133,7 +133,7 @@ export class Speech<Item> extends Outlet {
         const text = turn.done ? await this.#telling.close() : this.#telling.say(turn.value);
         if (!turn.done) {
           if (text === "") continue;
-          this.#sent?.add(Buffer.from(text));
+          this.#sent?.addText(text);
           this.write(text, wheel.nowMs);
           continue;
         }

@@ -12,6 +12,9 @@ describe("SentText", () => {
     test(`keeps the beginning and the end of ${name}`, () => {
       const sent = new SentText();
       for (const piece of pieces) sent.add(Buffer.from(piece));
+      const told = new SentText();
+      for (const piece of pieces) told.addText(piece);
+      expect([told.first, told.last]).toEqual([sent.first, sent.last]);
       const all = pieces.join("");
       expect([sent.first, sent.last]).toEqual([all.slice(0, 2048), all.slice(-1024)]);
     });
