@@ -86,6 +86,12 @@ export const ERRORS = {
     apiCode: "decimal_above_max_value",
   },
   model_unknown: { status: 404, type: "invalid_request_error", apiCode: "model_not_found" },
+  /** As the Responses API says it. */
+  model_requested_unknown: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "model_not_found",
+  },
   previous_unknown: {
     status: 400,
     type: "invalid_request_error",

@@ -43,6 +43,8 @@ export interface ModelDeps {
 
 /** How a dialect lays answers, streamed or in one piece. */
 export interface ModelLayout extends Layout {
+  /** True: it holds too much of its request to be remembered. */
+  readonly isLarge?: boolean;
   /** The answer in one piece. */
   whole(said: Gathered, stamps: StampTexts): string;
 }
@@ -146,6 +148,7 @@ class Room<Request extends Turn> {
     const last = this.#last?.request === request ? this.#last : undefined;
     if (last?.layout !== undefined) return last.layout;
     const made = this.options.layout(request);
+    if (made.isLarge) return made;
     const layout = this.#layouts.get(made.key) ?? made;
     if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
     this.#layouts.set(layout.key, layout);

@@ -91,6 +91,31 @@ describe("the mock's responses", () => {
     });
   }
 
+  test("what it does not know as a model is refused in that API's words", async () => {
+    const strict = await launch({ set: { "mock.models": "[gpt-4o]" } });
+    try {
+      const response = await post(strict, { ...ASKED, model: "gpt-4p" });
+      expect(response.status).toBe(400);
+      expect(await response.text()).toBe(
+        '{\n  "error": {\n    "message": "The requested model \'gpt-4p\' does not exist.",\n' +
+          '    "type": "invalid_request_error",\n    "param": "model",\n' +
+          '    "code": "model_not_found"\n  }\n}',
+      );
+    } finally {
+      await strict.stop();
+    }
+  });
+
+  test("a request that says much is answered like any other", async () => {
+    const instructions = 'say \\"水\\" \\'.repeat(20_000);
+    const tools = [{ type: "function", name: "f", parameters: { type: "object" } }];
+    const body = { ...ASKED, instructions, tools };
+    const stream = await (await post(weir, { ...body, stream: true })).text();
+    expect(brokenRules(stream)).toEqual([]);
+    const whole = await (await post(weir, body)).json();
+    expect(whole).toMatchObject({ instructions, tools, status: "completed" });
+  });
+
   test("a WebSocket is told to come back without one", async () => {
     const response = await fetch(`${weir.url}/v1/responses`, {
       headers: {

@@ -46,6 +46,8 @@ export class ResponseObject {
   /** Tells it from those of other requests. */
   readonly key: string;
   readonly family: Family;
+  /** True: it holds more of its request than a cache should. */
+  readonly isLarge: boolean;
   readonly #asked: JsonObject;
   readonly #model: string;
   #texts: Texts | undefined = undefined;
@@ -56,6 +58,7 @@ export class ResponseObject {
     this.#asked = asked;
     this.family = familyOf(this.#model);
     const text = JSON.stringify(asked);
+    this.isLarge = text.length > LARGE_CHARS;
     this.key = text.length <= KEY_CHARS_MAX
       ? text
       : createHash("sha256").update(text).digest("base64");
@@ -91,6 +94,9 @@ export class ResponseObject {
       `"total_tokens":${promptTokens + completionTokens}}`;
   }
 }
+
+/** What a request says again, in UTF-16 units of JSON. */
+const LARGE_CHARS = 16_384;
 
 /** A longer key is hashed. */
 const KEY_CHARS_MAX = 256;
@@ -213,7 +219,9 @@ export function indented(json: string): string {
 
 /** The offset behind the string that begins at `at`. */
 function stringEnd(json: string, at: number): number {
-  let end = at + 1;
-  while (json[end] !== '"') end += json[end] === "\\" ? 2 : 1;
-  return end + 1;
+  for (let end = json.indexOf('"', at + 1);; end = json.indexOf('"', end + 1)) {
+    let slashes = 0;
+    while (json[end - 1 - slashes] === "\\") slashes++;
+    if (slashes % 2 === 0) return end + 1;
+  }
 }

@@ -75,7 +75,8 @@ export function responses(deps: ResponsesDeps): Surface {
     layout: (request) => new ResponsesLayout(request),
     stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+    refuse: (error, { model, requestId }) =>
+      errorAnswer(error.code === "model_unknown" ? modelUnknown(model) : error, requestId),
   });
 }
 
@@ -107,6 +108,14 @@ function checkPast(
       { param: "background" },
     );
   }
+}
+
+function modelUnknown(model: string): AppError {
+  return new AppError(
+    "model_requested_unknown",
+    `The requested model '${echo(model)}' does not exist.`,
+    { param: "model" },
+  );
 }
 
 function parseJson(text: string): unknown {
