@@ -97,8 +97,11 @@ const NO_NAMES: ReadonlySet<string> = new Set();
 export function echoedTools(tools: unknown, hasOutputSchema: boolean): readonly unknown[] {
   if (!Array.isArray(tools)) return [];
   return tools.map((tool: unknown) => {
-    if (!isObject(tool) || tool["type"] !== "function") return tool;
-    const { type, name, description, parameters, strict, ...more } = tool;
+    if (!isObject(tool)) return tool;
+    const { type, ...hosted } = tool;
+    if (type === "web_search") return { type, ...WEB_SEARCH, ...hosted };
+    if (type !== "function") return { type, ...hosted };
+    const { name, description, parameters, strict, ...more } = hosted;
     return {
       type,
       description: description ?? null,
@@ -110,6 +113,19 @@ export function echoedTools(tools: unknown, hasOutputSchema: boolean): readonly 
     };
   });
 }
+
+/** What a web search says unasked. */
+const WEB_SEARCH = {
+  filters: null,
+  search_context_size: "medium",
+  user_location: {
+    type: "approximate",
+    city: null,
+    country: "US",
+    region: null,
+    timezone: null,
+  },
+};
 
 /** A schema is made strict where nobody said that it is not: nothing else may stand in an object. */
 function closed(schema: unknown): unknown {
