@@ -19,7 +19,7 @@ const LARGE_BYTES = 30 * MEGABYTE;
 
 /** What would be a request if it were read as one. */
 const SMUGGLED = "GET /smuggled HTTP/1.1\r\nHost: weir\r\n\r\n";
-const PROBE = "GET /v1/probe HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n";
+const PROBE = "GET /probe HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n";
 
 const clean: (() => unknown)[] = [];
 afterEach(async () => {
