@@ -184,39 +184,45 @@ export function messagesOf(items: readonly unknown[], instructions: unknown): re
   if (typeof instructions === "string" && instructions !== "") {
     messages.push({ role: "system", content: instructions });
   }
+  /** The calls of the last message, while others may join them. */
+  let calls: JsonObject[] | undefined;
   for (const item of items as readonly JsonObject[]) {
     const { type, role, content, call_id, output } = item;
     switch (type) {
       case undefined:
       case "message":
-        if (typeof role === "string") messages.push({ role, ...messageContent(content) });
+        if (typeof role !== "string") break;
+        messages.push({ role, ...messageContent(content) });
+        calls = undefined;
         break;
       case "function_call":
-      case "custom_tool_call":
-        addCall(messages, item);
+      case "custom_tool_call": {
+        const call = callOf(item);
+        if (calls !== undefined) calls.push(call);
+        else withCalls(messages, calls = [call]);
         break;
+      }
       case "function_call_output":
       case "custom_tool_call_output":
         messages.push({ role: "tool", tool_call_id: call_id, content: contentOf(output) });
+        calls = undefined;
         break;
     }
   }
   return messages;
 }
 
+function callOf({ type, call_id: id, name, input, arguments: text }: JsonObject): JsonObject {
+  return type === "custom_tool_call"
+    ? { id, type: "custom", custom: { name, input } }
+    : { id, type: "function", function: { name, arguments: text } };
+}
+
 /** Calls stand in the message of the assistant before them, or in one of their own. */
-function addCall(messages: Message[], item: JsonObject): void {
-  const { type, call_id: id, name } = item;
-  const call = type === "custom_tool_call"
-    ? { id, type: "custom", custom: { name, input: item["input"] } }
-    : { id, type: "function", function: { name, arguments: item["arguments"] } };
+function withCalls(messages: Message[], calls: readonly JsonObject[]): void {
   const last = messages.at(-1);
-  if (last?.role !== "assistant") {
-    messages.push({ role: "assistant", content: null, tool_calls: [call] });
-    return;
-  }
-  const calls = (last["tool_calls"] ?? []) as readonly unknown[];
-  messages[messages.length - 1] = { ...last, tool_calls: [...calls, call] };
+  if (last?.role === "assistant") messages[messages.length - 1] = { ...last, tool_calls: calls };
+  else messages.push({ role: "assistant", content: null, tool_calls: calls });
 }
 
 /** A refusal has a place of its own in a message. */

@@ -130,6 +130,13 @@ describe("input is spelled as messages", () => {
 
 const TOOL = { type: "function", name: "f", description: "d", parameters: { type: "object" } };
 
+test("a hundred thousand calls side by side are read as one message", () => {
+  const calls = Array.from({ length: 100_000 }, () => CALL);
+  const [message, result] = parse({ input: [...calls, OUTPUT] }).messages;
+  expect((message!["tool_calls"] as readonly unknown[]).length).toBe(100_000);
+  expect(result).toEqual(RESULT);
+});
+
 describe("parameters are spelled as the chat API spells them", () => {
   test("tools are taken out of their flat form, hosted ones are left out", () => {
     const request = parse({
