@@ -109,7 +109,9 @@ describe("Driver, a relay", () => {
         const pieces = [{ bytes: Buffer.from(text), atUs: 0 }];
         const { writer } = asking(rig, new KnownBody(pieces, "end", rig.wheel));
         expect(writer.text).toStartWith(text);
-        expect(writer.text.slice(text.length)).toStartWith(text === EVENT ? "data: " : "\n\ndata: ");
+        expect(writer.text.slice(text.length)).toStartWith(
+          text === EVENT ? "data: " : "\n\ndata: ",
+        );
         expect(writer.text).toContain(message);
         await expectOver(rig, "upstream_failed");
       }

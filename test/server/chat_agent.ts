@@ -37,7 +37,14 @@ function streamOf({ messages, tools, tool_choice, response_format }: ChatBody): 
     const { name } = tools[0]!.function;
     const json = JSON.stringify(CALLED);
     return answer([
-      { tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name, arguments: "" } }] },
+      {
+        tool_calls: [{
+          index: 0,
+          id: "call_1",
+          type: "function",
+          function: { name, arguments: "" },
+        }],
+      },
       { tool_calls: [{ index: 0, function: { arguments: json.slice(0, 5) } }] },
       { tool_calls: [{ index: 0, function: { arguments: json.slice(5) } }] },
     ], "tool_calls");

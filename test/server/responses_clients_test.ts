@@ -2,7 +2,13 @@ import { createOpenAI } from "@ai-sdk/openai";
 import { HumanMessage, ToolMessage } from "@langchain/core/messages";
 import { tool as langTool } from "@langchain/core/tools";
 import { ChatOpenAI } from "@langchain/openai";
-import { Agent, OpenAIProvider, Runner, setTracingDisabled, tool as agentTool } from "@openai/agents";
+import {
+  Agent,
+  OpenAIProvider,
+  Runner,
+  setTracingDisabled,
+  tool as agentTool,
+} from "@openai/agents";
 import { generateText, Output, stepCountIs, streamText, tool as aiTool } from "ai";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import OpenAI from "openai";
@@ -293,7 +299,12 @@ describe("a stream that is cut behind any event is an error for every client", (
   });
 
   /** Expects that `client` takes `events` for an answer when they are whole, and never before. */
-  async function expectCuts(client: Client, url: string, events: readonly string[], needed: number) {
+  async function expectCuts(
+    client: Client,
+    url: string,
+    events: readonly string[],
+    needed: number,
+  ) {
     answers.stream = events.join("");
     expect(await client.streamed(url)).toBe("晴 🌊 now");
     for (let count = 1; count < needed; count++) {

@@ -21,7 +21,10 @@ function chatUpstream(): ToldUpstream {
     const last = messages.at(-1);
     if (last.role === "tool") {
       const said = /weir-\w+/.exec(last.content)?.[0] ?? "nothing";
-      return new Response(answer([{ content: "it said " }, { content: `${said} 水` }], "stop"), SSE);
+      return new Response(
+        answer([{ content: "it said " }, { content: `${said} 水` }], "stop"),
+        SSE,
+      );
     }
     const call = { name: "exec_command", arguments: '{"cmd":"echo weir-$((40+2))ran"}' };
     const deltas = [{ tool_calls: [{ index: 0, id: "call_1", type: "function", function: call }] }];

@@ -8,7 +8,8 @@ import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
-const REPLY = "一 two 🌊 four five six seven eight nine ten eleven twelve thirteen fourteen fifteen " +
+const REPLY =
+  "一 two 🌊 four five six seven eight nine ten eleven twelve thirteen fourteen fifteen " +
   "sixteen seventeen eighteen";
 
 function post(weir: Weir, body: unknown, headers: Record<string, string> = {}): Promise<Response> {

@@ -7,12 +7,12 @@
 
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
-import type { AnswerReader } from "../../core/dialect.ts";
+import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
-export function readAnswer(): AnswerReader {
-  return answerReader(new ResponseSteps());
+export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
+  return answerReader(new ResponseSteps(), limits);
 }
 
 type Json = Readonly<Record<string, unknown>>;

@@ -141,7 +141,11 @@ function toolsOf(params: Turn["params"]): JsonObject {
   const { tools, functions, tool_choice, function_call } = params;
   const flat = [
     ...(Array.isArray(tools) ? tools : []).map(flatTool),
-    ...(Array.isArray(functions) ? functions : []).map((one) => ({ type: "function", strict: false, ...one })),
+    ...(Array.isArray(functions) ? functions : []).map((one) => ({
+      type: "function",
+      strict: false,
+      ...one,
+    })),
   ];
   if (flat.length === 0) return {};
   const choice = tool_choice ?? function_call;
@@ -158,7 +162,9 @@ function flatTool(tool: unknown): unknown {
     return {
       type,
       ...rest,
-      ...(kind === undefined ? {} : { format: { type: kind, ...(isObject(grammar) ? grammar : {}) } }),
+      ...(kind === undefined
+        ? {}
+        : { format: { type: kind, ...(isObject(grammar) ? grammar : {}) } }),
     };
   }
   return isObject(called) ? { type: "function", strict: false, ...called } : tool;

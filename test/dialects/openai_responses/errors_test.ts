@@ -12,8 +12,20 @@ const FIRST = 'event: response.created\ndata: {"type":"response.created","respon
 describe("errorEvents() goes on from what was sent", () => {
   const rows = [
     ["the first event alone", FIRST, FIRST.slice(-300), 1, "gpt-5-2025-08-07"],
-    ["a later one", FIRST, `${FIRST.slice(-100)}data: {"sequence_number":41,"a":1}\n\n`, 42, "gpt-5-2025-08-07"],
-    ["one that was cut", FIRST, 'data: {"sequence_number":41}\n\ndata: {"sequence_nu', 42, "gpt-5-2025-08-07"],
+    [
+      "a later one",
+      FIRST,
+      `${FIRST.slice(-100)}data: {"sequence_number":41,"a":1}\n\n`,
+      42,
+      "gpt-5-2025-08-07",
+    ],
+    [
+      "one that was cut",
+      FIRST,
+      'data: {"sequence_number":41}\n\ndata: {"sequence_nu',
+      42,
+      "gpt-5-2025-08-07",
+    ],
     ["a last event whose number is out of sight", FIRST, "x".repeat(1024), 1, "gpt-5-2025-08-07"],
     ["a first event that was cut", FIRST.slice(0, 150), FIRST.slice(0, 150), 0, ""],
     ["nothing", "", "", 0, ""],

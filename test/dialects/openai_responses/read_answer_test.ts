@@ -6,10 +6,12 @@ import { readAnswer } from "../../../src/dialects/openai_responses/read_answer.t
 import { parseResponsesRequest } from "../../../src/dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../../src/dialects/openai_responses/write_answer.ts";
 
+const LIMITS = { section: "llm", event_max_bytes: 16_777_216 };
+
 /** What `bytes` say when they come in pieces of `size` bytes. */
 function read(text: string, size = Infinity): Step[] {
   const bytes = Buffer.from(text);
-  const reader = readAnswer();
+  const reader = readAnswer(undefined, LIMITS);
   const steps: Step[] = [];
   for (let at = 0; at < bytes.length && !reader.isDone; at += size) {
     steps.push(...reader.feed(bytes.subarray(at, Math.min(bytes.length, at + size))));
@@ -91,7 +93,7 @@ describe("what weir writes as a response it reads as it was said", () => {
     const end = stream.lastIndexOf("event: response.completed");
     const from = Buffer.byteLength(stream.slice(0, end));
     for (let at = 0; at < from; at += 13) {
-      const reader = readAnswer();
+      const reader = readAnswer(undefined, LIMITS);
       reader.feed(bytes.subarray(0, at));
       expect(() => reader.end()).toThrow();
     }
@@ -104,77 +106,104 @@ describe("what weir writes as a response it reads as it was said", () => {
 
 describe("steps", () => {
   const rows: readonly (readonly [name: string, stream: string, steps: readonly object[]])[] = [
-    ["texts, whatever else there is", [
-      event("response.created", { response: { id: "resp_1" } }),
-      ": comment\n\n",
-      event("response.web_search_call.searching", { output_index: 0 }),
-      DELTA("a"),
-      DELTA(""),
-      DELTA("水"),
-      COMPLETED,
-    ].join(""), [
-      { kind: "delta", choice: 0, block: "text", text: "a" },
-      { kind: "delta", choice: 0, block: "text", text: "水" },
-      { kind: "end", choice: 0, reason: "stop" },
-      {
-        kind: "usage",
-        usage: { promptTokens: 9, completionTokens: 7, cachedTokens: 4, reasoningTokens: 5 },
-      },
-    ]],
-    ["a call", [
-      event("response.output_item.added", { output_index: 1, item: { ...CALL, arguments: "" } }),
-      event("response.function_call_arguments.delta", { output_index: 1, delta: "{" }),
-      event("response.function_call_arguments.delta", { output_index: 1, delta: "}" }),
-      event("response.function_call_arguments.done", { output_index: 1, arguments: "{}" }),
-      event("response.output_item.done", { output_index: 1, item: { ...CALL, arguments: "{}" } }),
+    [
+      "texts, whatever else there is",
+      [
+        event("response.created", { response: { id: "resp_1" } }),
+        ": comment\n\n",
+        event("response.web_search_call.searching", { output_index: 0 }),
+        DELTA("a"),
+        DELTA(""),
+        DELTA("水"),
+        COMPLETED,
+      ].join(""),
+      [
+        { kind: "delta", choice: 0, block: "text", text: "a" },
+        { kind: "delta", choice: 0, block: "text", text: "水" },
+        { kind: "end", choice: 0, reason: "stop" },
+        {
+          kind: "usage",
+          usage: { promptTokens: 9, completionTokens: 7, cachedTokens: 4, reasoningTokens: 5 },
+        },
+      ],
+    ],
+    [
+      "a call",
+      [
+        event("response.output_item.added", { output_index: 1, item: { ...CALL, arguments: "" } }),
+        event("response.function_call_arguments.delta", { output_index: 1, delta: "{" }),
+        event("response.function_call_arguments.delta", { output_index: 1, delta: "}" }),
+        event("response.function_call_arguments.done", { output_index: 1, arguments: "{}" }),
+        event("response.output_item.done", { output_index: 1, item: { ...CALL, arguments: "{}" } }),
+        event("response.completed", {
+          response: {
+            status: "completed",
+            output: [{ type: "message" }, { ...CALL, arguments: "{}" }],
+          },
+        }),
+      ].join(""),
+      [
+        { kind: "call", choice: 0, index: 0, id: "call_1", name: "wetter" },
+        { kind: "arguments", choice: 0, index: 0, text: "{" },
+        { kind: "arguments", choice: 0, index: 0, text: "}" },
+        { kind: "end", choice: 0, reason: "tool_calls" },
+      ],
+    ],
+    [
+      "a call that no delta has said",
+      [
+        event("response.output_item.done", { output_index: 0, item: { ...CALL, arguments: "{}" } }),
+        event("response.completed", { response: { output: [{ ...CALL, arguments: "{}" }] } }),
+      ].join(""),
+      [
+        { kind: "call", choice: 0, index: 0, id: "call_1", name: "wetter" },
+        { kind: "arguments", choice: 0, index: 0, text: "{}" },
+        { kind: "end", choice: 0, reason: "tool_calls" },
+      ],
+    ],
+    [
+      "a text that only the end has",
       event("response.completed", {
-        response: { status: "completed", output: [{ type: "message" }, { ...CALL, arguments: "{}" }] },
+        response: {
+          output: [{ type: "message", content: [{ type: "output_text", text: "late" }] }],
+        },
       }),
-    ].join(""), [
-      { kind: "call", choice: 0, index: 0, id: "call_1", name: "wetter" },
-      { kind: "arguments", choice: 0, index: 0, text: "{" },
-      { kind: "arguments", choice: 0, index: 0, text: "}" },
-      { kind: "end", choice: 0, reason: "tool_calls" },
-    ]],
-    ["a call that no delta has said", [
-      event("response.output_item.done", { output_index: 0, item: { ...CALL, arguments: "{}" } }),
-      event("response.completed", { response: { output: [{ ...CALL, arguments: "{}" }] } }),
-    ].join(""), [
-      { kind: "call", choice: 0, index: 0, id: "call_1", name: "wetter" },
-      { kind: "arguments", choice: 0, index: 0, text: "{}" },
-      { kind: "end", choice: 0, reason: "tool_calls" },
-    ]],
-    ["a text that only the end has", event("response.completed", {
-      response: {
-        output: [{ type: "message", content: [{ type: "output_text", text: "late" }] }],
-      },
-    }), [
-      { kind: "delta", choice: 0, block: "text", text: "late" },
-      { kind: "end", choice: 0, reason: "stop" },
-    ]],
-    ["reasoning of several parts", [
-      event("response.reasoning_summary_part.added", { output_index: 0, summary_index: 0 }),
-      event("response.reasoning_summary_text.delta", { output_index: 0, delta: "a" }),
-      event("response.reasoning_summary_part.added", { output_index: 0, summary_index: 1 }),
-      event("response.reasoning_text.delta", { output_index: 0, delta: "b" }),
-      event("response.incomplete", {
-        response: { status: "incomplete", incomplete_details: { reason: "max_output_tokens" } },
-      }),
-    ].join(""), [
-      { kind: "delta", choice: 0, block: "reasoning", text: "a" },
-      { kind: "delta", choice: 0, block: "reasoning", text: "\n\n" },
-      { kind: "delta", choice: 0, block: "reasoning", text: "b" },
-      { kind: "end", choice: 0, reason: "length" },
-    ]],
-    ["a refusal, filtered", [
-      event("response.refusal.delta", { output_index: 0, delta: "no" }),
-      event("response.incomplete", {
-        response: { status: "incomplete", incomplete_details: { reason: "content_filter" } },
-      }),
-    ].join(""), [
-      { kind: "delta", choice: 0, block: "refusal", text: "no" },
-      { kind: "end", choice: 0, reason: "content_filter" },
-    ]],
+      [
+        { kind: "delta", choice: 0, block: "text", text: "late" },
+        { kind: "end", choice: 0, reason: "stop" },
+      ],
+    ],
+    [
+      "reasoning of several parts",
+      [
+        event("response.reasoning_summary_part.added", { output_index: 0, summary_index: 0 }),
+        event("response.reasoning_summary_text.delta", { output_index: 0, delta: "a" }),
+        event("response.reasoning_summary_part.added", { output_index: 0, summary_index: 1 }),
+        event("response.reasoning_text.delta", { output_index: 0, delta: "b" }),
+        event("response.incomplete", {
+          response: { status: "incomplete", incomplete_details: { reason: "max_output_tokens" } },
+        }),
+      ].join(""),
+      [
+        { kind: "delta", choice: 0, block: "reasoning", text: "a" },
+        { kind: "delta", choice: 0, block: "reasoning", text: "\n\n" },
+        { kind: "delta", choice: 0, block: "reasoning", text: "b" },
+        { kind: "end", choice: 0, reason: "length" },
+      ],
+    ],
+    [
+      "a refusal, filtered",
+      [
+        event("response.refusal.delta", { output_index: 0, delta: "no" }),
+        event("response.incomplete", {
+          response: { status: "incomplete", incomplete_details: { reason: "content_filter" } },
+        }),
+      ].join(""),
+      [
+        { kind: "delta", choice: 0, block: "refusal", text: "no" },
+        { kind: "end", choice: 0, reason: "content_filter" },
+      ],
+    ],
     ["a type that only the data tells", `data: {"type":"response.completed","response":{}}\n\n`, [
       { kind: "end", choice: 0, reason: "stop" },
     ]],
@@ -203,7 +232,7 @@ describe("failures", () => {
   ] as const;
   for (const [name, stream, message] of rows) {
     test(`${name}, behind what was said before`, () => {
-      const reader = readAnswer();
+      const reader = readAnswer(undefined, LIMITS);
       expect(reader.feed(Buffer.from(DELTA("水") + stream))).toHaveLength(1);
       expect(() => [reader.feed(new Uint8Array()), reader.end()]).toThrow(message);
     });
@@ -218,4 +247,3 @@ describe("failures", () => {
     test(body, () => expect(() => read(body)).toThrow(message));
   }
 });
-

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
 import { parseChatRequest } from "../../../src/dialects/openai_chat/request.ts";
-import { writeRequest as writeChat } from "../../../src/dialects/openai_chat/write_request.ts";
+import { writeRequest as writeChatRequest } from "../../../src/dialects/openai_chat/write_request.ts";
 import { parseResponsesRequest } from "../../../src/dialects/openai_responses/request.ts";
 import { writeRequest } from "../../../src/dialects/openai_responses/write_request.ts";
+
+const writeChat = (turn: Parameters<typeof writeChatRequest>[0]) => writeChatRequest(turn, true);
 
 const USER = { role: "user", content: "你好 🌊" };
 
@@ -30,122 +32,150 @@ describe("a turn as a request of the Responses API", () => {
     ["roles", chat({ messages: [{ role: "system", content: "s" }, USER] }), {
       input: [{ type: "message", role: "system", content: "s" }, ...SAID],
     }],
-    ["calls and their results", chat({
-      messages: [
-        USER,
-        {
-          role: "assistant",
-          content: "let me see",
-          tool_calls: [
-            { id: "c1", type: "function", function: { name: "f", arguments: "{}" } },
-            { id: "c2", type: "custom", custom: { name: "p", input: "x" } },
-          ],
-        },
-        { role: "tool", tool_call_id: "c1", content: "晴" },
-        { role: "tool", tool_call_id: "c2", content: [{ type: "text", text: "t" }] },
-      ],
-    }), {
-      input: [
-        ...SAID,
-        { type: "message", role: "assistant", content: "let me see" },
-        { type: "function_call", call_id: "c1", name: "f", arguments: "{}" },
-        { type: "custom_tool_call", call_id: "c2", name: "p", input: "x" },
-        { type: "function_call_output", call_id: "c1", output: "晴" },
-        {
-          type: "function_call_output",
-          call_id: "c2",
-          output: [{ type: "input_text", text: "t" }],
-        },
-      ],
-    }],
-    ["parts", chat({
-      messages: [{
-        role: "user",
-        content: [
-          { type: "text", text: "a" },
-          { type: "image_url", image_url: { url: "data:image/png;base64,AA==", detail: "low" } },
-          { type: "file", file: { filename: "a.pdf", file_data: "data:…" } },
+    [
+      "calls and their results",
+      chat({
+        messages: [
+          USER,
+          {
+            role: "assistant",
+            content: "let me see",
+            tool_calls: [
+              { id: "c1", type: "function", function: { name: "f", arguments: "{}" } },
+              { id: "c2", type: "custom", custom: { name: "p", input: "x" } },
+            ],
+          },
+          { role: "tool", tool_call_id: "c1", content: "晴" },
+          { role: "tool", tool_call_id: "c2", content: [{ type: "text", text: "t" }] },
         ],
-      }, { role: "assistant", content: [{ type: "text", text: "b" }], refusal: "no" }],
-    }), {
-      input: [
-        {
-          type: "message",
+      }),
+      {
+        input: [
+          ...SAID,
+          { type: "message", role: "assistant", content: "let me see" },
+          { type: "function_call", call_id: "c1", name: "f", arguments: "{}" },
+          { type: "custom_tool_call", call_id: "c2", name: "p", input: "x" },
+          { type: "function_call_output", call_id: "c1", output: "晴" },
+          {
+            type: "function_call_output",
+            call_id: "c2",
+            output: [{ type: "input_text", text: "t" }],
+          },
+        ],
+      },
+    ],
+    [
+      "parts",
+      chat({
+        messages: [{
           role: "user",
           content: [
-            { type: "input_text", text: "a" },
-            { type: "input_image", image_url: "data:image/png;base64,AA==", detail: "low" },
-            { type: "input_file", filename: "a.pdf", file_data: "data:…" },
+            { type: "text", text: "a" },
+            { type: "image_url", image_url: { url: "data:image/png;base64,AA==", detail: "low" } },
+            { type: "file", file: { filename: "a.pdf", file_data: "data:…" } },
           ],
-        },
-        { type: "message", role: "assistant", content: [{ type: "output_text", text: "b" }] },
-        { type: "message", role: "assistant", content: [{ type: "refusal", refusal: "no" }] },
-      ],
-    }],
-    ["tools, which are not strict unless they say so", chat({
-      tools: [
-        { type: "function", function: { name: "f", parameters: PARAMETERS } },
-        { type: "function", function: { name: "g", parameters: PARAMETERS, strict: true } },
-        {
-          type: "custom",
-          custom: {
-            name: "p",
-            format: { type: "grammar", grammar: { syntax: "lark", definition: "x" } },
+        }, { role: "assistant", content: [{ type: "text", text: "b" }], refusal: "no" }],
+      }),
+      {
+        input: [
+          {
+            type: "message",
+            role: "user",
+            content: [
+              { type: "input_text", text: "a" },
+              { type: "input_image", image_url: "data:image/png;base64,AA==", detail: "low" },
+              { type: "input_file", filename: "a.pdf", file_data: "data:…" },
+            ],
           },
-        },
-      ],
-      tool_choice: { type: "function", function: { name: "f" } },
-      parallel_tool_calls: false,
-    }), {
-      tools: [
-        { type: "function", name: "f", parameters: PARAMETERS, strict: false },
-        { type: "function", name: "g", parameters: PARAMETERS, strict: true },
-        { type: "custom", name: "p", format: { type: "grammar", syntax: "lark", definition: "x" } },
-      ],
-      tool_choice: { type: "function", name: "f" },
-      parallel_tool_calls: false,
-    }],
+          { type: "message", role: "assistant", content: [{ type: "output_text", text: "b" }] },
+          { type: "message", role: "assistant", content: [{ type: "refusal", refusal: "no" }] },
+        ],
+      },
+    ],
+    [
+      "tools, which are not strict unless they say so",
+      chat({
+        tools: [
+          { type: "function", function: { name: "f", parameters: PARAMETERS } },
+          { type: "function", function: { name: "g", parameters: PARAMETERS, strict: true } },
+          {
+            type: "custom",
+            custom: {
+              name: "p",
+              format: { type: "grammar", grammar: { syntax: "lark", definition: "x" } },
+            },
+          },
+        ],
+        tool_choice: { type: "function", function: { name: "f" } },
+        parallel_tool_calls: false,
+      }),
+      {
+        tools: [
+          { type: "function", name: "f", parameters: PARAMETERS, strict: false },
+          { type: "function", name: "g", parameters: PARAMETERS, strict: true },
+          {
+            type: "custom",
+            name: "p",
+            format: { type: "grammar", syntax: "lark", definition: "x" },
+          },
+        ],
+        tool_choice: { type: "function", name: "f" },
+        parallel_tool_calls: false,
+      },
+    ],
     ["the older functions", chat({ functions: [{ name: "f" }], function_call: { name: "f" } }), {
       tools: [{ type: "function", name: "f", strict: false }],
       tool_choice: { type: "function", name: "f" },
     }],
-    ["allowed tools", chat({
-      tools: [{ type: "function", function: { name: "f" } }],
-      tool_choice: {
-        type: "allowed_tools",
-        allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "f" } }] },
+    [
+      "allowed tools",
+      chat({
+        tools: [{ type: "function", function: { name: "f" } }],
+        tool_choice: {
+          type: "allowed_tools",
+          allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "f" } }] },
+        },
+      }),
+      {
+        tool_choice: {
+          type: "allowed_tools",
+          mode: "auto",
+          tools: [{ type: "function", name: "f" }],
+        },
       },
-    }), {
-      tool_choice: {
-        type: "allowed_tools",
-        mode: "auto",
-        tools: [{ type: "function", name: "f" }],
-      },
-    }],
-    ["a format", chat({
-      response_format: { type: "json_schema", json_schema: { name: "n", schema: PARAMETERS } },
-      verbosity: "low",
-    }), {
-      text: {
-        format: { type: "json_schema", name: "n", schema: PARAMETERS },
+    ],
+    [
+      "a format",
+      chat({
+        response_format: { type: "json_schema", json_schema: { name: "n", schema: PARAMETERS } },
         verbosity: "low",
+      }),
+      {
+        text: {
+          format: { type: "json_schema", name: "n", schema: PARAMETERS },
+          verbosity: "low",
+        },
       },
-    }],
-    ["numbers", chat({
-      max_tokens: 99,
-      temperature: 0.5,
-      top_p: 0.1,
-      logprobs: true,
-      top_logprobs: 2,
-      presence_penalty: 0,
-      seed: 7,
-    }), {
-      max_output_tokens: 99,
-      temperature: 0.5,
-      top_p: 0.1,
-      include: ["message.output_text.logprobs"],
-      top_logprobs: 2,
-    }],
+    ],
+    [
+      "numbers",
+      chat({
+        max_tokens: 99,
+        temperature: 0.5,
+        top_p: 0.1,
+        logprobs: true,
+        top_logprobs: 2,
+        presence_penalty: 0,
+        seed: 7,
+      }),
+      {
+        max_output_tokens: 99,
+        temperature: 0.5,
+        top_p: 0.1,
+        include: ["message.output_text.logprobs"],
+        top_logprobs: 2,
+      },
+    ],
     ["reasoning", { ...chat({ reasoning_effort: "low" }), wantsReasoning: true }, {
       reasoning: { effort: "low", summary: "auto" },
     }],
@@ -209,7 +239,9 @@ describe("a request of the Responses API as one of the chat API", () => {
   });
 
   test("what the chat API cannot be asked for is refused", () => {
-    for (const part of [{ type: "input_image", file_id: "f" }, { type: "input_file", file_url: "u" }]) {
+    for (
+      const part of [{ type: "input_image", file_id: "f" }, { type: "input_file", file_url: "u" }]
+    ) {
       const input = [{ role: "user", content: [{ type: "input_text", text: "a" }, part] }];
       expect(() => writeChat(responses({ input }))).toThrow("speaks the chat API");
     }
