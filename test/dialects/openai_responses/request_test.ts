@@ -10,6 +10,7 @@ import {
   parseResponsesRequest,
   type ResponsesRequest,
 } from "../../../src/dialects/openai_responses/request.ts";
+import { ResponsesLayout } from "../../../src/dialects/openai_responses/write_answer.ts";
 
 function parse(body: object, level: "spec" | "live" = "live"): ResponsesRequest {
   return parseResponsesRequest(
@@ -217,6 +218,53 @@ describe("parameters are spelled as the chat API spells them", () => {
     const { asked } = parse({ stream: true, include: [], client_metadata: { id: "1" }, user: "u" });
     expect({ ...asked }).toEqual({ user: "u" });
   });
+  test("every parameter of OpenAI's schema is taken on both levels", () => {
+    const body = {
+      include: ["file_search_call.results"],
+      instructions: "instructions",
+      max_output_tokens: 16,
+      max_tool_calls: 0,
+      metadata: { foo: "string" },
+      moderation: { model: "model" },
+      parallel_tool_calls: true,
+      prompt_cache_key: "key",
+      prompt_cache_retention: "in_memory",
+      prompt_cache_options: { mode: "implicit", ttl: "30m" },
+      reasoning: { effort: "none", generate_summary: "auto", summary: "auto", mode: "standard" },
+      safety_identifier: "identifier",
+      service_tier: "auto",
+      store: true,
+      stream: false,
+      stream_options: { include_obfuscation: true },
+      temperature: 1,
+      text: { format: { type: "text" }, verbosity: "low" },
+      tool_choice: "none",
+      tools: [{
+        type: "function",
+        name: "name",
+        parameters: { foo: "bar" },
+        strict: true,
+        defer_loading: true,
+        description: "description",
+      }],
+      top_logprobs: 0,
+      top_p: 1,
+      truncation: "auto",
+      user: "user",
+      context_management: [{ type: "compaction", compact_threshold: 1000 }],
+    };
+    for (const level of ["spec", "live"] as const) {
+      const request = parse(body, level);
+      const writer = new ResponsesLayout(request).writer([
+        "1776481268",
+        "0".repeat(26),
+        "1".repeat(14),
+        "a".repeat(22),
+      ]);
+      expect(writer.close()).toContain('"safety_identifier":"identifier"');
+    }
+  });
+
   test("on spec neither model nor input is needed", () => {
     const request = parseResponsesRequest({}, "spec", "default");
     expect(request).toMatchObject({ model: "default", isDefaultModel: true, messages: [] });
