@@ -13,7 +13,7 @@ import type { Turn } from "../core/turn.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
-import { Mock, type Tokens } from "./mock.ts";
+import { Mock, type Tokens } from "./mock/mock.ts";
 import { passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { promptTokens } from "./prompt_tokens.ts";

@@ -6,7 +6,7 @@ import { Driver } from "../../src/core/driver.ts";
 import type { Event } from "../../src/core/events.ts";
 import { layScript, stampWhole } from "../../src/core/frames.ts";
 import { Stamps } from "../../src/core/stamp.ts";
-import { Mock } from "../../src/sources/mock.ts";
+import { Mock } from "../../src/sources/mock/mock.ts";
 import { TokenCounters } from "../../src/sources/tokens.ts";
 import { openapiDocument } from "../../src/surfaces/route.ts";
 import { pathOf, Router } from "../../src/surfaces/router.ts";

@@ -8,7 +8,7 @@ import type { Source } from "../../src/core/answer.ts";
 import { Driver } from "../../src/core/driver.ts";
 import type { TaskState } from "../../src/core/workflow.ts";
 import { timerAlarm, Wheel } from "../../src/lib/wheel.ts";
-import { Mock } from "../../src/sources/mock.ts";
+import { Mock } from "../../src/sources/mock/mock.ts";
 import { TokenCounters } from "../../src/sources/tokens.ts";
 import { Chunks, collectItems } from "../../src/workflows/chunks.ts";
 import { type EngineDeps, type RunNote, WorkflowEngine } from "../../src/workflows/engine.ts";

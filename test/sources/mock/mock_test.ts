@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { askOf, type TimedStep } from "../../src/core/answer.ts";
-import { AppError } from "../../src/core/errors.ts";
-import { textOfSteps } from "../../src/core/gathering.ts";
-import { EMPTY_TURN, type Turn } from "../../src/core/turn.ts";
-import { Mock, type MockOptions, words } from "../../src/sources/mock.ts";
-import { TokenCounters } from "../../src/sources/tokens.ts";
+import { askOf, type TimedStep } from "../../../src/core/answer.ts";
+import { AppError } from "../../../src/core/errors.ts";
+import { textOfSteps } from "../../../src/core/gathering.ts";
+import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
+import { Mock, type MockOptions, words } from "../../../src/sources/mock/mock.ts";
+import { TokenCounters } from "../../../src/sources/tokens.ts";
 
 const OPTIONS: MockOptions = {
   reply: "powered by openai",

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { Answer, Ask, EndReason, Script, Source, TimedStep } from "../core/answer.ts";
-import { AppError } from "../core/errors.ts";
-import type { Turn } from "../core/turn.ts";
-import type { EncodingName } from "./byte_pairs.ts";
-import { type Prompt, promptTokens, type TextCounter } from "./prompt_tokens.ts";
+import type { Answer, Ask, EndReason, Script, Source, TimedStep } from "../../core/answer.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Turn } from "../../core/turn.ts";
+import type { EncodingName } from "../byte_pairs.ts";
+import { type Prompt, promptTokens, type TextCounter } from "../prompt_tokens.ts";
 
 /** Counts and cuts in tokens, as one model does; `TokenCounter` is the real one. */
 export interface Counter extends TextCounter {
