@@ -201,7 +201,7 @@ export function makeApp(
   };
   const openai = {
     ...streaming,
-    persona: mock.persona,
+    persona: mock.persona === "minimal" ? "minimal" as const : "live" as const,
     validate: mock.validate,
     processingMs: mock.first_token_ms,
   };

@@ -85,6 +85,25 @@ export interface TokenLogprob {
   readonly top: readonly { readonly token: string; readonly logprob: number }[];
 }
 
+/** How a call is made: a custom tool takes text and no JSON, `function_call` is chat's older way. */
+export type CallKind = "custom" | "function_call";
+
+/** What a moderation model thinks of one text. */
+export interface ModerationResult {
+  readonly isFlagged: boolean;
+  /** Category → how likely it is, 0 to 1; every category that there is, in the API's order. */
+  readonly scores: Readonly<Record<string, number>>;
+  /** The categories that are flagged. */
+  readonly flagged: readonly string[];
+}
+
+/** What a moderation model thinks of a prompt, and of one choice of the answer to it. */
+export interface Moderation {
+  readonly model: string;
+  readonly input: ModerationResult;
+  readonly output: ModerationResult;
+}
+
 /** Where a part of the text comes from. */
 export interface UrlCitation {
   readonly url: string;
@@ -127,8 +146,10 @@ export type Step =
     /** "" = whoever writes it makes one up, another in each answer. */
     readonly id: string;
     readonly name: string;
-    /** Present: what follows is text, and no JSON. */
-    readonly tool?: "custom";
+    /** Absent: a function, called as usual. */
+    readonly tool?: CallKind;
+    /** True: one of several calls that this choice makes at once. */
+    readonly isParallel?: true;
   }
   /** A piece of that call's arguments. */
   | {
@@ -153,6 +174,7 @@ export type Step =
     /** The text of `stop` that ended it; absent = none did, or it is not told. */
     readonly stopSequence?: string;
   }
+  | { readonly kind: "moderation"; readonly choice: number; readonly moderation: Moderation }
   | { readonly kind: "usage"; readonly usage: Usage };
 
 /** A step of a script. `afterMs` counts from the step before. */

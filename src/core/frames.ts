@@ -294,6 +294,8 @@ export class FramesCache {
 }
 
 function countsOf({ promptTokens, completionTokens, ...more }: Usage): string {
+  const { acceptedPredictionTokens, rejectedPredictionTokens } = more;
   return `${promptTokens} ${completionTokens} ${more.cachedTokens} ${more.cacheWriteTokens} ` +
-    `${more.reasoningTokens}`;
+    `${more.reasoningTokens} ${more.promptAudioTokens} ${more.completionAudioTokens} ` +
+    `${acceptedPredictionTokens} ${rejectedPredictionTokens}`;
 }

@@ -4,7 +4,15 @@
  * @module
  */
 
-import type { EndReason, Step, TokenLogprob, UrlCitation, Usage } from "./answer.ts";
+import type {
+  CallKind,
+  EndReason,
+  Moderation,
+  Step,
+  TokenLogprob,
+  UrlCitation,
+  Usage,
+} from "./answer.ts";
 
 /** A tool call with all of its arguments. */
 export interface GatheredCall {
@@ -12,7 +20,7 @@ export interface GatheredCall {
   readonly name: string;
   /** JSON, or the text of a custom tool. */
   readonly arguments: string;
-  readonly tool?: "custom" | undefined;
+  readonly tool?: CallKind | undefined;
 }
 
 /** The sound of a choice. */
@@ -34,6 +42,8 @@ export interface GatheredChoice {
   /** Of the text, or of the refusal; undefined = they are not told. */
   readonly logprobs: readonly TokenLogprob[] | undefined;
   readonly audio: GatheredAudio | undefined;
+  /** undefined = nobody asked for it. */
+  readonly moderation?: Moderation | undefined;
   readonly reason: EndReason;
   /** The text of `stop` that ended it. */
   readonly stopSequence: string | undefined;
@@ -105,6 +115,9 @@ export class Gathering implements Gathered {
         };
         break;
       }
+      case "moderation":
+        choice.moderation = step.moderation;
+        break;
       case "end":
         choice.reason = step.reason;
         choice.stopSequence = step.stopSequence;

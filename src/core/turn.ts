@@ -69,11 +69,25 @@ export interface Tool {
   readonly parameters: unknown;
   /** True: the arguments keep the schema. */
   readonly isStrict: boolean;
+  /** What a custom tool's text keeps to; absent = it may be anything. */
+  readonly grammar?: Grammar;
+  /** True: declared in chat's older `functions`, and called by `function_call`. */
+  readonly isFunctionCall?: true;
+}
+
+/** The grammar of a custom tool's text. */
+export interface Grammar {
+  readonly syntax: string;
+  readonly definition: string;
 }
 
 /** Whether tools are called, and which. */
 export type ToolChoice =
-  | { readonly kind: "auto" | "none" | "required" }
+  | {
+    readonly kind: "auto" | "none" | "required";
+    /** The names of the tools that may be called; absent = all of them. */
+    readonly among?: readonly string[];
+  }
   | { readonly kind: "tool"; readonly name: string };
 
 /** What an answer's text must be. */
@@ -104,20 +118,26 @@ export function toolsOf({ params }: Pick<Turn, "params">): readonly Tool[] {
   return [
     ...(Array.isArray(tools) ? tools : []).map((tool) => {
       const kind = fields(tool)["type"] === "custom" ? "custom" : "function";
-      return toolOf(kind, fields(tool)[kind]);
+      return toolOf(kind, fields(tool)[kind], false);
     }),
-    ...(Array.isArray(functions) ? functions : []).map((one) => toolOf("function", one)),
+    ...(Array.isArray(functions) ? functions : []).map((one) => toolOf("function", one, true)),
   ].filter(({ name }) => name !== "");
 }
 
-function toolOf(kind: Tool["kind"], value: unknown): Tool {
-  const { name, description, parameters, strict } = fields(value);
+function toolOf(kind: Tool["kind"], value: unknown, isFunctionCall: boolean): Tool {
+  const { name, description, parameters, strict, format } = fields(value);
+  const { grammar, type } = fields(format);
+  const { syntax, definition } = fields(grammar ?? format);
   return {
     kind,
     name: text(name),
     description: text(description),
     parameters,
     isStrict: strict === true,
+    ...(type === "grammar"
+      ? { grammar: { syntax: text(syntax), definition: text(definition) } }
+      : {}),
+    ...(isFunctionCall ? { isFunctionCall } : {}),
   };
 }
 
@@ -126,8 +146,13 @@ export function toolChoiceOf({ params }: Pick<Turn, "params">): ToolChoice {
   const choice = params["tool_choice"] ?? params["function_call"];
   if (choice === "none" || choice === "required") return { kind: choice };
   const { type, function: called, custom, name, allowed_tools } = fields(choice);
-  if (type === "allowed_tools" && fields(allowed_tools)["mode"] === "required") {
-    return { kind: "required" };
+  if (type === "allowed_tools") {
+    const { mode, tools } = fields(allowed_tools ?? choice);
+    const among = (Array.isArray(tools) ? tools : []).map((tool) => {
+      const { function: called, custom, name } = fields(tool);
+      return text(fields(called ?? custom)["name"]) || text(name);
+    });
+    return { kind: mode === "required" ? "required" : "auto", among };
   }
   const chosen = text(fields(called ?? custom)["name"]) || text(name);
   return chosen === "" ? { kind: "auto" } : { kind: "tool", name: chosen };

@@ -11,7 +11,7 @@ import { ChunkLayout } from "../../src/dialects/openai_chat/write_answer.ts";
 const CHUNKS = { model: "gpt-4o-2024-08-06", wantsUsage: true, wantsObfuscation: false } as const;
 
 const LAYOUTS = {
-  "gpt-4o": new ChunkLayout({ ...CHUNKS, persona: "gpt-4o" }),
+  live: new ChunkLayout({ ...CHUNKS, persona: "live" }),
   minimal: new ChunkLayout({ ...CHUNKS, persona: "minimal" }),
   content: CONTENT_LAYOUT,
   envelope: ENVELOPE_LAYOUT,
@@ -23,13 +23,17 @@ type LayoutName = keyof typeof LAYOUTS;
 const ID = "AbCdEfGhIjKlMnOpQrStUvWxYz012";
 /** What the ids of an answer's calls are made of. */
 const CALLS = "zYxWvUtSrQpOnMlKjIhGfE";
+const AUDIO = "0".repeat(32);
 const UUIDS = ["11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-000000000000"];
 
 /** The stamps that `layout` takes. */
 function stampsOf({ idLengths }: Layout): Stamped {
   const encoder = new TextEncoder();
   const ids = idLengths.map((length, i) =>
-    length === ID.length ? ID : length === CALLS.length ? CALLS : UUIDS[i]!
+    new Map([[ID.length, ID], [CALLS.length, CALLS], [32, AUDIO], [10, "1764303600"]]).get(
+      length,
+    ) ??
+      UUIDS[i]!
   );
   return [encoder.encode("1764300000"), ...ids.map((id) => encoder.encode(id))];
 }
@@ -44,7 +48,7 @@ const HEAD = `data: {"id":"chatcmpl-${ID}","object":"chat.completion.chunk","cre
   `"model":"gpt-4o-2024-08-06",`;
 const FULL = `${HEAD}"service_tier":"default","system_fingerprint":"fp_77656972a1",`;
 
-/** A chunk of the gpt-4o persona. */
+/** A chunk of the live persona. */
 function full(delta: string, finish = "null", index = 0): string {
   return `${FULL}"choices":[{"index":${index},"delta":${delta},"logprobs":null,` +
     `"finish_reason":${finish}}],"usage":null}\n\n`;
@@ -56,6 +60,11 @@ function brief(delta: string, finish = "null", index = 0): string {
 }
 
 const ROLE = full('{"role":"assistant","content":"","refusal":null}');
+/** How a choice begins that makes one call. */
+const CALL_BEGINS = full(
+  '{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a","type":"function",' +
+    '"function":{"name":"wetter","arguments":""}}],"refusal":null}',
+);
 const BRIEF_ROLE = brief('{"role":"assistant"}');
 
 /** An event of /conv. */
@@ -96,7 +105,7 @@ function endRow(reason: EndReason, convStatus: string): Row {
     name: `the end "${reason}"`,
     steps: [{ kind: "end", choice: 0, reason }],
     says: {
-      "gpt-4o": ROLE + full("{}", `"${reason}"`),
+      live: ROLE + full("{}", `"${reason}"`),
       minimal: BRIEF_ROLE + brief("{}", `"${reason}"`),
       conv: conv('""', convStatus),
     },
@@ -108,7 +117,7 @@ const ROWS: readonly Row[] = [
     name: "a text",
     steps: [TEXT],
     says: {
-      "gpt-4o": ROLE + full('{"content":"水 \\"a\\"\\n<🌊>"}'),
+      live: ROLE + full('{"content":"水 \\"a\\"\\n<🌊>"}'),
       minimal: BRIEF_ROLE + brief('{"content":"水 \\"a\\"\\n<🌊>"}'),
       content: 'data: {"content":"水 \\"a\\"\\n<🌊>"}' + "\n\n",
       envelope: 'data: {"code":0,"msg":"success","data":{"content":"水 \\"a\\"\\n' +
@@ -120,7 +129,7 @@ const ROWS: readonly Row[] = [
     name: "the next text",
     steps: [TEXT, { kind: "delta", choice: 0, block: "text", text: "b" }],
     says: {
-      "gpt-4o": ROLE + full('{"content":"水 \\"a\\"\\n<🌊>"}') + full('{"content":"b"}'),
+      live: ROLE + full('{"content":"水 \\"a\\"\\n<🌊>"}') + full('{"content":"b"}'),
       minimal: BRIEF_ROLE + brief('{"content":"水 \\"a\\"\\n<🌊>"}') +
         brief('{"content":"b"}'),
       content: 'data: {"content":"水 \\"a\\"\\n<🌊>"}' + '\n\ndata: {"content":"b"}\n\n',
@@ -133,7 +142,7 @@ const ROWS: readonly Row[] = [
     name: "a text of the second choice",
     steps: [{ kind: "delta", choice: 1, block: "text", text: "b" }],
     says: {
-      "gpt-4o": full('{"role":"assistant","content":"","refusal":null}', "null", 1) +
+      live: full('{"role":"assistant","content":"","refusal":null}', "null", 1) +
         full('{"content":"b"}', "null", 1),
       minimal: brief('{"role":"assistant"}', "null", 1) + brief('{"content":"b"}', "null", 1),
     },
@@ -142,7 +151,7 @@ const ROWS: readonly Row[] = [
     name: "reasoning",
     steps: [{ kind: "delta", choice: 0, block: "reasoning", text: "想" }],
     says: {
-      "gpt-4o": ROLE + full('{"reasoning_content":"想"}'),
+      live: ROLE + full('{"reasoning_content":"想"}'),
       minimal: BRIEF_ROLE + brief('{"reasoning_content":"想"}'),
     },
   },
@@ -150,34 +159,27 @@ const ROWS: readonly Row[] = [
     name: "words of refusal",
     steps: [{ kind: "delta", choice: 0, block: "refusal", text: "不" }],
     says: {
-      "gpt-4o": full('{"role":"assistant","content":null,"refusal":""}') + full('{"refusal":"不"}'),
-      minimal: BRIEF_ROLE + brief('{"refusal":"不"}'),
+      live: full('{"role":"assistant","content":null,"refusal":""}') + full('{"refusal":"不"}'),
+      minimal: full('{"role":"assistant","content":null,"refusal":""}') +
+        full('{"refusal":"不"}'),
     },
   },
   {
     name: "a call",
     steps: [CALL],
     says: {
-      "gpt-4o": full('{"role":"assistant","content":null}') +
-        full(
-          '{"tool_calls":[{"index":0,"id":"call_a","type":"function",' +
-            '"function":{"name":"wetter","arguments":""}}]}',
-        ),
-      minimal: BRIEF_ROLE +
-        brief(
-          '{"tool_calls":[{"index":0,"id":"call_a","type":"function",' +
-            '"function":{"name":"wetter","arguments":""}}]}',
-        ),
+      live: CALL_BEGINS,
+      minimal: CALL_BEGINS,
     },
   },
   {
     name: "arguments",
     steps: [ARGUMENTS],
     says: {
-      "gpt-4o": full(
+      live: full(
         '{"tool_calls":[{"index":0,"function":{"arguments":"{\\"ort\\":\\"杭州\\"}"}}]}',
       ),
-      minimal: brief(
+      minimal: full(
         '{"tool_calls":[{"index":0,"function":{"arguments":"{\\"ort\\":\\"杭州\\"}"}}]}',
       ),
     },
@@ -190,7 +192,7 @@ const ROWS: readonly Row[] = [
     name: "the end of the second choice",
     steps: [{ kind: "end", choice: 1, reason: "stop" }],
     says: {
-      "gpt-4o": full('{"role":"assistant","content":"","refusal":null}', "null", 1) +
+      live: full('{"role":"assistant","content":"","refusal":null}', "null", 1) +
         full("{}", '"stop"', 1),
       minimal: brief('{"role":"assistant"}', "null", 1) + brief("{}", '"stop"', 1),
     },
@@ -199,7 +201,7 @@ const ROWS: readonly Row[] = [
     name: "usage",
     steps: [{ kind: "usage", usage: USAGE }],
     says: {
-      "gpt-4o": `${FULL}"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,` +
+      live: `${FULL}"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,` +
         `"total_tokens":16,"prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0},` +
         `"completion_tokens_details":{"reasoning_tokens":5,"audio_tokens":0,` +
         `"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}\n\n`,
@@ -236,7 +238,7 @@ describe("ChunkLayout", () => {
   const end: Step = { kind: "end", choice: 0, reason: "stop" };
 
   test("says nothing of usage that is not wanted", () => {
-    const layout = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", wantsUsage: false });
+    const layout = new ChunkLayout({ ...CHUNKS, persona: "live", wantsUsage: false });
     expect(spoken(layout, [TEXT, end, { kind: "usage", usage: USAGE }])).not.toContain("usage");
   });
 
@@ -247,26 +249,25 @@ describe("ChunkLayout", () => {
       index,
       id: "",
     } as Step));
-    const ids = [...spoken(LAYOUTS["gpt-4o"], calls).matchAll(/"id":"(call_[^"]*)"/g)]
+    const ids = [...spoken(LAYOUTS.live, calls).matchAll(/"id":"(call_[^"]*)"/g)]
       .map(([, id]) => id!);
     expect(ids).toEqual([`call_${CALLS}00`, `call_${CALLS}01`, `call_${CALLS}0w`]);
   });
 
   test("says a custom tool's call as such, and its input as text", () => {
     const steps: readonly Step[] = [{ ...CALL, tool: "custom" } as Step, ARGUMENTS];
-    expect(spoken(LAYOUTS["gpt-4o"], steps)).toBe(
-      full('{"role":"assistant","content":null}') +
-        full(
-          '{"tool_calls":[{"index":0,"id":"call_a","type":"custom",' +
-            '"custom":{"name":"wetter","input":""}}]}',
-        ) +
+    expect(spoken(LAYOUTS.live, steps)).toBe(
+      full(
+        '{"role":"assistant","content":null,"tool_calls":[{"index":0,"id":"call_a",' +
+          '"type":"custom","custom":{"name":"wetter","input":""}}],"refusal":null}',
+      ) +
         full('{"tool_calls":[{"index":0,"custom":{"input":"{\\"ort\\":\\"杭州\\"}"}}]}'),
     );
   });
 
   test("says how likely each token was", () => {
     const logprobs = [{ token: "水", logprob: -0.5, top: [{ token: "a", logprob: -1 }] }];
-    const said = spoken(LAYOUTS["gpt-4o"], [{ ...TEXT, logprobs } as Step]).split("\n\n")[1]!;
+    const said = spoken(LAYOUTS.live, [{ ...TEXT, logprobs } as Step]).split("\n\n")[1]!;
     const { choices } = JSON.parse(said.slice("data: ".length));
     expect(choices[0].logprobs).toEqual({
       content: [{
@@ -279,34 +280,134 @@ describe("ChunkLayout", () => {
     });
   });
 
+  /** A chunk of a choice with several calls: its `usage` stands before its `choices`. */
+  function parallel(delta: string): string {
+    return `${FULL}"usage":null,"choices":[{"index":0,"delta":${delta},"logprobs":null,` +
+      `"finish_reason":null}]}\n\n`;
+  }
+
+  test("begins a choice with several calls by its role alone", () => {
+    const other = { ...CALL, index: 1, id: "call_b", isParallel: true } as Step;
+    const steps: readonly Step[] = [{ ...CALL, isParallel: true } as Step, other];
+    const call = (index: number, id: string) =>
+      `{"tool_calls":[{"index":${index},"id":"${id}","type":"function",` +
+      '"function":{"name":"wetter","arguments":""}}]}';
+    const reason: Step = { kind: "end", choice: 0, reason: "tool_calls" };
+    expect(spoken(LAYOUTS.live, [...steps, reason])).toBe(
+      parallel('{"role":"assistant","content":null}') + parallel(call(0, "call_a")) +
+        parallel(call(1, "call_b")) + full("{}", '"tool_calls"'),
+    );
+  });
+
+  const older: readonly Step[] = [
+    { ...CALL, tool: "function_call" } as Step,
+    ARGUMENTS,
+    { kind: "end", choice: 0, reason: "tool_calls" },
+  ];
+
+  test("says a call in the older way", () => {
+    expect(spoken(LAYOUTS.live, older)).toBe(
+      full(
+        '{"role":"assistant","content":null,"function_call":{"name":"wetter","arguments":""},' +
+          '"refusal":null}',
+      ) + full('{"function_call":{"arguments":"{\\"ort\\":\\"杭州\\"}"}}') +
+        full("{}", '"function_call"'),
+    );
+  });
+
+  /** The first choice of `steps` in one piece. */
+  function whole(layout: ChunkLayout, steps: readonly Step[]) {
+    const said = new Gathering();
+    for (const step of steps) said.add(step);
+    return JSON.parse(layout.whole(said, stampTexts(stampsOf(layout))));
+  }
+
+  test("says it in the older way in one piece, too", () => {
+    expect(whole(LAYOUTS.live, older).choices[0]).toEqual({
+      index: 0,
+      message: {
+        role: "assistant",
+        content: null,
+        function_call: { name: "wetter", arguments: '{"ort":"杭州"}' },
+        refusal: null,
+        annotations: [],
+      },
+      logprobs: null,
+      finish_reason: "function_call",
+    });
+  });
+
+  test("tells the moderation behind the usage", () => {
+    const result = { isFlagged: true, scores: { hate: 0.5, violence: 0 }, flagged: ["hate"] };
+    const moderation = { model: "m", input: result, output: result };
+    const writer = LAYOUTS.live.writer(stampTexts(stampsOf(LAYOUTS.live)));
+    writer.step({ kind: "moderation", choice: 0, moderation });
+    const [event, end] = writer.close().split("\n\n");
+    const told = JSON.parse(event!.slice("data: ".length));
+    expect(end).toBe("data: [DONE]");
+    expect(told.usage).toBeNull();
+    expect(told.choices).toEqual([]);
+    expect(told.moderation.output).toEqual({
+      type: "moderation_results",
+      model: "m",
+      results: [{
+        type: "moderation_result",
+        model: "m",
+        flagged: true,
+        categories: { hate: true, violence: false },
+        category_scores: { hate: 0.5, violence: 0 },
+        category_applied_input_types: { hate: ["text"], violence: ["text"] },
+      }],
+    });
+  });
+
+  test("minimal takes the full shape, and the model's name, for what is no text", () => {
+    const layout = new ChunkLayout({ ...CHUNKS, persona: "minimal", model: "m", fullModel: "f" });
+    expect(whole(layout, [TEXT])).toMatchObject({ model: "m" });
+    expect(whole(layout, older)).toMatchObject({ model: "f", service_tier: "default" });
+    expect(spoken(layout, [TEXT])).toContain('"model":"m"');
+    expect(spoken(layout, older)).toContain('"model":"f"');
+  });
+
   test("says citations and sound", () => {
     const citation = { url: "https://a.example/", title: "A", startChars: 1, endChars: 3 };
     const steps: readonly Step[] = [
       { kind: "citation", choice: 0, citation },
       { kind: "audio", choice: 0, data: "AAA=", transcript: "水" },
     ];
-    expect(spoken(LAYOUTS["gpt-4o"], steps)).toBe(
-      full(
+    expect(spoken(LAYOUTS.live, steps)).toBe(
+      ROLE + full(
         '{"annotations":[{"type":"url_citation","url_citation":{"end_index":3,"start_index":1,' +
           '"title":"A","url":"https://a.example/"}}]}',
-      ) + full('{"audio":{"data":"AAA=","transcript":"水"}}'),
+      ) + full(`{"audio":{"id":"audio_${AUDIO}","data":"AAA=","transcript":"水"}}`),
     );
+  });
+
+  test("the last word about sound is when it expires", () => {
+    const sound: Step = { kind: "audio", choice: 0, data: "AAA=", transcript: "水" };
+    const [role, , expiry] = spoken(LAYOUTS.live, [sound, end]).split("\n\n");
+    expect(role).toContain('"delta":{"role":"assistant","content":null,"refusal":null}');
+    expect(expiry).toContain('[{"index":0,"delta":{"audio":{"expires_at":1764303600}}}]');
+    expect(whole(LAYOUTS.live, [sound, end]).choices[0].message).toMatchObject({
+      content: null,
+      audio: { id: `audio_${AUDIO}`, data: "AAA=", transcript: "水", expires_at: 1764303600 },
+    });
   });
 
   test("says nothing of reasoning without words", () => {
     const silent: Step = { kind: "delta", choice: 0, block: "reasoning", text: "" };
-    expect(spoken(LAYOUTS["gpt-4o"], [silent, { kind: "signature", choice: 0, text: "x" }])).toBe(
+    expect(spoken(LAYOUTS.live, [silent, { kind: "signature", choice: 0, text: "x" }])).toBe(
       "",
     );
   });
 
   test("opens each choice once", () => {
-    const layout = LAYOUTS["gpt-4o"];
+    const layout = LAYOUTS.live;
     expect(spoken(layout, [CALL, ARGUMENTS, TEXT, end]).match(/"role"/g)).toHaveLength(1);
   });
 
   test("pads every chunk to a multiple of 16 characters when that is wanted", () => {
-    const layout = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", wantsObfuscation: true });
+    const layout = new ChunkLayout({ ...CHUNKS, persona: "live", wantsObfuscation: true });
     for (let length = 0; length < 40; length++) {
       const text = "水".repeat(length);
       const events = spoken(layout, [{ kind: "delta", choice: 0, block: "text", text }, end]);
@@ -326,11 +427,12 @@ describe("ChunkLayout", () => {
 
   test("tells apart by its key whatever changes its bytes", () => {
     const options = [
-      { ...CHUNKS, persona: "gpt-4o" },
+      { ...CHUNKS, persona: "live" },
       { ...CHUNKS, persona: "minimal" },
-      { ...CHUNKS, persona: "gpt-4o", model: "x" },
-      { ...CHUNKS, persona: "gpt-4o", wantsUsage: false },
-      { ...CHUNKS, persona: "gpt-4o", wantsObfuscation: true },
+      { ...CHUNKS, persona: "minimal", fullModel: "x" },
+      { ...CHUNKS, persona: "live", model: "x" },
+      { ...CHUNKS, persona: "live", wantsUsage: false },
+      { ...CHUNKS, persona: "live", wantsObfuscation: true },
     ] as const;
     const keys = [
       ...options.map((option) => new ChunkLayout(option).key),
@@ -369,12 +471,13 @@ const ALL: readonly Step[] = [
   ARGUMENTS,
   { kind: "call", choice: 0, index: 1, id: "", name: "zeit" },
   { kind: "arguments", choice: 0, index: 1, text: "{}" },
+  { kind: "audio", choice: 1, data: "AAA=", transcript: "水" },
   { kind: "end", choice: 0, reason: "tool_calls" },
   { kind: "end", choice: 1, reason: "length" },
 ];
 
 describe("laid frames and live writing give the same bytes", () => {
-  const padded = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", wantsObfuscation: true });
+  const padded = new ChunkLayout({ ...CHUNKS, persona: "live", wantsObfuscation: true });
   const layouts: readonly (readonly [string, Layout])[] = [
     ...Object.entries(LAYOUTS),
     ["gpt-4o, padded", padded],
@@ -433,7 +536,7 @@ describe("the fields of an answer by its model", () => {
   for (const [name, models, fingerprint, hasLogprobs, hasTier] of shapes) {
     for (const model of models) {
       test(`${name}: ${model}`, () => {
-        const layout = new ChunkLayout({ ...CHUNKS, persona: "gpt-4o", model });
+        const layout = new ChunkLayout({ ...CHUNKS, persona: "live", model });
         const chunks = spoken(layout, [TEXT, { kind: "end", choice: 0, reason: "stop" }]);
         const said = new Gathering();
         said.add({ kind: "delta", choice: 0, block: "text", text: "a" });

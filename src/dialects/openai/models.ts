@@ -84,30 +84,6 @@ export function datedModel(name: string): string {
   return DATED_NAMES.get(name) ?? name;
 }
 
-/** Fields of an answer that not every model shows. */
-export interface Shape {
-  /** `system_fingerprint`: a text of its own, null, or "". */
-  readonly fingerprint: "own" | "null" | "empty";
-  /** Whether a choice has the key `logprobs`. */
-  readonly hasLogprobs: boolean;
-  /** Whether there is a key `service_tier`. */
-  readonly hasTier: boolean;
-}
-
-const WITHOUT_FINGERPRINT = /^(?:ft:)?gpt-(?:3\.5|4(?:$|-0613|-1106-vision)|4\.5|[5-9])/;
-const WITHOUT_LOGPROBS = /^(?:ft:)?(?:gpt-(?:4\.5|4o(?:-mini)?-(?:audio|search)|[5-9])|o\d)/;
-const SEARCH = /^gpt-4o(?:-mini)?-search-/;
-
-/** What answers of `model` show (docs/facts/openai_api.md "Fields by model"). */
-export function shapeOf(model: string): Shape {
-  const isSearch = SEARCH.test(model);
-  return {
-    fingerprint: isSearch ? "empty" : WITHOUT_FINGERPRINT.test(model) ? "null" : "own",
-    hasLogprobs: !WITHOUT_LOGPROBS.test(model),
-    hasTier: !isSearch,
-  };
-}
-
 /**
  * The model `id`, one of `allowed`; when nothing is allowed by name, every name is a model.
  *

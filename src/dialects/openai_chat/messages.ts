@@ -14,6 +14,7 @@ import {
   type Level,
   type Rule,
 } from "../openai/check.ts";
+import { isOpenaiModel } from "../openai/families.ts";
 import {
   echo,
   type Fault,
@@ -169,8 +170,6 @@ function imageMisplaced(role: Role): Fault {
   return { code: "param_value", path: "", say };
 }
 
-/** Models of OpenAI. What others take is not known here. */
-const OPENAI = /^(?:ft:)?(?:chatgpt-|gpt-|o\d)/;
 const HEARS = /audio|realtime/;
 const SEES_TOOLS = /^(?:ft:)?gpt-(?:5\.[2-9]|[6-9])/;
 
@@ -185,7 +184,9 @@ export function checkAbilities(messages: readonly JsonObject[], model: unknown):
 }
 
 function checkAbility({ role, content }: JsonObject, model: unknown): Fault | undefined {
-  if (!Array.isArray(content) || typeof model !== "string" || !OPENAI.test(model)) return undefined;
+  if (!Array.isArray(content) || typeof model !== "string" || !isOpenaiModel(model)) {
+    return undefined;
+  }
   const has = (tag: string) => (content as readonly JsonObject[]).some(({ type }) => type === tag);
   if (role === "user" && !HEARS.test(model) && has("input_audio")) return audioNotTaken();
   if (role === "tool" && !SEES_TOOLS.test(model) && has("image_url")) return imageMisplaced(role);

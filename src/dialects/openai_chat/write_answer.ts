@@ -8,22 +8,24 @@
 import type {
   Block,
   EndReason,
+  Moderation,
+  ModerationResult,
   Step,
   TokenLogprob,
   UrlCitation,
   Usage,
 } from "../../core/answer.ts";
 import { type AnswerWriter, DONE_EVENT } from "../../core/dialect.ts";
-import type { Layout, StampTexts } from "../../core/frames.ts";
+import { CREATED_BYTES, type Layout, type Stamped, type StampTexts } from "../../core/frames.ts";
 import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
-import { ID_BYTES } from "../../core/stamp.ts";
-import { type Shape, shapeOf } from "../openai/models.ts";
+import { type AnswerStamps, ID_BYTES } from "../../core/stamp.ts";
+import { type Family, familyOf } from "../openai/families.ts";
 
 /**
- * gpt-4o: today's full chunk shape · minimal: the six events of the OpenResty mock
- * (docs/facts/systems.md "Events").
+ * live: the shape that today's API has for the model · minimal: a text in the six events of the
+ * OpenResty mock (docs/facts/systems.md "Events"), anything else as `live`.
  */
-export type Persona = "gpt-4o" | "minimal";
+export type Persona = "live" | "minimal";
 
 /** How fast a request is served. */
 export type Tier = "default" | "priority" | "flex";
@@ -43,6 +45,8 @@ export interface ChunkHead {
   readonly created: number;
   /** The name the answer carries: dated where the real API dates it. */
   readonly model: string;
+  /** The name in an answer that persona `minimal` does not shape; absent = `model`. */
+  readonly fullModel?: string;
   /**
    * True: every chunk has a `usage` key, null until the last (docs/facts/openai_api.md "Usage
    * chunk").
@@ -60,14 +64,14 @@ export interface ChunkHead {
 /** The fingerprint of the mock: "fp_" and 10 hexadecimal digits, the same in every answer. */
 export const FINGERPRINT = "fp_77656972a1";
 
-const FINGERPRINTS: Readonly<Record<Shape["fingerprint"], string | null>> = {
+const FINGERPRINTS: Readonly<Record<Family["fingerprint"], string | null>> = {
   own: FINGERPRINT,
   null: null,
   empty: "",
 };
 
 /** A chunk's head, and which fields its model shows. */
-type ShapedHead = ChunkHead & { readonly shape: Shape };
+type ShapedHead = ChunkHead & { readonly shape: Family };
 
 const CREATED_PREFIX = '","object":"chat.completion.chunk","created":';
 
@@ -101,15 +105,18 @@ export function usageObject(usage: Usage) {
  * One event. `choices` and `usage` are JSON texts; in the API's key order (docs/facts/openai_api.md
  * "Key order").
  */
-function chunk(head: ShapedHead, choices: string, usage: string): string {
+function chunk(head: ShapedHead, choices: string, usage: string, isUsageFirst = false): string {
   const { persona, id, created, model, shape, tier = "default" } = head;
   const start = `{"id":"chatcmpl-${id}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
   if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
+  const told = head.wantsUsage ? `"usage":${usage}` : "";
+  const first = isUsageFirst && told !== "" ? `${told},` : "";
+  const last = isUsageFirst || told === "" ? "" : `,${told}`;
   const json = `${start}${shape.hasTier ? `"service_tier":"${tier}",` : ""}` +
     `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},` +
-    `"choices":${choices}${head.wantsUsage ? `,"usage":${usage}` : ""}`;
+    `${first}"choices":${choices}${last}`;
   if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
   const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
   return `data: ${json},"obfuscation":"${pad}"}\n\n`;
@@ -119,18 +126,20 @@ function choice(
   { persona, shape }: ShapedHead,
   index: number,
   delta: string,
-  reason: EndReason | null,
+  reason: EndReason | "function_call" | null,
   logprobs = "null",
 ): string {
-  const told = persona === "minimal" || !shape.hasLogprobs ? "" : `"logprobs":${logprobs},`;
+  const hasLogprobs = persona !== "minimal" && (shape.hasLogprobs || logprobs !== "null");
+  const told = hasLogprobs ? `"logprobs":${logprobs},` : "";
   const finish = reason === null ? "null" : `"${reason}"`;
   return `[{"index":${index},"delta":${delta},${told}"finish_reason":${finish}}]`;
 }
 
-/** How a choice begins: with text, with a call, or with words of refusal. */
+/** How a choice begins: with text, with several calls, with sound, or with words of refusal. */
 const ROLE_DELTAS = {
   text: `"role":"assistant","content":"","refusal":null`,
-  call: `"role":"assistant","content":null`,
+  calls: `"role":"assistant","content":null`,
+  audio: `"role":"assistant","content":null,"refusal":null`,
   refusal: `"role":"assistant","content":null,"refusal":""`,
 } as const;
 
@@ -142,28 +151,78 @@ const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0 };
 /** Characters of a call's id that are the same in all calls of one answer. */
 const CALL_STAMP_CHARS = 22;
 
-/** The ids of an answer: its own, and what those of its calls are made of. */
-export const CHUNK_ID_LENGTHS: readonly number[] = [ID_BYTES, CALL_STAMP_CHARS];
+/** Characters of an id of sound. */
+const AUDIO_ID_CHARS = 32;
+
+/**
+ * The ids of an answer: its own, what those of its calls are made of, that of its sound, and, as
+ * digits, the second in which that one expires.
+ */
+export const CHUNK_ID_LENGTHS: readonly number[] = [
+  ID_BYTES,
+  CALL_STAMP_CHARS,
+  AUDIO_ID_CHARS,
+  CREATED_BYTES,
+];
+
+/** Seconds for which sound may be referred to. */
+const AUDIO_LIFE_S = 3600;
+
+/** `stamps` of `CHUNK_ID_LENGTHS`, with the digits of their last one. `wallS`: since 1970. */
+export function withExpiry(stamps: AnswerStamps, wallS: () => number): AnswerStamps {
+  const filled = (stamped: Stamped, idCount: number): Stamped => {
+    if (idCount < CHUNK_ID_LENGTHS.length) return stamped;
+    new TextEncoder().encodeInto(String(wallS() + AUDIO_LIFE_S), stamped.at(-1)!);
+    return stamped;
+  };
+  return {
+    shared: (idCount) => filled(stamps.shared(idCount), idCount),
+    own: (idCount) => filled(stamps.own(idCount), idCount),
+  };
+}
 
 /** Lays and speaks answers as chunks, or in one piece. */
 export class ChunkLayout implements Layout {
   readonly key: string;
   readonly idLengths = CHUNK_ID_LENGTHS;
-  readonly #options: ChunkOptions & { readonly shape: Shape };
+  readonly #options: ChunkOptions & { readonly shape: Family };
 
   constructor(options: ChunkOptions) {
-    const { persona, model, wantsUsage, wantsObfuscation, tier } = options;
-    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model}`;
-    this.#options = { ...options, shape: shapeOf(model) };
+    const { persona, model, fullModel, wantsUsage, wantsObfuscation, tier } = options;
+    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model} ${
+      fullModel ?? ""
+    }`;
+    this.#options = { ...options, shape: familyOf(options.fullModel ?? model) };
   }
 
-  writer([created, id, calls]: StampTexts): AnswerWriter {
-    return new ChunkWriter({ ...this.#options, id: id!, created: Number(created) }, calls!);
+  writer(stamps: StampTexts): AnswerWriter {
+    const [created, id] = stamps;
+    return new ChunkWriter({ ...this.#options, id: id!, created: Number(created) }, stamps);
   }
 
-  whole({ choices, usage = NO_USAGE }: Gathered, stamps: StampTexts): string {
-    return completionBody(this.#options, choices, usage, stamps);
+  whole(said: Gathered, stamps: StampTexts): string {
+    const options = said.choices.every(isPlain) ? this.#options : full(this.#options);
+    return completionBody(options, said, stamps);
   }
+}
+
+/** `head` in the full shape. */
+function full<Head extends Pick<ShapedHead, "persona" | "model" | "fullModel">>(head: Head): Head {
+  return { ...head, persona: "live", model: head.fullModel ?? head.model };
+}
+
+/** True when a choice is a text and nothing else. */
+function isPlain(choice: GatheredChoice): boolean {
+  const { refusal, calls, citations, logprobs, audio, moderation } = choice;
+  return refusal === "" && calls.length === 0 && citations.length === 0 &&
+    logprobs === undefined && audio === undefined && moderation === undefined;
+}
+
+/** True when an answer that begins with `step` is a text, as far as anybody knows. */
+function beginsPlain(step: Step): boolean {
+  if (step.kind === "delta") return step.block !== "refusal" && step.logprobs === undefined;
+  return step.kind !== "call" && step.kind !== "arguments" && step.kind !== "audio" &&
+    step.kind !== "citation";
 }
 
 /**
@@ -176,39 +235,49 @@ export function callId(stamp: string, choice: number, index: number): string {
 
 /** Writes one answer; each choice opens with its role when it first says something. */
 class ChunkWriter implements AnswerWriter {
-  readonly #head: ShapedHead;
-  readonly #callStamp: string;
+  #head: ShapedHead;
+  readonly #stamps: StampTexts;
   readonly #open = new Set<number>();
   /** The calls that take text, as "choice index". */
   readonly #custom = new Set<string>();
+  /** The choices that call in the older way, those with several calls, and those with sound. */
+  readonly #functionCalls = new Set<number>();
+  readonly #parallel = new Set<number>();
+  readonly #sounding = new Set<number>();
+  readonly #moderations: Moderation[] = [];
 
-  constructor(head: ShapedHead, callStamp: string) {
+  constructor(head: ShapedHead, stamps: StampTexts) {
     this.#head = head;
-    this.#callStamp = callStamp;
+    this.#stamps = stamps;
   }
 
   step(step: Step): string {
+    const isFirst = this.#open.size === 0;
+    if (isFirst && this.#head.persona === "minimal" && !beginsPlain(step)) {
+      this.#head = full(this.#head);
+    }
     const head = this.#head;
     switch (step.kind) {
-      case "delta":
-        if (step.block === "reasoning" && step.text === "") return ""; // there was some: no words for it
-        return this.#opening(step.choice, step.block === "refusal" ? "refusal" : "text") +
+      case "delta": {
+        const { choice, block, text, logprobs } = step;
+        if (block === "reasoning" && text === "") return ""; // there was some: no words for it
+        const opening = block === "refusal" ? "refusal" : "text";
+        return this.#opening(choice, opening, logprobs && logprobsText([], block)) +
           this.#delta(
-            step.choice,
-            `${DELTA_KEYS[step.block]}:${JSON.stringify(step.text)}`,
-            logprobsText(step.logprobs, step.block),
+            choice,
+            `${DELTA_KEYS[block]}:${JSON.stringify(text)}`,
+            logprobsText(logprobs, block),
           );
+      }
       case "signature":
         return ""; // the API never shows reasoning, nor what proves it
-      case "call": {
-        const { choice, index, name, tool } = step;
-        if (tool === "custom") this.#custom.add(`${choice} ${index}`);
-        const id = step.id || callId(this.#callStamp, choice, index);
-        const call = JSON.stringify({ index, ...callObject({ ...step, id, name, arguments: "" }) });
-        return this.#opening(choice, "call") + this.#delta(choice, `"tool_calls":[${call}]`);
-      }
+      case "call":
+        return this.#call(step);
       case "arguments": {
         const { choice, index, text } = step;
+        if (this.#functionCalls.has(choice)) {
+          return this.#delta(choice, `"function_call":${JSON.stringify({ arguments: text })}`);
+        }
         const piece = this.#custom.has(`${choice} ${index}`)
           ? { index, custom: { input: text } }
           : { index, function: { arguments: text } };
@@ -216,39 +285,120 @@ class ChunkWriter implements AnswerWriter {
       }
       case "citation": {
         const annotation = JSON.stringify(annotationObject(step.citation));
-        return this.#delta(step.choice, `"annotations":[${annotation}]`);
+        return this.#opening(step.choice, "text") +
+          this.#delta(step.choice, `"annotations":[${annotation}]`);
       }
       case "audio": {
-        const { data, transcript } = step;
+        const { choice, data, transcript } = step;
+        const isFirst = !this.#sounding.has(choice);
+        this.#sounding.add(choice);
         const piece = {
+          ...(isFirst ? { id: audioId(this.#stamps) } : {}),
           ...(data === "" ? {} : { data }),
           ...(transcript === "" ? {} : { transcript }),
         };
-        return this.#delta(step.choice, `"audio":${JSON.stringify(piece)}`);
+        return this.#opening(choice, "audio") +
+          this.#delta(choice, `"audio":${JSON.stringify(piece)}`);
       }
-      case "end":
-        return this.#opening(step.choice, "text") +
-          chunk(head, choice(head, step.choice, "{}", step.reason), "null");
+      case "end": {
+        const isFunctionCall = this.#functionCalls.has(step.choice);
+        const reason = isFunctionCall && step.reason === "tool_calls"
+          ? "function_call"
+          : step.reason;
+        return this.#opening(step.choice, "text") + this.#expiry(step.choice) +
+          chunk(head, choice(head, step.choice, "{}", reason), "null");
+      }
+      case "moderation":
+        this.#moderations.push(step.moderation);
+        return "";
       case "usage":
         return head.wantsUsage ? chunk(head, "[]", JSON.stringify(usageObject(step.usage))) : "";
     }
   }
 
   close(): string {
-    return DONE_EVENT;
+    return this.#moderated() + DONE_EVENT;
   }
 
-  #opening(index: number, kind: keyof typeof ROLE_DELTAS): string {
+  #call(step: Step & { readonly kind: "call" }): string {
+    const { choice, index, name, tool, isParallel } = step;
+    const id = step.id || callId(this.#stamps[CALL_STAMP]!, choice, index);
+    if (tool === "custom") this.#custom.add(`${choice} ${index}`);
+    if (tool === "function_call") this.#functionCalls.add(choice);
+    if (isParallel) this.#parallel.add(choice);
+    const call = { index, ...callObject({ id, name, arguments: "", tool }) };
+    const fields = tool === "function_call"
+      ? `"function_call":${JSON.stringify({ name, arguments: "" })}`
+      : `"tool_calls":[${JSON.stringify(call)}]`;
+    if (isParallel || this.#open.has(choice)) {
+      return this.#opening(choice, "calls") + this.#delta(choice, fields);
+    }
+    this.#open.add(choice);
+    return this.#delta(choice, `"role":"assistant","content":null,${fields},"refusal":null`);
+  }
+
+  #opening(index: number, kind: keyof typeof ROLE_DELTAS, logprobs?: string): string {
     if (this.#open.has(index)) return "";
     this.#open.add(index);
     const isMinimal = this.#head.persona === "minimal";
-    return this.#delta(index, isMinimal ? `"role":"assistant"` : ROLE_DELTAS[kind]);
+    return this.#delta(index, isMinimal ? `"role":"assistant"` : ROLE_DELTAS[kind], logprobs);
+  }
+
+  /** The last word about a choice's sound has nothing else, not even a reason to end. */
+  #expiry(index: number): string {
+    if (!this.#sounding.has(index)) return "";
+    const audio = `{"expires_at":${this.#stamps[EXPIRY_STAMP]}}`;
+    return chunk(this.#head, `[{"index":${index},"delta":{"audio":${audio}}}]`, "null");
+  }
+
+  /** Behind the usage (docs/facts/openai_api.md "Moderation"). */
+  #moderated(): string {
+    if (this.#moderations.length === 0) return "";
+    const moderation = JSON.stringify(moderationObject(this.#moderations));
+    return chunk(this.#head, `[],"moderation":${moderation}`, "null");
   }
 
   #delta(index: number, fields: string, logprobs?: string): string {
     const head = this.#head;
-    return chunk(head, choice(head, index, `{${fields}}`, null, logprobs), "null");
+    const choices = choice(head, index, `{${fields}}`, null, logprobs);
+    return chunk(head, choices, "null", this.#parallel.has(index));
   }
+}
+
+/** Where it stands what the ids of calls are made of, and the second in which sound expires. */
+const CALL_STAMP = 2;
+const EXPIRY_STAMP = 4;
+
+/** The id of an answer's sound. */
+function audioId([, , , audio]: StampTexts): string {
+  return `audio_${audio}`;
+}
+
+/** Moderations as the chat API says them: a result for the prompt, and one for each choice. */
+function moderationObject(moderations: readonly Moderation[]) {
+  const [{ model, input }] = moderations as readonly [Moderation];
+  const results = (of: readonly ModerationResult[]) => ({
+    type: "moderation_results",
+    model,
+    results: of.map((result) => ({
+      type: "moderation_result",
+      model,
+      ...moderationResultObject(result),
+    })),
+  });
+  return { input: results([input]), output: results(moderations.map(({ output }) => output)) };
+}
+
+/** The result for one text, as every API says it. */
+export function moderationResultObject({ isFlagged, scores, flagged }: ModerationResult) {
+  const named = <Value>(value: (name: string) => Value) =>
+    Object.fromEntries(Object.keys(scores).map((name) => [name, value(name)]));
+  return {
+    flagged: isFlagged,
+    categories: named((name) => flagged.includes(name)),
+    category_scores: scores,
+    category_applied_input_types: named(() => ["text"]),
+  };
 }
 
 /** The `logprobs` of a choice (docs/facts/openai_api.md "Whole answer"). */
@@ -287,12 +437,13 @@ const DELTA_KEYS = {
 /** One whole answer: the `chat.completion` object, in the key order and layout of the real API. */
 function completionBody(
   head: Pick<ShapedHead, "persona" | "model" | "tier" | "shape">,
-  choices: readonly GatheredChoice[],
-  usage: Usage,
-  [created, id, calls]: StampTexts,
+  { choices, usage = NO_USAGE }: Gathered,
+  stamps: StampTexts,
 ): string {
   const isMinimal = head.persona === "minimal";
   const { fingerprint, hasLogprobs, hasTier } = head.shape;
+  const [created, id] = stamps;
+  const moderations = choices.flatMap(({ moderation }) => moderation ?? []);
   const body = {
     id: `chatcmpl-${id}`,
     object: "chat.completion",
@@ -300,35 +451,65 @@ function completionBody(
     model: head.model,
     choices: choices.map((choice, index) => ({
       index,
-      message: messageOf(choice, index, isMinimal, calls!),
-      ...(isMinimal || !hasLogprobs
+      message: messageOf(choice, index, isMinimal, stamps),
+      ...(isMinimal || !(hasLogprobs || choice.logprobs !== undefined)
         ? {}
         : { logprobs: logprobsObject(choice.logprobs, choice.refusal !== "") }),
-      finish_reason: choice.reason,
+      finish_reason: choice.reason === "tool_calls" && isFunctionCall(choice)
+        ? "function_call"
+        : choice.reason,
     })),
     usage: usageObject(usage),
     ...(isMinimal || !hasTier ? {} : { service_tier: head.tier ?? "default" }),
     ...(isMinimal ? {} : { system_fingerprint: FINGERPRINTS[fingerprint] }),
+    ...(moderations.length === 0 ? {} : { moderation: moderationObject(moderations) }),
   };
-  return `${JSON.stringify(body, null, 2)}\n`;
+  const text = `${JSON.stringify(body, null, 2)}\n`;
+  // A slot's digits are no number while they are blanks. No text has this with bare quotes.
+  return choices.some(({ audio }) => audio !== undefined)
+    ? text.replaceAll(/"expires_at": "(\w+)"/g, '"expires_at": $1')
+    : text;
 }
 
-function messageOf(choice: GatheredChoice, index: number, isMinimal: boolean, callStamp: string) {
-  const { text, reasoning, refusal, calls, citations } = choice;
-  const hasText = text !== "" || (calls.length === 0 && refusal === "");
-  const withIds = calls.map((call, at) => ({
-    ...call,
-    id: call.id || callId(callStamp, index, at),
-  }));
+function isFunctionCall({ calls }: GatheredChoice): boolean {
+  return calls.some(({ tool }) => tool === "function_call");
+}
+
+function messageOf(
+  choice: GatheredChoice,
+  index: number,
+  isMinimal: boolean,
+  stamps: StampTexts,
+) {
+  const { text, reasoning, refusal, calls, citations, audio } = choice;
+  const hasText = text !== "" || (calls.length === 0 && refusal === "" && audio === undefined);
   return {
     role: "assistant",
     content: hasText ? text : null,
     ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
-    ...(calls.length === 0 ? {} : { tool_calls: withIds.map(callObject) }),
+    ...callsOf(choice, index, stamps),
     ...(isMinimal ? {} : {
       refusal: refusal === "" ? null : refusal,
       annotations: citations.map(annotationObject),
     }),
+    ...(audio === undefined ? {} : {
+      audio: { id: audioId(stamps), ...audio, expires_at: stamps[EXPIRY_STAMP] },
+    }),
+  };
+}
+
+/** `tool_calls` or `function_call`; none of them where nothing is called. */
+function callsOf(choice: GatheredChoice, index: number, stamps: StampTexts) {
+  const { calls } = choice;
+  if (calls.length === 0) return {};
+  if (isFunctionCall(choice)) {
+    const [{ name, arguments: text }] = calls as readonly [GatheredCall];
+    return { function_call: { name, arguments: text } };
+  }
+  return {
+    tool_calls: calls.map((call, at) =>
+      callObject({ ...call, id: call.id || callId(stamps[CALL_STAMP]!, index, at) })
+    ),
   };
 }
 

@@ -29,6 +29,7 @@ import {
   ChunkLayout,
   type Persona,
   tierOf,
+  withExpiry,
 } from "../../dialects/openai_chat/write_answer.ts";
 import { type ModelDeps, modelSurface } from "../model_surface.ts";
 
@@ -70,7 +71,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_chat",
     path: "/chat/completions",
-    stamps: stamps.withIds(...CHUNK_ID_LENGTHS),
+    stamps: withExpiry(stamps.withIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
     headers: headersOf(deps),
     admit(head, exchange) {
       if (!isMinimal) exchange.requestId = `req_${stamps.hex(32)}`;
@@ -90,6 +91,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
       new ChunkLayout({
         persona,
         model: isMinimal ? MINIMAL_MODEL : datedModel(model),
+        ...(isMinimal ? { fullModel: datedModel(model) } : {}),
         wantsUsage,
         wantsObfuscation,
         tier: tierOf(params["service_tier"]),

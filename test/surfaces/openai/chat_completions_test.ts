@@ -55,9 +55,9 @@ function turnOf(
 describe("the turn says whether the answer is streamed", () => {
   const messages = [{ role: "user", content: "hi" }];
   const rows = [
-    ["gpt-4o", undefined, false],
-    ["gpt-4o", true, true],
-    ["gpt-4o", false, false],
+    ["live", undefined, false],
+    ["live", true, true],
+    ["live", false, false],
     ["minimal", undefined, true],
     ["minimal", true, true],
     ["minimal", false, false],
