@@ -47,6 +47,12 @@ export const ERRORS = {
   param_unknown: { status: 400, type: "invalid_request_error", apiCode: "unknown_parameter" },
   param_type: { status: 400, type: "invalid_request_error", apiCode: "invalid_type" },
   param_value: { status: 400, type: "invalid_request_error", apiCode: "invalid_value" },
+  value_unsupported: { status: 400, type: "invalid_request_error", apiCode: "unsupported_value" },
+  function_parameters: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "invalid_function_parameters",
+  },
   array_empty: { status: 400, type: "invalid_request_error", apiCode: "empty_array" },
   array_too_long: { status: 400, type: "invalid_request_error", apiCode: "array_above_max_length" },
   string_empty: { status: 400, type: "invalid_request_error", apiCode: "empty_string" },

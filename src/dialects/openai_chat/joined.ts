@@ -8,7 +8,9 @@
  */
 
 import { isObject, type JsonObject } from "../openai/check.ts";
-import { echo, type Fault, refused } from "../openai/faults.ts";
+import { familyOf, isOpenaiModel } from "../openai/families.ts";
+import { echo, type Fault, refused, under } from "../openai/faults.ts";
+import { strictProblem } from "../openai/strict_schema.ts";
 import { checkAbilities } from "./messages.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
@@ -18,11 +20,58 @@ export type JoinedRule = (value: unknown, body: JsonObject) => Fault | undefined
 export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, JoinedRule>([
   ["messages", (value, body) => checkAbilities(value as readonly JsonObject[], body["model"])],
   ["function_call", checkFunctionCall],
+  ["tools", checkTools],
   ["tool_choice", checkToolChoice],
   ["parallel_tool_calls", (_, body) => needsTools("parallel_tool_calls", body)],
   ["top_logprobs", (value, body) => needsTrue("top_logprobs", "logprobs", value, body)],
   ["stream_options", (value, body) => needsTrue("stream_options", "stream", value, body)],
+  ["response_format", checkFormat],
+  ["audio", checkAudio],
+  ["web_search_options", checkSearch],
 ]);
+
+/** Strict functions are within what strict schemas may say. */
+function checkTools(value: unknown): Fault | undefined {
+  const tools = value as readonly JsonObject[];
+  for (let i = 0; i < tools.length; i++) {
+    const { type, function: declared } = tools[i]!;
+    if (type !== "function" || (declared as JsonObject)["strict"] !== true) continue;
+    const { name, parameters } = declared as JsonObject;
+    const problem = strictProblem(isObject(parameters) ? parameters : {});
+    if (problem === undefined) continue;
+    const say = () => `Invalid schema for function '${name}': ${problem}`;
+    return under(`[${i}]`, { code: "function_parameters", path: ".function.parameters", say });
+  }
+  return undefined;
+}
+
+/** So is a strict schema of the answer. */
+function checkFormat(value: unknown): Fault | undefined {
+  const { type, json_schema: format } = value as JsonObject;
+  if (type !== "json_schema" || (format as JsonObject)["strict"] !== true) return undefined;
+  const { name, schema } = format as JsonObject;
+  const problem = strictProblem(isObject(schema) ? schema : {});
+  return problem === undefined
+    ? undefined
+    : refused("", `Invalid schema for response_format '${name}': ${problem}`);
+}
+
+/** Sound is streamed as bare samples. */
+function checkAudio(value: unknown, body: JsonObject): Fault | undefined {
+  if (body["stream"] !== true || !isObject(value) || value["format"] === "pcm16") return undefined;
+  const format = echo(String(value["format"]));
+  const say = () =>
+    `Unsupported value: 'audio.format' does not support '${format}' when stream=true. ` +
+    "Supported values are: 'pcm16'.";
+  return { code: "value_unsupported", path: ".format", say };
+}
+
+/** Few models search. */
+function checkSearch(value: unknown, { model }: JsonObject): Fault | undefined {
+  if (value === null || typeof model !== "string") return undefined;
+  if (!isOpenaiModel(model) || familyOf(model).isSearching) return undefined;
+  return refused("", "Web search options not supported with this model.");
+}
 
 function needsTrue(
   name: string,

@@ -380,6 +380,17 @@ const OPEN_CALL =
 const NO_JSON_WORD =
   "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.";
 
+/** An object within which is open. */
+const OPEN_SCHEMA = {
+  schema: {
+    type: "object",
+    properties: { a: { type: "object", properties: {}, required: [] } },
+    required: ["a"],
+    additionalProperties: false,
+  },
+  strict: true,
+} as const;
+
 /** Refused on `live`, accepted on `spec`. */
 const LIVE_ONLY: readonly Row[] = [
   // What a model does not take.
@@ -429,6 +440,35 @@ const LIVE_ONLY: readonly Row[] = [
     "top_logprobs",
     null,
   ],
+  [
+    plain({ response_format: { type: "json_schema", json_schema: { ...OPEN_SCHEMA, name: "s" } } }),
+    "Invalid schema for response_format 's': In context=('properties', 'a'), 'additionalProperties' is required to be supplied and to be false.",
+    "response_format",
+    null,
+  ],
+  [
+    plain({
+      tools: [TOOL, {
+        type: "function",
+        function: { name: "f", parameters: OPEN_SCHEMA.schema, strict: true },
+      }],
+    }),
+    "Invalid schema for function 'f': In context=('properties', 'a'), 'additionalProperties' is required to be supplied and to be false.",
+    "tools[1].function.parameters",
+    "invalid_function_parameters",
+  ],
+  ...["wav", "mp3"].map((format): Row => [
+    plain({ stream: true, modalities: ["text", "audio"], audio: { voice: "alloy", format } }),
+    `Unsupported value: 'audio.format' does not support '${format}' when stream=true. Supported values are: 'pcm16'.`,
+    "audio.format",
+    "unsupported_value",
+  ]),
+  ...["gpt-4o", "gpt-5"].map((model): Row => [
+    plain({ model, web_search_options: {} }),
+    "Web search options not supported with this model.",
+    "web_search_options",
+    null,
+  ]),
   lowRow("max_tokens", 0, 1),
   lowRow("max_tokens", -1, 1),
   lowRow("max_completion_tokens", 0, 1),
@@ -567,7 +607,22 @@ const RIGHT: readonly Body[] = [
   plain({ functions: [{ name: "f", parameters: {} }], function_call: { name: "f" } }),
   plain({ response_format: { type: "json_schema", json_schema: { name: "s", schema: {} } } }),
   plain({ modalities: ["text"], audio: { voice: "alloy", format: "wav" } }),
-  plain({ prediction: { type: "content", content: "x" }, web_search_options: {} }),
+  plain({ prediction: { type: "content", content: "x" } }),
+  plain({ model: "gpt-4o-search-preview", web_search_options: {} }),
+  plain({ model: "qwen3", web_search_options: {} }),
+  plain({
+    stream: true,
+    modalities: ["text", "audio"],
+    audio: { voice: "alloy", format: "pcm16" },
+  }),
+  ...[false, undefined].map((strict) =>
+    plain({
+      response_format: {
+        type: "json_schema",
+        json_schema: { ...OPEN_SCHEMA, name: "s", strict },
+      },
+    })
+  ),
   plain({ reasoning_effort: "none", verbosity: "low", service_tier: "flex", store: false }),
   {
     ...talk({ role: "user", content: "Answer in JSON." }),
