@@ -154,8 +154,11 @@ export const TREE = z.strictObject({
     chunks: oneOf(["word", "token"], "word")(
       "word | token: what a chunk of /v1/chat/completions and of workflows holds",
     ),
-    persona: oneOf(["gpt-4o", "minimal"], "gpt-4o")(
-      "gpt-4o: today's full chunk shape · minimal: six bare events",
+    tools: oneOf(["forced", "auto"], "forced")(
+      "forced: a tool is called when tool_choice asks for it · auto: after every user message, too",
+    ),
+    persona: oneOf(["live", "minimal", "gpt-4o"], "live")(
+      "live: the shape that today's API has for the model · minimal: texts in six bare events",
     ),
     models: names("the only model names there are; empty = every name is served"),
     validate: oneOf(["live", "spec"], "live")(

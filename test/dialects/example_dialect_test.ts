@@ -87,7 +87,7 @@ function served(source: Source, keepaliveMs = 0) {
 
 function mock(reply: string, delay_ms = 0): Mock {
   return new Mock(
-    { reply, first_token_ms: delay_ms, delay_ms, chunks: "word", models: [] },
+    { reply, first_token_ms: delay_ms, delay_ms, chunks: "word", tools: "forced", models: [] },
     new TokenCounters(65_536),
   );
 }

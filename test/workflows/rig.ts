@@ -41,7 +41,7 @@ export function realWheel(): Wheel {
 
 export function mockSource(reply: string, delay_ms = 0): Source {
   return new Mock(
-    { reply, first_token_ms: 0, delay_ms, chunks: "word", models: [] },
+    { reply, first_token_ms: 0, delay_ms, chunks: "word", tools: "forced", models: [] },
     new TokenCounters(0),
   );
 }

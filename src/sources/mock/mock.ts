@@ -1,29 +1,23 @@
 /**
- * The mock: one reply to everything, known beforehand. No network, no chance, the same every time.
+ * The mock: an answer to everything, known beforehand. No network, no chance, the same every time.
  *
  * @module
  */
 
-import type { Answer, Ask, EndReason, Script, Source, TimedStep } from "../../core/answer.ts";
+import type { Answer, Ask, Script, Source, Usage } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Turn } from "../../core/turn.ts";
+import { type Family, familyOf } from "../../dialects/openai/families.ts";
+import { Lru } from "../../lib/lru.ts";
 import type { EncodingName } from "../byte_pairs.ts";
-import { type Prompt, promptTokens, type TextCounter } from "../prompt_tokens.ts";
-
-/** Counts and cuts in tokens, as one model does; `TokenCounter` is the real one. */
-export interface Counter extends TextCounter {
-  readonly encoding: EncodingName;
-  count(text: string): number;
-  cut(text: string, tokensMax: number): { readonly text: string; readonly isCut: boolean };
-  /** `text` in its tokens, which joined are `text`; undefined = it is too long for that. */
-  pieces(text: string): readonly string[] | undefined;
-}
-
-/** The counters of the models; `TokenCounters` is the real one. */
-export interface Tokens {
-  of(model: string): Counter;
-  named(encoding: EncodingName): Counter;
-}
+import { type Prompt, promptTokens } from "../prompt_tokens.ts";
+import { soundTokens } from "./audio.ts";
+import type { ToolsMode } from "./calls.ts";
+import type { Counter, Tokens } from "./counter.ts";
+import { type Fit, fit } from "./fit.ts";
+import { isPlain, type Plan, type Planned, Planner } from "./plan.ts";
+import { type Cutter, stepsOf } from "./script.ts";
+import { words } from "./words.ts";
 
 /** How the mock answers; the `mock` section of the config. */
 export interface MockOptions {
@@ -34,36 +28,21 @@ export interface MockOptions {
   readonly delay_ms: number;
   /** What the reply is cut into, where it is said as OpenAI's API says it. */
   readonly chunks: "word" | "token";
+  /** When tools are called. */
+  readonly tools: ToolsMode;
   /** The models it answers for; empty = any. */
   readonly models: readonly string[];
 }
 
-/** Scripts kept: one per place that the reply can end at, and per way of cutting it. */
-const SCRIPTS_MAX = 256;
-/** Steps of all that are kept, some 80 bytes each. */
-const STEPS_MAX = 524_288;
 /** UTF-16 units of one answer, over all of its choices, and pieces of them: each becomes an event. */
 const ANSWER_CHARS_MAX = 1_048_576;
 const ANSWER_PIECES_MAX = 65_536;
 
-/** A word, or one character of a script that is written without blanks. */
-const WORD = String.raw`(?:[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]\p{P}*|` +
-  String.raw`[^\s\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}]+)`;
-
 /**
- * The blank before a word is its own, a line break is of the word before, and what is left at the
- * end stands alone: as the tokens of OpenAI's models (docs/facts/openai_api.md "Pieces of text").
+ * Scripts kept besides the whole reply: one per place that it can end at, number of choices and way
+ * of cutting it, and what was said to those who asked for more.
  */
-const BLANK_BEFORE = new RegExp(String.raw`\s*${WORD}(?:\s*[\r\n])?|\s+$`, "gu");
-const BLANK_AFTER = new RegExp(String.raw`\s*${WORD}\s*|^\s+$`, "gu");
-
-/**
- * `text` in the words that are streamed, each with the blank before it, or after. Joined they are
- * `text`.
- */
-export function words(text: string, blank: "before" | "after"): readonly string[] {
-  return text.match(blank === "before" ? BLANK_BEFORE : BLANK_AFTER) ?? [];
-}
+const REMEMBERED = { entriesMax: 256, bytesMax: 16_777_216 };
 
 /** How a reply is cut: into words, or into tokens, told by the name of their encoding. */
 type Cutting = "blank before" | "blank after" | EncodingName;
@@ -71,48 +50,76 @@ type Cutting = "blank before" | "blank after" | EncodingName;
 /** A prompt's tokens, and what they depend on besides its messages. */
 type CountedPrompt = Omit<Prompt, "messages"> & { readonly tokens: number };
 
-/** What a reply has become for one turn. */
-interface Fitted {
-  readonly text: string;
-  readonly reason: EndReason;
-  readonly choiceCount: number;
-  readonly cutting: Cutting;
-}
-
-/** Answers every turn with the same words, at the same pace. */
+/** Answers every turn with the same words, at the same pace, unless it asks for something else. */
 export class Mock implements Source {
   readonly name = "mock";
   readonly #options: MockOptions;
   readonly #tokens: Tokens;
   readonly #models: ReadonlySet<string>;
+  readonly #planner: Planner;
   /** The whole reply, for one answer. */
   readonly #wholes: { [cutting in Cutting]?: Script } = {};
-  /** Any other: cut short, or several answers side by side. */
-  readonly #scripts = new Map<string, Script>();
-  #stepCount = 0;
-  /** By their messages, of prompts that are still at hand: who tests under load asks the same again. */
+  /** Any other: cut short, several answers side by side, a call. */
+  readonly #scripts = new Lru<Script>(REMEMBERED);
+  #scriptCount = 0;
+  /**
+   * Answers to turns that ask for more than a text, and are still at hand: who tests under load asks
+   * the same again.
+   */
+  readonly #answered = new WeakMap<Turn, Answer>();
+  /** By their messages, of prompts that are still at hand. */
   readonly #counted = new WeakMap<Prompt["messages"], CountedPrompt>();
   readonly #replyTokens: { [encoding in EncodingName]?: number } = {};
+  /** The model that was asked for last, and its family. */
+  #model = "";
+  #family = familyOf("");
 
   constructor(options: MockOptions, tokens: Tokens) {
     this.#options = options;
     this.#tokens = tokens;
     this.#models = new Set(options.models);
+    this.#planner = new Planner(options.reply, options.tools);
   }
 
   /**
-   * @throws {AppError} `model_unknown` when `mock.models` does not list the model, `integer_too_large`
-   * when so many choices are too long together.
+   * @throws {AppError} when `mock.models` does not list the model, when so many choices are too long
+   * together, or when it cannot say what is asked.
    */
   answer(ask: Ask): Answer {
     const turn = ask.turn();
     const { model } = turn;
-    if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
-    const isPlain = turn.tokensMax === undefined && turn.stop.length === 0 &&
+    this.checkModel(model);
+    if (!isPlain(turn, this.#familyOf(model))) return this.#planned(ask, turn);
+    const isWhole = turn.tokensMax === undefined && turn.stop.length === 0 &&
       turn.choiceCount === 1;
     const cutting = this.#cuttingOf(ask, model);
-    if (isPlain && !turn.wantsUsage) return { kind: "script", script: this.#whole(cutting), model };
+    if (isWhole && !turn.wantsUsage) return { kind: "script", script: this.#whole(cutting), model };
     return this.#fitted(turn, cutting);
+  }
+
+  /** @throws {AppError} `model_unknown` when `mock.models` does not list `model`. */
+  checkModel(model: string): void {
+    if (this.#models.size > 0 && !this.#models.has(model)) throw modelUnknown(model);
+  }
+
+  /** Tokens of the prompt of `turn`. */
+  promptTokens(
+    { model, messages, params }: Prompt,
+    counter: Counter = this.#tokens.of(model),
+  ): number {
+    const known = this.#counted.get(messages);
+    if (known?.params === params && known.model === model) return known.tokens;
+    const tokens = promptTokens({ model, messages, params }, counter);
+    this.#counted.set(messages, { model, params, tokens });
+    return tokens;
+  }
+
+  #familyOf(model: string): Family {
+    if (model !== this.#model) {
+      this.#family = familyOf(model);
+      this.#model = model;
+    }
+    return this.#family;
   }
 
   #cuttingOf({ cutsAfterBlank }: Ask, model: string): Cutting {
@@ -120,118 +127,157 @@ export class Mock implements Source {
     return this.#options.chunks === "word" ? "blank before" : this.#tokens.of(model).encoding;
   }
 
+  /** The reply, or its beginning. */
   #fitted(turn: Turn, cutting: Cutting): Answer {
-    const { model, choiceCount } = turn;
+    const { model, choiceCount, stop, tokensMax } = turn;
+    const { reply } = this.#options;
     const counter = this.#tokens.of(model);
-    const { text, reason } = this.#fit(turn, counter);
-    const isWhole = reason === "stop" && text === this.#options.reply && choiceCount === 1;
-    const script = isWhole
-      ? this.#whole(cutting)
-      : this.#cut({ text, reason, choiceCount, cutting });
+    const fitted = fit(reply, stop, tokensMax, counter);
+    const isWhole = fitted.reason === "stop" && fitted.text === reply &&
+      fitted.stopSequence === undefined && choiceCount === 1;
+    const script = isWhole ? this.#whole(cutting) : this.#script(
+      // Every one is a beginning of the one reply, so its length tells which.
+      `reply ${cutting} ${fitted.reason} ${fitted.text.length} ${choiceCount} ${
+        fitted.stopSequence ?? ""
+      }`,
+      textPlan(fitted),
+      choiceCount,
+      cutting,
+    );
     if (!turn.wantsUsage) return { kind: "script", script, model };
-    const tokens = text === this.#options.reply
-      ? this.#replyTokens[counter.encoding] ??= counter.count(text)
-      : counter.count(text);
+    const tokens = fitted.text === reply
+      ? this.#replyTokens[counter.encoding] ??= counter.count(reply)
+      : counter.count(fitted.text);
     const usage = {
-      promptTokens: this.#promptTokens(turn, counter),
+      promptTokens: this.promptTokens(turn, counter),
       completionTokens: tokens * choiceCount,
     };
     return { kind: "script", script, model, usage };
   }
 
-  /** The reply as far as `stop` and `tokensMax` let it go: whichever comes first. */
-  #fit(turn: Turn, counter: Counter): { readonly text: string; readonly reason: EndReason } {
-    const { reply } = this.#options;
-    let end = reply.length;
-    for (const stop of turn.stop) {
-      const at = reply.indexOf(stop);
-      if (at >= 0 && at < end) end = at;
-    }
-    const text = reply.slice(0, end);
-    if (turn.tokensMax === undefined) return { text, reason: "stop" };
-    const cut = counter.cut(text, turn.tokensMax);
-    return { text: cut.text, reason: cut.isCut ? "length" : "stop" };
+  /** What is said to a turn that asks for more than a text. */
+  #planned(ask: Ask, turn: Turn): Answer {
+    const known = this.#answered.get(turn);
+    if (known !== undefined) return known;
+    const { model, choiceCount } = turn;
+    const counter = this.#tokens.of(model);
+    const cutting = this.#cuttingOf(ask, model);
+    const planned = this.#planner.plan(turn, counter);
+    const { plan } = planned;
+    const key = `plan ${cutting} ${counter.encoding} ${choiceCount} ${JSON.stringify(plan)}`;
+    const script = this.#script(key, plan, choiceCount, cutting, counter.encoding);
+    const answer: Answer = turn.wantsUsage
+      ? { kind: "script", script, model, usage: this.#usage(turn, planned, counter, cutting) }
+      : { kind: "script", script, model };
+    this.#answered.set(turn, answer);
+    return answer;
+  }
+
+  #usage(turn: Turn, planned: Planned, counter: Counter, cutting: Cutting): Usage {
+    const { plan, completionTokens, reasoningTokens, prediction } = planned;
+    const { choiceCount } = turn;
+    const cutter = this.#cutter(cutting, counter.encoding);
+    const sound = plan.audio === undefined
+      ? 0
+      : soundTokens(Math.max(1, cutter.pieces(plan.text).length));
+    const predicted = prediction === undefined
+      ? undefined
+      : predictionTokens(prediction, plan.text, counter);
+    const each = completionTokens + sound + (predicted?.rejected ?? 0);
+    return {
+      promptTokens: this.promptTokens(turn, counter),
+      completionTokens: each * choiceCount,
+      ...(reasoningTokens === 0 ? {} : { reasoningTokens: reasoningTokens * choiceCount }),
+      ...(sound === 0 ? {} : { completionAudioTokens: sound * choiceCount }),
+      ...(predicted === undefined ? {} : {
+        acceptedPredictionTokens: predicted.accepted * choiceCount,
+        rejectedPredictionTokens: predicted.rejected * choiceCount,
+      }),
+    };
   }
 
   #whole(cutting: Cutting): Script {
-    return this.#wholes[cutting] ??= this.#script({
-      text: this.#options.reply,
-      reason: "stop",
-      choiceCount: 1,
-      cutting,
-    });
+    return this.#wholes[cutting] ??= this.#made(
+      `reply ${cutting}`,
+      textPlan({ text: this.#options.reply, reason: "stop", stopSequence: undefined }),
+      1,
+      this.#cutter(cutting, "o200k_base"),
+    );
   }
 
-  #cut(fitted: Fitted): Script {
-    // Every cut is a beginning of the one reply, so its length tells which.
-    const key = nameOf(fitted);
+  #script(
+    key: string,
+    plan: Plan,
+    choiceCount: number,
+    cutting: Cutting,
+    encoding: EncodingName = "o200k_base",
+  ): Script {
     const known = this.#scripts.get(key);
     if (known !== undefined) return known;
-    const script = this.#script(fitted);
-    this.#stepCount += script.steps.length;
-    if (this.#scripts.size >= SCRIPTS_MAX || this.#stepCount > STEPS_MAX) {
-      this.#scripts.clear();
-      this.#stepCount = script.steps.length;
-    }
-    this.#scripts.set(key, script);
+    const cutter = this.#cutter(cutting, encoding);
+    if (choiceCount > 1) checkChoices(plan.text, choiceCount, cutter);
+    const script = this.#made(`script ${++this.#scriptCount}`, plan, choiceCount, cutter);
+    this.#scripts.set(key, script, bytesOf(key, script));
     return script;
   }
 
-  /** Each piece of the text for every choice at a time. */
-  #script(fitted: Fitted): Script {
-    const { first_token_ms, delay_ms } = this.#options;
-    const { reason, choiceCount } = fitted;
-    const pieces = this.#pieces(fitted);
-    checkChoices(fitted, pieces.length);
-    const steps: TimedStep[] = [];
-    let afterMs = first_token_ms;
-    for (const piece of [...pieces, undefined]) {
-      for (let choice = 0; choice < choiceCount; choice++) {
-        steps.push(
-          piece === undefined
-            ? { kind: "end", choice, reason, afterMs }
-            : { kind: "delta", choice, block: "text", text: piece, afterMs },
-        );
-        afterMs = 0;
-      }
-      afterMs = delay_ms;
-    }
-    return { name: nameOf(fitted), steps };
+  #made(name: string, plan: Plan, choiceCount: number, cutter: Cutter): Script {
+    return { name, steps: stepsOf(plan, choiceCount, cutter, this.#options) };
   }
 
-  #pieces({ text, cutting }: Fitted): readonly string[] {
-    switch (cutting) {
-      case "blank after":
-        return words(text, "after");
-      case "blank before":
-        return words(text, "before");
-      default: {
-        const tokens = this.#tokens.named(cutting).pieces(text);
-        const isFew = tokens !== undefined && tokens.length <= ANSWER_PIECES_MAX;
-        return isFew ? tokens : words(text, "before");
-      }
-    }
-  }
-
-  #promptTokens({ model, messages, params }: Turn, counter: Counter): number {
-    const known = this.#counted.get(messages);
-    if (known?.params === params && known.model === model) return known.tokens;
-    const tokens = promptTokens({ model, messages, params }, counter);
-    this.#counted.set(messages, { model, params, tokens });
-    return tokens;
+  #cutter(cutting: Cutting, encoding: EncodingName): Cutter {
+    const tokens = (encoding: EncodingName) => (text: string) => {
+      const pieces = this.#tokens.named(encoding).pieces(text);
+      const isFew = pieces !== undefined && pieces.length <= ANSWER_PIECES_MAX;
+      return isFew ? pieces : words(text, "before");
+    };
+    const pieces = cutting === "blank before" || cutting === "blank after"
+      ? (text: string) => words(text, cutting === "blank before" ? "before" : "after")
+      : tokens(cutting);
+    return { pieces, tokens: tokens(encoding) };
   }
 }
 
-function nameOf({ text, reason, choiceCount, cutting }: Fitted): string {
-  return `reply ${cutting} ${reason} ${text.length} ${choiceCount}`;
+/** A plan to say a text and nothing else. */
+function textPlan({ text, reason, stopSequence }: Fit): Plan {
+  return {
+    reasoning: undefined,
+    calls: [],
+    text,
+    reason,
+    stopSequence,
+    topLogprobs: undefined,
+    audio: undefined,
+    isCited: false,
+    moderation: undefined,
+  };
+}
+
+/** Bytes of a step besides those of its texts. */
+const STEP_BYTES = 128;
+
+/** What a script weighs, roughly. */
+function bytesOf(key: string, { steps }: Script): number {
+  let bytes = 2 * key.length + STEP_BYTES * steps.length;
+  for (const step of steps) if (step.kind === "audio") bytes += step.data.length;
+  return bytes;
+}
+
+/** How many tokens of `prediction` stand at the beginning of `text`, and how many do not. */
+function predictionTokens(prediction: string, text: string, counter: Counter) {
+  let same = 0;
+  while (same < text.length && prediction[same] === text[same]) same++;
+  const accepted = counter.count(text.slice(0, same).toWellFormed());
+  return { accepted, rejected: Math.max(0, counter.count(prediction) - accepted) };
 }
 
 /** Before anything is made of it: 128 choices of a long reply would fill the memory. */
-function checkChoices({ text, choiceCount }: Fitted, pieceCount: number): void {
+function checkChoices(text: string, choiceCount: number, cutter: Cutter): void {
+  const pieceCount = cutter.pieces(text).length;
   const choicesMax = Math.floor(
     Math.min(ANSWER_CHARS_MAX / text.length, ANSWER_PIECES_MAX / pieceCount),
   );
-  if (choiceCount === 1 || choiceCount <= choicesMax) return;
+  if (choiceCount <= choicesMax) return;
   throw new AppError(
     "integer_too_large",
     `Invalid 'n': integer above maximum value. Expected a value <= ${choicesMax}, but got ` +

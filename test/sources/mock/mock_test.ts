@@ -3,7 +3,8 @@ import { askOf, type TimedStep } from "../../../src/core/answer.ts";
 import { AppError } from "../../../src/core/errors.ts";
 import { textOfSteps } from "../../../src/core/gathering.ts";
 import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
-import { Mock, type MockOptions, words } from "../../../src/sources/mock/mock.ts";
+import { Mock, type MockOptions } from "../../../src/sources/mock/mock.ts";
+import { words } from "../../../src/sources/mock/words.ts";
 import { TokenCounters } from "../../../src/sources/tokens.ts";
 
 const OPTIONS: MockOptions = {
@@ -11,6 +12,7 @@ const OPTIONS: MockOptions = {
   first_token_ms: 7,
   delay_ms: 50,
   chunks: "word",
+  tools: "forced",
   models: [],
 };
 

@@ -1,0 +1,425 @@
+/**
+ * Values from a JSON Schema: small, always valid, the same for the same schema and seed.
+ *
+ * They are made from the inside of the schema outwards, and judged by a validator before they are
+ * given: what is not valid is made again by chance, and what never is, is told.
+ *
+ * @module
+ */
+
+import { dereference, type Schema, type SchemaDraft, validate } from "@cfworker/json-schema";
+import { isDeeper } from "../../lib/depth.ts";
+import { type Choose, chooser, FIRST } from "./choose.ts";
+import {
+  type Fields,
+  fieldsOf,
+  type Flat,
+  flatten,
+  join,
+  listOf,
+  Stuck,
+  typesOf,
+} from "./flatten.ts";
+import { textOfPattern } from "./pattern.ts";
+import { numberOf, plainText, textOfFormat } from "./scalars.ts";
+
+/** Objects and lists inside one another: of a schema that is looked at, and of a value. */
+const DEPTH_MAX = 64;
+/** Places that are filled, tries that failed among them, before a schema is given up. */
+const PLACES_MAX = 5000;
+/** Characters of all texts of a value. */
+const CHARS_MAX = 65_536;
+/** How often a value is made: first the plainest one, then by chance. */
+const ATTEMPTS_MAX = 12;
+/** How often a text is made of a pattern, and something that differs from its neighbours. */
+const TRIES_MAX = 64;
+/** Names are searched through a pattern; a longer one is not. */
+const PATTERN_CHARS_MAX = 1024;
+
+/** A value, or why there is none. */
+export type Generated = { readonly value: unknown } | { readonly problem: string };
+
+/**
+ * A value of `schema`. `seed` decides where it leaves a choice; undefined = the plainest everywhere.
+ * `name` is what a text says that may say anything.
+ */
+export function generate(schema: unknown, seed: number | undefined, name: string): Generated {
+  if (isDeeper(schema, DEPTH_MAX)) return { problem: `it is nested more than ${DEPTH_MAX} deep` };
+  let last: Stuck | undefined;
+  try {
+    const judge = new Judge(schema);
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+      const isPlain = attempt === 0 && seed === undefined;
+      const choose = isPlain ? FIRST : chooser((seed ?? 0) * ATTEMPTS_MAX + attempt);
+      try {
+        const value = new Generator(judge, choose, attempt > 0).value(name);
+        if (judge.isValid(value, judge.root)) return { value };
+        last ??= new Stuck("", "it joins rules that the mock cannot keep together");
+      } catch (error) {
+        if (!(error instanceof Stuck)) throw error;
+        last = error;
+      }
+    }
+  } catch (error) {
+    // The validator's own words on a schema that is none: a reference into nowhere, a bad pattern.
+    return { problem: (error as Error).message.split("\n")[0]! };
+  }
+  const { at, reason } = last!;
+  return { problem: at === "" ? reason : `at '${at}', ${reason}` };
+}
+
+/** True when `value` keeps `schema`; false also when the schema is none. */
+export function isValid(value: unknown, schema: unknown): boolean {
+  try {
+    if (isDeeper(schema, DEPTH_MAX) || isDeeper(value, DEPTH_MAX)) return false;
+    const judge = new Judge(schema);
+    return judge.isValid(value, judge.root);
+  } catch {
+    return false;
+  }
+}
+
+/** Says what is valid. */
+class Judge {
+  /** A copy, which the validator writes its marks into. */
+  readonly root: unknown;
+  readonly #draft: SchemaDraft;
+  readonly #lookup: Record<string, Schema | boolean>;
+
+  constructor(schema: unknown) {
+    this.root = schema === undefined ? true : JSON.parse(JSON.stringify(schema));
+    this.#draft = draftOf(this.root);
+    this.#lookup = dereference(this.root as Schema);
+  }
+
+  isValid(value: unknown, schema: unknown): boolean {
+    return validate(value, schema as Schema, this.#draft, this.#lookup).valid;
+  }
+}
+
+function draftOf(root: unknown): SchemaDraft {
+  const { $schema } = fieldsOf(root);
+  if (typeof $schema !== "string") return "2020-12";
+  if (/draft-0?4/.test($schema)) return "4";
+  if (/draft-0?[67]/.test($schema)) return "7";
+  return $schema.includes("2019-09") ? "2019-09" : "2020-12";
+}
+
+/** Whoever refers to the whole schema is within it already. */
+const WHOLE: ReadonlySet<string> = new Set(["#"]);
+
+/** Where a value goes. */
+interface Place {
+  /** "a.b.0"; "" = the whole. */
+  readonly at: string;
+  /** The name of the property, or of the list that it stands in. */
+  readonly name: string;
+  /** How many of its kind stand before it, and must not be the same. */
+  readonly nth: number;
+  /** Objects and lists around it. */
+  readonly depth: number;
+  readonly refs: ReadonlySet<string>;
+}
+
+class Generator {
+  readonly #judge: Judge;
+  readonly #choose: Choose;
+  /** True: texts of patterns are made by chance. */
+  readonly #isLoose: boolean;
+  #places = 0;
+  #chars = 0;
+
+  constructor(judge: Judge, choose: Choose, isLoose: boolean) {
+    this.#judge = judge;
+    this.#choose = choose;
+    this.#isLoose = isLoose;
+  }
+
+  value(name: string): unknown {
+    return this.#make(this.#judge.root, { at: "", name, nth: 0, depth: 0, refs: WHOLE });
+  }
+
+  #make(schema: unknown, place: Place): unknown {
+    const { at, refs, depth } = place;
+    if (++this.#places > PLACES_MAX) {
+      throw new RangeError(`it needs more than ${PLACES_MAX} values`);
+    }
+    if (depth > DEPTH_MAX) throw new Stuck(at, "it is nested too deeply");
+    const flat = flatten(schema, this.#judge.root, refs, at);
+    return this.#example(flat.fields, schema) ?? this.#ofFlat(flat, schema, place);
+  }
+
+  /** What the schema itself gives as an example. */
+  #example({ examples, default: usual }: Fields, schema: unknown): unknown {
+    return [...listOf(examples), usual].find((value) =>
+      value !== undefined && value !== null && this.#judge.isValid(value, schema)
+    );
+  }
+
+  /** One of each list is taken, then what they are all together is made. */
+  #ofFlat({ fields, lists, refs }: Flat, schema: unknown, place: Place): unknown {
+    const [list, ...others] = lists;
+    if (list === undefined) return this.#ofFields(fields, { ...place, refs });
+    const flat = { fields, lists: others, refs };
+    let stuck = new Stuck(place.at, "no alternative fits");
+    for (const branch of nullLast(this.#turned(list, place.nth), isNullSchema)) {
+      try {
+        const joined = join(flat, flatten(branch, this.#judge.root, refs, place.at));
+        const value = this.#ofFlat(joined, schema, place);
+        if (this.#judge.isValid(value, schema)) return value;
+      } catch (error) {
+        if (!(error instanceof Stuck)) throw error;
+        stuck = error;
+      }
+    }
+    throw stuck;
+  }
+
+  #ofFields(fields: Fields, place: Place): unknown {
+    if (Array.isArray(fields["enum"])) {
+      const fitting = this.#turned(fields["enum"], place.nth)
+        .find((value) => this.#judge.isValid(value, fields));
+      if (fitting === undefined) throw new Stuck(place.at, "no value of its enum fits");
+      return fitting;
+    }
+    let stuck = new Stuck(place.at, "no type is left");
+    for (const type of nullLast(kindsOf(fields), (kind) => kind === "null")) {
+      try {
+        const value = this.#ofType(type, fields, place);
+        if (!("not" in fields) || this.#judge.isValid(value, fields)) return value;
+      } catch (error) {
+        if (!(error instanceof Stuck)) throw error;
+        stuck = error;
+      }
+    }
+    throw stuck;
+  }
+
+  #ofType(type: unknown, fields: Fields, place: Place): unknown {
+    const { at, nth } = place;
+    switch (type) {
+      case "null":
+        return null;
+      case "boolean":
+        return (this.#choose(2) + nth) % 2 === 1;
+      case "integer":
+      case "number": {
+        const number = numberOf(fields, type === "integer", this.#choose(9) + nth);
+        if (number === undefined) throw new Stuck(at, "no number is within its bounds");
+        return number;
+      }
+      case "string":
+        return this.#text(fields, place);
+      case "array":
+        return this.#list(fields, place);
+      case "object":
+        return this.#object(fields, place);
+      default:
+        throw new Stuck(at, `'${String(type)}' is no type of JSON Schema`);
+    }
+  }
+
+  #text(fields: Fields, { at, name, nth }: Place): string {
+    const text = typeof fields["pattern"] === "string"
+      ? this.#textOfPattern(fields["pattern"], fields, at, nth)
+      : textOfFormat(fields["format"], this.#choose(9) + nth) ??
+        plainText(fields, name, nth, CHARS_MAX);
+    this.#chars += text?.length ?? 0;
+    if (text === undefined || this.#chars > CHARS_MAX) {
+      throw new RangeError(`it needs texts of more than ${CHARS_MAX} characters`);
+    }
+    return text;
+  }
+
+  #textOfPattern(pattern: string, fields: Fields, at: string, nth: number): string {
+    if (pattern.length > PATTERN_CHARS_MAX) {
+      throw new Stuck(at, `its pattern has more than ${PATTERN_CHARS_MAX} characters`);
+    }
+    const { minLength = 0, ...rest } = fields;
+    const short = this.#isLoose ? undefined : textOfPattern(pattern, FIRST, 0);
+    if (short !== undefined) {
+      const text = nth === 0 ? short : `${short}${nth + 1}`;
+      if (this.#judge.isValid(text, fields)) return text;
+    }
+    const chance = chooser(this.#choose(2 ** 31) + nth);
+    for (let more = 0; more < TRIES_MAX; more++) {
+      const text = textOfPattern(pattern, chance, more + Math.min(Number(minLength), CHARS_MAX));
+      if (text === undefined) break;
+      if (this.#judge.isValid(text, { ...rest, minLength })) return text;
+    }
+    throw new Stuck(at, `the mock finds no text for the pattern '${pattern}'`);
+  }
+
+  #list(fields: Fields, place: Place): readonly unknown[] {
+    const { items, contains, minItems, maxItems, uniqueItems } = fields;
+    const first = Array.isArray(items) ? items : listOf(fields["prefixItems"]);
+    const rest = Array.isArray(items) ? fields["additionalItems"] : items;
+    const wanted = contains === undefined ? 0 : countOf(fields["minContains"], 1);
+    const least = Math.max(countOf(minItems, 0), wanted);
+    const most = countOf(maxItems, Infinity);
+    const usual = Math.min(Math.max(least, first.length, rest === false ? 0 : 1), most);
+    const list: unknown[] = [];
+    const seen = new Set<string>();
+    while (list.length < usual) {
+      const i = list.length;
+      const schema = i < first.length
+        ? first[i]
+        : i < first.length + wanted
+        ? { allOf: [contains, rest ?? true] }
+        : rest ?? true;
+      try {
+        const at = below(place.at, i);
+        const inner = {
+          ...place,
+          at,
+          nth: place.nth + Math.max(0, i - first.length),
+          depth: place.depth + 1,
+        };
+        list.push(this.#item(schema, inner, uniqueItems === true, seen));
+      } catch (error) {
+        if (!(error instanceof Stuck) || i < least) throw error;
+        break;
+      }
+    }
+    return list;
+  }
+
+  /** An item; of unique ones it is another one than those before it. */
+  #item(schema: unknown, place: Place, isUnique: boolean, seen: Set<string>): unknown {
+    for (let tries = 0; tries < (isUnique ? TRIES_MAX : 1); tries++) {
+      const item = this.#make(schema, { ...place, nth: place.nth + tries });
+      const text = JSON.stringify(item);
+      if (isUnique && seen.has(text)) continue;
+      seen.add(text);
+      return item;
+    }
+    throw new Stuck(place.at, "there are not enough different values");
+  }
+
+  #object(fields: Fields, place: Place): Fields {
+    const { at } = place;
+    const depth = place.depth + 1;
+    const properties = fieldsOf(fields["properties"]);
+    const required = new Set(listOf(fields["required"]).filter(isText));
+    const isOpen = required.size === 0;
+    const made = new Map<string, unknown>();
+    const least = countOf(fields["minProperties"], 0);
+    const most = countOf(fields["maxProperties"], Infinity);
+
+    const add = (name: string, schema: unknown, isNeeded: boolean) => {
+      if (made.has(name)) return;
+      try {
+        made.set(name, this.#make(schema, { ...place, at: below(at, name), name, depth }));
+      } catch (error) {
+        if (!(error instanceof Stuck) || isNeeded) throw error;
+        return;
+      }
+      for (const other of dependentsOf(fields, name)) {
+        add(other, schemaOf(other, fields), isNeeded || made.has(name));
+      }
+    };
+    for (const [name, schema] of Object.entries(properties)) {
+      const isNeeded = required.has(name);
+      if (isNeeded || (isOpen && made.size < most)) add(name, schema, isNeeded);
+    }
+    for (const name of required) add(name, schemaOf(name, fields), true);
+    for (const [name, schema] of Object.entries(properties)) {
+      if (made.size < least) add(name, schema, false);
+    }
+    for (let more = 0; made.size < least && more < PLACES_MAX; more++) {
+      const name = this.#newName(fields, { ...place, name: "key", nth: more });
+      add(name, schemaOf(name, fields), true);
+    }
+    return Object.fromEntries(inOrder(made, properties));
+  }
+
+  /** A name for a property that the schema does not name. */
+  #newName(fields: Fields, place: Place): string {
+    const [pattern] = Object.keys(fieldsOf(fields["patternProperties"]));
+    const names = fields["propertyNames"] ?? (pattern === undefined ? {} : { pattern });
+    const flat = flatten(names, this.#judge.root, place.refs, place.at);
+    const text = { fields: { type: "string" }, lists: [], refs: flat.refs };
+    return String(this.#ofFlat(join(flat, text), names, place));
+  }
+
+  /** `values`, from the chosen one on. */
+  #turned<T>(values: readonly T[], nth: number): readonly T[] {
+    if (values.length === 0) return values;
+    const from = (this.#choose(values.length) + nth) % values.length;
+    return [...values.slice(from), ...values.slice(0, from)];
+  }
+}
+
+/** null says the least: it is taken where nothing else can be. */
+function nullLast<T>(values: readonly T[], isNull: (value: T) => boolean): readonly T[] {
+  return [...values.filter((value) => !isNull(value)), ...values.filter(isNull)];
+}
+
+function isNullSchema(schema: unknown): boolean {
+  const { type, const: only } = fieldsOf(schema);
+  return type === "null" || only === null;
+}
+
+/** What tells the type of a value where the schema does not. */
+const TELLING: readonly (readonly [type: string, keywords: readonly string[]])[] = [
+  ["object", [
+    "properties",
+    "required",
+    "additionalProperties",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+  ]],
+  ["array", ["items", "prefixItems", "contains", "minItems", "maxItems", "uniqueItems"]],
+  ["string", ["pattern", "format", "minLength", "maxLength"]],
+  ["number", ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"]],
+];
+
+const ANY_TYPE: readonly string[] = ["string", "object", "array", "number", "boolean", "null"];
+
+function kindsOf(fields: Fields): readonly unknown[] {
+  if (fields["type"] !== undefined) return typesOf(fields["type"]);
+  const told = TELLING.find(([, keywords]) => keywords.some((keyword) => keyword in fields));
+  return told === undefined ? ANY_TYPE : [told[0]];
+}
+
+/** The schema of a property that `properties` may not name. */
+function schemaOf(name: string, fields: Fields): unknown {
+  const properties = fieldsOf(fields["properties"]);
+  if (Object.hasOwn(properties, name)) return properties[name];
+  for (const [pattern, schema] of Object.entries(fieldsOf(fields["patternProperties"]))) {
+    if (new RegExp(pattern, "u").test(name)) return schema;
+  }
+  return fields["additionalProperties"] ?? true;
+}
+
+/** The properties that must be there because `name` is. */
+function dependentsOf(
+  { dependentRequired, dependencies }: Fields,
+  name: string,
+): readonly string[] {
+  return [dependentRequired, dependencies].flatMap((map) => {
+    const names = fieldsOf(map);
+    return Object.hasOwn(names, name) ? listOf(names[name]).filter(isText) : [];
+  });
+}
+
+/** In the order in which the schema names them, what it does not name last. */
+function inOrder(made: ReadonlyMap<string, unknown>, properties: Fields): [string, unknown][] {
+  const named = Object.keys(properties).filter((name) => made.has(name));
+  const others = [...made.keys()].filter((name) => !Object.hasOwn(properties, name));
+  return [...named, ...others].map((name) => [name, made.get(name)]);
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === "string";
+}
+
+function countOf(value: unknown, otherwise: number): number {
+  return typeof value === "number" && value >= 0 ? value : otherwise;
+}
+
+function below(at: string, step: string | number): string {
+  return at === "" ? String(step) : `${at}.${step}`;
+}
