@@ -263,11 +263,13 @@ function bytesOf(key: string, { steps }: Script): number {
   return bytes;
 }
 
-/** How many tokens of `prediction` stand at the beginning of `text`, and how many do not. */
+/** How many tokens of `prediction` are those that `text` begins with, and how many are not. */
 function predictionTokens(prediction: string, text: string, counter: Counter) {
-  let same = 0;
-  while (same < text.length && prediction[same] === text[same]) same++;
-  const accepted = counter.count(text.slice(0, same).toWellFormed());
+  const said = counter.pieces(text) ?? [];
+  const predicted = counter.pieces(prediction) ?? [];
+  const differs = predicted.findIndex((piece, i) => piece !== said[i]);
+  const same = predicted.slice(0, differs < 0 ? undefined : differs).join("");
+  const accepted = counter.count(same);
   return { accepted, rejected: Math.max(0, counter.count(prediction) - accepted) };
 }
 

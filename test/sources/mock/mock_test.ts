@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { askOf, type TimedStep } from "../../../src/core/answer.ts";
+import { askOf, type TimedStep, type TokenLogprob } from "../../../src/core/answer.ts";
 import { AppError } from "../../../src/core/errors.ts";
-import { textOfSteps } from "../../../src/core/gathering.ts";
+import { Gathering, textOfSteps } from "../../../src/core/gathering.ts";
 import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
 import { Mock, type MockOptions } from "../../../src/sources/mock/mock.ts";
 import { words } from "../../../src/sources/mock/words.ts";
@@ -189,5 +189,382 @@ describe("Mock.answer() of many choices", () => {
   test("is said as far as the tokens of each go", async () => {
     const { script } = await ask({ choiceCount: 128, tokensMax: 10 }, { reply: long });
     expect(script.steps.length).toBeLessThanOrEqual(128 * 11);
+  });
+});
+
+const CITY = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+const NOW = { type: "function", function: { name: "now" } };
+
+/** What the first choice says, gathered. */
+async function gathered(turn: Partial<Turn>, options: Partial<MockOptions> = {}) {
+  const { script, usage } = await ask({ wantsUsage: true, ...turn }, options);
+  const said = new Gathering();
+  for (const step of script.steps) said.add(step);
+  return { ...said.choices[0]!, choices: said.choices, steps: script.steps, usage: usage! };
+}
+
+const REQUIRED = { tools: [CITY, NOW], tool_choice: "required" };
+
+describe("Mock.answer(), when tools are called", () => {
+  test("says the call, then its arguments token by token, paced", async () => {
+    const { script } = await ask({ params: REQUIRED });
+    const piece = (text: string): TimedStep => ({
+      kind: "arguments",
+      choice: 0,
+      index: 0,
+      text,
+      afterMs: 50,
+    });
+    expect(script.steps).toEqual([
+      { kind: "call", choice: 0, index: 0, id: "", name: "get_weather", afterMs: 7 },
+      ...['{"', "city", '":"', "city", '"}'].map(piece),
+      { kind: "end", choice: 0, reason: "tool_calls", afterMs: 50 },
+    ]);
+  });
+
+  test("in every choice", async () => {
+    const { choices } = await gathered({ params: REQUIRED, choiceCount: 3 });
+    expect(choices.map(({ calls, reason }) => [calls[0]!.arguments, reason])).toEqual(
+      Array(3).fill(['{"city":"city"}', "tool_calls"]),
+    );
+  });
+
+  test("several at once, each marked so", async () => {
+    const messages = [{ role: "user", content: "Call get_weather and now." }];
+    const { calls, steps } = await gathered({ params: REQUIRED, messages });
+    expect(calls.map(({ name, arguments: text }) => [name, text])).toEqual([
+      ["get_weather", '{"city":"city"}'],
+      ["now", "{}"],
+    ]);
+    expect(steps.filter(({ kind }) => kind === "call")).toMatchObject([
+      { isParallel: true },
+      { isParallel: true },
+    ]);
+  });
+
+  test("in the older way", async () => {
+    const functions = [CITY.function];
+    const { calls } = await gathered({
+      params: { functions, function_call: { name: "get_weather" } },
+    });
+    expect(calls).toMatchObject([{ tool: "function_call", arguments: '{"city":"city"}' }]);
+  });
+
+  const custom = (format?: unknown) => ({
+    tools: [{ type: "custom", custom: { name: "c", format } }],
+    tool_choice: { type: "custom", custom: { name: "c" } },
+  });
+  const regex = { type: "grammar", grammar: { syntax: "regex", definition: "^[a-c]\\d{2}$" } };
+  const lark = { type: "grammar", grammar: { syntax: "lark", definition: "start: x" } };
+
+  test("a custom tool gets a text, or one of its regex", async () => {
+    expect((await gathered({ params: custom() })).calls).toMatchObject([
+      { tool: "custom", arguments: OPTIONS.reply },
+    ]);
+    expect((await gathered({ params: custom(regex) })).calls[0]!.arguments).toBe("a00");
+  });
+
+  test("is refused where arguments cannot be made, with what to do about it", async () => {
+    const properties = { a: { type: "string", pattern: "^(?=b)a$" } };
+    const broken = { type: "object", properties, required: ["a"] };
+    const tools = [{ type: "function", function: { name: "f", parameters: broken } }];
+    await expect(ask({ params: { tools, tool_choice: "required" } })).rejects.toThrow(
+      /arguments for the tool 'f': at 'a', .* `default` or `examples`/,
+    );
+    await expect(ask({ params: custom(lark) })).rejects.toThrow(/grammar is written in lark/);
+    await expect(
+      ask({
+        params: {
+          tools: [CITY],
+          tool_choice: {
+            type: "allowed_tools",
+            allowed_tools: { mode: "required", tools: [NOW] },
+          },
+        },
+      }),
+    ).rejects.toThrow(/allows none of the tools/);
+  });
+
+  test("takes another tool where it may choose, and a text where nothing can be called", async () => {
+    const larkOnly = { tools: custom(lark).tools };
+    expect((await gathered({ params: larkOnly }, { tools: "auto" })).text).toBe(OPTIONS.reply);
+    const both = { tools: [...larkOnly.tools, NOW] };
+    expect((await gathered({ params: both }, { tools: "auto" })).calls[0]!.name).toBe("now");
+  });
+
+  test("breaks off where the tokens end", async () => {
+    const { calls, reason, usage } = await gathered({ params: REQUIRED, tokensMax: 3 });
+    expect(calls).toMatchObject([{ arguments: '{"city":"' }]);
+    expect(reason).toBe("length");
+    expect(usage.completionTokens).toBe(3);
+  });
+
+  const costs: readonly (readonly [string, Turn["params"], Turn["messages"], number])[] = [
+    ["gpt-4o", REQUIRED, [], 7 + 2 + 5],
+    ["gpt-4o", { tools: [CITY] }, [], 1 + 4],
+    ["gpt-4", { tools: [CITY] }, [], 4],
+    ["gpt-5", { ...REQUIRED, reasoning_effort: "minimal" }, [], 16 + 2 + 5],
+    [
+      "gpt-4o",
+      {
+        tools: ["get_country", "get_product_name"].map((name) => ({
+          type: "function",
+          function: { name },
+        })),
+        tool_choice: "required",
+      },
+      [{ role: "user", content: "get country, get product name" }],
+      40, // as recorded
+    ],
+  ];
+  for (const [model, params, messages, tokens] of costs) {
+    test(`${model}: ${tokens} tokens`, async () => {
+      const { usage } = await gathered({ model, params, messages });
+      expect(usage.completionTokens).toBe(tokens);
+    });
+  }
+});
+
+describe("Mock.answer(), when a schema is to be kept", () => {
+  const format = (schema: unknown) => ({
+    response_format: { type: "json_schema", json_schema: { name: "joke", schema } },
+  });
+  const JOKE = {
+    type: "object",
+    properties: { joke: { type: "string" }, rating: { type: "integer", minimum: 1 } },
+    required: ["joke", "rating"],
+  };
+  const rows: readonly (readonly [string, Turn["params"], string, string])[] = [
+    ["a schema", format(JOKE), "hi", '{"joke":"joke","rating":1}'],
+    ["no schema to speak of", format({}), "hi", "{}"],
+    [
+      "a reply that keeps it",
+      format(JOKE),
+      '{"joke": "x", "rating": 3}',
+      '{"joke": "x", "rating": 3}',
+    ],
+    ["a reply that does not", format(JOKE), '{"joke": "x"}', '{"joke":"joke","rating":1}'],
+    ["any JSON", { response_format: { type: "json_object" } }, "hi 你", '{"answer":"hi 你"}'],
+    ["any JSON, as it is", { response_format: { type: "json_object" } }, "{}", "{}"],
+    ["text", { response_format: { type: "text" } }, "hi", "hi"],
+  ];
+  for (const [what, params, reply, text] of rows) {
+    test(`${what}: ${text}`, async () => {
+      expect((await gathered({ params }, { reply })).text).toBe(text);
+    });
+  }
+
+  test("limits hold for it", async () => {
+    expect(await gathered({ params: format(JOKE), tokensMax: 2 })).toMatchObject({
+      text: '{"j',
+      reason: "length",
+    });
+    expect(await gathered({ params: format(JOKE), stop: [","] })).toMatchObject({
+      text: '{"joke":"joke"',
+      stopSequence: ",",
+    });
+  });
+
+  test("is refused where it cannot be, with the setting to use", async () => {
+    const params = format({ type: "object", properties: { a: false }, required: ["a"] });
+    await expect(ask({ params })).rejects.toThrow(/schema 'joke': at 'a', .* set mock\.reply/);
+  });
+
+  test("another seed says something else", async () => {
+    const schema = { type: "array", minItems: 9, items: { enum: ["a", "b", "c"] } };
+    const texts = await Promise.all(
+      Array.from(
+        { length: 9 },
+        async (_, seed) => (await gathered({ params: { ...format(schema), seed } })).text,
+      ),
+    );
+    expect(new Set(texts).size).toBeGreaterThan(1);
+    expect((await gathered({ params: { ...format(schema), seed: 3 } })).text).toBe(texts[3]!);
+  });
+});
+
+describe("Mock.answer(), when a model thinks", () => {
+  const rows: readonly (readonly [string, Partial<Turn>, number])[] = [
+    ["gpt-4o", {}, 0],
+    ["gpt-5", {}, 320],
+    ["gpt-5", { params: { reasoning_effort: "minimal" } }, 0],
+    ["gpt-5", { params: { reasoning_effort: "low" } }, 64],
+    ["gpt-5-mini", { params: { reasoning_effort: "high" } }, 1408],
+    ["gpt-5", { choiceCount: 2 }, 640],
+    ["gpt-5", { tokensMax: 200 }, 128],
+    ["gpt-5", { tokensMax: 80 }, 64],
+    ["gpt-5", { tokensMax: 70 }, 64],
+    ["gpt-5", { tokensMax: 20 }, 0],
+    ["o3-mini", {}, 320],
+    ["gpt-5.2", {}, 0],
+    ["gpt-5.2", { params: { reasoning_effort: "high" } }, 100],
+    ["gpt-5.5", {}, 29],
+    ["gpt-5.5", { tokensMax: 20 }, 13],
+  ];
+  for (const [model, turn, tokens] of rows) {
+    test(`${model} ${JSON.stringify(turn)}: ${tokens} tokens`, async () => {
+      const { usage, steps } = await gathered({ model, ...turn });
+      expect(usage.reasoningTokens ?? 0).toBe(tokens);
+      expect(usage.completionTokens).toBeLessThanOrEqual(turn.tokensMax ?? Infinity);
+      const has = steps.some((step) => step.kind === "delta" && step.block === "reasoning");
+      expect(has).toBe(tokens > 0);
+    });
+  }
+
+  test("it thinks in silence, without keeping the text waiting", async () => {
+    const { script } = await ask({ model: "gpt-5" });
+    expect(script.steps.slice(0, 3)).toEqual([
+      { kind: "delta", choice: 0, block: "reasoning", text: "", afterMs: 0 },
+      { kind: "signature", choice: 0, text: "", afterMs: 0 },
+      said("powered", 7),
+    ]);
+  });
+
+  test("in words for whoever wants to read them, whatever the model", async () => {
+    for (const model of ["gpt-5", "claude-sonnet-4-5", "qwen3"]) {
+      const { reasoning, signature, text, usage } = await gathered({ model, wantsReasoning: true });
+      expect(reasoning).not.toBe("");
+      expect(signature).toBe("");
+      expect(text).toBe(OPTIONS.reply);
+      expect(usage.reasoningTokens).toBeGreaterThan(0);
+    }
+  });
+
+  test("what has no room is empty, and ends with length", async () => {
+    expect(await gathered({ model: "gpt-5", tokensMax: 64 })).toMatchObject({
+      text: "",
+      reason: "length",
+      usage: { completionTokens: 64, reasoningTokens: 64 },
+    });
+  });
+});
+
+describe("Mock.answer(), when more is wanted than a text", () => {
+  test("log probabilities: one for each token, and all chances below 1", async () => {
+    const params = { logprobs: true, top_logprobs: 20 };
+    const { steps } = await gathered({ params }, { reply: "深い川 flows by" });
+    const deltas = steps.flatMap((step) => step.kind === "delta" ? [step] : []);
+    expect(deltas.map(({ text }) => text)).toEqual(["深", "い", "川", " flows", " by"]);
+    for (const { text, logprobs } of deltas) {
+      expect(logprobs).toHaveLength(1);
+      const [{ token, logprob, top }] = logprobs as readonly [TokenLogprob];
+      expect(token).toBe(text);
+      expect(top).toHaveLength(20);
+      expect(new Set(top.map(({ token }) => token)).size).toBe(20);
+      expect(top[0]).toEqual({ token, logprob });
+      expect(top.reduce((sum, { logprob }) => sum + Math.exp(logprob), 0)).toBeLessThan(1);
+      const sorted = top.toSorted((one, other) => other.logprob - one.logprob);
+      expect(sorted).toEqual([...top]);
+    }
+  });
+
+  test("none of the others unless they are asked for", async () => {
+    const { logprobs } = await gathered({ params: { logprobs: true } });
+    expect(logprobs!.every(({ top }) => top.length === 0)).toBe(true);
+  });
+
+  for (const format of ["pcm16", "wav"] as const) {
+    test(`sound in ${format}: a tone for each word, which joins to one`, async () => {
+      const params = { modalities: ["text", "audio"], audio: { voice: "alloy", format } };
+      const { audio, text, steps, usage } = await gathered({ params });
+      const bytes = Buffer.from(audio!.data, "base64");
+      const head = format === "wav" ? 44 : 0;
+      expect(text).toBe("");
+      expect(audio!.transcript).toBe(OPTIONS.reply);
+      expect(bytes.length).toBe(head + 3 * 2400);
+      if (format === "wav") {
+        expect(bytes.toString("latin1", 0, 4)).toBe("RIFF");
+        expect(bytes.readUInt32LE(4)).toBe(bytes.length - 8);
+        expect(bytes.readUInt32LE(40)).toBe(bytes.length - 44);
+        expect(bytes.readUInt32LE(24)).toBe(24_000);
+      }
+      const samples = bytes.subarray(head);
+      let crossings = 0;
+      for (let at = 2; at < samples.length; at += 2) {
+        if (samples.readInt16LE(at - 2) < 0 && samples.readInt16LE(at) >= 0) crossings++;
+      }
+      expect(crossings / 0.15).toBeWithin(430, 450);
+      expect(steps.map(({ afterMs }) => afterMs)).toEqual([7, 50, 50, 50]);
+      expect(usage).toMatchObject({ completionTokens: 4 + 3, completionAudioTokens: 3 });
+    });
+  }
+
+  test("a long answer is silent at its end", async () => {
+    const params = { modalities: ["audio"], audio: { voice: "alloy", format: "pcm16" } };
+    const { audio } = await gathered({ params }, { reply: "word ".repeat(1000) });
+    expect(Buffer.from(audio!.data, "base64").length).toBe(10 * 24_000 * 2);
+    expect(audio!.transcript).toBe("word ".repeat(1000));
+  });
+
+  test("sound that it has no encoder for is refused", async () => {
+    const params = { modalities: ["audio"], audio: { voice: "alloy", format: "mp3" } };
+    await expect(ask({ params })).rejects.toThrow(/wav and pcm16 only/);
+  });
+
+  const searches: readonly (readonly [string, Turn["params"], number])[] = [
+    ["gpt-4o-search-preview", {}, 1],
+    ["qwen3", { web_search_options: {} }, 1],
+    ["qwen3", { web_search_options: null }, 0],
+    ["gpt-4o", {}, 0],
+  ];
+  for (const [model, params, count] of searches) {
+    test(`${model} ${JSON.stringify(params)}: ${count} citations`, async () => {
+      const { citations } = await gathered({ model, params });
+      expect(citations).toHaveLength(count);
+      for (const { startChars, endChars } of citations) {
+        expect([startChars, endChars]).toEqual([0, OPTIONS.reply.length]);
+      }
+    });
+  }
+
+  const predictions: readonly (readonly [unknown, number, number])[] = [
+    ["powered by openai", 4, 0],
+    ["powered by me and you", 2, 3],
+    ["nothing like it", 0, 3],
+    [[{ type: "text", text: "powered" }, { type: "text", text: " by" }], 2, 0],
+  ];
+  for (const [content, accepted, rejected] of predictions) {
+    test(`a prediction: ${accepted} tokens right, ${rejected} wrong`, async () => {
+      const { usage } = await gathered({ params: { prediction: { type: "content", content } } });
+      expect(usage).toMatchObject({
+        completionTokens: 4 + rejected,
+        acceptedPredictionTokens: accepted,
+        rejectedPredictionTokens: rejected,
+      });
+    });
+  }
+
+  test("a moderation of the prompt and of each answer", async () => {
+    const { choices } = await gathered({
+      params: { moderation: { model: "omni-moderation-latest" } },
+      choiceCount: 2,
+    });
+    for (const { moderation } of choices) {
+      const { model, input, output } = moderation!;
+      expect(model).toBe("omni-moderation-latest");
+      for (const { isFlagged, flagged, scores } of [input, output]) {
+        expect([isFlagged, flagged]).toEqual([false, []]);
+        expect(Object.keys(scores)).toHaveLength(13);
+        for (const score of Object.values(scores)) expect(score).toBeWithin(1e-7, 5e-3);
+      }
+    }
+  });
+
+  test("the same turn is answered with the same script, and so is an equal one", async () => {
+    const mock = new Mock(OPTIONS, new TokenCounters(65_536));
+    const turn = { ...EMPTY_TURN, params: REQUIRED };
+    const scripts = [];
+    for (const one of [turn, turn, { ...turn }]) {
+      const answer = await mock.answer(askOf(one));
+      scripts.push(answer.kind === "script" ? answer.script : undefined);
+    }
+    expect(scripts[1]).toBe(scripts[0]!);
+    expect(scripts[2]).toBe(scripts[0]!);
   });
 });
