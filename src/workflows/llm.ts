@@ -89,6 +89,7 @@ async function* untilAborted(
 export function chunkOf(step: Step): Record<string, unknown> | undefined {
   switch (step.kind) {
     case "delta": {
+      if (step.block === "reasoning" && step.text === "") return undefined; // no words for it
       const key = step.block === "text"
         ? "content"
         : step.block === "reasoning"
@@ -113,6 +114,7 @@ export function chunkOf(step: Step): Record<string, unknown> | undefined {
       return { choices: [], usage: usageBody(step.usage) };
     case "signature":
     case "audio":
+    case "moderation":
       return undefined;
   }
 }

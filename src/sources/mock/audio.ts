@@ -11,11 +11,11 @@ export type AudioFormat = "wav" | "pcm16";
 
 /** As the API's own sound has it. */
 const SAMPLES_PER_S = 24_000;
-/** Of a piece; a token of sound is as long. */
+/** Of a piece, and of a token of sound. */
 const PIECE_MS = 50;
 /** Bytes of a piece: a multiple of 3, so that pieces of base64 join to one. */
 const PIECE_BYTES = SAMPLES_PER_S * PIECE_MS / 1000 * 2;
-/** 10 s: a longer answer is silent at its end. */
+/** 10 s, in all choices together: a longer answer is silent at its end. */
 const PIECES_MAX = 200;
 const TONE_HZ = 440;
 /** Of 32 767: as loud as speech. */
@@ -40,20 +40,24 @@ export function audioFormatOf(params: Readonly<Record<string, unknown>>): AudioF
   );
 }
 
+/** How many of `count` pieces of text are heard, in each of `choiceCount` choices. */
+export function heardPieces(count: number, choiceCount: number): number {
+  return Math.min(count, Math.max(1, Math.floor(PIECES_MAX / choiceCount)));
+}
+
 /** The sound of `count` pieces of text, each in base64 of its own; "" where it is silent. */
-export function soundOf(format: AudioFormat, count: number): readonly string[] {
-  const heard = Math.min(count, PIECES_MAX);
+export function soundOf(
+  format: AudioFormat,
+  count: number,
+  choiceCount: number,
+): readonly string[] {
+  const heard = heardPieces(count, choiceCount);
   const samples = tone(heard * PIECE_BYTES / 2);
   const bytes = format === "wav" ? Buffer.concat([wavHead(samples.length), samples]) : samples;
   return Array.from({ length: count }, (_, i) => {
     const end = i === heard - 1 ? bytes.length : (i + 1) * PIECE_BYTES;
     return i < heard ? bytes.toString("base64", i * PIECE_BYTES, end) : "";
   });
-}
-
-/** How many tokens the sound of `count` pieces costs. */
-export function soundTokens(count: number): number {
-  return Math.min(count, PIECES_MAX);
 }
 
 function tone(count: number): Buffer {

@@ -5,6 +5,9 @@
  * @module
  */
 
+/** Where a schema's own patterns stand that the validator must not see (`guard`): a list of them. */
+export const GUARDED = "weir:patterns";
+
 /** A JSON object whose keys are not known. */
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -112,6 +115,7 @@ const JOINTS: Readonly<Record<string, Joint>> = {
   },
   additionalProperties: both,
   items: both,
+  [GUARDED]: (one, other) => [...listOf(one), ...listOf(other)],
   prefixItems: (one, other) => {
     const [longer, shorter] = listOf(one).length < listOf(other).length
       ? [listOf(other), listOf(one)]

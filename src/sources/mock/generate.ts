@@ -15,18 +15,22 @@ import {
   fieldsOf,
   type Flat,
   flatten,
+  GUARDED,
   join,
   listOf,
   Stuck,
   typesOf,
 } from "./flatten.ts";
+import { guard, keepsGuarded } from "./guard.ts";
 import { textOfPattern } from "./pattern.ts";
 import { numberOf, plainText, textOfFormat } from "./scalars.ts";
 
 /** Objects and lists inside one another: of a schema that is looked at, and of a value. */
 const DEPTH_MAX = 64;
 /** Places that are filled, tries that failed among them, before a schema is given up. */
-const PLACES_MAX = 5000;
+const PLACES_MAX = 10_000;
+/** Characters that are put together for a pattern cost as much as a place. */
+const CHARS_PER_PLACE = 100;
 /** Characters of all texts of a value. */
 const CHARS_MAX = 65_536;
 /** How often a value is made: first the plainest one, then by chance. */
@@ -48,11 +52,12 @@ export function generate(schema: unknown, seed: number | undefined, name: string
   let last: Stuck | undefined;
   try {
     const judge = new Judge(schema);
+    const work = new Work();
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       const isPlain = attempt === 0 && seed === undefined;
       const choose = isPlain ? FIRST : chooser((seed ?? 0) * ATTEMPTS_MAX + attempt);
       try {
-        const value = new Generator(judge, choose, attempt > 0).value(name);
+        const value = new Generator(judge, choose, work, attempt > 0).value(name);
         if (judge.isValid(value, judge.root)) return { value };
         last ??= new Stuck("", "it joins rules that the mock cannot keep together");
       } catch (error) {
@@ -68,14 +73,37 @@ export function generate(schema: unknown, seed: number | undefined, name: string
   return { problem: at === "" ? reason : `at '${at}', ${reason}` };
 }
 
-/** True when `value` keeps `schema`; false also when the schema is none. */
+/**
+ * True when `value` keeps `schema`; false also when the schema is none, or has patterns that a text
+ * of any length cannot be tried against in bounded time.
+ */
 export function isValid(value: unknown, schema: unknown): boolean {
   try {
     if (isDeeper(schema, DEPTH_MAX) || isDeeper(value, DEPTH_MAX)) return false;
     const judge = new Judge(schema);
-    return judge.isValid(value, judge.root);
+    return !judge.isGuarded && judge.isValid(value, judge.root);
   } catch {
     return false;
+  }
+}
+
+/** What has been done for a schema so far. */
+class Work {
+  #places = 0;
+  #chars = 0;
+
+  /** @throws {RangeError} when it is enough. */
+  place(count = 1): void {
+    this.#places += count;
+    if (this.#places > PLACES_MAX) throw new RangeError(`it needs more than ${PLACES_MAX} values`);
+  }
+
+  /** @throws {RangeError} when it is enough. */
+  text(chars: number): void {
+    this.#chars += chars;
+    if (this.#chars > CHARS_MAX) {
+      throw new RangeError(`it needs texts of more than ${CHARS_MAX} characters`);
+    }
   }
 }
 
@@ -83,17 +111,25 @@ export function isValid(value: unknown, schema: unknown): boolean {
 class Judge {
   /** A copy, which the validator writes its marks into. */
   readonly root: unknown;
+  /** True: there are patterns that the validator does not see. */
+  readonly isGuarded: boolean;
   readonly #draft: SchemaDraft;
   readonly #lookup: Record<string, Schema | boolean>;
 
   constructor(schema: unknown) {
     this.root = schema === undefined ? true : JSON.parse(JSON.stringify(schema));
+    this.isGuarded = guard(this.root);
     this.#draft = draftOf(this.root);
     this.#lookup = dereference(this.root as Schema);
   }
 
   isValid(value: unknown, schema: unknown): boolean {
     return validate(value, schema as Schema, this.#draft, this.#lookup).valid;
+  }
+
+  /** Whether `value` keeps `fields`, with the patterns in them that the validator does not see. */
+  fits(value: unknown, fields: Fields): boolean {
+    return this.isValid(value, fields) && keepsGuarded(value, fields);
   }
 }
 
@@ -126,12 +162,12 @@ class Generator {
   readonly #choose: Choose;
   /** True: texts of patterns are made by chance. */
   readonly #isLoose: boolean;
-  #places = 0;
-  #chars = 0;
+  readonly #work: Work;
 
-  constructor(judge: Judge, choose: Choose, isLoose: boolean) {
+  constructor(judge: Judge, choose: Choose, work: Work, isLoose: boolean) {
     this.#judge = judge;
     this.#choose = choose;
+    this.#work = work;
     this.#isLoose = isLoose;
   }
 
@@ -141,19 +177,20 @@ class Generator {
 
   #make(schema: unknown, place: Place): unknown {
     const { at, refs, depth } = place;
-    if (++this.#places > PLACES_MAX) {
-      throw new RangeError(`it needs more than ${PLACES_MAX} values`);
-    }
+    this.#work.place();
     if (depth > DEPTH_MAX) throw new Stuck(at, "it is nested too deeply");
     const flat = flatten(schema, this.#judge.root, refs, at);
     return this.#example(flat.fields, schema) ?? this.#ofFlat(flat, schema, place);
   }
 
   /** What the schema itself gives as an example. */
-  #example({ examples, default: usual }: Fields, schema: unknown): unknown {
-    return [...listOf(examples), usual].find((value) =>
-      value !== undefined && value !== null && this.#judge.isValid(value, schema)
-    );
+  #example(fields: Fields, schema: unknown): unknown {
+    const { examples, default: usual } = fields;
+    return [...listOf(examples), usual].find((value) => {
+      if (value === undefined || value === null) return false;
+      if (typeof value === "object" && this.#judge.isGuarded) return false;
+      return this.#judge.isValid(value, schema) && keepsGuarded(value, fields);
+    });
   }
 
   /** One of each list is taken, then what they are all together is made. */
@@ -178,7 +215,7 @@ class Generator {
   #ofFields(fields: Fields, place: Place): unknown {
     if (Array.isArray(fields["enum"])) {
       const fitting = this.#turned(fields["enum"], place.nth)
-        .find((value) => this.#judge.isValid(value, fields));
+        .find((value) => this.#judge.fits(value, fields));
       if (fitting === undefined) throw new Stuck(place.at, "no value of its enum fits");
       return fitting;
     }
@@ -220,32 +257,31 @@ class Generator {
   }
 
   #text(fields: Fields, { at, name, nth }: Place): string {
-    const text = typeof fields["pattern"] === "string"
-      ? this.#textOfPattern(fields["pattern"], fields, at, nth)
+    const { pattern = listOf(fields[GUARDED])[0] } = fields;
+    const text = typeof pattern === "string"
+      ? this.#textOfPattern(pattern, fields, at, nth)
       : textOfFormat(fields["format"], this.#choose(9) + nth) ??
         plainText(fields, name, nth, CHARS_MAX);
-    this.#chars += text?.length ?? 0;
-    if (text === undefined || this.#chars > CHARS_MAX) {
-      throw new RangeError(`it needs texts of more than ${CHARS_MAX} characters`);
-    }
-    return text;
+    this.#work.text(text?.length ?? Infinity);
+    return text!;
   }
 
   #textOfPattern(pattern: string, fields: Fields, at: string, nth: number): string {
     if (pattern.length > PATTERN_CHARS_MAX) {
       throw new Stuck(at, `its pattern has more than ${PATTERN_CHARS_MAX} characters`);
     }
-    const { minLength = 0, ...rest } = fields;
+    const { minLength = 0 } = fields;
     const short = this.#isLoose ? undefined : textOfPattern(pattern, FIRST, 0);
     if (short !== undefined) {
       const text = nth === 0 ? short : `${short}${nth + 1}`;
-      if (this.#judge.isValid(text, fields)) return text;
+      if (this.#judge.fits(text, fields)) return text;
     }
     const chance = chooser(this.#choose(2 ** 31) + nth);
     for (let more = 0; more < TRIES_MAX; more++) {
       const text = textOfPattern(pattern, chance, more + Math.min(Number(minLength), CHARS_MAX));
       if (text === undefined) break;
-      if (this.#judge.isValid(text, { ...rest, minLength })) return text;
+      this.#work.place(Math.ceil(text.length / CHARS_PER_PLACE));
+      if (this.#judge.fits(text, fields)) return text;
     }
     throw new Stuck(at, `the mock finds no text for the pattern '${pattern}'`);
   }

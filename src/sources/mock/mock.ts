@@ -11,7 +11,7 @@ import { type Family, familyOf } from "../../dialects/openai/families.ts";
 import { Lru } from "../../lib/lru.ts";
 import type { EncodingName } from "../byte_pairs.ts";
 import { type Prompt, promptTokens } from "../prompt_tokens.ts";
-import { soundTokens } from "./audio.ts";
+import { heardPieces } from "./audio.ts";
 import type { ToolsMode } from "./calls.ts";
 import type { Counter, Tokens } from "./counter.ts";
 import { type Fit, fit } from "./fit.ts";
@@ -179,7 +179,7 @@ export class Mock implements Source {
     const cutter = this.#cutter(cutting, counter.encoding);
     const sound = plan.audio === undefined
       ? 0
-      : soundTokens(Math.max(1, cutter.pieces(plan.text).length));
+      : heardPieces(Math.max(1, cutter.pieces(plan.text).length), choiceCount);
     const predicted = prediction === undefined
       ? undefined
       : predictionTokens(prediction, plan.text, counter);

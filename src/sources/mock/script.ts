@@ -42,7 +42,7 @@ interface Moment {
 export function stepsOf(plan: Plan, choiceCount: number, cutter: Cutter, pace: Pace): TimedStep[] {
   const steps: TimedStep[] = [];
   let nextMs = pace.first_token_ms;
-  for (const { step, isSilent } of momentsOf(plan, cutter)) {
+  for (const { step, isSilent } of momentsOf(plan, choiceCount, cutter)) {
     for (let choice = 0; choice < choiceCount; choice++) {
       steps.push({ ...step, choice, afterMs: isSilent || choice > 0 ? 0 : nextMs });
     }
@@ -51,7 +51,7 @@ export function stepsOf(plan: Plan, choiceCount: number, cutter: Cutter, pace: P
   return steps;
 }
 
-function* momentsOf(plan: Plan, cutter: Cutter): Generator<Moment> {
+function* momentsOf(plan: Plan, choiceCount: number, cutter: Cutter): Generator<Moment> {
   const { reasoning, calls, text, reason, stopSequence } = plan;
   const choice = 0;
   if (reasoning !== undefined) {
@@ -63,7 +63,7 @@ function* momentsOf(plan: Plan, cutter: Cutter): Generator<Moment> {
     }
     yield { step: { kind: "signature", choice, text: "" }, isSilent: true };
   }
-  yield* textMoments(plan, cutter);
+  yield* textMoments(plan, choiceCount, cutter);
   if (plan.isCited) {
     const citation = { ...SOURCE, startChars: 0, endChars: text.length };
     yield { step: { kind: "citation", choice, citation }, isSilent: true };
@@ -86,13 +86,14 @@ function* momentsOf(plan: Plan, cutter: Cutter): Generator<Moment> {
 
 function* textMoments(
   { text, topLogprobs, audio }: Plan,
+  choiceCount: number,
   cutter: Cutter,
 ): Generator<Moment> {
   const choice = 0;
   if (audio !== undefined) {
     const pieces = cutter.pieces(text);
     const spoken = pieces.length === 0 ? [""] : pieces;
-    const sound = soundOf(audio, spoken.length);
+    const sound = soundOf(audio, spoken.length, choiceCount);
     for (const [i, transcript] of spoken.entries()) {
       yield { step: { kind: "audio", choice, data: sound[i]!, transcript } };
     }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
 import { chooser } from "../../../src/sources/mock/choose.ts";
-import { generate } from "../../../src/sources/mock/generate.ts";
+import { generate, isValid } from "../../../src/sources/mock/generate.ts";
 
 /** A validator that has nothing to do with the one that the mock asks. */
 const ajv = new Ajv2020({ strict: false, multipleOfPrecision: 9 });
@@ -164,6 +164,10 @@ describe("generate()", () => {
     "^#[0-9a-f]{6}$",
     "^[一-龥]{2}$",
     "^(\\d{4})-\\1$",
+    "^[a-z0-9]+(?:-[a-z0-9]+)*$",
+    "^[^@]+@[^@]+\\.[^@]+$",
+    "^https?://[^/]+/[^/]+/[^/]+$",
+    "^(?:25[0-5]|2[0-4]\\d|1\\d\\d)(?:\\.(?:25[0-5]|1\\d\\d)){3}$",
   ];
   for (const pattern of patterns) {
     test(`a text of the pattern ${pattern}`, () => {
@@ -229,7 +233,7 @@ describe("generate()", () => {
       "at '2', there are not enough different values",
     ],
     [{ type: "string", minLength: 1e9 }, "it needs texts of more than 65536 characters"],
-    [{ type: "array", items: {}, minItems: 1e9 }, "it needs more than 5000 values"],
+    [{ type: "array", items: { type: "null" }, minItems: 1e9 }, "it needs more than 10000 values"],
     [
       Array.from({ length: 100 }).reduce<unknown>((items) => ({ type: "array", items }), {}),
       "it is nested more than 64 deep",
@@ -240,6 +244,52 @@ describe("generate()", () => {
       expect(generate(schema, undefined, "text")).toEqual({ problem });
     });
   }
+
+  /** Schemas that would take an engine years, or much memory. */
+  const hostile: readonly (readonly [string, unknown])[] = [
+    ["a default", { type: "string", pattern: "^(a+)+b$", default: "a".repeat(50) }],
+    ["a const beside", { anyOf: [{ const: "a".repeat(50) }, { pattern: "^(a|a)+b$" }] }],
+    ["an example around", {
+      type: "object",
+      properties: { x: { type: "string", pattern: "^(a+)+b$" } },
+      examples: [{ x: "a".repeat(50) }],
+    }],
+    ["a text of the pattern", { type: "string", pattern: "^(?=b)((a+)+)+$", minLength: 60 }],
+    ["many parts", { type: "string", pattern: `^${"a*".repeat(40)}b$`, minLength: 50 }],
+    ["names", { type: "object", patternProperties: { "^(a+)+b$": {} }, properties: {
+      ["a".repeat(50)]: {},
+    } }],
+    ["names by a schema", {
+      type: "object",
+      propertyNames: { pattern: "^(a+)+b$" },
+      properties: { ["a".repeat(50)]: {} },
+    }],
+    ["long texts", {
+      type: "array",
+      minItems: 1000,
+      items: { type: "string", pattern: "^(?=b)(?:a{100}){90}$" },
+    }],
+    ["a schema of which the validator runs in circles", { $ref: "#/$defs/a", $defs: {
+      a: { $ref: "#/$defs/b" },
+      b: { $ref: "#/$defs/a" },
+    } }],
+  ];
+  for (const [name, schema] of hostile) {
+    test(`ends soon on a hostile schema: ${name}`, () => {
+      const made = generate(schema, undefined, "text");
+      expect("problem" in made || "value" in made).toBe(true);
+      expect(isValid({ x: "a".repeat(50) }, schema)).toBeBoolean();
+    });
+  }
+
+  test("keeps a pattern that the validator does not see", () => {
+    const schema = {
+      type: "array",
+      items: { type: "string", pattern: "^(?:[a-z]+-)+z$", examples: ["no", "b-z"] },
+    };
+    expect(valueOf(schema)).toEqual(["b-z"]);
+    expect(isValid(["b-z"], schema)).toBe(false); // nobody can say
+  });
 
   test("a tree of references does not grow without end", () => {
     const $defs = Object.fromEntries(Array.from({ length: 40 }, (_, i) => [
@@ -252,7 +302,7 @@ describe("generate()", () => {
     ]));
     const schema = { $ref: "#/$defs/d0", $defs: { ...$defs, d40: { type: "null" } } };
     expect(generate(schema, undefined, "text")).toEqual({
-      problem: "it needs more than 5000 values",
+      problem: "it needs more than 10000 values",
     });
   });
 
