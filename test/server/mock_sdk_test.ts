@@ -92,9 +92,11 @@ describe("tools, with the official client", () => {
 
   test("tools that nobody asks for are called by mock.tools: auto only", async () => {
     const request = { model: "gpt-4o", messages: HELLO, tools: [WEATHER] };
-    const reasons = await Promise.all([openai, agent].map(async (client) =>
-      (await client.chat.completions.create(request)).choices[0]!.finish_reason
-    ));
+    const reasons = await Promise.all(
+      [openai, agent].map(async (client) =>
+        (await client.chat.completions.create(request)).choices[0]!.finish_reason
+      ),
+    );
     expect(reasons).toEqual(["stop", "tool_calls"]);
   });
 
@@ -397,9 +399,9 @@ describe("mock.persona", () => {
           return await answer.json() as Record<string, unknown>;
         };
         const call = { tools: [WEATHER], tool_choice: "required" };
-        return [await ask({}), await ask(call)].map(({ model, service_tier }) =>
-          [model, service_tier]
-        );
+        return [await ask({}), await ask(call)].map((
+          { model, service_tier },
+        ) => [model, service_tier]);
       }));
       expect(answers).toEqual([
         [["gpt-3.5-turbo", undefined], ["gpt-4o-2024-08-06", "default"]],

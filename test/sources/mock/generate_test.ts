@@ -256,9 +256,13 @@ describe("generate()", () => {
     }],
     ["a text of the pattern", { type: "string", pattern: "^(?=b)((a+)+)+$", minLength: 60 }],
     ["many parts", { type: "string", pattern: `^${"a*".repeat(40)}b$`, minLength: 50 }],
-    ["names", { type: "object", patternProperties: { "^(a+)+b$": {} }, properties: {
-      ["a".repeat(50)]: {},
-    } }],
+    ["names", {
+      type: "object",
+      patternProperties: { "^(a+)+b$": {} },
+      properties: {
+        ["a".repeat(50)]: {},
+      },
+    }],
     ["names by a schema", {
       type: "object",
       propertyNames: { pattern: "^(a+)+b$" },
@@ -269,10 +273,13 @@ describe("generate()", () => {
       minItems: 1000,
       items: { type: "string", pattern: "^(?=b)(?:a{100}){90}$" },
     }],
-    ["a schema of which the validator runs in circles", { $ref: "#/$defs/a", $defs: {
-      a: { $ref: "#/$defs/b" },
-      b: { $ref: "#/$defs/a" },
-    } }],
+    ["a schema of which the validator runs in circles", {
+      $ref: "#/$defs/a",
+      $defs: {
+        a: { $ref: "#/$defs/b" },
+        b: { $ref: "#/$defs/a" },
+      },
+    }],
   ];
   for (const [name, schema] of hostile) {
     test(`ends soon on a hostile schema: ${name}`, () => {
