@@ -152,7 +152,8 @@ export function toolChoiceOf({ params }: Pick<Turn, "params">): ToolChoice {
       const { function: called, custom, name } = fields(tool);
       return text(fields(called ?? custom)["name"]) || text(name);
     });
-    return { kind: mode === "required" ? "required" : "auto", among };
+    const kind = mode === "required" ? "required" : "auto";
+    return among.length === 0 ? { kind } : { kind, among };
   }
   const chosen = text(fields(called ?? custom)["name"]) || text(name);
   return chosen === "" ? { kind: "auto" } : { kind: "tool", name: chosen };

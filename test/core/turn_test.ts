@@ -41,7 +41,30 @@ describe("toolsOf()", () => {
     ["the older functions, behind the tools", {
       functions: [{ name: "wind", parameters: SCHEMA }],
       tools: [{ type: "function", function: { name: "rain" } }],
-    }, [RAIN, { ...RAIN, name: "wind", parameters: SCHEMA }]],
+    }, [RAIN, { ...RAIN, name: "wind", parameters: SCHEMA, isFunctionCall: true }]],
+    ["a custom tool's grammar, in both spellings", {
+      tools: [
+        {
+          type: "custom",
+          custom: {
+            name: "rain",
+            format: { type: "grammar", grammar: { syntax: "regex", definition: "^a$" } },
+          },
+        },
+        {
+          type: "custom",
+          custom: {
+            name: "rain",
+            format: { type: "grammar", syntax: "lark", definition: "start: x" },
+          },
+        },
+        { type: "custom", custom: { name: "rain", format: { type: "text" } } },
+      ],
+    }, [
+      { ...RAIN, kind: "custom", grammar: { syntax: "regex", definition: "^a$" } },
+      { ...RAIN, kind: "custom", grammar: { syntax: "lark", definition: "start: x" } },
+      { ...RAIN, kind: "custom" },
+    ]],
     ["strict null is not strict", {
       tools: [{ type: "function", function: { name: "rain", strict: null } }],
     }, [RAIN]],
@@ -97,6 +120,25 @@ describe("toolChoiceOf()", () => {
     [{ tool_choice: { type: "function", function: null } }, AUTO],
     [{ tool_choice: { type: "function", function: { name: 1 } } }, AUTO],
     [{ tool_choice: { type: "allowed_tools" } }, AUTO],
+    [{
+      tool_choice: {
+        type: "allowed_tools",
+        allowed_tools: {
+          mode: "required",
+          tools: [
+            { type: "function", function: { name: "rain" } },
+            { type: "custom", custom: { name: "sql" } },
+          ],
+        },
+      },
+    }, { kind: "required", among: ["rain", "sql"] }],
+    [{
+      tool_choice: {
+        type: "allowed_tools",
+        mode: "auto",
+        tools: [{ type: "function", name: "rain" }],
+      },
+    }, { kind: "auto", among: ["rain"] }],
   ];
   for (const [params, choice] of CASES) {
     test(`${JSON.stringify(params)}: ${choice.kind}`, () => {
