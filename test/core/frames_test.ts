@@ -311,6 +311,11 @@ describe("FramesCache", () => {
       { ...usage, cachedTokens: 1 },
       { ...usage, reasoningTokens: 1 },
       { ...usage, cachedTokens: 0 },
+      { ...usage, cacheWriteTokens: 1 },
+      { ...usage, promptAudioTokens: 1 },
+      { ...usage, completionAudioTokens: 1 },
+      { ...usage, acceptedPredictionTokens: 1 },
+      { ...usage, rejectedPredictionTokens: 1 },
     ];
     const frames = usages.map((one) => cache.of(a, PLAIN, one));
     expect(new Set(frames).size).toBe(usages.length);
