@@ -24,6 +24,7 @@ import { fit } from "./fit.ts";
 import { fieldsOf } from "./flatten.ts";
 import { generate, type Generated, isValid } from "./generate.ts";
 import { moderate } from "./moderate.ts";
+import { toldSchema } from "./told_schema.ts";
 
 /** A call with all of its arguments: compact JSON, or a text. */
 export interface PlannedCall {
@@ -188,7 +189,11 @@ export class Planner {
     if (format.kind === "text") return this.#reply;
     const reply = parsed(this.#reply);
     if (format.kind !== "json_schema") {
-      return isObject(reply) ? this.#reply : JSON.stringify({ answer: this.#reply });
+      if (isObject(reply)) return this.#reply;
+      const told = toldSchema(turn.params["response_format"], turn.messages);
+      const made = told === undefined ? undefined : this.#valueOf(told, turn, "text");
+      const value = made !== undefined && "value" in made ? made.value : undefined;
+      return JSON.stringify(isObject(value) ? value : { answer: this.#reply });
     }
     const { name, schema } = format;
     if (reply !== undefined && isValid(reply, schema)) return this.#reply;

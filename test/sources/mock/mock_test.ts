@@ -360,6 +360,25 @@ describe("Mock.answer(), when a schema is to be kept", () => {
     });
   }
 
+  const told: readonly (readonly [string, string, object, string])[] = [
+    ["in a text", `Keep {to} this: ${JSON.stringify(JOKE)}, in JSON.`, {}, "joke"],
+    ["in a block of code", `JSON:\n\`\`\`\n${JSON.stringify(JOKE, null, 2)}\n\`\`\``, {}, "joke"],
+    ["behind another object", `{"a": "}"} then ${JSON.stringify(JOKE)}`, {}, "joke"],
+    ["beside the type", "JSON", { schema: JOKE }, "joke"],
+    ["nowhere", 'JSON like {"a": 1} or {', {}, "answer"],
+    ["broken", `${JSON.stringify(JOKE).slice(0, -1)} JSON`, {}, "answer"],
+    ["that cannot be kept", 'JSON: {"$ref":"#/nowhere"}', {}, "answer"],
+  ];
+  for (const [where, content, more, key] of told) {
+    test(`any JSON, and a schema ${where}: ${key}`, async () => {
+      const { text } = await gathered({
+        messages: [{ role: "system", content }],
+        params: { response_format: { type: "json_object", ...more } },
+      });
+      expect(Object.keys(JSON.parse(text))[0]).toBe(key);
+    });
+  }
+
   test("limits hold for it", async () => {
     expect(await gathered({ params: format(JOKE), tokensMax: 2 })).toMatchObject({
       text: '{"j',
