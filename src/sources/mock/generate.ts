@@ -40,6 +40,11 @@ const TRIES_MAX = 64;
 /** Names are searched through a pattern; a longer one is not. */
 const PATTERN_CHARS_MAX = 1024;
 
+/** True when `schema` is nested too deeply for a value to be made of it, or even to be written. */
+export function isTooDeep(schema: unknown): boolean {
+  return isDeeper(schema, DEPTH_MAX);
+}
+
 /** A value, or why there is none. */
 export type Generated = { readonly value: unknown } | { readonly problem: string };
 
@@ -48,7 +53,7 @@ export type Generated = { readonly value: unknown } | { readonly problem: string
  * `name` is what a text says that may say anything.
  */
 export function generate(schema: unknown, seed: number | undefined, name: string): Generated {
-  if (isDeeper(schema, DEPTH_MAX)) return { problem: `it is nested more than ${DEPTH_MAX} deep` };
+  if (isTooDeep(schema)) return { problem: `it is nested more than ${DEPTH_MAX} deep` };
   let last: Stuck | undefined;
   try {
     const judge = new Judge(schema);
@@ -79,7 +84,7 @@ export function generate(schema: unknown, seed: number | undefined, name: string
  */
 export function isValid(value: unknown, schema: unknown): boolean {
   try {
-    if (isDeeper(schema, DEPTH_MAX) || isDeeper(value, DEPTH_MAX)) return false;
+    if (isTooDeep(schema) || isTooDeep(value)) return false;
     const judge = new Judge(schema);
     return !judge.isGuarded && judge.isValid(value, judge.root);
   } catch {

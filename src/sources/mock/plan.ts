@@ -22,7 +22,7 @@ import { type ToolsMode, wantedCalls } from "./calls.ts";
 import type { Counter } from "./counter.ts";
 import { fit } from "./fit.ts";
 import { fieldsOf } from "./flatten.ts";
-import { generate, type Generated, isValid } from "./generate.ts";
+import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
 import { moderate } from "./moderate.ts";
 import { toldSchema } from "./told_schema.ts";
 
@@ -210,6 +210,7 @@ export class Planner {
 
   #valueOf(schema: unknown, { params }: Turn, name: string): Generated {
     const seed = typeof params["seed"] === "number" ? params["seed"] : undefined;
+    if (isTooDeep(schema)) return generate(schema, seed, name);
     const key = `${seed} ${name} ${JSON.stringify(schema)}`;
     const known = this.#made.get(key);
     if (known !== undefined) return known;

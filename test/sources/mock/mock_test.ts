@@ -277,6 +277,11 @@ describe("Mock.answer(), when tools are called", () => {
     await expect(ask({ params: { tools, tool_choice: "required" } })).rejects.toThrow(
       /arguments for the tool 'f': at 'a', .* `default` or `examples`/,
     );
+    const deep = JSON.parse(`${'{"items":'.repeat(50_000)}{}${"}".repeat(50_000)}`);
+    const deepTools = [{ type: "function", function: { name: "f", parameters: deep } }];
+    await expect(ask({ params: { tools: deepTools, tool_choice: "required" } })).rejects.toThrow(
+      /nested more than 64 deep/,
+    );
     await expect(ask({ params: custom(lark) })).rejects.toThrow(/grammar is written in lark/);
     await expect(
       ask({
