@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import type { EventSteps } from "../../core/answer_reader.ts";
 import { AppError } from "../../core/errors.ts";
 
@@ -191,7 +191,9 @@ export class ChunkSteps implements EventSteps {
       choice = { hasEnded: false, callCount: 0, calls: new Map() };
       this.#choices.set(index, choice);
     }
-    if (delta !== undefined) readMessage(delta, index, choice, steps);
+    if (delta !== undefined) {
+      readMessage(delta, index, choice, object(value["logprobs"]), steps);
+    }
     if (reason === "") return;
     if (reason === "error") throw broken("The upstream ended its answer with an error");
     choice.hasEnded = true;
@@ -205,28 +207,81 @@ export class ChunkSteps implements EventSteps {
     if (choice === undefined || delta === undefined) return;
     const content = delta["content"];
     const isTextOnly = typeof content === "string" && Object.keys(delta).length === 1 &&
-      !choice["finish_reason"] && !chunk["usage"];
+      !choice["finish_reason"] && !choice["logprobs"] && !chunk["usage"];
     const index = numberOf(choice["index"], 0, CHOICES_MAX);
     if (!isTextOnly || index === undefined) return;
     this.#shape = shapeOf(data, content, index) ?? this.#shape;
   }
 }
 
-function readMessage(delta: Json, choice: number, running: RunningChoice, steps: Step[]): void {
+function readMessage(
+  delta: Json,
+  choice: number,
+  running: RunningChoice,
+  logprobs: Json | undefined,
+  steps: Step[],
+): void {
   const reasoning = textOf(delta["reasoning_content"]) || textOf(delta["reasoning"]);
   if (reasoning !== "") {
     steps.push({ kind: "delta", choice, block: "reasoning", text: reasoning });
   }
   const text = textOf(delta["content"]);
-  if (text !== "") steps.push({ kind: "delta", choice, block: "text", text });
+  if (text !== "") {
+    steps.push({ kind: "delta", choice, block: "text", text, ...likely(logprobs?.["content"]) });
+  }
   const refusal = textOf(delta["refusal"]);
-  if (refusal !== "") steps.push({ kind: "delta", choice, block: "refusal", text: refusal });
+  if (refusal !== "") {
+    const told = likely(logprobs?.["refusal"]);
+    steps.push({ kind: "delta", choice, block: "refusal", text: refusal, ...told });
+  }
+  const annotations = Array.isArray(delta["annotations"]) ? delta["annotations"] : [];
+  for (const annotation of annotations as readonly unknown[]) {
+    readAnnotation(object(object(annotation)?.["url_citation"]), choice, steps);
+  }
+  const audio = object(delta["audio"]);
+  const [data, transcript] = [textOf(audio?.["data"]), textOf(audio?.["transcript"])];
+  if (data !== "" || transcript !== "") steps.push({ kind: "audio", choice, data, transcript });
   const calls = Array.isArray(delta["tool_calls"]) ? delta["tool_calls"] : [];
   for (const [at, call] of (calls as readonly unknown[]).entries()) {
     readCall(object(call), at, choice, running, steps);
   }
   const older = object(delta["function_call"]);
   if (older !== undefined) readCall({ function: older }, 0, choice, running, steps);
+}
+
+/** How likely the tokens of a text were; nothing where it is not told. */
+function likely(told: unknown): { readonly logprobs?: readonly TokenLogprob[] } {
+  const logprobs = (Array.isArray(told) ? told : []).flatMap((entry) => {
+    const one = chanceOf(entry);
+    const top = object(entry)?.["top_logprobs"];
+    return one === undefined ? [] : [{
+      ...one,
+      top: (Array.isArray(top) ? top : []).flatMap((other) => chanceOf(other) ?? []),
+    }];
+  });
+  return logprobs.length === 0 ? {} : { logprobs };
+}
+
+function chanceOf(
+  value: unknown,
+): { readonly token: string; readonly logprob: number } | undefined {
+  const { token, logprob } = object(value) ?? {};
+  return typeof token === "string" && typeof logprob === "number" ? { token, logprob } : undefined;
+}
+
+function readAnnotation(citation: Json | undefined, choice: number, steps: Step[]): void {
+  const { url, title, start_index: start, end_index: end } = citation ?? {};
+  if (typeof url !== "string") return;
+  steps.push({
+    kind: "citation",
+    choice,
+    citation: {
+      url,
+      title: textOf(title),
+      startChars: typeof start === "number" ? start : 0,
+      endChars: typeof end === "number" ? end : 0,
+    },
+  });
 }
 
 /**
@@ -298,12 +353,28 @@ function usageOf(value: unknown): Usage | undefined {
   const promptTokens = usage?.["prompt_tokens"];
   const completionTokens = usage?.["completion_tokens"];
   if (typeof promptTokens !== "number" || typeof completionTokens !== "number") return undefined;
-  const cached = object(usage!["prompt_tokens_details"])?.["cached_tokens"];
-  const reasoning = object(usage!["completion_tokens_details"])?.["reasoning_tokens"];
-  return {
-    promptTokens,
-    completionTokens,
-    ...(typeof cached === "number" ? { cachedTokens: cached } : {}),
-    ...(typeof reasoning === "number" ? { reasoningTokens: reasoning } : {}),
-  };
+  const told: Record<string, number> = {};
+  for (const [part, names] of Object.entries(USAGE_DETAILS)) {
+    const details = object(usage![part]);
+    for (const [name, key] of Object.entries(names)) {
+      const count = details?.[name];
+      if (typeof count === "number") told[key] = count;
+    }
+  }
+  return { promptTokens, completionTokens, ...told };
 }
+
+/** Where the counts of `Usage` stand. */
+const USAGE_DETAILS: Readonly<Record<string, Readonly<Record<string, keyof Usage>>>> = {
+  prompt_tokens_details: {
+    cached_tokens: "cachedTokens",
+    cache_write_tokens: "cacheWriteTokens",
+    audio_tokens: "promptAudioTokens",
+  },
+  completion_tokens_details: {
+    reasoning_tokens: "reasoningTokens",
+    audio_tokens: "completionAudioTokens",
+    accepted_prediction_tokens: "acceptedPredictionTokens",
+    rejected_prediction_tokens: "rejectedPredictionTokens",
+  },
+};

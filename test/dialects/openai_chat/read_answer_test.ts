@@ -180,8 +180,13 @@ const STREAMS: readonly (readonly [string, readonly string[], readonly Step[]])[
           prompt_tokens: 9,
           completion_tokens: 7,
           total_tokens: 16,
-          prompt_tokens_details: { cached_tokens: 4, audio_tokens: 0 },
-          completion_tokens_details: { reasoning_tokens: 5 },
+          prompt_tokens_details: { cached_tokens: 4, audio_tokens: 0, cache_write_tokens: 1 },
+          completion_tokens_details: {
+            reasoning_tokens: 5,
+            audio_tokens: 2,
+            accepted_prediction_tokens: 3,
+            rejected_prediction_tokens: 6,
+          },
         },
       }),
     ],
@@ -190,8 +195,91 @@ const STREAMS: readonly (readonly [string, readonly string[], readonly Step[]])[
       end(),
       {
         kind: "usage",
-        usage: { promptTokens: 9, completionTokens: 7, cachedTokens: 4, reasoningTokens: 5 },
+        usage: {
+          promptTokens: 9,
+          completionTokens: 7,
+          cachedTokens: 4,
+          cacheWriteTokens: 1,
+          reasoningTokens: 5,
+          promptAudioTokens: 0,
+          completionAudioTokens: 2,
+          acceptedPredictionTokens: 3,
+          rejectedPredictionTokens: 6,
+        },
       },
+    ],
+  ],
+  [
+    "log probabilities, which are another's for the same text",
+    [-0.5, -0.25].map((logprob) =>
+      chunk([{
+        index: 0,
+        delta: { content: "水" },
+        logprobs: {
+          content: [{
+            token: "水",
+            logprob,
+            bytes: [],
+            top_logprobs: [{ token: "a", logprob: -1 }],
+          }],
+          refusal: null,
+        },
+        finish_reason: null,
+      }])
+    ).concat(
+      chunk([{
+        index: 0,
+        delta: { refusal: "no" },
+        logprobs: { content: null, refusal: [{ token: "no", logprob: -2 }, { token: 1 }] },
+        finish_reason: "stop",
+      }]),
+    ),
+    [
+      ...[-0.5, -0.25].map((logprob): Step => ({
+        kind: "delta",
+        choice: 0,
+        block: "text",
+        text: "水",
+        logprobs: [{ token: "水", logprob, top: [{ token: "a", logprob: -1 }] }],
+      })),
+      {
+        kind: "delta",
+        choice: 0,
+        block: "refusal",
+        text: "no",
+        logprobs: [{ token: "no", logprob: -2, top: [] }],
+      },
+      end(),
+    ],
+  ],
+  [
+    "citations and sound",
+    [
+      said({ content: "x" }),
+      said({
+        annotations: [
+          {
+            type: "url_citation",
+            url_citation: { url: "https://a.example/", title: "A", start_index: 0, end_index: 1 },
+          },
+          { type: "other" },
+        ],
+      }),
+      said({ audio: { id: "audio_a", transcript: "水" } }),
+      said({ audio: { data: "AAA=" } }),
+      chunk([{ index: 0, delta: { audio: { expires_at: 1 } } }]),
+      said({}, "stop"),
+    ],
+    [
+      delta("x"),
+      {
+        kind: "citation",
+        choice: 0,
+        citation: { url: "https://a.example/", title: "A", startChars: 0, endChars: 1 },
+      },
+      { kind: "audio", choice: 0, data: "", transcript: "水" },
+      { kind: "audio", choice: 0, data: "AAA=", transcript: "" },
+      end(),
     ],
   ],
   [
