@@ -219,7 +219,8 @@ class ResponseWriter implements AnswerWriter, Writing {
         this.#usage = step.usage;
         return "";
       case "audio":
-        return ""; // the API has no sound
+      case "moderation":
+        return ""; // the API has no sound, and no event for a moderation
     }
   }
 
