@@ -41,7 +41,7 @@ describe("the mock's responses", () => {
         readonly usage: { readonly output_tokens: number };
         readonly output: readonly { readonly content: readonly { readonly text: string }[] }[];
       };
-      expect(output[0]!.content[0]!.text).toBe(REPLY);
+      expect(output.at(-1)!.content[0]!.text).toBe(REPLY); // behind what a model has thought
       expect(usage.output_tokens).toBeGreaterThan(10);
     }
   });
