@@ -340,7 +340,10 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const exchange = this.#exchange;
     const { manner, layout } = asking;
     const telling = new LiveTelling(
-      layout.writer(stampTexts(manner.stamps.own(layout.idLengths.length))),
+      layout.writer(
+        stampTexts(manner.stamps.own(layout.idLengths.length)),
+        asking.foretold?.(),
+      ),
       { headers: () => manner.headers(exchange), errorEvent: manner.errorEvent },
       exchange,
       this.#keeping,

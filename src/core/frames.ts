@@ -29,8 +29,11 @@ export interface Layout {
   readonly key: string;
   /** Characters of each id that changes per answer: 12 at the most. Rare ones come last. */
   readonly idLengths: readonly number[];
-  /** Writes one answer with these stamps, each of the length that its slot has. */
-  writer(stamps: StampTexts): AnswerWriter;
+  /**
+   * Writes one answer with these stamps, each of the length that its slot has. `foretold`: what is
+   * known of its usage before it begins, for a dialect that tells it there.
+   */
+  writer(stamps: StampTexts, foretold?: Usage): AnswerWriter;
 }
 
 /**
@@ -113,7 +116,7 @@ type Slotted = Pick<Layout, "key" | "idLengths">;
  * @throws {TypeError} when the writer does not write the same twice.
  */
 export function layScript(script: Script, layout: Layout, usage?: Usage): Frames {
-  return laySlotted(layout, (stamps) => framesOf(script, layout.writer(stamps), usage));
+  return laySlotted(layout, (stamps) => framesOf(script, layout.writer(stamps, usage), usage));
 }
 
 /**

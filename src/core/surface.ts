@@ -7,7 +7,7 @@
 
 import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { StreamEnd } from "../lib/sse_tail.ts";
-import type { Ask, Source, Wire } from "./answer.ts";
+import type { Ask, Source, Usage, Wire } from "./answer.ts";
 import type { WholeBody } from "./body.ts";
 import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -99,6 +99,8 @@ export interface Asking extends Ask {
   /** Asked for once a script or a live answer is here, as the rest of this. */
   readonly isStream: boolean;
   readonly layout: Layout;
+  /** What is known of a live answer's usage before it begins; absent = nothing. */
+  foretold?(): Usage | undefined;
   /** The answer in one piece. Only where `isStream` may be false. */
   whole?(said: Gathered, exchange: Exchange): Whole;
   /** Keeps the answer before its end mark leaves. */

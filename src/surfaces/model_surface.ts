@@ -75,6 +75,8 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   parse(text: string): Request;
   /** How answers to `request` are laid. */
   layout(request: Request): ModelLayout;
+  /** What is known of a live answer's usage before it begins; absent = no dialect's business. */
+  foretold?(request: Request): Usage;
   /** How a stream breaks off. */
   readonly stream: StreamManner;
   tooLarge(bytesMax: number): AppError;
@@ -263,6 +265,10 @@ class ModelAsk<Request extends Turn> implements Asking {
 
   get layout(): ModelLayout {
     return this.#room.layoutOf(this.#read());
+  }
+
+  foretold(): Usage | undefined {
+    return this.#room.options.foretold?.(this.#read());
   }
 
   whole(said: Gathered, exchange: Exchange): Whole {
