@@ -232,13 +232,13 @@ function checkRange(
     const say = (path: string) =>
       `Invalid '${path}': ${kind} below minimum value. ` +
       `Expected a value >= ${min}, but got ${value} instead.`;
-    return { code: `${kind}_too_small`, path: "", say };
+    return { code: `${kind}_too_small`, path: "", say, should: `greater than or equal to ${min}` };
   }
   if (max === undefined || value <= max) return undefined;
   const say = (path: string) =>
     `Invalid '${path}': ${kind} above maximum value. ` +
     `Expected a value <= ${max}, but got ${value} instead.`;
-  return { code: `${kind}_too_large`, path: "", say };
+  return { code: `${kind}_too_large`, path: "", say, should: `less than or equal to ${max}` };
 }
 
 function checkName(name: string): Fault | undefined {

@@ -15,6 +15,8 @@ export interface Fault {
   readonly path: string;
   /** The sentence, given the whole path. */
   readonly say: (path: string) => string;
+  /** What the value should be, for dialects with words of their own: "a string", "'a' or 'b'". */
+  readonly should?: string;
 }
 
 /** Longest piece of a client's text that an error repeats, in UTF-16 units. */
@@ -51,7 +53,7 @@ export function quotedList(words: readonly string[], joiner: "and" | "or"): stri
 
 /** `fault`, seen from one step further out. */
 export function under(step: string, fault: Fault): Fault {
-  return { code: fault.code, path: step + fault.path, say: fault.say };
+  return { ...fault, path: step + fault.path };
 }
 
 /** The error of `fault`. An empty path is no `param`. */
@@ -64,7 +66,7 @@ export function errorOf(fault: Fault): AppError {
 export function wrongType(expected: string, value: unknown): Fault {
   const say = (path: string) =>
     `Invalid type for '${path}': expected ${expected}, but got ${gotWord(value)} instead.`;
-  return { code: "param_type", path: "", say };
+  return { code: "param_type", path: "", say, should: expected };
 }
 
 /** "Missing required parameter: 'messages[0].role'." */
@@ -91,7 +93,7 @@ export function unknownKey(key: string, known: Iterable<string>): Fault {
 export function wrongChoice(value: string, values: readonly string[]): Fault {
   const say = () =>
     `Invalid value: '${echo(value)}'. Supported values are: ${quotedList(values, "and")}.`;
-  return { code: "param_value", path: "", say };
+  return { code: "param_value", path: "", say, should: quotedList(values, "or") };
 }
 
 /** A sentence of its own, with no code: the rules that join two parameters. */
