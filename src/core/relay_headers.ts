@@ -29,7 +29,7 @@ export interface HeadDown {
   /** For one response to be begun at once, which copies them: the next answer changes them. */
   readonly headers: HeaderBlock;
   readonly isPlainEventStream: boolean;
-  /** The upstream's own `x-request-id`; null = it has none. */
+  /** The upstream's own `x-request-id`, or `request-id` as Anthropic says; null = it has none. */
   readonly requestId: string | null;
 }
 
@@ -59,7 +59,7 @@ export class HeadersDown {
       meaning: {
         readersBytes: readers.bytes.length,
         hasDate: has("date"),
-        hasRequestId: has("x-request-id"),
+        requestIdName: ["x-request-id", "request-id"].find(has),
         isPlainEventStream: isPlainEventStream(fields),
       },
     };
@@ -67,8 +67,8 @@ export class HeadersDown {
 
   of(upstream: Fields): HeadDown {
     const { fields: { bytes, to }, meaning } = this.#filter.of(upstream);
-    const { hasDate, hasRequestId, isPlainEventStream, readersBytes } = meaning;
-    const requestId = hasRequestId ? upstream.get("x-request-id") : null;
+    const { hasDate, requestIdName, isPlainEventStream, readersBytes } = meaning;
+    const requestId = requestIdName === undefined ? null : upstream.get(requestIdName);
     const headers = HeaderBlock.ofLines(bytes, to, hasDate, readersBytes);
     return { headers, isPlainEventStream, requestId };
   }

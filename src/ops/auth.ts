@@ -43,6 +43,24 @@ export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
   };
 }
 
+/**
+ * The same for clients of Anthropic's API, which send their key in `x-api-key`, or as a bearer's
+ * token. What stands in `x-api-key` counts where both are sent.
+ */
+export function apiKeyAuth(tokens: readonly BearerToken[]): Authorize {
+  const nameOf = tokenNames(tokens);
+  if (nameOf === undefined) return () => "ok";
+  const ofBearer = bearerAuth(tokens);
+  return (fields, bearer) => {
+    const key = fields.get("x-api-key");
+    if (key === null || key === "") return ofBearer(fields, bearer);
+    const name = nameOf(key);
+    if (name === undefined) return "wrong";
+    if (bearer !== undefined) bearer.tokenName = name;
+    return "ok";
+  };
+}
+
 /** Gives the name of a token, or undefined for one that is none of `tokens`. */
 export type TokenNameOf = (token: string) => string | undefined;
 

@@ -10,9 +10,11 @@ import { defaultModel } from "../config/default_model.ts";
 import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
+import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import { counting } from "./counting.ts";
 import type { Tokens } from "./mock/counter.ts";
 import { Mock } from "./mock/mock.ts";
 import { passOn, pathTaker } from "./pass.ts";
@@ -44,6 +46,10 @@ export interface Sources {
   readonly conv: Source | undefined;
   /** The upstream that is asked where no model decides; undefined = the mock answers. */
   readonly upstream: Source | undefined;
+  /** Counts prompts, for `/v1/messages/count_tokens`. */
+  readonly counting: Source;
+  /** Tokens of a turn's prompt, as weir counts them. */
+  readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that weir does not answer itself; undefined = nobody does. */
   readonly passing: Source | undefined;
   /** True when `source` may answer with a relay. */
@@ -95,6 +101,7 @@ export function composeSources(
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
   const urls = new Map<Source, string>();
+  const spoken = new Map<Source, Speaks>();
   const takers = new Map<Source, (path: string) => boolean>();
 
   /** An upstream, asked again when it is busy. It answers with relays only. */
@@ -123,6 +130,7 @@ export function composeSources(
     const patient = asked(entry, speaks, streamOptions);
     const source = noted(respeak(patient, speaks, entry, streamOptions, countUsage));
     relaying.add(source);
+    spoken.set(source, speaks);
     takers.set(source, pathTaker(entry.paths));
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
@@ -164,7 +172,8 @@ export function composeSources(
     return upstream({ ...llmEntry, ...own });
   }
 
-  const mock = noted(new Mock(config.mock, tokens));
+  const ownMock = new Mock(config.mock, tokens);
+  const mock = noted(ownMock);
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
@@ -207,6 +216,14 @@ export function composeSources(
   }
 
   const main = routed(usual);
+
+  /** Counts the prompts that `target` would answer. */
+  function counted(target: Source): Source {
+    return counting(target, spoken.get(target), (turn) => {
+      if (target === mock) ownMock.checkModel(turn.model);
+      return ownMock.promptTokens(turn);
+    });
+  }
 
   /** All routes that lead to an upstream, and who is asked usually. */
   function passes(): Source | undefined {
@@ -251,6 +268,12 @@ export function composeSources(
       new StreamOptions("never"),
     ),
     upstream: targets.find((source) => relaying.has(source)),
+    counting: route(
+      routes.map(({ model, to }) => ({ model, to: counted(to) })),
+      counted(usual),
+      defaultModel(config),
+    ),
+    promptTokens: (turn) => ownMock.promptTokens(turn),
     passing: passes(),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
@@ -263,7 +286,7 @@ export function composeSources(
 const WEB = new Speaks(["chatgpt_web"], undefined);
 
 /** How turns are asked for in each dialect, the usual one first. */
-const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT, OPENAI_RESPONSES];
+const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES];
 
 /** What `speaks` of the config says; empty = nobody knows, so everything goes up as it is. */
 function speaksOf(words: readonly DialectName[]): Speaks {
@@ -276,7 +299,8 @@ function speaksOf(words: readonly DialectName[]): Speaks {
   }
   const isOpenai = words.some((word) => word.startsWith("openai_"));
   return new Speaks(
-    isOpenai ? ["openai", "openai_completions", ...words] : words,
+    // What weir has no words for goes up as it is, whatever an upstream speaks.
+    [...words, "openai", ...(isOpenai ? ["openai_completions" as const] : [])],
     ASKED.find(({ name }) => words.includes(name)),
   );
 }

@@ -99,7 +99,7 @@ describe("HeadersDown", () => {
         expect(linesOf(head)).toEqual(down(fields));
         expect(head.headers.hasDate).toBe(down(fields).some(([name]) => name === "Date"));
         expect(isPlain).toBe(isPlainEventStream(next));
-        expect(requestId).toBe(next.get("x-request-id"));
+        expect(requestId).toBe(next.get("x-request-id") ?? next.get("request-id"));
       }
     });
   }

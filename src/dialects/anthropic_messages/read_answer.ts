@@ -129,7 +129,11 @@ class MessageSteps implements EventSteps {
   #begin(index: unknown, content: Json, steps: Step[]): void {
     const { type } = content;
     if (typeof index !== "number" || this.#blocks.size === BLOCKS_MAX) return;
-    const block: Block = { type, call: type === "tool_use" ? this.#callCount++ : -1, hasInput: false };
+    const block: Block = {
+      type,
+      call: type === "tool_use" ? this.#callCount++ : -1,
+      hasInput: false,
+    };
     this.#blocks.set(index, block);
     if (type === "tool_use") {
       const [id, name] = [textOf(content["id"]), textOf(content["name"])];
@@ -220,7 +224,8 @@ function sign(signature: unknown, steps: Step[]): void {
 
 /** The prompt's tokens are those that no cache had a part in, and the caches' sums. */
 function usageOf(told: Json): Usage | undefined {
-  const { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } = told;
+  const { input_tokens, output_tokens, cache_creation_input_tokens, cache_read_input_tokens } =
+    told;
   if (typeof input_tokens !== "number" || typeof output_tokens !== "number") return undefined;
   const cachedTokens = numberOf(cache_read_input_tokens);
   const cacheWriteTokens = numberOf(cache_creation_input_tokens);

@@ -123,7 +123,10 @@ function inputOf(text: unknown): unknown {
 
 /** Anthropic's ids are of [a-zA-Z0-9_-]: other characters become their numbers. */
 function idOf(id: unknown): string {
-  return String(id).replaceAll(/[^a-zA-Z0-9_-]/g, (char) => `_${char.charCodeAt(0).toString(16)}`) ||
+  return String(id).replaceAll(
+    /[^a-zA-Z0-9_-]/g,
+    (char) => `_${char.charCodeAt(0).toString(16)}`,
+  ) ||
     "_";
 }
 

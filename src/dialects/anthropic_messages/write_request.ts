@@ -73,7 +73,9 @@ function checkSayable({ choiceCount, params }: Turn): void {
   if (Object.keys(object(logit_bias) ?? {}).length > 0) {
     throw unsaid("logit_bias", "a bias of tokens");
   }
-  if (Array.isArray(modalities) && modalities.includes("audio")) throw unsaid("modalities", "sound");
+  if (Array.isArray(modalities) && modalities.includes("audio")) {
+    throw unsaid("modalities", "sound");
+  }
   for (const name of ["presence_penalty", "frequency_penalty"]) {
     if (params[name]) throw unsaid(name, "a penalty");
   }

@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { PieceSink, Relay, RelayBody } from "../../core/answer.ts";
+import type { DialectName, PieceSink, Relay, RelayBody } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { UpstreamCall } from "../../core/upstream_call.ts";
@@ -52,7 +52,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   readonly #up: UpstreamCall;
   readonly #abort: Abort;
   readonly #deadline: Deadline;
-  readonly #usage = new UsageTail();
+  readonly #usage: UsageTail;
   readonly #startMs: number;
   readonly #transport: Transport;
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
@@ -73,9 +73,10 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   /** True while the clock of a wait runs on, though pieces come that say nothing. */
   #isWaiting = false;
 
-  /** `abort` is the signal of `request`. */
+  /** `abort` is the signal of `request`, which is one in `dialect`. */
   constructor(
     request: TransportRequest,
+    dialect: DialectName,
     abort: Abort,
     transport: Transport,
     limits: AttemptLimits,
@@ -86,6 +87,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   ) {
     const { wheel } = call.engine;
     this.#request = request;
+    this.#usage = new UsageTail(dialect);
     this.#abort = abort;
     this.#transport = transport;
     this.#limits = limits;

@@ -19,7 +19,7 @@ const NOT_UP = new Set([
 ]);
 
 /** What says how the body is to be read, and its answer to be written. */
-const OF_MESSAGE = new Set(["accept", "content-encoding", "content-type"]);
+const OF_MESSAGE = new Set(["accept", "anthropic-version", "content-encoding", "content-type"]);
 /** Where clients send their keys: OpenAI's, Azure's, Anthropic's and Google's way. */
 const KEYS = new Set(["authorization", "api-key", "x-api-key", "x-goog-api-key"]);
 
@@ -36,7 +36,12 @@ export interface Credentials {
   readonly passesClient: boolean;
   /** The only fields of the client's that are passed on, in lower case; none = there is no such list. */
   readonly names: readonly string[];
+  /** True: the upstream speaks Anthropic's dialect and no other. */
+  readonly isAnthropic: boolean;
 }
+
+/** What an upstream of Anthropic's dialect must be told, when the client has not. */
+const ANTHROPIC_VERSION = ["anthropic-version", "2023-06-01"] as const;
 
 /** What others depend on. */
 const DECIDING = new Set(["connection", "via"]);
@@ -50,7 +55,7 @@ export class HeadersUp {
    * out.
    */
   constructor(
-    { apiKey, passesClientKey, passesClient, names }: Credentials,
+    { apiKey, passesClientKey, passesClient, names, isAnthropic }: Credentials,
     added: Readonly<Record<string, string>>,
   ) {
     const own = Object.entries(added).filter(([name]) => !NOT_UP.has(name.toLowerCase()));
@@ -67,7 +72,8 @@ export class HeadersUp {
           ? []
           : [["accept-encoding", "identity"] as const]),
         ["via", via === null || hops.has("via") ? VIA : `${via}, ${VIA}`],
-        ...(apiKey === "" ? [] : [["authorization", `Bearer ${apiKey}`] as const]),
+        ...(isAnthropic && !client.has("anthropic-version") ? [ANTHROPIC_VERSION] : []),
+        ...keyFields(apiKey, isAnthropic, client),
       ];
       return {
         passes: (name) =>
@@ -84,6 +90,19 @@ export class HeadersUp {
   of(client: Fields): Fields {
     return this.#filter.of(client).fields;
   }
+}
+
+/**
+ * Weir's own key. Clients of Anthropic's dialect send theirs in a field of its own; gateways that
+ * speak several dialects want a bearer's token in any.
+ */
+function keyFields(apiKey: string, isAnthropic: boolean, client: Fields): readonly Field[] {
+  if (apiKey === "") return [];
+  const own = isAnthropic || client.has("anthropic-version");
+  return [
+    ...(own ? [["x-api-key", apiKey] as const] : []),
+    ...(isAnthropic ? [] : [["authorization", `Bearer ${apiKey}`] as const]),
+  ];
 }
 
 /** The head that was looked at last: one that comes again is the same. */

@@ -37,6 +37,11 @@ export type CountUsage = (turn: Turn, said: string) => Usage;
  */
 const UNKNOWN_PATH: ReadonlySet<number> = new Set([404, 405, 501]);
 
+/** True when `relay` says that its upstream has no such URL. */
+export function saysUnknown({ status }: Relay): boolean {
+  return UNKNOWN_PATH.has(status);
+}
+
 /**
  * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
  * let them be; what it turns out not to know is asked again in the dialect that it does.
@@ -68,7 +73,7 @@ export function respeak(
 
   /** `relay`, or what the upstream says in its own dialect when it does not know that one. */
   async function checked(relay: Answer, ask: Ask, call: Call): Promise<Answer> {
-    if (relay.kind !== "relay" || !UNKNOWN_PATH.has(relay.status)) return relay;
+    if (relay.kind !== "relay" || !saysUnknown(relay)) return relay;
     const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
     const { status, fields } = relay;
     const model = ask.model();

@@ -99,7 +99,7 @@ export class Upstream implements EagerSource {
     if (wire?.body !== null) call.model ||= modelUp;
     try {
       if (wire !== undefined && hasPassedWeir(wire.fields)) throw loopDetected();
-      const { method, path, fields, body, upload } = wire ?? this.#wireOf(ask, call);
+      const { dialect, method, path, fields, body, upload } = wire ?? this.#wireOf(ask, call);
       const up = UpstreamCall.of(call, this.#host);
       up.method = method;
       const signal = new Abort();
@@ -113,6 +113,7 @@ export class Upstream implements EagerSource {
       };
       new Attempt(
         request,
+        dialect,
         signal,
         this.#transport,
         this.#options,
@@ -151,7 +152,14 @@ export class Upstream implements EagerSource {
 
   #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
     const { base_url, api_key, passesClientKey, passesClient, headers, headers_up } = this.#options;
-    const credentials = { apiKey: api_key, passesClientKey, passesClient, names: headers_up };
+    const isAnthropic = this.#speaks.asked?.name === "anthropic_messages";
+    const credentials = {
+      apiKey: api_key,
+      passesClientKey,
+      passesClient,
+      names: headers_up,
+      isAnthropic,
+    };
     const basic = api_key === "" ? basicOf(base_url) : "";
     const own = basic === "" ? headers : { authorization: basic, ...headers };
     return new HeadersUp(credentials, { ...trace, ...own });

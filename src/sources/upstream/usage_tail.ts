@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Usage } from "../../core/answer.ts";
+import type { DialectName, Usage } from "../../core/answer.ts";
 
 /** The usage stands in the last 400 bytes or so of a stream, and of a JSON body. */
 const TAIL_BYTES = 2048;
@@ -12,10 +12,32 @@ const TAIL_BYTES = 2048;
 const CHUNKS_MAX = 16;
 const LF = 10;
 
-const KEY = Buffer.from('"prompt_tokens"');
-const PROMPT = /^"prompt_tokens"\s*:\s*(\d{1,12})\b/;
-const COMPLETION = /"completion_tokens"\s*:\s*(\d{1,12})\b/;
-/** Both numbers stand so near to each other, whichever comes first. */
+/** How a dialect spells the counts. */
+interface Words {
+  /** What is looked for. */
+  readonly key: Buffer;
+  /** Their sum is the prompt's. */
+  readonly prompt: readonly RegExp[];
+  readonly completion: RegExp;
+}
+
+function words(key: string, prompt: readonly string[], completion: string): Words {
+  const counted = (name: string) => new RegExp(`"${name}"\\s*:\\s*(\\d{1,12})\\b`);
+  return {
+    key: Buffer.from(`"${key}"`),
+    prompt: prompt.map(counted),
+    completion: counted(completion),
+  };
+}
+
+const CHAT = words("prompt_tokens", ["prompt_tokens"], "completion_tokens");
+const NEWER = words(
+  "output_tokens",
+  ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"],
+  "output_tokens",
+);
+
+/** The numbers stand so near to each other, whichever comes first. */
 const NEAR_BYTES = 1024;
 
 /**
@@ -27,6 +49,12 @@ export class UsageTail {
   #chunks: Uint8Array[] = [];
   #bytes = 0;
   #found: Usage | undefined = undefined;
+  readonly #words: Words;
+
+  /** Of an answer in `dialect`. */
+  constructor(dialect: DialectName) {
+    this.#words = dialect === "anthropic_messages" || dialect === "openai_responses" ? NEWER : CHAT;
+  }
 
   /** Takes the next chunk. */
   feed(chunk: Uint8Array): void {
@@ -60,14 +88,22 @@ export class UsageTail {
 
   /** The last counts in `chunk` take the place of those before. */
   #look(chunk: Uint8Array): void {
-    const at = lastIndexOf.call(chunk, KEY);
+    const { key, prompt, completion } = this.#words;
+    const at = lastIndexOf.call(chunk, key);
     if (at < 0) return;
     const from = Math.max(0, at - NEAR_BYTES);
     const text = latin1Slice.call(chunk, from, Math.min(chunk.length, at + NEAR_BYTES));
-    const prompt = PROMPT.exec(text.slice(at - from));
-    const completion = COMPLETION.exec(text.slice(at - from)) ?? COMPLETION.exec(text);
-    if (prompt === null || completion === null) return;
-    this.#found = { promptTokens: Number(prompt[1]), completionTokens: Number(completion[1]) };
+    const behind = text.slice(at - from);
+    const count = (word: RegExp) => (word.exec(behind) ?? word.exec(text))?.[1];
+    const completionTokens = count(completion);
+    if (completionTokens === undefined) return;
+    const counts = prompt.map(count);
+    // Anthropic's last event may leave out what the first one has told.
+    const promptTokens = counts[0] === undefined
+      ? this.#found?.promptTokens
+      : counts.reduce((sum, one) => sum + Number(one ?? 0), 0);
+    if (promptTokens === undefined) return;
+    this.#found = { promptTokens, completionTokens: Number(completionTokens) };
   }
 }
 

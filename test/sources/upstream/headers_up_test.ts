@@ -11,6 +11,7 @@ const NO_KEY: Credentials = {
   passesClientKey: false,
   passesClient: false,
   names: [],
+  isAnthropic: false,
 };
 const PASSES_KEY: Credentials = { ...NO_KEY, passesClientKey: true };
 
@@ -65,6 +66,36 @@ describe("HeadersUp", () => {
       ...PASSES_KEY,
       apiKey: "sk",
     }], { ...ALWAYS, authorization: "Bearer sk" }],
+    ["passes the key of Anthropic's clients where it may", [{ "x-api-key": "c" }, {
+      ...NO_KEY,
+      passesClientKey: true,
+    }], { ...ALWAYS, "x-api-key": "c" }],
+    ["puts its own key where Anthropic's upstreams look for it", [{ "x-api-key": "c" }, {
+      ...NO_KEY,
+      apiKey: "sk",
+      isAnthropic: true,
+    }], { ...ALWAYS, "x-api-key": "sk", "anthropic-version": "2023-06-01" }],
+    ["keeps the version that the client says", [{ "anthropic-version": "2024-01-01" }, {
+      ...NO_KEY,
+      isAnthropic: true,
+    }], { ...ALWAYS, "anthropic-version": "2024-01-01" }],
+    ["puts its own key in both places where an upstream speaks more than one dialect", [{
+      "anthropic-version": "2023-06-01",
+    }, { ...NO_KEY, apiKey: "sk" }], {
+      ...ALWAYS,
+      "anthropic-version": "2023-06-01",
+      "x-api-key": "sk",
+      authorization: "Bearer sk",
+    }],
+    ["lets the config's own fields stand", [{}, {
+      ...NO_KEY,
+      apiKey: "sk",
+      isAnthropic: true,
+    }, { "X-Api-Key": "own", "Anthropic-Version": "2025-01-01" }], {
+      ...ALWAYS,
+      "x-api-key": "own",
+      "anthropic-version": "2025-01-01",
+    }],
     ["keeps what tells of the client and of its page to itself", [{
       "cookie": "a=1",
       "forwarded": "for=10.0.0.1",
