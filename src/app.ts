@@ -25,7 +25,7 @@ import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
-import { bearerAuth, type BearerToken } from "./ops/auth.ts";
+import { apiKeyAuth, bearerAuth, type BearerToken } from "./ops/auth.ts";
 import { clientAddress } from "./ops/client_address.ts";
 import { preflightHeaders } from "./ops/cors.ts";
 import { Admission } from "./ops/admission.ts";
@@ -44,6 +44,10 @@ import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
 import { operationRoutes } from "./surfaces/admin/routes.ts";
+import { anthropicDoor } from "./surfaces/anthropic/door.ts";
+import { countTokens, messages } from "./surfaces/anthropic/messages.ts";
+import { anthropicModels } from "./surfaces/anthropic/models.ts";
+import { anthropicRoutes } from "./surfaces/anthropic/routes.ts";
 import { memoryServer } from "./surfaces/character_chat/memory.ts";
 import { v1Response } from "./surfaces/character_chat/response.ts";
 import { memoryRoutes, responseRoutes } from "./surfaces/character_chat/routes.ts";
@@ -62,7 +66,7 @@ import { tasks } from "./surfaces/model_compose/tasks.ts";
 import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
 import { models } from "./surfaces/openai/models.ts";
-import { passed } from "./surfaces/openai/passed.ts";
+import { openaiDoor, passed, type PassedDoor } from "./surfaces/openai/passed.ts";
 import { responses } from "./surfaces/openai/responses.ts";
 import { openaiRoutes } from "./surfaces/openai/routes.ts";
 import type { Page, Route } from "./surfaces/route.ts";
@@ -206,6 +210,14 @@ export function makeApp(
     processingMs: mock.first_token_ms,
   };
   const { main } = sources;
+  const anthropic = { stamps, authorize: apiKeyAuth(world.tokens) };
+  const passedBy = (door: PassedDoor) =>
+    sources.passing && passed({
+      source: sources.passing,
+      streamsUp: sources.streamsUp(sources.passing, "openai"),
+      isDraining,
+      door,
+    });
   const pages = docs({ routes: () => routes, version: world.version });
   const page = servePage();
   const workflowDeps = { workflows, authorize };
@@ -250,13 +262,31 @@ export function makeApp(
         upstream: sources.upstream,
         models: mock.models,
       }),
-      passed: sources.passing && passed({
-        source: sources.passing,
-        streamsUp: sources.streamsUp(sources.passing, "openai"),
-        stamps,
-        authorize,
-        secrets,
-        isDraining,
+      passed: passedBy(openaiDoor({ stamps, authorize, secrets })),
+      forAnthropic: {
+        models: anthropicModels({
+          ...anthropic,
+          upstream: sources.upstream,
+          models: mock.models,
+        }),
+        passed: passedBy(anthropicDoor(anthropic)),
+      },
+    }),
+    ...anthropicRoutes({
+      messages: messages({
+        ...streaming,
+        ...anthropic,
+        source: main,
+        isRelaying: sources.isRelaying(main),
+        streamsUp: sources.streamsUp(main, "anthropic_messages"),
+        promptTokens: sources.promptTokens,
+      }),
+      countTokens: countTokens({
+        ...streaming,
+        ...anthropic,
+        source: sources.counting,
+        isRelaying: sources.isRelaying(main),
+        streamsUp: false,
       }),
     }),
     ...contentEventsRoutes(
@@ -342,9 +372,12 @@ export function makeApp(
       if (fault !== undefined) return refuse(exchange, client, fault);
       return void exchange.whole(204, preflightHeaders(head.fields), null);
     }
-    const { route: { serve, auth }, isGuarded, params } = match;
+    const { route, isGuarded, params } = match;
+    const { auth } = route;
+    const other = route.serveAnthropic;
+    const serve = other !== undefined && head.fields.has("anthropic-version") ? other : route.serve;
     if (isGuarded) {
-      const fault = keptOut(exchange, auth === "bearer" ? "auth.token" : "auth.secret_key");
+      const fault = keptOut(exchange, auth === "token" ? "auth.secret_key" : "auth.token");
       if (fault !== undefined) return refuse(exchange, client, fault, serve);
     }
     if (typeof serve === "function") {

@@ -17,6 +17,7 @@ export const TEXT_TYPE = "text/plain";
 /** The systems, in the order of the page. */
 export const TAGS = {
   "OpenAI API": "What an OpenAI client calls: chat completions and models.",
+  "Anthropic API": "What an Anthropic client calls: messages, and models with its version header.",
   "Character chat": "The streaming response service: one request with a memory.",
   "Memory": "The memory server that /v1/response uses, for other weirs and clients.",
   "Workflows": "model-compose workflows.",
@@ -33,6 +34,8 @@ export type RouteAuth =
   | "none"
   /** `Authorization: Bearer <auth.token>`, when that is set. */
   | "bearer"
+  /** The same, or `x-api-key: <auth.token>`. */
+  | "apiKey"
   /** `Authorization: <token of /token>`, when `auth.secret_key` is set. */
   | "token";
 
@@ -81,6 +84,8 @@ export interface Route {
   /** True: it takes what no other row takes, and no other method of a path that is weir's own. */
   readonly isRest?: true;
   readonly serve: Surface | Page;
+  /** Serves clients of Anthropic's API, who say its version in every request; absent = as others. */
+  readonly serveAnthropic?: Surface | undefined;
   /**
    * True: it may answer with a model's stream: the list of black-box tests over streams has it
    * (`test/server/streaming_surfaces.ts`).
@@ -122,6 +127,7 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
     components: {
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer", description: "auth.token" },
+        apiKey: { type: "apiKey", in: "header", name: "x-api-key", description: "auth.token" },
         token: {
           type: "apiKey",
           in: "header",
@@ -133,6 +139,13 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
   };
 }
 
+/** Each of them opens the door. */
+const SCHEMES = {
+  bearer: ["bearer"],
+  apiKey: ["apiKey", "bearer"],
+  token: ["token"],
+} as const satisfies Record<Exclude<RouteAuth, "none">, readonly string[]>;
+
 function operationOf(route: Route): JsonSchema {
   const { method, path, tag, summary, description, auth, parameters, body, responses } = route;
   return {
@@ -140,7 +153,7 @@ function operationOf(route: Route): JsonSchema {
     tags: [tag],
     summary,
     ...(description === undefined ? {} : { description }),
-    security: auth === "none" ? [] : [{ [auth]: [] }],
+    security: auth === "none" ? [] : SCHEMES[auth].map((scheme) => ({ [scheme]: [] })),
     ...(parameters === undefined ? {} : { parameters: parameters.map(parameterOf) }),
     ...(body === undefined ? {} : {
       requestBody: {

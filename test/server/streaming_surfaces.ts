@@ -18,6 +18,8 @@ export interface StreamingSurface {
   readonly end: string;
   /** What is in the event of an error; "" = there is none, the body is cut. */
   readonly error: string;
+  /** True: each event says its name on a line of its own. */
+  readonly hasEventLines?: true;
   /** True: its clients wait for `[DONE]`, so an error is followed by one. */
   readonly endsErrors?: true;
   /** True: it answers nothing before its first word, so no comments fill the silence until then. */
@@ -32,12 +34,21 @@ export interface StreamingSurface {
 
 /** Settings that some of them need to keep the rules of all. */
 export const SETTINGS = {
+  // Who speaks another dialect is said again.
+  "llm.speaks": "[openai_chat]",
   // `/v1/response` alone lets its upstream finish when the client leaves: the turn is kept whole.
   "response.on_disconnect": "cancel",
 };
 
 const DONE = "data: [DONE]\n\n";
 const ERROR = '"error":';
+/** Anthropic's clients read events by their names. */
+function saidInBlocks(stream: string): string {
+  return (dataOf(stream.replaceAll(/^event: .*\n/gm, "")) as readonly {
+    readonly delta?: { readonly text?: string };
+  }[]).map(({ delta }) => delta?.text ?? "").join("");
+}
+
 const HELLO = [{ role: "user", content: "Hello 你好 🌊" }];
 
 /** The data of every event, `[DONE]` and comments left out. */
@@ -101,6 +112,15 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     error: "event: error\n",
     opensAtOnce: true,
     unreachable: [502, "{"],
+  },
+  {
+    path: "/v1/messages",
+    body: { model: "claude-sonnet-4-5", max_tokens: 100, messages: HELLO, stream: true },
+    said: saidInBlocks,
+    end: 'data: {"type":"message_stop"}\n\n',
+    error: 'event: error\ndata: {"type":"error"',
+    hasEventLines: true,
+    unreachable: [502, '{"type":"error","error":{"type":"api_error"'],
   },
   {
     path: "/chat",

@@ -21,6 +21,11 @@ function ask(weir: Weir, surface: StreamingSurface, signal?: AbortSignal): Promi
   });
 }
 
+/** `text` without the blanks that Anthropic pads its events with. */
+function unpadded(text: string): string {
+  return text.replaceAll(/ +}$/gm, "}");
+}
+
 /** Reads a response piece by piece. */
 function reader(response: Response) {
   const stream = response.body!.getReader();
@@ -82,14 +87,12 @@ describe("every streaming surface, answered by the mock", () => {
       expect(["*", PAGE]).toContain(response.headers.get("access-control-allow-origin")!);
       const text = await response.text();
       expect(surface.said(text)).toBe("一 two 🌊 four");
-      expect(text).toEndWith(surface.end);
-      expect(text.includes("[DONE]")).toBe(surface.end === "data: [DONE]\n\n");
-      expect(
-        text.split("\n\n").slice(0, -1).every((event) =>
-          /^(?:event: \S+\n)?data: [^\r\n]+$/.test(event)
-        ),
-      )
-        .toBe(true);
+      expect(unpadded(text)).toEndWith(surface.end);
+      expect(text.includes("[DONE]")).toBe(surface.end.includes("[DONE]"));
+      const form = surface.hasEventLines
+        ? /^event: \S+\ndata: [^\r\n]+$/
+        : /^(?:event: \S+\n)?data: [^\r\n]+$/;
+      expect(text.split("\n\n").slice(0, -1).every((event) => form.test(event))).toBe(true);
     });
 
     test(`${surface.path}: a client that leaves frees its stream at once`, async () => {
@@ -194,7 +197,7 @@ describe("every streaming surface, answered by an upstream", () => {
       told.say(" 🌊");
       await answer.until((text) => surface.said(text) === "一 🌊");
       told.finish();
-      expect(await answer.until(() => false)).toEndWith(surface.end);
+      expect(unpadded(await answer.until(() => false))).toEndWith(surface.end);
     });
 
     test(`${surface.path} says a character whole whose halves come one by one`, async () => {

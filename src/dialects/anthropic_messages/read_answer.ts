@@ -6,7 +6,7 @@
 
 import type { EndReason, Step, Usage } from "../../core/answer.ts";
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
-import type { AnswerReader } from "../../core/dialect.ts";
+import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { isDeeper } from "../../lib/depth.ts";
 import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
@@ -34,8 +34,8 @@ const REASONS: Readonly<Record<string, EndReason>> = {
 };
 
 /** A reader for an answer that streams or does not. */
-export function readAnswer(): AnswerReader {
-  return answerReader(new MessageSteps());
+export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
+  return answerReader(new MessageSteps(), limits);
 }
 
 /** What an answer with an error's `status` says. The upstream's own sentence is kept. */

@@ -59,7 +59,7 @@ export function models(deps: ModelsDeps): Surface {
       model: "",
       manner: { errorEvent },
       wire: {
-        dialect: "openai_chat",
+        dialect: "openai",
         method: "GET",
         path: path + queryOf(head.target),
         fields: head.fields,

@@ -9,7 +9,7 @@ import type { Source } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import type { Stamps } from "../../core/stamp.ts";
-import type { Surface } from "../../core/surface.ts";
+import type { StreamManner, Surface } from "../../core/surface.ts";
 import {
   bodyTooLarge,
   errorAnswer,
@@ -26,32 +26,50 @@ export interface PassedDeps {
   readonly source: Source;
   /** True when the source needs nothing of a body before it goes up. */
   readonly streamsUp: boolean;
-  readonly stamps: Stamps;
-  readonly authorize: Authorize;
-  /** The keys that are right: an error never repeats one. */
-  readonly secrets: readonly string[];
   /** True: an answer is finished although its client has left. */
   readonly isDraining: boolean;
+  readonly door: PassedDoor;
 }
 
-/** Who knows how such a stream ends: each path has its own way. */
-const MANNER = { errorEvent, streamEnd: StreamEnd.UNKNOWN };
+/** How clients of one API are let in and turned away. */
+export interface PassedDoor
+  extends Pick<Surface, "tooLarge" | "refuse">, Required<Pick<Surface, "admit">> {
+  readonly errorEvent: StreamManner["errorEvent"];
+}
+
+/** OpenAI's keys and errors. `secrets`: the keys that are right, which no error repeats. */
+export function openaiDoor(
+  { stamps, authorize, secrets }: {
+    readonly stamps: Stamps;
+    readonly authorize: Authorize;
+    readonly secrets: readonly string[];
+  },
+): PassedDoor {
+  return {
+    admit({ fields }, exchange) {
+      exchange.requestId = `req_${stamps.hex(32)}`;
+      const verdict = authorize(fields, exchange);
+      if (verdict !== "ok") throw keyError(verdict, fields, secrets);
+    },
+    errorEvent,
+    tooLarge: bodyTooLarge,
+    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+  };
+}
 
 /** A segment that would lead out of the upstream's API, however it is spelled. */
 const CLIMBING = /^(?:\.|%2e){1,2}$/i;
 
 /** Makes the surface. */
 export function passed(deps: PassedDeps): Surface {
-  const { source, stamps, isDraining } = deps;
+  const { source, isDraining, door } = deps;
+  // Who knows how such a stream ends: each path has its own way.
+  const manner = { errorEvent: door.errorEvent, streamEnd: StreamEnd.UNKNOWN };
   return {
+    ...door,
     name: "v1_passed",
     source: source.name,
     takes: deps.streamsUp ? "stream" : "body",
-    admit({ fields }, exchange) {
-      exchange.requestId = `req_${stamps.hex(32)}`;
-      const verdict = deps.authorize(fields, exchange);
-      if (verdict !== "ok") throw keyError(verdict, fields, deps.secrets);
-    },
     answer({ head, bytes, upload }, exchange) {
       const { method, target, fields } = head;
       const path = pathOf(target).slice("/v1".length);
@@ -64,7 +82,7 @@ export function passed(deps: PassedDeps): Surface {
         kind: "pass",
         source,
         model: exchange.model,
-        manner: MANNER,
+        manner,
         isDraining,
         wire: {
           dialect: "openai",
@@ -76,7 +94,5 @@ export function passed(deps: PassedDeps): Surface {
         },
       };
     },
-    tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => errorAnswer(error, requestId),
   };
 }

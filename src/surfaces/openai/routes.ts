@@ -53,11 +53,13 @@ export interface OpenaiSurfaces {
   readonly models: Surface;
   /** Every other path; undefined = nobody takes them. */
   readonly passed: Surface | undefined;
+  /** The same for clients of Anthropic's API. */
+  readonly forAnthropic: { readonly models: Surface; readonly passed: Surface | undefined };
 }
 
 /** OpenAI's own API. */
 export function openaiRoutes(
-  { chatCompletions, responses, models, passed }: OpenaiSurfaces,
+  { chatCompletions, responses, models, passed, forAnthropic }: OpenaiSurfaces,
 ): readonly Route[] {
   return [
     {
@@ -95,6 +97,7 @@ export function openaiRoutes(
       method: "get",
       path: "/v1/models",
       serve: models,
+      serveAnthropic: forAnthropic.models,
       tag: "OpenAI API",
       summary: "List the models",
       auth: "bearer",
@@ -109,6 +112,7 @@ export function openaiRoutes(
       path: "/v1/models/{id}",
       isOpenEnded: true,
       serve: models,
+      serveAnthropic: forAnthropic.models,
       tag: "OpenAI API",
       summary: "Show one model",
       auth: "bearer",
@@ -119,7 +123,10 @@ export function openaiRoutes(
         "default": OPENAI_ERROR,
       },
     },
-    ...(passed === undefined ? [] : PASSED_METHODS.map((method) => passedRoute(method, passed))),
+    ...(passed === undefined ? [] : PASSED_METHODS.map((method) => ({
+      ...passedRoute(method, passed),
+      serveAnthropic: forAnthropic.passed,
+    }))),
   ];
 }
 
