@@ -404,7 +404,12 @@ export function makeApp(
     const { head } = exchange;
     const surface = error !== undefined && typeof row === "object"
       ? turningAway(row, error)
-      : unservedBy({ method: head.method, path: pathOf(head.target), error });
+      : unservedBy({
+        method: head.method,
+        path: pathOf(head.target),
+        error,
+        isAnthropic: head.fields.has("anthropic-version"),
+      });
     admission.count(client);
     driver.answer(surface, { head, params: NO_PARAMS, body: exchange, client }, exchange);
   }

@@ -8,6 +8,8 @@
 import type { AppError } from "../core/errors.ts";
 import type { Stamps } from "../core/stamp.ts";
 import type { Surface } from "../core/surface.ts";
+import { errorAnswer as anthropicAnswer } from "../dialects/anthropic_messages/errors.ts";
+import { requestIdOf } from "../dialects/anthropic_messages/request_id.ts";
 import {
   detailAnswer,
   detailTooLarge,
@@ -35,6 +37,8 @@ export interface Unserved {
   /** Without the query. */
   readonly path: string;
   readonly error?: AppError | undefined;
+  /** True: it says Anthropic's version. */
+  readonly isAnthropic: boolean;
 }
 
 /** `surface`, which refuses whatever comes with `error` and its status, also where it says 200 to all. */
@@ -95,6 +99,10 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
       if (isDetailed(path)) return detailAnswer(error);
       if (request.error !== undefined && ENVELOPED.test(path)) {
         return envelopeAnswer(envelope(-1, error.message), error.status, error.headers);
+      }
+      if (request.isAnthropic || path.startsWith("/v1/messages")) {
+        exchange.requestId = requestIdOf(stamps);
+        return anthropicAnswer(error, exchange.requestId);
       }
       exchange.requestId = `req_${stamps.hex(32)}`;
       return errorAnswer(error, exchange.requestId);

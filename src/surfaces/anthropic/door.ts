@@ -14,6 +14,7 @@ import {
   errorEvent,
   keyError,
 } from "../../dialects/anthropic_messages/errors.ts";
+import { REQUEST_ID_CHARS, requestIdOf } from "../../dialects/anthropic_messages/request_id.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 
 /** What a door needs. */
@@ -32,8 +33,8 @@ export interface AnthropicDoor {
   readonly refuse: (error: AppError, exchange: Exchange) => Whole;
 }
 
-/** Where an answer's own id goes: "req_011C" and 20 of [A-Za-z0-9]. */
-export const REQUEST_ID = { name: "request-id", width: 28 } as const;
+/** Where an answer's own id goes. */
+export const REQUEST_ID = { name: "request-id", width: REQUEST_ID_CHARS } as const;
 
 /** What every answer of weir's own carries. */
 export const ANTHROPIC_FIELDS = {
@@ -43,10 +44,9 @@ export const ANTHROPIC_FIELDS = {
 
 /** Makes the door. */
 export function anthropicDoor({ stamps, authorize }: DoorDeps): AnthropicDoor {
-  const id = new Uint8Array(20);
   return {
     admit({ fields }, exchange) {
-      exchange.requestId = `req_011C${String.fromCharCode(...stamps.fillId(id))}`;
+      exchange.requestId = requestIdOf(stamps);
       const verdict = authorize(fields, exchange);
       if (verdict !== "ok") throw keyError(verdict, !fields.has("x-api-key"));
     },
