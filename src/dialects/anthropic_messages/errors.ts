@@ -22,9 +22,24 @@ const TYPES: Readonly<Record<number, string>> = {
   529: "overloaded_error",
 };
 
-function bodyOf({ status, message }: AppError) {
+function bodyOf({ status, message, param }: AppError) {
   const type = TYPES[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
-  return { type: "error", error: { type, message } };
+  const details = param === THREAD ? { details: NO_THREADS } : {};
+  return { type: "error", error: { type, message, ...details } };
+}
+
+const THREAD = "thread";
+
+/** What its client wants to hear before it sends the whole conversation in each request. */
+const NO_THREADS = { error_code: "thread_unsupported_request", unsupported: [THREAD] };
+
+/** A conversation that is to be kept for its next request: 400. */
+export function noThreads(): AppError {
+  return new AppError(
+    "request_invalid",
+    "thread: conversations are not kept here, send all messages in each request",
+    { param: THREAD },
+  );
 }
 
 /** `error` before the first byte of an answer. `requestId` is the whole `request-id`. */

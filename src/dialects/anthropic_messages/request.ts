@@ -7,7 +7,7 @@
 
 import type { Turn } from "../../core/turn.ts";
 import { checkFields, type Fields, isObject, type JsonObject } from "../openai/check.ts";
-import { brokenJson, errorOf, invalid } from "./errors.ts";
+import { brokenJson, errorOf, invalid, noThreads } from "./errors.ts";
 import { chatMessages } from "./messages.ts";
 import { COUNT_FIELDS, MESSAGES_FIELDS } from "./rules.ts";
 
@@ -43,6 +43,8 @@ function turnOf(body: unknown, fields: Fields): MessagesRequest {
   if (fault !== undefined) throw errorOf({ ...fault, path: fault.path.slice(1) });
   const model = body["model"] as string;
   if (model === "") throw invalid("model", "String should have at least 1 character");
+  // What stands in such a request is not all of its conversation.
+  if (body["thread"] !== undefined && body["thread"] !== null) throw noThreads();
   const messages = chatMessages(body["system"], body["messages"] as readonly JsonObject[]);
   checkWhole(body);
   const thinking = (body["thinking"] ?? { type: "disabled" }) as JsonObject;

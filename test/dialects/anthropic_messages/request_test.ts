@@ -290,6 +290,10 @@ describe("parseMessagesRequest()", () => {
   const FAULTS: readonly [string, unknown][] = [
     ["The request body is not valid JSON: it must be an object", []],
     ["model: Field required", { max_tokens: 1, messages: [HELLO] }],
+    [
+      "thread: conversations are not kept here, send all messages in each request",
+      body({ thread: { type: "create" } }),
+    ],
     ["model: String should have at least 1 character", body({ model: "" })],
     ["model: Input should be a valid string", body({ model: 7 })],
     ["messages: Field required", { model: MODEL, max_tokens: 1 }],
