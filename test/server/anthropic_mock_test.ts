@@ -48,7 +48,7 @@ describe("@anthropic-ai/sdk and the mock", () => {
     let said = "";
     stream.on("text", (text) => said += text);
     const message = await stream.finalMessage();
-    expect([said, message.content]).toEqual([REPLY, [{ type: "text", text: REPLY }]]);
+    expect<unknown>([said, message.content]).toEqual([REPLY, [{ type: "text", text: REPLY }]]);
     const { id, usage } = await client.messages.create(ASKED);
     expect(message.usage).toEqual(usage);
     expect(message.id).not.toBe(id);
@@ -79,13 +79,13 @@ describe("@anthropic-ai/sdk and the mock", () => {
     const thinking = { type: "enabled", budget_tokens: 1024 } as const;
     const message = await client.messages.create({ ...ASKED, max_tokens: 5000, thinking });
     const [first, second] = message.content;
-    expect([first!.type, second]).toEqual(["thinking", { type: "text", text: REPLY }]);
+    expect<unknown>([first!.type, second]).toEqual(["thinking", { type: "text", text: REPLY }]);
     if (first?.type !== "thinking") throw new Error("It did not think");
     expect(first.thinking.length).toBeGreaterThan(20);
     expect(first.signature.length).toBeGreaterThan(20);
     expect(message.usage.output_tokens_details?.thinking_tokens).toBeGreaterThan(5);
     const streamed = client.messages.stream({ ...ASKED, max_tokens: 5000, thinking });
-    expect((await streamed.finalMessage()).content).toEqual(message.content);
+    expect<unknown>((await streamed.finalMessage()).content).toEqual(message.content);
     // It may be handed back.
     const next = [...HELLO, { role: "assistant" as const, content: message.content }, ...HELLO];
     await client.messages.create({ ...ASKED, messages: next });
@@ -93,7 +93,7 @@ describe("@anthropic-ai/sdk and the mock", () => {
       ...ASKED,
       thinking: { type: "adaptive", display: "omitted" },
     });
-    expect(hidden.content.at(-1)).toEqual({ type: "text", text: REPLY });
+    expect<unknown>(hidden.content.at(-1)).toEqual({ type: "text", text: REPLY });
   });
 
   test("limits and stop sequences end it", async () => {
@@ -102,7 +102,7 @@ describe("@anthropic-ai/sdk and the mock", () => {
     expect(REPLY).toStartWith((short.content[0] as Anthropic.TextBlock).text);
     const stopped = await client.messages.stream({ ...ASKED, stop_sequences: ["four", "🌊"] })
       .finalMessage();
-    expect([stopped.stop_reason, stopped.stop_sequence, stopped.content]).toEqual([
+    expect<unknown>([stopped.stop_reason, stopped.stop_sequence, stopped.content]).toEqual([
       "stop_sequence",
       "🌊",
       [{ type: "text", text: "一 two " }],

@@ -142,8 +142,11 @@ for (const [client, speaks, events, wanted] of CASES) {
     }
 
     test("gets the upstream's own error out of the middle of a stream", async () => {
-      const error = '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded 忙"}}';
-      const told = speaks === "openai_chat" ? `data: ${error}\n\n` : `event: error\ndata: ${error}\n\n`;
+      const error =
+        '{"type":"error","error":{"type":"overloaded_error","message":"Overloaded 忙"}}';
+      const told = speaks === "openai_chat"
+        ? `data: ${error}\n\n`
+        : `event: error\ndata: ${error}\n\n`;
       proxy.play(() => [
         act.send(sseHead()),
         act.send(chunk(events.slice(0, 4).join("") + told)),

@@ -30,7 +30,8 @@ export interface MessagesDeps extends ModelDeps, DoorDeps {
   readonly promptTokens: (turn: Turn) => number;
 }
 
-const MESSAGE_STOP = StreamEnd.events("message_stop");
+/** A whole stream ends with the one, and one that has told why it breaks off with the other. */
+const STREAM_END = StreamEnd.events("message_stop", "error");
 
 /** Makes the surface of `/v1/messages`. */
 export function messages(deps: MessagesDeps): Surface {
@@ -47,7 +48,7 @@ export function messages(deps: MessagesDeps): Surface {
     layout: ({ model, thinking }) => new MessageLayout(answeringModel(model), thinking),
     // Its clients show the prompt's tokens from the first event on, which few upstreams tell so early.
     foretold: (turn) => ({ promptTokens: deps.promptTokens(turn), completionTokens: 0 }),
-    stream: { errorEvent, streamEnd: MESSAGE_STOP },
+    stream: { errorEvent, streamEnd: STREAM_END },
   });
 }
 

@@ -1,3 +1,4 @@
+import { URLSearchParams } from "node:url";
 import { describe, expect, test } from "bun:test";
 import {
   answeringModel,
@@ -5,12 +6,9 @@ import {
   modelsPage,
 } from "../../../src/dialects/anthropic_messages/models.ts";
 
-const query = (text: string) => new Map(new URLSearchParams(text)) as Map<string, string>;
-
 /** As a request has it. */
-function page(models: readonly string[], text = "") {
-  const params = query(text);
-  return modelsPage(models, { get: (name) => params.get(name) ?? null });
+function page(models: readonly string[], query = "") {
+  return modelsPage(models, new URLSearchParams(query));
 }
 
 describe("answeringModel()", () => {
