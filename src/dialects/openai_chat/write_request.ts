@@ -24,7 +24,7 @@ export function writeRequest(
     model,
     messages: plainMessages(messages),
     ...(choiceCount === 1 ? {} : { n: choiceCount }),
-    ...(tokensMax === undefined ? {} : { max_tokens: tokensMax }),
+    ...(tokensMax === undefined ? {} : { [limitOf(model)]: tokensMax }),
     ...(stop.length === 0 ? {} : { stop }),
     stream: true,
     ...(asksUsage ? { stream_options: { include_usage: true } } : {}),
@@ -135,4 +135,9 @@ function unsaid(what: string, help: string): AppError {
     "request_invalid",
     `The upstream speaks the chat API, which does not take ${what}. ${help}`,
   );
+}
+
+/** OpenAI's reasoning models refuse `max_tokens`; other servers may know nothing else. */
+function limitOf(model: string): "max_tokens" | "max_completion_tokens" {
+  return /^(?:ft:)?(?:o\d|gpt-[5-9])/.test(model) ? "max_completion_tokens" : "max_tokens";
 }
