@@ -11,6 +11,7 @@ import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
 import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
+import { modelNotListed } from "../dialects/openai/errors.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
@@ -219,8 +220,10 @@ export function composeSources(
 
   /** Counts the prompts that `target` would answer. */
   function counted(target: Source): Source {
+    const { models } = config.mock;
     return counting(target, spoken.get(target), (turn) => {
-      if (target === mock) ownMock.checkModel(turn.model);
+      const isKnown = target !== mock || models.length === 0 || models.includes(turn.model);
+      if (!isKnown) throw modelNotListed(turn.model);
       return ownMock.promptTokens(turn);
     });
   }

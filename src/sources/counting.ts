@@ -8,7 +8,7 @@
 import type { Answer, Ask, Script, Source } from "../core/answer.ts";
 import type { Turn } from "../core/turn.ts";
 import type { Speaks } from "./upstream/speaks.ts";
-import { saysUnknown } from "./upstream/respeak.ts";
+import { unlessUnknown } from "./upstream/respeak.ts";
 
 /** An answer of nothing but its usage. */
 const NOTHING: Script = { name: "nothing", steps: [] };
@@ -41,10 +41,9 @@ export function counting(
       };
       const given = target.answer(passed, call);
       if (!speaks.isGuessed) return given;
-      return Promise.resolve(given).then((answer) => {
-        if (answer.kind !== "relay" || !saysUnknown(answer)) return answer;
-        answer.body.cancel();
-        return own(ask);
+      return Promise.resolve(given).then(async (answer) => {
+        if (answer.kind !== "relay") return answer;
+        return await unlessUnknown(answer, ask, call) ?? own(ask);
       });
     },
   };

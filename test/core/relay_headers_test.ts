@@ -86,6 +86,7 @@ describe("HeadersDown", () => {
     ["a field twice, with other values", [...HEAD, ["Link", "<c>"], ["Link", "<d>"]]],
     ["none", []],
     ["a compressed stream", [...HEAD, ["Content-Encoding", "gzip"]]],
+    ["Anthropic's name for its id", [...HEAD.slice(0, 1), ["Request-Id", "req_011"]]],
     ["a plain stream with the same names", [...HEAD, ["Content-Encoding", "identity"]]],
   ];
   for (const [name, fields] of NEXT) {

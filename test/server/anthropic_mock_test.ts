@@ -231,7 +231,9 @@ describe("a weir with a token, for the models it lists", () => {
     for (const ask of asks) {
       const error = await thrown(ask());
       expect(error).toBeInstanceOf(NotFoundError);
-      expect((error as NotFoundError).error).toMatchObject({ error: { type: "not_found_error" } });
+      expect((error as NotFoundError).error).toMatchObject({
+        error: { type: "not_found_error", message: "model: claude-sonet" },
+      });
     }
   });
 });

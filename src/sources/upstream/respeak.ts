@@ -37,9 +37,23 @@ export type CountUsage = (turn: Turn, said: string) => Usage;
  */
 const UNKNOWN_PATH: ReadonlySet<number> = new Set([404, 405, 501]);
 
-/** True when `relay` says that its upstream has no such URL. */
-export function saysUnknown({ status }: Relay): boolean {
-  return UNKNOWN_PATH.has(status);
+/**
+ * `relay`, an answer to `ask`; undefined when it says that its upstream has no such URL. A 404 that
+ * names the model is one of the model.
+ */
+export async function unlessUnknown(
+  relay: Relay,
+  ask: Ask,
+  call: Call,
+): Promise<Relay | undefined> {
+  const { status, fields } = relay;
+  if (!UNKNOWN_PATH.has(status)) return relay;
+  const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
+  const model = ask.model();
+  const isOfModel = status === 404 && model !== "" && Buffer.from(bytes).includes(model);
+  if (!isOfModel && error === undefined) return undefined;
+  const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
+  return { kind: "relay", status, fields, body };
 }
 
 /**
@@ -73,15 +87,9 @@ export function respeak(
 
   /** `relay`, or what the upstream says in its own dialect when it does not know that one. */
   async function checked(relay: Answer, ask: Ask, call: Call): Promise<Answer> {
-    if (relay.kind !== "relay" || !saysUnknown(relay)) return relay;
-    const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
-    const { status, fields } = relay;
-    const model = ask.model();
-    const isOfModel = status === 404 && model !== "" && Buffer.from(bytes).includes(model);
-    if (isOfModel || error !== undefined) {
-      const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
-      return { kind: "relay", status, fields, body };
-    }
+    if (relay.kind !== "relay") return relay;
+    const known = await unlessUnknown(relay, ask, call);
+    if (known !== undefined) return known;
     speaks.forget(ask.wire!.dialect);
     return await answer(ask, call);
   }

@@ -13,6 +13,7 @@ import {
   errorAnswer,
   errorEvent,
   keyError,
+  modelNotFound,
 } from "../../dialects/anthropic_messages/errors.ts";
 import { REQUEST_ID_CHARS, requestIdOf } from "../../dialects/anthropic_messages/request_id.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
@@ -52,6 +53,9 @@ export function anthropicDoor({ stamps, authorize }: DoorDeps): AnthropicDoor {
     },
     errorEvent,
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+    refuse(error, { requestId, model }) {
+      const isModels = error.code === "model_unknown" && model !== "";
+      return errorAnswer(isModels ? modelNotFound(model) : error, requestId);
+    },
   };
 }
