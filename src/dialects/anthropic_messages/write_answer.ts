@@ -5,21 +5,28 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type { Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Layout, StampTexts } from "../../core/frames.ts";
-import type { Gathered, GatheredChoice } from "../../core/gathering.ts";
+import type { Gathered } from "../../core/gathering.ts";
 import { event } from "./events.ts";
+import {
+  callBlock,
+  callId,
+  contentOf,
+  detailsOf,
+  inputOf,
+  message,
+  NOT_ENDED,
+  OWN_SIGNATURE,
+  stopReason,
+  usageObject,
+} from "./message.ts";
 import type { Thinking } from "./request.ts";
 
 /** Characters of a message's id behind "msg_01", and of what the ids of its calls are made of. */
 export const MESSAGE_ID_LENGTHS: readonly number[] = [22, 20];
-
-/** The signature of reasoning that nobody signed: the mock's. It says so. */
-const OWN_SIGNATURE = Buffer.from("weir's mock has thought this, and nobody can check it").toString(
-  "base64",
-);
 
 const NO_USAGE: Usage = { promptTokens: 0, completionTokens: 0 };
 
@@ -57,132 +64,6 @@ export class MessageLayout implements Layout {
         usageObject(usage),
       ),
     );
-  }
-}
-
-/** The keys of a message, in their order on the wire. */
-function message(
-  model: string,
-  id: string,
-  content: readonly unknown[],
-  reason: StopReason,
-  usage: unknown,
-) {
-  return {
-    model,
-    id: `msg_01${id}`,
-    type: "message",
-    role: "assistant",
-    content,
-    ...reason,
-    usage,
-  };
-}
-
-/** Why an answer ended, in the keys that say it. */
-interface StopReason {
-  readonly stop_reason: string | null;
-  readonly stop_sequence: string | null;
-  readonly stop_details: null;
-}
-
-const NOT_ENDED: StopReason = { stop_reason: null, stop_sequence: null, stop_details: null };
-
-const STOP_REASONS = {
-  stop: "end_turn",
-  length: "max_tokens",
-  content_filter: "refusal",
-  tool_calls: "tool_use",
-} as const satisfies Record<EndReason, string>;
-
-function stopReason(
-  reason: EndReason,
-  isRefusal: boolean,
-  callCount: number,
-  { stopSequence }: { readonly stopSequence?: string | undefined },
-): StopReason {
-  const isStop = reason === "stop";
-  // Some upstreams of the chat API say "stop" behind calls.
-  const word = isStop && isRefusal
-    ? "refusal"
-    : isStop && callCount > 0
-    ? "tool_use"
-    : isStop && stopSequence !== undefined
-    ? "stop_sequence"
-    : STOP_REASONS[reason];
-  return {
-    stop_reason: word,
-    stop_sequence: word === "stop_sequence" ? stopSequence! : null,
-    stop_details: null,
-  };
-}
-
-/** The prompt's counts. `input_tokens` are those that no cache had a part in. */
-function inputOf({ promptTokens, cachedTokens = 0, cacheWriteTokens = 0 }: Usage) {
-  return {
-    input_tokens: Math.max(0, promptTokens - cachedTokens - cacheWriteTokens),
-    cache_creation_input_tokens: cacheWriteTokens,
-    cache_read_input_tokens: cachedTokens,
-  };
-}
-
-function detailsOf({ reasoningTokens }: Usage) {
-  return reasoningTokens === undefined
-    ? {}
-    : { output_tokens_details: { thinking_tokens: reasoningTokens } };
-}
-
-/** The `usage` of a message. */
-function usageObject(usage: Usage, outputTokens = usage.completionTokens) {
-  return {
-    ...inputOf(usage),
-    cache_creation: {
-      ephemeral_5m_input_tokens: usage.cacheWriteTokens ?? 0,
-      ephemeral_1h_input_tokens: 0,
-    },
-    output_tokens: outputTokens,
-    ...detailsOf(usage),
-    service_tier: "standard",
-    inference_geo: "not_available",
-  };
-}
-
-/** The id of the `index`th call, when nobody has given it one: "toolu_01" and 22 of [A-Za-z0-9]. */
-function callId(stamp: string, index: number): string {
-  return `toolu_01${stamp}${(index % 1296).toString(36).padStart(2, "0")}`;
-}
-
-function callBlock(id: string, name: string, input: unknown) {
-  return { type: "tool_use", id, name, input, caller: { type: "direct" } };
-}
-
-function contentOf(
-  choice: GatheredChoice,
-  callStamp: string,
-  thinking: Thinking,
-): readonly unknown[] {
-  const { reasoning, signature, text, refusal, calls } = choice;
-  const said = text + refusal;
-  return [
-    ...(thinking === "none" || (reasoning === "" && signature === undefined) ? [] : [{
-      type: "thinking",
-      thinking: thinking === "words" ? reasoning : "",
-      signature: signature === "" ? OWN_SIGNATURE : signature ?? "",
-    }]),
-    ...(said === "" ? [] : [{ type: "text", text: said }]),
-    ...calls.map(({ id, name, arguments: text }, index) =>
-      callBlock(id || callId(callStamp, index), name, inputIn(text))
-    ),
-  ];
-}
-
-/** The object that arguments are the JSON of. */
-function inputIn(text: string): unknown {
-  if (text.trim() === "") return {};
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new AppError("upstream_broken", "The arguments of a tool call are no JSON", { cause });
   }
 }
 
@@ -296,7 +177,8 @@ class EventWriter implements AnswerWriter {
   /** The first event, unless it has been. */
   #start(): string {
     if (this.#count > 0) return "";
-    const usage = usageObject(this.#usage, FIRST_OUTPUT_TOKENS);
+    const { reasoningTokens: _, ...counts } = this.#usage; // what was thought is told at the end
+    const usage = usageObject({ ...counts, completionTokens: FIRST_OUTPUT_TOKENS });
     return this.#event({
       type: "message_start",
       message: message(this.#head.model, this.#head.id, [], NOT_ENDED, usage),

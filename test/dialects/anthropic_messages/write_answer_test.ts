@@ -230,7 +230,6 @@ describe("MessageLayout.writer()", () => {
       ...COUNTS,
       cache_creation: { ephemeral_5m_input_tokens: 6, ephemeral_1h_input_tokens: 0 },
       output_tokens: 1,
-      output_tokens_details: { thinking_tokens: 3 },
       service_tier: "standard",
       inference_geo: "not_available",
     }));
@@ -331,7 +330,8 @@ describe("MessageLayout.whole()", () => {
     expect(reason(call(0), end("stop"))).toEqual(["tool_use", null]);
   });
 
-  test("refuses arguments that are no JSON", () => {
+  test("refuses arguments that are no JSON, unless the limit has cut them", () => {
+    expect(whole([call(0), json(0, '{"ort'), end("length")])).toContain('"input":{}');
     expect(() => whole([call(0), json(0, '{"ort'), end("tool_calls")])).toThrow("no JSON");
   });
 });
