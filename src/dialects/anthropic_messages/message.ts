@@ -11,9 +11,10 @@ import type { GatheredChoice } from "../../core/gathering.ts";
 import type { Thinking } from "./request.ts";
 
 /** The signature of reasoning that nobody signed: the mock's. It says so. */
-export const OWN_SIGNATURE = Buffer.from("weir's mock has thought this, and nobody can check it").toString(
-  "base64",
-);
+export const OWN_SIGNATURE = Buffer.from("weir's mock has thought this, and nobody can check it")
+  .toString(
+    "base64",
+  );
 
 /** The keys of a message, in their order on the wire. */
 export function message(
