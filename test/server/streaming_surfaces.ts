@@ -119,6 +119,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     said: saidInBlocks,
     end: 'data: {"type":"message_stop"}\n\n',
     error: 'event: error\ndata: {"type":"error"',
+    cutsAfterBlank: false,
     hasEventLines: true,
     unreachable: [502, '{"type":"error","error":{"type":"api_error"'],
   },

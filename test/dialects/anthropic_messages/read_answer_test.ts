@@ -3,6 +3,8 @@ import type { Step } from "../../../src/core/answer.ts";
 import { AppError } from "../../../src/core/errors.ts";
 import { readAnswer, readError } from "../../../src/dialects/anthropic_messages/read_answer.ts";
 
+const LIMITS = { section: "llm", event_max_bytes: 16_777_216 };
+
 function event(value: { readonly type: string }): string {
   return `event: ${value.type}\ndata: ${JSON.stringify(value)}   \n\n`;
 }
@@ -58,7 +60,7 @@ const USAGE: Step = {
 
 /** What a reader makes of `pieces`. */
 function read(pieces: readonly Uint8Array[]): Step[] {
-  const reader = readAnswer();
+  const reader = readAnswer(undefined, LIMITS);
   const steps: Step[] = [];
   for (const piece of pieces) {
     steps.push(...reader.feed(piece));
@@ -270,7 +272,7 @@ describe("readAnswer()", () => {
   ];
   for (const [name, stream, status, message] of ERRORS) {
     test(`tells of ${name}, behind the steps before it`, () => {
-      const reader = readAnswer();
+      const reader = readAnswer(undefined, LIMITS);
       const said = event(START) + event(delta(0, { type: "text_delta", text: "a" }));
       if (stream !== "<html>") {
         expect(reader.feed(Buffer.from(said + stream))).toEqual([text("a")]);

@@ -32,7 +32,9 @@ describe("writeRequest()", () => {
   ];
   for (const [name, turn, wanted] of TURNS) {
     test(`writes ${name}`, () => {
-      expect(JSON.parse(writeRequest({ ...EMPTY_TURN, model: "qwen3", ...turn }))).toEqual(wanted);
+      expect(JSON.parse(writeRequest({ ...EMPTY_TURN, model: "qwen3", ...turn }, true))).toEqual(
+        wanted,
+      );
     });
   }
 });
