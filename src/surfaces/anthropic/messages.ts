@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseJsonBody } from "../../core/json_body.ts";
 import type { Source, Usage } from "../../core/answer.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Surface } from "../../core/surface.ts";
@@ -44,7 +45,7 @@ export function messages(deps: MessagesDeps): Surface {
     stamps: deps.stamps.withIds(...MESSAGE_ID_LENGTHS),
     headers: headers(),
     fieldsUp: ({ fields }) => fields,
-    parse: (text) => parseMessagesRequest(parseJson(text)),
+    parse: (text) => parseMessagesRequest(parseJsonBody(text, brokenJson)),
     layout: ({ model, thinking }) => new MessageLayout(answeringModel(model), thinking),
     // Its clients show the prompt's tokens from the first event on, which few upstreams tell so early.
     foretold: (turn) => ({ promptTokens: deps.promptTokens(turn), completionTokens: 0 }),
@@ -63,7 +64,7 @@ export function countTokens(deps: ModelDeps & DoorDeps & { readonly source: Sour
     stamps: deps.stamps.withIds(),
     headers: headers(),
     fieldsUp: ({ fields }) => fields,
-    parse: (text) => parseCountRequest(parseJson(text)),
+    parse: (text) => parseCountRequest(parseJsonBody(text, brokenJson)),
     layout: () => COUNT_LAYOUT,
     stream: { errorEvent },
   });
@@ -83,12 +84,4 @@ function headers() {
     stream: HeaderBlock.of(sseFields(ANTHROPIC_FIELDS), REQUEST_ID),
     whole: HeaderBlock.of({ "content-type": "application/json", ...ANTHROPIC_FIELDS }, REQUEST_ID),
   };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw brokenJson();
-  }
 }

@@ -7,7 +7,7 @@
 import type { Fields } from "../../lib/http1/fields.ts";
 import { HeaderBlock } from "../../lib/http1/header_block.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
-import { checkDepth, checkSize } from "../../core/depth.ts";
+import { parseJsonBody } from "../../core/json_body.ts";
 import { type AppError, asAppError } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import { sseFields } from "../../core/sse_headers.ts";
@@ -104,24 +104,12 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
 
 function parse(text: string, { persona, validate }: ChatCompletionsDeps): ChatRequest {
   try {
-    return parseChatRequest(parseJson(text), validate);
+    return parseChatRequest(parseJsonBody(text, brokenJson), validate);
   } catch (error) {
     // The OpenResty mock never reads the body (docs/facts/systems.md "Events"): its clients get their answer whatever they send.
     if (persona !== "minimal" || asAppError(error).status !== 400) throw error;
     return EMPTY_CHAT;
   }
-}
-
-function parseJson(text: string): unknown {
-  checkSize(text);
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    throw brokenJson();
-  }
-  checkDepth(text, body);
-  return body;
 }
 
 /** The door of `/v1/chat/completions`: OpenAI's keys and OpenAI's errors. */

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseJsonBody } from "../../core/json_body.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import { sseFields } from "../../core/sse_headers.ts";
@@ -68,7 +69,7 @@ export function responses(deps: ResponsesDeps): Surface {
     },
     fieldsUp: ({ fields }) => fields,
     parse(text) {
-      const request = parseResponsesRequest(parseJson(text), validate, model);
+      const request = parseResponsesRequest(parseJsonBody(text, brokenJson), validate, model);
       checkPast(request, isRelaying);
       return request;
     },
@@ -116,14 +117,6 @@ function modelUnknown(model: string): AppError {
     `The requested model '${echo(model)}' does not exist.`,
     { param: "model" },
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw brokenJson();
-  }
 }
 
 /** What every answer of the mock carries. */
