@@ -14,6 +14,7 @@ import { watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
+import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
 import { Stamps } from "./core/stamp.ts";
 import { webRequest, writeResponse } from "./core/web.ts";
 import type { Workflows } from "./core/workflow.ts";
@@ -106,6 +107,8 @@ export interface World {
   readonly tokens: readonly BearerToken[];
   /** Asks every process of this weir, this one with them. Absent: there is only this app. */
   readonly gather?: Gather;
+  /** The other workers of this weir. Absent: there are none. */
+  readonly peers?: Peers;
 }
 
 /** A whole weir without its port. */
@@ -128,6 +131,8 @@ export interface App extends Http1Handler {
   readonly close: () => void;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
+  /** Answers what another worker asks about what is kept here. */
+  readonly answerPeer: AnswerPeer;
   /** Health answers follow it: 200 only while it is "ok". */
   status: Health["status"];
 }
@@ -196,7 +201,8 @@ export function makeApp(
   const { secret_key: secretKey } = config.auth;
   const checkVisitor = jwtAuth({ secretKey, tokens: world.tokens, wallMs });
   const second = new WallSecond(wheel, wallMs);
-  const stamps = new Stamps(() => second.now, world.randomBytes);
+  const peers = world.peers ?? NO_PEERS;
+  const stamps = new Stamps(() => second.now, world.randomBytes, peers.own);
   const isDraining = config.chat.on_disconnect === "drain";
   const streaming = {
     stamps,
@@ -505,6 +511,7 @@ export function makeApp(
       conversations.close();
       sources.close();
     },
+    answerPeer: () => undefined,
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
     status: "starting",
   };

@@ -5,10 +5,11 @@
  * @module
  */
 
+import type { PeerQuestion } from "../core/peers.ts";
 import type { ReportKind } from "../ops/gather.ts";
 
 /** The number of this list of messages. A worker that speaks another one does not take over. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Set for a worker: its number, from 1. */
 export const WORKER_VARIABLE = "WEIR_INTERNAL_WORKER";
@@ -19,6 +20,12 @@ export const PORT_VARIABLE = "WEIR_INTERNAL_PORT";
 
 /** Longest wait for one worker's report. A loop that is busy longer is in trouble anyway. */
 export const REPORT_MS_MAX = 1000;
+
+/** Questions of one worker to others that wait for their answer; one more has none. */
+export const RELAYS_MAX = 256;
+
+/** A longer question, and a longer answer, is none: bytes of its JSON, some. */
+export const RELAYED_CHARS_MAX = 8 * 1024 * 1024;
 
 /** What a worker can be asked for: a report, the number of its open streams, whether it listens. */
 export type Question = ReportKind | "streams" | "listening";
@@ -38,6 +45,13 @@ export type FromWorker =
   | { readonly kind: "report"; readonly id: number; readonly report: unknown }
   /** It was asked for a report over HTTP, and wants everybody's. */
   | { readonly kind: "gather"; readonly id: number; readonly what: ReportKind }
+  /** A question for worker number `to`, or for all others: null. */
+  | {
+    readonly kind: "relay";
+    readonly id: number;
+    readonly to: number | null;
+    readonly question: PeerQuestion;
+  }
   /** Its metrics as it ends, so that what it counted is not lost. */
   | { readonly kind: "last"; readonly report: unknown };
 
@@ -50,6 +64,10 @@ export type ToWorker =
     readonly reports: readonly unknown[];
     readonly silent: readonly string[];
   }
+  /** What another worker asks. The answer is a report. */
+  | { readonly kind: "peer"; readonly id: number; readonly question: PeerQuestion }
+  /** What the others have answered: those that did. */
+  | { readonly kind: "relayed"; readonly id: number; readonly answers: readonly unknown[] }
   /** New connections go to `count` sockets of the port from number `first` on; 0 = to all. */
   | {
     readonly kind: "steer";

@@ -10,6 +10,7 @@
  */
 
 import { backoffMs } from "../lib/backoff.ts";
+import type { PeerQuestion } from "../core/peers.ts";
 import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
 import { type Hello, REPORT_MS_MAX } from "./channel.ts";
 import { Failure, type Terminal } from "./terminal.ts";
@@ -243,6 +244,7 @@ export class Crew {
       ...this.#options,
       number: this.#nextNumber++,
       gather: this.#gather,
+      relay: (from, to, question) => this.#relay(from, to, question),
       onLast: (report) => {
         this.#kept = this.#options.keep(this.#kept, report);
       },
@@ -309,6 +311,19 @@ export class Crew {
       );
       worker.kill();
     }
+  }
+
+  /** What others answer to a question of worker `from`: the ones that drain are asked, too. */
+  async #relay(
+    from: WorkerProcess,
+    to: number | null,
+    question: PeerQuestion,
+  ): Promise<readonly unknown[]> {
+    const asked = [...this.#workers].filter((worker) =>
+      worker.isReady && worker !== from && (to === null || worker.number === to)
+    );
+    const answers = await Promise.all(asked.map((worker) => worker.answerPeer(question)));
+    return answers.filter((answer) => answer !== undefined);
   }
 
   async #gatherNow(kind: ReportKind): Promise<Gathered> {

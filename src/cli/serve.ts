@@ -104,6 +104,7 @@ async function work(
     place: link,
     isShared: true,
     gather: link.gather,
+    peers: link.peers,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
   let steering: Steering | undefined;
@@ -115,6 +116,7 @@ async function work(
       if (what === "streams") return server.streamCount;
       return what === "listening" ? server.isListening : server.report(what);
     },
+    answerPeer: (question) => server.answerPeer(question),
     retire: () => server.retire(),
     renew: () => server.renew(read),
     drain,

@@ -6,6 +6,7 @@
 
 import type { App, World } from "../app.ts";
 import { shuttingDown } from "../core/errors.ts";
+import type { PeerQuestion, Peers } from "../core/peers.ts";
 import { type Gather, mergeReports, type ReportKind } from "../ops/gather.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import type { RunNote } from "../workflows/engine.ts";
@@ -45,6 +46,8 @@ export interface ServerOptions {
   readonly isShared: boolean;
   /** Asks every process of this weir; absent: there is only this one. */
   readonly gather?: Gather;
+  /** The other workers; absent: there are none. */
+  readonly peers?: Peers;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
 }
@@ -158,6 +161,11 @@ export class Server {
     const [current, ...others] = reports as MetricsSnapshot[];
     const rest = [...others, this.#kept].map((one) => one.filter(isOfRequests));
     return mergeReports(kind, [current, ...rest]);
+  }
+
+  /** Answers a question of another worker. */
+  answerPeer(question: PeerQuestion): unknown {
+    return this.#app.answerPeer(question);
   }
 
   /**

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { AnswerPeer, PeerQuestion, Peers } from "../core/peers.ts";
 import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
 import {
   type FromWorker,
@@ -12,6 +13,8 @@ import {
   PORT_VARIABLE,
   PROTOCOL,
   type Question,
+  RELAYED_CHARS_MAX,
+  RELAYS_MAX,
   REPORT_MS_MAX,
   type ToWorker,
   WORKER_VARIABLE,
@@ -23,6 +26,7 @@ const GATHER_SLACK_MS = 500;
 /** What a worker does when its supervisor says so. */
 export interface WorkerDuties {
   readonly report: (what: Question) => unknown;
+  readonly answerPeer: AnswerPeer;
   readonly steer: (first: number, count: number) => Promise<boolean>;
   readonly retire: () => void;
   /** Gives "", or why it cannot. */
@@ -37,6 +41,7 @@ export interface WorkerLink {
   readonly host: string;
   readonly port: number;
   readonly gather: Gather;
+  readonly peers: Peers;
   /** Says that this worker takes requests, and from now on does what it is told. */
   readonly open: (hello: Pick<Hello, "version" | "introduction">, duties: WorkerDuties) => void;
   /** Hands over what was counted, before the process ends. */
@@ -48,11 +53,13 @@ export function workerLink(
   env: Readonly<Record<string, string | undefined>>,
 ): WorkerLink | undefined {
   if (env[WORKER_VARIABLE] === undefined || process.send === undefined) return undefined;
-  return makeLink(env[HOST_VARIABLE] ?? "", Number(env[PORT_VARIABLE]));
+  const number = Number(env[WORKER_VARIABLE]);
+  return makeLink(number, env[HOST_VARIABLE] ?? "", Number(env[PORT_VARIABLE]));
 }
 
-function makeLink(host: string, port: number): WorkerLink {
+function makeLink(number: number, host: string, port: number): WorkerLink {
   const questions = new Map<number, (gathered: Gathered) => void>();
+  const relays = new Map<number, (answers: readonly unknown[]) => void>();
   let nextId = 1;
   let duties: WorkerDuties | undefined;
 
@@ -72,6 +79,14 @@ function makeLink(host: string, port: number): WorkerLink {
         break;
       case "gathered":
         questions.get(message.id)?.(message);
+        break;
+      case "peer":
+        void answerPeer(message.question).then((report) =>
+          say({ kind: "report", id: message.id, report })
+        );
+        break;
+      case "relayed":
+        relays.get(message.id)?.(message.answers);
         break;
       case "steer":
         answer(message.id, duties?.steer(message.first, message.count));
@@ -102,10 +117,40 @@ function makeLink(host: string, port: number): WorkerLink {
     return { reports, silent };
   }
 
+  /** null = there is no answer, and JSON says so. */
+  async function answerPeer(question: PeerQuestion): Promise<unknown> {
+    try {
+      const answer = await duties?.answerPeer(question) ?? null;
+      return JSON.stringify(answer).length > RELAYED_CHARS_MAX ? null : answer;
+    } catch {
+      return null; // whoever asks says that there is nothing
+    }
+  }
+
+  async function relay(to: number | null, question: PeerQuestion): Promise<readonly unknown[]> {
+    const isTooMuch = relays.size >= RELAYS_MAX ||
+      JSON.stringify(question).length > RELAYED_CHARS_MAX;
+    if (isTooMuch || !process.connected) return [];
+    const id = nextId++;
+    const { promise, resolve } = Promise.withResolvers<readonly unknown[]>();
+    relays.set(id, resolve);
+    const timer = setTimeout(() => resolve([]), REPORT_MS_MAX + GATHER_SLACK_MS);
+    say({ kind: "relay", id, to, question });
+    const answers = await promise;
+    clearTimeout(timer);
+    relays.delete(id);
+    return answers;
+  }
+
   return {
     host,
     port,
     gather: gatherOnce(gather),
+    peers: {
+      own: number,
+      ask: async (worker, question) => (await relay(worker, question))[0],
+      askAll: (question) => relay(null, question),
+    },
     open(hello, newDuties) {
       duties = newDuties;
       process.on("message", (message) => hear(message as ToWorker));

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { PeerQuestion } from "../core/peers.ts";
 import type { Gathered, ReportKind } from "../ops/gather.ts";
 import {
   type FromWorker,
@@ -37,6 +38,12 @@ export interface WorkerOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Gathers for a worker that was asked over HTTP. */
   readonly gather: (kind: ReportKind) => Promise<Gathered>;
+  /** Has others answer a question of this one: worker number `to`, or all (null). */
+  readonly relay: (
+    from: WorkerProcess,
+    to: number | null,
+    question: PeerQuestion,
+  ) => Promise<readonly unknown[]>;
   /** Takes the last metrics of a worker that ends. */
   readonly onLast: (report: unknown) => void;
 }
@@ -113,6 +120,11 @@ export class WorkerProcess {
   /** The worker's answer; undefined when none comes within `REPORT_MS_MAX`, or it has ended. */
   ask(what: Question): Promise<unknown> {
     return this.#ask((id) => ({ kind: "ask", id, what }));
+  }
+
+  /** Its answer to another worker's question; undefined = it has none, or none in time. */
+  async answerPeer(question: PeerQuestion): Promise<unknown> {
+    return await this.#ask((id) => ({ kind: "peer", id, question })) ?? undefined;
   }
 
   /**
@@ -199,6 +211,11 @@ export class WorkerProcess {
       case "gather":
         void this.#options.gather(message.what).then((gathered) =>
           this.#say({ kind: "gathered", id: message.id, ...gathered })
+        );
+        break;
+      case "relay":
+        void this.#options.relay(this, message.to, message.question).then((answers) =>
+          this.#say({ kind: "relayed", id: message.id, answers })
         );
         break;
       case "last":

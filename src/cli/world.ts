@@ -25,11 +25,15 @@ const CLOSE_MS = 2000;
  */
 export function openApp(
   settings: Settings,
-  { gather, noteRun, connections }: Pick<World, "gather" | "noteRun" | "connections">,
+  { gather, peers, noteRun, connections }: Pick<
+    World,
+    "gather" | "peers" | "noteRun" | "connections"
+  >,
 ): App {
   const ownWorld: World = {
     ...world(settings),
     ...(gather === undefined ? {} : { gather }),
+    ...(peers === undefined ? {} : { peers }),
     ...(noteRun === undefined ? {} : { noteRun }),
     ...(connections === undefined ? {} : { connections }),
   };

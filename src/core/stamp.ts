@@ -56,10 +56,51 @@ export const RESPONSE_ID_LENGTHS: readonly number[] = [HEAD_DIGITS + TIME_DIGITS
 
 const HEX = new TextEncoder().encode("0123456789abcdef");
 
+/** Digits in the ids of kept objects that tell which worker has them (decision 0013). */
+const WORKER_DIGITS = 4;
+/** The same in ids of [A-Za-z0-9]. */
+const WORKER_CHARS = 3;
+const WORKERS_MAX = 0x10000;
+
+/** Four hexadecimal digits that tell a worker's number. */
+export function workerDigits(worker: number): string {
+  return (worker % WORKERS_MAX).toString(16).padStart(WORKER_DIGITS, "0");
+}
+
+/** Three characters of [A-Za-z0-9] that tell a worker's number. */
+function workerChars(worker: number): Uint8Array {
+  const chars = new Uint8Array(WORKER_CHARS);
+  let rest = worker % WORKERS_MAX;
+  for (let i = WORKER_CHARS - 1; i >= 0; i--) {
+    chars[i] = ALPHABET[rest % ALPHABET.length]!;
+    rest = Math.floor(rest / ALPHABET.length);
+  }
+  return chars;
+}
+
+/** The worker whose number stands in four digits. NaN = there is none. */
+export function workerOfDigits(digits: string): number {
+  return /^[0-9a-f]{4}$/.test(digits) ? Number.parseInt(digits, 16) : NaN;
+}
+
+/** The worker that has made the chat id `id`. NaN = it is none of a worker. */
+export function workerOfChatId(id: string): number {
+  let worker = 0;
+  for (const char of id.slice(-WORKER_CHARS)) {
+    const value = ALPHABET.indexOf(char.charCodeAt(0));
+    if (value < 0) return NaN;
+    worker = worker * ALPHABET.length + value;
+  }
+  return worker;
+}
+
 /** Makes ids and times. One for the whole process. */
 export class Stamps {
   readonly #random: RandomBytes;
   readonly #wallS: () => number;
+  /** What tells this worker in ids; none = it is the only one, and these digits are chance. */
+  readonly #workerDigits: Uint8Array;
+  readonly #workerChars: Uint8Array;
   readonly #pool = Buffer.alloc(POOL_BYTES);
   #at = POOL_BYTES;
   #hex = "";
@@ -69,8 +110,11 @@ export class Stamps {
   /** The same second in hexadecimal digits. */
   #createdHex = new Uint8Array(TIME_DIGITS);
 
-  /** `wallS` gives the seconds since 1970. */
-  constructor(wallS: () => number, random: RandomBytes) {
+  /** `wallS` gives the seconds since 1970; `worker` is this process's number, 0 = the only one. */
+  constructor(wallS: () => number, random: RandomBytes, worker = 0) {
+    const isOne = worker === 0;
+    this.#workerDigits = new TextEncoder().encode(isOne ? "" : workerDigits(worker));
+    this.#workerChars = isOne ? new Uint8Array(0) : workerChars(worker);
     this.#wallS = wallS;
     this.#random = random;
   }
@@ -80,6 +124,16 @@ export class Stamps {
     return this.#filled(lengths, (id) => this.fillId(id));
   }
 
+  /** The same for chat completions: the first id tells which worker has made it. */
+  withChatIds(...lengths: readonly number[]): AnswerStamps {
+    const mark = this.#workerChars;
+    return this.#filled(lengths, (id, index) => {
+      this.fillId(id);
+      if (index === 0) overwriteEnd(id, mark);
+      return id;
+    });
+  }
+
   /** The stamps of answers with the ids of `RESPONSE_ID_LENGTHS`. */
   withResponseIds(): AnswerStamps {
     return this.#filled(RESPONSE_ID_LENGTHS, (id, index) => {
@@ -87,7 +141,7 @@ export class Stamps {
       this.#fillHex(id, index === 0 ? HEAD_DIGITS : TAIL_DIGITS);
       if (index === 0) {
         for (let i = 0; i < TIME_DIGITS; i++) id[HEAD_DIGITS + i] = this.#createdHex[i]!;
-      }
+      } else overwriteEnd(id, this.#workerDigits);
       return id;
     });
   }
@@ -177,4 +231,10 @@ export class Stamps {
     this.#random(this.#pool);
     this.#at = 0;
   }
+}
+
+/** Writes `mark` over the end of `id`. */
+function overwriteEnd(id: Uint8Array, mark: Uint8Array): void {
+  const at = id.length - mark.length;
+  for (let i = 0; i < mark.length; i++) id[at + i] = mark[i]!;
 }

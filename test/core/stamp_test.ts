@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { getRandomValues } from "node:crypto";
-import { Stamps } from "../../src/core/stamp.ts";
+import { Stamps, workerOfChatId, workerOfDigits } from "../../src/core/stamp.ts";
 
 const text = (stamps: Stamps) => new TextDecoder().decode(stamps.fillId(new Uint8Array(29)));
 const real = () =>
@@ -73,5 +73,32 @@ describe("Stamps", () => {
     expect(stamps.created()).toBe(first);
     wallS += 1;
     expect(new TextDecoder().decode(stamps.created())).toBe("1700000001");
+  });
+});
+
+describe("a worker's ids", () => {
+  const of = (worker: number) =>
+    new Stamps(() => 1_776_481_268, (target) => void getRandomValues(target), worker);
+  const chars = new TextDecoder();
+
+  test("tell which one has made them", () => {
+    for (const worker of [1, 2, 61, 62, 4711, 65_535]) {
+      const [, head, tail] = of(worker).withResponseIds().own(2).map((id) => chars.decode(id));
+      expect([head!.length, tail!.length]).toEqual([26, 14]);
+      expect(workerOfDigits(tail!.slice(-4))).toBe(worker);
+      const [, id] = of(worker).withChatIds(29, 5).own(2).map((id) => chars.decode(id));
+      expect(id).toMatch(/^[A-Za-z0-9]{29}$/);
+      expect(workerOfChatId(`chatcmpl-${id}`)).toBe(worker);
+    }
+  });
+
+  test("are chance where there is one process", () => {
+    const ends = Array.from({ length: 50 }, () => chars.decode(of(0).withChatIds(29).own(1)[1]));
+    expect(new Set(ends.map((id) => id.slice(-3))).size).toBeGreaterThan(40);
+  });
+
+  test("of others name none", () => {
+    expect([workerOfDigits("12g4"), workerOfDigits(""), workerOfChatId("chatcmpl-ab-c")])
+      .toEqual([NaN, NaN, NaN]);
   });
 });
