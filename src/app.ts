@@ -372,7 +372,10 @@ export function makeApp(
     const match = router.find(head.method, head.target);
     if (match === undefined) {
       if (head.method !== "OPTIONS") return refuse(exchange, client);
-      const fault = router.guards(pathOf(head.target))
+      const fault = router.guards(
+          pathOf(head.target),
+          head.fields.get("access-control-request-method") ?? undefined,
+        )
         ? keptOut(exchange, "auth.token")
         : undefined;
       if (fault !== undefined) return refuse(exchange, client, fault);

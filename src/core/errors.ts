@@ -105,6 +105,7 @@ export const ERRORS = {
   },
   path_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   not_found: { status: 404, type: "invalid_request_error", apiCode: "not_found" },
+  object_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   method_wrong: { status: 405, type: "invalid_request_error", apiCode: "method_not_supported" },
   method_refused: { status: 405, type: "invalid_request_error", apiCode: null },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },

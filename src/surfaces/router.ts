@@ -79,8 +79,10 @@ export class Router {
       this.#searchRest(asked, path);
   }
 
-  /** Are pages of other sites turned away from any row at `path`? */
-  guards(path: string): boolean {
+  /** Are pages of other sites turned away from `method` at `path`; undefined = from any of its rows? */
+  guards(path: string, method: string | undefined): boolean {
+    const asked = method === undefined ? undefined : this.match(method, path);
+    if (asked !== undefined) return asked.isGuarded;
     return this.methods(path).some((method) => this.match(method, path)!.isGuarded);
   }
 
