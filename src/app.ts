@@ -66,6 +66,8 @@ import { workflowRuns } from "./surfaces/model_compose/runs.ts";
 import { tasks } from "./surfaces/model_compose/tasks.ts";
 import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
+import { keptObjects } from "./surfaces/openai/kept.ts";
+import { keptRoutes } from "./surfaces/openai/kept_routes.ts";
 import { models } from "./surfaces/openai/models.ts";
 import { openaiDoor, passed, type PassedDoor } from "./surfaces/openai/passed.ts";
 import { responses } from "./surfaces/openai/responses.ts";
@@ -224,6 +226,20 @@ export function makeApp(
       isDraining,
       door,
     });
+  const passing = passedBy(openaiDoor({ stamps, authorize, secrets }));
+  const kept = keptObjects({
+    ...openai,
+    peers,
+    passed: passing,
+    isRelaying: sources.isRelaying(main),
+    authorize,
+    secrets,
+    model,
+    wheel,
+    wallMs,
+    tokens,
+    limits: { entriesMax: mock.kept_max, bytesMax: mock.kept_max_bytes },
+  });
   const pages = docs({ routes: () => routes, version: world.version });
   const page = servePage();
   const workflowDeps = { workflows, authorize };
@@ -251,6 +267,7 @@ export function makeApp(
         isRelaying: sources.isRelaying(main),
         streamsUp: sources.streamsUp(main, "openai_chat"),
         door: v1Door(authorize, secrets),
+        keeper: kept.completions,
       }),
       responses: responses({
         ...openai,
@@ -260,6 +277,7 @@ export function makeApp(
         authorize,
         secrets,
         model,
+        kept: kept.responses,
       }),
       models: models({
         stamps,
@@ -268,7 +286,7 @@ export function makeApp(
         upstream: sources.upstream,
         models: mock.models,
       }),
-      passed: passedBy(openaiDoor({ stamps, authorize, secrets })),
+      passed: passing,
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
@@ -294,6 +312,11 @@ export function makeApp(
         isRelaying: sources.isRelaying(main),
         streamsUp: false,
       }),
+    }),
+    ...keptRoutes({
+      responses: kept.responses.surfaces,
+      conversations: kept.conversations.surfaces,
+      completions: kept.completions.surfaces,
     }),
     ...contentEventsRoutes(
       apiChat({ ...streaming, authorize, source: sources.apiChat, defaultModel: model }),
@@ -514,7 +537,7 @@ export function makeApp(
       conversations.close();
       sources.close();
     },
-    answerPeer: () => undefined,
+    answerPeer: (question) => kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
     status: "starting",
   };

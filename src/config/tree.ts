@@ -44,6 +44,8 @@ const BODY_BYTES_MAX = 1_073_741_824;
 const BODIES_BYTES_MAX = 1_099_511_627_776;
 /** 1 MiB: counting tokens holds up the event loop, and 16 times the default already takes long. */
 const COUNT_BYTES_MAX = 1_048_576;
+const KEPT_MAX = 10_000_000;
+const KEPT_BYTES_MAX = 64 * 1024 ** 3;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
 /** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
@@ -167,6 +169,10 @@ export const TREE = z.strictObject({
     count_bytes_max: bytes(0, COUNT_BYTES_MAX, 65_536)(
       "tokens are counted exactly up to this much text, and estimated above",
     ),
+    kept_max: whole(0, KEPT_MAX, 10_000)(
+      "responses, conversations and stored completions that a process keeps; the oldest go first",
+    ),
+    kept_max_bytes: bytes(0, KEPT_BYTES_MAX, 67_108_864)("memory that they may take together"),
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(

@@ -7,7 +7,7 @@
 
 import type { DialectName, Source, Usage, Wire } from "../core/answer.ts";
 import { queryOf } from "../core/body.ts";
-import type { AppError } from "../core/errors.ts";
+import { AppError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
 import { type Frames, type Layout, layText, type StampTexts, stampWhole } from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
@@ -26,6 +26,7 @@ import { peekModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 import type { HeaderBlock } from "../lib/http1/header_block.ts";
 import type { RequestHead } from "../lib/http1/request_head.ts";
+import { type AnswerKeeper, KeptAnswer } from "./kept_answer.ts";
 
 /** What all surfaces that ask for a model share. */
 export interface ModelDeps {
@@ -79,8 +80,27 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   foretold?(request: Request): Usage;
   /** How a stream breaks off. */
   readonly stream: StreamManner;
+  /** Keeps answers for whoever asks for them later; absent = none is kept. */
+  readonly keeper?: AnswerKeeper<Request>;
+  /** What requests go on from; absent = each stands for itself. */
+  readonly past?: Past<Request>;
   tooLarge(bytesMax: number): AppError;
   refuse(error: AppError, exchange: Exchange): Whole;
+}
+
+/** What was kept before, and requests go on from. */
+export interface Past<Request> {
+  /** False: `body` names nothing of it. Only asked where answers may be relays. */
+  mayName(body: Uint8Array<ArrayBuffer>): boolean;
+  /**
+   * What `request` asks, with what it goes on from: no longer the client's bytes are asked then. The
+   * promise gives undefined where that may be an upstream's; undefined = it goes on from nothing.
+   *
+   * @throws {AppError} when there is no such thing (the promise rejects).
+   */
+  resolve(request: Request): Promise<Request | undefined> | undefined;
+  /** @throws {AppError} when `request`, which was not resolved, goes on from something. */
+  checkNone(request: Request): void;
 }
 
 /** A whole answer, and what it depends on. A live answer has choices of its own, so it is laid anew. */
@@ -108,7 +128,15 @@ export function modelSurface<Request extends Turn>(
     source: options.source.name,
     takes: options.streamsUp ? "stream" : "body",
     admit: (head, exchange) => options.admit(head, exchange),
-    answer: (inbound, exchange) => new ModelAsk(room, inbound, exchange),
+    answer(inbound, exchange) {
+      const { past, isRelaying } = options;
+      const request = past === undefined ? undefined : room.named(past, inbound);
+      const resolved = request === undefined ? undefined : past?.resolve(request);
+      if (resolved !== undefined) {
+        return resolved.then((request) => new ModelAsk(room, inbound, exchange, request));
+      }
+      return new ModelAsk(room, inbound, exchange, isRelaying ? undefined : request);
+    },
     tooLarge: (bytesMax) => options.tooLarge(bytesMax),
     refuse: (error, exchange) => options.refuse(error, exchange),
   };
@@ -146,6 +174,23 @@ class Room<Request extends Turn> {
     return request;
   }
 
+  /** A request that may go on from what was kept; undefined = it does not, or is an upstream's. */
+  named(past: Past<Request>, inbound: Inbound): Request | undefined {
+    if (!this.options.isRelaying) return this.parse(inbound.text);
+    if (inbound.upload !== undefined || !past.mayName(inbound.bytes)) return undefined;
+    try {
+      return this.parse(inbound.text);
+    } catch (error) {
+      if (error instanceof AppError) return undefined; // what is wrong with it, its upstream says
+      throw error;
+    }
+  }
+
+  /** `text`, as the last one where it is the same: what is kept of many takes the room of one. */
+  sameText(text: string): string {
+    return text === this.#last?.text ? this.#last.text : text;
+  }
+
   layoutOf(request: Request): ModelLayout {
     const last = this.#last?.request === request ? this.#last : undefined;
     if (last?.layout !== undefined) return last.layout;
@@ -159,9 +204,9 @@ class Room<Request extends Turn> {
   }
 
   /** The answer in one piece. */
-  whole(said: Gathered, request: Request, exchange: Exchange): Whole {
+  whole(said: Gathered, request: Request, exchange: Exchange, stamps: AnswerStamps): Whole {
     const frames = this.#laid(said, this.layoutOf(request));
-    stampWhole(frames, this.options.stamps.shared(frames.idCount));
+    stampWhole(frames, stamps.shared(frames.idCount));
     return {
       kind: "whole",
       status: 200,
@@ -218,13 +263,19 @@ class ModelAsk<Request extends Turn> implements Asking {
   readonly #room: Room<Request>;
   readonly #inbound: Inbound;
   readonly wire: Wire | undefined;
-  #request: Request | undefined = undefined;
+  #request: Request | undefined;
+  readonly #isResolved: boolean;
+  readonly #kept: KeptAnswer<Request> | undefined;
 
-  constructor(room: Room<Request>, inbound: Inbound, exchange: Exchange) {
+  /** `resolved`: what is asked, where it is not what came. */
+  constructor(room: Room<Request>, inbound: Inbound, exchange: Exchange, resolved?: Request) {
     this.#room = room;
     this.#inbound = inbound;
+    this.#request = resolved;
+    this.#isResolved = resolved !== undefined;
     const { options } = room;
-    this.wire = options.isRelaying
+    this.#kept = this.#keptAnswer();
+    this.wire = options.isRelaying && resolved === undefined
       ? {
         dialect: options.dialect,
         method: "POST",
@@ -236,11 +287,11 @@ class ModelAsk<Request extends Turn> implements Asking {
       : undefined;
   }
   get source(): Source {
-    return this.#room.options.source;
+    return this.#kept ?? this.#room.options.source;
   }
 
   get manner(): Manner {
-    return this.#room.manner;
+    return this.#kept?.manner(this.#room.manner) ?? this.#room.manner;
   }
 
   get isDraining(): boolean {
@@ -256,7 +307,9 @@ class ModelAsk<Request extends Turn> implements Asking {
   }
 
   turn(): Turn {
-    return this.#read();
+    const request = this.#read();
+    if (!this.#isResolved) this.#room.options.past?.checkNone(request);
+    return request;
   }
 
   get isStream(): boolean {
@@ -272,7 +325,25 @@ class ModelAsk<Request extends Turn> implements Asking {
   }
 
   whole(said: Gathered, exchange: Exchange): Whole {
-    return this.#room.whole(said, this.#read(), exchange);
+    const stamps = this.#kept ?? this.#room.options.stamps;
+    return this.#room.whole(said, this.#read(), exchange, stamps);
+  }
+
+  /** The answer, where it may be kept. */
+  #keptAnswer(): KeptAnswer<Request> | undefined {
+    const { keeper, isRelaying, source, stamps } = this.#room.options;
+    if (keeper === undefined || this.#inbound.upload !== undefined) return undefined;
+    const mayKeep = isRelaying && this.#request === undefined
+      ? keeper.mayKeep(this.#inbound.bytes)
+      : keeper.isKept(this.#read());
+    if (!mayKeep) return undefined;
+    return new KeptAnswer({
+      source,
+      stamps,
+      keeper,
+      request: () => this.#read(),
+      text: () => this.#room.sameText(this.#inbound.text),
+    });
   }
 
   #read(): Request {

@@ -29,10 +29,30 @@ const ROWS = {
     ["GET", "/workflows"],
     ["GET", "/workflows/x/schema"],
     ["GET", "/tasks/x"],
+    ["GET", "/v1/chat/completions"],
+    ["GET", "/v1/chat/completions/x"],
+    ["POST", "/v1/chat/completions/x", { metadata: {} }],
+    ["DELETE", "/v1/chat/completions/x"],
+    ["GET", "/v1/chat/completions/x/messages"],
+    ["GET", "/v1/responses/x"],
+    ["DELETE", "/v1/responses/x"],
+    ["POST", "/v1/responses/x/cancel", {}],
+    ["GET", "/v1/responses/x/input_items"],
+    ["POST", "/v1/conversations", {}],
+    ["GET", "/v1/conversations/x"],
+    ["POST", "/v1/conversations/x", { metadata: {} }],
+    ["DELETE", "/v1/conversations/x"],
+    ["GET", "/v1/conversations/x/items"],
+    ["POST", "/v1/conversations/x/items", { items: [] }],
+    ["GET", "/v1/conversations/x/items/x"],
+    ["DELETE", "/v1/conversations/x/items/x"],
   ],
   /** Guarded as soon as weir has a key of its own besides. */
   model: [
     ["POST", "/v1/chat/completions", { model: "m", messages: [{ role: "user", content: "x" }] }],
+    ["POST", "/v1/responses", { model: "m", input: "x" }],
+    ["POST", "/v1/responses/input_tokens", { model: "m", input: "x" }],
+    ["POST", "/v1/responses/compact", { model: "m", input: "x" }],
     ["GET", "/v1/models"],
     ["GET", "/v1/models/gpt-4o"],
     ["POST", "/api/chat", { messages: [{ role: "user", content: "x" }] }],
@@ -280,9 +300,11 @@ test("the tables above have every row", async () => {
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`)
   );
   const here = (Object.values(ROWS).flat() as readonly Row[]).map(([method, path]) => {
-    const open = Object.keys(paths).find((one) =>
-      new RegExp(`^${one.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path)
-    );
+    const open = Object.hasOwn(paths, path)
+      ? path
+      : Object.keys(paths).find((one) =>
+        new RegExp(`^${one.replaceAll(/\{\w+\}/g, "[^/]+")}$`).test(path)
+      );
     return `${method} ${open}`;
   });
   expect(here.sort()).toEqual(known.sort());

@@ -79,8 +79,7 @@ describe("the mock's responses", () => {
 
   const refused = [
     [{ previous_response_id: "resp_1" }, 400, "previous_response_not_found"],
-    [{ conversation: "conv_1" }, 404, "not_found"],
-    [{ background: true }, 400, null],
+    [{ conversation: "conv_1" }, 404, null],
     [{ input: undefined }, 400, "missing_required_parameter"],
   ] as const;
   for (const [body, status, code] of refused) {

@@ -19,7 +19,7 @@ export class IdMaker {
   }
 
   /** `place` 0 is the response itself, 1 its first item. */
-  of(prefix: "resp" | "msg" | "rs" | "fc" | "ctc", place: number): string {
+  of(prefix: string, place: number): string {
     return `${prefix}_${this.#head}${digits(place, 0x9e37)}81${this.#tail}${digits(place, 0x85eb)}`;
   }
 }

@@ -69,6 +69,7 @@ export class ResponseObject {
     const texts = this.#texts ??= textsOf(this.#model, this.family, this.#asked);
     const { id, created, status, incomplete, error } = moment;
     const isRunning = status === "in_progress" || status === "queued";
+    const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
     return `{"id":"${id}","object":"response","created_at":${created},"status":"${status}",` +
@@ -78,7 +79,7 @@ export class ResponseObject {
       `"incomplete_details":${incomplete === undefined ? "null" : `{"reason":"${incomplete}"}`},` +
       `${texts.beforeOutput}"output":[${moment.output.join(",")}],${texts.beforeTier}` +
       `"service_tier":"${tier}",${texts.beforeUsage}` +
-      `"usage":${isRunning ? "null" : this.#usage(moment.usage)},${texts.end}`;
+      `"usage":${hasUsage ? this.#usage(moment.usage) : "null"},${texts.end}`;
   }
 
   #usage(usage: Usage | undefined): string {

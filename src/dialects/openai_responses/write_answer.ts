@@ -55,6 +55,7 @@ export class ResponsesLayout implements Layout {
       hasLogprobs,
       hasEncrypted,
       customTools: customToolsOf(asked["tools"]),
+      isBackground: asked["background"] === true,
     };
   }
 
@@ -62,7 +63,20 @@ export class ResponsesLayout implements Layout {
     return new ResponseWriter(this.#options, stamps);
   }
 
-  whole({ choices: [choice], usage }: Gathered, stamps: StampTexts): string {
+  /** What a client is told at once: the answer, or that it will come in the background. */
+  whole(said: Gathered, stamps: StampTexts): string {
+    return this.#options.isBackground
+      ? this.unfinished("queued", stamps)
+      : this.answered(said, stamps);
+  }
+
+  /** The object while there is no answer. */
+  unfinished(status: "queued" | "in_progress" | "cancelled", stamps: StampTexts): string {
+    return indented(new ResponseWriter(this.#options, stamps).unfinished(status));
+  }
+
+  /** The object with its answer. */
+  answered({ choices: [choice], usage }: Gathered, stamps: StampTexts): string {
     const writer = new ResponseWriter(this.#options, stamps);
     for (const step of stepsOf(choice!, usage)) writer.step(step);
     return indented(writer.whole());
@@ -70,7 +84,7 @@ export class ResponsesLayout implements Layout {
 }
 
 /** A gathered answer as the steps it was gathered from. */
-function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iterable<Step> {
+export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iterable<Step> {
   const { text, reasoning, refusal, signature, calls, citations, logprobs, reason } = choice;
   const hasReasoned = reasoning !== "" || signature !== undefined ||
     (usage?.reasoningTokens ?? 0) > 0;
@@ -96,6 +110,8 @@ interface WriterOptions {
   readonly hasWords: boolean;
   readonly hasLogprobs: boolean;
   readonly hasEncrypted: boolean;
+  /** True: it waits in a line before it is answered. */
+  readonly isBackground: boolean;
   /** Tools that take text, and that an upstream may know as functions of one parameter. */
   readonly customTools: ReadonlySet<string>;
 }
@@ -153,6 +169,12 @@ class ResponseWriter implements AnswerWriter, Writing {
   open(): string {
     if (this.#sequence > 0) return "";
     const object = this.#object({ status: "in_progress" });
+    if (this.#options.isBackground) {
+      const queued = this.#object({ status: "queued" });
+      return this.event("response.created", `"response":${queued},`) +
+        this.event("response.queued", `"response":${queued},`) +
+        this.event("response.in_progress", `"response":${object},`);
+    }
     return this.event("response.created", `"response":${object},`) +
       this.event("response.in_progress", `"response":${object},`);
   }
@@ -171,6 +193,11 @@ class ResponseWriter implements AnswerWriter, Writing {
   /** The answer in one piece. */
   whole(): string {
     return this.#object({ ...this.#end, isWhole: true });
+  }
+
+  /** The object while there is no answer. */
+  unfinished(status: "queued" | "in_progress" | "cancelled"): string {
+    return this.#object({ status, isWhole: true });
   }
 
   #object(moment: Pick<Moment, "status" | "incomplete" | "isWhole">): string {

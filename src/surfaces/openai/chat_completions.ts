@@ -31,6 +31,7 @@ import {
   tierOf,
   withExpiry,
 } from "../../dialects/openai_chat/write_answer.ts";
+import type { AnswerKeeper } from "../kept_answer.ts";
 import { type ModelDeps, modelSurface } from "../model_surface.ts";
 
 /** What differs between the URLs that speak this dialect. */
@@ -57,6 +58,8 @@ export interface ChatCompletionsDeps extends ModelDeps {
   readonly validate: "spec" | "live";
   /** What `openai-processing-ms` says: the mock's time to its first token. */
   readonly processingMs: number;
+  /** Keeps answers that are to be stored; absent = none is. */
+  readonly keeper?: AnswerKeeper<ChatRequest>;
 }
 
 /** Where the answers' own id goes: "req_" and 32 hex digits. */
@@ -71,38 +74,55 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_chat",
     path: "/chat/completions",
-    stamps: withExpiry(stamps.withIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
+    stamps: withExpiry(stamps.withChatIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
     headers: headersOf(deps),
     admit(head, exchange) {
       if (!isMinimal) exchange.requestId = `req_${stamps.hex(32)}`;
       return door.admit(head, exchange);
     },
     fieldsUp: (head, exchange) => door.fieldsUp(head, exchange),
-    parse(text) {
-      const chat = parse(text, deps);
-      const isStream = chat.stream ?? isMinimal;
-      // Usually the very object that was parsed: on the hot path nothing is copied.
-      return isStream === chat.isStream && isStream
-        ? chat
-        : { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
-    },
+    parse: (text) => readChat(text, deps),
     cutsAfterBlank: isMinimal,
-    layout: ({ model, wantsUsage, wantsObfuscation, params }) =>
-      new ChunkLayout({
-        persona,
-        model: isMinimal ? MINIMAL_MODEL : datedModel(model),
-        ...(isMinimal ? { fullModel: datedModel(model) } : {}),
-        wantsUsage,
-        wantsObfuscation,
-        tier: tierOf(params["service_tier"]),
-      }),
+    layout: (request) => chatLayout(request, persona),
     stream: { errorEvent },
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => door.refuse(error, requestId),
   });
 }
 
-function parse(text: string, { persona, validate }: ChatCompletionsDeps): ChatRequest {
+/** The request in a body. @throws {AppError} what is wrong with it. */
+export function readChat(
+  text: string,
+  deps: Pick<ChatCompletionsDeps, "persona" | "validate">,
+): ChatRequest {
+  const isMinimal = deps.persona === "minimal";
+  const chat = parse(text, deps);
+  const isStream = chat.stream ?? isMinimal;
+  // Usually the very object that was parsed: on the hot path nothing is copied.
+  return isStream === chat.isStream && isStream
+    ? chat
+    : { ...chat, isStream, wantsUsage: chat.wantsUsage || !isStream };
+}
+
+/** How answers to a request are laid. */
+export function chatLayout(
+  { model, wantsUsage, wantsObfuscation, params }: ChatRequest,
+  persona: Persona,
+): ChunkLayout {
+  return new ChunkLayout({
+    persona,
+    model: persona === "minimal" ? MINIMAL_MODEL : datedModel(model),
+    ...(persona === "minimal" ? { fullModel: datedModel(model) } : {}),
+    wantsUsage,
+    wantsObfuscation,
+    tier: tierOf(params["service_tier"]),
+  });
+}
+
+function parse(
+  text: string,
+  { persona, validate }: Pick<ChatCompletionsDeps, "persona" | "validate">,
+): ChatRequest {
   try {
     return parseChatRequest(parseJsonBody(text, brokenJson), validate);
   } catch (error) {

@@ -18,16 +18,13 @@ import {
   keyError,
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
-import { echo } from "../../dialects/openai/faults.ts";
 import { errorEvents } from "../../dialects/openai_responses/errors.ts";
-import {
-  parseResponsesRequest,
-  type ResponsesRequest,
-} from "../../dialects/openai_responses/request.ts";
+import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
 import { HeaderBlock } from "../../lib/http1/header_block.ts";
 import { StreamEnd } from "../../lib/sse_tail.ts";
 import { type ModelDeps, modelSurface } from "../model_surface.ts";
+import type { KeptResponses } from "./kept_responses.ts";
 
 /** What the surface needs. */
 export interface ResponsesDeps extends ModelDeps {
@@ -40,6 +37,8 @@ export interface ResponsesDeps extends ModelDeps {
   readonly model: string;
   /** What `openai-processing-ms` says: the mock's time to its first token. */
   readonly processingMs: number;
+  /** What is kept of answers, and what requests may go on from. */
+  readonly kept: KeptResponses;
 }
 
 /** Where the answers' own id goes: "req_" and 32 hex digits. */
@@ -54,7 +53,7 @@ export const RESPONSES_END = StreamEnd.events(
 
 /** Makes the surface. */
 export function responses(deps: ResponsesDeps): Surface {
-  const { authorize, isRelaying, secrets, stamps, validate, model } = deps;
+  const { authorize, kept, secrets, stamps, validate, model } = deps;
   return modelSurface({
     ...deps,
     name: "v1_responses",
@@ -68,47 +67,15 @@ export function responses(deps: ResponsesDeps): Surface {
       if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
     fieldsUp: ({ fields }) => fields,
-    parse(text) {
-      const request = parseResponsesRequest(parseJsonBody(text, brokenJson), validate, model);
-      checkPast(request, isRelaying);
-      return request;
-    },
+    parse: (text) => parseResponsesRequest(parseJsonBody(text, brokenJson), validate, model),
     layout: (request) => new ResponsesLayout(request),
+    keeper: kept,
+    past: kept,
     stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
     tooLarge: bodyTooLarge,
     refuse: (error, { model, requestId }) =>
       errorAnswer(error.code === "model_unknown" ? modelUnknown(model) : error, requestId),
   });
-}
-
-/**
- * @throws {AppError} where a request needs what only another one has left behind. An item that is
- * only named matters to a model alone.
- */
-function checkPast(
-  { previousId, conversationId, isBackground, references: [named] }: ResponsesRequest,
-  isOfModel: boolean,
-): void {
-  if (named !== undefined && isOfModel) {
-    throw new AppError("not_found", `Item with id '${echo(named)}' not found.`, { param: "input" });
-  }
-  if (previousId !== undefined) {
-    throw new AppError(
-      "previous_unknown",
-      `Previous response with id '${echo(previousId)}' not found.`,
-      { param: "previous_response_id" },
-    );
-  }
-  if (conversationId !== undefined) {
-    throw new AppError("not_found", `Conversation with id '${echo(conversationId)}' not found.`);
-  }
-  if (isBackground) {
-    throw new AppError(
-      "request_invalid",
-      "There are no background responses here: send 'background': false, and stream the answer.",
-      { param: "background" },
-    );
-  }
 }
 
 function modelUnknown(model: string): AppError {

@@ -1,0 +1,199 @@
+/**
+ * An answer that is kept for whoever asks for it later: what was asked, what was said (by
+ * reference), and the stamps. The object that is told of it is made when somebody asks.
+ *
+ * @module
+ */
+
+import type { Answer, Ask, Script, Source, Step, StepBatches, Usage } from "../core/answer.ts";
+import { AppError } from "../core/errors.ts";
+import type { Call } from "../core/exchange.ts";
+import type { Stamped, StampTexts } from "../core/frames.ts";
+import { type Gathered, Gathering } from "../core/gathering.ts";
+import { type AnswerStamps, stampTexts } from "../core/stamp.ts";
+import type { Manner } from "../core/surface.ts";
+import type { Turn } from "../core/turn.ts";
+
+/** What an answer weighs besides its texts, in bytes: measured, some. */
+const OBJECT_BYTES = 1024;
+
+/** Decides which answers are kept, and keeps them. */
+export interface AnswerKeeper<Request extends Turn> {
+  /** False: no answer to this body is kept. Only asked where answers may be relays. */
+  mayKeep(body: Uint8Array<ArrayBuffer>): boolean;
+  isKept(request: Request): boolean;
+  /** True: it is answered later, and its client is told so at once. */
+  isDeferred?(request: Request): boolean;
+  /** Keeps an answer: called when its stamps are known, and again when all of it is. */
+  keep(answer: KeptAnswer<Request>, request: Request): void;
+  /** An answer that broke off. */
+  drop(answer: KeptAnswer<Request>): void;
+}
+
+const NOTHING_YET: Script = { name: "nothing yet", steps: [] };
+
+/**
+ * One answer. On its way it stands for its source and for the stamps: what goes through it is noted,
+ * and left as it is.
+ */
+export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
+  readonly name: string;
+  /** The request's body. */
+  text = "";
+  /** When it was asked for, on the wheel's clock. */
+  startMs = 0;
+  /** When it is said, in milliseconds after `startMs`; NaN = nobody knows yet. */
+  totalMs = NaN;
+  stamps: StampTexts | undefined = undefined;
+  usage: Usage | undefined = undefined;
+  script: Script | undefined = undefined;
+  /** When it was cancelled, on the wheel's clock. */
+  cancelledMs: number | undefined = undefined;
+  /** Pairs that the client has put on it since. */
+  metadata: unknown = undefined;
+  #said: Gathering | undefined = undefined;
+  #bytes = OBJECT_BYTES;
+  /** undefined = it is said, and kept, or will not be kept. */
+  #keeper: AnswerKeeper<Request> | undefined;
+  /** Not kept longer than the answer is on its way: it holds the request's bytes. */
+  #onWay: OnWay<Request> | undefined;
+
+  constructor(onWay: OnWay<Request>) {
+    this.#onWay = onWay;
+    this.#keeper = onWay.keeper;
+    this.name = onWay.source.name;
+  }
+
+  /** What it takes of memory, some. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What was said; undefined = not all of it yet. */
+  get said(): Gathered | undefined {
+    const { script, usage } = this;
+    if (script === undefined) return Number.isNaN(this.totalMs) ? undefined : this.#said;
+    const said = new Gathering();
+    for (const step of script.steps) said.add(step);
+    return { choices: said.choices, usage };
+  }
+
+  /** Of the driver: asks the source. */
+  answer(ask: Ask, call: Call): Answer | Promise<Answer> {
+    this.startMs = call.engine.wheel.nowMs;
+    const answer = this.#onWay!.source.answer(ask, call);
+    return answer instanceof Promise
+      ? answer.then((settled) => this.#take(settled, call))
+      : this.#take(answer, call);
+  }
+
+  #take(answer: Answer, call: Call): Answer {
+    const { keeper, request } = this.#onWay!;
+    if (answer.kind === "relay" || !keeper.isKept(request())) {
+      this.#keeper = undefined;
+      return answer;
+    }
+    this.text = this.#onWay!.text();
+    this.#bytes += this.text.length;
+    const isDeferred = keeper.isDeferred?.(request()) === true;
+    if (answer.kind === "live") {
+      if (!isDeferred) return { ...answer, steps: this.#noted(answer.steps, call) };
+      answer.steps[Symbol.asyncIterator]().return?.().catch(() => {});
+      throw new AppError(
+        "request_invalid",
+        "There are no background responses over an upstream that is asked in another dialect: " +
+          "send 'background': false, and stream the answer.",
+        { param: "background" },
+      );
+    }
+    this.script = answer.script;
+    this.usage = answer.usage;
+    this.totalMs = answer.script.steps.reduce((sum, { afterMs }) => sum + afterMs, 0);
+    return isDeferred && !request().isStream ? { ...answer, script: NOTHING_YET } : answer;
+  }
+
+  /** Live steps, gathered as they pass. */
+  #noted(steps: StepBatches, call: Call): StepBatches {
+    const said = new Gathering();
+    this.#said = said;
+    return {
+      [Symbol.asyncIterator]: () => {
+        const told = steps[Symbol.asyncIterator]();
+        return {
+          next: async () => {
+            try {
+              const turn = await told.next();
+              if (turn.done) this.#end(call);
+              else this.#note(turn.value);
+              return turn;
+            } catch (error) {
+              this.#break();
+              throw error;
+            }
+          },
+          return: async () => {
+            this.#break();
+            return await told.return?.() ?? { done: true, value: undefined };
+          },
+        };
+      },
+    };
+  }
+
+  #note(steps: readonly Step[]): void {
+    for (const step of steps) {
+      this.#said?.add(step);
+      if (step.kind === "usage") this.usage = step.usage;
+      else if ("text" in step) this.#bytes += step.text.length;
+    }
+  }
+
+  #end(call: Call): void {
+    if (this.#said === undefined) return;
+    this.totalMs = call.engine.wheel.nowMs - this.startMs;
+    if (this.stamps !== undefined) this.#keep();
+  }
+
+  #break(): void {
+    if (!Number.isNaN(this.totalMs)) return;
+    this.#said = undefined;
+    if (this.stamps !== undefined) this.#keeper?.drop(this);
+    this.#keeper = this.#onWay = undefined;
+  }
+
+  /** Of the driver: the manner in which it is said. */
+  manner(manner: Manner): Manner {
+    return { ...manner, stamps: this };
+  }
+
+  shared(idCount: number): Stamped {
+    return this.#stamped(this.#onWay!.stamps.shared(idCount));
+  }
+
+  own(idCount: number): Stamped {
+    return this.#stamped(this.#onWay!.stamps.own(idCount));
+  }
+
+  #stamped(stamps: Stamped): Stamped {
+    if (this.#keeper !== undefined) {
+      this.stamps = stampTexts(stamps);
+      this.#keep();
+    }
+    return stamps;
+  }
+
+  #keep(): void {
+    this.#keeper?.keep(this, this.#onWay!.request());
+    if (!Number.isNaN(this.totalMs)) this.#keeper = this.#onWay = undefined;
+  }
+}
+
+/** What an answer needs while it is on its way. */
+export interface OnWay<Request extends Turn> {
+  readonly source: Source;
+  readonly stamps: AnswerStamps;
+  readonly keeper: AnswerKeeper<Request>;
+  readonly request: () => Request;
+  /** The request's body, which is good until the answer begins. */
+  readonly text: () => string;
+}

@@ -1,0 +1,203 @@
+/**
+ * `/v1/conversations`: conversations, and the items that their responses go on from.
+ *
+ * @module
+ */
+
+import type { AppError } from "../../core/errors.ts";
+import { type Stamps, workerDigits, workerOfDigits } from "../../core/stamp.ts";
+import type { Surface } from "../../core/surface.ts";
+import { checkCount, type JsonObject, type Level } from "../../dialects/openai/check.ts";
+import { errorOf, missing, under, wrongType } from "../../dialects/openai/faults.ts";
+import { checkMetadata } from "../../dialects/openai_chat/params.ts";
+import { checkInput } from "../../dialects/openai_responses/input.ts";
+import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
+import {
+  type KeptRow,
+  type KeptRows,
+  listOf,
+  objectUnknown,
+  type Operation,
+  pageOf,
+  pagingOf,
+  type Told,
+  told,
+} from "./kept_objects.ts";
+import type { Shelf } from "./kept_store.ts";
+
+/** What a conversation is. */
+export interface Conversation {
+  readonly id: string;
+  readonly createdS: number;
+  readonly metadata: unknown;
+  readonly items: readonly KeptItem[];
+}
+
+/** What they need. */
+export interface ConversationsDeps {
+  readonly shelf: Shelf<Conversation>;
+  readonly rows: KeptRows;
+  readonly stamps: Stamps;
+  /** This worker's number; 0 = it is the only one. */
+  readonly worker: number;
+  readonly validate: Level;
+}
+
+/** Items that one request may bring. */
+const ITEMS_MAX = 20;
+
+/** What a conversation without items takes of memory, in bytes, some. */
+const OBJECT_BYTES = 512;
+
+/** All conversations, and the surfaces of their rows. */
+export class Conversations {
+  readonly #deps: ConversationsDeps;
+  readonly #items: KeptRow;
+  readonly #appended: KeptRow;
+  readonly surfaces: Readonly<
+    Record<
+      "create" | "get" | "update" | "remove" | "addItems" | "listItems" | "getItem" | "removeItem",
+      Surface
+    >
+  >;
+
+  constructor(deps: ConversationsDeps) {
+    this.#deps = deps;
+    const { rows } = deps;
+    const row = (
+      name: string,
+      answer: (conversation: Conversation, asked: Operation) => Told,
+      hasBody = false,
+    ) => ({
+      name: `v1_conversation${name}`,
+      hasBody,
+      workerOf: ({ id }: Operation["params"]) => workerOf(id!),
+      answer: (asked: Operation) => {
+        const conversation = deps.shelf.get(asked.params["id"]!);
+        return conversation === undefined ? undefined : answer(conversation, asked);
+      },
+      missing: ({ id }: Operation["params"]) => conversationUnknown(id!),
+    });
+    this.#items = rows.internal(row("_all", ({ items }) => told(items)));
+    this.#appended = rows.internal(row("_append", (conversation, { body }) => {
+      this.#keep({ ...conversation, items: [...conversation.items, ...body as KeptItem[]] });
+      return told(null);
+    }));
+    this.surfaces = {
+      create: rows.surface({
+        name: "v1_conversations",
+        hasBody: true,
+        answer: ({ body }) => this.#create(body as JsonObject),
+      }),
+      get: rows.surface(row("", (conversation) => told(objectOf(conversation)))),
+      update: rows.surface(row("_update", (conversation, { body }) => {
+        const { metadata } = body as JsonObject;
+        if (metadata === undefined) throw errorOf(missing("metadata"));
+        checkMetadataOf(metadata, this.#deps.validate);
+        return told(objectOf(this.#keep({ ...conversation, metadata })));
+      }, true)),
+      remove: rows.surface(row("_delete", ({ id }) => {
+        deps.shelf.delete(id);
+        return told({ id, object: "conversation.deleted", deleted: true });
+      })),
+      addItems: rows.surface(row("_items_create", (conversation, { body }) => {
+        const { items } = body as JsonObject;
+        if (items === undefined) throw errorOf(missing("items"));
+        const added = this.#itemsOf(items);
+        this.#keep({ ...conversation, items: [...conversation.items, ...added] });
+        return told(listOf({ data: added, has_more: false }));
+      }, true)),
+      listItems: rows.surface(
+        row(
+          "_items",
+          ({ items }, { query }) => told(listOf(pageOf(items, pagingOf(query, "desc")))),
+        ),
+      ),
+      getItem: rows.surface(row("_item", ({ items }, { params }) => {
+        const item = items.find(({ id }) => id === params["item"]);
+        if (item === undefined) throw objectUnknown("Item", params["item"]!);
+        return told(item);
+      })),
+      removeItem: rows.surface(row("_item_delete", (conversation, { params }) => {
+        const items = conversation.items.filter(({ id }) => id !== params["item"]);
+        if (items.length === conversation.items.length) {
+          throw objectUnknown("Item", params["item"]!);
+        }
+        return told(objectOf(this.#keep({ ...conversation, items })));
+      })),
+    };
+  }
+
+  /** The items of conversation `id`, wherever it is; undefined = there is no such one. */
+  async itemsOf(id: string): Promise<readonly KeptItem[] | undefined> {
+    const items = await this.#deps.rows.ask(this.#items, operation(id, null));
+    return items !== undefined && "json" in items ? JSON.parse(items.json) : undefined;
+  }
+
+  /** Adds `items` to conversation `id`, wherever it is. */
+  append(id: string, items: readonly JsonObject[]): void {
+    const kept = items.map((item) => this.#kept(item));
+    void this.#deps.rows.ask(this.#appended, operation(id, kept));
+  }
+
+  #create({ metadata, items }: JsonObject): Told {
+    if (metadata !== undefined && metadata !== null) checkMetadataOf(metadata, this.#deps.validate);
+    const { stamps } = this.#deps;
+    return told(objectOf(this.#keep({
+      id: `conv_${this.#hex()}`,
+      createdS: stamps.createdS,
+      metadata: metadata ?? {},
+      items: items === undefined || items === null ? [] : this.#itemsOf(items),
+    })));
+  }
+
+  #itemsOf(items: unknown): readonly KeptItem[] {
+    const { validate } = this.#deps;
+    const fault = Array.isArray(items)
+      ? checkCount(items.length, 0, ITEMS_MAX) ?? checkInput(items, validate)
+      : wrongType("an array of objects", items);
+    if (fault !== undefined) throw errorOf(under("items", fault));
+    return (items as readonly JsonObject[]).map((item) => this.#kept(item));
+  }
+
+  #kept(item: JsonObject): KeptItem {
+    return keptItem(item, (prefix) => `${prefix}_${this.#hex()}`);
+  }
+
+  /** 48 digits, of which the last tell the worker. */
+  #hex(): string {
+    const { stamps, worker } = this.#deps;
+    const digits = stamps.hex(48);
+    return worker === 0 ? digits : digits.slice(0, -4) + workerDigits(worker);
+  }
+
+  #keep(conversation: Conversation): Conversation {
+    const bytes = OBJECT_BYTES + JSON.stringify(conversation.items).length;
+    this.#deps.shelf.set(conversation.id, conversation, bytes);
+    return conversation;
+  }
+}
+
+/** "Conversation with id 'conv_x' not found.": 404. */
+export function conversationUnknown(id: string): AppError {
+  return objectUnknown("Conversation", id);
+}
+
+/** The worker that has conversation `id`. */
+function workerOf(id: string): number {
+  return id.startsWith("conv_") ? workerOfDigits(id.slice(-4)) : NaN;
+}
+
+function operation(id: string, body: unknown): Operation {
+  return { params: { id }, query: "", body };
+}
+
+function objectOf({ id, createdS, metadata }: Conversation) {
+  return { id, object: "conversation", created_at: createdS, metadata };
+}
+
+/** @throws {AppError} when `metadata` is none. */
+export function checkMetadataOf(metadata: unknown, level: Level): void {
+  const fault = metadata === null ? undefined : checkMetadata(metadata, level);
+  if (fault !== undefined) throw errorOf(under("metadata", fault));
+}

@@ -1,0 +1,75 @@
+/**
+ * What is kept between requests, put together: one ring for responses, conversations and stored
+ * completions.
+ *
+ * @module
+ */
+
+import type { Turn } from "../../core/turn.ts";
+import type { LruLimits } from "../../lib/lru.ts";
+import type { Wheel } from "../../lib/wheel.ts";
+import type { Counter } from "../../sources/mock.ts";
+import { promptTokens } from "../../sources/prompt_tokens.ts";
+import type { Persona } from "../../dialects/openai_chat/write_answer.ts";
+import { errorEvent } from "../../dialects/openai/errors.ts";
+import { chatLayout, readChat } from "./chat_completions.ts";
+import { Conversations } from "./conversations.ts";
+import { type KeptDeps, KeptRows } from "./kept_objects.ts";
+import { KeptResponses } from "./kept_responses.ts";
+import { KeptStore } from "./kept_store.ts";
+import { StoredCompletions } from "./stored_completions.ts";
+
+/** What it needs. */
+export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
+  readonly isRelaying: boolean;
+  readonly persona: Persona;
+  readonly validate: "spec" | "live";
+  /** The model that is meant where none is named. */
+  readonly model: string;
+  readonly wheel: Wheel;
+  readonly wallMs: () => number;
+  readonly tokens: { of(model: string): Counter };
+  readonly limits: LruLimits;
+}
+
+/** Makes them. */
+export function keptObjects(deps: KeptObjectsDeps) {
+  const { stamps, peers, wheel, wallMs, validate, persona, model, isRelaying, tokens } = deps;
+  const store = new KeptStore(deps.limits);
+  const rows = new KeptRows({ ...deps, stream: { errorEvent } });
+  const conversations = new Conversations({
+    shelf: store.shelf("conversation"),
+    rows,
+    stamps,
+    worker: peers.own,
+    validate,
+  });
+  const countPrompt = ({ model, messages, params }: Turn) =>
+    promptTokens({ model, messages, params }, tokens.of(model));
+  const responses = new KeptResponses({
+    shelf: store.shelf("response"),
+    rows,
+    conversations,
+    stamps,
+    wheel,
+    validate,
+    model,
+    isRelaying,
+    countPrompt,
+    countText: (model, text) => tokens.of(model).count(text),
+  });
+  const completions = new StoredCompletions({
+    shelf: store.shelf("completion"),
+    rows,
+    wheel,
+    wallMs,
+    validate,
+    parse: (text) => readChat(text, { persona, validate }),
+    layout: (request) => chatLayout(request, persona),
+    usageOf: (request, said) => ({
+      promptTokens: countPrompt(request),
+      completionTokens: tokens.of(request.model).count(said),
+    }),
+  });
+  return { rows, conversations, responses, completions };
+}

@@ -1,0 +1,306 @@
+/**
+ * Objects that are kept between requests, and the surfaces that are asked for them: an object lives
+ * in the worker that has made it, and its id says which one that is
+ * (docs/decisions/0013-state-across-workers.md).
+ *
+ * @module
+ */
+
+import { parse as parseQuery } from "node:querystring";
+import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
+import type { Authorize } from "../../core/exchange.ts";
+import { layFrames } from "../../core/frames.ts";
+import type { PeerQuestion, Peers } from "../../core/peers.ts";
+import { sseFields } from "../../core/sse_headers.ts";
+import type { Stamps } from "../../core/stamp.ts";
+import type { Inbound, Manner, Output, StreamManner, Surface } from "../../core/surface.ts";
+import { isObject, type JsonObject } from "../../dialects/openai/check.ts";
+import {
+  bodyTooLarge,
+  brokenJson,
+  errorAnswer,
+  keyError,
+  OPENAI_VERSION,
+} from "../../dialects/openai/errors.ts";
+import { echo } from "../../dialects/openai/faults.ts";
+
+/** What is asked of a kept object, by whichever worker. JSON carries it. */
+export interface Operation {
+  /** What the path's placeholders stand for. */
+  readonly params: Readonly<Record<string, string>>;
+  /** Without its "?". */
+  readonly query: string;
+  /** What the body says; null = there is none. */
+  readonly body: unknown;
+}
+
+/** Events, and when each is due, in milliseconds from now. */
+export interface TimedEvent {
+  readonly text: string;
+  readonly dueMs: number;
+}
+
+/** What is answered: JSON as text, or events. */
+export type Told = { readonly json: string } | { readonly events: readonly TimedEvent[] };
+
+/** One row's business. */
+export interface KeptRow {
+  /** The surface's name in logs and metrics, and the row's between workers. */
+  readonly name: string;
+  readonly hasBody: boolean;
+  /** The worker that has it; NaN = none says so; absent = everybody answers for himself. */
+  readonly workerOf?: (params: Operation["params"]) => number;
+  /**
+   * The answer; undefined = the object is not here.
+   *
+   * @throws {AppError} what is wrong with it (also as a rejection).
+   */
+  readonly answer: (asked: Operation) => Promise<Told | undefined> | Told | undefined;
+  /** Nobody has it. */
+  readonly missing?: (params: Operation["params"]) => AppError;
+}
+
+/** What all these surfaces need. */
+export interface KeptDeps {
+  readonly peers: Peers;
+  /** What takes ids of others; undefined = there is no upstream. */
+  readonly passed: Surface | undefined;
+  readonly stamps: Stamps;
+  readonly authorize: Authorize;
+  /** The keys that are right: an error never repeats one. */
+  readonly secrets: readonly string[];
+  readonly recordLateness: Manner["recordLateness"];
+  readonly stream: StreamManner;
+}
+
+/** An error between workers. */
+interface PeerError {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly param: string | null;
+  };
+}
+
+/** The rows of one weir: asked by clients here, and by other workers. */
+export class KeptRows {
+  readonly #deps: KeptDeps;
+  readonly #rows = new Map<string, KeptRow>();
+
+  constructor(deps: KeptDeps) {
+    this.#deps = deps;
+  }
+
+  /** The surface of `row`, which other workers may ask from now on. */
+  surface(row: KeptRow): Surface {
+    this.#rows.set(row.name, row);
+    const { stamps, authorize, secrets, passed } = this.#deps;
+    return {
+      name: row.name,
+      source: passed?.source ?? "mock",
+      takes: row.hasBody ? "body" : "nothing",
+      admit({ fields }, exchange) {
+        exchange.requestId = `req_${stamps.hex(32)}`;
+        const verdict = authorize(fields, exchange);
+        if (verdict !== "ok") throw keyError(verdict, fields, secrets);
+      },
+      answer: async (inbound, exchange) => {
+        const told = row.workerOf === undefined && passed !== undefined
+          ? undefined
+          : await this.#found(row, inbound);
+        if (told !== undefined) return this.#output(told, exchange.requestId);
+        if (passed !== undefined) return await passed.answer(inbound, exchange);
+        throw row.missing?.(inbound.params) ?? objectUnknown("Object", "");
+      },
+      tooLarge: bodyTooLarge,
+      refuse: (error, { requestId }) => errorAnswer(error, requestId),
+    };
+  }
+
+  /** Answers another worker. */
+  async answerPeer({ of, row, asked }: PeerQuestion): Promise<unknown> {
+    const found = of === PEER_TOPIC ? this.#rows.get(String(row)) : undefined;
+    try {
+      return await found?.answer(asked as Operation);
+    } catch (thrown) {
+      const { code, message, param } = asAppError(thrown);
+      return { error: { code, message, param } } satisfies PeerError;
+    }
+  }
+
+  /** What `row` says here, or where the object is; undefined = nobody has it. */
+  async ask(row: KeptRow, asked: Operation): Promise<Told | undefined> {
+    const here = await row.answer(asked);
+    const worker = row.workerOf?.(asked.params) ?? NaN;
+    const { peers } = this.#deps;
+    if (here !== undefined || peers.own === 0 || Number.isNaN(worker) || worker === peers.own) {
+      return here;
+    }
+    return toldOf(await peers.ask(worker, { of: PEER_TOPIC, row: row.name, asked }));
+  }
+
+  /** What `row` says here and in all other workers. */
+  async askAll(row: KeptRow, asked: Operation): Promise<readonly Told[]> {
+    const here = await row.answer(asked);
+    const others = await this.#deps.peers.askAll({ of: PEER_TOPIC, row: row.name, asked });
+    return [here, ...others.map(toldOf)].filter((told) => told !== undefined);
+  }
+
+  /** A row that only workers ask. */
+  internal(row: KeptRow): KeptRow {
+    this.#rows.set(row.name, row);
+    return row;
+  }
+
+  #found(row: KeptRow, { head, params, text }: Inbound): Promise<Told | undefined> {
+    const query = head.target.split("?", 2)[1] ?? "";
+    return this.ask(row, { params, query, body: row.hasBody ? bodyOf(text) : null });
+  }
+
+  #output(told: Told, requestId: string): Output {
+    const own = {
+      "x-request-id": requestId,
+      "openai-version": OPENAI_VERSION,
+      "access-control-allow-origin": "*",
+      "access-control-expose-headers": "X-Request-ID",
+    };
+    if ("json" in told) {
+      const headers = { "content-type": "application/json", ...own };
+      return { kind: "whole", status: 200, headers, body: told.json };
+    }
+    const headers = sseFields(own);
+    if (told.events.length === 0) return { kind: "whole", status: 200, headers, body: "" };
+    const { recordLateness, stream } = this.#deps;
+    const manner = { ...stream, stamps: UNSTAMPED, headers: () => headers, recordLateness };
+    return { kind: "frames", frames: layFrames(told.events), manner };
+  }
+}
+
+const PEER_TOPIC = "kept";
+
+const UNSTAMPED: Manner["stamps"] = {
+  shared: () => [new Uint8Array(0)],
+  own: () => [new Uint8Array(0)],
+};
+
+/** @throws {AppError} what another worker has thrown. */
+function toldOf(answer: unknown): Told | undefined {
+  if (!isObject(answer)) return undefined;
+  const { error } = answer as Partial<PeerError>;
+  if (error === undefined) return answer as unknown as Told;
+  const code = Object.hasOwn(ERRORS, error.code) ? error.code as ErrorCode : "internal";
+  throw new AppError(code, error.message, error.param === null ? {} : { param: error.param });
+}
+
+/** An empty body is as good as an empty object. */
+function bodyOf(text: string): JsonObject {
+  if (text === "") return {};
+  try {
+    const body: unknown = JSON.parse(text);
+    if (isObject(body)) return body;
+  } catch {
+    // as good as any other value that is no object
+  }
+  throw brokenJson();
+}
+
+/** "Response with id 'resp_x' not found.": 404. */
+export function objectUnknown(what: string, id: string): AppError {
+  return new AppError("object_unknown", `${what} with id '${echo(id)}' not found.`);
+}
+
+/** JSON as the API lays it out. */
+export function told(value: unknown): Told {
+  return { json: JSON.stringify(value, null, 2) };
+}
+
+/** The parameters of a query, each with its first value. */
+export function queryOf(query: string): ReadonlyMap<string, string> {
+  const params = new Map<string, string>();
+  for (const [name, value] of Object.entries(parseQuery(query))) {
+    const first = Array.isArray(value) ? value[0] : value;
+    if (first !== undefined) params.set(name, first);
+  }
+  return params;
+}
+
+const LIMIT_MAX = 100;
+const LIMIT = 20;
+
+/** What a list's query says. */
+export interface Paging {
+  readonly limit: number;
+  readonly isAscending: boolean;
+  readonly after: string | undefined;
+}
+
+/**
+ * @throws {AppError} when `limit` or `order` is none.
+ */
+export function pagingOf(query: string, order: "asc" | "desc"): Paging {
+  const params = queryOf(query);
+  const limit = params.get("limit") ?? String(LIMIT);
+  if (!/^-?\d{1,9}$/.test(limit)) {
+    throw new AppError(
+      "param_type",
+      `Invalid type for 'limit': expected an integer, but got a string instead.`,
+      { param: "limit" },
+    );
+  }
+  const count = Number(limit);
+  if (count < 1 || count > LIMIT_MAX) {
+    const [code, what, sign, bound] = count < 1
+      ? ["integer_too_small", "below minimum", ">=", 1] as const
+      : ["integer_too_large", "above maximum", "<=", LIMIT_MAX] as const;
+    throw new AppError(
+      code,
+      `Invalid 'limit': integer ${what} value. Expected a value ${sign} ${bound}, ` +
+        `but got ${count} instead.`,
+      { param: "limit" },
+    );
+  }
+  const asked = params.get("order") ?? order;
+  if (asked !== "asc" && asked !== "desc") {
+    throw new AppError(
+      "param_value",
+      `Invalid value: '${echo(asked)}'. Supported values are: 'asc' and 'desc'.`,
+      { param: "order" },
+    );
+  }
+  return { limit: count, isAscending: asked === "asc", after: params.get("after") ?? undefined };
+}
+
+/**
+ * A page of `items`, which are in ascending order.
+ *
+ * @throws {AppError} when `after` names none of them.
+ */
+export function pageOf<Item extends { readonly id: string }>(
+  items: readonly Item[],
+  { limit, isAscending, after }: Paging,
+): { readonly data: readonly Item[]; readonly has_more: boolean } {
+  const ordered = isAscending ? items : items.toReversed();
+  const at = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && at === 0) {
+    throw new AppError("object_unknown", `Item with id '${echo(after)}' not found.`, {
+      param: "after",
+    });
+  }
+  return { data: ordered.slice(at, at + limit), has_more: ordered.length > at + limit };
+}
+
+/** A page as the API tells it. */
+export function listOf(
+  { data, has_more }: {
+    readonly data: readonly { readonly id?: unknown }[];
+    readonly has_more: boolean;
+  },
+): JsonObject {
+  return {
+    object: "list",
+    data,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+    has_more,
+  };
+}

@@ -1,0 +1,417 @@
+/**
+ * Responses that are kept: `/v1/responses/{id}` and what stands below it, and what a new response
+ * goes on from (docs/facts/openai_api.md "Responses: request").
+ *
+ * @module
+ */
+
+import { AppError } from "../../core/errors.ts";
+import type { StampTexts } from "../../core/frames.ts";
+import { type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
+import type { Surface } from "../../core/surface.ts";
+import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
+import { echo, errorOf } from "../../dialects/openai/faults.ts";
+import { encryptedOf, IdMaker } from "../../dialects/openai_responses/ids.ts";
+import { checkTalk, messagesOf } from "../../dialects/openai_responses/input.ts";
+import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
+import {
+  parseResponsesRequest,
+  type ResponsesRequest,
+} from "../../dialects/openai_responses/request.ts";
+import { ResponsesLayout, stepsOf } from "../../dialects/openai_responses/write_answer.ts";
+import type { Wheel } from "../../lib/wheel.ts";
+import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { Past } from "../model_surface.ts";
+import { type Conversations, conversationUnknown } from "./conversations.ts";
+import {
+  type KeptRow,
+  type KeptRows,
+  listOf,
+  objectUnknown,
+  type Operation,
+  pageOf,
+  pagingOf,
+  queryOf,
+  type TimedEvent,
+  type Told,
+  told,
+} from "./kept_objects.ts";
+import type { Shelf } from "./kept_store.ts";
+
+type KeptResponse = KeptAnswer<ResponsesRequest>;
+
+/** What they need. */
+export interface KeptResponsesDeps {
+  readonly shelf: Shelf<KeptResponse>;
+  readonly rows: KeptRows;
+  readonly conversations: Conversations;
+  readonly stamps: Stamps;
+  readonly wheel: Wheel;
+  readonly validate: Level;
+  /** The model that is meant where none is named. */
+  readonly model: string;
+  /** True: what is not kept here may be an upstream's. */
+  readonly isRelaying: boolean;
+  /** Tokens of a prompt. */
+  readonly countPrompt: (request: ResponsesRequest) => number;
+  readonly countText: (model: string, text: string) => number;
+}
+
+/** Responses that one may go on from, one before the other. */
+const CHAIN_MAX = 1000;
+
+/** What tells that a body names something that was kept. */
+const NAMES = ["previous_response_id", "conversation"].map((name) => Buffer.from(`"${name}"`));
+
+/** What one response has added to the talk, and the one before it. */
+interface Link {
+  readonly items: readonly KeptItem[];
+  readonly previousId: string | null;
+  readonly status: "in_progress" | "done";
+}
+
+/** All kept responses, and the surfaces of their rows. */
+export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<ResponsesRequest> {
+  readonly #deps: KeptResponsesDeps;
+  readonly #link: KeptRow;
+  readonly surfaces: Readonly<
+    Record<"get" | "remove" | "cancel" | "inputItems" | "inputTokens" | "compact", Surface>
+  >;
+
+  constructor(deps: KeptResponsesDeps) {
+    this.#deps = deps;
+    const { rows, shelf, wheel } = deps;
+    const row = (
+      name: string,
+      answer: (kept: KeptResponse, asked: Operation) => Told | Promise<Told>,
+      hasBody = false,
+    ): KeptRow => ({
+      name: `v1_response${name}`,
+      hasBody,
+      workerOf: ({ id }) => workerOf(id!),
+      answer: (asked) => {
+        const kept = shelf.get(asked.params["id"]!);
+        return kept === undefined ? undefined : answer(kept, asked);
+      },
+      missing: ({ id }) => objectUnknown("Response", id!),
+    });
+    this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
+    this.surfaces = {
+      get: rows.surface(row("_get", (kept, { query }) => this.#get(kept, query))),
+      remove: rows.surface(row("_delete", (_kept, { params: { id } }) => {
+        shelf.delete(id!);
+        return told({ id, object: "response", deleted: true });
+      })),
+      cancel: rows.surface(row("_cancel", (kept) => {
+        if (!this.#requestOf(kept).isBackground) {
+          throw new AppError("request_invalid", "Cannot cancel a synchronous response.");
+        }
+        if (!this.#isDone(kept)) kept.cancelledMs ??= wheel.nowMs;
+        return this.#object(kept);
+      }, true)),
+      inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
+        const paging = pagingOf(query, "desc");
+        const { previousId } = this.#requestOf(kept);
+        const past = previousId === undefined ? [] : await this.#chain(previousId);
+        return told(listOf(pageOf([...past, ...this.#inputOf(kept)], paging)));
+      })),
+      inputTokens: rows.surface({
+        name: "v1_response_input_tokens",
+        hasBody: true,
+        answer: async ({ body }) => {
+          const input_tokens = deps.countPrompt(await this.#counted(body as JsonObject));
+          return told({ object: "response.input_tokens", input_tokens });
+        },
+      }),
+      compact: rows.surface({
+        name: "v1_response_compact",
+        hasBody: true,
+        answer: async ({ body }) => this.#compacted(await this.#counted(body as JsonObject)),
+      }),
+    };
+  }
+
+  mayKeep(): boolean {
+    return true;
+  }
+
+  isKept({ isStored, isBackground, conversationId }: ResponsesRequest): boolean {
+    return isStored || isBackground || conversationId !== undefined;
+  }
+
+  isDeferred({ isBackground }: ResponsesRequest): boolean {
+    return isBackground;
+  }
+
+  keep(kept: KeptResponse, request: ResponsesRequest): void {
+    const { shelf, conversations } = this.#deps;
+    if (request.isStored || request.isBackground) {
+      shelf.set(idOf(kept.stamps!), kept, kept.bytes);
+    }
+    if (request.conversationId === undefined || kept.said === undefined) return;
+    conversations.append(request.conversationId, [
+      ...this.#inputOf(kept),
+      ...this.#outputOf(kept),
+    ]);
+  }
+
+  drop(kept: KeptResponse): void {
+    this.#deps.shelf.delete(idOf(kept.stamps!));
+  }
+
+  mayName(body: Uint8Array<ArrayBuffer>): boolean {
+    const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+    return NAMES.some((name) => bytes.includes(name));
+  }
+
+  resolve(request: ResponsesRequest): Promise<ResponsesRequest | undefined> | undefined {
+    const { previousId, conversationId } = request;
+    return previousId === undefined && conversationId === undefined
+      ? undefined
+      : this.#resolved(request);
+  }
+
+  /** An item that is only named matters to a model alone, so a mock does not ask for it. */
+  checkNone({ previousId, conversationId, references: [named] }: ResponsesRequest): void {
+    if (named !== undefined) {
+      throw new AppError("not_found", `Item with id '${echo(named)}' not found.`, {
+        param: "input",
+      });
+    }
+    if (previousId !== undefined) throw previousUnknown(previousId);
+    if (conversationId !== undefined) throw conversationUnknown(conversationId);
+  }
+
+  async #resolved(request: ResponsesRequest): Promise<ResponsesRequest | undefined> {
+    const { isRelaying } = this.#deps;
+    try {
+      return await this.#withPast(request);
+    } catch (error) {
+      const isUnknown = error instanceof AppError &&
+        (error.code === "previous_unknown" || error.code === "object_unknown");
+      if (isRelaying && isUnknown) return undefined;
+      throw error;
+    }
+  }
+
+  /** `request`, behind what was said before. Instructions of before are no part of it. */
+  async #withPast(request: ResponsesRequest): Promise<ResponsesRequest> {
+    const { previousId, conversationId, items, asked } = request;
+    const past = previousId !== undefined
+      ? await this.#chain(previousId)
+      : conversationId !== undefined
+      ? await this.#talk(conversationId)
+      : [];
+    if (past.length === 0) return request;
+    const talk = [...past, ...items];
+    const fault = this.#deps.validate === "live" ? checkTalk(talk) : undefined;
+    if (fault !== undefined) throw errorOf(fault);
+    return { ...request, messages: messagesOf(talk, asked["instructions"]) };
+  }
+
+  async #talk(id: string): Promise<readonly KeptItem[]> {
+    const items = await this.#deps.conversations.itemsOf(id);
+    if (items === undefined) throw conversationUnknown(id);
+    return items;
+  }
+
+  /** All that was said up to response `last`, input and output. */
+  async #chain(last: string): Promise<readonly KeptItem[]> {
+    const links: (readonly KeptItem[])[] = [];
+    for (let id: string | null = last; id !== null;) {
+      const found: Told | undefined = await this.#deps.rows.ask(this.#link, {
+        params: { id },
+        query: "",
+        body: null,
+      });
+      if (found === undefined || !("json" in found)) throw previousUnknown(id);
+      const { items, previousId, status } = JSON.parse(found.json) as Link;
+      if (status !== "done") throw previousRunning(id);
+      links.push(items);
+      if (links.length > CHAIN_MAX) throw chainTooLong(last);
+      id = previousId;
+    }
+    return links.reverse().flat();
+  }
+
+  #linkOf(kept: KeptResponse): Link {
+    const { previousId = null } = this.#requestOf(kept);
+    return this.#isDone(kept)
+      ? {
+        items: [...this.#inputOf(kept), ...this.#outputOf(kept)],
+        previousId,
+        status: "done",
+      }
+      : { items: [], previousId, status: "in_progress" };
+  }
+
+  /** True once all of it is said, or it was cancelled. */
+  #isDone({ cancelledMs, startMs, totalMs }: KeptResponse): boolean {
+    return cancelledMs !== undefined || this.#deps.wheel.nowMs - startMs >= totalMs;
+  }
+
+  #requestOf({ text }: KeptResponse): ResponsesRequest {
+    return parseResponsesRequest(JSON.parse(text), this.#deps.validate, this.#deps.model);
+  }
+
+  #inputOf(kept: KeptResponse): readonly KeptItem[] {
+    const [, head, tail] = kept.stamps!;
+    const ids = new IdMaker(head!, tail!);
+    // Behind the places of the output's items.
+    return (this.#requestOf(kept).items as readonly JsonObject[]).map((item, at) =>
+      keptItem(item, (prefix) => ids.of(prefix, INPUT_PLACE + at))
+    );
+  }
+
+  #outputOf(kept: KeptResponse): readonly KeptItem[] {
+    if (kept.cancelledMs !== undefined) return [];
+    const layout = new ResponsesLayout(this.#requestOf(kept));
+    return JSON.parse(layout.answered(kept.said!, kept.stamps!)).output;
+  }
+
+  #get(kept: KeptResponse, query: string): Told | Promise<Told> {
+    const params = queryOf(query);
+    if (params.get("stream") !== "true") return this.#object(kept);
+    const after = params.get("starting_after") ?? "-1";
+    if (!/^-?\d{1,9}$/.test(after)) {
+      throw new AppError(
+        "param_type",
+        "Invalid type for 'starting_after': expected an integer, but got a string instead.",
+        { param: "starting_after" },
+      );
+    }
+    return { events: this.#eventsOf(kept).filter(({ text }) => numberOf(text) > Number(after)) };
+  }
+
+  #object(kept: KeptResponse): Told {
+    const { startMs, stamps, cancelledMs } = kept;
+    const request = this.#requestOf(kept);
+    const layout = new ResponsesLayout(request);
+    if (cancelledMs !== undefined) return { json: layout.unfinished("cancelled", stamps!) };
+    if (this.#isDone(kept)) return { json: layout.answered(kept.said!, stamps!) };
+    const firstMs = kept.script?.steps[0]?.afterMs ?? 0;
+    const isQueued = request.isBackground && this.#deps.wheel.nowMs - startMs < firstMs;
+    return { json: layout.unfinished(isQueued ? "queued" : "in_progress", stamps!) };
+  }
+
+  /** Its stream, as it was or still is sent. */
+  #eventsOf(kept: KeptResponse): readonly TimedEvent[] {
+    const { script, said, stamps, usage, startMs, cancelledMs } = kept;
+    if (said === undefined) {
+      throw new AppError(
+        "request_invalid",
+        "This response is still being answered, and its stream is its first client's: " +
+          "ask again without 'stream' until it is completed.",
+        { param: "stream" },
+      );
+    }
+    if (cancelledMs !== undefined) {
+      throw new AppError(
+        "request_invalid",
+        "This response was cancelled: it has no stream any more.",
+        { param: "stream" },
+      );
+    }
+    const writer = new ResponsesLayout(this.#requestOf(kept)).writer(stamps!);
+    const passedMs = this.#deps.wheel.nowMs - startMs;
+    const events: TimedEvent[] = [];
+    let dueMs = 0;
+    const say = (text: string) => {
+      for (const event of text.match(EVENT) ?? []) {
+        events.push({ text: event, dueMs: Math.max(0, dueMs - passedMs) });
+      }
+    };
+    say(writer.open?.() ?? "");
+    const steps = script?.steps ??
+      [...stepsOf(said.choices[0]!, usage)].map((step) => ({ ...step, afterMs: 0 }));
+    for (const step of steps) {
+      dueMs += step.afterMs;
+      say(writer.step(step));
+    }
+    if (script !== undefined && usage !== undefined) say(writer.step({ kind: "usage", usage }));
+    say(writer.close());
+    return events;
+  }
+
+  /** A body of `input_tokens` or `compact`, read as a request. */
+  async #counted(body: JsonObject): Promise<ResponsesRequest> {
+    const { validate, model } = this.#deps;
+    return await this.#withPast(parseResponsesRequest(body, validate, model));
+  }
+
+  #compacted(request: ResponsesRequest): Told {
+    const { stamps, countPrompt, countText } = this.#deps;
+    const made = stampTexts(stamps.withResponseIds().own(3));
+    const [created, head, tail, call] = made;
+    const ids = new IdMaker(head!, tail!);
+    const users = request.messages.flatMap(({ role, content }, at) =>
+      role === "user"
+        ? [keptItem(
+          { type: "message", role, content },
+          (prefix) => ids.of(prefix, INPUT_PLACE + at),
+        )]
+        : []
+    );
+    const encrypted_content = encryptedOf(call!);
+    const input = countPrompt(request);
+    const output = countText(request.model, encrypted_content);
+    return told({
+      id: ids.of("resp", 0),
+      object: "response.compaction",
+      created_at: Number(created),
+      output: [...users, { type: "compaction", id: ids.of("cmp", 1), encrypted_content }],
+      usage: {
+        input_tokens: input,
+        input_tokens_details: { cached_tokens: 0 },
+        output_tokens: output,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: input + output,
+      },
+    });
+  }
+}
+
+/** Items of an input have the places from here on: an answer has fewer items. */
+const INPUT_PLACE = 1000;
+
+const EVENT = /[^]*?\n\n/g;
+
+function numberOf(event: string): number {
+  return Number(/"sequence_number":(\d+)/.exec(event)?.[1] ?? 0);
+}
+
+function idOf([, head, tail]: StampTexts): string {
+  return new IdMaker(head!, tail!).of("resp", 0);
+}
+
+/** The worker that has response `id`. */
+function workerOf(id: string): number {
+  return /^resp_[0-9a-f]{50}$/.test(id) ? workerOfDigits(id.slice(-8, -4)) : NaN;
+}
+
+function previousUnknown(id: string): AppError {
+  return new AppError(
+    "previous_unknown",
+    `Previous response with id '${echo(id)}' not found.`,
+    { param: "previous_response_id" },
+  );
+}
+
+function previousRunning(id: string): AppError {
+  return new AppError(
+    "request_invalid",
+    `Previous response with id '${echo(id)}' is still in progress: wait until it is completed.`,
+    { param: "previous_response_id" },
+  );
+}
+
+function chainTooLong(id: string): AppError {
+  return new AppError(
+    "request_invalid",
+    `The responses before '${
+      echo(id)
+    }' are more than ${CHAIN_MAX}: begin anew, with what matters ` +
+      "of them in 'input'.",
+    { param: "previous_response_id" },
+  );
+}

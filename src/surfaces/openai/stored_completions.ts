@@ -1,0 +1,228 @@
+/**
+ * Chat completions that were asked for with `store: true`: the list, one of them, its messages.
+ *
+ * @module
+ */
+
+import type { Usage } from "../../core/answer.ts";
+import { workerOfChatId } from "../../core/stamp.ts";
+import type { Surface } from "../../core/surface.ts";
+import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
+import { onlyPost } from "../../dialects/openai/errors.ts";
+import { errorOf, missing } from "../../dialects/openai/faults.ts";
+import type { ChatRequest } from "../../dialects/openai_chat/request.ts";
+import type { Wheel } from "../../lib/wheel.ts";
+import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { ModelLayout } from "../model_surface.ts";
+import { checkMetadataOf } from "./conversations.ts";
+import {
+  type KeptRow,
+  type KeptRows,
+  listOf,
+  objectUnknown,
+  type Operation,
+  pageOf,
+  pagingOf,
+  queryOf,
+  type Told,
+  told,
+} from "./kept_objects.ts";
+import type { Shelf } from "./kept_store.ts";
+
+/** A kept completion, with what its list is ordered and filtered by. */
+export interface StoredCompletion {
+  readonly id: string;
+  /** Milliseconds since 1970; rises from one to the next. */
+  readonly atMs: number;
+  readonly model: string;
+  metadata: JsonObject;
+  readonly answer: KeptAnswer<ChatRequest>;
+}
+
+/** What they need. */
+export interface StoredCompletionsDeps {
+  readonly shelf: Shelf<StoredCompletion>;
+  readonly rows: KeptRows;
+  readonly wheel: Wheel;
+  readonly wallMs: () => number;
+  readonly validate: Level;
+  readonly parse: (text: string) => ChatRequest;
+  readonly layout: (request: ChatRequest) => ModelLayout;
+  /** What an answer costs, where its client has not asked for that. */
+  readonly usageOf: (request: ChatRequest, said: string) => Usage;
+}
+
+/** What tells that a body may want to be stored. */
+const STORE = Buffer.from(`"store"`);
+
+/** One of a list, before it is asked for. */
+interface Place {
+  readonly id: string;
+  readonly atMs: number;
+}
+
+/** All stored completions, and the surfaces of their rows. */
+export class StoredCompletions implements AnswerKeeper<ChatRequest> {
+  readonly #deps: StoredCompletionsDeps;
+  readonly #places: KeptRow;
+  readonly #one: KeptRow;
+  #lastMs = 0;
+  readonly surfaces: Readonly<
+    Record<"list" | "get" | "update" | "remove" | "messages", Surface>
+  >;
+
+  constructor(deps: StoredCompletionsDeps) {
+    this.#deps = deps;
+    const { rows, shelf } = deps;
+    const row = (
+      name: string,
+      answer: (stored: StoredCompletion, asked: Operation) => Told,
+      hasBody = false,
+    ): KeptRow => ({
+      name: `v1_stored_completion${name}`,
+      hasBody,
+      workerOf: ({ id }) => workerOf(id!),
+      answer: (asked) => {
+        const stored = shelf.get(asked.params["id"]!);
+        return stored === undefined || !this.#isDone(stored) ? undefined : answer(stored, asked);
+      },
+      missing: ({ id }) => objectUnknown("Chat completion", id!),
+    });
+    this.#one = row("", (stored) => told(this.#objectOf(stored)));
+    this.#places = rows.internal({
+      name: "v1_stored_completions_places",
+      hasBody: false,
+      answer: ({ query }) => told(this.#placesOf(query)),
+    });
+    this.surfaces = {
+      list: rows.surface({
+        name: "v1_stored_completions",
+        hasBody: false,
+        answer: ({ query }) => this.#list(query),
+      }),
+      get: rows.surface(this.#one),
+      update: rows.surface(row("_update", (stored, { body }) => {
+        const { metadata } = body as JsonObject;
+        if (metadata === undefined) throw errorOf(missing("metadata"));
+        checkMetadataOf(metadata, deps.validate);
+        stored.metadata = isObject(metadata) ? metadata : {};
+        return told(this.#objectOf(stored));
+      }, true)),
+      remove: rows.surface(row("_delete", ({ id }) => {
+        shelf.delete(id);
+        return told({ object: "chat.completion.deleted", id, deleted: true });
+      })),
+      messages: rows.surface(row("_messages", ({ id, answer }, { query }) => {
+        const messages = deps.parse(answer.text).messages.map(({ content, ...rest }, at) => ({
+          ...rest,
+          id: `${id}-${at}`,
+          content: typeof content === "string" ? content : null,
+          content_parts: Array.isArray(content) ? content : null,
+        }));
+        return told(listOf(pageOf(messages, pagingOf(query, "asc"))));
+      })),
+    };
+  }
+
+  mayKeep(body: Uint8Array<ArrayBuffer>): boolean {
+    return Buffer.from(body.buffer, body.byteOffset, body.byteLength).includes(STORE);
+  }
+
+  isKept({ params }: ChatRequest): boolean {
+    return params["store"] === true;
+  }
+
+  keep(answer: KeptAnswer<ChatRequest>, { model, params }: ChatRequest): void {
+    const id = idOf(answer);
+    const { shelf, wallMs } = this.#deps;
+    const { metadata } = params;
+    this.#lastMs = Math.max(this.#lastMs + 1, wallMs());
+    shelf.set(id, {
+      id,
+      atMs: this.#lastMs,
+      model,
+      metadata: isObject(metadata) ? metadata : {},
+      answer,
+    }, answer.bytes);
+  }
+
+  drop(answer: KeptAnswer<ChatRequest>): void {
+    this.#deps.shelf.delete(idOf(answer));
+  }
+
+  /** False while it is still said: it is there once it is whole. */
+  #isDone({ answer: { startMs, totalMs } }: StoredCompletion): boolean {
+    return this.#deps.wheel.nowMs - startMs >= totalMs;
+  }
+
+  #objectOf({ answer, metadata }: StoredCompletion): JsonObject {
+    const { parse, layout, usageOf } = this.#deps;
+    const request = parse(answer.text);
+    const { choices, usage } = answer.said!;
+    const text = choices.map(({ text }) => text).join("");
+    const said = { choices, usage: usage ?? usageOf(request, text) };
+    return { ...JSON.parse(layout(request).whole(said, answer.stamps!)), metadata };
+  }
+
+  /** Those of this worker that fit. */
+  #placesOf(query: string): readonly Place[] {
+    const fits = filterOf(query);
+    const places: Place[] = [];
+    for (const stored of this.#deps.shelf.all()) {
+      const { id, atMs } = stored;
+      if (this.#isDone(stored) && fits(stored)) places.push({ id, atMs });
+    }
+    return places;
+  }
+
+  /** Of all workers, in one order; each object is asked for where it is. */
+  async #list(query: string): Promise<Told> {
+    const paging = pagingOf(query, "asc");
+    const { rows } = this.#deps;
+    const gathered = await rows.askAll(this.#places, { params: {}, query, body: null });
+    const places = gathered.flatMap((one) => "json" in one ? JSON.parse(one.json) as Place[] : []);
+    if (places.length === 0 && this.#deps.validate === "live") await this.#checkAny();
+    places.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
+    const { data, has_more } = pageOf(places, paging);
+    const objects = await Promise.all(
+      data.map(({ id }) => rows.ask(this.#one, { params: { id }, query: "", body: null })),
+    );
+    // What was deleted meanwhile is left out.
+    const found = objects.flatMap((one) =>
+      one !== undefined && "json" in one ? [JSON.parse(one.json) as JsonObject] : []
+    );
+    return told(listOf({ data: found, has_more }));
+  }
+
+  /**
+   * The live API has no list for those who have stored nothing.
+   *
+   * @throws {AppError} 405.
+   */
+  async #checkAny(): Promise<void> {
+    const all = await this.#deps.rows.askAll(this.#places, { params: {}, query: "", body: null });
+    if (all.every((one) => "json" in one && one.json === "[]")) throw onlyPost();
+  }
+}
+
+/** Which ones a list is of: `model=…`, `metadata[key]=…`. */
+function filterOf(query: string): (stored: StoredCompletion) => boolean {
+  const params = queryOf(query);
+  const model = params.get("model");
+  const pairs = [...params].flatMap(([name, value]) => {
+    const key = /^metadata\[(.*)\]$/s.exec(name)?.[1];
+    return key === undefined ? [] : [[key, value] as const];
+  });
+  return (stored) =>
+    (model === undefined || stored.model === model) &&
+    pairs.every(([key, value]) => stored.metadata[key] === value);
+}
+
+function idOf({ stamps }: KeptAnswer<ChatRequest>): string {
+  return `chatcmpl-${stamps![1]}`;
+}
+
+/** The worker that has completion `id`. */
+function workerOf(id: string): number {
+  return id.startsWith("chatcmpl-") ? workerOfChatId(id) : NaN;
+}
