@@ -61,11 +61,6 @@ export class Lru<V> {
     }
   }
 
-  /** All there is, the longest unused first. */
-  values(): Iterable<V> {
-    return this.#entries.values().map(({ value }) => value);
-  }
-
   delete(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;

@@ -6,7 +6,7 @@
  */
 
 import type { Turn } from "../../core/turn.ts";
-import type { LruLimits } from "../../lib/lru.ts";
+
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Counter } from "../../sources/mock.ts";
 import { promptTokens } from "../../sources/prompt_tokens.ts";
@@ -16,7 +16,7 @@ import { chatLayout, readChat } from "./chat_completions.ts";
 import { Conversations } from "./conversations.ts";
 import { type KeptDeps, KeptRows } from "./kept_objects.ts";
 import { KeptResponses } from "./kept_responses.ts";
-import { KeptStore } from "./kept_store.ts";
+import { type KeptLimits, KeptStore } from "./kept_store.ts";
 import { StoredCompletions } from "./stored_completions.ts";
 
 /** What it needs. */
@@ -29,7 +29,7 @@ export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
   readonly wheel: Wheel;
   readonly wallMs: () => number;
   readonly tokens: { of(model: string): Counter };
-  readonly limits: LruLimits;
+  readonly limits: KeptLimits;
 }
 
 /** Makes them. */
