@@ -17,6 +17,9 @@ import type { Turn } from "../core/turn.ts";
 /** What an answer weighs besides its texts, in bytes: measured, some. */
 const OBJECT_BYTES = 1024;
 
+/** A live answer that says more is not kept: each is gathered while it passes. */
+const GATHERED_BYTES_MAX = 16 * 1024 * 1024;
+
 /** Decides which answers are kept, and keeps them. */
 export interface AnswerKeeper<Request extends Turn> {
   /** False: no answer to this body is kept. Only asked where answers may be relays. */
@@ -57,9 +60,11 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   #keeper: AnswerKeeper<Request> | undefined;
   /** Not kept longer than the answer is on its way: it holds the request's bytes. */
   #onWay: OnWay<Request> | undefined;
+  readonly #stamps: AnswerStamps;
 
   constructor(onWay: OnWay<Request>) {
     this.#onWay = onWay;
+    this.#stamps = onWay.stamps;
     this.#keeper = onWay.keeper;
     this.name = onWay.source.name;
   }
@@ -144,8 +149,9 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
     for (const step of steps) {
       this.#said?.add(step);
       if (step.kind === "usage") this.usage = step.usage;
-      else if ("text" in step) this.#bytes += step.text.length;
+      else this.#bytes += weightOf(step);
     }
+    if (this.#bytes > GATHERED_BYTES_MAX) this.#break();
   }
 
   #end(call: Call): void {
@@ -167,11 +173,11 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   }
 
   shared(idCount: number): Stamped {
-    return this.#stamped(this.#onWay!.stamps.shared(idCount));
+    return this.#stamped(this.#stamps.shared(idCount));
   }
 
   own(idCount: number): Stamped {
-    return this.#stamped(this.#onWay!.stamps.own(idCount));
+    return this.#stamped(this.#stamps.own(idCount));
   }
 
   #stamped(stamps: Stamped): Stamped {
@@ -186,6 +192,13 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
     this.#keeper?.keep(this, this.#onWay!.request());
     if (!Number.isNaN(this.totalMs)) this.#keeper = this.#onWay = undefined;
   }
+}
+
+/** Bytes that a step takes, some. */
+function weightOf(step: Step): number {
+  if (step.kind === "audio") return step.data.length + step.transcript.length;
+  if (step.kind === "citation") return step.citation.url.length + step.citation.title.length;
+  return "text" in step ? step.text.length : 0;
 }
 
 /** What an answer needs while it is on its way. */

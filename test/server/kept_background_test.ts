@@ -158,6 +158,34 @@ describe("over a chat upstream", () => {
   });
 });
 
+test("a translated chat completion is stored by weir", async () => {
+  const upstream = await launch({ set: { "mock.reply": "水 and wine", "mock.delay_ms": 0 } });
+  const weir = await launch({
+    set: { "llm.base_url": `${upstream.url}/v1`, "llm.speaks": "[openai_responses]" },
+  });
+  try {
+    const client = clientOf(weir);
+    const asked = {
+      model: MODEL,
+      messages: [{ role: "user" as const, content: "hi" }],
+      store: true,
+    };
+    for (const stream of [false, true]) {
+      const id = stream
+        ? (await client.chat.completions.stream(asked).finalChatCompletion()).id
+        : (await client.chat.completions.create(asked)).id;
+      expect((await fetch(`${upstream.url}/v1/chat/completions/${id}`)).status).toBe(404);
+      const kept = await client.chat.completions.retrieve(id);
+      expect(kept.choices[0]!.message.content).toBe("水 and wine");
+      expect(kept.usage!.completion_tokens).toBeGreaterThan(0);
+      expect((await client.chat.completions.messages.list(id)).data.length).toBe(1);
+    }
+  } finally {
+    await weir.stop();
+    await upstream.stop();
+  }
+});
+
 test("what an upstream keeps is asked of it, and goes up as it came", async () => {
   const upstream = tellUpstream(({ method, path }) =>
     Response.json({ object: "from upstream", asked: `${method} ${path}` })
