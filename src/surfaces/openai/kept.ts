@@ -8,7 +8,7 @@
 import type { Turn } from "../../core/turn.ts";
 
 import type { Wheel } from "../../lib/wheel.ts";
-import type { Counter } from "../../sources/mock.ts";
+import type { Counter } from "../../sources/mock/counter.ts";
 import { promptTokens } from "../../sources/prompt_tokens.ts";
 import type { Persona } from "../../dialects/openai_chat/write_answer.ts";
 import { errorEvent } from "../../dialects/openai/errors.ts";

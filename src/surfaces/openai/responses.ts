@@ -7,6 +7,7 @@
 
 import { parseJsonBody } from "../../core/json_body.ts";
 import { AppError } from "../../core/errors.ts";
+import { echo } from "../../dialects/openai/faults.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
