@@ -66,6 +66,7 @@ import { workflowRuns } from "./surfaces/model_compose/runs.ts";
 import { tasks } from "./surfaces/model_compose/tasks.ts";
 import { workflowSchemas } from "./surfaces/model_compose/workflows.ts";
 import { chatCompletions, v1Door } from "./surfaces/openai/chat_completions.ts";
+import { completions } from "./surfaces/openai/completions.ts";
 import { keptObjects } from "./surfaces/openai/kept.ts";
 import { keptRoutes } from "./surfaces/openai/kept_routes.ts";
 import { models } from "./surfaces/openai/models.ts";
@@ -218,20 +219,24 @@ export function makeApp(
     processingMs: mock.first_token_ms,
   };
   const { main } = sources;
+  const ofMain = { source: main, isRelaying: sources.isRelaying(main) };
+  const door = v1Door(authorize, secrets);
   const anthropic = { stamps, authorize: apiKeyAuth(world.tokens) };
-  const passedBy = (door: PassedDoor) =>
-    sources.passing && passed({
+  const passedBy = (door: PassedDoor, name = "v1_passed") =>
+    passed({
+      name,
       source: sources.passing,
       streamsUp: sources.streamsUp(sources.passing, "openai"),
       isDraining,
       door,
     });
-  const passing = passedBy(openaiDoor({ stamps, authorize, secrets }));
+  const passing = (name?: string) => passedBy(openaiDoor({ stamps, authorize, secrets }), name);
+  const passedOn = sources.passesAll ? passing() : undefined;
   const kept = keptObjects({
     ...openai,
     peers,
-    passed: passing,
-    isRelaying: sources.isRelaying(main),
+    passed: passedOn,
+    isRelaying: ofMain.isRelaying,
     authorize,
     secrets,
     model,
@@ -239,6 +244,13 @@ export function makeApp(
     wallMs,
     tokens,
     limits: { entriesMax: mock.kept_max, bytesMax: mock.kept_max_bytes },
+  });
+  const modelsSurface = models({
+    stamps,
+    authorize,
+    secrets,
+    upstream: sources.upstream,
+    models: mock.models,
   });
   const pages = docs({ routes: () => routes, version: world.version });
   const page = servePage();
@@ -263,45 +275,46 @@ export function makeApp(
     ...openaiRoutes({
       chatCompletions: chatCompletions({
         ...openai,
-        source: main,
-        isRelaying: sources.isRelaying(main),
+        ...ofMain,
         streamsUp: sources.streamsUp(main, "openai_chat"),
-        door: v1Door(authorize, secrets),
+        door,
         keeper: kept.completions,
+      }),
+      completions: completions({
+        ...openai,
+        ...ofMain,
+        streamsUp: sources.streamsUp(main, "openai_completions"),
+        door: { ...door, surface: "v1_completions" },
+        tokens,
       }),
       responses: responses({
         ...openai,
-        source: main,
-        isRelaying: sources.isRelaying(main),
+        ...ofMain,
         streamsUp: sources.streamsUp(main, "openai_responses"),
         authorize,
         secrets,
         model,
         kept: kept.responses,
       }),
-      models: models({
-        stamps,
-        authorize,
-        secrets,
-        upstream: sources.upstream,
-        models: mock.models,
-      }),
-      passed: passing,
+      models: modelsSurface,
+      deletedModel: sources.passesAll ? passing("v1_models") : modelsSurface,
+      embeddings: passing("v1_embeddings"),
+      moderations: passing("v1_moderations"),
+      passed: passedOn,
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
           upstream: sources.upstream,
           models: mock.models,
         }),
-        passed: passedBy(anthropicDoor(anthropic)),
+        passed: sources.passesAll ? passedBy(anthropicDoor(anthropic)) : undefined,
       },
     }),
     ...anthropicRoutes({
       messages: messages({
         ...streaming,
         ...anthropic,
-        source: main,
-        isRelaying: sources.isRelaying(main),
+        ...ofMain,
         streamsUp: sources.streamsUp(main, "anthropic_messages"),
         promptTokens: sources.promptTokens,
       }),

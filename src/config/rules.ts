@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
 import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
 
 /** A value with a default. */
@@ -19,6 +20,8 @@ const CIDRS_MAX = 1000;
 const MODELS_MAX = 1000;
 const HEADERS_MAX = 100;
 const PATHS_MAX = 100;
+/** Each is looked for in each text. */
+const WORDS_MAX = 1000;
 /** More processes than any machine has cores for. */
 const WORKERS_MAX = 1024;
 
@@ -268,6 +271,23 @@ function headerFieldsRule(): z.ZodType<Readonly<Record<string, string>>> {
     z.string(mustValue).regex(HEADER_VALUE, mustValue),
     must,
   ).refine((fields) => Object.keys(fields).length <= HEADERS_MAX, must);
+}
+
+/** Words by the category that they belong to. */
+export const moderationWords: Kind<
+  { readonly [category in ModerationCategory]?: readonly string[] }
+> = kind(moderationWordsRule(), {});
+
+function moderationWordsRule(): z.ZodType<
+  { readonly [category in ModerationCategory]?: readonly string[] }
+> {
+  const must = `a mapping of categories (${MODERATION_CATEGORIES.join(", ")}) to lists of words`;
+  const mustItem = "a word, or several, on one line";
+  const word = z.string(mustItem).regex(LINE, mustItem)
+    .refine((text) => text.trim() !== "", mustItem);
+  const mustWords = `a list of at most ${WORDS_MAX} words, such as [kill, blow up]`;
+  const words = z.array(word, mustWords).max(WORDS_MAX, mustWords);
+  return z.partialRecord(z.enum(MODERATION_CATEGORIES, must), words, must);
 }
 
 /** Networks: an address, or an address and how many of its bits count. */

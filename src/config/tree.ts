@@ -21,6 +21,7 @@ import {
   line,
   memoryUrl,
   milliseconds,
+  moderationWords,
   names,
   networks,
   oneOf,
@@ -165,6 +166,9 @@ export const TREE = z.strictObject({
     models: names("the only model names there are; empty = every name is served"),
     validate: oneOf(["live", "spec"], "live")(
       "live | spec: check requests as the live API does, or as its document says",
+    ),
+    moderation: moderationWords(
+      "words that moderation flags, by category, e.g. {violence: [kill]}",
     ),
     count_bytes_max: bytes(0, COUNT_BYTES_MAX, 65_536)(
       "tokens are counted exactly up to this much text, and estimated above",

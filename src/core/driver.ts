@@ -342,7 +342,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const telling = new LiveTelling(
       layout.writer(
         stampTexts(manner.stamps.own(layout.idLengths.length)),
-        asking.foretold?.(),
+        { usage: asking.foretold?.() },
       ),
       { headers: () => manner.headers(exchange), errorEvent: manner.errorEvent },
       exchange,

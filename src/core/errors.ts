@@ -91,6 +91,11 @@ export const ERRORS = {
     type: "invalid_request_error",
     apiCode: "decimal_above_max_value",
   },
+  tokens_too_many: {
+    status: 400,
+    type: "max_tokens_per_request",
+    apiCode: "max_tokens_per_request",
+  },
   model_unknown: { status: 404, type: "invalid_request_error", apiCode: "model_not_found" },
   /** As the Responses API says it. */
   model_requested_unknown: {

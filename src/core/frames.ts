@@ -23,17 +23,21 @@ export type Stamped = readonly [created: Uint8Array<ArrayBuffer>, ...Uint8Array<
 /** The same as texts. */
 export type StampTexts = readonly [created: string, ...string[]];
 
+/** What is known of an answer before it begins, for dialects that tell or need it early. */
+export interface Foretold {
+  /** All steps that will be told, but for the usage. */
+  readonly steps?: readonly Step[];
+  readonly usage?: Usage | undefined;
+}
+
 /** How a dialect lays scripts: the same layout and script give the same frames. */
 export interface Layout {
   /** Everything that the bytes depend on besides the script, its usage and the stamps. */
   readonly key: string;
   /** Characters of each id that changes per answer: 12 at the most. Rare ones come last. */
   readonly idLengths: readonly number[];
-  /**
-   * Writes one answer with these stamps, each of the length that its slot has. `foretold`: what is
-   * known of its usage before it begins, for a dialect that tells it there.
-   */
-  writer(stamps: StampTexts, foretold?: Usage): AnswerWriter;
+  /** Writes one answer with these stamps, each of the length that its slot has. */
+  writer(stamps: StampTexts, foretold?: Foretold): AnswerWriter;
 }
 
 /**
@@ -116,7 +120,11 @@ type Slotted = Pick<Layout, "key" | "idLengths">;
  * @throws {TypeError} when the writer does not write the same twice.
  */
 export function layScript(script: Script, layout: Layout, usage?: Usage): Frames {
-  return laySlotted(layout, (stamps) => framesOf(script, layout.writer(stamps, usage), usage));
+  const foretold = { steps: script.steps, usage };
+  return laySlotted(
+    layout,
+    (stamps) => framesOf(script, layout.writer(stamps, foretold), usage),
+  );
 }
 
 /**

@@ -36,6 +36,11 @@ export interface Turn {
    * for reasoning shows that there was some: an empty delta of it.
    */
   readonly wantsReasoning?: boolean;
+  /**
+   * Texts to go on from, where it is no conversation: OpenAI's completions. `messages` has them as a
+   * user's, one each; each has an equal part of the choices.
+   */
+  readonly prompts?: readonly string[];
   /** The answer ends before the first of these texts. */
   readonly stop: readonly string[];
   /**

@@ -69,6 +69,8 @@ export class BytePairs {
   #ranks = new Uint32Array(256);
 
   readonly #wordBytesMax: number;
+  /** The slots of all tokens by rank, once somebody wants a text: offsets rise with ranks. */
+  #ranked: Uint32Array | undefined = undefined;
 
   /**
    * `table` must lie at a multiple of four bytes in its buffer, as a file that was read does. A word
@@ -111,6 +113,19 @@ export class BytePairs {
       start = end;
     }
     return { tokens, units };
+  }
+
+  /** What `tokens` say, given by their ranks; undefined = one of them is none. */
+  decode(tokens: readonly number[]): string | undefined {
+    const ranked = this.#ranked ??= this.#slots.filter((slot) => slot !== 0).sort();
+    const pieces: Uint8Array[] = [];
+    for (const token of tokens) {
+      const slot = ranked[token];
+      if (slot === undefined) return undefined;
+      const offset = slot >>> LENGTH_BITS;
+      pieces.push(this.#bytes.subarray(offset, offset + (slot & LENGTH_MASK)));
+    }
+    return Buffer.concat(pieces).toString();
   }
 
   /** Merges the bytes from `start` to `end` into as few tokens as the ranks say; gives how many. */

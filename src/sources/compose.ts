@@ -16,7 +16,7 @@ import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { counting } from "./counting.ts";
-import type { Tokens } from "./mock/counter.ts";
+import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { Mock } from "./mock/mock.ts";
 import { passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
@@ -28,6 +28,7 @@ import { retry } from "./upstream/retry.ts";
 import { StreamOptions } from "./upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { Speaks } from "./upstream/speaks.ts";
+import type { TokenCounters } from "./tokens.ts";
 import { Upstream } from "./upstream/upstream.ts";
 
 /** Where a key without a base URL belongs. */
@@ -51,8 +52,10 @@ export interface Sources {
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
   readonly promptTokens: (turn: Turn) => number;
-  /** What takes the paths of `/v1/*` that weir does not answer itself; undefined = nobody does. */
-  readonly passing: Source | undefined;
+  /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
+  readonly passing: Source;
+  /** True when some upstream is among them: any path may be one of its own. */
+  readonly passesAll: boolean;
   /** True when `source` may answer with a relay. */
   readonly isRelaying: (source: Source) => boolean;
   /**
@@ -92,7 +95,7 @@ type Entry = Omit<UpstreamEntry, "name" | "api_key_file"> & {
 export function composeSources(
   config: Config,
   world: SourcesWorld,
-  tokens: Tokens,
+  tokens: TokenCounters,
   wheel: Wheel,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
@@ -228,19 +231,22 @@ export function composeSources(
     });
   }
 
-  /** All routes that lead to an upstream, and who is asked usually. */
-  function passes(): Source | undefined {
-    const rows = [...routes, { model: undefined, to: usual }].flatMap(({ model, to }) => {
-      const takes = takers.get(to);
-      return takes === undefined ? [] : [{ model, to, takes }];
-    });
-    if (rows.length === 0) return undefined;
-    const source = passOn(rows);
-    const isOne = new Set(rows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
-    const speaks = streaming.get(rows[0]!.to);
-    if (isOne && speaks !== undefined) streaming.set(source, speaks);
-    return source;
-  }
+  const endpoints = mockEndpoints({
+    validate: config.mock.validate,
+    models: config.mock.models,
+    words: config.mock.moderation,
+    tokens: tokens.named("cl100k_base"),
+    random,
+  });
+  const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
+    to === mock
+      ? { model, to: endpoints, takes: endpoints.has }
+      : { model, to, takes: takers.get(to)! }
+  );
+  const passing = passOn(passRows);
+  const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
+  const passed = streaming.get(passRows[0]!.to);
+  if (isOne && passed !== undefined) streaming.set(passing, passed);
 
   function chatSource(): Source {
     if (isMock) return main;
@@ -277,7 +283,8 @@ export function composeSources(
       defaultModel(config),
     ),
     promptTokens: (turn) => ownMock.promptTokens(turn),
-    passing: passes(),
+    passing,
+    passesAll: passRows.some(({ to }) => to !== endpoints),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) => streaming.get(source)?.isSureOf(dialect) === true,

@@ -83,7 +83,7 @@ async function askInTurn(sources: readonly Source[], ask: Ask, call: Call): Prom
 function modelOf({ fields, body }: Wire): string {
   if (body === null || body.length === 0) return "";
   const type = fields.get("content-type") ?? "";
-  if (/\bjson\b/i.test(type)) return namedModel(body);
+  if (/\bjson\b|^$|urlencoded/i.test(type)) return namedModel(body); // curl's `-d` calls all a form
   if (!/^multipart\/form-data\b/i.test(type)) return "";
   return MODEL_FIELD.exec(
     Buffer.from(body.buffer, body.byteOffset, body.byteLength)

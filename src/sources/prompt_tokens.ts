@@ -17,7 +17,7 @@ import { isDeeper } from "../lib/depth.ts";
 import { toolText } from "./tool_text.ts";
 
 /** What a turn's prompt consists of. */
-export type Prompt = Pick<Turn, "model" | "messages" | "params">;
+export type Prompt = Pick<Turn, "model" | "messages" | "params" | "prompts">;
 
 /** Counts tokens in the encoding of one model. */
 export interface TextCounter {
@@ -46,9 +46,10 @@ const REASONING = /^(?:ft:)?o\d/;
 
 /** Tokens of the prompt of `turn`: exact for texts and tools, without those of images and files. */
 export function promptTokens(
-  { model, messages, params }: Prompt,
+  { model, messages, params, prompts }: Prompt,
   counter: TextCounter,
 ): number {
+  if (prompts !== undefined) return counter.countAll(prompts);
   const isGpt5 = GPT5.test(model);
   const texts: string[] = [];
   // What the answer begins with.

@@ -20,10 +20,13 @@ const BYTES_PER_TOKEN = 4;
  */
 const REMEMBERED = { entriesMax: 512, bytesMax: 1_048_576, charsMin: 64 };
 
-/** The models that count in the older encoding: gpt-3.5, gpt-4, gpt-4-turbo, and not gpt-4o. */
-const OLDER = /^(?:ft:)?gpt-(?:3\.?5|4(?:$|[-:]))/;
+/**
+ * The models that count in the older encoding: gpt-3.5, gpt-4, gpt-4-turbo, and not gpt-4o; those of
+ * embeddings and of completions.
+ */
+const OLDER = /^(?:ft:)?(?:gpt-(?:3\.?5|4(?:$|[-:]))|(?:davinci|babbage)-002|text-)/;
 
-/** The encoding of `model`: cl100k_base for gpt-3.5 and gpt-4, o200k_base for all others. */
+/** The encoding of `model`: cl100k_base for those up to gpt-4, o200k_base for all others. */
 export function encodingOf(model: string): EncodingName {
   return OLDER.test(model) ? "cl100k_base" : "o200k_base";
 }
@@ -102,6 +105,11 @@ export class TokenCounter {
     const ends: number[] = [];
     bytePairs(this.encoding).encode(text, Infinity, ends);
     return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end));
+  }
+
+  /** The text of these tokens; undefined = one of them is none. */
+  textOf(tokens: readonly number[]): string | undefined {
+    return bytePairs(this.encoding).decode(tokens);
   }
 
   #count(text: string): number {

@@ -44,8 +44,8 @@ export interface ModelDeps {
 
 /** How a dialect lays answers, streamed or in one piece. */
 export interface ModelLayout extends Layout {
-  /** True: it holds too much of its request to be remembered. */
-  readonly isLarge?: boolean;
+  /** True: it holds what one request said, so it is not remembered for others. */
+  readonly isForOne?: boolean;
   /** The answer in one piece. */
   whole(said: Gathered, stamps: StampTexts): string;
 }
@@ -195,7 +195,7 @@ class Room<Request extends Turn> {
     const last = this.#last?.request === request ? this.#last : undefined;
     if (last?.layout !== undefined) return last.layout;
     const made = this.options.layout(request);
-    if (made.isLarge) return made;
+    if (made.isForOne) return made;
     const layout = this.#layouts.get(made.key) ?? made;
     if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
     this.#layouts.set(layout.key, layout);

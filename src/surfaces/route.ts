@@ -16,7 +16,7 @@ export const TEXT_TYPE = "text/plain";
 
 /** The systems, in the order of the page. */
 export const TAGS = {
-  "OpenAI API": "What an OpenAI client calls: chat completions and models.",
+  "OpenAI API": "What an OpenAI client calls: chat completions, models, embeddings and more.",
   "Anthropic API": "What an Anthropic client calls: messages, and models with its version header.",
   "Character chat": "The streaming response service: one request with a memory.",
   "Memory": "The memory server that /v1/response uses, for other weirs and clients.",

@@ -541,3 +541,28 @@ describe("describeConfig() of lists", () => {
     expect(configOf({ text: describeConfig(config) })).toEqual(config);
   });
 });
+
+describe("loadConfig() reads mock.moderation", () => {
+  test("as it is written, by category", () => {
+    const text = "mock: {moderation: {self-harm/intent: [end my life], violence: [杀, 007]}}\n";
+    expect(configOf({ text }).mock.moderation).toEqual({
+      "self-harm/intent": ["end my life"],
+      violence: ["杀", "007"],
+    });
+    expect(configOf({}).mock.moderation).toEqual({});
+  });
+
+  const WRONG = [
+    ["{rudeness: [a]}", "must be a mapping of categories (harassment, harassment/threatening,"],
+    ["[kill]", "must be a mapping of categories (harassment, harassment/threatening,"],
+    ["{violence: kill}", "must be a list of at most 1000 words, such as [kill, blow up]"],
+    ['{violence: ["  "]}', "must be a word, or several, on one line"],
+  ] as const;
+  for (const [value, problem] of WRONG) {
+    test(`and refuses ${value}`, () => {
+      const problems = problemsOf({ text: `mock: {moderation: ${value}}\n` });
+      expect(problems.length).toBe(1);
+      expect(problems[0]).toContain(problem);
+    });
+  }
+});

@@ -50,11 +50,15 @@ const ROWS = {
   /** Guarded as soon as weir has a key of its own besides. */
   model: [
     ["POST", "/v1/chat/completions", { model: "m", messages: [{ role: "user", content: "x" }] }],
+    ["POST", "/v1/completions", { model: "m", prompt: "x" }],
     ["POST", "/v1/responses", { model: "m", input: "x" }],
     ["POST", "/v1/responses/input_tokens", { model: "m", input: "x" }],
     ["POST", "/v1/responses/compact", { model: "m", input: "x" }],
+    ["POST", "/v1/embeddings", { model: "m", input: "x" }],
+    ["POST", "/v1/moderations", { model: "m", input: "x" }],
     ["GET", "/v1/models"],
     ["GET", "/v1/models/gpt-4o"],
+    ["DELETE", "/v1/models/ft:gpt-4o:a::b"],
     ["POST", "/api/chat", { messages: [{ role: "user", content: "x" }] }],
     ["POST", "/chat", { model: "m", messages: [{ role: "user", content: "x" }] }],
   ],

@@ -48,6 +48,28 @@ const SURFACES: readonly Row[] = [
   { path: "/v1/chat/completions", deep: OPENAI, bodies: chat },
   { path: "/chat", deep: OPENAI, bodies: chat },
   {
+    path: "/v1/completions",
+    deep: OPENAI,
+    bodies: [
+      (value) => `{"model":"davinci-002","x":${value}}`,
+      (value) => `{"model":${value}}`,
+      (value) => `{"model":"davinci-002","prompt":${value}}`,
+      (value) => `{"model":"davinci-002","logit_bias":{"1":${value}}}`,
+      (value) => `{"model":"davinci-002","stop":${value}}`,
+    ],
+  },
+  ...["embeddings", "moderations"].map((name): Row => ({
+    path: `/v1/${name}`,
+    deep: OPENAI,
+    bodies: [
+      (value) => `{"model":"m","input":"x","x":${value}}`,
+      (value) => `{"model":${value},"input":"x"}`,
+      (value) => `{"model":"m","input":${value}}`,
+      (value) => `{"model":"m","input":[${value}]}`,
+      (value) => `{"model":"m","input":[{"type":"text","text":${value}}]}`,
+    ],
+  })),
+  {
     path: "/v1/response",
     deep: envelope(400),
     bodies: [

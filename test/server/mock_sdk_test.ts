@@ -384,6 +384,28 @@ describe("the rest of chat, with the official client", () => {
   });
 });
 
+test("mock.moderation flags what is asked and what is answered", async () => {
+  const weir = await launch({
+    set: { "mock.moderation": "{violence: [kill], hate: [openai]}" },
+  });
+  const openai = new OpenAI({ baseURL: `${weir.url}/v1`, apiKey: "sk-test" });
+  const { moderation } = await openai.chat.completions.create({
+    model: "gpt-4o",
+    messages: [{ role: "user", content: "I will KILL it" }],
+    moderation: { model: "omni-moderation-latest" },
+  });
+  const flagged = JSON.parse(JSON.stringify(moderation)) as Record<
+    "input" | "output",
+    { readonly results: readonly { readonly categories: Record<string, boolean> }[] }
+  >;
+  const of = (side: "input" | "output") =>
+    Object.entries(flagged[side].results[0]!.categories).filter(([, is]) => is).map(([name]) =>
+      name
+    );
+  expect([of("input"), of("output")]).toEqual([["violence"], ["hate"]]);
+  await weir.stop();
+});
+
 describe("mock.persona", () => {
   test("minimal shapes texts only; gpt-4o is another name of live", async () => {
     const weirs = await Promise.all(

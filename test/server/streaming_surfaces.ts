@@ -28,6 +28,8 @@ export interface StreamingSurface {
   readonly isRelayed?: true;
   /** True: it says that it has begun before it has a word. */
   readonly opensAtOnce?: true;
+  /** Where its upstream is asked; absent: /v1/chat/completions. */
+  readonly asksAt?: string;
   /** What it answers when its upstream cannot be reached: a status, and what its body begins with. */
   readonly unreachable: readonly [status: number, body: string];
 }
@@ -65,8 +67,14 @@ function saidInDeltas(stream: string): string {
 
 function saidInChunks(stream: string): string {
   return (dataOf(stream) as readonly {
-    readonly choices?: readonly { readonly delta: { readonly content?: string } }[];
-  }[]).map(({ choices }) => choices?.[0]?.delta.content ?? "").join("");
+    readonly choices?: readonly { readonly delta?: { readonly content?: string } }[];
+  }[]).map(({ choices }) => choices?.[0]?.delta?.content ?? "").join("");
+}
+
+/** An upstream of these tests may have chat's chunks, which pass as they are. */
+function saidInTexts(stream: string): string {
+  return (dataOf(stream) as readonly { readonly choices?: readonly { readonly text?: string }[] }[])
+    .map(({ choices }) => choices?.[0]?.text ?? "").join("") || saidInChunks(stream);
 }
 
 function saidInContents(stream: string): string {
@@ -79,7 +87,7 @@ function saidInEnvelopes(stream: string): string {
     .map(({ data }) => data.content ?? "").join("");
 }
 
-function saidInTexts(stream: string): string {
+function saidInLines(stream: string): string {
   return stream.split("\n\n").filter((event) => event.startsWith("data: "))
     .map((event) => event.slice("data: ".length)).join("");
 }
@@ -124,6 +132,22 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
     unreachable: [502, '{"type":"error","error":{"type":"api_error"'],
   },
   {
+    path: "/v1/completions",
+    body: {
+      model: "gpt-3.5-turbo-instruct",
+      prompt: "Hello 你好 🌊",
+      stream: true,
+      max_tokens: 999,
+    },
+    said: saidInTexts,
+    cutsAfterBlank: false,
+    end: DONE,
+    error: ERROR,
+    isRelayed: true,
+    asksAt: "/v1/completions",
+    unreachable: [502, "{"],
+  },
+  {
     path: "/chat",
     body: { model: "gpt-4o", messages: HELLO, stream: true },
     said: saidInChunks,
@@ -166,7 +190,7 @@ export const STREAMING_SURFACES: readonly StreamingSurface[] = [
   {
     path: "/api/workflows/runs",
     body: { input: { prompt: "Hello 你好 🌊" } },
-    said: saidInTexts,
+    said: saidInLines,
     cutsAfterBlank: false,
     // model-compose has neither an end mark nor an event for an error: a text could be either.
     end: "",

@@ -191,7 +191,7 @@ describe("every streaming surface, answered by an upstream", () => {
   for (const surface of STREAMING_SURFACES) {
     test(`${surface.path} passes each piece on before the next one comes`, async () => {
       const { told, answer, seen } = await begin(surface);
-      expect(seen.path).toBe("/v1/chat/completions");
+      expect(seen.path).toBe(surface.asksAt ?? "/v1/chat/completions");
       expect(seen.headers.get("authorization")).toBe("Bearer sk-up");
       await answer.until((text) => surface.said(text) === "一");
       told.say(" 🌊");

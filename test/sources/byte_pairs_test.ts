@@ -135,3 +135,26 @@ test("a word above wordBytesMax is not merged: every four of its bytes are a tok
   expect(ends).toEqual([1, 3, 7, 11]);
   expect(pairs.encode("a 深い川は静かに流れ", 3)).toEqual({ tokens: 3, units: 4 });
 });
+
+describe("BytePairs.decode()", () => {
+  for (const name of NAMES) {
+    test(`of ${name} gives the text that the library has cut into tokens`, () => {
+      for (
+        const text of [
+          "",
+          "Hello 你好 🌊 wörld\n\n  x()",
+          ...PIECES.map((one) => one.toWellFormed()),
+        ]
+      ) {
+        expect(PAIRS[name].decode(LIBRARY[name].encode(text, PLAIN))).toBe(text);
+      }
+    });
+
+    test(`of ${name} knows what is no token`, () => {
+      expect(PAIRS[name].decode([0])).toBe("!");
+      for (const token of [-1, 1.5, 199_998, 1e9]) {
+        expect(PAIRS[name].decode([0, token])).toBeUndefined();
+      }
+    });
+  }
+});

@@ -93,6 +93,16 @@ describe("promptTokens() of texts", () => {
   }
 });
 
+test("promptTokens() of texts to go on from are those of the texts alone", () => {
+  const prompts = ["Tell me a joke about opentelemetry", "你好 🌊"];
+  const model = "davinci-002";
+  const tokens = promptTokens(
+    { model, messages: prompts.map(user), params: {}, prompts },
+    counters.of(model),
+  );
+  expect(tokens).toBe(8 + countOf("你好 🌊", model));
+});
+
 describe("promptTokens() of calls", () => {
   const CALL = 6 + 3 + 5; // set_sails, {"count":2}
   const cases: readonly (readonly [string, Partial<Prompt>, number])[] = [

@@ -12,6 +12,9 @@ describe("encodingOf()", () => {
       "gpt-4-turbo",
       "ft:gpt-3.5-turbo-0125:me::id",
       "ft:gpt-4:me::id",
+      "davinci-002",
+      "ft:babbage-002:me::id",
+      "text-embedding-3-small",
     ],
     o200k_base: ["gpt-4o", "gpt-4.1", "gpt-4.5-preview", "gpt-5-mini", "o3-mini", "qwen3", "", "g"],
   };

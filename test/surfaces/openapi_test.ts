@@ -104,7 +104,7 @@ describe("App.routes", () => {
       test(`${name}: the example is a body that the surface takes`, () => {
         if (body.schema instanceof z.ZodType) {
           expect(body.schema.safeParse(body.example).error?.issues).toBeUndefined();
-        } else if (path.endsWith("/chat") || path.endsWith("/completions")) {
+        } else if (path.endsWith("/chat") || path.endsWith("/chat/completions")) {
           expect(() => parseChatRequest(body.example, "live")).not.toThrow();
         } else {
           expect(z.fromJSONSchema(body.schema as never).safeParse(body.example).error?.issues)

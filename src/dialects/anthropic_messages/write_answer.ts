@@ -8,7 +8,7 @@
 import type { Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
-import type { Layout, StampTexts } from "../../core/frames.ts";
+import type { Foretold, Layout, StampTexts } from "../../core/frames.ts";
 import type { Gathered } from "../../core/gathering.ts";
 import { event } from "./events.ts";
 import {
@@ -47,9 +47,9 @@ export class MessageLayout implements Layout {
     this.#thinking = thinking;
   }
 
-  writer([, id, calls]: StampTexts, foretold: Usage = NO_USAGE): AnswerWriter {
+  writer([, id, calls]: StampTexts, foretold?: Foretold): AnswerWriter {
     const head = { model: this.#model, id: id!, callStamp: calls!, thinking: this.#thinking };
-    return new EventWriter(head, foretold);
+    return new EventWriter(head, foretold?.usage ?? NO_USAGE);
   }
 
   whole({ choices, usage = NO_USAGE }: Gathered, [, id, calls]: StampTexts): string {

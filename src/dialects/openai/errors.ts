@@ -177,6 +177,15 @@ export function modelNotListed(name: string): AppError {
   });
 }
 
+/** A model that nobody may delete: 403. The sentence is ours, the live one is unknown. */
+export function modelNotYours(name: string): AppError {
+  return new AppError(
+    "forbidden",
+    `You may not delete the model '${shortened(name)}': only fine-tuned models can be deleted`,
+    { param: "model" },
+  );
+}
+
 /** A path that nobody serves: 404. `path` comes without its query. */
 export function invalidUrl(method: string, path: string): AppError {
   return new AppError("path_unknown", `Invalid URL (${method} ${shortened(path)})`);

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { modelNotListed } from "./errors.ts";
+import { modelNotListed, modelNotYours } from "./errors.ts";
 
 /** One model, as `GET /v1/models` lists it. */
 export interface ModelObject {
@@ -92,6 +92,21 @@ export function datedModel(name: string): string {
 export function modelObject(id: string, allowed: readonly string[] = []): ModelObject {
   if (allowed.length > 0 && !allowed.includes(id)) throw modelNotListed(id);
   return objectOf(id);
+}
+
+/** Names of fine-tuned models, today's and older ones. */
+const FINE_TUNED = /^ft:|:ft-/;
+
+/**
+ * What deleting the model `id` is answered with: only what somebody has made can be deleted.
+ *
+ * @throws {AppError} 404 when there is no such model, 403 when it is OpenAI's.
+ */
+export function deletedModel(id: string, allowed: readonly string[] = []) {
+  modelObject(id, allowed);
+  if (FINE_TUNED.test(id)) return { id, object: "model", deleted: true } as const;
+  if (allowed.includes(id) || PUBLISHED.has(id)) throw modelNotYours(id);
+  throw modelNotListed(id);
 }
 
 /** `created` is midnight UTC of the day that the dated name tells. */

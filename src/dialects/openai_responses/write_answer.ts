@@ -38,7 +38,7 @@ export type Answered = Pick<
 export class ResponsesLayout implements Layout {
   readonly key: string;
   readonly idLengths = RESPONSE_ID_LENGTHS;
-  readonly isLarge: boolean;
+  readonly isForOne: boolean;
   readonly #options: WriterOptions;
 
   constructor({ model, asked, include, wantsObfuscation, wantsReasoning = false }: Answered) {
@@ -47,7 +47,7 @@ export class ResponsesLayout implements Layout {
     const hasEncrypted = include.includes(INCLUDE_ENCRYPTED);
     const flags = [wantsObfuscation, wantsReasoning, hasLogprobs, hasEncrypted].map(Number);
     this.key = `openai_responses ${flags.join("")} ${model} ${object.key}`;
-    this.isLarge = object.isLarge;
+    this.isForOne = object.isLarge;
     this.#options = {
       object,
       hasPad: wantsObfuscation,

@@ -10,6 +10,7 @@ import type { Turn } from "../../core/turn.ts";
 import { type Family, familyOf } from "../../dialects/openai/families.ts";
 import { Lru } from "../../lib/lru.ts";
 import type { EncodingName } from "../byte_pairs.ts";
+import { moderator, type WordLists } from "../moderator.ts";
 import { type Prompt, promptTokens } from "../prompt_tokens.ts";
 import { heardPieces } from "./audio.ts";
 import type { ToolsMode } from "./calls.ts";
@@ -32,6 +33,8 @@ export interface MockOptions {
   readonly tools: ToolsMode;
   /** The models it answers for; empty = any. */
   readonly models: readonly string[];
+  /** The words that moderation flags; absent: none. */
+  readonly moderation?: WordLists;
 }
 
 /** UTF-16 units of one answer, over all of its choices, and pieces of them: each becomes an event. */
@@ -78,7 +81,7 @@ export class Mock implements Source {
     this.#options = options;
     this.#tokens = tokens;
     this.#models = new Set(options.models);
-    this.#planner = new Planner(options.reply, options.tools);
+    this.#planner = new Planner(options.reply, options.tools, moderator(options.moderation ?? {}));
   }
 
   /**
@@ -103,13 +106,11 @@ export class Mock implements Source {
   }
 
   /** Tokens of the prompt of `turn`. */
-  promptTokens(
-    { model, messages, params }: Prompt,
-    counter: Counter = this.#tokens.of(model),
-  ): number {
+  promptTokens(prompt: Prompt, counter: Counter = this.#tokens.of(prompt.model)): number {
+    const { model, messages, params } = prompt;
     const known = this.#counted.get(messages);
     if (known?.params === params && known.model === model) return known.tokens;
-    const tokens = promptTokens({ model, messages, params }, counter);
+    const tokens = promptTokens(prompt, counter);
     this.#counted.set(messages, { model, params, tokens });
     return tokens;
   }

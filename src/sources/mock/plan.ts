@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { CallKind, EndReason, Moderation } from "../../core/answer.ts";
+import type { CallKind, EndReason, Moderation, ModerationResult } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import {
   reasoningEffortOf,
@@ -23,7 +23,6 @@ import type { Counter } from "./counter.ts";
 import { fit } from "./fit.ts";
 import { fieldsOf } from "./flatten.ts";
 import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
-import { moderate } from "./moderate.ts";
 import { toldSchema } from "./told_schema.ts";
 
 /** A call with all of its arguments: compact JSON, or a text. */
@@ -93,11 +92,14 @@ const REMEMBERED = { entriesMax: 256, bytesMax: 4_194_304 };
 export class Planner {
   readonly #reply: string;
   readonly #mode: ToolsMode;
+  readonly #judge: (text: string) => ModerationResult;
   readonly #made = new Lru<Generated>(REMEMBERED);
 
-  constructor(reply: string, mode: ToolsMode) {
+  /** `judge`: what moderation thinks of a text. */
+  constructor(reply: string, mode: ToolsMode, judge: (text: string) => ModerationResult) {
     this.#reply = reply;
     this.#mode = mode;
+    this.#judge = judge;
   }
 
   /**
@@ -131,7 +133,7 @@ export class Planner {
       topLogprobs: params["logprobs"] === true ? Number(params["top_logprobs"] ?? 0) : undefined,
       audio: calls.length > 0 ? undefined : audioFormatOf(params),
       isCited: said.text !== "" && (family.isSearching || isObject(params["web_search_options"])),
-      moderation: moderationOf(params, messages, said.text),
+      moderation: moderationOf(params, messages, said.text, this.#judge),
     };
     return {
       plan,
@@ -297,6 +299,7 @@ function moderationOf(
   params: Turn["params"],
   messages: Turn["messages"],
   said: string,
+  judge: (text: string) => ModerationResult,
 ): Moderation | undefined {
   const { moderation } = params;
   if (!isObject(moderation)) return undefined;
@@ -304,8 +307,8 @@ function moderationOf(
   const asked = messages.map(({ content }) => textOf(content)).join("\n");
   return {
     model: typeof model === "string" ? model : "omni-moderation-latest",
-    input: moderate(asked),
-    output: moderate(said),
+    input: judge(asked),
+    output: judge(said),
   };
 }
 

@@ -6,6 +6,7 @@
  * @module
  */
 
+import type { Turn } from "../../core/turn.ts";
 import type { Answer, Ask, Relay, Source, Wire } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
@@ -132,6 +133,7 @@ export class Upstream implements EagerSource {
     const { asked } = this.#speaks;
     if (asked === undefined) throw new TypeError(`Cannot ask ${this.#host} for a turn`);
     const turn = ask.turn();
+    if (turn.prompts !== undefined) checkCompletion(turn);
     const { model_id } = this.#options;
     const model = turn.isDefaultModel ? model_id || turn.model : turn.model || model_id;
     call.model = model;
@@ -164,6 +166,21 @@ export class Upstream implements EagerSource {
     const own = basic === "" ? headers : { authorization: basic, ...headers };
     return new HeadersUp(credentials, { ...trace, ...own });
   }
+}
+
+/** @throws {AppError} when no conversation can stand for a request of completions. */
+function checkCompletion({ prompts, params }: Turn): void {
+  const what = prompts!.length > 1
+    ? "several prompts at once: send one request for each"
+    : params["suffix"] !== undefined
+    ? "a suffix: leave it out"
+    : undefined;
+  if (what === undefined) return;
+  throw new AppError(
+    "request_invalid",
+    `The upstream has no /completions, and its conversations cannot take ${what}`,
+    { param: prompts!.length > 1 ? "prompt" : "suffix" },
+  );
 }
 
 /** What weir says when it asks by itself. */

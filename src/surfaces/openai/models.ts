@@ -1,5 +1,6 @@
 /**
- * `GET /v1/models` and `GET /v1/models/{id}`: the mock's models, or the upstream's.
+ * `GET /v1/models` and `GET /v1/models/{id}`: the mock's models, or the upstream's; the mock's
+ * `DELETE /v1/models/{id}`.
  *
  * @module
  */
@@ -16,7 +17,7 @@ import {
   keyError,
   modelNotListed,
 } from "../../dialects/openai/errors.ts";
-import { modelObject, modelsList } from "../../dialects/openai/models.ts";
+import { deletedModel, modelObject, modelsList } from "../../dialects/openai/models.ts";
 
 /** What the surface needs. */
 export interface ModelsDeps {
@@ -33,8 +34,13 @@ export interface ModelsDeps {
 /** Makes the surface: the list, or one model where the path names an `id`. */
 export function models(deps: ModelsDeps): Surface {
   const { upstream, stamps } = deps;
-  function own(id: string | undefined, { requestId }: Exchange): Whole {
-    const value = id === undefined ? modelsList(deps.models) : modelObject(id, deps.models);
+  function valueOf(method: string, id: string | undefined) {
+    if (id === undefined) return modelsList(deps.models);
+    return method === "DELETE" ? deletedModel(id, deps.models) : modelObject(id, deps.models);
+  }
+
+  function own({ head, params }: Inbound, { requestId }: Exchange): Whole {
+    const value = valueOf(head.method, params["id"]);
     return {
       kind: "whole",
       status: 200,
@@ -78,7 +84,7 @@ export function models(deps: ModelsDeps): Surface {
       if (verdict !== "ok") throw keyError(verdict, fields, deps.secrets);
     },
     answer: (inbound, exchange) =>
-      upstream === undefined ? own(inbound.params["id"], exchange) : passed(upstream, inbound),
+      upstream === undefined ? own(inbound, exchange) : passed(upstream, inbound),
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => errorAnswer(error, requestId),
   };

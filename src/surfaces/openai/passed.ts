@@ -1,6 +1,6 @@
 /**
- * `/v1/{path}`: every path of OpenAI's API that weir has no words of its own for, passed to an
- * upstream as it is: methods, queries, forms, files and streams, both ways.
+ * Every path of OpenAI's API that holds no conversation, passed to an upstream as it is: methods,
+ * queries, forms, files and streams, both ways. The mock takes some of them in the place of one.
  *
  * @module
  */
@@ -23,6 +23,8 @@ import { pathOf } from "../router.ts";
 
 /** What the surface needs. */
 export interface PassedDeps {
+  /** The name of the path, or of all of them, in logs and metrics. */
+  readonly name: string;
   readonly source: Source;
   /** True when the source needs nothing of a body before it goes up. */
   readonly streamsUp: boolean;
@@ -67,7 +69,7 @@ export function passed(deps: PassedDeps): Surface {
   const manner = { errorEvent: door.errorEvent, streamEnd: StreamEnd.UNKNOWN };
   return {
     ...door,
-    name: "v1_passed",
+    name: deps.name,
     source: source.name,
     takes: deps.streamsUp ? "stream" : "body",
     answer({ head, bytes, upload }, exchange) {

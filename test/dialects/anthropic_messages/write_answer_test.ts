@@ -36,7 +36,7 @@ const usage: Step = { kind: "usage", usage: USAGE };
 
 /** The events of `steps`, as the client parses them. */
 function events(steps: readonly Step[], thinking: Thinking = "words", foretold?: Usage) {
-  const writer = new MessageLayout("claude-x", thinking).writer(STAMPS, foretold);
+  const writer = new MessageLayout("claude-x", thinking).writer(STAMPS, { usage: foretold });
   const stream = steps.map((step) => writer.step(step)).join("") + writer.close();
   return parsed(stream);
 }

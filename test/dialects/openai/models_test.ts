@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { AppError } from "../../../src/core/errors.ts";
-import { datedModel, modelObject, modelsList } from "../../../src/dialects/openai/models.ts";
+import {
+  datedModel,
+  deletedModel,
+  modelObject,
+  modelsList,
+} from "../../../src/dialects/openai/models.ts";
 
 describe("datedModel()", () => {
   const CASES = [
@@ -53,6 +58,35 @@ describe("modelObject()", () => {
       code: "model_unknown",
     });
   });
+});
+
+describe("deletedModel()", () => {
+  const deleted = (id: string) => ({ id, object: "model", deleted: true });
+  const ROWS: readonly (readonly [id: string, allowed: readonly string[], expected: unknown])[] = [
+    ["ft:gpt-4o-mini:acemeco:suffix:abc123", [], deleted("ft:gpt-4o-mini:acemeco:suffix:abc123")],
+    ["curie:ft-personal-2023", [], deleted("curie:ft-personal-2023")],
+    ["ft:a", ["ft:a"], deleted("ft:a")],
+    ["ft:a", ["b"], "404 The model 'ft:a' does not exist"],
+    ["llama", [], "404 The model 'llama' does not exist"],
+    [
+      "gpt-4o",
+      [],
+      "403 You may not delete the model 'gpt-4o': only fine-tuned models can be deleted",
+    ],
+    ["b", ["b"], "403 You may not delete the model 'b': only fine-tuned models can be deleted"],
+  ];
+  for (const [id, allowed, expected] of ROWS) {
+    test(`of ${id} among ${JSON.stringify(allowed)}`, () => {
+      let seen: unknown;
+      try {
+        seen = deletedModel(id, allowed);
+      } catch (error) {
+        const { status, message } = error as AppError;
+        seen = `${status} ${message}`;
+      }
+      expect(seen).toEqual(expected);
+    });
+  }
 });
 
 describe("modelsList()", () => {
