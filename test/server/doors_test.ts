@@ -51,6 +51,15 @@ const ROWS = {
   model: [
     ["POST", "/v1/chat/completions", { model: "m", messages: [{ role: "user", content: "x" }] }],
     ["POST", "/v1/completions", { model: "m", prompt: "x" }],
+    ["POST", "/v1/messages", {
+      model: "m",
+      max_tokens: 9,
+      messages: [{ role: "user", content: "x" }],
+    }],
+    ["POST", "/v1/messages/count_tokens", {
+      model: "m",
+      messages: [{ role: "user", content: "x" }],
+    }],
     ["POST", "/v1/responses", { model: "m", input: "x" }],
     ["POST", "/v1/responses/input_tokens", { model: "m", input: "x" }],
     ["POST", "/v1/responses/compact", { model: "m", input: "x" }],

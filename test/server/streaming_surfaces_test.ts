@@ -357,10 +357,11 @@ test("an upstream that refuses stream_options is asked without them, and that is
     expect(surface.said(await (await asked).text())).toBe("水 🌊");
   }
   expect(upstream.requests.length - upstream.requests.filter(isPlain).length).toBe(1);
-  // Those of /v1/responses, /api/chat, /conv and /v1/response: a workflow's job is no request.
+  // Those of /v1/responses, /v1/messages, /api/chat, /conv and /v1/response: a workflow's job is no
+  // request.
   const counted = () =>
     weir.errors().match(/"tokens_in":\d+,"tokens_out":[1-9],"tokens_estimated"/g);
-  await waitFor(() => counted()?.length === 4, "the lines of the answers that weir counted");
+  await waitFor(() => counted()?.length === 5, "the lines of the answers that weir counted");
   const metrics = await (await fetch(`${weir.url}/metrics`)).text();
   expect(metrics).toMatch(/weir_tokens_total\{source="proxy",direction="out"\} [1-9]/);
   await weir.stop();
