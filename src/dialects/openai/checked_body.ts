@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkDepth } from "../../core/depth.ts";
+import { parseJsonBody } from "../../core/json_body.ts";
 import { MODEL_CHARS_MAX } from "../../core/turn.ts";
 import {
   checkFields,
@@ -33,7 +33,7 @@ export interface BodyRules {
  * @throws {AppError} 400: what is wrong with it.
  */
 export function checkedBody(text: string, rules: BodyRules, level: Level): JsonObject {
-  const body = parsed(text);
+  const body = parseJsonBody(text, brokenJson);
   if (!isObject(body)) throw brokenJson();
   checkModel(body["model"], rules.needsModel);
   const { fields } = rules;
@@ -57,15 +57,4 @@ function checkModel(model: unknown, isNeeded: boolean): void {
   if (typeof model !== "string") throw brokenJson(); // measured with chat
   const tooLong = checkLength(model, MODEL_CHARS_MAX);
   if (tooLong !== undefined) throw errorOf(under("model", tooLong));
-}
-
-function parsed(text: string): unknown {
-  let body: unknown;
-  try {
-    body = JSON.parse(text);
-  } catch {
-    throw brokenJson();
-  }
-  checkDepth(text, body);
-  return body;
 }
