@@ -135,7 +135,10 @@ export function composeSources(
     const source = noted(respeak(patient, speaks, entry, streamOptions, countUsage));
     relaying.add(source);
     spoken.set(source, speaks);
-    takers.set(source, pathTaker(entry.paths));
+    const takes = pathTaker(entry.paths);
+    // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
+    const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
+    takers.set(source, (path) => takes(path) && (isOpenai || !endpoints.has(path)));
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
     if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
