@@ -66,8 +66,9 @@ describeInBrowser("/docs in a browser", () => {
     await page.goto(`${weir.url}/docs`);
     await page.locator("button.authorize").first().click();
     const dialog = page.locator(".dialog-ux");
-    await dialog.locator("input").nth(1).fill("typed-token");
-    await dialog.locator("button.authorize").nth(1).click();
+    const scheme = dialog.locator(".auth-container", { hasText: "A token of /token" });
+    await scheme.locator("input").fill("typed-token");
+    await scheme.locator("button.authorize").click();
     await dialog.locator("button.btn-done").first().click();
     const block = page.locator(".opblock", { hasText: "Answer a conversation in OpenAI's chunks" });
     await block.locator(".opblock-summary-control").click();

@@ -322,7 +322,7 @@ const LENGTHS: readonly Row[] = [
   ),
   answered(
     "a body for a method that is not allowed",
-    post([], SMUGGLED).replace("POST", "DELETE"),
+    post([], SMUGGLED).replace("POST /v1/chat/completions", "DELETE /memory/query"),
     ...[404, 405],
   ),
   {
