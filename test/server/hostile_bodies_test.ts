@@ -58,6 +58,19 @@ const SURFACES: readonly Row[] = [
       (value) => `{"model":"davinci-002","stop":${value}}`,
     ],
   },
+  ...["responses/input_tokens", "responses/compact"].map((name): Row => ({
+    path: `/v1/${name}`,
+    deep: OPENAI,
+    bodies: [
+      (value) => `{"model":"gpt-4o","input":${value}}`,
+      (value) => `{"model":"gpt-4o","input":"x","x":${value}}`,
+    ],
+  })),
+  {
+    path: "/v1/conversations",
+    deep: OPENAI,
+    bodies: [(value) => `{"metadata":${value}}`, (value) => `{"items":${value}}`],
+  },
   ...["embeddings", "moderations"].map((name): Row => ({
     path: `/v1/${name}`,
     deep: OPENAI,

@@ -7,7 +7,6 @@
 
 import { AppError } from "../../core/errors.ts";
 import type { Turn } from "../../core/turn.ts";
-import { isDeeper } from "../../lib/depth.ts";
 import { check, isObject, type JsonObject, type Level, type Rule } from "../openai/check.ts";
 import { brokenJson } from "../openai/errors.ts";
 import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
@@ -35,9 +34,6 @@ export interface ResponsesRequest extends Turn {
   /** The conversation that it belongs to; undefined = none. */
   readonly conversationId: string | undefined;
 }
-
-/** A body that nests deeper is refused: what echoes it works by recursion. */
-const DEPTH_MAX = 128;
 
 interface Param {
   readonly rule: Rule;
@@ -88,7 +84,6 @@ export function parseResponsesRequest(
   defaultModel: string,
 ): ResponsesRequest {
   if (!isObject(body)) throw brokenJson();
-  if (isDeeper(body, DEPTH_MAX)) throw tooDeep();
   const isLive = level === "live";
   if (isLive) {
     const { model, prompt } = body;
@@ -117,13 +112,6 @@ export function parseResponsesRequest(
 /** A prompt that is kept elsewhere. */
 function promptUnknown(id: string): AppError {
   return new AppError("not_found", `Prompt with id '${echo(id)}' not found.`, { param: "prompt" });
-}
-
-function tooDeep(): AppError {
-  return new AppError(
-    "request_invalid",
-    `The request body nests deeper than ${DEPTH_MAX} levels. Send a flatter one.`,
-  );
 }
 
 /** The rules that need the whole body, when nothing else is wrong with it. */

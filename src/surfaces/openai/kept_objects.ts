@@ -8,6 +8,7 @@
 
 import { parse as parseQuery } from "node:querystring";
 import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
+import { parseJsonBody } from "../../core/json_body.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import { layFrames } from "../../core/frames.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
@@ -195,12 +196,8 @@ function toldOf(answer: unknown): Told | undefined {
 /** An empty body is as good as an empty object. */
 function bodyOf(text: string): JsonObject {
   if (text === "") return {};
-  try {
-    const body: unknown = JSON.parse(text);
-    if (isObject(body)) return body;
-  } catch {
-    // as good as any other value that is no object
-  }
+  const body = parseJsonBody(text, brokenJson);
+  if (isObject(body)) return body;
   throw brokenJson();
 }
 

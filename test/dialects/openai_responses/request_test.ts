@@ -277,7 +277,6 @@ test("a prompt that is kept elsewhere is none that weir knows", () => {
 });
 
 describe("faults", () => {
-  const deep = JSON.parse(`${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`);
   const rows: readonly (readonly [body: object, message: string, param: string | null])[] = [
     [{ model: undefined }, "Missing required parameter: 'model'.", "model"],
     [{ model: 7 }, "Invalid type for 'model': expected a string, but got an integer", "model"],
@@ -344,7 +343,6 @@ describe("faults", () => {
       "Mutually exclusive parameters:",
       "previous_response_id",
     ],
-    [{ metadata: { a: deep } }, "The request body nests deeper than", null],
   ];
   for (const [body, message, param] of rows) {
     test(message, () => {
