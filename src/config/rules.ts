@@ -17,6 +17,7 @@ export const TIMEOUT_MS_MAX = 86_400_000;
 /** Each is compared with each request's: a limit against accidents only. */
 const CIDRS_MAX = 1000;
 /** Model names are compared and listed, not stored: a limit against accidents only. */
+const PLACES_MAX = 1000;
 const MODELS_MAX = 1000;
 const HEADERS_MAX = 100;
 const PATHS_MAX = 100;
@@ -238,6 +239,14 @@ function namesRule(): z.ZodType<readonly string[]> {
   const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
   return z.array(name, must).max(MODELS_MAX, must);
 }
+
+/** A list of files, folders and patterns. */
+export const filePlaces: Kind<readonly string[]> = (() => {
+  const must = `a list of at most ${PLACES_MAX} files, folders or patterns, such as [fixtures/]`;
+  const mustItem = "a file, a folder or a pattern on one line";
+  const place = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
+  return kind(z.array(place, must).max(PLACES_MAX, must), []);
+})();
 
 /** Some of a few words, or none. */
 export function someOf<const Word extends string>(

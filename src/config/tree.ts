@@ -13,6 +13,7 @@ import {
   bytes,
   credential,
   fileMode,
+  filePlaces,
   flag,
   headerFields,
   host,
@@ -46,6 +47,9 @@ const BODIES_BYTES_MAX = 1_099_511_627_776;
 /** 1 MiB: counting tokens holds up the event loop, and 16 times the default already takes long. */
 const COUNT_BYTES_MAX = 1_048_576;
 const KEPT_MAX = 10_000_000;
+/** Each token is an event: a stream of 64 Ki of them is as long as an answer of the mock may be. */
+const LOREM_TOKENS_MAX = 65_536;
+const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
@@ -177,6 +181,17 @@ export const TREE = z.strictObject({
       "responses, conversations and stored completions that a process keeps; the oldest go first",
     ),
     kept_max_bytes: bytes(0, KEPT_BYTES_MAX, 67_108_864)("memory that they may take together"),
+    fixtures: filePlaces(
+      "files, folders and patterns of answers that somebody wrote, e.g. [fixtures/, more/*.yaml]",
+    ),
+    strict: flag(false)("true: what no fixture fits is 404, with the reasons of the nearest ones"),
+    echo: flag(false)("true: the answer is what the user said last"),
+    lorem: whole(0, LOREM_TOKENS_MAX, 0)(
+      "the answer is so many tokens of filler, or as many as the request wants; 0 = mock.reply",
+    ),
+    admin: oneOf(["on", "off"], "on")(
+      "on | off: whether /__weir/… adds fixtures and tells of requests",
+    ),
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(
@@ -213,6 +228,11 @@ export const TREE = z.strictObject({
     log_format: oneOf(["auto", "json", "pretty"], "auto")(
       "json | pretty | auto: pretty on a terminal, else json",
     ),
+    journal: oneOf(["off", "heads", "bodies"], "heads")(
+      "off | heads | bodies: what /__weir/requests keeps of the last requests and answers",
+    ),
+    journal_max: whole(1, JOURNAL_MAX, 1000)("requests it keeps; the oldest go first"),
+    journal_max_bytes: bytes(65_536, KEPT_BYTES_MAX, 33_554_432)("memory that it may take"),
     log_prompts: flag(false)("true: lines show the beginning of what clients ask"),
     metrics_port: whole(0, PORT_MAX, 0)(
       "a port of its own for /metrics; 0 = on server.port, behind auth.token",
