@@ -226,7 +226,7 @@ export function makeApp(
     passed({
       name,
       source: sources.passing,
-      streamsUp: sources.streamsUp(sources.passing, "openai"),
+      streamsUp: () => sources.streamsUp(sources.passing, "openai"),
       isDraining,
       door,
     });
@@ -276,21 +276,21 @@ export function makeApp(
       chatCompletions: chatCompletions({
         ...openai,
         ...ofMain,
-        streamsUp: sources.streamsUp(main, "openai_chat"),
+        streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
       }),
       completions: completions({
         ...openai,
         ...ofMain,
-        streamsUp: sources.streamsUp(main, "openai_completions"),
+        streamsUp: () => sources.streamsUp(main, "openai_completions"),
         door: { ...door, surface: "v1_completions" },
         tokens,
       }),
       responses: responses({
         ...openai,
         ...ofMain,
-        streamsUp: sources.streamsUp(main, "openai_responses"),
+        streamsUp: () => sources.streamsUp(main, "openai_responses"),
         authorize,
         secrets,
         model,
@@ -315,7 +315,7 @@ export function makeApp(
         ...streaming,
         ...anthropic,
         ...ofMain,
-        streamsUp: sources.streamsUp(main, "anthropic_messages"),
+        streamsUp: () => sources.streamsUp(main, "anthropic_messages"),
         promptTokens: sources.promptTokens,
       }),
       countTokens: countTokens({
@@ -323,7 +323,7 @@ export function makeApp(
         ...anthropic,
         source: sources.counting,
         isRelaying: sources.isRelaying(main),
-        streamsUp: false,
+        streamsUp: () => false,
       }),
     }),
     ...keptRoutes({
@@ -362,7 +362,7 @@ export function makeApp(
         checkVisitor,
         source: sources.chat,
         isRelaying: sources.isRelaying(sources.chat),
-        streamsUp: sources.streamsUp(sources.chat, "openai_chat"),
+        streamsUp: () => sources.streamsUp(sources.chat, "openai_chat"),
       }),
       conv: conv({
         checkVisitor,

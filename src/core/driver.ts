@@ -211,6 +211,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #answer(inbound: Inbound): void {
     // A stream must not hold the megabytes of its question.
     this.#incoming = undefined;
+    this.#exchange.request = inbound;
     try {
       const output = this.#surface.answer(inbound, this.#exchange);
       if (!(output instanceof Promise)) return this.#put(output);
@@ -267,6 +268,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   }
 
   #take(answer: Answer, asking: Asking | Passing): void {
+    this.#exchange.request = undefined;
     if (answer.kind !== "script" || answer.script.steps.length <= LONG_STEPS) {
       return this.#sayOrFree(answer, asking);
     }
@@ -484,6 +486,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** The answer begins, or is refused: whoever writes it notices the rest. */
   #begun(): void {
     this.#isOver = true;
+    this.#exchange.request = undefined;
     this.#forgo = undefined;
     this.#upload?.settle();
     if (!this.#isWaiting) return;

@@ -113,6 +113,7 @@ export const ERRORS = {
   object_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   method_wrong: { status: 405, type: "invalid_request_error", apiCode: "method_not_supported" },
   method_refused: { status: 405, type: "invalid_request_error", apiCode: null },
+  fixture_missing: { status: 404, type: "invalid_request_error", apiCode: "fixture_missing" },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },

@@ -7,6 +7,7 @@
 
 import { Abort, type AbortLike } from "../lib/abort.ts";
 import type { Fields } from "../lib/http1/fields.ts";
+import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { CutReason } from "../lib/http1/server_exchange.ts";
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
@@ -41,6 +42,13 @@ export interface Engine {
   readonly startTrace?: ((fields: Pick<Fields, "get">) => TraceContext) | undefined;
 }
 
+/** A request that is being answered, for whoever looks at more of it than its turn. */
+export interface Asked {
+  readonly head: RequestHead;
+  /** The body as UTF-8; "" = none. Decoded with each call. */
+  readonly text: string;
+}
+
 /** A call to an upstream that may still go on. */
 export interface OpenUpstreamCall extends UpstreamFacts {
   /** The upstream told what the answer cost. */
@@ -69,6 +77,10 @@ export interface Call extends CallFacts {
   tokensAreEstimated: boolean;
   promptText: string;
   upstream: OpenUpstreamCall | undefined;
+  /** What came in, until its answer begins; undefined = it is no request. */
+  readonly request: Asked | undefined;
+  /** The id of the fixture that answers; "" = none. */
+  fixture: string;
 }
 
 /**
@@ -125,6 +137,8 @@ export class Exchange implements Call, ExchangeFacts {
   error: AppError | undefined = undefined;
   promptText = "";
   upstream: OpenUpstreamCall | undefined = undefined;
+  request: Asked | undefined = undefined;
+  fixture = "";
   /** Called once when the exchange ends, however it does: frees what the request held. */
   onEnd: (() => void) | undefined = undefined;
   #hasLeft = false;

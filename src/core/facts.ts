@@ -39,6 +39,8 @@ export interface CallFacts {
   /** What answers: "mock", "proxy"; "" = weir itself. */
   readonly source: string;
   readonly model: string;
+  /** The name of the token that the client showed; "" = it has none. */
+  readonly tokenName: string;
   /** True when the answer is a stream of events. */
   readonly isStream: boolean;
   /** Where it stands in a trace; undefined = nobody traces. */
@@ -53,8 +55,6 @@ export interface ExchangeFacts extends CallFacts {
   readonly startMs: number;
   /** Looked up only where the log or a limit needs it: that costs 1 to 2 µs. */
   readonly client: Client | undefined;
-  /** The name of the token that the client showed; "" = it has none. */
-  readonly tokenName: string;
   /** The id the answer carries in `x-request-id`; "" where the dialect has none. */
   readonly requestId: string;
   readonly status: number;
@@ -72,6 +72,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly error: AppError | undefined;
   /** What the client asked, shortened; "" unless `ops.log_prompts` wants it. */
   readonly promptText: string;
+  /** The id of the fixture that has answered; "" = none. */
+  readonly fixture: string;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

@@ -33,8 +33,8 @@ export interface ModelDeps {
   readonly source: Source;
   /** True when some of its source's answers are relays: the body is kept as it came. */
   readonly isRelaying: boolean;
-  /** True when its source passes on whatever is asked: a large body goes up while it comes. */
-  readonly streamsUp: boolean;
+  /** True while its source passes on whatever is asked: a large body goes up while it comes. */
+  readonly streamsUp: () => boolean;
   /** True: an answer is finished although its client has left. */
   readonly isDraining: boolean;
   /** See `Ask.cutsAfterBlank`. */
@@ -126,7 +126,9 @@ export function modelSurface<Request extends Turn>(
   return {
     name: options.name,
     source: options.source.name,
-    takes: options.streamsUp ? "stream" : "body",
+    get takes() {
+      return options.streamsUp() ? "stream" : "body";
+    },
     admit: (head, exchange) => options.admit(head, exchange),
     answer(inbound, exchange) {
       const { past, isRelaying } = options;

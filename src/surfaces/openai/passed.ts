@@ -26,8 +26,8 @@ export interface PassedDeps {
   /** The name of the path, or of all of them, in logs and metrics. */
   readonly name: string;
   readonly source: Source;
-  /** True when the source needs nothing of a body before it goes up. */
-  readonly streamsUp: boolean;
+  /** True while the source needs nothing of a body before it goes up. */
+  readonly streamsUp: () => boolean;
   /** True: an answer is finished although its client has left. */
   readonly isDraining: boolean;
   readonly door: PassedDoor;
@@ -71,7 +71,9 @@ export function passed(deps: PassedDeps): Surface {
     ...door,
     name: deps.name,
     source: source.name,
-    takes: deps.streamsUp ? "stream" : "body",
+    get takes() {
+      return deps.streamsUp() ? "stream" : "body";
+    },
     answer({ head, bytes, upload }, exchange) {
       const { method, target, fields } = head;
       const path = pathOf(target).slice("/v1".length);

@@ -37,7 +37,7 @@ function turnOf(
   const surface = chatCompletions({
     source,
     isRelaying: false,
-    streamsUp: false,
+    streamsUp: () => false,
     isDraining: false,
     stamps: new Stamps(() => 0, (target) => void target.fill(1)),
     recordLateness: () => {},
