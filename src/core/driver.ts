@@ -87,6 +87,7 @@ export class Driver {
       trace: engine.startTrace?.(head.fields),
     });
     exchange.source = surface.source;
+    if (surface.isUnnoted !== true) exchange.note = engine.note?.(exchange, head);
     new Run(this, surface, incoming, exchange, writer).start();
   }
 
@@ -212,6 +213,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     // A stream must not hold the megabytes of its question.
     this.#incoming = undefined;
     this.#exchange.request = inbound;
+    if (this.#exchange.note?.wantsBody === true) this.#exchange.note.body(inbound.text);
     try {
       const output = this.#surface.answer(inbound, this.#exchange);
       if (!(output instanceof Promise)) return this.#put(output);

@@ -105,6 +105,7 @@ export class PacedStream extends Outlet {
     const isHeld = this.#keeping !== undefined && !this.#isKeeping && to === dueMs.length;
     if (isHeld && --to === from && this.#isOpen) return this.#keep();
     this.#next = to;
+    if (to > from) this.exchange.note?.left(to - from, elapsedMs);
     const isLast = to === dueMs.length;
     if (this.#isOpen && !isLast && to > from) {
       this.#fillIn(from, to, elapsedMs, nowMs);
