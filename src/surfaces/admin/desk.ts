@@ -25,6 +25,15 @@ export interface DeskDeps {
   readonly wallMs: () => number;
   readonly journal: Journal;
   readonly peers: Peers;
+  /** The fixtures of files, where one process reads them for all. */
+  readonly readFiles?: () => FixtureState;
+}
+
+/** The fixtures of files that are in force. JSON carries it. */
+export interface FixtureState {
+  readonly fixtures: readonly Fixture[];
+  /** Why they are not those on the disk; "" = they are. */
+  readonly trouble: string;
 }
 
 const TOPIC = "fixtures";
@@ -34,7 +43,12 @@ type DeskQuestion =
   | { readonly ask: "change"; readonly change: Change }
   | { readonly ask: "clear"; readonly session: string | undefined }
   | { readonly ask: "state" }
+  /** Other fixtures of files are in force. */
+  | { readonly ask: "files" }
   | { readonly ask: "count" | "show"; readonly filter: RequestFilter };
+
+/** Tells a desk that `readFiles` gives something else now. */
+export const FILES_CHANGED: PeerQuestion = { of: TOPIC, ask: "files" };
 
 /** An answer between workers. */
 type DeskAnswer<Value> =
@@ -47,6 +61,7 @@ export class Desk {
   readonly journal: Journal;
   readonly peers: Peers;
   readonly #look: Look;
+  readonly #readFiles: DeskDeps["readFiles"];
   /** What others say while the state is not here yet. */
   #early: DeskQuestion[] | undefined = undefined;
 
@@ -54,6 +69,7 @@ export class Desk {
     this.journal = deps.journal;
     this.peers = deps.peers;
     this.#look = new Look(deps);
+    this.#readFiles = deps.readFiles;
     this.shelf = new FixtureShelf({
       ...deps,
       onTaken: (change) => {
@@ -93,10 +109,17 @@ export class Desk {
     return this.#look.joinShown(await this.#gather<Shown>({ ask: "show", filter }), filter);
   }
 
+  /** Takes the fixtures of files in place of those before. */
+  takeFiles({ fixtures, trouble }: FixtureState): void {
+    this.shelf.setFiles(fixtures);
+    this.shelf.trouble = trouble;
+  }
+
   /** Takes what other workers have, before this one takes requests. From now on it hears of changes. */
   async catchUp(): Promise<void> {
     const early: DeskQuestion[] = this.#early = [];
     try {
+      if (this.#readFiles !== undefined) this.takeFiles(this.#readFiles());
       const answers = await this.peers.askAll({ of: TOPIC, ask: "state" });
       const [state] = answers as readonly DeskAnswer<readonly Change[]>[];
       if (state !== undefined && "value" in state) {
@@ -113,7 +136,7 @@ export class Desk {
     if (of !== TOPIC) return undefined;
     const asked = question as unknown as DeskQuestion;
     if (this.#early === undefined) return this.#answer(asked);
-    if (asked.ask === "change") this.#early.push(asked);
+    if (asked.ask === "change" || asked.ask === "files") this.#early.push(asked);
     return asked.ask === "state" ? undefined : { value: 0 } satisfies DeskAnswer<number>;
   }
 
@@ -132,6 +155,9 @@ export class Desk {
           return { value: this.journal.clear(question.session) };
         case "state":
           return { value: this.shelf.snapshot() };
+        case "files":
+          if (this.#readFiles !== undefined) this.takeFiles(this.#readFiles());
+          return { value: this.shelf.trouble };
         case "count":
           return { value: this.#look.count(question.filter) };
         case "show":
