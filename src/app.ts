@@ -40,6 +40,8 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
+import { responder } from "./sources/fixtures/respond.ts";
+import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
@@ -193,7 +195,20 @@ export function makeApp(
   };
   const driver = new Driver(engine, server);
   const tokens = new TokenCounters(mock.count_bytes_max);
-  const sources = composeSources(config, world, tokens, wheel);
+  const { desk } = world;
+  const sources = composeSources(config, world, tokens, wheel, {
+    shelf: desk.shelf,
+    responder: responder({
+      tokens,
+      promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
+      pace: mock,
+      validate: mock.validate,
+      random: world.random,
+      wallMs,
+    }),
+    isStrict: mock.strict,
+    keepsViews: config.ops.journal === "bodies",
+  });
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -396,7 +411,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk: world.desk, authorize, secrets, stamps, wheel, uuid }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];
@@ -506,7 +521,7 @@ export function makeApp(
 
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
-    const fixtureTrouble = world.desk.shelf.trouble;
+    const fixtureTrouble = desk.shelf.trouble;
     const isTroubled = trouble !== "" || fixtureTrouble !== "";
     return {
       status: app.status === "ok" && isTroubled ? "degraded" : app.status,
@@ -565,7 +580,7 @@ export function makeApp(
       conversations.close();
       sources.close();
     },
-    answerPeer: (question) => world.desk.answerPeer(question) ?? kept.rows.answerPeer(question),
+    answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
     status: "starting",
   };
