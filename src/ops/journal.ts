@@ -149,6 +149,7 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#exchange = undefined;
     this.head = NO_HEAD;
     this.text = undefined;
+    this.isTextCut = false;
     this.#facts.view = this.#facts.error = undefined;
     if (this.#times.length > 2 * TIMES_KEPT) this.#times = NO_TIMES;
   }
@@ -265,12 +266,11 @@ export class Journal {
 
   /** Keeps what `options` say from now on, and forgets what that has no room for. */
   configure(options: JournalOptions): void {
-    const isSame = options.entriesMax === this.#options.entriesMax;
-    this.#options = options;
-    if (!isSame || options.mode === "off") {
+    if (options.entriesMax !== this.#options.entriesMax || options.mode === "off") {
       this.#forgetTo(this.#last + 1);
       this.#slots = [];
     }
+    this.#options = options;
     this.#shrink();
   }
 
