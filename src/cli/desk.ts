@@ -22,7 +22,7 @@ const COUNTERS = 16_384;
 
 const COUNTS_FILE = "counts";
 const FIXTURES_FILE = "fixtures.json";
-const PREFIX = "weir-";
+const PREFIX = "weir-shared-";
 
 /** What all workers of one weir share: files in a folder that nobody else may look into. */
 export class SharedFolder {

@@ -1,5 +1,5 @@
 /**
- * The journal: the last requests, what has answered them, and when each event of the answer left.
+ * The journal: the last requests, what has answered them, and when each frame of the answer left.
  * Nothing of it is JSON before somebody asks. Its slots are filled again and again, so that it makes
  * little garbage, and a head that comes again is kept once.
  *
@@ -18,7 +18,7 @@ export type JournalMode = "off" | "heads" | "bodies";
 /** The header that names a test's own part of it. */
 const SESSION_HEADER = "x-weir-session";
 
-/** Times at which events left, of one answer; later events count with the last one. */
+/** Times at which frames left, of one answer; later frames count with the last one. */
 const TIMES_MAX = 4096;
 /** The room for times that a slot keeps for its next request. */
 const TIMES_KEPT = 256;
@@ -69,8 +69,8 @@ export type NotedFacts = Pick<
   | "view"
 >;
 
-/** So many events left at a time, in milliseconds after the request came. */
-export type EventsLeft = readonly [atMs: number, events: number];
+/** So many frames left at a time, in milliseconds after the request came. */
+export type FramesLeft = readonly [atMs: number, frames: number];
 
 /** One request and its answer. Good until the journal is told of another one. */
 export interface JournalEntry {
@@ -83,8 +83,8 @@ export interface JournalEntry {
   /** undefined = bodies are not kept. */
   readonly text: string | undefined;
   readonly isTextCut: boolean;
-  /** When its events left, as far as they are known; `isCut`: later ones count with the last. */
-  timesLeft(): { readonly times: readonly EventsLeft[]; readonly isCut: boolean };
+  /** When its frames left, as far as they are known; `isCut`: later ones count with the last. */
+  timesLeft(): { readonly times: readonly FramesLeft[]; readonly isCut: boolean };
 }
 
 const NO_TIMES = new Float64Array(0);
@@ -123,8 +123,8 @@ class Slot implements ExchangeNote, JournalEntry {
   #exchange: Exchange | undefined = undefined;
   readonly #facts: { -readonly [Key in keyof NotedFacts]: NotedFacts[Key] } = { ...NO_FACTS };
   #firstAtMs = -1;
-  #firstEvents = 0;
-  /** Pairs: a time, and how many events left then. */
+  #firstFrames = 0;
+  /** Pairs: a time, and how many frames left then. */
   #times = NO_TIMES;
   #count = 0;
   #isCut = false;
@@ -138,7 +138,7 @@ class Slot implements ExchangeNote, JournalEntry {
     this.atMs = atMs;
     this.head = head;
     this.#exchange = exchange;
-    this.#firstEvents = this.#count = 0;
+    this.#firstFrames = this.#count = 0;
     this.#isCut = false;
     this.bytes = SLOT_BYTES + head.fields.to + this.#times.byteLength;
   }
@@ -168,20 +168,20 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#journal.grow(this, this.text.length * BODY_CHAR_BYTES);
   }
 
-  left(events: number, atMs: number): void {
-    if (this.#firstEvents === 0) {
-      this.#firstEvents = events;
+  left(frames: number, atMs: number): void {
+    if (this.#firstFrames === 0) {
+      this.#firstFrames = frames;
       this.#firstAtMs = atMs;
       return;
     }
     if (this.#count === TIMES_MAX) {
       this.#isCut = true;
-      this.#times[2 * this.#count - 1]! += events;
+      this.#times[2 * this.#count - 1]! += frames;
       return;
     }
     if (2 * this.#count === this.#times.length) this.#grow();
     this.#times[2 * this.#count] = atMs;
-    this.#times[2 * this.#count + 1] = events;
+    this.#times[2 * this.#count + 1] = frames;
     this.#count++;
   }
 
@@ -217,11 +217,11 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#journal.onChange?.();
   }
 
-  timesLeft(): { readonly times: readonly EventsLeft[]; readonly isCut: boolean } {
+  timesLeft(): { readonly times: readonly FramesLeft[]; readonly isCut: boolean } {
     const { firstByteMs } = this.facts;
-    const times: EventsLeft[] = [];
-    if (this.#firstEvents > 0) {
-      times.push([this.#firstAtMs < 0 ? firstByteMs : this.#firstAtMs, this.#firstEvents]);
+    const times: FramesLeft[] = [];
+    if (this.#firstFrames > 0) {
+      times.push([this.#firstAtMs < 0 ? firstByteMs : this.#firstAtMs, this.#firstFrames]);
     } else if (firstByteMs >= 0) times.push([firstByteMs, 1]);
     for (let i = 0; i < this.#count; i++) {
       times.push([this.#times[2 * i]!, this.#times[2 * i + 1]!]);
