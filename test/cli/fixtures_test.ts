@@ -64,9 +64,9 @@ describe("fixtureFilesOf()", () => {
   }
 
   test("says which places hold nothing", () => {
-    expect(fixtureFilesOf(["none.yaml", "none/*.yaml", "empty"], folder).problems).toEqual([
+    expect(fixtureFilesOf(["none.yaml", "good/*.toml", "empty"], folder).problems).toEqual([
       "none.yaml: there is no such file or folder",
-      "none/*.yaml: there is no file of fixtures",
+      "good/*.toml: there is no file of fixtures",
       "empty: there is no file of fixtures",
     ]);
   });
@@ -150,7 +150,7 @@ describe("weir fixtures test", () => {
       '  userMessage: wants a text with "hello", got "bye"',
       `${at("good/more/c.yml")}:2:3 does not fit:`,
       '  toolResultFor: wants "get_weather", got none',
-      `${at("good/a.json")}:1:14 does not fit:`,
+      `${at("good/a.json")}:1:15 does not fit:`,
       "  endpoint: wants embedding, got chat",
       '  inputText: wants a text with "red", got no such text',
     ]);
