@@ -10,6 +10,7 @@ import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
 import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
+import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { install } from "./cli/install.ts";
 import { memory } from "./cli/memory.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   down,
   run,
   check,
+  fixtures,
   memory,
   token,
   install,

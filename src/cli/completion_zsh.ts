@@ -64,10 +64,10 @@ function flagSpecs(key: string, flag: Flag<unknown>, names: readonly string[]): 
 }
 
 function operandSpec(operand: Operand, position: number, names: readonly string[]): string {
-  const { name, isOptional, choices, completes = "nothing" } = operand;
+  const { name, isOptional, isRepeated, choices, completes = "nothing" } = operand;
   const colons = isOptional ? "::" : ":";
   const known = choices === undefined ? { completes } : { choices, completes };
-  return `${position}${colons}${plain(name)}:${actionOf(known, names)}`;
+  return `${isRepeated ? "*" : position}${colons}${plain(name)}:${actionOf(known, names)}`;
 }
 
 function actionOf(

@@ -12,9 +12,9 @@ import { NO_PEERS, type Peers } from "../core/peers.ts";
 import { CountPage, countPageBytes } from "../lib/count_page.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
 import { Journal, type JournalOptions } from "../ops/journal.ts";
+import { checkFixture } from "../sources/fixtures/check.ts";
 import { fixtureSet } from "../sources/fixtures/fixture_set.ts";
 import { readAdded } from "../sources/fixtures/read.ts";
-import { checkTemplates } from "./fixture_files.ts";
 import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
 
 /** Counters of all workers: those of sequences, and of sessions. 2 MiB, of which what is used is there. */
@@ -75,7 +75,7 @@ export interface DeskPlace {
 export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: DeskPlace): Desk {
   return new Desk({
     makeSet: fixtureSet,
-    readAdded: (values, makeId) => readAdded(values, makeId, checkTemplates),
+    readAdded: (values, makeId) => readAdded(values, makeId, checkFixture),
     counts: shared?.counts() ?? new CountPage(new Uint8Array(countPageBytes(COUNTERS))),
     wheel,
     wallMs: Date.now,

@@ -6,24 +6,12 @@
 
 import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import type { Fixture } from "../sources/fixtures/fixture.ts";
+import { checkFixture } from "../sources/fixtures/check.ts";
 import type { FixtureState } from "../surfaces/admin/desk.ts";
+import { type LoadedFixtures, loadFixtures } from "./fixture_files.ts";
 import { pathIn } from "./token_files.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { type Settings, warn } from "./settings.ts";
-
-/** What was read. */
-export interface LoadedFixtures {
-  readonly fixtures: readonly Fixture[];
-  /** "FILE:LINE:COL path: what is wrong". */
-  readonly problems: readonly string[];
-  readonly warnings: readonly string[];
-  /** Every file that was read. */
-  readonly files: readonly string[];
-}
-
-/** Reads `paths` (files, folders, patterns), which count from `folder`. */
-export type LoadFixtures = (paths: readonly string[], folder: string) => LoadedFixtures;
 
 /** Where files are looked for. */
 export interface FixturePlaces {
@@ -44,7 +32,6 @@ const PATTERN = /[*?[{]/;
 
 /** What it needs. */
 export interface FixtureFilesOptions {
-  readonly load: LoadFixtures;
   readonly terminal: Terminal;
   /** Told when other fixtures are in force, or why they are not those on the disk. */
   readonly onChange: (state: FixtureState) => void;
@@ -112,13 +99,13 @@ export class FixtureFiles {
   #load(): LoadedFixtures {
     const { paths, folder } = this.#places;
     if (paths.length === 0) return { fixtures: [], problems: [], warnings: [], files: [] };
-    return this.#options.load(paths, folder);
+    return loadFixtures(paths, folder, checkFixture);
   }
 
   #watch(files: readonly string[]): void {
     for (const watcher of this.#watchers) watcher.close();
     const { paths, folder } = this.#places;
-    const folders = new Set(files.map((file) => dirname(pathIn(folder, file))));
+    const folders = new Set(files.map((file) => dirname(file)));
     for (const path of paths) folders.add(watchedFolder(pathIn(folder, path)));
     this.#watchers = [...folders].filter((path) => existsSync(path)).flatMap((path) => {
       try {

@@ -17,8 +17,8 @@ export type Parsed =
     readonly kind: "call";
     /** By key, read. */
     readonly flags: Readonly<Record<string, unknown>>;
-    /** By key; an optional one that is not there is undefined. */
-    readonly operands: Readonly<Record<string, string | undefined>>;
+    /** By key; an optional one that is not there is undefined, a repeated one is a list. */
+    readonly operands: Readonly<Record<string, string | readonly string[] | undefined>>;
   };
 
 /**
@@ -106,19 +106,21 @@ function awaitsValue(word: string, options: readonly Option[]): Option | undefin
 function readOperands(
   command: Command,
   words: readonly string[],
-): Readonly<Record<string, string | undefined>> {
+): Readonly<Record<string, string | readonly string[] | undefined>> {
   const wrong = (what: string) =>
     new Failure(`${what}. It is: ${usageOf(command)}. Try: weir help ${command.name}`, EXIT.usage);
   const operands = Object.entries(command.operands);
   const [extra] = words.slice(operands.length);
-  if (extra !== undefined) throw wrong(`Unexpected argument "${extra}"`);
-  return Object.fromEntries(operands.map(([key, { name, isOptional, choices }], index) => {
+  const isOpen = operands.at(-1)?.[1].isRepeated === true;
+  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${extra}"`);
+  return Object.fromEntries(operands.map(([key, operand], index) => {
+    const { name, isOptional, isRepeated, choices } = operand;
     const word = words[index];
     if (word === undefined && !isOptional) throw wrong(`${name} is missing`);
     if (word !== undefined && choices !== undefined && !choices.includes(word)) {
       throw wrong(`"${word}" is not ${oneOf(choices)}`);
     }
-    return [key, word] as const;
+    return [key, isRepeated ? words.slice(index) : word] as const;
   }));
 }
 

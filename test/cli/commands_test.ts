@@ -97,7 +97,8 @@ for (const command of COMMANDS) {
       for (const key of Object.keys(flags)) expect(longName(key)).not.toMatch(/^--(no-|help$)/);
     });
 
-    test("refuses a word more than it takes", async () => {
+    const isOpen = Object.values(operands).at(-1)?.isRepeated === true;
+    test.skipIf(isOpen)("refuses a word more than it takes", async () => {
       const words = Object.values(operands).map(({ choices }) => choices?.[0] ?? "word");
       const { code, output, complaint } = await say([name, ...words, "extra"]);
       expect([code, output]).toEqual([2, ""]);

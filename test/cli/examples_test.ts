@@ -1,7 +1,7 @@
 /** Every example of every command's help, typed into a shell. */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { COMMANDS } from "../../src/cli.ts";
 import {
@@ -45,6 +45,11 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   "weir check": { codes: [0], output: /^# config\.yaml: ok/ },
   "weir check config.yaml --set mock.delay_ms=0": { codes: [0], output: /delay_ms: 0 # --set/ },
+  "weir fixtures check fixtures/": { codes: [0], output: /^ok: 1 fixture in 1 file\n$/ },
+  "weir fixtures test fixtures/ --request body.json": {
+    codes: [0],
+    output: /^fixtures\/a\.yaml:2:3 fits, and answers:\n {2}\{"content":"Hi!"\}\n$/,
+  },
   "weir memory backup copy.db": { codes: [0], output: /is copied to copy\.db/, file: "copy.db" },
   "weir memory backup other.db --set memory.url=sqlite://weir.db": {
     codes: [0],
@@ -89,6 +94,15 @@ let backgroundPid: number | undefined;
 
 beforeAll(async () => {
   folder = makeFolder({ "config.yaml": "ops:\n  log: 'off'\n", "model-compose.yml": WORKFLOWS });
+  mkdirSync(join(folder, "fixtures"));
+  writeFileSync(
+    join(folder, "fixtures", "a.yaml"),
+    "fixtures:\n- match: {userMessage: hello}\n  response: {content: Hi!}\n",
+  );
+  writeFileSync(
+    join(folder, "body.json"),
+    '{"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}',
+  );
   const program = join(folder, "weir");
   const words = weirCommand().map((word) => `'${word}'`).join(" ");
   writeFileSync(program, `#!/bin/sh\nexec ${words} "$@"\n`);
