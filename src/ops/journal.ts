@@ -24,6 +24,8 @@ const TIMES_MAX = 4096;
 const TIMES_KEPT = 256;
 /** Of a longer body the beginning is kept. UTF-16 units. */
 const BODY_CHARS_MAX = 1024 * 1024;
+/** Bytes of heads that share one piece of memory: it is free when none of them is kept any more. */
+const CHUNK_BYTES = 16_384;
 /** What a slot takes without its head, its times and its body. */
 const SLOT_BYTES = 1024;
 /** A body's text, its JSON and the turn in it take some of this for each of its characters. */
@@ -140,7 +142,7 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#exchange = exchange;
     this.#firstFrames = this.#count = 0;
     this.#isCut = false;
-    this.bytes = SLOT_BYTES + head.fields.to + this.#times.byteLength;
+    this.bytes = SLOT_BYTES + head.fields.to - head.fields.from + this.#times.byteLength;
   }
 
   /** Nobody can ask for it any more: what is still to be noted is lost. */
@@ -349,6 +351,9 @@ interface Line {
 class HeadKeeper {
   #last: RequestHead | undefined = undefined;
   #kept = NO_HEAD;
+  #hasSession = false;
+  #chunk = Buffer.allocUnsafeSlow(0);
+  #roomAt = 0;
   readonly #lines: Line[] = [];
 
   /** A reader gives the same head again when the same bytes come again. */
@@ -357,8 +362,9 @@ class HeadKeeper {
     const { method, target, fields } = head;
     const query = target.indexOf("?");
     const path = query < 0 ? target : target.slice(0, query);
-    const session = fields.get(SESSION_HEADER) ?? "";
-    this.#kept = { method, path, session, fields: this.#withoutSecrets(fields) };
+    const kept = this.#withoutSecrets(fields);
+    const session = this.#hasSession ? kept.get(SESSION_HEADER)! : "";
+    this.#kept = { method, path, session, fields: kept };
     this.#last = head;
     return this.#kept;
   }
@@ -367,20 +373,36 @@ class HeadKeeper {
     const { bytes } = fields;
     const lines = fields.scan();
     const { count } = lines;
-    let length = 0;
+    let length = fields.to - fields.from;
+    this.#hasSession = false;
     for (let i = 0; i < count; i++) {
-      const line = this.#lineAt(i, bytes, lines.nameAt(i), lines.nameEnd(i));
-      length += line.masked?.length ?? lines.lineEnd(i) - lines.nameAt(i);
+      const { masked, name } = this.#lineAt(i, bytes, lines.nameAt(i), lines.nameEnd(i));
+      if (masked !== undefined) length += masked.length - (lines.lineEnd(i) - lines.nameAt(i));
+      else if (name === SESSION_HEADER) this.#hasSession = true;
     }
-    const kept = Buffer.allocUnsafeSlow(length);
-    let at = 0;
+    const kept = this.#room(length);
+    const start = this.#roomAt;
+    let at = start;
+    let from = fields.from;
     for (let i = 0; i < count; i++) {
       const { masked } = this.#lines[i]!;
-      at += masked === undefined
-        ? bytes.copy(kept, at, lines.nameAt(i), lines.lineEnd(i))
-        : masked.copy(kept, at);
+      if (masked === undefined) continue; // what stands between two secrets is copied at once
+      at += bytes.copy(kept, at, from, lines.nameAt(i));
+      at += masked.copy(kept, at);
+      from = lines.lineEnd(i);
     }
-    return new Fields(kept, 0, length);
+    bytes.copy(kept, at, from, fields.to);
+    this.#roomAt += length;
+    return new Fields(kept, start, start + length);
+  }
+
+  /** Where `length` bytes have room from `#roomAt` on: heads that come one after the other share it. */
+  #room(length: number): Buffer {
+    if (this.#roomAt + length > this.#chunk.length) {
+      this.#chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
+      this.#roomAt = 0;
+    }
+    return this.#chunk;
   }
 
   #lineAt(index: number, bytes: Buffer, from: number, to: number): Line {
