@@ -15,6 +15,7 @@ import { help } from "./cli/help.ts";
 import { install } from "./cli/install.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
+import { requests } from "./cli/requests.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, terminal } from "./cli/terminal.ts";
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   run,
   check,
   fixtures,
+  requests,
   memory,
   token,
   install,

@@ -34,6 +34,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   "weir": "serves",
   "weir serve --port 0 --set mock.delay_ms=0": "serves",
   "OPENAI_API_KEY=sk-1 weir serve --set llm.base_url=https://api.openai.com/v1": "serves",
+  "weir serve --fixtures fixtures/": "serves",
   "weir up": "serves",
   "weir -f model-compose.yml up -d": { codes: [0], output: /goes on/, file: "weir.log" },
   "weir down": { codes: [0], output: /^weir stops/ },
@@ -49,6 +50,10 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   "weir fixtures test fixtures/ --request body.json": {
     codes: [0],
     output: /^fixtures\/a\.yaml:2:3 fits, and answers:\n {2}\{"content":"Hi!"\}\n$/,
+  },
+  "weir requests --url http://127.0.0.1:8080": {
+    codes: [0],
+    output: /^[\d:.]+ POST \/v1\/response .*200 \d+ ms .*\n/,
   },
   "weir memory backup copy.db": { codes: [0], output: /is copied to copy\.db/, file: "copy.db" },
   "weir memory backup other.db --set memory.url=sqlite://weir.db": {
