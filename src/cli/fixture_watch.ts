@@ -77,7 +77,9 @@ export class FixtureFiles {
       const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more)`;
       const trouble = `the old ones stay: ${first}${more}`;
       if (trouble === this.#state.trouble) return;
-      terminal.complain(`weir: fixtures: the old ones stay, as the files have ${problemsText(problems)}`);
+      terminal.complain(
+        `weir: fixtures: the old ones stay, as the files have ${problemsText(problems)}`,
+      );
       this.#state = { ...this.#state, trouble };
     } else {
       const isSame = this.#state.trouble === "" &&

@@ -94,14 +94,16 @@ for (const count of [1, 2]) {
 
     test("what is given once is given exactly once, whoever is asked", async () => {
       const weir = await start(count);
-      await Promise.all(times(40, (i) =>
-        call(weir, "/__weir/next", { body: { response: { content: `once ${i}` } } })));
+      await Promise.all(
+        times(
+          40,
+          (i) => call(weir, "/__weir/next", { body: { response: { content: `once ${i}` } } }),
+        ),
+      );
       const answers = await Promise.all(times(80, () => said(weir, "hi")));
       const once = answers.filter((answer) => answer.startsWith("once"));
       expect(once.toSorted()).toEqual(times(40, (i) => `once ${i}`).toSorted());
-      await waitFor(async () =>
-        (await call(weir, "/__weir/fixtures")).json.fixtures.length === 0
-      );
+      await waitFor(async () => (await call(weir, "/__weir/fixtures")).json.fixtures.length === 0);
     });
 
     test("a write holds for all who ask after it is answered", async () => {
@@ -207,6 +209,10 @@ describe("workers that come later", () => {
     weir.kill("SIGTERM");
     expect(await weir.exited).toBe(0);
     expect(folders()).not.toContain(mine!);
+    const other = await start(2);
+    const [its] = folders().filter((folder) => !before.has(folder));
+    other.kill("SIGKILL");
+    await waitFor(() => !folders().includes(its!), "the workers to remove it");
   });
 });
 
@@ -263,7 +269,9 @@ describe("who may come in", () => {
     expect(await statuses(weir, {})).toEqual(all(401));
     expect(await statuses(weir, { authorization: "Bearer wrong" })).toEqual(all(401));
     const right = { authorization: "Bearer a-t0ken", "x-forwarded-for": "1.2.3.4" };
-    for (const status of await statuses(weir, right)) expect([200, 400, 404, 417]).toContain(status);
+    for (const status of await statuses(weir, right)) {
+      expect([200, 400, 404, 417]).toContain(status);
+    }
   });
 
   test("mock.admin: off: nobody", async () => {
@@ -359,33 +367,39 @@ describe("ops.journal", () => {
 describe("wrong questions", () => {
   test("get an answer that says what is wrong", async () => {
     const weir = await start(1);
-    const asked: readonly (readonly [path: string, asked: Asked, status: number, says: RegExp])[] = [
-      ["/__weir/fixtures", { body: { fixtures: 1 } }, 400, /fixtures must be a list/],
-      ["/__weir/fixtures", { body: { fixtures: [1] } }, 400, /fixtures must be a list of objects/],
-      ["/__weir/fixtures", { body: { fixture: [] } }, 400, /is fixtures meant\?/],
-      ["/__weir/fixtures", { body: { fixtures: [], position: "top" } }, 400, /first or last/],
+    const asked: readonly (readonly [path: string, asked: Asked, status: number, says: RegExp])[] =
       [
-        "/__weir/fixtures",
-        { body: { fixtures: [{ match: {}, response: { contnt: "a" } }] } },
-        400,
-        /contnt/,
-      ],
-      ["/__weir/fixtures/a", { method: "PUT", body: fixture("a") }, 404, /no fixture .*a/],
-      ["/__weir/fixtures/a", { method: "DELETE" }, 404, /no fixture/],
-      ["/__weir/next", { body: { match: {}, response: { content: "a" } } }, 400, /match/],
-      ["/__weir/next", { body: {} }, 400, /response/],
-      ["/__weir/reset", { body: { fixture: true } }, 400, /is fixtures meant\?/],
-      ["/__weir/reset", { body: { fixtures: 1 } }, 400, /true or false/],
-      ["/__weir/verify", { body: { times: -1 } }, 400, /times must be a whole number/],
-      ["/__weir/verify", { body: { times: { least: 1 } } }, 400, /least/],
-      ["/__weir/verify", { body: { match: { modl: "a" } } }, 400, /modl/],
-      ["/__weir/requests?limit=0", {}, 400, /limit/],
-      ["/__weir/requests?wait=x", {}, 400, /wait/],
-      ["/__weir/requests?wait=1&timeout_ms=600000", {}, 400, /timeout_ms/],
-      ["/__weir/requests?statuss=200", {}, 400, /is status meant\?/],
-      ["/__weir/requests?since=yesterday", {}, 400, /since/],
-      ["/__weir/requests", { session: "a/b" }, 400, /x-weir-session/],
-    ];
+        ["/__weir/fixtures", { body: { fixtures: 1 } }, 400, /fixtures must be a list/],
+        [
+          "/__weir/fixtures",
+          { body: { fixtures: [1] } },
+          400,
+          /fixtures must be a list of objects/,
+        ],
+        ["/__weir/fixtures", { body: { fixture: [] } }, 400, /is fixtures meant\?/],
+        ["/__weir/fixtures", { body: { fixtures: [], position: "top" } }, 400, /first or last/],
+        [
+          "/__weir/fixtures",
+          { body: { fixtures: [{ match: {}, response: { contnt: "a" } }] } },
+          400,
+          /contnt/,
+        ],
+        ["/__weir/fixtures/a", { method: "PUT", body: fixture("a") }, 404, /no fixture .*a/],
+        ["/__weir/fixtures/a", { method: "DELETE" }, 404, /no fixture/],
+        ["/__weir/next", { body: { match: {}, response: { content: "a" } } }, 400, /match/],
+        ["/__weir/next", { body: {} }, 400, /response/],
+        ["/__weir/reset", { body: { fixture: true } }, 400, /is fixtures meant\?/],
+        ["/__weir/reset", { body: { fixtures: 1 } }, 400, /true or false/],
+        ["/__weir/verify", { body: { times: -1 } }, 400, /times must be a whole number/],
+        ["/__weir/verify", { body: { times: { least: 1 } } }, 400, /least/],
+        ["/__weir/verify", { body: { match: { modl: "a" } } }, 400, /modl/],
+        ["/__weir/requests?limit=0", {}, 400, /limit/],
+        ["/__weir/requests?wait=x", {}, 400, /wait/],
+        ["/__weir/requests?wait=1&timeout_ms=600000", {}, 400, /timeout_ms/],
+        ["/__weir/requests?statuss=200", {}, 400, /is status meant\?/],
+        ["/__weir/requests?since=yesterday", {}, 400, /since/],
+        ["/__weir/requests", { session: "a/b" }, 400, /x-weir-session/],
+      ];
     for (const [path, how, status, says] of asked) {
       const answer = await call(weir, path, how);
       expect([path, how, answer.status, answer.text]).toEqual([
