@@ -60,6 +60,8 @@ const fixture = (content: string, userMessage = "hi") => ({
   response: { content },
 });
 
+const like = (pattern: RegExp) => expect.stringMatching(pattern);
+
 function times<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));
 }
@@ -346,11 +348,16 @@ describe("ops.journal", () => {
     });
     const { text } = await call(weir, "/v1/chat/completions", { body: ask("hi") });
     await call(weir, "/v1/chat/completions", { body: ask("no") });
+    await call(weir, "/v1/chat/completions", {
+      body: ask("else"),
+      headers: { "x-weir-strict": "true" },
+    });
     await call(weir, "/nothing");
     const { json: { requests } } = await call(weir, "/__weir/requests");
     expect(requests).toMatchObject([
       { fixture: "two", status: 200, stream: true, outcome: "completed", error: null },
       { status: 429, outcome: "refused" },
+      { fixture: null, status: 404, misses: [/^two: /, /userMessage/].map(like) },
       { fixture: null, status: 404, path: "/nothing", outcome: "refused" },
     ]);
     const [{ frames, duration_ms }] = requests;
