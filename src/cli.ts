@@ -21,6 +21,7 @@ import { serve } from "./cli/serve.ts";
 import { Failure, terminal } from "./cli/terminal.ts";
 import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
+import { verdict } from "./cli/verdict.ts";
 import { version } from "./cli/version.ts";
 
 /** Every command, in the order of `weir help`. */
@@ -32,6 +33,7 @@ export const COMMANDS: readonly Command[] = [
   check,
   fixtures,
   requests,
+  verdict,
   memory,
   token,
   install,

@@ -59,6 +59,9 @@ export interface Engine {
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
 
+/** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
+export type Fault = "error" | "cut" | "malformed";
+
 /** A request that is being answered, for whoever looks at more of it than its turn. */
 export interface Asked {
   readonly head: RequestHead;
@@ -98,6 +101,8 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
+  /** What goes wrong on purpose; undefined = nothing. */
+  fault: Fault | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
@@ -160,6 +165,7 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
+  fault: Fault | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
   note: ExchangeNote | undefined = undefined;

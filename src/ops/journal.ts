@@ -58,6 +58,7 @@ export type NotedFacts = Pick<
   | "tokenName"
   | "requestId"
   | "fixture"
+  | "fault"
   | "misses"
   | "isStream"
   | "status"
@@ -99,6 +100,7 @@ const NO_FACTS: NotedFacts = {
   tokenName: "",
   requestId: "",
   fixture: "",
+  fault: undefined,
   misses: [],
   isStream: false,
   status: 0,
@@ -205,6 +207,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.tokenName = exchange.tokenName;
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
+    facts.fault = exchange.fault;
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;
     facts.status = exchange.status;

@@ -143,6 +143,20 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
         "417": { description: "No; and the requests that come nearest", types: [JSON_TYPE] },
       },
     },
+    {
+      method: "get",
+      path: "/__weir/verdict",
+      serve: admin.verdict,
+      summary: "What did clients make of the faults that fixtures gave them?",
+      description:
+        "A finding for each fault among the requests that are kept: whether it was asked again, and as " +
+        "late as it was told; whether an answer that broke off was noticed; whether a tool ran twice.",
+      query: FILTERS,
+      responses: {
+        "200": { description: "The findings", types: [JSON_TYPE] },
+        "409": { description: "The journal does not keep bodies", types: [JSON_TYPE] },
+      },
+    },
   ];
   return rows.map(({ query = [], responses = {}, ...row }) => ({
     ...row,

@@ -17,6 +17,7 @@ import { checkSession, type Entry, type ResetPart } from "../../sources/fixtures
 import { queryOf } from "../openai/kept_objects.ts";
 import type { Desk } from "./desk.ts";
 import type { RequestFilter } from "./look.ts";
+import { type JudgedRequest, verdictOn } from "./verdict.ts";
 
 /** What the surfaces need. */
 export interface FixtureAdminDeps {
@@ -168,6 +169,20 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     );
   });
 
+  const verdict = surface("verdict", "nothing", async (inbound) => {
+    checkKept();
+    if (!desk.journal.keepsBodies) {
+      throw new AppError(
+        "conflict",
+        "A verdict looks into what clients sent, which is not kept: set ops.journal: bodies",
+      );
+    }
+    const query = queryOf(inbound.head.target.split("?", 2)[1] ?? "");
+    const filter = filterOf({ limit: LIMIT_MAX, ...objectOf(query) }, inbound);
+    const { requests } = await desk.show(filter);
+    return told(verdictOn(requests as unknown as readonly JudgedRequest[]));
+  });
+
   /** Waits until `wanted` requests fit: false = they do not in time. */
   async function waitFor(
     filter: RequestFilter,
@@ -205,7 +220,7 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     throw invalid("fixtures[].id", "a text");
   }
 
-  return { list, add, replace, remove, reset, next, requests, clear, verify };
+  return { list, add, replace, remove, reset, next, requests, clear, verify, verdict };
 }
 
 /** JSON for whoever tests. */

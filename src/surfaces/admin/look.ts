@@ -4,7 +4,7 @@
  * @module
  */
 
-import { AppError } from "../../core/errors.ts";
+import { AppError, ERRORS } from "../../core/errors.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
 import type { Journal, JournalEntry } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
@@ -175,9 +175,8 @@ export class Look {
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,
       outcome: facts.outcome ?? null,
-      error: facts.error === undefined
-        ? null
-        : { code: facts.error.code, message: facts.error.plain },
+      fault: facts.fault ?? null,
+      error: facts.error === undefined ? null : errorOf(facts.error),
       first_byte_ms: rounded(facts.firstByteMs),
       duration_ms: rounded(facts.durationMs),
       body_bytes: facts.bodyBytes,
@@ -196,6 +195,17 @@ export class Look {
 /** Has something left, or will nothing? */
 function isAnswered({ facts }: JournalEntry): boolean {
   return facts.status > 0 || facts.outcome !== undefined;
+}
+
+function errorOf({ code, plain, told, headers }: AppError) {
+  const apiCode = told?.code ?? ERRORS[code].apiCode;
+  const retryAfterS = Number.parseFloat(headers["retry-after"] ?? "");
+  return {
+    code,
+    message: plain,
+    ...(apiCode === null ? {} : { api_code: apiCode }),
+    ...(Number.isNaN(retryAfterS) ? {} : { retry_after_s: retryAfterS }),
+  };
 }
 
 function rounded(ms: number): number | null {
