@@ -15,6 +15,7 @@ import { Journal, type JournalOptions } from "../ops/journal.ts";
 import { checkFixture } from "../sources/fixtures/check.ts";
 import { fixtureSet } from "../sources/fixtures/fixture_set.ts";
 import { readAdded } from "../sources/fixtures/read.ts";
+import { Failure } from "./terminal.ts";
 import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
 
 /** Counters of all workers: those of sequences, and of sessions. 2 MiB, of which what is used is there. */
@@ -33,9 +34,13 @@ export class SharedFolder {
     this.path = path;
   }
 
-  /** Makes it. `remove` is to be called at the end. */
+  /**
+   * Makes it. `remove` is to be called at the end.
+   *
+   * @throws {Failure} when the system has no place for it.
+   */
   static make(): SharedFolder {
-    const shared = new SharedFolder(mkdtempSync(join(tmpdir(), PREFIX)));
+    const shared = new SharedFolder(made(join(tmpdir(), PREFIX)));
     writeFileSync(join(shared.path, COUNTS_FILE), new Uint8Array(countPageBytes(COUNTERS)), {
       mode: 0o600,
     });
@@ -60,6 +65,18 @@ export class SharedFolder {
     const file = join(this.path, FIXTURES_FILE);
     writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
     renameSync(`${file}.new`, file);
+  }
+}
+
+function made(prefix: string): string {
+  try {
+    return mkdtempSync(prefix);
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    throw new Failure(
+      `Several workers need a temporary folder to count in, and none can be made at ${prefix}… ` +
+        `(${code}): set TMPDIR, or server.workers to 1`,
+    );
   }
 }
 

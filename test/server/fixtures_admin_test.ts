@@ -171,6 +171,8 @@ for (const count of [1, 2]) {
       await waitFor(() => /have taken over|as the config says now/.test(weir.errors()));
       expect(await answers()).toEqual(new Set(["second"]));
       expect((await weir.health())["status"]).toBe("degraded");
+      // Files of others in the same folder change nothing.
+      writeFileSync(join(weir.folder, "some.log"), "not a fixture");
       write(text("fourth"));
       await waitFor(async () => (await weir.health())["status"] === "ok");
       expect(await answers()).toEqual(new Set(["fourth"]));
