@@ -1,8 +1,15 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
-import { networkInterfaces, tmpdir } from "node:os";
+import { readdirSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
-import { launch, type LaunchOptions, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
+import {
+  launch,
+  type LaunchOptions,
+  makeFolder,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+} from "./launch.ts";
 import { childrenOf, isRunning } from "./processes.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
@@ -12,16 +19,25 @@ afterEach(async () => {
   for (const stop of running.splice(0)) await stop();
 });
 
-/** A weir with `workers` processes. */
-async function start(workers: number, options: LaunchOptions = {}): Promise<Weir> {
-  const weir = await launch({ ...options, set: { "server.workers": workers, ...options.set } });
+/** A weir with `workers` processes, and a place for temporary files of its own: `tmp`. */
+async function start(
+  workers: number,
+  options: LaunchOptions = {},
+): Promise<Weir & { readonly tmp: string }> {
+  const tmp = makeFolder();
+  const weir = await launch({
+    ...options,
+    set: { "server.workers": workers, ...options.set },
+    env: { TMPDIR: tmp },
+  });
   running.push(async () => {
     const children = childrenOf(weir.pid);
     await weir.stop();
     for (const pid of children) if (isRunning(pid)) process.kill(pid, "SIGKILL");
+    rmSync(tmp, { recursive: true, force: true });
   });
   await waitFor(() => workers === 1 || weir.output().includes(`workers: ${workers}`));
-  return weir;
+  return { ...weir, tmp };
 }
 
 interface Asked {
@@ -199,24 +215,22 @@ describe("workers that come later", () => {
   });
 
   test("what they share is theirs alone, and goes with them", async () => {
-    const folders = () =>
-      readdirSync(tmpdir()).filter((name) => /^weir-shared-/.test(name)).map((name) =>
-        join(tmpdir(), name)
-      );
-    const before = new Set(folders());
+    const folders = (tmp: string) =>
+      readdirSync(tmp).filter((name) => name.startsWith("weir-shared-"))
+        .map((name) => join(tmp, name));
     const weir = await start(2);
-    const [mine] = folders().filter((folder) => !before.has(folder));
-    expect(statSync(mine!).mode & 0o777).toBe(0o700);
+    const [mine, ...others] = folders(weir.tmp);
+    expect([others, statSync(mine!).mode & 0o777]).toEqual([[], 0o700]);
     for (const file of readdirSync(mine!)) {
       expect(statSync(join(mine!, file)).mode & 0o777).toBe(0o600);
     }
     weir.kill("SIGTERM");
     expect(await weir.exited).toBe(0);
-    expect(folders()).not.toContain(mine!);
+    expect(folders(weir.tmp)).toEqual([]);
     const other = await start(2);
-    const [its] = folders().filter((folder) => !before.has(folder));
+    expect(folders(other.tmp).length).toBe(1);
     other.kill("SIGKILL");
-    await waitFor(() => !folders().includes(its!), "the workers to remove it");
+    await waitFor(() => folders(other.tmp).length === 0, "the workers to remove it");
   });
 });
 
