@@ -79,8 +79,10 @@ export class Speaker {
     const first = counter.pieces(FILLER) ?? [];
     const next = counter.pieces(` ${FILLER}`) ?? [];
     let text = "";
-    for (let left = count, pieces = first; left > 0; left -= pieces.length, pieces = next) {
-      text += pieces.length <= left ? pieces.join("") : pieces.slice(0, left).join("");
+    let left = count;
+    for (let pieces = first; left > 0; pieces = next) {
+      text += pieces.slice(0, left).join("");
+      left -= pieces.length;
     }
     const made = { key, text };
     this.#fillers.set(key, made, 2 * text.length);

@@ -52,7 +52,7 @@ describe("mock.echo", () => {
     expect((await said({ echo: true }, { ...user("one two"), stop: [" two"] })).text).toBe("one");
   });
 
-  test("one text is not taken for another of its length", async () => {
+  test("one text is not taken for another of its length", () => {
     const mock = new Mock({
       ...{ reply: "r", first_token_ms: 0, delay_ms: 0, chunks: "word", tools: "forced" },
       ...{ models: [], echo: true },
