@@ -79,7 +79,12 @@ describe("mock.lorem", () => {
     ["as many as the config says", user("Hi"), 40, "stop"],
     ["as many as the user wants", user("Please, lorem:7 of them"), 7, "stop"],
     ["as many as a turn lets it", { ...user("Hi"), tokensMax: 12 }, 12, "length"],
-    ["the user's number, within the turn's limit", { ...user("lorem:30"), tokensMax: 9 }, 9, "length"],
+    [
+      "the user's number, within the turn's limit",
+      { ...user("lorem:30"), tokensMax: 9 },
+      9,
+      "length",
+    ],
     ["many", user("lorem:3000"), 3000, "stop"],
     ["in another encoding", { ...user("lorem:333"), model: "gpt-3.5-turbo" }, 333, "stop"],
   ];
