@@ -43,17 +43,17 @@ export interface Layout {
 }
 
 /** Layouts with labels: one for the same two, so that whatever is remembered by one is found. */
-export class Labelled<Of extends Layout> {
-  readonly #made = new WeakMap<Labels, WeakMap<Layout, Of>>();
+export class Labelled<Kind extends Layout> {
+  readonly #made = new WeakMap<Labels, WeakMap<Layout, Kind>>();
 
   /** `layout` for an answer with `labels`. */
-  of(layout: Of, labels: Labels): Of {
+  of(layout: Kind, labels: Labels): Kind {
     let made = this.#made.get(labels);
     if (made === undefined) this.#made.set(labels, made = new WeakMap());
     let found = made.get(layout);
     if (found === undefined) {
       // A layout of one kind makes layouts of its own kind.
-      made.set(layout, found = (layout.labelled?.(labels) ?? layout) as Of);
+      made.set(layout, found = (layout.labelled?.(labels) ?? layout) as Kind);
     }
     return found;
   }

@@ -5,7 +5,16 @@
  * @module
  */
 
-import type { Answer, Ask, Script, Source, Step, StepBatches, Usage } from "../core/answer.ts";
+import type {
+  Answer,
+  Ask,
+  Labels,
+  Script,
+  Source,
+  Step,
+  StepBatches,
+  Usage,
+} from "../core/answer.ts";
 import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import type { Stamped, StampTexts } from "../core/frames.ts";
@@ -50,6 +59,8 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   stamps: StampTexts | undefined = undefined;
   usage: Usage | undefined = undefined;
   script: Script | undefined = undefined;
+  /** What it says of itself. An id of its own is the one it is kept by. */
+  labels: Labels | undefined = undefined;
   /** When it was cancelled, on the wheel's clock. */
   cancelledMs: number | undefined = undefined;
   /** Pairs that the client has put on it since. */
@@ -113,6 +124,7 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
     }
     this.script = answer.script;
     this.usage = answer.usage;
+    this.labels = answer.labels;
     this.totalMs = answer.script.steps.reduce((sum, { afterMs }) => sum + afterMs, 0);
     return isDeferred && !request().isStream ? { ...answer, script: NOTHING_YET } : answer;
   }

@@ -42,6 +42,16 @@ export function cutterOf(cutting: Cutting, encoding: EncodingName, tokens: Token
   return { pieces, tokens: inTokens(encoding) };
 }
 
+/** @throws {AppError} `request_invalid` when one answer is too long: of those who say what they hear. */
+export function checkPieces(chars: number, pieceCount: number): void {
+  if (chars <= ANSWER_CHARS_MAX && pieceCount <= ANSWER_PIECES_MAX) return;
+  throw new AppError(
+    "request_invalid",
+    `The mock's answer would have ${chars} characters and ${pieceCount} pieces: ` +
+      `${ANSWER_CHARS_MAX} and ${ANSWER_PIECES_MAX} are the most. Ask with a shorter text.`,
+  );
+}
+
 /**
  * Before anything is made of it: 128 choices of a long text would fill the memory.
  *

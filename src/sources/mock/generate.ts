@@ -157,7 +157,7 @@ class Judge {
         depthOf(one.instanceLocation) > depthOf(deepest.instanceLocation) ? one : deepest,
       first!,
     );
-    return `at '${inner.instanceLocation.slice(1)}': ${inner.error}`;
+    return `at '${inner.instanceLocation.slice(1)}': ${inner.error.replace(/\.$/, "")}`;
   }
 
   /** Whether `value` keeps `fields`, with the patterns in them that the validator does not see. */

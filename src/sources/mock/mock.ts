@@ -15,14 +15,14 @@ import { type Prompt, promptTokens } from "../prompt_tokens.ts";
 import { heardPieces } from "./audio.ts";
 import type { ToolsMode } from "./calls.ts";
 import type { Counter, Tokens } from "./counter.ts";
-import { checkChoices, cutterOf, type Cutting, cuttingOf } from "./cutting.ts";
+import { checkChoices, checkPieces, cutterOf, type Cutting, cuttingOf } from "./cutting.ts";
 import { type Fit, fit } from "./fit.ts";
 import { isPlain, type Plan, type Planned, Planner } from "./plan.ts";
 import { type Cutter, stepsOf } from "./script.ts";
+import { Speaker, type SpokenOptions } from "./spoken.ts";
 
 /** How the mock answers; the `mock` section of the config. */
-export interface MockOptions {
-  readonly reply: string;
+export interface MockOptions extends SpokenOptions {
   /** Milliseconds from the request to the first text. */
   readonly first_token_ms: number;
   /** Milliseconds after each piece. */
@@ -52,6 +52,7 @@ export class Mock implements Source {
   readonly #options: MockOptions;
   readonly #tokens: Tokens;
   readonly #models: ReadonlySet<string>;
+  readonly #speaker: Speaker;
   readonly #planner: Planner;
   /** The whole reply, for one answer. */
   readonly #wholes: { [cutting in Cutting]?: Script } = {};
@@ -74,7 +75,12 @@ export class Mock implements Source {
     this.#options = options;
     this.#tokens = tokens;
     this.#models = new Set(options.models);
-    this.#planner = new Planner(options.reply, options.tools, moderator(options.moderation ?? {}));
+    this.#speaker = new Speaker(options, tokens);
+    this.#planner = new Planner(
+      (turn) => this.#speaker.to(turn).text,
+      options.tools,
+      moderator(options.moderation ?? {}),
+    );
   }
 
   /**
@@ -87,7 +93,7 @@ export class Mock implements Source {
     this.checkModel(model);
     if (!isPlain(turn, this.#familyOf(model))) return this.#planned(ask, turn);
     const isWhole = turn.tokensMax === undefined && turn.stop.length === 0 &&
-      turn.choiceCount === 1;
+      turn.choiceCount === 1 && this.#speaker.isConstant;
     const cutting = this.#cuttingOf(ask, model);
     if (isWhole && !turn.wantsUsage) return { kind: "script", script: this.#whole(cutting), model };
     return this.#fitted(turn, cutting);
@@ -120,17 +126,18 @@ export class Mock implements Source {
     return cuttingOf(ask, model, this.#options.chunks, this.#tokens);
   }
 
-  /** The reply, or its beginning. */
+  /** What is said to `turn`, or its beginning. */
   #fitted(turn: Turn, cutting: Cutting): Answer {
     const { model, choiceCount, stop, tokensMax } = turn;
     const { reply } = this.#options;
     const counter = this.#tokens.of(model);
-    const fitted = fit(reply, stop, tokensMax, counter);
+    const { key, text } = this.#speaker.to(turn);
+    const fitted = fit(text, stop, tokensMax, counter);
     const isWhole = fitted.reason === "stop" && fitted.text === reply &&
       fitted.stopSequence === undefined && choiceCount === 1;
     const script = isWhole ? this.#whole(cutting) : this.#script(
-      // Every one is a beginning of the one reply, so its length tells which.
-      `reply ${cutting} ${fitted.reason} ${fitted.text.length} ${choiceCount} ${
+      // Every one is a beginning of the one text, so its length tells which.
+      `${key} ${cutting} ${fitted.reason} ${fitted.text.length} ${choiceCount} ${
         fitted.stopSequence ?? ""
       }`,
       textPlan(fitted),
@@ -208,9 +215,9 @@ export class Mock implements Source {
     const known = this.#scripts.get(key);
     if (known !== undefined) return known;
     const cutter = this.#cutter(cutting, encoding);
-    if (choiceCount > 1) {
-      checkChoices(plan.text.length, cutter.pieces(plan.text).length, choiceCount);
-    }
+    const pieceCount = cutter.pieces(plan.text).length;
+    if (choiceCount > 1) checkChoices(plan.text.length, pieceCount, choiceCount);
+    else checkPieces(plan.text.length, pieceCount);
     const script = this.#made(`script ${++this.#scriptCount}`, plan, choiceCount, cutter);
     this.#scripts.set(key, script, bytesOf(key, script));
     return script;

@@ -90,14 +90,18 @@ const REMEMBERED = { entriesMax: 256, bytesMax: 4_194_304 };
 
 /** Makes plans. */
 export class Planner {
-  readonly #reply: string;
+  readonly #replyTo: (turn: Turn) => string;
   readonly #mode: ToolsMode;
   readonly #judge: (text: string) => ModerationResult;
   readonly #made = new Lru<Generated>(REMEMBERED);
 
-  /** `judge`: what moderation thinks of a text. */
-  constructor(reply: string, mode: ToolsMode, judge: (text: string) => ModerationResult) {
-    this.#reply = reply;
+  /** `replyTo`: what is said to a turn; `judge`: what moderation thinks of a text. */
+  constructor(
+    replyTo: (turn: Turn) => string,
+    mode: ToolsMode,
+    judge: (text: string) => ModerationResult,
+  ) {
+    this.#replyTo = replyTo;
     this.#mode = mode;
     this.#judge = judge;
   }
@@ -165,7 +169,7 @@ export class Planner {
   #arguments(tool: Tool, turn: Turn): PlannedCall | { readonly problem: string } {
     const { name, kind, grammar, parameters, isFunctionCall } = tool;
     if (kind === "custom") {
-      if (grammar === undefined) return { name, kind, text: this.#reply };
+      if (grammar === undefined) return { name, kind, text: this.#replyTo(turn) };
       if (grammar.syntax !== "regex") {
         return { problem: `its grammar is written in ${grammar.syntax}, and not as a regex` };
       }
@@ -184,17 +188,18 @@ export class Planner {
 
   #text(turn: Turn): string {
     const format = responseFormatOf(turn);
-    if (format.kind === "text") return this.#reply;
-    const reply = parsed(this.#reply);
+    const said = this.#replyTo(turn);
+    if (format.kind === "text") return said;
+    const reply = parsed(said);
     if (format.kind !== "json_schema") {
-      if (isObject(reply)) return this.#reply;
+      if (isObject(reply)) return said;
       const told = toldSchema(turn.params["response_format"], turn.messages);
       const made = told === undefined ? undefined : this.#valueOf(told, turn, "text");
       const value = made !== undefined && "value" in made ? made.value : undefined;
-      return JSON.stringify(isObject(value) ? value : { answer: this.#reply });
+      return JSON.stringify(isObject(value) ? value : { answer: said });
     }
     const { name, schema } = format;
-    if (reply !== undefined && isValid(reply, schema)) return this.#reply;
+    if (reply !== undefined && isValid(reply, schema)) return said;
     const isOpen = Object.keys(fieldsOf(schema)).length === 0;
     const made = this.#valueOf(isOpen ? { type: "object" } : schema, turn, "text");
     if (!("problem" in made)) return JSON.stringify(made.value);

@@ -6,7 +6,6 @@
  */
 
 import { AppError } from "../../core/errors.ts";
-import type { StampTexts } from "../../core/frames.ts";
 import { type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
@@ -146,7 +145,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   keep(kept: KeptResponse, request: ResponsesRequest): void {
     const { shelf, conversations } = this.#deps;
     if (request.isStored || request.isBackground) {
-      shelf.set(idOf(kept.stamps!), kept, kept.bytes);
+      shelf.set(idOf(kept), kept, kept.bytes);
     }
     if (request.conversationId === undefined || kept.said === undefined) return;
     conversations.append(request.conversationId, [
@@ -156,7 +155,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   drop(kept: KeptResponse): void {
-    this.#deps.shelf.delete(idOf(kept.stamps!));
+    this.#deps.shelf.delete(idOf(kept));
   }
 
   mayName(body: Uint8Array<ArrayBuffer>): boolean {
@@ -254,6 +253,10 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return parseResponsesRequest(JSON.parse(text), this.#deps.validate, this.#deps.model);
   }
 
+  #layoutOf(kept: KeptResponse): ResponsesLayout {
+    return new ResponsesLayout(this.#requestOf(kept), kept.labels);
+  }
+
   #inputOf(kept: KeptResponse): readonly KeptItem[] {
     const [, head, tail] = kept.stamps!;
     const ids = new IdMaker(head!, tail!);
@@ -265,7 +268,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
 
   #outputOf(kept: KeptResponse): readonly KeptItem[] {
     if (kept.cancelledMs !== undefined) return [];
-    const layout = new ResponsesLayout(this.#requestOf(kept));
+    const layout = this.#layoutOf(kept);
     return JSON.parse(layout.answered(kept.said!, kept.stamps!)).output;
   }
 
@@ -286,7 +289,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   #object(kept: KeptResponse): Told {
     const { startMs, stamps, cancelledMs } = kept;
     const request = this.#requestOf(kept);
-    const layout = new ResponsesLayout(request);
+    const layout = new ResponsesLayout(request, kept.labels);
     if (cancelledMs !== undefined) return { json: layout.unfinished("cancelled", stamps!) };
     if (this.#isDone(kept)) return { json: layout.answered(kept.said!, stamps!) };
     const firstMs = kept.script?.steps[0]?.afterMs ?? 0;
@@ -312,7 +315,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         { param: "stream" },
       );
     }
-    const writer = new ResponsesLayout(this.#requestOf(kept)).writer(stamps!);
+    const writer = this.#layoutOf(kept).writer(stamps!);
     const passedMs = this.#deps.wheel.nowMs - startMs;
     const events: TimedEvent[] = [];
     let dueMs = 0;
@@ -380,8 +383,9 @@ function numberOf(event: string): number {
   return Number(/"sequence_number":(\d+)/.exec(event)?.[1] ?? 0);
 }
 
-function idOf([, head, tail]: StampTexts): string {
-  return new IdMaker(head!, tail!).of("resp", 0);
+function idOf({ stamps, labels }: KeptResponse): string {
+  const [, head, tail] = stamps!;
+  return labels?.id ?? new IdMaker(head!, tail!).of("resp", 0);
 }
 
 /** The worker that has response `id`. */

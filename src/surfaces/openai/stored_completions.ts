@@ -161,7 +161,10 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     const { choices, usage } = answer.said!;
     const text = choices.map(({ text }) => text).join("");
     const said = { choices, usage: usage ?? usageOf(request, text) };
-    return { ...JSON.parse(layout(request).whole(said, answer.stamps!)), metadata };
+    const plain = layout(request);
+    const { labels } = answer;
+    const labelled = labels === undefined ? plain : plain.labelled?.(labels) ?? plain;
+    return { ...JSON.parse(labelled.whole(said, answer.stamps!)), metadata };
   }
 
   /** Those of this worker that fit. */
@@ -218,8 +221,8 @@ function filterOf(query: string): (stored: StoredCompletion) => boolean {
     pairs.every(([key, value]) => stored.metadata[key] === value);
 }
 
-function idOf({ stamps }: KeptAnswer<ChatRequest>): string {
-  return `chatcmpl-${stamps![1]}`;
+function idOf({ stamps, labels }: KeptAnswer<ChatRequest>): string {
+  return labels?.id ?? `chatcmpl-${stamps![1]}`;
 }
 
 /** The worker that has completion `id`. */

@@ -332,6 +332,13 @@ describe('ServerExchange.end("fin")', () => {
     });
   }
 
+  test("closes without a byte where no answer has begun, and answers nothing behind it", async () => {
+    const rig = serving((exchange) => void exchange.end("fin"));
+    const client = await rig.client(get("/1") + get("/2"));
+    expect(await client.untilFin()).toBe("");
+    expect([rig.targets, rig.server.requestsOpen]).toEqual([["/1"], 0]);
+  });
+
   test("closes behind what a slow client has not taken yet", async () => {
     const rig = serving((exchange) => {
       exchange.begin(200, {}, "x".repeat(8_000_000), new Listener());
