@@ -15,6 +15,8 @@ export interface Operand {
   /** What it is, as help says it. */
   readonly text: string;
   readonly isOptional?: boolean;
+  /** True: one or more of them, or none where it is optional too. Only the last operand can be one. */
+  readonly isList?: boolean;
   /** Every word there is; undefined = any. */
   readonly choices?: readonly string[];
   readonly completes?: Completes;
@@ -25,7 +27,9 @@ export type Operands = Readonly<Record<string, Operand>>;
 
 /** What a command gets for its operands. */
 export type OperandValues<O extends Operands> = {
-  readonly [K in keyof O]: O[K] extends { readonly isOptional: true } ? string | undefined : string;
+  readonly [K in keyof O]: O[K] extends { readonly isList: true } ? readonly string[]
+    : O[K] extends { readonly isOptional: true } ? string | undefined
+    : string;
 };
 
 /** A line that somebody can type into a shell, and what it is good for. */
@@ -67,9 +71,12 @@ export function defineCommand<const F extends Flags, const O extends Operands>(
   return definition;
 }
 
-/** The operands as usage writes them: "URL", and "[FILE]" for one that need not be there. */
+/** The operands as usage writes them: "URL", "FILE…" for a list, "[FILE]" for what need not be there. */
 export function operandsOf({ operands }: Command): readonly string[] {
-  return Object.values(operands).map(({ name, isOptional }) => isOptional ? `[${name}]` : name);
+  return Object.values(operands).map(({ name, isOptional, isList }) => {
+    const words = isList ? `${name}…` : name;
+    return isOptional ? `[${words}]` : words;
+  });
 }
 
 /** How a command is called: "weir bench URL [options]". */

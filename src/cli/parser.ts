@@ -10,6 +10,9 @@ import { type Command, usageOf } from "./command.ts";
 import { type Flag, longName, missingValue, oneOf } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
+/** Operands by key: an optional one that is not there is undefined, a list has all of its words. */
+type OperandWords = Readonly<Record<string, string | readonly string[] | undefined>>;
+
 /** What the words behind a command's name say. */
 export type Parsed =
   | { readonly kind: "help" }
@@ -17,8 +20,7 @@ export type Parsed =
     readonly kind: "call";
     /** By key, read. */
     readonly flags: Readonly<Record<string, unknown>>;
-    /** By key; an optional one that is not there is undefined. */
-    readonly operands: Readonly<Record<string, string | undefined>>;
+    readonly operands: OperandWords;
   };
 
 /**
@@ -106,19 +108,19 @@ function awaitsValue(word: string, options: readonly Option[]): Option | undefin
 function readOperands(
   command: Command,
   words: readonly string[],
-): Readonly<Record<string, string | undefined>> {
+): OperandWords {
   const wrong = (what: string) =>
     new Failure(`${what}. It is: ${usageOf(command)}. Try: weir help ${command.name}`, EXIT.usage);
   const operands = Object.entries(command.operands);
-  const [extra] = words.slice(operands.length);
+  const [extra] = operands.at(-1)?.[1].isList ? [] : words.slice(operands.length);
   if (extra !== undefined) throw wrong(`Unexpected argument "${extra}"`);
-  return Object.fromEntries(operands.map(([key, { name, isOptional, choices }], index) => {
-    const word = words[index];
-    if (word === undefined && !isOptional) throw wrong(`${name} is missing`);
-    if (word !== undefined && choices !== undefined && !choices.includes(word)) {
-      throw wrong(`"${word}" is not ${oneOf(choices)}`);
-    }
-    return [key, word] as const;
+  return Object.fromEntries(operands.map(([key, operand], index) => {
+    const { name, isOptional, isList, choices } = operand;
+    const given = isList ? words.slice(index) : words.slice(index, index + 1);
+    if (given.length === 0 && !isOptional) throw wrong(`${name} is missing`);
+    const unknown = given.find((word) => choices?.includes(word) === false);
+    if (unknown !== undefined) throw wrong(`"${unknown}" is not ${oneOf(choices!)}`);
+    return [key, isList ? given : given[0]] as const;
   }));
 }
 
