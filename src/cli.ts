@@ -11,6 +11,7 @@ import type { Command } from "./cli/command.ts";
 import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
 import { help } from "./cli/help.ts";
+import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
@@ -31,6 +32,7 @@ export const COMMANDS: readonly Command[] = [
   memory,
   token,
   install,
+  importRecordings,
   bench,
   completion,
   version,
