@@ -59,7 +59,8 @@ export const importRecordings = defineCommand({
       .map(({ place, why }) => `${place}: not taken: ${why}`);
     for (const line of [...unread, ...untaken, ...notes]) terminal.complain(`weir: ${line}`);
     const lostCount = unread.length + untaken.length;
-    const count = `${fixtures.length} fixtures of ${recordings.length + unread.length} recordings, ` +
+    const count =
+      `${fixtures.length} fixtures of ${recordings.length + unread.length} recordings, ` +
       `${lostCount} not taken`;
     if (fixtures.length === 0) throw new Failure(`Nothing was written: ${count}`);
     const text = out?.endsWith(".json") ? fixturesJson(fixtures) : fixturesYaml(fixtures);

@@ -9,6 +9,7 @@ import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts"
 import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
+import { switchFlag } from "./flags.ts";
 import { introduction, oddities } from "./introduction.ts";
 import { removeStaleSocket } from "./listen.ts";
 import { latenessText } from "./process_facts.ts";
@@ -41,7 +42,13 @@ export const serve = defineCommand({
   details:
     "SIGTERM and Ctrl-C let open streams finish; SIGHUP reads the config again while streams go on.",
   operands: {},
-  flags: SETTING_FLAGS,
+  flags: {
+    ...SETTING_FLAGS,
+    untilStdinEnds: switchFlag({
+      text:
+        "stop as soon as standard input ends: with whoever holds its other end, however that one goes",
+    }),
+  },
   examples: [
     { line: "weir", text: "a mock that needs no config" },
     { line: "weir serve --port 0 --set mock.delay_ms=0", text: "any free port, answers at once" },
@@ -53,9 +60,19 @@ export const serve = defineCommand({
   exits: SERVE_EXITS,
   async run({ flags }, terminal) {
     const read = () => readServed(settingOptions(flags), terminal);
-    return await serveSettings(read(), terminal, { read });
+    return await serveSettings(read(), terminal, {
+      read,
+      ...(flags.untilStdinEnds ? { stopped: stdinEnds } : {}),
+    });
   },
 });
+
+/** Resolves when nothing more can come from standard input. */
+async function stdinEnds(): Promise<void> {
+  for await (const _ of Bun.stdin.stream()) {
+    // What comes before the end is nobody's business.
+  }
+}
 
 /** Serves what `settings` say, until a signal or `options.stopped` ends it. */
 export async function serveSettings(
