@@ -15,8 +15,8 @@ export interface Operand {
   /** What it is, as help says it. */
   readonly text: string;
   readonly isOptional?: boolean;
-  /** True: one or more of them, or none where it is optional too. Only the last operand can be one. */
-  readonly isList?: boolean;
+  /** All words from here on, at least one of them unless it is optional: only of the last operand. */
+  readonly isRepeated?: boolean;
   /** Every word there is; undefined = any. */
   readonly choices?: readonly string[];
   readonly completes?: Completes;
@@ -27,7 +27,7 @@ export type Operands = Readonly<Record<string, Operand>>;
 
 /** What a command gets for its operands. */
 export type OperandValues<O extends Operands> = {
-  readonly [K in keyof O]: O[K] extends { readonly isList: true } ? readonly string[]
+  readonly [K in keyof O]: O[K] extends { readonly isRepeated: true } ? readonly string[]
     : O[K] extends { readonly isOptional: true } ? string | undefined
     : string;
 };
@@ -71,11 +71,11 @@ export function defineCommand<const F extends Flags, const O extends Operands>(
   return definition;
 }
 
-/** The operands as usage writes them: "URL", "FILE…" for a list, "[FILE]" for what need not be there. */
+/** The operands as usage writes them: "URL", "[FILE]" for one that need not be there, "PATH…". */
 export function operandsOf({ operands }: Command): readonly string[] {
-  return Object.values(operands).map(({ name, isOptional, isList }) => {
-    const words = isList ? `${name}…` : name;
-    return isOptional ? `[${words}]` : words;
+  return Object.values(operands).map(({ name, isOptional, isRepeated }) => {
+    const word = isRepeated ? `${name}…` : name;
+    return isOptional ? `[${word}]` : word;
   });
 }
 

@@ -64,11 +64,10 @@ function flagSpecs(key: string, flag: Flag<unknown>, names: readonly string[]): 
 }
 
 function operandSpec(operand: Operand, position: number, names: readonly string[]): string {
-  const { name, isOptional, isList, choices, completes = "nothing" } = operand;
-  // A list is what is left of the words, and such a specification has one colon.
-  const colons = isOptional && !isList ? "::" : ":";
+  const { name, isOptional, isRepeated, choices, completes = "nothing" } = operand;
+  const colons = isOptional ? "::" : ":";
   const known = choices === undefined ? { completes } : { choices, completes };
-  return `${isList ? "*" : position}${colons}${plain(name)}:${actionOf(known, names)}`;
+  return `${isRepeated ? "*" : position}${colons}${plain(name)}:${actionOf(known, names)}`;
 }
 
 function actionOf(

@@ -26,7 +26,7 @@ export const importRecordings = defineCommand({
     files: {
       name: "FILE",
       text: "cassettes of VCR, as YAML or JSON, and captures of mock-openai-api",
-      isList: true,
+      isRepeated: true,
       completes: "files",
     },
   },

@@ -10,9 +10,6 @@ import { type Command, usageOf } from "./command.ts";
 import { type Flag, longName, missingValue, oneOf } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
-/** Operands by key: an optional one that is not there is undefined, a list has all of its words. */
-type OperandWords = Readonly<Record<string, string | readonly string[] | undefined>>;
-
 /** What the words behind a command's name say. */
 export type Parsed =
   | { readonly kind: "help" }
@@ -20,7 +17,8 @@ export type Parsed =
     readonly kind: "call";
     /** By key, read. */
     readonly flags: Readonly<Record<string, unknown>>;
-    readonly operands: OperandWords;
+    /** By key; an optional one that is not there is undefined, a repeated one is a list. */
+    readonly operands: Readonly<Record<string, string | readonly string[] | undefined>>;
   };
 
 /**
@@ -108,19 +106,21 @@ function awaitsValue(word: string, options: readonly Option[]): Option | undefin
 function readOperands(
   command: Command,
   words: readonly string[],
-): OperandWords {
+): Readonly<Record<string, string | readonly string[] | undefined>> {
   const wrong = (what: string) =>
     new Failure(`${what}. It is: ${usageOf(command)}. Try: weir help ${command.name}`, EXIT.usage);
   const operands = Object.entries(command.operands);
-  const [extra] = operands.at(-1)?.[1].isList ? [] : words.slice(operands.length);
-  if (extra !== undefined) throw wrong(`Unexpected argument "${extra}"`);
+  const [extra] = words.slice(operands.length);
+  const isOpen = operands.at(-1)?.[1].isRepeated === true;
+  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${extra}"`);
   return Object.fromEntries(operands.map(([key, operand], index) => {
-    const { name, isOptional, isList, choices } = operand;
-    const given = isList ? words.slice(index) : words.slice(index, index + 1);
-    if (given.length === 0 && !isOptional) throw wrong(`${name} is missing`);
-    const unknown = given.find((word) => choices?.includes(word) === false);
-    if (unknown !== undefined) throw wrong(`"${unknown}" is not ${oneOf(choices!)}`);
-    return [key, isList ? given : given[0]] as const;
+    const { name, isOptional, isRepeated, choices } = operand;
+    const word = words[index];
+    if (word === undefined && !isOptional) throw wrong(`${name} is missing`);
+    if (word !== undefined && choices !== undefined && !choices.includes(word)) {
+      throw wrong(`"${word}" is not ${oneOf(choices)}`);
+    }
+    return [key, isRepeated ? words.slice(index) : word] as const;
   }));
 }
 

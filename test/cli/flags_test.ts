@@ -88,7 +88,7 @@ describe("an operand that is a list", () => {
     summary: "do nothing",
     operands: {
       action: { name: "ACTION", text: "what to do", choices: ["look"] },
-      files: { name: "FILE", text: "files", isList: true, completes: "files" },
+      files: { name: "FILE", text: "files", isRepeated: true, completes: "files" },
     },
     flags: { quiet: switchFlag({ text: "a switch" }) },
     examples: [],
