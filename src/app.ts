@@ -27,7 +27,7 @@ import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
 import { apiKeyAuth, bearerAuth, type BearerToken } from "./ops/auth.ts";
-import { clientAddress } from "./ops/client_address.ts";
+import { clientAddress, isFromHere } from "./ops/client_address.ts";
 import { preflightHeaders } from "./ops/cors.ts";
 import { Admission } from "./ops/admission.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
@@ -40,10 +40,15 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
+import { responder } from "./sources/fixtures/respond.ts";
+import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
+import type { Desk } from "./surfaces/admin/desk.ts";
+import { fixtureRoutes } from "./surfaces/admin/fixture_routes.ts";
+import { fixtureAdmin } from "./surfaces/admin/fixtures.ts";
 import { operationRoutes } from "./surfaces/admin/routes.ts";
 import { anthropicDoor } from "./surfaces/anthropic/door.ts";
 import { countTokens, messages } from "./surfaces/anthropic/messages.ts";
@@ -112,6 +117,8 @@ export interface World {
   readonly gather?: Gather;
   /** The other workers of this weir. Absent: there are none. */
   readonly peers?: Peers;
+  /** What outlives this app: fixtures that were added, and the journal. */
+  readonly desk: Desk;
 }
 
 /** A whole weir without its port. */
@@ -184,10 +191,24 @@ export function makeApp(
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
     startTrace: observer.startTrace,
+    note: config.ops.journal === "off" ? undefined : world.desk.journal.note,
   };
   const driver = new Driver(engine, server);
   const tokens = new TokenCounters(mock.count_bytes_max);
-  const sources = composeSources(config, world, tokens, wheel);
+  const { desk } = world;
+  const sources = composeSources(config, world, tokens, wheel, {
+    shelf: desk.shelf,
+    responder: responder({
+      tokens,
+      promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
+      pace: mock,
+      validate: mock.validate,
+      random: world.random,
+      wallMs,
+    }),
+    isStrict: mock.strict,
+    keepsViews: config.ops.journal === "bodies",
+  });
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -389,6 +410,9 @@ export function makeApp(
       docsFile: pages.file,
       redoc: pages.redoc,
     }),
+    ...(mock.admin === "off" ? [] : fixtureRoutes(
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
+    )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];
   const spendsOwnKey = ownKeys(config).length > 0;
@@ -421,6 +445,9 @@ export function makeApp(
     const { auth } = route;
     const other = route.serveAnthropic;
     const serve = other !== undefined && head.fields.has("anthropic-version") ? other : route.serve;
+    if (auth === "admin" && secrets.length === 0 && !isFromHere(exchange)) {
+      return refuse(exchange, client, notFromHere(), serve);
+    }
     if (isGuarded) {
       const fault = keptOut(exchange, auth === "token" ? "auth.secret_key" : "auth.token");
       if (fault !== undefined) return refuse(exchange, client, fault, serve);
@@ -494,8 +521,10 @@ export function makeApp(
 
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
+    const fixtureTrouble = desk.shelf.trouble;
+    const isTroubled = trouble !== "" || fixtureTrouble !== "";
     return {
-      status: app.status === "ok" && trouble !== "" ? "degraded" : app.status,
+      status: app.status === "ok" && isTroubled ? "degraded" : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -504,6 +533,7 @@ export function makeApp(
       api_key_configured: [llm, ...config.upstreams].some(({ api_key }) => api_key !== ""),
       model,
       memory: trouble || "ok",
+      ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
@@ -550,7 +580,7 @@ export function makeApp(
       conversations.close();
       sources.close();
     },
-    answerPeer: (question) => kept.rows.answerPeer(question),
+    answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
     status: "starting",
   };
@@ -574,6 +604,14 @@ const FAULTS: Readonly<Record<RequestFault, ErrorCode>> = {
 function requestFault({ code, message }: Http1Error): AppError {
   const codes: Readonly<Partial<Record<Http1Error["code"], ErrorCode>>> = FAULTS;
   return new AppError(codes[code] ?? "request_malformed", message);
+}
+
+/** Whoever is not on this machine needs a token. */
+function notFromHere(): AppError {
+  return new AppError(
+    "forbidden",
+    "Without auth.token this is for clients on this machine alone, and not through a proxy: set it",
+  );
 }
 
 /** WebSocket is the one upgrade that is refused and not ignored: its clients wait for a yes or no. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { makeApp } from "../src/app.ts";
 import { readSettings } from "../src/cli/settings.ts";
+import { loneDesk } from "../src/cli/desk.ts";
 import { world } from "../src/cli/world.ts";
 import { listen, urlOf } from "./lib/http1/listen.ts";
 import { waitFor } from "./server/launch.ts";
@@ -21,7 +22,7 @@ test("App.close() closes idle connections to upstreams", async () => {
   };
   const settings = readSettings(options, { print() {}, complain() {} });
   // The time stands still: no connection closes because it has been idle for long.
-  const app = makeApp(settings.config, { ...world(settings), clock: () => 0 });
+  const app = makeApp(settings.config, { ...world(settings, loneDesk(settings.config)), clock: () => 0 });
   const server = listen(app.onRequest, { onBadRequest: app.onBadRequest });
   const answer = await fetch(`${urlOf(server)}/v1/chat/completions`, {
     method: "POST",

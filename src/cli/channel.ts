@@ -9,7 +9,7 @@ import type { PeerQuestion } from "../core/peers.ts";
 import type { ReportKind } from "../ops/gather.ts";
 
 /** The number of this list of messages. A worker that speaks another one does not take over. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** Set for a worker: its number, from 1. */
 export const WORKER_VARIABLE = "WEIR_INTERNAL_WORKER";
@@ -17,6 +17,8 @@ export const WORKER_VARIABLE = "WEIR_INTERNAL_WORKER";
 export const HOST_VARIABLE = "WEIR_INTERNAL_HOST";
 /** Set for a worker: the port that its supervisor has chosen. */
 export const PORT_VARIABLE = "WEIR_INTERNAL_PORT";
+/** Set for a worker: the folder of what all of them share. */
+export const SHARED_VARIABLE = "WEIR_INTERNAL_SHARED";
 
 /** Longest wait for one worker's report. A loop that is busy longer is in trouble anyway. */
 export const REPORT_MS_MAX = 1000;
@@ -52,6 +54,10 @@ export type FromWorker =
     readonly to: number | null;
     readonly question: PeerQuestion;
   }
+  /** From now on it answers questions of other workers, and is told what all are told. */
+  | { readonly kind: "join" }
+  /** A question for all, this one with them. The answer is as that of a "relay". */
+  | { readonly kind: "tell"; readonly id: number; readonly question: PeerQuestion }
   /** Its metrics as it ends, so that what it counted is not lost. */
   | { readonly kind: "last"; readonly report: unknown };
 
@@ -66,8 +72,13 @@ export type ToWorker =
   }
   /** What another worker asks. The answer is a report. */
   | { readonly kind: "peer"; readonly id: number; readonly question: PeerQuestion }
-  /** What the others have answered: those that did. */
-  | { readonly kind: "relayed"; readonly id: number; readonly answers: readonly unknown[] }
+  /** What others have answered: those that did, and how many did not. */
+  | {
+    readonly kind: "relayed";
+    readonly id: number;
+    readonly answers: readonly unknown[];
+    readonly missing: number;
+  }
   /** New connections go to `count` sockets of the port from number `first` on; 0 = to all. */
   | {
     readonly kind: "steer";

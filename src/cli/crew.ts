@@ -10,7 +10,7 @@
  */
 
 import { backoffMs } from "../lib/backoff.ts";
-import type { PeerQuestion } from "../core/peers.ts";
+import type { PeerQuestion, ToldAll } from "../core/peers.ts";
 import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
 import { type Hello, REPORT_MS_MAX } from "./channel.ts";
 import { Failure, type Terminal } from "./terminal.ts";
@@ -71,6 +71,18 @@ async function untilSilent(worker: WorkerProcess): Promise<void> {
   while (performance.now() < endMs && await worker.ask("listening") === true) {
     await Bun.sleep(LISTENING_LOOK_MS);
   }
+}
+
+/** What `workers` answer to `question`: it has left to all of them when this returns. */
+async function askEach(
+  workers: readonly WorkerProcess[],
+  question: PeerQuestion,
+): Promise<ToldAll> {
+  const answers = await Promise.all(workers.map((worker) => worker.answerPeer(question)));
+  return {
+    answers: answers.filter((answer) => answer !== undefined),
+    missing: workers.filter((worker, i) => answers[i] === undefined && !worker.hasExited).length,
+  };
 }
 
 /** Every worker there is. */
@@ -155,6 +167,11 @@ export class Crew {
     await Promise.all(old.map(untilSilent));
     await first!.steer(0, 0);
     return await first!.ready;
+  }
+
+  /** What all workers answer. All hear what is told so in the same order. */
+  async tell(question: PeerQuestion): Promise<ToldAll> {
+    return await askEach([...this.#workers].filter((worker) => worker.hasJoined), question);
   }
 
   /**
@@ -245,6 +262,7 @@ export class Crew {
       number: this.#nextNumber++,
       gather: this.#gather,
       relay: (from, to, question) => this.#relay(from, to, question),
+      tell: (question) => this.tell(question),
       onLast: (report) => {
         this.#kept = this.#options.keep(this.#kept, report);
       },
@@ -318,12 +336,13 @@ export class Crew {
     from: WorkerProcess,
     to: number | null,
     question: PeerQuestion,
-  ): Promise<readonly unknown[]> {
-    const asked = [...this.#workers].filter((worker) =>
-      worker.isReady && worker !== from && (to === null || worker.number === to)
+  ): Promise<ToldAll> {
+    return await askEach(
+      [...this.#workers].filter((worker) =>
+        worker.isReady && worker !== from && (to === null || worker.number === to)
+      ),
+      question,
     );
-    const answers = await Promise.all(asked.map((worker) => worker.answerPeer(question)));
-    return answers.filter((answer) => answer !== undefined);
   }
 
   async #gatherNow(kind: ReportKind): Promise<Gathered> {

@@ -13,6 +13,7 @@ import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { textFlag } from "./flags.ts";
 import { readInputFiles } from "./input_files.ts";
+import { loneDesk } from "./desk.ts";
 import { world } from "./world.ts";
 import { readSettings, warn } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -65,7 +66,7 @@ export const run = defineCommand({
     const settings = readSettings(settingOptions(flags), terminal);
     warn(settings.warnings, terminal);
     const app = makeApp(settings.config, {
-      ...world(settings),
+      ...world(settings, loneDesk(settings.config)),
       ...(flags.verbose ? { noteRun: (note) => terminal.complain(noteText(note)) } : {}),
     }, settings.workflows);
     process.once("exit", () => writeLast(app.observer.takeLog()));

@@ -4,12 +4,16 @@
  * @module
  */
 
+import { resolve } from "node:path";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
+import { openDesk, processWheel, SharedFolder } from "./desk.ts";
+import { loadFixtures } from "./fixture_files.ts";
+import { FixtureFiles, fixturePlaces } from "./fixture_watch.ts";
+import { asText, listFlag, switchFlag } from "./flags.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
-import { switchFlag } from "./flags.ts";
 import { introduction, oddities } from "./introduction.ts";
 import { removeStaleSocket } from "./listen.ts";
 import { latenessText } from "./process_facts.ts";
@@ -44,6 +48,12 @@ export const serve = defineCommand({
   operands: {},
   flags: {
     ...SETTING_FLAGS,
+    fixtures: listFlag({
+      value: "PATH",
+      text: "a file, folder or pattern of fixtures, besides those of mock.fixtures",
+      completes: "files",
+      read: asText,
+    }),
     untilStdinEnds: switchFlag({
       text:
         "stop as soon as standard input ends: with whoever holds its other end, however that one goes",
@@ -51,6 +61,7 @@ export const serve = defineCommand({
   },
   examples: [
     { line: "weir", text: "a mock that needs no config" },
+    { line: "weir serve --fixtures fixtures/", text: "a mock that answers what the files say" },
     { line: "weir serve --port 0 --set mock.delay_ms=0", text: "any free port, answers at once" },
     {
       line: "OPENAI_API_KEY=sk-1 weir serve --set llm.base_url=https://api.openai.com/v1",
@@ -59,13 +70,22 @@ export const serve = defineCommand({
   ],
   exits: SERVE_EXITS,
   async run({ flags }, terminal) {
-    const read = () => readServed(settingOptions(flags), terminal);
+    const { fixtures } = flags;
+    const read = () => withFixtures(readServed(settingOptions(flags), terminal), fixtures);
     return await serveSettings(read(), terminal, {
       read,
       ...(flags.untilStdinEnds ? { stopped: stdinEnds } : {}),
     });
   },
 });
+
+/** `settings`, with what the command line names besides: its paths count from the current folder. */
+function withFixtures(settings: Settings, paths: readonly string[]): Settings {
+  if (paths.length === 0) return settings;
+  const { mock } = settings.config;
+  const fixtures = [...mock.fixtures, ...paths.map((path) => resolve(path))];
+  return { ...settings, config: { ...settings.config, mock: { ...mock, fixtures } } };
+}
 
 /** Resolves when nothing more can come from standard input. */
 async function stdinEnds(): Promise<void> {
@@ -109,19 +129,29 @@ async function work(
   { read, noteRun }: ServeOptions,
 ): Promise<number> {
   const { config } = settings;
-  const { promise: drained, resolve } = Promise.withResolvers<void>();
-  const drain = (limitMs: number) => void server.drain(limitMs).then(resolve);
+  const { promise: drained, resolve: end } = Promise.withResolvers<void>();
+  const shared = new SharedFolder(link.shared);
+  let listening: Server | undefined;
+  function drain(limitMs: number): void {
+    if (listening === undefined) process.exit(0); // no client has begun anything
+    void listening.drain(limitMs).then(end);
+  }
   // Before it listens: from then on a signal may not end what clients have begun. A terminal's Ctrl-C
   // reaches every process: the supervisor decides what it means.
   for (const signal of ["SIGINT", "SIGHUP", "SIGUSR2"]) process.on(signal, () => {});
-  for (const end of ["SIGTERM", "disconnect"]) {
-    process.on(end, () => drain(config.server.drain_ms));
+  for (const signal of ["SIGTERM", "disconnect"]) {
+    process.on(signal, () => drain(config.server.drain_ms));
   }
-  const server = new Server(settings, {
+  process.once("disconnect", () => shared.remove()); // a supervisor that was killed has not done it
+  const desk = openDesk(config, { wheel: processWheel(), peers: link.peers, shared });
+  link.join((question) => desk.answerPeer(question));
+  await desk.catchUp();
+  const server = listening = new Server(settings, {
     place: link,
     isShared: true,
     gather: link.gather,
     peers: link.peers,
+    desk,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
   let steering: Steering | undefined;
@@ -175,6 +205,7 @@ async function serveAlone(
     if (server.streamCount > 0) {
       terminal.complain(`weir: ${server.streamCount} open streams have ${drain_ms} ms to finish`);
     }
+    files.close();
     await server.drain(drain_ms);
     const lateness = latenessText(server.app.observer.metrics.latenessMs);
     if (lateness !== "") terminal.complain(`weir: ${lateness}`);
@@ -191,6 +222,7 @@ async function serveAlone(
       }
       warn(await server.reload(next), terminal);
       config = next.config;
+      files.reload(fixturePlaces(next));
       terminal.complain("weir: reload: new requests are answered as the config says now");
     } catch (error) {
       // What is no failure is a bug: it must not keep the next one from being tried.
@@ -214,8 +246,16 @@ async function serveAlone(
   void stopped?.().then(interrupt);
   await removeStaleSocket(settings);
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
+  const desk = openDesk(config, { wheel: processWheel() });
+  const files = new FixtureFiles({
+    load: loadFixtures,
+    terminal,
+    onChange: (state) => desk.takeFiles(state),
+  });
+  desk.takeFiles(files.open(fixturePlaces(settings)));
   const server = new Server(settings, {
     isShared: false,
+    desk,
     ...(noteRun === undefined ? {} : { noteRun }),
   });
   for (const line of introduction(server.app, settings, server.port, server.pagePort)) {

@@ -14,6 +14,8 @@ import type { Http1Server } from "../lib/http1/server.ts";
 import type { Http1Handler } from "../lib/http1/server_connection.ts";
 import { Unread } from "../lib/http1/unread.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
+import type { Desk } from "../surfaces/admin/desk.ts";
+import { journalOptions } from "./desk.ts";
 import { checkPort, listenOnPort, listenOnSocket, type Place } from "./listen.ts";
 import { Listening } from "./listening.ts";
 import { writeLast } from "./process_facts.ts";
@@ -48,6 +50,8 @@ export interface ServerOptions {
   readonly gather?: Gather;
   /** The other workers; absent: there are none. */
   readonly peers?: Peers;
+  /** Fixtures and the journal, whichever app asks for them. */
+  readonly desk: Desk;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
 }
@@ -178,7 +182,7 @@ export class Server {
     const tls = readTls(settings);
     const app = this.#openNext(settings);
     const notes = await this.#renewTls(app, settings, tls);
-    this.#replaceApp(app);
+    this.#replaceApp(app, settings);
     return notes;
   }
 
@@ -188,7 +192,8 @@ export class Server {
    */
   renew(read: () => Settings): string {
     try {
-      this.#replaceApp(this.#openNext(read()));
+      const settings = read();
+      this.#replaceApp(this.#openNext(settings), settings);
       return "";
     } catch (error) {
       this.#listener.reload(this.#app.turningAway);
@@ -210,7 +215,8 @@ export class Server {
   }
 
   /** New requests are answered by `app`; what the one before has open goes on. */
-  #replaceApp(app: App): void {
+  #replaceApp(app: App, { config }: Settings): void {
+    this.#making.desk.journal.configure(journalOptions(config));
     const old = this.#app;
     this.#app = app;
     this.#listener.reload(app);

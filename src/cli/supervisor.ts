@@ -7,8 +7,12 @@
 import type { Config } from "../config/config.ts";
 import { countersOf, mergeSnapshots, type MetricsSnapshot } from "../ops/metrics_snapshot.ts";
 import { openNotifier } from "../ops/notify.ts";
-import type { Hello } from "./channel.ts";
+import { FILES_CHANGED } from "../surfaces/admin/desk.ts";
+import { type Hello, SHARED_VARIABLE } from "./channel.ts";
 import { Crew } from "./crew.ts";
+import { SharedFolder } from "./desk.ts";
+import { loadFixtures } from "./fixture_files.ts";
+import { FixtureFiles, fixturePlaces } from "./fixture_watch.ts";
 import { withFetchCap } from "./fetch_cap.ts";
 import { oddities } from "./introduction.ts";
 import { restartNotes } from "./restart_notes.ts";
@@ -38,11 +42,20 @@ export async function supervise(
   const notifier = await openNotifier(process.env, process.pid);
   const { promise: ended, resolve: exit } = Promise.withResolvers<number>();
   const place = holdPort(config);
+  const shared = SharedFolder.make();
+  const files = new FixtureFiles({
+    load: loadFixtures,
+    terminal,
+    onChange(state) {
+      shared.state = state;
+      void crew.tell(FILES_CHANGED);
+    },
+  });
   const crew = new Crew({
     command: selfCommand(ownWords()),
     host: config.server.host,
     port: place.port,
-    env: withFetchCap(process.env),
+    env: { ...withFetchCap(process.env), [SHARED_VARIABLE]: shared.path },
     terminal,
     random: Math.random,
     keep: (kept, last) =>
@@ -97,6 +110,7 @@ export async function supervise(
       const settings = read();
       const { config: next, warnings } = settings;
       readTls(settings); // better refused here, in words, than by workers that do not come
+      files.reload(fixturePlaces(settings));
       warn([...warnings, ...restartNotes(config, next)], terminal);
       const count = workerCount(next);
       const { version } = await crew.roll(count, next.server.retire_ms);
@@ -130,6 +144,11 @@ export async function supervise(
     }
   }
 
+  function close(): void {
+    files.close();
+    shared.remove();
+  }
+
   let hello: Hello;
   const interrupted = watchSignals({
     end: () => void finish(0),
@@ -142,9 +161,11 @@ export async function supervise(
   });
   void stopped?.().then(interrupted);
   try {
+    shared.state = files.open(fixturePlaces(settings));
     hello = await crew.start(workerCount(config));
   } catch (error) {
-    if (isEnding) return await ended;
+    if (isEnding) return await ended.finally(close);
+    close();
     throw error;
   } finally {
     await place.release();
@@ -158,7 +179,7 @@ export async function supervise(
   if (notifier.isOn) {
     setInterval(() => isEnding || isRolling || notifier.status(status()), STATUS_MS);
   }
-  return await ended;
+  return await ended.finally(close);
 }
 
 /** How many processes `config` asks for, on this machine. */

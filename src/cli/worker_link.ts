@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { AnswerPeer, PeerQuestion, Peers } from "../core/peers.ts";
+import type { AnswerPeer, PeerQuestion, Peers, ToldAll } from "../core/peers.ts";
 import { type Gather, type Gathered, gatherOnce, type ReportKind } from "../ops/gather.ts";
 import {
   type FromWorker,
@@ -16,9 +16,13 @@ import {
   RELAYED_CHARS_MAX,
   RELAYS_MAX,
   REPORT_MS_MAX,
+  SHARED_VARIABLE,
   type ToWorker,
   WORKER_VARIABLE,
 } from "./channel.ts";
+
+/** Nobody has answered. */
+const NOBODY: ToldAll = { answers: [], missing: 0 };
 
 /** How much longer than the supervisor a worker waits, so that the supervisor's answer still counts. */
 const GATHER_SLACK_MS = 500;
@@ -40,8 +44,12 @@ export interface WorkerLink {
   /** Where the supervisor wants it to listen. */
   readonly host: string;
   readonly port: number;
+  /** The folder of what all workers share. */
+  readonly shared: string;
   readonly gather: Gather;
   readonly peers: Peers;
+  /** From now on `answer` is asked what other workers ask, until it is open. */
+  readonly join: (answer: AnswerPeer) => void;
   /** Says that this worker takes requests, and from now on does what it is told. */
   readonly open: (hello: Pick<Hello, "version" | "introduction">, duties: WorkerDuties) => void;
   /** Hands over what was counted, before the process ends. */
@@ -54,14 +62,19 @@ export function workerLink(
 ): WorkerLink | undefined {
   if (env[WORKER_VARIABLE] === undefined || process.send === undefined) return undefined;
   const number = Number(env[WORKER_VARIABLE]);
-  return makeLink(number, env[HOST_VARIABLE] ?? "", Number(env[PORT_VARIABLE]));
+  const place = { host: env[HOST_VARIABLE] ?? "", port: Number(env[PORT_VARIABLE]) };
+  return makeLink(number, { ...place, shared: env[SHARED_VARIABLE] ?? "" });
 }
 
-function makeLink(number: number, host: string, port: number): WorkerLink {
+function makeLink(
+  number: number,
+  { host, port, shared }: Pick<WorkerLink, "host" | "port" | "shared">,
+): WorkerLink {
   const questions = new Map<number, (gathered: Gathered) => void>();
-  const relays = new Map<number, (answers: readonly unknown[]) => void>();
+  const relays = new Map<number, (told: ToldAll) => void>();
   let nextId = 1;
   let duties: WorkerDuties | undefined;
+  let answerEarly: AnswerPeer | undefined;
 
   function say(message: FromWorker): void {
     process.send?.(message);
@@ -86,7 +99,7 @@ function makeLink(number: number, host: string, port: number): WorkerLink {
         );
         break;
       case "relayed":
-        relays.get(message.id)?.(message.answers);
+        relays.get(message.id)?.(message);
         break;
       case "steer":
         answer(message.id, duties?.steer(message.first, message.count));
@@ -120,40 +133,58 @@ function makeLink(number: number, host: string, port: number): WorkerLink {
   /** null = there is no answer, and JSON says so. */
   async function answerPeer(question: PeerQuestion): Promise<unknown> {
     try {
-      const answer = await duties?.answerPeer(question) ?? null;
+      const answer = await (duties?.answerPeer ?? answerEarly)?.(question) ?? null;
       return JSON.stringify(answer).length > RELAYED_CHARS_MAX ? null : answer;
     } catch {
       return null; // whoever asks says that there is nothing
     }
   }
 
-  async function relay(to: number | null, question: PeerQuestion): Promise<readonly unknown[]> {
+  /** Has others answer `question`, which `message` carries to them. */
+  async function relay(
+    question: PeerQuestion,
+    message: (id: number) => FromWorker,
+  ): Promise<ToldAll> {
     const isTooMuch = relays.size >= RELAYS_MAX ||
       JSON.stringify(question).length > RELAYED_CHARS_MAX;
-    if (isTooMuch || !process.connected) return [];
+    if (isTooMuch || !process.connected) return NOBODY;
     const id = nextId++;
-    const { promise, resolve } = Promise.withResolvers<readonly unknown[]>();
+    const { promise, resolve } = Promise.withResolvers<ToldAll>();
     relays.set(id, resolve);
-    const timer = setTimeout(() => resolve([]), REPORT_MS_MAX + GATHER_SLACK_MS);
-    say({ kind: "relay", id, to, question });
-    const answers = await promise;
+    const timer = setTimeout(() => resolve(NOBODY), REPORT_MS_MAX + GATHER_SLACK_MS);
+    say(message(id));
+    const told = await promise;
     clearTimeout(timer);
     relays.delete(id);
-    return answers;
+    return told;
+  }
+
+  const relayTo = async (to: number | null, question: PeerQuestion) =>
+    (await relay(question, (id) => ({ kind: "relay", id, to, question }))).answers;
+
+  function listen(): void {
+    process.on("message", (message) => hear(message as ToWorker));
   }
 
   return {
     host,
     port,
+    shared,
     gather: gatherOnce(gather),
     peers: {
       own: number,
-      ask: async (worker, question) => (await relay(worker, question))[0],
-      askAll: (question) => relay(null, question),
+      ask: async (worker, question) => (await relayTo(worker, question))[0],
+      askAll: (question) => relayTo(null, question),
+      tellAll: (question) => relay(question, (id) => ({ kind: "tell", id, question })),
+    },
+    join(answer) {
+      answerEarly = answer;
+      listen();
+      say({ kind: "join" });
     },
     open(hello, newDuties) {
       duties = newDuties;
-      process.on("message", (message) => hear(message as ToWorker));
+      if (answerEarly === undefined) listen();
       say({ kind: "ready", protocol: PROTOCOL, ...hello });
     },
     async close(metrics) {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PeerQuestion } from "../core/peers.ts";
+import type { PeerQuestion, ToldAll } from "../core/peers.ts";
 import type { Gathered, ReportKind } from "../ops/gather.ts";
 import {
   type FromWorker,
@@ -43,7 +43,9 @@ export interface WorkerOptions {
     from: WorkerProcess,
     to: number | null,
     question: PeerQuestion,
-  ) => Promise<readonly unknown[]>;
+  ) => Promise<ToldAll>;
+  /** Has all answer a question, in the order in which all are told. */
+  readonly tell: (question: PeerQuestion) => Promise<ToldAll>;
   /** Takes the last metrics of a worker that ends. */
   readonly onLast: (report: unknown) => void;
 }
@@ -62,6 +64,8 @@ export class WorkerProcess {
   /** When it last answered, on the clock of `performance`. */
   heardMs = performance.now();
   isReady = false;
+  /** True: it is told what all are told, whether or not it takes requests yet. */
+  hasJoined = false;
   isDraining = false;
   hasExited = false;
   readonly #child: Bun.Subprocess<"ignore", "inherit", "inherit">;
@@ -188,12 +192,16 @@ export class WorkerProcess {
     }
   }
 
+  #relayed(id: number, told: Promise<ToldAll>): void {
+    void told.then((told) => this.#say({ kind: "relayed", id, ...told }));
+  }
+
   #hear(message: FromWorker): void {
     this.heardMs = performance.now();
     switch (message.kind) {
       case "ready":
         if (message.protocol === PROTOCOL) {
-          this.isReady = true;
+          this.isReady = this.hasJoined = true;
           this.#hello.resolve(message);
         } else {
           this.#hello.reject(
@@ -214,9 +222,13 @@ export class WorkerProcess {
         );
         break;
       case "relay":
-        void this.#options.relay(this, message.to, message.question).then((answers) =>
-          this.#say({ kind: "relayed", id: message.id, answers })
-        );
+        this.#relayed(message.id, this.#options.relay(this, message.to, message.question));
+        break;
+      case "join":
+        this.hasJoined = true;
+        break;
+      case "tell":
+        this.#relayed(message.id, this.#options.tell(message.question));
         break;
       case "last":
         this.#options.onLast(message.report);

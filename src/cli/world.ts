@@ -7,6 +7,7 @@
 import { getRandomValues } from "node:crypto";
 import { type App, makeApp, type World } from "../app.ts";
 import { AppError } from "../core/errors.ts";
+import type { Desk } from "../surfaces/admin/desk.ts";
 import { makingTrouble, mayHaveTurns } from "../memory/open.ts";
 import { readCaFiles } from "./ca_files.ts";
 import { processFacts } from "./process_facts.ts";
@@ -25,13 +26,13 @@ const CLOSE_MS = 2000;
  */
 export function openApp(
   settings: Settings,
-  { gather, peers, noteRun, connections }: Pick<
+  { desk, gather, peers, noteRun, connections }: Pick<
     World,
-    "gather" | "peers" | "noteRun" | "connections"
+    "desk" | "gather" | "peers" | "noteRun" | "connections"
   >,
 ): App {
   const ownWorld: World = {
-    ...world(settings),
+    ...world(settings, desk),
     ...(gather === undefined ? {} : { gather }),
     ...(peers === undefined ? {} : { peers }),
     ...(noteRun === undefined ? {} : { noteRun }),
@@ -65,7 +66,7 @@ function openMemory(app: App, { config, folder, origins }: Settings): void {
 }
 
 /** What this process gives to the app. */
-export function world(settings: Settings): World {
+export function world(settings: Settings, desk: Desk): World {
   const { config, folder } = settings;
   const { system_prompt_file: promptFile } = config.memory;
   const caTexts = readCaFiles(settings);
@@ -83,6 +84,7 @@ export function world(settings: Settings): World {
       ? ""
       : readText(pathIn(folder, promptFile), "memory.system_prompt_file"),
     folder,
+    desk,
     uuid: () => Bun.randomUUIDv7(),
   };
 }

@@ -11,7 +11,7 @@ const PRIVATE_PREFIX = /^(?:x-(?:original-)?forwarded(?:-|$)|x-weir-|sec-|proxy-
 const ADDRESS =
   /(?:^|-)(?:client|connecting|user|remote)-?(?:ip(?:v6)?|addr(?:ess)?)$|-external-address$/;
 /** Where clients put their keys, and what similar names hold. */
-const KEY = /^authorization$|^cookie2?$|api-?key|-key$|token|secret|passw/;
+const KEY = /(?:^|-)auth(?:orization)?$|^cookie2?$|api-?key|-key$|token|secret|passw/;
 
 /** Is a field of a client's head no upstream's business? `name` is in lower case. */
 export function isPrivateHeader(name: string): boolean {

@@ -138,6 +138,8 @@ export type Step =
    * Responses API's `encrypted_content`. "" = whoever writes it makes one up.
    */
   | { readonly kind: "signature"; readonly choice: number; readonly text: string }
+  /** Reasoning that only its maker can read: Anthropic's `redacted_thinking`. */
+  | { readonly kind: "redacted"; readonly choice: number; readonly data: string }
   /** A tool call begins. `index` counts the calls of one choice from 0. */
   | {
     readonly kind: "call";
@@ -185,6 +187,35 @@ export interface Script {
   /** Two scripts of one name are told apart by identity: the name is for people. */
   readonly name: string;
   readonly steps: readonly TimedStep[];
+}
+
+/**
+ * What an answer says of itself in place of what its dialect would. A dialect says what it has words
+ * for. The same object for the same script: what is laid with it is remembered by it.
+ */
+export interface Labels {
+  /** The whole id. */
+  readonly id?: string;
+  /** Seconds since 1970. */
+  readonly createdS?: number;
+  readonly model?: string;
+  readonly fingerprint?: string;
+  readonly role?: string;
+  /** True: the reason for its end is the one that is said, whatever else was. */
+  readonly isReasonExact?: true;
+  /** True: its reasoning is told in words to whoever has not asked for them, too. */
+  readonly hasWords?: true;
+}
+
+/**
+ * Where an answer breaks off on purpose: the connection ends there, without a word and without HTTP's
+ * end.
+ */
+export interface Cut {
+  /** Behind so many events of a stream; 0 = nothing is answered at all, stream or not. */
+  readonly afterEvents: number;
+  /** When a stream has lasted so long since it was asked for, in milliseconds. */
+  readonly afterMs: number;
 }
 
 /** How a relay's body ends. */
@@ -251,6 +282,8 @@ export type Answer =
     readonly model: string;
     /** Present when the turn wants usage. */
     readonly usage?: Usage;
+    readonly labels?: Labels;
+    readonly cut?: Cut;
   }
   /**
    * Told while it happens, in batches; re-spoken in the surface's dialect. The iterator throws an

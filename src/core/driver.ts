@@ -21,9 +21,10 @@ import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
-import { type Frames, FramesCache } from "./frames.ts";
+import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
+import { cutFrames } from "./cut.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
@@ -66,6 +67,7 @@ export class Driver {
   readonly engine: Engine;
   readonly bodyLimits: BodyLimits;
   readonly frames = new FramesCache();
+  readonly labelled = new Labelled<Layout>();
   readonly #gathered = new WeakMap<Script, ScriptGathered>();
   /** What begins long answers, in the order that they are asked for. */
   readonly #long: (() => void)[] = [];
@@ -87,6 +89,7 @@ export class Driver {
       trace: engine.startTrace?.(head.fields),
     });
     exchange.source = surface.source;
+    if (surface.isUnnoted !== true) exchange.note = engine.note?.(exchange, head);
     new Run(this, surface, incoming, exchange, writer).start();
   }
 
@@ -212,6 +215,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     // A stream must not hold the megabytes of its question.
     this.#incoming = undefined;
     this.#exchange.request = inbound;
+    if (this.#exchange.note?.wantsBody === true) this.#exchange.note.body(inbound.text);
     try {
       const output = this.#surface.answer(inbound, this.#exchange);
       if (!(output instanceof Promise)) return this.#put(output);
@@ -294,6 +298,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#keeping?.drop(); // nobody reads its text
       return this.#relay(answer, asking.manner);
     }
+    if (answer.kind === "script" && answer.cut?.afterEvents === 0) return this.#hangUp();
     if (asking.kind === "pass") {
       throw new TypeError(`Cannot pass on a ${answer.kind} answer of ${asking.source.name}`);
     }
@@ -301,10 +306,22 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     exchange.isStream = asking.isStream;
     if (!asking.isStream) return void this.#gather(answer, asking);
     if (answer.kind === "live") return this.#live(answer.steps, asking);
-    const { script, usage } = answer;
+    const { script, usage, labels, cut } = answer;
     if (usage !== undefined) noteUsage(exchange, usage);
-    const frames = this.#driver.frames.of(script, asking.layout, usage);
-    this.#frames(frames, asking.manner, script);
+    const layout = labels === undefined
+      ? asking.layout
+      : this.#driver.labelled.of(asking.layout, labels);
+    const frames = this.#driver.frames.of(script, layout, usage);
+    if (cut === undefined) this.#frames(frames, asking.manner, script);
+    else this.#paced(cutFrames(frames, cut), asking.manner, script, true);
+  }
+
+  /** Ends the connection without an answer, as an answer wants it that breaks off before it begins. */
+  #hangUp(): void {
+    this.#keeping?.drop();
+    this.#begun();
+    this.#writer.end("fin");
+    this.#exchange.end("completed");
   }
 
   #frames(frames: Frames, manner: Manner, script: Script | undefined): void {
@@ -315,8 +332,15 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#begun();
       return reply(frames, exchange, manner, this.#writer);
     }
+    this.#paced(frames, manner, script, false);
+  }
+
+  /** `isCut`: the connection ends where the last frame would leave. */
+  #paced(frames: Frames, manner: Manner, script: Script | undefined, isCut: boolean): void {
+    const exchange = this.#exchange;
+    const keeping = this.#keeping;
     const kept = keeping && script && { keeping, script };
-    const stream = new PacedStream(frames, exchange, manner, this.#writer, kept);
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, isCut });
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();
@@ -404,7 +428,11 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #gather(answer: Exclude<Answer, Relay>, asking: Asking): void {
     if (answer.kind === "live") return void this.#gatherLive(answer.steps, asking);
     const { said, totalMs } = this.#driver.gathered(answer.script);
-    const whole: Gathered = { choices: said.choices, usage: answer.usage };
+    const whole: Gathered = {
+      choices: said.choices,
+      usage: answer.usage,
+      labels: answer.labels,
+    };
     if (totalMs === 0 && this.#keeping === undefined) return this.#tell(whole, asking);
     this.#wait();
     const { startMs } = this.#exchange;

@@ -113,6 +113,8 @@ export const ERRORS = {
   object_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   method_wrong: { status: 405, type: "invalid_request_error", apiCode: "method_not_supported" },
   method_refused: { status: 405, type: "invalid_request_error", apiCode: null },
+  /** What somebody wrote as an answer: it has words of its own. */
+  scripted: { status: 500, type: "server_error", apiCode: null },
   fixture_missing: { status: 404, type: "invalid_request_error", apiCode: "fixture_missing" },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
@@ -166,6 +168,14 @@ export interface AppErrorOptions extends ErrorOptions {
   readonly status?: number;
   /** The message without what it quotes of an upstream; absent = it quotes nothing. */
   readonly plain?: string;
+  readonly told?: ErrorWords | undefined;
+}
+
+/** The words of an error object that are told in place of the table's. */
+export interface ErrorWords {
+  /** Absent: what the status says in the dialect that it is told in. */
+  readonly type?: string;
+  readonly code?: string;
 }
 
 /**
@@ -181,6 +191,8 @@ export class AppError extends Error {
   readonly status: number;
   /** The message for logs and health, which quote no upstream. */
   readonly plain: string;
+  /** Of an error that somebody wrote as an answer. */
+  readonly told: ErrorWords | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
     super(message, options);
@@ -189,14 +201,16 @@ export class AppError extends Error {
     this.headers = options.headers ?? {};
     this.status = options.status ?? ERRORS[code].status;
     this.plain = options.plain ?? message;
+    this.told = options.told;
   }
 
   /** The same error with these response headers besides its own. */
   with(headers: Readonly<Record<string, string>>): AppError {
-    const { code, message, param, status, cause, plain } = this;
+    const { code, message, param, status, cause, plain, told } = this;
     return new AppError(code, message, {
       status,
       plain,
+      told,
       cause,
       headers: { ...this.headers, ...headers },
       ...(param === null ? {} : { param }),

@@ -27,6 +27,18 @@ export type Authorize = (
   exchange: Exchange,
 ) => "ok" | "missing" | "malformed" | "wrong";
 
+/** Notes what happens to one exchange, for whoever asks for it later. */
+export interface ExchangeNote {
+  /** True: `body` is to be called. */
+  readonly wantsBody: boolean;
+  /** What the client sends, as UTF-8; of a body that is still coming, its beginning. */
+  body(text: string): void;
+  /** So many events leave `atMs` after the request came; below 0: with the first byte. */
+  left(events: number, atMs: number): void;
+  /** It has ended: whoever notes reads the rest from it. */
+  ended(): void;
+}
+
 /** What every part shares in one process. */
 export interface Engine {
   /** The one timer. */
@@ -40,6 +52,8 @@ export interface Engine {
   readonly writeTimeoutMs: number;
   /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
   readonly startTrace?: ((fields: Pick<Fields, "get">) => TraceContext) | undefined;
+  /** Begins to note an exchange; undefined = nobody does. */
+  readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
 
 /** A request that is being answered, for whoever looks at more of it than its turn. */
@@ -81,6 +95,10 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
+  /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
+  misses: readonly string[];
+  /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
+  view: unknown;
 }
 
 /**
@@ -139,6 +157,9 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
+  misses: readonly string[] = [];
+  view: unknown = undefined;
+  note: ExchangeNote | undefined = undefined;
   /** Called once when the exchange ends, however it does: frees what the request held. */
   onEnd: (() => void) | undefined = undefined;
   #hasLeft = false;
@@ -195,6 +216,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
     this.outcome = this.#hasLeft ? "client_left" : "completed";
     this.onEnd?.();
+    this.note?.ended();
     watch({ kind: "exchange_ended", exchange: this });
   }
 
@@ -221,6 +243,7 @@ export class Exchange implements Call, ExchangeFacts {
     const limit = error === undefined ? undefined : LIMITS[error.code];
     if (limit !== undefined) this.engine.watch({ kind: "limit_reached", limit });
     this.onEnd?.();
+    this.note?.ended();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }
 }

@@ -11,7 +11,7 @@
  * @module
  */
 
-import type { Script, Step, Usage } from "./answer.ts";
+import type { Labels, Script, Step, Usage } from "./answer.ts";
 import type { AnswerWriter } from "./dialect.ts";
 
 /** Digits of the seconds since 1970: ten until the year 2286. */
@@ -38,6 +38,30 @@ export interface Layout {
   readonly idLengths: readonly number[];
   /** Writes one answer with these stamps, each of the length that its slot has. */
   writer(stamps: StampTexts, foretold?: Foretold): AnswerWriter;
+  /** The same for an answer with `labels`; absent = the dialect has no words for any. */
+  labelled?(labels: Labels): Layout;
+}
+
+/** Layouts with labels: one for the same two, so that whatever is remembered by one is found. */
+export class Labelled<Of extends Layout> {
+  readonly #made = new WeakMap<Labels, WeakMap<Layout, Of>>();
+
+  /** `layout` for an answer with `labels`. */
+  of(layout: Of, labels: Labels): Of {
+    let made = this.#made.get(labels);
+    if (made === undefined) this.#made.set(labels, made = new WeakMap());
+    let found = made.get(layout);
+    if (found === undefined) {
+      // A layout of one kind makes layouts of its own kind.
+      made.set(layout, found = (layout.labelled?.(labels) ?? layout) as Of);
+    }
+    return found;
+  }
+}
+
+/** What tells a layout with `labels` from one without. */
+export function labelsKey(labels: Labels | undefined): string {
+  return labels === undefined ? "" : ` ${JSON.stringify(labels)}`;
 }
 
 /**

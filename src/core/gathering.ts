@@ -7,6 +7,7 @@
 import type {
   CallKind,
   EndReason,
+  Labels,
   Moderation,
   Step,
   TokenLogprob,
@@ -30,6 +31,12 @@ export interface GatheredAudio {
   readonly transcript: string;
 }
 
+/** Something that was said between other things. */
+export type GatheredPart =
+  | { readonly kind: "text"; readonly text: string }
+  /** The call with this index. */
+  | { readonly kind: "call"; readonly index: number };
+
 /** One choice of an answer. */
 export interface GatheredChoice {
   readonly text: string;
@@ -37,7 +44,11 @@ export interface GatheredChoice {
   readonly refusal: string;
   /** What proves the reasoning; "" = whoever writes it makes one up; undefined = there is none. */
   readonly signature: string | undefined;
+  /** Reasoning that only its maker can read; undefined = there is none. */
+  readonly redacted?: readonly string[] | undefined;
   readonly calls: readonly GatheredCall[];
+  /** Texts and calls in the order they came in; undefined = all of the text was before all calls. */
+  readonly parts?: readonly GatheredPart[] | undefined;
   readonly citations: readonly UrlCitation[];
   /** Of the text, or of the refusal; undefined = they are not told. */
   readonly logprobs: readonly TokenLogprob[] | undefined;
@@ -55,12 +66,17 @@ export interface Gathered {
   readonly choices: readonly GatheredChoice[];
   /** undefined = it was not told. */
   readonly usage: Usage | undefined;
+  readonly labels?: Labels | undefined;
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
-interface Growing extends Writable<Omit<GatheredChoice, "calls" | "citations" | "audio">> {
+type Lists = "redacted" | "calls" | "parts" | "citations" | "audio";
+
+interface Growing extends Writable<Omit<GatheredChoice, Lists>> {
+  redacted: string[] | undefined;
   calls: Writable<GatheredCall>[];
+  parts: Writable<GatheredPart>[] | undefined;
   citations: UrlCitation[];
   logprobs: TokenLogprob[] | undefined;
   audio: GatheredAudio | undefined;
@@ -88,14 +104,19 @@ export class Gathering implements Gathered {
     const choice = this.#choice(step.choice);
     switch (step.kind) {
       case "delta":
+        if (step.block === "text" && choice.calls.length > 0) addBetween(choice, step.text);
         choice[step.block] += step.text;
         if (step.logprobs !== undefined) (choice.logprobs ??= []).push(...step.logprobs);
         break;
       case "signature":
         choice.signature = (choice.signature ?? "") + step.text;
         break;
+      case "redacted":
+        (choice.redacted ??= []).push(step.data);
+        break;
       case "call": {
         const { id, name, tool } = step;
+        choice.parts?.push({ kind: "call", index: step.index });
         choice.calls[step.index] = { id, name, arguments: "", tool };
         break;
       }
@@ -131,7 +152,9 @@ export class Gathering implements Gathered {
         reasoning: "",
         refusal: "",
         signature: undefined,
+        redacted: undefined,
         calls: [],
+        parts: undefined,
         citations: [],
         logprobs: undefined,
         audio: undefined,
@@ -141,6 +164,18 @@ export class Gathering implements Gathered {
     }
     return this.choices[index]!;
   }
+}
+
+/** A piece of text behind a call: from here on the order is noted. */
+function addBetween(choice: Growing, text: string): void {
+  if (text === "") return;
+  const parts = choice.parts ??= [
+    ...(choice.text === "" ? [] : [{ kind: "text" as const, text: choice.text }]),
+    ...Object.keys(choice.calls).map((index) => ({ kind: "call" as const, index: Number(index) })),
+  ];
+  const last = parts.at(-1);
+  if (last?.kind === "text") last.text += text;
+  else parts.push({ kind: "text", text });
 }
 
 /** Two pieces of base64, each with an end of its own, as one. */

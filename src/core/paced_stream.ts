@@ -43,6 +43,14 @@ export interface Kept {
   readonly script: Script;
 }
 
+/** What is not the same in all paced answers. */
+export interface PacedOptions {
+  /** undefined = nobody keeps it. */
+  readonly kept: Kept | undefined;
+  /** True: the connection ends, without HTTP's end, where the last frame would leave. */
+  readonly isCut: boolean;
+}
+
 /** One paced answer. */
 export class PacedStream extends Outlet {
   readonly #frames: Frames;
@@ -57,6 +65,7 @@ export class PacedStream extends Outlet {
   /** True while the keeper is waited for: the ticket rests. */
   #isHolding = false;
   readonly #keeping: Keeping | undefined;
+  readonly #isCut: boolean;
 
   /** With `kept`, the last frame (the end mark) waits for the keeper, and nothing else does. */
   constructor(
@@ -64,7 +73,7 @@ export class PacedStream extends Outlet {
     exchange: Exchange,
     manner: Manner,
     writer: ResponseWriter,
-    kept: Kept | undefined,
+    { kept, isCut }: PacedOptions,
   ) {
     super(exchange, writer);
     this.#frames = frames;
@@ -73,6 +82,7 @@ export class PacedStream extends Outlet {
     this.#stamps = manner.stamps.own(frames.idCount);
     this.#script = kept?.script;
     this.#keeping = kept?.keeping;
+    this.#isCut = isCut;
   }
 
   /**
@@ -102,9 +112,11 @@ export class PacedStream extends Outlet {
     const elapsedMs = nowMs - this.#startMs;
     let to = from;
     while (to < dueMs.length && dueMs[to]! <= elapsedMs) to++;
+    if (this.#isCut && to === dueMs.length) return this.#cut(from, nowMs);
     const isHeld = this.#keeping !== undefined && !this.#isKeeping && to === dueMs.length;
     if (isHeld && --to === from && this.#isOpen) return this.#keep();
     this.#next = to;
+    if (to > from) this.exchange.note?.left(to - from, elapsedMs);
     const isLast = to === dueMs.length;
     if (this.#isOpen && !isLast && to > from) {
       this.#fillIn(from, to, elapsedMs, nowMs);
@@ -119,6 +131,20 @@ export class PacedStream extends Outlet {
     if (isLast) return this.end();
     if (isHeld) this.#keep();
     else if (!this.isSlow) this.schedule();
+  }
+
+  /** Writes what is left, and ends the connection. The last frame is empty: it is when. */
+  #cut(from: number, nowMs: number): void {
+    const to = this.#frames.dueMs.length - 1;
+    this.#next = to;
+    if (to > from) {
+      const bytes = this.#patched(from, to, nowMs - this.#startMs);
+      if (this.#isOpen) this.write(bytes, nowMs);
+      else this.#open(bytes);
+    }
+    if (this.isClosed) return;
+    this.break("fin", "completed");
+    this.#keeping?.cut(this.#text(to));
   }
 
   protected override schedule(): void {

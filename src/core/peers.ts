@@ -19,6 +19,18 @@ export interface Peers {
   ask(worker: number, question: PeerQuestion): Promise<unknown>;
   /** The answers of all workers but this one: of those that gave one. */
   askAll(question: PeerQuestion): Promise<readonly unknown[]>;
+  /**
+   * The answers of all workers, this one with them. What is told so comes to all of them in one order,
+   * whoever tells it.
+   */
+  tellAll(question: PeerQuestion): Promise<ToldAll>;
+}
+
+/** What all workers have answered. */
+export interface ToldAll {
+  readonly answers: readonly unknown[];
+  /** How many gave no answer in time and are still there. */
+  readonly missing: number;
 }
 
 /** Nobody else is there. */
@@ -26,6 +38,7 @@ export const NO_PEERS: Peers = {
   own: 0,
   ask: () => Promise.resolve(undefined),
   askAll: () => Promise.resolve([]),
+  tellAll: () => Promise.resolve({ answers: [], missing: 0 }),
 };
 
 /** Answers a question of another worker; undefined = it knows nothing of that. */

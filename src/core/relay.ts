@@ -169,6 +169,8 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.#hasEnded || bytes.length === 0) return;
     this.#tail?.feed(bytes);
     this.#sent?.add(bytes);
+    const { note, startMs, engine } = this.exchange;
+    note?.left(1, engine.wheel.nowMs - startMs);
     if (this.#owner !== undefined) {
       this.#begin(bytes);
     } else if (isLast) {

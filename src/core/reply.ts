@@ -25,6 +25,7 @@ export function reply(
   // In place: the writer takes the bytes before anybody else can write to the slots. A copy of our
   // own would double the garbage of a request.
   stampWhole(frames, manner.stamps.shared(frames.idCount));
+  exchange.note?.left(frames.dueMs.length, -1);
   const untaken = writer.whole(200, manner.headers(exchange), frames.bytes);
   completeTaken(exchange, 200, frames.bytes.length, untaken);
 }

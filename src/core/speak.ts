@@ -81,6 +81,7 @@ export class Speech<Item> extends Outlet {
   start(first: string): void {
     const headers = this.#telling.headers();
     this.#sent?.addText(first);
+    this.exchange.note?.left(1, -1);
     if (!this.#isTold) {
       this.open(200, headers, first);
       return void this.#tell();
@@ -134,7 +135,9 @@ export class Speech<Item> extends Outlet {
         if (!turn.done) {
           if (text === "") continue;
           this.#sent?.addText(text);
-          this.write(text, wheel.nowMs);
+          const { nowMs } = wheel;
+          this.exchange.note?.left(1, nowMs - this.exchange.startMs);
+          this.write(text, nowMs);
           continue;
         }
         this.#isOver = true;

@@ -153,6 +153,8 @@ export interface Surface {
    * answers must then pass it on as it comes.
    */
   readonly takes: "nothing" | "body" | "stream";
+  /** True: whoever notes what is asked leaves its requests out, as those that ask for the notes. */
+  readonly isUnnoted?: true;
   /**
    * Lets a request in, before its body is read.
    *

@@ -5,6 +5,7 @@
  */
 
 import { BlockList, isIP } from "node:net";
+import { isLoopback } from "../lib/host.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 
 /** Tells the address of a request's client; "" = unknown: its proxy names none on a socket file. */
@@ -41,6 +42,36 @@ export function clientAddress(trusted: readonly string[]): AddressOf {
     }
     return client;
   };
+}
+
+/** What proxies say of those that they ask for. */
+const FORWARDED = [
+  "forwarded",
+  "via",
+  "x-forwarded-for",
+  "x-forwarded-host",
+  "x-forwarded-proto",
+  "x-forwarded-server",
+  "x-real-ip",
+  "x-original-forwarded-for",
+  "x-client-ip",
+  "true-client-ip",
+  "cf-connecting-ip",
+  "fastly-client-ip",
+];
+
+/**
+ * Is the client a program of this machine? A socket file is: its permissions say who may be there. A
+ * request that a proxy has passed on is not, wherever that proxy runs.
+ */
+export function isFromHere(
+  { peer, head }: {
+    readonly peer: string | undefined;
+    readonly head: { readonly fields: Pick<Fields, "has"> };
+  },
+): boolean {
+  if (peer !== undefined && !isLoopback(plain(peer))) return false;
+  return !FORWARDED.some((name) => head.fields.has(name));
 }
 
 /** Who shares a limit with `address`: the /64 of an IPv6 address, since one customer has that many. */

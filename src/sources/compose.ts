@@ -17,6 +17,7 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
+import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { Mock } from "./mock/mock.ts";
 import { passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
@@ -61,7 +62,8 @@ export interface Sources {
   /**
    * True when `source` passes on what is asked in `dialect`, whatever it is: nothing of a body is
    * needed before it goes up. A route reads the model out of the whole of it, `model_id` may change
-   * it, `log_prompts` wants its end, and it may have to be asked again in another dialect.
+   * it, `log_prompts` wants its end, fixtures look at all of it, and it may have to be asked again in
+   * another dialect.
    */
   readonly streamsUp: (source: Source, dialect: DialectName) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
@@ -97,6 +99,7 @@ export function composeSources(
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
+  written: FixturesDeps,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
@@ -219,7 +222,16 @@ export function composeSources(
     const source = route(routes, otherwise, defaultModel(config));
     urls.set(source, urls.get(usualOf(routes, otherwise)) ?? "");
     if ([...targets, otherwise].some((target) => relaying.has(target))) relaying.add(source);
-    return source;
+    return scripted(source, fixtures(source, written));
+  }
+
+  /** `wrapped`, which is `source` with fixtures before it and stands in its place. */
+  function scripted(source: Source, wrapped: Source): Source {
+    urls.set(wrapped, urls.get(source) ?? "");
+    if (relaying.has(source)) relaying.add(wrapped);
+    const speaks = streaming.get(source);
+    if (speaks !== undefined) streaming.set(wrapped, speaks);
+    return wrapped;
   }
 
   const main = routed(usual);
@@ -246,7 +258,7 @@ export function composeSources(
       ? { model, to: endpoints, takes: endpoints.has }
       : { model, to, takes: takers.get(to)! }
   );
-  const passing = passOn(passRows);
+  const passing = passedFixtures(passOn(passRows), written);
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
@@ -254,9 +266,10 @@ export function composeSources(
   function chatSource(): Source {
     if (isMock) return main;
     const own = named.get("chat");
-    if (own !== undefined) return own;
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
-    return hasKey ? llmUpstream({ api_key: chat.api_key, passesClientKey: false }) : main;
+    if (own === undefined && !hasKey) return main;
+    const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
+    return scripted(source, fixtures(source, written));
   }
 
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
@@ -290,7 +303,8 @@ export function composeSources(
     passesAll: passRows.some(({ to }) => to !== endpoints),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
-    streamsUp: (source, dialect) => streaming.get(source)?.isSureOf(dialect) === true,
+    streamsUp: (source, dialect) =>
+      written.shelf.isIdle && !written.keepsViews && streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
 }

@@ -5,11 +5,18 @@
  * @module
  */
 
-import type { DialectName, Source, Usage, Wire } from "../core/answer.ts";
+import type { DialectName, Labels, Source, Usage, Wire } from "../core/answer.ts";
 import { queryOf } from "../core/body.ts";
 import { AppError } from "../core/errors.ts";
 import type { Exchange } from "../core/exchange.ts";
-import { type Frames, type Layout, layText, type StampTexts, stampWhole } from "../core/frames.ts";
+import {
+  type Frames,
+  Labelled,
+  type Layout,
+  layText,
+  type StampTexts,
+  stampWhole,
+} from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
 import type { AnswerStamps } from "../core/stamp.ts";
 import type {
@@ -48,6 +55,7 @@ export interface ModelLayout extends Layout {
   readonly isForOne?: boolean;
   /** The answer in one piece. */
   whole(said: Gathered, stamps: StampTexts): string;
+  labelled?(labels: Labels): ModelLayout;
 }
 
 /** What a dialect says of itself. `Request`: one of its requests, read. */
@@ -149,6 +157,7 @@ class Room<Request extends Turn> {
   readonly options: ModelSurfaceOptions<Request>;
   readonly manner: Manner;
   readonly #layouts = new Map<string, ModelLayout>();
+  readonly #labelled = new Labelled<ModelLayout>();
   /** The whole answer that was told last: a mock tells the same again and again. */
   #told: Told | undefined;
   /** What was asked last, unless it is long. */
@@ -207,7 +216,12 @@ class Room<Request extends Turn> {
 
   /** The answer in one piece. */
   whole(said: Gathered, request: Request, exchange: Exchange, stamps: AnswerStamps): Whole {
-    const frames = this.#laid(said, this.layoutOf(request));
+    const layout = this.layoutOf(request);
+    const { labels } = said;
+    const frames = this.#laid(
+      said,
+      labels === undefined ? layout : this.#labelled.of(layout, labels),
+    );
     stampWhole(frames, stamps.shared(frames.idCount));
     return {
       kind: "whole",

@@ -25,6 +25,7 @@ export const TAGS = {
   "Tokens and /chat":
     "Time-limited tokens, timed events, OpenAI's chunks, as go-gpt-server has them.",
   "/conv": "Conversations in ChatGPT's own dialect, as go-gpt-server passes them.",
+  "Fixtures": "Answers for tests, added while weir runs, and the requests that came.",
   "Operation": "Health, metrics, and these pages.",
 } as const;
 
@@ -34,7 +35,9 @@ export type RouteAuth =
   | "none"
   /** `Authorization: Bearer <auth.token>`, when that is set. */
   | "bearer"
-  /** The same, or `x-api-key: <auth.token>`. */
+  /** The same; without `auth.token`, from this machine alone. */
+  | "admin"
+  /** As "bearer", or `x-api-key: <auth.token>`. */
   | "apiKey"
   /** `Authorization: <token of /token>`, when `auth.secret_key` is set. */
   | "token";
@@ -142,6 +145,7 @@ export function openapiDocument(routes: readonly Route[], version: string): Json
 /** Each of them opens the door. */
 const SCHEMES = {
   bearer: ["bearer"],
+  admin: ["bearer"],
   apiKey: ["apiKey", "bearer"],
   token: ["token"],
 } as const satisfies Record<Exclude<RouteAuth, "none">, readonly string[]>;

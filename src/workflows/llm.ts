@@ -48,6 +48,9 @@ export function askSource(source: Source, makeCall: MakeCall, model: string): As
         yield* untilAborted(answer.steps, signal);
         return;
       }
+      if (answer.cut !== undefined) {
+        throw new AppError("upstream_broken", "The answer was to break off, and there is no stream");
+      }
       const { wheel } = call.engine;
       let dueMs = wheel.nowMs;
       for (const step of answer.script.steps) {
@@ -113,6 +116,7 @@ export function chunkOf(step: Step): Record<string, unknown> | undefined {
     case "usage":
       return { choices: [], usage: usageBody(step.usage) };
     case "signature":
+    case "redacted":
     case "audio":
     case "moderation":
       return undefined;

@@ -76,7 +76,9 @@ export class MemoryWriter implements ResponseWriter {
   }
 
   end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null {
-    if (!this.#isOpen || this.ending !== undefined) throw new Error("Ended while not open");
+    if (this.ending !== undefined || (!this.#isOpen && ending === "end")) {
+      throw new Error("Ended while not open");
+    }
     if (last !== undefined) this.#take(last);
     return this.#over(ending);
   }

@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { type App, makeApp } from "../../src/app.ts";
+import { loneDesk } from "../../src/cli/desk.ts";
 import { loadConfig } from "../../src/config/config.ts";
 import { parseChatRequest } from "../../src/dialects/openai_chat/request.ts";
 import { openapiDocument, type Route } from "../../src/surfaces/route.ts";
@@ -36,6 +37,7 @@ function app(secret: string): App {
     tokens: secret === "" ? [] : [{ name: "test", token: secret }],
     systemPrompt: "",
     folder: "/nowhere",
+    desk: loneDesk(loaded.config),
     uuid: () => "",
   });
 }

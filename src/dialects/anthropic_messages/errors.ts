@@ -22,8 +22,17 @@ const TYPES: Readonly<Record<number, string>> = {
   529: "overloaded_error",
 };
 
-function bodyOf({ status, message, param }: AppError) {
-  const type = TYPES[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
+/** All words of the API. */
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.values(TYPES),
+  "invalid_request_error",
+  "api_error",
+]);
+
+function bodyOf({ status, message, param, told }: AppError) {
+  const type = told?.type !== undefined && KNOWN.has(told.type)
+    ? told.type
+    : TYPES[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
   const details = param === THREAD ? { details: NO_THREADS } : {};
   return { type: "error", error: { type, message, ...details } };
 }

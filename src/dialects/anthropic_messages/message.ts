@@ -16,19 +16,25 @@ export const OWN_SIGNATURE = Buffer.from("weir's mock has thought this, and nobo
     "base64",
   );
 
+/** How a message names itself. */
+export interface MessageHead {
+  readonly model: string;
+  readonly id: string;
+  readonly role: string;
+}
+
 /** The keys of a message, in their order on the wire. */
 export function message(
-  model: string,
-  id: string,
+  { model, id, role }: MessageHead,
   content: readonly unknown[],
   reason: StopReason,
   usage: unknown,
 ) {
   return {
     model,
-    id: `msg_01${id}`,
+    id,
     type: "message",
-    role: "assistant",
+    role,
     content,
     ...reason,
     usage,
@@ -52,14 +58,21 @@ const STOP_REASONS = {
   tool_calls: "tool_use",
 } as const satisfies Record<EndReason, string>;
 
-/** Why an answer with `callCount` calls ended, as Anthropic says it. */
+/** What is known of an answer that has ended. */
+export interface Ended {
+  readonly isRefusal: boolean;
+  readonly callCount: number;
+  /** True: the reason says it all. */
+  readonly isExact: boolean;
+  readonly stopSequence: string | undefined;
+}
+
+/** Why an answer ended, as Anthropic says it. */
 export function stopReason(
   reason: EndReason,
-  isRefusal: boolean,
-  callCount: number,
-  { stopSequence }: { readonly stopSequence?: string | undefined },
+  { isRefusal, callCount, isExact, stopSequence }: Ended,
 ): StopReason {
-  const isStop = reason === "stop";
+  const isStop = reason === "stop" && !isExact;
   // Some upstreams of the chat API say "stop" behind calls.
   const word = isStop && isRefusal
     ? "refusal"
@@ -126,19 +139,38 @@ export function contentOf(
   callStamp: string,
   thinking: Thinking,
 ): readonly unknown[] {
-  const { reasoning, signature, text, refusal, calls, reason } = choice;
-  const said = text + refusal;
+  const { reasoning, signature, redacted = [], text, refusal, calls, parts, reason } = choice;
+  const callOf = (index: number) => {
+    const { id, name, arguments: json } = calls[index]!;
+    return callBlock(
+      id || callId(callStamp, index),
+      name,
+      inputIn(json, reason === "length"),
+    );
+  };
+  const said = parts === undefined ? text + refusal : refusal;
+  const inOrder = parts ?? [
+    ...calls.map((_, index) => ({ kind: "call" as const, index })),
+  ];
   return [
+    ...(thinking === "none" ? [] : redacted.map(redactedBlock)),
     ...(thinking === "none" || (reasoning === "" && signature === undefined) ? [] : [{
       type: "thinking",
       thinking: thinking === "words" ? reasoning : "",
       signature: signature === "" ? OWN_SIGNATURE : signature ?? "",
     }]),
-    ...(said === "" ? [] : [{ type: "text", text: said }]),
-    ...calls.map(({ id, name, arguments: text }, index) =>
-      callBlock(id || callId(callStamp, index), name, inputIn(text, reason === "length"))
-    ),
+    ...(said === "" ? [] : [textBlock(said)]),
+    ...inOrder.map((part) => part.kind === "text" ? textBlock(part.text) : callOf(part.index)),
   ];
+}
+
+function textBlock(text: string) {
+  return { type: "text", text };
+}
+
+/** Reasoning that nobody may read, as a block. */
+export function redactedBlock(data: string) {
+  return { type: "redacted_thinking", data };
 }
 
 /** The object that arguments are the JSON of. */

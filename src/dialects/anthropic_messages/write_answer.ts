@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { Step, Usage } from "../../core/answer.ts";
+import type { Labels, Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
-import type { Foretold, Layout, StampTexts } from "../../core/frames.ts";
+import { type Foretold, labelsKey, type Layout, type StampTexts } from "../../core/frames.ts";
 import type { Gathered } from "../../core/gathering.ts";
 import { event } from "./events.ts";
 import {
@@ -18,8 +18,10 @@ import {
   detailsOf,
   inputOf,
   message,
+  type MessageHead,
   NOT_ENDED,
   OWN_SIGNATURE,
+  redactedBlock,
   stopReason,
   usageObject,
 } from "./message.ts";
@@ -39,31 +41,52 @@ export class MessageLayout implements Layout {
   readonly idLengths = MESSAGE_ID_LENGTHS;
   readonly #model: string;
   readonly #thinking: Thinking;
+  readonly #labels: Labels | undefined;
 
-  /** `model`: as the answer names it. */
-  constructor(model: string, thinking: Thinking) {
-    this.key = `anthropic_messages ${thinking} ${model}`;
+  /** `model`: as the answer names it; `labels`: what it says of itself. */
+  constructor(model: string, thinking: Thinking, labels?: Labels) {
+    this.key = `anthropic_messages ${thinking} ${model}${labelsKey(labels)}`;
     this.#model = model;
     this.#thinking = thinking;
+    this.#labels = labels;
   }
 
-  writer([, id, calls]: StampTexts, foretold?: Foretold): AnswerWriter {
-    const head = { model: this.#model, id: id!, callStamp: calls!, thinking: this.#thinking };
-    return new EventWriter(head, foretold?.usage ?? NO_USAGE);
+  labelled(labels: Labels): MessageLayout {
+    return new MessageLayout(this.#model, this.#thinking, labels);
   }
 
-  whole({ choices, usage = NO_USAGE }: Gathered, [, id, calls]: StampTexts): string {
+  writer(stamps: StampTexts, foretold?: Foretold): AnswerWriter {
+    return new EventWriter(this.#head(stamps), foretold?.usage ?? NO_USAGE);
+  }
+
+  whole({ choices, usage = NO_USAGE }: Gathered, stamps: StampTexts): string {
     const choice = choices[0]!;
-    const reason = stopReason(choice.reason, choice.refusal !== "", choice.calls.length, choice);
+    const head = this.#head(stamps);
     return JSON.stringify(
       message(
-        this.#model,
-        id!,
-        contentOf(choice, calls!, this.#thinking),
-        reason,
+        head,
+        contentOf(choice, head.callStamp, head.thinking),
+        stopReason(choice.reason, {
+          isRefusal: choice.refusal !== "",
+          callCount: choice.calls.length,
+          isExact: head.isReasonExact,
+          stopSequence: choice.stopSequence,
+        }),
         usageObject(usage),
       ),
     );
+  }
+
+  #head([, id, calls]: StampTexts): Head {
+    const labels = this.#labels ?? {};
+    return {
+      model: labels.model ?? this.#model,
+      id: labels.id ?? `msg_01${id}`,
+      role: labels.role ?? "assistant",
+      callStamp: calls!,
+      thinking: labels.hasWords ? "words" : this.#thinking,
+      isReasonExact: labels.isReasonExact === true,
+    };
   }
 }
 
@@ -72,16 +95,15 @@ const PADS = Array.from({ length: 16 }, (_, count) => `${" ".repeat(count)}}`);
 
 /** What is being said: a block that goes on until another begins. */
 type Open =
-  | { readonly kind: "text" }
-  | { readonly kind: "thinking" }
+  | { readonly kind: "text" | "thinking" | "redacted" }
   | { readonly kind: "call"; readonly call: number };
 
 /** What is the same in one answer. */
-interface Head {
-  readonly model: string;
-  readonly id: string;
+interface Head extends MessageHead {
   readonly callStamp: string;
   readonly thinking: Thinking;
+  /** True: the reason that is told is the one that is said. */
+  readonly isReasonExact: boolean;
 }
 
 /** Writes one answer. Blocks follow each other, and are counted. */
@@ -116,6 +138,8 @@ class EventWriter implements AnswerWriter {
         return this.#open?.kind === "thinking"
           ? this.#delta({ type: "signature_delta", signature: step.text || OWN_SIGNATURE })
           : "";
+      case "redacted":
+        return this.#redacted(step.data);
       case "call": {
         this.#calls++;
         const id = step.id || callId(this.#head.callStamp, step.index);
@@ -143,7 +167,12 @@ class EventWriter implements AnswerWriter {
     const usage = this.#usage;
     return this.#start() + this.#stop() + this.#event({
       type: "message_delta",
-      delta: stopReason(reason, this.#isRefusal, this.#calls, { stopSequence }),
+      delta: stopReason(reason, {
+        isRefusal: this.#isRefusal,
+        callCount: this.#calls,
+        isExact: this.#head.isReasonExact,
+        stopSequence,
+      }),
       usage: {
         ...inputOf(usage),
         output_tokens: usage.completionTokens,
@@ -161,6 +190,12 @@ class EventWriter implements AnswerWriter {
     return text === "" || thinking === "omitted"
       ? begun
       : begun + this.#delta({ type: "thinking_delta", thinking: text });
+  }
+
+  #redacted(data: string): string {
+    return this.#head.thinking === "none"
+      ? this.#start()
+      : this.#begin({ kind: "redacted" }, redactedBlock(data));
   }
 
   #text(text: string): string {
@@ -181,7 +216,7 @@ class EventWriter implements AnswerWriter {
     const usage = usageObject({ ...counts, completionTokens: FIRST_OUTPUT_TOKENS });
     return this.#event({
       type: "message_start",
-      message: message(this.#head.model, this.#head.id, [], NOT_ENDED, usage),
+      message: message(this.#head, [], NOT_ENDED, usage),
     });
   }
 

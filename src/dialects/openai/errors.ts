@@ -50,8 +50,27 @@ interface ErrorBody {
 }
 
 function bodyOf(error: AppError): ErrorBody {
-  const { type, apiCode } = ERRORS[error.code];
-  return { error: { message: error.message, type, param: error.param, code: apiCode } };
+  const { type, code } = errorWords(error);
+  return { error: { message: error.message, type, param: error.param, code } };
+}
+
+/** What the API says to a status, where that is more than an invalid request or a server's error. */
+const STATUS_WORDS: Readonly<Record<number, { readonly type: string; readonly code: string }>> = {
+  401: { type: "invalid_request_error", code: "invalid_api_key" },
+  429: { type: "requests", code: "rate_limit_exceeded" },
+};
+
+/** The `type` and the `code` of `error`. */
+export function errorWords(
+  { code, status, told }: Pick<AppError, "code" | "status" | "told">,
+): { readonly type: string; readonly code: string | null } {
+  if (told === undefined) return { type: ERRORS[code].type, code: ERRORS[code].apiCode };
+  if (told.type !== undefined) return { type: told.type, code: told.code ?? null };
+  const usual = STATUS_WORDS[status];
+  return {
+    type: usual?.type ?? (status < 500 ? "invalid_request_error" : "server_error"),
+    code: told.code ?? usual?.code ?? null,
+  };
 }
 
 /** The response body of `error`, byte for byte in the layout of its class. */

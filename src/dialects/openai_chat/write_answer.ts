@@ -8,6 +8,7 @@
 import type {
   Block,
   EndReason,
+  Labels,
   Moderation,
   ModerationResult,
   Step,
@@ -16,7 +17,13 @@ import type {
   Usage,
 } from "../../core/answer.ts";
 import { type AnswerWriter, DONE_EVENT } from "../../core/dialect.ts";
-import { CREATED_BYTES, type Layout, type Stamped, type StampTexts } from "../../core/frames.ts";
+import {
+  CREATED_BYTES,
+  labelsKey,
+  type Layout,
+  type Stamped,
+  type StampTexts,
+} from "../../core/frames.ts";
 import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { type AnswerStamps, ID_BYTES } from "../../core/stamp.ts";
 import { type Family, familyOf } from "../openai/families.ts";
@@ -39,7 +46,7 @@ export function tierOf(asked: unknown): Tier {
 /** What is the same in every chunk of one answer. */
 export interface ChunkHead {
   readonly persona: Persona;
-  /** 29 characters behind "chatcmpl-". */
+  /** The whole id: "chatcmpl-" and 29 characters, unless the answer has one of its own. */
   readonly id: string;
   /** Seconds since 1970. */
   readonly created: number;
@@ -59,6 +66,8 @@ export interface ChunkHead {
    * "Obfuscation").
    */
   readonly wantsObfuscation: boolean;
+  /** What the answer says of itself; absent = nothing. */
+  readonly labels?: Labels | undefined;
 }
 
 /** The fingerprint of the mock: "fp_" and 10 hexadecimal digits, the same in every answer. */
@@ -73,7 +82,15 @@ const FINGERPRINTS: Readonly<Record<Family["fingerprint"], string | null>> = {
 /** A chunk's head, and which fields its model shows. */
 type ShapedHead = ChunkHead & { readonly shape: Family };
 
-const CREATED_PREFIX = '","object":"chat.completion.chunk","created":';
+function fingerprintOf({ labels, shape }: Pick<ShapedHead, "labels" | "shape">): string | null {
+  return labels?.fingerprint ?? FINGERPRINTS[shape.fingerprint];
+}
+
+function idOf(stamp: string, labels: Labels | undefined): string {
+  return labels?.id ?? `chatcmpl-${stamp}`;
+}
+
+const CREATED_PREFIX = ',"object":"chat.completion.chunk","created":';
 
 /**
  * The pad of an event (docs/facts/openai_api.md "Obfuscation"): its length is counted in UTF-16
@@ -107,7 +124,7 @@ export function usageObject(usage: Usage) {
  */
 function chunk(head: ShapedHead, choices: string, usage: string, isUsageFirst = false): string {
   const { persona, id, created, model, shape, tier = "default" } = head;
-  const start = `{"id":"chatcmpl-${id}${CREATED_PREFIX}${created},"model":${
+  const start = `{"id":${JSON.stringify(id)}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
   if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
@@ -115,7 +132,7 @@ function chunk(head: ShapedHead, choices: string, usage: string, isUsageFirst = 
   const first = isUsageFirst && told !== "" ? `${told},` : "";
   const last = isUsageFirst || told === "" ? "" : `,${told}`;
   const json = `${start}${shape.hasTier ? `"service_tier":"${tier}",` : ""}` +
-    `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},` +
+    `"system_fingerprint":${JSON.stringify(fingerprintOf(head))},` +
     `${first}"choices":${choices}${last}`;
   if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
   const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
@@ -135,12 +152,15 @@ function choice(
   return `[{"index":${index},"delta":${delta},${told}"finish_reason":${finish}}]`;
 }
 
-/** How a choice begins: with text, with several calls, with sound, or with words of refusal. */
-const ROLE_DELTAS = {
-  text: `"role":"assistant","content":"","refusal":null`,
-  calls: `"role":"assistant","content":null`,
-  audio: `"role":"assistant","content":null,"refusal":null`,
-  refusal: `"role":"assistant","content":null,"refusal":""`,
+/**
+ * How a choice begins, behind its role: with text, with several calls, with sound, or with words of
+ * refusal.
+ */
+const OPENINGS = {
+  text: `,"content":"","refusal":null`,
+  calls: `,"content":null`,
+  audio: `,"content":null,"refusal":null`,
+  refusal: `,"content":null,"refusal":""`,
 } as const;
 
 /** What a chunk depends on, besides the stamps of each answer. */
@@ -188,22 +208,38 @@ export class ChunkLayout implements Layout {
   readonly #options: ChunkOptions & { readonly shape: Family };
 
   constructor(options: ChunkOptions) {
-    const { persona, model, fullModel, wantsUsage, wantsObfuscation, tier } = options;
+    const { persona, model, fullModel, wantsUsage, wantsObfuscation, tier, labels } = options;
     this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model} ${
       fullModel ?? ""
-    }`;
+    }${labelsKey(labels)}`;
     this.#options = { ...options, shape: familyOf(options.fullModel ?? model) };
+  }
+
+  labelled(labels: Labels): ChunkLayout {
+    return new ChunkLayout({ ...this.#options, labels });
   }
 
   writer(stamps: StampTexts): AnswerWriter {
     const [created, id] = stamps;
-    return new ChunkWriter({ ...this.#options, id: id!, created: Number(created) }, stamps);
+    const { labels } = this.#options;
+    const head = {
+      ...named(this.#options),
+      id: idOf(id!, labels),
+      created: labels?.createdS ?? Number(created),
+    };
+    return new ChunkWriter(head, stamps);
   }
 
   whole(said: Gathered, stamps: StampTexts): string {
     const options = said.choices.every(isPlain) ? this.#options : full(this.#options);
-    return completionBody(options, said, stamps);
+    return completionBody(named(options), said, stamps);
   }
+}
+
+/** `head` with the model's name that the answer gives, if it gives one. */
+function named<Head extends Pick<ShapedHead, "labels" | "model" | "fullModel">>(head: Head): Head {
+  const model = head.labels?.model;
+  return model === undefined ? head : { ...head, model, fullModel: model };
 }
 
 /** `head` in the full shape. */
@@ -270,6 +306,7 @@ class ChunkWriter implements AnswerWriter {
           );
       }
       case "signature":
+      case "redacted":
         return ""; // the API never shows reasoning, nor what proves it
       case "call":
         return this.#call(step);
@@ -334,14 +371,18 @@ class ChunkWriter implements AnswerWriter {
       return this.#opening(choice, "calls") + this.#delta(choice, fields);
     }
     this.#open.add(choice);
-    return this.#delta(choice, `"role":"assistant","content":null,${fields},"refusal":null`);
+    return this.#delta(choice, `${this.#role},"content":null,${fields},"refusal":null`);
   }
 
-  #opening(index: number, kind: keyof typeof ROLE_DELTAS, logprobs?: string): string {
+  get #role(): string {
+    return `"role":${JSON.stringify(roleOf(this.#head))}`;
+  }
+
+  #opening(index: number, kind: keyof typeof OPENINGS, logprobs?: string): string {
     if (this.#open.has(index)) return "";
     this.#open.add(index);
     const isMinimal = this.#head.persona === "minimal";
-    return this.#delta(index, isMinimal ? `"role":"assistant"` : ROLE_DELTAS[kind], logprobs);
+    return this.#delta(index, this.#role + (isMinimal ? "" : OPENINGS[kind]), logprobs);
   }
 
   /** The last word about a choice's sound has nothing else, not even a reason to end. */
@@ -363,6 +404,10 @@ class ChunkWriter implements AnswerWriter {
     const choices = choice(head, index, `{${fields}}`, null, logprobs);
     return chunk(head, choices, "null", this.#parallel.has(index));
   }
+}
+
+function roleOf({ labels }: Pick<ShapedHead, "labels">): string {
+  return labels?.role ?? "assistant";
 }
 
 /** Where it stands what the ids of calls are made of, and the second in which sound expires. */
@@ -436,22 +481,22 @@ const DELTA_KEYS = {
 
 /** One whole answer: the `chat.completion` object, in the key order and layout of the real API. */
 function completionBody(
-  head: Pick<ShapedHead, "persona" | "model" | "tier" | "shape">,
+  head: Pick<ShapedHead, "persona" | "model" | "tier" | "shape" | "labels">,
   { choices, usage = NO_USAGE }: Gathered,
   stamps: StampTexts,
 ): string {
   const isMinimal = head.persona === "minimal";
-  const { fingerprint, hasLogprobs, hasTier } = head.shape;
+  const { hasLogprobs, hasTier } = head.shape;
   const [created, id] = stamps;
   const moderations = choices.flatMap(({ moderation }) => moderation ?? []);
   const body = {
-    id: `chatcmpl-${id}`,
+    id: idOf(id!, head.labels),
     object: "chat.completion",
-    created: Number(created),
+    created: head.labels?.createdS ?? Number(created),
     model: head.model,
     choices: choices.map((choice, index) => ({
       index,
-      message: messageOf(choice, index, isMinimal, stamps),
+      message: messageOf(choice, index, head, stamps),
       ...(isMinimal || !(hasLogprobs || choice.logprobs !== undefined)
         ? {}
         : { logprobs: logprobsObject(choice.logprobs, choice.refusal !== "") }),
@@ -461,7 +506,7 @@ function completionBody(
     })),
     usage: usageObject(usage),
     ...(isMinimal || !hasTier ? {} : { service_tier: head.tier ?? "default" }),
-    ...(isMinimal ? {} : { system_fingerprint: FINGERPRINTS[fingerprint] }),
+    ...(isMinimal ? {} : { system_fingerprint: fingerprintOf(head) }),
     ...(moderations.length === 0 ? {} : { moderation: moderationObject(moderations) }),
   };
   const text = `${JSON.stringify(body, null, 2)}\n`;
@@ -478,17 +523,17 @@ function isFunctionCall({ calls }: GatheredChoice): boolean {
 function messageOf(
   choice: GatheredChoice,
   index: number,
-  isMinimal: boolean,
+  head: Pick<ShapedHead, "persona" | "labels">,
   stamps: StampTexts,
 ) {
   const { text, reasoning, refusal, calls, citations, audio } = choice;
   const hasText = text !== "" || (calls.length === 0 && refusal === "" && audio === undefined);
   return {
-    role: "assistant",
+    role: roleOf(head),
     content: hasText ? text : null,
     ...(reasoning === "" ? {} : { reasoning_content: reasoning }),
     ...callsOf(choice, index, stamps),
-    ...(isMinimal ? {} : {
+    ...(head.persona === "minimal" ? {} : {
       refusal: refusal === "" ? null : refusal,
       annotations: citations.map(annotationObject),
     }),

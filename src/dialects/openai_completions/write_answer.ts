@@ -6,9 +6,9 @@
  */
 
 import { createHash } from "node:crypto";
-import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
+import type { EndReason, Labels, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import { type AnswerWriter, dataEvent, DONE_EVENT } from "../../core/dialect.ts";
-import type { Foretold, Layout, StampTexts } from "../../core/frames.ts";
+import { type Foretold, labelsKey, type Layout, type StampTexts } from "../../core/frames.ts";
 import type { Gathered, GatheredChoice } from "../../core/gathering.ts";
 import { ID_BYTES } from "../../core/stamp.ts";
 import { charsOf, logprobsObject } from "./logprobs.ts";
@@ -33,6 +33,8 @@ export interface CompletionOptions {
   /** See `CompletionRequest`. */
   readonly logprobCount: number | undefined;
   readonly wantsUsage: boolean;
+  /** What the answer says of itself; absent = nothing. */
+  readonly labels?: Labels | undefined;
   /** How likely the tokens of a prompt are for a model. Asked where they are told. */
   readonly logprobsOf: (prompt: string, count: number, model: string) => readonly TokenLogprob[];
 }
@@ -66,17 +68,20 @@ export class CompletionLayout implements Layout {
   readonly idLengths = COMPLETION_ID_LENGTHS;
   readonly isForOne: boolean;
   readonly #held: Held;
+  readonly #options: CompletionOptions;
 
   constructor(options: CompletionOptions) {
+    this.#options = { ...options, prompts: isEchoing(options) ? options.prompts : [] };
     const { choicesPerPrompt, wantsEcho, logprobCount, wantsUsage, logprobsOf } = options;
-    const { model } = options;
-    this.isForOne = wantsEcho || logprobCount !== undefined;
+    const { model, labels } = options;
+    this.isForOne = isEchoing(options);
     const prompts = this.isForOne
       ? options.prompts.map((text) => ({ echo: wantsEcho ? text : "", chars: charsOf(text) }))
       : [];
     this.#held = {
       model,
-      answers: completionModel(model),
+      answers: labels?.model ?? completionModel(model),
+      labels,
       choicesPerPrompt,
       wantsEcho,
       logprobCount,
@@ -87,21 +92,27 @@ export class CompletionLayout implements Layout {
     const prompt = this.isForOne
       ? createHash("sha256").update(JSON.stringify([prompts, choicesPerPrompt])).digest("hex")
       : "";
-    this.key = `openai_completions ${wantsEcho} ${logprobCount} ${wantsUsage} ${prompt} ${model}`;
+    this.key =
+      `openai_completions ${wantsEcho} ${logprobCount} ${wantsUsage} ${prompt} ${model}${
+        labelsKey(labels)
+      }`;
   }
 
-  writer([created, id]: StampTexts, foretold?: Foretold): AnswerWriter {
-    return new CompletionWriter(this.#held, `cmpl-${id}`, Number(created), foretold?.steps);
+  labelled(labels: Labels): CompletionLayout {
+    return new CompletionLayout({ ...this.#options, labels });
   }
 
-  whole({ choices, usage = NO_USAGE }: Gathered, [created, id]: StampTexts): string {
+  writer(stamps: StampTexts, foretold?: Foretold): AnswerWriter {
+    return new CompletionWriter(this.#held, headOf(this.#held, stamps), foretold?.steps);
+  }
+
+  whole({ choices, usage = NO_USAGE }: Gathered, stamps: StampTexts): string {
     const body = {
-      id: `cmpl-${id}`,
-      object: "text_completion",
-      created: Number(created),
+      ...headOf(this.#held, stamps),
       model: this.#held.answers,
       choices: choices.map((choice, index) => this.#choice(choice, index)),
       usage: usageObject(usage),
+      ...fingerprintOf(this.#held),
     };
     return `${JSON.stringify(body, null, 2)}\n`;
   }
@@ -116,6 +127,31 @@ export class CompletionLayout implements Layout {
       finish_reason: finishOf(reason),
     };
   }
+}
+
+/** How every object of an answer begins. */
+interface Head {
+  readonly id: string;
+  readonly object: string;
+  readonly created: number;
+}
+
+function headOf({ labels }: Held, [created, id]: StampTexts): Head {
+  return {
+    id: labels?.id ?? `cmpl-${id}`,
+    object: "text_completion",
+    created: labels?.createdS ?? Number(created),
+  };
+}
+
+/** The API tells one of newer models only: so nobody but the answer itself knows one. */
+function fingerprintOf({ labels }: Held) {
+  return labels?.fingerprint === undefined ? {} : { system_fingerprint: labels.fingerprint };
+}
+
+/** True when answers hold something of their prompts. */
+function isEchoing({ wantsEcho, logprobCount }: CompletionOptions): boolean {
+  return wantsEcho || logprobCount !== undefined;
 }
 
 const NO_PROMPT: Prompt = { echo: "", chars: 0 };
@@ -172,12 +208,12 @@ interface Progress {
 /** Writes one answer. The chunk of a choice's last text says why it ended, where that is known. */
 class CompletionWriter implements AnswerWriter {
   readonly #held: Held;
-  readonly #head: { readonly id: string; readonly object: string; readonly created: number };
+  readonly #head: Head;
   readonly #choices = new Map<number, Progress>();
 
-  constructor(held: Held, id: string, created: number, known: readonly Step[] | undefined) {
+  constructor(held: Held, head: Head, known: readonly Step[] | undefined) {
     this.#held = held;
-    this.#head = { id, object: "text_completion", created };
+    this.#head = head;
     for (const step of known ?? []) this.#expect(step);
   }
 
@@ -240,6 +276,7 @@ class CompletionWriter implements AnswerWriter {
       ...this.#head,
       choices: [{ text, index, logprobs, finish_reason }],
       model,
+      ...fingerprintOf(this.#held),
       ...(wantsUsage ? { usage: null } : {}),
     });
   }
@@ -247,6 +284,12 @@ class CompletionWriter implements AnswerWriter {
   #usage(usage: Usage): string {
     const { answers: model, wantsUsage } = this.#held;
     if (!wantsUsage) return "";
-    return dataEvent({ ...this.#head, model, usage: usageObject(usage), choices: [] });
+    return dataEvent({
+      ...this.#head,
+      model,
+      ...fingerprintOf(this.#held),
+      usage: usageObject(usage),
+      choices: [],
+    });
   }
 }

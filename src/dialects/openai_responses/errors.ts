@@ -5,8 +5,9 @@
  * @module
  */
 
-import { type AppError, ERRORS } from "../../core/errors.ts";
+import type { AppError } from "../../core/errors.ts";
 import type { SentSoFar } from "../../core/surface.ts";
+import { errorWords } from "../openai/errors.ts";
 import { ResponseObject } from "./response_object.ts";
 
 const NUMBER = /"sequence_number":(\d+)/g;
@@ -16,7 +17,7 @@ const MODEL = /"model":"([^"\\]{1,200})"/;
 
 /** `error` in the middle of a stream, which goes on from what was sent. */
 export function errorEvents(error: AppError, { first, last }: SentSoFar): string {
-  const { type, apiCode } = ERRORS[error.code];
+  const { type, code } = errorWords(error);
   const { message, param } = error;
   const sent = [...first.matchAll(NUMBER), ...last.matchAll(NUMBER)].at(-1)?.[1];
   const next = sent === undefined ? 0 : Number(sent) + 1;
@@ -25,9 +26,9 @@ export function errorEvents(error: AppError, { first, last }: SentSoFar): string
     created: CREATED.exec(first)?.[1] ?? "0",
     status: "failed",
     output: [],
-    error: { code: apiCode ?? "server_error", message },
+    error: { code: code ?? "server_error", message },
   });
-  const told = JSON.stringify({ type, code: apiCode, message, param });
+  const told = JSON.stringify({ type, code, message, param });
   return `event: error\ndata: {"type":"error","error":${told},"sequence_number":${next}}\n\n` +
     `event: response.failed\ndata: {"type":"response.failed","response":${response},` +
     `"sequence_number":${next + 1}}\n\n`;

@@ -15,6 +15,8 @@ export interface Writing {
   readonly hasPhase: boolean;
   /** True: reasoning items have the key `content`. */
   readonly hasContent: boolean;
+  /** Of messages. */
+  readonly role: string;
   event(type: string, before: string, after?: string): string;
   pad(text: string): string;
 }
@@ -128,7 +130,7 @@ export class MessageItem implements WritingItem {
   #json(status: ItemStatus | "in_progress"): string {
     const phase = this.#writing.hasPhase ? `"phase":"${this.phase}",` : "";
     return `{"id":"${this.#id}","type":"message","status":"${status}",` +
-      `"content":[${this.#parts.join(",")}],${phase}"role":"assistant"}`;
+      `"content":[${this.#parts.join(",")}],${phase}"role":${JSON.stringify(this.#writing.role)}}`;
   }
 
   #part(): string {

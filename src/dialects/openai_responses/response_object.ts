@@ -9,7 +9,7 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Usage } from "../../core/answer.ts";
+import type { Labels, Usage } from "../../core/answer.ts";
 import { tierOf } from "../openai_chat/write_answer.ts";
 import { datedModel } from "../openai/models.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
@@ -50,13 +50,15 @@ export class ResponseObject {
   readonly isLarge: boolean;
   readonly #asked: JsonObject;
   readonly #model: string;
+  readonly #labels: Labels | undefined;
   #texts: Texts | undefined = undefined;
 
   /** `asked`: the fields of a request that answers to it depend on. */
-  constructor(model: string, asked: JsonObject) {
-    this.#model = datedModel(model);
+  constructor(model: string, asked: JsonObject, labels?: Labels) {
+    this.#model = labels?.model ?? datedModel(model);
+    this.#labels = labels;
     this.#asked = asked;
-    this.family = familyOf(this.#model);
+    this.family = familyOf(datedModel(model));
     const text = JSON.stringify(asked);
     this.isLarge = text.length > LARGE_CHARS;
     this.key = text.length <= KEY_CHARS_MAX
@@ -67,12 +69,14 @@ export class ResponseObject {
   /** The object at `moment`. */
   text(moment: Moment): string {
     const texts = this.#texts ??= textsOf(this.#model, this.family, this.#asked);
-    const { id, created, status, incomplete, error } = moment;
+    const { status, incomplete, error } = moment;
+    const { id = moment.id, createdS = moment.created } = this.#labels ?? {};
+    const created = String(createdS);
     const isRunning = status === "in_progress" || status === "queued";
     const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
-    return `{"id":"${id}","object":"response","created_at":${created},"status":"${status}",` +
+    return `{"id":${JSON.stringify(id)},"object":"response","created_at":${created},"status":"${status}",` +
       `"background":${texts.background},${moment.isWhole ? BILLING : ""}` +
       `"completed_at":${completed},${texts.conversation}` +
       `"error":${error === undefined ? "null" : JSON.stringify(error)},"frequency_penalty":0.0,` +

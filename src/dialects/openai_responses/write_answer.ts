@@ -5,11 +5,11 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type { EndReason, Labels, Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
-import type { Layout, StampTexts } from "../../core/frames.ts";
-import type { Gathered, GatheredChoice } from "../../core/gathering.ts";
+import { labelsKey, type Layout, type StampTexts } from "../../core/frames.ts";
+import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { RESPONSE_ID_LENGTHS } from "../../core/stamp.ts";
 import { callId } from "../openai_chat/write_answer.ts";
 import { encryptedOf, IdMaker } from "./ids.ts";
@@ -40,13 +40,18 @@ export class ResponsesLayout implements Layout {
   readonly idLengths = RESPONSE_ID_LENGTHS;
   readonly isForOne: boolean;
   readonly #options: WriterOptions;
+  readonly #answered: Answered;
 
-  constructor({ model, asked, include, wantsObfuscation, wantsReasoning = false }: Answered) {
-    const object = new ResponseObject(model, asked);
+  /** `labels`: what the answer says of itself. */
+  constructor(answered: Answered, labels?: Labels) {
+    const { model, asked, include, wantsObfuscation } = answered;
+    const wantsReasoning = answered.wantsReasoning === true || labels?.hasWords === true;
+    this.#answered = { model, asked, include, wantsObfuscation, wantsReasoning };
+    const object = new ResponseObject(model, asked, labels);
     const hasLogprobs = include.includes(INCLUDE_LOGPROBS);
     const hasEncrypted = include.includes(INCLUDE_ENCRYPTED);
     const flags = [wantsObfuscation, wantsReasoning, hasLogprobs, hasEncrypted].map(Number);
-    this.key = `openai_responses ${flags.join("")} ${model} ${object.key}`;
+    this.key = `openai_responses ${flags.join("")} ${model} ${object.key}${labelsKey(labels)}`;
     this.isForOne = object.isLarge;
     this.#options = {
       object,
@@ -56,7 +61,12 @@ export class ResponsesLayout implements Layout {
       hasEncrypted,
       customTools: customToolsOf(asked["tools"]),
       isBackground: asked["background"] === true,
+      role: labels?.role ?? "assistant",
     };
+  }
+
+  labelled(labels: Labels): ResponsesLayout {
+    return new ResponsesLayout(this.#answered, labels);
   }
 
   writer(stamps: StampTexts): AnswerWriter {
@@ -85,22 +95,31 @@ export class ResponsesLayout implements Layout {
 
 /** A gathered answer as the steps it was gathered from. */
 export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iterable<Step> {
-  const { text, reasoning, refusal, signature, calls, citations, logprobs, reason } = choice;
+  const { text, reasoning, refusal, signature, calls, parts, citations, logprobs, reason } = choice;
   const hasReasoned = reasoning !== "" || signature !== undefined ||
     (usage?.reasoningTokens ?? 0) > 0;
   if (hasReasoned) yield { kind: "delta", choice: 0, block: "reasoning", text: reasoning };
   if (signature !== undefined) yield { kind: "signature", choice: 0, text: signature };
   const told = logprobs === undefined ? {} : { logprobs };
-  if (text !== "") yield { kind: "delta", choice: 0, block: "text", text, ...told };
+  if (parts !== undefined) {
+    for (const part of parts) {
+      if (part.kind === "call") yield* callSteps(calls[part.index]!, part.index);
+      else yield { kind: "delta", choice: 0, block: "text", text: part.text };
+    }
+  } else if (text !== "") yield { kind: "delta", choice: 0, block: "text", text, ...told };
   for (const citation of citations) yield { kind: "citation", choice: 0, citation };
   if (refusal !== "") yield { kind: "delta", choice: 0, block: "refusal", text: refusal, ...told };
-  for (const [index, call] of calls.entries()) {
-    const { id, name, tool } = call;
-    yield { kind: "call", choice: 0, index, id, name, ...(tool === undefined ? {} : { tool }) };
-    yield { kind: "arguments", choice: 0, index, text: call.arguments };
+  if (parts === undefined) {
+    for (const [index, call] of calls.entries()) yield* callSteps(call, index);
   }
   yield { kind: "end", choice: 0, reason };
   if (usage !== undefined) yield { kind: "usage", usage };
+}
+
+function* callSteps(call: GatheredCall, index: number): Iterable<Step> {
+  const { id, name, tool } = call;
+  yield { kind: "call", choice: 0, index, id, name, ...(tool === undefined ? {} : { tool }) };
+  yield { kind: "arguments", choice: 0, index, text: call.arguments };
 }
 
 interface WriterOptions {
@@ -114,6 +133,8 @@ interface WriterOptions {
   readonly isBackground: boolean;
   /** Tools that take text, and that an upstream may know as functions of one parameter. */
   readonly customTools: ReadonlySet<string>;
+  /** Of messages. */
+  readonly role: string;
 }
 
 /** Clients want numbers, whether or not an upstream has told any. */
@@ -152,6 +173,10 @@ class ResponseWriter implements AnswerWriter, Writing {
 
   get hasContent(): boolean {
     return this.#options.object.family.isNewest;
+  }
+
+  get role(): string {
+    return this.#options.role;
   }
 
   /** Of an item: one more event. `before` and `after` are its fields around `sequence_number`. */
@@ -247,7 +272,8 @@ class ResponseWriter implements AnswerWriter, Writing {
         return "";
       case "audio":
       case "moderation":
-        return ""; // the API has no sound, and no event for a moderation
+      case "redacted":
+        return ""; // the API has no sound, no event for a moderation, and other secrets
     }
   }
 

@@ -58,7 +58,8 @@ function textOf({ body }: Wire): string {
   return body === null ? "" : new TextDecoder().decode(body);
 }
 
-function relayOf(made: Made, { engine, requestId }: Call): Relay {
+/** `made` as an answer. */
+export function relayOf(made: Made, { engine, requestId }: Pick<Call, "engine" | "requestId">): Relay {
   return {
     kind: "relay",
     status: 200,

@@ -92,6 +92,20 @@ export function isValid(value: unknown, schema: unknown): boolean {
   }
 }
 
+/** Why `value` does not keep `schema`, and where; undefined = it does. */
+export function misfitOf(value: unknown, schema: unknown): string | undefined {
+  if (isTooDeep(schema)) return `the schema is nested more than ${DEPTH_MAX} deep`;
+  if (isTooDeep(value)) return `it is nested more than ${DEPTH_MAX} deep`;
+  try {
+    const judge = new Judge(schema);
+    if (judge.isGuarded) return "the schema has a pattern that cannot be tried in bounded time";
+    return judge.misfit(value);
+  } catch (error) {
+    // The validator's own words on a schema that is none: a reference into nowhere, a bad pattern.
+    return `the schema is none: ${(error as Error).message.split("\n")[0]}`;
+  }
+}
+
 /** What has been done for a schema so far. */
 class Work {
   #places = 0;
@@ -130,6 +144,20 @@ class Judge {
 
   isValid(value: unknown, schema: unknown): boolean {
     return validate(value, schema as Schema, this.#draft, this.#lookup).valid;
+  }
+
+  /** What is wrong with `value`, at the innermost place; undefined = nothing is. */
+  misfit(value: unknown): string | undefined {
+    const { valid, errors } = validate(value, this.root as Schema, this.#draft, this.#lookup);
+    if (valid) return undefined;
+    const depthOf = (place: string) => place.split("/").length;
+    const [first, ...rest] = errors;
+    const inner = rest.reduce(
+      (deepest, one) =>
+        depthOf(one.instanceLocation) > depthOf(deepest.instanceLocation) ? one : deepest,
+      first!,
+    );
+    return `at '${inner.instanceLocation.slice(1)}': ${inner.error}`;
   }
 
   /** Whether `value` keeps `fields`, with the patterns in them that the validator does not see. */

@@ -15,10 +15,10 @@ import { type Prompt, promptTokens } from "../prompt_tokens.ts";
 import { heardPieces } from "./audio.ts";
 import type { ToolsMode } from "./calls.ts";
 import type { Counter, Tokens } from "./counter.ts";
+import { checkChoices, cutterOf, type Cutting, cuttingOf } from "./cutting.ts";
 import { type Fit, fit } from "./fit.ts";
 import { isPlain, type Plan, type Planned, Planner } from "./plan.ts";
 import { type Cutter, stepsOf } from "./script.ts";
-import { words } from "./words.ts";
 
 /** How the mock answers; the `mock` section of the config. */
 export interface MockOptions {
@@ -37,18 +37,11 @@ export interface MockOptions {
   readonly moderation?: WordLists;
 }
 
-/** UTF-16 units of one answer, over all of its choices, and pieces of them: each becomes an event. */
-const ANSWER_CHARS_MAX = 1_048_576;
-const ANSWER_PIECES_MAX = 65_536;
-
 /**
  * Scripts kept besides the whole reply: one per place that it can end at, number of choices and way
  * of cutting it, and what was said to those who asked for more.
  */
 const REMEMBERED = { entriesMax: 256, bytesMax: 16_777_216 };
-
-/** How a reply is cut: into words, or into tokens, told by the name of their encoding. */
-type Cutting = "blank before" | "blank after" | EncodingName;
 
 /** A prompt's tokens, and what they depend on besides its messages. */
 type CountedPrompt = Omit<Prompt, "messages"> & { readonly tokens: number };
@@ -123,9 +116,8 @@ export class Mock implements Source {
     return this.#family;
   }
 
-  #cuttingOf({ cutsAfterBlank }: Ask, model: string): Cutting {
-    if (cutsAfterBlank) return "blank after";
-    return this.#options.chunks === "word" ? "blank before" : this.#tokens.of(model).encoding;
+  #cuttingOf(ask: Ask, model: string): Cutting {
+    return cuttingOf(ask, model, this.#options.chunks, this.#tokens);
   }
 
   /** The reply, or its beginning. */
@@ -216,7 +208,9 @@ export class Mock implements Source {
     const known = this.#scripts.get(key);
     if (known !== undefined) return known;
     const cutter = this.#cutter(cutting, encoding);
-    if (choiceCount > 1) checkChoices(plan.text, choiceCount, cutter);
+    if (choiceCount > 1) {
+      checkChoices(plan.text.length, cutter.pieces(plan.text).length, choiceCount);
+    }
     const script = this.#made(`script ${++this.#scriptCount}`, plan, choiceCount, cutter);
     this.#scripts.set(key, script, bytesOf(key, script));
     return script;
@@ -227,15 +221,7 @@ export class Mock implements Source {
   }
 
   #cutter(cutting: Cutting, encoding: EncodingName): Cutter {
-    const tokens = (encoding: EncodingName) => (text: string) => {
-      const pieces = this.#tokens.named(encoding).pieces(text);
-      const isFew = pieces !== undefined && pieces.length <= ANSWER_PIECES_MAX;
-      return isFew ? pieces : words(text, "before");
-    };
-    const pieces = cutting === "blank before" || cutting === "blank after"
-      ? (text: string) => words(text, cutting === "blank before" ? "before" : "after")
-      : tokens(cutting);
-    return { pieces, tokens: tokens(encoding) };
+    return cutterOf(cutting, encoding, this.#tokens);
   }
 }
 
@@ -272,22 +258,6 @@ function predictionTokens(prediction: string, text: string, counter: Counter) {
   const same = predicted.slice(0, differs < 0 ? undefined : differs).join("");
   const accepted = counter.count(same);
   return { accepted, rejected: Math.max(0, counter.count(prediction) - accepted) };
-}
-
-/** Before anything is made of it: 128 choices of a long reply would fill the memory. */
-function checkChoices(text: string, choiceCount: number, cutter: Cutter): void {
-  const pieceCount = cutter.pieces(text).length;
-  const choicesMax = Math.floor(
-    Math.min(ANSWER_CHARS_MAX / text.length, ANSWER_PIECES_MAX / pieceCount),
-  );
-  if (choiceCount <= choicesMax) return;
-  throw new AppError(
-    "integer_too_large",
-    `Invalid 'n': integer above maximum value. Expected a value <= ${choicesMax}, but got ` +
-      `${choiceCount} instead: so many choices of the mock's reply are too long together. Ask for ` +
-      "fewer, or set 'max_completion_tokens'.",
-    { param: "n" },
-  );
 }
 
 function modelUnknown(model: string): AppError {

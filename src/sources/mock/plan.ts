@@ -112,11 +112,7 @@ export class Planner {
     const family = familyOf(turn.model);
     const calls = this.#calls(turn);
     const whole = calls.length > 0 ? "" : this.#text(turn);
-    const cost = calls.length > 0
-      ? callsCost(calls, family, counter)
-      : toolsOf(turn).length > 0
-      ? family.overhead.textBesideTools
-      : family.overhead.text;
+    const cost = aroundTokens(turn, calls, counter);
     const wholeTokens = cost + (calls.length > 0 ? 0 : counter.count(whole));
     const thought = thoughtsOf(turn, family, wholeTokens, counter);
     const room = tokensMax === undefined ? undefined : Math.max(0, tokensMax - thought.tokens);
@@ -222,9 +218,20 @@ export class Planner {
   }
 }
 
+/** Tokens of `calls`, or of what a model puts around a text. */
+export function aroundTokens(
+  turn: Turn,
+  calls: readonly Pick<PlannedCall, "name" | "text">[],
+  counter: Counter,
+): number {
+  const family = familyOf(turn.model);
+  if (calls.length > 0) return callsCost(calls, family, counter);
+  return toolsOf(turn).length > 0 ? family.overhead.textBesideTools : family.overhead.text;
+}
+
 /** Tokens of calls, with those of their names and arguments. */
 function callsCost(
-  calls: readonly PlannedCall[],
+  calls: readonly Pick<PlannedCall, "name" | "text">[],
   { overhead }: Family,
   counter: Counter,
 ): number {

@@ -37,6 +37,7 @@ function crew(numbers: readonly number[], answer: (worker: number) => KeptRow["a
       own,
       ask: relayed,
       askAll: (question) => Promise.all(others.map((one) => relayed(one, question))),
+      tellAll: NO_PEERS.tellAll,
     };
     const rows = new KeptRows({
       peers,

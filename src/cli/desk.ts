@@ -1,0 +1,102 @@
+/**
+ * The desk of this process: fixtures and the journal, which outlive the apps that reloads replace.
+ *
+ * @module
+ */
+
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../config/config.ts";
+import { NO_PEERS, type Peers } from "../core/peers.ts";
+import { CountPage, countPageBytes } from "../lib/count_page.ts";
+import { timerAlarm, Wheel } from "../lib/wheel.ts";
+import { Journal, type JournalOptions } from "../ops/journal.ts";
+import { fixtureSet } from "../sources/fixtures/fixture_set.ts";
+import { readAdded } from "../sources/fixtures/read.ts";
+import { checkTemplates } from "./fixture_files.ts";
+import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
+
+/** Counters of all workers: those of sequences, and of sessions. 2 MiB, of which what is used is there. */
+const COUNTERS = 16_384;
+
+const COUNTS_FILE = "counts";
+const FIXTURES_FILE = "fixtures.json";
+const PREFIX = "weir-";
+
+/** What all workers of one weir share: files in a folder that nobody else may look into. */
+export class SharedFolder {
+  readonly path: string;
+
+  /** The folder at `path`, where a supervisor has made it. */
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Makes it. `remove` is to be called at the end. */
+  static make(): SharedFolder {
+    const shared = new SharedFolder(mkdtempSync(join(tmpdir(), PREFIX)));
+    writeFileSync(join(shared.path, COUNTS_FILE), new Uint8Array(countPageBytes(COUNTERS)), {
+      mode: 0o600,
+    });
+    shared.state = { fixtures: [], trouble: "" };
+    return shared;
+  }
+
+  remove(): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+
+  counts(): CountPage {
+    return new CountPage(Bun.mmap(join(this.path, COUNTS_FILE)));
+  }
+
+  /** The fixtures of files that are in force: one reading for all workers. */
+  get state(): FixtureState {
+    return JSON.parse(readFileSync(join(this.path, FIXTURES_FILE), "utf8"));
+  }
+
+  set state(state: FixtureState) {
+    const file = join(this.path, FIXTURES_FILE);
+    writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
+    renameSync(`${file}.new`, file);
+  }
+}
+
+/** What a desk is made of besides the config. */
+export interface DeskPlace {
+  readonly wheel: Wheel;
+  readonly peers?: Peers;
+  /** Absent: this process is the only one. */
+  readonly shared?: SharedFolder;
+}
+
+/** Makes the desk. */
+export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: DeskPlace): Desk {
+  return new Desk({
+    makeSet: fixtureSet,
+    readAdded: (values, makeId) => readAdded(values, makeId, checkTemplates),
+    counts: shared?.counts() ?? new CountPage(new Uint8Array(countPageBytes(COUNTERS))),
+    wheel,
+    wallMs: Date.now,
+    journal: new Journal(journalOptions(config), Date.now),
+    peers,
+    ...(shared === undefined ? {} : { readFiles: () => shared.state }),
+  });
+}
+
+/** The desk of a process that serves nobody else. */
+export function loneDesk(config: Config): Desk {
+  return openDesk(config, { wheel: processWheel() });
+}
+
+/** A wheel for what outlives apps. */
+export function processWheel(): Wheel {
+  return new Wheel(() => performance.now(), timerAlarm());
+}
+
+/** What the config says of the journal. */
+export function journalOptions({ ops }: Config): JournalOptions {
+  const { journal, journal_max, journal_max_bytes } = ops;
+  return { mode: journal, entriesMax: journal_max, bytesMax: journal_max_bytes };
+}

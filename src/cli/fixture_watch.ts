@@ -1,0 +1,153 @@
+/**
+ * The fixtures of files: read when weir starts, and again when a file changes; whole or not at all.
+ *
+ * @module
+ */
+
+import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
+import { dirname } from "node:path";
+import type { Fixture } from "../sources/fixtures/fixture.ts";
+import type { FixtureState } from "../surfaces/admin/desk.ts";
+import { pathIn } from "./token_files.ts";
+import { Failure, type Terminal } from "./terminal.ts";
+import { type Settings, warn } from "./settings.ts";
+
+/** What was read. */
+export interface LoadedFixtures {
+  readonly fixtures: readonly Fixture[];
+  /** "FILE:LINE:COL path: what is wrong". */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** Every file that was read. */
+  readonly files: readonly string[];
+}
+
+/** Reads `paths` (files, folders, patterns), which count from `folder`. */
+export type LoadFixtures = (paths: readonly string[], folder: string) => LoadedFixtures;
+
+/** Where files are looked for. */
+export interface FixturePlaces {
+  readonly paths: readonly string[];
+  readonly folder: string;
+}
+
+/** Where the config says that they are. */
+export function fixturePlaces({ config, folder }: Pick<Settings, "config" | "folder">) {
+  return { paths: config.mock.fixtures, folder } satisfies FixturePlaces;
+}
+
+/** Whoever writes a file may write it in pieces, and several files one after the other. */
+const SETTLE_MS = 100;
+
+const FIXTURE_FILE = /\.(?:json|ya?ml)$/i;
+const PATTERN = /[*?[{]/;
+
+/** What it needs. */
+export interface FixtureFilesOptions {
+  readonly load: LoadFixtures;
+  readonly terminal: Terminal;
+  /** Told when other fixtures are in force, or why they are not those on the disk. */
+  readonly onChange: (state: FixtureState) => void;
+}
+
+/** Reads and watches. */
+export class FixtureFiles {
+  readonly #options: FixtureFilesOptions;
+  #places: FixturePlaces = { paths: [], folder: "." };
+  #state: FixtureState = { fixtures: [], trouble: "" };
+  #watchers: readonly FSWatcher[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: FixtureFilesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Reads them for the first time, and watches from now on.
+   *
+   * @throws {Failure} with every problem.
+   */
+  open(places: FixturePlaces): FixtureState {
+    this.#places = places;
+    const loaded = this.#load();
+    if (loaded.problems.length > 0) {
+      throw new Failure(`The fixtures have ${problemsText(loaded.problems)}`);
+    }
+    warn(loaded.warnings, this.#options.terminal);
+    this.#state = { fixtures: loaded.fixtures, trouble: "" };
+    this.#watch(loaded.files);
+    return this.#state;
+  }
+
+  /** Reads them again, from `places` if they are others now. */
+  reload(places: FixturePlaces = this.#places): void {
+    const { terminal, onChange } = this.#options;
+    this.#places = places;
+    const { fixtures, problems, warnings, files } = this.#load();
+    this.#watch(files);
+    if (problems.length > 0) {
+      const [first] = problems;
+      const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more)`;
+      const trouble = `the old ones stay: ${first}${more}`;
+      if (trouble === this.#state.trouble) return;
+      terminal.complain(`weir: fixtures: the old ones stay, as the files have ${problemsText(problems)}`);
+      this.#state = { ...this.#state, trouble };
+    } else {
+      const isSame = this.#state.trouble === "" &&
+        JSON.stringify(fixtures) === JSON.stringify(this.#state.fixtures);
+      if (isSame) return;
+      warn(warnings, terminal);
+      terminal.complain(`weir: fixtures: read again, ${fixtures.length} of ${files.length} files`);
+      this.#state = { fixtures, trouble: "" };
+    }
+    onChange(this.#state);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers = [];
+  }
+
+  #load(): LoadedFixtures {
+    const { paths, folder } = this.#places;
+    if (paths.length === 0) return { fixtures: [], problems: [], warnings: [], files: [] };
+    return this.#options.load(paths, folder);
+  }
+
+  #watch(files: readonly string[]): void {
+    for (const watcher of this.#watchers) watcher.close();
+    const { paths, folder } = this.#places;
+    const folders = new Set(files.map((file) => dirname(pathIn(folder, file))));
+    for (const path of paths) folders.add(watchedFolder(pathIn(folder, path)));
+    this.#watchers = [...folders].filter((path) => existsSync(path)).flatMap((path) => {
+      try {
+        return [watch(path, { persistent: false, recursive: true }, this.#onEvent)];
+      } catch (error) {
+        const { code } = error as { readonly code?: string };
+        this.#options.terminal.complain(
+          `weir: warning: ${path} cannot be watched (${code}): SIGHUP reads its fixtures again`,
+        );
+        return [];
+      }
+    });
+  }
+
+  readonly #onEvent = (_kind: string, file: string | null): void => {
+    if (file !== null && !FIXTURE_FILE.test(file)) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.reload(), SETTLE_MS);
+  };
+}
+
+/** The folder in which what `path` stands for comes and goes. */
+function watchedFolder(path: string): string {
+  const pattern = PATTERN.exec(path);
+  if (pattern !== null) return dirname(`${path.slice(0, pattern.index)}x`);
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path);
+}
+
+function problemsText(problems: readonly string[]): string {
+  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
+  return `${count}:\n${problems.map((line) => `  ${line}`).join("\n")}`;
+}

@@ -1,0 +1,274 @@
+/**
+ * Looks requests up in the journal of one worker, and joins what several have found.
+ *
+ * @module
+ */
+
+import { AppError } from "../../core/errors.ts";
+import { EMPTY_TURN } from "../../core/turn.ts";
+import type { Journal, JournalEntry } from "../../ops/journal.ts";
+import type { Fixture } from "../../sources/fixtures/fixture.ts";
+import type { Counters, FixtureSet } from "../../sources/fixtures/ports.ts";
+import type { ReadAdded } from "../../sources/fixtures/shelf.ts";
+import type { View } from "../../sources/fixtures/view.ts";
+
+/** Which requests are meant: all keys hold. JSON carries it. */
+export interface RequestFilter {
+  readonly session?: string;
+  readonly model?: string;
+  /** Without the query. */
+  readonly path?: string;
+  readonly status?: number;
+  /** Its id. */
+  readonly fixture?: string;
+  /** Whether some fixture has answered. */
+  readonly matched?: boolean;
+  /** Milliseconds since 1970. */
+  readonly since?: number;
+  /** As in a fixture. */
+  readonly match?: unknown;
+  /** The newest of them are shown. */
+  readonly limit: number;
+}
+
+/** A request as it is shown. */
+export type ShownRequest = Readonly<Record<string, unknown>> & { readonly at_ms: number };
+
+/** Some of those that fit. */
+export interface Shown {
+  readonly requests: readonly ShownRequest[];
+  /** How many fit. */
+  readonly count: number;
+}
+
+/** How many fit, and what nearly does. */
+export interface Count {
+  readonly count: number;
+  readonly nearest: readonly Near[];
+}
+
+/** A request that does not fit. */
+export interface Near {
+  readonly request: ShownRequest;
+  readonly reasons: readonly string[];
+}
+
+/** What a look needs. */
+export interface LookDeps {
+  readonly journal: Journal;
+  readonly makeSet: (fixtures: readonly Fixture[]) => FixtureSet;
+  readonly readAdded: ReadAdded;
+  readonly peers: { readonly own: number };
+}
+
+/** Characters of JSON of what one worker shows: the link between workers carries twice that. */
+const SHOWN_CHARS_MAX = 4 * 1024 * 1024;
+const NEAREST_MAX = 3;
+
+/** What the head of a request tells of. */
+const HEAD_KEYS: ReadonlySet<string> = new Set(["model", "header", "context", "key"]);
+
+const NO_COUNTERS: Counters = { add: () => 0, get: () => 0, reset() {} };
+
+/** Looks into one journal. */
+export class Look {
+  readonly #deps: LookDeps;
+
+  constructor(deps: LookDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws {AppError} when `match` is wrong, or needs what is not kept. */
+  count(filter: RequestFilter): Count {
+    const test = this.#test(filter.match);
+    let count = 0;
+    const near: { entry: JournalEntry; reasons: readonly string[] }[] = [];
+    for (const entry of this.#deps.journal.entries()) {
+      const reasons = [...plainReasons(entry, filter), ...test(entry)];
+      if (reasons.length === 0) {
+        if (isAnswered(entry)) count++;
+      } else {
+        near.push({ entry, reasons });
+        near.sort((one, other) => one.reasons.length - other.reasons.length);
+        near.length = Math.min(near.length, NEAREST_MAX);
+      }
+    }
+    const nearest = near.map(({ entry, reasons }) => ({ request: this.#shown(entry), reasons }));
+    return { count, nearest };
+  }
+
+  /** @throws {AppError} when `match` is wrong, or needs what is not kept. */
+  show(filter: RequestFilter): Shown {
+    const test = this.#test(filter.match);
+    const found = [...this.#deps.journal.entries()].filter((entry) =>
+      plainReasons(entry, filter).length === 0 && test(entry).length === 0
+    );
+    const requests: ShownRequest[] = [];
+    let chars = 0;
+    for (const entry of found.slice(-filter.limit).reverse()) {
+      const request = this.#shown(entry);
+      chars += JSON.stringify(request).length;
+      if (chars > SHOWN_CHARS_MAX && requests.length > 0) break;
+      requests.push(request);
+    }
+    return { requests: requests.reverse(), count: found.length };
+  }
+
+  joinCounts(counts: readonly Count[]): Count {
+    return {
+      count: counts.reduce((sum, { count }) => sum + count, 0),
+      nearest: counts.flatMap(({ nearest }) => nearest)
+        .toSorted((one, other) => one.reasons.length - other.reasons.length)
+        .slice(0, NEAREST_MAX),
+    };
+  }
+
+  joinShown(shown: readonly Shown[], { limit }: RequestFilter): Shown {
+    return {
+      requests: shown.flatMap(({ requests }) => requests)
+        .toSorted((one, other) => one.at_ms - other.at_ms)
+        .slice(-limit),
+      count: shown.reduce((sum, { count }) => sum + count, 0),
+    };
+  }
+
+  /** Why a request does not match, which is never said of one that does. */
+  #test(match: unknown): (entry: JournalEntry) => readonly string[] {
+    if (match === undefined) return () => [];
+    const { journal, readAdded, makeSet } = this.#deps;
+    const entries = [{ id: "match", match, response: { content: "" } }];
+    const { fixtures, problems } = readAdded(entries, () => "match");
+    if (problems.length > 0) throw new AppError("request_invalid", problems.join("; "));
+    const needs = needsBodies(match);
+    if (needs !== undefined && !journal.keepsBodies) {
+      throw new AppError(
+        "conflict",
+        `match.${needs} looks into what the journal does not keep: set ops.journal: bodies`,
+      );
+    }
+    const set = makeSet(fixtures);
+    return (entry) => {
+      const view = viewOf(entry);
+      if (set.find(view, NO_COUNTERS, "") !== undefined) return [];
+      const [miss] = set.nearest(view, NO_COUNTERS, "");
+      return miss === undefined || miss.reasons.length === 0 ? ["match"] : miss.reasons;
+    };
+  }
+
+  #shown(entry: JournalEntry): ShownRequest {
+    const { number, atMs, head, facts, text } = entry;
+    const { times, isCut } = entry.timesLeft();
+    return {
+      id: `${this.#deps.peers.own}-${number}`,
+      at_ms: atMs,
+      at: new Date(atMs).toISOString(),
+      session: head.session,
+      method: head.method,
+      path: head.path,
+      surface: facts.surface,
+      model: facts.model,
+      source: facts.source,
+      key: facts.tokenName,
+      request_id: facts.requestId,
+      fixture: facts.fixture === "" ? null : facts.fixture,
+      ...(facts.misses.length === 0 ? {} : { misses: facts.misses }),
+      status: facts.status === 0 ? null : facts.status,
+      stream: facts.isStream,
+      outcome: facts.outcome ?? null,
+      error: facts.error === undefined
+        ? null
+        : { code: facts.error.code, message: facts.error.plain },
+      first_byte_ms: rounded(facts.firstByteMs),
+      duration_ms: rounded(facts.durationMs),
+      body_bytes: facts.bodyBytes,
+      prompt_tokens: facts.promptTokens < 0 ? null : facts.promptTokens,
+      completion_tokens: facts.completionTokens < 0 ? null : facts.completionTokens,
+      // Pairs: when, in milliseconds after the request came, and how many events left then.
+      events: times.map(([ms, events]) => [rounded(ms), events]),
+      ...(isCut ? { events_cut: true } : {}),
+      headers: headersOf(entry),
+      ...(text === undefined ? {} : { body: jsonOf(text) }),
+      ...(text !== undefined && entry.isTextCut ? { body_cut: true } : {}),
+    };
+  }
+}
+
+/** Has something left, or will nothing? */
+function isAnswered({ facts }: JournalEntry): boolean {
+  return facts.status > 0 || facts.outcome !== undefined;
+}
+
+function rounded(ms: number): number | null {
+  return ms < 0 ? null : Math.round(ms * 100) / 100;
+}
+
+function headersOf({ head }: JournalEntry): Readonly<Record<string, string>> {
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, value] of head.fields) {
+    const key = name.toLowerCase();
+    headers[key] = headers[key] === undefined ? value : `${headers[key]}, ${value}`;
+  }
+  return headers;
+}
+
+/** The value of JSON, else the text. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The keys of `filter` that do not hold. */
+function plainReasons({ atMs, head, facts }: JournalEntry, filter: RequestFilter): string[] {
+  const { session, model, path, status, fixture, matched, since } = filter;
+  const reasons: string[] = [];
+  const check = (name: string, wanted: unknown, is: unknown) => {
+    if (wanted !== undefined && wanted !== is) {
+      reasons.push(`${name}: ${JSON.stringify(is)} is not ${JSON.stringify(wanted)}`);
+    }
+  };
+  check("session", session, head.session);
+  check("model", model, facts.model);
+  check("path", path, head.path);
+  check("status", status, facts.status);
+  check("fixture", fixture, facts.fixture);
+  check("matched", matched, facts.fixture !== "");
+  if (since !== undefined && atMs < since) reasons.push("since: it came earlier");
+  return reasons;
+}
+
+/** The first key of `match` that the head of a request does not tell of. */
+function needsBodies(match: unknown): string | undefined {
+  for (const [key, value] of Object.entries(Object(match) as object)) {
+    if (key === "not") {
+      const inner = needsBodies(value);
+      if (inner !== undefined) return inner;
+    } else if (key === "anyOf" && Array.isArray(value)) {
+      const inner = value.map(needsBodies).find((one) => one !== undefined);
+      if (inner !== undefined) return inner;
+    } else if (!HEAD_KEYS.has(key)) return key;
+  }
+  return undefined;
+}
+
+/** A request of the journal as fixtures see it. */
+function viewOf({ head, facts, text }: JournalEntry): View {
+  const seen = facts.view as View | undefined;
+  const { model, tokenName: key } = facts;
+  if (seen === undefined) {
+    return {
+      endpoint: "chat",
+      dialect: "openai",
+      path: head.path,
+      model,
+      turn: { ...EMPTY_TURN, model },
+      inputs: [],
+      fields: head.fields,
+      key,
+      body: () => text === undefined || text === "" ? undefined : jsonOf(text),
+    };
+  }
+  return seen;
+}
