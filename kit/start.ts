@@ -43,8 +43,6 @@ export interface Started {
 }
 
 const START_MS = 10_000;
-/** A weir that does not end within this is killed. */
-const STOP_MS = 2000;
 /** As much of what weir prints is kept for an error. */
 const OUTPUT_CHARS_MAX = 16_384;
 
@@ -166,13 +164,12 @@ function listening(
   });
 }
 
+/** Nothing that it has is worth waiting for. */
 async function end(child: ChildProcess, exited: Promise<void>): Promise<void> {
-  if (child.exitCode !== null || child.pid === undefined) return;
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   child.ref();
-  child.stdin!.end();
-  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  child.kill("SIGKILL");
   await exited;
-  clearTimeout(timer);
 }
 
 /** A test runner that has nothing else to do ends, and weir with it. */

@@ -10,7 +10,10 @@ import { readCassette } from "./vcr.ts";
 
 /** The exchanges in `text`, whose file is called `file` in what is said of them. */
 export function readRecordings(text: string, file: string): Recordings {
-  const untaken = (why: string): Recordings => ({ recordings: [], untaken: [{ place: file, why }] });
+  const untaken = (why: string): Recordings => ({
+    recordings: [],
+    untaken: [{ place: file, why }],
+  });
   try {
     return readCapture(text, file) ?? readCassette(text, file) ??
       untaken("it is no VCR cassette (interactions) and no .llmcap.jsonl capture");

@@ -12,7 +12,11 @@ import { DECODERS } from "../upstream/decoded.ts";
 const BODY_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Headers of answers that are kept: nobody else's header gets in, and no secret is among these. */
-const KEPT_FIELDS: ReadonlySet<string> = new Set(["content-type", "content-encoding", "retry-after"]);
+const KEPT_FIELDS: ReadonlySet<string> = new Set([
+  "content-type",
+  "content-encoding",
+  "retry-after",
+]);
 
 /** A piece of a body. */
 export interface Piece {
@@ -107,7 +111,9 @@ function undone(pieces: readonly Piece[], encoding: string): Promise<readonly Pi
 
 function isText(pieces: readonly Piece[]): boolean {
   try {
-    new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(pieces.map(({ bytes }) => bytes)));
+    new TextDecoder("utf-8", { fatal: true }).decode(
+      Buffer.concat(pieces.map(({ bytes }) => bytes)),
+    );
     return true;
   } catch {
     return false;

@@ -89,7 +89,9 @@ function bytesOf(message: Json): Uint8Array<ArrayBuffer> | undefined {
   const { parsed_body, content, body = content } = message;
   if (parsed_body !== undefined) return bytes(parsed_body);
   const { string, base64_string } = object(body);
-  if (typeof base64_string === "string") return Uint8Array.from(Buffer.from(base64_string, "base64"));
+  if (typeof base64_string === "string") {
+    return Uint8Array.from(Buffer.from(base64_string, "base64"));
+  }
   return bytes(string === undefined ? body : string);
 }
 
@@ -97,7 +99,9 @@ function bytes(value: unknown): Uint8Array<ArrayBuffer> | undefined {
   if (value === undefined || value === null) return new Uint8Array();
   if (typeof value === "string") return Uint8Array.from(Buffer.from(value));
   if (value instanceof Uint8Array) return Uint8Array.from(value);
-  return typeof value === "object" ? Uint8Array.from(Buffer.from(JSON.stringify(value))) : undefined;
+  return typeof value === "object"
+    ? Uint8Array.from(Buffer.from(JSON.stringify(value)))
+    : undefined;
 }
 
 /** Headers with one value or a list of them. */
