@@ -59,9 +59,8 @@ export const importRecordings = defineCommand({
       .map(({ place, why }) => `${place}: not taken: ${why}`);
     for (const line of [...unread, ...untaken, ...notes]) terminal.complain(`weir: ${line}`);
     const lostCount = unread.length + untaken.length;
-    const count =
-      `${fixtures.length} fixtures of ${recordings.length + unread.length} recordings, ` +
-      `${lostCount} not taken`;
+    const all = counted(recordings.length + unread.length, "recording");
+    const count = `${counted(fixtures.length, "fixture")} of ${all}, ${lostCount} not taken`;
     if (fixtures.length === 0) throw new Failure(`Nothing was written: ${count}`);
     const text = out?.endsWith(".json") ? fixturesJson(fixtures) : fixturesYaml(fixtures);
     if (out === undefined) terminal.print(text.trimEnd());
@@ -70,6 +69,10 @@ export const importRecordings = defineCommand({
     return EXIT.done;
   },
 });
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
 
 /** @throws {Failure} when the file cannot be read. */
 function textOf(file: string): string {

@@ -21,7 +21,7 @@ test("weir import writes fixtures, and says what it could not take", async () =>
   const told = [
     "weir: other.yaml: not taken: it is no VCR cassette (interactions) and no .llmcap.jsonl capture",
     "weir: calls.json, interaction 2: not taken: weir reads no answers of POST /v1/models",
-    "weir: 1 fixtures of 3 recordings, 2 not taken",
+    "weir: 1 fixture of 3 recordings, 2 not taken",
   ].join("\n");
   const printed = await run(["import", ...files]);
   expect(printed).toMatchObject({ code: 0, errors: `${told}\n` });
@@ -39,6 +39,6 @@ test("weir import writes fixtures, and says what it could not take", async () =>
   expect(readFileSync(out, "utf8")).toBe("mine");
   expect(await run(["import", files[1]!])).toMatchObject({
     code: 1,
-    errors: expect.stringContaining("Nothing was written: 0 fixtures of 1 recordings"),
+    errors: expect.stringContaining("Nothing was written: 0 fixtures of 1 recording"),
   });
 });
