@@ -10,11 +10,13 @@ import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
 import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
+import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
+import { requests } from "./cli/requests.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, terminal } from "./cli/terminal.ts";
@@ -29,6 +31,8 @@ export const COMMANDS: readonly Command[] = [
   down,
   run,
   check,
+  fixtures,
+  requests,
   memory,
   token,
   install,

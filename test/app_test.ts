@@ -22,7 +22,10 @@ test("App.close() closes idle connections to upstreams", async () => {
   };
   const settings = readSettings(options, { print() {}, complain() {} });
   // The time stands still: no connection closes because it has been idle for long.
-  const app = makeApp(settings.config, { ...world(settings, loneDesk(settings.config)), clock: () => 0 });
+  const app = makeApp(settings.config, {
+    ...world(settings, loneDesk(settings.config)),
+    clock: () => 0,
+  });
   const server = listen(app.onRequest, { onBadRequest: app.onBadRequest });
   const answer = await fetch(`${urlOf(server)}/v1/chat/completions`, {
     method: "POST",

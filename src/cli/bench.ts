@@ -12,6 +12,7 @@ import {
   listFlag,
   numberFlag,
   parsedFlag,
+  readHeader,
   readNumber,
   switchFlag,
   textFlag,
@@ -141,15 +142,4 @@ function readExpected(text: string, name: string): Expected {
   if (text === "free") return { kind: "free" };
   const range = { min: 1, max: EVENTS_MAX, isWhole: true };
   return { kind: "count", events: readNumber(text, name, range) };
-}
-
-/** The value is never part of a message: it may be a key. */
-function readHeader(text: string): readonly [name: string, value: string] {
-  const at = text.indexOf(":");
-  const name = text.slice(0, Math.max(0, at)).trim();
-  const value = text.slice(at + 1).trim();
-  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || /[\r\n\0]/.test(value)) {
-    throw new Failure("--header needs NAME: VALUE on one line", EXIT.usage);
-  }
-  return [name, value];
 }

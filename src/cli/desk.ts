@@ -12,9 +12,10 @@ import { NO_PEERS, type Peers } from "../core/peers.ts";
 import { CountPage, countPageBytes } from "../lib/count_page.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
 import { Journal, type JournalOptions } from "../ops/journal.ts";
+import { checkFixture } from "../sources/fixtures/check.ts";
 import { fixtureSet } from "../sources/fixtures/fixture_set.ts";
 import { readAdded } from "../sources/fixtures/read.ts";
-import { checkTemplates } from "./fixture_files.ts";
+import { Failure } from "./terminal.ts";
 import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
 
 /** Counters of all workers: those of sequences, and of sessions. 2 MiB, of which what is used is there. */
@@ -22,7 +23,7 @@ const COUNTERS = 16_384;
 
 const COUNTS_FILE = "counts";
 const FIXTURES_FILE = "fixtures.json";
-const PREFIX = "weir-";
+const PREFIX = "weir-shared-";
 
 /** What all workers of one weir share: files in a folder that nobody else may look into. */
 export class SharedFolder {
@@ -33,9 +34,13 @@ export class SharedFolder {
     this.path = path;
   }
 
-  /** Makes it. `remove` is to be called at the end. */
+  /**
+   * Makes it. `remove` is to be called at the end.
+   *
+   * @throws {Failure} when the system has no place for it.
+   */
   static make(): SharedFolder {
-    const shared = new SharedFolder(mkdtempSync(join(tmpdir(), PREFIX)));
+    const shared = new SharedFolder(made(join(tmpdir(), PREFIX)));
     writeFileSync(join(shared.path, COUNTS_FILE), new Uint8Array(countPageBytes(COUNTERS)), {
       mode: 0o600,
     });
@@ -63,6 +68,18 @@ export class SharedFolder {
   }
 }
 
+function made(prefix: string): string {
+  try {
+    return mkdtempSync(prefix);
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    throw new Failure(
+      `Several workers need a temporary folder to count in, and none can be made at ${prefix}… ` +
+        `(${code}): set TMPDIR, or server.workers to 1`,
+    );
+  }
+}
+
 /** What a desk is made of besides the config. */
 export interface DeskPlace {
   readonly wheel: Wheel;
@@ -75,7 +92,7 @@ export interface DeskPlace {
 export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: DeskPlace): Desk {
   return new Desk({
     makeSet: fixtureSet,
-    readAdded: (values, makeId) => readAdded(values, makeId, checkTemplates),
+    readAdded: (values, makeId) => readAdded(values, makeId, checkFixture),
     counts: shared?.counts() ?? new CountPage(new Uint8Array(countPageBytes(COUNTERS))),
     wheel,
     wallMs: Date.now,

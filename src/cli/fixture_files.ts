@@ -1,39 +1,127 @@
 /**
- * Reads the fixtures of files.
+ * The files of fixtures: what files, folders and patterns stand for, in their order, and what is in
+ * them.
  *
  * @module
  */
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type CheckFixture, readFixtures } from "../sources/fixtures/read.ts";
-import { templateProblems } from "../sources/fixtures/template.ts";
-import type { LoadedFixtures } from "./fixture_watch.ts";
+import type { Fixture } from "../sources/fixtures/fixture.ts";
+import { type CheckFixture, FILE_CHARS_MAX, readFixtures } from "../sources/fixtures/read.ts";
+import { nameOf, shadowsOf } from "../sources/fixtures/shadows.ts";
 import { pathIn } from "./token_files.ts";
 
-/** What is wrong with the templates of a fixture. */
-export const checkTemplates: CheckFixture = ({ isTemplate, responses }) =>
-  isTemplate
-    ? responses.flatMap((response) =>
-      templateProblems(response).map((text) => ({ path: ["response"], text }))
-    )
-    : [];
+const FILES_MAX = 10_000;
+/** As many as its characters can have in UTF-8, more or less. */
+const FILE_BYTES_MAX = 3 * FILE_CHARS_MAX;
+/** Of all files together: each worker has them in memory. */
+const FIXTURES_MAX = 100_000;
+/** Folders inside each other: more are a link to itself. */
+const DEPTH_MAX = 32;
+const IS_FIXTURES = /\.(?:ya?ml|json)$/i;
 
-/** Reads files, and folders of them. */
-export function loadFixtures(paths: readonly string[], folder: string): LoadedFixtures {
+/** Files, in the order in which their fixtures stand. */
+export interface FixtureFiles {
+  readonly files: readonly string[];
+  readonly problems: readonly string[];
+}
+
+/** What is in them. */
+export interface LoadedFixtures extends FixtureFiles {
+  readonly fixtures: readonly Fixture[];
+  /** What is odd and no problem: fixtures that can never be given. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * The files that `places` stand for: files as they are, folders with the YAML and JSON below them
+ * (their own files before those of the folders in them, hidden ones left out), patterns such as
+ * more/*.yaml. All of one place are in order, and a file counts once. Relative ones are in `folder`.
+ */
+export function fixtureFilesOf(places: readonly string[], folder: string): FixtureFiles {
+  const files = new Set<string>();
   const problems: string[] = [];
-  const files = paths.flatMap((path) => {
-    const full = pathIn(folder, path);
-    const stat = statSync(full, { throwIfNoEntry: false });
-    if (stat === undefined) problems.push(`${path}:1:1 there is no such file`);
-    if (stat?.isDirectory() !== true) return stat === undefined ? [] : [path];
-    return readdirSync(full).filter((name) => /\.(json|ya?ml)$/.test(name)).sort()
-      .map((name) => join(path, name));
-  });
-  const fixtures = files.flatMap((file) => {
-    const read = readFixtures(readFileSync(pathIn(folder, file), "utf8"), file, checkTemplates);
+  for (const place of places) {
+    try {
+      const found = filesOf(pathIn(folder, place));
+      if (found.length === 0) problems.push(`${place}: there is no file of fixtures`);
+      for (const file of found) files.add(file);
+    } catch (error) {
+      const { code } = error as { readonly code?: string };
+      if (code === undefined) throw error;
+      problems.push(`${place}: ${code === "ENOENT" ? "there is no such file or folder" : code}`);
+    }
+    if (files.size <= FILES_MAX) continue;
+    return { files: [], problems: [`${place}: there must be at most ${FILES_MAX} files`] };
+  }
+  return { files: [...files], problems };
+}
+
+/** @throws {Error} with a `code` when it cannot be looked at. */
+function filesOf(path: string): readonly string[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory()) return filesIn(path, 0);
+  if (stat !== undefined) return [path];
+  if (!/[*?[{]/.test(path)) throw Object.assign(new Error(path), { code: "ENOENT" });
+  return [...new Bun.Glob(path).scanSync()].sort();
+}
+
+function filesIn(folder: string, depth: number): readonly string[] {
+  if (depth > DEPTH_MAX) throw Object.assign(new Error(folder), { code: "ELOOP" });
+  const files: string[] = [];
+  const folders: string[] = [];
+  for (const name of readdirSync(folder).sort()) {
+    if (name.startsWith(".")) continue;
+    const path = join(folder, name);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isDirectory()) folders.push(path);
+    else if (stat?.isFile() && IS_FIXTURES.test(name)) files.push(path);
+  }
+  return [...files, ...folders.flatMap((inner) => filesIn(inner, depth + 1))];
+}
+
+/**
+ * Reads what `places` stand for, with every problem of every file. Whoever has any uses none of it.
+ * `check`: what else has to hold of each fixture.
+ */
+export function loadFixtures(
+  places: readonly string[],
+  folder: string,
+  check?: CheckFixture,
+): LoadedFixtures {
+  const found = fixtureFilesOf(places, folder);
+  const problems = [...found.problems];
+  const fixtures: Fixture[] = [];
+  const ids = new Map<string, Fixture>();
+  for (const file of found.files) {
+    const text = textOf(file, problems);
+    if (text === undefined) continue;
+    const read = readFixtures(text, file, check);
     problems.push(...read.problems);
-    return read.fixtures;
-  });
-  return { fixtures, problems, warnings: [], files };
+    for (const fixture of read.fixtures) {
+      const other = ids.get(fixture.id);
+      ids.set(fixture.id, other ?? fixture);
+      if (other === undefined) fixtures.push(fixture);
+      else problems.push(`${nameOf(fixture)}: the id is that of ${nameOf(other)}, too`);
+    }
+    if (fixtures.length > FIXTURES_MAX) {
+      problems.push(`${file}: there must be at most ${FIXTURES_MAX} fixtures in all files`);
+      break;
+    }
+  }
+  const warnings = problems.length === 0 ? shadowsOf(fixtures) : [];
+  return { files: found.files, fixtures, problems, warnings };
+}
+
+function textOf(file: string, problems: string[]): string | undefined {
+  try {
+    if (statSync(file).size <= FILE_BYTES_MAX) return readFileSync(file, "utf8");
+    problems.push(`${file}: the file must have at most ${FILE_BYTES_MAX} bytes`);
+    return undefined;
+  } catch (error) {
+    const { code } = error as { readonly code?: string };
+    problems.push(`${file}: cannot be read: ${code ?? String(error)}`);
+    return undefined;
+  }
 }

@@ -6,24 +6,12 @@
 
 import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import type { Fixture } from "../sources/fixtures/fixture.ts";
+import { checkFixture } from "../sources/fixtures/check.ts";
 import type { FixtureState } from "../surfaces/admin/desk.ts";
+import { type LoadedFixtures, loadFixtures } from "./fixture_files.ts";
 import { pathIn } from "./token_files.ts";
 import { Failure, type Terminal } from "./terminal.ts";
 import { type Settings, warn } from "./settings.ts";
-
-/** What was read. */
-export interface LoadedFixtures {
-  readonly fixtures: readonly Fixture[];
-  /** "FILE:LINE:COL path: what is wrong". */
-  readonly problems: readonly string[];
-  readonly warnings: readonly string[];
-  /** Every file that was read. */
-  readonly files: readonly string[];
-}
-
-/** Reads `paths` (files, folders, patterns), which count from `folder`. */
-export type LoadFixtures = (paths: readonly string[], folder: string) => LoadedFixtures;
 
 /** Where files are looked for. */
 export interface FixturePlaces {
@@ -39,12 +27,15 @@ export function fixturePlaces({ config, folder }: Pick<Settings, "config" | "fol
 /** Whoever writes a file may write it in pieces, and several files one after the other. */
 const SETTLE_MS = 100;
 
-const FIXTURE_FILE = /\.(?:json|ya?ml)$/i;
+/**
+ * Names with which something may come or go: those of fixtures, and those without an ending, as folders and
+ * links have them. Logs and databases beside them are none.
+ */
+const MAY_MATTER = /\.(?:json|ya?ml)$|^[^.]*$|(?:^|\/)\.\.[^/]*$/i;
 const PATTERN = /[*?[{]/;
 
 /** What it needs. */
 export interface FixtureFilesOptions {
-  readonly load: LoadFixtures;
   readonly terminal: Terminal;
   /** Told when other fixtures are in force, or why they are not those on the disk. */
   readonly onChange: (state: FixtureState) => void;
@@ -90,7 +81,9 @@ export class FixtureFiles {
       const more = problems.length === 1 ? "" : ` (and ${problems.length - 1} more)`;
       const trouble = `the old ones stay: ${first}${more}`;
       if (trouble === this.#state.trouble) return;
-      terminal.complain(`weir: fixtures: the old ones stay, as the files have ${problemsText(problems)}`);
+      terminal.complain(
+        `weir: fixtures: the old ones stay, as the files have ${problemsText(problems)}`,
+      );
       this.#state = { ...this.#state, trouble };
     } else {
       const isSame = this.#state.trouble === "" &&
@@ -112,17 +105,18 @@ export class FixtureFiles {
   #load(): LoadedFixtures {
     const { paths, folder } = this.#places;
     if (paths.length === 0) return { fixtures: [], problems: [], warnings: [], files: [] };
-    return this.#options.load(paths, folder);
+    return loadFixtures(paths, folder, checkFixture);
   }
 
   #watch(files: readonly string[]): void {
     for (const watcher of this.#watchers) watcher.close();
     const { paths, folder } = this.#places;
-    const folders = new Set(files.map((file) => dirname(pathIn(folder, file))));
-    for (const path of paths) folders.add(watchedFolder(pathIn(folder, path)));
+    const places = paths.map((path) => watchedAt(pathIn(folder, path)));
+    const folders = new Set([...files.map((file) => dirname(file)), ...places.map(([at]) => at)]);
     this.#watchers = [...folders].filter((path) => existsSync(path)).flatMap((path) => {
+      const recursive = places.some(([at, isDeep]) => at === path && isDeep);
       try {
-        return [watch(path, { persistent: false, recursive: true }, this.#onEvent)];
+        return [watch(path, { persistent: false, recursive }, this.#onEvent)];
       } catch (error) {
         const { code } = error as { readonly code?: string };
         this.#options.terminal.complain(
@@ -134,17 +128,24 @@ export class FixtureFiles {
   }
 
   readonly #onEvent = (_kind: string, file: string | null): void => {
-    if (file !== null && !FIXTURE_FILE.test(file)) return;
+    if (file !== null && !MAY_MATTER.test(file)) return;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.reload(), SETTLE_MS);
   };
 }
 
-/** The folder in which what `path` stands for comes and goes. */
-function watchedFolder(path: string): string {
+/**
+ * The folder in which what `path` stands for comes and goes, and whether the folders below it count: a
+ * file's folder may be a whole project's.
+ */
+function watchedAt(path: string): readonly [folder: string, isDeep: boolean] {
   const pattern = PATTERN.exec(path);
-  if (pattern !== null) return dirname(`${path.slice(0, pattern.index)}x`);
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true ? path : dirname(path);
+  if (pattern !== null) {
+    const rest = path.slice(pattern.index);
+    return [dirname(`${path.slice(0, pattern.index)}x`), rest.includes("**") || rest.includes("/")];
+  }
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return isFolder ? [path, true] : [dirname(path), false];
 }
 
 function problemsText(problems: readonly string[]): string {

@@ -169,6 +169,21 @@ export function readNumber(value: string, name: string, range: NumberRange): num
   throw new Failure(`${name} must be ${kind} from ${min} to ${max}: it is "${value}"`, EXIT.usage);
 }
 
+/**
+ * The header that `text` is, "NAME: VALUE". The value is never part of a message: it may be a key.
+ *
+ * @throws {Failure} with exit code 2 when it is none.
+ */
+export function readHeader(text: string, flag: string): readonly [name: string, value: string] {
+  const at = text.indexOf(":");
+  const name = text.slice(0, Math.max(0, at)).trim();
+  const value = text.slice(at + 1).trim();
+  if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || /[\r\n\0]/.test(value)) {
+    throw new Failure(`${flag} needs NAME: VALUE on one line`, EXIT.usage);
+  }
+  return [name, value];
+}
+
 /** "bash, zsh or fish" */
 export function oneOf(words: readonly string[]): string {
   const last = words.slice(-1).join("");

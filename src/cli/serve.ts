@@ -10,7 +10,6 @@ import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts"
 import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
 import { openDesk, processWheel, SharedFolder } from "./desk.ts";
-import { loadFixtures } from "./fixture_files.ts";
 import { FixtureFiles, fixturePlaces } from "./fixture_watch.ts";
 import { asText, listFlag, switchFlag } from "./flags.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
@@ -248,7 +247,6 @@ async function serveAlone(
   // Before anybody is told that it runs: from then on, a signal closes it in good order.
   const desk = openDesk(config, { wheel: processWheel() });
   const files = new FixtureFiles({
-    load: loadFixtures,
     terminal,
     onChange: (state) => desk.takeFiles(state),
   });

@@ -11,7 +11,6 @@ import { FILES_CHANGED } from "../surfaces/admin/desk.ts";
 import { type Hello, SHARED_VARIABLE } from "./channel.ts";
 import { Crew } from "./crew.ts";
 import { SharedFolder } from "./desk.ts";
-import { loadFixtures } from "./fixture_files.ts";
 import { FixtureFiles, fixturePlaces } from "./fixture_watch.ts";
 import { withFetchCap } from "./fetch_cap.ts";
 import { oddities } from "./introduction.ts";
@@ -44,7 +43,6 @@ export async function supervise(
   const place = holdPort(config);
   const shared = SharedFolder.make();
   const files = new FixtureFiles({
-    load: loadFixtures,
     terminal,
     onChange(state) {
       shared.state = state;

@@ -33,8 +33,11 @@ export interface ExchangeNote {
   readonly wantsBody: boolean;
   /** What the client sends, as UTF-8; of a body that is still coming, its beginning. */
   body(text: string): void;
-  /** So many events leave `atMs` after the request came; below 0: with the first byte. */
-  left(events: number, atMs: number): void;
+  /**
+   * So many frames, or pieces of a relay, leave `atMs` after the request came; below 0: with the first
+   * byte.
+   */
+  left(frames: number, atMs: number): void;
   /** It has ended: whoever notes reads the rest from it. */
   ended(): void;
 }

@@ -138,6 +138,7 @@ export class PacedStream extends Outlet {
     const to = this.#frames.dueMs.length - 1;
     this.#next = to;
     if (to > from) {
+      this.exchange.note?.left(to - from, nowMs - this.#startMs);
       const bytes = this.#patched(from, to, nowMs - this.#startMs);
       if (this.#isOpen) this.write(bytes, nowMs);
       else this.#open(bytes);

@@ -1,5 +1,5 @@
 /**
- * The journal: the last requests, what has answered them, and when each event of the answer left.
+ * The journal: the last requests, what has answered them, and when each frame of the answer left.
  * Nothing of it is JSON before somebody asks. Its slots are filled again and again, so that it makes
  * little garbage, and a head that comes again is kept once.
  *
@@ -18,12 +18,14 @@ export type JournalMode = "off" | "heads" | "bodies";
 /** The header that names a test's own part of it. */
 const SESSION_HEADER = "x-weir-session";
 
-/** Times at which events left, of one answer; later events count with the last one. */
+/** Times at which frames left, of one answer; later frames count with the last one. */
 const TIMES_MAX = 4096;
 /** The room for times that a slot keeps for its next request. */
 const TIMES_KEPT = 256;
 /** Of a longer body the beginning is kept. UTF-16 units. */
 const BODY_CHARS_MAX = 1024 * 1024;
+/** Bytes of heads that share one piece of memory: it is free when none of them is kept any more. */
+const CHUNK_BYTES = 16_384;
 /** What a slot takes without its head, its times and its body. */
 const SLOT_BYTES = 1024;
 /** A body's text, its JSON and the turn in it take some of this for each of its characters. */
@@ -69,8 +71,8 @@ export type NotedFacts = Pick<
   | "view"
 >;
 
-/** So many events left at a time, in milliseconds after the request came. */
-export type EventsLeft = readonly [atMs: number, events: number];
+/** So many frames left at a time, in milliseconds after the request came. */
+export type FramesLeft = readonly [atMs: number, frames: number];
 
 /** One request and its answer. Good until the journal is told of another one. */
 export interface JournalEntry {
@@ -83,8 +85,8 @@ export interface JournalEntry {
   /** undefined = bodies are not kept. */
   readonly text: string | undefined;
   readonly isTextCut: boolean;
-  /** When its events left, as far as they are known; `isCut`: later ones count with the last. */
-  timesLeft(): { readonly times: readonly EventsLeft[]; readonly isCut: boolean };
+  /** When its frames left, as far as they are known; `isCut`: later ones count with the last. */
+  timesLeft(): { readonly times: readonly FramesLeft[]; readonly isCut: boolean };
 }
 
 const NO_TIMES = new Float64Array(0);
@@ -123,8 +125,8 @@ class Slot implements ExchangeNote, JournalEntry {
   #exchange: Exchange | undefined = undefined;
   readonly #facts: { -readonly [Key in keyof NotedFacts]: NotedFacts[Key] } = { ...NO_FACTS };
   #firstAtMs = -1;
-  #firstEvents = 0;
-  /** Pairs: a time, and how many events left then. */
+  #firstFrames = 0;
+  /** Pairs: a time, and how many frames left then. */
   #times = NO_TIMES;
   #count = 0;
   #isCut = false;
@@ -138,9 +140,9 @@ class Slot implements ExchangeNote, JournalEntry {
     this.atMs = atMs;
     this.head = head;
     this.#exchange = exchange;
-    this.#firstEvents = this.#count = 0;
+    this.#firstFrames = this.#count = 0;
     this.#isCut = false;
-    this.bytes = SLOT_BYTES + head.fields.to + this.#times.byteLength;
+    this.bytes = SLOT_BYTES + head.fields.to - head.fields.from + this.#times.byteLength;
   }
 
   /** Nobody can ask for it any more: what is still to be noted is lost. */
@@ -168,20 +170,20 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#journal.grow(this, this.text.length * BODY_CHAR_BYTES);
   }
 
-  left(events: number, atMs: number): void {
-    if (this.#firstEvents === 0) {
-      this.#firstEvents = events;
+  left(frames: number, atMs: number): void {
+    if (this.#firstFrames === 0) {
+      this.#firstFrames = frames;
       this.#firstAtMs = atMs;
       return;
     }
     if (this.#count === TIMES_MAX) {
       this.#isCut = true;
-      this.#times[2 * this.#count - 1]! += events;
+      this.#times[2 * this.#count - 1]! += frames;
       return;
     }
     if (2 * this.#count === this.#times.length) this.#grow();
     this.#times[2 * this.#count] = atMs;
-    this.#times[2 * this.#count + 1] = events;
+    this.#times[2 * this.#count + 1] = frames;
     this.#count++;
   }
 
@@ -217,11 +219,11 @@ class Slot implements ExchangeNote, JournalEntry {
     this.#journal.onChange?.();
   }
 
-  timesLeft(): { readonly times: readonly EventsLeft[]; readonly isCut: boolean } {
+  timesLeft(): { readonly times: readonly FramesLeft[]; readonly isCut: boolean } {
     const { firstByteMs } = this.facts;
-    const times: EventsLeft[] = [];
-    if (this.#firstEvents > 0) {
-      times.push([this.#firstAtMs < 0 ? firstByteMs : this.#firstAtMs, this.#firstEvents]);
+    const times: FramesLeft[] = [];
+    if (this.#firstFrames > 0) {
+      times.push([this.#firstAtMs < 0 ? firstByteMs : this.#firstAtMs, this.#firstFrames]);
     } else if (firstByteMs >= 0) times.push([firstByteMs, 1]);
     for (let i = 0; i < this.#count; i++) {
       times.push([this.#times[2 * i]!, this.#times[2 * i + 1]!]);
@@ -349,6 +351,9 @@ interface Line {
 class HeadKeeper {
   #last: RequestHead | undefined = undefined;
   #kept = NO_HEAD;
+  #hasSession = false;
+  #chunk = Buffer.allocUnsafeSlow(0);
+  #roomAt = 0;
   readonly #lines: Line[] = [];
 
   /** A reader gives the same head again when the same bytes come again. */
@@ -357,8 +362,9 @@ class HeadKeeper {
     const { method, target, fields } = head;
     const query = target.indexOf("?");
     const path = query < 0 ? target : target.slice(0, query);
-    const session = fields.get(SESSION_HEADER) ?? "";
-    this.#kept = { method, path, session, fields: this.#withoutSecrets(fields) };
+    const kept = this.#withoutSecrets(fields);
+    const session = this.#hasSession ? kept.get(SESSION_HEADER)! : "";
+    this.#kept = { method, path, session, fields: kept };
     this.#last = head;
     return this.#kept;
   }
@@ -367,20 +373,36 @@ class HeadKeeper {
     const { bytes } = fields;
     const lines = fields.scan();
     const { count } = lines;
-    let length = 0;
+    let length = fields.to - fields.from;
+    this.#hasSession = false;
     for (let i = 0; i < count; i++) {
-      const line = this.#lineAt(i, bytes, lines.nameAt(i), lines.nameEnd(i));
-      length += line.masked?.length ?? lines.lineEnd(i) - lines.nameAt(i);
+      const { masked, name } = this.#lineAt(i, bytes, lines.nameAt(i), lines.nameEnd(i));
+      if (masked !== undefined) length += masked.length - (lines.lineEnd(i) - lines.nameAt(i));
+      else if (name === SESSION_HEADER) this.#hasSession = true;
     }
-    const kept = Buffer.allocUnsafeSlow(length);
-    let at = 0;
+    const kept = this.#room(length);
+    const start = this.#roomAt;
+    let at = start;
+    let from = fields.from;
     for (let i = 0; i < count; i++) {
       const { masked } = this.#lines[i]!;
-      at += masked === undefined
-        ? bytes.copy(kept, at, lines.nameAt(i), lines.lineEnd(i))
-        : masked.copy(kept, at);
+      if (masked === undefined) continue; // what stands between two secrets is copied at once
+      at += bytes.copy(kept, at, from, lines.nameAt(i));
+      at += masked.copy(kept, at);
+      from = lines.lineEnd(i);
     }
-    return new Fields(kept, 0, length);
+    bytes.copy(kept, at, from, fields.to);
+    this.#roomAt += length;
+    return new Fields(kept, start, start + length);
+  }
+
+  /** Where `length` bytes have room from `#roomAt` on: heads that come one after the other share it. */
+  #room(length: number): Buffer {
+    if (this.#roomAt + length > this.#chunk.length) {
+      this.#chunk = Buffer.allocUnsafeSlow(Math.max(length, CHUNK_BYTES));
+      this.#roomAt = 0;
+    }
+    return this.#chunk;
   }
 
   #lineAt(index: number, bytes: Buffer, from: number, to: number): Line {

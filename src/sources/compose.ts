@@ -304,7 +304,8 @@ export function composeSources(
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>
-      written.shelf.isIdle && !written.keepsViews && streaming.get(source)?.isSureOf(dialect) === true,
+      written.shelf.isIdle && !written.keepsViews &&
+      streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
 }

@@ -49,7 +49,10 @@ export function askSource(source: Source, makeCall: MakeCall, model: string): As
         return;
       }
       if (answer.cut !== undefined) {
-        throw new AppError("upstream_broken", "The answer was to break off, and there is no stream");
+        throw new AppError(
+          "upstream_broken",
+          "The answer was to break off, and there is no stream",
+        );
       }
       const { wheel } = call.engine;
       let dueMs = wheel.nowMs;

@@ -20,6 +20,7 @@ const CASES: readonly (readonly [line: string, offers: readonly string[]])[] = [
   ["weir bench --method P", ["POST"]],
   ["weir -f here.yml up --det", ["--detach"]],
   ["weir memory ", ["backup"]],
+  ["weir fixtures ", ["check", "test"]],
   ["weir help ins", ["install"]],
   ["weir completion ", SHELLS],
   ["weir up --port ", []],

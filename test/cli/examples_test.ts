@@ -35,6 +35,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   "weir": "serves",
   "weir serve --port 0 --set mock.delay_ms=0": "serves",
   "OPENAI_API_KEY=sk-1 weir serve --set llm.base_url=https://api.openai.com/v1": "serves",
+  "weir serve --fixtures fixtures/": "serves",
   "weir up": "serves",
   "weir -f model-compose.yml up -d": { codes: [0], output: /goes on/, file: "weir.log" },
   "weir down": { codes: [0], output: /^weir stops/ },
@@ -46,6 +47,15 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   "weir check": { codes: [0], output: /^# config\.yaml: ok/ },
   "weir check config.yaml --set mock.delay_ms=0": { codes: [0], output: /delay_ms: 0 # --set/ },
+  "weir fixtures check fixtures/": { codes: [0], output: /^ok: 1 fixture in 1 file\n$/ },
+  "weir fixtures test fixtures/ --request body.json": {
+    codes: [0],
+    output: /^fixtures\/a\.yaml:2:3 fits, and answers:\n {2}\{"content":"Hi!"\}\n$/,
+  },
+  "weir requests --url http://127.0.0.1:8080": {
+    codes: [0],
+    output: /^[\d:.]+ POST \/v1\/response .*200 \d+ ms .*\n/,
+  },
   "weir memory backup copy.db": { codes: [0], output: /is copied to copy\.db/, file: "copy.db" },
   "weir memory backup other.db --set memory.url=sqlite://weir.db": {
     codes: [0],
@@ -104,6 +114,15 @@ beforeAll(async () => {
   writeFileSync(
     join(folder, "cassettes", "hi.yaml"),
     cassette({ asked: question("Hi"), answered: answer("Hello") }),
+  );
+  mkdirSync(join(folder, "fixtures"));
+  writeFileSync(
+    join(folder, "fixtures", "a.yaml"),
+    "fixtures:\n- match: {userMessage: hello}\n  response: {content: Hi!}\n",
+  );
+  writeFileSync(
+    join(folder, "body.json"),
+    '{"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}',
   );
   const program = join(folder, "weir");
   const words = weirCommand().map((word) => `'${word}'`).join(" ");

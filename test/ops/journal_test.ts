@@ -95,7 +95,7 @@ describe("Journal", () => {
     for (const { head } of journal.entries()) expect(head.path).toBe("/v1/x");
   });
 
-  test("events that leave together are one time; those after thousands count with the last", () => {
+  test("frames that leave together are one time; those after thousands count with the last", () => {
     const { journal, begin } = rig();
     const exchange = begin();
     exchange.note!.left(3, 10);
@@ -106,7 +106,7 @@ describe("Journal", () => {
     for (let i = 0; i < 10_000; i++) exchange.note!.left(1, 40 + i);
     const { times, isCut } = entry!.timesLeft();
     expect([isCut, times.length]).toEqual([true, 4097]);
-    expect(times.reduce((sum, [, events]) => sum + events, 0)).toBe(10_006);
+    expect(times.reduce((sum, [, frames]) => sum + frames, 0)).toBe(10_006);
   });
 
   test("an answer in one piece leaves with its first byte", () => {

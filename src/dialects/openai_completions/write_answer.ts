@@ -92,10 +92,9 @@ export class CompletionLayout implements Layout {
     const prompt = this.isForOne
       ? createHash("sha256").update(JSON.stringify([prompts, choicesPerPrompt])).digest("hex")
       : "";
-    this.key =
-      `openai_completions ${wantsEcho} ${logprobCount} ${wantsUsage} ${prompt} ${model}${
-        labelsKey(labels)
-      }`;
+    this.key = `openai_completions ${wantsEcho} ${logprobCount} ${wantsUsage} ${prompt} ${model}${
+      labelsKey(labels)
+    }`;
   }
 
   labelled(labels: Labels): CompletionLayout {

@@ -76,7 +76,9 @@ export class ResponseObject {
     const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
-    return `{"id":${JSON.stringify(id)},"object":"response","created_at":${created},"status":"${status}",` +
+    return `{"id":${
+      JSON.stringify(id)
+    },"object":"response","created_at":${created},"status":"${status}",` +
       `"background":${texts.background},${moment.isWhole ? BILLING : ""}` +
       `"completed_at":${completed},${texts.conversation}` +
       `"error":${error === undefined ? "null" : JSON.stringify(error)},"frequency_penalty":0.0,` +

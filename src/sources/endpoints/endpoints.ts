@@ -59,7 +59,10 @@ function textOf({ body }: Wire): string {
 }
 
 /** `made` as an answer. */
-export function relayOf(made: Made, { engine, requestId }: Pick<Call, "engine" | "requestId">): Relay {
+export function relayOf(
+  made: Made,
+  { engine, requestId }: Pick<Call, "engine" | "requestId">,
+): Relay {
   return {
     kind: "relay",
     status: 200,

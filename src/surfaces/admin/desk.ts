@@ -177,7 +177,9 @@ export class Desk {
     if (missing > 0 || values.length === 0) {
       throw new AppError(
         "unavailable",
-        `Not every worker has taken this, ${missing || "none"} of them gave no answer: ask again`,
+        missing === 0
+          ? "No worker has answered: try again"
+          : `${missing} of the workers do not answer: they take this once they go on`,
       );
     }
     return question.ask === "clear"

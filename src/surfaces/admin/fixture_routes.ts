@@ -58,7 +58,8 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
       path: "/__weir/fixtures",
       serve: admin.add,
       summary: "Add fixtures",
-      description: "They stand before those of files: behind those that were added, or before them.",
+      description:
+        "They stand before those of files: behind those that were added, or before them.",
       body: {
         schema: { ...OBJECT, required: ["fixtures"] },
         example: { fixtures: [FIXTURE], position: "last" },
@@ -86,7 +87,8 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
       path: "/__weir/reset",
       serve: admin.reset,
       summary: "Forget what was added and counted",
-      description: "All of it, or what the body names: added fixtures, counters, the journal, sessions. " +
+      description:
+        "All of it, or what the body names: added fixtures, counters, the journal, sessions. " +
         "With a session, its own alone.",
       body: { schema: OBJECT, example: { fixtures: true, counters: true } },
     },
@@ -128,7 +130,8 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
       path: "/__weir/verify",
       serve: admin.verify,
       summary: "Were there as many requests as expected?",
-      description: "The body may name what the list of requests is filtered by. Without times there " +
+      description:
+        "The body may name what the list of requests is filtered by. Without times there " +
         "must be one or more.",
       body: {
         schema: OBJECT,

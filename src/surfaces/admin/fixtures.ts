@@ -79,7 +79,9 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
         id: fixture.id,
         from: origin,
         count,
-        ...(fixture.place.file === "" ? {} : { file: fixture.place.file, line: fixture.place.line }),
+        ...(fixture.place.file === ""
+          ? {}
+          : { file: fixture.place.file, line: fixture.place.line }),
         fixture: fixture.source,
       })),
       ...(desk.shelf.trouble === "" ? {} : { trouble: desk.shelf.trouble }),

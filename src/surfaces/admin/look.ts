@@ -136,7 +136,7 @@ export class Look {
   #test(match: unknown): (entry: JournalEntry) => readonly string[] {
     if (match === undefined) return () => [];
     const { journal, readAdded, makeSet } = this.#deps;
-    const entries = [{ id: "match", match, response: { content: "" } }];
+    const entries = [{ id: "match", match, response: { error: { message: "-" } } }];
     const { fixtures, problems } = readAdded(entries, () => "match");
     if (problems.length > 0) throw new AppError("request_invalid", problems.join("; "));
     const needs = needsBodies(match);
@@ -183,9 +183,9 @@ export class Look {
       body_bytes: facts.bodyBytes,
       prompt_tokens: facts.promptTokens < 0 ? null : facts.promptTokens,
       completion_tokens: facts.completionTokens < 0 ? null : facts.completionTokens,
-      // Pairs: when, in milliseconds after the request came, and how many events left then.
-      events: times.map(([ms, events]) => [rounded(ms), events]),
-      ...(isCut ? { events_cut: true } : {}),
+      // Pairs: when, in milliseconds after the request came, and how many frames left then.
+      frames: times.map(([ms, frames]) => [rounded(ms), frames]),
+      ...(isCut ? { frames_cut: true } : {}),
       headers: headersOf(entry),
       ...(text === undefined ? {} : { body: jsonOf(text) }),
       ...(text !== undefined && entry.isTextCut ? { body_cut: true } : {}),
