@@ -12,6 +12,7 @@ import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
 import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
+import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   memory,
   token,
   install,
+  importRecordings,
   bench,
   completion,
   version,

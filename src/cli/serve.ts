@@ -11,7 +11,7 @@ import { openNotifier } from "../ops/notify.ts";
 import { openSteering, type Steering } from "../ops/port_steering.ts";
 import { openDesk, processWheel, SharedFolder } from "./desk.ts";
 import { FixtureFiles, fixturePlaces } from "./fixture_watch.ts";
-import { asText, listFlag } from "./flags.ts";
+import { asText, listFlag, switchFlag } from "./flags.ts";
 import { raiseFetchCap } from "./fetch_cap.ts";
 import { introduction, oddities } from "./introduction.ts";
 import { removeStaleSocket } from "./listen.ts";
@@ -53,6 +53,10 @@ export const serve = defineCommand({
       completes: "files",
       read: asText,
     }),
+    untilStdinEnds: switchFlag({
+      text:
+        "stop as soon as standard input ends: with whoever holds its other end, however that one goes",
+    }),
   },
   examples: [
     { line: "weir", text: "a mock that needs no config" },
@@ -67,7 +71,10 @@ export const serve = defineCommand({
   async run({ flags }, terminal) {
     const { fixtures } = flags;
     const read = () => withFixtures(readServed(settingOptions(flags), terminal), fixtures);
-    return await serveSettings(read(), terminal, { read });
+    return await serveSettings(read(), terminal, {
+      read,
+      ...(flags.untilStdinEnds ? { stopped: stdinEnds } : {}),
+    });
   },
 });
 
@@ -77,6 +84,13 @@ function withFixtures(settings: Settings, paths: readonly string[]): Settings {
   const { mock } = settings.config;
   const fixtures = [...mock.fixtures, ...paths.map((path) => resolve(path))];
   return { ...settings, config: { ...settings.config, mock: { ...mock, fixtures } } };
+}
+
+/** Resolves when nothing more can come from standard input. */
+async function stdinEnds(): Promise<void> {
+  for await (const _ of Bun.stdin.stream()) {
+    // What comes before the end is nobody's business.
+  }
 }
 
 /** Serves what `settings` say, until a signal or `options.stopped` ends it. */

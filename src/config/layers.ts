@@ -30,6 +30,9 @@ export type Variables = Readonly<Record<string, string | undefined>>;
 /** Variables that weir sets for processes of its own. */
 const INTERNAL_PREFIX = "WEIR_INTERNAL_";
 
+/** Where test kits look for the executable: whatever they start, they hand their environment on to. */
+const BINARY_NAME = "WEIR_BINARY";
+
 /**
  * What Kubernetes puts into every container beside a Service named "weir", "weir-mock" or the like:
  * WEIR_SERVICE_HOST, WEIR_MOCK_PORT_8080_TCP_ADDR and so on. Nobody wrote those.
@@ -58,7 +61,9 @@ export function readEnvironment(variables: Variables, prefix: string): Layer {
   const problems: Problem[] = [];
   for (const [at, name] of names.entries()) {
     if (!name.startsWith("WEIR_") || settable.has(name) || !isSet(name)) continue;
-    if (name.startsWith(INTERNAL_PREFIX) || KUBERNETES_NAME.test(name)) continue;
+    if (name === BINARY_NAME || name.startsWith(INTERNAL_PREFIX) || KUBERNETES_NAME.test(name)) {
+      continue;
+    }
     problems.push({ at, text: `${prefix}${shownKey(name)}: ${unknownVariable(name)}` });
   }
   return joined(layers, problems);

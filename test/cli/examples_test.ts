@@ -13,6 +13,7 @@ import {
   type Weir,
   weirCommand,
 } from "../server/launch.ts";
+import { answer, capture, cassette, question, stream } from "../sources/recordings/cassettes.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -71,6 +72,12 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     output: /next: systemctl/,
     file: "root/etc/systemd/system/weir.service",
   },
+  "weir import cassettes/*.yaml -o fixtures.yaml": {
+    codes: [0],
+    output: /^$/,
+    file: "fixtures.yaml",
+  },
+  "weir import call.llmcap.jsonl": { codes: [0], output: /recordedTimings:\n {6}ttftMs: 20\n/ },
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
@@ -98,7 +105,16 @@ let measured: Weir;
 let backgroundPid: number | undefined;
 
 beforeAll(async () => {
-  folder = makeFolder({ "config.yaml": "ops:\n  log: 'off'\n", "model-compose.yml": WORKFLOWS });
+  folder = makeFolder({
+    "config.yaml": "ops:\n  log: 'off'\n",
+    "model-compose.yml": WORKFLOWS,
+    "call.llmcap.jsonl": capture(question("Hi"), [[20, stream("Hello")]]),
+  });
+  mkdirSync(join(folder, "cassettes"));
+  writeFileSync(
+    join(folder, "cassettes", "hi.yaml"),
+    cassette({ asked: question("Hi"), answered: answer("Hello") }),
+  );
   mkdirSync(join(folder, "fixtures"));
   writeFileSync(
     join(folder, "fixtures", "a.yaml"),
@@ -113,12 +129,12 @@ beforeAll(async () => {
   writeFileSync(program, `#!/bin/sh\nexec ${words} "$@"\n`);
   chmodSync(program, 0o755);
   measured = await launch({ set: { "memory.url": `sqlite://${join(folder, "weir.db")}` } });
-  const answer = await fetch(`${measured.url}/v1/response`, {
+  const remembered = await fetch(`${measured.url}/v1/response`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ query: "你好 🌊" }),
   });
-  expect(await answer.text()).toEndWith("data: [DONE]\n\n"); // and now there is a memory to copy
+  expect(await remembered.text()).toEndWith("data: [DONE]\n\n"); // and now there is a memory to copy
 }, TEST_MS_MAX);
 
 afterAll(async () => {

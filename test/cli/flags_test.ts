@@ -82,6 +82,35 @@ describe("a command's flags and operands", () => {
   }
 });
 
+describe("an operand that is a list", () => {
+  const command = defineCommand({
+    name: "try",
+    summary: "do nothing",
+    operands: {
+      action: { name: "ACTION", text: "what to do", choices: ["look"] },
+      files: { name: "FILE", text: "files", isRepeated: true, completes: "files" },
+    },
+    flags: { quiet: switchFlag({ text: "a switch" }) },
+    examples: [],
+    exits: {},
+    run: () => 0,
+  });
+
+  test("takes all the words that are left, flags among them or not", () => {
+    for (const words of [["look", "a", "b"], ["look", "a", "--quiet", "b"]]) {
+      expect(parseWords(command, words)).toMatchObject({
+        operands: { action: "look", files: ["a", "b"] },
+      });
+    }
+  });
+
+  test("is missed when there is none", () => {
+    expect(() => parseWords(command, ["look"])).toThrow(
+      "FILE is missing. It is: weir try ACTION FILE… [options]. Try: weir help try",
+    );
+  });
+});
+
 test("oneOf() joins words as people do", () => {
   expect([["a"], ["a", "b"], ["a", "b", "c"]].map(oneOf)).toEqual(["a", "a or b", "a, b or c"]);
 });

@@ -277,6 +277,7 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
 
   const FOREIGN = [
     ["WEIR_INTERNAL_WORKER", "1"],
+    ["WEIR_BINARY", "/usr/bin/weir"],
     ["WEIR_SERVICE_HOST", "10.0.0.1"],
     ["WEIR_SERVICE_PORT_HTTP", "8080"],
     ["WEIR_PORT", "tcp://10.0.0.1:8080"],

@@ -21,7 +21,7 @@ export const BROWSER_MS = 120_000;
 const PATHS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 /** The browser's executable; undefined = there is none. */
-const CHROMIUM = PATHS.find((path) => existsSync(path));
+export const CHROMIUM = PATHS.find((path) => existsSync(path));
 
 const WINDOW = { width: 1200, height: 900 };
 

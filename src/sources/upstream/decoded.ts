@@ -10,7 +10,8 @@ import { createBrotliDecompress, createUnzip, createZstdDecompress } from "node:
 import type { Ending, PieceSink, Relay, RelayBody } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 
-const DECODERS: Readonly<Record<string, () => Transform>> = {
+/** How each content encoding that weir knows is undone. */
+export const DECODERS: Readonly<Record<string, () => Transform>> = {
   "gzip": createUnzip,
   "x-gzip": createUnzip,
   "deflate": createUnzip,
