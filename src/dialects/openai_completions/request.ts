@@ -19,6 +19,8 @@ export interface CompletionRequest extends Turn {
   readonly wantsEcho: boolean;
   /** How many likely tokens are told beside each of the text; undefined = nothing is told. */
   readonly logprobCount: number | undefined;
+  /** True: the answer keeps OpenAI's schema where the live API does not. */
+  readonly keepsSchema?: true;
 }
 
 /** Tokens of an answer when nobody says how many: so few that most of them end with it. */
@@ -114,6 +116,7 @@ export function parseCompletion(
     stop: stopsOf((body["stop"] ?? []) as string | readonly string[]),
     wantsEcho: body["echo"] === true,
     logprobCount,
+    ...(level === "spec" ? { keepsSchema: true } : {}),
     params: paramsOf(body, logprobCount),
   };
 }

@@ -32,6 +32,8 @@ export interface CompletionOptions {
   readonly wantsEcho: boolean;
   /** See `CompletionRequest`. */
   readonly logprobCount: number | undefined;
+  /** See `CompletionRequest`. */
+  readonly keepsSchema?: true;
   readonly wantsUsage: boolean;
   /** How likely the tokens of a prompt are for a model. Asked where they are told. */
   readonly logprobsOf: (prompt: string, count: number, model: string) => readonly TokenLogprob[];
@@ -69,7 +71,7 @@ export class CompletionLayout implements Layout {
 
   constructor(options: CompletionOptions) {
     const { choicesPerPrompt, wantsEcho, logprobCount, wantsUsage, logprobsOf } = options;
-    const { model } = options;
+    const { model, keepsSchema } = options;
     this.isForOne = wantsEcho || logprobCount !== undefined;
     const prompts = this.isForOne
       ? options.prompts.map((text) => ({ echo: wantsEcho ? text : "", chars: charsOf(text) }))
@@ -83,6 +85,7 @@ export class CompletionLayout implements Layout {
       wantsUsage,
       logprobsOf,
       prompts,
+      ...(keepsSchema ? { keepsSchema } : {}),
     };
     const prompt = this.isForOne
       ? createHash("sha256").update(JSON.stringify([prompts, choicesPerPrompt])).digest("hex")
@@ -130,14 +133,15 @@ function promptOf({ prompts, choicesPerPrompt }: Held, choice: number): Prompt {
  * characters behind the beginning of the prompt.
  */
 function told(
-  { model, logprobCount, logprobsOf }: Held,
+  { model, logprobCount, logprobsOf, keepsSchema }: Held,
   tokens: readonly TokenLogprob[] | undefined,
   offset: number,
   echo = "",
 ) {
   if (logprobCount === undefined || tokens === undefined) return null;
   const all = echo === "" ? tokens : [...logprobsOf(echo, logprobCount, model), ...tokens];
-  return logprobsObject(all, offset, logprobCount, echo !== "");
+  // The schema knows nothing but numbers.
+  return logprobsObject(all, offset, logprobCount, echo !== "" && !keepsSchema);
 }
 
 function finishOf(reason: EndReason): string {

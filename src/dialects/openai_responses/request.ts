@@ -33,6 +33,8 @@ export interface ResponsesRequest extends Turn {
   readonly previousId: string | undefined;
   /** The conversation that it belongs to; undefined = none. */
   readonly conversationId: string | undefined;
+  /** True: the answer has all that OpenAI's schema requires, also where the live API leaves it out. */
+  readonly keepsSchema?: true;
 }
 
 interface Param {
@@ -106,7 +108,8 @@ export function parseResponsesRequest(
   }
   if (isLive) first ??= checkWhole(body);
   if (first !== undefined) throw errorOf(first);
-  return requestOf(body, asked ?? NO_ASKED, defaultModel);
+  const request = requestOf(body, asked ?? NO_ASKED, defaultModel);
+  return isLive ? request : { ...request, keepsSchema: true };
 }
 
 /** A prompt that is kept elsewhere. */

@@ -50,13 +50,18 @@ export class ResponseObject {
   readonly isLarge: boolean;
   readonly #asked: JsonObject;
   readonly #model: string;
+  readonly #tellsWrites: boolean;
   #texts: Texts | undefined = undefined;
 
-  /** `asked`: the fields of a request that answers to it depend on. */
-  constructor(model: string, asked: JsonObject) {
+  /**
+   * `asked`: the fields of a request that answers to it depend on. `keepsSchema`: it has what the
+   * schema requires, also where the model's family leaves it out.
+   */
+  constructor(model: string, asked: JsonObject, keepsSchema = false) {
     this.#model = datedModel(model);
     this.#asked = asked;
     this.family = familyOf(this.#model);
+    this.#tellsWrites = keepsSchema || this.family.isNewest;
     const text = JSON.stringify(asked);
     this.isLarge = text.length > LARGE_CHARS;
     this.key = text.length <= KEY_CHARS_MAX
@@ -85,9 +90,7 @@ export class ResponseObject {
   #usage(usage: Usage | undefined): string {
     if (usage === undefined) return "null";
     const { promptTokens, completionTokens } = usage;
-    const writes = this.family.isNewest
-      ? `"cache_write_tokens":${usage.cacheWriteTokens ?? 0},`
-      : "";
+    const writes = this.#tellsWrites ? `"cache_write_tokens":${usage.cacheWriteTokens ?? 0},` : "";
     return `{"input_tokens":${promptTokens},` +
       `"input_tokens_details":{${writes}"cached_tokens":${usage.cachedTokens ?? 0}},` +
       `"output_tokens":${completionTokens},` +
