@@ -33,6 +33,13 @@ export interface AnswerKeeper<Request extends Turn> {
   drop(answer: KeptAnswer<Request>): void;
 }
 
+/** What is told of an answer that is kept. `cancelledMs`, as in `KeptAnswer`, may still be set. */
+export interface ToldAnswer extends
+  Pick<
+    KeptAnswer<Turn>,
+    "text" | "startMs" | "totalMs" | "stamps" | "usage" | "script" | "said" | "cancelledMs"
+  > {}
+
 const NOTHING_YET: Script = { name: "nothing yet", steps: [] };
 
 /**

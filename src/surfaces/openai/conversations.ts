@@ -24,6 +24,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { SAMPLE_CREATED_S, sampleDigits, sampleItem } from "./sample.ts";
 
 /** What a conversation is. */
 export interface Conversation {
@@ -31,6 +32,8 @@ export interface Conversation {
   readonly createdS: number;
   readonly metadata: unknown;
   readonly items: readonly KeptItem[];
+  /** True: nobody has made it, and nothing is kept of it. */
+  readonly isMadeUp?: true;
 }
 
 /** What they need. */
@@ -41,6 +44,8 @@ export interface ConversationsDeps {
   /** This worker's number; 0 = it is the only one. */
   readonly worker: number;
   readonly validate: Level;
+  /** True: what nobody has is made up. */
+  readonly makesUp: boolean;
 }
 
 /** Items that one request may bring. */
@@ -76,6 +81,9 @@ export class Conversations {
         const conversation = deps.shelf.get(asked.params["id"]!);
         return conversation === undefined ? undefined : answer(conversation, asked);
       },
+      ...(deps.makesUp
+        ? { madeUp: (asked: Operation) => answer(sampleOf(asked.params["id"]!), asked) }
+        : {}),
       missing: ({ id }: Operation["params"]) => conversationUnknown(id!),
     });
     this.#items = rows.internal(row("_all", ({ items }) => told(items)));
@@ -110,17 +118,19 @@ export class Conversations {
       listItems: rows.surface(
         row(
           "_items",
-          ({ items }, { query }) => told(listOf(pageOf(items, pagingOf(query, "desc")))),
+          ({ items }, { query }) =>
+            told(listOf(pageOf(items, pagingOf(query, "desc", deps.validate)))),
         ),
       ),
       getItem: rows.surface(row("_item", ({ items }, { params }) => {
-        const item = items.find(({ id }) => id === params["item"]);
-        if (item === undefined) throw objectUnknown("Item", params["item"]!);
-        return told(item);
+        const id = params["item"]!;
+        const item = items.find((one) => one.id === id);
+        if (item === undefined && !deps.makesUp) throw objectUnknown("Item", id);
+        return told(item ?? sampleItem(id));
       })),
       removeItem: rows.surface(row("_item_delete", (conversation, { params }) => {
         const items = conversation.items.filter(({ id }) => id !== params["item"]);
-        if (items.length === conversation.items.length) {
+        if (items.length === conversation.items.length && !deps.makesUp) {
           throw objectUnknown("Item", params["item"]!);
         }
         return told(objectOf(this.#keep({ ...conversation, items })));
@@ -130,14 +140,14 @@ export class Conversations {
 
   /** The items of conversation `id`, wherever it is; undefined = there is no such one. */
   async itemsOf(id: string): Promise<readonly KeptItem[] | undefined> {
-    const items = await this.#deps.rows.ask(this.#items, operation(id, null));
+    const items = await this.#deps.rows.tell(this.#items, operation(id, null));
     return items !== undefined && "json" in items ? JSON.parse(items.json) : undefined;
   }
 
   /** Adds `items` to conversation `id`, wherever it is. */
   append(id: string, items: readonly JsonObject[]): void {
     const kept = items.map((item) => this.#kept(item));
-    void this.#deps.rows.ask(this.#appended, operation(id, kept));
+    void this.#deps.rows.tell(this.#appended, operation(id, kept));
   }
 
   #create({ metadata, items }: JsonObject): Told {
@@ -172,6 +182,7 @@ export class Conversations {
   }
 
   #keep(conversation: Conversation): Conversation {
+    if (conversation.isMadeUp) return conversation;
     const bytes = OBJECT_BYTES + JSON.stringify(conversation.items).length;
     this.#deps.shelf.set(conversation.id, conversation, bytes);
     return conversation;
@@ -181,6 +192,17 @@ export class Conversations {
 /** "Conversation with id 'conv_x' not found.": 404. */
 export function conversationUnknown(id: string): AppError {
   return objectUnknown("Conversation", id);
+}
+
+/** A conversation that nobody has made. */
+function sampleOf(id: string): Conversation {
+  return {
+    id,
+    createdS: SAMPLE_CREATED_S,
+    metadata: {},
+    items: [sampleItem(`msg_${sampleDigits(id, 48)}`)],
+    isMadeUp: true,
+  };
 }
 
 /** The worker that has conversation `id`. */

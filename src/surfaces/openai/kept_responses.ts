@@ -7,7 +7,7 @@
 
 import { AppError } from "../../core/errors.ts";
 import type { StampTexts } from "../../core/frames.ts";
-import { type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
+import { RESPONSE_ID_LENGTHS, type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { echo, errorOf } from "../../dialects/openai/faults.ts";
@@ -20,7 +20,7 @@ import {
 } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout, stepsOf } from "../../dialects/openai_responses/write_answer.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { Past } from "../model_surface.ts";
 import { type Conversations, conversationUnknown } from "./conversations.ts";
 import {
@@ -37,6 +37,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { renamed, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
 
 type KeptResponse = KeptAnswer<ResponsesRequest>;
 
@@ -52,6 +53,8 @@ export interface KeptResponsesDeps {
   readonly model: string;
   /** True: what is not kept here may be an upstream's. */
   readonly isRelaying: boolean;
+  /** What answers say that nobody has made; undefined = they are missing. */
+  readonly madeUpReply: string | undefined;
   /** Tokens of a prompt. */
   readonly countPrompt: (request: ResponsesRequest) => number;
   readonly countText: (model: string, text: string) => number;
@@ -83,7 +86,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     const { rows, shelf, wheel } = deps;
     const row = (
       name: string,
-      answer: (kept: KeptResponse, asked: Operation) => Told | Promise<Told>,
+      answer: (kept: ToldAnswer, asked: Operation) => Told | Promise<Told>,
       hasBody = false,
     ): KeptRow => ({
       name: `v1_response${name}`,
@@ -93,6 +96,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         const kept = shelf.get(asked.params["id"]!);
         return kept === undefined ? undefined : answer(kept, asked);
       },
+      ...(deps.madeUpReply === undefined ? {} : {
+        madeUp: async (asked) => {
+          const id = asked.params["id"]!;
+          const sample = this.#sampleOf(id, deps.madeUpReply!);
+          return renamed(await answer(sample, asked), idOf(sample.stamps!), id);
+        },
+      }),
       missing: ({ id }) => objectUnknown("Response", id!),
     });
     this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
@@ -103,14 +113,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         return told({ id, object: "response", deleted: true });
       })),
       cancel: rows.surface(row("_cancel", (kept) => {
-        if (!this.#requestOf(kept).isBackground) {
+        if (deps.validate === "live" && !this.#requestOf(kept).isBackground) {
           throw new AppError("request_invalid", "Cannot cancel a synchronous response.");
         }
         if (!this.#isDone(kept)) kept.cancelledMs ??= wheel.nowMs;
         return this.#object(kept);
       }, true)),
       inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
-        const paging = pagingOf(query, "desc");
+        const paging = pagingOf(query, "desc", deps.validate);
         const { previousId } = this.#requestOf(kept);
         const past = previousId === undefined ? [] : await this.#chain(previousId);
         return told(listOf(pageOf([...past, ...this.#inputOf(kept)], paging)));
@@ -219,7 +229,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   async #chain(last: string): Promise<readonly KeptItem[]> {
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
-      const found: Told | undefined = await this.#deps.rows.ask(this.#link, {
+      const found: Told | undefined = await this.#deps.rows.tell(this.#link, {
         params: { id },
         query: "",
         body: null,
@@ -234,7 +244,22 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return links.reverse().flat();
   }
 
-  #linkOf(kept: KeptResponse): Link {
+  /** A response that nobody has made. */
+  #sampleOf(id: string, reply: string): ToldAnswer {
+    const { model, validate, countPrompt, countText } = this.#deps;
+    const body = { model, input: SAMPLE_PROMPT };
+    return sampleAnswer(id, {
+      idLengths: RESPONSE_ID_LENGTHS,
+      body,
+      reply,
+      usage: {
+        promptTokens: countPrompt(parseResponsesRequest(body, validate, model)),
+        completionTokens: countText(model, reply),
+      },
+    });
+  }
+
+  #linkOf(kept: ToldAnswer): Link {
     const { previousId = null } = this.#requestOf(kept);
     return this.#isDone(kept)
       ? {
@@ -246,15 +271,15 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /** True once all of it is said, or it was cancelled. */
-  #isDone({ cancelledMs, startMs, totalMs }: KeptResponse): boolean {
+  #isDone({ cancelledMs, startMs, totalMs }: ToldAnswer): boolean {
     return cancelledMs !== undefined || this.#deps.wheel.nowMs - startMs >= totalMs;
   }
 
-  #requestOf({ text }: KeptResponse): ResponsesRequest {
+  #requestOf({ text }: ToldAnswer): ResponsesRequest {
     return parseResponsesRequest(JSON.parse(text), this.#deps.validate, this.#deps.model);
   }
 
-  #inputOf(kept: KeptResponse): readonly KeptItem[] {
+  #inputOf(kept: ToldAnswer): readonly KeptItem[] {
     const [, head, tail] = kept.stamps!;
     const ids = new IdMaker(head!, tail!);
     // Behind the places of the output's items.
@@ -263,13 +288,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     );
   }
 
-  #outputOf(kept: KeptResponse): readonly KeptItem[] {
+  #outputOf(kept: ToldAnswer): readonly KeptItem[] {
     if (kept.cancelledMs !== undefined) return [];
     const layout = new ResponsesLayout(this.#requestOf(kept));
     return JSON.parse(layout.answered(kept.said!, kept.stamps!)).output;
   }
 
-  #get(kept: KeptResponse, query: string): Told | Promise<Told> {
+  #get(kept: ToldAnswer, query: string): Told | Promise<Told> {
     const params = queryOf(query);
     if (params.get("stream") !== "true") return this.#object(kept);
     const after = params.get("starting_after") ?? "-1";
@@ -283,7 +308,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return { events: this.#eventsOf(kept).filter(({ text }) => numberOf(text) > Number(after)) };
   }
 
-  #object(kept: KeptResponse): Told {
+  #object(kept: ToldAnswer): Told {
     const { startMs, stamps, cancelledMs } = kept;
     const request = this.#requestOf(kept);
     const layout = new ResponsesLayout(request);
@@ -295,7 +320,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /** Its stream, as it was or still is sent. */
-  #eventsOf(kept: KeptResponse): readonly TimedEvent[] {
+  #eventsOf(kept: ToldAnswer): readonly TimedEvent[] {
     const { script, said, stamps, usage, startMs, cancelledMs } = kept;
     if (said === undefined) {
       throw new AppError(
@@ -340,12 +365,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   #compacted(request: ResponsesRequest): Told {
-    const { stamps, countPrompt, countText } = this.#deps;
+    const { stamps, countPrompt, countText, validate } = this.#deps;
     const made = stampTexts(stamps.withResponseIds().own(3));
     const [created, head, tail, call] = made;
     const ids = new IdMaker(head!, tail!);
+    // The schema of a compacted talk knows no messages of users.
     const users = request.messages.flatMap(({ role, content }, at) =>
-      role === "user"
+      role === "user" && validate === "live"
         ? [keptItem(
           { type: "message", role, content },
           (prefix) => ids.of(prefix, INPUT_PLACE + at),
@@ -362,7 +388,10 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       output: [...users, { type: "compaction", id: ids.of("cmp", 1), encrypted_content }],
       usage: {
         input_tokens: input,
-        input_tokens_details: { cached_tokens: 0 },
+        input_tokens_details: {
+          ...(validate === "spec" ? { cache_write_tokens: 0 } : {}),
+          cached_tokens: 0,
+        },
         output_tokens: output,
         output_tokens_details: { reasoning_tokens: 0 },
         total_tokens: input + output,

@@ -11,8 +11,9 @@ import { isObject, type JsonObject, type Level } from "../../dialects/openai/che
 import { onlyPost } from "../../dialects/openai/errors.ts";
 import { errorOf, missing } from "../../dialects/openai/faults.ts";
 import type { ChatRequest } from "../../dialects/openai_chat/request.ts";
+import { CHUNK_ID_LENGTHS } from "../../dialects/openai_chat/write_answer.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { ModelLayout } from "../model_surface.ts";
 import { checkMetadataOf } from "./conversations.ts";
 import {
@@ -28,6 +29,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { SAMPLE_CREATED_S, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
 
 /** A kept completion, with what its list is ordered and filtered by. */
 export interface StoredCompletion {
@@ -36,7 +38,7 @@ export interface StoredCompletion {
   readonly atMs: number;
   readonly model: string;
   metadata: JsonObject;
-  readonly answer: KeptAnswer<ChatRequest>;
+  readonly answer: ToldAnswer;
 }
 
 /** What they need. */
@@ -46,6 +48,10 @@ export interface StoredCompletionsDeps {
   readonly wheel: Wheel;
   readonly wallMs: () => number;
   readonly validate: Level;
+  /** The model of what nobody has made. */
+  readonly model: string;
+  /** What answers say that nobody has made; undefined = they are missing. */
+  readonly madeUpReply: string | undefined;
   readonly parse: (text: string) => ChatRequest;
   readonly layout: (request: ChatRequest) => ModelLayout;
   /** What an answer costs, where its client has not asked for that. */
@@ -86,6 +92,10 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
         const stored = shelf.get(asked.params["id"]!);
         return stored === undefined || !this.#isDone(stored) ? undefined : answer(stored, asked);
       },
+      ...(deps.madeUpReply === undefined ? {} : {
+        madeUp: (asked) =>
+          answer(sampleOf(asked.params["id"]!, deps.model, deps.madeUpReply!), asked),
+      }),
       missing: ({ id }) => objectUnknown("Chat completion", id!),
     });
     this.#one = row("", (stored) => told(this.#objectOf(stored)));
@@ -119,7 +129,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
           content: typeof content === "string" ? content : null,
           content_parts: Array.isArray(content) ? content : null,
         }));
-        return told(listOf(pageOf(messages, pagingOf(query, "asc"))));
+        return told(listOf(pageOf(messages, pagingOf(query, "asc", deps.validate))));
       })),
     };
   }
@@ -155,13 +165,13 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     return this.#deps.wheel.nowMs - startMs >= totalMs;
   }
 
-  #objectOf({ answer, metadata }: StoredCompletion): JsonObject {
+  #objectOf({ id, answer, metadata }: StoredCompletion): JsonObject {
     const { parse, layout, usageOf } = this.#deps;
     const request = parse(answer.text);
     const { choices, usage } = answer.said!;
     const text = choices.map(({ text }) => text).join("");
     const said = { choices, usage: usage ?? usageOf(request, text) };
-    return { ...JSON.parse(layout(request).whole(said, answer.stamps!)), metadata };
+    return { ...JSON.parse(layout(request).whole(said, answer.stamps!)), id, metadata };
   }
 
   /** Those of this worker that fit. */
@@ -177,11 +187,11 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
 
   /** Of all workers, in one order; each object is asked for where it is. */
   async #list(query: string): Promise<Told> {
-    const paging = pagingOf(query, "asc");
-    const { rows } = this.#deps;
+    const { rows, validate } = this.#deps;
+    const paging = pagingOf(query, "asc", validate);
     const gathered = await rows.askAll(this.#places, { params: {}, query, body: null });
     const places = gathered.flatMap((one) => "json" in one ? JSON.parse(one.json) as Place[] : []);
-    if (places.length === 0 && this.#deps.validate === "live") await this.#checkAny();
+    if (places.length === 0 && validate === "live") await this.#checkAny();
     places.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
     const { data, has_more } = pageOf(places, paging);
     const objects = await Promise.all(
@@ -216,6 +226,19 @@ function filterOf(query: string): (stored: StoredCompletion) => boolean {
   return (stored) =>
     (model === undefined || stored.model === model) &&
     pairs.every(([key, value]) => stored.metadata[key] === value);
+}
+
+/** A completion that nobody has stored. */
+function sampleOf(id: string, model: string, reply: string): StoredCompletion {
+  // The schema of stored messages knows no other role.
+  const body = { model, messages: [{ role: "assistant", content: SAMPLE_PROMPT }] };
+  return {
+    id,
+    atMs: 1000 * SAMPLE_CREATED_S,
+    model,
+    metadata: {},
+    answer: sampleAnswer(id, { idLengths: CHUNK_ID_LENGTHS, body, reply }),
+  };
 }
 
 function idOf({ stamps }: KeptAnswer<ChatRequest>): string {
