@@ -13,8 +13,6 @@ export interface Writing {
   readonly ids: IdMaker;
   /** True: messages tell a comment from the final answer. */
   readonly hasPhase: boolean;
-  /** True: reasoning items have the key `content`. */
-  readonly hasContent: boolean;
   event(type: string, before: string, after?: string): string;
   pad(text: string): string;
 }
@@ -252,12 +250,11 @@ export class ReasoningItem implements WritingItem {
   }
 
   get #json(): string {
-    const content = this.#writing.hasContent ? `"content":[],` : "";
     const encrypted = this.#encrypted === undefined
       ? ""
       : `"encrypted_content":${JSON.stringify(this.#encrypted)},`;
     const summary = this.#summary === undefined ? "" : summaryPart(this.#summary);
-    return `{"id":"${this.#id}","type":"reasoning",${content}${encrypted}"summary":[${summary}]}`;
+    return `{"id":"${this.#id}","type":"reasoning","content":[],${encrypted}"summary":[${summary}]}`;
   }
 
   #partEvent(word: "added" | "done", text: string): string {

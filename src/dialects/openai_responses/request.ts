@@ -68,6 +68,7 @@ const SAME = [
   "prompt_cache_key",
   "prompt_cache_retention",
   "service_tier",
+  "moderation",
 ] as const;
 
 const NO_ASKED: JsonObject = Object.freeze(Object.create(null));

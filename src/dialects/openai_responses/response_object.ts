@@ -9,8 +9,8 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Usage } from "../../core/answer.ts";
-import { tierOf } from "../openai_chat/write_answer.ts";
+import type { Moderation, ModerationResult, Usage } from "../../core/answer.ts";
+import { moderationResultObject, tierOf } from "../openai_chat/write_answer.ts";
 import { datedModel } from "../openai/models.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { type Family, familyOf } from "./families.ts";
@@ -34,6 +34,8 @@ export interface Moment {
   /** Its items as JSON. */
   readonly output: readonly string[];
   readonly usage?: Usage | undefined;
+  /** What moderation thinks of the prompt and the answer, where that is known by now. */
+  readonly moderation?: Moderation | undefined;
   /** Why it is incomplete. */
   readonly incomplete?: "max_output_tokens" | "content_filter" | undefined;
   readonly error?: { readonly code: string; readonly message: string } | undefined;
@@ -50,18 +52,13 @@ export class ResponseObject {
   readonly isLarge: boolean;
   readonly #asked: JsonObject;
   readonly #model: string;
-  readonly #tellsWrites: boolean;
   #texts: Texts | undefined = undefined;
 
-  /**
-   * `asked`: the fields of a request that answers to it depend on. `keepsSchema`: it has what the
-   * schema requires, also where the model's family leaves it out.
-   */
-  constructor(model: string, asked: JsonObject, keepsSchema = false) {
+  /** `asked`: the fields of a request that answers to it depend on. */
+  constructor(model: string, asked: JsonObject) {
     this.#model = datedModel(model);
     this.#asked = asked;
     this.family = familyOf(this.#model);
-    this.#tellsWrites = keepsSchema || this.family.isNewest;
     const text = JSON.stringify(asked);
     this.isLarge = text.length > LARGE_CHARS;
     this.key = text.length <= KEY_CHARS_MAX
@@ -77,12 +74,14 @@ export class ResponseObject {
     const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
+    const moderation = isRunning ? undefined : moment.moderation;
     return `{"id":"${id}","object":"response","created_at":${created},"status":"${status}",` +
       `"background":${texts.background},${moment.isWhole ? BILLING : ""}` +
       `"completed_at":${completed},${texts.conversation}` +
       `"error":${error === undefined ? "null" : JSON.stringify(error)},"frequency_penalty":0.0,` +
       `"incomplete_details":${incomplete === undefined ? "null" : `{"reason":"${incomplete}"}`},` +
-      `${texts.beforeOutput}"output":[${moment.output.join(",")}],${texts.beforeTier}` +
+      `${texts.beforeModeration}"moderation":${json(moderation && moderationObject(moderation))},` +
+      `"output":[${moment.output.join(",")}],${texts.beforeTier}` +
       `"service_tier":"${tier}",${texts.beforeUsage}` +
       `"usage":${hasUsage ? this.#usage(moment.usage) : "null"},${texts.end}`;
   }
@@ -90,9 +89,9 @@ export class ResponseObject {
   #usage(usage: Usage | undefined): string {
     if (usage === undefined) return "null";
     const { promptTokens, completionTokens } = usage;
-    const writes = this.#tellsWrites ? `"cache_write_tokens":${usage.cacheWriteTokens ?? 0},` : "";
     return `{"input_tokens":${promptTokens},` +
-      `"input_tokens_details":{${writes}"cached_tokens":${usage.cachedTokens ?? 0}},` +
+      `"input_tokens_details":{"cache_write_tokens":${usage.cacheWriteTokens ?? 0},` +
+      `"cached_tokens":${usage.cachedTokens ?? 0}},` +
       `"output_tokens":${completionTokens},` +
       `"output_tokens_details":{"reasoning_tokens":${usage.reasoningTokens ?? 0}},` +
       `"total_tokens":${promptTokens + completionTokens}}`;
@@ -115,7 +114,7 @@ const TOOL_USAGE = `"tool_usage":{"image_gen":{"input_tokens":0,"input_tokens_de
 interface Texts {
   readonly background: boolean;
   readonly conversation: string;
-  readonly beforeOutput: string;
+  readonly beforeModeration: string;
   readonly beforeTier: string;
   readonly tierAsked: string;
   readonly tier: string;
@@ -141,10 +140,10 @@ function textsOf(model: string, family: Family, asked: JsonObject): Texts {
     conversation: conversation === undefined
       ? ""
       : `"conversation":{"id":${JSON.stringify(conversation)}},`,
-    beforeOutput: `"instructions":${json(asked["instructions"])},` +
+    beforeModeration: `"instructions":${json(asked["instructions"])},` +
       `"max_output_tokens":${json(asked["max_output_tokens"])},` +
       `"max_tool_calls":${json(asked["max_tool_calls"])},` +
-      `"model":${json(model)},"moderation":null,`,
+      `"model":${json(model)},`,
     beforeTier: `"parallel_tool_calls":${asked["parallel_tool_calls"] !== false},` +
       `"presence_penalty":0.0,"previous_response_id":${json(asked["previous_response_id"])},` +
       `"prompt_cache_key":${json(asked["prompt_cache_key"])},` +
@@ -158,8 +157,7 @@ function textsOf(model: string, family: Family, asked: JsonObject): Texts {
       `"text":{"format":${json(echoedFormat(text["format"]))},` +
       `"verbosity":${json(text["verbosity"] ?? "medium")}},` +
       `"tool_choice":${json(asked["tool_choice"] ?? "auto")},` +
-      `${family.isNewest ? TOOL_USAGE : ""}` +
-      `"tools":${json(echoedTools(asked["tools"], family.isNewest))},` +
+      `${TOOL_USAGE}"tools":${json(echoedTools(asked["tools"]))},` +
       `"top_logprobs":${json(asked["top_logprobs"] ?? 0)},` +
       `"top_p":${float(asked["top_p"], family.topP)},` +
       `"truncation":${json(asked["truncation"] ?? "disabled")},`,
@@ -174,14 +172,31 @@ export function conversationOf(value: unknown): string | undefined {
   return typeof id === "string" ? id : undefined;
 }
 
+/** What moderation thinks, as this API says it. */
+function moderationObject({ model, input, output }: Moderation) {
+  const result = (of: ModerationResult) => {
+    const { flagged, categories, category_scores, category_applied_input_types } =
+      moderationResultObject(of);
+    return {
+      type: "moderation_result",
+      categories,
+      category_applied_input_types,
+      category_scores,
+      flagged,
+      model,
+    };
+  };
+  return { input: result(input), output: result(output) };
+}
+
 /** `summary: "auto"` comes back as the kind that the model gives. */
-function echoedReasoning(value: unknown, { effort, isNewest }: Family) {
+function echoedReasoning(value: unknown, { effort }: Family) {
   const asked = isObject(value) ? value : {};
   const summary = asked["summary"] ?? asked["generate_summary"] ?? null;
   return {
-    context: asked["context"] ?? (isNewest ? "current_turn" : null),
+    context: asked["context"] ?? (effort === null ? null : "current_turn"),
     effort: asked["effort"] ?? effort,
-    ...(isNewest ? { mode: asked["mode"] ?? "standard" } : {}),
+    ...(effort === null ? {} : { mode: asked["mode"] ?? "standard" }),
     summary: summary === "auto" ? "detailed" : summary,
   };
 }

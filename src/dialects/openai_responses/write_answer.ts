@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { EndReason, Step, Usage } from "../../core/answer.ts";
+import type { EndReason, Moderation, Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Layout, StampTexts } from "../../core/frames.ts";
@@ -87,7 +87,8 @@ export class ResponsesLayout implements Layout {
 
 /** A gathered answer as the steps it was gathered from. */
 export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iterable<Step> {
-  const { text, reasoning, refusal, signature, calls, citations, logprobs, reason } = choice;
+  const { text, reasoning, refusal, signature, calls, citations, logprobs, reason, moderation } =
+    choice;
   const hasReasoned = reasoning !== "" || signature !== undefined ||
     (usage?.reasoningTokens ?? 0) > 0;
   if (hasReasoned) yield { kind: "delta", choice: 0, block: "reasoning", text: reasoning };
@@ -101,6 +102,7 @@ export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iter
     yield { kind: "call", choice: 0, index, id, name, ...(tool === undefined ? {} : { tool }) };
     yield { kind: "arguments", choice: 0, index, text: call.arguments };
   }
+  if (moderation !== undefined) yield { kind: "moderation", choice: 0, moderation };
   yield { kind: "end", choice: 0, reason };
   if (usage !== undefined) yield { kind: "usage", usage };
 }
@@ -140,6 +142,7 @@ class ResponseWriter implements AnswerWriter, Writing {
   #hasSpoken = false;
   #reason: EndReason = "stop";
   #usage: Usage = NO_USAGE;
+  #moderation: Moderation | undefined = undefined;
 
   constructor(options: WriterOptions, [created, head, tail, calls]: StampTexts) {
     this.#options = options;
@@ -150,10 +153,6 @@ class ResponseWriter implements AnswerWriter, Writing {
 
   get hasPhase(): boolean {
     return this.#options.object.family.hasPhase;
-  }
-
-  get hasContent(): boolean {
-    return this.#options.object.family.isNewest;
   }
 
   /** Of an item: one more event. `before` and `after` are its fields around `sequence_number`. */
@@ -209,6 +208,7 @@ class ResponseWriter implements AnswerWriter, Writing {
       created: this.#created,
       output: this.#output,
       usage: this.#usage,
+      moderation: this.#moderation,
     });
   }
 
@@ -247,9 +247,11 @@ class ResponseWriter implements AnswerWriter, Writing {
       case "usage":
         this.#usage = step.usage;
         return "";
-      case "audio":
       case "moderation":
-        return ""; // the API has no sound, and no event for a moderation
+        this.#moderation = step.moderation;
+        return ""; // the last event tells it
+      case "audio":
+        return ""; // the API has no sound
     }
   }
 
