@@ -303,6 +303,20 @@ describe("Mock.answer(), when tools are called", () => {
     expect((await gathered({ params: both }, { tools: "auto" })).calls[0]!.name).toBe("now");
   });
 
+  test("Claude says something first, where it calls of its own accord", async () => {
+    const model = "claude-sonnet-4-5";
+    const auto = { params: { tools: [CITY] }, model };
+    const { text, calls, reason } = await gathered(auto, { tools: "auto" });
+    expect([text, calls.length, reason]).toEqual([OPTIONS.reply, 1, "tool_calls"]);
+    expect(await gathered({ params: REQUIRED, model })).toMatchObject({ text: "" });
+    // What ends the text ends the answer.
+    const stop = [OPTIONS.reply.slice(-3)];
+    const stopped = await gathered({ ...auto, stop }, { tools: "auto" });
+    expect(stopped).toMatchObject({ calls: [], reason: "stop", stopSequence: stop[0] });
+    const cut = await gathered({ ...auto, tokensMax: 1 }, { tools: "auto" });
+    expect(cut).toMatchObject({ calls: [], reason: "length", usage: { completionTokens: 1 } });
+  });
+
   test("breaks off where the tokens end", async () => {
     const { calls, reason, usage } = await gathered({ params: REQUIRED, tokensMax: 3 });
     expect(calls).toMatchObject([{ arguments: '{"city":"' }]);
