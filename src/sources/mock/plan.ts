@@ -138,7 +138,8 @@ export class Planner {
       stopSequence: said.stopSequence,
       topLogprobs: params["logprobs"] === true ? Number(params["top_logprobs"] ?? 0) : undefined,
       audio: calls.length > 0 ? undefined : audioFormatOf(params),
-      isCited: fitting.text !== "" && (family.isSearching || isObject(params["web_search_options"])),
+      isCited: fitting.text !== "" &&
+        (family.isSearching || isObject(params["web_search_options"])),
       moderation: moderationOf(params, messages, fitting.text, this.#judge),
     };
     return {
