@@ -26,9 +26,10 @@ interface Request {
 }
 
 /** Where prompt tokens follow a known rule, … */
-const COUNTED = /^\/v1\/(?:chat\/completions|completions|embeddings)$/;
+const COUNTED = /^\/v1\/(?:chat\/completions|completions|embeddings|responses)$/;
 /** … and what in a request makes them unknown. */
-const UNCOUNTED = /"type":"(?:json_schema|image_url|input_audio|file)"/;
+const UNCOUNTED =
+  /"previous_response_id":"|"conversation":|"type":"(?:json_schema|image_url|input_(?!text)\w+|file|web_search\w*)"/;
 
 const REASONS = "reasons.json";
 

@@ -154,6 +154,7 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     stop: NO_NAMES,
     wantsReasoning: wantsSummary(body["reasoning"]),
     params: paramsOf(body),
+    hasResponseTools: true,
     items,
     references: referencesIn(items),
     asked,

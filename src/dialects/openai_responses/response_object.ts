@@ -135,6 +135,8 @@ function json(value: unknown): string {
 function textsOf(model: string, family: Family, asked: JsonObject): Texts {
   const text = isObject(asked["text"]) ? asked["text"] : {};
   const conversation = conversationOf(asked["conversation"]);
+  const options = asked["prompt_cache_options"] ?? undefined;
+  const cacheOptions = options === undefined ? "" : `"prompt_cache_options":${json(options)},`;
   return {
     background: asked["background"] === true,
     conversation: conversation === undefined
@@ -147,6 +149,7 @@ function textsOf(model: string, family: Family, asked: JsonObject): Texts {
     beforeTier: `"parallel_tool_calls":${asked["parallel_tool_calls"] !== false},` +
       `"presence_penalty":0.0,"previous_response_id":${json(asked["previous_response_id"])},` +
       `"prompt_cache_key":${json(asked["prompt_cache_key"])},` +
+      cacheOptions +
       `"prompt_cache_retention":${json(asked["prompt_cache_retention"] ?? family.retention)},` +
       `"reasoning":${json(echoedReasoning(asked["reasoning"], family))},` +
       `"safety_identifier":${json(asked["safety_identifier"])},`,

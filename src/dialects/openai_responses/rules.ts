@@ -167,6 +167,7 @@ export const RESPONSE_RULES: Fields = [
   ["safety_identifier", { kind: "string", lengthMax: 64, isNullable: true }],
   ["prompt_cache_key", NULLABLE_TEXT],
   ["prompt_cache_retention", NULLABLE_TEXT],
+  ["prompt_cache_options", { kind: "object", fields: [], isNullable: true }],
   ["prompt", { kind: "object", fields: [["id", NEEDED_TEXT]], isNullable: true }],
   ["context_management", {
     kind: "list",

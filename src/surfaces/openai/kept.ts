@@ -50,8 +50,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     validate,
     makesUp,
   });
-  const countPrompt = ({ model, messages, params }: Turn) =>
-    promptTokens({ model, messages, params }, tokens.of(model));
+  const countPrompt = (turn: Turn) => promptTokens(turn, tokens.of(turn.model));
   const responses = new KeptResponses({
     shelf: store.shelf("response"),
     rows,

@@ -232,8 +232,10 @@ describe("what a response says again", () => {
       store: false,
       service_tier: "flex",
       max_output_tokens: 99,
+      prompt_cache_options: { ttl: "30m" },
     }, {
       metadata: { k: "水" },
+      prompt_cache_options: { ttl: "30m" },
       user: "u",
       store: false,
       service_tier: "flex",
