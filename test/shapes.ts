@@ -68,7 +68,8 @@ async function compare(file: string): Promise<void> {
   const path = join(folder!, name);
   if (!existsSync(`${path}.request.json`)) return say(`- ${name}: its request is not known`);
   const request = read(`${path}.request.json`) as Request;
-  const recorded = { body: readFileSync(join(folder!, file), "utf8"), ...headOf(path) };
+  const body = readFileSync(join(folder!, file), "utf8");
+  const recorded = { body, ...headOf(path, body) };
   const answered = await ask(request);
   const lines = differences(recorded, answered);
   if (COUNTED.test(request.path) && !UNCOUNTED.test(JSON.stringify(request.body))) {
@@ -120,10 +121,12 @@ function headersFor(path: string): Record<string, string> {
     : { ...json, authorization: "Bearer sk-shapes" };
 }
 
-function headOf(path: string): Pick<Answered, "status" | "contentType"> {
+function headOf(path: string, body: string): Omit<Answered, "body"> {
   if (!existsSync(`${path}.headers.json`)) return { status: null, contentType: null };
   const head = read(`${path}.headers.json`) as { status: number; headers: Record<string, string> };
-  return { status: head.status, contentType: head.headers["content-type"] ?? null };
+  const { "content-type": contentType = null, "content-length": length } = head.headers;
+  const isRelaid = length !== undefined && Number(length) !== Buffer.byteLength(body);
+  return { status: head.status, contentType, isRelaid };
 }
 
 function readReasons(file: string) {

@@ -80,6 +80,11 @@ const CASES: readonly (readonly [string, Answered, Answered, string?])[] = [
     "JSON with",
   ],
   [
+    "the indent of a body that was laid anew",
+    { ...whole('{\n  "b": 1,\n  "a": 2\n}'), isRelaid: true },
+    whole('{"b":1,"a":2}'),
+  ],
+  [
     "longer runs",
     stream(chunk(0, '{"a":"b"}'), "[DONE]"),
     stream(chunk(0, '{"a":"b"}'), chunk(0, '{"a":"c"}'), "[DONE]"),

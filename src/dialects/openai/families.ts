@@ -36,8 +36,11 @@ export interface Family {
   readonly reasoning: Reasoning | undefined;
   /** Whether it searches the web, and says where it found things. */
   readonly isSearching: boolean;
-  /** Whether it says something before it calls a tool of its own accord. */
-  readonly speaksBeforeCalls: boolean;
+  /**
+   * Whether it is Claude: says something before it calls a tool of its own accord, and puts blanks
+   * behind the commas and colons of arguments.
+   */
+  readonly isClaude: boolean;
   readonly overhead: Overhead;
 }
 
@@ -59,7 +62,7 @@ const GPT_4O: Family = {
   hasTier: true,
   reasoning: undefined,
   isSearching: false,
-  speaksBeforeCalls: false,
+  isClaude: false,
   overhead: { text: 0, textBesideTools: 1, call: 7 },
 };
 const GPT_4: Family = {
@@ -103,7 +106,7 @@ const FAMILIES: readonly (readonly [names: RegExp, family: Family])[] = [
   [/^gpt-(?:5\.|[6-9])/, { ...GPT_5_NEWER, reasoning: FINE }],
   [/^gpt-5/, GPT_5],
   [/^o\d/, O],
-  [/^claude-/, { ...GPT_4O, speaksBeforeCalls: true }],
+  [/^claude-/, { ...GPT_4O, isClaude: true }],
 ];
 
 /** The family of `model`; one that no row names answers as gpt-4o does. */

@@ -26,7 +26,7 @@ import { fieldsOf } from "./flatten.ts";
 import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
 import { toldSchema } from "./told_schema.ts";
 
-/** A call with all of its arguments: compact JSON, or a text. */
+/** A call with all of its arguments: JSON, or a text. */
 export interface PlannedCall {
   readonly name: string;
   readonly text: string;
@@ -112,7 +112,7 @@ export class Planner {
     const { params, tokensMax, messages } = turn;
     const family = familyOf(turn.model);
     const calls = this.#calls(turn);
-    const isAddressed = family.speaksBeforeCalls && toolChoiceOf(turn).kind === "auto" &&
+    const isAddressed = family.isClaude && toolChoiceOf(turn).kind === "auto" &&
       responseFormatOf(turn).kind === "text";
     const whole = calls.length === 0 ? this.#text(turn) : isAddressed ? this.#reply : "";
     const cost = calls.length > 0
@@ -124,9 +124,14 @@ export class Planner {
     const thought = thoughtsOf(turn, family, wholeTokens, counter);
     const room = tokensMax === undefined ? undefined : Math.max(0, tokensMax - thought.tokens);
     const fitting = fit(whole, turn.stop, room, counter);
+    const hasBlanks = family.isClaude || (calls.length > 1 && !turn.hasResponseTools);
     // What ends the text ends the answer: no call follows.
     const said = calls.length > 0 && fitting.text === whole
-      ? cutCalls(calls, room === undefined ? undefined : room - counter.count(whole), counter)
+      ? cutCalls(
+        hasBlanks ? calls.map(withBlanks) : calls,
+        room === undefined ? undefined : room - counter.count(whole),
+        counter,
+      )
       : { ...fitting, calls: [] };
     const isUncalled = calls.length > 0 && said.calls.length === 0;
     const tokens = thought.tokens + (isUncalled ? 0 : cost) + counter.count(fitting.text);
@@ -241,6 +246,14 @@ function callsCost(
     `{"recipient_name":"functions.${call.name}","parameters":${call.text}}`
   );
   return PER_CALLS + counter.count(`{"tool_uses":[${uses.join(",")}]}`);
+}
+
+/** A call as Claude spells it, and as the chat API spells those that it tells beside others. */
+function withBlanks(call: PlannedCall): PlannedCall {
+  if (call.kind === "custom") return call;
+  // A text in JSON has no line break of its own: each is one of the layout.
+  const lines = JSON.stringify(JSON.parse(call.text), null, 1);
+  return { ...call, text: lines.replaceAll(/,\n */g, ", ").replaceAll(/\n */g, "") };
 }
 
 /** Calls as far as `tokensMax` lets them go: the arguments of the last one break off. */
