@@ -33,8 +33,6 @@ export interface ResponsesRequest extends Turn {
   readonly previousId: string | undefined;
   /** The conversation that it belongs to; undefined = none. */
   readonly conversationId: string | undefined;
-  /** True: the answer has all that OpenAI's schema requires, also where the live API leaves it out. */
-  readonly keepsSchema?: true;
 }
 
 interface Param {
@@ -109,8 +107,7 @@ export function parseResponsesRequest(
   }
   if (isLive) first ??= checkWhole(body);
   if (first !== undefined) throw errorOf(first);
-  const request = requestOf(body, asked ?? NO_ASKED, defaultModel);
-  return isLive ? request : { ...request, keepsSchema: true };
+  return requestOf(body, asked ?? NO_ASKED, defaultModel);
 }
 
 /** A prompt that is kept elsewhere. */

@@ -31,7 +31,7 @@ const INCLUDE_ENCRYPTED = "reasoning.encrypted_content";
 /** What the bytes of an answer depend on, besides what it says. */
 export type Answered = Pick<
   ResponsesRequest,
-  "model" | "asked" | "include" | "wantsObfuscation" | "wantsReasoning" | "keepsSchema"
+  "model" | "asked" | "include" | "wantsObfuscation" | "wantsReasoning"
 >;
 
 /** Lays and speaks answers as events, or in one piece. */
@@ -42,9 +42,9 @@ export class ResponsesLayout implements Layout {
   readonly #options: WriterOptions;
 
   constructor(
-    { model, asked, include, wantsObfuscation, wantsReasoning = false, keepsSchema }: Answered,
+    { model, asked, include, wantsObfuscation, wantsReasoning = false }: Answered,
   ) {
-    const object = new ResponseObject(model, asked, keepsSchema);
+    const object = new ResponseObject(model, asked);
     const hasLogprobs = include.includes(INCLUDE_LOGPROBS);
     const hasEncrypted = include.includes(INCLUDE_ENCRYPTED);
     const flags = [wantsObfuscation, wantsReasoning, hasLogprobs, hasEncrypted].map(Number);
