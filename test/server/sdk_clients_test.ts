@@ -3,6 +3,7 @@ import { type Aimock, launchAimock } from "./aimock.ts";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 // @deno-types="./sdk_clients.d.ts"
 import { CLIENTS, PROMPTS } from "./sdk_clients.js";
+import { passOn, tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -78,37 +79,29 @@ beforeAll(async () => {
 });
 afterAll(() => aimock.stop());
 
-/** Lets nothing through to aimock but POSTs to `path`, and embeddings where there are some. */
-function gateTo(path: string, hasEmbeddings: boolean) {
-  return Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    idleTimeout: 0,
-    async fetch(request) {
-      const { pathname } = new URL(request.url);
-      if (pathname !== path && !(hasEmbeddings && pathname === "/v1/embeddings")) {
-        return Response.json({ error: { message: "no such URL" } }, { status: 404 });
-      }
-      const { method, headers } = request;
-      return await fetch(aimock.url + pathname, { method, headers, body: await request.text() });
-    },
-  });
+/** Lets nothing through to aimock but what is asked at `path`, and embeddings where there are some. */
+function gateTo(path: string, hasEmbeddings: boolean): ToldUpstream {
+  return tellUpstream((request) =>
+    request.path === path || (hasEmbeddings && request.path === "/v1/embeddings")
+      ? passOn(aimock.url, request)
+      : Response.json({ error: { message: "no such URL" } }, { status: 404 })
+  );
 }
 
 for (const { name, path, set, dimensions, called, structured } of BEHINDS) {
   describe(`over ${name}`, () => {
-    let gate: ReturnType<typeof gateTo> | undefined;
+    let gate: ToldUpstream | undefined;
     let weir: Weir;
     beforeAll(async () => {
       if (path !== undefined) gate = gateTo(path, dimensions !== undefined);
       const upstream = gate === undefined
         ? {}
-        : { "llm.base_url": `http://127.0.0.1:${gate.port}/v1`, "llm.retries": 0 };
+        : { "llm.base_url": `${gate.url}/v1`, "llm.retries": 0 };
       weir = await launch({ set: { ...set, ...upstream } });
     });
     afterAll(async () => {
       await weir.stop();
-      await gate?.stop(true);
+      gate?.stop();
     });
 
     for (const client of CLIENTS) {
