@@ -9,7 +9,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { answer } from "./chat_agent.ts";
+import { answer } from "./chat_upstream.ts";
 import { launch, makeFolder, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { describeWith } from "./needs.ts";
 import { passOn, tellUpstream, type ToldUpstream } from "./told_upstream.ts";

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import OpenAI from "openai";
 import { brokenRules, eventsOf } from "../dialects/openai_responses/event_rules.ts";
 import { type Aimock, launchAimock } from "./aimock.ts";
-import { chatAgent, SAID } from "./chat_agent.ts";
+import { chatOnlyUpstream, SAID } from "./chat_upstream.ts";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
@@ -202,7 +202,7 @@ const LARGE = "水".repeat(400_000);
 
 describe("over an upstream that may not have it", () => {
   test("a large body is asked again in the chat API, and the upstream is remembered", async () => {
-    const upstream = chatAgent();
+    const upstream = chatOnlyUpstream();
     const weir = await launch({ set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 0 } });
     try {
       for (let i = 0; i < 2; i++) {
