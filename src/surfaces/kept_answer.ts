@@ -25,6 +25,8 @@ export interface AnswerKeeper<Request extends Turn> {
   /** False: no answer to this body is kept. Only asked where answers may be relays. */
   mayKeep(body: Uint8Array<ArrayBuffer>): boolean;
   isKept(request: Request): boolean;
+  /** What is kept of the request's body `text`; absent = all of it, as it is. */
+  textOf?(text: string, request: Request): string;
   /** True: it is answered later, and its client is told so at once. */
   isDeferred?(request: Request): boolean;
   /** Keeps an answer: called when its stamps are known, and again when all of it is. */
@@ -105,7 +107,8 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
       this.#keeper = undefined;
       return answer;
     }
-    this.text = this.#onWay!.text();
+    const text = this.#onWay!.text();
+    this.text = keeper.textOf?.(text, request()) ?? text;
     this.#bytes += this.text.length;
     const isDeferred = keeper.isDeferred?.(request()) === true;
     if (answer.kind === "live") {

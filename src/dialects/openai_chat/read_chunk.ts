@@ -7,6 +7,7 @@
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import type { EventSteps } from "../../core/answer_reader.ts";
 import { AppError } from "../../core/errors.ts";
+import { moderationsIn } from "../openai/moderations.ts";
 
 /** An upstream's sentence is told up to this length, in UTF-16 units. */
 const MESSAGE_CHARS_MAX = 1000;
@@ -174,6 +175,9 @@ export class ChunkSteps implements EventSteps {
     }
     const usage = usageOf(chunk["usage"]);
     if (usage !== undefined) steps.push({ kind: "usage", usage });
+    for (const [choice, moderation] of moderationsIn(chunk["moderation"]).entries()) {
+      steps.push({ kind: "moderation", choice, moderation });
+    }
     this.#learn(data, chunk, choices);
   }
 
@@ -207,7 +211,8 @@ export class ChunkSteps implements EventSteps {
     if (choice === undefined || delta === undefined) return;
     const content = delta["content"];
     const isTextOnly = typeof content === "string" && Object.keys(delta).length === 1 &&
-      !choice["finish_reason"] && !choice["logprobs"] && !chunk["usage"];
+      !choice["finish_reason"] && !choice["logprobs"] && !chunk["usage"] &&
+      !chunk["moderation"];
     const index = numberOf(choice["index"], 0, CHOICES_MAX);
     if (!isTextOnly || index === undefined) return;
     this.#shape = shapeOf(data, content, index) ?? this.#shape;

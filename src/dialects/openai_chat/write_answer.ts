@@ -20,6 +20,7 @@ import { CREATED_BYTES, type Layout, type Stamped, type StampTexts } from "../..
 import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { type AnswerStamps, ID_BYTES } from "../../core/stamp.ts";
 import { type Family, familyOf } from "../openai/families.ts";
+import { resultInAnswer } from "../openai/moderations.ts";
 
 /**
  * live: the shape that today's API has for the model · minimal: a text in the six events of the
@@ -380,25 +381,9 @@ function moderationObject(moderations: readonly Moderation[]) {
   const results = (of: readonly ModerationResult[]) => ({
     type: "moderation_results",
     model,
-    results: of.map((result) => ({
-      type: "moderation_result",
-      model,
-      ...moderationResultObject(result),
-    })),
+    results: of.map((result) => resultInAnswer(result, model)),
   });
   return { input: results([input]), output: results(moderations.map(({ output }) => output)) };
-}
-
-/** The result for one text, as every API says it. */
-export function moderationResultObject({ isFlagged, scores, flagged }: ModerationResult) {
-  const named = <Value>(value: (name: string) => Value) =>
-    Object.fromEntries(Object.keys(scores).map((name) => [name, value(name)]));
-  return {
-    flagged: isFlagged,
-    categories: named((name) => flagged.includes(name)),
-    category_scores: scores,
-    category_applied_input_types: named(() => ["text"]),
-  };
 }
 
 /** The `logprobs` of a choice (docs/facts/openai_api.md "Whole answer"). */

@@ -8,6 +8,7 @@
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
+import { moderationsIn } from "../openai/moderations.ts";
 import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
@@ -184,6 +185,8 @@ class ResponseSteps implements EventSteps {
     steps.push({ kind: "end", choice: 0, reason: this.#reason(status, why) });
     const told = usageOf(object(usage));
     if (told !== undefined) steps.push({ kind: "usage", usage: told });
+    const [moderation] = moderationsIn(response["moderation"]);
+    if (moderation !== undefined) steps.push({ kind: "moderation", choice: 0, moderation });
     this.#isFinished = true;
   }
 

@@ -21,6 +21,8 @@ export interface ResponsesRequest extends Turn {
   readonly items: readonly unknown[];
   /** Items that `items` only names, by their ids. */
   readonly references: readonly string[];
+  /** True: `items` are no longer those of the body, but have what it names in their places. */
+  readonly isRestated?: true;
   /** The fields that the answer depends on, as they came. */
   readonly asked: JsonObject;
   readonly include: readonly string[];
@@ -58,6 +60,7 @@ const UNECHOED: ReadonlySet<string> = new Set([
 
 /** Parameters that the chat API spells alike. */
 const SAME = [
+  "moderation",
   "parallel_tool_calls",
   "temperature",
   "top_p",

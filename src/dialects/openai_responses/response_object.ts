@@ -9,10 +9,11 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Moderation, ModerationResult, Usage } from "../../core/answer.ts";
-import { moderationResultObject, tierOf } from "../openai_chat/write_answer.ts";
+import type { Moderation, Usage } from "../../core/answer.ts";
+import { tierOf } from "../openai_chat/write_answer.ts";
 import { datedModel } from "../openai/models.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
+import { resultInAnswer } from "../openai/moderations.ts";
 import { type Family, familyOf } from "./families.ts";
 import { echoedFormat, echoedTools } from "./tools.ts";
 
@@ -71,16 +72,16 @@ export class ResponseObject {
     const texts = this.#texts ??= textsOf(this.#model, this.family, this.#asked);
     const { id, created, status, incomplete, error } = moment;
     const isRunning = status === "in_progress" || status === "queued";
+    const moderation = isRunning ? undefined : moment.moderation;
     const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
-    const moderation = isRunning ? undefined : moment.moderation;
     return `{"id":"${id}","object":"response","created_at":${created},"status":"${status}",` +
       `"background":${texts.background},${moment.isWhole ? BILLING : ""}` +
       `"completed_at":${completed},${texts.conversation}` +
       `"error":${error === undefined ? "null" : JSON.stringify(error)},"frequency_penalty":0.0,` +
       `"incomplete_details":${incomplete === undefined ? "null" : `{"reason":"${incomplete}"}`},` +
-      `${texts.beforeModeration}"moderation":${json(moderation && moderationObject(moderation))},` +
+      `${texts.beforeModeration}"moderation":${moderation ? moderationText(moderation) : "null"},` +
       `"output":[${moment.output.join(",")}],${texts.beforeTier}` +
       `"service_tier":"${tier}",${texts.beforeUsage}` +
       `"usage":${hasUsage ? this.#usage(moment.usage) : "null"},${texts.end}`;
@@ -168,28 +169,19 @@ function textsOf(model: string, family: Family, asked: JsonObject): Texts {
   };
 }
 
+/** A result for the prompt, and one for the answer. */
+function moderationText({ model, input, output }: Moderation): string {
+  return JSON.stringify({
+    input: resultInAnswer(input, model),
+    output: resultInAnswer(output, model),
+  });
+}
+
 /** The id in a request's `conversation`; undefined = it names none. */
 export function conversationOf(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   const id = isObject(value) ? value["id"] : undefined;
   return typeof id === "string" ? id : undefined;
-}
-
-/** What moderation thinks, as this API says it. */
-function moderationObject({ model, input, output }: Moderation) {
-  const result = (of: ModerationResult) => {
-    const { flagged, categories, category_scores, category_applied_input_types } =
-      moderationResultObject(of);
-    return {
-      type: "moderation_result",
-      categories,
-      category_applied_input_types,
-      category_scores,
-      flagged,
-      model,
-    };
-  };
-  return { input: result(input), output: result(output) };
 }
 
 /** `summary: "auto"` comes back as the kind that the model gives. */

@@ -10,6 +10,7 @@ import { isObject, type JsonObject } from "../openai/check.ts";
 
 /** Parameters that both APIs spell alike. */
 const SAME = [
+  "moderation",
   "parallel_tool_calls",
   "temperature",
   "top_p",

@@ -59,6 +59,7 @@ export class Conversations {
   readonly #deps: ConversationsDeps;
   readonly #items: KeptRow;
   readonly #appended: KeptRow;
+  readonly #found: KeptRow;
   readonly surfaces: Readonly<
     Record<
       "create" | "get" | "update" | "remove" | "addItems" | "listItems" | "getItem" | "removeItem",
@@ -91,6 +92,11 @@ export class Conversations {
       this.#keep({ ...conversation, items: [...conversation.items, ...body as KeptItem[]] });
       return told(null);
     }));
+    this.#found = rows.internal({
+      name: "v1_conversation_items_found",
+      hasBody: false,
+      answer: ({ body }) => told(this.#find(new Set(body as readonly string[]))),
+    });
     this.surfaces = {
       create: rows.surface({
         name: "v1_conversations",
@@ -142,6 +148,20 @@ export class Conversations {
   async itemsOf(id: string): Promise<readonly KeptItem[] | undefined> {
     const items = await this.#deps.rows.tell(this.#items, operation(id, null));
     return items !== undefined && "json" in items ? JSON.parse(items.json) : undefined;
+  }
+
+  /** Those of the items `ids` that are in any conversation of any worker. */
+  async itemsNamed(ids: readonly string[]): Promise<readonly KeptItem[]> {
+    const found = await this.#deps.rows.askAll(this.#found, operation("", ids));
+    return found.flatMap((told) => "json" in told ? JSON.parse(told.json) as KeptItem[] : []);
+  }
+
+  #find(ids: ReadonlySet<string>): readonly KeptItem[] {
+    const found = new Map<string, KeptItem>();
+    for (const { items } of this.#deps.shelf.all()) {
+      for (const item of items) if (ids.has(item.id)) found.set(item.id, item);
+    }
+    return [...found.values()];
   }
 
   /** Adds `items` to conversation `id`, wherever it is. */

@@ -11,8 +11,8 @@ import { RESPONSE_ID_LENGTHS, type Stamps, stampTexts, workerOfDigits } from "..
 import type { Surface } from "../../core/surface.ts";
 import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { echo, errorOf } from "../../dialects/openai/faults.ts";
-import { encryptedOf, IdMaker } from "../../dialects/openai_responses/ids.ts";
-import { checkTalk, messagesOf } from "../../dialects/openai_responses/input.ts";
+import { encryptedOf, IdMaker, responseIdOf } from "../../dialects/openai_responses/ids.ts";
+import { checkTalk, messagesOf, withReferenced } from "../../dialects/openai_responses/input.ts";
 import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
 import {
   parseResponsesRequest,
@@ -64,7 +64,8 @@ export interface KeptResponsesDeps {
 const CHAIN_MAX = 1000;
 
 /** What tells that a body names something that was kept. */
-const NAMES = ["previous_response_id", "conversation"].map((name) => Buffer.from(`"${name}"`));
+const NAMES = ["previous_response_id", "conversation", "item_reference"]
+  .map((name) => Buffer.from(`"${name}"`));
 
 /** What one response has added to the talk, and the one before it. */
 interface Link {
@@ -149,6 +150,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return isStored || isBackground || conversationId !== undefined;
   }
 
+  /** Items that were only named are kept with what they say: they may be gone when somebody asks. */
+  textOf(text: string, { isRestated, items }: ResponsesRequest): string {
+    return isRestated ? JSON.stringify({ ...JSON.parse(text), input: items }) : text;
+  }
+
   isDeferred({ isBackground }: ResponsesRequest): boolean {
     return isBackground;
   }
@@ -175,19 +181,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   resolve(request: ResponsesRequest): Promise<ResponsesRequest | undefined> | undefined {
-    const { previousId, conversationId } = request;
-    return previousId === undefined && conversationId === undefined
+    const { previousId, conversationId, references } = request;
+    return previousId === undefined && conversationId === undefined && references.length === 0
       ? undefined
       : this.#resolved(request);
   }
 
-  /** An item that is only named matters to a model alone, so a mock does not ask for it. */
   checkNone({ previousId, conversationId, references: [named] }: ResponsesRequest): void {
-    if (named !== undefined) {
-      throw new AppError("not_found", `Item with id '${echo(named)}' not found.`, {
-        param: "input",
-      });
-    }
+    if (named !== undefined) throw itemUnknown(named);
     if (previousId !== undefined) throw previousUnknown(previousId);
     if (conversationId !== undefined) throw conversationUnknown(conversationId);
   }
@@ -206,17 +207,56 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
 
   /** `request`, behind what was said before. Instructions of before are no part of it. */
   async #withPast(request: ResponsesRequest): Promise<ResponsesRequest> {
-    const { previousId, conversationId, items, asked } = request;
+    const { previousId, conversationId, references, asked } = request;
     const past = previousId !== undefined
       ? await this.#chain(previousId)
       : conversationId !== undefined
       ? await this.#talk(conversationId)
       : [];
-    if (past.length === 0) return request;
+    if (past.length === 0 && references.length === 0) return request;
+    const found = await this.#named(references, past);
+    const items = withReferenced(request.items, found);
     const talk = [...past, ...items];
     const fault = this.#deps.validate === "live" ? checkTalk(talk) : undefined;
     if (fault !== undefined) throw errorOf(fault);
-    return { ...request, messages: messagesOf(talk, asked["instructions"]) };
+    return {
+      ...request,
+      messages: messagesOf(talk, asked["instructions"]),
+      ...(found.size === 0 ? {} : { items, references: [], isRestated: true }),
+    };
+  }
+
+  /**
+   * The items `ids`, of `past` or of whatever else is kept.
+   *
+   * @throws {AppError} 404 when there is no such one, unless the mock is to be lenient.
+   */
+  async #named(
+    ids: readonly string[],
+    past: readonly KeptItem[],
+  ): Promise<ReadonlyMap<string, KeptItem>> {
+    const { conversations, validate, isRelaying } = this.#deps;
+    const missing = new Set(ids);
+    const found = new Map<string, KeptItem>();
+    const take = (items: readonly KeptItem[]) => {
+      for (const item of items) if (missing.delete(item.id)) found.set(item.id, item);
+    };
+    take(past);
+    const responses = new Set([...missing].map(responseIdOf).filter((id) => id !== undefined));
+    if (responses.size > CHAIN_MAX) throw tooManyNamed();
+    for (const id of responses) take((await this.#linked(id))?.items ?? []);
+    if (missing.size > 0) take(await conversations.itemsNamed([...missing]));
+    const [unknown] = missing;
+    const isStrict = validate === "live" || isRelaying;
+    if (unknown !== undefined && isStrict) throw itemUnknown(unknown);
+    return found;
+  }
+
+  /** What response `id` has added, wherever it is; undefined = there is no such one. */
+  async #linked(id: string): Promise<Link | undefined> {
+    const asked = { params: { id }, query: "", body: null };
+    const found = await this.#deps.rows.tell(this.#link, asked);
+    return found !== undefined && "json" in found ? JSON.parse(found.json) as Link : undefined;
   }
 
   async #talk(id: string): Promise<readonly KeptItem[]> {
@@ -229,13 +269,9 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   async #chain(last: string): Promise<readonly KeptItem[]> {
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
-      const found: Told | undefined = await this.#deps.rows.tell(this.#link, {
-        params: { id },
-        query: "",
-        body: null,
-      });
-      if (found === undefined || !("json" in found)) throw previousUnknown(id);
-      const { items, previousId, status } = JSON.parse(found.json) as Link;
+      const found: Link | undefined = await this.#linked(id);
+      if (found === undefined) throw previousUnknown(id);
+      const { items, previousId, status } = found;
       if (status !== "done") throw previousRunning(id);
       links.push(items);
       if (links.length > CHAIN_MAX) throw chainTooLong(last);
@@ -416,6 +452,21 @@ function idOf([, head, tail]: StampTexts): string {
 /** The worker that has response `id`. */
 function workerOf(id: string): number {
   return /^resp_[0-9a-f]{50}$/.test(id) ? workerOfDigits(id.slice(-8, -4)) : NaN;
+}
+
+/** As the live API says it. */
+function itemUnknown(id: string): AppError {
+  return new AppError("object_unknown", `Item with id '${echo(id)}' not found.`, {
+    param: "input",
+  });
+}
+
+function tooManyNamed(): AppError {
+  return new AppError(
+    "request_invalid",
+    `'input' names items of more than ${CHAIN_MAX} responses: send what matters of them whole.`,
+    { param: "input" },
+  );
 }
 
 function previousUnknown(id: string): AppError {
