@@ -113,6 +113,8 @@ function paramsOf(body: JsonObject, model: string, thinking: JsonObject): Turn["
   for (const name of ["temperature", "top_p", "top_k"]) {
     if (typeof body[name] === "number") params[name] = body[name];
   }
+  const user = isObject(body["metadata"]) ? body["metadata"]["user_id"] : undefined;
+  if (typeof user === "string" && user !== "") params["user"] = user;
   const tools = ((body["tools"] ?? []) as readonly JsonObject[]).filter(isOwn);
   if (tools.length > 0) {
     params["tools"] = tools.map(functionOf);

@@ -53,6 +53,8 @@ export interface ChunkHead {
    * chunk").
    */
   readonly wantsUsage: boolean;
+  /** True: the client has declared `functions`, and looks for calls in `function_call` alone. */
+  readonly callsFunctions?: true;
   /** The tier that the answer says it had; absent = "default". */
   readonly tier?: Tier;
   /**
@@ -190,9 +192,8 @@ export class ChunkLayout implements Layout {
 
   constructor(options: ChunkOptions) {
     const { persona, model, fullModel, wantsUsage, wantsObfuscation, tier } = options;
-    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model} ${
-      fullModel ?? ""
-    }`;
+    const flags = `${wantsUsage} ${wantsObfuscation} ${options.callsFunctions ?? false}`;
+    this.key = `openai_chat ${persona} ${flags} ${tier} ${model} ${fullModel ?? ""}`;
     this.#options = { ...options, shape: familyOf(options.fullModel ?? model) };
   }
 
@@ -203,7 +204,7 @@ export class ChunkLayout implements Layout {
 
   whole(said: Gathered, stamps: StampTexts): string {
     const options = said.choices.every(isPlain) ? this.#options : full(this.#options);
-    return completionBody(options, said, stamps);
+    return completionBody(options, options.callsFunctions ? withOlderCalls(said) : said, stamps);
   }
 }
 
@@ -322,7 +323,8 @@ class ChunkWriter implements AnswerWriter {
   }
 
   #call(step: Step & { readonly kind: "call" }): string {
-    const { choice, index, name, tool, isParallel } = step;
+    const { choice, index, name, isParallel } = step;
+    const tool = step.tool ?? (this.#head.callsFunctions ? "function_call" : undefined);
     const id = step.id || callId(this.#stamps[CALL_STAMP]!, choice, index);
     if (tool === "custom") this.#custom.add(`${choice} ${index}`);
     if (tool === "function_call") this.#functionCalls.add(choice);
@@ -454,6 +456,15 @@ function completionBody(
   return choices.some(({ audio }) => audio !== undefined)
     ? text.replaceAll(/"expires_at": "(\w+)"/g, '"expires_at": $1')
     : text;
+}
+
+/** `said`, with functions called in chat's older way. */
+function withOlderCalls(said: Gathered): Gathered {
+  const older = ({ tool = "function_call", ...call }: GatheredCall) => ({ ...call, tool });
+  return {
+    ...said,
+    choices: said.choices.map((choice) => ({ ...choice, calls: choice.calls.map(older) })),
+  };
 }
 
 function isFunctionCall({ calls }: GatheredChoice): boolean {

@@ -35,6 +35,8 @@ export interface ResponsesRequest extends Turn {
   readonly previousId: string | undefined;
   /** The conversation that it belongs to; undefined = none. */
   readonly conversationId: string | undefined;
+  /** The prompt that is kept elsewhere, and only named here; undefined = none. */
+  readonly promptId: string | undefined;
 }
 
 interface Param {
@@ -68,6 +70,7 @@ const SAME = [
   "safety_identifier",
   "prompt_cache_key",
   "prompt_cache_retention",
+  "prompt_cache_options",
   "service_tier",
   "moderation",
 ] as const;
@@ -113,8 +116,8 @@ export function parseResponsesRequest(
   return requestOf(body, asked ?? NO_ASKED, defaultModel);
 }
 
-/** A prompt that is kept elsewhere. */
-function promptUnknown(id: string): AppError {
+/** "Prompt with id 'pmpt_x' not found.": 404. None is kept here. */
+export function promptUnknown(id: string): AppError {
   return new AppError("not_found", `Prompt with id '${echo(id)}' not found.`, { param: "prompt" });
 }
 
@@ -164,6 +167,7 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     isBackground: body["background"] === true,
     previousId: (body["previous_response_id"] as string | null | undefined) ?? undefined,
     conversationId: conversationOf(body["conversation"]),
+    promptId: isObject(body["prompt"]) ? String(body["prompt"]["id"]) : undefined,
   };
 }
 

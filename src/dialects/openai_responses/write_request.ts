@@ -18,6 +18,7 @@ const SAME = [
   "safety_identifier",
   "prompt_cache_key",
   "prompt_cache_retention",
+  "prompt_cache_options",
   "service_tier",
   "metadata",
 ] as const;
@@ -70,6 +71,10 @@ function refuseUnsaid({ choiceCount, stop, params }: Turn): void {
   if (stop.length > 0) throw unsaid("stop", "has no stop sequences");
   for (const key of UNSAID) if (isPresent(params[key])) throw unsaid(key, `has no '${key}'`);
   for (const key of PENALTIES) if (params[key]) throw unsaid(key, `has no '${key}'`);
+  const { modalities } = params;
+  if (Array.isArray(modalities) && modalities.includes("audio")) {
+    throw unsaid("modalities", "has no sound");
+  }
 }
 
 function unsaid(param: string, why: string): AppError {
@@ -88,6 +93,7 @@ function itemsOf(message: Message): readonly JsonObject[] {
     const id = message["tool_call_id"] ?? message["name"];
     return [{ type: "function_call_output", call_id: id, output: outputOf(content) }];
   }
+  if (isPresent(message["audio"])) throw unsaid("audio", "has no sound of earlier answers");
   const isAssistant = role === "assistant";
   const parts = typeof content === "string" ? content : partsOf(content, isAssistant);
   const items: JsonObject[] = [];
@@ -150,7 +156,12 @@ function toolsOf(params: Turn["params"]): JsonObject {
   ];
   if (flat.length === 0) return {};
   const choice = tool_choice ?? function_call;
-  return { tools: flat, ...(isPresent(choice) ? { tool_choice: flatChoice(choice) } : {}) };
+  return {
+    tools: flat,
+    ...(isPresent(choice) ? { tool_choice: flatChoice(choice) } : {}),
+    // An answer has one place for the older `function_call`.
+    ...(isPresent(functions) && !isPresent(tools) ? { parallel_tool_calls: false } : {}),
+  };
 }
 
 /** `strict` is false where the chat API takes that for granted. */

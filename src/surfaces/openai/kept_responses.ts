@@ -16,6 +16,7 @@ import { checkTalk, messagesOf, withReferenced } from "../../dialects/openai_res
 import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
 import {
   parseResponsesRequest,
+  promptUnknown,
   type ResponsesRequest,
 } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout, stepsOf } from "../../dialects/openai_responses/write_answer.ts";
@@ -187,16 +188,25 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       : this.#resolved(request);
   }
 
-  checkNone({ previousId, conversationId, references: [named] }: ResponsesRequest): void {
+  checkNone(request: ResponsesRequest): void {
+    const { previousId, conversationId, references: [named] } = request;
+    this.#checkPrompt(request);
     if (named !== undefined) throw itemUnknown(named);
     if (previousId !== undefined) throw previousUnknown(previousId);
     if (conversationId !== undefined) throw conversationUnknown(conversationId);
   }
 
+  /** What a prompt says that is kept elsewhere cannot be asked of a model; the mock needs none. */
+  #checkPrompt({ promptId }: ResponsesRequest): void {
+    if (promptId !== undefined && this.#deps.isRelaying) throw promptUnknown(promptId);
+  }
+
   async #resolved(request: ResponsesRequest): Promise<ResponsesRequest | undefined> {
     const { isRelaying } = this.#deps;
     try {
-      return await this.#withPast(request);
+      const resolved = await this.#withPast(request);
+      this.#checkPrompt(resolved);
+      return resolved;
     } catch (error) {
       const isUnknown = error instanceof AppError &&
         (error.code === "previous_unknown" || error.code === "object_unknown");

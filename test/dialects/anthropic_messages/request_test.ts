@@ -114,7 +114,7 @@ describe("parseMessagesRequest()", () => {
       { role: "tool", tool_call_id: "b", content: "Error: 404" },
       { role: "tool", tool_call_id: "c", content: "fine" },
     ]],
-    ["a picture in a result follows it", [
+    ["a picture in a result stays there", [
       HELLO,
       model(use("a")),
       user(
@@ -125,8 +125,11 @@ describe("parseMessagesRequest()", () => {
     ], [
       HELLO,
       { role: "assistant", content: null, tool_calls: [call("a")] },
-      { role: "tool", tool_call_id: "a", content: "seen" },
-      { role: "user", content: [{ type: "image_url", image_url: { url: "https://x" } }] },
+      {
+        role: "tool",
+        tool_call_id: "a",
+        content: [text("seen"), { type: "image_url", image_url: { url: "https://x" } }],
+      },
     ]],
     ["thinking, and what is for Anthropic's servers, is left out", [
       HELLO,
@@ -250,7 +253,7 @@ describe("parseMessagesRequest()", () => {
       metadata: { user_id: "u" },
       service_tier: "auto",
       some_beta: { deep: [1] },
-    }, {}],
+    }, { user: "u" }],
   ];
   for (const [name, more, wanted] of PARAMS) {
     test(`reads ${name}`, () => {
