@@ -226,6 +226,31 @@ describe("over an upstream that may not have it", () => {
     }
   });
 
+  test("an item that is named goes up as it was said; a prompt kept elsewhere is refused", async () => {
+    const upstream = chatAgent();
+    const weir = await launch({
+      set: { "llm.base_url": `${upstream.url}/v1`, "llm.speaks": "[openai_chat]" },
+    });
+    try {
+      const { output } = await (await post(weir, ASKED)).json() as { output: { id: string }[] };
+      const named = { type: "item_reference", id: output[0]!.id };
+      const input = [{ role: "user", content: "a" }, named, { role: "user", content: "b" }];
+      expect((await post(weir, { ...ASKED, input })).status).toBe(200);
+      expect(JSON.parse(upstream.requests.at(-1)!.body).messages).toEqual([
+        { role: "user", content: "a" },
+        { role: "assistant", content: SAID },
+        { role: "user", content: "b" },
+      ]);
+      const lost = [{ type: "item_reference", id: "msg_1" }];
+      expect((await post(weir, { ...ASKED, input: lost })).status).toBe(404);
+      expect((await post(weir, { ...ASKED, prompt: { id: "pmpt_1" } })).status).toBe(404);
+      expect(upstream.requests).toHaveLength(2);
+    } finally {
+      await weir.stop();
+      upstream.stop();
+    }
+  });
+
   test("a chat request that is large is asked whole where only responses are known", async () => {
     const mock = await launch({ set: { "mock.reply": SAID } });
     const weir = await launch({
