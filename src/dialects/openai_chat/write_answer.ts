@@ -76,6 +76,9 @@ const FINGERPRINTS: Readonly<Record<Family["fingerprint"], string | null>> = {
 /** A chunk's head, and which fields its model shows. */
 type ShapedHead = ChunkHead & { readonly shape: Family };
 
+/** The same, and what each event of the answer begins with. */
+type WrittenHead = ShapedHead & { readonly start: string };
+
 const CREATED_PREFIX = '","object":"chat.completion.chunk","created":';
 
 /**
@@ -108,21 +111,28 @@ export function usageObject(usage: Usage) {
  * One event. `choices` and `usage` are JSON texts; in the API's key order (docs/facts/openai_api.md
  * "Key order").
  */
-function chunk(head: ShapedHead, choices: string, usage: string, isUsageFirst = false): string {
+function chunk(head: WrittenHead, choices: string, usage: string, isUsageFirst = false): string {
+  const { start } = head;
+  if (head.persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
+  const told = head.wantsUsage ? `"usage":${usage}` : "";
+  const first = isUsageFirst && told !== "" ? `${told},` : "";
+  const last = isUsageFirst || told === "" ? "" : `,${told}`;
+  const json = `${start}${first}"choices":${choices}${last}`;
+  if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
+  const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
+  return `data: ${json},"obfuscation":"${pad}"}\n\n`;
+}
+
+/** `head` for the events of one answer: what they begin with is written once. */
+function written(head: ShapedHead): WrittenHead {
   const { persona, id, created, model, shape, tier = "default" } = head;
   const start = `{"id":"chatcmpl-${id}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
-  if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
-  const told = head.wantsUsage ? `"usage":${usage}` : "";
-  const first = isUsageFirst && told !== "" ? `${told},` : "";
-  const last = isUsageFirst || told === "" ? "" : `,${told}`;
-  const json = `${start}${shape.hasTier ? `"service_tier":"${tier}",` : ""}` +
-    `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},` +
-    `${first}"choices":${choices}${last}`;
-  if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
-  const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
-  return `data: ${json},"obfuscation":"${pad}"}\n\n`;
+  if (persona === "minimal") return { ...head, start };
+  const told = shape.hasTier ? `"service_tier":"${tier}",` : "";
+  const fingerprint = `"system_fingerprint":${JSON.stringify(FINGERPRINTS[shape.fingerprint])},`;
+  return { ...head, start: start + told + fingerprint };
 }
 
 function choice(
@@ -237,7 +247,7 @@ export function callId(stamp: string, choice: number, index: number): string {
 
 /** Writes one answer; each choice opens with its role when it first says something. */
 class ChunkWriter implements AnswerWriter {
-  #head: ShapedHead;
+  #head: WrittenHead;
   readonly #stamps: StampTexts;
   readonly #open = new Set<number>();
   /** The calls that take text, as "choice index". */
@@ -249,14 +259,14 @@ class ChunkWriter implements AnswerWriter {
   readonly #moderations: Moderation[] = [];
 
   constructor(head: ShapedHead, stamps: StampTexts) {
-    this.#head = head;
+    this.#head = written(head);
     this.#stamps = stamps;
   }
 
   step(step: Step): string {
     const isFirst = this.#open.size === 0;
     if (isFirst && this.#head.persona === "minimal" && !beginsPlain(step)) {
-      this.#head = full(this.#head);
+      this.#head = written(full(this.#head));
     }
     const head = this.#head;
     switch (step.kind) {

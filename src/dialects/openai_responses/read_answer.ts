@@ -108,13 +108,8 @@ class ResponseSteps implements EventSteps {
     if (text === "") return;
     this.#item(value).said += text;
     const logprobs = logprobsOf(value["logprobs"]);
-    steps.push({
-      kind: "delta",
-      choice: 0,
-      block,
-      text,
-      ...(logprobs === undefined ? {} : { logprobs }),
-    });
+    const step = { kind: "delta", choice: 0, block, text } as const;
+    steps.push(logprobs === undefined ? step : { ...step, logprobs });
   }
 
   /** Parts of a summary are paragraphs of one text. */
