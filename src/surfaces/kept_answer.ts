@@ -166,6 +166,7 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
 
   #end(call: Call): void {
     if (this.#said === undefined) return;
+    this.#said.settle();
     this.totalMs = call.engine.wheel.nowMs - this.startMs;
     if (this.stamps !== undefined) this.#keep();
   }
