@@ -227,7 +227,7 @@ describe("over an upstream that may not have it", () => {
   });
 
   test("an item that is named goes up as it was said; a prompt kept elsewhere is refused", async () => {
-    const upstream = chatAgent();
+    const upstream = chatOnlyUpstream();
     const weir = await launch({
       set: { "llm.base_url": `${upstream.url}/v1`, "llm.speaks": "[openai_chat]" },
     });

@@ -44,6 +44,24 @@ export function broken(message: string, cause?: unknown): AppError {
   return new AppError("upstream_broken", message, cause === undefined ? {} : { cause });
 }
 
+/**
+ * The JSON of an event's data.
+ *
+ * @throws {AppError} when it is none: what `toldError` makes of the data of an `error` event.
+ */
+export function eventJson(
+  data: string,
+  event: string,
+  toldError: (error: unknown) => AppError,
+): unknown {
+  try {
+    return JSON.parse(data);
+  } catch (cause) {
+    if (event === "error") throw toldError(data);
+    throw broken("The upstream sent an answer that is no JSON", cause);
+  }
+}
+
 /** An error that an upstream tells of inside an answer of status 200. */
 function toldError(error: unknown): AppError {
   const message = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ??
@@ -158,13 +176,7 @@ export class ChunkSteps implements EventSteps {
   }
 
   #parse(data: string, event: string, steps: Step[]): void {
-    let value: unknown;
-    try {
-      value = JSON.parse(data);
-    } catch (cause) {
-      if (event === "error") throw toldError(data);
-      throw broken("The upstream sent an answer that is no JSON", cause);
-    }
+    const value = eventJson(data, event, toldError);
     const chunk = object(value);
     if (event === "error") throw toldError(chunk?.["error"] ?? value);
     if (chunk === undefined) return;

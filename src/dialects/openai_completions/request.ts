@@ -10,6 +10,7 @@ import type { Turn } from "../../core/turn.ts";
 import { check, checkCount, type JsonObject, type Level, type Rule } from "../openai/check.ts";
 import { type BodyRules, checkedBody } from "../openai/checked_body.ts";
 import { errorOf, type Fault, refused, under, wrongType } from "../openai/faults.ts";
+import { STOP_RULE, STREAM_OPTIONS_RULE } from "../openai_chat/params.ts";
 
 /** A turn, and what only this dialect knows. */
 export interface CompletionRequest extends Turn {
@@ -32,7 +33,6 @@ const CHOICES_MAX = 1024;
 
 const FLAG: Rule = { kind: "boolean", isNullable: true };
 const PENALTY: Rule = { kind: "decimal", min: -2, max: 2, isNullable: true };
-const STREAM_FLAG: Rule = { kind: "boolean" };
 const TEXT: Rule = { kind: "string" };
 
 /** The parameters. */
@@ -46,21 +46,10 @@ export const COMPLETION_RULES: BodyRules = {
     ["top_p", { kind: "decimal", min: 0, max: 1, isNullable: true }],
     ["n", { kind: "integer", min: 1, max: 128, isNullable: true }],
     ["stream", FLAG],
-    ["stream_options", {
-      kind: "object",
-      isNullable: true,
-      isClosed: true,
-      fields: [["include_usage", STREAM_FLAG], ["include_obfuscation", STREAM_FLAG]],
-    }],
+    ["stream_options", STREAM_OPTIONS_RULE],
     ["logprobs", { kind: "integer", min: 0, max: 5, isNullable: true }],
     ["echo", FLAG],
-    ["stop", {
-      kind: "either",
-      expected: "one of a string or array of strings",
-      text: TEXT,
-      other: { kind: "list", of: "strings", item: TEXT, max: 4 },
-      isNullable: true,
-    }],
+    ["stop", STOP_RULE],
     ["presence_penalty", PENALTY],
     ["frequency_penalty", PENALTY],
     ["best_of", { kind: "integer", min: 0, max: 20, isNullable: true }],

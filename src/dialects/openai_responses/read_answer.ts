@@ -9,7 +9,7 @@ import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts"
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { moderationsIn } from "../openai/moderations.ts";
-import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
+import { broken, eventJson, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
 export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
@@ -76,10 +76,10 @@ class ResponseSteps implements EventSteps {
       case "response.cancelled":
         throw toldError(object(value["response"])?.["error"], "The upstream's response has failed");
       case "error":
-        throw toldError(value["error"] ?? value, "The upstream told of an error");
+        throw toldError(value["error"] ?? value);
       default:
         if (value["object"] === "response") this.#whole(value, steps);
-        else if (value["error"]) throw toldError(value["error"], "The upstream told of an error");
+        else if (value["error"]) throw toldError(value["error"]);
     }
     return false;
   }
@@ -203,13 +203,8 @@ class ResponseSteps implements EventSteps {
 }
 
 function parsed(data: string, event: string): Json | undefined {
-  try {
-    return object(JSON.parse(data));
-  } catch (cause) {
-    if (data.startsWith("[DONE]")) return undefined;
-    if (event === "error") throw toldError(data, "The upstream told of an error");
-    throw broken("The upstream sent an answer that is no JSON", cause);
-  }
+  if (data.startsWith("[DONE]")) return undefined;
+  return object(eventJson(data, event, toldError));
 }
 
 /** The parts of a message that no delta has said. */
@@ -247,7 +242,7 @@ function cite(annotation: Json | undefined, steps: Step[]): void {
   });
 }
 
-function toldError(error: unknown, absent: string) {
+function toldError(error: unknown, absent = "The upstream told of an error") {
   const message = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ?? absent;
   return broken(shortened(message));
 }

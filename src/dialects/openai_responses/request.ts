@@ -12,7 +12,7 @@ import { brokenJson } from "../openai/errors.ts";
 import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
 import { checkTalk, itemsOf, messagesOf, referencesIn } from "./input.ts";
 import { conversationOf } from "./response_object.ts";
-import { RESPONSE_RULES } from "./rules.ts";
+import { RESPONSE_RULES, SAME_AS_CHAT } from "./rules.ts";
 import { chatFormat, chatTooling } from "./tools.ts";
 
 /** A turn, and what only this dialect knows. */
@@ -59,21 +59,6 @@ const UNECHOED: ReadonlySet<string> = new Set([
   "context_management",
   "moderation",
 ]);
-
-/** Parameters that the chat API spells alike. */
-const SAME = [
-  "moderation",
-  "parallel_tool_calls",
-  "temperature",
-  "top_p",
-  "user",
-  "safety_identifier",
-  "prompt_cache_key",
-  "prompt_cache_retention",
-  "prompt_cache_options",
-  "service_tier",
-  "moderation",
-] as const;
 
 const NO_ASKED: JsonObject = Object.freeze(Object.create(null));
 const NO_NAMES: readonly string[] = Object.freeze([]);
@@ -179,7 +164,7 @@ function wantsSummary(reasoning: unknown): boolean {
 /** What a turn carries besides, spelled as the chat API spells it. */
 function paramsOf(body: JsonObject): Readonly<Record<string, unknown>> {
   const params = Object.create(null) as Record<string, unknown>;
-  for (const key of SAME) {
+  for (const key of SAME_AS_CHAT) {
     if (isPresent(body[key])) params[key] = body[key];
   }
   const { text, reasoning, include, top_logprobs } = body;

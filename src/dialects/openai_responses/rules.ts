@@ -177,3 +177,17 @@ export const RESPONSE_RULES: Fields = [
   }],
   ["moderation", { kind: "object", fields: [["model", NEEDED_TEXT]], isNullable: true }],
 ];
+
+/** Parameters that the chat API spells alike. */
+export const SAME_AS_CHAT = [
+  "moderation",
+  "parallel_tool_calls",
+  "temperature",
+  "top_p",
+  "user",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "prompt_cache_options",
+  "service_tier",
+] as const;

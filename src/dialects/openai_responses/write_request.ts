@@ -7,21 +7,10 @@
 import { AppError } from "../../core/errors.ts";
 import type { Message, Turn } from "../../core/turn.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
+import { SAME_AS_CHAT } from "./rules.ts";
 
 /** Parameters that both APIs spell alike. */
-const SAME = [
-  "moderation",
-  "parallel_tool_calls",
-  "temperature",
-  "top_p",
-  "user",
-  "safety_identifier",
-  "prompt_cache_key",
-  "prompt_cache_retention",
-  "prompt_cache_options",
-  "service_tier",
-  "metadata",
-] as const;
+const SAME = [...SAME_AS_CHAT, "metadata"] as const;
 
 /** Parameters of the chat API that decide what the answer is, and that the Responses API lacks. */
 const UNSAID = ["logit_bias", "prediction", "web_search_options", "audio"] as const;

@@ -15,6 +15,7 @@ import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_it
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
   type Operation,
@@ -70,22 +71,12 @@ export class Conversations {
   constructor(deps: ConversationsDeps) {
     this.#deps = deps;
     const { rows } = deps;
-    const row = (
-      name: string,
-      answer: (conversation: Conversation, asked: Operation) => Told,
-      hasBody = false,
-    ) => ({
-      name: `v1_conversation${name}`,
-      hasBody,
-      workerOf: ({ id }: Operation["params"]) => workerOf(id!),
-      answer: (asked: Operation) => {
-        const conversation = deps.shelf.get(asked.params["id"]!);
-        return conversation === undefined ? undefined : answer(conversation, asked);
-      },
-      ...(deps.makesUp
-        ? { madeUp: (asked: Operation) => answer(sampleOf(asked.params["id"]!), asked) }
-        : {}),
-      missing: ({ id }: Operation["params"]) => conversationUnknown(id!),
+    const row = keptRows<Conversation>({
+      name: "v1_conversation",
+      workerOf,
+      find: (id) => deps.shelf.get(id),
+      unknown: conversationUnknown,
+      madeUp: deps.makesUp ? (id, answer) => answer(sampleOf(id)) : undefined,
     });
     this.#items = rows.internal(row("_all", ({ items }) => told(items)));
     this.#appended = rows.internal(row("_append", (conversation, { body }) => {
@@ -105,9 +96,7 @@ export class Conversations {
       }),
       get: rows.surface(row("", (conversation) => told(objectOf(conversation)))),
       update: rows.surface(row("_update", (conversation, { body }) => {
-        const { metadata } = body as JsonObject;
-        if (metadata === undefined) throw errorOf(missing("metadata"));
-        checkMetadataOf(metadata, this.#deps.validate);
+        const metadata = newMetadata(body, this.#deps.validate);
         return told(objectOf(this.#keep({ ...conversation, metadata })));
       }, true)),
       remove: rows.surface(row("_delete", ({ id }) => {
@@ -238,8 +227,16 @@ function objectOf({ id, createdS, metadata }: Conversation) {
   return { id, object: "conversation", created_at: createdS, metadata };
 }
 
+/** What `body` puts in place of an object's pairs. @throws {AppError} when there is no such thing. */
+export function newMetadata(body: unknown, level: Level): unknown {
+  const { metadata } = body as JsonObject;
+  if (metadata === undefined) throw errorOf(missing("metadata"));
+  checkMetadataOf(metadata, level);
+  return metadata;
+}
+
 /** @throws {AppError} when `metadata` is none. */
-export function checkMetadataOf(metadata: unknown, level: Level): void {
+function checkMetadataOf(metadata: unknown, level: Level): void {
   const fault = metadata === null ? undefined : checkMetadata(metadata, level);
   if (fault !== undefined) throw errorOf(under("metadata", fault));
 }

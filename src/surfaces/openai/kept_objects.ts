@@ -65,6 +65,43 @@ export interface KeptRow {
   readonly missing?: (params: Operation["params"]) => AppError;
 }
 
+/** What the rows of one kind of objects have in common. */
+export interface KeptKind<Kept> {
+  /** Begins the rows' names. */
+  readonly name: string;
+  /** The worker that has the object `id`; NaN = none says so. */
+  readonly workerOf: (id: string) => number;
+  /** undefined = it is not here. */
+  readonly find: (id: string) => Kept | undefined;
+  readonly unknown: (id: string) => AppError;
+  /** Has `answer` tell of an object `id` that nobody has made; absent = it is unknown. */
+  readonly madeUp?: ((id: string, answer: TellsOf<Kept>) => Promise<Told> | Told) | undefined;
+}
+
+/** Tells of an object. */
+type TellsOf<Kept> = (kept: Kept) => Promise<Told> | Told;
+
+/** Makes rows for objects of `kind`, which a path names by their `id`. */
+export function keptRows<Kept>({ name, workerOf, find, unknown, madeUp }: KeptKind<Kept>) {
+  return (
+    suffix: string,
+    answer: (kept: Kept, asked: Operation) => Told | Promise<Told>,
+    hasBody = false,
+  ): KeptRow => ({
+    name: name + suffix,
+    hasBody,
+    workerOf: ({ id }) => workerOf(id!),
+    answer: (asked) => {
+      const kept = find(asked.params["id"]!);
+      return kept === undefined ? undefined : answer(kept, asked);
+    },
+    ...(madeUp === undefined ? {} : {
+      madeUp: (asked) => madeUp(asked.params["id"]!, (kept) => answer(kept, asked)),
+    }),
+    missing: ({ id }) => unknown(id!),
+  });
+}
+
 /** What all these surfaces need. */
 export interface KeptDeps {
   readonly peers: Peers;

@@ -27,9 +27,9 @@ import { type Conversations, conversationUnknown } from "./conversations.ts";
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
-  type Operation,
   pageOf,
   pagingOf,
   queryOf,
@@ -86,26 +86,15 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   constructor(deps: KeptResponsesDeps) {
     this.#deps = deps;
     const { rows, shelf, wheel } = deps;
-    const row = (
-      name: string,
-      answer: (kept: ToldAnswer, asked: Operation) => Told | Promise<Told>,
-      hasBody = false,
-    ): KeptRow => ({
-      name: `v1_response${name}`,
-      hasBody,
-      workerOf: ({ id }) => workerOf(id!),
-      answer: (asked) => {
-        const kept = shelf.get(asked.params["id"]!);
-        return kept === undefined ? undefined : answer(kept, asked);
+    const row = keptRows<ToldAnswer>({
+      name: "v1_response",
+      workerOf,
+      find: (id) => shelf.get(id),
+      unknown: (id) => objectUnknown("Response", id),
+      madeUp: deps.madeUpReply === undefined ? undefined : async (id, answer) => {
+        const sample = this.#sampleOf(id, deps.madeUpReply!);
+        return renamed(await answer(sample), idOf(sample.stamps!), id);
       },
-      ...(deps.madeUpReply === undefined ? {} : {
-        madeUp: async (asked) => {
-          const id = asked.params["id"]!;
-          const sample = this.#sampleOf(id, deps.madeUpReply!);
-          return renamed(await answer(sample, asked), idOf(sample.stamps!), id);
-        },
-      }),
-      missing: ({ id }) => objectUnknown("Response", id!),
     });
     this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
     this.surfaces = {

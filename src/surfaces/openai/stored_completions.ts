@@ -9,19 +9,18 @@ import { workerOfChatId } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { onlyPost } from "../../dialects/openai/errors.ts";
-import { errorOf, missing } from "../../dialects/openai/faults.ts";
 import type { ChatRequest } from "../../dialects/openai_chat/request.ts";
 import { CHUNK_ID_LENGTHS } from "../../dialects/openai_chat/write_answer.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { ModelLayout } from "../model_surface.ts";
-import { checkMetadataOf } from "./conversations.ts";
+import { newMetadata } from "./conversations.ts";
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
-  type Operation,
   pageOf,
   pagingOf,
   queryOf,
@@ -80,23 +79,17 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
   constructor(deps: StoredCompletionsDeps) {
     this.#deps = deps;
     const { rows, shelf } = deps;
-    const row = (
-      name: string,
-      answer: (stored: StoredCompletion, asked: Operation) => Told,
-      hasBody = false,
-    ): KeptRow => ({
-      name: `v1_stored_completion${name}`,
-      hasBody,
-      workerOf: ({ id }) => workerOf(id!),
-      answer: (asked) => {
-        const stored = shelf.get(asked.params["id"]!);
-        return stored === undefined || !this.#isDone(stored) ? undefined : answer(stored, asked);
+    const row = keptRows<StoredCompletion>({
+      name: "v1_stored_completion",
+      workerOf,
+      find: (id) => {
+        const stored = shelf.get(id);
+        return stored !== undefined && this.#isDone(stored) ? stored : undefined;
       },
-      ...(deps.madeUpReply === undefined ? {} : {
-        madeUp: (asked) =>
-          answer(sampleOf(asked.params["id"]!, deps.model, deps.madeUpReply!), asked),
-      }),
-      missing: ({ id }) => objectUnknown("Chat completion", id!),
+      unknown: (id) => objectUnknown("Chat completion", id),
+      madeUp: deps.madeUpReply === undefined
+        ? undefined
+        : (id, answer) => answer(sampleOf(id, deps.model, deps.madeUpReply!)),
     });
     this.#one = row("", (stored) => told(this.#objectOf(stored)));
     this.#places = rows.internal({
@@ -112,9 +105,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
       }),
       get: rows.surface(this.#one),
       update: rows.surface(row("_update", (stored, { body }) => {
-        const { metadata } = body as JsonObject;
-        if (metadata === undefined) throw errorOf(missing("metadata"));
-        checkMetadataOf(metadata, deps.validate);
+        const metadata = newMetadata(body, deps.validate);
         stored.metadata = isObject(metadata) ? metadata : {};
         return told(this.#objectOf(stored));
       }, true)),
