@@ -247,6 +247,9 @@ describe("parseMessagesRequest()", () => {
       output_config: { effort: "high" },
       thinking: { type: "adaptive" },
     }, {}],
+    ["a long name of who asks", { metadata: { user_id: "u".repeat(65) } }, {
+      user: new Bun.CryptoHasher("sha256").update("u".repeat(65)).digest("hex"),
+    }],
     ["what it does not know", {
       context_management: { edits: [] },
       mcp_servers: [],
