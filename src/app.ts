@@ -261,6 +261,7 @@ export function makeApp(
     authorize,
     secrets,
     model,
+    reply: mock.reply,
     wheel,
     wallMs,
     tokens,

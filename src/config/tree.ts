@@ -169,7 +169,7 @@ export const TREE = z.strictObject({
     ),
     models: names("the only model names there are; empty = every name is served"),
     validate: oneOf(["live", "spec"], "live")(
-      "live | spec: check requests as the live API does, or as its document says",
+      "live | spec: hold to the live API, or to its document, and make up objects that nobody has made",
     ),
     moderation: moderationWords(
       "words that moderation flags, by category, e.g. {violence: [kill]}",

@@ -145,6 +145,22 @@ export class Gathering implements Gathered {
     }
   }
 
+  /**
+   * Nothing follows, and it is kept: its texts no longer hold what they were cut out of, such as all
+   * of an upstream's events.
+   */
+  settle(): void {
+    for (const choice of this.choices) {
+      for (const block of ["text", "reasoning", "refusal"] as const) {
+        choice[block] = copied(choice[block]);
+      }
+      for (const call of choice.calls) call.arguments = copied(call.arguments);
+      for (const part of choice.parts ?? []) {
+        if (part.kind === "text") part.text = copied(part.text);
+      }
+    }
+  }
+
   #choice(index: number): Growing {
     while (this.choices.length <= index) {
       this.choices.push({
@@ -176,6 +192,11 @@ function addBetween(choice: Growing, text: string): void {
   const last = parts.at(-1);
   if (last?.kind === "text") last.text += text;
   else parts.push({ kind: "text", text });
+}
+
+/** `text` in memory of its own: one that is put together holds its pieces, and what they are cut of. */
+function copied(text: string): string {
+  return text.isWellFormed() ? Buffer.from(text).toString() : text;
 }
 
 /** Two pieces of base64, each with an end of its own, as one. */

@@ -84,15 +84,16 @@ function failWhole(
 
 /**
  * True when a stream is not whole although its body is: it ended with its connection, which tells
- * nothing, or its dialect has an event for its end, which was not there. Without a `[DONE]` some
- * servers end all their streams.
+ * nothing, in the middle of an event, or its dialect has an event for its end, which was not there.
+ * Without a `[DONE]` some servers end all their streams.
  */
 function isCutShort(
   tail: SseTail | null,
   { streamEnd }: StreamManner,
   isUntilClose: boolean,
 ): boolean {
-  return tail?.isUnfinished === true && (isUntilClose || streamEnd?.isEvent === true);
+  return tail?.isUnfinished === true &&
+    (isUntilClose || !tail.isBoundary || streamEnd?.isEvent === true);
 }
 
 /** @throws {AppError} when no response can have `status`. */
@@ -247,6 +248,7 @@ export class RelayOutlet extends Outlet implements PieceSink {
   /** The body ended without a byte. */
   #endEarly(ending: Exclude<Ending, "hold">, error: AppError | undefined): void {
     this.exchange.engine.wheel.cancel(this);
+    if (ending === "end" && isCutShort(this.#tail, this.#manner, false)) error ??= cutShort();
     if (ending === "end" && error === undefined) {
       this.#begun();
       this.exchange.complete(this.#relay.status, 0);

@@ -73,22 +73,50 @@ export interface TimedPiece {
   readonly atUs: number;
 }
 
+/** A body of this process: `run` tells its pieces, as far as the sink wants them. */
+export abstract class OwnBody extends Ticket implements RelayBody {
+  protected readonly wheel: Wheel;
+  /** undefined = nobody wants any, or any more. */
+  protected sink: PieceSink | undefined = undefined;
+  protected beganMs = 0;
+  protected isPaused = false;
+
+  constructor(wheel: Wheel) {
+    super();
+    this.wheel = wheel;
+  }
+
+  abstract whole(): Uint8Array | undefined;
+  abstract resume(): void;
+
+  flow(sink: PieceSink): void {
+    this.sink = sink;
+    this.beganMs = this.wheel.nowMs;
+    this.run(this.beganMs);
+  }
+
+  pause(): void {
+    this.isPaused = true;
+    this.wheel.cancel(this);
+  }
+
+  cancel(): void {
+    this.sink = undefined;
+    this.wheel.cancel(this);
+  }
+}
+
 /** A body that is known beforehand, told at its own pace. */
-export class KnownBody extends Ticket implements RelayBody {
+export class KnownBody extends OwnBody {
   readonly #pieces: readonly TimedPiece[];
   readonly #ending: Ending;
-  readonly #wheel: Wheel;
-  #sink: PieceSink | undefined = undefined;
-  #beganMs = 0;
   #next = 0;
-  #isPaused = false;
 
   /** The times of `pieces` never decrease. With the ending "hold" it never ends. */
   constructor(pieces: readonly TimedPiece[], ending: Ending, wheel: Wheel) {
-    super();
+    super(wheel);
     this.#pieces = pieces;
     this.#ending = ending;
-    this.#wheel = wheel;
   }
 
   whole(): Uint8Array | undefined {
@@ -97,40 +125,24 @@ export class KnownBody extends Ticket implements RelayBody {
     return Buffer.concat(this.#pieces.map(({ bytes }) => bytes));
   }
 
-  flow(sink: PieceSink): void {
-    this.#sink = sink;
-    this.#beganMs = this.#wheel.nowMs;
-    this.run(this.#beganMs);
-  }
-
-  pause(): void {
-    this.#isPaused = true;
-    this.#wheel.cancel(this);
-  }
-
   resume(): void {
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.run(this.#wheel.nowMs);
-  }
-
-  cancel(): void {
-    this.#sink = undefined;
-    this.#wheel.cancel(this);
+    if (!this.isPaused) return;
+    this.isPaused = false;
+    this.run(this.wheel.nowMs);
   }
 
   override run(nowMs: number): void {
     for (;;) {
-      const sink = this.#sink;
-      if (sink === undefined || this.#isPaused) return;
+      const sink = this.sink;
+      if (sink === undefined || this.isPaused) return;
       const piece = this.#pieces[this.#next];
       if (piece === undefined) {
-        this.#sink = undefined;
+        this.sink = undefined;
         if (this.#ending !== "hold") sink.onEnd(this.#ending);
         return;
       }
-      const dueMs = this.#beganMs + piece.atUs / 1000;
-      if (dueMs > nowMs) return this.#wheel.set(this, dueMs);
+      const dueMs = this.beganMs + piece.atUs / 1000;
+      if (dueMs > nowMs) return this.wheel.set(this, dueMs);
       this.#next++;
       sink.onPiece(piece.bytes, piece.atUs);
     }

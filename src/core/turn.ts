@@ -36,6 +36,8 @@ export interface Turn {
    * for reasoning shows that there was some: an empty delta of it.
    */
   readonly wantsReasoning?: boolean;
+  /** True: the tools stand in the prompt as those of the Responses API do, which costs less. */
+  readonly hasResponseTools?: true;
   /**
    * Texts to go on from, where it is no conversation: OpenAI's completions. `messages` has them as a
    * user's, one each; each has an equal part of the choices.

@@ -17,7 +17,10 @@ import { isDeeper } from "../lib/depth.ts";
 import { toolText } from "./tool_text.ts";
 
 /** What a turn's prompt consists of. */
-export type Prompt = Pick<Turn, "model" | "messages" | "params" | "prompts">;
+export type Prompt = Pick<
+  Turn,
+  "model" | "messages" | "params" | "prompts" | "hasResponseTools"
+>;
 
 /** Counts tokens in the encoding of one model. */
 export interface TextCounter {
@@ -32,8 +35,11 @@ const PER_CALL = 6;
 const PER_CALLS = 4;
 /** Behind the rule, in the words of OpenAI's guide: "if there's a name". */
 const PER_NAME = 1;
-/** gpt-5 has a text of its own around the tools. Without any description it is one token less. */
+/** Around the text of the tools: gpt-5 has a text of its own, … */
 const TOOLS_OF_GPT5 = 91;
+/** … which is shorter in the Responses API, where others have less as well. */
+const RESPONSE_TOOLS_OF_GPT5 = 9;
+const RESPONSE_TOOLS = 3;
 
 /** Roles of one token in each encoding. */
 const KNOWN_ROLES: ReadonlySet<string> = new Set(["system", "developer", "user", "assistant"]);
@@ -43,24 +49,33 @@ const JSON_DEPTH_MAX = 100;
 
 const GPT5 = /^(?:ft:)?gpt-[5-9]/;
 const REASONING = /^(?:ft:)?o\d/;
+/** Models that search the web read what the user says and nothing that stands before it. */
+const SEARCHING = /^gpt-4o(?:-mini)?-search/;
+/** Messages of the application, which declare tools as well. */
+const INSTRUCTING: ReadonlySet<string> = new Set(["system", "developer"]);
 
 /** Tokens of the prompt of `turn`: exact for texts and tools, without those of images and files. */
 export function promptTokens(
-  { model, messages, params, prompts }: Prompt,
+  { model, messages, params, prompts, hasResponseTools }: Prompt,
   counter: TextCounter,
 ): number {
   if (prompts !== undefined) return counter.countAll(prompts);
   const isGpt5 = GPT5.test(model);
   const texts: string[] = [];
   // What the answer begins with.
-  let tokens = isGpt5 || REASONING.test(model) ? 2 : 3;
+  const isSearching = SEARCHING.test(model);
+  let tokens = isGpt5 || isSearching || REASONING.test(model) ? 2 : 3;
 
   let toolsBlock = "";
   const tools = toolsOf({ params });
   if (tools.length > 0) {
     const text = toolTextOf(tools, params, counter.countBytesMax);
     if (isGpt5) {
-      tokens += TOOLS_OF_GPT5 - (tools.some(({ description }) => description !== "") ? 0 : 1);
+      tokens += hasResponseTools ? RESPONSE_TOOLS_OF_GPT5 : TOOLS_OF_GPT5;
+      if (tools.every(({ description }) => description === "")) tokens--;
+      texts.push(text);
+    } else if (hasResponseTools) {
+      tokens += RESPONSE_TOOLS;
       texts.push(text);
     } else {
       toolsBlock = `# Tools\n\n## functions\n\n${text}`;
@@ -70,6 +85,7 @@ export function promptTokens(
   const calledNames = new Map<unknown, string>();
   for (const message of messages) {
     const { role } = message;
+    if (isSearching && INSTRUCTING.has(role)) continue;
     let content = textOf(message.content);
     const calls = role === "assistant" ? callsOf(message, counter.countBytesMax) : NO_CALLS;
     if (calls.length === 1) {
@@ -87,7 +103,7 @@ export function promptTokens(
       texts.push(`functions.${name ?? ""}`, content);
     } else {
       tokens += PER_MESSAGE;
-      if (toolsBlock !== "" && (role === "system" || role === "developer")) {
+      if (toolsBlock !== "" && INSTRUCTING.has(role)) {
         content = `${content}\n\n${toolsBlock}`;
         toolsBlock = "";
         tokens--;
@@ -158,7 +174,7 @@ function callsText(calls: readonly Called[]): string {
   const uses = calls.map(({ name, text }) =>
     `{"recipient_name":"functions.${name}","parameters":${text}}`
   );
-  return `{"tool_uses":[${uses.join(",")}]}`;
+  return `{"tool_uses":[${uses.join(",\n")}]}`;
 }
 
 const QUOTE = 34;

@@ -34,6 +34,8 @@ export interface AnswerKeeper<Request extends Turn> {
   /** False: no answer to this body is kept. Only asked where answers may be relays. */
   mayKeep(body: Uint8Array<ArrayBuffer>): boolean;
   isKept(request: Request): boolean;
+  /** What is kept of the request's body `text`; absent = all of it, as it is. */
+  textOf?(text: string, request: Request): string;
   /** True: it is answered later, and its client is told so at once. */
   isDeferred?(request: Request): boolean;
   /** Keeps an answer: called when its stamps are known, and again when all of it is. */
@@ -41,6 +43,21 @@ export interface AnswerKeeper<Request extends Turn> {
   /** An answer that broke off. */
   drop(answer: KeptAnswer<Request>): void;
 }
+
+/** What is told of an answer that is kept. `cancelledMs`, as in `KeptAnswer`, may still be set. */
+export interface ToldAnswer extends
+  Pick<
+    KeptAnswer<Turn>,
+    | "text"
+    | "startMs"
+    | "totalMs"
+    | "stamps"
+    | "labels"
+    | "usage"
+    | "script"
+    | "said"
+    | "cancelledMs"
+  > {}
 
 const NOTHING_YET: Script = { name: "nothing yet", steps: [] };
 
@@ -109,7 +126,8 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
       this.#keeper = undefined;
       return answer;
     }
-    this.text = this.#onWay!.text();
+    const text = this.#onWay!.text();
+    this.text = keeper.textOf?.(text, request()) ?? text;
     this.#bytes += this.text.length;
     const isDeferred = keeper.isDeferred?.(request()) === true;
     if (answer.kind === "live") {
@@ -168,6 +186,7 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
 
   #end(call: Call): void {
     if (this.#said === undefined) return;
+    this.#said.settle();
     this.totalMs = call.engine.wheel.nowMs - this.startMs;
     if (this.stamps !== undefined) this.#keep();
   }

@@ -172,6 +172,7 @@ describe("Driver, silence", () => {
       body.say(text);
       await rig.pass(5 * KEEPALIVE_MS);
       expect(writer.text).toBe(text);
+      body.say("\n\n");
       body.end();
       await expectOver(rig, "completed");
     });

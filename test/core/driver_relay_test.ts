@@ -79,6 +79,12 @@ describe("Driver, a relay", () => {
     await expectOver(rig, "completed");
   });
 
+  test("an end in peace in the middle of an event is an error", async () => {
+    const { rig, writer } = END('data: {"half', "end");
+    expect(writer.text).toMatch(/^data: \{"half\n\n.*ended its stream before it was complete/);
+    await expectOver(rig, "upstream_failed");
+  });
+
   describe("of a dialect whose streams end with an event", () => {
     const LAST = "event: over\ndata: {}\n\n";
     const EVENT = "event: a\ndata: {}\n\n";

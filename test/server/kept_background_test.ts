@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import OpenAI from "openai";
 import { eventsOf } from "../dialects/openai_responses/event_rules.ts";
-import { chatAgent, SAID } from "./chat_agent.ts";
+import { chatOnlyUpstream, SAID } from "./chat_upstream.ts";
 import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { childrenOf } from "./processes.ts";
 import { tellUpstream } from "./told_upstream.ts";
@@ -128,7 +128,7 @@ describe("a background response", () => {
 
 describe("over a chat upstream", () => {
   test("a response goes on from one that weir has translated, streamed or whole", async () => {
-    const upstream = chatAgent();
+    const upstream = chatOnlyUpstream();
     const weir = await launch({ set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 0 } });
     try {
       const client = clientOf(weir);

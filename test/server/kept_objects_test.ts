@@ -179,6 +179,86 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
     ).toEqual([400, "No tool call found for function call output with call_id call_2.", null]);
   });
 
+  test("an item that is only named is looked up, wherever it is kept", async () => {
+    const first = await client.responses.create({ model: MODEL, input: "one ".repeat(50) });
+    const { data: [asked] } = await client.responses.inputItems.list(first.id);
+    const { id: talk } = await client.conversations.create({
+      items: [{ type: "message", role: "user", content: "two ".repeat(50) }],
+    });
+    const { data: [said] } = await client.conversations.items.list(talk);
+    const named = [first.output[0]!.id!, asked!.id!, said!.id!]
+      .map((id) => ({ type: "item_reference", id }) as const);
+    const alone = await client.responses.create({ model: MODEL, input: "and?" });
+    for (
+      const response of await askAll(weir, (one) =>
+        one.responses.create({
+          model: MODEL,
+          input: [...named, { role: "user", content: "and?" }],
+        }))
+    ) {
+      expect(response.usage!.input_tokens).toBeGreaterThan(alone.usage!.input_tokens + 100);
+      const items = await client.responses.inputItems.list(response.id, { order: "asc" });
+      expect(items.data.map(({ type }) => type)).toEqual(Array(4).fill("message"));
+      expect(items.data.slice(0, 3).map(({ id }) => id)).toEqual(named.map(({ id }) => id));
+    }
+    const lost = `${first.output[0]!.id!.slice(0, -1)}g`;
+    for (const id of [lost, "msg_1", first.id]) {
+      const input = [{ type: "item_reference" as const, id }];
+      expect(await refusal(client.responses.create({ model: MODEL, input })))
+        .toEqual([404, `Item with id '${id}' not found.`, null]);
+    }
+    await client.responses.delete(first.id);
+    expect((await refusal(client.responses.create({ model: MODEL, input: [named[0]!] })))[0])
+      .toBe(404);
+  });
+
+  test("items of hosted tools are taken, kept and listed as they came", async () => {
+    const input = HOSTED_ITEMS.map((item) => ({ ...item }));
+    const told = await fetch(`${weir.url}/v1/responses`, {
+      method: "POST",
+      body: JSON.stringify({ model: MODEL, input: [...input, { role: "user", content: "so?" }] }),
+    });
+    expect(told.status).toBe(200);
+    const { id } = await told.json() as { id: string };
+    const query = "order=asc&limit=100";
+    const listed = await fetch(`${weir.url}/v1/responses/${id}/input_items?${query}`);
+    const { data } = await listed.json() as { data: { id: string; type: string }[] };
+    expect(data.slice(0, input.length)).toMatchObject(input);
+    expect(data.at(-1)!.type).toBe("message");
+    expect(new Set(data.map((item) => item.id)).size).toBe(data.length);
+    expect(data.every((item) => item.id.length > 2)).toBe(true);
+    const next = await fetch(`${weir.url}/v1/responses`, {
+      method: "POST",
+      body: JSON.stringify({ model: MODEL, input: "on", previous_response_id: id }),
+    });
+    expect(next.status).toBe(200);
+  });
+
+  test("a moderation is told in the response, streamed or whole, and kept", async () => {
+    const asked = { model: MODEL, input: "hi", moderation: { model: "omni-moderation-latest" } };
+    const whole = await client.responses.create(asked);
+    const { moderation } = whole as unknown as { moderation: { input: object; output: object } };
+    for (const side of [moderation.input, moderation.output]) {
+      expect(Object.keys(side)).toEqual([
+        "type",
+        "model",
+        "flagged",
+        "categories",
+        "category_scores",
+        "category_applied_input_types",
+      ]);
+    }
+    const events = client.responses.stream(asked);
+    const seen: unknown[] = [];
+    for await (const event of events) {
+      if ("response" in event) {
+        seen.push((event.response as unknown as { moderation: unknown }).moderation);
+      }
+    }
+    expect(seen).toEqual([null, null, moderation]);
+    expect(await client.responses.retrieve(whole.id) as unknown).toMatchObject({ moderation });
+  });
+
   test("compact gives the user's messages and one item that stands for the rest", async () => {
     const compacted = await client.responses.compact({ model: MODEL, input: "Hello 世界" });
     expect(compacted.object).toBe("response.compaction");
@@ -291,6 +371,71 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
     }
   });
 });
+
+test("on `spec` an item that is nowhere is passed over", async () => {
+  const weir = await launch({ set: { "mock.reply": REPLY, "mock.validate": "spec" } });
+  try {
+    const input = [{ type: "item_reference" as const, id: "msg_1" }];
+    expect((await clientOf(weir).responses.create({ model: MODEL, input })).output_text).toBe(
+      REPLY,
+    );
+  } finally {
+    await weir.stop();
+  }
+});
+
+/** One item of each hosted kind, as a client hands it back. */
+const HOSTED_ITEMS = [
+  { type: "web_search_call", id: "ws_1", status: "completed", action: { type: "search" } },
+  { type: "file_search_call", id: "fs_1", status: "completed", queries: ["q"], results: null },
+  {
+    type: "code_interpreter_call",
+    id: "ci_1",
+    status: "completed",
+    code: "1",
+    container_id: "cntr_1",
+    outputs: null,
+  },
+  {
+    type: "computer_call",
+    id: "cu_1",
+    call_id: "call_c",
+    status: "completed",
+    action: { type: "wait" },
+    pending_safety_checks: [],
+  },
+  {
+    type: "computer_call_output",
+    call_id: "call_c",
+    output: { type: "computer_screenshot", image_url: "data:image/png;base64,AA==" },
+  },
+  { type: "image_generation_call", id: "ig_1", status: "completed", result: "AA==" },
+  { type: "mcp_list_tools", id: "mcpl_1", server_label: "s", tools: [] },
+  { type: "mcp_approval_request", id: "mcpr_1", server_label: "s", name: "f", arguments: "{}" },
+  { type: "mcp_approval_response", approval_request_id: "mcpr_1", approve: true },
+  { type: "mcp_call", id: "mcp_1", server_label: "s", name: "f", arguments: "{}", output: "1" },
+  {
+    type: "local_shell_call",
+    id: "lsh_1",
+    call_id: "call_l",
+    status: "completed",
+    action: { type: "exec", command: ["ls"], env: {} },
+  },
+  { type: "local_shell_call_output", id: "lsho_1", output: "a" },
+  { type: "shell_call", call_id: "call_s", action: { commands: ["ls"] } },
+  { type: "shell_call_output", call_id: "call_s", output: [{ stdout: "a", stderr: "" }] },
+  {
+    type: "apply_patch_call",
+    call_id: "call_p",
+    status: "completed",
+    operation: { type: "delete_file", path: "a" },
+  },
+  { type: "apply_patch_call_output", call_id: "call_p", status: "completed", output: "done" },
+  { type: "tool_search_call", id: "tsc_1", arguments: {} },
+  { type: "tool_search_output", id: "tso_1", tools: [] },
+  { type: "additional_tools", role: "developer", tools: [] },
+  { type: "compaction", id: "cmp_1", encrypted_content: "gAAAA" },
+] as const;
 
 /** Asks on a connection of its own. */
 async function askOnce<Answer>(weir: Weir, ask: (client: OpenAI) => Promise<Answer>) {

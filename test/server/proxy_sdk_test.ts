@@ -55,10 +55,6 @@ const FIXTURES = [
     latency: 30,
     truncateAfterChunks: 3,
   },
-  {
-    match: { userMessage: "tool" },
-    response: { toolCalls: [{ name: "weather", arguments: '{"city":"杭州"}' }] },
-  },
   ...REFUSALS.map(([status]) => ({
     match: { userMessage: `refuse ${status}` },
     response: refusal(status),
@@ -124,23 +120,6 @@ describe("the official client, through weir, to aimock", () => {
       return masked(await answer.text());
     };
     expect(await ask(weir.url)).toBe(await ask(aimock.url));
-  });
-
-  test("gets a whole answer", async () => {
-    const answer = await openai.chat.completions.create(asking("hello"));
-    expect(answer.object).toBe("chat.completion");
-    expect(answer.choices[0]!.message.content).toBe(TEXT);
-  });
-
-  test("its .stream() helper gathers finalChatCompletion()", async () => {
-    const answer = await openai.chat.completions.stream(asking("hello")).finalChatCompletion();
-    expect(answer.choices[0]!.message.content).toBe(TEXT);
-  });
-
-  test("gets tool calls", async () => {
-    const answer = await openai.chat.completions.stream(asking("tool")).finalChatCompletion();
-    const [call] = answer.choices[0]!.message.tool_calls!;
-    expect(call).toMatchObject({ function: { name: "weather", arguments: '{"city":"杭州"}' } });
   });
 
   test("lists models", async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import OpenAI from "openai";
 import { brokenRules, eventsOf } from "../dialects/openai_responses/event_rules.ts";
 import { type Aimock, launchAimock } from "./aimock.ts";
-import { chatAgent, SAID } from "./chat_agent.ts";
+import { chatOnlyUpstream, SAID } from "./chat_upstream.ts";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
@@ -202,7 +202,7 @@ const LARGE = "水".repeat(400_000);
 
 describe("over an upstream that may not have it", () => {
   test("a large body is asked again in the chat API, and the upstream is remembered", async () => {
-    const upstream = chatAgent();
+    const upstream = chatOnlyUpstream();
     const weir = await launch({ set: { "llm.base_url": `${upstream.url}/v1`, "llm.retries": 0 } });
     try {
       for (let i = 0; i < 2; i++) {
@@ -220,6 +220,31 @@ describe("over an upstream that may not have it", () => {
         "/v1/chat/completions",
       ]);
       expect(JSON.parse(chat!.body).messages).toEqual([{ role: "user", content: LARGE }]);
+    } finally {
+      await weir.stop();
+      upstream.stop();
+    }
+  });
+
+  test("an item that is named goes up as it was said; a prompt kept elsewhere is refused", async () => {
+    const upstream = chatOnlyUpstream();
+    const weir = await launch({
+      set: { "llm.base_url": `${upstream.url}/v1`, "llm.speaks": "[openai_chat]" },
+    });
+    try {
+      const { output } = await (await post(weir, ASKED)).json() as { output: { id: string }[] };
+      const named = { type: "item_reference", id: output[0]!.id };
+      const input = [{ role: "user", content: "a" }, named, { role: "user", content: "b" }];
+      expect((await post(weir, { ...ASKED, input })).status).toBe(200);
+      expect(JSON.parse(upstream.requests.at(-1)!.body).messages).toEqual([
+        { role: "user", content: "a" },
+        { role: "assistant", content: SAID },
+        { role: "user", content: "b" },
+      ]);
+      const lost = [{ type: "item_reference", id: "msg_1" }];
+      expect((await post(weir, { ...ASKED, input: lost })).status).toBe(404);
+      expect((await post(weir, { ...ASKED, prompt: { id: "pmpt_1" } })).status).toBe(404);
+      expect(upstream.requests).toHaveLength(2);
     } finally {
       await weir.stop();
       upstream.stop();

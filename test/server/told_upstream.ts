@@ -51,9 +51,17 @@ export interface ToldUpstream {
   readonly stop: () => void;
 }
 
-/** Starts it. `answer` may answer a request at once; undefined = the test tells. */
+/** Asks `url`, which has no path, what was asked. */
+export function passOn(
+  url: string,
+  { method, path, headers, body }: SeenRequest,
+): Promise<Response> {
+  return fetch(url + path, { method, headers, ...(body === "" ? {} : { body }) });
+}
+
+/** Starts it. `answer` may answer a request by itself; undefined = the test tells. */
 export function tellUpstream(
-  answer: (request: SeenRequest) => Response | undefined = () => undefined,
+  answer: (request: SeenRequest) => Response | Promise<Response> | undefined = () => undefined,
 ): ToldUpstream {
   const requests: SeenRequest[] = [];
   const answers: (Told | undefined)[] = [];
@@ -71,7 +79,7 @@ export function tellUpstream(
       };
       const index = requests.push(seen) - 1;
       const ready = answer(seen);
-      if (ready !== undefined) return ready;
+      if (ready !== undefined) return await ready;
       return new Response(stream((told) => answers[index] = told), {
         headers: { "content-type": "text/event-stream" },
       });

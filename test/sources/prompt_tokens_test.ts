@@ -5,8 +5,10 @@ import { TokenCounters } from "../../src/sources/tokens.ts";
 
 const counters = new TokenCounters(65_536);
 
-function tokensOf({ model = "gpt-4o", messages = [], params = {} }: Partial<Prompt>): number {
-  return promptTokens({ model, messages, params }, counters.of(model));
+function tokensOf(
+  { model = "gpt-4o", messages = [], params = {}, ...more }: Partial<Prompt>,
+): number {
+  return promptTokens({ model, messages, params, ...more }, counters.of(model));
 }
 
 function countOf(text: string, model = "gpt-4o"): number {
@@ -52,6 +54,11 @@ describe("promptTokens() of texts", () => {
     ["one message", { messages: [ASKED] }, 3 + ASKED_TOKENS],
     ["one message to gpt-5", { model: "gpt-5-nano", messages: [ASKED] }, 2 + ASKED_TOKENS],
     ["one message to o3-mini", { model: "o3-mini", messages: [ASKED] }, 2 + ASKED_TOKENS],
+    [
+      "what stands before the question to a model that searches",
+      { model: "gpt-4o-search-preview", messages: [{ role: "system", content: "hi" }, ASKED] },
+      2 + ASKED_TOKENS,
+    ],
     ["nothing between two messages", { messages: [ASKED, ASKED] }, 3 + 2 * ASKED_TOKENS],
     [
       "parts, joined",
@@ -131,7 +138,7 @@ describe("promptTokens() of calls", () => {
         messages: [called(["1", "set_sails", '{"count": 2}'], ["2", "moor", "{}"])],
       },
       3 + 4 + countOf(
-        '{"tool_uses":[{"recipient_name":"functions.set_sails","parameters":{"count":2}},' +
+        '{"tool_uses":[{"recipient_name":"functions.set_sails","parameters":{"count":2}},\n' +
           '{"recipient_name":"functions.moor","parameters":{}}]}',
       ),
     ],
@@ -186,6 +193,16 @@ describe("promptTokens() of tools", () => {
       2 + 91 + countOf(
         "namespace functions {\n\n// Moors.\ntype moor = () => any;\n\n} // namespace functions",
       ),
+    ],
+    [
+      "the Responses API",
+      { messages: [system], params: { tools: [SAILS] }, hasResponseTools: true },
+      3 + 4 + countOf("Be brief.") + 3 + countOf(SAILS_TEXT),
+    ],
+    [
+      "the Responses API and gpt-5",
+      { model: "gpt-5.5", params: { tools: [SAILS] }, hasResponseTools: true },
+      2 + 8 + countOf(SAILS_TEXT),
     ],
     ["tool_choice and parallel_tool_calls", {
       params: { tools: [SAILS], tool_choice: "required", parallel_tool_calls: false },

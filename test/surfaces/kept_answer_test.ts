@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc";
 import { describe, expect, test } from "bun:test";
 import type { Answer, Step } from "../../src/core/answer.ts";
 import { askOf } from "../../src/core/answer.ts";
@@ -93,5 +94,24 @@ describe("KeptAnswer of a live answer", () => {
     expect((await told(kept, 0)).length).toBe(18 * 1024 * 1024);
     expect(log).toEqual(["keep what is not said yet", "drop"]);
     expect(kept.said).toBeUndefined();
+  });
+
+  test("holds its texts, and not the upstream's events that they were cut out of", async () => {
+    const bytesOfHeap = () => {
+      Bun.gc(true);
+      return heapStats().heapSize;
+    };
+    const before = bytesOfHeap();
+    const all = [];
+    for (let at = 0; at < 48; at++) {
+      const events = Buffer.alloc(1024 * 1024, 97 + at % 26).toString("latin1");
+      const pieces = [0, 1, 2, 3].map((i) => text(events.slice(i * 64, i * 64 + 32)));
+      const { kept } = live([pieces]);
+      await told(kept, 0);
+      all.push(kept);
+    }
+    // All events together are 48 MiB.
+    expect(bytesOfHeap() - before).toBeLessThan(16 * 1024 * 1024);
+    expect(all.map(({ said }) => said!.choices[0]!.text.length)).toEqual(all.map(() => 128));
   });
 });

@@ -113,14 +113,10 @@ function isCall({ type }: JsonObject): boolean {
   return type === "tool_use";
 }
 
-/** Results come first, as the chat API wants them; pictures in them follow with what the user says. */
+/** Results come first, as the chat API wants them. */
 function userTurn(blocks: readonly JsonObject[]): readonly Message[] {
-  const results: Message[] = [];
-  const parts: Part[] = [];
-  for (const block of blocks) {
-    if (block["type"] !== "tool_result") parts.push(...partsOf(block));
-    else results.push(resultOf(block, parts));
-  }
+  const results = blocks.filter(({ type }) => type === "tool_result").map(resultOf);
+  const parts = blocks.flatMap(partsOf);
   return parts.length === 0 ? results : [...results, { role: "user", content: contentOf(parts) }];
 }
 
@@ -131,18 +127,17 @@ function contentOf(parts: readonly Part[]): string | readonly Part[] {
     : parts;
 }
 
-/** A result of a call. What of it is no text is put to `others`. */
-function resultOf(block: JsonObject, others: Part[]): Message {
+/** A result of a call. The chat API has no other word for a failure than its text. */
+function resultOf(block: JsonObject): Message {
   const parts = blocksOf(block["content"]).flatMap(partsOf);
-  others.push(...parts.filter(({ type }) => type !== "text"));
-  const text = contentOf(parts.filter(({ type }) => type === "text")) as string;
-  // The chat API has no other word for a failure.
-  const isTold = block["is_error"] !== true || /^\W*error/i.test(text);
-  return {
-    role: "tool",
-    tool_call_id: block["tool_use_id"],
-    content: isTold ? text : `Error: ${text}`,
-  };
+  const isTold = block["is_error"] !== true || /^\W*error/i.test(parts.map(textIn).join(""));
+  const content = contentOf(parts);
+  const told = isTold
+    ? content
+    : typeof content === "string"
+    ? `Error: ${content}`
+    : [{ type: "text", text: "Error:" }, ...content];
+  return { role: "tool", tool_call_id: block["tool_use_id"], content: told };
 }
 
 /** What a block is in a user's message; what is for Anthropic's servers only is nothing. */
@@ -175,20 +170,23 @@ function urlOf({ url, media_type, data }: JsonObject): string {
 }
 
 function documentParts(source: JsonObject, { title, context }: JsonObject): readonly Part[] {
-  const about = [title, context].filter((text) => typeof text === "string" && text !== "");
-  const texts = about.map((text) => ({ type: "text", text }));
+  const isSaid = (text: unknown) => typeof text === "string" && text !== "";
+  const textsOf = (about: readonly unknown[]) =>
+    about.filter(isSaid).map((text) => ({ type: "text", text }));
+  const texts = textsOf([title, context]);
   switch (source["type"]) {
     case "text":
       return [...texts, { type: "text", text: source["data"] }];
     case "content":
       return [...texts, ...blocksOf(source["content"]).flatMap(partsOf)];
     case "file":
-      return [{ type: "file", file: { file_id: source["file_id"] } }];
+      return [...texts, { type: "file", file: { file_id: source["file_id"] } }];
     case "url":
-      return [{ type: "file", file: { file_url: source["url"] } }];
+      return [...texts, { type: "file", file: { file_url: source["url"] } }];
     default: {
-      const filename = typeof title === "string" && title !== "" ? title : "document.pdf";
-      return [{ type: "file", file: { filename, file_data: urlOf(source) } }];
+      const filename = isSaid(title) ? title : "document.pdf";
+      const file = { filename, file_data: urlOf(source) };
+      return [...textsOf([context]), { type: "file", file }];
     }
   }
 }

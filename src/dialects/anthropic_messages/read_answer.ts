@@ -9,7 +9,7 @@ import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { isDeeper } from "../../lib/depth.ts";
-import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
+import { broken, eventJson, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -241,13 +241,7 @@ function usageOf(told: Json): Usage | undefined {
 
 /** undefined = it is no object: it is left out. */
 function parsed(data: string, event: string): Json | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(data);
-  } catch (cause) {
-    if (event === "error") throw toldError(data);
-    throw broken("The upstream sent an answer that is no JSON", cause);
-  }
+  const value = eventJson(data, event, toldError);
   if (event === "error") throw toldError(object(value)?.["error"] ?? value);
   return object(value);
 }

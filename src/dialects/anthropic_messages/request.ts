@@ -5,6 +5,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import type { Turn } from "../../core/turn.ts";
 import { checkFields, type Fields, isObject, type JsonObject } from "../openai/check.ts";
 import { brokenJson, errorOf, invalid, noThreads } from "./errors.ts";
@@ -113,6 +114,8 @@ function paramsOf(body: JsonObject, model: string, thinking: JsonObject): Turn["
   for (const name of ["temperature", "top_p", "top_k"]) {
     if (typeof body[name] === "number") params[name] = body[name];
   }
+  const user = isObject(body["metadata"]) ? body["metadata"]["user_id"] : undefined;
+  if (typeof user === "string" && user !== "") params["user"] = userOf(user);
   const tools = ((body["tools"] ?? []) as readonly JsonObject[]).filter(isOwn);
   if (tools.length > 0) {
     params["tools"] = tools.map(functionOf);
@@ -130,6 +133,14 @@ function paramsOf(body: JsonObject, model: string, thinking: JsonObject): Turn["
   const effort = effortOf(thinking, config?.["effort"]);
   if (effort !== undefined && TAKES_EFFORT.test(model)) params["reasoning_effort"] = effort;
   return params;
+}
+
+/** OpenAI takes so many characters for who asks; Claude Code says more. */
+const USER_CHARS_MAX = 64;
+
+/** Who asks, told apart by the hash of a long name. */
+function userOf(name: string): string {
+  return name.length <= USER_CHARS_MAX ? name : createHash("sha256").update(name).digest("hex");
 }
 
 function functionOf({ name, description, input_schema, strict }: JsonObject) {

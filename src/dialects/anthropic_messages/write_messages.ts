@@ -89,6 +89,7 @@ function trimLast(last: Said | undefined): void {
 }
 
 function modelBlocks(message: Message, olderId: string, at: number): Block[] {
+  if (object(message["audio"]) !== undefined) throw unsaid("audio", "sound of earlier answers");
   const calls = Array.isArray(message["tool_calls"]) ? message["tool_calls"] : [];
   const older = object(message["function_call"]);
   return [

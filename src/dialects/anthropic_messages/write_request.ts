@@ -39,7 +39,6 @@ export function writeRequest(turn: Turn): string {
   const tools = toolsOf(turn);
   const format = responseFormatOf(turn);
   const { temperature, top_p, top_k } = params;
-  const isNamed = (value: unknown) => value !== undefined && value !== null;
   const user = sentenceOf(params["safety_identifier"]) ?? sentenceOf(params["user"]);
   const thinking = thinkingOf(turn);
   const config = {
@@ -65,6 +64,10 @@ export function writeRequest(turn: Turn): string {
   });
 }
 
+function isNamed(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
 /** @throws {AppError} for a wish that would change the answer, and that cannot be told. */
 function checkSayable({ choiceCount, params }: Turn): void {
   if (choiceCount > 1) throw unsaid("n", "several answers at a time");
@@ -76,6 +79,8 @@ function checkSayable({ choiceCount, params }: Turn): void {
   if (Array.isArray(modalities) && modalities.includes("audio")) {
     throw unsaid("modalities", "sound");
   }
+  if (object(params["audio"]) !== undefined) throw unsaid("audio", "sound");
+  if (object(params["moderation"]) !== undefined) throw unsaid("moderation", "a moderation");
   for (const name of ["presence_penalty", "frequency_penalty"]) {
     if (params[name]) throw unsaid(name, "a penalty");
   }
@@ -102,9 +107,10 @@ function toolOf({ name, description, parameters, isStrict }: Tool) {
 
 function choiceOf(turn: Turn) {
   const choice = toolChoiceOf(turn);
-  const one = turn.params["parallel_tool_calls"] === false && choice.kind !== "none"
-    ? { disable_parallel_tool_use: true }
-    : {};
+  const { parallel_tool_calls, functions, tools } = turn.params;
+  // An answer has one place for the older `function_call`.
+  const isSingle = parallel_tool_calls === false || (isNamed(functions) && !isNamed(tools));
+  const one = isSingle && choice.kind !== "none" ? { disable_parallel_tool_use: true } : {};
   switch (choice.kind) {
     case "tool":
       return { type: "tool", name: choice.name, ...one };

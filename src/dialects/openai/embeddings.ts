@@ -29,6 +29,7 @@ export interface EmbeddingRequest {
   readonly dimensions: number;
   /** Numbers in a vector of the model that nobody has cut. */
   readonly dimensionsMax: number;
+  /** Never on `spec`: the schema of an embedding knows numbers alone. */
   readonly isBase64: boolean;
 }
 
@@ -78,7 +79,7 @@ export function parseEmbeddings(text: string, level: Level): EmbeddingRequest {
       : input as readonly EmbeddingInput[],
     dimensions: dimensions ?? dimensionsMax,
     dimensionsMax,
-    isBase64: body["encoding_format"] === "base64",
+    isBase64: level === "live" && body["encoding_format"] === "base64",
   };
 }
 

@@ -1,6 +1,6 @@
 /**
- * What differs between OpenAI's models, as data (docs/facts/openai_api.md "Fields by model",
- * "Reasoning tokens", "Completion tokens").
+ * What differs between models, as data (docs/facts/openai_api.md "Fields by model", "Reasoning
+ * tokens", "Completion tokens"; docs/facts/anthropic.md "Answer").
  *
  * @module
  */
@@ -36,6 +36,11 @@ export interface Family {
   readonly reasoning: Reasoning | undefined;
   /** Whether it searches the web, and says where it found things. */
   readonly isSearching: boolean;
+  /**
+   * Whether it is Claude: says something before it calls a tool of its own accord, and puts blanks
+   * behind the commas and colons of arguments.
+   */
+  readonly isClaude: boolean;
   readonly overhead: Overhead;
 }
 
@@ -57,6 +62,7 @@ const GPT_4O: Family = {
   hasTier: true,
   reasoning: undefined,
   isSearching: false,
+  isClaude: false,
   overhead: { text: 0, textBesideTools: 1, call: 7 },
 };
 const GPT_4: Family = {
@@ -100,6 +106,7 @@ const FAMILIES: readonly (readonly [names: RegExp, family: Family])[] = [
   [/^gpt-(?:5\.|[6-9])/, { ...GPT_5_NEWER, reasoning: FINE }],
   [/^gpt-5/, GPT_5],
   [/^o\d/, O],
+  [/^claude-/, { ...GPT_4O, isClaude: true }],
 ];
 
 /** The family of `model`; one that no row names answers as gpt-4o does. */

@@ -5,7 +5,8 @@
  */
 
 import { MODERATION_CATEGORIES, type ModerationCategory } from "../../config/moderation.ts";
-import { check, type Level, type Rule } from "./check.ts";
+import type { Moderation, ModerationResult } from "../../core/answer.ts";
+import { check, isObject, type Level, type Rule } from "./check.ts";
 import { type BodyRules, checkedBody } from "./checked_body.ts";
 import { type Fault, wrongType } from "./faults.ts";
 
@@ -149,4 +150,47 @@ export function moderationResult(
 /** The answer. `id`: what stands behind "modr-". */
 export function moderationsBody(id: string, model: string, results: readonly unknown[]): string {
   return `${JSON.stringify({ id: `modr-${id}`, model, results }, null, 2)}\n`;
+}
+
+/** The result for one text inside another answer, of a model that is not one of the older ones. */
+export function resultInAnswer({ isFlagged, scores, flagged }: ModerationResult, model: string) {
+  const named = <Value>(value: (name: string) => Value) =>
+    Object.fromEntries(Object.keys(scores).map((name) => [name, value(name)]));
+  return {
+    type: "moderation_result",
+    model,
+    flagged: isFlagged,
+    categories: named((name) => flagged.includes(name)),
+    category_scores: scores,
+    category_applied_input_types: named(() => ["text"]),
+  };
+}
+
+/**
+ * The moderations inside another answer, one for each choice: each side is a result, or a list of
+ * them. Empty when there is none, or when it was not judged.
+ */
+export function moderationsIn(value: unknown): readonly Moderation[] {
+  if (!isObject(value)) return [];
+  const [asked] = resultsOf(value["input"]);
+  if (asked === undefined) return [];
+  const { model, result: input } = asked;
+  return resultsOf(value["output"]).map(({ result: output }) => ({ model, input, output }));
+}
+
+function resultsOf(side: unknown): readonly { model: string; result: ModerationResult }[] {
+  if (!isObject(side)) return [];
+  const { results } = side;
+  return (Array.isArray(results) ? results : [side]).flatMap((one: unknown) => {
+    if (!isObject(one) || !isObject(one["category_scores"])) return [];
+    const { model, flagged, categories, category_scores } = one;
+    const scores = Object.fromEntries(
+      Object.entries(category_scores).filter(([, score]) => typeof score === "number"),
+    ) as Readonly<Record<string, number>>;
+    const names = isObject(categories)
+      ? Object.keys(scores).filter((name) => categories[name])
+      : [];
+    const result = { isFlagged: flagged === true, scores, flagged: names };
+    return [{ model: String(model ?? ""), result }];
+  });
 }

@@ -116,6 +116,24 @@ const RESPONSE_FORMAT: Rule = {
   },
 };
 
+/** The texts that end an answer. */
+export const STOP_RULE: Rule = {
+  kind: "either",
+  expected: "one of a string or array of strings",
+  text: TEXT,
+  // The schema wants one text at least; an empty list is common, and means none.
+  other: { kind: "list", of: "strings", item: TEXT, max: 4 },
+  isNullable: true,
+};
+
+/** How a stream is told. */
+export const STREAM_OPTIONS_RULE: Rule = {
+  kind: "object",
+  isNullable: true,
+  isClosed: true,
+  fields: [["include_usage", BOOLEAN], ["include_obfuscation", BOOLEAN]],
+};
+
 const PREDICTION: Rule = {
   kind: "object",
   isNullable: true,
@@ -188,21 +206,9 @@ const RULES: Fields = [
     isNullable: true,
   }],
   ["logit_bias", { kind: "own", check: checkLogitBias, isNullable: true }],
-  ["stop", {
-    kind: "either",
-    expected: "one of a string or array of strings",
-    text: TEXT,
-    // The schema wants one text at least; an empty list is common, and means none.
-    other: { kind: "list", of: "strings", item: TEXT, max: 4 },
-    isNullable: true,
-  }],
+  ["stop", STOP_RULE],
   ["stream", NULLABLE_BOOLEAN],
-  ["stream_options", {
-    kind: "object",
-    isNullable: true,
-    isClosed: true,
-    fields: [["include_usage", BOOLEAN], ["include_obfuscation", BOOLEAN]],
-  }],
+  ["stream_options", STREAM_OPTIONS_RULE],
   ["store", NULLABLE_BOOLEAN],
   ["metadata", { kind: "own", check: checkMetadata, isNullable: true }],
   ["prediction", PREDICTION],

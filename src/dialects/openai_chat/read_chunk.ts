@@ -7,6 +7,7 @@
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import type { EventSteps } from "../../core/answer_reader.ts";
 import { AppError } from "../../core/errors.ts";
+import { moderationsIn } from "../openai/moderations.ts";
 
 /** An upstream's sentence is told up to this length, in UTF-16 units. */
 const MESSAGE_CHARS_MAX = 1000;
@@ -41,6 +42,24 @@ export function shortened(text: string): string {
 /** The error for an answer that is none. */
 export function broken(message: string, cause?: unknown): AppError {
   return new AppError("upstream_broken", message, cause === undefined ? {} : { cause });
+}
+
+/**
+ * The JSON of an event's data.
+ *
+ * @throws {AppError} when it is none: what `toldError` makes of the data of an `error` event.
+ */
+export function eventJson(
+  data: string,
+  event: string,
+  toldError: (error: unknown) => AppError,
+): unknown {
+  try {
+    return JSON.parse(data);
+  } catch (cause) {
+    if (event === "error") throw toldError(data);
+    throw broken("The upstream sent an answer that is no JSON", cause);
+  }
 }
 
 /** An error that an upstream tells of inside an answer of status 200. */
@@ -157,13 +176,7 @@ export class ChunkSteps implements EventSteps {
   }
 
   #parse(data: string, event: string, steps: Step[]): void {
-    let value: unknown;
-    try {
-      value = JSON.parse(data);
-    } catch (cause) {
-      if (event === "error") throw toldError(data);
-      throw broken("The upstream sent an answer that is no JSON", cause);
-    }
+    const value = eventJson(data, event, toldError);
     const chunk = object(value);
     if (event === "error") throw toldError(chunk?.["error"] ?? value);
     if (chunk === undefined) return;
@@ -174,6 +187,9 @@ export class ChunkSteps implements EventSteps {
     }
     const usage = usageOf(chunk["usage"]);
     if (usage !== undefined) steps.push({ kind: "usage", usage });
+    for (const [choice, moderation] of moderationsIn(chunk["moderation"]).entries()) {
+      steps.push({ kind: "moderation", choice, moderation });
+    }
     this.#learn(data, chunk, choices);
   }
 
@@ -207,7 +223,8 @@ export class ChunkSteps implements EventSteps {
     if (choice === undefined || delta === undefined) return;
     const content = delta["content"];
     const isTextOnly = typeof content === "string" && Object.keys(delta).length === 1 &&
-      !choice["finish_reason"] && !choice["logprobs"] && !chunk["usage"];
+      !choice["finish_reason"] && !choice["logprobs"] && !chunk["usage"] &&
+      !chunk["moderation"];
     const index = numberOf(choice["index"], 0, CHOICES_MAX);
     if (!isTextOnly || index === undefined) return;
     this.#shape = shapeOf(data, content, index) ?? this.#shape;

@@ -27,6 +27,7 @@ import {
 import type { Gathered, GatheredCall, GatheredChoice } from "../../core/gathering.ts";
 import { type AnswerStamps, ID_BYTES } from "../../core/stamp.ts";
 import { type Family, familyOf } from "../openai/families.ts";
+import { resultInAnswer } from "../openai/moderations.ts";
 
 /**
  * live: the shape that today's API has for the model · minimal: a text in the six events of the
@@ -59,6 +60,8 @@ export interface ChunkHead {
    * chunk").
    */
   readonly wantsUsage: boolean;
+  /** True: the client has declared `functions`, and looks for calls in `function_call` alone. */
+  readonly callsFunctions?: true;
   /** The tier that the answer says it had; absent = "default". */
   readonly tier?: Tier;
   /**
@@ -81,6 +84,9 @@ const FINGERPRINTS: Readonly<Record<Family["fingerprint"], string | null>> = {
 
 /** A chunk's head, and which fields its model shows. */
 type ShapedHead = ChunkHead & { readonly shape: Family };
+
+/** The same, and what each event of the answer begins with. */
+type WrittenHead = ShapedHead & { readonly start: string };
 
 function fingerprintOf({ labels, shape }: Pick<ShapedHead, "labels" | "shape">): string | null {
   return labels?.fingerprint ?? FINGERPRINTS[shape.fingerprint];
@@ -122,21 +128,28 @@ export function usageObject(usage: Usage) {
  * One event. `choices` and `usage` are JSON texts; in the API's key order (docs/facts/openai_api.md
  * "Key order").
  */
-function chunk(head: ShapedHead, choices: string, usage: string, isUsageFirst = false): string {
+function chunk(head: WrittenHead, choices: string, usage: string, isUsageFirst = false): string {
+  const { start } = head;
+  if (head.persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
+  const told = head.wantsUsage ? `"usage":${usage}` : "";
+  const first = isUsageFirst && told !== "" ? `${told},` : "";
+  const last = isUsageFirst || told === "" ? "" : `,${told}`;
+  const json = `${start}${first}"choices":${choices}${last}`;
+  if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
+  const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
+  return `data: ${json},"obfuscation":"${pad}"}\n\n`;
+}
+
+/** `head` for the events of one answer: what they begin with is written once. */
+function written(head: ShapedHead): WrittenHead {
   const { persona, id, created, model, shape, tier = "default" } = head;
   const start = `{"id":${JSON.stringify(id)}${CREATED_PREFIX}${created},"model":${
     JSON.stringify(model)
   },`;
-  if (persona === "minimal") return `data: ${start}"choices":${choices}}\n\n`;
-  const told = head.wantsUsage ? `"usage":${usage}` : "";
-  const first = isUsageFirst && told !== "" ? `${told},` : "";
-  const last = isUsageFirst || told === "" ? "" : `,${told}`;
-  const json = `${start}${shape.hasTier ? `"service_tier":"${tier}",` : ""}` +
-    `"system_fingerprint":${JSON.stringify(fingerprintOf(head))},` +
-    `${first}"choices":${choices}${last}`;
-  if (!head.wantsObfuscation) return `data: ${json}}\n\n`;
-  const pad = PAD.slice(0, (16 - (json.length + 1) % 16) % 16);
-  return `data: ${json},"obfuscation":"${pad}"}\n\n`;
+  if (persona === "minimal") return { ...head, start };
+  const told = shape.hasTier ? `"service_tier":"${tier}",` : "";
+  const fingerprint = `"system_fingerprint":${JSON.stringify(fingerprintOf(head))},`;
+  return { ...head, start: start + told + fingerprint };
 }
 
 function choice(
@@ -209,9 +222,10 @@ export class ChunkLayout implements Layout {
 
   constructor(options: ChunkOptions) {
     const { persona, model, fullModel, wantsUsage, wantsObfuscation, tier, labels } = options;
-    this.key = `openai_chat ${persona} ${wantsUsage} ${wantsObfuscation} ${tier} ${model} ${
-      fullModel ?? ""
-    }${labelsKey(labels)}`;
+    const flags = `${wantsUsage} ${wantsObfuscation} ${options.callsFunctions ?? false}`;
+    this.key = `openai_chat ${persona} ${flags} ${tier} ${model} ${fullModel ?? ""}${
+      labelsKey(labels)
+    }`;
     this.#options = { ...options, shape: familyOf(options.fullModel ?? model) };
   }
 
@@ -232,7 +246,8 @@ export class ChunkLayout implements Layout {
 
   whole(said: Gathered, stamps: StampTexts): string {
     const options = said.choices.every(isPlain) ? this.#options : full(this.#options);
-    return completionBody(named(options), said, stamps);
+    const told = options.callsFunctions ? withOlderCalls(said) : said;
+    return completionBody(named(options), told, stamps);
   }
 }
 
@@ -271,7 +286,7 @@ export function callId(stamp: string, choice: number, index: number): string {
 
 /** Writes one answer; each choice opens with its role when it first says something. */
 class ChunkWriter implements AnswerWriter {
-  #head: ShapedHead;
+  #head: WrittenHead;
   readonly #stamps: StampTexts;
   readonly #open = new Set<number>();
   /** The calls that take text, as "choice index". */
@@ -283,14 +298,14 @@ class ChunkWriter implements AnswerWriter {
   readonly #moderations: Moderation[] = [];
 
   constructor(head: ShapedHead, stamps: StampTexts) {
-    this.#head = head;
+    this.#head = written(head);
     this.#stamps = stamps;
   }
 
   step(step: Step): string {
     const isFirst = this.#open.size === 0;
     if (isFirst && this.#head.persona === "minimal" && !beginsPlain(step)) {
-      this.#head = full(this.#head);
+      this.#head = written(full(this.#head));
     }
     const head = this.#head;
     switch (step.kind) {
@@ -358,7 +373,8 @@ class ChunkWriter implements AnswerWriter {
   }
 
   #call(step: Step & { readonly kind: "call" }): string {
-    const { choice, index, name, tool, isParallel } = step;
+    const { choice, index, name, isParallel } = step;
+    const tool = step.tool ?? (this.#head.callsFunctions ? "function_call" : undefined);
     const id = step.id || callId(this.#stamps[CALL_STAMP]!, choice, index);
     if (tool === "custom") this.#custom.add(`${choice} ${index}`);
     if (tool === "function_call") this.#functionCalls.add(choice);
@@ -425,25 +441,9 @@ function moderationObject(moderations: readonly Moderation[]) {
   const results = (of: readonly ModerationResult[]) => ({
     type: "moderation_results",
     model,
-    results: of.map((result) => ({
-      type: "moderation_result",
-      model,
-      ...moderationResultObject(result),
-    })),
+    results: of.map((result) => resultInAnswer(result, model)),
   });
   return { input: results([input]), output: results(moderations.map(({ output }) => output)) };
-}
-
-/** The result for one text, as every API says it. */
-export function moderationResultObject({ isFlagged, scores, flagged }: ModerationResult) {
-  const named = <Value>(value: (name: string) => Value) =>
-    Object.fromEntries(Object.keys(scores).map((name) => [name, value(name)]));
-  return {
-    flagged: isFlagged,
-    categories: named((name) => flagged.includes(name)),
-    category_scores: scores,
-    category_applied_input_types: named(() => ["text"]),
-  };
 }
 
 /** The `logprobs` of a choice (docs/facts/openai_api.md "Whole answer"). */
@@ -514,6 +514,15 @@ function completionBody(
   return choices.some(({ audio }) => audio !== undefined)
     ? text.replaceAll(/"expires_at": "(\w+)"/g, '"expires_at": $1')
     : text;
+}
+
+/** `said`, with functions called in chat's older way. */
+function withOlderCalls(said: Gathered): Gathered {
+  const older = ({ tool = "function_call", ...call }: GatheredCall) => ({ ...call, tool });
+  return {
+    ...said,
+    choices: said.choices.map((choice) => ({ ...choice, calls: choice.calls.map(older) })),
+  };
 }
 
 function isFunctionCall({ calls }: GatheredChoice): boolean {

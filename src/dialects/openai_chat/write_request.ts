@@ -22,7 +22,7 @@ export function writeRequest(
     ...params,
     ...plainTools(params),
     model,
-    messages: plainMessages(messages),
+    messages: withPlainResults(plainMessages(messages)),
     ...(choiceCount === 1 ? {} : { n: choiceCount }),
     ...(tokensMax === undefined ? {} : { [limitOf(model)]: tokensMax }),
     ...(stop.length === 0 ? {} : { stop }),
@@ -88,6 +88,43 @@ function plainMessages(messages: readonly Message[]): readonly Message[] {
     } else plain.push(plainMessage(isOfDeveloper ? { ...message, role: "system" } : message));
   }
   return plain;
+}
+
+/**
+ * Results of calls are texts in the chat API: pictures and files in them follow in a user's message,
+ * in front of what the user says.
+ */
+function withPlainResults(messages: readonly Message[]): readonly Message[] {
+  if (!messages.some(isRich)) return messages;
+  const plain: Message[] = [];
+  let shown: unknown[] = [];
+  const show = (message: Message, said: readonly unknown[] = []) => {
+    if (shown.length > 0) plain.push({ ...message, content: [...shown, ...said] });
+    shown = [];
+  };
+  for (const message of messages) {
+    const { role, content } = message;
+    if (isRich(message)) {
+      const parts = content as readonly unknown[];
+      const texts = parts.filter((part) => isText([part])).map((part) => textOf([part]));
+      shown.push(...parts.filter((part) => !isText([part])));
+      plain.push({ ...message, content: texts.join("\n\n") });
+    } else if (role === "user" && shown.length > 0) {
+      show(message, Array.isArray(content) ? content : [{ type: "text", text: content }]);
+    } else {
+      if (role !== "tool") show(OF_USER);
+      plain.push(message);
+    }
+  }
+  show(OF_USER);
+  return plain;
+}
+
+const OF_USER: Message = { role: "user" };
+
+/** A result that is more than text. */
+function isRich({ role, content }: Message): boolean {
+  return role === "tool" && Array.isArray(content) && !isText(content);
 }
 
 /** Is `content` a text, in one piece or in parts? */

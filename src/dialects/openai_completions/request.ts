@@ -10,6 +10,7 @@ import type { Turn } from "../../core/turn.ts";
 import { check, checkCount, type JsonObject, type Level, type Rule } from "../openai/check.ts";
 import { type BodyRules, checkedBody } from "../openai/checked_body.ts";
 import { errorOf, type Fault, refused, under, wrongType } from "../openai/faults.ts";
+import { STOP_RULE, STREAM_OPTIONS_RULE } from "../openai_chat/params.ts";
 
 /** A turn, and what only this dialect knows. */
 export interface CompletionRequest extends Turn {
@@ -19,6 +20,8 @@ export interface CompletionRequest extends Turn {
   readonly wantsEcho: boolean;
   /** How many likely tokens are told beside each of the text; undefined = nothing is told. */
   readonly logprobCount: number | undefined;
+  /** True: the answer keeps OpenAI's schema where the live API does not. */
+  readonly keepsSchema?: true;
 }
 
 /** Tokens of an answer when nobody says how many: so few that most of them end with it. */
@@ -30,7 +33,6 @@ const CHOICES_MAX = 1024;
 
 const FLAG: Rule = { kind: "boolean", isNullable: true };
 const PENALTY: Rule = { kind: "decimal", min: -2, max: 2, isNullable: true };
-const STREAM_FLAG: Rule = { kind: "boolean" };
 const TEXT: Rule = { kind: "string" };
 
 /** The parameters. */
@@ -44,21 +46,10 @@ export const COMPLETION_RULES: BodyRules = {
     ["top_p", { kind: "decimal", min: 0, max: 1, isNullable: true }],
     ["n", { kind: "integer", min: 1, max: 128, isNullable: true }],
     ["stream", FLAG],
-    ["stream_options", {
-      kind: "object",
-      isNullable: true,
-      isClosed: true,
-      fields: [["include_usage", STREAM_FLAG], ["include_obfuscation", STREAM_FLAG]],
-    }],
+    ["stream_options", STREAM_OPTIONS_RULE],
     ["logprobs", { kind: "integer", min: 0, max: 5, isNullable: true }],
     ["echo", FLAG],
-    ["stop", {
-      kind: "either",
-      expected: "one of a string or array of strings",
-      text: TEXT,
-      other: { kind: "list", of: "strings", item: TEXT, max: 4 },
-      isNullable: true,
-    }],
+    ["stop", STOP_RULE],
     ["presence_penalty", PENALTY],
     ["frequency_penalty", PENALTY],
     ["best_of", { kind: "integer", min: 0, max: 20, isNullable: true }],
@@ -114,6 +105,7 @@ export function parseCompletion(
     stop: stopsOf((body["stop"] ?? []) as string | readonly string[]),
     wantsEcho: body["echo"] === true,
     logprobCount,
+    ...(level === "spec" ? { keepsSchema: true } : {}),
     params: paramsOf(body, logprobCount),
   };
 }

@@ -32,6 +32,8 @@ export interface CompletionOptions {
   readonly wantsEcho: boolean;
   /** See `CompletionRequest`. */
   readonly logprobCount: number | undefined;
+  /** See `CompletionRequest`. */
+  readonly keepsSchema?: true;
   readonly wantsUsage: boolean;
   /** What the answer says of itself; absent = nothing. */
   readonly labels?: Labels | undefined;
@@ -73,7 +75,7 @@ export class CompletionLayout implements Layout {
   constructor(options: CompletionOptions) {
     this.#options = { ...options, prompts: isEchoing(options) ? options.prompts : [] };
     const { choicesPerPrompt, wantsEcho, logprobCount, wantsUsage, logprobsOf } = options;
-    const { model, labels } = options;
+    const { model, labels, keepsSchema } = options;
     this.isForOne = isEchoing(options);
     const prompts = this.isForOne
       ? options.prompts.map((text) => ({ echo: wantsEcho ? text : "", chars: charsOf(text) }))
@@ -88,6 +90,7 @@ export class CompletionLayout implements Layout {
       wantsUsage,
       logprobsOf,
       prompts,
+      ...(keepsSchema ? { keepsSchema } : {}),
     };
     const prompt = this.isForOne
       ? createHash("sha256").update(JSON.stringify([prompts, choicesPerPrompt])).digest("hex")
@@ -165,14 +168,15 @@ function promptOf({ prompts, choicesPerPrompt }: Held, choice: number): Prompt {
  * characters behind the beginning of the prompt.
  */
 function told(
-  { model, logprobCount, logprobsOf }: Held,
+  { model, logprobCount, logprobsOf, keepsSchema }: Held,
   tokens: readonly TokenLogprob[] | undefined,
   offset: number,
   echo = "",
 ) {
   if (logprobCount === undefined || tokens === undefined) return null;
   const all = echo === "" ? tokens : [...logprobsOf(echo, logprobCount, model), ...tokens];
-  return logprobsObject(all, offset, logprobCount, echo !== "");
+  // The schema knows nothing but numbers.
+  return logprobsObject(all, offset, logprobCount, echo !== "" && !keepsSchema);
 }
 
 function finishOf(reason: EndReason): string {

@@ -14,31 +14,15 @@ export interface Family {
   readonly retention: "in_memory" | "24h" | null;
   /** Whether messages tell a comment from the final answer: the key `phase`. */
   readonly hasPhase: boolean;
-  /**
-   * Whether it has the newest keys: `tool_usage`, `output_schema` of tools, `mode` and `context` of
-   * reasoning, `cache_write_tokens`, `content` of reasoning items.
-   */
-  readonly isNewest: boolean;
 }
 
-const CHAT: Family = {
-  effort: null,
-  topP: 1,
-  retention: "in_memory",
-  hasPhase: false,
-  isNewest: false,
-};
+const CHAT: Family = { effort: null, topP: 1, retention: "in_memory", hasPhase: false };
 const GPT5: Family = { ...CHAT, effort: "medium", retention: "24h" };
 const GPT52: Family = { ...GPT5, effort: "none", topP: 0.98 };
 
 /** The first that fits. */
 const FAMILIES: readonly (readonly [models: RegExp, family: Family])[] = [
-  [/^(?:ft:)?gpt-(?:5\.[5-9]|[6-9])/, {
-    ...GPT5,
-    topP: 0.98,
-    hasPhase: true,
-    isNewest: true,
-  }],
+  [/^(?:ft:)?gpt-(?:5\.[5-9]|[6-9])/, { ...GPT5, topP: 0.98, hasPhase: true }],
   [/^(?:ft:)?gpt-5\.4/, { ...GPT52, hasPhase: true }],
   [/^(?:ft:)?gpt-5\.[23]/, GPT52],
   [/^(?:ft:)?gpt-5\.1/, { ...GPT5, effort: "none" }],

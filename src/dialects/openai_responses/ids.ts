@@ -24,6 +24,14 @@ export class IdMaker {
   }
 }
 
+/** The id of the response that item `id` is of; undefined = it is none of a response. */
+export function responseIdOf(id: string): string | undefined {
+  const [, head, tail] = ITEM_ID.exec(id) ?? [];
+  return head === undefined ? undefined : new IdMaker(head, tail!).of("resp", 0);
+}
+
+const ITEM_ID = /^[a-z]+_([0-9a-f]{26})[0-9a-f]{4}81([0-9a-f]{14})[0-9a-f]{4}$/;
+
 /** Four digits that look like nothing, other ones for each place below 65 536. */
 function digits(place: number, odd: number): string {
   return (((place + 1) * odd) & 0xffff).toString(16).padStart(4, "0");

@@ -172,6 +172,16 @@ export function referencesIn(items: readonly unknown[]): readonly string[] {
     .filter((item) => kindOf(item) === "reference").map(({ id }) => String(id));
 }
 
+/** `items`, with those of `found` in place of their names. */
+export function withReferenced(
+  items: readonly unknown[],
+  found: ReadonlyMap<string, JsonObject>,
+): readonly unknown[] {
+  return (items as readonly JsonObject[]).map((item) =>
+    kindOf(item) === "reference" ? found.get(String(item["id"])) ?? item : item
+  );
+}
+
 /** `input` as items. */
 export function itemsOf(input: unknown): readonly unknown[] {
   if (typeof input === "string") return [{ type: "message", role: "user", content: input }];

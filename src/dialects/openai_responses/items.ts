@@ -13,8 +13,6 @@ export interface Writing {
   readonly ids: IdMaker;
   /** True: messages tell a comment from the final answer. */
   readonly hasPhase: boolean;
-  /** True: reasoning items have the key `content`. */
-  readonly hasContent: boolean;
   /** Of messages. */
   readonly role: string;
   event(type: string, before: string, after?: string): string;
@@ -51,6 +49,11 @@ function itemEvent(writing: Writing, word: "added" | "done", index: number, json
 
 type PartKind = "output_text" | "refusal";
 
+const DELTAS: Readonly<Record<PartKind, string>> = {
+  output_text: "response.output_text.delta",
+  refusal: "response.refusal.delta",
+};
+
 /** A message of one or several parts. */
 export class MessageItem implements WritingItem {
   readonly index: number;
@@ -62,6 +65,10 @@ export class MessageItem implements WritingItem {
   readonly #parts: string[] = [];
   /** The part that is being said; undefined = none. */
   #kind: PartKind | undefined = undefined;
+  /** What stands around the text in each delta of the part. */
+  #around = { before: "", behind: "" };
+  readonly #itemId: string;
+  readonly #outputIndex: string;
   #text = "";
   #logprobs: string[] = [];
   #annotations: string[] = [];
@@ -70,6 +77,8 @@ export class MessageItem implements WritingItem {
     this.#writing = writing;
     this.index = index;
     this.#id = writing.ids.of("msg", index + 1);
+    this.#itemId = `"item_id":"${this.#id}",`;
+    this.#outputIndex = `"output_index":${index},`;
   }
 
   open(): string {
@@ -81,18 +90,18 @@ export class MessageItem implements WritingItem {
     const opening = this.#kind === kind ? "" : this.#closePart() + this.#openPart(kind);
     this.#text += text;
     if (text === "") return opening;
-    let told = "";
-    if (kind === "output_text") {
-      const texts = (logprobs ?? []).map(logprobText);
-      this.#logprobs.push(...texts);
-      told = `"logprobs":[${texts.join(",")}],`;
-    }
     const writing = this.#writing;
-    return opening + writing.event(
-      `response.${kind}.delta`,
-      `${this.#contentIndex}"delta":${JSON.stringify(text)},${this.#itemId}${told}` +
-        `${writing.pad(text)}${this.#outputIndex}`,
-    );
+    const { before, behind } = this.#around;
+    const json = JSON.stringify(text);
+    const pad = writing.pad(text);
+    if (logprobs === undefined || kind === "refusal") {
+      return opening +
+        writing.event(DELTAS[kind], before + json + behind + pad + this.#outputIndex);
+    }
+    const texts = logprobs.map(logprobText);
+    this.#logprobs.push(...texts);
+    const told = behind.replace("[]", () => `[${texts.join(",")}]`);
+    return opening + writing.event(DELTAS[kind], before + json + told + pad + this.#outputIndex);
   }
 
   /** A source of the text. */
@@ -119,14 +128,6 @@ export class MessageItem implements WritingItem {
     return `"content_index":${this.#parts.length},`;
   }
 
-  get #itemId(): string {
-    return `"item_id":"${this.#id}",`;
-  }
-
-  get #outputIndex(): string {
-    return `"output_index":${this.index},`;
-  }
-
   #json(status: ItemStatus | "in_progress"): string {
     const phase = this.#writing.hasPhase ? `"phase":"${this.phase}",` : "";
     return `{"id":"${this.#id}","type":"message","status":"${status}",` +
@@ -143,6 +144,10 @@ export class MessageItem implements WritingItem {
 
   #openPart(kind: PartKind): string {
     this.#kind = kind;
+    this.#around = {
+      before: `${this.#contentIndex}"delta":`,
+      behind: `,${this.#itemId}${kind === "output_text" ? `"logprobs":[],` : ""}`,
+    };
     return this.#partEvent("added");
   }
 
@@ -254,12 +259,11 @@ export class ReasoningItem implements WritingItem {
   }
 
   get #json(): string {
-    const content = this.#writing.hasContent ? `"content":[],` : "";
     const encrypted = this.#encrypted === undefined
       ? ""
       : `"encrypted_content":${JSON.stringify(this.#encrypted)},`;
     const summary = this.#summary === undefined ? "" : summaryPart(this.#summary);
-    return `{"id":"${this.#id}","type":"reasoning",${content}${encrypted}"summary":[${summary}]}`;
+    return `{"id":"${this.#id}","type":"reasoning","content":[],${encrypted}"summary":[${summary}]}`;
   }
 
   #partEvent(word: "added" | "done", text: string): string {

@@ -8,7 +8,8 @@
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
-import { broken, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
+import { moderationsIn } from "../openai/moderations.ts";
+import { broken, eventJson, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
 export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
@@ -75,10 +76,10 @@ class ResponseSteps implements EventSteps {
       case "response.cancelled":
         throw toldError(object(value["response"])?.["error"], "The upstream's response has failed");
       case "error":
-        throw toldError(value["error"] ?? value, "The upstream told of an error");
+        throw toldError(value["error"] ?? value);
       default:
         if (value["object"] === "response") this.#whole(value, steps);
-        else if (value["error"]) throw toldError(value["error"], "The upstream told of an error");
+        else if (value["error"]) throw toldError(value["error"]);
     }
     return false;
   }
@@ -107,13 +108,8 @@ class ResponseSteps implements EventSteps {
     if (text === "") return;
     this.#item(value).said += text;
     const logprobs = logprobsOf(value["logprobs"]);
-    steps.push({
-      kind: "delta",
-      choice: 0,
-      block,
-      text,
-      ...(logprobs === undefined ? {} : { logprobs }),
-    });
+    const step = { kind: "delta", choice: 0, block, text } as const;
+    steps.push(logprobs === undefined ? step : { ...step, logprobs });
   }
 
   /** Parts of a summary are paragraphs of one text. */
@@ -184,6 +180,8 @@ class ResponseSteps implements EventSteps {
     steps.push({ kind: "end", choice: 0, reason: this.#reason(status, why) });
     const told = usageOf(object(usage));
     if (told !== undefined) steps.push({ kind: "usage", usage: told });
+    const [moderation] = moderationsIn(response["moderation"]);
+    if (moderation !== undefined) steps.push({ kind: "moderation", choice: 0, moderation });
     this.#isFinished = true;
   }
 
@@ -205,13 +203,8 @@ class ResponseSteps implements EventSteps {
 }
 
 function parsed(data: string, event: string): Json | undefined {
-  try {
-    return object(JSON.parse(data));
-  } catch (cause) {
-    if (data.startsWith("[DONE]")) return undefined;
-    if (event === "error") throw toldError(data, "The upstream told of an error");
-    throw broken("The upstream sent an answer that is no JSON", cause);
-  }
+  if (data.startsWith("[DONE]")) return undefined;
+  return object(eventJson(data, event, toldError));
 }
 
 /** The parts of a message that no delta has said. */
@@ -249,7 +242,7 @@ function cite(annotation: Json | undefined, steps: Step[]): void {
   });
 }
 
-function toldError(error: unknown, absent: string) {
+function toldError(error: unknown, absent = "The upstream told of an error") {
   const message = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ?? absent;
   return broken(shortened(message));
 }

@@ -12,7 +12,7 @@ import { brokenJson } from "../openai/errors.ts";
 import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
 import { checkTalk, itemsOf, messagesOf, referencesIn } from "./input.ts";
 import { conversationOf } from "./response_object.ts";
-import { RESPONSE_RULES } from "./rules.ts";
+import { RESPONSE_RULES, SAME_AS_CHAT } from "./rules.ts";
 import { chatFormat, chatTooling } from "./tools.ts";
 
 /** A turn, and what only this dialect knows. */
@@ -21,6 +21,8 @@ export interface ResponsesRequest extends Turn {
   readonly items: readonly unknown[];
   /** Items that `items` only names, by their ids. */
   readonly references: readonly string[];
+  /** True: `items` are no longer those of the body, but have what it names in their places. */
+  readonly isRestated?: true;
   /** The fields that the answer depends on, as they came. */
   readonly asked: JsonObject;
   readonly include: readonly string[];
@@ -33,6 +35,8 @@ export interface ResponsesRequest extends Turn {
   readonly previousId: string | undefined;
   /** The conversation that it belongs to; undefined = none. */
   readonly conversationId: string | undefined;
+  /** The prompt that is kept elsewhere, and only named here; undefined = none. */
+  readonly promptId: string | undefined;
 }
 
 interface Param {
@@ -55,18 +59,6 @@ const UNECHOED: ReadonlySet<string> = new Set([
   "context_management",
   "moderation",
 ]);
-
-/** Parameters that the chat API spells alike. */
-const SAME = [
-  "parallel_tool_calls",
-  "temperature",
-  "top_p",
-  "user",
-  "safety_identifier",
-  "prompt_cache_key",
-  "prompt_cache_retention",
-  "service_tier",
-] as const;
 
 const NO_ASKED: JsonObject = Object.freeze(Object.create(null));
 const NO_NAMES: readonly string[] = Object.freeze([]);
@@ -109,8 +101,8 @@ export function parseResponsesRequest(
   return requestOf(body, asked ?? NO_ASKED, defaultModel);
 }
 
-/** A prompt that is kept elsewhere. */
-function promptUnknown(id: string): AppError {
+/** "Prompt with id 'pmpt_x' not found.": 404. None is kept here. */
+export function promptUnknown(id: string): AppError {
   return new AppError("not_found", `Prompt with id '${echo(id)}' not found.`, { param: "prompt" });
 }
 
@@ -150,6 +142,7 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     stop: NO_NAMES,
     wantsReasoning: wantsSummary(body["reasoning"]),
     params: paramsOf(body),
+    hasResponseTools: true,
     items,
     references: referencesIn(items),
     asked,
@@ -159,6 +152,7 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     isBackground: body["background"] === true,
     previousId: (body["previous_response_id"] as string | null | undefined) ?? undefined,
     conversationId: conversationOf(body["conversation"]),
+    promptId: isObject(body["prompt"]) ? String(body["prompt"]["id"]) : undefined,
   };
 }
 
@@ -170,7 +164,7 @@ function wantsSummary(reasoning: unknown): boolean {
 /** What a turn carries besides, spelled as the chat API spells it. */
 function paramsOf(body: JsonObject): Readonly<Record<string, unknown>> {
   const params = Object.create(null) as Record<string, unknown>;
-  for (const key of SAME) {
+  for (const key of SAME_AS_CHAT) {
     if (isPresent(body[key])) params[key] = body[key];
   }
   const { text, reasoning, include, top_logprobs } = body;

@@ -9,10 +9,11 @@
  */
 
 import { createHash } from "node:crypto";
-import type { Labels, Usage } from "../../core/answer.ts";
+import type { Labels, Moderation, Usage } from "../../core/answer.ts";
 import { tierOf } from "../openai_chat/write_answer.ts";
 import { datedModel } from "../openai/models.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
+import { resultInAnswer } from "../openai/moderations.ts";
 import { type Family, familyOf } from "./families.ts";
 import { echoedFormat, echoedTools } from "./tools.ts";
 
@@ -34,6 +35,8 @@ export interface Moment {
   /** Its items as JSON. */
   readonly output: readonly string[];
   readonly usage?: Usage | undefined;
+  /** What moderation thinks of the prompt and the answer, where that is known by now. */
+  readonly moderation?: Moderation | undefined;
   /** Why it is incomplete. */
   readonly incomplete?: "max_output_tokens" | "content_filter" | undefined;
   readonly error?: { readonly code: string; readonly message: string } | undefined;
@@ -73,6 +76,7 @@ export class ResponseObject {
     const { id = moment.id, createdS = moment.created } = this.#labels ?? {};
     const created = String(createdS);
     const isRunning = status === "in_progress" || status === "queued";
+    const moderation = isRunning ? undefined : moment.moderation;
     const hasUsage = !isRunning && status !== "cancelled";
     const completed = status === "completed" ? created : "null";
     const tier = isRunning ? texts.tierAsked : texts.tier;
@@ -83,7 +87,8 @@ export class ResponseObject {
       `"completed_at":${completed},${texts.conversation}` +
       `"error":${error === undefined ? "null" : JSON.stringify(error)},"frequency_penalty":0.0,` +
       `"incomplete_details":${incomplete === undefined ? "null" : `{"reason":"${incomplete}"}`},` +
-      `${texts.beforeOutput}"output":[${moment.output.join(",")}],${texts.beforeTier}` +
+      `${texts.beforeModeration}"moderation":${moderation ? moderationText(moderation) : "null"},` +
+      `"output":[${moment.output.join(",")}],${texts.beforeTier}` +
       `"service_tier":"${tier}",${texts.beforeUsage}` +
       `"usage":${hasUsage ? this.#usage(moment.usage) : "null"},${texts.end}`;
   }
@@ -91,11 +96,9 @@ export class ResponseObject {
   #usage(usage: Usage | undefined): string {
     if (usage === undefined) return "null";
     const { promptTokens, completionTokens } = usage;
-    const writes = this.family.isNewest
-      ? `"cache_write_tokens":${usage.cacheWriteTokens ?? 0},`
-      : "";
     return `{"input_tokens":${promptTokens},` +
-      `"input_tokens_details":{${writes}"cached_tokens":${usage.cachedTokens ?? 0}},` +
+      `"input_tokens_details":{"cache_write_tokens":${usage.cacheWriteTokens ?? 0},` +
+      `"cached_tokens":${usage.cachedTokens ?? 0}},` +
       `"output_tokens":${completionTokens},` +
       `"output_tokens_details":{"reasoning_tokens":${usage.reasoningTokens ?? 0}},` +
       `"total_tokens":${promptTokens + completionTokens}}`;
@@ -118,7 +121,7 @@ const TOOL_USAGE = `"tool_usage":{"image_gen":{"input_tokens":0,"input_tokens_de
 interface Texts {
   readonly background: boolean;
   readonly conversation: string;
-  readonly beforeOutput: string;
+  readonly beforeModeration: string;
   readonly beforeTier: string;
   readonly tierAsked: string;
   readonly tier: string;
@@ -139,18 +142,21 @@ function json(value: unknown): string {
 function textsOf(model: string, family: Family, asked: JsonObject): Texts {
   const text = isObject(asked["text"]) ? asked["text"] : {};
   const conversation = conversationOf(asked["conversation"]);
+  const options = asked["prompt_cache_options"] ?? undefined;
+  const cacheOptions = options === undefined ? "" : `"prompt_cache_options":${json(options)},`;
   return {
     background: asked["background"] === true,
     conversation: conversation === undefined
       ? ""
       : `"conversation":{"id":${JSON.stringify(conversation)}},`,
-    beforeOutput: `"instructions":${json(asked["instructions"])},` +
+    beforeModeration: `"instructions":${json(asked["instructions"])},` +
       `"max_output_tokens":${json(asked["max_output_tokens"])},` +
       `"max_tool_calls":${json(asked["max_tool_calls"])},` +
-      `"model":${json(model)},"moderation":null,`,
+      `"model":${json(model)},`,
     beforeTier: `"parallel_tool_calls":${asked["parallel_tool_calls"] !== false},` +
       `"presence_penalty":0.0,"previous_response_id":${json(asked["previous_response_id"])},` +
       `"prompt_cache_key":${json(asked["prompt_cache_key"])},` +
+      cacheOptions +
       `"prompt_cache_retention":${json(asked["prompt_cache_retention"] ?? family.retention)},` +
       `"reasoning":${json(echoedReasoning(asked["reasoning"], family))},` +
       `"safety_identifier":${json(asked["safety_identifier"])},`,
@@ -161,13 +167,20 @@ function textsOf(model: string, family: Family, asked: JsonObject): Texts {
       `"text":{"format":${json(echoedFormat(text["format"]))},` +
       `"verbosity":${json(text["verbosity"] ?? "medium")}},` +
       `"tool_choice":${json(asked["tool_choice"] ?? "auto")},` +
-      `${family.isNewest ? TOOL_USAGE : ""}` +
-      `"tools":${json(echoedTools(asked["tools"], family.isNewest))},` +
+      `${TOOL_USAGE}"tools":${json(echoedTools(asked["tools"]))},` +
       `"top_logprobs":${json(asked["top_logprobs"] ?? 0)},` +
       `"top_p":${float(asked["top_p"], family.topP)},` +
       `"truncation":${json(asked["truncation"] ?? "disabled")},`,
     end: `"user":${json(asked["user"])},"metadata":${json(asked["metadata"] ?? {})}}`,
   };
+}
+
+/** A result for the prompt, and one for the answer. */
+function moderationText({ model, input, output }: Moderation): string {
+  return JSON.stringify({
+    input: resultInAnswer(input, model),
+    output: resultInAnswer(output, model),
+  });
 }
 
 /** The id in a request's `conversation`; undefined = it names none. */
@@ -178,13 +191,13 @@ export function conversationOf(value: unknown): string | undefined {
 }
 
 /** `summary: "auto"` comes back as the kind that the model gives. */
-function echoedReasoning(value: unknown, { effort, isNewest }: Family) {
+function echoedReasoning(value: unknown, { effort }: Family) {
   const asked = isObject(value) ? value : {};
   const summary = asked["summary"] ?? asked["generate_summary"] ?? null;
   return {
-    context: asked["context"] ?? (isNewest ? "current_turn" : null),
+    context: asked["context"] ?? (effort === null ? null : "current_turn"),
     effort: asked["effort"] ?? effort,
-    ...(isNewest ? { mode: asked["mode"] ?? "standard" } : {}),
+    ...(effort === null ? {} : { mode: asked["mode"] ?? "standard" }),
     summary: summary === "auto" ? "detailed" : summary,
   };
 }

@@ -88,7 +88,8 @@ export const RESPONSE_RULES: Fields = [
     isNullable: true,
   }],
   ["parallel_tool_calls", NULLABLE_BOOLEAN],
-  ["max_output_tokens", { kind: "integer", min: 16, isNullable: true }],
+  // OpenAI's own tests of its schema send 0.
+  ["max_output_tokens", { kind: "integer", liveMin: 16, isNullable: true }],
   ["max_tool_calls", { kind: "integer", isNullable: true }],
   ["temperature", { kind: "decimal", min: 0, max: 2, isNullable: true }],
   ["top_p", { kind: "decimal", min: 0, max: 1, isNullable: true }],
@@ -166,6 +167,7 @@ export const RESPONSE_RULES: Fields = [
   ["safety_identifier", { kind: "string", lengthMax: 64, isNullable: true }],
   ["prompt_cache_key", NULLABLE_TEXT],
   ["prompt_cache_retention", NULLABLE_TEXT],
+  ["prompt_cache_options", { ...OBJECT, isNullable: true }],
   ["prompt", { kind: "object", fields: [["id", NEEDED_TEXT]], isNullable: true }],
   ["context_management", {
     kind: "list",
@@ -176,3 +178,17 @@ export const RESPONSE_RULES: Fields = [
   }],
   ["moderation", { kind: "object", fields: [["model", NEEDED_TEXT]], isNullable: true }],
 ];
+
+/** Parameters that the chat API spells alike. */
+export const SAME_AS_CHAT = [
+  "moderation",
+  "parallel_tool_calls",
+  "temperature",
+  "top_p",
+  "user",
+  "safety_identifier",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "prompt_cache_options",
+  "service_tier",
+] as const;

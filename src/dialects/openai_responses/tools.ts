@@ -94,7 +94,7 @@ export function customToolsOf(tools: unknown): ReadonlySet<string> {
 const NO_NAMES: ReadonlySet<string> = new Set();
 
 /** `tools` as an answer repeats them: with what they left out. */
-export function echoedTools(tools: unknown, hasOutputSchema: boolean): readonly unknown[] {
+export function echoedTools(tools: unknown): readonly unknown[] {
   if (!Array.isArray(tools)) return [];
   return tools.map((tool: unknown) => {
     if (!isObject(tool)) return tool;
@@ -106,7 +106,7 @@ export function echoedTools(tools: unknown, hasOutputSchema: boolean): readonly 
       type,
       description: description ?? null,
       name,
-      ...(hasOutputSchema ? { output_schema: null } : {}),
+      output_schema: null,
       parameters: strict === false ? parameters ?? null : closed(parameters ?? null),
       strict: strict ?? true,
       ...more,

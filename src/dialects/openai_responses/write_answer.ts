@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { EndReason, Labels, Step, Usage } from "../../core/answer.ts";
+import type { EndReason, Labels, Moderation, Step, Usage } from "../../core/answer.ts";
 import type { AnswerWriter } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { labelsKey, type Layout, type StampTexts } from "../../core/frames.ts";
@@ -95,7 +95,8 @@ export class ResponsesLayout implements Layout {
 
 /** A gathered answer as the steps it was gathered from. */
 export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iterable<Step> {
-  const { text, reasoning, refusal, signature, calls, parts, citations, logprobs, reason } = choice;
+  const { text, reasoning, refusal, signature, calls, parts, citations, logprobs } = choice;
+  const { reason, moderation } = choice;
   const hasReasoned = reasoning !== "" || signature !== undefined ||
     (usage?.reasoningTokens ?? 0) > 0;
   if (hasReasoned) yield { kind: "delta", choice: 0, block: "reasoning", text: reasoning };
@@ -112,6 +113,7 @@ export function* stepsOf(choice: GatheredChoice, usage: Usage | undefined): Iter
   if (parts === undefined) {
     for (const [index, call] of calls.entries()) yield* callSteps(call, index);
   }
+  if (moderation !== undefined) yield { kind: "moderation", choice: 0, moderation };
   yield { kind: "end", choice: 0, reason };
   if (usage !== undefined) yield { kind: "usage", usage };
 }
@@ -159,6 +161,7 @@ class ResponseWriter implements AnswerWriter, Writing {
   #hasSpoken = false;
   #reason: EndReason = "stop";
   #usage: Usage = NO_USAGE;
+  #moderation: Moderation | undefined = undefined;
 
   constructor(options: WriterOptions, [created, head, tail, calls]: StampTexts) {
     this.#options = options;
@@ -169,10 +172,6 @@ class ResponseWriter implements AnswerWriter, Writing {
 
   get hasPhase(): boolean {
     return this.#options.object.family.hasPhase;
-  }
-
-  get hasContent(): boolean {
-    return this.#options.object.family.isNewest;
   }
 
   get role(): string {
@@ -232,6 +231,7 @@ class ResponseWriter implements AnswerWriter, Writing {
       created: this.#created,
       output: this.#output,
       usage: this.#usage,
+      moderation: this.#moderation,
     });
   }
 
@@ -270,10 +270,12 @@ class ResponseWriter implements AnswerWriter, Writing {
       case "usage":
         this.#usage = step.usage;
         return "";
-      case "audio":
       case "moderation":
+        this.#moderation = step.moderation;
+        return ""; // the last event tells it
+      case "audio":
       case "redacted":
-        return ""; // the API has no sound, no event for a moderation, and other secrets
+        return ""; // the API has no sound, and other secrets
     }
   }
 

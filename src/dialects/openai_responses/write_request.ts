@@ -7,19 +7,10 @@
 import { AppError } from "../../core/errors.ts";
 import type { Message, Turn } from "../../core/turn.ts";
 import { isObject, type JsonObject } from "../openai/check.ts";
+import { SAME_AS_CHAT } from "./rules.ts";
 
 /** Parameters that both APIs spell alike. */
-const SAME = [
-  "parallel_tool_calls",
-  "temperature",
-  "top_p",
-  "user",
-  "safety_identifier",
-  "prompt_cache_key",
-  "prompt_cache_retention",
-  "service_tier",
-  "metadata",
-] as const;
+const SAME = [...SAME_AS_CHAT, "metadata"] as const;
 
 /** Parameters of the chat API that decide what the answer is, and that the Responses API lacks. */
 const UNSAID = ["logit_bias", "prediction", "web_search_options", "audio"] as const;
@@ -69,6 +60,10 @@ function refuseUnsaid({ choiceCount, stop, params }: Turn): void {
   if (stop.length > 0) throw unsaid("stop", "has no stop sequences");
   for (const key of UNSAID) if (isPresent(params[key])) throw unsaid(key, `has no '${key}'`);
   for (const key of PENALTIES) if (params[key]) throw unsaid(key, `has no '${key}'`);
+  const { modalities } = params;
+  if (Array.isArray(modalities) && modalities.includes("audio")) {
+    throw unsaid("modalities", "has no sound");
+  }
 }
 
 function unsaid(param: string, why: string): AppError {
@@ -87,6 +82,7 @@ function itemsOf(message: Message): readonly JsonObject[] {
     const id = message["tool_call_id"] ?? message["name"];
     return [{ type: "function_call_output", call_id: id, output: outputOf(content) }];
   }
+  if (isPresent(message["audio"])) throw unsaid("audio", "has no sound of earlier answers");
   const isAssistant = role === "assistant";
   const parts = typeof content === "string" ? content : partsOf(content, isAssistant);
   const items: JsonObject[] = [];
@@ -149,7 +145,12 @@ function toolsOf(params: Turn["params"]): JsonObject {
   ];
   if (flat.length === 0) return {};
   const choice = tool_choice ?? function_call;
-  return { tools: flat, ...(isPresent(choice) ? { tool_choice: flatChoice(choice) } : {}) };
+  return {
+    tools: flat,
+    ...(isPresent(choice) ? { tool_choice: flatChoice(choice) } : {}),
+    // An answer has one place for the older `function_call`.
+    ...(isPresent(functions) && !isPresent(tools) ? { parallel_tool_calls: false } : {}),
+  };
 }
 
 /** `strict` is false where the chat API takes that for granted. */

@@ -59,7 +59,7 @@ export function wantedCalls(turn: Turn, mode: ToolsMode): Wanted {
 function inOrder(tools: readonly Tool[], { messages, params }: Turn): Omit<Wanted, "isForced"> {
   const asked = messages.findLastIndex(({ role }) => role === "user");
   const called = new Set(messages.slice(asked + 1).flatMap(calledNames));
-  const said = asked < 0 ? "" : words(textOf(messages[asked]!.content));
+  const said = asked < 0 ? "" : words(typed(textOf(messages[asked]!.content)));
   const isNew = ({ name }: Tool) => !called.has(name);
   const named = tools.filter((tool) => isNew(tool) && said.includes(words(tool.name)));
   const hasResult = messages.some(isResult);
@@ -70,6 +70,12 @@ function inOrder(tools: readonly Tool[], { messages, params }: Turn): Omit<Wante
     tools: [...new Set([...named, ...ending, ...tools.filter(isNew), ...tools])],
     count: isSingle ? 1 : Math.max(1, named.length),
   };
+}
+
+/** `text` without an agent's own notes, which tell of many tools: Claude Code puts some into each message. */
+function typed(text: string): string {
+  const [before, ...notes] = text.split("<system-reminder>");
+  return [before, ...notes.map((note) => note.split("</system-reminder>")[1])].join(" ");
 }
 
 /** True when a tool's result came behind the model's last word. */

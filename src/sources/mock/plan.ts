@@ -12,6 +12,7 @@ import {
   responseFormatOf,
   textOf,
   type Tool,
+  toolChoiceOf,
   toolsOf,
   type Turn,
 } from "../../core/turn.ts";
@@ -25,7 +26,7 @@ import { fieldsOf } from "./flatten.ts";
 import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
 import { toldSchema } from "./told_schema.ts";
 
-/** A call with all of its arguments: compact JSON, or a text. */
+/** A call with all of its arguments: JSON, or a text. */
 export interface PlannedCall {
   readonly name: string;
   readonly text: string;
@@ -115,25 +116,36 @@ export class Planner {
     const { params, tokensMax, messages } = turn;
     const family = familyOf(turn.model);
     const calls = this.#calls(turn);
-    const whole = calls.length > 0 ? "" : this.#text(turn);
+    const isAddressed = family.isClaude && toolChoiceOf(turn).kind === "auto" &&
+      responseFormatOf(turn).kind === "text";
+    const whole = calls.length === 0 ? this.#text(turn) : isAddressed ? this.#replyTo(turn) : "";
     const cost = aroundTokens(turn, calls, counter);
-    const wholeTokens = cost + (calls.length > 0 ? 0 : counter.count(whole));
+    const wholeTokens = cost + counter.count(whole);
     const thought = thoughtsOf(turn, family, wholeTokens, counter);
     const room = tokensMax === undefined ? undefined : Math.max(0, tokensMax - thought.tokens);
-    const said = calls.length > 0
-      ? cutCalls(calls, room, counter)
-      : { ...fit(whole, turn.stop, room, counter), calls };
-    const tokens = thought.tokens + cost + counter.count(said.text);
+    const fitting = fit(whole, turn.stop, room, counter);
+    const hasBlanks = family.isClaude || (calls.length > 1 && !turn.hasResponseTools);
+    // What ends the text ends the answer: no call follows.
+    const said = calls.length > 0 && fitting.text === whole
+      ? cutCalls(
+        hasBlanks ? calls.map(withBlanks) : calls,
+        room === undefined ? undefined : room - counter.count(whole),
+        counter,
+      )
+      : { ...fitting, calls: [] };
+    const isUncalled = calls.length > 0 && said.calls.length === 0;
+    const tokens = thought.tokens + (isUncalled ? 0 : cost) + counter.count(fitting.text);
     const plan: Plan = {
       reasoning: thought.words,
       calls: said.calls,
-      text: said.text,
+      text: fitting.text,
       reason: said.reason,
       stopSequence: said.stopSequence,
       topLogprobs: params["logprobs"] === true ? Number(params["top_logprobs"] ?? 0) : undefined,
       audio: calls.length > 0 ? undefined : audioFormatOf(params),
-      isCited: said.text !== "" && (family.isSearching || isObject(params["web_search_options"])),
-      moderation: moderationOf(params, messages, said.text, this.#judge),
+      isCited: fitting.text !== "" &&
+        (family.isSearching || isObject(params["web_search_options"])),
+      moderation: moderationOf(params, messages, fitting.text, this.#judge),
     };
     return {
       plan,
@@ -248,25 +260,33 @@ function callsCost(
   return PER_CALLS + counter.count(`{"tool_uses":[${uses.join(",")}]}`);
 }
 
+/** A call as Claude spells it, and as the chat API spells those that it tells beside others. */
+function withBlanks(call: PlannedCall): PlannedCall {
+  if (call.kind === "custom") return call;
+  // A text in JSON has no line break of its own: each is one of the layout.
+  const lines = JSON.stringify(JSON.parse(call.text), null, 1);
+  return { ...call, text: lines.replaceAll(/,\n */g, ", ").replaceAll(/\n */g, "") };
+}
+
 /** Calls as far as `tokensMax` lets them go: the arguments of the last one break off. */
 function cutCalls(
   calls: readonly PlannedCall[],
   tokensMax: number | undefined,
   counter: Counter,
-): Pick<Plan, "calls" | "text" | "reason" | "stopSequence"> {
+): Pick<Plan, "calls" | "reason" | "stopSequence"> {
   const said: PlannedCall[] = [];
-  const ended = { text: "", stopSequence: undefined };
+  const stopSequence = undefined;
   let rest = tokensMax ?? Infinity;
   for (const call of calls) {
-    if (rest <= 0) return { ...ended, calls: said, reason: "length" };
+    if (rest <= 0) return { calls: said, stopSequence, reason: "length" };
     const cut = rest === Infinity
       ? { text: call.text, isCut: false }
       : counter.cut(call.text, rest);
     said.push({ ...call, text: cut.text });
-    if (cut.isCut) return { ...ended, calls: said, reason: "length" };
+    if (cut.isCut) return { calls: said, stopSequence, reason: "length" };
     if (rest !== Infinity) rest -= counter.count(call.text);
   }
-  return { ...ended, calls: said, reason: "tool_calls" };
+  return { calls: said, stopSequence, reason: "tool_calls" };
 }
 
 /** What is thought before an answer of `answerTokens`. */

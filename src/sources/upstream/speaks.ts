@@ -31,10 +31,14 @@ export class Speaks {
     return dialect !== undefined && this.#dialects.has(dialect);
   }
 
-  /** True when a request in `dialect` goes up as it is, and is never asked again in another one. */
+  /**
+   * True when a request in `dialect` goes up as it is, and is never asked again in another one.
+   * Whether there are the old completions beside what it speaks, no setting says.
+   */
   isSureOf(dialect: DialectName): boolean {
+    const isGuessed = this.isGuessed || dialect === "openai_completions";
     return this.has(dialect) &&
-      (!this.isGuessed || dialect === this.asked?.name || dialect === "openai");
+      (!isGuessed || dialect === this.asked?.name || dialect === "openai");
   }
 
   /** The upstream does not know `dialect` after all. */

@@ -115,6 +115,7 @@ export function chatLayout(
     ...(persona === "minimal" ? { fullModel: datedModel(model) } : {}),
     wantsUsage,
     wantsObfuscation,
+    ...("functions" in params && !("tools" in params) ? { callsFunctions: true } : {}),
     tier: tierOf(params["service_tier"]),
   });
 }

@@ -15,6 +15,7 @@ import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_it
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
   type Operation,
@@ -24,6 +25,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { SAMPLE_CREATED_S, sampleDigits, sampleItem } from "./sample.ts";
 
 /** What a conversation is. */
 export interface Conversation {
@@ -31,6 +33,8 @@ export interface Conversation {
   readonly createdS: number;
   readonly metadata: unknown;
   readonly items: readonly KeptItem[];
+  /** True: nobody has made it, and nothing is kept of it. */
+  readonly isMadeUp?: true;
 }
 
 /** What they need. */
@@ -41,6 +45,8 @@ export interface ConversationsDeps {
   /** This worker's number; 0 = it is the only one. */
   readonly worker: number;
   readonly validate: Level;
+  /** True: what nobody has is made up. */
+  readonly makesUp: boolean;
 }
 
 /** Items that one request may bring. */
@@ -54,6 +60,7 @@ export class Conversations {
   readonly #deps: ConversationsDeps;
   readonly #items: KeptRow;
   readonly #appended: KeptRow;
+  readonly #found: KeptRow;
   readonly surfaces: Readonly<
     Record<
       "create" | "get" | "update" | "remove" | "addItems" | "listItems" | "getItem" | "removeItem",
@@ -64,25 +71,23 @@ export class Conversations {
   constructor(deps: ConversationsDeps) {
     this.#deps = deps;
     const { rows } = deps;
-    const row = (
-      name: string,
-      answer: (conversation: Conversation, asked: Operation) => Told,
-      hasBody = false,
-    ) => ({
-      name: `v1_conversation${name}`,
-      hasBody,
-      workerOf: ({ id }: Operation["params"]) => workerOf(id!),
-      answer: (asked: Operation) => {
-        const conversation = deps.shelf.get(asked.params["id"]!);
-        return conversation === undefined ? undefined : answer(conversation, asked);
-      },
-      missing: ({ id }: Operation["params"]) => conversationUnknown(id!),
+    const row = keptRows<Conversation>({
+      name: "v1_conversation",
+      workerOf,
+      find: (id) => deps.shelf.get(id),
+      unknown: conversationUnknown,
+      madeUp: deps.makesUp ? (id, answer) => answer(sampleOf(id)) : undefined,
     });
     this.#items = rows.internal(row("_all", ({ items }) => told(items)));
     this.#appended = rows.internal(row("_append", (conversation, { body }) => {
       this.#keep({ ...conversation, items: [...conversation.items, ...body as KeptItem[]] });
       return told(null);
     }));
+    this.#found = rows.internal({
+      name: "v1_conversation_items_found",
+      hasBody: false,
+      answer: ({ body }) => told(this.#find(new Set(body as readonly string[]))),
+    });
     this.surfaces = {
       create: rows.surface({
         name: "v1_conversations",
@@ -91,9 +96,7 @@ export class Conversations {
       }),
       get: rows.surface(row("", (conversation) => told(objectOf(conversation)))),
       update: rows.surface(row("_update", (conversation, { body }) => {
-        const { metadata } = body as JsonObject;
-        if (metadata === undefined) throw errorOf(missing("metadata"));
-        checkMetadataOf(metadata, this.#deps.validate);
+        const metadata = newMetadata(body, this.#deps.validate);
         return told(objectOf(this.#keep({ ...conversation, metadata })));
       }, true)),
       remove: rows.surface(row("_delete", ({ id }) => {
@@ -110,17 +113,19 @@ export class Conversations {
       listItems: rows.surface(
         row(
           "_items",
-          ({ items }, { query }) => told(listOf(pageOf(items, pagingOf(query, "desc")))),
+          ({ items }, { query }) =>
+            told(listOf(pageOf(items, pagingOf(query, "desc", deps.validate)))),
         ),
       ),
       getItem: rows.surface(row("_item", ({ items }, { params }) => {
-        const item = items.find(({ id }) => id === params["item"]);
-        if (item === undefined) throw objectUnknown("Item", params["item"]!);
-        return told(item);
+        const id = params["item"]!;
+        const item = items.find((one) => one.id === id);
+        if (item === undefined && !deps.makesUp) throw objectUnknown("Item", id);
+        return told(item ?? sampleItem(id));
       })),
       removeItem: rows.surface(row("_item_delete", (conversation, { params }) => {
         const items = conversation.items.filter(({ id }) => id !== params["item"]);
-        if (items.length === conversation.items.length) {
+        if (items.length === conversation.items.length && !deps.makesUp) {
           throw objectUnknown("Item", params["item"]!);
         }
         return told(objectOf(this.#keep({ ...conversation, items })));
@@ -130,14 +135,28 @@ export class Conversations {
 
   /** The items of conversation `id`, wherever it is; undefined = there is no such one. */
   async itemsOf(id: string): Promise<readonly KeptItem[] | undefined> {
-    const items = await this.#deps.rows.ask(this.#items, operation(id, null));
+    const items = await this.#deps.rows.tell(this.#items, operation(id, null));
     return items !== undefined && "json" in items ? JSON.parse(items.json) : undefined;
+  }
+
+  /** Those of the items `ids` that are in any conversation of any worker. */
+  async itemsNamed(ids: readonly string[]): Promise<readonly KeptItem[]> {
+    const found = await this.#deps.rows.askAll(this.#found, operation("", ids));
+    return found.flatMap((told) => "json" in told ? JSON.parse(told.json) as KeptItem[] : []);
+  }
+
+  #find(ids: ReadonlySet<string>): readonly KeptItem[] {
+    const found = new Map<string, KeptItem>();
+    for (const { items } of this.#deps.shelf.all()) {
+      for (const item of items) if (ids.has(item.id)) found.set(item.id, item);
+    }
+    return [...found.values()];
   }
 
   /** Adds `items` to conversation `id`, wherever it is. */
   append(id: string, items: readonly JsonObject[]): void {
     const kept = items.map((item) => this.#kept(item));
-    void this.#deps.rows.ask(this.#appended, operation(id, kept));
+    void this.#deps.rows.tell(this.#appended, operation(id, kept));
   }
 
   #create({ metadata, items }: JsonObject): Told {
@@ -172,6 +191,7 @@ export class Conversations {
   }
 
   #keep(conversation: Conversation): Conversation {
+    if (conversation.isMadeUp) return conversation;
     const bytes = OBJECT_BYTES + JSON.stringify(conversation.items).length;
     this.#deps.shelf.set(conversation.id, conversation, bytes);
     return conversation;
@@ -181,6 +201,17 @@ export class Conversations {
 /** "Conversation with id 'conv_x' not found.": 404. */
 export function conversationUnknown(id: string): AppError {
   return objectUnknown("Conversation", id);
+}
+
+/** A conversation that nobody has made. */
+function sampleOf(id: string): Conversation {
+  return {
+    id,
+    createdS: SAMPLE_CREATED_S,
+    metadata: {},
+    items: [sampleItem(`msg_${sampleDigits(id, 48)}`)],
+    isMadeUp: true,
+  };
 }
 
 /** The worker that has conversation `id`. */
@@ -196,8 +227,16 @@ function objectOf({ id, createdS, metadata }: Conversation) {
   return { id, object: "conversation", created_at: createdS, metadata };
 }
 
+/** What `body` puts in place of an object's pairs. @throws {AppError} when there is no such thing. */
+export function newMetadata(body: unknown, level: Level): unknown {
+  const { metadata } = body as JsonObject;
+  if (metadata === undefined) throw errorOf(missing("metadata"));
+  checkMetadataOf(metadata, level);
+  return metadata;
+}
+
 /** @throws {AppError} when `metadata` is none. */
-export function checkMetadataOf(metadata: unknown, level: Level): void {
+function checkMetadataOf(metadata: unknown, level: Level): void {
   const fault = metadata === null ? undefined : checkMetadata(metadata, level);
   if (fault !== undefined) throw errorOf(under("metadata", fault));
 }

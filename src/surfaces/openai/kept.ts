@@ -26,6 +26,8 @@ export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
   readonly validate: "spec" | "live";
   /** The model that is meant where none is named. */
   readonly model: string;
+  /** What the mock says. */
+  readonly reply: string;
   readonly wheel: Wheel;
   readonly wallMs: () => number;
   readonly tokens: { of(model: string): Counter };
@@ -35,6 +37,9 @@ export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
 /** Makes them. */
 export function keptObjects(deps: KeptObjectsDeps) {
   const { stamps, peers, wheel, wallMs, validate, persona, model, isRelaying, tokens } = deps;
+  // What an upstream may have is nothing to make up.
+  const makesUp = validate === "spec" && !isRelaying && deps.passed === undefined;
+  const madeUpReply = makesUp ? deps.reply : undefined;
   const store = new KeptStore(deps.limits);
   const rows = new KeptRows({ ...deps, stream: { errorEvent } });
   const conversations = new Conversations({
@@ -43,9 +48,9 @@ export function keptObjects(deps: KeptObjectsDeps) {
     stamps,
     worker: peers.own,
     validate,
+    makesUp,
   });
-  const countPrompt = ({ model, messages, params }: Turn) =>
-    promptTokens({ model, messages, params }, tokens.of(model));
+  const countPrompt = (turn: Turn) => promptTokens(turn, tokens.of(turn.model));
   const responses = new KeptResponses({
     shelf: store.shelf("response"),
     rows,
@@ -55,6 +60,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     validate,
     model,
     isRelaying,
+    madeUpReply,
     countPrompt,
     countText: (model, text) => tokens.of(model).count(text),
   });
@@ -64,6 +70,8 @@ export function keptObjects(deps: KeptObjectsDeps) {
     wheel,
     wallMs,
     validate,
+    model,
+    madeUpReply,
     parse: (text) => readChat(text, { persona, validate }),
     layout: (request) => chatLayout(request, persona),
     usageOf: (request, said) => ({

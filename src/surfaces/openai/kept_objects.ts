@@ -15,7 +15,7 @@ import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Inbound, Manner, Output, StreamManner, Surface } from "../../core/surface.ts";
-import { isObject, type JsonObject } from "../../dialects/openai/check.ts";
+import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import {
   bodyTooLarge,
   brokenJson,
@@ -57,8 +57,49 @@ export interface KeptRow {
    * @throws {AppError} what is wrong with it (also as a rejection).
    */
   readonly answer: (asked: Operation) => Promise<Told | undefined> | Told | undefined;
+  /**
+   * What is said of an object that nobody has, made of the question alone; absent = it is missing.
+   */
+  readonly madeUp?: (asked: Operation) => Promise<Told> | Told;
   /** Nobody has it. */
   readonly missing?: (params: Operation["params"]) => AppError;
+}
+
+/** What the rows of one kind of objects have in common. */
+export interface KeptKind<Kept> {
+  /** Begins the rows' names. */
+  readonly name: string;
+  /** The worker that has the object `id`; NaN = none says so. */
+  readonly workerOf: (id: string) => number;
+  /** undefined = it is not here. */
+  readonly find: (id: string) => Kept | undefined;
+  readonly unknown: (id: string) => AppError;
+  /** Has `answer` tell of an object `id` that nobody has made; absent = it is unknown. */
+  readonly madeUp?: ((id: string, answer: TellsOf<Kept>) => Promise<Told> | Told) | undefined;
+}
+
+/** Tells of an object. */
+type TellsOf<Kept> = (kept: Kept) => Promise<Told> | Told;
+
+/** Makes rows for objects of `kind`, which a path names by their `id`. */
+export function keptRows<Kept>({ name, workerOf, find, unknown, madeUp }: KeptKind<Kept>) {
+  return (
+    suffix: string,
+    answer: (kept: Kept, asked: Operation) => Told | Promise<Told>,
+    hasBody = false,
+  ): KeptRow => ({
+    name: name + suffix,
+    hasBody,
+    workerOf: ({ id }) => workerOf(id!),
+    answer: (asked) => {
+      const kept = find(asked.params["id"]!);
+      return kept === undefined ? undefined : answer(kept, asked);
+    },
+    ...(madeUp === undefined ? {} : {
+      madeUp: (asked) => madeUp(asked.params["id"]!, (kept) => answer(kept, asked)),
+    }),
+    missing: ({ id }) => unknown(id!),
+  });
 }
 
 /** What all these surfaces need. */
@@ -140,6 +181,11 @@ export class KeptRows {
     return toldOf(await peers.ask(worker, { of: PEER_TOPIC, row: row.name, asked }));
   }
 
+  /** The same, or what `row` makes up. */
+  async tell(row: KeptRow, asked: Operation): Promise<Told | undefined> {
+    return await this.ask(row, asked) ?? await row.madeUp?.(asked);
+  }
+
   /** What `row` says here and in all other workers. */
   async askAll(row: KeptRow, asked: Operation): Promise<readonly Told[]> {
     const here = await row.answer(asked);
@@ -155,7 +201,7 @@ export class KeptRows {
 
   #found(row: KeptRow, { head, params, text }: Inbound): Promise<Told | undefined> {
     const query = head.target.split("?", 2)[1] ?? "";
-    return this.ask(row, { params, query, body: row.hasBody ? bodyOf(text) : null });
+    return this.tell(row, { params, query, body: row.hasBody ? bodyOf(text) : null });
   }
 
   #output(told: Told, requestId: string): Output {
@@ -229,12 +275,15 @@ export interface Paging {
   readonly limit: number;
   readonly isAscending: boolean;
   readonly after: string | undefined;
+  readonly level: Level;
 }
 
 /**
+ * On `spec` a limit out of its range is the nearest one, or none at all: the schema has no range.
+ *
  * @throws {AppError} when `limit` or `order` is none.
  */
-export function pagingOf(query: string, order: "asc" | "desc"): Paging {
+export function pagingOf(query: string, order: "asc" | "desc", level: Level): Paging {
   const params = queryOf(query);
   const limit = params.get("limit") ?? String(LIMIT);
   if (!/^-?\d{1,9}$/.test(limit)) {
@@ -245,7 +294,7 @@ export function pagingOf(query: string, order: "asc" | "desc"): Paging {
     );
   }
   const count = Number(limit);
-  if (count < 1 || count > LIMIT_MAX) {
+  if (level === "live" && (count < 1 || count > LIMIT_MAX)) {
     const [code, what, sign, bound] = count < 1
       ? ["integer_too_small", "below minimum", ">=", 1] as const
       : ["integer_too_large", "above maximum", "<=", LIMIT_MAX] as const;
@@ -264,21 +313,26 @@ export function pagingOf(query: string, order: "asc" | "desc"): Paging {
       { param: "order" },
     );
   }
-  return { limit: count, isAscending: asked === "asc", after: params.get("after") ?? undefined };
+  return {
+    limit: Math.min(Math.max(count, 0), LIMIT_MAX),
+    isAscending: asked === "asc",
+    after: params.get("after"),
+    level,
+  };
 }
 
 /**
  * A page of `items`, which are in ascending order.
  *
- * @throws {AppError} when `after` names none of them.
+ * @throws {AppError} when `after` names none of them. On `spec` the list begins anew then.
  */
 export function pageOf<Item extends { readonly id: string }>(
   items: readonly Item[],
-  { limit, isAscending, after }: Paging,
+  { limit, isAscending, after, level }: Paging,
 ): { readonly data: readonly Item[]; readonly has_more: boolean } {
   const ordered = isAscending ? items : items.toReversed();
   const at = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
-  if (after !== undefined && at === 0) {
+  if (after !== undefined && at === 0 && level === "live") {
     throw new AppError("object_unknown", `Item with id '${echo(after)}' not found.`, {
       param: "after",
     });

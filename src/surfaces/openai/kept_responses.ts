@@ -6,28 +6,29 @@
  */
 
 import { AppError } from "../../core/errors.ts";
-import { type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
+import { RESPONSE_ID_LENGTHS, type Stamps, stampTexts, workerOfDigits } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { echo, errorOf } from "../../dialects/openai/faults.ts";
-import { encryptedOf, IdMaker } from "../../dialects/openai_responses/ids.ts";
-import { checkTalk, messagesOf } from "../../dialects/openai_responses/input.ts";
+import { encryptedOf, IdMaker, responseIdOf } from "../../dialects/openai_responses/ids.ts";
+import { checkTalk, messagesOf, withReferenced } from "../../dialects/openai_responses/input.ts";
 import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
 import {
   parseResponsesRequest,
+  promptUnknown,
   type ResponsesRequest,
 } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout, stepsOf } from "../../dialects/openai_responses/write_answer.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { Past } from "../model_surface.ts";
 import { type Conversations, conversationUnknown } from "./conversations.ts";
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
-  type Operation,
   pageOf,
   pagingOf,
   queryOf,
@@ -36,6 +37,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { renamed, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
 
 type KeptResponse = KeptAnswer<ResponsesRequest>;
 
@@ -51,6 +53,8 @@ export interface KeptResponsesDeps {
   readonly model: string;
   /** True: what is not kept here may be an upstream's. */
   readonly isRelaying: boolean;
+  /** What answers say that nobody has made; undefined = they are missing. */
+  readonly madeUpReply: string | undefined;
   /** Tokens of a prompt. */
   readonly countPrompt: (request: ResponsesRequest) => number;
   readonly countText: (model: string, text: string) => number;
@@ -60,7 +64,8 @@ export interface KeptResponsesDeps {
 const CHAIN_MAX = 1000;
 
 /** What tells that a body names something that was kept. */
-const NAMES = ["previous_response_id", "conversation"].map((name) => Buffer.from(`"${name}"`));
+const NAMES = ["previous_response_id", "conversation", "item_reference"]
+  .map((name) => Buffer.from(`"${name}"`));
 
 /** What one response has added to the talk, and the one before it. */
 interface Link {
@@ -80,19 +85,15 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   constructor(deps: KeptResponsesDeps) {
     this.#deps = deps;
     const { rows, shelf, wheel } = deps;
-    const row = (
-      name: string,
-      answer: (kept: KeptResponse, asked: Operation) => Told | Promise<Told>,
-      hasBody = false,
-    ): KeptRow => ({
-      name: `v1_response${name}`,
-      hasBody,
-      workerOf: ({ id }) => workerOf(id!),
-      answer: (asked) => {
-        const kept = shelf.get(asked.params["id"]!);
-        return kept === undefined ? undefined : answer(kept, asked);
+    const row = keptRows<ToldAnswer>({
+      name: "v1_response",
+      workerOf,
+      find: (id) => shelf.get(id),
+      unknown: (id) => objectUnknown("Response", id),
+      madeUp: deps.madeUpReply === undefined ? undefined : async (id, answer) => {
+        const sample = this.#sampleOf(id, deps.madeUpReply!);
+        return renamed(await answer(sample), idOf(sample), id);
       },
-      missing: ({ id }) => objectUnknown("Response", id!),
     });
     this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
     this.surfaces = {
@@ -102,14 +103,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         return told({ id, object: "response", deleted: true });
       })),
       cancel: rows.surface(row("_cancel", (kept) => {
-        if (!this.#requestOf(kept).isBackground) {
+        if (deps.validate === "live" && !this.#requestOf(kept).isBackground) {
           throw new AppError("request_invalid", "Cannot cancel a synchronous response.");
         }
         if (!this.#isDone(kept)) kept.cancelledMs ??= wheel.nowMs;
         return this.#object(kept);
       }, true)),
       inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
-        const paging = pagingOf(query, "desc");
+        const paging = pagingOf(query, "desc", deps.validate);
         const { previousId } = this.#requestOf(kept);
         const past = previousId === undefined ? [] : await this.#chain(previousId);
         return told(listOf(pageOf([...past, ...this.#inputOf(kept)], paging)));
@@ -138,6 +139,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return isStored || isBackground || conversationId !== undefined;
   }
 
+  /** Items that were only named are kept with what they say: they may be gone when somebody asks. */
+  textOf(text: string, { isRestated, items }: ResponsesRequest): string {
+    return isRestated ? JSON.stringify({ ...JSON.parse(text), input: items }) : text;
+  }
+
   isDeferred({ isBackground }: ResponsesRequest): boolean {
     return isBackground;
   }
@@ -164,27 +170,31 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   resolve(request: ResponsesRequest): Promise<ResponsesRequest | undefined> | undefined {
-    const { previousId, conversationId } = request;
-    return previousId === undefined && conversationId === undefined
+    const { previousId, conversationId, references } = request;
+    return previousId === undefined && conversationId === undefined && references.length === 0
       ? undefined
       : this.#resolved(request);
   }
 
-  /** An item that is only named matters to a model alone, so a mock does not ask for it. */
-  checkNone({ previousId, conversationId, references: [named] }: ResponsesRequest): void {
-    if (named !== undefined) {
-      throw new AppError("not_found", `Item with id '${echo(named)}' not found.`, {
-        param: "input",
-      });
-    }
+  checkNone(request: ResponsesRequest): void {
+    const { previousId, conversationId, references: [named] } = request;
+    this.#checkPrompt(request);
+    if (named !== undefined) throw itemUnknown(named);
     if (previousId !== undefined) throw previousUnknown(previousId);
     if (conversationId !== undefined) throw conversationUnknown(conversationId);
+  }
+
+  /** What a prompt says that is kept elsewhere cannot be asked of a model; the mock needs none. */
+  #checkPrompt({ promptId }: ResponsesRequest): void {
+    if (promptId !== undefined && this.#deps.isRelaying) throw promptUnknown(promptId);
   }
 
   async #resolved(request: ResponsesRequest): Promise<ResponsesRequest | undefined> {
     const { isRelaying } = this.#deps;
     try {
-      return await this.#withPast(request);
+      const resolved = await this.#withPast(request);
+      this.#checkPrompt(resolved);
+      return resolved;
     } catch (error) {
       const isUnknown = error instanceof AppError &&
         (error.code === "previous_unknown" || error.code === "object_unknown");
@@ -195,17 +205,56 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
 
   /** `request`, behind what was said before. Instructions of before are no part of it. */
   async #withPast(request: ResponsesRequest): Promise<ResponsesRequest> {
-    const { previousId, conversationId, items, asked } = request;
+    const { previousId, conversationId, references, asked } = request;
     const past = previousId !== undefined
       ? await this.#chain(previousId)
       : conversationId !== undefined
       ? await this.#talk(conversationId)
       : [];
-    if (past.length === 0) return request;
+    if (past.length === 0 && references.length === 0) return request;
+    const found = await this.#named(references, past);
+    const items = withReferenced(request.items, found);
     const talk = [...past, ...items];
     const fault = this.#deps.validate === "live" ? checkTalk(talk) : undefined;
     if (fault !== undefined) throw errorOf(fault);
-    return { ...request, messages: messagesOf(talk, asked["instructions"]) };
+    return {
+      ...request,
+      messages: messagesOf(talk, asked["instructions"]),
+      ...(found.size === 0 ? {} : { items, references: [], isRestated: true }),
+    };
+  }
+
+  /**
+   * The items `ids`, of `past` or of whatever else is kept.
+   *
+   * @throws {AppError} 404 when there is no such one, unless the mock is to be lenient.
+   */
+  async #named(
+    ids: readonly string[],
+    past: readonly KeptItem[],
+  ): Promise<ReadonlyMap<string, KeptItem>> {
+    const { conversations, validate, isRelaying } = this.#deps;
+    const missing = new Set(ids);
+    const found = new Map<string, KeptItem>();
+    const take = (items: readonly KeptItem[]) => {
+      for (const item of items) if (missing.delete(item.id)) found.set(item.id, item);
+    };
+    take(past);
+    const responses = new Set([...missing].map(responseIdOf).filter((id) => id !== undefined));
+    if (responses.size > CHAIN_MAX) throw tooManyNamed();
+    for (const id of responses) take((await this.#linked(id))?.items ?? []);
+    if (missing.size > 0) take(await conversations.itemsNamed([...missing]));
+    const [unknown] = missing;
+    const isStrict = validate === "live" || isRelaying;
+    if (unknown !== undefined && isStrict) throw itemUnknown(unknown);
+    return found;
+  }
+
+  /** What response `id` has added, wherever it is; undefined = there is no such one. */
+  async #linked(id: string): Promise<Link | undefined> {
+    const asked = { params: { id }, query: "", body: null };
+    const found = await this.#deps.rows.tell(this.#link, asked);
+    return found !== undefined && "json" in found ? JSON.parse(found.json) as Link : undefined;
   }
 
   async #talk(id: string): Promise<readonly KeptItem[]> {
@@ -218,13 +267,9 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   async #chain(last: string): Promise<readonly KeptItem[]> {
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
-      const found: Told | undefined = await this.#deps.rows.ask(this.#link, {
-        params: { id },
-        query: "",
-        body: null,
-      });
-      if (found === undefined || !("json" in found)) throw previousUnknown(id);
-      const { items, previousId, status } = JSON.parse(found.json) as Link;
+      const found: Link | undefined = await this.#linked(id);
+      if (found === undefined) throw previousUnknown(id);
+      const { items, previousId, status } = found;
       if (status !== "done") throw previousRunning(id);
       links.push(items);
       if (links.length > CHAIN_MAX) throw chainTooLong(last);
@@ -233,7 +278,22 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return links.reverse().flat();
   }
 
-  #linkOf(kept: KeptResponse): Link {
+  /** A response that nobody has made. */
+  #sampleOf(id: string, reply: string): ToldAnswer {
+    const { model, validate, countPrompt, countText } = this.#deps;
+    const body = { model, input: SAMPLE_PROMPT };
+    return sampleAnswer(id, {
+      idLengths: RESPONSE_ID_LENGTHS,
+      body,
+      reply,
+      usage: {
+        promptTokens: countPrompt(parseResponsesRequest(body, validate, model)),
+        completionTokens: countText(model, reply),
+      },
+    });
+  }
+
+  #linkOf(kept: ToldAnswer): Link {
     const { previousId = null } = this.#requestOf(kept);
     return this.#isDone(kept)
       ? {
@@ -245,19 +305,19 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /** True once all of it is said, or it was cancelled. */
-  #isDone({ cancelledMs, startMs, totalMs }: KeptResponse): boolean {
+  #isDone({ cancelledMs, startMs, totalMs }: ToldAnswer): boolean {
     return cancelledMs !== undefined || this.#deps.wheel.nowMs - startMs >= totalMs;
   }
 
-  #requestOf({ text }: KeptResponse): ResponsesRequest {
+  #requestOf({ text }: ToldAnswer): ResponsesRequest {
     return parseResponsesRequest(JSON.parse(text), this.#deps.validate, this.#deps.model);
   }
 
-  #layoutOf(kept: KeptResponse): ResponsesLayout {
+  #layoutOf(kept: ToldAnswer): ResponsesLayout {
     return new ResponsesLayout(this.#requestOf(kept), kept.labels);
   }
 
-  #inputOf(kept: KeptResponse): readonly KeptItem[] {
+  #inputOf(kept: ToldAnswer): readonly KeptItem[] {
     const [, head, tail] = kept.stamps!;
     const ids = new IdMaker(head!, tail!);
     // Behind the places of the output's items.
@@ -266,13 +326,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     );
   }
 
-  #outputOf(kept: KeptResponse): readonly KeptItem[] {
+  #outputOf(kept: ToldAnswer): readonly KeptItem[] {
     if (kept.cancelledMs !== undefined) return [];
     const layout = this.#layoutOf(kept);
     return JSON.parse(layout.answered(kept.said!, kept.stamps!)).output;
   }
 
-  #get(kept: KeptResponse, query: string): Told | Promise<Told> {
+  #get(kept: ToldAnswer, query: string): Told | Promise<Told> {
     const params = queryOf(query);
     if (params.get("stream") !== "true") return this.#object(kept);
     const after = params.get("starting_after") ?? "-1";
@@ -286,7 +346,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return { events: this.#eventsOf(kept).filter(({ text }) => numberOf(text) > Number(after)) };
   }
 
-  #object(kept: KeptResponse): Told {
+  #object(kept: ToldAnswer): Told {
     const { startMs, stamps, cancelledMs } = kept;
     const request = this.#requestOf(kept);
     const layout = new ResponsesLayout(request, kept.labels);
@@ -298,7 +358,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /** Its stream, as it was or still is sent. */
-  #eventsOf(kept: KeptResponse): readonly TimedEvent[] {
+  #eventsOf(kept: ToldAnswer): readonly TimedEvent[] {
     const { script, said, stamps, usage, startMs, cancelledMs } = kept;
     if (said === undefined) {
       throw new AppError(
@@ -343,12 +403,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   #compacted(request: ResponsesRequest): Told {
-    const { stamps, countPrompt, countText } = this.#deps;
+    const { stamps, countPrompt, countText, validate } = this.#deps;
     const made = stampTexts(stamps.withResponseIds().own(3));
     const [created, head, tail, call] = made;
     const ids = new IdMaker(head!, tail!);
+    // The schema of a compacted talk knows no messages of users.
     const users = request.messages.flatMap(({ role, content }, at) =>
-      role === "user"
+      role === "user" && validate === "live"
         ? [keptItem(
           { type: "message", role, content },
           (prefix) => ids.of(prefix, INPUT_PLACE + at),
@@ -365,7 +426,10 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       output: [...users, { type: "compaction", id: ids.of("cmp", 1), encrypted_content }],
       usage: {
         input_tokens: input,
-        input_tokens_details: { cached_tokens: 0 },
+        input_tokens_details: {
+          ...(validate === "spec" ? { cache_write_tokens: 0 } : {}),
+          cached_tokens: 0,
+        },
         output_tokens: output,
         output_tokens_details: { reasoning_tokens: 0 },
         total_tokens: input + output,
@@ -383,7 +447,7 @@ function numberOf(event: string): number {
   return Number(/"sequence_number":(\d+)/.exec(event)?.[1] ?? 0);
 }
 
-function idOf({ stamps, labels }: KeptResponse): string {
+function idOf({ stamps, labels }: ToldAnswer): string {
   const [, head, tail] = stamps!;
   return labels?.id ?? new IdMaker(head!, tail!).of("resp", 0);
 }
@@ -391,6 +455,21 @@ function idOf({ stamps, labels }: KeptResponse): string {
 /** The worker that has response `id`. */
 function workerOf(id: string): number {
   return /^resp_[0-9a-f]{50}$/.test(id) ? workerOfDigits(id.slice(-8, -4)) : NaN;
+}
+
+/** As the live API says it. */
+function itemUnknown(id: string): AppError {
+  return new AppError("object_unknown", `Item with id '${echo(id)}' not found.`, {
+    param: "input",
+  });
+}
+
+function tooManyNamed(): AppError {
+  return new AppError(
+    "request_invalid",
+    `'input' names items of more than ${CHAIN_MAX} responses: send what matters of them whole.`,
+    { param: "input" },
+  );
 }
 
 function previousUnknown(id: string): AppError {

@@ -9,18 +9,18 @@ import { workerOfChatId } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { onlyPost } from "../../dialects/openai/errors.ts";
-import { errorOf, missing } from "../../dialects/openai/faults.ts";
 import type { ChatRequest } from "../../dialects/openai_chat/request.ts";
+import { CHUNK_ID_LENGTHS } from "../../dialects/openai_chat/write_answer.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import type { AnswerKeeper, KeptAnswer } from "../kept_answer.ts";
+import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { ModelLayout } from "../model_surface.ts";
-import { checkMetadataOf } from "./conversations.ts";
+import { newMetadata } from "./conversations.ts";
 import {
   type KeptRow,
   type KeptRows,
+  keptRows,
   listOf,
   objectUnknown,
-  type Operation,
   pageOf,
   pagingOf,
   queryOf,
@@ -28,6 +28,7 @@ import {
   told,
 } from "./kept_objects.ts";
 import type { Shelf } from "./kept_store.ts";
+import { SAMPLE_CREATED_S, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
 
 /** A kept completion, with what its list is ordered and filtered by. */
 export interface StoredCompletion {
@@ -36,7 +37,7 @@ export interface StoredCompletion {
   readonly atMs: number;
   readonly model: string;
   metadata: JsonObject;
-  readonly answer: KeptAnswer<ChatRequest>;
+  readonly answer: ToldAnswer;
 }
 
 /** What they need. */
@@ -46,6 +47,10 @@ export interface StoredCompletionsDeps {
   readonly wheel: Wheel;
   readonly wallMs: () => number;
   readonly validate: Level;
+  /** The model of what nobody has made. */
+  readonly model: string;
+  /** What answers say that nobody has made; undefined = they are missing. */
+  readonly madeUpReply: string | undefined;
   readonly parse: (text: string) => ChatRequest;
   readonly layout: (request: ChatRequest) => ModelLayout;
   /** What an answer costs, where its client has not asked for that. */
@@ -74,19 +79,17 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
   constructor(deps: StoredCompletionsDeps) {
     this.#deps = deps;
     const { rows, shelf } = deps;
-    const row = (
-      name: string,
-      answer: (stored: StoredCompletion, asked: Operation) => Told,
-      hasBody = false,
-    ): KeptRow => ({
-      name: `v1_stored_completion${name}`,
-      hasBody,
-      workerOf: ({ id }) => workerOf(id!),
-      answer: (asked) => {
-        const stored = shelf.get(asked.params["id"]!);
-        return stored === undefined || !this.#isDone(stored) ? undefined : answer(stored, asked);
+    const row = keptRows<StoredCompletion>({
+      name: "v1_stored_completion",
+      workerOf,
+      find: (id) => {
+        const stored = shelf.get(id);
+        return stored !== undefined && this.#isDone(stored) ? stored : undefined;
       },
-      missing: ({ id }) => objectUnknown("Chat completion", id!),
+      unknown: (id) => objectUnknown("Chat completion", id),
+      madeUp: deps.madeUpReply === undefined
+        ? undefined
+        : (id, answer) => answer(sampleOf(id, deps.model, deps.madeUpReply!)),
     });
     this.#one = row("", (stored) => told(this.#objectOf(stored)));
     this.#places = rows.internal({
@@ -102,9 +105,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
       }),
       get: rows.surface(this.#one),
       update: rows.surface(row("_update", (stored, { body }) => {
-        const { metadata } = body as JsonObject;
-        if (metadata === undefined) throw errorOf(missing("metadata"));
-        checkMetadataOf(metadata, deps.validate);
+        const metadata = newMetadata(body, deps.validate);
         stored.metadata = isObject(metadata) ? metadata : {};
         return told(this.#objectOf(stored));
       }, true)),
@@ -119,7 +120,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
           content: typeof content === "string" ? content : null,
           content_parts: Array.isArray(content) ? content : null,
         }));
-        return told(listOf(pageOf(messages, pagingOf(query, "asc"))));
+        return told(listOf(pageOf(messages, pagingOf(query, "asc", deps.validate))));
       })),
     };
   }
@@ -155,7 +156,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     return this.#deps.wheel.nowMs - startMs >= totalMs;
   }
 
-  #objectOf({ answer, metadata }: StoredCompletion): JsonObject {
+  #objectOf({ id, answer, metadata }: StoredCompletion): JsonObject {
     const { parse, layout, usageOf } = this.#deps;
     const request = parse(answer.text);
     const { choices, usage } = answer.said!;
@@ -164,7 +165,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     const plain = layout(request);
     const { labels } = answer;
     const labelled = labels === undefined ? plain : plain.labelled?.(labels) ?? plain;
-    return { ...JSON.parse(labelled.whole(said, answer.stamps!)), metadata };
+    return { ...JSON.parse(labelled.whole(said, answer.stamps!)), id, metadata };
   }
 
   /** Those of this worker that fit. */
@@ -180,11 +181,11 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
 
   /** Of all workers, in one order; each object is asked for where it is. */
   async #list(query: string): Promise<Told> {
-    const paging = pagingOf(query, "asc");
-    const { rows } = this.#deps;
+    const { rows, validate } = this.#deps;
+    const paging = pagingOf(query, "asc", validate);
     const gathered = await rows.askAll(this.#places, { params: {}, query, body: null });
     const places = gathered.flatMap((one) => "json" in one ? JSON.parse(one.json) as Place[] : []);
-    if (places.length === 0 && this.#deps.validate === "live") await this.#checkAny();
+    if (places.length === 0 && validate === "live") await this.#checkAny();
     places.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
     const { data, has_more } = pageOf(places, paging);
     const objects = await Promise.all(
@@ -219,6 +220,19 @@ function filterOf(query: string): (stored: StoredCompletion) => boolean {
   return (stored) =>
     (model === undefined || stored.model === model) &&
     pairs.every(([key, value]) => stored.metadata[key] === value);
+}
+
+/** A completion that nobody has stored. */
+function sampleOf(id: string, model: string, reply: string): StoredCompletion {
+  // The schema of stored messages knows no other role.
+  const body = { model, messages: [{ role: "assistant", content: SAMPLE_PROMPT }] };
+  return {
+    id,
+    atMs: 1000 * SAMPLE_CREATED_S,
+    model,
+    metadata: {},
+    answer: sampleAnswer(id, { idLengths: CHUNK_ID_LENGTHS, body, reply }),
+  };
 }
 
 function idOf({ stamps, labels }: KeptAnswer<ChatRequest>): string {

@@ -114,7 +114,7 @@ describe("parseMessagesRequest()", () => {
       { role: "tool", tool_call_id: "b", content: "Error: 404" },
       { role: "tool", tool_call_id: "c", content: "fine" },
     ]],
-    ["a picture in a result follows it", [
+    ["a picture in a result stays there", [
       HELLO,
       model(use("a")),
       user(
@@ -125,8 +125,11 @@ describe("parseMessagesRequest()", () => {
     ], [
       HELLO,
       { role: "assistant", content: null, tool_calls: [call("a")] },
-      { role: "tool", tool_call_id: "a", content: "seen" },
-      { role: "user", content: [{ type: "image_url", image_url: { url: "https://x" } }] },
+      {
+        role: "tool",
+        tool_call_id: "a",
+        content: [text("seen"), { type: "image_url", image_url: { url: "https://x" } }],
+      },
     ]],
     ["thinking, and what is for Anthropic's servers, is left out", [
       HELLO,
@@ -244,13 +247,16 @@ describe("parseMessagesRequest()", () => {
       output_config: { effort: "high" },
       thinking: { type: "adaptive" },
     }, {}],
+    ["a long name of who asks", { metadata: { user_id: "u".repeat(65) } }, {
+      user: new Bun.CryptoHasher("sha256").update("u".repeat(65)).digest("hex"),
+    }],
     ["what it does not know", {
       context_management: { edits: [] },
       mcp_servers: [],
       metadata: { user_id: "u" },
       service_tier: "auto",
       some_beta: { deep: [1] },
-    }, {}],
+    }, { user: "u" }],
   ];
   for (const [name, more, wanted] of PARAMS) {
     test(`reads ${name}`, () => {

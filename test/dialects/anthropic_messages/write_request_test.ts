@@ -49,7 +49,7 @@ describe("writeRequest()", () => {
     ["older functions", { params: { functions: [{ name: "a" }], function_call: { name: "a" } } }, {
       ...BASE,
       tools: [{ name: "a", input_schema: { type: "object", properties: {} } }],
-      tool_choice: { type: "tool", name: "a" },
+      tool_choice: { type: "tool", name: "a", disable_parallel_tool_use: true },
     }],
     ["any tool, one at a time", {
       params: { tools: [TOOL], tool_choice: "required", parallel_tool_calls: false },

@@ -62,7 +62,13 @@ const SAID: readonly Step[] = [
   { kind: "end", choice: 0, reason: "tool_calls" },
   {
     kind: "usage",
-    usage: { promptTokens: 9, completionTokens: 7, cachedTokens: 0, reasoningTokens: 3 },
+    usage: {
+      promptTokens: 9,
+      completionTokens: 7,
+      cachedTokens: 0,
+      cacheWriteTokens: 0,
+      reasoningTokens: 3,
+    },
   },
 ];
 const layout = new ResponsesLayout(

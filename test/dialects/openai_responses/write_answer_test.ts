@@ -190,23 +190,28 @@ describe("what a response says again", () => {
       metadata: {},
       usage: {
         input_tokens: 9,
-        input_tokens_details: { cached_tokens: 0 },
+        input_tokens_details: { cache_write_tokens: 0, cached_tokens: 0 },
         output_tokens: 7,
         output_tokens_details: { reasoning_tokens: 3 },
         total_tokens: 16,
       },
     }],
     [{ model: "gpt-5" }, {
-      reasoning: { context: null, effort: "medium", summary: null },
+      reasoning: { context: "current_turn", effort: "medium", mode: "standard", summary: null },
       prompt_cache_retention: "24h",
       top_p: 1,
     }],
     [{ model: "gpt-5.2" }, {
-      reasoning: { context: null, effort: "none", summary: null },
+      reasoning: { context: "current_turn", effort: "none", mode: "standard", summary: null },
       top_p: 0.98,
     }],
     [{ model: "o3", reasoning: { summary: "auto", effort: "high" } }, {
-      reasoning: { context: null, effort: "high", summary: "detailed" },
+      reasoning: {
+        context: "current_turn",
+        effort: "high",
+        mode: "standard",
+        summary: "detailed",
+      },
     }],
     [{ model: "gpt-5.5" }, {
       reasoning: { context: "current_turn", effort: "medium", mode: "standard", summary: null },
@@ -216,6 +221,7 @@ describe("what a response says again", () => {
         type: "function",
         description: null,
         name: "f",
+        output_schema: null,
         parameters: { type: "object", properties: {}, additionalProperties: false },
         strict: true,
       }],
@@ -226,8 +232,10 @@ describe("what a response says again", () => {
       store: false,
       service_tier: "flex",
       max_output_tokens: 99,
+      prompt_cache_options: { ttl: "30m" },
     }, {
       metadata: { k: "水" },
+      prompt_cache_options: { ttl: "30m" },
       user: "u",
       store: false,
       service_tier: "flex",
@@ -237,6 +245,25 @@ describe("what a response says again", () => {
   for (const [body, told] of rows) {
     test(JSON.stringify(body), () => expect(response(body)).toMatchObject(told));
   }
+  test("moderation, once there is an answer", () => {
+    const result = { isFlagged: true, scores: { hate: 0.9, violence: 0 }, flagged: ["hate"] };
+    const moderation = { model: "omni", input: { ...result, isFlagged: false }, output: result };
+    const steps: Step[] = [...TEXTS, { kind: "moderation", choice: 0, moderation }, ...end()];
+    const told = (flagged: boolean) => ({
+      type: "moderation_result",
+      categories: { hate: true, violence: false },
+      category_applied_input_types: { hate: ["text"], violence: ["text"] },
+      category_scores: { hate: 0.9, violence: 0 },
+      flagged,
+      model: "omni",
+    });
+    const both = { input: told(false), output: told(true) };
+    expect(JSON.parse(whole(layoutOf(), steps)).moderation).toEqual(both);
+    const events = eventsOf(spoken(layoutOf(), steps));
+    const objects = events.flatMap(({ response }) => response === undefined ? [] : [response]);
+    expect(objects.map((object) => (object as typeof moderation & object)["moderation" as never]))
+      .toEqual([null, null, both] as never[]);
+  });
   test("numbers keep their form", () => {
     const text = whole(layoutOf({ temperature: 0, top_p: 0.5 }), [...TEXTS, ...end()]);
     expect(text).toContain('"temperature": 0.0,');

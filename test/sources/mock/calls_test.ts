@@ -174,6 +174,17 @@ describe("wantedCalls()", () => {
       "get_weather get_time",
     ],
     [
+      "names in an agent's own notes",
+      { tools: TOOLS },
+      [{
+        role: "user",
+        content: "<system-reminder>get_weather</system-reminder>Call get_time" +
+          "<system-reminder>submit_and_exit</system-reminder>, please<system-reminder>get_weather",
+      }],
+      "",
+      "get_time",
+    ],
+    [
       "two, and only one at a time",
       { tools: TOOLS, parallel_tool_calls: false },
       [{ role: "user", content: "get_time and get_weather" }],

@@ -239,13 +239,29 @@ describe("Mock.answer(), when tools are called", () => {
     const messages = [{ role: "user", content: "Call get_weather and now." }];
     const { calls, steps } = await gathered({ params: REQUIRED, messages });
     expect(calls.map(({ name, arguments: text }) => [name, text])).toEqual([
-      ["get_weather", '{"city":"city"}'],
+      ["get_weather", '{"city": "city"}'],
       ["now", "{}"],
     ]);
     expect(steps.filter(({ kind }) => kind === "call")).toMatchObject([
       { isParallel: true },
       { isParallel: true },
     ]);
+  });
+
+  test("several in the Responses API, whose arguments have no blanks", async () => {
+    const messages = [{ role: "user", content: "Call get_weather and now." }];
+    const { calls } = await gathered({ params: REQUIRED, messages, hasResponseTools: true });
+    expect(calls).toMatchObject([{ arguments: '{"city":"city"}' }, { arguments: "{}" }]);
+  });
+
+  test("Claude's blanks stand between values and not in them", async () => {
+    const properties = { a: { const: "x,\n y: z" }, b: { const: [1, { c: 2 }] } };
+    const parameters = { type: "object", properties, required: ["a", "b"] };
+    const tools = [{ type: "function", function: { name: "f", parameters } }];
+    const { calls } = await gathered(
+      { params: { tools, tool_choice: "required" }, model: "claude-sonnet-4-5" },
+    );
+    expect(calls[0]!.arguments).toBe('{"a": "x,\\n y: z", "b": [1, {"c": 2}]}');
   });
 
   test("in the older way", async () => {
@@ -301,6 +317,20 @@ describe("Mock.answer(), when tools are called", () => {
     expect((await gathered({ params: larkOnly }, { tools: "auto" })).text).toBe(OPTIONS.reply);
     const both = { tools: [...larkOnly.tools, NOW] };
     expect((await gathered({ params: both }, { tools: "auto" })).calls[0]!.name).toBe("now");
+  });
+
+  test("Claude says something first, where it calls of its own accord", async () => {
+    const model = "claude-sonnet-4-5";
+    const auto = { params: { tools: [CITY] }, model };
+    const { text, calls, reason } = await gathered(auto, { tools: "auto" });
+    expect([text, calls.length, reason]).toEqual([OPTIONS.reply, 1, "tool_calls"]);
+    expect(await gathered({ params: REQUIRED, model })).toMatchObject({ text: "" });
+    // What ends the text ends the answer.
+    const stop = [OPTIONS.reply.slice(-3)];
+    const stopped = await gathered({ ...auto, stop }, { tools: "auto" });
+    expect(stopped).toMatchObject({ calls: [], reason: "stop", stopSequence: stop[0] });
+    const cut = await gathered({ ...auto, tokensMax: 1 }, { tools: "auto" });
+    expect(cut).toMatchObject({ calls: [], reason: "length", usage: { completionTokens: 1 } });
   });
 
   test("breaks off where the tokens end", async () => {

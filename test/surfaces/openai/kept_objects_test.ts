@@ -89,6 +89,16 @@ describe("KeptRows", () => {
     expect([code as string, message]).toEqual(["object_unknown", "Part with id '水' not found."]);
   });
 
+  test("tell() makes up what nobody has, and nothing else; ask() never does", async () => {
+    const { workers } = crew([1, 2], has);
+    const { rows, row } = workers.get(1)!;
+    const making: KeptRow = { ...row, madeUp: ({ params: { id } }) => told({ made: id }) };
+    expect(await rows.tell(making, question("2-x"))).toEqual(told({ of: 2 }));
+    expect(await rows.tell(making, question("2-y"))).toEqual(told({ made: "2-y" }));
+    expect(await rows.ask(making, question("2-y"))).toBeUndefined();
+    expect(await rows.tell(row, question("2-y"))).toBeUndefined();
+  });
+
   test("askAll() gathers from everybody", async () => {
     const { workers } = crew([1, 2, 3], (worker) => () => told(worker));
     const { rows, row } = workers.get(3)!;
@@ -118,7 +128,21 @@ describe("pages", () => {
   ] as const;
   for (const [query, ids, hasMore] of cases) {
     test(`"${query}" has ${JSON.stringify(ids)}`, () => {
-      const { data, has_more } = pageOf(ITEMS, pagingOf(query, "desc"));
+      const { data, has_more } = pageOf(ITEMS, pagingOf(query, "desc", "live"));
+      expect([data.map(({ id }) => id), has_more]).toEqual([[...ids], hasMore]);
+    });
+  }
+
+  const lenient = [
+    ["limit=0", [], true],
+    ["limit=-3", [], true],
+    ["limit=101", ["d", "c", "b", "a"], false],
+    ["after=z&limit=3", ["d", "c", "b"], true],
+    ["after=c", ["b", "a"], false],
+  ] as const;
+  for (const [query, ids, hasMore] of lenient) {
+    test(`"${query}" has ${JSON.stringify(ids)} on spec`, () => {
+      const { data, has_more } = pageOf(ITEMS, pagingOf(query, "desc", "spec"));
       expect([data.map(({ id }) => id), has_more]).toEqual([[...ids], hasMore]);
     });
   }
@@ -132,7 +156,7 @@ describe("pages", () => {
   ] as const;
   for (const [query, sentence] of refused) {
     test(`"${query}" is refused`, () => {
-      expect(() => pageOf(ITEMS, pagingOf(query, "asc"))).toThrow(sentence);
+      expect(() => pageOf(ITEMS, pagingOf(query, "asc", "live"))).toThrow(sentence);
     });
   }
 });
