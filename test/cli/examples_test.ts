@@ -56,6 +56,10 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     codes: [0],
     output: /^[\d:.]+ POST \/v1\/response .*200 \d+ ms .*\n/,
   },
+  "weir verdict --url http://127.0.0.1:8080": {
+    codes: [0],
+    output: /^No fixture has answered with a fault\.\n$/,
+  },
   "weir memory backup copy.db": { codes: [0], output: /is copied to copy\.db/, file: "copy.db" },
   "weir memory backup other.db --set memory.url=sqlite://weir.db": {
     codes: [0],
@@ -128,7 +132,9 @@ beforeAll(async () => {
   const words = weirCommand().map((word) => `'${word}'`).join(" ");
   writeFileSync(program, `#!/bin/sh\nexec ${words} "$@"\n`);
   chmodSync(program, 0o755);
-  measured = await launch({ set: { "memory.url": `sqlite://${join(folder, "weir.db")}` } });
+  measured = await launch({
+    set: { "memory.url": `sqlite://${join(folder, "weir.db")}`, "ops.journal": "bodies" },
+  });
   const remembered = await fetch(`${measured.url}/v1/response`, {
     method: "POST",
     headers: { "content-type": "application/json" },
