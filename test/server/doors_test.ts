@@ -46,6 +46,16 @@ const ROWS = {
     ["POST", "/v1/conversations/x/items", { items: [] }],
     ["GET", "/v1/conversations/x/items/x"],
     ["DELETE", "/v1/conversations/x/items/x"],
+    ["GET", "/__weir/fixtures"],
+    ["POST", "/__weir/fixtures", { fixtures: [] }],
+    ["PUT", "/__weir/fixtures/x", { response: { content: "x" } }],
+    ["DELETE", "/__weir/fixtures/x"],
+    ["POST", "/__weir/reset", { counters: true }],
+    ["POST", "/__weir/next", { response: "pass" }],
+    ["GET", "/__weir/requests"],
+    ["DELETE", "/__weir/requests"],
+    ["POST", "/__weir/verify", { times: 0 }],
+    ["GET", "/__weir/verdict"],
   ],
   /** Guarded as soon as weir has a key of its own besides. */
   model: [
