@@ -130,6 +130,8 @@ export interface App extends Http1Handler {
   readonly observer: Observer;
   readonly engine: Engine;
   readonly sources: Sources;
+  /** Fixtures of files that are in force. */
+  readonly fixtureCount: number;
   /** The table. */
   readonly routes: readonly Route[];
   readonly tokens: TokenCounters;
@@ -572,6 +574,9 @@ export function makeApp(
     observer,
     engine,
     sources,
+    get fixtureCount() {
+      return desk.shelf.fileCount;
+    },
     routes,
     tokens,
     memory,

@@ -6,7 +6,7 @@
  */
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative, resolve } from "node:path";
 import type { Fixture } from "../sources/fixtures/fixture.ts";
 import { type CheckFixture, FILE_CHARS_MAX, readFixtures } from "../sources/fixtures/read.ts";
 import { nameOf, shadowsOf } from "../sources/fixtures/shadows.ts";
@@ -97,7 +97,7 @@ export function loadFixtures(
   for (const file of found.files) {
     const text = textOf(file, problems);
     if (text === undefined) continue;
-    const read = readFixtures(text, file, check);
+    const read = readFixtures(text, shownIn(folder, file), check);
     problems.push(...read.problems);
     for (const fixture of read.fixtures) {
       const other = ids.get(fixture.id);
@@ -112,6 +112,12 @@ export function loadFixtures(
   }
   const warnings = problems.length === 0 ? shadowsOf(fixtures) : [];
   return { files: found.files, fixtures, problems, warnings };
+}
+
+/** `file` as somebody in `folder` would name it: clients read it, too, and need not know what is around. */
+function shownIn(folder: string, file: string): string {
+  const short = relative(resolve(folder), resolve(file));
+  return short.startsWith("..") ? file : short;
 }
 
 function textOf(file: string, problems: string[]): string | undefined {

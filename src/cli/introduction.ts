@@ -53,10 +53,13 @@ export function introduction(
 }
 
 /** Who answers: one line for `/v1/chat/completions`, and one for each surface that differs. */
-function answerLines({ sources }: App, config: Config): string[] {
+function answerLines({ sources, fixtureCount }: App, config: Config): string[] {
   const [main, apiChat, chat] = [sources.main, sources.apiChat, sources.chat].map(sources.urlOf);
   const answeredBy = (path: string, url: string) => `proxy: ${path} is answered by ${maskUrl(url)}`;
   const lines = [
+    ...(fixtureCount === 0
+      ? []
+      : [`fixtures: ${fixtureCount}; what none of them fits is answered as follows`]),
     main === ""
       ? `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`
       : answeredBy("/v1/chat/completions", main!),

@@ -75,7 +75,7 @@ describe("fixtureFilesOf()", () => {
 describe("loadFixtures()", () => {
   test("tells of ids that two files have", () => {
     expect(loadFixtures(["twice.yaml", "again.yaml"], folder).problems).toEqual([
-      `${at("again.yaml")}:2:3 (a): the id is that of ${at("twice.yaml")}:2:3 (a), too`,
+      "again.yaml:2:3 (a): the id is that of twice.yaml:2:3 (a), too",
     ]);
   });
 });

@@ -373,7 +373,7 @@ describe("ops.journal", () => {
     expect(requests).toMatchObject([
       { fixture: "two", status: 200, stream: true, outcome: "completed", error: null },
       { status: 429, outcome: "refused" },
-      { fixture: null, status: 404, misses: [/^two: /, /userMessage/].map(like) },
+      { fixture: null, status: 404, misses: [/^"two": /, /userMessage/].map(like) },
       { fixture: null, status: 404, path: "/nothing", outcome: "refused" },
     ]);
     const [{ frames, duration_ms }] = requests;
