@@ -90,7 +90,7 @@ export class FixtureFiles {
         JSON.stringify(fixtures) === JSON.stringify(this.#state.fixtures);
       if (isSame) return;
       warn(warnings, terminal);
-      terminal.complain(`weir: fixtures: read again, ${fixtures.length} of ${files.length} files`);
+      terminal.complain(`weir: fixtures: read again, ${fixtures.length} in ${files.length} files`);
       this.#state = { fixtures, trouble: "" };
     }
     onChange(this.#state);
