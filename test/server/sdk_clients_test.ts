@@ -11,7 +11,7 @@ const SAID = "晴 🌊 21°, nice and warm";
 const CALLED = { city: "杭州" };
 const STRUCTURED = { city: "杭州", degrees: 21 };
 
-/** What aimock says, the same in each dialect. */
+/** What aimock says, and weir's own fixtures, the same in each dialect. */
 const FIXTURES = [
   // Anthropic's client hands up no more than the result where the upstream keeps its thread.
   { match: { hasToolResult: true }, response: { content: SAID } },
@@ -29,6 +29,8 @@ interface Behind {
   /** The one path of aimock's that there is, but for embeddings; absent: the mock answers. */
   readonly path?: string;
   readonly set: Readonly<Record<string, string>>;
+  /** Files of the folder that weir runs in. */
+  readonly files?: Readonly<Record<string, string>>;
   /** How many numbers stand for a text where nobody said how many; absent: refused. */
   readonly dimensions?: number;
   readonly called: unknown;
@@ -43,6 +45,13 @@ const BEHINDS: readonly Behind[] = [
     dimensions: 1536,
     called: { city: "city" },
     structured: { city: expect.any(String), degrees: expect.any(Number) },
+  },
+  {
+    name: "the mock with fixtures",
+    set: { "mock.fixtures": "[fixtures.json]" },
+    dimensions: 1536,
+    files: { "fixtures.json": JSON.stringify({ fixtures: FIXTURES }) },
+    ...OF_AIMOCK,
   },
   {
     name: "an upstream that speaks chat only",
@@ -88,7 +97,7 @@ function gateTo(path: string, hasEmbeddings: boolean): ToldUpstream {
   );
 }
 
-for (const { name, path, set, dimensions, called, structured } of BEHINDS) {
+for (const { name, path, set, files, dimensions, called, structured } of BEHINDS) {
   describe(`over ${name}`, () => {
     let gate: ToldUpstream | undefined;
     let weir: Weir;
@@ -97,7 +106,7 @@ for (const { name, path, set, dimensions, called, structured } of BEHINDS) {
       const upstream = gate === undefined
         ? {}
         : { "llm.base_url": `${gate.url}/v1`, "llm.retries": 0 };
-      weir = await launch({ set: { ...set, ...upstream } });
+      weir = await launch({ set: { ...set, ...upstream }, ...(files && { files }) });
     });
     afterAll(async () => {
       await weir.stop();
