@@ -45,6 +45,8 @@ export interface CallFacts {
   readonly isStream: boolean;
   /** Where it stands in a trace; undefined = nobody traces. */
   readonly trace: TraceContext | undefined;
+  /** When it began, on the wheel's clock, in milliseconds. */
+  readonly startMs: number;
 }
 
 /** One request and its answer. Milliseconds; -1 = not yet, or not known. */
@@ -52,7 +54,6 @@ export interface ExchangeFacts extends CallFacts {
   readonly method: string;
   /** Of a request that no surface takes: its path without the query, as the client wrote it; else "". */
   readonly path: string;
-  readonly startMs: number;
   /** Looked up only where the log or a limit needs it: that costs 1 to 2 µs. */
   readonly client: Client | undefined;
   /** The id the answer carries in `x-request-id`; "" where the dialect has none. */

@@ -69,7 +69,10 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   readonly name: string;
   /** The request's body. */
   text = "";
-  /** When it was asked for, on the wheel's clock. */
+  /**
+   * When its request began, on the wheel's clock. Whoever writes the answer counts from there as
+   * well: what has been sent as completed is completed here.
+   */
   startMs = 0;
   /** When it is said, in milliseconds after `startMs`; NaN = nobody knows yet. */
   totalMs = NaN;
@@ -113,7 +116,7 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
 
   /** Of the driver: asks the source. */
   answer(ask: Ask, call: Call): Answer | Promise<Answer> {
-    this.startMs = call.engine.wheel.nowMs;
+    this.startMs = call.startMs;
     const answer = this.#onWay!.source.answer(ask, call);
     return answer instanceof Promise
       ? answer.then((settled) => this.#take(settled, call))

@@ -9,7 +9,7 @@ import { type AnswerKeeper, KeptAnswer } from "../../src/surfaces/kept_answer.ts
 
 const BYTES = new TextEncoder().encode("1776481268");
 const STAMPS: AnswerStamps = { shared: () => [BYTES], own: () => [BYTES] };
-const CALL = { engine: { wheel: { nowMs: 5 } } } as unknown as Call;
+const CALL = { startMs: 2, engine: { wheel: { nowMs: 5 } } } as unknown as Call;
 
 function text(text: string): Step {
   return { kind: "delta", choice: 0, block: "text", text };
@@ -54,12 +54,18 @@ async function told(kept: KeptAnswer<Turn>, beginsAt: number): Promise<string> {
   return said;
 }
 
+test("KeptAnswer counts from where its request began, as whoever writes it does", async () => {
+  const { kept } = live([]);
+  await kept.answer(askOf(EMPTY_TURN), CALL);
+  expect(kept.startMs).toBe(CALL.startMs);
+});
+
 describe("KeptAnswer of a live answer", () => {
   test("is kept as it begins and when it is whole, and passes as it is", async () => {
     const { kept, log } = live([[text("水")], [text(" and")], [text(" wine")]]);
     expect(await told(kept, 1)).toBe("水 and wine");
     expect(log).toEqual(["keep what is not said yet", "keep 水 and wine"]);
-    expect([kept.stamps, kept.totalMs]).toEqual([["1776481268"], 0]);
+    expect([kept.stamps, kept.totalMs]).toEqual([["1776481268"], 3]);
   });
 
   test("is kept once where its stamps come behind it", async () => {
