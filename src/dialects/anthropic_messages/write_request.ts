@@ -91,7 +91,11 @@ function checkSayable({ choiceCount, params }: Turn): void {
     throw unsaid("response_format", "any JSON object: name its json_schema, or");
   }
   if (object(web_search_options) !== undefined) throw unsaid("web_search_options", "a search");
-  const custom = toolsOf({ params }).find(({ kind }) => kind === "custom");
+  const tools = toolsOf({ params });
+  if (tools.length === 0 && toolChoiceOf({ params }).kind === "required") {
+    throw unsaid("tool_choice", "a call of no tool that is the client's own");
+  }
+  const custom = tools.find(({ kind }) => kind === "custom");
   if (custom !== undefined) throw unsaid("tools", `a custom tool ('${custom.name}')`);
 }
 

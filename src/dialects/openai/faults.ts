@@ -101,6 +101,14 @@ export function refused(path: string, sentence: string): Fault {
   return { code: "request_invalid", path, say: () => sentence };
 }
 
+/** What `parameter` names, as "function named 'x'", is not among those that `declaredIn` declares. */
+export function undeclared(parameter: string, what: string, declaredIn: string): Fault {
+  return refused(
+    "",
+    `Invalid value for '${parameter}': no ${what} was specified in the '${declaredIn}' parameter.`,
+  );
+}
+
 /** Spelling help reaches this far, in edits (docs/facts/openai_api.md "Spelling help"). */
 const EDITS_MAX = 2;
 /** No known key is longer than this less two: a longer key has no near one. */

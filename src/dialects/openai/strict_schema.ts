@@ -7,7 +7,7 @@
 
 import { isDeeper } from "../../lib/depth.ts";
 import { isObject, type JsonObject } from "./check.ts";
-import { echo } from "./faults.ts";
+import { echo, type Fault, refused } from "./faults.ts";
 
 /** What is refused wherever it stands. */
 const REFUSED: readonly string[] = [
@@ -42,6 +42,24 @@ export function strictProblem(schema: JsonObject): string | undefined {
   }
   if (schema["anyOf"] !== undefined) return inContext([], "'anyOf' is not permitted.");
   return new Walk().problem(schema, [], 1);
+}
+
+/** What is wrong with the parameters of a function that says it is strict. */
+export function strictFunctionFault({ name, parameters, strict }: JsonObject): Fault | undefined {
+  if (strict !== true) return undefined;
+  const problem = strictProblem(isObject(parameters) ? parameters : {});
+  if (problem === undefined) return undefined;
+  const say = () => `Invalid schema for function '${name}': ${problem}`;
+  return { code: "function_parameters", path: ".parameters", say };
+}
+
+/** What is wrong with the schema of an answer that says it is strict. */
+export function strictFormatFault({ name, schema, strict }: JsonObject): Fault | undefined {
+  if (strict !== true) return undefined;
+  const problem = strictProblem(isObject(schema) ? schema : {});
+  return problem === undefined
+    ? undefined
+    : refused("", `Invalid schema for response_format '${name}': ${problem}`);
 }
 
 type Context = readonly string[];

@@ -9,8 +9,8 @@
 
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { familyOf, isOpenaiModel } from "../openai/families.ts";
-import { echo, type Fault, refused, under } from "../openai/faults.ts";
-import { strictProblem } from "../openai/strict_schema.ts";
+import { echo, type Fault, refused, undeclared, under } from "../openai/faults.ts";
+import { strictFormatFault, strictFunctionFault } from "../openai/strict_schema.ts";
 import { checkAbilities } from "./messages.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
@@ -35,12 +35,8 @@ function checkTools(value: unknown): Fault | undefined {
   const tools = value as readonly JsonObject[];
   for (let i = 0; i < tools.length; i++) {
     const { type, function: declared } = tools[i]!;
-    if (type !== "function" || (declared as JsonObject)["strict"] !== true) continue;
-    const { name, parameters } = declared as JsonObject;
-    const problem = strictProblem(isObject(parameters) ? parameters : {});
-    if (problem === undefined) continue;
-    const say = () => `Invalid schema for function '${name}': ${problem}`;
-    return under(`[${i}]`, { code: "function_parameters", path: ".function.parameters", say });
+    const fault = type === "function" ? strictFunctionFault(declared as JsonObject) : undefined;
+    if (fault !== undefined) return under(`[${i}].function`, fault);
   }
   return undefined;
 }
@@ -48,12 +44,7 @@ function checkTools(value: unknown): Fault | undefined {
 /** So is a strict schema of the answer. */
 function checkFormat(value: unknown): Fault | undefined {
   const { type, json_schema: format } = value as JsonObject;
-  if (type !== "json_schema" || (format as JsonObject)["strict"] !== true) return undefined;
-  const { name, schema } = format as JsonObject;
-  const problem = strictProblem(isObject(schema) ? schema : {});
-  return problem === undefined
-    ? undefined
-    : refused("", `Invalid schema for response_format '${name}': ${problem}`);
+  return type === "json_schema" ? strictFormatFault(format as JsonObject) : undefined;
 }
 
 /** Sound is streamed as bare samples. */
@@ -96,7 +87,7 @@ function checkFunctionCall(value: unknown, body: JsonObject): Fault | undefined 
   const name = value["name"] as string;
   return isNamed(name, body["functions"]) ? undefined : undeclared(
     "function_call",
-    name,
+    `function named '${echo(name)}'`,
     "functions",
   );
 }
@@ -111,18 +102,14 @@ function checkToolChoice(value: unknown, body: JsonObject): Fault | undefined {
   const functions = Array.isArray(tools)
     ? tools.map((tool) => isObject(tool) ? tool["function"] : undefined)
     : [];
-  return isNamed(name, functions) ? undefined : undeclared("tool_choice", name, "tools");
+  return isNamed(name, functions) ? undefined : undeclared(
+    "tool_choice",
+    `function named '${echo(name)}'`,
+    "tools",
+  );
 }
 
 function isNamed(name: string, functions: unknown): boolean {
   if (!Array.isArray(functions)) return false;
   return functions.some((declared) => isObject(declared) && declared["name"] === name);
-}
-
-function undeclared(parameter: string, name: string, declaredIn: string): Fault {
-  return refused(
-    "",
-    `Invalid value for '${parameter}': no function named '${echo(name)}' was specified in the ` +
-      `'${declaredIn}' parameter.`,
-  );
 }

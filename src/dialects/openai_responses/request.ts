@@ -11,6 +11,7 @@ import { check, isObject, type JsonObject, type Level, type Rule } from "../open
 import { brokenJson } from "../openai/errors.ts";
 import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
 import { checkTalk, itemsOf, messagesOf, referencesIn } from "./input.ts";
+import { JOINED_RULES, type JoinedRule } from "./joined.ts";
 import { conversationOf } from "./response_object.ts";
 import { RESPONSE_RULES, SAME_AS_CHAT } from "./rules.ts";
 import { chatFormat, chatTooling } from "./tools.ts";
@@ -42,10 +43,15 @@ export interface ResponsesRequest extends Turn {
 interface Param {
   readonly rule: Rule;
   readonly rank: number;
+  /** What the live API wants of the other parameters when this one is given. */
+  readonly joined: JoinedRule | undefined;
 }
 
 const PARAMS: ReadonlyMap<string, Param> = new Map(
-  RESPONSE_RULES.map(([name, rule], rank) => [name, { rule, rank }]),
+  RESPONSE_RULES.map((
+    [name, rule],
+    rank,
+  ) => [name, { rule, rank, joined: JOINED_RULES.get(name) }]),
 );
 
 /** Fields that an answer's bytes do not depend on: what is asked, and how it is sent. */
@@ -91,7 +97,8 @@ export function parseResponsesRequest(
     const value = body[key];
     if (!UNECHOED.has(key)) (asked ??= Object.create(null) as Record<string, unknown>)[key] = value;
     if (param.rank > firstRank) continue;
-    const fault = check(value, param.rule, level);
+    const fault = check(value, param.rule, level) ??
+      (isLive ? param.joined?.(value, body) : undefined);
     if (fault === undefined) continue;
     first = under(key, fault);
     firstRank = param.rank;
@@ -172,7 +179,11 @@ function paramsOf(body: JsonObject): Readonly<Record<string, unknown>> {
   if (tools.length > 0) {
     params["tools"] = tools;
     if (choice !== undefined) params["tool_choice"] = choice;
-  } else delete params["parallel_tool_calls"];
+  } else {
+    delete params["parallel_tool_calls"];
+    // Whoever answers cannot do it, and must not answer as if nobody had asked.
+    if (choice === "required") params["tool_choice"] = choice;
+  }
   if (isObject(text)) {
     const format = chatFormat(text["format"]);
     if (format !== undefined) params["response_format"] = format;

@@ -45,7 +45,7 @@ export function wantedCalls(turn: Turn, mode: ToolsMode): Wanted {
     return { tools: [named ?? undeclared(choice.name)], count: 1, isForced: true };
   }
   const isForced = choice.kind === "required";
-  if (tools.length === 0 || choice.kind === "none") return NOTHING;
+  if (choice.kind === "none" || (tools.length === 0 && !isForced)) return NOTHING;
   if (!isForced && (mode === "forced" || isAfterResult(turn.messages))) return NOTHING;
   const { among } = choice;
   const allowed = among === undefined ? tools : tools.filter(({ name }) => among.includes(name));

@@ -171,7 +171,8 @@ export class Planner {
     throw new AppError(
       "request_invalid",
       tools.length === 0
-        ? "tool_choice asks for a call, and allows none of the tools."
+        ? "tool_choice asks for a call, and allows none of the tools that the mock can call: those " +
+          "that the API runs by itself it never calls."
         : `The mock cannot make arguments for the tool ${problem}. Give that place of its schema a ` +
           "`default` or `examples`, do not ask for the call by tool_choice, or set llm.base_url to " +
           "a server that really asks a model.",

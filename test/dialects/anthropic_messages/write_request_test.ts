@@ -261,6 +261,7 @@ describe("writeRequest()", () => {
     ["temperature", { params: { temperature: 1.5 } }],
     ["response_format", { params: { response_format: { type: "json_object" } } }],
     ["web_search_options", { params: { web_search_options: {} } }],
+    ["tool_choice", { params: { tool_choice: "required" } }],
     ["tools", { params: { tools: [{ type: "custom", custom: { name: "a" } }] } }],
     ["messages[0].content[0]", part({ type: "input_audio", input_audio: {} })],
     ["messages[0].content[0]", part({ type: "image_url" })],

@@ -130,6 +130,7 @@ describe("input is spelled as messages", () => {
 });
 
 const TOOL = { type: "function", name: "f", description: "d", parameters: { type: "object" } };
+const CLOSED = { type: "object", additionalProperties: false };
 
 test("a hundred thousand calls side by side are read as one message", () => {
   const calls = Array.from({ length: 100_000 }, () => CALL);
@@ -142,7 +143,7 @@ describe("parameters are spelled as the chat API spells them", () => {
   test("tools are taken out of their flat form, hosted ones are left out", () => {
     const request = parse({
       tools: [
-        { ...TOOL, strict: true },
+        { ...TOOL, parameters: CLOSED, strict: true },
         { type: "custom", name: "c", format: { type: "grammar", syntax: "lark", definition: "x" } },
         { type: "web_search" },
         { type: "tool_search", execution: "client" },
@@ -173,7 +174,7 @@ describe("parameters are spelled as the chat API spells them", () => {
   ] as const;
   for (const [choice, said] of choices) {
     test(`tool_choice ${JSON.stringify(choice)}`, () => {
-      const tools = [TOOL, { type: "custom", name: "c" }];
+      const tools = [TOOL, { type: "custom", name: "c" }, { type: "web_search" }];
       const request = parse({ tools, tool_choice: choice });
       expect(toolChoiceOf(request)).toEqual(said);
       const isAllowed = typeof choice === "object" && choice.type === "allowed_tools";
@@ -183,7 +184,7 @@ describe("parameters are spelled as the chat API spells them", () => {
   test("the rest", () => {
     const request = parse({
       text: {
-        format: { type: "json_schema", name: "n", schema: { type: "object" }, strict: true },
+        format: { type: "json_schema", name: "n", schema: CLOSED, strict: true },
       },
       reasoning: { effort: "low", summary: "auto" },
       max_output_tokens: 20,
@@ -243,7 +244,7 @@ describe("parameters are spelled as the chat API spells them", () => {
         type: "function",
         name: "name",
         parameters: { foo: "bar" },
-        strict: true,
+        strict: false,
         defer_loading: true,
         description: "description",
       }],
@@ -275,6 +276,94 @@ test("a prompt that is kept elsewhere is none that weir knows", () => {
   expect(() => parse({ prompt: { id: "pmpt_1" } })).toThrow("Prompt with id 'pmpt_1' not found.");
   expect(() => parse({ prompt: { id: "pmpt_1" } }, "spec")).not.toThrow();
 });
+
+const OPEN = { type: "object", properties: { a: { type: "string" } } };
+const OPEN_CONTEXT = "In context=(), 'additionalProperties' is required to be supplied and to be";
+
+describe("what parameters want of each other", () => {
+  const f = { type: "function", name: "f", parameters: OPEN };
+  const none = (what: string) =>
+    `Invalid value for 'tool_choice': no ${what} was specified in the 'tools' parameter.`;
+  const choice = "tool_choice";
+  const rows: readonly (readonly [body: object, message: string, param: string])[] = [
+    [
+      { text: { format: { type: "json_schema", name: "n", strict: true, schema: OPEN } } },
+      `Invalid schema for response_format 'n': ${OPEN_CONTEXT}`,
+      "text.format.schema",
+    ],
+    [
+      { tools: [f, { ...f, strict: true }] },
+      `Invalid schema for function 'f': ${OPEN_CONTEXT}`,
+      "tools[1].parameters",
+    ],
+    [
+      { tools: [f], tool_choice: { type: "function", name: "zz" } },
+      none("function named 'zz'"),
+      choice,
+    ],
+    [
+      { tools: [f], tool_choice: { type: "custom", name: "f" } },
+      none("custom tool named 'f'"),
+      choice,
+    ],
+    [
+      { tool_choice: "required" },
+      "Invalid value for 'tool_choice': 'required' is only allowed when 'tools' are specified.",
+      choice,
+    ],
+    [
+      {
+        tools: [f],
+        tool_choice: {
+          type: "allowed_tools",
+          mode: "auto",
+          tools: [{ type: "function", name: "f" }, { type: "function", name: "zz" }],
+        },
+      },
+      none("function named 'zz'"),
+      choice,
+    ],
+    [{ tool_choice: { type: "file_search" } }, none("tool of type 'file_search'"), choice],
+    [{ tools: [f], tool_choice: { type: "mcp" } }, none("tool of type 'mcp'"), choice],
+  ];
+  for (const [body, message, param] of rows) {
+    test(`${JSON.stringify(body).slice(0, 120)} is refused by \`live\``, () => {
+      const { message: said, param: at } = faultOf(() => parse(body));
+      expect(said).toStartWith(message);
+      expect(at).toBe(param);
+      expect(() => parse(body, "spec")).not.toThrow();
+    });
+  }
+
+  const right: readonly object[] = [
+    { tools: [f], tool_choice: { type: "function", name: "f" } },
+    { tools: [{ ...f, strict: null }, { ...f, name: "g", strict: false }] },
+    { tool_choice: "none" },
+    { tool_choice: "auto" },
+    { tools: [{ type: "web_search" }], tool_choice: { type: "web_search_preview" } },
+    { tools: [{ type: "new_tool" }], tool_choice: { type: "newer_tool" } },
+    { text: { format: { type: "json_schema", name: "n", schema: OPEN } } },
+  ];
+  for (const body of right) {
+    test(`${JSON.stringify(body)} is taken`, () => void parse(body));
+  }
+
+  test("a call that nothing can make is still asked for", () => {
+    const hosted = { tools: [{ type: "web_search" }], tool_choice: "required" };
+    expect(toolChoiceOf(parse(hosted))).toEqual({ kind: "required" });
+  });
+});
+
+/** What `ask` throws. */
+function faultOf(ask: () => unknown): AppError {
+  try {
+    ask();
+  } catch (error) {
+    if (error instanceof AppError) return error;
+    throw error;
+  }
+  throw new Error("Nothing is wrong with it");
+}
 
 describe("faults", () => {
   const rows: readonly (readonly [body: object, message: string, param: string | null])[] = [

@@ -310,6 +310,9 @@ describe("Mock.answer(), when tools are called", () => {
         },
       }),
     ).rejects.toThrow(/allows none of the tools/);
+    // As of a request whose tools are all run by the API itself.
+    await expect(ask({ params: { tool_choice: "required" } }))
+      .rejects.toThrow(/allows none of the tools that the mock can call/);
   });
 
   test("takes another tool where it may choose, and a text where nothing can be called", async () => {
