@@ -108,6 +108,12 @@ export const ERRORS = {
     type: "invalid_request_error",
     apiCode: "previous_response_not_found",
   },
+  /** It is here, and what it goes on from is not: nobody else knows better. */
+  previous_lost: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "previous_response_not_found",
+  },
   path_unknown: { status: 404, type: "invalid_request_error", apiCode: null },
   not_found: { status: 404, type: "invalid_request_error", apiCode: "not_found" },
   object_unknown: { status: 404, type: "invalid_request_error", apiCode: null },

@@ -157,6 +157,35 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
       ]);
   });
 
+  test("what lacks a predecessor says so of itself, and shows itself all the same", async () => {
+    const ask = (input: string, previous?: string) =>
+      client.responses.create({
+        model: MODEL,
+        input,
+        ...(previous === undefined ? {} : { previous_response_id: previous }),
+      });
+    const first = await ask("one");
+    const second = await ask("two", first.id);
+    const third = await ask("three", second.id);
+    await client.responses.delete(first.id);
+    for (const { id } of [second, third]) {
+      const lost: readonly [number, string, unknown] = [
+        400,
+        `What was said before response '${id}' is no longer all there: a response that it goes on ` +
+        "from was deleted, or went with the oldest (mock.kept_max, mock.kept_max_bytes).",
+        "previous_response_not_found",
+      ];
+      expect(await refusal(ask("and?", id))).toEqual(lost);
+      expect(await refusal(client.responses.inputItems.list(id).withResponse())).toEqual(lost);
+      expect((await client.responses.retrieve(id)).output_text).toBe(REPLY);
+    }
+    expect(await refusal(ask("and?", first.id))).toEqual([
+      400,
+      `Previous response with id '${first.id}' not found.`,
+      "previous_response_not_found",
+    ]);
+  });
+
   test("a call's output finds its call in what was said before, and nowhere else", async () => {
     const input = [{ type: "function_call_output", call_id: "call_1", output: "1" }] as const;
     const first = await client.responses.create({

@@ -112,7 +112,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
         const paging = pagingOf(query, "desc", deps.validate);
         const { previousId } = this.#requestOf(kept);
-        const past = previousId === undefined ? [] : await this.#chain(previousId);
+        const past = previousId === undefined ? [] : await this.#chain(previousId, idOf(kept));
         return told(listOf(pageOf([...past, ...this.#inputOf(kept)], paging)));
       })),
       inputTokens: rows.surface({
@@ -263,16 +263,19 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return items;
   }
 
-  /** All that was said up to response `last`, input and output. */
-  async #chain(last: string): Promise<readonly KeptItem[]> {
+  /**
+   * All that was said up to response `last`, input and output. `asked` is the one that the client
+   * has named: it knows no other.
+   */
+  async #chain(last: string, asked = last): Promise<readonly KeptItem[]> {
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
       const found: Link | undefined = await this.#linked(id);
-      if (found === undefined) throw previousUnknown(id);
+      if (found === undefined) throw id === asked ? previousUnknown(id) : previousLost(asked);
       const { items, previousId, status } = found;
       if (status !== "done") throw previousRunning(id);
       links.push(items);
-      if (links.length > CHAIN_MAX) throw chainTooLong(last);
+      if (links.length > CHAIN_MAX) throw chainTooLong(asked);
       id = previousId;
     }
     return links.reverse().flat();
@@ -476,6 +479,15 @@ function previousUnknown(id: string): AppError {
   return new AppError(
     "previous_unknown",
     `Previous response with id '${echo(id)}' not found.`,
+    { param: "previous_response_id" },
+  );
+}
+
+function previousLost(id: string): AppError {
+  return new AppError(
+    "previous_lost",
+    `What was said before response '${echo(id)}' is no longer all there: a response that it goes ` +
+      "on from was deleted, or went with the oldest (mock.kept_max, mock.kept_max_bytes).",
     { param: "previous_response_id" },
   );
 }
