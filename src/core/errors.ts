@@ -48,6 +48,11 @@ export const ERRORS = {
   param_type: { status: 400, type: "invalid_request_error", apiCode: "invalid_type" },
   param_value: { status: 400, type: "invalid_request_error", apiCode: "invalid_value" },
   value_unsupported: { status: 400, type: "invalid_request_error", apiCode: "unsupported_value" },
+  param_unsupported: {
+    status: 400,
+    type: "invalid_request_error",
+    apiCode: "unsupported_parameter",
+  },
   function_parameters: {
     status: 400,
     type: "invalid_request_error",

@@ -186,6 +186,22 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
     ]);
   });
 
+  test("what may be included is known", async () => {
+    const { id } = await client.responses.create({ model: MODEL, input: "one" });
+    const conversation = await client.conversations.create({});
+    const paths = [`responses/${id}`, `responses/${id}/input_items`];
+    for (const path of [...paths, `conversations/${conversation.id}/items`]) {
+      const ask = (names: string) => refusal(client.get(`/${path}?${names}`));
+      expect(await ask("include[]=bogus")).toMatchObject([
+        400,
+        expect.stringMatching(/^Invalid value: 'bogus'. Supported values are: /),
+        "invalid_value",
+      ]);
+      expect((await ask("include=reasoning.encrypted_content&include=bogus"))[0]).toBe(400);
+      await client.get(`/${path}?include[]=reasoning.encrypted_content`);
+    }
+  });
+
   test("a call's output finds its call in what was said before, and nowhere else", async () => {
     const input = [{ type: "function_call_output", call_id: "call_1", output: "1" }] as const;
     const first = await client.responses.create({

@@ -8,12 +8,28 @@ import { MODERATION_CATEGORIES, type ModerationCategory } from "../../config/mod
 import type { Moderation, ModerationResult } from "../../core/answer.ts";
 import { check, isObject, type Level, type Rule } from "./check.ts";
 import { type BodyRules, checkedBody } from "./checked_body.ts";
-import { type Fault, wrongType } from "./faults.ts";
+import { type Fault, wrongChoice, wrongType } from "./faults.ts";
 
 /** Most tokens of one input. */
 export const MODERATION_TOKENS_MAX = 32_768;
 
 const DEFAULT_MODEL = "omni-moderation-latest";
+
+/** The models that moderate, those of any date among them. */
+const MODERATION_MODELS = ["omni-moderation-latest", "text-moderation-latest"] as const;
+const MODERATION_MODEL = /^(?:omni|text)-moderation-/;
+
+/** The model of a request's `moderation`; OpenAI's schema takes any text. */
+export const MODERATION_MODEL_RULE: Rule = {
+  kind: "own",
+  isRequired: true,
+  check(value, level) {
+    if (typeof value !== "string") return wrongType("a string", value);
+    return level === "spec" || MODERATION_MODEL.test(value)
+      ? undefined
+      : wrongChoice(value, MODERATION_MODELS);
+  },
+};
 
 /** What is looked at for one result. */
 export interface ModerationInput {

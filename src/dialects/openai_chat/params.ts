@@ -21,6 +21,7 @@ import {
   type Rule,
 } from "../openai/check.ts";
 import { echo, type Fault, refused, under, wrongType } from "../openai/faults.ts";
+import { MODERATION_MODEL_RULE } from "../openai/moderations.ts";
 
 /** Most pairs of `metadata`, and the most characters of its keys and values. */
 const METADATA_PAIRS_MAX = 16;
@@ -126,6 +127,13 @@ export const STOP_RULE: Rule = {
   isNullable: true,
 };
 
+/** How long a prompt is cached. */
+export const RETENTION_RULE: Rule = {
+  kind: "choice",
+  values: ["in_memory", "24h"],
+  isNullable: true,
+};
+
 /** How a stream is told. */
 export const STREAM_OPTIONS_RULE: Rule = {
   kind: "object",
@@ -186,12 +194,12 @@ const RULES: Fields = [
   ["moderation", {
     kind: "object",
     isNullable: true,
-    fields: [["model", NEEDED_TEXT], ["policy", ANY]],
+    fields: [["model", MODERATION_MODEL_RULE], ["policy", ANY]],
   }],
   ["safety_identifier", { kind: "string", lengthMax: 64, isNullable: true }],
   ["prompt_cache_options", OBJECT],
   ["prompt_cache_key", NULLABLE_TEXT],
-  ["prompt_cache_retention", { kind: "choice", values: ["in_memory", "24h"], isNullable: true }],
+  ["prompt_cache_retention", RETENTION_RULE],
   ["response_format", RESPONSE_FORMAT],
   ["service_tier", {
     kind: "choice",

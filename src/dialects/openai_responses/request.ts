@@ -13,7 +13,7 @@ import { echo, errorOf, type Fault, missing, refused, under } from "../openai/fa
 import { checkTalk, itemsOf, messagesOf, referencesIn } from "./input.ts";
 import { JOINED_RULES, type JoinedRule } from "./joined.ts";
 import { conversationOf } from "./response_object.ts";
-import { RESPONSE_RULES, SAME_AS_CHAT } from "./rules.ts";
+import { chatKeyFault, RESPONSE_RULES, SAME_AS_CHAT } from "./rules.ts";
 import { chatFormat, chatTooling } from "./tools.ts";
 
 /** A turn, and what only this dialect knows. */
@@ -93,7 +93,11 @@ export function parseResponsesRequest(
   let asked: Record<string, unknown> | undefined;
   for (const key in body) {
     const param = PARAMS.get(key);
-    if (param === undefined) continue;
+    if (param === undefined) {
+      const foreign = isLive ? chatKeyFault(key) : undefined;
+      if (foreign !== undefined) throw errorOf(foreign);
+      continue;
+    }
     const value = body[key];
     if (!UNECHOED.has(key)) (asked ??= Object.create(null) as Record<string, unknown>)[key] = value;
     if (param.rank > firstRank) continue;

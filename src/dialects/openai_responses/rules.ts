@@ -6,7 +6,9 @@
  */
 
 import { check, type Fields, type Rule } from "../openai/check.ts";
-import { checkMetadata } from "../openai_chat/params.ts";
+import { MODERATION_MODEL_RULE } from "../openai/moderations.ts";
+import { CHAT_PARAMS, checkMetadata, RETENTION_RULE } from "../openai_chat/params.ts";
+import { type Fault, unknownKey } from "../openai/faults.ts";
 import { checkInput } from "./input.ts";
 
 const TEXT: Rule = { kind: "string" };
@@ -17,7 +19,7 @@ const NULLABLE_BOOLEAN: Rule = { kind: "boolean", isNullable: true };
 const OBJECT: Rule = { kind: "object", fields: [] };
 
 /** What `include` may name. */
-export const INCLUDABLE = [
+const INCLUDABLE = [
   "file_search_call.results",
   "web_search_call.results",
   "web_search_call.action.sources",
@@ -27,6 +29,14 @@ export const INCLUDABLE = [
   "reasoning.encrypted_content",
   "message.output_text.logprobs",
 ] as const;
+
+/** Of a body, and of a query. */
+export const INCLUDE_RULE: Rule = {
+  kind: "list",
+  of: "strings",
+  item: { kind: "choice", values: INCLUDABLE },
+  isNullable: true,
+};
 
 const FUNCTION: Rule = {
   kind: "object",
@@ -134,16 +144,12 @@ export const RESPONSE_RULES: Fields = [
       ["mode", NULLABLE_TEXT],
     ],
   }],
-  ["include", {
-    kind: "list",
-    of: "strings",
-    item: { kind: "choice", values: INCLUDABLE },
-    isNullable: true,
-  }],
+  ["include", INCLUDE_RULE],
   ["stream", NULLABLE_BOOLEAN],
   ["stream_options", {
     kind: "object",
     isNullable: true,
+    isClosed: true,
     fields: [["include_obfuscation", { kind: "boolean" }]],
   }],
   ["store", NULLABLE_BOOLEAN],
@@ -166,7 +172,7 @@ export const RESPONSE_RULES: Fields = [
   ["user", NULLABLE_TEXT],
   ["safety_identifier", { kind: "string", lengthMax: 64, isNullable: true }],
   ["prompt_cache_key", NULLABLE_TEXT],
-  ["prompt_cache_retention", NULLABLE_TEXT],
+  ["prompt_cache_retention", RETENTION_RULE],
   ["prompt_cache_options", { ...OBJECT, isNullable: true }],
   ["prompt", { kind: "object", fields: [["id", NEEDED_TEXT]], isNullable: true }],
   ["context_management", {
@@ -176,8 +182,29 @@ export const RESPONSE_RULES: Fields = [
     min: 1,
     isNullable: true,
   }],
-  ["moderation", { kind: "object", fields: [["model", NEEDED_TEXT]], isNullable: true }],
+  ["moderation", { kind: "object", fields: [["model", MODERATION_MODEL_RULE]], isNullable: true }],
 ];
+
+/** Where parameters of the chat API stand here. */
+const MOVED: Readonly<Record<string, string>> = {
+  messages: "input",
+  max_tokens: "max_output_tokens",
+  max_completion_tokens: "max_output_tokens",
+  response_format: "text.format",
+  reasoning_effort: "reasoning.effort",
+  verbosity: "text.verbosity",
+};
+
+/** What is wrong with `key`, which is none of these: one of the chat API is refused, any other not. */
+export function chatKeyFault(key: string): Fault | undefined {
+  if (!CHAT_PARAMS.has(key)) return undefined;
+  const place = Object.hasOwn(MOVED, key) ? MOVED[key] : undefined;
+  if (place === undefined) return unknownKey(key, []);
+  const say = () =>
+    `Unsupported parameter: '${key}'. In the Responses API, this parameter has moved to ` +
+    `'${place}'. Try again with the new parameter.`;
+  return { code: "param_unsupported", path: "", say };
+}
 
 /** Parameters that the chat API spells alike. */
 export const SAME_AS_CHAT = [

@@ -13,6 +13,7 @@ import { checkMetadata } from "../../dialects/openai_chat/params.ts";
 import { checkInput } from "../../dialects/openai_responses/input.ts";
 import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
 import {
+  checkIncluded,
   type KeptRow,
   type KeptRows,
   keptRows,
@@ -103,7 +104,8 @@ export class Conversations {
         deps.shelf.delete(id);
         return told({ id, object: "conversation.deleted", deleted: true });
       })),
-      addItems: rows.surface(row("_items_create", (conversation, { body }) => {
+      addItems: rows.surface(row("_items_create", (conversation, { body, query }) => {
+        checkIncluded(query, deps.validate);
         const { items } = body as JsonObject;
         if (items === undefined) throw errorOf(missing("items"));
         const added = this.#itemsOf(items);
@@ -113,11 +115,14 @@ export class Conversations {
       listItems: rows.surface(
         row(
           "_items",
-          ({ items }, { query }) =>
-            told(listOf(pageOf(items, pagingOf(query, "desc", deps.validate)))),
+          ({ items }, { query }) => {
+            checkIncluded(query, deps.validate);
+            return told(listOf(pageOf(items, pagingOf(query, "desc", deps.validate))));
+          },
         ),
       ),
-      getItem: rows.surface(row("_item", ({ items }, { params }) => {
+      getItem: rows.surface(row("_item", ({ items }, { params, query }) => {
+        checkIncluded(query, deps.validate);
         const id = params["item"]!;
         const item = items.find((one) => one.id === id);
         if (item === undefined && !deps.makesUp) throw objectUnknown("Item", id);

@@ -15,7 +15,7 @@ import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Inbound, Manner, Output, StreamManner, Surface } from "../../core/surface.ts";
-import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
+import { check, isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import {
   bodyTooLarge,
   brokenJson,
@@ -23,7 +23,8 @@ import {
   keyError,
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
-import { echo } from "../../dialects/openai/faults.ts";
+import { echo, errorOf, under } from "../../dialects/openai/faults.ts";
+import { INCLUDE_RULE } from "../../dialects/openai_responses/rules.ts";
 
 /** What is asked of a kept object, by whichever worker. JSON carries it. */
 export interface Operation {
@@ -265,6 +266,14 @@ export function queryOf(query: string): ReadonlyMap<string, string> {
     if (first !== undefined) params.set(name, first);
   }
   return params;
+}
+
+/** @throws {AppError} when `query` wants something included that there is not; not on `spec`. */
+export function checkIncluded(query: string, level: Level): void {
+  if (level === "spec") return;
+  const { include = [], "include[]": listed = [] } = parseQuery(query);
+  const fault = check([include, listed].flat(), INCLUDE_RULE, level);
+  if (fault !== undefined) throw errorOf(under("include", fault));
 }
 
 const LIMIT_MAX = 100;

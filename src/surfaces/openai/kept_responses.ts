@@ -24,6 +24,7 @@ import type { AnswerKeeper, KeptAnswer, ToldAnswer } from "../kept_answer.ts";
 import type { Past } from "../model_surface.ts";
 import { type Conversations, conversationUnknown } from "./conversations.ts";
 import {
+  checkIncluded,
   type KeptRow,
   type KeptRows,
   keptRows,
@@ -110,6 +111,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         return this.#object(kept);
       }, true)),
       inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
+        checkIncluded(query, deps.validate);
         const paging = pagingOf(query, "desc", deps.validate);
         const { previousId } = this.#requestOf(kept);
         const past = previousId === undefined ? [] : await this.#chain(previousId, idOf(kept));
@@ -336,6 +338,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   #get(kept: ToldAnswer, query: string): Told | Promise<Told> {
+    checkIncluded(query, this.#deps.validate);
     const params = queryOf(query);
     if (params.get("stream") !== "true") return this.#object(kept);
     const after = params.get("starting_after") ?? "-1";

@@ -220,13 +220,13 @@ describe("parameters are spelled as the chat API spells them", () => {
     expect({ ...asked }).toEqual({ user: "u" });
   });
   test("every parameter of OpenAI's schema is taken on both levels", () => {
-    const body = {
+    const bodyOf = (level: "spec" | "live") => ({
       include: ["file_search_call.results"],
       instructions: "instructions",
       max_output_tokens: 16,
       max_tool_calls: 0,
       metadata: { foo: "string" },
-      moderation: { model: "model" },
+      moderation: { model: level === "spec" ? "model" : "omni-moderation-latest" },
       parallel_tool_calls: true,
       prompt_cache_key: "key",
       prompt_cache_retention: "in_memory",
@@ -253,9 +253,9 @@ describe("parameters are spelled as the chat API spells them", () => {
       truncation: "auto",
       user: "user",
       context_management: [{ type: "compaction", compact_threshold: 1000 }],
-    };
+    });
     for (const level of ["spec", "live"] as const) {
-      const request = parse(body, level);
+      const request = parse(bodyOf(level), level);
       const writer = new ResponsesLayout(request).writer([
         "1776481268",
         "0".repeat(26),
@@ -351,6 +351,44 @@ describe("what parameters want of each other", () => {
   test("a call that nothing can make is still asked for", () => {
     const hosted = { tools: [{ type: "web_search" }], tool_choice: "required" };
     expect(toolChoiceOf(parse(hosted))).toEqual({ kind: "required" });
+  });
+});
+
+describe("what only the chat API knows", () => {
+  const moved = (key: string, place: string) =>
+    `Unsupported parameter: '${key}'. In the Responses API, this parameter has moved to ` +
+    `'${place}'. Try again with the new parameter.`;
+  const rows: readonly (readonly [body: object, message: string, param: string | undefined])[] = [
+    [{ messages: [] }, moved("messages", "input"), undefined],
+    [{ response_format: {} }, moved("response_format", "text.format"), undefined],
+    [{ max_tokens: 9 }, moved("max_tokens", "max_output_tokens"), undefined],
+    [{ n: 1 }, "Unknown parameter: 'n'.", "n"],
+    [{ stop: "x" }, "Unknown parameter: 'stop'.", "stop"],
+    [
+      { stream_options: { include_usage: true } },
+      "Unknown parameter: 'stream_options.include_usage'.",
+      "stream_options.include_usage",
+    ],
+    [
+      { prompt_cache_retention: "bogus" },
+      "Invalid value: 'bogus'. Supported values are: 'in_memory' and '24h'.",
+      "prompt_cache_retention",
+    ],
+    [
+      { moderation: { model: "bogus" } },
+      "Invalid value: 'bogus'. Supported values are: 'omni-moderation-latest' and 'text-moderation-latest'.",
+      "moderation.model",
+    ],
+  ];
+  for (const [body, message, param] of rows) {
+    test(`${JSON.stringify(body)} is refused`, () => {
+      const fault = faultOf(() => parse(body));
+      expect([fault.message, fault.param ?? undefined]).toEqual([message, param]);
+    });
+  }
+  test("and other unknown keys are taken, and on `spec` all", () => {
+    parse({ client_metadata: {}, zzz: 1 });
+    parse({ messages: [], n: 1, stream_options: { include_usage: true } }, "spec");
   });
 });
 
