@@ -10,6 +10,7 @@
 import { type Message, MODEL_CHARS_MAX, type Turn } from "../../core/turn.ts";
 import { checkTalk, hasJsonWord } from "./messages.ts";
 import { CHAT_PARAMS } from "./params.ts";
+import { chatAbilityFault } from "../openai/abilities.ts";
 import { check, checkLength, isObject, type JsonObject, type Level } from "../openai/check.ts";
 import { errorOf, type Fault, missing, refused, under, unknownKey } from "../openai/faults.ts";
 import { brokenJson, modelAbsent } from "../openai/errors.ts";
@@ -37,10 +38,12 @@ const NO_STOP: readonly string[] = Object.freeze([]);
  * "Order of faults"): presence of the model, then of the messages, unknown keys, parameters in the
  * order of the table, rules that join messages, missing content.
  *
+ * `isPlayed`: weir plays the model itself, and what that one does not take is refused on `live`.
+ *
  * @throws {AppError} 400 with the text, `param` and code of docs/facts/openai_api.md "Faults and
  * their words".
  */
-export function parseChatRequest(body: unknown, level: Level): ChatRequest {
+export function parseChatRequest(body: unknown, level: Level, isPlayed = false): ChatRequest {
   if (!isObject(body)) throw brokenJson();
   const model = modelOf(body["model"]);
   if (body["messages"] === undefined) throw errorOf(missing("messages"));
@@ -65,6 +68,7 @@ export function parseChatRequest(body: unknown, level: Level): ChatRequest {
     first = under(key, fault);
     firstRank = param.rank;
   }
+  if (isPlayed && level === "live") first ??= chatAbilityFault(body);
   first ??= checkWhole(body, level);
   if (first !== undefined) throw errorOf(first);
   return requestOf(model, body, params ?? NO_PARAMS);

@@ -7,6 +7,7 @@
 
 import { AppError } from "../../core/errors.ts";
 import type { Turn } from "../../core/turn.ts";
+import { responsesAbilityFault } from "../openai/abilities.ts";
 import { check, isObject, type JsonObject, type Level, type Rule } from "../openai/check.ts";
 import { brokenJson } from "../openai/errors.ts";
 import { echo, errorOf, type Fault, missing, refused, under } from "../openai/faults.ts";
@@ -71,7 +72,8 @@ const NO_NAMES: readonly string[] = Object.freeze([]);
 
 /**
  * The request in `body`, a parsed JSON value. On `spec` neither a model nor an input is needed, as
- * in OpenAI's schema: `defaultModel` answers.
+ * in OpenAI's schema: `defaultModel` answers. `isPlayed`: weir plays the model itself, and what
+ * that one does not take is refused on `live`.
  *
  * @throws {AppError} 400 with the text, `param` and code of docs/facts/openai_api.md "Faults and
  * their words".
@@ -80,6 +82,7 @@ export function parseResponsesRequest(
   body: unknown,
   level: Level,
   defaultModel: string,
+  isPlayed = false,
 ): ResponsesRequest {
   if (!isObject(body)) throw brokenJson();
   const isLive = level === "live";
@@ -107,6 +110,7 @@ export function parseResponsesRequest(
     first = under(key, fault);
     firstRank = param.rank;
   }
+  if (isLive && isPlayed) first ??= responsesAbilityFault(body);
   if (isLive) first ??= checkWhole(body);
   if (first !== undefined) throw errorOf(first);
   return requestOf(body, asked ?? NO_ASKED, defaultModel);

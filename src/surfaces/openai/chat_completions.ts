@@ -93,7 +93,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
 /** The request in a body. @throws {AppError} what is wrong with it. */
 export function readChat(
   text: string,
-  deps: Pick<ChatCompletionsDeps, "persona" | "validate">,
+  deps: Pick<ChatCompletionsDeps, "persona" | "validate" | "isRelaying">,
 ): ChatRequest {
   const isMinimal = deps.persona === "minimal";
   const chat = parse(text, deps);
@@ -122,10 +122,13 @@ export function chatLayout(
 
 function parse(
   text: string,
-  { persona, validate }: Pick<ChatCompletionsDeps, "persona" | "validate">,
+  { persona, validate, isRelaying }: Pick<
+    ChatCompletionsDeps,
+    "persona" | "validate" | "isRelaying"
+  >,
 ): ChatRequest {
   try {
-    return parseChatRequest(parseJsonBody(text, brokenJson), validate);
+    return parseChatRequest(parseJsonBody(text, brokenJson), validate, !isRelaying);
   } catch (error) {
     // The OpenResty mock never reads the body (docs/facts/systems.md "Events"): its clients get their answer whatever they send.
     if (persona !== "minimal" || asAppError(error).status !== 400) throw error;

@@ -72,7 +72,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     validate,
     model,
     madeUpReply,
-    parse: (text) => readChat(text, { persona, validate }),
+    parse: (text) => readChat(text, { persona, validate, isRelaying }),
     layout: (request) => chatLayout(request, persona),
     usageOf: (request, said) => ({
       promptTokens: countPrompt(request),

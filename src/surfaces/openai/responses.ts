@@ -68,7 +68,8 @@ export function responses(deps: ResponsesDeps): Surface {
       if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
     fieldsUp: ({ fields }) => fields,
-    parse: (text) => parseResponsesRequest(parseJsonBody(text, brokenJson), validate, model),
+    parse: (text) =>
+      parseResponsesRequest(parseJsonBody(text, brokenJson), validate, model, !deps.isRelaying),
     layout: (request) => new ResponsesLayout(request),
     keeper: kept,
     past: kept,
