@@ -99,6 +99,8 @@ describe("a background response", () => {
     const first = await response.text();
     expect(eventsOf(first).slice(0, 3).map(({ type }) => type))
       .toEqual(["response.created", "response.queued", "response.in_progress"]);
+    expect(first).toContain("response.output_text.delta");
+    expect(first).not.toContain("obfuscation");
     const { id } = eventsOf(first)[0]!["response"] as { readonly id: string };
     for (const after of [undefined, 0, 4]) {
       const query = after === undefined ? "" : `&starting_after=${after}`;

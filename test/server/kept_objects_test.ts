@@ -186,6 +186,18 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
     ]);
   });
 
+  test("a stream is told again with its pad, or without one", async () => {
+    const { id } = await client.responses.create({ model: MODEL, input: "one" });
+    const stream = (query: string) =>
+      client.get(`/responses/${id}?stream=true${query}`).asResponse()
+        .then((response) => response.text());
+    const padded = await stream("");
+    expect(padded).toContain('"obfuscation":"');
+    expect(await stream("&include_obfuscation=true")).toBe(padded);
+    expect(await stream("&include_obfuscation=false"))
+      .toBe(padded.replaceAll(/"obfuscation":"\w*",/g, ""));
+  });
+
   test("what may be included is known", async () => {
     const { id } = await client.responses.create({ model: MODEL, input: "one" });
     const conversation = await client.conversations.create({});

@@ -47,6 +47,7 @@ export class ResponsesLayout implements Layout {
     const { model, asked, include, wantsObfuscation } = answered;
     const wantsReasoning = answered.wantsReasoning === true || labels?.hasWords === true;
     this.#answered = { model, asked, include, wantsObfuscation, wantsReasoning };
+    const isBackground = asked["background"] === true;
     const object = new ResponseObject(model, asked, labels);
     const hasLogprobs = include.includes(INCLUDE_LOGPROBS);
     const hasEncrypted = include.includes(INCLUDE_ENCRYPTED);
@@ -55,12 +56,13 @@ export class ResponsesLayout implements Layout {
     this.isForOne = object.isLarge;
     this.#options = {
       object,
-      hasPad: wantsObfuscation,
+      // Streams of background responses have none (docs/facts/openai_api.md "Responses: events").
+      hasPad: wantsObfuscation && !isBackground,
       hasWords: wantsReasoning,
       hasLogprobs,
       hasEncrypted,
       customTools: customToolsOf(asked["tools"]),
-      isBackground: asked["background"] === true,
+      isBackground,
       role: labels?.role ?? "assistant",
     };
   }

@@ -349,7 +349,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         { param: "starting_after" },
       );
     }
-    return { events: this.#eventsOf(kept).filter(({ text }) => numberOf(text) > Number(after)) };
+    const pad = params.get("include_obfuscation");
+    const padded = pad === undefined ? {} : { wantsObfuscation: pad !== "false" };
+    return {
+      events: this.#eventsOf(kept, padded).filter(({ text }) => numberOf(text) > Number(after)),
+    };
   }
 
   #object(kept: ToldAnswer): Told {
@@ -363,8 +367,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return { json: layout.unfinished(isQueued ? "queued" : "in_progress", stamps!) };
   }
 
-  /** Its stream, as it was or still is sent. */
-  #eventsOf(kept: ToldAnswer): readonly TimedEvent[] {
+  /** Its stream, as it was or still is sent, but for what is `changed` of it. */
+  #eventsOf(
+    kept: ToldAnswer,
+    changed: Partial<Pick<ResponsesRequest, "wantsObfuscation">>,
+  ): readonly TimedEvent[] {
     const { script, said, stamps, usage, startMs, cancelledMs } = kept;
     if (said === undefined) {
       throw new AppError(
@@ -381,7 +388,8 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         { param: "stream" },
       );
     }
-    const writer = this.#layoutOf(kept).writer(stamps!);
+    const request = { ...this.#requestOf(kept), ...changed };
+    const writer = new ResponsesLayout(request, kept.labels).writer(stamps!);
     const passedMs = this.#deps.wheel.nowMs - startMs;
     const events: TimedEvent[] = [];
     let dueMs = 0;

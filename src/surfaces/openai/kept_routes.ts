@@ -68,6 +68,7 @@ export function keptRoutes(
       query: [
         query("stream", "true: its events, those to come when they are due"),
         query("starting_after", "only events with a higher sequence_number"),
+        query("include_obfuscation", "false: events without their pad"),
       ],
       streams: true,
     },
