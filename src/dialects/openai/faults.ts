@@ -78,6 +78,9 @@ export function missing(path: string): Fault {
   };
 }
 
+/** Behind the live API's own sentence: servers that are like it take more parameters. */
+export const UNKNOWN_HELP = " (mock.validate: spec lets unknown parameters through.)";
+
 /** "Unknown parameter: 'stor'. Did you mean 'stop' or 'store'?" */
 export function unknownKey(key: string, known: Iterable<string>): Fault {
   const near = nearestKeys(key, known);
@@ -85,7 +88,7 @@ export function unknownKey(key: string, known: Iterable<string>): Fault {
   return {
     code: "param_unknown",
     path: echo(key),
-    say: (path) => `Unknown parameter: '${path}'.${help}`,
+    say: (path) => `Unknown parameter: '${path}'.${help}${UNKNOWN_HELP}`,
   };
 }
 

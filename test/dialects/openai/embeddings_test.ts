@@ -9,6 +9,7 @@ import {
   embeddingsTail,
   parseEmbeddings,
 } from "../../../src/dialects/openai/embeddings.ts";
+import { UNKNOWN_HELP } from "../../../src/dialects/openai/faults.ts";
 
 const INVALID =
   "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference.";
@@ -81,12 +82,12 @@ const REFUSED: readonly (readonly [body: unknown, error: ReturnType<typeof refus
   [bodyOf({ input: Array(3000).fill(1) }), tooLong(3000)],
   [
     bodyOf({ zzz: 1 }),
-    refusal("Unknown parameter: 'zzz'.", "zzz", "unknown_parameter"),
+    refusal(`Unknown parameter: 'zzz'.${UNKNOWN_HELP}`, "zzz", "unknown_parameter"),
   ],
   [
     bodyOf({ dimension: 1 }),
     refusal(
-      "Unknown parameter: 'dimension'. Did you mean 'dimensions'?",
+      `Unknown parameter: 'dimension'. Did you mean 'dimensions'?${UNKNOWN_HELP}`,
       "dimension",
       "unknown_parameter",
     ),

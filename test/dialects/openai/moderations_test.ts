@@ -7,6 +7,7 @@ import {
   moderationsBody,
   parseModerations,
 } from "../../../src/dialects/openai/moderations.ts";
+import { UNKNOWN_HELP } from "../../../src/dialects/openai/faults.ts";
 
 const IMAGE = { type: "image_url", image_url: { url: "https://example.com/a.png" } };
 
@@ -75,7 +76,7 @@ describe("parseModerations()", () => {
       "Invalid 'input': empty array. Expected an array with minimum length 1, but got an empty array instead.",
       "input",
     ],
-    [{ input: "a", zzz: 1 }, "Unknown parameter: 'zzz'.", "zzz"],
+    [{ input: "a", zzz: 1 }, `Unknown parameter: 'zzz'.${UNKNOWN_HELP}`, "zzz"],
   ];
   for (const [body, message, param] of REFUSED) {
     test(`refuses ${JSON.stringify(body).slice(0, 80)}`, () => {

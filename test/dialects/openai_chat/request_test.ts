@@ -4,6 +4,7 @@ import { CHAT_PARAMS } from "../../../src/dialects/openai_chat/params.ts";
 import { parseChatRequest } from "../../../src/dialects/openai_chat/request.ts";
 import type { Level } from "../../../src/dialects/openai/check.ts";
 import { errorText } from "../../../src/dialects/openai/errors.ts";
+import { UNKNOWN_HELP } from "../../../src/dialects/openai/faults.ts";
 import { seeded } from "../../seeded.ts";
 
 type Body = Record<string, unknown>;
@@ -372,7 +373,12 @@ const ALWAYS: readonly Row[] = [
 ];
 
 function unknownRow(key: string, help = ""): Row {
-  return [plain({ [key]: 1 }), `Unknown parameter: '${key}'.${help}`, key, "unknown_parameter"];
+  return [
+    plain({ [key]: 1 }),
+    `Unknown parameter: '${key}'.${help}${UNKNOWN_HELP}`,
+    key,
+    "unknown_parameter",
+  ];
 }
 
 const OPEN_CALL =
@@ -418,13 +424,13 @@ const LIVE_ONLY: readonly Row[] = [
   unknownRow("constructor"),
   [
     parsed('{"model":"m","messages":[{"role":"user","content":"x"}],"__proto__":{"n":2}}'),
-    "Unknown parameter: '__proto__'.",
+    `Unknown parameter: '__proto__'.${UNKNOWN_HELP}`,
     "__proto__",
     "unknown_parameter",
   ],
   [
     plain({ stream: true, stream_options: { usage: true } }),
-    "Unknown parameter: 'stream_options.usage'.",
+    `Unknown parameter: 'stream_options.usage'.${UNKNOWN_HELP}`,
     "stream_options.usage",
     "unknown_parameter",
   ],
@@ -710,7 +716,7 @@ describe("parseChatRequest()", () => {
       zzz: 1,
     };
     expect(parseChatRequest(body, "spec").tokensMax).toBe(0);
-    expect(failure(body, "live")?.message).toBe("Unknown parameter: 'zzz'.");
+    expect(failure(body, "live")?.message).toBe(`Unknown parameter: 'zzz'.${UNKNOWN_HELP}`);
   });
 });
 
@@ -839,8 +845,16 @@ describe("of two faults parseChatRequest() reports", () => {
       { zzz: 1, model: "m" },
       "Missing required parameter: 'messages'.",
     ],
-    ["unknown keys before wrong messages", { ...talk(), zzz: 1 }, "Unknown parameter: 'zzz'."],
-    ["the first unknown key", plain({ yyy: 1, zzz: 1 }), "Unknown parameter: 'yyy'."],
+    [
+      "unknown keys before wrong messages",
+      { ...talk(), zzz: 1 },
+      `Unknown parameter: 'zzz'.${UNKNOWN_HELP}`,
+    ],
+    [
+      "the first unknown key",
+      plain({ yyy: 1, zzz: 1 }),
+      `Unknown parameter: 'yyy'.${UNKNOWN_HELP}`,
+    ],
     [
       "a wrong parameter before missing content",
       { ...talk({ role: "user" }), verbosity: 1 },

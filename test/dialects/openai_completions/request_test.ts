@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { AppError, ERRORS } from "../../../src/core/errors.ts";
 import type { Level } from "../../../src/dialects/openai/check.ts";
 import { parseCompletion } from "../../../src/dialects/openai_completions/request.ts";
+import { UNKNOWN_HELP } from "../../../src/dialects/openai/faults.ts";
 
 /** Tokens below 1000 say their number. */
 const textOf = (tokens: readonly number[]) =>
@@ -133,7 +134,7 @@ describe("parseCompletion() refuses on live only", () => {
   const MORE_CHOICES =
     "You requested that the server return more choices than it will generate (HINT: you must set 'n' (currently 3) to be at most 'best_of' (currently 1), or omit either parameter if you don't specifically want to use them.)";
   const ROWS: readonly (readonly [body: object, refusal: Refusal])[] = [
-    [{ zzz: 1 }, ["Unknown parameter: 'zzz'.", "zzz", "unknown_parameter"]],
+    [{ zzz: 1 }, [`Unknown parameter: 'zzz'.${UNKNOWN_HELP}`, "zzz", "unknown_parameter"]],
     [{ n: 3, best_of: 1 }, [MORE_CHOICES, null, null]],
     [
       { best_of: 2, stream: true },

@@ -11,6 +11,7 @@ import {
   type ResponsesRequest,
 } from "../../../src/dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../../src/dialects/openai_responses/write_answer.ts";
+import { UNKNOWN_HELP } from "../../../src/dialects/openai/faults.ts";
 
 function parse(body: object, level: "spec" | "live" = "live"): ResponsesRequest {
   return parseResponsesRequest(
@@ -362,11 +363,11 @@ describe("what only the chat API knows", () => {
     [{ messages: [] }, moved("messages", "input"), undefined],
     [{ response_format: {} }, moved("response_format", "text.format"), undefined],
     [{ max_tokens: 9 }, moved("max_tokens", "max_output_tokens"), undefined],
-    [{ n: 1 }, "Unknown parameter: 'n'.", "n"],
-    [{ stop: "x" }, "Unknown parameter: 'stop'.", "stop"],
+    [{ n: 1 }, `Unknown parameter: 'n'.${UNKNOWN_HELP}`, "n"],
+    [{ stop: "x" }, `Unknown parameter: 'stop'.${UNKNOWN_HELP}`, "stop"],
     [
       { stream_options: { include_usage: true } },
-      "Unknown parameter: 'stream_options.include_usage'.",
+      `Unknown parameter: 'stream_options.include_usage'.${UNKNOWN_HELP}`,
       "stream_options.include_usage",
     ],
     [
