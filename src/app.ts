@@ -263,6 +263,7 @@ export function makeApp(
     authorize,
     secrets,
     model,
+    models: mock.models,
     reply: mock.reply,
     wheel,
     wallMs,

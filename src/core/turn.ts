@@ -51,6 +51,8 @@ export interface Turn {
    * asks.
    */
   readonly params: Readonly<Record<string, unknown>>;
+  /** What its client calls the parameters that have another name here; absent = the same. */
+  readonly spelled?: Readonly<Record<string, string>>;
 }
 
 /** A turn that asks nothing: the base of others. */

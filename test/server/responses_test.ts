@@ -94,13 +94,18 @@ describe("the mock's responses", () => {
   test("what it does not know as a model is refused in that API's words", async () => {
     const strict = await launch({ set: { "mock.models": "[gpt-4o]" } });
     try {
-      const response = await post(strict, { ...ASKED, model: "gpt-4p" });
-      expect(response.status).toBe(400);
-      expect(await response.text()).toBe(
-        '{\n  "error": {\n    "message": "The requested model \'gpt-4p\' does not exist.",\n' +
-          '    "type": "invalid_request_error",\n    "param": "model",\n' +
-          '    "code": "model_not_found"\n  }\n}',
-      );
+      for (const below of ["", "/input_tokens", "/compact"]) {
+        const response = await fetch(`${strict.url}/v1/responses${below}`, {
+          method: "POST",
+          body: JSON.stringify({ model: "gpt-4p", input: "hello" }),
+        });
+        expect(response.status).toBe(400);
+        expect(await response.text()).toBe(
+          '{\n  "error": {\n    "message": "The requested model \'gpt-4p\' does not exist.",\n' +
+            '    "type": "invalid_request_error",\n    "param": "model",\n' +
+            '    "code": "model_not_found"\n  }\n}',
+        );
+      }
     } finally {
       await strict.stop();
     }
@@ -334,6 +339,17 @@ describe("an upstream that nobody here wrote", () => {
       stop: ["x"],
     }).catch((error: unknown) => error);
     expect(String(refusal)).toContain("'stop' cannot be passed on");
+    const messages = await fetch(`${weir.url}/v1/messages`, {
+      method: "POST",
+      body: JSON.stringify({
+        model: "gpt-4o",
+        max_tokens: 9,
+        messages: [{ role: "user", content: "hello" }],
+        stop_sequences: ["x"],
+      }),
+    });
+    expect(messages.status).toBe(400);
+    expect(await messages.text()).toContain("'stop_sequences' cannot be passed on");
   });
 
   test("responses are relayed", async () => {

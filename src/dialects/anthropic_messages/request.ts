@@ -66,6 +66,7 @@ function turnOf(body: unknown, fields: Fields): MessagesRequest {
     thinking: shown,
     stop: (body["stop_sequences"] ?? []) as readonly string[],
     params: paramsOf(body, model, thinking),
+    spelled: SPELLED,
   };
 }
 
@@ -169,6 +170,9 @@ function addChoice(
     params["tool_choice"] = { type: "function", function: { name } };
   }
 }
+
+/** What this API has another name for. */
+const SPELLED = { stop: "stop_sequences" };
 
 /**
  * The models that take an effort: OpenAI's reasoning ones, and Claude itself, which the mock answers

@@ -5,10 +5,20 @@
  * @module
  */
 
-import type { AppError } from "../../core/errors.ts";
+import { AppError } from "../../core/errors.ts";
 import type { SentSoFar } from "../../core/surface.ts";
 import { errorWords } from "../openai/errors.ts";
+import { echo } from "../openai/faults.ts";
 import { ResponseObject } from "./response_object.ts";
+
+/** There is no such model, in this API's words. */
+export function requestedUnknown(model: string): AppError {
+  return new AppError(
+    "model_requested_unknown",
+    `The requested model '${echo(model)}' does not exist.`,
+    { param: "model" },
+  );
+}
 
 const NUMBER = /"sequence_number":(\d+)/g;
 const ID = /"id":"(resp_?[^"\\]{0,200})"/;

@@ -157,6 +157,7 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     stop: NO_NAMES,
     wantsReasoning: wantsSummary(body["reasoning"]),
     params: paramsOf(body),
+    spelled: SPELLED,
     hasResponseTools: true,
     items,
     references: referencesIn(items),
@@ -170,6 +171,9 @@ function requestOf(body: JsonObject, asked: JsonObject, defaultModel: string): R
     promptId: isObject(body["prompt"]) ? String(body["prompt"]["id"]) : undefined,
   };
 }
+
+/** What this API has another name for. */
+const SPELLED = { response_format: "text.format", logprobs: "include" };
 
 function wantsSummary(reasoning: unknown): boolean {
   return isObject(reasoning) &&

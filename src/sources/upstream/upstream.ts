@@ -8,6 +8,7 @@
 
 import type { Turn } from "../../core/turn.ts";
 import type { Answer, Ask, Relay, Source, Wire } from "../../core/answer.ts";
+import type { UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { UpstreamCall } from "../../core/upstream_call.ts";
@@ -142,10 +143,20 @@ export class Upstream implements EagerSource {
       method: "POST",
       path: asked.path,
       fields: TURN_FIELDS,
-      body: new TextEncoder().encode(
-        asked.writeRequest({ ...turn, model }, this.#streamOptions.areSent),
-      ),
+      body: new TextEncoder().encode(this.#written(asked, { ...turn, model })),
     };
+  }
+
+  /** The body that asks for `turn`. What cannot be asked is refused by the name that its client has for it. */
+  #written(asked: UpstreamDialect, turn: Turn): string {
+    try {
+      return asked.writeRequest(turn, this.#streamOptions.areSent);
+    } catch (error) {
+      const own = error instanceof AppError ? turn.spelled?.[error.param ?? ""] : undefined;
+      if (!(error instanceof AppError) || own === undefined) throw error;
+      const message = error.message.replaceAll(`'${error.param}'`, `'${own}'`);
+      throw new AppError(error.code, message, { param: own });
+    }
   }
 
   #headersFor({ traceHeaders }: UpstreamCall): HeadersUp {

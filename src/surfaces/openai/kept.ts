@@ -26,6 +26,8 @@ export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
   readonly validate: "spec" | "live";
   /** The model that is meant where none is named. */
   readonly model: string;
+  /** The models that the mock answers for; empty = any. */
+  readonly models: readonly string[];
   /** What the mock says. */
   readonly reply: string;
   readonly wheel: Wheel;
@@ -59,6 +61,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     wheel,
     validate,
     model,
+    models: deps.models,
     isRelaying,
     madeUpReply,
     countPrompt,

@@ -10,6 +10,7 @@ import { RESPONSE_ID_LENGTHS, type Stamps, stampTexts, workerOfDigits } from "..
 import type { Surface } from "../../core/surface.ts";
 import { type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { echo, errorOf } from "../../dialects/openai/faults.ts";
+import { requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { encryptedOf, IdMaker, responseIdOf } from "../../dialects/openai_responses/ids.ts";
 import { checkTalk, messagesOf, withReferenced } from "../../dialects/openai_responses/input.ts";
 import { type KeptItem, keptItem } from "../../dialects/openai_responses/kept_items.ts";
@@ -52,6 +53,8 @@ export interface KeptResponsesDeps {
   readonly validate: Level;
   /** The model that is meant where none is named. */
   readonly model: string;
+  /** The models that are answered for; empty = any. */
+  readonly models: readonly string[];
   /** True: what is not kept here may be an upstream's. */
   readonly isRelaying: boolean;
   /** What answers say that nobody has made; undefined = they are missing. */
@@ -412,8 +415,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
 
   /** A body of `input_tokens` or `compact`, read as a request. */
   async #counted(body: JsonObject): Promise<ResponsesRequest> {
-    const { validate, model } = this.#deps;
-    return await this.#withPast(parseResponsesRequest(body, validate, model));
+    const { validate, model, models } = this.#deps;
+    const request = parseResponsesRequest(body, validate, model);
+    const isKnown = models.length === 0 || request.isDefaultModel || models.includes(request.model);
+    if (!isKnown) throw requestedUnknown(request.model);
+    return await this.#withPast(request);
   }
 
   #compacted(request: ResponsesRequest): Told {

@@ -6,8 +6,6 @@
  */
 
 import { parseJsonBody } from "../../core/json_body.ts";
-import { AppError } from "../../core/errors.ts";
-import { echo } from "../../dialects/openai/faults.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
@@ -19,7 +17,7 @@ import {
   keyError,
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
-import { errorEvents } from "../../dialects/openai_responses/errors.ts";
+import { errorEvents, requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
 import { HeaderBlock } from "../../lib/http1/header_block.ts";
@@ -76,16 +74,8 @@ export function responses(deps: ResponsesDeps): Surface {
     stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
     tooLarge: bodyTooLarge,
     refuse: (error, { model, requestId }) =>
-      errorAnswer(error.code === "model_unknown" ? modelUnknown(model) : error, requestId),
+      errorAnswer(error.code === "model_unknown" ? requestedUnknown(model) : error, requestId),
   });
-}
-
-function modelUnknown(model: string): AppError {
-  return new AppError(
-    "model_requested_unknown",
-    `The requested model '${echo(model)}' does not exist.`,
-    { param: "model" },
-  );
 }
 
 /** What every answer of the mock carries. */

@@ -278,6 +278,7 @@ describe("parseMessagesRequest()", () => {
       wantsReasoning: false,
       thinking: "none",
       stop: ["水"],
+      spelled: { stop: "stop_sequences" },
     });
   });
 

@@ -463,6 +463,12 @@ const LIVE_ONLY: readonly Row[] = [
     "tools[1].function.parameters",
     "invalid_function_parameters",
   ],
+  [
+    plain({ moderation: { model: "bogus" } }),
+    "Invalid value: 'bogus'. Supported values are: 'omni-moderation-latest' and 'text-moderation-latest'.",
+    "moderation.model",
+    "invalid_value",
+  ],
   ...["wav", "mp3"].map((format): Row => [
     plain({ stream: true, modalities: ["text", "audio"], audio: { voice: "alloy", format } }),
     `Unsupported value: 'audio.format' does not support '${format}' when stream=true. Supported values are: 'pcm16'.`,

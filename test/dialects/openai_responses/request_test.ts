@@ -488,6 +488,7 @@ describe("faults", () => {
   }
   test("items that are only named keep the rules that join them silent", () => {
     const request = parse({ input: [{ type: "item_reference", id: "fc_1" }, OUTPUT] });
+    expect(request.spelled).toMatchObject({ response_format: "text.format" });
     expect(request.references).toEqual(["fc_1"]);
   });
 });
