@@ -76,8 +76,6 @@ const fixture = (content: string, userMessage = "hi") => ({
   response: { content },
 });
 
-const like = (pattern: RegExp) => expect.stringMatching(pattern);
-
 function times<T>(count: number, make: (i: number) => T): T[] {
   return Array.from({ length: count }, (_, i) => make(i));
 }
