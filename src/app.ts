@@ -421,6 +421,7 @@ export function makeApp(
   ];
   const spendsOwnKey = ownKeys(config).length > 0;
   const router = new Router(routes, ({ auth, holds }) => {
+    if (auth === "admin") return true; // a token in a page of elsewhere is a token in wrong hands
     if (auth === "none" || holds === "nothing") return false;
     const isLocked = secrets.length > 0 || (auth === "token" && secretKey !== "");
     return !isLocked && (holds === "state" || spendsOwnKey);
@@ -440,7 +441,7 @@ export function makeApp(
           pathOf(head.target),
           head.fields.get("access-control-request-method") ?? undefined,
         )
-        ? keptOut(exchange, "auth.token")
+        ? keptOut(exchange, pathOf(head.target).startsWith("/__weir/") ? "" : "auth.token")
         : undefined;
       if (fault !== undefined) return refuse(exchange, client, fault);
       return void exchange.whole(204, preflightHeaders(head.fields), null);
@@ -453,7 +454,7 @@ export function makeApp(
       return refuse(exchange, client, notFromHere(), serve);
     }
     if (isGuarded) {
-      const fault = keptOut(exchange, auth === "token" ? "auth.secret_key" : "auth.token");
+      const fault = keptOut(exchange, SECRETS[auth]);
       if (fault !== undefined) return refuse(exchange, client, fault, serve);
     }
     if (typeof serve === "function") {
@@ -595,6 +596,15 @@ export function makeApp(
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
+
+/** The setting that opens rows to pages of elsewhere; "" = none does. */
+const SECRETS: Readonly<Record<Route["auth"], string>> = {
+  none: "",
+  bearer: "auth.token",
+  apiKey: "auth.token",
+  token: "auth.secret_key",
+  admin: "",
+};
 
 /** Faults of HTTP → the errors that say so. */
 const FAULTS: Readonly<Record<RequestFault, ErrorCode>> = {

@@ -23,6 +23,7 @@ interface Noted {
   readonly source: string;
   readonly fixture: string | null;
   readonly status: number | null;
+  readonly fault: string | null;
   readonly outcome: string | null;
   readonly duration_ms: number | null;
   readonly frames: readonly (readonly [ms: number, frames: number])[];
@@ -98,6 +99,7 @@ function lineOf(one: Noted): string {
     ...(session === "" ? [] : [`session ${session}`]),
     one.status ?? "no answer yet",
     ...(outcome === null || outcome === "completed" ? [] : [outcome]),
+    ...(one.fault === null ? [] : [`fault ${one.fault}`]),
     ...(duration_ms === null ? [] : [`${Math.round(duration_ms)} ms`]),
     ...(count > 1 ? [`${count} frames`] : []),
     fixture === null ? source : `fixture ${fixture}`,

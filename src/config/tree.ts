@@ -232,7 +232,9 @@ export const TREE = z.strictObject({
       "off | heads | bodies: what /__weir/requests keeps of the last requests and answers",
     ),
     journal_max: whole(1, JOURNAL_MAX, 1000)("requests it keeps; the oldest go first"),
-    journal_max_bytes: bytes(65_536, KEPT_BYTES_MAX, 33_554_432)("memory that it may take"),
+    journal_max_bytes: bytes(65_536, KEPT_BYTES_MAX, 134_217_728)(
+      "memory that it may take; a body that is kept takes ten bytes for each of its characters",
+    ),
     log_prompts: flag(false)("true: lines show the beginning of what clients ask"),
     metrics_port: whole(0, PORT_MAX, 0)(
       "a port of its own for /metrics; 0 = on server.port, behind auth.token",

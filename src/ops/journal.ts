@@ -26,6 +26,8 @@ const TIMES_KEPT = 256;
 const BODY_CHARS_MAX = 1024 * 1024;
 /** Bytes of heads that share one piece of memory: it is free when none of them is kept any more. */
 const CHUNK_BYTES = 16_384;
+/** Sessions of which it is known how many of their requests there was no room for. */
+const SESSIONS_MAX = 4096;
 /** What a slot takes without its head, its times and its body. */
 const SLOT_BYTES = 1024;
 /** A body's text, its JSON and the turn in it take some of this for each of its characters. */
@@ -249,6 +251,8 @@ export class Journal {
   #first = 1;
   #bytes = 0;
   readonly #heads = new HeadKeeper();
+  /** By session: what there was no room for since it was last cleared. */
+  readonly #lost = new Map<string, { count: number; atMs: number }>();
 
   /** `wallMs`: milliseconds since 1970. */
   constructor(options: JournalOptions, wallMs: () => number) {
@@ -308,9 +312,23 @@ export class Journal {
     }
   }
 
+  /**
+   * How many requests of `session` (undefined = of all) there was no room for since it was cleared, as far
+   * as one of them may have come at or behind `sinceMs`.
+   */
+  lost(session: string | undefined, sinceMs: number): number {
+    let count = 0;
+    for (const [name, lost] of this.#lost) {
+      if ((session ?? name) === name && lost.atMs >= sinceMs) count += lost.count;
+    }
+    return count;
+  }
+
   /** Forgets those of `session`; undefined = all. Gives how many. */
   clear(session: string | undefined): number {
     let count = 0;
+    if (session === undefined) this.#lost.clear();
+    else this.#lost.delete(session);
     for (const entry of this.entries()) {
       if (session !== undefined && entry.head.session !== session) continue;
       this.#forget(entry.number);
@@ -329,7 +347,24 @@ export class Journal {
 
   /** Forgets all before entry `number`. */
   #forgetTo(number: number): void {
-    for (; this.#first < number; this.#first++) this.#forget(this.#first);
+    for (; this.#first < number; this.#first++) {
+      this.#noteLost(this.#first);
+      this.#forget(this.#first);
+    }
+  }
+
+  #noteLost(number: number): void {
+    const slot = this.#slots[number % this.#options.entriesMax];
+    if (slot?.number !== number) return;
+    const { head: { session }, atMs } = slot;
+    const lost = this.#lost.get(session);
+    if (lost !== undefined) {
+      lost.count++;
+      lost.atMs = atMs;
+    } else {
+      if (this.#lost.size >= SESSIONS_MAX) this.#lost.delete(this.#lost.keys().next().value!);
+      this.#lost.set(session, { count: 1, atMs });
+    }
   }
 
   #forget(number: number): void {

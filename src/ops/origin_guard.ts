@@ -44,13 +44,13 @@ export class OriginGuard {
     this.#origins = new Set(origins);
   }
 
-  /** Judges what a head says. `secret`: the setting that asks for a token. */
+  /** Judges what a head says. `secret`: the setting that opens the door with a token; "" = none does. */
   judge(asked: Fields, secret: string): Verdict {
     if (this.#isUsual(asked)) return WELCOME;
     const fault = this.#faultOf(asked);
     if (fault !== undefined) {
       return {
-        error: new AppError("forbidden", `${fault}, or set ${secret}`),
+        error: new AppError("forbidden", secret === "" ? fault : `${fault}, or set ${secret}`),
         readers: NO_READERS,
       };
     }

@@ -47,6 +47,7 @@ export function turningAway(surface: Surface, error: AppError): Surface {
     name: surface.name,
     source: "",
     takes: "nothing",
+    ...(surface.isUnnoted ? { isUnnoted: true } : {}),
     admit() {
       throw error;
     },
@@ -89,6 +90,8 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
     name: "no_surface",
     source: "",
     takes: "nothing",
+    // Whoever asks what came does not come.
+    ...(request.path.startsWith("/__weir/") ? { isUnnoted: true } : {}),
     answer(_inbound, exchange) {
       exchange.path = request.path;
       throw request.error ?? fault(request);

@@ -171,6 +171,22 @@ describe("Journal", () => {
     expect([journal.clear(undefined), models(), journal.bytes]).toEqual([2, [], 0]);
   });
 
+  test("counts by session what it has no room for, until that is cleared", () => {
+    const { journal, begin, clock } = rig({ entriesMax: 2 });
+    for (let i = 0; i < 3; i++) begin(head({ "x-weir-session": "a" }));
+    clock.ms = 10;
+    for (let i = 0; i < 2; i++) begin(head({ "x-weir-session": "b" }));
+    const lost = (session?: string, sinceMs = 0) => journal.lost(session, sinceMs);
+    expect([lost(), lost("a"), lost("b")]).toEqual([3, 3, 0]);
+    expect([lost("a", 1_000_000), lost("a", 1_000_001)]).toEqual([3, 0]);
+    journal.clear("a");
+    expect([lost(), lost("a")]).toEqual([0, 0]);
+    begin();
+    expect(lost()).toBe(1);
+    journal.clear(undefined);
+    expect(lost()).toBe(0);
+  });
+
   test("takes another limit, and goes on", () => {
     const { journal, begin, models } = rig();
     for (let i = 0; i < 4; i++) begin(head(), `m${i}`);

@@ -46,6 +46,9 @@ const ROWS = {
     ["POST", "/v1/conversations/x/items", { items: [] }],
     ["GET", "/v1/conversations/x/items/x"],
     ["DELETE", "/v1/conversations/x/items/x"],
+  ],
+  /** Guarded with a token, too. */
+  admin: [
     ["GET", "/__weir/fixtures"],
     ["POST", "/__weir/fixtures", { fixtures: [] }],
     ["PUT", "/__weir/fixtures/x", { response: { content: "x" } }],
@@ -188,14 +191,14 @@ const OWN_KEY = { "llm.base_url": `${chunks.url}/v1`, "llm.api_key": "sk-own" };
 
 /** Weirs → which rows are guarded there. */
 const WEIRS: readonly (readonly [string, NonNullable<LaunchOptions["set"]>, readonly Holds[]])[] = [
-  ["a bare mock", {}, ["state"]],
-  ["a proxy for its clients' keys", { "llm.base_url": `${chunks.url}/v1` }, ["state"]],
-  ["a proxy with a key of its own", OWN_KEY, ["state", "model"]],
+  ["a bare mock", {}, ["admin", "state"]],
+  ["a proxy for its clients' keys", { "llm.base_url": `${chunks.url}/v1` }, ["admin", "state"]],
+  ["a proxy with a key of its own", OWN_KEY, ["admin", "state", "model"]],
   ["a proxy with a key in its headers", {
     "llm.base_url": `${chunks.url}/v1`,
     "llm.headers": "{Api-Key: own}",
-  }, ["state", "model"]],
-  ["a weir with a token", { ...OWN_KEY, "auth.token": "t" }, []],
+  }, ["admin", "state", "model"]],
+  ["a weir with a token", { ...OWN_KEY, "auth.token": "t" }, ["admin"]],
 ];
 
 for (const [name, set, guarded] of WEIRS) {
@@ -226,7 +229,8 @@ for (const [name, set, guarded] of WEIRS) {
             expect(head).toMatch(/^vary: origin\r?$/im);
             if (isRefused) {
               expect(`${head}${body}`).toMatch(/server\.(hosts|origins)|fetch it instead/);
-              expect(`${head}${body}`).toMatch(/or set auth\.(token|secret_key)/);
+              const hasWay = /or set auth\.(token|secret_key)/.test(`${head}${body}`);
+              expect(hasWay).toBe(holds !== "admin");
             }
           }
         });

@@ -103,7 +103,11 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
 
   const replace = surface("fixtures", "body", async (inbound) => {
     const { id = "" } = inbound.params;
-    const entry = { ...bodyOf(inbound), id };
+    const body = bodyOf(inbound);
+    if (body["id"] !== undefined && body["id"] !== id) {
+      throw invalid("id", "that of the path, or left out: a fixture keeps its id");
+    }
+    const entry = { ...body, id };
     await desk.change({ kind: "replace", session: sessionOf(inbound), entry });
     return told({ ids: [id] });
   });
@@ -160,8 +164,16 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     checkKept();
     const { times, ...asked } = bodyOf(inbound);
     const { min, max } = timesOf(times);
-    const { count, nearest } = await desk.count(filterOf(asked, inbound));
+    const { count, lost, nearest } = await desk.count(filterOf(asked, inbound));
     const isRight = count >= min && count <= max;
+    const isSure = isRight ? count + lost <= max : count > max || count + lost < min;
+    if (!isSure) {
+      throw new AppError(
+        "conflict",
+        `Nobody knows: ${count} of the requests that are kept fit, and ${lost} more came that there was ` +
+          "no room for. Raise ops.journal_max or ops.journal_max_bytes, or forget requests between tests",
+      );
+    }
     const wanted = max === Infinity ? { min } : { min, max };
     return told(
       { verified: isRight, count, times: wanted, ...(isRight ? {} : { nearest }) },
@@ -170,7 +182,6 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
   });
 
   const verdict = surface("verdict", "nothing", async (inbound) => {
-    checkKept();
     if (!desk.journal.keepsBodies) {
       throw new AppError(
         "conflict",
@@ -362,9 +373,10 @@ function timesOf(times: unknown): { readonly min: number; readonly max: number }
     return { min: count, max: count };
   }
   checkKeys(times, ["min", "max"]);
-  const { min = 0, max } = times;
-  return {
-    min: whole("times.min", min, 0, Number.MAX_SAFE_INTEGER),
-    max: max === undefined ? Infinity : whole("times.max", max, 0, Number.MAX_SAFE_INTEGER),
-  };
+  const min = whole("times.min", times["min"] ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  const max = times["max"] === undefined
+    ? Infinity
+    : whole("times.max", times["max"], 0, Number.MAX_SAFE_INTEGER);
+  if (min > max) throw invalid("times.max", "times.min or more");
+  return { min, max };
 }

@@ -39,11 +39,15 @@ export interface Shown {
   readonly requests: readonly ShownRequest[];
   /** How many fit. */
   readonly count: number;
+  /** How many more there was no room for: whether they fitted, nobody knows. */
+  readonly lost: number;
 }
 
 /** How many fit, and what nearly does. */
 export interface Count {
   readonly count: number;
+  /** How many more there was no room for: whether they fitted, nobody knows. */
+  readonly lost: number;
   readonly nearest: readonly Near[];
 }
 
@@ -94,7 +98,7 @@ export class Look {
       }
     }
     const nearest = near.map(({ entry, reasons }) => ({ request: this.#shown(entry), reasons }));
-    return { count, nearest };
+    return { count, lost: this.#lost(filter), nearest };
   }
 
   /** @throws {AppError} when `match` is wrong, or needs what is not kept. */
@@ -111,12 +115,13 @@ export class Look {
       if (chars > SHOWN_CHARS_MAX && requests.length > 0) break;
       requests.push(request);
     }
-    return { requests: requests.reverse(), count: found.length };
+    return { requests: requests.reverse(), count: found.length, lost: this.#lost(filter) };
   }
 
   joinCounts(counts: readonly Count[]): Count {
     return {
       count: counts.reduce((sum, { count }) => sum + count, 0),
+      lost: counts.reduce((sum, { lost }) => sum + lost, 0),
       nearest: counts.flatMap(({ nearest }) => nearest)
         .toSorted((one, other) => one.reasons.length - other.reasons.length)
         .slice(0, NEAREST_MAX),
@@ -129,7 +134,12 @@ export class Look {
         .toSorted((one, other) => one.at_ms - other.at_ms)
         .slice(-limit),
       count: shown.reduce((sum, { count }) => sum + count, 0),
+      lost: shown.reduce((sum, { lost }) => sum + lost, 0),
     };
+  }
+
+  #lost({ session, since }: RequestFilter): number {
+    return this.#deps.journal.lost(session, since ?? 0);
   }
 
   /** Why a request does not match, which is never said of one that does. */
@@ -139,6 +149,13 @@ export class Look {
     const entries = [{ id: "match", match, response: { error: { message: "-" } } }];
     const { fixtures, problems } = readAdded(entries, () => "match");
     if (problems.length > 0) throw new AppError("request_invalid", problems.join("; "));
+    const counted = ["sequenceIndex", "turnIndex"].find((key) => Object.hasOwn(Object(match), key));
+    if (counted !== undefined) {
+      throw new AppError(
+        "request_invalid",
+        `match.${counted} chooses among fixtures, and says nothing about a request: leave it out`,
+      );
+    }
     const needs = needsBodies(match);
     if (needs !== undefined && !journal.keepsBodies) {
       throw new AppError(

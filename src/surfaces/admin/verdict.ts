@@ -105,6 +105,8 @@ function afterError(
   const what = `${status}${error?.api_code ? ` ${error.api_code}` : ""}`;
   const isPassing = PASSING.has(status ?? 0) && !LASTING.has(error?.api_code ?? "");
   if (!isPassing) {
+    const isLast = earlier.some((other) => other.question === question && failed(other));
+    if (again === undefined && isLast) return []; // it gave up at last, after what is told of already
     return [{
       check: "gives_up",
       ok: again === undefined,

@@ -75,7 +75,6 @@ const TABLE: readonly (readonly [
   ], [["gives_up", false]]],
   ["a wrong request, sent again", [refused(0, 400), refused(9, 400)], [
     ["gives_up", false],
-    ["gives_up", true],
   ]],
   ["a cut answer, asked for again without a stream", [
     cut(0),
