@@ -8,6 +8,7 @@ import type { Answer, Ask, Source, Wire } from "../core/answer.ts";
 import type { Call } from "../core/exchange.ts";
 import { invalidUrl } from "../dialects/openai/errors.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
+import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
 import { MODEL_CHARS_MAX, type Route } from "./route.ts";
 
@@ -20,13 +21,25 @@ export interface PassRoute extends Route {
 const PATH_CHARS_MAX = 1024;
 
 /** Paths that no client is let to, unless an upstream's `paths` name them: keys, users, bills. */
-const PRIVATE = /^\/organization(?:\/|$)/;
+const PRIVATE = /^\/organization(?![\w-])/i;
 
-/** Which paths an upstream takes; `paths` are patterns in which `*` is any text, none = the usual ones. */
+/**
+ * Which paths an upstream takes; `paths` are patterns in which `*` is any text, none = the usual ones.
+ * A path is judged by where it leads, not by how it is spelled: none that climbs is taken. What is in
+ * a list has to be in it both for servers that tidy a path up and for those that do not.
+ */
 export function pathTaker(paths: readonly string[]): (path: string) => boolean {
-  if (paths.length === 0) return (path) => !PRIVATE.test(path);
-  const globs = paths.map(globOf);
-  return (path) => path.length <= PATH_CHARS_MAX && globs.some((glob) => glob.test(path));
+  if (paths.length === 0) {
+    return (path) => {
+      const plain = plainPath(path);
+      return plain !== undefined && !PRIVATE.test(plain);
+    };
+  }
+  const globs = paths.map((pattern) => globOf(decodedAscii(pattern) ?? pattern));
+  const isListed = (path: string | undefined) =>
+    path !== undefined && globs.some((glob) => glob.test(path));
+  return (path) =>
+    path.length <= PATH_CHARS_MAX && isListed(plainPath(path)) && isListed(decodedAscii(path));
 }
 
 /**

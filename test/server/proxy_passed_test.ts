@@ -62,12 +62,22 @@ describe("every path of /v1 that weir does not answer itself", () => {
       "/v1/files/%2e%2e/%2e%2e/admin",
       "/v1/a%2f..%2f..%2fb",
       "/v1/organization/users",
+      "/v1/%6frganization/users",
+      "/v1//organization/users",
+      "/v1/organization%2fusers",
+      "/v1/files/..;/organization",
+      "/v1/models/..%5c..%5corganization",
     ];
     for (const path of paths) {
       const { answer } = await passed("GET", path);
       expect([path, answer.status]).toEqual([path, 404]);
     }
     expect(proxy.upstream.requests.length).toBe(before);
+  });
+
+  test("a path whose /v1 is spelled with escapes stays below the upstream's", async () => {
+    proxy.play(() => [act.send(response("{}"))]);
+    expect((await passed("GET", "/%761/a%2Fb;c")).asked.path).toBe("/v1/a%2Fb;c");
   });
 
   test("the SDK uploads a file and reads a list of embeddings", async () => {
