@@ -191,7 +191,7 @@ export class AppError extends Error {
   readonly status: number;
   /** The message for logs and health, which quote no upstream. */
   readonly plain: string;
-  /** Of an error that somebody wrote as an answer. */
+  /** Of an error that somebody wrote as an answer, or that an upstream gave as one. */
   readonly told: ErrorWords | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {

@@ -242,7 +242,7 @@ for (const name of TRANSPORTS) {
           expect((await rig.ask()).text).toContain("水 🌊");
           const refusal = compress('{"error":{"message":"nein 不行"}}');
           rig.acts = () => [act.send(response(refusal, type, "400 X"))];
-          expect(JSON.parse((await rig.ask()).text).message).toBe("400 nein 不行");
+          expect(JSON.parse((await rig.ask()).text).message).toBe("nein 不行");
           await rig.untilFree();
         });
       }
@@ -299,7 +299,7 @@ for (const name of TRANSPORTS) {
           expect(status).toBe(upstreamStatus);
           expect(JSON.parse(text)).toEqual({
             code: "upstream_refused",
-            message: `${upstreamStatus} nein 不行`,
+            message: "nein 不行",
             param: "p",
           });
           expect(rig.kept).toEqual([]);
@@ -317,7 +317,7 @@ for (const name of TRANSPORTS) {
           rig.source.answer(askOf(TURN), rig.call()),
         );
         expect([code, status]).toEqual(["upstream_refused", 403]);
-        expect(message).toMatch(/^403 (?:you may|\(no body\))$/); // a reset may overtake the bytes
+        expect(message).toMatch(/^(?:you may|The upstream refused with the status 403, .*)$/); // a reset may overtake the bytes
       });
 
       test("a refusal without end is cut at a limit", async () => {
@@ -328,7 +328,7 @@ for (const name of TRANSPORTS) {
         ];
         const { aborted } = rig.upstream;
         const { message } = await failureOf(rig.source.answer(askOf(TURN), rig.call()));
-        expect(message).toBe(`403 ${"x".repeat(1000)}`);
+        expect(message).toBe("x".repeat(1000));
         await waitFor(() => rig.upstream.aborted > aborted, "the upstream to be aborted");
       });
 
