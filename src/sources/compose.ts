@@ -15,6 +15,8 @@ import { modelNotListed } from "../dialects/openai/errors.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import { masker } from "../lib/mask.ts";
+import { basicOf } from "../lib/userinfo.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
@@ -135,7 +137,9 @@ export function composeSources(
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
     const patient = asked(entry, speaks, streamOptions);
-    const source = noted(respeak(patient, speaks, entry, streamOptions, countUsage));
+    const source = noted(
+      respeak(patient, speaks, entry, streamOptions, countUsage, masker(ownSecrets(entry))),
+    );
     relaying.add(source);
     spoken.set(source, speaks);
     const takes = pathTaker(entry.paths);
@@ -308,6 +312,15 @@ export function composeSources(
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
+}
+
+/** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */
+function ownSecrets({ api_key, headers, base_url }: Entry): readonly string[] {
+  const basic = basicOf(base_url).slice("Basic ".length);
+  const userinfo = Buffer.from(basic, "base64").toString();
+  const password = userinfo.slice(userinfo.indexOf(":") + 1);
+  const values = [api_key, ...Object.values(headers), basic, password];
+  return [...values, ...values.map((value) => value.replace(/^\w+ +/, ""))]; // "Bearer …"
 }
 
 /** ChatGPT's web API, of whose answers nothing is read. */

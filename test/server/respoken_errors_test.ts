@@ -188,3 +188,46 @@ describe("errors of an Anthropic upstream", () => {
     });
   }
 });
+
+describe("weir's own key in an upstream's error", () => {
+  const HEADER = "header-secret-77";
+  let proxy: Proxied;
+  beforeAll(async () => {
+    proxy = await proxied({
+      set: {
+        "llm.speaks": "[openai_chat]",
+        "llm.api_key": KEY,
+        "llm.headers": `{x-gate: "Token ${HEADER}"}`,
+      },
+    });
+  });
+  afterAll(() => proxy.stop());
+
+  const [message, type, code] = [`not ${KEY}. nor ${HEADER}`, KEY, HEADER];
+  const error = JSON.stringify({ error: { message, type, param: KEY, code } });
+  const escaped = error.replaceAll("/", "\\/");
+  const long = JSON.stringify({ error: { message: `${"x".repeat(985)}${KEY}` } });
+  const told = { "retry-after": KEY };
+  const ANSWERS = {
+    "a refusal": () => [act.send(response(error, told, "401 X"))],
+    "a refusal with escapes": () => [act.send(response(escaped, told, "400 X"))],
+    "a long refusal": () => [act.send(response(long, told, "400 X"))],
+    "no JSON": () => [act.send(response(`<html>${KEY}`, told, "403 X"))],
+    "a stream's first event": () => whole(`data: ${error}\n\n`),
+    "a stream's long event": () => whole(`data: ${long}\n\n`),
+    "a stream's last event": () =>
+      whole('data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', `data: ${error}\n\n`),
+  };
+  for (const [name, acts] of Object.entries(ANSWERS)) {
+    for (const path of ["/v1/responses", "/v1/messages"] as const) {
+      test(`${name} on ${path} is told without it`, async () => {
+        proxy.play(acts);
+        const { text, headers } = await asked(proxy, path, true);
+        const all = text + JSON.stringify([...headers]);
+        expect(text).toContain("***");
+        expect(all).not.toContain(KEY.slice(0, 10));
+        expect(all).not.toContain(HEADER);
+      });
+    }
+  }
+});

@@ -27,6 +27,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   readonly #reader: AnswerReader;
   readonly #limits: AnswerLimits;
   readonly #call: Call;
+  readonly #mask: (text: string) => string;
   #bytesLeft: number;
   /** Read while nobody waited. */
   #steps: Step[] = [];
@@ -42,12 +43,16 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   /** What is said, as far as it is to be counted. */
   #said = "";
 
-  /** `count` gives what the answer cost by what it said, should the upstream not tell. */
+  /**
+   * `mask` takes secrets out of what an error quotes; `count` gives what the answer cost by what it
+   * said, should the upstream not tell.
+   */
   constructor(
     relay: Relay,
     dialect: UpstreamDialect,
     limits: AnswerLimits,
     call: Call,
+    mask: (text: string) => string,
     count?: (said: string) => Usage,
   ) {
     this.#body = relay.body;
@@ -55,6 +60,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     this.#limits = limits;
     this.#bytesLeft = limits.answer_max_bytes;
     this.#call = call;
+    this.#mask = mask;
     this.#count = count;
   }
 
@@ -175,7 +181,8 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     this.#body.pause();
   }
 
-  #fail(error: unknown): void {
+  #fail(thrown: unknown): void {
+    const error = thrown instanceof AppError ? thrown.masked(this.#mask) : thrown;
     this.#call.upstream?.end(error); // before the body's own end: that one may be in order
     this.#hasEnded = true;
     const reject = this.#reject;

@@ -28,6 +28,9 @@ const AGAIN_FIELDS = ["retry-after", "retry-after-ms", "x-should-retry"] as cons
 /** What may stand in one. */
 const AGAIN_VALUE = /^[\x20-\x7e]{1,64}$/;
 
+/** Takes secrets out of a text. */
+export type Mask = (text: string) => string;
+
 /** What an answer cost, counted by what was asked and what was said. */
 export type CountUsage = (turn: Turn, said: string) => Usage;
 
@@ -60,7 +63,8 @@ export async function unlessUnknown(
  * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
  * let them be; what it turns out not to know is asked again in the dialect that it does.
  * `streamOptions` are those of the upstream behind it: it learns from what comes back. `count` is for
- * answers whose usage it was not asked for; absent = it is not noted then.
+ * answers whose usage it was not asked for; absent = it is not noted then. `mask` takes weir's own
+ * keys out of what an error quotes; absent = there are none.
  */
 export function respeak(
   source: Source,
@@ -68,6 +72,7 @@ export function respeak(
   limits: AnswerLimits,
   streamOptions: StreamOptions,
   count?: CountUsage,
+  mask: Mask = (text) => text,
 ): Source {
   const { asked } = speaks;
   if (asked === undefined) return source;
@@ -75,7 +80,7 @@ export function respeak(
   function answer(ask: Ask, call: Call): Answer | Promise<Answer> {
     const { wire } = ask;
     if (!speaks.has(wire?.dialect)) {
-      return new Reading(source, asked!, limits, streamOptions, count, ask, call).ask();
+      return new Reading(source, asked!, limits, streamOptions, count, mask, ask, call).ask();
     }
     const given = source.answer(ask, call);
     const isSure = speaks.isSureOf(wire!.dialect) || wire!.upload !== undefined;
@@ -104,6 +109,7 @@ class Reading {
   readonly #limits: AnswerLimits;
   readonly #streamOptions: StreamOptions;
   readonly #count: CountUsage | undefined;
+  readonly #mask: Mask;
   readonly #ask: Ask;
   readonly #call: Call;
   /** True when the request had `stream_options`. */
@@ -117,6 +123,7 @@ class Reading {
     limits: AnswerLimits,
     streamOptions: StreamOptions,
     count: CountUsage | undefined,
+    mask: Mask,
     ask: Ask,
     call: Call,
   ) {
@@ -125,6 +132,7 @@ class Reading {
     this.#limits = limits;
     this.#streamOptions = streamOptions;
     this.#count = count;
+    this.#mask = mask;
     this.#ask = ask;
     this.#call = call;
   }
@@ -146,7 +154,14 @@ class Reading {
       if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
       const isCounted = this.#count !== undefined && !this.#hasOptions;
       const count = isCounted ? (said: string) => this.#count!(this.#ask.turn(), said) : undefined;
-      const steps = new LiveSteps(decoded(answer), this.#dialect, this.#limits, this.#call, count);
+      const steps = new LiveSteps(
+        decoded(answer),
+        this.#dialect,
+        this.#limits,
+        this.#call,
+        this.#mask,
+        count,
+      );
       return { kind: "live", steps, model: this.#call.model };
     }
     answer.body.cancel();
@@ -171,11 +186,12 @@ class Reading {
       });
       return await this.ask();
     }
-    const error = this.#dialect.readError(status, text);
+    // Both: the sentence is cut at a length, and JSON may spell a key with escapes.
+    const error = this.#dialect.readError(status, this.#mask(text));
     const again = AGAIN_FIELDS.flatMap((name) => {
       const value = fields.get(name);
       return value !== null && AGAIN_VALUE.test(value) ? [[name, value] as const] : [];
     });
-    throw again.length === 0 ? error : error.with(Object.fromEntries(again));
+    throw error.with(Object.fromEntries(again)).masked(this.#mask);
   }
 }
