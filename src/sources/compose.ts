@@ -259,8 +259,8 @@ export function composeSources(
   });
   const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
     to === mock
-      ? { model, to: endpoints, takes: endpoints.has }
-      : { model, to, takes: takers.get(to)! }
+      ? { model, to: endpoints, takes: endpoints.has, isMock: true }
+      : { model, to, takes: takers.get(to)!, isMock: false }
   );
   const passing = passedFixtures(passOn(passRows), written);
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;

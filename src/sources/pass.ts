@@ -12,9 +12,10 @@ import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
 import { MODEL_CHARS_MAX, type Route } from "./route.ts";
 
-/** A route to an upstream, and which paths that one takes. */
+/** A route to an upstream or to the mock, and which paths that one takes. */
 export interface PassRoute extends Route {
   readonly takes: (path: string) => boolean;
+  readonly isMock: boolean;
 }
 
 /** A longer path is nobody's: matching a pattern may take the cube of its length. */
@@ -45,25 +46,28 @@ export function pathTaker(paths: readonly string[]): (path: string) => boolean {
 /**
  * Asks the first upstream whose route fits the model that is named. A request that names none goes
  * to the first that takes its path; where that one knows no such thing (404), the next ones are
- * asked: an object is with the upstream that has made it.
+ * asked: an object is with the upstream that has made it. The mock answers for no upstream that the
+ * model's route leads to.
  *
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
 export function passOn(routes: readonly PassRoute[]): Source {
-  const rows = routes.map(({ model, to, takes }) => ({
+  const rows = routes.map(({ model, to, takes, isMock }) => ({
     glob: model === undefined ? undefined : globOf(model),
     to,
     takes,
+    isMock,
   }));
 
   function targets(wire: Wire, path: string): readonly Source[] {
     const model = modelOf(wire);
-    const fits = rows.filter(({ glob, takes }) =>
-      takes(path) &&
-      (model === "" || glob === undefined ||
-        (model.length <= MODEL_CHARS_MAX && glob.test(model)))
+    const fits = rows.filter(({ glob }) =>
+      model === "" || glob === undefined ||
+      (model.length <= MODEL_CHARS_MAX && glob.test(model))
     );
-    return [...new Set(fits.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
+    const mayMock = model === "" || fits[0]?.isMock === true;
+    const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
+    return [...new Set(taking.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
   }
 
   return {

@@ -267,6 +267,25 @@ routes:
     });
   }
 
+  test("nothing is mocked for a model that is an upstream's", async () => {
+    const weir = await launch({
+      files: {
+        "config.yaml": `upstreams:
+  - { name: files, base_url: "${local.url}/v1", paths: [/files*] }
+routes:
+  - { match: { model: files-* }, to: [files] }
+`,
+      },
+    });
+    const status = async (model: string) => {
+      const body = JSON.stringify({ input: "a", model });
+      const { status } = await fetch(`${weir.url}/v1/embeddings`, { method: "POST", body });
+      return status;
+    };
+    expect([await status("files-one"), await status("other")]).toEqual([404, 200]);
+    await weir.stop();
+  });
+
   test("a model is deleted by the upstream that has it", async () => {
     const deleted = await fetch(`${proxy.weir.url}/v1/models/ft:x`, { method: "DELETE" });
     expect(await deleted.json()).toEqual({ by: "llm" });

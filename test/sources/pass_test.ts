@@ -56,9 +56,16 @@ async function asked(
 
 function two(first = 200, second = 200) {
   return (names: string[]): readonly PassRoute[] => [
-    { model: "gpt-*", to: upstream("a", names, first), takes: ALL },
-    { model: undefined, to: upstream("b", names, second), takes: ALL },
+    { model: "gpt-*", to: upstream("a", names, first), takes: ALL, isMock: false },
+    { model: undefined, to: upstream("b", names, second), takes: ALL, isMock: false },
   ];
+}
+
+/** Model x is an upstream's that has files only, m the mock's, as is every other. */
+function beside(names: string[]): readonly PassRoute[] {
+  const mock = { to: upstream("mock", names), takes: ALL, isMock: true };
+  const files = { to: upstream("a", names), takes: pathTaker(["/files*"]), isMock: false };
+  return [{ model: "x", ...files }, { model: "m", ...mock }, { model: undefined, ...mock }];
 }
 
 const FORM = [
@@ -105,7 +112,12 @@ describe("passOn()", () => {
       askFor("/files/file-1"),
       (names) => {
         const to = upstream("a", names, 404);
-        return [{ model: "x", to, takes: ALL }, { model: undefined, to, takes: ALL }];
+        return [{ model: "x", to, takes: ALL, isMock: false }, {
+          model: undefined,
+          to,
+          takes: ALL,
+          isMock: false,
+        }];
       },
       ["a", 404],
     ],
@@ -113,11 +125,22 @@ describe("passOn()", () => {
       "to the first that takes the path",
       askFor("/files"),
       (names) => [
-        { model: undefined, to: upstream("a", names), takes: pathTaker(["/embeddings"]) },
-        { model: undefined, to: upstream("b", names), takes: pathTaker(["/f*s"]) },
+        {
+          model: undefined,
+          to: upstream("a", names),
+          takes: pathTaker(["/embeddings"]),
+          isMock: false,
+        },
+        { model: undefined, to: upstream("b", names), takes: pathTaker(["/f*s"]), isMock: false },
       ],
       ["b", 200],
     ],
+    ["not to the mock in place of an upstream", askFor("/e", '{"model":"x"}'), beside, ["", 404]],
+    ["to the mock that the model's route leads to", askFor("/e", '{"model":"m"}'), beside, [
+      "mock",
+      200,
+    ]],
+    ["to the mock where no model decides", askFor("/e", "{}"), beside, ["mock", 200]],
     ["to nobody", askFor("/organization/admin_api_keys"), two(), ["", 404]],
   ];
   for (const [name, ask, routes, expected] of ROWS) {
