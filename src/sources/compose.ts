@@ -21,7 +21,7 @@ import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { Mock } from "./mock/mock.ts";
-import { passOn, pathTaker } from "./pass.ts";
+import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
@@ -57,6 +57,8 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
+  /** Who of them answers (`Passing`). */
+  readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
   readonly passesAll: boolean;
   /** True when `source` may answer with a relay. */
@@ -145,7 +147,10 @@ export function composeSources(
     const takes = pathTaker(entry.paths);
     // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
     const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
-    takers.set(source, (path) => takes(path) && (isOpenai || !endpoints.has(path)));
+    takers.set(
+      source,
+      (path) => takes(path) && (isOpenai || !endpoints.has(path)) && speaks.knows(path),
+    );
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
     if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
@@ -262,7 +267,8 @@ export function composeSources(
       ? { model, to: endpoints, takes: endpoints.has, isMock: true }
       : { model, to, takes: takers.get(to)!, isMock: false }
   );
-  const passing = passedFixtures(passOn(passRows), written);
+  const passer = passOn(passRows);
+  const passing = passedFixtures(passer, written);
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
@@ -304,6 +310,7 @@ export function composeSources(
     ),
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing,
+    answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ to }) => to !== endpoints),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),

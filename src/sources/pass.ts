@@ -18,6 +18,16 @@ export interface PassRoute extends Route {
   readonly isMock: boolean;
 }
 
+/** Who passes on. */
+export interface Passing extends Source {
+  /**
+   * Who has what is kept at `path` (without its query) for `model`, by the first route that fits it
+   * ("" = none is named, so any route may): an upstream, the mock, or nobody, when that upstream does
+   * not take the path.
+   */
+  answerer(model: string, path: string): "upstream" | "mock" | "nobody";
+}
+
 /** A longer path is nobody's: matching a pattern may take the cube of its length. */
 const PATH_CHARS_MAX = 1024;
 
@@ -51,7 +61,7 @@ export function pathTaker(paths: readonly string[]): (path: string) => boolean {
  *
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
-export function passOn(routes: readonly PassRoute[]): Source {
+export function passOn(routes: readonly PassRoute[]): Passing {
   const rows = routes.map(({ model, to, takes, isMock }) => ({
     glob: model === undefined ? undefined : globOf(model),
     to,
@@ -59,12 +69,16 @@ export function passOn(routes: readonly PassRoute[]): Source {
     isMock,
   }));
 
-  function targets(wire: Wire, path: string): readonly Source[] {
-    const model = modelOf(wire);
-    const fits = rows.filter(({ glob }) =>
+  function fitting(model: string): typeof rows {
+    return rows.filter(({ glob }) =>
       model === "" || glob === undefined ||
       (model.length <= MODEL_CHARS_MAX && glob.test(model))
     );
+  }
+
+  function targets(wire: Wire, path: string): readonly Source[] {
+    const model = modelOf(wire);
+    const fits = fitting(model);
     const mayMock = model === "" || fits[0]?.isMock === true;
     const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
     return [...new Set(taking.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
@@ -72,6 +86,11 @@ export function passOn(routes: readonly PassRoute[]): Source {
 
   return {
     name: routes[0]?.to.name ?? "",
+    answerer(model, path) {
+      const fits = fitting(model).slice(0, model === "" ? undefined : 1);
+      if (fits.every(({ isMock }) => isMock)) return "mock";
+      return fits.some(({ isMock, takes }) => !isMock && takes(path)) ? "upstream" : "nobody";
+    },
     answer(ask, call) {
       const { wire } = ask;
       if (wire === undefined) throw new TypeError("Cannot pass on what came over no wire");

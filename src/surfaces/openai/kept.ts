@@ -61,6 +61,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     model,
     isRelaying,
     madeUpReply,
+    isMocked: (model) => deps.answerer(model, "/responses/compact") === "mock",
     countPrompt,
     countText: (model, text) => tokens.of(model).count(text),
   });
