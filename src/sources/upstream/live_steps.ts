@@ -141,7 +141,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #finish(broken?: AppError): void {
     try {
       this.#give(this.#reader.end());
-      this.#noteCount();
+      this.#tellCount();
       this.#hasEnded = true;
       this.#settle()?.(DONE);
     } catch (error) {
@@ -149,12 +149,14 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     }
   }
 
-  #noteCount(): void {
+  /** The answer is whole, and nobody has told what it cost. */
+  #tellCount(): void {
     const usage = this.#count?.(this.#said);
     if (usage === undefined) return;
     this.#call.promptTokens = usage.promptTokens;
     this.#call.completionTokens = usage.completionTokens;
     this.#call.tokensAreEstimated = true;
+    this.#hand([{ kind: "usage", usage }]);
   }
 
   /** The answer is done and its body is not: that may end by itself, and is not waited for. */
@@ -175,6 +177,10 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
         this.#said += step.text;
       }
     }
+    this.#hand(steps);
+  }
+
+  #hand(steps: readonly Step[]): void {
     const resolve = this.#settle();
     if (resolve !== undefined) return resolve({ done: false, value: steps });
     for (const step of steps) this.#steps.push(step);

@@ -63,7 +63,7 @@ export async function unlessUnknown(
  * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
  * let them be; what it turns out not to know is asked again in the dialect that it does.
  * `streamOptions` are those of the upstream behind it: it learns from what comes back. `count` is for
- * answers whose usage it was not asked for; absent = it is not noted then. `mask` takes weir's own
+ * answers whose usage is not told; absent = nobody is told then. `mask` takes weir's own
  * keys out of what an error quotes; absent = there are none.
  */
 export function respeak(
@@ -152,8 +152,9 @@ class Reading {
     if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer));
     if (status >= 200 && status < 300) {
       if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
-      const isCounted = this.#count !== undefined && !this.#hasOptions;
-      const count = isCounted ? (said: string) => this.#count!(this.#ask.turn(), said) : undefined;
+      const count = this.#count === undefined
+        ? undefined
+        : (said: string) => this.#count!(this.#ask.turn(), said);
       const steps = new LiveSteps(
         decoded(answer),
         this.#dialect,

@@ -26,6 +26,7 @@ import {
 } from "../../server/scripted_upstream.ts";
 import {
   ANSWER_LIMITS,
+  countLetters,
   END,
   endStep,
   failureOf,
@@ -508,18 +509,22 @@ for (const name of TRANSPORTS) {
             completionTokens: 50,
             tokensAreEstimated: false,
           }],
-          ["not known where it was asked and did not tell", "auto", STREAM, {
-            promptTokens: -1,
-            completionTokens: -1,
-            tokensAreEstimated: false,
+          ["counted where it was asked for and not told", "auto", STREAM, {
+            promptTokens: PROMPT,
+            completionTokens: 1,
+            tokensAreEstimated: true,
           }],
         ];
         for (const [what, rule, acts, cost] of COSTS) {
           test(`what the answer cost is ${what}`, async () => {
             rig.acts = () => acts;
             const call = rig.call();
-            await stepsOf(rig.live({}, 0, {}, new StreamOptions(rule)).answer(askOf(TURN), call));
+            const source = rig.live({}, 0, {}, new StreamOptions(rule), countLetters);
+            const steps = await stepsOf(source.answer(askOf(TURN), call));
             expect(call).toMatchObject(cost);
+            const { promptTokens, completionTokens } = call;
+            expect(steps.filter(({ kind }) => kind === "usage"))
+              .toEqual([{ kind: "usage", usage: { promptTokens, completionTokens } }]);
           });
         }
 
