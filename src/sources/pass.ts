@@ -5,8 +5,11 @@
  */
 
 import type { Answer, Ask, Source, Wire } from "../core/answer.ts";
+import { queryOf } from "../core/body.ts";
+import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { invalidUrl } from "../dialects/openai/errors.ts";
+import { echo } from "../dialects/openai/faults.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
@@ -99,10 +102,80 @@ export function passOn(routes: readonly PassRoute[]): Passing {
       const [first] = found;
       if (first === undefined) throw invalidUrl(wire.method, `/v1${path}`);
       call.source = first.name;
-      const mayMiss = found.length > 1 && wire.upload === undefined && path.lastIndexOf("/") > 0;
-      return mayMiss ? askInTurn(found, ask, call) : first.answer(ask, call);
+      if (found.length === 1 || path.lastIndexOf("/") === 0) return first.answer(ask, call);
+      const object = objectOf(wire.method, path);
+      if (object !== undefined) return askOwner(found, object, ask, call);
+      return wire.upload === undefined ? askInTurn(found, ask, call) : first.answer(ask, call);
     },
   };
+}
+
+/** Methods that change nothing (RFC 9110 section 9.2.1): whoever is asked first may as well be. */
+const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+/** A word of the API; ids have digits or capitals besides. */
+const WORD = /^[a-z_-]*$/;
+
+/**
+ * The object that a request would change: its path up to the first id ("/responses/resp_1" of
+ * "/responses/resp_1/cancel"). undefined = it changes none that there is.
+ */
+function objectOf(method: string, path: string): string | undefined {
+  if (SAFE.has(method)) return undefined;
+  const segments = path.split("/"); // the first two are "" and what all such objects are below
+  const id = segments.findIndex((segment, index) => index >= 2 && !WORD.test(segment));
+  if (id !== -1) return segments.slice(0, id + 1).join("/");
+  return method === "DELETE" ? path : undefined;
+}
+
+/** What belongs to the change, and not to the question who has the object. */
+const OF_CHANGE = {
+  "content-type": null,
+  "content-encoding": null,
+  "idempotency-key": null,
+  "if-match": null,
+  "if-none-match": null,
+  "if-modified-since": null,
+  "if-unmodified-since": null,
+  range: null,
+};
+
+/** What an upstream answers that has no such object, or gives none of its kind. */
+const LACKING: ReadonlySet<number> = new Set([404, 405, 501]);
+
+/**
+ * The answer of the first of `sources` that gives the object when asked for it: a change is tried
+ * nowhere else. One that refuses to be asked may have it: its refusal is the answer.
+ *
+ * @throws {AppError} `object_unknown` when none has it.
+ */
+async function askOwner(
+  sources: readonly Source[],
+  object: string,
+  ask: Ask,
+  call: Call,
+): Promise<Answer> {
+  const wire = ask.wire!;
+  const path = object + queryOf(wire.path);
+  const fields = wire.fields.with(OF_CHANGE);
+  const question: Ask = {
+    model: () => ask.model(),
+    turn: () => ask.turn(),
+    wire: { dialect: wire.dialect, method: "GET", path, fields, body: null },
+  };
+  for (const source of sources) {
+    const answer = await source.answer(question, call);
+    if (answer.kind !== "relay") continue;
+    const { status, body } = answer;
+    const isGiven = status >= 200 && status < 300;
+    if (!isGiven && !LACKING.has(status)) return answer;
+    body.cancel();
+    if (isGiven) return source.answer(ask, call);
+  }
+  throw new AppError(
+    "object_unknown",
+    `No upstream gives '${echo(object)}' when asked for it, so which of them to send this ` +
+      `${wire.method} to is not known. \`paths\` of an upstream says what only it is asked for.`,
+  );
 }
 
 /** The answer of the first of `sources` that has what is asked for, else that of the last. */

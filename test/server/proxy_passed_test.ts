@@ -164,6 +164,13 @@ describe("with upstreams of several routes", () => {
     const from = other.upstream.requests.length;
     expect(await text("/v1/batches/b-1")).toBe("{}");
     expect(other.upstream.requests.length).toBe(from);
+    const before = proxy.upstream.requests.length;
+    const deleted = await fetch(`${both.weir.url}/v1/files/file-1`, { method: "DELETE" });
+    expect(await deleted.text()).toBe('{"id":"file-1"}');
+    const methods = ({ upstream }: Proxied, from: number) =>
+      upstream.requests.slice(from).map(({ method }) => method);
+    expect(methods(proxy, before)).toEqual(["GET"]);
+    expect(methods(other, from)).toEqual(["GET", "DELETE"]);
     for (const one of [both, proxy, other]) await one.stop();
   });
 });

@@ -96,7 +96,7 @@ describe("passOn()", () => {
       200,
     ]],
     ["to the first without a model", askFor("/files"), two(), ["a", 200]],
-    ["to the first for bytes", askFor("/uploads/1/parts", "\0ÿ", "image/png"), two(), ["a", 200]],
+    ["to the first for bytes", askFor("/audio/x", "\0ÿ", "image/png"), two(), ["a", 200]],
     ["on from one that has no such object", askFor("/files/file-1"), two(404), ["a b", 200]],
     ["to all when nobody has it", askFor("/files/file-1"), two(404, 404), ["a b", 404]],
     ["not on from another refusal", askFor("/files/file-1"), two(401), ["a", 401]],
@@ -146,6 +146,94 @@ describe("passOn()", () => {
   for (const [name, ask, routes, expected] of ROWS) {
     test(`goes ${name}`, async () => expect(await asked(ask, routes)).toEqual(expected));
   }
+});
+
+describe("passOn() sends a change to the upstream that has the object, and to no other", () => {
+  const ROWS: readonly (readonly [
+    change: string,
+    expected: readonly string[],
+    statuses?: readonly [a: number, b: number],
+    status?: number,
+  ])[] = [
+    ["DELETE /responses/resp_1", [
+      "a GET /responses/resp_1",
+      "b GET /responses/resp_1",
+      "b DELETE /responses/resp_1",
+    ]],
+    ["POST /responses/resp_1/cancel?x=1", [
+      "a GET /responses/resp_1?x=1",
+      "b GET /responses/resp_1?x=1",
+      "b POST /responses/resp_1/cancel?x=1",
+    ], [405, 200]],
+    ["POST /threads/T/runs/R/cancel", ["a GET /threads/T", "a POST /threads/T/runs/R/cancel"], [
+      200,
+      200,
+    ]],
+    ["DELETE /models/mine", ["a GET /models/mine", "a DELETE /models/mine"], [200, 200]],
+    ["PATCH /files/file-1", ["a GET /files/file-1", "b GET /files/file-1"], [404, 404], 404],
+    ["DELETE /files/file-1", ["a GET /files/file-1"], [401, 200], 401],
+    ["DELETE /files/file-1", ["a GET /files/file-1"], [503, 200], 503],
+    ["POST /images/generations", ["a POST /images/generations", "b POST /images/generations"]],
+    ["POST /files", ["a POST /files"], [404, 200], 404],
+  ];
+  for (const [change, expected, [a, b] = [404, 200], status = 200] of ROWS) {
+    test(`${change}, of ${a} and ${b}`, async () => {
+      const [method, path] = change.split(" ") as [string, string];
+      const asked: string[] = [];
+      const noting = (name: string, status: number): Source => {
+        const inner = upstream(name, [], status);
+        return {
+          name,
+          answer(ask, call) {
+            const { wire } = ask;
+            asked.push(`${name} ${wire!.method} ${wire!.path}`);
+            const isChange = wire!.method === method;
+            expect(wire!.body !== null).toBe(isChange);
+            expect([...wire!.fields].map(([key]) => key))
+              .toEqual(
+                isChange ? ["authorization", "content-type", "if-match"] : ["authorization"],
+              );
+            return inner.answer(ask, call);
+          },
+        };
+      };
+      const wire = {
+        dialect: "openai",
+        method,
+        path,
+        fields: Fields.of([
+          ["authorization", "Bearer k"],
+          ["content-type", "application/json"],
+          ["if-match", "x"],
+        ]),
+        body: new TextEncoder().encode("{}"),
+      } as const;
+      const source = passOn([
+        { model: "a", to: noting("a", a), takes: ALL, isMock: false },
+        { model: "b", to: noting("b", b), takes: ALL, isMock: false },
+      ]);
+      const call = new Exchange(engine, "test", { method });
+      const told = Promise.try(() => source.answer({ ...askFor(path), wire }, call)).then(
+        (answer) => answer.kind === "relay" ? answer.status : 0,
+        (error: unknown) => error instanceof AppError ? error.status : 0,
+      );
+      expect([await told, asked]).toEqual([status, [...expected]]);
+    });
+  }
+
+  test("an object that nobody gives is told of", async () => {
+    const names: string[] = [];
+    const wire = { ...askFor("/uploads/upload_1/complete").wire!, method: "POST" };
+    const call = new Exchange(engine, "test", { method: "POST" });
+    const told = passOn(two(404, 404)(names)).answer({ ...askFor(""), wire }, call);
+    await expect(told).rejects.toMatchObject({
+      code: "object_unknown",
+      message:
+        "No upstream gives '/uploads/upload_1' when asked for it, so which of them to send " +
+        "this POST to is not known. `paths` of an upstream says what only it is asked for.",
+    });
+    expect(names).toEqual(["a", "b"]);
+  });
 });
 
 describe("pathTaker()", () => {
