@@ -12,6 +12,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody, KnownBody } from "../../core/relay_body.ts";
 import type { Turn } from "../../core/turn.ts";
+import { readError } from "../../dialects/openai_chat/read_answer.ts";
 import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
 import type { Speaks } from "./speaks.ts";
@@ -53,10 +54,24 @@ export async function unlessUnknown(
   if (!UNKNOWN_PATH.has(status)) return relay;
   const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
   const model = ask.model();
-  const isOfModel = status === 404 && model !== "" && Buffer.from(bytes).includes(model);
+  const isOfModel = status === 404 && isAbout(new TextDecoder().decode(bytes), model);
   if (!isOfModel && error === undefined) return undefined;
   const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
   return { kind: "relay", status, fields, body };
+}
+
+/** True when an error's `body` says that `model` is at fault: its sentence or its words name it. */
+function isAbout(body: string, model: string): boolean {
+  const { message, param, told } = readError(404, body);
+  return param === "model" || told?.code === "model_not_found" ||
+    (model !== "" && wordOf(model).test(message));
+}
+
+/** Finds `name` where it is no part of a longer one, such as gpt-4o of gpt-4o-mini. */
+function wordOf(name: string): RegExp {
+  const before = String.raw`(?<![\p{L}\p{N}_]|[\p{L}\p{N}_][./-])`;
+  const after = String.raw`(?![\p{L}\p{N}_]|[./-][\p{L}\p{N}_])`;
+  return new RegExp(before + RegExp.escape(name) + after, "u");
 }
 
 /**

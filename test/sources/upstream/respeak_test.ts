@@ -857,8 +857,28 @@ describe("respeak()", () => {
       });
     }
 
+    const OF_THE_PATH: readonly (readonly [model: string, body: string])[] = [
+      ["m", '{"error":{"message":"Not Found here","type":"nf","param":null,"code":null}}'],
+      ["gpt-4o", '{"detail":"gpt-4o-mini knows no such URL"}'],
+      ["responses", '{"error":"/v1/responses is unknown"}'],
+      ["gpt-4", '{"error":{"message":"no","model":"gpt-4"}}'],
+    ];
+    for (const [model, body] of OF_THE_PATH) {
+      test(`asks again although ${body} holds the letters of the model ${model}`, async () => {
+        const { bodies } = await asked(
+          act.send(response(body, {}, "404 Not Found")),
+          { ...WIRE, model: () => model },
+        );
+        expect(bodies).toHaveLength(2);
+      });
+    }
+
     const KEPT: readonly (readonly [name: string, status: string, body: string])[] = [
       ["a 404 that names the model", "404 Not Found", '{"error":"no gpt-x here"}'],
+      ["a 404 that quotes it", "404 Not Found", '{"error":{"message":"The model `gpt-x`, or"}}'],
+      ["a 404 that ends with it", "404 Not Found", '{"detail":"no models/gpt-x or gpt-x."}'],
+      ["a 404 of an unknown model", "404 Not Found", '{"error":{"code":"model_not_found"}}'],
+      ["a 404 of the parameter", "404 Not Found", '{"error":{"message":"no","param":"model"}}'],
       ["a refusal", "400 Bad Request", NOT_THERE],
       ["an answer", "200 OK", "{}"],
     ];
