@@ -289,9 +289,11 @@ routes:
   test("a model is deleted by the upstream that has it", async () => {
     const deleted = await fetch(`${proxy.weir.url}/v1/models/ft:x`, { method: "DELETE" });
     expect(await deleted.json()).toEqual({ by: "llm" });
-    for (const { requests } of [local, proxy.upstream]) {
+    const last = ({ requests }: typeof local) => {
       const { method, path } = requests.at(-1)!;
-      expect([method, path]).toEqual(["DELETE", "/v1/models/ft:x"]);
-    }
+      return [method, path];
+    };
+    expect(last(local)).toEqual(["GET", "/v1/models/ft:x"]);
+    expect(last(proxy.upstream)).toEqual(["DELETE", "/v1/models/ft:x"]);
   });
 });
