@@ -209,8 +209,12 @@ test("mock.models and auth.token hold here, too", async () => {
 
 describe("with upstreams", () => {
   let proxy: Proxied;
-  const local = scriptedUpstream(({ method }) => [
-    act.send(method === "DELETE" ? response("{}", {}, "404 Not Found") : response(answer("local"))),
+  const local = scriptedUpstream(({ path }) => [
+    act.send(
+      path.startsWith("/v1/models/")
+        ? response("{}", {}, "404 Not Found")
+        : response(answer("local")),
+    ),
   ]);
   beforeAll(async () => {
     proxy = await proxied({
