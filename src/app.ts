@@ -259,6 +259,7 @@ export function makeApp(
     ...openai,
     peers,
     passed: passedOn,
+    answerer: sources.answerer,
     isRelaying: ofMain.isRelaying,
     authorize,
     secrets,

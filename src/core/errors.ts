@@ -202,7 +202,7 @@ export class AppError extends Error {
   readonly status: number;
   /** The message for logs and health, which quote no upstream. */
   readonly plain: string;
-  /** Of an error that somebody wrote as an answer. */
+  /** Of an error that somebody wrote as an answer, or that an upstream gave as one. */
   readonly told: ErrorWords | undefined;
 
   constructor(code: ErrorCode, message: string, options: AppErrorOptions = {}) {
@@ -217,15 +217,31 @@ export class AppError extends Error {
 
   /** The same error with these response headers besides its own. */
   with(headers: Readonly<Record<string, string>>): AppError {
-    const { code, message, param, status, cause, plain, told } = this;
-    return new AppError(code, message, {
-      status,
-      plain,
-      told,
-      cause,
-      headers: { ...this.headers, ...headers },
-      ...(param === null ? {} : { param }),
+    return this.#as({ headers: { ...this.headers, ...headers } });
+  }
+
+  /** The same error, each of its texts as `mask` gives it. */
+  masked(mask: (text: string) => string): AppError {
+    const { message, plain, param, told, headers } = this;
+    const { type, code } = told ?? {};
+    return this.#as({
+      message: mask(message),
+      plain: mask(plain),
+      headers: Object.fromEntries(
+        Object.entries(headers).map(([name, text]) => [name, mask(text)]),
+      ),
+      ...(param === null ? {} : { param: mask(param) }),
+      told: told && {
+        ...(type === undefined ? {} : { type: mask(type) }),
+        ...(code === undefined ? {} : { code: mask(code) }),
+      },
     });
+  }
+
+  #as({ message = this.message, ...options }: AppErrorOptions & { readonly message?: string }) {
+    const { code, param, status, cause, plain, told, headers } = this;
+    const own = { status, plain, told, cause, headers, ...(param === null ? {} : { param }) };
+    return new AppError(code, message, { ...own, ...options });
   }
 }
 

@@ -25,6 +25,7 @@ import {
 } from "../core/memory.ts";
 import { idsOfName, nameOfIds } from "../core/session.ts";
 import { idFilter } from "./id_filter.ts";
+import { masker } from "../lib/mask.ts";
 import { basicOf, withoutUserinfo } from "../lib/userinfo.ts";
 
 /** An answer above this is not read to its end. */
@@ -83,6 +84,8 @@ class HttpMemory implements Memory {
   /** Where it is, for whoever reads that it is not there. */
   readonly #place: string;
   readonly #authorization: Readonly<Record<string, string>>;
+  /** Takes what is sent to the server alone out of what it says. */
+  readonly #mask: (text: string) => string;
 
   constructor(options: HttpOptions) {
     const { baseUrl, token } = options;
@@ -90,6 +93,7 @@ class HttpMemory implements Memory {
     this.#place = withoutUserinfo(baseUrl);
     const isOwn = token === "" || basicOf(baseUrl) !== "";
     this.#authorization = isOwn ? {} : { authorization: `Bearer ${token}` };
+    this.#mask = masker([token, basicOf(baseUrl).slice("Basic ".length)]);
   }
 
   checkReady(): void {}
@@ -123,7 +127,7 @@ class HttpMemory implements Memory {
     const { status, text } = await this.#post("POST", "/memory/upload", UPLOAD, body, null, key);
     let error: AppError;
     try {
-      const envelope = parseEnvelope(text, status, UPLOAD);
+      const envelope = parseEnvelope(text, status, UPLOAD, this.#mask);
       if (envelope.code === 0) return;
       error = refused(UPLOAD, envelope, isForEver(envelope) || (status >= 400 && status < 500));
       if (isForEver(envelope)) throw error;
@@ -202,7 +206,7 @@ class HttpMemory implements Memory {
     signal: AbortSignal | null,
   ): Promise<Envelope> {
     const { text, status } = await this.#post(method, path, what, body, signal, {});
-    return parseEnvelope(text, status, what);
+    return parseEnvelope(text, status, what, this.#mask);
   }
 
   async #post(
@@ -260,7 +264,12 @@ async function readText(response: Response): Promise<string> {
   return Buffer.concat(pieces).toString("utf8");
 }
 
-function parseEnvelope(text: string, status: number, what: string): Envelope {
+function parseEnvelope(
+  text: string,
+  status: number,
+  what: string,
+  mask: (text: string) => string,
+): Envelope {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -272,7 +281,7 @@ function parseEnvelope(text: string, status: number, what: string): Envelope {
   if (typeof code !== "number") {
     throw failed(`解析${what}响应失败: there is no "code" in it (HTTP ${status})`);
   }
-  const message = typeof msg === "string" ? msg.slice(0, MESSAGE_CHARS_MAX) : "";
+  const message = typeof msg === "string" ? mask(msg).slice(0, MESSAGE_CHARS_MAX) : "";
   return { status, code, msg: message, data: fieldsOf(data) };
 }
 

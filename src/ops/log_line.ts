@@ -11,6 +11,7 @@
 
 import type { ExchangeFacts, Outcome } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
+import { masker } from "../lib/mask.ts";
 
 /** How grave a line is. */
 export type Severity = "info" | "warn" | "error";
@@ -170,17 +171,10 @@ export function prettyLines(
   };
 }
 
-/**
- * Takes what looks like a key, and every text in `secrets`, out of a text. A configured secret of
- * fewer than 4 characters is left: it would turn up inside ordinary words.
- */
+/** Takes what looks like a key, and every text in `secrets`, out of a text. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
-  const known = secrets.filter((secret) => secret.length >= 4);
-  return (text) => {
-    let clean = text.replace(KEY_LIKE, "$1***");
-    for (const secret of known) clean = clean.replaceAll(secret, "***");
-    return clean;
-  };
+  const mask = masker(secrets);
+  return (text) => mask(text.replace(KEY_LIKE, "$1***"));
 }
 
 /** What follows "Bearer", and the keys of OpenAI and those who copy its way of writing them. */

@@ -15,11 +15,13 @@ import { modelNotListed } from "../dialects/openai/errors.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import { masker } from "../lib/mask.ts";
+import { basicOf } from "../lib/userinfo.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { Mock } from "./mock/mock.ts";
-import { passOn, pathTaker } from "./pass.ts";
+import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
@@ -55,6 +57,8 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
+  /** Who of them answers (`Passing`). */
+  readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
   readonly passesAll: boolean;
   /** True when `source` may answer with a relay. */
@@ -135,13 +139,18 @@ export function composeSources(
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
     const patient = asked(entry, speaks, streamOptions);
-    const source = noted(respeak(patient, speaks, entry, streamOptions, countUsage));
+    const source = noted(
+      respeak(patient, speaks, entry, streamOptions, countUsage, masker(ownSecrets(entry))),
+    );
     relaying.add(source);
     spoken.set(source, speaks);
     const takes = pathTaker(entry.paths);
     // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
     const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
-    takers.set(source, (path) => takes(path) && (isOpenai || !endpoints.has(path)));
+    takers.set(
+      source,
+      (path) => takes(path) && (isOpenai || !endpoints.has(path)) && speaks.knows(path),
+    );
     // `fetch` wants a whole body, or sends chunks whatever its length.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
     if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
@@ -255,10 +264,11 @@ export function composeSources(
   });
   const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
     to === mock
-      ? { model, to: endpoints, takes: endpoints.has }
-      : { model, to, takes: takers.get(to)! }
+      ? { model, to: endpoints, takes: endpoints.has, isMock: true }
+      : { model, to, takes: takers.get(to)!, isMock: false }
   );
-  const passing = passedFixtures(passOn(passRows), written);
+  const passer = passOn(passRows);
+  const passing = passedFixtures(passer, written);
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
@@ -300,6 +310,7 @@ export function composeSources(
     ),
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing,
+    answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ to }) => to !== endpoints),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
@@ -308,6 +319,15 @@ export function composeSources(
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
+}
+
+/** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */
+function ownSecrets({ api_key, headers, base_url }: Entry): readonly string[] {
+  const basic = basicOf(base_url).slice("Basic ".length);
+  const userinfo = Buffer.from(basic, "base64").toString();
+  const password = userinfo.slice(userinfo.indexOf(":") + 1);
+  const values = [api_key, ...Object.values(headers), basic, password];
+  return [...values, ...values.map((value) => value.replace(/^\w+ +/, ""))]; // "Bearer …"
 }
 
 /** ChatGPT's web API, of whose answers nothing is read. */

@@ -5,56 +5,95 @@
  */
 
 import type { Answer, Ask, Source, Wire } from "../core/answer.ts";
+import { queryOf } from "../core/body.ts";
+import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { invalidUrl } from "../dialects/openai/errors.ts";
+import { echo } from "../dialects/openai/faults.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
+import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
 import { MODEL_CHARS_MAX, type Route } from "./route.ts";
 
-/** A route to an upstream, and which paths that one takes. */
+/** A route to an upstream or to the mock, and which paths that one takes. */
 export interface PassRoute extends Route {
   readonly takes: (path: string) => boolean;
+  readonly isMock: boolean;
+}
+
+/** Who passes on. */
+export interface Passing extends Source {
+  /**
+   * Who has what is kept at `path` (without its query) for `model`, by the first route that fits it
+   * ("" = none is named, so any route may): an upstream, the mock, or nobody, when that upstream does
+   * not take the path.
+   */
+  answerer(model: string, path: string): "upstream" | "mock" | "nobody";
 }
 
 /** A longer path is nobody's: matching a pattern may take the cube of its length. */
 const PATH_CHARS_MAX = 1024;
 
 /** Paths that no client is let to, unless an upstream's `paths` name them: keys, users, bills. */
-const PRIVATE = /^\/organization(?:\/|$)/;
+const PRIVATE = /^\/organization(?![\w-])/i;
 
-/** Which paths an upstream takes; `paths` are patterns in which `*` is any text, none = the usual ones. */
+/**
+ * Which paths an upstream takes; `paths` are patterns in which `*` is any text, none = the usual ones.
+ * A path is judged by where it leads, not by how it is spelled: none that climbs is taken. What is in
+ * a list has to be in it both for servers that tidy a path up and for those that do not.
+ */
 export function pathTaker(paths: readonly string[]): (path: string) => boolean {
-  if (paths.length === 0) return (path) => !PRIVATE.test(path);
-  const globs = paths.map(globOf);
-  return (path) => path.length <= PATH_CHARS_MAX && globs.some((glob) => glob.test(path));
+  if (paths.length === 0) {
+    return (path) => {
+      const plain = plainPath(path);
+      return plain !== undefined && !PRIVATE.test(plain);
+    };
+  }
+  const globs = paths.map((pattern) => globOf(decodedAscii(pattern) ?? pattern));
+  const isListed = (path: string | undefined) =>
+    path !== undefined && globs.some((glob) => glob.test(path));
+  return (path) =>
+    path.length <= PATH_CHARS_MAX && isListed(plainPath(path)) && isListed(decodedAscii(path));
 }
 
 /**
  * Asks the first upstream whose route fits the model that is named. A request that names none goes
  * to the first that takes its path; where that one knows no such thing (404), the next ones are
- * asked: an object is with the upstream that has made it.
+ * asked: an object is with the upstream that has made it. The mock answers for no upstream that the
+ * model's route leads to.
  *
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
-export function passOn(routes: readonly PassRoute[]): Source {
-  const rows = routes.map(({ model, to, takes }) => ({
+export function passOn(routes: readonly PassRoute[]): Passing {
+  const rows = routes.map(({ model, to, takes, isMock }) => ({
     glob: model === undefined ? undefined : globOf(model),
     to,
     takes,
+    isMock,
   }));
+
+  function fitting(model: string): typeof rows {
+    return rows.filter(({ glob }) =>
+      model === "" || glob === undefined ||
+      (model.length <= MODEL_CHARS_MAX && glob.test(model))
+    );
+  }
 
   function targets(wire: Wire, path: string): readonly Source[] {
     const model = modelOf(wire);
-    const fits = rows.filter(({ glob, takes }) =>
-      takes(path) &&
-      (model === "" || glob === undefined ||
-        (model.length <= MODEL_CHARS_MAX && glob.test(model)))
-    );
-    return [...new Set(fits.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
+    const fits = fitting(model);
+    const mayMock = model === "" || fits[0]?.isMock === true;
+    const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
+    return [...new Set(taking.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
   }
 
   return {
     name: routes[0]?.to.name ?? "",
+    answerer(model, path) {
+      const fits = fitting(model).slice(0, model === "" ? undefined : 1);
+      if (fits.every(({ isMock }) => isMock)) return "mock";
+      return fits.some(({ isMock, takes }) => !isMock && takes(path)) ? "upstream" : "nobody";
+    },
     answer(ask, call) {
       const { wire } = ask;
       if (wire === undefined) throw new TypeError("Cannot pass on what came over no wire");
@@ -63,10 +102,80 @@ export function passOn(routes: readonly PassRoute[]): Source {
       const [first] = found;
       if (first === undefined) throw invalidUrl(wire.method, `/v1${path}`);
       call.source = first.name;
-      const mayMiss = found.length > 1 && wire.upload === undefined && path.lastIndexOf("/") > 0;
-      return mayMiss ? askInTurn(found, ask, call) : first.answer(ask, call);
+      if (found.length === 1 || path.lastIndexOf("/") === 0) return first.answer(ask, call);
+      const object = objectOf(wire.method, path);
+      if (object !== undefined) return askOwner(found, object, ask, call);
+      return wire.upload === undefined ? askInTurn(found, ask, call) : first.answer(ask, call);
     },
   };
+}
+
+/** Methods that change nothing (RFC 9110 section 9.2.1): whoever is asked first may as well be. */
+const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+/** A word of the API; ids have digits or capitals besides. */
+const WORD = /^[a-z_-]*$/;
+
+/**
+ * The object that a request would change: its path up to the first id ("/responses/resp_1" of
+ * "/responses/resp_1/cancel"). undefined = it changes none that there is.
+ */
+function objectOf(method: string, path: string): string | undefined {
+  if (SAFE.has(method)) return undefined;
+  const segments = path.split("/"); // the first two are "" and what all such objects are below
+  const id = segments.findIndex((segment, index) => index >= 2 && !WORD.test(segment));
+  if (id !== -1) return segments.slice(0, id + 1).join("/");
+  return method === "DELETE" ? path : undefined;
+}
+
+/** What belongs to the change, and not to the question who has the object. */
+const OF_CHANGE = {
+  "content-type": null,
+  "content-encoding": null,
+  "idempotency-key": null,
+  "if-match": null,
+  "if-none-match": null,
+  "if-modified-since": null,
+  "if-unmodified-since": null,
+  range: null,
+};
+
+/** What an upstream answers that has no such object, or gives none of its kind. */
+const LACKING: ReadonlySet<number> = new Set([404, 405, 501]);
+
+/**
+ * The answer of the first of `sources` that gives the object when asked for it: a change is tried
+ * nowhere else. One that refuses to be asked may have it: its refusal is the answer.
+ *
+ * @throws {AppError} `object_unknown` when none has it.
+ */
+async function askOwner(
+  sources: readonly Source[],
+  object: string,
+  ask: Ask,
+  call: Call,
+): Promise<Answer> {
+  const wire = ask.wire!;
+  const path = object + queryOf(wire.path);
+  const fields = wire.fields.with(OF_CHANGE);
+  const question: Ask = {
+    model: () => ask.model(),
+    turn: () => ask.turn(),
+    wire: { dialect: wire.dialect, method: "GET", path, fields, body: null },
+  };
+  for (const source of sources) {
+    const answer = await source.answer(question, call);
+    if (answer.kind !== "relay") continue;
+    const { status, body } = answer;
+    const isGiven = status >= 200 && status < 300;
+    if (!isGiven && !LACKING.has(status)) return answer;
+    body.cancel();
+    if (isGiven) return source.answer(ask, call);
+  }
+  throw new AppError(
+    "object_unknown",
+    `No upstream gives '${echo(object)}' when asked for it, so which of them to send this ` +
+      `${wire.method} to is not known. \`paths\` of an upstream says what only it is asked for.`,
+  );
 }
 
 /** The answer of the first of `sources` that has what is asked for, else that of the last. */

@@ -150,6 +150,11 @@ describe("a memory server that", () => {
       /^apply_memory接口返回错误: Invalid token$/,
     ],
     [
+      "quotes the token",
+      { kind: "json", body: { code: -1, msg: "not Bearer secret!", data: {} }, status: 403 },
+      /^apply_memory接口返回错误: not Bearer \*\*\*!$/,
+    ],
+    [
       "answers no JSON",
       { kind: "text", body: "<html>502</html>", status: 502 },
       /^解析apply_memory响应失败: .*HTTP 502/,

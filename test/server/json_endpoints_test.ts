@@ -209,8 +209,12 @@ test("mock.models and auth.token hold here, too", async () => {
 
 describe("with upstreams", () => {
   let proxy: Proxied;
-  const local = scriptedUpstream(({ method }) => [
-    act.send(method === "DELETE" ? response("{}", {}, "404 Not Found") : response(answer("local"))),
+  const local = scriptedUpstream(({ path }) => [
+    act.send(
+      path.startsWith("/v1/models/")
+        ? response("{}", {}, "404 Not Found")
+        : response(answer("local")),
+    ),
   ]);
   beforeAll(async () => {
     proxy = await proxied({
@@ -267,12 +271,33 @@ routes:
     });
   }
 
+  test("nothing is mocked for a model that is an upstream's", async () => {
+    const weir = await launch({
+      files: {
+        "config.yaml": `upstreams:
+  - { name: files, base_url: "${local.url}/v1", paths: [/files*] }
+routes:
+  - { match: { model: files-* }, to: [files] }
+`,
+      },
+    });
+    const status = async (model: string) => {
+      const body = JSON.stringify({ input: "a", model });
+      const { status } = await fetch(`${weir.url}/v1/embeddings`, { method: "POST", body });
+      return status;
+    };
+    expect([await status("files-one"), await status("other")]).toEqual([404, 200]);
+    await weir.stop();
+  });
+
   test("a model is deleted by the upstream that has it", async () => {
     const deleted = await fetch(`${proxy.weir.url}/v1/models/ft:x`, { method: "DELETE" });
     expect(await deleted.json()).toEqual({ by: "llm" });
-    for (const { requests } of [local, proxy.upstream]) {
+    const last = ({ requests }: typeof local) => {
       const { method, path } = requests.at(-1)!;
-      expect([method, path]).toEqual(["DELETE", "/v1/models/ft:x"]);
-    }
+      return [method, path];
+    };
+    expect(last(local)).toEqual(["GET", "/v1/models/ft:x"]);
+    expect(last(proxy.upstream)).toEqual(["DELETE", "/v1/models/ft:x"]);
   });
 });

@@ -160,6 +160,69 @@ describe("over a chat upstream", () => {
   });
 });
 
+for (const speaks of ["openai_chat", "anthropic_messages"]) {
+  test(`weir keeps the conversations of an upstream that speaks ${speaks}`, async () => {
+    const upstream = await launch({ set: { "mock.reply": SAID, "mock.delay_ms": 0 } });
+    const weir = await launch({
+      set: { "llm.base_url": `${upstream.url}/v1`, "llm.speaks": `[${speaks}]` },
+    });
+    try {
+      const client = clientOf(weir);
+      const { id } = await client.conversations.create({ metadata: { topic: "weir" } });
+      await client.responses.create({ ...ASKED, conversation: id });
+      await client.responses.create({ model: MODEL, input: "and?", conversation: id });
+      const items = await client.conversations.items.list(id, { order: "asc" });
+      expect(items.data.map((item) => "role" in item ? item.role : item.type))
+        .toEqual(["user", "assistant", "user", "assistant"]);
+      expect(await statusOf(clientOf(upstream).conversations.retrieve(id)))
+        .toEqual([404, `Conversation with id '${id}' not found.`]);
+      expect((await client.conversations.retrieve(id)).metadata).toEqual({ topic: "weir" });
+      expect(await statusOf(client.responses.retrieve("resp_1")))
+        .toEqual([404, "Response with id 'resp_1' not found."]);
+      const alone = await client.responses.inputTokens.count(ASKED);
+      const behind = await client.responses.inputTokens.count({ ...ASKED, conversation: id });
+      expect(behind.input_tokens).toBeGreaterThan(alone.input_tokens);
+      const compacted = await statusOf(client.responses.compact(ASKED));
+      expect(compacted).toEqual([400, expect.stringContaining("nothing can compact the talk")]);
+    } finally {
+      await weir.stop();
+      await upstream.stop();
+    }
+  });
+}
+
+test("the model decides whether weir counts and compacts, or an upstream", async () => {
+  const told = tellUpstream(({ method, path }) => Response.json({ asked: `${method} ${path}` }));
+  const weir = await launch({
+    files: {
+      "config.yaml": `upstreams:
+  - { name: chats, base_url: "${told.url}/v1", speaks: [openai_chat] }
+  - { name: responses, base_url: "${told.url}/v1", speaks: [openai_responses] }
+routes:
+  - { match: { model: chats-* }, to: [chats] }
+  - { match: { model: mock-* }, to: [mock] }
+  - { match: { model: "*" }, to: [responses] }
+`,
+    },
+  });
+  try {
+    const ask = async (path: string, model: string) => {
+      const body = JSON.stringify({ model, input: "hi" });
+      const answer = await fetch(`${weir.url}/v1/responses/${path}`, { method: "POST", body });
+      const { asked, object } = await answer.json() as { asked?: string; object?: string };
+      return [answer.status, asked ?? object];
+    };
+    expect(await ask("input_tokens", "x")).toEqual([200, "POST /v1/responses/input_tokens"]);
+    expect(await ask("input_tokens", "mock-x")).toEqual([200, "response.input_tokens"]);
+    expect(await ask("compact", "x")).toEqual([200, "POST /v1/responses/compact"]);
+    expect(await ask("compact", "mock-x")).toEqual([200, "response.compaction"]);
+    expect((await ask("compact", "chats-x"))[0]).toBe(400);
+  } finally {
+    await weir.stop();
+    told.stop();
+  }
+});
+
 test("a translated chat completion is stored by weir", async () => {
   const upstream = await launch({ set: { "mock.reply": "水 and wine", "mock.delay_ms": 0 } });
   const weir = await launch({

@@ -62,12 +62,22 @@ describe("every path of /v1 that weir does not answer itself", () => {
       "/v1/files/%2e%2e/%2e%2e/admin",
       "/v1/a%2f..%2f..%2fb",
       "/v1/organization/users",
+      "/v1/%6frganization/users",
+      "/v1//organization/users",
+      "/v1/organization%2fusers",
+      "/v1/files/..;/organization",
+      "/v1/models/..%5c..%5corganization",
     ];
     for (const path of paths) {
       const { answer } = await passed("GET", path);
       expect([path, answer.status]).toEqual([path, 404]);
     }
     expect(proxy.upstream.requests.length).toBe(before);
+  });
+
+  test("a path whose /v1 is spelled with escapes stays below the upstream's", async () => {
+    proxy.play(() => [act.send(response("{}"))]);
+    expect((await passed("GET", "/%761/a%2Fb;c")).asked.path).toBe("/v1/a%2Fb;c");
   });
 
   test("the SDK uploads a file and reads a list of embeddings", async () => {
@@ -154,6 +164,13 @@ describe("with upstreams of several routes", () => {
     const from = other.upstream.requests.length;
     expect(await text("/v1/batches/b-1")).toBe("{}");
     expect(other.upstream.requests.length).toBe(from);
+    const before = proxy.upstream.requests.length;
+    const deleted = await fetch(`${both.weir.url}/v1/files/file-1`, { method: "DELETE" });
+    expect(await deleted.text()).toBe('{"id":"file-1"}');
+    const methods = ({ upstream }: Proxied, from: number) =>
+      upstream.requests.slice(from).map(({ method }) => method);
+    expect(methods(proxy, before)).toEqual(["GET"]);
+    expect(methods(other, from)).toEqual(["GET", "DELETE"]);
     for (const one of [both, proxy, other]) await one.stop();
   });
 });

@@ -152,7 +152,7 @@ describe("@anthropic-ai/sdk over an upstream that knows chat completions only", 
     const error = await thrown(client.messages.create(asking("refuse")));
     expect(error).toBeInstanceOf(RateLimitError);
     expect((error as RateLimitError).error).toMatchObject({
-      error: { type: "rate_limit_error", message: "429 no: 不行" },
+      error: { type: "rate_limit_error", message: "no: 不行" },
     });
   });
 

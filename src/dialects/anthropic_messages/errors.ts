@@ -4,7 +4,7 @@
  * @module
  */
 
-import { AppError } from "../../core/errors.ts";
+import { AppError, type ErrorCode } from "../../core/errors.ts";
 import type { Whole } from "../../core/surface.ts";
 import type { Fault } from "../openai/faults.ts";
 import { event } from "./events.ts";
@@ -29,8 +29,14 @@ const KNOWN: ReadonlySet<string> = new Set([
   "api_error",
 ]);
 
-function bodyOf({ status, message, param, told }: AppError) {
-  const type = told?.type !== undefined && KNOWN.has(told.type)
+/** What an upstream of another dialect says: its words mean something else here. */
+const OF_OTHERS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "upstream_refused",
+  "upstream_broken",
+]);
+
+function bodyOf({ code, status, message, param, told }: AppError) {
+  const type = told?.type !== undefined && KNOWN.has(told.type) && !OF_OTHERS.has(code)
     ? told.type
     : TYPES[status] ?? (status < 500 ? "invalid_request_error" : "api_error");
   const details = param === THREAD ? { details: NO_THREADS } : {};

@@ -9,7 +9,14 @@ import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import { isDeeper } from "../../lib/depth.ts";
-import { broken, eventJson, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
+import {
+  broken,
+  eventJson,
+  noSentence,
+  object,
+  sentenceOf,
+  shortened,
+} from "../openai_chat/read_chunk.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -21,6 +28,12 @@ const DEPTH_MAX = 200;
 
 /** What an error's `type` would be as a status, where the head has said 200. */
 const STATUSES: Readonly<Record<string, number>> = {
+  invalid_request_error: 400,
+  authentication_error: 401,
+  billing_error: 402,
+  permission_error: 403,
+  not_found_error: 404,
+  request_too_large: 413,
   rate_limit_error: 429,
   timeout_error: 504,
   overloaded_error: 529,
@@ -48,8 +61,9 @@ export function readError(status: number, body: string): AppError {
   }
   const error = object(value)?.["error"] ?? value;
   const sentence = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ??
-    (body.trim() === "" ? "(no body)" : body.trim());
-  return new AppError("upstream_refused", `${status} ${shortened(sentence)}`, { status });
+    (body.trim() || noSentence(status));
+  // Its words are Anthropic's own: clients of others are told what the status says in theirs.
+  return new AppError("upstream_refused", shortened(sentence), { status, told: {} });
 }
 
 /** What is going on between the beginning and the end of a block. */
@@ -254,7 +268,7 @@ function toldError(error: unknown): AppError {
   return new AppError(
     "upstream_broken",
     shortened(sentence),
-    status === undefined ? {} : { status },
+    status === undefined ? {} : { status, told: {} },
   );
 }
 

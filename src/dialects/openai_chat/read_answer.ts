@@ -9,14 +9,14 @@
 import { answerReader } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
-import { ChunkSteps, object, sentenceOf, shortened } from "./read_chunk.ts";
+import { ChunkSteps, noSentence, object, sentenceOf, shortened, wordsOf } from "./read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
 export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
   return answerReader(new ChunkSteps(), limits);
 }
 
-/** What an answer with an error's `status` says. The upstream's own sentence is kept. */
+/** What an answer with an error's `status` says. The upstream's own sentence and words are kept. */
 export function readError(status: number, body: string): AppError {
   let value: unknown;
   try {
@@ -28,9 +28,10 @@ export function readError(status: number, body: string): AppError {
   const { message, param } = object(error) ?? {};
   const sentence = sentenceOf(message) ?? sentenceOf(error) ??
     sentenceOf(object(value)?.["detail"]) ??
-    sentenceOf(object(value)?.["message"]) ?? (body.trim() === "" ? "(no body)" : body.trim());
-  return new AppError("upstream_refused", `${status} ${shortened(sentence)}`, {
+    sentenceOf(object(value)?.["message"]) ?? (body.trim() || noSentence(status));
+  return new AppError("upstream_refused", shortened(sentence), {
     status,
+    told: wordsOf(error) ?? {},
     ...(typeof param === "string" && param !== "" ? { param } : {}),
   });
 }

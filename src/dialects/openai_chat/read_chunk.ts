@@ -6,11 +6,13 @@
 
 import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts";
 import type { EventSteps } from "../../core/answer_reader.ts";
-import { AppError } from "../../core/errors.ts";
+import { AppError, type ErrorWords } from "../../core/errors.ts";
 import { moderationsIn } from "../openai/moderations.ts";
 
 /** An upstream's sentence is told up to this length, in UTF-16 units. */
 const MESSAGE_CHARS_MAX = 1000;
+/** Longest `type` or `code` of an upstream that is told, in UTF-16 units. */
+const WORD_CHARS_MAX = 100;
 
 /** Choices of one answer that are told apart: OpenAI's own limit of `n`. */
 const CHOICES_MAX = 128;
@@ -39,6 +41,11 @@ export function shortened(text: string): string {
   return text.slice(0, MESSAGE_CHARS_MAX).toWellFormed();
 }
 
+/** What is told of a refusal that says nothing. */
+export function noSentence(status: number): string {
+  return `The upstream refused with the status ${status}, and said no more`;
+}
+
 /** The error for an answer that is none. */
 export function broken(message: string, cause?: unknown): AppError {
   return new AppError("upstream_broken", message, cause === undefined ? {} : { cause });
@@ -62,11 +69,53 @@ export function eventJson(
   }
 }
 
-/** An error that an upstream tells of inside an answer of status 200. */
-function toldError(error: unknown): AppError {
-  const message = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ??
-    JSON.stringify(error);
-  return broken(shortened(message));
+/** What an error inside an answer of status 200 would be as a status, by its code, else its type. */
+const TOLD_STATUSES: ReadonlyMap<unknown, number> = new Map([
+  ["context_length_exceeded", 400],
+  ["invalid_prompt", 400],
+  ["invalid_request_error", 400],
+  ["invalid_api_key", 401],
+  ["authentication_error", 401],
+  ["insufficient_quota", 429],
+  ["rate_limit_exceeded", 429],
+  ["rate_limit_error", 429],
+]);
+
+/**
+ * The words of an OpenAI-compatible error: clients decide by them whether to ask again. A `code`
+ * that only says the status again is none. undefined = it has no words.
+ */
+export function wordsOf(error: unknown): ErrorWords | undefined {
+  const { type, code } = object(error) ?? {};
+  const word = isStatus(code) ? undefined : wordOf(typeof code === "number" ? String(code) : code);
+  const kind = wordOf(type);
+  if (word === undefined && kind === undefined) return undefined;
+  return {
+    ...(kind === undefined ? {} : { type: kind }),
+    ...(word === undefined ? {} : { code: word }),
+  };
+}
+
+function wordOf(value: unknown): string | undefined {
+  return sentenceOf(value)?.slice(0, WORD_CHARS_MAX).toWellFormed();
+}
+
+function isStatus(code: unknown): code is number {
+  return typeof code === "number" && code >= 400 && code <= 599;
+}
+
+/**
+ * An error that an upstream tells of inside an answer of status 200. `absent` = what is said of one
+ * without a sentence; absent = its JSON.
+ */
+export function toldError(error: unknown, absent?: string): AppError {
+  const { message, type, code } = object(error) ?? {};
+  const sentence = sentenceOf(message) ?? sentenceOf(error) ?? absent ?? JSON.stringify(error);
+  const status = isStatus(code) ? code : TOLD_STATUSES.get(code) ?? TOLD_STATUSES.get(type);
+  return new AppError("upstream_broken", shortened(sentence), {
+    told: wordsOf(error) ?? (status === undefined ? undefined : {}),
+    ...(status === undefined ? {} : { status }),
+  });
 }
 
 /**

@@ -9,7 +9,7 @@ import type { EndReason, Step, TokenLogprob, Usage } from "../../core/answer.ts"
 import { answerReader, type EventSteps } from "../../core/answer_reader.ts";
 import type { AnswerReader, EventLimits } from "../../core/dialect.ts";
 import { moderationsIn } from "../openai/moderations.ts";
-import { broken, eventJson, object, sentenceOf, shortened } from "../openai_chat/read_chunk.ts";
+import { broken, eventJson, object, toldError } from "../openai_chat/read_chunk.ts";
 
 /** A reader for an answer that streams or does not. */
 export function readAnswer(_fields: unknown, limits: EventLimits): AnswerReader {
@@ -20,6 +20,9 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Items of one answer that are told apart. */
 const ITEMS_MAX = 4096;
+
+/** What is told of an error that says nothing. */
+const ABSENT = "The upstream told of an error";
 
 /** One item as it goes on. */
 interface RunningItem {
@@ -76,10 +79,10 @@ class ResponseSteps implements EventSteps {
       case "response.cancelled":
         throw toldError(object(value["response"])?.["error"], "The upstream's response has failed");
       case "error":
-        throw toldError(value["error"] ?? value);
+        throw toldError(value["error"] ?? { ...value, type: undefined }, ABSENT);
       default:
         if (value["object"] === "response") this.#whole(value, steps);
-        else if (value["error"]) throw toldError(value["error"]);
+        else if (value["error"]) throw toldError(value["error"], ABSENT);
     }
     return false;
   }
@@ -240,11 +243,6 @@ function cite(annotation: Json | undefined, steps: Step[]): void {
       endChars: Number(end_index) || 0,
     },
   });
-}
-
-function toldError(error: unknown, absent = "The upstream told of an error") {
-  const message = sentenceOf(object(error)?.["message"]) ?? sentenceOf(error) ?? absent;
-  return broken(shortened(message));
 }
 
 function textOf(value: unknown): string {

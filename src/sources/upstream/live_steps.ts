@@ -27,6 +27,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   readonly #reader: AnswerReader;
   readonly #limits: AnswerLimits;
   readonly #call: Call;
+  readonly #mask: (text: string) => string;
   #bytesLeft: number;
   /** Read while nobody waited. */
   #steps: Step[] = [];
@@ -42,12 +43,16 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   /** What is said, as far as it is to be counted. */
   #said = "";
 
-  /** `count` gives what the answer cost by what it said, should the upstream not tell. */
+  /**
+   * `mask` takes secrets out of what an error quotes; `count` gives what the answer cost by what it
+   * said, should the upstream not tell.
+   */
   constructor(
     relay: Relay,
     dialect: UpstreamDialect,
     limits: AnswerLimits,
     call: Call,
+    mask: (text: string) => string,
     count?: (said: string) => Usage,
   ) {
     this.#body = relay.body;
@@ -55,6 +60,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     this.#limits = limits;
     this.#bytesLeft = limits.answer_max_bytes;
     this.#call = call;
+    this.#mask = mask;
     this.#count = count;
   }
 
@@ -135,7 +141,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #finish(broken?: AppError): void {
     try {
       this.#give(this.#reader.end());
-      this.#noteCount();
+      this.#tellCount();
       this.#hasEnded = true;
       this.#settle()?.(DONE);
     } catch (error) {
@@ -143,12 +149,14 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     }
   }
 
-  #noteCount(): void {
+  /** The answer is whole, and nobody has told what it cost. */
+  #tellCount(): void {
     const usage = this.#count?.(this.#said);
     if (usage === undefined) return;
     this.#call.promptTokens = usage.promptTokens;
     this.#call.completionTokens = usage.completionTokens;
     this.#call.tokensAreEstimated = true;
+    this.#hand([{ kind: "usage", usage }]);
   }
 
   /** The answer is done and its body is not: that may end by itself, and is not waited for. */
@@ -169,13 +177,18 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
         this.#said += step.text;
       }
     }
+    this.#hand(steps);
+  }
+
+  #hand(steps: readonly Step[]): void {
     const resolve = this.#settle();
     if (resolve !== undefined) return resolve({ done: false, value: steps });
     for (const step of steps) this.#steps.push(step);
     this.#body.pause();
   }
 
-  #fail(error: unknown): void {
+  #fail(thrown: unknown): void {
+    const error = thrown instanceof AppError ? thrown.masked(this.#mask) : thrown;
     this.#call.upstream?.end(error); // before the body's own end: that one may be in order
     this.#hasEnded = true;
     const reject = this.#reject;

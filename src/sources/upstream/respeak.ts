@@ -12,6 +12,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody, KnownBody } from "../../core/relay_body.ts";
 import type { Turn } from "../../core/turn.ts";
+import { readError } from "../../dialects/openai_chat/read_answer.ts";
 import { decoded } from "./decoded.ts";
 import { LiveSteps } from "./live_steps.ts";
 import type { Speaks } from "./speaks.ts";
@@ -27,6 +28,9 @@ const STATUS_MAX = 599;
 const AGAIN_FIELDS = ["retry-after", "retry-after-ms", "x-should-retry"] as const;
 /** What may stand in one. */
 const AGAIN_VALUE = /^[\x20-\x7e]{1,64}$/;
+
+/** Takes secrets out of a text. */
+export type Mask = (text: string) => string;
 
 /** What an answer cost, counted by what was asked and what was said. */
 export type CountUsage = (turn: Turn, said: string) => Usage;
@@ -50,17 +54,32 @@ export async function unlessUnknown(
   if (!UNKNOWN_PATH.has(status)) return relay;
   const { bytes, error } = await gatherBody(relay.body, call.signal, REFUSAL_BYTES_MAX);
   const model = ask.model();
-  const isOfModel = status === 404 && model !== "" && Buffer.from(bytes).includes(model);
+  const isOfModel = status === 404 && isAbout(new TextDecoder().decode(bytes), model);
   if (!isOfModel && error === undefined) return undefined;
   const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
   return { kind: "relay", status, fields, body };
+}
+
+/** True when an error's `body` says that `model` is at fault: its sentence or its words name it. */
+function isAbout(body: string, model: string): boolean {
+  const { message, param, told } = readError(404, body);
+  return param === "model" || told?.code === "model_not_found" ||
+    (model !== "" && wordOf(model).test(message));
+}
+
+/** Finds `name` where it is no part of a longer one, such as gpt-4o of gpt-4o-mini. */
+function wordOf(name: string): RegExp {
+  const before = String.raw`(?<![\p{L}\p{N}_]|[\p{L}\p{N}_][./-])`;
+  const after = String.raw`(?![\p{L}\p{N}_]|[./-][\p{L}\p{N}_])`;
+  return new RegExp(before + RegExp.escape(name) + after, "u");
 }
 
 /**
  * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
  * let them be; what it turns out not to know is asked again in the dialect that it does.
  * `streamOptions` are those of the upstream behind it: it learns from what comes back. `count` is for
- * answers whose usage it was not asked for; absent = it is not noted then.
+ * answers whose usage is not told; absent = nobody is told then. `mask` takes weir's own
+ * keys out of what an error quotes; absent = there are none.
  */
 export function respeak(
   source: Source,
@@ -68,6 +87,7 @@ export function respeak(
   limits: AnswerLimits,
   streamOptions: StreamOptions,
   count?: CountUsage,
+  mask: Mask = (text) => text,
 ): Source {
   const { asked } = speaks;
   if (asked === undefined) return source;
@@ -75,7 +95,7 @@ export function respeak(
   function answer(ask: Ask, call: Call): Answer | Promise<Answer> {
     const { wire } = ask;
     if (!speaks.has(wire?.dialect)) {
-      return new Reading(source, asked!, limits, streamOptions, count, ask, call).ask();
+      return new Reading(source, asked!, limits, streamOptions, count, mask, ask, call).ask();
     }
     const given = source.answer(ask, call);
     const isSure = speaks.isSureOf(wire!.dialect) || wire!.upload !== undefined;
@@ -104,6 +124,7 @@ class Reading {
   readonly #limits: AnswerLimits;
   readonly #streamOptions: StreamOptions;
   readonly #count: CountUsage | undefined;
+  readonly #mask: Mask;
   readonly #ask: Ask;
   readonly #call: Call;
   /** True when the request had `stream_options`. */
@@ -117,6 +138,7 @@ class Reading {
     limits: AnswerLimits,
     streamOptions: StreamOptions,
     count: CountUsage | undefined,
+    mask: Mask,
     ask: Ask,
     call: Call,
   ) {
@@ -125,6 +147,7 @@ class Reading {
     this.#limits = limits;
     this.#streamOptions = streamOptions;
     this.#count = count;
+    this.#mask = mask;
     this.#ask = ask;
     this.#call = call;
   }
@@ -144,9 +167,17 @@ class Reading {
     if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer));
     if (status >= 200 && status < 300) {
       if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
-      const isCounted = this.#count !== undefined && !this.#hasOptions;
-      const count = isCounted ? (said: string) => this.#count!(this.#ask.turn(), said) : undefined;
-      const steps = new LiveSteps(decoded(answer), this.#dialect, this.#limits, this.#call, count);
+      const count = this.#count === undefined
+        ? undefined
+        : (said: string) => this.#count!(this.#ask.turn(), said);
+      const steps = new LiveSteps(
+        decoded(answer),
+        this.#dialect,
+        this.#limits,
+        this.#call,
+        this.#mask,
+        count,
+      );
       return { kind: "live", steps, model: this.#call.model };
     }
     answer.body.cancel();
@@ -171,11 +202,12 @@ class Reading {
       });
       return await this.ask();
     }
-    const error = this.#dialect.readError(status, text);
+    // Both: the sentence is cut at a length, and JSON may spell a key with escapes.
+    const error = this.#dialect.readError(status, this.#mask(text));
     const again = AGAIN_FIELDS.flatMap((name) => {
       const value = fields.get(name);
       return value !== null && AGAIN_VALUE.test(value) ? [[name, value] as const] : [];
     });
-    throw again.length === 0 ? error : error.with(Object.fromEntries(again));
+    throw error.with(Object.fromEntries(again)).masked(this.#mask);
   }
 }

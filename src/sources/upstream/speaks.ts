@@ -8,6 +8,12 @@
 import type { DialectName } from "../../core/answer.ts";
 import type { UpstreamDialect } from "../../core/dialect.ts";
 
+/** What is below these paths is kept by who speaks the dialect. */
+const KEPT: readonly (readonly [RegExp, DialectName])[] = [
+  [/^\/(?:responses|conversations)(?:\/|$)/, "openai_responses"],
+  [/^\/chat\/completions(?:\/|$)/, "openai_chat"],
+];
+
 /** The dialects of one upstream. What it turns out not to know is remembered. */
 export class Speaks {
   readonly #dialects: Set<DialectName>;
@@ -29,6 +35,11 @@ export class Speaks {
   /** True when a request in `dialect` goes up as it is. */
   has(dialect: DialectName | undefined): boolean {
     return dialect !== undefined && this.#dialects.has(dialect);
+  }
+
+  /** False when what is at `path` belongs to a dialect that is not spoken here. */
+  knows(path: string): boolean {
+    return KEPT.every(([paths, dialect]) => this.#dialects.has(dialect) || !paths.test(path));
   }
 
   /**

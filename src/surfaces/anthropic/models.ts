@@ -11,6 +11,7 @@ import { queryOf } from "../../core/body.ts";
 import type { Surface } from "../../core/surface.ts";
 import { errorEvent, modelNotFound } from "../../dialects/anthropic_messages/errors.ts";
 import { modelInfo, modelsPage } from "../../dialects/anthropic_messages/models.ts";
+import { plainPath } from "../../lib/plain_path.ts";
 import { ANTHROPIC_FIELDS, anthropicDoor, type DoorDeps } from "./door.ts";
 
 /** What the surface needs. */
@@ -48,7 +49,7 @@ export function anthropicModels(deps: AnthropicModelsDeps): Surface {
         };
       }
       // Such a name would lead out of the upstream's list of models.
-      if (id?.split("/").some((part) => part === "." || part === "..")) throw modelNotFound(id);
+      if (id !== undefined && plainPath(`/${id}`) === undefined) throw modelNotFound(id);
       return {
         kind: "pass",
         source: upstream,

@@ -64,6 +64,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     models: deps.models,
     isRelaying,
     madeUpReply,
+    isMocked: (model) => deps.answerer(model, "/responses/compact") === "mock",
     countPrompt,
     countText: (model, text) => tokens.of(model).count(text),
   });

@@ -25,6 +25,8 @@ import {
 } from "../../dialects/openai/errors.ts";
 import { echo, errorOf, under } from "../../dialects/openai/faults.ts";
 import { INCLUDE_RULE } from "../../dialects/openai_responses/rules.ts";
+import { namedModel } from "../../dialects/openai_chat/peek_model.ts";
+import { plainPathOf } from "../router.ts";
 
 /** What is asked of a kept object, by whichever worker. JSON carries it. */
 export interface Operation {
@@ -108,6 +110,8 @@ export interface KeptDeps {
   readonly peers: Peers;
   /** What takes ids of others; undefined = there is no upstream. */
   readonly passed: Surface | undefined;
+  /** Who answers what names `model` ("" = none) at `path`, below `/v1`, if it is not kept here. */
+  readonly answerer: (model: string, path: string) => "upstream" | "mock" | "nobody";
   readonly stamps: Stamps;
   readonly authorize: Authorize;
   /** The keys that are right: an error never repeats one. */
@@ -137,7 +141,7 @@ export class KeptRows {
   /** The surface of `row`, which other workers may ask from now on. */
   surface(row: KeptRow): Surface {
     this.#rows.set(row.name, row);
-    const { stamps, authorize, secrets, passed } = this.#deps;
+    const { stamps, authorize, secrets, passed, answerer } = this.#deps;
     return {
       name: row.name,
       source: passed?.source ?? "mock",
@@ -148,11 +152,14 @@ export class KeptRows {
         if (verdict !== "ok") throw keyError(verdict, fields, secrets);
       },
       answer: async (inbound, exchange) => {
-        const told = row.workerOf === undefined && passed !== undefined
+        const path = plainPathOf(inbound.head.target).slice("/v1".length);
+        const isPassed = passed !== undefined &&
+          answerer(namedModel(inbound.bytes), path) === "upstream";
+        const told = row.workerOf === undefined && isPassed
           ? undefined
           : await this.#found(row, inbound);
         if (told !== undefined) return this.#output(told, exchange.requestId);
-        if (passed !== undefined) return await passed.answer(inbound, exchange);
+        if (isPassed) return await passed.answer(inbound, exchange);
         throw row.missing?.(inbound.params) ?? objectUnknown("Object", "");
       },
       tooLarge: bodyTooLarge,

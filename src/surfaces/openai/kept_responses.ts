@@ -57,6 +57,8 @@ export interface KeptResponsesDeps {
   readonly models: readonly string[];
   /** True: what is not kept here may be an upstream's. */
   readonly isRelaying: boolean;
+  /** True: the mock answers what names this model ("" = none). */
+  readonly isMocked: (model: string) => boolean;
   /** What answers say that nobody has made; undefined = they are missing. */
   readonly madeUpReply: string | undefined;
   /** Tokens of a prompt. */
@@ -131,7 +133,11 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       compact: rows.surface({
         name: "v1_response_compact",
         hasBody: true,
-        answer: async ({ body }) => this.#compacted(await this.#counted(body as JsonObject)),
+        answer: async ({ body }) => {
+          const { model } = body as JsonObject;
+          if (!deps.isMocked(typeof model === "string" ? model : "")) throw notCompacted();
+          return this.#compacted(await this.#counted(body as JsonObject));
+        },
       }),
     };
   }
@@ -482,6 +488,15 @@ function itemUnknown(id: string): AppError {
   return new AppError("object_unknown", `Item with id '${echo(id)}' not found.`, {
     param: "input",
   });
+}
+
+/** Only a model can say in short what was said, and this one's upstream has no such question. */
+function notCompacted(): AppError {
+  return new AppError(
+    "request_invalid",
+    "The upstream of this model does not speak the Responses API, so nothing can compact the talk: " +
+      "ask the model itself for a summary, or send less of 'input'.",
+  );
 }
 
 function tooManyNamed(): AppError {

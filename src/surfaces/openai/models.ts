@@ -18,6 +18,7 @@ import {
   modelNotListed,
 } from "../../dialects/openai/errors.ts";
 import { deletedModel, modelObject, modelsList } from "../../dialects/openai/models.ts";
+import { plainPath } from "../../lib/plain_path.ts";
 
 /** What the surface needs. */
 export interface ModelsDeps {
@@ -57,7 +58,7 @@ export function models(deps: ModelsDeps): Surface {
   function passed(source: Source, { head, params }: Inbound): Output {
     const { id } = params;
     // Such a name would lead out of the upstream's list of models.
-    if (id?.split("/").some((part) => part === "." || part === "..")) throw modelNotListed(id);
+    if (id !== undefined && plainPath(`/${id}`) === undefined) throw modelNotListed(id);
     const path = `/models${id === undefined ? "" : `/${encodeURIComponent(id)}`}`;
     return {
       kind: "pass",

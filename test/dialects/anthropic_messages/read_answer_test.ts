@@ -295,10 +295,10 @@ describe("readAnswer()", () => {
 
 describe("readError()", () => {
   const CASES: readonly [string, string][] = [
-    ['{"type":"error","error":{"type":"x","message":"nein 不行"}}', "429 nein 不行"],
-    ['{"error":"no"}', "429 no"],
-    ["<html>", "429 <html>"],
-    ["", "429 (no body)"],
+    ['{"type":"error","error":{"type":"x","message":"nein 不行"}}', "nein 不行"],
+    ['{"error":"no"}', "no"],
+    ["<html>", "<html>"],
+    ["", "The upstream refused with the status 429, and said no more"],
   ];
   for (const [body, message] of CASES) {
     test(`${body} says ${message}`, () => {

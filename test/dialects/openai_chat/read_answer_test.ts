@@ -833,6 +833,8 @@ describe("the fast path gives what plain parsing gives", () => {
   });
 });
 
+const SILENT = "The upstream refused with the status 429, and said no more";
+
 describe("readError()", () => {
   const rows: readonly (readonly [string, string, string, string?])[] = [
     ["OpenAI's shape", '{"error":{"message":" no ","param":"model","code":"c"}}', "no", "model"],
@@ -849,8 +851,8 @@ describe("readError()", () => {
     ["broken JSON", '{"error":', '{"error":'],
     ["null", "null", "null"],
     ["a list", "[]", "[]"],
-    ["nothing", "", "(no body)"],
-    ["blanks", " \n ", "(no body)"],
+    ["nothing", "", SILENT],
+    ["blanks", " \n ", SILENT],
     ["a huge body", "水".repeat(100_000), "水".repeat(1000)],
     ["a huge sentence", JSON.stringify({ error: { message: "y".repeat(5000) } }), "y".repeat(1000)],
     ["a sentence cut inside a character", `${"x".repeat(999)}🌊`, `${"x".repeat(999)}\ufffd`],
@@ -861,7 +863,7 @@ describe("readError()", () => {
       expect({ ...error, message: error.message }).toMatchObject({
         code: "upstream_refused",
         status: 429,
-        message: `429 ${sentence}`,
+        message: sentence,
         param: param ?? null,
       });
     });

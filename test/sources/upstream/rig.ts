@@ -165,6 +165,7 @@ export class Rig {
     retries = 0,
     limits: Partial<AnswerLimits> = {},
     streamOptions = new StreamOptions("auto"),
+    count?: CountUsage,
   ): Source {
     const once = this.once(options, SPEAKS_CHAT, streamOptions);
     const patient = retry(once, { retries, random: () => 0, wallMs: Date.now });
@@ -173,7 +174,7 @@ export class Rig {
       SPEAKS_CHAT,
       { ...ANSWER_LIMITS, ...limits },
       streamOptions,
-      countLetters,
+      count,
     );
   }
 
@@ -251,7 +252,7 @@ export class Rig {
 }
 
 /** What a turn costs here: a token is a letter. */
-const countLetters: CountUsage = ({ messages }, said) => ({
+export const countLetters: CountUsage = ({ messages }, said) => ({
   promptTokens: messages.map(({ content }) => content).join("").length,
   completionTokens: said.length,
 });

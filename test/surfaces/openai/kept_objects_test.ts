@@ -42,6 +42,7 @@ function crew(numbers: readonly number[], answer: (worker: number) => KeptRow["a
     const rows = new KeptRows({
       peers,
       passed: undefined,
+      answerer: () => "mock",
       stamps: new Stamps(() => 0, (target) => void getRandomValues(target), own),
       authorize: () => "ok",
       secrets: [],
