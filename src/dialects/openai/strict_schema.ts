@@ -124,8 +124,8 @@ function objectProblem(
     return inContext(context, "'additionalProperties' is required to be supplied and to be false.");
   }
   const required = Array.isArray(value["required"]) ? value["required"] : undefined;
-  const names = Object.keys(properties);
-  const absent = names.find((name) => !required?.includes(name));
+  const wanted = new Set<unknown>(required);
+  const absent = Object.keys(properties).find((name) => !wanted.has(name));
   if (absent !== undefined) {
     return inContext(
       context,
