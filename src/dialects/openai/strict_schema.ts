@@ -36,12 +36,21 @@ const JSON_DEPTH_MAX = 100;
  */
 export function strictProblem(schema: JsonObject): string | undefined {
   if (isDeeper(schema, JSON_DEPTH_MAX)) return tooDeep();
-  if (schema["type"] !== "object") {
-    const type = schema["type"] === undefined ? "None" : String(schema["type"]);
-    return `schema must be a JSON Schema of 'type: "object"', got 'type: "${echo(type)}"'.`;
-  }
+  if (schema["type"] !== "object") return otherRoot(schema["type"] ?? "None");
   if (schema["anyOf"] !== undefined) return inContext([], "'anyOf' is not permitted.");
   return new Walk().problem(schema, [], 1);
+}
+
+/**
+ * What is wrong with what a function takes that is not strict: only that it is certainly no object is
+ * held against it.
+ */
+export function rootProblem({ type }: JsonObject): string | undefined {
+  return typeof type === "string" && type !== "object" ? otherRoot(type) : undefined;
+}
+
+function otherRoot(type: unknown): string {
+  return `schema must be a JSON Schema of 'type: "object"', got 'type: "${echo(String(type))}"'.`;
 }
 
 type Context = readonly string[];

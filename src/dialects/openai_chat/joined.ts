@@ -10,7 +10,7 @@
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { familyOf, isOpenaiModel } from "../openai/families.ts";
 import { echo, type Fault, refused, under } from "../openai/faults.ts";
-import { strictProblem } from "../openai/strict_schema.ts";
+import { rootProblem, strictProblem } from "../openai/strict_schema.ts";
 import { checkAbilities } from "./messages.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
@@ -30,14 +30,15 @@ export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, Joi
   ["web_search_options", checkSearch],
 ]);
 
-/** Strict functions are within what strict schemas may say. */
+/** What functions take is an object; strict ones are within what strict schemas may say. */
 function checkTools(value: unknown): Fault | undefined {
   const tools = value as readonly JsonObject[];
   for (let i = 0; i < tools.length; i++) {
     const { type, function: declared } = tools[i]!;
-    if (type !== "function" || (declared as JsonObject)["strict"] !== true) continue;
-    const { name, parameters } = declared as JsonObject;
-    const problem = strictProblem(isObject(parameters) ? parameters : {});
+    if (type !== "function") continue;
+    const { name, parameters, strict } = declared as JsonObject;
+    const schema = isObject(parameters) ? parameters : {};
+    const problem = strict === true ? strictProblem(schema) : rootProblem(schema);
     if (problem === undefined) continue;
     const say = () => `Invalid schema for function '${name}': ${problem}`;
     return under(`[${i}]`, { code: "function_parameters", path: ".function.parameters", say });

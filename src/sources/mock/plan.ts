@@ -22,7 +22,7 @@ import { type AudioFormat, audioFormatOf } from "./audio.ts";
 import { type ToolsMode, wantedCalls } from "./calls.ts";
 import type { Counter } from "./counter.ts";
 import { fit } from "./fit.ts";
-import { fieldsOf } from "./fields.ts";
+import { fieldsOf, typesOf } from "./fields.ts";
 import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
 import { toldSchema } from "./told_schema.ts";
 import { Steps } from "./work.ts";
@@ -196,9 +196,13 @@ export class Planner {
         return { problem: `its grammar is written in ${grammar.syntax}, and not as a regex` };
       }
     }
+    const { type: asked = "object" } = fieldsOf(parameters);
+    if (kind !== "custom" && !typesOf(asked).includes("object")) {
+      return { problem: "its parameters are not of the type object" };
+    }
     const schema = kind === "custom"
       ? { type: "string", pattern: grammar!.definition }
-      : { type: "object", ...fieldsOf(parameters) };
+      : { ...fieldsOf(parameters), type: "object" };
     const made = this.#valueOf(schema, turn, name, steps);
     if ("problem" in made) return made;
     return kind === "custom" ? { name, kind, text: String(made.value) } : {
