@@ -43,6 +43,10 @@ export interface Turn {
    * user's, one each; each has an equal part of the choices.
    */
   readonly prompts?: readonly string[];
+  /** How many tokens those of `prompts` have that came as tokens, by their place: nobody counts them anew. */
+  readonly promptCounts?: ReadonlyMap<number, number>;
+  /** How many answers are made where not all of them are told (`best_of`); undefined = `choiceCount`. */
+  readonly madeCount?: number;
   /** The answer ends before the first of these texts. */
   readonly stop: readonly string[];
   /**

@@ -19,7 +19,7 @@ import { toolText } from "./tool_text.ts";
 /** What a turn's prompt consists of. */
 export type Prompt = Pick<
   Turn,
-  "model" | "messages" | "params" | "prompts" | "hasResponseTools"
+  "model" | "messages" | "params" | "prompts" | "promptCounts" | "hasResponseTools"
 >;
 
 /** Counts tokens in the encoding of one model. */
@@ -54,12 +54,18 @@ const SEARCHING = /^gpt-4o(?:-mini)?-search/;
 /** Messages of the application, which declare tools as well. */
 const INSTRUCTING: ReadonlySet<string> = new Set(["system", "developer"]);
 
+const NO_COUNTS: ReadonlyMap<number, number> = new Map();
+
 /** Tokens of the prompt of `turn`: exact for texts and tools, without those of images and files. */
 export function promptTokens(
-  { model, messages, params, prompts, hasResponseTools }: Prompt,
+  { model, messages, params, prompts, promptCounts, hasResponseTools }: Prompt,
   counter: TextCounter,
 ): number {
-  if (prompts !== undefined) return counter.countAll(prompts);
+  if (prompts !== undefined) {
+    const given = promptCounts ?? NO_COUNTS;
+    const texts = given.size === 0 ? prompts : prompts.filter((_, i) => !given.has(i));
+    return [...given.values()].reduce((sum, count) => sum + count, counter.countAll(texts));
+  }
   const isGpt5 = GPT5.test(model);
   const texts: string[] = [];
   // What the answer begins with.

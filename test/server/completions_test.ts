@@ -77,7 +77,7 @@ describe("completions, mocked, asked by the official client", () => {
       [3, "B 🌊一"],
     ]);
     expect(usage!.prompt_tokens).toBe(encode("A 你").length + encode("B 🌊").length);
-    expect(usage!.completion_tokens).toBe(4);
+    expect(usage!.completion_tokens).toBe(6);
   });
 
   test("tokens are a prompt too, and max_tokens 0 gives it back, with what is told of it", async () => {
@@ -102,6 +102,22 @@ describe("completions, mocked, asked by the official client", () => {
     expect(text_offset!.at(-1)).toBe("Hello 你好".length);
     expect(usage!.prompt_tokens).toBe(tokens.length);
     expect(usage!.completion_tokens).toBe(0);
+  });
+
+  test("tokens of a prompt are counted as they came, and all answers of best_of", async () => {
+    for (const prompt of [[1, 2], [1, 2, 3, 4, 5, 6, 7], [[1, 2], [3, 4, 5]]]) {
+      const { usage } = await openai.completions.create({ model: INSTRUCT, prompt, max_tokens: 3 });
+      expect(usage!.prompt_tokens).toBe(prompt.flat().length);
+    }
+    const { choices, usage } = await openai.completions.create({
+      model: INSTRUCT,
+      prompt: ["A", "B"],
+      n: 2,
+      best_of: 4,
+      max_tokens: 3,
+    });
+    expect(choices).toHaveLength(4);
+    expect(usage).toEqual({ prompt_tokens: 2, completion_tokens: 24, total_tokens: 26 });
   });
 
   test("what is told of the text stands behind what is told of its echo", async () => {

@@ -36,18 +36,15 @@ const JSON_DEPTH_MAX = 100;
  */
 export function strictProblem(schema: JsonObject): string | undefined {
   if (isDeeper(schema, JSON_DEPTH_MAX)) return tooDeep();
-  if (schema["type"] !== "object") {
-    const type = schema["type"] === undefined ? "None" : String(schema["type"]);
-    return `schema must be a JSON Schema of 'type: "object"', got 'type: "${echo(type)}"'.`;
-  }
+  if (schema["type"] !== "object") return otherRoot(schema["type"] ?? "None");
   if (schema["anyOf"] !== undefined) return inContext([], "'anyOf' is not permitted.");
   return new Walk().problem(schema, [], 1);
 }
 
-/** What is wrong with the parameters of a function that says it is strict. */
-export function strictFunctionFault({ name, parameters, strict }: JsonObject): Fault | undefined {
-  if (strict !== true) return undefined;
-  const problem = strictProblem(isObject(parameters) ? parameters : {});
+/** What is wrong with the parameters of a function; those of a strict one keep to more rules. */
+export function functionFault({ name, parameters, strict }: JsonObject): Fault | undefined {
+  const schema = isObject(parameters) ? parameters : {};
+  const problem = strict === true ? strictProblem(schema) : rootProblem(schema);
   if (problem === undefined) return undefined;
   const say = () => `Invalid schema for function '${name}': ${problem}`;
   return { code: "function_parameters", path: ".parameters", say };
@@ -60,6 +57,18 @@ export function strictFormatFault({ name, schema, strict }: JsonObject): Fault |
   return problem === undefined
     ? undefined
     : refused("", `Invalid schema for response_format '${name}': ${problem}`);
+}
+
+/**
+ * What is wrong with what a function takes that is not strict: only that it is certainly no object is
+ * held against it.
+ */
+function rootProblem({ type }: JsonObject): string | undefined {
+  return typeof type === "string" && type !== "object" ? otherRoot(type) : undefined;
+}
+
+function otherRoot(type: unknown): string {
+  return `schema must be a JSON Schema of 'type: "object"', got 'type: "${echo(String(type))}"'.`;
 }
 
 type Context = readonly string[];
@@ -142,8 +151,8 @@ function objectProblem(
     return inContext(context, "'additionalProperties' is required to be supplied and to be false.");
   }
   const required = Array.isArray(value["required"]) ? value["required"] : undefined;
-  const names = Object.keys(properties);
-  const absent = names.find((name) => !required?.includes(name));
+  const wanted = new Set<unknown>(required);
+  const absent = Object.keys(properties).find((name) => !wanted.has(name));
   if (absent !== undefined) {
     return inContext(
       context,

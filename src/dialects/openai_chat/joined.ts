@@ -10,7 +10,7 @@
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { familyOf, isOpenaiModel } from "../openai/families.ts";
 import { echo, type Fault, refused, undeclared, under } from "../openai/faults.ts";
-import { strictFormatFault, strictFunctionFault } from "../openai/strict_schema.ts";
+import { functionFault, strictFormatFault } from "../openai/strict_schema.ts";
 import { checkAbilities } from "./messages.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
@@ -30,12 +30,12 @@ export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, Joi
   ["web_search_options", checkSearch],
 ]);
 
-/** Strict functions are within what strict schemas may say. */
+/** What functions take is an object; strict ones are within what strict schemas may say. */
 function checkTools(value: unknown): Fault | undefined {
   const tools = value as readonly JsonObject[];
   for (let i = 0; i < tools.length; i++) {
     const { type, function: declared } = tools[i]!;
-    const fault = type === "function" ? strictFunctionFault(declared as JsonObject) : undefined;
+    const fault = type === "function" ? functionFault(declared as JsonObject) : undefined;
     if (fault !== undefined) return under(`[${i}].function`, fault);
   }
   return undefined;

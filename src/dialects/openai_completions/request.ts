@@ -83,12 +83,17 @@ export function parseCompletion(
   const body = checkedBody(text, COMPLETION_RULES, level);
   if (level === "live") checkJoined(body);
   const model = body["model"] as string;
-  const prompts = promptsOf(body["prompt"]).map((prompt) => {
+  const given = promptsOf(body["prompt"]);
+  const promptCounts = new Map(
+    given.flatMap((prompt, i) => typeof prompt === "string" ? [] : [[i, prompt.length] as const]),
+  );
+  const prompts = given.map((prompt) => {
     const text = typeof prompt === "string" ? prompt : textOf(prompt, model);
     if (text === undefined) throw errorOf(noTokens("prompt"));
     return text;
   });
   const n = (body["n"] ?? 1) as number;
+  const bestOf = Math.max(n, (body["best_of"] ?? n) as number);
   const tooMany = checkCount(prompts.length, 1, Math.floor(CHOICES_MAX / n));
   if (tooMany !== undefined) throw errorOf(under("prompt", tooMany));
   const logprobCount = (body["logprobs"] ?? undefined) as number | undefined;
@@ -98,6 +103,8 @@ export function parseCompletion(
     model,
     messages: prompts.map((content) => ({ role: "user", content })),
     prompts,
+    ...(promptCounts.size === 0 ? {} : { promptCounts }),
+    ...(bestOf === n ? {} : { madeCount: bestOf * prompts.length }),
     isStream,
     wantsUsage: !isStream || options?.["include_usage"] === true,
     choiceCount: n * prompts.length,

@@ -7,7 +7,7 @@
 
 import { isObject, type JsonObject } from "../openai/check.ts";
 import { echo, type Fault, refused, undeclared, under } from "../openai/faults.ts";
-import { strictFormatFault, strictFunctionFault } from "../openai/strict_schema.ts";
+import { functionFault, strictFormatFault } from "../openai/strict_schema.ts";
 
 /** `value` is right for itself and may be null. The fault's path is relative to the parameter. */
 export type JoinedRule = (value: unknown, body: JsonObject) => Fault | undefined;
@@ -22,7 +22,7 @@ export const JOINED_RULES: ReadonlyMap<string, JoinedRule> = new Map<string, Joi
 /** Functions that say they are strict; those that say nothing are made so. */
 function checkTools(value: unknown): Fault | undefined {
   for (const [i, tool] of toolsIn(value).entries()) {
-    const fault = tool["type"] === "function" ? strictFunctionFault(tool) : undefined;
+    const fault = tool["type"] === "function" ? functionFault(tool) : undefined;
     if (fault !== undefined) return under(`[${i}]`, fault);
   }
   return undefined;

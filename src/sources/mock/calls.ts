@@ -12,7 +12,7 @@ import {
   toolsOf,
   type Turn,
 } from "../../core/turn.ts";
-import { fieldsOf, listOf } from "./flatten.ts";
+import { fieldsOf, listOf } from "./fields.ts";
 
 /**
  * forced: a tool is called when the request asks for one · auto: in answer to a user, too, and not

@@ -5,11 +5,12 @@
  * @module
  */
 
-/** Where a schema's own patterns stand that the validator must not see (`guard`): a list of them. */
-export const GUARDED = "weir:patterns";
+import { type Fields, fieldsOf, GUARDED, listOf, typesOf } from "./fields.ts";
+import type { References } from "./references.ts";
+import type { Steps } from "./work.ts";
 
-/** A JSON object whose keys are not known. */
-export type Fields = Readonly<Record<string, unknown>>;
+/** Steps for looking at one schema. */
+const FLAT_STEPS = 50;
 
 /** Nothing can be made here: whoever has another possibility takes that. */
 export class Stuck {
@@ -34,34 +35,66 @@ export interface Flat {
   readonly refs: ReadonlySet<string>;
 }
 
+/** What a schema is seen with. */
+export interface Sight {
+  readonly references: References;
+  readonly steps: Steps;
+  /** The place that it is seen at. */
+  readonly at: string;
+}
+
 /**
- * `schema`, a part of `root`, seen at the place `at`.
+ * `schema`, seen on the way of `refs`.
  *
  * @throws {Stuck} when it allows nothing, refers to what is not there, or to itself.
+ * @throws {RangeError} when it takes too long.
  */
-export function flatten(
-  schema: unknown,
-  root: unknown,
-  refs: ReadonlySet<string>,
-  at: string,
-): Flat {
+export function flatten(schema: unknown, refs: ReadonlySet<string>, sight: Sight): Flat {
+  const { references, steps, at } = sight;
+  steps.take(FLAT_STEPS);
   if (schema === false) throw new Stuck(at, "the schema allows none");
-  const { $ref, allOf, anyOf, oneOf, if: condition, then: met, else: unmet, ...fields } = fieldsOf(
-    schema,
-  );
+  const whole = fieldsOf(schema);
+  const {
+    $ref,
+    $dynamicRef,
+    $recursiveRef,
+    allOf,
+    anyOf,
+    oneOf,
+    if: condition,
+    then: met,
+    else: unmet,
+    ...fields
+  } = whole;
   const lists = [anyOf, oneOf].filter((list): list is unknown[] => Array.isArray(list));
   if (condition !== undefined) {
     lists.push([{ allOf: [condition, met ?? {}] }, unmet ?? {}]);
   }
   let flat: Flat = { fields: normal(fields), lists, refs };
-  if (typeof $ref === "string") {
-    if (refs.has($ref)) throw new Stuck(at, `${$ref} refers to itself`);
-    const target = resolve($ref, root);
-    if (target === undefined) throw new Stuck(at, `${$ref} is not in the schema`);
-    flat = join(flat, flatten(target, root, new Set([...refs, $ref]), at));
+  for (
+    const [ref, find] of [
+      [$ref, (ref: string) => references.target(ref, whole)],
+      [$dynamicRef, (ref: string) => references.dynamicTarget(ref, whole, references.scope)],
+      [$recursiveRef, (_: string) => references.recursiveTarget(whole, references.scope)],
+    ] as const
+  ) {
+    if (typeof ref !== "string") continue;
+    if (refs.has(ref)) throw new Stuck(at, `${ref} refers to itself`);
+    const target = find(ref);
+    if (target === undefined) throw new Stuck(at, `${ref} is not in the schema`);
+    steps.take(refs.size);
+    flat = joined(flat, flatten(target, new Set([...flat.refs, ref]), sight), steps);
   }
-  for (const part of listOf(allOf)) flat = join(flat, flatten(part, root, flat.refs, at));
+  for (const part of listOf(allOf)) flat = joined(flat, flatten(part, flat.refs, sight), steps);
   return flat;
+}
+
+/** `join`, counted: what was joined is copied. */
+function joined(one: Flat, other: Flat, steps: Steps): Flat {
+  const { properties, required, enum: values } = one.fields;
+  const names = Object.keys(fieldsOf(properties)).length;
+  steps.take(FLAT_STEPS + 5 * (names + listOf(required).length + listOf(values).length));
+  return join(one, other);
 }
 
 /** What both want. */
@@ -133,54 +166,3 @@ const JOINTS: Readonly<Record<string, Joint>> = {
   maxItems: smallest,
   maxProperties: smallest,
 };
-
-/** The schema that `ref` names in `root`: a pointer, an anchor or an id. */
-function resolve(ref: string, root: unknown): unknown {
-  if (ref === "#") return root;
-  if (!ref.startsWith("#/")) return find(ref, root);
-  let target = root;
-  for (const step of decoded(ref.slice(2)).split("/")) {
-    const key = step.replaceAll("~1", "/").replaceAll("~0", "~");
-    if (typeof target !== "object" || target === null || !Object.hasOwn(target, key)) {
-      return undefined;
-    }
-    target = (target as Fields)[key];
-  }
-  return target;
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function find(ref: string, value: unknown): unknown {
-  if (typeof value !== "object" || value === null) return undefined;
-  const { $id, $anchor } = value as Fields;
-  if ($id === ref || (typeof $anchor === "string" && ref === `#${$anchor}`)) return value;
-  for (const inner of Object.values(value)) {
-    const found = find(ref, inner);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-/** `value` as an object; of anything else the empty one. */
-export function fieldsOf(value: unknown): Fields {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? value as Fields
-    : {};
-}
-
-/** `value` as a list; of anything else the empty one. */
-export function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-/** The names in a `type`. */
-export function typesOf(type: unknown): readonly unknown[] {
-  return Array.isArray(type) ? type : type === undefined ? [] : [type];
-}

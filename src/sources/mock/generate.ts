@@ -7,37 +7,29 @@
  * @module
  */
 
-import { dereference, type Schema, type SchemaDraft, validate } from "@cfworker/json-schema";
 import { isDeeper } from "../../lib/depth.ts";
 import { type Choose, chooser, FIRST } from "./choose.ts";
-import {
-  type Fields,
-  fieldsOf,
-  type Flat,
-  flatten,
-  GUARDED,
-  join,
-  listOf,
-  Stuck,
-  typesOf,
-} from "./flatten.ts";
-import { guard, keepsGuarded } from "./guard.ts";
+import { type Fields, fieldsOf, GUARDED, listOf, typesOf } from "./fields.ts";
+import { type Flat, flatten, join, type Sight, Stuck } from "./flatten.ts";
+import { triedCharsMax } from "./guard.ts";
+import { Judge } from "./judge.ts";
 import { textOfPattern } from "./pattern.ts";
 import { numberOf, plainText, textOfFormat } from "./scalars.ts";
+import { CHARS_MAX, Steps, Work } from "./work.ts";
 
 /** Objects and lists inside one another: of a schema that is looked at, and of a value. */
 const DEPTH_MAX = 64;
-/** Places that are filled, tries that failed among them, before a schema is given up. */
-const PLACES_MAX = 10_000;
 /** Characters that are put together for a pattern cost as much as a place. */
 const CHARS_PER_PLACE = 100;
-/** Characters of all texts of a value. */
-const CHARS_MAX = 65_536;
 /** How often a value is made: first the plainest one, then by chance. */
 const ATTEMPTS_MAX = 12;
+/** How often it is made of what is said less often, where none of these was valid. */
+const BOLD_ATTEMPTS_MAX = 6;
 /** How often a text is made of a pattern, and something that differs from its neighbours. */
 const TRIES_MAX = 64;
-/** Names are searched through a pattern; a longer one is not. */
+/** Names that are tried for properties that the schema does not name. */
+const NAMES_MAX = 10_000;
+/** A longer pattern is not made texts of. */
 const PATTERN_CHARS_MAX = 1024;
 
 /** True when `schema` is nested too deeply for a value to be made of it, or even to be written. */
@@ -50,128 +42,70 @@ export type Generated = { readonly value: unknown } | { readonly problem: string
 
 /**
  * A value of `schema`. `seed` decides where it leaves a choice; undefined = the plainest everywhere.
- * `name` is what a text says that may say anything.
+ * `name` is what a text says that may say anything. `steps`: what the request may still cost.
  */
-export function generate(schema: unknown, seed: number | undefined, name: string): Generated {
+export function generate(
+  schema: unknown,
+  seed: number | undefined,
+  name: string,
+  steps = new Steps(),
+): Generated {
   if (isTooDeep(schema)) return { problem: `it is nested more than ${DEPTH_MAX} deep` };
+  let first: Stuck | undefined;
   let last: Stuck | undefined;
   try {
-    const judge = new Judge(schema);
-    const work = new Work();
-    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-      const isPlain = attempt === 0 && seed === undefined;
+    const judge = new Judge(schema, steps);
+    const work = new Work(steps);
+    for (let attempt = 0; attempt < ATTEMPTS_MAX + BOLD_ATTEMPTS_MAX; attempt++) {
+      if (steps.isLow) attempt = Math.max(attempt, ATTEMPTS_MAX);
+      const isBold = attempt >= ATTEMPTS_MAX;
+      const isPlain = seed === undefined && attempt % ATTEMPTS_MAX === 0;
       const choose = isPlain ? FIRST : chooser((seed ?? 0) * ATTEMPTS_MAX + attempt);
       try {
-        const value = new Generator(judge, choose, work, attempt > 0).value(name);
+        const value = new Generator(judge, choose, work, attempt > 0, isBold).value(name);
         if (judge.isValid(value, judge.root)) return { value };
-        last ??= new Stuck("", "it joins rules that the mock cannot keep together");
+        first ??= new Stuck("", "it joins rules that the mock cannot keep together");
       } catch (error) {
         if (!(error instanceof Stuck)) throw error;
         last = error;
       }
     }
   } catch (error) {
-    // The validator's own words on a schema that is none: a reference into nowhere, a bad pattern.
-    return { problem: (error as Error).message.split("\n")[0]! };
+    // What is no schema (a reference into nowhere, a bad pattern), and what takes too long.
+    if (!steps.isSpent || last === undefined) {
+      return { problem: (error as Error).message.split("\n")[0]! };
+    }
   }
-  const { at, reason } = last!;
+  const { at, reason } = (last ?? first)!;
   return { problem: at === "" ? reason : `at '${at}', ${reason}` };
 }
 
 /**
- * True when `value` keeps `schema`; false also when the schema is none, or has patterns that a text
- * of any length cannot be tried against in bounded time.
+ * True when `value`, which somebody wrote with `chars`, keeps `schema`; false also when the schema is
+ * none, or it takes too long.
  */
-export function isValid(value: unknown, schema: unknown): boolean {
+export function isValid(value: unknown, schema: unknown, chars = 0): boolean {
   try {
     if (isTooDeep(schema) || isTooDeep(value)) return false;
-    const judge = new Judge(schema);
-    return !judge.isGuarded && judge.isValid(value, judge.root);
+    const judge = new Judge(schema, new Steps(chars));
+    return judge.isValid(value, judge.root);
   } catch {
     return false;
   }
 }
 
-/** Why `value` does not keep `schema`, and where; undefined = it does. */
-export function misfitOf(value: unknown, schema: unknown): string | undefined {
+/** Why `value`, which somebody wrote with `chars`, does not keep `schema`, and where; undefined = it does. */
+export function misfitOf(value: unknown, schema: unknown, chars = 0): string | undefined {
   if (isTooDeep(schema)) return `the schema is nested more than ${DEPTH_MAX} deep`;
   if (isTooDeep(value)) return `it is nested more than ${DEPTH_MAX} deep`;
   try {
-    const judge = new Judge(schema);
-    if (judge.isGuarded) return "the schema has a pattern that cannot be tried in bounded time";
-    return judge.misfit(value);
+    return new Judge(schema, new Steps(chars)).misfit(value);
   } catch (error) {
-    // The validator's own words on a schema that is none: a reference into nowhere, a bad pattern.
-    return `the schema is none: ${(error as Error).message.split("\n")[0]}`;
+    const told = (error as Error).message.split("\n")[0]!;
+    return error instanceof RangeError
+      ? `the schema cannot be checked: ${told}`
+      : `the schema is none: ${told}`;
   }
-}
-
-/** What has been done for a schema so far. */
-class Work {
-  #places = 0;
-  #chars = 0;
-
-  /** @throws {RangeError} when it is enough. */
-  place(count = 1): void {
-    this.#places += count;
-    if (this.#places > PLACES_MAX) throw new RangeError(`it needs more than ${PLACES_MAX} values`);
-  }
-
-  /** @throws {RangeError} when it is enough. */
-  text(chars: number): void {
-    this.#chars += chars;
-    if (this.#chars > CHARS_MAX) {
-      throw new RangeError(`it needs texts of more than ${CHARS_MAX} characters`);
-    }
-  }
-}
-
-/** Says what is valid. */
-class Judge {
-  /** A copy, which the validator writes its marks into. */
-  readonly root: unknown;
-  /** True: there are patterns that the validator does not see. */
-  readonly isGuarded: boolean;
-  readonly #draft: SchemaDraft;
-  readonly #lookup: Record<string, Schema | boolean>;
-
-  constructor(schema: unknown) {
-    this.root = schema === undefined ? true : JSON.parse(JSON.stringify(schema));
-    this.isGuarded = guard(this.root);
-    this.#draft = draftOf(this.root);
-    this.#lookup = dereference(this.root as Schema);
-  }
-
-  isValid(value: unknown, schema: unknown): boolean {
-    return validate(value, schema as Schema, this.#draft, this.#lookup).valid;
-  }
-
-  /** What is wrong with `value`, at the innermost place; undefined = nothing is. */
-  misfit(value: unknown): string | undefined {
-    const { valid, errors } = validate(value, this.root as Schema, this.#draft, this.#lookup);
-    if (valid) return undefined;
-    const depthOf = (place: string) => place.split("/").length;
-    const [first, ...rest] = errors;
-    const inner = rest.reduce(
-      (deepest, one) =>
-        depthOf(one.instanceLocation) > depthOf(deepest.instanceLocation) ? one : deepest,
-      first!,
-    );
-    return `at '${inner.instanceLocation.slice(1)}': ${inner.error.replace(/\.$/, "")}`;
-  }
-
-  /** Whether `value` keeps `fields`, with the patterns in them that the validator does not see. */
-  fits(value: unknown, fields: Fields): boolean {
-    return this.isValid(value, fields) && keepsGuarded(value, fields);
-  }
-}
-
-function draftOf(root: unknown): SchemaDraft {
-  const { $schema } = fieldsOf(root);
-  if (typeof $schema !== "string") return "2020-12";
-  if (/draft-0?4/.test($schema)) return "4";
-  if (/draft-0?[67]/.test($schema)) return "7";
-  return $schema.includes("2019-09") ? "2019-09" : "2020-12";
 }
 
 /** Whoever refers to the whole schema is within it already. */
@@ -195,13 +129,16 @@ class Generator {
   readonly #choose: Choose;
   /** True: texts of patterns are made by chance. */
   readonly #isLoose: boolean;
+  /** True: what is said less often is tried, too. */
+  readonly #isBold: boolean;
   readonly #work: Work;
 
-  constructor(judge: Judge, choose: Choose, work: Work, isLoose: boolean) {
+  constructor(judge: Judge, choose: Choose, work: Work, isLoose: boolean, isBold: boolean) {
     this.#judge = judge;
     this.#choose = choose;
     this.#work = work;
     this.#isLoose = isLoose;
+    this.#isBold = isBold;
   }
 
   value(name: string): unknown {
@@ -212,8 +149,24 @@ class Generator {
     const { at, refs, depth } = place;
     this.#work.place();
     if (depth > DEPTH_MAX) throw new Stuck(at, "it is nested too deeply");
-    const flat = flatten(schema, this.#judge.root, refs, at);
-    return this.#example(flat.fields, schema) ?? this.#ofFlat(flat, schema, place);
+    const flat = flatten(schema, refs, this.#sight(at));
+    const lists = this.#isBold ? [...flat.lists, ...dependentLists(flat.fields)] : flat.lists;
+    return this.#example(flat.fields, schema) ?? this.#ofFlat({ ...flat, lists }, schema, place);
+  }
+
+  #sight(at: string): Sight {
+    const { references, steps } = this.#judge;
+    return { references, steps, at };
+  }
+
+  /** Whether `value` keeps `schema`, and that can be found out. */
+  #fits(value: unknown, schema: unknown): boolean {
+    try {
+      return this.#judge.isValid(value, schema);
+    } catch (error) {
+      if (!(error instanceof RangeError) || this.#work.steps.isSpent) throw error;
+      return false;
+    }
   }
 
   /** What the schema itself gives as an example. */
@@ -222,7 +175,7 @@ class Generator {
     return [...listOf(examples), usual].find((value) => {
       if (value === undefined || value === null) return false;
       if (typeof value === "object" && this.#judge.isGuarded) return false;
-      return this.#judge.isValid(value, schema) && keepsGuarded(value, fields);
+      return this.#fits(value, schema);
     });
   }
 
@@ -234,7 +187,7 @@ class Generator {
     let stuck = new Stuck(place.at, "no alternative fits");
     for (const branch of nullLast(this.#turned(list, place.nth), isNullSchema)) {
       try {
-        const joined = join(flat, flatten(branch, this.#judge.root, refs, place.at));
+        const joined = join(flat, flatten(branch, refs, this.#sight(place.at)));
         const value = this.#ofFlat(joined, schema, place);
         if (this.#judge.isValid(value, schema)) return value;
       } catch (error) {
@@ -248,7 +201,7 @@ class Generator {
   #ofFields(fields: Fields, place: Place): unknown {
     if (Array.isArray(fields["enum"])) {
       const fitting = this.#turned(fields["enum"], place.nth)
-        .find((value) => this.#judge.fits(value, fields));
+        .find((value) => this.#judge.isValid(value, fields));
       if (fitting === undefined) throw new Stuck(place.at, "no value of its enum fits");
       return fitting;
     }
@@ -274,7 +227,9 @@ class Generator {
         return (this.#choose(2) + nth) % 2 === 1;
       case "integer":
       case "number": {
-        const number = numberOf(fields, type === "integer", this.#choose(9) + nth);
+        const isWhole = type === "integer";
+        const offset = this.#isBold ? boldOffset(fields, isWhole) : this.#choose(9);
+        const number = numberOf(fields, isWhole, offset + nth);
         if (number === undefined) throw new Stuck(at, "no number is within its bounds");
         return number;
       }
@@ -291,12 +246,20 @@ class Generator {
 
   #text(fields: Fields, { at, name, nth }: Place): string {
     const { pattern = listOf(fields[GUARDED])[0] } = fields;
-    const text = typeof pattern === "string"
-      ? this.#textOfPattern(pattern, fields, at, nth)
-      : textOfFormat(fields["format"], this.#choose(9) + nth) ??
-        plainText(fields, name, nth, CHARS_MAX);
+    const text = this.#boldText(fields, nth) ??
+      (typeof pattern === "string"
+        ? this.#textOfPattern(pattern, fields, at, nth)
+        : textOfFormat(fields["format"], this.#choose(9) + nth) ??
+          plainText(fields, name, this.#isBold ? nth + this.#choose(9) : nth, CHARS_MAX));
     this.#work.text(text?.length ?? Infinity);
     return text!;
+  }
+
+  /** A text of the format that keeps the pattern as well; undefined = there is none. */
+  #boldText(fields: Fields, nth: number): string | undefined {
+    if (!this.#isBold) return undefined;
+    const text = textOfFormat(fields["format"], nth);
+    return text !== undefined && this.#fits(text, fields) ? text : undefined;
   }
 
   #textOfPattern(pattern: string, fields: Fields, at: string, nth: number): string {
@@ -304,17 +267,25 @@ class Generator {
       throw new Stuck(at, `its pattern has more than ${PATTERN_CHARS_MAX} characters`);
     }
     const { minLength = 0 } = fields;
-    const short = this.#isLoose ? undefined : textOfPattern(pattern, FIRST, 0);
+    const guarded = listOf(fields[GUARDED]) as readonly string[];
+    const most = this.#isBold ? CHARS_MAX : Math.min(...guarded.map(triedCharsMax), CHARS_MAX);
+    const partsMax = this.#isBold ? CHARS_MAX : undefined;
+    const fits = (text: string) => text.length <= most && this.#fits(text, fields);
+    const { steps } = this.#work;
+    const short = this.#isLoose && !this.#isBold
+      ? undefined
+      : textOfPattern(pattern, FIRST, 0, steps, partsMax);
     if (short !== undefined) {
       const text = nth === 0 ? short : `${short}${nth + 1}`;
-      if (this.#judge.fits(text, fields)) return text;
+      if (fits(text)) return text;
     }
     const chance = chooser(this.#choose(2 ** 31) + nth);
     for (let more = 0; more < TRIES_MAX; more++) {
-      const text = textOfPattern(pattern, chance, more + Math.min(Number(minLength), CHARS_MAX));
+      const repeats = more + Math.min(Number(minLength), CHARS_MAX);
+      const text = textOfPattern(pattern, chance, repeats, steps, partsMax);
       if (text === undefined) break;
       this.#work.place(Math.ceil(text.length / CHARS_PER_PLACE));
-      if (this.#judge.fits(text, fields)) return text;
+      if (fits(text)) return text;
     }
     throw new Stuck(at, `the mock finds no text for the pattern '${pattern}'`);
   }
@@ -384,20 +355,20 @@ class Generator {
         return;
       }
       for (const other of dependentsOf(fields, name)) {
-        add(other, schemaOf(other, fields), isNeeded || made.has(name));
+        add(other, this.#schemaOf(other, fields), isNeeded || made.has(name));
       }
     };
     for (const [name, schema] of Object.entries(properties)) {
       const isNeeded = required.has(name);
       if (isNeeded || (isOpen && made.size < most)) add(name, schema, isNeeded);
     }
-    for (const name of required) add(name, schemaOf(name, fields), true);
+    for (const name of required) add(name, this.#schemaOf(name, fields), true);
     for (const [name, schema] of Object.entries(properties)) {
       if (made.size < least) add(name, schema, false);
     }
-    for (let more = 0; made.size < least && more < PLACES_MAX; more++) {
+    for (let more = 0; made.size < least && more < NAMES_MAX; more++) {
       const name = this.#newName(fields, { ...place, name: "key", nth: more });
-      add(name, schemaOf(name, fields), true);
+      add(name, this.#schemaOf(name, fields), true);
     }
     return Object.fromEntries(inOrder(made, properties));
   }
@@ -406,14 +377,25 @@ class Generator {
   #newName(fields: Fields, place: Place): string {
     const [pattern] = Object.keys(fieldsOf(fields["patternProperties"]));
     const names = fields["propertyNames"] ?? (pattern === undefined ? {} : { pattern });
-    const flat = flatten(names, this.#judge.root, place.refs, place.at);
+    const flat = flatten(names, place.refs, this.#sight(place.at));
     const text = { fields: { type: "string" }, lists: [], refs: flat.refs };
     return String(this.#ofFlat(join(flat, text), names, place));
+  }
+
+  /** The schema of a property that `properties` may not name. */
+  #schemaOf(name: string, fields: Fields): unknown {
+    const properties = fieldsOf(fields["properties"]);
+    if (Object.hasOwn(properties, name)) return properties[name];
+    for (const [pattern, schema] of Object.entries(fieldsOf(fields["patternProperties"]))) {
+      if (this.#judge.patterns.matches(pattern, name)) return schema;
+    }
+    return fields["additionalProperties"] ?? true;
   }
 
   /** `values`, from the chosen one on. */
   #turned<T>(values: readonly T[], nth: number): readonly T[] {
     if (values.length === 0) return values;
+    this.#work.steps.take(values.length / 4);
     const from = (this.#choose(values.length) + nth) % values.length;
     return [...values.slice(from), ...values.slice(0, from)];
   }
@@ -453,14 +435,21 @@ function kindsOf(fields: Fields): readonly unknown[] {
   return told === undefined ? ANY_TYPE : [told[0]];
 }
 
-/** The schema of a property that `properties` may not name. */
-function schemaOf(name: string, fields: Fields): unknown {
-  const properties = fieldsOf(fields["properties"]);
-  if (Object.hasOwn(properties, name)) return properties[name];
-  for (const [pattern, schema] of Object.entries(fieldsOf(fields["patternProperties"]))) {
-    if (new RegExp(pattern, "u").test(name)) return schema;
-  }
-  return fields["additionalProperties"] ?? true;
+/** From the least number on, so that each has its turn; a half where it need not be whole. */
+function boldOffset({ minimum }: Fields, isWhole: boolean): number {
+  const from = typeof minimum === "number" ? Math.max(0, Math.ceil(minimum) - 1) : 0;
+  return isWhole ? from : from + 0.5;
+}
+
+/** What `dependentSchemas` want: each property with its schema, or not at all. */
+function dependentLists({ dependentSchemas, dependencies }: Fields): readonly unknown[][] {
+  return [dependentSchemas, dependencies].flatMap((map) =>
+    Object.entries(fieldsOf(map)).filter(([, schema]) => !Array.isArray(schema))
+      .map(([name, schema]) => [
+        { allOf: [{ required: [name] }, schema] },
+        { properties: { [name]: false } },
+      ])
+  );
 }
 
 /** The properties that must be there because `name` is. */

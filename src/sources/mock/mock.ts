@@ -150,7 +150,7 @@ export class Mock implements Source {
       : counter.count(fitted.text);
     const usage = {
       promptTokens: this.promptTokens(turn, counter),
-      completionTokens: tokens * choiceCount,
+      completionTokens: tokens * (turn.madeCount ?? choiceCount),
     };
     return { kind: "script", script, model, usage };
   }
@@ -175,7 +175,7 @@ export class Mock implements Source {
 
   #usage(turn: Turn, planned: Planned, counter: Counter, cutting: Cutting): Usage {
     const { plan, completionTokens, reasoningTokens, prediction } = planned;
-    const { choiceCount } = turn;
+    const { choiceCount, madeCount = choiceCount } = turn;
     const cutter = this.#cutter(cutting, counter.encoding);
     const sound = plan.audio === undefined
       ? 0
@@ -186,8 +186,8 @@ export class Mock implements Source {
     const each = completionTokens + sound + (predicted?.rejected ?? 0);
     return {
       promptTokens: this.promptTokens(turn, counter),
-      completionTokens: each * choiceCount,
-      ...(reasoningTokens === 0 ? {} : { reasoningTokens: reasoningTokens * choiceCount }),
+      completionTokens: each * madeCount,
+      ...(reasoningTokens === 0 ? {} : { reasoningTokens: reasoningTokens * madeCount }),
       ...(sound === 0 ? {} : { completionAudioTokens: sound * choiceCount }),
       ...(predicted === undefined ? {} : {
         acceptedPredictionTokens: predicted.accepted * choiceCount,

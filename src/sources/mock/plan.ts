@@ -22,9 +22,10 @@ import { type AudioFormat, audioFormatOf } from "./audio.ts";
 import { type ToolsMode, wantedCalls } from "./calls.ts";
 import type { Counter } from "./counter.ts";
 import { fit } from "./fit.ts";
-import { fieldsOf } from "./flatten.ts";
+import { fieldsOf, typesOf } from "./fields.ts";
 import { generate, type Generated, isTooDeep, isValid } from "./generate.ts";
 import { toldSchema } from "./told_schema.ts";
+import { Steps } from "./work.ts";
 
 /** A call with all of its arguments: JSON, or a text. */
 export interface PlannedCall {
@@ -115,10 +116,15 @@ export class Planner {
   plan(turn: Turn, counter: Counter): Planned {
     const { params, tokensMax, messages } = turn;
     const family = familyOf(turn.model);
-    const calls = this.#calls(turn);
+    const steps = new Steps();
+    const calls = this.#calls(turn, steps);
     const isAddressed = family.isClaude && toolChoiceOf(turn).kind === "auto" &&
       responseFormatOf(turn).kind === "text";
-    const whole = calls.length === 0 ? this.#text(turn) : isAddressed ? this.#replyTo(turn) : "";
+    const whole = calls.length === 0
+      ? this.#text(turn, steps)
+      : isAddressed
+      ? this.#replyTo(turn)
+      : "";
     const cost = aroundTokens(turn, calls, counter);
     const wholeTokens = cost + counter.count(whole);
     const thought = thoughtsOf(turn, family, wholeTokens, counter);
@@ -157,13 +163,13 @@ export class Planner {
     };
   }
 
-  #calls(turn: Turn): readonly PlannedCall[] {
+  #calls(turn: Turn, steps: Steps): readonly PlannedCall[] {
     const { tools, count, isForced } = wantedCalls(turn, this.#mode);
     const calls: PlannedCall[] = [];
     let problem = "";
     for (const tool of tools) {
       if (calls.length === count) break;
-      const made = this.#arguments(tool, turn);
+      const made = this.#arguments(tool, turn, steps);
       if ("problem" in made) problem ||= `'${tool.name}': ${made.problem}`;
       else calls.push(made);
     }
@@ -179,7 +185,11 @@ export class Planner {
     );
   }
 
-  #arguments(tool: Tool, turn: Turn): PlannedCall | { readonly problem: string } {
+  #arguments(
+    tool: Tool,
+    turn: Turn,
+    steps: Steps,
+  ): PlannedCall | { readonly problem: string } {
     const { name, kind, grammar, parameters, isFunctionCall } = tool;
     if (kind === "custom") {
       if (grammar === undefined) return { name, kind, text: this.#replyTo(turn) };
@@ -187,10 +197,14 @@ export class Planner {
         return { problem: `its grammar is written in ${grammar.syntax}, and not as a regex` };
       }
     }
+    const { type: asked = "object" } = fieldsOf(parameters);
+    if (kind !== "custom" && !typesOf(asked).includes("object")) {
+      return { problem: "its parameters are not of the type object" };
+    }
     const schema = kind === "custom"
       ? { type: "string", pattern: grammar!.definition }
-      : { type: "object", ...fieldsOf(parameters) };
-    const made = this.#valueOf(schema, turn, name);
+      : { ...fieldsOf(parameters), type: "object" };
+    const made = this.#valueOf(schema, turn, name, steps);
     if ("problem" in made) return made;
     return kind === "custom" ? { name, kind, text: String(made.value) } : {
       name,
@@ -199,7 +213,7 @@ export class Planner {
     };
   }
 
-  #text(turn: Turn): string {
+  #text(turn: Turn, steps: Steps): string {
     const format = responseFormatOf(turn);
     const said = this.#replyTo(turn);
     if (format.kind === "text") return said;
@@ -207,14 +221,14 @@ export class Planner {
     if (format.kind !== "json_schema") {
       if (isObject(reply)) return said;
       const told = toldSchema(turn.params["response_format"], turn.messages);
-      const made = told === undefined ? undefined : this.#valueOf(told, turn, "text");
+      const made = told === undefined ? undefined : this.#valueOf(told, turn, "text", steps);
       const value = made !== undefined && "value" in made ? made.value : undefined;
       return JSON.stringify(isObject(value) ? value : { answer: said });
     }
     const { name, schema } = format;
-    if (reply !== undefined && isValid(reply, schema)) return said;
+    if (reply !== undefined && isValid(reply, schema, said.length)) return said;
     const isOpen = Object.keys(fieldsOf(schema)).length === 0;
-    const made = this.#valueOf(isOpen ? { type: "object" } : schema, turn, "text");
+    const made = this.#valueOf(isOpen ? { type: "object" } : schema, turn, "text", steps);
     if (!("problem" in made)) return JSON.stringify(made.value);
     throw new AppError(
       "request_invalid",
@@ -224,14 +238,15 @@ export class Planner {
     );
   }
 
-  #valueOf(schema: unknown, { params }: Turn, name: string): Generated {
+  #valueOf(schema: unknown, { params }: Turn, name: string, steps: Steps): Generated {
     const seed = typeof params["seed"] === "number" ? params["seed"] : undefined;
-    if (isTooDeep(schema)) return generate(schema, seed, name);
+    if (isTooDeep(schema)) return generate(schema, seed, name, steps);
     const key = `${seed} ${name} ${JSON.stringify(schema)}`;
     const known = this.#made.get(key);
     if (known !== undefined) return known;
-    const made = generate(schema, seed, name);
-    this.#made.set(key, made, 2 * key.length);
+    const made = generate(schema, seed, name, steps);
+    // Another request may have more steps left for it.
+    if (!steps.isSpent) this.#made.set(key, made, 2 * key.length);
     return made;
   }
 }

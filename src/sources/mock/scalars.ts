@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Fields } from "./flatten.ts";
+import type { Fields } from "./fields.ts";
 
 /** Multiples that are tried until one is exact: 0.1 × 3 is not 0.3. */
 const TRIES_MAX = 100;

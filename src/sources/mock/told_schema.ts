@@ -6,29 +6,38 @@
  */
 
 import { type Message, textOf } from "../../core/turn.ts";
-import { fieldsOf } from "./flatten.ts";
+import { fieldsOf } from "./fields.ts";
 
 /** A longer message is not looked through. */
 const TEXT_CHARS_MAX = 65_536;
 /** Braces at which a schema may begin, in one message. */
 const STARTS_MAX = 32;
+/** Characters that are looked through from one brace or another, in all messages. */
+const SEARCHED_CHARS_MAX = 2_097_152;
 
 /** The schema; undefined = none is told. */
 export function toldSchema(format: unknown, messages: readonly Message[]): unknown {
   const { schema } = fieldsOf(format);
   if (isSchema(schema)) return schema;
+  const search: Search = { left: SEARCHED_CHARS_MAX };
   for (const { role, content } of messages) {
     if (role === "assistant" || role === "tool") continue;
-    const told = schemaIn(textOf(content));
+    const told = schemaIn(textOf(content), search);
     if (told !== undefined) return told;
   }
   return undefined;
 }
 
-function schemaIn(text: string): unknown {
+/** Characters that may still be looked through. */
+interface Search {
+  left: number;
+}
+
+function schemaIn(text: string, search: Search): unknown {
   if (text.length > TEXT_CHARS_MAX) return undefined;
   let from = text.indexOf("{");
-  for (let starts = 0; from >= 0 && starts < STARTS_MAX; starts++) {
+  for (let starts = 0; from >= 0 && starts < STARTS_MAX && search.left > 0; starts++) {
+    search.left -= text.length - from;
     const end = objectEnd(text, from);
     if (end === undefined) return undefined;
     const schema = parsed(text.slice(from, end));

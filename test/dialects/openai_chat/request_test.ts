@@ -469,6 +469,12 @@ const LIVE_ONLY: readonly Row[] = [
     "moderation.model",
     "invalid_value",
   ],
+  ...["string", "bogus"].map((type): Row => [
+    plain({ tools: [{ type: "function", function: { name: "f", parameters: { type } } }] }),
+    `Invalid schema for function 'f': schema must be a JSON Schema of 'type: "object"', got 'type: "${type}"'.`,
+    "tools[0].function.parameters",
+    "invalid_function_parameters",
+  ]),
   ...["wav", "mp3"].map((format): Row => [
     plain({ stream: true, modalities: ["text", "audio"], audio: { voice: "alloy", format } }),
     `Unsupported value: 'audio.format' does not support '${format}' when stream=true. Supported values are: 'pcm16'.`,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { guard, triedCharsMax } from "../../../src/sources/mock/guard.ts";
+import { guard, Patterns, triedCharsMax } from "../../../src/sources/mock/guard.ts";
+import { Steps } from "../../../src/sources/mock/work.ts";
 
 describe("triedCharsMax()", () => {
   const rows: readonly (readonly [pattern: string, from: number, to: number])[] = [
@@ -27,7 +28,7 @@ describe("triedCharsMax()", () => {
 });
 
 describe("guard()", () => {
-  test("takes risky patterns out of schemas, and leaves values and names alone", () => {
+  test("gives risky patterns another name, and leaves values and names alone", () => {
     const risky = "^(a+)+b$";
     const schema = {
       properties: {
@@ -37,20 +38,82 @@ describe("guard()", () => {
       const: { pattern: risky },
     };
     expect(guard(schema)).toBe(true);
-    const most = triedCharsMax(risky);
     expect(schema as unknown).toEqual({
       properties: {
         pattern: { type: "string", "weir:patterns": [risky], maxLength: 5 },
-        default: {
-          anyOf: [{ "weir:patterns": [risky], maxLength: most }, { pattern: "^b$" }],
-        },
+        default: { anyOf: [{ "weir:patterns": [risky] }, { pattern: "^b$" }] },
       },
       const: { pattern: risky },
     });
     expect(guard({ items: { pattern: "^b$" } })).toBe(false);
   });
+});
 
-  test("refuses names that would be tried against a risky pattern", () => {
-    expect(() => guard({ patternProperties: { "^(a+)+b$": {} } })).toThrow(/bounded time/);
+describe("Patterns", () => {
+  test("says in linear time what the runtime's engine says", () => {
+    // Behind each: what makes it risky for a text of this length.
+    const risky = "(?:(?:a*)*)*(?:x?y?)*$";
+    const texts = [
+      "a",
+      "A",
+      "7",
+      "_",
+      "-",
+      " ",
+      "\u00a0",
+      "\ufeff",
+      "\v",
+      "\n",
+      "\u2028",
+      "é",
+      "杭",
+      "🌊",
+      "[",
+      "]",
+    ];
+    for (
+      const part of [
+        ".",
+        "\\s",
+        "\\S",
+        "[\\s]",
+        "[^\\s]",
+        "[\\S]",
+        "[^\\S]",
+        "\\w",
+        "\\W",
+        "\\d",
+        "[.]",
+        "[[]",
+      ]
+        .concat([
+          "[\\]]",
+          "\\p{L}",
+          "\\P{L}",
+          "\\u676d",
+          "\\u{1f30a}",
+          "[^a]",
+          "(?<n>é)",
+          "\\b",
+          "[\\-a]",
+        ])
+    ) {
+      const patterns = new Patterns(new Steps());
+      for (const text of texts) {
+        const whole = `${text}${"a".repeat(6)}`;
+        const pattern = `^${part}${risky}`;
+        expect([part, text, patterns.matches(pattern, whole)])
+          .toEqual([part, text, new RegExp(pattern, "u").test(whole)]);
+      }
+    }
+  });
+
+  test("refuses what neither engine can do in bounded time", () => {
+    const patterns = new Patterns(new Steps());
+    const text = "a".repeat(50);
+    expect(patterns.matches("^(a+)+b$", text)).toBe(false);
+    expect(patterns.matches("^(?!b)a+$", text)).toBe(true);
+    expect(() => patterns.matches("^(?!b)(a+)+c$", text)).toThrow(/bounded time/);
+    expect(() => patterns.matches("(", text)).toThrow(SyntaxError);
   });
 });

@@ -5,6 +5,7 @@ import { Gathering, textOfSteps } from "../../../src/core/gathering.ts";
 import { EMPTY_TURN, type Turn } from "../../../src/core/turn.ts";
 import { Mock, type MockOptions } from "../../../src/sources/mock/mock.ts";
 import { words } from "../../../src/sources/mock/words.ts";
+import { cpuMs } from "../../cpu_ms.ts";
 import { TokenCounters } from "../../../src/sources/tokens.ts";
 
 const OPTIONS: MockOptions = {
@@ -626,5 +627,60 @@ describe("Mock.answer(), when more is wanted than a text", () => {
     }
     expect(scripts[1]).toBe(scripts[0]!);
     expect(scripts[2]).toBe(scripts[0]!);
+  });
+});
+
+describe("a tool whose arguments are no object", () => {
+  for (const type of ["string", "bogus", ["string", "null"]]) {
+    test(`is not called: ${JSON.stringify(type)}`, () => {
+      const tools = [{ type: "function", function: { name: "f", parameters: { type } } }];
+      expect(ask({ params: { tools, tool_choice: "required" } })).rejects.toThrow(
+        "The mock cannot make arguments for the tool 'f': its parameters are not of the type object",
+      );
+    });
+  }
+
+  test("is called where one is allowed beside it", async () => {
+    const parameters = { type: ["object", "null"], properties: { a: { const: 1 } } };
+    const tools = [{ type: "function", function: { name: "f", parameters } }];
+    const { script } = await ask({ params: { tools, tool_choice: "required" } });
+    expect(textOfSteps(script.steps)).toBe("");
+    expect(
+      script.steps.filter(({ kind }) => kind === "arguments").map((step) =>
+        step.kind === "arguments" ? step.text : ""
+      ).join(""),
+    ).toBe('{"a":1}');
+  });
+});
+
+describe("a request that would take long", () => {
+  test("128 tools whose arguments are hard to make share what one may cost", async () => {
+    const tools = Array.from({ length: 128 }, (_, i) => ({
+      type: "function",
+      function: {
+        name: `f${i}`,
+        parameters: {
+          type: "object",
+          properties: {
+            p: { type: "string", pattern: `^(([a-z])+.)+[A-Z]b{${i}}$`, minLength: 99 },
+          },
+          required: ["p"],
+        },
+      },
+    }));
+    const before = cpuMs();
+    // A refusal is as good as a call.
+    await ask({ params: { tools, tool_choice: "required" } }).catch((error) => {
+      expect(error).toBeInstanceOf(AppError);
+    });
+    expect(cpuMs() - before).toBeLessThan(2000);
+  });
+
+  test("braces in many messages are not all looked through", async () => {
+    const content = "{".repeat(32_000) + "}".repeat(32_000);
+    const messages = Array.from({ length: 1000 }, () => ({ role: "user", content }));
+    const before = cpuMs();
+    await ask({ messages, params: { response_format: { type: "json_object" } } });
+    expect(cpuMs() - before).toBeLessThan(2000);
   });
 });
