@@ -229,7 +229,8 @@ class Generator {
       case "number": {
         const isWhole = type === "integer";
         const offset = this.#isBold ? boldOffset(fields, isWhole) : this.#choose(9);
-        const number = numberOf(fields, isWhole, offset + nth);
+        const isBelow = this.#isBold && this.#choose(2) === 1;
+        const number = numberOf(fields, isWhole, isBelow ? -2 - offset - nth : offset + nth);
         if (number === undefined) throw new Stuck(at, "no number is within its bounds");
         return number;
       }

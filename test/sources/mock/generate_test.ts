@@ -205,6 +205,7 @@ describe("generate()", () => {
   const hard: readonly (readonly [string, unknown])[] = [
     ["a whole number and any number", { oneOf: [{ type: "integer" }, { type: "number" }] }],
     ["a text that is not its own name", { type: "string", not: { const: "text" } }],
+    ["a number below 0", { type: "integer", not: { minimum: 0 } }],
     ["a format with a pattern", { type: "string", format: "date-time", pattern: "Z$" }],
     ["a long text of a risky pattern", { type: "string", pattern: "^(a+)+$", minLength: 30 }],
     ["a very long text", { type: "string", pattern: "^a{50000}$" }],
