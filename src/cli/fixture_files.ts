@@ -64,9 +64,7 @@ function filesOf(path: string): readonly string[] {
   if (stat?.isDirectory()) return filesIn(path, 0);
   if (stat !== undefined) return [path];
   if (!/[*?[{]/.test(path)) throw Object.assign(new Error(path), { code: "ENOENT" });
-  // A link counts as what it leads to: mounted configurations are links.
-  const found = [...new Bun.Glob(path).scanSync({ onlyFiles: false, followSymlinks: true })];
-  return found.filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile()).sort();
+  return [...new Bun.Glob(path).scanSync()].sort();
 }
 
 function filesIn(folder: string, depth: number): readonly string[] {
