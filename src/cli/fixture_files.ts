@@ -5,6 +5,7 @@
  * @module
  */
 
+import { isUtf8 } from "node:buffer";
 import { readdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import type { Fixture } from "../sources/fixtures/fixture.ts";
@@ -135,7 +136,12 @@ function shownIn(folder: string, file: string): string {
 
 function textOf(file: string, problems: string[]): string | undefined {
   try {
-    if (statSync(file).size <= FILE_BYTES_MAX) return readFileSync(file, "utf8");
+    if (statSync(file).size <= FILE_BYTES_MAX) {
+      const bytes = readFileSync(file);
+      if (isUtf8(bytes)) return bytes.toString("utf8");
+      problems.push(`${file}: the file must be UTF-8`);
+      return undefined;
+    }
     problems.push(`${file}: the file must have at most ${FILE_BYTES_MAX} bytes`);
     return undefined;
   } catch (error) {

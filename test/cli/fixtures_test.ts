@@ -72,6 +72,19 @@ describe("fixtureFilesOf()", () => {
   });
 });
 
+test("a file must be UTF-8, and one that is named JSON must be JSON", () => {
+  const folder = makeFolder({ "a.json": '{"fixtures": [],}', "b.yaml": "{fixtures: [],}" });
+  try {
+    writeFileSync(join(folder, "c.yaml"), Buffer.from([0x66, 0xff, 0x3a]));
+    expect(loadFixtures(["a.json", "b.yaml", "c.yaml"], folder).problems).toEqual([
+      "a.json:1:1 must be JSON, as the file's name says: it is YAML",
+      `${join(folder, "c.yaml")}: the file must be UTF-8`,
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
 describe("links", () => {
   const linked = makeFolder({ "a.yaml": HELLO });
   afterAll(() => rmSync(linked, { recursive: true }));
