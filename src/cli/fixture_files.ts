@@ -5,7 +5,8 @@
  * @module
  */
 
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { isUtf8 } from "node:buffer";
+import { readdirSync, readFileSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import type { Fixture } from "../sources/fixtures/fixture.ts";
 import { type CheckFixture, FILE_CHARS_MAX, readFixtures } from "../sources/fixtures/read.ts";
@@ -17,8 +18,6 @@ const FILES_MAX = 10_000;
 const FILE_BYTES_MAX = 3 * FILE_CHARS_MAX;
 /** Of all files together: each worker has them in memory. */
 const FIXTURES_MAX = 100_000;
-/** Folders inside each other: more are a link to itself. */
-const DEPTH_MAX = 32;
 const IS_FIXTURES = /\.(?:ya?ml|json)$/i;
 
 /** Files, in the order in which their fixtures stand. */
@@ -60,25 +59,40 @@ export function fixtureFilesOf(places: readonly string[], folder: string): Fixtu
 
 /** @throws {Error} with a `code` when it cannot be looked at. */
 function filesOf(path: string): readonly string[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isDirectory()) return filesIn(path, 0);
+  const stat = statOf(path);
+  if (stat?.isDirectory()) return filesIn(path, new Set());
   if (stat !== undefined) return [path];
   if (!/[*?[{]/.test(path)) throw Object.assign(new Error(path), { code: "ENOENT" });
-  return [...new Bun.Glob(path).scanSync()].sort();
+  // Links to files are followed, as in folders: a mounted ConfigMap has nothing else.
+  const found = [...new Bun.Glob(path).scanSync({ onlyFiles: false })].sort();
+  return found.filter((file) => statOf(file)?.isFile());
 }
 
-function filesIn(folder: string, depth: number): readonly string[] {
-  if (depth > DEPTH_MAX) throw Object.assign(new Error(folder), { code: "ELOOP" });
+/** What `path` leads to; undefined = nothing, as of a link to itself. */
+function statOf(path: string): Stats | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    if ((error as { readonly code?: string }).code === "ELOOP") return undefined;
+    throw error;
+  }
+}
+
+/** `seen`: folders that were read, without links: one that leads back to them has nothing new. */
+function filesIn(folder: string, seen: Set<string>): readonly string[] {
+  const real = realpathSync(folder);
+  if (seen.has(real)) return [];
+  seen.add(real);
   const files: string[] = [];
   const folders: string[] = [];
   for (const name of readdirSync(folder).sort()) {
     if (name.startsWith(".")) continue;
     const path = join(folder, name);
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = statOf(path);
     if (stat?.isDirectory()) folders.push(path);
     else if (stat?.isFile() && IS_FIXTURES.test(name)) files.push(path);
   }
-  return [...files, ...folders.flatMap((inner) => filesIn(inner, depth + 1))];
+  return [...files, ...folders.flatMap((inner) => filesIn(inner, seen))];
 }
 
 /**
@@ -122,7 +136,12 @@ function shownIn(folder: string, file: string): string {
 
 function textOf(file: string, problems: string[]): string | undefined {
   try {
-    if (statSync(file).size <= FILE_BYTES_MAX) return readFileSync(file, "utf8");
+    if (statSync(file).size <= FILE_BYTES_MAX) {
+      const bytes = readFileSync(file);
+      if (isUtf8(bytes)) return bytes.toString("utf8");
+      problems.push(`${file}: the file must be UTF-8`);
+      return undefined;
+    }
     problems.push(`${file}: the file must have at most ${FILE_BYTES_MAX} bytes`);
     return undefined;
   } catch (error) {

@@ -9,11 +9,16 @@
 /** A longer name, in UTF-16 units, is no model's: answers repeat it in every event. */
 export const MODEL_CHARS_MAX = 256;
 
+/** The key of what a message says, unchanged. No JSON has it, so that no upstream gets it. */
+export const WRITTEN: unique symbol = Symbol("written");
+
 /** One message of a conversation. Further keys pass through. */
 export interface Message {
   readonly role: string;
   /** A string, an array of parts, or null. */
   readonly content?: unknown;
+  /** Its text as the client wrote it, where `content` has something between its parts. */
+  readonly [WRITTEN]?: string;
   readonly [key: string]: unknown;
 }
 

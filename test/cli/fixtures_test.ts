@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fixtureFilesOf, loadFixtures } from "../../src/cli/fixture_files.ts";
 import { makeFolder } from "../server/launch.ts";
@@ -70,6 +70,43 @@ describe("fixtureFilesOf()", () => {
       "empty: there is no file of fixtures",
     ]);
   });
+});
+
+test("a file must be UTF-8, and one that is named JSON must be JSON", () => {
+  const folder = makeFolder({ "a.json": '{"fixtures": [],}', "b.yaml": "{fixtures: [],}" });
+  try {
+    writeFileSync(join(folder, "c.yaml"), Buffer.from([0x66, 0xff, 0x3a]));
+    expect(loadFixtures(["a.json", "b.yaml", "c.yaml"], folder).problems).toEqual([
+      "a.json:1:1 must be JSON, as the file's name says: it is YAML",
+      `${join(folder, "c.yaml")}: the file must be UTF-8`,
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+describe("links", () => {
+  const linked = makeFolder({ "a.yaml": HELLO });
+  afterAll(() => rmSync(linked, { recursive: true }));
+  mkdirSync(join(linked, "cm/..data"), { recursive: true });
+  writeFileSync(join(linked, "cm/..data/f.yaml"), HELLO);
+  symlinkSync("..data/f.yaml", join(linked, "cm/f.yaml"));
+  symlinkSync("..", join(linked, "cm/up"));
+  symlinkSync("itself.yaml", join(linked, "itself.yaml"));
+  symlinkSync("nothing.yaml", join(linked, "dangling.yaml"));
+  const CASES: readonly (readonly [place: string, files: readonly string[]])[] = [
+    ["cm/*.yaml", ["cm/f.yaml"]],
+    ["*.yaml", ["a.yaml"]],
+    [".", ["a.yaml", "cm/f.yaml"]],
+  ];
+  for (const [place, files] of CASES) {
+    test(`are followed, and what leads round is left out: ${place}`, () => {
+      expect(fixtureFilesOf([place], linked)).toEqual({
+        files: files.map((file) => join(linked, file)),
+        problems: [],
+      });
+    });
+  }
 });
 
 describe("loadFixtures()", () => {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Message } from "../../core/turn.ts";
+import { type Message, WRITTEN } from "../../core/turn.ts";
 import type { JsonObject } from "../openai/check.ts";
 import { invalid } from "./errors.ts";
 
@@ -46,7 +46,7 @@ export function chatMessages(
   checkCalls(said);
   const prompt = systems.filter((text) => text !== "").join("\n\n");
   return [
-    ...(prompt === "" ? [] : [{ role: "system", content: prompt }]),
+    ...(prompt === "" ? [] : [{ role: "system", content: prompt, ...writtenIn(systems) }]),
     ...said.flatMap(({ role, blocks }) => role === "user" ? userTurn(blocks) : modelTurn(blocks)),
   ];
 }
@@ -117,7 +117,9 @@ function isCall({ type }: JsonObject): boolean {
 function userTurn(blocks: readonly JsonObject[]): readonly Message[] {
   const results = blocks.filter(({ type }) => type === "tool_result").map(resultOf);
   const parts = blocks.flatMap(partsOf);
-  return parts.length === 0 ? results : [...results, { role: "user", content: contentOf(parts) }];
+  return parts.length === 0
+    ? results
+    : [...results, { role: "user", content: contentOf(parts), ...writtenIn(parts.map(textIn)) }];
 }
 
 /** One text where there are only texts: every server takes that. */
@@ -125,6 +127,13 @@ function contentOf(parts: readonly Part[]): string | readonly Part[] {
   return parts.every(({ type }) => type === "text")
     ? parts.map(textIn).filter((text) => text !== "").join("\n\n")
     : parts;
+}
+
+/** What texts say that are told with line feeds between them. */
+function writtenIn(texts: readonly string[], start = ""): Pick<Message, typeof WRITTEN> {
+  return texts.filter((text) => text !== "").length < 2
+    ? {}
+    : { [WRITTEN]: start + texts.join("") };
 }
 
 /** A result of a call. The chat API has no other word for a failure than its text. */
@@ -137,7 +146,12 @@ function resultOf(block: JsonObject): Message {
     : typeof content === "string"
     ? `Error: ${content}`
     : [{ type: "text", text: "Error:" }, ...content];
-  return { role: "tool", tool_call_id: block["tool_use_id"], content: told };
+  return {
+    role: "tool",
+    tool_call_id: block["tool_use_id"],
+    content: told,
+    ...writtenIn(parts.map(textIn), isTold ? "" : "Error: "),
+  };
 }
 
 /** What a block is in a user's message; what is for Anthropic's servers only is nothing. */

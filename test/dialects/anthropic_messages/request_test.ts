@@ -13,8 +13,10 @@ function body(more: Record<string, unknown> = {}): Record<string, unknown> {
   return { model: MODEL, max_tokens: 100, messages: [HELLO], ...more };
 }
 
+/** As an upstream gets them. */
 function messagesOf(messages: readonly unknown[], more: Record<string, unknown> = {}) {
-  return parseMessagesRequest(body({ messages, ...more })).messages;
+  const read = parseMessagesRequest(body({ messages, ...more })).messages;
+  return JSON.parse(JSON.stringify(read)) as Turn["messages"];
 }
 
 const user = (...content: readonly unknown[]) => ({ role: "user", content });
