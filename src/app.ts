@@ -308,6 +308,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
+        noteLimits: sources.limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -419,7 +420,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

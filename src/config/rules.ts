@@ -332,10 +332,15 @@ function mustName(noun: string): string {
   return `a name of up to 64 letters, digits, _ . and -, which no other ${noun} has`;
 }
 
+/** A name, of a model or a key. */
+export function globRule(noun = "name"): z.ZodType<string> {
+  const must = `a ${noun} on one line, where * stands for any text`;
+  return z.string(must).min(1, must).regex(LINE, must);
+}
+
 /** What a route looks for in a request. */
 export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
-  const must = "a name of a model on one line, where * stands for any text";
-  const model = kind(z.string(must).min(1, must).regex(LINE, must), "*")("the model's name");
+  const model = kind(globRule("name of a model"), "*")("the model's name");
   return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
 }
 

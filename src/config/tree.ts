@@ -36,7 +36,7 @@ import {
   workers,
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
-import { ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -194,6 +194,7 @@ export const TREE = z.strictObject({
     lorem: whole(0, LOREM_TOKENS_MAX, 0)(
       "the answer is so many tokens of filler, or as many as the request wants; 0 = mock.reply",
     ),
+    limits: LIMITS,
     admin: oneOf(["on", "off"], "on")(
       "on | off: whether /__weir/… adds fixtures and tells of requests",
     ),

@@ -14,6 +14,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
 import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -107,6 +108,12 @@ export interface Call extends CallFacts {
   misses: readonly string[];
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
+  /** What is left of the limits that it is under; undefined = it is under none. */
+  limits: LimitNote | undefined;
+  /** Has `work`, which must not throw, done once when nothing more is done for it, however it ends. */
+  atEnd(work: () => void): void;
+  /** Does that work. For a job; a request does so by itself. */
+  release(): void;
 }
 
 /**
@@ -168,9 +175,10 @@ export class Exchange implements Call, ExchangeFacts {
   fault: Fault | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
+  limits: LimitNote | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
-  /** Called once when the exchange ends, however it does: frees what the request held. */
-  onEnd: (() => void) | undefined = undefined;
+  /** Frees what the request holds. */
+  #atEnd: (() => void) | undefined = undefined;
   #hasLeft = false;
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
@@ -217,6 +225,21 @@ export class Exchange implements Call, ExchangeFacts {
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
   }
 
+  atEnd(work: () => void): void {
+    const before = this.#atEnd;
+    this.#atEnd = before === undefined ? work : () => {
+      before();
+      work();
+    };
+  }
+
+  release(): void {
+    const work = this.#atEnd;
+    if (work === undefined) return;
+    this.#atEnd = undefined;
+    work();
+  }
+
   /** An answer that leaves in one piece: `begin` and `end` with one look at the clock. */
   complete(status: number, bodyBytes: number): void {
     const { wheel, watch } = this.engine;
@@ -224,7 +247,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.bodyBytes = bodyBytes;
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
     this.outcome = this.#hasLeft ? "client_left" : "completed";
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     watch({ kind: "exchange_ended", exchange: this });
   }
@@ -251,7 +274,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
     const limit = error === undefined ? undefined : LIMITS[error.code];
     if (limit !== undefined) this.engine.watch({ kind: "limit_reached", limit });
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }

@@ -72,18 +72,6 @@ export class Bucket implements Named {
   costNs(units: number): number {
     return Math.floor(units * this.windowNs / this.limit);
   }
-
-  /** How it is when it will be full in `usedNs` nanoseconds. */
-  reading(usedNs: number): Reading {
-    const { limit, windowNs } = this;
-    const used = Math.max(0, usedNs) * limit / windowNs;
-    return {
-      limit,
-      remaining: Math.max(0, Math.floor(limit - used)),
-      resetMs: Math.floor((Math.max(0, usedNs) + ROUNDING_NS) / NS_PER_MS),
-      used,
-    };
-  }
 }
 
 /** So many may be in at once. */
@@ -120,6 +108,17 @@ export interface Reading {
   readonly used: number;
 }
 
+/** How a bucket is that will be full in `usedNs` nanoseconds. */
+export function readingOf(usedNs: number, limit: number, windowMs: number): Reading {
+  const used = Math.max(0, usedNs) * limit / (windowMs * NS_PER_MS);
+  return {
+    limit,
+    remaining: Math.max(0, Math.floor(limit - used)),
+    resetMs: Math.floor((Math.max(0, usedNs) + ROUNDING_NS) / NS_PER_MS),
+    used,
+  };
+}
+
 /** Why nothing was taken. */
 export type Refusal =
   | {
@@ -132,6 +131,18 @@ export type Refusal =
   | { readonly kind: "gate"; readonly gate: Gate; readonly inside: number }
   /** There is no room for another name, and nothing was reserved for the rest. */
   | { readonly kind: "full" };
+
+/** A name that tells something, or its beginning, and what. */
+export interface Entry {
+  readonly name: string;
+  /** Nanoseconds until its bucket is full. */
+  readonly usedNs: number;
+  /** How many are behind its gate. */
+  readonly inside: number;
+}
+
+/** A mark is a value that no clock comes to. */
+const MARKS = 2n ** 62n;
 
 /** The limiter. */
 export class Limiter {
@@ -209,7 +220,8 @@ export class Limiter {
   /** How `bucket` is now. */
   read(bucket: Bucket): Reading {
     const at = this.#find(bucket);
-    return bucket.reading(at === undefined ? 0 : this.#usedNs(at, bucket, this.#nowNs()));
+    const usedNs = at === undefined ? 0 : this.#usedNs(at, bucket, this.#nowNs());
+    return readingOf(usedNs, bucket.limit, bucket.windowMs);
   }
 
   /** How many are behind `gate`. */
@@ -226,18 +238,39 @@ export class Limiter {
     });
   }
 
-  /** Fills each bucket whose name begins with `prefix`, up to 100 characters. Who is in, stays in. */
+  /**
+   * Fills each bucket whose name begins with `prefix`, up to 100 characters, and takes such marks away. Who is
+   * behind a gate stays there.
+   */
   fill(prefix: string): void {
     this.#table.each(prefix, (at) => Atomics.store(this.#values, (at + VALUE) / PAIR, 0n));
   }
 
-  /** The names that begin with `prefix` and tell something: of buckets that are not full, of gates that are not empty. */
-  names(prefix: string): readonly string[] {
-    const names: string[] = [];
+  /** What begins with `prefix`: buckets that are not full, gates that are not empty. */
+  entries(prefix: string): readonly Entry[] {
+    const nowNs = this.#nowNs();
+    const entries: Entry[] = [];
     this.#table.each(prefix, (at) => {
-      if (!this.#isIdle(at)) names.push(this.#table.nameAt(at));
+      if (this.#isIdle(at)) return;
+      const usedNs = Number(Atomics.load(this.#values, (at + VALUE) / PAIR) - nowNs);
+      entries.push({ name: this.#table.nameAt(at), usedNs, inside: this.#count(at) });
     });
-    return names;
+    return entries;
+  }
+
+  /** Marks a name for all processes. False: there is no room for it, and none was reserved. */
+  mark(name: string, mark: number): boolean {
+    const at = this.#table.put(name, nameHash(name));
+    if (at === undefined) return false;
+    Atomics.store(this.#values, (at + VALUE) / PAIR, mark === 0 ? 0n : MARKS + BigInt(mark));
+    return true;
+  }
+
+  /** The mark of a name; 0 = it has none. */
+  markOf(hash: NameHash): number {
+    const at = this.#table.find(hash);
+    const value = at === undefined ? 0n : Atomics.load(this.#values, (at + VALUE) / PAIR);
+    return value < MARKS ? 0 : Number(value - MARKS);
   }
 
   /** The first of `drafts` that would have to wait longest; undefined = none would. */
@@ -253,7 +286,12 @@ export class Limiter {
       if (overNs <= 0) continue;
       const waitMs = units > bucket.limit ? Infinity : Math.ceil(overNs / NS_PER_MS);
       if (worst !== undefined && worst.waitMs >= waitMs) continue;
-      worst = { kind: "bucket", draft, waitMs, used: bucket.reading(usedNs).used };
+      worst = {
+        kind: "bucket",
+        draft,
+        waitMs,
+        used: readingOf(usedNs, bucket.limit, bucket.windowMs).used,
+      };
     }
     return worst;
   }

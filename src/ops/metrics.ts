@@ -16,6 +16,7 @@
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
+import type { LimitedBy } from "../core/limits.ts";
 import { Histogram } from "../lib/histogram.ts";
 import type {
   Family,
@@ -122,6 +123,8 @@ export class Metrics {
   readonly #tokens = new Map<string, TokenCounts>();
   readonly #stages = new Map(STAGES.map((stage) => [stage, new Histogram()]));
   readonly #upstreamErrors = new Map<ErrorCode, number>();
+  /** By what has turned them away. */
+  readonly #limited = new Map<LimitedBy, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
 
@@ -137,6 +140,8 @@ export class Metrics {
         return this.#exchangeEnded(event.exchange);
       case "upstream_ended":
         return this.#upstreamEnded(event.call);
+      case "limited":
+        return void this.#limited.set(event.by, (this.#limited.get(event.by) ?? 0) + 1);
       case "turns_pruned":
         return this.#count(event.kind, event.count);
       default:
@@ -269,6 +274,11 @@ export class Metrics {
         "Calls to an upstream that failed, by the code of the error.",
         [...this.#upstreamErrors].map(([code, value]) => ({ labels: { code }, value })),
       ),
+      counter(
+        "weir_limited_total",
+        "Requests that a limit of mock.limits has turned away, by what was reached.",
+        [...this.#limited].map(([by, value]) => ({ labels: { by }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -342,6 +352,7 @@ const EVENT_COUNTERS: Readonly<
 type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
+  | "limited"
   | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";

@@ -17,9 +17,11 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
+import type { Limiter } from "../lib/limiter.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
+import { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
@@ -57,6 +59,8 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
+  /** The limits that the mock plays; undefined = there are none. */
+  readonly limits: Limits | undefined;
   /** Who of them answers (`Passing`). */
   readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
@@ -85,6 +89,7 @@ export interface SourcesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  readonly desk: { readonly limiter: Limiter };
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -103,11 +108,17 @@ export function composeSources(
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
-  written: FixturesDeps,
+  shelved: FixturesDeps,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
   const isOpen = world.tokens.length === 0;
+  const limits = config.mock.limits.length === 0
+    ? undefined
+    : new Limits(config.mock.limits, world.desk.limiter, wallMs);
+  /** What the mock and fixtures answer is under the limits of the provider that they play. */
+  const own = limits?.around;
+  const written: FixturesDeps = own === undefined ? shelved : { ...shelved, own };
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -192,7 +203,7 @@ export function composeSources(
   }
 
   const ownMock = new Mock(config.mock, tokens);
-  const mock = noted(ownMock);
+  const mock = noted(own?.(ownMock) ?? ownMock);
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
@@ -262,9 +273,10 @@ export function composeSources(
     tokens: tokens.named("cl100k_base"),
     random,
   });
+  const limitedEndpoints = own?.(endpoints) ?? endpoints;
   const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
     to === mock
-      ? { model, to: endpoints, takes: endpoints.has, isMock: true }
+      ? { model, to: limitedEndpoints, takes: endpoints.has, isMock: true }
       : { model, to, takes: takers.get(to)!, isMock: false }
   );
   const passer = passOn(passRows);
@@ -311,7 +323,8 @@ export function composeSources(
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing,
     answerer: (model, path) => passer.answerer(model, path),
-    passesAll: passRows.some(({ to }) => to !== endpoints),
+    passesAll: passRows.some(({ isMock }) => !isMock),
+    limits,
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>

@@ -2,7 +2,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Bucket, Gate, Limiter, limiterBytes } from "../../src/lib/limiter.ts";
+import { Bucket, Gate, Limiter, limiterBytes, readingOf } from "../../src/lib/limiter.ts";
+import { nameHash } from "../../src/lib/name_table.ts";
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -17,6 +18,10 @@ function rig(slots = 64) {
 
 function bucket(limit: number, windowMs = MINUTE_MS, name = "a") {
   return new Bucket(name, "rest", limit, windowMs);
+}
+
+function namesOf(limiter: Limiter, prefix = "") {
+  return limiter.entries(prefix).map(({ name }) => name).toSorted();
 }
 
 const folders: string[] = [];
@@ -191,7 +196,7 @@ describe("Limiter", () => {
     for (let i = 0; i < 7; i++) {
       expect(limiter.take([{ bucket: named(200 + i), units: 10 }])).toBeUndefined();
     }
-    expect(limiter.names("name 2").toSorted()).toEqual(
+    expect(namesOf(limiter, "name 2")).toEqual(
       Array.from({ length: 7 }, (_, i) => `name ${200 + i}`),
     );
     expect(limiter.read(named(3)).remaining).toBe(10);
@@ -212,7 +217,7 @@ describe("Limiter", () => {
     for (let i = 0; i < 100; i++) limiter.take([{ bucket: bucket(10, 1, `name ${i}`), units: 0 }]);
     expect(limiter.take([], gate)).toMatchObject({ kind: "gate", inside: 1 });
     limiter.leave(gate);
-    expect(limiter.names("")).toEqual([]);
+    expect(namesOf(limiter)).toEqual([]);
   });
 
   test("fills what begins with a text", () => {
@@ -220,10 +225,37 @@ describe("Limiter", () => {
     const one = bucket(10, MINUTE_MS, "x/1");
     const other = bucket(10, MINUTE_MS, "y/1");
     limiter.take([{ bucket: one, units: 10 }, { bucket: other, units: 10 }]);
-    expect(limiter.names("").toSorted()).toEqual(["x/1", "y/1"]);
+    expect(namesOf(limiter)).toEqual(["x/1", "y/1"]);
     limiter.fill("x/");
     expect([limiter.read(one).remaining, limiter.read(other).remaining]).toEqual([10, 0]);
-    expect(limiter.names("")).toEqual(["y/1"]);
+    expect(namesOf(limiter)).toEqual(["y/1"]);
+  });
+
+  test("tells how each bucket and each gate is, as far as it is not as it was at first", () => {
+    const { limiter, clock } = rig();
+    const gate = new Gate("gate", "rest", 5);
+    limiter.take([{ bucket: bucket(10), units: 4 }], gate);
+    clock.ms += 4000;
+    expect(limiter.entries("")).toEqual(
+      expect.arrayContaining([
+        { name: "a", usedNs: 20_000 * 1e6, inside: 0 },
+        { name: "gate", usedNs: expect.any(Number), inside: 1 },
+      ]),
+    );
+    expect(readingOf(20_000 * 1e6, 10, MINUTE_MS)).toMatchObject({ remaining: 6, resetMs: 20_000 });
+  });
+
+  test("marks names for all processes, until they are filled", () => {
+    const { limiter, bytes, clock } = rig(2);
+    const other = new Limiter(bytes, () => clock.ms, 1);
+    limiter.mark("state", 3);
+    for (let i = 0; i < 9; i++) other.take([{ bucket: bucket(1, 1, `name ${i}`), units: 0 }]);
+    expect(other.markOf(nameHash("state"))).toBe(3);
+    other.mark("state", 1);
+    expect(limiter.markOf(nameHash("state"))).toBe(1);
+    limiter.fill("st");
+    expect([limiter, other].map((one) => one.markOf(nameHash("state")))).toEqual([0, 0]);
+    expect(limiter.markOf(nameHash("none"))).toBe(0);
   });
 
   test("several processes take of one page: not one unit is lost or given twice", async () => {

@@ -8,6 +8,7 @@
 import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import type { CountPage } from "../../lib/count_page.ts";
+import type { Limiter } from "../../lib/limiter.ts";
 import type { Ordinals } from "../../lib/ordinals.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Journal } from "../../ops/journal.ts";
@@ -23,6 +24,7 @@ export interface DeskDeps {
   readonly counts: CountPage;
   /** How often each request came before, for what chance draws. */
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
   readonly wheel: Wheel;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -64,6 +66,7 @@ export class Desk {
   readonly journal: Journal;
   readonly peers: Peers;
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
   readonly #look: Look;
   readonly #readFiles: DeskDeps["readFiles"];
   /** What others say while the state is not here yet. */
@@ -73,6 +76,7 @@ export class Desk {
     this.journal = deps.journal;
     this.peers = deps.peers;
     this.ordinals = deps.ordinals;
+    this.limiter = deps.limiter;
     this.#look = new Look(deps);
     this.#readFiles = deps.readFiles;
     this.shelf = new FixtureShelf({

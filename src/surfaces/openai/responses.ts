@@ -17,6 +17,7 @@ import {
   keyError,
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
+import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { errorEvents, requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
@@ -72,9 +73,13 @@ export function responses(deps: ResponsesDeps): Surface {
     keeper: kept,
     past: kept,
     stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
+    // Its streams tell nothing of limits (docs/facts/openai_api.md "Rate limits").
+    limitFields: { whole: rateLimitFields },
     tooLarge: bodyTooLarge,
-    refuse: (error, { model, requestId }) =>
-      errorAnswer(error.code === "model_unknown" ? requestedUnknown(model) : error, requestId),
+    refuse(error, { model, requestId, limits }) {
+      const own = error.code === "model_unknown" ? requestedUnknown(model) : error;
+      return errorAnswer(withRateLimits(own, limits), requestId);
+    },
   });
 }
 
