@@ -94,6 +94,7 @@ export class Gate implements Named {
 /** Units that are wanted of a bucket. */
 export interface Draft {
   readonly bucket: Bucket;
+  /** Parts of one count. */
   readonly units: number;
 }
 

@@ -239,7 +239,7 @@ export class Limits {
       model: ask.model(),
       limit,
       used: Math.ceil(isGate ? refusal.inside : refusal.used),
-      requested: isGate ? 1 : refusal.draft.units,
+      requested: isGate ? 1 : Math.ceil(refusal.draft.units),
       waitMs,
     });
     throw this.#refused(by, error, call);
