@@ -85,7 +85,9 @@ function computedMs(limit: number, taken: number, windowMs: number): number {
 
 function durationMs(text: string): number {
   const parts = [...text.matchAll(/([\d.]+)(h|ms|m|s)/g)];
-  return Math.round(parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_MS[unit!]!, 0));
+  return Math.round(
+    parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_MS[unit!]!, 0),
+  );
 }
 
 /** Tokens that weir would take; undefined = the request is not known, or no rule for it is. */

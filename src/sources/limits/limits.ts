@@ -195,11 +195,9 @@ export class Limits {
     if (state !== "ok") throw this.#refused(state, outOfOrder(state), call);
     const charge = scope.tokens === undefined ? NO_CHARGE : chargeFor(ask);
     const { gate } = scope;
-    const drafts = scope.buckets.map(({ kind, bucket }): Draft => ({
-      bucket,
-      units: kind === "requests_per_min" || kind === "requests_per_day"
-        ? 1
-        : charge.input + charge.output,
+    const drafts = scope.buckets.map((limited): Draft => ({
+      bucket: limited.bucket,
+      units: isOfTokens(limited) ? charge.input + charge.output : 1,
     }));
     const refusal = this.#limiter.take(drafts, gate);
     if (refusal !== undefined) this.#refuse(refusal, scope, ask, call);
@@ -216,10 +214,8 @@ export class Limits {
   #settle({ buckets }: Scope, { input, output }: Charge, call: Call): void {
     if (call.completionTokens < 0) return;
     const cost = call.promptTokens + call.completionTokens;
-    for (const { kind, bucket } of buckets) {
-      if (kind === "tokens_per_min" || kind === "tokens_per_day") {
-        this.#limiter.give(bucket, input + output - cost);
-      }
+    for (const limited of buckets) {
+      if (isOfTokens(limited)) this.#limiter.give(limited.bucket, input + output - cost);
     }
   }
 
@@ -228,12 +224,17 @@ export class Limits {
       throw new AppError("unavailable", "Too many keys and models are limited at once: try again");
     }
     const isGate = refusal.kind === "gate";
-    const by = isGate
-      ? "concurrent_max"
-      : scope.buckets.find(({ bucket }) => bucket === refusal.draft.bucket)!.kind;
+    const reached = isGate
+      ? undefined
+      : scope.buckets.find(({ bucket }) => bucket === refusal.draft.bucket);
+    const by = reached?.kind ?? "concurrent_max";
     const limit = isGate ? refusal.gate.max : refusal.draft.bucket.limit;
     const waitMs = isGate ? undefined : refusal.waitMs;
-    call.limits = { ...this.#noteOf(scope, 0), refusal: { by, limit, waitMs } };
+    // Headers tell of what was reached.
+    const shown = reached === undefined
+      ? {}
+      : { [isOfTokens(reached) ? "tokens" : "requests"]: reached };
+    call.limits = { ...this.#noteOf({ ...scope, ...shown }, 0), refusal: { by, limit, waitMs } };
     const error = limitReached({
       by,
       model: ask.model(),
@@ -304,6 +305,10 @@ export class Limits {
 }
 
 const NO_CHARGE: Charge = { input: 0, output: 0 };
+
+function isOfTokens({ kind }: Limited): boolean {
+  return kind === "tokens_per_min" || kind === "tokens_per_day";
+}
 
 function isPassed({ wire }: Ask): boolean {
   return wire?.dialect === "openai";

@@ -178,12 +178,17 @@ describe("Limits", () => {
   });
 
   test("takes nothing of one limit where another one is reached", () => {
-    const { ask } = rig([{ requests_per_min: 10, requests_per_day: 20, tokens_per_min: 100 }]);
+    const { ask } = rig([{ requests_per_min: 10, requests_per_day: 20, tokens_per_min: 120 }]);
     expect(ask({ tokensMax: 90 }).error).toBeUndefined();
     expect(ask({ tokensMax: 90 }).error?.code).toBe("limit_tokens");
     const { call } = ask();
     // Headers tell of the day where requests are limited by the day.
     expect(call.limits?.requests).toMatchObject({ limit: 20, remaining: 18 });
+    for (let i = 0; i < 8; i++) ask();
+    // A refusal tells of the limit that was reached.
+    const refused = ask();
+    expect(refused.error?.message).toContain("requests per min (RPM): Limit 10");
+    expect(refused.call.limits?.requests).toMatchObject({ limit: 10, remaining: 0 });
   });
 
   test("a request that is larger than the limit is told so", () => {
@@ -289,7 +294,9 @@ describe("Limits", () => {
       tokens: { limit: 1000, remaining: 1000 },
     });
     const made = make(undefined, 2500);
-    expect(made.error.message).toContain("Limit 60, Used 60, Requested 1. Please try again in 2.5s.");
+    expect(made.error.message).toContain(
+      "Limit 60, Used 60, Requested 1. Please try again in 2.5s.",
+    );
     expect(made.call.limits).toMatchObject({ atMs: START_MS, requests: { remaining: 0 } });
   });
 });
