@@ -5,8 +5,8 @@
  *
  * 1. 64 clients ask two workers for ten times the limit: how many are let in within each minute. Wanted: twice
  *    the limit in the first one (a full bucket, and what refills), the limit in each later one.
- * 2. 64 official clients with `maxRetries: 100` ask for a tenth more than a full bucket has: how long it takes
- *    until all have their answers, against the least time that the limit allows.
+ * 2. 64 official clients with `maxRetries: 100` ask for more than a full bucket has: how long it takes until all
+ *    have their answers, against the least time that the limit allows. Wanted: within a quarter.
  * 3. What it costs to take a request's part of two buckets, and processor time for each answer with limits and
  *    without.
  *
@@ -19,8 +19,15 @@ import { Bucket, Gate, Limiter, limiterBytes } from "../src/lib/limiter.ts";
 import { startWeir, WEIR_FROM_SOURCE } from "./weir_server.ts";
 
 const CLIENTS = 64;
+/**
+ * Answers that official clients want, as a multiple of a full bucket. All of them are told the same wait, as on
+ * the live API, and one of them wins: one that always loses must not come to its hundredth try.
+ */
+const OVER = 1.05;
 const MINUTE_MS = 60_000;
 const BODY = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "x" }] });
+/** A process is slower before its code is compiled. */
+const WARM_ROUNDS = 3;
 const ANY_CORE = [0, 1];
 
 const { values } = parseArgs({
@@ -30,7 +37,7 @@ const { values } = parseArgs({
   },
 });
 
-await flood(Number(values.limit), Number(values.minutes));
+if (Number(values.minutes) > 0) await flood(Number(values.limit), Number(values.minutes));
 await official();
 await takes();
 await answers();
@@ -62,8 +69,8 @@ async function flood(limit: number, minutes: number): Promise<void> {
 }
 
 async function official(): Promise<void> {
-  const limit = 1200;
-  const each = Math.ceil(1.1 * limit / CLIENTS);
+  const limit = 600;
+  const each = Math.ceil(OVER * limit / CLIENTS);
   const weir = await started([{ requests_per_min: limit, per: "all" }], 2);
   const startMs = performance.now();
   await Promise.all(Array.from({ length: CLIENTS }, async () => {
@@ -113,8 +120,9 @@ async function answers(): Promise<void> {
   const off = await started([], 1);
   const on = await started(limits, 1);
   const figures: { off: number; on: number }[] = [];
-  for (let round = 0; round < 5; round++) {
-    figures.push({ off: await cpuUs(off), on: await cpuUs(on) });
+  for (let round = -WARM_ROUNDS; round < 5; round++) {
+    const figure = { off: await cpuUs(off), on: await cpuUs(on) };
+    if (round >= 0) figures.push(figure);
   }
   await Promise.all([off.stop(), on.stop()]);
   const median = (key: "off" | "on") =>
@@ -126,7 +134,7 @@ async function answers(): Promise<void> {
 
 /** Microseconds of processor time of an answer in one piece, over kept connections. */
 async function cpuUs(weir: Started): Promise<number> {
-  const count = 4000;
+  const count = 8000;
   const before = weir.cpuNs();
   await Promise.all(Array.from({ length: 8 }, async () => {
     for (let i = 0; i < count / 8; i++) await ask(weir.origin);

@@ -61,8 +61,11 @@ function compared(
   const shown = limit - remaining;
   const taken = charge !== undefined && Math.ceil(charge) === shown ? charge : shown;
   const recordedMs = durationMs(text);
-  // Accounts are limited by the minute, or by the day: what is taken of a minute's is there within one.
-  const windowMs = recordedMs > computedMs(limit, taken, MINUTE_MS) ? DAY_MS : MINUTE_MS;
+  // Accounts are limited by the minute, or by the day: what is nearer is meant.
+  const factor = (ms: number) => Math.abs(Math.log((recordedMs + 1) / (ms + 1)));
+  const [windowMs] = [MINUTE_MS, DAY_MS].toSorted((a, b) =>
+    factor(computedMs(limit, taken, a)) - factor(computedMs(limit, taken, b))
+  ) as [number, number];
   const resetMs = computedMs(limit, taken, windowMs);
   const leastMs = computedMs(limit, Math.max(0, shown - 1), windowMs);
   const verdict = goDuration(resetMs) === text
