@@ -7,6 +7,7 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
+import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
@@ -18,6 +19,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import type { Limiter } from "../lib/limiter.ts";
+import type { Draws } from "./draws.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
@@ -25,6 +27,7 @@ import { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
@@ -89,7 +92,11 @@ export interface SourcesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
-  readonly desk: { readonly limiter: Limiter };
+  readonly draws: Draws;
+  /** What all workers share of limits, load and prompts. */
+  readonly desk: { readonly limiter: Limiter } & Pick<PhysicsDeps, "tally" | "prefixes">;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -108,7 +115,7 @@ export function composeSources(
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
-  shelved: FixturesDeps,
+  ready: Omit<FixturesDeps, "own">,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
@@ -116,9 +123,6 @@ export function composeSources(
   const limits = config.mock.limits.length === 0
     ? undefined
     : new Limits(config.mock.limits, world.desk.limiter, wallMs);
-  /** What the mock and fixtures answer is under the limits of the provider that they play. */
-  const own = limits?.around;
-  const written: FixturesDeps = own === undefined ? shelved : { ...shelved, own };
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -203,6 +207,16 @@ export function composeSources(
   }
 
   const ownMock = new Mock(config.mock, tokens);
+  const profile = latencyOf(config.mock.latency, world.latencyFile);
+  const physics = profile === undefined ? undefined : new Physics({
+    ...{ profile, tokens, wheel, wallMs },
+    draws: world.draws,
+    ...world.desk,
+    promptTokens: (turn) => ownMock.promptTokens(turn),
+  });
+  /** What weir answers by itself, the mock or a fixture, as it is answered in the end: limits come first. */
+  const own = wrapping(limits?.around, physics?.around);
+  const written: FixturesDeps = { ...ready, own };
   const mock = noted(own?.(ownMock) ?? ownMock);
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
@@ -332,6 +346,15 @@ export function composeSources(
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
+}
+
+/** What wraps a source. */
+type Wrapper = (source: Source) => Source;
+
+/** `outer` around `inner`, as far as there are such; undefined = neither is there. */
+function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
+  if (outer === undefined || inner === undefined) return outer ?? inner;
+  return (source) => outer(inner(source));
 }
 
 /** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */

@@ -24,6 +24,7 @@ import {
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
 import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
+import { processingFields } from "../../dialects/openai/processing.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   CHUNK_ID_LENGTHS,
@@ -59,8 +60,8 @@ export interface ChatCompletionsDeps extends ModelDeps {
   readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
-  /** What `openai-processing-ms` says: the mock's time to its first token. */
-  readonly processingMs: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token; undefined = each its own. */
+  readonly processingMs: number | undefined;
   /** Keeps answers that are to be stored; absent = none is. */
   readonly keeper?: AnswerKeeper<ChatRequest>;
 }
@@ -77,6 +78,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_chat",
     path: "/chat/completions",
+    tellsProcessing: deps.processingMs === undefined && deps.persona === "live",
     stamps: withExpiry(stamps.withChatIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
     headers: headersOf(deps),
     admit(head, exchange) {
@@ -168,7 +170,7 @@ function headersOf({ persona, processingMs }: ChatCompletionsDeps) {
   const fields: Record<string, string> = {
     ...(isMinimal ? {} : {
       "openai-version": OPENAI_VERSION,
-      "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+      ...processingFields(processingMs),
     }),
     "access-control-allow-origin": "*",
     ...(isMinimal ? {} : { "access-control-expose-headers": "X-Request-ID" }),
