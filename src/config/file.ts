@@ -154,12 +154,14 @@ class Walk {
     }
     for (const { key, pair, at } of this.#fields(root.items, TREE.shape, [])) {
       const row = SETTING_ROWS.get(key);
-      if (row === undefined) this.#readSection(key, pair, at);
-      else this.#read(row, key, pair.value, at);
+      if (row === undefined) {
+        this.#readSection([key], TREE.shape[key as keyof typeof TREE.shape], pair, at);
+      } else this.#read(row, key, pair.value, at);
     }
   }
 
-  #readSection(section: string, pair: Pair, sectionAt: number): void {
+  #readSection(keys: readonly string[], schema: z.ZodType, pair: Pair, sectionAt: number): void {
+    const section = keys.join(".");
     const node = resolved(pair.value, this.#doc);
     if (isEmpty(node)) return;
     if (!isMap(node)) {
@@ -173,13 +175,15 @@ class Walk {
     }
     let hasPort = false;
     let portAlias: Field | undefined;
-    const shape = shapeOf(TREE.shape[section as keyof typeof TREE.shape]);
+    const shape = shapeOf(schema);
     const fields = shape.kind === "fields" ? shape.fields : {};
-    for (const field of this.#fields(node.items, fields, [section])) {
+    for (const field of this.#fields(node.items, fields, keys)) {
       const path = `${section}.${field.key}`;
+      const row = SETTING_ROWS.get(path);
       if (path === PORT_PATH) hasPort = !isEmpty(resolved(field.pair.value, this.#doc));
       if (path === PORT_ALIAS) portAlias = field;
-      else this.#read(SETTING_ROWS.get(path)!, path, field.pair.value, field.at);
+      else if (row !== undefined) this.#read(row, path, field.pair.value, field.at);
+      else this.#readSection([...keys, field.key], fields[field.key]!, field.pair, field.at);
     }
     if (portAlias === undefined) return;
     if (hasPort) this.#warn(portAlias.at, `${PORT_ALIAS}: is not used, as ${PORT_PATH} is given`);

@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { LATENCY_NUMBERS, LATENCY_PROFILES, type LatencyKey, PROFILE_FILE } from "./latency.ts";
 import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
 import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
 
@@ -297,6 +298,25 @@ function moderationWordsRule(): z.ZodType<
   const mustWords = `a list of at most ${WORDS_MAX} words, such as [kill, blow up]`;
   const words = z.array(word, mustWords).max(WORDS_MAX, mustWords);
   return z.partialRecord(z.enum(MODERATION_CATEGORIES, must), words, must);
+}
+
+/** A number of a latency profile, or `auto`: the profile's own. */
+export function latencyNumber(key: LatencyKey): Setting<number | "auto"> {
+  const { min, max, isWhole, meaning } = LATENCY_NUMBERS[key];
+  const must = `${isWhole ? "a whole number" : "a number"} from ${min} to ${max}, or auto`;
+  const number = (isWhole ? z.int(must) : z.number(must)).min(min, must).max(max, must);
+  const unit = key.endsWith("_ms") ? { unit: "ms" as const } : {};
+  return kind(z.union([z.literal("auto", must), number], must), "auto", unit)(meaning);
+}
+
+/** The name of a latency profile, or the file of one. */
+export const latencyProfile: Kind<string> = kind(latencyProfileRule(), "plain");
+
+function latencyProfileRule(): z.ZodType<string> {
+  const names: readonly string[] = ["plain", ...Object.keys(LATENCY_PROFILES)];
+  const must = `one of ${names.join(", ")}, or a file that ends in .yaml, .yml or .json`;
+  return z.string(must).regex(LINE, must)
+    .refine((name) => names.includes(name) || PROFILE_FILE.test(name), must);
 }
 
 /** Networks: an address, or an address and how many of its bits count. */
