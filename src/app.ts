@@ -7,6 +7,7 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
+import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
@@ -104,6 +105,8 @@ export interface World {
   readonly caOf: (file: string) => string;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
   /** The folder that relative paths count from. */
   readonly folder: string;
   /** An id that no other process will make. */
@@ -200,7 +203,7 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const sources = composeSources(config, world, tokens, wheel, {
+  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -242,7 +245,7 @@ export function makeApp(
     ...streaming,
     persona: mock.persona === "minimal" ? "minimal" as const : "live" as const,
     validate: mock.validate,
-    processingMs: mock.first_token_ms,
+    processingMs: mock.latency.profile === "plain" ? mock.first_token_ms : undefined,
   };
   const { main } = sources;
   const ofMain = { source: main, isRelaying: sources.isRelaying(main) };

@@ -130,6 +130,11 @@ export const ERRORS = {
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  overloaded: {
+    status: 503,
+    type: "service_unavailable_error",
+    apiCode: "server_is_overloaded",
+  },
   reader_slow: { status: 408, type: "invalid_request_error", apiCode: "reader_slow" },
   unread_full: { status: 503, type: "server_error", apiCode: "unread_full" },
   // What the upstream did.

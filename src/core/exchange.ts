@@ -13,7 +13,14 @@ import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
-import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type {
+  CallFacts,
+  Client,
+  DrawnFacts,
+  ExchangeFacts,
+  Outcome,
+  UpstreamFacts,
+} from "./facts.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -62,6 +69,12 @@ export interface Engine {
 /** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
 export type Fault = "error" | "cut" | "malformed";
 
+/** What was drawn for an answer, told when its first event leaves. */
+export interface Drawing extends DrawnFacts {
+  /** The first event of a stream leaves, `atMs` after the request came. */
+  delivers(atMs: number): void;
+}
+
 /** A request that is being answered, for whoever looks at more of it than its turn. */
 export interface Asked {
   readonly head: RequestHead;
@@ -105,6 +118,8 @@ export interface Call extends CallFacts {
   fault: Fault | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
+  /** What a latency profile has drawn for the answer; undefined = nothing. */
+  drawn: Drawing | undefined;
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
 }
@@ -168,6 +183,7 @@ export class Exchange implements Call, ExchangeFacts {
   fault: Fault | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
+  drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
   /** Called once when the exchange ends, however it does: frees what the request held. */
   onEnd: (() => void) | undefined = undefined;

@@ -7,6 +7,7 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
+import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
@@ -17,12 +18,14 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
+import type { Draws } from "./draws.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { route, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
@@ -85,6 +88,11 @@ export interface SourcesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  readonly draws: Draws;
+  /** What all workers share of load and prompts. */
+  readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -103,7 +111,7 @@ export function composeSources(
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
-  written: FixturesDeps,
+  ready: Omit<FixturesDeps, "own">,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
@@ -192,7 +200,17 @@ export function composeSources(
   }
 
   const ownMock = new Mock(config.mock, tokens);
-  const mock = noted(ownMock);
+  const profile = latencyOf(config.mock.latency, world.latencyFile);
+  const physics = profile === undefined ? undefined : new Physics({
+    ...{ profile, tokens, wheel, wallMs },
+    draws: world.draws,
+    ...world.desk,
+    promptTokens: (turn) => ownMock.promptTokens(turn),
+  });
+  /** What weir answers by itself, the mock or a fixture, as it is answered in the end. */
+  const own = physics?.around;
+  const written: FixturesDeps = { ...ready, own };
+  const mock = noted(own === undefined ? ownMock : own(ownMock));
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());

@@ -29,6 +29,7 @@ import type {
   Whole,
 } from "../core/surface.ts";
 import type { Turn } from "../core/turn.ts";
+import { PROCESSING_HEADER, processingValue } from "../dialects/openai/processing.ts";
 import { peekModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 import type { HeaderBlock } from "../lib/http1/header_block.ts";
@@ -68,6 +69,8 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   readonly stamps: AnswerStamps;
   /** Of a stream and of a whole answer, with a slot where `exchange.requestId` goes. */
   readonly headers: { readonly stream: HeaderBlock; readonly whole: HeaderBlock };
+  /** True: its answers say how long they took to begin, each for itself. */
+  readonly tellsProcessing?: boolean;
   /**
    * Lets a request in.
    *
@@ -165,10 +168,10 @@ class Room<Request extends Turn> {
 
   constructor(options: ModelSurfaceOptions<Request>) {
     this.options = options;
-    const { stream } = options.headers;
+    const { headers: { stream }, tellsProcessing = false } = options;
     this.manner = {
       stamps: options.stamps,
-      headers: (exchange) => stamped(stream, exchange),
+      headers: (exchange) => stamped(stream, exchange, tellsProcessing),
       ...options.stream,
       recordLateness: options.recordLateness,
     };
@@ -218,6 +221,7 @@ class Room<Request extends Turn> {
   whole(said: Gathered, request: Request, exchange: Exchange, stamps: AnswerStamps): Whole {
     const layout = this.layoutOf(request);
     const { labels } = said;
+    const { headers, tellsProcessing = false } = this.options;
     const frames = this.#laid(
       said,
       labels === undefined ? layout : this.#labelled.of(layout, labels),
@@ -226,7 +230,7 @@ class Room<Request extends Turn> {
     return {
       kind: "whole",
       status: 200,
-      headers: stamped(this.options.headers.whole, exchange),
+      headers: stamped(headers.whole, exchange, tellsProcessing),
       body: frames.bytes,
     };
   }
@@ -255,8 +259,14 @@ interface Remembered<Request> {
 }
 
 /** The shared fields with this answer's id: whoever writes the answer takes them at once. */
-function stamped(shared: HeaderBlock, { requestId }: Exchange): HeaderBlock {
-  return requestId === "" ? shared : shared.stamp(requestId);
+function stamped(
+  shared: HeaderBlock,
+  { requestId, engine, startMs }: Exchange,
+  tellsProcessing: boolean,
+): HeaderBlock {
+  const block = requestId === "" ? shared : shared.stamp(requestId);
+  if (!tellsProcessing) return block;
+  return block.plus(PROCESSING_HEADER, processingValue(engine.wheel.nowMs - startMs));
 }
 
 /** Usage is made anew for each answer, and is nearly always the same. */

@@ -28,6 +28,6 @@ export function firstTokenMedianMs(
 }
 
 /** Mean milliseconds between two tokens of a request of the median speed, without pauses. */
-export function gapMeanMs({ tokens_per_s }: LatencyProfile): number {
+export function gapMeanMs({ tokens_per_s }: Pick<LatencyProfile, "tokens_per_s">): number {
   return 1000 / tokens_per_s;
 }
