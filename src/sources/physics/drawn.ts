@@ -7,6 +7,7 @@
 
 import { seeded } from "../../lib/seeded.ts";
 import type { Draw } from "../draws.ts";
+import { type Beat, dueOf } from "./beats.ts";
 import { Gaps, luckOf } from "./draw.ts";
 import type { LatencyProfile } from "./profile.ts";
 
@@ -37,25 +38,21 @@ export function lucks(seed: number): Draw {
 /** Draws one answer. */
 export function drawnAnswer(profile: LatencyProfile, draw: Draw, size: Size): DrawnAnswer {
   const { firstTokenMs, tokensPerS } = luckOf(profile, draw, size.promptTokens);
-  const gaps = new Gaps(profile, draw, tokensPerS, 1);
-  const gapsMs: number[] = [];
-  let totalMs = firstTokenMs;
+  const beats: Beat[] = [{ kind: "first", stepEnd: 1, tokens: 1 }];
   let left = size.outputTokens - eventTokens(profile, draw);
   while (left > 0) {
     const tokens = Math.min(left, eventTokens(profile, draw));
-    const gapMs = eventGap(gaps, tokens);
-    gapsMs.push(gapMs);
-    totalMs += gapMs;
+    beats.push({ kind: "event", stepEnd: beats.length + 1, tokens });
     left -= tokens;
   }
-  return { firstTokenMs, tokensPerS, gapsMs, totalMs };
-}
-
-/** The gap before an event with so many tokens. */
-export function eventGap(gaps: Gaps, tokens: number): number {
-  let ms = gaps.pause();
-  for (let i = 0; i < tokens; i++) ms += gaps.token();
-  return ms;
+  const gaps = new Gaps(profile, draw, tokensPerS, 1);
+  const dueMs = dueOf(beats, beats.length, firstTokenMs, gaps);
+  return {
+    firstTokenMs,
+    tokensPerS,
+    gapsMs: Array.from(dueMs.subarray(1), (ms, at) => ms - dueMs[at]!),
+    totalMs: dueMs.at(-1)!,
+  };
 }
 
 /** How many tokens an event has. */

@@ -6,10 +6,11 @@
  */
 
 import { LATENCY_NUMBERS, type LatencyKey } from "../../config/latency.ts";
+import type { Lognormal } from "../../lib/normal.ts";
 import { quantile, sorted } from "../../lib/sample.ts";
 import type { Times } from "./times.ts";
 import { type FirstToken, type FirstTokenFit, fitFirstToken } from "./fit_first_token.ts";
-import { fitGaps, type GapFit, type RequestGaps } from "./fit_gaps.ts";
+import { fitGaps, type GapFit, momentsOf, type RequestGaps } from "./fit_gaps.ts";
 import type { Filling } from "./likelihood.ts";
 import type { LatencyProfile } from "./profile.ts";
 
@@ -30,6 +31,8 @@ const REQUESTS_MAX = 10_000;
 const GAPS_MAX = 30_000;
 /** A gap that is shorter than this share of a request's median is none: both came together. */
 const TOGETHER_SHARE = 0.05;
+/** From fewer slow requests nothing is made. */
+const SLOW_COUNT_MIN = 3;
 /** Deviations that a slope must be away from 0, of a normal distribution at 5 %. */
 const SLOPE_DEVIATIONS = 1.96;
 
@@ -54,8 +57,8 @@ export interface FittedNumber {
 /** The speed of a request, as it was measured. */
 export interface Speed {
   readonly tokensPerS: number;
-  /** Tokens that it was measured with: the fewer, the more it may be off. */
-  readonly tokens: number;
+  /** How far its logarithm may be off, as it was measured with so few tokens: a variance. */
+  readonly variance: number;
 }
 
 /** What a fit was made of. */
@@ -194,14 +197,21 @@ function firstTokenOf(
     fit = { ...fit, first_token_sigma: base.first_token_sigma };
   } else put("fitted", told, { first_token_sigma: fit.first_token_sigma });
   const { slow_share, slow_factor_min, slow_factor_max } = fit;
-  if (slow_share > 0) {
-    const slow = Math.round(slow_share * count);
+  const slow = Math.round(slow_share * count);
+  if (slow >= SLOW_COUNT_MIN) {
     put("fitted", `${told}, some ${slow} of them slow`, {
       slow_share,
       slow_factor_min,
       slow_factor_max,
     });
-    if (slow < 10) note(`The slow mode is guessed from some ${slow} requests.`);
+    if (slow < 10) note(`The slow mode is that of some ${slow} requests: it may be far off.`);
+  } else if (slow > 0) {
+    keep(
+      `${told}, ${slow} of them slow: at least ${SLOW_COUNT_MIN} are needed`,
+      "slow_share",
+      "slow_factor_min",
+      "slow_factor_max",
+    );
   } else if (count >= SLOW_MIN) {
     put("fitted", `${told}, none of which stands out`, {
       slow_share: 0,
@@ -270,10 +280,10 @@ function afterFirstToken(times: readonly Times[], said: Said) {
     }
   }
   const speeds = [
-    ...used.map(({ gapsMs, tokens }, at) => speedOf(gapsMs, tokens, gap?.tokenMs[at], fillings)),
+    ...used.map((one, at) => speedOf(one, at, gap, fillings)),
     ...thinned(times.filter(({ gapsMs = [] }) => gapsMs.length === 0), REQUESTS_MAX).map(meanSpeedOf),
   ].filter((speed) => speed !== undefined);
-  fitSpeeds(speeds, gap?.gap_cv ?? 0, said);
+  fitSpeeds(speeds, said);
   return { gap, samples: { speeds, gaps: hasGaps ? used : [], fillings } };
 }
 
@@ -363,59 +373,56 @@ function evenly(min: number, max: number): readonly Filling[] {
   return Array.from({ length: count }, (_, at) => ({ tokens: min + at, share: 1 / count }));
 }
 
-/** `tokenMs`: without pauses, where it is known. */
+/** The speed of a request with single gaps, without pauses where they are known. */
 function speedOf(
-  gapsMs: readonly number[],
-  tokens: readonly number[] | undefined,
-  tokenMs: number | undefined,
+  { gapsMs, tokens }: RequestGaps,
+  at: number,
+  gap: GapFit | undefined,
   fillings: readonly Filling[],
 ): Speed | undefined {
   if (gapsMs.length === 0) return undefined;
-  const mean = fillings.reduce((sum, { tokens, share }) => sum + tokens * share, 0);
+  const { mean, variance } = momentsOf(fillings);
   const count = tokens?.reduce((sum, one) => sum + one, 0) ?? mean * gapsMs.length;
-  const ms = tokenMs ?? gapsMs.reduce((sum, one) => sum + one, 0) / count;
-  return { tokensPerS: 1000 / ms, tokens: count };
+  const ms = gap?.tokenMs[at] ?? gapsMs.reduce((sum, one) => sum + one, 0) / count;
+  const unknown = tokens === undefined ? variance / (mean * mean) / gapsMs.length : 0;
+  return { tokensPerS: 1000 / ms, variance: (gap?.gap_cv ?? 0) ** 2 / count + unknown };
 }
 
 /** Where there are no single gaps. */
 function meanSpeedOf({ tokenMs, totalMs, firstTokenMs, outputTokens }: Times): Speed | undefined {
-  const tokens = outputTokens === undefined ? Infinity : outputTokens - 1;
-  if (tokens < 1) return undefined;
-  if (tokenMs !== undefined && tokenMs > 0) return { tokensPerS: 1000 / tokenMs, tokens };
-  if (totalMs === undefined || firstTokenMs === undefined || !(totalMs > firstTokenMs)) {
+  const isTold = tokenMs !== undefined && tokenMs > 0 && outputTokens !== 1;
+  if (isTold) return { tokensPerS: 1000 / tokenMs, variance: 0 };
+  if (totalMs === undefined || firstTokenMs === undefined || outputTokens === undefined) {
     return undefined;
   }
-  return Number.isFinite(tokens)
-    ? { tokensPerS: 1000 * tokens / (totalMs - firstTokenMs), tokens }
+  return outputTokens > 1 && totalMs > firstTokenMs
+    ? { tokensPerS: 1000 * (outputTokens - 1) / (totalMs - firstTokenMs), variance: 0 }
     : undefined;
 }
 
 /** The lognormal distribution of speeds. */
-function fitSpeeds(speeds: readonly Speed[], gapCv: number, { put, keep }: Said): void {
+function fitSpeeds(speeds: readonly Speed[], { put, keep }: Said): void {
   const told = counted(speeds.length, "request");
   if (speeds.length < MEDIAN_MIN) {
     keep(`${told} with a speed: at least ${MEDIAN_MIN} are needed`, "tokens_per_s", "speed_sigma");
     return;
   }
-  const { median, sigma } = speedSpread(speeds, gapCv);
+  const { median, sigma } = speedSpread(speeds);
   put("fitted", told, { tokens_per_s: median });
   if (speeds.length < SPREAD_MIN) keep(`${told}: at least ${SPREAD_MIN} are needed`, "speed_sigma");
   else put("fitted", told, { speed_sigma: sigma });
 }
 
-/** How speeds are spread; what only comes of few gaps of a request being measured is taken out. */
-export function speedSpread(
-  speeds: readonly Speed[],
-  gapCv: number,
-): { readonly median: number; readonly sigma: number } {
-  let sum = 0;
-  for (const { tokensPerS } of speeds) sum += Math.log(tokensPerS);
-  const mean = sum / speeds.length;
-  let square = 0;
-  for (const { tokensPerS, tokens } of speeds) {
-    square += (Math.log(tokensPerS) - mean) ** 2 - gapCv * gapCv / tokens;
-  }
-  return { median: Math.exp(mean), sigma: Math.sqrt(Math.max(0, square) / (speeds.length - 1)) };
+/** How speeds are spread, but for what only comes of how they were measured. */
+export function speedSpread(speeds: readonly Speed[]): Lognormal {
+  const logs = speeds.map(({ tokensPerS }) => Math.log(tokensPerS));
+  const mean = logs.reduce((sum, log) => sum + log, 0) / logs.length;
+  const square = logs.reduce(
+    (sum, log, at) => sum + (log - mean) ** 2 - speeds[at]!.variance,
+    0,
+  );
+  const sigma = Math.sqrt(Math.max(0, square) / Math.max(1, logs.length - 1));
+  return { median: Math.exp(mean), sigma };
 }
 
 /** "1 gap", "20 gaps". */

@@ -26,13 +26,15 @@ export interface GapFit extends GapSpread {
 const STEPS_MAX = 100;
 const GAIN_MIN = 1e-7;
 /** A gap that is so many deviations above the usual ones has a pause, at first sight. */
-const DEVIATIONS = 4.5;
+const DEVIATIONS = [1.5, 3, 4.5] as const;
 /** The distance between the quartiles of a normal distribution, in deviations. */
 const QUARTILES = 1.349;
 const CV_MIN = 1e-4;
 
 /** Mean tokens of an event, and their variance. */
-function momentsOf(fillings: readonly Filling[]): { mean: number; variance: number } {
+export function momentsOf(
+  fillings: readonly Filling[],
+): { readonly mean: number; readonly variance: number } {
   const mean = fillings.reduce((sum, { tokens, share }) => sum + share * tokens, 0);
   const square = fillings.reduce((sum, { tokens, share }) => sum + share * tokens * tokens, 0);
   return { mean, variance: square - mean * mean };
@@ -45,10 +47,17 @@ function momentsOf(fillings: readonly Filling[]): { mean: number; variance: numb
 export function fitGaps(requests: readonly RequestGaps[], fillings: readonly Filling[]): GapFit {
   const count = requests.reduce((sum, { gapsMs }) => sum + gapsMs.length, 0);
   const rough = roughFit(requests, fillings);
-  const none = refinedGaps(requests, fillings, { ...rough, pause_share: 0 }, false);
-  if (rough.pause_share === 0) return none;
-  const paused = refinedGaps(requests, fillings, rough, true);
-  return paused.logLikelihood - 3 * Math.log(count) / 2 > none.logLikelihood ? paused : none;
+  const none = refinedGaps(requests, fillings, { ...rough, ...NO_PAUSES }, false);
+  let best = none;
+  let most = none.logLikelihood;
+  for (const start of pausedStarts(requests, fillings, rough)) {
+    const paused = refinedGaps(requests, fillings, start, true);
+    const worth = paused.logLikelihood - 3 * Math.log(count) / 2;
+    if (worth <= most) continue;
+    best = paused;
+    most = worth;
+  }
+  return best;
 }
 
 /** `start`, made better until nothing gets better. */
@@ -203,7 +212,7 @@ function bodyVariance(
   return mean * square;
 }
 
-/** What can be seen at first sight. */
+/** What can be seen at first sight, without pauses. */
 function roughFit(requests: readonly RequestGaps[], fillings: readonly Filling[]): GapFit {
   const { mean, variance } = momentsOf(fillings);
   const tokenMs = requests.map(({ gapsMs, tokens }) => {
@@ -216,28 +225,35 @@ function roughFit(requests: readonly RequestGaps[], fillings: readonly Filling[]
   const ascending = sorted(ratios);
   const sigma = (quantile(ascending, 0.75) - quantile(ascending, 0.25)) / QUARTILES;
   const isKnown = requests.every(({ tokens }) => tokens !== undefined);
-  // Where nobody knows how many tokens an event has, the most that it may have are no pause.
-  const largest = isKnown ? 1 : Math.max(...fillings.map(({ tokens }) => tokens)) / mean;
   const own = isKnown ? sigma : Math.sqrt(Math.max(0.01, sigma * sigma - variance / (mean * mean)));
-  const least = Math.log(largest) + DEVIATIONS * Math.max(0.02, own);
-  let pauses = 0;
-  let shortest = Infinity;
-  let longest = 0;
-  for (const [at, { gapsMs, tokens }] of requests.entries()) {
-    for (const [i, ms] of gapsMs.entries()) {
-      const body = (tokens?.[i] ?? mean) * tokenMs[at]!;
-      if (Math.log(ms / body) <= least) continue;
-      pauses++;
-      shortest = Math.min(shortest, ms - body);
-      longest = Math.max(longest, ms - body);
-    }
-  }
-  const cv = Math.max(CV_MIN, own);
-  const start = { gap_cv: cv, tokenMs, logLikelihood: -Infinity };
-  return pauses === 0 ? { ...start, ...NO_PAUSES } : {
-    ...start,
-    pause_share: pauses / ratios.length,
-    pause_min_ms: shortest,
-    pause_max_ms: longest,
-  };
+  return { gap_cv: Math.max(0.02, own), tokenMs, ...NO_PAUSES, logLikelihood: -Infinity };
+}
+
+/** Beginnings with pauses: what is so many deviations above the most tokens of an event. */
+function pausedStarts(
+  requests: readonly RequestGaps[],
+  fillings: readonly Filling[],
+  rough: GapFit,
+): readonly GapFit[] {
+  const { mean } = momentsOf(fillings);
+  const largest = Math.max(...fillings.map(({ tokens }) => tokens)) / mean;
+  const { tokenMs, gap_cv } = rough;
+  const count = requests.reduce((sum, { gapsMs }) => sum + gapsMs.length, 0);
+  return DEVIATIONS.flatMap((deviations) => {
+    const pauses = requests.flatMap(({ gapsMs, tokens }, at) =>
+      gapsMs.flatMap((ms, i) => {
+        const body = (tokens?.[i] ?? mean) * tokenMs[at]!;
+        const least = (tokens === undefined ? largest : 1) * Math.exp(deviations * gap_cv);
+        return ms > body * least ? [ms - body] : [];
+      })
+    );
+    if (pauses.length === 0) return [];
+    const ascending = sorted(pauses);
+    return [{
+      ...rough,
+      pause_share: pauses.length / count,
+      pause_min_ms: ascending[0]!,
+      pause_max_ms: ascending.at(-1)!,
+    }];
+  });
 }
