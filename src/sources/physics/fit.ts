@@ -204,7 +204,7 @@ function firstTokenOf(
       slow_factor_min,
       slow_factor_max,
     });
-    if (slow < 10) note(`The slow mode is that of some ${slow} requests: it may be far off.`);
+    if (slow < 30) note(`The slow mode is that of some ${slow} requests, and may be far off.`);
   } else if (slow > 0) {
     keep(
       `${told}, ${slow} of them slow: at least ${SLOW_COUNT_MIN} are needed`,

@@ -319,14 +319,21 @@ function wholeAnswers(profile: LatencyProfile, times: readonly Times[]): Goodnes
   };
 }
 
-/** The sentence on a test: "not rejected (p = 0.43)". */
-export function verdictOf({ distance, pValue, count, of }: Goodness): string {
+/** Shares that are further apart are not those of the same thing. */
+const DISTANCE_MAX = 0.05;
+
+/** What a test says, in a sentence. */
+export function verdictOf({ what, distance, pValue, count }: Goodness): string {
   if (distance === undefined || pValue === undefined) {
-    return count < SPREAD_MIN ? `${counted(count, of.slice(0, -1))}: too few to tell` : "not fitted";
+    return what === "whole answer"
+      ? "not fitted: what the other numbers come to together"
+      : `too few to tell how well it fits: at least ${SPREAD_MIN} are needed, not ${count}`;
   }
-  const apart = `${(100 * distance).toFixed(1)} %`;
-  const p = `p = ${pValue.toPrecision(2)}`;
-  if (pValue > 0.05) return `not rejected (${p})`;
-  const level = pValue > 0.01 ? "rejected at 5 %, not at 1 %" : "rejected at 1 %";
-  return `${level} (${p}): shares are up to ${apart} apart`;
+  const apart = `shares are up to ${(100 * distance).toFixed(1)} % apart`;
+  const p = `D = ${distance.toFixed(4)}, p = ${pValue.toFixed(3)}`;
+  if (pValue > 0.05) return `fits: not rejected at 5 % (${p})`;
+  const level = pValue > 0.01 ? "at 5 %, and not at 1 %" : "at 1 %";
+  return distance > DISTANCE_MAX
+    ? `A BAD FIT: rejected ${level} (${p}); ${apart}`
+    : `fits roughly: rejected ${level} (${p}), but ${apart.replace("up to", "at most")}`;
 }
