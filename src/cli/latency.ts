@@ -47,7 +47,7 @@ export const latency = defineCommand({
     "profile for mock.latency, with how well it fits. show draws answers from profiles as the mock " +
     "does. list names the profiles that weir brings.",
   operands: {
-    action: { name: "fit|show|list", text: "what to do", choices: ["fit", "show", "list"] },
+    action: { name: "ACTION", text: "fit, show or list", choices: ["fit", "show", "list"] },
     names: {
       name: "NAME",
       text: "fit: files of times; show: names of profiles, or their files",
@@ -228,9 +228,9 @@ function showLines(
   const some = Object.values(quantities).filter(({ values }) => values.length > 0);
   const shown = picture === "none" ? undefined : quantities[picture];
   return [
-    `${name}: ${counted(count, "answer")}, drawn as the mock draws them, of`,
-    `${counted(outputTokens, "token")} to prompts of ${counted(promptTokens, "token")}, none of ` +
-    `them cached. ${loadText(profile)}`,
+    `${name}: ${counted(count, "answer")}, drawn as the mock draws them`,
+    `${counted(outputTokens, "token")} to prompts of ${counted(promptTokens, "token")}, none cached`,
+    loadText(profile),
     "",
     ...percentileLines(some),
     ...(shown === undefined || shown.values.length === 0 ? [] : ["", ...pictureLines(shown)]),
@@ -241,18 +241,19 @@ function showLines(
 function loadText({ load, load_factor, batch_max, step_ms }: LatencyProfile): string {
   switch (load) {
     case "none":
-      return "Load: none.";
+      return "load changes nothing";
     case "factor":
-      return `Load: ${load_factor} times slower with ${batch_max}.`;
+      return `load is not in it: up to ${load_factor} times as slow with ${batch_max} at once`;
     case "steps":
-      return `Load: steps of ${step_ms} ms on top.`;
+      return `load is not in it: steps of ${step_ms} ms, and waiting for them`;
   }
 }
 
 function listLines(): readonly string[] {
   return [
-    "Medians of the first token's time, of what each token of the prompt adds and of the",
-    "speed; the share of slow first tokens; what load does. plain is the mock's even pace.",
+    "Medians of the time to the first token, of what each token of the prompt adds",
+    "and of the speed; the share of slow first tokens; what load does. plain, the",
+    "default, is none of them: the mock's own even pace.",
     "",
     ...tableLines(LATENCY_PROFILES),
   ];
