@@ -24,6 +24,7 @@ import {
   profileLines,
   type Quantity,
   tableLines,
+  wrapped,
 } from "./latency_text.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { mustBeNew, readWhole, writeNew } from "./whole_files.ts";
@@ -191,7 +192,7 @@ function fit(
     `A latency profile, fitted to ${counted(times.length, "answer")} of ${name}.`,
     "",
     ...goodnessLines(goodnessOf(fitted, times)),
-    ...(fitted.notes.length === 0 ? [] : ["", ...fitted.notes.flatMap((note) => note)]),
+    ...(fitted.notes.length === 0 ? [] : ["", ...fitted.notes.flatMap((note) => wrapped(note))]),
   ];
   const profile = profileLines(fitted, base);
   const text = [...report.map(comment), "", ...profile];

@@ -44,8 +44,8 @@ function row(name: string, cells: readonly string[], rest = ""): string {
   return `${name.padEnd(NAME_COLUMNS)}${numbers}${rest}`.trimEnd();
 }
 
-/** `text` in lines of at most `columns`. */
-function wrapped(text: string, columns: number): readonly string[] {
+/** `text` in lines that fit, with room for the mark of a comment. */
+export function wrapped(text: string, columns: number = COLUMNS - 2): readonly string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {
     const last = lines.at(-1);
@@ -91,11 +91,10 @@ export function profileLines({ numbers }: Fit, base: string): readonly string[] 
   return [
     ...wrapped(
       `Not fitted, as such times do not tell them, and kept from ${base}: ${others.join(", ")}`,
-      COLUMNS - 2,
     ).map(comment),
     `profile: ${base}`,
     ...groups.flatMap((group) => [
-      ...wrapped(originText(group[0]!, base), COLUMNS - 2).map(comment),
+      ...wrapped(originText(group[0]!, base)).map(comment),
       ...group.map(({ key, value }) => `${key}: ${value}`),
     ]),
   ];

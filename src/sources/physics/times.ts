@@ -77,6 +77,7 @@ export function unitOf(word: string): TimeUnit | undefined {
 export type TimesField =
   | "firstToken"
   | "gap"
+  | "gapTokens"
   | "total"
   | "promptTokens"
   | "cachedTokens"
@@ -114,6 +115,7 @@ const NAMES: Readonly<Record<TimesField, readonly string[]>> = {
     "time_between_tokens",
     "gap",
   ],
+  gapTokens: ["gap_tokens", "itl_token_lens", "event_tokens"],
   total: [
     "e2e",
     "e2el",
@@ -307,6 +309,10 @@ export function timesOf(
         if (Array.isArray(value)) times["gapsMs"] = value.map((one) => timeIn(column, one));
         else times["tokenMs"] = timeIn(column, value);
         break;
+      case "gapTokens":
+        if (!Array.isArray(value)) throw new BadValue(column, "must be a list");
+        times[field] = value.map((one) => countIn(column, one));
+        break;
       case "speed": {
         const speed = numberIn(column, value);
         // A request of one token has no speed.
@@ -331,7 +337,13 @@ function checked(
 ): Times {
   const columnOfField = (field: TimesField) =>
     values.find(([column]) => column.field === field)![0];
-  const { firstTokenMs, totalMs, promptTokens, cachedTokens } = times;
+  const { firstTokenMs, totalMs, promptTokens, cachedTokens, gapsMs, gapTokens } = times;
+  if (gapTokens !== undefined && gapTokens.length !== gapsMs?.length) {
+    throw new BadValue(
+      columnOfField("gapTokens"),
+      `must have as many entries as there are gaps, ${gapsMs?.length ?? 0}: it has ${gapTokens.length}`,
+    );
+  }
   if (firstTokenMs !== undefined && totalMs !== undefined && totalMs < firstTokenMs) {
     throw new BadValue(
       columnOfField("total"),

@@ -175,6 +175,7 @@ function read(format: string, all: readonly Taken[], notes: readonly string[]): 
 const RUN = [
   ["ttfts", column("firstToken", "ttfts", UNITS.s)],
   ["itls", column("gap", "itls", UNITS.s)],
+  ["itl_token_lens", column("gapTokens", "itl_token_lens")],
   ["input_lens", column("promptTokens", "input_lens")],
   ["output_lens", column("outputTokens", "output_lens")],
   ["errors", column("error", "errors")],

@@ -176,14 +176,20 @@ describe("results of vLLM", () => {
     ]);
   });
 
-  test("a line for each run, as SGLang writes", async () => {
-    expect((await read(`${JSON.stringify(RUN)}\n${JSON.stringify(RUN)}\n`)).times.length).toBe(4);
+  test("a line for each run, with the tokens of events, as SGLang writes", async () => {
+    const run = JSON.stringify({ ...RUN, itl_token_lens: [[5, 4], [6], []] });
+    const { times } = await read(`${run}\n${run}\n`);
+    expect(times.map(({ gapTokens }) => gapTokens)).toEqual([[5, 4], [6], [5, 4], [6]]);
   });
 
   const { ttfts: _, itls: __, ...summary } = RUN;
   const BROKEN = [
     [{ ...RUN, itls: [[]] }, "itls must have as many entries as ttfts, 3: it has 1"],
     [{ ...RUN, itls: 7 }, "itls must be a list"],
+    [
+      { ...RUN, itl_token_lens: [[5], [6], []] },
+      "itl_token_lens must have as many entries as there are gaps, 2: it has 1",
+    ],
     [{ ...RUN, ttfts: [0.25, "x", 0] }, 'ttfts must be a number of 0 or more: it is "x"'],
     [
       summary,
