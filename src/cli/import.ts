@@ -4,14 +4,17 @@
  * @module
  */
 
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { importFixtures } from "../sources/fixtures/import.ts";
 import { fixturesJson, fixturesYaml } from "../sources/fixtures/import_text.ts";
 import { readRecordings } from "../sources/recordings/read.ts";
 import { defineCommand } from "./command.ts";
 import { textFlag } from "./flags.ts";
-import { mustBeNew, readWhole, writeNew } from "./whole_files.ts";
 import { EXIT, Failure } from "./terminal.ts";
+
+/** Files are read whole. */
+const FILE_BYTES_MAX = 512 * 1024 * 1024;
 
 /** Makes a file of fixtures. */
 export const importRecordings = defineCommand({
@@ -46,8 +49,10 @@ export const importRecordings = defineCommand({
     [EXIT.failed]: "a file cannot be read or written, or there was nothing to take",
   },
   async run({ flags: { out }, operands: { files } }, terminal) {
-    if (out !== undefined) mustBeNew(out);
-    const read = files.map((file) => readRecordings(readWhole(file).toString(), basename(file)));
+    if (out !== undefined && existsSync(out)) {
+      throw new Failure(`${out} is there already, and is not overwritten`);
+    }
+    const read = files.map((file) => readRecordings(textOf(file), basename(file)));
     const recordings = read.flatMap(({ recordings }) => recordings);
     const { fixtures, untaken, notes } = await importFixtures(recordings);
     const unread = read.flatMap(({ untaken }) => untaken)
@@ -59,7 +64,7 @@ export const importRecordings = defineCommand({
     if (fixtures.length === 0) throw new Failure(`Nothing was written: ${count}`);
     const text = out?.endsWith(".json") ? fixturesJson(fixtures) : fixturesYaml(fixtures);
     if (out === undefined) terminal.print(text.trimEnd());
-    else writeNew(out, text);
+    else write(out, text);
     terminal.complain(`weir: ${count}${out === undefined ? "" : `: ${out}`}`);
     return EXIT.done;
   },
@@ -67,4 +72,31 @@ export const importRecordings = defineCommand({
 
 function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** @throws {Failure} when the file cannot be read. */
+function textOf(file: string): string {
+  try {
+    if (statSync(file).size > FILE_BYTES_MAX) {
+      throw new Failure(`Cannot read ${file}: it has more than ${FILE_BYTES_MAX} bytes`);
+    }
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw failure(error, `Cannot read ${file}`);
+  }
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text, { flag: "wx" });
+  } catch (error) {
+    throw failure(error, `Cannot write ${file}`);
+  }
+}
+
+function failure(error: unknown, what: string): Failure {
+  if (error instanceof Failure) return error;
+  const { code } = error as { readonly code?: string };
+  const reason = code === "ENOENT" ? "there is no such file or folder" : code ?? String(error);
+  return new Failure(`${what}: ${reason}`);
 }
