@@ -25,7 +25,7 @@ import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import { cutFrames } from "./cut.ts";
-import { lastDue, scheduledFrames } from "./schedule.ts";
+import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { type PacedOptions, PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
@@ -447,7 +447,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#wait();
     const { startMs } = this.#exchange;
     const due = schedule !== undefined
-      ? lastDue(schedule).then((lastMs) => this.#until(startMs + lastMs))
+      ? this.#untilScheduled(schedule)
       : totalMs === 0
       ? Promise.resolve(true)
       : this.#until(startMs + totalMs);
@@ -456,6 +456,13 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       await this.#keeping?.whole(said.text);
       if (!this.#isOver) this.#tell(whole, asking);
     }).catch((error) => this.#refuse(error));
+  }
+
+  /** Waits for the last step, whose time may not be known yet, unless the answer is given up. */
+  async #untilScheduled(schedule: Schedule): Promise<boolean> {
+    const { startMs, signal } = this.#exchange;
+    const isKnown = await untilKnown(schedule, schedule.dueMs.length, signal);
+    return isKnown && this.#until(startMs + schedule.dueMs.at(-1)!);
   }
 
   async #gatherLive(batches: StepBatches, asking: Asking): Promise<void> {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AbortLike } from "../lib/abort.ts";
 import type { Schedule } from "./answer.ts";
 import type { Frames } from "./frames.ts";
 
@@ -28,10 +29,24 @@ export function isAllKnown({ dueMs, known }: Schedule): boolean {
   return known === dueMs.length;
 }
 
-/** Waits until all of it is known, and gives when the last step is due. */
-export async function lastDue(schedule: Schedule): Promise<number> {
-  while (!isAllKnown(schedule)) {
-    await new Promise<void>((resolve) => schedule.onMore = resolve);
-  }
-  return schedule.dueMs.at(-1)!;
+/** Waits until the times of `count` steps are known; false = `signal` has aborted before. */
+export function untilKnown(
+  schedule: Schedule,
+  count: number,
+  signal?: AbortLike,
+): Promise<boolean> {
+  if (schedule.known >= count) return Promise.resolve(true);
+  if (signal?.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const settle = (isKnown: boolean) => {
+      schedule.onMore = undefined;
+      signal?.removeEventListener("abort", onAbort);
+      resolve(isKnown);
+    };
+    const onAbort = { handleEvent: () => settle(false) };
+    signal?.addEventListener("abort", onAbort);
+    schedule.onMore = () => {
+      if (schedule.known >= count) settle(true);
+    };
+  });
 }

@@ -141,9 +141,9 @@ export class StepScheduler extends Ticket {
     const { step_ms } = this.#rule;
     const last = Math.floor(nowMs / step_ms + EPSILON);
     while (this.#step < last && this.#count > 0) this.#take(++this.#step);
-    this.#tell();
-    if (this.#count > 0) this.#wheel.set(this, (this.#step + 1) * step_ms);
-    else this.#later.clear();
+    if (this.#count > 0) return this.#wheel.set(this, (this.#step + 1) * step_ms);
+    this.#later.clear();
+    this.#tell(0, 0);
   }
 
   #take(step: number): void {
@@ -156,7 +156,7 @@ export class StepScheduler extends Ticket {
       this.#ready.push(place);
     }
     this.#later.delete(step);
-    this.#tell();
+    this.#tell(this.#prompts.count, this.#ready.count);
     this.#chunkCredit += this.#partOf(prefill_chunks_max, this.#prompts, this.#rows.prompts);
     for (let left = this.#prompts.count; left > 0 && this.#chunkCredit >= 1; left--) {
       this.#chunkCredit--;
@@ -208,10 +208,8 @@ export class StepScheduler extends Ticket {
     return total <= line.count ? whole : whole * line.count / total;
   }
 
-  /** Tells the other workers what waits here. */
-  #tell(): void {
-    const prompts = this.#prompts.count;
-    const ready = this.#ready.count;
+  /** Tells the other workers what waits here at the beginning of a step, until the next one begins. */
+  #tell(prompts: number, ready: number): void {
     if (prompts !== this.#toldPrompts) {
       this.#tally.add(this.#rows.prompts, prompts - this.#toldPrompts);
       this.#toldPrompts = prompts;
