@@ -13,6 +13,7 @@ import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
+import type { FaultPlan } from "./fault_plan.ts";
 import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 
 /** A response that is still being written. */
@@ -103,6 +104,8 @@ export interface Call extends CallFacts {
   fixture: string;
   /** What goes wrong on purpose; undefined = nothing. */
   fault: Fault | undefined;
+  /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
+  faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
@@ -166,6 +169,7 @@ export class Exchange implements Call, ExchangeFacts {
   request: Asked | undefined = undefined;
   fixture = "";
   fault: Fault | undefined = undefined;
+  faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
   note: ExchangeNote | undefined = undefined;
