@@ -9,18 +9,12 @@
  */
 
 import { JSON_DEPTH_MAX } from "../core/depth.ts";
-import type {
-  EditedFault,
-  EventEdit,
-  FaultEdit,
-  FaultEdits,
-  PlannedFault,
-} from "../core/fault_plan.ts";
+import type { EventEdit, FaultEdit, FaultEdits, PlannedFault } from "../core/fault_plan.ts";
 import { wordOf } from "../core/fault_plan.ts";
-import type { SentSoFar } from "../core/surface.ts";
 import { isDeeper } from "../lib/depth.ts";
-import { JsonSplice } from "../lib/json_splice.ts";
-import { SseBlock } from "../lib/sse_block.ts";
+import { jsonPlaces } from "../lib/json_places.ts";
+import { JsonSplice, placeAt } from "../lib/json_splice.ts";
+import { SseBlock, type SseLine } from "../lib/sse_block.ts";
 
 /** A JSON object as it was read. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -43,6 +37,12 @@ export class WireEvent extends SseBlock {
     change(splice, json);
     return splice.hasChanged ? this.withData(splice.toString()) : undefined;
   }
+}
+
+/** The JSON of the field `key`, as it is written. `event` must have it. */
+export function fieldText({ data = "" }: WireEvent, key: string): string {
+  const { at, end } = placeAt(jsonPlaces(data), key)!;
+  return data.slice(at, end);
 }
 
 /** The JSON object that `text` is; undefined = it is none, or nests too deep to be edited. */
@@ -68,12 +68,17 @@ export function objectsIn(value: unknown): readonly Json[] {
   return Array.isArray(value) ? value.map((item) => asObject(item) ?? {}) : [];
 }
 
-/** The words of an error that somebody wants to see. */
+/** The words of an error that somebody wants to see. Undefined: what is usual in the dialect. */
 export interface ToldError {
-  readonly message: string;
-  /** Undefined: what is usual. */
+  readonly message: string | undefined;
   readonly type: string | undefined;
   readonly code: string | undefined;
+}
+
+/** The first event of an answer, and the one behind which an error stands. */
+export interface SentEvents {
+  readonly first: WireEvent;
+  readonly last: WireEvent;
 }
 
 /** What a dialect says of its streams. */
@@ -83,7 +88,7 @@ export interface StreamWords {
   /** Does it say a piece of the answer's text or of a call? */
   isPiece(event: WireEvent): boolean;
   /** `error` as whole events, behind what was sent. Absent = the dialect has no such thing. */
-  errorEvents?(error: ToldError, sent: SentSoFar): string;
+  errorEvents?(error: ToldError, sent: SentEvents): string;
 }
 
 /** An edit while it goes on. */
@@ -195,25 +200,21 @@ class Reorder extends Edit {
   }
 }
 
-/** Tells of an error in place of an event, and ends. */
+/** Tells of an error behind an event, and ends. */
 class ErrorEvent extends Edit {
-  readonly #say: (sent: SentSoFar) => string;
-  #first: string | undefined = undefined;
-  #last = "";
+  readonly #say: (sent: SentEvents) => string;
+  #first: WireEvent | undefined = undefined;
 
-  constructor(say: (sent: SentSoFar) => string) {
+  constructor(say: (sent: SentEvents) => string) {
     super();
     this.#say = say;
   }
 
-  protected take({ text }: WireEvent, isHere: boolean): string {
-    if (isHere) {
-      this.isOver = true;
-      return this.done(this.#say({ first: this.#first ?? "", last: this.#last }));
-    }
-    this.#first ??= text;
-    this.#last = text;
-    return text;
+  protected take(event: WireEvent, isHere: boolean): string {
+    this.#first ??= event;
+    if (!isHere) return event.text;
+    this.isOver = true;
+    return this.done(event.text + this.#say({ first: this.#first, last: event }));
   }
 }
 
@@ -237,8 +238,102 @@ class AfterLast extends Edit {
   }
 }
 
-/** What is told where nobody says what went wrong. */
-const ERROR_MESSAGE = "The server had an error while processing your request. Sorry about that!";
+/** A JSON object without its last brace. */
+function withoutBrace(text: string): string {
+  const end = text.lastIndexOf("}");
+  return text.slice(0, end) + text.slice(end + 1);
+}
+
+/**
+ * Spellings of an event that the standard of server-sent events (HTML, 9.2.6) allows, by their names.
+ * `number`: of the event, from 1; undefined = this event cannot be spelled so.
+ */
+const SPELLINGS: Readonly<
+  Record<string, (event: WireEvent, number: number) => string | undefined>
+> = {
+  crlf: ({ lines }) => spelled(lines, { end: "\r\n" }),
+  cr: ({ lines }) => spelled(lines, { end: "\r" }),
+  comment: ({ text }) => `: a comment\n${text}`,
+  // An event without a name is a "message"; the name of another one may stand behind its data.
+  event({ event, lines, text }) {
+    if (event === "") return `event: message\n${text}`;
+    const rank = ({ field }: SseLine) => field === "" ? 2 : field === "event" ? 1 : 0;
+    return spelled(lines.toSorted((a, b) => rank(a) - rank(b)));
+  },
+  id: ({ text }, number) => `id: ${number}\n${text}`,
+  retry: ({ text }) => `retry: 3000\n${text}`,
+  // The line feeds are white space of the JSON.
+  lines(event) {
+    const { data = "", json } = event;
+    if (json === undefined) return undefined;
+    const [first, last] = [data.indexOf("{") + 1, data.lastIndexOf("}")];
+    return event.withData(
+      `${data.slice(0, first)}\n${data.slice(first, last)}\n${data.slice(last)}`,
+    );
+  },
+  "no-space": ({ lines }) => spelled(lines, { space: "" }),
+};
+
+/** The lines with other ends, or other blanks behind their colons. */
+function spelled(
+  lines: readonly SseLine[],
+  spelling: { readonly end?: string; readonly space?: string } = {},
+): string {
+  return lines.map(({ lead, value, end }) => {
+    const told = spelling.space === undefined ? lead : lead.replace(/ $/, spelling.space);
+    return told + value + (spelling.end ?? end);
+  }).join("");
+}
+
+/** Spells events in one of the ways that the standard allows, or in all of them in turn. */
+class Framing extends Edit {
+  readonly #way: string;
+  readonly #isLast: StreamWords["isLast"];
+  #count = 0;
+  /** Held back, where nobody can tell which event is the last. */
+  #held = "";
+
+  constructor(way: string, isLast: StreamWords["isLast"]) {
+    super();
+    this.#way = way;
+    this.#isLast = isLast;
+  }
+
+  protected take(event: WireEvent): string {
+    const number = ++this.#count;
+    const isAll = this.#way === "all";
+    if (number === 1 && (isAll || this.#way === "bom")) return this.done(`\ufeff${event.text}`);
+    if (isAll || this.#way === "no-end") {
+      if (this.#isLast?.(event) === true) return this.done(withoutEnd(event.text));
+      if (!isAll && this.#isLast === undefined) {
+        const held = this.#held;
+        this.#held = event.text;
+        return held;
+      }
+    }
+    const ways = Object.keys(SPELLINGS);
+    const way = isAll ? ways[number % ways.length]! : this.#way;
+    const text = SPELLINGS[way]?.(event, number);
+    return text === undefined ? event.text : this.done(text);
+  }
+
+  override end(): string {
+    return this.#held === "" ? "" : this.done(withoutEnd(this.#held));
+  }
+}
+
+/** Without the empty line that ends an event. */
+function withoutEnd(text: string): string {
+  return text.replace(/(?:\r\n|\r|\n)$/, "");
+}
+
+/** Is it the end mark of most dialects? */
+export function isDoneMark({ data }: WireEvent): boolean {
+  return data?.trim() === "[DONE]";
+}
+
+/** OpenAI's sentence, where nobody says what went wrong. */
+export const ERROR_MESSAGE = "The server had an error while processing your request. Sorry about that!";
 
 /** The edits that need no more than `words`. */
 export function commonEdits(words: StreamWords): FaultEdits {
@@ -247,10 +342,12 @@ export function commonEdits(words: StreamWords): FaultEdits {
     each(() => (event) => isLast?.(event) === true ? change(event.text) : undefined);
   return {
     malformed: {
-      ...one(({ json, data = "", ...event }) => json === undefined ? undefined : ""),
+      ...one((event) =>
+        event.json === undefined ? undefined : event.withData(withoutBrace(event.data!))
+      ),
       whole: (body) => objectIn(body) === undefined ? body : withoutBrace(body),
     },
-    framing: { stream: (fault) => new Framing(words, String(fault.keys["with"])) },
+    framing: { stream: (fault) => new Framing(wordOf(fault, "with") ?? "all", isLast) },
     dup: one(({ text }) => text + text),
     reorder: { stream: () => new Reorder() },
     ...(isLast === undefined ? {} : {
@@ -263,7 +360,7 @@ export function commonEdits(words: StreamWords): FaultEdits {
         stream: (fault) =>
           new ErrorEvent((sent) =>
             errorEvents({
-              message: wordOf(fault, "message") ?? ERROR_MESSAGE,
+              message: wordOf(fault, "message"),
               type: wordOf(fault, "type"),
               code: wordOf(fault, "code"),
             }, sent)

@@ -1,0 +1,17 @@
+/**
+ * How content events have faults on purpose. They have no reasons, roles or counts.
+ *
+ * @module
+ */
+
+import { AppError } from "../../core/errors.ts";
+import type { FaultEdits } from "../../core/fault_plan.ts";
+import { commonEdits, ERROR_MESSAGE, isDoneMark } from "../stream_edits.ts";
+import { contentErrorEvent } from "./write_answer.ts";
+
+/** Every fault that content events can have. */
+export const CONTENT_EDITS: FaultEdits = commonEdits({
+  isLast: isDoneMark,
+  isPiece: ({ json }) => json?.["content"] !== undefined,
+  errorEvents: ({ message }) => contentErrorEvent(new AppError("scripted", message ?? ERROR_MESSAGE)),
+});
