@@ -86,10 +86,10 @@ const FROM = { places: PLACE_UNITS, eventMin: 0, usual: "from the first byte on"
 const ERROR_WORDS = {
   message: text("the error's sentence"),
   type: text("the error's type"),
-  code: text("the error's code"),
+  "error-code": text("the error's code"),
 };
 const ERROR_HEAD = {
-  status: number("of HTTP", 400, 599, 500),
+  code: number("status of HTTP", 400, 599, 500),
   ...ERROR_WORDS,
   "retry-after": number("seconds in the header of that name", 0, 86_400),
 };
