@@ -89,10 +89,10 @@ const BEHIND_EVENT = "behind the second event";
 const ERROR_WORDS = {
   message: text("the error's sentence"),
   type: text("the error's type"),
-  code: text("the error's code"),
+  "error-code": text("the error's code"),
 };
 const ERROR_HEAD = {
-  status: number("of HTTP", 400, 599, 500),
+  code: number("status of HTTP", 400, 599, 500),
   ...ERROR_WORDS,
   "retry-after": number("seconds in the header of that name", 0, 86_400),
 };
