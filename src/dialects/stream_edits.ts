@@ -9,7 +9,13 @@
  */
 
 import { JSON_DEPTH_MAX } from "../core/depth.ts";
-import type { EventEdit, FaultEdit, FaultEdits, PlannedFault } from "../core/fault_plan.ts";
+import type {
+  EditedFault,
+  EventEdit,
+  FaultEdit,
+  FaultEdits,
+  PlannedFault,
+} from "../core/fault_plan.ts";
 import { wordOf } from "../core/fault_plan.ts";
 import { isDeeper } from "../lib/depth.ts";
 import { jsonPlaces } from "../lib/json_places.ts";
@@ -312,7 +318,7 @@ class Framing extends Edit {
       }
     }
     const ways = Object.keys(SPELLINGS);
-    const way = isAll ? ways[number % ways.length]! : this.#way;
+    const way = isAll ? ways[(number - 2) % ways.length]! : this.#way;
     const text = SPELLINGS[way]?.(event, number);
     return text === undefined ? event.text : this.done(text);
   }
@@ -333,10 +339,48 @@ export function isDoneMark({ data }: WireEvent): boolean {
 }
 
 /** OpenAI's sentence, where nobody says what went wrong. */
-export const ERROR_MESSAGE = "The server had an error while processing your request. Sorry about that!";
+export const ERROR_MESSAGE =
+  "The server had an error while processing your request. Sorry about that!";
+
+const NO_MARK = lacking("its streams have no end mark", "no-done", "double-done", "after-done");
+const NO_ERRORS = lacking("its streams break off for an error", "error-event");
+
+/** For dialects that send texts and nothing else. */
+export const NO_WORDS = lacking(
+  "its events have no index, role, usage or reason for the end",
+  "index-gap",
+  "usage-late",
+  "usage-missing",
+  "usage-twice",
+  "no-finish",
+  "no-role",
+  "filter",
+);
+
+/** How a dialect has each fault, or why it has it not. */
+export type DialectEdits = Required<FaultEdits>;
+
+/** The faults of every stream. */
+type CommonFault =
+  | "error-event"
+  | "malformed"
+  | "framing"
+  | "no-done"
+  | "double-done"
+  | "after-done"
+  | "dup"
+  | "reorder";
+
+/** The dialect cannot have `names`, and says why. */
+export function lacking<Name extends EditedFault>(
+  why: string,
+  ...names: readonly Name[]
+): Readonly<Record<Name, FaultEdit>> {
+  return Object.fromEntries(names.map((name) => [name, { why }])) as Record<Name, FaultEdit>;
+}
 
 /** The edits that need no more than `words`. */
-export function commonEdits(words: StreamWords): FaultEdits {
+export function commonEdits(words: StreamWords): Pick<DialectEdits, CommonFault> {
   const { errorEvents, isLast } = words;
   const atLast = (change: (text: string) => string) =>
     each(() => (event) => isLast?.(event) === true ? change(event.text) : undefined);
@@ -350,19 +394,19 @@ export function commonEdits(words: StreamWords): FaultEdits {
     framing: { stream: (fault) => new Framing(wordOf(fault, "with") ?? "all", isLast) },
     dup: one(({ text }) => text + text),
     reorder: { stream: () => new Reorder() },
-    ...(isLast === undefined ? {} : {
+    ...(isLast === undefined ? NO_MARK : {
       "no-done": atLast(() => ""),
       "double-done": atLast((text) => text + text),
       "after-done": { stream: () => new AfterLast(words) },
     }),
-    ...(errorEvents === undefined ? {} : {
+    ...(errorEvents === undefined ? NO_ERRORS : {
       "error-event": {
         stream: (fault) =>
           new ErrorEvent((sent) =>
             errorEvents({
               message: wordOf(fault, "message"),
               type: wordOf(fault, "type"),
-              code: wordOf(fault, "code"),
+              code: wordOf(fault, "error-code"),
             }, sent)
           ),
       },

@@ -4,14 +4,15 @@
  * @module
  */
 
-import type { FaultEdits } from "../../core/fault_plan.ts";
 import { placeAt } from "../../lib/json_splice.ts";
 import {
   alsoWhole,
   asObject,
   commonEdits,
+  type DialectEdits,
   each,
   Edit,
+  lacking,
   type ToldError,
   type WireEvent,
 } from "../stream_edits.ts";
@@ -62,7 +63,10 @@ class Filter extends Edit {
     const stops = Array.from(
       this.#blocks.open,
       (index) =>
-        eventText(`{"type":"content_block_stop","index":${JSON.stringify(index)}}`, "content_block_stop"),
+        eventText(
+          `{"type":"content_block_stop","index":${JSON.stringify(index)}}`,
+          "content_block_stop",
+        ),
     );
     return event.text + stops.join("");
   }
@@ -82,7 +86,7 @@ class Filter extends Edit {
 }
 
 /** Every fault that messages can have. */
-export const MESSAGE_EDITS: FaultEdits = {
+export const MESSAGE_EDITS: DialectEdits = {
   ...commonEdits({
     isLast: (event) => typeOf(event) === "message_stop",
     isPiece: (event) => typeOf(event) === "content_block_delta",
@@ -135,4 +139,5 @@ export const MESSAGE_EDITS: FaultEdits = {
     { stream: () => new Filter() },
     (splice) => splice.set(splice.root, "stop_reason", '"refusal"'),
   ),
+  ...lacking("its usage stands with the reason for the end anyway", "usage-late"),
 };

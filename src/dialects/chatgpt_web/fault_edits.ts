@@ -5,12 +5,19 @@
  */
 
 import { dataEvent } from "../../core/dialect.ts";
-import type { FaultEdits } from "../../core/fault_plan.ts";
 import { placeAt } from "../../lib/json_splice.ts";
-import { asObject, commonEdits, each, ERROR_MESSAGE, isDoneMark } from "../stream_edits.ts";
+import {
+  asObject,
+  commonEdits,
+  type DialectEdits,
+  each,
+  ERROR_MESSAGE,
+  isDoneMark,
+  lacking,
+} from "../stream_edits.ts";
 
 /** Every fault that a conversation can have. */
-export const CONVERSATION_EDITS: FaultEdits = {
+export const CONVERSATION_EDITS: DialectEdits = {
   ...commonEdits({
     isLast: isDoneMark,
     isPiece: ({ json }) => asObject(json?.["message"]) !== undefined,
@@ -35,4 +42,7 @@ export const CONVERSATION_EDITS: FaultEdits = {
       if (author !== undefined) splice.remove(author, "role");
     })
   ),
+  ...lacking("its events have no index", "index-gap"),
+  ...lacking("its events tell no usage", "usage-late", "usage-missing", "usage-twice"),
+  ...lacking("its events have no word for a filter", "filter"),
 };

@@ -5,13 +5,22 @@
  */
 
 import { AppError } from "../../core/errors.ts";
-import type { FaultEdits } from "../../core/fault_plan.ts";
-import { commonEdits, ERROR_MESSAGE, isDoneMark } from "../stream_edits.ts";
+import {
+  commonEdits,
+  type DialectEdits,
+  ERROR_MESSAGE,
+  isDoneMark,
+  NO_WORDS,
+} from "../stream_edits.ts";
 import { envelopeErrorEvent } from "./envelope.ts";
 
 /** Every fault that envelopes can have. */
-export const ENVELOPE_EDITS: FaultEdits = commonEdits({
-  isLast: isDoneMark,
-  isPiece: ({ json }) => json?.["data"] !== undefined,
-  errorEvents: ({ message }) => envelopeErrorEvent(new AppError("scripted", message ?? ERROR_MESSAGE)),
-});
+export const ENVELOPE_EDITS: DialectEdits = {
+  ...commonEdits({
+    isLast: isDoneMark,
+    isPiece: ({ json }) => json?.["data"] !== undefined,
+    errorEvents: ({ message }) =>
+      envelopeErrorEvent(new AppError("scripted", message ?? ERROR_MESSAGE)),
+  }),
+  ...NO_WORDS,
+};

@@ -6,13 +6,14 @@
  */
 
 import { dataEvent } from "../../core/dialect.ts";
-import type { FaultEdit, FaultEdits, PlannedFault } from "../../core/fault_plan.ts";
+import type { FaultEdit, PlannedFault } from "../../core/fault_plan.ts";
 import type { JsonPlace } from "../../lib/json_places.ts";
 import { type JsonSplice, placeAt } from "../../lib/json_splice.ts";
 import {
   alsoWhole,
   asObject,
   commonEdits,
+  type DialectEdits,
   each,
   Edit,
   ERROR_MESSAGE,
@@ -28,7 +29,12 @@ import {
 /** `error` as the one event that tells of it. */
 export function toldErrorEvent({ message, type, code }: ToldError): string {
   return dataEvent({
-    error: { message: message ?? ERROR_MESSAGE, type: type ?? "server_error", param: null, code: code ?? null },
+    error: {
+      message: message ?? ERROR_MESSAGE,
+      type: type ?? "server_error",
+      param: null,
+      code: code ?? null,
+    },
   });
 }
 
@@ -205,7 +211,7 @@ function filterWhole(splice: JsonSplice, json: Json): void {
 }
 
 /** The edits of chunks, but for those of tools and roles. */
-export function chunkEdits(words: ChunkWords): FaultEdits {
+export function chunkEdits(words: ChunkWords): Omit<DialectEdits, "no-role"> {
   const stream: StreamWords = {
     isLast: isDoneMark,
     isPiece: (event) => choicesOf(event).some(words.says),

@@ -4,16 +4,15 @@
  * @module
  */
 
-import type { FaultEdits } from "../../core/fault_plan.ts";
 import { placeAt } from "../../lib/json_splice.ts";
 import { chunkEdits, eachChoice, increase } from "../openai/chunk_edits.ts";
-import { asObject, type Json, objectsIn } from "../stream_edits.ts";
+import { asObject, type DialectEdits, type Json, objectsIn } from "../stream_edits.ts";
 
 /** Where a choice says something, of a chunk and of an answer in one piece. */
 const SAYINGS = ["delta", "message"] as const;
 
 /** Every fault that chat can have. */
-export const CHAT_EDITS: FaultEdits = {
+export const CHAT_EDITS: DialectEdits = {
   ...chunkEdits({ nothing: '"delta":{}', says: saysSomething }),
   "no-role": eachChoice((splice, place) => {
     for (const saying of SAYINGS) {

@@ -4,11 +4,14 @@
  * @module
  */
 
-import type { FaultEdits } from "../../core/fault_plan.ts";
+import { type DialectEdits, lacking } from "../stream_edits.ts";
 import { chunkEdits } from "../openai/chunk_edits.ts";
 
 /** Every fault that completions can have. */
-export const COMPLETION_EDITS: FaultEdits = chunkEdits({
-  nothing: '"text":"","logprobs":null',
-  says: ({ text }) => typeof text === "string" && text !== "",
-});
+export const COMPLETION_EDITS: DialectEdits = {
+  ...chunkEdits({
+    nothing: '"text":"","logprobs":null',
+    says: ({ text }) => typeof text === "string" && text !== "",
+  }),
+  ...lacking("its texts have no roles", "no-role"),
+};

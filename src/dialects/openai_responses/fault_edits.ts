@@ -4,17 +4,18 @@
  * @module
  */
 
-import type { FaultEdits } from "../../core/fault_plan.ts";
 import { JsonSplice, placeAt } from "../../lib/json_splice.ts";
 import {
   alsoWhole,
   asObject,
   commonEdits,
+  type DialectEdits,
   each,
   Edit,
   ERROR_MESSAGE,
   fieldText,
   type Json,
+  lacking,
   objectsIn,
   type SentEvents,
   type ToldError,
@@ -49,7 +50,11 @@ function nextNumber({ json }: WireEvent): number {
 function errorEvents(error: ToldError, { first, last }: SentEvents): string {
   const { message = ERROR_MESSAGE, type = "server_error", code = "server_error" } = error;
   const number = nextNumber(last);
-  const told = { type: "error", error: { type, code, message, param: null }, sequence_number: number };
+  const told = {
+    type: "error",
+    error: { type, code, message, param: null },
+    sequence_number: number,
+  };
   const said = eventText(JSON.stringify(told), "error");
   if (asObject(first.json?.["response"]) === undefined) return said;
   const response = new JsonSplice(fieldText(first, "response"));
@@ -111,7 +116,7 @@ function withoutRoles(splice: JsonSplice, items: unknown, ...path: readonly stri
 }
 
 /** Every fault that responses can have. */
-export const RESPONSE_EDITS: FaultEdits = {
+export const RESPONSE_EDITS: DialectEdits = {
   ...commonEdits({ isLast, isPiece: (event) => typeOf(event).endsWith(".delta"), errorEvents }),
   "index-gap": each(({ keys }) => {
     const calls = new Set<unknown>();
@@ -145,5 +150,7 @@ export const RESPONSE_EDITS: FaultEdits = {
     ),
     (splice, json) => withoutRoles(splice, json["output"], "output"),
   ),
+  ...lacking("its usage stands on the last event, and on no other", "usage-late", "usage-twice"),
+  ...lacking("its last event is the reason for the end: see no-done", "no-finish"),
   filter: alsoWhole({ stream: () => new Filter() }, (splice, json) => incomplete(splice, json)),
 };
