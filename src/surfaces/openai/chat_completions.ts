@@ -23,6 +23,7 @@ import {
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
+import { CHAT_EDITS } from "../../dialects/openai_chat/fault_edits.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   CHUNK_ID_LENGTHS,
@@ -84,7 +85,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     parse: (text) => readChat(text, deps),
     cutsAfterBlank: isMinimal,
     layout: (request) => chatLayout(request, persona),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: CHAT_EDITS },
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => door.refuse(error, requestId),
   });

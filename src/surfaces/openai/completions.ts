@@ -10,6 +10,7 @@ import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorEvent, OPENAI_VERSION } from "../../dialects/openai/errors.ts";
+import { COMPLETION_EDITS } from "../../dialects/openai_completions/fault_edits.ts";
 import { parseCompletion } from "../../dialects/openai_completions/request.ts";
 import {
   COMPLETION_ID_LENGTHS,
@@ -70,7 +71,7 @@ export function completions(deps: CompletionsDeps): Surface {
         choicesPerPrompt: request.choiceCount / request.prompts.length,
         logprobsOf,
       }),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: COMPLETION_EDITS },
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => door.refuse(error, requestId),
   });

@@ -17,6 +17,7 @@ import {
   keyError,
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
+import { RESPONSE_EDITS } from "../../dialects/openai_responses/fault_edits.ts";
 import { errorEvents, requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
@@ -71,7 +72,7 @@ export function responses(deps: ResponsesDeps): Surface {
     layout: (request) => new ResponsesLayout(request),
     keeper: kept,
     past: kept,
-    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
+    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END, faultEdits: RESPONSE_EDITS },
     tooLarge: bodyTooLarge,
     refuse: (error, { model, requestId }) =>
       errorAnswer(error.code === "model_unknown" ? requestedUnknown(model) : error, requestId),
