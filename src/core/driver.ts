@@ -21,6 +21,7 @@ import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
@@ -152,7 +153,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   readonly #surface: Surface;
   #incoming: Incoming | undefined;
   readonly #exchange: Exchange;
-  readonly #writer: ResponseWriter;
+  #writer: ResponseWriter;
+  /** The writer, where faults are planned. */
+  #faulty: FaultyWriter | undefined = undefined;
   #asking: Asking | Passing | undefined = undefined;
   #keeping: Keeping | undefined = undefined;
   /** The request's body, where it goes up while it comes. */
@@ -273,6 +276,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
 
   #take(answer: Answer, asking: Asking | Passing): void {
     this.#exchange.request = undefined;
+    if (this.#exchange.faults !== undefined) this.#bend();
     if (answer.kind !== "script" || answer.script.steps.length <= LONG_STEPS) {
       return this.#sayOrFree(answer, asking);
     }
@@ -280,6 +284,15 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#driver.beginLong(() => {
       if (!this.#isOver) this.#sayOrFree(answer, asking);
     });
+  }
+
+  /** Whatever is written from now on has its faults. */
+  #bend(): void {
+    const { faults } = this.#exchange;
+    if (faults === undefined || this.#faulty !== undefined) return;
+    const edits = this.#asking?.manner.faultEdits;
+    this.#faulty = new FaultyWriter(this.#writer, this.#exchange, faults, edits);
+    this.#writer = this.#faulty;
   }
 
   /** Has an answer said; one that cannot be said is freed. */
@@ -304,6 +317,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     const exchange = this.#exchange;
     exchange.isStream = asking.isStream;
+    const isKnown = !asking.isStream || answer.kind === "script";
+    this.#faulty?.expect({ isStream: asking.isStream, isLengthKnown: isKnown });
     if (!asking.isStream) return void this.#gather(answer, asking);
     if (answer.kind === "live") return this.#live(answer.steps, asking);
     const { script, usage, labels, cut } = answer;
@@ -312,6 +327,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? asking.layout
       : this.#driver.labelled.of(asking.layout, labels);
     const frames = this.#driver.frames.of(script, layout, usage);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut === undefined) this.#frames(frames, asking.manner, script);
     else this.#paced(cutFrames(frames, cut), asking.manner, script, true);
   }
@@ -405,6 +421,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
     const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
+    if (this.#faulty !== undefined && relay.status < 400) {
+      const { isPlainEventStream: isStream } = head;
+      const known = bytes?.length ?? lengthOf(relay);
+      this.#faulty.expect({ isStream, isLengthKnown: known !== undefined });
+      if (known !== undefined) this.#faulty.know(known);
+    }
     if (bytes !== undefined) {
       this.#begun();
       return relayWhole(relay, bytes, head, manner, exchange, this.#writer);
@@ -486,6 +508,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #refuse(thrown: unknown): void {
     if (this.#isOver) return;
     const asking = this.#asking;
+    if (this.#exchange.faults !== undefined) this.#bend();
     this.#begun();
     // Nothing was sent, so nothing is kept.
     this.#keeping?.drop();
@@ -541,6 +564,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     forgo?.();
     this.#refuse(error);
   }
+}
+
+/** Bytes of the body of `relay` as its head tells; undefined = it does not. */
+function lengthOf({ fields }: Relay): number | undefined {
+  const text = fields.get("content-length");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** A request that nobody reads. */

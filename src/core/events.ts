@@ -6,6 +6,7 @@
  */
 
 import type { AppError, ErrorCode } from "./errors.ts";
+import type { FaultName } from "./fault_plan.ts";
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 
 const CUT_OFF: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -37,6 +38,8 @@ export type Event =
   | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
+  /** Something went wrong on purpose. */
+  | { readonly kind: "fault_happened"; readonly fault: FaultName }
   /** A limit was reached; the exchange it ended follows. `limit` is its config key. */
   | { readonly kind: "limit_reached"; readonly limit: string }
   /** The memory's file takes no writes: a full disk. Told once, until a write succeeds. */

@@ -13,7 +13,7 @@ import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
-import type { FaultPlan } from "./fault_plan.ts";
+import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 
 /** A response that is still being written. */
@@ -60,9 +60,6 @@ export interface Engine {
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
 
-/** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
-export type Fault = "error" | "cut" | "malformed";
-
 /** A request that is being answered, for whoever looks at more of it than its turn. */
 export interface Asked {
   readonly head: RequestHead;
@@ -102,8 +99,8 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
-  /** What goes wrong on purpose; undefined = nothing. */
-  fault: Fault | undefined;
+  /** Notes that a fault has happened to the answer. */
+  meetFault(name: FaultName): void;
   /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
   faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
@@ -168,7 +165,7 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
-  fault: Fault | undefined = undefined;
+  faultsMet: FaultName[] | undefined = undefined;
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
@@ -213,6 +210,13 @@ export class Exchange implements Call, ExchangeFacts {
   abort(reason: AppError): void {
     this.signal.abort(reason);
     this.leaving.abort(reason);
+  }
+
+  meetFault(name: FaultName): void {
+    const met = this.faultsMet ??= [];
+    if (met.includes(name)) return;
+    met.push(name);
+    this.engine.watch({ kind: "fault_happened", fault: name });
   }
 
   /** Notes that the first byte of the body leaves now. */

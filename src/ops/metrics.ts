@@ -16,6 +16,7 @@
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
+import type { FaultName } from "../core/fault_plan.ts";
 import { Histogram } from "../lib/histogram.ts";
 import type {
   Family,
@@ -122,6 +123,7 @@ export class Metrics {
   readonly #tokens = new Map<string, TokenCounts>();
   readonly #stages = new Map(STAGES.map((stage) => [stage, new Histogram()]));
   readonly #upstreamErrors = new Map<ErrorCode, number>();
+  readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
 
@@ -139,6 +141,8 @@ export class Metrics {
         return this.#upstreamEnded(event.call);
       case "turns_pruned":
         return this.#count(event.kind, event.count);
+      case "fault_happened":
+        return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
         this.#count(event.kind, 1);
     }
@@ -269,6 +273,11 @@ export class Metrics {
         "Calls to an upstream that failed, by the code of the error.",
         [...this.#upstreamErrors].map(([code, value]) => ({ labels: { code }, value })),
       ),
+      counter(
+        "weir_faults_total",
+        "Faults on purpose that have happened, by their names.",
+        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -342,6 +351,7 @@ const EVENT_COUNTERS: Readonly<
 type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
+  | "fault_happened"
   | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";

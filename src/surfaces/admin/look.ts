@@ -6,6 +6,7 @@
 
 import { AppError, ERRORS } from "../../core/errors.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
+import { faultMetAs } from "../../core/fault_traits.ts";
 import type { Journal, JournalEntry } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
 import type { Counters, FixtureSet } from "../../sources/fixtures/ports.ts";
@@ -192,7 +193,8 @@ export class Look {
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,
       outcome: facts.outcome ?? null,
-      fault: facts.fault ?? null,
+      fault: faultMetAs(facts.faultsMet) ?? null,
+      faults: facts.faultsMet ?? [],
       error: facts.error === undefined ? null : errorOf(facts.error),
       first_byte_ms: rounded(facts.firstByteMs),
       duration_ms: rounded(facts.durationMs),
