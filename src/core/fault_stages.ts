@@ -452,7 +452,11 @@ export class EditStage extends Stage {
     this.#events++;
     const isHere = !this.#isBehind && this.#isReached();
     this.#isBehind ||= isHere;
-    this.#say(edit.event(piece.bytes.toString(), isHere));
+    const event = piece.bytes.toString();
+    const said = edit.event(event, isHere);
+    // What is not changed keeps its bytes, UTF-8 or not.
+    if (said === event) this.next.piece(piece);
+    else this.#say(said);
     if (edit.isOver) this.next.end();
   }
 
