@@ -20,8 +20,10 @@ const PIECE_AT: Readonly<Record<Reader["dialect"], number>> = {
 export interface FaultRow {
   /** As it is written; "PIECE" stands for the event of the second piece of text. */
   readonly fault: string;
-  /** Requests that are asked again by themselves; absent = none. */
+  /** How often a client may ask again by itself; absent = never. */
   readonly retries?: number;
+  /** True: the model calls a tool in place of saying a text. */
+  readonly isCalling?: true;
   /** True: clients wait for it longer than a test of every commit may. */
   readonly isSlow?: true;
 }
@@ -58,6 +60,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   { fault: "dup@event=PIECE" },
   { fault: "reorder@event=PIECE" },
   { fault: "index-gap" },
+  { fault: "index-gap;of=tool", isCalling: true },
   { fault: "usage-late" },
   { fault: "usage-missing" },
   { fault: "usage-twice" },
@@ -74,6 +77,11 @@ const HANGS_MS = 4000;
 /** The time in which every client but a hanging one ends, on any machine. */
 const ENDS_MS = 60_000;
 
+/** The fault of `row` as it is written for clients of `dialect`. */
+export function faultAt({ fault }: FaultRow, dialect: Reader["dialect"]): string {
+  return fault.replace("PIECE", String(PIECE_AT[dialect]));
+}
+
 /** What `reader` makes of an answer with the fault of `row`. `usual`: of the same without one. */
 export async function outcomeOf(
   reader: Reader,
@@ -81,12 +89,12 @@ export async function outcomeOf(
   { url }: Pick<Weir, "url">,
   usual: Read,
 ): Promise<string> {
-  const fault = row.fault.replace("PIECE", String(PIECE_AT[reader.dialect]));
   const { promise: hangs, resolve } = Promise.withResolvers<"hangs">();
   const timer = setTimeout(() => resolve("hangs"), row.isSlow ? HANGS_MS : ENDS_MS);
-  const headers = { "x-weir-fault": fault };
+  const { retries = 0, isCalling = false } = row;
   try {
-    const read = reader.read({ url, headers, retries: row.retries ?? 0 });
+    const headers = { "x-weir-fault": faultAt(row, reader.dialect) };
+    const read = reader.read({ url, headers, retries, isCalling });
     read.catch(() => {}); // it may fail when the weir ends
     const got = await Promise.race([read, hangs]);
     return got === "hangs" ? got : differences(got, usual);
@@ -108,7 +116,8 @@ function textWords({ text }: Read, usual: Read): string {
   const whole = usual.text!;
   if (text === whole) return "";
   if (!text) return "no text";
-  return whole.startsWith(text) ? "text cut short" : "other text";
+  if (whole.startsWith(text)) return "text cut short";
+  return text.length > whole.length ? "too much text" : "other text";
 }
 
 function reasonWords({ reason }: Read, usual: Read): string {
@@ -129,6 +138,7 @@ function wordsOf(error: unknown): string {
   if (!(error instanceof Error)) return String(JSON.stringify(error)).slice(0, MESSAGE_CHARS_MAX);
   const name = error.name === "Error" ? error.constructor.name : error.name;
   if (!VAGUE.has(name)) return name;
-  const message = error.message.replaceAll(/\s+/g, " ").slice(0, MESSAGE_CHARS_MAX);
-  return `${name} "${message.replaceAll("|", "/")}"`;
+  const [sentence = ""] = error.message.split(/[.:](?:\s|$)/, 1);
+  const message = sentence.replaceAll(/[\s|]+/g, " ").slice(0, MESSAGE_CHARS_MAX);
+  return `${name} "${message}"`;
 }

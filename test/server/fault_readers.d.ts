@@ -12,6 +12,8 @@ export interface ReaderTarget {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly retries: number;
+  /** True: it has a tool, and what the model calls is its text. */
+  readonly isCalling?: boolean;
 }
 
 /** One client in one dialect. */
