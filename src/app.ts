@@ -41,6 +41,7 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { plainRateLimited } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -213,7 +214,7 @@ export function makeApp(
     }),
     isStrict: mock.strict,
     keepsViews: config.ops.journal === "bodies",
-  });
+  }, { draws: chance, ordinals: desk.ordinals, rateLimited: plainRateLimited });
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },

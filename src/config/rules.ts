@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { FaultTextError, parseFaults } from "./faults.ts";
 import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
 import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
 
@@ -337,6 +338,24 @@ export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
   const must = "a name of a model on one line, where * stands for any text";
   const model = kind(z.string(must).min(1, must).regex(LINE, must), "*")("the model's name");
   return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
+}
+
+/** A text on one line that is compared. `must`: what it is. */
+export function patternRule(must: string): z.ZodType<string> {
+  return z.string(must).min(1, must).regex(LINE, must);
+}
+
+/** Faults, as they are written. */
+export function faultTextRule(): z.ZodType<string> {
+  const must = "faults such as cut@event=3";
+  return z.string(must).superRefine((text, context) => {
+    try {
+      parseFaults(text);
+    } catch (error) {
+      if (!(error instanceof FaultTextError)) throw error;
+      context.addIssue({ code: "custom", message: `${must} (${error.message})` });
+    }
+  });
 }
 
 /** Who answers: a list, as there may be several one day. */

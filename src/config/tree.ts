@@ -36,7 +36,7 @@ import {
   workers,
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
-import { ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { FAULT_RULES, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -197,6 +197,12 @@ export const TREE = z.strictObject({
     admin: oneOf(["on", "off"], "on")(
       "on | off: whether /__weir/… adds fixtures and tells of requests",
     ),
+  }),
+  faults: z.strictObject({
+    header: flag(false)(
+      "true: the header x-weir-fault asks for faults where an upstream may answer, too",
+    ),
+    rules: FAULT_RULES,
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(

@@ -238,6 +238,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** Writes what the surface gives. */
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
+    if (this.#exchange.faults !== undefined) this.#bend();
     try {
       switch (output.kind) {
         case "ask":
