@@ -94,7 +94,7 @@ export async function outcomeOf(
   const { retries = 0, isCalling = false } = row;
   try {
     const headers = { "x-weir-fault": faultAt(row, reader.dialect) };
-    const read = reader.read({ url, headers, retries, isCalling });
+    const read = reader.read({ url, headers, retries, isCalling, client: reader.name });
     read.catch(() => {}); // it may fail when the weir ends
     const got = await Promise.race([read, hangs]);
     return got === "hangs" ? got : differences(got, usual);

@@ -12,6 +12,8 @@ export interface ReaderTarget {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly retries: number;
+  /** Its name: a part of what it says. */
+  readonly client: string;
   /** True: it has a tool, and what the model calls is its text. */
   readonly isCalling?: boolean;
 }

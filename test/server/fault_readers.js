@@ -24,8 +24,9 @@ setTracingDisabled(true);
 
 const MODEL = "gpt-4o";
 const CLAUDE = { model: "claude-sonnet-4-6", max_tokens: 1000 };
-const PROMPT = "Say something 你好";
-const MESSAGES = [{ role: "user", content: PROMPT }];
+/** Another one for each client: faults may count equal requests. */
+const promptOf = ({ client }) => `Say something 你好, ${client}`;
+const messagesOf = (at) => [{ role: "user", content: promptOf(at) }];
 const TOOL = { name: "weather", description: "the weather" };
 const City = z.object({ city: z.string() });
 const parameters = {
@@ -35,22 +36,22 @@ const parameters = {
   additionalProperties: false,
 };
 
-const chatOf = ({ isCalling }) => ({
+const chatOf = (at) => ({
   model: MODEL,
-  messages: MESSAGES,
+  messages: messagesOf(at),
   stream: true,
   stream_options: { include_usage: true },
-  ...(isCalling ? { tools: [{ type: "function", function: { ...TOOL, parameters } }] } : {}),
+  ...(at.isCalling ? { tools: [{ type: "function", function: { ...TOOL, parameters } }] } : {}),
 });
-const responseOf = ({ isCalling }) => ({
+const responseOf = (at) => ({
   model: MODEL,
-  input: PROMPT,
-  ...(isCalling ? { tools: [{ type: "function", ...TOOL, parameters, strict: true }] } : {}),
+  input: promptOf(at),
+  ...(at.isCalling ? { tools: [{ type: "function", ...TOOL, parameters, strict: true }] } : {}),
 });
-const messageOf = ({ isCalling }) => ({
+const messageOf = (at) => ({
   ...CLAUDE,
-  messages: MESSAGES,
-  ...(isCalling ? { tools: [{ ...TOOL, input_schema: parameters }] } : {}),
+  messages: messagesOf(at),
+  ...(at.isCalling ? { tools: [{ ...TOOL, input_schema: parameters }] } : {}),
 });
 
 /** Calls as a text: each name with its arguments. */
@@ -173,11 +174,12 @@ async function claudeHelper(at) {
 }
 
 function ai(modelOf) {
-  return async ({ url, headers, retries, isCalling }) => {
+  return async (at) => {
+    const { url, headers, retries, isCalling } = at;
     let failure;
     const result = streamText({
       model: modelOf(createOpenAI({ baseURL: `${url}/v1`, apiKey: "sk-test", headers })),
-      prompt: PROMPT,
+      prompt: promptOf(at),
       maxRetries: retries,
       ...(isCalling ? { tools: { weather: aiTool({ inputSchema: City }) } } : {}),
       onError: ({ error }) => void (failure ??= error),
@@ -210,7 +212,7 @@ function agents(useResponses) {
         }
         : {}),
     });
-    const result = await new Runner({ modelProvider }).run(agent, PROMPT, { stream: true });
+    const result = await new Runner({ modelProvider }).run(agent, promptOf(at), { stream: true });
     let text = "";
     for await (const piece of result.toTextStream()) text += piece;
     await result.completed;
@@ -225,7 +227,8 @@ function agents(useResponses) {
 }
 
 function langchain(useResponsesApi) {
-  return async ({ url, headers, retries, isCalling }) => {
+  return async (at) => {
+    const { url, headers, retries, isCalling } = at;
     const client = new ChatOpenAI({
       model: MODEL,
       apiKey: "sk-test",
@@ -236,9 +239,10 @@ function langchain(useResponsesApi) {
     const weather = langTool(() => "", { ...TOOL, schema: City });
     const model = isCalling ? client.bindTools([weather]) : client;
     let whole;
-    for await (const piece of await model.stream(PROMPT)) {
+    for await (const piece of await model.stream(promptOf(at))) {
       whole = whole === undefined ? piece : whole.concat(piece);
     }
+    if (whole === undefined) return { text: "", reason: undefined, tokens: undefined };
     const { text, tool_calls = [], response_metadata, usage_metadata } = whole;
     const calls = tool_calls.map(({ name, args }) => ({ name, input: args }));
     return {

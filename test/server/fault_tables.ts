@@ -44,7 +44,13 @@ export async function startBench(): Promise<Bench> {
       await Promise.all(READERS.map(async (reader) =>
         [
           reader,
-          await reader.read({ url: weir.url, headers: {}, retries: 0, isCalling }),
+          await reader.read({
+            url: weir.url,
+            headers: {},
+            retries: 0,
+            isCalling,
+            client: reader.name,
+          }),
         ] as const
       )),
     );
