@@ -12,12 +12,14 @@ import {
   PAGE,
   startBench,
   TABLES,
+  versionTable,
   withTables,
 } from "./server/fault_tables.ts";
 
 const path = join(import.meta.dir, "..", PAGE);
 const bench = await startBench();
 let page = withTables(readFileSync(path, "utf8"), "Which dialect has which", dialectTables());
+page = withTables(page, "Clients", versionTable());
 for (const [dialect, title] of TABLES) {
   page = withTables(page, title, await clientTable(dialect, bench));
 }

@@ -13,6 +13,7 @@ import {
   rowsBelow,
   startBench,
   TABLES,
+  versionTable,
 } from "./fault_tables.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
@@ -21,6 +22,10 @@ const page = readFileSync(join(REPOSITORY, PAGE), "utf8");
 
 test(`${PAGE} says which dialect has which fault`, () => {
   expect(page).toContain(dialectTables());
+});
+
+test(`${PAGE} says which clients were measured`, () => {
+  expect(page).toContain(versionTable());
 });
 
 for (const [dialect, title] of TABLES) {

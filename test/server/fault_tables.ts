@@ -4,9 +4,11 @@
  * @module
  */
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { FAULT_NAMES } from "../../src/core/fault_plan.ts";
 import { SAMPLES } from "../dialects/fault_streams.ts";
-import { launch, type Weir } from "./launch.ts";
+import { launch, REPOSITORY, type Weir } from "./launch.ts";
 // @deno-types="./fault_readers.d.ts"
 import { type Read, type Reader, READERS } from "./fault_readers.js";
 import { FAULT_ROWS, faultAt, type FaultRow, outcomeOf, REPLY } from "./fault_outcomes.ts";
@@ -98,6 +100,29 @@ export async function clientTable(dialect: Reader["dialect"], bench: Bench): Pro
     rows.push([labelOf(row, dialect), ...await cellsOf(row, dialect, bench)]);
   }
   return table(rows);
+}
+
+/** The packages of the clients. */
+const PACKAGES = [
+  "openai",
+  "@anthropic-ai/sdk",
+  "ai",
+  "@ai-sdk/openai",
+  "@openai/agents",
+  "@langchain/openai",
+] as const;
+
+/** The versions that are measured. */
+export function versionTable(): string {
+  const text = readFileSync(join(REPOSITORY, "package.json"), "utf8");
+  const { devDependencies } = JSON.parse(text) as {
+    readonly devDependencies: Readonly<Record<string, string>>;
+  };
+  return table([
+    ["package", "version"],
+    ...PACKAGES.map((name) => [name, devDependencies[name]!]),
+    ["bun", Bun.version],
+  ]);
 }
 
 /** Which dialect has which of the faults that need its words, and why one has not. */
