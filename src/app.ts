@@ -201,6 +201,11 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
+  const strikes = {
+    draws: chance,
+    ordinals: desk.ordinals,
+    rateLimited: plainRateLimited,
+  };
   const sources = composeSources(config, world, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
@@ -209,12 +214,12 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
-      draws: chance,
+      ...strikes,
       wallMs,
     }),
     isStrict: mock.strict,
     keepsViews: config.ops.journal === "bodies",
-  }, { draws: chance, ordinals: desk.ordinals, rateLimited: plainRateLimited });
+  }, strikes);
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
