@@ -41,6 +41,7 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { planOwn } from "./sources/faults/faults.ts";
 import { plainRateLimited } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
@@ -295,7 +296,13 @@ export function makeApp(
   const { basePath } = definition.controller;
   const workflowBases = [...new Set(["/api", basePath])];
   const workflowSurfaces = {
-    runs: workflowRuns(workflowDeps),
+    runs: workflowRuns({
+      ...workflowDeps,
+      planFaults: planOwn({
+        draws: chance,
+        takesHeader: config.faults.header || !sources.isRelaying(sources.apiChat),
+      }),
+    }),
     ...workflowSchemas(workflowDeps),
     task: tasks(workflowDeps),
     health: () => {

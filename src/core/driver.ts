@@ -238,8 +238,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** Writes what the surface gives. */
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
-    if (this.#exchange.faults !== undefined) this.#bend();
     try {
+      // What a surface has planned by itself.
+      if (this.#exchange.faults !== undefined) this.#bendOutput(output);
       switch (output.kind) {
         case "ask":
           return this.#ask(output, output);
@@ -287,11 +288,17 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     });
   }
 
+  #bendOutput(output: Output): void {
+    const isStream = output.kind === "events";
+    this.#bend(isStream ? output.faultEdits : undefined);
+    const isError = output.kind === "whole" && output.status >= 400;
+    if (!isError) this.#faulty!.expect({ isStream, isLengthKnown: !isStream });
+  }
+
   /** Whatever is written from now on has its faults. */
-  #bend(): void {
+  #bend(edits = this.#asking?.manner.faultEdits): void {
     const { faults } = this.#exchange;
     if (faults === undefined || this.#faulty !== undefined) return;
-    const edits = this.#asking?.manner.faultEdits;
     this.#faulty = new FaultyWriter(this.#writer, this.#exchange, faults, edits);
     this.#writer = this.#faulty;
   }

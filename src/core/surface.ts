@@ -140,6 +140,8 @@ export interface EventsOutput {
   readonly events: AsyncIterable<string>;
   readonly headers: HeaderFields;
   readonly errorEvent: (error: AppError) => string | null;
+  /** As in `StreamManner`. */
+  readonly faultEdits?: FaultEdits;
 }
 
 /** What a surface makes of a request. */

@@ -21,6 +21,13 @@ const DIALECTS: Readonly<Record<string, string>> = {
   "/v1/response": "envelope",
   "/api/chat": "content_events",
   "/conv": "chatgpt_web",
+  "/api/workflows/runs": "workflow_chunks",
+};
+
+/** What finds nothing to change: no usage was asked for, and no text is JSON. */
+const UNMET: Readonly<Record<string, readonly EditedFault[]>> = {
+  "/chat": ["usage-late", "usage-missing", "usage-twice"],
+  "/api/workflows/runs": ["malformed"],
 };
 
 interface Asked {
@@ -88,8 +95,8 @@ describe("in front of the mock", () => {
         const { status, body, isWhole } = await ask(weir, asked, fault);
         expect([fault, status, isWhole]).toEqual([fault, 200, true]);
         const wanted = edited(sample.edits, plain, fault);
-        // `/chat` asks its mock for no usage.
-        if (!wanted.hasHappened) expect([fault, surface.path]).toEqual([fault, "/chat"]);
+        const isMet = UNMET[surface.path]?.includes(fault) !== true;
+        expect([fault, wanted.hasHappened]).toEqual([fault, isMet]);
         expect(masked(body)).toBe(wanted.text);
       }
     });
@@ -102,6 +109,28 @@ describe("in front of the mock", () => {
         expect(body.toString()).toContain(sample.edits[fault]!.why!);
       });
     }
+  }
+});
+
+test("a workflow's run refuses faults that only a source can have, and those of streams where it has none", async () => {
+  const weir = await launch();
+  try {
+    const run = STREAMING_SURFACES.find(({ path }) => path === "/api/workflows/runs")!;
+    const stateOnly = { ...run, body: { ...run.body as object, wait_for_completion: false } };
+    const CASES = [
+      [run, "status", "a workflow has faults of its stream only"],
+      [run, "cut@event=x", "x-weir-fault: event must be"],
+      [stateOnly, "dup", "cannot have the fault dup"],
+    ] as const;
+    for (const [asked, fault, told] of CASES) {
+      const { status, body } = await ask(weir, asked, fault);
+      expect([fault, status]).toEqual([fault, 400]);
+      expect(body.toString()).toContain(told);
+    }
+    const { isWhole, body } = await ask(weir, run, "cut@event=1");
+    expect([isWhole, body.toString().split("\n\n").length]).toEqual([false, 2]);
+  } finally {
+    await weir.stop();
   }
 });
 

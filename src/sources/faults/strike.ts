@@ -53,6 +53,14 @@ const STRIKES: readonly (readonly [FaultName, Strike])[] = [
   }],
 ];
 
+/** What happens before there is an answer. */
+const BEFORE: ReadonlySet<FaultName> = new Set([...STRIKES.map(([name]) => name), "slow-head"]);
+
+/** True: a source has `fault` happen, and no answer. */
+export function isBefore({ name }: PlannedFault): boolean {
+  return BEFORE.has(name);
+}
+
 const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\n" +
   "<body><h1>502 Bad Gateway</h1></body></html>\n";
 
