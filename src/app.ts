@@ -12,7 +12,8 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Engine, OpenStream } from "./core/exchange.ts";
+import type { Ask } from "./core/answer.ts";
+import type { Call, Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -43,8 +44,8 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
-import { plainRateLimited } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
+import { Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
@@ -205,12 +206,16 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
+  const limits = mock.limits.length === 0
+    ? undefined
+    : new Limits(mock.limits, desk.limiter, wallMs);
   const strikes = {
     draws: chance,
     ordinals: desk.ordinals,
-    rateLimited: plainRateLimited,
+    rateLimited: (ask: Ask, call: Call, waitMs: number | undefined) =>
+      Limits.refusal(limits, ask, call, wallMs(), waitMs),
   };
-  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
+  const sources = composeSources(config, { ...world, draws: chance, limits }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -324,7 +329,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
-        noteLimits: sources.limits?.note,
+        noteLimits: limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -436,7 +441,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Answer } from "../../core/answer.ts";
+import type { Answer, Ask } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -27,13 +27,17 @@ const SESSION_HEADER = "x-weir-session";
 export interface StrikeDeps {
   /** Counts requests, for all workers. */
   readonly ordinals: Ordinals;
-  /** The error of a full bucket, with what its headers say. `waitS`: how long a client is to wait. */
-  readonly rateLimited: (call: Call, message: string | undefined, waitS: number) => AppError;
+  /**
+   * The error of a limit that is reached, whatever is left, and what `call`'s headers tell of it.
+   * `waitMs`: how long a client is to wait; absent = as long as one request takes to refill.
+   */
+  readonly rateLimited: (ask: Ask, call: Call, waitMs: number | undefined) => AppError;
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
 type Strike = (
   fault: PlannedFault,
+  ask: Ask,
   call: Call,
   deps: StrikeDeps,
   label: string,
@@ -41,13 +45,13 @@ type Strike = (
 
 /** In this order they are looked at, whatever was written first. */
 const STRIKES: readonly (readonly [FaultName, Strike])[] = [
-  ["refuse", (_, call) => page(call, "", "")], // the writer resets in its place
+  ["refuse", (_, __, call) => page(call, "", "")], // the writer resets in its place
   ["hang", hang],
   ["fail-first", failFirst],
-  ["status", (fault, call) => refused(fault, call)],
+  ["status", (fault, _, call) => refused(fault, call)],
   ["rate-limit", rateLimit],
-  ["json-200", (fault, call) => refused(fault, call, 200)],
-  ["html-200", (_, call) => {
+  ["json-200", (fault, _, call) => refused(fault, call, 200)],
+  ["html-200", (_, __, call) => {
     call.meetFault("html-200");
     return page(call, "text/html; charset=utf-8", HTML);
   }],
@@ -73,6 +77,7 @@ const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>
 export function struck(
   plan: FaultPlan,
   label: string,
+  ask: Ask,
   call: Call,
   deps: StrikeDeps,
   answer: () => Answer | Promise<Answer>,
@@ -84,7 +89,7 @@ export function struck(
     for (const [name, strike] of STRIKES) {
       for (const [at, fault] of plan.faults.entries()) {
         if (fault.name !== name) continue;
-        const given = strike(fault, call, deps, `${label} ${at}`);
+        const given = strike(fault, ask, call, deps, `${label} ${at}`);
         if (given !== undefined) return given;
       }
     }
@@ -112,7 +117,7 @@ function checkJob({ faults }: FaultPlan): void {
 }
 
 /** Nothing is answered until nobody waits; with the head sent, the writer holds back the rest. */
-function hang(fault: PlannedFault, call: Call): Promise<Answer> | undefined {
+function hang(fault: PlannedFault, _: Ask, call: Call): Promise<Answer> | undefined {
   if (call.request !== undefined && wordOf(fault, "head") === "sent") return undefined;
   call.meetFault("hang");
   const { leaving } = call;
@@ -125,6 +130,7 @@ function hang(fault: PlannedFault, call: Call): Promise<Answer> | undefined {
 
 function failFirst(
   fault: PlannedFault,
+  _: Ask,
   call: Call,
   { ordinals }: StrikeDeps,
   label: string,
@@ -138,9 +144,10 @@ function failFirst(
   if (before < numberOf(fault, "n")) refused(fault, call);
 }
 
-function rateLimit(fault: PlannedFault, call: Call, deps: StrikeDeps): never {
+function rateLimit(fault: PlannedFault, ask: Ask, call: Call, deps: StrikeDeps): never {
   call.meetFault("rate-limit");
-  throw deps.rateLimited(call, wordOf(fault, "message"), numberOf(fault, "retry-after"));
+  const waitS = fault.keys["retry-after"];
+  throw deps.rateLimited(ask, call, typeof waitS === "number" ? waitS * 1000 : undefined);
 }
 
 /** An error in the words of the client's dialect. */
@@ -167,18 +174,4 @@ function page({ engine: { wheel } }: Call, type: string, text: string): Answer {
     fields: type === "" ? Fields.NONE : Fields.of([["content-type", type]]),
     body: new KnownBody([{ bytes: Buffer.from(text), atUs: 0 }], "end", wheel),
   };
-}
-
-/** What is said of a full bucket where no limiter is asked. */
-export function plainRateLimited(
-  _call: Call,
-  message: string | undefined,
-  waitS: number,
-): AppError {
-  const usual = `Rate limit reached for requests. Please try again in ${waitS}s.`;
-  return new AppError("scripted", message ?? usual, {
-    status: 429,
-    headers: { "retry-after": String(waitS) },
-    told: { code: "rate_limit_exceeded" },
-  });
 }
