@@ -57,7 +57,9 @@ export function wrapped(text: string, columns: number = COLUMNS - 2): readonly s
 
 /** How well a fit fits, in lines. */
 export function goodnessLines(found: readonly Goodness[]): readonly string[] {
-  const shares = [...new Set(found.flatMap(({ percentiles }) => percentiles.map(({ share }) => share)))];
+  const shares = [
+    ...new Set(found.flatMap(({ percentiles }) => percentiles.map(({ share }) => share))),
+  ];
   return [
     row("", shares.map(percentileName)),
     ...found.flatMap((one) => {
@@ -162,16 +164,22 @@ export function pictureLines({ name, values }: Quantity): readonly string[] {
     `${name}: ${counted(count, "value")}, ${axis}`,
     ...counts.map((one, at) => {
       const from = figure(edges[at]!).padStart(NUMBER_COLUMNS);
-      const to = at === ROWS ? "and more".padStart(NUMBER_COLUMNS + 3) : ` - ${figure(edges[at + 1]!).padStart(NUMBER_COLUMNS)}`;
+      const to = at === ROWS
+        ? "and more".padStart(NUMBER_COLUMNS + 3)
+        : ` - ${figure(edges[at + 1]!).padStart(NUMBER_COLUMNS)}`;
       const bar = "#".repeat(Math.round(BAR_COLUMNS * one / longest));
-      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${(100 * one / count).toFixed(1).padStart(5)} %`;
+      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${
+        (100 * one / count).toFixed(1).padStart(5)
+      } %`;
     }),
   ];
 }
 
 /** A table of profiles: name, and some of its numbers. */
 export function tableLines(
-  profiles: Readonly<Record<string, Readonly<Record<LatencyKey, number>> & { readonly load: string }>>,
+  profiles: Readonly<
+    Record<string, Readonly<Record<LatencyKey, number>> & { readonly load: string }>
+  >,
 ): readonly string[] {
   const head = ["first ms", "ms/token", "slow", "tokens/s", "load"];
   return [

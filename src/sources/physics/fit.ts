@@ -237,7 +237,9 @@ function afterFirstToken(times: readonly Times[], said: Said) {
   const gapCount = listed.reduce((sum, { gapsMs }) => sum + gapsMs.length, 0);
   if (mergedCount > 0.01 * (gapCount + mergedCount)) {
     note(
-      `${mergedCount} of ${gapCount + mergedCount} events came together with the one before them, ` +
+      `${mergedCount} of ${
+        gapCount + mergedCount
+      } events came together with the one before them, ` +
         "and count as one with it.",
     );
   }
@@ -251,13 +253,19 @@ function afterFirstToken(times: readonly Times[], said: Said) {
     );
   }
   // As many whole requests as there is room for.
-  const used = thinned(listed, Math.max(1, Math.floor(GAPS_MAX * listed.length / Math.max(1, gapCount))));
+  const used = thinned(
+    listed,
+    Math.max(1, Math.floor(GAPS_MAX * listed.length / Math.max(1, gapCount))),
+  );
   const fillings = eventsOf(listed, said);
   const told = counted(gapCount, "gap");
   const hasGaps = gapCount >= GAPS_MIN;
   const gap = hasGaps ? fitGaps(used, fillings) : undefined;
   if (gap === undefined) {
-    keep(gapCount === 0 ? "there are no single gaps" : `${told}: at least ${GAPS_MIN} are needed`, "gap_cv");
+    keep(
+      gapCount === 0 ? "there are no single gaps" : `${told}: at least ${GAPS_MIN} are needed`,
+      "gap_cv",
+    );
     put("assumed", "they are part of the speed", NO_PAUSES);
   } else {
     put("fitted", told, { gap_cv: gap.gap_cv });
@@ -281,7 +289,9 @@ function afterFirstToken(times: readonly Times[], said: Said) {
   }
   const speeds = [
     ...used.map((one, at) => speedOf(one, at, gap, fillings)),
-    ...thinned(times.filter(({ gapsMs = [] }) => gapsMs.length === 0), REQUESTS_MAX).map(meanSpeedOf),
+    ...thinned(times.filter(({ gapsMs = [] }) => gapsMs.length === 0), REQUESTS_MAX).map(
+      meanSpeedOf,
+    ),
   ].filter((speed) => speed !== undefined);
   fitSpeeds(speeds, said);
   return { gap, samples: { speeds, gaps: hasGaps ? used : [], fillings } };
@@ -313,7 +323,12 @@ function together({ gapsMs = [], gapTokens, outputTokens }: Times): Together {
     gaps[gaps.length - 1]! += ms;
     tokens[tokens.length - 1]! += gapTokens?.[i] ?? 0;
   }
-  return { gapsMs: gaps, outputTokens, merged, tokens: gapTokens === undefined ? undefined : tokens };
+  return {
+    gapsMs: gaps,
+    outputTokens,
+    merged,
+    tokens: gapTokens === undefined ? undefined : tokens,
+  };
 }
 
 /** How events are filled, as far as the times tell. */
@@ -331,8 +346,9 @@ function eventsOf(listed: readonly Together[], { put, keep, note }: Said): reado
   const sized = listed.filter(({ outputTokens = 0 }) => outputTokens > 0);
   const events = sized.reduce((sum, { gapsMs }) => sum + gapsMs.length + 1, 0);
   if (events < GAPS_MIN) {
-    if (listed.length === 0) keep("there are no single gaps", "event_tokens_min", "event_tokens_max");
-    else {
+    if (listed.length === 0) {
+      keep("there are no single gaps", "event_tokens_min", "event_tokens_max");
+    } else {
       put("assumed", "the times do not say how many tokens there were", {
         event_tokens_min: 1,
         event_tokens_max: 1,
@@ -356,7 +372,10 @@ function eventsOf(listed: readonly Together[], { put, keep, note }: Said): reado
   // Two even ways with whole numbers, mixed so that their mean is the one that was measured.
   const low = Math.floor(2 * mean - 1);
   const share = 2 * mean - 1 - low;
-  return [...evenly(1, low).map((one) => ({ ...one, share: one.share * (1 - share) })), ...evenly(1, low + 1).map((one) => ({ ...one, share: one.share * share }))]
+  return [
+    ...evenly(1, low).map((one) => ({ ...one, share: one.share * (1 - share) })),
+    ...evenly(1, low + 1).map((one) => ({ ...one, share: one.share * share })),
+  ]
     .filter((one) => one.share > 0);
 }
 

@@ -15,7 +15,7 @@ import { ksDistance, quantile, sorted } from "../../lib/sample.ts";
 import type { Draw } from "../draws.ts";
 import { Gaps, luckOf } from "./draw.ts";
 import { drawnAnswer, lucks } from "./drawn.ts";
-import { counted, type Fit, SPREAD_MIN, type Speed, speedSpread } from "./fit.ts";
+import { counted, type Fit, type Speed, speedSpread, SPREAD_MIN } from "./fit.ts";
 import { type FirstToken, type FirstTokenFit, refined } from "./fit_first_token.ts";
 import { type GapFit, refinedGaps, type RequestGaps, RequestLikelihood } from "./fit_gaps.ts";
 import { type Filling, firstTokenCdf } from "./likelihood.ts";

@@ -259,7 +259,9 @@ function missing(names: readonly string[]): string {
     const near = nearest(plainName(name), known);
     return near === undefined ? [] : [`is ${JSON.stringify(name)} ${near}?`];
   });
-  return `there is no column of times: it has ${shown || "none"}${more}. Needed is ttft_ms or ttft_s ` +
+  return `there is no column of times: it has ${
+    shown || "none"
+  }${more}. Needed is ttft_ms or ttft_s ` +
     "(to the first token), itl_ms or itl_s (between tokens) or tokens_per_s; prompt_tokens, " +
     `cached_tokens, output_tokens and e2e_ms help${hints.length === 0 ? "" : `; ${hints[0]}`}`;
 }
@@ -341,7 +343,9 @@ function checked(
   if (gapTokens !== undefined && gapTokens.length !== gapsMs?.length) {
     throw new BadValue(
       columnOfField("gapTokens"),
-      `must have as many entries as there are gaps, ${gapsMs?.length ?? 0}: it has ${gapTokens.length}`,
+      `must have as many entries as there are gaps, ${
+        gapsMs?.length ?? 0
+      }: it has ${gapTokens.length}`,
     );
   }
   if (firstTokenMs !== undefined && totalMs !== undefined && totalMs < firstTokenMs) {
