@@ -42,6 +42,8 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { planOwn } from "./sources/faults/faults.ts";
+import { plainRateLimited } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -203,6 +205,11 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
+  const strikes = {
+    draws: chance,
+    ordinals: desk.ordinals,
+    rateLimited: plainRateLimited,
+  };
   const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
@@ -211,12 +218,12 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
-      draws: chance,
+      ...strikes,
       wallMs,
     }),
     isStrict: mock.strict,
     keepsViews: config.ops.journal === "bodies",
-  });
+  }, strikes);
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -292,7 +299,13 @@ export function makeApp(
   const { basePath } = definition.controller;
   const workflowBases = [...new Set(["/api", basePath])];
   const workflowSurfaces = {
-    runs: workflowRuns(workflowDeps),
+    runs: workflowRuns({
+      ...workflowDeps,
+      planFaults: planOwn({
+        draws: chance,
+        takesHeader: config.faults.header || !sources.isRelaying(sources.apiChat),
+      }),
+    }),
     ...workflowSchemas(workflowDeps),
     task: tasks(workflowDeps),
     health: () => {

@@ -6,11 +6,13 @@
 
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
+import { ABOUT } from "./shape.ts";
 import {
   bytes,
   credential,
   entries,
   entryNameRule,
+  faultTextRule,
   globRule,
   headerFields,
   httpUrl,
@@ -20,7 +22,9 @@ import {
   modelMatchRule,
   oneOf,
   pathGlobs,
+  patternRule,
   required,
+  share,
   someOf,
   targetRule,
   timeout,
@@ -40,6 +44,7 @@ const TOKENS_MAX = 100;
 const UPSTREAMS_MAX = 100;
 const ROUTES_MAX = 1000;
 const LIMITS_MAX = 100;
+const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -136,6 +141,41 @@ export const LIMITS = entries(
   LIMITS_MAX,
   "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
 )("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
+const mustPattern = "a pattern on one line, where * stands for any text";
+const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
+function told<Value>(schema: z.ZodType<Value>, meaning: string) {
+  const optional = schema.optional();
+  ABOUT.add(optional, { meaning });
+  return optional;
+}
+
+/** A pattern that an entry may have. */
+const pattern = (meaning: string, must = mustPattern) => told(patternRule(must), meaning);
+const faultMatch = z.strictObject({
+  model: pattern("the model's name"),
+  path: pattern("the path, without its query"),
+  key: pattern("the name of the token that was shown", "the name of a token"),
+  header: told(
+    z.record(z.string(), patternRule(mustPattern), "a mapping of headers to patterns"),
+    "headers that must be there, and what they say",
+  ),
+  source: pattern("who would answer, fixtures aside", "the name of an upstream, or mock"),
+}, mustMatch);
+
+const faultRule = z.strictObject({
+  match: required<z.infer<typeof faultMatch>>(faultMatch.prefault({}))(
+    "which requests: those of this model, path, key, header and source; none = all",
+  ),
+  rate: share(1)("what share of them, 0 to 1"),
+  fault: required(faultTextRule())("what happens, as `weir faults` lists it, e.g. cut@event=3"),
+}, "an entry with match and fault");
+
+/** What goes wrong on purpose. */
+export const FAULT_RULES = entries(
+  faultRule,
+  FAULTS_MAX,
+  "{match: {model: gpt-4o*}, rate: 0.1, fault: cut@event=3}",
+)("what goes wrong on purpose, in front of the mock and of upstreams alike");
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({

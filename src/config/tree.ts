@@ -40,7 +40,7 @@ import {
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
 import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
-import { LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { FAULT_RULES, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -216,6 +216,12 @@ export const TREE = z.strictObject({
       ),
       ...latencyNumbers,
     }),
+  }),
+  faults: z.strictObject({
+    header: flag(false)(
+      "true: the header x-weir-fault asks for faults where an upstream may answer, too",
+    ),
+    rules: FAULT_RULES,
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(

@@ -21,6 +21,7 @@ import type {
   Outcome,
   UpstreamFacts,
 } from "./facts.ts";
+import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
@@ -67,9 +68,6 @@ export interface Engine {
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
 
-/** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
-export type Fault = "error" | "cut" | "malformed";
-
 /** What was drawn for an answer, told when its first event leaves. */
 export interface Drawing extends DrawnFacts {
   /** The first event of a stream leaves, `atMs` after the request came. */
@@ -115,8 +113,10 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
-  /** What goes wrong on purpose; undefined = nothing. */
-  fault: Fault | undefined;
+  /** Notes that a fault has happened to the answer. */
+  meetFault(name: FaultName): void;
+  /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
+  faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
   /** What a latency profile has drawn for the answer; undefined = nothing. */
@@ -187,7 +187,8 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
-  fault: Fault | undefined = undefined;
+  faultsMet: FaultName[] | undefined = undefined;
+  faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
   limits: LimitNote | undefined = undefined;
@@ -233,6 +234,13 @@ export class Exchange implements Call, ExchangeFacts {
   abort(reason: AppError): void {
     this.signal.abort(reason);
     this.leaving.abort(reason);
+  }
+
+  meetFault(name: FaultName): void {
+    const met = this.faultsMet ??= [];
+    if (met.includes(name)) return;
+    met.push(name);
+    this.engine.watch({ kind: "fault_happened", fault: name });
   }
 
   /** Notes that the first byte of the body leaves now. */

@@ -16,6 +16,7 @@
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
+import type { FaultName } from "../core/fault_plan.ts";
 import type { LimitedBy } from "../core/limits.ts";
 import { Histogram } from "../lib/histogram.ts";
 import { LATENCY_STAGES, LatencyCounts } from "./latency_counts.ts";
@@ -128,6 +129,7 @@ export class Metrics {
   readonly #upstreamErrors = new Map<ErrorCode, number>();
   /** By what has turned them away. */
   readonly #limited = new Map<LimitedBy, number>();
+  readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -149,6 +151,8 @@ export class Metrics {
         return void this.#limited.set(event.by, (this.#limited.get(event.by) ?? 0) + 1);
       case "turns_pruned":
         return this.#count(event.kind, event.count);
+      case "fault_happened":
+        return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
         this.#count(event.kind, 1);
     }
@@ -288,6 +292,11 @@ export class Metrics {
         [...this.#limited].map(([by, value]) => ({ labels: { by }, value })),
       ),
       ...latencyFamilies(this.#latency),
+      counter(
+        "weir_faults_total",
+        "Faults on purpose that have happened, by their names.",
+        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -397,6 +406,7 @@ type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
   | "limited"
+  | "fault_happened"
   | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";
