@@ -12,8 +12,7 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Ask } from "./core/answer.ts";
-import type { Call, Engine, OpenStream } from "./core/exchange.ts";
+import type { Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -45,7 +44,7 @@ import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import { responder } from "./sources/fixtures/respond.ts";
-import { Limits } from "./sources/limits/limits.ts";
+import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
@@ -212,8 +211,7 @@ export function makeApp(
   const strikes = {
     draws: chance,
     ordinals: desk.ordinals,
-    rateLimited: (ask: Ask, call: Call, waitMs: number | undefined) =>
-      Limits.refusal(limits, ask, call, wallMs(), waitMs),
+    rateLimited: limitFault(limits, wallMs),
   };
   const sources = composeSources(config, { ...world, draws: chance, limits }, tokens, wheel, {
     shelf: desk.shelf,

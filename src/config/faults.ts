@@ -118,7 +118,10 @@ export const FAULTS = {
   "rate-limit": {
     text: "429, with what the limiter says of its bucket",
     ...NOWHERE,
-    keys: { "retry-after": number("seconds to wait, else what one request takes", 0, 86_400) },
+    keys: {
+      message: ERROR_WORDS.message,
+      "retry-after": number("seconds to wait", 0, 86_400, 1),
+    },
   },
   "slow-head": { text: "the answer begins late", ...NOWHERE, keys: waits("how late", 1000) },
   "slow-first": {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { launch, type LaunchOptions, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { childrenOf, isRunning } from "./processes.ts";
@@ -186,7 +187,8 @@ describe("mock.limits", () => {
       if (path === "/api/workflows/runs") return; // its failure is the workflow's
       const { requests } = JSON.parse((await ask(weir, "/__weir/requests")).text);
       const { error } = requests.find((one: { error: unknown }) => one.error !== null);
-      expect(error).toMatchObject({ code: "limit_requests", retry_after_s: 60 });
+      expect(error).toMatchObject({ code: "limit_requests" });
+      expect(error.retry_after_s).toBeWithin(1, 61);
     },
   );
 
@@ -404,6 +406,25 @@ describe("the official client", () => {
     expect(told.flat()).toEqual(new Array(640).fill("powered by openai"));
     // 600 are there at first, and the others come with ten a second.
     expect(performance.now() - startMs).toBeGreaterThan((640 - limit) / limit * 60_000 - 100);
+  });
+
+  test("of Anthropic reads limits, and an overload that it would wait for", async () => {
+    const weir = await start([{ requests_per_min: 1 }]);
+    const client = new Anthropic({ baseURL: weir.url, apiKey: "x", maxRetries: 0 });
+    const create = () =>
+      client.messages.create({
+        model: "claude-sonnet-4-5",
+        max_tokens: 9,
+        messages: [{ role: "user", content: "x" }],
+      }).catch((error: unknown) => error);
+    expect(await create()).toMatchObject({ role: "assistant" });
+    const limited = await create();
+    expect(limited).toBeInstanceOf(Anthropic.RateLimitError);
+    expect((limited as { headers: Headers }).headers.get("retry-after")).toMatch(/^\d\d?$/);
+    await ask(weir, "/__weir/limits", { state: "overloaded" }, { method: "PUT" });
+    const overloaded = await create();
+    expect(overloaded).toBeInstanceOf(Anthropic.InternalServerError);
+    expect(overloaded).toMatchObject({ status: 529, type: "overloaded_error" });
   });
 
   test("reads the kind of an error, and does not wait in vain for what is too large", async () => {

@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Answer, Ask } from "../../core/answer.ts";
+import type { Answer } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -27,17 +27,13 @@ const SESSION_HEADER = "x-weir-session";
 export interface StrikeDeps {
   /** Counts requests, for all workers. */
   readonly ordinals: Ordinals;
-  /**
-   * The error of a limit that is reached, whatever is left, and what `call`'s headers tell of it.
-   * `waitMs`: how long a client is to wait; absent = as long as one request takes to refill.
-   */
-  readonly rateLimited: (ask: Ask, call: Call, waitMs: number | undefined) => AppError;
+  /** The error of a full bucket, with what its headers say. `waitS`: how long a client is to wait. */
+  readonly rateLimited: (call: Call, message: string | undefined, waitS: number) => AppError;
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
 type Strike = (
   fault: PlannedFault,
-  ask: Ask,
   call: Call,
   deps: StrikeDeps,
   label: string,
@@ -45,13 +41,13 @@ type Strike = (
 
 /** In this order they are looked at, whatever was written first. */
 const STRIKES: readonly (readonly [FaultName, Strike])[] = [
-  ["refuse", (_, __, call) => page(call, "", "")], // the writer resets in its place
+  ["refuse", (_, call) => page(call, "", "")], // the writer resets in its place
   ["hang", hang],
   ["fail-first", failFirst],
-  ["status", (fault, _, call) => refused(fault, call)],
+  ["status", (fault, call) => refused(fault, call)],
   ["rate-limit", rateLimit],
-  ["json-200", (fault, _, call) => refused(fault, call, 200)],
-  ["html-200", (_, __, call) => {
+  ["json-200", (fault, call) => refused(fault, call, 200)],
+  ["html-200", (_, call) => {
     call.meetFault("html-200");
     return page(call, "text/html; charset=utf-8", HTML);
   }],
@@ -77,7 +73,6 @@ const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>
 export function struck(
   plan: FaultPlan,
   label: string,
-  ask: Ask,
   call: Call,
   deps: StrikeDeps,
   answer: () => Answer | Promise<Answer>,
@@ -89,7 +84,7 @@ export function struck(
     for (const [name, strike] of STRIKES) {
       for (const [at, fault] of plan.faults.entries()) {
         if (fault.name !== name) continue;
-        const given = strike(fault, ask, call, deps, `${label} ${at}`);
+        const given = strike(fault, call, deps, `${label} ${at}`);
         if (given !== undefined) return given;
       }
     }
@@ -117,7 +112,7 @@ function checkJob({ faults }: FaultPlan): void {
 }
 
 /** Nothing is answered until nobody waits; with the head sent, the writer holds back the rest. */
-function hang(fault: PlannedFault, _: Ask, call: Call): Promise<Answer> | undefined {
+function hang(fault: PlannedFault, call: Call): Promise<Answer> | undefined {
   if (call.request !== undefined && wordOf(fault, "head") === "sent") return undefined;
   call.meetFault("hang");
   const { leaving } = call;
@@ -130,7 +125,6 @@ function hang(fault: PlannedFault, _: Ask, call: Call): Promise<Answer> | undefi
 
 function failFirst(
   fault: PlannedFault,
-  _: Ask,
   call: Call,
   { ordinals }: StrikeDeps,
   label: string,
@@ -144,10 +138,9 @@ function failFirst(
   if (before < numberOf(fault, "n")) refused(fault, call);
 }
 
-function rateLimit(fault: PlannedFault, ask: Ask, call: Call, deps: StrikeDeps): never {
+function rateLimit(fault: PlannedFault, call: Call, deps: StrikeDeps): never {
   call.meetFault("rate-limit");
-  const waitS = fault.keys["retry-after"];
-  throw deps.rateLimited(ask, call, typeof waitS === "number" ? waitS * 1000 : undefined);
+  throw deps.rateLimited(call, wordOf(fault, "message"), numberOf(fault, "retry-after"));
 }
 
 /** An error in the words of the client's dialect. */
