@@ -8,7 +8,8 @@
 import { basename } from "node:path";
 import { LATENCY_PROFILES, type LatencyProfileName } from "../config/latency.ts";
 import { drawnAnswer, lucks } from "../sources/physics/drawn.ts";
-import { counted, fitTimes, withoutRole } from "../sources/physics/fit.ts";
+import { fitTimes, withoutRole } from "../sources/physics/fit.ts";
+import { counted } from "../sources/physics/fit_numbers.ts";
 import { goodnessOf } from "../sources/physics/goodness.ts";
 import type { LatencyProfile } from "../sources/physics/profile.ts";
 import { readTimes } from "../sources/physics/read_times.ts";
@@ -43,7 +44,8 @@ const NAMES = Object.keys(LATENCY_PROFILES) as LatencyProfileName[];
 export const latency = defineCommand({
   name: "latency",
   summary: "fit a latency profile to times of your own, or look at one",
-  details: "fit reads times from CSV with a row of names, JSON lines, tapes, .llmcap.jsonl captures, " +
+  details:
+    "fit reads times from CSV with a row of names, JSON lines, tapes, .llmcap.jsonl captures, " +
     "results of vLLM (--save-detailed) and records of AIPerf (profile_export.jsonl), and makes a " +
     "profile for mock.latency, with how well it fits. show draws answers from profiles as the mock " +
     "does. list names the profiles that weir brings.",
@@ -123,7 +125,9 @@ export const latency = defineCommand({
       return EXIT.done;
     }
     if (names.length === 0) {
-      throw usage(action === "fit" ? "A file of times is missing" : "The name of a profile is missing");
+      throw usage(
+        action === "fit" ? "A file of times is missing" : "The name of a profile is missing",
+      );
     }
     if (action === "show") {
       const size = { promptTokens: flags.prompt, outputTokens: flags.output };
@@ -196,7 +200,7 @@ function fit(
   ];
   const profile = profileLines(fitted, base);
   const text = [...report.map(comment), "", ...profile];
-  if (out === undefined) for (const line of text) terminal.print(line);
+  if (out === undefined) { for (const line of text) terminal.print(line); }
   else {
     writeNew(out, `${text.join("\n")}\n`);
     for (const line of report) terminal.print(line);
@@ -226,11 +230,12 @@ function showLines(
     whole: { name: "whole answer, ms", values: answers.map(({ totalMs }) => totalMs) },
   };
   const { promptTokens, outputTokens } = size;
+  const prompt = counted(promptTokens, "token");
   const some = Object.values(quantities).filter(({ values }) => values.length > 0);
   const shown = picture === "none" ? undefined : quantities[picture];
   return [
     `${name}: ${counted(count, "answer")}, drawn as the mock draws them`,
-    `${counted(outputTokens, "token")} to prompts of ${counted(promptTokens, "token")}, none cached`,
+    `${counted(outputTokens, "token")} to prompts of ${prompt}, none cached`,
     loadText(profile),
     "",
     ...percentileLines(some),

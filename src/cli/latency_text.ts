@@ -7,7 +7,8 @@
 
 import type { LatencyKey } from "../config/latency.ts";
 import { quantile, sorted } from "../lib/sample.ts";
-import { counted, type Fit, type FittedNumber } from "../sources/physics/fit.ts";
+import type { Fit } from "../sources/physics/fit.ts";
+import { counted, type FittedNumber } from "../sources/physics/fit_numbers.ts";
 import { type Goodness, verdictOf } from "../sources/physics/goodness.ts";
 
 /** Columns that everything fits into. */
@@ -57,18 +58,20 @@ export function wrapped(text: string, columns: number = COLUMNS - 2): readonly s
 
 /** How well a fit fits, in lines. */
 export function goodnessLines(found: readonly Goodness[]): readonly string[] {
-  const shares = [...new Set(found.flatMap(({ percentiles }) => percentiles.map(({ share }) => share)))];
+  const shares = [
+    ...new Set(found.flatMap(({ percentiles }) => percentiles.map(({ share }) => share))),
+  ];
   return [
     row("", shares.map(percentileName)),
     ...found.flatMap((one) => {
-      const { what, unit, count, percentiles } = one;
+      const { what, unit, count, noun, percentiles } = one;
       const cells = (key: "data" | "model") =>
         shares.map((share) => {
           const found = percentiles.find((percentile) => percentile.share === share);
           return found === undefined ? "" : figure(found[key]);
         });
       return [
-        `${what}, ${unit}: ${counted(count, one.of.slice(0, -1))}`,
+        `${what}, ${unit}: ${counted(count, noun)}`,
         row("  as measured", cells("data")),
         row("  as the profile has it", cells("model")),
         ...wrapped(verdictOf(one), COLUMNS - 4).map((line) => `  ${line}`),
@@ -162,16 +165,21 @@ export function pictureLines({ name, values }: Quantity): readonly string[] {
     `${name}: ${counted(count, "value")}, ${axis}`,
     ...counts.map((one, at) => {
       const from = figure(edges[at]!).padStart(NUMBER_COLUMNS);
-      const to = at === ROWS ? "and more".padStart(NUMBER_COLUMNS + 3) : ` - ${figure(edges[at + 1]!).padStart(NUMBER_COLUMNS)}`;
+      const to = at === ROWS
+        ? "and more".padStart(NUMBER_COLUMNS + 3)
+        : ` - ${figure(edges[at + 1]!).padStart(NUMBER_COLUMNS)}`;
       const bar = "#".repeat(Math.round(BAR_COLUMNS * one / longest));
-      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${(100 * one / count).toFixed(1).padStart(5)} %`;
+      const share = (100 * one / count).toFixed(1).padStart(5);
+      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${share} %`;
     }),
   ];
 }
 
 /** A table of profiles: name, and some of its numbers. */
 export function tableLines(
-  profiles: Readonly<Record<string, Readonly<Record<LatencyKey, number>> & { readonly load: string }>>,
+  profiles: Readonly<
+    Record<string, Readonly<Record<LatencyKey, number>> & { readonly load: string }>
+  >,
 ): readonly string[] {
   const head = ["first ms", "ms/token", "slow", "tokens/s", "load"];
   return [

@@ -164,6 +164,8 @@ describe("a picture", () => {
   }
 
   test("of one value only is a sentence", () => {
-    expect(pictureLines({ name: "speed", values: [5, 5] })).toEqual(["speed: all of 2 values are 5.00"]);
+    expect(pictureLines({ name: "speed", values: [5, 5] })).toEqual([
+      "speed: all of 2 values are 5.00",
+    ]);
   });
 });

@@ -238,7 +238,9 @@ function fittedLine(
   start: Line,
   promptTokenMs: number | undefined,
 ): Line {
-  if (promptTokenMs !== undefined) return { a: level(samples, weights, promptTokenMs), b: promptTokenMs };
+  if (promptTokenMs !== undefined) {
+    return { a: level(samples, weights, promptTokenMs), b: promptTokenMs };
+  }
   let { a, b } = start;
   for (let step = 0; step < 20; step++) {
     const { aa, ab, bb, ar, br } = normalEquations(samples, weights, { a, b });

@@ -189,7 +189,10 @@ function maximised(
   if (!hasPauses || pauses < 1e-6) return { ...spread, ...NO_PAUSES };
   const middle = first / pauses;
   // Those around a pause vary as all gaps do.
-  const around = Math.max(0, second / pauses - middle * middle - bodyVariance(requests, tokenMs, square));
+  const around = Math.max(
+    0,
+    second / pauses - middle * middle - bodyVariance(requests, tokenMs, square),
+  );
   const half = Math.sqrt(3 * around);
   const min = Math.max(0, middle - half);
   return {

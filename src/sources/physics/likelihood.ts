@@ -67,7 +67,11 @@ export interface Filling {
 
 /** Where a gap without a pause is, for an event that is filled in one of some ways. */
 class Body {
-  readonly #parts: readonly { readonly share: number; readonly median: number; readonly sigma: number }[];
+  readonly #parts: readonly {
+    readonly share: number;
+    readonly median: number;
+    readonly sigma: number;
+  }[];
   readonly meanMs: number;
   readonly deviationMs: number;
 

@@ -269,7 +269,8 @@ function exported(value: Value, request: unknown, path: Path): Taken {
     typeof one === "number" && (said === undefined || saysSomething(said[index]))
   ) as readonly number[];
   if (stamps.length === 0) return "it failed";
-  const place = `${value.file}, ${path.filter((key) => typeof key === "number").map((key) => key + 1).join("/")}`;
+  const numbers = path.filter((key) => typeof key === "number").map((key) => key + 1);
+  const place = `${value.file}, ${numbers.join("/")}`;
   const gaps = stamps.slice(1).map((one, index) => one - stamps[index]!);
   return taken(value, place, [
     [column("firstToken", "response_timestamps", UNITS.ns), stamps[0]! - start, path],

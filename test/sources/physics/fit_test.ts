@@ -114,38 +114,43 @@ describe("a fit recovers the numbers of the profile that times were drawn from",
 });
 
 describe("what times do not tell is kept or assumed, and said", () => {
-  const CASES: readonly (readonly [what: string, times: readonly Times[], key: LatencyKey, origin: string, why: RegExp])[] =
+  const CASES: readonly (readonly [
+    what: string,
+    times: readonly Times[],
+    key: LatencyKey,
+    origin: string,
+    why: RegExp,
+  ])[] = [
     [
-      [
-        "four requests",
-        drawn(realistic, 4),
-        "first_token_ms",
-        "kept",
-        /^4 first tokens: at least 5 are needed$/,
-      ],
-      ["ten requests", drawn(realistic, 10), "first_token_sigma", "kept", /at least 20 are needed/],
-      ["ten requests", drawn(realistic, 10), "speed_sigma", "kept", /at least 20 are needed/],
-      ["twenty requests", drawn(realistic, 20), "prompt_token_ms", "kept", /at least 30/],
-      [
-        "even prompts",
-        drawn(realistic, 100, { prompts: "even" }),
-        "prompt_token_ms",
-        "kept",
-        /200 to 200 tokens: that is too even$/,
-      ],
-      [
-        "no prompts",
-        drawn(realistic, 100, { prompts: "none" }),
-        "prompt_token_ms",
-        "assumed",
-        /say nothing of prompts/,
-      ],
-      ["fast ones only", drawn({ ...realistic, slow_share: 0 }, 100), "slow_share", "kept", /200/],
-      ["no gaps", drawn(realistic, 100, { gaps: false }), "gap_cv", "kept", /no single gaps/],
-      ["no gaps", drawn(realistic, 100, { gaps: false }), "pause_share", "assumed", /the speed/],
-      ["few gaps", drawn(realistic, 2), "gap_cv", "kept", /at least 100 are needed/],
-      ["any", drawn(realistic, 100), "batch_max", "kept", /do not tell/],
-    ];
+      "four requests",
+      drawn(realistic, 4),
+      "first_token_ms",
+      "kept",
+      /^4 first tokens: at least 5 are needed$/,
+    ],
+    ["ten requests", drawn(realistic, 10), "first_token_sigma", "kept", /at least 20 are needed/],
+    ["ten requests", drawn(realistic, 10), "speed_sigma", "kept", /at least 20 are needed/],
+    ["twenty requests", drawn(realistic, 20), "prompt_token_ms", "kept", /at least 30/],
+    [
+      "even prompts",
+      drawn(realistic, 100, { prompts: "even" }),
+      "prompt_token_ms",
+      "kept",
+      /200 to 200 tokens: that is too even$/,
+    ],
+    [
+      "no prompts",
+      drawn(realistic, 100, { prompts: "none" }),
+      "prompt_token_ms",
+      "assumed",
+      /say nothing of prompts/,
+    ],
+    ["fast ones only", drawn({ ...realistic, slow_share: 0 }, 100), "slow_share", "kept", /200/],
+    ["no gaps", drawn(realistic, 100, { gaps: false }), "gap_cv", "kept", /no single gaps/],
+    ["no gaps", drawn(realistic, 100, { gaps: false }), "pause_share", "assumed", /the speed/],
+    ["few gaps", drawn(realistic, 2), "gap_cv", "kept", /at least 100 are needed/],
+    ["any", drawn(realistic, 100), "batch_max", "kept", /do not tell/],
+  ];
   for (const [what, times, key, origin, why] of CASES) {
     test(`${what}: ${key} is ${origin}`, () => {
       const number = numberOf(fitTimes(times, realistic), key);

@@ -104,7 +104,9 @@ describe("tables", () => {
 
   test("refused without times, with what was found, what is needed and what was meant", async () => {
     const fault = await faultOf("id,tttf_ms\na,1\n");
-    expect(fault).toStartWith('f:1:1: there is no column of times: it has "id", "tttf_ms". Needed is');
+    expect(fault).toStartWith(
+      'f:1:1: there is no column of times: it has "id", "tttf_ms". Needed is',
+    );
     expect(fault).toContain("ttft_ms or ttft_s");
     expect(fault).toEndWith('; is "tttf_ms" ttft_ms?');
   });
@@ -129,8 +131,14 @@ describe("JSON of one's own", () => {
 
   const BROKEN = [
     ['{"ttft_ms": 1}\n{"ttft_ms": }\n', "f:2:13: it is no JSON from here on"],
-    ['{"ttft_ms": 1}\n{"ttft_ms": "x"}\n', 'f:2:13: ttft_ms must be a number of 0 or more: it is "x"'],
-    ['[\n  {"ttft_ms": 1},\n  {"ttft_ms": -1}\n]', "f:3:15: ttft_ms must be a number of 0 or more: it is -1"],
+    [
+      '{"ttft_ms": 1}\n{"ttft_ms": "x"}\n',
+      'f:2:13: ttft_ms must be a number of 0 or more: it is "x"',
+    ],
+    [
+      '[\n  {"ttft_ms": 1},\n  {"ttft_ms": -1}\n]',
+      "f:3:15: ttft_ms must be a number of 0 or more: it is -1",
+    ],
     ['{\n  "ttft_ms": 1,\n}', "f:3:1: it is no JSON from here on"],
     ['{"ttft_ms": 1}\n7\n', "f:2:1: each answer must be an object with its times"],
     [`${"[".repeat(99)}${"]".repeat(99)}`, "f:1:1: it is nested too deeply"],
@@ -172,7 +180,13 @@ describe("results of vLLM", () => {
         promptTokens: 10,
         outputTokens: 3,
       },
-      { place: "f:1, request 2", firstTokenMs: 260, gapsMs: [12], promptTokens: 20, outputTokens: 2 },
+      {
+        place: "f:1, request 2",
+        firstTokenMs: 260,
+        gapsMs: [12],
+        promptTokens: 20,
+        outputTokens: 2,
+      },
     ]);
   });
 
@@ -246,8 +260,12 @@ describe("AIPerf and GenAI-Perf", () => {
 
   test("a value that cannot be, by its place", async () => {
     const broken = record({ time_to_first_token: { value: "soon", unit: "ms" } });
-    expect(await faultOf(`${record(METRICS)}\n${broken}`)).toBe(
-      `f:2:${broken.indexOf('"soon"') + 1}: time_to_first_token must be a number of 0 or more: it is "soon"`,
+    const column = broken.indexOf('"soon"') + 1;
+    expect(
+      await faultOf(`${record(METRICS)}
+${broken}`),
+    ).toBe(
+      `f:2:${column}: time_to_first_token must be a number of 0 or more: it is "soon"`,
     );
   });
 
@@ -257,7 +275,9 @@ describe("AIPerf and GenAI-Perf", () => {
   });
 
   test("an export of GenAI-Perf, whose events without text do not count", async () => {
-    const chunk = (delta: object) => ({ response: `data: ${JSON.stringify({ choices: [{ delta }] })}\n\n` });
+    const chunk = (delta: object) => ({
+      response: `data: ${JSON.stringify({ choices: [{ delta }] })}\n\n`,
+    });
     const { format, times } = await read(JSON.stringify({
       experiments: [{
         requests: [{
@@ -334,7 +354,10 @@ describe("recorded exchanges", () => {
   });
 
   test("a tape that did not end whole, or answers with an error, is left out", async () => {
-    const broke = { ...TAPE, ending: { how: "upstream_broke", atUs: 400_000, error: "gone" } } as const;
+    const broke = {
+      ...TAPE,
+      ending: { how: "upstream_broke", atUs: 400_000, error: "gone" },
+    } as const;
     expect(await read(tapeText(broke))).toEqual({
       format: "a tape",
       times: [],
@@ -351,7 +374,9 @@ describe("recorded exchanges", () => {
   });
 
   test("a cassette has no times", async () => {
-    expect(await faultOf('{"interactions": []}')).toBe("f:1:1: it is a cassette, which has no times");
+    expect(await faultOf('{"interactions": []}')).toBe(
+      "f:1:1: it is a cassette, which has no times",
+    );
   });
 });
 
