@@ -101,7 +101,7 @@ describe("a fit recovers the numbers of the profile that times were drawn from",
   });
 
   test("the same times give the same profile and the same p", () => {
-    const times = drawn(realistic, 200);
+    const times = drawn(realistic, 60);
     const one = fitTimes(times, realistic);
     const other = fitTimes(times, realistic);
     expect(other).toEqual(one);
