@@ -1,13 +1,21 @@
 /**
- * The latency profile that the config names, where it is a file.
+ * Latency profiles by their names and in files.
  *
  * @module
  */
 
-import { latencyOf, latencyProblems, type LatencyValues, PROFILE_FILE } from "../config/latency.ts";
+import {
+  LATENCY_PROFILES,
+  latencyOf,
+  latencyProblems,
+  type LatencyProfile,
+  type LatencyValues,
+  PROFILE_FILE,
+} from "../config/latency.ts";
 import { readLatencyFile } from "../config/latency_file.ts";
+import { nearest } from "../lib/nearest.ts";
 import { readText, type Settings } from "./settings.ts";
-import { Failure } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
 
 /**
@@ -28,6 +36,30 @@ export function readLatency(
     throw bad(misfits.map(({ key, text }) => `mock.latency.${key} ${text}, with ${path}`));
   }
   return read.values;
+}
+
+/**
+ * The profile that `word` names, one that weir brings or a file in the current folder.
+ *
+ * @throws {Failure} when there is none, or it is wrong.
+ */
+export function profileOf(word: string): LatencyProfile {
+  if (Object.hasOwn(LATENCY_PROFILES, word)) return latencyOf({ profile: word })!;
+  if (word === "plain") {
+    throw new Failure("plain is the mock's own even pace: nothing is drawn from it");
+  }
+  if (!PROFILE_FILE.test(word)) {
+    const near = nearest(word, Object.keys(LATENCY_PROFILES));
+    const hint = near === undefined ? "" : ` Did you mean ${near}?`;
+    throw new Failure(
+      `There is no latency profile "${word}".${hint} Try: weir latency list, or a file that ends in ` +
+        ".yaml, .yml or .json",
+      EXIT.usage,
+    );
+  }
+  const read = readLatencyFile({ name: word, text: readText(word, "the latency profile") });
+  if (read.kind === "bad") throw bad(read.problems);
+  return latencyOf({ profile: word }, read.values)!;
 }
 
 function bad(problems: readonly string[]): Failure {

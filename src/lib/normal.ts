@@ -8,8 +8,10 @@
 const ROOT_2_PI = Math.sqrt(2 * Math.PI);
 /** From here on the series needs more terms than the continued fraction. */
 const SERIES_MAX = 2;
-/** More terms than either needs for the precision of a double. */
-const TERMS_MAX = 200;
+/** More terms than the series needs for the precision of a double below `SERIES_MAX` … */
+const SERIES_TERMS_MAX = 100;
+/** … and as many as the fraction needs for it there; it needs fewer above. */
+const FRACTION_TERMS = 64;
 
 /**
  * The error function, to some 1e-15: its power series where `x` is small (Abramowitz and Stegun
@@ -33,7 +35,7 @@ export function erfc(x: number): number {
 function series(x: number): number {
   let term = x;
   let sum = x;
-  for (let n = 1; n < TERMS_MAX && term > sum * Number.EPSILON / 2; n++) {
+  for (let n = 1; n < SERIES_TERMS_MAX && term > sum * Number.EPSILON / 2; n++) {
     term *= 2 * x * x / (2 * n + 1);
     sum += term;
   }
@@ -47,7 +49,7 @@ function series(x: number): number {
 function tail(x: number): number {
   if (x === Infinity) return 0;
   let below = x;
-  for (let n = TERMS_MAX; n > 0; n--) below = x + n / 2 / below;
+  for (let n = FRACTION_TERMS; n > 0; n--) below = x + n / 2 / below;
   return Math.exp(-x * x) / Math.sqrt(Math.PI) / below;
 }
 
