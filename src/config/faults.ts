@@ -193,7 +193,9 @@ export const FAULTS = {
     text: "an index that is one too large",
     ...AT_EVENT,
     usual: "from the first event on",
-    keys: { of: word("which: that of a choice, an item or a block, or of calls only", "choice", "tool") },
+    keys: {
+      of: word("which: that of a choice, an item or a block, or of calls only", "choice", "tool"),
+    },
   },
   "usage-late": { text: "the usage stands with the reason for the end", ...NOWHERE, keys: {} },
   "usage-missing": { text: "no usage", ...NOWHERE, keys: {} },

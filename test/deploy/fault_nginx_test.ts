@@ -20,7 +20,13 @@ const BROKEN: readonly (readonly [fault: string, isWhole: boolean])[] = [
 ];
 
 /** Faults that no client behind a proxy sees anything of, but for the time. */
-const SEEN_AS_WHOLE = ["split;ms=0", "trickle;bytes=50;ms=0", "glue", "stall;ms=20", "slow-close;ms=20"];
+const SEEN_AS_WHOLE = [
+  "split;ms=0",
+  "trickle;bytes=50;ms=0",
+  "glue",
+  "stall;ms=20",
+  "slow-close;ms=20",
+];
 
 describe.skipIf(!CAN_RUN)("faults behind the real nginx", () => {
   let proxy: Proxied;
