@@ -7,6 +7,7 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
+import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
@@ -41,7 +42,8 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
-import { plainRateLimited } from "./sources/faults/strike.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
+import { Limits } from "./sources/limits/limits.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -105,6 +107,8 @@ export interface World {
   readonly caOf: (file: string) => string;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
   /** The folder that relative paths count from. */
   readonly folder: string;
   /** An id that no other process will make. */
@@ -201,12 +205,11 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const strikes = {
-    draws: chance,
+  const strikes: StrikeDeps = {
     ordinals: desk.ordinals,
-    rateLimited: plainRateLimited,
+    rateLimited: (ask, call, waitMs) => Limits.refusal(sources.limits, ask, call, wallMs(), waitMs),
   };
-  const sources = composeSources(config, world, tokens, wheel, {
+  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -214,6 +217,7 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
+      draws: chance,
       ...strikes,
       wallMs,
     }),
@@ -248,7 +252,7 @@ export function makeApp(
     ...streaming,
     persona: mock.persona === "minimal" ? "minimal" as const : "live" as const,
     validate: mock.validate,
-    processingMs: mock.first_token_ms,
+    processingMs: mock.latency.profile === "plain" ? mock.first_token_ms : undefined,
   };
   const { main } = sources;
   const ofMain = { source: main, isRelaying: sources.isRelaying(main) };
@@ -314,6 +318,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
+        noteLimits: sources.limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -425,7 +430,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];
