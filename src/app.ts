@@ -7,6 +7,7 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
+import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
@@ -42,7 +43,8 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
-import { plainRateLimited } from "./sources/faults/strike.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
+import { Limits } from "./sources/limits/limits.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -106,6 +108,8 @@ export interface World {
   readonly caOf: (file: string) => string;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
   /** The folder that relative paths count from. */
   readonly folder: string;
   /** An id that no other process will make. */
@@ -202,12 +206,11 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const strikes = {
-    draws: chance,
+  const strikes: StrikeDeps = {
     ordinals: desk.ordinals,
-    rateLimited: plainRateLimited,
+    rateLimited: (ask, call, waitMs) => Limits.refusal(sources.limits, ask, call, wallMs(), waitMs),
   };
-  const sources = composeSources(config, world, tokens, wheel, {
+  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -215,6 +218,7 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
+      draws: chance,
       ...strikes,
       wallMs,
     }),
@@ -249,7 +253,7 @@ export function makeApp(
     ...streaming,
     persona: mock.persona === "minimal" ? "minimal" as const : "live" as const,
     validate: mock.validate,
-    processingMs: mock.first_token_ms,
+    processingMs: mock.latency.profile === "plain" ? mock.first_token_ms : undefined,
   };
   const { main } = sources;
   const ofMain = { source: main, isRelaying: sources.isRelaying(main) };
@@ -321,6 +325,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
+        noteLimits: sources.limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -432,7 +437,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

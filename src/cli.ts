@@ -15,6 +15,7 @@ import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
+import { latency } from "./cli/latency.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
 import { requests } from "./cli/requests.ts";
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
   token,
   install,
   importRecordings,
+  latency,
   bench,
   completion,
   version,

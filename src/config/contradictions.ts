@@ -6,6 +6,7 @@
 
 import { basicOf } from "../lib/userinfo.ts";
 import { nearest } from "../lib/nearest.ts";
+import { latencyOf, latencyProblems, PROFILE_FILE } from "./latency.ts";
 import { isLocked } from "./own_keys.ts";
 import { quoted, unknown } from "./problems.ts";
 import { type Config, SETTING_ROWS } from "./schema.ts";
@@ -50,11 +51,45 @@ export function contradictions(config: Config, label: Label): readonly string[] 
   }
   return [
     ...problems,
+    ...latencyContradictions(config, label),
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
     ...unknownFaulty(config, label),
   ];
+}
+
+/** The mock's even pace and a drawn one: only one of them can be. */
+function latencyContradictions({ mock }: Config, label: Label): readonly string[] {
+  const { profile, ...own } = mock.latency;
+  const problems: string[] = [];
+  const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
+  if (profile === "plain") {
+    for (const [key, value] of Object.entries(own)) {
+      if (value === "auto") continue;
+      say(
+        `mock.latency.${key}`,
+        `must be auto while mock.latency.profile is plain: it is ${value}`,
+      );
+    }
+    return problems;
+  }
+  for (const key of ["first_token_ms", "delay_ms"] as const) {
+    const { initial } = SETTING_ROWS.get(`mock.${key}`)!;
+    if (mock[key] === initial) continue;
+    say(
+      `mock.${key}`,
+      `must be ${initial} while mock.latency.profile is ${profile}, which says when tokens leave: ` +
+        `it is ${mock[key]}`,
+    );
+  }
+  if (PROFILE_FILE.test(profile)) return problems; // what the file says is not known here
+  for (const { key, text } of latencyProblems(latencyOf(mock.latency)!)) {
+    // The one that was given is to blame.
+    const given = mock.latency[key] === "auto" ? key.replace(/_max/, "_min") : key;
+    say(`mock.latency.${given}`, `does not fit the profile: ${key} ${text}`);
+  }
+  return problems;
 }
 
 /** A user and a password in a URL are sent as Basic, and a request has room for one credential. */

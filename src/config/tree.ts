@@ -19,6 +19,8 @@ import {
   host,
   hostOrHttpUrl,
   httpUrl,
+  latencyNumber,
+  latencyProfile,
   line,
   memoryUrl,
   milliseconds,
@@ -27,6 +29,7 @@ import {
   networks,
   oneOf,
   reply,
+  type Setting,
   share,
   signingKey,
   text,
@@ -36,7 +39,8 @@ import {
   workers,
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
-import { FAULT_RULES, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
+import { FAULT_RULES, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -71,6 +75,11 @@ const PAGE_BYTES_MAX = 67_108_864;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
+
+/** The numbers of a latency profile, each as one's own or as the profile has it. */
+const latencyNumbers = Object.fromEntries(
+  Object.keys(LATENCY_NUMBERS).map((key) => [key, latencyNumber(key as LatencyKey)]),
+) as Record<LatencyKey, Setting<number | "auto">>;
 
 /** The one tree. */
 export const TREE = z.strictObject({
@@ -194,9 +203,19 @@ export const TREE = z.strictObject({
     lorem: whole(0, LOREM_TOKENS_MAX, 0)(
       "the answer is so many tokens of filler, or as many as the request wants; 0 = mock.reply",
     ),
+    limits: LIMITS,
     admin: oneOf(["on", "off"], "on")(
       "on | off: whether /__weir/… adds fixtures and tells of requests",
     ),
+    latency: z.strictObject({
+      profile: latencyProfile(
+        "plain: the even pace of first_token_ms and delay_ms · realistic, 8b-h100, …, or a file",
+      ),
+      load: oneOf(["auto", ...LATENCY_LOADS], "auto")(
+        "none | factor | steps: what load does, or auto: as the profile has it; so below",
+      ),
+      ...latencyNumbers,
+    }),
   }),
   faults: z.strictObject({
     header: flag(false)(

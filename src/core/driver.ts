@@ -8,7 +8,7 @@
 
 import { Fields } from "../lib/http1/fields.ts";
 import type { RequestHead } from "../lib/http1/request_head.ts";
-import type { Answer, Ask, Relay, Script, StepBatches } from "./answer.ts";
+import type { Answer, Ask, Relay, Schedule, Script, StepBatches } from "./answer.ts";
 import {
   BodyLimits,
   type BodyOptions,
@@ -26,7 +26,8 @@ import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import { cutFrames } from "./cut.ts";
-import { PacedStream } from "./paced_stream.ts";
+import { scheduledFrames, untilKnown } from "./schedule.ts";
+import { type PacedOptions, PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
 import { isDueAtOnce, reply } from "./reply.ts";
@@ -249,7 +250,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
         case "whole":
           return this.#whole(output);
         case "frames":
-          return this.#frames(output.frames, output.manner, undefined);
+          return this.#frames(output.frames, output.manner);
         case "events":
           return this.#events(output);
       }
@@ -329,15 +330,17 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#faulty?.expect({ isStream: asking.isStream, isLengthKnown: isKnown });
     if (!asking.isStream) return void this.#gather(answer, asking);
     if (answer.kind === "live") return this.#live(answer.steps, asking);
-    const { script, usage, labels, cut } = answer;
+    const { script, usage, labels, cut, schedule } = answer;
     if (usage !== undefined) noteUsage(exchange, usage);
     const layout = labels === undefined
       ? asking.layout
       : this.#driver.labelled.of(asking.layout, labels);
-    const frames = this.#driver.frames.of(script, layout, usage);
+    let frames = this.#driver.frames.of(script, layout, usage);
+    if (cut !== undefined) frames = cutFrames(frames, cut);
+    if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
     this.#faulty?.know(frames.ends.at(-1)!);
-    if (cut === undefined) this.#frames(frames, asking.manner, script);
-    else this.#paced(cutFrames(frames, cut), asking.manner, script, true);
+    if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
+    else this.#paced(frames, asking.manner, { script, isCut: true, schedule });
   }
 
   /** Ends the connection without an answer, as an answer wants it that breaks off before it begins. */
@@ -348,7 +351,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#exchange.end("completed");
   }
 
-  #frames(frames: Frames, manner: Manner, script: Script | undefined): void {
+  #frames(frames: Frames, manner: Manner, script?: Script, schedule?: Schedule): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     exchange.isStream = true;
@@ -356,15 +359,19 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#begun();
       return reply(frames, exchange, manner, this.#writer);
     }
-    this.#paced(frames, manner, script, false);
+    this.#paced(frames, manner, { script, isCut: false, schedule });
   }
 
   /** `isCut`: the connection ends where the last frame would leave. */
-  #paced(frames: Frames, manner: Manner, script: Script | undefined, isCut: boolean): void {
+  #paced(
+    frames: Frames,
+    manner: Manner,
+    { script, ...options }: Omit<PacedOptions, "kept"> & { readonly script: Script | undefined },
+  ): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     const kept = keeping && script && { keeping, script };
-    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, isCut });
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, ...options });
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();
@@ -463,15 +470,29 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       usage: answer.usage,
       labels: answer.labels,
     };
-    if (totalMs === 0 && this.#keeping === undefined) return this.#tell(whole, asking);
+    const { schedule } = answer;
+    if (schedule === undefined && totalMs === 0 && this.#keeping === undefined) {
+      return this.#tell(whole, asking);
+    }
     this.#wait();
     const { startMs } = this.#exchange;
-    const due = totalMs === 0 ? Promise.resolve(true) : this.#until(startMs + totalMs);
+    const due = schedule !== undefined
+      ? this.#untilScheduled(schedule)
+      : totalMs === 0
+      ? Promise.resolve(true)
+      : this.#until(startMs + totalMs);
     due.then(async (isTime) => {
       if (!isTime) return;
       await this.#keeping?.whole(said.text);
       if (!this.#isOver) this.#tell(whole, asking);
     }).catch((error) => this.#refuse(error));
+  }
+
+  /** Waits for the last step, whose time may not be known yet, unless the answer is given up. */
+  async #untilScheduled(schedule: Schedule): Promise<boolean> {
+    const { startMs, signal } = this.#exchange;
+    const isKnown = await untilKnown(schedule, schedule.dueMs.length, signal);
+    return isKnown && this.#until(startMs + schedule.dueMs.at(-1)!);
   }
 
   async #gatherLive(batches: StepBatches, asking: Asking): Promise<void> {

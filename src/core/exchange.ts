@@ -14,7 +14,15 @@ import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
 import type { FaultName, FaultPlan } from "./fault_plan.ts";
-import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type {
+  CallFacts,
+  Client,
+  DrawnFacts,
+  ExchangeFacts,
+  Outcome,
+  UpstreamFacts,
+} from "./facts.ts";
+import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -58,6 +66,12 @@ export interface Engine {
   readonly startTrace?: ((fields: Pick<Fields, "get">) => TraceContext) | undefined;
   /** Begins to note an exchange; undefined = nobody does. */
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
+}
+
+/** What was drawn for an answer, told when its first event leaves. */
+export interface Drawing extends DrawnFacts {
+  /** The first event of a stream leaves, `atMs` after the request came. */
+  delivers(atMs: number): void;
 }
 
 /** A request that is being answered, for whoever looks at more of it than its turn. */
@@ -105,8 +119,16 @@ export interface Call extends CallFacts {
   faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
+  /** What a latency profile has drawn for the answer; undefined = nothing. */
+  drawn: Drawing | undefined;
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
+  /** What is left of the limits that it is under; undefined = it is under none. */
+  limits: LimitNote | undefined;
+  /** Has `work`, which must not throw, done once when nothing more is done for it, however it ends. */
+  atEnd(work: () => void): void;
+  /** Does that work. For a job; a request does so by itself. */
+  release(): void;
 }
 
 /**
@@ -169,9 +191,11 @@ export class Exchange implements Call, ExchangeFacts {
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
+  limits: LimitNote | undefined = undefined;
+  drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
-  /** Called once when the exchange ends, however it does: frees what the request held. */
-  onEnd: (() => void) | undefined = undefined;
+  /** Frees what the request holds. */
+  #atEnd: (() => void) | undefined = undefined;
   #hasLeft = false;
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
@@ -225,6 +249,21 @@ export class Exchange implements Call, ExchangeFacts {
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
   }
 
+  atEnd(work: () => void): void {
+    const before = this.#atEnd;
+    this.#atEnd = before === undefined ? work : () => {
+      before();
+      work();
+    };
+  }
+
+  release(): void {
+    const work = this.#atEnd;
+    if (work === undefined) return;
+    this.#atEnd = undefined;
+    work();
+  }
+
   /** An answer that leaves in one piece: `begin` and `end` with one look at the clock. */
   complete(status: number, bodyBytes: number): void {
     const { wheel, watch } = this.engine;
@@ -232,7 +271,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.bodyBytes = bodyBytes;
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
     this.outcome = this.#hasLeft ? "client_left" : "completed";
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     watch({ kind: "exchange_ended", exchange: this });
   }
@@ -259,7 +298,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
     const limit = error === undefined ? undefined : LIMITS[error.code];
     if (limit !== undefined) this.engine.watch({ kind: "limit_reached", limit });
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }

@@ -50,6 +50,25 @@ export interface CallFacts {
   readonly startMs: number;
 }
 
+/** What a latency profile has drawn for one answer, and how it came out. Milliseconds; -1 = not yet. */
+export interface DrawnFacts {
+  /** To the first token, without what load and a queue add. */
+  readonly firstTokenMs: number;
+  /** The speed of the whole request, without load and pauses. */
+  readonly tokensPerS: number;
+  readonly isSlow: boolean;
+  /** How much slower load makes it: 1 = not at all. */
+  readonly loadFactor: number;
+  /** From the request until its prompt was begun with. */
+  readonly queueMs: number;
+  /** Tokens of the prompt that the prompt cache had. */
+  readonly cachedTokens: number;
+  /** Tokens that leave behind the first event, those of reasoning with them. */
+  readonly laterTokens: number;
+  /** To when the first event of a stream left. */
+  readonly deliveredFirstMs: number;
+}
+
 /** One request and its answer. Milliseconds; -1 = not yet, or not known. */
 export interface ExchangeFacts extends CallFacts {
   readonly method: string;
@@ -78,6 +97,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly fixture: string;
   /** What went wrong with it on purpose, in order; undefined = nothing was to. One that happens behind its end is added then. */
   readonly faultsMet: readonly FaultName[] | undefined;
+  /** undefined = no latency profile had a part in it. */
+  readonly drawn: DrawnFacts | undefined;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

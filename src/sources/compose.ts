@@ -7,6 +7,7 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
+import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
@@ -17,17 +18,20 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
-import { counting } from "./counting.ts";
+import type { Limiter } from "../lib/limiter.ts";
 import type { Draws } from "./draws.ts";
+import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { faults } from "./faults/faults.ts";
 import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { globOf } from "./glob.ts";
+import { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
@@ -62,6 +66,8 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
+  /** The limits that the mock plays; undefined = there are none. */
+  readonly limits: Limits | undefined;
   /** Who of them answers (`Passing`). */
   readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
@@ -90,6 +96,11 @@ export interface SourcesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  readonly draws: Draws;
+  /** What all workers share of limits, load and prompts. */
+  readonly desk: { readonly limiter: Limiter } & Pick<PhysicsDeps, "tally" | "prefixes">;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -108,12 +119,15 @@ export function composeSources(
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
-  written: FixturesDeps,
-  strikes: StrikeDeps & { readonly draws: Draws },
+  ready: Omit<FixturesDeps, "own">,
+  strikes: StrikeDeps,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
   const isOpen = world.tokens.length === 0;
+  const limits = config.mock.limits.length === 0
+    ? undefined
+    : new Limits(config.mock.limits, world.desk.limiter, wallMs);
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -198,7 +212,17 @@ export function composeSources(
   }
 
   const ownMock = new Mock(config.mock, tokens);
-  const mock = noted(ownMock);
+  const profile = latencyOf(config.mock.latency, world.latencyFile);
+  const physics = profile === undefined ? undefined : new Physics({
+    ...{ profile, tokens, wheel, wallMs },
+    draws: world.draws,
+    ...world.desk,
+    promptTokens: (turn) => ownMock.promptTokens(turn),
+  });
+  /** What weir answers by itself, the mock or a fixture, as it is answered in the end: limits come first. */
+  const own = wrapping(limits?.around, physics?.around);
+  const written: FixturesDeps = { ...ready, own };
+  const mock = noted(own?.(ownMock) ?? ownMock);
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
   if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
@@ -241,7 +265,10 @@ export function composeSources(
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
       sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
     };
-    return scripted(source, faults(source, place, { ...strikes, rules: faultRules }));
+    return scripted(
+      source,
+      faults(source, place, { ...strikes, draws: world.draws, rules: faultRules }),
+    );
   }
 
   /** What `routes` say, and `otherwise` for the rest. */
@@ -285,9 +312,10 @@ export function composeSources(
     tokens: tokens.named("cl100k_base"),
     random,
   });
+  const limitedEndpoints = own?.(endpoints) ?? endpoints;
   const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
     to === mock
-      ? { model, to: endpoints, takes: endpoints.has, isMock: true }
+      ? { model, to: limitedEndpoints, takes: endpoints.has, isMock: true }
       : { model, to, takes: takers.get(to)!, isMock: false }
   );
   const passer = passOn(passRows);
@@ -350,7 +378,8 @@ export function composeSources(
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing,
     answerer: (model, path) => passer.answerer(model, path),
-    passesAll: passRows.some(({ to }) => to !== endpoints),
+    passesAll: passRows.some(({ isMock }) => !isMock),
+    limits,
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>
@@ -358,6 +387,15 @@ export function composeSources(
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
+}
+
+/** What wraps a source. */
+type Wrapper = (source: Source) => Source;
+
+/** `outer` around `inner`, as far as there are such; undefined = neither is there. */
+function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
+  if (outer === undefined || inner === undefined) return outer ?? inner;
+  return (source) => outer(inner(source));
 }
 
 /** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */

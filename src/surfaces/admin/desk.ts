@@ -8,7 +8,10 @@
 import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import type { CountPage } from "../../lib/count_page.ts";
+import type { Limiter } from "../../lib/limiter.ts";
 import type { Ordinals } from "../../lib/ordinals.ts";
+import type { Recent } from "../../lib/recent.ts";
+import type { Tally } from "../../lib/tally.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Journal } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
@@ -23,6 +26,11 @@ export interface DeskDeps {
   readonly counts: CountPage;
   /** How often each request came before, for what chance draws. */
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
+  /** What runs and waits in all workers. */
+  readonly tally: Tally;
+  /** Beginnings of prompts that came lately. */
+  readonly prefixes: Recent;
   readonly wheel: Wheel;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -64,6 +72,11 @@ export class Desk {
   readonly journal: Journal;
   readonly peers: Peers;
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
+  /** What runs and waits in all workers. */
+  readonly tally: Tally;
+  /** Beginnings of prompts that came lately. */
+  readonly prefixes: Recent;
   readonly #look: Look;
   readonly #readFiles: DeskDeps["readFiles"];
   /** What others say while the state is not here yet. */
@@ -73,6 +86,9 @@ export class Desk {
     this.journal = deps.journal;
     this.peers = deps.peers;
     this.ordinals = deps.ordinals;
+    this.limiter = deps.limiter;
+    this.tally = deps.tally;
+    this.prefixes = deps.prefixes;
     this.#look = new Look(deps);
     this.#readFiles = deps.readFiles;
     this.shelf = new FixtureShelf({
@@ -159,6 +175,7 @@ export class Desk {
             change.kind === "reset" && change.parts.includes("counters") && change.session === ""
           ) {
             this.ordinals.clear();
+            this.prefixes.clear();
           }
           return { value };
         }

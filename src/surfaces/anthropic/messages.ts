@@ -13,6 +13,7 @@ import type { Turn } from "../../core/turn.ts";
 import { MESSAGE_EDITS } from "../../dialects/anthropic_messages/fault_edits.ts";
 import { brokenJson, errorEvent } from "../../dialects/anthropic_messages/errors.ts";
 import { answeringModel } from "../../dialects/anthropic_messages/models.ts";
+import { rateLimitFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import {
   parseCountRequest,
   parseMessagesRequest,
@@ -45,6 +46,8 @@ export function messages(deps: MessagesDeps): Surface {
     path: "/messages",
     stamps: deps.stamps.withIds(...MESSAGE_ID_LENGTHS),
     headers: headers(),
+    limitFields: { stream: rateLimitFields, whole: rateLimitFields },
+    settlesTokens: true,
     fieldsUp: ({ fields }) => fields,
     parse: (text) => parseMessagesRequest(parseJsonBody(text, brokenJson)),
     layout: ({ model, thinking }) => new MessageLayout(answeringModel(model), thinking),

@@ -103,7 +103,9 @@ const STREAM_HEADERS = sseHeaders({
 
 /** A name that no header can carry is left out: it is one that the client gave. */
 function streamHeaders(sessionId: string): HeaderFields {
-  return isSayable(sessionId) ? STREAM_HEADERS.plus(SESSION_HEADER, sessionId) : STREAM_HEADERS;
+  return isSayable(sessionId)
+    ? STREAM_HEADERS.plus({ [SESSION_HEADER]: sessionId })
+    : STREAM_HEADERS;
 }
 
 /** What a request may say. */

@@ -23,6 +23,8 @@ import {
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
+import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
+import { processingFields } from "../../dialects/openai/processing.ts";
 import { CHAT_EDITS } from "../../dialects/openai_chat/fault_edits.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
@@ -33,7 +35,7 @@ import {
   withExpiry,
 } from "../../dialects/openai_chat/write_answer.ts";
 import type { AnswerKeeper } from "../kept_answer.ts";
-import { type ModelDeps, modelSurface } from "../model_surface.ts";
+import { type LimitFields, type ModelDeps, modelSurface } from "../model_surface.ts";
 
 /** What differs between the URLs that speak this dialect. */
 export interface Door {
@@ -49,6 +51,8 @@ export interface Door {
   readonly fieldsUp: (head: RequestHead, exchange: Exchange) => Fields;
   /** The answer to a request that was refused, or that failed before its first byte. */
   readonly refuse: (error: AppError, requestId: string) => Whole;
+  /** True: answers tell of rate limits, as OpenAI's do. */
+  readonly tellsLimits?: boolean;
 }
 
 /** What the surface needs. */
@@ -57,8 +61,8 @@ export interface ChatCompletionsDeps extends ModelDeps {
   readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
-  /** What `openai-processing-ms` says: the mock's time to its first token. */
-  readonly processingMs: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token; undefined = each its own. */
+  readonly processingMs: number | undefined;
   /** Keeps answers that are to be stored; absent = none is. */
   readonly keeper?: AnswerKeeper<ChatRequest>;
 }
@@ -75,6 +79,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_chat",
     path: "/chat/completions",
+    tellsProcessing: deps.processingMs === undefined && deps.persona === "live",
     stamps: withExpiry(stamps.withChatIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
     headers: headersOf(deps),
     admit(head, exchange) {
@@ -86,10 +91,15 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     cutsAfterBlank: isMinimal,
     layout: (request) => chatLayout(request, persona),
     stream: { errorEvent, faultEdits: CHAT_EDITS },
+    ...(door.tellsLimits ? { limitFields: TELLS_LIMITS } : {}),
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => door.refuse(error, requestId),
+    refuse: (error, { requestId, limits }) =>
+      door.refuse(door.tellsLimits ? withRateLimits(error, limits, 400) : error, requestId),
   });
 }
+
+/** Whole answers and streams tell of rate limits. */
+export const TELLS_LIMITS: LimitFields = { stream: rateLimitFields, whole: rateLimitFields };
 
 /** The request in a body. @throws {AppError} what is wrong with it. */
 export function readChat(
@@ -151,6 +161,7 @@ export function v1Door(
     },
     fieldsUp: ({ fields }) => fields,
     refuse: errorAnswer,
+    tellsLimits: true,
   };
 }
 
@@ -160,7 +171,7 @@ function headersOf({ persona, processingMs }: ChatCompletionsDeps) {
   const fields: Record<string, string> = {
     ...(isMinimal ? {} : {
       "openai-version": OPENAI_VERSION,
-      "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+      ...processingFields(processingMs),
     }),
     "access-control-allow-origin": "*",
     ...(isMinimal ? {} : { "access-control-expose-headers": "X-Request-ID" }),

@@ -13,6 +13,7 @@ import type { Stamps } from "../../core/stamp.ts";
 import type { StreamManner, Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorAnswer, errorEvent, keyError } from "../../dialects/openai/errors.ts";
 import { PASSED_EDITS } from "../../dialects/openai/passed_edits.ts";
+import { withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
 import { StreamEnd } from "../../lib/sse_tail.ts";
 import { pathOf } from "../router.ts";
@@ -53,7 +54,7 @@ export function openaiDoor(
     errorEvent,
     faultEdits: PASSED_EDITS,
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => errorAnswer(error, requestId),
+    refuse: (error, { requestId, limits }) => errorAnswer(withRateLimits(error, limits), requestId),
   };
 }
 
