@@ -43,6 +43,7 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
@@ -208,8 +209,7 @@ export function makeApp(
   const limits = mock.limits.length === 0
     ? undefined
     : new Limits(mock.limits, desk.limiter, wallMs);
-  const strikes = {
-    draws: chance,
+  const strikes: StrikeDeps = {
     ordinals: desk.ordinals,
     rateLimited: limitFault(limits, wallMs),
   };
@@ -221,6 +221,7 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
+      draws: chance,
       ...strikes,
       wallMs,
     }),

@@ -339,6 +339,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#faulty?.know(frames.ends.at(-1)!);
     if (cut !== undefined) frames = cutFrames(frames, cut);
     if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
     else this.#paced(frames, asking.manner, script, true, schedule);
   }

@@ -119,7 +119,7 @@ export function composeSources(
   tokens: TokenCounters,
   wheel: Wheel,
   ready: Omit<FixturesDeps, "own">,
-  strikes: StrikeDeps & { readonly draws: Draws },
+  strikes: StrikeDeps,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf, limits } = world;
@@ -261,7 +261,10 @@ export function composeSources(
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
       sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
     };
-    return scripted(source, faults(source, place, { ...strikes, rules: faultRules }));
+    return scripted(
+      source,
+      faults(source, place, { ...strikes, draws: world.draws, rules: faultRules }),
+    );
   }
 
   /** What `routes` say, and `otherwise` for the rest. */
