@@ -12,7 +12,7 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Engine, OpenStream } from "./core/exchange.ts";
+import type { Call, Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -43,7 +43,7 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
-import { plainRateLimited } from "./sources/faults/strike.ts";
+import { limitFault } from "./sources/limits/limits.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -208,9 +208,10 @@ export function makeApp(
   const strikes = {
     draws: chance,
     ordinals: desk.ordinals,
-    rateLimited: plainRateLimited,
+    rateLimited: (call: Call, message: string | undefined, waitS: number): AppError =>
+      limitFault(sources.limits, wallMs)(call, message, waitS),
   };
-  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
+  const sources: Sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,

@@ -168,17 +168,3 @@ function page({ engine: { wheel } }: Call, type: string, text: string): Answer {
     body: new KnownBody([{ bytes: Buffer.from(text), atUs: 0 }], "end", wheel),
   };
 }
-
-/** What is said of a full bucket where no limiter is asked. */
-export function plainRateLimited(
-  _call: Call,
-  message: string | undefined,
-  waitS: number,
-): AppError {
-  const usual = `Rate limit reached for requests. Please try again in ${waitS}s.`;
-  return new AppError("scripted", message ?? usual, {
-    status: 429,
-    headers: { "retry-after": String(waitS) },
-    told: { code: "rate_limit_exceeded" },
-  });
-}
