@@ -12,7 +12,7 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Engine, OpenStream } from "./core/exchange.ts";
+import type { Call, Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
