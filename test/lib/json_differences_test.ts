@@ -29,7 +29,7 @@ describe("jsonDifferences()", () => {
       { a: `${WORDS}said Ann${"!".repeat(99)}` },
       { a: `${WORDS}said Bob` },
       [
-        `a: "… lazy dog, said Ann${"!".repeat(39)}…" instead of "… lazy dog, said Bob"`,
+        `a: "… lazy dog, said Ann${"!".repeat(40)}…" instead of "… lazy dog, said Bob"`,
       ],
     ],
   ];
