@@ -1,5 +1,5 @@
 /**
- * Values of flags with a unit, and such values for people.
+ * Values of flags with a unit, and counts and such values for people.
  *
  * @module
  */
@@ -47,4 +47,9 @@ export function sizeText(bytes: number): string {
 export function msText(us: number): string {
   const ms = us / 1000;
   return `${ms.toFixed(ms < 10 ? 3 : 1)} ms`;
+}
+
+/** "1 tape", "2 tapes" */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }

@@ -56,8 +56,10 @@ export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
   const found: Leak[] = [];
   for (const secret of forbidden.secrets) {
     if (secret.length < SECRET_CHARS_MIN) continue;
-    const at = text.indexOf(secret);
-    if (at >= 0) found.push({ what: "a secret of the config", at });
+    // As it is, in a JSON text, and in a URL.
+    const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())];
+    const at = forms.map((form) => text.indexOf(form)).find((at) => at >= 0);
+    if (at !== undefined) found.push({ what: "a secret of the config", at });
   }
   for (const pattern of forbidden.patterns) {
     for (const { index } of matchesOf(text, pattern)) {
