@@ -49,6 +49,8 @@ const COUNT_BYTES_MAX = 1_048_576;
 const KEPT_MAX = 10_000_000;
 /** Each token is an event: a stream of 64 Ki of them is as long as an answer of the mock may be. */
 const LOREM_TOKENS_MAX = 65_536;
+/** 32 bits. */
+const SEED_MAX = 4_294_967_295;
 const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
 /** More turns than the context of any model holds. */
@@ -181,6 +183,9 @@ export const TREE = z.strictObject({
       "responses, conversations and stored completions that a process keeps; the oldest go first",
     ),
     kept_max_bytes: bytes(0, KEPT_BYTES_MAX, 67_108_864)("memory that they may take together"),
+    seed: whole(0, SEED_MAX, 0)(
+      "what chance draws for a request follows from it, the same in every run",
+    ),
     fixtures: filePlaces(
       "files, folders and patterns of answers that somebody wrote, e.g. [fixtures/, more/*.yaml]",
     ),
