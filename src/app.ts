@@ -40,6 +40,7 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
+import { draws } from "./sources/draws.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
@@ -198,6 +199,7 @@ export function makeApp(
   const driver = new Driver(engine, server);
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
+  const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const sources = composeSources(config, world, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
@@ -206,6 +208,7 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
+      draws: chance,
       wallMs,
     }),
     isStrict: mock.strict,

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { NO_PEERS, type Peers } from "../core/peers.ts";
 import { CountPage, countPageBytes } from "../lib/count_page.ts";
+import { Ordinals, ordinalsBytes } from "../lib/ordinals.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
 import { Journal, type JournalOptions } from "../ops/journal.ts";
 import { checkFixture } from "../sources/fixtures/check.ts";
@@ -20,8 +21,11 @@ import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
 
 /** Counters of all workers: those of sequences, and of sessions. 2 MiB, of which what is used is there. */
 const COUNTERS = 16_384;
+/** Places of requests that chance is drawn for: 2 MiB. */
+const ORDINALS = 262_144;
 
 const COUNTS_FILE = "counts";
+const ORDINALS_FILE = "ordinals";
 const FIXTURES_FILE = "fixtures.json";
 const PREFIX = "weir-shared-";
 
@@ -41,9 +45,12 @@ export class SharedFolder {
    */
   static make(): SharedFolder {
     const shared = new SharedFolder(made(join(tmpdir(), PREFIX)));
-    writeFileSync(join(shared.path, COUNTS_FILE), new Uint8Array(countPageBytes(COUNTERS)), {
-      mode: 0o600,
-    });
+    for (
+      const [file, bytes] of [
+        [COUNTS_FILE, countPageBytes(COUNTERS)],
+        [ORDINALS_FILE, ordinalsBytes(ORDINALS)],
+      ] as const
+    ) writeFileSync(join(shared.path, file), new Uint8Array(bytes), { mode: 0o600 });
     shared.state = { fixtures: [], trouble: "" };
     return shared;
   }
@@ -54,6 +61,10 @@ export class SharedFolder {
 
   counts(): CountPage {
     return new CountPage(Bun.mmap(join(this.path, COUNTS_FILE)));
+  }
+
+  ordinals(): Ordinals {
+    return new Ordinals(Bun.mmap(join(this.path, ORDINALS_FILE)));
   }
 
   /** The fixtures of files that are in force: one reading for all workers. */
@@ -94,6 +105,7 @@ export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: De
     makeSet: fixtureSet,
     readAdded: (values, makeId) => readAdded(values, makeId, checkFixture),
     counts: shared?.counts() ?? new CountPage(new Uint8Array(countPageBytes(COUNTERS))),
+    ordinals: shared?.ordinals() ?? new Ordinals(new Uint8Array(ordinalsBytes(ORDINALS))),
     wheel,
     wallMs: Date.now,
     journal: new Journal(journalOptions(config), Date.now),

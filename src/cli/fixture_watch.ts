@@ -4,7 +4,7 @@
  * @module
  */
 
-import { existsSync, type FSWatcher, statSync, watch } from "node:fs";
+import { existsSync, type FSWatcher, realpathSync, statSync, watch } from "node:fs";
 import { dirname } from "node:path";
 import { checkFixture } from "../sources/fixtures/check.ts";
 import type { FixtureState } from "../surfaces/admin/desk.ts";
@@ -112,7 +112,10 @@ export class FixtureFiles {
     for (const watcher of this.#watchers) watcher.close();
     const { paths, folder } = this.#places;
     const places = paths.map((path) => watchedAt(pathIn(folder, path)));
-    const folders = new Set([...files.map((file) => dirname(file)), ...places.map(([at]) => at)]);
+    const folders = new Set([
+      ...files.flatMap((file) => [dirname(file), dirname(realPathOf(file))]),
+      ...places.map(([at]) => at),
+    ]);
     this.#watchers = [...folders].filter((path) => existsSync(path)).flatMap((path) => {
       const recursive = places.some(([at, isDeep]) => at === path && isDeep);
       try {
@@ -146,6 +149,15 @@ function watchedAt(path: string): readonly [folder: string, isDeep: boolean] {
   }
   const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
   return isFolder ? [path, true] : [dirname(path), false];
+}
+
+/** Where a link leads; the path itself where it leads nowhere. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
 }
 
 function problemsText(problems: readonly string[]): string {

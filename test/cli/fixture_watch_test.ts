@@ -75,6 +75,17 @@ describe("FixtureFiles", () => {
     await until(["a", "b", "two"]);
   });
 
+  test("reads again what a link in another folder leads to", async () => {
+    const { folder, files, write, until } = rig({}, (folder) => {
+      for (const name of ["here", "elsewhere"]) mkdirSync(join(folder, name));
+      writeFileSync(join(folder, "elsewhere", "x.json"), text("one"));
+      symlinkSync("../elsewhere/x.json", join(folder, "here", "x.json"));
+    });
+    files.open({ paths: ["here"], folder });
+    write("elsewhere/x.json", text("two"));
+    await until(["two"]);
+  });
+
   test("keeps all old ones while one file is broken, and says so once", async () => {
     const { folder, files, write, until, states, lines } = rig({
       "a.json": text("a"),

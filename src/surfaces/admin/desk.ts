@@ -8,6 +8,7 @@
 import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import type { CountPage } from "../../lib/count_page.ts";
+import type { Ordinals } from "../../lib/ordinals.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Journal } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
@@ -20,6 +21,8 @@ export interface DeskDeps {
   readonly makeSet: (fixtures: readonly Fixture[]) => FixtureSet;
   readonly readAdded: ReadAdded;
   readonly counts: CountPage;
+  /** How often each request came before, for what chance draws. */
+  readonly ordinals: Ordinals;
   readonly wheel: Wheel;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -60,6 +63,7 @@ export class Desk {
   readonly shelf: FixtureShelf;
   readonly journal: Journal;
   readonly peers: Peers;
+  readonly ordinals: Ordinals;
   readonly #look: Look;
   readonly #readFiles: DeskDeps["readFiles"];
   /** What others say while the state is not here yet. */
@@ -68,6 +72,7 @@ export class Desk {
   constructor(deps: DeskDeps) {
     this.journal = deps.journal;
     this.peers = deps.peers;
+    this.ordinals = deps.ordinals;
     this.#look = new Look(deps);
     this.#readFiles = deps.readFiles;
     this.shelf = new FixtureShelf({
@@ -148,6 +153,12 @@ export class Desk {
           const { change } = question;
           if (change.kind === "reset" && change.parts.includes("journal")) {
             this.journal.clear(change.session === "" ? undefined : change.session);
+          }
+          // Equal requests are told apart by session, and forgotten all at once.
+          if (
+            change.kind === "reset" && change.parts.includes("counters") && change.session === ""
+          ) {
+            this.ordinals.clear();
           }
           return { value };
         }
