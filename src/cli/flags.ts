@@ -99,6 +99,19 @@ export function listFlag<T>(
   };
 }
 
+/** A flag of whose value something is made; undefined when it is not there. The last one counts. */
+export function optionalFlag<T>(
+  facts: ValueFacts & { readonly notes?: readonly string[]; readonly read: ReadValue<T> },
+): Flag<T | undefined> {
+  const { notes = [], read, ...rest } = facts;
+  return {
+    completes: "nothing",
+    ...rest,
+    notes,
+    read: (given, name) => given.length === 0 ? undefined : read(given.at(-1)!, name),
+  };
+}
+
 /** How a flag with a default reads its value. The last one counts. */
 interface ParsedFacts<T> extends ValueFacts {
   /** As it would be written on the command line. */

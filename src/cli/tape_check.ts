@@ -9,7 +9,7 @@ import { linearExpression } from "../lib/linear_expression.ts";
 import { checkPartial, checkTape } from "../sources/tape/check.ts";
 import type { Forbidden } from "../sources/tape/leaks.ts";
 import type { Settings } from "./settings.ts";
-import { bytesOfTape, type TapePath } from "./tape_files.ts";
+import { bytesOfTape, PARTIAL_WHY, type TapePath } from "./tape_files.ts";
 import { EXIT, type Terminal } from "./terminal.ts";
 import { readTokens } from "./token_files.ts";
 import { counted } from "./units.ts";
@@ -40,7 +40,7 @@ export async function checkTapes(
     for (const { line, what } of problems) terminal.complain(`${path}:${line}: ${what}`);
     problemCount += problems.length;
     if (isPartial) {
-      terminal.complain(`weir: warning: ${path}: it ends before its end, and is never replayed`);
+      terminal.complain(`weir: warning: ${path}: ${PARTIAL_WHY}`);
     } else if (problems.length === 0) wholeCount++;
   }
   if (problemCount > 0) {

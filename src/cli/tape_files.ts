@@ -6,7 +6,7 @@
 
 import { type Dirent, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { basename, join } from "node:path";
-import { PARTIAL_ENDING, readTape, type Tape, TAPE_ENDING, TapeFault } from "../sources/tape/format.ts";
+import { PARTIAL_ENDING, readTape, type Tape, TapeFault } from "../sources/tape/format.ts";
 import { fileFailure } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 
@@ -16,6 +16,9 @@ const FILE_BYTES_MAX = 1024 * 1024 * 1024;
 const ID_START = /^[0-9A-Z]{4,26}$/;
 /** weir's own names: nothing else in a folder is a tape. */
 const IS_TAPE = /^[0-9A-Z]{26}\.tape\.jsonl(?:\.partial)?$/;
+
+/** Why nothing is made of a tape that is not whole. */
+export const PARTIAL_WHY = "it ends before its end, and is never replayed";
 
 /** A file of a tape. */
 export interface TapePath {
@@ -40,6 +43,13 @@ export function tapePaths(places: readonly string[], folder: string): readonly T
     path,
     isPartial: path.endsWith(PARTIAL_ENDING),
   }));
+}
+
+/** @throws {Failure} when one of `files` is not called as weir calls tapes. */
+export function checkNames(files: readonly TapePath[]): void {
+  for (const { path } of files) {
+    if (!IS_TAPE.test(basename(path))) throw new Failure(`${path}: it is not called like a tape`);
+  }
 }
 
 /** The tapes right in `folder`, and nothing that is no file of weir's. */
@@ -96,7 +106,7 @@ export function statOfTape(path: string): Stats | undefined {
  * @throws {Failure} with the line when it is none.
  */
 export function tapeAt({ path, isPartial }: TapePath): Tape {
-  if (isPartial) throw new Failure(`${path}: it ends before its end, and is never replayed`);
+  if (isPartial) throw new Failure(`${path}: ${PARTIAL_WHY}`);
   try {
     return readTape(bytesOfTape(path));
   } catch (error) {
@@ -107,9 +117,4 @@ export function tapeAt({ path, isPartial }: TapePath): Tape {
 /** The failure of a file that is no whole tape: "FILE:LINE: what is wrong". */
 export function faultOf(path: string, { line, message }: TapeFault): Failure {
   return new Failure(`${path}:${line}: ${message.replace(/^line \d+: /, "")}`);
-}
-
-/** What people call the tape at `path`: its id. */
-export function nameOfTape(path: string): string {
-  return basename(path).replace(new RegExp(`${RegExp.escape(TAPE_ENDING)}(?:\\.partial)?$`), "");
 }
