@@ -8,10 +8,11 @@
 import { basename } from "node:path";
 import { readRecordings } from "../sources/recordings/read.ts";
 import type { Recordings } from "../sources/recordings/recording.ts";
+import { TAPE_ENDS } from "../sources/tape/summary.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { checkFree, OUT_FLAG, putFixtures } from "./fixture_output.ts";
-import { optionalFlag, readNumber, switchFlag, textFlag } from "./flags.ts";
+import { oneOf, optionalFlag, readChoice, readNumber, switchFlag, textFlag } from "./flags.ts";
 import { readSettings, warn } from "./settings.ts";
 import { checkTapes, forbiddenBy } from "./tape_check.ts";
 import { diffTapes } from "./tape_diff.ts";
@@ -25,12 +26,13 @@ import {
 } from "./tape_files.ts";
 import { listTapes } from "./tape_list.ts";
 import { pruneTapes } from "./tape_prune.ts";
-import { showTape } from "./tape_show.ts";
+import { showTapes } from "./tape_show.ts";
 import { EXIT, Failure } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
 import { readSize, readSpan } from "./units.ts";
 
 const ACTIONS = ["list", "show", "diff", "fixture", "prune", "check"] as const;
+const ENDINGS = [...TAPE_ENDS, "partial"] as const;
 const STATUS = { min: 100, max: 999, isWhole: true };
 const KEEP = { min: 0, max: 1_000_000_000, isWhole: true };
 
@@ -64,14 +66,17 @@ export const tape = defineCommand({
       text: "list: only with this status",
       read: (value, name) => readNumber(value, name, STATUS),
     }),
-    ending: textFlag({
-      value: "WORD",
-      text: "list: only with this ending: whole, client_left, upstream_broke, timed_out or partial",
+    ending: optionalFlag({
+      value: "ENDING",
+      text: "list: only with this ending",
+      notes: [oneOf(ENDINGS)],
+      choices: ENDINGS,
+      read: readChoice(ENDINGS),
     }),
     ...OUT_FLAG,
     olderThan: optionalFlag({
       value: "SPAN",
-      text: "prune: only those that were written longer ago",
+      text: "prune: only those that began longer ago",
       notes: ["s, min, h or d: 30d"],
       read: readSpan,
     }),
@@ -116,11 +121,7 @@ export const tape = defineCommand({
       case "list":
         return listTapes(files, flags, terminal);
       case "show":
-        for (const [at, file] of files.entries()) {
-          if (at > 0 && !flags.json) terminal.print("");
-          await showTape(tapeAt(file), flags.json, terminal);
-        }
-        return EXIT.done;
+        return await showTapes(files, flags.json, terminal);
       case "diff": {
         // In the order in which they were named.
         const named = places.flatMap((place) => tapePaths([place], home));

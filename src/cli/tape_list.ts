@@ -9,7 +9,7 @@ import { readTape, TapeFault } from "../sources/tape/format.ts";
 import { partialSummaryOf, summaryOf, type TapeSummary } from "../sources/tape/summary.ts";
 import { bytesOfTape, faultOf, type TapePath } from "./tape_files.ts";
 import { EXIT, type Terminal } from "./terminal.ts";
-import { msText, sizeText } from "./units.ts";
+import { counted, msText, sizeText } from "./units.ts";
 
 /** Which tapes are told, and how. */
 export interface ListOptions {
@@ -69,7 +69,7 @@ function cellsOf(summary: TapeSummary): readonly string[] {
     status === undefined ? "no answer" : String(status),
     msText(durationUs),
     firstByteUs === undefined ? "no bytes" : `first ${msText(firstByteUs)}`,
-    `${summary.pieces} pieces`,
+    counted(summary.pieces, "piece"),
     sizeText(summary.bytes),
     summary.ending,
   ];

@@ -5,10 +5,14 @@
  */
 
 import { unlinkSync } from "node:fs";
+import { basename } from "node:path";
+import { ulidMs } from "../lib/ulid.ts";
 import { statOfTape, type TapePath } from "./tape_files.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { fileFailure } from "./settings.ts";
 import { counted, sizeText } from "./units.ts";
+
+const ULID_CHARS = 26;
 
 /** Which tapes go: those that fit all that is asked for. */
 export interface PruneOptions {
@@ -28,7 +32,8 @@ export interface PruneOptions {
 /** A file that may go. */
 interface Candidate extends TapePath {
   readonly bytes: number;
-  readonly changedMs: number;
+  /** When it began, as its id says: a copy of the file has other times. */
+  readonly beganMs: number;
 }
 
 /**
@@ -48,14 +53,16 @@ export function pruneTapes(
   const { olderThanMs, keep, maxBytes, partial, unused, dryRun } = options;
   const all = files.flatMap((file): readonly Candidate[] => {
     const stat = statOfTape(file.path);
-    return stat === undefined ? [] : [{ ...file, bytes: stat.size, changedMs: stat.mtimeMs }];
+    if (stat === undefined) return [];
+    const beganMs = ulidMs(basename(file.path).slice(0, ULID_CHARS)) ?? stat.mtimeMs;
+    return [{ ...file, bytes: stat.size, beganMs }];
   });
   const whole = all.filter(({ isPartial }) => !isPartial);
   const rules: readonly ((candidate: Candidate) => boolean)[] = [
     ...(partial ? [({ isPartial }: Candidate) => isPartial] : []),
     ...(olderThanMs === undefined
       ? []
-      : [({ changedMs }: Candidate) => nowMs - changedMs > olderThanMs]),
+      : [({ beganMs }: Candidate) => nowMs - beganMs > olderThanMs]),
     ...(unused
       ? [({ path, isPartial }: Candidate) => !isPartial && !isReplayed(path)]
       : []),

@@ -9,18 +9,34 @@ import type { Field } from "../lib/http1/fields.ts";
 import { type Piece, plainPieces } from "../sources/recordings/recording.ts";
 import { recorded } from "../sources/recordings/tape.ts";
 import { bodyOfTape, type Tape, type TapeResponse } from "../sources/tape/format.ts";
-import { EXIT, type Terminal } from "./terminal.ts";
+import { tapeAt, type TapePath } from "./tape_files.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { counted, msText, sizeText } from "./units.ts";
 
 /** What a terminal would obey: everything that is no character to be seen, line ends aside. */
 // deno-lint-ignore no-control-regex
 const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
 
-/** Prints `tape`. */
-export async function showTape(tape: Tape, json: boolean, terminal: Terminal): Promise<number> {
-  if (json) terminal.print(JSON.stringify(jsonOf(tape), null, 2));
-  else for await (const line of linesOf(tape)) terminal.print(seen(line));
-  return EXIT.done;
+/** Prints the tapes of `files`; one that is broken is told, and makes the exit code 1. */
+export async function showTapes(
+  files: readonly TapePath[],
+  json: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  let code: number = EXIT.done;
+  for (const [at, file] of files.entries()) {
+    if (at > 0 && !json) terminal.print("");
+    try {
+      const tape = tapeAt(file);
+      if (json) terminal.print(JSON.stringify(jsonOf(tape), null, 2));
+      else for await (const line of linesOf(tape)) terminal.print(seen(line));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      code = error.exitCode;
+      terminal.complain(`weir: ${error.message}`);
+    }
+  }
+  return code;
 }
 
 async function* linesOf(tape: Tape): AsyncIterable<string> {

@@ -7,6 +7,14 @@
 import { object } from "../../dialects/openai_chat/read_chunk.ts";
 import type { Tape, TapeEnd } from "./format.ts";
 
+/** How a whole tape can end. */
+export const TAPE_ENDS = [
+  "whole",
+  "client_left",
+  "upstream_broke",
+  "timed_out",
+] as const satisfies readonly TapeEnd[];
+
 /** The facts of a tape. */
 export interface TapeSummary {
   readonly id: string;
