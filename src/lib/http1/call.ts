@@ -11,6 +11,34 @@ import { Fields } from "./fields.ts";
 import type { ResponseHead } from "./head.ts";
 import { chunkOf, type Http1Upload, LAST_CHUNK, type UploadListener } from "./upload.ts";
 
+/**
+ * Sees what crosses the wire for one request, when it does: what comes, whoever reads it. None may
+ * throw. Behind one of the last three nothing follows.
+ */
+export interface WireTap {
+  /** The last byte of the request has left; once more when it is sent again. */
+  onSent(): void;
+  /** The head of the response is here. */
+  onHead(head: TappedHead): void;
+  /** Bytes of its body, as they were read at once; they are not the tap's to keep. */
+  onBytes(bytes: Uint8Array): void;
+  /** The response is whole. */
+  onWhole(): void;
+  /** The rest will not come. */
+  onBroken(error: unknown): void;
+  /** Nobody wants the rest; `reason`: why, where that is known. */
+  onGivenUp(reason?: unknown): void;
+}
+
+/** The head of a response, for a tap. */
+export interface TappedHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly fields: Fields;
+  /** True when the body ends with the connection. */
+  readonly isUntilClose: boolean;
+}
+
 /** What is asked. */
 export interface Http1Request {
   readonly method: string;
@@ -27,6 +55,7 @@ export interface Http1Request {
   readonly upload?: Http1Upload | undefined;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
   readonly signal?: AbortLike;
+  readonly tap?: WireTap | undefined;
 }
 
 /** What came back: the head, and the body that still arrives. The body must be read or cancelled. */
@@ -163,6 +192,7 @@ export class Call implements BodySource {
   readonly #signal: AbortLike | undefined;
   readonly #owner: CallOwner;
   readonly #receiver: Http1Receiver;
+  readonly #tap: WireTap | undefined;
   #body: Http1Body | null = null;
   /** The response, until its receiver has it. */
   #undelivered: Http1Response | null = null;
@@ -175,6 +205,7 @@ export class Call implements BodySource {
     this.isBodiless = request.method === "HEAD";
     this.isSafe = this.isBodiless || request.method === "GET";
     this.#signal = request.signal;
+    this.#tap = request.tap;
     this.#owner = owner;
     this.#receiver = receiver;
     this.#signal?.addEventListener("abort", this);
@@ -219,9 +250,21 @@ export class Call implements BodySource {
     return this.upload === undefined || this.#isUploaded;
   }
 
+  /** Of the connection: the request has left. */
+  sent(): void {
+    this.#tap?.onSent();
+  }
+
   begin(head: ResponseHead): void {
     this.#body = new Http1Body(this);
     this.#undelivered = new Http1Response(head, this.#body);
+    this.#tap?.onHead(this.#undelivered);
+  }
+
+  /** Of the connection: more of the body. */
+  push(bytes: Uint8Array): void {
+    this.#tap?.onBytes(bytes);
+    this.#body!.push(bytes);
   }
 
   /** Hands the response on if there is one: what came in the packet of its head is in it by now. */
@@ -235,12 +278,15 @@ export class Call implements BodySource {
   /** The response is whole. */
   end(last: Uint8Array | null): void {
     this.#release();
+    if (last !== null) this.#tap?.onBytes(last);
+    this.#tap?.onWhole();
     this.#body!.end(last);
   }
 
   fail(error: Http1Error): void {
     this.#release();
     error.hasBegun = this.hasBegun;
+    this.#tap?.onBroken(error);
     if (this.#body !== null) return this.#body.fail(error);
     this.settle();
     this.#receiver.onError(this.#owner.explain(error));
@@ -251,6 +297,7 @@ export class Call implements BodySource {
     const error = abortedError(this.#signal);
     error.hasBegun = this.hasBegun;
     const carrier = this.#release();
+    this.#tap?.onGivenUp(this.#signal!.reason);
     if (carrier !== null) carrier.abandon();
     else if (this.#body === null) this.#owner.onWaitAborted(this);
     if (this.#body !== null) this.#body.abort(error);
@@ -262,6 +309,7 @@ export class Call implements BodySource {
   }
 
   drop(): void {
+    this.#tap?.onGivenUp();
     this.#release()?.abandon();
   }
 
