@@ -193,7 +193,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
         "config.yaml:8:1 nope: is not a known key: known here are server, auth, llm, upstreams, " +
-        "routes, chat, conv, mock, response, memory, ops",
+        "routes, tape, chat, conv, mock, response, memory, ops",
       ],
     ],
   ];

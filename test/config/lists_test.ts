@@ -74,11 +74,7 @@ describe("loadConfig() reads lists of entries", () => {
   });
 
   const ROUTES: readonly (readonly [entry: string, route: Omit<RouteEntry, "tape">])[] = [
-    ["{match: {model: gpt-4o*}, to: [local]}", {
-      match: { model: "gpt-4o*" },
-      to: ["local"],
-      tape: "usual",
-    }],
+    ["{match: {model: gpt-4o*}, to: [local]}", { match: { model: "gpt-4o*" }, to: ["local"] }],
     ["{to: [local]}", { match: { model: "*" }, to: ["local"] }],
     ["{match: {}, to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
     ["{match: , to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
