@@ -136,7 +136,7 @@ const PATH = /^[/*][\x21-\x7e]*$/;
  * @throws {TypeError} when method or path cannot stand in a request.
  */
 export function encodeRequest(request: Http1Request, host: string): readonly Uint8Array[] {
-  const { method, path, body, upload } = request;
+  const { method, path, body } = request;
   if (!TOKEN.test(method)) throw new TypeError("Cannot send the request: its method is no token");
   if (!PATH.test(path)) {
     throw new TypeError('Cannot send the request: its path must begin with "/" and be encoded');
@@ -145,13 +145,7 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   const start = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   const linesBytes = fields.to - fields.from;
   const bodyBytes = body?.length ?? 0;
-  // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
-  const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
-  const end = upload !== undefined
-    ? uploadLines(upload)
-    : isTold
-    ? `content-length: ${bodyBytes}\r\n\r\n`
-    : "\r\n";
+  const end = `${framingLine(request)}\r\n`;
   const isCopied = bodyBytes > 0 && bodyBytes <= COPIED_BODY_BYTES_MAX;
   const headBytes = start.length + linesBytes + end.length;
   const bytes = Buffer.allocUnsafe(headBytes + (isCopied ? bodyBytes : 0));
@@ -162,11 +156,18 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   return bodyBytes > 0 && !isCopied ? [bytes, body!] : [bytes];
 }
 
-/** How the end of an upload is found, and the end of the head. */
-function uploadLines({ lengthBytes }: Http1Upload): string {
-  return lengthBytes === undefined
-    ? "transfer-encoding: chunked\r\n\r\n"
-    : `content-length: ${lengthBytes}\r\n\r\n`;
+/** The line that says how the end of the body is found; "" = there is none, and nobody asks. */
+export function framingLine(
+  { method, body, upload }: Pick<Http1Request, "method" | "body" | "upload">,
+): string {
+  if (upload !== undefined) {
+    return upload.lengthBytes === undefined
+      ? "transfer-encoding: chunked\r\n"
+      : `content-length: ${upload.lengthBytes}\r\n`;
+  }
+  // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
+  const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
+  return isTold ? `content-length: ${body?.length ?? 0}\r\n` : "";
 }
 
 /** A request on its way. */
