@@ -55,13 +55,17 @@ export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly T
       ...(bytes === undefined ? [line] : [bytes.toString()]),
       ...fields.flat().map(String),
     ];
-    const whats = new Set(texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what));
+    const whats = new Set(
+      texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what),
+    );
     for (const field of fields) {
       if (!Array.isArray(field)) continue;
       const [name, content] = field.map(String);
       const small = name?.toLowerCase() ?? "";
       const open = content?.replaceAll(/\*+/g, "") ?? "";
-      if (showsSecret(small, open, Object.hasOwn(value, "request"))) whats.add(`the value of ${small}`);
+      if (showsSecret(small, open, Object.hasOwn(value, "request"))) {
+        whats.add(`the value of ${small}`);
+      }
     }
     for (const what of whats) problems.push({ line: at + 1, what: `${what} stands in it` });
   }
@@ -113,7 +117,8 @@ class Check {
       this.#fields("response", response.fields);
       const pieces = await plainPieces(recorded(this.#tape, response, ""));
       if (pieces === undefined) {
-        const what = "the content encoding of its answer cannot be undone: secrets would not be seen";
+        const what =
+          "the content encoding of its answer cannot be undone: secrets would not be seen";
         this.#add(this.#line("response"), what);
       } else {
         const body = Buffer.concat(pieces.map(({ bytes }) => bytes));
@@ -177,8 +182,9 @@ class Check {
         one.where === `${side}.field` && one.name === small && (one.index ?? 0) === index
       );
       const open = withoutRanges(value, listed);
-      if (showsSecret(small, open, side === "request")) this.#add(line, `the value of ${small} is not redacted`);
-      else if (open.includes(REDACTED.repeat(REDACTED_CHARS_MIN))) {
+      if (showsSecret(small, open, side === "request")) {
+        this.#add(line, `the value of ${small} is not redacted`);
+      } else if (open.includes(REDACTED.repeat(REDACTED_CHARS_MIN))) {
         this.#add(line, `the value of ${small} is redacted, and not listed`);
       }
       this.#text(value, `the header ${small}`, () => line);

@@ -200,14 +200,18 @@ describe("a tape", () => {
       ],
       [ended("client_left"), "its client left before the answer had ended"],
       [ended("upstream_broke"), "its answer broke off"],
-      [ended("timed_out", { response: undefined, reads: [], redactions: [] }), "its answer did not come in time"],
+      [
+        ended("timed_out", { response: undefined, reads: [], redactions: [] }),
+        "its answer did not come in time",
+      ],
     ];
     for (const [broken, reason] of cases) expect(why(broken)).toEqual([`a.yaml: ${reason}`]);
   });
 });
 
 test("a file that is neither says so", () => {
-  const neither = "a.yaml: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture";
+  const neither =
+    "a.yaml: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture";
   for (const text of ["", "fixtures: []", '{"log":{}}', "7"]) expect(why(text)).toEqual([neither]);
   expect(why("a: [")[0]).toStartWith("a.yaml: it is no YAML and no JSON: ");
 });
