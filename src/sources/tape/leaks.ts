@@ -1,0 +1,82 @@
+/**
+ * Looks for secrets in what a tape holds. It does not ask how the tape was redacted: it knows what
+ * must not be there, and what keys look like.
+ *
+ * @module
+ */
+
+import type { RE2JS } from "re2js";
+
+/** What is looked for. */
+export interface Forbidden {
+  /** Texts that must not be there: keys of the config. */
+  readonly secrets: readonly string[];
+  /** Expressions for what must not be there either: `tape.redact`. None fits an empty text. */
+  readonly patterns: readonly RE2JS[];
+}
+
+/** Something that should not be there. The value itself is never told. */
+export interface Leak {
+  /** What it looks like: "an OpenAI key". */
+  readonly what: string;
+  /** Where it begins, in UTF-16 units. */
+  readonly at: number;
+}
+
+/** A shorter secret would turn up inside ordinary words. In UTF-16 units. */
+const SECRET_CHARS_MIN = 4;
+/** Of one text, so many are told. */
+const LEAKS_MAX = 20;
+
+/**
+ * What keys look like, wherever they stand. They are long enough that prose about keys ("sk-…",
+ * "Bearer TOKEN") is none of them.
+ */
+const SHAPES: readonly (readonly [what: string, shape: RegExp])[] = [
+  ["an Anthropic key", /\bsk-ant-[\w-]{16,}/g],
+  ["an OpenAI key", /\bsk-(?!ant-)[\w-]{16,}/g],
+  ["a bearer token", /\bBearer\s+[\w.~+/-]{12,}=*/gi],
+  ["credentials of HTTP", /\bBasic\s+[A-Za-z0-9+/]{12,}={0,2}(?![\w+/])/g],
+  ["a JSON web token", /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/g],
+  ["a Google key", /\bAIza[\w-]{35}(?![\w-])/g],
+  ["an AWS key id", /\b(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])/g],
+  ["a GitHub token", /\b(?:gh[pousr]_\w{36,}|github_pat_\w{22,})/g],
+  ["a Slack token", /\bxox[abpors]-[\w-]{10,}/g],
+  ["a Groq key", /\bgsk_\w{20,}/g],
+  ["a Hugging Face token", /\bhf_[A-Za-z0-9]{30,}/g],
+  ["a private key", /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/g],
+];
+
+/** Header fields whose values are secrets, whatever they look like. */
+const SECRET_FIELD =
+  /(?:^|-)auth(?:orization|enticate)?$|^(?:set-)?cookie2?$|api-?key|-key$|(?:^|-)token$|secret|passw/;
+/** Their values when they say nothing: a marker of what was there, or a scheme alone. */
+const OPEN_VALUE = /^(?:Bearer|Basic)?\s*$/i;
+
+/** What of `forbidden`, and what that looks like a key, stands in `text`. In order. */
+export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
+  const found: Leak[] = [];
+  for (const secret of forbidden.secrets) {
+    if (secret.length < SECRET_CHARS_MIN) continue;
+    // As it is, in a JSON text, and in a URL.
+    const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())];
+    const at = forms.map((form) => text.indexOf(form)).find((at) => at >= 0);
+    if (at !== undefined) found.push({ what: "a secret of the config", at });
+  }
+  for (const pattern of forbidden.patterns) {
+    const matcher = pattern.matcher(text);
+    // One is enough to know that the expression was not obeyed.
+    if (matcher.find()) {
+      found.push({ what: `what ${pattern.pattern()} stands for`, at: matcher.start() });
+    }
+  }
+  for (const [what, shape] of SHAPES) {
+    for (const { index } of text.matchAll(shape).take(LEAKS_MAX)) found.push({ what, at: index });
+  }
+  return found.sort((one, other) => one.at - other.at).slice(0, LEAKS_MAX);
+}
+
+/** Is a value of a field of that name a secret? `rest`: the value without what stands for redacted parts. */
+export function isSecretField(name: string, rest: string): boolean {
+  return SECRET_FIELD.test(name.toLowerCase()) && !OPEN_VALUE.test(rest);
+}
