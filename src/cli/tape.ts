@@ -51,7 +51,8 @@ export const tape = defineCommand({
     action: { name: ACTIONS.join("|"), text: "what to do with them", choices: ACTIONS },
     places: {
       name: "TAPE",
-      text: "files, folders, patterns, or how the id of a tape in tape.folder begins; none = tape.folder",
+      text:
+        "files, folders, patterns, or how the id of a tape in tape.folder begins; none = tape.folder",
       isOptional: true,
       isRepeated: true,
       completes: "files",
@@ -127,7 +128,10 @@ export const tape = defineCommand({
         const named = places.flatMap((place) => tapePaths([place], home));
         const [one, other, third] = named;
         if (one === undefined || other === undefined || third !== undefined) {
-          throw new Failure(`weir tape diff needs two tapes: there are ${named.length}`, EXIT.usage);
+          throw new Failure(
+            `weir tape diff needs two tapes: there are ${named.length}`,
+            EXIT.usage,
+          );
         }
         return await diffTapes(tapeAt(one), tapeAt(other), terminal);
       }
@@ -137,7 +141,13 @@ export const tape = defineCommand({
         return await checkTapes(files, forbiddenBy(settings), terminal);
       case "prune":
         checkNames(files);
-        return pruneTapes(files, { ...flags, olderThanMs: flags.olderThan, maxBytes: flags.maxSize }, () => false, Date.now(), terminal);
+        return pruneTapes(
+          files,
+          { ...flags, olderThanMs: flags.olderThan, maxBytes: flags.maxSize },
+          () => false,
+          Date.now(),
+          terminal,
+        );
     }
   },
 });

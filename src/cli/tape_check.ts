@@ -34,9 +34,7 @@ export async function checkTapes(
   let wholeCount = 0;
   for (const { path, isPartial } of files) {
     const bytes = bytesOfTape(path);
-    const problems = isPartial
-      ? checkPartial(bytes, forbidden)
-      : await checkTape(bytes, forbidden);
+    const problems = isPartial ? checkPartial(bytes, forbidden) : await checkTape(bytes, forbidden);
     for (const { line, what } of problems) terminal.complain(`${path}:${line}: ${what}`);
     problemCount += problems.length;
     if (isPartial) {
@@ -44,7 +42,9 @@ export async function checkTapes(
     } else if (problems.length === 0) wholeCount++;
   }
   if (problemCount > 0) {
-    terminal.complain(`weir: ${counted(problemCount, "problem")} in ${counted(files.length, "file")}`);
+    terminal.complain(
+      `weir: ${counted(problemCount, "problem")} in ${counted(files.length, "file")}`,
+    );
     return EXIT.failed;
   }
   terminal.print(`ok: ${counted(wholeCount, "tape")}, and no secret in them`);

@@ -38,7 +38,9 @@ export function tapePaths(places: readonly string[], folder: string): readonly T
   if (places.length === 0 && folder === "") {
     throw new Failure("There is no folder of tapes: name one, or set tape.folder");
   }
-  const files = places.length === 0 ? filesIn(folder) : places.flatMap((one) => pathsOf(one, folder));
+  const files = places.length === 0
+    ? filesIn(folder)
+    : places.flatMap((one) => pathsOf(one, folder));
   return [...new Set(files)].sort(byName).map((path) => ({
     path,
     isPartial: path.endsWith(PARTIAL_ENDING),

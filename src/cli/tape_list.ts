@@ -39,7 +39,7 @@ export function listTapes(
       terminal.complain(`weir: ${faultOf(file.path, error).message}`);
     }
   }
-  if (options.json) for (const row of rows) terminal.print(JSON.stringify(row));
+  if (options.json) { for (const row of rows) terminal.print(JSON.stringify(row)); }
   else if (rows.length === 0) terminal.print("There are no such tapes.");
   else for (const line of columns(rows.map(cellsOf))) terminal.print(line);
   return isBroken ? EXIT.failed : EXIT.done;
@@ -47,9 +47,7 @@ export function listTapes(
 
 function summaryAt({ path, isPartial }: TapePath): TapeSummary {
   const bytes = bytesOfTape(path);
-  return isPartial
-    ? partialSummaryOf(new TextDecoder().decode(bytes))
-    : summaryOf(readTape(bytes));
+  return isPartial ? partialSummaryOf(new TextDecoder().decode(bytes)) : summaryOf(readTape(bytes));
 }
 
 function fits(summary: TapeSummary, { model, path, status, ending }: ListOptions): boolean {

@@ -63,9 +63,7 @@ export function pruneTapes(
     ...(olderThanMs === undefined
       ? []
       : [({ beganMs }: Candidate) => nowMs - beganMs > olderThanMs]),
-    ...(unused
-      ? [({ path, isPartial }: Candidate) => !isPartial && !isReplayed(path)]
-      : []),
+    ...(unused ? [({ path, isPartial }: Candidate) => !isPartial && !isReplayed(path)] : []),
     ...(keep === undefined ? [] : [isIn(whole.slice(0, Math.max(0, whole.length - keep)))]),
     ...(maxBytes === undefined ? [] : [isIn(whole.slice(0, overflow(whole, maxBytes)))]),
   ];

@@ -71,7 +71,9 @@ describe("weir tape list", () => {
     const ending = { how: "upstream_broke", atUs: 500, error: "no" } as const;
     write(
       tapeFile(toldId(4)),
-      tapeText(toldTape(4, { request: bare, response: undefined, reads: [], redactions: [], ending })),
+      tapeText(
+        toldTape(4, { request: bare, response: undefined, reads: [], redactions: [], ending }),
+      ),
     );
     const said = await tape("list", toldId(4));
     expect(said.output).toContain("GET /v1/models?x=1  -  no answer  0.500 ms  no bytes  0 pieces");
@@ -136,7 +138,9 @@ describe("weir tape show", () => {
     expect(third).toStartWith('    330.1 ms  🌊"');
     expect(output).not.toContain("\ufffd");
     expect(output).toContain("whole after 331.0 ms: 2 pieces, 297 B\n");
-    expect(output).toContain("redacted: request.field authorization, 20 bytes from byte 7, by name");
+    expect(output).toContain(
+      "redacted: request.field authorization, 20 bytes from byte 7, by name",
+    );
   });
 
   test("a terminal obeys nothing of it", async () => {
@@ -186,8 +190,7 @@ describe("weir tape diff", () => {
     write(tapeFile(toldId(2)), tapeText({ ...toldTape(1, { reads: later }), id: toldId(2) }));
     expect(await tape("diff", toldId(1), toldId(2))).toMatchObject({
       code: 0,
-      output:
-        "times:\n  first byte: 312.4 ms instead of 312.9 ms\nno difference but the times",
+      output: "times:\n  first byte: 312.4 ms instead of 312.9 ms\nno difference but the times",
     });
     expect(await tape("diff", toldId(1), toldId(1))).toMatchObject({
       code: 0,
@@ -211,7 +214,8 @@ describe("weir tape fixture", () => {
     const said = await tape("fixture", folder, "--out", out);
     expect(said).toMatchObject({
       code: 0,
-      output: `weir: ${toldId(3)}${PARTIAL_ENDING}: not taken: it ends before its end, and is never ` +
+      output:
+        `weir: ${toldId(3)}${PARTIAL_ENDING}: not taken: it ends before its end, and is never ` +
         `replayed\nweir: 2 fixtures of 3 recordings, 1 not taken: ${out}`,
     });
     expect(parse(readFileSync(out, "utf8"))).toEqual({
@@ -314,7 +318,10 @@ describe("weir tape prune", () => {
     const cases: readonly (readonly [words: readonly string[], complaint: RegExp])[] = [
       [[], /^Nothing says what goes: --older-than, --keep/],
       [["--partial", "--keep", "1"], /^--partial goes with --older-than only/],
-      [["--older-than", "x"], /^--older-than must be a number and s, min, h or d: 30d\. It is "x"$/],
+      [
+        ["--older-than", "x"],
+        /^--older-than must be a number and s, min, h or d: 30d\. It is "x"$/,
+      ],
       [["--max-size", "1 TB"], /^--max-size must be a number of bytes, or of kB, MB or GB/],
       [["--keep", "-1"], /^--keep needs a value/],
     ];

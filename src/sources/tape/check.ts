@@ -55,7 +55,9 @@ export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly T
       ...(bytes === undefined ? [line] : [bytes.toString()]),
       ...fields.flat().map(String),
     ];
-    const whats = new Set(texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what));
+    const whats = new Set(
+      texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what),
+    );
     for (const field of fields) {
       if (!Array.isArray(field)) continue;
       const [name, content] = field.map(String);
@@ -117,7 +119,8 @@ class Check {
       this.#fields("response", response.fields);
       const pieces = await plainPieces(recorded(this.#tape, response, ""));
       if (pieces === undefined) {
-        const what = "the content encoding of its answer cannot be undone: secrets would not be seen";
+        const what =
+          "the content encoding of its answer cannot be undone: secrets would not be seen";
         this.#add(this.#line("response"), what);
       } else {
         const body = Buffer.concat(pieces.map(({ bytes }) => bytes));

@@ -59,7 +59,11 @@ export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
   for (const secret of forbidden.secrets) {
     if (secret.length < SECRET_CHARS_MIN) continue;
     // As it is, in a JSON text, and in a URL.
-    const forms = [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret.toWellFormed())];
+    const forms = [
+      secret,
+      JSON.stringify(secret).slice(1, -1),
+      encodeURIComponent(secret.toWellFormed()),
+    ];
     const at = forms.map((form) => text.indexOf(form)).find((at) => at >= 0);
     if (at !== undefined) found.push({ what: "a secret of the config", at });
   }

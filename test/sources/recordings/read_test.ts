@@ -168,7 +168,8 @@ describe("a capture", () => {
 });
 
 test("a file that is neither says so", () => {
-  const neither = "a.yaml: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture";
+  const neither =
+    "a.yaml: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture";
   for (const text of ["", "fixtures: []", '{"log":{}}', "7"]) expect(why(text)).toEqual([neither]);
   expect(why("a: [")[0]).toStartWith("a.yaml: it is no YAML and no JSON: ");
 });

@@ -69,21 +69,32 @@ describe("checkTape()", () => {
     ["asterisks that nobody lists", sending("x-a", "*".repeat(8)), [
       "2: the value of x-a is redacted, and not listed",
     ]],
-    ["a key in a path", { ...toldTape(1), request: { ...toldTape(1).request, path: `/a?b=${OPENAI}` } }, [
+    ["a key in a path", {
+      ...toldTape(1),
+      request: { ...toldTape(1).request, path: `/a?b=${OPENAI}` },
+    }, [
       "2: an OpenAI key stands in the path",
     ]],
     ["a key in the upstream's name", toldTape(1, { host: `${OPENAI}.example.com` }), [
       "1: an OpenAI key stands in the first line",
     ]],
-    ["a key in the error", toldTape(1, { ending: { how: "timed_out", atUs: 400_000, error: OPENAI } }), [
-      "8: an OpenAI key stands in the error",
-    ]],
-    ["a web token, and a private key", answering(
-      "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl -----BEGIN RSA PRIVATE KEY-----",
-    ), [
-      "5: a JSON web token stands in the answer's body",
-      "5: a private key stands in the answer's body",
-    ]],
+    [
+      "a key in the error",
+      toldTape(1, { ending: { how: "timed_out", atUs: 400_000, error: OPENAI } }),
+      [
+        "8: an OpenAI key stands in the error",
+      ],
+    ],
+    [
+      "a web token, and a private key",
+      answering(
+        "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl -----BEGIN RSA PRIVATE KEY-----",
+      ),
+      [
+        "5: a JSON web token stands in the answer's body",
+        "5: a private key stands in the answer's body",
+      ],
+    ],
     [
       "a listed place where something else stands",
       toldTape(1, {
@@ -109,7 +120,11 @@ describe("checkTape()", () => {
     const encoded = (encoding: string, bytes: Uint8Array) => {
       const tape = answering(bytes);
       const fields = [["content-encoding", encoding]] as const;
-      return { ...tape, response: { ...tape.response!, fields }, redactions: [tape.redactions[0]!] };
+      return {
+        ...tape,
+        response: { ...tape.response!, fields },
+        redactions: [tape.redactions[0]!],
+      };
     };
     expect(await problems(encoded("gzip", gzipSync(`key ${OPENAI}`)))).toEqual([
       "5: an OpenAI key stands in the answer's body",

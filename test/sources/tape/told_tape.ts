@@ -16,7 +16,10 @@ export function toldId(number: number): string {
 export function readsOf(
   pieces: readonly (readonly [ms: number, what: string | Uint8Array])[],
 ): readonly TapeRead[] {
-  return pieces.map(([ms, what]) => ({ bytes: Uint8Array.from(Buffer.from(what)), atUs: ms * 1000 }));
+  return pieces.map(([ms, what]) => ({
+    bytes: Uint8Array.from(Buffer.from(what)),
+    atUs: ms * 1000,
+  }));
 }
 
 /** A tape of chat that says 你好 🌊 in pieces that cut characters, with `more` in place of its parts. */
