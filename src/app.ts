@@ -43,6 +43,7 @@ import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
+import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
@@ -102,6 +103,8 @@ export interface World {
   readonly process: ProcessFacts;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  /** The folder of tapes at `path`, as the config writes it. */
+  readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** The folder that relative paths count from. */
@@ -141,7 +144,7 @@ export interface App extends Http1Handler {
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
   /** Answers what another worker asks about what is kept here. */
@@ -200,7 +203,9 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const sources = composeSources(config, world, tokens, wheel, {
+  const recordLateness = (lateMs: number) => observer.metrics.latenessMs.record(lateMs);
+  const ofTapes = { watch: engine.watch, ordinals: desk.ordinals, recordLateness };
+  const sources = composeSources(config, { ...world, ...ofTapes }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -236,7 +241,7 @@ export function makeApp(
   const streaming = {
     stamps,
     isDraining,
-    recordLateness: (lateMs: number) => observer.metrics.latenessMs.record(lateMs),
+    recordLateness,
   };
   const openai = {
     ...streaming,
@@ -531,7 +536,8 @@ export function makeApp(
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
-    const isTroubled = trouble !== "" || fixtureTrouble !== "";
+    const tapeTrouble = sources.tapeTrouble();
+    const isTroubled = trouble !== "" || fixtureTrouble !== "" || tapeTrouble !== "";
     return {
       status: app.status === "ok" && isTroubled ? "degraded" : app.status,
       version: world.version,
@@ -543,6 +549,7 @@ export function makeApp(
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
+      ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
@@ -588,9 +595,9 @@ export function makeApp(
     memory,
     workflows,
     needsToken: world.tokens.length > 0,
-    close() {
+    async close() {
       conversations.close();
-      sources.close();
+      await sources.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),

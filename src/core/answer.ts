@@ -262,6 +262,8 @@ export interface Relay {
   readonly fields: Fields;
   /** True when the body ends with the connection: whether it is whole, only its own end mark tells. */
   readonly isUntilClose?: boolean;
+  /** The dialect of a body that may be in another one than was asked for; absent = it is in that. */
+  readonly dialect?: DialectName;
   readonly body: RelayBody;
 }
 

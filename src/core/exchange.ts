@@ -101,6 +101,8 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
+  /** The id of the tape that answers; "" = none. */
+  tape: string;
   /** What goes wrong on purpose; undefined = nothing. */
   fault: Fault | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
@@ -165,6 +167,7 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
+  tape = "";
   fault: Fault | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;

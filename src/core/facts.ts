@@ -75,6 +75,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly promptText: string;
   /** The id of the fixture that has answered; "" = none. */
   readonly fixture: string;
+  /** The id of the tape that has answered; "" = none. */
+  readonly tape: string;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

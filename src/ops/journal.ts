@@ -60,6 +60,7 @@ export type NotedFacts = Pick<
   | "tokenName"
   | "requestId"
   | "fixture"
+  | "tape"
   | "fault"
   | "misses"
   | "isStream"
@@ -102,6 +103,7 @@ const NO_FACTS: NotedFacts = {
   tokenName: "",
   requestId: "",
   fixture: "",
+  tape: "",
   fault: undefined,
   misses: [],
   isStream: false,
@@ -209,6 +211,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.tokenName = exchange.tokenName;
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
+    facts.tape = exchange.tape;
     facts.fault = exchange.fault;
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;

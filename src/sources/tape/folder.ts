@@ -9,6 +9,8 @@ export interface TapeFolder {
   /** The names of the whole tapes in it, in no order; none where there is no such folder. */
   list(): Promise<readonly string[]>;
   read(name: string): Promise<Uint8Array>;
+  /** What is another text once the file has changed; undefined = there is none. */
+  stampOf(name: string): Promise<string | undefined>;
   /** Begins a tape, and makes the folder where there is none. It has its name when it is whole. */
   begin(name: string): Promise<TapeFile>;
   /** Calls `onChange` soon after something in it has changed, until what it gives is called. */

@@ -167,7 +167,7 @@ function loopDetected(): AppError {
 }
 
 /** Host and port of `url`, with the port that its protocol stands for. */
-function hostOf(url: string): string {
+export function hostOf(url: string): string {
   const { protocol, hostname, port } = new URL(url);
   return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }

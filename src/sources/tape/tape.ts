@@ -1,0 +1,168 @@
+/**
+ * Tapes in the place of an upstream: what was recorded answers, and what was not is asked for,
+ * recorded or refused, as the mode says.
+ *
+ * @module
+ */
+
+import type { Ask, Relay } from "../../core/answer.ts";
+import { replays, type TapeMode } from "../../config/tape_rules.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Event } from "../../core/events.ts";
+import type { Call } from "../../core/exchange.ts";
+import { checkStatus } from "../../core/relay.ts";
+import type { Asked, AskWriter } from "../upstream/asked.ts";
+import type { RelayReceiver } from "../upstream/attempt.ts";
+import { redirectError } from "../upstream/redirect.ts";
+import type { EagerSource, Upstream } from "../upstream/upstream.ts";
+import type { LaidTape } from "./laid.ts";
+import { nearestText } from "./nearest.ts";
+import { dueMs, errorOfTape, isAtOnce, type PlayOptions, TimedTape, WholeTape } from "./play.ts";
+import type { Recorder, TapePlace } from "./recorder.ts";
+import type { TapeShelf } from "./shelf.ts";
+
+/** What is done with tapes at all. */
+export type UsedMode = Exclude<TapeMode, "off">;
+
+/** What it needs. */
+export interface TapeDeps {
+  readonly mode: UsedMode;
+  /** The name of the upstream. */
+  readonly name: string;
+  /** The setting that says where the upstream is: "llm.base_url". */
+  readonly urlKey: string;
+  /** Writes what the upstream would be asked. */
+  readonly asks: AskWriter;
+  /** Absent: there is none, and only tapes answer. */
+  readonly upstream?: Upstream | undefined;
+  readonly place: TapePlace;
+  readonly shelf: TapeShelf;
+  readonly recorder: Recorder;
+  readonly play: PlayOptions;
+}
+
+/** The header that names a test's own things: equal requests are counted within one session. */
+const SESSION_HEADER = "x-weir-session";
+
+const REPLAYED: Event = { kind: "tape_replayed" };
+const MISSED: Event = { kind: "tape_missed" };
+
+/** A source that plays and records tapes of one upstream. */
+export function tape(deps: TapeDeps): EagerSource {
+  return new TapeSource(deps);
+}
+
+class TapeSource implements EagerSource {
+  readonly name = "proxy";
+  readonly #deps: TapeDeps;
+  readonly #replays: boolean;
+  /** Answers that are due at once, by their tapes. */
+  readonly #wholes = new WeakMap<LaidTape, WholeTape>();
+  #lastWhole: WholeTape | undefined;
+
+  constructor(deps: TapeDeps) {
+    this.#deps = deps;
+    this.#replays = replays(deps.mode);
+  }
+
+  /** Rejects with an `AppError` when there is no answer. */
+  answer(ask: Ask, call: Call): Promise<Relay> {
+    return new Promise((resolve, reject) => {
+      this.begin(ask, call, { onAnswer: resolve, onError: reject });
+    });
+  }
+
+  begin(ask: Ask, call: Call, receiver: RelayReceiver): void {
+    try {
+      const asked = this.#deps.asks.of(ask, call);
+      if (!this.#replays) return this.#ask(asked, call, receiver, true);
+      const startMs = this.#deps.play.wheel.nowMs;
+      const found = this.#find(asked, ask, call);
+      if (!(found instanceof Promise)) return this.#take(found, startMs, asked, call, receiver);
+      found.then((tape) => this.#take(tape, startMs, asked, call, receiver))
+        .catch((error) => receiver.onError(error));
+    } catch (error) {
+      receiver.onError(error);
+    }
+  }
+
+  #find(asked: Asked, ask: Ask, call: Call) {
+    const { shelf, name, mode, upstream } = this.#deps;
+    return shelf.find(asked, ask, {
+      upstream: name,
+      wantsWhole: mode === "auto" && upstream !== undefined,
+      session: () => call.request?.head.fields.get(SESSION_HEADER) ?? "",
+    });
+  }
+
+  #take(
+    tape: LaidTape | undefined,
+    startMs: number,
+    asked: Asked,
+    call: Call,
+    receiver: RelayReceiver,
+  ): void {
+    if (tape !== undefined) return this.#play(tape, startMs, call, receiver);
+    const { mode, upstream } = this.#deps;
+    call.engine.watch(MISSED);
+    if (mode === "strict" || upstream === undefined) throw this.#missing(asked);
+    this.#ask(asked, call, receiver, mode === "auto");
+  }
+
+  /** Asks the upstream. */
+  #ask(asked: Asked, call: Call, receiver: RelayReceiver, isRecorded: boolean): void {
+    const { upstream, recorder, place } = this.#deps;
+    if (upstream === undefined) throw this.#missing(asked);
+    const tap = isRecorded ? recorder.tap(place, asked.dialect) : undefined;
+    upstream.send(asked, call, receiver, tap);
+  }
+
+  #play(tape: LaidTape, startMs: number, call: Call, receiver: RelayReceiver): void {
+    const { play, urlKey } = this.#deps;
+    call.engine.watch(REPLAYED);
+    call.tape = tape.id;
+    call.source = "tape";
+    const { usage, status, dialect } = tape;
+    if (usage !== undefined) {
+      call.promptTokens = usage.promptTokens;
+      call.completionTokens = usage.completionTokens;
+    }
+    const isRedirect = status >= 300 && status < 400 && dialect !== "chatgpt_web";
+    const error = status < 0
+      ? errorOfTape(tape)
+      : isRedirect
+      ? redirectError(tape, tape.url, urlKey)
+      : undefined;
+    if (error === undefined && isAtOnce(tape, play.speed)) {
+      return receiver.onAnswer(this.#wholeOf(tape));
+    }
+    if (error === undefined) checkStatus(status);
+    const settle = () => {
+      if (error !== undefined) receiver.onError(error);
+      else receiver.onAnswer(new TimedTape(tape, startMs, play));
+    };
+    const headMs = startMs + dueMs(tape.headUs, play.speed);
+    if (headMs <= play.wheel.nowMs) return settle();
+    play.wheel.until(headMs, call.signal).then((isTime) => {
+      if (isTime) settle();
+      else receiver.onError(call.signal.reason);
+    });
+  }
+
+  #wholeOf(tape: LaidTape): WholeTape {
+    if (this.#lastWhole?.tape === tape) return this.#lastWhole;
+    let whole = this.#wholes.get(tape);
+    if (whole === undefined) this.#wholes.set(tape, whole = new WholeTape(tape, this.#deps.play));
+    return this.#lastWhole = whole;
+  }
+
+  #missing(asked: Asked): AppError {
+    const { mode, shelf, upstream, urlKey } = this.#deps;
+    const plain = "No tape answers this request";
+    const nobody = upstream === undefined && mode !== "strict"
+      ? `, and there is no upstream to ask (${urlKey})`
+      : "";
+    const message = `${plain}${nobody}: ${nearestText(shelf.nearest(asked))}`;
+    return new AppError("tape_missing", message, { plain: plain + nobody });
+  }
+}
