@@ -141,10 +141,9 @@ export const tape = defineCommand({
         return await checkTapes(files, forbiddenBy(settings), terminal);
       case "prune":
         checkNames(files);
-        return pruneTapes(
+        return await pruneTapes(
           files,
           { ...flags, olderThanMs: flags.olderThan, maxBytes: flags.maxSize },
-          () => false,
           Date.now(),
           terminal,
         );

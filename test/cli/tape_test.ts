@@ -305,6 +305,21 @@ describe("weir tape prune", () => {
     expect(left()).toEqual([]);
   });
 
+  test("removes what was never replayed, where that is known", async () => {
+    const [one, other] = aged(2, 1) as [string, string];
+    const { code, complaint } = await tape("prune", "--unused");
+    expect([code, complaint]).toEqual([
+      1,
+      `Nothing tells which tapes of ${folder} are used: weir notes what it replays in ` +
+      `${at(".replayed")}, and there is none`,
+    ]);
+    write(".replayed", `${one.slice(0, 26)}\n`);
+    await tape("prune", "--unused", "--dry-run");
+    expect(left()).toEqual([".replayed", one, other]);
+    await tape("prune", "--unused");
+    expect(left()).toEqual([".replayed", one]);
+  });
+
   test("never removes a file that is not called like a tape", async () => {
     const path = at("notes.tape.jsonl");
     expect(await tape("prune", path, "--older-than", "0s")).toMatchObject({

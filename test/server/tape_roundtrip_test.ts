@@ -7,7 +7,7 @@
  */
 
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { readTape, type Tape } from "../../src/sources/tape/format.ts";
@@ -78,6 +78,12 @@ async function tapesIn(folder: string, count: number): Promise<readonly Tape[]> 
   return names.map((name) => readTape(readFileSync(join(folder, name))));
 }
 
+/** How many tapes a weir has noted as replayed. */
+function replayedIn(folder: string): number {
+  const file = join(folder, ".replayed");
+  return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0;
+}
+
 /** Nothing in the folder may be secret. */
 async function expectClean(folder: string): Promise<void> {
   const words = ["tape", "check", folder, "--set", `llm.api_key=${KEY}`];
@@ -133,6 +139,11 @@ describe("recorded from aimock, replayed without it", () => {
     for (const [at, question] of QUESTIONS.entries()) {
       expectSame(recorded[at]!, tapes[at]!, await ask(again.port, question));
     }
+    await waitFor(() => replayedIn(folder) === QUESTIONS.length);
+    expect(await run(["tape", "prune", folder, "--unused"])).toMatchObject({
+      code: 0,
+      output: "removed 0 files of 3, 0 B\n",
+    });
     // What weir wrote down is what the client of the recording saw, or earlier by its way through weir.
     for (const [at, { ms }] of recorded[0]!.pieces.entries()) {
       expect(ms).toBeGreaterThanOrEqual(tapes[0]!.reads[at]!.atUs / 1000 - EARLY_MS);

@@ -243,6 +243,11 @@ export class TapeShelf {
     return nearestTape(comparedOf(this.#clean(asked), this.#ignored), known);
   }
 
+  /** A tape is being played. */
+  notePlayed(id: string): void {
+    this.#deps.folder.noteReplayed(id);
+  }
+
   /** A tape is whole. */
   add(name: string): void {
     if (!this.#isReady) return; // it is read with the others

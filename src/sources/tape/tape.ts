@@ -118,8 +118,9 @@ class TapeSource implements EagerSource {
   }
 
   #play(tape: LaidTape, startMs: number, call: Call, receiver: RelayReceiver): void {
-    const { play, urlKey } = this.#deps;
+    const { play, shelf, urlKey } = this.#deps;
     call.engine.watch(REPLAYED);
+    shelf.notePlayed(tape.id);
     call.tape = tape.id;
     call.source = "tape";
     const { usage, status, dialect } = tape;
