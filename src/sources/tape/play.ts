@@ -6,8 +6,10 @@
 
 import type { PieceSink, Relay, RelayBody } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
+import { tailOf } from "../../core/relay.ts";
 import { OwnBody } from "../../core/relay_body.ts";
 import type { RecordLateness } from "../../core/surface.ts";
+import type { SseTail, StreamEnd } from "../../lib/sse_tail.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import { brokenOff } from "../upstream/attempt.ts";
 import type { FreshStamps } from "./fresh_ids.ts";
@@ -52,10 +54,18 @@ export class WholeTape implements TapeRelay, RelayBody {
   readonly body: RelayBody = this;
   readonly tape: LaidTape;
   readonly #options: PlayOptions;
+  #end: StreamEnd | undefined;
+  #tail: SseTail | undefined;
 
   constructor(tape: LaidTape, options: PlayOptions) {
     this.tape = tape;
     this.#options = options;
+  }
+
+  tail(end: StreamEnd | undefined): SseTail {
+    if (this.#tail !== undefined && this.#end === end) return this.#tail;
+    this.#end = end;
+    return this.#tail = tailOf(this.tape.bytes, end);
   }
 
   get status(): number {

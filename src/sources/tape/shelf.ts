@@ -7,6 +7,7 @@
 
 import type { Ask, DialectName } from "../../core/answer.ts";
 import type { Watch } from "../../core/events.ts";
+import type { Call } from "../../core/exchange.ts";
 import type { Turn } from "../../core/turn.ts";
 import { Lru } from "../../lib/lru.ts";
 import type { Ordinals } from "../../lib/ordinals.ts";
@@ -14,7 +15,7 @@ import type { Asked } from "../upstream/asked.ts";
 import type { TapeFolder } from "./folder.ts";
 import { readTape, type Tape, TapeFault } from "./format.ts";
 import { laidBytes, type LaidTape, layTape } from "./laid.ts";
-import { type KnownRequest, type Nearest, nearestTape } from "./nearest.ts";
+import { type KnownRequest, nearestTape, nearestText } from "./nearest.ts";
 import { type Redactor, starred } from "./redactor.ts";
 import {
   type Comparable,
@@ -33,6 +34,8 @@ const COMPARED_BYTES_MAX = 67_108_864;
 /** Requests whose tapes are remembered by their bytes, and the longest of them. */
 const REMEMBERED_MAX = 1024;
 const REMEMBERED_BYTES_MAX = 65_536;
+/** The header that names a test's own things: equal requests are counted within one session. */
+const SESSION_HEADER = "x-weir-session";
 /** Files that are read side by side. */
 const READERS = 8;
 
@@ -87,8 +90,6 @@ export interface Seeker {
   readonly upstream: string;
   /** True: a tape whose client had left is none, as the answer can be asked for. */
   readonly wantsWhole: boolean;
-  /** Equal requests are counted within one session; "" = none. Looked at when there are several tapes. */
-  readonly session: () => string;
 }
 
 /** The one shelf of an app. */
@@ -133,26 +134,40 @@ export class TapeShelf {
   }
 
   /** The tape for `asked`; undefined = there is none. A promise only where something is to be read. */
-  find(asked: Asked, ask: Ask, seeker: Seeker): Found | undefined | Promise<Found | undefined> {
-    const place = this.#deps.match === "order" ? this.#ordinal(groupOf(asked), seeker) : -1;
-    const found = this.#isReady ? this.#find(asked, ask, seeker, place) : undefined;
+  find(
+    asked: Asked,
+    ask: Ask,
+    call: Call,
+    seeker: Seeker,
+  ): Found | undefined | Promise<Found | undefined> {
+    const last = this.#last;
+    if (last?.only !== undefined && isOf(last, asked)) return last.only;
+    const place = this.#deps.match === "order" ? this.#ordinal(groupOf(asked), call) : -1;
+    const found = this.#isReady ? this.#find(asked, ask, call, seeker, place) : undefined;
     if (found !== undefined) return found;
     // Another worker may have recorded it.
-    return this.refresh(false).then(() => this.#find(asked, ask, seeker, place));
+    return this.refresh(false).then(() => this.#find(asked, ask, call, seeker, place));
   }
 
   /** `place`: which one it is in order; -1 = that does not count. */
   #find(
     asked: Asked,
     ask: Ask,
+    call: Call,
     seeker: Seeker,
     place: number,
   ): Found | undefined | Promise<Found | undefined> {
     const entry = place >= 0
       ? fittingOf(this.#buckets.get(groupOf(asked)) ?? NO_BUCKET, seeker)[place]
-      : this.#inTurn(this.#bucketOf(asked), seeker) ?? this.#ofTurn(ask, seeker);
+      : this.#inTurn(this.#bucketOf(asked), call, seeker) ?? this.#ofTurn(ask, call, seeker);
     if (entry === undefined) return undefined;
-    return this.#laid.get(entry.name) ?? this.#load(entry);
+    const laid = this.#laid.get(entry.name);
+    if (laid === undefined) return this.#load(entry);
+    const last = this.#last;
+    const isOnly = place < 0 && last?.bucket?.entries.length === 1 && !entry.isTorn &&
+      last.bucket.entries[0] === entry;
+    if (isOnly && isOf(last, asked)) this.#last = { ...last, only: laid };
+    return laid;
   }
 
   /** Reads a tape again that there was no room for. */
@@ -172,20 +187,21 @@ export class TapeShelf {
   }
 
   /** Equal requests get the tapes of one bucket in turn. */
-  #inTurn(bucket: Bucket | undefined, seeker: Seeker): Entry | undefined {
+  #inTurn(bucket: Bucket | undefined, call: Call, seeker: Seeker): Entry | undefined {
     const fitting = fittingOf(bucket ?? NO_BUCKET, seeker);
     if (fitting.length < 2) return fitting[0];
-    return fitting[this.#ordinal(bucket!.key, seeker) % fitting.length];
+    return fitting[this.#ordinal(bucket!.key, call) % fitting.length];
   }
 
   /** How often `key` was asked for before, in all workers. */
-  #ordinal(key: string, seeker: Seeker): number {
-    const name = `${key} ${seeker.session()}`;
+  #ordinal(key: string, { request }: Call): number {
+    const session = request?.head.fields.get(SESSION_HEADER) ?? "";
+    const name = `${key} ${session}`;
     return this.#deps.ordinals.next(Bun.hash.xxHash32(name, 1), Bun.hash.xxHash32(name, 2));
   }
 
   /** A tape in another dialect than the client's that asks the same. */
-  #ofTurn(ask: Ask, seeker: Seeker): Entry | undefined {
+  #ofTurn(ask: Ask, call: Call, seeker: Seeker): Entry | undefined {
     const dialect = ask.wire?.dialect;
     if (dialect === "openai" || dialect === "chatgpt_web") return undefined;
     let turn: Turn;
@@ -198,7 +214,7 @@ export class TapeShelf {
     if (bucket === undefined || bucket.entries.every((entry) => entry.dialect === dialect)) {
       return undefined;
     }
-    return this.#inTurn(bucket, seeker);
+    return this.#inTurn(bucket, call, seeker);
   }
 
   /** Remembered by the bytes of the request, so that it is read once. */
@@ -237,10 +253,15 @@ export class TapeShelf {
     return requestKey(this.#clean(asked), this.#ignored);
   }
 
-  /** The tape that is nearest to `asked`, and what differs; undefined = there is none at all. */
-  nearest(asked: Asked): Nearest | undefined {
-    const known = [...this.#entries.values()].flatMap(({ compared }) => compared ?? []);
-    return nearestTape(comparedOf(this.#clean(asked), this.#ignored), known);
+  /** Why no tape answers `asked`: what differs from the nearest one. A sentence without a period. */
+  whyMissing(asked: Asked): string {
+    if (this.#deps.match === "order") {
+      const count = this.#buckets.get(groupOf(asked))?.entries.length ?? 0;
+      if (count > 0) return `all ${count} have been played, one after the other (tape.match: order)`;
+    }
+    const entries = [...this.#entries.values()].sort((one, other) => one.id < other.id ? -1 : 1);
+    const known = entries.flatMap(({ compared }) => compared ?? []);
+    return nearestText(nearestTape(comparedOf(this.#clean(asked), this.#ignored), known));
   }
 
   /** A tape is being played. */
@@ -387,6 +408,8 @@ const NOTHING = new Uint8Array(0);
 interface Remembered extends Comparable {
   readonly body: Uint8Array;
   readonly bucket: Bucket | undefined;
+  /** The only tape in it, where that is ready: set of the last request alone. */
+  readonly only?: LaidTape;
 }
 
 function isOf(known: Remembered, { method, path, body }: Asked): boolean {

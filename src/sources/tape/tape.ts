@@ -16,10 +16,9 @@ import type { RelayReceiver } from "../upstream/attempt.ts";
 import { redirectError } from "../upstream/redirect.ts";
 import type { EagerSource, Upstream } from "../upstream/upstream.ts";
 import type { LaidTape } from "./laid.ts";
-import { nearestText } from "./nearest.ts";
 import { dueMs, errorOfTape, isAtOnce, type PlayOptions, TimedTape, WholeTape } from "./play.ts";
 import type { Recorder, TapePlace } from "./recorder.ts";
-import type { TapeShelf } from "./shelf.ts";
+import type { Seeker, TapeShelf } from "./shelf.ts";
 
 /** What is done with tapes at all. */
 export type UsedMode = Exclude<TapeMode, "off">;
@@ -41,9 +40,6 @@ export interface TapeDeps {
   readonly play: PlayOptions;
 }
 
-/** The header that names a test's own things: equal requests are counted within one session. */
-const SESSION_HEADER = "x-weir-session";
-
 const REPLAYED: Event = { kind: "tape_replayed" };
 const MISSED: Event = { kind: "tape_missed" };
 
@@ -56,13 +52,16 @@ class TapeSource implements EagerSource {
   readonly name = "proxy";
   readonly #deps: TapeDeps;
   readonly #replays: boolean;
+  readonly #seeker: Seeker;
   /** Answers that are due at once, by their tapes. */
   readonly #wholes = new WeakMap<LaidTape, WholeTape>();
   #lastWhole: WholeTape | undefined;
 
   constructor(deps: TapeDeps) {
     this.#deps = deps;
-    this.#replays = replays(deps.mode);
+    const { mode, name, upstream } = deps;
+    this.#replays = replays(mode);
+    this.#seeker = { upstream: name, wantsWhole: mode === "auto" && upstream !== undefined };
   }
 
   /** Rejects with an `AppError` when there is no answer. */
@@ -76,33 +75,22 @@ class TapeSource implements EagerSource {
     try {
       const asked = this.#deps.asks.of(ask, call);
       if (!this.#replays) return this.#ask(asked, call, receiver, true);
-      const startMs = this.#deps.play.wheel.nowMs;
-      const found = this.#find(asked, ask, call);
-      if (!(found instanceof Promise)) return this.#take(found, startMs, asked, call, receiver);
-      found.then((tape) => this.#take(tape, startMs, asked, call, receiver))
+      const found = this.#deps.shelf.find(asked, ask, call, this.#seeker);
+      if (!(found instanceof Promise)) return this.#take(found, asked, call, receiver);
+      found.then((tape) => this.#take(tape, asked, call, receiver))
         .catch((error) => receiver.onError(error));
     } catch (error) {
       receiver.onError(error);
     }
   }
 
-  #find(asked: Asked, ask: Ask, call: Call) {
-    const { shelf, name, mode, upstream } = this.#deps;
-    return shelf.find(asked, ask, {
-      upstream: name,
-      wantsWhole: mode === "auto" && upstream !== undefined,
-      session: () => call.request?.head.fields.get(SESSION_HEADER) ?? "",
-    });
-  }
-
   #take(
     tape: LaidTape | undefined,
-    startMs: number,
     asked: Asked,
     call: Call,
     receiver: RelayReceiver,
   ): void {
-    if (tape !== undefined) return this.#play(tape, startMs, call, receiver);
+    if (tape !== undefined) return this.#play(tape, call, receiver);
     const { mode, upstream } = this.#deps;
     call.engine.watch(MISSED);
     if (mode === "strict" || upstream === undefined) throw this.#missing(asked);
@@ -117,10 +105,10 @@ class TapeSource implements EagerSource {
     upstream.send(asked, call, receiver, tap);
   }
 
-  #play(tape: LaidTape, startMs: number, call: Call, receiver: RelayReceiver): void {
+  #play(tape: LaidTape, call: Call, receiver: RelayReceiver): void {
     const { play, shelf, urlKey } = this.#deps;
+    const startMs = play.wheel.nowMs;
     call.engine.watch(REPLAYED);
-    shelf.notePlayed(tape.id);
     call.tape = tape.id;
     call.source = "tape";
     const { usage, status, dialect } = tape;
@@ -137,6 +125,7 @@ class TapeSource implements EagerSource {
     if (error === undefined && isAtOnce(tape, play.speed)) {
       return receiver.onAnswer(this.#wholeOf(tape));
     }
+    shelf.notePlayed(tape.id);
     if (error === undefined) checkStatus(status);
     const settle = () => {
       if (error !== undefined) receiver.onError(error);
@@ -152,6 +141,7 @@ class TapeSource implements EagerSource {
 
   #wholeOf(tape: LaidTape): WholeTape {
     if (this.#lastWhole?.tape === tape) return this.#lastWhole;
+    this.#deps.shelf.notePlayed(tape.id);
     let whole = this.#wholes.get(tape);
     if (whole === undefined) this.#wholes.set(tape, whole = new WholeTape(tape, this.#deps.play));
     return this.#lastWhole = whole;
@@ -163,7 +153,7 @@ class TapeSource implements EagerSource {
     const nobody = upstream === undefined && mode !== "strict"
       ? `, and there is no upstream to ask (${urlKey})`
       : "";
-    const message = `${plain}${nobody}: ${nearestText(shelf.nearest(asked))}`;
+    const message = `${plain}${nobody}: ${shelf.whyMissing(asked)}`;
     return new AppError("tape_missing", message, { plain: plain + nobody });
   }
 }

@@ -100,16 +100,22 @@ export function respeak(
   if (asked === undefined) return source;
 
   function answer(ask: Ask, call: Call): Answer | Promise<Answer> {
-    const { wire } = ask;
-    const reading = () => new Reading(source, asked!, limits, streamOptions, options, ask, call);
-    if (!speaks.has(wire?.dialect)) return reading().ask();
+    if (!speaks.has(ask.wire?.dialect)) return reading(ask, call).ask();
     const given = source.answer(ask, call);
-    const isSure = speaks.isSureOf(wire!.dialect) || wire!.upload !== undefined;
-    const take = (settled: Answer) => {
-      if (isForeign(settled, ask)) return reading().read(settled);
-      return isSure ? settled : checked(settled, ask, call);
-    };
-    return given instanceof Promise ? given.then(take) : take(given);
+    return given instanceof Promise
+      ? given.then((settled) => take(settled, ask, call))
+      : take(given, ask, call);
+  }
+
+  function reading(ask: Ask, call: Call): Reading {
+    return new Reading(source, asked!, limits, streamOptions, options, ask, call);
+  }
+
+  function take(given: Answer, ask: Ask, call: Call): Answer | Promise<Answer> {
+    const { dialect, upload } = ask.wire!;
+    if (isForeign(given, dialect)) return reading(ask, call).read(given);
+    const isSure = speaks.isSureOf(dialect) || upload !== undefined;
+    return isSure ? given : checked(given, ask, call);
   }
 
   /** `relay`, or what the upstream says in its own dialect when it does not know that one. */
@@ -125,9 +131,8 @@ export function respeak(
 }
 
 /** True when `answer` says that it is in another dialect than its client's. */
-function isForeign(answer: Answer, { wire }: Ask): boolean {
-  return answer.kind === "relay" && answer.dialect !== undefined &&
-    answer.dialect !== wire?.dialect;
+function isForeign(answer: Answer, own: DialectName): boolean {
+  return answer.kind === "relay" && answer.dialect !== undefined && answer.dialect !== own;
 }
 
 /** One turn asked and read. */
