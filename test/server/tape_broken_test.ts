@@ -1,10 +1,10 @@
-/** A folder of tapes that are broken each in its own way: none is played, each is told with its line. */
+/** Tapes that cannot be played, each in its own way: none is, and a client is told why. */
 
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Tape, tapeFile, tapeText } from "../../src/sources/tape/format.ts";
-import { stream } from "../sources/recordings/cassettes.ts";
+import { question, stream } from "../sources/recordings/cassettes.ts";
 import { readsOf, toldId, toldTape } from "../sources/tape/told_tape.ts";
 import { launch, makeFolder, run, TEST_MS_MAX, waitFor } from "./launch.ts";
 
@@ -90,5 +90,73 @@ test("broken tapes are never played, not even in part", async () => {
     if (at > 0) {
       expect(errors, what).toContain(`${join(folder, tapeFile(toldId(at + 1)))}:${line}: `);
     }
+  }
+});
+
+test("in order, what comes behind the last tape is told so", async () => {
+  const folder = makeFolder();
+  for (const number of [1, 2]) {
+    writeFileSync(join(folder, tapeFile(toldId(number))), tapeText(told(number)));
+  }
+  const weir = await launch({
+    set: {
+      "tape.folder": folder,
+      "tape.mode": "strict",
+      "tape.match": "order",
+      "tape.speed": 0,
+    },
+  });
+  try {
+    const answers: string[] = [];
+    for (let count = 0; count < 3; count++) {
+      const response = await fetch(`${weir.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(question("something else", { stream: true })),
+      });
+      answers.push(`${response.status} ${await response.text()}`);
+    }
+    expect(answers[0]).toStartWith("200 data: ");
+    expect(answers[1]).toStartWith("200 data: ");
+    expect(answers[2]).toContain(
+      "No tape answers this request: all 2 have been played, one after the other (tape.match: order)",
+    );
+  } finally {
+    await weir.stop();
+  }
+});
+
+test("auto asks again for what a client has left, and then plays that", async () => {
+  const folder = makeFolder();
+  const torn = told(1).reads.slice(0, 1);
+  const ending = { how: "client_left", atUs: 313_000, error: "" } as const;
+  const left = toldTape(1, { reads: torn, ending });
+  writeFileSync(join(folder, tapeFile(toldId(1))), tapeText(left));
+  const upstream = await launch({ set: { "mock.reply": "whole at last" } });
+  const weir = await launch({
+    set: {
+      "tape.folder": folder,
+      "tape.mode": "auto",
+      "tape.speed": 0,
+      "llm.base_url": `${upstream.url}/v1`,
+    },
+  });
+  try {
+    const ask = async () => {
+      const response = await fetch(`${weir.url}/v1/chat/completions`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: Buffer.from(left.request.body),
+      });
+      return await response.text();
+    };
+    const first = await ask();
+    expect(first).toContain('"whole"');
+    await waitFor(() => readdirSync(folder).filter((name) => name.endsWith(".jsonl")).length === 2);
+    await upstream.stop();
+    await waitFor(async () => await ask() === first);
+  } finally {
+    await weir.stop();
+    await upstream.stop();
   }
 });
