@@ -18,7 +18,6 @@ import { checkTapes, forbiddenBy } from "./tape_check.ts";
 import { diffTapes } from "./tape_diff.ts";
 import {
   bytesOfTape,
-  checkNames,
   PARTIAL_WHY,
   tapeAt,
   type TapePath,
@@ -140,7 +139,6 @@ export const tape = defineCommand({
       case "check":
         return await checkTapes(files, forbiddenBy(settings), terminal);
       case "prune":
-        checkNames(files);
         return await pruneTapes(
           files,
           { ...flags, olderThanMs: flags.olderThan, maxBytes: flags.maxSize },

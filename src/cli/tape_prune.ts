@@ -7,7 +7,7 @@
 import { unlinkSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { ulidMs } from "../lib/ulid.ts";
-import { statOfTape, type TapePath } from "./tape_files.ts";
+import { isOwnName, statOfTape, type TapePath } from "./tape_files.ts";
 import { REPLAYED_FILE, replayedIds } from "./tape_folder.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { fileFailure } from "./settings.ts";
@@ -51,7 +51,10 @@ export async function pruneTapes(
 ): Promise<number> {
   checkOptions(options);
   const { olderThanMs, keep, maxBytes, partial, unused, dryRun } = options;
-  const all = files.flatMap((file): readonly Candidate[] => {
+  for (const file of files.filter((one) => !isOwnName(one))) {
+    terminal.complain(`weir: kept ${file.path}: that is no name that weir gives`);
+  }
+  const all = files.filter(isOwnName).flatMap((file): readonly Candidate[] => {
     const stat = statOfTape(file.path);
     if (stat === undefined) return [];
     const beganMs = ulidMs(idOf(file.path)) ?? stat.mtimeMs;
