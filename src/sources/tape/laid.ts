@@ -20,6 +20,8 @@ export interface LaidTape {
   /** -1 = there was no head. */
   readonly status: number;
   readonly fields: Fields;
+  /** How its body is encoded; "" = it is not. */
+  readonly encoding: string;
   readonly isUntilClose: boolean;
   readonly headUs: number;
   /** The whole body. Only `fresh` changes it: whoever writes it copies it at once. */
@@ -42,7 +44,9 @@ export function layTape(tape: Tape, isFresh: boolean): LaidTape {
   let end = 0;
   for (const [i, { bytes }] of reads.entries()) ends[i] = end += bytes.length;
   const fields = Fields.of(response?.fields ?? []);
-  const isPlain = (fields.get("content-encoding") ?? "identity").toLowerCase() === "identity";
+  const coding = (fields.get("content-encoding") ?? "").trim().toLowerCase();
+  const encoding = coding === "identity" ? "" : coding;
+  const isPlain = encoding === "";
   const tail = new UsageTail(dialect);
   if (isPlain) tail.feed(bytes);
   return {
@@ -51,6 +55,7 @@ export function layTape(tape: Tape, isFresh: boolean): LaidTape {
     url: `http://${host}${base}`,
     status: response?.status ?? -1,
     fields,
+    encoding,
     isUntilClose: response?.isUntilClose ?? false,
     headUs: response?.atUs ?? ending.atUs,
     bytes,

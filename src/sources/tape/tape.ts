@@ -13,6 +13,7 @@ import type { Call } from "../../core/exchange.ts";
 import { checkStatus } from "../../core/relay.ts";
 import type { Asked, AskWriter } from "../upstream/asked.ts";
 import type { RelayReceiver } from "../upstream/attempt.ts";
+import { decoded } from "../upstream/decoded.ts";
 import { redirectError } from "../upstream/redirect.ts";
 import type { EagerSource, Upstream } from "../upstream/upstream.ts";
 import type { LaidTape } from "./laid.ts";
@@ -90,7 +91,7 @@ class TapeSource implements EagerSource {
     call: Call,
     receiver: RelayReceiver,
   ): void {
-    if (tape !== undefined) return this.#play(tape, call, receiver);
+    if (tape !== undefined) return this.#play(tape, asked, call, receiver);
     const { mode, upstream } = this.#deps;
     call.engine.watch(MISSED);
     if (mode === "strict" || upstream === undefined) throw this.#missing(asked);
@@ -105,7 +106,7 @@ class TapeSource implements EagerSource {
     upstream.send(asked, call, receiver, tap);
   }
 
-  #play(tape: LaidTape, call: Call, receiver: RelayReceiver): void {
+  #play(tape: LaidTape, asked: Asked, call: Call, receiver: RelayReceiver): void {
     const { play, shelf, urlKey } = this.#deps;
     const startMs = play.wheel.nowMs;
     call.engine.watch(REPLAYED);
@@ -122,14 +123,13 @@ class TapeSource implements EagerSource {
       : isRedirect
       ? redirectError(tape, tape.url, urlKey)
       : undefined;
-    if (error === undefined && isAtOnce(tape, play.speed)) {
-      return receiver.onAnswer(this.#wholeOf(tape));
-    }
+    const give = (relay: Relay) => receiver.onAnswer(readable(relay, tape, asked));
+    if (error === undefined && isAtOnce(tape, play.speed)) return give(this.#wholeOf(tape));
     shelf.notePlayed(tape.id);
     if (error === undefined) checkStatus(status);
     const settle = () => {
       if (error !== undefined) receiver.onError(error);
-      else receiver.onAnswer(new TimedTape(tape, startMs, play));
+      else give(new TimedTape(tape, startMs, play));
     };
     const headMs = startMs + dueMs(tape.headUs, play.speed);
     if (headMs <= play.wheel.nowMs) return settle();
@@ -156,4 +156,20 @@ class TapeSource implements EagerSource {
     const message = `${plain}${nobody}: ${shelf.whyMissing(asked)}`;
     return new AppError("tape_missing", message, { plain: plain + nobody });
   }
+}
+
+/** `relay`, without its content encoding where that is one the client has not asked for. */
+function readable(relay: Relay, { encoding, dialect }: LaidTape, { fields, isOwn }: Asked): Relay {
+  if (encoding === "" || !isOwn || accepts(fields.get("accept-encoding"), encoding)) return relay;
+  const { kind, status, body } = decoded(relay);
+  return { kind, status, fields: relay.fields.with({ "content-encoding": null }), body, dialect };
+}
+
+/** True when `accepted`, the value of `accept-encoding`, takes `encoding`. */
+function accepts(accepted: string | null, encoding: string): boolean {
+  const codings = (accepted ?? "").toLowerCase().split(",").map((one) => one.split(";"));
+  const found = codings.find(([name]) => name!.trim() === encoding) ??
+    codings.find(([name]) => name!.trim() === "*");
+  return found !== undefined &&
+    !found.slice(1).some((weight) => /^\s*q=0(?:\.0*)?\s*$/.test(weight));
 }
