@@ -13,6 +13,8 @@ export class MemoryFolder implements TapeFolder {
   readonly files = new Map<string, string>();
   /** Those that are being written. */
   readonly partial = new Map<string, string>();
+  /** Ids of tapes that were played. */
+  readonly replayed: string[] = [];
   /** What the system says to whoever writes; "" = nothing. */
   trouble = "";
   readonly #watchers = new Set<() => void>();
@@ -49,6 +51,10 @@ export class MemoryFolder implements TapeFolder {
 
   stampOf(name: string): Promise<string | undefined> {
     return Promise.resolve(this.#stamps.get(name));
+  }
+
+  noteReplayed(id: string): void {
+    this.replayed.push(id);
   }
 
   begin(name: string): Promise<TapeFile> {
