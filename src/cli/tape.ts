@@ -16,14 +16,7 @@ import { oneOf, optionalFlag, readChoice, readNumber, switchFlag, textFlag } fro
 import { readSettings, warn } from "./settings.ts";
 import { checkTapes, forbiddenBy } from "./tape_check.ts";
 import { diffTapes } from "./tape_diff.ts";
-import {
-  bytesOfTape,
-  checkNames,
-  PARTIAL_WHY,
-  tapeAt,
-  type TapePath,
-  tapePaths,
-} from "./tape_files.ts";
+import { bytesOfTape, PARTIAL_WHY, tapeAt, type TapePath, tapePaths } from "./tape_files.ts";
 import { listTapes } from "./tape_list.ts";
 import { pruneTapes } from "./tape_prune.ts";
 import { showTapes } from "./tape_show.ts";
@@ -39,7 +32,7 @@ const KEEP = { min: 0, max: 1_000_000_000, isWhole: true };
 /** Everything that can be done with tapes but to record and to replay them. */
 export const tape = defineCommand({
   name: "tape",
-  summary: "list, show and compare recorded exchanges, make fixtures of them, prove or remove them",
+  summary: "list, show, compare, prove or remove what weir has recorded",
   details:
     "list tells of each tape in a line, and show all that is in one. diff tells what the first of two " +
     "has in place of what the second has: other times alone are no difference. fixture makes fixtures " +
@@ -48,7 +41,7 @@ export const tape = defineCommand({
     "nothing that looks like a key. prune removes tapes that fit everything that is asked for, and " +
     "never another file.",
   operands: {
-    action: { name: ACTIONS.join("|"), text: "what to do with them", choices: ACTIONS },
+    action: { name: "ACTION", text: oneOf(ACTIONS), choices: ACTIONS },
     places: {
       name: "TAPE",
       text:
@@ -140,11 +133,9 @@ export const tape = defineCommand({
       case "check":
         return await checkTapes(files, forbiddenBy(settings), terminal);
       case "prune":
-        checkNames(files);
-        return pruneTapes(
+        return await pruneTapes(
           files,
           { ...flags, olderThanMs: flags.olderThan, maxBytes: flags.maxSize },
-          () => false,
           Date.now(),
           terminal,
         );

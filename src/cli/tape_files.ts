@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Dirent, readdirSync, readFileSync, type Stats, statSync } from "node:fs";
+import { readdirSync, readFileSync, type Stats, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { PARTIAL_ENDING, readTape, type Tape, TapeFault } from "../sources/tape/format.ts";
 import { fileFailure } from "./settings.ts";
@@ -14,8 +14,10 @@ import { Failure } from "./terminal.ts";
 const FILE_BYTES_MAX = 1024 * 1024 * 1024;
 /** How much of an id at its beginning names a tape. */
 const ID_START = /^[0-9A-Z]{4,26}$/;
-/** weir's own names: nothing else in a folder is a tape. */
-const IS_TAPE = /^[0-9A-Z]{26}\.tape\.jsonl(?:\.partial)?$/;
+/** What weir may replay, and what it has begun: whoever renames a tape has a tape all the same. */
+const IS_TAPE = /\.tape\.jsonl(?:\.partial)?$/;
+/** As weir calls them. */
+const IS_OWN = /^[0-9A-Z]{26}\.tape\.jsonl(?:\.partial)?$/;
 
 /** Why nothing is made of a tape that is not whole. */
 export const PARTIAL_WHY = "it ends before its end, and is never replayed";
@@ -47,31 +49,31 @@ export function tapePaths(places: readonly string[], folder: string): readonly T
   }));
 }
 
-/** @throws {Failure} when one of `files` is not called as weir calls tapes. */
-export function checkNames(files: readonly TapePath[]): void {
-  for (const { path } of files) {
-    if (!IS_TAPE.test(basename(path))) throw new Failure(`${path}: it is not called like a tape`);
-  }
+/** True when the file has the name that weir gave it. */
+export function isOwnName({ path }: TapePath): boolean {
+  return IS_OWN.test(basename(path));
 }
 
-/** The tapes right in `folder`, and nothing that is no file of weir's. */
+/** The tapes right in `folder`; links to files are followed, as a mounted ConfigMap has nothing else. */
 function filesIn(folder: string): readonly string[] {
-  let entries: readonly Dirent[];
+  let names: readonly string[];
   try {
-    entries = readdirSync(folder, { withFileTypes: true });
+    names = readdirSync(folder);
   } catch (error) {
     throw fileFailure(error, `Cannot read the folder ${folder}`);
   }
-  return entries.filter((entry) => entry.isFile() && IS_TAPE.test(entry.name))
-    .map(({ name }) => join(folder, name));
+  return names.filter((name) => IS_TAPE.test(name)).map((name) => join(folder, name))
+    .filter((path) => statOfTape(path)?.isFile());
 }
 
 function pathsOf(place: string, folder: string): readonly string[] {
-  const stat = statSync(place, { throwIfNoEntry: false });
+  const stat = statOfTape(place);
   if (stat?.isDirectory()) return filesIn(place);
   if (stat !== undefined) return [place];
   const found = /[*?[{]/.test(place)
-    ? [...new Bun.Glob(place).scanSync()]
+    ? [...new Bun.Glob(place).scanSync({ onlyFiles: false })].filter((path) =>
+      statOfTape(path)?.isFile()
+    )
     : ID_START.test(place) && folder !== ""
     ? filesIn(folder).filter((path) => basename(path).startsWith(place))
     : [];
@@ -97,9 +99,13 @@ export function bytesOfTape(path: string): Uint8Array {
   }
 }
 
-/** What is known of a file; undefined = it is gone by now. */
+/** What is known of a file; undefined = there is none, or nobody may look. */
 export function statOfTape(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return undefined; // a link to itself, a folder that is closed
+  }
 }
 
 /**

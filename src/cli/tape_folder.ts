@@ -6,6 +6,7 @@
 
 import { existsSync, watch } from "node:fs";
 import {
+  appendFile,
   type FileHandle,
   mkdir,
   open,
@@ -26,8 +27,12 @@ const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 const PARTIAL = ".partial";
 
+/** The file in a folder of tapes that has the ids of those that were replayed, a line each. */
+export const REPLAYED_FILE = ".replayed";
+
 /** The folder at `path`, which need not be there. */
 export function tapeFolder(path: string): TapeFolder {
+  const notes = new ReplayNotes(path);
   return {
     async list() {
       try {
@@ -51,6 +56,7 @@ export function tapeFolder(path: string): TapeFolder {
       const file = join(path, name);
       return new DiskTape(file, await open(file + PARTIAL, "wx", FILE_MODE));
     },
+    noteReplayed: (id) => notes.add(id),
     watch: (onChange) => watchFolder(path, onChange),
   };
 }
@@ -88,6 +94,38 @@ function watched(path: string, onEvent: (file: string | null) => void): (() => v
     return () => watcher.close();
   } catch {
     return undefined;
+  }
+}
+
+/** The ids in the folder's note of what was replayed; none = nobody has noted any. */
+export async function replayedIds(path: string): Promise<ReadonlySet<string> | undefined> {
+  try {
+    return new Set((await readFile(join(path, REPLAYED_FILE), "utf8")).split("\n"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Each id is noted once: whoever replays a tape again knows it by then. */
+class ReplayNotes {
+  readonly #path: string;
+  readonly #known = new Set<string>();
+  #before: Promise<ReadonlySet<string> | undefined> | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  add(id: string): void {
+    if (this.#known.has(id)) return;
+    this.#known.add(id);
+    void this.#note(id).catch(() => {}); // one that cannot be written has no notes, which prune tells
+  }
+
+  async #note(id: string): Promise<void> {
+    this.#before ??= replayedIds(this.#path);
+    if ((await this.#before)?.has(id)) return;
+    await appendFile(join(this.#path, REPLAYED_FILE), `${id}\n`, { mode: FILE_MODE });
   }
 }
 

@@ -5,9 +5,10 @@
  */
 
 import { unlinkSync } from "node:fs";
-import { basename } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ulidMs } from "../lib/ulid.ts";
-import { statOfTape, type TapePath } from "./tape_files.ts";
+import { isOwnName, statOfTape, type TapePath } from "./tape_files.ts";
+import { REPLAYED_FILE, replayedIds } from "./tape_folder.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { fileFailure } from "./settings.ts";
 import { counted, sizeText } from "./units.ts";
@@ -37,24 +38,26 @@ interface Candidate extends TapePath {
 }
 
 /**
- * Removes what fits of `files`, which are in the order in which they were recorded. `isReplayed`: has
- * a weir replayed the tape at that path?
+ * Removes what fits of `files`, which are in the order in which they were recorded.
  *
- * @throws {Failure} with exit code 2 when nothing is asked for, or nothing can fit all of it.
+ * @throws {Failure} when nobody has noted what was replayed; with exit code 2 when nothing is asked
+ * for, or nothing can fit all of it.
  */
-export function pruneTapes(
+export async function pruneTapes(
   files: readonly TapePath[],
   options: PruneOptions,
-  isReplayed: (path: string) => boolean,
   nowMs: number,
   terminal: Terminal,
-): number {
+): Promise<number> {
   checkOptions(options);
   const { olderThanMs, keep, maxBytes, partial, unused, dryRun } = options;
-  const all = files.flatMap((file): readonly Candidate[] => {
+  for (const file of files.filter((one) => !isOwnName(one))) {
+    terminal.complain(`weir: kept ${file.path}: that is no name that weir gives`);
+  }
+  const all = files.filter(isOwnName).flatMap((file): readonly Candidate[] => {
     const stat = statOfTape(file.path);
     if (stat === undefined) return [];
-    const beganMs = ulidMs(basename(file.path).slice(0, ULID_CHARS)) ?? stat.mtimeMs;
+    const beganMs = ulidMs(idOf(file.path)) ?? stat.mtimeMs;
     return [{ ...file, bytes: stat.size, beganMs }];
   });
   const whole = all.filter(({ isPartial }) => !isPartial);
@@ -63,7 +66,7 @@ export function pruneTapes(
     ...(olderThanMs === undefined
       ? []
       : [({ beganMs }: Candidate) => nowMs - beganMs > olderThanMs]),
-    ...(unused ? [({ path, isPartial }: Candidate) => !isPartial && !isReplayed(path)] : []),
+    ...(unused ? [isIn(await neverReplayed(whole))] : []),
     ...(keep === undefined ? [] : [isIn(whole.slice(0, Math.max(0, whole.length - keep)))]),
     ...(maxBytes === undefined ? [] : [isIn(whole.slice(0, overflow(whole, maxBytes)))]),
   ];
@@ -95,6 +98,26 @@ function checkOptions({ olderThanMs, keep, maxBytes, partial, unused }: PruneOpt
       EXIT.usage,
     );
   }
+}
+
+/** @throws {Failure} where nobody has noted what was replayed: all would seem unused. */
+async function neverReplayed(whole: readonly Candidate[]): Promise<readonly Candidate[]> {
+  const notes = new Map<string, ReadonlySet<string>>();
+  for (const folder of new Set(whole.map(({ path }) => dirname(path)))) {
+    const ids = await replayedIds(folder);
+    if (ids === undefined) {
+      throw new Failure(
+        `Nothing tells which tapes of ${folder} are used: weir notes what it replays in ` +
+          `${join(folder, REPLAYED_FILE)}, and there is none`,
+      );
+    }
+    notes.set(folder, ids);
+  }
+  return whole.filter(({ path }) => !notes.get(dirname(path))!.has(idOf(path)));
+}
+
+function idOf(path: string): string {
+  return basename(path).slice(0, ULID_CHARS);
 }
 
 function isIn(candidates: readonly Candidate[]): (candidate: Candidate) => boolean {

@@ -62,7 +62,7 @@ function compare(
     }
     return;
   }
-  if (isDeep && JSON.stringify(one) === JSON.stringify(other)) return;
+  if (isWhole(one) && isWhole(other) && JSON.stringify(one) === JSON.stringify(other)) return;
   found.push({ path, one, other });
 }
 
@@ -76,8 +76,16 @@ function own(value: Readonly<Record<string, unknown>>, key: string): unknown {
   return Object.hasOwn(value, key) ? value[key] : undefined;
 }
 
+/** True of what was parsed; numbers with all their digits are objects of a class. */
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const prototype = Object.getPrototypeOf(value) as unknown;
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** True of what is compared as it is written. */
+function isWhole(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 /**

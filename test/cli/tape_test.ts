@@ -1,5 +1,13 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, join } from "node:path";
 import { parse } from "yaml";
 import { ulid } from "../../src/lib/ulid.ts";
@@ -21,7 +29,7 @@ beforeEach(() => {
   mkdirSync(folder);
   for (const number of [1, 2]) write(tapeFile(toldId(number)), tapeText(toldTape(number)));
   write(toldId(3) + PARTIAL_ENDING, tapeText(toldTape(3)).slice(0, 900));
-  write("notes.tape.jsonl", "somebody's own");
+  write("notes.jsonl", "somebody's own");
   mkdirSync(at("deeper"));
 });
 
@@ -103,6 +111,14 @@ describe("weir tape list", () => {
       `weir: ${at(tapeFile(toldId(2)))}:3: its check sum is wrong: it was changed, or `,
     );
     expect(output).toContain(toldId(1));
+  });
+
+  test("has those that somebody renamed, and those behind links", async () => {
+    write("paris.tape.jsonl", tapeText(toldTape(9)));
+    symlinkSync(at("paris.tape.jsonl"), at("rome.tape.jsonl"));
+    symlinkSync(at("none"), at("dangling.tape.jsonl"));
+    const said = await tape("list", "--ending", "whole", "--json");
+    expect(lines(said).map((line) => JSON.parse(line).id)).toEqual([1, 2, 9, 9].map(toldId));
   });
 
   test("says that there is none, and which place is none", async () => {
@@ -286,7 +302,7 @@ describe("weir tape prune", () => {
       tapeFile(toldId(1)),
       tapeFile(toldId(2)),
       "deeper",
-      "notes.tape.jsonl",
+      "notes.jsonl",
     ]);
   });
 
@@ -305,13 +321,29 @@ describe("weir tape prune", () => {
     expect(left()).toEqual([]);
   });
 
-  test("never removes a file that is not called like a tape", async () => {
-    const path = at("notes.tape.jsonl");
-    expect(await tape("prune", path, "--older-than", "0s")).toMatchObject({
-      code: 1,
-      complaint: `${path}: it is not called like a tape`,
-    });
-    expect(existsSync(path)).toBe(true);
+  test("removes what was never replayed, where that is known", async () => {
+    const [one, other] = aged(2, 1) as [string, string];
+    const { code, complaint } = await tape("prune", "--unused");
+    expect([code, complaint]).toEqual([
+      1,
+      `Nothing tells which tapes of ${folder} are used: weir notes what it replays in ` +
+      `${at(".replayed")}, and there is none`,
+    ]);
+    write(".replayed", `${one.slice(0, 26)}\n`);
+    await tape("prune", "--unused", "--dry-run");
+    expect(left()).toEqual([".replayed", one, other]);
+    await tape("prune", "--unused");
+    expect(left()).toEqual([".replayed", one]);
+  });
+
+  test("keeps what has another name than weir gave it, and says so", async () => {
+    write("paris.tape.jsonl", tapeText(toldTape(9)));
+    const kept = `weir: kept ${at("paris.tape.jsonl")}: that is no name that weir gives\n`;
+    expect((await tape("prune", "--keep", "2")).output).toStartWith(kept);
+    expect((await tape("prune", at("notes.jsonl"), "--older-than", "0s")).output).toBe(
+      `weir: kept ${at("notes.jsonl")}: that is no name that weir gives\nremoved 0 files of 0, 0 B`,
+    );
+    expect(left()).toHaveLength(6);
   });
 
   test("wants to know what goes", async () => {

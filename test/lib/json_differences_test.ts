@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { parseExactJson } from "../../src/lib/exact_json.ts";
 import { differenceText, jsonDifferences } from "../../src/lib/json_differences.ts";
 
 const lines = (one: unknown, other: unknown) =>
@@ -40,6 +41,15 @@ describe("jsonDifferences()", () => {
   test("a text is never shown from the middle of a character", () => {
     const [line] = lines("🌊".repeat(60), `${"🌊".repeat(50)}x`);
     expect(line).not.toMatch(/\\ud/);
+  });
+
+  test("numbers count with all their digits", () => {
+    const parsed = (text: string) => parseExactJson(text);
+    const [one, other] = ['{"a":12345678901234567890}', '{"a":12345678901234567891}'];
+    expect(lines(parsed(one), parsed(one))).toEqual([]);
+    expect(lines(parsed(one), parsed(other))).toEqual([
+      "a: 12345678901234567890 instead of 12345678901234567891",
+    ]);
   });
 
   test("stops when there are enough, and compares what is deep as one", () => {

@@ -9,7 +9,7 @@ import type { Field } from "../../lib/http1/fields.ts";
 import { plainPieces } from "../recordings/recording.ts";
 import { recorded } from "../recordings/tape.ts";
 import { readTape, REDACTED, type Redaction, type Tape, TapeFault } from "./format.ts";
-import { type Forbidden, isSecretField, leaksIn } from "./leaks.ts";
+import { type Forbidden, leaksIn, showsSecret } from "./leaks.ts";
 import { bytesOf, valueIn } from "./summary.ts";
 
 /** Something that is wrong with a tape. */
@@ -61,17 +61,15 @@ export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly T
     for (const field of fields) {
       if (!Array.isArray(field)) continue;
       const [name, content] = field.map(String);
-      if (isSecretField(name ?? "", withoutAsterisks(content ?? ""))) {
-        whats.add(`the value of ${name!.toLowerCase()}`);
+      const small = name?.toLowerCase() ?? "";
+      const open = content?.replaceAll(/\*+/g, "") ?? "";
+      if (showsSecret(small, open, Object.hasOwn(value, "request"))) {
+        whats.add(`the value of ${small}`);
       }
     }
     for (const what of whats) problems.push({ line: at + 1, what: `${what} stands in it` });
   }
   return problems;
-}
-
-function withoutAsterisks(text: string): string {
-  return text.replaceAll(/\*+/g, "");
 }
 
 /** Bytes of a body, and the line that holds them. */
@@ -184,8 +182,9 @@ class Check {
         one.where === `${side}.field` && one.name === small && (one.index ?? 0) === index
       );
       const open = withoutRanges(value, listed);
-      if (isSecretField(small, open)) this.#add(line, `the value of ${small} is not redacted`);
-      else if (open.includes(REDACTED.repeat(REDACTED_CHARS_MIN))) {
+      if (showsSecret(small, open, side === "request")) {
+        this.#add(line, `the value of ${small} is not redacted`);
+      } else if (open.includes(REDACTED.repeat(REDACTED_CHARS_MIN))) {
         this.#add(line, `the value of ${small} is redacted, and not listed`);
       }
       this.#text(value, `the header ${small}`, () => line);

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { parseExactJson } from "../../lib/exact_json.ts";
 import { differenceText, jsonDifferences } from "../../lib/json_differences.ts";
 import type { Field } from "../../lib/http1/fields.ts";
 import { shown } from "../../lib/shown.ts";
@@ -122,7 +123,7 @@ function partsOf(body: Uint8Array) {
 
 function jsonIn(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseExactJson(text);
   } catch {
     return undefined;
   }

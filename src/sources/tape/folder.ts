@@ -13,6 +13,8 @@ export interface TapeFolder {
   stampOf(name: string): Promise<string | undefined>;
   /** Begins a tape, and makes the folder where there is none. It has its name when it is whole. */
   begin(name: string): Promise<TapeFile>;
+  /** Notes that a tape has been replayed, for whoever removes those that never are. Never fails. */
+  noteReplayed(id: string): void;
   /** Calls `onChange` soon after something in it has changed, until what it gives is called. */
   watch(onChange: () => void): () => void;
 }

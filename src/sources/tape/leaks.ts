@@ -6,6 +6,7 @@
  */
 
 import type { RE2JS } from "re2js";
+import { isSecretField } from "./redactor.ts";
 
 /** What is looked for. */
 export interface Forbidden {
@@ -47,11 +48,8 @@ const SHAPES: readonly (readonly [what: string, shape: RegExp])[] = [
   ["a private key", /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/g],
 ];
 
-/** Header fields whose values are secrets, whatever they look like. */
-const SECRET_FIELD =
-  /(?:^|-)auth(?:orization|enticate)?$|^(?:set-)?cookie2?$|api-?key|-key$|(?:^|-)token$|secret|passw/;
-/** Their values when they say nothing: a marker of what was there, or a scheme alone. */
-const OPEN_VALUE = /^(?:Bearer|Basic)?\s*$/i;
+/** The scheme of a credential says nothing; anything else in front of a blank may. */
+const OPEN_CREDENTIAL = /^[A-Za-z][\w-]* *$/;
 
 /** What of `forbidden`, and what that looks like a key, stands in `text`. In order. */
 export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
@@ -80,7 +78,11 @@ export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
   return found.sort((one, other) => one.at - other.at).slice(0, LEAKS_MAX);
 }
 
-/** Is a value of a field of that name a secret? `rest`: the value without what stands for redacted parts. */
-export function isSecretField(name: string, rest: string): boolean {
-  return SECRET_FIELD.test(name.toLowerCase()) && !OPEN_VALUE.test(rest);
+/**
+ * Does a field of that name, in lower case, show something of a secret? `open`: its value without
+ * what is redacted.
+ */
+export function showsSecret(name: string, open: string, isRequest: boolean): boolean {
+  if (open === "" || !isSecretField(name, isRequest)) return false;
+  return !(/auth(?:orization)?$/.test(name) && OPEN_CREDENTIAL.test(open));
 }

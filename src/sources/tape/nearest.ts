@@ -46,7 +46,7 @@ export interface Nearest {
   readonly name: string;
   /**
    * What differs, a line each, of what was asked first: `model: "gpt-4o" instead of "gpt-4"`. None =
-   * nothing does: the tape has been played already.
+   * nothing does.
    */
   readonly differences: readonly string[];
 }
@@ -71,7 +71,7 @@ export function nearestText(nearest: Nearest | undefined): string {
   if (nearest === undefined) return "there is no tape at all";
   const { name, differences } = nearest;
   return differences.length === 0
-    ? `${name} asks the same, and has been played already`
+    ? `${name} asks the same, and cannot be played`
     : `the nearest, ${name}, differs in ${differences.join("; ")}`;
 }
 

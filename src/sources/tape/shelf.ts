@@ -15,7 +15,7 @@ import type { Asked } from "../upstream/asked.ts";
 import type { TapeFolder } from "./folder.ts";
 import { readTape, type Tape, TapeFault } from "./format.ts";
 import { laidBytes, type LaidTape, layTape } from "./laid.ts";
-import { type KnownRequest, type Nearest, nearestTape } from "./nearest.ts";
+import { type KnownRequest, nearestTape, nearestText } from "./nearest.ts";
 import { type Redactor, starred } from "./redactor.ts";
 import {
   type Comparable,
@@ -253,10 +253,22 @@ export class TapeShelf {
     return requestKey(this.#clean(asked), this.#ignored);
   }
 
-  /** The tape that is nearest to `asked`, and what differs; undefined = there is none at all. */
-  nearest(asked: Asked): Nearest | undefined {
-    const known = [...this.#entries.values()].flatMap(({ compared }) => compared ?? []);
-    return nearestTape(comparedOf(this.#clean(asked), this.#ignored), known);
+  /** Why no tape answers `asked`: what differs from the nearest one. A sentence without a period. */
+  whyMissing(asked: Asked): string {
+    if (this.#deps.match === "order") {
+      const count = this.#buckets.get(groupOf(asked))?.entries.length ?? 0;
+      if (count > 0) {
+        return `all ${count} have been played, one after the other (tape.match: order)`;
+      }
+    }
+    const entries = [...this.#entries.values()].sort((one, other) => one.id < other.id ? -1 : 1);
+    const known = entries.flatMap(({ compared }) => compared ?? []);
+    return nearestText(nearestTape(comparedOf(this.#clean(asked), this.#ignored), known));
+  }
+
+  /** A tape is being played. */
+  notePlayed(id: string): void {
+    this.#deps.folder.noteReplayed(id);
   }
 
   /** A tape is whole. */

@@ -17,7 +17,6 @@ import { decoded } from "../upstream/decoded.ts";
 import { redirectError } from "../upstream/redirect.ts";
 import type { EagerSource, Upstream } from "../upstream/upstream.ts";
 import type { LaidTape } from "./laid.ts";
-import { nearestText } from "./nearest.ts";
 import { dueMs, errorOfTape, isAtOnce, type PlayOptions, TimedTape, WholeTape } from "./play.ts";
 import type { Recorder, TapePlace } from "./recorder.ts";
 import type { Seeker, TapeShelf } from "./shelf.ts";
@@ -108,7 +107,7 @@ class TapeSource implements EagerSource {
   }
 
   #play(tape: LaidTape, asked: Asked, call: Call, receiver: RelayReceiver): void {
-    const { play, urlKey } = this.#deps;
+    const { play, shelf, urlKey } = this.#deps;
     const startMs = play.wheel.nowMs;
     call.engine.watch(REPLAYED);
     call.tape = tape.id;
@@ -126,6 +125,7 @@ class TapeSource implements EagerSource {
       : undefined;
     const give = (relay: Relay) => receiver.onAnswer(readable(relay, tape, asked));
     if (error === undefined && isAtOnce(tape, play.speed)) return give(this.#wholeOf(tape));
+    shelf.notePlayed(tape.id);
     if (error === undefined) checkStatus(status);
     const settle = () => {
       if (error !== undefined) receiver.onError(error);
@@ -141,6 +141,7 @@ class TapeSource implements EagerSource {
 
   #wholeOf(tape: LaidTape): WholeTape {
     if (this.#lastWhole?.tape === tape) return this.#lastWhole;
+    this.#deps.shelf.notePlayed(tape.id);
     let whole = this.#wholes.get(tape);
     if (whole === undefined) this.#wholes.set(tape, whole = new WholeTape(tape, this.#deps.play));
     return this.#lastWhole = whole;
@@ -152,7 +153,7 @@ class TapeSource implements EagerSource {
     const nobody = upstream === undefined && mode !== "strict"
       ? `, and there is no upstream to ask (${urlKey})`
       : "";
-    const message = `${plain}${nobody}: ${nearestText(shelf.nearest(asked))}`;
+    const message = `${plain}${nobody}: ${shelf.whyMissing(asked)}`;
     return new AppError("tape_missing", message, { plain: plain + nobody });
   }
 }

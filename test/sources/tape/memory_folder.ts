@@ -13,6 +13,8 @@ export class MemoryFolder implements TapeFolder {
   readonly files = new Map<string, string>();
   /** Those that are being written. */
   readonly partial = new Map<string, string>();
+  /** Ids of tapes that were replayed. */
+  readonly replayed: string[] = [];
   /** What the system says to whoever writes; "" = nothing. */
   trouble = "";
   readonly #watchers = new Set<() => void>();
@@ -70,6 +72,10 @@ export class MemoryFolder implements TapeFolder {
         return Promise.resolve();
       },
     });
+  }
+
+  noteReplayed(id: string): void {
+    this.replayed.push(id);
   }
 
   watch(onChange: () => void): () => void {

@@ -39,7 +39,7 @@ describe("nearestTape()", () => {
     ],
     [
       known("", chat("hello", { temperature: 0 })),
-      "hello.jsonl asks the same, and has been played already",
+      "hello.jsonl asks the same, and cannot be played",
     ],
     [
       known("", "", { method: "GET", path: "/v1/models/gpt-4o" }),

@@ -233,9 +233,10 @@ describe("TapeShelf", () => {
     shelves.folder.put(toldTape(1));
     const shelf = shelves.open();
     await shelf.refresh(true);
-    expect(shelf.nearest(askedOf(2))).toEqual({
-      name: tapeFile(toldId(1)),
-      differences: ['messages[0].content: "Hi 2" instead of "Hi 1"'],
-    });
+    expect(shelf.whyMissing(askedOf(2))).toBe(
+      `the nearest, ${
+        tapeFile(toldId(1))
+      }, differs in messages[0].content: "Hi 2" instead of "Hi 1"`,
+    );
   });
 });
