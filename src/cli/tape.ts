@@ -16,13 +16,7 @@ import { oneOf, optionalFlag, readChoice, readNumber, switchFlag, textFlag } fro
 import { readSettings, warn } from "./settings.ts";
 import { checkTapes, forbiddenBy } from "./tape_check.ts";
 import { diffTapes } from "./tape_diff.ts";
-import {
-  bytesOfTape,
-  PARTIAL_WHY,
-  tapeAt,
-  type TapePath,
-  tapePaths,
-} from "./tape_files.ts";
+import { bytesOfTape, PARTIAL_WHY, tapeAt, type TapePath, tapePaths } from "./tape_files.ts";
 import { listTapes } from "./tape_list.ts";
 import { pruneTapes } from "./tape_prune.ts";
 import { showTapes } from "./tape_show.ts";

@@ -257,7 +257,9 @@ export class TapeShelf {
   whyMissing(asked: Asked): string {
     if (this.#deps.match === "order") {
       const count = this.#buckets.get(groupOf(asked))?.entries.length ?? 0;
-      if (count > 0) return `all ${count} have been played, one after the other (tape.match: order)`;
+      if (count > 0) {
+        return `all ${count} have been played, one after the other (tape.match: order)`;
+      }
     }
     const entries = [...this.#entries.values()].sort((one, other) => one.id < other.id ? -1 : 1);
     const known = entries.flatMap(({ compared }) => compared ?? []);

@@ -13,7 +13,7 @@ export class MemoryFolder implements TapeFolder {
   readonly files = new Map<string, string>();
   /** Those that are being written. */
   readonly partial = new Map<string, string>();
-  /** Ids of tapes that were played. */
+  /** Ids of tapes that were replayed. */
   readonly replayed: string[] = [];
   /** What the system says to whoever writes; "" = nothing. */
   trouble = "";
@@ -53,10 +53,6 @@ export class MemoryFolder implements TapeFolder {
     return Promise.resolve(this.#stamps.get(name));
   }
 
-  noteReplayed(id: string): void {
-    this.replayed.push(id);
-  }
-
   begin(name: string): Promise<TapeFile> {
     if (this.trouble !== "") return Promise.reject(this.#error());
     this.partial.set(name, "");
@@ -76,6 +72,10 @@ export class MemoryFolder implements TapeFolder {
         return Promise.resolve();
       },
     });
+  }
+
+  noteReplayed(id: string): void {
+    this.replayed.push(id);
   }
 
   watch(onChange: () => void): () => void {
