@@ -12,7 +12,7 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Call, Engine, OpenStream } from "./core/exchange.ts";
+import type { Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -47,6 +47,7 @@ import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
+import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
@@ -106,6 +107,8 @@ export interface World {
   readonly process: ProcessFacts;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  /** The folder of tapes at `path`, as the config writes it. */
+  readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
@@ -147,7 +150,7 @@ export interface App extends Http1Handler {
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
   /** Answers what another worker asks about what is kept here. */
@@ -213,7 +216,14 @@ export function makeApp(
     ordinals: desk.ordinals,
     rateLimited: limitFault(limits, wallMs),
   };
-  const sources = composeSources(config, { ...world, draws: chance, limits }, tokens, wheel, {
+  const recordLateness = (lateMs: number) => observer.metrics.latenessMs.record(lateMs);
+  const sourcesWorld = {
+    ...{ ...world, limits, recordLateness },
+    draws: chance,
+    watch: engine.watch,
+    ordinals: desk.ordinals,
+  };
+  const sources = composeSources(config, sourcesWorld, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -250,7 +260,7 @@ export function makeApp(
   const streaming = {
     stamps,
     isDraining,
-    recordLateness: (lateMs: number) => observer.metrics.latenessMs.record(lateMs),
+    recordLateness,
   };
   const openai = {
     ...streaming,
@@ -552,7 +562,8 @@ export function makeApp(
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
-    const isTroubled = trouble !== "" || fixtureTrouble !== "";
+    const tapeTrouble = sources.tapeTrouble();
+    const isTroubled = trouble !== "" || fixtureTrouble !== "" || tapeTrouble !== "";
     return {
       status: app.status === "ok" && isTroubled ? "degraded" : app.status,
       version: world.version,
@@ -564,6 +575,7 @@ export function makeApp(
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
+      ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
@@ -609,9 +621,9 @@ export function makeApp(
     memory,
     workflows,
     needsToken: world.tokens.length > 0,
-    close() {
+    async close() {
       conversations.close();
-      sources.close();
+      await sources.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
