@@ -12,7 +12,7 @@ import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { watchAll } from "./core/events.ts";
-import type { Engine, OpenStream } from "./core/exchange.ts";
+import type { Call, Engine, OpenStream } from "./core/exchange.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -42,7 +42,10 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { planOwn } from "./sources/faults/faults.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
+import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
@@ -203,7 +206,14 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
+  const limits = mock.limits.length === 0
+    ? undefined
+    : new Limits(mock.limits, desk.limiter, wallMs);
+  const strikes: StrikeDeps = {
+    ordinals: desk.ordinals,
+    rateLimited: limitFault(limits, wallMs),
+  };
+  const sources = composeSources(config, { ...world, draws: chance, limits }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -212,11 +222,12 @@ export function makeApp(
       validate: mock.validate,
       random: world.random,
       draws: chance,
+      ...strikes,
       wallMs,
     }),
     isStrict: mock.strict,
     keepsViews: config.ops.journal === "bodies",
-  });
+  }, strikes);
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -292,7 +303,13 @@ export function makeApp(
   const { basePath } = definition.controller;
   const workflowBases = [...new Set(["/api", basePath])];
   const workflowSurfaces = {
-    runs: workflowRuns(workflowDeps),
+    runs: workflowRuns({
+      ...workflowDeps,
+      planFaults: planOwn({
+        draws: chance,
+        takesHeader: config.faults.header || !sources.isRelaying(sources.apiChat),
+      }),
+    }),
     ...workflowSchemas(workflowDeps),
     task: tasks(workflowDeps),
     health: () => {
@@ -311,6 +328,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
+        noteLimits: limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -422,7 +440,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

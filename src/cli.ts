@@ -10,6 +10,7 @@ import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
 import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
+import { faults } from "./cli/faults.ts";
 import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   run,
   check,
   fixtures,
+  faults,
   requests,
   verdict,
   memory,

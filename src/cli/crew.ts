@@ -56,6 +56,8 @@ export interface CrewOptions {
   readonly keep: (kept: unknown, last: unknown) => unknown;
   /** The crew gives up: why. All workers are still there. */
   readonly onGivingUp: (reason: string) => void;
+  /** Worker number `number` has ended, however it did. */
+  readonly onGone: (number: number) => void;
 }
 
 /** How a crew is. */
@@ -270,6 +272,7 @@ export class Crew {
     this.#workers.add(worker);
     void worker.exited.then((ending) => {
       this.#workers.delete(worker);
+      this.#options.onGone(worker.number);
       // One that never was ready is its starter's business.
       if (worker.isReady && !worker.isDraining) void this.#replace(worker, ending);
     });

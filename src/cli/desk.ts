@@ -4,12 +4,20 @@
  * @module
  */
 
-import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/config.ts";
 import { NO_PEERS, type Peers } from "../core/peers.ts";
 import { CountPage, countPageBytes } from "../lib/count_page.ts";
+import { Limiter, limiterBytes } from "../lib/limiter.ts";
 import { Ordinals, ordinalsBytes } from "../lib/ordinals.ts";
 import { Recent, recentBytes } from "../lib/recent.ts";
 import { Tally, tallyBytes } from "../lib/tally.ts";
@@ -26,12 +34,15 @@ import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
 const COUNTERS = 16_384;
 /** Places of requests that chance is drawn for: 2 MiB. */
 const ORDINALS = 262_144;
+/** Names of limits: each key and model has one for each kind. 2.5 MiB, of which what is used is there. */
+const LIMITED = 4096;
 
 /** Places of prompts' beginnings: 1 MiB, of which what is used is there. */
 const PREFIXES = 131_072;
 
 const COUNTS_FILE = "counts";
 const ORDINALS_FILE = "ordinals";
+const LIMITS_FILE = "limits";
 const PREFIXES_FILE = "prefixes";
 const LOAD_FILE = "load";
 const FIXTURES_FILE = "fixtures.json";
@@ -57,10 +68,15 @@ export class SharedFolder {
       const [file, bytes] of [
         [COUNTS_FILE, countPageBytes(COUNTERS)],
         [ORDINALS_FILE, ordinalsBytes(ORDINALS)],
+        [LIMITS_FILE, limiterBytes(LIMITED)],
         [PREFIXES_FILE, recentBytes(PREFIXES)],
         [LOAD_FILE, tallyBytes(LOAD_ROWS)],
       ] as const
-    ) writeFileSync(join(shared.path, file), new Uint8Array(bytes), { mode: 0o600 });
+    ) {
+      const path = join(shared.path, file);
+      writeFileSync(path, "", { mode: 0o600 });
+      truncateSync(path, bytes); // what nobody has written takes no room
+    }
     shared.state = { fixtures: [], trouble: "" };
     return shared;
   }
@@ -75,6 +91,11 @@ export class SharedFolder {
 
   ordinals(): Ordinals {
     return new Ordinals(Bun.mmap(join(this.path, ORDINALS_FILE)));
+  }
+
+  /** `number`: this process's. */
+  limiter(number: number): Limiter {
+    return new Limiter(Bun.mmap(join(this.path, LIMITS_FILE)), Date.now, number);
   }
 
   prefixes(): Recent {
@@ -130,6 +151,8 @@ export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: De
     readAdded: (values, makeId) => readAdded(values, makeId, checkFixture),
     counts: shared?.counts() ?? new CountPage(new Uint8Array(countPageBytes(COUNTERS))),
     ordinals: shared?.ordinals() ?? new Ordinals(new Uint8Array(ordinalsBytes(ORDINALS))),
+    limiter: shared?.limiter(peers.own) ??
+      new Limiter(new Uint8Array(limiterBytes(LIMITED)), Date.now),
     prefixes: shared?.prefixes() ?? new Recent(new Uint8Array(recentBytes(PREFIXES))),
     tally: shared?.tally(peers.own) ?? new Tally(new Uint8Array(tallyBytes(LOAD_ROWS)), 0),
     wheel,

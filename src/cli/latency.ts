@@ -37,6 +37,9 @@ const DRAWN_TOKENS_MAX = 3_000_000;
 /** More tokens than the context of any model holds. */
 const TOKENS_MAX = 1_000_000;
 
+/** Of more files, only those are told of which something was left out. */
+const LISTED_MAX = 10;
+
 const PICTURES = ["first-token", "speed", "gap", "whole", "none"] as const;
 const NAMES = Object.keys(LATENCY_PROFILES) as LatencyProfileName[];
 
@@ -168,12 +171,16 @@ async function readAll(
     try {
       const { format, times, notes } = await readTimes(bytes, file, unit);
       all.push(...times);
+      if (files.length > LISTED_MAX && notes.length === 0) continue;
       const more = notes.map((note) => `; ${note}`).join("");
       terminal.complain(`weir: ${file}: ${format}, ${counted(times.length, "answer")}${more}`);
     } catch (error) {
       if (error instanceof TimesFault) throw new Failure(`Cannot read times: ${error.message}`);
       throw error;
     }
+  }
+  if (files.length > LISTED_MAX) {
+    terminal.complain(`weir: ${files.length} files, ${counted(all.length, "answer")}`);
   }
   return all;
 }

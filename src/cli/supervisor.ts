@@ -42,6 +42,7 @@ export async function supervise(
   const { promise: ended, resolve: exit } = Promise.withResolvers<number>();
   const place = holdPort(config);
   const shared = SharedFolder.make();
+  const limiter = shared.limiter(0);
   const files = new FixtureFiles({
     terminal,
     onChange(state) {
@@ -63,6 +64,7 @@ export async function supervise(
           last as MetricsSnapshot,
         ),
       ]),
+    onGone: (number) => limiter.release(number),
     onGivingUp: (reason) => {
       terminal.complain(`weir: ${reason}`);
       void finish(1);

@@ -18,7 +18,7 @@ import { schemasAlong } from "./shape.ts";
 
 export type { ConfigFile } from "./file.ts";
 export type { ConfigFlag } from "./layers.ts";
-export type { Config, RouteEntry, UpstreamEntry } from "./schema.ts";
+export type { Config, FaultRuleEntry, RouteEntry, UpstreamEntry } from "./schema.ts";
 
 /** Everything a configuration is made of. */
 export interface ConfigInput {

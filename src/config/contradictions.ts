@@ -55,6 +55,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
+    ...unknownFaulty(config, label),
   ];
 }
 
@@ -169,9 +170,7 @@ function ownOfLlm({ llm }: Config): string | undefined {
 
 /** What answers /conv does not speak as the others do, so no route leads there. */
 function unknownTargets(config: Config, label: Label): readonly string[] {
-  const forms = [...shortForms(config).keys()].filter((name) => name !== "conv");
-  const names = [...config.upstreams.map(({ name }) => name), ...forms, "mock"];
-  const known = [...new Set(names)];
+  const known = sourcesOf(config).filter((name) => name !== "conv");
   return config.routes.flatMap(({ to }, index) =>
     to.flatMap((name, at) => {
       if (known.includes(name)) return [];
@@ -179,4 +178,20 @@ function unknownTargets(config: Config, label: Label): readonly string[] {
       return [`${place}: ${quoted(name)} ${unknown("upstream", nearest(name, known), known)}`];
     })
   );
+}
+
+/** The names of what may answer. */
+function sourcesOf(config: Config): readonly string[] {
+  const names = config.upstreams.map(({ name }) => name);
+  return [...new Set([...names, ...shortForms(config).keys(), "mock"])];
+}
+
+/** A fault in front of a source that there is not would never happen. */
+function unknownFaulty(config: Config, label: Label): readonly string[] {
+  const known = sourcesOf(config);
+  return config.faults.rules.flatMap(({ match: { source } }, index) => {
+    if (source === undefined || known.includes(source)) return [];
+    const place = label("faults.rules", [index, "match", "source"]);
+    return [`${place}: ${quoted(source)} ${unknown("upstream", nearest(source, known), known)}`];
+  });
 }

@@ -6,19 +6,25 @@
 
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
+import { ABOUT } from "./shape.ts";
 import {
   bytes,
   credential,
   entries,
   entryNameRule,
+  faultTextRule,
+  globRule,
   headerFields,
   httpUrl,
   httpUrlRule,
+  kind,
   line,
   modelMatchRule,
   oneOf,
   pathGlobs,
+  patternRule,
   required,
+  share,
   someOf,
   targetRule,
   timeout,
@@ -31,10 +37,14 @@ const RETRIES_MAX = 10;
 const EVENT_BYTES_MAX = 268_435_456;
 /** 1 TiB: a stream is not held. */
 const ANSWER_BYTES_MAX = 1_099_511_627_776;
+/** More units than this are no limit. */
+const LIMITED_MAX = 1_000_000_000;
 /** Entries are compared with each request: limits against accidents only. */
 const TOKENS_MAX = 100;
 const UPSTREAMS_MAX = 100;
 const ROUTES_MAX = 1000;
+const LIMITS_MAX = 100;
+const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -98,6 +108,78 @@ const route = z.strictObject({
 export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
   "who answers: the first that matches; without any, chat.source decides",
 );
+
+const limit = z.strictObject({
+  model: globSetting("the models that it is about, where * is any text"),
+  key: globSetting(
+    "the clients: names of auth.tokens, else the keys that they show; * is any text",
+  ),
+  per: oneOf(["key_and_model", "key", "model", "all"], "key_and_model")(
+    "key_and_model | key | model | all: what has buckets of its own",
+  ),
+  requests_per_min: limitSetting("requests a minute"),
+  requests_per_day: limitSetting("requests a day"),
+  tokens_per_min: limitSetting("tokens a minute, of questions and answers"),
+  tokens_per_day: limitSetting("tokens a day"),
+  concurrent_max: limitSetting("requests at once"),
+  state: oneOf(["ok", "quota", "overloaded", "slow_down"], "ok")(
+    "ok | quota | overloaded | slow_down: what all requests are told, whatever the limits",
+  ),
+}, "an entry like {model: gpt-4o*, requests_per_min: 60}");
+
+function globSetting(meaning: string) {
+  return kind(globRule(), "*")(meaning);
+}
+
+function limitSetting(meaning: string) {
+  return whole(0, LIMITED_MAX, 0)(`${meaning}; 0 = no limit`);
+}
+
+/** The limits that the mock plays. */
+export const LIMITS = entries(
+  limit,
+  LIMITS_MAX,
+  "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
+)("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
+const mustPattern = "a pattern on one line, where * stands for any text";
+const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
+
+/** A key that an entry may have. */
+function told<Value>(schema: z.ZodType<Value>, meaning: string) {
+  const optional = schema.optional();
+  ABOUT.add(optional, { meaning });
+  return optional;
+}
+
+const pattern = globRule("pattern");
+const faultMatch = z.strictObject({
+  model: told(pattern, "the model's name"),
+  path: told(pattern, "the path, without its query"),
+  key: told(pattern, "the name of the token that was shown"),
+  header: told(
+    z.record(z.string(), pattern, "a mapping of headers to patterns"),
+    "headers that must be there, and what they say",
+  ),
+  source: told(
+    patternRule("the name of an upstream, or mock"),
+    "who would answer, fixtures aside",
+  ),
+}, mustMatch);
+
+const faultRule = z.strictObject({
+  match: required<z.infer<typeof faultMatch>>(faultMatch.prefault({}))(
+    "which requests: those of this model, path, key, header and source; none = all",
+  ),
+  rate: share(1)("what share of them, 0 to 1"),
+  fault: required(faultTextRule())("what happens, as `weir faults` lists it, e.g. cut@event=3"),
+}, "an entry with match and fault");
+
+/** What goes wrong on purpose. */
+export const FAULT_RULES = entries(
+  faultRule,
+  FAULTS_MAX,
+  "{match: {model: gpt-4o*}, rate: 0.1, fault: cut@event=3}",
+)("what goes wrong on purpose, in front of the mock and of upstreams alike");
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({

@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { FaultTextError, parseFaults } from "./faults.ts";
 import { LATENCY_NUMBERS, LATENCY_PROFILES, type LatencyKey, PROFILE_FILE } from "./latency.ts";
 import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
 import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
@@ -352,11 +353,33 @@ function mustName(noun: string): string {
   return `a name of up to 64 letters, digits, _ . and -, which no other ${noun} has`;
 }
 
+/** A name, of a model or a key. */
+export function globRule(noun = "name"): z.ZodType<string> {
+  return patternRule(`a ${noun} on one line, where * stands for any text`);
+}
+
+/** A text on one line that is compared. `must`: what it is. */
+export function patternRule(must: string): z.ZodType<string> {
+  return z.string(must).min(1, must).regex(LINE, must);
+}
+
 /** What a route looks for in a request. */
 export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
-  const must = "a name of a model on one line, where * stands for any text";
-  const model = kind(z.string(must).min(1, must).regex(LINE, must), "*")("the model's name");
+  const model = kind(globRule("name of a model"), "*")("the model's name");
   return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
+}
+
+/** Faults, as they are written. */
+export function faultTextRule(): z.ZodType<string> {
+  const must = "faults such as cut@event=3";
+  return z.string(must).superRefine((text, context) => {
+    try {
+      parseFaults(text);
+    } catch (error) {
+      if (!(error instanceof FaultTextError)) throw error;
+      context.addIssue({ code: "custom", message: `${must} (${error.message})` });
+    }
+  });
 }
 
 /** Who answers: a list, as there may be several one day. */

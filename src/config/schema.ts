@@ -18,6 +18,8 @@ export type Config = Frozen<z.output<typeof TREE>>;
 
 /** One of `upstreams`. */
 export type UpstreamEntry = Config["upstreams"][number];
+/** An entry of `faults.rules`. */
+export type FaultRuleEntry = Config["faults"]["rules"][number];
 
 /** One of `routes`. */
 export type RouteEntry = Config["routes"][number];

@@ -40,7 +40,7 @@ import {
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
 import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
-import { ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { FAULT_RULES, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -203,6 +203,7 @@ export const TREE = z.strictObject({
     lorem: whole(0, LOREM_TOKENS_MAX, 0)(
       "the answer is so many tokens of filler, or as many as the request wants; 0 = mock.reply",
     ),
+    limits: LIMITS,
     admin: oneOf(["on", "off"], "on")(
       "on | off: whether /__weir/… adds fixtures and tells of requests",
     ),
@@ -215,6 +216,12 @@ export const TREE = z.strictObject({
       ),
       ...latencyNumbers,
     }),
+  }),
+  faults: z.strictObject({
+    header: flag(false)(
+      "true: the header x-weir-fault asks for faults where an upstream may answer, too",
+    ),
+    rules: FAULT_RULES,
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(

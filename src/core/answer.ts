@@ -49,6 +49,11 @@ export interface Ask {
    * Otherwise before it, as OpenAI's API does.
    */
   readonly cutsAfterBlank?: boolean | undefined;
+  /**
+   * True: the tokens that were taken for the answer beforehand are corrected when it has ended, as
+   * Anthropic's API does. OpenAI's keeps what it has taken.
+   */
+  readonly settlesTokens?: boolean | undefined;
 }
 
 /** An `Ask` for a turn that is known. */

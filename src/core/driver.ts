@@ -21,6 +21,7 @@ import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
@@ -153,7 +154,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   readonly #surface: Surface;
   #incoming: Incoming | undefined;
   readonly #exchange: Exchange;
-  readonly #writer: ResponseWriter;
+  #writer: ResponseWriter;
+  /** The writer, where faults are planned. */
+  #faulty: FaultyWriter | undefined = undefined;
   #asking: Asking | Passing | undefined = undefined;
   #keeping: Keeping | undefined = undefined;
   /** The request's body, where it goes up while it comes. */
@@ -237,6 +240,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
     try {
+      // What a surface has planned by itself.
+      if (this.#exchange.faults !== undefined) this.#bendOutput(output);
       switch (output.kind) {
         case "ask":
           return this.#ask(output, output);
@@ -274,6 +279,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
 
   #take(answer: Answer, asking: Asking | Passing): void {
     this.#exchange.request = undefined;
+    if (this.#exchange.faults !== undefined) this.#bend();
     if (answer.kind !== "script" || answer.script.steps.length <= LONG_STEPS) {
       return this.#sayOrFree(answer, asking);
     }
@@ -281,6 +287,21 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#driver.beginLong(() => {
       if (!this.#isOver) this.#sayOrFree(answer, asking);
     });
+  }
+
+  #bendOutput(output: Output): void {
+    const isStream = output.kind === "events";
+    this.#bend(isStream ? output.faultEdits : undefined);
+    const isError = output.kind === "whole" && output.status >= 400;
+    if (!isError) this.#faulty!.expect({ isStream, isLengthKnown: !isStream });
+  }
+
+  /** Whatever is written from now on has its faults. */
+  #bend(edits = this.#asking?.manner.faultEdits): void {
+    const { faults } = this.#exchange;
+    if (faults === undefined || this.#faulty !== undefined) return;
+    this.#faulty = new FaultyWriter(this.#writer, this.#exchange, faults, edits);
+    this.#writer = this.#faulty;
   }
 
   /** Has an answer said; one that cannot be said is freed. */
@@ -305,6 +326,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     const exchange = this.#exchange;
     exchange.isStream = asking.isStream;
+    const isKnown = !asking.isStream || answer.kind === "script";
+    this.#faulty?.expect({ isStream: asking.isStream, isLengthKnown: isKnown });
     if (!asking.isStream) return void this.#gather(answer, asking);
     if (answer.kind === "live") return this.#live(answer.steps, asking);
     const { script, usage, labels, cut, schedule } = answer;
@@ -313,8 +336,10 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? asking.layout
       : this.#driver.labelled.of(asking.layout, labels);
     let frames = this.#driver.frames.of(script, layout, usage);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut !== undefined) frames = cutFrames(frames, cut);
     if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
     else this.#paced(frames, asking.manner, script, true, schedule);
   }
@@ -415,6 +440,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
     const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
+    if (this.#faulty !== undefined && relay.status < 400) {
+      const { isPlainEventStream: isStream } = head;
+      const known = bytes?.length ?? lengthOf(relay);
+      this.#faulty.expect({ isStream, isLengthKnown: known !== undefined });
+      if (known !== undefined) this.#faulty.know(known);
+    }
     if (bytes !== undefined) {
       this.#begun();
       return relayWhole(relay, bytes, head, manner, exchange, this.#writer);
@@ -510,6 +541,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #refuse(thrown: unknown): void {
     if (this.#isOver) return;
     const asking = this.#asking;
+    if (this.#exchange.faults !== undefined) this.#bend();
     this.#begun();
     // Nothing was sent, so nothing is kept.
     this.#keeping?.drop();
@@ -565,6 +597,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     forgo?.();
     this.#refuse(error);
   }
+}
+
+/** Bytes of the body of `relay` as its head tells; undefined = it does not. */
+function lengthOf({ fields }: Relay): number | undefined {
+  const text = fields.get("content-length");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** A request that nobody reads. */

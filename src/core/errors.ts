@@ -130,6 +130,11 @@ export const ERRORS = {
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  // Limits that the mock plays, as the live API has them (docs/facts/openai_api.md "Rate limits").
+  limit_requests: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  limit_tokens: { status: 429, type: "tokens", apiCode: "rate_limit_exceeded" },
+  quota_exceeded: { status: 429, type: "insufficient_quota", apiCode: "insufficient_quota" },
+  slow_down: { status: 429, type: "rate_limit_error", apiCode: "slow_down" },
   overloaded: {
     status: 503,
     type: "service_unavailable_error",
@@ -137,6 +142,9 @@ export const ERRORS = {
   },
   reader_slow: { status: 408, type: "invalid_request_error", apiCode: "reader_slow" },
   unread_full: { status: 503, type: "server_error", apiCode: "unread_full" },
+  // Faults on purpose that are not to be had.
+  fault_refused: { status: 400, type: "invalid_request_error", apiCode: "fault_refused" },
+  fault_impossible: { status: 400, type: "invalid_request_error", apiCode: "fault_impossible" },
   // What the upstream did.
   upstream_unreachable: { status: 502, type: "server_error", apiCode: "upstream_unreachable" },
   upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },

@@ -21,6 +21,8 @@ import type {
   Outcome,
   UpstreamFacts,
 } from "./facts.ts";
+import type { FaultName, FaultPlan } from "./fault_plan.ts";
+import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -65,9 +67,6 @@ export interface Engine {
   /** Begins to note an exchange; undefined = nobody does. */
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
-
-/** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
-export type Fault = "error" | "cut" | "malformed";
 
 /** What was drawn for an answer, told when its first event leaves. */
 export interface Drawing extends DrawnFacts {
@@ -114,14 +113,22 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
-  /** What goes wrong on purpose; undefined = nothing. */
-  fault: Fault | undefined;
+  /** Notes that a fault has happened to the answer. */
+  meetFault(name: FaultName): void;
+  /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
+  faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
   /** What a latency profile has drawn for the answer; undefined = nothing. */
   drawn: Drawing | undefined;
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
+  /** What is left of the limits that it is under; undefined = it is under none. */
+  limits: LimitNote | undefined;
+  /** Has `work`, which must not throw, done once when nothing more is done for it, however it ends. */
+  atEnd(work: () => void): void;
+  /** Does that work. For a job; a request does so by itself. */
+  release(): void;
 }
 
 /**
@@ -180,13 +187,15 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
-  fault: Fault | undefined = undefined;
+  faultsMet: FaultName[] | undefined = undefined;
+  faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
+  limits: LimitNote | undefined = undefined;
   drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
-  /** Called once when the exchange ends, however it does: frees what the request held. */
-  onEnd: (() => void) | undefined = undefined;
+  /** Frees what the request holds. */
+  #atEnd: (() => void) | undefined = undefined;
   #hasLeft = false;
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
@@ -227,10 +236,32 @@ export class Exchange implements Call, ExchangeFacts {
     this.leaving.abort(reason);
   }
 
+  meetFault(name: FaultName): void {
+    const met = this.faultsMet ??= [];
+    if (met.includes(name)) return;
+    met.push(name);
+    this.engine.watch({ kind: "fault_happened", fault: name });
+  }
+
   /** Notes that the first byte of the body leaves now. */
   begin(status: number): void {
     this.status = status;
     if (this.firstByteMs < 0) this.firstByteMs = this.engine.wheel.nowMs - this.startMs;
+  }
+
+  atEnd(work: () => void): void {
+    const before = this.#atEnd;
+    this.#atEnd = before === undefined ? work : () => {
+      before();
+      work();
+    };
+  }
+
+  release(): void {
+    const work = this.#atEnd;
+    if (work === undefined) return;
+    this.#atEnd = undefined;
+    work();
   }
 
   /** An answer that leaves in one piece: `begin` and `end` with one look at the clock. */
@@ -240,7 +271,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.bodyBytes = bodyBytes;
     this.durationMs = this.firstByteMs = wheel.nowMs - this.startMs;
     this.outcome = this.#hasLeft ? "client_left" : "completed";
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     watch({ kind: "exchange_ended", exchange: this });
   }
@@ -267,7 +298,7 @@ export class Exchange implements Call, ExchangeFacts {
     this.durationMs = this.engine.wheel.nowMs - this.startMs;
     const limit = error === undefined ? undefined : LIMITS[error.code];
     if (limit !== undefined) this.engine.watch({ kind: "limit_reached", limit });
-    this.onEnd?.();
+    this.release();
     this.note?.ended();
     this.engine.watch({ kind: "exchange_ended", exchange: this });
   }

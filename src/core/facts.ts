@@ -6,6 +6,7 @@
 
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { AppError, ErrorCode } from "./errors.ts";
+import type { FaultName } from "./fault_plan.ts";
 
 /** How an exchange ended. */
 export type Outcome =
@@ -96,6 +97,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly fixture: string;
   /** undefined = no latency profile had a part in it. */
   readonly drawn: DrawnFacts | undefined;
+  /** What went wrong with it on purpose, in order; undefined = nothing was to. One that happens behind its end is added then. */
+  readonly faultsMet: readonly FaultName[] | undefined;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

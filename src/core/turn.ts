@@ -36,6 +36,8 @@ export interface Turn {
   readonly choiceCount: number;
   /** The most tokens the answer may have; undefined = no limit. */
   readonly tokensMax: number | undefined;
+  /** True: the client has not said `tokensMax`, it is what its API does then. */
+  readonly isDefaultTokensMax?: true;
   /**
    * True: the client is shown how the model reasons, in words. Without it a dialect that has a place
    * for reasoning shows that there was some: an empty delta of it.

@@ -60,7 +60,7 @@ export type NotedFacts = Pick<
   | "tokenName"
   | "requestId"
   | "fixture"
-  | "fault"
+  | "faultsMet"
   | "misses"
   | "isStream"
   | "status"
@@ -103,7 +103,7 @@ const NO_FACTS: NotedFacts = {
   tokenName: "",
   requestId: "",
   fixture: "",
-  fault: undefined,
+  faultsMet: undefined,
   misses: [],
   isStream: false,
   status: 0,
@@ -211,7 +211,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.tokenName = exchange.tokenName;
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
-    facts.fault = exchange.fault;
+    facts.faultsMet = exchange.faultsMet; // the same list: what happens behind the end is in it, too
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;
     facts.status = exchange.status;

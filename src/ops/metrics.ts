@@ -16,6 +16,8 @@
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
+import type { FaultName } from "../core/fault_plan.ts";
+import type { LimitedBy } from "../core/limits.ts";
 import { Histogram } from "../lib/histogram.ts";
 import { LATENCY_STAGES, LatencyCounts } from "./latency_counts.ts";
 import type {
@@ -125,6 +127,9 @@ export class Metrics {
   readonly #tokens = new Map<string, TokenCounts>();
   readonly #stages = new Map(STAGES.map((stage) => [stage, new Histogram()]));
   readonly #upstreamErrors = new Map<ErrorCode, number>();
+  /** By what has turned them away. */
+  readonly #limited = new Map<LimitedBy, number>();
+  readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -142,8 +147,12 @@ export class Metrics {
         return this.#exchangeEnded(event.exchange);
       case "upstream_ended":
         return this.#upstreamEnded(event.call);
+      case "limited":
+        return void this.#limited.set(event.by, (this.#limited.get(event.by) ?? 0) + 1);
       case "turns_pruned":
         return this.#count(event.kind, event.count);
+      case "fault_happened":
+        return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
         this.#count(event.kind, 1);
     }
@@ -277,7 +286,17 @@ export class Metrics {
         "Calls to an upstream that failed, by the code of the error.",
         [...this.#upstreamErrors].map(([code, value]) => ({ labels: { code }, value })),
       ),
+      counter(
+        "weir_limited_total",
+        "Requests that a limit of mock.limits has turned away, by what was reached.",
+        [...this.#limited].map(([by, value]) => ({ labels: { by }, value })),
+      ),
       ...latencyFamilies(this.#latency),
+      counter(
+        "weir_faults_total",
+        "Faults on purpose that have happened, by their names.",
+        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -386,6 +405,8 @@ const EVENT_COUNTERS: Readonly<
 type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
+  | "limited"
+  | "fault_happened"
   | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";

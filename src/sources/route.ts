@@ -28,20 +28,30 @@ export function route(
   defaultModel: string,
 ): Source {
   if (routes.length === 0) return otherwise;
+  const targetOf = targets(routes, otherwise);
+  return {
+    name: usualOf(routes, otherwise).name,
+    answer(ask, call) {
+      const source = targetOf(modelOf(ask) || defaultModel);
+      call.source = source.name;
+      return source.answer(ask, call);
+    },
+  };
+}
+
+/** Which source answers for a model. */
+export function targets(
+  routes: readonly Route[],
+  otherwise: Source,
+): (model: string) => Source {
   const rows = routes.map(({ model, to }) => ({
     glob: model === undefined ? undefined : globOf(model),
     to,
   }));
-  return {
-    name: usualOf(routes, otherwise).name,
-    answer(ask, call) {
-      const model = modelOf(ask) || defaultModel;
-      const isName = model.length <= MODEL_CHARS_MAX;
-      const row = rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)));
-      const source = row?.to ?? otherwise;
-      call.source = source.name;
-      return source.answer(ask, call);
-    },
+  return (model) => {
+    const isName = model.length <= MODEL_CHARS_MAX;
+    return rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)))?.to ??
+      otherwise;
   };
 }
 
@@ -51,6 +61,6 @@ export function usualOf(routes: readonly Route[], otherwise: Source): Source {
 }
 
 /** The model that is named; "" = none. What a wire carries is parsed: here a wrong guess would count. */
-function modelOf(ask: Ask): string {
+export function modelOf(ask: Ask): string {
   return ask.wire === undefined ? ask.model() : namedModel(ask.wire.body);
 }

@@ -28,6 +28,7 @@ import type {
   Surface,
   Whole,
 } from "../core/surface.ts";
+import type { LimitNote } from "../core/limits.ts";
 import type { Turn } from "../core/turn.ts";
 import { PROCESSING_HEADER, processingValue } from "../dialects/openai/processing.ts";
 import { peekModel } from "../dialects/openai_chat/peek_model.ts";
@@ -47,6 +48,8 @@ export interface ModelDeps {
   readonly isDraining: boolean;
   /** See `Ask.cutsAfterBlank`. */
   readonly cutsAfterBlank?: boolean;
+  /** Notes how limits are at a request that cannot be read; absent = its answer does not tell of them. */
+  readonly noteLimits?: ((model: string, call: Exchange) => void) | undefined;
   readonly recordLateness: RecordLateness;
 }
 
@@ -69,6 +72,10 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   readonly stamps: AnswerStamps;
   /** Of a stream and of a whole answer, with a slot where `exchange.requestId` goes. */
   readonly headers: { readonly stream: HeaderBlock; readonly whole: HeaderBlock };
+  /** The fields in which answers tell of rate limits; absent = they do not. */
+  readonly limitFields?: LimitFields;
+  /** See `Ask.settlesTokens`. */
+  readonly settlesTokens?: boolean;
   /** True: its answers say how long they took to begin, each for itself. */
   readonly tellsProcessing?: boolean;
   /**
@@ -98,6 +105,14 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   tooLarge(bytesMax: number): AppError;
   refuse(error: AppError, exchange: Exchange): Whole;
 }
+
+/** Makes the fields that tell of rate limits, for the answers that have them. */
+export interface LimitFields {
+  readonly stream?: MakeLimitFields;
+  readonly whole?: MakeLimitFields;
+}
+
+type MakeLimitFields = (note: LimitNote) => Readonly<Record<string, string>>;
 
 /** What was kept before, and requests go on from. */
 export interface Past<Request> {
@@ -134,6 +149,17 @@ export function modelSurface<Request extends Turn>(
   options: ModelSurfaceOptions<Request>,
 ): Surface {
   const room = new Room(options);
+
+  function asked(inbound: Inbound, exchange: Exchange): Asking | Promise<Asking> {
+    const { past, isRelaying } = options;
+    const request = past === undefined ? undefined : room.named(past, inbound);
+    const resolved = request === undefined ? undefined : past?.resolve(request);
+    if (resolved !== undefined) {
+      return resolved.then((request) => new ModelAsk(room, inbound, exchange, request));
+    }
+    return new ModelAsk(room, inbound, exchange, isRelaying ? undefined : request);
+  }
+
   return {
     name: options.name,
     source: options.source.name,
@@ -142,13 +168,15 @@ export function modelSurface<Request extends Turn>(
     },
     admit: (head, exchange) => options.admit(head, exchange),
     answer(inbound, exchange) {
-      const { past, isRelaying } = options;
-      const request = past === undefined ? undefined : room.named(past, inbound);
-      const resolved = request === undefined ? undefined : past?.resolve(request);
-      if (resolved !== undefined) {
-        return resolved.then((request) => new ModelAsk(room, inbound, exchange, request));
+      if (options.noteLimits === undefined) return asked(inbound, exchange);
+      try {
+        const asking = asked(inbound, exchange);
+        if (!(asking instanceof Promise) && !options.isRelaying) asking.model(); // reads it
+        return asking;
+      } catch (error) {
+        options.noteLimits(peekModel(inbound.bytes), exchange);
+        throw error;
       }
-      return new ModelAsk(room, inbound, exchange, isRelaying ? undefined : request);
     },
     tooLarge: (bytesMax) => options.tooLarge(bytesMax),
     refuse: (error, exchange) => options.refuse(error, exchange),
@@ -171,7 +199,8 @@ class Room<Request extends Turn> {
     const { headers: { stream }, tellsProcessing = false } = options;
     this.manner = {
       stamps: options.stamps,
-      headers: (exchange) => stamped(stream, exchange, tellsProcessing),
+      headers: (exchange) =>
+        stamped(stream, exchange, tellsProcessing, options.limitFields?.stream),
       ...options.stream,
       recordLateness: options.recordLateness,
     };
@@ -221,7 +250,7 @@ class Room<Request extends Turn> {
   whole(said: Gathered, request: Request, exchange: Exchange, stamps: AnswerStamps): Whole {
     const layout = this.layoutOf(request);
     const { labels } = said;
-    const { headers, tellsProcessing = false } = this.options;
+    const { headers, limitFields, tellsProcessing = false } = this.options;
     const frames = this.#laid(
       said,
       labels === undefined ? layout : this.#labelled.of(layout, labels),
@@ -230,7 +259,7 @@ class Room<Request extends Turn> {
     return {
       kind: "whole",
       status: 200,
-      headers: stamped(headers.whole, exchange, tellsProcessing),
+      headers: stamped(headers.whole, exchange, tellsProcessing, limitFields?.whole),
       body: frames.bytes,
     };
   }
@@ -261,12 +290,17 @@ interface Remembered<Request> {
 /** The shared fields with this answer's id: whoever writes the answer takes them at once. */
 function stamped(
   shared: HeaderBlock,
-  { requestId, engine, startMs }: Exchange,
+  { requestId, limits, engine, startMs }: Exchange,
   tellsProcessing: boolean,
+  limitFields: MakeLimitFields | undefined,
 ): HeaderBlock {
   const block = requestId === "" ? shared : shared.stamp(requestId);
-  if (!tellsProcessing) return block;
-  return block.plus(PROCESSING_HEADER, processingValue(engine.wheel.nowMs - startMs));
+  const told = limits === undefined ? undefined : limitFields?.(limits);
+  if (!tellsProcessing) return told === undefined ? block : block.plus(told);
+  return block.plus({
+    [PROCESSING_HEADER]: processingValue(engine.wheel.nowMs - startMs),
+    ...told,
+  });
 }
 
 /** Usage is made anew for each answer, and is nearly always the same. */
@@ -326,6 +360,10 @@ class ModelAsk<Request extends Turn> implements Asking {
 
   get cutsAfterBlank(): boolean | undefined {
     return this.#room.options.cutsAfterBlank;
+  }
+
+  get settlesTokens(): boolean | undefined {
+    return this.#room.options.settlesTokens;
   }
 
   model(): string {

@@ -72,6 +72,7 @@ export function askSource(source: Source, makeCall: MakeCall, model: string): As
       throw error;
     } finally {
       call.upstream?.end(clientLeft());
+      call.release();
     }
   };
 }

@@ -47,6 +47,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   "weir check": { codes: [0], output: /^# config\.yaml: ok/ },
   "weir check config.yaml --set mock.delay_ms=0": { codes: [0], output: /delay_ms: 0 # --set/ },
+  "weir faults": { codes: [0], output: /^refuse +the connection is reset[^]*\nclose-idle .*\n$/ },
   "weir fixtures check fixtures/": { codes: [0], output: /^ok: 1 fixture in 1 file\n$/ },
   "weir fixtures test fixtures/ --request body.json": {
     codes: [0],

@@ -109,6 +109,7 @@ export function parseCompletion(
     wantsUsage: !isStream || options?.["include_usage"] === true,
     choiceCount: n * prompts.length,
     tokensMax: (body["max_tokens"] ?? TOKENS_MAX) as number,
+    ...(body["max_tokens"] == null ? { isDefaultTokensMax: true } : {}),
     stop: stopsOf((body["stop"] ?? []) as string | readonly string[]),
     wantsEcho: body["echo"] === true,
     logprobCount,

@@ -119,16 +119,19 @@ export class HeaderBlock {
   }
 
   /**
-   * The same without its slot, and one field more, whose name is in small letters.
+   * The same without its slot, and `fields` more, whose names are in small letters.
    *
-   * @throws {TypeError} when `value` cannot stand in a head as it is.
+   * @throws {TypeError} when a value cannot stand in a head as it is.
    */
-  plus(name: string, value: string): HeaderBlock {
-    if (!isSayable(value)) throw new TypeError(`The value of ${name} cannot stand in a head`);
-    const line = `${name}: ${value}\r\n`;
-    const bytes = Buffer.allocUnsafeSlow(this.length + line.length);
+  plus(fields: Readonly<Record<string, string>>): HeaderBlock {
+    let lines = "";
+    for (const [name, value] of Object.entries(fields)) {
+      if (!isSayable(value)) throw new TypeError(`The value of ${name} cannot stand in a head`);
+      lines += `${name}: ${value}\r\n`;
+    }
+    const bytes = Buffer.allocUnsafeSlow(this.length + lines.length);
     this.bytes.copy(bytes, 0, 0, this.length);
-    bytes.write(line, this.length, "latin1");
+    bytes.write(lines, this.length, "latin1");
     const { length } = bytes;
     const block = new HeaderBlock(bytes, length, this.connection, this.hasDate, -1, 0);
     const [from, to] = this.readersAt;

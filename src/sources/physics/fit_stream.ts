@@ -108,30 +108,29 @@ interface Together extends RequestGaps {
   readonly merged: number;
 }
 
-/** Events that came together with the one before them are one with it. */
+/** Events that came together with the one before them are one with it; those without tokens are none. */
 function together({ gapsMs = [], gapTokens, outputTokens }: Times): Together {
   const least = TOGETHER_SHARE * quantile(sorted(gapsMs.filter((ms) => ms > 0)), 0.5);
   const gaps: number[] = [];
   const tokens: number[] = [];
   let merged = 0;
+  let silentMs = 0;
   for (const [i, ms] of gapsMs.entries()) {
-    const isOwn = ms >= least && ms > 0;
-    if (isOwn) {
-      gaps.push(ms);
-      tokens.push(gapTokens?.[i] ?? 0);
-      continue;
+    const count = gapTokens?.[i] ?? 1;
+    if (count === 0) silentMs += ms;
+    else if (silentMs + ms > 0 && silentMs + ms >= least) {
+      gaps.push(silentMs + ms);
+      tokens.push(count);
+      silentMs = 0;
+    } else {
+      merged++;
+      if (gaps.length === 0) continue; // with the first event
+      gaps[gaps.length - 1]! += ms;
+      tokens[tokens.length - 1]! += count;
     }
-    merged++;
-    if (gaps.length === 0) continue; // with the first event
-    gaps[gaps.length - 1]! += ms;
-    tokens[tokens.length - 1]! += gapTokens?.[i] ?? 0;
   }
-  return {
-    gapsMs: gaps,
-    outputTokens,
-    merged,
-    tokens: gapTokens === undefined ? undefined : tokens,
-  };
+  const known = gapTokens === undefined ? undefined : tokens;
+  return { gapsMs: gaps, outputTokens, merged, tokens: known };
 }
 
 /** How events are filled, as far as the times tell. */

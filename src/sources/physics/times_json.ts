@@ -176,6 +176,7 @@ const RUN = [
   ["ttfts", column("firstToken", "ttfts", UNITS.s)],
   ["itls", column("gap", "itls", UNITS.s)],
   ["itl_token_lens", column("gapTokens", "itl_token_lens")],
+  ["latencies", column("total", "latencies", UNITS.s)],
   ["input_lens", column("promptTokens", "input_lens")],
   ["output_lens", column("outputTokens", "output_lens")],
   ["errors", column("error", "errors")],

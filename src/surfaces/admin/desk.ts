@@ -8,6 +8,7 @@
 import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import type { CountPage } from "../../lib/count_page.ts";
+import type { Limiter } from "../../lib/limiter.ts";
 import type { Ordinals } from "../../lib/ordinals.ts";
 import type { Recent } from "../../lib/recent.ts";
 import type { Tally } from "../../lib/tally.ts";
@@ -25,6 +26,7 @@ export interface DeskDeps {
   readonly counts: CountPage;
   /** How often each request came before, for what chance draws. */
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
   /** What runs and waits in all workers. */
   readonly tally: Tally;
   /** Beginnings of prompts that came lately. */
@@ -70,6 +72,7 @@ export class Desk {
   readonly journal: Journal;
   readonly peers: Peers;
   readonly ordinals: Ordinals;
+  readonly limiter: Limiter;
   /** What runs and waits in all workers. */
   readonly tally: Tally;
   /** Beginnings of prompts that came lately. */
@@ -83,6 +86,7 @@ export class Desk {
     this.journal = deps.journal;
     this.peers = deps.peers;
     this.ordinals = deps.ordinals;
+    this.limiter = deps.limiter;
     this.tally = deps.tally;
     this.prefixes = deps.prefixes;
     this.#look = new Look(deps);

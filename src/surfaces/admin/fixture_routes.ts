@@ -88,9 +88,39 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
       serve: admin.reset,
       summary: "Forget what was added and counted",
       description:
-        "All of it, or what the body names: added fixtures, counters, the journal, sessions. " +
+        "All of it, or what the body names: added fixtures, counters, the journal, sessions, limits. " +
         "With a session, its own alone.",
       body: { schema: OBJECT, example: { fixtures: true, counters: true } },
+    },
+    {
+      method: "get",
+      path: "/__weir/limits",
+      serve: admin.listLimits,
+      summary: "List the limits of mock.limits, and what is left of each",
+      description: "Buckets that are full, and gates with nobody behind them, are left out.",
+    },
+    {
+      method: "put",
+      path: "/__weir/limits",
+      serve: admin.switchLimits,
+      summary: "Switch a provider that the mock plays out of order, or into order again",
+      description:
+        "Without an entry, a number from 0, all of mock.limits. It holds in every worker, until it is " +
+        "switched again or reset.",
+      body: {
+        schema: { ...OBJECT, required: ["state"] },
+        example: { state: "overloaded", entry: 0 },
+      },
+      responses: {
+        "200": { description: "All limits, as they are now", types: [JSON_TYPE] },
+        "409": { description: "There are no limits", types: [JSON_TYPE] },
+      },
+    },
+    {
+      method: "delete",
+      path: "/__weir/limits",
+      serve: admin.resetLimits,
+      summary: "Fill all buckets, and take states back to what the config says",
     },
     {
       method: "post",

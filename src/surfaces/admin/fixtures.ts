@@ -6,6 +6,7 @@
  */
 
 import { AppError } from "../../core/errors.ts";
+import { LIMIT_STATES, type LimitState } from "../../core/limits.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
 import { parseJsonBody } from "../../core/json_body.ts";
 import type { Stamps } from "../../core/stamp.ts";
@@ -13,6 +14,7 @@ import type { Inbound, Surface, Whole } from "../../core/surface.ts";
 import { bodyTooLarge, errorAnswer, keyError } from "../../dialects/openai/errors.ts";
 import { nearest } from "../../lib/nearest.ts";
 import type { Wheel } from "../../lib/wheel.ts";
+import type { Limits } from "../../sources/limits/limits.ts";
 import { checkSession, type Entry, type ResetPart } from "../../sources/fixtures/shelf.ts";
 import { queryOf } from "../openai/kept_objects.ts";
 import type { Desk } from "./desk.ts";
@@ -29,12 +31,17 @@ export interface FixtureAdminDeps {
   readonly wheel: Wheel;
   /** Ids that nothing else has. */
   readonly uuid: () => string;
+  /** The limits that the mock plays; undefined = there are none. */
+  readonly limits: Limits | undefined;
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
 const SESSION_HEADER = "x-weir-session";
 const RESET_PARTS: readonly ResetPart[] = ["fixtures", "counters", "journal", "sessions"];
+
+/** What `/__weir/reset` may be asked for. */
+const RESETS = [...RESET_PARTS, "limits"];
 
 const LIMIT = 100;
 const LIMIT_MAX = 1000;
@@ -50,7 +57,7 @@ export type FixtureAdmin = ReturnType<typeof fixtureAdmin>;
 
 /** Makes them. */
 export function fixtureAdmin(deps: FixtureAdminDeps) {
-  const { desk, authorize, secrets, stamps, wheel, uuid } = deps;
+  const { desk, authorize, secrets, stamps, wheel, uuid, limits } = deps;
   let waits = 0;
 
   function surface(
@@ -119,15 +126,36 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
   });
 
   const reset = surface("reset", "body", async (inbound) => {
-    const body = bodyOf(inbound, RESET_PARTS);
+    const body = bodyOf(inbound, RESETS);
     for (const [key, value] of Object.entries(body)) {
       if (typeof value !== "boolean") throw invalid(key, "true or false");
     }
     const isAll = Object.keys(body).length === 0;
     const parts = RESET_PARTS.filter((part) => isAll || body[part] === true);
-    const removed = await desk.change({ kind: "reset", session: sessionOf(inbound), parts });
-    return told({ reset: parts, removed });
+    const session = sessionOf(inbound);
+    const isForLimits = body["limits"] === true || (isAll && session === "");
+    if (isForLimits && session !== "") {
+      throw invalid("limits", "left out with a session: they are those of all");
+    }
+    const removed = await desk.change({ kind: "reset", session, parts });
+    if (isForLimits) limits?.reset();
+    return told({ reset: [...parts, ...(isForLimits ? ["limits"] : [])], removed });
   });
+
+  const listLimits = surface("limits", "nothing", () => told({ limits: limits?.show() ?? [] }));
+
+  const switchLimits = surface("limits", "body", (inbound) => {
+    const { state, entry } = bodyOf(inbound, ["state", "entry"]);
+    if (!isLimitState(state)) throw invalid("state", `one of ${LIMIT_STATES.join(", ")}`);
+    if (limits === undefined) {
+      throw new AppError("conflict", "There are no limits to switch: give mock.limits an entry");
+    }
+    const index = entry === undefined ? undefined : whole("entry", entry, 0, LIMIT_MAX);
+    limits.switch(index, state);
+    return told({ limits: limits.show() });
+  });
+
+  const resetLimits = surface("limits", "nothing", () => told({ reset: limits?.reset() ?? 0 }));
 
   const next = surface("next", "body", async (inbound) => {
     const body = bodyOf(inbound);
@@ -231,7 +259,10 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     throw invalid("fixtures[].id", "a text");
   }
 
-  return { list, add, replace, remove, reset, next, requests, clear, verify, verdict };
+  return {
+    ...{ list, add, replace, remove, reset, next, requests, clear, verify, verdict },
+    ...{ listLimits, switchLimits, resetLimits },
+  };
 }
 
 /** JSON for whoever tests. */
@@ -242,6 +273,10 @@ function told(value: unknown, status = 200): Whole {
     headers: { "content-type": "application/json", "cache-control": "no-store" },
     body: `${JSON.stringify(value, null, 2)}\n`,
   };
+}
+
+function isLimitState(value: unknown): value is LimitState {
+  return (LIMIT_STATES as readonly unknown[]).includes(value);
 }
 
 function isObject(value: unknown): value is JsonObject {

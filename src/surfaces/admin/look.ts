@@ -7,6 +7,7 @@
 import { AppError, ERRORS } from "../../core/errors.ts";
 import type { DrawnFacts } from "../../core/facts.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
+import { faultMetAs } from "../../core/fault_traits.ts";
 import type { Journal, JournalEntry, NotedFacts } from "../../ops/journal.ts";
 import { deliveredSpeed } from "../../ops/latency_counts.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
@@ -194,7 +195,8 @@ export class Look {
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,
       outcome: facts.outcome ?? null,
-      fault: facts.fault ?? null,
+      fault: faultMetAs(facts.faultsMet) ?? null,
+      faults: facts.faultsMet ?? [],
       error: facts.error === undefined ? null : errorOf(facts.error),
       first_byte_ms: rounded(facts.firstByteMs),
       duration_ms: rounded(facts.durationMs),

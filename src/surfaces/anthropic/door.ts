@@ -15,6 +15,7 @@ import {
   keyError,
   modelNotFound,
 } from "../../dialects/anthropic_messages/errors.ts";
+import { limitError } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { REQUEST_ID_CHARS, requestIdOf } from "../../dialects/anthropic_messages/request_id.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 
@@ -53,9 +54,10 @@ export function anthropicDoor({ stamps, authorize }: DoorDeps): AnthropicDoor {
     },
     errorEvent,
     tooLarge: bodyTooLarge,
-    refuse(error, { requestId, model }) {
+    refuse(error, { requestId, model, limits }) {
       const isModels = error.code === "model_unknown" && model !== "";
-      return errorAnswer(isModels ? modelNotFound(model) : error, requestId);
+      const own = isModels ? modelNotFound(model) : limitError(error, limits);
+      return errorAnswer(own, requestId);
     },
   };
 }

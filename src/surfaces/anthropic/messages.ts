@@ -10,8 +10,10 @@ import type { Source, Usage } from "../../core/answer.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Surface } from "../../core/surface.ts";
 import type { Turn } from "../../core/turn.ts";
+import { MESSAGE_EDITS } from "../../dialects/anthropic_messages/fault_edits.ts";
 import { brokenJson, errorEvent } from "../../dialects/anthropic_messages/errors.ts";
 import { answeringModel } from "../../dialects/anthropic_messages/models.ts";
+import { rateLimitFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import {
   parseCountRequest,
   parseMessagesRequest,
@@ -44,12 +46,14 @@ export function messages(deps: MessagesDeps): Surface {
     path: "/messages",
     stamps: deps.stamps.withIds(...MESSAGE_ID_LENGTHS),
     headers: headers(),
+    limitFields: { stream: rateLimitFields, whole: rateLimitFields },
+    settlesTokens: true,
     fieldsUp: ({ fields }) => fields,
     parse: (text) => parseMessagesRequest(parseJsonBody(text, brokenJson)),
     layout: ({ model, thinking }) => new MessageLayout(answeringModel(model), thinking),
     // Its clients show the prompt's tokens from the first event on, which few upstreams tell so early.
     foretold: (turn) => ({ promptTokens: deps.promptTokens(turn), completionTokens: 0 }),
-    stream: { errorEvent, streamEnd: STREAM_END },
+    stream: { errorEvent, streamEnd: STREAM_END, faultEdits: MESSAGE_EDITS },
   });
 }
 

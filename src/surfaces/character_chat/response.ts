@@ -5,6 +5,7 @@
  * @module
  */
 
+import { ENVELOPE_EDITS } from "../../dialects/envelope/fault_edits.ts";
 import type { Answer, Source } from "../../core/answer.ts";
 import { AppError, type ErrorCode } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
@@ -102,7 +103,9 @@ const STREAM_HEADERS = sseHeaders({
 
 /** A name that no header can carry is left out: it is one that the client gave. */
 function streamHeaders(sessionId: string): HeaderFields {
-  return isSayable(sessionId) ? STREAM_HEADERS.plus(SESSION_HEADER, sessionId) : STREAM_HEADERS;
+  return isSayable(sessionId)
+    ? STREAM_HEADERS.plus({ [SESSION_HEADER]: sessionId })
+    : STREAM_HEADERS;
 }
 
 /** What a request may say. */
@@ -124,6 +127,7 @@ export function v1Response(deps: ResponseDeps): Surface {
   const manner: Omit<Manner, "headers"> = {
     stamps: deps.stamps.withIds(),
     errorEvent: envelopeErrorEvent,
+    faultEdits: ENVELOPE_EDITS,
     recordLateness: deps.recordLateness,
   };
 

@@ -78,7 +78,7 @@ export class BusyConversations {
       throw new AppError("conflict", "This conversation is being answered: wait for its [DONE]");
     }
     this.#ids.add(id);
-    exchange.onEnd = () => this.#ids.delete(id);
+    exchange.atEnd(() => this.#ids.delete(id));
   }
 }
 

@@ -23,7 +23,9 @@ import {
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
+import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { processingFields } from "../../dialects/openai/processing.ts";
+import { CHAT_EDITS } from "../../dialects/openai_chat/fault_edits.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   CHUNK_ID_LENGTHS,
@@ -33,7 +35,7 @@ import {
   withExpiry,
 } from "../../dialects/openai_chat/write_answer.ts";
 import type { AnswerKeeper } from "../kept_answer.ts";
-import { type ModelDeps, modelSurface } from "../model_surface.ts";
+import { type LimitFields, type ModelDeps, modelSurface } from "../model_surface.ts";
 
 /** What differs between the URLs that speak this dialect. */
 export interface Door {
@@ -49,6 +51,8 @@ export interface Door {
   readonly fieldsUp: (head: RequestHead, exchange: Exchange) => Fields;
   /** The answer to a request that was refused, or that failed before its first byte. */
   readonly refuse: (error: AppError, requestId: string) => Whole;
+  /** True: answers tell of rate limits, as OpenAI's do. */
+  readonly tellsLimits?: boolean;
 }
 
 /** What the surface needs. */
@@ -86,11 +90,16 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     parse: (text) => readChat(text, deps),
     cutsAfterBlank: isMinimal,
     layout: (request) => chatLayout(request, persona),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: CHAT_EDITS },
+    ...(door.tellsLimits ? { limitFields: TELLS_LIMITS } : {}),
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => door.refuse(error, requestId),
+    refuse: (error, { requestId, limits }) =>
+      door.refuse(door.tellsLimits ? withRateLimits(error, limits, 400) : error, requestId),
   });
 }
+
+/** Whole answers and streams tell of rate limits. */
+export const TELLS_LIMITS: LimitFields = { stream: rateLimitFields, whole: rateLimitFields };
 
 /** The request in a body. @throws {AppError} what is wrong with it. */
 export function readChat(
@@ -152,6 +161,7 @@ export function v1Door(
     },
     fieldsUp: ({ fields }) => fields,
     refuse: errorAnswer,
+    tellsLimits: true,
   };
 }
 

@@ -10,7 +10,9 @@ import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorEvent, OPENAI_VERSION } from "../../dialects/openai/errors.ts";
+import { withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { processingFields } from "../../dialects/openai/processing.ts";
+import { COMPLETION_EDITS } from "../../dialects/openai_completions/fault_edits.ts";
 import { parseCompletion } from "../../dialects/openai_completions/request.ts";
 import {
   COMPLETION_ID_LENGTHS,
@@ -19,7 +21,7 @@ import {
 import { logprobOf } from "../../sources/mock/logprobs.ts";
 import type { TokenCounters } from "../../sources/tokens.ts";
 import { type ModelDeps, modelSurface } from "../model_surface.ts";
-import type { Door } from "./chat_completions.ts";
+import { type Door, TELLS_LIMITS } from "./chat_completions.ts";
 
 /** What the surface needs. */
 export interface CompletionsDeps extends ModelDeps {
@@ -72,8 +74,9 @@ export function completions(deps: CompletionsDeps): Surface {
         choicesPerPrompt: request.choiceCount / request.prompts.length,
         logprobsOf,
       }),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: COMPLETION_EDITS },
+    limitFields: TELLS_LIMITS,
     tooLarge: bodyTooLarge,
-    refuse: (error, { requestId }) => door.refuse(error, requestId),
+    refuse: (error, { requestId, limits }) => door.refuse(withRateLimits(error, limits), requestId),
   });
 }
