@@ -43,8 +43,9 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
-import { limitFault } from "./sources/limits/limits.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
+import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
@@ -205,13 +206,14 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const strikes = {
-    draws: chance,
+  const limits = mock.limits.length === 0
+    ? undefined
+    : new Limits(mock.limits, desk.limiter, wallMs);
+  const strikes: StrikeDeps = {
     ordinals: desk.ordinals,
-    rateLimited: (call: Call, message: string | undefined, waitS: number): AppError =>
-      limitFault(sources.limits, wallMs)(call, message, waitS),
+    rateLimited: limitFault(limits, wallMs),
   };
-  const sources: Sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
+  const sources = composeSources(config, { ...world, draws: chance, limits }, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -219,6 +221,7 @@ export function makeApp(
       pace: mock,
       validate: mock.validate,
       random: world.random,
+      draws: chance,
       ...strikes,
       wallMs,
     }),
@@ -325,7 +328,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
-        noteLimits: sources.limits?.note,
+        noteLimits: limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -437,7 +440,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

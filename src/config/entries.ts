@@ -143,23 +143,27 @@ export const LIMITS = entries(
 )("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
 const mustPattern = "a pattern on one line, where * stands for any text";
 const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
+
+/** A key that an entry may have. */
 function told<Value>(schema: z.ZodType<Value>, meaning: string) {
   const optional = schema.optional();
   ABOUT.add(optional, { meaning });
   return optional;
 }
 
-/** A pattern that an entry may have. */
-const pattern = (meaning: string, must = mustPattern) => told(patternRule(must), meaning);
+const pattern = globRule("pattern");
 const faultMatch = z.strictObject({
-  model: pattern("the model's name"),
-  path: pattern("the path, without its query"),
-  key: pattern("the name of the token that was shown", "the name of a token"),
+  model: told(pattern, "the model's name"),
+  path: told(pattern, "the path, without its query"),
+  key: told(pattern, "the name of the token that was shown"),
   header: told(
-    z.record(z.string(), patternRule(mustPattern), "a mapping of headers to patterns"),
+    z.record(z.string(), pattern, "a mapping of headers to patterns"),
     "headers that must be there, and what they say",
   ),
-  source: pattern("who would answer, fixtures aside", "the name of an upstream, or mock"),
+  source: told(
+    patternRule("the name of an upstream, or mock"),
+    "who would answer, fixtures aside",
+  ),
 }, mustMatch);
 
 const faultRule = z.strictObject({

@@ -119,8 +119,7 @@ export const FAULTS = {
     text: "429, with what the limiter says of its bucket",
     ...NOWHERE,
     keys: {
-      message: ERROR_WORDS.message,
-      "retry-after": number("seconds to wait", 0, 86_400, 1),
+      "retry-after": number("seconds to wait; absent = until one request has refilled", 0, 86_400),
     },
   },
   "slow-head": { text: "the answer begins late", ...NOWHERE, keys: waits("how late", 1000) },

@@ -355,7 +355,11 @@ function mustName(noun: string): string {
 
 /** A name, of a model or a key. */
 export function globRule(noun = "name"): z.ZodType<string> {
-  const must = `a ${noun} on one line, where * stands for any text`;
+  return patternRule(`a ${noun} on one line, where * stands for any text`);
+}
+
+/** A text on one line that is compared. `must`: what it is. */
+export function patternRule(must: string): z.ZodType<string> {
   return z.string(must).min(1, must).regex(LINE, must);
 }
 
@@ -363,11 +367,6 @@ export function globRule(noun = "name"): z.ZodType<string> {
 export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
   const model = kind(globRule("name of a model"), "*")("the model's name");
   return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
-}
-
-/** A text on one line that is compared. `must`: what it is. */
-export function patternRule(must: string): z.ZodType<string> {
-  return z.string(must).min(1, must).regex(LINE, must);
 }
 
 /** Faults, as they are written. */

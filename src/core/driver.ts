@@ -27,7 +27,7 @@ import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
-import { type PacedOptions, PacedStream } from "./paced_stream.ts";
+import { PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
 import { isDueAtOnce, reply } from "./reply.ts";
@@ -339,8 +339,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#faulty?.know(frames.ends.at(-1)!);
     if (cut !== undefined) frames = cutFrames(frames, cut);
     if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
-    else this.#paced(frames, asking.manner, { script, isCut: true, schedule });
+    else this.#paced(frames, asking.manner, script, true, schedule);
   }
 
   /** Ends the connection without an answer, as an answer wants it that breaks off before it begins. */
@@ -359,19 +360,22 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#begun();
       return reply(frames, exchange, manner, this.#writer);
     }
-    this.#paced(frames, manner, { script, isCut: false, schedule });
+    this.#paced(frames, manner, script, false, schedule);
   }
 
   /** `isCut`: the connection ends where the last frame would leave. */
   #paced(
     frames: Frames,
     manner: Manner,
-    { script, ...options }: Omit<PacedOptions, "kept"> & { readonly script: Script | undefined },
+    script: Script | undefined,
+    isCut: boolean,
+    schedule: Schedule | undefined,
   ): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     const kept = keeping && script && { keeping, script };
-    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, ...options });
+    const options = { kept, isCut, schedule };
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, options);
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();

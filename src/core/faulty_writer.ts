@@ -65,7 +65,7 @@ const NO_BYTES = Buffer.alloc(0);
 export class FaultyWriter extends Ticket implements ResponseWriter, ClientListener, Untaken {
   readonly #inner: ResponseWriter;
   readonly #exchange: Exchange;
-  readonly #plan: FaultPlan;
+  #plan: FaultPlan;
   readonly #edits: FaultEdits | undefined;
   /** Bytes of a stream that is known beforehand. */
   #totalBytes = -1;
@@ -129,6 +129,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     for (const fault of this.#plan.faults) {
       const why = this.#whyNot(fault, shape);
       if (why !== undefined) {
+        this.#plan = { ...this.#plan, faults: [] }; // the error that says so has none
         throw new AppError(
           "fault_impossible",
           `This answer cannot have the fault ${fault.name}: ${why}`,

@@ -8,7 +8,7 @@
 import { type EventEdit, type FaultEdit, numberOf, type PlannedFault } from "./fault_plan.ts";
 
 /** Where the JSON of an event begins. */
-const JSON_DATA = /(?:^|[\r\n])data: ?[{[]/;
+const JSON_DATA = /(?:^|[\r\n])data: ?\{/;
 
 /** How every dialect has it whose events are JSON. */
 export const HUGE: FaultEdit = {

@@ -36,8 +36,6 @@ export interface LimitRefusal {
   readonly limit: number;
   /** Whole milliseconds until it is worth to try again; undefined = nobody knows, Infinity = never. */
   readonly waitMs: number | undefined;
-  /** A sentence in place of a dialect's own; absent = there is none. */
-  readonly message?: string | undefined;
 }
 
 /** What is known of the limits of one request, as it was let in or turned away. */

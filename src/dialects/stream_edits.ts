@@ -345,17 +345,14 @@ export const ERROR_MESSAGE =
 const NO_MARK = lacking("its streams have no end mark", "no-done", "double-done", "after-done");
 const NO_ERRORS = lacking("its streams break off for an error", "error-event");
 
+/** For dialects whose events say nothing but a text, or for which nobody knows what they say. */
+export function withoutWords(why: string) {
+  const usage = ["usage-late", "usage-missing", "usage-twice"] as const;
+  return lacking(why, "index-gap", ...usage, "no-finish", "no-role", "filter");
+}
+
 /** For dialects that send texts and nothing else. */
-export const NO_WORDS = lacking(
-  "its events have no index, role, usage or reason for the end",
-  "index-gap",
-  "usage-late",
-  "usage-missing",
-  "usage-twice",
-  "no-finish",
-  "no-role",
-  "filter",
-);
+export const NO_WORDS = withoutWords("its events have no index, role, usage or reason for the end");
 
 /** How a dialect has each fault, or why it has it not. */
 export type DialectEdits = Required<FaultEdits>;

@@ -18,7 +18,6 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
-import type { Limiter } from "../lib/limiter.ts";
 import { counting } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -27,7 +26,7 @@ import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { globOf } from "./glob.ts";
-import { Limits } from "./limits/limits.ts";
+import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
@@ -66,8 +65,6 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
-  /** The limits that the mock plays; undefined = there are none. */
-  readonly limits: Limits | undefined;
   /** Who of them answers (`Passing`). */
   readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
@@ -97,8 +94,10 @@ export interface SourcesWorld {
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
   readonly draws: Draws;
-  /** What all workers share of limits, load and prompts. */
-  readonly desk: { readonly limiter: Limiter } & Pick<PhysicsDeps, "tally" | "prefixes">;
+  /** The limits that the mock plays; undefined = there are none. */
+  readonly limits: Limits | undefined;
+  /** What all workers share of load and prompts. */
+  readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
 }
@@ -120,14 +119,11 @@ export function composeSources(
   tokens: TokenCounters,
   wheel: Wheel,
   ready: Omit<FixturesDeps, "own">,
-  strikes: StrikeDeps & { readonly draws: Draws },
+  strikes: StrikeDeps,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
-  const { random, wallMs, caOf } = world;
+  const { random, wallMs, caOf, limits } = world;
   const isOpen = world.tokens.length === 0;
-  const limits = config.mock.limits.length === 0
-    ? undefined
-    : new Limits(config.mock.limits, world.desk.limiter, wallMs);
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -265,7 +261,10 @@ export function composeSources(
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
       sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
     };
-    return scripted(source, faults(source, place, { ...strikes, rules: faultRules }));
+    return scripted(
+      source,
+      faults(source, place, { ...strikes, draws: world.draws, rules: faultRules }),
+    );
   }
 
   /** What `routes` say, and `otherwise` for the rest. */
@@ -376,7 +375,6 @@ export function composeSources(
     passing,
     answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ isMock }) => !isMock),
-    limits,
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>

@@ -13,6 +13,7 @@ import { ENVELOPE_EDITS } from "../../src/dialects/envelope/fault_edits.ts";
 import { CHAT_EDITS } from "../../src/dialects/openai_chat/fault_edits.ts";
 import { COMPLETION_EDITS } from "../../src/dialects/openai_completions/fault_edits.ts";
 import { RESPONSE_EDITS } from "../../src/dialects/openai_responses/fault_edits.ts";
+import { PASSED_EDITS } from "../../src/dialects/openai/passed_edits.ts";
 import { CHUNK_EDITS } from "../../src/dialects/workflow_chunks/fault_edits.ts";
 
 const DONE = "data: [DONE]\n\n";
@@ -121,6 +122,13 @@ export const CONVERSATION = data(
 
 export const CHUNKS = data('{"a": 1}', "a text", '{"b":[2]}');
 
+/** Something of an image. */
+export const PASSED = typed(
+  '{"type":"image_generation.partial_image","b64_json":"aGk="}',
+  '{"type":"image_generation.partial_image","b64_json":"aGkh"}',
+  '{"type":"image_generation.completed","b64_json":"aGkhIQ=="}',
+);
+
 /** A dialect with a stream of it. */
 export interface Sample {
   readonly dialect: string;
@@ -149,5 +157,6 @@ export const SAMPLES: readonly Sample[] = [
   { dialect: "envelope", edits: ENVELOPE_EDITS, stream: ENVELOPES, last: DONE },
   { dialect: "content_events", edits: CONTENT_EDITS, stream: CONTENTS, last: DONE },
   { dialect: "chatgpt_web", edits: CONVERSATION_EDITS, stream: CONVERSATION, last: DONE },
+  { dialect: "openai, passed on", edits: PASSED_EDITS, stream: PASSED, last: "" },
   { dialect: "workflow_chunks", edits: CHUNK_EDITS, stream: CHUNKS, last: "" },
 ];

@@ -68,12 +68,12 @@ class Filter extends Edit {
           "content_block_stop",
         ),
     );
-    return event.text + stops.join("");
+    return stops.length === 0 ? event.text : this.done(event.text + stops.join(""));
   }
 
   #after(event: WireEvent): string {
     const type = String(typeOf(event));
-    if (type.startsWith("content_block_")) return "";
+    if (type.startsWith("content_block_")) return this.done("");
     if (type !== "message_delta") return event.text;
     const text = event.spliced((splice) => {
       const delta = placeAt(splice.root, "delta");

@@ -75,7 +75,7 @@ export function limitError(error: AppError, note: LimitNote | undefined): AppErr
   const refusal = note?.refusal;
   const isLimit = error.code === "limit_requests" || error.code === "limit_tokens";
   if (refusal === undefined || !isLimit) return error;
-  const { by, limit, waitMs, message } = refusal;
+  const { by, limit, waitMs } = refusal;
   const advice = waitMs === Infinity
     ? "Reduce the prompt's length or max_tokens."
     : waitMs === undefined
@@ -84,7 +84,7 @@ export function limitError(error: AppError, note: LimitNote | undefined): AppErr
   const { "retry-after-ms": _, ...headers } = error.headers;
   return new AppError(
     error.code,
-    message ?? `This request would exceed the rate limit of ${limit} ${WORDS[by]}. ${advice}`,
+    `This request would exceed the rate limit of ${limit} ${WORDS[by]}. ${advice}`,
     { headers: { ...rateLimitFields(note!), ...headers } },
   );
 }

@@ -70,7 +70,7 @@ export interface Reached extends LimitRefusal {
 
 /** 429, with the wait in the sentence and in `retry-after` (whole seconds) and `retry-after-ms`. */
 export function limitReached(
-  { by, model, limit, used, requested, waitMs, message }: Reached,
+  { by, model, limit, used, requested, waitMs }: Reached,
 ): AppError {
   const [code, words] = WORDS[by];
   const where = `for ${model.slice(0, MODEL_CHARS_MAX).toWellFormed()} on ${words}`;
@@ -84,7 +84,7 @@ export function limitReached(
   const reached =
     `Rate limit reached ${where}: Limit ${limit}, Used ${used}, Requested ${requested}.`;
   if (waitMs === undefined) return new AppError(code, `${reached} Please try again later.`);
-  return new AppError(code, message ?? `${reached} Please try again in ${goDuration(waitMs)}.`, {
+  return new AppError(code, `${reached} Please try again in ${goDuration(waitMs)}.`, {
     headers: {
       "retry-after": String(Math.ceil(waitMs / MS_PER_S)),
       "retry-after-ms": String(waitMs),

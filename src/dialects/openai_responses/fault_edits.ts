@@ -79,14 +79,14 @@ class Filter extends Edit {
     let text = event.text;
     for (const json of this.#items.cut()) {
       const numbered = { ...json, sequence_number: this.#number++ };
-      text += eventText(JSON.stringify(numbered), String(json["type"]));
+      text += this.done(eventText(JSON.stringify(numbered), String(json["type"])));
     }
     return text;
   }
 
   #after(event: WireEvent): string {
     const { data, json } = event;
-    if (!isLast(event) || data === undefined || json === undefined) return "";
+    if (!isLast(event) || data === undefined || json === undefined) return this.done("");
     const splice = new JsonSplice(data);
     const { root } = splice;
     const response = placeAt(root, "response");

@@ -47,7 +47,7 @@ export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Sou
   ): Answer | Promise<Answer> {
     const draw = draws.of(ask, call);
     const plan = { faults, draw: (purpose: string, index?: number) => draw.at(purpose, index) };
-    return struck(plan, label, call, deps, () => inner.answer(ask, call));
+    return struck(plan, { ask, call, deps, label }, () => inner.answer(ask, call));
   }
 
   return {

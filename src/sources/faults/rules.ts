@@ -46,7 +46,7 @@ export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
         return text.length <= charsMax && glob.test(text);
       });
     };
-    if (key !== undefined) tests.push((_, { tokenName }) => tokenName === key);
+    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, { tokenName }) => tokenName);
     if (path !== undefined) test(path, VALUE_CHARS_MAX, (_, call) => pathOf(call));
     for (const [name, pattern] of Object.entries(header ?? {})) {
       tests.push((_, { request }) => request?.head.fields.has(name) === true);

@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Answer } from "../../core/answer.ts";
+import type { Answer, Ask } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -27,27 +27,34 @@ const SESSION_HEADER = "x-weir-session";
 export interface StrikeDeps {
   /** Counts requests, for all workers. */
   readonly ordinals: Ordinals;
-  /** The error of a full bucket, with what its headers say. `waitS`: how long a client is to wait. */
-  readonly rateLimited: (call: Call, message: string | undefined, waitS: number) => AppError;
+  /**
+   * The error of a limit that is reached, which notes at `call` what the headers say. `waitMs`: how long a
+   * client is to wait; undefined = as the limit has it.
+   */
+  readonly rateLimited: (call: Call, waitMs: number | undefined) => AppError;
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
-type Strike = (
-  fault: PlannedFault,
-  call: Call,
-  deps: StrikeDeps,
-  label: string,
-) => Answer | Promise<Answer> | undefined;
+type Strike = (fault: PlannedFault, struck: Struck) => Answer | Promise<Answer> | undefined;
+
+/** Who is struck. */
+export interface Struck {
+  readonly ask: Ask;
+  readonly call: Call;
+  readonly deps: StrikeDeps;
+  /** What tells this plan from others, where requests are counted. */
+  readonly label: string;
+}
 
 /** In this order they are looked at, whatever was written first. */
 const STRIKES: readonly (readonly [FaultName, Strike])[] = [
-  ["refuse", (_, call) => page(call, "", "")], // the writer resets in its place
+  ["refuse", (_, { call }) => page(call, "", "")], // the writer resets in its place
   ["hang", hang],
   ["fail-first", failFirst],
-  ["status", (fault, call) => refused(fault, call)],
+  ["status", (fault, { call }) => refused(fault, call)],
   ["rate-limit", rateLimit],
-  ["json-200", (fault, call) => refused(fault, call, 200)],
-  ["html-200", (_, call) => {
+  ["json-200", (fault, { call }) => refused(fault, call, 200)],
+  ["html-200", (_, { call }) => {
     call.meetFault("html-200");
     return page(call, "text/html; charset=utf-8", HTML);
   }],
@@ -65,18 +72,16 @@ const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>
   "<body><h1>502 Bad Gateway</h1></body></html>\n";
 
 /**
- * Plans `plan` for the answer, and gives it, or what comes in its place. `label`: what tells the
- * plan from others, where requests are counted.
+ * Plans `plan` for the answer, and gives it, or what comes in its place.
  *
  * @throws {AppError} an error in place of the answer; `fault_impossible` where nothing of it can be.
  */
 export function struck(
   plan: FaultPlan,
-  label: string,
-  call: Call,
-  deps: StrikeDeps,
+  who: Struck,
   answer: () => Answer | Promise<Answer>,
 ): Answer | Promise<Answer> {
+  const { call, label } = who;
   if (call.request === undefined) checkJob(plan);
   const { faults = [] } = call.faults ?? {};
   call.faults = { ...plan, faults: [...faults, ...plan.faults] };
@@ -84,7 +89,7 @@ export function struck(
     for (const [name, strike] of STRIKES) {
       for (const [at, fault] of plan.faults.entries()) {
         if (fault.name !== name) continue;
-        const given = strike(fault, call, deps, `${label} ${at}`);
+        const given = strike(fault, { ...who, label: `${label} ${at}` });
         if (given !== undefined) return given;
       }
     }
@@ -112,7 +117,7 @@ function checkJob({ faults }: FaultPlan): void {
 }
 
 /** Nothing is answered until nobody waits; with the head sent, the writer holds back the rest. */
-function hang(fault: PlannedFault, call: Call): Promise<Answer> | undefined {
+function hang(fault: PlannedFault, { call }: Struck): Promise<Answer> | undefined {
   if (call.request !== undefined && wordOf(fault, "head") === "sent") return undefined;
   call.meetFault("hang");
   const { leaving } = call;
@@ -123,12 +128,7 @@ function hang(fault: PlannedFault, call: Call): Promise<Answer> | undefined {
   });
 }
 
-function failFirst(
-  fault: PlannedFault,
-  call: Call,
-  { ordinals }: StrikeDeps,
-  label: string,
-): undefined {
+function failFirst(fault: PlannedFault, { call, deps: { ordinals }, label }: Struck): undefined {
   const { request } = call;
   const session = request?.head.fields.get(SESSION_HEADER) ?? "";
   const isOfRequest = wordOf(fault, "per") === "request" && request !== undefined;
@@ -138,9 +138,10 @@ function failFirst(
   if (before < numberOf(fault, "n")) refused(fault, call);
 }
 
-function rateLimit(fault: PlannedFault, call: Call, deps: StrikeDeps): never {
+function rateLimit(fault: PlannedFault, { call, deps }: Struck): never {
   call.meetFault("rate-limit");
-  throw deps.rateLimited(call, wordOf(fault, "message"), numberOf(fault, "retry-after"));
+  const waitS = fault.keys["retry-after"];
+  throw deps.rateLimited(call, waitS === undefined ? undefined : Number(waitS) * 1000);
 }
 
 /** An error in the words of the client's dialect. */

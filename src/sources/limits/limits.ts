@@ -282,26 +282,26 @@ export class Limits {
 
 /**
  * Makes the error of a limit that is reached, whatever is left: for a fault on purpose. The call's headers fit it;
- * they are of its own limits where it has some, else of 60 requests a minute. `waitS` is what it tells to wait,
- * `message` its sentence, in place of the usual one.
+ * they are of its own limits where it has some, else of 60 requests a minute. `waitMs` is what it tells to
+ * wait; undefined = as long as one request takes to refill.
  */
 export function limitFault(limits: Limits | undefined, wallMs: () => number) {
-  return (call: Call, message: string | undefined, waitS: number): AppError => {
+  return (call: Call, waitMs?: number): AppError => {
     const known = limits?.noteOf(call) ?? null;
     const { limit, windowMs } = known?.requests?.bucket ?? { limit: 60, windowMs: 60_000 };
     const by = known?.requests?.kind ?? "requests_per_min";
-    const waitMs = Math.ceil(waitS * 1000);
+    const toldMs = Math.ceil(waitMs ?? windowMs / limit);
     // One request less than the limit would have to wait for nothing.
-    const resetMs = Math.floor(windowMs - windowMs / limit) + waitMs;
+    const resetMs = Math.floor(windowMs - windowMs / limit) + toldMs;
     call.limits = {
       atMs: wallMs(),
       foretoldTokens: 0,
       ...known?.note,
       requests: { limit, remaining: 0, resetMs },
-      refusal: { by, limit, waitMs, message },
+      refusal: { by, limit, waitMs: toldMs },
     };
     const { model } = call;
-    return limitReached({ by, model, limit, used: limit, requested: 1, waitMs, message });
+    return limitReached({ by, model, limit, used: limit, requested: 1, waitMs: toldMs });
   };
 }
 
