@@ -250,6 +250,17 @@ describe("mock.limits", () => {
     }
   });
 
+  test("Anthropic's dialect gives back what an answer has not needed, and OpenAI's does not", async () => {
+    const weir = await start([{ tokens_per_day: 10_000 }]);
+    const statuses = async (path: string, body: object) => [
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000, stream: true })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+    ];
+    expect(await statuses("/v1/messages", CLAUDE)).toEqual([200, 200, 200]);
+    expect(await statuses("/v1/chat/completions", CHAT)).toEqual([200, 429, 429]);
+  });
+
   test("several workers keep one limit", async () => {
     const weir = await start([{ requests_per_day: 100 }], {}, 3);
     const got = await Promise.all(
