@@ -160,3 +160,29 @@ test("auto asks again for what a client has left, and then plays that", async ()
     await upstream.stop();
   }
 });
+
+test("what a miss says is without the keys in the request", async () => {
+  const folder = makeFolder();
+  writeFileSync(join(folder, tapeFile(toldId(1))), tapeText(told(1)));
+  const weir = await launch({
+    set: {
+      "tape.folder": folder,
+      "tape.mode": "strict",
+      "llm.api_key": "sk-geheim-0123456789",
+      "tape.redact": '["ticket-[0-9]+"]',
+    },
+  });
+  try {
+    const response = await fetch(`${weir.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(question("key sk-geheim-0123456789, ticket-42", { stream: true })),
+    });
+    const { error } = await response.json() as { readonly error: { readonly message: string } };
+    expect(error.message).toContain('"key ********************, *********" instead of "Hi 1"');
+    const said = error.message + weir.output() + weir.errors();
+    expect(said).not.toMatch(/geheim|ticket-42/);
+  } finally {
+    await weir.stop();
+  }
+});

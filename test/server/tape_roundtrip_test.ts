@@ -157,7 +157,7 @@ describe("recorded from aimock, replayed without it", () => {
     // Without a key of weir's own, the client's goes up.
     const first = await recorder(folder, aimock.url, { "llm.api_key": "" });
     const recorded = await converse(first.url);
-    await tapesIn(folder, 2);
+    await tapesIn(folder, 4);
     await first.stop();
     await aimock.stop();
     await expectClean(folder);
@@ -166,6 +166,8 @@ describe("recorded from aimock, replayed without it", () => {
     expect(replayed).toEqual(recorded);
     expect(replayed.streamed).toBe(TEXT);
     expect(replayed.whole.choices[0]!.message.content).toBe(TEXT);
+    expect(replayed.output).toBe(TEXT);
+    expect(replayed.events.at(-1)).toBe("response.completed");
   });
 
   async function converse(url: string) {
@@ -186,7 +188,14 @@ describe("recorded from aimock, replayed without it", () => {
       model: "gpt-4o",
       messages: messages("whole"),
     });
-    return { streamed, ids: [...ids], whole };
+    const events: string[] = [];
+    for await (
+      const event of await client.responses.create({ model: "gpt-4o", input: "slow", stream: true })
+    ) {
+      events.push(event.type === "response.output_text.delta" ? event.delta : event.type);
+    }
+    const response = await client.responses.create({ model: "gpt-4o", input: "whole" });
+    return { streamed, ids: [...ids], whole, events, output: response.output_text };
   }
 });
 

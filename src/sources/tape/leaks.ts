@@ -30,14 +30,14 @@ const SECRET_CHARS_MIN = 4;
 const LEAKS_MAX = 20;
 
 /**
- * What keys look like, wherever they stand. They are long enough that prose about keys ("sk-…",
- * "Bearer TOKEN") is none of them.
+ * What keys look like, wherever they stand. They are long, and most have a digit in them: prose about
+ * keys ("sk-…", "Bearer authentication", "Basic understanding") is none of them.
  */
-const SHAPES: readonly (readonly [what: string, shape: RegExp])[] = [
+const SHAPES: readonly (readonly [what: string, shape: RegExp, is?: (text: string) => boolean])[] = [
   ["an Anthropic key", /\bsk-ant-[\w-]{16,}/g],
-  ["an OpenAI key", /\bsk-(?!ant-)[\w-]{16,}/g],
-  ["a bearer token", /\bBearer\s+[\w.~+/-]{12,}=*/gi],
-  ["credentials of HTTP", /\bBasic\s+[A-Za-z0-9+/]{12,}={0,2}(?![\w+/])/g],
+  ["an OpenAI key", /\bsk-(?!ant-)(?=[\w-]*\d)[\w-]{16,}/g],
+  ["a bearer token", /\bBearer\s+(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*/gi],
+  ["an HTTP credential", /\bBasic\s+[A-Za-z0-9+/]{8,}={0,2}/g, isBasic],
   ["a JSON web token", /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/g],
   ["a Google key", /\bAIza[\w-]{35}(?![\w-])/g],
   ["an AWS key id", /\b(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])/g],
@@ -72,10 +72,18 @@ export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
       found.push({ what: `what ${pattern.pattern()} stands for`, at: matcher.start() });
     }
   }
-  for (const [what, shape] of SHAPES) {
-    for (const { index } of text.matchAll(shape).take(LEAKS_MAX)) found.push({ what, at: index });
+  for (const [what, shape, is] of SHAPES) {
+    for (const { 0: match, index } of text.matchAll(shape).take(LEAKS_MAX)) {
+      if (is === undefined || is(match)) found.push({ what, at: index });
+    }
   }
   return found.sort((one, other) => one.at - other.at).slice(0, LEAKS_MAX);
+}
+
+/** Is it a user and a password? */
+function isBasic(text: string): boolean {
+  const plain = Buffer.from(text.replace(/^\w+\s+/, ""), "base64").toString("latin1");
+  return /^[\x20-\x39\x3b-\x7e]*:[\x20-\x7e]*$/.test(plain);
 }
 
 /**

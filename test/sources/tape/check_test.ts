@@ -37,8 +37,9 @@ function answering(...texts: readonly (string | Uint8Array)[]): Tape {
 describe("checkTape()", () => {
   test("finds nothing in a tape that was redacted as it should be", async () => {
     expect(await problems(toldTape(1))).toEqual([]);
-    const prose = asking("What is a Bearer token, how does sk-… look, and who is Basic Auth?");
-    expect(await problems(prose)).toEqual([]);
+    const prose = "What is Bearer authentication, how does sk-… look, is sk-learn-compatible-api " +
+      "one, and where is a Basic understanding of task-force-2026-planning-group?";
+    expect(await problems(asking(prose))).toEqual([]);
   });
 
   /** A tape, what is told. Lines: head, request, body, response, reads. */
@@ -55,6 +56,9 @@ describe("checkTape()", () => {
     ["the piece that it begins in", answering("data: 你好\n\n", `data: ${OPENAI}\n\n`), [
       "6: an OpenAI key stands in the answer's body",
     ]],
+    ["a user and a password", answering(`Basic ${btoa("ann:geheim")}`), [
+      "5: an HTTP credential stands in the answer's body",
+    ]],
     ["what tape.redact stands for", answering("data: ticket-42"), [
       "5: what ticket-[0-9]+ stands for stands in the answer's body",
     ]],
@@ -62,7 +66,7 @@ describe("checkTape()", () => {
       "2: the value of x-api-key is not redacted",
     ]],
     ["a cookie", sending("cookie", "a=b"), ["2: the value of cookie is not redacted"]],
-    ["a second header of the name", sending("authorization", "Bearer abcdefghijklmnop"), [
+    ["a second header of the name", sending("authorization", "Bearer abcdefghijklmnop1"), [
       "2: the value of authorization is not redacted",
       "2: a bearer token stands in the header authorization",
     ]],
