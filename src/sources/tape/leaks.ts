@@ -33,20 +33,21 @@ const LEAKS_MAX = 20;
  * What keys look like, wherever they stand. They are long, and most have a digit in them: prose about
  * keys ("sk-…", "Bearer authentication", "Basic understanding") is none of them.
  */
-const SHAPES: readonly (readonly [what: string, shape: RegExp, is?: (text: string) => boolean])[] = [
-  ["an Anthropic key", /\bsk-ant-[\w-]{16,}/g],
-  ["an OpenAI key", /\bsk-(?!ant-)(?=[\w-]*\d)[\w-]{16,}/g],
-  ["a bearer token", /\bBearer\s+(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*/gi],
-  ["an HTTP credential", /\bBasic\s+[A-Za-z0-9+/]{8,}={0,2}/g, isBasic],
-  ["a JSON web token", /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/g],
-  ["a Google key", /\bAIza[\w-]{35}(?![\w-])/g],
-  ["an AWS key id", /\b(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])/g],
-  ["a GitHub token", /\b(?:gh[pousr]_\w{36,}|github_pat_\w{22,})/g],
-  ["a Slack token", /\bxox[abpors]-[\w-]{10,}/g],
-  ["a Groq key", /\bgsk_\w{20,}/g],
-  ["a Hugging Face token", /\bhf_[A-Za-z0-9]{30,}/g],
-  ["a private key", /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/g],
-];
+const SHAPES: readonly (readonly [what: string, shape: RegExp, is?: (text: string) => boolean])[] =
+  [
+    ["an Anthropic key", /\bsk-ant-[\w-]{16,}/g],
+    ["an OpenAI key", /\bsk-(?!ant-)(?=[\w-]*\d)[\w-]{16,}/g],
+    ["a bearer token", /\bBearer\s+(?=[\w.~+/-]*\d)[\w.~+/-]{16,}=*/gi],
+    ["an HTTP credential", /\bBasic\s+[A-Za-z0-9+/]{8,}={0,2}/g, isBasic],
+    ["a JSON web token", /\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}/g],
+    ["a Google key", /\bAIza[\w-]{35}(?![\w-])/g],
+    ["an AWS key id", /\b(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])/g],
+    ["a GitHub token", /\b(?:gh[pousr]_\w{36,}|github_pat_\w{22,})/g],
+    ["a Slack token", /\bxox[abpors]-[\w-]{10,}/g],
+    ["a Groq key", /\bgsk_\w{20,}/g],
+    ["a Hugging Face token", /\bhf_[A-Za-z0-9]{30,}/g],
+    ["a private key", /-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----/g],
+  ];
 
 /** The scheme of a credential says nothing; anything else in front of a blank may. */
 const OPEN_CREDENTIAL = /^[A-Za-z][\w-]* *$/;
