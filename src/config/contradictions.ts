@@ -43,8 +43,14 @@ export function contradictions(config: Config, label: Label): readonly string[] 
   if (auth.open && isLocked(config, "bearer")) {
     say("auth.open", "must be false while there is a token: whoever has none is turned away");
   }
-  if (tape.folder === "" && tapeModes(config).some((mode) => mode !== "off")) {
-    say("tape.folder", "must be set while tape.mode, or tape of a route, is not off");
+  const noFolder = (mode: TapeMode) =>
+    `must be off while tape.folder is empty: it is ${JSON.stringify(mode)}`;
+  if (tape.folder === "") {
+    if (tape.mode !== "off") say("tape.mode", noFolder(tape.mode));
+    for (const [index, { tape }] of config.routes.entries()) {
+      if (tape === "usual" || tape === "off") continue;
+      problems.push(`${label("routes", [index, "tape"])}: ${noFolder(tape)}`);
+    }
   }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {

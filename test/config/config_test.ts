@@ -176,6 +176,25 @@ describe("loadConfig() reports what is wrong in a file", () => {
       'set: it is "b.md"',
     ]],
     [
+      "tapes without a folder",
+      "tape:\n  mode: auto\nroutes:\n  - to: [mock]\n    tape: strict\n",
+      [
+        'config.yaml:2:9 tape.mode: must be off while tape.folder is empty: it is "auto"',
+        'config.yaml:5:11 routes.0.tape: must be off while tape.folder is empty: it is "strict"',
+      ],
+    ],
+    [
+      "tapes that cannot be as they are told",
+      "tape:\n  folder: t\n  speed: -1\n  volatile: [a..b]\n  redact: ['(?=x)', 'x*', '(']\n",
+      [
+        "config.yaml:3:10 tape.speed: must be a number from 0 to 1000000: 2 = twice as fast, 0 = at once: it is -1",
+        'config.yaml:4:14 tape.volatile.0: must be keys with dots between them, such as metadata.run: it is "a..b"',
+        'config.yaml:5:12 tape.redact.0: must be a regular expression of RE2: looking ahead and behind takes too long: it is "(?=x)"',
+        'config.yaml:5:21 tape.redact.1: must be an expression that needs some text to match: it is "x*"',
+        'config.yaml:5:27 tape.redact.2: must be a regular expression of RE2: missing closing ): `(`: it is "("',
+      ],
+    ],
+    [
       "secrets of nothing but blanks, which would open what they were to lock",
       'auth:\n  token: "   "\nllm:\n  api_key: "\\t"\n',
       ["2:10 auth.token", "4:12 llm.api_key"].map((at) =>
