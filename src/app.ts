@@ -42,10 +42,12 @@ import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
-import { Limits } from "./sources/limits/limits.ts";
 import { responder } from "./sources/fixtures/respond.ts";
+import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
+import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { docs } from "./surfaces/admin/docs.ts";
@@ -105,6 +107,8 @@ export interface World {
   readonly process: ProcessFacts;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  /** The folder of tapes at `path`, as the config writes it. */
+  readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
@@ -146,7 +150,7 @@ export interface App extends Http1Handler {
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
   /** Answers what another worker asks about what is kept here. */
@@ -205,11 +209,21 @@ export function makeApp(
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
+  const limits = mock.limits.length === 0
+    ? undefined
+    : new Limits(mock.limits, desk.limiter, wallMs);
   const strikes: StrikeDeps = {
     ordinals: desk.ordinals,
-    rateLimited: (ask, call, waitMs) => Limits.refusal(sources.limits, ask, call, wallMs(), waitMs),
+    rateLimited: limitFault(limits, wallMs),
   };
-  const sources = composeSources(config, { ...world, draws: chance }, tokens, wheel, {
+  const recordLateness = (lateMs: number) => observer.metrics.latenessMs.record(lateMs);
+  const sourcesWorld = {
+    ...{ ...world, limits, recordLateness },
+    draws: chance,
+    watch: engine.watch,
+    ordinals: desk.ordinals,
+  };
+  const sources = composeSources(config, sourcesWorld, tokens, wheel, {
     shelf: desk.shelf,
     responder: responder({
       tokens,
@@ -246,7 +260,7 @@ export function makeApp(
   const streaming = {
     stamps,
     isDraining,
-    recordLateness: (lateMs: number) => observer.metrics.latenessMs.record(lateMs),
+    recordLateness,
   };
   const openai = {
     ...streaming,
@@ -299,7 +313,13 @@ export function makeApp(
   const { basePath } = definition.controller;
   const workflowBases = [...new Set(["/api", basePath])];
   const workflowSurfaces = {
-    runs: workflowRuns(workflowDeps),
+    runs: workflowRuns({
+      ...workflowDeps,
+      planFaults: planOwn({
+        draws: chance,
+        takesHeader: config.faults.header || !sources.isRelaying(sources.apiChat),
+      }),
+    }),
     ...workflowSchemas(workflowDeps),
     task: tasks(workflowDeps),
     health: () => {
@@ -318,7 +338,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
-        noteLimits: sources.limits?.note,
+        noteLimits: limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -430,7 +450,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];
@@ -542,7 +562,8 @@ export function makeApp(
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
-    const isTroubled = trouble !== "" || fixtureTrouble !== "";
+    const tapeTrouble = sources.tapeTrouble();
+    const isTroubled = trouble !== "" || fixtureTrouble !== "" || tapeTrouble !== "";
     return {
       status: app.status === "ok" && isTroubled ? "degraded" : app.status,
       version: world.version,
@@ -554,6 +575,7 @@ export function makeApp(
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
+      ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
@@ -599,9 +621,9 @@ export function makeApp(
     memory,
     workflows,
     needsToken: world.tokens.length > 0,
-    close() {
+    async close() {
       conversations.close();
-      sources.close();
+      await sources.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),

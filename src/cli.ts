@@ -22,6 +22,7 @@ import { requests } from "./cli/requests.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, terminal } from "./cli/terminal.ts";
+import { tape } from "./cli/tape.ts";
 import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
 import { verdict } from "./cli/verdict.ts";
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
   memory,
   token,
   install,
+  tape,
   importRecordings,
   latency,
   bench,

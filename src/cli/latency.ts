@@ -8,7 +8,8 @@
 import { basename } from "node:path";
 import { LATENCY_PROFILES, type LatencyProfileName } from "../config/latency.ts";
 import { drawnAnswer, lucks } from "../sources/physics/drawn.ts";
-import { counted, fitTimes, withoutRole } from "../sources/physics/fit.ts";
+import { fitTimes, withoutRole } from "../sources/physics/fit.ts";
+import { counted } from "../sources/physics/fit_numbers.ts";
 import { goodnessOf } from "../sources/physics/goodness.ts";
 import type { LatencyProfile } from "../sources/physics/profile.ts";
 import { readTimes } from "../sources/physics/read_times.ts";
@@ -35,6 +36,9 @@ const DRAWN = 10_000;
 const DRAWN_TOKENS_MAX = 3_000_000;
 /** More tokens than the context of any model holds. */
 const TOKENS_MAX = 1_000_000;
+
+/** Of more files, only those are told of which something was left out. */
+const LISTED_MAX = 10;
 
 const PICTURES = ["first-token", "speed", "gap", "whole", "none"] as const;
 const NAMES = Object.keys(LATENCY_PROFILES) as LatencyProfileName[];
@@ -167,12 +171,16 @@ async function readAll(
     try {
       const { format, times, notes } = await readTimes(bytes, file, unit);
       all.push(...times);
+      if (files.length > LISTED_MAX && notes.length === 0) continue;
       const more = notes.map((note) => `; ${note}`).join("");
       terminal.complain(`weir: ${file}: ${format}, ${counted(times.length, "answer")}${more}`);
     } catch (error) {
       if (error instanceof TimesFault) throw new Failure(`Cannot read times: ${error.message}`);
       throw error;
     }
+  }
+  if (files.length > LISTED_MAX) {
+    terminal.complain(`weir: ${files.length} files, ${counted(all.length, "answer")}`);
   }
   return all;
 }
@@ -229,13 +237,12 @@ function showLines(
     whole: { name: "whole answer, ms", values: answers.map(({ totalMs }) => totalMs) },
   };
   const { promptTokens, outputTokens } = size;
+  const prompt = counted(promptTokens, "token");
   const some = Object.values(quantities).filter(({ values }) => values.length > 0);
   const shown = picture === "none" ? undefined : quantities[picture];
   return [
     `${name}: ${counted(count, "answer")}, drawn as the mock draws them`,
-    `${counted(outputTokens, "token")} to prompts of ${
-      counted(promptTokens, "token")
-    }, none cached`,
+    `${counted(outputTokens, "token")} to prompts of ${prompt}, none cached`,
     loadText(profile),
     "",
     ...percentileLines(some),

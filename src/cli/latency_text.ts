@@ -7,7 +7,8 @@
 
 import type { LatencyKey } from "../config/latency.ts";
 import { quantile, sorted } from "../lib/sample.ts";
-import { counted, type Fit, type FittedNumber } from "../sources/physics/fit.ts";
+import type { Fit } from "../sources/physics/fit.ts";
+import { counted, type FittedNumber } from "../sources/physics/fit_numbers.ts";
 import { type Goodness, verdictOf } from "../sources/physics/goodness.ts";
 
 /** Columns that everything fits into. */
@@ -27,7 +28,7 @@ const RATIO_MAX = 8;
 const LOAD_KEYS = /^(?:batch_|load_factor|step_|prefill_|queue_|collapse_|cache_)/;
 
 /** A number with as many digits as mean something: 0.0213, 4.25, 648, 12345. */
-export function figure(value: number): string {
+function figure(value: number): string {
   if (!Number.isFinite(value)) return "-";
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toString();
@@ -63,14 +64,14 @@ export function goodnessLines(found: readonly Goodness[]): readonly string[] {
   return [
     row("", shares.map(percentileName)),
     ...found.flatMap((one) => {
-      const { what, unit, count, percentiles } = one;
+      const { what, unit, count, noun, percentiles } = one;
       const cells = (key: "data" | "model") =>
         shares.map((share) => {
           const found = percentiles.find((percentile) => percentile.share === share);
           return found === undefined ? "" : figure(found[key]);
         });
       return [
-        `${what}, ${unit}: ${counted(count, one.of.slice(0, -1))}`,
+        `${what}, ${unit}: ${counted(count, noun)}`,
         row("  as measured", cells("data")),
         row("  as the profile has it", cells("model")),
         ...wrapped(verdictOf(one), COLUMNS - 4).map((line) => `  ${line}`),
@@ -168,9 +169,8 @@ export function pictureLines({ name, values }: Quantity): readonly string[] {
         ? "and more".padStart(NUMBER_COLUMNS + 3)
         : ` - ${figure(edges[at + 1]!).padStart(NUMBER_COLUMNS)}`;
       const bar = "#".repeat(Math.round(BAR_COLUMNS * one / longest));
-      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${
-        (100 * one / count).toFixed(1).padStart(5)
-      } %`;
+      const share = (100 * one / count).toFixed(1).padStart(5);
+      return `${from}${to} |${bar.padEnd(BAR_COLUMNS)} ${share} %`;
     }),
   ];
 }

@@ -14,6 +14,7 @@ import { readLatency } from "./latency_file.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import { tapeFolder } from "./tape_folder.ts";
 import { pathIn, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
@@ -79,6 +80,7 @@ export function world(settings: Settings, desk: Desk): World {
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
     process: processFacts(),
+    tapeFolder: (path) => tapeFolder(pathIn(folder, path)),
     caOf: (file) => caTexts.get(file) ?? "",
     tokens: readTokens(settings),
     systemPrompt: promptFile === ""
@@ -94,6 +96,6 @@ export function world(settings: Settings, desk: Desk): World {
 /** Closes what `app` has open, with what is still to be written. */
 export async function closeApp(app: App): Promise<void> {
   await app.memory.close();
-  app.close();
+  await app.close();
   await app.observer.close(CLOSE_MS);
 }

@@ -31,6 +31,8 @@ import {
   whole,
 } from "./rules.ts";
 
+import { TAPE_MODES } from "./tape_rules.ts";
+
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
 /** 256 MiB: an event is parsed as one string. */
@@ -43,8 +45,8 @@ const LIMITED_MAX = 1_000_000_000;
 const TOKENS_MAX = 100;
 const UPSTREAMS_MAX = 100;
 const ROUTES_MAX = 1000;
-const FAULTS_MAX = 100;
 const LIMITS_MAX = 100;
+const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -102,6 +104,7 @@ const route = z.strictObject({
     "which requests: those whose model fits, where * is any text; none = all",
   ),
   to: required(targetRule())("who answers them: the name of one upstream, or mock"),
+  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
 }, "an entry with match and to");
 
 /** Who answers which request. */
@@ -109,6 +112,39 @@ export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: 
   "who answers: the first that matches; without any, chat.source decides",
 );
 
+const limit = z.strictObject({
+  model: globSetting("the models that it is about, where * is any text"),
+  key: globSetting(
+    "the clients: names of auth.tokens, else the keys that they show; * is any text",
+  ),
+  per: oneOf(["key_and_model", "key", "model", "all"], "key_and_model")(
+    "key_and_model | key | model | all: what has buckets of its own",
+  ),
+  requests_per_min: limitSetting("requests a minute"),
+  requests_per_day: limitSetting("requests a day"),
+  tokens_per_min: limitSetting("tokens a minute, of questions and answers"),
+  tokens_per_day: limitSetting("tokens a day"),
+  concurrent_max: limitSetting("requests at once"),
+  state: oneOf(["ok", "quota", "overloaded", "slow_down"], "ok")(
+    "ok | quota | overloaded | slow_down: what all requests are told, whatever the limits",
+  ),
+}, "an entry like {model: gpt-4o*, requests_per_min: 60}");
+
+function globSetting(meaning: string) {
+  return kind(globRule(), "*")(meaning);
+}
+
+function limitSetting(meaning: string) {
+  return whole(0, LIMITED_MAX, 0)(`${meaning}; 0 = no limit`);
+}
+
+/** The limits that the mock plays. */
+export const LIMITS = entries(
+  limit,
+  LIMITS_MAX,
+  "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
+)("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
+const mustPattern = "a pattern on one line, where * stands for any text";
 const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
 
 /** A key that an entry may have. */
@@ -147,38 +183,6 @@ export const FAULT_RULES = entries(
   FAULTS_MAX,
   "{match: {model: gpt-4o*}, rate: 0.1, fault: cut@event=3}",
 )("what goes wrong on purpose, in front of the mock and of upstreams alike");
-const limit = z.strictObject({
-  model: globSetting("the models that it is about, where * is any text"),
-  key: globSetting(
-    "the clients: names of auth.tokens, else the keys that they show; * is any text",
-  ),
-  per: oneOf(["key_and_model", "key", "model", "all"], "key_and_model")(
-    "key_and_model | key | model | all: what has buckets of its own",
-  ),
-  requests_per_min: limitSetting("requests a minute"),
-  requests_per_day: limitSetting("requests a day"),
-  tokens_per_min: limitSetting("tokens a minute, of questions and answers"),
-  tokens_per_day: limitSetting("tokens a day"),
-  concurrent_max: limitSetting("requests at once"),
-  state: oneOf(["ok", "quota", "overloaded", "slow_down"], "ok")(
-    "ok | quota | overloaded | slow_down: what all requests are told, whatever the limits",
-  ),
-}, "an entry like {model: gpt-4o*, requests_per_min: 60}");
-
-function globSetting(meaning: string) {
-  return kind(globRule(), "*")(meaning);
-}
-
-function limitSetting(meaning: string) {
-  return whole(0, LIMITED_MAX, 0)(`${meaning}; 0 = no limit`);
-}
-
-/** The limits that the mock plays. */
-export const LIMITS = entries(
-  limit,
-  LIMITS_MAX,
-  "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
-)("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({

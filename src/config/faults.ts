@@ -83,6 +83,9 @@ const AT_EVENT = { places: PLACE_UNITS, eventMin: 1, usual: "the second event" }
 /** From so much of an answer on. */
 const FROM = { places: PLACE_UNITS, eventMin: 0, usual: "from the first byte on" } as const;
 
+/** Behind one event, which is said before. */
+const BEHIND_EVENT = "behind the second event";
+
 const ERROR_WORDS = {
   message: text("the error's sentence"),
   type: text("the error's type"),
@@ -149,6 +152,7 @@ export const FAULTS = {
   "error-event": {
     text: "an error in mid-stream, behind status 200",
     ...AT_EVENT,
+    usual: BEHIND_EVENT,
     keys: ERROR_WORDS,
   },
   "html-200": { text: "a page of HTML with status 200", ...NOWHERE, keys: {} },
@@ -174,7 +178,7 @@ export const FAULTS = {
     keys: {
       with: word(
         "which",
-        ...["crlf", "cr", "bom", "comment", "event", "id", "retry", "lines"] as const,
+        ...["all", "crlf", "cr", "bom", "comment", "event", "id", "retry", "lines"] as const,
         ...["no-space", "no-end"] as const,
       ),
     },
@@ -184,13 +188,25 @@ export const FAULTS = {
   "after-done": { text: "an event behind the end mark", ...NOWHERE, keys: {} },
   dup: { text: "an event twice", ...AT_EVENT, keys: {} },
   reorder: { text: "an event behind the one that follows it", ...AT_EVENT, keys: {} },
-  "index-gap": { text: "a wrong index of a choice, a call or a block", ...AT_EVENT, keys: {} },
+  "index-gap": {
+    text: "an index that is one too large",
+    ...AT_EVENT,
+    usual: "from the first event on",
+    keys: {
+      of: word("which: that of a choice, an item or a block, or of calls only", "choice", "tool"),
+    },
+  },
   "usage-late": { text: "the usage stands with the reason for the end", ...NOWHERE, keys: {} },
   "usage-missing": { text: "no usage", ...NOWHERE, keys: {} },
   "usage-twice": { text: "the usage twice", ...NOWHERE, keys: {} },
   "no-finish": { text: "no reason for the end", ...NOWHERE, keys: {} },
   "no-role": { text: "no role", ...NOWHERE, keys: {} },
-  filter: { text: "the answer ends in the middle: content_filter", ...AT_EVENT, keys: {} },
+  filter: {
+    text: "the answer ends in the middle: content_filter",
+    ...AT_EVENT,
+    usual: BEHIND_EVENT,
+    keys: {},
+  },
   huge: {
     text: "one event of many bytes: blanks in its JSON",
     ...AT_EVENT,

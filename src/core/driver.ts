@@ -27,7 +27,7 @@ import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
-import { type PacedOptions, PacedStream } from "./paced_stream.ts";
+import { PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
 import { isDueAtOnce, reply } from "./reply.ts";
@@ -239,8 +239,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** Writes what the surface gives. */
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
-    if (this.#exchange.faults !== undefined) this.#bend();
     try {
+      // What a surface has planned by itself.
+      if (this.#exchange.faults !== undefined) this.#bendOutput(output);
       switch (output.kind) {
         case "ask":
           return this.#ask(output, output);
@@ -288,11 +289,17 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     });
   }
 
+  #bendOutput(output: Output): void {
+    const isStream = output.kind === "events";
+    this.#bend(isStream ? output.faultEdits : undefined);
+    const isError = output.kind === "whole" && output.status >= 400;
+    if (!isError) this.#faulty!.expect({ isStream, isLengthKnown: !isStream });
+  }
+
   /** Whatever is written from now on has its faults. */
-  #bend(): void {
+  #bend(edits = this.#asking?.manner.faultEdits): void {
     const { faults } = this.#exchange;
     if (faults === undefined || this.#faulty !== undefined) return;
-    const edits = this.#asking?.manner.faultEdits;
     this.#faulty = new FaultyWriter(this.#writer, this.#exchange, faults, edits);
     this.#writer = this.#faulty;
   }
@@ -329,11 +336,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? asking.layout
       : this.#driver.labelled.of(asking.layout, labels);
     let frames = this.#driver.frames.of(script, layout, usage);
+    this.#faulty?.know(frames.ends.at(-1)!);
     if (cut !== undefined) frames = cutFrames(frames, cut);
     if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
     this.#faulty?.know(frames.ends.at(-1)!);
     if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
-    else this.#paced(frames, asking.manner, { script, isCut: true, schedule });
+    else this.#paced(frames, asking.manner, script, true, schedule);
   }
 
   /** Ends the connection without an answer, as an answer wants it that breaks off before it begins. */
@@ -352,19 +360,22 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#begun();
       return reply(frames, exchange, manner, this.#writer);
     }
-    this.#paced(frames, manner, { script, isCut: false, schedule });
+    this.#paced(frames, manner, script, false, schedule);
   }
 
   /** `isCut`: the connection ends where the last frame would leave. */
   #paced(
     frames: Frames,
     manner: Manner,
-    { script, ...options }: Omit<PacedOptions, "kept"> & { readonly script: Script | undefined },
+    script: Script | undefined,
+    isCut: boolean,
+    schedule: Schedule | undefined,
   ): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     const kept = keeping && script && { keeping, script };
-    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, ...options });
+    const options = { kept, isCut, schedule };
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, options);
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();

@@ -13,7 +13,6 @@ import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
-import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import type {
   CallFacts,
   Client,
@@ -22,6 +21,7 @@ import type {
   Outcome,
   UpstreamFacts,
 } from "./facts.ts";
+import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
@@ -113,6 +113,8 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
+  /** The id of the tape that answers; "" = none. */
+  tape: string;
   /** Notes that a fault has happened to the answer. */
   meetFault(name: FaultName): void;
   /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
@@ -187,6 +189,7 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
+  tape = "";
   faultsMet: FaultName[] | undefined = undefined;
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];

@@ -116,6 +116,8 @@ export interface EventEdit {
 
 /** How a dialect has one fault. A way that is absent is none: the fault is refused there. */
 export interface FaultEdit {
+  /** Why the dialect cannot have it, for whoever asks for it: "its events have no roles". */
+  readonly why?: string;
   /** Of a stream. `draw`: chance of this fault alone, 0 < x < 1. */
   stream?(fault: PlannedFault, draw: (index: number) => number): EventEdit;
   /** Of an answer in one piece: `body` with the fault in it; the same text = it cannot have it. */

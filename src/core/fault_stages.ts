@@ -452,7 +452,10 @@ export class EditStage extends Stage {
     this.#events++;
     const isHere = !this.#isBehind && this.#isReached();
     this.#isBehind ||= isHere;
-    this.#say(edit.event(piece.bytes.toString(), isHere));
+    const event = piece.bytes.toString();
+    const said = edit.event(event, isHere);
+    // What is not changed keeps its bytes, UTF-8 or not.
+    this.#say(said, said === event ? piece : undefined);
     if (edit.isOver) this.next.end();
   }
 
@@ -474,8 +477,9 @@ export class EditStage extends Stage {
     return this.#events >= event || this.#bytes >= byte || this.world.wheel.nowMs >= dueMs;
   }
 
-  #say(text: string): void {
+  #say(text: string, asItCame?: Piece): void {
     if (this.#edit.hasHappened) this.world.met(this.#fault.name);
+    if (asItCame !== undefined) return this.next.piece(asItCame);
     if (text === "") return;
     for (const piece of piecesOf(Buffer.from(text))) this.next.piece(piece);
   }

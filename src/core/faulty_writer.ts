@@ -382,6 +382,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     if (stage === "edit") {
       const edit = this.#editOf(fault);
       if (edit === undefined) return `${this.#exchange.surface} has no such thing`;
+      if (edit.why !== undefined) return edit.why;
       if (isStream && edit.stream === undefined) return "it is a stream";
       if (!isStream && edit.whole === undefined) return "it is no stream";
     }

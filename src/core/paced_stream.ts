@@ -51,7 +51,7 @@ export interface PacedOptions {
   /** True: the connection ends, without HTTP's end, where the last frame would leave. */
   readonly isCut: boolean;
   /** Where the frames' times are one request's; undefined = they are all known. */
-  readonly schedule?: Schedule | undefined;
+  readonly schedule: Schedule | undefined;
 }
 
 /** One paced answer. */

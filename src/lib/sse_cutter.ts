@@ -8,24 +8,38 @@ const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
 const DATA = Buffer.from("data");
+const MARK = [0xef, 0xbb, 0xbf] as const;
+
+/** Of an event: more is passed on in pieces, and is none. Larger than any that a fault makes. */
+export const EVENT_BYTES_MAX = 128 * 1024 * 1024;
 
 /** A part of a stream: an event, or what stands between two of them. */
 export interface StreamPart {
   /** With the blank line that ends it. */
   readonly bytes: Buffer;
-  /** False: comments, fields without data, or the rest of a stream that breaks off. */
+  /** False: comments, fields without data, what is too long, or the rest of a stream that breaks off. */
   readonly isEvent: boolean;
 }
 
 /** Cuts one stream. What it gives, joined, is what it got. */
 export class SseCutter {
+  readonly #bytesMax: number;
   #held: Buffer[] = [];
+  #heldBytes = 0;
+  /** True: a part of this event has left already. */
+  #isTooLong = false;
+  /** Bytes of a byte order mark at the beginning of the stream; -1 = it has begun otherwise. */
+  #markBytes = 0;
   /** The beginning of the line that is read, as far as it tells what the line is. */
   #line: number[] = [];
   #isLineEmpty = true;
   #hasData = false;
   /** True when the last byte was a CR: an LF that follows belongs to it. */
   #isBehindCr = false;
+
+  constructor(bytesMax = EVENT_BYTES_MAX) {
+    this.#bytesMax = bytesMax;
+  }
 
   /** The parts that `bytes` complete. They share the memory of `bytes`, which is the cutter's now. */
   feed(bytes: Buffer): StreamPart[] {
@@ -37,6 +51,10 @@ export class SseCutter {
       this.#isBehindCr = byte === CR;
       if (isSecondOfTwo) continue;
       if (byte !== LF && byte !== CR) {
+        if (this.#markBytes >= 0) {
+          this.#markBytes = byte === MARK[this.#markBytes] ? this.#markBytes + 1 : -1;
+          if (this.#markBytes > 0) continue;
+        }
         if (this.#line.length < DATA.length + 1) this.#line.push(byte);
         this.#isLineEmpty = false;
         continue;
@@ -49,11 +67,18 @@ export class SseCutter {
       }
       // An LF that is here already goes with its CR.
       const end = byte === CR && bytes[at + 1] === LF ? at + 2 : at + 1;
-      parts.push({ bytes: this.#take(bytes.subarray(start, end)), isEvent: this.#hasData });
-      this.#hasData = false;
+      const isEvent = this.#hasData && !this.#isTooLong;
+      parts.push({ bytes: this.#take(bytes.subarray(start, end)), isEvent });
+      this.#hasData = this.#isTooLong = false;
       start = end;
     }
-    if (start < bytes.length) this.#held.push(bytes.subarray(start));
+    if (start === bytes.length) return parts;
+    this.#held.push(bytes.subarray(start));
+    this.#heldBytes += bytes.length - start;
+    if (this.#heldBytes > this.#bytesMax) {
+      this.#isTooLong = true;
+      parts.push({ bytes: this.#take(Buffer.alloc(0)), isEvent: false });
+    }
     return parts;
   }
 
@@ -67,6 +92,7 @@ export class SseCutter {
     if (this.#held.length === 0) return rest;
     const whole = Buffer.concat([...this.#held, rest]);
     this.#held = [];
+    this.#heldBytes = 0;
     return whole;
   }
 }

@@ -6,7 +6,7 @@
 
 /** What a health answer is made of. Never a secret. */
 export interface Health {
-  /** degraded: it answers, but `memory` or `fixtures` says what is wrong with that. */
+  /** degraded: it answers, but `memory`, `fixtures` or `tapes` says what is wrong with that. */
   readonly status: "starting" | "ok" | "degraded" | "draining";
   readonly version: string;
   readonly uptime_s: number;
@@ -28,10 +28,12 @@ export function mergeHealth(healths: readonly Health[]): Health {
   // Whoever has something to tell of the memory tells it for all.
   const troubled = healths.find(({ memory }) => memory !== undefined && memory !== "ok");
   const withFixtures = healths.find(({ fixtures }) => fixtures !== undefined);
+  const withTapes = healths.find(({ tapes }) => tapes !== undefined);
   return {
     ...healths[0]!,
     ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
     ...(withFixtures === undefined ? {} : { fixtures: withFixtures["fixtures"]! }),
+    ...(withTapes === undefined ? {} : { tapes: withTapes["tapes"]! }),
     status: STATES.find((state) => healths.some(({ status }) => status === state))!,
     uptime_s: Math.max(...healths.map(({ uptime_s }) => uptime_s)),
     streams_open: healths.reduce((sum, { streams_open }) => sum + streams_open, 0),

@@ -127,9 +127,9 @@ export class Metrics {
   readonly #tokens = new Map<string, TokenCounts>();
   readonly #stages = new Map(STAGES.map((stage) => [stage, new Histogram()]));
   readonly #upstreamErrors = new Map<ErrorCode, number>();
-  readonly #faults = new Map<FaultName, number>();
   /** By what has turned them away. */
   readonly #limited = new Map<LimitedBy, number>();
+  readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -287,16 +287,16 @@ export class Metrics {
         [...this.#upstreamErrors].map(([code, value]) => ({ labels: { code }, value })),
       ),
       counter(
-        "weir_faults_total",
-        "Faults on purpose that have happened, by their names.",
-        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
-      ),
-      counter(
         "weir_limited_total",
         "Requests that a limit of mock.limits has turned away, by what was reached.",
         [...this.#limited].map(([by, value]) => ({ labels: { by }, value })),
       ),
       ...latencyFamilies(this.#latency),
+      counter(
+        "weir_faults_total",
+        "Faults on purpose that have happened, by their names.",
+        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -398,6 +398,18 @@ const EVENT_COUNTERS: Readonly<
   turn_dead: ["weir_outbox_dead_turns_total", "Turns that their store will never take."],
   turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
   prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
+  tape_replayed: ["weir_tape_replays_total", "Requests that a tape answered."],
+  tape_missed: ["weir_tape_misses_total", "Requests that there was no tape for."],
+  tape_recorded: ["weir_tapes_recorded_total", "Exchanges with an upstream that were recorded."],
+  tape_abandoned: [
+    "weir_tapes_abandoned_total",
+    "Exchanges that were not recorded, as they cannot be: the log says why.",
+  ],
+  tape_write_failed: [
+    "weir_tape_write_failures_total",
+    "Times the folder of tapes stopped to take them.",
+  ],
+  tape_unreadable: ["weir_tapes_unreadable_total", "Files of tapes that cannot be read."],
   bug: ["weir_bugs_total", "Failures inside weir that are bugs: the log has their stacks."],
 };
 
@@ -405,9 +417,10 @@ const EVENT_COUNTERS: Readonly<
 type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
-  | "fault_happened"
   | "limited"
+  | "fault_happened"
   | "memory_write_recovered"
+  | "tape_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";
 

@@ -75,6 +75,17 @@ describe("weir latency fit", () => {
     expect(lines).toContain("profile: gpt-4o");
   });
 
+  test("tells of each of a few files, and of many together", async () => {
+    const file = inFolder("few.csv");
+    const fitted = async (count: number) => {
+      const { output } = await say(["latency", "fit", ...new Array<string>(count).fill(file)]);
+      return output.split("\n").filter((line) => line.startsWith("weir: "));
+    };
+    const each = `weir: ${file}: CSV, 2 answers`;
+    expect(await fitted(3)).toEqual([each, each, each, "weir: 1 number fitted, 26 not"]);
+    expect((await fitted(11))[0]).toBe("weir: 11 files, 22 answers");
+  });
+
   test("does not overwrite a file", async () => {
     const file = inFolder("there.yaml");
     writeFileSync(file, "mine");

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import Anthropic from "@anthropic-ai/sdk";
 import OpenAI from "openai";
 import { launch, type LaunchOptions, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { childrenOf, isRunning } from "./processes.ts";
@@ -186,7 +187,8 @@ describe("mock.limits", () => {
       if (path === "/api/workflows/runs") return; // its failure is the workflow's
       const { requests } = JSON.parse((await ask(weir, "/__weir/requests")).text);
       const { error } = requests.find((one: { error: unknown }) => one.error !== null);
-      expect(error).toMatchObject({ code: "limit_requests", retry_after_s: 60 });
+      expect(error).toMatchObject({ code: "limit_requests" });
+      expect(error.retry_after_s).toBeWithin(1, 61);
     },
   );
 
@@ -222,6 +224,41 @@ describe("mock.limits", () => {
     const { status } = await ask(weir, "/__weir/limits", { state: "ok" }, { method: "PUT" });
     expect([status, await shown(weir)]).toEqual([409, []]);
     expect((await ask(weir, "/v1/chat/completions", CHAT)).told).toEqual({});
+  });
+
+  test("the fault rate-limit tells of the limits that there are, or of one that is made up", async () => {
+    const headers = { "x-weir-fault": "rate-limit;retry-after=2" };
+    for (const [entries, limit] of [[[{ requests_per_min: 600 }], "600"], [[], "60"]] as const) {
+      const weir = await start(entries);
+      const chat = await ask(weir, "/v1/chat/completions", CHAT, { headers });
+      expect([chat.status, chat.headers.get("retry-after-ms")]).toEqual([429, "2000"]);
+      expect(chat.told).toMatchObject({
+        "x-ratelimit-limit-requests": limit,
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": expect.stringMatching(/^1m(?:1|1.9)s$/),
+      });
+      expect(chat.text).toContain(
+        `Limit ${limit}, Used ${limit}, Requested 1. Please try again in 2s.`,
+      );
+      const claude = await ask(weir, "/v1/messages", CLAUDE, { headers });
+      expect([claude.status, claude.headers.get("retry-after")]).toEqual([429, "2"]);
+      expect(claude.told["anthropic-ratelimit-requests-remaining"]).toBe("0");
+      // It has taken nothing.
+      const next = await ask(weir, "/v1/chat/completions", CHAT);
+      expect(next.status).toBe(200);
+      if (entries.length > 0) expect(next.told["x-ratelimit-remaining-requests"]).toBe("599");
+    }
+  });
+
+  test("Anthropic's dialect gives back what an answer has not needed, and OpenAI's does not", async () => {
+    const weir = await start([{ tokens_per_day: 10_000 }]);
+    const statuses = async (path: string, body: object) => [
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000, stream: true })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+    ];
+    expect(await statuses("/v1/messages", CLAUDE)).toEqual([200, 200, 200]);
+    expect(await statuses("/v1/chat/completions", CHAT)).toEqual([200, 429, 429]);
   });
 
   test("several workers keep one limit", async () => {
@@ -404,6 +441,25 @@ describe("the official client", () => {
     expect(told.flat()).toEqual(new Array(640).fill("powered by openai"));
     // 600 are there at first, and the others come with ten a second.
     expect(performance.now() - startMs).toBeGreaterThan((640 - limit) / limit * 60_000 - 100);
+  });
+
+  test("of Anthropic reads limits, and an overload that it would wait for", async () => {
+    const weir = await start([{ requests_per_min: 1 }]);
+    const client = new Anthropic({ baseURL: weir.url, apiKey: "x", maxRetries: 0 });
+    const create = () =>
+      client.messages.create({
+        model: "claude-sonnet-4-5",
+        max_tokens: 9,
+        messages: [{ role: "user", content: "x" }],
+      }).catch((error: unknown) => error);
+    expect(await create()).toMatchObject({ role: "assistant" });
+    const limited = await create();
+    expect(limited).toBeInstanceOf(Anthropic.RateLimitError);
+    expect((limited as { headers: Headers }).headers.get("retry-after")).toMatch(/^\d\d?$/);
+    await ask(weir, "/__weir/limits", { state: "overloaded" }, { method: "PUT" });
+    const overloaded = await create();
+    expect(overloaded).toBeInstanceOf(Anthropic.InternalServerError);
+    expect(overloaded).toMatchObject({ status: 529, type: "overloaded_error" });
   });
 
   test("reads the kind of an error, and does not wait in vain for what is too large", async () => {

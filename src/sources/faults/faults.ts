@@ -6,13 +6,14 @@
  */
 
 import { FaultTextError, parseFaults } from "../../config/faults.ts";
-import type { Answer, Ask, Source } from "../../core/answer.ts";
+import { type Answer, type Ask, askOf, type Source } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { PlannedFault } from "../../core/fault_plan.ts";
+import { EMPTY_TURN } from "../../core/turn.ts";
 import type { Draws } from "../draws.ts";
 import { type Asked, type Rule, strikesOf } from "./rules.ts";
-import { type StrikeDeps, struck } from "./strike.ts";
+import { isBefore, type StrikeDeps, struck } from "./strike.ts";
 
 /** The header that asks for faults: cut@event=3 */
 export const FAULT_HEADER = "x-weir-fault";
@@ -64,6 +65,30 @@ export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Sou
       const { faults, label } = strikesOf(rules, asked, call, () => draws.of(ask, call));
       return faults.length === 0 ? inner.answer(ask, call) : strike(faults, label, ask, call);
     },
+  };
+}
+
+/**
+ * Plans the faults that a request asks for itself and that no source answers, such as a workflow's run.
+ *
+ * @throws {AppError} `fault_refused`, or `fault_impossible` for what only a source can do.
+ */
+export function planOwn(
+  { draws, takesHeader }: Pick<FaultsDeps, "draws"> & Pick<FaultsPlace, "takesHeader">,
+): (call: Call) => void {
+  return (call) => {
+    const header = call.request?.head.fields.get(FAULT_HEADER) ?? null;
+    if (header === null) return;
+    const faults = ownFaults(header, takesHeader);
+    const before = faults.find(isBefore);
+    if (before !== undefined) {
+      throw new AppError(
+        "fault_impossible",
+        `This answer cannot have the fault ${before.name}: a workflow has faults of its stream only`,
+      );
+    }
+    const draw = draws.of(askOf(EMPTY_TURN), call);
+    call.faults = { faults, draw: (purpose, index) => draw.at(purpose, index) };
   };
 }
 

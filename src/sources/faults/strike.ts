@@ -31,7 +31,7 @@ export interface StrikeDeps {
    * The error of a limit that is reached, which notes at `call` what the headers say. `waitMs`: how long a
    * client is to wait; undefined = as the limit has it.
    */
-  readonly rateLimited: (ask: Ask, call: Call, waitMs: number | undefined) => AppError;
+  readonly rateLimited: (call: Call, waitMs: number | undefined) => AppError;
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
@@ -59,6 +59,14 @@ const STRIKES: readonly (readonly [FaultName, Strike])[] = [
     return page(call, "text/html; charset=utf-8", HTML);
   }],
 ];
+
+/** What happens before there is an answer. */
+const BEFORE: ReadonlySet<FaultName> = new Set([...STRIKES.map(([name]) => name), "slow-head"]);
+
+/** True: a source has `fault` happen, and no answer. */
+export function isBefore({ name }: PlannedFault): boolean {
+  return BEFORE.has(name);
+}
 
 const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>\n" +
   "<body><h1>502 Bad Gateway</h1></body></html>\n";
@@ -130,10 +138,10 @@ function failFirst(fault: PlannedFault, { call, deps: { ordinals }, label }: Str
   if (before < numberOf(fault, "n")) refused(fault, call);
 }
 
-function rateLimit(fault: PlannedFault, { ask, call, deps }: Struck): never {
+function rateLimit(fault: PlannedFault, { call, deps }: Struck): never {
   call.meetFault("rate-limit");
   const waitS = fault.keys["retry-after"];
-  throw deps.rateLimited(ask, call, waitS === undefined ? undefined : Number(waitS) * 1000);
+  throw deps.rateLimited(call, waitS === undefined ? undefined : Number(waitS) * 1000);
 }
 
 /** An error in the words of the client's dialect. */

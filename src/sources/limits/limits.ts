@@ -35,8 +35,6 @@ const SCOPES_MAX = 4096;
 const MODEL_CHARS_MAX = 256;
 /** The paths whose answers have headers that tell of limits. */
 const TELLING_PATHS: ReadonlySet<string> = new Set(["/embeddings"]);
-/** A fault says that this is the limit where there is none. */
-const NO_LIMIT = { limit: 60, windowMs: 60_000 } as const;
 
 /** One entry as it is now. */
 export interface ShownLimit {
@@ -98,32 +96,10 @@ export class Limits {
     if (scope !== null) call.limits = this.#noteOf(scope, 0);
   };
 
-  /**
-   * The error of a limit that is reached, whatever is left: for a fault. `call` tells headers that fit it,
-   * of its own limits where it has some. `atMs`: milliseconds since 1970. `waitMs`: absent = as long as one
-   * request takes to refill.
-   */
-  static refusal(
-    limits: Limits | undefined,
-    ask: Ask,
-    call: Call,
-    atMs: number,
-    waitMs?: number,
-  ): AppError {
-    const scope = limits === undefined ? null : limits.#scopeOf(ask, call);
-    const known = scope === null ? undefined : limits!.#noteOf(scope, 0);
-    const limit = scope?.requests?.bucket.limit ?? NO_LIMIT.limit;
-    const windowMs = scope?.requests?.bucket.windowMs ?? NO_LIMIT.windowMs;
-    const wait = waitMs ?? Math.ceil(windowMs / limit);
-    const by = scope?.requests?.kind ?? "requests_per_min";
-    call.limits = {
-      atMs,
-      foretoldTokens: 0,
-      ...known,
-      requests: { limit, remaining: 0, resetMs: windowMs - Math.ceil(windowMs / limit) + wait },
-      refusal: { by, limit, waitMs: wait },
-    };
-    return limitReached({ by, model: ask.model(), limit, used: limit, requested: 1, waitMs: wait });
+  /** What limits `call`, as its headers tell it. */
+  noteOf(call: Call): { readonly note: LimitNote; readonly requests: Limited | undefined } | null {
+    const scope = this.#scope(this.#keyOf(call), call.model);
+    return scope === null ? null : { note: this.#noteOf(scope, 0), requests: scope.requests };
   }
 
   /** How all of them are now. */
@@ -302,6 +278,31 @@ export class Limits {
     this.#keys.set(shown, key);
     return key;
   }
+}
+
+/**
+ * Makes the error of a limit that is reached, whatever is left: for a fault on purpose. The call's headers fit it;
+ * they are of its own limits where it has some, else of 60 requests a minute. `waitMs` is what it tells to
+ * wait; undefined = as long as one request takes to refill.
+ */
+export function limitFault(limits: Limits | undefined, wallMs: () => number) {
+  return (call: Call, waitMs?: number): AppError => {
+    const known = limits?.noteOf(call) ?? null;
+    const { limit, windowMs } = known?.requests?.bucket ?? { limit: 60, windowMs: 60_000 };
+    const by = known?.requests?.kind ?? "requests_per_min";
+    const toldMs = Math.ceil(waitMs ?? windowMs / limit);
+    // One request less than the limit would have to wait for nothing.
+    const resetMs = Math.floor(windowMs - windowMs / limit) + toldMs;
+    call.limits = {
+      atMs: wallMs(),
+      foretoldTokens: 0,
+      ...known?.note,
+      requests: { limit, remaining: 0, resetMs },
+      refusal: { by, limit, waitMs: toldMs },
+    };
+    const { model } = call;
+    return limitReached({ by, model, limit, used: limit, requested: 1, waitMs: toldMs });
+  };
 }
 
 const NO_CHARGE: Charge = { input: 0, output: 0 };

@@ -15,7 +15,9 @@ import { ksDistance, quantile, sorted } from "../../lib/sample.ts";
 import type { Draw } from "../draws.ts";
 import { Gaps, luckOf } from "./draw.ts";
 import { drawnAnswer, lucks } from "./drawn.ts";
-import { counted, type Fit, type Speed, speedSpread, SPREAD_MIN } from "./fit.ts";
+import type { Fit } from "./fit.ts";
+import { SPREAD_MIN } from "./fit_numbers.ts";
+import { type Speed, speedSpread } from "./fit_stream.ts";
 import { type FirstToken, type FirstTokenFit, refined } from "./fit_first_token.ts";
 import { type GapFit, refinedGaps, type RequestGaps, RequestLikelihood } from "./fit_gaps.ts";
 import { type Filling, firstTokenCdf } from "./likelihood.ts";
@@ -31,8 +33,8 @@ const REPEATED_GAPS_MAX = 500;
 const REQUEST_GAPS_MAX = 50;
 /** Answers that are drawn for the percentiles of the profile, at least. */
 const DRAWN_MIN = 20_000;
-/** Tokens of them, at most: two million gaps take a second. */
-const DRAWN_TOKENS_MAX = 2_000_000;
+/** Tokens of them, at most: a million gaps take half a second. */
+const DRAWN_TOKENS_MAX = 1_000_000;
 /** What is compared. */
 const SHARES = [0.5, 0.9, 0.95, 0.99] as const;
 
@@ -41,8 +43,8 @@ export interface Goodness {
   readonly what: "first token" | "speed" | "gap between events" | "whole answer";
   readonly unit: "ms" | "tokens/s";
   readonly count: number;
-  /** What the values are of: "requests", "gaps". */
-  readonly of: "requests" | "gaps";
+  /** What is counted. */
+  readonly noun: "request" | "gap";
   /** How far the shares are apart at most; undefined = there are too few for it. */
   readonly distance: number | undefined;
   /** How often the profile itself is as far off; undefined = it was not fitted to this. */
@@ -64,7 +66,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
     found.push({
       what: "first token",
       unit: "ms",
-      of: "requests",
+      noun: "request",
       ...tested(firstTokens.length, SPREAD_MIN, () => firstTokenTest(fit.firstToken!, fit)),
       percentiles: sideBySide(firstTokens.map(({ ms }) => ms), model),
     });
@@ -79,7 +81,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
     found.push({
       what: "speed",
       unit: "tokens/s",
-      of: "requests",
+      noun: "request",
       ...tested(speeds.length, SPREAD_MIN, () => speedTest(speeds)),
       percentiles: sideBySide(speeds.map(({ tokensPerS }) => tokensPerS), own),
     });
@@ -96,7 +98,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
     found.push({
       what: "gap between events",
       unit: "ms",
-      of: "gaps",
+      noun: "gap",
       ...tested(measured.length, SPREAD_MIN, () => gapTest(gap, profile, gaps, fillings)),
       percentiles: sideBySide(measured, drawn),
     });
@@ -311,7 +313,7 @@ function wholeAnswers(profile: LatencyProfile, times: readonly Times[]): Goodnes
   return {
     what: "whole answer",
     unit: "ms",
-    of: "requests",
+    noun: "request",
     count: whole.length,
     distance: undefined,
     pValue: undefined,

@@ -198,7 +198,7 @@ function plainName(name: string): string {
  *
  * @throws {TimesFault} without a place when it is a time and nobody says its unit.
  */
-export function columnOf(name: string, unit: TimeUnit | undefined): TimesColumn | undefined {
+function columnOf(name: string, unit: TimeUnit | undefined): TimesColumn | undefined {
   const plain = plainName(name);
   const whole = named(plain);
   if (whole !== undefined) {
@@ -259,9 +259,8 @@ function missing(names: readonly string[]): string {
     const near = nearest(plainName(name), known);
     return near === undefined ? [] : [`is ${JSON.stringify(name)} ${near}?`];
   });
-  return `there is no column of times: it has ${
-    shown || "none"
-  }${more}. Needed is ttft_ms or ttft_s ` +
+  const found = `${shown || "none"}${more}`;
+  return `there is no column of times: it has ${found}. Needed is ttft_ms or ttft_s ` +
     "(to the first token), itl_ms or itl_s (between tokens) or tokens_per_s; prompt_tokens, " +
     `cached_tokens, output_tokens and e2e_ms help${hints.length === 0 ? "" : `; ${hints[0]}`}`;
 }
@@ -340,12 +339,11 @@ function checked(
   const columnOfField = (field: TimesField) =>
     values.find(([column]) => column.field === field)![0];
   const { firstTokenMs, totalMs, promptTokens, cachedTokens, gapsMs, gapTokens } = times;
-  if (gapTokens !== undefined && gapTokens.length !== gapsMs?.length) {
+  const gapCount = gapsMs?.length ?? 0;
+  if (gapTokens !== undefined && gapTokens.length !== gapCount) {
     throw new BadValue(
       columnOfField("gapTokens"),
-      `must have as many entries as there are gaps, ${
-        gapsMs?.length ?? 0
-      }: it has ${gapTokens.length}`,
+      `must have as many entries as there are gaps, ${gapCount}: it has ${gapTokens.length}`,
     );
   }
   if (firstTokenMs !== undefined && totalMs !== undefined && totalMs < firstTokenMs) {

@@ -176,6 +176,7 @@ const RUN = [
   ["ttfts", column("firstToken", "ttfts", UNITS.s)],
   ["itls", column("gap", "itls", UNITS.s)],
   ["itl_token_lens", column("gapTokens", "itl_token_lens")],
+  ["latencies", column("total", "latencies", UNITS.s)],
   ["input_lens", column("promptTokens", "input_lens")],
   ["output_lens", column("outputTokens", "output_lens")],
   ["errors", column("error", "errors")],
@@ -269,9 +270,8 @@ function exported(value: Value, request: unknown, path: Path): Taken {
     typeof one === "number" && (said === undefined || saysSomething(said[index]))
   ) as readonly number[];
   if (stamps.length === 0) return "it failed";
-  const place = `${value.file}, ${
-    path.filter((key) => typeof key === "number").map((key) => key + 1).join("/")
-  }`;
+  const numbers = path.filter((key) => typeof key === "number").map((key) => key + 1);
+  const place = `${value.file}, ${numbers.join("/")}`;
   const gaps = stamps.slice(1).map((one, index) => one - stamps[index]!);
   return taken(value, place, [
     [column("firstToken", "response_timestamps", UNITS.ns), stamps[0]! - start, path],

@@ -25,6 +25,7 @@ import {
 import { datedModel } from "../../dialects/openai/models.ts";
 import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { processingFields } from "../../dialects/openai/processing.ts";
+import { CHAT_EDITS } from "../../dialects/openai_chat/fault_edits.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   CHUNK_ID_LENGTHS,
@@ -89,7 +90,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     parse: (text) => readChat(text, deps),
     cutsAfterBlank: isMinimal,
     layout: (request) => chatLayout(request, persona),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: CHAT_EDITS },
     ...(door.tellsLimits ? { limitFields: TELLS_LIMITS } : {}),
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId, limits }) =>

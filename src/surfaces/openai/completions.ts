@@ -12,6 +12,7 @@ import type { Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorEvent, OPENAI_VERSION } from "../../dialects/openai/errors.ts";
 import { withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { processingFields } from "../../dialects/openai/processing.ts";
+import { COMPLETION_EDITS } from "../../dialects/openai_completions/fault_edits.ts";
 import { parseCompletion } from "../../dialects/openai_completions/request.ts";
 import {
   COMPLETION_ID_LENGTHS,
@@ -73,7 +74,7 @@ export function completions(deps: CompletionsDeps): Surface {
         choicesPerPrompt: request.choiceCount / request.prompts.length,
         logprobsOf,
       }),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: COMPLETION_EDITS },
     limitFields: TELLS_LIMITS,
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId, limits }) => door.refuse(withRateLimits(error, limits), requestId),

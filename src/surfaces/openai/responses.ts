@@ -19,6 +19,7 @@ import {
 } from "../../dialects/openai/errors.ts";
 import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { processingFields } from "../../dialects/openai/processing.ts";
+import { RESPONSE_EDITS } from "../../dialects/openai_responses/fault_edits.ts";
 import { errorEvents, requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
@@ -74,7 +75,7 @@ export function responses(deps: ResponsesDeps): Surface {
     layout: (request) => new ResponsesLayout(request),
     keeper: kept,
     past: kept,
-    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
+    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END, faultEdits: RESPONSE_EDITS },
     // Its streams tell nothing of limits (docs/facts/openai_api.md "Rate limits").
     limitFields: { whole: rateLimitFields },
     tooLarge: bodyTooLarge,

@@ -10,7 +10,7 @@ import { Fields } from "../../../src/lib/http1/fields.ts";
 import type { RequestHead } from "../../../src/lib/http1/request_head.ts";
 import { Limiter, limiterBytes } from "../../../src/lib/limiter.ts";
 import { chargeOf, inputTokens } from "../../../src/sources/limits/charge.ts";
-import { Limits } from "../../../src/sources/limits/limits.ts";
+import { limitFault, Limits } from "../../../src/sources/limits/limits.ts";
 import type { LimitEntry } from "../../../src/sources/limits/rules.ts";
 import { makeEngine } from "../upstream/rig.ts";
 
@@ -284,19 +284,27 @@ describe("Limits", () => {
     const { limits, engine } = rig([{ requests_per_min: 120, tokens_per_min: 1000 }]);
     const make = (own: Limits | undefined, waitMs?: number) => {
       const call = new Exchange(engine, "test", { method: "POST" });
-      const ask = askOf({ ...EMPTY_TURN, model: "m" });
-      return { call, error: Limits.refusal(own, ask, call, START_MS, waitMs) };
+      call.model = "m";
+      return { call, error: limitFault(own, () => START_MS)(call, waitMs) };
     };
-    const own = make(limits);
-    expect(own.error).toMatchObject({ status: 429, headers: { "retry-after-ms": "500" } });
+    const own = make(limits, 500);
+    expect(own.error).toMatchObject({
+      status: 429,
+      headers: { "retry-after": "1", "retry-after-ms": "500" },
+    });
     expect(own.call.limits).toMatchObject({
       requests: { limit: 120, remaining: 0, resetMs: 60_000 },
       tokens: { limit: 1000, remaining: 1000 },
+      refusal: { by: "requests_per_min", limit: 120, waitMs: 500 },
     });
     const made = make(undefined, 2500);
     expect(made.error.message).toContain(
       "Limit 60, Used 60, Requested 1. Please try again in 2.5s.",
     );
     expect(made.call.limits).toMatchObject({ atMs: START_MS, requests: { remaining: 0 } });
+    expect(make(undefined).error).toMatchObject({
+      code: "limit_requests",
+      headers: { "retry-after": "1", "retry-after-ms": "1000" },
+    });
   });
 });

@@ -1,7 +1,12 @@
 /** Fits recover what times were drawn from, and say what they cannot know. */
 
 import { describe, expect, test } from "bun:test";
-import { LATENCY_PROFILES, type LatencyKey } from "../../../src/config/latency.ts";
+import {
+  LATENCY_NUMBERS,
+  LATENCY_PROFILES,
+  type LatencyKey,
+  latencyProblems,
+} from "../../../src/config/latency.ts";
 import { seeded } from "../../../src/lib/seeded.ts";
 import { drawnAnswer, lucks } from "../../../src/sources/physics/drawn.ts";
 import { type Fit, fitTimes, withoutRole } from "../../../src/sources/physics/fit.ts";
@@ -96,7 +101,7 @@ describe("a fit recovers the numbers of the profile that times were drawn from",
   });
 
   test("the same times give the same profile and the same p", () => {
-    const times = drawn(realistic, 200);
+    const times = drawn(realistic, 60);
     const one = fitTimes(times, realistic);
     const other = fitTimes(times, realistic);
     expect(other).toEqual(one);
@@ -210,4 +215,60 @@ describe("what is odd in times is noted", () => {
     expect(withoutRole(times)[7]!.gapsMs).toEqual(whole[7]!.gapsMs!);
     expect(withoutRole(times)[7]!.firstTokenMs).toBeCloseTo(whole[7]!.firstTokenMs!, 9);
   });
+});
+
+describe("whatever the times are, the profile can be used", () => {
+  const random = seeded(3);
+  const list = (length: number, make: (at: number) => number) =>
+    Array.from({ length }, (_, at) => make(at));
+  const CASES: Readonly<Record<string, (at: number) => Omit<Times, "place">>> = {
+    "all the same": () => ({ firstTokenMs: 100, promptTokens: 50, gapsMs: list(10, () => 10) }),
+    "next to nothing": () => ({ firstTokenMs: 1e-6, promptTokens: 0, gapsMs: [0, 0], totalMs: 1 }),
+    "of every size": () => ({
+      firstTokenMs: Math.exp(20 * random() - 8),
+      promptTokens: Math.floor(Math.exp(10 * random())),
+      gapsMs: list(20, () => Math.exp(20 * random() - 10)),
+    }),
+    "faster for longer prompts": (at) => ({
+      firstTokenMs: 1000 / (1 + at),
+      promptTokens: 10 * at,
+      outputTokens: 10,
+      totalMs: 2000,
+    }),
+    "in proportion to the prompt": (at) => ({
+      firstTokenMs: (at + 1) * (1 + random() / 10),
+      promptTokens: 10 * (at + 1),
+      tokenMs: 5,
+    }),
+    "pauses half of the time": () => ({ gapsMs: list(30, () => random() < 0.5 ? 10 : 1000) }),
+    "events without tokens": () => ({
+      gapsMs: list(30, () => 10 + random()),
+      gapTokens: list(30, (at) => at % 3),
+    }),
+    "one token": () => ({
+      firstTokenMs: 100 + random(),
+      outputTokens: 1,
+      gapsMs: [],
+      totalMs: 300,
+    }),
+  };
+  for (const [name, make] of Object.entries(CASES)) {
+    for (const count of [1, 6, 40]) {
+      test(`${name}, ${count}`, () => {
+        const times = list(count, (at) => at).map((at) => ({ place: `${at}`, ...make(at) }));
+        const fit = fitTimes(times, realistic);
+        for (const key of Object.keys(LATENCY_NUMBERS) as LatencyKey[]) {
+          const { min, max, isWhole } = LATENCY_NUMBERS[key];
+          expect(fit.profile[key], key).toBeWithin(min, max + 1e-9);
+          if (isWhole) expect(fit.profile[key] % 1, key).toBe(0);
+        }
+        expect(latencyProblems(fit.profile)).toEqual([]);
+        for (const { distance = 0, pValue = 0, percentiles } of goodnessOf(fit, times)) {
+          expect(distance).toBeWithin(0, 1);
+          expect(pValue).toBeWithin(0, 1.001);
+          for (const { data, model } of percentiles) expect(data + model).toBeFinite();
+        }
+      });
+    }
+  }
 });

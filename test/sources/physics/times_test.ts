@@ -1,6 +1,7 @@
 /** Files of times: each format, and each with something wrong, by its place. */
 
 import { describe, expect, test } from "bun:test";
+import { seeded } from "../../../src/lib/seeded.ts";
 import { readTimes } from "../../../src/sources/physics/read_times.ts";
 import { type ReadTimes, TimesFault, type TimeUnit } from "../../../src/sources/physics/times.ts";
 import { type Tape, tapeText } from "../../../src/sources/tape/format.ts";
@@ -260,10 +261,12 @@ describe("AIPerf and GenAI-Perf", () => {
 
   test("a value that cannot be, by its place", async () => {
     const broken = record({ time_to_first_token: { value: "soon", unit: "ms" } });
-    expect(await faultOf(`${record(METRICS)}\n${broken}`)).toBe(
-      `f:2:${
-        broken.indexOf('"soon"') + 1
-      }: time_to_first_token must be a number of 0 or more: it is "soon"`,
+    const column = broken.indexOf('"soon"') + 1;
+    expect(
+      await faultOf(`${record(METRICS)}
+${broken}`),
+    ).toBe(
+      `f:2:${column}: time_to_first_token must be a number of 0 or more: it is "soon"`,
     );
   });
 
@@ -381,4 +384,40 @@ describe("recorded exchanges", () => {
 test("what is no text is refused", async () => {
   const bytes = Uint8Array.from([0x1f, 0x8b, 0x08, 0xff]);
   await expect(readTimes(bytes, "f", undefined)).rejects.toThrow("f:1:1: it is no text");
+});
+
+describe("a file that is broken anywhere is read, or refused with its place, and nothing else", () => {
+  const run = {
+    input_lens: [10, 20],
+    output_lens: [3, 2],
+    ttfts: [0.25, 0.26],
+    itls: [[0.01], []],
+  };
+  const metrics = { time_to_first_token: { value: 1, unit: "ms" } };
+  const request = { timestamp: 1, response_timestamps: [3, 5], response_outputs: ["a", "b"] };
+  const FILES: Readonly<Record<string, string>> = {
+    "a table": 'id,TTFT (ms),e2e_s,isl\na,250.5,1.5,100\n"b ""x""",300,2,110\n',
+    "JSON lines": '{"ttft_ms":250,"itls_ms":[10,20],"prompt_tokens":7}\n{"ttft_ms":260}\n',
+    "a result of vLLM": JSON.stringify(run),
+    "a record of AIPerf": JSON.stringify({ metadata: {}, metrics, error: null }),
+    "an export of GenAI-Perf": JSON.stringify({ experiments: [{ requests: [request] }] }),
+    "a capture": capture(question("Hi"), [[20, stream("Hello", " you")]]),
+  };
+  for (const [name, text] of Object.entries(FILES)) {
+    test(name, async () => {
+      const random = seeded(5);
+      let refused = 0;
+      for (let i = 0; i < 300; i++) {
+        const at = Math.floor(random() * text.length);
+        const end = at + Math.floor(random() * 4);
+        const more = ["", "", "[", "{", '"', "\n", ",", "x", "-"][Math.floor(random() * 9)]!;
+        const broken = text.slice(0, at) + more + text.slice(end);
+        const fault = await faultOf(broken);
+        if (fault === "no fault") continue;
+        expect(fault).toMatch(/^f:\d+:\d+: \S/);
+        refused++;
+      }
+      expect(refused).toBeGreaterThan(50);
+    });
+  }
 });
