@@ -144,7 +144,6 @@ export const LIMITS = entries(
   LIMITS_MAX,
   "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
 )("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
-const mustPattern = "a pattern on one line, where * stands for any text";
 const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
 
 /** A key that an entry may have. */
