@@ -38,7 +38,7 @@ export function tapeFolder(path: string): TapeFolder {
       try {
         return (await readdir(path)).filter((name) => name.endsWith(TAPE_ENDING));
       } catch (error) {
-        if ((error as { readonly code?: string }).code === "ENOENT") return [];
+        if (isMissing(error)) return [];
         throw error;
       }
     },
@@ -52,13 +52,23 @@ export function tapeFolder(path: string): TapeFolder {
       }
     },
     async begin(name) {
-      await mkdir(path, { recursive: true, mode: FOLDER_MODE });
       const file = join(path, name);
-      return new DiskTape(file, await open(file + PARTIAL, "wx", FILE_MODE));
+      const begin = async () => new DiskTape(file, await open(file + PARTIAL, "wx", FILE_MODE));
+      try {
+        return await begin();
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+        await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+        return await begin();
+      }
     },
     noteReplayed: (id) => notes.add(id),
     watch: (onChange) => watchFolder(path, onChange),
   };
+}
+
+function isMissing(error: unknown): boolean {
+  return (error as { readonly code?: string }).code === "ENOENT";
 }
 
 /** Follows the folder, or the one that it will be in. */

@@ -133,6 +133,7 @@ class Recording implements RequestTap {
   #when = 0;
   #request!: SentRequest;
   #sent: Uint8Array[] = [];
+  #sentBytes = 0;
   #sentMs = -1;
   #lastUs = 0;
   #response: TapeResponse | undefined;
@@ -196,7 +197,7 @@ class Recording implements RequestTap {
       return this.#abandon("its answer came in too many pieces");
     }
     if (!this.#hold(bytes.length)) return;
-    this.#reads.push({ bytes: Uint8Array.from(bytes), atUs: this.#nowUs });
+    this.#reads.push({ bytes: new Uint8Array(bytes), atUs: this.#nowUs });
   }
 
   onWhole(): void {
@@ -226,8 +227,8 @@ class Recording implements RequestTap {
   #addSent(bytes: Uint8Array): void {
     if (this.#isOver) return;
     const { bodyMaxBytes } = this.#recorder.deps;
-    const sentBytes = this.#sent.reduce((sum, { length }) => sum + length, bytes.length);
-    if (sentBytes > bodyMaxBytes) {
+    this.#sentBytes += bytes.length;
+    if (this.#sentBytes > bodyMaxBytes) {
       return this.#abandon(`its request has more than ${bodyMaxBytes} bytes (tape.body_max_bytes)`);
     }
     if (this.#hold(bytes.length)) this.#sent.push(bytes);
@@ -235,7 +236,8 @@ class Recording implements RequestTap {
 
   /** The upload begins anew. */
   #forgetSent(): void {
-    for (const { length } of this.#sent) this.#release(length);
+    this.#release(this.#sentBytes);
+    this.#sentBytes = 0;
     this.#sent = [];
   }
 
@@ -298,11 +300,17 @@ class Recording implements RequestTap {
     const id = this.#recorder.id();
     const when = new Date(this.#when).toISOString();
     const writer = this.#writer;
-    let text = writer.head({ id, when, weir: version, ...this.#place, dialect: this.#dialect }) +
-      writer.request({ method, path: cleanPath.path, fields: cleanFields.fields });
-    if (sent.length > 0) text += writer.sent(starred(sent, places));
     const file = await folder.begin(tapeFile(id));
-    await file.append(text);
+    try {
+      await file.append(
+        writer.head({ id, when, weir: version, ...this.#place, dialect: this.#dialect }) +
+          writer.request({ method, path: cleanPath.path, fields: cleanFields.fields }),
+      );
+      for (const piece of linesOf(starred(sent, places))) await file.append(writer.sent(piece));
+    } catch (error) {
+      await file.drop().catch(() => {}); // what was wrong with it is told
+      throw error;
+    }
     return {
       id,
       file,
@@ -401,8 +409,18 @@ interface Begun {
 
 const NOTHING_BEGUN = { id: "", file: undefined, redactor: undefined as never, redactions: [] };
 
-/** So many characters are written at once. */
-const WRITE_CHARS = 1_048_576;
+/** So much is written at once, in characters or bytes: a millisecond's work. */
+const WRITE_CHARS = 262_144;
+
+/** `bytes` in pieces for a line each. No character of UTF-8 is cut. */
+function* linesOf(bytes: Uint8Array): Iterable<Uint8Array> {
+  for (let at = 0; at < bytes.length;) {
+    let end = Math.min(bytes.length, at + WRITE_CHARS);
+    for (let i = 0; i < 3 && end < bytes.length && (bytes[end]! & 0xc0) === 0x80; i++) end--;
+    yield bytes.subarray(at, end);
+    at = end;
+  }
+}
 
 function inBody(
   where: "request.body" | "response.body",
@@ -467,7 +485,7 @@ class TappedUpload implements Http1Upload {
 
   next(): Uint8Array | null | undefined {
     const piece = this.#upload.next();
-    if (piece instanceof Uint8Array) this.#tap.onPiece(Uint8Array.from(piece));
+    if (piece instanceof Uint8Array) this.#tap.onPiece(new Uint8Array(piece));
     return piece;
   }
 

@@ -16,7 +16,7 @@ import { REDACTED, type RedactedBy, type RedactedWhere, type Redaction } from ".
 const KEY_CHARS_MIN = 4;
 /** The same of what a client sends in a field: cookies have short values, such as "true". */
 const VALUE_CHARS_MIN = 8;
-/** Patterns look at so many bytes at a time: some milliseconds. */
+/** So many bytes are looked at at a time: a millisecond, or some with patterns. */
 const WINDOW_BYTES = 65_536;
 /** Windows overlap by this: no match up to it is cut by the end of one. */
 const OVERLAP_BYTES = 16_384;
@@ -57,13 +57,16 @@ export function isSecretField(name: string, isRequest: boolean): boolean {
 export class Redactor {
   readonly #keys: readonly string[];
   readonly #patterns: readonly RE2JS[];
-  /** Finds every key, in whatever spelling; undefined = there is none. */
-  readonly #expression: RegExp | undefined;
+  /** Each finds something of what is looked for. */
+  readonly #looks: readonly Look[];
 
   private constructor(keys: readonly string[], patterns: readonly RE2JS[]) {
     this.#keys = keys;
     this.#patterns = patterns;
-    this.#expression = keys.length === 0 ? undefined : expressionOf(keys);
+    this.#looks = [
+      ...(keys.length === 0 ? [] : [keysIn(expressionOf(keys))]),
+      ...patterns.map(matchesIn),
+    ];
   }
 
   /** One for `keys`, secrets of the config, and for `patterns`, those of `tape.redact`. */
@@ -74,7 +77,7 @@ export class Redactor {
 
   /** True: it looks for nothing in bodies. */
   get isIdle(): boolean {
-    return this.#expression === undefined && this.#patterns.length === 0;
+    return this.#looks.length === 0;
   }
 
   /** One that also looks for what opens doors in the fields of a request. */
@@ -87,12 +90,12 @@ export class Redactor {
 
   /** All places in `bytes`, in their order; none overlap. Lets the loop breathe. */
   async find(bytes: Uint8Array): Promise<readonly Place[]> {
-    const places = this.#keysIn(bytes);
-    for (const pattern of this.#patterns) {
+    const places: Place[] = [];
+    for (const look of this.#looks) {
       let size = WINDOW_BYTES;
       for (let from = 0; from < bytes.length;) {
         const to = Math.min(bytes.length, from + size);
-        const found = matchesIn(pattern, bytes, from, to);
+        const found = look(bytes, from, to);
         const isCut = to < bytes.length && found.some(({ at, bytes }) => at + bytes === to);
         if (isCut) {
           size *= 2; // the match may go on
@@ -110,17 +113,7 @@ export class Redactor {
 
   /** The same at once, for what is short. */
   findNow(bytes: Uint8Array): readonly Place[] {
-    const found = this.#patterns.flatMap((one) => matchesIn(one, bytes, 0, bytes.length));
-    return merged([...this.#keysIn(bytes), ...found]);
-  }
-
-  #keysIn(bytes: Uint8Array): Place[] {
-    if (this.#expression === undefined) return [];
-    return [...latin1(bytes).matchAll(this.#expression)].map((match) => ({
-      at: match.index,
-      bytes: match[0].length,
-      by: "key" as const,
-    }));
+    return merged(this.#looks.flatMap((look) => look(bytes, 0, bytes.length)));
   }
 
   /** `fields` without their secrets, and where those stood. */
@@ -202,14 +195,28 @@ function expressionOf(keys: readonly string[]): RegExp {
   return new RegExp(sources.join("|"), "g");
 }
 
-function matchesIn(pattern: RE2JS, bytes: Uint8Array, from: number, to: number): Place[] {
-  const matcher = pattern.matcher(bytes.subarray(from, to));
-  const places: Place[] = [];
-  while (matcher.find()) {
-    const length = matcher.end() - matcher.start();
-    if (length > 0) places.push({ at: from + matcher.start(), bytes: length, by: "pattern" });
-  }
-  return places;
+/** Finds places in `bytes` from `from` to before `to`. */
+type Look = (bytes: Uint8Array, from: number, to: number) => Place[];
+
+function keysIn(expression: RegExp): Look {
+  return (bytes, from, to) =>
+    [...latin1(bytes.subarray(from, to)).matchAll(expression)].map((match) => ({
+      at: from + match.index,
+      bytes: match[0].length,
+      by: "key" as const,
+    }));
+}
+
+function matchesIn(pattern: RE2JS): Look {
+  return (bytes, from, to) => {
+    const matcher = pattern.matcher(bytes.subarray(from, to));
+    const places: Place[] = [];
+    while (matcher.find()) {
+      const length = matcher.end() - matcher.start();
+      if (length > 0) places.push({ at: from + matcher.start(), bytes: length, by: "pattern" });
+    }
+    return places;
+  };
 }
 
 /** In their order, those that overlap as one. */

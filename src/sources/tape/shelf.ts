@@ -37,7 +37,7 @@ const REMEMBERED_BYTES_MAX = 65_536;
 /** The header that names a test's own things: equal requests are counted within one session. */
 const SESSION_HEADER = "x-weir-session";
 /** Files that are read side by side. */
-const READERS = 8;
+const READERS = 4;
 
 /** What a shelf needs. */
 export interface ShelfDeps {
