@@ -4,14 +4,13 @@
  * @module
  */
 
-import { existsSync, writeFileSync } from "node:fs";
 import { importFixtures } from "../sources/fixtures/import.ts";
 import { fixturesJson, fixturesYaml } from "../sources/fixtures/import_text.ts";
 import type { Recordings } from "../sources/recordings/recording.ts";
 import { textFlag } from "./flags.ts";
-import { fileFailure } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { counted } from "./units.ts";
+import { counted } from "../lib/counted.ts";
+import { writeNew } from "./whole_files.ts";
 
 /** The flag of commands that write fixtures. */
 export const OUT_FLAG = {
@@ -24,13 +23,6 @@ export const OUT_FLAG = {
     mustHaveText: true,
   }),
 } as const;
-
-/** @throws {Failure} when something is at `out` already. */
-export function checkFree(out: string | undefined): void {
-  if (out !== undefined && existsSync(out)) {
-    throw new Failure(`${out} is there already, and is not overwritten`);
-  }
-}
 
 /**
  * Makes fixtures of what was read, and writes them to the file `out`, or prints them.
@@ -53,15 +45,7 @@ export async function putFixtures(
   if (fixtures.length === 0) throw new Failure(`Nothing was written: ${count}`);
   const text = out?.endsWith(".json") ? fixturesJson(fixtures) : fixturesYaml(fixtures);
   if (out === undefined) terminal.print(text.trimEnd());
-  else write(out, text);
+  else writeNew(out, text);
   terminal.complain(`weir: ${count}${out === undefined ? "" : `: ${out}`}`);
   return EXIT.done;
-}
-
-function write(file: string, text: string): void {
-  try {
-    writeFileSync(file, text, { flag: "wx" });
-  } catch (error) {
-    throw fileFailure(error, `Cannot write ${file}`);
-  }
 }

@@ -15,7 +15,7 @@ import { REQUEST_PATHS, viewOfRequest } from "./fixture_request.ts";
 import { choiceFlag, listFlag, readHeader, textFlag } from "./flags.ts";
 import { readText, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { counted } from "./units.ts";
+import { counted } from "../lib/counted.ts";
 
 /** Longest answer that is shown, in characters of JSON. */
 const ANSWER_CHARS_MAX = 200;

@@ -8,7 +8,8 @@ import { readFileSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { readRecordings } from "../sources/recordings/read.ts";
 import { defineCommand } from "./command.ts";
-import { checkFree, OUT_FLAG, putFixtures } from "./fixture_output.ts";
+import { OUT_FLAG, putFixtures } from "./fixture_output.ts";
+import { mustBeNew } from "./whole_files.ts";
 import { fileFailure } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -39,7 +40,7 @@ export const importRecordings = defineCommand({
     [EXIT.failed]: "a file cannot be read or written, or there was nothing to take",
   },
   run({ flags: { out }, operands: { files } }, terminal) {
-    checkFree(out);
+    mustBeNew(out);
     const read = files.map((file) => readRecordings(textOf(file), basename(file)));
     return putFixtures(read, out, terminal);
   },

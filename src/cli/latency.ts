@@ -9,7 +9,7 @@ import { basename } from "node:path";
 import { LATENCY_PROFILES, type LatencyProfileName } from "../config/latency.ts";
 import { drawnAnswer, lucks } from "../sources/physics/drawn.ts";
 import { fitTimes, withoutRole } from "../sources/physics/fit.ts";
-import { counted } from "../sources/physics/fit_numbers.ts";
+import { counted } from "../lib/counted.ts";
 import { goodnessOf } from "../sources/physics/goodness.ts";
 import type { LatencyProfile } from "../sources/physics/profile.ts";
 import { readTimes } from "../sources/physics/read_times.ts";
@@ -140,7 +140,7 @@ export const latency = defineCommand({
       }
       return EXIT.done;
     }
-    if (flags.out !== undefined) mustBeNew(flags.out);
+    mustBeNew(flags.out);
     const unit = readUnit(flags.unit);
     const times = await readAll(names, unit, terminal);
     fit(flags.roleFirst ? withoutRole(times) : times, names, flags, terminal);

@@ -8,7 +8,8 @@
 import type { LatencyKey } from "../config/latency.ts";
 import { quantile, sorted } from "../lib/sample.ts";
 import type { Fit } from "../sources/physics/fit.ts";
-import { counted, type FittedNumber } from "../sources/physics/fit_numbers.ts";
+import { counted } from "../lib/counted.ts";
+import { type FittedNumber } from "../sources/physics/fit_numbers.ts";
 import { type Goodness, verdictOf } from "../sources/physics/goodness.ts";
 
 /** Columns that everything fits into. */

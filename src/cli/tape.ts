@@ -11,7 +11,7 @@ import type { Recordings } from "../sources/recordings/recording.ts";
 import { TAPE_ENDS } from "../sources/tape/summary.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
-import { checkFree, OUT_FLAG, putFixtures } from "./fixture_output.ts";
+import { OUT_FLAG, putFixtures } from "./fixture_output.ts";
 import { oneOf, optionalFlag, readChoice, readNumber, switchFlag, textFlag } from "./flags.ts";
 import { readSettings, warn } from "./settings.ts";
 import { checkTapes, forbiddenBy } from "./tape_check.ts";
@@ -23,6 +23,7 @@ import { showTapes } from "./tape_show.ts";
 import { EXIT, Failure } from "./terminal.ts";
 import { pathIn } from "./token_files.ts";
 import { readSize, readSpan } from "./units.ts";
+import { mustBeNew } from "./whole_files.ts";
 
 const ACTIONS = ["list", "show", "diff", "fixture", "prune", "check"] as const;
 const ENDINGS = [...TAPE_ENDS, "partial"] as const;
@@ -105,7 +106,7 @@ export const tape = defineCommand({
     [EXIT.failed]: "the config is wrong, or a tape is; for diff, the two tapes differ",
   },
   async run({ flags, operands: { action, places } }, terminal) {
-    checkFree(flags.out);
+    mustBeNew(flags.out);
     const settings = readSettings(settingOptions(flags), terminal);
     warn(settings.warnings, terminal);
     const { folder } = settings.config.tape;

@@ -12,7 +12,7 @@ import type { Settings } from "./settings.ts";
 import { bytesOfTape, PARTIAL_WHY, type TapePath } from "./tape_files.ts";
 import { EXIT, type Terminal } from "./terminal.ts";
 import { readTokens } from "./token_files.ts";
-import { counted } from "./units.ts";
+import { counted } from "../lib/counted.ts";
 
 /** What must stand in no tape, as far as `settings` know it. */
 export function forbiddenBy(settings: Settings): Forbidden {

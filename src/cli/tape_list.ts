@@ -9,7 +9,8 @@ import { readTape, TapeFault } from "../sources/tape/format.ts";
 import { partialSummaryOf, summaryOf, type TapeSummary } from "../sources/tape/summary.ts";
 import { bytesOfTape, faultOf, type TapePath } from "./tape_files.ts";
 import { EXIT, type Terminal } from "./terminal.ts";
-import { counted, msText, sizeText } from "./units.ts";
+import { counted } from "../lib/counted.ts";
+import { msText, sizeText } from "./units.ts";
 
 /** Which tapes are told, and how. */
 export interface ListOptions {

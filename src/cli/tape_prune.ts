@@ -11,7 +11,8 @@ import { isOwnName, statOfTape, type TapePath } from "./tape_files.ts";
 import { REPLAYED_FILE, replayedIds } from "./tape_folder.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { fileFailure } from "./settings.ts";
-import { counted, sizeText } from "./units.ts";
+import { counted } from "../lib/counted.ts";
+import { sizeText } from "./units.ts";
 
 const ULID_CHARS = 26;
 

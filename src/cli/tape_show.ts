@@ -11,7 +11,8 @@ import { recorded } from "../sources/recordings/tape.ts";
 import { bodyOfTape, type Tape, type TapeResponse } from "../sources/tape/format.ts";
 import { tapeAt, type TapePath } from "./tape_files.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { counted, msText, sizeText } from "./units.ts";
+import { counted } from "../lib/counted.ts";
+import { msText, sizeText } from "./units.ts";
 
 /** What a terminal would obey: everything that is no character to be seen, line ends aside. */
 // deno-lint-ignore no-control-regex

@@ -48,8 +48,3 @@ export function msText(us: number): string {
   const ms = us / 1000;
   return `${ms.toFixed(ms < 10 ? 3 : 1)} ms`;
 }
-
-/** "1 tape", "2 tapes" */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}

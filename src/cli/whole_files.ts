@@ -5,6 +5,7 @@
  */
 
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { fileFailure } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 
 /** Larger ones are not read. */
@@ -18,13 +19,15 @@ export function readWhole(file: string): Buffer<ArrayBuffer> {
     }
     return readFileSync(file);
   } catch (error) {
-    throw failure(error, `Cannot read ${file}`);
+    throw error instanceof Failure ? error : fileFailure(error, `Cannot read ${file}`);
   }
 }
 
-/** @throws {Failure} when `file` is there: before anything is done for it. */
-export function mustBeNew(file: string): void {
-  if (existsSync(file)) throw new Failure(`${file} is there already, and is not overwritten`);
+/** @throws {Failure} when `file`, if one is named, is there: before anything is done for it. */
+export function mustBeNew(file: string | undefined): void {
+  if (file !== undefined && existsSync(file)) {
+    throw new Failure(`${file} is there already, and is not overwritten`);
+  }
 }
 
 /** @throws {Failure} when the file is there, or cannot be written. */
@@ -32,13 +35,6 @@ export function writeNew(file: string, text: string): void {
   try {
     writeFileSync(file, text, { flag: "wx" });
   } catch (error) {
-    throw failure(error, `Cannot write ${file}`);
+    throw fileFailure(error, `Cannot write ${file}`);
   }
-}
-
-function failure(error: unknown, what: string): Failure {
-  if (error instanceof Failure) return error;
-  const { code } = error as { readonly code?: string };
-  const reason = code === "ENOENT" ? "there is no such file or folder" : code ?? String(error);
-  return new Failure(`${what}: ${reason}`);
 }

@@ -100,7 +100,7 @@ describe("weir latency fit", () => {
       1,
       'Cannot read times: broken.csv:3:1: ttft_ms must be a number of 0 or more: it is "fast"',
     ],
-    [["fit", "gone.csv"], 1, "Cannot read gone.csv: there is no such file or folder"],
+    [["fit", "gone.csv"], 1, "Cannot read gone.csv: there is no such file"],
     [["fit"], 2, "A file of times is missing. Try: weir help latency"],
     [["fit", "few.csv", "--unit", "h"], 2, '--unit must be s, ms, us, ns: it is "h"'],
     [["show"], 2, "The name of a profile is missing. Try: weir help latency"],

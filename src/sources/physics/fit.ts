@@ -10,8 +10,8 @@ import { quantile, sorted } from "../../lib/sample.ts";
 import type { Times } from "./times.ts";
 import { type FirstToken, type FirstTokenFit, fitFirstToken } from "./fit_first_token.ts";
 import type { GapFit, RequestGaps } from "./fit_gaps.ts";
+import { counted } from "../../lib/counted.ts";
 import {
-  counted,
   type FittedNumber,
   MEDIAN_MIN,
   type Origin,

@@ -43,8 +43,3 @@ export function thinned<T>(all: readonly T[], countMax: number): readonly T[] {
   const step = Math.ceil(all.length / countMax);
   return step <= 1 ? all : all.filter((_, at) => at % step === 0);
 }
-
-/** "1 gap", "20 gaps". */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}

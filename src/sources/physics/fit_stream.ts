@@ -7,14 +7,8 @@
 import type { Lognormal } from "../../lib/normal.ts";
 import { quantile, sorted } from "../../lib/sample.ts";
 import { fitGaps, type GapFit, momentsOf, type RequestGaps } from "./fit_gaps.ts";
-import {
-  counted,
-  MEDIAN_MIN,
-  REQUESTS_MAX,
-  type Said,
-  SPREAD_MIN,
-  thinned,
-} from "./fit_numbers.ts";
+import { counted } from "../../lib/counted.ts";
+import { MEDIAN_MIN, REQUESTS_MAX, type Said, SPREAD_MIN, thinned } from "./fit_numbers.ts";
 import type { Filling } from "./likelihood.ts";
 import type { Times } from "./times.ts";
 
