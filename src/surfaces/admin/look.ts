@@ -236,6 +236,7 @@ function latencyOf(facts: NotedFacts, drawn: DrawnFacts) {
   const speed = deliveredSpeed(facts, drawn);
   return {
     first_token_ms: rounded(drawn.firstTokenMs),
+    ...(drawn.hiddenMs === 0 ? {} : { hidden_ms: rounded(drawn.hiddenMs) }),
     tokens_per_s: rounded(drawn.tokensPerS),
     slow: drawn.isSlow,
     load_factor: rounded(drawn.loadFactor),

@@ -108,6 +108,10 @@ describe("physics", () => {
     expect(shown[0]).toEqual(["", 100]); // a sign that it thinks
     expect(shown[1]).toEqual(["powered", 100 + 10 * (reasoningTokens! + 1)]);
     expect(drawn.laterTokens).toBe(reasoningTokens! + 5);
+    expect(drawn.hiddenMs).toBe(0);
+    // A dialect that does not show the sign begins with the text.
+    drawn.delivers(0, 3); // the sign, its signature, the text
+    expect([drawn.laterTokens, drawn.hiddenMs]).toEqual([4, 10 * (reasoningTokens! + 1)]);
     // Whoever asks for no counts waits as long.
     expect(said(rig.ask({ ...HELLO, model: "gpt-5" }).answer)).toEqual(shown);
   });
