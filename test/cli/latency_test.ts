@@ -61,7 +61,7 @@ describe("weir latency fit", () => {
     expect(checked.complaint).toBe("");
     expect(checked.output).toMatch(/first_token_ms: (?:29|30|31)/);
 
-    const shown = await say(["latency", "show", file]);
+    const shown = await say(["latency", "show", file, "--output", "20"]);
     expect([shown.code, shown.complaint]).toEqual([0, ""]);
   });
 
