@@ -385,18 +385,21 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     this.#isKnown = true;
     this.#wait(() => stream.forgo());
-    void this.#untilFirst(stream).then((isTime) => {
+    const begun = stream.isFirstKnown
+      ? this.#until(exchange.startMs + stream.firstMs)
+      : this.#untilBegun(stream);
+    void begun.then((isTime) => {
       if (!isTime) return;
       this.#begun();
       stream.start();
     });
   }
 
-  /** Waits until the response begins: a frame, or a comment while the first one's time is unknown. */
-  async #untilFirst(stream: PacedStream): Promise<boolean> {
+  /** Waits until a response begins whose first frame has no time yet: with that, or with a comment. */
+  async #untilBegun(stream: PacedStream): Promise<boolean> {
     const { engine, startMs, signal } = this.#exchange;
     const { firstMs } = stream;
-    if (stream.isFirstKnown || signal.aborted) return this.#until(startMs + firstMs);
+    if (signal.aborted) return this.#until(startMs);
     const isDecided = new Abort();
     stream.onFirstKnown = () => isDecided.abort(undefined);
     signal.addEventListener("abort", { handleEvent: () => isDecided.abort(undefined) });
