@@ -21,6 +21,9 @@ export interface ListedFixture {
   readonly fixture: unknown;
 }
 
+/** Requests that are asked for at once, of more. */
+const PAGE = 1000;
+
 /** Which requests are meant: all keys that are there hold. */
 export interface RequestFilter {
   /** As in a fixture. */
@@ -35,7 +38,7 @@ export interface RequestFilter {
   readonly matched?: boolean;
   /** Milliseconds since 1970, or a date. */
   readonly since?: number | string;
-  /** At most so many, the newest: 1 to 1000, 100 unless said. */
+  /** At most so many, the newest: 1 to 1000, 100 unless said. For more there is `allRequests`. */
   readonly limit?: number;
 }
 
@@ -153,6 +156,19 @@ export class WeirClient {
   async requests(filter: RequestFilter = {}): Promise<readonly JournalRequest[]> {
     const { requests } = await this.#ask("GET", `/requests${queryOf(filter)}`);
     return requests as readonly JournalRequest[];
+  }
+
+  /** All requests that are kept, the newest last. */
+  async allRequests(filter: Omit<RequestFilter, "limit"> = {}): Promise<readonly JournalRequest[]> {
+    const pages: (readonly JournalRequest[])[] = [];
+    let next: string | null | undefined;
+    do {
+      const page = { ...filter, limit: PAGE, ...(next ? { before: next } : {}) };
+      const told = await this.#ask("GET", `/requests${queryOf(page)}`);
+      pages.unshift(told["requests"] as readonly JournalRequest[]);
+      next = told["next"] as string | null;
+    } while (next);
+    return pages.flat();
   }
 
   /**

@@ -27,6 +27,7 @@ import {
   tableLines,
   wrapped,
 } from "./latency_text.ts";
+import { statOfTape, tapePaths } from "./tape_files.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { mustBeNew, readWhole, writeNew } from "./whole_files.ts";
 
@@ -56,7 +57,7 @@ export const latency = defineCommand({
     action: { name: "ACTION", text: "fit, show or list", choices: ["fit", "show", "list"] },
     names: {
       name: "NAME",
-      text: "fit: files of times; show: names of profiles, or their files",
+      text: "fit: files of times, or folders of tapes; show: names of profiles, or their files",
       isOptional: true,
       isRepeated: true,
       completes: "files",
@@ -142,7 +143,7 @@ export const latency = defineCommand({
     }
     mustBeNew(flags.out);
     const unit = readUnit(flags.unit);
-    const times = await readAll(names, unit, terminal);
+    const times = await readAll(names.flatMap(filesOf), unit, terminal);
     fit(flags.roleFirst ? withoutRole(times) : times, names, flags, terminal);
     return EXIT.done;
   },
@@ -157,6 +158,20 @@ function readUnit(word: string | undefined): TimeUnit | undefined {
   const unit = unitOf(word);
   if (unit !== undefined) return unit;
   throw new Failure(`--unit must be ${Object.keys(UNITS).join(", ")}: it is "${word}"`, EXIT.usage);
+}
+
+/**
+ * A file as it is, a folder as the tapes in it that are whole.
+ *
+ * @throws {Failure} when there are none in it.
+ */
+function filesOf(place: string): readonly string[] {
+  if (!statOfTape(place)?.isDirectory()) return [place];
+  const whole = tapePaths([place], "").filter(({ isPartial }) => !isPartial);
+  if (whole.length > 0) return whole.map(({ path }) => path);
+  throw new Failure(
+    `There is no whole tape in ${place}: other files of times are named one by one`,
+  );
 }
 
 /** @throws {Failure} when one is no file of times. */

@@ -5,6 +5,7 @@
  */
 
 import {
+  idleNumbers,
   LATENCY_PROFILES,
   latencyOf,
   latencyProblems,
@@ -31,7 +32,8 @@ export function readLatency(
   const path = pathIn(folder, latency.profile);
   const read = readLatencyFile({ name: path, text: readText(path, "mock.latency.profile") });
   if (read.kind === "bad") throw bad(read.problems);
-  const misfits = latencyProblems(latencyOf(latency, read.values)!);
+  const profile = latencyOf(latency, read.values)!;
+  const misfits = [...latencyProblems(profile), ...idleNumbers(latency, profile)];
   if (misfits.length > 0) {
     throw bad(misfits.map(({ key, text }) => `mock.latency.${key} ${text}, with ${path}`));
   }

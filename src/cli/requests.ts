@@ -32,9 +32,10 @@ interface Noted {
 /** What it answers. */
 interface Answer {
   readonly requests: readonly Noted[];
-  readonly count: number;
+  readonly next: string | null;
 }
 
+/** Of one look: what came before is looked for with others. */
 const LIMIT = 1000;
 /** How long weir is asked to wait for the next one. */
 const WAIT_MS = 30_000;
@@ -67,20 +68,24 @@ export const requests = defineCommand({
     let since = 0;
     let query = "";
     for (;;) {
-      const answer = await weir.get(
-        `/__weir/requests?limit=${LIMIT}&since=${since}${query}`,
-      ) as Answer;
+      const path = `/__weir/requests?limit=${LIMIT}&since=${since}`;
+      const requests: Noted[] = [];
+      for (let before: string | null = query; before !== null;) {
+        const answer = await weir.get(path + before) as Answer;
+        requests.unshift(...answer.requests);
+        before = answer.next === null ? null : `&before=${answer.next}`;
+      }
       const isOver = ({ outcome }: Noted) => outcome !== null;
-      for (const one of answer.requests) {
+      for (const one of requests) {
         if (told.has(one.id) || (flags.follow && !isOver(one))) continue;
         told.add(one.id);
         terminal.print(flags.json ? JSON.stringify(one) : lineOf(one));
       }
       if (!flags.follow) return EXIT.done;
-      const open = answer.requests.find((one) => !isOver(one));
+      const open = requests.find((one) => !isOver(one));
       // From the oldest that is not told on, or from the last.
-      since = (open ?? answer.requests.at(-1))?.at_ms ?? since;
-      const known = answer.requests.filter(({ at_ms }) => at_ms >= since);
+      since = (open ?? requests.at(-1))?.at_ms ?? since;
+      const known = requests.filter(({ at_ms }) => at_ms >= since);
       for (const id of told) if (!known.some((one) => one.id === id)) told.delete(id);
       query = `&wait=${known.length + 1}&timeout_ms=${open === undefined ? WAIT_MS : OPEN_MS}`;
     }

@@ -6,7 +6,7 @@
 
 import { basicOf } from "../lib/userinfo.ts";
 import { nearest } from "../lib/nearest.ts";
-import { latencyOf, latencyProblems, PROFILE_FILE } from "./latency.ts";
+import { idleNumbers, latencyOf, latencyProblems, PROFILE_FILE } from "./latency.ts";
 import { isLocked } from "./own_keys.ts";
 import { replays, type TapeMode } from "./tape_rules.ts";
 import { quoted, unknown } from "./problems.ts";
@@ -89,12 +89,14 @@ function latencyContradictions({ mock }: Config, label: Label): readonly string[
     if (mock[key] === initial) continue;
     say(
       `mock.${key}`,
-      `must be ${initial} while mock.latency.profile is ${profile}, which says when tokens leave: ` +
-        `it is ${mock[key]}`,
+      `has no effect beside mock.latency.profile: ${profile}, which says when tokens leave: leave it ` +
+        `out, or ${initial}, its default: it is ${mock[key]}`,
     );
   }
   if (PROFILE_FILE.test(profile)) return problems; // what the file says is not known here
-  for (const { key, text } of latencyProblems(latencyOf(mock.latency)!)) {
+  const merged = latencyOf(mock.latency)!;
+  for (const { key, text } of idleNumbers(mock.latency, merged)) say(`mock.latency.${key}`, text);
+  for (const { key, text } of latencyProblems(merged)) {
     // The one that was given is to blame.
     const given = mock.latency[key] === "auto" ? key.replace(/_max/, "_min") : key;
     say(`mock.latency.${given}`, `does not fit the profile: ${key} ${text}`);

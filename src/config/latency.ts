@@ -206,6 +206,19 @@ const PAIRS = [
   ["event_tokens_min", "event_tokens_max"],
 ] as const satisfies readonly (readonly [LatencyKey, LatencyKey])[];
 
+/** Numbers that only some loads go by. */
+const LOADED: { readonly [key in LatencyKey]?: readonly LatencyLoad[] } = {
+  batch_max: ["factor", "steps"],
+  load_factor: ["factor"],
+  step_ms: ["steps"],
+  prefill_chunks_max: ["steps"],
+  prefill_chunk_tokens: ["steps"],
+  queue_max: ["steps"],
+  collapse_threshold: ["steps"],
+  collapse_slope: ["steps"],
+  collapse_floor: ["steps"],
+};
+
 /** What is wrong with a number of a profile, as the end of a sentence that begins with its key. */
 export interface LatencyProblem {
   readonly key: keyof LatencyValues;
@@ -241,4 +254,24 @@ export function latencyProblems(profile: LatencyProfile): readonly LatencyProble
     key: most,
     text: `must not be less than ${least}, ${profile[least]}: it is ${profile[most]}`,
   }));
+}
+
+/** What of `values` has no effect in `profile`, which they are part of. */
+export function idleNumbers(
+  values: LatencyValues,
+  { load, cache_ttl_ms }: LatencyProfile,
+): readonly LatencyProblem[] {
+  const keys = (Object.keys(LATENCY_NUMBERS) as LatencyKey[]).filter((key) =>
+    values[key] !== undefined && values[key] !== "auto"
+  );
+  return keys.flatMap((key) => {
+    const loads = LOADED[key];
+    if (loads !== undefined && !loads.includes(load)) {
+      const others = loads.map((one) => `load: ${one}`).join(" or ");
+      return [{ key, text: `must be auto with load: ${load}: only ${others} goes by it` }];
+    }
+    const isOfCache = key === "cache_tokens_min" || key === "cache_step_tokens";
+    if (!isOfCache || cache_ttl_ms > 0) return [];
+    return [{ key, text: "must be auto with cache_ttl_ms: 0: there is no prompt cache" }];
+  });
 }

@@ -5,7 +5,13 @@
  */
 
 import { type ConfigFile, readSectionFile } from "./file.ts";
-import { LATENCY_PROFILES, latencyOf, latencyProblems, type LatencyValues } from "./latency.ts";
+import {
+  idleNumbers,
+  LATENCY_PROFILES,
+  latencyOf,
+  latencyProblems,
+  type LatencyValues,
+} from "./latency.ts";
 import { checkGiven, inOrder } from "./problems.ts";
 
 /** What a file says, or everything that is wrong with it. */
@@ -32,7 +38,13 @@ export function readLatencyFile(file: ConfigFile): LatencyFile {
   if (problems.length > 0) return { kind: "bad", problems: inOrder(problems) };
   // The loop above has checked each of them.
   const read = values as LatencyValues;
-  const misfits = latencyProblems(latencyOf({ profile: file.name }, read)!);
+  if (Object.keys(read).length === 0) {
+    const what =
+      "it holds no profile: it must name one (profile: realistic), or have numbers of one";
+    return { kind: "bad", problems: [`${file.name}: ${what}`] };
+  }
+  const profile = latencyOf({ profile: file.name }, read)!;
+  const misfits = [...latencyProblems(profile), ...idleNumbers(read, profile)];
   if (misfits.length === 0) return { kind: "ok", values: read };
   return { kind: "bad", problems: misfits.map(({ key, text }) => `${file.name} ${key} ${text}`) };
 }

@@ -6,6 +6,7 @@
  * @module
  */
 
+import { Abort } from "../lib/abort.ts";
 import { Fields } from "../lib/http1/fields.ts";
 import type { RequestHead } from "../lib/http1/request_head.ts";
 import type { Answer, Ask, Relay, Schedule, Script, StepBatches } from "./answer.ts";
@@ -63,6 +64,8 @@ export interface Incoming {
  * the loop, so that whatever else comes in is answered between two of them.
  */
 const LONG_STEPS = 4096;
+/** Longer than anybody waits: for what has no time yet. */
+const ENDLESS_MS = 2 ** 31;
 
 /** Drives exchanges: the only maker of them. One for the whole process. */
 export class Driver {
@@ -382,11 +385,26 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     this.#isKnown = true;
     this.#wait(() => stream.forgo());
-    void this.#until(exchange.startMs + stream.firstMs).then((isTime) => {
+    const begun = stream.isFirstKnown
+      ? this.#until(exchange.startMs + stream.firstMs)
+      : this.#untilBegun(stream);
+    void begun.then((isTime) => {
       if (!isTime) return;
       this.#begun();
       stream.start();
     });
+  }
+
+  /** Waits until a response begins whose first frame has no time yet: with that, or with a comment. */
+  async #untilBegun(stream: PacedStream): Promise<boolean> {
+    const { engine, startMs, signal } = this.#exchange;
+    const { firstMs } = stream;
+    if (signal.aborted) return this.#until(startMs);
+    const isDecided = new Abort();
+    stream.onFirstKnown = () => isDecided.abort(undefined);
+    signal.addEventListener("abort", { handleEvent: () => isDecided.abort(undefined) });
+    await engine.wheel.until(startMs + Math.min(firstMs, ENDLESS_MS), isDecided);
+    return this.#until(startMs + Math.min(stream.firstMs, firstMs));
   }
 
   /** Waits, unless the answer is given up meanwhile: false. */

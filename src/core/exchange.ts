@@ -70,8 +70,11 @@ export interface Engine {
 
 /** What was drawn for an answer, told when its first event leaves. */
 export interface Drawing extends DrawnFacts {
-  /** The first event of a stream leaves, `atMs` after the request came. */
-  delivers(atMs: number): void;
+  /**
+   * The first event of a stream leaves, `atMs` after the request came; with it so many steps of the
+   * script are said.
+   */
+  delivers(atMs: number, stepCount: number): void;
 }
 
 /** A request that is being answered, for whoever looks at more of it than its turn. */

@@ -54,6 +54,11 @@ export interface CallFacts {
 export interface DrawnFacts {
   /** To the first token, without what load and a queue add. */
   readonly firstTokenMs: number;
+  /**
+   * From the first token to the first event, without what load adds: the time of thoughts that nobody
+   * sees. 0 = the first event leaves with the first token.
+   */
+  readonly hiddenMs: number;
   /** The speed of the whole request, without load and pauses. */
   readonly tokensPerS: number;
   readonly isSlow: boolean;
@@ -63,7 +68,7 @@ export interface DrawnFacts {
   readonly queueMs: number;
   /** Tokens of the prompt that the prompt cache had. */
   readonly cachedTokens: number;
-  /** Tokens that leave behind the first event, those of reasoning with them. */
+  /** Tokens that are made behind the first event, those of reasoning with them. */
   readonly laterTokens: number;
   /** To when the first event of a stream left. */
   readonly deliveredFirstMs: number;

@@ -63,6 +63,8 @@ export class PacedStream extends Outlet {
   readonly #script: Script | undefined;
   #isOpen = false;
   #next = 0;
+  /** Called once the time of the first frame is known, where it was not. */
+  onFirstKnown: (() => void) | undefined = undefined;
   /** True from when everything but the end mark has left. */
   #isKeeping = false;
   /** True while the keeper is waited for: the ticket rests. */
@@ -89,8 +91,16 @@ export class PacedStream extends Outlet {
     if (schedule === undefined || isAllKnown(schedule)) return;
     schedule.onMore = () => {
       fillDue(frames, schedule, this.#next);
-      if (this.#isOpen) this.schedule();
+      if (this.#isOpen) return this.schedule();
+      if (!this.isFirstKnown) return;
+      this.onFirstKnown?.();
+      this.onFirstKnown = undefined;
     };
+  }
+
+  /** False: a scheduler has not come to it. */
+  get isFirstKnown(): boolean {
+    return this.#frames.dueMs[0]! < Infinity;
   }
 
   /**
@@ -125,7 +135,7 @@ export class PacedStream extends Outlet {
     if (isHeld && --to === from && this.#isOpen) return this.#keep();
     this.#next = to;
     if (to > from) this.exchange.note?.left(to - from, elapsedMs);
-    if (from === 0 && to > 0) this.exchange.drawn?.delivers(elapsedMs);
+    if (from === 0 && to > 0) this.exchange.drawn?.delivers(elapsedMs, this.#frames.stepEnds[0]!);
     const isLast = to === dueMs.length;
     if (this.#isOpen && !isLast && to > from) {
       this.#fillIn(from, to, elapsedMs, nowMs);

@@ -37,6 +37,37 @@ export function ksDistance(ascending: ArrayLike<number>, cdf: (x: number) => num
   return largest;
 }
 
+/** A value that is known to lie between two others, as shares of a distribution: 0 to 1. */
+export interface ShareRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The distance of Kolmogorov and Smirnov of values that were rounded: of each is known between which
+ * shares of the distribution it lies. A value that lies anywhere between its two is as near as can be.
+ */
+export function roundedDistance(ranges: readonly ShareRange[]): number {
+  const count = ranges.length;
+  const from = sorted(ranges.map((range) => range.from));
+  const to = sorted(ranges.map((range) => range.to));
+  let largest = 0;
+  for (let i = 0; i < count; i++) {
+    largest = Math.max(largest, from[i]! - i / count, (i + 1) / count - to[i]!);
+  }
+  return largest;
+}
+
+/** Powers of ten that values may have been rounded to, the coarsest first. */
+const GRIDS = [100, 10, 1, 0.1, 0.01, 0.001] as const;
+
+/** The power of ten of which all `values` are multiples, 100 at most; 0 = none down to 0.001. */
+export function gridOf(values: readonly number[]): number {
+  const isMultiple = (grid: number) =>
+    values.every((value) => Math.abs(value / grid - Math.round(value / grid)) < 1e-6);
+  return GRIDS.find(isMultiple) ?? 0;
+}
+
 /** The terms of the series below that a double can hold. */
 const TERMS_MAX = 100;
 

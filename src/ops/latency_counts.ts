@@ -24,7 +24,8 @@ export class LatencyCounts {
 
   /** An exchange with `drawn` has ended. */
   record(exchange: ExchangeFacts, drawn: DrawnFacts): void {
-    this.firstTokenMs.drawn.record(drawn.firstTokenMs);
+    // What nobody sees of it is no part of what can be delivered.
+    this.firstTokenMs.drawn.record(drawn.firstTokenMs + drawn.hiddenMs);
     this.tokensPerS.drawn.record(drawn.tokensPerS);
     this.queueMs.record(drawn.queueMs);
     if (drawn.isSlow) this.slow++;
@@ -37,8 +38,8 @@ export class LatencyCounts {
 }
 
 /**
- * Tokens per second of a stream that has left whole, from its first event to its end: thoughts, pauses
- * and load are in it. undefined = it is no such stream, or all of it was one event.
+ * Tokens per second of a stream that has left whole, from its first event to its end: pauses and load are
+ * in it. undefined = it is no such stream, or all of it was one event.
  */
 export function deliveredSpeed(
   { isStream, outcome, durationMs }: Pick<ExchangeFacts, "isStream" | "outcome" | "durationMs">,

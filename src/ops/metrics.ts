@@ -337,7 +337,7 @@ function latencyFamilies(counts: LatencyCounts | undefined): readonly Family[] {
   return [
     histogram(
       "weir_latency_first_token_seconds",
-      "Time to the first token: as a latency profile drew it without load, and as streams had it.",
+      "Time to the first token that is shown: as a profile drew it without load, and as streams had it.",
       LATENCY_STAGES.map((stage) => seconds({ stage }, firstTokenMs[stage], WAITS_S)),
     ),
     histogram(

@@ -1,13 +1,15 @@
 /** `weir latency`: from times to a profile that the config takes, and what is said on the way. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LATENCY_PROFILES } from "../../src/config/latency.ts";
 import { readLatencyFile } from "../../src/config/latency_file.ts";
 import { pictureLines } from "../../src/cli/latency_text.ts";
 import { seeded } from "../../src/lib/seeded.ts";
 import { drawnAnswer, lucks } from "../../src/sources/physics/drawn.ts";
+import { tapeFile, tapeText } from "../../src/sources/tape/format.ts";
+import { toldId, toldTape } from "../sources/tape/told_tape.ts";
 import { makeFolder } from "../server/launch.ts";
 import { say } from "./say.ts";
 
@@ -61,7 +63,7 @@ describe("weir latency fit", () => {
     expect(checked.complaint).toBe("");
     expect(checked.output).toMatch(/first_token_ms: (?:29|30|31)/);
 
-    const shown = await say(["latency", "show", file]);
+    const shown = await say(["latency", "show", file, "--output", "20"]);
     expect([shown.code, shown.complaint]).toEqual([0, ""]);
   });
 
@@ -84,6 +86,22 @@ describe("weir latency fit", () => {
     const each = `weir: ${file}: CSV, 2 answers`;
     expect(await fitted(3)).toEqual([each, each, each, "weir: 1 number fitted, 26 not"]);
     expect((await fitted(11))[0]).toBe("weir: 11 files, 22 answers");
+  });
+
+  test("takes a folder for the tapes in it", async () => {
+    const places = inFolder("tapes");
+    mkdirSync(places);
+    expect((await say(["latency", "fit", places])).complaint).toBe(
+      `There is no whole tape in ${places}: other files of times are named one by one`,
+    );
+    for (const number of [1, 2, 3, 4, 5]) {
+      writeFileSync(join(places, tapeFile(toldId(number))), tapeText(toldTape(number)));
+    }
+    writeFileSync(join(places, `${tapeFile(toldId(6))}.partial`), "");
+    writeFileSync(join(places, "notes.txt"), "no times");
+    const { code, output } = await say(["latency", "fit", places]);
+    expect(code).toBe(0);
+    expect(output).toContain("# A latency profile, fitted to 5 answers of tapes.");
   });
 
   test("does not overwrite a file", async () => {

@@ -45,12 +45,12 @@ describe("mock.latency", () => {
   test("first_token_ms and delay_ms of the even pace go with no other profile", () => {
     const profile = { "mock.latency.profile": "realistic" };
     expect(problems("mock: {delay_ms: 0}\n", profile)).toEqual([
-      "config.yaml:1:18 mock.delay_ms: must be 50 while mock.latency.profile is realistic, which says " +
-      "when tokens leave: it is 0",
+      "config.yaml:1:18 mock.delay_ms: has no effect beside mock.latency.profile: realistic, which " +
+      "says when tokens leave: leave it out, or 50, its default: it is 0",
     ]);
     expect(problems("mock: {first_token_ms: 5}\n", profile)).toEqual([
-      "config.yaml:1:24 mock.first_token_ms: must be 0 while mock.latency.profile is realistic, which " +
-      "says when tokens leave: it is 5",
+      "config.yaml:1:24 mock.first_token_ms: has no effect beside mock.latency.profile: realistic, " +
+      "which says when tokens leave: leave it out, or 0, its default: it is 5",
     ]);
     expect(problems("mock: {delay_ms: 50, first_token_ms: 0}\n", profile)).toEqual([]);
   });
@@ -76,6 +76,15 @@ describe("mock.latency", () => {
     [
       "{profile: realistic, slow_factor_min: 12}",
       /slow_factor_min: does not fit the profile: slow_factor_max must not be less than .* 12: it is 10/,
+    ],
+    [
+      "{profile: gpt-4o, batch_max: 4}",
+      /batch_max: must be auto with load: none: only load: factor or load: steps goes by it/,
+    ],
+    ["{profile: realistic, collapse_floor: 1}", /must be auto with load: factor: only load: steps/],
+    [
+      "{profile: realistic, cache_ttl_ms: 0, cache_step_tokens: 1}",
+      /cache_step_tokens: must be auto with cache_ttl_ms: 0: there is no prompt cache/,
     ],
     ["realistic", /mock\.latency: must be a mapping of keys: it is a single value/],
   ] as const;
@@ -129,6 +138,10 @@ describe("readLatencyFile()", () => {
     ["speed: 3\n", ["mine.yaml:1:1 mock.latency.speed: is not a known key"]],
     ["profile: other.yaml\n", ["mine.yaml:1:10 mock.latency.profile: must be one of realistic, "]],
     ["pause_min_ms: 500\n", ["mine.yaml pause_max_ms must not be less than pause_min_ms, 500"]],
+    ["load: none\nstep_ms: 2\n", ["mine.yaml step_ms must be auto with load: none: only"]],
+    ["", ["mine.yaml: it holds no profile: it must name one (profile: realistic), or have"]],
+    ["# nothing\n", ["mine.yaml: it holds no profile"]],
+    ["{}", ["mine.yaml: it holds no profile"]],
     ["a: [\n", ["mine.yaml:"]],
     ["- 1\n", ["mine.yaml:1:1 mock.latency: must be a mapping of keys: it is a list"]],
   ] as const;

@@ -18,8 +18,8 @@ class Growing implements Schedule {
   known = 0;
   onMore: (() => void) | undefined = undefined;
 
-  constructor(firstMs: number) {
-    this.dueMs[this.known++] = firstMs;
+  constructor(firstMs?: number) {
+    if (firstMs !== undefined) this.dueMs[this.known++] = firstMs;
   }
 
   grow(dueMs: number, count = 1): void {
@@ -79,6 +79,41 @@ describe("a script whose answer has times of its own", () => {
     await rig.pass(6);
     expect(said()).toBe(WORDS.map(saying).join("") + DONE);
     await expectOver(rig, "completed");
+  });
+
+  test("begins as soon as its first frame's time is known and has come", async () => {
+    for (const keepaliveMs of [0, 1000]) {
+      const rig = new DriverRig({ keepaliveMs });
+      const schedule = new Growing();
+      const { said } = rig.ask(() => rig.asking(() => scheduled(schedule)));
+      await rig.pass(50);
+      schedule.grow(60);
+      await rig.pass(9);
+      expect(said()).toBe("");
+      await rig.pass(1);
+      expect(said()).toBe(saying("one"));
+      schedule.grow(61, 3);
+      await rig.pass(2);
+      await expectOver(rig, "completed");
+    }
+  });
+
+  test("has comments while not even its first frame's time is known, and may be left then", async () => {
+    const rig = new DriverRig({ keepaliveMs: 10 });
+    const schedule = new Growing();
+    const { writer } = rig.ask(() => rig.asking(() => scheduled(schedule)));
+    await rig.pass(25);
+    expect(writer.text).toBe(COMMENT + COMMENT);
+    schedule.grow(26, 4);
+    await rig.pass(3);
+    expect(writer.text).toEndWith(saying("three") + DONE);
+    await expectOver(rig, "completed");
+
+    const other = new DriverRig({ keepaliveMs: 10 });
+    const gone = other.ask(() => other.asking(() => scheduled(new Growing())));
+    await other.pass(5);
+    gone.writer.leave();
+    await expectOver(other, "client_left");
   });
 
   test("a silence until more is known has its comments", async () => {

@@ -77,6 +77,24 @@ describe("a client", () => {
     ]);
   });
 
+  test("asks for all requests page by page", async () => {
+    const pages = [
+      { requests: [{ id: "0-2" }, { id: "0-3" }], next: "7-0-2" },
+      { requests: [{ id: "0-1" }], next: null },
+    ];
+    next = {
+      get body() {
+        return pages.shift();
+      },
+    };
+    expect((await weir.allRequests({ model: "m" })).map(({ id }) => id))
+      .toEqual(["0-1", "0-2", "0-3"]);
+    expect(asked).toEqual([
+      "GET /__weir/requests?model=m&limit=1000 ",
+      "GET /__weir/requests?model=m&limit=1000&before=7-0-2 ",
+    ]);
+  });
+
   test("fails when what it waits for does not come", async () => {
     next = { body: { requests: [], count: 1, timed_out: true } };
     const waiting = weir.waitFor({ model: "gpt-4o" }, { count: 2, timeoutMs: 50 });

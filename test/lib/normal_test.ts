@@ -34,6 +34,11 @@ describe("erf() and erfc() have the values of scipy 1.17", () => {
     });
   }
 
+  test("far away", () => {
+    near(erfc(10), 2.088487583762545e-45, 1e-12);
+    near(erfc(25), 8.300172571196522e-274, 1e-12);
+  });
+
   test("0 and the ends", () => {
     expect([erf(0), erfc(0), erf(Infinity), erfc(Infinity), erfc(-Infinity)]).toEqual([
       0,

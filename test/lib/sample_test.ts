@@ -1,6 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { lognormalCdf, lognormalQuantile } from "../../src/lib/normal.ts";
-import { ksDistance, ksPValue, quantile, sorted } from "../../src/lib/sample.ts";
+import {
+  gridOf,
+  ksDistance,
+  ksPValue,
+  quantile,
+  roundedDistance,
+  sorted,
+} from "../../src/lib/sample.ts";
 import { seeded } from "../seeded.ts";
 
 describe("quantile()", () => {
@@ -31,6 +38,25 @@ describe("ksDistance()", () => {
     expect(ksDistance([0.1], even)).toBeCloseTo(0.9, 15);
     expect(ksDistance([], even)).toBe(0);
   });
+});
+
+describe("roundedDistance()", () => {
+  test("of values that were not rounded is that of Kolmogorov and Smirnov", () => {
+    const values = [0.93, 0.11, 0.25, 0.31, 0.77, 0.52, 0.58];
+    const ranges = values.map((value) => ({ from: value, to: value }));
+    expect(roundedDistance(ranges)).toBe(ksDistance(sorted(values), (x) => x));
+  });
+
+  test("is none where each value may lie where it should", () => {
+    const ranges = [0.5, 0.5, 0.5, 0.5].map(() => ({ from: 0, to: 1 }));
+    expect(roundedDistance(ranges)).toBe(0);
+    expect(roundedDistance([{ from: 0.7, to: 0.9 }])).toBeCloseTo(0.7, 15);
+  });
+});
+
+test("gridOf() is the coarsest power of ten of which all are multiples", () => {
+  const CASES = [[[500, 70], 10], [[20, 21], 1], [[0.25, 1.5], 0.01], [[Math.PI], 0]] as const;
+  for (const [values, grid] of CASES) expect(gridOf(values)).toBe(grid);
 });
 
 describe("ksPValue()", () => {

@@ -146,6 +146,28 @@ for (const count of [1, 2]) {
       expect((await call(weir, "/__weir/requests")).json.count).toBe(12);
     });
 
+    test("shows all requests page by page, each once and in their order", async () => {
+      const weir = await start(count);
+      const bodies = times(23, (i) => `request ${i}`);
+      for (const body of bodies) await said(weir, body, { headers: { connection: "close" } });
+      const all = (await call(weir, "/__weir/requests")).json;
+      expect([all.requests.length, all.next]).toEqual([23, null]);
+      const ids: string[] = [];
+      let before = "";
+      for (let page = 0; page < 5; page++) {
+        const { json } = await call(weir, `/__weir/requests?limit=5${before}`);
+        expect(json.count).toBe(23);
+        expect(json.requests.length).toBe(page < 4 ? 5 : 3);
+        ids.unshift(...json.requests.map(({ id }: { id: string }) => id));
+        expect(json.next === null).toBe(page === 4);
+        before = `&before=${json.next}`;
+      }
+      expect(ids).toEqual(all.requests.map(({ id }: { id: string }) => id));
+      for (const path of ["requests?before=yesterday", "verdict?before=1-0-1"]) {
+        expect((await call(weir, `/__weir/${path}`)).status).toBe(path.startsWith("r") ? 400 : 409);
+      }
+    });
+
     test("waits for the n-th request that fits, and no longer than it may", async () => {
       const weir = await start(count);
       const waiting = call(weir, "/__weir/requests?model=gpt-4o&wait=5&timeout_ms=60000");

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Usage } from "../../core/answer.ts";
+import type { Script, Step, Usage } from "../../core/answer.ts";
 import type { Gaps } from "./draw.ts";
 import type { Pieces } from "./pieces.ts";
 
@@ -18,13 +18,20 @@ export interface Beat {
   readonly tokens: number;
 }
 
+/** The first step of `script` that is no reasoning, and no signature of one; -1 = there is none. */
+export function wordsAt({ steps }: Script): number {
+  return steps.findIndex((step) => !isThought(step) && step.kind !== "signature");
+}
+
+function isThought(step: Step): boolean {
+  return (step.kind === "delta" && step.block === "reasoning") || step.kind === "redacted";
+}
+
 /** The beats of `pieces`, of which at least one says something. */
 export function beatsOf({ script, tokens }: Pieces, thoughtTokens: number): readonly Beat[] {
   const count = tokens.length;
   const beats: Beat[] = [];
-  const wordsEnd = script.steps.findIndex((step) =>
-    !(step.kind === "delta" && step.block === "reasoning") && step.kind !== "redacted"
-  );
+  const wordsEnd = script.steps.findIndex((step) => !isThought(step));
   let shown = 0;
   for (let i = 0; i < wordsEnd; i++) shown += tokens[i]!;
   let unseen = Math.max(0, thoughtTokens - shown);
@@ -53,9 +60,10 @@ export function beatsOf({ script, tokens }: Pieces, thoughtTokens: number): read
   return beats;
 }
 
-/** Tokens behind the first beat. */
-export function laterTokens(beats: readonly Beat[]): number {
-  return beats.reduce((sum, { kind, tokens }) => sum + (kind === "first" ? 0 : tokens), 0);
+/** Tokens behind the beat that says the step at `stepAt`. */
+export function tokensBehind(beats: readonly Beat[], stepAt: number): number {
+  const saying = beats.findIndex(({ stepEnd }) => stepEnd > stepAt);
+  return beats.reduce((sum, { tokens }, at) => sum + (at > saying ? tokens : 0), 0);
 }
 
 /** Tokens of reasoning, as an answer or its usage has them. */

@@ -11,7 +11,7 @@
  */
 
 import { type Lognormal, lognormalQuantile, normalCdf } from "../../lib/normal.ts";
-import { ksDistance, quantile, sorted } from "../../lib/sample.ts";
+import { gridOf, quantile, roundedDistance, type ShareRange, sorted } from "../../lib/sample.ts";
 import type { Draw } from "../draws.ts";
 import { Gaps, luckOf } from "./draw.ts";
 import { drawnAnswer, lucks } from "./drawn.ts";
@@ -24,8 +24,12 @@ import { type Filling, firstTokenCdf } from "./likelihood.ts";
 import type { LatencyProfile } from "./profile.ts";
 import type { Times } from "./times.ts";
 
-/** Times that a profile is fitted to what was drawn from it. */
+/** Times that a profile is fitted to what was drawn from it, at most. */
 const REPEATS = 199;
+/** As many of them as far off tell enough: the share is known to a fifth (J. Besag, P. Clifford, 1991). */
+const FAR_ENOUGH = 20;
+/** A distance below it is none, whatever else is. */
+const NEXT_TO_NOTHING = 1e-4;
 /** Values of each of them: the distance times the root of their number does not hang on it. */
 const REPEATED_MAX = 400;
 const REPEATED_GAPS_MAX = 500;
@@ -37,6 +41,14 @@ const DRAWN_MIN = 20_000;
 const DRAWN_TOKENS_MAX = 1_000_000;
 /** What is compared. */
 const SHARES = [0.5, 0.9, 0.95, 0.99] as const;
+/** Where it is looked how far values are apart: the outer twentieths of a sample say little. */
+const APART_SHARES = Array.from({ length: 19 }, (_, at) => (at + 1) / 20);
+/** Nobody measures better than to this share of a value. */
+const SURE_SHARE = 0.001;
+/** Where the middle half of the values is wider than so many of those, it does not matter. */
+const TIGHT = 20;
+/** What is rounded to more than this share of its median is taken as it is: its grid is its shape. */
+const GRID_SHARE_MAX = 0.05;
 
 /** One quantity, as it was measured and as the profile has it. */
 export interface Goodness {
@@ -49,6 +61,8 @@ export interface Goodness {
   readonly distance: number | undefined;
   /** How often the profile itself is as far off; undefined = it was not fitted to this. */
   readonly pValue: number | undefined;
+  /** How far values of the same share are apart at most, but for the outer ones; a share of them. */
+  readonly apart: number;
   readonly percentiles: readonly {
     readonly share: number;
     readonly data: number;
@@ -68,7 +82,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
       unit: "ms",
       noun: "request",
       ...tested(firstTokens.length, SPREAD_MIN, () => firstTokenTest(fit.firstToken!, fit)),
-      percentiles: sideBySide(firstTokens.map(({ ms }) => ms), model),
+      ...sideBySide(firstTokens.map(({ ms }) => ms), model),
     });
   }
   if (speeds.length > 0) {
@@ -83,7 +97,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
       unit: "tokens/s",
       noun: "request",
       ...tested(speeds.length, SPREAD_MIN, () => speedTest(speeds)),
-      percentiles: sideBySide(speeds.map(({ tokensPerS }) => tokensPerS), own),
+      ...sideBySide(speeds.map(({ tokensPerS }) => tokensPerS), own),
     });
   }
   if (fit.gap !== undefined) {
@@ -100,7 +114,7 @@ export function goodnessOf(fit: Fit, times: readonly Times[]): readonly Goodness
       unit: "ms",
       noun: "gap",
       ...tested(measured.length, SPREAD_MIN, () => gapTest(gap, profile, gaps, fillings)),
-      percentiles: sideBySide(measured, drawn),
+      ...sideBySide(measured, drawn),
     });
   }
   const whole = wholeAnswers(profile, times);
@@ -115,14 +129,52 @@ function tested(
   return { count, ...(count < countMin ? { distance: undefined, pValue: undefined } : test()) };
 }
 
-function sideBySide(data: readonly number[], model: readonly number[]): Goodness["percentiles"] {
+function sideBySide(
+  data: readonly number[],
+  model: readonly number[],
+): Pick<Goodness, "percentiles" | "apart"> {
   const [measured, drawn] = [sorted(data), sorted(model)];
-  // A percentile with less than one value above it is the largest.
-  return SHARES.filter((share) => (1 - share) * measured.length >= 0.99).map((share) => ({
+  const at = (share: number) => ({
     share,
     data: quantile(measured, share),
     model: quantile(drawn, share),
-  }));
+  });
+  const apart = APART_SHARES.map(at).map(({ data, model }) =>
+    Math.abs(data - model) / Math.max(data, model, Number.MIN_VALUE)
+  );
+  return {
+    // A percentile with less than one value above it is the largest.
+    percentiles: SHARES.filter((share) => (1 - share) * measured.length >= 0.99).map(at),
+    apart: Math.max(...apart),
+  };
+}
+
+/** How values were rounded: to multiples of a power of ten, or to `SURE_SHARE` of themselves. */
+class Rounding {
+  readonly #grid: number;
+  /** True: they are so near to each other that it is seen. */
+  readonly #isTight: boolean;
+
+  constructor(values: readonly number[], grid = gridOf(values)) {
+    const ascending = sorted(values);
+    const median = quantile(ascending, 0.5);
+    this.#grid = Math.min(grid, GRID_SHARE_MAX * median);
+    const width = quantile(ascending, 0.75) - quantile(ascending, 0.25);
+    this.#isTight = width < TIGHT * SURE_SHARE * median;
+  }
+
+  /** `value` as it would have been measured. */
+  of(value: number): number {
+    const grid = this.#grid;
+    return grid === 0 ? value : Math.max(grid, grid * Math.round(value / grid));
+  }
+
+  /** Where a value that was measured may be. */
+  range(value: number, cdf: (value: number) => number): ShareRange {
+    const half = Math.max(this.#grid, this.#isTight ? SURE_SHARE * value : 0) / 2;
+    const from = cdf(value - half);
+    return { from, to: half === 0 ? from : cdf(value + half) };
+  }
 }
 
 /** How often `repeat` gives a distance of `count` values that is as large as `distance` of `all`. */
@@ -132,10 +184,12 @@ function pValueOf(
   repeat: (draw: Draw) => { readonly distance: number; readonly count: number },
 ): number {
   const own = distance * Math.sqrt(all);
+  if (distance < NEXT_TO_NOTHING) return 1;
   let far = 0;
   for (let i = 0; i < REPEATS; i++) {
     const one = repeat(lucks(1000 + i));
     if (one.distance * Math.sqrt(one.count) >= own) far++;
+    if (far === FAR_ENOUGH) return far / (i + 1);
   }
   return (far + 1) / (REPEATS + 1);
 }
@@ -151,15 +205,16 @@ function firstTokenTest(fit: FirstTokenFit, { numbers, samples }: Fit) {
   // What was fitted is fitted again, and what was given is given.
   const given = slope.origin === "fitted" && slope.value !== 0 ? undefined : fit.prompt_token_ms;
   const { firstTokens } = samples;
-  const distance = firstTokenDistance(fit, firstTokens);
+  const rounding = new Rounding(firstTokens.map(({ ms }) => ms));
+  const distance = firstTokenDistance(fit, firstTokens, rounding);
   const some = spread(firstTokens, REPEATED_MAX);
   const pValue = pValueOf(distance, firstTokens.length, (draw) => {
     const drawn = some.map(({ tokens }) => ({
       tokens,
-      ms: luckOf({ ...UNUSED, ...fit }, draw, tokens).firstTokenMs,
+      ms: rounding.of(luckOf({ ...UNUSED, ...fit }, draw, tokens).firstTokenMs),
     }));
     return {
-      distance: firstTokenDistance(refined(drawn, fit, given), drawn),
+      distance: firstTokenDistance(refined(drawn, fit, given), drawn, rounding),
       count: drawn.length,
     };
   });
@@ -169,26 +224,26 @@ function firstTokenTest(fit: FirstTokenFit, { numbers, samples }: Fit) {
 /** Speeds that nobody looks at. */
 const UNUSED = { tokens_per_s: 1, speed_sigma: 0 } as LatencyProfile;
 
-function firstTokenDistance(fit: FirstTokenFit, samples: readonly FirstToken[]): number {
+function firstTokenDistance(
+  fit: FirstTokenFit,
+  samples: readonly FirstToken[],
+  rounding: Rounding,
+): number {
   const { first_token_ms, prompt_token_ms } = fit;
-  const shares = samples.map(({ ms, tokens }) =>
-    firstTokenCdf(fit, ms / (first_token_ms + prompt_token_ms * tokens))
-  );
-  return ksDistance(sorted(shares), asIs);
-}
-
-/** Shares are even between 0 and 1 when they are those of the right distribution. */
-function asIs(share: number): number {
-  return share;
+  return roundedDistance(samples.map(({ ms, tokens }) => {
+    const median = first_token_ms + prompt_token_ms * tokens;
+    return rounding.range(ms, (ms) => firstTokenCdf(fit, ms / median));
+  }));
 }
 
 function speedTest(speeds: readonly Speed[]) {
-  const distance = speedDistance(speeds);
+  const rounding = new Rounding(speeds.map(({ tokensPerS }) => tokensPerS), 0);
+  const distance = speedDistance(speeds, rounding);
   const fit = speedSpread(speeds);
   const some = spread(speeds, REPEATED_MAX);
   const pValue = pValueOf(distance, speeds.length, (draw) => {
     const drawn = some.map(({ variance }) => measuredSpeed(fit, variance, draw));
-    return { distance: speedDistance(drawn), count: drawn.length };
+    return { distance: speedDistance(drawn, rounding), count: drawn.length };
   });
   return { distance, pValue };
 }
@@ -201,13 +256,12 @@ function measuredSpeed(fit: Lognormal, variance: number, draw: Draw): Speed {
   return { tokensPerS, variance };
 }
 
-function speedDistance(speeds: readonly Speed[]): number {
+function speedDistance(speeds: readonly Speed[], rounding: Rounding): number {
   const { median, sigma } = speedSpread(speeds);
-  const shares = speeds.map(({ tokensPerS, variance }) => {
-    const deviation = Math.sqrt(sigma * sigma + variance);
-    return normalCdf(Math.log(tokensPerS / median) / Math.max(1e-9, deviation));
-  });
-  return ksDistance(sorted(shares), asIs);
+  return roundedDistance(speeds.map(({ tokensPerS, variance }) => {
+    const deviation = Math.max(1e-9, Math.sqrt(sigma * sigma + variance));
+    return rounding.range(tokensPerS, (speed) => normalCdf(Math.log(speed / median) / deviation));
+  }));
 }
 
 function gapTest(
@@ -216,7 +270,8 @@ function gapTest(
   requests: readonly RequestGaps[],
   fillings: readonly Filling[],
 ) {
-  const distance = gapDistance(fit, requests, fillings);
+  const rounding = new Rounding(requests.flatMap(({ gapsMs }) => gapsMs));
+  const distance = gapDistance(fit, requests, fillings, rounding);
   const count = requests.reduce((sum, { gapsMs }) => sum + gapsMs.length, 0);
   const mean = Math.min(REQUEST_GAPS_MAX, count / requests.length);
   const some = spread([...requests.keys()], Math.max(1, Math.ceil(REPEATED_GAPS_MAX / mean)));
@@ -228,12 +283,19 @@ function gapTest(
         gapsMs: gapsMs.slice(0, REQUEST_GAPS_MAX),
         tokens: tokens?.slice(0, REQUEST_GAPS_MAX),
       };
-      return drawnGaps(own, draw, 1000 / fit.tokenMs[at]!, part, fillings);
+      const { gapsMs: ms, tokens: counts } = drawnGaps(
+        own,
+        draw,
+        1000 / fit.tokenMs[at]!,
+        part,
+        fillings,
+      );
+      return { gapsMs: ms.map((one) => rounding.of(one)), tokens: counts };
     });
     const start = { ...fit, tokenMs: some.map((at) => fit.tokenMs[at]!) };
     const again = refinedGaps(drawn, fillings, start, fit.pause_share > 0);
     return {
-      distance: gapDistance(again, drawn, fillings),
+      distance: gapDistance(again, drawn, fillings, rounding),
       count: drawn.reduce((sum, { gapsMs }) => sum + gapsMs.length, 0),
     };
   });
@@ -270,12 +332,15 @@ function gapDistance(
   fit: GapFit,
   requests: readonly RequestGaps[],
   fillings: readonly Filling[],
+  rounding: Rounding,
 ): number {
-  const shares = requests.flatMap(({ gapsMs, tokens }, at) => {
+  return roundedDistance(requests.flatMap(({ gapsMs, tokens }, at) => {
     const likelihood = new RequestLikelihood(fit, fit.tokenMs[at]!, fillings);
-    return gapsMs.map((ms, i) => likelihood.of(tokens?.[i]).cdf(ms));
-  });
-  return ksDistance(sorted(shares), asIs);
+    return gapsMs.map((ms, i) => {
+      const one = likelihood.of(tokens?.[i]);
+      return rounding.range(ms, (ms) => one.cdf(ms));
+    });
+  }));
 }
 
 function drawnFirstTokens(
@@ -317,25 +382,31 @@ function wholeAnswers(profile: LatencyProfile, times: readonly Times[]): Goodnes
     count: whole.length,
     distance: undefined,
     pValue: undefined,
-    percentiles: sideBySide(whole.map(({ ms }) => ms), drawn),
+    ...sideBySide(whole.map(({ ms }) => ms), drawn),
   };
 }
 
-/** Shares that are further apart are not those of the same thing. */
+/** Shares that are further apart are not those of the same thing, unless the values are near. */
 const DISTANCE_MAX = 0.05;
+/** Values that are no further apart are the same to whoever waits for them. */
+const APART_MAX = 0.05;
 
 /** What a test says, in a sentence. */
-export function verdictOf({ what, distance, pValue, count }: Goodness): string {
+export function verdictOf({ what, distance, pValue, count, apart }: Goodness): string {
   if (distance === undefined || pValue === undefined) {
     return what === "whole answer"
       ? "not fitted: what the other numbers come to together"
       : `too few to tell how well it fits: at least ${SPREAD_MIN} are needed, not ${count}`;
   }
-  const apart = `shares are up to ${(100 * distance).toFixed(1)} % apart`;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const p = `D = ${distance.toFixed(4)}, p = ${pValue.toFixed(3)}`;
   if (pValue > 0.05) return `fits: not rejected at 5 % (${p})`;
   const level = pValue > 0.01 ? "at 5 %, and not at 1 %" : "at 1 %";
-  return distance > DISTANCE_MAX
-    ? `A BAD FIT: rejected ${level} (${p}); ${apart}`
-    : `fits roughly: rejected ${level} (${p}), but ${apart.replace("up to", "at most")}`;
+  const roughly = `fits roughly: rejected ${level} (${p}), but`;
+  if (distance <= DISTANCE_MAX) return `${roughly} shares are at most ${percent(distance)} apart`;
+  if (apart <= APART_MAX) return `${roughly} values are at most ${percent(apart)} apart`;
+  return `A BAD FIT: rejected ${level} (${p}); shares are up to ${
+    percent(distance)
+  } apart, values ` +
+    `up to ${percent(apart)}`;
 }

@@ -2,9 +2,9 @@
  * The load factor: how much slower everything is with so many requests running, in all workers
  * together.
  *
- *   L = 1 + (load_factor − 1) · (running − 1) / (batch_max − 1)
+ *   L = 1 + (load_factor − 1) · (running − 1) / (batch_max − 1), load_factor at most
  *
- * It is that of the moment at which a request comes, and holds for all of it.
+ * Where batch_max is 1, a second request is one too many, and it is load_factor from then on. It is that of the moment at which a request comes, and holds for all of it.
  *
  * @module
  */
@@ -21,9 +21,8 @@ export interface LoadRule {
 
 /** The factor with `running` requests, the one that is asked for among them. */
 export function loadFactorOf({ load_factor, batch_max }: LoadRule, running: number): number {
-  if (batch_max === 1) return 1;
-  const others = Math.min(running, batch_max) - 1;
-  return 1 + (load_factor - 1) * Math.max(0, others) / (batch_max - 1);
+  if (running <= 1) return 1;
+  return 1 + (load_factor - 1) * Math.min(1, (running - 1) / (batch_max - 1));
 }
 
 /** Counts what runs. */

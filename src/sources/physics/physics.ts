@@ -17,7 +17,7 @@ import type { Tally } from "../../lib/tally.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Draw, Draws } from "../draws.ts";
 import type { Counter, Tokens } from "../mock/counter.ts";
-import { type Beat, beatsOf, dueOf, laterTokens, thoughtTokensOf } from "./beats.ts";
+import { type Beat, beatsOf, dueOf, thoughtTokensOf, tokensBehind, wordsAt } from "./beats.ts";
 import { Gaps, type Luck, luckOf } from "./draw.ts";
 import { loadFactorOf, Running } from "./load.ts";
 import { type Pieces, PiecesMaker } from "./pieces.ts";
@@ -92,7 +92,7 @@ export class Physics {
     const luck = luckOf(profile, draw, uncached);
     const pieces = this.#piecesOf(answer.script, ask, draw, counter);
     const beats = beatsOf(pieces, thoughtTokensOf(answer));
-    const drawn = new Drawn(luck, cachedTokens, laterTokens(beats));
+    const drawn = new Drawn(luck, cachedTokens, beats, Math.max(0, wordsAt(pieces.script)));
     call.drawn = drawn;
     const { usage } = answer;
     const said = {
@@ -109,6 +109,9 @@ export class Physics {
     const gaps = new Gaps(profile, draw, luck.tokensPerS, drawn.loadFactor);
     const firstMs = luck.firstTokenMs * drawn.loadFactor + firstWaitMs(answer.script);
     const dueMs = dueOf(beats, pieces.script.steps.length, firstMs, gaps);
+    for (const opening of drawn.openings) {
+      opening.hiddenMs = (dueMs[opening.stepAt]! - firstMs) / drawn.loadFactor;
+    }
     if (profile.load === "factor") {
       this.#running.begin(call.startMs + dueMs.at(-1)!, call.signal);
     }
@@ -190,27 +193,59 @@ function overloaded(): AppError {
   return new AppError("overloaded", "The engine is currently overloaded, please try again later");
 }
 
+/** What an answer begins with, where nobody sees what is before it. */
+interface Opening {
+  readonly stepAt: number;
+  /** Tokens that are made behind it. */
+  readonly laterTokens: number;
+  /** From the first token to it, without what load adds. */
+  hiddenMs: number;
+}
+
 /** What was drawn, and what became of it. */
 class Drawn implements Drawing {
   readonly firstTokenMs: number;
   readonly tokensPerS: number;
   readonly isSlow: boolean;
   readonly cachedTokens: number;
-  readonly laterTokens: number;
+  /** The first step, and the first one that is no reasoning: dialects show that, or do not. */
+  readonly openings: readonly [Opening, Opening];
+  #opening: Opening;
   loadFactor = 1;
   queueMs = 0;
   deliveredFirstMs = -1;
 
-  constructor({ firstTokenMs, tokensPerS, isSlow }: Luck, cached: number, later: number) {
+  constructor(
+    { firstTokenMs, tokensPerS, isSlow }: Luck,
+    cached: number,
+    beats: readonly Beat[],
+    wordsAt: number,
+  ) {
     this.firstTokenMs = firstTokenMs;
     this.tokensPerS = tokensPerS;
     this.isSlow = isSlow;
     this.cachedTokens = cached;
-    this.laterTokens = later;
+    const opening = (stepAt: number) => ({
+      stepAt,
+      laterTokens: tokensBehind(beats, stepAt),
+      hiddenMs: 0,
+    });
+    this.openings = [opening(0), opening(wordsAt)];
+    this.#opening = this.openings[0];
   }
 
-  delivers(atMs: number): void {
+  get hiddenMs(): number {
+    return this.#opening.hiddenMs;
+  }
+
+  get laterTokens(): number {
+    return this.#opening.laterTokens;
+  }
+
+  delivers(atMs: number, stepCount: number): void {
     this.deliveredFirstMs = atMs;
+    const [, words] = this.openings;
+    if (stepCount > words.stepAt) this.#opening = words;
   }
 }
 
@@ -260,7 +295,7 @@ class SteppedAnswer implements StepJob, Schedule {
   }
 
   onToken(wantedMs: number, beginMs: number, endMs: number): number | undefined {
-    const { beats, startMs, gaps, stepMs } = this.#stepping;
+    const { beats, drawn, startMs, gaps, stepMs } = this.#stepping;
     if (--this.#tokensLeft === 0) {
       const { stepEnd } = beats[this.#beat++]!;
       const wasKnown = this.known > 0;
@@ -278,6 +313,9 @@ class SteppedAnswer implements StepJob, Schedule {
     if (this.#tokensLeft === 0) {
       this.#tokensLeft = beat.tokens;
       if (beat.kind === "event") gapMs += gaps.pause();
+    }
+    for (const opening of drawn.openings) {
+      if (this.known <= opening.stepAt) opening.hiddenMs += gapMs;
     }
     // Rounding to steps must not add up; what a full batch has cost is lost.
     const lostMs = Math.max(0, beginMs - wantedMs - stepMs);

@@ -120,8 +120,11 @@ const NAMES: Readonly<Record<TimesField, readonly string[]>> = {
     "e2e",
     "e2el",
     "e2e_latency",
+    "e2e_time",
+    "end_to_end",
     "end_to_end_latency",
     "request_latency",
+    "response_time",
     "total_latency",
     "total_time",
     "total",
@@ -165,6 +168,8 @@ const NAMES: Readonly<Record<TimesField, readonly string[]>> = {
     "tokens_per_second",
     "output_tokens_per_s",
     "output_tokens_per_second",
+    "tokens_s",
+    "tok_s",
     "tps",
     "output_token_throughput_per_user",
   ],
@@ -174,6 +179,12 @@ const NAMES: Readonly<Record<TimesField, readonly string[]>> = {
 };
 
 const FIELDS = Object.entries(NAMES) as readonly (readonly [TimesField, readonly string[]])[];
+/** All names, times with a unit. */
+const KNOWN_NAMES = FIELDS.flatMap(([field, words]) =>
+  TIMED.has(field) ? words.map((word) => `${word}_ms`) : words
+);
+/** Names that are shown of a file that has others. */
+const SHOWN_MAX = 20;
 
 /** A column or key that is understood. */
 export interface TimesColumn {
@@ -186,10 +197,18 @@ export interface TimesColumn {
   readonly rank: number;
 }
 
-/** "TTFT (ms)", "ttftMs" and "ttft-ms" as "ttft_ms". */
-function plainName(name: string): string {
-  return name.trim().replace(/([a-z0-9])([A-Z])/g, "$1_$2").toLowerCase()
-    .replace(/[^a-z0-9µ]+/g, "_").replace(/^_+|_+$/g, "");
+/**
+ * What `name` may be, as it is looked up: "TTFT (ms)", "ttftMs" and "ttft-ms" are ttft_ms. Capitals may
+ * begin words, which the second one takes them for: "E2E" is one, and "TtftMs" is two.
+ */
+function plainNames(name: string): readonly string[] {
+  const plain = (text: string) =>
+    text.trim().toLowerCase().replace(/[^a-z0-9µ]+/g, "_").replace(/^_+|_+$/g, "");
+  const split = name.replace(/([a-z])([A-Z])/g, "$1_$2").replace(
+    /([A-Z])([A-Z][a-z])/g,
+    "$1_$2",
+  );
+  return [...new Set([plain(name), plain(split)])];
 }
 
 /**
@@ -199,20 +218,22 @@ function plainName(name: string): string {
  * @throws {TimesFault} without a place when it is a time and nobody says its unit.
  */
 function columnOf(name: string, unit: TimeUnit | undefined): TimesColumn | undefined {
-  const plain = plainName(name);
-  const whole = named(plain);
-  if (whole !== undefined) {
-    if (!TIMED.has(whole.field)) return { ...whole, name, factor: 1 };
-    if (unit !== undefined) return { ...whole, name, factor: UNITS[unit] };
-    throw new TimesFault(
-      `"${name}" does not say its unit: call it ${plain}_ms or ${plain}_s, or give --unit`,
-    );
+  for (const plain of plainNames(name)) {
+    const whole = named(plain);
+    if (whole !== undefined) {
+      if (!TIMED.has(whole.field)) return { ...whole, name, factor: 1 };
+      if (unit !== undefined) return { ...whole, name, factor: UNITS[unit] };
+      throw new TimesFault(
+        `"${name}" does not say its unit: call it ${plain}_ms or ${plain}_s, or give --unit`,
+      );
+    }
+    const at = plain.lastIndexOf("_");
+    const own = unitOf(plain.slice(at + 1));
+    const timed = at < 0 || own === undefined ? undefined : named(plain.slice(0, at));
+    if (timed === undefined || own === undefined || !TIMED.has(timed.field)) continue;
+    return { ...timed, name, factor: UNITS[own] };
   }
-  const at = plain.lastIndexOf("_");
-  const own = unitOf(plain.slice(at + 1));
-  const timed = at < 0 || own === undefined ? undefined : named(plain.slice(0, at));
-  if (timed === undefined || own === undefined || !TIMED.has(timed.field)) return undefined;
-  return { ...timed, name, factor: UNITS[own] };
+  return undefined;
 }
 
 function named(plain: string): Pick<TimesColumn, "field" | "rank"> | undefined {
@@ -223,40 +244,72 @@ function named(plain: string): Pick<TimesColumn, "field" | "rank"> | undefined {
   return undefined;
 }
 
+/** What of a table is read. */
+export interface TimesColumns {
+  /** By their places, one for each field at most. */
+  readonly columns: ReadonlyMap<number, TimesColumn>;
+  /** What is not read: whole sentences. */
+  readonly notes: readonly string[];
+}
+
 /**
- * The columns among `names`, one for each field at most, with the place of each.
+ * The columns among `names`.
  *
- * @throws {TimesFault} without a place when no time is among them.
+ * @throws {TimesFault} without a place when no time is among them, or two of them are the same.
  */
-export function columnsOf(
-  names: readonly string[],
-  unit: TimeUnit | undefined,
-): ReadonlyMap<number, TimesColumn> {
+export function columnsOf(names: readonly string[], unit: TimeUnit | undefined): TimesColumns {
   const found = new Map<TimesField, readonly [at: number, column: TimesColumn]>();
+  const notes: string[] = [];
+  const unknown: string[] = [];
   for (const [at, name] of names.entries()) {
     const column = columnOf(name, unit);
-    if (column === undefined) continue;
+    if (column === undefined) {
+      unknown.push(name);
+      continue;
+    }
     const other = found.get(column.field)?.[1];
-    if (other === undefined || column.rank < other.rank) found.set(column.field, [at, column]);
+    if (other?.rank === column.rank) throw new TimesFault(twice(other.name, name));
+    const isBetter = other === undefined || column.rank < other.rank;
+    if (isBetter) found.set(column.field, [at, column]);
+    if (other === undefined) continue;
+    const [read, left] = isBetter ? [column, other] : [other, column];
+    notes.push(`${JSON.stringify(left.name)} is not read beside ${JSON.stringify(read.name)}`);
   }
   const columns = new Map(found.values());
   const fields = new Set(found.keys());
   const isEnough = fields.has("firstToken") || fields.has("gap") || fields.has("speed");
   if (!isEnough) throw new TimesFault(missing(names));
-  return columns;
+  return { columns, notes: unknown.length === 0 ? notes : [...notes, unread(unknown)] };
 }
 
-/** Names that are shown of a file that has others. */
-const SHOWN_MAX = 20;
+function twice(one: string, other: string): string {
+  return one === other
+    ? `there are two columns ${JSON.stringify(one)}: leave one of them out`
+    : `${JSON.stringify(one)} and ${JSON.stringify(other)} are the same: leave one of them out`;
+}
+
+/** That names are not known, with what may be meant. */
+function unread(names: readonly string[]): string {
+  const shown = names.slice(0, SHOWN_MAX).map((name) => {
+    const near = nearName(name);
+    return `${JSON.stringify(name)}${near === undefined ? "" : ` (is it ${near}?)`}`;
+  });
+  const more = names.length > SHOWN_MAX ? ` and ${names.length - SHOWN_MAX} more` : "";
+  return `not read: ${shown.join(", ")}${more}`;
+}
+
+/** A name that is known, times with their unit, and nearly `name`; undefined = none is. */
+function nearName(name: string): string | undefined {
+  return plainNames(name).map((plain) => nearest(plain, KNOWN_NAMES)).find((near) =>
+    near !== undefined
+  );
+}
 
 function missing(names: readonly string[]): string {
   const shown = names.slice(0, SHOWN_MAX).map((name) => JSON.stringify(name)).join(", ");
   const more = names.length > SHOWN_MAX ? ` and ${names.length - SHOWN_MAX} more` : "";
-  const known = FIELDS.flatMap(([field, words]) =>
-    TIMED.has(field) ? words.map((word) => `${word}_ms`) : words
-  );
   const hints = names.flatMap((name) => {
-    const near = nearest(plainName(name), known);
+    const near = nearName(name);
     return near === undefined ? [] : [`is ${JSON.stringify(name)} ${near}?`];
   });
   const found = `${shown || "none"}${more}`;

@@ -36,13 +36,14 @@ export function readCsv(text: string, file: string, unit: TimeUnit | undefined):
         "into profile_export.jsonl",
     );
   }
-  let columns;
+  let read;
   try {
-    columns = columnsOf(names, unit);
+    read = columnsOf(names, unit);
   } catch (error) {
     if (error instanceof TimesFault) throw fault(header[0]!, error.message);
     throw error;
   }
+  const { columns, notes } = read;
   const times: Times[] = [];
   let failed = 0;
   for (let row = rows.next(); row !== undefined; row = rows.next()) {
@@ -61,8 +62,8 @@ export function readCsv(text: string, file: string, unit: TimeUnit | undefined):
       throw fault(row[at]!, error.message);
     }
   }
-  const notes = failed === 0 ? [] : [`${failed} that failed are left out`];
-  return { format: "CSV", times, notes };
+  const left = failed === 0 ? [] : [`${failed} that failed are left out`];
+  return { format: "CSV", times, notes: [...left, ...notes] };
 }
 
 /** A list, where the cell has one: "[12.5, 13]". */

@@ -15,6 +15,7 @@ import {
   type ReadTimes,
   type Times,
   type TimesColumn,
+  type TimesColumns,
   TimesFault,
   timesOf,
   type TimeUnit,
@@ -293,9 +294,9 @@ function saysSomething(output: unknown): boolean {
 /** An object for each answer, with names of one's own. */
 function readRows(values: readonly Value[], unit: TimeUnit | undefined): ReadTimes {
   const names = [...new Set(values.flatMap(({ value }) => Object.keys(object(value))))];
-  let columns;
+  let known: TimesColumns;
   try {
-    columns = columnsOf(names, unit);
+    known = columnsOf(names, unit);
   } catch (error) {
     if (!(error instanceof TimesFault) || values.length === 0) throw error;
     throw faultAt(values[0]!, 0, error.message.replace("no column of times", "no time"));
@@ -304,13 +305,13 @@ function readRows(values: readonly Value[], unit: TimeUnit | undefined): ReadTim
     if (Object.keys(object(value.value)).length === 0) {
       throw faultAt(value, 0, "each answer must be an object with its times");
     }
-    const entries = [...columns].map(([at, column]) => {
+    const entries = [...known.columns].map(([at, column]) => {
       const name = names[at]!;
       return [column, object(value.value)[name], [name]] as const;
     });
     return taken(value, placeOf(value), entries);
   });
-  return read(values.length === 1 ? "JSON" : "JSON lines", all, []);
+  return read(values.length === 1 ? "JSON" : "JSON lines", all, known.notes);
 }
 
 function placeOf({ file, line, path }: Value): string {

@@ -17,7 +17,15 @@ import type { Journal } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
 import type { FixtureSet } from "../../sources/fixtures/ports.ts";
 import { type Change, FixtureShelf, type ReadAdded } from "../../sources/fixtures/shelf.ts";
-import { type Count, Look, type RequestFilter, type Shown } from "./look.ts";
+import {
+  type Count,
+  Look,
+  momentOf,
+  type RequestFilter,
+  type Shown,
+  type ShownPart,
+  type ShownRequest,
+} from "./look.ts";
 
 /** What it needs. */
 export interface DeskDeps {
@@ -127,7 +135,19 @@ export class Desk {
 
   /** Those that fit, the newest last. @throws {AppError} (the promise rejects). */
   async show(filter: RequestFilter): Promise<Shown> {
-    return this.#look.joinShown(await this.#gather<Shown>({ ask: "show", filter }), filter);
+    return this.#look.joinShown(await this.#gather<ShownPart>({ ask: "show", filter }), filter);
+  }
+
+  /** All that fit, the newest last. @throws {AppError} (the promise rejects). */
+  async showAll(filter: RequestFilter): Promise<readonly ShownRequest[]> {
+    const pages: (readonly ShownRequest[])[] = [];
+    let before = filter.before;
+    do {
+      const { requests, next } = await this.show({ ...filter, before });
+      pages.unshift(requests);
+      before = next === null ? undefined : momentOf(next);
+    } while (before !== undefined);
+    return pages.flat();
   }
 
   /** Takes the fixtures of files in place of those before. */

@@ -138,9 +138,15 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
       path: "/__weir/requests",
       serve: admin.requests,
       summary: "List the last requests, and what has answered them",
-      description: "ops.journal says what is kept of them.",
+      description:
+        "ops.journal says what is kept of them. Where there is no room for all that fit, `next` is what " +
+        "the earlier ones are asked for with, as `before`.",
       query: [
         ...FILTERS,
+        query(
+          "before",
+          "only those that came before: what `next` is in the answer with newer ones",
+        ),
         query("wait", "wait until so many fit"),
         query("timeout_ms", "no longer than that: 0 to 60000, 5000 unless said"),
       ],

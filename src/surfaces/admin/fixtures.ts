@@ -18,7 +18,7 @@ import type { Limits } from "../../sources/limits/limits.ts";
 import { checkSession, type Entry, type ResetPart } from "../../sources/fixtures/shelf.ts";
 import { queryOf } from "../openai/kept_objects.ts";
 import type { Desk } from "./desk.ts";
-import type { RequestFilter } from "./look.ts";
+import { type Moment, momentOf, type RequestFilter } from "./look.ts";
 import { type JudgedRequest, verdictOn } from "./verdict.ts";
 
 /** What the surfaces need. */
@@ -170,7 +170,7 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
   const requests = surface("requests", "nothing", async (inbound, exchange) => {
     checkKept();
     const query = queryOf(inbound.head.target.split("?", 2)[1] ?? "");
-    const filter = filterOf(objectOf(query), inbound);
+    const filter = { ...filterOf(objectOf(query, LIST_KEYS), inbound), before: beforeOf(query) };
     if (!query.has("wait")) {
       if (query.has("timeout_ms")) throw invalid("timeout_ms", "given with wait alone");
       return told(await desk.show(filter));
@@ -218,7 +218,9 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     }
     const query = queryOf(inbound.head.target.split("?", 2)[1] ?? "");
     const filter = filterOf({ limit: LIMIT_MAX, ...objectOf(query) }, inbound);
-    const { requests } = await desk.show(filter);
+    const requests = query.has("limit")
+      ? (await desk.show(filter)).requests
+      : await desk.showAll(filter);
     return told(verdictOn(requests as unknown as readonly JudgedRequest[]));
   });
 
@@ -344,11 +346,26 @@ const FILTER_KEYS = [
   "limit",
 ];
 
+/** What only the list of requests takes. */
+const LIST_KEYS: ReadonlySet<string> = new Set(["wait", "timeout_ms", "before"]);
+
+/** @throws {AppError} when it is nothing that `next` says. */
+function beforeOf(query: ReadonlyMap<string, string>): Moment | undefined {
+  const text = query.get("before");
+  if (text === undefined) return undefined;
+  const moment = momentOf(text);
+  if (moment === undefined) throw invalid("before", "what next was in the answer with newer ones");
+  return moment;
+}
+
 /** The parameters of a query as a body would have them. */
-function objectOf(query: ReadonlyMap<string, string>): JsonObject {
+function objectOf(
+  query: ReadonlyMap<string, string>,
+  others: ReadonlySet<string> = new Set(),
+): JsonObject {
   const object: Record<string, unknown> = {};
   for (const [key, value] of query) {
-    if (key === "wait" || key === "timeout_ms") continue;
+    if (others.has(key)) continue;
     if (key === "match") {
       object[key] = parseJsonBody(value, () => invalid("match", "JSON"));
     } else if (key === "matched") {

@@ -32,19 +32,55 @@ export interface RequestFilter {
   readonly match?: unknown;
   /** The newest of them are shown. */
   readonly limit: number;
+  /** Only those that came before it are shown; it changes nothing at how many fit. */
+  readonly before?: Moment | undefined;
+}
+
+/** Where a request stands among those of all workers. */
+export interface Moment {
+  /** Milliseconds since 1970. */
+  readonly atMs: number;
+  readonly worker: number;
+  /** That of its worker. */
+  readonly number: number;
+}
+
+/** How a moment is written. */
+const MOMENT = /^(\d{1,15}(?:\.\d{1,6})?)-(\d{1,6})-(\d{1,15})$/;
+
+/** The moment that `text` says, as `next` has it; undefined = it says none. */
+export function momentOf(text: string): Moment | undefined {
+  const [, atMs, worker, number] = MOMENT.exec(text) ?? [];
+  return number === undefined
+    ? undefined
+    : { atMs: Number(atMs), worker: Number(worker), number: Number(number) };
+}
+
+/** Below 0 where `one` came before `other`. */
+function inTime(one: Moment, other: Moment): number {
+  return one.atMs - other.atMs || one.worker - other.worker || one.number - other.number;
 }
 
 /** A request as it is shown. */
-export type ShownRequest = Readonly<Record<string, unknown>> & { readonly at_ms: number };
+export type ShownRequest = Readonly<Record<string, unknown>> & {
+  readonly at_ms: number;
+  /** Its worker and its number there. */
+  readonly id: string;
+};
 
 /** Some of those that fit. */
 export interface Shown {
   readonly requests: readonly ShownRequest[];
+  /** What those that came before them are asked for with (`before`); null = there are none. */
+  readonly next: string | null;
   /** How many fit. */
   readonly count: number;
   /** How many more there was no room for: whether they fitted, nobody knows. */
   readonly lost: number;
 }
+
+/** What one worker shows: the newest of those that fit. JSON carries it. */
+export type ShownPart = Omit<Shown, "next"> & { readonly hasMore: boolean };
 
 /** How many fit, and what nearly does. */
 export interface Count {
@@ -105,20 +141,31 @@ export class Look {
   }
 
   /** @throws {AppError} when `match` is wrong, or needs what is not kept. */
-  show(filter: RequestFilter): Shown {
+  show(filter: RequestFilter): ShownPart {
     const test = this.#test(filter.match);
+    const worker = this.#deps.peers.own;
     const found = [...this.#deps.journal.entries()].filter((entry) =>
       plainReasons(entry, filter).length === 0 && test(entry).length === 0
     );
+    const { before, limit } = filter;
+    const earlier = found.filter((entry) =>
+      before === undefined || inTime({ ...entry, worker }, before) < 0
+    ).toSorted((one, other) => other.atMs - one.atMs || other.number - one.number);
     const requests: ShownRequest[] = [];
     let chars = 0;
-    for (const entry of found.slice(-filter.limit).reverse()) {
+    for (const entry of earlier.slice(0, limit)) {
       const request = this.#shown(entry);
       chars += JSON.stringify(request).length;
       if (chars > SHOWN_CHARS_MAX && requests.length > 0) break;
       requests.push(request);
     }
-    return { requests: requests.reverse(), count: found.length, lost: this.#lost(filter) };
+    const hasMore = requests.length < earlier.length;
+    return {
+      requests: requests.reverse(),
+      count: found.length,
+      lost: this.#lost(filter),
+      hasMore,
+    };
   }
 
   joinCounts(counts: readonly Count[]): Count {
@@ -131,13 +178,24 @@ export class Look {
     };
   }
 
-  joinShown(shown: readonly Shown[], { limit }: RequestFilter): Shown {
+  joinShown(parts: readonly ShownPart[], { limit }: RequestFilter): Shown {
+    const all = parts.flatMap(({ requests }) =>
+      requests.map((one) => [momentIn(one), one] as const)
+    )
+      .toSorted(([one], [other]) => inTime(one, other));
+    // Where a worker has more, nobody shows what came before its oldest: nothing is passed over.
+    const from = parts.filter(({ hasMore }) => hasMore).map(({ requests }) =>
+      momentIn(requests[0]!)
+    )
+      .toSorted(inTime).at(-1);
+    const shown = all.filter(([at]) => from === undefined || inTime(at, from) >= 0).slice(-limit);
+    const hasMore = from !== undefined || shown.length < all.length;
+    const first = shown[0]?.[1];
     return {
-      requests: shown.flatMap(({ requests }) => requests)
-        .toSorted((one, other) => one.at_ms - other.at_ms)
-        .slice(-limit),
-      count: shown.reduce((sum, { count }) => sum + count, 0),
-      lost: shown.reduce((sum, { lost }) => sum + lost, 0),
+      requests: shown.map(([, request]) => request),
+      next: hasMore && first !== undefined ? `${first.at_ms}-${first.id}` : null,
+      count: parts.reduce((sum, { count }) => sum + count, 0),
+      lost: parts.reduce((sum, { lost }) => sum + lost, 0),
     };
   }
 
@@ -215,6 +273,10 @@ export class Look {
   }
 }
 
+function momentIn({ at_ms, id }: ShownRequest): Moment {
+  return momentOf(`${at_ms}-${id}`)!;
+}
+
 /** Has something left, or will nothing? */
 function isAnswered({ facts }: JournalEntry): boolean {
   return facts.status > 0 || facts.outcome !== undefined;
@@ -236,6 +298,7 @@ function latencyOf(facts: NotedFacts, drawn: DrawnFacts) {
   const speed = deliveredSpeed(facts, drawn);
   return {
     first_token_ms: rounded(drawn.firstTokenMs),
+    ...(drawn.hiddenMs === 0 ? {} : { hidden_ms: rounded(drawn.hiddenMs) }),
     tokens_per_s: rounded(drawn.tokensPerS),
     slow: drawn.isSlow,
     load_factor: rounded(drawn.loadFactor),

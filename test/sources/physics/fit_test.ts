@@ -7,6 +7,7 @@ import {
   type LatencyKey,
   latencyProblems,
 } from "../../../src/config/latency.ts";
+import { normalQuantile } from "../../../src/lib/normal.ts";
 import { seeded } from "../../../src/lib/seeded.ts";
 import { drawnAnswer, lucks } from "../../../src/sources/physics/drawn.ts";
 import { type Fit, fitTimes, withoutRole } from "../../../src/sources/physics/fit.ts";
@@ -174,7 +175,7 @@ describe("what times do not tell is kept or assumed, and said", () => {
 
 describe("a bad fit is said to be one", () => {
   test("first tokens at two places", () => {
-    const times = drawn(realistic, 300).map((one, at) => ({
+    const times = drawn(realistic, 100, { gaps: false }).map((one, at) => ({
       ...one,
       firstTokenMs: at % 2 === 0 ? 200 + at / 10 : 300 + at / 10,
       totalMs: 1e6,
@@ -182,6 +183,38 @@ describe("a bad fit is said to be one", () => {
     const [first] = goodnessOf(fitTimes(times, realistic), times);
     expect(first!.pValue).toBeLessThanOrEqual(0.01);
     expect(verdictOf(first!)).toStartWith("A BAD FIT: rejected at 1 % (D = 0.");
+  });
+
+  test("times that are all the same fit, and so do those that were rounded", () => {
+    const random = seeded(7);
+    const CASES: Readonly<Record<string, () => Omit<Times, "place">>> = {
+      same: () => ({ firstTokenMs: 500, tokenMs: 70 }),
+      "the same, and not round": () => ({ firstTokenMs: 500 / 3, tokenMs: 70 / 9 }),
+      rounded: () => ({
+        firstTokenMs: Math.round(200 * Math.exp(0.05 * normalQuantile(random()))),
+        gapsMs: Array.from(
+          { length: 20 },
+          () => Math.round(20 * Math.exp(0.02 * normalQuantile(random()))),
+        ),
+      }),
+    };
+    for (const [name, make] of Object.entries(CASES)) {
+      const times = Array.from({ length: 50 }, (_, at) => ({ place: `${at}`, ...make() }));
+      const found = goodnessOf(fitTimes(times, realistic), times);
+      expect(found.length).toBeGreaterThan(1);
+      for (const one of found) expect(verdictOf(one), `${name}: ${one.what}`).toStartWith("fits");
+    }
+  });
+
+  test("values that are hardly apart fit roughly, whatever their shape", () => {
+    const times = drawn(realistic, 100, { gaps: false }).map((one, at) => ({
+      ...one,
+      firstTokenMs: (at % 2 === 0 ? 100 : 101) + at / 1000 + Math.PI / 100,
+      totalMs: 1e6,
+    }));
+    const [first] = goodnessOf(fitTimes(times, realistic), times);
+    expect(first!.distance).toBeGreaterThan(0.05);
+    expect(verdictOf(first!)).toMatch(/^fits roughly: .*, but values are at most [\d.]+ % apart$/);
   });
 
   test("too few to tell", () => {

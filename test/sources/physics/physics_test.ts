@@ -108,6 +108,10 @@ describe("physics", () => {
     expect(shown[0]).toEqual(["", 100]); // a sign that it thinks
     expect(shown[1]).toEqual(["powered", 100 + 10 * (reasoningTokens! + 1)]);
     expect(drawn.laterTokens).toBe(reasoningTokens! + 5);
+    expect(drawn.hiddenMs).toBe(0);
+    // A dialect that does not show the sign begins with the text.
+    drawn.delivers(0, 3); // the sign, its signature, the text
+    expect([drawn.laterTokens, drawn.hiddenMs]).toEqual([4, 10 * (reasoningTokens! + 1)]);
     // Whoever asks for no counts waits as long.
     expect(said(rig.ask({ ...HELLO, model: "gpt-5" }).answer)).toEqual(shown);
   });
@@ -225,7 +229,9 @@ describe("the load factor", () => {
     const rule = { load_factor: 3, batch_max: 65 };
     expect([1, 2, 33, 65, 1000].map((running) => loadFactorOf(rule, running)))
       .toEqual([1, 1 + 2 / 64, 2, 3, 3]);
-    expect(loadFactorOf({ load_factor: 3, batch_max: 1 }, 7)).toBe(1);
+    // The second one is one too many.
+    const one = { load_factor: 100, batch_max: 1 };
+    expect([0, 1, 2, 7].map((running) => loadFactorOf(one, running))).toEqual([1, 1, 100, 100]);
   });
 
   test("counts what runs in all workers until it is over or given up", () => {

@@ -114,6 +114,20 @@ describe("an answer that is said step by step", () => {
     expect(rig.wheel.waiting).toBe(0);
   });
 
+  test("knows how long nobody sees what it thinks", async () => {
+    const rig = new PhysicsRig({ profile: { ...PROFILE, first_token_ms: 0 } });
+    const { answer, call } = rig.begin({ model: "gpt-5", messages: [] });
+    rig.pass(20_000);
+    const { schedule, script } = await settled(answer);
+    const words = script.steps.findIndex((step) => step.kind === "delta" && step.block === "text");
+    const { drawn } = call;
+    expect(drawn!.hiddenMs).toBe(0);
+    drawn!.delivers(0, words + 1);
+    expect(drawn!.hiddenMs).toBeGreaterThan(0);
+    expect(drawn!.hiddenMs).toBe(schedule!.dueMs[words]! - schedule!.dueMs[0]!);
+    expect(drawn!.laterTokens).toBe(script.steps.length - words - 1);
+  });
+
   test("has the first token not before it is drawn", async () => {
     const rig = new PhysicsRig({ profile: { ...PROFILE, first_token_ms: 103 } });
     const { answer } = rig.begin({ messages: [] });

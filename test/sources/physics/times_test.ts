@@ -28,7 +28,7 @@ describe("tables", () => {
         "a,250.5,1.5,100,20,64\n" +
         "b,300,2,110,21,\n",
     );
-    expect([format, notes]).toEqual(["CSV", []]);
+    expect([format, notes]).toEqual(["CSV", ['not read: "id"']]);
     expect(times).toEqual([
       {
         place: "f:2",
@@ -62,6 +62,25 @@ describe("tables", () => {
     });
   }
 
+  for (const name of ["E2E (s)", "E2E latency (s)", "e2e_s", "e2eLatencyS", "E2ELatency [s]"]) {
+    test(`${name} is the time of a whole answer`, async () => {
+      expect((await read(`TTFTs (ms),${name}\n250,2\n`)).times[0]).toMatchObject({
+        firstTokenMs: 250,
+        totalMs: 2000,
+      });
+    });
+  }
+
+  test("what is not read is told, and what may be meant", async () => {
+    expect((await read("id,ttft_ms,prompt_tokns,latency_ms,e2e_ms\na,1,2,4,5\n")).notes).toEqual([
+      '"latency_ms" is not read beside "e2e_ms"',
+      'not read: "id", "prompt_tokns" (is it prompt_tokens?)',
+    ]);
+    expect((await read('{"ttft_ms": 1, "promptTokns": 2}')).notes).toEqual([
+      'not read: "promptTokns" (is it prompt_tokens?)',
+    ]);
+  });
+
   test("a time without a unit takes the one that is given", async () => {
     expect((await read("ttft\n0.25\n", "s")).times[0]!.firstTokenMs).toBe(250);
     expect(await faultOf("ttft\n0.25\n")).toBe(
@@ -92,6 +111,11 @@ describe("tables", () => {
     [
       "ttft_ms,prompt_tokens,cached_tokens\n5,10,11\n",
       "f:2:6: cached_tokens must not be more than those of the prompt, 10: it is 11",
+    ],
+    ["ttft_ms,ttft_ms\n1,2\n", 'f:1:1: there are two columns "ttft_ms": leave one of them out'],
+    [
+      "ttft_ms,TTFT (s)\n1,2\n",
+      'f:1:1: "ttft_ms" and "TTFT (s)" are the same: leave one of them out',
     ],
     [
       "Metric,avg,p50,p99\nTime to First Token (ms),1,2,3\n",
