@@ -285,7 +285,17 @@ export function parseFaults(text: string): readonly WrittenFault[] {
   if (pieces.length > FAULTS_MAX) {
     throw new FaultTextError(`there may be ${FAULTS_MAX} faults at once`, pieces[FAULTS_MAX]!.at);
   }
-  return pieces.map(faultOf);
+  const faults = pieces.map(faultOf);
+  let hugeBytes = 0;
+  for (const [at, { name, keys }] of faults.entries()) {
+    hugeBytes += name === "huge" ? Number(keys["bytes"]) : 0;
+    if (hugeBytes <= HUGE_BYTES_MAX) continue;
+    throw new FaultTextError(
+      `huge adds at most ${HUGE_BYTES_MAX} bytes to an answer, all of them together`,
+      pieces[at]!.at,
+    );
+  }
+  return faults;
 }
 
 function faultOf(piece: Piece): WrittenFault {

@@ -28,6 +28,7 @@ import {
   EditStage,
   type Flow,
   GlueStage,
+  HELD_BYTES_MAX,
   PaceStage,
   type Piece,
   SilenceStage,
@@ -57,8 +58,6 @@ interface Head {
   readonly headers: HeaderFields;
 }
 
-/** While faults hold back more than this, the source waits as for a slow client. */
-const HELD_BYTES_MAX = 65_536;
 /** A reset overtakes what its client has not read yet. */
 const RESET_MS = 10;
 const NO_BYTES = Buffer.alloc(0);
@@ -74,6 +73,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   readonly #stages: Stage[] = [];
   /** Behind the last stage. */
   readonly #sink: Flow = {
+    isFull: () => this.#isSlow,
     piece: (piece) => this.#take(piece),
     end: () => void (this.#ending ??= "end"),
     break: (ending) => void (this.#ending ??= ending),
@@ -196,7 +196,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
 
   nudge(): boolean {
     // A client cannot take what a fault holds back.
-    return this.#heldBytes > 0 || this.#inner.nudge();
+    return (!this.#isSlow && this.#heldBytes > 0) || this.#inner.nudge();
   }
 
   end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null {
@@ -243,8 +243,9 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   /** Of the real writer. */
   onDrain(): void {
     this.#isSlow = false;
-    if (this.#isEnded) this.#done();
-    else this.#tellReady();
+    if (this.#isEnded) return this.#done();
+    if (!this.#isOver) this.#exchange.engine.wheel.cancel(this);
+    this.#flush();
   }
 
   /** Of the real writer. */
@@ -281,6 +282,16 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     const isTaking = !this.#isSlow && this.#heldBytes <= HELD_BYTES_MAX;
     this.#hasToldSlow ||= !isTaking;
     return isTaking;
+  }
+
+  /** Nobody but this knows any more of a client that takes nothing, once the source has said all. */
+  #watch(): void {
+    if (!this.#isSlow || !this.#hasSourceEnded || this.dueTick >= 0) return;
+    this.#wait(this.#exchange.engine.writeTimeoutMs, () => {
+      if (this.#inner.nudge()) return this.#watch();
+      this.#inner.end("reset");
+      this.onLeave("reader_slow");
+    });
   }
 
   /** The source may go on. */
@@ -332,7 +343,8 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
 
   #stageOf(fault: PlannedFault, world: StageWorld, next: Flow): Stage | undefined {
     switch (FAULT_TRAITS[fault.name].stage) {
-      case "edit": {
+      case "edit":
+      case "swell": {
         const make = world.isStream ? this.#editOf(fault)?.stream : undefined;
         if (make === undefined) return undefined; // of an answer in one piece, which is edited whole
         const edit = make(fault, this.#drawOf(fault));
@@ -379,7 +391,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   #whyNot(fault: PlannedFault, { isStream, isLengthKnown }: AnswerShape): string | undefined {
     const { name, place } = fault;
     const { stage, isOfStream } = FAULT_TRAITS[name];
-    if (stage === "edit") {
+    if (stage === "edit" || stage === "swell") {
       const edit = this.#editOf(fault);
       if (edit === undefined) return `${this.#exchange.surface} has no such thing`;
       if (edit.why !== undefined) return edit.why;
@@ -427,6 +439,8 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   /** Writes what has come through, and how it ends. */
   #flush(): void {
     if (this.#isOver) return;
+    // What waits for what stands behind it goes on, where that has room again.
+    for (const stage of this.#stages) stage.resume();
     const ending = this.#ending;
     if (this.#frozenMs >= 0) {
       this.#writeOut(true);
@@ -434,6 +448,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     }
     if (ending === undefined) {
       this.#writeOut(true);
+      this.#watch();
       return this.#tellReady();
     }
     this.#stop();
