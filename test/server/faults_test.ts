@@ -24,6 +24,7 @@ async function ask(
   path: string,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
+  method = "POST",
 ): Promise<RawResponse> {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   const fields = Object.entries({
@@ -33,7 +34,7 @@ async function ask(
     "content-length": String(Buffer.byteLength(text)),
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  const client = await connect(weir.port, `POST ${path} HTTP/1.1\r\n${fields.join("")}\r\n${text}`);
+  const client = await connect(weir.port, `${method} ${path} HTTP/1.1\r\n${fields.join("")}\r\n${text}`);
   return parseRaw(await client.closed);
 }
 
@@ -51,6 +52,7 @@ function eventsOf({ body }: RawResponse): number {
 
 interface Noted {
   readonly path: string;
+  readonly status: number;
   readonly fault: string | null;
   readonly faults: readonly string[];
 }
@@ -103,6 +105,54 @@ describe("x-weir-fault, where the mock alone answers", () => {
     });
   }
 
+  /** What no source answers: method, path, and what is sent. */
+  const OWN: readonly (readonly [method: string, path: string, body?: object])[] = [
+    ["GET", "/v1/models"],
+    ["GET", "/v1/models/gpt-4o"],
+    ["GET", "/v1/responses/resp_1"],
+    ["GET", "/v1/responses/resp_1?stream=true"],
+    ["POST", "/v1/responses/input_tokens", { model: "gpt-4o", input: "Hi" }],
+    ["POST", "/v1/conversations", {}],
+    ["GET", "/v1/chat/completions"],
+    ["POST", "/memory/messages", { session_id: "s", user_id: "u", role_id: "r" }],
+    ["GET", "/event?appId=1&page=1&pageSize=1"],
+    ["GET", "/api/workflows"],
+    [
+      "POST",
+      "/v1/messages/count_tokens",
+      { model: "claude-sonnet-4-5", messages: [{ role: "user", content: "Hi" }] },
+    ],
+    // Refused before any source is asked.
+    ["POST", CHAT_PATH, { ...JSON.parse(CHAT) as object, temperature: 9 }],
+  ];
+  for (const [method, path, body] of OWN) {
+    test(`${method} ${path}${body && "temperature" in body ? ", refused" : ""}: faults without a source`, async () => {
+      const asked = (fault: string) =>
+        ask(weir, path, body ?? "", {
+          "x-weir-fault": fault,
+          ...(path.includes("count_tokens") ? { "anthropic-version": "2023-06-01" } : {}),
+        }, method);
+      const failed = await asked("status;code=503;message=sorry");
+      expect([failed.status, failed.body.toString().includes("sorry")])
+        .toEqual([503, true]);
+      const cut = await asked("slow-head;ms=1, cut@byte=9");
+      expect([cut.isWhole, cut.body.length]).toEqual([false, 9]);
+      const json = await asked("json-200;message=no");
+      expect([json.status, JSON.stringify(JSON.parse(json.body.toString())).includes("no")])
+        .toEqual([200, true]);
+      const nonsense = await asked("cutt");
+      expect([nonsense.status, nonsense.body.toString().includes("did you mean cut?")])
+        .toEqual([path.startsWith("/memory/") ? 200 : 400, true]);
+    });
+  }
+
+  test("health, metrics, pages and weir's own administration are left alone", async () => {
+    for (const path of ["/health", "/metrics", "/openapi.json", "/__weir/requests", "/nowhere"]) {
+      const got = await ask(weir, path, "", { "x-weir-fault": "status;code=503" }, "GET");
+      expect([path, got.status]).toEqual([path, path === "/nowhere" ? 404 : 200]);
+    }
+  });
+
   test("what is no fault is refused, and named", async () => {
     const got = await faulty(weir, "cut@evnt=3");
     expect(got.status).toBe(400);
@@ -122,6 +172,29 @@ describe("x-weir-fault, where the mock alone answers", () => {
       error: { message: "no", type: "odd", code: "x" },
     });
   });
+
+  for (const path of ["/v1/response", "/api/chat", "/chat", "/conv"]) {
+    const row = STREAMING_SURFACES.find((row) => row.path === path)!;
+    test(`${path}: json-200 is JSON with status 200, and the journal has the status of the wire`, async () => {
+      await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+      for (const isStream of [true, false]) {
+        const body = { ...row.body as object, stream: isStream };
+        const got = await ask(weir, path, path === "/api/chat" || path === "/conv" ? row.body : body, {
+          ...row.headers,
+          "x-weir-fault": "json-200;message=no",
+        });
+        expect([got.status, /content-type: application\/json/.test(got.head)]).toEqual([200, true]);
+        expect(JSON.stringify(JSON.parse(got.body.toString()))).toContain("no");
+        const failed = await ask(weir, path, path === "/api/chat" || path === "/conv" ? row.body : body, {
+          ...row.headers,
+          "x-weir-fault": "status;code=502",
+        });
+        const noted = await journalOf(weir);
+        expect(noted.map(({ status }) => status).toSorted()).toContain(failed.status);
+        await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+      }
+    });
+  }
 
   test("an error has the faults that it can have, too", async () => {
     const got = await faulty(weir, "status;code=500, cut@byte=5, dup");
@@ -200,6 +273,25 @@ describe("before an upstream", () => {
     expect(got.status).toBe(400);
     expect(got.body.toString()).toContain("set faults.header: true");
     expect(proxy.upstream.requests).toEqual([]);
+  });
+
+  test("what needs no model is in front of its upstream, too: header, rules, and no look at it", async () => {
+    proxy = await proxied();
+    const path = "/v1/models";
+    const refused = await ask(proxy.weir, path, "", { "x-weir-fault": "cut" }, "GET");
+    expect([refused.status, refused.body.toString().includes("set faults.header: true")])
+      .toEqual([400, true]);
+    const weir = await launch({
+      set: { "llm.base_url": `${proxy.upstream.url}/v1` },
+      files: {
+        "config.yaml":
+          "faults: {rules: [{match: {path: /v1/models*, source: llm}, fault: status;code=503}]}\n",
+      },
+    });
+    expect((await ask(weir, path, "", {}, "GET")).status).toBe(503);
+    expect((await ask(weir, `${path}/x`, "", {}, "GET")).status).toBe(503);
+    expect(proxy.upstream.requests).toEqual([]);
+    await weir.stop();
   });
 
   test("faults.header: true obeys it, and no upstream sees it", async () => {

@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Answer, Ask } from "../../core/answer.ts";
+import type { Relay } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -35,11 +35,10 @@ export interface StrikeDeps {
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
-type Strike = (fault: PlannedFault, struck: Struck) => Answer | Promise<Answer> | undefined;
+type Strike = (fault: PlannedFault, struck: Struck) => Relay | Promise<never> | undefined;
 
 /** Who is struck. */
 export interface Struck {
-  readonly ask: Ask;
   readonly call: Call;
   readonly deps: StrikeDeps;
   /** What tells this plan from others, where requests are counted. */
@@ -76,11 +75,11 @@ const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>
  *
  * @throws {AppError} an error in place of the answer; `fault_impossible` where nothing of it can be.
  */
-export function struck(
+export function struck<Given>(
   plan: FaultPlan,
   who: Struck,
-  answer: () => Answer | Promise<Answer>,
-): Answer | Promise<Answer> {
+  answer: () => Given | Promise<Given>,
+): Relay | Given | Promise<Relay | Given> {
   const { call, label } = who;
   if (call.request === undefined) checkJob(plan);
   const { faults = [] } = call.faults ?? {};
@@ -117,7 +116,7 @@ function checkJob({ faults }: FaultPlan): void {
 }
 
 /** Nothing is answered until nobody waits; with the head sent, the writer holds back the rest. */
-function hang(fault: PlannedFault, { call }: Struck): Promise<Answer> | undefined {
+function hang(fault: PlannedFault, { call }: Struck): Promise<never> | undefined {
   if (call.request !== undefined && wordOf(fault, "head") === "sent") return undefined;
   call.meetFault("hang");
   const { leaving } = call;
@@ -161,7 +160,7 @@ function refused(fault: PlannedFault, call: Call, status = numberOf(fault, "code
 }
 
 /** A page in place of an answer. */
-function page({ engine: { wheel } }: Call, type: string, text: string): Answer {
+function page({ engine: { wheel } }: Call, type: string, text: string): Relay {
   return {
     kind: "relay",
     status: 200,

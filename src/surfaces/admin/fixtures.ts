@@ -70,6 +70,7 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
       source: "",
       takes,
       isUnnoted: true,
+      isSpared: true,
       admit({ fields }, exchange) {
         exchange.requestId = `req_${stamps.hex(32)}`;
         const verdict = authorize(fields, exchange);
