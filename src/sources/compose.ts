@@ -24,6 +24,7 @@ import { basicOf } from "../lib/userinfo.ts";
 import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
+import { faultsChecked } from "./faults/asked.ts";
 import { faults, unaskedFaults } from "./faults/faults.ts";
 import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
@@ -185,11 +186,13 @@ export function composeSources(
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
     const patient = asked(entry, speaks, streamOptions, mode);
-    const source = noted(respeak(patient, speaks, entry, streamOptions, {
+    const answering = noted(respeak(patient, speaks, entry, streamOptions, {
       count: countUsage,
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
     }));
+    // A tape knows how long its answer is.
+    const source = replays(mode) ? answering : faultsChecked(answering);
     relaying.add(source);
     spoken.set(source, speaks);
     const takes = pathTaker(entry.paths);
@@ -306,6 +309,7 @@ export function composeSources(
   function faulty(source: Source, targetOf: (model: string, ask: Ask) => string): Source {
     const place = {
       takesHeader: config.faults.header || !relaying.has(source),
+      isOwn: !relaying.has(source),
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
       sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
     };

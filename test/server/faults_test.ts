@@ -196,6 +196,35 @@ describe("x-weir-fault, where the mock alone answers", () => {
     });
   }
 
+  test("what the request does not ask for cannot go wrong, and what waits is not waited for", async () => {
+    const row = STREAMING_SURFACES.find(({ path }) => path === "/v1/completions")!;
+    for (const fault of ["usage-missing", "usage-late", "usage-twice"]) {
+      for (const [path, body] of [[CHAT_PATH, JSON.parse(CHAT)], [row.path, row.body]] as const) {
+        const asked = (more: object) =>
+          ask(weir, path, { ...body as object, ...more }, {
+            "x-weir-fault": `slow-head;ms=1, ${fault}`,
+          });
+        const refused = await asked({});
+        expect([refused.status, refused.body.toString().includes("stream_options.include_usage")])
+          .toEqual([400, true]);
+        expect((await asked({ stream_options: { include_usage: true } })).status).toBe(200);
+      }
+    }
+    // An hour of waiting would be in vain.
+    const soon = await faulty(weir, "slow-head;ms=3600000, glue", { stream: false });
+    expect([soon.status, soon.body.toString().includes("it is no stream")]).toEqual([400, true]);
+  });
+
+  test("what has not happened is told in the journal", async () => {
+    await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+    await faulty(weir, "index-gap;of=tool, cut@event=99, glue");
+    const [noted] = await waitFor(async () => {
+      const noted = await journalOf(weir);
+      return noted.length === 1 && noted;
+    });
+    expect(noted).toMatchObject({ faults: ["glue"], faults_missed: ["index-gap", "cut"] });
+  });
+
   test("an error has the faults that it can have, too", async () => {
     const got = await faulty(weir, "status;code=500, cut@byte=5, dup");
     expect([got.status, got.isWhole, got.body.length]).toEqual([500, false, 5]);
@@ -301,6 +330,25 @@ describe("before an upstream", () => {
     expect([got.isWhole, got.body.toString()]).toEqual([false, EVENT + EVENT]);
     const [{ head } = { head: "" }] = proxy.upstream.requests;
     expect(head.toLowerCase()).not.toContain("x-weir");
+  });
+
+  test("it is not asked for what cannot be", async () => {
+    proxy = await proxied({ set: { "faults.header": true } });
+    const whole = JSON.stringify({ ...JSON.parse(CHAT) as object, stream: false });
+    for (
+      const [body, fault] of [
+        [CHAT, "cut@share=0.5"],
+        [CHAT, "length-lie"],
+        [whole, "cut@event=2"],
+        [whole, "glue"],
+        [whole, "no-done"],
+      ] as const
+    ) {
+      const got = await proxy.chat(body, [`x-weir-fault: ${fault}`]);
+      expect([fault, got.status, got.body.toString().includes("fault_impossible")])
+        .toEqual([fault, 400, true]);
+    }
+    expect(proxy.upstream.requests).toEqual([]);
   });
 
   test("an upstream that gets everything of its clients does not get it either", async () => {

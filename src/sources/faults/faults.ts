@@ -14,7 +14,7 @@ import type { FaultPlan, PlannedFault } from "../../core/fault_plan.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
 import type { Draws } from "../draws.ts";
 import { type Asked, type Rule, strikesOf } from "./rules.ts";
-import { isBefore, type StrikeDeps, struck } from "./strike.ts";
+import { checkPlan, isBefore, type StrikeDeps, struck } from "./strike.ts";
 
 /** The header that asks for faults: cut@event=3 */
 export const FAULT_HEADER = "x-weir-fault";
@@ -29,6 +29,8 @@ export interface FaultsDeps extends StrikeDeps {
 export interface FaultsPlace {
   /** True: requests may ask for faults of their own. */
   readonly takesHeader: boolean;
+  /** True: no upstream answers here. */
+  readonly isOwn: boolean;
   /** The model that `ask` names, or the default one. */
   readonly modelOf: (ask: Ask) => string;
   /** The name of the source that would answer it, fixtures aside. */
@@ -49,6 +51,7 @@ export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Sou
       const planned = plannedFor(header, { asked, ask, call, deps, ...place });
       if (planned === undefined) return inner.answer(ask, call);
       const { plan, label } = planned;
+      checkPlan(plan, ask, call, place.isOwn ? "weir" : "either");
       return struck(plan, { call, deps, label }, () => inner.answer(ask, call));
     },
   };

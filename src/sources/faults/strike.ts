@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Relay } from "../../core/answer.ts";
+import type { Ask, Relay } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -15,6 +15,7 @@ import {
   type PlannedFault,
   wordOf,
 } from "../../core/fault_plan.ts";
+import { type Answering, checkAsked } from "../../core/fault_shape.ts";
 import { FAULT_TRAITS } from "../../core/fault_traits.ts";
 import { KnownBody } from "../../core/relay_body.ts";
 import { Fields } from "../../lib/http1/fields.ts";
@@ -59,8 +60,20 @@ const STRIKES: readonly (readonly [FaultName, Strike])[] = [
   }],
 ];
 
+/** What may come in place of an answer, which may have what an answer has not. */
+const IN_PLACE: ReadonlySet<FaultName> = new Set(STRIKES.map(([name]) => name));
 /** What happens before there is an answer. */
-const BEFORE: ReadonlySet<FaultName> = new Set([...STRIKES.map(([name]) => name), "slow-head"]);
+const BEFORE: ReadonlySet<FaultName> = new Set([...IN_PLACE, "slow-head"]);
+
+/**
+ * Looks whether the answer to `ask` can have what is planned, where nothing may come in its place.
+ *
+ * @throws {AppError} `fault_impossible`.
+ */
+export function checkPlan(plan: FaultPlan, ask: Ask, call: Call, who: Answering): void {
+  if (call.request === undefined || plan.faults.some(({ name }) => IN_PLACE.has(name))) return;
+  checkAsked(plan, ask, call.surface, who);
+}
 
 /** True: a source has `fault` happen, and no answer. */
 export function isBefore({ name }: PlannedFault): boolean {
