@@ -201,12 +201,23 @@ abstract class PlacedStage extends Stage {
   }
 }
 
+/** Where `fault` ends an answer. One in one piece whose last byte leaves is whole, and not cut. */
+function placeOf(world: StageWorld, { name, place }: PlannedFault): FaultPlace {
+  if (world.isStream) return place ?? USUAL_EVENT;
+  const told = place ?? USUAL_SHARE;
+  const isCut = name === "cut" || name === "cut-clean";
+  const { totalBytes } = world;
+  const isBehindAll = totalBytes >= 0 && told.unit !== "ms" &&
+    new Mark(told, world).byte >= totalBytes;
+  return isCut && isBehindAll ? { unit: "byte", at: Infinity } : told;
+}
+
 /** Ends an answer at its place: cut, cut-clean, reset, half-open. */
 export class CutStage extends PlacedStage {
   readonly #fault: PlannedFault;
 
   constructor(world: StageWorld, next: Flow, fault: PlannedFault) {
-    super(world, next, fault.place ?? (world.isStream ? USUAL_EVENT : USUAL_SHARE));
+    super(world, next, placeOf(world, fault));
     this.#fault = fault;
   }
 

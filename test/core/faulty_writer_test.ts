@@ -327,6 +327,14 @@ for (const kind of ["json", "relayed json"] as const) {
       });
     }
 
+    for (const faults of ["cut@share=1", "cut-clean@byte=99"]) {
+      test(`${faults} is behind all of it: whole, and nothing has happened`, async () => {
+        const rig = await rigOf(kind, faults);
+        await rig.expect(JSON_BODY, "whole");
+        expect(rig.met).toEqual([]);
+      });
+    }
+
     test("stall@byte=5;ms=10 is silent for as long", async () => {
       const rig = await rigOf(kind, "stall@byte=5;ms=10");
       await rig.to(9);

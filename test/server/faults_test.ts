@@ -34,7 +34,11 @@ async function ask(
     "content-length": String(Buffer.byteLength(text)),
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  const client = await connect(weir.port, `${method} ${path} HTTP/1.1\r\n${fields.join("")}\r\n${text}`);
+  const head = `${method} ${path} HTTP/1.1\r\n${fields.join("")}\r\n`;
+  const client = await connect(
+    weir.port,
+    Buffer.concat([Buffer.from(head, "latin1"), Buffer.from(text)]),
+  );
   return parseRaw(await client.closed);
 }
 
@@ -213,6 +217,21 @@ describe("x-weir-fault, where the mock alone answers", () => {
     // An hour of waiting would be in vain.
     const soon = await faulty(weir, "slow-head;ms=3600000, glue", { stream: false });
     expect([soon.status, soon.body.toString().includes("it is no stream")]).toEqual([400, true]);
+  });
+
+  test("what is written in UTF-8 is said in UTF-8", async () => {
+    const got = await faulty(weir, Buffer.from('status;message="晴 🌊"').toString("latin1"));
+    expect(got.body.toString()).toContain("晴 🌊");
+  });
+
+  test("an error that nobody has worded has a sentence all the same", async () => {
+    const said = async (fault: string, path = CHAT_PATH) =>
+      (await ask(weir, path, path === CHAT_PATH ? CHAT : { input: "Hi" }, { "x-weir-fault": fault }))
+        .body.toString();
+    expect(await said("status;code=529")).toContain('"Overloaded"');
+    expect(await said("status;code=599")).toContain('"The server has failed: status 599"');
+    expect(await said("status;code=460")).toContain('"The request was refused: status 460"');
+    expect(await said("rate-limit", "/v1/moderations")).toContain("Rate limit reached on requests");
   });
 
   test("what has not happened is told in the journal", async () => {

@@ -12,6 +12,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { FaultPlan, PlannedFault } from "../../core/fault_plan.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
+import { fieldText } from "../../lib/http1/field_text.ts";
 import type { Draws } from "../draws.ts";
 import { type Asked, type Rule, strikesOf } from "./rules.ts";
 import { checkPlan, isBefore, type StrikeDeps, struck } from "./strike.ts";
@@ -81,7 +82,8 @@ export function unaskedFaults(
 
 /** The list of faults that a request asks for; null = it does not. */
 function headerOf({ request }: Call): string | null {
-  return request?.head.fields.get(FAULT_HEADER) ?? null;
+  const text = request?.head.fields.get(FAULT_HEADER) ?? null;
+  return text === null ? null : fieldText(text);
 }
 
 /** What is planned for a request, and by whom; undefined = nothing. */

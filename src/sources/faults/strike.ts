@@ -164,12 +164,19 @@ function refused(fault: PlannedFault, call: Call, status = numberOf(fault, "code
   const type = wordOf(fault, "type") ?? (status < 400 ? "server_error" : undefined);
   const code = wordOf(fault, "error-code");
   const wait = keys["retry-after"];
-  const usual = status === 200 ? "Internal Server Error" : STATUS_CODES[status] ?? "Error";
+  const usual = status === 200 ? "Internal Server Error" : sentenceOf(status);
   throw new AppError("scripted", wordOf(fault, "message") ?? usual, {
     status,
     told: { ...(type === undefined ? {} : { type }), ...(code === undefined ? {} : { code }) },
     ...(wait === undefined ? {} : { headers: { "retry-after": String(wait) } }),
   });
+}
+
+/** What an error of `status` says when nobody has said it. */
+function sentenceOf(status: number): string {
+  if (status === 529) return "Overloaded"; // Anthropic's own
+  const whose = status < 500 ? "The request was refused" : "The server has failed";
+  return STATUS_CODES[status] ?? `${whose}: status ${status}`;
 }
 
 /** A page in place of an answer. */
