@@ -475,6 +475,19 @@ faults:
   });
 });
 
+test("key is the one that a client shows, where no token has a name", async () => {
+  const weir = await launch({
+    files: { "config.yaml": 'faults: {rules: [{match: {key: "sk-free*"}, fault: status;code=503}]}\n' },
+  });
+  const status = async (headers: Readonly<Record<string, string>>) =>
+    (await ask(weir, CHAT_PATH, CHAT, headers)).status;
+  expect(await status({ authorization: "Bearer sk-free-1" })).toBe(503);
+  expect(await status({ "x-api-key": "sk-free-2" })).toBe(503);
+  expect(await status({ authorization: "Bearer sk-paid" })).toBe(200);
+  expect(await status({})).toBe(200);
+  await weir.stop();
+});
+
 test("a rate is the same luck for the n-th equal request, in any weir and worker", async () => {
   const runs: number[][] = [];
   for (const workers of [1, 2]) {

@@ -12,6 +12,7 @@ import { fieldText } from "../../lib/http1/field_text.ts";
 import type { Draw } from "../draws.ts";
 import { globOf } from "../glob.ts";
 import { MODEL_CHARS_MAX } from "../route.ts";
+import { keyName } from "../shown_key.ts";
 
 /** A longer value is matched by no pattern, which may take the cube of its length. */
 const VALUE_CHARS_MAX = 1024;
@@ -47,7 +48,7 @@ export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
         return text.length <= charsMax && glob.test(text);
       });
     };
-    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, { tokenName }) => tokenName);
+    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, call) => keyName(call));
     if (path !== undefined) test(path, VALUE_CHARS_MAX, (_, call) => pathOf(call));
     for (const [name, pattern] of Object.entries(header ?? {})) {
       tests.push((_, { request }) => request?.head.fields.has(name) === true);
