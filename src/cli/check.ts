@@ -19,7 +19,8 @@ import { readTokens } from "./token_files.ts";
 export const check = defineCommand({
   name: "check",
   summary: "read the config and print what is in force, secrets masked",
-  details: "Behind each setting stands where it comes from. Files of workflows and of fixtures are " +
+  details:
+    "Behind each setting stands where it comes from. Files of workflows and of fixtures are " +
     "checked, too.",
   operands: {
     file: {

@@ -162,7 +162,11 @@ class Slot implements ExchangeNote, JournalEntry {
     this.head = NO_HEAD;
     this.text = undefined;
     this.isTextCut = false;
-    this.#facts.view = this.#facts.error = this.#facts.drawn = this.#facts.faults = undefined;
+    this.#facts.view =
+      this.#facts.error =
+      this.#facts.drawn =
+      this.#facts.faults =
+        undefined;
     if (this.#times.length > 2 * TIMES_KEPT) this.#times = NO_TIMES;
   }
 

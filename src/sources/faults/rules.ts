@@ -52,7 +52,11 @@ export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
     if (path !== undefined) test(path, VALUE_CHARS_MAX, (_, call) => pathOf(call));
     for (const [name, pattern] of Object.entries(header ?? {})) {
       tests.push((_, { request }) => request?.head.fields.has(name) === true);
-      test(pattern, VALUE_CHARS_MAX, (_, { request }) => fieldText(request?.head.fields.get(name) ?? ""));
+      test(
+        pattern,
+        VALUE_CHARS_MAX,
+        (_, { request }) => fieldText(request?.head.fields.get(name) ?? ""),
+      );
     }
     if (model !== undefined) test(model, MODEL_CHARS_MAX, (asked) => asked.model());
     if (source !== undefined) tests.push((asked) => asked.source() === source);
