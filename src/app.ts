@@ -205,7 +205,7 @@ export function makeApp(
     startTrace: observer.startTrace,
     note: config.ops.journal === "off" ? undefined : world.desk.journal.note,
   };
-  const driver = new Driver(engine, server);
+  const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });

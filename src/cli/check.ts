@@ -7,6 +7,7 @@
 import { describeConfig } from "../config/describe.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
+import { checkFixtures } from "./fixture_watch.ts";
 import { readLatency } from "./latency_file.ts";
 import { oddities } from "./introduction.ts";
 import { readServed, warn } from "./settings.ts";
@@ -18,7 +19,9 @@ import { readTokens } from "./token_files.ts";
 export const check = defineCommand({
   name: "check",
   summary: "read the config and print what is in force, secrets masked",
-  details: "Behind each setting stands where it comes from. Workflow files are checked, too.",
+  details:
+    "Behind each setting stands where it comes from. Files of workflows and of fixtures are " +
+    "checked, too.",
   operands: {
     file: {
       name: "FILE",
@@ -41,6 +44,7 @@ export const check = defineCommand({
     readTls(settings);
     readTokens(settings);
     readLatency(settings);
+    checkFixtures(settings, terminal);
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());

@@ -24,6 +24,22 @@ export function fixturePlaces({ config, folder }: Pick<Settings, "config" | "fol
   return { paths: config.mock.fixtures, folder } satisfies FixturePlaces;
 }
 
+/**
+ * Looks at the fixtures of the config's files, as serving them begins.
+ *
+ * @throws {Failure} with every problem.
+ */
+export function checkFixtures(settings: Settings, terminal: Terminal): void {
+  const { paths, folder } = fixturePlaces(settings);
+  checkLoaded(loadFixtures(paths, folder, checkFixture), terminal);
+}
+
+/** @throws {Failure} with every problem. */
+function checkLoaded({ problems, warnings }: LoadedFixtures, terminal: Terminal): void {
+  if (problems.length > 0) throw new Failure(`The fixtures have ${problemsText(problems)}`);
+  warn(warnings, terminal);
+}
+
 /** Whoever writes a file may write it in pieces, and several files one after the other. */
 const SETTLE_MS = 100;
 
@@ -61,10 +77,7 @@ export class FixtureFiles {
   open(places: FixturePlaces): FixtureState {
     this.#places = places;
     const loaded = this.#load();
-    if (loaded.problems.length > 0) {
-      throw new Failure(`The fixtures have ${problemsText(loaded.problems)}`);
-    }
-    warn(loaded.warnings, this.#options.terminal);
+    checkLoaded(loaded, this.#options.terminal);
     this.#state = { fixtures: loaded.fixtures, trouble: "" };
     this.#watch(loaded.files);
     return this.#state;

@@ -24,6 +24,7 @@ interface Noted {
   readonly fixture: string | null;
   readonly status: number | null;
   readonly faults: readonly string[];
+  readonly faults_missed?: readonly string[];
   readonly outcome: string | null;
   readonly duration_ms: number | null;
   readonly frames: readonly (readonly [ms: number, frames: number])[];
@@ -105,6 +106,7 @@ function lineOf(one: Noted): string {
     one.status ?? "no answer yet",
     ...(outcome === null || outcome === "completed" ? [] : [outcome]),
     ...(one.faults.length === 0 ? [] : [`fault ${one.faults.join(", ")}`]),
+    ...(one.faults_missed === undefined ? [] : [`no fault ${one.faults_missed.join(", ")}`]),
     ...(duration_ms === null ? [] : [`${Math.round(duration_ms)} ms`]),
     ...(count > 1 ? [`${count} frames`] : []),
     fixture === null ? source : `fixture ${fixture}`,

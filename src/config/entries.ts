@@ -158,7 +158,10 @@ const pattern = globRule("pattern");
 const faultMatch = z.strictObject({
   model: told(pattern, "the model's name"),
   path: told(pattern, "the path, without its query"),
-  key: told(pattern, "the name of the token that was shown"),
+  key: told(
+    pattern,
+    "the name of the token that opened the door, else the key that the client shows",
+  ),
   header: told(
     z.record(z.string(), pattern, "a mapping of headers to patterns"),
     "headers that must be there, and what they say",

@@ -24,6 +24,8 @@ export type FaultKey =
       readonly isWhole: boolean;
       /** Absent: nothing is usual. */
       readonly initial?: number;
+      /** True: 0 would do nothing. */
+      readonly isNot0?: true;
     }
     | { readonly kind: "word"; readonly words: readonly string[]; readonly initial: string }
     /** Any text, in quotes where it has a comma or a semicolon. */
@@ -216,12 +218,15 @@ export const FAULTS = {
     text: "a wrong content-length, and a close behind the last byte",
     ...NOWHERE,
     keys: {
-      by: number(
-        "bytes that it is too large; below 0 too small",
-        -HUGE_BYTES_MAX,
-        HUGE_BYTES_MAX,
-        10,
-      ),
+      by: {
+        kind: "number",
+        text: "bytes that it is too large; below 0 too small",
+        min: -HUGE_BYTES_MAX,
+        max: HUGE_BYTES_MAX,
+        isWhole: true,
+        initial: 10,
+        isNot0: true,
+      },
     },
   },
   "slow-close": {
@@ -285,7 +290,17 @@ export function parseFaults(text: string): readonly WrittenFault[] {
   if (pieces.length > FAULTS_MAX) {
     throw new FaultTextError(`there may be ${FAULTS_MAX} faults at once`, pieces[FAULTS_MAX]!.at);
   }
-  return pieces.map(faultOf);
+  const faults = pieces.map(faultOf);
+  let hugeBytes = 0;
+  for (const [at, { name, keys }] of faults.entries()) {
+    hugeBytes += name === "huge" ? Number(keys["bytes"]) : 0;
+    if (hugeBytes <= HUGE_BYTES_MAX) continue;
+    throw new FaultTextError(
+      `huge adds at most ${HUGE_BYTES_MAX} bytes to an answer, all of them together`,
+      pieces[at]!.at,
+    );
+  }
+  return faults;
 }
 
 function faultOf(piece: Piece): WrittenFault {
@@ -379,7 +394,11 @@ function valueOf(key: string, text: string, rule: FaultKey, at: number): number 
   }
   const { min, max, isWhole } = rule;
   const value = NUMBER.test(text) ? Number(text) : NaN;
-  if (value >= min && value <= max && (!isWhole || Number.isInteger(value))) return value;
+  const isFit = value >= min && value <= max && (!isWhole || Number.isInteger(value));
+  if (isFit && value === 0 && rule.isNot0) {
+    throw new FaultTextError(`${key} must not be 0, which changes nothing`, at);
+  }
+  if (isFit) return value;
   throw new FaultTextError(
     `${key} must be a ${isWhole ? "whole " : ""}number from ${min} to ${max}: it is ${
       JSON.stringify(text)

@@ -8,6 +8,7 @@ import type { Fields } from "../lib/http1/fields.ts";
 import type { SseTail, StreamEnd } from "../lib/sse_tail.ts";
 import type { AppError } from "./errors.ts";
 import type { Call } from "./exchange.ts";
+import type { FaultEdits } from "./fault_plan.ts";
 import type { Turn } from "./turn.ts";
 import type { Upload } from "./upload.ts";
 
@@ -55,6 +56,8 @@ export interface Ask {
    * Anthropic's API does. OpenAI's keeps what it has taken.
    */
   readonly settlesTokens?: boolean | undefined;
+  /** How the answer's dialect has faults on purpose; absent = nobody knows yet. */
+  readonly manner?: { readonly faultEdits?: FaultEdits };
 }
 
 /** An `Ask` for a turn that is known. */

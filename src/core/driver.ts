@@ -38,6 +38,7 @@ import { stampTexts } from "./stamp.ts";
 import {
   type Asking,
   type EventsOutput,
+  type FramesOutput,
   Inbound,
   type Manner,
   type Output,
@@ -67,6 +68,14 @@ const LONG_STEPS = 4096;
 /** Longer than anybody waits: for what has no time yet. */
 const ENDLESS_MS = 2 ** 31;
 
+/**
+ * Has faults on purpose happen to a request that no source is asked about. undefined = its answer comes as
+ * it would; a relay comes in place of it.
+ *
+ * @throws {AppError} an error in its place (also as a rejection).
+ */
+export type StrikeUnasked = (call: Call) => Relay | undefined | Promise<Relay | undefined>;
+
 /** Drives exchanges: the only maker of them. One for the whole process. */
 export class Driver {
   readonly engine: Engine;
@@ -79,8 +88,12 @@ export class Driver {
   /** How each upstream's headers go down, by its host. */
   readonly #headersDown = new Map<string, HeadersDown>();
 
-  constructor(engine: Engine, options: BodyOptions) {
+  /** Absent: nobody wants faults. */
+  readonly strike: StrikeUnasked | undefined;
+
+  constructor(engine: Engine, options: BodyOptions, strike?: StrikeUnasked) {
     this.engine = engine;
+    this.strike = strike;
     this.bodyLimits = new BodyLimits(engine.wheel, options);
   }
 
@@ -169,6 +182,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #isOver = false;
   /** Frees what is waited for when the answer will not begin. */
   #forgo: (() => void) | undefined = undefined;
+  /** True: whatever faults it has are planned. */
+  #isStruck = false;
   /** True when the answer is known: what is to be finished of it needs no time. */
   #isKnown = false;
 
@@ -227,9 +242,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       const output = this.#surface.answer(inbound, this.#exchange);
       if (!(output instanceof Promise)) return this.#put(output);
       this.#wait();
-      output.then((settled) => this.#put(settled), (error) => this.#refuse(error));
+      output.then((settled) => this.#put(settled), (error) => this.#turnDown(error));
     } catch (error) {
-      this.#refuse(error);
+      this.#turnDown(error);
     }
   }
 
@@ -243,23 +258,70 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
     try {
-      // What a surface has planned by itself.
-      if (this.#exchange.faults !== undefined) this.#bendOutput(output);
-      switch (output.kind) {
-        case "ask":
-          return this.#ask(output, output);
-        case "pass":
-          return this.#ask(output, passingAsk(output));
-        case "whole":
-          return this.#whole(output);
-        case "frames":
-          return this.#frames(output.frames, output.manner);
-        case "events":
-          return this.#events(output);
-      }
+      if (output.kind === "ask") return this.#ask(output, output);
+      if (output.kind === "pass") return this.#ask(output, passingAsk(output));
+      this.#strike(() => this.#give(output), () => discard(output));
     } catch (error) {
-      this.#refuse(error);
+      this.#turnDown(error);
     }
+  }
+
+  /** Writes what no source has a part in. */
+  #give(output: FramesOutput | EventsOutput | Whole): void {
+    if (this.#exchange.faults !== undefined) this.#bendOutput(output);
+    switch (output.kind) {
+      case "whole":
+        return this.#whole(output);
+      case "frames":
+        return this.#frames(output.frames, output.manner);
+      case "events":
+        return this.#events(output);
+    }
+  }
+
+  /** Answers with what the surface says is wrong. */
+  #turnDown(error: unknown): void {
+    if (this.#isOver) return;
+    if (this.#isStruck) return this.#refuse(error);
+    try {
+      this.#strike(() => this.#refuse(error));
+    } catch (fault) {
+      this.#refuse(fault);
+    }
+  }
+
+  /**
+   * Goes on with `next` where no source is asked, behind the faults of the request that come before its
+   * answer. `forgo`: there will be no such answer.
+   */
+  #strike(next: () => void, forgo?: () => void): void {
+    const exchange = this.#exchange;
+    const { strike } = this.#driver;
+    this.#isStruck = true;
+    if (strike === undefined || this.#surface.isSpared === true || exchange.faults !== undefined) {
+      return next();
+    }
+    let given: ReturnType<StrikeUnasked>;
+    try {
+      given = strike(exchange);
+    } catch (error) {
+      forgo?.();
+      throw error;
+    }
+    if (given === undefined) return next();
+    const put = (relay: Relay | undefined) => {
+      if (relay === undefined && !this.#isOver) return next();
+      forgo?.();
+      if (relay === undefined || this.#isOver) return;
+      this.#bend();
+      this.#relay(relay, UNTOLD);
+    };
+    if (!(given instanceof Promise)) return put(given);
+    this.#wait();
+    given.then(put).catch((error) => {
+      forgo?.();
+      this.#refuse(error);
+    });
   }
 
   /** Asks the source, and has its answer said. */
@@ -271,6 +333,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     exchange.isDraining = asking.isDraining === true;
     exchange.model ||= ask.model();
+    this.#isStruck = true; // by its source
     const answer = asking.source.answer(ask, exchange);
     if (!(answer instanceof Promise)) return this.#take(answer, asking);
     this.#wait();
@@ -292,11 +355,17 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     });
   }
 
-  #bendOutput(output: Output): void {
-    const isStream = output.kind === "events";
-    this.#bend(isStream ? output.faultEdits : undefined);
-    const isError = output.kind === "whole" && output.status >= 400;
-    if (!isError) this.#faulty!.expect({ isStream, isLengthKnown: !isStream });
+  #bendOutput(output: FramesOutput | EventsOutput | Whole): void {
+    const isStream = output.kind !== "whole";
+    const { faultEdits } = output.kind === "events"
+      ? output
+      : output.kind === "frames"
+      ? output.manner
+      : UNTOLD;
+    this.#bend(faultEdits);
+    if (output.kind === "whole" && output.status >= 400) return;
+    this.#faulty!.expect({ isStream, isLengthKnown: output.kind !== "events" });
+    if (output.kind === "frames") this.#faulty!.know(output.frames.ends.at(-1)!);
   }
 
   /** Whatever is written from now on has its faults. */
@@ -565,15 +634,18 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#keeping?.drop();
     const exchange = this.#exchange;
     exchange.upstream?.end(thrown);
-    const error = exchange.refuse(thrown);
+    const error = exchange.errorOf(thrown);
+    let answer: Pick<Whole, "status" | "headers" | "body">;
     try {
-      const { status, headers, body } = this.#surface.refuse(error, exchange, asking);
-      this.#writer.whole(status, headers, body);
+      // What is said with a status of success is no failure of whoever was asked: each says it as its own.
+      answer = this.#surface.refuse(error, exchange, error.status < 400 ? undefined : asking);
     } catch (bug) {
       // Whatever is wrong with the refusal, nobody waits in vain.
       exchange.engine.watch({ kind: "bug", where: exchange.surface, error: bug });
-      this.#writer.whole(500, {}, null);
+      answer = { status: 500, headers: {}, body: null };
     }
+    exchange.refuse(error, answer.status);
+    this.#writer.whole(answer.status, answer.headers, answer.body);
   }
 
   /** From now on shutdown finds it, and its client's leaving is noticed. */
@@ -622,6 +694,9 @@ function lengthOf({ fields }: Relay): number | undefined {
   const text = fields.get("content-length");
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
+
+/** How what has no words of a dialect breaks off. */
+const UNTOLD: StreamManner = { errorEvent: () => null };
 
 /** A request that nobody reads. */
 function passingAsk({ wire, model }: Passing): Ask {

@@ -283,17 +283,21 @@ export class Exchange implements Call, ExchangeFacts {
   }
 
   /**
-   * Ends the exchange with an error answer, and gives the error to answer with. What is no
-   * `AppError` is a bug: the watchers get its stack, the client does not.
+   * The error to answer with. What is no `AppError` is a bug: the watchers get its stack, the client does
+   * not.
    */
-  refuse(thrown: unknown): AppError {
+  errorOf(thrown: unknown): AppError {
     const error = asAppError(thrown);
     if (error.code === "internal" && !this.#hasLeft) {
       this.engine.watch({ kind: "bug", where: this.surface, error: thrown });
     }
-    this.begin(error.status);
-    this.end(this.#hasLeft ? "client_left" : outcomeOf(error), error);
     return error;
+  }
+
+  /** Ends the exchange with an error answer of `status`: some dialects say an error with another one. */
+  refuse(error: AppError, status = error.status): void {
+    this.begin(status);
+    this.end(this.#hasLeft ? "client_left" : outcomeOf(error), error);
   }
 
   /** Tells the watchers. Only the first call counts. */

@@ -5,6 +5,8 @@
  * @module
  */
 
+import type { Turn } from "./turn.ts";
+
 /** Every fault by its name; what each takes is said in `src/config/faults.ts`. */
 export const FAULT_NAMES = [
   "refuse",
@@ -118,6 +120,8 @@ export interface EventEdit {
 export interface FaultEdit {
   /** Why the dialect cannot have it, for whoever asks for it: "its events have no roles". */
   readonly why?: string;
+  /** Why weir's own answer to `turn` cannot have it, as far as that is known; undefined = it may. */
+  readonly whyNot?: (turn: Turn) => string | undefined;
   /** Of a stream. `draw`: chance of this fault alone, 0 < x < 1. */
   stream?(fault: PlannedFault, draw: (index: number) => number): EventEdit;
   /** Of an answer in one piece: `body` with the fault in it; the same text = it cannot have it. */

@@ -29,6 +29,8 @@ export type Break = "fin" | "reset";
 
 /** Where pieces go. */
 export interface Flow {
+  /** True: what comes now would only wait. Whoever can wait itself sends nothing more. */
+  isFull(): boolean;
   piece(piece: Piece): void;
   /** The body is whole. */
   end(): void;
@@ -67,6 +69,13 @@ export abstract class Stage implements Flow {
   get heldBytes(): number {
     return 0;
   }
+
+  isFull(): boolean {
+    return this.next.isFull();
+  }
+
+  /** What comes behind it may take more again. */
+  resume(): void {}
 
   /** The answer begins; called before the first piece. */
   start(): void {}
@@ -192,12 +201,23 @@ abstract class PlacedStage extends Stage {
   }
 }
 
+/** Where `fault` ends an answer. One in one piece whose last byte leaves is whole, and not cut. */
+function placeOf(world: StageWorld, { name, place }: PlannedFault): FaultPlace {
+  if (world.isStream) return place ?? USUAL_EVENT;
+  const told = place ?? USUAL_SHARE;
+  const isCut = name === "cut" || name === "cut-clean";
+  const { totalBytes } = world;
+  const isBehindAll = totalBytes >= 0 && told.unit !== "ms" &&
+    new Mark(told, world).byte >= totalBytes;
+  return isCut && isBehindAll ? { unit: "byte", at: Infinity } : told;
+}
+
 /** Ends an answer at its place: cut, cut-clean, reset, half-open. */
 export class CutStage extends PlacedStage {
   readonly #fault: PlannedFault;
 
   constructor(world: StageWorld, next: Flow, fault: PlannedFault) {
-    super(world, next, fault.place ?? (world.isStream ? USUAL_EVENT : USUAL_SHARE));
+    super(world, next, placeOf(world, fault));
     this.#fault = fault;
   }
 
@@ -227,17 +247,29 @@ export class CutStage extends PlacedStage {
 /** What waits in a stage: pieces, and how it all ends. */
 type Waiting = Piece | { readonly tell: (next: Flow) => void };
 
+/** While stages hold back more than this, whoever feeds them waits. */
+export const HELD_BYTES_MAX = 65_536;
+/** So many pieces, however small: each takes memory of its own. */
+const HELD_PIECES_MAX = 1024;
+
 /** A stage that keeps pieces in a line. */
 abstract class LineStage extends PlacedStage {
-  readonly #line: Waiting[] = [];
+  #line: Waiting[] = [];
+  /** Where in it the first one stands: to move all others up each time takes the square of their number. */
+  #first = 0;
   #heldBytes = 0;
 
   override get heldBytes(): number {
     return this.#heldBytes;
   }
 
+  override isFull(): boolean {
+    return this.#heldBytes > HELD_BYTES_MAX ||
+      this.#line.length - this.#first > HELD_PIECES_MAX || super.isFull();
+  }
+
   protected get isEmpty(): boolean {
-    return this.#line.length === 0;
+    return this.#first === this.#line.length;
   }
 
   protected queue(waiting: Waiting): void {
@@ -247,15 +279,32 @@ abstract class LineStage extends PlacedStage {
 
   /** True: behind all pieces, how it ends is next. */
   protected get isEndNext(): boolean {
-    return this.#line.length > 0 && !("bytes" in this.#line[0]!);
+    return !this.isEmpty && !("bytes" in this.#line[this.#first]!);
   }
 
-  /** Lets the first one go. */
-  protected release(): void {
-    const waiting = this.#line.shift()!;
-    if (!("bytes" in waiting)) return waiting.tell(this.next);
-    this.#heldBytes -= waiting.bytes.length;
-    this.next.piece(waiting);
+  /**
+   * Lets the first one go; of a piece the part that `cut` gives, which is the beginning of it or all.
+   */
+  protected release(cut?: (piece: Piece) => Piece): void {
+    const waiting = this.#line[this.#first]!;
+    if (!("bytes" in waiting)) {
+      this.#drop();
+      return waiting.tell(this.next);
+    }
+    const part = cut?.(waiting) ?? waiting;
+    this.#heldBytes -= part.bytes.length;
+    if (part.bytes.length === waiting.bytes.length) this.#drop();
+    else this.#line[this.#first] = { ...waiting, bytes: waiting.bytes.subarray(part.bytes.length) };
+    this.next.piece(part);
+  }
+
+  /** The first one has gone. */
+  #drop(): void {
+    this.#first++;
+    if (this.isEmpty) {
+      this.#line = [];
+      this.#first = 0;
+    }
   }
 
   /** True while what comes has to wait. */
@@ -321,20 +370,31 @@ export class SilenceStage extends LineStage {
   }
 }
 
-/** Cuts what comes into small writes with time between them: trickle, split. */
+/** So many small writes in one millisecond, and then others have their turn. */
+const WRITES_MAX = 64;
+
+/** Cuts what comes into small writes with time between them: trickle, split. Each is cut when it is due. */
 export class PaceStage extends LineStage {
   readonly #name: FaultName;
   readonly #everyMs: number;
-  readonly #cut: (piece: Piece) => readonly Buffer[];
+  /** Bytes of the first write of a piece that begins behind `before`. */
+  readonly #firstBytes: (bytes: Buffer, before: number, isWhole: boolean) => number;
+  readonly #cut: (piece: Piece) => Piece;
   readonly #onTime: Later;
   #wroteMs = -Infinity;
+  /** Writes in the millisecond of the last one. */
+  #writes = 0;
+  /** The byte that was written last, where a part of its piece is still to come; else the end of a line. */
+  #before = LF;
+  #isPumping = false;
 
   constructor(world: StageWorld, next: Flow, fault: PlannedFault) {
     super(world, next, fault.place ?? AT_ONCE);
     this.#name = fault.name;
     this.#everyMs = numberOf(fault, "ms");
     const size = fault.name === "trickle" ? numberOf(fault, "bytes") : 0;
-    this.#cut = size > 0 ? ({ bytes }) => evenParts(bytes, size) : splitParts;
+    this.#firstBytes = size > 0 ? ({ length }) => Math.min(size, length) : splitBytes;
+    this.#cut = (piece) => this.#part(piece);
     this.#onTime = new Later(() => {
       this.#pump();
       this.world.flush();
@@ -348,13 +408,8 @@ export class PaceStage extends LineStage {
   protected override here(): void {}
 
   protected override behind(piece: Piece): void {
-    const parts = this.#cut(piece);
-    if (parts.length > 1) this.world.met(this.#name);
-    for (const [i, bytes] of parts.entries()) {
-      const events = i === parts.length - 1 ? piece.events : 0;
-      this.queue({ bytes, events, isAlone: true });
-    }
-    this.#pump();
+    this.queue(piece);
+    this.resume();
   }
 
   override stop(): void {
@@ -362,28 +417,53 @@ export class PaceStage extends LineStage {
     this.world.wheel.cancel(this.#onTime);
   }
 
-  #pump(): void {
-    const { wheel } = this.world;
-    while (!this.isEmpty) {
-      const dueMs = this.#wroteMs + this.#everyMs;
-      if (dueMs > wheel.nowMs) return wheel.set(this.#onTime, dueMs);
-      this.#wroteMs = wheel.nowMs;
-      this.release();
-      this.#tellEnd();
-    }
+  override resume(): void {
+    if (this.#onTime.dueTick < 0) this.#pump();
   }
 
-  /** How it ends needs no time of its own. */
-  #tellEnd(): void {
-    while (this.isEndNext) this.release();
+  #pump(): void {
+    if (this.#isPumping) return; // what it lets go may call for more
+    this.#isPumping = true;
+    const { wheel } = this.world;
+    while (!this.isEmpty && !this.next.isFull()) {
+      const { nowMs } = wheel;
+      if (Math.floor(nowMs) > Math.floor(this.#wroteMs)) this.#writes = 0;
+      const dueMs = this.#wroteMs + this.#everyMs;
+      if (dueMs > nowMs || this.#writes === WRITES_MAX) {
+        wheel.set(this.#onTime, Math.max(dueMs, Math.floor(nowMs) + 1));
+        break;
+      }
+      this.#wroteMs = nowMs;
+      this.#writes++;
+      this.release(this.#cut);
+      // How it ends needs no time of its own.
+      while (this.isEndNext) this.release();
+    }
+    this.#isPumping = false;
   }
+
+  /** The beginning of `piece` that is written at once. */
+  #part({ bytes, events }: Piece): Piece {
+    const size = this.#firstBytes(bytes, this.#before, events === 0 && !this.#isInside);
+    this.#isInside = size < bytes.length;
+    if (this.#isInside) this.world.met(this.#name);
+    this.#before = this.#isInside ? bytes[size - 1]! : LF;
+    return { bytes: bytes.subarray(0, size), events: this.#isInside ? 0 : events, isAlone: true };
+  }
+
+  /** True: the beginning of the first piece has gone. */
+  #isInside = false;
 }
 
-/** Gathers events into one write. */
+/** More than this is not gathered. */
+const GLUED_BYTES_MAX = 1_048_576;
+
+/** Gathers events into one write, of so many bytes or an event more. */
 export class GlueStage extends Stage {
   readonly #eventsMax: number;
   #pieces: Piece[] = [];
   #events = 0;
+  #bytes = 0;
 
   constructor(world: StageWorld, next: Flow, fault: PlannedFault) {
     super(world, next);
@@ -393,7 +473,8 @@ export class GlueStage extends Stage {
   override piece(piece: Piece): void {
     this.#pieces.push(piece);
     this.#events += piece.events;
-    if (this.#events >= this.#eventsMax) this.#release();
+    this.#bytes += piece.bytes.length;
+    if (this.#events >= this.#eventsMax || this.#bytes >= GLUED_BYTES_MAX) this.#release();
   }
 
   override end(): void {
@@ -417,7 +498,7 @@ export class GlueStage extends Stage {
     const bytes = Buffer.concat(this.#pieces.map((piece) => piece.bytes));
     this.next.piece({ bytes, events: this.#events, isAlone: true });
     this.#pieces = [];
-    this.#events = 0;
+    this.#events = this.#bytes = 0;
   }
 }
 
@@ -494,39 +575,34 @@ function piecesOf(bytes: Buffer): readonly Piece[] {
   return parts.map((part) => ({ bytes: part.bytes, events: part.isEvent ? 1 : 0 }));
 }
 
-function evenParts(bytes: Buffer, size: number): readonly Buffer[] {
-  const parts: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += size) parts.push(bytes.subarray(at, at + size));
-  return parts;
-}
-
 const CR = 0x0d;
 const LF = 0x0a;
 const DATA = Buffer.from("data:");
 
 /**
- * The parts of a piece between borders where readers go wrong: behind the first byte of a character
- * of several, inside `data:`, and between the two bytes of a line end or of an empty line. A piece of
- * an answer that has none of these is cut in the middle.
+ * How many bytes there are up to the next border where readers go wrong, or up to the end: behind the
+ * first byte of a character of several, inside `data:`, and between the two bytes of a line end or of
+ * an empty line. `before`: the byte that stands before `bytes`. `isWhole`: they are all of an answer in one
+ * piece; one that has no such border is cut in the middle.
  */
-function splitParts({ bytes, events }: Piece): readonly Buffer[] {
-  const borders: number[] = [];
-  for (let at = 0; at < bytes.length; at++) {
+function splitBytes(bytes: Buffer, before: number, isWhole: boolean): number {
+  const { length } = bytes;
+  for (let at = 0; at < length; at++) {
     const byte = bytes[at]!;
-    const before = at === 0 ? LF : bytes[at - 1]!;
     const isLineStart = before === LF || before === CR;
-    if (byte >= 0xc0) borders.push(at + 1);
-    else if (byte === LF && at > 0 && isLineStart) borders.push(at);
-    else if (isLineStart && DATA.equals(bytes.subarray(at, at + DATA.length))) borders.push(at + 2);
+    const border = byte >= 0xc0
+      ? at + 1
+      : (byte === LF && isLineStart) || (byte === CR && before === CR)
+      ? at
+      : isLineStart && isDataAt(bytes, at)
+      ? at + 2
+      : 0;
+    if (border > 0 && border < length) return border;
+    before = byte;
   }
-  if (borders.length === 0 && events === 0 && bytes.length > 1) borders.push(bytes.length >> 1);
-  const parts: Buffer[] = [];
-  let start = 0;
-  for (const border of borders) {
-    if (border <= start || border >= bytes.length) continue;
-    parts.push(bytes.subarray(start, border));
-    start = border;
-  }
-  parts.push(bytes.subarray(start));
-  return parts;
+  return isWhole && length > 1 ? length >> 1 : length;
+}
+
+function isDataAt(bytes: Buffer, at: number): boolean {
+  return at + DATA.length <= bytes.length && DATA.every((byte, i) => bytes[at + i] === byte);
 }

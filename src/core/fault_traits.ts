@@ -10,7 +10,7 @@ import type { FaultName } from "./fault_plan.ts";
 export type Fault = "error" | "cut" | "malformed";
 
 /** What carries a fault out: a stage of the writer; absent = its source, or head and ending. */
-export type StageKind = "edit" | "cut" | "silence" | "glue" | "pace";
+export type StageKind = "edit" | "swell" | "cut" | "silence" | "glue" | "pace";
 
 /** What is to be known of a fault. */
 export interface FaultTraits {
@@ -28,6 +28,7 @@ export interface FaultTraits {
 /** In which order stages stand, the first one nearest to the source. */
 export const STAGE_ORDER: readonly (readonly StageKind[])[] = [
   ["edit"],
+  ["swell"], // so that what doubles events doubles small ones
   ["cut", "silence"],
   ["glue"],
   ["pace"],
@@ -75,7 +76,7 @@ export const FAULT_TRAITS: Readonly<Record<FaultName, FaultTraits>> = {
   "no-finish": edit,
   "no-role": edit,
   filter: { ...edit, isAtEvent: true },
-  huge: { ...edit, isAtEvent: true },
+  huge: { ...edit, stage: "swell", isAtEvent: true },
   "length-lie": { isOfWire: true, meets: "cut" },
   "slow-close": { isOfWire: true },
   "close-idle": { isOfWire: true },

@@ -12,10 +12,8 @@
 import { HeaderBlock } from "../lib/http1/header_block.ts";
 import { SseCutter } from "../lib/sse_cutter.ts";
 import { Ticket } from "../lib/wheel.ts";
-import { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
 import {
-  type FaultEdit,
   type FaultEdits,
   type FaultName,
   type FaultPlan,
@@ -23,11 +21,13 @@ import {
   type PlannedFault,
   wordOf,
 } from "./fault_plan.ts";
+import { type AnswerShape, editOf, impossible, whyNot } from "./fault_shape.ts";
 import {
   CutStage,
   EditStage,
   type Flow,
   GlueStage,
+  HELD_BYTES_MAX,
   PaceStage,
   type Piece,
   SilenceStage,
@@ -35,7 +35,6 @@ import {
   type StageWorld,
 } from "./fault_stages.ts";
 import { FAULT_TRAITS, STAGE_ORDER } from "./fault_traits.ts";
-import { HUGE } from "./huge_event.ts";
 import type {
   ClientListener,
   CutReason,
@@ -45,20 +44,11 @@ import type {
   Untaken,
 } from "./response_writer.ts";
 
-/** What is known of an answer before it begins. */
-export interface AnswerShape {
-  readonly isStream: boolean;
-  /** True: it is known how long its body is, when it begins. */
-  readonly isLengthKnown: boolean;
-}
-
 interface Head {
   readonly status: number;
   readonly headers: HeaderFields;
 }
 
-/** While faults hold back more than this, the source waits as for a slow client. */
-const HELD_BYTES_MAX = 65_536;
 /** A reset overtakes what its client has not read yet. */
 const RESET_MS = 10;
 const NO_BYTES = Buffer.alloc(0);
@@ -74,6 +64,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   readonly #stages: Stage[] = [];
   /** Behind the last stage. */
   readonly #sink: Flow = {
+    isFull: () => this.#isSlow,
     piece: (piece) => this.#take(piece),
     end: () => void (this.#ending ??= "end"),
     break: (ending) => void (this.#ending ??= ending),
@@ -132,10 +123,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
       const why = this.#whyNot(fault, shape);
       if (why !== undefined) {
         this.#plan = { ...this.#plan, faults: [] }; // the error that says so has none
-        throw new AppError(
-          "fault_impossible",
-          `This answer cannot have the fault ${fault.name}: ${why}`,
-        );
+        throw impossible(fault, why);
       }
     }
   }
@@ -196,7 +184,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
 
   nudge(): boolean {
     // A client cannot take what a fault holds back.
-    return this.#heldBytes > 0 || this.#inner.nudge();
+    return (!this.#isSlow && this.#heldBytes > 0) || this.#inner.nudge();
   }
 
   end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null {
@@ -243,8 +231,9 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   /** Of the real writer. */
   onDrain(): void {
     this.#isSlow = false;
-    if (this.#isEnded) this.#done();
-    else this.#tellReady();
+    if (this.#isEnded) return this.#done();
+    if (!this.#isOver) this.#exchange.engine.wheel.cancel(this);
+    this.#flush();
   }
 
   /** Of the real writer. */
@@ -281,6 +270,16 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     const isTaking = !this.#isSlow && this.#heldBytes <= HELD_BYTES_MAX;
     this.#hasToldSlow ||= !isTaking;
     return isTaking;
+  }
+
+  /** Nobody but this knows any more of a client that takes nothing, once the source has said all. */
+  #watch(): void {
+    if (!this.#isSlow || !this.#hasSourceEnded || this.dueTick >= 0) return;
+    this.#wait(this.#exchange.engine.writeTimeoutMs, () => {
+      if (this.#inner.nudge()) return this.#watch();
+      this.#inner.end("reset");
+      this.onLeave("reader_slow");
+    });
   }
 
   /** The source may go on. */
@@ -332,8 +331,9 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
 
   #stageOf(fault: PlannedFault, world: StageWorld, next: Flow): Stage | undefined {
     switch (FAULT_TRAITS[fault.name].stage) {
-      case "edit": {
-        const make = world.isStream ? this.#editOf(fault)?.stream : undefined;
+      case "edit":
+      case "swell": {
+        const make = world.isStream ? editOf(fault, this.#edits)?.stream : undefined;
         if (make === undefined) return undefined; // of an answer in one piece, which is edited whole
         const edit = make(fault, this.#drawOf(fault));
         return new EditStage(world, next, fault, edit, FAULT_TRAITS[fault.name].isAtEvent === true);
@@ -351,12 +351,6 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     }
   }
 
-  #editOf({ name }: PlannedFault): FaultEdit | undefined {
-    if (name === "huge") return HUGE;
-    const edits: Readonly<Partial<Record<FaultName, FaultEdit>>> = this.#edits ?? {};
-    return edits[name];
-  }
-
   #drawOf(fault: PlannedFault): (index: number) => number {
     const place = this.#plan.faults.indexOf(fault);
     return (index) => this.#plan.draw(`fault ${place}`, index);
@@ -365,7 +359,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   #editedWhole(bytes: Buffer): Buffer {
     let text: string | undefined;
     for (const fault of this.#plan.faults) {
-      const edit = this.#editOf(fault);
+      const edit = editOf(fault, this.#edits);
       if (edit?.whole === undefined) continue;
       text ??= bytes.toString();
       const edited = edit.whole(text, fault, this.#drawOf(fault));
@@ -376,30 +370,11 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   }
 
   /** Why an answer of `shape` cannot have `fault`; undefined = it can. */
-  #whyNot(fault: PlannedFault, { isStream, isLengthKnown }: AnswerShape): string | undefined {
-    const { name, place } = fault;
-    const { stage, isOfStream } = FAULT_TRAITS[name];
-    if (stage === "edit") {
-      const edit = this.#editOf(fault);
-      if (edit === undefined) return `${this.#exchange.surface} has no such thing`;
-      if (edit.why !== undefined) return edit.why;
-      if (isStream && edit.stream === undefined) return "it is a stream";
-      if (!isStream && edit.whole === undefined) return "it is no stream";
-    }
-    if (!isStream && isOfStream) return "it is no stream";
-    if (!isStream && place?.unit === "event") return "it has no events, as it is no stream";
-    if (!isStream && name === "cut-clean" && place?.unit === "ms") {
-      return "its length is told before: give its place in byte or share";
-    }
-    const needsLength = name === "length-lie" || place?.unit === "share";
-    if (needsLength && !isLengthKnown) {
-      return "its length is not known before it ends" +
-        (name === "length-lie" ? "" : ": give its place in event, byte or ms");
-    }
-    if (name === "close-idle" && !this.#hasBegun && !this.#inner.isKept) {
-      return "its connection is not kept";
-    }
-    return undefined;
+  #whyNot(fault: PlannedFault, shape: AnswerShape): string | undefined {
+    const why = whyNot(fault, shape, this.#edits, this.#exchange.surface);
+    if (why !== undefined) return why;
+    const isKept = this.#hasBegun || this.#inner.isKept;
+    return fault.name === "close-idle" && !isKept ? "its connection is not kept" : undefined;
   }
 
   #planned(name: FaultName): PlannedFault | undefined {
@@ -427,6 +402,8 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   /** Writes what has come through, and how it ends. */
   #flush(): void {
     if (this.#isOver) return;
+    // What waits for what stands behind it goes on, where that has room again.
+    for (const stage of this.#stages) stage.resume();
     const ending = this.#ending;
     if (this.#frozenMs >= 0) {
       this.#writeOut(true);
@@ -434,6 +411,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     }
     if (ending === undefined) {
       this.#writeOut(true);
+      this.#watch();
       return this.#tellReady();
     }
     this.#stop();

@@ -162,6 +162,8 @@ export interface Surface {
   readonly takes: "nothing" | "body" | "stream";
   /** True: whoever notes what is asked leaves its requests out, as those that ask for the notes. */
   readonly isUnnoted?: true;
+  /** True: faults on purpose leave alone what it answers without a source. */
+  readonly isSpared?: true;
   /**
    * Lets a request in, before its body is read.
    *

@@ -45,6 +45,7 @@ export class SseCutter {
   feed(bytes: Buffer): StreamPart[] {
     const parts: StreamPart[] = [];
     let start = 0;
+    let crAt = -1;
     for (let at = 0; at < bytes.length; at++) {
       const byte = bytes[at]!;
       const isSecondOfTwo = byte === LF && this.#isBehindCr;
@@ -55,8 +56,14 @@ export class SseCutter {
           this.#markBytes = byte === MARK[this.#markBytes] ? this.#markBytes + 1 : -1;
           if (this.#markBytes > 0) continue;
         }
-        if (this.#line.length < DATA.length + 1) this.#line.push(byte);
         this.#isLineEmpty = false;
+        if (this.#line.length <= DATA.length) {
+          this.#line.push(byte);
+          continue;
+        }
+        // The rest of a line tells nothing: it may be long.
+        if (crAt < at) crAt = placeOf(bytes, CR, at);
+        at = Math.min(crAt, placeOf(bytes, LF, at)) - 1;
         continue;
       }
       if (!this.#isLineEmpty) {
@@ -95,6 +102,12 @@ export class SseCutter {
     this.#heldBytes = 0;
     return whole;
   }
+}
+
+/** Where the next `byte` is; the end of `bytes` = nowhere. */
+function placeOf(bytes: Buffer, byte: number, from: number): number {
+  const at = bytes.indexOf(byte, from);
+  return at < 0 ? bytes.length : at;
 }
 
 /** Is it the beginning of a line with data? */

@@ -62,6 +62,7 @@ export type NotedFacts = Pick<
   | "fixture"
   | "tape"
   | "faultsMet"
+  | "faults"
   | "misses"
   | "isStream"
   | "status"
@@ -106,6 +107,7 @@ const NO_FACTS: NotedFacts = {
   fixture: "",
   tape: "",
   faultsMet: undefined,
+  faults: undefined,
   misses: [],
   isStream: false,
   status: 0,
@@ -160,7 +162,11 @@ class Slot implements ExchangeNote, JournalEntry {
     this.head = NO_HEAD;
     this.text = undefined;
     this.isTextCut = false;
-    this.#facts.view = this.#facts.error = this.#facts.drawn = undefined;
+    this.#facts.view =
+      this.#facts.error =
+      this.#facts.drawn =
+      this.#facts.faults =
+        undefined;
     if (this.#times.length > 2 * TIMES_KEPT) this.#times = NO_TIMES;
   }
 
@@ -215,6 +221,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.fixture = exchange.fixture;
     facts.tape = exchange.tape;
     facts.faultsMet = exchange.faultsMet; // the same list: what happens behind the end is in it, too
+    facts.faults = exchange.faults;
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;
     facts.status = exchange.status;

@@ -11,18 +11,21 @@ import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
+import type { StrikeUnasked } from "../core/driver.ts";
 import type { Turn } from "../core/turn.ts";
 import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
+import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
-import { counting } from "./counting.ts";
+import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
-import { faults } from "./faults/faults.ts";
+import { faultsChecked } from "./faults/asked.ts";
+import { faults, unaskedFaults } from "./faults/faults.ts";
 import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
@@ -63,6 +66,8 @@ export interface Sources {
   readonly conv: Source | undefined;
   /** The upstream that is asked where no model decides; undefined = the mock answers. */
   readonly upstream: Source | undefined;
+  /** Has faults happen where none of these is asked. */
+  readonly strike: StrikeUnasked;
   /** Counts prompts, for `/v1/messages/count_tokens`. */
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
@@ -181,11 +186,13 @@ export function composeSources(
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
     const patient = asked(entry, speaks, streamOptions, mode);
-    const source = noted(respeak(patient, speaks, entry, streamOptions, {
+    const answering = noted(respeak(patient, speaks, entry, streamOptions, {
       count: countUsage,
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
     }));
+    // A tape knows how long its answer is.
+    const source = replays(mode) ? answering : faultsChecked(answering);
     relaying.add(source);
     spoken.set(source, speaks);
     const takes = pathTaker(entry.paths);
@@ -296,19 +303,17 @@ export function composeSources(
   }));
   const reached = [...routes.map(({ to }) => to), usual];
   const nameOf = (source: Source) => source === mock ? "mock" : names.get(source) ?? "";
-  const faultRules = rulesOf(config.faults.rules);
+  const faultDeps = { ...strikes, draws: world.draws, rules: rulesOf(config.faults.rules) };
 
   /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
   function faulty(source: Source, targetOf: (model: string, ask: Ask) => string): Source {
     const place = {
       takesHeader: config.faults.header || !relaying.has(source),
+      isOwn: !relaying.has(source),
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
       sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
     };
-    return scripted(
-      source,
-      faults(source, place, { ...strikes, draws: world.draws, rules: faultRules }),
-    );
+    return scripted(source, faults(source, place, faultDeps));
   }
 
   /** What `routes` say, and `otherwise` for the rest. */
@@ -338,7 +343,7 @@ export function composeSources(
   /** Counts the prompts that `target` would answer. */
   function counted(target: Source): Source {
     const { models } = config.mock;
-    return counting(target, spoken.get(target), (turn) => {
+    return countingOf(target, spoken.get(target), (turn) => {
       const isKnown = target !== mock || models.length === 0 || models.includes(turn.model);
       if (!isKnown) throw modelNotListed(turn.model);
       return ownMock.promptTokens(turn);
@@ -402,6 +407,14 @@ export function composeSources(
     return faulty(source, () => "conv");
   }
 
+  const firstUpstream = reached.find((source) => relaying.has(source));
+  const counting = route(
+    routes.map(({ model, to }) => ({ model, to: counted(to) })),
+    counted(usual),
+    defaultModel(config),
+  );
+  if (firstUpstream !== undefined) relaying.add(counting);
+
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
   return {
     main,
@@ -410,12 +423,13 @@ export function composeSources(
       : main,
     chat: chatSource(),
     conv: convSource(),
-    upstream: reached.find((source) => relaying.has(source)),
-    counting: route(
-      routes.map(({ model, to }) => ({ model, to: counted(to) })),
-      counted(usual),
-      defaultModel(config),
-    ),
+    upstream: firstUpstream && faulty(firstUpstream, () => nameOf(firstUpstream)),
+    counting: faulty(counting, (model) => nameOf(targets(routes, usual)(model))),
+    strike: unaskedFaults({
+      takesHeader: config.faults.header || firstUpstream === undefined,
+      modelOf: ({ model, request }) =>
+        model || namedModel(Buffer.from(request?.text ?? "")) || defaultModel(config),
+    }, faultDeps),
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing,
     answerer: (model, path) => passer.answerer(model, path),

@@ -47,6 +47,7 @@ export function turningAway(surface: Surface, error: AppError): Surface {
     name: surface.name,
     source: "",
     takes: "nothing",
+    isSpared: true,
     ...(surface.isUnnoted ? { isUnnoted: true } : {}),
     admit() {
       throw error;
@@ -90,6 +91,7 @@ export function unserved(deps: UnservedDeps): (request: Unserved) => Surface {
     name: "no_surface",
     source: "",
     takes: "nothing",
+    isSpared: true,
     // Whoever asks what came does not come.
     ...(request.path.startsWith("/__weir/") ? { isUnnoted: true } : {}),
     answer(_inbound, exchange) {

@@ -61,6 +61,11 @@ describe("parseFaults()", () => {
       'head must be one of held, sent: it is "snt"; did you mean sent? (character 6)',
     ],
     [`cut${",cut".repeat(16)}`, "there may be 16 faults at once (character 65)"],
+    ["length-lie;by=0", "by must not be 0, which changes nothing (character 12)"],
+    [
+      "huge;bytes=60000000, huge;bytes=10000000",
+      "huge adds at most 67108864 bytes to an answer, all of them together (character 22)",
+    ],
     ["x".repeat(5000), "a list of faults has at most 4096 characters (character 1)"],
   ];
   for (const [text, message] of bad) {

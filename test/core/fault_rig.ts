@@ -177,8 +177,9 @@ export class FaultRig {
     }));
   }
 
-  async ask(method = "GET"): Promise<RawSocket> {
-    this.#client ??= await RawSocket.open(this.hand.server.port);
+  /** `bytesMax`: what the client reads at the least, before it pauses. */
+  async ask(method = "GET", bytesMax = Infinity): Promise<RawSocket> {
+    this.#client ??= await RawSocket.open(this.hand.server.port, bytesMax);
     const { length } = this.hand.exchanges;
     this.#client.send(`${method} / HTTP/1.1\r\nHost: x\r\n\r\n`);
     await waitFor(() => this.hand.exchanges.length > length, "the request");

@@ -216,6 +216,48 @@ describe("what is held back", () => {
   });
 });
 
+describe("small writes of a large answer", () => {
+  const SIZE = 1_000_000;
+
+  test("are cut when they are due, a few in each turn, and end with their client", async () => {
+    const rig = await rigOf("at once", `huge;bytes=${SIZE}, trickle;bytes=1;ms=0`);
+    const lengths: number[] = [];
+    for (const ms of [10, 20, 30]) {
+      await rig.to(ms);
+      await waitFor(() => rig.chunks.length >= 64 * ms, "what was due");
+      lengths.push(rig.chunks.length);
+    }
+    expect(lengths).toEqual([64 * 11, 64 * 21, 64 * 31]);
+    rig.client.reset();
+    await waitFor(() => rig.hand.exchanges[0]!.outcome === "client_left");
+    expect(rig.hand.engine.wheel.waiting).toBe(0);
+  });
+
+  test("of two faults wait for each other, and give the same in the end", async () => {
+    const rig = await rigOf("at once", "huge;bytes=20000, trickle;bytes=1;ms=0, split;ms=0");
+    await rig.to(1000);
+    await rig.expect(ALL.replace(B, B.replace("{", `{${" ".repeat(20_000)}`)), "whole");
+  });
+
+  test("wait for a client that reads nothing, and give it up in the end", async () => {
+    const rig = open = new FaultRig("at once", "huge;bytes=20000000, trickle;bytes=65536;ms=0");
+    await rig.ask("GET", 0);
+    await rig.to(200);
+    await rig.to(WRITE_TIMEOUT_MS - 1);
+    expect(rig.hand.exchanges[0]!.outcome).toBeUndefined();
+    await rig.to(200 + 2 * WRITE_TIMEOUT_MS);
+    await waitFor(() => rig.hand.exchanges[0]!.outcome === "timed_out");
+    expect(rig.hand.exchanges[0]!.bodyBytes).toBeLessThan(20_000_000);
+  });
+});
+
+test("what is glued is written when it is large, whatever number of events is wanted", async () => {
+  const rig = await rigOf("paced", "huge;bytes=1048576, glue;events=60000");
+  await rig.to(20);
+  await waitFor(() => rig.chunks.length === 1, "the large event");
+  expect(rig.chunks[0]).toStartWith(A);
+});
+
 describe("faults, at once", () => {
   for (const [faults, [wire, ending]] of Object.entries(AT_ONCE)) {
     test(faults, async () => {
@@ -285,6 +327,14 @@ for (const kind of ["json", "relayed json"] as const) {
       });
     }
 
+    for (const faults of ["cut@share=1", "cut-clean@byte=99"]) {
+      test(`${faults} is behind all of it: whole, and nothing has happened`, async () => {
+        const rig = await rigOf(kind, faults);
+        await rig.expect(JSON_BODY, "whole");
+        expect(rig.met).toEqual([]);
+      });
+    }
+
     test("stall@byte=5;ms=10 is silent for as long", async () => {
       const rig = await rigOf(kind, "stall@byte=5;ms=10");
       await rig.to(9);
@@ -346,6 +396,21 @@ class Twice implements EventEdit {
   }
 }
 
+/** Ends lines with CR. */
+class CarriageReturns implements EventEdit {
+  hasHappened = false;
+  readonly isOver = false;
+
+  event(event: string): string {
+    this.hasHappened = true;
+    return event.replaceAll("\n", "\r");
+  }
+
+  end(): string {
+    return "";
+  }
+}
+
 /** Ends the stream at its place. */
 class Stopper extends Twice {
   override isOver = false as never;
@@ -380,6 +445,21 @@ describe("edits by dialect", () => {
       });
     }
   }
+
+  test("split: an empty line of two CRs has a border between them", async () => {
+    const rig = await rigOf("at once", "framing, split;ms=0", {
+      framing: { stream: () => new CarriageReturns() },
+    });
+    await rig.to(20);
+    expect(rig.chunks.join("")).toBe(bytes(ALL.replaceAll("\n", "\r"), 0));
+    for (const chunk of rig.chunks) expect(chunk).not.toContain("\r\r");
+  });
+
+  test("what doubles an event doubles it before it is made huge", async () => {
+    const rig = await rigOf("at once", "huge@event=3;bytes=9, dup", EDITS);
+    const huge = B.replace("{", `{${" ".repeat(9)}`);
+    await rig.expect(A + B + huge + C + DONE + dataEvent("behind"), "whole");
+  });
 
   test("an event in many small pieces of an upstream is one event", async () => {
     const rig = await rigOf("relay", "dup@event=9", EDITS);

@@ -13,6 +13,11 @@ const STREAMS: Readonly<Record<string, readonly string[]>> = {
   "\n\ndata: a\n\n\n": ["-\n", "-\n", "data: a\n\n", "-\n"],
   "data: a\n\ndata: b": ["data: a\n\n", "-data: b"],
   "data: a\n": ["-data: a\n"],
+  "data: long\r\rdata: longer\n\r\ndata: long\r\n": [
+    "data: long\r\r",
+    "data: longer\n\r\n",
+    "-data: long\r\n",
+  ],
   "": [],
 };
 

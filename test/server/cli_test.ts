@@ -98,6 +98,13 @@ describe("weir check", () => {
     expect(output).toContain("delay_ms: 9 # mine.yaml:2:13");
   });
 
+  test("looks into the files of fixtures, as serve does", async () => {
+    const files = { "config.yaml": "mock: {fixtures: [missing.yaml]}\n" };
+    const { code, errors } = await run(["check"], { files });
+    expect(code).toBe(1);
+    expect(errors).toContain("missing.yaml: there is no such file or folder");
+  });
+
   test("prints what is in force, where it came from, and no secret", async () => {
     const { code, output, errors } = await run(["check", "--set", "mock.delay_ms=7"], {
       files: { "config.yaml": "llm:\n  proxy: https://u:pass-word@a.example/\n" },

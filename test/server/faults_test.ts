@@ -24,6 +24,7 @@ async function ask(
   path: string,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
+  method = "POST",
 ): Promise<RawResponse> {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   const fields = Object.entries({
@@ -33,7 +34,11 @@ async function ask(
     "content-length": String(Buffer.byteLength(text)),
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  const client = await connect(weir.port, `POST ${path} HTTP/1.1\r\n${fields.join("")}\r\n${text}`);
+  const head = `${method} ${path} HTTP/1.1\r\n${fields.join("")}\r\n`;
+  const client = await connect(
+    weir.port,
+    Buffer.concat([Buffer.from(head, "latin1"), Buffer.from(text)]),
+  );
   return parseRaw(await client.closed);
 }
 
@@ -51,6 +56,7 @@ function eventsOf({ body }: RawResponse): number {
 
 interface Noted {
   readonly path: string;
+  readonly status: number;
   readonly fault: string | null;
   readonly faults: readonly string[];
 }
@@ -103,6 +109,54 @@ describe("x-weir-fault, where the mock alone answers", () => {
     });
   }
 
+  /** What no source answers: method, path, and what is sent. */
+  const OWN: readonly (readonly [method: string, path: string, body?: object])[] = [
+    ["GET", "/v1/models"],
+    ["GET", "/v1/models/gpt-4o"],
+    ["GET", "/v1/responses/resp_1"],
+    ["GET", "/v1/responses/resp_1?stream=true"],
+    ["POST", "/v1/responses/input_tokens", { model: "gpt-4o", input: "Hi" }],
+    ["POST", "/v1/conversations", {}],
+    ["GET", "/v1/chat/completions"],
+    ["POST", "/memory/messages", { session_id: "s", user_id: "u", role_id: "r" }],
+    ["GET", "/event?appId=1&page=1&pageSize=1"],
+    ["GET", "/api/workflows"],
+    [
+      "POST",
+      "/v1/messages/count_tokens",
+      { model: "claude-sonnet-4-5", messages: [{ role: "user", content: "Hi" }] },
+    ],
+    // Refused before any source is asked.
+    ["POST", CHAT_PATH, { ...JSON.parse(CHAT) as object, temperature: 9 }],
+  ];
+  for (const [method, path, body] of OWN) {
+    test(`${method} ${path}${body && "temperature" in body ? ", refused" : ""}: faults without a source`, async () => {
+      const asked = (fault: string) =>
+        ask(weir, path, body ?? "", {
+          "x-weir-fault": fault,
+          ...(path.includes("count_tokens") ? { "anthropic-version": "2023-06-01" } : {}),
+        }, method);
+      const failed = await asked("status;code=503;message=sorry");
+      expect([failed.status, failed.body.toString().includes("sorry")])
+        .toEqual([503, true]);
+      const cut = await asked("slow-head;ms=1, cut@byte=9");
+      expect([cut.isWhole, cut.body.length]).toEqual([false, 9]);
+      const json = await asked("json-200;message=no");
+      expect([json.status, JSON.stringify(JSON.parse(json.body.toString())).includes("no")])
+        .toEqual([200, true]);
+      const nonsense = await asked("cutt");
+      expect([nonsense.status, nonsense.body.toString().includes("did you mean cut?")])
+        .toEqual([path.startsWith("/memory/") ? 200 : 400, true]);
+    });
+  }
+
+  test("health, metrics, pages and weir's own administration are left alone", async () => {
+    for (const path of ["/health", "/metrics", "/openapi.json", "/__weir/requests", "/nowhere"]) {
+      const got = await ask(weir, path, "", { "x-weir-fault": "status;code=503" }, "GET");
+      expect([path, got.status]).toEqual([path, path === "/nowhere" ? 404 : 200]);
+    }
+  });
+
   test("what is no fault is refused, and named", async () => {
     const got = await faulty(weir, "cut@evnt=3");
     expect(got.status).toBe(400);
@@ -121,6 +175,76 @@ describe("x-weir-fault, where the mock alone answers", () => {
     expect(JSON.parse(json.body.toString())).toMatchObject({
       error: { message: "no", type: "odd", code: "x" },
     });
+  });
+
+  for (const path of ["/v1/response", "/api/chat", "/chat", "/conv"]) {
+    const row = STREAMING_SURFACES.find((row) => row.path === path)!;
+    test(`${path}: json-200 is JSON with status 200, and the journal has the status of the wire`, async () => {
+      await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+      for (const isStream of [true, false]) {
+        const hasChoice = path === "/chat" || path === "/v1/response"; // the others always stream
+        const asked = (fault: string) =>
+          ask(
+            weir,
+            path,
+            hasChoice ? { ...row.body as object, stream: isStream } : row.body,
+            { ...row.headers, "x-weir-fault": fault },
+          );
+        const got = await asked("json-200;message=no");
+        expect([got.status, /content-type: application\/json/.test(got.head)]).toEqual([200, true]);
+        expect(JSON.stringify(JSON.parse(got.body.toString()))).toContain("no");
+        const failed = await asked("status;code=502");
+        const noted = await journalOf(weir);
+        expect(noted.map(({ status }) => status)).toEqual([200, failed.status]);
+        await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+      }
+    });
+  }
+
+  test("what the request does not ask for cannot go wrong, and what waits is not waited for", async () => {
+    const row = STREAMING_SURFACES.find(({ path }) => path === "/v1/completions")!;
+    for (const fault of ["usage-missing", "usage-late", "usage-twice"]) {
+      for (const [path, body] of [[CHAT_PATH, JSON.parse(CHAT)], [row.path, row.body]] as const) {
+        const asked = (more: object) =>
+          ask(weir, path, { ...body as object, ...more }, {
+            "x-weir-fault": `slow-head;ms=1, ${fault}`,
+          });
+        const refused = await asked({});
+        expect([refused.status, refused.body.toString().includes("stream_options.include_usage")])
+          .toEqual([400, true]);
+        expect((await asked({ stream_options: { include_usage: true } })).status).toBe(200);
+      }
+    }
+    // An hour of waiting would be in vain.
+    const soon = await faulty(weir, "slow-head;ms=3600000, glue", { stream: false });
+    expect([soon.status, soon.body.toString().includes("it is no stream")]).toEqual([400, true]);
+  });
+
+  test("what is written in UTF-8 is said in UTF-8", async () => {
+    const got = await faulty(weir, Buffer.from('status;message="晴 🌊"').toString("latin1"));
+    expect(got.body.toString()).toContain("晴 🌊");
+  });
+
+  test("an error that nobody has worded has a sentence all the same", async () => {
+    const said = async (fault: string, path = CHAT_PATH) =>
+      (await ask(weir, path, path === CHAT_PATH ? CHAT : { input: "Hi" }, {
+        "x-weir-fault": fault,
+      }))
+        .body.toString();
+    expect(await said("status;code=529")).toContain('"Overloaded"');
+    expect(await said("status;code=599")).toContain('"The server has failed: status 599"');
+    expect(await said("status;code=460")).toContain('"The request was refused: status 460"');
+    expect(await said("rate-limit", "/v1/moderations")).toContain("Rate limit reached on requests");
+  });
+
+  test("what has not happened is told in the journal", async () => {
+    await fetch(`${weir.url}/__weir/requests`, { method: "DELETE" });
+    await faulty(weir, "index-gap;of=tool, cut@event=99, glue");
+    const [noted] = await waitFor(async () => {
+      const noted = await journalOf(weir);
+      return noted.length === 1 && noted;
+    });
+    expect(noted).toMatchObject({ faults: ["glue"], faults_missed: ["index-gap", "cut"] });
   });
 
   test("an error has the faults that it can have, too", async () => {
@@ -202,6 +326,25 @@ describe("before an upstream", () => {
     expect(proxy.upstream.requests).toEqual([]);
   });
 
+  test("what needs no model is in front of its upstream, too: header, rules, and no look at it", async () => {
+    proxy = await proxied();
+    const path = "/v1/models";
+    const refused = await ask(proxy.weir, path, "", { "x-weir-fault": "cut" }, "GET");
+    expect([refused.status, refused.body.toString().includes("set faults.header: true")])
+      .toEqual([400, true]);
+    const weir = await launch({
+      set: { "llm.base_url": `${proxy.upstream.url}/v1` },
+      files: {
+        "config.yaml":
+          "faults: {rules: [{match: {path: /v1/models*, source: llm}, fault: status;code=503}]}\n",
+      },
+    });
+    expect((await ask(weir, path, "", {}, "GET")).status).toBe(503);
+    expect((await ask(weir, `${path}/x`, "", {}, "GET")).status).toBe(503);
+    expect(proxy.upstream.requests).toEqual([]);
+    await weir.stop();
+  });
+
   test("faults.header: true obeys it, and no upstream sees it", async () => {
     proxy = await proxied({ set: { "faults.header": true } });
     proxy.play(() => whole(EVENT, EVENT, EVENT, DONE));
@@ -209,6 +352,25 @@ describe("before an upstream", () => {
     expect([got.isWhole, got.body.toString()]).toEqual([false, EVENT + EVENT]);
     const [{ head } = { head: "" }] = proxy.upstream.requests;
     expect(head.toLowerCase()).not.toContain("x-weir");
+  });
+
+  test("it is not asked for what cannot be", async () => {
+    proxy = await proxied({ set: { "faults.header": true } });
+    const whole = JSON.stringify({ ...JSON.parse(CHAT) as object, stream: false });
+    for (
+      const [body, fault] of [
+        [CHAT, "cut@share=0.5"],
+        [CHAT, "length-lie"],
+        [whole, "cut@event=2"],
+        [whole, "glue"],
+        [whole, "no-done"],
+      ] as const
+    ) {
+      const got = await proxy.chat(body, [`x-weir-fault: ${fault}`]);
+      expect([fault, got.status, got.body.toString().includes("fault_impossible")])
+        .toEqual([fault, 400, true]);
+    }
+    expect(proxy.upstream.requests).toEqual([]);
   });
 
   test("an upstream that gets everything of its clients does not get it either", async () => {
@@ -314,6 +476,21 @@ faults:
     expect(upstream.requests).toEqual([]);
     await weir.stop();
   });
+});
+
+test("key is the one that a client shows, where no token has a name", async () => {
+  const weir = await launch({
+    files: {
+      "config.yaml": 'faults: {rules: [{match: {key: "sk-free*"}, fault: status;code=503}]}\n',
+    },
+  });
+  const status = async (headers: Readonly<Record<string, string>>) =>
+    (await ask(weir, CHAT_PATH, CHAT, headers)).status;
+  expect(await status({ authorization: "Bearer sk-free-1" })).toBe(503);
+  expect(await status({ "x-api-key": "sk-free-2" })).toBe(503);
+  expect(await status({ authorization: "Bearer sk-paid" })).toBe(200);
+  expect(await status({})).toBe(200);
+  await weir.stop();
 });
 
 test("a rate is the same luck for the n-th equal request, in any weir and worker", async () => {

@@ -215,6 +215,7 @@ describe("mock.limits", () => {
     expect(JSON.parse((await ask(weir, "/__weir/reset", {})).text).reset).toContain("limits");
     expect(await chat()).toEqual(["200 none"]);
     expect((await put({ state: "ok", entry: 2 })).text).toContain("entry must be from 0 to 1");
+    expect((await put({ state: "ok", entry: "1" })).text).toContain("entry must be a whole number");
     expect((await put({ state: "tired" })).text).toContain("ok, quota, overloaded, slow_down");
     expect((await ask(weir, "/__weir/limits", undefined, { method: "DELETE" })).status).toBe(200);
   });

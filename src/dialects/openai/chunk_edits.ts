@@ -7,6 +7,7 @@
 
 import { dataEvent } from "../../core/dialect.ts";
 import type { FaultEdit, PlannedFault } from "../../core/fault_plan.ts";
+import type { Turn } from "../../core/turn.ts";
 import type { JsonPlace } from "../../lib/json_places.ts";
 import { type JsonSplice, placeAt } from "../../lib/json_splice.ts";
 import {
@@ -198,6 +199,13 @@ const USAGE_TWICE = each(() => (event) => {
   return event.text + (choicesOf(event).length === 0 ? event.text : withoutChoices(event));
 });
 
+/** A stream tells its usage when it is asked to. */
+function whyNoUsage({ isStream, wantsUsage }: Turn): string | undefined {
+  return isStream && !wantsUsage
+    ? "its usage is not asked for: set stream_options.include_usage"
+    : undefined;
+}
+
 /** Nobody says why a choice ends. */
 const NO_FINISH = eachChoice((splice, place, choice) => {
   if (hasEnded(choice)) splice.set(place, "finish_reason", "null");
@@ -220,9 +228,9 @@ export function chunkEdits(words: ChunkWords): Omit<DialectEdits, "no-role"> {
   return {
     ...commonEdits(stream),
     "index-gap": eachChoice((splice, place, choice) => increase(splice, place, choice, "index")),
-    "usage-late": { stream: () => new UsageLate() },
-    "usage-missing": USAGE_MISSING,
-    "usage-twice": USAGE_TWICE,
+    "usage-late": { stream: () => new UsageLate(), whyNot: whyNoUsage },
+    "usage-missing": { ...USAGE_MISSING, whyNot: whyNoUsage },
+    "usage-twice": { ...USAGE_TWICE, whyNot: whyNoUsage },
     "no-finish": NO_FINISH,
     filter: alsoWhole({ stream: () => new Filter(words) }, filterWhole),
   };

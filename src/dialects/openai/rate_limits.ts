@@ -73,7 +73,8 @@ export function limitReached(
   { by, model, limit, used, requested, waitMs }: Reached,
 ): AppError {
   const [code, words] = WORDS[by];
-  const where = `for ${model.slice(0, MODEL_CHARS_MAX).toWellFormed()} on ${words}`;
+  const name = model.slice(0, MODEL_CHARS_MAX).toWellFormed();
+  const where = name === "" ? `on ${words}` : `for ${name} on ${words}`;
   if (waitMs === Infinity) {
     return new AppError(
       code,

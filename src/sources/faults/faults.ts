@@ -6,14 +6,16 @@
  */
 
 import { FaultTextError, parseFaults } from "../../config/faults.ts";
-import { type Answer, type Ask, askOf, type Source } from "../../core/answer.ts";
+import { type Ask, askOf, type Source } from "../../core/answer.ts";
+import type { StrikeUnasked } from "../../core/driver.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
-import type { PlannedFault } from "../../core/fault_plan.ts";
+import type { FaultPlan, PlannedFault } from "../../core/fault_plan.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
+import { fieldText } from "../../lib/http1/field_text.ts";
 import type { Draws } from "../draws.ts";
 import { type Asked, type Rule, strikesOf } from "./rules.ts";
-import { isBefore, type StrikeDeps, struck } from "./strike.ts";
+import { checkPlan, isBefore, type StrikeDeps, struck } from "./strike.ts";
 
 /** The header that asks for faults: cut@event=3 */
 export const FAULT_HEADER = "x-weir-fault";
@@ -28,6 +30,8 @@ export interface FaultsDeps extends StrikeDeps {
 export interface FaultsPlace {
   /** True: requests may ask for faults of their own. */
   readonly takesHeader: boolean;
+  /** True: no upstream answers here. */
+  readonly isOwn: boolean;
   /** The model that `ask` names, or the default one. */
   readonly modelOf: (ask: Ask) => string;
   /** The name of the source that would answer it, fixtures aside. */
@@ -36,36 +40,69 @@ export interface FaultsPlace {
 
 /** Faults in front of `inner`. */
 export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Source {
-  const { draws, rules } = deps;
-
-  /** `faults` happen to the answer. */
-  function strike(
-    faults: readonly PlannedFault[],
-    label: string,
-    ask: Ask,
-    call: Call,
-  ): Answer | Promise<Answer> {
-    const draw = draws.of(ask, call);
-    const plan = { faults, draw: (purpose: string, index?: number) => draw.at(purpose, index) };
-    return struck(plan, { ask, call, deps, label }, () => inner.answer(ask, call));
-  }
-
   return {
     name: inner.name,
     answer(ask, call) {
-      const header = call.request?.head.fields.get(FAULT_HEADER) ?? null;
-      if (header !== null) {
-        return strike(ownFaults(header, place.takesHeader), `header ${header}`, ask, call);
-      }
-      if (rules.length === 0) return inner.answer(ask, call);
+      const header = headerOf(call);
+      if (header === null && deps.rules.length === 0) return inner.answer(ask, call);
       const asked: Asked = {
         model: () => place.modelOf(ask),
         source: () => place.sourceOf(ask),
       };
-      const { faults, label } = strikesOf(rules, asked, call, () => draws.of(ask, call));
-      return faults.length === 0 ? inner.answer(ask, call) : strike(faults, label, ask, call);
+      const planned = plannedFor(header, { asked, ask, call, deps, ...place });
+      if (planned === undefined) return inner.answer(ask, call);
+      const { plan, label } = planned;
+      checkPlan(plan, ask, call, place.isOwn ? "weir" : "either");
+      return struck(plan, { call, deps, label }, () => inner.answer(ask, call));
     },
   };
+}
+
+/**
+ * Faults of requests that no source is asked about, for the driver: weir answers by itself, or has
+ * found something wrong.
+ */
+export function unaskedFaults(
+  { takesHeader, modelOf }: Pick<FaultsPlace, "takesHeader"> & {
+    readonly modelOf: (call: Call) => string;
+  },
+  deps: FaultsDeps,
+): StrikeUnasked {
+  const ask = askOf(EMPTY_TURN);
+  return (call) => {
+    const header = headerOf(call);
+    if (header === null && deps.rules.length === 0) return undefined;
+    const asked: Asked = { model: () => modelOf(call), source: () => "mock" };
+    const planned = plannedFor(header, { asked, ask, call, deps, takesHeader });
+    if (planned === undefined) return undefined;
+    const { plan, label } = planned;
+    return struck(plan, { call, deps, label }, () => undefined);
+  };
+}
+
+/** The list of faults that a request asks for; null = it does not. */
+function headerOf({ request }: Call): string | null {
+  const text = request?.head.fields.get(FAULT_HEADER) ?? null;
+  return text === null ? null : fieldText(text);
+}
+
+/** What is planned for a request, and by whom; undefined = nothing. */
+function plannedFor(
+  header: string | null,
+  { asked, ask, call, deps: { draws, rules }, takesHeader }: {
+    readonly asked: Asked;
+    readonly ask: Ask;
+    readonly call: Call;
+    readonly deps: FaultsDeps;
+    readonly takesHeader: boolean;
+  },
+): { readonly plan: FaultPlan; readonly label: string } | undefined {
+  const { faults, label } = header === null
+    ? strikesOf(rules, asked, call, () => draws.of(ask, call))
+    : { faults: ownFaults(header, takesHeader), label: `header ${header}` };
+  if (faults.length === 0) return undefined;
+  const draw = draws.of(ask, call);
+  return { plan: { faults, draw: (purpose, index) => draw.at(purpose, index) }, label };
 }
 
 /**
@@ -77,7 +114,7 @@ export function planOwn(
   { draws, takesHeader }: Pick<FaultsDeps, "draws"> & Pick<FaultsPlace, "takesHeader">,
 ): (call: Call) => void {
   return (call) => {
-    const header = call.request?.head.fields.get(FAULT_HEADER) ?? null;
+    const header = headerOf(call);
     if (header === null) return;
     const faults = ownFaults(header, takesHeader);
     const before = faults.find(isBefore);

@@ -8,9 +8,11 @@ import type { FaultRuleEntry } from "../../config/config.ts";
 import { parseFaults } from "../../config/faults.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { PlannedFault } from "../../core/fault_plan.ts";
+import { fieldText } from "../../lib/http1/field_text.ts";
 import type { Draw } from "../draws.ts";
 import { globOf } from "../glob.ts";
 import { MODEL_CHARS_MAX } from "../route.ts";
+import { keyName } from "../shown_key.ts";
 
 /** A longer value is matched by no pattern, which may take the cube of its length. */
 const VALUE_CHARS_MAX = 1024;
@@ -46,11 +48,15 @@ export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
         return text.length <= charsMax && glob.test(text);
       });
     };
-    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, { tokenName }) => tokenName);
+    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, call) => keyName(call));
     if (path !== undefined) test(path, VALUE_CHARS_MAX, (_, call) => pathOf(call));
     for (const [name, pattern] of Object.entries(header ?? {})) {
       tests.push((_, { request }) => request?.head.fields.has(name) === true);
-      test(pattern, VALUE_CHARS_MAX, (_, { request }) => request?.head.fields.get(name) ?? "");
+      test(
+        pattern,
+        VALUE_CHARS_MAX,
+        (_, { request }) => fieldText(request?.head.fields.get(name) ?? ""),
+      );
     }
     if (model !== undefined) test(model, MODEL_CHARS_MAX, (asked) => asked.model());
     if (source !== undefined) tests.push((asked) => asked.source() === source);

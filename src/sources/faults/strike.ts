@@ -5,7 +5,7 @@
  */
 
 import { STATUS_CODES } from "node:http";
-import type { Answer, Ask } from "../../core/answer.ts";
+import type { Ask, Relay } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import {
@@ -15,6 +15,7 @@ import {
   type PlannedFault,
   wordOf,
 } from "../../core/fault_plan.ts";
+import { type Answering, checkAsked } from "../../core/fault_shape.ts";
 import { FAULT_TRAITS } from "../../core/fault_traits.ts";
 import { KnownBody } from "../../core/relay_body.ts";
 import { Fields } from "../../lib/http1/fields.ts";
@@ -35,11 +36,10 @@ export interface StrikeDeps {
 }
 
 /** What comes in place of an answer; undefined = the answer itself. */
-type Strike = (fault: PlannedFault, struck: Struck) => Answer | Promise<Answer> | undefined;
+type Strike = (fault: PlannedFault, struck: Struck) => Relay | Promise<never> | undefined;
 
 /** Who is struck. */
 export interface Struck {
-  readonly ask: Ask;
   readonly call: Call;
   readonly deps: StrikeDeps;
   /** What tells this plan from others, where requests are counted. */
@@ -60,8 +60,20 @@ const STRIKES: readonly (readonly [FaultName, Strike])[] = [
   }],
 ];
 
+/** What may come in place of an answer, which may have what an answer has not. */
+const IN_PLACE: ReadonlySet<FaultName> = new Set(STRIKES.map(([name]) => name));
 /** What happens before there is an answer. */
-const BEFORE: ReadonlySet<FaultName> = new Set([...STRIKES.map(([name]) => name), "slow-head"]);
+const BEFORE: ReadonlySet<FaultName> = new Set([...IN_PLACE, "slow-head"]);
+
+/**
+ * Looks whether the answer to `ask` can have what is planned, where nothing may come in its place.
+ *
+ * @throws {AppError} `fault_impossible`.
+ */
+export function checkPlan(plan: FaultPlan, ask: Ask, call: Call, who: Answering): void {
+  if (call.request === undefined || plan.faults.some(({ name }) => IN_PLACE.has(name))) return;
+  checkAsked(plan, ask, call.surface, who);
+}
 
 /** True: a source has `fault` happen, and no answer. */
 export function isBefore({ name }: PlannedFault): boolean {
@@ -76,11 +88,11 @@ const HTML = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head>
  *
  * @throws {AppError} an error in place of the answer; `fault_impossible` where nothing of it can be.
  */
-export function struck(
+export function struck<Given>(
   plan: FaultPlan,
   who: Struck,
-  answer: () => Answer | Promise<Answer>,
-): Answer | Promise<Answer> {
+  answer: () => Given | Promise<Given>,
+): Relay | Given | Promise<Relay | Given> {
   const { call, label } = who;
   if (call.request === undefined) checkJob(plan);
   const { faults = [] } = call.faults ?? {};
@@ -117,7 +129,7 @@ function checkJob({ faults }: FaultPlan): void {
 }
 
 /** Nothing is answered until nobody waits; with the head sent, the writer holds back the rest. */
-function hang(fault: PlannedFault, { call }: Struck): Promise<Answer> | undefined {
+function hang(fault: PlannedFault, { call }: Struck): Promise<never> | undefined {
   if (call.request !== undefined && wordOf(fault, "head") === "sent") return undefined;
   call.meetFault("hang");
   const { leaving } = call;
@@ -152,7 +164,7 @@ function refused(fault: PlannedFault, call: Call, status = numberOf(fault, "code
   const type = wordOf(fault, "type") ?? (status < 400 ? "server_error" : undefined);
   const code = wordOf(fault, "error-code");
   const wait = keys["retry-after"];
-  const usual = status === 200 ? "Internal Server Error" : STATUS_CODES[status] ?? "Error";
+  const usual = status === 200 ? "Internal Server Error" : sentenceOf(status);
   throw new AppError("scripted", wordOf(fault, "message") ?? usual, {
     status,
     told: { ...(type === undefined ? {} : { type }), ...(code === undefined ? {} : { code }) },
@@ -160,8 +172,15 @@ function refused(fault: PlannedFault, call: Call, status = numberOf(fault, "code
   });
 }
 
+/** What an error of `status` says when nobody has said it. */
+function sentenceOf(status: number): string {
+  if (status === 529) return "Overloaded"; // Anthropic's own
+  const whose = status < 500 ? "The request was refused" : "The server has failed";
+  return STATUS_CODES[status] ?? `${whose}: status ${status}`;
+}
+
 /** A page in place of an answer. */
-function page({ engine: { wheel } }: Call, type: string, text: string): Answer {
+function page({ engine: { wheel } }: Call, type: string, text: string): Relay {
   return {
     kind: "relay",
     status: 200,

@@ -18,6 +18,7 @@ import {
 } from "../../core/limits.ts";
 import { limitReached, outOfOrder, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
 import { type Draft, type Limiter, readingOf, type Refusal } from "../../lib/limiter.ts";
+import { nameOfShown, shownKey } from "../shown_key.ts";
 import { type Charge, chargeOf, inputTokens } from "./charge.ts";
 import {
   ALL_RULES,
@@ -265,13 +266,13 @@ export class Limits {
   }
 
   /** Whose request it is: the name of the token that opened the door, else the key that was shown. */
-  #keyOf({ tokenName, request }: Call): Key {
+  #keyOf(call: Call): Key {
+    const { tokenName } = call;
     if (tokenName !== "") return { name: tokenName, id: tokenName };
-    const fields = request?.head.fields;
-    const shown = fields?.get("x-api-key") ?? fields?.get("authorization") ?? "";
+    const shown = shownKey(call);
     const known = this.#keys.get(shown);
     if (known !== undefined) return known;
-    const name = shown.replace(/^Bearer +/i, "");
+    const name = nameOfShown(shown);
     const id = name === "" ? "" : `sha256:${sha256(name).slice(0, 16)}`;
     const key = { name, id };
     if (this.#keys.size >= SCOPES_MAX) this.#keys.clear();

@@ -70,6 +70,7 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
       source: "",
       takes,
       isUnnoted: true,
+      isSpared: true,
       admit({ fields }, exchange) {
         exchange.requestId = `req_${stamps.hex(32)}`;
         const verdict = authorize(fields, exchange);
@@ -150,7 +151,7 @@ export function fixtureAdmin(deps: FixtureAdminDeps) {
     if (limits === undefined) {
       throw new AppError("conflict", "There are no limits to switch: give mock.limits an entry");
     }
-    const index = entry === undefined ? undefined : whole("entry", entry, 0, LIMIT_MAX);
+    const index = entry === undefined ? undefined : wholeNumber("entry", entry, 0, LIMIT_MAX);
     limits.switch(index, state);
     return told({ limits: limits.show() });
   });
@@ -320,11 +321,16 @@ function invalid(param: string, must: string): AppError {
   return new AppError("param_value", `${param} must be ${must}`, { param });
 }
 
-/** @throws {AppError} when `value` is no whole number from `min` to `max`. */
+/** The same of a query, where everything is text. */
 function whole(param: string, value: unknown, min: number, max: number): number {
   const number = typeof value === "string" && /^\d{1,16}$/.test(value) ? Number(value) : value;
-  if (Number.isInteger(number) && number as number >= min && number as number <= max) {
-    return number as number;
+  return wholeNumber(param, number, min, max);
+}
+
+/** @throws {AppError} when `value` is no whole number from `min` to `max`. */
+function wholeNumber(param: string, value: unknown, min: number, max: number): number {
+  if (Number.isInteger(value) && value as number >= min && value as number <= max) {
+    return value as number;
   }
   throw invalid(
     param,
@@ -421,14 +427,14 @@ function timeOf(since: unknown): number {
 function timesOf(times: unknown): { readonly min: number; readonly max: number } {
   if (times === undefined) return { min: 1, max: Infinity };
   if (!isObject(times)) {
-    const count = whole("times", times, 0, Number.MAX_SAFE_INTEGER);
+    const count = wholeNumber("times", times, 0, Number.MAX_SAFE_INTEGER);
     return { min: count, max: count };
   }
   checkKeys(times, ["min", "max"]);
-  const min = whole("times.min", times["min"] ?? 0, 0, Number.MAX_SAFE_INTEGER);
+  const min = wholeNumber("times.min", times["min"] ?? 0, 0, Number.MAX_SAFE_INTEGER);
   const max = times["max"] === undefined
     ? Infinity
-    : whole("times.max", times["max"], 0, Number.MAX_SAFE_INTEGER);
+    : wholeNumber("times.max", times["max"], 0, Number.MAX_SAFE_INTEGER);
   if (min > max) throw invalid("times.max", "times.min or more");
   return { min, max };
 }

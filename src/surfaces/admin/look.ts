@@ -7,6 +7,7 @@
 import { AppError, ERRORS } from "../../core/errors.ts";
 import type { DrawnFacts } from "../../core/facts.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
+import type { FaultName } from "../../core/fault_plan.ts";
 import { faultMetAs } from "../../core/fault_traits.ts";
 import type { Journal, JournalEntry, NotedFacts } from "../../ops/journal.ts";
 import { deliveredSpeed } from "../../ops/latency_counts.ts";
@@ -236,6 +237,7 @@ export class Look {
   #shown(entry: JournalEntry): ShownRequest {
     const { number, atMs, head, facts, text } = entry;
     const { times, isCut } = entry.timesLeft();
+    const missed = faultsMissed(facts);
     return {
       id: `${this.#deps.peers.own}-${number}`,
       at_ms: atMs,
@@ -256,6 +258,7 @@ export class Look {
       outcome: facts.outcome ?? null,
       fault: faultMetAs(facts.faultsMet) ?? null,
       faults: facts.faultsMet ?? [],
+      ...(missed.length === 0 ? {} : { faults_missed: missed }),
       error: facts.error === undefined ? null : errorOf(facts.error),
       first_byte_ms: rounded(facts.firstByteMs),
       duration_ms: rounded(facts.durationMs),
@@ -291,6 +294,13 @@ function errorOf({ code, plain, told, headers }: AppError) {
     ...(apiCode === null ? {} : { api_code: apiCode }),
     ...(Number.isNaN(retryAfterS) ? {} : { retry_after_s: retryAfterS }),
   };
+}
+
+/** The faults that were planned for an answer that is over, and have not happened. */
+function faultsMissed({ faults, faultsMet = [], outcome }: NotedFacts): readonly FaultName[] {
+  if (faults === undefined || outcome === undefined) return [];
+  const names = new Set(faults.faults.map(({ name }) => name));
+  return [...names].filter((name) => !faultsMet.includes(name));
 }
 
 /** What a latency profile has drawn, and how it came out. */

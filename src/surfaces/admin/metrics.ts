@@ -26,6 +26,7 @@ export function metrics({ authorize, secrets, stamps, read, headers }: MetricsDe
     name: "metrics",
     source: "",
     takes: "nothing",
+    isSpared: true,
     admit({ fields }, exchange) {
       exchange.requestId = `req_${stamps.hex(32)}`;
       const verdict = authorize(fields, exchange);

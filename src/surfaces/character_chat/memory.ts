@@ -199,9 +199,10 @@ export function memoryServer(deps: MemoryDeps): MemorySurfaces {
       tooLarge: envelopeTooLarge,
       refuse(error) {
         if (error instanceof Unauthorized) return unauthorizedAnswer(error);
-        const { status } = ERRORS[error.code];
+        const isScripted = error.code === "scripted"; // and so is its status
+        const status = isScripted ? error.status : ERRORS[error.code].status;
         const text = envelope(-1, error.message);
-        const isPlain = status < 500 && !OWN_STATUS.has(error.code);
+        const isPlain = status < 500 && !isScripted && !OWN_STATUS.has(error.code);
         return envelopeAnswer(text, isPlain ? 200 : status, error.headers);
       },
     };

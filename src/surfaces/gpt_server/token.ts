@@ -9,7 +9,7 @@ import { URLSearchParams } from "node:url";
 import { AppError } from "../../core/errors.ts";
 import { queryOf } from "../../core/body.ts";
 import type { Surface, Whole } from "../../core/surface.ts";
-import { detailTooLarge } from "../../dialects/detail/errors.ts";
+import { detailAnswer, detailTooLarge } from "../../dialects/detail/errors.ts";
 
 /** What a token is asked for with. */
 export interface TokenWish {
@@ -93,6 +93,7 @@ export function plainRefusal(
   error: AppError,
   more: Readonly<Record<string, string>> = {},
 ): Whole {
+  if (error.status < 400) return detailAnswer(error); // a fault that wants JSON
   return {
     kind: "whole",
     status: error.status,

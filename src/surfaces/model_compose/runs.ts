@@ -83,6 +83,7 @@ export function workflowRuns({ workflows, authorize, planFaults }: RunsDeps): Su
     name: "api_workflows_runs",
     source: "workflow",
     takes: "body",
+    isSpared: true,
     admit: (head, exchange) => checkToken(authorize, head, exchange),
     answer,
     tooLarge: (bytesMax) =>

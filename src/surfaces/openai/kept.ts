@@ -12,6 +12,7 @@ import type { Counter } from "../../sources/mock/counter.ts";
 import { promptTokens } from "../../sources/prompt_tokens.ts";
 import type { Persona } from "../../dialects/openai_chat/write_answer.ts";
 import { errorEvent } from "../../dialects/openai/errors.ts";
+import { RESPONSE_EDITS } from "../../dialects/openai_responses/fault_edits.ts";
 import { chatLayout, readChat } from "./chat_completions.ts";
 import { Conversations } from "./conversations.ts";
 import { type KeptDeps, KeptRows } from "./kept_objects.ts";
@@ -43,7 +44,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
   const makesUp = validate === "spec" && !isRelaying && deps.passed === undefined;
   const madeUpReply = makesUp ? deps.reply : undefined;
   const store = new KeptStore(deps.limits);
-  const rows = new KeptRows({ ...deps, stream: { errorEvent } });
+  const rows = new KeptRows({ ...deps, stream: { errorEvent, faultEdits: RESPONSE_EDITS } });
   const conversations = new Conversations({
     shelf: store.shelf("conversation"),
     rows,

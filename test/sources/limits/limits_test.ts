@@ -223,7 +223,7 @@ describe("Limits", () => {
     };
     const { ask } = rig([{ concurrent_max: 1, requests_per_min: 10 }], failing);
     const { call, error } = ask();
-    call.refuse(error);
+    call.refuse(error!);
     expect(ask().error?.code).toBe("model_unknown");
     expect(call.limits?.requests?.remaining).toBe(9);
   });
