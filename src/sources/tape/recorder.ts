@@ -27,7 +27,7 @@ import {
   type TapeResponse,
   TapeWriter,
 } from "./format.ts";
-import { type Place, type Redactor, starred } from "./redactor.ts";
+import { type Place, type Redactor, starred, StuckSecret } from "./redactor.ts";
 
 /** What all exchanges that are being recorded may hold together: 256 MiB. */
 const HELD_BYTES_MAX = 268_435_456;
@@ -291,10 +291,8 @@ class Recording implements RequestTap {
     const { folder, version } = this.#recorder.deps;
     const { method, path, fields } = this.#request;
     const redactor = this.#recorder.deps.redactor.withFields(fields);
-    const encoding = fields.find(([name]) => name.toLowerCase() === "content-encoding")?.[1];
-    const isClear = await this.#isClear(sent, encoding, redactor);
-    if (!isClear) return NOTHING_BEGUN;
-    const places = await redactor.find(sent);
+    const places = await this.#placesIn(sent, fields, redactor);
+    if (places === undefined) return NOTHING_BEGUN;
     const cleanPath = redactor.path(path);
     const cleanFields = redactor.fields(fields, "request.field");
     const id = this.#recorder.id();
@@ -353,9 +351,8 @@ class Recording implements RequestTap {
     if (file === undefined) return;
     try {
       const body = Buffer.concat(reads.map(({ bytes }) => bytes));
-      const encoding = response?.fields.find(([name]) => name.toLowerCase() === "content-encoding");
-      if (!await this.#isClear(body, encoding?.[1], redactor)) return await file.drop();
-      const places = await redactor.find(body);
+      const places = await this.#placesIn(body, response?.fields ?? [], redactor);
+      if (places === undefined) return await file.drop();
       const clean = places.length === 0 ? body : starred(body, places);
       const writer = this.#writer;
       let text = "";
@@ -383,18 +380,28 @@ class Recording implements RequestTap {
     this.#recorder.done(tapeFile(id));
   }
 
-  /** False: it is encoded, and something secret is in it that cannot be taken out; that is told. */
-  async #isClear(
+  /** What is secret in `body`; undefined = it cannot be taken out, which is told. */
+  async #placesIn(
     body: Uint8Array,
-    encoding: string | undefined,
+    fields: readonly Field[],
     redactor: Redactor,
-  ): Promise<boolean> {
-    if (encoding === undefined || body.length === 0 || redactor.isIdle) return true;
-    const plain = await decode(body, encoding.trim().toLowerCase());
-    if (plain === undefined || (await redactor.find(plain)).length === 0) return true;
-    const cause = "a secret stands in a compressed body, which it cannot be taken out of";
-    this.#recorder.deps.watch({ kind: "tape_abandoned", cause });
-    return false;
+  ): Promise<readonly Place[] | undefined> {
+    if (redactor.isIdle) return [];
+    const encoding = fields.find(([name]) => name.toLowerCase() === "content-encoding")?.[1];
+    try {
+      const plain = encoding === undefined || body.length === 0
+        ? undefined
+        : await decode(body, encoding.trim().toLowerCase());
+      if (plain !== undefined && (await redactor.find(plain)).length > 0) {
+        const why = "a secret stands in a compressed body, which it cannot be taken out of";
+        throw new StuckSecret(why);
+      }
+      return await redactor.find(body);
+    } catch (error) {
+      if (!(error instanceof StuckSecret)) throw error;
+      this.#recorder.deps.watch({ kind: "tape_abandoned", cause: error.message });
+      return undefined;
+    }
   }
 }
 
