@@ -16,11 +16,14 @@ import type { TapeFolder } from "./folder.ts";
 import { readTape, type Tape, TapeFault } from "./format.ts";
 import { laidBytes, type LaidTape, layTape } from "./laid.ts";
 import { type KnownRequest, nearestTape, nearestText } from "./nearest.ts";
-import { type Redactor, starred } from "./redactor.ts";
+import { fitsMarks, holdsKey, marked, markedRequest, markedText } from "./marks.ts";
+import type { Redactor } from "./redactor.ts";
 import {
   type Comparable,
   comparedJson,
+  keyOf,
   requestKey,
+  requestText,
   turnIn,
   turnKey,
   Volatile,
@@ -67,6 +70,8 @@ interface Entry {
   readonly turn: string | undefined;
   /** True: the client on it left before its answer was whole, so that it is none. */
   readonly isTorn: boolean;
+  /** What its key is one of, where a key of weir's stood in the request: any other may stand there. */
+  readonly loose: string | undefined;
   readonly compared: KnownRequest | undefined;
   readonly comparedBytes: number;
 }
@@ -98,6 +103,8 @@ export class TapeShelf {
   readonly #ignored: Volatile;
   readonly #entries = new Map<string, Entry>();
   readonly #buckets = new Map<string, Bucket>();
+  /** Those that fit with another key than theirs. */
+  readonly #loose = new Set<Entry>();
   readonly #laid = new Lru<LaidTape>({ entriesMax: LAID_MAX, bytesMax: LAID_BYTES_MAX });
   readonly #remembered = new Map<string, Remembered>();
   #last: Remembered | undefined;
@@ -159,7 +166,8 @@ export class TapeShelf {
   ): Found | undefined | Promise<Found | undefined> {
     const entry = place >= 0
       ? fittingOf(this.#buckets.get(groupOf(asked)) ?? NO_BUCKET, seeker)[place]
-      : this.#inTurn(this.#bucketOf(asked), call, seeker) ?? this.#ofTurn(ask, call, seeker);
+      : this.#inTurn(this.#bucketOf(asked), call, seeker) ??
+        this.#inTurn(this.#loosely(asked), call, seeker) ?? this.#ofTurn(ask, call, seeker);
     if (entry === undefined) return undefined;
     const laid = this.#laid.get(entry.name);
     if (laid === undefined) return this.#load(entry);
@@ -210,11 +218,19 @@ export class TapeShelf {
     } catch {
       return undefined; // what is wrong with it, whoever else is asked says
     }
-    const bucket = this.#buckets.get(`turn ${turnKey(turn)}`);
-    if (bucket === undefined || bucket.entries.every((entry) => entry.dialect === dialect)) {
-      return undefined;
-    }
-    return this.#inTurn(bucket, call, seeker);
+    const clean = (json: string) => this.#marked(Buffer.from(json)).toString();
+    const bucket = this.#buckets.get(`turn ${turnKey(turn, clean)}`);
+    // One in the client's own dialect is not re-spoken: it fits as it is, or not at all.
+    const entries = bucket?.entries.filter((entry) => entry.dialect !== dialect) ?? [];
+    return bucket && this.#inTurn({ key: bucket.key, entries }, call, seeker);
+  }
+
+  /** Tapes of the same request with another key in it. */
+  #loosely(asked: Asked): Bucket | undefined {
+    if (this.#loose.size === 0) return undefined;
+    const text = requestText(this.#clean(asked), this.#ignored);
+    const entry = this.#loose.values().find(({ loose }) => fitsMarks(text, loose!));
+    return entry && this.#buckets.get(entry.key);
   }
 
   /** Remembered by the bytes of the request, so that it is read once. */
@@ -238,15 +254,18 @@ export class TapeShelf {
     return known.bucket;
   }
 
-  /** Secrets are as they are on tapes. */
+  /** Marks stand for secrets, as they do for those on tapes. */
   #clean({ method, path, body }: Comparable): Comparable {
-    const { redactor } = this.#deps;
-    const places = body === null || redactor.isIdle ? [] : redactor.findNow(body);
     return {
       method,
-      path: redactor.path(path).path,
-      body: places.length === 0 ? body : starred(body!, places),
+      path: markedText(path, this.#deps.redactor.path(path).redactions),
+      body: body && this.#marked(body),
     };
+  }
+
+  #marked(bytes: Uint8Array): Buffer {
+    const clean = marked(bytes, this.#deps.redactor.findNow(bytes));
+    return Buffer.from(clean.buffer, clean.byteOffset, clean.length);
   }
 
   #keyOf(asked: Comparable): string {
@@ -355,7 +374,9 @@ export class TapeShelf {
   }
 
   #put(name: string, stamp: string, tape: Tape): void {
-    const { id, upstream, dialect, request, response, ending } = tape;
+    const { id, upstream, dialect, response, ending } = tape;
+    const request = markedRequest(tape);
+    const text = requestText(request, this.#ignored);
     const turn = turnIn(dialect, request.body);
     const hasRoom = this.#comparedBytes + request.body.length <= COMPARED_BYTES_MAX;
     const entry: Entry = {
@@ -365,14 +386,16 @@ export class TapeShelf {
       dialect,
       stamp,
       group: groupOf({ ...request, dialect }),
-      key: `same ${requestKey(request, this.#ignored)}`,
+      key: `same ${keyOf(text)}`,
       turn: turn === undefined ? undefined : `turn ${turnKey(turn)}`,
       isTorn: ending.how === "client_left" && (response?.status ?? 0) < 400,
+      loose: hasRoom && holdsKey(tape) ? text : undefined,
       compared: hasRoom ? { name, ...comparedOf(request, this.#ignored) } : undefined,
       comparedBytes: hasRoom ? request.body.length : 0,
     };
     this.#comparedBytes += entry.comparedBytes;
     this.#entries.set(name, entry);
+    if (entry.loose !== undefined) this.#loose.add(entry);
     for (const key of keysOf(entry)) {
       let bucket = this.#buckets.get(key);
       if (bucket === undefined) this.#buckets.set(key, bucket = { key, entries: [] });
@@ -385,6 +408,7 @@ export class TapeShelf {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     this.#entries.delete(name);
+    this.#loose.delete(entry);
     this.#laid.delete(name);
     this.#comparedBytes -= entry.comparedBytes;
     for (const key of keysOf(entry)) {
