@@ -112,6 +112,7 @@ export class Recorder {
     const { watch } = this.deps;
     const { code } = error as { readonly code?: unknown };
     if (typeof code !== "string") return watch({ kind: "bug", where: "tape", error });
+    watch({ kind: "tape_lost" });
     if (this.trouble === "") watch({ kind: "tape_write_failed", cause: code });
     this.trouble = `the folder of tapes takes nothing (${code})`;
   }
@@ -134,6 +135,8 @@ class Recording implements RequestTap {
   #request!: SentRequest;
   #sent: Uint8Array[] = [];
   #sentBytes = 0;
+  #beginMs = 0;
+  #hasUpload = false;
   #sentMs = -1;
   #lastUs = 0;
   #response: TapeResponse | undefined;
@@ -153,7 +156,10 @@ class Recording implements RequestTap {
   begin(request: TransportRequest): TransportRequest {
     const { method, path, fields, body, upload } = request;
     const { host } = this.#place;
-    this.#when = this.#recorder.deps.wallMs();
+    const { wallMs, wheel } = this.#recorder.deps;
+    this.#when = wallMs();
+    this.#beginMs = wheel.nowMs;
+    this.#hasUpload = upload !== undefined;
     const framing = framingLine(request).trimEnd().split(": ") as unknown as Field;
     this.#request = {
       method,
@@ -205,16 +211,31 @@ class Recording implements RequestTap {
   }
 
   onBroken(error: unknown): void {
-    // Without a head nothing has come back that could be played again.
-    if (this.#response === undefined) return this.#drop();
-    this.#end("upstream_broke", error instanceof Error ? error.message : String(error));
+    if (!this.#isAsked()) return;
+    const how = this.#response === undefined && codeOf(error) === "upstream_unreachable"
+      ? "unreachable"
+      : "upstream_broke";
+    this.#end(how, error instanceof Error ? error.message : String(error));
   }
 
   onGivenUp(reason?: unknown): void {
     const isTimeout = codeOf(reason) === "upstream_timeout";
-    if (this.#response === undefined && !(isTimeout && this.#sentMs >= 0)) return this.#drop();
+    // Nothing has come back that could be played again.
+    if (this.#response === undefined && !isTimeout) return this.#drop();
+    if (!this.#isAsked()) return;
     const error = reason instanceof Error ? reason.message : "";
     this.#end(isTimeout ? "timed_out" : "client_left", error);
+  }
+
+  /** False: what was asked is not known to its end, and it is given up. */
+  #isAsked(): boolean {
+    if (this.#isOver || this.#sentMs >= 0 || this.#response !== undefined) return !this.#isOver;
+    if (!this.#hasUpload) {
+      this.#sentMs = this.#beginMs; // nothing has left: that is when it was to
+      return true;
+    }
+    this.#abandon("it broke off before its request had left as a whole");
+    return false;
   }
 
   /** Microseconds since the request's last byte; a head that came before it came with it. */

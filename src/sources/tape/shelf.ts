@@ -70,6 +70,8 @@ interface Entry {
   readonly turn: string | undefined;
   /** True: the client on it left before its answer was whole, so that it is none. */
   readonly isTorn: boolean;
+  /** True: nobody answered then, so that asking again is worth it. */
+  readonly isUnanswered: boolean;
   /** What its key is one of, where a key of weir's stood in the request: any other may stand there. */
   readonly loose: string | undefined;
   readonly compared: KnownRequest | undefined;
@@ -93,7 +95,7 @@ function addTo({ entries }: Bucket, entry: Entry): void {
 export interface Seeker {
   /** The name of the upstream in whose place a tape is to answer: its own tapes come first. */
   readonly upstream: string;
-  /** True: a tape whose client had left is none, as the answer can be asked for. */
+  /** True: a tape without a whole answer, as its client had left or nobody answered, is none: it can be asked for. */
   readonly wantsWhole: boolean;
 }
 
@@ -173,6 +175,7 @@ export class TapeShelf {
     if (laid === undefined) return this.#load(entry);
     const last = this.#last;
     const isOnly = place < 0 && last?.bucket?.entries.length === 1 && !entry.isTorn &&
+      !entry.isUnanswered &&
       last.bucket.entries[0] === entry;
     if (isOnly && isOf(last, asked)) this.#last = { ...last, only: laid };
     return laid;
@@ -389,6 +392,7 @@ export class TapeShelf {
       key: `same ${keyOf(text)}`,
       turn: turn === undefined ? undefined : `turn ${turnKey(turn)}`,
       isTorn: ending.how === "client_left" && (response?.status ?? 0) < 400,
+      isUnanswered: response === undefined,
       loose: hasRoom && holdsKey(tape) ? text : undefined,
       compared: hasRoom ? { name, ...comparedOf(request, this.#ignored) } : undefined,
       comparedBytes: hasRoom ? request.body.length : 0,
@@ -446,8 +450,8 @@ function isOf(known: Remembered, { method, path, body }: Asked): boolean {
 
 /** The tapes of the upstream itself, else those of any; whole ones before those whose client left. */
 function fittingOf({ entries }: Bucket, { upstream, wantsWhole }: Seeker): readonly Entry[] {
-  if (entries.length === 1 && !entries[0]!.isTorn) return entries;
-  const whole = entries.filter(({ isTorn }) => !isTorn);
+  if (entries.length === 1 && !entries[0]!.isTorn && !entries[0]!.isUnanswered) return entries;
+  const whole = entries.filter((one) => !one.isTorn && !(wantsWhole && one.isUnanswered));
   const usable = whole.length > 0 || wantsWhole ? whole : entries;
   const own = usable.filter((entry) => entry.upstream === upstream);
   return own.length > 0 ? own : usable;
