@@ -12,6 +12,7 @@ import { readLatency } from "./latency_file.ts";
 import { oddities } from "./introduction.ts";
 import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
+import { readyTapes } from "./tape_ready.ts";
 import { readTls } from "./tls_files.ts";
 import { readTokens } from "./token_files.ts";
 
@@ -45,7 +46,7 @@ export const check = defineCommand({
     readTokens(settings);
     readLatency(settings);
     checkFixtures(settings, terminal);
-    warn([...warnings, ...oddities(config)], terminal);
+    warn([...warnings, ...oddities(config), ...readyTapes(settings, false)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());
     if (workflowFiles.length > 0) {

@@ -6,6 +6,7 @@
 
 import type { App } from "../app.ts";
 import type { Config } from "../config/config.ts";
+import { tapeModes } from "../config/contradictions.ts";
 import { maskUrl } from "../config/describe.ts";
 import { isLoopback } from "../lib/host.ts";
 import { basicOf } from "../lib/userinfo.ts";
@@ -107,9 +108,24 @@ export function oddities(config: Config): readonly string[] {
     ...(llm.api_key !== "" && upstreams.some(({ name }) => name === "llm")
       ? ["llm.api_key is not used: the upstream named llm has its key in upstreams, or none"]
       : []),
+    ...idleTapes(config),
     ...crowd(config),
     // Whoever reaches such an address is on this machine: a proxy, as a rule.
     ...(isLoopback(server.host.toLowerCase()) ? sharedLimit(config) : []),
+  ];
+}
+
+/** Tapes are exchanges with upstreams: a mock's answers are none. */
+function idleTapes(config: Config): readonly string[] {
+  const { chat, llm, tape, upstreams } = config;
+  const isRecorded = tapeModes(config).some((mode) => mode === "record" || mode === "auto");
+  if (!isRecorded || upstreams.length > 0 || llm.base_url !== "") {
+    const isMock = tape.mode === "record" && chat.source === "mock" && upstreams.length === 0;
+    return isMock ? ["tape.mode: record records nothing while chat.source is mock"] : [];
+  }
+  return [
+    "no tape is recorded, as there is no upstream: set llm.base_url (tape.mode: " +
+    `${tape.mode}${tape.mode === "record" ? "" : "; in the routes: record or auto"})`,
   ];
 }
 

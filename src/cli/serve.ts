@@ -24,6 +24,7 @@ import { watchSignals } from "./signals.ts";
 import { supervise, workerCount } from "./supervisor.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { VERSION } from "./version.ts";
+import { readyTapes } from "./tape_ready.ts";
 import { type WorkerLink, workerLink } from "./worker_link.ts";
 
 /** How often systemd is told how many streams are open. */
@@ -186,7 +187,7 @@ async function serveAlone(
 ): Promise<number> {
   let { config } = settings;
   if (callsOut(settings)) raiseFetchCap(terminal);
-  warn([...settings.warnings, ...oddities(config)], terminal);
+  warn([...settings.warnings, ...oddities(config), ...readyTapes(settings, true)], terminal);
   const notifier = await openNotifier(process.env, process.pid);
   const { promise: ended, resolve: exit } = Promise.withResolvers<number>();
   let isEnding = false;

@@ -22,6 +22,7 @@ import type { ServeOptions } from "./serve_options.ts";
 import { type Settings, warn } from "./settings.ts";
 import { watchSignals } from "./signals.ts";
 import { Failure, type Terminal } from "./terminal.ts";
+import { readyTapes } from "./tape_ready.ts";
 import { readTls } from "./tls_files.ts";
 
 /** Between a drain's end and the end of its process: writing what is still to be written. */
@@ -37,7 +38,7 @@ export async function supervise(
   { read, stopped }: ServeOptions,
 ): Promise<number> {
   let { config } = settings;
-  warn([...settings.warnings, ...oddities(config)], terminal);
+  warn([...settings.warnings, ...oddities(config), ...readyTapes(settings, true)], terminal);
   const notifier = await openNotifier(process.env, process.pid);
   const { promise: ended, resolve: exit } = Promise.withResolvers<number>();
   const place = holdPort(config);

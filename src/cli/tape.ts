@@ -30,6 +30,22 @@ const ENDINGS = [...TAPE_ENDS, "partial"] as const;
 const STATUS = { min: 100, max: 999, isWhole: true };
 const KEEP = { min: 0, max: 1_000_000_000, isWhole: true };
 
+/** Which flags say something to which action; the others to all of them. */
+const FLAGS_OF: Readonly<Record<string, readonly typeof ACTIONS[number][]>> = {
+  json: ["list", "show"],
+  model: ["list"],
+  path: ["list"],
+  status: ["list"],
+  ending: ["list"],
+  out: ["fixture"],
+  olderThan: ["prune"],
+  keep: ["prune"],
+  maxSize: ["prune"],
+  partial: ["prune"],
+  unused: ["prune"],
+  dryRun: ["prune"],
+};
+
 /** Everything that can be done with tapes but to record and to replay them. */
 export const tape = defineCommand({
   name: "tape",
@@ -106,6 +122,7 @@ export const tape = defineCommand({
     [EXIT.failed]: "the config is wrong, or a tape is; for diff, the two tapes differ",
   },
   async run({ flags, operands: { action, places } }, terminal) {
+    mustFit(flags, action as typeof ACTIONS[number]);
     mustBeNew(flags.out);
     const settings = readSettings(settingOptions(flags), terminal);
     warn(settings.warnings, terminal);
@@ -143,6 +160,18 @@ export const tape = defineCommand({
     }
   },
 });
+
+/** @throws {Failure} with exit code 2 for a flag that would say nothing. */
+function mustFit(flags: Readonly<Record<string, unknown>>, action: typeof ACTIONS[number]): void {
+  for (const [key, actions] of Object.entries(FLAGS_OF)) {
+    const value = flags[key];
+    if (value === undefined || value === false || value === "" || actions.includes(action)) {
+      continue;
+    }
+    const name = `--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw new Failure(`${name} is for ${actions.join(" and ")}, and not for ${action}`, EXIT.usage);
+  }
+}
 
 /** What is in a file, as `weir import` reads it. */
 function recordingsOf({ path, isPartial }: TapePath): Recordings {

@@ -47,6 +47,10 @@ export async function checkTapes(
     );
     return EXIT.failed;
   }
+  if (wholeCount === 0) {
+    terminal.complain("weir: there is no whole tape: nothing is proved");
+    return EXIT.failed;
+  }
   terminal.print(`ok: ${counted(wholeCount, "tape")}, and no secret in them`);
   return EXIT.done;
 }

@@ -24,7 +24,7 @@ import { TAPE_ENDING } from "../sources/tape/format.ts";
 const SETTLE_MS = 100;
 /** Tapes are what was said to a model: for whoever runs weir, and nobody else. */
 const FILE_MODE = 0o600;
-const FOLDER_MODE = 0o700;
+export const FOLDER_MODE = 0o700;
 const PARTIAL = ".partial";
 
 /** The file in a folder of tapes that has the ids of those that were replayed, a line each. */

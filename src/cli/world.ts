@@ -15,6 +15,7 @@ import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 import { tapeFolder } from "./tape_folder.ts";
+import { readyTapes } from "./tape_ready.ts";
 import { pathIn, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
@@ -72,6 +73,7 @@ export function world(settings: Settings, desk: Desk): World {
   const { config, folder } = settings;
   const { system_prompt_file: promptFile } = config.memory;
   const caTexts = readCaFiles(settings);
+  readyTapes(settings, true);
   return {
     version: VERSION,
     openaiSdkVersion: OPENAI_SDK_VERSION,

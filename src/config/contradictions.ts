@@ -105,7 +105,7 @@ function latencyContradictions({ mock }: Config, label: Label): readonly string[
 }
 
 /** What is done with tapes, everywhere. */
-function tapeModes({ tape, routes }: Config): readonly TapeMode[] {
+export function tapeModes({ tape, routes }: Config): readonly TapeMode[] {
   const own = routes.map(({ tape }) => tape).filter((mode) => mode !== "usual");
   return [tape.mode, ...own];
 }

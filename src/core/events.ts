@@ -81,6 +81,8 @@ export type Event =
   | { readonly kind: "tape_recorded" }
   /** One was not, as it cannot be; nothing of it is kept. */
   | { readonly kind: "tape_abandoned"; readonly cause: string }
+  /** The folder of tapes has not taken an exchange. */
+  | { readonly kind: "tape_lost" }
   /** The folder of tapes takes none. Told once, until it does. */
   | { readonly kind: "tape_write_failed"; readonly cause: string }
   | { readonly kind: "tape_write_recovered" }

@@ -72,6 +72,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "tape_replayed":
     case "tape_recorded":
       return undefined;
+    case "tape_lost": // what was wrong with the folder is told once
+      return undefined;
     case "tape_missed":
       return undefined; // the line of its request says what became of it
     case "tape_abandoned":

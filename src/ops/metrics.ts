@@ -405,6 +405,7 @@ const EVENT_COUNTERS: Readonly<
     "weir_tapes_abandoned_total",
     "Exchanges that were not recorded, as they cannot be: the log says why.",
   ],
+  tape_lost: ["weir_tapes_lost_total", "Exchanges that the folder of tapes has not taken."],
   tape_write_failed: [
     "weir_tape_write_failures_total",
     "Times the folder of tapes stopped to take them.",

@@ -10,8 +10,10 @@ import {
 } from "node:fs";
 import { basename, join } from "node:path";
 import { parse } from "yaml";
+import { readyTapes } from "../../src/cli/tape_ready.ts";
 import { ulid } from "../../src/lib/ulid.ts";
 import { PARTIAL_ENDING, tapeFile, tapeText } from "../../src/sources/tape/format.ts";
+import { configOf } from "../config/loaded.ts";
 import { question } from "../sources/recordings/cassettes.ts";
 import { makeFolder } from "../server/launch.ts";
 import { readsOf, toldId, toldTape } from "../sources/tape/told_tape.ts";
@@ -135,7 +137,7 @@ describe("weir tape list", () => {
     const { code, complaint } = await tape("list", "--ending", "hole");
     expect([code, complaint]).toEqual([
       2,
-      "--ending must be whole, client_left, upstream_broke, timed_out or partial: " +
+      "--ending must be whole, client_left, upstream_broke, unreachable, timed_out or partial: " +
       'it is "hole"',
     ]);
   });
@@ -256,6 +258,24 @@ describe("weir tape check", () => {
     });
   });
 
+  test("proves nothing where there is no whole tape", async () => {
+    const nothing = "weir: there is no whole tape: nothing is proved";
+    expect(await tape("check", at("deeper"))).toMatchObject({ code: 1, output: nothing });
+    const said = await tape("check", at(toldId(3) + PARTIAL_ENDING));
+    expect([said.code, lines(said).at(-1)]).toEqual([1, nothing]);
+  });
+
+  test("takes no flag that says nothing to it", async () => {
+    expect(await tape("check", "--json")).toMatchObject({
+      code: 2,
+      complaint: "--json is for list and show, and not for check",
+    });
+    expect((await tape("list", "--keep", "3")).complaint)
+      .toBe("--keep is for prune, and not for list");
+    expect((await tape("show", "--dry-run")).complaint)
+      .toBe("--dry-run is for prune, and not for show");
+  });
+
   test("tells every problem with its file and line", async () => {
     write(tapeFile(toldId(2)), tapeText(toldTape(2)).replace("Hi 2", "Hi 3"));
     const words = ["--set", "llm.api_key=Hi 1", "--set", 'tape.redact=["你好"]'];
@@ -363,5 +383,45 @@ describe("weir tape prune", () => {
       expect(said.complaint).toMatch(complaint);
       expect(left().map((name) => basename(name))).toHaveLength(5);
     }
+  });
+});
+
+describe("the folder that tapes are to be in", () => {
+  const check = (mode: string, path: string, ...more: readonly string[]) =>
+    say([
+      ...["check", "--set", `tape.folder=${path}`, "--set", `tape.mode=${mode}`, ...more],
+    ]);
+  const UPSTREAM = ["--set", "llm.base_url=http://127.0.0.1:9/v1"];
+
+  test("is refused where there can be none", async () => {
+    const file = at("notes.jsonl");
+    for (const mode of ["record", "strict"]) {
+      expect((await check(mode, file, ...UPSTREAM)).complaint)
+        .toBe(`tape.folder: there can be no tapes in ${file}: it is no folder`);
+      expect((await check(mode, join(file, "a", "b"), ...UPSTREAM)).complaint)
+        .toBe(
+          `tape.folder: there can be no tapes in ${join(file, "a", "b")}: ${file} is no folder`,
+        );
+    }
+  });
+
+  test("is told of where it is missing and nothing makes it, and is not made by a check", async () => {
+    const path = at("new");
+    expect((await check("strict", path)).output)
+      .toContain(`warning: tape.folder: there is no folder ${path}`);
+    expect((await check("record", path, ...UPSTREAM)).output).not.toContain("warning: tape");
+    expect(existsSync(path)).toBe(false);
+    const config = configOf({ text: `tape:\n  folder: ${path}\n  mode: record\n` });
+    expect(readyTapes({ config, folder: home }, true)).toEqual([]);
+    expect(existsSync(path)).toBe(true);
+  });
+
+  test("stays empty without an upstream, which is told", async () => {
+    const told = "no tape is recorded, as there is no upstream: set llm.base_url";
+    expect((await check("record", folder)).output).toContain(told);
+    expect((await check("record", folder, ...UPSTREAM)).output).not.toContain(told);
+    expect((await check("strict", folder)).output).not.toContain(told);
+    expect((await check("record", folder, ...UPSTREAM, "--set", "chat.source=mock")).output)
+      .toContain("tape.mode: record records nothing while chat.source is mock");
   });
 });

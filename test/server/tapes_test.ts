@@ -7,9 +7,9 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   chmodSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -168,6 +168,8 @@ describe("what is recorded is replayed without an upstream", () => {
         "timed_out",
       ],
       ["no head in time", [act.stall], "timed_out"],
+      ["no head, but a reset", [act.reset], "unreachable"],
+      ["no HTTP", [act.send("what is that\r\n\r\n")], "upstream_broke"],
       ["no body", [act.send("HTTP/1.1 204 No Content\r\n\r\n")], "whole"],
     ];
   for (const [what, acts, how] of CASES) {
@@ -426,8 +428,10 @@ describe("several workers", () => {
 describe("a folder that takes nothing", () => {
   test("breaks no answer, is told once, and is part of health", async () => {
     const upstream = upstreamOf(() => [act.send(response("{}"))]);
-    const folder = join(makeFolder({ tapes: "a file" }), "tapes");
+    const folder = join(makeFolder(), "tapes");
     const weir = await recorder(folder, upstream.url);
+    rmdirSync(folder);
+    writeFileSync(folder, "a file");
     for (let i = 0; i < 3; i++) expect((await ask(weir.port)).status).toBe(200);
     const health = await waitFor(async () => {
       const health = await weir.health();
@@ -436,15 +440,15 @@ describe("a folder that takes nothing", () => {
     expect(String(health["tapes"])).toContain("the folder of tapes takes nothing (E");
     expect(weir.errors().match(/tape_write_failed/g)).toHaveLength(1);
     expect(await metric(weir, "weir_tape_write_failures_total")).toBe(1);
+    expect(await metric(weir, "weir_tapes_lost_total")).toBe(3);
   });
 
   test("and one that may not be written to, until it may", async () => {
     if (process.getuid?.() === 0) return; // whom nothing is forbidden
     const upstream = upstreamOf(() => [act.send(response("{}"))]);
     const folder = join(makeFolder(), "tapes");
-    mkdirSync(folder);
-    chmodSync(folder, 0o500);
     const weir = await recorder(folder, upstream.url);
+    chmodSync(folder, 0o500);
     await ask(weir.port);
     await waitFor(async () => (await weir.health())["status"] === "degraded");
     chmodSync(folder, 0o700);

@@ -24,7 +24,7 @@ export interface WireTap {
   onBytes(bytes: Uint8Array): void;
   /** The response is whole. */
   onWhole(): void;
-  /** The rest will not come. */
+  /** The rest will not come. `error`: as the receiver is told it, where there was no head. */
   onBroken(error: unknown): void;
   /** Nobody wants the rest; `reason`: why, where that is known. */
   onGivenUp(reason?: unknown): void;
@@ -287,10 +287,16 @@ export class Call implements BodySource {
   fail(error: Http1Error): void {
     this.#release();
     error.hasBegun = this.hasBegun;
-    this.#tap?.onBroken(error);
-    if (this.#body !== null) return this.#body.fail(error);
+    if (this.#body !== null) {
+      this.#tap?.onBroken(error);
+      return this.#body.fail(error);
+    }
     this.settle();
-    this.#receiver.onError(this.#owner.explain(error));
+    const told = this.#owner.explain(error);
+    // No upstream has done that.
+    if (error.code === "client_closed" || error.code === "pool_full") this.#tap?.onGivenUp(told);
+    else this.#tap?.onBroken(told);
+    this.#receiver.onError(told);
   }
 
   /** The signal's call. */

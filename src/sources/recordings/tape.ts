@@ -14,6 +14,7 @@ const START = /^\{"n":1,"tape":/;
 const ENDS: Readonly<Record<Exclude<Tape["ending"]["how"], "whole">, string>> = {
   client_left: "its client left before the answer had ended",
   upstream_broke: "its answer broke off",
+  unreachable: "there was no answer",
   timed_out: "its answer did not come in time",
 };
 

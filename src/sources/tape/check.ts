@@ -46,17 +46,21 @@ export async function checkTape(
 /** The secrets in `file`, of which nothing else is known. */
 export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly TapeProblem[] {
   const problems: TapeProblem[] = [];
+  const bodies = { sent: new Body(), read: new Body() };
   for (const [at, line] of new TextDecoder().decode(file).split("\n").entries()) {
     const value = valueIn(line);
-    const bytes = bytesOf(value, "sent") ?? bytesOf(value, "read");
+    const sent = bytesOf(value, "sent");
+    const read = bytesOf(value, "read");
+    if (sent !== undefined) bodies.sent.add(at + 1, sent);
+    if (read !== undefined) bodies.read.add(at + 1, read);
     const fields = Array.isArray(value["fields"]) ? value["fields"] as readonly unknown[] : [];
     const texts = [
       // A line that is cut off is no JSON, and its text says what it says.
-      ...(bytes === undefined ? [line] : [bytes.toString()]),
+      ...(sent === undefined && read === undefined ? [line] : []),
       ...fields.flat().map(String),
     ];
     const whats = new Set(
-      texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what),
+      texts.flatMap((text) => leaksIn(Buffer.from(text), forbidden)).map(({ what }) => what),
     );
     for (const field of fields) {
       if (!Array.isArray(field)) continue;
@@ -69,13 +73,39 @@ export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly T
     }
     for (const what of whats) problems.push({ line: at + 1, what: `${what} stands in it` });
   }
-  return problems;
+  for (const body of Object.values(bodies)) {
+    for (const { what, at } of leaksIn(body.bytes(), forbidden)) {
+      problems.push({ line: body.lineOf(at), what: `${what} stands in it` });
+    }
+  }
+  return inOrder(problems);
 }
 
-/** Bytes of a body, and the line that holds them. */
-interface Segment {
-  readonly line: number;
-  readonly from: number;
+/** By line; the same is told once of each. */
+function inOrder(problems: readonly TapeProblem[]): readonly TapeProblem[] {
+  const known = new Map(problems.map((problem) => [`${problem.line} ${problem.what}`, problem]));
+  return [...known.values()].sort((one, other) => one.line - other.line);
+}
+
+/** A body, and which line holds which of its bytes. */
+class Body {
+  readonly #segments: { readonly line: number; readonly from: number }[] = [];
+  readonly #parts: Uint8Array[] = [];
+  #length = 0;
+
+  add(line: number, part: Uint8Array): void {
+    this.#segments.push({ line, from: this.#length });
+    this.#parts.push(part);
+    this.#length += part.length;
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.#parts);
+  }
+
+  lineOf(at: number): number {
+    return this.#segments.findLast(({ from }) => from <= at)?.line ?? 1;
+  }
 }
 
 /** One tape that is whole. */
@@ -85,12 +115,11 @@ class Check {
   readonly #problems: TapeProblem[] = [];
   /** By the key that only lines of a kind have. */
   readonly #lines = new Map<string, number>();
-  readonly #segments: Readonly<Record<"sent" | "read", Segment[]>> = { sent: [], read: [] };
+  readonly #bodies = { sent: new Body(), read: new Body() };
 
   constructor(tape: Tape, file: Uint8Array, forbidden: Forbidden) {
     this.#tape = tape;
     this.#forbidden = forbidden;
-    const bytes = { sent: 0, read: 0 };
     for (const [at, text] of new TextDecoder().decode(file).split("\n").entries()) {
       const line = at + 1;
       const value = valueIn(text);
@@ -99,9 +128,7 @@ class Check {
       }
       for (const key of ["sent", "read"] as const) {
         const part = bytesOf(value, key);
-        if (part === undefined) continue;
-        this.#segments[key].push({ line, from: bytes[key] });
-        bytes[key] += part.length;
+        if (part !== undefined) this.#bodies[key].add(line, part);
       }
     }
   }
@@ -126,7 +153,7 @@ class Check {
       }
     }
     this.#text(ending.error, "the error", () => this.#line("end"));
-    return this.#problems.sort((one, other) => one.line - other.line);
+    return inOrder(this.#problems);
   }
 
   #add(line: number, what: string): void {
@@ -192,16 +219,15 @@ class Check {
   }
 
   #body(kind: "sent" | "read", what: string, body: Uint8Array, isMoved = false): void {
-    const segments = this.#segments[kind];
-    const text = new TextDecoder().decode(body);
-    this.#text(text, what, (at) => {
-      const byte = isMoved ? 0 : Buffer.byteLength(text.slice(0, at));
-      return segments.findLast(({ from }) => from <= byte)?.line ?? 1;
-    });
+    this.#bytes(body, what, (at) => this.#bodies[kind].lineOf(isMoved ? 0 : at));
   }
 
-  #text(text: string, what: string, lineOf: (at: number) => number): void {
-    for (const leak of leaksIn(text, this.#forbidden)) {
+  #text(text: string, what: string, lineOf: () => number): void {
+    this.#bytes(Buffer.from(text), what, lineOf);
+  }
+
+  #bytes(bytes: Uint8Array, what: string, lineOf: (at: number) => number): void {
+    for (const leak of leaksIn(bytes, this.#forbidden)) {
       this.#add(lineOf(leak.at), `${leak.what} stands in ${what}`);
     }
   }

@@ -46,6 +46,8 @@ export type TapeEnd =
   | "client_left"
   /** The upstream closed the connection, or sent what is no HTTP. */
   | "upstream_broke"
+  /** There was no connection, or it was closed without a word. */
+  | "unreachable"
   /** A time limit of weir's ended it. */
   | "timed_out";
 
@@ -324,7 +326,7 @@ const LINES = {
   }),
   end: z.strictObject({
     n,
-    end: z.enum(["whole", "client_left", "upstream_broke", "timed_out"]),
+    end: z.enum(["whole", "client_left", "upstream_broke", "unreachable", "timed_out"]),
     us,
     error: z.string().optional(),
     sent_bytes: count,

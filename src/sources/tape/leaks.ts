@@ -7,6 +7,8 @@
 
 import type { RE2JS } from "re2js";
 import { isSecretField } from "./redactor.ts";
+import { spellings } from "./spellings.ts";
+import { type SpreadText, spreadTexts } from "./spread_texts.ts";
 
 /** What is looked for. */
 export interface Forbidden {
@@ -20,7 +22,7 @@ export interface Forbidden {
 export interface Leak {
   /** What it looks like: "an OpenAI key". */
   readonly what: string;
-  /** Where it begins, in UTF-16 units. */
+  /** Where it begins, in bytes. */
   readonly at: number;
 }
 
@@ -52,19 +54,51 @@ const SHAPES: readonly (readonly [what: string, shape: RegExp, is?: (text: strin
 /** The scheme of a credential says nothing; anything else in front of a blank may. */
 const OPEN_CREDENTIAL = /^[A-Za-z][\w-]* *$/;
 
-/** What of `forbidden`, and what that looks like a key, stands in `text`. In order. */
-export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
+/**
+ * What of `forbidden`, and what that looks like a key, stands in `bytes`, however it is spelled and
+ * also where it is spread over the pieces of a stream. In order, and no place twice.
+ */
+export function leaksIn(bytes: Uint8Array, forbidden: Forbidden): readonly Leak[] {
+  const found = leaksInText(bytes, forbidden);
+  for (const text of allTexts(bytes)) {
+    for (const leak of leaksInText(text.bytes, forbidden)) {
+      const [first] = text.source({ at: leak.at, end: leak.at + 1 });
+      found.push({ ...leak, at: first?.at ?? 0 });
+    }
+  }
+  found.sort((one, other) => one.at - other.at);
+  return found.filter(({ what, at }, i) =>
+    !found.slice(Math.max(0, i - LEAKS_MAX), i).some((one) => one.what === what && one.at === at)
+  ).slice(0, LEAKS_MAX);
+}
+
+/** All at once; none when there are too many of them, which no recorder would have taken. */
+function allTexts(bytes: Uint8Array): readonly SpreadText[] {
+  const steps = spreadTexts(bytes);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value ?? [];
+  }
+}
+
+function leaksInText(bytes: Uint8Array, forbidden: Forbidden): Leak[] {
+  return spellings(bytes).flatMap((spelling) => {
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(spelling.bytes);
+    return leaksAsSpelled(text, forbidden).map(({ what, at }) => {
+      // What is no UTF-8 has become longer.
+      const byte = Math.min(Buffer.byteLength(text.slice(0, at)), spelling.bytes.length - 1);
+      return { what, at: spelling.source(byte, byte + 1).at };
+    });
+  });
+}
+
+/** `at` counts in UTF-16 units. */
+function leaksAsSpelled(text: string, forbidden: Forbidden): readonly Leak[] {
   const found: Leak[] = [];
   for (const secret of forbidden.secrets) {
     if (secret.length < SECRET_CHARS_MIN) continue;
-    // As it is, in a JSON text, and in a URL.
-    const forms = [
-      secret,
-      JSON.stringify(secret).slice(1, -1),
-      encodeURIComponent(secret.toWellFormed()),
-    ];
-    const at = forms.map((form) => text.indexOf(form)).find((at) => at >= 0);
-    if (at !== undefined) found.push({ what: "a secret of the config", at });
+    const at = text.indexOf(secret);
+    if (at >= 0) found.push({ what: "a secret of the config", at });
   }
   for (const pattern of forbidden.patterns) {
     const matcher = pattern.matcher(text);
@@ -78,7 +112,7 @@ export function leaksIn(text: string, forbidden: Forbidden): readonly Leak[] {
       if (is === undefined || is(match)) found.push({ what, at: index });
     }
   }
-  return found.sort((one, other) => one.at - other.at).slice(0, LEAKS_MAX);
+  return found;
 }
 
 /** Is it a user and a password? */

@@ -26,6 +26,8 @@ const TOLD_MAX = 3;
 const METHOD_COST = 1000;
 const PATH_COST = 100;
 const MODEL_COST = 4;
+/** A text is further away from an object than any object, and still nearer than another path. */
+const KIND_COST = DIFFERENCES_MAX + 10;
 
 /** A request, as far as tapes are matched by it. */
 export interface Asked {
@@ -78,13 +80,18 @@ export function nearestText(nearest: Nearest | undefined): string {
 /** How far away a tape is; not counted on when it is further away than `max`. */
 function costOf(asked: Asked, tape: Asked, max: number): number {
   let cost = (asked.method === tape.method ? 0 : METHOD_COST) +
-    (asked.path === tape.path ? 0 : PATH_COST);
+    (asked.path === tape.path ? 0 : PATH_COST) +
+    (kindOf(asked.body) === kindOf(tape.body) ? 0 : KIND_COST);
   if (cost >= max) return cost;
   for (const difference of jsonDifferences(asked.body, tape.body, DIFFERENCES_MAX)) {
     cost += costOfOne(difference);
     if (cost >= max) break;
   }
   return cost;
+}
+
+function kindOf(body: unknown): string {
+  return Array.isArray(body) ? "list" : body === null ? "null" : typeof body;
 }
 
 function costOfOne({ path, one, other }: JsonDifference): number {

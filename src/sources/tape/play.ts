@@ -32,10 +32,13 @@ export function dueMs(atUs: number, speed: number): number {
   return speed === 0 ? 0 : atUs / 1000 / speed;
 }
 
-/** The error that ended `tape` before its head was here; the same code and words. */
-export function errorOfTape({ ending }: LaidTape): AppError {
+/** The error that ended `tape`; the same code and words. */
+export function errorOfTape({ ending, status }: LaidTape): AppError {
   if (ending.how === "timed_out") return new AppError("upstream_timeout", ending.error);
-  return brokenOff(new Error(ending.error));
+  if (ending.how === "unreachable") return new AppError("upstream_unreachable", ending.error);
+  return status < 0
+    ? new AppError("upstream_broken", ending.error)
+    : brokenOff(new Error(ending.error));
 }
 
 /** True when all of `tape` is due at once, and whole. */

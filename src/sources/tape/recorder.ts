@@ -27,7 +27,7 @@ import {
   type TapeResponse,
   TapeWriter,
 } from "./format.ts";
-import { type Place, type Redactor, starred } from "./redactor.ts";
+import { type Place, type Redactor, starred, StuckSecret } from "./redactor.ts";
 
 /** What all exchanges that are being recorded may hold together: 256 MiB. */
 const HELD_BYTES_MAX = 268_435_456;
@@ -112,6 +112,7 @@ export class Recorder {
     const { watch } = this.deps;
     const { code } = error as { readonly code?: unknown };
     if (typeof code !== "string") return watch({ kind: "bug", where: "tape", error });
+    watch({ kind: "tape_lost" });
     if (this.trouble === "") watch({ kind: "tape_write_failed", cause: code });
     this.trouble = `the folder of tapes takes nothing (${code})`;
   }
@@ -134,6 +135,8 @@ class Recording implements RequestTap {
   #request!: SentRequest;
   #sent: Uint8Array[] = [];
   #sentBytes = 0;
+  #beginMs = 0;
+  #hasUpload = false;
   #sentMs = -1;
   #lastUs = 0;
   #response: TapeResponse | undefined;
@@ -153,7 +156,10 @@ class Recording implements RequestTap {
   begin(request: TransportRequest): TransportRequest {
     const { method, path, fields, body, upload } = request;
     const { host } = this.#place;
-    this.#when = this.#recorder.deps.wallMs();
+    const { wallMs, wheel } = this.#recorder.deps;
+    this.#when = wallMs();
+    this.#beginMs = wheel.nowMs;
+    this.#hasUpload = upload !== undefined;
     const framing = framingLine(request).trimEnd().split(": ") as unknown as Field;
     this.#request = {
       method,
@@ -205,16 +211,31 @@ class Recording implements RequestTap {
   }
 
   onBroken(error: unknown): void {
-    // Without a head nothing has come back that could be played again.
-    if (this.#response === undefined) return this.#drop();
-    this.#end("upstream_broke", error instanceof Error ? error.message : String(error));
+    if (!this.#isAsked()) return;
+    const how = this.#response === undefined && codeOf(error) === "upstream_unreachable"
+      ? "unreachable"
+      : "upstream_broke";
+    this.#end(how, error instanceof Error ? error.message : String(error));
   }
 
   onGivenUp(reason?: unknown): void {
     const isTimeout = codeOf(reason) === "upstream_timeout";
-    if (this.#response === undefined && !(isTimeout && this.#sentMs >= 0)) return this.#drop();
+    // Nothing has come back that could be played again.
+    if (this.#response === undefined && !isTimeout) return this.#drop();
+    if (!this.#isAsked()) return;
     const error = reason instanceof Error ? reason.message : "";
     this.#end(isTimeout ? "timed_out" : "client_left", error);
+  }
+
+  /** False: what was asked is not known to its end, and it is given up. */
+  #isAsked(): boolean {
+    if (this.#isOver || this.#sentMs >= 0 || this.#response !== undefined) return !this.#isOver;
+    if (!this.#hasUpload) {
+      this.#sentMs = this.#beginMs; // nothing has left: that is when it was to
+      return true;
+    }
+    this.#abandon("it broke off before its request had left as a whole");
+    return false;
   }
 
   /** Microseconds since the request's last byte; a head that came before it came with it. */
@@ -291,10 +312,8 @@ class Recording implements RequestTap {
     const { folder, version } = this.#recorder.deps;
     const { method, path, fields } = this.#request;
     const redactor = this.#recorder.deps.redactor.withFields(fields);
-    const encoding = fields.find(([name]) => name.toLowerCase() === "content-encoding")?.[1];
-    const isClear = await this.#isClear(sent, encoding, redactor);
-    if (!isClear) return NOTHING_BEGUN;
-    const places = await redactor.find(sent);
+    const places = await this.#placesIn(sent, fields, redactor);
+    if (places === undefined) return NOTHING_BEGUN;
     const cleanPath = redactor.path(path);
     const cleanFields = redactor.fields(fields, "request.field");
     const id = this.#recorder.id();
@@ -353,9 +372,8 @@ class Recording implements RequestTap {
     if (file === undefined) return;
     try {
       const body = Buffer.concat(reads.map(({ bytes }) => bytes));
-      const encoding = response?.fields.find(([name]) => name.toLowerCase() === "content-encoding");
-      if (!await this.#isClear(body, encoding?.[1], redactor)) return await file.drop();
-      const places = await redactor.find(body);
+      const places = await this.#placesIn(body, response?.fields ?? [], redactor);
+      if (places === undefined) return await file.drop();
       const clean = places.length === 0 ? body : starred(body, places);
       const writer = this.#writer;
       let text = "";
@@ -383,18 +401,28 @@ class Recording implements RequestTap {
     this.#recorder.done(tapeFile(id));
   }
 
-  /** False: it is encoded, and something secret is in it that cannot be taken out; that is told. */
-  async #isClear(
+  /** What is secret in `body`; undefined = it cannot be taken out, which is told. */
+  async #placesIn(
     body: Uint8Array,
-    encoding: string | undefined,
+    fields: readonly Field[],
     redactor: Redactor,
-  ): Promise<boolean> {
-    if (encoding === undefined || body.length === 0 || redactor.isIdle) return true;
-    const plain = await decode(body, encoding.trim().toLowerCase());
-    if (plain === undefined || (await redactor.find(plain)).length === 0) return true;
-    const cause = "a secret stands in a compressed body, which it cannot be taken out of";
-    this.#recorder.deps.watch({ kind: "tape_abandoned", cause });
-    return false;
+  ): Promise<readonly Place[] | undefined> {
+    if (redactor.isIdle) return [];
+    const encoding = fields.find(([name]) => name.toLowerCase() === "content-encoding")?.[1];
+    try {
+      const plain = encoding === undefined || body.length === 0
+        ? undefined
+        : await decode(body, encoding.trim().toLowerCase());
+      if (plain !== undefined && (await redactor.find(plain)).length > 0) {
+        const why = "a secret stands in a compressed body, which it cannot be taken out of";
+        throw new StuckSecret(why);
+      }
+      return await redactor.find(body);
+    } catch (error) {
+      if (!(error instanceof StuckSecret)) throw error;
+      this.#recorder.deps.watch({ kind: "tape_abandoned", cause: error.message });
+      return undefined;
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Finds what must reach no tape: values of fields that open doors, the keys that weir knows wherever
- * they turn up, and what `tape.redact` says. Each byte of it becomes an asterisk, so that all else
- * keeps its place.
+ * they turn up, and what `tape.redact` says; however it is spelled, and also where a stream says it
+ * piece by piece. Each byte of it becomes an asterisk, so that all else keeps its place.
  *
  * @module
  */
@@ -11,6 +11,8 @@ import { isKeyHeader, isPrivateHeader } from "../../config/private_headers.ts";
 import type { Field } from "../../lib/http1/fields.ts";
 import { linearExpression } from "../../lib/linear_expression.ts";
 import { REDACTED, type RedactedBy, type RedactedWhere, type Redaction } from "./format.ts";
+import { escapeAt, spellings } from "./spellings.ts";
+import { type SpreadText, spreadTexts } from "./spread_texts.ts";
 
 /** A shorter key is left: it would turn up inside ordinary words. In UTF-16 units. */
 const KEY_CHARS_MIN = 4;
@@ -39,6 +41,11 @@ const SECRET_NAME = /pass|pwd|secret|token|key|sig/i;
 /** What follows the scheme of a credential: "Bearer …". */
 const SCHEME = /^[A-Za-z][\w-]* +/;
 
+/** Why a body cannot be recorded: nothing takes what is secret out of it. */
+export class StuckSecret extends Error {
+  override readonly name = "StuckSecret";
+}
+
 /** A place in bytes. */
 export interface Place {
   readonly at: number;
@@ -64,7 +71,7 @@ export class Redactor {
     this.#keys = keys;
     this.#patterns = patterns;
     this.#looks = [
-      ...(keys.length === 0 ? [] : [keysIn(expressionOf(keys))]),
+      ...(keys.length === 0 ? [] : [keysIn(keys)]),
       ...patterns.map(matchesIn),
     ];
   }
@@ -88,32 +95,82 @@ export class Redactor {
     return new Redactor([...new Set([...this.#keys, ...values])], this.#patterns);
   }
 
-  /** All places in `bytes`, in their order; none overlap. Lets the loop breathe. */
+  /**
+   * All places in `bytes`, in their order; none overlap. Lets the loop breathe.
+   *
+   * @throws {StuckSecret} when something secret stands where no asterisk may.
+   */
   async find(bytes: Uint8Array): Promise<readonly Place[]> {
-    const places: Place[] = [];
-    for (const look of this.#looks) {
-      let size = WINDOW_BYTES;
-      for (let from = 0; from < bytes.length;) {
-        const to = Math.min(bytes.length, from + size);
-        const found = look(bytes, from, to);
-        const isCut = to < bytes.length && found.some(({ at, bytes }) => at + bytes === to);
-        if (isCut) {
-          size *= 2; // the match may go on
-          continue;
-        }
-        places.push(...found);
-        if (to === bytes.length) break;
-        from = to - OVERLAP_BYTES;
-        size = WINDOW_BYTES;
-        await breath();
+    const search = this.#search(bytes);
+    for (;;) {
+      const { done, value } = search.next();
+      if (done) return value;
+      await breath();
+    }
+  }
+
+  /** The same at once, for what is short; what is stuck stays. */
+  findNow(bytes: Uint8Array): readonly Place[] {
+    const search = this.#search(bytes, true);
+    for (;;) {
+      const { done, value } = search.next();
+      if (done) return value;
+    }
+  }
+
+  *#search(bytes: Uint8Array, isLenient = false): Generator<void, readonly Place[]> {
+    if (this.isIdle) return [];
+    const places = yield* this.#searchText(bytes);
+    const texts = yield* spreadTexts(bytes);
+    if (texts === undefined && !isLenient) {
+      throw new StuckSecret("a body has too many pieces to look for secrets in all of them");
+    }
+    for (const text of texts ?? []) {
+      const found = yield* this.#searchText(text.bytes);
+      if (!text.isNumbers) places.push(...found.flatMap((place) => piecesOf(place, text)));
+      else if (found.length > 0 && !isLenient) {
+        throw new StuckSecret(
+          "a secret stands in a list of bytes, which it cannot be taken out of",
+        );
       }
     }
     return merged(places);
   }
 
-  /** The same at once, for what is short. */
-  findNow(bytes: Uint8Array): readonly Place[] {
-    return merged(this.#looks.flatMap((look) => look(bytes, 0, bytes.length)));
+  /** Places in what is read as one text, in no order. */
+  *#searchText(bytes: Uint8Array): Generator<void, Place[]> {
+    const places: Place[] = [];
+    let size = WINDOW_BYTES;
+    for (let from = 0; from < bytes.length;) {
+      const to = Math.min(bytes.length, from + size);
+      const found = this.#searchWindow(bytes, from, to);
+      const isCut = to < bytes.length && found.some(({ at, bytes }) => at + bytes >= to);
+      if (isCut) {
+        size *= 2; // the match may go on
+        continue;
+      }
+      places.push(...found);
+      if (to === bytes.length) break;
+      from = to - OVERLAP_BYTES;
+      size = WINDOW_BYTES;
+      yield;
+    }
+    return places;
+  }
+
+  #searchWindow(bytes: Uint8Array, from: number, to: number): readonly Place[] {
+    const window = bytes.subarray(from, to);
+    return spellings(window).flatMap((spelling) =>
+      this.#looks.flatMap((look) =>
+        look(spelling.bytes).map(({ at, bytes, by }): Place => {
+          const span = spelling.source(at, at + bytes);
+          // Of an escape all goes: half of one would be none, and the JSON around it broken.
+          const start = escapeAt(window, span.at)?.at ?? span.at;
+          const end = escapeAt(window, span.end - 1)?.end ?? span.end;
+          return { at: from + start, bytes: Math.min(end, window.length) - start, by };
+        })
+      )
+    );
   }
 
   /** `fields` without their secrets, and where those stood. */
@@ -143,7 +200,7 @@ export class Redactor {
   path(path: string): { readonly path: string; readonly redactions: readonly Redaction[] } {
     const bytes = Buffer.from(path, "latin1");
     const options = [...path.matchAll(OPTION)]
-      .filter(([, name]) => SECRET_NAME.test(name!))
+      .filter(([, name]) => SECRET_NAME.test(plainName(name!)))
       .map(({ index, 1: name, 2: value }) => ({
         at: index + 1 + name!.length,
         bytes: value!.length,
@@ -170,6 +227,12 @@ function whole(value: string): readonly Place[] {
   return at === value.length ? [] : [{ at, bytes: value.length - at, by: "name" }];
 }
 
+/** The name of an option without the escapes of a URL. */
+function plainName(name: string): string {
+  const bytes = spellings(Buffer.from(name, "latin1")).at(-1)!.bytes;
+  return Buffer.from(bytes).toString("latin1");
+}
+
 /** What in the value of a request's field opens doors by itself. */
 function secretsIn(name: string, value: string): readonly string[] {
   if (name.startsWith("cookie")) {
@@ -178,45 +241,42 @@ function secretsIn(name: string, value: string): readonly string[] {
   return isKeyHeader(name) ? [value.replace(SCHEME, "")] : [];
 }
 
-/**
- * Finds `keys` in bytes as latin1, however each character of them is spelled: as it is, in a URL, or
- * with an escape of JSON. Longer keys first, as one may stand in another.
- */
-function expressionOf(keys: readonly string[]): RegExp {
-  const sorted = keys.toSorted((a, b) => b.length - a.length);
-  const sources = sorted.map((key) =>
-    Array.from(Buffer.from(key, "utf8"), (byte) => {
-      const hex = byte.toString(16).padStart(2, "0");
-      const anyCase = hex.replace(/[a-f]/g, (digit) => `[${digit}${digit.toUpperCase()}]`);
-      const slash = byte === 0x2f || byte === 0x22 || byte === 0x5c ? "\\\\?" : "";
-      return `(?:${slash}\\x${hex}|%${anyCase}|\\\\u00${anyCase})`;
-    }).join("")
-  );
-  return new RegExp(sources.join("|"), "g");
-}
+/** Finds places in `bytes`. */
+type Look = (bytes: Uint8Array) => readonly Place[];
 
-/** Finds places in `bytes` from `from` to before `to`. */
-type Look = (bytes: Uint8Array, from: number, to: number) => Place[];
-
-function keysIn(expression: RegExp): Look {
-  return (bytes, from, to) =>
-    [...latin1(bytes.subarray(from, to)).matchAll(expression)].map((match) => ({
-      at: from + match.index,
+/** Finds `keys` in bytes as latin1. Longer ones first, as one may stand in another. */
+function keysIn(keys: readonly string[]): Look {
+  const sources = keys.toSorted((a, b) => b.length - a.length)
+    .map((key) => Buffer.from(key, "utf8").toString("latin1").replaceAll(/[^\w-]/g, escaped));
+  const expression = new RegExp(sources.join("|"), "g");
+  return (bytes) =>
+    [...latin1(bytes).matchAll(expression)].map((match) => ({
+      at: match.index,
       bytes: match[0].length,
       by: "key" as const,
     }));
 }
 
+function escaped(character: string): string {
+  return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}
+
 function matchesIn(pattern: RE2JS): Look {
-  return (bytes, from, to) => {
-    const matcher = pattern.matcher(bytes.subarray(from, to));
+  return (bytes) => {
+    const matcher = pattern.matcher(bytes);
     const places: Place[] = [];
     while (matcher.find()) {
       const length = matcher.end() - matcher.start();
-      if (length > 0) places.push({ at: from + matcher.start(), bytes: length, by: "pattern" });
+      if (length > 0) places.push({ at: matcher.start(), bytes: length, by: "pattern" });
     }
     return places;
   };
+}
+
+/** Where in the body a place in `text` stands. */
+function piecesOf({ at, bytes, by }: Place, text: SpreadText): readonly Place[] {
+  return [...text.source({ at, end: at + bytes })]
+    .map((span) => ({ at: span.at, bytes: span.end - span.at, by }));
 }
 
 /** In their order, those that overlap as one. */

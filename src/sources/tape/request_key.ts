@@ -76,22 +76,31 @@ export function comparedJson(body: Uint8Array, ignored: Volatile): unknown {
 }
 
 /** The same for two requests that are the same. */
-export function requestKey({ method, path, body }: Comparable, ignored: Volatile): string {
-  const hash = createHash("sha256").update(`${method} ${path}\n`);
-  if (body === null || body.length === 0) return hash.digest("base64");
+export function requestKey(request: Comparable, ignored: Volatile): string {
+  return keyOf(requestText(request, ignored));
+}
+
+/** What `requestKey` is the key of. */
+export function requestText({ method, path, body }: Comparable, ignored: Volatile): string {
+  const start = `${method} ${path}\n`;
+  if (body === null || body.length === 0) return start;
   const json = comparedJson(body, ignored);
-  if (json !== undefined) return hash.update(JSON.stringify(json)).digest("base64");
-  return hash.update("\0").update(withoutBoundary(body)).digest("base64");
+  return start + (json === undefined ? `\0${withoutBoundary(body)}` : JSON.stringify(json));
+}
+
+/** A short text for a long one. */
+export function keyOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64");
 }
 
 /** The line that each part of a form begins with: chance makes it. */
 const BOUNDARY = /^--[\w'()+,./:=?-]{8,70}(?=\r\n)/;
 
 /** A form with another boundary is the same form. */
-function withoutBoundary(body: Uint8Array): Uint8Array | string {
+function withoutBoundary(body: Uint8Array): string {
   const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("latin1");
   const boundary = BOUNDARY.exec(text)?.[0];
-  return boundary === undefined ? body : text.replaceAll(boundary, "--");
+  return boundary === undefined ? text : text.replaceAll(boundary, "--");
 }
 
 /** Reads a turn out of a body; each throws an `AppError` when there is none. */
@@ -110,8 +119,11 @@ export function turnIn(dialect: DialectName, body: Uint8Array): Turn | undefined
   }
 }
 
-/** The same for two turns that ask the same of one model, whatever dialect they came in. */
-export function turnKey(turn: Turn): string {
+/**
+ * The same for two turns that ask the same of one model, whatever dialect they came in. `clean` takes
+ * secrets out of JSON.
+ */
+export function turnKey(turn: Turn, clean = (json: string): string => json): string {
   const said = turn.messages.map(({ role, content, tool_calls, tool_call_id }) => ({
     role: role === "developer" ? "system" : role,
     text: isText(content) ? textOf(content) : content,
@@ -120,7 +132,7 @@ export function turnKey(turn: Turn): string {
   }));
   const tools = toolsOf(turn).map(({ kind, name, parameters }) => ({ kind, name, parameters }));
   const json = ordered({ model: turn.model, said, tools }, NO_PATHS);
-  return createHash("sha256").update(JSON.stringify(json)).digest("base64");
+  return keyOf(clean(JSON.stringify(json)));
 }
 
 /** True: there is nothing but text. */

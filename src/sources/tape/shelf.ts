@@ -16,11 +16,14 @@ import type { TapeFolder } from "./folder.ts";
 import { readTape, type Tape, TapeFault } from "./format.ts";
 import { laidBytes, type LaidTape, layTape } from "./laid.ts";
 import { type KnownRequest, nearestTape, nearestText } from "./nearest.ts";
-import { type Redactor, starred } from "./redactor.ts";
+import { fitsMarks, holdsKey, marked, markedRequest, markedText } from "./marks.ts";
+import type { Redactor } from "./redactor.ts";
 import {
   type Comparable,
   comparedJson,
+  keyOf,
   requestKey,
+  requestText,
   turnIn,
   turnKey,
   Volatile,
@@ -67,6 +70,10 @@ interface Entry {
   readonly turn: string | undefined;
   /** True: the client on it left before its answer was whole, so that it is none. */
   readonly isTorn: boolean;
+  /** True: nobody answered then, so that asking again is worth it. */
+  readonly isUnanswered: boolean;
+  /** What its key is one of, where a key of weir's stood in the request: any other may stand there. */
+  readonly loose: string | undefined;
   readonly compared: KnownRequest | undefined;
   readonly comparedBytes: number;
 }
@@ -88,7 +95,7 @@ function addTo({ entries }: Bucket, entry: Entry): void {
 export interface Seeker {
   /** The name of the upstream in whose place a tape is to answer: its own tapes come first. */
   readonly upstream: string;
-  /** True: a tape whose client had left is none, as the answer can be asked for. */
+  /** True: a tape without a whole answer, as its client had left or nobody answered, is none: it can be asked for. */
   readonly wantsWhole: boolean;
 }
 
@@ -98,6 +105,8 @@ export class TapeShelf {
   readonly #ignored: Volatile;
   readonly #entries = new Map<string, Entry>();
   readonly #buckets = new Map<string, Bucket>();
+  /** Those that fit with another key than theirs. */
+  readonly #loose = new Set<Entry>();
   readonly #laid = new Lru<LaidTape>({ entriesMax: LAID_MAX, bytesMax: LAID_BYTES_MAX });
   readonly #remembered = new Map<string, Remembered>();
   #last: Remembered | undefined;
@@ -159,12 +168,14 @@ export class TapeShelf {
   ): Found | undefined | Promise<Found | undefined> {
     const entry = place >= 0
       ? fittingOf(this.#buckets.get(groupOf(asked)) ?? NO_BUCKET, seeker)[place]
-      : this.#inTurn(this.#bucketOf(asked), call, seeker) ?? this.#ofTurn(ask, call, seeker);
+      : this.#inTurn(this.#bucketOf(asked), call, seeker) ??
+        this.#inTurn(this.#loosely(asked), call, seeker) ?? this.#ofTurn(ask, call, seeker);
     if (entry === undefined) return undefined;
     const laid = this.#laid.get(entry.name);
     if (laid === undefined) return this.#load(entry);
     const last = this.#last;
     const isOnly = place < 0 && last?.bucket?.entries.length === 1 && !entry.isTorn &&
+      !entry.isUnanswered &&
       last.bucket.entries[0] === entry;
     if (isOnly && isOf(last, asked)) this.#last = { ...last, only: laid };
     return laid;
@@ -210,11 +221,19 @@ export class TapeShelf {
     } catch {
       return undefined; // what is wrong with it, whoever else is asked says
     }
-    const bucket = this.#buckets.get(`turn ${turnKey(turn)}`);
-    if (bucket === undefined || bucket.entries.every((entry) => entry.dialect === dialect)) {
-      return undefined;
-    }
-    return this.#inTurn(bucket, call, seeker);
+    const clean = (json: string) => this.#marked(Buffer.from(json)).toString();
+    const bucket = this.#buckets.get(`turn ${turnKey(turn, clean)}`);
+    // One in the client's own dialect is not re-spoken: it fits as it is, or not at all.
+    const entries = bucket?.entries.filter((entry) => entry.dialect !== dialect) ?? [];
+    return bucket && this.#inTurn({ key: bucket.key, entries }, call, seeker);
+  }
+
+  /** Tapes of the same request with another key in it. */
+  #loosely(asked: Asked): Bucket | undefined {
+    if (this.#loose.size === 0) return undefined;
+    const text = requestText(this.#clean(asked), this.#ignored);
+    const entry = this.#loose.values().find(({ loose }) => fitsMarks(text, loose!));
+    return entry && this.#buckets.get(entry.key);
   }
 
   /** Remembered by the bytes of the request, so that it is read once. */
@@ -238,15 +257,18 @@ export class TapeShelf {
     return known.bucket;
   }
 
-  /** Secrets are as they are on tapes. */
+  /** Marks stand for secrets, as they do for those on tapes. */
   #clean({ method, path, body }: Comparable): Comparable {
-    const { redactor } = this.#deps;
-    const places = body === null || redactor.isIdle ? [] : redactor.findNow(body);
     return {
       method,
-      path: redactor.path(path).path,
-      body: places.length === 0 ? body : starred(body!, places),
+      path: markedText(path, this.#deps.redactor.path(path).redactions),
+      body: body && this.#marked(body),
     };
+  }
+
+  #marked(bytes: Uint8Array): Buffer {
+    const clean = marked(bytes, this.#deps.redactor.findNow(bytes));
+    return Buffer.from(clean.buffer, clean.byteOffset, clean.length);
   }
 
   #keyOf(asked: Comparable): string {
@@ -355,7 +377,9 @@ export class TapeShelf {
   }
 
   #put(name: string, stamp: string, tape: Tape): void {
-    const { id, upstream, dialect, request, response, ending } = tape;
+    const { id, upstream, dialect, response, ending } = tape;
+    const request = markedRequest(tape);
+    const text = requestText(request, this.#ignored);
     const turn = turnIn(dialect, request.body);
     const hasRoom = this.#comparedBytes + request.body.length <= COMPARED_BYTES_MAX;
     const entry: Entry = {
@@ -365,14 +389,17 @@ export class TapeShelf {
       dialect,
       stamp,
       group: groupOf({ ...request, dialect }),
-      key: `same ${requestKey(request, this.#ignored)}`,
+      key: `same ${keyOf(text)}`,
       turn: turn === undefined ? undefined : `turn ${turnKey(turn)}`,
       isTorn: ending.how === "client_left" && (response?.status ?? 0) < 400,
+      isUnanswered: response === undefined,
+      loose: hasRoom && holdsKey(tape) ? text : undefined,
       compared: hasRoom ? { name, ...comparedOf(request, this.#ignored) } : undefined,
       comparedBytes: hasRoom ? request.body.length : 0,
     };
     this.#comparedBytes += entry.comparedBytes;
     this.#entries.set(name, entry);
+    if (entry.loose !== undefined) this.#loose.add(entry);
     for (const key of keysOf(entry)) {
       let bucket = this.#buckets.get(key);
       if (bucket === undefined) this.#buckets.set(key, bucket = { key, entries: [] });
@@ -385,6 +412,7 @@ export class TapeShelf {
     const entry = this.#entries.get(name);
     if (entry === undefined) return;
     this.#entries.delete(name);
+    this.#loose.delete(entry);
     this.#laid.delete(name);
     this.#comparedBytes -= entry.comparedBytes;
     for (const key of keysOf(entry)) {
@@ -422,8 +450,8 @@ function isOf(known: Remembered, { method, path, body }: Asked): boolean {
 
 /** The tapes of the upstream itself, else those of any; whole ones before those whose client left. */
 function fittingOf({ entries }: Bucket, { upstream, wantsWhole }: Seeker): readonly Entry[] {
-  if (entries.length === 1 && !entries[0]!.isTorn) return entries;
-  const whole = entries.filter(({ isTorn }) => !isTorn);
+  if (entries.length === 1 && !entries[0]!.isTorn && !entries[0]!.isUnanswered) return entries;
+  const whole = entries.filter((one) => !one.isTorn && !(wantsWhole && one.isUnanswered));
   const usable = whole.length > 0 || wantsWhole ? whole : entries;
   const own = usable.filter((entry) => entry.upstream === upstream);
   return own.length > 0 ? own : usable;

@@ -12,6 +12,7 @@ export const TAPE_ENDS = [
   "whole",
   "client_left",
   "upstream_broke",
+  "unreachable",
   "timed_out",
 ] as const satisfies readonly TapeEnd[];
 

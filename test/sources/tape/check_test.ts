@@ -56,6 +56,31 @@ describe("checkTape()", () => {
     ["the piece that it begins in", answering("data: 你好\n\n", `data: ${OPENAI}\n\n`), [
       "6: an OpenAI key stands in the answer's body",
     ]],
+    [
+      "a key that two events share",
+      answering(
+        ...["sk-proj-aBcD1234", "aBcD1234aBcD1234"].map((content) =>
+          `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`
+        ),
+      ),
+      [
+        "5: an OpenAI key stands in the answer's body",
+      ],
+    ],
+    ["what tape.redact stands for, with escapes", answering('{"a":"\\u0074icket\\u002d42"}'), [
+      "5: what ticket-[0-9]+ stands for stands in the answer's body",
+    ]],
+    [
+      "a secret in bytes of tokens",
+      answering(
+        JSON.stringify({
+          logprobs: [...Buffer.from("ticket-42")].map((byte) => ({ bytes: [byte] })),
+        }),
+      ),
+      [
+        "5: what ticket-[0-9]+ stands for stands in the answer's body",
+      ],
+    ],
     ["a user and a password", answering(`Basic ${btoa("ann:geheim")}`), [
       "5: an HTTP credential stands in the answer's body",
     ]],
@@ -167,5 +192,7 @@ describe("checkPartial()", () => {
       "2: the value of cookie stands in it",
     ]);
     expect(told(tapeText(toldTape(1)).slice(0, 700))).toEqual([]);
+    const shared = tapeText(answering(`data: ${OPENAI.slice(0, 9)}`, OPENAI.slice(9)));
+    expect(told(shared.slice(0, -200))).toEqual(["5: an OpenAI key stands in it"]);
   });
 });

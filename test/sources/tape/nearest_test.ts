@@ -62,6 +62,12 @@ describe("nearestTape()", () => {
     test(text.slice(0, 70), () => expect(nearestText(nearestTape(asked, TAPES))).toBe(text));
   }
 
+  test("a body of another kind is further away than any of the same", () => {
+    const more = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [`field${i}`, i]));
+    const tapes = [known("broken.jsonl", '{"model":'), ...TAPES];
+    expect(nearestTape(known("", chat("hello", more)), tapes)?.name).toBe("weather.jsonl");
+  });
+
   test("without tapes there is none", () => {
     expect(nearestTape(TAPES[0]!, [])).toBeUndefined();
     expect(nearestText(undefined)).toBe("there is no tape at all");

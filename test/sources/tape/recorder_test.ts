@@ -194,7 +194,6 @@ describe("Recorder", () => {
   });
 
   const NONE: readonly (readonly [string, (tap: RequestTap) => void])[] = [
-    ["the connection broke before a head", (tap) => tap.onBroken(new Error("closed"))],
     ["the client left before a head", (tap) => tap.onGivenUp()],
   ];
   for (const [what, end] of NONE) {
@@ -204,12 +203,43 @@ describe("Recorder", () => {
     });
   }
 
-  test("keeps nothing of a request that never left", async () => {
-    const tap = recorder.tap(PLACE, "openai_chat");
-    tap.begin({ method: "GET", path: "/a", fields: Fields.NONE, body: null, signal: new Abort() });
-    tap.onGivenUp(new AppError("upstream_timeout", "no connection"));
-    expect(await noTape()).toEqual([]);
-  });
+  const UNANSWERED: readonly (readonly [string, (tap: RequestTap) => void, Tape["ending"]])[] = [
+    [
+      "a connection that is refused",
+      (tap) => tap.onBroken(new AppError("upstream_unreachable", "no")),
+      {
+        how: "unreachable",
+        atUs: 7000,
+        error: "no",
+      },
+    ],
+    ["bytes that are no HTTP", (tap) => tap.onBroken(new AppError("upstream_broken", "odd")), {
+      how: "upstream_broke",
+      atUs: 7000,
+      error: "odd",
+    }],
+    [
+      "a connection that does not come in time",
+      (tap) => tap.onGivenUp(new AppError("upstream_timeout", "late")),
+      {
+        how: "timed_out",
+        atUs: 7000,
+        error: "late",
+      },
+    ],
+  ];
+  for (const [what, end, ending] of UNANSWERED) {
+    test(`notes ${what}, from when its request was to leave`, async () => {
+      const tap = recorder.tap(PLACE, "openai_chat");
+      const body = Uint8Array.from(Buffer.from("{}"));
+      tap.begin({ method: "POST", path: "/a", fields: Fields.NONE, body, signal: new Abort() });
+      nowMs += 7;
+      end(tap);
+      const tape = await theTape();
+      expect(tape).toMatchObject({ response: undefined, ending });
+      expect(Buffer.from(tape.request.body).toString()).toBe("{}");
+    });
+  }
 
   test("gives up what is too long, and says so", async () => {
     const tap = begun();
@@ -226,7 +256,7 @@ describe("Recorder", () => {
     });
   });
 
-  test("gives up what has a secret in compressed bytes, and keeps what has none", async () => {
+  test("gives up what has a secret where no asterisk may stand, and keeps what has none", async () => {
     const ask = (text: string) => {
       const tap = begun();
       head(tap, [["content-encoding", "gzip"]]);
@@ -236,6 +266,16 @@ describe("Recorder", () => {
     ask(`a ${KEY} b`);
     const cause = "a secret stands in a compressed body, which it cannot be taken out of";
     expect(await noTape()).toEqual([{ kind: "tape_abandoned", cause }]);
+    events.length = 0;
+    const bytes = [...Buffer.from("ticket-7")].map((byte) => ({ bytes: [byte] }));
+    const tap = begun();
+    head(tap);
+    read(tap, 1, JSON.stringify({ logprobs: { content: bytes } }));
+    tap.onWhole();
+    expect(await noTape()).toEqual([{
+      kind: "tape_abandoned",
+      cause: "a secret stands in a list of bytes, which it cannot be taken out of",
+    }]);
     events.length = 0;
     ask("a b");
     expect(bodyOfTape(await theTape())).toEqual(gzipSync("a b"));
@@ -251,11 +291,12 @@ describe("Recorder", () => {
     };
     await ask();
     await ask();
-    expect(events).toEqual([{ kind: "tape_write_failed", cause: "ENOSPC" }]);
+    const lost: Event = { kind: "tape_lost" };
+    expect(events).toEqual([lost, { kind: "tape_write_failed", cause: "ENOSPC" }, lost]);
     expect(recorder.trouble).toBe("the folder of tapes takes nothing (ENOSPC)");
     folder.trouble = "";
     await ask();
-    expect(events.slice(1)).toEqual([{ kind: "tape_write_recovered" }, { kind: "tape_recorded" }]);
+    expect(events.slice(3)).toEqual([{ kind: "tape_write_recovered" }, { kind: "tape_recorded" }]);
     expect([recorder.trouble, recorder.heldBytes]).toEqual(["", 0]);
   });
 
@@ -268,7 +309,10 @@ describe("Recorder", () => {
     tap.onWhole();
     await recorder.idle();
     expect(folder.partial.size + folder.files.size).toBe(0);
-    expect(events).toEqual([{ kind: "tape_write_failed", cause: "ENOSPC" }]);
+    expect(events).toEqual([
+      { kind: "tape_lost" },
+      { kind: "tape_write_failed", cause: "ENOSPC" },
+    ]);
   });
 
   test("gives ids in the order of what began", () => {

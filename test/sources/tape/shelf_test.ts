@@ -7,7 +7,7 @@ import { EMPTY_TURN } from "../../../src/core/turn.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
 import { Ordinals, ordinalsBytes } from "../../../src/lib/ordinals.ts";
 import { type Tape, tapeFile } from "../../../src/sources/tape/format.ts";
-import { Redactor } from "../../../src/sources/tape/redactor.ts";
+import { Redactor, starred } from "../../../src/sources/tape/redactor.ts";
 import { type Seeker, type ShelfDeps, TapeShelf } from "../../../src/sources/tape/shelf.ts";
 import type { Asked } from "../../../src/sources/upstream/asked.ts";
 import { MemoryFolder } from "./memory_folder.ts";
@@ -91,6 +91,54 @@ describe("TapeShelf", () => {
     expect(await found(shelf, askedOf(3))).toBeUndefined();
     expect(shelf.find(askedOf(1), NO_ASK, callOf(), LLM)).not.toBeInstanceOf(Promise);
     expect(await found(shelf, askedOf(1, { path: "/other" }))).toBeUndefined();
+  });
+
+  test("finds a tape whatever stood in its redacted places", async () => {
+    const shelves = new Shelves();
+    const KEY = "sk-key-of-the-recorder";
+    const recorder = Redactor.of([KEY], ["ticket-[0-9]+"]);
+    /** A tape as a recorder would have written it. */
+    const put = (number: number, text: string, path: string) => {
+      const body = Buffer.from(
+        JSON.stringify({ model: "m", messages: [{ role: "user", content: text }] }),
+      );
+      const places = recorder.findNow(body);
+      const clean = recorder.path(path);
+      const tape = toldTape(number);
+      shelves.folder.put({
+        ...tape,
+        request: {
+          ...tape.request,
+          path: clean.path,
+          body: Uint8Array.from(starred(body, places)),
+        },
+        redactions: [
+          ...clean.redactions,
+          ...places.map((place) => ({ where: "request.body" as const, ...place })),
+        ],
+      });
+    };
+    put(1, "about ticket-1234", "/chat/completions");
+    put(2, "hi", "/chat/completions?api_key=secret");
+    put(3, `the key ${KEY}, and ${KEY}.`, "/chat/completions");
+    const shelf = shelves.open();
+    const ask = (content: string, path = "/chat/completions") => {
+      const body = Buffer.from(
+        JSON.stringify({ model: "m", messages: [{ role: "user", content }] }),
+      );
+      return found(shelf, askedOf(1, { path, body }));
+    };
+    expect(await ask("about ticket-12")).toBe("1");
+    expect(await ask("hi", "/chat/completions?api_key=of-somebody-else")).toBe("2");
+    // Whoever replays need not know the key.
+    expect(await ask("the key sk-other, and sk-another-one.")).toBe("3");
+    expect(await ask("the key is no key, and sk-another-one.")).toBeUndefined();
+    expect(await ask("about ticket-")).toBeUndefined();
+    const messages = [{ role: "user", content: "about ticket-9" }];
+    const turn = { ...EMPTY_TURN, model: "m", messages };
+    const translated = askedOf(1, { dialect: "anthropic_messages", path: "/messages" });
+    expect(await found(shelf, translated, LLM, "", { ...NO_ASK, turn: () => turn })).toBe("1");
+    expect(await ask("hi", "/chat/completions?api_kez=secret")).toBeUndefined();
   });
 
   test("gives the tapes of one request in turn, to all workers together", async () => {
@@ -205,7 +253,10 @@ describe("TapeShelf", () => {
     const shelves = new Shelves();
     const text = toldTape(1).request;
     const body = (ticket: string) => Buffer.from(`{"ticket":"${ticket}","a":1}`);
-    shelves.folder.put(tapeOf(1, 1, { request: { ...text, body: body("*".repeat(9)) } }));
+    shelves.folder.put(tapeOf(1, 1, {
+      request: { ...text, body: body("*".repeat(9)) },
+      redactions: [{ where: "request.body", at: 11, bytes: 9, by: "pattern" }],
+    }));
     const shelf = shelves.open();
     expect(await found(shelf, askedOf(1, { body: Uint8Array.from(body("ticket-12")) }))).toBe("1");
   });
