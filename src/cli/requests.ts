@@ -103,7 +103,7 @@ function lineOf(one: Noted): string {
     one.path,
     ...(model === "" ? [] : [model]),
     ...(session === "" ? [] : [`session ${session}`]),
-    one.status ?? "no answer yet",
+    one.status ?? (outcome === null ? "no answer yet" : "no answer"),
     ...(outcome === null || outcome === "completed" ? [] : [outcome]),
     ...(one.faults.length === 0 ? [] : [`fault ${one.faults.join(", ")}`]),
     ...(one.faults_missed === undefined ? [] : [`no fault ${one.faults_missed.join(", ")}`]),

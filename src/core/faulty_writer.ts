@@ -84,6 +84,8 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   #frozenMs = -1;
   /** Nothing is taken any more. */
   #isOver = false;
+  /** True: there is no answer, and so no status. */
+  #isRefused = false;
   /** The client has all that it will get. */
   #isDone = false;
   #hasSourceEnded = false;
@@ -224,6 +226,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
 
   /** Of an answer that has ended for whoever made it. */
   listenTaken(listener: ClientListener): void {
+    if (this.#isRefused) this.#exchange.status = 0; // whoever answered has noted another one meanwhile
     if (this.#isDone) listener.onDrain();
     else this.#taker = listener;
   }
@@ -293,7 +296,8 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
   #refuses(): boolean {
     if (!this.#plan.faults.some(({ name }) => name === "refuse")) return false;
     this.#met("refuse");
-    this.#hasBegun = this.#isOver = true;
+    this.#isRefused = this.#hasBegun = this.#isOver = true;
+    this.#exchange.status = 0;
     this.#inner.end("reset");
     this.#done();
     this.#stopSource();

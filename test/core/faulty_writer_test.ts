@@ -116,6 +116,7 @@ for (const kind of STREAMS) {
       await rig.expect("", "reset");
       expect(rig.client.text).toBe("");
       expect(rig.met).toEqual(["refuse"]);
+      expect(rig.hand.exchanges[0]!.status).toBe(0);
     });
 
     test("split: each write ends where readers go wrong", async () => {
