@@ -56,11 +56,11 @@ export function checkPartial(file: Uint8Array, forbidden: Forbidden): readonly T
     const fields = Array.isArray(value["fields"]) ? value["fields"] as readonly unknown[] : [];
     const texts = [
       // A line that is cut off is no JSON, and its text says what it says.
-      ...(sent === undefined && read === undefined ? [line] : []),
-      ...fields.flat().map(String),
+      ...(sent === undefined && read === undefined ? [Buffer.from(line)] : []),
+      ...fields.flat().map((text) => Buffer.from(String(text), "latin1")),
     ];
     const whats = new Set(
-      texts.flatMap((text) => leaksIn(Buffer.from(text), forbidden)).map(({ what }) => what),
+      texts.flatMap((text) => leaksIn(text, forbidden)).map(({ what }) => what),
     );
     for (const field of fields) {
       if (!Array.isArray(field)) continue;
@@ -141,6 +141,7 @@ class Check {
     this.#fields("request", request.fields);
     this.#body("sent", "the request's body", request.body);
     if (response !== undefined) {
+      this.#text(response.reason, "the reason of its status", () => this.#line("response"));
       this.#fields("response", response.fields);
       const pieces = await plainPieces(recorded(this.#tape, response, ""));
       if (pieces === undefined) {
@@ -185,6 +186,8 @@ class Check {
     switch (where) {
       case "request.path":
         return Buffer.from(request.path);
+      case "response.reason":
+        return response && Buffer.from(response.reason, "latin1");
       case "request.body":
         return request.body;
       case "response.body":
@@ -214,7 +217,7 @@ class Check {
       } else if (open.includes(REDACTED.repeat(REDACTED_CHARS_MIN))) {
         this.#add(line, `the value of ${small} is redacted, and not listed`);
       }
-      this.#text(value, `the header ${small}`, () => line);
+      this.#bytes(Buffer.from(value, "latin1"), `the header ${small}`, () => line);
     }
   }
 

@@ -85,6 +85,7 @@ export class Tapes {
       },
       shelf: this.#shelf,
       recorder: this.#recorder,
+      isFresh: this.#config.tape.fresh_ids,
       play: {
         ...this.#world,
         speed: this.#config.tape.speed,

@@ -56,6 +56,7 @@ export type RedactedWhere =
   | "request.path"
   | "request.field"
   | "request.body"
+  | "response.reason"
   | "response.field"
   | "response.body";
 
@@ -314,6 +315,7 @@ const LINES = {
         "request.path",
         "request.field",
         "request.body",
+        "response.reason",
         "response.field",
         "response.body",
       ]),

@@ -7,6 +7,7 @@
  */
 
 import type { DialectName } from "../../core/answer.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
 
 /** Ids of answers and of what is in them, by dialect: what they begin with, and what is renewed. */
 const IDS: Readonly<Partial<Record<DialectName, RegExp>>> = {
@@ -103,20 +104,45 @@ export class FreshIds {
 }
 
 function renewedId(text: string, id: string): Renewed {
-  const from = /^[a-z]+[-_](?=[A-Za-z0-9])/.exec(id)?.[0].length ?? 0;
+  const from = prefixChars(id);
   const rest = id.slice(from);
   const places: number[] = [];
   for (let at = text.indexOf(id); at >= 0; at = text.indexOf(id, at + id.length)) {
     places.push(at + from);
   }
-  const alphabet = /^[0-9a-f]+$/.test(rest) ? HEX : LETTERS;
-  const make: Renewed["make"] = (random) => {
-    const drawn = new Uint8Array(rest.length);
-    random(drawn);
-    for (let i = 0; i < drawn.length; i++) drawn[i] = alphabet[drawn[i]! % alphabet.length]!;
-    return drawn;
-  };
-  return { places, make };
+  return { places, make: (random) => drawnLike(rest, random) };
+}
+
+/** The fields of answers that hold an id of the request. */
+const ID_FIELDS = ["x-request-id", "request-id"] as const;
+
+/** `fields` with new ids of the request, where there are some: of the same form and length. */
+export function freshFields(fields: Fields, random: RandomBytes): Fields {
+  const given: Record<string, string> = {};
+  for (const name of ID_FIELDS) {
+    const id = fields.get(name);
+    if (id === null) continue;
+    const from = prefixChars(id);
+    given[name] = id.slice(0, from) + new TextDecoder().decode(drawnLike(id.slice(from), random));
+  }
+  return Object.keys(given).length === 0 ? fields : fields.with(given);
+}
+
+/** What an id begins with, and what all of its kind begin with: "req_". */
+function prefixChars(id: string): number {
+  return /^[a-z]+[-_](?=[A-Za-z0-9])/.exec(id)?.[0].length ?? 0;
+}
+
+/** Chance, with as many letters and the same dashes as `text`. */
+function drawnLike(text: string, random: RandomBytes): Uint8Array {
+  const alphabet = /^[0-9a-f-]+$/.test(text) ? HEX : LETTERS;
+  const drawn = new Uint8Array(text.length);
+  random(drawn);
+  for (let i = 0; i < drawn.length; i++) {
+    const isKept = !/[A-Za-z0-9]/.test(text[i]!);
+    drawn[i] = isKept ? text.charCodeAt(i) : alphabet[drawn[i]! % alphabet.length]!;
+  }
+  return drawn;
 }
 
 /** Times are as far behind the first one as they were. */

@@ -337,7 +337,7 @@ class Recording implements RequestTap {
       redactions: [
         ...cleanPath.redactions,
         ...cleanFields.redactions,
-        ...inBody("request.body", places),
+        ...inText("request.body", places),
       ],
     };
   }
@@ -380,8 +380,16 @@ class Recording implements RequestTap {
       let all = redactions;
       if (response !== undefined) {
         const fields = redactor.fields(response.fields, "response.field");
-        all = [...all, ...fields.redactions, ...inBody("response.body", places)];
-        text += writer.response({ ...response, fields: fields.fields });
+        const said = Buffer.from(response.reason, "latin1");
+        const inReason = redactor.findNow(said);
+        all = [
+          ...all,
+          ...inText("response.reason", inReason),
+          ...fields.redactions,
+          ...inText("response.body", places),
+        ];
+        const reason = starred(said, inReason).toString("latin1");
+        text += writer.response({ ...response, reason, fields: fields.fields });
       }
       let at = 0;
       for (const { bytes, atUs } of reads) {
@@ -450,8 +458,8 @@ function* linesOf(bytes: Uint8Array): Iterable<Uint8Array> {
   }
 }
 
-function inBody(
-  where: "request.body" | "response.body",
+function inText(
+  where: "request.body" | "response.reason" | "response.body",
   places: readonly Place[],
 ): readonly Redaction[] {
   return places.map((place) => ({ where, ...place }));

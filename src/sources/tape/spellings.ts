@@ -11,6 +11,7 @@ const DEPTH_MAX = 3;
 const BACKSLASH = 0x5c;
 const PERCENT = 0x25;
 const PLUS = 0x2b;
+const EQUALS = 0x3d;
 const BLANK = 0x20;
 const QUOTE = 0x22;
 const LETTER_U = 0x75;
@@ -180,8 +181,9 @@ function hexAt(bytes: Uint8Array, at: number, digits: number): number {
 }
 
 function undoUrl(bytes: Uint8Array, out: Decoded): boolean {
-  // A plus is a blank in forms, which have no blanks and no quotes.
-  const isForm = bytes.includes(PLUS) && !bytes.includes(BLANK) && !bytes.includes(QUOTE);
+  // A plus is a blank in forms, which have no blanks and no quotes, and which base64 is not.
+  const isForm = bytes.includes(PLUS) && bytes.includes(EQUALS) && !bytes.includes(BLANK) &&
+    !bytes.includes(QUOTE);
   if (!isForm && !bytes.includes(PERCENT)) return false;
   let isChanged = false;
   for (let at = 0; at < bytes.length;) {

@@ -95,8 +95,10 @@ export function* spreadTexts(
 }
 
 function maySpread(body: Uint8Array): boolean {
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length);
-  return bytes.includes(LOGPROBS) || bytes.includes("data:") || /\}\s*[\r\n]\s*[{[]/.test(
+  const bytes = bufferOf(body);
+  const isStream = bytes.indexOf("data:") === 0 || bytes.includes("\ndata:") ||
+    bytes.includes("\rdata:");
+  return isStream || bytes.includes(LOGPROBS) || /\}\s*[\r\n]\s*[{[]/.test(
     bytes.subarray(0, STEP_BYTES).toString("latin1"),
   );
 }
@@ -126,7 +128,7 @@ interface Leaf extends Span {
 }
 
 class Scan {
-  readonly #body: Uint8Array;
+  readonly #body: Buffer;
   #at = 0;
   #level: Level | undefined;
   /** Of the document that is open. */
@@ -138,7 +140,7 @@ class Scan {
   readonly #byKey = new Map<string, Leaf[]>();
 
   constructor(body: Uint8Array) {
-    this.#body = body;
+    this.#body = bufferOf(body);
   }
 
   /** Reads on until byte `until`; false = that is all. */
@@ -248,7 +250,7 @@ class Scan {
     const end = Math.min(at, body.length);
     this.#at = body[end] === QUOTE ? end + 1 : end;
     if (!level.wantsKey) return this.#leaf(level, from, end, false);
-    level.nextKey = Buffer.from(body.subarray(from, end)).toString("latin1");
+    level.nextKey = body.toString("latin1", from, end);
     level.wantsKey = false;
     // The older form: tokens are keys there.
     if (level.parent?.parent?.key !== LOGPROBS || level.parent.key !== "top_logprobs") return;
@@ -263,7 +265,7 @@ class Scan {
     const isByte = level.isList && level.key === BYTES;
     if (isByte) return this.#leaf(level, from, this.#at, true);
     if (level.isList || !/^(?:\w+_)?index$/.test(level.nextKey)) return;
-    const value = Buffer.from(body.subarray(from, this.#at)).toString("latin1");
+    const value = body.toString("latin1", from, this.#at);
     level.indexes += ` ${level.nextKey}=${value}`;
   }
 
@@ -287,6 +289,11 @@ class Scan {
     }
     this.#leaves = [];
   }
+}
+
+/** The same bytes. */
+function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 function addTo(map: Map<string, Leaf[]>, key: string, leaf: Leaf): void {

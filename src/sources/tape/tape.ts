@@ -16,6 +16,7 @@ import type { RelayReceiver } from "../upstream/attempt.ts";
 import { decoded } from "../upstream/decoded.ts";
 import { redirectError } from "../upstream/redirect.ts";
 import type { EagerSource, Upstream } from "../upstream/upstream.ts";
+import { freshFields } from "./fresh_ids.ts";
 import type { LaidTape } from "./laid.ts";
 import { dueMs, errorOfTape, isAtOnce, type PlayOptions, TimedTape, WholeTape } from "./play.ts";
 import type { Recorder, TapePlace } from "./recorder.ts";
@@ -38,6 +39,8 @@ export interface TapeDeps {
   readonly place: TapePlace;
   readonly shelf: TapeShelf;
   readonly recorder: Recorder;
+  /** `tape.fresh_ids` */
+  readonly isFresh: boolean;
   readonly play: PlayOptions;
 }
 
@@ -107,7 +110,7 @@ class TapeSource implements EagerSource {
   }
 
   #play(tape: LaidTape, asked: Asked, call: Call, receiver: RelayReceiver): void {
-    const { play, shelf, urlKey } = this.#deps;
+    const { play, shelf, urlKey, isFresh } = this.#deps;
     const startMs = play.wheel.nowMs;
     call.engine.watch(REPLAYED);
     call.tape = tape.id;
@@ -123,7 +126,8 @@ class TapeSource implements EagerSource {
       : isRedirect
       ? redirectError(tape, tape.url, urlKey)
       : undefined;
-    const give = (relay: Relay) => receiver.onAnswer(readable(relay, tape, asked));
+    const give = (relay: Relay) =>
+      receiver.onAnswer(readable(isFresh ? renewed(relay, play) : relay, tape, asked));
     if (error === undefined && isAtOnce(tape, play.speed)) return give(this.#wholeOf(tape));
     shelf.notePlayed(tape.id);
     if (error === undefined) checkStatus(status);
@@ -156,6 +160,19 @@ class TapeSource implements EagerSource {
     const message = `${plain}${nobody}: ${shelf.whyMissing(asked)}`;
     return new AppError("tape_missing", message, { plain: plain + nobody });
   }
+}
+
+/** `relay` with an id of its own in its head. */
+function renewed(relay: Relay, { randomBytes }: PlayOptions): Relay {
+  const fields = freshFields(relay.fields, randomBytes);
+  if (fields === relay.fields) return relay;
+  const { kind, status, body, isUntilClose, dialect } = relay;
+  return {
+    ...{ kind, status, fields, body },
+    ...(isUntilClose === undefined ? {} : { isUntilClose }),
+    ...(dialect === undefined ? {} : { dialect }),
+    ...(relay.tail === undefined ? {} : { tail: (end) => relay.tail!(end) }),
+  };
 }
 
 /** `relay`, without its content encoding where that is one the client has not asked for. */

@@ -10,7 +10,7 @@ import { readsOf, toldTape } from "./told_tape.ts";
 const OPENAI = "sk-proj-aBcD1234aBcD1234aBcD1234";
 const FORBIDDEN: Forbidden = {
   secrets: ['config-"geheim"-1'],
-  patterns: [linearExpression("ticket-[0-9]+", "")],
+  patterns: ["ticket-[0-9]+", "tür-[0-9]"].map((pattern) => linearExpression(pattern, "")),
 };
 
 async function problems(tape: Tape): Promise<readonly string[]> {
@@ -81,6 +81,15 @@ describe("checkTape()", () => {
         "5: what ticket-[0-9]+ stands for stands in the answer's body",
       ],
     ],
+    [
+      "a key in the reason of a status",
+      toldTape(1, {
+        response: { ...toldTape(1).response!, reason: `No ${OPENAI}` },
+      }),
+      [
+        "4: an OpenAI key stands in the reason of its status",
+      ],
+    ],
     ["a user and a password", answering(`Basic ${btoa("ann:geheim")}`), [
       "5: an HTTP credential stands in the answer's body",
     ]],
@@ -98,6 +107,16 @@ describe("checkTape()", () => {
     ["asterisks that nobody lists", sending("x-a", "*".repeat(8)), [
       "2: the value of x-a is redacted, and not listed",
     ]],
+    [
+      "what tape.redact stands for, in a header that is UTF-8",
+      sending(
+        "x-name",
+        Buffer.from("a tür-7").toString("latin1"),
+      ),
+      [
+        "2: what tür-[0-9] stands for stands in the header x-name",
+      ],
+    ],
     ["a key in a path", {
       ...toldTape(1),
       request: { ...toldTape(1).request, path: `/a?b=${OPENAI}` },

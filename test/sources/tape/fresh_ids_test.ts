@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { FreshIds } from "../../../src/sources/tape/fresh_ids.ts";
+import { Fields } from "../../../src/lib/http1/fields.ts";
+import { freshFields, FreshIds } from "../../../src/sources/tape/fresh_ids.ts";
 
 const NOW_S = 1_800_000_000;
 /** Chance that counts. */
@@ -65,5 +66,23 @@ describe("FreshIds", () => {
   test("finds nothing to renew where there is nothing", () => {
     expect(FreshIds.in(Buffer.from('{"a":1}'), "openai_chat")).toBeUndefined();
     expect(FreshIds.in(Buffer.from(CHUNK), "openai")).toBeUndefined();
+  });
+});
+
+describe("freshFields()", () => {
+  test("renews ids of requests, and keeps their form", () => {
+    const fields = (id: string, uuid: string) =>
+      [
+        ["request-id", id],
+        ["x-request-id", uuid],
+        ["x-id", "abcdefgh"],
+      ] as const;
+    expect([...freshFields(Fields.of(fields("req_0aZ1", "01ab-cdef")), random)].sort())
+      .toEqual([...fields("req_BCDE", "1234-6789")].sort());
+  });
+
+  test("leaves a head without any as it is", () => {
+    const fields = Fields.of([["a", "b"]]);
+    expect(freshFields(fields, random)).toBe(fields);
   });
 });

@@ -146,6 +146,21 @@ describe("Recorder", () => {
     expect(folder.files.size).toBe(text.length - 1);
   });
 
+  test("takes a secret out of the reason of a status", async () => {
+    const tap = begun();
+    const statusText = `No, ${KEY}!`;
+    tap.onHead({ status: 401, statusText, fields: Fields.NONE, isUntilClose: false });
+    tap.onWhole();
+    const { response, redactions } = await theTape();
+    expect(response?.reason).toBe(`No, ${"*".repeat(KEY.length)}!`);
+    expect(redactions.at(-1)).toEqual({
+      where: "response.reason",
+      at: 4,
+      bytes: KEY.length,
+      by: "key",
+    });
+  });
+
   test("begins with the request: what is killed then leaves half a file", async () => {
     begun();
     await new Promise((resolve) => setImmediate(resolve));

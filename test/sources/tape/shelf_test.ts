@@ -249,6 +249,19 @@ describe("TapeShelf", () => {
     for (let i = 0; i < 3; i++) expect(await found(shelf, askedOf(7))).toBe("2");
   });
 
+  test("a tape without an answer is none where one can be had, and else has its turn", async () => {
+    const shelves = new Shelves();
+    const ending = { how: "unreachable", atUs: 3, error: "no" } as const;
+    shelves.folder.put(tapeOf(1, 7, { response: undefined, reads: [], redactions: [], ending }));
+    const shelf = shelves.open();
+    expect(await found(shelf, askedOf(7))).toBe("1");
+    expect(await found(shelf, askedOf(7), { ...LLM, wantsWhole: true })).toBeUndefined();
+    shelves.folder.put(tapeOf(2, 7));
+    await shelf.refresh(true);
+    expect(await found(shelf, askedOf(7), { ...LLM, wantsWhole: true })).toBe("2");
+    expect([await found(shelf, askedOf(7)), await found(shelf, askedOf(7))]).toEqual(["1", "2"]);
+  });
+
   test("compares a request without what no tape has", async () => {
     const shelves = new Shelves();
     const text = toldTape(1).request;
