@@ -179,7 +179,7 @@ test("what a miss says is without the keys in the request", async () => {
       body: JSON.stringify(question("key sk-geheim-0123456789, ticket-42", { stream: true })),
     });
     const { error } = await response.json() as { readonly error: { readonly message: string } };
-    expect(error.message).toContain('"key ********************, *********" instead of "Hi 1"');
+    expect(error.message).toContain('"key ‹redacted›, ‹redacted›" instead of "Hi 1"');
     const said = error.message + weir.output() + weir.errors();
     expect(said).not.toMatch(/geheim|ticket-42/);
   } finally {
