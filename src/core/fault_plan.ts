@@ -87,6 +87,8 @@ export interface PlannedFault {
   readonly place?: FaultPlace;
   /** What else was said, by its key, and what is usual of the rest: a key without either is absent. */
   readonly keys: Readonly<Record<string, number | string>>;
+  /** True: an answer that cannot have it goes without. Else that is an error. */
+  readonly mayMiss?: true;
 }
 
 /** What is planned for one answer. */

@@ -86,6 +86,7 @@ export function checkAsked(
   const { isStream } = turn;
   const shape = { isStream, isLengthKnown: who !== "upstream" || !isStream };
   for (const fault of faults) {
+    if (fault.mayMiss) continue;
     const why = whyNot(fault, shape, manner?.faultEdits, surface) ??
       (who === "weir" ? editOf(fault, manner?.faultEdits)?.whyNot?.(turn) : undefined);
     if (why !== undefined) throw impossible(fault, why);

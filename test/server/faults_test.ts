@@ -92,6 +92,22 @@ describe("x-weir-fault, where the mock alone answers", () => {
     });
   }
 
+  test("what comes in place of an answer stands, whatever else is asked for", async () => {
+    for (const other of ["cut@event=2", "dup", "no-done"]) {
+      const refused = await faulty(weir, `refuse,${other}`, { stream: true });
+      expect([refused.status, refused.body.length]).toEqual([0, 0]);
+      const page = await faulty(weir, `html-200,${other}`, { stream: true });
+      expect([page.status, page.body.toString().startsWith("<!DOCTYPE html>")]).toEqual([
+        200,
+        true,
+      ]);
+    }
+    const { faults, faults_missed } = (await journalOf(weir)).at(-1)! as Noted & {
+      readonly faults_missed: readonly string[];
+    };
+    expect({ faults, faults_missed }).toEqual({ faults: ["html-200"], faults_missed: ["no-done"] });
+  });
+
   for (const path of ["/v1/embeddings", "/v1/moderations"]) {
     test(`${path}: faults that need no stream`, async () => {
       const body = { model: "text-embedding-3-small", input: "Hi" };
@@ -476,6 +492,24 @@ faults:
     expect(upstream.requests).toEqual([]);
     await weir.stop();
   });
+});
+
+test("a rule passes over an answer that cannot have its fault, and the journal says so", async () => {
+  const weir = await launch({
+    files: { "config.yaml": "mock: {delay_ms: 0}\nfaults: {rules: [{fault: dup@event=1}]}\n" },
+  });
+  const asked = (stream: boolean) =>
+    ask(weir, CHAT_PATH, { ...JSON.parse(CHAT) as object, stream });
+  const whole = await asked(false);
+  expect([whole.status, whole.isWhole]).toEqual([200, true]);
+  const streamed = await asked(true);
+  expect(streamed.status).toBe(200);
+  const noted = await journalOf(weir) as readonly (Noted & { readonly faults_missed?: unknown })[];
+  expect(noted.map(({ faults, faults_missed }) => ({ faults, faults_missed }))).toEqual([
+    { faults: [], faults_missed: ["dup"] },
+    { faults: ["dup"], faults_missed: undefined },
+  ]);
+  await weir.stop();
 });
 
 test("key is the one that a client shows, where no token has a name", async () => {

@@ -61,7 +61,8 @@ export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
     if (model !== undefined) test(model, MODEL_CHARS_MAX, (asked) => asked.model());
     if (source !== undefined) tests.push((asked) => asked.source() === source);
     return {
-      faults: parseFaults(fault),
+      // It is about many requests, and not all of their answers can have it.
+      faults: parseFaults(fault).map((one) => ({ ...one, mayMiss: true as const })),
       rate,
       matches: (asked, call) => tests.every((holds) => holds(asked, call)),
     };
