@@ -30,24 +30,33 @@ export class LatencyCounts {
     this.queueMs.record(drawn.queueMs);
     if (drawn.isSlow) this.slow++;
     this.cachedTokens += drawn.cachedTokens;
-    const { deliveredFirstMs } = drawn;
-    if (deliveredFirstMs >= 0) this.firstTokenMs.delivered.record(deliveredFirstMs);
-    const speed = deliveredSpeed(exchange, drawn);
-    if (speed !== undefined) this.tokensPerS.delivered.record(speed);
+    const { firstTokenMs, tokensPerS } = deliveredOf(exchange, drawn);
+    if (firstTokenMs !== undefined) this.firstTokenMs.delivered.record(firstTokenMs);
+    if (tokensPerS !== undefined) this.tokensPerS.delivered.record(tokensPerS);
   }
 }
 
 /**
- * Tokens per second of a stream that has left whole, from its first event to its end: pauses and load are
- * in it. undefined = it is no such stream, or all of it was one event.
+ * What was delivered of an answer: when its first event left, and the tokens per second of a stream that has
+ * left whole, from its first event to its end, with pauses and load in it. undefined = it is no such stream,
+ * or all of it was one event; or a fault on purpose was planned for it, which has times of its own.
  */
-export function deliveredSpeed(
-  { isStream, outcome, durationMs }: Pick<ExchangeFacts, "isStream" | "outcome" | "durationMs">,
+export function deliveredOf(
+  { isStream, outcome, durationMs, faultsMet }: Pick<
+    ExchangeFacts,
+    "isStream" | "outcome" | "durationMs" | "faultsMet"
+  >,
   { deliveredFirstMs, laterTokens }: DrawnFacts,
-): number | undefined {
-  if (!isStream || outcome !== "completed" || deliveredFirstMs < 0) return undefined;
+): { readonly firstTokenMs: number | undefined; readonly tokensPerS: number | undefined } {
+  if (deliveredFirstMs < 0 || faultsMet !== undefined) {
+    return { firstTokenMs: undefined, tokensPerS: undefined };
+  }
   const lastedMs = durationMs - deliveredFirstMs;
-  return laterTokens === 0 || lastedMs <= 0 ? undefined : laterTokens * 1000 / lastedMs;
+  const isWhole = isStream && outcome === "completed" && laterTokens > 0 && lastedMs > 0;
+  return {
+    firstTokenMs: deliveredFirstMs,
+    tokensPerS: isWhole ? laterTokens * 1000 / lastedMs : undefined,
+  };
 }
 
 function histograms(): Readonly<Record<LatencyStage, Histogram>> {

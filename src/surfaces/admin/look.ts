@@ -10,7 +10,7 @@ import { EMPTY_TURN } from "../../core/turn.ts";
 import type { FaultName } from "../../core/fault_plan.ts";
 import { faultMetAs } from "../../core/fault_traits.ts";
 import type { Journal, JournalEntry, NotedFacts } from "../../ops/journal.ts";
-import { deliveredSpeed } from "../../ops/latency_counts.ts";
+import { deliveredOf } from "../../ops/latency_counts.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
 import type { Counters, FixtureSet } from "../../sources/fixtures/ports.ts";
 import type { ReadAdded } from "../../sources/fixtures/shelf.ts";
@@ -305,7 +305,7 @@ function faultsMissed({ faults, faultsMet = [], outcome }: NotedFacts): readonly
 
 /** What a latency profile has drawn, and how it came out. */
 function latencyOf(facts: NotedFacts, drawn: DrawnFacts) {
-  const speed = deliveredSpeed(facts, drawn);
+  const { firstTokenMs, tokensPerS } = deliveredOf(facts, drawn);
   return {
     first_token_ms: rounded(drawn.firstTokenMs),
     ...(drawn.hiddenMs === 0 ? {} : { hidden_ms: rounded(drawn.hiddenMs) }),
@@ -315,8 +315,8 @@ function latencyOf(facts: NotedFacts, drawn: DrawnFacts) {
     queue_ms: rounded(drawn.queueMs),
     cached_tokens: drawn.cachedTokens,
     delivered: {
-      first_token_ms: rounded(drawn.deliveredFirstMs),
-      tokens_per_s: speed === undefined ? null : rounded(speed),
+      first_token_ms: rounded(firstTokenMs ?? -1),
+      tokens_per_s: rounded(tokensPerS ?? -1),
     },
   };
 }
