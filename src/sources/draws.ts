@@ -40,11 +40,13 @@ export interface DrawsDeps {
 /** Makes them. */
 export function draws({ seed, ordinals }: DrawsDeps): Draws {
   const made = new WeakMap<Call, Draw>();
+  /** The hashes of purposes: words of the code, and the places of a list of faults. */
+  const purposes = new Map<string, number>();
 
   function drawOf(ask: Ask, { request }: Call): Draw {
     const fields = request?.head.fields;
     const own = fields?.get(SEED_HEADER) ?? "";
-    if (own !== "") return new HashDraw(hash(own, LOW), hash(own, HIGH));
+    if (own !== "") return new HashDraw(hash(own, LOW), hash(own, HIGH), purposes);
     const text = request === undefined
       ? JSON.stringify(ask.turn())
       : `${request.head.method} ${request.head.target}\n${request.text}`;
@@ -52,7 +54,8 @@ export function draws({ seed, ordinals }: DrawsDeps): Draws {
     const high = hash(text, HIGH);
     const session = hash(fields?.get(SESSION_HEADER) ?? "", seed);
     const ordinal = ordinals.next(mixed(low ^ session), mixed(high + session));
-    return new HashDraw(mixed(low + Math.imul(ordinal, STEP) ^ seed), mixed(high ^ ordinal + seed));
+    const first = mixed(low + Math.imul(ordinal, STEP) ^ seed);
+    return new HashDraw(first, mixed(high ^ ordinal + seed), purposes);
   }
 
   return {
@@ -74,21 +77,21 @@ const STEP = 0x9e3779b9;
 /** 2³². */
 const RANGE = 4_294_967_296;
 
-/** The hashes of purposes: a closed set of words in the code. */
-const purposes = new Map<string, number>();
-
 class HashDraw implements Draw {
   readonly #low: number;
   readonly #high: number;
+  readonly #purposes: Map<string, number>;
 
-  constructor(low: number, high: number) {
+  /** `purposes`: hashes that are known, shared by all. */
+  constructor(low: number, high: number, purposes: Map<string, number>) {
     this.#low = low;
     this.#high = high;
+    this.#purposes = purposes;
   }
 
   at(purpose: string, index = 0): number {
-    let word = purposes.get(purpose);
-    if (word === undefined) purposes.set(purpose, word = hash(purpose, STEP));
+    let word = this.#purposes.get(purpose);
+    if (word === undefined) this.#purposes.set(purpose, word = hash(purpose, STEP));
     const first = mixed(this.#low + Math.imul(index, STEP) ^ word);
     return ((mixed(first + this.#high ^ word) >>> 0) + 0.5) / RANGE;
   }
