@@ -10,7 +10,7 @@ import { isAbsolute, join } from "node:path";
 import type { Conversation, Conversations, Said } from "../core/conversations.ts";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { abandon, hasVanished, openPatiently } from "./database.ts";
+import { abandon, hasVanished, openPatiently } from "../lib/sqlite_file.ts";
 
 /** How much is kept. What was used longest ago goes first. */
 export interface ConversationLimits {
@@ -208,7 +208,7 @@ export class SqliteConversations implements Conversations {
   /** The file is no longer at its path. True when nothing is lost with it. */
   #abandon(database: Database): boolean {
     const { path, watch } = this.#options;
-    const { isSaved, text } = abandon(database, path);
+    const { isSaved, text } = abandon(database, path, "turns");
     this.#opened = undefined;
     watch({ kind: "memory_file_vanished", cause: text });
     return isSaved;
