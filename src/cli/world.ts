@@ -13,7 +13,7 @@ import { readCaFiles } from "./ca_files.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
-import { pathIn, readTokens } from "./token_files.ts";
+import { pathIn, readKeys, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
 /** At the end, the last lines of the log and the last spans have this long to leave. */
@@ -80,6 +80,7 @@ export function world(settings: Settings, desk: Desk): World {
     process: processFacts(),
     caOf: (file) => caTexts.get(file) ?? "",
     tokens: readTokens(settings),
+    keys: readKeys(settings),
     systemPrompt: promptFile === ""
       ? ""
       : readText(pathIn(folder, promptFile), "memory.system_prompt_file"),
@@ -91,6 +92,7 @@ export function world(settings: Settings, desk: Desk): World {
 
 /** Closes what `app` has open, with what is still to be written. */
 export async function closeApp(app: App): Promise<void> {
+  await app.keys?.close();
   await app.memory.close();
   app.close();
   await app.observer.close(CLOSE_MS);

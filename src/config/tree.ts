@@ -29,6 +29,7 @@ import {
   reply,
   share,
   signingKey,
+  storeUrl,
   text,
   timeout,
   TIMEOUT_MS_MAX,
@@ -36,7 +37,7 @@ import {
   workers,
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
-import { LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -138,6 +139,15 @@ export const TREE = z.strictObject({
       "true: whoever reaches weir may spend its upstreams' keys, although there is no token",
     ),
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
+  }),
+  keys: KEYS,
+  store: z.strictObject({
+    url: storeUrl("")(
+      "keys and usage: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
+    ),
+    keys: oneOf(["auto", "on", "off"], "auto")(
+      "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
+    ),
   }),
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,

@@ -7,6 +7,7 @@
 
 import { constants, Database, SQLiteError } from "bun:sqlite";
 import { closeSync, openSync, statSync } from "node:fs";
+import { isAbsolute, join } from "node:path";
 
 /** Milliseconds the opening waits for another process that is opening the same file. */
 export const OPEN_WAIT_MS = 5000;
@@ -23,6 +24,16 @@ export const BUSY_WAIT_MS = 0;
 
 /** Milliseconds of patience: for a process that recovers the log after a crash. */
 const PATIENCE_MS = 2000;
+
+/** The file that "sqlite://…" names: relative to `folder` unless it starts with "/". */
+export function sqlitePath(url: string, folder: string): string {
+  return inFolder(url.slice("sqlite://".length), folder);
+}
+
+/** `path` as it counts from `folder`; ":memory:" is no file. */
+export function inFolder(path: string, folder: string): string {
+  return isAbsolute(path) || path === ":memory:" ? path : join(folder, path);
+}
 
 /**
  * Makes the file at `path`, when there is none, for its owner alone: it holds what people said. The log

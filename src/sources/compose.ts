@@ -21,6 +21,7 @@ import type { Limiter } from "../lib/limiter.ts";
 import { counting } from "./counting.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
+import type { KeyGuard } from "./keys/guard.ts";
 import { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
@@ -82,14 +83,19 @@ export interface Sources {
 
 /** What they need of the process. */
 export interface SourcesWorld {
-  /** The tokens that open the door; none = it is open. */
-  readonly tokens: readonly unknown[];
   readonly wallMs: () => number;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
   readonly desk: { readonly limiter: Limiter };
+}
+
+/** The keys of clients. */
+export interface SourceKeys {
+  readonly guard: KeyGuard;
+  /** True while some key has limits: what its clients ask must be understood. */
+  readonly hasLimits: () => boolean;
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -109,10 +115,11 @@ export function composeSources(
   tokens: TokenCounters,
   wheel: Wheel,
   shelved: FixturesDeps,
+  keys: SourceKeys | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf } = world;
-  const isOpen = world.tokens.length === 0;
+  const isOpen = keys === undefined;
   const limits = config.mock.limits.length === 0
     ? undefined
     : new Limits(config.mock.limits, world.desk.limiter, wallMs);
@@ -231,7 +238,8 @@ export function composeSources(
     if (entry !== llmNamed) named.set(entry.name, upstream(entryOf(entry)));
   }
   const usual = isMock ? mock : named.get("llm") ?? mock;
-  const routes = config.routes.map(({ match, to }) => ({
+  const routes = config.routes.map(({ name, match, to }) => ({
+    name,
     model: match?.model,
     to: named.get(to[0]!)!,
   }));
@@ -254,6 +262,19 @@ export function composeSources(
     return wrapped;
   }
 
+  const guarded = new Map<Source, Source>();
+  /** Those in which no route decides. */
+  const unrouted = new Set<Source>();
+
+  /** `source` behind the keys of its clients; one of its own for each. */
+  function keyed(source: Source): Source {
+    if (keys === undefined) return source;
+    const isRouted = config.routes.length > 0 && !unrouted.has(source);
+    const known = guarded.get(source) ?? scripted(source, keys.guard.around(source, isRouted));
+    guarded.set(source, known);
+    return known;
+  }
+
   const main = routed(usual);
 
   /** Counts the prompts that `target` would answer. */
@@ -274,10 +295,10 @@ export function composeSources(
     random,
   });
   const limitedEndpoints = own?.(endpoints) ?? endpoints;
-  const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
-    to === mock
-      ? { model, to: limitedEndpoints, takes: endpoints.has, isMock: true }
-      : { model, to, takes: takers.get(to)!, isMock: false }
+  const passRows = [...routes, { name: "", model: undefined, to: usual }].map((row) =>
+    row.to === mock
+      ? { ...row, to: limitedEndpoints, takes: endpoints.has, isMock: true }
+      : { ...row, takes: takers.get(row.to)!, isMock: false }
   );
   const passer = passOn(passRows);
   const passing = passedFixtures(passer, written);
@@ -291,16 +312,20 @@ export function composeSources(
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
     const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
-    return scripted(source, fixtures(source, written));
+    const wrapped = scripted(source, fixtures(source, written));
+    unrouted.add(wrapped);
+    return wrapped;
   }
 
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
   return {
-    main,
-    apiChat: hasOnlyKey
-      ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
-      : main,
-    chat: chatSource(),
+    main: keyed(main),
+    apiChat: keyed(
+      hasOnlyKey
+        ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
+        : main,
+    ),
+    chat: keyed(chatSource()),
     conv: conv.unofficial_proxy === "" ? undefined : asked(
       {
         ...llm,
@@ -315,20 +340,20 @@ export function composeSources(
       new StreamOptions("never"),
     ),
     upstream: targets.find((source) => relaying.has(source)),
-    counting: route(
-      routes.map(({ model, to }) => ({ model, to: counted(to) })),
+    counting: keyed(route(
+      routes.map(({ name, model, to }) => ({ name, model, to: counted(to) })),
       counted(usual),
       defaultModel(config),
-    ),
+    )),
     promptTokens: (turn) => ownMock.promptTokens(turn),
-    passing,
+    passing: keyed(passing),
     answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ isMock }) => !isMock),
     limits,
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>
-      written.shelf.isIdle && !written.keepsViews &&
+      written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };

@@ -7,9 +7,12 @@
 import type { Ask, Source } from "../core/answer.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { globOf } from "./glob.ts";
+import { checkRoute } from "./keys/routes.ts";
 
 /** Where a question goes; the first route that matches counts. */
 export interface Route {
+  /** "" or absent = it has none. */
+  readonly name?: string;
   /** A name in which `*` stands for any characters; undefined = every model. */
   readonly model: string | undefined;
   readonly to: Source;
@@ -28,7 +31,8 @@ export function route(
   defaultModel: string,
 ): Source {
   if (routes.length === 0) return otherwise;
-  const rows = routes.map(({ model, to }) => ({
+  const rows = routes.map(({ name = "", model, to }) => ({
+    name,
     glob: model === undefined ? undefined : globOf(model),
     to,
   }));
@@ -38,6 +42,7 @@ export function route(
       const model = modelOf(ask) || defaultModel;
       const isName = model.length <= MODEL_CHARS_MAX;
       const row = rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)));
+      checkRoute(row?.name ?? "", call);
       const source = row?.to ?? otherwise;
       call.source = source.name;
       return source.answer(ask, call);

@@ -74,12 +74,12 @@ describe("loadConfig() reads lists of entries", () => {
   });
 
   const ROUTES: readonly (readonly [entry: string, route: RouteEntry])[] = [
-    ["{match: {model: gpt-4o*}, to: [local]}", { match: { model: "gpt-4o*" }, to: ["local"] }],
-    ["{to: [local]}", { match: { model: "*" }, to: ["local"] }],
-    ["{match: {}, to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
-    ["{match: , to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
-    ["{MATCH: {Model: 4.10}, To: [llm]}", { match: { model: "4.10" }, to: ["llm"] }],
-    ["{to: [chat]}", { match: { model: "*" }, to: ["chat"] }],
+    ["{match: {model: gpt-4o*}, to: [local]}", { name: "", match: { model: "gpt-4o*" }, to: ["local"] }],
+    ["{to: [local]}", { name: "", match: { model: "*" }, to: ["local"] }],
+    ["{match: {}, to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],
+    ["{match: , to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],
+    ["{MATCH: {Model: 4.10}, To: [llm]}", { name: "", match: { model: "4.10" }, to: ["llm"] }],
+    ["{to: [chat]}", { name: "", match: { model: "*" }, to: ["chat"] }],
   ];
   for (const [entry, route] of ROUTES) {
     test(`a route ${entry}`, () => {
@@ -155,7 +155,7 @@ describe("loadConfig() takes lists whole from the highest that gives one", () =>
   test("routes of the environment lead to upstreams of the file", () => {
     const env = { WEIR_ROUTES: '[{"match":{"model":"x"},"to":["local"]}]' };
     const { routes } = configOf({ text: `upstreams: [${LOCAL}]\n`, env });
-    expect(routes).toEqual([{ match: { model: "x" }, to: ["local"] }]);
+    expect(routes).toEqual([{ name: "", match: { model: "x" }, to: ["local"] }]);
   });
 });
 

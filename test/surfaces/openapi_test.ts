@@ -35,6 +35,7 @@ function app(secret: string): App {
     },
     caOf: () => "",
     tokens: secret === "" ? [] : [{ name: "test", token: secret }],
+    keys: [],
     systemPrompt: "",
     folder: "/nowhere",
     desk: loneDesk(loaded.config),
