@@ -659,9 +659,7 @@ function keyDesk(
   const log = openUsageLog(config, store, { folder, uuid, watch });
   const spending = new Spending({ store, log, wallMs });
   const isStored = isOfStore || keys.some(({ rules }) => hasBudget(rules));
-  const keeping = isStored
-    ? new KeyWatch({ ring, spending, log, wheel, watch })
-    : undefined;
+  const keeping = isStored ? new KeyWatch({ ring, spending, log, wheel, watch }) : undefined;
   return {
     ring,
     guard: new KeyGuard({

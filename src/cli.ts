@@ -14,6 +14,7 @@ import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
+import { key } from "./cli/key.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
 import { requests } from "./cli/requests.ts";
@@ -36,6 +37,7 @@ export const COMMANDS: readonly Command[] = [
   requests,
   verdict,
   memory,
+  key,
   token,
   install,
   importRecordings,

@@ -39,7 +39,7 @@ export const check = defineCommand({
     const { config, origins, file, warnings, workflows, workflowFiles } = settings;
     readTls(settings);
     readTokens(settings);
-  readKeys(settings);
+    readKeys(settings);
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());

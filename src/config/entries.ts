@@ -104,7 +104,10 @@ export const UPSTREAMS = entries(
 
 const route = z.strictObject({
   name: kind(
-    z.union([z.literal(""), entryNameRule("route")], "a name of up to 64 letters, digits, _ . and -"),
+    z.union(
+      [z.literal(""), entryNameRule("route")],
+      "a name of up to 64 letters, digits, _ . and -",
+    ),
     "",
   )("what keys call it; empty = it has no name"),
   match: required(modelMatchRule())(

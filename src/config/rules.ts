@@ -357,7 +357,8 @@ export function momentRule(): z.ZodType<string> {
 
 /** True when `text` is such a moment, and no other way to write a date. */
 export function isMoment(text: string): boolean {
-  const isDate = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+  const isDate =
+    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
   return isDate.test(text) && !Number.isNaN(Date.parse(text));
 }
 

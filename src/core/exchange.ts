@@ -14,7 +14,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
 import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
-import { type Key, keptOut, keyForbidden, type RowOpens } from "./keys.ts";
+import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
 import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */

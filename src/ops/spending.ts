@@ -79,7 +79,9 @@ export class Spending {
       const day = dayOf(atMs);
       const month = monthOf(atMs);
       const spent = await store.spent(atMs);
-      const sums = new Map(spent.map(({ key, ...rest }): [string, Sums] => [key, { day, month, ...rest }]));
+      const sums = new Map(
+        spent.map(({ key, ...rest }): [string, Sums] => [key, { day, month, ...rest }]),
+      );
       for (const row of log.waiting) addTo(sums, row);
       this.#sums = sums;
       this.#isRead = true;

@@ -321,9 +321,7 @@ export function composeSources(
   return {
     main: keyed(main),
     apiChat: keyed(
-      hasOnlyKey
-        ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
-        : main,
+      hasOnlyKey ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false })) : main,
     ),
     chat: keyed(chatSource()),
     conv: conv.unofficial_proxy === "" ? undefined : asked(

@@ -7,13 +7,20 @@
 
 import { AppError } from "../core/errors.ts";
 import type { StoredKey } from "../core/keys.ts";
-import { dayOf, type KeyChange, monthOf, type Spent, type Store, type UsageRow } from "../core/store.ts";
+import {
+  dayOf,
+  type KeyChange,
+  monthOf,
+  type Spent,
+  type Store,
+  type UsageRow,
+} from "../core/store.ts";
 import { migratePostgres, plainOf, reasonOf, stateOf, within } from "../lib/postgres.ts";
 import {
   addToDays,
   DAY_SUMS,
-  type KeyRow,
   keyOf,
+  type KeyRow,
   nameTaken,
   noSuchKey,
   rulesText,
@@ -180,10 +187,14 @@ class PostgresStore implements Store {
         this.#hasTables = false;
         this.#migrated = undefined;
       }
-      throw new AppError("store_failed", `Cannot ${what} the store in Postgres: ${reasonOf(cause)}`, {
-        cause,
-        plain: `Cannot ${what} the store in Postgres: ${plainOf(cause)}`,
-      });
+      throw new AppError(
+        "store_failed",
+        `Cannot ${what} the store in Postgres: ${reasonOf(cause)}`,
+        {
+          cause,
+          plain: `Cannot ${what} the store in Postgres: ${plainOf(cause)}`,
+        },
+      );
     }
   }
 }

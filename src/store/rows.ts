@@ -112,7 +112,10 @@ function storable(name: string): string {
 export const DAY_SUMS = [
   ["requests", "1"],
   ["estimated", "is_estimated"],
-  ["unknown_tokens", "CASE WHEN prompt_tokens IS NULL OR completion_tokens IS NULL THEN 1 ELSE 0 END"],
+  [
+    "unknown_tokens",
+    "CASE WHEN prompt_tokens IS NULL OR completion_tokens IS NULL THEN 1 ELSE 0 END",
+  ],
   ["unknown_costs", "CASE WHEN cost_nanos IS NULL THEN 1 ELSE 0 END"],
   ["prompt_tokens", "coalesce(prompt_tokens, 0)"],
   ["cached_tokens", "coalesce(cached_tokens, 0)"],

@@ -9,19 +9,20 @@ import type { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { AppError } from "../core/errors.ts";
 import type { StoredKey } from "../core/keys.ts";
-import { dayOf, type KeyChange, monthOf, type Spent, type Store, type UsageRow } from "../core/store.ts";
 import {
-  BUSY_WAIT_MS,
-  hasVanished,
-  isBusy,
-  openPatiently,
-  patiently,
-} from "../lib/sqlite_file.ts";
+  dayOf,
+  type KeyChange,
+  monthOf,
+  type Spent,
+  type Store,
+  type UsageRow,
+} from "../core/store.ts";
+import { BUSY_WAIT_MS, hasVanished, isBusy, openPatiently, patiently } from "../lib/sqlite_file.ts";
 import {
   addToDays,
   DAY_SUMS,
-  type KeyRow,
   keyOf,
+  type KeyRow,
   nameTaken,
   noSuchKey,
   rulesText,
@@ -53,7 +54,11 @@ const MIGRATIONS = [
   ) STRICT;
   CREATE UNIQUE INDEX weir_keys_name ON weir_keys (name) WHERE is_current = 1;
   CREATE TABLE weir_usage (
-    ${USAGE_COLUMNS.map(([name, type]) => `${name} ${type === "text" ? "TEXT" : "INTEGER"}`).join(", ")},
+    ${
+    USAGE_COLUMNS.map(([name, type]) => `${name} ${type === "text" ? "TEXT" : "INTEGER"}`).join(
+      ", ",
+    )
+  },
     PRIMARY KEY (id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX weir_usage_at ON weir_usage (at_ms);
@@ -129,9 +134,12 @@ class SqliteStore implements Store {
   }
 
   spent(atMs: number): readonly Spent[] {
-    return this.#read([], (database) =>
-      database.query<SpentRow, [number, number]>(spentQuery("?1", "?2", (sum) => sum))
-        .all(dayOf(atMs), monthOf(atMs)).map(spentOf));
+    return this.#read(
+      [],
+      (database) =>
+        database.query<SpentRow, [number, number]>(spentQuery("?1", "?2", (sum) => sum))
+          .all(dayOf(atMs), monthOf(atMs)).map(spentOf),
+    );
   }
 
   close(): void {
@@ -191,9 +199,13 @@ class SqliteStore implements Store {
   #failed(what: string, cause: unknown): AppError {
     if (cause instanceof AppError) return cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
-    return new AppError("store_failed", `Cannot ${what} the store ${this.#options.path}: ${reason}`, {
-      cause,
-    });
+    return new AppError(
+      "store_failed",
+      `Cannot ${what} the store ${this.#options.path}: ${reason}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

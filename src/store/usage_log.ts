@@ -172,7 +172,9 @@ export class UsageLog {
       if (this.#storeTrouble === "") this.#options.watch({ kind: "store_failed", cause: plain });
       this.#storeTrouble = plain;
       this.#retryMs = Math.min(2 * this.#retryMs, RETRY_MS_MAX);
-      throw error instanceof AppError ? error : new AppError("store_failed", plain, { cause: error });
+      throw error instanceof AppError
+        ? error
+        : new AppError("store_failed", plain, { cause: error });
     }
   }
 }

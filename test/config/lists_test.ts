@@ -74,7 +74,11 @@ describe("loadConfig() reads lists of entries", () => {
   });
 
   const ROUTES: readonly (readonly [entry: string, route: RouteEntry])[] = [
-    ["{match: {model: gpt-4o*}, to: [local]}", { name: "", match: { model: "gpt-4o*" }, to: ["local"] }],
+    ["{match: {model: gpt-4o*}, to: [local]}", {
+      name: "",
+      match: { model: "gpt-4o*" },
+      to: ["local"],
+    }],
     ["{to: [local]}", { name: "", match: { model: "*" }, to: ["local"] }],
     ["{match: {}, to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],
     ["{match: , to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],

@@ -37,6 +37,9 @@ describe("bearerAuth() and apiKeyAuth()", () => {
   }
 
   test("let everybody in where there is no token", () => {
-    expect([bearerAuth(undefined)(Fields.NONE), apiKeyAuth(undefined)(Fields.NONE)]).toEqual(["ok", "ok"]);
+    expect([bearerAuth(undefined)(Fields.NONE), apiKeyAuth(undefined)(Fields.NONE)]).toEqual([
+      "ok",
+      "ok",
+    ]);
   });
 });

@@ -13,7 +13,11 @@ const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toStrin
 
 function auth(options: { secretKey?: string; token?: string; nowMs?: number } = {}) {
   const { secretKey = SECRET, token = "", nowMs = NOW_MS } = options;
-  return jwtAuth({ secretKey, keys: token === "" ? undefined : ringOf(keyFacts("blue", token)), wallMs: () => nowMs });
+  return jwtAuth({
+    secretKey,
+    keys: token === "" ? undefined : ringOf(keyFacts("blue", token)),
+    wallMs: () => nowMs,
+  });
 }
 
 function signed(
@@ -85,7 +89,11 @@ describe("jwtAuth()", () => {
       expect(await admit(given)).toEqual({ id: "", tokenName: "secret_key" });
     }
     for (const given of ["the-token", "Bearer the-token"]) {
-      expect(await admit(given)).toMatchObject({ id: "", tokenName: "blue", key: { name: "blue" } });
+      expect(await admit(given)).toMatchObject({
+        id: "",
+        tokenName: "blue",
+        key: { name: "blue" },
+      });
     }
   });
 

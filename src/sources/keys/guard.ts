@@ -101,7 +101,9 @@ export class KeyGuard {
     const model = modelNamed(ask);
     const isName = model.length <= MODEL_CHARS_MAX;
     if (isName && models.some((glob) => glob.test(model))) return;
-    const what = model === "" ? "no model is named" : `the model '${shortened(model)}' is none of them`;
+    const what = model === ""
+      ? "no model is named"
+      : `the model '${shortened(model)}' is none of them`;
     throw this.#refused(
       "model",
       new AppError("key_forbidden", `The key ${key.name} may use some models only, and ${what}`, {
@@ -273,5 +275,6 @@ function tryAgain(why: string): AppError {
 const ECHO_CHARS_MAX = 200;
 
 function shortened(name: string): string {
-  return (name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}...` : name).toWellFormed();
+  return (name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}...` : name)
+    .toWellFormed();
 }
