@@ -106,7 +106,7 @@ export class KeyRing implements Keys {
 
 /** SHA-256 of a key's text, as 64 hex digits. */
 export function digestOf(token: string): string {
-  return new Bun.CryptoHasher("sha256").update(token).digest("hex");
+  return Bun.SHA256.hash(token, "hex"); // half the time of a `CryptoHasher`
 }
 
 function inForce(facts: KeyFacts): Key {

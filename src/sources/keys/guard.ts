@@ -253,7 +253,8 @@ function told(answer: Answer, { wire }: Ask, note: LimitNote): Answer {
   const isAnthropic = wire?.dialect === "anthropic_messages";
   const fields = isAnthropic ? anthropicFields(note) : rateLimitFields(note);
   const names = isAnthropic ? ANTHROPIC_NAMES : OPENAI_NAMES;
-  return { ...answer, fields: answer.fields.with({ ...names, ...fields }) };
+  const { kind, status, isUntilClose = false, body } = answer;
+  return { kind, status, fields: answer.fields.with({ ...names, ...fields }), isUntilClose, body };
 }
 
 const OPENAI_NAMES = namesOf("x-ratelimit", (part, what) => `${part}-${what}`);
