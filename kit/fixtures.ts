@@ -205,6 +205,8 @@ export interface Manner {
     readonly totalDurationMs: number;
   };
   readonly replaySpeed?: number;
+  /** What goes wrong, as `weir faults` lists it: "cut@event=3, slow-head;ms=200". */
+  readonly fault?: string;
   /** A stream is cut behind so many pieces. */
   readonly truncateAfterChunks?: number;
   /** A stream is cut after so many milliseconds. */

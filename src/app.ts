@@ -7,6 +7,7 @@
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
+import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
@@ -46,8 +47,11 @@ import { Spending } from "./ops/spending.ts";
 import { hasBudget, usageWatch } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
+import { planOwn } from "./sources/faults/faults.ts";
+import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
 import { KeyGuard } from "./sources/keys/guard.ts";
+import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
@@ -111,6 +115,8 @@ export interface World {
   readonly caOf: (file: string) => string;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
   /** The folder that relative paths count from. */
   readonly folder: string;
   /** An id that no other process will make. */
@@ -223,20 +229,36 @@ export function makeApp(
   const { desk } = world;
   const keys = isLocked ? keyDesk(config, world, engine) : undefined;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
-  const sources = composeSources(config, world, tokens, wheel, {
-    shelf: desk.shelf,
-    responder: responder({
-      tokens,
-      promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
-      pace: mock,
-      validate: mock.validate,
-      random: world.random,
-      draws: chance,
-      wallMs,
-    }),
-    isStrict: mock.strict,
-    keepsViews: config.ops.journal === "bodies",
-  }, keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits });
+  const limits = mock.limits.length === 0
+    ? undefined
+    : new Limits(mock.limits, desk.limiter, wallMs);
+  const strikes: StrikeDeps = {
+    ordinals: desk.ordinals,
+    rateLimited: limitFault(limits, wallMs),
+  };
+  const sources = composeSources(
+    config,
+    { ...world, draws: chance, limits },
+    tokens,
+    wheel,
+    {
+      shelf: desk.shelf,
+      responder: responder({
+        tokens,
+        promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
+        pace: mock,
+        validate: mock.validate,
+        random: world.random,
+        draws: chance,
+        ...strikes,
+        wallMs,
+      }),
+      isStrict: mock.strict,
+      keepsViews: config.ops.journal === "bodies",
+    },
+    strikes,
+    keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits },
+  );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -265,7 +287,7 @@ export function makeApp(
     ...streaming,
     persona: mock.persona === "minimal" ? "minimal" as const : "live" as const,
     validate: mock.validate,
-    processingMs: mock.first_token_ms,
+    processingMs: mock.latency.profile === "plain" ? mock.first_token_ms : undefined,
   };
   const { main } = sources;
   const ofMain = { source: main, isRelaying: sources.isRelaying(main) };
@@ -312,7 +334,13 @@ export function makeApp(
   const { basePath } = definition.controller;
   const workflowBases = [...new Set(["/api", basePath])];
   const workflowSurfaces = {
-    runs: workflowRuns(workflowDeps),
+    runs: workflowRuns({
+      ...workflowDeps,
+      planFaults: planOwn({
+        draws: chance,
+        takesHeader: config.faults.header || !sources.isRelaying(sources.apiChat),
+      }),
+    }),
     ...workflowSchemas(workflowDeps),
     task: tasks(workflowDeps),
     health: () => {
@@ -331,7 +359,7 @@ export function makeApp(
         streamsUp: () => sources.streamsUp(main, "openai_chat"),
         door,
         keeper: kept.completions,
-        noteLimits: sources.limits?.note,
+        noteLimits: limits?.note,
       }),
       completions: completions({
         ...openai,
@@ -443,7 +471,7 @@ export function makeApp(
       redoc: pages.redoc,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
-      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits: sources.limits }),
+      fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
     ...workflowBases.flatMap((base) => workflowRoutes(base, workflowSurfaces)),
   ];

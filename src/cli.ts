@@ -10,11 +10,13 @@ import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
 import { completion } from "./cli/completion.ts";
 import { down } from "./cli/down.ts";
+import { faults } from "./cli/faults.ts";
 import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
 import { key } from "./cli/key.ts";
+import { latency } from "./cli/latency.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
 import { requests } from "./cli/requests.ts";
@@ -34,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   run,
   check,
   fixtures,
+  faults,
   requests,
   verdict,
   memory,
@@ -41,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   token,
   install,
   importRecordings,
+  latency,
   bench,
   completion,
   version,

@@ -3,6 +3,9 @@ import { makeApp } from "../src/app.ts";
 import { readSettings } from "../src/cli/settings.ts";
 import { loneDesk } from "../src/cli/desk.ts";
 import { world } from "../src/cli/world.ts";
+import { askOf } from "../src/core/answer.ts";
+import type { Call } from "../src/core/exchange.ts";
+import { EMPTY_TURN } from "../src/core/turn.ts";
 import { listen, urlOf } from "./lib/http1/listen.ts";
 import { waitFor } from "./server/launch.ts";
 import { CHAT, DONE, EVENT, whole } from "./server/proxied.ts";
@@ -37,4 +40,27 @@ test("App.close() closes idle connections to upstreams", async () => {
   await waitFor(() => upstream.open === 0, "the connection to close");
   await server.stop(true);
   upstream.close();
+});
+
+test("without a latency profile nothing stands around the mock, and no answer has times of its own", () => {
+  const options = {
+    configFile: undefined,
+    settings: [{ key: "ops.log", value: "off" }, { key: "memory.url", value: "sqlite://none.db" }],
+    workflowFiles: [],
+    envFiles: [],
+    env: {},
+  };
+  const settings = readSettings(options, { print() {}, complain() {} });
+  const app = makeApp(settings.config, world(settings, loneDesk(settings.config)));
+  const ask = () => {
+    const call = {};
+    const turn = { ...EMPTY_TURN, model: "gpt-4o" };
+    const answer = app.sources.main.answer(askOf(turn), call as unknown as Call);
+    if (answer instanceof Promise || answer.kind !== "script") throw new TypeError("No script");
+    expect(Object.keys(answer)).toEqual(["kind", "script", "model"]);
+    expect(call).toEqual({});
+    return answer.script;
+  };
+  expect(ask()).toBe(ask());
+  app.close();
 });

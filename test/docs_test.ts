@@ -69,7 +69,7 @@ describe("pages", () => {
   for (const page of PAGES.filter((path) => path.startsWith("docs/"))) {
     test(`the settings, scripts and files that ${page} names exist`, () => {
       const text = textOf(page);
-      for (const [, key] of text.matchAll(/--set ([a-z]+\.[a-z_]+)/g)) {
+      for (const [, key] of text.matchAll(/--set ([a-z]+(?:\.[a-z_]+)+)/g)) {
         expect([...SETTING_ROWS.keys()]).toContain(key!);
       }
       for (const [, path] of text.matchAll(/`((?:src|test|bench)\/[\w./-]*)`/g)) {

@@ -23,7 +23,7 @@ describe("README", () => {
     test(`${path} exists`, () => expect(existsSync(join(ROOT, path))).toBe(true));
   }
 
-  for (const key of found(/--set ([a-z]+\.[a-z_]+)/g)) {
+  for (const key of found(/--set ([a-z]+(?:\.[a-z_]+)+)/g)) {
     test(`--set ${key} is a setting`, () => expect([...SETTING_ROWS.keys()]).toContain(key));
   }
 

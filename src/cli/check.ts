@@ -7,6 +7,7 @@
 import { describeConfig } from "../config/describe.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
+import { readLatency } from "./latency_file.ts";
 import { oddities } from "./introduction.ts";
 import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
@@ -40,6 +41,7 @@ export const check = defineCommand({
     readTls(settings);
     readTokens(settings);
     readKeys(settings);
+    readLatency(settings);
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());

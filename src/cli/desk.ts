@@ -19,10 +19,13 @@ import { NO_PEERS, type Peers } from "../core/peers.ts";
 import { CountPage, countPageBytes } from "../lib/count_page.ts";
 import { Limiter, limiterBytes } from "../lib/limiter.ts";
 import { Ordinals, ordinalsBytes } from "../lib/ordinals.ts";
+import { Recent, recentBytes } from "../lib/recent.ts";
+import { Tally, tallyBytes } from "../lib/tally.ts";
 import { timerAlarm, Wheel } from "../lib/wheel.ts";
 import { Journal, type JournalOptions } from "../ops/journal.ts";
 import { checkFixture } from "../sources/fixtures/check.ts";
 import { fixtureSet } from "../sources/fixtures/fixture_set.ts";
+import { LOAD_ROWS } from "../sources/physics/physics.ts";
 import { readAdded } from "../sources/fixtures/read.ts";
 import { Failure } from "./terminal.ts";
 import { Desk, type FixtureState } from "../surfaces/admin/desk.ts";
@@ -34,9 +37,14 @@ const ORDINALS = 262_144;
 /** Names of limits: each key and model has one for each kind. 2.5 MiB, of which what is used is there. */
 const LIMITED = 4096;
 
+/** Places of prompts' beginnings: 1 MiB, of which what is used is there. */
+const PREFIXES = 131_072;
+
 const COUNTS_FILE = "counts";
 const ORDINALS_FILE = "ordinals";
 const LIMITS_FILE = "limits";
+const PREFIXES_FILE = "prefixes";
+const LOAD_FILE = "load";
 const FIXTURES_FILE = "fixtures.json";
 const PREFIX = "weir-shared-";
 
@@ -61,6 +69,8 @@ export class SharedFolder {
         [COUNTS_FILE, countPageBytes(COUNTERS)],
         [ORDINALS_FILE, ordinalsBytes(ORDINALS)],
         [LIMITS_FILE, limiterBytes(LIMITED)],
+        [PREFIXES_FILE, recentBytes(PREFIXES)],
+        [LOAD_FILE, tallyBytes(LOAD_ROWS)],
       ] as const
     ) {
       const path = join(shared.path, file);
@@ -88,6 +98,15 @@ export class SharedFolder {
     return new Limiter(Bun.mmap(join(this.path, LIMITS_FILE)), Date.now, number);
   }
 
+  prefixes(): Recent {
+    return new Recent(Bun.mmap(join(this.path, PREFIXES_FILE)));
+  }
+
+  /** For the worker with this number, which begins. */
+  tally(own: number): Tally {
+    return begun(new Tally(Bun.mmap(join(this.path, LOAD_FILE)), own));
+  }
+
   /** The fixtures of files that are in force: one reading for all workers. */
   get state(): FixtureState {
     return JSON.parse(readFileSync(join(this.path, FIXTURES_FILE), "utf8"));
@@ -98,6 +117,11 @@ export class SharedFolder {
     writeFileSync(`${file}.new`, JSON.stringify(state), { mode: 0o600 });
     renameSync(`${file}.new`, file);
   }
+}
+
+function begun(tally: Tally): Tally {
+  tally.begin();
+  return tally;
 }
 
 function made(prefix: string): string {
@@ -129,6 +153,8 @@ export function openDesk(config: Config, { wheel, peers = NO_PEERS, shared }: De
     ordinals: shared?.ordinals() ?? new Ordinals(new Uint8Array(ordinalsBytes(ORDINALS))),
     limiter: shared?.limiter(peers.own) ??
       new Limiter(new Uint8Array(limiterBytes(LIMITED)), Date.now),
+    prefixes: shared?.prefixes() ?? new Recent(new Uint8Array(recentBytes(PREFIXES))),
+    tally: shared?.tally(peers.own) ?? new Tally(new Uint8Array(tallyBytes(LOAD_ROWS)), 0),
     wheel,
     wallMs: Date.now,
     journal: new Journal(journalOptions(config), Date.now),

@@ -23,7 +23,7 @@ interface Noted {
   readonly source: string;
   readonly fixture: string | null;
   readonly status: number | null;
-  readonly fault: string | null;
+  readonly faults: readonly string[];
   readonly outcome: string | null;
   readonly duration_ms: number | null;
   readonly frames: readonly (readonly [ms: number, frames: number])[];
@@ -99,7 +99,7 @@ function lineOf(one: Noted): string {
     ...(session === "" ? [] : [`session ${session}`]),
     one.status ?? "no answer yet",
     ...(outcome === null || outcome === "completed" ? [] : [outcome]),
-    ...(one.fault === null ? [] : [`fault ${one.fault}`]),
+    ...(one.faults.length === 0 ? [] : [`fault ${one.faults.join(", ")}`]),
     ...(duration_ms === null ? [] : [`${Math.round(duration_ms)} ms`]),
     ...(count > 1 ? [`${count} frames`] : []),
     fixture === null ? source : `fixture ${fixture}`,

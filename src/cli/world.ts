@@ -10,6 +10,7 @@ import { AppError } from "../core/errors.ts";
 import type { Desk } from "../surfaces/admin/desk.ts";
 import { makingTrouble, mayHaveTurns } from "../memory/open.ts";
 import { readCaFiles } from "./ca_files.ts";
+import { readLatency } from "./latency_file.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
@@ -84,6 +85,7 @@ export function world(settings: Settings, desk: Desk): World {
     systemPrompt: promptFile === ""
       ? ""
       : readText(pathIn(folder, promptFile), "memory.system_prompt_file"),
+    latencyFile: readLatency(settings),
     folder,
     desk,
     uuid: () => Bun.randomUUIDv7(),

@@ -18,7 +18,7 @@ import { schemasAlong } from "./shape.ts";
 
 export type { ConfigFile } from "./file.ts";
 export type { ConfigFlag } from "./layers.ts";
-export type { Config, RouteEntry, UpstreamEntry } from "./schema.ts";
+export type { Config, FaultRuleEntry, RouteEntry, UpstreamEntry } from "./schema.ts";
 
 /** Everything a configuration is made of. */
 export interface ConfigInput {
@@ -134,13 +134,15 @@ function withPart(value: unknown, [key, ...rest]: readonly string[], part: unkno
   return copy;
 }
 
+type Section = Record<string, unknown>;
+
 function frozenConfig(values: ReadonlyMap<string, unknown>): Config {
-  const config: Record<string, unknown> = {};
-  for (const { path, keys: [top, key] } of SETTING_ROWS.values()) {
+  const config: Section = {};
+  for (const { path, keys } of SETTING_ROWS.values()) {
+    let section = config;
+    for (const key of keys.slice(0, -1)) section = (section[key] ??= {}) as Section;
     // A copy: the defaults of the tree are shared by every configuration.
-    const value = structuredClone(values.get(path));
-    if (key === undefined) config[top!] = value;
-    else config[top!] = { ...config[top!] as object | undefined, [key]: value };
+    section[keys.at(-1)!] = structuredClone(values.get(path));
   }
   // The loop above fills every row of the tree that the type is made from.
   return frozen(config) as Config;

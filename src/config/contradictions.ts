@@ -6,6 +6,7 @@
 
 import { basicOf } from "../lib/userinfo.ts";
 import { nearest } from "../lib/nearest.ts";
+import { latencyOf, latencyProblems, PROFILE_FILE } from "./latency.ts";
 import { isLocked } from "./own_keys.ts";
 import { quoted, unknown } from "./problems.ts";
 import { type Config, SETTING_ROWS } from "./schema.ts";
@@ -50,11 +51,46 @@ export function contradictions(config: Config, label: Label): readonly string[] 
   }
   return [
     ...problems,
+    ...latencyContradictions(config, label),
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
     ...unusableKeys(config, label),
+    ...unknownFaulty(config, label),
   ];
+}
+
+/** The mock's even pace and a drawn one: only one of them can be. */
+function latencyContradictions({ mock }: Config, label: Label): readonly string[] {
+  const { profile, ...own } = mock.latency;
+  const problems: string[] = [];
+  const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
+  if (profile === "plain") {
+    for (const [key, value] of Object.entries(own)) {
+      if (value === "auto") continue;
+      say(
+        `mock.latency.${key}`,
+        `must be auto while mock.latency.profile is plain: it is ${value}`,
+      );
+    }
+    return problems;
+  }
+  for (const key of ["first_token_ms", "delay_ms"] as const) {
+    const { initial } = SETTING_ROWS.get(`mock.${key}`)!;
+    if (mock[key] === initial) continue;
+    say(
+      `mock.${key}`,
+      `must be ${initial} while mock.latency.profile is ${profile}, which says when tokens leave: ` +
+        `it is ${mock[key]}`,
+    );
+  }
+  if (PROFILE_FILE.test(profile)) return problems; // what the file says is not known here
+  for (const { key, text } of latencyProblems(latencyOf(mock.latency)!)) {
+    // The one that was given is to blame.
+    const given = mock.latency[key] === "auto" ? key.replace(/_max/, "_min") : key;
+    say(`mock.latency.${given}`, `does not fit the profile: ${key} ${text}`);
+  }
+  return problems;
 }
 
 /** A user and a password in a URL are sent as Basic, and a request has room for one credential. */
@@ -160,9 +196,7 @@ function ownOfLlm({ llm }: Config): string | undefined {
 
 /** What answers /conv does not speak as the others do, so no route leads there. */
 function unknownTargets(config: Config, label: Label): readonly string[] {
-  const forms = [...shortForms(config).keys()].filter((name) => name !== "conv");
-  const names = [...config.upstreams.map(({ name }) => name), ...forms, "mock"];
-  const known = [...new Set(names)];
+  const known = sourcesOf(config).filter((name) => name !== "conv");
   return config.routes.flatMap(({ to }, index) =>
     to.flatMap((name, at) => {
       if (known.includes(name)) return [];
@@ -170,4 +204,20 @@ function unknownTargets(config: Config, label: Label): readonly string[] {
       return [`${place}: ${quoted(name)} ${unknown("upstream", nearest(name, known), known)}`];
     })
   );
+}
+
+/** The names of what may answer. */
+function sourcesOf(config: Config): readonly string[] {
+  const names = config.upstreams.map(({ name }) => name);
+  return [...new Set([...names, ...shortForms(config).keys(), "mock"])];
+}
+
+/** A fault in front of a source that there is not would never happen. */
+function unknownFaulty(config: Config, label: Label): readonly string[] {
+  const known = sourcesOf(config);
+  return config.faults.rules.flatMap(({ match: { source } }, index) => {
+    if (source === undefined || known.includes(source)) return [];
+    const place = label("faults.rules", [index, "match", "source"]);
+    return [`${place}: ${quoted(source)} ${unknown("upstream", nearest(source, known), known)}`];
+  });
 }

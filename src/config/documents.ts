@@ -29,10 +29,33 @@ export function exampleText(): string {
   const blocks = Object.entries(TREE.shape).map(([name, schema]) => {
     const shape = shapeOf(schema);
     if (shape.kind !== "fields") return [keyLine("", name, schema), ...entryLines(schema)];
-    const lines = Object.entries(shape.fields).map(([key, field]) => keyLine("  ", key, field));
-    return [`${name}:`, ...lines];
+    return sectionLines(
+      "",
+      [name],
+      shape.fields,
+      (before, keys, field) => keyLine(before, keys.at(-1)!, field),
+    );
   });
   return textOf([[SCHEMA_LINE, ...HEAD], ...blocks]);
+}
+
+/** The lines of a section and of those in it; `line` writes a setting. */
+function sectionLines(
+  before: string,
+  keys: readonly string[],
+  fields: Readonly<Record<string, z.ZodType>>,
+  line: (before: string, keys: readonly string[], schema: z.ZodType) => string,
+): readonly string[] {
+  const inner = `${before}  `;
+  return [
+    `${before}${keys.at(-1)}:`,
+    ...Object.entries(fields).flatMap(([key, field]) => {
+      const shape = shapeOf(field);
+      const isSection = shape.kind === "fields" && !ABOUT.has(field);
+      const path = [...keys, key];
+      return isSection ? sectionLines(inner, path, shape.fields, line) : [line(inner, path, field)];
+    }),
+  ];
 }
 
 /**
@@ -40,8 +63,9 @@ export function exampleText(): string {
  * `given`, by their paths, are set.
  */
 export function starterText(given: ReadonlyMap<string, unknown>): string {
-  const line = (before: string, path: string, schema: z.ZodType) => {
-    const key = path.slice(path.indexOf(".") + 1);
+  const line = (before: string, keys: readonly string[], schema: z.ZodType) => {
+    const path = keys.join(".");
+    const key = keys.at(-1)!;
     // JSON is YAML on one line.
     return given.has(path)
       ? described(`${before}${key}: ${JSON.stringify(given.get(path))}`, schema)
@@ -49,12 +73,8 @@ export function starterText(given: ReadonlyMap<string, unknown>): string {
   };
   const blocks = Object.entries(TREE.shape).map(([name, schema]) => {
     const shape = shapeOf(schema);
-    if (shape.kind !== "fields") return [line("", name, schema), ...entryLines(schema)];
-    const { fields } = shape;
-    return [
-      `${name}:`,
-      ...Object.entries(fields).map(([key, field]) => line("  ", `${name}.${key}`, field)),
-    ];
+    if (shape.kind !== "fields") return [line("", [name], schema), ...entryLines(schema)];
+    return sectionLines("", [name], shape.fields, line);
   });
   return textOf([HEAD, ...blocks]);
 }
@@ -101,10 +121,10 @@ export function jsonSchemaText(): string {
       const isText = zodSchema instanceof z.ZodString && path.at(-1) !== "propertyNames";
       if (isText) Object.assign(jsonSchema, { type: ["string", "number", "boolean"] });
       // A section whose keys are all left out is an empty one, and every section may be left out.
-      if (path.length === 2 && zodSchema instanceof z.ZodObject) {
-        Object.assign(jsonSchema, { type: ["object", "null"] });
+      if (zodSchema instanceof z.ZodObject && !path.includes("items")) {
+        if (path.length > 0) Object.assign(jsonSchema, { type: ["object", "null"] });
+        delete jsonSchema.required;
       }
-      if (path.length === 0) delete jsonSchema.required;
     },
   });
   return `${JSON.stringify({ title: "weir's config.yaml", ...schema }, null, 2)}\n`;

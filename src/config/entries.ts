@@ -6,11 +6,13 @@
 
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
+import { ABOUT } from "./shape.ts";
 import {
   bytes,
   credential,
   entries,
   entryNameRule,
+  faultTextRule,
   flag,
   globRule,
   globsRule,
@@ -24,7 +26,9 @@ import {
   namesRule,
   oneOf,
   pathGlobs,
+  patternRule,
   required,
+  share,
   someOf,
   targetRule,
   timeout,
@@ -50,6 +54,7 @@ const KEYS_MAX = 1000;
 const BUDGET_TOKENS_MAX = Number.MAX_SAFE_INTEGER;
 const BUDGET_USD_MAX = 1_000_000;
 const MUST_USD = `an amount from 0 to ${BUDGET_USD_MAX}`;
+const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -153,6 +158,45 @@ export const LIMITS = entries(
   LIMITS_MAX,
   "{model: gpt-4o*, requests_per_min: 60, tokens_per_min: 30000}",
 )("a provider's rate limits, which the mock keeps: the first entry that fits a request; none = none");
+
+const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
+
+/** A key that an entry may have. */
+function told<Value>(schema: z.ZodType<Value>, meaning: string) {
+  const optional = schema.optional();
+  ABOUT.add(optional, { meaning });
+  return optional;
+}
+
+const pattern = globRule("pattern");
+const faultMatch = z.strictObject({
+  model: told(pattern, "the model's name"),
+  path: told(pattern, "the path, without its query"),
+  key: told(pattern, "the name of the token that was shown"),
+  header: told(
+    z.record(z.string(), pattern, "a mapping of headers to patterns"),
+    "headers that must be there, and what they say",
+  ),
+  source: told(
+    patternRule("the name of an upstream, or mock"),
+    "who would answer, fixtures aside",
+  ),
+}, mustMatch);
+
+const faultRule = z.strictObject({
+  match: required<z.infer<typeof faultMatch>>(faultMatch.prefault({}))(
+    "which requests: those of this model, path, key, header and source; none = all",
+  ),
+  rate: share(1)("what share of them, 0 to 1"),
+  fault: required(faultTextRule())("what happens, as `weir faults` lists it, e.g. cut@event=3"),
+}, "an entry with match and fault");
+
+/** What goes wrong on purpose. */
+export const FAULT_RULES = entries(
+  faultRule,
+  FAULTS_MAX,
+  "{match: {model: gpt-4o*}, rate: 0.1, fault: cut@event=3}",
+)("what goes wrong on purpose, in front of the mock and of upstreams alike");
 
 /** What a key is limited by, in the order in which it is told. */
 export const KEY_RULES = {

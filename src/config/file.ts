@@ -10,7 +10,7 @@ import { type Document, isMap, isScalar, isSeq, type Pair } from "yaml";
 import type { z } from "zod";
 import { type Given, type Layer, type Problem, shownKey, unknownKey } from "./problems.ts";
 import { SETTING_ROWS, type SettingRow } from "./schema.ts";
-import { shapeOf } from "./shape.ts";
+import { schemasAlong, shapeOf } from "./shape.ts";
 import { TREE } from "./tree.ts";
 import {
   type Fault,
@@ -78,6 +78,18 @@ export function readValue(row: SettingRow, text: string, origin: string, at: num
  * What `file` says. Nothing of a file with syntax errors counts: what follows them is guesswork.
  */
 export function readFile(file: ConfigFile): Layer {
+  return walked(file, (walk, faults) => walk.file(faults));
+}
+
+/** What `file` says that holds one section, and nothing around it: the one that `keys` lead to. */
+export function readSectionFile(file: ConfigFile, keys: readonly string[]): Layer {
+  return walked(file, (walk, faults) => walk.section(keys, faults));
+}
+
+function walked(
+  file: ConfigFile,
+  take: (walk: Walk, faults: readonly Fault[]) => Layer,
+): Layer {
   if (file.text.length > FILE_LENGTH_MAX) {
     const text = `${file.name}:1:1 the file must have at most ${FILE_LENGTH_MAX} characters`;
     return { given: [], problems: [{ at: 0, text }], warnings: [] };
@@ -87,7 +99,7 @@ export function readFile(file: ConfigFile): Layer {
     const { line, col } = lines.linePos(at);
     return { at, where: `${file.name}:${line}:${col}`, line };
   });
-  return walk.file(faults);
+  return take(walk, faults);
 }
 
 /** Where something stands: its order among the others, how messages call the place, its line. */
@@ -129,6 +141,16 @@ class Walk {
     return { given: this.#given, problems: this.#problems, warnings: this.#warnings };
   }
 
+  /** The whole document as the section under `keys`. */
+  section(keys: readonly string[], faults: readonly Fault[]): Layer {
+    for (const { at, text } of faults) this.#problem(at, text);
+    if (faults.length === 0) {
+      const schema = schemasAlong(TREE, keys).at(-1)!;
+      this.#readSection(keys, schema, this.#doc.contents, 0);
+    }
+    return this.#layer();
+  }
+
   /** The whole document as the value of `row`. */
   setting(row: SettingRow, origin: string): Layer {
     this.#read(row, row.path, this.#doc.contents, 0, origin);
@@ -154,17 +176,24 @@ class Walk {
     }
     for (const { key, pair, at } of this.#fields(root.items, TREE.shape, [])) {
       const row = SETTING_ROWS.get(key);
-      if (row === undefined) this.#readSection(key, pair, at);
-      else this.#read(row, key, pair.value, at);
+      if (row === undefined) {
+        this.#readSection([key], TREE.shape[key as keyof typeof TREE.shape], pair.value, at);
+      } else this.#read(row, key, pair.value, at);
     }
   }
 
-  #readSection(section: string, pair: Pair, sectionAt: number): void {
-    const node = resolved(pair.value, this.#doc);
+  #readSection(
+    keys: readonly string[],
+    schema: z.ZodType,
+    value: unknown,
+    sectionAt: number,
+  ): void {
+    const section = keys.join(".");
+    const node = resolved(value, this.#doc);
     if (isEmpty(node)) return;
     if (!isMap(node)) {
       // Not repeated in the message: whoever writes "llm: KEY" has written a secret.
-      const at = offsetOf(pair.value) ?? sectionAt;
+      const at = offsetOf(value) ?? sectionAt;
       this.#problem(
         at,
         `${section}: must be a mapping of keys: it is a ${isSeq(node) ? "list" : "single value"}`,
@@ -173,13 +202,15 @@ class Walk {
     }
     let hasPort = false;
     let portAlias: Field | undefined;
-    const shape = shapeOf(TREE.shape[section as keyof typeof TREE.shape]);
+    const shape = shapeOf(schema);
     const fields = shape.kind === "fields" ? shape.fields : {};
-    for (const field of this.#fields(node.items, fields, [section])) {
+    for (const field of this.#fields(node.items, fields, keys)) {
       const path = `${section}.${field.key}`;
+      const row = SETTING_ROWS.get(path);
       if (path === PORT_PATH) hasPort = !isEmpty(resolved(field.pair.value, this.#doc));
       if (path === PORT_ALIAS) portAlias = field;
-      else this.#read(SETTING_ROWS.get(path)!, path, field.pair.value, field.at);
+      else if (row !== undefined) this.#read(row, path, field.pair.value, field.at);
+      else this.#readSection([...keys, field.key], fields[field.key]!, field.pair.value, field.at);
     }
     if (portAlias === undefined) return;
     if (hasPort) this.#warn(portAlias.at, `${PORT_ALIAS}: is not used, as ${PORT_PATH} is given`);

@@ -6,6 +6,8 @@
  */
 
 import { z } from "zod";
+import { FaultTextError, parseFaults } from "./faults.ts";
+import { LATENCY_NUMBERS, LATENCY_PROFILES, type LatencyKey, PROFILE_FILE } from "./latency.ts";
 import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
 import { ABOUT, type About, type Shows, type Unit } from "./shape.ts";
 
@@ -310,6 +312,25 @@ function moderationWordsRule(): z.ZodType<
   return z.partialRecord(z.enum(MODERATION_CATEGORIES, must), words, must);
 }
 
+/** A number of a latency profile, or `auto`: the profile's own. */
+export function latencyNumber(key: LatencyKey): Setting<number | "auto"> {
+  const { min, max, isWhole, meaning } = LATENCY_NUMBERS[key];
+  const must = `${isWhole ? "a whole number" : "a number"} from ${min} to ${max}, or auto`;
+  const number = (isWhole ? z.int(must) : z.number(must)).min(min, must).max(max, must);
+  const unit = key.endsWith("_ms") ? { unit: "ms" as const } : {};
+  return kind(z.union([z.literal("auto", must), number], must), "auto", unit)(meaning);
+}
+
+/** The name of a latency profile, or the file of one. */
+export const latencyProfile: Kind<string> = kind(latencyProfileRule(), "plain");
+
+function latencyProfileRule(): z.ZodType<string> {
+  const names: readonly string[] = ["plain", ...Object.keys(LATENCY_PROFILES)];
+  const must = `one of ${names.join(", ")}, or a file that ends in .yaml, .yml or .json`;
+  return z.string(must).regex(LINE, must)
+    .refine((name) => names.includes(name) || PROFILE_FILE.test(name), must);
+}
+
 /** Networks: an address, or an address and how many of its bits count. */
 export const networks: Kind<readonly string[]> = kind(networksRule(), []);
 
@@ -345,7 +366,11 @@ function mustName(noun: string): string {
 
 /** A name, of a model or a key. */
 export function globRule(noun = "name"): z.ZodType<string> {
-  const must = `a ${noun} on one line, where * stands for any text`;
+  return patternRule(`a ${noun} on one line, where * stands for any text`);
+}
+
+/** A text on one line that is compared. `must`: what it is. */
+export function patternRule(must: string): z.ZodType<string> {
   return z.string(must).min(1, must).regex(LINE, must);
 }
 
@@ -372,6 +397,19 @@ export function globsRule(noun: string, example: string): z.ZodType<readonly str
 export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
   const model = kind(globRule("name of a model"), "*")("the model's name");
   return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
+}
+
+/** Faults, as they are written. */
+export function faultTextRule(): z.ZodType<string> {
+  const must = "faults such as cut@event=3";
+  return z.string(must).superRefine((text, context) => {
+    try {
+      parseFaults(text);
+    } catch (error) {
+      if (!(error instanceof FaultTextError)) throw error;
+      context.addIssue({ code: "custom", message: `${must} (${error.message})` });
+    }
+  });
 }
 
 /** Who answers: a list, as there may be several one day. */

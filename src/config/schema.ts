@@ -18,6 +18,8 @@ export type Config = Frozen<z.output<typeof TREE>>;
 
 /** One of `upstreams`. */
 export type UpstreamEntry = Config["upstreams"][number];
+/** An entry of `faults.rules`. */
+export type FaultRuleEntry = Config["faults"]["rules"][number];
 
 /** One of `routes`. */
 export type RouteEntry = Config["routes"][number];
@@ -38,8 +40,8 @@ export interface SettingRow {
 
 function rowsOf(schema: z.ZodType, keys: readonly string[]): readonly SettingRow[] {
   const shape = shapeOf(schema);
-  // What is deeper than a section belongs to one setting, which a layer gives whole.
-  if (shape.kind === "fields" && keys.length < 2) {
+  // What has a meaning as a whole is one setting, which a layer gives whole; the rest are sections.
+  if (shape.kind === "fields" && !ABOUT.has(schema)) {
     return Object.entries(shape.fields).flatMap(([key, field]) => rowsOf(field, [...keys, key]));
   }
   const variable = ["WEIR", ...keys].join("_").toUpperCase();
@@ -55,7 +57,11 @@ export const SETTING_ROWS: ReadonlyMap<string, SettingRow> = new Map(
 
 /** The setting that `keys` lead to, or into: ["upstreams", "0", "name"] leads into `upstreams`. */
 export function rowOf(keys: readonly string[]): SettingRow | undefined {
-  return SETTING_ROWS.get(keys[0] ?? "") ?? SETTING_ROWS.get(keys.slice(0, 2).join("."));
+  for (let count = 1; count <= keys.length; count++) {
+    const row = SETTING_ROWS.get(keys.slice(0, count).join("."));
+    if (row !== undefined) return row;
+  }
+  return undefined;
 }
 
 /** Environment names that people already have → path. The WEIR_ name of the same setting wins. */

@@ -39,11 +39,11 @@ export type Shape =
   /** A scalar of YAML's own types. */
   | { readonly kind: "typed" };
 
-/** The shape of `schema`, without its default and what is done to its value afterwards. */
+/** The shape of `schema`, whether it must be there or not, without its default and what is done to its value afterwards. */
 export function shapeOf(schema: z.ZodType): Shape {
-  if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) {
-    return shapeOf(schema.def.innerType as z.ZodType);
-  }
+  const isWrapped = schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault ||
+    schema instanceof z.ZodOptional;
+  if (isWrapped) return shapeOf(schema.def.innerType as z.ZodType);
   if (schema instanceof z.ZodPipe) return shapeOf(schema.def.in as z.ZodType);
   if (schema instanceof z.ZodObject) return { kind: "fields", fields: schema.shape };
   if (schema instanceof z.ZodArray) return { kind: "list", item: schema.element as z.ZodType };
@@ -100,7 +100,8 @@ export function mapScalars(
     case "fields": {
       const given = value as Readonly<Record<string, unknown>>;
       return Object.fromEntries(
-        Object.entries(shape.fields).map(([key, field]) => [key, part(field, given[key])]),
+        Object.entries(shape.fields).filter(([key]) => given[key] !== undefined) // may be left out
+          .map(([key, field]) => [key, part(field, given[key])]),
       );
     }
     case "list":

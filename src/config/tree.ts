@@ -19,6 +19,8 @@ import {
   host,
   hostOrHttpUrl,
   httpUrl,
+  latencyNumber,
+  latencyProfile,
   line,
   memoryUrl,
   milliseconds,
@@ -27,6 +29,7 @@ import {
   networks,
   oneOf,
   reply,
+  type Setting,
   share,
   signingKey,
   storeUrl,
@@ -37,7 +40,8 @@ import {
   workers,
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
-import { KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
+import { FAULT_RULES, KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -72,6 +76,11 @@ const PAGE_BYTES_MAX = 67_108_864;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
+
+/** The numbers of a latency profile, each as one's own or as the profile has it. */
+const latencyNumbers = Object.fromEntries(
+  Object.keys(LATENCY_NUMBERS).map((key) => [key, latencyNumber(key as LatencyKey)]),
+) as Record<LatencyKey, Setting<number | "auto">>;
 
 /** The one tree. */
 export const TREE = z.strictObject({
@@ -208,6 +217,21 @@ export const TREE = z.strictObject({
     admin: oneOf(["on", "off"], "on")(
       "on | off: whether /__weir/… adds fixtures and tells of requests",
     ),
+    latency: z.strictObject({
+      profile: latencyProfile(
+        "plain: the even pace of first_token_ms and delay_ms · realistic, 8b-h100, …, or a file",
+      ),
+      load: oneOf(["auto", ...LATENCY_LOADS], "auto")(
+        "none | factor | steps: what load does, or auto: as the profile has it; so below",
+      ),
+      ...latencyNumbers,
+    }),
+  }),
+  faults: z.strictObject({
+    header: flag(false)(
+      "true: the header x-weir-fault asks for faults where an upstream may answer, too",
+    ),
+    rules: FAULT_RULES,
   }),
   response: z.strictObject({
     on_disconnect: oneOf(["drain", "cancel"], "drain")(

@@ -192,6 +192,20 @@ export interface Script {
   /** Two scripts of one name are told apart by identity: the name is for people. */
   readonly name: string;
   readonly steps: readonly TimedStep[];
+  /** True: somebody has decided when its steps are said, and no latency profile changes that. */
+  readonly isTimed?: true;
+  /** True: somebody has decided what its pieces are, and they stay as they are. */
+  readonly isCut?: true;
+}
+
+/** When the steps of one answer are said, where that is not as its script has it. */
+export interface Schedule {
+  /** Of each step, in milliseconds after the request. They never decrease. */
+  readonly dueMs: Float64Array;
+  /** Of how many of them the time is known: one at least, and more while the answer goes on. */
+  readonly known: number;
+  /** Called whenever more are known. Whoever has the answer said sets it. */
+  onMore: (() => void) | undefined;
 }
 
 /**
@@ -289,6 +303,10 @@ export type Answer =
     readonly usage?: Usage;
     readonly labels?: Labels;
     readonly cut?: Cut;
+    /** Absent: each step when its script says. */
+    readonly schedule?: Schedule;
+    /** Tokens of reasoning, whoever wants their count; absent = none, or it is not told. */
+    readonly thoughtTokens?: number;
   }
   /**
    * Told while it happens, in batches; re-spoken in the surface's dialect. The iterator throws an

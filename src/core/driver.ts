@@ -8,7 +8,7 @@
 
 import { Fields } from "../lib/http1/fields.ts";
 import type { RequestHead } from "../lib/http1/request_head.ts";
-import type { Answer, Ask, Relay, Script, StepBatches } from "./answer.ts";
+import type { Answer, Ask, Relay, Schedule, Script, StepBatches } from "./answer.ts";
 import {
   BodyLimits,
   type BodyOptions,
@@ -21,11 +21,13 @@ import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
 import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import type { RowOpens } from "./keys.ts";
 import { cutFrames } from "./cut.ts";
+import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { PacedStream } from "./paced_stream.ts";
 import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "./relay.ts";
 import { HeadersDown } from "./relay_headers.ts";
@@ -156,7 +158,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   readonly #surface: Surface;
   #incoming: Incoming | undefined;
   readonly #exchange: Exchange;
-  readonly #writer: ResponseWriter;
+  #writer: ResponseWriter;
+  /** The writer, where faults are planned. */
+  #faulty: FaultyWriter | undefined = undefined;
   #asking: Asking | Passing | undefined = undefined;
   #keeping: Keeping | undefined = undefined;
   /** The request's body, where it goes up while it comes. */
@@ -240,6 +244,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #put(output: Output): void {
     if (this.#isOver) return discard(output);
     try {
+      // What a surface has planned by itself.
+      if (this.#exchange.faults !== undefined) this.#bendOutput(output);
       switch (output.kind) {
         case "ask":
           return this.#ask(output, output);
@@ -248,7 +254,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
         case "whole":
           return this.#whole(output);
         case "frames":
-          return this.#frames(output.frames, output.manner, undefined);
+          return this.#frames(output.frames, output.manner);
         case "events":
           return this.#events(output);
       }
@@ -277,6 +283,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
 
   #take(answer: Answer, asking: Asking | Passing): void {
     this.#exchange.request = undefined;
+    if (this.#exchange.faults !== undefined) this.#bend();
     if (answer.kind !== "script" || answer.script.steps.length <= LONG_STEPS) {
       return this.#sayOrFree(answer, asking);
     }
@@ -284,6 +291,21 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#driver.beginLong(() => {
       if (!this.#isOver) this.#sayOrFree(answer, asking);
     });
+  }
+
+  #bendOutput(output: Output): void {
+    const isStream = output.kind === "events";
+    this.#bend(isStream ? output.faultEdits : undefined);
+    const isError = output.kind === "whole" && output.status >= 400;
+    if (!isError) this.#faulty!.expect({ isStream, isLengthKnown: !isStream });
+  }
+
+  /** Whatever is written from now on has its faults. */
+  #bend(edits = this.#asking?.manner.faultEdits): void {
+    const { faults } = this.#exchange;
+    if (faults === undefined || this.#faulty !== undefined) return;
+    this.#faulty = new FaultyWriter(this.#writer, this.#exchange, faults, edits);
+    this.#writer = this.#faulty;
   }
 
   /** Has an answer said; one that cannot be said is freed. */
@@ -308,16 +330,22 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     }
     const exchange = this.#exchange;
     exchange.isStream = asking.isStream;
+    const isKnown = !asking.isStream || answer.kind === "script";
+    this.#faulty?.expect({ isStream: asking.isStream, isLengthKnown: isKnown });
     if (!asking.isStream) return void this.#gather(answer, asking);
     if (answer.kind === "live") return this.#live(answer.steps, asking);
-    const { script, usage, labels, cut } = answer;
+    const { script, usage, labels, cut, schedule } = answer;
     if (usage !== undefined) noteUsage(exchange, usage);
     const layout = labels === undefined
       ? asking.layout
       : this.#driver.labelled.of(asking.layout, labels);
-    const frames = this.#driver.frames.of(script, layout, usage);
-    if (cut === undefined) this.#frames(frames, asking.manner, script);
-    else this.#paced(cutFrames(frames, cut), asking.manner, script, true);
+    let frames = this.#driver.frames.of(script, layout, usage);
+    this.#faulty?.know(frames.ends.at(-1)!);
+    if (cut !== undefined) frames = cutFrames(frames, cut);
+    if (schedule !== undefined) frames = scheduledFrames(frames, schedule);
+    this.#faulty?.know(frames.ends.at(-1)!);
+    if (cut === undefined) this.#frames(frames, asking.manner, script, schedule);
+    else this.#paced(frames, asking.manner, script, true, schedule);
   }
 
   /** Ends the connection without an answer, as an answer wants it that breaks off before it begins. */
@@ -328,7 +356,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     this.#exchange.end("completed");
   }
 
-  #frames(frames: Frames, manner: Manner, script: Script | undefined): void {
+  #frames(frames: Frames, manner: Manner, script?: Script, schedule?: Schedule): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     exchange.isStream = true;
@@ -336,15 +364,22 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       this.#begun();
       return reply(frames, exchange, manner, this.#writer);
     }
-    this.#paced(frames, manner, script, false);
+    this.#paced(frames, manner, script, false, schedule);
   }
 
   /** `isCut`: the connection ends where the last frame would leave. */
-  #paced(frames: Frames, manner: Manner, script: Script | undefined, isCut: boolean): void {
+  #paced(
+    frames: Frames,
+    manner: Manner,
+    script: Script | undefined,
+    isCut: boolean,
+    schedule: Schedule | undefined,
+  ): void {
     const exchange = this.#exchange;
     const keeping = this.#keeping;
     const kept = keeping && script && { keeping, script };
-    const stream = new PacedStream(frames, exchange, manner, this.#writer, { kept, isCut });
+    const options = { kept, isCut, schedule };
+    const stream = new PacedStream(frames, exchange, manner, this.#writer, options);
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();
@@ -409,6 +444,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
     const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
+    if (this.#faulty !== undefined && relay.status < 400) {
+      const { isPlainEventStream: isStream } = head;
+      const known = bytes?.length ?? lengthOf(relay);
+      this.#faulty.expect({ isStream, isLengthKnown: known !== undefined });
+      if (known !== undefined) this.#faulty.know(known);
+    }
     if (bytes !== undefined) {
       this.#begun();
       return relayWhole(relay, bytes, head, manner, exchange, this.#writer);
@@ -437,15 +478,29 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       usage: answer.usage,
       labels: answer.labels,
     };
-    if (totalMs === 0 && this.#keeping === undefined) return this.#tell(whole, asking);
+    const { schedule } = answer;
+    if (schedule === undefined && totalMs === 0 && this.#keeping === undefined) {
+      return this.#tell(whole, asking);
+    }
     this.#wait();
     const { startMs } = this.#exchange;
-    const due = totalMs === 0 ? Promise.resolve(true) : this.#until(startMs + totalMs);
+    const due = schedule !== undefined
+      ? this.#untilScheduled(schedule)
+      : totalMs === 0
+      ? Promise.resolve(true)
+      : this.#until(startMs + totalMs);
     due.then(async (isTime) => {
       if (!isTime) return;
       await this.#keeping?.whole(said.text);
       if (!this.#isOver) this.#tell(whole, asking);
     }).catch((error) => this.#refuse(error));
+  }
+
+  /** Waits for the last step, whose time may not be known yet, unless the answer is given up. */
+  async #untilScheduled(schedule: Schedule): Promise<boolean> {
+    const { startMs, signal } = this.#exchange;
+    const isKnown = await untilKnown(schedule, schedule.dueMs.length, signal);
+    return isKnown && this.#until(startMs + schedule.dueMs.at(-1)!);
   }
 
   async #gatherLive(batches: StepBatches, asking: Asking): Promise<void> {
@@ -490,6 +545,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #refuse(thrown: unknown): void {
     if (this.#isOver) return;
     const asking = this.#asking;
+    if (this.#exchange.faults !== undefined) this.#bend();
     this.#begun();
     // Nothing was sent, so nothing is kept.
     this.#keeping?.drop();
@@ -545,6 +601,12 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     forgo?.();
     this.#refuse(error);
   }
+}
+
+/** Bytes of the body of `relay` as its head tells; undefined = it does not. */
+function lengthOf({ fields }: Relay): number | undefined {
+  const text = fields.get("content-length");
+  return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** A request that nobody reads. */

@@ -147,6 +147,9 @@ export const ERRORS = {
   },
   reader_slow: { status: 408, type: "invalid_request_error", apiCode: "reader_slow" },
   unread_full: { status: 503, type: "server_error", apiCode: "unread_full" },
+  // Faults on purpose that are not to be had.
+  fault_refused: { status: 400, type: "invalid_request_error", apiCode: "fault_refused" },
+  fault_impossible: { status: 400, type: "invalid_request_error", apiCode: "fault_impossible" },
   // What the upstream did.
   upstream_unreachable: { status: 502, type: "server_error", apiCode: "upstream_unreachable" },
   upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },

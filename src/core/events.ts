@@ -6,6 +6,7 @@
  */
 
 import type { AppError, ErrorCode } from "./errors.ts";
+import type { FaultName } from "./fault_plan.ts";
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 import type { KeyRefusal } from "./keys.ts";
 import type { LimitedBy } from "./limits.ts";
@@ -39,6 +40,8 @@ export type Event =
   | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */
   | { readonly kind: "upstream_unfinished" }
+  /** Something went wrong on purpose. */
+  | { readonly kind: "fault_happened"; readonly fault: FaultName }
   /** A limit was reached; the exchange it ended follows. `limit` is its config key. */
   | { readonly kind: "limit_reached"; readonly limit: string }
   /** A limit that the mock plays has turned a request away. */

@@ -13,7 +13,15 @@ import type { TraceContext } from "../lib/trace_context.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
-import type { CallFacts, Client, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type {
+  CallFacts,
+  Client,
+  DrawnFacts,
+  ExchangeFacts,
+  Outcome,
+  UpstreamFacts,
+} from "./facts.ts";
+import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
 import type { LimitNote } from "./limits.ts";
 
@@ -65,8 +73,11 @@ export interface Engine {
   readonly note?: ((exchange: Exchange, head: RequestHead) => ExchangeNote) | undefined;
 }
 
-/** A fault as a client meets it: an error, an answer that breaks off, or one that cannot be read. */
-export type Fault = "error" | "cut" | "malformed";
+/** What was drawn for an answer, told when its first event leaves. */
+export interface Drawing extends DrawnFacts {
+  /** The first event of a stream leaves, `atMs` after the request came. */
+  delivers(atMs: number): void;
+}
 
 /** A request that is being answered, for whoever looks at more of it than its turn. */
 export interface Asked {
@@ -107,10 +118,14 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
-  /** What goes wrong on purpose; undefined = nothing. */
-  fault: Fault | undefined;
+  /** Notes that a fault has happened to the answer. */
+  meetFault(name: FaultName): void;
+  /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
+  faults: FaultPlan | undefined;
   /** Why none does: a line for each of the nearest ones. Only where somebody has looked for them. */
   misses: readonly string[];
+  /** What a latency profile has drawn for the answer; undefined = nothing. */
+  drawn: Drawing | undefined;
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
   /** The status of its answer; 0 = it has not begun. */
@@ -185,10 +200,12 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
-  fault: Fault | undefined = undefined;
+  faultsMet: FaultName[] | undefined = undefined;
+  faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
   limits: LimitNote | undefined = undefined;
+  drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
   /** Frees what the request holds. */
   #atEnd: (() => void) | undefined = undefined;
@@ -245,6 +262,13 @@ export class Exchange implements Call, ExchangeFacts {
   abort(reason: AppError): void {
     this.signal.abort(reason);
     this.leaving.abort(reason);
+  }
+
+  meetFault(name: FaultName): void {
+    const met = this.faultsMet ??= [];
+    if (met.includes(name)) return;
+    met.push(name);
+    this.engine.watch({ kind: "fault_happened", fault: name });
   }
 
   /** Notes that the first byte of the body leaves now. */

@@ -7,6 +7,7 @@
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { AppError, ErrorCode } from "./errors.ts";
 import type { Key } from "./keys.ts";
+import type { FaultName } from "./fault_plan.ts";
 
 /** How an exchange ended. */
 export type Outcome =
@@ -52,6 +53,25 @@ export interface CallFacts {
   readonly startMs: number;
 }
 
+/** What a latency profile has drawn for one answer, and how it came out. Milliseconds; -1 = not yet. */
+export interface DrawnFacts {
+  /** To the first token, without what load and a queue add. */
+  readonly firstTokenMs: number;
+  /** The speed of the whole request, without load and pauses. */
+  readonly tokensPerS: number;
+  readonly isSlow: boolean;
+  /** How much slower load makes it: 1 = not at all. */
+  readonly loadFactor: number;
+  /** From the request until its prompt was begun with. */
+  readonly queueMs: number;
+  /** Tokens of the prompt that the prompt cache had. */
+  readonly cachedTokens: number;
+  /** Tokens that leave behind the first event, those of reasoning with them. */
+  readonly laterTokens: number;
+  /** To when the first event of a stream left. */
+  readonly deliveredFirstMs: number;
+}
+
 /** One request and its answer. Milliseconds; -1 = not yet, or not known. */
 export interface ExchangeFacts extends CallFacts {
   readonly method: string;
@@ -78,6 +98,10 @@ export interface ExchangeFacts extends CallFacts {
   readonly promptText: string;
   /** The id of the fixture that has answered; "" = none. */
   readonly fixture: string;
+  /** undefined = no latency profile had a part in it. */
+  readonly drawn: DrawnFacts | undefined;
+  /** What went wrong with it on purpose, in order; undefined = nothing was to. One that happens behind its end is added then. */
+  readonly faultsMet: readonly FaultName[] | undefined;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

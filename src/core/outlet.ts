@@ -141,11 +141,13 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
   }
 
   /** Of the writer. */
-  onLeave(reason?: CutReason): void {
+  onLeave(reason?: CutReason | "fault"): void {
     if (this.#isClosed) return;
     this.exchange.leave();
     if (reason === undefined) {
       this.#close("client_left");
+    } else if (reason === "fault") {
+      this.#close("completed");
     } else {
       const error = cutOff(reason, this.exchange.engine);
       this.#close(outcomeOf(error), error);

@@ -8,7 +8,7 @@
  * @module
  */
 
-import type { Script } from "./answer.ts";
+import type { Schedule, Script } from "./answer.ts";
 import { COMMENT_EVENT } from "./dialect.ts";
 import { type AppError, asAppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
@@ -17,6 +17,7 @@ import { type Frames, type Stamped, stampSlots } from "./frames.ts";
 import { textOfSteps } from "./gathering.ts";
 import { type Gone, Outlet } from "./outlet.ts";
 import type { ResponseWriter } from "./response_writer.ts";
+import { fillDue, isAllKnown } from "./schedule.ts";
 import type { Keeping } from "./keeping.ts";
 import { NOTHING_SENT } from "./sent_text.ts";
 import type { Manner, SentSoFar } from "./surface.ts";
@@ -49,6 +50,8 @@ export interface PacedOptions {
   readonly kept: Kept | undefined;
   /** True: the connection ends, without HTTP's end, where the last frame would leave. */
   readonly isCut: boolean;
+  /** Where the frames' times are one request's; undefined = they are all known. */
+  readonly schedule: Schedule | undefined;
 }
 
 /** One paced answer. */
@@ -73,7 +76,7 @@ export class PacedStream extends Outlet {
     exchange: Exchange,
     manner: Manner,
     writer: ResponseWriter,
-    { kept, isCut }: PacedOptions,
+    { kept, isCut, schedule }: PacedOptions,
   ) {
     super(exchange, writer);
     this.#frames = frames;
@@ -83,6 +86,11 @@ export class PacedStream extends Outlet {
     this.#script = kept?.script;
     this.#keeping = kept?.keeping;
     this.#isCut = isCut;
+    if (schedule === undefined || isAllKnown(schedule)) return;
+    schedule.onMore = () => {
+      fillDue(frames, schedule, this.#next);
+      if (this.#isOpen) this.schedule();
+    };
   }
 
   /**
@@ -117,6 +125,7 @@ export class PacedStream extends Outlet {
     if (isHeld && --to === from && this.#isOpen) return this.#keep();
     this.#next = to;
     if (to > from) this.exchange.note?.left(to - from, elapsedMs);
+    if (from === 0 && to > 0) this.exchange.drawn?.delivers(elapsedMs);
     const isLast = to === dueMs.length;
     if (this.#isOpen && !isLast && to > from) {
       this.#fillIn(from, to, elapsedMs, nowMs);
@@ -154,7 +163,7 @@ export class PacedStream extends Outlet {
     const { wheel, keepaliveMs } = this.exchange.engine;
     let atMs = this.#startMs + this.#frames.dueMs[this.#next]!;
     if (keepaliveMs > 0) atMs = Math.min(atMs, this.wroteMs + keepaliveMs);
-    wheel.set(this, atMs);
+    if (atMs < Infinity) wheel.set(this, atMs);
   }
 
   protected errorEvent(error: AppError): string | null {

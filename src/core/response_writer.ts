@@ -59,4 +59,17 @@ export interface ResponseWriter {
    * it, or never will.
    */
   end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null;
+  // What only faults on purpose ask for.
+  /** False: the connection ends with this answer anyway. */
+  readonly isKept: boolean;
+  /** Before the answer begins: the connection ends with it, and its head says so. */
+  closeBehind(): void;
+  /** Before `begin`: the head tells a body of `bytes`, whatever comes. */
+  tellLength(bytes: number): void;
+  /** HTTP's end leaves now; the answer ends with `end`, later. */
+  seal(): void;
+  /** Nothing is read of the client any more: not even that it leaves is noticed. */
+  freeze(): void;
+  /** The connection closes at the first byte behind this answer, and `onReused` hears of it. */
+  closeOnReuse(onReused: () => void): void;
 }

@@ -11,6 +11,7 @@ import type { Ask, Source, Usage, Wire } from "./answer.ts";
 import type { WholeBody } from "./body.ts";
 import type { AppError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
+import type { FaultEdits } from "./fault_plan.ts";
 import type { Frames, Layout } from "./frames.ts";
 import type { Gathered } from "./gathering.ts";
 import type { Keeper } from "./keeping.ts";
@@ -81,6 +82,8 @@ export interface StreamManner {
   readonly errorEvent: (error: AppError, sent: SentSoFar) => string | null;
   /** How a whole stream of this dialect ends; absent = with `[DONE]`. */
   readonly streamEnd?: StreamEnd;
+  /** How its answers have faults on purpose; absent = none that needs its words. */
+  readonly faultEdits?: FaultEdits;
 }
 
 /** What all answers of a surface have in common: made once. */
@@ -137,6 +140,8 @@ export interface EventsOutput {
   readonly events: AsyncIterable<string>;
   readonly headers: HeaderFields;
   readonly errorEvent: (error: AppError) => string | null;
+  /** As in `StreamManner`. */
+  readonly faultEdits?: FaultEdits;
 }
 
 /** What a surface makes of a request. */

@@ -54,8 +54,9 @@ class Taking implements OpenStream, ClientListener {
   }
 
   /** Of the connection. */
-  onLeave(reason?: CutReason): void {
+  onLeave(reason?: CutReason | "fault"): void {
     if (reason === undefined) return this.#end("client_left");
+    if (reason === "fault") return this.#end(this.#outcome, this.#error);
     const error = cutOff(reason, this.#exchange.engine);
     this.#end(outcomeOf(error), error);
   }

@@ -8,6 +8,8 @@
 export interface JsonPlace {
   /** Where it begins, in UTF-16 units. */
   readonly at: number;
+  /** The offset behind its last character. */
+  readonly end: number;
   /** Of an object, in the order of the text; a name may stand twice. */
   readonly fields?: readonly JsonField[];
   /** Of a list. */
@@ -42,16 +44,20 @@ class Scan {
     this.#skipBlanks();
     const at = this.#at;
     switch (this.#text[at]) {
-      case "{":
-        return { at, fields: this.#list("}", () => this.#field()) };
-      case "[":
-        return { at, items: this.#list("]", () => this.value()) };
+      case "{": {
+        const fields = this.#list("}", () => this.#field());
+        return { at, end: this.#at, fields };
+      }
+      case "[": {
+        const items = this.#list("]", () => this.value());
+        return { at, end: this.#at, items };
+      }
       case '"':
         this.#string();
-        return { at };
+        return { at, end: this.#at };
       default:
         while (/[\w.+-]/.test(this.#text[this.#at] ?? "")) this.#at++;
-        return { at };
+        return { at, end: this.#at };
     }
   }
 

@@ -26,6 +26,8 @@ const ROUNDING_NS = 1000;
 const LANES = 128;
 /** Words of 32 bits in one of 64. */
 const PAIR = 2;
+/** In a table that is nine tenths full, three names in a thousand have no room within so many slots. */
+const REACH = 128;
 /** In the table's header: how many lanes were ever used. */
 const LANES_USED = 1;
 /** Two that come to the last place of a gate at once may both see it taken: each looks again. */
@@ -94,6 +96,7 @@ export class Gate implements Named {
 /** Units that are wanted of a bucket. */
 export interface Draft {
   readonly bucket: Bucket;
+  /** Parts of one count. */
   readonly units: number;
 }
 
@@ -164,7 +167,8 @@ export class Limiter {
   constructor(bytes: Uint8Array, nowMs: () => number, process = 0) {
     const perSlot = limiterBytes(1) - limiterBytes(0);
     const tableBytes = nameTableBytes((bytes.byteLength - limiterBytes(0)) / perSlot);
-    this.#table = new NameTable(bytes.subarray(0, tableBytes), (at) => this.#isSpent(at));
+    const isSpent = (at: number) => this.#isSpent(at);
+    this.#table = new NameTable(bytes.subarray(0, tableBytes), isSpent, REACH);
     this.#values = new BigInt64Array(bytes.buffer, bytes.byteOffset, tableBytes / 8);
     this.#lanes = new Int32Array(
       bytes.buffer,

@@ -57,15 +57,17 @@ export class NameTable {
   readonly slots: number;
   readonly #bytes: Uint8Array;
   readonly #isSpent: (at: number) => boolean;
+  readonly #reach: number;
 
   /**
    * `bytes` are `nameTableBytes` of them, all 0 at first, at an offset that is a multiple of 8; whoever
    * has the same ones has the same names. `isSpent`: the value at a place says no more than that of a
-   * name that is not there, so the place may be another's.
+   * name that is not there, so the place may be another's. `reach`: a name stands within so many slots of
+   * its first one, or has no room, so that a full table costs no more to look into.
    *
    * @throws {RangeError} when the slots are no power of two.
    */
-  constructor(bytes: Uint8Array, isSpent: (at: number) => boolean) {
+  constructor(bytes: Uint8Array, isSpent: (at: number) => boolean, reach = Infinity) {
     const slots = (bytes.byteLength / WORD_BYTES - HEADER_WORDS) / SLOT_WORDS;
     if (!(slots >= 1) || (slots & (slots - 1)) !== 0) {
       throw new RangeError(`Cannot count in ${bytes.byteLength} bytes: no power of two of slots`);
@@ -74,13 +76,14 @@ export class NameTable {
     this.words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / WORD_BYTES);
     this.slots = slots;
     this.#isSpent = isSpent;
+    this.#reach = Math.min(reach, slots);
   }
 
   /** Where the slot of a name begins; undefined = it has none. */
   find(hash: NameHash): number | undefined {
     const words = this.words;
     const mask = this.slots - 1;
-    for (let i = 0; i <= mask; i++) {
+    for (let i = 0; i < this.#reach; i++) {
       const at = HEADER_WORDS + ((hash.low + i) & mask) * SLOT_WORDS;
       if (Atomics.load(words, at + LENGTH) === EMPTY) return undefined;
       if (this.is(at, hash)) return at;
@@ -155,10 +158,10 @@ export class NameTable {
   #room({ low }: NameHash): number | undefined {
     const mask = this.slots - 1;
     const slotAt = (i: number) => HEADER_WORDS + ((low + i) & mask) * SLOT_WORDS;
-    for (let i = 0; i <= mask; i++) {
+    for (let i = 0; i < this.#reach; i++) {
       if (Atomics.load(this.words, slotAt(i) + LENGTH) <= EMPTY) return slotAt(i);
     }
-    for (let i = 0; i <= mask; i++) {
+    for (let i = 0; i < this.#reach; i++) {
       if (!this.#isSpent(slotAt(i))) continue;
       Atomics.store(this.words, slotAt(i) + LENGTH, FREE);
       return slotAt(i);

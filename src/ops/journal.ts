@@ -60,7 +60,7 @@ export type NotedFacts = Pick<
   | "tokenName"
   | "requestId"
   | "fixture"
-  | "fault"
+  | "faultsMet"
   | "misses"
   | "isStream"
   | "status"
@@ -71,6 +71,7 @@ export type NotedFacts = Pick<
   | "bodyBytes"
   | "promptTokens"
   | "completionTokens"
+  | "drawn"
   | "view"
 >;
 
@@ -102,7 +103,7 @@ const NO_FACTS: NotedFacts = {
   tokenName: "",
   requestId: "",
   fixture: "",
-  fault: undefined,
+  faultsMet: undefined,
   misses: [],
   isStream: false,
   status: 0,
@@ -113,6 +114,7 @@ const NO_FACTS: NotedFacts = {
   bodyBytes: 0,
   promptTokens: -1,
   completionTokens: -1,
+  drawn: undefined,
   view: undefined,
 };
 
@@ -156,7 +158,7 @@ class Slot implements ExchangeNote, JournalEntry {
     this.head = NO_HEAD;
     this.text = undefined;
     this.isTextCut = false;
-    this.#facts.view = this.#facts.error = undefined;
+    this.#facts.view = this.#facts.error = this.#facts.drawn = undefined;
     if (this.#times.length > 2 * TIMES_KEPT) this.#times = NO_TIMES;
   }
 
@@ -209,7 +211,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.tokenName = exchange.tokenName;
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
-    facts.fault = exchange.fault;
+    facts.faultsMet = exchange.faultsMet; // the same list: what happens behind the end is in it, too
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;
     facts.status = exchange.status;
@@ -220,6 +222,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.bodyBytes = exchange.bodyBytes;
     facts.promptTokens = exchange.promptTokens;
     facts.completionTokens = exchange.completionTokens;
+    facts.drawn = exchange.drawn;
     facts.view = exchange.view;
     this.#journal.onChange?.();
   }

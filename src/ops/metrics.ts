@@ -17,8 +17,10 @@ import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
 import type { KeyRefusal } from "../core/keys.ts";
+import type { FaultName } from "../core/fault_plan.ts";
 import type { LimitedBy } from "../core/limits.ts";
 import { Histogram } from "../lib/histogram.ts";
+import { LATENCY_STAGES, LatencyCounts } from "./latency_counts.ts";
 import type {
   Family,
   HistogramSeries,
@@ -67,6 +69,8 @@ const LATENESS_S = [
   ...[0.0005, 0.001, 0.002, 0.003, 0.005, 0.008, 0.012, 0.02, 0.05],
   ...[0.1, 0.25, 1, 5],
 ];
+/** Upper ends of buckets, in tokens per second. */
+const SPEEDS = [1, 2, 5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200, 300, 500, 1000, 2000, 5000];
 const LOOP_DELAY_S = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5];
 
 /**
@@ -128,8 +132,11 @@ export class Metrics {
   readonly #limited = new Map<LimitedBy, number>();
   /** By what their key lacks. */
   readonly #refused = new Map<KeyRefusal, number>();
+  readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
+  /** Made when needed: most weirs draw nothing. */
+  #latency: LatencyCounts | undefined = undefined;
 
   /** `read` is called for each snapshot. */
   constructor(read: () => Readings) {
@@ -150,6 +157,8 @@ export class Metrics {
       case "usage_lost":
       case "turns_pruned":
         return this.#count(event.kind, event.count);
+      case "fault_happened":
+        return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
         this.#count(event.kind, 1);
     }
@@ -173,6 +182,9 @@ export class Metrics {
     if (exchange.isStream) (counts.streamMs ??= new Histogram()).record(durationMs);
     else (counts.wholeMs ??= new Histogram()).record(durationMs);
     counts.bodyBytes += exchange.bodyBytes;
+    if (exchange.drawn !== undefined) {
+      (this.#latency ??= new LatencyCounts()).record(exchange, exchange.drawn);
+    }
     // An upstream's tokens are counted when it has told them, which may be later.
     const isOwnCount = exchange.upstream === undefined || exchange.tokensAreEstimated;
     if (isOwnCount && exchange.completionTokens >= 0) {
@@ -290,6 +302,12 @@ export class Metrics {
         "Requests that a key has not let in, by what it lacks.",
         [...this.#refused].map(([by, value]) => ({ labels: { by }, value })),
       ),
+      ...latencyFamilies(this.#latency),
+      counter(
+        "weir_faults_total",
+        "Faults on purpose that have happened, by their names.",
+        [...this.#faults].map(([fault, value]) => ({ labels: { fault }, value })),
+      ),
       ...this.#eventCounters(),
       ...readingFamilies(readings),
       histogram("weir_event_loop_delay_seconds", "How late the event loop ran a timer.", [
@@ -321,6 +339,41 @@ export class Metrics {
       counter(name, help, [{ labels: {}, value: this.#counts.get(kind) ?? 0 }])
     );
   }
+}
+
+/** What latency profiles have drawn; none = nobody has drawn anything. */
+function latencyFamilies(counts: LatencyCounts | undefined): readonly Family[] {
+  if (counts === undefined) return [];
+  const { firstTokenMs, tokensPerS, queueMs, slow, cachedTokens } = counts;
+  return [
+    histogram(
+      "weir_latency_first_token_seconds",
+      "Time to the first token: as a latency profile drew it without load, and as streams had it.",
+      LATENCY_STAGES.map((stage) => seconds({ stage }, firstTokenMs[stage], WAITS_S)),
+    ),
+    histogram(
+      "weir_latency_tokens_per_second",
+      "Speed of answers: as a latency profile drew it without load and pauses, and as streams had it.",
+      LATENCY_STAGES.map((stage) => ({
+        labels: { stage },
+        bounds: SPEEDS,
+        counts: SPEEDS.map((bound) => tokensPerS[stage].countUpTo(bound)),
+        count: tokensPerS[stage].count,
+        sum: tokensPerS[stage].sum,
+      })),
+    ),
+    histogram("weir_latency_queue_seconds", "Time that prompts waited for the step scheduler.", [
+      seconds({}, queueMs, WAITS_S),
+    ]),
+    counter("weir_latency_slow_total", "Answers in the slow mode of a latency profile.", [
+      { labels: {}, value: slow },
+    ]),
+    counter(
+      "weir_prompt_cached_tokens_total",
+      "Tokens of prompts that the mock's prompt cache had.",
+      [{ labels: {}, value: cachedTokens }],
+    ),
+  ];
 }
 
 /**
@@ -375,6 +428,7 @@ type UncountedKind =
   | "limited"
   | "key_refused"
   | "store_recovered"
+  | "fault_happened"
   | "memory_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";

@@ -7,7 +7,8 @@
 
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
-import type { DialectName, Source, Usage } from "../core/answer.ts";
+import { latencyOf, type LatencyValues } from "../config/latency.ts";
+import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
 import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
@@ -17,17 +18,22 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
-import type { Limiter } from "../lib/limiter.ts";
 import { counting } from "./counting.ts";
+import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
+import { faults } from "./faults/faults.ts";
+import { rulesOf } from "./faults/rules.ts";
+import type { StrikeDeps } from "./faults/strike.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
+import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
-import { Limits } from "./limits/limits.ts";
+import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { promptTokens } from "./prompt_tokens.ts";
-import { route, usualOf } from "./route.ts";
+import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
 import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
@@ -60,8 +66,6 @@ export interface Sources {
   readonly promptTokens: (turn: Turn) => number;
   /** What takes the paths of `/v1/*` that hold no conversation: upstreams, and the mock some. */
   readonly passing: Source;
-  /** The limits that the mock plays; undefined = there are none. */
-  readonly limits: Limits | undefined;
   /** Who of them answers (`Passing`). */
   readonly answerer: Passing["answerer"];
   /** True when some upstream is among them: any path may be one of its own. */
@@ -88,7 +92,13 @@ export interface SourcesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
-  readonly desk: { readonly limiter: Limiter };
+  readonly draws: Draws;
+  /** The limits that the mock plays; undefined = there are none. */
+  readonly limits: Limits | undefined;
+  /** What all workers share of load and prompts. */
+  readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
+  /** What the file of `mock.latency.profile` says; absent = it names none. */
+  readonly latencyFile?: LatencyValues | undefined;
 }
 
 /** The keys of clients. */
@@ -108,24 +118,19 @@ type Entry = Omit<UpstreamEntry, "name" | "api_key_file"> & {
   readonly passesClient: boolean;
 };
 
-/** Makes them. */
+/** Makes them. `strikes`: what faults on purpose need of the process. */
 export function composeSources(
   config: Config,
   world: SourcesWorld,
   tokens: TokenCounters,
   wheel: Wheel,
-  shelved: FixturesDeps,
+  ready: Omit<FixturesDeps, "own">,
+  strikes: StrikeDeps,
   keys: SourceKeys | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
-  const { random, wallMs, caOf } = world;
+  const { random, wallMs, caOf, limits } = world;
   const isOpen = keys === undefined;
-  const limits = config.mock.limits.length === 0
-    ? undefined
-    : new Limits(config.mock.limits, world.desk.limiter, wallMs);
-  /** What the mock and fixtures answer is under the limits of the provider that they play. */
-  const own = limits?.around;
-  const written: FixturesDeps = own === undefined ? shelved : { ...shelved, own };
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -210,6 +215,16 @@ export function composeSources(
   }
 
   const ownMock = new Mock(config.mock, tokens);
+  const profile = latencyOf(config.mock.latency, world.latencyFile);
+  const physics = profile === undefined ? undefined : new Physics({
+    ...{ profile, tokens, wheel, wallMs },
+    draws: world.draws,
+    ...world.desk,
+    promptTokens: (turn) => ownMock.promptTokens(turn),
+  });
+  /** What weir answers by itself, the mock or a fixture, as it is answered in the end: limits come first. */
+  const own = wrapping(limits?.around, physics?.around);
+  const written: FixturesDeps = { ...ready, own };
   const mock = noted(own?.(ownMock) ?? ownMock);
   const isMock = chat.source === "mock";
   const named = new Map<string, Source>([["mock", mock]]);
@@ -243,14 +258,34 @@ export function composeSources(
     model: match?.model,
     to: named.get(to[0]!)!,
   }));
-  const targets = [...routes.map(({ to }) => to), usual];
+  const reached = [...routes.map(({ to }) => to), usual];
+  const nameOf = (source: Source) => named.entries().find(([, one]) => one === source)?.[0] ?? "";
+  const faultRules = rulesOf(config.faults.rules);
+
+  /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
+  function faulty(source: Source, targetOf: (model: string, ask: Ask) => string): Source {
+    const place = {
+      takesHeader: config.faults.header || !relaying.has(source),
+      modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
+      sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
+    };
+    return scripted(
+      source,
+      faults(source, place, { ...strikes, draws: world.draws, rules: faultRules }),
+    );
+  }
 
   /** What `routes` say, and `otherwise` for the rest. */
   function routed(otherwise: Source): Source {
     const source = route(routes, otherwise, defaultModel(config));
     urls.set(source, urls.get(usualOf(routes, otherwise)) ?? "");
-    if ([...targets, otherwise].some((target) => relaying.has(target))) relaying.add(source);
-    return scripted(source, fixtures(source, written));
+    if ([...reached, otherwise].some((target) => relaying.has(target))) relaying.add(source);
+    const targetOf = targets(routes, otherwise);
+    return faulty(
+      scripted(source, fixtures(source, written)),
+      // What answers where no model decides has a name of its own, or is OpenAI's with the key alone.
+      (model) => nameOf(targetOf(model)) || "llm",
+    );
   }
 
   /** `wrapped`, which is `source` with fixtures before it and stands in its place. */
@@ -301,7 +336,16 @@ export function composeSources(
       : { ...row, takes: takers.get(row.to)!, isMock: false }
   );
   const passer = passOn(passRows);
-  const passing = passedFixtures(passer, written);
+  const scriptedPasser = passedFixtures(passer, written);
+  if (passRows.some(({ isMock }) => !isMock)) relaying.add(scriptedPasser);
+  const passing = faulty(scriptedPasser, (model, { wire }) => {
+    const path = wire?.path.split("?", 1)[0] ?? "";
+    const fits = model.length > MODEL_CHARS_MAX ? passRows.slice(-1) : passRows;
+    const row = fits.find((row) =>
+      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path)
+    );
+    return row === undefined ? "" : row.isMock ? "mock" : nameOf(row.to);
+  });
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
@@ -312,9 +356,28 @@ export function composeSources(
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
     const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
-    const wrapped = scripted(source, fixtures(source, written));
+    const wrapped = faulty(
+      scripted(source, fixtures(source, written)),
+      () => own === undefined ? "llm" : "chat",
+    );
     unrouted.add(wrapped);
     return wrapped;
+  }
+
+  /** `/conv` has an upstream of its own dialect. */
+  function convSource(): Source | undefined {
+    if (conv.unofficial_proxy === "") return undefined;
+    const own = {
+      ...ownOnly,
+      section: "llm",
+      api_key: "",
+      base_url: conv.unofficial_proxy,
+      urlKey: "conv.unofficial_proxy",
+      headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
+    };
+    const source = asked({ ...llm, ...own }, WEB, new StreamOptions("never"));
+    relaying.add(source);
+    return faulty(source, () => "conv");
   }
 
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
@@ -324,20 +387,8 @@ export function composeSources(
       hasOnlyKey ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false })) : main,
     ),
     chat: keyed(chatSource()),
-    conv: conv.unofficial_proxy === "" ? undefined : asked(
-      {
-        ...llm,
-        ...ownOnly,
-        section: "llm",
-        api_key: "",
-        base_url: conv.unofficial_proxy,
-        urlKey: "conv.unofficial_proxy",
-        headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
-      },
-      WEB,
-      new StreamOptions("never"),
-    ),
-    upstream: targets.find((source) => relaying.has(source)),
+    conv: convSource(),
+    upstream: reached.find((source) => relaying.has(source)),
     counting: keyed(route(
       routes.map(({ name, model, to }) => ({ name, model, to: counted(to) })),
       counted(usual),
@@ -347,7 +398,6 @@ export function composeSources(
     passing: keyed(passing),
     answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ isMock }) => !isMock),
-    limits,
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>
@@ -355,6 +405,15 @@ export function composeSources(
       streaming.get(source)?.isSureOf(dialect) === true,
     close: () => transports.forEach((transport) => transport.close()),
   };
+}
+
+/** What wraps a source. */
+type Wrapper = (source: Source) => Source;
+
+/** `outer` around `inner`, as far as there are such; undefined = neither is there. */
+function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
+  if (outer === undefined || inner === undefined) return outer ?? inner;
+  return (source) => outer(inner(source));
 }
 
 /** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */

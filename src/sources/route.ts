@@ -31,22 +31,37 @@ export function route(
   defaultModel: string,
 ): Source {
   if (routes.length === 0) return otherwise;
-  const rows = routes.map(({ name = "", model, to }) => ({
-    name,
-    glob: model === undefined ? undefined : globOf(model),
-    to,
-  }));
+  const rowOf = rowFor(routes);
   return {
     name: usualOf(routes, otherwise).name,
     answer(ask, call) {
-      const model = modelOf(ask) || defaultModel;
-      const isName = model.length <= MODEL_CHARS_MAX;
-      const row = rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)));
+      const row = rowOf(modelOf(ask) || defaultModel);
       checkRoute(row?.name ?? "", call);
       const source = row?.to ?? otherwise;
       call.source = source.name;
       return source.answer(ask, call);
     },
+  };
+}
+
+/** Which source answers for a model. */
+export function targets(
+  routes: readonly Route[],
+  otherwise: Source,
+): (model: string) => Source {
+  const rowOf = rowFor(routes);
+  return (model) => rowOf(model)?.to ?? otherwise;
+}
+
+/** The first of `routes` that matches a model. */
+function rowFor(routes: readonly Route[]): (model: string) => Route | undefined {
+  const rows = routes.map((route) => ({
+    route,
+    glob: route.model === undefined ? undefined : globOf(route.model),
+  }));
+  return (model) => {
+    const isName = model.length <= MODEL_CHARS_MAX;
+    return rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)))?.route;
   };
 }
 
@@ -56,6 +71,6 @@ export function usualOf(routes: readonly Route[], otherwise: Source): Source {
 }
 
 /** The model that is named; "" = none. What a wire carries is parsed: here a wrong guess would count. */
-function modelOf(ask: Ask): string {
+export function modelOf(ask: Ask): string {
   return ask.wire === undefined ? ask.model() : namedModel(ask.wire.body);
 }

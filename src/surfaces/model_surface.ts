@@ -30,6 +30,7 @@ import type {
 } from "../core/surface.ts";
 import type { LimitNote } from "../core/limits.ts";
 import type { Turn } from "../core/turn.ts";
+import { PROCESSING_HEADER, processingValue } from "../dialects/openai/processing.ts";
 import { peekModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 import type { HeaderBlock } from "../lib/http1/header_block.ts";
@@ -75,6 +76,8 @@ export interface ModelSurfaceOptions<Request extends Turn> extends ModelDeps {
   readonly limitFields?: LimitFields;
   /** See `Ask.settlesTokens`. */
   readonly settlesTokens?: boolean;
+  /** True: its answers say how long they took to begin, each for itself. */
+  readonly tellsProcessing?: boolean;
   /**
    * Lets a request in.
    *
@@ -193,10 +196,11 @@ class Room<Request extends Turn> {
 
   constructor(options: ModelSurfaceOptions<Request>) {
     this.options = options;
-    const { stream } = options.headers;
+    const { headers: { stream }, tellsProcessing = false } = options;
     this.manner = {
       stamps: options.stamps,
-      headers: (exchange) => stamped(stream, exchange, options.limitFields?.stream),
+      headers: (exchange) =>
+        stamped(stream, exchange, tellsProcessing, options.limitFields?.stream),
       ...options.stream,
       recordLateness: options.recordLateness,
     };
@@ -246,6 +250,7 @@ class Room<Request extends Turn> {
   whole(said: Gathered, request: Request, exchange: Exchange, stamps: AnswerStamps): Whole {
     const layout = this.layoutOf(request);
     const { labels } = said;
+    const { headers, limitFields, tellsProcessing = false } = this.options;
     const frames = this.#laid(
       said,
       labels === undefined ? layout : this.#labelled.of(layout, labels),
@@ -254,7 +259,7 @@ class Room<Request extends Turn> {
     return {
       kind: "whole",
       status: 200,
-      headers: stamped(this.options.headers.whole, exchange, this.options.limitFields?.whole),
+      headers: stamped(headers.whole, exchange, tellsProcessing, limitFields?.whole),
       body: frames.bytes,
     };
   }
@@ -285,12 +290,17 @@ interface Remembered<Request> {
 /** The shared fields with this answer's id: whoever writes the answer takes them at once. */
 function stamped(
   shared: HeaderBlock,
-  { requestId, limits }: Exchange,
+  { requestId, limits, engine, startMs }: Exchange,
+  tellsProcessing: boolean,
   limitFields: MakeLimitFields | undefined,
 ): HeaderBlock {
   const block = requestId === "" ? shared : shared.stamp(requestId);
-  if (limits === undefined || limitFields === undefined) return block;
-  return block.plus(limitFields(limits));
+  const told = limits === undefined ? undefined : limitFields?.(limits);
+  if (!tellsProcessing) return told === undefined ? block : block.plus(told);
+  return block.plus({
+    [PROCESSING_HEADER]: processingValue(engine.wheel.nowMs - startMs),
+    ...told,
+  });
 }
 
 /** Usage is made anew for each answer, and is nearly always the same. */

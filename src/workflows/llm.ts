@@ -10,6 +10,7 @@ import { AppError, clientLeft } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { Gathering } from "../core/gathering.ts";
 import { annotationObject, callObject } from "../dialects/openai_chat/write_answer.ts";
+import { untilKnown } from "../core/schedule.ts";
 import { EMPTY_TURN, type Message, type Turn } from "../core/turn.ts";
 
 /** A base URL that means this weir. */
@@ -55,10 +56,13 @@ export function askSource(source: Source, makeCall: MakeCall, model: string): As
         );
       }
       const { wheel } = call.engine;
+      const { script: { steps }, schedule } = answer;
       let dueMs = wheel.nowMs;
-      for (const step of answer.script.steps) {
-        dueMs += step.afterMs;
-        const isTime = step.afterMs === 0 || await wheel.until(dueMs, signal);
+      for (const [i, step] of steps.entries()) {
+        if (schedule === undefined) dueMs += step.afterMs;
+        else if (!await untilKnown(schedule, i + 1, signal)) throw signal.reason;
+        else dueMs = call.startMs + schedule.dueMs[i]!;
+        const isTime = dueMs <= wheel.nowMs || await wheel.until(dueMs, signal);
         if (!isTime || signal.aborted) throw signal.reason;
         yield step;
       }

@@ -21,6 +21,7 @@ const CASES: readonly (readonly [line: string, offers: readonly string[]])[] = [
   ["weir -f here.yml up --det", ["--detach"]],
   ["weir memory ", ["backup"]],
   ["weir fixtures ", ["check", "test"]],
+  ["weir latency ", ["fit", "list", "show"]],
   ["weir help ins", ["install"]],
   ["weir completion ", SHELLS],
   ["weir up --port ", []],

@@ -47,6 +47,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   "weir check": { codes: [0], output: /^# config\.yaml: ok/ },
   "weir check config.yaml --set mock.delay_ms=0": { codes: [0], output: /delay_ms: 0 # --set/ },
+  "weir faults": { codes: [0], output: /^refuse +the connection is reset[^]*\nclose-idle .*\n$/ },
   "weir fixtures check fixtures/": { codes: [0], output: /^ok: 1 fixture in 1 file\n$/ },
   "weir fixtures test fixtures/ --request body.json": {
     codes: [0],
@@ -82,6 +83,17 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     file: "fixtures.yaml",
   },
   "weir import call.llmcap.jsonl": { codes: [0], output: /recordedTimings:\n {6}ttftMs: 20\n/ },
+  "weir latency fit times.csv -o mine.yaml": {
+    codes: [0],
+    output: /^A latency profile, fitted to 30 answers of times\.csv\.\n/,
+    file: "mine.yaml",
+  },
+  "weir latency show realistic": { codes: [0], output: /\nfirst token, ms( +\d+){5}\n/ },
+  "weir latency show 8b-h100 --prompt 4000 --output 50 --picture whole": {
+    codes: [0],
+    output: /\nwhole answer, ms: 10000 values, each row /,
+  },
+  "weir latency list": { codes: [0], output: /\nrealistic .* factor\n/ },
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
@@ -112,6 +124,9 @@ beforeAll(async () => {
   folder = makeFolder({
     "config.yaml": "ops:\n  log: 'off'\n",
     "model-compose.yml": WORKFLOWS,
+    "times.csv": ["ttft_ms,e2e_ms,output_tokens"].concat(
+      Array.from({ length: 30 }, (_, at) => `${300 + 7 * at},${1500 + 20 * at},100`),
+    ).join("\n"),
     "call.llmcap.jsonl": capture(question("Hi"), [[20, stream("Hello")]]),
   });
   mkdirSync(join(folder, "cassettes"));

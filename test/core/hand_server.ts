@@ -127,6 +127,7 @@ export function handServer(give: Give, keepaliveMs = 0) {
   };
   return {
     server,
+    manner,
     engine,
     events,
     latenessMs,

@@ -60,10 +60,10 @@ export class MemoryWriter implements ResponseWriter {
     listener: ClientListener,
   ): boolean {
     this.#head(status, headers);
-    if (first.length === 0) throw new Error("No head leaves without a byte");
+    if (first.length === 0) this.asked.push("head");
     this.#isOpen = true;
     this.#listener = listener;
-    const isTaking = this.write(first);
+    const isTaking = first.length === 0 || this.write(first);
     // Whoever begins late hears of it, too.
     if (this.hasLeft) queueMicrotask(() => this.leave());
     return isTaking;
@@ -113,6 +113,30 @@ export class MemoryWriter implements ResponseWriter {
     const listener = this.#listener;
     this.#listener = undefined;
     listener?.onLeave(reason);
+  }
+
+  /** What faults have asked of the connection, in order. */
+  readonly asked: string[] = [];
+  isKept = true;
+
+  closeBehind(): void {
+    this.asked.push("closeBehind");
+  }
+
+  tellLength(bytes: number): void {
+    this.asked.push(`tellLength ${bytes}`);
+  }
+
+  seal(): void {
+    this.asked.push("seal");
+  }
+
+  freeze(): void {
+    this.asked.push("freeze");
+  }
+
+  closeOnReuse(_onReused: () => void): void {
+    this.asked.push("closeOnReuse");
   }
 
   #over(ending: WrittenEnding): Untaken | null {

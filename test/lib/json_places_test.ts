@@ -3,7 +3,8 @@ import { type JsonPlace, jsonPlaces } from "../../src/lib/json_places.ts";
 
 /** Every key and value of `place` with what stands there in `text`. */
 function told(place: JsonPlace, text: string): unknown {
-  const { at, fields, items } = place;
+  const { at, end, fields, items } = place;
+  expect(JSON.parse(text.slice(at, end))).toBeDefined();
   if (fields !== undefined) {
     expect(text[at]).toBe("{");
     return fields.map(({ key, at, value }) => {
@@ -15,16 +16,16 @@ function told(place: JsonPlace, text: string): unknown {
     expect(text[at]).toBe("[");
     return items.map((item) => told(item, text));
   }
-  return text.slice(at, at + 3);
+  return text.slice(at, end);
 }
 
-/** JSON → its keys and the first characters of its values. */
+/** JSON → its keys and its values as they are written. */
 const CASES: readonly (readonly [text: string, places: unknown])[] = [
   ["{}", []],
   [" [ ] ", []],
-  ['{"a":1,"a" : {"b":[true,null]}}', [["a", '1,"'], ["a", [["b", ["tru", "nul"]]]]]],
-  ['["\\"]", "\\\\", "x{", -1.5e+3]', ['"\\"', '"\\\\', '"x{', "-1."]],
-  ['{\n\t"天\\u6c14": "😀" }', [["天气", '"😀']]],
+  ['{"a":1,"a" : {"b":[true,null]}}', [["a", "1"], ["a", [["b", ["true", "null"]]]]]],
+  ['["\\"]", "\\\\", "x{", -1.5e+3]', ['"\\"]"', '"\\\\"', '"x{"', "-1.5e+3"]],
+  ['{\n\t"天\\u6c14": "😀" }', [["天气", '"😀"']]],
 ];
 
 for (const [text, places] of CASES) {

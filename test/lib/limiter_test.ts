@@ -202,6 +202,17 @@ describe("Limiter", () => {
     expect(limiter.read(named(3)).remaining).toBe(10);
   });
 
+  test("a name that has no room within its reach shares with the rest, while others find theirs", () => {
+    const { limiter } = rig(1024);
+    limiter.reserve("rest");
+    const names = Array.from({ length: 1100 }, (_, i) => bucket(10, MINUTE_MS, `name ${i}`));
+    const passed = names.filter((one) => limiter.take([{ bucket: one, units: 10 }]) === undefined);
+    // Each of the first ones has a bucket of its own, and one of the later ones that of the rest.
+    expect(passed.length).toBeGreaterThan(900);
+    expect(passed.length).toBeLessThanOrEqual(1024);
+    for (const one of names) expect(limiter.read(one).remaining).toBe(0);
+  });
+
   test("without a rest a full table refuses", () => {
     const { limiter } = rig(2);
     for (const name of ["a", "b"]) limiter.take([{ bucket: bucket(1, MINUTE_MS, name), units: 1 }]);

@@ -99,27 +99,39 @@ function codeOf({ text }: Answer): string {
 }
 
 /** Surfaces that ask a model → a body, and where its error stands. */
-const SURFACES: readonly (readonly [string, (model: string) => object, (body: never) => string])[] = [
-  ["/v1/chat/completions", (model) => ({ ...CHAT, model }), (body) => body["error"]["message"]],
-  ["/v1/completions", (model) => ({ model, prompt: "x" }), (body) => body["error"]["message"]],
-  ["/v1/responses", (model) => ({ model, input: "x" }), (body) => body["error"]["message"]],
-  ["/v1/embeddings", (model) => ({ model, input: "x" }), (body) => body["error"]["message"]],
-  ["/v1/messages", (model) => ({ ...CHAT, model, max_tokens: 5 }), (body) => body["error"]["message"]],
+const SURFACES: readonly (readonly [string, (model: string) => object, (body: never) => string])[] =
   [
-    "/v1/messages/count_tokens",
-    (model) => ({ ...CHAT, model }),
-    (body) => body["error"]["message"],
-  ],
-  ["/api/chat", (model) => ({ ...CHAT, model }), (body) => body["detail"]],
-  ["/chat", (model) => ({ ...CHAT, model }), () => ""],
-];
+    ["/v1/chat/completions", (model) => ({ ...CHAT, model }), (body) => body["error"]["message"]],
+    ["/v1/completions", (model) => ({ model, prompt: "x" }), (body) => body["error"]["message"]],
+    ["/v1/responses", (model) => ({ model, input: "x" }), (body) => body["error"]["message"]],
+    ["/v1/embeddings", (model) => ({ model, input: "x" }), (body) => body["error"]["message"]],
+    [
+      "/v1/messages",
+      (model) => ({ ...CHAT, model, max_tokens: 5 }),
+      (body) => body["error"]["message"],
+    ],
+    [
+      "/v1/messages/count_tokens",
+      (model) => ({ ...CHAT, model }),
+      (body) => body["error"]["message"],
+    ],
+    ["/api/chat", (model) => ({ ...CHAT, model }), (body) => body["detail"]],
+    ["/chat", (model) => ({ ...CHAT, model }), () => ""],
+  ];
 
 describe("a key with models", () => {
   test("is let in for these and turned away for others, in the dialect of each surface", async () => {
-    const weir = await start([{ name: "some", token: "some-key", models: ["gpt-4o*", "claude-*"] }]);
+    const weir = await start([{
+      name: "some",
+      token: "some-key",
+      models: ["gpt-4o*", "claude-*"],
+    }]);
     for (const [path, body, message] of SURFACES) {
       for (const model of ["gpt-4o", "claude-sonnet-4-5"]) {
-        expect([path, (await ask(weir, "some-key", path, body(model))).status]).toEqual([path, 200]);
+        expect([path, (await ask(weir, "some-key", path, body(model))).status]).toEqual([
+          path,
+          200,
+        ]);
       }
       const { status, text, headers } = await ask(weir, "some-key", path, body("o3"));
       expect([path, status]).toEqual([path, 403]);
@@ -186,7 +198,11 @@ test("a key with routes takes these and no others", async () => {
     ["root-secret", "other", 200],
   ] as const;
   for (const [key, model, wanted] of table) {
-    expect([key, model, await status(key, ASK_CHAT[0], { ...CHAT, model })]).toEqual([key, model, wanted]);
+    expect([key, model, await status(key, ASK_CHAT[0], { ...CHAT, model })]).toEqual([
+      key,
+      model,
+      wanted,
+    ]);
     const embedded = await status(key, "/v1/embeddings", { input: "x", model });
     expect([key, model, embedded]).toEqual([key, model, wanted]);
   }
@@ -284,7 +300,7 @@ describe("limits of a key", () => {
 
   test("hold beside those that the mock plays, and the key's stand in the headers", async () => {
     const weir = await start([{ name: "k", token: "k-key", requests_per_min: 50 }], {
-      set: { "mock.limits": '[{requests_per_min: 2}]' },
+      set: { "mock.limits": "[{requests_per_min: 2}]" },
     });
     const first = await ask(weir, "k-key", ...ASK_CHAT);
     expect(ratelimits(first)["x-ratelimit-limit-requests"]).toBe("50");
@@ -298,7 +314,9 @@ describe("limits of a key", () => {
   test("stand in the place of an upstream's, and count a request once that is tried again", async () => {
     let count = 0;
     const upstream = tellUpstream(() => {
-      if (++count % 3 !== 0) return new Response("{}", { status: 503, headers: { "retry-after": "0" } });
+      if (++count % 3 !== 0) {
+        return new Response("{}", { status: 503, headers: { "retry-after": "0" } });
+      }
       return Response.json({ usage: { prompt_tokens: 10, completion_tokens: 20 } }, {
         headers: {
           "x-ratelimit-limit-requests": "10000",
@@ -325,7 +343,9 @@ describe("limits of a key", () => {
 
   test("hold for all workers together", async () => {
     const weir = await start([{ name: "k", token: "k-key", requests_per_day: 10 }], {}, 2);
-    const answers = await Promise.all(Array.from({ length: 40 }, () => ask(weir, "k-key", ...ASK_CHAT)));
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, () => ask(weir, "k-key", ...ASK_CHAT)),
+    );
     expect(answers.filter(({ status }) => status === 200).length).toBe(10);
     expect(answers.filter(({ status }) => status === 429).length).toBe(30);
   });
@@ -344,7 +364,9 @@ describe("a budget", () => {
     const refused = await ask(weir, "b-key", ...ASK_CHAT);
     expect([codeOf(refused), refused.headers.get("x-should-retry")])
       .toEqual(["insufficient_quota", "false"]);
-    expect(refused.text).toMatch(/for this day is spent \(39 of 30 tokens\): it begins anew at 2\d+-/);
+    expect(refused.text).toMatch(
+      /for this day is spent \(39 of 30 tokens\): it begins anew at 2\d+-/,
+    );
     const claude = await ask(weir, "b-key", "/v1/messages", { ...CHAT, max_tokens: 5 });
     expect([claude.status, JSON.parse(claude.text).error.type]).toEqual([429, "rate_limit_error"]);
     weir.kill("SIGKILL");
@@ -386,7 +408,11 @@ describe("keys of the store", () => {
       const set = "store.url=sqlite://store.db";
       const first = await weirKey(folder, set, "add", "ci", "--model", "gpt-*");
       expect(first).toMatch(/^weir_[0-9A-Za-z]{43}$/);
-      const weir = await start([], { set: { "store.url": `sqlite://${folder}/store.db` } }, workers);
+      const weir = await start(
+        [],
+        { set: { "store.url": `sqlite://${folder}/store.db` } },
+        workers,
+      );
       let key = first;
       let isOver = false;
       const seen: number[] = [];
@@ -435,7 +461,9 @@ describe("keys of the store", () => {
       expect((await ask(weir, "weir_other", ...ASK_CHAT)).status).toBe(401);
       expect((await ask(weir, key, "/metrics")).status).toBe(403);
     }
-    const weir = await start([], { set: { ...url, "auth.token": "root-secret", "store.keys": "off" } });
+    const weir = await start([], {
+      set: { ...url, "auth.token": "root-secret", "store.keys": "off" },
+    });
     expect((await ask(weir, key, ...ASK_CHAT)).status).toBe(401);
   });
 });
@@ -458,14 +486,19 @@ test("nothing of a key stands in logs, errors, the journal or the store", async 
   const said: string[] = [];
   for (const token of [ended, live, "own-config-key", `${live}x`, live.slice(0, -1)]) {
     for (const headers of [{}, { "x-api-key": token }]) {
-      for (const path of ["/v1/chat/completions", "/v1/messages", "/api/chat", "/chat", "/nowhere"]) {
+      for (
+        const path of ["/v1/chat/completions", "/v1/messages", "/api/chat", "/chat", "/nowhere"]
+      ) {
         const body = { ...CHAT, max_tokens: 5 };
         const { text, headers: told } = await ask(weir, token, path, body, headers);
         said.push(text, JSON.stringify([...told]));
       }
     }
   }
-  await waitFor(async () => (await ask(weir, live, ...ASK_CHAT)).status === 429, "the budget's end");
+  await waitFor(
+    async () => (await ask(weir, live, ...ASK_CHAT)).status === 429,
+    "the budget's end",
+  );
   said.push((await ask(weir, "root-secret", "/__weir/requests?limit=1000")).text);
   said.push((await ask(weir, "root-secret", "/metrics")).text);
   said.push(JSON.stringify(await weir.health()));
@@ -494,7 +527,9 @@ test("kill -9 under load loses the usage of no request that was over", async () 
   let begun = 0;
   for (let round = 0; round < 3; round++) {
     const weir = await start(keys, { set }, 2);
-    await waitFor(async () => (await ask(weir, "b-key", ...ASK_CHAT).finally(() => begun++)).status === 200);
+    await waitFor(async () =>
+      (await ask(weir, "b-key", ...ASK_CHAT).finally(() => begun++)).status === 200
+    );
     whole++;
     let isOver = false;
     const load = Array.from({ length: 16 }, async () => {
@@ -530,39 +565,42 @@ test("kill -9 under load loses the usage of no request that was over", async () 
 });
 
 const programs = postgresPrograms();
-test.skipIf(programs === undefined)("two processes share one Postgres, which goes and comes", async () => {
-  const server = await startPostgres(programs!);
-  running.push(() => server.stop());
-  const url = await server.makeDatabase();
-  const set = { "store.url": url, "memory.timeout_ms": 2000 };
-  const key = await weirKey("", `store.url=${url}`, "add", "ci", "--budget-tokens", "100");
-  const [one, other] = [await start([], { set }), await start([], { set })];
-  expect((await ask(one, key, ...ASK_CHAT)).status).toBe(200);
-  // What one has spent the other knows: together they end it.
-  for (let i = 0; i < 4; i++) await ask(one, key, ...ASK_CHAT);
-  const isSpent = (weir: Weir) => async () => (await ask(weir, key, ...ASK_CHAT)).status === 429;
-  await waitFor(isSpent(other), "the budget's end");
-  await waitFor(isSpent(one), "the budget's end at the other");
+test.skipIf(programs === undefined)(
+  "two processes share one Postgres, which goes and comes",
+  async () => {
+    const server = await startPostgres(programs!);
+    running.push(() => server.stop());
+    const url = await server.makeDatabase();
+    const set = { "store.url": url, "memory.timeout_ms": 2000 };
+    const key = await weirKey("", `store.url=${url}`, "add", "ci", "--budget-tokens", "100");
+    const [one, other] = [await start([], { set }), await start([], { set })];
+    expect((await ask(one, key, ...ASK_CHAT)).status).toBe(200);
+    // What one has spent the other knows: together they end it.
+    for (let i = 0; i < 4; i++) await ask(one, key, ...ASK_CHAT);
+    const isSpent = (weir: Weir) => async () => (await ask(weir, key, ...ASK_CHAT)).status === 429;
+    await waitFor(isSpent(other), "the budget's end");
+    await waitFor(isSpent(one), "the budget's end at the other");
 
-  const free = await weirKey("", `store.url=${url}`, "add", "free");
-  for (const weir of [one, other]) {
-    await waitFor(async () => (await ask(weir, free, ...ASK_CHAT)).status === 200, "the new key");
-  }
-  await server.crash();
-  await waitFor(async () => "store" in await one.health(), "health to say so");
-  expect((await one.health())["status"]).toBe("degraded");
-  expect((await ask(one, free, ...ASK_CHAT)).status).toBe(200);
-  expect((await ask(one, "weir_unknown", ...ASK_CHAT)).status).toBe(401);
-  // One that starts now knows the config's keys, and of others that it cannot know.
-  const late = await start([], { set });
-  expect((await ask(late, "root-secret", ...ASK_CHAT)).status).toBe(200);
-  const unknown = await ask(late, free, ...ASK_CHAT);
-  expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([503, "1"]);
-  await server.start();
-  await waitFor(async () => (await ask(late, free, ...ASK_CHAT)).status === 200, "the keys");
-  await waitFor(async () => !("store" in await one.health()), "health to be well");
-  await weirKey("", `store.url=${url}`, "revoke", "free");
-  for (const weir of [one, other, late]) {
-    await waitFor(async () => (await ask(weir, free, ...ASK_CHAT)).status === 401, "401");
-  }
-});
+    const free = await weirKey("", `store.url=${url}`, "add", "free");
+    for (const weir of [one, other]) {
+      await waitFor(async () => (await ask(weir, free, ...ASK_CHAT)).status === 200, "the new key");
+    }
+    await server.crash();
+    await waitFor(async () => "store" in await one.health(), "health to say so");
+    expect((await one.health())["status"]).toBe("degraded");
+    expect((await ask(one, free, ...ASK_CHAT)).status).toBe(200);
+    expect((await ask(one, "weir_unknown", ...ASK_CHAT)).status).toBe(401);
+    // One that starts now knows the config's keys, and of others that it cannot know.
+    const late = await start([], { set });
+    expect((await ask(late, "root-secret", ...ASK_CHAT)).status).toBe(200);
+    const unknown = await ask(late, free, ...ASK_CHAT);
+    expect([unknown.status, unknown.headers.get("retry-after")]).toEqual([503, "1"]);
+    await server.start();
+    await waitFor(async () => (await ask(late, free, ...ASK_CHAT)).status === 200, "the keys");
+    await waitFor(async () => !("store" in await one.health()), "health to be well");
+    await weirKey("", `store.url=${url}`, "revoke", "free");
+    for (const weir of [one, other, late]) {
+      await waitFor(async () => (await ask(weir, free, ...ASK_CHAT)).status === 401, "401");
+    }
+  },
+);

@@ -6,7 +6,7 @@
  */
 
 import { AppError, type ErrorCode } from "../../core/errors.ts";
-import type { LimitKind, LimitNote, LimitState } from "../../core/limits.ts";
+import type { LimitKind, LimitNote, LimitRefusal, LimitState } from "../../core/limits.ts";
 
 const MS_PER_S = 1000;
 const MS_PER_MIN = 60_000;
@@ -66,19 +66,17 @@ const WORDS: Readonly<Record<LimitKind, readonly [code: ErrorCode, words: string
 };
 
 /** A limit that a request would go beyond. */
-export interface Reached {
-  readonly by: LimitKind;
+export interface Reached extends LimitRefusal {
   readonly model: string;
-  readonly limit: number;
   /** Whole units. */
   readonly used: number;
   readonly requested: number;
-  /** Whole milliseconds; undefined = nobody knows, Infinity = never. */
-  readonly waitMs: number | undefined;
 }
 
 /** 429, with the wait in the sentence and in `retry-after` (whole seconds) and `retry-after-ms`. */
-export function limitReached({ by, model, limit, used, requested, waitMs }: Reached): AppError {
+export function limitReached(
+  { by, model, limit, used, requested, waitMs }: Reached,
+): AppError {
   const [code, words] = WORDS[by];
   const where = `for ${model.slice(0, MODEL_CHARS_MAX).toWellFormed()} on ${words}`;
   if (waitMs === Infinity) {

@@ -110,6 +110,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
   /** Bytes that came after it was seen that the server is closing; -1 = it was not seen yet. */
   #lateBytes = -1;
   #isPaused = false;
+  /** True: nothing is read until it closes. */
+  #isFrozen = false;
+  /** Hears that the connection was used again, which closes it; null = it may be. */
+  #onReused: (() => void) | null = null;
   /** True when nothing is answered any more. */
   #isEnding = false;
   #isLingering = false;
@@ -172,7 +176,18 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
     return false;
   }
 
+  freeze(): void {
+    if (this.#isClosed || this.#isFrozen) return;
+    this.#isFrozen = true;
+    this.#socket.pause();
+  }
+
+  closeOnReuse(onReused: () => void): void {
+    this.#onReused = onReused;
+  }
+
   onBacklog(): void {
+    if (this.#isFrozen) return;
     const backlogBytes = Math.max(this.#heldBytes, this.#exchange?.backlogBytes ?? 0);
     if (backlogBytes > BACKLOG_BYTES_MAX === this.#isPaused || this.#isClosed) return;
     this.#isPaused = !this.#isPaused;
@@ -356,6 +371,10 @@ export class ServerConnection extends Waiting implements ExchangeCarrier, Untake
         } else if (this.#exchange !== null || this.#owed !== null) {
           this.#hold(cut(bytes, at, bytes.length));
           return;
+        } else if (this.#onReused !== null) {
+          this.#onReused();
+          this.#onReused = null;
+          this.#finish();
         } else {
           at = this.#readHead(bytes, at);
         }

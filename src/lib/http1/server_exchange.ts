@@ -22,10 +22,10 @@ export interface ClientListener {
   /** The client takes bytes again, after a write that said false. */
   onDrain(): void;
   /**
-   * The client has left, or was cut off for `reason`: nothing can be written any more. Called once,
-   * at any time.
+   * The client has left, was cut off for `reason`, or has all that a "fault" lets it have: nothing can
+   * be written any more. Called once, at any time.
    */
-  onLeave(reason?: CutReason): void;
+  onLeave(reason?: CutReason | "fault"): void;
 }
 
 /** An answer that is written to its end, of which the client has not taken all. */
@@ -62,6 +62,10 @@ export interface ExchangeCarrier {
   onAnswered(exchange: ServerExchange, isLast: boolean): Untaken | null;
   /** Ends the connection at once; `isReset` throws away what the client has not got yet. */
   cut(isReset: boolean): void;
+  /** Nothing is read any more: not even that the client leaves is noticed. */
+  freeze(): void;
+  /** The first byte behind this answer closes the connection, and `onReused` hears of it. */
+  closeOnReuse(onReused: () => void): void;
 }
 
 /** What is sent to a client that waits to be told to go on (RFC 9110 section 10.1.1). */
@@ -80,6 +84,10 @@ export class ServerExchange {
   #readers: Buffer | null = null;
   /** Undefined = the answer has not begun. */
   #framing: ResponseFraming | undefined = undefined;
+  /** The length that the head tells, whatever comes; -1 = the true one. */
+  #toldBytes = -1;
+  /** True: HTTP's end was sent, and the answer has not ended. */
+  #isSealed = false;
   #isLast = false;
   /** The body, once all of it is here and nobody has taken it. */
   #whole: BodyBytes | null = null;
@@ -195,6 +203,41 @@ export class ServerExchange {
     this.dropBody();
   }
 
+  /** False: the connection ends with this answer anyway. */
+  get isKept(): boolean {
+    return this.#carrier !== null && !this.#isLast && !this.#carrier.isLastAnswer(this);
+  }
+
+  /** Before the answer begins: the connection ends with it, and its head says so. */
+  closeBehind(): void {
+    this.#isLast = true;
+  }
+
+  /** Before `begin`: the head tells a body of `bytes`, whatever comes. */
+  tellLength(bytes: number): void {
+    this.#toldBytes = bytes;
+  }
+
+  /** HTTP's end leaves now, and the answer ends with `end`, later. */
+  seal(): void {
+    if (this.#carrier === null || this.#isSealed) return;
+    this.#isSealed = true;
+    if (this.#framing !== "chunked") return;
+    scratch.reset(0);
+    scratch.lastChunk();
+    this.#carrier.send(scratch.bytes, scratch.length);
+  }
+
+  /** Nothing is read of the client any more: not even that it leaves is noticed. */
+  freeze(): void {
+    this.#carrier?.freeze();
+  }
+
+  /** The connection closes at the first byte behind this answer, and `onReused` hears of it. */
+  closeOnReuse(onReused: () => void): void {
+    this.#carrier?.closeOnReuse(onReused);
+  }
+
   /** `lines` say which pages may read the answer, whatever its fields say of that. */
   limitReaders(lines: Buffer): void {
     this.#readers = lines;
@@ -256,7 +299,8 @@ export class ServerExchange {
     const { isHttp10, method } = this.head;
     const length = typeof first === "string" ? Buffer.byteLength(first) : first.length;
     const isCopied = length <= COPIED_BYTES_MAX;
-    this.#writeHead(status, fields, isHttp10 ? "close" : "chunked", isCopied ? length : 0);
+    const framing = this.#toldBytes >= 0 ? this.#toldBytes : isHttp10 ? "close" : "chunked";
+    this.#writeHead(status, fields, framing, isCopied ? length : 0);
     if (method === "HEAD") {
       carrier.send(scratch.bytes, scratch.length);
       this.#end();
@@ -282,7 +326,7 @@ export class ServerExchange {
       return carrier.send(scratch.bytes, scratch.length);
     }
     const large = typeof bytes === "string" ? Buffer.from(bytes) : bytes;
-    if (this.#framing === "close") return carrier.send(large, length);
+    if (this.#framing !== "chunked") return carrier.send(large, length);
     scratch.reset(0);
     scratch.chunkHead(length);
     carrier.send(scratch.bytes, scratch.length);
@@ -295,7 +339,7 @@ export class ServerExchange {
   /** Where the next `byteLength` bytes of the body go in `room`, until `commit` writes them. */
   reserve(byteLength: number): number {
     scratch.reset(byteLength);
-    if (this.#framing !== "close") scratch.chunkHead(byteLength);
+    if (this.#framing === "chunked") scratch.chunkHead(byteLength);
     return scratch.length;
   }
 
@@ -309,7 +353,7 @@ export class ServerExchange {
     const carrier = this.#carrier;
     if (carrier === null) return true;
     scratch.length += byteLength;
-    if (this.#framing !== "close") scratch.chunkEnd();
+    if (this.#framing === "chunked") scratch.chunkEnd();
     return carrier.send(scratch.bytes, scratch.length);
   }
 
@@ -342,7 +386,7 @@ export class ServerExchange {
     if (!isCopied) this.write(last!);
     scratch.reset(isCopied ? length : 0);
     if (isCopied && length > 0) this.#frame(last!, length);
-    if (this.#framing === "chunked") scratch.lastChunk();
+    if (this.#framing === "chunked" && !this.#isSealed) scratch.lastChunk();
     if (scratch.length > 0) carrier.send(scratch.bytes, scratch.length);
     return this.#end();
   }
@@ -433,7 +477,7 @@ export class ServerExchange {
   }
 
   #frame(bytes: Uint8Array | string, length: number): void {
-    if (this.#framing === "close") return scratch.raw(bytes);
+    if (this.#framing !== "chunked") return scratch.raw(bytes);
     scratch.chunkHead(length);
     scratch.raw(bytes);
     scratch.chunkEnd();

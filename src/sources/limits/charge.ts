@@ -12,7 +12,7 @@ const TOKEN_CHARS = 4;
 /** Tokens that a conversation has besides its texts: recorded ones have 2 to 5 of them. */
 const CONVERSATION_TOKENS = 2;
 
-/** What a request is taken for. */
+/** What a request is taken for: parts of tokens count, as recorded resets show. */
 export interface Charge {
   /** Tokens of the question. */
   readonly input: number;
@@ -40,7 +40,7 @@ function promptTokens(prompts: readonly string[], { promptCounts }: Turn): numbe
 }
 
 function tokensOf(chars: number): number {
-  return Math.ceil(chars / TOKEN_CHARS);
+  return chars / TOKEN_CHARS;
 }
 
 /** Tokens of the `input` of an endpoint that holds no conversation: texts, or tokens. */

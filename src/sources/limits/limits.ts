@@ -35,8 +35,6 @@ const SCOPES_MAX = 4096;
 const MODEL_CHARS_MAX = 256;
 /** The paths whose answers have headers that tell of limits. */
 const TELLING_PATHS: ReadonlySet<string> = new Set(["/embeddings"]);
-/** A fault says that this is the limit where there is none. */
-const NO_LIMIT = { limit: 60, windowMs: 60_000 } as const;
 
 /** One entry as it is now. */
 export interface ShownLimit {
@@ -98,32 +96,10 @@ export class Limits {
     if (scope !== null) call.limits = this.#noteOf(scope, 0);
   };
 
-  /**
-   * The error of a limit that is reached, whatever is left: for a fault. `call` tells headers that fit it,
-   * of its own limits where it has some. `atMs`: milliseconds since 1970. `waitMs`: absent = as long as one
-   * request takes to refill.
-   */
-  static refusal(
-    limits: Limits | undefined,
-    ask: Ask,
-    call: Call,
-    atMs: number,
-    waitMs?: number,
-  ): AppError {
-    const scope = limits === undefined ? null : limits.#scopeOf(ask, call);
-    const known = scope === null ? undefined : limits!.#noteOf(scope, 0);
-    const limit = scope?.requests?.bucket.limit ?? NO_LIMIT.limit;
-    const windowMs = scope?.requests?.bucket.windowMs ?? NO_LIMIT.windowMs;
-    const wait = waitMs ?? Math.ceil(windowMs / limit);
-    const by = scope?.requests?.kind ?? "requests_per_min";
-    call.limits = {
-      atMs,
-      foretoldTokens: 0,
-      ...known,
-      requests: { limit, remaining: 0, resetMs: windowMs - Math.ceil(windowMs / limit) + wait },
-      refusal: { by, limit, waitMs: wait },
-    };
-    return limitReached({ by, model: ask.model(), limit, used: limit, requested: 1, waitMs: wait });
+  /** What limits `call`, as its headers tell it. */
+  noteOf(call: Call): { readonly note: LimitNote; readonly requests: Limited | undefined } | null {
+    const scope = this.#scope(this.#keyOf(call), call.model);
+    return scope === null ? null : { note: this.#noteOf(scope, 0), requests: scope.requests };
   }
 
   /** How all of them are now. */
@@ -195,11 +171,9 @@ export class Limits {
     if (state !== "ok") throw this.#refused(state, outOfOrder(state), call);
     const charge = scope.tokens === undefined ? NO_CHARGE : chargeFor(ask);
     const { gate } = scope;
-    const drafts = scope.buckets.map(({ kind, bucket }): Draft => ({
-      bucket,
-      units: kind === "requests_per_min" || kind === "requests_per_day"
-        ? 1
-        : charge.input + charge.output,
+    const drafts = scope.buckets.map((limited): Draft => ({
+      bucket: limited.bucket,
+      units: isOfTokens(limited) ? charge.input + charge.output : 1,
     }));
     const refusal = this.#limiter.take(drafts, gate);
     if (refusal !== undefined) this.#refuse(refusal, scope, ask, call);
@@ -216,10 +190,8 @@ export class Limits {
   #settle({ buckets }: Scope, { input, output }: Charge, call: Call): void {
     if (call.completionTokens < 0) return;
     const cost = call.promptTokens + call.completionTokens;
-    for (const { kind, bucket } of buckets) {
-      if (kind === "tokens_per_min" || kind === "tokens_per_day") {
-        this.#limiter.give(bucket, input + output - cost);
-      }
+    for (const limited of buckets) {
+      if (isOfTokens(limited)) this.#limiter.give(limited.bucket, input + output - cost);
     }
   }
 
@@ -228,18 +200,23 @@ export class Limits {
       throw new AppError("unavailable", "Too many keys and models are limited at once: try again");
     }
     const isGate = refusal.kind === "gate";
-    const by = isGate
-      ? "concurrent_max"
-      : scope.buckets.find(({ bucket }) => bucket === refusal.draft.bucket)!.kind;
+    const reached = isGate
+      ? undefined
+      : scope.buckets.find(({ bucket }) => bucket === refusal.draft.bucket);
+    const by = reached?.kind ?? "concurrent_max";
     const limit = isGate ? refusal.gate.max : refusal.draft.bucket.limit;
     const waitMs = isGate ? undefined : refusal.waitMs;
-    call.limits = { ...this.#noteOf(scope, 0), refusal: { by, limit, waitMs } };
+    // Headers tell of what was reached.
+    const shown = reached === undefined
+      ? {}
+      : { [isOfTokens(reached) ? "tokens" : "requests"]: reached };
+    call.limits = { ...this.#noteOf({ ...scope, ...shown }, 0), refusal: { by, limit, waitMs } };
     const error = limitReached({
       by,
       model: ask.model(),
       limit,
       used: Math.ceil(isGate ? refusal.inside : refusal.used),
-      requested: isGate ? 1 : refusal.draft.units,
+      requested: isGate ? 1 : Math.ceil(refusal.draft.units),
       waitMs,
     });
     throw this.#refused(by, error, call);
@@ -303,7 +280,36 @@ export class Limits {
   }
 }
 
+/**
+ * Makes the error of a limit that is reached, whatever is left: for a fault on purpose. The call's headers fit it;
+ * they are of its own limits where it has some, else of 60 requests a minute. `waitMs` is what it tells to
+ * wait; undefined = as long as one request takes to refill.
+ */
+export function limitFault(limits: Limits | undefined, wallMs: () => number) {
+  return (call: Call, waitMs?: number): AppError => {
+    const known = limits?.noteOf(call) ?? null;
+    const { limit, windowMs } = known?.requests?.bucket ?? { limit: 60, windowMs: 60_000 };
+    const by = known?.requests?.kind ?? "requests_per_min";
+    const toldMs = Math.ceil(waitMs ?? windowMs / limit);
+    // One request less than the limit would have to wait for nothing.
+    const resetMs = Math.floor(windowMs - windowMs / limit) + toldMs;
+    call.limits = {
+      atMs: wallMs(),
+      foretoldTokens: 0,
+      ...known?.note,
+      requests: { limit, remaining: 0, resetMs },
+      refusal: { by, limit, waitMs: toldMs },
+    };
+    const { model } = call;
+    return limitReached({ by, model, limit, used: limit, requested: 1, waitMs: toldMs });
+  };
+}
+
 const NO_CHARGE: Charge = { input: 0, output: 0 };
+
+function isOfTokens({ kind }: Limited): boolean {
+  return kind === "tokens_per_min" || kind === "tokens_per_day";
+}
 
 function isPassed({ wire }: Ask): boolean {
   return wire?.dialect === "openai";

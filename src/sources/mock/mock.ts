@@ -166,9 +166,14 @@ export class Mock implements Source {
     const { plan } = planned;
     const key = `plan ${cutting} ${counter.encoding} ${choiceCount} ${JSON.stringify(plan)}`;
     const script = this.#script(key, plan, choiceCount, cutting, counter.encoding);
-    const answer: Answer = turn.wantsUsage
-      ? { kind: "script", script, model, usage: this.#usage(turn, planned, counter, cutting) }
-      : { kind: "script", script, model };
+    const { reasoningTokens: thoughtTokens } = planned;
+    const answer: Answer = {
+      kind: "script",
+      script,
+      model,
+      ...(turn.wantsUsage ? { usage: this.#usage(turn, planned, counter, cutting) } : {}),
+      ...(thoughtTokens === 0 ? {} : { thoughtTokens }),
+    };
     this.#answered.set(turn, answer);
     return answer;
   }

@@ -78,7 +78,7 @@ export class HeadersUp {
       return {
         passes: (name) =>
           !NOT_UP.has(name) && !hops.has(name) && !owned.has(name) && name !== "via" &&
-          isWanted(name) && (passesKey || !KEYS.has(name)) &&
+          isWanted(name) && !name.startsWith("x-weir-") && (passesKey || !KEYS.has(name)) &&
           (passesClient || !isPrivateHeader(name)),
         added: Fields.of([...fields.filter(([name]) => !owned.has(name)), ...own]),
         meaning: undefined,

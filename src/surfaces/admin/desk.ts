@@ -10,6 +10,8 @@ import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import type { CountPage } from "../../lib/count_page.ts";
 import type { Limiter } from "../../lib/limiter.ts";
 import type { Ordinals } from "../../lib/ordinals.ts";
+import type { Recent } from "../../lib/recent.ts";
+import type { Tally } from "../../lib/tally.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Journal } from "../../ops/journal.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
@@ -25,6 +27,10 @@ export interface DeskDeps {
   /** How often each request came before, for what chance draws. */
   readonly ordinals: Ordinals;
   readonly limiter: Limiter;
+  /** What runs and waits in all workers. */
+  readonly tally: Tally;
+  /** Beginnings of prompts that came lately. */
+  readonly prefixes: Recent;
   readonly wheel: Wheel;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
@@ -67,6 +73,10 @@ export class Desk {
   readonly peers: Peers;
   readonly ordinals: Ordinals;
   readonly limiter: Limiter;
+  /** What runs and waits in all workers. */
+  readonly tally: Tally;
+  /** Beginnings of prompts that came lately. */
+  readonly prefixes: Recent;
   readonly #look: Look;
   readonly #readFiles: DeskDeps["readFiles"];
   /** What others say while the state is not here yet. */
@@ -77,6 +87,8 @@ export class Desk {
     this.peers = deps.peers;
     this.ordinals = deps.ordinals;
     this.limiter = deps.limiter;
+    this.tally = deps.tally;
+    this.prefixes = deps.prefixes;
     this.#look = new Look(deps);
     this.#readFiles = deps.readFiles;
     this.shelf = new FixtureShelf({
@@ -163,6 +175,7 @@ export class Desk {
             change.kind === "reset" && change.parts.includes("counters") && change.session === ""
           ) {
             this.ordinals.clear();
+            this.prefixes.clear();
           }
           return { value };
         }

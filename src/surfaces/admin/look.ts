@@ -5,8 +5,11 @@
  */
 
 import { AppError, ERRORS } from "../../core/errors.ts";
+import type { DrawnFacts } from "../../core/facts.ts";
 import { EMPTY_TURN } from "../../core/turn.ts";
-import type { Journal, JournalEntry } from "../../ops/journal.ts";
+import { faultMetAs } from "../../core/fault_traits.ts";
+import type { Journal, JournalEntry, NotedFacts } from "../../ops/journal.ts";
+import { deliveredSpeed } from "../../ops/latency_counts.ts";
 import type { Fixture } from "../../sources/fixtures/fixture.ts";
 import type { Counters, FixtureSet } from "../../sources/fixtures/ports.ts";
 import type { ReadAdded } from "../../sources/fixtures/shelf.ts";
@@ -192,13 +195,15 @@ export class Look {
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,
       outcome: facts.outcome ?? null,
-      fault: facts.fault ?? null,
+      fault: faultMetAs(facts.faultsMet) ?? null,
+      faults: facts.faultsMet ?? [],
       error: facts.error === undefined ? null : errorOf(facts.error),
       first_byte_ms: rounded(facts.firstByteMs),
       duration_ms: rounded(facts.durationMs),
       body_bytes: facts.bodyBytes,
       prompt_tokens: facts.promptTokens < 0 ? null : facts.promptTokens,
       completion_tokens: facts.completionTokens < 0 ? null : facts.completionTokens,
+      ...(facts.drawn === undefined ? {} : { latency: latencyOf(facts, facts.drawn) }),
       // Pairs: when, in milliseconds after the request came, and how many frames left then.
       frames: times.map(([ms, frames]) => [rounded(ms), frames]),
       ...(isCut ? { frames_cut: true } : {}),
@@ -222,6 +227,23 @@ function errorOf({ code, plain, told, headers }: AppError) {
     message: plain,
     ...(apiCode === null ? {} : { api_code: apiCode }),
     ...(Number.isNaN(retryAfterS) ? {} : { retry_after_s: retryAfterS }),
+  };
+}
+
+/** What a latency profile has drawn, and how it came out. */
+function latencyOf(facts: NotedFacts, drawn: DrawnFacts) {
+  const speed = deliveredSpeed(facts, drawn);
+  return {
+    first_token_ms: rounded(drawn.firstTokenMs),
+    tokens_per_s: rounded(drawn.tokensPerS),
+    slow: drawn.isSlow,
+    load_factor: rounded(drawn.loadFactor),
+    queue_ms: rounded(drawn.queueMs),
+    cached_tokens: drawn.cachedTokens,
+    delivered: {
+      first_token_ms: rounded(drawn.deliveredFirstMs),
+      tokens_per_s: speed === undefined ? null : rounded(speed),
+    },
   };
 }
 

@@ -10,6 +10,7 @@ import type { Source, Usage } from "../../core/answer.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Surface } from "../../core/surface.ts";
 import type { Turn } from "../../core/turn.ts";
+import { MESSAGE_EDITS } from "../../dialects/anthropic_messages/fault_edits.ts";
 import { brokenJson, errorEvent } from "../../dialects/anthropic_messages/errors.ts";
 import { answeringModel } from "../../dialects/anthropic_messages/models.ts";
 import { rateLimitFields } from "../../dialects/anthropic_messages/rate_limits.ts";
@@ -52,7 +53,7 @@ export function messages(deps: MessagesDeps): Surface {
     layout: ({ model, thinking }) => new MessageLayout(answeringModel(model), thinking),
     // Its clients show the prompt's tokens from the first event on, which few upstreams tell so early.
     foretold: (turn) => ({ promptTokens: deps.promptTokens(turn), completionTokens: 0 }),
-    stream: { errorEvent, streamEnd: STREAM_END },
+    stream: { errorEvent, streamEnd: STREAM_END, faultEdits: MESSAGE_EDITS },
   });
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { ENVELOPE_EDITS } from "../../dialects/envelope/fault_edits.ts";
 import type { Answer, Source } from "../../core/answer.ts";
 import { AppError, type ErrorCode } from "../../core/errors.ts";
 import type { Authorize, Exchange } from "../../core/exchange.ts";
@@ -130,6 +131,7 @@ export function v1Response(deps: ResponseDeps): Surface {
   const manner: Omit<Manner, "headers"> = {
     stamps: deps.stamps.withIds(),
     errorEvent: envelopeErrorEvent,
+    faultEdits: ENVELOPE_EDITS,
     recordLateness: deps.recordLateness,
   };
 

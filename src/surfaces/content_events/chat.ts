@@ -11,6 +11,7 @@ import type { Authorize } from "../../core/exchange.ts";
 import { sseHeaders } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Manner, RecordLateness, Surface } from "../../core/surface.ts";
+import { CONTENT_EDITS } from "../../dialects/content_events/fault_edits.ts";
 import { readRequest } from "../../dialects/content_events/request.ts";
 import { CONTENT_LAYOUT, contentErrorEvent } from "../../dialects/content_events/write_answer.ts";
 import { checkToken, detailAnswer, detailTooLarge } from "../../dialects/detail/errors.ts";
@@ -49,6 +50,7 @@ export function apiChat(deps: ApiChatDeps): Surface {
     stamps: deps.stamps.withIds(),
     headers: () => STREAM_HEADERS,
     errorEvent: contentErrorEvent,
+    faultEdits: CONTENT_EDITS,
     recordLateness: deps.recordLateness,
   };
   const shared = { source, manner, layout: CONTENT_LAYOUT, isDraining };

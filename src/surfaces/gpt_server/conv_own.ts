@@ -12,6 +12,7 @@ import { sseHeaders } from "../../core/sse_headers.ts";
 import type { AnswerStamps, Stamps } from "../../core/stamp.ts";
 import type { Asking, RecordLateness, Whole } from "../../core/surface.ts";
 import { EMPTY_TURN, type Message, type Turn } from "../../core/turn.ts";
+import { CONVERSATION_EDITS } from "../../dialects/chatgpt_web/fault_edits.ts";
 import { CONV_LAYOUT, convErrorEvent } from "../../dialects/chatgpt_web/conversation.ts";
 import { type ConvMessage, pageOf, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
 import { methodNotAllowed } from "../../dialects/detail/errors.ts";
@@ -138,6 +139,7 @@ export function ownConv(deps: OwnConvDeps): ConvRoom {
         stamps: idStamps(conversationId, messageId, stamps),
         headers: () => headers,
         errorEvent: (error) => convErrorEvent(conversationId, error),
+        faultEdits: CONVERSATION_EDITS,
         recordLateness: deps.recordLateness,
       },
       keeper,

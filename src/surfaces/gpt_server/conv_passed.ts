@@ -10,6 +10,7 @@ import { queryOf } from "../../core/body.ts";
 import { gatherBody } from "../../core/relay_body.ts";
 import { HeadersDown } from "../../core/relay_headers.ts";
 import type { Passing, Whole } from "../../core/surface.ts";
+import { CONVERSATION_EDITS } from "../../dialects/chatgpt_web/fault_edits.ts";
 import { nextMessage } from "../../dialects/chatgpt_web/conversation.ts";
 import { listQuery, parseConvMessage } from "../../dialects/chatgpt_web/request.ts";
 import { errorEvent } from "../../dialects/openai/errors.ts";
@@ -40,7 +41,7 @@ export function passedConv({ upstream, uuid, isDraining }: PassedConvDeps): Conv
       source: upstream,
       wire: { ...wire, dialect: "chatgpt_web" },
       model: "",
-      manner: { errorEvent },
+      manner: { errorEvent, faultEdits: CONVERSATION_EDITS },
       isDraining,
     };
   }

@@ -7,6 +7,7 @@
 import { sseHeaders } from "../../core/sse_headers.ts";
 import type { EventsOutput, Whole } from "../../core/surface.ts";
 import type { Attachment, RunOutput, TaskState } from "../../core/workflow.ts";
+import { CHUNK_EDITS } from "../../dialects/workflow_chunks/fault_edits.ts";
 import { jsonAnswer } from "../../dialects/detail/errors.ts";
 import { chunkEvent } from "./chunks.ts";
 
@@ -101,5 +102,6 @@ export async function streamAnswer({ chunks, format }: ChunksOutput): Promise<Ev
     events: { [Symbol.asyncIterator]: () => events },
     headers: STREAM_HEADERS,
     errorEvent: () => null,
+    faultEdits: CHUNK_EDITS,
   };
 }

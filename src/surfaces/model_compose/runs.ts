@@ -6,7 +6,7 @@
 
 import { checkDepth, checkSize } from "../../core/depth.ts";
 import { AppError, clientLeft } from "../../core/errors.ts";
-import type { Authorize, Exchange } from "../../core/exchange.ts";
+import type { Authorize, Call, Exchange } from "../../core/exchange.ts";
 import type { Inbound, Output, Surface, Whole } from "../../core/surface.ts";
 import { Attachment, type TaskState, type Workflows } from "../../core/workflow.ts";
 import { checkToken, detailAnswer, jsonAnswer } from "../../dialects/detail/errors.ts";
@@ -19,6 +19,8 @@ import { outputAnswer, stateAnswer, streamAnswer } from "./answer.ts";
 export interface RunsDeps {
   readonly workflows: Workflows;
   readonly authorize: Authorize;
+  /** Plans the faults that a request asks for. @throws {AppError} for those that it cannot have. */
+  readonly planFaults: (call: Call) => void;
 }
 
 /** What a client asks for. */
@@ -39,8 +41,9 @@ const AMPERSAND = 0x26;
 const NEVER = new AbortController().signal;
 
 /** Makes the surface. Some runs last longer than any connection may be silent. */
-export function workflowRuns({ workflows, authorize }: RunsDeps): Surface {
+export function workflowRuns({ workflows, authorize, planFaults }: RunsDeps): Surface {
   async function answer(inbound: Inbound, exchange: Exchange): Promise<Output> {
+    planFaults(exchange);
     const run = await readRun(inbound);
     const workflowId = workflows.find(run.workflowId);
     if (!run.isWaiting && run.isOutputOnly === true) {

@@ -24,6 +24,8 @@ import {
 } from "../../dialects/openai/errors.ts";
 import { datedModel } from "../../dialects/openai/models.ts";
 import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
+import { processingFields } from "../../dialects/openai/processing.ts";
+import { CHAT_EDITS } from "../../dialects/openai_chat/fault_edits.ts";
 import { type ChatRequest, parseChatRequest } from "../../dialects/openai_chat/request.ts";
 import {
   CHUNK_ID_LENGTHS,
@@ -59,8 +61,8 @@ export interface ChatCompletionsDeps extends ModelDeps {
   readonly door: Door;
   readonly persona: Persona;
   readonly validate: "spec" | "live";
-  /** What `openai-processing-ms` says: the mock's time to its first token. */
-  readonly processingMs: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token; undefined = each its own. */
+  readonly processingMs: number | undefined;
   /** Keeps answers that are to be stored; absent = none is. */
   readonly keeper?: AnswerKeeper<ChatRequest>;
 }
@@ -77,6 +79,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_chat",
     path: "/chat/completions",
+    tellsProcessing: deps.processingMs === undefined && deps.persona === "live",
     stamps: withExpiry(stamps.withChatIds(...CHUNK_ID_LENGTHS), () => stamps.createdS),
     headers: headersOf(deps),
     admit(head, exchange) {
@@ -87,7 +90,7 @@ export function chatCompletions(deps: ChatCompletionsDeps): Surface {
     parse: (text) => readChat(text, deps),
     cutsAfterBlank: isMinimal,
     layout: (request) => chatLayout(request, persona),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: CHAT_EDITS },
     ...(door.tellsLimits ? { limitFields: TELLS_LIMITS } : {}),
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId, limits }) =>
@@ -168,7 +171,7 @@ function headersOf({ persona, processingMs }: ChatCompletionsDeps) {
   const fields: Record<string, string> = {
     ...(isMinimal ? {} : {
       "openai-version": OPENAI_VERSION,
-      "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+      ...processingFields(processingMs),
     }),
     "access-control-allow-origin": "*",
     ...(isMinimal ? {} : { "access-control-expose-headers": "X-Request-ID" }),

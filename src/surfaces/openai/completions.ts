@@ -11,6 +11,8 @@ import type { Stamps } from "../../core/stamp.ts";
 import type { Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorEvent, OPENAI_VERSION } from "../../dialects/openai/errors.ts";
 import { withRateLimits } from "../../dialects/openai/rate_limits.ts";
+import { processingFields } from "../../dialects/openai/processing.ts";
+import { COMPLETION_EDITS } from "../../dialects/openai_completions/fault_edits.ts";
 import { parseCompletion } from "../../dialects/openai_completions/request.ts";
 import {
   COMPLETION_ID_LENGTHS,
@@ -26,8 +28,8 @@ export interface CompletionsDeps extends ModelDeps {
   readonly stamps: Stamps;
   readonly door: Door;
   readonly validate: "spec" | "live";
-  /** What `openai-processing-ms` says: the mock's time to its first token. */
-  readonly processingMs: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token; undefined = each its own. */
+  readonly processingMs: number | undefined;
   readonly tokens: TokenCounters;
 }
 
@@ -41,7 +43,7 @@ export function completions(deps: CompletionsDeps): Surface {
     (tokens.of(model).pieces(prompt) ?? [prompt]).map((token, i) => logprobOf(token, i, count));
   const fields = {
     "openai-version": OPENAI_VERSION,
-    "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+    ...processingFields(processingMs),
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "X-Request-ID",
   };
@@ -50,6 +52,7 @@ export function completions(deps: CompletionsDeps): Surface {
     name: door.surface,
     dialect: "openai_completions",
     path: "/completions",
+    tellsProcessing: processingMs === undefined,
     stamps: stamps.withIds(...COMPLETION_ID_LENGTHS),
     headers: {
       stream: HeaderBlock.of(
@@ -71,7 +74,7 @@ export function completions(deps: CompletionsDeps): Surface {
         choicesPerPrompt: request.choiceCount / request.prompts.length,
         logprobsOf,
       }),
-    stream: { errorEvent },
+    stream: { errorEvent, faultEdits: COMPLETION_EDITS },
     limitFields: TELLS_LIMITS,
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId, limits }) => door.refuse(withRateLimits(error, limits), requestId),

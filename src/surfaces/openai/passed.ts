@@ -8,9 +8,11 @@
 import type { Source } from "../../core/answer.ts";
 import { queryOf } from "../../core/body.ts";
 import type { Authorize } from "../../core/exchange.ts";
+import type { FaultEdits } from "../../core/fault_plan.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { StreamManner, Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorAnswer, errorEvent, keyError } from "../../dialects/openai/errors.ts";
+import { PASSED_EDITS } from "../../dialects/openai/passed_edits.ts";
 import { withRateLimits } from "../../dialects/openai/rate_limits.ts";
 import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
 import { StreamEnd } from "../../lib/sse_tail.ts";
@@ -32,6 +34,7 @@ export interface PassedDeps {
 export interface PassedDoor
   extends Pick<Surface, "tooLarge" | "refuse">, Required<Pick<Surface, "admit">> {
   readonly errorEvent: StreamManner["errorEvent"];
+  readonly faultEdits?: FaultEdits;
 }
 
 /** OpenAI's keys and errors. `secrets`: the keys that are right, which no error repeats. */
@@ -49,6 +52,7 @@ export function openaiDoor(
       if (verdict !== "ok") throw keyError(verdict, fields, secrets);
     },
     errorEvent,
+    faultEdits: PASSED_EDITS,
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId, limits }) => errorAnswer(withRateLimits(error, limits), requestId),
   };
@@ -58,7 +62,12 @@ export function openaiDoor(
 export function passed(deps: PassedDeps): Surface {
   const { source, isDraining, door } = deps;
   // Who knows how such a stream ends: each path has its own way.
-  const manner = { errorEvent: door.errorEvent, streamEnd: StreamEnd.UNKNOWN };
+  const { errorEvent, faultEdits } = door;
+  const manner = {
+    errorEvent,
+    streamEnd: StreamEnd.UNKNOWN,
+    ...(faultEdits === undefined ? {} : { faultEdits }),
+  };
   return {
     ...door,
     name: deps.name,

@@ -18,6 +18,8 @@ import {
   OPENAI_VERSION,
 } from "../../dialects/openai/errors.ts";
 import { rateLimitFields, withRateLimits } from "../../dialects/openai/rate_limits.ts";
+import { processingFields } from "../../dialects/openai/processing.ts";
+import { RESPONSE_EDITS } from "../../dialects/openai_responses/fault_edits.ts";
 import { errorEvents, requestedUnknown } from "../../dialects/openai_responses/errors.ts";
 import { parseResponsesRequest } from "../../dialects/openai_responses/request.ts";
 import { ResponsesLayout } from "../../dialects/openai_responses/write_answer.ts";
@@ -35,8 +37,8 @@ export interface ResponsesDeps extends ModelDeps {
   readonly validate: "spec" | "live";
   /** The model that is meant where none is named. */
   readonly model: string;
-  /** What `openai-processing-ms` says: the mock's time to its first token. */
-  readonly processingMs: number;
+  /** What `openai-processing-ms` says: the mock's time to its first token; undefined = each its own. */
+  readonly processingMs: number | undefined;
   /** What is kept of answers, and what requests may go on from. */
   readonly kept: KeptResponses;
 }
@@ -59,6 +61,7 @@ export function responses(deps: ResponsesDeps): Surface {
     name: "v1_responses",
     dialect: "openai_responses",
     path: "/responses",
+    tellsProcessing: deps.processingMs === undefined,
     stamps: stamps.withResponseIds(),
     headers: headersOf(deps.processingMs),
     admit({ fields }, exchange) {
@@ -72,7 +75,7 @@ export function responses(deps: ResponsesDeps): Surface {
     layout: (request) => new ResponsesLayout(request),
     keeper: kept,
     past: kept,
-    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END },
+    stream: { errorEvent: errorEvents, streamEnd: RESPONSES_END, faultEdits: RESPONSE_EDITS },
     // Its streams tell nothing of limits (docs/facts/openai_api.md "Rate limits").
     limitFields: { whole: rateLimitFields },
     tooLarge: bodyTooLarge,
@@ -84,10 +87,10 @@ export function responses(deps: ResponsesDeps): Surface {
 }
 
 /** What every answer of the mock carries. */
-function headersOf(processingMs: number) {
+function headersOf(processingMs: number | undefined) {
   const fields: Readonly<Record<string, string>> = {
     "openai-version": OPENAI_VERSION,
-    "openai-processing-ms": String(Math.max(1, Math.round(processingMs))),
+    ...processingFields(processingMs),
     "access-control-allow-origin": "*",
     "access-control-expose-headers": "X-Request-ID",
   };

@@ -27,7 +27,11 @@ function surface(yaml = JSON.stringify(builtinFile("gpt-4o"))) {
     body_timeout_ms: 30_000,
     bodies_max_bytes: 1000,
   });
-  const runs = workflowRuns({ workflows: rig(yaml).engine, authorize: () => "ok" });
+  const runs = workflowRuns({
+    workflows: rig(yaml).engine,
+    authorize: () => "ok",
+    planFaults: () => {},
+  });
   const server = listen((exchange) =>
     driver.answer(runs, { head: exchange.head, params: {}, body: exchange }, exchange)
   );
