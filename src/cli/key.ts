@@ -51,8 +51,8 @@ export const key = defineCommand({
     "within 2 s, in all its processes; answers that have begun go on.",
   operands: {
     action: {
-      name: "add|list|rotate|revoke",
-      text: "what to do",
+      name: "ACTION",
+      text: "add, list, rotate or revoke",
       choices: ["add", "list", "rotate", "revoke"],
     },
     name: {

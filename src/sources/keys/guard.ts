@@ -14,6 +14,8 @@ import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
 import { periodEndMs } from "../../core/store.ts";
 import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
+import { Fields } from "../../lib/http1/fields.ts";
+import { LineFilter } from "../../lib/http1/line_filter.ts";
 import { Bucket, type Draft, Gate, type Limiter, type Refusal } from "../../lib/limiter.ts";
 import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
@@ -60,6 +62,10 @@ interface Limits {
 export class KeyGuard {
   readonly #deps: GuardDeps;
   readonly #limits = new WeakMap<Key, Limits>();
+  readonly #tellings = {
+    openai: telling("x-ratelimit-", rateLimitFields),
+    anthropic: telling("anthropic-ratelimit-", anthropicFields),
+  };
 
   constructor(deps: GuardDeps) {
     this.#deps = deps;
@@ -89,9 +95,10 @@ export class KeyGuard {
     const note = this.#take(key, limits, ask, call);
     const answer = source.answer(ask, call);
     if (note === undefined) return answer;
+    const isAnthropic = ask.wire?.dialect === "anthropic_messages";
     const tell = (answer: Answer) => {
       call.limits = note;
-      return told(answer, ask, note);
+      return told(answer, note, this.#tellings[isAnthropic ? "anthropic" : "openai"]);
     };
     return answer instanceof Promise ? answer.then(tell) : tell(answer);
   }
@@ -247,25 +254,32 @@ function countWhatIsUnknown(call: Call, input: number): void {
   call.tokensAreEstimated = true;
 }
 
-/** What an upstream tells of its own limits is of weir's key there: this key's stand in their place. */
-function told(answer: Answer, { wire }: Ask, note: LimitNote): Answer {
-  if (answer.kind !== "relay") return answer;
-  const isAnthropic = wire?.dialect === "anthropic_messages";
-  const fields = isAnthropic ? anthropicFields(note) : rateLimitFields(note);
-  const names = isAnthropic ? ANTHROPIC_NAMES : OPENAI_NAMES;
-  const { kind, status, isUntilClose = false, body } = answer;
-  return { kind, status, fields: answer.fields.with({ ...names, ...fields }), isUntilClose, body };
+/** How answers of a dialect tell of limits. */
+interface Telling {
+  readonly fieldsOf: (note: LimitNote) => Readonly<Record<string, string>>;
+  /** What an upstream tells of its own limits is of weir's key there: it does not pass. */
+  readonly others: LineFilter<undefined>;
 }
 
-const OPENAI_NAMES = namesOf("x-ratelimit", (part, what) => `${part}-${what}`);
-const ANTHROPIC_NAMES = namesOf("anthropic-ratelimit", (part, what) => `${what}-${part}`);
+function telling(prefix: string, fieldsOf: Telling["fieldsOf"]): Telling {
+  const passes = (name: string) => !name.startsWith(prefix);
+  const decision = { passes, added: Fields.NONE, meaning: undefined };
+  return { fieldsOf, others: new LineFilter(new Set(), () => decision) };
+}
 
-function namesOf(prefix: string, name: (part: string, what: string) => string) {
-  const parts = ["limit", "remaining", "reset"];
-  const whats = ["requests", "tokens", "input-tokens", "output-tokens"];
-  return Object.fromEntries(
-    parts.flatMap((part) => whats.map((what) => [`${prefix}-${name(part, what)}`, null] as const)),
-  );
+/** `answer`, a relay's head with what `note` says in the place of what its upstream says of limits. */
+function told(answer: Answer, note: LimitNote, { fieldsOf, others }: Telling): Answer {
+  if (answer.kind !== "relay") return answer;
+  let lines = "";
+  const own = fieldsOf(note);
+  for (const name in own) lines += `${name}: ${own[name]}\r\n`;
+  const { bytes, from, to } = others.of(answer.fields).fields;
+  const head = Buffer.allocUnsafe(to - from + lines.length);
+  bytes.copy(head, 0, from, to);
+  head.write(lines, to - from, "latin1");
+  const fields = new Fields(head, 0, head.length);
+  const { kind, status, isUntilClose = false, body } = answer;
+  return { kind, status, fields, isUntilClose, body };
 }
 
 function tryAgain(why: string): AppError {
