@@ -17,17 +17,22 @@ const CASES: readonly (readonly [string, string | undefined])[] = [
   ["{}", ""],
   ['{"model":null}', ""],
   ['{"model":""}', ""],
+  ['{ \n "model" : "m", "messages": []}', "m"],
+  ['{"model":"m\\n"}', "m\n"],
+  [`{"model":"${"m".repeat(300)}"}`, "m".repeat(300)],
   // What servers read in different ways.
   ['{"model":"good","model":"bad"}', undefined],
   ['{"model":"bad","a":1,"model":"good"}', undefined],
   ['{"mod\\u0065l":"bad","model":"good"}', undefined],
   ['{"model":"good","\\u006DODEL":"x","\\u006dodel":"bad"}', undefined],
+  ['{"model":"good","\\u006dodel":"bad"}', undefined],
   ['{"model":["m"]}', undefined],
   ['{"model":3}', undefined],
   ["", undefined],
   ["[]", undefined],
   ['"m"', undefined],
-  ['{"model":"m",}', undefined],
+  ['{"model":"m",}', "m"], // no server takes it
+  ['{"a":1,"model":"m",}', undefined],
   ["model=m&x=1", undefined],
   [DEEP, undefined],
 ];
