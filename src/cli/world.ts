@@ -17,7 +17,7 @@ import { Failure } from "./terminal.ts";
 import { pathIn, readKeys, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
-/** At the end, the last lines of the log and the last spans have this long to leave. */
+/** At the end, the last lines of the log, spans and usage have this long to leave. */
 const CLOSE_MS = 2000;
 
 /**
@@ -94,7 +94,8 @@ export function world(settings: Settings, desk: Desk): World {
 
 /** Closes what `app` has open, with what is still to be written. */
 export async function closeApp(app: App): Promise<void> {
-  await app.keys?.close();
+  // What the store does not take in time is in a file, for the next one.
+  await Promise.race([app.keys?.close(), Bun.sleep(CLOSE_MS)]);
   await app.memory.close();
   app.close();
   await app.observer.close(CLOSE_MS);

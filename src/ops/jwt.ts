@@ -80,21 +80,36 @@ export function jwtAuth({ secretKey, keys, wallMs }: JwtAuthOptions): CheckVisit
   if (keys === undefined && secretKey === "") return () => Promise.resolve(ANYBODY);
   const signer = new TextEncoder().encode(secretKey);
   const secretDigest = secretKey === "" ? "" : digestOf(secretKey);
+  /** The key; an error is thrown later, unless what was shown is a token of `/token`. */
+  function lookUp(given: string): Key | Error | undefined {
+    try {
+      return keys?.find(given);
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
   return async (header) => {
     const given = (header ?? "").replace(/^Bearer +/i, "");
     if (given === "") return undefined;
     if (secretKey !== "" && digestOf(given) === secretDigest) {
       return { ...ANYBODY, tokenName: SECRET_KEY_NAME };
     }
-    const key = keys?.find(given);
-    if (key !== undefined) return { id: "", tokenName: key.name, key };
-    if (secretKey === "") return undefined;
+    const key = lookUp(given);
+    if (key !== undefined && !(key instanceof Error)) {
+      return { id: "", tokenName: key.name, key };
+    }
+    const unknown = () => {
+      if (key instanceof Error) throw key;
+      return undefined;
+    };
+    if (secretKey === "") return unknown();
     try {
       const currentDate = new Date(wallMs());
       const { payload } = await jwtVerify(given, signer, { algorithms: ALGORITHMS, currentDate });
       return { ...ANYBODY, id: typeof payload.jti === "string" ? payload.jti : "" };
     } catch {
-      return undefined; // forged, expired or no token at all: nobody is told which
+      return unknown(); // forged, expired or no token at all: nobody is told which
     }
   };
 }

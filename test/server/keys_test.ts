@@ -163,7 +163,7 @@ describe("a key with models", () => {
         '{"model":"good","model":"bad","messages":[]}',
         '{"mod\\u0065l":"bad","model":"good","messages":[]}',
         '{"messages":[]}',
-        '{"model":"good",',
+        '{"a":1,"model":"good",',
       ]
     ) expect([body, (await post(body)).status]).toEqual([body, 403]);
     // A body that is large would go up while it comes: with such keys it is read first.
@@ -373,6 +373,32 @@ describe("a budget", () => {
     await weir.exited;
     const next = await start(keys, { set });
     await waitFor(async () => (await ask(next, "b-key", ...ASK_CHAT)).status === 429, "429");
+  });
+
+  test("lets nothing in that an upstream answers later, where nobody would count it", async () => {
+    const upstream = tellUpstream(() => Response.json({ id: "resp_1", status: "queued" }));
+    running.push(() => upstream.stop());
+    const keys = [{ name: "b", token: "b-key", budget_tokens: 1000 }, {
+      name: "f",
+      token: "f-key",
+    }];
+    const body = { model: "gpt-4o", input: "x", background: true };
+    const proxy = { "llm.base_url": `${upstream.url}/v1`, "llm.api_key": "sk-up" };
+    for (const set of [{}, proxy]) {
+      const weir = await start(keys, { set });
+      const isRead = async () => (await ask(weir, "b-key", ...ASK_CHAT)).status === 200;
+      await waitFor(isRead, "what is spent to be known");
+      const { status, text } = await ask(weir, "b-key", "/v1/responses", body);
+      // The mock knows at once what it will say.
+      const isCounted = set !== proxy;
+      expect([status, text.includes("in the background")]).toEqual([
+        isCounted ? 200 : 403,
+        !isCounted,
+      ]);
+      expect((await ask(weir, "f-key", "/v1/responses", body)).status).toBe(200);
+      const later = { ...body, background: false };
+      expect((await ask(weir, "b-key", "/v1/responses", later)).status).toBe(200);
+    }
   });
 
   test("counts streams that a client has left, and answers whose upstream tells no usage", async () => {

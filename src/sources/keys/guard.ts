@@ -21,7 +21,7 @@ import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
 import { BUCKET_KINDS, type BucketKind, WINDOWS_MS } from "../limits/rules.ts";
 import { MODEL_CHARS_MAX } from "../route.ts";
-import { modelNamed } from "./model_of.ts";
+import { isForLater, modelNamed } from "./model_of.ts";
 import { checkRoute } from "./routes.ts";
 
 /** Bytes of a token in a body, roughly; and in a stream, where each has an event of its own. */
@@ -90,6 +90,15 @@ export class KeyGuard {
   #answer(source: Source, key: Key, ask: Ask, call: Call): Answer | Promise<Answer> {
     const limits = this.#limitsOf(key);
     if (ask.wire?.upload !== undefined) throw tryAgain("keys with limits were added just now");
+    if (isForLater(ask)) {
+      const why =
+        `The key ${key.name} may ask for nothing in the background: what is said is counted`;
+      throw this.#refused(
+        "path",
+        new AppError("key_forbidden", why, { param: "background" }),
+        call,
+      );
+    }
     this.#checkModel(key, limits, ask, call);
     this.#checkBudget(key, ask, call);
     const note = this.#take(key, limits, ask, call);

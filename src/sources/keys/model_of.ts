@@ -12,6 +12,7 @@ import { peekModel } from "../../dialects/openai_chat/peek_model.ts";
 import { jsonPlaces } from "../../lib/json_places.ts";
 
 const KEY = '"model"';
+const LATER = '"background"';
 /** Bytes before it in a body that names it first. */
 const OPENING_BYTES_MAX = 16;
 /** How every letter of that key begins, where it is written as an escape. */
@@ -43,6 +44,21 @@ export function modelNamed(ask: Ask): string {
   const model = "model" in value ? value.model ?? "" : "";
   if (typeof model !== "string") throw unreadable("its model is no text");
   return model;
+}
+
+/** True when an upstream may answer `ask` later, where nobody counts what is said. */
+export function isForLater({ wire }: Ask): boolean {
+  const body = wire?.body ?? null;
+  if (body === null || !Buffer.from(body.buffer, body.byteOffset, body.length).includes(LATER)) {
+    return false;
+  }
+  try {
+    const value: unknown = JSON.parse(decoder.decode(body));
+    return typeof value === "object" && value !== null && "background" in value &&
+      value.background === true;
+  } catch {
+    return false; // its upstream says what is wrong with it
+  }
 }
 
 /**
