@@ -53,6 +53,7 @@ import { responder } from "./sources/fixtures/respond.ts";
 import { KeyGuard } from "./sources/keys/guard.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
+import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { openStore, openUsageLog } from "./store/open.ts";
@@ -113,6 +114,8 @@ export interface World {
   readonly process: ProcessFacts;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  /** The folder of tapes at `path`, as the config writes it. */
+  readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
@@ -163,7 +166,7 @@ export interface App extends Http1Handler {
   /** Keys and usage, where the door is locked. */
   readonly keys: KeyDesk | undefined;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
-  readonly close: () => void;
+  readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
   readonly report: (kind: ReportKind) => unknown;
   /** Answers what another worker asks about what is kept here. */
@@ -236,9 +239,16 @@ export function makeApp(
     ordinals: desk.ordinals,
     rateLimited: limitFault(limits, wallMs),
   };
+  const recordLateness = (lateMs: number) => observer.metrics.latenessMs.record(lateMs);
+  const sourcesWorld = {
+    ...{ ...world, limits, recordLateness },
+    draws: chance,
+    watch: engine.watch,
+    ordinals: desk.ordinals,
+  };
   const sources = composeSources(
     config,
-    { ...world, draws: chance, limits },
+    sourcesWorld,
     tokens,
     wheel,
     {
@@ -281,7 +291,7 @@ export function makeApp(
   const streaming = {
     stamps,
     isDraining,
-    recordLateness: (lateMs: number) => observer.metrics.latenessMs.record(lateMs),
+    recordLateness,
   };
   const openai = {
     ...streaming,
@@ -584,8 +594,10 @@ export function makeApp(
   function health(): Health {
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
+    const tapeTrouble = sources.tapeTrouble();
     const keyTrouble = keys?.trouble ?? "";
-    const isTroubled = [trouble, fixtureTrouble, keyTrouble].some((text) => text !== "");
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
+    const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
     return {
       status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
@@ -598,6 +610,7 @@ export function makeApp(
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
+      ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(keyTrouble === "" ? {} : { store: keyTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
@@ -645,9 +658,9 @@ export function makeApp(
     workflows,
     needsToken: keys !== undefined,
     keys,
-    close() {
+    async close() {
       conversations.close();
-      sources.close();
+      await sources.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),

@@ -23,6 +23,7 @@ import { requests } from "./cli/requests.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
 import { Failure, terminal } from "./cli/terminal.ts";
+import { tape } from "./cli/tape.ts";
 import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
 import { verdict } from "./cli/verdict.ts";
@@ -43,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
   key,
   token,
   install,
+  tape,
   importRecordings,
   latency,
   bench,

@@ -36,7 +36,7 @@ test("App.close() closes idle connections to upstreams", async () => {
   });
   expect(await answer.text()).toEndWith(DONE);
   expect(upstream.open).toBe(1);
-  app.close();
+  await app.close();
   await waitFor(() => upstream.open === 0, "the connection to close");
   await server.stop(true);
   upstream.close();

@@ -15,6 +15,7 @@ import { REQUEST_PATHS, viewOfRequest } from "./fixture_request.ts";
 import { choiceFlag, listFlag, readHeader, textFlag } from "./flags.ts";
 import { readText, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import { counted } from "./units.ts";
 
 /** Longest answer that is shown, in characters of JSON. */
 const ANSWER_CHARS_MAX = 200;
@@ -95,10 +96,6 @@ export const fixtures = defineCommand({
     return tell(loaded, { path, headers: header, key, text, file }, terminal);
   },
 });
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
 
 /** Says which one fits, and why others do not. */
 function tell(

@@ -99,6 +99,23 @@ export function listFlag<T>(
   };
 }
 
+/** A flag of whose value something is made; undefined when it is not there. The last one counts. */
+export function optionalFlag<T>(
+  facts: ValueFacts & {
+    readonly notes?: readonly string[];
+    readonly choices?: readonly string[];
+    readonly read: ReadValue<T>;
+  },
+): Flag<T | undefined> {
+  const { notes = [], read, ...rest } = facts;
+  return {
+    completes: "nothing",
+    ...rest,
+    notes,
+    read: (given, name) => given.length === 0 ? undefined : read(given.at(-1)!, name),
+  };
+}
+
 /** How a flag with a default reads its value. The last one counts. */
 interface ParsedFacts<T> extends ValueFacts {
   /** As it would be written on the command line. */
@@ -147,12 +164,17 @@ export function choiceFlag<const C extends string>(
   return parsedFlag({
     ...facts,
     notes: [oneOf(choices)],
-    read(value, name) {
-      const choice = choices.find((one) => one === value);
-      if (choice !== undefined) return choice;
-      throw new Failure(`${name} must be ${oneOf(choices)}: it is "${value}"`, EXIT.usage);
-    },
+    read: readChoice(choices),
   });
+}
+
+/** Reads one of `choices`. */
+export function readChoice<const C extends string>(choices: readonly C[]): ReadValue<C> {
+  return (value, name) => {
+    const choice = choices.find((one) => one === value);
+    if (choice !== undefined) return choice;
+    throw new Failure(`${name} must be ${oneOf(choices)}: it is "${value}"`, EXIT.usage);
+  };
 }
 
 /**

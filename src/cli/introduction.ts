@@ -65,6 +65,9 @@ function answerLines({ sources, fixtureCount }: App, config: Config): string[] {
       ? `mock: /v1/chat/completions answers ${JSON.stringify(short(config.mock.reply))}`
       : answeredBy("/v1/chat/completions", main!),
   ];
+  if (config.tape.mode !== "off") {
+    lines.push(`tapes: ${config.tape.mode}, in ${config.tape.folder}`);
+  }
   if (apiChat !== main) {
     lines.push(`${answeredBy("/api/chat", apiChat!)} (a key is set, and no llm.base_url)`);
   }

@@ -28,7 +28,7 @@ const RATIO_MAX = 8;
 const LOAD_KEYS = /^(?:batch_|load_factor|step_|prefill_|queue_|collapse_|cache_)/;
 
 /** A number with as many digits as mean something: 0.0213, 4.25, 648, 12345. */
-export function figure(value: number): string {
+function figure(value: number): string {
   if (!Number.isFinite(value)) return "-";
   const size = Math.abs(value);
   if (size >= 100) return Math.round(value).toString();

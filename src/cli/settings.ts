@@ -16,7 +16,7 @@ import { load, type Loaded } from "../workflows/load.ts";
 import { problemText } from "../workflows/source_text.ts";
 import type { SettingOptions } from "./command_line.ts";
 import { readCredentials } from "./credentials.ts";
-import { Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 const DEFAULT_FILE = "config.yaml";
 /** Where workflows are looked for when no `-f` names a file. */
@@ -144,10 +144,16 @@ export function readText(path: string, what: string, exitCode = 1): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    const { code } = error as { readonly code?: string };
-    const reason = code === "ENOENT" ? "there is no such file" : code ?? String(error);
-    throw new Failure(`Cannot read ${what} ${path}: ${reason}`, exitCode);
+    throw fileFailure(error, `Cannot read ${what} ${path}`, exitCode);
   }
+}
+
+/** The failure that `error` of a file is; `what` says what could not be done with it. */
+export function fileFailure(error: unknown, what: string, exitCode: number = EXIT.failed): Failure {
+  if (error instanceof Failure) return error;
+  const { code } = error as { readonly code?: string };
+  const reason = code === "ENOENT" ? "there is no such file" : code ?? String(error);
+  return new Failure(`${what}: ${reason}`, exitCode);
 }
 
 /** The `.env` beside the config file, else in the current folder. Nothing in it is expanded. */

@@ -14,6 +14,7 @@ import { readLatency } from "./latency_file.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
+import { tapeFolder } from "./tape_folder.ts";
 import { pathIn, readKeys, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
@@ -79,6 +80,7 @@ export function world(settings: Settings, desk: Desk): World {
     random: Math.random,
     randomBytes: (target) => void getRandomValues(target),
     process: processFacts(),
+    tapeFolder: (path) => tapeFolder(pathIn(folder, path)),
     caOf: (file) => caTexts.get(file) ?? "",
     tokens: readTokens(settings),
     keys: readKeys(settings),
@@ -97,6 +99,6 @@ export async function closeApp(app: App): Promise<void> {
   // What the store does not take in time is in a file, for the next one.
   await Promise.race([app.keys?.close(), Bun.sleep(CLOSE_MS)]);
   await app.memory.close();
-  app.close();
+  await app.close();
   await app.observer.close(CLOSE_MS);
 }

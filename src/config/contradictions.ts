@@ -8,6 +8,7 @@ import { basicOf } from "../lib/userinfo.ts";
 import { nearest } from "../lib/nearest.ts";
 import { latencyOf, latencyProblems, PROFILE_FILE } from "./latency.ts";
 import { isLocked } from "./own_keys.ts";
+import { replays, type TapeMode } from "./tape_rules.ts";
 import { quoted, unknown } from "./problems.ts";
 import { type Config, SETTING_ROWS } from "./schema.ts";
 
@@ -21,11 +22,11 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { auth, chat, llm, server, memory, upstreams } = config;
+  const { auth, chat, llm, server, memory, tape, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
-  if (chat.source === "proxy" && !hasLlm) {
+  if (chat.source === "proxy" && !hasLlm && !replays(tape.mode)) {
     say("chat.source", 'must be auto or mock while llm.base_url is empty: it is "proxy"');
   }
   if (server.unix !== "" && server.workers !== 1) {
@@ -41,6 +42,15 @@ export function contradictions(config: Config, label: Label): readonly string[] 
   }
   if (auth.open && isLocked(config, "bearer")) {
     say("auth.open", "must be false while there is a token: whoever has none is turned away");
+  }
+  const noFolder = (mode: TapeMode) =>
+    `must be off while tape.folder is empty: it is ${JSON.stringify(mode)}`;
+  if (tape.folder === "") {
+    if (tape.mode !== "off") say("tape.mode", noFolder(tape.mode));
+    for (const [index, { tape }] of config.routes.entries()) {
+      if (tape === "usual" || tape === "off") continue;
+      problems.push(`${label("routes", [index, "tape"])}: ${noFolder(tape)}`);
+    }
   }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {
@@ -91,6 +101,12 @@ function latencyContradictions({ mock }: Config, label: Label): readonly string[
     say(`mock.latency.${given}`, `does not fit the profile: ${key} ${text}`);
   }
   return problems;
+}
+
+/** What is done with tapes, everywhere. */
+function tapeModes({ tape, routes }: Config): readonly TapeMode[] {
+  const own = routes.map(({ tape }) => tape).filter((mode) => mode !== "usual");
+  return [tape.mode, ...own];
 }
 
 /** A user and a password in a URL are sent as Basic, and a request has room for one credential. */
@@ -208,8 +224,9 @@ function unknownTargets(config: Config, label: Label): readonly string[] {
 
 /** The names of what may answer. */
 function sourcesOf(config: Config): readonly string[] {
-  const names = config.upstreams.map(({ name }) => name);
-  return [...new Set([...names, ...shortForms(config).keys(), "mock"])];
+  const names = [...config.upstreams.map(({ name }) => name), ...shortForms(config).keys(), "mock"];
+  if (tapeModes(config).some(replays)) names.push("llm");
+  return [...new Set(names)];
 }
 
 /** A fault in front of a source that there is not would never happen. */

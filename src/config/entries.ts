@@ -35,6 +35,8 @@ import {
   whole,
 } from "./rules.ts";
 
+import { TAPE_MODES } from "./tape_rules.ts";
+
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
 /** 256 MiB: an event is parsed as one string. */
@@ -119,6 +121,7 @@ const route = z.strictObject({
     "which requests: those whose model fits, where * is any text; none = all",
   ),
   to: required(targetRule())("who answers them: the name of one upstream, or mock"),
+  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
 }, "an entry with match and to");
 
 /** Who answers which request. */

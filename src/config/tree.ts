@@ -42,6 +42,7 @@ import {
 import { hostNames, pageOrigins } from "./door_rules.ts";
 import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
 import { FAULT_RULES, KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { jsonPaths, patterns, speed, TAPE_MODES } from "./tape_rules.ts";
 
 /** An hour: longer than any client waits for an answer. */
 const WAIT_MS_MAX = 3_600_000;
@@ -73,6 +74,8 @@ const OUTBOX_BYTES_MIN = 1_048_576;
 const OUTBOX_BYTES_MAX = 1_099_511_627_776;
 /** 64 MiB: an answer of memory is made in one piece. */
 const PAGE_BYTES_MAX = 67_108_864;
+/** 256 MiB: a tape is looked through as a whole before it is written. */
+const TAPE_BYTES_MAX = 268_435_456;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
@@ -161,6 +164,26 @@ export const TREE = z.strictObject({
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,
   routes: ROUTES,
+  tape: z.strictObject({
+    folder: line("folder of tapes: exchanges with upstreams, one file each; empty = none"),
+    mode: oneOf(TAPE_MODES, "off")(
+      "off | record | replay: what is there · auto: and record the rest · strict: and refuse the rest",
+    ),
+    match: oneOf(["request", "order"], "request")(
+      "request: the tape of an equal request · order: one after the other, as they were recorded",
+    ),
+    volatile: jsonPaths(
+      "fields of JSON bodies that make no request another one, e.g. [user, metadata.*]",
+    ),
+    speed: speed("how fast tapes are replayed: 1 as it was, 2 twice as fast, 0 at once"),
+    fresh_ids: flag(false)("true: replayed answers get ids and times of their own"),
+    redact: patterns(
+      "what reaches no tape besides keys and cookies: regular expressions, e.g. [ticket-[0-9]+]",
+    ),
+    body_max_bytes: bytes(1024, TAPE_BYTES_MAX, 16_777_216)(
+      "an exchange with a longer body, question or answer, is not recorded",
+    ),
+  }),
   chat: z.strictObject({
     source: oneOf(["auto", "mock", "proxy"], "auto")(
       "mock | proxy | auto: proxy as soon as llm.base_url is set",

@@ -5,6 +5,7 @@
  */
 
 import type { Fields } from "../lib/http1/fields.ts";
+import type { SseTail, StreamEnd } from "../lib/sse_tail.ts";
 import type { AppError } from "./errors.ts";
 import type { Call } from "./exchange.ts";
 import type { Turn } from "./turn.ts";
@@ -281,6 +282,10 @@ export interface Relay {
   readonly fields: Fields;
   /** True when the body ends with the connection: whether it is whole, only its own end mark tells. */
   readonly isUntilClose?: boolean;
+  /** The dialect of a body that may be in another one than was asked for; absent = it is in that. */
+  readonly dialect?: DialectName;
+  /** How its whole body ends as a stream, where that is known beforehand. */
+  tail?(end: StreamEnd | undefined): SseTail;
   readonly body: RelayBody;
 }
 

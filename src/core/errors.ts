@@ -127,6 +127,8 @@ export const ERRORS = {
   /** What somebody wrote as an answer: it has words of its own. */
   scripted: { status: 500, type: "server_error", apiCode: null },
   fixture_missing: { status: 404, type: "invalid_request_error", apiCode: "fixture_missing" },
+  /** Nobody has recorded an answer, and nobody else is asked. */
+  tape_missing: { status: 404, type: "invalid_request_error", apiCode: "tape_missing" },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   // What a key of weir's own may not.
   key_forbidden: { status: 403, type: "invalid_request_error", apiCode: "key_forbidden" },

@@ -83,6 +83,19 @@ export type Event =
   /** The collector of traces takes nothing. Told once, until it takes spans again. */
   | { readonly kind: "trace_export_failed"; readonly cause: string }
   | { readonly kind: "trace_export_recovered" }
+  /** A tape answered. */
+  | { readonly kind: "tape_replayed" }
+  /** There is no tape for a request. */
+  | { readonly kind: "tape_missed" }
+  /** An exchange was recorded. */
+  | { readonly kind: "tape_recorded" }
+  /** One was not, as it cannot be; nothing of it is kept. */
+  | { readonly kind: "tape_abandoned"; readonly cause: string }
+  /** The folder of tapes takes none. Told once, until it does. */
+  | { readonly kind: "tape_write_failed"; readonly cause: string }
+  | { readonly kind: "tape_write_recovered" }
+  /** A file in that folder is no whole tape, or the folder cannot be read. */
+  | { readonly kind: "tape_unreadable"; readonly file: string; readonly cause: string }
   /** A bug: something was thrown that is not an `AppError`. */
   | { readonly kind: "bug"; readonly where: string; readonly error: unknown };
 

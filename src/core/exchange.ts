@@ -118,6 +118,8 @@ export interface Call extends CallFacts {
   readonly request: Asked | undefined;
   /** The id of the fixture that answers; "" = none. */
   fixture: string;
+  /** The id of the tape that answers; "" = none. */
+  tape: string;
   /** Notes that a fault has happened to the answer. */
   meetFault(name: FaultName): void;
   /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
@@ -200,6 +202,7 @@ export class Exchange implements Call, ExchangeFacts {
   upstream: OpenUpstreamCall | undefined = undefined;
   request: Asked | undefined = undefined;
   fixture = "";
+  tape = "";
   faultsMet: FaultName[] | undefined = undefined;
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];

@@ -102,6 +102,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly drawn: DrawnFacts | undefined;
   /** What went wrong with it on purpose, in order; undefined = nothing was to. One that happens behind its end is added then. */
   readonly faultsMet: readonly FaultName[] | undefined;
+  /** The id of the tape that has answered; "" = none. */
+  readonly tape: string;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

@@ -59,6 +59,8 @@ interface Head {
 
 /** While faults hold back more than this, the source waits as for a slow client. */
 const HELD_BYTES_MAX = 65_536;
+/** A reset overtakes what its client has not read yet. */
+const RESET_MS = 10;
 const NO_BYTES = Buffer.alloc(0);
 
 /** One answer with faults. */
@@ -446,6 +448,7 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     }
     if (head !== undefined && ending === "end") this.#totalBytes = out.length;
     if (late !== undefined) return this.#closeLate(late, out);
+    if (ending === "reset") return this.#reset(out);
     if (head !== undefined && ending === "end" && this.#planned("length-lie") === undefined) {
       this.#head = undefined;
       this.#settle(this.#inner.whole(head.status, head.headers, out));
@@ -462,6 +465,18 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     this.#isEnded = true;
     if (untaken === null) this.#done();
     else untaken.listenTaken(this);
+  }
+
+  /** Resets the connection, once what was sent has had the time to come. */
+  #reset(out: Buffer): void {
+    const head = this.#head;
+    if (head !== undefined) this.#sendHead(head, out);
+    else if (out.length > 0) this.#inner.write(out);
+    this.#wait(RESET_MS, () => {
+      this.#inner.end("reset");
+      this.#done();
+    });
+    this.#stopSource();
   }
 
   /** Ends the answer, and the connection stays. */

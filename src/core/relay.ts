@@ -5,7 +5,7 @@
  * @module
  */
 
-import { SseTail } from "../lib/sse_tail.ts";
+import { SseTail, type StreamEnd } from "../lib/sse_tail.ts";
 import type { Ending, PieceSink, Relay } from "./answer.ts";
 import { AppError } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
@@ -36,13 +36,14 @@ export function wholeOf({ status, body }: Relay): Uint8Array | undefined {
  * framed belongs to each connection (RFC 9112 section 6).
  */
 export function relayWhole(
-  { status, body }: Relay,
+  relay: Relay,
   bytes: Uint8Array,
   { headers, isPlainEventStream, requestId }: HeadDown,
   manner: StreamManner,
   exchange: Exchange,
   writer: ResponseWriter,
 ): void {
+  const { status, body } = relay;
   const isBodiless = BODILESS.has(status);
   exchange.requestId = requestId ?? exchange.requestId;
   exchange.isStream = isPlainEventStream;
@@ -50,8 +51,7 @@ export function relayWhole(
     body.cancel();
     exchange.upstream?.end(); // a body that never flowed has no end of its own
   } else if (isPlainEventStream) {
-    const tail = new SseTail(manner.streamEnd);
-    tail.feed(bytes);
+    const tail = relay.tail?.(manner.streamEnd) ?? tailOf(bytes, manner.streamEnd);
     if (tail.isUnfinished) exchange.engine.watch({ kind: "upstream_unfinished" });
     if (isCutShort(tail, manner, false)) {
       return failWhole(status, bytes, tail, headers, manner, exchange, writer);
@@ -59,6 +59,13 @@ export function relayWhole(
   }
   const untaken = writer.whole(status, headers, isBodiless ? null : bytes);
   completeTaken(exchange, status, bytes.length, untaken);
+}
+
+/** How the stream in `bytes` ends. */
+export function tailOf(bytes: Uint8Array, end: StreamEnd | undefined): SseTail {
+  const tail = new SseTail(end);
+  tail.feed(bytes);
+  return tail;
 }
 
 /** The same for a stream that is not whole: its error follows at once. */

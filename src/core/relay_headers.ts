@@ -65,7 +65,17 @@ export class HeadersDown {
     };
   });
 
+  /** The head that was looked at last: a tape's is the same for each request. */
+  #last: { readonly fields: Fields; readonly down: HeadDown } | undefined;
+
   of(upstream: Fields): HeadDown {
+    if (this.#last?.fields === upstream) return this.#last.down;
+    const down = this.#downOf(upstream);
+    this.#last = { fields: upstream, down };
+    return down;
+  }
+
+  #downOf(upstream: Fields): HeadDown {
     const { fields: { bytes, to }, meaning } = this.#filter.of(upstream);
     const { hasDate, requestIdName, isPlainEventStream, readersBytes } = meaning;
     const requestId = requestIdName === undefined ? null : upstream.get(requestIdName);

@@ -30,6 +30,8 @@ export class Inbound {
   /** All of a body that is still coming. Only where the surface takes a "stream". */
   readonly upload: Upload | undefined;
   readonly #body: WholeBody | undefined;
+  /** Several ask for them, and each time they may be copied. */
+  #bytes: Uint8Array<ArrayBuffer> | undefined;
 
   /** Without a body where the surface takes none. */
   constructor(
@@ -51,7 +53,7 @@ export class Inbound {
 
   /** The body; no bytes = none; its beginning where there is an upload. */
   get bytes(): Uint8Array<ArrayBuffer> {
-    return this.#body?.bytes() ?? NO_BYTES;
+    return this.#bytes ??= this.#body?.bytes() ?? NO_BYTES;
   }
 }
 

@@ -25,3 +25,10 @@ export function ulid(
   randomBytes(bytes);
   return time + Array.from(bytes, (byte) => ALPHABET[byte % 32]).join(""); // 256 is 8 × 32: fair
 }
+
+/** When a ULID was made: milliseconds since 1970. Undefined = `id` is none. */
+export function ulidMs(id: string): number | undefined {
+  const digits = [...id.slice(0, TIME_CHARS)].map((char) => ALPHABET.indexOf(char));
+  if (id.length !== TIME_CHARS + RANDOM_CHARS || digits.includes(-1)) return undefined;
+  return digits.reduce((sum, digit) => sum * 32 + digit, 0);
+}

@@ -6,7 +6,7 @@
 
 /** What a health answer is made of. Never a secret. */
 export interface Health {
-  /** degraded: it answers, but `memory`, `fixtures` or `store` says what is wrong with that. */
+  /** degraded: it answers, but `memory`, `fixtures`, `tapes` or `store` says what is wrong with that. */
   readonly status: "starting" | "ok" | "degraded" | "draining";
   readonly version: string;
   readonly uptime_s: number;
@@ -29,11 +29,13 @@ export function mergeHealth(healths: readonly Health[]): Health {
   const troubled = healths.find(({ memory }) => memory !== undefined && memory !== "ok");
   const withStore = healths.find(({ store }) => store !== undefined);
   const withFixtures = healths.find(({ fixtures }) => fixtures !== undefined);
+  const withTapes = healths.find(({ tapes }) => tapes !== undefined);
   return {
     ...healths[0]!,
     ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
     ...(withStore === undefined ? {} : { store: withStore["store"]! }),
     ...(withFixtures === undefined ? {} : { fixtures: withFixtures["fixtures"]! }),
+    ...(withTapes === undefined ? {} : { tapes: withTapes["tapes"]! }),
     status: STATES.find((state) => healths.some(({ status }) => status === state))!,
     uptime_s: Math.max(...healths.map(({ uptime_s }) => uptime_s)),
     streams_open: healths.reduce((sum, { streams_open }) => sum + streams_open, 0),

@@ -60,6 +60,7 @@ export type NotedFacts = Pick<
   | "tokenName"
   | "requestId"
   | "fixture"
+  | "tape"
   | "faultsMet"
   | "misses"
   | "isStream"
@@ -103,6 +104,7 @@ const NO_FACTS: NotedFacts = {
   tokenName: "",
   requestId: "",
   fixture: "",
+  tape: "",
   faultsMet: undefined,
   misses: [],
   isStream: false,
@@ -211,6 +213,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.tokenName = exchange.tokenName;
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
+    facts.tape = exchange.tape;
     facts.faultsMet = exchange.faultsMet; // the same list: what happens behind the end is in it, too
     facts.misses = exchange.misses;
     facts.isStream = exchange.isStream;

@@ -74,6 +74,19 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       return ["warn", { cause: event.cause }];
     case "trace_export_recovered":
       return ["warn", {}];
+    case "tape_replayed":
+    case "tape_recorded":
+      return undefined;
+    case "tape_missed":
+      return undefined; // the line of its request says what became of it
+    case "tape_abandoned":
+      return ["warn", { cause: event.cause }];
+    case "tape_write_failed":
+      return ["error", { cause: event.cause }];
+    case "tape_write_recovered":
+      return ["warn", {}];
+    case "tape_unreadable":
+      return ["error", { file: event.file, cause: event.cause }];
     case "bug":
       return ["error", { where: event.where, stack: stackOf(event.error) }];
   }

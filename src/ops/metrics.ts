@@ -418,6 +418,18 @@ const EVENT_COUNTERS: Readonly<
   usage_lost: ["weir_usage_lost_total", "Requests whose usage is not kept."],
   turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
   prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
+  tape_replayed: ["weir_tape_replays_total", "Requests that a tape answered."],
+  tape_missed: ["weir_tape_misses_total", "Requests that there was no tape for."],
+  tape_recorded: ["weir_tapes_recorded_total", "Exchanges with an upstream that were recorded."],
+  tape_abandoned: [
+    "weir_tapes_abandoned_total",
+    "Exchanges that were not recorded, as they cannot be: the log says why.",
+  ],
+  tape_write_failed: [
+    "weir_tape_write_failures_total",
+    "Times the folder of tapes stopped to take them.",
+  ],
+  tape_unreadable: ["weir_tapes_unreadable_total", "Files of tapes that cannot be read."],
   bug: ["weir_bugs_total", "Failures inside weir that are bugs: the log has their stacks."],
 };
 
@@ -430,6 +442,7 @@ type UncountedKind =
   | "store_recovered"
   | "fault_happened"
   | "memory_write_recovered"
+  | "tape_write_recovered"
   | "trace_export_failed"
   | "trace_export_recovered";
 

@@ -8,6 +8,7 @@
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { latencyOf, type LatencyValues } from "../config/latency.ts";
+import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { Turn } from "../core/turn.ts";
@@ -37,6 +38,9 @@ import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
 import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
+import { Tapes, type TapesWorld } from "./tape/compose.ts";
+import type { UsedMode } from "./tape/tape.ts";
+import { AskWriter } from "./upstream/asked.ts";
 import { StreamOptions } from "./upstream/stream_options.ts";
 import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { Speaks } from "./upstream/speaks.ts";
@@ -81,12 +85,17 @@ export interface Sources {
   readonly streamsUp: (source: Source, dialect: DialectName) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
-  /** Closes connections to upstreams: idle ones now, the others behind their answers. */
-  readonly close: () => void;
+  /** What is wrong with the folder of tapes; "" = nothing. */
+  readonly tapeTrouble: () => string;
+  /**
+   * Closes connections to upstreams: idle ones now, the others behind their answers. Settles when what
+   * was recorded is written.
+   */
+  readonly close: () => Promise<void>;
 }
 
 /** What they need of the process. */
-export interface SourcesWorld {
+export interface SourcesWorld extends TapesWorld {
   readonly wallMs: () => number;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
@@ -109,7 +118,7 @@ export interface SourceKeys {
 }
 
 /** What an upstream is made of, whichever section names it. */
-type Entry = Omit<UpstreamEntry, "name" | "api_key_file"> & {
+type Entry = Omit<UpstreamEntry, "api_key_file"> & {
   /** Where the config has its time limits: "llm". */
   readonly section: string;
   /** The config key that says where it is. */
@@ -137,17 +146,34 @@ export function composeSources(
   const urls = new Map<Source, string>();
   const spoken = new Map<Source, Speaks>();
   const takers = new Map<Source, (path: string) => boolean>();
+  let tapes: Tapes | undefined;
 
-  /** An upstream, asked again when it is busy. It answers with relays only. */
-  function asked(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Source {
-    const { base_url, proxy, ca_file, resend, retries } = entry;
+  /** An upstream, or tapes in its place, asked again when it is busy. It answers with relays only. */
+  function asked(
+    entry: Entry,
+    speaks: Speaks,
+    streamOptions: StreamOptions,
+    mode: TapeMode,
+  ): Source {
+    const upstream = entry.base_url === "" ? undefined : once(entry, speaks, streamOptions);
+    const { name, retries } = entry;
+    const taped = (mode: UsedMode) => {
+      tapes ??= new Tapes(config, world, wheel);
+      const asks = upstream?.asks ?? new AskWriter(entry.model_id, speaks, streamOptions);
+      return tapes.source({ mode, name, asks, upstream, options: entry });
+    };
+    return retry(mode === "off" ? upstream! : taped(mode), { retries, random, wallMs });
+  }
+
+  /** An upstream, asked once. */
+  function once(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Upstream {
+    const { base_url, proxy, ca_file, resend } = entry;
     const place = { base_url, configKey: entry.urlKey, ca: caOf(ca_file), resend };
     const transport = proxy === ""
       ? http1Transport({ ...place, wheel })
       : fetchTransport({ ...place, proxy });
     transports.push(transport);
-    const once = new Upstream(entry, transport, speaks, streamOptions);
-    return retry(once, { retries, random, wallMs });
+    return new Upstream(entry, transport, speaks, streamOptions);
   }
 
   function countUsage(turn: Turn, said: string): Usage {
@@ -158,13 +184,15 @@ export function composeSources(
     };
   }
 
-  function upstream(entry: Entry): Source {
+  function upstream(entry: Entry, mode: TapeMode): Source {
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
-    const patient = asked(entry, speaks, streamOptions);
-    const source = noted(
-      respeak(patient, speaks, entry, streamOptions, countUsage, masker(ownSecrets(entry))),
-    );
+    const patient = asked(entry, speaks, streamOptions, mode);
+    const source = noted(respeak(patient, speaks, entry, streamOptions, {
+      count: countUsage,
+      mask: masker(ownSecrets(entry)),
+      dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
+    }));
     relaying.add(source);
     spoken.set(source, speaks);
     const takes = pathTaker(entry.paths);
@@ -174,10 +202,10 @@ export function composeSources(
       source,
       (path) => takes(path) && (isOpenai || !endpoints.has(path)) && speaks.knows(path),
     );
-    // `fetch` wants a whole body, or sends chunks whatever its length.
-    const isUntouched = entry.model_id === "" && !config.ops.log_prompts;
+    // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
+    const isUntouched = entry.model_id === "" && !config.ops.log_prompts && !replays(mode);
     if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
-    urls.set(source, entry.base_url);
+    urls.set(source, entry.base_url || `the tapes of ${config.tape.folder}`);
     return source;
   }
 
@@ -202,6 +230,7 @@ export function composeSources(
   const llmEntry: Entry = llmNamed === undefined
     ? {
       ...llm,
+      name: "llm",
       section: "llm",
       urlKey: "llm.base_url",
       passesClientKey: isOpen,
@@ -210,8 +239,8 @@ export function composeSources(
     : entryOf(llmNamed);
 
   /** The upstream named llm, with what differs. */
-  function llmUpstream(own: Partial<Entry> = {}): Source {
-    return upstream({ ...llmEntry, ...own });
+  function llmUpstream(own: Partial<Entry> = {}, mode: TapeMode = config.tape.mode): Source {
+    return upstream({ ...llmEntry, ...own }, mode);
   }
 
   const ownMock = new Mock(config.mock, tokens);
@@ -227,8 +256,6 @@ export function composeSources(
   const written: FixturesDeps = { ...ready, own };
   const mock = noted(own?.(ownMock) ?? ownMock);
   const isMock = chat.source === "mock";
-  const named = new Map<string, Source>([["mock", mock]]);
-  if (llmEntry.base_url !== "") named.set("llm", llmUpstream());
   // Headers and model of `llm` are for that upstream, and may be secrets of it.
   // go-gpt-server passes everything of its clients on.
   const ownOnly = {
@@ -238,28 +265,45 @@ export function composeSources(
     passesClientKey: false,
     passesClient: true,
   };
-  if (chat.api_proxy !== "") {
-    named.set(
-      "chat",
-      llmUpstream({
-        ...ownOnly,
-        api_key: chat.api_key,
-        base_url: apiBase(chat.api_proxy),
-        urlKey: "chat.api_proxy",
-      }),
-    );
+  const made = new Map<string, Source>();
+  const names = new Map<Source, string>();
+
+  /** The source of that name, with what is done with tapes; undefined = there is none. */
+  function named(name: string, mode: TapeMode = config.tape.mode): Source | undefined {
+    if (name === "mock") return mock;
+    const key = `${mode} ${name}`;
+    const known = made.get(key) ?? makeNamed(name, mode);
+    if (known !== undefined) {
+      made.set(key, known);
+      names.set(known, name);
+    }
+    return known;
   }
-  for (const entry of upstreams) {
-    if (entry !== llmNamed) named.set(entry.name, upstream(entryOf(entry)));
+
+  function makeNamed(name: string, mode: TapeMode): Source | undefined {
+    const entry = upstreams.find((entry) => entry.name === name);
+    if (name === "llm") {
+      return llmEntry.base_url !== "" || replays(mode) ? llmUpstream({}, mode) : undefined;
+    }
+    if (entry !== undefined) return upstream(entryOf(entry), mode);
+    if (name !== "chat" || chat.api_proxy === "") return undefined;
+    return llmUpstream({
+      ...ownOnly,
+      name,
+      api_key: chat.api_key,
+      base_url: apiBase(chat.api_proxy),
+      urlKey: "chat.api_proxy",
+    }, mode);
   }
-  const usual = isMock ? mock : named.get("llm") ?? mock;
-  const routes = config.routes.map(({ name, match, to }) => ({
+
+  const usual = isMock ? mock : named("llm") ?? mock;
+  const routes = config.routes.map(({ name, match, to, tape }) => ({
     name,
     model: match?.model,
-    to: named.get(to[0]!)!,
+    to: named(to[0]!, tape === "usual" ? undefined : tape)!,
   }));
   const reached = [...routes.map(({ to }) => to), usual];
-  const nameOf = (source: Source) => named.entries().find(([, one]) => one === source)?.[0] ?? "";
+  const nameOf = (source: Source) => source === mock ? "mock" : names.get(source) ?? "";
   const faultRules = rulesOf(config.faults.rules);
 
   /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
@@ -352,7 +396,7 @@ export function composeSources(
 
   function chatSource(): Source {
     if (isMock) return main;
-    const own = named.get("chat");
+    const own = named("chat");
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
     const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
@@ -369,13 +413,14 @@ export function composeSources(
     if (conv.unofficial_proxy === "") return undefined;
     const own = {
       ...ownOnly,
+      name: "conv",
       section: "llm",
       api_key: "",
       base_url: conv.unofficial_proxy,
       urlKey: "conv.unofficial_proxy",
       headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
     };
-    const source = asked({ ...llm, ...own }, WEB, new StreamOptions("never"));
+    const source = asked({ ...llm, ...own }, WEB, new StreamOptions("never"), config.tape.mode);
     relaying.add(source);
     return faulty(source, () => "conv");
   }
@@ -403,7 +448,11 @@ export function composeSources(
     streamsUp: (source, dialect) =>
       written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
-    close: () => transports.forEach((transport) => transport.close()),
+    tapeTrouble: () => tapes?.trouble ?? "",
+    async close() {
+      for (const transport of transports) transport.close();
+      await tapes?.close();
+    },
   };
 }
 

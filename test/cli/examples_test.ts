@@ -13,7 +13,9 @@ import {
   type Weir,
   weirCommand,
 } from "../server/launch.ts";
+import { tapeFile, tapeText } from "../../src/sources/tape/format.ts";
 import { answer, capture, cassette, question, stream } from "../sources/recordings/cassettes.ts";
+import { toldId, toldTape } from "../sources/tape/told_tape.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -84,6 +86,17 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     output: /next: systemctl/,
     file: "root/etc/systemd/system/weir.service",
   },
+  "weir tape list tapes/": {
+    codes: [0],
+    output: /^01J0+1 .* gpt-4o .* 2 pieces .* whole\n01J0+2 .* partial\n$/,
+  },
+  "weir tape show tapes/*.tape.jsonl": { codes: [0], output: /^01J0+1\n[^]* data: [^]*你好/ },
+  "weir tape fixture tapes/ -o taped.yaml": { codes: [0], output: /^$/, file: "taped.yaml" },
+  "weir tape check tapes/": { codes: [0], output: /^ok: 1 tape, and no secret in them\n$/ },
+  "weir tape prune tapes/ --partial --dry-run": {
+    codes: [0],
+    output: /^would remove tapes\/01J0+2\.tape\.jsonl\.partial\nwould remove 1 file of 2, /,
+  },
   "weir import cassettes/*.yaml -o fixtures.yaml": {
     codes: [0],
     output: /^$/,
@@ -140,6 +153,12 @@ beforeAll(async () => {
   writeFileSync(
     join(folder, "cassettes", "hi.yaml"),
     cassette({ asked: question("Hi"), answered: answer("Hello") }),
+  );
+  mkdirSync(join(folder, "tapes"));
+  writeFileSync(join(folder, "tapes", tapeFile(toldId(1))), tapeText(toldTape(1)));
+  writeFileSync(
+    join(folder, "tapes", `${tapeFile(toldId(2))}.partial`),
+    tapeText(toldTape(2)).slice(0, 900),
   );
   mkdirSync(join(folder, "fixtures"));
   writeFileSync(

@@ -94,7 +94,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
       "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, llm, " +
-      "upstreams, routes, chat, conv, mock, faults, response, memory, ops",
+      "upstreams, routes, tape, chat, conv, mock, faults, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [
@@ -176,6 +176,25 @@ describe("loadConfig() reports what is wrong in a file", () => {
       'set: it is "b.md"',
     ]],
     [
+      "tapes without a folder",
+      "tape:\n  mode: auto\nroutes:\n  - to: [mock]\n    tape: strict\n",
+      [
+        'config.yaml:2:9 tape.mode: must be off while tape.folder is empty: it is "auto"',
+        'config.yaml:5:11 routes.0.tape: must be off while tape.folder is empty: it is "strict"',
+      ],
+    ],
+    [
+      "tapes that cannot be as they are told",
+      "tape:\n  folder: t\n  speed: -1\n  volatile: [a..b]\n  redact: ['(?=x)', 'x*', '(']\n",
+      [
+        "config.yaml:3:10 tape.speed: must be a number from 0 to 1000000: 2 = twice as fast, 0 = at once: it is -1",
+        'config.yaml:4:14 tape.volatile.0: must be keys with dots between them, such as metadata.run: it is "a..b"',
+        'config.yaml:5:12 tape.redact.0: must be a regular expression of RE2: looking ahead and behind takes too long: it is "(?=x)"',
+        'config.yaml:5:21 tape.redact.1: must be an expression that needs some text to match: it is "x*"',
+        'config.yaml:5:27 tape.redact.2: must be a regular expression of RE2: missing closing ): `(`: it is "("',
+      ],
+    ],
+    [
       "secrets of nothing but blanks, which would open what they were to lock",
       'auth:\n  token: "   "\nllm:\n  api_key: "\\t"\n',
       ["2:10 auth.token", "4:12 llm.api_key"].map((at) =>
@@ -193,7 +212,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
         "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, llm, upstreams, " +
-        "routes, chat, conv, mock, faults, response, memory, ops",
+        "routes, tape, chat, conv, mock, faults, response, memory, ops",
       ],
     ],
   ];
@@ -250,7 +269,7 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
     ]],
     ["a flag for a whole section", { flags: [flag("server", "{port: 1}")] }, [
       "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, llm.…, upstreams, " +
-      "routes, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
+      "routes, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
     ]],
     ["a flag that makes a contradiction", { flags: [flag("chat.source", "proxy")] }, [
       '--set chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',

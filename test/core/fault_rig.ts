@@ -7,7 +7,7 @@
 
 import { expect } from "bun:test";
 import { parseFaults } from "../../src/config/faults.ts";
-import type { Answer, Step } from "../../src/core/answer.ts";
+import type { Answer, PieceSink, RelayBody, Step } from "../../src/core/answer.ts";
 import type { Call } from "../../src/core/exchange.ts";
 import type { FaultEdits } from "../../src/core/fault_plan.ts";
 import { KnownBody } from "../../src/core/relay_body.ts";
@@ -19,20 +19,37 @@ import { DONE, LAYOUT, saying, settle } from "./driver_rig.ts";
 import { handServer, steps } from "./hand_server.ts";
 
 /** The kinds of answers. "json" comes in one piece, and "relayed json" so from an upstream. */
-export type AnswerKind = "at once" | "paced" | "live" | "relay" | "json" | "relayed json";
+export type AnswerKind =
+  | "at once"
+  | "paced"
+  | "live"
+  | "relay"
+  | "json"
+  | "relayed json"
+  /** An event of 20 kB each 10 ms, thirty of them. */
+  | "large relay";
 
 const TEXTS = ["a", "水", "c"] as const;
 /** What a stream says: three texts and its end mark, at 10, 20, 30 and 40 ms. */
 export const EVENTS = [saying("a"), saying("水"), saying("c"), DONE] as const;
 export const ALL = EVENTS.join("");
 export const EVERY_MS = 10;
+/** What the large one says. */
+const LARGE_EVENTS = 30;
+export const LARGE_EVENT = 20_000;
+export const LARGE = `data: ${"x".repeat(LARGE_EVENT - 8)}\n\n`.repeat(LARGE_EVENTS - 1) +
+  DONE.padStart(LARGE_EVENT, "\n");
 /** What an answer in one piece says. */
 export const JSON_BODY = JSON.stringify({ said: "a水c" });
 
 /** How a connection stands. */
 export type Ending = "whole" | "fin" | "reset" | "open";
 
-function answerOf(kind: AnswerKind, { engine: { wheel }, signal }: Call): Answer {
+function answerOf(
+  kind: AnswerKind,
+  { engine: { wheel }, signal }: Call,
+  count: () => void,
+): Answer {
   switch (kind) {
     case "at once":
     case "json": {
@@ -57,6 +74,18 @@ function answerOf(kind: AnswerKind, { engine: { wheel }, signal }: Call): Answer
         body: new KnownBody(pieces, "end", wheel),
       };
     }
+    case "large relay": {
+      const pieces = Array.from({ length: LARGE_EVENTS }, (_, i) => ({
+        bytes: Buffer.from(LARGE.slice(i * LARGE_EVENT, (i + 1) * LARGE_EVENT)),
+        atUs: (i + 1) * EVERY_MS * 1000,
+      }));
+      return {
+        kind: "relay",
+        status: 200,
+        fields: Fields.of([["content-type", "text/event-stream"]]),
+        body: new CountedBody(new KnownBody(pieces, "end", wheel), count),
+      };
+    }
     case "relayed json": {
       const bytes = Buffer.from(JSON_BODY);
       return {
@@ -77,10 +106,49 @@ async function* told(wheel: Call["engine"]["wheel"], signal: AbortLike) {
   await wheel.until((TEXTS.length + 1) * EVERY_MS, signal);
 }
 
+/** A body whose pieces are counted. */
+class CountedBody implements RelayBody {
+  readonly #inner: RelayBody;
+  readonly #count: () => void;
+
+  constructor(inner: RelayBody, count: () => void) {
+    this.#inner = inner;
+    this.#count = count;
+  }
+
+  whole() {
+    return this.#inner.whole();
+  }
+
+  flow(sink: PieceSink): void {
+    this.#inner.flow({
+      onPiece: (bytes, atUs, isLast) => {
+        this.#count();
+        return sink.onPiece(bytes, atUs, isLast);
+      },
+      onEnd: (ending, error) => sink.onEnd(ending, error),
+    });
+  }
+
+  pause(): void {
+    this.#inner.pause();
+  }
+
+  resume(): void {
+    this.#inner.resume();
+  }
+
+  cancel(): void {
+    this.#inner.cancel();
+  }
+}
+
 /** One answer with faults, and its client. */
 export class FaultRig {
   readonly hand: ReturnType<typeof handServer>;
   #client: RawSocket | undefined = undefined;
+  /** Pieces of a large relay that were asked for and came. */
+  piecesRead = 0;
 
   /** `faults`: as they are written. */
   constructor(kind: AnswerKind, faults: string, faultEdits: FaultEdits = {}) {
@@ -88,9 +156,9 @@ export class FaultRig {
       kind: "ask",
       source: {
         name: "s",
-        answer(_ask, call) {
+        answer: (_ask, call) => {
           call.faults = { faults: parseFaults(faults), draw: () => 0.5 };
-          return answerOf(kind, call);
+          return answerOf(kind, call, () => this.piecesRead++);
         },
       },
       model: () => "m",

@@ -2,7 +2,17 @@ import { afterEach, describe, expect, test } from "bun:test";
 import type { EventEdit, FaultEdits } from "../../src/core/fault_plan.ts";
 import { waitFor } from "../server/launch.ts";
 import { dataEvent } from "../../src/core/dialect.ts";
-import { ALL, type AnswerKind, type Ending, EVENTS, FaultRig, JSON_BODY } from "./fault_rig.ts";
+import {
+  ALL,
+  type AnswerKind,
+  type Ending,
+  EVENTS,
+  FaultRig,
+  JSON_BODY,
+  LARGE,
+  LARGE_EVENT,
+} from "./fault_rig.ts";
+import { WRITE_TIMEOUT_MS } from "./hand_server.ts";
 
 const [A, B, C, DONE] = EVENTS;
 const STREAMS: readonly AnswerKind[] = ["paced", "live", "relay"];
@@ -39,8 +49,8 @@ const STREAMED: Readonly<Record<string, readonly Moment[]>> = {
   "cut@ms=99": [[40, ALL, "whole"]],
   "cut-clean@event=3": [[30, A + B + C, "whole"]],
   "cut-clean@ms=15": [[15, A, "whole"]],
-  "reset": [[20, A + B, "reset"]],
-  "reset@byte=7": [[10, A.slice(0, 7), "reset"]],
+  "reset": [[20, A + B, "open"], [29, A + B, "open"], [30, A + B, "reset"]],
+  "reset@byte=7": [[10, A.slice(0, 7), "open"], [20, A.slice(0, 7), "reset"]],
   "half-open;ms=100": [[20, A + B, "open"], [119, A + B, "open"], [120, A + B, "reset"]],
   "slow-first;ms=50": [[10, "", "open"], [59, "", "open"], [60, ALL, "whole"]],
   "slow-first;ms=25": [[34, "", "open"], [35, A + B + C, "open"], [40, ALL, "whole"]],
@@ -176,10 +186,41 @@ function latinOf(text: string): "latin1" | "utf8" {
   return text.includes("水") ? "utf8" : "latin1";
 }
 
+describe("what is held back", () => {
+  test("is bounded: the source waits, as for a slow client, and goes on behind it", async () => {
+    const rig = await rigOf("large relay", "stall@event=1;ms=500");
+    await rig.to(400);
+    await rig.expect(LARGE.slice(0, LARGE_EVENT), "open");
+    // What has come of it waits here; the rest was not asked for.
+    expect(rig.piecesRead).toBe(5);
+    await rig.to(499);
+    expect(rig.piecesRead).toBe(5);
+    await rig.to(2000);
+    await rig.expect(LARGE, "whole");
+    expect(rig.hand.exchanges[0]!.outcome).toBe("completed");
+  });
+
+  test("is no reason to cut a client off as slow", async () => {
+    const rig = await rigOf("large relay", `stall@event=1;ms=${2 * WRITE_TIMEOUT_MS}`);
+    await rig.to(2 * WRITE_TIMEOUT_MS - 1);
+    await rig.expect(LARGE.slice(0, LARGE_EVENT), "open");
+    await rig.to(2 * WRITE_TIMEOUT_MS + 1000);
+    await rig.expect(LARGE, "whole");
+  });
+
+  test("goes when its client leaves", async () => {
+    const rig = await rigOf("large relay", "stall@event=1;ms=90000");
+    await rig.to(400);
+    rig.client.reset();
+    await waitFor(() => rig.hand.exchanges[0]!.outcome === "client_left");
+  });
+});
+
 describe("faults, at once", () => {
   for (const [faults, [wire, ending]] of Object.entries(AT_ONCE)) {
     test(faults, async () => {
       const rig = await rigOf("at once", faults);
+      await rig.to(10);
       const wanted = latinOf(wire) === "utf8" ? Buffer.from(wire).toString("latin1") : wire;
       await waitFor(() => rig.wire === wanted && rig.client.text !== "", `${wanted}|${rig.wire}`);
       if (ending === "fin") await rig.client.untilFin();

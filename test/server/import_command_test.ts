@@ -19,7 +19,7 @@ test("weir import writes fixtures, and says what it could not take", async () =>
     { match: { userMessage: { equals: "Hi" }, model: "gpt-4o" }, response: { content: "Hello" } },
   ];
   const told = [
-    "weir: other.yaml: not taken: it is no VCR cassette (interactions) and no .llmcap.jsonl capture",
+    "weir: other.yaml: not taken: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture",
     "weir: calls.json, interaction 2: not taken: weir reads no answers of POST /v1/models",
     "weir: 1 fixture of 3 recordings, 2 not taken",
   ].join("\n");

@@ -226,6 +226,41 @@ describe("mock.limits", () => {
     expect((await ask(weir, "/v1/chat/completions", CHAT)).told).toEqual({});
   });
 
+  test("the fault rate-limit tells of the limits that there are, or of one that is made up", async () => {
+    const headers = { "x-weir-fault": "rate-limit;retry-after=2" };
+    for (const [entries, limit] of [[[{ requests_per_min: 600 }], "600"], [[], "60"]] as const) {
+      const weir = await start(entries);
+      const chat = await ask(weir, "/v1/chat/completions", CHAT, { headers });
+      expect([chat.status, chat.headers.get("retry-after-ms")]).toEqual([429, "2000"]);
+      expect(chat.told).toMatchObject({
+        "x-ratelimit-limit-requests": limit,
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": expect.stringMatching(/^1m(?:1|1.9)s$/),
+      });
+      expect(chat.text).toContain(
+        `Limit ${limit}, Used ${limit}, Requested 1. Please try again in 2s.`,
+      );
+      const claude = await ask(weir, "/v1/messages", CLAUDE, { headers });
+      expect([claude.status, claude.headers.get("retry-after")]).toEqual([429, "2"]);
+      expect(claude.told["anthropic-ratelimit-requests-remaining"]).toBe("0");
+      // It has taken nothing.
+      const next = await ask(weir, "/v1/chat/completions", CHAT);
+      expect(next.status).toBe(200);
+      if (entries.length > 0) expect(next.told["x-ratelimit-remaining-requests"]).toBe("599");
+    }
+  });
+
+  test("Anthropic's dialect gives back what an answer has not needed, and OpenAI's does not", async () => {
+    const weir = await start([{ tokens_per_day: 10_000 }]);
+    const statuses = async (path: string, body: object) => [
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000, stream: true })).status,
+      (await ask(weir, path, { ...body, max_tokens: 9000 })).status,
+    ];
+    expect(await statuses("/v1/messages", CLAUDE)).toEqual([200, 200, 200]);
+    expect(await statuses("/v1/chat/completions", CHAT)).toEqual([200, 429, 429]);
+  });
+
   test("several workers keep one limit", async () => {
     const weir = await start([{ requests_per_day: 100 }], {}, 3);
     const got = await Promise.all(

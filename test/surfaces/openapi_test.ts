@@ -34,6 +34,9 @@ function app(secret: string): App {
       writeLog: (_text, done) => done(),
     },
     caOf: () => "",
+    tapeFolder() {
+      throw new Error("there are no tapes");
+    },
     tokens: secret === "" ? [] : [{ name: "test", token: secret }],
     keys: [],
     systemPrompt: "",
@@ -45,9 +48,9 @@ function app(secret: string): App {
 
 const open = app("");
 const locked = app("a-secret-of-this-test");
-afterAll(() => {
-  open.close();
-  locked.close();
+afterAll(async () => {
+  await open.close();
+  await locked.close();
 });
 
 /** The table. */

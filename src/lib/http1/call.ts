@@ -11,6 +11,34 @@ import { Fields } from "./fields.ts";
 import type { ResponseHead } from "./head.ts";
 import { chunkOf, type Http1Upload, LAST_CHUNK, type UploadListener } from "./upload.ts";
 
+/**
+ * Sees what crosses the wire for one request, when it does: what comes, whoever reads it. None may
+ * throw. Behind one of the last three nothing follows.
+ */
+export interface WireTap {
+  /** The last byte of the request has left; once more when it is sent again. */
+  onSent(): void;
+  /** The head of the response is here. */
+  onHead(head: TappedHead): void;
+  /** Bytes of its body, as they were read at once; they are not the tap's to keep. */
+  onBytes(bytes: Uint8Array): void;
+  /** The response is whole. */
+  onWhole(): void;
+  /** The rest will not come. */
+  onBroken(error: unknown): void;
+  /** Nobody wants the rest; `reason`: why, where that is known. */
+  onGivenUp(reason?: unknown): void;
+}
+
+/** The head of a response, for a tap. */
+export interface TappedHead {
+  readonly status: number;
+  readonly statusText: string;
+  readonly fields: Fields;
+  /** True when the body ends with the connection. */
+  readonly isUntilClose: boolean;
+}
+
 /** What is asked. */
 export interface Http1Request {
   readonly method: string;
@@ -27,6 +55,7 @@ export interface Http1Request {
   readonly upload?: Http1Upload | undefined;
   /** Gives up at any moment: the connection is closed and nothing of the request stays behind. */
   readonly signal?: AbortLike;
+  readonly tap?: WireTap | undefined;
 }
 
 /** What came back: the head, and the body that still arrives. The body must be read or cancelled. */
@@ -107,7 +136,7 @@ const PATH = /^[/*][\x21-\x7e]*$/;
  * @throws {TypeError} when method or path cannot stand in a request.
  */
 export function encodeRequest(request: Http1Request, host: string): readonly Uint8Array[] {
-  const { method, path, body, upload } = request;
+  const { method, path, body } = request;
   if (!TOKEN.test(method)) throw new TypeError("Cannot send the request: its method is no token");
   if (!PATH.test(path)) {
     throw new TypeError('Cannot send the request: its path must begin with "/" and be encoded');
@@ -116,13 +145,7 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   const start = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\n`;
   const linesBytes = fields.to - fields.from;
   const bodyBytes = body?.length ?? 0;
-  // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
-  const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
-  const end = upload !== undefined
-    ? uploadLines(upload)
-    : isTold
-    ? `content-length: ${bodyBytes}\r\n\r\n`
-    : "\r\n";
+  const end = `${framingLine(request)}\r\n`;
   const isCopied = bodyBytes > 0 && bodyBytes <= COPIED_BODY_BYTES_MAX;
   const headBytes = start.length + linesBytes + end.length;
   const bytes = Buffer.allocUnsafe(headBytes + (isCopied ? bodyBytes : 0));
@@ -133,11 +156,18 @@ export function encodeRequest(request: Http1Request, host: string): readonly Uin
   return bodyBytes > 0 && !isCopied ? [bytes, body!] : [bytes];
 }
 
-/** How the end of an upload is found, and the end of the head. */
-function uploadLines({ lengthBytes }: Http1Upload): string {
-  return lengthBytes === undefined
-    ? "transfer-encoding: chunked\r\n\r\n"
-    : `content-length: ${lengthBytes}\r\n\r\n`;
+/** The line that says how the end of the body is found; "" = there is none, and nobody asks. */
+export function framingLine(
+  { method, body, upload }: Pick<Http1Request, "method" | "body" | "upload">,
+): string {
+  if (upload !== undefined) {
+    return upload.lengthBytes === undefined
+      ? "transfer-encoding: chunked\r\n"
+      : `content-length: ${upload.lengthBytes}\r\n`;
+  }
+  // RFC 9110 §8.6: a method that takes a body wants to be told that there is none.
+  const isTold = body || method === "POST" || method === "PUT" || method === "PATCH";
+  return isTold ? `content-length: ${body?.length ?? 0}\r\n` : "";
 }
 
 /** A request on its way. */
@@ -163,6 +193,7 @@ export class Call implements BodySource {
   readonly #signal: AbortLike | undefined;
   readonly #owner: CallOwner;
   readonly #receiver: Http1Receiver;
+  readonly #tap: WireTap | undefined;
   #body: Http1Body | null = null;
   /** The response, until its receiver has it. */
   #undelivered: Http1Response | null = null;
@@ -175,6 +206,7 @@ export class Call implements BodySource {
     this.isBodiless = request.method === "HEAD";
     this.isSafe = this.isBodiless || request.method === "GET";
     this.#signal = request.signal;
+    this.#tap = request.tap;
     this.#owner = owner;
     this.#receiver = receiver;
     this.#signal?.addEventListener("abort", this);
@@ -219,9 +251,21 @@ export class Call implements BodySource {
     return this.upload === undefined || this.#isUploaded;
   }
 
+  /** Of the connection: the request has left. */
+  sent(): void {
+    this.#tap?.onSent();
+  }
+
   begin(head: ResponseHead): void {
     this.#body = new Http1Body(this);
     this.#undelivered = new Http1Response(head, this.#body);
+    this.#tap?.onHead(this.#undelivered);
+  }
+
+  /** Of the connection: more of the body. */
+  push(bytes: Uint8Array): void {
+    this.#tap?.onBytes(bytes);
+    this.#body!.push(bytes);
   }
 
   /** Hands the response on if there is one: what came in the packet of its head is in it by now. */
@@ -235,12 +279,15 @@ export class Call implements BodySource {
   /** The response is whole. */
   end(last: Uint8Array | null): void {
     this.#release();
+    if (last !== null) this.#tap?.onBytes(last);
+    this.#tap?.onWhole();
     this.#body!.end(last);
   }
 
   fail(error: Http1Error): void {
     this.#release();
     error.hasBegun = this.hasBegun;
+    this.#tap?.onBroken(error);
     if (this.#body !== null) return this.#body.fail(error);
     this.settle();
     this.#receiver.onError(this.#owner.explain(error));
@@ -251,6 +298,7 @@ export class Call implements BodySource {
     const error = abortedError(this.#signal);
     error.hasBegun = this.hasBegun;
     const carrier = this.#release();
+    this.#tap?.onGivenUp(this.#signal!.reason);
     if (carrier !== null) carrier.abandon();
     else if (this.#body === null) this.#owner.onWaitAborted(this);
     if (this.#body !== null) this.#body.abort(error);
@@ -262,6 +310,7 @@ export class Call implements BodySource {
   }
 
   drop(): void {
+    this.#tap?.onGivenUp();
     this.#release()?.abandon();
   }
 

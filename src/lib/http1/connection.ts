@@ -216,7 +216,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
     const piece = this.#piece;
     this.#piece = null;
     if (this.#parser.isDone && fault === undefined) return this.#complete(call, piece);
-    if (piece !== null) call.body!.push(piece);
+    if (piece !== null) call.push(piece);
     if (this.#call !== call) return; // It was given up by its reader.
     if (fault !== undefined) return this.#fail(fault);
     // A body whose reader is not there yet gets one read of grace: most take it in the same turn,
@@ -288,7 +288,7 @@ export class Connection extends Ticket implements Carrier, ResponseSink {
       if (call.isPayloadLast) {
         this.#isSent = true;
         if (this.#isUsed) this.#sentMs = this.#target.wheel.nowMs;
-        return;
+        return call.sent();
       }
       this.#payloadIndex = 0;
       if (!call.continueUpload()) return; // `onMore` goes on.

@@ -84,10 +84,11 @@ export class ServerExchange {
   #readers: Buffer | null = null;
   /** Undefined = the answer has not begun. */
   #framing: ResponseFraming | undefined = undefined;
-  /** The length that the head tells, whatever comes; -1 = the true one. */
-  #toldBytes = -1;
-  /** True: HTTP's end was sent, and the answer has not ended. */
-  #isSealed = false;
+  /**
+   * The length that the head tells, whatever comes; null = the true one. SEALED = HTTP's end was sent, and
+   * the answer has not ended. One field for both: exchanges are made for each request.
+   */
+  #oddBytes: number | null = null;
   #isLast = false;
   /** The body, once all of it is here and nobody has taken it. */
   #whole: BodyBytes | null = null;
@@ -215,13 +216,13 @@ export class ServerExchange {
 
   /** Before `begin`: the head tells a body of `bytes`, whatever comes. */
   tellLength(bytes: number): void {
-    this.#toldBytes = bytes;
+    this.#oddBytes = bytes;
   }
 
   /** HTTP's end leaves now, and the answer ends with `end`, later. */
   seal(): void {
-    if (this.#carrier === null || this.#isSealed) return;
-    this.#isSealed = true;
+    if (this.#carrier === null || this.#oddBytes === SEALED) return;
+    this.#oddBytes = SEALED;
     if (this.#framing !== "chunked") return;
     scratch.reset(0);
     scratch.lastChunk();
@@ -299,7 +300,7 @@ export class ServerExchange {
     const { isHttp10, method } = this.head;
     const length = typeof first === "string" ? Buffer.byteLength(first) : first.length;
     const isCopied = length <= COPIED_BYTES_MAX;
-    const framing = this.#toldBytes >= 0 ? this.#toldBytes : isHttp10 ? "close" : "chunked";
+    const framing = this.#oddBytes ?? (isHttp10 ? "close" : "chunked");
     this.#writeHead(status, fields, framing, isCopied ? length : 0);
     if (method === "HEAD") {
       carrier.send(scratch.bytes, scratch.length);
@@ -386,7 +387,7 @@ export class ServerExchange {
     if (!isCopied) this.write(last!);
     scratch.reset(isCopied ? length : 0);
     if (isCopied && length > 0) this.#frame(last!, length);
-    if (this.#framing === "chunked" && !this.#isSealed) scratch.lastChunk();
+    if (this.#framing === "chunked" && this.#oddBytes !== SEALED) scratch.lastChunk();
     if (scratch.length > 0) carrier.send(scratch.bytes, scratch.length);
     return this.#end();
   }
@@ -499,6 +500,7 @@ export class ServerExchange {
 }
 
 const NO_BYTES = Buffer.alloc(0);
+const SEALED = -1;
 const NO_HEAD = requestHead();
 
 function joined(pieces: readonly Buffer[]): BodyBytes {

@@ -56,7 +56,7 @@ export function drawnAnswer(profile: LatencyProfile, draw: Draw, size: Size): Dr
 }
 
 /** How many tokens an event has. */
-export function eventTokens(profile: LatencyProfile, draw: Draw): number {
+function eventTokens(profile: LatencyProfile, draw: Draw): number {
   const { event_tokens_min: min, event_tokens_max: max } = profile;
   return min === max ? min : min + Math.floor(draw.at("event") * (max - min + 1));
 }

@@ -198,7 +198,7 @@ function plainName(name: string): string {
  *
  * @throws {TimesFault} without a place when it is a time and nobody says its unit.
  */
-export function columnOf(name: string, unit: TimeUnit | undefined): TimesColumn | undefined {
+function columnOf(name: string, unit: TimeUnit | undefined): TimesColumn | undefined {
   const plain = plainName(name);
   const whole = named(plain);
   if (whole !== undefined) {

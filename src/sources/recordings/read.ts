@@ -6,6 +6,7 @@
 
 import { readCapture } from "./llmcap.ts";
 import type { Recordings } from "./recording.ts";
+import { readTapeText } from "./tape.ts";
 import { readCassette } from "./vcr.ts";
 
 /** The exchanges in `text`, whose file is called `file` in what is said of them. */
@@ -15,8 +16,8 @@ export function readRecordings(text: string, file: string): Recordings {
     untaken: [{ place: file, why }],
   });
   try {
-    return readCapture(text, file) ?? readCassette(text, file) ??
-      untaken("it is no VCR cassette (interactions) and no .llmcap.jsonl capture");
+    return readTapeText(text, file) ?? readCapture(text, file) ?? readCassette(text, file) ??
+      untaken("it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture");
   } catch (error) {
     return untaken((error as Error).message);
   }

@@ -479,7 +479,7 @@ class Reading {
       }
       case "read64": {
         const { read64, us } = this.#checked(LINES.read64, value);
-        const bytes = Uint8Array.from(Buffer.from(read64, "base64"));
+        const bytes = new Uint8Array(Buffer.from(read64, "base64"));
         return void this.#reads.push({ bytes, atUs: this.#time(us) });
       }
       case "redacted":

@@ -274,7 +274,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   }
 }
 
-function brokenOff(cause: unknown): AppError {
+/** The error for a body that ends before it is whole. */
+export function brokenOff(cause: unknown): AppError {
   return new AppError(
     "upstream_broken",
     "The upstream closed the connection before its answer was complete",

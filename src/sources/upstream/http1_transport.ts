@@ -56,8 +56,8 @@ export function http1Transport(options: Http1TransportOptions): Transport {
   }
 
   return {
-    send({ method, path, fields, body, upload, signal }, receiver) {
-      client.send({ method, path: fullPath(path), fields, body, upload, signal }, receiver);
+    send(request, receiver) {
+      client.send({ ...request, path: fullPath(request.path) }, receiver);
     },
     close: () => client.close(),
   };

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { Answer, Ask, Relay, Source, Usage } from "../../core/answer.ts";
+import type { Answer, Ask, DialectName, Relay, Source, Usage } from "../../core/answer.ts";
 import type { AnswerLimits, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
@@ -74,35 +74,48 @@ function wordOf(name: string): RegExp {
   return new RegExp(before + RegExp.escape(name) + after, "u");
 }
 
+/** What reading needs besides. */
+export interface RespeakOptions {
+  /** For answers whose usage is not told; absent = nobody is told then. */
+  readonly count?: CountUsage;
+  /** Takes weir's own keys out of what an error quotes; absent = there are none. */
+  readonly mask?: Mask;
+  /** How answers in another dialect than was asked for are read, as tapes may be; undefined = they cannot be. */
+  readonly dialectOf?: (name: DialectName) => UpstreamDialect | undefined;
+}
+
 /**
  * `source`, whose relays are read wherever it does not speak the client's dialect, as far as `limits`
  * let them be; what it turns out not to know is asked again in the dialect that it does.
- * `streamOptions` are those of the upstream behind it: it learns from what comes back. `count` is for
- * answers whose usage is not told; absent = nobody is told then. `mask` takes weir's own
- * keys out of what an error quotes; absent = there are none.
+ * `streamOptions` are those of the upstream behind it: it learns from what comes back.
  */
 export function respeak(
   source: Source,
   speaks: Speaks,
   limits: AnswerLimits,
   streamOptions: StreamOptions,
-  count?: CountUsage,
-  mask: Mask = (text) => text,
+  options: RespeakOptions = {},
 ): Source {
   const { asked } = speaks;
   if (asked === undefined) return source;
 
   function answer(ask: Ask, call: Call): Answer | Promise<Answer> {
-    const { wire } = ask;
-    if (!speaks.has(wire?.dialect)) {
-      return new Reading(source, asked!, limits, streamOptions, count, mask, ask, call).ask();
-    }
+    if (!speaks.has(ask.wire?.dialect)) return reading(ask, call).ask();
     const given = source.answer(ask, call);
-    const isSure = speaks.isSureOf(wire!.dialect) || wire!.upload !== undefined;
-    if (isSure) return given;
     return given instanceof Promise
-      ? given.then((settled) => checked(settled, ask, call))
-      : checked(given, ask, call);
+      ? given.then((settled) => take(settled, ask, call))
+      : take(given, ask, call);
+  }
+
+  function reading(ask: Ask, call: Call): Reading {
+    return new Reading(source, asked!, limits, streamOptions, options, ask, call);
+  }
+
+  function take(given: Answer, ask: Ask, call: Call): Answer | Promise<Answer> {
+    const { dialect, upload } = ask.wire!;
+    if (isForeign(given, dialect)) return reading(ask, call).read(given);
+    const isSure = speaks.isSureOf(dialect) || upload !== undefined;
+    return isSure ? given : checked(given, ask, call);
   }
 
   /** `relay`, or what the upstream says in its own dialect when it does not know that one. */
@@ -117,13 +130,18 @@ export function respeak(
   return { name: source.name, answer };
 }
 
+/** True when `answer` says that it is in another dialect than its client's. */
+function isForeign(answer: Answer, own: DialectName): boolean {
+  return answer.kind === "relay" && answer.dialect !== undefined && answer.dialect !== own;
+}
+
 /** One turn asked and read. */
 class Reading {
   readonly #source: Source;
   readonly #dialect: UpstreamDialect;
   readonly #limits: AnswerLimits;
   readonly #streamOptions: StreamOptions;
-  readonly #count: CountUsage | undefined;
+  readonly #options: RespeakOptions;
   readonly #mask: Mask;
   readonly #ask: Ask;
   readonly #call: Call;
@@ -137,8 +155,7 @@ class Reading {
     dialect: UpstreamDialect,
     limits: AnswerLimits,
     streamOptions: StreamOptions,
-    count: CountUsage | undefined,
-    mask: Mask,
+    options: RespeakOptions,
     ask: Ask,
     call: Call,
   ) {
@@ -146,8 +163,8 @@ class Reading {
     this.#dialect = dialect;
     this.#limits = limits;
     this.#streamOptions = streamOptions;
-    this.#count = count;
-    this.#mask = mask;
+    this.#options = options;
+    this.#mask = options.mask ?? ((text) => text);
     this.#ask = ask;
     this.#call = call;
   }
@@ -157,22 +174,28 @@ class Reading {
     this.#hasOptions = this.#streamOptions.areSent;
     const answer = this.#source.answer(this.#ask, this.#call);
     return answer instanceof Promise
-      ? answer.then((settled) => this.#read(settled))
-      : this.#read(answer);
+      ? answer.then((settled) => this.read(settled))
+      : this.read(answer);
   }
 
-  #read(answer: Answer): Answer | Promise<Answer> {
+  /** `answer` as steps, unless it is in its client's own dialect. */
+  read(answer: Answer): Answer | Promise<Answer> {
     if (answer.kind !== "relay") return answer;
-    const { status } = answer;
-    if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer));
+    const { status, dialect: name = this.#dialect.name } = answer;
+    if (name === this.#ask.wire?.dialect) return answer;
+    const dialect = name === this.#dialect.name ? this.#dialect : this.#options.dialectOf?.(name);
+    if (dialect === undefined) {
+      answer.body.cancel();
+      throw new AppError("upstream_broken", `Cannot read an answer in the dialect ${name}`);
+    }
+    if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer), dialect);
     if (status >= 200 && status < 300) {
       if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
-      const count = this.#count === undefined
-        ? undefined
-        : (said: string) => this.#count!(this.#ask.turn(), said);
+      const { count: counted } = this.#options;
+      const count = counted && ((said: string) => counted(this.#ask.turn(), said));
       const steps = new LiveSteps(
         decoded(answer),
-        this.#dialect,
+        dialect,
         this.#limits,
         this.#call,
         this.#mask,
@@ -188,7 +211,10 @@ class Reading {
   }
 
   /** Reads why the upstream refuses, as far as it says so: half a sentence is better than none. */
-  async #refused({ status, fields, body }: Relay): Promise<Answer> {
+  async #refused(
+    { status, fields, body }: Relay,
+    dialect: UpstreamDialect,
+  ): Promise<Answer> {
     const { bytes } = await gatherBody(body, this.#call.signal, REFUSAL_BYTES_MAX);
     const text = new TextDecoder().decode(bytes);
     if (this.#isSecond) this.#streamOptions.onRefusedWithout();
@@ -203,7 +229,7 @@ class Reading {
       return await this.ask();
     }
     // Both: the sentence is cut at a length, and JSON may spell a key with escapes.
-    const error = this.#dialect.readError(status, this.#mask(text));
+    const error = dialect.readError(status, this.#mask(text));
     const again = AGAIN_FIELDS.flatMap((name) => {
       const value = fields.get(name);
       return value !== null && AGAIN_VALUE.test(value) ? [[name, value] as const] : [];

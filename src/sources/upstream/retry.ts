@@ -61,8 +61,12 @@ class Retrying implements AnswerReceiver {
   readonly #ask: Ask;
   readonly #call: Call;
   #attempts = 0;
-  #resolve!: (answer: Answer) => void;
-  #reject!: (reason: unknown) => void;
+  #resolve: ((answer: Answer) => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
+  /** What came of it, where that was known at once. */
+  #answer: Answer | undefined;
+  #hasFailed = false;
+  #error: unknown;
 
   constructor(source: EagerSource, options: RetryOptions, ask: Ask, call: Call) {
     this.#source = source;
@@ -71,12 +75,25 @@ class Retrying implements AnswerReceiver {
     this.#call = call;
   }
 
-  run(): Promise<Answer> {
+  run(): Answer | Promise<Answer> {
+    this.#try();
+    if (this.#answer !== undefined) return this.#answer;
     return new Promise((resolve, reject) => {
+      if (this.#hasFailed) return reject(this.#error);
       this.#resolve = resolve;
       this.#reject = reject;
-      this.#try();
     });
+  }
+
+  #succeed(answer: Answer): void {
+    if (this.#resolve === undefined) this.#answer = answer;
+    else this.#resolve(answer);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#reject !== undefined) return this.#reject(error);
+    this.#hasFailed = true;
+    this.#error = error;
   }
 
   #try(): void {
@@ -86,18 +103,18 @@ class Retrying implements AnswerReceiver {
 
   /** Of the source. */
   onAnswer(answer: Answer): void {
-    if (!isBusy(answer) || !this.#mayTryAgain()) return this.#resolve(answer);
+    if (!isBusy(answer) || !this.#mayTryAgain()) return this.#succeed(answer);
     const { random, wallMs } = this.#options;
     const askedMs = retryAfterMs(answer.fields, wallMs());
-    if (askedMs === Infinity) return this.#resolve(answer); // more patience than weir has
+    if (askedMs === Infinity) return this.#succeed(answer); // more patience than weir has
     answer.body.cancel();
     this.#tryAgain(`status ${answer.status}`, askedMs ?? backoffMs(this.#attempts, random));
   }
 
   /** Of the source. */
   onError(error: unknown): void {
-    if (!isUnreachable(error)) return this.#reject(error);
-    if (!this.#mayTryAgain()) return this.#reject(this.#isBodyHere ? error : goneBody(error));
+    if (!isUnreachable(error)) return this.#fail(error);
+    if (!this.#mayTryAgain()) return this.#fail(this.#isBodyHere ? error : goneBody(error));
     this.#tryAgain(error.message, backoffMs(this.#attempts, this.#options.random));
   }
 
@@ -120,7 +137,7 @@ class Retrying implements AnswerReceiver {
     // A client that leaves ends the wait even when its answer would be finished: there is none.
     wheel.until(wheel.nowMs + delayMs, leaving).then((isTime) => {
       if (isTime) this.#try();
-      else this.#reject(leaving.reason);
+      else this.#fail(leaving.reason);
     });
   }
 }

@@ -9,6 +9,7 @@ import { rootCertificates } from "node:tls";
 import { AppError } from "../../core/errors.ts";
 import type { Abort } from "../../lib/abort.ts";
 import type { BodyReader } from "../../lib/http1/body.ts";
+import type { WireTap } from "../../lib/http1/call.ts";
 import { Fields } from "../../lib/http1/fields.ts";
 import type { Http1Upload } from "../../lib/http1/upload.ts";
 
@@ -24,6 +25,8 @@ export interface TransportRequest {
   readonly upload?: Http1Upload | undefined;
   /** Aborts the request in every window: connecting, waiting, reading. */
   readonly signal: Abort | AbortSignal;
+  /** Sees what crosses the wire. */
+  readonly tap?: WireTap | undefined;
 }
 
 /** An upstream's answer: its head, and its body as it comes. */
@@ -104,7 +107,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
 
   async function ask(request: TransportRequest): Promise<TransportResponse> {
-    const { method, path, fields, body, upload, signal } = request;
+    const { method, path, fields, body, upload, signal, tap } = request;
     if (upload !== undefined) throw new TypeError("Cannot send a body that is still coming");
     let response: Response;
     try {
@@ -116,29 +119,50 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
         signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
         ...route,
       };
-      response = await fetch(base_url + path, init as RequestInit);
+      const asked = fetch(base_url + path, init as RequestInit);
+      tap?.onSent(); // `fetch` does not tell
+      response = await asked;
     } catch (cause) {
-      if (signal.aborted) throw signal.reason;
+      if (signal.aborted) {
+        tap?.onGivenUp(signal.reason);
+        throw signal.reason;
+      }
       const { code } = cause as { readonly code?: unknown };
-      if (resend === "never" && code === "ECONNRESET") throw closedUnsaid(base_url, cause);
-      throw unreachable(base_url, configKey, cause);
+      const error = resend === "never" && code === "ECONNRESET"
+        ? closedUnsaid(base_url, cause)
+        : unreachable(base_url, configKey, cause);
+      tap?.onBroken(error);
+      throw error;
     }
-    const reader = response.body?.getReader();
+    const { status, statusText, body: answer } = response;
+    const head = { status, fields: Fields.of(response.headers), isUntilClose: false };
+    tap?.onHead({ ...head, statusText });
+    const reader = answer?.getReader();
     return {
-      status: response.status,
-      fields: Fields.of(response.headers),
-      isUntilClose: false, // `fetch` does not tell
+      ...head,
       isOver: false,
       whole: () => undefined,
       next(waiting) {
-        if (reader === undefined) return null;
+        if (reader === undefined) {
+          tap?.onWhole();
+          return null;
+        }
         reader.read().then(
-          ({ done, value }) => waiting.onPiece(done ? null : value),
-          (error) => waiting.onBroken(error),
+          ({ done, value }) => {
+            if (done) tap?.onWhole();
+            else tap?.onBytes(value);
+            waiting.onPiece(done ? null : value);
+          },
+          (error) => {
+            if (signal.aborted) tap?.onGivenUp(signal.reason);
+            else tap?.onBroken(error);
+            waiting.onBroken(error);
+          },
         );
         return undefined;
       },
       cancel() {
+        tap?.onGivenUp();
         reader?.cancel().catch(() => {}); // it is given up: how that ends is nobody's matter
       },
     };

@@ -6,22 +6,20 @@
  * @module
  */
 
-import type { Turn } from "../../core/turn.ts";
-import type { Answer, Ask, Relay, Source, Wire } from "../../core/answer.ts";
-import type { UpstreamDialect } from "../../core/dialect.ts";
+import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import { UpstreamCall } from "../../core/upstream_call.ts";
 import { Abort } from "../../lib/abort.ts";
 import { basicOf } from "../../lib/userinfo.ts";
-import { Fields } from "../../lib/http1/fields.ts";
+import type { WireTap } from "../../lib/http1/call.ts";
+import { type Asked, AskWriter } from "./asked.ts";
 import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from "./attempt.ts";
 import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
-import { withModel } from "../../dialects/openai_chat/peek_model.ts";
 import { redirectError } from "./redirect.ts";
 import type { Speaks } from "./speaks.ts";
 import type { StreamOptions } from "./stream_options.ts";
-import type { Transport } from "./transport.ts";
+import type { Transport, TransportRequest } from "./transport.ts";
 
 /** Where an upstream is and how patient weir is with it; an entry of `upstreams`, or `llm`. */
 export interface UpstreamOptions extends AttemptLimits {
@@ -50,6 +48,12 @@ export interface AnswerReceiver {
   onError(error: unknown): void;
 }
 
+/** Sees one request and its answer cross the wire. */
+export interface RequestTap extends WireTap {
+  /** The request as it will be sent: gives what is to be sent in its place. */
+  begin(request: TransportRequest): TransportRequest;
+}
+
 /** A source that answers without a promise as well, which is 1 % of a proxied request. */
 export interface EagerSource extends Source {
   /** As `answer`. May call back at once; never throws. */
@@ -62,7 +66,8 @@ export class Upstream implements EagerSource {
   readonly #options: UpstreamOptions;
   readonly #transport: Transport;
   readonly #speaks: Speaks;
-  readonly #streamOptions: StreamOptions;
+  /** Writes what it is asked. */
+  readonly asks: AskWriter;
   /** Host and port, for whoever reads about a call. */
   readonly #host: string;
   /** Redirects are answers of what is no API of a model, and errors of what is. */
@@ -76,7 +81,7 @@ export class Upstream implements EagerSource {
     streamOptions: StreamOptions,
   ) {
     this.#options = options;
-    this.#streamOptions = streamOptions;
+    this.asks = new AskWriter(options.model_id, speaks, streamOptions);
     this.#transport = transport;
     this.#speaks = speaks;
     this.#host = hostOf(options.base_url);
@@ -94,69 +99,44 @@ export class Upstream implements EagerSource {
   }
 
   begin(ask: Ask, call: Call, receiver: RelayReceiver): void {
-    const { model_id } = this.#options;
-    const wire = this.#speaks.has(ask.wire?.dialect) ? ask.wire : undefined;
-    // What is passed without being read is passed as it is.
-    const modelUp = wire?.dialect === "openai" ? "" : model_id;
-    if (wire?.body !== null) call.model ||= modelUp;
     try {
-      if (wire !== undefined && hasPassedWeir(wire.fields)) throw loopDetected();
-      const { dialect, method, path, fields, body, upload } = wire ?? this.#wireOf(ask, call);
-      const up = UpstreamCall.of(call, this.#host);
-      up.method = method;
-      const signal = new Abort();
-      const request = {
-        method,
-        path,
-        fields: this.#headersFor(up).of(fields),
-        body: upload === undefined ? withModel(body, modelUp) : null,
-        upload,
-        signal,
-      };
-      new Attempt(
-        request,
-        dialect,
-        signal,
-        this.#transport,
-        this.#options,
-        call,
-        up,
-        receiver,
-        this.#check,
-      ).run();
+      this.send(this.asks.of(ask, call), call, receiver);
     } catch (error) {
       receiver.onError(error);
     }
   }
 
-  /** A request for a turn that came in another dialect. */
-  #wireOf(ask: Ask, call: Call): Wire {
-    const { asked } = this.#speaks;
-    if (asked === undefined) throw new TypeError(`Cannot ask ${this.#host} for a turn`);
-    const turn = ask.turn();
-    if (turn.prompts !== undefined) checkCompletion(turn);
-    const { model_id } = this.#options;
-    const model = turn.isDefaultModel ? model_id || turn.model : turn.model || model_id;
-    call.model = model;
-    return {
-      dialect: asked.name,
-      method: "POST",
-      path: asked.path,
-      fields: TURN_FIELDS,
-      body: new TextEncoder().encode(this.#written(asked, { ...turn, model })),
+  /**
+   * Asks what `asks` has written. `tap` sees what crosses the wire.
+   *
+   * @throws {AppError} when it must not be asked.
+   */
+  send(asked: Asked, call: Call, receiver: RelayReceiver, tap?: RequestTap): void {
+    const { dialect, method, path, fields, body, upload } = asked;
+    if (asked.isOwn && hasPassedWeir(fields)) throw loopDetected();
+    const up = UpstreamCall.of(call, this.#host);
+    up.method = method;
+    const signal = new Abort();
+    const request = {
+      method,
+      path,
+      fields: this.#headersFor(up).of(fields),
+      body,
+      upload,
+      signal,
+      tap,
     };
-  }
-
-  /** The body that asks for `turn`. What cannot be asked is refused by the name that its client has for it. */
-  #written(asked: UpstreamDialect, turn: Turn): string {
-    try {
-      return asked.writeRequest(turn, this.#streamOptions.areSent);
-    } catch (error) {
-      const own = error instanceof AppError ? turn.spelled?.[error.param ?? ""] : undefined;
-      if (!(error instanceof AppError) || own === undefined) throw error;
-      const message = error.message.replaceAll(`'${error.param}'`, `'${own}'`);
-      throw new AppError(error.code, message, { param: own });
-    }
+    new Attempt(
+      tap === undefined ? request : tap.begin(request),
+      dialect,
+      signal,
+      this.#transport,
+      this.#options,
+      call,
+      up,
+      receiver,
+      this.#check,
+    ).run();
   }
 
   #headersFor({ traceHeaders }: UpstreamCall): HeadersUp {
@@ -179,28 +159,6 @@ export class Upstream implements EagerSource {
   }
 }
 
-/** @throws {AppError} when no conversation can stand for a request of completions. */
-function checkCompletion({ prompts, params }: Turn): void {
-  const what = prompts!.length > 1
-    ? "several prompts at once: send one request for each"
-    : params["suffix"] !== undefined
-    ? "a suffix: leave it out"
-    : undefined;
-  if (what === undefined) return;
-  throw new AppError(
-    "request_invalid",
-    `The upstream has no /completions, and its conversations cannot take ${what}`,
-    { param: prompts!.length > 1 ? "prompt" : "suffix" },
-  );
-}
-
-/** What weir says when it asks by itself. */
-const TURN_FIELDS = Fields.of([
-  ["content-type", "application/json"],
-  ["accept", "text/event-stream, application/json"],
-  ["user-agent", "weir"],
-]);
-
 function loopDetected(): AppError {
   return new AppError(
     "loop_detected",
@@ -209,7 +167,7 @@ function loopDetected(): AppError {
 }
 
 /** Host and port of `url`, with the port that its protocol stands for. */
-function hostOf(url: string): string {
+export function hostOf(url: string): string {
   const { protocol, hostname, port } = new URL(url);
   return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }

@@ -191,6 +191,7 @@ export class Look {
       key: facts.tokenName,
       request_id: facts.requestId,
       fixture: facts.fixture === "" ? null : facts.fixture,
+      tape: facts.tape === "" ? null : facts.tape,
       ...(facts.misses.length === 0 ? {} : { misses: facts.misses }),
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,

@@ -73,12 +73,6 @@ describe("limitError()", () => {
     expect(headers).not.toHaveProperty("retry-after-ms");
   });
 
-  test("a fault's own sentence stays", () => {
-    const refusal = { by: "requests_per_min", limit: 50, waitMs: 1200, message: "Slow!" } as const;
-    const { message } = limitError(reached, { atMs: AT_MS, foretoldTokens: 0, refusal });
-    expect(message).toBe("Slow!");
-  });
-
   test.each(
     [
       ["overloaded", 529, "overloaded_error", "Overloaded"],

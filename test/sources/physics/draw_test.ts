@@ -47,7 +47,7 @@ function firstTokenCdf(profile: LatencyProfile, uncached: number): (x: number) =
   const { slow_share, slow_factor_min: min, slow_factor_max: max } = profile;
   const usual = (x: number) => lognormalCdf({ median, sigma }, x);
   // The even factor, in so many equal parts.
-  const parts = 200;
+  const parts = 50;
   const slow = (x: number) => {
     let sum = 0;
     for (let i = 0; i < parts; i++) sum += usual(x / (min + (max - min) * (i + 0.5) / parts));

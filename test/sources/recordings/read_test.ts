@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { plainPieces, type Recording } from "../../../src/sources/recordings/recording.ts";
 import { readRecordings } from "../../../src/sources/recordings/read.ts";
+import { type Tape, tapeText } from "../../../src/sources/tape/format.ts";
+import { toldTape } from "../tape/told_tape.ts";
 import { answer, capture, cassette, question, stream } from "./cassettes.ts";
 
 /** The one recording in `text`, with its bodies as texts. */
@@ -167,8 +169,49 @@ describe("a capture", () => {
   });
 });
 
+describe("a tape", () => {
+  test("is read with the times of its reads, below the upstream's base URL", () => {
+    const tape = toldTape(1, { base: "/openai/v1" });
+    const { recordings, untaken } = readRecordings(tapeText(tape), "a.tape.jsonl");
+    const [{ pieces, ...rest }] = recordings as [Recording];
+    expect(untaken).toEqual([]);
+    expect(rest).toEqual({
+      place: "a.tape.jsonl",
+      method: "POST",
+      path: "/openai/v1/chat/completions",
+      request: tape.request.body,
+      status: 200,
+      fields: new Map([["content-type", "text/event-stream"]]),
+      hasTimes: true,
+    });
+    expect(pieces).toEqual(tape.reads);
+    expect(textOf(pieces)).toBe(stream("你好 ", "🌊"));
+  });
+
+  test("is not taken when it is not whole", () => {
+    const text = tapeText(toldTape(1));
+    const ended = (how: Tape["ending"]["how"], more: Partial<Tape> = {}) =>
+      tapeText(toldTape(1, { ending: { how, atUs: 400_000, error: "" }, ...more }));
+    const cases: readonly (readonly [string, string])[] = [
+      [text.slice(0, 600), "line 4: the file ends in the middle of it"],
+      [
+        text.replace("Hi", "Ho"),
+        "line 3: its check sum is wrong: it was changed, or a line before it is missing",
+      ],
+      [ended("client_left"), "its client left before the answer had ended"],
+      [ended("upstream_broke"), "its answer broke off"],
+      [
+        ended("timed_out", { response: undefined, reads: [], redactions: [] }),
+        "its answer did not come in time",
+      ],
+    ];
+    for (const [broken, reason] of cases) expect(why(broken)).toEqual([`a.yaml: ${reason}`]);
+  });
+});
+
 test("a file that is neither says so", () => {
-  const neither = "a.yaml: it is no VCR cassette (interactions) and no .llmcap.jsonl capture";
+  const neither =
+    "a.yaml: it is no tape, no VCR cassette (interactions) and no .llmcap.jsonl capture";
   for (const text of ["", "fixtures: []", '{"log":{}}', "7"]) expect(why(text)).toEqual([neither]);
   expect(why("a: [")[0]).toStartWith("a.yaml: it is no YAML and no JSON: ");
 });

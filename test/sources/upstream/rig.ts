@@ -174,7 +174,7 @@ export class Rig {
       SPEAKS_CHAT,
       { ...ANSWER_LIMITS, ...limits },
       streamOptions,
-      count,
+      count === undefined ? {} : { count },
     );
   }
 
