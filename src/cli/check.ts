@@ -12,7 +12,7 @@ import { oddities } from "./introduction.ts";
 import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
-import { readTokens } from "./token_files.ts";
+import { readKeys, readTokens } from "./token_files.ts";
 
 /** Prints the effective config, where each setting came from, and no secret. */
 export const check = defineCommand({
@@ -40,6 +40,7 @@ export const check = defineCommand({
     const { config, origins, file, warnings, workflows, workflowFiles } = settings;
     readTls(settings);
     readTokens(settings);
+    readKeys(settings);
     readLatency(settings);
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
