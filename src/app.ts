@@ -11,8 +11,9 @@ import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
-import { watchAll } from "./core/events.ts";
+import { type Event, type Watch, watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
+import { FREE, type KeyFacts } from "./core/keys.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
@@ -33,6 +34,8 @@ import { preflightHeaders } from "./ops/cors.ts";
 import { Admission } from "./ops/admission.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
+import { digestOf, KeyRing } from "./ops/key_ring.ts";
+import { KeyWatch } from "./ops/key_watch.ts";
 import type { ConnectionReadings } from "./ops/metrics.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { METRICS_HEADERS, metricsText } from "./ops/metrics_text.ts";
@@ -40,16 +43,20 @@ import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.t
 import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
+import { Spending } from "./ops/spending.ts";
+import { hasBudget, usageWatch } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
+import { KeyGuard } from "./sources/keys/guard.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
+import { openStore, openUsageLog } from "./store/open.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
 import type { Desk } from "./surfaces/admin/desk.ts";
@@ -121,14 +128,21 @@ export interface World {
   readonly connections?: () => ConnectionReadings;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
-  /** The tokens that open the door; none = it is open. */
+  /** The tokens of the `auth` section: keys without limits. */
   readonly tokens: readonly BearerToken[];
+  /** The keys of the config. */
+  readonly keys: readonly ConfiguredKey[];
   /** Asks every process of this weir, this one with them. Absent: there is only this app. */
   readonly gather?: Gather;
   /** The other workers of this weir. Absent: there are none. */
   readonly peers?: Peers;
   /** What outlives this app: fixtures that were added, and the journal. */
   readonly desk: Desk;
+}
+
+/** A key of the config, and its text; "" = only its digest is known. */
+export interface ConfiguredKey extends KeyFacts {
+  readonly token: string;
 }
 
 /** A whole weir without its port. */
@@ -149,6 +163,8 @@ export interface App extends Http1Handler {
   readonly workflows: Workflows;
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
+  /** Keys and usage, where the door is locked. */
+  readonly keys: KeyDesk | undefined;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
   readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
@@ -171,7 +187,9 @@ export function makeApp(
   const { server, llm, mock } = config;
   const { wallMs, uuid } = world;
   const model = defaultModel(config);
-  const secrets = world.tokens.map(({ token }) => token);
+  const secrets = [...world.tokens, ...world.keys].map(({ token }) => token)
+    .filter((token) => token !== "");
+  const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -199,7 +217,11 @@ export function makeApp(
   const engine: Engine = {
     wheel,
     streams,
-    watch: admission.countsClients ? watchAll([observer.watch, admission.watch]) : observer.watch,
+    watch: watchAll([
+      observer.watch,
+      ...(admission.countsClients ? [admission.watch] : []),
+      ...(isLocked ? [(event: Event) => keys?.watch(event)] : []),
+    ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
     startTrace: observer.startTrace,
@@ -208,6 +230,7 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
+  const keys = isLocked ? keyDesk(config, world, engine) : undefined;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
     ? undefined
@@ -223,21 +246,29 @@ export function makeApp(
     watch: engine.watch,
     ordinals: desk.ordinals,
   };
-  const sources = composeSources(config, sourcesWorld, tokens, wheel, {
-    shelf: desk.shelf,
-    responder: responder({
-      tokens,
-      promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
-      pace: mock,
-      validate: mock.validate,
-      random: world.random,
-      draws: chance,
-      ...strikes,
-      wallMs,
-    }),
-    isStrict: mock.strict,
-    keepsViews: config.ops.journal === "bodies",
-  }, strikes);
+  const sources = composeSources(
+    config,
+    sourcesWorld,
+    tokens,
+    wheel,
+    {
+      shelf: desk.shelf,
+      responder: responder({
+        tokens,
+        promptTokens: (prompt) => promptTokens(prompt, tokens.of(prompt.model)),
+        pace: mock,
+        validate: mock.validate,
+        random: world.random,
+        draws: chance,
+        ...strikes,
+        wallMs,
+      }),
+      isStrict: mock.strict,
+      keepsViews: config.ops.journal === "bodies",
+    },
+    strikes,
+    keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits },
+  );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
     ...{ wallMs, uuid },
@@ -250,9 +281,9 @@ export function makeApp(
   const workflows = composeWorkflows(config, world, driver, asked, definition);
 
   // Who may ask, and what the surfaces share.
-  const authorize = bearerAuth(world.tokens);
+  const authorize = bearerAuth(keys?.ring);
   const { secret_key: secretKey } = config.auth;
-  const checkVisitor = jwtAuth({ secretKey, tokens: world.tokens, wallMs });
+  const checkVisitor = jwtAuth({ secretKey, keys: keys?.ring, wallMs });
   const second = new WallSecond(wheel, wallMs);
   const peers = world.peers ?? NO_PEERS;
   const stamps = new Stamps(() => second.now, world.randomBytes, peers.own);
@@ -271,7 +302,7 @@ export function makeApp(
   const { main } = sources;
   const ofMain = { source: main, isRelaying: sources.isRelaying(main) };
   const door = v1Door(authorize, secrets);
-  const anthropic = { stamps, authorize: apiKeyAuth(world.tokens) };
+  const anthropic = { stamps, authorize: apiKeyAuth(keys?.ring) };
   const passedBy = (door: PassedDoor, name = "v1_passed") =>
     passed({
       name,
@@ -458,8 +489,8 @@ export function makeApp(
   const router = new Router(routes, ({ auth, holds }) => {
     if (auth === "admin") return true; // a token in a page of elsewhere is a token in wrong hands
     if (auth === "none" || holds === "nothing") return false;
-    const isLocked = secrets.length > 0 || (auth === "token" && secretKey !== "");
-    return !isLocked && (holds === "state" || spendsOwnKey);
+    const hasLock = keys !== undefined || (auth === "token" && secretKey !== "");
+    return !hasLock && (holds === "state" || spendsOwnKey);
   });
   const guard = new OriginGuard(server);
   const unservedBy = unserved({ router, stamps, workflowBases });
@@ -485,7 +516,7 @@ export function makeApp(
     const { auth } = route;
     const other = route.serveAnthropic;
     const serve = other !== undefined && head.fields.has("anthropic-version") ? other : route.serve;
-    if (auth === "admin" && secrets.length === 0 && !isFromHere(exchange)) {
+    if (auth === "admin" && keys === undefined && !isFromHere(exchange)) {
       return refuse(exchange, client, notFromHere(), serve);
     }
     if (isGuarded) {
@@ -496,7 +527,8 @@ export function makeApp(
       return answerPage(() => serve(webRequest(head), params), exchange, client);
     }
     admission.count(client);
-    driver.answer(serve, { head, params, body: exchange, client }, exchange);
+    const { opens } = route;
+    driver.answer(serve, { head, params, body: exchange, client, opens }, exchange);
   }
 
   /** Why pages of other sites get no answer; undefined = this one is none, and may read it. */
@@ -563,9 +595,12 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const isTroubled = trouble !== "" || fixtureTrouble !== "" || tapeTrouble !== "";
+    const keyTrouble = keys?.trouble ?? "";
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
+    const isTroubled = troubles.some((text) => text !== "");
+    const isOk = app.status === "ok";
     return {
-      status: app.status === "ok" && isTroubled ? "degraded" : app.status,
+      status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -576,6 +611,7 @@ export function makeApp(
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
+      ...(keyTrouble === "" ? {} : { store: keyTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
     };
   }
@@ -620,7 +656,8 @@ export function makeApp(
     tokens,
     memory,
     workflows,
-    needsToken: world.tokens.length > 0,
+    needsToken: keys !== undefined,
+    keys,
     async close() {
       conversations.close();
       await sources.close();
@@ -630,6 +667,61 @@ export function makeApp(
     status: "starting",
   };
   return app;
+}
+
+/** What knows and counts who asks, where the door is locked. */
+interface KeyDesk {
+  readonly ring: KeyRing;
+  readonly guard: KeyGuard;
+  readonly watch: Watch;
+  /** True while nobody knows yet which keys there are, or whether they can be read. */
+  readonly isReading: boolean;
+  /** What is wrong with the store; "" = nothing, or nobody needs it. */
+  readonly trouble: string;
+  /** Keeps what is to be kept, and looks no more. */
+  close(): Promise<void>;
+}
+
+function keyDesk(
+  config: Config,
+  { tokens, keys, folder, clock, wallMs, uuid, desk }: World,
+  { wheel, watch }: Engine,
+): KeyDesk {
+  const store = openStore(config, { folder, clock });
+  const isOfStore = config.store.keys !== "off";
+  const fixed = [
+    ...tokens.map(({ name, token }) => {
+      const rules = { ...FREE, admin: true };
+      return { name, digest: digestOf(token), rules, endsMs: Infinity };
+    }),
+    ...keys,
+  ];
+  const ring = new KeyRing({ fixed, store: isOfStore ? store : undefined, wallMs, watch });
+  const log = openUsageLog(config, store, { folder, uuid, watch });
+  const spending = new Spending({ store, log, wallMs });
+  const isStored = isOfStore || keys.some(({ rules }) => hasBudget(rules));
+  const keeping = isStored ? new KeyWatch({ ring, spending, log, wheel, watch }) : undefined;
+  return {
+    ring,
+    guard: new KeyGuard({
+      limiter: desk.limiter,
+      spent: (key, per) => spending.of(key, per),
+      isPriced: () => false, // nobody knows a price
+      wallMs,
+    }),
+    watch: usageWatch({ takers: [log, spending], uuid, wallMs }),
+    get isReading() {
+      return !ring.isRead && ring.trouble === "";
+    },
+    get trouble() {
+      return ring.trouble || log.trouble;
+    },
+    async close() {
+      await keeping?.close();
+      await log.close();
+      await store.close();
+    },
+  };
 }
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};

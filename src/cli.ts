@@ -15,6 +15,7 @@ import { fixtures } from "./cli/fixtures.ts";
 import { help } from "./cli/help.ts";
 import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
+import { key } from "./cli/key.ts";
 import { latency } from "./cli/latency.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
@@ -40,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   requests,
   verdict,
   memory,
+  key,
   token,
   install,
   tape,

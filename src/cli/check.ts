@@ -14,7 +14,7 @@ import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
 import { readyTapes } from "./tape_ready.ts";
 import { readTls } from "./tls_files.ts";
-import { readTokens } from "./token_files.ts";
+import { readKeys, readTokens } from "./token_files.ts";
 
 /** Prints the effective config, where each setting came from, and no secret. */
 export const check = defineCommand({
@@ -44,6 +44,7 @@ export const check = defineCommand({
     const { config, origins, file, warnings, workflows, workflowFiles } = settings;
     readTls(settings);
     readTokens(settings);
+    readKeys(settings);
     readLatency(settings);
     checkFixtures(settings, terminal);
     warn([...warnings, ...oddities(config), ...readyTapes(settings, false)], terminal);

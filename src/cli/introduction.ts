@@ -8,6 +8,7 @@ import type { App } from "../app.ts";
 import type { Config } from "../config/config.ts";
 import { tapeModes } from "../config/contradictions.ts";
 import { maskUrl } from "../config/describe.ts";
+import { isLocked } from "../config/own_keys.ts";
 import { isLoopback } from "../lib/host.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import { asksUpstreams } from "./listen.ts";
@@ -95,9 +96,9 @@ function urlHost(host: string): string {
 
 /** What is right in `config` and yet hardly meant. */
 export function oddities(config: Config): readonly string[] {
-  const { chat, llm, auth, server, upstreams } = config;
+  const { chat, llm, server, upstreams } = config;
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
-  const hasTokens = auth.token !== "" || auth.tokens.length > 0;
+  const hasTokens = isLocked(config, "bearer");
   return [
     ...(isProxy && llm.api_key === "" && basicOf(llm.base_url) === "" && hasTokens
       ? [

@@ -6,7 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { backupDatabase } from "../memory/database.ts";
-import { sqlitePath } from "../memory/open.ts";
+import { sqlitePath } from "../lib/sqlite_file.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { readSettings, warn } from "./settings.ts";

@@ -5,7 +5,9 @@
  */
 
 import { isAbsolute, join } from "node:path";
+import type { ConfiguredKey } from "../app.ts";
 import type { BearerToken } from "../ops/auth.ts";
+import { digestOf } from "../ops/key_ring.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 
@@ -20,13 +22,44 @@ const TOKEN = /^[\x20-\x7e]+$/;
  *
  * @throws {Failure} when a file cannot be read, or holds no token.
  */
-export function readTokens({ config, folder }: Settings): readonly BearerToken[] {
+export function readTokens(
+  { config, folder }: Pick<Settings, "config" | "folder">,
+): readonly BearerToken[] {
   const { token, tokens } = config.auth; // what auth.token_file holds is in auth.token by now
   const all = [{ name: ONLY_NAME, token, token_file: "" }, ...tokens];
   return all.filter((one) => one.token !== "" || one.token_file !== "").map((one) => ({
     name: one.name,
     token: one.token !== "" ? one.token : readToken(pathIn(folder, one.token_file)),
   }));
+}
+
+/**
+ * Every key of the `keys` section.
+ *
+ * @throws {Failure} when a file cannot be read or holds none, or two keys have one text.
+ */
+export function readKeys({ config, folder }: Settings): readonly ConfiguredKey[] {
+  const keys = config.keys.map((entry) => {
+    const { name, token_file, token_sha256, expires, token: _, ...rules } = entry;
+    const token = token_file === "" ? entry.token : readToken(pathIn(folder, token_file));
+    const digest = token === "" ? token_sha256.toLowerCase() : digestOf(token);
+    return { name, digest, token, endsMs: endOf(expires), rules };
+  });
+  const names = new Map<string, string>();
+  for (const { name, token } of readTokens({ config, folder })) names.set(digestOf(token), name);
+  for (const { name, digest } of keys) {
+    const other = names.get(digest);
+    if (other !== undefined) {
+      throw new Failure(`The keys ${other} and ${name} have the same text: whose would it be?`);
+    }
+    names.set(digest, name);
+  }
+  return keys;
+}
+
+/** When a key ends that `expires` so: milliseconds since 1970; Infinity = never. */
+export function endOf(expires: string): number {
+  return expires === "" ? Infinity : Date.parse(expires);
 }
 
 /** `path` as it counts from `folder`. */

@@ -16,10 +16,10 @@ import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 import { tapeFolder } from "./tape_folder.ts";
 import { readyTapes } from "./tape_ready.ts";
-import { pathIn, readTokens } from "./token_files.ts";
+import { pathIn, readKeys, readTokens } from "./token_files.ts";
 import { OPENAI_SDK_VERSION, VERSION } from "./version.ts";
 
-/** At the end, the last lines of the log and the last spans have this long to leave. */
+/** At the end, the last lines of the log, spans and usage have this long to leave. */
 const CLOSE_MS = 2000;
 
 /**
@@ -85,6 +85,7 @@ export function world(settings: Settings, desk: Desk): World {
     tapeFolder: (path) => tapeFolder(pathIn(folder, path)),
     caOf: (file) => caTexts.get(file) ?? "",
     tokens: readTokens(settings),
+    keys: readKeys(settings),
     systemPrompt: promptFile === ""
       ? ""
       : readText(pathIn(folder, promptFile), "memory.system_prompt_file"),
@@ -97,6 +98,8 @@ export function world(settings: Settings, desk: Desk): World {
 
 /** Closes what `app` has open, with what is still to be written. */
 export async function closeApp(app: App): Promise<void> {
+  // What the store does not take in time is in a file, for the next one.
+  await Promise.race([app.keys?.close(), Bun.sleep(CLOSE_MS)]);
   await app.memory.close();
   await app.close();
   await app.observer.close(CLOSE_MS);

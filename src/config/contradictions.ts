@@ -65,6 +65,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
+    ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
 }
@@ -143,6 +144,31 @@ function keyOf({ api_key, headers }: Pick<Config["llm"], "api_key" | "headers">)
 function authorizationIn(what: string, headers: Readonly<Record<string, string>>): string {
   const has = Object.keys(headers).some((name) => name.toLowerCase() === "authorization");
   return has ? `Authorization in ${what}` : "";
+}
+
+/** What keys call must be there, and two names must not mean one usage. */
+function unusableKeys({ auth, keys, routes }: Config, label: Label): readonly string[] {
+  const known = routes.map(({ name }) => name).filter((name) => name !== "");
+  const twice = routes.flatMap(({ name }, index) =>
+    name !== "" && known.indexOf(name) !== known.lastIndexOf(name)
+      ? [`${label("routes", [index, "name"])}: must be a name that no other route has`]
+      : []
+  );
+  const tokens = auth.tokens.map(({ name }) => name);
+  return [
+    ...twice,
+    ...keys.flatMap(({ name, routes: wanted }, index) => [
+      ...(tokens.includes(name)
+        ? [`${label("keys", [index, "name"])}: must be a name that none of auth.tokens has`]
+        : []),
+      ...wanted.flatMap((route, at) =>
+        known.includes(route) ? [] : [
+          `${label("keys", [index, "routes", at])}: ` +
+          `${quoted(route)} ${unknown("route", nearest(route, known), known)}`,
+        ]
+      ),
+    ]),
+  ];
 }
 
 /** The upstreams that have a setting of their own: name → that setting, if it is set. */

@@ -13,13 +13,17 @@ import {
   entries,
   entryNameRule,
   faultTextRule,
+  flag,
   globRule,
+  globsRule,
   headerFields,
   httpUrl,
   httpUrlRule,
   kind,
   line,
   modelMatchRule,
+  momentRule,
+  namesRule,
   oneOf,
   pathGlobs,
   patternRule,
@@ -46,6 +50,12 @@ const TOKENS_MAX = 100;
 const UPSTREAMS_MAX = 100;
 const ROUTES_MAX = 1000;
 const LIMITS_MAX = 100;
+/** They are looked up: a limit against accidents only. */
+const KEYS_MAX = 1000;
+/** Whole numbers end there; and nobody has so much. */
+const BUDGET_TOKENS_MAX = Number.MAX_SAFE_INTEGER;
+const BUDGET_USD_MAX = 1_000_000;
+const MUST_USD = `an amount from 0 to ${BUDGET_USD_MAX}`;
 const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
@@ -100,6 +110,13 @@ export const UPSTREAMS = entries(
 )("further upstreams, each by its name; llm is the one of that name");
 
 const route = z.strictObject({
+  name: kind(
+    z.union(
+      [z.literal(""), entryNameRule("route")],
+      "a name of up to 64 letters, digits, _ . and -",
+    ),
+    "",
+  )("what keys call it; empty = it has no name"),
   match: required(modelMatchRule())(
     "which requests: those whose model fits, where * is any text; none = all",
   ),
@@ -186,6 +203,51 @@ export const FAULT_RULES = entries(
   FAULTS_MAX,
   "{match: {model: gpt-4o*}, rate: 0.1, fault: cut@event=3}",
 )("what goes wrong on purpose, in front of the mock and of upstreams alike");
+
+/** What a key is limited by, in the order in which it is told. */
+export const KEY_RULES = {
+  models: kind(globsRule("pattern of model names", "[gpt-4o*]"), [])(
+    "the models that it may ask, where * is any text; empty = all",
+  ),
+  routes: kind(namesRule(), [])("the names of the routes that it may take; empty = all"),
+  requests_per_min: limitSetting("requests a minute"),
+  requests_per_day: limitSetting("requests a day"),
+  tokens_per_min: limitSetting("tokens a minute, of questions and answers"),
+  tokens_per_day: limitSetting("tokens a day"),
+  concurrent_max: limitSetting("requests at once"),
+  budget_per: oneOf(["day", "month"], "month")("day | month: for how long the budget is (UTC)"),
+  budget_tokens: whole(0, BUDGET_TOKENS_MAX, 0)("tokens of its budget; 0 = no limit"),
+  budget_usd: kind(
+    z.number(MUST_USD).min(0, MUST_USD).max(BUDGET_USD_MAX, MUST_USD),
+    0,
+  )("US dollars of its budget; 0 = no limit"),
+  admin: flag(false)("true: it reaches /__weir/… and /metrics, too"),
+};
+
+const mustText = "an entry with a name and one of token, token_file and token_sha256";
+const MUST_DIGEST = "64 hexadecimal digits, or empty";
+const key = z.strictObject({
+  name: required(entryNameRule("key"))("what logs, usage and limits call it"),
+  token: credential("the key itself; empty = the text of token_file"),
+  token_file: line("file that holds it; empty = none"),
+  token_sha256: kind(z.string(MUST_DIGEST).regex(/^(?:[\da-fA-F]{64})?$/, MUST_DIGEST), "", {
+    shows: "secret",
+  })(
+    "its SHA-256, where the config shall not hold it; empty = none",
+  ),
+  expires: kind(momentRule(), "")("the moment it ends: 2027-01-31, or with a time; empty = never"),
+  ...KEY_RULES,
+}, mustText).refine(
+  ({ token, token_file, token_sha256 }) =>
+    [token, token_file, token_sha256].filter((text) => text !== "").length === 1,
+  mustText,
+);
+
+/** Who may ask, for what, and how much. */
+export const KEYS = entries(key, KEYS_MAX, "{name: ci, token: …, models: [gpt-4o*]}", {
+  noun: "key",
+  shows: "secret",
+})("who may ask, for what, and how much; auth.token(s) are admin keys without limits");
 
 const mustOne = "an entry with a name and either token or token_file";
 const token = z.strictObject({

@@ -59,9 +59,10 @@ export function ownKeys(config: Config): readonly OwnKey[] {
 }
 
 /** Must clients show a secret at `door`? */
-export function isLocked({ auth }: Config, door: Door): boolean {
-  const hasToken = auth.token !== "" || auth.token_file !== "" || auth.tokens.length > 0;
-  return hasToken || (door === "token" && auth.secret_key !== "");
+export function isLocked({ auth, keys, store }: Config, door: Door): boolean {
+  const hasKey = auth.token !== "" || auth.token_file !== "" || auth.tokens.length > 0 ||
+    keys.length > 0 || store.keys === "on";
+  return hasKey || (door === "token" && auth.secret_key !== "");
 }
 
 /**

@@ -211,11 +211,21 @@ export function memoryUrl(initial: string): Kind<string> {
   const must =
     "sqlite://FILE, http:// or https:// and a host, or postgres://USER:PASSWORD@HOST/DATABASE";
   const schema = z.string(must).refine((value) => {
-    if (value.startsWith("sqlite://")) return value.length > "sqlite://".length && LINE.test(value);
-    return isHttpUrl(value) ||
-      isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);
+    return isHttpUrl(value) || isStoreUrl(value);
   }, must).transform((value) => isHttpUrl(value) ? withoutTrailingSlashes(value) : value);
   return kind(schema, initial, { shows: "url" });
+}
+
+/** Where keys and usage are kept; empty where the memory is. */
+export function storeUrl(initial: string): Kind<string> {
+  const must = "sqlite://FILE, or postgres://USER:PASSWORD@HOST/DATABASE";
+  const schema = z.string(must).refine((value) => value === "" || isStoreUrl(value), must);
+  return kind(schema, initial, { shows: "url" });
+}
+
+function isStoreUrl(value: string): boolean {
+  if (value.startsWith("sqlite://")) return value.length > "sqlite://".length && LINE.test(value);
+  return isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);
 }
 
 /** A host name or an address; the brackets of an IPv6 address go. */
@@ -235,7 +245,8 @@ export function workers(initial: number | "auto"): Kind<number | "auto"> {
 /** A list of names. */
 export const names: Kind<readonly string[]> = kind(namesRule(), []);
 
-function namesRule(): z.ZodType<readonly string[]> {
+/** The rule of `names`. */
+export function namesRule(): z.ZodType<readonly string[]> {
   const must = `a list of at most ${MODELS_MAX} names, such as [gpt-4o, gpt-4o-mini]`;
   const mustItem = "a name on one line";
   const name = z.string(mustItem).min(1, mustItem).regex(LINE, mustItem);
@@ -361,6 +372,25 @@ export function globRule(noun = "name"): z.ZodType<string> {
 /** A text on one line that is compared. `must`: what it is. */
 export function patternRule(must: string): z.ZodType<string> {
   return z.string(must).min(1, must).regex(LINE, must);
+}
+
+/** A moment: a day, which stands for its first moment in UTC, or a time of day with it. */
+export function momentRule(): z.ZodType<string> {
+  const must = "a date such as 2027-01-31, or with a time such as 2027-01-31T12:00:00Z";
+  return z.string(must).refine((text) => text === "" || isMoment(text), must);
+}
+
+/** True when `text` is such a moment, and no other way to write a date. */
+export function isMoment(text: string): boolean {
+  const isDate =
+    /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+  return isDate.test(text) && !Number.isNaN(Date.parse(text));
+}
+
+/** A list of patterns, in which `*` is any text; empty = `meaning` says what. */
+export function globsRule(noun: string, example: string): z.ZodType<readonly string[]> {
+  const must = `a list of at most ${MODELS_MAX} ${noun}s, such as ${example}`;
+  return z.array(globRule(noun), must).max(MODELS_MAX, must);
 }
 
 /** What a route looks for in a request. */

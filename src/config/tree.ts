@@ -32,6 +32,7 @@ import {
   type Setting,
   share,
   signingKey,
+  storeUrl,
   text,
   timeout,
   TIMEOUT_MS_MAX,
@@ -40,7 +41,7 @@ import {
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
 import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
-import { FAULT_RULES, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import { FAULT_RULES, KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
 import { jsonPaths, patterns, speed, TAPE_MODES } from "./tape_rules.ts";
 
 /** An hour: longer than any client waits for an answer. */
@@ -150,6 +151,15 @@ export const TREE = z.strictObject({
       "true: whoever reaches weir may spend its upstreams' keys, although there is no token",
     ),
     secret_key: signingKey("signs and checks the tokens of /token, /chat, /conv"),
+  }),
+  keys: KEYS,
+  store: z.strictObject({
+    url: storeUrl("")(
+      "keys and usage: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
+    ),
+    keys: oneOf(["auto", "on", "off"], "auto")(
+      "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
+    ),
   }),
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,

@@ -26,6 +26,7 @@ import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
+import type { RowOpens } from "./keys.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { PacedStream } from "./paced_stream.ts";
@@ -58,6 +59,8 @@ export interface Incoming {
   readonly body: RequestBody;
   /** Absent: nobody looks clients up. */
   readonly client?: Client | undefined;
+  /** Which keys open what is asked; absent = those without limits. */
+  readonly opens?: RowOpens | undefined;
 }
 
 /**
@@ -100,10 +103,11 @@ export class Driver {
   /** Answers `incoming` at `surface` through `writer`. Never throws. */
   answer(surface: Surface, incoming: Incoming, writer: ResponseWriter): void {
     const { engine } = this;
-    const { head, client } = incoming;
+    const { head, client, opens } = incoming;
     const exchange = new Exchange(engine, surface.name, {
       method: head.method,
       client,
+      opens,
       trace: engine.startTrace?.(head.fields),
     });
     exchange.source = surface.source;

@@ -130,6 +130,11 @@ export const ERRORS = {
   /** Nobody has recorded an answer, and nobody else is asked. */
   tape_missing: { status: 404, type: "invalid_request_error", apiCode: "tape_missing" },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
+  // What a key of weir's own may not.
+  key_forbidden: { status: 403, type: "invalid_request_error", apiCode: "key_forbidden" },
+  key_requests: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
+  key_tokens: { status: 429, type: "tokens", apiCode: "rate_limit_exceeded" },
+  key_budget: { status: 429, type: "insufficient_quota", apiCode: "insufficient_quota" },
   too_many: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   client_streams_full: { status: 429, type: "requests", apiCode: "rate_limit_exceeded" },
   // Limits that the mock plays, as the live API has them (docs/facts/openai_api.md "Rate limits").
@@ -156,6 +161,7 @@ export const ERRORS = {
   // What this process is.
   workflow_failed: { status: 500, type: "server_error", apiCode: "workflow_failed" },
   memory_failed: { status: 500, type: "server_error", apiCode: "memory_failed" },
+  store_failed: { status: 500, type: "server_error", apiCode: "store_failed" },
   unavailable: { status: 503, type: "server_error", apiCode: "unavailable" },
   streams_full: { status: 503, type: "server_error", apiCode: "streams_full" },
   bodies_full: { status: 503, type: "server_error", apiCode: "bodies_full" },

@@ -8,6 +8,7 @@
 import type { AppError, ErrorCode } from "./errors.ts";
 import type { FaultName } from "./fault_plan.ts";
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type { KeyRefusal } from "./keys.ts";
 import type { LimitedBy } from "./limits.ts";
 
 const CUT_OFF: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -67,6 +68,15 @@ export type Event =
     readonly attempts: number;
     readonly cause: string;
   }
+  /** The store of keys and usage cannot be asked. Told once, until it can. */
+  | { readonly kind: "store_failed"; readonly cause: string }
+  | { readonly kind: "store_recovered" }
+  /** Usage would be lost if this process were killed now. Told once. */
+  | { readonly kind: "usage_unsafe"; readonly cause: string }
+  /** So many requests are not among the usage that is kept. */
+  | { readonly kind: "usage_lost"; readonly count: number }
+  /** A key has not let a request in, by what it lacks. */
+  | { readonly kind: "key_refused"; readonly by: KeyRefusal }
   /** Turns older than `memory.keep_days` were forgotten. */
   | { readonly kind: "turns_pruned"; readonly count: number }
   | { readonly kind: "prune_failed"; readonly cause: string }

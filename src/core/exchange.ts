@@ -22,6 +22,7 @@ import type {
   UpstreamFacts,
 } from "./facts.ts";
 import type { FaultName, FaultPlan } from "./fault_plan.ts";
+import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
 import type { LimitNote } from "./limits.ts";
 
 /** A response that is still being written. */
@@ -30,7 +31,11 @@ export interface OpenStream {
   fail(error: AppError): void;
 }
 
-/** Checks the `Authorization` header of a request, and notes at its exchange whose token it is. */
+/**
+ * Checks the `Authorization` header of a request, and notes at its exchange whose key it is.
+ *
+ * Throws an `AppError` when that key does not open what is asked, or nobody knows which keys there are.
+ */
 export type Authorize = (
   fields: Pick<Fields, "get">,
   exchange: Exchange,
@@ -128,6 +133,10 @@ export interface Call extends CallFacts {
   drawn: Drawing | undefined;
   /** The request as fixtures see it, where a journal keeps bodies: a test may look for it later. */
   view: unknown;
+  /** The status of its answer; 0 = it has not begun. */
+  readonly status: number;
+  /** Bytes of its answer's body that have left. */
+  readonly bodyBytes: number;
   /** What is left of the limits that it is under; undefined = it is under none. */
   limits: LimitNote | undefined;
   /** Has `work`, which must not throw, done once when nothing more is done for it, however it ends. */
@@ -162,6 +171,8 @@ export interface Origin {
   readonly method: string;
   readonly client?: Client | undefined;
   readonly trace?: TraceContext | undefined;
+  /** Which keys open the row that is asked; absent = those without limits. */
+  readonly opens?: RowOpens | undefined;
 }
 
 /** The life of one request. The driver makes and ends it. */
@@ -172,8 +183,10 @@ export class Exchange implements Call, ExchangeFacts {
   readonly startMs: number;
   readonly client: Client | undefined;
   readonly trace: TraceContext | undefined;
+  readonly opens: RowOpens;
   path = "";
   tokenName = "";
+  key: Key | undefined = undefined;
   requestId = "";
   model = "";
   source = "";
@@ -206,13 +219,28 @@ export class Exchange implements Call, ExchangeFacts {
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
 
-  constructor(engine: Engine, surface: string, { method, client, trace }: Origin) {
+  constructor(engine: Engine, surface: string, { method, client, trace, opens }: Origin) {
     this.engine = engine;
     this.surface = surface;
     this.method = method;
     this.startMs = engine.wheel.nowMs;
     this.client = client;
     this.trace = trace;
+    this.opens = opens ?? "unlimited";
+  }
+
+  /**
+   * Its client has shown `key`, which is in force.
+   *
+   * @throws {AppError} 403 when that does not open what is asked.
+   */
+  takeKey(key: Key): void {
+    this.tokenName = key.name;
+    this.key = key;
+    const lacks = keptOut(key, this.opens);
+    if (lacks === undefined) return;
+    this.engine.watch({ kind: "key_refused", by: lacks });
+    throw keyForbidden(key, lacks);
   }
 
   /** Made when somebody asks for it: a mock answer never does. */

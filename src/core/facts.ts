@@ -6,6 +6,7 @@
 
 import type { TraceContext } from "../lib/trace_context.ts";
 import type { AppError, ErrorCode } from "./errors.ts";
+import type { Key } from "./keys.ts";
 import type { FaultName } from "./fault_plan.ts";
 
 /** How an exchange ended. */
@@ -40,8 +41,10 @@ export interface CallFacts {
   /** What answers: "mock", "proxy"; "" = weir itself. */
   readonly source: string;
   readonly model: string;
-  /** The name of the token that the client showed; "" = it has none. */
+  /** The name of the token or key that the client showed; "" = it has none. */
   readonly tokenName: string;
+  /** That key; undefined = none was shown, or none is asked for. */
+  readonly key: Key | undefined;
   /** True when the answer is a stream of events. */
   readonly isStream: boolean;
   /** Where it stands in a trace; undefined = nobody traces. */

@@ -12,7 +12,8 @@
 import type { Database, Statement } from "bun:sqlite";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { abandon, becomePatient, hasVanished, isBusy, reasonOf } from "./database.ts";
+import { abandon, becomePatient, hasVanished, isBusy } from "../lib/sqlite_file.ts";
+import { reasonOf } from "./database.ts";
 
 /** Items in one transaction: 5 µs each, so that no token waits longer than some 3 ms. */
 const ITEMS_MAX = 512;
@@ -234,7 +235,7 @@ export class Batch<T> {
   /** The file has vanished. True when what was written to it is kept all the same. */
   #renew(): boolean {
     const { path, watch } = this.#options;
-    const { isSaved, text } = abandon(this.#database, path);
+    const { isSaved, text } = abandon(this.#database, path, "turns");
     this.#lost = text;
     watch({ kind: "memory_file_vanished", cause: this.#lost });
     this.#isGone = true;

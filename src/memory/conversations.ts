@@ -6,11 +6,10 @@
  */
 
 import type { Database } from "bun:sqlite";
-import { isAbsolute, join } from "node:path";
 import type { Conversation, Conversations, Said } from "../core/conversations.ts";
 import { AppError } from "../core/errors.ts";
 import type { Watch } from "../core/events.ts";
-import { abandon, hasVanished, openPatiently } from "./database.ts";
+import { abandon, hasVanished, openPatiently, sqlitePath } from "../lib/sqlite_file.ts";
 
 /** How much is kept. What was used longest ago goes first. */
 export interface ConversationLimits {
@@ -99,11 +98,10 @@ export function openConversations(
   folder: string,
   options: Pick<ConversationsOptions, "wallMs" | "uuid" | "watch">,
 ): Conversations {
-  const file = url.startsWith("sqlite://") ? url.slice("sqlite://".length) : ":memory:";
-  if (file === ":memory:") {
-    return new SqliteConversations({ ...options, path: file, limits: IN_PROCESS_LIMITS });
+  const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : ":memory:";
+  if (path === ":memory:") {
+    return new SqliteConversations({ ...options, path, limits: IN_PROCESS_LIMITS });
   }
-  const path = isAbsolute(file) ? file : join(folder, file);
   return new SqliteConversations({ ...options, path, limits: IN_FILE_LIMITS });
 }
 
@@ -208,7 +206,7 @@ export class SqliteConversations implements Conversations {
   /** The file is no longer at its path. True when nothing is lost with it. */
   #abandon(database: Database): boolean {
     const { path, watch } = this.#options;
-    const { isSaved, text } = abandon(database, path);
+    const { isSaved, text } = abandon(database, path, "turns");
     this.#opened = undefined;
     watch({ kind: "memory_file_vanished", cause: text });
     return isSaved;

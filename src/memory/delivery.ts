@@ -9,8 +9,8 @@
 import type { Watch } from "../core/events.ts";
 import { type Memory, TurnLate, TurnRefused } from "../core/memory.ts";
 import { backoffMs } from "../lib/backoff.ts";
+import type { Lock } from "../lib/process_lock.ts";
 import { reasonOf } from "./database.ts";
-import type { Lock } from "./lock.ts";
 import type { OutboxFile, OutboxTurn } from "./outbox_file.ts";
 
 /** Turns of different sessions that are sent side by side. Long ones have places of their own. */

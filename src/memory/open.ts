@@ -6,7 +6,7 @@
  */
 
 import { accessSync, constants, existsSync } from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname } from "node:path";
 import { AppError } from "../core/errors.ts";
 import { trimHistory } from "../core/history.ts";
 import {
@@ -22,6 +22,7 @@ import {
   type SaidTurn,
   TurnRefused,
 } from "../core/memory.ts";
+import { inFolder, sqlitePath } from "../lib/sqlite_file.ts";
 import { type Durability, reasonOf } from "./database.ts";
 import { openHttpMemory, turnsOf } from "./http.ts";
 import { openOutbox, type Trim } from "./outbox.ts";
@@ -108,15 +109,6 @@ export function makingTrouble({ url }: Pick<MemoryConfig, "url">, folder: string
 function storeName(url: string): "sqlite" | "http" | "postgres" {
   if (url.startsWith("sqlite://")) return "sqlite";
   return /^https?:/.test(url) ? "http" : "postgres";
-}
-
-/** The file that "sqlite://…" names: relative to `folder` unless it starts with "/". */
-export function sqlitePath(url: string, folder: string): string {
-  return inFolder(url.slice("sqlite://".length), folder);
-}
-
-function inFolder(path: string, folder: string): string {
-  return isAbsolute(path) || path === ":memory:" ? path : join(folder, path);
 }
 
 /** A store on another machine, behind an outbox on this one. */

@@ -31,9 +31,9 @@ import {
   type TurnsPage,
 } from "../core/memory.ts";
 import { nameOf } from "../core/session.ts";
+import { Lock } from "../lib/process_lock.ts";
 import { Delivery, type DeliveryOptions } from "./delivery.ts";
 import { idFilter } from "./id_filter.ts";
-import { Lock } from "./lock.ts";
 import {
   type Dropped,
   OutboxFile,

@@ -21,11 +21,12 @@ import {
 } from "../core/memory.ts";
 import { keptIds } from "../core/session.ts";
 import { Batch } from "./batch.ts";
-import { type FileOptions, openDatabase, patiently } from "./database.ts";
+import type { Lock } from "../lib/process_lock.ts";
+import { patiently } from "../lib/sqlite_file.ts";
+import { type FileOptions, openDatabase } from "./database.ts";
 import { Guard, GUARD_TABLES } from "./guard.ts";
 import type { IdFilter } from "./id_filter.ts";
 import { JOINED_SQL, renameOutbox } from "./joined_names.ts";
-import type { Lock } from "./lock.ts";
 
 /** `OUTBOX_MIGRATIONS[i]` brings the tables from version i to i + 1. */
 export const OUTBOX_MIGRATIONS = [

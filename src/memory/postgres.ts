@@ -32,6 +32,7 @@ import { keptIds, nameOf, nameOfIds } from "../core/session.ts";
 import { summaryOf, utcTime } from "../core/system_prompt.ts";
 import { REMOVED_KEEP_MS } from "./guard.ts";
 import { Lru } from "../lib/lru.ts";
+import { migratePostgres, plainOf, reasonOf, stateOf, within } from "../lib/postgres.ts";
 import { idFilter } from "./id_filter.ts";
 import { JOINED_SQL, RENAMED_ROWS } from "./joined_names.ts";
 import type { StoreOptions } from "./sqlite.ts";
@@ -523,23 +524,7 @@ class PostgresMemory implements Memory {
 
   /** Brings the tables up to date, once for all processes that start at the same time. */
   async #migrate(): Promise<void> {
-    await this.#sql.begin(async (sql) => {
-      await sql`SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`;
-      await sql`CREATE TABLE IF NOT EXISTS weir_migrations (version integer PRIMARY KEY)`;
-      const rows: { readonly version: number }[] = await sql`
-        SELECT coalesce(max(version), 0)::int4 AS version FROM weir_migrations`;
-      const version = rows[0]!.version;
-      if (version > POSTGRES_MIGRATIONS.length) {
-        throw new Error(
-          `its tables are from a newer weir (version ${version}, this one knows ` +
-            `${POSTGRES_MIGRATIONS.length})`,
-        );
-      }
-      for (const [i, migration] of POSTGRES_MIGRATIONS.slice(version).entries()) {
-        await sql.unsafe(migration).simple();
-        await sql`INSERT INTO weir_migrations (version) VALUES (${version + i + 1})`;
-      }
-    });
+    await migratePostgres(this.#sql, "weir_migrations", POSTGRES_MIGRATIONS, MIGRATION_LOCK);
     for (let last: string | undefined = "0"; last !== undefined;) {
       last = await this.#renameSome(last);
     }
@@ -606,18 +591,6 @@ async function waitForCommits(sql: Bun.SQL): Promise<void> {
   await sql`LOCK TABLE weir_sessions IN SHARE ROW EXCLUSIVE MODE`;
 }
 
-/**
- * What `answer` gives within `timeoutMs`. A question that is given up may still be answered: its
- * effect is the same when it is asked again, since a turn has a key.
- */
-function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const limit = AbortSignal.timeout(timeoutMs);
-  const onTime = () => reject(new Error(`it gave no answer within ${timeoutMs} ms`));
-  limit.addEventListener("abort", onTime);
-  return Promise.race([answer, promise]).finally(() => limit.removeEventListener("abort", onTime));
-}
-
 function storedTurn(row: TurnRow): StoredTurn {
   return {
     query: row.query,
@@ -625,22 +598,6 @@ function storedTurn(row: TurnRow): StoredTurn {
     isPartial: row.is_partial,
     atMs: row.at_ms,
   };
-}
-
-/** The SQLSTATE of an error of the server; "" for one of the connection. */
-function stateOf(error: unknown): string {
-  const { errno } = error as { readonly errno?: unknown };
-  return typeof errno === "string" ? errno : "";
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-/** `error` without the words of the server, which may quote a text. */
-function plainOf(error: unknown): string {
-  const state = stateOf(error);
-  return state === "" ? reasonOf(error) : `SQLSTATE ${state}`;
 }
 
 function failed(what: string, cause: unknown): AppError {

@@ -43,9 +43,10 @@ import {
 import { keptIds, nameOf } from "../core/session.ts";
 import { type FillPrompt, summaryOf, utcTime } from "../core/system_prompt.ts";
 import { Lru } from "../lib/lru.ts";
+import { patiently } from "../lib/sqlite_file.ts";
 import { Batch } from "./batch.ts";
 import { Guard } from "./guard.ts";
-import { type FileOptions, openDatabase, patiently, reasonOf } from "./database.ts";
+import { type FileOptions, openDatabase, reasonOf } from "./database.ts";
 import { type IdFilter, idFilter } from "./id_filter.ts";
 import { renameSessions } from "./joined_names.ts";
 import {

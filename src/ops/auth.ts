@@ -1,10 +1,10 @@
 /**
- * Who may ask: bearer tokens, compared in constant time.
+ * Who may ask: keys, each looked up by the digest of what a client shows.
  *
  * @module
  */
 
-import { timingSafeEqual } from "node:crypto";
+import type { Key } from "../core/keys.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 
 /** What an `Authorization` header turned out to be. */
@@ -16,30 +16,37 @@ export interface BearerToken {
   readonly token: string;
 }
 
-/** What learns whose token it was: an exchange. */
-export interface TokenBearer {
-  tokenName: string;
+/** What learns whose key it was: an exchange. */
+export interface KeyHolder {
+  /** @throws {AppError} when the key does not open what is asked. */
+  takeKey(key: Key): void;
+}
+
+/** Knows the keys that open the door. */
+export interface Keys {
+  /**
+   * The key whose text is `token`, while it is in force; undefined = there is none.
+   *
+   * @throws {AppError} `unavailable` when nobody can say.
+   */
+  find(token: string): Key | undefined;
 }
 
 /** Checks the `Authorization` header of a request. */
-export type Authorize = (fields: Pick<Fields, "get">, bearer?: TokenBearer) => Verdict;
+export type Authorize = (fields: Pick<Fields, "get">, holder?: KeyHolder) => Verdict;
 
 /**
- * A check against `tokens`; none = everybody may. The header must be "Bearer " and a token: one
- * blank, case-sensitive (docs/facts/systems.md "Token"). The token's name is noted at the bearer.
+ * A check against `keys`; undefined = everybody may. The header must be "Bearer " and a token: one
+ * blank, case-sensitive (docs/facts/systems.md "Token"). The key is noted at its holder.
  */
-export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
-  const nameOf = tokenNames(tokens);
-  if (nameOf === undefined) return () => "ok";
-  return (fields, bearer) => {
+export function bearerAuth(keys: Keys | undefined): Authorize {
+  if (keys === undefined) return () => "ok";
+  return (fields, holder) => {
     const header = fields.get("authorization");
     if (header === null || header === "") return "missing";
     const [scheme, token, ...rest] = header.split(" ");
     if (scheme !== "Bearer" || !token || rest.length > 0) return "malformed";
-    const name = nameOf(token);
-    if (name === undefined) return "wrong";
-    if (bearer !== undefined) bearer.tokenName = name;
-    return "ok";
+    return verdictOf(keys.find(token), holder);
   };
 }
 
@@ -47,38 +54,18 @@ export function bearerAuth(tokens: readonly BearerToken[]): Authorize {
  * The same for clients of Anthropic's API, which send their key in `x-api-key`, or as a bearer's
  * token. What stands in `x-api-key` counts where both are sent.
  */
-export function apiKeyAuth(tokens: readonly BearerToken[]): Authorize {
-  const nameOf = tokenNames(tokens);
-  if (nameOf === undefined) return () => "ok";
-  const ofBearer = bearerAuth(tokens);
-  return (fields, bearer) => {
-    const key = fields.get("x-api-key");
-    if (key === null || key === "") return ofBearer(fields, bearer);
-    const name = nameOf(key);
-    if (name === undefined) return "wrong";
-    if (bearer !== undefined) bearer.tokenName = name;
-    return "ok";
+export function apiKeyAuth(keys: Keys | undefined): Authorize {
+  if (keys === undefined) return () => "ok";
+  const ofBearer = bearerAuth(keys);
+  return (fields, holder) => {
+    const token = fields.get("x-api-key");
+    if (token === null || token === "") return ofBearer(fields, holder);
+    return verdictOf(keys.find(token), holder);
   };
 }
 
-/** Gives the name of a token, or undefined for one that is none of `tokens`. */
-export type TokenNameOf = (token: string) => string | undefined;
-
-/** Looks tokens up in `tokens`, empty ones left out; undefined when none is left. */
-export function tokenNames(tokens: readonly BearerToken[]): TokenNameOf | undefined {
-  const known = tokens.filter(({ token }) => token !== "")
-    .map(({ name, token }) => ({ name, digest: digest(token) }));
-  if (known.length === 0) return undefined;
-  return (token) => {
-    const given = digest(token);
-    let found: string | undefined;
-    // All are compared, whichever fits: the time tells nothing of which, or how much of it.
-    for (const one of known) if (timingSafeEqual(one.digest, given)) found = one.name;
-    return found;
-  };
-}
-
-/** Digests have one length, so comparing them does not tell the token's. */
-function digest(token: string): Uint8Array {
-  return new Bun.CryptoHasher("sha256").update(token).digest();
+function verdictOf(key: Key | undefined, holder: KeyHolder | undefined): Verdict {
+  if (key === undefined) return "wrong";
+  holder?.takeKey(key);
+  return "ok";
 }

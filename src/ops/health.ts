@@ -6,7 +6,7 @@
 
 /** What a health answer is made of. Never a secret. */
 export interface Health {
-  /** degraded: it answers, but `memory`, `fixtures` or `tapes` says what is wrong with that. */
+  /** degraded: it answers, but `memory`, `fixtures`, `tapes` or `store` says what is wrong with that. */
   readonly status: "starting" | "ok" | "degraded" | "draining";
   readonly version: string;
   readonly uptime_s: number;
@@ -27,11 +27,13 @@ const STATES = ["degraded", "ok", "starting", "draining"] as const;
 export function mergeHealth(healths: readonly Health[]): Health {
   // Whoever has something to tell of the memory tells it for all.
   const troubled = healths.find(({ memory }) => memory !== undefined && memory !== "ok");
+  const withStore = healths.find(({ store }) => store !== undefined);
   const withFixtures = healths.find(({ fixtures }) => fixtures !== undefined);
   const withTapes = healths.find(({ tapes }) => tapes !== undefined);
   return {
     ...healths[0]!,
     ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
+    ...(withStore === undefined ? {} : { store: withStore["store"]! }),
     ...(withFixtures === undefined ? {} : { fixtures: withFixtures["fixtures"]! }),
     ...(withTapes === undefined ? {} : { tapes: withTapes["tapes"]! }),
     status: STATES.find((state) => healths.some(({ status }) => status === state))!,

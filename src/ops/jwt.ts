@@ -6,7 +6,9 @@
  */
 
 import { jwtVerify, SignJWT } from "jose";
-import { type BearerToken, tokenNames } from "./auth.ts";
+import type { Key } from "../core/keys.ts";
+import type { Keys } from "./auth.ts";
+import { digestOf } from "./key_ring.ts";
 
 /** The signatures that are believed. Everything else, `none` above all, is refused. */
 const ALGORITHMS = ["HS256", "HS384", "HS512"];
@@ -47,6 +49,8 @@ export interface Visitor {
   readonly id: string;
   /** The name of that plain secret; "" = it was a token of `/token`, or the door is open. */
   readonly tokenName: string;
+  /** The key, where that was the secret. */
+  readonly key?: Key;
 }
 
 /** Looks at an `Authorization` header; undefined = may not pass. */
@@ -56,8 +60,8 @@ export type CheckVisitor = (header: string | null) => Promise<Visitor | undefine
 export interface JwtAuthOptions {
   /** Signs tokens, and is itself a pass; "" = there are no tokens. */
   readonly secretKey: string;
-  /** The tokens of the `auth` section, which pass too. */
-  readonly tokens: readonly BearerToken[];
+  /** Keys, which pass too; undefined = there are none. */
+  readonly keys: Keys | undefined;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
 }
@@ -72,22 +76,40 @@ const SECRET_KEY_NAME = "secret_key";
  * clients send it, or behind "Bearer ". With no secret configured at all everybody may pass; an
  * empty `auth.secret_key` beside an `auth.token` opens nothing.
  */
-export function jwtAuth({ secretKey, tokens, wallMs }: JwtAuthOptions): CheckVisitor {
-  const nameOf = tokenNames([{ name: SECRET_KEY_NAME, token: secretKey }, ...tokens]);
-  if (nameOf === undefined) return () => Promise.resolve(ANYBODY);
-  const key = new TextEncoder().encode(secretKey);
+export function jwtAuth({ secretKey, keys, wallMs }: JwtAuthOptions): CheckVisitor {
+  if (keys === undefined && secretKey === "") return () => Promise.resolve(ANYBODY);
+  const signer = new TextEncoder().encode(secretKey);
+  const secretDigest = secretKey === "" ? "" : digestOf(secretKey);
+  /** The key; an error is thrown later, unless what was shown is a token of `/token`. */
+  function lookUp(given: string): Key | Error | undefined {
+    try {
+      return keys?.find(given);
+    } catch (error) {
+      return error as Error;
+    }
+  }
+
   return async (header) => {
     const given = (header ?? "").replace(/^Bearer +/i, "");
     if (given === "") return undefined;
-    const tokenName = nameOf(given);
-    if (tokenName !== undefined) return { id: "", tokenName };
-    if (secretKey === "") return undefined;
+    if (secretKey !== "" && digestOf(given) === secretDigest) {
+      return { ...ANYBODY, tokenName: SECRET_KEY_NAME };
+    }
+    const key = lookUp(given);
+    if (key !== undefined && !(key instanceof Error)) {
+      return { id: "", tokenName: key.name, key };
+    }
+    const unknown = () => {
+      if (key instanceof Error) throw key;
+      return undefined;
+    };
+    if (secretKey === "") return unknown();
     try {
       const currentDate = new Date(wallMs());
-      const { payload } = await jwtVerify(given, key, { algorithms: ALGORITHMS, currentDate });
-      return { id: typeof payload.jti === "string" ? payload.jti : "", tokenName: "" };
+      const { payload } = await jwtVerify(given, signer, { algorithms: ALGORITHMS, currentDate });
+      return { ...ANYBODY, id: typeof payload.jti === "string" ? payload.jti : "" };
     } catch {
-      return undefined; // forged, expired or no token at all: nobody is told which
+      return unknown(); // forged, expired or no token at all: nobody is told which
     }
   };
 }

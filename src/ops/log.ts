@@ -51,9 +51,14 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       return undefined; // the line of its exchange says which
     case "memory_write_failed":
     case "memory_file_vanished":
+    case "store_failed":
+    case "usage_unsafe":
     case "prune_failed":
       return ["error", { cause: event.cause }];
+    case "usage_lost":
+      return ["error", { count: event.count }];
     case "memory_write_recovered":
+    case "store_recovered":
       return ["warn", {}]; // as grave as what it takes back: who reads the one must see the other
     case "delivery_retried": {
       const { attempt, delayMs, cause } = event;

@@ -174,11 +174,11 @@ export function prettyLines(
 /** Takes what looks like a key, and every text in `secrets`, out of a text. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
   const mask = masker(secrets);
-  return (text) => mask(text.replace(KEY_LIKE, "$1***"));
+  return (text) => mask(text.replace(KEY_LIKE, "$1$2***"));
 }
 
-/** What follows "Bearer", and the keys of OpenAI and those who copy its way of writing them. */
-const KEY_LIKE = /(Bearer\s+|\bsk-)[\w.~+/=*-]{4,}/gi;
+/** What follows "Bearer", weir's own keys, and those of OpenAI and who copies its way of writing them. */
+const KEY_LIKE = /(Bearer\s+|\bsk-)[\w.~+/=*-]{4,}|(\bweir_)[\da-z]{20,}/gi;
 
 /** Tenths of a microsecond are nobody's business. */
 function rounded(ms: number): number {

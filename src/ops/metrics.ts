@@ -16,6 +16,7 @@
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { Event } from "../core/events.ts";
+import type { KeyRefusal } from "../core/keys.ts";
 import type { FaultName } from "../core/fault_plan.ts";
 import type { LimitedBy } from "../core/limits.ts";
 import { Histogram } from "../lib/histogram.ts";
@@ -129,6 +130,8 @@ export class Metrics {
   readonly #upstreamErrors = new Map<ErrorCode, number>();
   /** By what has turned them away. */
   readonly #limited = new Map<LimitedBy, number>();
+  /** By what their key lacks. */
+  readonly #refused = new Map<KeyRefusal, number>();
   readonly #faults = new Map<FaultName, number>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
@@ -149,6 +152,9 @@ export class Metrics {
         return this.#upstreamEnded(event.call);
       case "limited":
         return void this.#limited.set(event.by, (this.#limited.get(event.by) ?? 0) + 1);
+      case "key_refused":
+        return void this.#refused.set(event.by, (this.#refused.get(event.by) ?? 0) + 1);
+      case "usage_lost":
       case "turns_pruned":
         return this.#count(event.kind, event.count);
       case "fault_happened":
@@ -291,6 +297,11 @@ export class Metrics {
         "Requests that a limit of mock.limits has turned away, by what was reached.",
         [...this.#limited].map(([by, value]) => ({ labels: { by }, value })),
       ),
+      counter(
+        "weir_key_refused_total",
+        "Requests that a key has not let in, by what it lacks.",
+        [...this.#refused].map(([by, value]) => ({ labels: { by }, value })),
+      ),
       ...latencyFamilies(this.#latency),
       counter(
         "weir_faults_total",
@@ -396,6 +407,15 @@ const EVENT_COUNTERS: Readonly<
     "Turns that their store did not take, and that are sent again.",
   ],
   turn_dead: ["weir_outbox_dead_turns_total", "Turns that their store will never take."],
+  store_failed: [
+    "weir_store_failures_total",
+    "Times the store of keys and usage could not be asked.",
+  ],
+  usage_unsafe: [
+    "weir_usage_unsafe_total",
+    "Times usage had to be kept where it would be lost with the process.",
+  ],
+  usage_lost: ["weir_usage_lost_total", "Requests whose usage is not kept."],
   turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
   prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
   tape_replayed: ["weir_tape_replays_total", "Requests that a tape answered."],
@@ -419,6 +439,8 @@ type UncountedKind =
   | "exchange_ended"
   | "upstream_ended"
   | "limited"
+  | "key_refused"
+  | "store_recovered"
   | "fault_happened"
   | "memory_write_recovered"
   | "tape_write_recovered"

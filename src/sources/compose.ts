@@ -30,6 +30,7 @@ import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
 import { fixtures, type FixturesDeps, passedFixtures } from "./fixtures/fixtures.ts";
 import { globOf } from "./glob.ts";
+import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
@@ -100,8 +101,6 @@ export interface Sources {
 
 /** What they need of the process. */
 export interface SourcesWorld extends TapesWorld {
-  /** The tokens that open the door; none = it is open. */
-  readonly tokens: readonly unknown[];
   readonly wallMs: () => number;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
@@ -114,6 +113,13 @@ export interface SourcesWorld extends TapesWorld {
   readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
+}
+
+/** The keys of clients. */
+export interface SourceKeys {
+  readonly guard: KeyGuard;
+  /** True while some key has limits: what its clients ask must be understood. */
+  readonly hasLimits: () => boolean;
 }
 
 /** What an upstream is made of, whichever section names it. */
@@ -134,10 +140,11 @@ export function composeSources(
   wheel: Wheel,
   ready: Omit<FixturesDeps, "own">,
   strikes: StrikeDeps,
+  keys: SourceKeys | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf, limits } = world;
-  const isOpen = world.tokens.length === 0;
+  const isOpen = keys === undefined;
   const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
@@ -297,7 +304,8 @@ export function composeSources(
   }
 
   const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map(({ match, to, tape }) => ({
+  const routes = config.routes.map(({ name, match, to, tape }) => ({
+    name,
     model: match?.model,
     to: named(to[0]!, tape === "usual" ? undefined : tape)!,
   }));
@@ -338,6 +346,19 @@ export function composeSources(
     return wrapped;
   }
 
+  const guarded = new Map<Source, Source>();
+  /** Those in which no route decides. */
+  const unrouted = new Set<Source>();
+
+  /** `source` behind the keys of its clients; one of its own for each. */
+  function keyed(source: Source): Source {
+    if (keys === undefined) return source;
+    const isRouted = config.routes.length > 0 && !unrouted.has(source);
+    const known = guarded.get(source) ?? scripted(source, keys.guard.around(source, isRouted));
+    guarded.set(source, known);
+    return known;
+  }
+
   const main = routed(usual);
 
   /** Counts the prompts that `target` would answer. */
@@ -358,10 +379,10 @@ export function composeSources(
     random,
   });
   const limitedEndpoints = own?.(endpoints) ?? endpoints;
-  const passRows = [...routes, { model: undefined, to: usual }].map(({ model, to }) =>
-    to === mock
-      ? { model, to: limitedEndpoints, takes: endpoints.has, isMock: true }
-      : { model, to, takes: takers.get(to)!, isMock: false }
+  const passRows = [...routes, { name: "", model: undefined, to: usual }].map((row) =>
+    row.to === mock
+      ? { ...row, to: limitedEndpoints, takes: endpoints.has, isMock: true }
+      : { ...row, takes: takers.get(row.to)!, isMock: false }
   );
   const passer = passOn(passRows);
   const scriptedPasser = passedFixtures(passer, written);
@@ -384,10 +405,12 @@ export function composeSources(
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
     const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
-    return faulty(
+    const wrapped = faulty(
       scripted(source, fixtures(source, written)),
       () => own === undefined ? "llm" : "chat",
     );
+    unrouted.add(wrapped);
+    return wrapped;
   }
 
   /** `/conv` has an upstream of its own dialect. */
@@ -409,7 +432,7 @@ export function composeSources(
 
   const firstUpstream = reached.find((source) => relaying.has(source));
   const counting = route(
-    routes.map(({ model, to }) => ({ model, to: counted(to) })),
+    routes.map(({ name, model, to }) => ({ name, model, to: counted(to) })),
     counted(usual),
     defaultModel(config),
   );
@@ -417,27 +440,27 @@ export function composeSources(
 
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
   return {
-    main,
-    apiChat: hasOnlyKey
-      ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false }))
-      : main,
-    chat: chatSource(),
+    main: keyed(main),
+    apiChat: keyed(
+      hasOnlyKey ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false })) : main,
+    ),
+    chat: keyed(chatSource()),
     conv: convSource(),
     upstream: firstUpstream && faulty(firstUpstream, () => nameOf(firstUpstream)),
-    counting: faulty(counting, (model) => nameOf(targets(routes, usual)(model))),
+    counting: keyed(faulty(counting, (model) => nameOf(targets(routes, usual)(model)))),
     strike: unaskedFaults({
       takesHeader: config.faults.header || firstUpstream === undefined,
       modelOf: ({ model, request }) =>
         model || namedModel(Buffer.from(request?.text ?? "")) || defaultModel(config),
     }, faultDeps),
     promptTokens: (turn) => ownMock.promptTokens(turn),
-    passing,
+    passing: keyed(passing),
     answerer: (model, path) => passer.answerer(model, path),
     passesAll: passRows.some(({ isMock }) => !isMock),
     urlOf: (source) => urls.get(source) ?? "",
     isRelaying: (source) => relaying.has(source),
     streamsUp: (source, dialect) =>
-      written.shelf.isIdle && !written.keepsViews &&
+      written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
     tapeTrouble: () => tapes?.trouble ?? "",
     async close() {

@@ -13,6 +13,7 @@ import { echo } from "../dialects/openai/faults.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
+import { checkRoute } from "./keys/routes.ts";
 import { MODEL_CHARS_MAX, type Route } from "./route.ts";
 
 /** A route to an upstream or to the mock, and which paths that one takes. */
@@ -65,7 +66,8 @@ export function pathTaker(paths: readonly string[]): (path: string) => boolean {
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
 export function passOn(routes: readonly PassRoute[]): Passing {
-  const rows = routes.map(({ model, to, takes, isMock }) => ({
+  const rows = routes.map(({ name = "", model, to, takes, isMock }) => ({
+    name,
     glob: model === undefined ? undefined : globOf(model),
     to,
     takes,
@@ -79,12 +81,14 @@ export function passOn(routes: readonly PassRoute[]): Passing {
     );
   }
 
-  function targets(wire: Wire, path: string): readonly Source[] {
+  function targets(wire: Wire, path: string, call: Call): readonly Source[] {
     const model = modelOf(wire);
     const fits = fitting(model);
     const mayMock = model === "" || fits[0]?.isMock === true;
     const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
-    return [...new Set(taking.map(({ to }) => to))].slice(0, model === "" ? undefined : 1);
+    const asked = model === "" ? taking : taking.slice(0, 1);
+    for (const { name } of asked) checkRoute(name, call);
+    return [...new Set(asked.map(({ to }) => to))];
   }
 
   return {
@@ -98,7 +102,7 @@ export function passOn(routes: readonly PassRoute[]): Passing {
       const { wire } = ask;
       if (wire === undefined) throw new TypeError("Cannot pass on what came over no wire");
       const path = wire.path.split("?", 1)[0]!;
-      const found = targets(wire, path);
+      const found = targets(wire, path, call);
       const [first] = found;
       if (first === undefined) throw invalidUrl(wire.method, `/v1${path}`);
       call.source = first.name;

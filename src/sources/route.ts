@@ -7,9 +7,12 @@
 import type { Ask, Source } from "../core/answer.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { globOf } from "./glob.ts";
+import { checkRoute } from "./keys/routes.ts";
 
 /** Where a question goes; the first route that matches counts. */
 export interface Route {
+  /** "" or absent = it has none. */
+  readonly name?: string;
   /** A name in which `*` stands for any characters; undefined = every model. */
   readonly model: string | undefined;
   readonly to: Source;
@@ -28,11 +31,13 @@ export function route(
   defaultModel: string,
 ): Source {
   if (routes.length === 0) return otherwise;
-  const targetOf = targets(routes, otherwise);
+  const rowOf = rowFor(routes);
   return {
     name: usualOf(routes, otherwise).name,
     answer(ask, call) {
-      const source = targetOf(modelOf(ask) || defaultModel);
+      const row = rowOf(modelOf(ask) || defaultModel);
+      checkRoute(row?.name ?? "", call);
+      const source = row?.to ?? otherwise;
       call.source = source.name;
       return source.answer(ask, call);
     },
@@ -44,14 +49,19 @@ export function targets(
   routes: readonly Route[],
   otherwise: Source,
 ): (model: string) => Source {
-  const rows = routes.map(({ model, to }) => ({
-    glob: model === undefined ? undefined : globOf(model),
-    to,
+  const rowOf = rowFor(routes);
+  return (model) => rowOf(model)?.to ?? otherwise;
+}
+
+/** The first of `routes` that matches a model. */
+function rowFor(routes: readonly Route[]): (model: string) => Route | undefined {
+  const rows = routes.map((route) => ({
+    route,
+    glob: route.model === undefined ? undefined : globOf(route.model),
   }));
   return (model) => {
     const isName = model.length <= MODEL_CHARS_MAX;
-    return rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)))?.to ??
-      otherwise;
+    return rows.find(({ glob }) => glob === undefined || (isName && glob.test(model)))?.route;
   };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import type { RowOpens } from "../core/keys.ts";
 import type { Surface } from "../core/surface.ts";
 import type { JsonSchema } from "../dialects/openai/check_schema.ts";
 
@@ -99,6 +100,11 @@ export interface Route {
   readonly description?: string;
   readonly auth: RouteAuth;
   readonly holds: RouteHolds;
+  /**
+   * Which keys open it: all, where weir knows what model is asked and what that says, or asks none;
+   * absent = those without limits.
+   */
+  readonly opens?: Exclude<RowOpens, "unlimited">;
   readonly parameters?: readonly RouteParameter[];
   /** The schema that checks the body, and a body that works. */
   readonly body?: {

@@ -74,12 +74,16 @@ describe("loadConfig() reads lists of entries", () => {
   });
 
   const ROUTES: readonly (readonly [entry: string, route: Omit<RouteEntry, "tape">])[] = [
-    ["{match: {model: gpt-4o*}, to: [local]}", { match: { model: "gpt-4o*" }, to: ["local"] }],
-    ["{to: [local]}", { match: { model: "*" }, to: ["local"] }],
-    ["{match: {}, to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
-    ["{match: , to: [mock]}", { match: { model: "*" }, to: ["mock"] }],
-    ["{MATCH: {Model: 4.10}, To: [llm]}", { match: { model: "4.10" }, to: ["llm"] }],
-    ["{to: [chat]}", { match: { model: "*" }, to: ["chat"] }],
+    ["{match: {model: gpt-4o*}, to: [local]}", {
+      name: "",
+      match: { model: "gpt-4o*" },
+      to: ["local"],
+    }],
+    ["{to: [local]}", { name: "", match: { model: "*" }, to: ["local"] }],
+    ["{match: {}, to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],
+    ["{match: , to: [mock]}", { name: "", match: { model: "*" }, to: ["mock"] }],
+    ["{MATCH: {Model: 4.10}, To: [llm]}", { name: "", match: { model: "4.10" }, to: ["llm"] }],
+    ["{to: [chat]}", { name: "", match: { model: "*" }, to: ["chat"] }],
   ];
   for (const [entry, route] of ROUTES) {
     test(`a route ${entry}`, () => {
@@ -155,7 +159,7 @@ describe("loadConfig() takes lists whole from the highest that gives one", () =>
   test("routes of the environment lead to upstreams of the file", () => {
     const env = { WEIR_ROUTES: '[{"match":{"model":"x"},"to":["local"]}]' };
     const { routes } = configOf({ text: `upstreams: [${LOCAL}]\n`, env });
-    expect(routes).toEqual([{ match: { model: "x" }, to: ["local"], tape: "usual" }]);
+    expect(routes).toEqual([{ name: "", match: { model: "x" }, to: ["local"], tape: "usual" }]);
   });
 });
 
@@ -296,6 +300,37 @@ describe("loadConfig() reports what is wrong in lists", () => {
     }, [
       "config.yaml:3:7 auth.tokens.0: must be an entry with a name and either token or " +
       "token_file: it is a mapping",
+    ]],
+    ["a key without its text", { text: "keys:\n  - {name: a, models: [m]}\n" }, [
+      "config.yaml:2:5 keys.0: must be an entry with a name and one of token, token_file and " +
+      "token_sha256: it is a mapping",
+    ]],
+    ["a key with two texts", { text: "keys:\n  - {name: a, token: b, token_file: c}\n" }, [
+      "config.yaml:2:5 keys.0: must be an entry with a name and one of token, token_file and " +
+      "token_sha256: it is a mapping",
+    ]],
+    ["a key's digest that is none", { text: "keys:\n  - {name: a, token_sha256: ab12}\n" }, [
+      "config.yaml:2:29 keys.0.token_sha256: must be 64 hexadecimal digits, or empty: its value is " +
+      "not shown, as it may be secret",
+    ]],
+    ["a key that ends at no moment", {
+      text: "keys:\n  - {name: a, token: t, expires: 2027-02-30x}\n",
+    }, [
+      "config.yaml:2:34 keys.0.expires: must be a date such as 2027-01-31, or with a time such as " +
+      "2027-01-31T12:00:00Z: its value is not shown, as it may be secret",
+    ]],
+    ["a key named as a token is", {
+      text: "auth: {tokens: [{name: a, token: t}]}\nkeys:\n  - {name: a, token: u}\n",
+    }, ["config.yaml:3:12 keys.0.name: must be a name that none of auth.tokens has"]],
+    ["a key for a route that is none", {
+      text:
+        "routes: [{name: cheap, to: [mock]}]\nkeys:\n  - {name: a, token: u, routes: [cheep]}\n",
+    }, ['config.yaml:3:34 keys.0.routes.0: "cheep" is not a known route: did you mean cheap?']],
+    ["a route's name twice", {
+      text: "routes:\n  - {name: a, to: [mock]}\n  - {name: a, to: [mock]}\n",
+    }, [
+      "config.yaml:2:12 routes.0.name: must be a name that no other route has",
+      "config.yaml:3:12 routes.1.name: must be a name that no other route has",
     ]],
     ["a route that leads nowhere", { text: "routes:\n  - match: {model: a}\n" }, [
       `config.yaml:2:5 routes.0.to: must be ${MUST_TO}: it is empty`,

@@ -3,7 +3,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { backupDatabase, openDatabase } from "../../src/memory/database.ts";
-import { Lock } from "../../src/memory/lock.ts";
+import { Lock } from "../../src/lib/process_lock.ts";
 
 const PROCESSES = 4;
 /** Two that meet in the wrong moment are met in every fourth round. */

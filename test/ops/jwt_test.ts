@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { decodeJwt, decodeProtectedHeader, exportPKCS8, generateKeyPair, SignJWT } from "jose";
 import { jwtAuth, makeToken } from "../../src/ops/jwt.ts";
+import { keyFacts, ringOf } from "../keys.ts";
 
 const SECRET = "s3cret-密钥";
 /** 2023-11-14T22:13:20Z. */
@@ -12,7 +13,11 @@ const base64url = (value: unknown) => Buffer.from(JSON.stringify(value)).toStrin
 
 function auth(options: { secretKey?: string; token?: string; nowMs?: number } = {}) {
   const { secretKey = SECRET, token = "", nowMs = NOW_MS } = options;
-  return jwtAuth({ secretKey, tokens: [{ name: "blue", token }], wallMs: () => nowMs });
+  return jwtAuth({
+    secretKey,
+    keys: token === "" ? undefined : ringOf(keyFacts("blue", token)),
+    wallMs: () => nowMs,
+  });
 }
 
 function signed(
@@ -84,7 +89,11 @@ describe("jwtAuth()", () => {
       expect(await admit(given)).toEqual({ id: "", tokenName: "secret_key" });
     }
     for (const given of ["the-token", "Bearer the-token"]) {
-      expect(await admit(given)).toEqual({ id: "", tokenName: "blue" });
+      expect(await admit(given)).toMatchObject({
+        id: "",
+        tokenName: "blue",
+        key: { name: "blue" },
+      });
     }
   });
 

@@ -257,6 +257,57 @@ for (const [name, set, guarded] of WEIRS) {
   });
 }
 
+describe("a weir with keys", () => {
+  /** Rows that a key with limits opens besides those of `model`: all but these of them are understood. */
+  const UNDERSTOOD: readonly string[] = ["POST /v1/response"];
+  const NOT_UNDERSTOOD: readonly string[] = [
+    "POST /v1/responses/input_tokens",
+    "POST /v1/responses/compact",
+    "DELETE /v1/models/ft:gpt-4o:a::b",
+  ];
+  /** Those for which any key but an admin's is the wrong one, beside those of `admin`. */
+  const FOR_ADMINS: readonly string[] = ["GET /metrics"];
+  const KEYS = [
+    { name: "limited", token: "limited-key", concurrent_max: 100 },
+    { name: "free", token: "free-key" },
+    { name: "admin", token: "admin-key", admin: true, concurrent_max: 100 },
+  ];
+  let weir: Weir;
+  beforeAll(async () => {
+    weir = await launch({ set: { ...SETTINGS, keys: JSON.stringify(KEYS) } });
+  });
+  afterAll(() => weir.stop());
+
+  for (const holds of Object.keys(ROWS) as Holds[]) {
+    for (const row of ROWS[holds] as readonly Row[]) {
+      const place = `${row[0]} ${row[1]}`;
+      const isAdmins = holds === "admin" || FOR_ADMINS.includes(place);
+      const isOpen = holds === "nothing" && !isAdmins;
+      const isLimited = isOpen || UNDERSTOOD.includes(place) ||
+        (holds === "model" && !NOT_UNDERSTOOD.includes(place));
+      const opens: Readonly<Record<string, boolean>> = {
+        "limited-key": isLimited,
+        "free-key": !isAdmins,
+        "admin-key": isAdmins || isLimited,
+        "root": false,
+        "": false,
+      };
+      test(`${place} is opened by ${Object.keys(opens).filter((key) => opens[key] || isOpen)}`, async () => {
+        for (const [key, isLetIn] of Object.entries(opens)) {
+          const fields = key === "" ? [] : [`Authorization: Bearer ${key}`];
+          const { status, head, body } = await ask(weir.port, row, fields);
+          const isOf = status === 403 &&
+            /(?:limited|free|admin) (?:is no admin|has models)/.test(`${head}${body}`);
+          expect([key, isOf]).toEqual([key, key.endsWith("-key") && !isLetIn]);
+          if (isOf) continue;
+          if (isOpen || isLetIn) expect([key, [401].includes(status)]).toEqual([key, false]);
+          else expect([key, [401, 403].includes(status)]).toEqual([key, true]);
+        }
+      });
+    }
+  }
+});
+
 describe("what is turned away", () => {
   const TURN = { session_id: "s", messages: [{ role: "user", content: "poison 水" }] };
 

@@ -38,6 +38,7 @@ function app(secret: string): App {
       throw new Error("there are no tapes");
     },
     tokens: secret === "" ? [] : [{ name: "test", token: secret }],
+    keys: [],
     systemPrompt: "",
     folder: "/nowhere",
     desk: loneDesk(loaded.config),

@@ -68,13 +68,19 @@ const OUT_OF_ORDER: Readonly<
   overloaded: { status: 529, message: "Overloaded" },
 };
 
+const OF_LIMITS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "limit_requests",
+  "limit_tokens",
+  "key_requests",
+  "key_tokens",
+]);
+
 /** `error` as this API says it, where it is one of limits. */
 export function limitError(error: AppError, note: LimitNote | undefined): AppError {
   const other = OUT_OF_ORDER[error.code];
   if (other !== undefined) return new AppError(error.code, other.message, { status: other.status });
   const refusal = note?.refusal;
-  const isLimit = error.code === "limit_requests" || error.code === "limit_tokens";
-  if (refusal === undefined || !isLimit) return error;
+  if (refusal === undefined || !OF_LIMITS.has(error.code)) return error;
   const { by, limit, waitMs } = refusal;
   const advice = waitMs === Infinity
     ? "Reduce the prompt's length or max_tokens."

@@ -10,6 +10,7 @@
 
 import { dataEvent } from "../../core/dialect.ts";
 import { AppError, type ErrorCode, ERRORS } from "../../core/errors.ts";
+import { KEY_PREFIX } from "../../core/keys.ts";
 import type { Whole } from "../../core/surface.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
 
@@ -148,6 +149,8 @@ export function wrongKey(key: string, secrets: readonly string[] = []): AppError
  * for those is unknown, and here they are stars but for their first two characters.
  */
 function maskedKey(key: string, secrets: readonly string[]): string {
+  // Of a key of weir's own nothing is told: it may be one that holds elsewhere, or did.
+  if (key.startsWith(KEY_PREFIX)) return KEY_PREFIX + stars(key.length - KEY_PREFIX.length);
   let masked = key;
   if (key.length > KEY_HEAD_CHARS + KEY_TAIL_CHARS) {
     const hidden = stars(key.length - KEY_HEAD_CHARS - KEY_TAIL_CHARS);

@@ -38,7 +38,12 @@ export function rateLimitFields({ requests, tokens }: LimitNote): Record<string,
 }
 
 /** Errors of limits: the answers that tell them have the headers, whatever others have. */
-const OF_LIMITS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["limit_requests", "limit_tokens"]);
+const OF_LIMITS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "limit_requests",
+  "limit_tokens",
+  "key_requests",
+  "key_tokens",
+]);
 
 /** `error` with the headers of `note`, where an answer with it has them; `also`: a status that has, too. */
 export function withRateLimits(

@@ -32,7 +32,9 @@ export const WINDOWS_MS: Readonly<Record<Exclude<LimitKind, "concurrent_max">, n
 };
 
 export type BucketKind = keyof typeof WINDOWS_MS;
-const BUCKET_KINDS = LIMIT_KINDS.filter((kind): kind is BucketKind => kind !== "concurrent_max");
+export const BUCKET_KINDS = LIMIT_KINDS.filter((kind): kind is BucketKind =>
+  kind !== "concurrent_max"
+);
 
 /** What kinds are called in names, of which the page keeps only the beginning. */
 const SHORT: Readonly<Record<LimitKind, string>> = {

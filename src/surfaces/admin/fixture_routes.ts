@@ -199,6 +199,7 @@ export function fixtureRoutes(admin: FixtureAdmin): readonly Route[] {
     tag: "Fixtures",
     auth: "admin",
     holds: "state",
+    opens: "admin",
     parameters: [
       ...[...row.path.matchAll(/\{(\w+)\}/g)].map(([, name]): RouteParameter => ({
         name: name!,

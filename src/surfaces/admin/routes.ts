@@ -45,6 +45,7 @@ export function operationRoutes(pages: OperationPages): readonly Route[] {
         summary: "What weir counts, for Prometheus; not here when ops.metrics_port is set",
         auth: "bearer",
         holds: "nothing",
+        opens: "admin",
         responses: {
           "200": { description: "Prometheus' text format, version 0.0.4", types: [TEXT_TYPE] },
           "401": { description: "No valid bearer token", types: [JSON_TYPE] },

@@ -41,6 +41,7 @@ export function anthropicRoutes(
       summary: "Answer a conversation",
       auth: "apiKey",
       holds: "model",
+      opens: "all",
       body: {
         schema: objectSchema(MESSAGES_FIELDS),
         example: { model: "claude-sonnet-4-5", max_tokens: 1024, messages: HELLO, stream: true },
@@ -61,6 +62,7 @@ export function anthropicRoutes(
       summary: "Count what a prompt costs",
       auth: "apiKey",
       holds: "model",
+      opens: "all",
       body: {
         schema: objectSchema(COUNT_FIELDS),
         example: { model: "claude-sonnet-4-5", messages: HELLO },

@@ -59,7 +59,11 @@ const CURSOR = /^\d{1,15}$/;
 const UPLOAD_TURNS_MAX = 1000;
 
 /** What the original takes and no store of weir's could keep: said with its status too. */
-const OWN_STATUS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["string_too_long", "conflict"]);
+const OWN_STATUS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "string_too_long",
+  "conflict",
+  "key_forbidden",
+]);
 
 /** The five surfaces, by the last word of their URL. */
 export interface MemorySurfaces {

@@ -118,6 +118,10 @@ const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set([
   "memory_failed",
   "shutting_down",
   "conflict",
+  "key_forbidden",
+  "key_requests",
+  "key_tokens",
+  "key_budget",
 ]);
 
 /** Makes the surface. */

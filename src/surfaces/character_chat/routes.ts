@@ -64,6 +64,7 @@ export function responseRoutes(response: Surface): readonly Route[] {
       summary: "Answer a question in a session that is remembered",
       auth: "bearer",
       holds: "state",
+      opens: "all",
       body: {
         schema: {
           type: "object",

@@ -35,6 +35,10 @@ const OWN_ERRORS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "internal",
   "shutting_down",
   "unavailable",
+  "key_forbidden",
+  "key_requests",
+  "key_tokens",
+  "key_budget",
 ]);
 
 const STREAM_HEADERS = sseHeaders({ "connection": "keep-alive" });

@@ -21,6 +21,7 @@ export function contentEventsRoutes(chat: Surface): readonly Route[] {
       description: 'An error of the model is an event too: {"error": "…"}, and then [DONE].',
       auth: "bearer",
       holds: "model",
+      opens: "all",
       body: {
         schema: API_CHAT_BODY,
         example: {

@@ -18,7 +18,11 @@ export interface ChatDeps extends Omit<ChatCompletionsDeps, "door"> {
 }
 
 /** What that system answered without a body. */
-const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["forbidden", "upstream_unreachable"]);
+const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "forbidden",
+  "key_forbidden",
+  "upstream_unreachable",
+]);
 
 /** Makes the surface. */
 export function chat(deps: ChatDeps): Surface {

@@ -39,6 +39,7 @@ export interface ConvDeps {
 /** What that system answered without a body. */
 const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "forbidden",
+  "key_forbidden",
   "param_missing",
   "conflict",
   "upstream_unreachable",

@@ -132,6 +132,7 @@ export function gptServerRoutes(surfaces: GptServerSurfaces): readonly Route[] {
         "The token never goes upstream. Its upstream is chat.api_proxy, else llm.base_url.",
       auth: "token",
       holds: "model",
+      opens: "all",
       body: CHAT_BODY,
       responses: {
         "200": CHAT_ANSWER,

@@ -6,6 +6,7 @@
 
 import { AppError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/exchange.ts";
+import type { Key } from "../../core/keys.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
 import type { RequestHead } from "../../lib/http1/request_head.ts";
 
@@ -15,6 +16,8 @@ export interface Visitor {
   readonly id: string;
   /** What logs call the token; "" = it has no name. */
   readonly tokenName: string;
+  /** Absent: it was no key. */
+  readonly key?: Key;
 }
 
 /** Looks at an `Authorization` header; undefined = may not pass. */
@@ -41,7 +44,8 @@ export class Visitors {
         "The Authorization header must be a valid token: ask /token for one",
       );
     }
-    exchange.tokenName = visitor.tokenName;
+    if (visitor.key !== undefined) exchange.takeKey(visitor.key);
+    else exchange.tokenName = visitor.tokenName;
     this.#visitors.set(exchange, visitor);
   }
 

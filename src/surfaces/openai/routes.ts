@@ -89,6 +89,7 @@ export function openaiRoutes(
       summary: "Answer a conversation",
       auth: "bearer",
       holds: "model",
+      opens: "all",
       body: CHAT_BODY,
       responses: { "200": CHAT_ANSWER, "default": OPENAI_ERROR },
     },
@@ -102,6 +103,7 @@ export function openaiRoutes(
       description: "OpenAI's older API, of models that take no conversation.",
       auth: "bearer",
       holds: "model",
+      opens: "all",
       body: {
         schema: schemaOfBody(COMPLETION_RULES),
         example: { model: "gpt-3.5-turbo-instruct", prompt: "Hello", stream: true },
@@ -141,6 +143,7 @@ export function openaiRoutes(
       summary: "Answer as a response of items",
       auth: "bearer",
       holds: "model",
+      opens: "all",
       body: RESPONSES_BODY,
       responses: {
         "200": {
@@ -160,6 +163,7 @@ export function openaiRoutes(
       summary: "List the models",
       auth: "bearer",
       holds: "model",
+      opens: "all",
       responses: {
         "200": { description: "The list", types: [JSON_TYPE] },
         "default": OPENAI_ERROR,
@@ -175,6 +179,7 @@ export function openaiRoutes(
       summary: "Show one model",
       auth: "bearer",
       holds: "model",
+      opens: "all",
       parameters: [{ name: "id", in: "path", description: "its name", example: "gpt-4o" }],
       responses: {
         "200": { description: "The model", types: [JSON_TYPE] },
@@ -226,6 +231,7 @@ function jsonRoute(
     description,
     auth: "bearer",
     holds: "model",
+    opens: "all",
     body: { schema: schemaOfBody(rules), example },
     responses: {
       "200": { description: answer, types: [JSON_TYPE] },

@@ -5,7 +5,7 @@
  */
 
 import { Database } from "bun:sqlite";
-import { hasMoved, isBusy, makePrivate } from "./database.ts";
+import { hasMoved, isBusy, makePrivate } from "./sqlite_file.ts";
 
 /**
  * A lock on a file of its own, held as an exclusive SQLite transaction: Bun has no `flock`, and

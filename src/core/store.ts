@@ -1,0 +1,100 @@
+/**
+ * What outlives weir besides the memory: keys, and what they were used for.
+ *
+ * @module
+ */
+
+import type { Outcome } from "./facts.ts";
+import type { StoredKey } from "./keys.ts";
+
+/** What one request cost. Tokens and money are whole numbers; null = nobody knows. */
+export interface UsageRow {
+  /** Nobody else's: a row that is added twice is there once. */
+  readonly id: string;
+  /** When the answer ended: milliseconds since 1970. */
+  readonly atMs: number;
+  /** The name of the key; "" = none was shown. */
+  readonly key: string;
+  readonly model: string;
+  /** The URL's name in logs and metrics: "v1_chat_completions". */
+  readonly surface: string;
+  /** The upstream that answered; "" = weir itself. */
+  readonly upstream: string;
+  readonly status: number;
+  readonly outcome: Outcome;
+  readonly promptTokens: number | null;
+  /** Those of `promptTokens` that came out of a cache. */
+  readonly cachedTokens: number | null;
+  readonly completionTokens: number | null;
+  /** Those of `completionTokens` that were spent on reasoning. */
+  readonly reasoningTokens: number | null;
+  /** True: weir has counted them itself, or some are missing. */
+  readonly isEstimated: boolean;
+  /** In billionths of a US dollar. */
+  readonly costNanos: number | null;
+}
+
+/** What a key has used of a day and of a month, both in UTC. */
+export interface Spent {
+  readonly key: string;
+  readonly dayTokens: number;
+  readonly dayNanos: number;
+  readonly monthTokens: number;
+  readonly monthNanos: number;
+}
+
+/** A change of keys, whole or not at all. */
+export type KeyChange =
+  /** There is none of that name, or all have ended. */
+  | { readonly kind: "add"; readonly key: StoredKey }
+  /** `key` takes the place of the current one of its name, which ends at `endsMs`. */
+  | { readonly kind: "rotate"; readonly key: StoredKey; readonly endsMs: number }
+  /** All keys of this name end at `endsMs`. */
+  | { readonly kind: "revoke"; readonly name: string; readonly endsMs: number };
+
+/** What an answer may be at once, or later. */
+export type Soon<Value> = Value | Promise<Value>;
+
+/**
+ * A store, which several processes share. Opened and brought up to date on first use; what only reads
+ * makes no tables. Every method throws an `AppError` `store_failed` when the store cannot be asked.
+ */
+export interface Store {
+  readonly name: "sqlite" | "postgres";
+  /** Another one than before = the keys have changed. */
+  keysVersion(): Soon<number>;
+  /** Every key, those that have ended too, in the order in which they were made. */
+  keys(): Soon<readonly StoredKey[]>;
+  /** @throws {AppError} `conflict` when there is such a key already, `not_found` when there is none. */
+  changeKeys(change: KeyChange): Soon<void>;
+  /** Keeps `rows`. Those that it has already, by their ids, are left as they are. */
+  addUsage(rows: readonly UsageRow[]): Soon<void>;
+  /** What each key has used on the day of `atMs` and in its month until then. */
+  spent(atMs: number): Soon<readonly Spent[]>;
+  close(): Soon<void>;
+}
+
+const DAY_MS = 86_400_000;
+
+/** The day of `atMs` in UTC, counted from 1970-01-01. */
+export function dayOf(atMs: number): number {
+  return Math.floor(atMs / DAY_MS);
+}
+
+/** The first day of the month of `atMs`, counted as in `dayOf`. */
+export function monthOf(atMs: number): number {
+  const date = new Date(atMs);
+  return dayOf(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1));
+}
+
+/** When the period of `atMs` ends: milliseconds since 1970. */
+export function periodEndMs(per: "day" | "month", atMs: number): number {
+  if (per === "day") return (dayOf(atMs) + 1) * DAY_MS;
+  const date = new Date(atMs);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1, 1);
+}
+
+/** Tokens of a question and its answer; what is not known counts as none. */
+export function tokensOf({ promptTokens, completionTokens }: UsageRow): number {
+  return (promptTokens ?? 0) + (completionTokens ?? 0);
+}

@@ -1,0 +1,304 @@
+/**
+ * What each key may ask, and how much: in front of all that answers. A request that may come in takes its
+ * part of the key's limits at once, whoever then answers and however often one is asked; what its tokens
+ * really were is settled when the answer has ended.
+ *
+ * @module
+ */
+
+import type { Answer, Ask, Source } from "../../core/answer.ts";
+import { AppError } from "../../core/errors.ts";
+import type { Call } from "../../core/exchange.ts";
+import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
+import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
+import { periodEndMs } from "../../core/store.ts";
+import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
+import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
+import { Fields } from "../../lib/http1/fields.ts";
+import { LineFilter } from "../../lib/http1/line_filter.ts";
+import { Bucket, type Draft, Gate, type Limiter, type Refusal } from "../../lib/limiter.ts";
+import { globOf } from "../glob.ts";
+import { chargeOf } from "../limits/charge.ts";
+import { BUCKET_KINDS, type BucketKind, WINDOWS_MS } from "../limits/rules.ts";
+import { MODEL_CHARS_MAX } from "../route.ts";
+import { isForLater, modelNamed } from "./model_of.ts";
+import { checkRoute } from "./routes.ts";
+
+/** Bytes of a token in a body, roughly; and in a stream, where each has an event of its own. */
+const TOKEN_BYTES = 4;
+const STREAMED_TOKEN_BYTES = 200;
+const NANOS = 1e9;
+
+/** The first word of all names in the limiter: others share it. */
+const TOPIC = "key";
+/** No room is kept for names that have none: their requests are told to come again. */
+const REST = `${TOPIC}|rest`;
+
+/** What it needs. */
+export interface GuardDeps {
+  readonly limiter: Limiter;
+  /** What a key has spent of its budget's period; undefined = nobody knows yet. */
+  readonly spent: (
+    key: string,
+    per: BudgetPeriod,
+  ) => { readonly tokens: number; readonly nanos: number } | undefined;
+  /** True when what the model costs is known. */
+  readonly isPriced: (model: string) => boolean;
+  /** Milliseconds since 1970. */
+  readonly wallMs: () => number;
+}
+
+/** The limits of one key, ready to be taken from. */
+interface Limits {
+  readonly models: readonly RegExp[];
+  readonly buckets: readonly { readonly kind: BucketKind; readonly bucket: Bucket }[];
+  readonly gate: Gate | undefined;
+  /** What headers tell of. */
+  readonly requests: Bucket | undefined;
+  readonly tokens: Bucket | undefined;
+}
+
+/** Guards sources. */
+export class KeyGuard {
+  readonly #deps: GuardDeps;
+  readonly #limits = new WeakMap<Key, Limits>();
+  readonly #tellings = {
+    openai: telling("x-ratelimit-", rateLimitFields),
+    anthropic: telling("anthropic-ratelimit-", anthropicFields),
+  };
+
+  constructor(deps: GuardDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * `source` behind the keys of its clients. Who has none was let in without. `isRouted`: routes decide
+   * in it who answers.
+   */
+  around(source: Source, isRouted: boolean): Source {
+    return {
+      name: source.name,
+      answer: (ask, call) => {
+        const { key } = call;
+        if (key === undefined || !key.isLimited) return source.answer(ask, call);
+        if (!isRouted) checkRoute("", call);
+        return this.#answer(source, key, ask, call);
+      },
+    };
+  }
+
+  #answer(source: Source, key: Key, ask: Ask, call: Call): Answer | Promise<Answer> {
+    const limits = this.#limitsOf(key);
+    if (ask.wire?.upload !== undefined) throw tryAgain("keys with limits were added just now");
+    if (isForLater(ask)) {
+      const why =
+        `The key ${key.name} may ask for nothing in the background: what is said is counted`;
+      throw this.#refused(
+        "path",
+        new AppError("key_forbidden", why, { param: "background" }),
+        call,
+      );
+    }
+    this.#checkModel(key, limits, ask, call);
+    this.#checkBudget(key, ask, call);
+    const note = this.#take(key, limits, ask, call);
+    const answer = source.answer(ask, call);
+    if (note === undefined) return answer;
+    const isAnthropic = ask.wire?.dialect === "anthropic_messages";
+    const tell = (answer: Answer) => {
+      call.limits = note;
+      return told(answer, note, this.#tellings[isAnthropic ? "anthropic" : "openai"]);
+    };
+    return answer instanceof Promise ? answer.then(tell) : tell(answer);
+  }
+
+  #checkModel(key: Key, { models }: Limits, ask: Ask, call: Call): void {
+    if (models.length === 0) return;
+    const model = modelNamed(ask);
+    const isName = model.length <= MODEL_CHARS_MAX;
+    if (isName && models.some((glob) => glob.test(model))) return;
+    const what = model === ""
+      ? "no model is named"
+      : `the model '${shortened(model)}' is none of them`;
+    throw this.#refused(
+      "model",
+      new AppError("key_forbidden", `The key ${key.name} may use some models only, and ${what}`, {
+        param: "model",
+      }),
+      call,
+    );
+  }
+
+  /** @throws {AppError} when the budget is spent. What is open now may go beyond it. */
+  #checkBudget({ name, rules }: Key, ask: Ask, call: Call): void {
+    const { budget_per: per, budget_tokens, budget_usd } = rules;
+    if (budget_tokens === 0 && budget_usd === 0) return;
+    const spent = this.#deps.spent(name, per);
+    if (spent === undefined) throw tryAgain("what the key has spent cannot be looked up");
+    if (budget_usd > 0 && !this.#deps.isPriced(ask.model())) {
+      const why = `The key ${name} has a budget in money, and what the model costs is not known`;
+      throw this.#refused("budget", new AppError("key_forbidden", why, { param: "model" }), call);
+    }
+    const isOver = budget_tokens > 0 && spent.tokens >= budget_tokens;
+    const isPoor = budget_usd > 0 && spent.nanos >= budget_usd * NANOS;
+    if (!isOver && !isPoor) return;
+    const used = isOver
+      ? `${spent.tokens} of ${budget_tokens} tokens`
+      : `${(spent.nanos / NANOS).toFixed(2)} of ${budget_usd} US dollars`;
+    const end = new Date(periodEndMs(per, this.#deps.wallMs())).toISOString().replace(".000", "");
+    throw this.#refused(
+      "budget",
+      new AppError(
+        "key_budget",
+        `The budget of the key ${name} for this ${per} is spent (${used}): it begins anew at ${end}`,
+        { headers: { "x-should-retry": "false" } },
+      ),
+      call,
+    );
+  }
+
+  /** Takes what the request costs. Gives what headers tell; undefined = nothing. */
+  #take(key: Key, limits: Limits, ask: Ask, call: Call): LimitNote | undefined {
+    const { buckets, gate, requests, tokens } = limits;
+    const input = inputOf(ask);
+    const { limiter } = this.#deps;
+    const drafts = buckets.map(({ kind, bucket }): Draft => ({
+      bucket,
+      // One that is larger than the limit is let in when nothing was taken, and leaves a debt.
+      units: isOfTokens(kind) ? Math.min(input, bucket.limit) : 1,
+    }));
+    const refusal = limiter.take(drafts, gate);
+    if (refusal !== undefined) throw this.#limited(refusal, key, limits, call);
+    call.atEnd(() => {
+      if (gate !== undefined) limiter.leave(gate);
+      countWhatIsUnknown(call, input);
+      const cost = Math.max(0, call.promptTokens) + Math.max(0, call.completionTokens);
+      for (const [i, { kind, bucket }] of buckets.entries()) {
+        if (isOfTokens(kind)) limiter.give(bucket, drafts[i]!.units - cost);
+      }
+    });
+    return requests === undefined && tokens === undefined ? undefined : this.#noteOf(limits);
+  }
+
+  #limited(refusal: Refusal, key: Key, limits: Limits, call: Call): AppError {
+    if (refusal.kind === "full") return tryAgain("too many keys are limited at once");
+    const isGate = refusal.kind === "gate";
+    const by: LimitKind = isGate
+      ? "concurrent_max"
+      : limits.buckets.find(({ bucket }) => bucket === refusal.draft.bucket)!.kind;
+    const limit = isGate ? refusal.gate.max : refusal.draft.bucket.limit;
+    const waitMs = isGate ? undefined : refusal.waitMs;
+    call.limits = { ...this.#noteOf(limits), refusal: { by, limit, waitMs } };
+    const { message, headers } = limitReached({
+      by,
+      model: `the key ${key.name}`,
+      limit,
+      used: Math.ceil(isGate ? refusal.inside : refusal.used),
+      requested: isGate ? 1 : refusal.draft.units,
+      waitMs,
+    });
+    const code = isOfTokens(by) ? "key_tokens" : "key_requests";
+    return this.#refused(by, new AppError(code, message, { headers }), call);
+  }
+
+  #refused(by: KeyRefusal, error: AppError, { engine }: Call): AppError {
+    engine.watch({ kind: "key_refused", by });
+    return error;
+  }
+
+  #noteOf({ requests, tokens }: Limits): LimitNote {
+    const read = (bucket: Bucket): Allowance => this.#deps.limiter.read(bucket);
+    return {
+      atMs: this.#deps.wallMs(),
+      ...(requests === undefined ? {} : { requests: read(requests) }),
+      ...(tokens === undefined ? {} : { tokens: read(tokens) }),
+      foretoldTokens: 0,
+    };
+  }
+
+  #limitsOf(key: Key): Limits {
+    const known = this.#limits.get(key);
+    if (known !== undefined) return known;
+    const { name, rules } = key;
+    const buckets = BUCKET_KINDS.filter((kind) => rules[kind] > 0).map((kind) => ({
+      kind,
+      bucket: new Bucket(`${TOPIC}|${kind}|${name}`, REST, rules[kind], WINDOWS_MS[kind]),
+    }));
+    const bucketOf = (wanted: BucketKind) => buckets.find(({ kind }) => kind === wanted)?.bucket;
+    const limits = {
+      models: rules.models.map((glob) => globOf(glob)),
+      buckets,
+      gate: rules.concurrent_max === 0
+        ? undefined
+        : new Gate(`${TOPIC}|concurrent|${name}`, REST, rules.concurrent_max),
+      requests: bucketOf("requests_per_min") ?? bucketOf("requests_per_day"),
+      tokens: bucketOf("tokens_per_min") ?? bucketOf("tokens_per_day"),
+    };
+    this.#limits.set(key, limits);
+    return limits;
+  }
+}
+
+function isOfTokens(kind: LimitKind): boolean {
+  return kind === "tokens_per_min" || kind === "tokens_per_day";
+}
+
+/** Tokens of the question, roughly: nothing is parsed for it that goes up as it is. */
+function inputOf(ask: Ask): number {
+  const body = ask.wire?.body;
+  if (body !== undefined) return Math.ceil((body?.length ?? 0) / TOKEN_BYTES);
+  return chargeOf(ask.turn()).input;
+}
+
+/** Where nobody has told or counted what an answer has cost, it is taken for what its bytes say. */
+function countWhatIsUnknown(call: Call, input: number): void {
+  const { status, bodyBytes, isStream } = call;
+  const isAnswer = status >= 200 && status < 300;
+  if (!isAnswer || (call.promptTokens >= 0 && call.completionTokens >= 0)) return;
+  if (call.promptTokens < 0) call.promptTokens = input;
+  if (call.completionTokens < 0) {
+    const perToken = isStream ? STREAMED_TOKEN_BYTES : TOKEN_BYTES;
+    call.completionTokens = Math.ceil(bodyBytes / perToken);
+  }
+  call.tokensAreEstimated = true;
+}
+
+/** How answers of a dialect tell of limits. */
+interface Telling {
+  readonly fieldsOf: (note: LimitNote) => Readonly<Record<string, string>>;
+  /** What an upstream tells of its own limits is of weir's key there: it does not pass. */
+  readonly others: LineFilter<undefined>;
+}
+
+function telling(prefix: string, fieldsOf: Telling["fieldsOf"]): Telling {
+  const passes = (name: string) => !name.startsWith(prefix);
+  const decision = { passes, added: Fields.NONE, meaning: undefined };
+  return { fieldsOf, others: new LineFilter(new Set(), () => decision) };
+}
+
+/** `answer`, a relay's head with what `note` says in the place of what its upstream says of limits. */
+function told(answer: Answer, note: LimitNote, { fieldsOf, others }: Telling): Answer {
+  if (answer.kind !== "relay") return answer;
+  let lines = "";
+  const own = fieldsOf(note);
+  for (const name in own) lines += `${name}: ${own[name]}\r\n`;
+  const { bytes, from, to } = others.of(answer.fields).fields;
+  const head = Buffer.allocUnsafe(to - from + lines.length);
+  bytes.copy(head, 0, from, to);
+  head.write(lines, to - from, "latin1");
+  const fields = new Fields(head, 0, head.length);
+  const { kind, status, isUntilClose = false, body } = answer;
+  return { kind, status, fields, isUntilClose, body };
+}
+
+function tryAgain(why: string): AppError {
+  return new AppError("unavailable", `Try again: ${why}`, { headers: { "retry-after": "1" } });
+}
+
+/** Longest name that an error repeats, in UTF-16 units. */
+const ECHO_CHARS_MAX = 200;
+
+function shortened(name: string): string {
+  return (name.length > ECHO_CHARS_MAX ? `${name.slice(0, ECHO_CHARS_MAX)}...` : name)
+    .toWellFormed();
+}

@@ -1,0 +1,64 @@
+/**
+ * Which store there is: the one that `store.url` names, else the memory's, where that is one, else a file
+ * of its own.
+ *
+ * @module
+ */
+
+import { dirname, join } from "node:path";
+import type { Watch } from "../core/events.ts";
+import type { Store } from "../core/store.ts";
+import { sqlitePath } from "../lib/sqlite_file.ts";
+import { openPostgresStore } from "./postgres.ts";
+import { openSqliteStore } from "./sqlite.ts";
+import { UsageLog } from "./usage_log.ts";
+
+/** The store where the memory is a server. */
+const OWN_URL = "sqlite://weir-store.db";
+/** The folder of usage on its way, beside the file or in the config's folder. */
+const USAGE_FOLDER = "weir-usage";
+
+/** The settings that decide. */
+export interface StoreConfig {
+  readonly store: { readonly url: string };
+  readonly memory: { readonly url: string; readonly timeout_ms: number };
+}
+
+/** What the store needs of its process. */
+export interface StoreWorld {
+  /** The folder that relative paths count from. */
+  readonly folder: string;
+  /** Milliseconds that never go back. */
+  readonly clock: () => number;
+}
+
+/** Where the store is. */
+export function storeUrl({ store, memory }: StoreConfig): string {
+  if (store.url !== "") return store.url;
+  return /^https?:/.test(memory.url) ? OWN_URL : memory.url;
+}
+
+/** The store. It is opened on first use. */
+export function openStore(config: StoreConfig, { folder, clock }: StoreWorld): Store {
+  const url = storeUrl(config);
+  if (!url.startsWith("sqlite://")) {
+    return openPostgresStore({ url, timeoutMs: config.memory.timeout_ms });
+  }
+  return openSqliteStore({ path: sqlitePath(url, folder), clock, sleep: Bun.sleep });
+}
+
+/** Usage on its way to `store`. */
+export function openUsageLog(
+  config: StoreConfig,
+  store: Store,
+  { folder, uuid, watch }: {
+    readonly folder: string;
+    readonly uuid: () => string;
+    readonly watch: Watch;
+  },
+): UsageLog {
+  const url = storeUrl(config);
+  const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : "";
+  const beside = path === "" || path === ":memory:" ? folder : dirname(path);
+  return new UsageLog({ store, folder: join(beside, USAGE_FOLDER), uuid, watch });
+}

@@ -1,0 +1,180 @@
+/**
+ * Rows of the tables, as both databases give and take them.
+ *
+ * @module
+ */
+
+import { AppError } from "../core/errors.ts";
+import { FREE, type KeyRules, type StoredKey } from "../core/keys.ts";
+import { dayOf, type UsageRow } from "../core/store.ts";
+
+/** A row of `weir_keys`. */
+export interface KeyRow {
+  readonly digest: string;
+  readonly name: string;
+  readonly rules: string;
+  readonly made_ms: number;
+  /** null = never. */
+  readonly ends_ms: number | null;
+  readonly is_current: number | boolean;
+}
+
+/** The key of a row. A limit that a newer weir has put there is none that this one could keep. */
+export function keyOf({ digest, name, rules, made_ms, ends_ms, is_current }: KeyRow): StoredKey {
+  return {
+    digest,
+    name,
+    rules: rulesOf(name, rules),
+    madeMs: made_ms,
+    endsMs: ends_ms ?? Infinity,
+    isCurrent: Boolean(is_current),
+  };
+}
+
+function rulesOf(name: string, text: string): KeyRules {
+  const rules = JSON.parse(text) as Partial<KeyRules>;
+  const unknown = Object.keys(rules).find((rule) => !Object.hasOwn(FREE, rule));
+  if (unknown === undefined) return { ...FREE, ...rules };
+  throw new AppError(
+    "store_failed",
+    `Cannot keep what the key ${name} is limited by: this weir knows no ${unknown}, a newer one made it`,
+  );
+}
+
+/** What is written of a key's rules: those that are no defaults. */
+export function rulesText(rules: KeyRules): string {
+  const told = Object.entries(rules).filter(([name, value]) =>
+    !Bun.deepEquals(value, FREE[name as keyof KeyRules])
+  );
+  return JSON.stringify(Object.fromEntries(told));
+}
+
+/** The columns of `weir_usage` in their order. */
+export const USAGE_COLUMNS = [
+  ["id", "text"],
+  ["at_ms", "bigint"],
+  ["day", "integer"],
+  ["key", "text"],
+  ["model", "text"],
+  ["surface", "text"],
+  ["upstream", "text"],
+  ["status", "integer"],
+  ["outcome", "text"],
+  ["prompt_tokens", "bigint"],
+  ["cached_tokens", "bigint"],
+  ["completion_tokens", "bigint"],
+  ["reasoning_tokens", "bigint"],
+  ["is_estimated", "integer"],
+  ["cost_nanos", "bigint"],
+] as const;
+
+type UsageColumn = typeof USAGE_COLUMNS[number][0];
+
+/** A row of `weir_usage`. */
+export type UsageValues = Readonly<Record<UsageColumn, string | number | null>>;
+
+/** Longer names of models are cut off, in UTF-16 units: they are what a client has sent. */
+const MODEL_CHARS_MAX = 256;
+
+/** `row` as its columns. */
+export function usageValues(row: UsageRow): UsageValues {
+  return {
+    id: row.id,
+    at_ms: Math.floor(row.atMs),
+    day: dayOf(row.atMs),
+    key: row.key,
+    model: storable(row.model),
+    surface: row.surface,
+    upstream: row.upstream,
+    status: row.status,
+    outcome: row.outcome,
+    prompt_tokens: counted(row.promptTokens),
+    cached_tokens: counted(row.cachedTokens),
+    completion_tokens: counted(row.completionTokens),
+    reasoning_tokens: counted(row.reasoningTokens),
+    is_estimated: row.isEstimated ? 1 : 0,
+    cost_nanos: counted(row.costNanos),
+  };
+}
+
+/** An upstream may tell what it likes: neither database takes a fraction or more than 2⁵³. */
+function counted(count: number | null): number | null {
+  if (count === null || !(count >= 0)) return null;
+  return Math.min(Math.round(count), Number.MAX_SAFE_INTEGER);
+}
+
+/** Neither database keeps a NUL, or half a character. */
+function storable(name: string): string {
+  return name.slice(0, MODEL_CHARS_MAX).replaceAll("\0", "\ufffd").toWellFormed();
+}
+
+/** The columns of `weir_usage_days` that are sums, and what a row of `weir_usage` adds to each. */
+export const DAY_SUMS = [
+  ["requests", "1"],
+  ["estimated", "is_estimated"],
+  [
+    "unknown_tokens",
+    "CASE WHEN prompt_tokens IS NULL OR completion_tokens IS NULL THEN 1 ELSE 0 END",
+  ],
+  ["unknown_costs", "CASE WHEN cost_nanos IS NULL THEN 1 ELSE 0 END"],
+  ["prompt_tokens", "coalesce(prompt_tokens, 0)"],
+  ["cached_tokens", "coalesce(cached_tokens, 0)"],
+  ["completion_tokens", "coalesce(completion_tokens, 0)"],
+  ["reasoning_tokens", "coalesce(reasoning_tokens, 0)"],
+  ["cost_nanos", "coalesce(cost_nanos, 0)"],
+] as const;
+
+/** Adds what is in `from`, rows of `weir_usage`, to the sums of their days. */
+export function addToDays(from: string): string {
+  const names = DAY_SUMS.map(([name]) => name);
+  return `
+    INSERT INTO weir_usage_days (day, key, model, ${names.join(", ")})
+    SELECT day, key, model, ${DAY_SUMS.map(([, value]) => `sum(${value})`).join(", ")}
+    FROM ${from} GROUP BY day, key, model ORDER BY day, key, model
+    ON CONFLICT (day, key, model) DO UPDATE SET
+      ${names.map((name) => `${name} = weir_usage_days.${name} + excluded.${name}`).join(", ")}`;
+}
+
+/** A row of what keys have spent. */
+export interface SpentRow {
+  readonly key: string;
+  readonly day_tokens: number;
+  readonly day_nanos: number;
+  readonly month_tokens: number;
+  readonly month_nanos: number;
+}
+
+/** What each key has spent on the day that `day` stands for and since the day `since`. */
+export function spentQuery(day: string, since: string, toNumber: (sum: string) => string): string {
+  const tokens = "prompt_tokens + completion_tokens";
+  const ofDay = (value: string) => `CASE WHEN day = ${day} THEN ${value} ELSE 0 END`;
+  const sum = (value: string, name: string) => `${toNumber(`sum(${value})`)} AS ${name}`;
+  return `
+    SELECT key, ${sum(ofDay(tokens), "day_tokens")}, ${sum(ofDay("cost_nanos"), "day_nanos")},
+      ${sum(tokens, "month_tokens")}, ${sum("cost_nanos", "month_nanos")}
+    FROM weir_usage_days WHERE day >= ${since} AND day <= ${day} GROUP BY key`;
+}
+
+/** What a row of `spentQuery` says. */
+export function spentOf({ key, day_tokens, day_nanos, month_tokens, month_nanos }: SpentRow) {
+  return {
+    key,
+    dayTokens: day_tokens,
+    dayNanos: day_nanos,
+    monthTokens: month_tokens,
+    monthNanos: month_nanos,
+  };
+}
+
+/** There is a key of that name that opens the door. */
+export function nameTaken(name: string): AppError {
+  return new AppError(
+    "conflict",
+    `There is a key named ${name}: rotate it, or revoke it and add it anew`,
+  );
+}
+
+/** There is no key of that name that opens the door. */
+export function noSuchKey(name: string): AppError {
+  return new AppError("not_found", `There is no key named ${name} in the store`);
+}

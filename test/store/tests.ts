@@ -1,0 +1,249 @@
+/**
+ * One list of tests for every store. A file per store says how to open it.
+ *
+ * @module
+ */
+
+import { afterEach, describe, expect, test } from "bun:test";
+import { AppError } from "../../src/core/errors.ts";
+import { FREE, type StoredKey } from "../../src/core/keys.ts";
+import { dayOf, type Store, type UsageRow } from "../../src/core/store.ts";
+
+/** 2026-11-15T12:00:00Z. */
+export const NOW_MS = 1_794_744_000_000;
+const DAY_MS = 86_400_000;
+
+/** Somewhere to keep things, empty at first. */
+export interface Place {
+  /** Opens it; a second opening is another process's view of the same. */
+  open(): Store;
+  /** Ends what `open` made, except the stores themselves. */
+  dispose(): Promise<void> | void;
+}
+
+/** A key of the store. */
+export function stored(name: string, digest: string, more: Partial<StoredKey> = {}): StoredKey {
+  return {
+    name,
+    digest: digest.padEnd(64, "0"),
+    rules: FREE,
+    madeMs: NOW_MS,
+    endsMs: Infinity,
+    isCurrent: true,
+    ...more,
+  };
+}
+
+/** A row of usage: 3 tokens and 4, and 7 billionths. */
+export function used(id: string, more: Partial<UsageRow> = {}): UsageRow {
+  return {
+    id,
+    atMs: NOW_MS,
+    key: "ci",
+    model: "gpt-4o",
+    surface: "v1_chat_completions",
+    upstream: "api.example",
+    status: 200,
+    outcome: "completed",
+    promptTokens: 3,
+    cachedTokens: 1,
+    completionTokens: 4,
+    reasoningTokens: null,
+    isEstimated: false,
+    costNanos: 7,
+    ...more,
+  };
+}
+
+/** Why `work` failed; "" = it did not. */
+async function codeOf(work: () => unknown): Promise<string> {
+  try {
+    await work();
+    return "";
+  } catch (error) {
+    if (error instanceof AppError) return error.code;
+    throw error;
+  }
+}
+
+/** The list. */
+export function storeTests(name: string, makePlace: () => Promise<Place>): void {
+  describe(`store: ${name}`, () => {
+    const ends: (() => unknown)[] = [];
+    afterEach(async () => {
+      for (const end of ends.splice(0).reverse()) await end();
+    });
+    async function place() {
+      const made = await makePlace();
+      ends.push(() => made.dispose());
+      return () => {
+        const store = made.open();
+        ends.push(() => store.close());
+        return store;
+      };
+    }
+
+    test("who only looks finds nothing, and makes nothing", async () => {
+      const open = await place();
+      const store = open();
+      expect([await store.keysVersion(), await store.keys(), await store.spent(NOW_MS)])
+        .toEqual([0, [], []]);
+    });
+
+    test("a key is there for others as it was added", async () => {
+      const open = await place();
+      const [store, other] = [open(), open()];
+      const before = await other.keysVersion();
+      const rules = { ...FREE, models: ["gpt-4o*", "水"], tokens_per_min: 9, budget_usd: 0.5 };
+      const key = stored("ci", "a1", { rules, endsMs: NOW_MS + 5 });
+      await store.changeKeys({ kind: "add", key });
+      expect(await other.keysVersion()).not.toBe(before);
+      expect(await other.keys()).toEqual([key]);
+    });
+
+    test("a name is taken until its keys have ended", async () => {
+      const open = await place();
+      const store = open();
+      const add = (digest: string, madeMs: number, endsMs = Infinity) =>
+        codeOf(() =>
+          store.changeKeys({ kind: "add", key: stored("ci", digest, { madeMs, endsMs }) })
+        );
+      expect(await add("a1", NOW_MS, NOW_MS + 10)).toBe("");
+      expect(await add("a2", NOW_MS + 9)).toBe("conflict");
+      expect(await add("a2", NOW_MS + 10)).toBe("");
+      expect(await add("a3", NOW_MS + 11)).toBe("conflict");
+      const keys = await store.keys();
+      expect(keys.map(({ digest, isCurrent }) => [digest.slice(0, 2), isCurrent]))
+        .toEqual([["a1", false], ["a2", true]]);
+    });
+
+    test("of eight who add one name at once, one does", async () => {
+      const open = await place();
+      const codes = await Promise.all(
+        Array.from({ length: 8 }, (_, i) => {
+          const store = open();
+          return codeOf(() => store.changeKeys({ kind: "add", key: stored("ci", `a${i}`) }));
+        }),
+      );
+      expect(codes.sort()).toEqual(["", ...Array(7).fill("conflict")]);
+    });
+
+    test("a rotated key ends later, but no later than it would have", async () => {
+      const open = await place();
+      const store = open();
+      const rotate = (digest: string, atMs: number, endsMs: number) =>
+        codeOf(() =>
+          store.changeKeys({ kind: "rotate", key: stored("ci", digest, { madeMs: atMs }), endsMs })
+        );
+      expect(await rotate("a0", NOW_MS, NOW_MS)).toBe("not_found");
+      const first = stored("ci", "a1", { endsMs: NOW_MS + 50 });
+      await store.changeKeys({ kind: "add", key: first });
+      expect(await rotate("a2", NOW_MS + 1, NOW_MS + 100)).toBe("");
+      expect(await rotate("a3", NOW_MS + 2, NOW_MS + 200)).toBe("");
+      const keys = await store.keys();
+      expect(keys.map(({ endsMs, isCurrent }) => [endsMs - NOW_MS, isCurrent]))
+        .toEqual([[50, false], [200, false], [Infinity, true]]);
+    });
+
+    test("what is revoked has ended, all of that name and nothing else", async () => {
+      const open = await place();
+      const store = open();
+      const revoke = () =>
+        codeOf(() => store.changeKeys({ kind: "revoke", name: "ci", endsMs: NOW_MS + 5 }));
+      expect(await revoke()).toBe("not_found");
+      await store.changeKeys({ kind: "add", key: stored("ci", "a1") });
+      await store.changeKeys({ kind: "add", key: stored("dev", "d1") });
+      await store.changeKeys({
+        kind: "rotate",
+        key: stored("ci", "a2", { madeMs: NOW_MS + 1 }),
+        endsMs: NOW_MS + 99,
+      });
+      expect(await revoke()).toBe("");
+      expect(await revoke()).toBe("not_found");
+      expect((await store.keys()).map(({ name, endsMs }) => [name, endsMs - NOW_MS]))
+        .toEqual([["ci", 5], ["dev", Infinity], ["ci", 5]]);
+    });
+
+    test("usage counts once, however often it is added", async () => {
+      const open = await place();
+      const [store, other] = [open(), open()];
+      const rows = Array.from({ length: 1500 }, (_, i) => used(`r${i}`));
+      await store.addUsage(rows);
+      await Promise.all([store.addUsage(rows.slice(0, 900)), other.addUsage(rows.slice(700))]);
+      await other.addUsage([used("r0"), used("r0", { key: "dev" }), used("n1"), used("n1")]);
+      expect(await store.spent(NOW_MS)).toEqual([
+        {
+          key: "ci",
+          dayTokens: 7 * 1501,
+          dayNanos: 7 * 1501,
+          monthTokens: 7 * 1501,
+          monthNanos: 7 * 1501,
+        },
+      ]);
+    });
+
+    test("many processes add at once, and nothing is lost or counted twice", async () => {
+      const open = await place();
+      const stores = Array.from({ length: 6 }, open);
+      await Promise.all(stores.map(async (store, s) => {
+        for (let i = 0; i < 10; i++) {
+          await store.addUsage([
+            used(`${s}-${i}`, { model: i % 2 ? "b" : "a" }),
+            used(`shared-${i}`, { key: "dev" }),
+          ]);
+        }
+      }));
+      const spent = await stores[0]!.spent(NOW_MS);
+      expect(spent.map(({ key, dayTokens }) => [key, dayTokens]).sort())
+        .toEqual([["ci", 7 * 60], ["dev", 7 * 10]]);
+    });
+
+    test("sums are of a day and a month of UTC", async () => {
+      const open = await place();
+      const store = open();
+      const at = (text: string) => Date.parse(text);
+      await store.addUsage([
+        used("a", { atMs: at("2026-10-31T23:59:59.999Z") }),
+        used("b", { atMs: at("2026-11-01T00:00:00Z") }),
+        used("c", { atMs: at("2026-11-14T23:59:59.999Z") }),
+        used("d", { atMs: at("2026-11-15T00:00:00Z") }),
+        used("e", { atMs: at("2026-11-16T00:00:00Z") }),
+      ]);
+      const sums = async (text: string) =>
+        (await store.spent(at(text))).map(({ dayTokens, monthTokens }) => [
+          dayTokens / 7,
+          monthTokens / 7,
+        ]);
+      expect(await sums("2026-11-15T12:00:00Z")).toEqual([[1, 3]]);
+      expect(await sums("2026-11-16T00:00:00Z")).toEqual([[1, 4]]);
+      expect(await sums("2026-11-30T23:59:59Z")).toEqual([[0, 4]]);
+      expect(await sums("2026-12-01T00:00:00Z")).toEqual([]);
+      expect(await sums("2026-10-31T23:59:59Z")).toEqual([[1, 1]]);
+    });
+
+    test("what nobody knows is no 0, and what an upstream makes up is kept as well as it can be", async () => {
+      const open = await place();
+      const store = open();
+      await store.addUsage([
+        used("a", { promptTokens: null, completionTokens: null, costNanos: null }),
+        used("b", { promptTokens: 1.4, completionTokens: -5, costNanos: NaN }),
+        used("c", { model: `\0${"水".repeat(999)}\ud800`, promptTokens: 1e300, costNanos: 0 }),
+      ]);
+      const [spent] = await store.spent(NOW_MS);
+      expect(spent!.dayTokens).toBe(1 + Number.MAX_SAFE_INTEGER + 4);
+      expect(spent!.dayNanos).toBe(0);
+    });
+
+    test("what was kept is there at the next opening", async () => {
+      const open = await place();
+      const store = open();
+      await store.changeKeys({ kind: "add", key: stored("ci", "a1") });
+      await store.addUsage([used("a", { atMs: NOW_MS - DAY_MS })]);
+      await store.close();
+      const next = open();
+      expect((await next.keys()).length).toBe(1);
+      expect((await next.spent(NOW_MS))[0]).toMatchObject({ dayTokens: 0, monthTokens: 7 });
+      expect(dayOf(NOW_MS - DAY_MS)).toBe(dayOf(NOW_MS) - 1);
+    });
+  });
+}
