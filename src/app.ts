@@ -67,6 +67,7 @@ import type { Desk } from "./surfaces/admin/desk.ts";
 import { fixtureRoutes } from "./surfaces/admin/fixture_routes.ts";
 import { fixtureAdmin } from "./surfaces/admin/fixtures.ts";
 import { operationRoutes } from "./surfaces/admin/routes.ts";
+import { usageRoute } from "./surfaces/admin/usage.ts";
 import { anthropicDoor } from "./surfaces/anthropic/door.ts";
 import { countTokens, messages } from "./surfaces/anthropic/messages.ts";
 import { anthropicModels } from "./surfaces/anthropic/models.ts";
@@ -487,6 +488,10 @@ export function makeApp(
       docs: pages.page,
       docsFile: pages.file,
       redoc: pages.redoc,
+    }),
+    usageRoute({
+      ...{ authorize, secrets, stamps, wallMs },
+      read: usage && ((query) => usage.log.ask(() => usage.store.usage(query))),
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
       fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),

@@ -62,6 +62,7 @@ const ROWS = {
     ["DELETE", "/__weir/requests"],
     ["POST", "/__weir/verify", { times: 0 }],
     ["GET", "/__weir/verdict"],
+    ["GET", "/__weir/usage"],
   ],
   /** Guarded as soon as weir has a key of its own besides. */
   model: [
