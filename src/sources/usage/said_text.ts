@@ -19,6 +19,8 @@ const EVENT_BYTES = 1024;
 const KEPT_BYTES = 32;
 /** Of a text that is kept; what follows is counted by its length. */
 const TEXT_BYTES_MAX = 256 * 1024;
+/** What comes in large pieces is mostly over soon, and told: so much of it is searched only when it must be. */
+const HELD_BYTES_MAX = 64 * 1024;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -48,8 +50,10 @@ function keysOf(dialect: DialectName): readonly Buffer[] {
 /** Gathers what one answer says. Feed it every chunk in order. */
 export class SaidText {
   readonly #keys: readonly Buffer[];
-  /** What is between quotes, as it is written there, a letter for each byte. */
-  #text = "";
+  /** What is between quotes, as it is written there; as many as `#length`. */
+  #text = new Uint8Array(256);
+  #length = 0;
+  /** Bytes of all texts, also of those that are not kept. */
   #bytes = 0;
   /** True while a text goes on in the next chunk. */
   #isOpen = false;
@@ -57,6 +61,10 @@ export class SaidText {
   #isEscaped = false;
   /** The end of a chunk that ends within a line. */
   #kept: Uint8Array | undefined = undefined;
+  /** Chunks that are not searched yet; undefined = all that come are. */
+  #held: Uint8Array[] | undefined = undefined;
+  #heldBytes = 0;
+  #isFirst = true;
 
   constructor(dialect: DialectName) {
     this.#keys = keysOf(dialect);
@@ -64,8 +72,25 @@ export class SaidText {
 
   /** Takes the next chunk. */
   feed(chunk: Uint8Array): void {
+    if (this.#isFirst) {
+      this.#isFirst = false;
+      if (chunk.length > EVENT_BYTES) this.#held = [];
+    }
+    if (this.#held === undefined) return this.#take(chunk);
+    this.#held.push(chunk.slice());
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes > HELD_BYTES_MAX) this.#takeHeld();
+  }
+
+  #takeHeld(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const chunk of held) this.#take(chunk);
+  }
+
+  #take(chunk: Uint8Array): void {
     let from = 0;
-    if (this.#isOpen) from = this.#take(chunk, 0);
+    if (this.#isOpen) from = this.#copy(chunk, 0);
     else if (this.#kept !== undefined) {
       chunk = Buffer.concat([this.#kept, chunk]);
       this.#kept = undefined;
@@ -77,8 +102,9 @@ export class SaidText {
 
   /** All of it so far, one text behind the other. */
   text(): string {
-    const written = Buffer.from(this.#text, "latin1").toString();
-    const rest = " ".repeat(Math.max(0, this.#bytes - this.#text.length));
+    this.#takeHeld();
+    const written = Buffer.from(this.#text.buffer, 0, this.#length).toString();
+    const rest = " ".repeat(this.#bytes - this.#length);
     // A text that stopped within an escape ends before it.
     const whole = written.replace(/(?<=(?:^|[^\\])(?:\\\\)*)\\(?:u[\da-f]{0,3})?$/i, "");
     try {
@@ -88,28 +114,30 @@ export class SaidText {
     }
   }
 
-  /** Bytes of all texts so far, as they are written. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /** Takes every text of `chunk` from `from`, in their order. Gives where the last one ended. */
   #search(chunk: Uint8Array, from: number): number {
-    const [usual] = this.#keys;
-    const first = this.#next(chunk, usual!, from);
-    if (first >= 0 && chunk.length <= EVENT_BYTES && isOneEvent(chunk)) {
-      const end = this.#take(chunk, first);
-      if (end > first || this.#isOpen) return this.#isOpen ? end : this.#search(chunk, end);
-    }
-    const next = this.#keys.map((key, i) => i === 0 ? first : this.#next(chunk, key, from));
-    for (let end = from;;) {
-      const at = next.reduce((least, at) => at >= 0 && (least < 0 || at < least) ? at : least, -1);
-      if (at < 0) return end;
-      end = this.#take(chunk, at);
-      if (this.#isOpen) return end;
-      for (const [i, known] of next.entries()) {
-        if (known >= 0 && known <= end) next[i] = this.#next(chunk, this.#keys[i]!, end);
+    const keys = this.#keys;
+    let at = this.#next(chunk, keys[0]!, from);
+    let end = from;
+    if (at >= 0 && chunk.length <= EVENT_BYTES && isOneEvent(chunk)) {
+      while (at >= 0) {
+        end = this.#copy(chunk, at);
+        if (this.#isOpen) return end;
+        at = this.#next(chunk, keys[0]!, end);
       }
+      if (end > from + 1 && chunk[end - 1] !== QUOTE) return end; // the last one said something
+    }
+    const next = [at];
+    for (let i = 1; i < keys.length; i++) next.push(this.#next(chunk, keys[i]!, end));
+    for (;;) {
+      let least = 0;
+      for (let i = 1; i < next.length; i++) {
+        if (next[i]! >= 0 && (next[least]! < 0 || next[i]! < next[least]!)) least = i;
+      }
+      if (next[least]! < 0) return end;
+      end = this.#copy(chunk, next[least]!);
+      if (this.#isOpen) return end;
+      next[least] = this.#next(chunk, keys[least]!, end);
     }
   }
 
@@ -124,28 +152,31 @@ export class SaidText {
     }
   }
 
-  /** Takes the text that goes on at `from`. Gives where it ends. */
-  #take(chunk: Uint8Array, from: number): number {
-    const start = this.#isEscaped ? from + 1 : from;
-    let end = start;
-    for (;; end++) {
-      end = indexOf.call(chunk, QUOTE, end);
-      if (end < 0 || slashesBefore(chunk, end, start) % 2 === 0) break;
+  /** Copies the text that goes on at `from`. Gives where it ends. */
+  #copy(chunk: Uint8Array, from: number): number {
+    const { length } = chunk;
+    let isEscaped = this.#isEscaped;
+    let at = from;
+    for (; at < length; at++) {
+      const byte = chunk[at]!;
+      if (isEscaped) isEscaped = false;
+      else if (byte === QUOTE) break;
+      else if (byte === BACKSLASH) isEscaped = true;
+      if (this.#length === this.#text.length) this.#grow();
+      if (this.#length < this.#text.length) this.#text[this.#length++] = byte;
     }
-    this.#isOpen = end < 0;
-    if (this.#isOpen) end = chunk.length;
-    this.#isEscaped = this.#isOpen && slashesBefore(chunk, end, start) % 2 === 1;
-    this.#bytes += end - from;
-    if (this.#text.length < TEXT_BYTES_MAX) this.#text += latin1Slice.call(chunk, from, end);
-    return end;
+    this.#isOpen = at === length;
+    this.#isEscaped = isEscaped;
+    this.#bytes += at - from;
+    return at;
   }
-}
 
-/** Backslashes that stand before `at`, and not before `from`. */
-function slashesBefore(chunk: Uint8Array, at: number, from: number): number {
-  let count = 0;
-  while (at - count > from && chunk[at - count - 1] === BACKSLASH) count++;
-  return count;
+  #grow(): void {
+    if (this.#length >= TEXT_BYTES_MAX) return;
+    const larger = new Uint8Array(2 * this.#length);
+    larger.set(this.#text);
+    this.#text = larger;
+  }
 }
 
 /** True when no event begins within `chunk`. */
@@ -164,7 +195,6 @@ function openingOf(chunk: Uint8Array, at: number): number {
 }
 
 /** Those of `Buffer` take any bytes; a `Buffer` made around them costs more than they do. */
-const { indexOf, latin1Slice } = Buffer.prototype as unknown as {
-  readonly indexOf: (this: Uint8Array, what: Uint8Array | number, from: number) => number;
-  readonly latin1Slice: (this: Uint8Array, from: number, to: number) => string;
+const { indexOf } = Buffer.prototype as unknown as {
+  readonly indexOf: (this: Uint8Array, what: Uint8Array, from: number) => number;
 };
