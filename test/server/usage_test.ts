@@ -1,6 +1,7 @@
 /** What answers cost, as it is counted on every way out, and as it is told. */
 
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { TokenCounter } from "../../src/sources/tokens.ts";
 import { launch, type LaunchOptions, run, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { type SeenRequest, tellUpstream, type ToldUpstream } from "./told_upstream.ts";
@@ -209,6 +210,62 @@ describe("of a stream that is relayed", () => {
     expect(text).toContain("weir_tokens_cached_total 64");
     expect(text).toContain("weir_usage_estimated_total 1");
     expect(text).toContain("weir_cost_unknown_total 1");
+  });
+});
+
+for (const coding of ["gzip", "br", "deflate", "zstd"]) {
+  test(`a compressed answer costs what it tells, or says until it is cut: ${coding}`, async () => {
+    const pack = {
+      gzip: gzipSync,
+      br: brotliCompressSync,
+      deflate: deflateSync,
+      zstd: zstdCompressSync,
+    };
+    const asTold = Buffer.from('{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}');
+    const stream = Buffer.from(WORDS.map(CHUNK.chat).join("") + "data: [DONE]\n\n");
+    const upstream = told(({ body }) => {
+      const isStream = body.includes('"stream":true');
+      return new Response(pack[coding as keyof typeof pack](isStream ? stream : asTold), {
+        headers: {
+          "content-type": isStream ? "text/event-stream" : "application/json",
+          "content-encoding": coding,
+        },
+      });
+    });
+    const weir = await start({ set: inFront(upstream) });
+    const body = { messages: MESSAGES };
+    await (await post(weir, "/v1/chat/completions", { model: "told", ...body })).text();
+    expect(await lineOf(weir, "told")).toMatchObject({ estimated: 0, tokens_in: 9, tokens_out: 7 });
+    const said = { model: "said", ...body, stream: true };
+    await (await post(weir, "/v1/chat/completions", said)).text();
+    expect(await lineOf(weir, "said")).toMatchObject({
+      estimated: 1,
+      tokens_out: tokensOf(WORDS.length),
+    });
+  });
+}
+
+test("an answer that is finished without its client costs what is told at its end, once", async () => {
+  const upstream = told();
+  const weir = await start({ set: inFront(upstream, { "chat.on_disconnect": "drain" }) });
+  const leaving = new AbortController();
+  const body = { model: "m", messages: MESSAGES, stream: true };
+  const answer = post(weir, "/v1/chat/completions", body, "blue-key", leaving.signal);
+  const telling = await upstream.told(0);
+  const reader = (await answer).body!.getReader();
+  await reader.read();
+  leaving.abort();
+  reader.read().catch(() => {});
+  await waitFor(async () => (await weir.health())["streams_open"] === 0, "the client to have left");
+  expect((await usageOf(weir)).usage).toEqual([]);
+  telling.raw(WORDS.map(CHUNK.chat).join(""));
+  telling.raw('data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7}}\n\n');
+  telling.finish();
+  expect(await lineOf(weir, "m")).toMatchObject({
+    requests: 1,
+    estimated: 0,
+    tokens_in: 9,
+    tokens_out: 7,
   });
 });
 

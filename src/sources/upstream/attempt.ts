@@ -16,6 +16,7 @@ import type { UsageMeter } from "../../core/usage.ts";
 import { Abort, type AbortListener } from "../../lib/abort.ts";
 import type { BodyReader } from "../../lib/http1/body.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
+import { PackedBody } from "../usage/packed_body.ts";
 import { SaidText } from "../usage/said_text.ts";
 import { Deadline } from "./deadline.ts";
 import type {
@@ -55,11 +56,13 @@ export class Attempt
   readonly #up: UpstreamCall;
   readonly #abort: Abort;
   readonly #deadline: Deadline;
-  readonly #usage: UsageTail;
+  #usage: UsageTail;
   readonly #dialect: DialectName;
   /** What is said, where it will be counted; undefined = it will not, or all came at once. */
   #said: SaidText | undefined = undefined;
   #whole: Uint8Array | undefined = undefined;
+  /** In place of both, where the body is compressed. */
+  #packed: PackedBody | undefined = undefined;
   readonly #startMs: number;
   readonly #transport: Transport;
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
@@ -120,14 +123,17 @@ export class Attempt
   }
 
   get told(): Usage | undefined {
+    this.#unpack();
     return this.#usage.found;
   }
 
   get isTold(): boolean {
+    this.#unpack();
     return this.#usage.isFinal;
   }
 
   said(): string {
+    this.#unpack();
     if (this.#said === undefined && this.#whole !== undefined) {
       this.#said = new SaidText(this.#dialect);
       this.#said.feed(this.#whole);
@@ -162,7 +168,10 @@ export class Attempt
     this.#response = response;
     const error = this.#check?.(response);
     if (error === undefined) {
-      if (this.#call.isMetered) this.#call.meter = this;
+      if (this.#call.isMetered) {
+        this.#call.meter = this;
+        this.#packed = PackedBody.of(response.fields.get("content-encoding"));
+      }
       return this.#receiver.onAnswer(this);
     }
     response.cancel();
@@ -182,15 +191,18 @@ export class Attempt
     const bytes = this.isUntilClose ? undefined : this.#response!.whole();
     if (bytes === undefined) return undefined;
     this.#up.chunkWithHead();
-    this.#usage.feed(bytes);
+    if (this.#call.meter !== this) this.#packed = undefined;
+    if (this.#packed === undefined) this.#usage.feed(bytes);
+    else this.#packed.add(bytes);
     this.#noteEnd();
-    if (this.#call.meter === this) this.#whole = bytes;
+    if (this.#call.meter === this && this.#packed === undefined) this.#whole = bytes;
     return bytes;
   }
 
   flow(sink: PieceSink): void {
     this.#sink = sink;
     if (this.#call.meter === this) this.#said = new SaidText(this.#dialect);
+    else this.#packed = undefined; // whoever reads the answer counts it
     this.#pump();
   }
 
@@ -278,8 +290,10 @@ export class Attempt
     }
     this.#isFirst = false;
     this.#up.chunk();
-    this.#usage.feed(piece);
-    this.#said?.feed(piece);
+    if (this.#packed === undefined) {
+      this.#usage.feed(piece);
+      this.#said?.feed(piece);
+    } else this.#packed.add(piece);
     const atUs = (this.#call.engine.wheel.nowMs - this.#startMs) * 1000;
     const isMute = sink.onPiece(piece, atUs, this.#response!.isOver);
     if (isMute === false) return;
@@ -289,14 +303,26 @@ export class Attempt
   /** The upstream's body is whole. */
   #noteEnd(): void {
     this.#deadline.stop();
+    this.#unpack();
     const usage = this.#usage.read();
     if (usage !== undefined) this.#up.usage(usage);
     this.#up.end();
   }
 
+  /** Looks at what has come of a compressed body. */
+  #unpack(): void {
+    if (this.#packed === undefined) return;
+    const bytes = this.#packed.unpacked();
+    this.#usage = new UsageTail(this.#dialect);
+    this.#usage.feed(bytes);
+    this.#usage.read();
+    this.#said = new SaidText(this.#dialect);
+    this.#said.feed(bytes);
+  }
+
   /** The rest of the body will not come; what the answer has cost may have been told before. */
   #noteTold(): void {
-    if (this.#usage.isFinal) this.#up.usage(this.#usage.found!);
+    if (this.isTold) this.#up.usage(this.#usage.found!);
   }
 
   #break(error: unknown): void {
