@@ -336,6 +336,19 @@ describe("of what weir answers by itself", () => {
     expect(left["tokens_out"]).toBeLessThan(whole / 2);
   });
 
+  test("a workflow costs what its jobs ask models for, under no key", async () => {
+    const weir = await start();
+    const answer = await post(weir, "/api/workflows/runs", { input: { prompt: "Hello" } });
+    expect(answer.status).toBe(200);
+    await answer.text();
+    await waitFor(async () => (await usageOf(weir)).usage.length > 0, "usage");
+    const { usage } = await usageOf(weir, "by=key");
+    expect(usage.map(({ key, requests, estimated }) => [key, requests, estimated]))
+      .toEqual([["", 1, 0]]);
+    expect(Number(usage[0]!["tokens_in"])).toBeGreaterThan(5);
+    expect(usage[0]!["tokens_out"]).toBe(4);
+  });
+
   test("vectors cost their question", async () => {
     const weir = await start();
     for (const key of ["blue-key", "red-key"]) {

@@ -168,7 +168,7 @@ export class Attempt
     this.#response = response;
     const error = this.#check?.(response);
     if (error === undefined) {
-      if (this.#call.isMetered) {
+      if (this.#call.isMetered && response.status < 300) {
         this.#call.meter = this;
         this.#packed = PackedBody.of(response.fields.get("content-encoding"));
       }

@@ -27,7 +27,7 @@ export interface UsageDeps {
   readonly tokens: TokenCounters;
   /** What so many tokens of a model cost, in billionths of a US dollar; undefined = nobody knows. */
   readonly costOf: (model: string, usage: Usage) => number | undefined;
-  /** True: requests without a key are counted, too. */
+  /** True: requests without a key are counted, too; jobs always are. */
   readonly countsAll: boolean;
   /** Told of each answer whose tokens are known, at its end. Must not throw. */
   readonly onCounted: (call: Call) => void;
@@ -71,8 +71,10 @@ export class UsageCounts {
   };
 
   /** What is asked about things that are kept names no model, and costs nothing again. */
-  #counts(ask: Ask, { key }: Call): boolean {
-    if (key === undefined && !this.#deps.countsAll) return false;
+  #counts(ask: Ask, { key, request }: Call): boolean {
+    // A job of a workflow is nobody's, and costs what it costs.
+    const isJob = request === undefined;
+    if (key === undefined && !isJob && !this.#deps.countsAll) return false;
     const { wire } = ask;
     if (wire?.dialect !== "openai") return true;
     return wire.method === "POST" && (key?.isLimited === true || ask.model() !== "");
