@@ -11,11 +11,12 @@ import type { LatencyValues } from "./config/latency.ts";
 import { ownKeys } from "./config/own_keys.ts";
 import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
-import { type Event, type Watch, watchAll } from "./core/events.ts";
+import { type Event, watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
 import { FREE, type KeyFacts } from "./core/keys.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
+import type { Store } from "./core/store.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
 import { Stamps } from "./core/stamp.ts";
 import { webRequest, writeResponse } from "./core/web.ts";
@@ -44,7 +45,7 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { Spending } from "./ops/spending.ts";
-import { hasBudget, usageWatch } from "./ops/usage.ts";
+import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
@@ -55,14 +56,18 @@ import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
+import { Prices } from "./sources/usage/prices.ts";
+import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { openStore, openUsageLog } from "./store/open.ts";
+import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
 import type { Desk } from "./surfaces/admin/desk.ts";
 import { fixtureRoutes } from "./surfaces/admin/fixture_routes.ts";
 import { fixtureAdmin } from "./surfaces/admin/fixtures.ts";
 import { operationRoutes } from "./surfaces/admin/routes.ts";
+import { usageRoute } from "./surfaces/admin/usage.ts";
 import { anthropicDoor } from "./surfaces/anthropic/door.ts";
 import { countTokens, messages } from "./surfaces/anthropic/messages.ts";
 import { anthropicModels } from "./surfaces/anthropic/models.ts";
@@ -163,8 +168,8 @@ export interface App extends Http1Handler {
   readonly workflows: Workflows;
   /** False: whoever reaches the port may ask. */
   readonly needsToken: boolean;
-  /** Keys and usage, where the door is locked. */
-  readonly keys: KeyDesk | undefined;
+  /** Keeps what is to be kept of usage, and looks for keys no more. */
+  readonly closeStore: () => Promise<void>;
   /** Closes what is open: files, idle connections to upstreams. Nothing may be asked afterwards. */
   readonly close: () => Promise<void>;
   /** What it tells of itself, as JSON carries it. */
@@ -190,6 +195,7 @@ export function makeApp(
   const secrets = [...world.tokens, ...world.keys].map(({ token }) => token)
     .filter((token) => token !== "");
   const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
+  const isCounted = config.store.usage === "on";
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -220,7 +226,7 @@ export function makeApp(
     watch: watchAll([
       observer.watch,
       ...(admission.countsClients ? [admission.watch] : []),
-      ...(isLocked ? [(event: Event) => keys?.watch(event)] : []),
+      ...(isLocked || isCounted ? [(event: Event) => usage?.counts.watch(event)] : []),
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
@@ -230,7 +236,9 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
-  const keys = isLocked ? keyDesk(config, world, engine) : undefined;
+  const usage = isLocked || isCounted ? usageDesk(config, world, engine, tokens) : undefined;
+  const keys = isLocked ? keyDesk(config, world, engine, usage!) : undefined;
+  const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
     ? undefined
@@ -268,6 +276,7 @@ export function makeApp(
     },
     strikes,
     keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits },
+    usage?.counts,
   );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
@@ -480,6 +489,10 @@ export function makeApp(
       docsFile: pages.file,
       redoc: pages.redoc,
     }),
+    usageRoute({
+      ...{ authorize, secrets, stamps, wallMs },
+      read: usage && ((query) => usage.log.ask(() => usage.store.usage(query))),
+    }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
       fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
     )),
@@ -595,7 +608,7 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const keyTrouble = keys?.trouble ?? "";
+    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || "";
     const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
@@ -657,7 +670,11 @@ export function makeApp(
     memory,
     workflows,
     needsToken: keys !== undefined,
-    keys,
+    async closeStore() {
+      await keeping?.close();
+      await usage?.log.close();
+      await usage?.store.close();
+    },
     async close() {
       conversations.close();
       await sources.close();
@@ -669,25 +686,49 @@ export function makeApp(
   return app;
 }
 
-/** What knows and counts who asks, where the door is locked. */
+/** Counts what answers cost, and keeps it. */
+interface UsageDesk {
+  readonly store: Store;
+  readonly log: UsageLog;
+  readonly spending: Spending;
+  readonly prices: Prices;
+  readonly counts: UsageCounts;
+}
+
+function usageDesk(
+  config: Config,
+  { folder, clock, wallMs, uuid }: World,
+  { watch }: Engine,
+  tokens: TokenCounters,
+): UsageDesk {
+  const store = openStore(config, { folder, clock });
+  const log = openUsageLog(config, store, { folder, uuid, watch });
+  const spending = new Spending({ store, log, wallMs });
+  const prices = new Prices(config.prices, wallMs);
+  const keepsAll = config.store.usage !== "off";
+  const counts = new UsageCounts({
+    tokens,
+    costOf: prices.costOf,
+    countsAll: config.store.usage === "on",
+    onCounted: usageNotes({ takers: [log, spending], keepsAll, uuid, wallMs }),
+  });
+  return { store, log, spending, prices, counts };
+}
+
+/** What knows who asks, where the door is locked. */
 interface KeyDesk {
   readonly ring: KeyRing;
   readonly guard: KeyGuard;
-  readonly watch: Watch;
   /** True while nobody knows yet which keys there are, or whether they can be read. */
   readonly isReading: boolean;
-  /** What is wrong with the store; "" = nothing, or nobody needs it. */
-  readonly trouble: string;
-  /** Keeps what is to be kept, and looks no more. */
-  close(): Promise<void>;
 }
 
 function keyDesk(
   config: Config,
-  { tokens, keys, folder, clock, wallMs, uuid, desk }: World,
-  { wheel, watch }: Engine,
+  { tokens, keys, wallMs, desk }: World,
+  { watch }: Engine,
+  { store, spending, prices }: UsageDesk,
 ): KeyDesk {
-  const store = openStore(config, { folder, clock });
   const isOfStore = config.store.keys !== "off";
   const fixed = [
     ...tokens.map(({ name, token }) => {
@@ -697,32 +738,22 @@ function keyDesk(
     ...keys,
   ];
   const ring = new KeyRing({ fixed, store: isOfStore ? store : undefined, wallMs, watch });
-  const log = openUsageLog(config, store, { folder, uuid, watch });
-  const spending = new Spending({ store, log, wallMs });
-  const isStored = isOfStore || keys.some(({ rules }) => hasBudget(rules));
-  const keeping = isStored ? new KeyWatch({ ring, spending, log, wheel, watch }) : undefined;
   return {
     ring,
     guard: new KeyGuard({
       limiter: desk.limiter,
       spent: (key, per) => spending.of(key, per),
-      isPriced: () => false, // nobody knows a price
+      isPriced: (model) => prices.isPriced(model),
       wallMs,
     }),
-    watch: usageWatch({ takers: [log, spending], uuid, wallMs }),
     get isReading() {
       return !ring.isRead && ring.trouble === "";
     },
-    get trouble() {
-      return ring.trouble || log.trouble;
-    },
-    async close() {
-      await keeping?.close();
-      await log.close();
-      await store.close();
-    },
   };
 }
+
+/** Where there are no keys to look for. */
+const NO_RING = { look() {} };
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 

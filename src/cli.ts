@@ -26,6 +26,7 @@ import { Failure, terminal } from "./cli/terminal.ts";
 import { tape } from "./cli/tape.ts";
 import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
+import { usage } from "./cli/usage.ts";
 import { verdict } from "./cli/verdict.ts";
 import { version } from "./cli/version.ts";
 
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   verdict,
   memory,
   key,
+  usage,
   token,
   install,
   tape,

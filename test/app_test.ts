@@ -57,7 +57,7 @@ test("without a latency profile nothing stands around the mock, and no answer ha
     const turn = { ...EMPTY_TURN, model: "gpt-4o" };
     const answer = app.sources.main.answer(askOf(turn), call as unknown as Call);
     if (answer instanceof Promise || answer.kind !== "script") throw new TypeError("No script");
-    expect(Object.keys(answer)).toEqual(["kind", "script", "model"]);
+    expect(Object.keys(answer)).toEqual(["kind", "script", "model", "cost"]);
     expect(call).toEqual({});
     return answer.script;
   };

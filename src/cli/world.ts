@@ -99,7 +99,7 @@ export function world(settings: Settings, desk: Desk): World {
 /** Closes what `app` has open, with what is still to be written. */
 export async function closeApp(app: App): Promise<void> {
   // What the store does not take in time is in a file, for the next one.
-  await Promise.race([app.keys?.close(), Bun.sleep(CLOSE_MS)]);
+  await Promise.race([app.closeStore(), Bun.sleep(CLOSE_MS)]);
   await app.memory.close();
   await app.close();
   await app.observer.close(CLOSE_MS);

@@ -57,6 +57,7 @@ const BUDGET_TOKENS_MAX = Number.MAX_SAFE_INTEGER;
 const BUDGET_USD_MAX = 1_000_000;
 const MUST_USD = `an amount from 0 to ${BUDGET_USD_MAX}`;
 const FAULTS_MAX = 100;
+const PRICES_MAX = 1000;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
@@ -122,6 +123,9 @@ const route = z.strictObject({
   ),
   to: required(targetRule())("who answers them: the name of one upstream, or mock"),
   tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
+  usage: oneOf(["ask", "count", "off"], "count")(
+    "what answers cost: ask = the upstream is made to tell it · count = as it tells, else as weir counts · off",
+  ),
 }, "an entry with match and to");
 
 /** Who answers which request. */
@@ -223,6 +227,34 @@ export const KEY_RULES = {
   )("US dollars of its budget; 0 = no limit"),
   admin: flag(false)("true: it reaches /__weir/… and /metrics, too"),
 };
+
+const MUST_PRICE = "US dollars for a million tokens, from 0 to 100000";
+const PRICE_MAX = 100_000;
+const MUST_CACHED = `-1, or ${MUST_PRICE}`;
+
+function cachedPrice(description: string) {
+  return kind(
+    z.union([z.literal(-1), z.number().min(0).max(PRICE_MAX)], MUST_CACHED),
+    -1,
+  )(description);
+}
+
+function tokenPrice(description: string) {
+  return required(z.number(MUST_PRICE).min(0, MUST_PRICE).max(PRICE_MAX, MUST_PRICE))(description);
+}
+
+const price = z.strictObject({
+  model: required(globRule("name of a model"))("the models that cost so much, where * is any text"),
+  input: tokenPrice("US dollars for a million tokens of the question"),
+  output: tokenPrice("US dollars for a million tokens of the answer"),
+  cached: cachedPrice("of the question what came out of a cache; -1 = as input"),
+  cache_write: cachedPrice("of the question what was put into a cache; -1 = as input"),
+}, "an entry with model, input and output");
+
+/** What models cost, where that is not what their makers have published. */
+export const PRICES = entries(price, PRICES_MAX, "{model: my-*, input: 0.5, output: 1.5}")(
+  "what models cost in place of what is published; the first that fits",
+);
 
 const mustText = "an entry with a name and one of token, token_file and token_sha256";
 const MUST_DIGEST = "64 hexadecimal digits, or empty";

@@ -41,7 +41,16 @@ import {
 } from "./rules.ts";
 import { hostNames, pageOrigins } from "./door_rules.ts";
 import { LATENCY_LOADS, LATENCY_NUMBERS, type LatencyKey } from "./latency.ts";
-import { FAULT_RULES, KEYS, LIMITS, ROUTES, TOKENS, UPSTREAM, UPSTREAMS } from "./entries.ts";
+import {
+  FAULT_RULES,
+  KEYS,
+  LIMITS,
+  PRICES,
+  ROUTES,
+  TOKENS,
+  UPSTREAM,
+  UPSTREAMS,
+} from "./entries.ts";
 import { jsonPaths, patterns, speed, TAPE_MODES } from "./tape_rules.ts";
 
 /** An hour: longer than any client waits for an answer. */
@@ -160,7 +169,11 @@ export const TREE = z.strictObject({
     keys: oneOf(["auto", "on", "off"], "auto")(
       "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
     ),
+    usage: oneOf(["auto", "on", "off"], "auto")(
+      "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+    ),
   }),
+  prices: PRICES,
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,
   routes: ROUTES,

@@ -11,6 +11,9 @@ import type { Call } from "./exchange.ts";
 import type { FaultEdits } from "./fault_plan.ts";
 import type { Turn } from "./turn.ts";
 import type { Upload } from "./upload.ts";
+import type { Usage } from "./usage.ts";
+
+export type { Usage } from "./usage.ts";
 
 /** The wire dialects that a client and an upstream can have in common. */
 export type DialectName =
@@ -63,26 +66,6 @@ export interface Ask {
 /** An `Ask` for a turn that is known. */
 export function askOf(turn: Turn): Ask {
   return { model: () => turn.model, turn: () => turn };
-}
-
-/** Token counts of one answer. */
-export interface Usage {
-  readonly promptTokens: number;
-  readonly completionTokens: number;
-  /** How many of the prompt's came out of a cache; absent = it is not told. */
-  readonly cachedTokens?: number;
-  /** How many of the prompt's were put into a cache; absent = it is not told. */
-  readonly cacheWriteTokens?: number;
-  /** How many of the completion's were spent on reasoning; absent = it is not told. */
-  readonly reasoningTokens?: number;
-  /** How many of the prompt's were sound; absent = it is not told. */
-  readonly promptAudioTokens?: number;
-  /** How many of the completion's were sound; absent = it is not told. */
-  readonly completionAudioTokens?: number;
-  /** How many of the completion's a prediction had right; absent = it is not told. */
-  readonly acceptedPredictionTokens?: number;
-  /** How many of a prediction's were of no use; absent = it is not told. */
-  readonly rejectedPredictionTokens?: number;
 }
 
 /** What else a model might have said in place of a token, and how likely each was. */
@@ -315,6 +298,8 @@ export type Answer =
     readonly schedule?: Schedule;
     /** Tokens of reasoning, whoever wants their count; absent = none, or it is not told. */
     readonly thoughtTokens?: number;
+    /** What all of it costs whoever asked `turn`, where `usage` does not say so; absent = nobody knows. */
+    cost?(turn: Turn): Usage;
   }
   /**
    * Told while it happens, in batches; re-spoken in the surface's dialect. The iterator throws an

@@ -34,7 +34,7 @@ import { checkStatus, RelayOutlet, type RelayOwner, relayWhole, wholeOf } from "
 import { HeadersDown } from "./relay_headers.ts";
 import { isDueAtOnce, reply } from "./reply.ts";
 import type { ClientListener, ResponseWriter } from "./response_writer.ts";
-import { LiveTelling, noteUsage, Speech } from "./speak.ts";
+import { LiveTelling, Speech } from "./speak.ts";
 import { stampTexts } from "./stamp.ts";
 import {
   type Asking,
@@ -50,6 +50,7 @@ import {
 } from "./surface.ts";
 import { completeTaken, endTaken } from "./taken.ts";
 import type { Upload } from "./upload.ts";
+import { noteUsage } from "./usage.ts";
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -452,6 +453,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
     const kept = keeping && script && { keeping, script };
     const options = { kept, isCut, schedule };
     const stream = new PacedStream(frames, exchange, manner, this.#writer, options);
+    if (exchange.isMetered) exchange.progress = stream;
     if (stream.firstMs === 0) {
       this.#begun();
       return stream.start();

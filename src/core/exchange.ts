@@ -24,6 +24,7 @@ import type {
 import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
 import type { LimitNote } from "./limits.ts";
+import type { ScriptProgress, Usage, UsageMeter, UsageRule } from "./usage.ts";
 
 /** A response that is still being written. */
 export interface OpenStream {
@@ -92,7 +93,7 @@ export interface Asked {
 /** A call to an upstream that may still go on. */
 export interface OpenUpstreamCall extends UpstreamFacts {
   /** The upstream told what the answer cost. */
-  usage(promptTokens: number, completionTokens: number): void;
+  usage(usage: Usage): void;
   /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */
   end(error?: unknown): void;
 }
@@ -114,7 +115,21 @@ export interface Call extends CallFacts {
   isStream: boolean;
   promptTokens: number;
   completionTokens: number;
+  cachedTokens: number;
+  reasoningTokens: number;
+  /** How many of the prompt's tokens were put into a cache; -1 = it is not told. */
+  cacheWriteTokens: number;
   tokensAreEstimated: boolean;
+  costNanos: number;
+  /** As the route says that answers. */
+  usageRule: UsageRule;
+  /** True: what is said of the answer will be counted. Set before it is asked for. */
+  isMetered: boolean;
+  /** Follows the upstream that answers, while `isMetered`; undefined = none does. */
+  meter: UsageMeter | undefined;
+  /** undefined = all of it leaves at once, or it is not known beforehand. */
+  readonly progress: ScriptProgress | undefined;
+  readonly outcome: Outcome | undefined;
   promptText: string;
   upstream: OpenUpstreamCall | undefined;
   /** What came in, until its answer begins; undefined = it is no request. */
@@ -139,7 +154,10 @@ export interface Call extends CallFacts {
   readonly bodyBytes: number;
   /** What is left of the limits that it is under; undefined = it is under none. */
   limits: LimitNote | undefined;
-  /** Has `work`, which must not throw, done once when nothing more is done for it, however it ends. */
+  /**
+   * Has `work`, which must not throw, done once when nothing more is done for it, however it ends: what
+   * was given last comes first, as wrappers end from the inside.
+   */
   atEnd(work: () => void): void;
   /** Does that work. For a job; a request does so by itself. */
   release(): void;
@@ -198,7 +216,15 @@ export class Exchange implements Call, ExchangeFacts {
   bodyBytes = 0;
   promptTokens = -1;
   completionTokens = -1;
+  cachedTokens = -1;
+  reasoningTokens = -1;
+  cacheWriteTokens = -1;
   tokensAreEstimated = false;
+  costNanos = -1;
+  usageRule: UsageRule = "count";
+  isMetered = false;
+  meter: UsageMeter | undefined = undefined;
+  progress: ScriptProgress | undefined = undefined;
   outcome: Outcome | undefined = undefined;
   error: AppError | undefined = undefined;
   promptText = "";
@@ -286,8 +312,8 @@ export class Exchange implements Call, ExchangeFacts {
   atEnd(work: () => void): void {
     const before = this.#atEnd;
     this.#atEnd = before === undefined ? work : () => {
-      before();
       work();
+      before();
     };
   }
 

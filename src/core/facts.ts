@@ -93,8 +93,14 @@ export interface ExchangeFacts extends CallFacts {
   readonly bodyBytes: number;
   readonly promptTokens: number;
   readonly completionTokens: number;
-  /** True when weir has counted them itself, as the upstream was not asked for them. */
+  /** How many of the prompt's came out of a cache. */
+  readonly cachedTokens: number;
+  /** How many of the completion's were spent on reasoning. */
+  readonly reasoningTokens: number;
+  /** True when weir has counted them itself, as nobody has told them, or not all of the answer was said. */
   readonly tokensAreEstimated: boolean;
+  /** What they cost, in billionths of a US dollar. */
+  readonly costNanos: number;
   /** undefined = it has not ended. */
   readonly outcome: Outcome | undefined;
   /** The error that ended it; undefined = none. Its sentence may repeat what the client sent. */

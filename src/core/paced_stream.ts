@@ -21,6 +21,7 @@ import { fillDue, isAllKnown } from "./schedule.ts";
 import type { Keeping } from "./keeping.ts";
 import { NOTHING_SENT } from "./sent_text.ts";
 import type { Manner, SentSoFar } from "./surface.ts";
+import type { ScriptProgress } from "./usage.ts";
 
 const COMMENT = new TextEncoder().encode(COMMENT_EVENT);
 
@@ -55,7 +56,7 @@ export interface PacedOptions {
 }
 
 /** One paced answer. */
-export class PacedStream extends Outlet {
+export class PacedStream extends Outlet implements ScriptProgress {
   readonly #frames: Frames;
   readonly #manner: Manner;
   readonly #startMs: number;
@@ -111,6 +112,10 @@ export class PacedStream extends Outlet {
     const firstMs = this.#frames.dueMs[0]!;
     const { keepaliveMs } = this.exchange.engine;
     return keepaliveMs > 0 ? Math.min(firstMs, keepaliveMs) : firstMs;
+  }
+
+  get stepsSaid(): number {
+    return this.#next === 0 ? 0 : this.#frames.stepEnds[this.#next - 1]!;
   }
 
   /** Begins the response. */

@@ -15,6 +15,7 @@ import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
 import { NOTHING_SENT, SentText } from "./sent_text.ts";
 import type { StreamManner } from "./surface.ts";
 import { completeTaken } from "./taken.ts";
+import { noteUsage } from "./usage.ts";
 
 /** What a speech says, item by item. */
 export interface Telling<Item> {
@@ -215,16 +216,4 @@ export class LiveTelling implements Telling<readonly Step[]> {
   cut(): void {
     this.#keeping?.cut(this.#text);
   }
-}
-
-/** Notes what an answer has cost. */
-export function noteUsage(
-  exchange: Pick<Exchange, "promptTokens" | "completionTokens">,
-  { promptTokens, completionTokens }: {
-    readonly promptTokens: number;
-    readonly completionTokens: number;
-  },
-): void {
-  exchange.promptTokens = promptTokens;
-  exchange.completionTokens = completionTokens;
 }

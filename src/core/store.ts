@@ -43,6 +43,39 @@ export interface Spent {
   readonly monthNanos: number;
 }
 
+/** What usage is added up by. */
+export const USAGE_BY = ["day", "key", "model"] as const;
+export type UsageBy = typeof USAGE_BY[number];
+
+/** Which usage is added up. Days as in `dayOf`. */
+export interface UsageQuery {
+  readonly by: readonly UsageBy[];
+  readonly sinceDay: number;
+  /** The last one of them. */
+  readonly untilDay: number;
+  /** undefined = of all keys. */
+  readonly key: string | undefined;
+}
+
+/** Usage of one day, key or model, as far as it is told apart by it; of what is not known nothing is in it. */
+export interface UsageSum {
+  readonly day: number | undefined;
+  readonly key: string | undefined;
+  readonly model: string | undefined;
+  readonly requests: number;
+  /** How many of them weir has counted itself. */
+  readonly estimated: number;
+  /** How many tell not all of their tokens. */
+  readonly unknownTokens: number;
+  /** Of how many nobody knows what they cost. */
+  readonly unknownCosts: number;
+  readonly promptTokens: number;
+  readonly cachedTokens: number;
+  readonly completionTokens: number;
+  readonly reasoningTokens: number;
+  readonly costNanos: number;
+}
+
 /** A change of keys, whole or not at all. */
 export type KeyChange =
   /** There is none of that name, or all have ended. */
@@ -71,6 +104,8 @@ export interface Store {
   addUsage(rows: readonly UsageRow[]): Soon<void>;
   /** What each key has used on the day of `atMs` and in its month until then. */
   spent(atMs: number): Soon<readonly Spent[]>;
+  /** Usage in sums, in the order of what they are told apart by. */
+  usage(query: UsageQuery): Soon<readonly UsageSum[]>;
   close(): Soon<void>;
 }
 

@@ -8,6 +8,7 @@
 
 import { AppError, type ErrorCode } from "./errors.ts";
 import type { Call, OpenUpstreamCall } from "./exchange.ts";
+import { noteUsage, type Usage } from "./usage.ts";
 import { traceparent } from "../lib/trace_context.ts";
 
 /** The clock of one call. */
@@ -65,9 +66,10 @@ export class UpstreamCall implements OpenUpstreamCall {
   }
 
   /** The upstream told what the answer cost. */
-  usage(promptTokens: number, completionTokens: number): void {
-    this.exchange.promptTokens = this.promptTokens = promptTokens;
-    this.exchange.completionTokens = this.completionTokens = completionTokens;
+  usage(usage: Usage): void {
+    this.promptTokens = usage.promptTokens;
+    this.completionTokens = usage.completionTokens;
+    noteUsage(this.exchange, usage);
   }
 
   /** Headers that tell the upstream where it stands in the trace; none when nobody traces. */

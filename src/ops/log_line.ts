@@ -29,6 +29,8 @@ export interface LineFormat {
 const MODEL_CHARS_MAX = 100;
 /** Longest path in a line, in UTF-16 units. */
 const PATH_CHARS_MAX = 200;
+/** Billionths in a dollar. */
+const NANOS = 1e9;
 /** Names kept in their form for lines. */
 const MODELS_MAX = 256;
 
@@ -97,7 +99,10 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       line += `,"duration_ms":${rounded(exchange.durationMs)},"bytes":${exchange.bodyBytes}`;
       if (exchange.promptTokens >= 0) line += `,"tokens_in":${exchange.promptTokens}`;
       if (exchange.completionTokens >= 0) line += `,"tokens_out":${exchange.completionTokens}`;
+      if (exchange.cachedTokens >= 0) line += `,"tokens_cached":${exchange.cachedTokens}`;
+      if (exchange.reasoningTokens >= 0) line += `,"tokens_reasoning":${exchange.reasoningTokens}`;
       if (exchange.tokensAreEstimated) line += `,"tokens_estimated":true`;
+      if (exchange.costNanos >= 0) line += `,"cost_usd":${exchange.costNanos / NANOS}`;
       if (upstream !== undefined) {
         line += `,"upstream_attempts":${upstream.attempts}`;
         if (upstream.headersMs >= 0) line += `,"upstream_head_ms":${rounded(upstream.headersMs)}`;
@@ -150,6 +155,7 @@ export function prettyLines(
         ...(exchange.isStream ? [`first byte ${rounded(exchange.firstByteMs)} ms`] : []),
         `${exchange.bodyBytes} B`,
         ...(completionTokens >= 0 ? [`${about}${promptTokens}+${completionTokens} tokens`] : []),
+        ...(exchange.costNanos >= 0 ? [`$${(exchange.costNanos / NANOS).toFixed(6)}`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
         ...(source === "" ? [] : [source]),
         ...(client === undefined || client.address === "" ? [] : [client.address]),

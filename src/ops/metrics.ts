@@ -115,6 +115,26 @@ interface TokenCounts {
   output: number;
 }
 
+/** What answers have cost in all. */
+class UsageTotals {
+  cached = 0;
+  reasoning = 0;
+  /** Answers whose tokens are an estimate. */
+  estimated = 0;
+  nanos = 0;
+  /** Answers with tokens and without a price. */
+  unpriced = 0;
+
+  /** Takes an answer whose tokens are known. */
+  record({ cachedTokens, reasoningTokens, tokensAreEstimated, costNanos }: ExchangeFacts): void {
+    if (cachedTokens > 0) this.cached += cachedTokens;
+    if (reasoningTokens > 0) this.reasoning += reasoningTokens;
+    if (tokensAreEstimated) this.estimated++;
+    if (costNanos >= 0) this.nanos += costNanos;
+    else this.unpriced++;
+  }
+}
+
 const STAGES = ["headers", "first_chunk", "total"] as const;
 
 /** Everything one process counts. */
@@ -126,6 +146,7 @@ export class Metrics {
   readonly #surfaces = new Map<string, SurfaceCounts>();
   readonly #sources: string[] = [OTHER_SOURCE, NO_SOURCE];
   readonly #tokens = new Map<string, TokenCounts>();
+  readonly #usage = new UsageTotals();
   readonly #stages = new Map(STAGES.map((stage) => [stage, new Histogram()]));
   readonly #upstreamErrors = new Map<ErrorCode, number>();
   /** By what has turned them away. */
@@ -185,6 +206,7 @@ export class Metrics {
     if (exchange.drawn !== undefined) {
       (this.#latency ??= new LatencyCounts()).record(exchange, exchange.drawn);
     }
+    if (exchange.completionTokens >= 0) this.#usage.record(exchange);
     // An upstream's tokens are counted when it has told them, which may be later.
     const isOwnCount = exchange.upstream === undefined || exchange.tokensAreEstimated;
     if (isOwnCount && exchange.completionTokens >= 0) {
@@ -281,6 +303,7 @@ export class Metrics {
           { labels: { source, direction: "out" }, value: output },
         ]),
       ),
+      ...usageFamilies(this.#usage),
       histogram(
         "weir_upstream_seconds",
         "Time an upstream took to each stage: headers and first_chunk since the last " +
@@ -534,4 +557,30 @@ function seconds(
     count: valuesMs.count,
     sum: valuesMs.sum / 1000,
   };
+}
+
+function usageFamilies({ cached, reasoning, estimated, nanos, unpriced }: UsageTotals): Family[] {
+  return [
+    total("weir_tokens_cached_total", "Tokens of prompts that came out of a cache.", cached),
+    total(
+      "weir_tokens_reasoning_total",
+      "Tokens of answers that were spent on reasoning.",
+      reasoning,
+    ),
+    total("weir_usage_estimated_total", "Answers whose tokens are an estimate.", estimated),
+    total(
+      "weir_cost_usd_total",
+      "US dollars that answers have cost whose price is known.",
+      nanos / 1e9,
+    ),
+    total(
+      "weir_cost_unknown_total",
+      "Answers with tokens of which nobody knows the cost.",
+      unpriced,
+    ),
+  ];
+}
+
+function total(name: string, help: string, value: number): Family {
+  return counter(name, help, [{ labels: {}, value }]);
 }

@@ -1,32 +1,33 @@
 /**
- * What each request has cost, noted when it ends: for the store, and for the budget of its key.
+ * What each answer has cost, noted when it has ended: for the store, and for the budget of its key.
  *
  * @module
  */
 
-import type { Watch } from "../core/events.ts";
-import type { ExchangeFacts } from "../core/facts.ts";
+import type { Call } from "../core/exchange.ts";
+import type { CallFacts, ExchangeFacts } from "../core/facts.ts";
 import type { KeyRules } from "../core/keys.ts";
 import type { UsageRow } from "../core/store.ts";
 
 /** Where it goes. */
-export interface UsageWatchOptions {
+export interface UsageNotesOptions {
   /** Each keeps the row, and never throws. */
   readonly takers: readonly { add(row: UsageRow): void }[];
+  /** True: of every answer that is counted; false: of those to keys that have a budget. */
+  readonly keepsAll: boolean;
   readonly uuid: () => string;
   /** Milliseconds since 1970. */
   readonly wallMs: () => number;
 }
 
-/** Notes the requests of keys that have a budget. */
-export function usageWatch({ takers, uuid, wallMs }: UsageWatchOptions): Watch {
-  return (event) => {
-    if (event.kind !== "exchange_ended") return;
-    const { exchange } = event;
-    if (exchange.key === undefined || !hasBudget(exchange.key.rules)) return;
-    const { promptTokens, completionTokens } = exchange;
-    if (promptTokens < 0 && completionTokens < 0) return; // it was refused
-    const row = rowOf(exchange, uuid(), wallMs());
+/** Notes an answer that was counted. */
+export function usageNotes(
+  { takers, keepsAll, uuid, wallMs }: UsageNotesOptions,
+): (call: Call) => void {
+  return (call) => {
+    const isOfBudget = call.key !== undefined && hasBudget(call.key.rules);
+    if (!keepsAll && !isOfBudget) return;
+    const row = rowOf(call, uuid(), wallMs());
     for (const taker of takers) taker.add(row);
   };
 }
@@ -36,24 +37,38 @@ export function hasBudget({ budget_tokens, budget_usd }: KeyRules): boolean {
   return budget_tokens > 0 || budget_usd > 0;
 }
 
-function rowOf(exchange: ExchangeFacts, id: string, atMs: number): UsageRow {
-  const { tokenName, model, surface, upstream, status, outcome, tokensAreEstimated } = exchange;
-  const { promptTokens, completionTokens } = exchange;
+/** A job has no outcome of its own. */
+type Counted = Pick<
+  ExchangeFacts,
+  | keyof CallFacts
+  | "upstream"
+  | "status"
+  | "outcome"
+  | "promptTokens"
+  | "cachedTokens"
+  | "completionTokens"
+  | "reasoningTokens"
+  | "tokensAreEstimated"
+  | "costNanos"
+>;
+
+function rowOf(call: Counted, id: string, atMs: number): UsageRow {
+  const { promptTokens, completionTokens } = call;
   return {
     id,
     atMs,
-    key: tokenName,
-    model,
-    surface,
-    upstream: upstream?.host ?? "",
-    status,
-    outcome: outcome!,
+    key: call.tokenName,
+    model: call.model,
+    surface: call.surface,
+    upstream: call.upstream?.host ?? "",
+    status: call.status,
+    outcome: call.outcome ?? "completed",
     promptTokens: known(promptTokens),
-    cachedTokens: null,
+    cachedTokens: known(call.cachedTokens),
     completionTokens: known(completionTokens),
-    reasoningTokens: null,
-    isEstimated: tokensAreEstimated || promptTokens < 0 || completionTokens < 0,
-    costNanos: null,
+    reasoningTokens: known(call.reasoningTokens),
+    isEstimated: call.tokensAreEstimated || promptTokens < 0 || completionTokens < 0,
+    costNanos: known(call.costNanos),
   };
 }
 

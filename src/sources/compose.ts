@@ -35,6 +35,8 @@ import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
 import { type Passing, passOn, pathTaker } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
+import { askUsage } from "./usage/ask.ts";
+import type { UsageCounts } from "./usage/usage.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
@@ -141,6 +143,7 @@ export function composeSources(
   ready: Omit<FixturesDeps, "own">,
   strikes: StrikeDeps,
   keys: SourceKeys | undefined,
+  usage: UsageCounts | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
   const { random, wallMs, caOf, limits } = world;
@@ -193,11 +196,12 @@ export function composeSources(
     const streamOptions = new StreamOptions(entry.stream_options);
     const speaks = speaksOf(entry.speaks);
     const patient = asked(entry, speaks, streamOptions, mode);
-    const answering = noted(respeak(patient, speaks, entry, streamOptions, {
+    const respoken = respeak(patient, speaks, entry, streamOptions, {
       count: countUsage,
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
-    }));
+    });
+    const answering = noted(askUsage(respoken, streamOptions));
     // A tape knows how long its answer is.
     const source = replays(mode) ? answering : faultsChecked(answering);
     relaying.add(source);
@@ -304,8 +308,9 @@ export function composeSources(
   }
 
   const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map(({ name, match, to, tape }) => ({
+  const routes = config.routes.map(({ name, match, to, tape, usage }) => ({
     name,
+    usage,
     model: match?.model,
     to: named(to[0]!, tape === "usual" ? undefined : tape)!,
   }));
@@ -350,11 +355,16 @@ export function composeSources(
   /** Those in which no route decides. */
   const unrouted = new Set<Source>();
 
-  /** `source` behind the keys of its clients; one of its own for each. */
-  function keyed(source: Source): Source {
-    if (keys === undefined) return source;
+  /**
+   * `source` behind the keys of its clients, with what its answers cost; one of its own for each.
+   * `counts`: null = they cost nothing.
+   */
+  function keyed(source: Source, counts: UsageCounts | null = usage ?? null): Source {
+    if (keys === undefined && counts === null) return source;
     const isRouted = config.routes.length > 0 && !unrouted.has(source);
-    const known = guarded.get(source) ?? scripted(source, keys.guard.around(source, isRouted));
+    const counted = counts?.around(source) ?? source;
+    const known = guarded.get(source) ??
+      scripted(source, keys?.guard.around(counted, isRouted) ?? counted);
     guarded.set(source, known);
     return known;
   }
@@ -447,7 +457,7 @@ export function composeSources(
     chat: keyed(chatSource()),
     conv: convSource(),
     upstream: firstUpstream && faulty(firstUpstream, () => nameOf(firstUpstream)),
-    counting: keyed(faulty(counting, (model) => nameOf(targets(routes, usual)(model)))),
+    counting: keyed(faulty(counting, (model) => nameOf(targets(routes, usual)(model))), null),
     strike: unaskedFaults({
       takesHeader: config.faults.header || firstUpstream === undefined,
       modelOf: ({ model, request }) =>

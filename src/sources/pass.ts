@@ -15,6 +15,7 @@ import { decodedAscii, plainPath } from "../lib/plain_path.ts";
 import { globOf } from "./glob.ts";
 import { checkRoute } from "./keys/routes.ts";
 import { MODEL_CHARS_MAX, type Route } from "./route.ts";
+import { takeRule } from "./usage/usage.ts";
 
 /** A route to an upstream or to the mock, and which paths that one takes. */
 export interface PassRoute extends Route {
@@ -66,8 +67,9 @@ export function pathTaker(paths: readonly string[]): (path: string) => boolean {
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
 export function passOn(routes: readonly PassRoute[]): Passing {
-  const rows = routes.map(({ name = "", model, to, takes, isMock }) => ({
+  const rows = routes.map(({ name = "", model, to, takes, isMock, usage = "count" }) => ({
     name,
+    usage,
     glob: model === undefined ? undefined : globOf(model),
     to,
     takes,
@@ -88,6 +90,7 @@ export function passOn(routes: readonly PassRoute[]): Passing {
     const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
     const asked = model === "" ? taking : taking.slice(0, 1);
     for (const { name } of asked) checkRoute(name, call);
+    if (model !== "") takeRule(asked[0]?.usage ?? "count", call);
     return [...new Set(asked.map(({ to }) => to))];
   }
 

@@ -5,9 +5,11 @@
  */
 
 import type { Ask, Source } from "../core/answer.ts";
+import type { UsageRule } from "../core/usage.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import { globOf } from "./glob.ts";
 import { checkRoute } from "./keys/routes.ts";
+import { takeRule } from "./usage/usage.ts";
 
 /** Where a question goes; the first route that matches counts. */
 export interface Route {
@@ -16,6 +18,8 @@ export interface Route {
   /** A name in which `*` stands for any characters; undefined = every model. */
   readonly model: string | undefined;
   readonly to: Source;
+  /** Absent = "count". */
+  readonly usage?: UsageRule;
 }
 
 /** A longer name is nobody's: it matches no pattern, which may take the cube of its length. */
@@ -37,6 +41,7 @@ export function route(
     answer(ask, call) {
       const row = rowOf(modelOf(ask) || defaultModel);
       checkRoute(row?.name ?? "", call);
+      takeRule(row?.usage ?? "count", call);
       const source = row?.to ?? otherwise;
       call.source = source.name;
       return source.answer(ask, call);

@@ -13,7 +13,9 @@ import {
   monthOf,
   type Spent,
   type Store,
+  type UsageQuery,
   type UsageRow,
+  type UsageSum,
 } from "../core/store.ts";
 import { migratePostgres, plainOf, reasonOf, stateOf, within } from "../lib/postgres.ts";
 import {
@@ -28,6 +30,9 @@ import {
   spentQuery,
   type SpentRow,
   USAGE_COLUMNS,
+  usageQuery,
+  usageSumOf,
+  type UsageSumRow,
   usageValues,
 } from "./rows.ts";
 
@@ -145,6 +150,18 @@ class PostgresStore implements Store {
     return this.#read<readonly Spent[]>([], async (sql) => {
       const rows: SpentRow[] = await sql.unsafe(SPENT, [dayOf(atMs), monthOf(atMs)]);
       return rows.map(spentOf);
+    });
+  }
+
+  usage({ by, sinceDay, untilDay, key }: UsageQuery): Promise<readonly UsageSum[]> {
+    return this.#read<readonly UsageSum[]>([], async (sql) => {
+      const query = usageQuery(
+        by,
+        ["$1::integer", "$2::integer", "$3::text"],
+        (sum) => `(${sum})::float8`,
+      );
+      const rows: UsageSumRow[] = await sql.unsafe(query, [sinceDay, untilDay, key ?? null]);
+      return rows.map(usageSumOf);
     });
   }
 

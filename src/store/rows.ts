@@ -6,7 +6,7 @@
 
 import { AppError } from "../core/errors.ts";
 import { FREE, type KeyRules, type StoredKey } from "../core/keys.ts";
-import { dayOf, type UsageRow } from "../core/store.ts";
+import { dayOf, USAGE_BY, type UsageBy, type UsageRow, type UsageSum } from "../core/store.ts";
 
 /** A row of `weir_keys`. */
 export interface KeyRow {
@@ -163,6 +163,43 @@ export function spentOf({ key, day_tokens, day_nanos, month_tokens, month_nanos 
     dayNanos: day_nanos,
     monthTokens: month_tokens,
     monthNanos: month_nanos,
+  };
+}
+
+/** A row of sums. */
+export type UsageSumRow =
+  & { readonly [by in UsageBy]?: string | number }
+  & Readonly<Record<typeof DAY_SUMS[number][0], number>>;
+
+/** The sums of usage by `by`. The parameters: the first day, the last one, a key or null. */
+export function usageQuery(
+  by: readonly UsageBy[],
+  [since, until, key]: readonly [string, string, string],
+  toNumber: (sum: string) => string,
+): string {
+  const told = USAGE_BY.filter((one) => by.includes(one));
+  const sums = DAY_SUMS.map(([name]) => `${toNumber(`coalesce(sum(${name}), 0)`)} AS ${name}`);
+  const apart = told.length === 0 ? "" : `GROUP BY ${told.join(", ")} ORDER BY ${told.join(", ")}`;
+  return `
+    SELECT ${[...told, ...sums].join(", ")} FROM weir_usage_days
+    WHERE day >= ${since} AND day <= ${until} AND (${key} IS NULL OR key = ${key}) ${apart}`;
+}
+
+/** What a row of `usageQuery` says. */
+export function usageSumOf({ day, key, model, ...sums }: UsageSumRow): UsageSum {
+  return {
+    day: day as number | undefined,
+    key: key as string | undefined,
+    model: model as string | undefined,
+    requests: sums.requests,
+    estimated: sums.estimated,
+    unknownTokens: sums.unknown_tokens,
+    unknownCosts: sums.unknown_costs,
+    promptTokens: sums.prompt_tokens,
+    cachedTokens: sums.cached_tokens,
+    completionTokens: sums.completion_tokens,
+    reasoningTokens: sums.reasoning_tokens,
+    costNanos: sums.cost_nanos,
   };
 }
 

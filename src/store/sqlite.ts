@@ -15,7 +15,9 @@ import {
   monthOf,
   type Spent,
   type Store,
+  type UsageQuery,
   type UsageRow,
+  type UsageSum,
 } from "../core/store.ts";
 import { BUSY_WAIT_MS, hasVanished, isBusy, openPatiently, patiently } from "../lib/sqlite_file.ts";
 import {
@@ -30,6 +32,9 @@ import {
   spentQuery,
   type SpentRow,
   USAGE_COLUMNS,
+  usageQuery,
+  usageSumOf,
+  type UsageSumRow,
   usageValues,
 } from "./rows.ts";
 
@@ -139,6 +144,16 @@ class SqliteStore implements Store {
       (database) =>
         database.query<SpentRow, [number, number]>(spentQuery("?1", "?2", (sum) => sum))
           .all(dayOf(atMs), monthOf(atMs)).map(spentOf),
+    );
+  }
+
+  usage({ by, sinceDay, untilDay, key }: UsageQuery): readonly UsageSum[] {
+    return this.#read(
+      [],
+      (database) =>
+        database.query<UsageSumRow, [number, number, string | null]>(
+          usageQuery(by, ["?1", "?2", "?3"], (sum) => sum),
+        ).all(sinceDay, untilDay, key ?? null).map(usageSumOf),
     );
   }
 

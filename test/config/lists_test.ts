@@ -73,7 +73,7 @@ describe("loadConfig() reads lists of entries", () => {
     expect(configOf({ text }).upstreams[0]?.retries).toBe(2);
   });
 
-  const ROUTES: readonly (readonly [entry: string, route: Omit<RouteEntry, "tape">])[] = [
+  const ROUTES: readonly (readonly [entry: string, route: Omit<RouteEntry, "tape" | "usage">])[] = [
     ["{match: {model: gpt-4o*}, to: [local]}", {
       name: "",
       match: { model: "gpt-4o*" },
@@ -89,7 +89,7 @@ describe("loadConfig() reads lists of entries", () => {
     test(`a route ${entry}`, () => {
       const text = `upstreams: [${LOCAL}]\nroutes: [${entry}]\n` +
         "llm: {base_url: https://a.example}\nchat: {api_proxy: b.example}\n";
-      expect(configOf({ text }).routes).toEqual([{ tape: "usual", ...route }]);
+      expect(configOf({ text }).routes).toEqual([{ tape: "usual", usage: "count", ...route }]);
     });
   }
 
@@ -159,7 +159,9 @@ describe("loadConfig() takes lists whole from the highest that gives one", () =>
   test("routes of the environment lead to upstreams of the file", () => {
     const env = { WEIR_ROUTES: '[{"match":{"model":"x"},"to":["local"]}]' };
     const { routes } = configOf({ text: `upstreams: [${LOCAL}]\n`, env });
-    expect(routes).toEqual([{ name: "", match: { model: "x" }, to: ["local"], tape: "usual" }]);
+    expect(routes).toEqual([
+      { name: "", match: { model: "x" }, to: ["local"], tape: "usual", usage: "count" },
+    ]);
   });
 });
 

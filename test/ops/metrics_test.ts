@@ -147,7 +147,7 @@ describe("Metrics", () => {
     exchange.source = "proxy";
     const call = new UpstreamCall(exchange, "api.example:443");
     exchange.end("client_left");
-    call.usage(7, 11);
+    call.usage({ promptTokens: 7, completionTokens: 11 });
     call.end();
     expect(value("weir_tokens_total", { source: "proxy", direction: "in" })).toBe(7);
     expect(value("weir_tokens_total", { source: "proxy", direction: "out" })).toBe(11);

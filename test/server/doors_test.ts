@@ -62,6 +62,7 @@ const ROWS = {
     ["DELETE", "/__weir/requests"],
     ["POST", "/__weir/verify", { times: 0 }],
     ["GET", "/__weir/verdict"],
+    ["GET", "/__weir/usage"],
   ],
   /** Guarded as soon as weir has a key of its own besides. */
   model: [
@@ -259,7 +260,7 @@ for (const [name, set, guarded] of WEIRS) {
 
 describe("a weir with keys", () => {
   /** Rows that a key with limits opens besides those of `model`: all but these of them are understood. */
-  const UNDERSTOOD: readonly string[] = ["POST /v1/response"];
+  const UNDERSTOOD: readonly string[] = ["POST /v1/response", "GET /__weir/usage"];
   const NOT_UNDERSTOOD: readonly string[] = [
     "POST /v1/responses/input_tokens",
     "POST /v1/responses/compact",
@@ -267,6 +268,8 @@ describe("a weir with keys", () => {
   ];
   /** Those for which any key but an admin's is the wrong one, beside those of `admin`. */
   const FOR_ADMINS: readonly string[] = ["GET /metrics"];
+  /** Of `admin`, but told to each key of itself. */
+  const FOR_ALL: readonly string[] = ["GET /__weir/usage"];
   const KEYS = [
     { name: "limited", token: "limited-key", concurrent_max: 100 },
     { name: "free", token: "free-key" },
@@ -281,7 +284,8 @@ describe("a weir with keys", () => {
   for (const holds of Object.keys(ROWS) as Holds[]) {
     for (const row of ROWS[holds] as readonly Row[]) {
       const place = `${row[0]} ${row[1]}`;
-      const isAdmins = holds === "admin" || FOR_ADMINS.includes(place);
+      const isAdmins = (holds === "admin" && !FOR_ALL.includes(place)) ||
+        FOR_ADMINS.includes(place);
       const isOpen = holds === "nothing" && !isAdmins;
       const isLimited = isOpen || UNDERSTOOD.includes(place) ||
         (holds === "model" && !NOT_UNDERSTOOD.includes(place));

@@ -421,9 +421,24 @@ describe("a budget", () => {
   test("in money lets nothing in whose price nobody knows", async () => {
     const weir = await start([{ name: "b", token: "b-key", budget_usd: 1.5 }]);
     await waitFor(async () => {
-      const { status, text } = await ask(weir, "b-key", ...ASK_CHAT);
+      const { status, text } = await ask(weir, "b-key", "/v1/chat/completions", {
+        ...CHAT,
+        model: "of-nobody",
+      });
       return status === 403 && text.includes("what the model costs is not known");
     }, "403");
+  });
+
+  test("in money is spent by what is published, and by the prices of the config", async () => {
+    const weir = await start([{ name: "b", token: "b-key", budget_usd: 0.01 }], {
+      set: { prices: "[{model: mine, input: 0, output: 10000}]" },
+    });
+    const asked = async (model: string) =>
+      (await ask(weir, "b-key", "/v1/chat/completions", { ...CHAT, model })).status;
+    await waitFor(async () => await asked("gpt-4o-mini") === 200, "the store is read");
+    expect(await asked("gpt-4o-mini")).toBe(200); // some 3 millionths of a dollar
+    expect(await asked("mine")).toBe(200); // more than one hundredth
+    expect(await asked("gpt-4o-mini")).toBe(429);
   });
 });
 

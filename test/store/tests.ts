@@ -117,6 +117,43 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
         .toEqual([["a1", false], ["a2", true]]);
     });
 
+    test("adds usage up by what is asked for, and what nobody knows stays unknown", async () => {
+      const open = await place();
+      const store = open();
+      const day = dayOf(NOW_MS);
+      const query = { by: [], sinceDay: day - 1, untilDay: day, key: undefined } as const;
+      expect((await store.usage({ ...query, by: ["key"] })).length).toBe(0);
+      await store.addUsage([
+        used("a", { reasoningTokens: 2 }),
+        used("b", { model: "o3", isEstimated: true, costNanos: null }),
+        used("c", { key: "", atMs: NOW_MS - DAY_MS, completionTokens: null }),
+        used("d", { atMs: NOW_MS - 2 * DAY_MS }),
+      ]);
+      const [all] = await store.usage(query);
+      expect(all).toEqual({
+        day: undefined,
+        key: undefined,
+        model: undefined,
+        requests: 3,
+        estimated: 1,
+        unknownTokens: 1,
+        unknownCosts: 1,
+        promptTokens: 9,
+        cachedTokens: 3,
+        completionTokens: 8,
+        reasoningTokens: 2,
+        costNanos: 14,
+      });
+      const by = await store.usage({ ...query, by: ["model", "key", "day"] });
+      expect(by.map((sum) => [sum.day, sum.key, sum.model, sum.requests])).toEqual([
+        [day - 1, "", "gpt-4o", 1],
+        [day, "ci", "gpt-4o", 1],
+        [day, "ci", "o3", 1],
+      ]);
+      const own = await store.usage({ ...query, by: ["day"], key: "ci" });
+      expect(own.map(({ day, requests }) => [day, requests])).toEqual([[day, 2]]);
+    });
+
     test("of eight who add one name at once, one does", async () => {
       const open = await place();
       const codes = await Promise.all(

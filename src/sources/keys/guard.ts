@@ -24,9 +24,8 @@ import { MODEL_CHARS_MAX } from "../route.ts";
 import { isForLater, modelNamed } from "./model_of.ts";
 import { checkRoute } from "./routes.ts";
 
-/** Bytes of a token in a body, roughly; and in a stream, where each has an event of its own. */
+/** Bytes of a token in a body, roughly. */
 const TOKEN_BYTES = 4;
-const STREAMED_TOKEN_BYTES = 200;
 const NANOS = 1e9;
 
 /** The first word of all names in the limiter: others share it. */
@@ -171,7 +170,6 @@ export class KeyGuard {
     if (refusal !== undefined) throw this.#limited(refusal, key, limits, call);
     call.atEnd(() => {
       if (gate !== undefined) limiter.leave(gate);
-      countWhatIsUnknown(call, input);
       const cost = Math.max(0, call.promptTokens) + Math.max(0, call.completionTokens);
       for (const [i, { kind, bucket }] of buckets.entries()) {
         if (isOfTokens(kind)) limiter.give(bucket, drafts[i]!.units - cost);
@@ -248,19 +246,6 @@ function inputOf(ask: Ask): number {
   const body = ask.wire?.body;
   if (body !== undefined) return Math.ceil((body?.length ?? 0) / TOKEN_BYTES);
   return chargeOf(ask.turn()).input;
-}
-
-/** Where nobody has told or counted what an answer has cost, it is taken for what its bytes say. */
-function countWhatIsUnknown(call: Call, input: number): void {
-  const { status, bodyBytes, isStream } = call;
-  const isAnswer = status >= 200 && status < 300;
-  if (!isAnswer || (call.promptTokens >= 0 && call.completionTokens >= 0)) return;
-  if (call.promptTokens < 0) call.promptTokens = input;
-  if (call.completionTokens < 0) {
-    const perToken = isStream ? STREAMED_TOKEN_BYTES : TOKEN_BYTES;
-    call.completionTokens = Math.ceil(bodyBytes / perToken);
-  }
-  call.tokensAreEstimated = true;
 }
 
 /** How answers of a dialect tell of limits. */

@@ -95,7 +95,9 @@ export class Mock implements Source {
     const isWhole = turn.tokensMax === undefined && turn.stop.length === 0 &&
       turn.choiceCount === 1 && this.#speaker.isConstant;
     const cutting = this.#cuttingOf(ask, model);
-    if (isWhole && !turn.wantsUsage) return { kind: "script", script: this.#whole(cutting), model };
+    if (isWhole && !turn.wantsUsage) {
+      return { kind: "script", script: this.#whole(cutting), model, cost: this.#replyCost };
+    }
     return this.#fitted(turn, cutting);
   }
 
@@ -144,15 +146,28 @@ export class Mock implements Source {
       choiceCount,
       cutting,
     );
-    if (!turn.wantsUsage) return { kind: "script", script, model };
-    const tokens = fitted.text === reply
-      ? this.#replyTokens[counter.encoding] ??= counter.count(reply)
-      : counter.count(fitted.text);
-    const usage = {
-      promptTokens: this.promptTokens(turn, counter),
-      completionTokens: tokens * (turn.madeCount ?? choiceCount),
+    const cost = fitted.text === reply
+      ? this.#replyCost
+      : (turn: Turn) => this.#textCost(turn, counter.count(fitted.text));
+    return turn.wantsUsage
+      ? { kind: "script", script, model, usage: cost(turn) }
+      : { kind: "script", script, model, cost };
+  }
+
+  /** What the whole reply costs. */
+  readonly #replyCost = (turn: Turn): Usage => {
+    const counter = this.#tokens.of(turn.model);
+    const { encoding } = counter;
+    const { reply } = this.#options;
+    return this.#textCost(turn, this.#replyTokens[encoding] ??= counter.count(reply));
+  };
+
+  #textCost(turn: Turn, tokens: number): Usage {
+    const { choiceCount, madeCount = choiceCount } = turn;
+    return {
+      promptTokens: this.promptTokens(turn),
+      completionTokens: tokens * madeCount,
     };
-    return { kind: "script", script, model, usage };
   }
 
   /** What is said to a turn that asks for more than a text. */
@@ -171,7 +186,9 @@ export class Mock implements Source {
       kind: "script",
       script,
       model,
-      ...(turn.wantsUsage ? { usage: this.#usage(turn, planned, counter, cutting) } : {}),
+      ...(turn.wantsUsage
+        ? { usage: this.#usage(turn, planned, counter, cutting) }
+        : { cost: (turn: Turn) => this.#usage(turn, planned, counter, cutting) }),
       ...(thoughtTokens === 0 ? {} : { thoughtTokens }),
     };
     this.#answered.set(turn, answer);

@@ -4,14 +4,16 @@
  * @module
  */
 
-import type { PieceSink, Relay, RelayBody } from "../../core/answer.ts";
+import type { PieceSink, Relay, RelayBody, Usage } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import { tailOf } from "../../core/relay.ts";
 import { OwnBody } from "../../core/relay_body.ts";
 import type { RecordLateness } from "../../core/surface.ts";
+import type { UsageMeter } from "../../core/usage.ts";
 import type { SseTail, StreamEnd } from "../../lib/sse_tail.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import { brokenOff } from "../upstream/attempt.ts";
+import { SaidText } from "../usage/said_text.ts";
 import type { FreshStamps } from "./fresh_ids.ts";
 import type { LaidTape } from "./laid.ts";
 
@@ -47,8 +49,15 @@ export function isAtOnce({ isUntilClose, ending }: LaidTape, speed: number): boo
 }
 
 /** An answer of a tape. */
-interface TapeRelay extends Relay {
+interface TapeRelay extends Relay, UsageMeter {
   readonly kind: "relay";
+}
+
+/** What the first `bytes` bytes of `tape` say. */
+function saidOn(tape: LaidTape, bytes: number): string {
+  const said = new SaidText(tape.dialect);
+  if (tape.encoding === "") said.feed(tape.bytes.subarray(0, bytes));
+  return said.text();
 }
 
 /** An answer of `tape`, all of which is due at once: one object for all requests. */
@@ -63,6 +72,18 @@ export class WholeTape implements TapeRelay, RelayBody {
   constructor(tape: LaidTape, options: PlayOptions) {
     this.tape = tape;
     this.#options = options;
+  }
+
+  get told(): Usage | undefined {
+    return this.tape.usage;
+  }
+
+  get isTold(): boolean {
+    return this.tape.usage !== undefined;
+  }
+
+  said(): string {
+    return saidOn(this.tape, this.tape.bytes.length);
   }
 
   tail(end: StreamEnd | undefined): SseTail {
@@ -139,6 +160,19 @@ export class TimedTape extends OwnBody implements TapeRelay {
 
   get dialect() {
     return this.#tape.dialect;
+  }
+
+  get told(): Usage | undefined {
+    return this.isTold ? this.#tape.usage : undefined;
+  }
+
+  /** Where a tape tells it is near its end. */
+  get isTold(): boolean {
+    return this.#tape.usage !== undefined && this.#next === this.#tape.ends.length;
+  }
+
+  said(): string {
+    return saidOn(this.#tape, this.#next === 0 ? 0 : this.#tape.ends[this.#next - 1]!);
   }
 
   /** All of it, where all came with the head. */

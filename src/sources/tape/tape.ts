@@ -11,6 +11,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Event } from "../../core/events.ts";
 import type { Call } from "../../core/exchange.ts";
 import { checkStatus } from "../../core/relay.ts";
+import { noteUsage, type UsageMeter } from "../../core/usage.ts";
 import type { Asked, AskWriter } from "../upstream/asked.ts";
 import type { RelayReceiver } from "../upstream/attempt.ts";
 import { decoded } from "../upstream/decoded.ts";
@@ -116,18 +117,17 @@ class TapeSource implements EagerSource {
     call.tape = tape.id;
     call.source = "tape";
     const { usage, status, dialect } = tape;
-    if (usage !== undefined) {
-      call.promptTokens = usage.promptTokens;
-      call.completionTokens = usage.completionTokens;
-    }
+    if (usage !== undefined) noteUsage(call, usage);
     const isRedirect = status >= 300 && status < 400 && dialect !== "chatgpt_web";
     const error = status < 0
       ? errorOfTape(tape)
       : isRedirect
       ? redirectError(tape, tape.url, urlKey)
       : undefined;
-    const give = (relay: Relay) =>
+    const give = (relay: Relay & UsageMeter) => {
+      if (call.isMetered) call.meter = relay;
       receiver.onAnswer(readable(isFresh ? renewed(relay, play) : relay, tape, asked));
+    };
     if (error === undefined && isAtOnce(tape, play.speed)) return give(this.#wholeOf(tape));
     shelf.notePlayed(tape.id);
     if (error === undefined) checkStatus(status);

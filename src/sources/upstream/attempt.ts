@@ -8,13 +8,16 @@
  * @module
  */
 
-import type { DialectName, PieceSink, Relay, RelayBody } from "../../core/answer.ts";
+import type { DialectName, PieceSink, Relay, RelayBody, Usage } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { UpstreamCall } from "../../core/upstream_call.ts";
+import type { UsageMeter } from "../../core/usage.ts";
 import { Abort, type AbortListener } from "../../lib/abort.ts";
 import type { BodyReader } from "../../lib/http1/body.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
+import { PackedBody } from "../usage/packed_body.ts";
+import { SaidText } from "../usage/said_text.ts";
 import { Deadline } from "./deadline.ts";
 import type {
   Transport,
@@ -44,7 +47,8 @@ export interface RelayReceiver {
 }
 
 /** One request under way, and the body of its answer. Made for it, and `run` once. */
-export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListener, BodyReader {
+export class Attempt
+  implements Relay, RelayBody, TransportReceiver, AbortListener, BodyReader, UsageMeter {
   readonly kind = "relay";
   readonly body: RelayBody = this;
   readonly #limits: AttemptLimits;
@@ -52,7 +56,13 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   readonly #up: UpstreamCall;
   readonly #abort: Abort;
   readonly #deadline: Deadline;
-  readonly #usage: UsageTail;
+  #usage: UsageTail;
+  readonly #dialect: DialectName;
+  /** What is said, where it will be counted; undefined = it will not, or all came at once. */
+  #said: SaidText | undefined = undefined;
+  #whole: Uint8Array | undefined = undefined;
+  /** In place of both, where the body is compressed. */
+  #packed: PackedBody | undefined = undefined;
   readonly #startMs: number;
   readonly #transport: Transport;
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
@@ -88,6 +98,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     const { wheel } = call.engine;
     this.#request = request;
     this.#usage = new UsageTail(dialect);
+    this.#dialect = dialect;
     this.#abort = abort;
     this.#transport = transport;
     this.#limits = limits;
@@ -109,6 +120,25 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
 
   get isUntilClose(): boolean {
     return this.#response!.isUntilClose;
+  }
+
+  get told(): Usage | undefined {
+    this.#unpack();
+    return this.#usage.found;
+  }
+
+  get isTold(): boolean {
+    this.#unpack();
+    return this.#usage.isFinal;
+  }
+
+  said(): string {
+    this.#unpack();
+    if (this.#said === undefined && this.#whole !== undefined) {
+      this.#said = new SaidText(this.#dialect);
+      this.#said.feed(this.#whole);
+    }
+    return this.#said?.text() ?? "";
   }
 
   /** Sends the request. */
@@ -137,7 +167,13 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#up.head(response.status);
     this.#response = response;
     const error = this.#check?.(response);
-    if (error === undefined) return this.#receiver.onAnswer(this);
+    if (error === undefined) {
+      if (this.#call.isMetered && response.status < 300) {
+        this.#call.meter = this;
+        this.#packed = PackedBody.of(response.fields.get("content-encoding"));
+      }
+      return this.#receiver.onAnswer(this);
+    }
     response.cancel();
     this.#receiver.onError(error);
   }
@@ -155,13 +191,18 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     const bytes = this.isUntilClose ? undefined : this.#response!.whole();
     if (bytes === undefined) return undefined;
     this.#up.chunkWithHead();
-    this.#usage.feed(bytes);
+    if (this.#call.meter !== this) this.#packed = undefined;
+    if (this.#packed === undefined) this.#usage.feed(bytes);
+    else this.#packed.add(bytes);
     this.#noteEnd();
+    if (this.#call.meter === this && this.#packed === undefined) this.#whole = bytes;
     return bytes;
   }
 
   flow(sink: PieceSink): void {
     this.#sink = sink;
+    if (this.#call.meter === this) this.#said = new SaidText(this.#dialect);
+    else this.#packed = undefined; // whoever reads the answer counts it
     this.#pump();
   }
 
@@ -183,7 +224,9 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#response?.cancel();
     const wasFlowing = this.#sink !== undefined;
     this.#sink = undefined;
-    if (wasFlowing) this.#up.end();
+    if (!wasFlowing) return;
+    this.#noteTold();
+    this.#up.end();
   }
 
   #clocked(request: TransportRequest): TransportRequest {
@@ -247,7 +290,10 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     }
     this.#isFirst = false;
     this.#up.chunk();
-    this.#usage.feed(piece);
+    if (this.#packed === undefined) {
+      this.#usage.feed(piece);
+      this.#said?.feed(piece);
+    } else this.#packed.add(piece);
     const atUs = (this.#call.engine.wheel.nowMs - this.#startMs) * 1000;
     const isMute = sink.onPiece(piece, atUs, this.#response!.isOver);
     if (isMute === false) return;
@@ -257,9 +303,26 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   /** The upstream's body is whole. */
   #noteEnd(): void {
     this.#deadline.stop();
+    this.#unpack();
     const usage = this.#usage.read();
-    if (usage !== undefined) this.#up.usage(usage.promptTokens, usage.completionTokens);
+    if (usage !== undefined) this.#up.usage(usage);
     this.#up.end();
+  }
+
+  /** Looks at what has come of a compressed body. */
+  #unpack(): void {
+    if (this.#packed === undefined) return;
+    const bytes = this.#packed.unpacked();
+    this.#usage = new UsageTail(this.#dialect);
+    this.#usage.feed(bytes);
+    this.#usage.read();
+    this.#said = new SaidText(this.#dialect);
+    this.#said.feed(bytes);
+  }
+
+  /** The rest of the body will not come; what the answer has cost may have been told before. */
+  #noteTold(): void {
+    if (this.isTold) this.#up.usage(this.#usage.found!);
   }
 
   #break(error: unknown): void {
@@ -268,6 +331,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#sink = undefined;
     this.#deadline.stop();
     const reason: unknown = this.#abort.aborted ? this.#abort.reason : error;
+    this.#noteTold();
     this.#up.end(reason);
     this.#response!.cancel();
     sink.onEnd("fin", reason instanceof AppError ? reason : brokenOff(error));

@@ -9,6 +9,7 @@ import type { Ending, PieceSink, Relay, RelayBody, Step, Usage } from "../../cor
 import type { AnswerLimits, AnswerReader, UpstreamDialect } from "../../core/dialect.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
+import { noteUsage, type UsageMeter } from "../../core/usage.ts";
 import { Ticket } from "../../lib/wheel.ts";
 import { WholeCharacters } from "./whole_characters.ts";
 
@@ -22,7 +23,8 @@ const NOTHING = new Uint8Array();
 const LINGER_MS = 200;
 
 /** No generator: `return` frees the upstream at once, also while `next` waits. */
-export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefined>, PieceSink {
+export class LiveSteps
+  implements AsyncIterableIterator<readonly Step[], undefined>, PieceSink, UsageMeter {
   readonly #body: RelayBody;
   readonly #reader: AnswerReader;
   readonly #limits: AnswerLimits;
@@ -42,6 +44,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #count: ((said: string) => Usage) | undefined;
   /** What is said, as far as it is to be counted. */
   #said = "";
+  told: Usage | undefined = undefined;
 
   /**
    * `mask` takes secrets out of what an error quotes; `count` gives what the answer cost by what it
@@ -62,6 +65,15 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     this.#call = call;
     this.#mask = mask;
     this.#count = count;
+    if (call.isMetered) call.meter = this;
+  }
+
+  get isTold(): boolean {
+    return this.told !== undefined;
+  }
+
+  said(): string {
+    return this.#said;
   }
 
   [Symbol.asyncIterator](): this {
@@ -153,8 +165,7 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
   #tellCount(): void {
     const usage = this.#count?.(this.#said);
     if (usage === undefined) return;
-    this.#call.promptTokens = usage.promptTokens;
-    this.#call.completionTokens = usage.completionTokens;
+    noteUsage(this.#call, usage);
     this.#call.tokensAreEstimated = true;
     this.#hand([{ kind: "usage", usage }]);
   }
@@ -172,7 +183,8 @@ export class LiveSteps implements AsyncIterableIterator<readonly Step[], undefin
     for (const step of steps) {
       if (step.kind === "usage") {
         this.#count = undefined;
-        this.#call.upstream?.usage(step.usage.promptTokens, step.usage.completionTokens);
+        this.told = step.usage;
+        this.#call.upstream?.usage(step.usage);
       } else if (this.#count !== undefined && "text" in step) {
         this.#said += step.text;
       }

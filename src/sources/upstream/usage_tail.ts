@@ -16,26 +16,53 @@ const LF = 10;
 interface Words {
   /** What is looked for. */
   readonly key: Buffer;
-  /** Their sum is the prompt's. */
-  readonly prompt: readonly RegExp[];
+  /** The sum of the first and the next two is the prompt's. */
+  readonly prompt: RegExp;
+  readonly cacheWrite: RegExp;
+  readonly cacheRead: RegExp;
   readonly completion: RegExp;
+  /** Of the prompt, where it is a part of its count. */
+  readonly cached: RegExp;
+  readonly reasoning: RegExp;
+  /** True: there may be none of `completion`, which is nothing then. */
+  readonly mayOmit: boolean;
 }
 
-function words(key: string, prompt: readonly string[], completion: string): Words {
-  const counted = (name: string) => new RegExp(`"${name}"\\s*:\\s*(\\d{1,12})\\b`);
+function words(key: string, prompt: string, completion: string, mayOmit = false): Words {
+  const counted = (name: string) => new RegExp(`"(?:${name})"\\s*:\\s*(\\d{1,12})\\b`);
   return {
     key: Buffer.from(`"${key}"`),
-    prompt: prompt.map(counted),
+    prompt: counted(prompt),
+    cacheWrite: counted("cache_creation_input_tokens"),
+    cacheRead: counted("cache_read_input_tokens"),
     completion: counted(completion),
+    cached: counted("cached_tokens"),
+    reasoning: counted("reasoning_tokens|thinking_tokens"),
+    mayOmit,
   };
 }
 
-const CHAT = words("prompt_tokens", ["prompt_tokens"], "completion_tokens");
-const NEWER = words(
-  "output_tokens",
-  ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"],
-  "output_tokens",
+const CHAT = words("prompt_tokens", "prompt_tokens", "completion_tokens");
+const NEWER = words("output_tokens", "input_tokens", "output_tokens");
+/** Embeddings have no completion; pictures count as the newer APIs do. */
+const OTHERS = words(
+  "total_tokens",
+  "prompt_tokens|input_tokens",
+  "completion_tokens|output_tokens",
+  true,
 );
+
+const WORDS: Readonly<Record<DialectName, Words>> = {
+  openai_chat: CHAT,
+  openai_completions: CHAT,
+  openai_responses: NEWER,
+  anthropic_messages: NEWER,
+  openai: OTHERS,
+  chatgpt_web: CHAT,
+};
+
+/** The event of Anthropic's stream that tells what its first one could not know. */
+const LATER = Buffer.from('"message_delta"');
 
 /** The numbers stand so near to each other, whichever comes first. */
 const NEAR_BYTES = 1024;
@@ -50,10 +77,24 @@ export class UsageTail {
   #bytes = 0;
   #found: Usage | undefined = undefined;
   readonly #words: Words;
+  /** True: a count may be one of a stream that goes on. */
+  readonly #isEarly: boolean;
+  #isFinal = false;
 
   /** Of an answer in `dialect`. */
   constructor(dialect: DialectName) {
-    this.#words = dialect === "anthropic_messages" || dialect === "openai_responses" ? NEWER : CHAT;
+    this.#words = WORDS[dialect];
+    this.#isEarly = dialect === "anthropic_messages";
+  }
+
+  /** What was told so far. */
+  get found(): Usage | undefined {
+    return this.#found;
+  }
+
+  /** True: what was told is not told of a stream that had only begun. */
+  get isFinal(): boolean {
+    return this.#isFinal;
   }
 
   /** Takes the next chunk. */
@@ -88,22 +129,39 @@ export class UsageTail {
 
   /** The last counts in `chunk` take the place of those before. */
   #look(chunk: Uint8Array): void {
-    const { key, prompt, completion } = this.#words;
+    const { key, prompt, completion, mayOmit, ...more } = this.#words;
     const at = lastIndexOf.call(chunk, key);
     if (at < 0) return;
     const from = Math.max(0, at - NEAR_BYTES);
     const text = latin1Slice.call(chunk, from, Math.min(chunk.length, at + NEAR_BYTES));
     const behind = text.slice(at - from);
-    const count = (word: RegExp) => (word.exec(behind) ?? word.exec(text))?.[1];
-    const completionTokens = count(completion);
+    const count = (word: RegExp) => {
+      const digits = (word.exec(behind) ?? word.exec(text))?.[1];
+      return digits === undefined ? undefined : Number(digits);
+    };
+    const completionTokens = count(completion) ?? (mayOmit ? 0 : undefined);
     if (completionTokens === undefined) return;
-    const counts = prompt.map(count);
+    const told = count(prompt);
+    const read = count(more.cacheRead);
+    const write = count(more.cacheWrite);
+    const before = this.#found;
     // Anthropic's last event may leave out what the first one has told.
-    const promptTokens = counts[0] === undefined
-      ? this.#found?.promptTokens
-      : counts.reduce((sum, one) => sum + Number(one ?? 0), 0);
+    const promptTokens = told === undefined
+      ? before?.promptTokens
+      : told + (read ?? 0) + (write ?? 0);
     if (promptTokens === undefined) return;
-    this.#found = { promptTokens, completionTokens: Number(completionTokens) };
+    const isAgain = told === undefined;
+    const cachedTokens = count(more.cached) ?? read ?? (isAgain ? before?.cachedTokens : undefined);
+    const cacheWriteTokens = write ?? (isAgain ? before?.cacheWriteTokens : undefined);
+    const reasoningTokens = count(more.reasoning);
+    this.#found = {
+      promptTokens,
+      completionTokens,
+      ...(cachedTokens === undefined ? {} : { cachedTokens }),
+      ...(cacheWriteTokens === undefined ? {} : { cacheWriteTokens }),
+      ...(reasoningTokens === undefined ? {} : { reasoningTokens }),
+    };
+    this.#isFinal = !this.#isEarly || lastIndexOf.call(chunk, LATER) >= 0;
   }
 }
 

@@ -24,7 +24,7 @@ describe("UsageTail", () => {
       9,
       7,
     ]],
-    ["a vector", "openai", '{"usage":{"prompt_tokens":9,"total_tokens":9}}', undefined],
+    ["a vector", "openai", '{"usage":{"prompt_tokens":9,"total_tokens":9}}', [9, 0]],
     [
       "a stream of Anthropic's, whose end tells the output only",
       "anthropic_messages",
