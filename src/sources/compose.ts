@@ -9,16 +9,10 @@ import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
-import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
-import type { UpstreamDialect } from "../core/dialect.ts";
+import type { Ask, DialectName, Source } from "../core/answer.ts";
 import type { Turn } from "../core/turn.ts";
-import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
-import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
-import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
-import { masker } from "../lib/mask.ts";
-import { basicOf } from "../lib/userinfo.ts";
 import { counting } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -30,22 +24,13 @@ import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
-import { type Passing, passOn, pathTaker } from "./pass.ts";
+import { type Passing, passOn } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
-import { promptTokens } from "./prompt_tokens.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
-import { http1Transport } from "./upstream/http1_transport.ts";
-import { respeak } from "./upstream/respeak.ts";
-import { retry } from "./upstream/retry.ts";
-import { Tapes, type TapesWorld } from "./tape/compose.ts";
-import type { UsedMode } from "./tape/tape.ts";
-import { AskWriter } from "./upstream/asked.ts";
-import { StreamOptions } from "./upstream/stream_options.ts";
-import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { Speaks } from "./upstream/speaks.ts";
 import type { TokenCounters } from "./tokens.ts";
-import { Upstream } from "./upstream/upstream.ts";
+import { type Entry, UpstreamMaker, type UpstreamsWorld } from "./upstreams.ts";
 
 /** Where a key without a base URL belongs. */
 const OPENAI_URL = "https://api.openai.com/v1";
@@ -95,12 +80,7 @@ export interface Sources {
 }
 
 /** What they need of the process. */
-export interface SourcesWorld extends TapesWorld {
-  readonly wallMs: () => number;
-  /** 0 ≤ x < 1. */
-  readonly random: () => number;
-  /** PEM text of a `ca_file` of the config; "" = none. */
-  readonly caOf: (file: string) => string;
+export interface SourcesWorld extends UpstreamsWorld {
   readonly draws: Draws;
   /** The limits that the mock plays; undefined = there are none. */
   readonly limits: Limits | undefined;
@@ -117,16 +97,6 @@ export interface SourceKeys {
   readonly hasLimits: () => boolean;
 }
 
-/** What an upstream is made of, whichever section names it. */
-type Entry = Omit<UpstreamEntry, "api_key_file"> & {
-  /** Where the config has its time limits: "llm". */
-  readonly section: string;
-  /** The config key that says where it is. */
-  readonly urlKey: string;
-  readonly passesClientKey: boolean;
-  readonly passesClient: boolean;
-};
-
 /** Makes them. `strikes`: what faults on purpose need of the process. */
 export function composeSources(
   config: Config,
@@ -138,73 +108,28 @@ export function composeSources(
   keys: SourceKeys | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
-  const { random, wallMs, caOf, limits } = world;
+  const { random, wallMs, limits } = world;
   const isOpen = keys === undefined;
-  const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
   const urls = new Map<Source, string>();
   const spoken = new Map<Source, Speaks>();
   const takers = new Map<Source, (path: string) => boolean>();
-  let tapes: Tapes | undefined;
-
-  /** An upstream, or tapes in its place, asked again when it is busy. It answers with relays only. */
-  function asked(
-    entry: Entry,
-    speaks: Speaks,
-    streamOptions: StreamOptions,
-    mode: TapeMode,
-  ): Source {
-    const upstream = entry.base_url === "" ? undefined : once(entry, speaks, streamOptions);
-    const { name, retries } = entry;
-    const taped = (mode: UsedMode) => {
-      tapes ??= new Tapes(config, world, wheel);
-      const asks = upstream?.asks ?? new AskWriter(entry.model_id, speaks, streamOptions);
-      return tapes.source({ mode, name, asks, upstream, options: entry });
-    };
-    return retry(mode === "off" ? upstream! : taped(mode), { retries, random, wallMs });
-  }
-
-  /** An upstream, asked once. */
-  function once(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Upstream {
-    const { base_url, proxy, ca_file, resend } = entry;
-    const place = { base_url, configKey: entry.urlKey, ca: caOf(ca_file), resend };
-    const transport = proxy === ""
-      ? http1Transport({ ...place, wheel })
-      : fetchTransport({ ...place, proxy });
-    transports.push(transport);
-    return new Upstream(entry, transport, speaks, streamOptions);
-  }
-
-  function countUsage(turn: Turn, said: string): Usage {
-    const counter = tokens.of(turn.model);
-    return {
-      promptTokens: promptTokens(turn, counter),
-      completionTokens: counter.count(said),
-    };
-  }
+  const makers = new UpstreamMaker({
+    config,
+    world,
+    tokens,
+    wheel,
+    isEndpoint: (path) => endpoints.has(path),
+  });
 
   function upstream(entry: Entry, mode: TapeMode): Source {
-    const streamOptions = new StreamOptions(entry.stream_options);
-    const speaks = speaksOf(entry.speaks);
-    const patient = asked(entry, speaks, streamOptions, mode);
-    const source = noted(respeak(patient, speaks, entry, streamOptions, {
-      count: countUsage,
-      mask: masker(ownSecrets(entry)),
-      dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
-    }));
+    const { source: made, speaks, takes, streamsUp } = makers.upstream(entry, mode);
+    const source = noted(made);
     relaying.add(source);
     spoken.set(source, speaks);
-    const takes = pathTaker(entry.paths);
-    // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
-    const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
-    takers.set(
-      source,
-      (path) => takes(path) && (isOpenai || !endpoints.has(path)) && speaks.knows(path),
-    );
-    // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
-    const isUntouched = entry.model_id === "" && !config.ops.log_prompts && !replays(mode);
-    if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
+    takers.set(source, takes);
+    if (streamsUp) streaming.set(source, speaks);
     urls.set(source, entry.base_url || `the tapes of ${config.tape.folder}`);
     return source;
   }
@@ -420,7 +345,7 @@ export function composeSources(
       urlKey: "conv.unofficial_proxy",
       headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
     };
-    const source = asked({ ...llm, ...own }, WEB, new StreamOptions("never"), config.tape.mode);
+    const source = makers.web({ ...llm, ...own });
     relaying.add(source);
     return faulty(source, () => "conv");
   }
@@ -448,11 +373,8 @@ export function composeSources(
     streamsUp: (source, dialect) =>
       written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
-    tapeTrouble: () => tapes?.trouble ?? "",
-    async close() {
-      for (const transport of transports) transport.close();
-      await tapes?.close();
-    },
+    tapeTrouble: () => makers.tapeTrouble,
+    close: () => makers.close(),
   };
 }
 
@@ -463,38 +385,6 @@ type Wrapper = (source: Source) => Source;
 function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
   if (outer === undefined || inner === undefined) return outer ?? inner;
   return (source) => outer(inner(source));
-}
-
-/** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */
-function ownSecrets({ api_key, headers, base_url }: Entry): readonly string[] {
-  const basic = basicOf(base_url).slice("Basic ".length);
-  const userinfo = Buffer.from(basic, "base64").toString();
-  const password = userinfo.slice(userinfo.indexOf(":") + 1);
-  const values = [api_key, ...Object.values(headers), basic, password];
-  return [...values, ...values.map((value) => value.replace(/^\w+ +/, ""))]; // "Bearer …"
-}
-
-/** ChatGPT's web API, of whose answers nothing is read. */
-const WEB = new Speaks(["chatgpt_web"], undefined);
-
-/** How turns are asked for in each dialect, the usual one first. */
-const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES];
-
-/** What `speaks` of the config says; empty = nobody knows, so everything goes up as it is. */
-function speaksOf(words: readonly DialectName[]): Speaks {
-  if (words.length === 0) {
-    return new Speaks(
-      ["openai", "openai_chat", "openai_completions", "openai_responses", "anthropic_messages"],
-      OPENAI_CHAT,
-      true,
-    );
-  }
-  const isOpenai = words.some((word) => word.startsWith("openai_"));
-  return new Speaks(
-    // What weir has no words for goes up as it is, whatever an upstream speaks.
-    [...words, "openai", ...(isOpenai ? ["openai_completions" as const] : [])],
-    ASKED.find(({ name }) => words.includes(name)),
-  );
 }
 
 /**
