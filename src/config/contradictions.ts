@@ -65,6 +65,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
+    ...oddWeights(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -220,6 +221,16 @@ function unknownTargets(config: Config, label: Label): readonly string[] {
       return [`${place}: ${quoted(name)} ${unknown("upstream", nearest(name, known), known)}`];
     })
   );
+}
+
+/** Each target of a route has a weight, or none has. */
+function oddWeights({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, weights }, index) => {
+    if (weights === undefined || to.toSorted().join() === Object.keys(weights).toSorted().join()) {
+      return [];
+    }
+    return [`${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`];
+  });
 }
 
 /** The names of what may answer. */

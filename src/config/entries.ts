@@ -6,7 +6,7 @@
 
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
-import { ABOUT } from "./shape.ts";
+import { ABOUT, type Unit } from "./shape.ts";
 import {
   bytes,
   credential,
@@ -21,7 +21,6 @@ import {
   httpUrlRule,
   kind,
   line,
-  modelMatchRule,
   momentRule,
   namesRule,
   oneOf,
@@ -32,11 +31,14 @@ import {
   someOf,
   targetRule,
   timeout,
+  weightsRule,
   whole,
 } from "./rules.ts";
 
 import { TAPE_MODES } from "./tape_rules.ts";
 
+/** 1 GiB, as the largest of server.body_max_bytes. */
+const BODY_BYTES_MAX = 1_073_741_824;
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
 /** 256 MiB: an event is parsed as one string. */
@@ -109,26 +111,6 @@ export const UPSTREAMS = entries(
   { noun: "upstream" },
 )("further upstreams, each by its name; llm is the one of that name");
 
-const route = z.strictObject({
-  name: kind(
-    z.union(
-      [z.literal(""), entryNameRule("route")],
-      "a name of up to 64 letters, digits, _ . and -",
-    ),
-    "",
-  )("what keys call it; empty = it has no name"),
-  match: required(modelMatchRule())(
-    "which requests: those whose model fits, where * is any text; none = all",
-  ),
-  to: required(targetRule())("who answers them: the name of one upstream, or mock"),
-  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
-}, "an entry with match and to");
-
-/** Who answers which request. */
-export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
-  "who answers: the first that matches; without any, chat.source decides",
-);
-
 const limit = z.strictObject({
   model: globSetting("the models that it is about, where * is any text"),
   key: globSetting(
@@ -165,9 +147,9 @@ export const LIMITS = entries(
 const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
 
 /** A key that an entry may have. */
-function told<Value>(schema: z.ZodType<Value>, meaning: string) {
+function told<Value>(schema: z.ZodType<Value>, meaning: string, unit?: Unit) {
   const optional = schema.optional();
-  ABOUT.add(optional, { meaning });
+  ABOUT.add(optional, { meaning, ...(unit === undefined ? {} : { unit }) });
   return optional;
 }
 
@@ -185,6 +167,49 @@ const faultMatch = z.strictObject({
     "who would answer, fixtures aside",
   ),
 }, mustMatch);
+
+const MUST_BYTES = `a whole number of bytes from 0 to ${BODY_BYTES_MAX}`;
+const bodyBytesRule = () => z.int(MUST_BYTES).min(0, MUST_BYTES).max(BODY_BYTES_MAX, MUST_BYTES);
+const yes = () => z.literal(true, "true, or left out");
+const routeMatch = z.strictObject({
+  model: globSetting("the model's name"),
+  path: told(pattern, "the path, without its query"),
+  key: told(pattern, "the name of the key that was shown"),
+  header: told(
+    z.record(z.string(), pattern, "a mapping of headers to patterns"),
+    "headers that must be there, and what they say",
+  ),
+  body_min_bytes: told(bodyBytesRule(), "the least size of its body", "bytes"),
+  body_max_bytes: told(bodyBytesRule(), "the largest size of its body", "bytes"),
+  tools: told(yes(), "true: it has tools"),
+  vision: told(yes(), "true: it shows images"),
+}, "a mapping like {model: gpt-4o*}");
+
+const route = z.strictObject({
+  name: kind(
+    z.union(
+      [z.literal(""), entryNameRule("route")],
+      "a name of up to 64 letters, digits, _ . and -",
+    ),
+    "",
+  )("what keys call it; empty = it has no name"),
+  match: required<z.infer<typeof routeMatch>>(routeMatch.prefault({}))(
+    "which requests: those of this model, path, key, header, size and kind; none = all",
+  ),
+  to: required(targetRule())(
+    "who answers them: the names of upstreams, or mock; each where those before it fail",
+  ),
+  weights: told(
+    weightsRule(),
+    "the part of each, e.g. {openai: 3, local: 1}: the least busy is asked first; none = as in to",
+  ),
+  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
+}, "an entry with match and to");
+
+/** Who answers which request. */
+export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
+  "who answers: the first that matches; without any, chat.source decides",
+);
 
 const faultRule = z.strictObject({
   match: required<z.infer<typeof faultMatch>>(faultMatch.prefault({}))(

@@ -393,12 +393,6 @@ export function globsRule(noun: string, example: string): z.ZodType<readonly str
   return z.array(globRule(noun), must).max(MODELS_MAX, must);
 }
 
-/** What a route looks for in a request. */
-export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
-  const model = kind(globRule("name of a model"), "*")("the model's name");
-  return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
-}
-
 /** Faults, as they are written. */
 export function faultTextRule(): z.ZodType<string> {
   const must = "faults such as cut@event=3";
@@ -412,11 +406,24 @@ export function faultTextRule(): z.ZodType<string> {
   });
 }
 
-/** Who answers: a list, as there may be several one day. */
+/** More than these are no fallback. */
+const TARGETS_MAX = 16;
+const WEIGHT_MAX = 1000;
+
+/** Who answers: names, the first one first. */
 export function targetRule(): z.ZodType<readonly string[]> {
-  const must = "a list with the name of one upstream, such as [llm], or [mock]";
+  const must =
+    `a list of 1 to ${TARGETS_MAX} different upstreams, or mock, such as [openai, local]`;
   const name = z.string("the name of an upstream, or mock");
-  return z.array(name, must).length(1, must);
+  return z.array(name, must).min(1, must).max(TARGETS_MAX, must)
+    .refine((names) => new Set(names).size === names.length, must);
+}
+
+/** The part of each, by its name. */
+export function weightsRule(): z.ZodType<Readonly<Record<string, number>>> {
+  const must = `a whole number from 1 to ${WEIGHT_MAX}`;
+  const weight = z.int(must).min(1, must).max(WEIGHT_MAX, must);
+  return z.record(z.string(), weight, "a mapping of the names in to to their parts: {openai: 3}");
 }
 
 /** A list of at most `max` entries; `example` shows one. Without `noun` they have no names. */

@@ -36,6 +36,8 @@ export type Event =
     readonly delayMs: number;
     readonly cause: string;
   }
+  /** What `from` did not answer, another one is asked for: the first byte had not left. */
+  | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
   /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */
   | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */

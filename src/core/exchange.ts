@@ -106,6 +106,12 @@ export interface Call extends CallFacts {
   /** True: the answer is finished although the client has left. */
   readonly isDraining: boolean;
   source: string;
+  /** The name of the route that it takes; "" = none, or it has no name. */
+  route: string;
+  /** The name of the upstream that is asked, or mock; "" = no route has decided. */
+  target: string;
+  /** Requests that went up for it, to whichever upstreams. */
+  attempts: number;
   model: string;
   requestId: string;
   isStream: boolean;
@@ -187,6 +193,9 @@ export class Exchange implements Call, ExchangeFacts {
   requestId = "";
   model = "";
   source = "";
+  route = "";
+  target = "";
+  attempts = 0;
   isStream = false;
   isDraining = false;
   status = 0;

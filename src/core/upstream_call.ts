@@ -45,6 +45,7 @@ export class UpstreamCall implements OpenUpstreamCall {
 
   /** A try begins now; the first one began with the call. */
   attempt(): void {
+    this.exchange.attempts++;
     if (++this.attempts > 1) this.#tryMs = this.#nowMs;
   }
 

@@ -386,6 +386,10 @@ const EVENT_COUNTERS: Readonly<
   >
 > = {
   upstream_retried: ["weir_upstream_retries_total", "Calls to an upstream that were tried again."],
+  answer_moved: [
+    "weir_answers_moved_total",
+    "Answers that failed before their first byte, and were asked for elsewhere.",
+  ],
   limit_reached: [
     "weir_limits_reached_total",
     "Requests and streams that a limit ended; weir_errors_total tells which.",

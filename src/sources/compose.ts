@@ -13,6 +13,10 @@ import type { Ask, DialectName, Source } from "../core/answer.ts";
 import type { Turn } from "../core/turn.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import { Balance } from "./balance.ts";
+import { fallback, type Target, type TargetOrder } from "./fallback.ts";
+import { requestMatcher } from "./request_match.ts";
+import type { Call } from "../core/exchange.ts";
 import { counting } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -24,7 +28,7 @@ import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
-import { type Passing, passOn } from "./pass.ts";
+import { type Passing, passOn, type PassRoute, type PassTarget } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
@@ -222,21 +226,49 @@ export function composeSources(
   }
 
   const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map(({ name, match, to, tape }) => ({
-    name,
-    model: match?.model,
-    to: named(to[0]!, tape === "usual" ? undefined : tape)!,
-  }));
-  const reached = [...routes.map(({ to }) => to), usual];
+  const routes = config.routes.map(({ name, match, to, weights, tape }) => {
+    const targets = to.map((name) => ({
+      name,
+      source: named(name, tape === "usual" ? undefined : tape)!,
+    }));
+    const balance = weights && new Balance(weights);
+    const order = (targets: readonly Target[]) => balance?.over(targets) ?? (() => targets);
+    return {
+      name,
+      model: match.model,
+      fits: requestMatcher(match),
+      first: targets[0]!.name,
+      targets,
+      order,
+      to: joined(targets, order(targets)),
+    };
+  });
+
+  /** Targets as one source. */
+  function joined(targets: readonly Target[], orderOf: TargetOrder): Source {
+    const [first] = targets;
+    if (targets.length === 1) return first!.source;
+    const source = fallback(first!.source.name, orderOf);
+    if (targets.some(({ source }) => relaying.has(source))) relaying.add(source);
+    urls.set(source, urls.get(first!.source) ?? "");
+    names.set(source, first!.name);
+    return source;
+  }
+
+  const reached = [...routes.flatMap(({ targets }) => targets.map(({ source }) => source)), usual];
   const nameOf = (source: Source) => source === mock ? "mock" : names.get(source) ?? "";
   const faultRules = rulesOf(config.faults.rules);
 
   /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
-  function faulty(source: Source, targetOf: (model: string, ask: Ask) => string): Source {
+  function faulty(
+    source: Source,
+    targetOf: (model: string, ask: Ask, call: Call) => string,
+  ): Source {
     const place = {
       takesHeader: config.faults.header || !relaying.has(source),
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
-      sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
+      sourceOf: (ask: Ask, call: Call) =>
+        targetOf(modelOf(ask) || defaultModel(config), ask, call),
     };
     return scripted(
       source,
@@ -253,7 +285,7 @@ export function composeSources(
     return faulty(
       scripted(source, fixtures(source, written)),
       // What answers where no model decides has a name of its own, or is OpenAI's with the key alone.
-      (model) => nameOf(targetOf(model)) || "llm",
+      (model, ask, call) => nameOf(targetOf(model, ask, call)) || "llm",
     );
   }
 
@@ -299,19 +331,39 @@ export function composeSources(
     random,
   });
   const limitedEndpoints = own?.(endpoints) ?? endpoints;
-  const passRows = [...routes, { name: "", model: undefined, to: usual }].map((row) =>
-    row.to === mock
-      ? { ...row, to: limitedEndpoints, takes: endpoints.has, isMock: true }
-      : { ...row, takes: takers.get(row.to)!, isMock: false }
-  );
+  const passTarget = (source: Source): PassTarget =>
+    source === mock
+      ? { to: limitedEndpoints, takes: endpoints.has, isMock: true }
+      : { to: source, takes: takers.get(source)!, isMock: false };
+  /** Where each route leads on the other paths: to those that take the path. */
+  const passRows: readonly PassRoute[] = [
+    ...routes.map(({ name, model, fits, first, targets, order }) => {
+      const each = targets.map(({ source }) => passTarget(source));
+      const row = { name, model, fits, first };
+      if (each.length === 1) return { ...row, ...each[0]! };
+      const orderOf = order(targets.map(({ name }, i) => ({ name, source: each[i]!.to })));
+      const takersOf = new Map(targets.map(({ name }, i) => [name, each[i]!.takes]));
+      const to = joined(targets, (ask) => {
+        const path = ask.wire!.path.split("?", 1)[0]!;
+        return orderOf(ask).filter(({ name }) => takersOf.get(name)!(path));
+      });
+      return {
+        ...{ ...row, to, each },
+        takes: (path: string) => each.some(({ takes }) => takes(path)),
+        isMock: false,
+      };
+    }),
+    { name: "", model: undefined, ...passTarget(usual) },
+  ];
   const passer = passOn(passRows);
   const scriptedPasser = passedFixtures(passer, written);
   if (passRows.some(({ isMock }) => !isMock)) relaying.add(scriptedPasser);
-  const passing = faulty(scriptedPasser, (model, { wire }) => {
-    const path = wire?.path.split("?", 1)[0] ?? "";
+  const passing = faulty(scriptedPasser, (model, ask, call) => {
+    const path = ask.wire?.path.split("?", 1)[0] ?? "";
     const fits = model.length > MODEL_CHARS_MAX ? passRows.slice(-1) : passRows;
     const row = fits.find((row) =>
-      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path)
+      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path) &&
+      row.fits?.(ask, call) !== false
     );
     return row === undefined ? "" : row.isMock ? "mock" : nameOf(row.to);
   });
@@ -360,7 +412,10 @@ export function composeSources(
     conv: convSource(),
     upstream: reached.find((source) => relaying.has(source)),
     counting: keyed(route(
-      routes.map(({ name, model, to }) => ({ name, model, to: counted(to) })),
+      routes.map(({ targets, order, ...row }) => {
+        const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
+        return { ...row, to: joined(counters, order(counters)) };
+      }),
       counted(usual),
       defaultModel(config),
     )),

@@ -111,7 +111,7 @@ describe("jsonSchemaText()", () => {
       "upstreams: [{name: a}]\n",
       "upstreams.0: base_url is missing",
     ],
-    ["a route to two", "routes: [{to: [a, b]}]\n", "routes.0.to: maxItems"],
+    ["a route to nobody", "routes: [{to: []}]\n", "routes.0.to: minItems"],
     ["a port out of range", "server: {port: 70000}\n", "server.port: maximum"],
     ["a number in quotes", 'server: {port: "1"}\n', "server.port: type"],
     ["a word that is none", "ops: {log: all}\n", "ops.log: enum"],

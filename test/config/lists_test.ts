@@ -167,7 +167,8 @@ describe("loadConfig() reports what is wrong in lists", () => {
   const MUST_LIST = "a list of at most 100 entries like " +
     "{name: local, base_url: http://127.0.0.1:8000/v1}";
   const MUST_NAME = "a name of up to 64 letters, digits, _ . and -, which no other upstream has";
-  const MUST_TO = "a list with the name of one upstream, such as [llm], or [mock]";
+  const MUST_TO = 
+    "a list of 1 to 16 different upstreams, or mock, such as [openai, local]";
   const CASES: readonly (readonly [name: string, input: Input, problems: readonly string[]])[] = [
     [
       "a misspelt key of an entry, and not what is missing with it",
@@ -335,9 +336,12 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a route that leads nowhere", { text: "routes:\n  - match: {model: a}\n" }, [
       `config.yaml:2:5 routes.0.to: must be ${MUST_TO}: it is empty`,
     ]],
-    ["a route that leads to several", { text: "routes:\n  - to: [mock, mock]\n" }, [
+    ["a route that leads twice to one", { text: "routes:\n  - to: [mock, mock]\n" }, [
       `config.yaml:2:9 routes.0.to: must be ${MUST_TO}: it is a list`,
     ]],
+    ["weights of some targets", {
+      text: "routes:\n  - {to: [mock], weights: {mocks: 2}}\n",
+    }, ["config.yaml:2:27 routes.0.weights: must have a number for each of mock"]],
     ["a route without brackets", { text: "routes:\n  - to: mock\n" }, [
       `config.yaml:2:9 routes.0.to: must be ${MUST_TO}: it is "mock"`,
     ]],
@@ -427,7 +431,7 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a flag for a part of a section's list", { flags: [{ key: "auth.tokens.0", value: "x" }] }, [
       "--set auth.tokens.0: is inside a list, and lists are set whole: --set 'auth.tokens=[…]'",
     ]],
-    ["a flag of a list", { flags: [{ key: "routes", value: "[{to: [x, y]}]" }] }, [
+    ["a flag of a list", { flags: [{ key: "routes", value: "[{to: [x, x]}]" }] }, [
       `--set routes.0.to: must be ${MUST_TO}: it is a list`,
     ]],
     ["an alias of itself", {
@@ -435,7 +439,7 @@ describe("loadConfig() reports what is wrong in lists", () => {
     }, [
       "config.yaml:1:16 upstreams.0: must be an entry with a name and a base_url: it is a list",
       "config.yaml:2:13 routes.0.to.0: must be the name of an upstream, or mock: it is a mapping",
-      "config.yaml:2:40 routes.0.match.model: must be a name of a model on one line, where * stands " +
+      "config.yaml:2:40 routes.0.match.model: must be a name on one line, where * stands " +
       "for any text: it is a mapping",
     ]],
     [

@@ -31,7 +31,7 @@ export interface FaultsPlace {
   /** The model that `ask` names, or the default one. */
   readonly modelOf: (ask: Ask) => string;
   /** The name of the source that would answer it, fixtures aside. */
-  readonly sourceOf: (ask: Ask) => string;
+  readonly sourceOf: (ask: Ask, call: Call) => string;
 }
 
 /** Faults in front of `inner`. */
@@ -60,7 +60,7 @@ export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Sou
       if (rules.length === 0) return inner.answer(ask, call);
       const asked: Asked = {
         model: () => place.modelOf(ask),
-        source: () => place.sourceOf(ask),
+        source: () => place.sourceOf(ask, call),
       };
       const { faults, label } = strikesOf(rules, asked, call, () => draws.of(ask, call));
       return faults.length === 0 ? inner.answer(ask, call) : strike(faults, label, ask, call);

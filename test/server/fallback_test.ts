@@ -1,0 +1,256 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
+import { CHAT, DONE, EVENT, gate, whole } from "./proxied.ts";
+import { connect, parseRaw, rawChat, type RawResponse } from "./raw_client.ts";
+import {
+  type Act,
+  act,
+  chunk,
+  headText,
+  LAST_CHUNK,
+  response,
+  type Script,
+  scriptedUpstream,
+  sseHead,
+} from "./scripted_upstream.ts";
+
+setDefaultTimeout(TEST_MS_MAX);
+
+const JSON_HEAD = headText("200 OK", {
+  "content-type": "application/json",
+  "transfer-encoding": "chunked",
+});
+const LAST_EVENT = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const REFUSAL = '{"error":{"message":"no","type":"x","param":null,"code":null}}';
+
+let first: Script = () => whole(EVENT, DONE);
+let second: Script = () => whole(EVENT, DONE);
+const one = scriptedUpstream((request) => first(request));
+const two = scriptedUpstream((request) => second(request));
+let weir: Weir;
+/** Requests that each had before a test. */
+let before = [0, 0];
+
+/** Requests since the test began: of the first upstream, and of the second. */
+function asked(): readonly number[] {
+  return [one.requests.length - before[0]!, two.requests.length - before[1]!];
+}
+
+async function chat(body = CHAT, path = "/v1/chat/completions"): Promise<RawResponse> {
+  const request = rawChat(body, ["Connection: close"]).toString()
+    .replace("/v1/chat/completions", path);
+  const client = await connect(weir.port, Buffer.from(request));
+  return parseRaw(await client.closed);
+}
+
+beforeAll(async () => {
+  const upstream = (name: string, url: string, retries: number) =>
+    `  - {name: ${name}, base_url: "${url}/v1", retries: ${retries}, speaks: [openai_chat],
+     resend: ${retries === 0 ? "never" : "auto"}, headers_timeout_ms: 2000, first_token_timeout_ms: 2000, idle_timeout_ms: 2000}\n`;
+  weir = await launch({
+    files: {
+      "config.yaml": `server: {keepalive_ms: 0}
+upstreams:
+${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", two.url, 0)}
+  - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
+routes:
+  - {match: {model: retried}, to: [again, two]}
+  - {match: {model: away}, to: [away, two]}
+  - {match: {model: three}, to: [away, one, two]}
+  - {match: {model: mocked}, to: [one, mock]}
+  - {to: [one, two]}
+`,
+    },
+  });
+});
+afterEach(() => {
+  first = second = () => whole(EVENT, DONE);
+});
+afterAll(async () => {
+  await weir.stop();
+  one.close();
+  two.close();
+});
+
+/** A test of what is answered, and how often each upstream was asked. */
+function each(name: string, work: () => Promise<void>): void {
+  test(name, () => {
+    before = [one.requests.length, two.requests.length];
+    return work();
+  });
+}
+
+const REFUSED = ["408", "409", "425", "429", "500", "502", "503", "504", "529"];
+
+const RESET: readonly Act[] = [act.reset];
+const CLOSED: readonly Act[] = [act.end];
+
+/** Everything that can go wrong before the first byte, and what is asked once more after it. */
+const EARLY: readonly (readonly [string, readonly Act[], boolean])[] = [
+  ["a connection that is reset", RESET, true],
+  ["a connection that closes", CLOSED, true],
+  ["half a head", [act.send("HTTP/1.1 200 OK\r\nA:"), act.reset], false],
+  ["no head", [act.stall], false],
+  ["no first event", [act.send(sseHead()), act.stall], false],
+  ["comments only", [act.send(sseHead()), act.send(chunk(": wait\n\n")), act.stall], false],
+  ["no JSON", [act.send(JSON_HEAD), act.stall], false],
+  ["a stream that is reset at once", [act.send(sseHead()), act.reset], false],
+  ["a stream that closes behind half an event", [
+    act.send(sseHead()),
+    act.send(chunk(EVENT.slice(0, 20))),
+    act.end,
+  ], false],
+  ["an event that is an error", whole('data: {"error":{"message":"busy"}}\n\n'), false],
+  ["the same in a body with a length", [
+    act.send(response('data: {"error":{"message":"busy"}}\n\n', {
+      "content-type": "text/event-stream",
+    })),
+  ], false],
+  ["the same behind a comment, in pieces", [
+    act.send(sseHead()),
+    act.send(chunk(": hi\n\nda")),
+    act.send(chunk('ta: {"error":')),
+    act.send(chunk('"no"}\r\n\r\n')),
+    act.stall,
+  ], false],
+  ...REFUSED.map((status) =>
+    [`the status ${status}`, [act.send(response(REFUSAL, {}, `${status} No`))], status !== "425"] as const
+  ),
+];
+
+describe("what fails before its first byte is asked for elsewhere", () => {
+  for (const [name, acts, isRetried] of EARLY) {
+    for (const isStream of [true, false]) {
+      each(`${name}, ${isStream ? "a stream" : "a whole answer"} wanted`, async () => {
+        first = () => acts;
+        const body = CHAT.replace("true", String(isStream));
+        const { status, body: said, isWhole } = await chat(body);
+        expect([status, said.toString(), isWhole]).toEqual([200, EVENT + DONE, true]);
+        expect(asked()).toEqual([1, 1]);
+        expect(two.requests.at(-1)!.body.toString()).toBe(body);
+      });
+    }
+
+    each(`${name}: the first one is asked again before that, where it may be`, async () => {
+      first = () => acts;
+      const { status, body } = await chat(CHAT.replace("gpt-4o", "retried"));
+      expect([status, body.toString()]).toEqual([200, EVENT + DONE]);
+      const [times, later] = asked();
+      expect(later).toBe(1);
+      // One more where a kept connection turned out to be closed.
+      expect(times).toBeOneOf(acts === RESET || acts === CLOSED ? [2, 3] : [isRetried ? 2 : 1]);
+    });
+
+    each(`${name}, said in another dialect`, async () => {
+      first = () => acts;
+      second = () => whole(EVENT, LAST_EVENT, DONE);
+      const turn = '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+      const { status, body } = await chat(turn, "/v1/messages");
+      expect([status, body.toString().includes("水 🌊")]).toEqual([200, true]);
+      expect(body.toString()).not.toContain("error");
+      expect(asked()).toEqual([1, 1]);
+    });
+  }
+
+  each("an upstream that is not there", async () => {
+    expect((await chat(CHAT.replace("gpt-4o", "away"))).body.toString()).toBe(EVENT + DONE);
+    expect(asked()).toEqual([0, 1]);
+  });
+
+  each("two of three", async () => {
+    first = () => [act.send(response(REFUSAL, {}, "503 No"))];
+    expect((await chat(CHAT.replace("gpt-4o", "three"))).body.toString()).toBe(EVENT + DONE);
+    expect(asked()).toEqual([1, 1]);
+  });
+
+  each("the mock may be the last", async () => {
+    first = () => [act.reset];
+    const { status, body } = await chat(CHAT.replace("gpt-4o", "mocked"));
+    expect([status, body.toString().includes("powered")]).toEqual([200, true]);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("other paths, for a request that names a model", async () => {
+    first = () => [act.send(response(REFUSAL, {}, "503 No"))];
+    second = () => [act.send(response("{}", { "content-type": "application/json" }))];
+    const { status, body } = await chat('{"model":"m","input":"x"}', "/v1/embeddings");
+    expect([status, body.toString()]).toEqual([200, "{}"]);
+    expect(asked()).toEqual([1, 1]);
+  });
+});
+
+describe("what is asked for nowhere else", () => {
+  for (const status of ["400", "401", "403", "404", "413", "422"]) {
+    each(`the status ${status}`, async () => {
+      first = () => [act.send(response(REFUSAL, {}, `${status} No`))];
+      const answer = await chat();
+      expect([answer.status, answer.body.toString()]).toEqual([Number(status), REFUSAL]);
+      expect(asked()).toEqual([1, 0]);
+    });
+  }
+
+  each("a stream that breaks behind its first event", async () => {
+    first = () => [act.send(sseHead()), act.send(chunk(EVENT)), act.reset];
+    const { body } = await chat();
+    expect(body.toString()).toStartWith(`${EVENT}data: {"error":`);
+    expect(body.toString()).not.toContain("[DONE]");
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("an error behind the first event", async () => {
+    const bytes = `${EVENT}data: {"error":{"message":"busy"}}\n\n`;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("a null error in a chunk", async () => {
+    const bytes = EVENT.replace("{", '{"error":null,') + DONE;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("what the last one says, whatever it is", async () => {
+    first = () => [act.reset];
+    second = () => [act.send(response(REFUSAL, { "retry-after": "90" }, "429 No"))];
+    const { status, head, body } = await chat();
+    expect([status, body.toString()]).toEqual([429, REFUSAL]);
+    expect(head).toContain("retry-after: 90");
+    expect(asked()).toEqual([1, 1]);
+  });
+
+  const windows: readonly (readonly [string, readonly Act[]])[] = [
+    ["before the head", []],
+    ["before the first event", [act.send(sseHead())]],
+    ["in the first event", [act.send(sseHead()), act.send(chunk(EVENT.slice(0, 9)))]],
+  ];
+  for (const [window, acts] of windows) {
+    each(`what its client left ${window}`, async () => {
+      const { opened, open } = gate();
+      first = () => [...acts, act.wait(opened), act.stall];
+      const { aborted } = one;
+      const client = await connect(weir.port, rawChat(CHAT));
+      await waitFor(() => asked()[0] === 1, "the upstream to be asked");
+      client.leave();
+      open();
+      await waitFor(() => one.aborted > aborted, "the upstream to be left");
+      first = () => whole(EVENT, DONE);
+      await chat(); // whatever else would have been asked, would have been before this
+      expect(asked()).toEqual([2, 0]);
+    });
+  }
+});
+
+test("bytes pass untouched whichever pieces they come in", async () => {
+  const bytes = Buffer.from(`\ufeff: hi\r\n\r\n${EVENT}${EVENT}${DONE}`);
+  for (const length of [1, 2, 3, 7, 50, 500]) {
+    const pieces: Act[] = [];
+    for (let at = 0; at < bytes.length; at += length) {
+      pieces.push(act.send(chunk(bytes.subarray(at, at + length))));
+    }
+    first = () => [act.send(sseHead()), ...pieces, act.send(LAST_CHUNK)];
+    const { body, isWhole } = await chat();
+    expect([length, body.equals(bytes), isWhole]).toEqual([length, true, true]);
+  }
+});
