@@ -599,6 +599,7 @@ export function makeApp(
     const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
+    const upstreams = sources.upstreamHealth();
     return {
       status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
       version: world.version,
@@ -613,6 +614,7 @@ export function makeApp(
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(keyTrouble === "" ? {} : { store: keyTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
+      ...(upstreams.length > 0 ? { upstreams } : {}),
     };
   }
 

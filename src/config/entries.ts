@@ -41,6 +41,9 @@ import { TAPE_MODES } from "./tape_rules.ts";
 const BODY_BYTES_MAX = 1_073_741_824;
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
+/** More requests than these at once no weir has open; and an hour is no while. */
+const BREAKER_MIN_MAX = 1_000_000;
+const BREAKER_MS_MAX = 3_600_000;
 /** 256 MiB: an event is parsed as one string. */
 const EVENT_BYTES_MAX = 268_435_456;
 /** 1 TiB: a stream is not held. */
@@ -76,6 +79,14 @@ export const UPSTREAM = {
     "longest answer that is read so, its compression undone; where bytes are passed on, no limit",
   ),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
+  breaker_share: share(0.5)(
+    "where a route leads to it: it is left alone once such a share of requests fails; 0 = never",
+  ),
+  breaker_min: whole(1, BREAKER_MIN_MAX, 20)("of so many requests at least"),
+  breaker_window_ms: whole(100, BREAKER_MS_MAX, 10_000, "ms")("within so long"),
+  breaker_open_ms: whole(100, BREAKER_MS_MAX, 5_000, "ms")(
+    "how long it is left alone, before one request at a time tries it",
+  ),
   resend: oneOf(["auto", "never"], "auto")(
     "auto | never: whether a kept connection that closes at once, unanswered, is tried anew",
   ),

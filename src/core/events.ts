@@ -27,6 +27,9 @@ export function outcomeOf(error: AppError): Outcome {
   return error.code === "internal" ? "failed" : "refused";
 }
 
+/** What a circuit breaker lets through: everything, nothing, or one question at a time. */
+export type BreakerState = "closed" | "open" | "half_open";
+
 /** Everything a watcher can see. */
 export type Event =
   | { readonly kind: "exchange_ended"; readonly exchange: ExchangeFacts }
@@ -38,6 +41,8 @@ export type Event =
   }
   /** What `from` did not answer, another one is asked for: the first byte had not left. */
   | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
+  /** The circuit breaker of an upstream lets more through, or less. */
+  | { readonly kind: "breaker_turned"; readonly upstream: string; readonly state: BreakerState }
   /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */
   | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */

@@ -45,6 +45,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       const { attempt, delayMs, cause } = event;
       return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
+    case "breaker_turned":
+      return ["warn", { upstream: event.upstream, state: event.state }];
     case "answer_moved":
       return ["warn", { from: event.from, cause: event.cause }];
     case "upstream_unfinished":

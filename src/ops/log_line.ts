@@ -40,6 +40,7 @@ const OWN_WORDS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "body_too_large",
   "upstream_unreachable",
   "upstream_timeout",
+  "upstream_open",
   "loop_detected",
   "memory_failed",
   "unavailable",

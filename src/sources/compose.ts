@@ -16,6 +16,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { Balance } from "./balance.ts";
 import { fallback, type Target, type TargetOrder } from "./fallback.ts";
 import { requestMatcher } from "./request_match.ts";
+import type { BreakerState } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
 import { counting } from "./counting.ts";
 import type { Draws } from "./draws.ts";
@@ -74,6 +75,8 @@ export interface Sources {
   readonly streamsUp: (source: Source, dialect: DialectName) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
+  /** How those do that routes lead to. */
+  readonly upstreamHealth: () => readonly { readonly name: string; readonly breaker: BreakerState }[];
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -428,6 +431,7 @@ export function composeSources(
     streamsUp: (source, dialect) =>
       written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
+    upstreamHealth: () => makers.health(),
     tapeTrouble: () => makers.tapeTrouble,
     close: () => makers.close(),
   };

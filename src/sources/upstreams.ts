@@ -9,6 +9,7 @@ import type { Config, UpstreamEntry } from "../config/config.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { DialectName, Source, Usage } from "../core/answer.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
+import type { BreakerState } from "../core/events.ts";
 import type { Turn } from "../core/turn.ts";
 import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
@@ -16,6 +17,7 @@ import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import { masker } from "../lib/mask.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import { Breaker, broken } from "./breaker.ts";
 import { pathTaker } from "./pass.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { Tapes, type TapesWorld } from "./tape/compose.ts";
@@ -72,6 +74,7 @@ export interface MadeUpstream {
 export class UpstreamMaker {
   readonly #deps: MakerDeps;
   readonly #transports: Transport[] = [];
+  readonly #breakers = new Map<string, Breaker>();
   #tapes: Tapes | undefined;
 
   constructor(deps: MakerDeps) {
@@ -96,11 +99,13 @@ export class UpstreamMaker {
       };
     };
     const patient = this.#asked(entry, speaks, streamOptions, mode);
-    const source = respeak(patient, speaks, entry, streamOptions, {
+    const spoken = respeak(patient, speaks, entry, streamOptions, {
       count: countUsage,
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
     });
+    const breaker = this.#breakerOf(entry);
+    const source = breaker === undefined ? spoken : broken(spoken, breaker, entry.name);
     const isTaken = pathTaker(entry.paths);
     // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
     const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
@@ -109,6 +114,22 @@ export class UpstreamMaker {
     // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
     const isUntouched = entry.model_id === "" && !config.ops.log_prompts && !replays(mode);
     return { source, speaks, takes, streamsUp: isUntouched && entry.proxy === "" };
+  }
+
+  /** How the upstreams do that have a breaker. */
+  health(): readonly { readonly name: string; readonly breaker: BreakerState }[] {
+    return [...this.#breakers].map(([name, { state }]) => ({ name, breaker: state }));
+  }
+
+  /** The breaker of an upstream that routes lead to: one, however often it is made. */
+  #breakerOf(entry: Entry): Breaker | undefined {
+    const { config, world, wheel } = this.#deps;
+    const { name } = entry;
+    const isRouted = config.routes.some(({ to }) => to.includes(name));
+    if (!isRouted || entry.breaker_share === 0) return undefined;
+    const made = this.#breakers.get(name) ?? new Breaker(name, entry, () => wheel.nowMs, world.watch);
+    this.#breakers.set(name, made);
+    return made;
   }
 
   /** ChatGPT's web API, of whose answers nothing is read. */

@@ -46,7 +46,7 @@ async function chat(body = CHAT, path = "/v1/chat/completions"): Promise<RawResp
 beforeAll(async () => {
   const upstream = (name: string, url: string, retries: number) =>
     `  - {name: ${name}, base_url: "${url}/v1", retries: ${retries}, speaks: [openai_chat],
-     resend: ${retries === 0 ? "never" : "auto"}, headers_timeout_ms: 2000, first_token_timeout_ms: 2000, idle_timeout_ms: 2000}\n`;
+     breaker_share: 0, resend: ${retries === 0 ? "never" : "auto"}, headers_timeout_ms: 2000, first_token_timeout_ms: 2000, idle_timeout_ms: 2000}\n`;
   weir = await launch({
     files: {
       "config.yaml": `server: {keepalive_ms: 0}
