@@ -224,6 +224,7 @@ export function makeApp(
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
+    tellsRoutes: config.ops.route_headers,
     startTrace: observer.startTrace,
     note: config.ops.journal === "off" ? undefined : world.desk.journal.note,
   };

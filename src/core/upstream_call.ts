@@ -31,6 +31,7 @@ export class UpstreamCall implements OpenUpstreamCall {
     this.exchange = exchange;
     this.host = host;
     this.#tryMs = this.startMs = exchange.engine.wheel.nowMs;
+    if (exchange.askedMs < 0) exchange.askedMs = this.startMs;
     this.spanId = exchange.trace?.makeSpanId() ?? "";
     exchange.upstream = this;
   }
@@ -41,6 +42,10 @@ export class UpstreamCall implements OpenUpstreamCall {
     if (known instanceof UpstreamCall && known.host === host && known.durationMs < 0) return known;
     known?.end();
     return new UpstreamCall(call, host);
+  }
+
+  get heardMs(): number {
+    return this.#tryMs + Math.max(this.headersMs, this.firstChunkMs);
   }
 
   /** A try begins now; the first one began with the call. */

@@ -54,7 +54,7 @@ upstreams:
 ${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", two.url, 0)}
   - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
 routes:
-  - {match: {model: retried}, to: [again, two]}
+  - {name: patient, match: {model: retried}, to: [again, two]}
   - {match: {model: away}, to: [away, two]}
   - {match: {model: three}, to: [away, one, two]}
   - {match: {model: mocked}, to: [one, mock]}
@@ -177,6 +177,80 @@ describe("what fails before its first byte is asked for elsewhere", () => {
     expect([status, body.toString()]).toEqual([200, "{}"]);
     expect(asked()).toEqual([1, 1]);
   });
+});
+
+describe("an answer tells the way it took", () => {
+  const TOLD = /^x-weir-(upstream|attempts|route): (.*)\r$/gm;
+  const told = ({ head }: RawResponse) =>
+    Object.fromEntries([...head.matchAll(TOLD)].map(([, name, value]) => [name, value]));
+  const overheadOf = ({ head }: RawResponse) => /^x-weir-overhead-us: (\d+)\r$/m.exec(head)?.[1];
+
+  each("of the first upstream", async () => {
+    const answer = await chat();
+    expect(told(answer)).toEqual({ upstream: "one", attempts: "1" });
+    expect(overheadOf(answer)).toBeDefined();
+  });
+
+  each("of the second, after tries of the first", async () => {
+    first = () => [act.send(response(REFUSAL, {}, "503 No"))];
+    const answer = await chat(CHAT.replace("gpt-4o", "retried"));
+    expect(told(answer)).toEqual({ upstream: "two", attempts: "3", route: "patient" });
+  });
+
+  each("without the time that an upstream took", async () => {
+    const { opened, open } = gate();
+    second = () => [act.send(sseHead()), act.wait(opened), act.send(chunk(EVENT)), act.send(LAST_CHUNK)];
+    first = () => [act.send(response(REFUSAL, {}, "503 No"))];
+    const answering = chat();
+    setTimeout(open, 1500);
+    const answer = await answering;
+    expect(told(answer)).toEqual({ upstream: "two", attempts: "2" });
+    expect(Number(overheadOf(answer))).toBeLessThan(1_500_000);
+  });
+
+  each("said in another dialect, in one piece, and as an error", async () => {
+    second = () => whole(EVENT, LAST_EVENT, DONE);
+    const turn = '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}';
+    expect(told(await chat(turn, "/v1/messages"))).toEqual({ upstream: "one", attempts: "1" });
+    first = second = () => [act.send(response(REFUSAL, {}, "503 No"))];
+    const refused = await chat(turn, "/v1/messages");
+    expect([refused.status, told(refused)]).toEqual([503, { upstream: "two", attempts: "2" }]);
+  });
+
+  each("of the mock, which no upstream was asked before", async () => {
+    first = () => [act.reset];
+    expect(told(await chat(CHAT.replace("gpt-4o", "mocked")))).toEqual({
+      upstream: "mock",
+      attempts: "1",
+    });
+  });
+
+  each("on the other paths", async () => {
+    first = () => [act.send(response("{}", { "content-type": "application/json" }))];
+    expect(told(await chat('{"model":"m","input":"x"}', "/v1/embeddings"))).toEqual({
+      upstream: "one",
+      attempts: "1",
+    });
+  });
+});
+
+test("a weir without routes, or one that is told not to, tells nothing of them", async () => {
+  const { url } = two;
+  for (
+    const config of [
+      `llm: {base_url: "${url}/v1"}\n`,
+      `ops: {route_headers: false}\nllm: {base_url: "${url}/v1"}\nroutes: [{to: [llm]}]\n`,
+    ]
+  ) {
+    const other = await launch({ files: { "config.yaml": config } });
+    try {
+      const client = await connect(other.port, rawChat(CHAT, ["Connection: close"]));
+      const { status, head } = parseRaw(await client.closed);
+      expect([status, head.includes("x-weir-")]).toEqual([200, false]);
+    } finally {
+      await other.stop();
+    }
+  }
 });
 
 describe("what is asked for nowhere else", () => {
