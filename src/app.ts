@@ -46,6 +46,7 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { Spending } from "./ops/spending.ts";
 import { hasBudget, usageWatch } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
+import { keysOf } from "./sources/upstream/upstream.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
@@ -608,7 +609,7 @@ export function makeApp(
       source: main.name,
       streams_open: streams.size,
       openai_sdk_version: world.openaiSdkVersion,
-      api_key_configured: [llm, ...config.upstreams].some(({ api_key }) => api_key !== ""),
+      api_key_configured: [llm, ...config.upstreams].some((entry) => keysOf(entry)[0] !== ""),
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),

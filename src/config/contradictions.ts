@@ -136,8 +136,11 @@ function doubleCredentials(config: Config, label: Label): readonly string[] {
 }
 
 /** What an upstream is told besides its URL that says who asks; "" = nothing. */
-function keyOf({ api_key, headers }: Pick<Config["llm"], "api_key" | "headers">): string {
-  return api_key === "" ? authorizationIn("its headers", headers) : "its api_key";
+function keyOf(
+  { api_key, api_keys, headers }: Pick<Config["llm"], "api_key" | "api_keys" | "headers">,
+): string {
+  const has = api_key !== "" || api_keys.length > 0;
+  return has ? "its api_key" : authorizationIn("its headers", headers);
 }
 
 function authorizationIn(what: string, headers: Readonly<Record<string, string>>): string {
@@ -201,7 +204,9 @@ function takenNames(config: Config, label: Label): readonly string[] {
 }
 
 /** What is needed besides, or what environments have anyway (OPENAI_API_KEY). */
-const SHARED_KEYS: ReadonlySet<string> = new Set(["api_key", "api_key_file", "proxy", "ca_file"]);
+const SHARED_KEYS: ReadonlySet<string> = new Set([
+  ...["api_key", "api_key_file", "api_keys", "api_keys_file", "proxy", "ca_file"],
+]);
 
 /** A setting under `llm` that says something about its upstream alone; undefined = there is none. */
 function ownOfLlm({ llm }: Config): string | undefined {

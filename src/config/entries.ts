@@ -10,6 +10,7 @@ import { ABOUT, type Unit } from "./shape.ts";
 import {
   bytes,
   credential,
+  credentials,
   entries,
   entryNameRule,
   faultTextRule,
@@ -68,6 +69,10 @@ export const UPSTREAM = {
   base_url: httpUrl("the upstream, e.g. https://api.openai.com/v1; empty = none"),
   api_key: credential("its key; empty = the client's own is passed on, while auth.token is empty"),
   api_key_file: line("file that holds the key instead; empty = none"),
+  api_keys: credentials(
+    "further keys, used in turn with it; one that is limited or refused rests (429, 401, 403)",
+  ),
+  api_keys_file: line("file that holds these instead, one a line; empty = none"),
   model_id: line("the model when a request names none"),
   headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
   first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
@@ -112,6 +117,9 @@ const upstream = z.strictObject({
 }, "an entry with a name and a base_url").refine(
   ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
   { path: ["api_key_file"], message: "empty while api_key is set" },
+).refine(
+  ({ api_keys, api_keys_file }) => api_keys.length === 0 || api_keys_file === "",
+  { path: ["api_keys_file"], message: "empty while api_keys is set" },
 );
 
 /** Upstreams beside `llm`. */

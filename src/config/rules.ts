@@ -146,12 +146,22 @@ const MUST_CREDENTIAL = "one line of printable ASCII";
  * A secret that travels in a header: blanks at its ends, which files often leave, are cut off. Nothing
  * but blanks is none: taken for an empty one, it would open a door that somebody meant to lock.
  */
-export const credential: Kind<string> = kind(
-  z.string(MUST_CREDENTIAL).refine((it) => it === "" || it.trim() !== "", MUST_CREDENTIAL)
-    .trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL),
-  "",
-  { shows: "secret" },
-);
+export const credential: Kind<string> = kind(credentialRule(), "", { shows: "secret" });
+
+function credentialRule(): z.ZodType<string> {
+  return z.string(MUST_CREDENTIAL).refine((it) => it === "" || it.trim() !== "", MUST_CREDENTIAL)
+    .trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL);
+}
+
+/** More keys of one upstream are nobody's. */
+const CREDENTIALS_MAX = 100;
+
+/** Several such secrets. */
+export const credentials: Kind<readonly string[]> = (() => {
+  const must = `a list of at most ${CREDENTIALS_MAX} keys`;
+  const one = credentialRule().refine((it) => it !== "", MUST_CREDENTIAL);
+  return kind(z.array(one, must).max(CREDENTIALS_MAX, must), [], { shows: "secret" });
+})();
 
 /** A secret that signs: any letters, and no blank is cut off, since each one counts beside others. */
 export const signingKey: Kind<string> = kind(

@@ -39,6 +39,8 @@ export type Event =
     readonly delayMs: number;
     readonly cause: string;
   }
+  /** What failed was not asked again, as too much is already. */
+  | { readonly kind: "retry_forgone" }
   /** What `from` did not answer, another one is asked for: the first byte had not left. */
   | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
   /** The circuit breaker of an upstream lets more through, or less. */

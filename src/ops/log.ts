@@ -45,6 +45,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       const { attempt, delayMs, cause } = event;
       return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
+    case "retry_forgone":
+      return undefined; // the line of its request has the failure
     case "breaker_turned":
       return ["warn", { upstream: event.upstream, state: event.state }];
     case "answer_moved":

@@ -400,6 +400,10 @@ const EVENT_COUNTERS: Readonly<
   >
 > = {
   upstream_retried: ["weir_upstream_retries_total", "Calls to an upstream that were tried again."],
+  retry_forgone: [
+    "weir_upstream_retries_forgone_total",
+    "Calls to an upstream that were not tried again, as too many are already.",
+  ],
   answer_moved: [
     "weir_answers_moved_total",
     "Answers that failed before their first byte, and were asked for elsewhere.",

@@ -223,6 +223,7 @@ export function composeSources(
       ...ownOnly,
       name,
       api_key: chat.api_key,
+      api_keys: [],
       base_url: apiBase(chat.api_proxy),
       urlKey: "chat.api_proxy",
     }, mode);
@@ -379,7 +380,7 @@ export function composeSources(
     const own = named("chat");
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
-    const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
+    const source = own ?? llmUpstream({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
     const wrapped = faulty(
       scripted(source, fixtures(source, written)),
       () => own === undefined ? "llm" : "chat",
@@ -396,6 +397,7 @@ export function composeSources(
       name: "conv",
       section: "llm",
       api_key: "",
+      api_keys: [],
       base_url: conv.unofficial_proxy,
       urlKey: "conv.unofficial_proxy",
       headers: conv.access_token === "" ? {} : { authorization: conv.access_token },

@@ -15,6 +15,7 @@ import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import { masker } from "../lib/mask.ts";
+import { RetryBudget } from "../lib/retry_budget.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Breaker, broken } from "./breaker.ts";
@@ -25,6 +26,7 @@ import type { UsedMode } from "./tape/tape.ts";
 import type { TokenCounters } from "./tokens.ts";
 import { AskWriter } from "./upstream/asked.ts";
 import { http1Transport } from "./upstream/http1_transport.ts";
+import { KeyTurns } from "./upstream/key_turns.ts";
 import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
 import { Speaks } from "./upstream/speaks.ts";
@@ -33,7 +35,7 @@ import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { Upstream } from "./upstream/upstream.ts";
 
 /** What an upstream is made of, whichever section names it. */
-export type Entry = Omit<UpstreamEntry, "api_key_file"> & {
+export type Entry = Omit<UpstreamEntry, "api_key_file" | "api_keys_file"> & {
   /** Where the config has its time limits: "llm". */
   readonly section: string;
   /** The config key that says where it is. */
@@ -74,11 +76,13 @@ export interface MadeUpstream {
 export class UpstreamMaker {
   readonly #deps: MakerDeps;
   readonly #transports: Transport[] = [];
+  readonly #budget: RetryBudget;
   readonly #breakers = new Map<string, Breaker>();
   #tapes: Tapes | undefined;
 
   constructor(deps: MakerDeps) {
     this.#deps = deps;
+    this.#budget = new RetryBudget(() => deps.wheel.nowMs);
   }
 
   /** What is wrong with the folder of tapes; "" = nothing. */
@@ -162,7 +166,8 @@ export class UpstreamMaker {
       return this.#tapes.source({ mode, name, asks, upstream, options: entry });
     };
     const { random, wallMs } = world;
-    return retry(mode === "off" ? upstream! : taped(mode), { retries, random, wallMs });
+    const options = { retries, random, wallMs, budget: this.#budget };
+    return retry(mode === "off" ? upstream! : taped(mode), options);
   }
 
   /** An upstream, asked once. */
@@ -174,16 +179,17 @@ export class UpstreamMaker {
       ? http1Transport({ ...place, wheel })
       : fetchTransport({ ...place, proxy });
     this.#transports.push(transport);
-    return new Upstream(entry, transport, speaks, streamOptions);
+    const turnsOf = (count: number) => new KeyTurns(count, () => wheel.nowMs, world.wallMs);
+    return new Upstream(entry, transport, speaks, streamOptions, turnsOf);
   }
 }
 
 /** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */
-function ownSecrets({ api_key, headers, base_url }: Entry): readonly string[] {
+function ownSecrets({ api_key, api_keys, headers, base_url }: Entry): readonly string[] {
   const basic = basicOf(base_url).slice("Basic ".length);
   const userinfo = Buffer.from(basic, "base64").toString();
   const password = userinfo.slice(userinfo.indexOf(":") + 1);
-  const values = [api_key, ...Object.values(headers), basic, password];
+  const values = [api_key, ...api_keys, ...Object.values(headers), basic, password];
   return [...values, ...values.map((value) => value.replace(/^\w+ +/, ""))]; // "Bearer …"
 }
 
