@@ -24,10 +24,15 @@ import {
   line,
   momentRule,
   namesRule,
+  numberRule,
   oneOf,
+  paramNamesRule,
+  paramsRule,
   pathGlobs,
   patternRule,
+  renameRule,
   required,
+  scalarRule,
   share,
   someOf,
   targetRule,
@@ -105,6 +110,7 @@ export const UPSTREAM = {
   speaks: someOf(["openai_chat", "openai_responses", "anthropic_messages"])(
     "the dialects it understands; empty = it is asked and found out",
   ),
+  rename: kind(renameRule(), {})("what it calls models, e.g. {gpt-4o*: llama3}; none = the same"),
   paths: pathGlobs(
     "which other paths of /v1 go to it, e.g. [/embeddings, /files*]; empty = all but /organization/*",
   ),
@@ -222,6 +228,17 @@ const route = z.strictObject({
     weightsRule(),
     "the part of each, e.g. {openai: 3, local: 1}: the least busy is asked first; none = as in to",
   ),
+  rename: told(renameRule(), "other names for models, e.g. {gpt-4o*: llama3}; none = as they are"),
+  params_set: told(
+    paramsRule(scalarRule(), "{temperature: 0.2}"),
+    "parameters that each request gets, whatever it says, e.g. {temperature: 0.2}",
+  ),
+  params_remove: told(paramNamesRule(), "parameters that are taken away, e.g. [logit_bias]"),
+  params_max: told(
+    paramsRule(numberRule(), "{max_tokens: 4096}"),
+    "the largest numbers that parameters may have, e.g. {max_tokens: 4096}",
+  ),
+  params_min: told(paramsRule(numberRule(), "{n: 1}"), "and the smallest"),
   tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
 }, "an entry with match and to");
 

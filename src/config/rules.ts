@@ -436,6 +436,53 @@ export function weightsRule(): z.ZodType<Readonly<Record<string, number>>> {
   return z.record(z.string(), weight, "a mapping of the names in to to their parts: {openai: 3}");
 }
 
+/** What a request is about is no parameter. */
+const NO_PARAMS: ReadonlySet<string> = new Set(["model", "stream", "messages", "input", "prompt"]);
+const PARAMS_MAX = 100;
+const MUST_PARAM = "the name of a parameter, and none of " + [...NO_PARAMS].join(", ");
+
+function isParam(name: string): boolean {
+  return name !== "" && LINE.test(name) && !NO_PARAMS.has(name);
+}
+
+/** Values of parameters, by their names. */
+export function paramsRule<Value>(
+  value: z.ZodType<Value>,
+  example: string,
+): z.ZodType<Readonly<Record<string, Value>>> {
+  const must = `a mapping of at most ${PARAMS_MAX} parameters, none of them ` +
+    `${[...NO_PARAMS].join(", ")}, such as ${example}`;
+  return z.record(z.string(), value, must).refine((record) => {
+    const names = Object.keys(record);
+    return names.length <= PARAMS_MAX && names.every(isParam);
+  }, must);
+}
+
+/** A number, a text, or true or false. */
+export function scalarRule(): z.ZodType<string | number | boolean> {
+  return z.union([z.string(), z.number(), z.boolean()], "a number, a text, true or false");
+}
+
+/** A number that has an end. */
+export function numberRule(): z.ZodType<number> {
+  return z.number("a number");
+}
+
+/** Names of parameters. */
+export function paramNamesRule(): z.ZodType<readonly string[]> {
+  const must = `a list of at most ${PARAMS_MAX} names of parameters, such as [logit_bias]`;
+  return z.array(z.string(MUST_PARAM).refine(isParam, MUST_PARAM), must).max(PARAMS_MAX, must);
+}
+
+/** Names of models, in which `*` is any text, and what they are called instead. */
+export function renameRule(): z.ZodType<Readonly<Record<string, string>>> {
+  const must = `a mapping of at most ${MODELS_MAX} names of models, such as {gpt-4o*: llama3}`;
+  const mustName = "a name on one line";
+  const name = z.string(mustName).min(1, mustName).regex(LINE, mustName);
+  return z.record(z.string().min(1, must).regex(LINE, must), name, must)
+    .refine((record) => Object.keys(record).length <= MODELS_MAX, must);
+}
+
 /** A list of at most `max` entries; `example` shows one. Without `noun` they have no names. */
 export function entries<Entry extends object>(
   entry: z.ZodType<Entry>,

@@ -14,6 +14,7 @@ import type { Turn } from "../core/turn.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Balance } from "./balance.ts";
+import { edited } from "./edited.ts";
 import { fallback, type Target, type TargetOrder } from "./fallback.ts";
 import { requestMatcher } from "./request_match.ts";
 import type { BreakerState } from "../core/events.ts";
@@ -230,11 +231,13 @@ export function composeSources(
   }
 
   const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map(({ name, match, to, weights, tape }) => {
+  const routes = config.routes.map((entry) => {
+    const { name, match, to, weights, tape } = entry;
     const targets = to.map((name) => ({
       name,
       source: named(name, tape === "usual" ? undefined : tape)!,
     }));
+    const edit = (source: Source) => scripted(source, edited(source, entry), false);
     const balance = weights && new Balance(weights);
     const order = (targets: readonly Target[]) => balance?.over(targets) ?? (() => targets);
     return {
@@ -244,7 +247,8 @@ export function composeSources(
       first: targets[0]!.name,
       targets,
       order,
-      to: joined(targets, order(targets)),
+      edit,
+      to: edit(joined(targets, order(targets))),
     };
   });
 
@@ -293,12 +297,15 @@ export function composeSources(
     );
   }
 
-  /** `wrapped`, which is `source` with fixtures before it and stands in its place. */
-  function scripted(source: Source, wrapped: Source): Source {
+  /** `wrapped`, which stands in the place of `source`. `streams`: large bodies may go up through it. */
+  function scripted(source: Source, wrapped: Source, streams = true): Source {
+    if (wrapped === source) return source;
     urls.set(wrapped, urls.get(source) ?? "");
     if (relaying.has(source)) relaying.add(wrapped);
+    const name = names.get(source);
+    if (name !== undefined) names.set(wrapped, name);
     const speaks = streaming.get(source);
-    if (speaks !== undefined) streaming.set(wrapped, speaks);
+    if (streams && speaks !== undefined) streaming.set(wrapped, speaks);
     return wrapped;
   }
 
@@ -341,16 +348,16 @@ export function composeSources(
       : { to: source, takes: takers.get(source)!, isMock: false };
   /** Where each route leads on the other paths: to those that take the path. */
   const passRows: readonly PassRoute[] = [
-    ...routes.map(({ name, model, fits, first, targets, order }) => {
+    ...routes.map(({ name, model, fits, first, targets, order, edit }) => {
       const each = targets.map(({ source }) => passTarget(source));
       const row = { name, model, fits, first };
-      if (each.length === 1) return { ...row, ...each[0]! };
+      if (each.length === 1) return { ...row, ...each[0]!, to: edit(each[0]!.to) };
       const orderOf = order(targets.map(({ name }, i) => ({ name, source: each[i]!.to })));
       const takersOf = new Map(targets.map(({ name }, i) => [name, each[i]!.takes]));
-      const to = joined(targets, (ask) => {
+      const to = edit(joined(targets, (ask) => {
         const path = ask.wire!.path.split("?", 1)[0]!;
         return orderOf(ask).filter(({ name }) => takersOf.get(name)!(path));
-      });
+      }));
       return {
         ...{ ...row, to, each },
         takes: (path: string) => each.some(({ takes }) => takes(path)),
@@ -417,9 +424,9 @@ export function composeSources(
     conv: convSource(),
     upstream: reached.find((source) => relaying.has(source)),
     counting: keyed(route(
-      routes.map(({ targets, order, ...row }) => {
+      routes.map(({ targets, order, edit, ...row }) => {
         const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
-        return { ...row, to: joined(counters, order(counters)) };
+        return { ...row, to: edit(joined(counters, order(counters))) };
       }),
       counted(usual),
       defaultModel(config),

@@ -19,6 +19,7 @@ import { RetryBudget } from "../lib/retry_budget.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Breaker, broken } from "./breaker.ts";
+import { edited } from "./edited.ts";
 import { pathTaker } from "./pass.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { Tapes, type TapesWorld } from "./tape/compose.ts";
@@ -108,15 +109,16 @@ export class UpstreamMaker {
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
     });
+    const named = edited(spoken, { rename: entry.rename });
     const breaker = this.#breakerOf(entry);
-    const source = breaker === undefined ? spoken : broken(spoken, breaker, entry.name);
+    const source = breaker === undefined ? named : broken(named, breaker, entry.name);
     const isTaken = pathTaker(entry.paths);
     // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
     const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
     const takes = (path: string) =>
       isTaken(path) && (isOpenai || !isEndpoint(path)) && speaks.knows(path);
     // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
-    const isUntouched = entry.model_id === "" && !config.ops.log_prompts && !replays(mode);
+    const isUntouched = entry.model_id === "" && named === spoken && !config.ops.log_prompts && !replays(mode);
     return { source, speaks, takes, streamsUp: isUntouched && entry.proxy === "" };
   }
 

@@ -12,6 +12,8 @@ import { OPENAI_CHAT } from "../../src/dialects/openai_chat/upstream.ts";
 import { Abort } from "../../src/lib/abort.ts";
 import { Fields } from "../../src/lib/http1/fields.ts";
 import { Balance } from "../../src/sources/balance.ts";
+import { Breaker, broken } from "../../src/sources/breaker.ts";
+import { edited } from "../../src/sources/edited.ts";
 import { fallback } from "../../src/sources/fallback.ts";
 import { notePrompts } from "../../src/sources/prompt_note.ts";
 import { route } from "../../src/sources/route.ts";
@@ -115,6 +117,11 @@ const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   "the last of a fallback": (source) =>
     fallback("inner", () => [{ name: "b", source: BROKEN }, { name: "a", source }]),
   balance: (source) => fallback("inner", new Balance({ a: 1 }).over([{ name: "a", source }])),
+  edited: (source) => edited(source, { rename: { "*": "another" } }),
+  breaker: (source) => {
+    const rules = { breaker_share: 1, breaker_min: 9, breaker_window_ms: 999, breaker_open_ms: 9 };
+    return broken(source, new Breaker("a", rules, () => engine.wheel.nowMs, () => {}), "a");
+  },
   counted: (source) => counted(source, counts),
   "all of them": (source) => {
     const patient = retry(counted(source, counts), {
