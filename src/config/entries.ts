@@ -19,7 +19,6 @@ import {
   globsRule,
   headerFields,
   httpUrl,
-  httpUrlRule,
   kind,
   line,
   momentRule,
@@ -37,6 +36,9 @@ import {
   someOf,
   targetRule,
   timeout,
+  TIMEOUT_MS_MAX,
+  upstreamUrl,
+  upstreamUrlRule,
   weightsRule,
   whole,
 } from "./rules.ts";
@@ -71,7 +73,9 @@ const FAULTS_MAX = 100;
 
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
-  base_url: httpUrl("the upstream, e.g. https://api.openai.com/v1; empty = none"),
+  base_url: upstreamUrl(
+    "the upstream, e.g. https://api.openai.com/v1; a query (?api-version=…) goes up each time; empty = none",
+  ),
   api_key: credential("its key; empty = the client's own is passed on, while auth.token is empty"),
   api_key_file: line("file that holds the key instead; empty = none"),
   api_keys: credentials(
@@ -79,9 +83,18 @@ export const UPSTREAM = {
   ),
   api_keys_file: line("file that holds these instead, one a line; empty = none"),
   model_id: line("the model when a request names none"),
+  api_key_header: oneOf(["auto", "authorization", "x-api-key", "api-key"], "auto")(
+    "auto | authorization | x-api-key | api-key: where the key goes; api-key is Azure's",
+  ),
+  connect_timeout_ms: timeout(10_000)(
+    "longest wait for a connection, TLS with it; behind llm.proxy, headers_timeout_ms is all",
+  ),
   headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
   first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
   idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
+  whole_timeout_ms: whole(0, TIMEOUT_MS_MAX, 0, "ms")(
+    "longest time for a whole answer, from its request on; 0 = as long as it takes",
+  ),
   event_max_bytes: bytes(1024, EVENT_BYTES_MAX, 16_777_216)(
     "longest event that is read and said in another dialect, and longest answer without events",
   ),
@@ -119,7 +132,7 @@ export const UPSTREAM = {
 const upstream = z.strictObject({
   name: required(entryNameRule("upstream", "mock"))("what routes and logs call it; mock is taken"),
   ...UPSTREAM,
-  base_url: required(httpUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
+  base_url: required(upstreamUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
 }, "an entry with a name and a base_url").refine(
   ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
   { path: ["api_key_file"], message: "empty while api_key is set" },

@@ -205,6 +205,22 @@ export function httpUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
 /** An http(s) URL, or empty. Paths are put behind it, so it ends without `/` and has no query. */
 export const httpUrl: Kind<string> = kind(httpUrlRule(true), "", { shows: "url" });
 
+/** The rule of `upstreamUrl`; an empty one is refused unless `mayBeEmpty`. */
+export function upstreamUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
+  const must = "an http:// or https:// URL without #";
+  const isFine = (value: string) =>
+    !/[\s#\\]/.test(value) && isHttpUrl(value.replace(/\?.*$/s, ""));
+  return z.string(must)
+    .refine((value) => value === "" ? mayBeEmpty : isFine(value), must)
+    .transform((value) => {
+      const [, url = "", query = ""] = /^([^?]*)(\?.*)?$/s.exec(value)!;
+      return withoutTrailingSlashes(url) + (query === "?" ? "" : query);
+    });
+}
+
+/** An http(s) URL below which paths are put, or empty. A query goes with each of them. */
+export const upstreamUrl: Kind<string> = kind(upstreamUrlRule(true), "", { shows: "url" });
+
 /** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
 export const hostOrHttpUrl: Kind<string> = kind(hostOrHttpUrlRule(), "", { shows: "url" });
 

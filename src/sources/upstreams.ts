@@ -178,7 +178,7 @@ export class UpstreamMaker {
     const { world, wheel } = this.#deps;
     const place = { base_url, configKey: entry.urlKey, ca: world.caOf(ca_file), resend };
     const transport = proxy === ""
-      ? http1Transport({ ...place, wheel })
+      ? http1Transport({ ...place, wheel, connectMs: entry.connect_timeout_ms })
       : fetchTransport({ ...place, proxy });
     this.#transports.push(transport);
     const turnsOf = (count: number) => new KeyTurns(count, () => wheel.nowMs, world.wallMs);

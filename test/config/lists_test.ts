@@ -202,11 +202,11 @@ describe("loadConfig() reports what is wrong in lists", () => {
       `config.yaml:2:5 upstreams.0.name: must be ${MUST_NAME}: it is empty`,
     ]],
     ["an entry without a base_url", { text: "upstreams:\n  - name: a\n" }, [
-      "config.yaml:2:5 upstreams.0.base_url: must be an http:// or https:// URL without ? and #: " +
+      "config.yaml:2:5 upstreams.0.base_url: must be an http:// or https:// URL without #: " +
       "it is empty",
     ]],
     ["an empty base_url", { text: 'upstreams:\n  - {name: a, base_url: ""}\n' }, [
-      "config.yaml:2:25 upstreams.0.base_url: must be an http:// or https:// URL without ? and #: " +
+      "config.yaml:2:25 upstreams.0.base_url: must be an http:// or https:// URL without #: " +
       'it is ""',
     ]],
     ["a name with a blank", { text: "upstreams:\n  - {name: a b, base_url: http://a}\n" }, [
@@ -541,7 +541,7 @@ describe("secrets in entries", () => {
     `upstreams: [{name: a, base_url: http://a, headers: ${SECRET}}]`,
     `upstreams: [{name: a, base_url: http://a, headers: {X-A: "${SECRET}密"}}]`,
     `upstreams: [{name: a, base_url: "ftp://u:${SECRET}@a"}]`,
-    `upstreams: [{name: a, base_url: "http://a?key=${SECRET}"}]`,
+    `upstreams: [{name: a, base_url: "http://a#key=${SECRET}"}]`,
     `upstreams: [{name: a, base_url: http://a, proxy: "u:${SECRET}@a"}]`,
     `upstreams: [{name: a, base_url: http://a, apikey: ${SECRET}}]`,
     `upstreams: [${SECRET}]`,

@@ -32,6 +32,8 @@ export interface AttemptLimits {
   readonly headers_timeout_ms: number;
   readonly first_token_timeout_ms: number;
   readonly idle_timeout_ms: number;
+  /** 0 or absent = none. */
+  readonly whole_timeout_ms?: number;
 }
 
 /** Gives the error for a head that must not be passed on; undefined = it is one to pass on. */
@@ -52,6 +54,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   readonly #up: UpstreamCall;
   readonly #abort: Abort;
   readonly #deadline: Deadline;
+  /** Of all waits together, where there is such a limit. */
+  readonly #whole: Deadline | undefined;
   readonly #usage: UsageTail;
   readonly #startMs: number;
   readonly #transport: Transport;
@@ -97,6 +101,8 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#check = check;
     this.#startMs = wheel.nowMs;
     this.#deadline = new Deadline(wheel, abort, limits.section);
+    const hasWhole = (limits.whole_timeout_ms ?? 0) > 0;
+    this.#whole = hasWhole ? new Deadline(wheel, abort, limits.section) : undefined;
   }
 
   get status(): number {
@@ -117,6 +123,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     if (signal.aborted) return this.#receiver.onError(signal.reason);
     signal.addEventListener("abort", this);
     this.#deadline.start("headers", this.#limits.headers_timeout_ms);
+    this.#whole?.start("whole", this.#limits.whole_timeout_ms!);
     this.#up.attempt();
     const request = this.#request!;
     this.#request = undefined;
@@ -138,6 +145,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     this.#response = response;
     const error = this.#check?.(response);
     if (error === undefined) return this.#receiver.onAnswer(this);
+    this.#whole?.stop();
     response.cancel();
     this.#receiver.onError(error);
   }
@@ -146,6 +154,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   onError(error: unknown): void {
     this.#call.signal.removeEventListener("abort", this);
     this.#deadline.stop();
+    this.#whole?.stop();
     // Whatever broke, the abort's own reason says why: a time limit, or the client.
     this.#receiver.onError(this.#abort.aborted ? this.#abort.reason : error);
   }
@@ -180,6 +189,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
 
   cancel(): void {
     this.#deadline.stop();
+    this.#whole?.stop();
     this.#response?.cancel();
     const wasFlowing = this.#sink !== undefined;
     this.#sink = undefined;
@@ -257,6 +267,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
   /** The upstream's body is whole. */
   #noteEnd(): void {
     this.#deadline.stop();
+    this.#whole?.stop();
     const usage = this.#usage.read();
     if (usage !== undefined) this.#up.usage(usage.promptTokens, usage.completionTokens);
     this.#up.end();
@@ -267,6 +278,7 @@ export class Attempt implements Relay, RelayBody, TransportReceiver, AbortListen
     if (sink === undefined) return; // it was cancelled
     this.#sink = undefined;
     this.#deadline.stop();
+    this.#whole?.stop();
     const reason: unknown = this.#abort.aborted ? this.#abort.reason : error;
     this.#up.end(reason);
     this.#response!.cancel();

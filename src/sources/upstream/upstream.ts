@@ -15,7 +15,7 @@ import { basicOf } from "../../lib/userinfo.ts";
 import type { WireTap } from "../../lib/http1/call.ts";
 import { type Asked, AskWriter } from "./asked.ts";
 import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from "./attempt.ts";
-import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
+import { hasPassedWeir, HeadersUp, type KeyHeader } from "./headers_up.ts";
 import type { KeyTurns } from "./key_turns.ts";
 import { redirectError } from "./redirect.ts";
 import type { Speaks } from "./speaks.ts";
@@ -34,6 +34,8 @@ export interface UpstreamOptions extends AttemptLimits {
   readonly api_key: string;
   /** Further keys, used in turn with it; absent = none. */
   readonly api_keys?: readonly string[];
+  /** Where the key goes; absent = auto. */
+  readonly api_key_header?: KeyHeader;
   /** The model when a request names none; "" = none. */
   readonly model_id: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -198,6 +200,7 @@ export class Upstream implements EagerSource {
       passesClient,
       names: headers_up,
       isAnthropic,
+      keyHeader: this.#options.api_key_header,
     };
     const basic = api_key === "" ? basicOf(base_url) : "";
     const own = basic === "" ? headers : { authorization: basic, ...headers };
