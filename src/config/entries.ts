@@ -50,6 +50,7 @@ const BODY_BYTES_MAX = 1_073_741_824;
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
 /** More requests than these at once no weir has open; and an hour is no while. */
+const CONCURRENCY_MAX = 1_000_000;
 const BREAKER_MIN_MAX = 1_000_000;
 const BREAKER_MS_MAX = 3_600_000;
 /** 256 MiB: an event is parsed as one string. */
@@ -102,6 +103,11 @@ export const UPSTREAM = {
     "longest answer that is read so, its compression undone; where bytes are passed on, no limit",
   ),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
+  concurrency_max: whole(0, CONCURRENCY_MAX, 0)(
+    "answers that it gives at once, of each process; the others wait; 0 = any number",
+  ),
+  waiting_max: whole(0, CONCURRENCY_MAX, 100)("requests that may wait for that; more are refused"),
+  waiting_timeout_ms: timeout(10_000)("for how long each may"),
   breaker_share: share(0.5)(
     "where a route leads to it: it is left alone once such a share of requests fails; 0 = never",
   ),

@@ -41,6 +41,7 @@ const OWN_WORDS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "upstream_unreachable",
   "upstream_timeout",
   "upstream_open",
+  "upstream_full",
   "loop_detected",
   "memory_failed",
   "unavailable",

@@ -167,12 +167,14 @@ function taken(answer: Answer, call: Call, breaker: Breaker): Answer {
 function tell(error: unknown, { signal }: Call, breaker: Breaker): void {
   if (signal.aborted) return breaker.forget();
   if (isOfUpstream(error)) breaker.fail();
+  else if (error instanceof AppError && error.code === "upstream_full") breaker.forget();
   else breaker.succeed();
 }
 
 /** True when an upstream failed, and not its client. */
 function isOfUpstream(error: unknown): boolean {
-  return error instanceof AppError && error.code.startsWith("upstream_") && error.status >= 500;
+  return error instanceof AppError && error.code.startsWith("upstream_") && error.status >= 500 &&
+    error.code !== "upstream_full";
 }
 
 function openError(upstream: string, waitMs: number): AppError {

@@ -19,6 +19,7 @@ import { RetryBudget } from "../lib/retry_budget.ts";
 import { basicOf } from "../lib/userinfo.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Breaker, broken } from "./breaker.ts";
+import { concurrency } from "./concurrency.ts";
 import { edited } from "./edited.ts";
 import { pathTaker } from "./pass.ts";
 import { promptTokens } from "./prompt_tokens.ts";
@@ -109,7 +110,7 @@ export class UpstreamMaker {
       mask: masker(ownSecrets(entry)),
       dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
     });
-    const named = edited(spoken, { rename: entry.rename });
+    const named = edited(concurrency(spoken, entry, entry.name), { rename: entry.rename });
     const breaker = this.#breakerOf(entry);
     const source = breaker === undefined ? named : broken(named, breaker, entry.name);
     const isTaken = pathTaker(entry.paths);

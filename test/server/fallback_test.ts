@@ -316,6 +316,23 @@ describe("what is asked for nowhere else", () => {
   }
 });
 
+each("an upstream that dies under 500 streams: what had no byte yet is answered by the other", async () => {
+  const { opened, open } = gate();
+  first = ({ index }) =>
+    index % 2 === 0
+      ? [act.send(sseHead()), act.send(chunk(EVENT)), act.wait(opened), act.reset]
+      : [...(index % 4 === 1 ? [act.send(sseHead())] : []), act.wait(opened), act.reset];
+  const answers = Array.from({ length: 500 }, () => chat());
+  await waitFor(() => asked()[0] === 500, "all to be asked");
+  open();
+  const texts = (await Promise.all(answers)).map(({ body }) => body.toString());
+  const answered = texts.filter((text) => text === EVENT + DONE);
+  const broken = texts.filter((text) => text.startsWith(`${EVENT}data: {"error":`));
+  expect([answered.length, broken.length]).toEqual([250, 250]);
+  expect(broken.filter((text) => text.includes("[DONE]"))).toEqual([]);
+  expect(asked()).toEqual([500, 250]);
+});
+
 test("bytes pass untouched whichever pieces they come in", async () => {
   const bytes = Buffer.from(`\ufeff: hi\r\n\r\n${EVENT}${EVENT}${DONE}`);
   for (const length of [1, 2, 3, 7, 50, 500]) {
