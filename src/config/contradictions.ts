@@ -66,6 +66,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...takenNames(config, label),
     ...unknownTargets(config, label),
     ...oddWeights(config, label),
+    ...loneHedges(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -236,6 +237,15 @@ function oddWeights({ routes }: Config, label: Label): readonly string[] {
     }
     return [`${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`];
   });
+}
+
+/** A second one is asked where there is one. */
+function loneHedges({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, hedge_ms }, index) =>
+    hedge_ms === undefined || to.length > 1
+      ? []
+      : [`${label("routes", [index, "hedge_ms"])}: must be left out where to has one name`]
+  );
 }
 
 /** The names of what may answer. */

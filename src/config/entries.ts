@@ -215,6 +215,7 @@ const faultMatch = z.strictObject({
 const MUST_BYTES = `a whole number of bytes from 0 to ${BODY_BYTES_MAX}`;
 const bodyBytesRule = () => z.int(MUST_BYTES).min(0, MUST_BYTES).max(BODY_BYTES_MAX, MUST_BYTES);
 const yes = () => z.literal(true, "true, or left out");
+const MUST_HEDGE = `a whole number of milliseconds from 1 to ${TIMEOUT_MS_MAX}`;
 const routeMatch = z.strictObject({
   model: globSetting("the model's name"),
   path: told(pattern, "the path, without its query"),
@@ -246,6 +247,11 @@ const route = z.strictObject({
   weights: told(
     weightsRule(),
     "the part of each, e.g. {openai: 3, local: 1}: the least busy is asked first; none = as in to",
+  ),
+  hedge_ms: told(
+    z.int(MUST_HEDGE).min(1, MUST_HEDGE).max(TIMEOUT_MS_MAX, MUST_HEDGE),
+    "after such a silence the second one is asked, too, and whoever speaks first answers",
+    "ms",
   ),
   rename: told(renameRule(), "other names for models, e.g. {gpt-4o*: llama3}; none = as they are"),
   params_set: told(

@@ -43,6 +43,8 @@ export type Event =
   | { readonly kind: "retry_forgone" }
   /** What `from` did not answer, another one is asked for: the first byte had not left. */
   | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
+  /** `beside` is silent, and a second one is asked as well. */
+  | { readonly kind: "answer_hedged"; readonly beside: string }
   /** The circuit breaker of an upstream lets more through, or less. */
   | { readonly kind: "breaker_turned"; readonly upstream: string; readonly state: BreakerState }
   /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */

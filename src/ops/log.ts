@@ -46,7 +46,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
     case "retry_forgone":
-      return undefined; // the line of its request has the failure
+    case "answer_hedged":
+      return undefined; // the line of its request says what came of it
     case "breaker_turned":
       return ["warn", { upstream: event.upstream, state: event.state }];
     case "answer_moved":

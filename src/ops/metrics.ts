@@ -400,6 +400,10 @@ const EVENT_COUNTERS: Readonly<
   >
 > = {
   upstream_retried: ["weir_upstream_retries_total", "Calls to an upstream that were tried again."],
+  answer_hedged: [
+    "weir_answers_hedged_total",
+    "Answers for which a second upstream was asked, as the first was silent.",
+  ],
   retry_forgone: [
     "weir_upstream_retries_forgone_total",
     "Calls to an upstream that were not tried again, as too many are already.",

@@ -15,7 +15,7 @@ import { modelNotListed } from "../dialects/openai/errors.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Balance } from "./balance.ts";
 import { edited } from "./edited.ts";
-import { fallback, type Target, type TargetOrder } from "./fallback.ts";
+import { fallback, type HedgeRules, type Target, type TargetOrder } from "./fallback.ts";
 import { requestMatcher } from "./request_match.ts";
 import type { BreakerState } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
@@ -232,7 +232,8 @@ export function composeSources(
 
   const usual = isMock ? mock : named("llm") ?? mock;
   const routes = config.routes.map((entry) => {
-    const { name, match, to, weights, tape } = entry;
+    const { name, match, to, weights, tape, hedge_ms: afterMs } = entry;
+    const hedge = afterMs === undefined ? undefined : { afterMs, take: () => makers.takeTry() };
     const targets = to.map((name) => ({
       name,
       source: named(name, tape === "usual" ? undefined : tape)!,
@@ -248,15 +249,20 @@ export function composeSources(
       targets,
       order,
       edit,
-      to: edit(joined(targets, order(targets))),
+      hedge,
+      to: edit(joined(targets, order(targets), hedge)),
     };
   });
 
   /** Targets as one source. */
-  function joined(targets: readonly Target[], orderOf: TargetOrder): Source {
+  function joined(
+    targets: readonly Target[],
+    orderOf: TargetOrder,
+    hedge?: HedgeRules,
+  ): Source {
     const [first] = targets;
     if (targets.length === 1) return first!.source;
-    const source = fallback(first!.source.name, orderOf);
+    const source = fallback(first!.source.name, orderOf, hedge);
     if (targets.some(({ source }) => relaying.has(source))) relaying.add(source);
     urls.set(source, urls.get(first!.source) ?? "");
     names.set(source, first!.name);
@@ -424,7 +430,7 @@ export function composeSources(
     conv: convSource(),
     upstream: reached.find((source) => relaying.has(source)),
     counting: keyed(route(
-      routes.map(({ targets, order, edit, ...row }) => {
+      routes.map(({ targets, order, edit, hedge: _, ...row }) => {
         const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
         return { ...row, to: edit(joined(counters, order(counters))) };
       }),

@@ -123,6 +123,11 @@ export class UpstreamMaker {
     return { source, speaks, takes, streamsUp: isUntouched && entry.proxy === "" };
   }
 
+  /** Takes one more question from what may be asked besides; false = no more may. */
+  takeTry(): boolean {
+    return this.#budget.take();
+  }
+
   /** How the upstreams do that have a breaker. */
   health(): readonly { readonly name: string; readonly breaker: BreakerState }[] {
     return [...this.#breakers].map(([name, { state }]) => ({ name, breaker: state }));

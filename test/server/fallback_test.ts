@@ -52,8 +52,12 @@ beforeAll(async () => {
       "config.yaml": `server: {keepalive_ms: 0}
 upstreams:
 ${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", two.url, 0)}
+  - {name: silent, base_url: "${one.url}/v1", retries: 0, breaker_share: 0, first_token_timeout_ms: 500}
   - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
 routes:
+  - {match: {model: hedged}, to: [one, two], hedge_ms: 100}
+  - {match: {model: early}, to: [one, two], hedge_ms: 60000}
+  - {match: {model: threefold}, to: [one, silent, two], hedge_ms: 100}
   - {name: patient, match: {model: retried}, to: [again, two]}
   - {match: {model: away}, to: [away, two]}
   - {match: {model: three}, to: [away, one, two]}
@@ -314,6 +318,108 @@ describe("what is asked for nowhere else", () => {
       expect(asked()).toEqual([2, 0]);
     });
   }
+});
+
+describe("a second one is asked while the first is silent", () => {
+  const hedged = (model = "hedged") => chat(CHAT.replace("gpt-4o", model));
+  const told = ({ head }: RawResponse) =>
+    [/^x-weir-upstream: (.*)\r$/m, /^x-weir-attempts: (.*)\r$/m].map((it) => it.exec(head)?.[1]);
+
+  for (const acts of [[act.stall], [act.send(sseHead()), act.stall]]) {
+    each(`${acts.length === 1 ? "before" : "behind"} its head: the second answers, the first is left`, async () => {
+      const { aborted } = one;
+      first = () => acts;
+      const answer = await hedged();
+      expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
+      expect(asked()).toEqual([1, 1]);
+      await waitFor(() => one.aborted > aborted, "the first to be left");
+    });
+  }
+
+  each("the first may still be the faster, and the second is left", async () => {
+    const { opened, open } = gate();
+    const { aborted } = two;
+    first = () => [act.send(sseHead()), act.wait(opened), act.send(chunk(EVENT + DONE)), act.send(LAST_CHUNK)];
+    second = () => [act.stall];
+    const answering = hedged();
+    await waitFor(() => asked()[1] === 1, "the second to be asked");
+    open();
+    const answer = await answering;
+    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["one", "2"]]);
+    await waitFor(() => two.aborted > aborted, "the second to be left");
+  });
+
+  each("not where the first speaks in time", async () => {
+    expect((await hedged("early")).body.toString()).toBe(EVENT + DONE);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("where the first fails in time, the second is asked as ever", async () => {
+    first = () => [act.reset];
+    const answer = await hedged("early");
+    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
+    expect(asked()).toEqual([1, 1]);
+  });
+
+  for (const failing of ["first", "second"] as const) {
+    each(`where the ${failing} then fails, the other one answers`, async () => {
+      const { opened, open } = gate();
+      const fails: Script = () => [act.wait(opened), act.send(response(REFUSAL, {}, "503 No"))];
+      const late = gate();
+      const answers: Script = () => [act.wait(late.opened), ...whole(EVENT, DONE)];
+      [first, second] = failing === "first" ? [fails, answers] : [answers, fails];
+      const answering = hedged();
+      await waitFor(() => asked()[1] === 1, "the second to be asked");
+      open();
+      setTimeout(late.open, 200);
+      expect((await answering).body.toString()).toBe(EVENT + DONE);
+      expect(asked()).toEqual([1, 1]);
+    });
+  }
+
+  each("where both fail, the second's refusal is the answer", async () => {
+    const { opened, open } = gate();
+    first = () => [act.wait(opened), act.reset];
+    second = () => [act.wait(opened), act.send(response(REFUSAL, {}, "429 No"))];
+    const answering = hedged();
+    await waitFor(() => asked()[1] === 1, "the second to be asked");
+    open();
+    const { status, body } = await answering;
+    expect([status, body.toString()]).toEqual([429, REFUSAL]);
+    expect(asked()).toEqual([1, 1]);
+  });
+
+  each("where both of three fail, the third is asked", async () => {
+    first = () => [act.send(sseHead()), act.stall];
+    const answer = await hedged("threefold");
+    expect(answer.body.toString()).toBe(EVENT + DONE);
+    expect([told(answer), asked()]).toEqual([["two", "3"], [2, 1]]);
+  });
+
+  each("a refusal that others would give as well is the answer, whoever gives it", async () => {
+    first = () => [act.stall];
+    second = () => [act.send(response(REFUSAL, {}, "400 No"))];
+    const { status, body } = await hedged();
+    expect([status, body.toString()]).toEqual([400, REFUSAL]);
+  });
+
+  each("both are left when their client leaves", async () => {
+    const aborted = one.aborted + two.aborted;
+    first = second = () => [act.send(sseHead()), act.stall];
+    const client = await connect(weir.port, rawChat(CHAT.replace("gpt-4o", "hedged")));
+    await waitFor(() => asked()[1] === 1, "the second to be asked");
+    client.leave();
+    await waitFor(() => one.aborted + two.aborted === aborted + 2, "both to be left");
+  });
+
+  each("said in another dialect", async () => {
+    first = () => [act.send(sseHead()), act.stall];
+    second = () => whole(EVENT, LAST_EVENT, DONE);
+    const turn = '{"model":"hedged","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+    const answer = await chat(turn, "/v1/messages");
+    expect(answer.body.toString()).toContain("水 🌊");
+    expect([told(answer), asked()]).toEqual([["two", "2"], [1, 1]]);
+  });
 });
 
 each("an upstream that dies under 500 streams: what had no byte yet is answered by the other", async () => {
