@@ -9,6 +9,7 @@ import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { readLatency } from "./latency_file.ts";
 import { oddities } from "./introduction.ts";
+import { routeLines } from "./route_lines.ts";
 import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
@@ -45,6 +46,8 @@ export const check = defineCommand({
     warn([...warnings, ...oddities(config)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());
+    const routes = routeLines(config);
+    if (routes.length > 0) terminal.print(["# Routes:", ...routes].join("\n#   "));
     if (workflowFiles.length > 0) {
       const ids = workflows.workflows.map(({ id }) => id).join(", ");
       terminal.print(`# ${workflowFiles.join(", ")}: ok. Workflows: ${ids}`);
