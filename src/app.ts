@@ -335,7 +335,7 @@ export function makeApp(
     stamps,
     authorize,
     secrets,
-    upstream: sources.upstream,
+    upstream: sources.models,
     models: mock.models,
   });
   const pages = docs({ routes: () => routes, version: world.version });

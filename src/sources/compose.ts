@@ -11,6 +11,8 @@ import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { Ask, DialectName, Source } from "../core/answer.ts";
 import type { Turn } from "../core/turn.ts";
+import { modelObject, modelsList } from "../dialects/openai/models.ts";
+import { type ListedTarget, modelLists, type ModelRow } from "./model_lists.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
 import type { Wheel } from "../lib/wheel.ts";
 import { Balance } from "./balance.ts";
@@ -55,6 +57,8 @@ export interface Sources {
   readonly conv: Source | undefined;
   /** The upstream that is asked where no model decides; undefined = the mock answers. */
   readonly upstream: Source | undefined;
+  /** Whom to ask for models, for clients of OpenAI's API; undefined = the mock answers. */
+  readonly models: Source | undefined;
   /** Counts prompts, for `/v1/messages/count_tokens`. */
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
@@ -250,6 +254,7 @@ export function composeSources(
       order,
       edit,
       hedge,
+      aliases: plainNames([match.model, ...Object.keys(entry.rename ?? {})]),
       to: edit(joined(targets, order(targets), hedge)),
     };
   });
@@ -388,6 +393,28 @@ export function composeSources(
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
 
+  /** The one upstream, or the lists of several; undefined = the mock alone answers. */
+  function modelsSource(): Source | undefined {
+    const isOne = new Set(reached).size === 1;
+    if (routes.length === 0 || isOne) return reached.find((source) => relaying.has(source));
+    const target = (name: string, source: Source): ListedTarget => {
+      const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? { };
+      const own = {
+        list: () => modelsList(config.mock.models).data.map((model) => ({ ...model })),
+        one: (id: string) => modelObject(id, config.mock.models),
+      };
+      return { name, source, aliases: plainNames(Object.keys(rename)), ...(source === mock ? { own } : {}) };
+    };
+    const rows: readonly ModelRow[] = routes.map(({ model, fits, targets, aliases }) => ({
+      model,
+      isForAll: fits === undefined,
+      targets: targets.map(({ name, source }) => target(name, source)),
+      aliases,
+    }));
+    const rest = { model: undefined, isForAll: true, aliases: [] };
+    return modelLists([...rows, { ...rest, targets: [target(nameOf(usual), usual)] }]);
+  }
+
   function chatSource(): Source {
     if (isMock) return main;
     const own = named("chat");
@@ -429,8 +456,9 @@ export function composeSources(
     chat: keyed(chatSource()),
     conv: convSource(),
     upstream: reached.find((source) => relaying.has(source)),
+    models: modelsSource(),
     counting: keyed(route(
-      routes.map(({ targets, order, edit, hedge: _, ...row }) => {
+      routes.map(({ targets, order, edit, hedge: _, aliases: __, ...row }) => {
         const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
         return { ...row, to: edit(joined(counters, order(counters))) };
       }),
@@ -450,6 +478,11 @@ export function composeSources(
     tapeTrouble: () => makers.tapeTrouble,
     close: () => makers.close(),
   };
+}
+
+/** Those of `names` that are no patterns. */
+function plainNames(names: readonly string[]): readonly string[] {
+  return names.filter((name) => !name.includes("*"));
 }
 
 /** What wraps a source. */
