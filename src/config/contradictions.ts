@@ -67,6 +67,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...unknownTargets(config, label),
     ...oddWeights(config, label),
     ...loneHedges(config, label),
+    ...idleProbes(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -237,6 +238,18 @@ function oddWeights({ routes }: Config, label: Label): readonly string[] {
     }
     return [`${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`];
   });
+}
+
+/** What a probe learns, a breaker acts on. */
+function idleProbes({ llm, upstreams }: Config, label: Label): readonly string[] {
+  const must = "must be 0 while breaker_share is: nobody would act on what it learns";
+  const isIdle = (entry: Config["llm"]) => entry.probe_ms > 0 && entry.breaker_share === 0;
+  return [
+    ...(isIdle(llm) ? [`${label("llm.probe_ms", [])}: ${must}`] : []),
+    ...upstreams.flatMap((entry, index) =>
+      isIdle(entry) ? [`${label("upstreams", [index, "probe_ms"])}: ${must}`] : []
+    ),
+  ];
 }
 
 /** A second one is asked where there is one. */

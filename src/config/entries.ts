@@ -72,6 +72,8 @@ const BUDGET_USD_MAX = 1_000_000;
 const MUST_USD = `an amount from 0 to ${BUDGET_USD_MAX}`;
 const FAULTS_MAX = 100;
 
+const MUST_PROBE = "a path on one line that begins with a slash, such as /models";
+
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
   base_url: upstreamUrl(
@@ -116,6 +118,13 @@ export const UPSTREAM = {
   breaker_open_ms: whole(100, BREAKER_MS_MAX, 5_000, "ms")(
     "how long it is left alone, before one request at a time tries it",
   ),
+  probe_ms: whole(0, BREAKER_MS_MAX, 0, "ms")(
+    "how often its breaker asks whether it is there; 0 = it learns from clients' requests alone",
+  ),
+  probe_path: kind(
+    z.string(MUST_PROBE).regex(/^\/[!-~]*$/, MUST_PROBE),
+    "/models",
+  )("what it is asked for then, below base_url"),
   resend: oneOf(["auto", "never"], "auto")(
     "auto | never: whether a kept connection that closes at once, unanswered, is tried anew",
   ),

@@ -26,6 +26,9 @@ export interface BreakerRules {
 /** The window moves on in steps of so many parts of it. */
 const SLOTS = 10;
 
+/** One may be bad luck. */
+const PROBES_MISSED_MAX = 2;
+
 /** What happened in one part of the window. */
 interface Slot {
   /** Counts parts since the clock began. */
@@ -44,6 +47,8 @@ export class Breaker {
   #state: BreakerState = "closed";
   #openUntilMs = 0;
   #isProbing = false;
+  /** Probes that have failed, one after the other. */
+  #missed = 0;
 
   /** `name`: what the upstream is called. `nowMs`: a clock that never goes back. */
   constructor(name: string, rules: BreakerRules, nowMs: () => number, watch: Watch) {
@@ -78,8 +83,7 @@ export class Breaker {
   succeed(): void {
     if (this.#state === "closed") return this.#note(1, 0);
     if (this.#state !== "half_open") return; // it was asked before the breaker opened
-    for (const slot of this.#slots) slot.part = -1;
-    this.#turn("closed");
+    this.#close();
   }
 
   /** A question failed. `isLate`: it had been told to go well. */
@@ -96,6 +100,13 @@ export class Breaker {
       failed += slot.failed;
     }
     if (asked >= breaker_min && failed >= asked * breaker_share) this.#open();
+  }
+
+  /** Somebody has asked whether it is there. Twice in vain, and it opens, whatever clients meet. */
+  probed(isThere: boolean): void {
+    this.#missed = isThere ? 0 : this.#missed + 1;
+    if (isThere && this.#state !== "closed") this.#close();
+    if (this.#missed >= PROBES_MISSED_MAX) this.#open();
   }
 
   /** A question that was let go tells nothing: whoever asked has left. */
@@ -116,6 +127,11 @@ export class Breaker {
     }
     slot.asked += asked;
     slot.failed += failed;
+  }
+
+  #close(): void {
+    for (const slot of this.#slots) slot.part = -1;
+    this.#turn("closed");
   }
 
   #open(): void {

@@ -14,6 +14,7 @@ import type { Turn } from "../core/turn.ts";
 import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
 import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
 import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
+import { Fields } from "../lib/http1/fields.ts";
 import { masker } from "../lib/mask.ts";
 import { RetryBudget } from "../lib/retry_budget.ts";
 import { basicOf } from "../lib/userinfo.ts";
@@ -21,6 +22,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { Breaker, broken } from "./breaker.ts";
 import { concurrency } from "./concurrency.ts";
 import { edited } from "./edited.ts";
+import { Probe } from "./probe.ts";
 import { pathTaker } from "./pass.ts";
 import { promptTokens } from "./prompt_tokens.ts";
 import { Tapes, type TapesWorld } from "./tape/compose.ts";
@@ -33,8 +35,9 @@ import { respeak } from "./upstream/respeak.ts";
 import { retry } from "./upstream/retry.ts";
 import { Speaks } from "./upstream/speaks.ts";
 import { StreamOptions } from "./upstream/stream_options.ts";
-import { fetchTransport, type Transport } from "./upstream/transport.ts";
-import { Upstream } from "./upstream/upstream.ts";
+import { fetchTransport, routedFetch, type Transport, urlBelow } from "./upstream/transport.ts";
+import { HeadersUp } from "./upstream/headers_up.ts";
+import { keysOf, Upstream } from "./upstream/upstream.ts";
 
 /** What an upstream is made of, whichever section names it. */
 export type Entry = Omit<UpstreamEntry, "api_key_file" | "api_keys_file"> & {
@@ -80,6 +83,7 @@ export class UpstreamMaker {
   readonly #transports: Transport[] = [];
   readonly #budget: RetryBudget;
   readonly #breakers = new Map<string, Breaker>();
+  readonly #probes: Probe[] = [];
   #tapes: Tapes | undefined;
 
   constructor(deps: MakerDeps) {
@@ -139,9 +143,35 @@ export class UpstreamMaker {
     const { name } = entry;
     const isRouted = config.routes.some(({ to }) => to.includes(name));
     if (!isRouted || entry.breaker_share === 0) return undefined;
-    const made = this.#breakers.get(name) ?? new Breaker(name, entry, () => wheel.nowMs, world.watch);
+    const known = this.#breakers.get(name);
+    if (known !== undefined) return known;
+    const made = new Breaker(name, entry, () => wheel.nowMs, world.watch);
     this.#breakers.set(name, made);
+    if (entry.probe_ms > 0 && entry.base_url !== "") this.#probe(entry, made);
     return made;
+  }
+
+  #probe(entry: Entry, breaker: Breaker): void {
+    const { world, wheel } = this.#deps;
+    const { proxy, base_url, headers, probe_ms: everyMs, probe_path } = entry;
+    const asked = routedFetch({ proxy, ca: world.caOf(entry.ca_file) });
+    const isAnthropic = speaksOf(entry.speaks).asked?.name === "anthropic_messages";
+    const [apiKey] = keysOf(entry);
+    const basic = apiKey === "" ? basicOf(base_url) : "";
+    const up = new HeadersUp({
+      ...{ apiKey: apiKey!, isAnthropic, keyHeader: entry.api_key_header },
+      ...{ passesClientKey: false, passesClient: false, names: [] },
+    }, basic === "" ? headers : { authorization: basic, ...headers });
+    const fields = [...up.of(Fields.NONE)].map(([name, value]): [string, string] => [name, value]);
+    const url = urlBelow(withoutUserinfo(base_url))(probe_path);
+    const ask = async (signal: AbortSignal) => {
+      const answer = await asked(url, { headers: fields, signal, redirect: "manual" });
+      await answer.body?.cancel();
+      return answer.status;
+    };
+    const probe = new Probe({ everyMs, ask, breaker, wheel });
+    this.#probes.push(probe);
+    probe.start();
   }
 
   /** ChatGPT's web API, of whose answers nothing is read. */
@@ -154,6 +184,7 @@ export class UpstreamMaker {
    * is written.
    */
   async close(): Promise<void> {
+    for (const probe of this.#probes) probe.stop();
     for (const transport of this.#transports) transport.close();
     await this.#tapes?.close();
   }
@@ -190,6 +221,11 @@ export class UpstreamMaker {
     const turnsOf = (count: number) => new KeyTurns(count, () => wheel.nowMs, world.wallMs);
     return new Upstream(entry, transport, speaks, streamOptions, turnsOf);
   }
+}
+
+/** `fetch` wants no user in a URL. */
+function withoutUserinfo(url: string): string {
+  return url.replace(/^(https?:\/\/)[^/?#]*@/i, "$1");
 }
 
 /** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */

@@ -337,6 +337,18 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a route that leads twice to one", { text: "routes:\n  - to: [mock, mock]\n" }, [
       `config.yaml:2:9 routes.0.to: must be ${MUST_TO}: it is a list`,
     ]],
+    ["a hedge with nobody beside", { text: "routes:\n  - {to: [mock], hedge_ms: 5}\n" }, [
+      "config.yaml:2:28 routes.0.hedge_ms: must be left out where to has one name",
+    ]],
+    ["a probe for no breaker", {
+      text: "llm: {probe_ms: 5, breaker_share: 0}\n",
+    }, [
+      "config.yaml:1:17 llm.probe_ms: must be 0 while breaker_share is: nobody would act on what it learns",
+    ]],
+    ["a parameter that is none", { text: "routes:\n  - {to: [mock], params_remove: [model]}\n" }, [
+      "config.yaml:2:34 routes.0.params_remove.0: must be the name of a parameter, and none of " +
+      'model, stream, messages, input, prompt: it is "model"',
+    ]],
     ["weights of some targets", {
       text: "routes:\n  - {to: [mock], weights: {mocks: 2}}\n",
     }, ["config.yaml:2:27 routes.0.weights: must have a number for each of mock"]],

@@ -73,3 +73,34 @@ test("an upstream that fails is left alone, tried with one request, and asked ag
     ?.map((line) => /"(\w+)"$/.exec(line)![1]);
   expect(lines).toEqual(["open", "half_open", "closed"]);
 });
+
+test("a probe opens and closes it without any client", async () => {
+  let isThere = false;
+  const probed = scriptedUpstream(() => [
+    act.send(isThere ? response("{}") : response("{}", {}, "503 No")),
+  ]);
+  const other = await launch({
+    files: {
+      "config.yaml": `upstreams:
+  - {name: one, base_url: "${probed.url}/v1?a=b", api_key: sk-1, probe_ms: 50, probe_path: /ready, breaker_open_ms: 60000}
+routes: [{to: [one]}]
+`,
+    },
+  });
+  const breaker = async () => {
+    const health = await (await fetch(`${other.url}/health`)).json() as {
+      readonly upstreams: readonly { readonly breaker: string }[];
+    };
+    return health.upstreams[0]!.breaker;
+  };
+  try {
+    await waitFor(async () => await breaker() === "open", "the breaker to open");
+    const { method, path, headers } = probed.requests[0]!;
+    expect([method, path, headers["authorization"]]).toEqual(["GET", "/v1/ready?a=b", "Bearer sk-1"]);
+    isThere = true;
+    await waitFor(async () => await breaker() === "closed", "the breaker to close");
+  } finally {
+    await other.stop();
+    probed.close();
+  }
+});

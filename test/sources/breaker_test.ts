@@ -103,6 +103,23 @@ describe("Breaker", () => {
   });
 });
 
+test("two probes in vain open it, and one that is answered closes it", () => {
+  const { breaker, clock, turns } = breakerOf();
+  breaker.probed(false);
+  breaker.probed(true);
+  breaker.probed(false);
+  expect(breaker.state).toBe("closed");
+  breaker.probed(false);
+  expect(breaker.state).toBe("open");
+  clock.nowMs += 400;
+  breaker.probed(false); // stays open from here
+  clock.nowMs += 400;
+  expect([breaker.state, breaker.admit()]).toEqual(["open", false]);
+  breaker.probed(true);
+  expect([breaker.state, breaker.admit()]).toEqual(["closed", true]);
+  expect(turns).toEqual(["open", "closed"]);
+});
+
 const engine = makeEngine();
 const ask = askOf(TURN);
 const FAILED = new AppError("upstream_timeout", "no");
