@@ -48,7 +48,9 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
   }
   // The connection may read the next answer into them.
   const bytes = Buffer.from(whole);
-  const error = isStream ? errorIn(new SseCutter().feed(bytes)) : undefined;
+  const error = isStream
+    ? errorIn(plainEvent(bytes) ?? firstEvent(new SseCutter(), bytes))
+    : undefined;
   if (error !== undefined) {
     answer.body.cancel();
     throw error;
@@ -145,11 +147,13 @@ class HeldBody implements RelayBody, PieceSink {
     this.#held.push({ bytes: own, atUs });
     if (this.#onWord === undefined || bytes.length === 0) return;
     this.#heldBytes += bytes.length;
-    const parts = this.#cutter?.feed(own);
-    const isHere = parts === undefined || parts.some(({ isEvent }) => isEvent);
+    const isFirst = this.#heldBytes === bytes.length;
+    const event = this.#cutter &&
+      ((isFirst ? plainEvent(own) : undefined) ?? firstEvent(this.#cutter, own));
+    const isHere = this.#cutter === undefined || event !== undefined;
     // A comment says nothing: the clock of the wait for the first token runs on.
     if (!isHere && this.#heldBytes <= HELD_BYTES_MAX) return false;
-    const error = parts && errorIn(parts);
+    const error = errorIn(event);
     if (error === undefined) this.#body.pause();
     else this.cancel();
     this.#settle(error);
@@ -198,13 +202,35 @@ function brokenOff(): AppError {
 /** Words for the type of an event that is an error, as all dialects have them. */
 const ERROR_TYPES: ReadonlySet<unknown> = new Set(["error", "response.failed"]);
 
-/** The error that the first event of `parts` is; undefined = it is none, or none is here. */
-function errorIn(
-  parts: readonly { readonly bytes: Buffer; readonly isEvent: boolean }[],
-): AppError | undefined {
-  const event = parts.find(({ isEvent }) => isEvent);
+/** So much is cut at a time: what is behind the first event is nobody's business here. */
+const STEP_BYTES = 256;
+
+/** The first event of a stream that begins with it, as nearly all do; undefined = it begins otherwise. */
+function plainEvent(bytes: Buffer): Buffer | undefined {
+  if (bytes[0] !== D && bytes[0] !== E) return undefined;
+  const end = bytes.indexOf("\n\n");
+  if (end < 0 || end > STEP_BYTES * 16) return undefined;
+  const event = bytes.subarray(0, end + 2);
+  const isPlain = !event.includes(CR) && /^(?:event:[^\n]*\n)?data:/.test(event.toString("latin1"));
+  return isPlain ? event : undefined;
+}
+
+const [D, E, CR] = [0x64, 0x65, 0x0d];
+
+/** The first event that `bytes` complete; undefined = none. */
+function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
+  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
+    const parts = cutter.feed(bytes.subarray(at, at + STEP_BYTES));
+    const event = parts.find(({ isEvent }) => isEvent);
+    if (event !== undefined) return event.bytes;
+  }
+  return undefined;
+}
+
+/** The error that `event` is; undefined = it is none, or none is here. */
+function errorIn(event: Buffer | undefined): AppError | undefined {
   if (event === undefined) return undefined;
-  const text = event.bytes.toString();
+  const text = event.toString();
   // Most events have not even the word.
   if (!text.includes("error") && !text.includes("failed")) return undefined;
   const data = text.split(/\r\n|\r|\n/).filter((line) => line.startsWith("data:"))
