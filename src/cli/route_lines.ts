@@ -30,7 +30,10 @@ export function routeLines(config: Config): readonly string[] {
 }
 
 /** Where the upstreams are that are reached, without what is secret. */
-function upstreamLines({ llm, upstreams }: Config, reached: ReadonlySet<string>): readonly string[] {
+function upstreamLines(
+  { llm, upstreams }: Config,
+  reached: ReadonlySet<string>,
+): readonly string[] {
   const all = [...(llm.base_url === "" ? [] : [{ ...llm, name: "llm" }]), ...upstreams];
   return all.filter(({ name }) => reached.has(name)).map((entry) => {
     const { name, base_url, retries, concurrency_max, api_key, api_keys } = entry;

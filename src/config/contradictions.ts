@@ -236,7 +236,9 @@ function oddWeights({ routes }: Config, label: Label): readonly string[] {
     if (weights === undefined || to.toSorted().join() === Object.keys(weights).toSorted().join()) {
       return [];
     }
-    return [`${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`];
+    return [
+      `${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`,
+    ];
   });
 }
 

@@ -20,7 +20,10 @@ export interface OwnKey {
 }
 
 /** What can be a key in an upstream's settings. */
-type Keyed = Pick<UpstreamEntry, "base_url" | "api_key" | "api_key_file" | "api_keys" | "api_keys_file" | "headers">;
+type Keyed = Pick<
+  UpstreamEntry,
+  "base_url" | "api_key" | "api_key_file" | "api_keys" | "api_keys_file" | "headers"
+>;
 
 /** Which of its settings holds a key for the upstream `entry`; undefined = clients show their own. */
 export function ownKeyOf(entry: Keyed): keyof Keyed | undefined {

@@ -76,7 +76,12 @@ export class JsonSplice {
     const nth = this.#added.get(object) ?? 0;
     this.#added.set(object, nth + 1);
     const field = `${JSON.stringify(key)}:${json}`;
-    this.#cuts.push({ from: at, to: at, text: field, isBehind: () => nth > 0 || this.#hasKept(object) });
+    this.#cuts.push({
+      from: at,
+      to: at,
+      text: field,
+      isBehind: () => nth > 0 || this.#hasKept(object),
+    });
   }
 
   /** True when some field of `object` stays. */

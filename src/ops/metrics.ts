@@ -299,7 +299,8 @@ export class Metrics {
       {
         kind: "gauge",
         name: "weir_upstream_breaker_open",
-        help: "1 while the circuit breaker of an upstream is not closed; of several processes, how many.",
+        help:
+          "1 while the circuit breaker of an upstream is not closed; of several processes, how many.",
         merge: "sum",
         series: [...this.#breakers].map(([upstream, state]) => ({
           labels: { upstream },

@@ -43,7 +43,10 @@ export class Breaker {
   readonly #rules: BreakerRules;
   readonly #nowMs: () => number;
   readonly #watch: Watch;
-  readonly #slots: Slot[] = Array.from({ length: SLOTS }, () => ({ part: -1, asked: 0, failed: 0 }));
+  readonly #slots: Slot[] = Array.from(
+    { length: SLOTS },
+    () => ({ part: -1, asked: 0, failed: 0 }),
+  );
   #state: BreakerState = "closed";
   #openUntilMs = 0;
   #isProbing = false;

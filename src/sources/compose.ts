@@ -81,7 +81,10 @@ export interface Sources {
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
   /** How those do that routes lead to. */
-  readonly upstreamHealth: () => readonly { readonly name: string; readonly breaker: BreakerState }[];
+  readonly upstreamHealth: () => readonly {
+    readonly name: string;
+    readonly breaker: BreakerState;
+  }[];
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -286,8 +289,7 @@ export function composeSources(
     const place = {
       takesHeader: config.faults.header || !relaying.has(source),
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
-      sourceOf: (ask: Ask, call: Call) =>
-        targetOf(modelOf(ask) || defaultModel(config), ask, call),
+      sourceOf: (ask: Ask, call: Call) => targetOf(modelOf(ask) || defaultModel(config), ask, call),
     };
     return scripted(
       source,
@@ -398,12 +400,17 @@ export function composeSources(
     const isOne = new Set(reached).size === 1;
     if (routes.length === 0 || isOne) return reached.find((source) => relaying.has(source));
     const target = (name: string, source: Source): ListedTarget => {
-      const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? { };
+      const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? {};
       const own = {
         list: () => modelsList(config.mock.models).data.map((model) => ({ ...model })),
         one: (id: string) => modelObject(id, config.mock.models),
       };
-      return { name, source, aliases: plainNames(Object.keys(rename)), ...(source === mock ? { own } : {}) };
+      return {
+        name,
+        source,
+        aliases: plainNames(Object.keys(rename)),
+        ...(source === mock ? { own } : {}),
+      };
     };
     const rows: readonly ModelRow[] = routes.map(({ model, fits, targets, aliases }) => ({
       model,
@@ -420,7 +427,8 @@ export function composeSources(
     const own = named("chat");
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
-    const source = own ?? llmUpstream({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
+    const source = own ??
+      llmUpstream({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
     const wrapped = faulty(
       scripted(source, fixtures(source, written)),
       () => own === undefined ? "llm" : "chat",

@@ -44,7 +44,9 @@ class Editor {
   readonly #changes = new Map<string, Change>();
   readonly #set: ReadonlyMap<string, ParamValue>;
 
-  constructor({ rename = {}, params_set = {}, params_remove = [], params_max = {}, params_min = {} }: Edits) {
+  constructor(
+    { rename = {}, params_set = {}, params_remove = [], params_max = {}, params_min = {} }: Edits,
+  ) {
     this.#names = Object.entries(rename).map(([glob, to]) => ({
       fits: boundedGlob(glob, MODEL_CHARS_MAX),
       to,
@@ -152,7 +154,9 @@ class Editor {
     const params = { ...turn.params };
     for (const [key, change] of this.#changes) {
       if (TOKENS_KEYS.has(key)) {
-        const changed = tokensMax === undefined && !this.#set.has(key) ? undefined : change(tokensMax);
+        const changed = tokensMax === undefined && !this.#set.has(key)
+          ? undefined
+          : change(tokensMax);
         tokensMax = typeof changed === "number" ? changed : undefined;
         continue;
       }

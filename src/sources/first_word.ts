@@ -94,7 +94,9 @@ class HeldBody implements RelayBody, PieceSink {
   #onWord: ((error: AppError | undefined) => void) | undefined;
   #held: { readonly bytes: Uint8Array; readonly atUs: number }[] = [];
   #heldBytes = 0;
-  #ending: { readonly ending: Exclude<Ending, "hold">; readonly error: AppError | undefined } | undefined;
+  #ending:
+    | { readonly ending: Exclude<Ending, "hold">; readonly error: AppError | undefined }
+    | undefined;
   #sink: PieceSink | undefined;
   #isPaused = false;
 

@@ -90,7 +90,12 @@ async function listed(rows: readonly Row[], ask: Ask, call: Call): Promise<Answe
   const mayAsk = allowed(call);
   const found = new Map<string, Model>();
   for (const row of rows) {
-    const own = row.aliases.map((id): Model => ({ id, object: "model", created: 0, owned_by: "weir" }));
+    const own = row.aliases.map((id): Model => ({
+      id,
+      object: "model",
+      created: 0,
+      owned_by: "weir",
+    }));
     for (const model of [...own, ...row.targets.flatMap(({ name }) => lists.get(name) ?? [])]) {
       const { id } = model;
       if (!found.has(id) && mayAsk(id) && leadsTo(rows, id, row)) found.set(id, model);
@@ -142,7 +147,9 @@ async function modelsOf(
     listing.then(() => false, () => false),
     wheel.until(wheel.nowMs + LIST_MS, call.signal),
   ]);
-  if (isLate) branch.abandon(new AppError("upstream_timeout", "It has not listed its models in time"));
+  if (isLate) {
+    branch.abandon(new AppError("upstream_timeout", "It has not listed its models in time"));
+  }
   try {
     return [...await listing, ...aliases];
   } catch (error) {
@@ -174,7 +181,9 @@ async function read(source: Source, ask: Ask, call: Call): Promise<readonly Mode
 function modelsIn({ status }: Relay, bytes: Uint8Array): readonly Model[] {
   if (status === 200) {
     const value = parsed(new TextDecoder().decode(bytes));
-    if (typeof value === "object" && value !== null && "data" in value && Array.isArray(value.data)) {
+    if (
+      typeof value === "object" && value !== null && "data" in value && Array.isArray(value.data)
+    ) {
       return value.data.filter(isModel);
     }
   }
@@ -182,7 +191,8 @@ function modelsIn({ status }: Relay, bytes: Uint8Array): readonly Model[] {
 }
 
 function isModel(value: unknown): value is Model {
-  return typeof value === "object" && value !== null && "id" in value && typeof value.id === "string";
+  return typeof value === "object" && value !== null && "id" in value &&
+    typeof value.id === "string";
 }
 
 function parsed(text: string): unknown {

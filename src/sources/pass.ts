@@ -96,9 +96,7 @@ export function passOn(routes: readonly PassRoute[]): Passing {
     for (const { name = "" } of asked) checkRoute(name, call);
     call.route = asked[0]?.name ?? "";
     call.target = asked[0]?.first ?? "";
-    const each = model === ""
-      ? asked.flatMap((row) => row.each?.filter(isTaking) ?? [row])
-      : asked;
+    const each = model === "" ? asked.flatMap((row) => row.each?.filter(isTaking) ?? [row]) : asked;
     return [...new Set(each.map(({ to }) => to))];
   }
 

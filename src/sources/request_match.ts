@@ -81,7 +81,9 @@ function pathOf({ request }: Call): string {
 /** What a request asks, as far as it is JSON; of a large body that is not here, nothing. */
 function askedOf({ wire }: Ask, { request }: Call): unknown {
   try {
-    const text = wire === undefined ? request?.text ?? "" : new TextDecoder().decode(wire.body ?? undefined);
+    const text = wire === undefined
+      ? request?.text ?? ""
+      : new TextDecoder().decode(wire.body ?? undefined);
     return JSON.parse(text);
   } catch {
     return undefined;

@@ -123,7 +123,8 @@ export class UpstreamMaker {
     const takes = (path: string) =>
       isTaken(path) && (isOpenai || !isEndpoint(path)) && speaks.knows(path);
     // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
-    const isUntouched = entry.model_id === "" && named === spoken && !config.ops.log_prompts && !replays(mode);
+    const isUntouched = entry.model_id === "" && named === spoken && !config.ops.log_prompts &&
+      !replays(mode);
     return { source, speaks, takes, streamsUp: isUntouched && entry.proxy === "" };
   }
 

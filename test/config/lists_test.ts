@@ -165,8 +165,7 @@ describe("loadConfig() reports what is wrong in lists", () => {
   const MUST_LIST = "a list of at most 100 entries like " +
     "{name: local, base_url: http://127.0.0.1:8000/v1}";
   const MUST_NAME = "a name of up to 64 letters, digits, _ . and -, which no other upstream has";
-  const MUST_TO = 
-    "a list of 1 to 16 different upstreams, or mock, such as [openai, local]";
+  const MUST_TO = "a list of 1 to 16 different upstreams, or mock, such as [openai, local]";
   const CASES: readonly (readonly [name: string, input: Input, problems: readonly string[]])[] = [
     [
       "a misspelt key of an entry, and not what is missing with it",

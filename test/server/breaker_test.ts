@@ -47,7 +47,9 @@ async function gauge(): Promise<string | undefined> {
   return /^weir_upstream_breaker_open\{upstream="one"\} (\d)$/m.exec(text)?.[1];
 }
 
-const upstreams = (breaker: string) => [{ name: "one", breaker }, { name: "two", breaker: "closed" }];
+const upstreams = (
+  breaker: string,
+) => [{ name: "one", breaker }, { name: "two", breaker: "closed" }];
 
 test("an upstream that fails is left alone, tried with one request, and asked again", async () => {
   expect(await state()).toEqual(upstreams("closed"));
@@ -58,7 +60,10 @@ test("an upstream that fails is left alone, tried with one request, and asked ag
   expect(await gauge()).toBe("1");
   expect((await chat("m")).text).toBe(EVENT + DONE);
   const alone = await chat("alone");
-  expect([alone.status, alone.headers.get("retry-after")]).toEqual([503, expect.stringMatching(/^[1-5]$/)]);
+  expect([alone.status, alone.headers.get("retry-after")]).toEqual([
+    503,
+    expect.stringMatching(/^[1-5]$/),
+  ]);
   expect(JSON.parse(alone.text).error.code).toBe("upstream_open");
   expect([one.requests.length, two.requests.length]).toEqual([3, 4]);
   await waitFor(
@@ -96,7 +101,11 @@ routes: [{to: [one]}]
   try {
     await waitFor(async () => await breaker() === "open", "the breaker to open");
     const { method, path, headers } = probed.requests[0]!;
-    expect([method, path, headers["authorization"]]).toEqual(["GET", "/v1/ready?a=b", "Bearer sk-1"]);
+    expect([method, path, headers["authorization"]]).toEqual([
+      "GET",
+      "/v1/ready?a=b",
+      "Bearer sk-1",
+    ]);
     isThere = true;
     await waitFor(async () => await breaker() === "closed", "the breaker to close");
   } finally {

@@ -1,4 +1,12 @@
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  setDefaultTimeout,
+  test,
+} from "bun:test";
 import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { CHAT, DONE, EVENT, gate, whole } from "./proxied.ts";
 import { connect, parseRaw, rawChat, type RawResponse } from "./raw_client.ts";
@@ -46,7 +54,9 @@ async function chat(body = CHAT, path = "/v1/chat/completions"): Promise<RawResp
 beforeAll(async () => {
   const upstream = (name: string, url: string, retries: number) =>
     `  - {name: ${name}, base_url: "${url}/v1", retries: ${retries}, speaks: [openai_chat],
-     breaker_share: 0, resend: ${retries === 0 ? "never" : "auto"}, headers_timeout_ms: 2000, first_token_timeout_ms: 2000, idle_timeout_ms: 2000}\n`;
+     breaker_share: 0, resend: ${
+      retries === 0 ? "never" : "auto"
+    }, headers_timeout_ms: 2000, first_token_timeout_ms: 2000, idle_timeout_ms: 2000}\n`;
   weir = await launch({
     files: {
       "config.yaml": `server: {keepalive_ms: 0}
@@ -118,7 +128,11 @@ const EARLY: readonly (readonly [string, readonly Act[], boolean])[] = [
     act.stall,
   ], false],
   ...REFUSED.map((status) =>
-    [`the status ${status}`, [act.send(response(REFUSAL, {}, `${status} No`))], status !== "425"] as const
+    [
+      `the status ${status}`,
+      [act.send(response(REFUSAL, {}, `${status} No`))],
+      status !== "425",
+    ] as const
   ),
 ];
 
@@ -148,7 +162,8 @@ describe("what fails before its first byte is asked for elsewhere", () => {
     each(`${name}, said in another dialect`, async () => {
       first = () => acts;
       second = () => whole(EVENT, LAST_EVENT, DONE);
-      const turn = '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+      const turn =
+        '{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
       const { status, body } = await chat(turn, "/v1/messages");
       expect([status, body.toString().includes("水 🌊")]).toEqual([200, true]);
       expect(body.toString()).not.toContain("error");
@@ -203,7 +218,8 @@ describe("an answer tells the way it took", () => {
 
   each("without the time that an upstream took", async () => {
     const { opened, open } = gate();
-    second = () => [act.send(sseHead()), act.wait(opened), act.send(chunk(EVENT)), act.send(LAST_CHUNK)];
+    second =
+      () => [act.send(sseHead()), act.wait(opened), act.send(chunk(EVENT)), act.send(LAST_CHUNK)];
     first = () => [act.send(response(REFUSAL, {}, "503 No"))];
     const answering = chat();
     setTimeout(open, 1500);
@@ -326,20 +342,28 @@ describe("a second one is asked while the first is silent", () => {
     [/^x-weir-upstream: (.*)\r$/m, /^x-weir-attempts: (.*)\r$/m].map((it) => it.exec(head)?.[1]);
 
   for (const acts of [[act.stall], [act.send(sseHead()), act.stall]]) {
-    each(`${acts.length === 1 ? "before" : "behind"} its head: the second answers, the first is left`, async () => {
-      const { aborted } = one;
-      first = () => acts;
-      const answer = await hedged();
-      expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
-      expect(asked()).toEqual([1, 1]);
-      await waitFor(() => one.aborted > aborted, "the first to be left");
-    });
+    each(
+      `${acts.length === 1 ? "before" : "behind"} its head: the second answers, the first is left`,
+      async () => {
+        const { aborted } = one;
+        first = () => acts;
+        const answer = await hedged();
+        expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
+        expect(asked()).toEqual([1, 1]);
+        await waitFor(() => one.aborted > aborted, "the first to be left");
+      },
+    );
   }
 
   each("the first may still be the faster, and the second is left", async () => {
     const { opened, open } = gate();
     const { aborted } = two;
-    first = () => [act.send(sseHead()), act.wait(opened), act.send(chunk(EVENT + DONE)), act.send(LAST_CHUNK)];
+    first = () => [
+      act.send(sseHead()),
+      act.wait(opened),
+      act.send(chunk(EVENT + DONE)),
+      act.send(LAST_CHUNK),
+    ];
     second = () => [act.stall];
     const answering = hedged();
     await waitFor(() => asked()[1] === 1, "the second to be asked");
@@ -415,29 +439,33 @@ describe("a second one is asked while the first is silent", () => {
   each("said in another dialect", async () => {
     first = () => [act.send(sseHead()), act.stall];
     second = () => whole(EVENT, LAST_EVENT, DONE);
-    const turn = '{"model":"hedged","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+    const turn =
+      '{"model":"hedged","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
     const answer = await chat(turn, "/v1/messages");
     expect(answer.body.toString()).toContain("水 🌊");
     expect([told(answer), asked()]).toEqual([["two", "2"], [1, 1]]);
   });
 });
 
-each("an upstream that dies under 500 streams: what had no byte yet is answered by the other", async () => {
-  const { opened, open } = gate();
-  first = ({ index }) =>
-    index % 2 === 0
-      ? [act.send(sseHead()), act.send(chunk(EVENT)), act.wait(opened), act.reset]
-      : [...(index % 4 === 1 ? [act.send(sseHead())] : []), act.wait(opened), act.reset];
-  const answers = Array.from({ length: 500 }, () => chat());
-  await waitFor(() => asked()[0] === 500, "all to be asked");
-  open();
-  const texts = (await Promise.all(answers)).map(({ body }) => body.toString());
-  const answered = texts.filter((text) => text === EVENT + DONE);
-  const broken = texts.filter((text) => text.startsWith(`${EVENT}data: {"error":`));
-  expect([answered.length, broken.length]).toEqual([250, 250]);
-  expect(broken.filter((text) => text.includes("[DONE]"))).toEqual([]);
-  expect(asked()).toEqual([500, 250]);
-});
+each(
+  "an upstream that dies under 500 streams: what had no byte yet is answered by the other",
+  async () => {
+    const { opened, open } = gate();
+    first = ({ index }) =>
+      index % 2 === 0
+        ? [act.send(sseHead()), act.send(chunk(EVENT)), act.wait(opened), act.reset]
+        : [...(index % 4 === 1 ? [act.send(sseHead())] : []), act.wait(opened), act.reset];
+    const answers = Array.from({ length: 500 }, () => chat());
+    await waitFor(() => asked()[0] === 500, "all to be asked");
+    open();
+    const texts = (await Promise.all(answers)).map(({ body }) => body.toString());
+    const answered = texts.filter((text) => text === EVENT + DONE);
+    const broken = texts.filter((text) => text.startsWith(`${EVENT}data: {"error":`));
+    expect([answered.length, broken.length]).toEqual([250, 250]);
+    expect(broken.filter((text) => text.includes("[DONE]"))).toEqual([]);
+    expect(asked()).toEqual([500, 250]);
+  },
+);
 
 test("bytes pass untouched whichever pieces they come in", async () => {
   const bytes = Buffer.from(`\ufeff: hi\r\n\r\n${EVENT}${EVENT}${DONE}`);

@@ -8,7 +8,13 @@ setDefaultTimeout(TEST_MS_MAX);
 function listing(ids: readonly string[] | undefined) {
   return tellUpstream(({ path }) => {
     if (ids === undefined) return new Response("no", { status: 500 });
-    const models = ids.map((id) => ({ id, object: "model", created: 7, owned_by: "them", extra: 1 }));
+    const models = ids.map((id) => ({
+      id,
+      object: "model",
+      created: 7,
+      owned_by: "them",
+      extra: 1,
+    }));
     if (path === "/v1/models") return Response.json({ object: "list", data: models });
     const model = models.find(({ id }) => path === `/v1/models/${id}`);
     return model === undefined ? new Response("none", { status: 404 }) : Response.json(model);

@@ -13,7 +13,9 @@ const upstream = scriptedUpstream(({ headers }) => {
   asked.push(key);
   const status = statuses[key] ?? 200;
   if (status === 200) return whole(EVENT, DONE);
-  return [act.send(response(`"${key}"`, status === 429 ? { "retry-after": "50" } : {}, `${status} No`))];
+  return [
+    act.send(response(`"${key}"`, status === 429 ? { "retry-after": "50" } : {}, `${status} No`)),
+  ];
 });
 let weir: Weir;
 afterEach(() => weir.stop());

@@ -22,11 +22,18 @@ function breakerOf(rules: Partial<BreakerRules> = {}) {
   const watch = (event: Event) => {
     if (event.kind === "breaker_turned") turns.push(event.state);
   };
-  return { clock, turns, breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch) };
+  return {
+    clock,
+    turns,
+    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch),
+  };
 }
 
 /** What happens: "+" goes well, "-" fails, a number lets so many milliseconds pass. */
-function play({ breaker, clock }: ReturnType<typeof breakerOf>, ...acts: readonly (string | number)[]) {
+function play(
+  { breaker, clock }: ReturnType<typeof breakerOf>,
+  ...acts: readonly (string | number)[]
+) {
   for (const act of acts) {
     if (typeof act === "number") clock.nowMs += act;
     else {
@@ -40,17 +47,22 @@ function play({ breaker, clock }: ReturnType<typeof breakerOf>, ...acts: readonl
 }
 
 describe("Breaker", () => {
-  const rows: readonly (readonly [name: string, acts: readonly (string | number)[], BreakerState])[] = [
-    ["too few questions", ["---"], "closed"],
-    ["a share that is too small", ["+++--"], "closed"],
-    ["the share, of the least number", ["++--"], "open"],
-    ["only failures", ["----"], "open"],
-    ["failures that a window divides", ["--", 1001, "--"], "closed"],
-    ["failures over a window's seams", ["--", 450, "--"], "open"],
-    ["what went well has moved out of the window", ["++++++", 1001, "----"], "open"],
-    ["the same window is read by its parts", ["-", 300, "-", 300, "-", 300, "-"], "open"],
-    ["what is older than the window by a part is forgotten", ["-", 400, "-", 400, "-", 400, "-"], "closed"],
-  ];
+  const rows:
+    readonly (readonly [name: string, acts: readonly (string | number)[], BreakerState])[] = [
+      ["too few questions", ["---"], "closed"],
+      ["a share that is too small", ["+++--"], "closed"],
+      ["the share, of the least number", ["++--"], "open"],
+      ["only failures", ["----"], "open"],
+      ["failures that a window divides", ["--", 1001, "--"], "closed"],
+      ["failures over a window's seams", ["--", 450, "--"], "open"],
+      ["what went well has moved out of the window", ["++++++", 1001, "----"], "open"],
+      ["the same window is read by its parts", ["-", 300, "-", 300, "-", 300, "-"], "open"],
+      [
+        "what is older than the window by a part is forgotten",
+        ["-", 400, "-", 400, "-", 400, "-"],
+        "closed",
+      ],
+    ];
   for (const [name, acts, state] of rows) {
     test(`${name}: ${state}`, () => {
       const rig = breakerOf();
@@ -183,13 +195,17 @@ describe("broken()", () => {
   test("a client that leaves is no failure", async () => {
     const { breaker } = breakerOf({ breaker_min: 1, breaker_share: 1 });
     const call = new Exchange(engine, "test", { method: "POST" });
-    const source = broken({
-      name: "s",
-      answer() {
-        call.abort(clientLeft());
-        return Promise.reject(FAILED);
+    const source = broken(
+      {
+        name: "s",
+        answer() {
+          call.abort(clientLeft());
+          return Promise.reject(FAILED);
+        },
       },
-    }, breaker, "one");
+      breaker,
+      "one",
+    );
     await Promise.resolve(source.answer(ask, call)).catch(() => {});
     expect(breaker.state).toBe("closed");
   });
@@ -197,13 +213,17 @@ describe("broken()", () => {
   test("open, it says so and when to come again, and asks nobody", async () => {
     const { breaker } = breakerOf({ breaker_min: 1, breaker_open_ms: 1500 });
     let asked = 0;
-    const source = broken({
-      name: "s",
-      answer() {
-        asked++;
-        return relay(500);
+    const source = broken(
+      {
+        name: "s",
+        answer() {
+          asked++;
+          return relay(500);
+        },
       },
-    }, breaker, "one");
+      breaker,
+      "one",
+    );
     const call = new Exchange(engine, "test", { method: "POST" });
     await source.answer(ask, call);
     expect(() => source.answer(ask, call)).toThrow(expect.objectContaining({

@@ -15,15 +15,19 @@ function rig(rules: Partial<ConcurrencyRules> = {}, fails = false) {
   const clock = { nowMs: 0 };
   const engine = { ...makeEngine(), wheel: new Wheel(() => clock.nowMs, () => {}) };
   let asked = 0;
-  const source = concurrency({
-    name: "s",
-    answer(): Answer {
-      asked++;
-      if (fails) throw new AppError("upstream_broken", "no");
-      const body = new KnownBody([{ bytes: new Uint8Array(3), atUs: 0 }], "end", engine.wheel);
-      return { kind: "relay", status: 200, fields: Fields.NONE, body };
+  const source = concurrency(
+    {
+      name: "s",
+      answer(): Answer {
+        asked++;
+        if (fails) throw new AppError("upstream_broken", "no");
+        const body = new KnownBody([{ bytes: new Uint8Array(3), atUs: 0 }], "end", engine.wheel);
+        return { kind: "relay", status: 200, fields: Fields.NONE, body };
+      },
     },
-  }, { ...RULES, ...rules }, "one");
+    { ...RULES, ...rules },
+    "one",
+  );
   return {
     asked: () => asked,
     /** Asks; what comes of it is in `outcome`. */
@@ -44,7 +48,8 @@ function rig(rules: Partial<ConcurrencyRules> = {}, fails = false) {
   };
 }
 
-const outcomes = (runs: readonly { readonly outcome: string }[]) => runs.map(({ outcome }) => outcome);
+const outcomes = (runs: readonly { readonly outcome: string }[]) =>
+  runs.map(({ outcome }) => outcome);
 
 describe("concurrency()", () => {
   test("so many are answered, so many wait in order, and the rest is refused", async () => {

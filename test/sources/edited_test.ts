@@ -7,7 +7,12 @@ import { edited, type Edits } from "../../src/sources/edited.ts";
 import { makeEngine, TURN } from "./upstream/rig.ts";
 
 /** What a source behind `edits` is asked. */
-async function asked(edits: Edits, body: string | Uint8Array | null, turn: Turn = TURN, type = "application/json") {
+async function asked(
+  edits: Edits,
+  body: string | Uint8Array | null,
+  turn: Turn = TURN,
+  type = "application/json",
+) {
   let seen: Ask | undefined;
   const inner: Source = {
     name: "inner",
@@ -42,15 +47,27 @@ const BODIES: readonly (readonly [Edits, string, string])[] = [
     '{ "model" : "水/llama",\n\t"x":[1.0, 2e1, "\\u6c34 水 🌊"], "temperature":0.5 , "user": "weir" }',
   ],
   [{ params_remove: ["a"], params_set: { b: 1, c: "水" } }, '{"a":1}', '{"b":1,"c":"水"}'],
-  [{ rename: { "*": "m" } }, '{"model":"a","model":"b","x":{"model":"c"}}', '{"model":"m","model":"m","x":{"model":"c"}}'],
+  [
+    { rename: { "*": "m" } },
+    '{"model":"a","model":"b","x":{"model":"c"}}',
+    '{"model":"m","model":"m","x":{"model":"c"}}',
+  ],
   [{ rename: { "gpt-4o": "m" } }, '{"model":"\\u0067pt-4o"}', '{"model":"m"}'],
   [{ rename: { "水*": "m" } }, '{"model":"水流"}', '{"model":"m"}'],
   [{ rename: { "*": "m" } }, '{"model":""}', '{"model":""}'],
   [{ params_remove: ["a", "b"] }, '{"a":{"a":1}, "c":[{"a":1}], "b":2}', '{"c":[{"a":1}]}'],
   [{ params_max: { max_tokens: 100 } }, '{"max_tokens":1000}', '{"max_tokens":100}'],
-  [{ params_max: { max_tokens: 100 } }, '{"max_tokens":null,"max_completion_tokens":1000}', '{"max_tokens":null,"max_completion_tokens":1000}'],
+  [
+    { params_max: { max_tokens: 100 } },
+    '{"max_tokens":null,"max_completion_tokens":1000}',
+    '{"max_tokens":null,"max_completion_tokens":1000}',
+  ],
   [{ params_max: { n: 2 }, params_min: { n: 1 } }, '{"n":0}', '{"n":1}'],
-  [{ params_set: { stream: false } }, '{"stream":true,"stream":1}', '{"stream":false,"stream":false}'],
+  [
+    { params_set: { stream: false } },
+    '{"stream":true,"stream":1}',
+    '{"stream":false,"stream":false}',
+  ],
 ];
 
 describe("edited()", () => {
@@ -76,14 +93,28 @@ describe("edited()", () => {
     expect(Buffer.from(bytes!).equals(expected)).toBe(true);
   });
 
-  for (const body of [null, "", "no JSON", "[1]", '"x"', "null", '{"model":"other","temperature":0.5,"user":"weir"}']) {
+  for (
+    const body of [
+      null,
+      "",
+      "no JSON",
+      "[1]",
+      '"x"',
+      "null",
+      '{"model":"other","temperature":0.5,"user":"weir"}',
+    ]
+  ) {
     test(`${body} goes up as it is`, async () => {
       expect((await asked(EDITS, body)).isSame).toBe(true);
     });
   }
 
   test("a turn is edited as its bytes are", async () => {
-    const turn: Turn = { ...TURN, tokensMax: 500, params: { logit_bias: {}, temperature: 2, seed: 1, n: 9 } };
+    const turn: Turn = {
+      ...TURN,
+      tokensMax: 500,
+      params: { logit_bias: {}, temperature: 2, seed: 1, n: 9 },
+    };
     const { ask } = await asked(EDITS, "{}", turn);
     expect([ask.model(), ask.cutsAfterBlank]).toEqual(["水/llama", true]);
     expect(ask.turn()).toEqual({

@@ -17,7 +17,13 @@ function fits(match: CallMatch & BodyMatch, asked: unknown, hasWire = true): boo
   const target = "/v1/chat/completions?x=1";
   call.request = { head: { fields, target } as RequestHead, text };
   const body = new TextEncoder().encode(text);
-  const wire = { dialect: "openai_chat", method: "POST", path: target.slice(3), fields, body } as const;
+  const wire = {
+    dialect: "openai_chat",
+    method: "POST",
+    path: target.slice(3),
+    fields,
+    body,
+  } as const;
   const ask: Ask = { model: () => "m", turn: () => TURN, wire: hasWire ? wire : undefined };
   return requestMatcher(match)?.(ask, call) ?? true;
 }
@@ -44,9 +50,13 @@ const CASES: readonly (readonly [CallMatch & BodyMatch, unknown, boolean])[] = [
   [{ vision: true }, { messages: [{ role: "user", content: "image_url" }] }, false],
   [{ vision: true }, { messages: [{}, { role: "user", content: [IMAGE] }] }, true],
   [{ vision: true }, { input: [{ role: "user", content: [{ type: "input_image" }] }] }, true],
-  [{ vision: true }, { input: [{ type: "function_call_output", output: [{ type: "input_image" }] }] }, true],
+  [{ vision: true }, {
+    input: [{ type: "function_call_output", output: [{ type: "input_image" }] }],
+  }, true],
   [{ vision: true }, { messages: [{ content: [{ type: "image" }] }] }, true],
-  [{ vision: true }, { messages: [{ content: [{ type: "tool_result", content: [{ type: "image" }] }] }] }, true],
+  [{ vision: true }, {
+    messages: [{ content: [{ type: "tool_result", content: [{ type: "image" }] }] }],
+  }, true],
   [{ vision: true, tools: true }, { messages: [{ content: [IMAGE] }] }, false],
   [{ vision: true, key: "x" }, { messages: [{ content: [IMAGE] }] }, false],
 ];

@@ -6,7 +6,11 @@ const WALL_MS = Date.UTC(2026, 0, 1);
 function turnsOf(count: number) {
   const clock = { nowMs: 100 };
   const turns = new KeyTurns(count, () => clock.nowMs, () => WALL_MS);
-  return { clock, turns, next: (times: number) => Array.from({ length: times }, () => turns.next()) };
+  return {
+    clock,
+    turns,
+    next: (times: number) => Array.from({ length: times }, () => turns.next()),
+  };
 }
 
 function fields(pairs: Readonly<Record<string, string>> = {}) {
@@ -18,15 +22,16 @@ describe("KeyTurns", () => {
     expect(turnsOf(3).next(7)).toEqual([0, 1, 2, 0, 1, 2, 0]);
   });
 
-  const rests: readonly (readonly [status: number, Readonly<Record<string, string>>, ms: number])[] = [
-    [429, {}, 5000],
-    [429, { "retry-after": "2" }, 2000],
-    [429, { "retry-after-ms": "30" }, 30],
-    [429, { "retry-after": new Date(WALL_MS + 9000).toUTCString() }, 9000],
-    [429, { "retry-after": "86400" }, 60_000],
-    [401, {}, 60_000],
-    [403, {}, 60_000],
-  ];
+  const rests:
+    readonly (readonly [status: number, Readonly<Record<string, string>>, ms: number])[] = [
+      [429, {}, 5000],
+      [429, { "retry-after": "2" }, 2000],
+      [429, { "retry-after-ms": "30" }, 30],
+      [429, { "retry-after": new Date(WALL_MS + 9000).toUTCString() }, 9000],
+      [429, { "retry-after": "86400" }, 60_000],
+      [401, {}, 60_000],
+      [403, {}, 60_000],
+    ];
   for (const [status, pairs, ms] of rests) {
     test(`${status} with ${JSON.stringify(pairs)}: the key rests for ${ms} ms`, () => {
       const { clock, turns, next } = turnsOf(2);
