@@ -47,6 +47,7 @@ import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { Spending } from "./ops/spending.ts";
 import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
+import { keysOf } from "./sources/upstream/upstream.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
@@ -230,6 +231,7 @@ export function makeApp(
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
+    tellsRoutes: config.ops.route_headers,
     startTrace: observer.startTrace,
     note: config.ops.journal === "off" ? undefined : world.desk.journal.note,
   };
@@ -342,7 +344,7 @@ export function makeApp(
     stamps,
     authorize,
     secrets,
-    upstream: sources.upstream,
+    upstream: sources.models,
     models: mock.models,
   });
   const pages = docs({ routes: () => routes, version: world.version });
@@ -612,6 +614,7 @@ export function makeApp(
     const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
+    const upstreams = sources.upstreamHealth();
     return {
       status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
       version: world.version,
@@ -619,13 +622,14 @@ export function makeApp(
       source: main.name,
       streams_open: streams.size,
       openai_sdk_version: world.openaiSdkVersion,
-      api_key_configured: [llm, ...config.upstreams].some(({ api_key }) => api_key !== ""),
+      api_key_configured: [llm, ...config.upstreams].some((entry) => keysOf(entry)[0] !== ""),
       model,
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(keyTrouble === "" ? {} : { store: keyTrouble }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
+      ...(upstreams.length > 0 ? { upstreams } : {}),
     };
   }
 

@@ -10,6 +10,7 @@ import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts"
 import { checkFixtures } from "./fixture_watch.ts";
 import { readLatency } from "./latency_file.ts";
 import { oddities } from "./introduction.ts";
+import { routeLines } from "./route_lines.ts";
 import { readServed, warn } from "./settings.ts";
 import { EXIT } from "./terminal.ts";
 import { readyTapes } from "./tape_ready.ts";
@@ -50,6 +51,8 @@ export const check = defineCommand({
     warn([...warnings, ...oddities(config), ...readyTapes(settings, false)], terminal);
     terminal.print(`# ${file ?? "no config file"}: ok. In force:`);
     terminal.print(describeConfig(config, origins).trimEnd());
+    const routes = routeLines(config);
+    if (routes.length > 0) terminal.print(["# Routes:", ...routes].join("\n#   "));
     if (workflowFiles.length > 0) {
       const ids = workflows.workflows.map(({ id }) => id).join(", ");
       terminal.print(`# ${workflowFiles.join(", ")}: ok. Workflows: ${ids}`);

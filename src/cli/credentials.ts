@@ -7,7 +7,7 @@
 
 import { existsSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
-import type { Config, ConfigFlag, ConfigOrigins } from "../config/config.ts";
+import type { Config, ConfigOrigins, HeldSetting } from "../config/config.ts";
 import { Failure } from "./terminal.ts";
 
 /** A setting that a file holds. */
@@ -16,6 +16,8 @@ interface Credential {
   readonly fileKey: string;
   /** As it is written in the config. */
   readonly file: string;
+  /** True: each line is one. */
+  readonly isList?: true;
 }
 
 /** The settings of `config` that are in files. */
@@ -23,13 +25,14 @@ function credentialsOf({ auth, llm, upstreams }: Config): readonly Credential[] 
   const all = [
     { key: "auth.token", file: auth.token_file },
     { key: "llm.api_key", file: llm.api_key_file },
-    ...upstreams.map(({ api_key_file }, i) => ({
-      key: `upstreams.${i}.api_key`,
-      file: api_key_file,
-    })),
+    { key: "llm.api_keys", file: llm.api_keys_file, isList: true as const },
+    ...upstreams.flatMap(({ api_key_file, api_keys_file }, i) => [
+      { key: `upstreams.${i}.api_key`, file: api_key_file },
+      { key: `upstreams.${i}.api_keys`, file: api_keys_file, isList: true as const },
+    ]),
   ];
   return all.filter(({ file }) => file !== "")
-    .map(({ key, file }) => ({ key, fileKey: `${key}_file`, file }));
+    .map((one) => ({ ...one, fileKey: `${one.key}_file` }));
 }
 
 /** Where files are looked for, and how they are read. */
@@ -56,8 +59,8 @@ export function readCredentials(
   config: Config,
   origins: ConfigOrigins,
   { folder, credentials, read }: CredentialFolders,
-): readonly Required<ConfigFlag>[] {
-  return credentialsOf(config).map(({ key, fileKey, file }) => {
+): readonly HeldSetting[] {
+  return credentialsOf(config).map(({ key, fileKey, file, isList }) => {
     // A list has one origin, and its entries are checked for this when they are read.
     const origin = origins.get(key) ?? "default";
     if (origin !== "default") {
@@ -72,6 +75,7 @@ export function readCredentials(
       : join(folder, file);
     const text = read(found, fileKey).replace(/\r?\n$/, "");
     if (text.trim() === "") throw new Failure(`${fileKey}: ${found} is empty`);
-    return { key, value: text, name: fileKey };
+    const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+    return { key, value: isList ? lines : text, name: fileKey };
   });
 }

@@ -100,7 +100,8 @@ export function oddities(config: Config): readonly string[] {
   const isProxy = chat.source !== "mock" && llm.base_url !== "";
   const hasTokens = isLocked(config, "bearer");
   return [
-    ...(isProxy && llm.api_key === "" && basicOf(llm.base_url) === "" && hasTokens
+    ...(isProxy && llm.api_key === "" && llm.api_keys.length === 0 &&
+        basicOf(llm.base_url) === "" && hasTokens
       ? [
         "llm.api_key is not set, and clients' keys are weir's own (auth.token): " +
         "the upstream gets no key",

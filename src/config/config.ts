@@ -34,8 +34,13 @@ export interface ConfigInput {
    * What is in the files that the configuration of all others names. Only here a key may lead into a
    * list: "upstreams.0.api_key". They win over everything.
    */
-  readonly credentials?: readonly Required<ConfigFlag>[];
+  readonly credentials?: readonly HeldSetting[];
 }
+
+/** What a file holds, as a setting. */
+export type HeldSetting = Omit<Required<ConfigFlag>, "value"> & {
+  readonly value: string | readonly string[];
+};
 
 /** Where each setting came from, by path: "default", "config.yaml:3:9", "WEIR_SERVER_PORT", … */
 export type ConfigOrigins = ReadonlyMap<string, string>;
@@ -105,7 +110,7 @@ function applyMain(values: Map<string, unknown>, origins: Map<string, string>): 
 
 /** Puts what files hold into the values. Gives what is wrong with it. */
 function applyCredentials(
-  credentials: readonly Required<ConfigFlag>[],
+  credentials: readonly HeldSetting[],
   values: Map<string, unknown>,
   origins: Map<string, string>,
 ): readonly string[] {

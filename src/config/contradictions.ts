@@ -65,6 +65,9 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...doubleCredentials(config, label),
     ...takenNames(config, label),
     ...unknownTargets(config, label),
+    ...oddWeights(config, label),
+    ...loneHedges(config, label),
+    ...idleProbes(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -137,8 +140,11 @@ function doubleCredentials(config: Config, label: Label): readonly string[] {
 }
 
 /** What an upstream is told besides its URL that says who asks; "" = nothing. */
-function keyOf({ api_key, headers }: Pick<Config["llm"], "api_key" | "headers">): string {
-  return api_key === "" ? authorizationIn("its headers", headers) : "its api_key";
+function keyOf(
+  { api_key, api_keys, headers }: Pick<Config["llm"], "api_key" | "api_keys" | "headers">,
+): string {
+  const has = api_key !== "" || api_keys.length > 0;
+  return has ? "its api_key" : authorizationIn("its headers", headers);
 }
 
 function authorizationIn(what: string, headers: Readonly<Record<string, string>>): string {
@@ -202,7 +208,9 @@ function takenNames(config: Config, label: Label): readonly string[] {
 }
 
 /** What is needed besides, or what environments have anyway (OPENAI_API_KEY). */
-const SHARED_KEYS: ReadonlySet<string> = new Set(["api_key", "api_key_file", "proxy", "ca_file"]);
+const SHARED_KEYS: ReadonlySet<string> = new Set([
+  ...["api_key", "api_key_file", "api_keys", "api_keys_file", "proxy", "ca_file"],
+]);
 
 /** A setting under `llm` that says something about its upstream alone; undefined = there is none. */
 function ownOfLlm({ llm }: Config): string | undefined {
@@ -221,6 +229,39 @@ function unknownTargets(config: Config, label: Label): readonly string[] {
       const place = label("routes", [index, "to", at]);
       return [`${place}: ${quoted(name)} ${unknown("upstream", nearest(name, known), known)}`];
     })
+  );
+}
+
+/** Each target of a route has a weight, or none has. */
+function oddWeights({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, weights }, index) => {
+    if (weights === undefined || to.toSorted().join() === Object.keys(weights).toSorted().join()) {
+      return [];
+    }
+    return [
+      `${label("routes", [index, "weights"])}: must have a number for each of ${to.join(", ")}`,
+    ];
+  });
+}
+
+/** What a probe learns, a breaker acts on. */
+function idleProbes({ llm, upstreams }: Config, label: Label): readonly string[] {
+  const must = "must be 0 while breaker_share is: nobody would act on what it learns";
+  const isIdle = (entry: Config["llm"]) => entry.probe_ms > 0 && entry.breaker_share === 0;
+  return [
+    ...(isIdle(llm) ? [`${label("llm.probe_ms", [])}: ${must}`] : []),
+    ...upstreams.flatMap((entry, index) =>
+      isIdle(entry) ? [`${label("upstreams", [index, "probe_ms"])}: ${must}`] : []
+    ),
+  ];
+}
+
+/** A second one is asked where there is one. */
+function loneHedges({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, hedge_ms }, index) =>
+    hedge_ms === undefined || to.length > 1
+      ? []
+      : [`${label("routes", [index, "hedge_ms"])}: must be left out where to has one name`]
   );
 }
 

@@ -86,7 +86,7 @@ function textOf(blocks: readonly (readonly string[])[]): string {
 /** A key with its default, if it has one, and its meaning. */
 function keyLine(before: string, key: string, schema: z.ZodType): string {
   const { success, data } = schema.safeParse(undefined);
-  const value = success ? ` ${stringify(data, FLOW).trim()}` : "";
+  const value = success && data !== undefined ? ` ${stringify(data, FLOW).trim()}` : "";
   return described(`${before}${key}:${value}`, schema);
 }
 

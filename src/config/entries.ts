@@ -6,10 +6,11 @@
 
 import { z } from "zod";
 import { headersUp } from "./door_rules.ts";
-import { ABOUT } from "./shape.ts";
+import { ABOUT, type Unit } from "./shape.ts";
 import {
   bytes,
   credential,
+  credentials,
   entries,
   entryNameRule,
   faultTextRule,
@@ -18,27 +19,40 @@ import {
   globsRule,
   headerFields,
   httpUrl,
-  httpUrlRule,
   kind,
   line,
-  modelMatchRule,
   momentRule,
   namesRule,
+  numberRule,
   oneOf,
+  paramNamesRule,
+  paramsRule,
   pathGlobs,
   patternRule,
+  renameRule,
   required,
+  scalarRule,
   share,
   someOf,
   targetRule,
   timeout,
+  TIMEOUT_MS_MAX,
+  upstreamUrl,
+  upstreamUrlRule,
+  weightsRule,
   whole,
 } from "./rules.ts";
 
 import { TAPE_MODES } from "./tape_rules.ts";
 
+/** 1 GiB, as the largest of server.body_max_bytes. */
+const BODY_BYTES_MAX = 1_073_741_824;
 /** Back-off doubles: more retries than these outlast every client. */
 const RETRIES_MAX = 10;
+/** More requests than these at once no weir has open; and an hour is no while. */
+const CONCURRENCY_MAX = 1_000_000;
+const BREAKER_MIN_MAX = 1_000_000;
+const BREAKER_MS_MAX = 3_600_000;
 /** 256 MiB: an event is parsed as one string. */
 const EVENT_BYTES_MAX = 268_435_456;
 /** 1 TiB: a stream is not held. */
@@ -59,15 +73,32 @@ const MUST_USD = `an amount from 0 to ${BUDGET_USD_MAX}`;
 const FAULTS_MAX = 100;
 const PRICES_MAX = 1000;
 
+const MUST_PROBE = "a path on one line that begins with a slash, such as /models";
+
 /** What is said about an upstream, be it `llm` or an entry of `upstreams`. */
 export const UPSTREAM = {
-  base_url: httpUrl("the upstream, e.g. https://api.openai.com/v1; empty = none"),
+  base_url: upstreamUrl(
+    "the upstream, e.g. https://api.openai.com/v1; a query (?api-version=…) goes up each time; empty = none",
+  ),
   api_key: credential("its key; empty = the client's own is passed on, while auth.token is empty"),
   api_key_file: line("file that holds the key instead; empty = none"),
+  api_keys: credentials(
+    "further keys, used in turn with it; one that is limited or refused rests (429, 401, 403)",
+  ),
+  api_keys_file: line("file that holds these instead, one a line; empty = none"),
   model_id: line("the model when a request names none"),
+  api_key_header: oneOf(["auto", "authorization", "x-api-key", "api-key"], "auto")(
+    "auto | authorization | x-api-key | api-key: where the key goes; api-key is Azure's",
+  ),
+  connect_timeout_ms: timeout(10_000)(
+    "longest wait for a connection, TLS with it; behind llm.proxy, headers_timeout_ms is all",
+  ),
   headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
   first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
   idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
+  whole_timeout_ms: whole(0, TIMEOUT_MS_MAX, 0, "ms")(
+    "longest time for a whole answer, from its request on; 0 = as long as it takes",
+  ),
   event_max_bytes: bytes(1024, EVENT_BYTES_MAX, 16_777_216)(
     "longest event that is read and said in another dialect, and longest answer without events",
   ),
@@ -75,6 +106,26 @@ export const UPSTREAM = {
     "longest answer that is read so, its compression undone; where bytes are passed on, no limit",
   ),
   retries: whole(0, RETRIES_MAX, 2)("before the first byte only"),
+  concurrency_max: whole(0, CONCURRENCY_MAX, 0)(
+    "answers that it gives at once, of each process; the others wait; 0 = any number",
+  ),
+  waiting_max: whole(0, CONCURRENCY_MAX, 100)("requests that may wait for that; more are refused"),
+  waiting_timeout_ms: timeout(10_000)("for how long each may"),
+  breaker_share: share(0.5)(
+    "where a route leads to it: it is left alone once such a share of requests fails; 0 = never",
+  ),
+  breaker_min: whole(1, BREAKER_MIN_MAX, 20)("of so many requests at least"),
+  breaker_window_ms: whole(100, BREAKER_MS_MAX, 10_000, "ms")("within so long"),
+  breaker_open_ms: whole(100, BREAKER_MS_MAX, 5_000, "ms")(
+    "how long it is left alone, before one request at a time tries it",
+  ),
+  probe_ms: whole(0, BREAKER_MS_MAX, 0, "ms")(
+    "how often its breaker asks whether it is there; 0 = it learns from clients' requests alone",
+  ),
+  probe_path: kind(
+    z.string(MUST_PROBE).regex(/^\/[!-~]*$/, MUST_PROBE),
+    "/models",
+  )("what it is asked for then, below base_url"),
   resend: oneOf(["auto", "never"], "auto")(
     "auto | never: whether a kept connection that closes at once, unanswered, is tried anew",
   ),
@@ -88,6 +139,7 @@ export const UPSTREAM = {
   speaks: someOf(["openai_chat", "openai_responses", "anthropic_messages"])(
     "the dialects it understands; empty = it is asked and found out",
   ),
+  rename: kind(renameRule(), {})("what it calls models, e.g. {gpt-4o*: llama3}; none = the same"),
   paths: pathGlobs(
     "which other paths of /v1 go to it, e.g. [/embeddings, /files*]; empty = all but /organization/*",
   ),
@@ -96,10 +148,13 @@ export const UPSTREAM = {
 const upstream = z.strictObject({
   name: required(entryNameRule("upstream", "mock"))("what routes and logs call it; mock is taken"),
   ...UPSTREAM,
-  base_url: required(httpUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
+  base_url: required(upstreamUrlRule(false), "url")("where it is, e.g. https://api.openai.com/v1"),
 }, "an entry with a name and a base_url").refine(
   ({ api_key, api_key_file }) => api_key === "" || api_key_file === "",
   { path: ["api_key_file"], message: "empty while api_key is set" },
+).refine(
+  ({ api_keys, api_keys_file }) => api_keys.length === 0 || api_keys_file === "",
+  { path: ["api_keys_file"], message: "empty while api_keys is set" },
 );
 
 /** Upstreams beside `llm`. */
@@ -109,29 +164,6 @@ export const UPSTREAMS = entries(
   "{name: local, base_url: http://127.0.0.1:8000/v1}",
   { noun: "upstream" },
 )("further upstreams, each by its name; llm is the one of that name");
-
-const route = z.strictObject({
-  name: kind(
-    z.union(
-      [z.literal(""), entryNameRule("route")],
-      "a name of up to 64 letters, digits, _ . and -",
-    ),
-    "",
-  )("what keys call it; empty = it has no name"),
-  match: required(modelMatchRule())(
-    "which requests: those whose model fits, where * is any text; none = all",
-  ),
-  to: required(targetRule())("who answers them: the name of one upstream, or mock"),
-  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
-  usage: oneOf(["ask", "count", "off"], "count")(
-    "what answers cost: ask = the upstream is made to tell it · count = as it tells, else as weir counts · off",
-  ),
-}, "an entry with match and to");
-
-/** Who answers which request. */
-export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
-  "who answers: the first that matches; without any, chat.source decides",
-);
 
 const limit = z.strictObject({
   model: globSetting("the models that it is about, where * is any text"),
@@ -169,9 +201,9 @@ export const LIMITS = entries(
 const mustMatch = "a mapping like {model: gpt-4o*}, with model, path, key, header and source";
 
 /** A key that an entry may have. */
-function told<Value>(schema: z.ZodType<Value>, meaning: string) {
+function told<Value>(schema: z.ZodType<Value>, meaning: string, unit?: Unit) {
   const optional = schema.optional();
-  ABOUT.add(optional, { meaning });
+  ABOUT.add(optional, { meaning, ...(unit === undefined ? {} : { unit }) });
   return optional;
 }
 
@@ -192,6 +224,69 @@ const faultMatch = z.strictObject({
     "who would answer, fixtures aside",
   ),
 }, mustMatch);
+
+const MUST_BYTES = `a whole number of bytes from 0 to ${BODY_BYTES_MAX}`;
+const bodyBytesRule = () => z.int(MUST_BYTES).min(0, MUST_BYTES).max(BODY_BYTES_MAX, MUST_BYTES);
+const yes = () => z.literal(true, "true, or left out");
+const MUST_HEDGE = `a whole number of milliseconds from 1 to ${TIMEOUT_MS_MAX}`;
+const routeMatch = z.strictObject({
+  model: globSetting("the model's name"),
+  path: told(pattern, "the path, without its query"),
+  key: told(pattern, "the name of the key that was shown"),
+  header: told(
+    z.record(z.string(), pattern, "a mapping of headers to patterns"),
+    "headers that must be there, and what they say",
+  ),
+  body_min_bytes: told(bodyBytesRule(), "the least size of its body", "bytes"),
+  body_max_bytes: told(bodyBytesRule(), "the largest size of its body", "bytes"),
+  tools: told(yes(), "true: it has tools"),
+  vision: told(yes(), "true: it shows images"),
+}, "a mapping like {model: gpt-4o*}");
+
+const route = z.strictObject({
+  name: kind(
+    z.union(
+      [z.literal(""), entryNameRule("route")],
+      "a name of up to 64 letters, digits, _ . and -",
+    ),
+    "",
+  )("what keys call it; empty = it has no name"),
+  match: required<z.infer<typeof routeMatch>>(routeMatch.prefault({}))(
+    "which requests: those of this model, path, key, header, size and kind; none = all",
+  ),
+  to: required(targetRule())(
+    "who answers them: the names of upstreams, or mock; each where those before it fail",
+  ),
+  weights: told(
+    weightsRule(),
+    "the part of each, e.g. {openai: 3, local: 1}: the least busy is asked first; none = as in to",
+  ),
+  hedge_ms: told(
+    z.int(MUST_HEDGE).min(1, MUST_HEDGE).max(TIMEOUT_MS_MAX, MUST_HEDGE),
+    "after such a silence the second one is asked, too, and whoever speaks first answers",
+    "ms",
+  ),
+  rename: told(renameRule(), "other names for models, e.g. {gpt-4o*: llama3}; none = as they are"),
+  params_set: told(
+    paramsRule(scalarRule(), "{temperature: 0.2}"),
+    "parameters that each request gets, whatever it says, e.g. {temperature: 0.2}",
+  ),
+  params_remove: told(paramNamesRule(), "parameters that are taken away, e.g. [logit_bias]"),
+  params_max: told(
+    paramsRule(numberRule(), "{max_tokens: 4096}"),
+    "the largest numbers that parameters may have, e.g. {max_tokens: 4096}",
+  ),
+  params_min: told(paramsRule(numberRule(), "{n: 1}"), "and the smallest"),
+  tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
+  usage: oneOf(["ask", "count", "off"], "count")(
+    "what answers cost: ask = the upstream is made to tell it · count = as it tells, else as weir counts · off",
+  ),
+}, "an entry with match and to");
+
+/** Who answers which request. */
+export const ROUTES = entries(route, ROUTES_MAX, "{match: {model: gpt-4o*}, to: [local]}")(
+  "who answers: the first that matches; without any, chat.source decides",
+);
 
 const faultRule = z.strictObject({
   match: required<z.infer<typeof faultMatch>>(faultMatch.prefault({}))(

@@ -20,12 +20,17 @@ export interface OwnKey {
 }
 
 /** What can be a key in an upstream's settings. */
-type Keyed = Pick<UpstreamEntry, "base_url" | "api_key" | "api_key_file" | "headers">;
+type Keyed = Pick<
+  UpstreamEntry,
+  "base_url" | "api_key" | "api_key_file" | "api_keys" | "api_keys_file" | "headers"
+>;
 
 /** Which of its settings holds a key for the upstream `entry`; undefined = clients show their own. */
 export function ownKeyOf(entry: Keyed): keyof Keyed | undefined {
   if (entry.api_key_file !== "") return "api_key_file";
   if (entry.api_key !== "") return "api_key";
+  if (entry.api_keys_file !== "") return "api_keys_file";
+  if (entry.api_keys.length > 0) return "api_keys";
   if (Object.keys(entry.headers).some(isKeyHeader)) return "headers";
   return basicOf(entry.base_url) !== "" ? "base_url" : undefined;
 }

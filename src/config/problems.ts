@@ -100,12 +100,12 @@ function shown(value: unknown, schema: z.ZodType, path: readonly PropertyKey[]):
 
 /**
  * A URL that may be broken, so everything that could be a password goes: all before the last `@`,
- * all behind a colon that starts no port, and the options.
+ * all behind a colon that starts no port, and what is behind ? and #.
  */
 function withoutUserinfo(value: string): string {
   const [, scheme = "", rest = ""] = /^([a-z][a-z0-9+.-]*:\/\/)?(.*)$/is.exec(value) ?? [];
   const masked = rest
-    .replace(/\?.*$/s, "?***")
+    .replace(/([?#]).*$/s, "$1***")
     .replace(/^.*@/s, "***@")
     .replace(/^([^/:]*:)(?!\d{1,5}(?:\/|$)).*$/s, "$1***");
   return scheme + masked;

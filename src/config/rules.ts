@@ -146,12 +146,22 @@ const MUST_CREDENTIAL = "one line of printable ASCII";
  * A secret that travels in a header: blanks at its ends, which files often leave, are cut off. Nothing
  * but blanks is none: taken for an empty one, it would open a door that somebody meant to lock.
  */
-export const credential: Kind<string> = kind(
-  z.string(MUST_CREDENTIAL).refine((it) => it === "" || it.trim() !== "", MUST_CREDENTIAL)
-    .trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL),
-  "",
-  { shows: "secret" },
-);
+export const credential: Kind<string> = kind(credentialRule(), "", { shows: "secret" });
+
+function credentialRule(): z.ZodType<string> {
+  return z.string(MUST_CREDENTIAL).refine((it) => it === "" || it.trim() !== "", MUST_CREDENTIAL)
+    .trim().refine((it) => /^[\x20-\x7e]*$/.test(it), MUST_CREDENTIAL);
+}
+
+/** More keys of one upstream are nobody's. */
+const CREDENTIALS_MAX = 100;
+
+/** Several such secrets. */
+export const credentials: Kind<readonly string[]> = (() => {
+  const must = `a list of at most ${CREDENTIALS_MAX} keys`;
+  const one = credentialRule().refine((it) => it !== "", MUST_CREDENTIAL);
+  return kind(z.array(one, must).max(CREDENTIALS_MAX, must), [], { shows: "secret" });
+})();
 
 /** A secret that signs: any letters, and no blank is cut off, since each one counts beside others. */
 export const signingKey: Kind<string> = kind(
@@ -194,6 +204,22 @@ export function httpUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
 
 /** An http(s) URL, or empty. Paths are put behind it, so it ends without `/` and has no query. */
 export const httpUrl: Kind<string> = kind(httpUrlRule(true), "", { shows: "url" });
+
+/** The rule of `upstreamUrl`; an empty one is refused unless `mayBeEmpty`. */
+export function upstreamUrlRule(mayBeEmpty: boolean): z.ZodType<string> {
+  const must = "an http:// or https:// URL without #";
+  const isFine = (value: string) =>
+    !/[\s#\\]/.test(value) && isHttpUrl(value.replace(/\?.*$/s, ""));
+  return z.string(must)
+    .refine((value) => value === "" ? mayBeEmpty : isFine(value), must)
+    .transform((value) => {
+      const [, url = "", query = ""] = /^([^?]*)(\?.*)?$/s.exec(value)!;
+      return withoutTrailingSlashes(url) + (query === "?" ? "" : query);
+    });
+}
+
+/** An http(s) URL below which paths are put, or empty. A query goes with each of them. */
+export const upstreamUrl: Kind<string> = kind(upstreamUrlRule(true), "", { shows: "url" });
 
 /** As `httpUrl`, and also HOST or HOST:PORT, which become http://HOST:PORT. */
 export const hostOrHttpUrl: Kind<string> = kind(hostOrHttpUrlRule(), "", { shows: "url" });
@@ -393,12 +419,6 @@ export function globsRule(noun: string, example: string): z.ZodType<readonly str
   return z.array(globRule(noun), must).max(MODELS_MAX, must);
 }
 
-/** What a route looks for in a request. */
-export function modelMatchRule(): z.ZodType<{ readonly model: string }> {
-  const model = kind(globRule("name of a model"), "*")("the model's name");
-  return z.strictObject({ model }, "a mapping like {model: gpt-4o*}").prefault({});
-}
-
 /** Faults, as they are written. */
 export function faultTextRule(): z.ZodType<string> {
   const must = "faults such as cut@event=3";
@@ -412,11 +432,71 @@ export function faultTextRule(): z.ZodType<string> {
   });
 }
 
-/** Who answers: a list, as there may be several one day. */
+/** More than these are no fallback. */
+const TARGETS_MAX = 16;
+const WEIGHT_MAX = 1000;
+
+/** Who answers: names, the first one first. */
 export function targetRule(): z.ZodType<readonly string[]> {
-  const must = "a list with the name of one upstream, such as [llm], or [mock]";
+  const must =
+    `a list of 1 to ${TARGETS_MAX} different upstreams, or mock, such as [openai, local]`;
   const name = z.string("the name of an upstream, or mock");
-  return z.array(name, must).length(1, must);
+  return z.array(name, must).min(1, must).max(TARGETS_MAX, must)
+    .refine((names) => new Set(names).size === names.length, must);
+}
+
+/** The part of each, by its name. */
+export function weightsRule(): z.ZodType<Readonly<Record<string, number>>> {
+  const must = `a whole number from 1 to ${WEIGHT_MAX}`;
+  const weight = z.int(must).min(1, must).max(WEIGHT_MAX, must);
+  return z.record(z.string(), weight, "a mapping of the names in to to their parts: {openai: 3}");
+}
+
+/** What a request is about is no parameter. */
+const NO_PARAMS: ReadonlySet<string> = new Set(["model", "stream", "messages", "input", "prompt"]);
+const PARAMS_MAX = 100;
+const MUST_PARAM = "the name of a parameter, and none of " + [...NO_PARAMS].join(", ");
+
+function isParam(name: string): boolean {
+  return name !== "" && LINE.test(name) && !NO_PARAMS.has(name);
+}
+
+/** Values of parameters, by their names. */
+export function paramsRule<Value>(
+  value: z.ZodType<Value>,
+  example: string,
+): z.ZodType<Readonly<Record<string, Value>>> {
+  const must = `a mapping of at most ${PARAMS_MAX} parameters, none of them ` +
+    `${[...NO_PARAMS].join(", ")}, such as ${example}`;
+  return z.record(z.string(), value, must).refine((record) => {
+    const names = Object.keys(record);
+    return names.length <= PARAMS_MAX && names.every(isParam);
+  }, must);
+}
+
+/** A number, a text, or true or false. */
+export function scalarRule(): z.ZodType<string | number | boolean> {
+  return z.union([z.string(), z.number(), z.boolean()], "a number, a text, true or false");
+}
+
+/** A number that has an end. */
+export function numberRule(): z.ZodType<number> {
+  return z.number("a number");
+}
+
+/** Names of parameters. */
+export function paramNamesRule(): z.ZodType<readonly string[]> {
+  const must = `a list of at most ${PARAMS_MAX} names of parameters, such as [logit_bias]`;
+  return z.array(z.string(MUST_PARAM).refine(isParam, MUST_PARAM), must).max(PARAMS_MAX, must);
+}
+
+/** Names of models, in which `*` is any text, and what they are called instead. */
+export function renameRule(): z.ZodType<Readonly<Record<string, string>>> {
+  const must = `a mapping of at most ${MODELS_MAX} names of models, such as {gpt-4o*: llama3}`;
+  const mustName = "a name on one line";
+  const name = z.string(mustName).min(1, mustName).regex(LINE, mustName);
+  return z.record(z.string().min(1, must).regex(LINE, must), name, must)
+    .refine((record) => Object.keys(record).length <= MODELS_MAX, must);
 }
 
 /** A list of at most `max` entries; `example` shows one. Without `noun` they have no names. */

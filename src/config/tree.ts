@@ -312,6 +312,9 @@ export const TREE = z.strictObject({
       "memory that it may take; a body that is kept takes ten bytes for each of its characters",
     ),
     log_prompts: flag(false)("true: lines show the beginning of what clients ask"),
+    route_headers: flag(true)(
+      "true: answers tell which route and upstream they took, how many tries, and weir's own time",
+    ),
     metrics_port: whole(0, PORT_MAX, 0)(
       "a port of its own for /metrics; 0 = on server.port, behind auth.token",
     ),

@@ -27,6 +27,7 @@ import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import type { RowOpens } from "./keys.ts";
+import { routeFields } from "./route_fields.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { PacedStream } from "./paced_stream.ts";
@@ -666,6 +667,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** The answer begins, or is refused: whoever writes it notices the rest. */
   #begun(): void {
     this.#isOver = true;
+    if (this.#exchange.target !== "" && this.#driver.engine.tellsRoutes === true) {
+      this.#writer.tellAlso(routeFields(this.#exchange));
+    }
     this.#exchange.request = undefined;
     this.#forgo = undefined;
     this.#upload?.settle();

@@ -157,6 +157,10 @@ export const ERRORS = {
   upstream_refused: { status: 502, type: "server_error", apiCode: "upstream_refused" },
   upstream_broken: { status: 502, type: "server_error", apiCode: "upstream_broken" },
   upstream_timeout: { status: 504, type: "server_error", apiCode: "upstream_timeout" },
+  /** It answers as many as it may at once, and too many wait. */
+  upstream_full: { status: 503, type: "server_error", apiCode: "upstream_full" },
+  /** It has failed too often, and is left alone for a while. */
+  upstream_open: { status: 503, type: "server_error", apiCode: "upstream_open" },
   loop_detected: { status: 508, type: "server_error", apiCode: "loop_detected" },
   // What this process is.
   workflow_failed: { status: 500, type: "server_error", apiCode: "workflow_failed" },

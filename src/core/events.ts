@@ -27,6 +27,9 @@ export function outcomeOf(error: AppError): Outcome {
   return error.code === "internal" ? "failed" : "refused";
 }
 
+/** What a circuit breaker lets through: everything, nothing, or one question at a time. */
+export type BreakerState = "closed" | "open" | "half_open";
+
 /** Everything a watcher can see. */
 export type Event =
   | { readonly kind: "exchange_ended"; readonly exchange: ExchangeFacts }
@@ -36,6 +39,14 @@ export type Event =
     readonly delayMs: number;
     readonly cause: string;
   }
+  /** What failed was not asked again, as too much is already. */
+  | { readonly kind: "retry_forgone" }
+  /** What `from` did not answer, another one is asked for: the first byte had not left. */
+  | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
+  /** `beside` is silent, and a second one is asked as well. */
+  | { readonly kind: "answer_hedged"; readonly beside: string }
+  /** The circuit breaker of an upstream lets more through, or less. */
+  | { readonly kind: "breaker_turned"; readonly upstream: string; readonly state: BreakerState }
   /** Nothing more comes from an upstream; when it is drained, after its exchange has ended. */
   | { readonly kind: "upstream_ended"; readonly call: UpstreamFacts }
   /** An upstream stream ended without `[DONE]`: relayed as it is, and counted. */

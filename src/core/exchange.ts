@@ -68,6 +68,8 @@ export interface Engine {
   readonly keepaliveMs: number;
   /** Milliseconds that a client may take nothing of a stream whose buffer is full. */
   readonly writeTimeoutMs: number;
+  /** True: answers for which a route has decided tell which, and what came of it. */
+  readonly tellsRoutes?: boolean | undefined;
   /** Begins the trace of a request; undefined = nobody traces, and no header is looked at. */
   readonly startTrace?: ((fields: Pick<Fields, "get">) => TraceContext) | undefined;
   /** Begins to note an exchange; undefined = nobody does. */
@@ -92,6 +94,8 @@ export interface Asked {
 
 /** A call to an upstream that may still go on. */
 export interface OpenUpstreamCall extends UpstreamFacts {
+  /** When the first chunk of its body came, on the wheel's clock; of use once one has. */
+  readonly heardMs: number;
   /** The upstream told what the answer cost. */
   usage(usage: Usage): void;
   /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */
@@ -110,6 +114,14 @@ export interface Call extends CallFacts {
   /** True: the answer is finished although the client has left. */
   readonly isDraining: boolean;
   source: string;
+  /** The name of the route that it takes; "" = none, or it has no name. */
+  route: string;
+  /** The name of the upstream that is asked, or mock; "" = no route has decided. */
+  target: string;
+  /** Requests that went up for it, to whichever upstreams. */
+  attempts: number;
+  /** When the first one did, on the wheel's clock; -1 = none did. */
+  askedMs: number;
   model: string;
   requestId: string;
   isStream: boolean;
@@ -208,6 +220,10 @@ export class Exchange implements Call, ExchangeFacts {
   requestId = "";
   model = "";
   source = "";
+  route = "";
+  target = "";
+  attempts = 0;
+  askedMs = -1;
   isStream = false;
   isDraining = false;
   status = 0;

@@ -220,6 +220,10 @@ export class FaultyWriter extends Ticket implements ResponseWriter, ClientListen
     this.#inner.closeBehind();
   }
 
+  tellAlso(fields: Readonly<Record<string, string>>): void {
+    this.#inner.tellAlso(fields);
+  }
+
   tellLength(bytes: number): void {
     this.#inner.tellLength(bytes);
   }

@@ -6,7 +6,7 @@
 
 import type { AbortLike } from "../lib/abort.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
-import type { Ending, PieceSink, RelayBody } from "./answer.ts";
+import type { Ending, PieceSink, Relay, RelayBody } from "./answer.ts";
 import { AppError } from "./errors.ts";
 
 /** What came of a body, and why it is not all of it; undefined = it is. */
@@ -63,6 +63,19 @@ export function gatherBody(
         ),
     });
   });
+}
+
+/** `relay` with another head or body. Its methods keep their object. */
+export function relayWith(
+  relay: Relay,
+  { fields = relay.fields, body = relay.body }: Partial<Pick<Relay, "fields" | "body">>,
+): Relay {
+  const { kind, status, isUntilClose = false, dialect } = relay;
+  return {
+    ...{ kind, status, fields, isUntilClose, body },
+    ...(dialect === undefined ? {} : { dialect }),
+    ...(relay.tail === undefined ? {} : { tail: (end) => relay.tail!(end) }),
+  };
 }
 
 /**

@@ -59,6 +59,8 @@ export interface ResponseWriter {
    * it, or never will.
    */
   end(ending: ResponseEnding, last?: Uint8Array | string): Untaken | null;
+  /** Before the answer begins: its head tells `fields`, too, with names in small letters. */
+  tellAlso(fields: Readonly<Record<string, string>>): void;
   // What only faults on purpose ask for.
   /** False: the connection ends with this answer anyway. */
   readonly isKept: boolean;

@@ -32,6 +32,7 @@ export class UpstreamCall implements OpenUpstreamCall {
     this.exchange = exchange;
     this.host = host;
     this.#tryMs = this.startMs = exchange.engine.wheel.nowMs;
+    if (exchange.askedMs < 0) exchange.askedMs = this.startMs;
     this.spanId = exchange.trace?.makeSpanId() ?? "";
     exchange.upstream = this;
   }
@@ -44,8 +45,13 @@ export class UpstreamCall implements OpenUpstreamCall {
     return new UpstreamCall(call, host);
   }
 
+  get heardMs(): number {
+    return this.#tryMs + Math.max(this.headersMs, this.firstChunkMs);
+  }
+
   /** A try begins now; the first one began with the call. */
   attempt(): void {
+    this.exchange.attempts++;
     if (++this.attempts > 1) this.#tryMs = this.#nowMs;
   }
 

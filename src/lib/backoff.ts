@@ -16,8 +16,16 @@ const JITTER = 0.25;
 
 /** Milliseconds before attempt `attempt` (1 = the first retry). `random` gives 0 ≤ x < 1. */
 export function backoffMs(attempt: number, random: () => number): number {
-  const delayMs = Math.min(DELAY_MS_MAX, FIRST_MS * 2 ** (attempt - 1));
-  return delayMs * (1 - JITTER * random());
+  return longestMs(attempt) * (1 - JITTER * random());
+}
+
+/** The same where chance may take all of it: many that failed at once come again one by one. */
+export function fullJitterMs(attempt: number, random: () => number): number {
+  return longestMs(attempt) * (1 - random());
+}
+
+function longestMs(attempt: number): number {
+  return Math.min(DELAY_MS_MAX, FIRST_MS * 2 ** (attempt - 1));
 }
 
 /**

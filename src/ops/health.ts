@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { BreakerState } from "../core/events.ts";
+
 /** What a health answer is made of. Never a secret. */
 export interface Health {
   /** degraded: it answers, but `memory`, `fixtures`, `tapes` or `store` says what is wrong with that. */
@@ -14,7 +16,26 @@ export interface Health {
   readonly source: string;
   readonly streams_open: number;
   readonly openai_sdk_version: string;
-  readonly [fact: string]: string | number | boolean;
+  /** Those that routes lead to. Absent = there are none. */
+  readonly upstreams?: readonly UpstreamHealth[];
+  readonly [fact: string]: string | number | boolean | readonly UpstreamHealth[] | undefined;
+}
+
+/** One upstream. */
+export interface UpstreamHealth {
+  readonly name: string;
+  readonly breaker: BreakerState;
+}
+
+/** The state that says most about several processes comes first. */
+const BREAKER_STATES: readonly BreakerState[] = ["open", "half_open", "closed"];
+
+function mergeUpstreams(healths: readonly Health[]): readonly UpstreamHealth[] {
+  const all = healths.flatMap(({ upstreams = [] }) => upstreams);
+  return [...Map.groupBy(all, ({ name }) => name)].map(([name, same]) => ({
+    name,
+    breaker: BREAKER_STATES.find((state) => same.some(({ breaker }) => breaker === state))!,
+  }));
 }
 
 /** States from the one that says most about a whole to the one that says least. */
@@ -35,6 +56,7 @@ export function mergeHealth(healths: readonly Health[]): Health {
     ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
     ...(withStore === undefined ? {} : { store: withStore["store"]! }),
     ...(withFixtures === undefined ? {} : { fixtures: withFixtures["fixtures"]! }),
+    ...(healths[0]!.upstreams === undefined ? {} : { upstreams: mergeUpstreams(healths) }),
     ...(withTapes === undefined ? {} : { tapes: withTapes["tapes"]! }),
     status: STATES.find((state) => healths.some(({ status }) => status === state))!,
     uptime_s: Math.max(...healths.map(({ uptime_s }) => uptime_s)),

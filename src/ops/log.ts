@@ -45,6 +45,13 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       const { attempt, delayMs, cause } = event;
       return ["warn", { attempt, delay_ms: Math.round(delayMs), cause }];
     }
+    case "retry_forgone":
+    case "answer_hedged":
+      return undefined; // the line of its request says what came of it
+    case "breaker_turned":
+      return ["warn", { upstream: event.upstream, state: event.state }];
+    case "answer_moved":
+      return ["warn", { from: event.from, cause: event.cause }];
     case "upstream_unfinished":
       return ["warn", { cause: "the upstream's stream ended without [DONE]" }];
     case "limit_reached":

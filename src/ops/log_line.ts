@@ -42,6 +42,8 @@ const OWN_WORDS: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "body_too_large",
   "upstream_unreachable",
   "upstream_timeout",
+  "upstream_open",
+  "upstream_full",
   "loop_detected",
   "memory_failed",
   "unavailable",

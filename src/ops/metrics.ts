@@ -15,7 +15,7 @@
 
 import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
-import type { Event } from "../core/events.ts";
+import type { BreakerState, Event } from "../core/events.ts";
 import type { KeyRefusal } from "../core/keys.ts";
 import type { FaultName } from "../core/fault_plan.ts";
 import type { LimitedBy } from "../core/limits.ts";
@@ -154,6 +154,8 @@ export class Metrics {
   /** By what their key lacks. */
   readonly #refused = new Map<KeyRefusal, number>();
   readonly #faults = new Map<FaultName, number>();
+  /** By the name of the upstream; without those that have never opened. */
+  readonly #breakers = new Map<string, BreakerState>();
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -178,6 +180,8 @@ export class Metrics {
       case "usage_lost":
       case "turns_pruned":
         return this.#count(event.kind, event.count);
+      case "breaker_turned":
+        return void this.#breakers.set(event.upstream, event.state);
       case "fault_happened":
         return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
@@ -315,6 +319,17 @@ export class Metrics {
         "Calls to an upstream that failed, by the code of the error.",
         [...this.#upstreamErrors].map(([code, value]) => ({ labels: { code }, value })),
       ),
+      {
+        kind: "gauge",
+        name: "weir_upstream_breaker_open",
+        help:
+          "1 while the circuit breaker of an upstream is not closed; of several processes, how many.",
+        merge: "sum",
+        series: [...this.#breakers].map(([upstream, state]) => ({
+          labels: { upstream },
+          value: state === "closed" ? 0 : 1,
+        })),
+      },
       counter(
         "weir_limited_total",
         "Requests that a limit of mock.limits has turned away, by what was reached.",
@@ -409,6 +424,18 @@ const EVENT_COUNTERS: Readonly<
   >
 > = {
   upstream_retried: ["weir_upstream_retries_total", "Calls to an upstream that were tried again."],
+  answer_hedged: [
+    "weir_answers_hedged_total",
+    "Answers for which a second upstream was asked, as the first was silent.",
+  ],
+  retry_forgone: [
+    "weir_upstream_retries_forgone_total",
+    "Calls to an upstream that were not tried again, as too many are already.",
+  ],
+  answer_moved: [
+    "weir_answers_moved_total",
+    "Answers that failed before their first byte, and were asked for elsewhere.",
+  ],
   limit_reached: [
     "weir_limits_reached_total",
     "Requests and streams that a limit ended; weir_errors_total tells which.",
@@ -459,6 +486,7 @@ const EVENT_COUNTERS: Readonly<
 
 /** What is counted otherwise, or only worth a line in the log. */
 type UncountedKind =
+  | "breaker_turned"
   | "exchange_ended"
   | "upstream_ended"
   | "limited"

@@ -9,18 +9,20 @@ import type { Config, UpstreamEntry } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { latencyOf, type LatencyValues } from "../config/latency.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
-import type { Ask, DialectName, Source, Usage } from "../core/answer.ts";
-import type { UpstreamDialect } from "../core/dialect.ts";
+import type { Ask, DialectName, Source } from "../core/answer.ts";
 import type { StrikeUnasked } from "../core/driver.ts";
 import type { Turn } from "../core/turn.ts";
-import { ANTHROPIC_MESSAGES } from "../dialects/anthropic_messages/upstream.ts";
+import { modelObject, modelsList } from "../dialects/openai/models.ts";
+import { type ListedTarget, modelLists, type ModelRow } from "./model_lists.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
-import { OPENAI_CHAT } from "../dialects/openai_chat/upstream.ts";
-import { OPENAI_RESPONSES } from "../dialects/openai_responses/upstream.ts";
 import type { Wheel } from "../lib/wheel.ts";
-import { masker } from "../lib/mask.ts";
-import { basicOf } from "../lib/userinfo.ts";
+import { Balance } from "./balance.ts";
+import { edited } from "./edited.ts";
+import { fallback, type HedgeRules, type Target, type TargetOrder } from "./fallback.ts";
+import { requestMatcher } from "./request_match.ts";
+import type { BreakerState } from "../core/events.ts";
+import type { Call } from "../core/exchange.ts";
 import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -33,24 +35,14 @@ import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
-import { type Passing, passOn, pathTaker } from "./pass.ts";
+import { type Passing, passOn, type PassRoute, type PassTarget } from "./pass.ts";
 import { notePrompts } from "./prompt_note.ts";
-import { askUsage } from "./usage/ask.ts";
 import type { UsageCounts } from "./usage/usage.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
-import { promptTokens } from "./prompt_tokens.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
-import { http1Transport } from "./upstream/http1_transport.ts";
-import { respeak } from "./upstream/respeak.ts";
-import { retry } from "./upstream/retry.ts";
-import { Tapes, type TapesWorld } from "./tape/compose.ts";
-import type { UsedMode } from "./tape/tape.ts";
-import { AskWriter } from "./upstream/asked.ts";
-import { StreamOptions } from "./upstream/stream_options.ts";
-import { fetchTransport, type Transport } from "./upstream/transport.ts";
 import { Speaks } from "./upstream/speaks.ts";
 import type { TokenCounters } from "./tokens.ts";
-import { Upstream } from "./upstream/upstream.ts";
+import { type Entry, UpstreamMaker, type UpstreamsWorld } from "./upstreams.ts";
 
 /** Where a key without a base URL belongs. */
 const OPENAI_URL = "https://api.openai.com/v1";
@@ -71,6 +63,8 @@ export interface Sources {
   readonly upstream: Source | undefined;
   /** Has faults happen where none of these is asked. */
   readonly strike: StrikeUnasked;
+  /** Whom to ask for models, for clients of OpenAI's API; undefined = the mock answers. */
+  readonly models: Source | undefined;
   /** Counts prompts, for `/v1/messages/count_tokens`. */
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
@@ -92,6 +86,11 @@ export interface Sources {
   readonly streamsUp: (source: Source, dialect: DialectName) => boolean;
   /** The base URL of the upstream behind `source`, where no model decides; "" = the mock. */
   readonly urlOf: (source: Source) => string;
+  /** How those do that routes lead to. */
+  readonly upstreamHealth: () => readonly {
+    readonly name: string;
+    readonly breaker: BreakerState;
+  }[];
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -102,12 +101,7 @@ export interface Sources {
 }
 
 /** What they need of the process. */
-export interface SourcesWorld extends TapesWorld {
-  readonly wallMs: () => number;
-  /** 0 ≤ x < 1. */
-  readonly random: () => number;
-  /** PEM text of a `ca_file` of the config; "" = none. */
-  readonly caOf: (file: string) => string;
+export interface SourcesWorld extends UpstreamsWorld {
   readonly draws: Draws;
   /** The limits that the mock plays; undefined = there are none. */
   readonly limits: Limits | undefined;
@@ -124,16 +118,6 @@ export interface SourceKeys {
   readonly hasLimits: () => boolean;
 }
 
-/** What an upstream is made of, whichever section names it. */
-type Entry = Omit<UpstreamEntry, "api_key_file"> & {
-  /** Where the config has its time limits: "llm". */
-  readonly section: string;
-  /** The config key that says where it is. */
-  readonly urlKey: string;
-  readonly passesClientKey: boolean;
-  readonly passesClient: boolean;
-};
-
 /** Makes them. `strikes`: what faults on purpose need of the process. */
 export function composeSources(
   config: Config,
@@ -146,76 +130,30 @@ export function composeSources(
   usage: UsageCounts | undefined,
 ): Sources {
   const { llm, chat, conv, upstreams } = config;
-  const { random, wallMs, caOf, limits } = world;
+  const { random, wallMs, limits } = world;
   const isOpen = keys === undefined;
-  const transports: Transport[] = [];
   const relaying = new Set<Source>();
   const streaming = new Map<Source, Speaks>();
   const urls = new Map<Source, string>();
   const spoken = new Map<Source, Speaks>();
   const takers = new Map<Source, (path: string) => boolean>();
-  let tapes: Tapes | undefined;
-
-  /** An upstream, or tapes in its place, asked again when it is busy. It answers with relays only. */
-  function asked(
-    entry: Entry,
-    speaks: Speaks,
-    streamOptions: StreamOptions,
-    mode: TapeMode,
-  ): Source {
-    const upstream = entry.base_url === "" ? undefined : once(entry, speaks, streamOptions);
-    const { name, retries } = entry;
-    const taped = (mode: UsedMode) => {
-      tapes ??= new Tapes(config, world, wheel);
-      const asks = upstream?.asks ?? new AskWriter(entry.model_id, speaks, streamOptions);
-      return tapes.source({ mode, name, asks, upstream, options: entry });
-    };
-    return retry(mode === "off" ? upstream! : taped(mode), { retries, random, wallMs });
-  }
-
-  /** An upstream, asked once. */
-  function once(entry: Entry, speaks: Speaks, streamOptions: StreamOptions): Upstream {
-    const { base_url, proxy, ca_file, resend } = entry;
-    const place = { base_url, configKey: entry.urlKey, ca: caOf(ca_file), resend };
-    const transport = proxy === ""
-      ? http1Transport({ ...place, wheel })
-      : fetchTransport({ ...place, proxy });
-    transports.push(transport);
-    return new Upstream(entry, transport, speaks, streamOptions);
-  }
-
-  function countUsage(turn: Turn, said: string): Usage {
-    const counter = tokens.of(turn.model);
-    return {
-      promptTokens: promptTokens(turn, counter),
-      completionTokens: counter.count(said),
-    };
-  }
+  const makers = new UpstreamMaker({
+    config,
+    world,
+    tokens,
+    wheel,
+    isEndpoint: (path) => endpoints.has(path),
+  });
 
   function upstream(entry: Entry, mode: TapeMode): Source {
-    const streamOptions = new StreamOptions(entry.stream_options);
-    const speaks = speaksOf(entry.speaks);
-    const patient = asked(entry, speaks, streamOptions, mode);
-    const respoken = respeak(patient, speaks, entry, streamOptions, {
-      count: countUsage,
-      mask: masker(ownSecrets(entry)),
-      dialectOf: (name) => ASKED.find((dialect) => dialect.name === name),
-    });
-    const answering = noted(askUsage(respoken, streamOptions));
+    const { source: made, speaks, takes, streamsUp } = makers.upstream(entry, mode);
+    const answering = noted(made);
     // A tape knows how long its answer is.
     const source = replays(mode) ? answering : faultsChecked(answering);
     relaying.add(source);
     spoken.set(source, speaks);
-    const takes = pathTaker(entry.paths);
-    // Other APIs have other paths: OpenAI's own endpoints are for who speaks a dialect of OpenAI's.
-    const isOpenai = speaks.has("openai_chat") || speaks.has("openai_responses");
-    takers.set(
-      source,
-      (path) => takes(path) && (isOpenai || !endpoints.has(path)) && speaks.knows(path),
-    );
-    // `fetch` wants a whole body, or sends chunks whatever its length; a tape is found by all of it.
-    const isUntouched = entry.model_id === "" && !config.ops.log_prompts && !replays(mode);
-    if (isUntouched && entry.proxy === "") streaming.set(source, speaks);
+    takers.set(source, takes);
+    if (streamsUp) streaming.set(source, speaks);
     urls.set(source, entry.base_url || `the tapes of ${config.tape.folder}`);
     return source;
   }
@@ -302,29 +240,67 @@ export function composeSources(
       ...ownOnly,
       name,
       api_key: chat.api_key,
+      api_keys: [],
       base_url: apiBase(chat.api_proxy),
       urlKey: "chat.api_proxy",
     }, mode);
   }
 
   const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map(({ name, match, to, tape, usage }) => ({
-    name,
-    usage,
-    model: match?.model,
-    to: named(to[0]!, tape === "usual" ? undefined : tape)!,
-  }));
-  const reached = [...routes.map(({ to }) => to), usual];
+  const routes = config.routes.map((entry) => {
+    const { name, match, to, weights, tape, usage, hedge_ms: afterMs } = entry;
+    const hedge = afterMs === undefined ? undefined : { afterMs, take: () => makers.takeTry() };
+    const targets = to.map((name) => ({
+      name,
+      source: named(name, tape === "usual" ? undefined : tape)!,
+    }));
+    const edit = (source: Source) => scripted(source, edited(source, entry), false);
+    const balance = weights && new Balance(weights);
+    const order = (targets: readonly Target[]) => balance?.over(targets) ?? (() => targets);
+    return {
+      name,
+      model: match.model,
+      fits: requestMatcher(match),
+      usage,
+      first: targets[0]!.name,
+      targets,
+      order,
+      edit,
+      hedge,
+      aliases: plainNames([match.model, ...Object.keys(entry.rename ?? {})]),
+      to: edit(joined(targets, order(targets), hedge)),
+    };
+  });
+
+  /** Targets as one source. */
+  function joined(
+    targets: readonly Target[],
+    orderOf: TargetOrder,
+    hedge?: HedgeRules,
+  ): Source {
+    const [first] = targets;
+    if (targets.length === 1) return first!.source;
+    const source = fallback(first!.source.name, orderOf, hedge);
+    if (targets.some(({ source }) => relaying.has(source))) relaying.add(source);
+    urls.set(source, urls.get(first!.source) ?? "");
+    names.set(source, first!.name);
+    return source;
+  }
+
+  const reached = [...routes.flatMap(({ targets }) => targets.map(({ source }) => source)), usual];
   const nameOf = (source: Source) => source === mock ? "mock" : names.get(source) ?? "";
   const faultDeps = { ...strikes, draws: world.draws, rules: rulesOf(config.faults.rules) };
 
   /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
-  function faulty(source: Source, targetOf: (model: string, ask: Ask) => string): Source {
+  function faulty(
+    source: Source,
+    targetOf: (model: string, ask: Ask, call: Call) => string,
+  ): Source {
     const place = {
       takesHeader: config.faults.header || !relaying.has(source),
       isOwn: !relaying.has(source),
       modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
-      sourceOf: (ask: Ask) => targetOf(modelOf(ask) || defaultModel(config), ask),
+      sourceOf: (ask: Ask, call: Call) => targetOf(modelOf(ask) || defaultModel(config), ask, call),
     };
     return scripted(source, faults(source, place, faultDeps));
   }
@@ -338,16 +314,19 @@ export function composeSources(
     return faulty(
       scripted(source, fixtures(source, written)),
       // What answers where no model decides has a name of its own, or is OpenAI's with the key alone.
-      (model) => nameOf(targetOf(model)) || "llm",
+      (model, ask, call) => nameOf(targetOf(model, ask, call)) || "llm",
     );
   }
 
-  /** `wrapped`, which is `source` with fixtures before it and stands in its place. */
-  function scripted(source: Source, wrapped: Source): Source {
+  /** `wrapped`, which stands in the place of `source`. `streams`: large bodies may go up through it. */
+  function scripted(source: Source, wrapped: Source, streams = true): Source {
+    if (wrapped === source) return source;
     urls.set(wrapped, urls.get(source) ?? "");
     if (relaying.has(source)) relaying.add(wrapped);
+    const name = names.get(source);
+    if (name !== undefined) names.set(wrapped, name);
     const speaks = streaming.get(source);
-    if (speaks !== undefined) streaming.set(wrapped, speaks);
+    if (streams && speaks !== undefined) streaming.set(wrapped, speaks);
     return wrapped;
   }
 
@@ -389,19 +368,39 @@ export function composeSources(
     random,
   });
   const limitedEndpoints = own?.(endpoints) ?? endpoints;
-  const passRows = [...routes, { name: "", model: undefined, to: usual }].map((row) =>
-    row.to === mock
-      ? { ...row, to: limitedEndpoints, takes: endpoints.has, isMock: true }
-      : { ...row, takes: takers.get(row.to)!, isMock: false }
-  );
+  const passTarget = (source: Source): PassTarget =>
+    source === mock
+      ? { to: limitedEndpoints, takes: endpoints.has, isMock: true }
+      : { to: source, takes: takers.get(source)!, isMock: false };
+  /** Where each route leads on the other paths: to those that take the path. */
+  const passRows: readonly PassRoute[] = [
+    ...routes.map(({ name, model, fits, usage, first, targets, order, edit }) => {
+      const each = targets.map(({ source }) => passTarget(source));
+      const row = { name, model, fits, usage, first };
+      if (each.length === 1) return { ...row, ...each[0]!, to: edit(each[0]!.to) };
+      const orderOf = order(targets.map(({ name }, i) => ({ name, source: each[i]!.to })));
+      const takersOf = new Map(targets.map(({ name }, i) => [name, each[i]!.takes]));
+      const to = edit(joined(targets, (ask) => {
+        const path = ask.wire!.path.split("?", 1)[0]!;
+        return orderOf(ask).filter(({ name }) => takersOf.get(name)!(path));
+      }));
+      return {
+        ...{ ...row, to, each },
+        takes: (path: string) => each.some(({ takes }) => takes(path)),
+        isMock: false,
+      };
+    }),
+    { name: "", model: undefined, ...passTarget(usual) },
+  ];
   const passer = passOn(passRows);
   const scriptedPasser = passedFixtures(passer, written);
   if (passRows.some(({ isMock }) => !isMock)) relaying.add(scriptedPasser);
-  const passing = faulty(scriptedPasser, (model, { wire }) => {
-    const path = wire?.path.split("?", 1)[0] ?? "";
+  const passing = faulty(scriptedPasser, (model, ask, call) => {
+    const path = ask.wire?.path.split("?", 1)[0] ?? "";
     const fits = model.length > MODEL_CHARS_MAX ? passRows.slice(-1) : passRows;
     const row = fits.find((row) =>
-      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path)
+      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path) &&
+      row.fits?.(ask, call) !== false
     );
     return row === undefined ? "" : row.isMock ? "mock" : nameOf(row.to);
   });
@@ -409,12 +408,40 @@ export function composeSources(
   const passed = streaming.get(passRows[0]!.to);
   if (isOne && passed !== undefined) streaming.set(passing, passed);
 
+  /** The one upstream, or the lists of several; undefined = the mock alone answers. */
+  function modelsSource(): Source | undefined {
+    const isOne = new Set(reached).size === 1;
+    if (routes.length === 0 || isOne) return reached.find((source) => relaying.has(source));
+    const target = (name: string, source: Source): ListedTarget => {
+      const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? {};
+      const own = {
+        list: () => modelsList(config.mock.models).data.map((model) => ({ ...model })),
+        one: (id: string) => modelObject(id, config.mock.models),
+      };
+      return {
+        name,
+        source,
+        aliases: plainNames(Object.keys(rename)),
+        ...(source === mock ? { own } : {}),
+      };
+    };
+    const rows: readonly ModelRow[] = routes.map(({ model, fits, targets, aliases }) => ({
+      model,
+      isForAll: fits === undefined,
+      targets: targets.map(({ name, source }) => target(name, source)),
+      aliases,
+    }));
+    const rest = { model: undefined, isForAll: true, aliases: [] };
+    return modelLists([...rows, { ...rest, targets: [target(nameOf(usual), usual)] }]);
+  }
+
   function chatSource(): Source {
     if (isMock) return main;
     const own = named("chat");
     const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
     if (own === undefined && !hasKey) return main;
-    const source = own ?? llmUpstream({ api_key: chat.api_key, passesClientKey: false });
+    const source = own ??
+      llmUpstream({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
     const wrapped = faulty(
       scripted(source, fixtures(source, written)),
       () => own === undefined ? "llm" : "chat",
@@ -431,23 +458,28 @@ export function composeSources(
       name: "conv",
       section: "llm",
       api_key: "",
+      api_keys: [],
       base_url: conv.unofficial_proxy,
       urlKey: "conv.unofficial_proxy",
       headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
     };
-    const source = asked({ ...llm, ...own }, WEB, new StreamOptions("never"), config.tape.mode);
+    const source = makers.web({ ...llm, ...own });
     relaying.add(source);
     return faulty(source, () => "conv");
   }
 
   const firstUpstream = reached.find((source) => relaying.has(source));
   const counting = route(
-    routes.map(({ name, model, to }) => ({ name, model, to: counted(to) })),
+    routes.map(({ targets, order, edit, hedge: _, aliases: __, ...row }) => {
+      const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
+      return { ...row, to: edit(joined(counters, order(counters))) };
+    }),
     counted(usual),
     defaultModel(config),
   );
   if (firstUpstream !== undefined) relaying.add(counting);
 
+  const models = modelsSource();
   const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
   return {
     main: keyed(main),
@@ -457,7 +489,14 @@ export function composeSources(
     chat: keyed(chatSource()),
     conv: convSource(),
     upstream: firstUpstream && faulty(firstUpstream, () => nameOf(firstUpstream)),
-    counting: keyed(faulty(counting, (model) => nameOf(targets(routes, usual)(model))), null),
+    models: models && faulty(models, () => nameOf(firstUpstream ?? usual)),
+    counting: keyed(
+      faulty(
+        counting,
+        (model, ask, call) => nameOf(targets(routes, usual)(model, ask, call)),
+      ),
+      null,
+    ),
     strike: unaskedFaults({
       takesHeader: config.faults.header || firstUpstream === undefined,
       modelOf: ({ model, request }) =>
@@ -472,12 +511,15 @@ export function composeSources(
     streamsUp: (source, dialect) =>
       written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
       streaming.get(source)?.isSureOf(dialect) === true,
-    tapeTrouble: () => tapes?.trouble ?? "",
-    async close() {
-      for (const transport of transports) transport.close();
-      await tapes?.close();
-    },
+    upstreamHealth: () => makers.health(),
+    tapeTrouble: () => makers.tapeTrouble,
+    close: () => makers.close(),
   };
+}
+
+/** Those of `names` that are no patterns. */
+function plainNames(names: readonly string[]): readonly string[] {
+  return names.filter((name) => !name.includes("*"));
 }
 
 /** What wraps a source. */
@@ -487,38 +529,6 @@ type Wrapper = (source: Source) => Source;
 function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
   if (outer === undefined || inner === undefined) return outer ?? inner;
   return (source) => outer(inner(source));
-}
-
-/** What weir says to an upstream and to nobody else, as it may stand in what that one answers. */
-function ownSecrets({ api_key, headers, base_url }: Entry): readonly string[] {
-  const basic = basicOf(base_url).slice("Basic ".length);
-  const userinfo = Buffer.from(basic, "base64").toString();
-  const password = userinfo.slice(userinfo.indexOf(":") + 1);
-  const values = [api_key, ...Object.values(headers), basic, password];
-  return [...values, ...values.map((value) => value.replace(/^\w+ +/, ""))]; // "Bearer …"
-}
-
-/** ChatGPT's web API, of whose answers nothing is read. */
-const WEB = new Speaks(["chatgpt_web"], undefined);
-
-/** How turns are asked for in each dialect, the usual one first. */
-const ASKED: readonly UpstreamDialect[] = [OPENAI_CHAT, OPENAI_RESPONSES, ANTHROPIC_MESSAGES];
-
-/** What `speaks` of the config says; empty = nobody knows, so everything goes up as it is. */
-function speaksOf(words: readonly DialectName[]): Speaks {
-  if (words.length === 0) {
-    return new Speaks(
-      ["openai", "openai_chat", "openai_completions", "openai_responses", "anthropic_messages"],
-      OPENAI_CHAT,
-      true,
-    );
-  }
-  const isOpenai = words.some((word) => word.startsWith("openai_"));
-  return new Speaks(
-    // What weir has no words for goes up as it is, whatever an upstream speaks.
-    [...words, "openai", ...(isOpenai ? ["openai_completions" as const] : [])],
-    ASKED.find(({ name }) => words.includes(name)),
-  );
 }
 
 /**

@@ -18,7 +18,14 @@ import { MODEL_CHARS_MAX, type Route } from "./route.ts";
 import { takeRule } from "./usage/usage.ts";
 
 /** A route to an upstream or to the mock, and which paths that one takes. */
-export interface PassRoute extends Route {
+export interface PassRoute extends Route, PassTarget {
+  /** Where it leads to several: each of them. Absent = to one. */
+  readonly each?: readonly PassTarget[] | undefined;
+}
+
+/** An upstream, or the mock, and which paths it takes. */
+export interface PassTarget {
+  readonly to: Source;
   readonly takes: (path: string) => boolean;
   readonly isMock: boolean;
 }
@@ -67,13 +74,9 @@ export function pathTaker(paths: readonly string[]): (path: string) => boolean {
  * Its `answer` throws an `AppError` `path_unknown` when no upstream takes the path.
  */
 export function passOn(routes: readonly PassRoute[]): Passing {
-  const rows = routes.map(({ name = "", model, to, takes, isMock, usage = "count" }) => ({
-    name,
-    usage,
-    glob: model === undefined ? undefined : globOf(model),
-    to,
-    takes,
-    isMock,
+  const rows = routes.map((route) => ({
+    ...route,
+    glob: route.model === undefined ? undefined : globOf(route.model),
   }));
 
   function fitting(model: string): typeof rows {
@@ -83,21 +86,27 @@ export function passOn(routes: readonly PassRoute[]): Passing {
     );
   }
 
-  function targets(wire: Wire, path: string, call: Call): readonly Source[] {
+  /** Who may be asked. An object is with one upstream: where no model decides, each is one of its own. */
+  function targets(ask: Ask, wire: Wire, path: string, call: Call): readonly Source[] {
     const model = modelOf(wire);
-    const fits = fitting(model);
+    const fits = fitting(model).filter(({ fits }) => fits === undefined || fits(ask, call));
     const mayMock = model === "" || fits[0]?.isMock === true;
-    const taking = fits.filter(({ takes, isMock }) => takes(path) && (mayMock || !isMock));
+    const isTaking = ({ takes, isMock }: PassTarget) => takes(path) && (mayMock || !isMock);
+    const taking = fits.filter(isTaking);
     const asked = model === "" ? taking : taking.slice(0, 1);
-    for (const { name } of asked) checkRoute(name, call);
+    for (const { name = "" } of asked) checkRoute(name, call);
     if (model !== "") takeRule(asked[0]?.usage ?? "count", call);
-    return [...new Set(asked.map(({ to }) => to))];
+    call.route = asked[0]?.name ?? "";
+    call.target = asked[0]?.first ?? "";
+    const each = model === "" ? asked.flatMap((row) => row.each?.filter(isTaking) ?? [row]) : asked;
+    return [...new Set(each.map(({ to }) => to))];
   }
 
   return {
     name: routes[0]?.to.name ?? "",
     answerer(model, path) {
-      const fits = fitting(model).slice(0, model === "" ? undefined : 1);
+      const fits = fitting(model).filter(({ fits }) => fits === undefined)
+        .slice(0, model === "" ? undefined : 1);
       if (fits.every(({ isMock }) => isMock)) return "mock";
       return fits.some(({ isMock, takes }) => !isMock && takes(path)) ? "upstream" : "nobody";
     },
@@ -105,7 +114,7 @@ export function passOn(routes: readonly PassRoute[]): Passing {
       const { wire } = ask;
       if (wire === undefined) throw new TypeError("Cannot pass on what came over no wire");
       const path = wire.path.split("?", 1)[0]!;
-      const found = targets(wire, path, call);
+      const found = targets(ask, wire, path, call);
       const [first] = found;
       if (first === undefined) throw invalidUrl(wire.method, `/v1${path}`);
       call.source = first.name;

@@ -51,10 +51,10 @@ describe("loadConfig() reports what is wrong in a file", () => {
       'config.yaml:2:9 server.host: must be a host name or an address, without a port: it is "127.0.0.1:80"',
     ]],
     ["a URL without its scheme", "llm:\n  base_url: api.example.com/v1\n", [
-      'config.yaml:2:13 llm.base_url: must be an http:// or https:// URL without ? and #: it is "api.example.com/v1"',
+      'config.yaml:2:13 llm.base_url: must be an http:// or https:// URL without #: it is "api.example.com/v1"',
     ]],
     ["a URL of another scheme", "llm:\n  base_url: ftp://example.com\n", [
-      'config.yaml:2:13 llm.base_url: must be an http:// or https:// URL without ? and #: it is "ftp://example.com"',
+      'config.yaml:2:13 llm.base_url: must be an http:// or https:// URL without #: it is "ftp://example.com"',
     ]],
     ["a memory that is nowhere", "memory:\n  url: redis://example.com\n", [
       "config.yaml:2:8 memory.url: must be sqlite://FILE, http:// or https:// and a host, or " +
@@ -761,7 +761,7 @@ describe("loadConfig() keeps secrets out of every message", () => {
     `llm:\n  headers: {Authorization: "${SECRET}\\n"}\n`,
     `llm:\n  headers: ${SECRET}\n`,
     `llm:\n  base_url: ftp://u:${SECRET}@example.com\n`,
-    `llm:\n  base_url: https://example.com/?key=${SECRET}\n`,
+    `llm:\n  base_url: https://example.com/#key=${SECRET}\n`,
     `llm:\n  proxy: u:${SECRET}@example.com\n`,
     `memory:\n  url: postgres://u:${SECRET}\n`,
     `memory:\n  url: postgres://u:a@${SECRET}@db:99999/weir\n`,

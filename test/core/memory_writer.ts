@@ -123,6 +123,10 @@ export class MemoryWriter implements ResponseWriter {
     this.asked.push("closeBehind");
   }
 
+  tellAlso(fields: Readonly<Record<string, string>>): void {
+    this.asked.push(`tellAlso ${JSON.stringify(fields)}`);
+  }
+
   tellLength(bytes: number): void {
     this.asked.push(`tellLength ${bytes}`);
   }

@@ -11,6 +11,10 @@ import { gatherBody, KnownBody } from "../../src/core/relay_body.ts";
 import { OPENAI_CHAT } from "../../src/dialects/openai_chat/upstream.ts";
 import { Abort } from "../../src/lib/abort.ts";
 import { Fields } from "../../src/lib/http1/fields.ts";
+import { Balance } from "../../src/sources/balance.ts";
+import { Breaker, broken } from "../../src/sources/breaker.ts";
+import { edited } from "../../src/sources/edited.ts";
+import { fallback } from "../../src/sources/fallback.ts";
 import { notePrompts } from "../../src/sources/prompt_note.ts";
 import { route } from "../../src/sources/route.ts";
 import { respeak } from "../../src/sources/upstream/respeak.ts";
@@ -95,12 +99,29 @@ function relay(freed: Freed, everyUs: number): Answer {
 
 const counts: Counts = { bytes: 0, steps: 0 };
 
+/** A source that cannot be reached. */
+const BROKEN: Source = {
+  name: "broken",
+  answer() {
+    throw new AppError("upstream_broken", "no");
+  },
+};
+
 /** Every wrapper there is, and the counter. */
 const WRAPPERS: Readonly<Record<string, (source: Source) => Source>> = {
   retry: (source) => retry(source, { retries: 2, random: () => 0, wallMs: () => 0 }),
   respeak: (source) => respeak(source, SPEAKS_CHAT, ANSWER_LIMITS, new StreamOptions("auto")),
   route: (source) => route([{ model: "gpt-*", to: source }], source, "gpt-4o"),
   notePrompts,
+  fallback: (source) => fallback("inner", () => [{ name: "a", source }, { name: "b", source }]),
+  "the last of a fallback": (source) =>
+    fallback("inner", () => [{ name: "b", source: BROKEN }, { name: "a", source }]),
+  balance: (source) => fallback("inner", new Balance({ a: 1 }).over([{ name: "a", source }])),
+  edited: (source) => edited(source, { rename: { "*": "another" } }),
+  breaker: (source) => {
+    const rules = { breaker_share: 1, breaker_min: 9, breaker_window_ms: 999, breaker_open_ms: 9 };
+    return broken(source, new Breaker("a", rules, () => engine.wheel.nowMs, () => {}), "a");
+  },
   counted: (source) => counted(source, counts),
   "all of them": (source) => {
     const patient = retry(counted(source, counts), {
@@ -185,7 +206,7 @@ for (const [wrapper, wrap] of Object.entries(WRAPPERS)) {
             const { freed, answer } = await open();
             await giveUp(answer);
             const isHeld = kind !== "script" &&
-              !(kind === "relay, whole" && answer.kind === "live");
+              !(kind === "relay, whole" && (answer.kind === "live" || wrapper === "fallback"));
             // A whole body that is read is at its end already.
             expect(freed.count).toBe(isHeld ? 1 : 0);
           });

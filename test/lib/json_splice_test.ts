@@ -19,6 +19,21 @@ const CASES: readonly (readonly [
   ['{"a":1,"a":2}', (it) => it.remove(it.root, "a"), "{}"],
   ['{"a":1,"a":2}', (it) => it.set(it.root, "a", "3"), '{"a":1,"a":3}'],
   ['{"a":1}', (it) => it.remove(it.root, "b"), '{"a":1}'],
+  ['{"a":1,"b":2, "c":3}', (it) => {
+    it.remove(it.root, "b");
+    it.remove(it.root, "a");
+  }, '{"c":3}'],
+  ['{"a":1,"b":2,"c":3}', (it) => {
+    it.remove(it.root, "c");
+    it.remove(it.root, "a");
+    it.set(it.root, "d", "4");
+    it.set(it.root, "e", "5");
+  }, '{"b":2,"d":4,"e":5}'],
+  ['{"a":1 }', (it) => {
+    it.set(it.root, "d", "4");
+    it.set(it.root, "e", "5");
+    it.remove(it.root, "a");
+  }, '{"d":4,"e":5 }'],
   [
     '{"a":[{"b":"]}"},{"b":"\\""}], "z":12345678901234567890}',
     (it) => {

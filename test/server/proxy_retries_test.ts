@@ -135,7 +135,7 @@ describe("the wait between two tries", () => {
     });
   }
 
-  test("is half a second, less a quarter at most, when it asks for nothing; it then doubles", async () => {
+  test("is any up to half a second when it asks for nothing; that then doubles", async () => {
     const from = proxy.weir.errors().length;
     const asked = proxy.upstream.requests.length;
     proxy.play(({ index }) =>
@@ -144,8 +144,8 @@ describe("the wait between two tries", () => {
     expect((await proxy.chat()).status).toBe(200);
     const [first, second, ...more] = waitsMs(from);
     expect(more).toEqual([]);
-    expect(first).toBeWithin(375, 501);
-    expect(second).toBeWithin(750, 1001);
+    expect(first).toBeWithin(0, 501);
+    expect(second).toBeWithin(0, 1001);
   });
 
   test("is not waited at all above a minute: the answer is passed on", async () => {

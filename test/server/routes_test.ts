@@ -147,4 +147,24 @@ routes: [{match: {model: "m-*"}, to: [one]}]
     expect(await askedFor('"m-1"')).toEqual(thrice('one "m-1"'));
     expect(await askedFor('"other"')).toEqual([]);
   });
+
+  test("a route and an upstream may call it otherwise", async () => {
+    weir = await launch({
+      files: {
+        "config.yaml": `auth: {secret_key: s3}
+llm: {base_url: "${llm.url}/v1"}
+upstreams: [{name: one, base_url: "${one.url}/v1", rename: {"big*": "vendor/big"}}]
+routes:
+  - {match: {model: "small"}, to: [llm], rename: {small: tiny}, params_set: {seed: 7}}
+  - {match: {model: "m*"}, to: [one], rename: {m-1: big-1}}
+  - {to: [one]}
+`,
+      },
+    });
+    expect(await askedFor('"small"')).toEqual(thrice('llm "tiny"'));
+    expect(JSON.parse(llm.requests.at(-1)!.body)).toMatchObject({ model: "tiny", seed: 7 });
+    expect(await askedFor('"m-1"')).toEqual(thrice('one "vendor/big"'));
+    expect(await askedFor('"m-2"')).toEqual(thrice('one "m-2"'));
+    expect(await askedFor('"big-2"')).toEqual(thrice('one "vendor/big"'));
+  });
 });

@@ -89,6 +89,8 @@ export class ServerExchange {
    * the answer has not ended. One field for both: exchanges are made for each request.
    */
   #oddBytes: number | null = null;
+  /** What the head tells besides. */
+  #also: Readonly<Record<string, string>> | undefined = undefined;
   #isLast = false;
   /** The body, once all of it is here and nobody has taken it. */
   #whole: BodyBytes | null = null;
@@ -212,6 +214,11 @@ export class ServerExchange {
   /** Before the answer begins: the connection ends with it, and its head says so. */
   closeBehind(): void {
     this.#isLast = true;
+  }
+
+  /** Before the answer begins: its head tells `fields`, too, with names in small letters. */
+  tellAlso(fields: Readonly<Record<string, string>>): void {
+    this.#also = fields;
   }
 
   /** Before `begin`: the head tells a body of `bytes`, whatever comes. */
@@ -467,7 +474,8 @@ export class ServerExchange {
     const carrier = this.#carrier!;
     const { isHttp10 } = this.head;
     // What cannot be said is refused before anything is written.
-    const lines = fields instanceof HeaderBlock ? fields : HeaderBlock.of(fields);
+    const laid = fields instanceof HeaderBlock ? fields : HeaderBlock.of(fields);
+    const lines = this.#also === undefined ? laid : laid.plus(this.#also);
     const wish = lines.connection;
     this.#isLast ||= wish === "close" || framing === "close" || carrier.isLastAnswer(this);
     this.#framing = framing;

@@ -35,7 +35,7 @@ export interface FaultsPlace {
   /** The model that `ask` names, or the default one. */
   readonly modelOf: (ask: Ask) => string;
   /** The name of the source that would answer it, fixtures aside. */
-  readonly sourceOf: (ask: Ask) => string;
+  readonly sourceOf: (ask: Ask, call: Call) => string;
 }
 
 /** Faults in front of `inner`. */
@@ -47,7 +47,7 @@ export function faults(inner: Source, place: FaultsPlace, deps: FaultsDeps): Sou
       if (header === null && deps.rules.length === 0) return inner.answer(ask, call);
       const asked: Asked = {
         model: () => place.modelOf(ask),
-        source: () => place.sourceOf(ask),
+        source: () => place.sourceOf(ask, call),
       };
       const planned = plannedFor(header, { asked, ask, call, deps, ...place });
       if (planned === undefined) return inner.answer(ask, call);

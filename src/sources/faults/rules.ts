@@ -8,14 +8,9 @@ import type { FaultRuleEntry } from "../../config/config.ts";
 import { parseFaults } from "../../config/faults.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { PlannedFault } from "../../core/fault_plan.ts";
-import { fieldText } from "../../lib/http1/field_text.ts";
 import type { Draw } from "../draws.ts";
-import { globOf } from "../glob.ts";
+import { boundedGlob, callMatcher } from "../request_match.ts";
 import { MODEL_CHARS_MAX } from "../route.ts";
-import { keyName } from "../shown_key.ts";
-
-/** A longer value is matched by no pattern, which may take the cube of its length. */
-const VALUE_CHARS_MAX = 1024;
 
 /** What a rule looks at of a request besides the call. */
 export interface Asked {
@@ -35,37 +30,15 @@ export interface Rule {
 /** The rules of the config. */
 export function rulesOf(entries: readonly FaultRuleEntry[]): readonly Rule[] {
   return entries.map(({ match, rate, fault }) => {
-    const { model, path, key, header, source } = match;
-    const tests: ((asked: Asked, call: Call) => boolean)[] = [];
-    const test = (
-      pattern: string,
-      charsMax: number,
-      value: (asked: Asked, call: Call) => string,
-    ) => {
-      const glob = globOf(pattern);
-      tests.push((asked, call) => {
-        const text = value(asked, call);
-        return text.length <= charsMax && glob.test(text);
-      });
-    };
-    if (key !== undefined) test(key, VALUE_CHARS_MAX, (_, call) => keyName(call));
-    if (path !== undefined) test(path, VALUE_CHARS_MAX, (_, call) => pathOf(call));
-    for (const [name, pattern] of Object.entries(header ?? {})) {
-      tests.push((_, { request }) => request?.head.fields.has(name) === true);
-      test(
-        pattern,
-        VALUE_CHARS_MAX,
-        (_, { request }) => fieldText(request?.head.fields.get(name) ?? ""),
-      );
-    }
-    if (model !== undefined) test(model, MODEL_CHARS_MAX, (asked) => asked.model());
-    if (source !== undefined) tests.push((asked) => asked.source() === source);
-    return {
-      // It is about many requests, and not all of their answers can have it.
-      faults: parseFaults(fault).map((one) => ({ ...one, mayMiss: true as const })),
-      rate,
-      matches: (asked, call) => tests.every((holds) => holds(asked, call)),
-    };
+    const { model, source } = match;
+    const fits = callMatcher(match);
+    const glob = model === undefined ? undefined : boundedGlob(model, MODEL_CHARS_MAX);
+    const matches = (asked: Asked, call: Call) =>
+      fits(call) && (glob === undefined || glob(asked.model())) &&
+      (source === undefined || asked.source() === source);
+    // It is about many requests, and not all of their answers can have it.
+    const faults = parseFaults(fault).map((one) => ({ ...one, mayMiss: true as const }));
+    return { faults, rate, matches };
   });
 }
 
@@ -85,8 +58,4 @@ export function strikesOf(
     faults: hit.flatMap(({ rule }) => rule.faults),
     label: `rule ${hit.map(({ at }) => at).join(" ")}`,
   };
-}
-
-function pathOf({ request }: Call): string {
-  return request?.head.target.split("?", 1)[0] ?? "";
 }

@@ -11,6 +11,7 @@ import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
 import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
+import { relayWith } from "../../core/relay_body.ts";
 import { periodEndMs } from "../../core/store.ts";
 import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
@@ -271,9 +272,7 @@ function told(answer: Answer, note: LimitNote, { fieldsOf, others }: Telling): A
   const head = Buffer.allocUnsafe(to - from + lines.length);
   bytes.copy(head, 0, from, to);
   head.write(lines, to - from, "latin1");
-  const fields = new Fields(head, 0, head.length);
-  const { kind, status, isUntilClose = false, body } = answer;
-  return { kind, status, fields, isUntilClose, body };
+  return relayWith(answer, { fields: new Fields(head, 0, head.length) });
 }
 
 function tryAgain(why: string): AppError {

@@ -35,6 +35,8 @@ export interface AttemptLimits {
   readonly headers_timeout_ms: number;
   readonly first_token_timeout_ms: number;
   readonly idle_timeout_ms: number;
+  /** 0 or absent = none. */
+  readonly whole_timeout_ms?: number;
 }
 
 /** Gives the error for a head that must not be passed on; undefined = it is one to pass on. */
@@ -60,9 +62,11 @@ export class Attempt
   readonly #dialect: DialectName;
   /** What is said, where it will be counted; undefined = it will not, or all came at once. */
   #said: SaidText | undefined = undefined;
-  #whole: Uint8Array | undefined = undefined;
+  #wholeBytes: Uint8Array | undefined = undefined;
   /** In place of both, where the body is compressed. */
   #packed: PackedBody | undefined = undefined;
+  /** Of all waits together, where there is such a limit. */
+  readonly #whole: Deadline | undefined;
   readonly #startMs: number;
   readonly #transport: Transport;
   /** Undefined once it is sent: a stream must not hold the megabytes of its question. */
@@ -108,6 +112,8 @@ export class Attempt
     this.#check = check;
     this.#startMs = wheel.nowMs;
     this.#deadline = new Deadline(wheel, abort, limits.section);
+    const hasWhole = (limits.whole_timeout_ms ?? 0) > 0;
+    this.#whole = hasWhole ? new Deadline(wheel, abort, limits.section) : undefined;
   }
 
   get status(): number {
@@ -134,9 +140,9 @@ export class Attempt
 
   said(): string {
     this.#unpack();
-    if (this.#said === undefined && this.#whole !== undefined) {
+    if (this.#said === undefined && this.#wholeBytes !== undefined) {
       this.#said = new SaidText(this.#dialect);
-      this.#said.feed(this.#whole);
+      this.#said.feed(this.#wholeBytes);
     }
     return this.#said?.text() ?? "";
   }
@@ -147,6 +153,7 @@ export class Attempt
     if (signal.aborted) return this.#receiver.onError(signal.reason);
     signal.addEventListener("abort", this);
     this.#deadline.start("headers", this.#limits.headers_timeout_ms);
+    this.#whole?.start("whole", this.#limits.whole_timeout_ms!);
     this.#up.attempt();
     const request = this.#request!;
     this.#request = undefined;
@@ -174,6 +181,7 @@ export class Attempt
       }
       return this.#receiver.onAnswer(this);
     }
+    this.#whole?.stop();
     response.cancel();
     this.#receiver.onError(error);
   }
@@ -182,6 +190,7 @@ export class Attempt
   onError(error: unknown): void {
     this.#call.signal.removeEventListener("abort", this);
     this.#deadline.stop();
+    this.#whole?.stop();
     // Whatever broke, the abort's own reason says why: a time limit, or the client.
     this.#receiver.onError(this.#abort.aborted ? this.#abort.reason : error);
   }
@@ -195,7 +204,7 @@ export class Attempt
     if (this.#packed === undefined) this.#usage.feed(bytes);
     else this.#packed.add(bytes);
     this.#noteEnd();
-    if (this.#call.meter === this && this.#packed === undefined) this.#whole = bytes;
+    if (this.#call.meter === this && this.#packed === undefined) this.#wholeBytes = bytes;
     return bytes;
   }
 
@@ -221,6 +230,7 @@ export class Attempt
 
   cancel(): void {
     this.#deadline.stop();
+    this.#whole?.stop();
     this.#response?.cancel();
     const wasFlowing = this.#sink !== undefined;
     this.#sink = undefined;
@@ -303,6 +313,7 @@ export class Attempt
   /** The upstream's body is whole. */
   #noteEnd(): void {
     this.#deadline.stop();
+    this.#whole?.stop();
     this.#unpack();
     const usage = this.#usage.read();
     if (usage !== undefined) this.#up.usage(usage);
@@ -330,6 +341,7 @@ export class Attempt
     if (sink === undefined) return; // it was cancelled
     this.#sink = undefined;
     this.#deadline.stop();
+    this.#whole?.stop();
     const reason: unknown = this.#abort.aborted ? this.#abort.reason : error;
     this.#noteTold();
     this.#up.end(reason);

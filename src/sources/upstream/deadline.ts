@@ -9,11 +9,12 @@ import type { Abort } from "../../lib/abort.ts";
 import { Ticket, type Wheel } from "../../lib/wheel.ts";
 
 /** The waits of one upstream call, each with a limit of its own in the config. */
-export type Phase = "headers" | "first_token" | "idle";
+export type Phase = "headers" | "first_token" | "idle" | "whole";
 
 const WAITS: Readonly<Record<Phase, string>> = {
   headers: "sent no response headers",
   first_token: "sent no first chunk",
+  whole: "had not finished its answer",
   idle: "was silent between two chunks",
 };
 

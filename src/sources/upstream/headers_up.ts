@@ -38,7 +38,12 @@ export interface Credentials {
   readonly names: readonly string[];
   /** True: the upstream speaks Anthropic's dialect and no other. */
   readonly isAnthropic: boolean;
+  /** Where the key goes; absent = auto: as the upstream's dialect has it. */
+  readonly keyHeader?: KeyHeader | undefined;
 }
+
+/** Where the key goes. */
+export type KeyHeader = "auto" | "authorization" | "x-api-key" | "api-key";
 
 /** What an upstream of Anthropic's dialect must be told, when the client has not. */
 const ANTHROPIC_VERSION = ["anthropic-version", "2023-06-01"] as const;
@@ -55,7 +60,7 @@ export class HeadersUp {
    * out.
    */
   constructor(
-    { apiKey, passesClientKey, passesClient, names, isAnthropic }: Credentials,
+    { apiKey, passesClientKey, passesClient, names, isAnthropic, keyHeader }: Credentials,
     added: Readonly<Record<string, string>>,
   ) {
     const own = Object.entries(added).filter(([name]) => !NOT_UP.has(name.toLowerCase()));
@@ -73,7 +78,9 @@ export class HeadersUp {
           : [["accept-encoding", "identity"] as const]),
         ["via", via === null || hops.has("via") ? VIA : `${via}, ${VIA}`],
         ...(isAnthropic && !client.has("anthropic-version") ? [ANTHROPIC_VERSION] : []),
-        ...keyFields(apiKey, isAnthropic, client),
+        ...(keyHeader === undefined || keyHeader === "auto"
+          ? keyFields(apiKey, isAnthropic, client)
+          : keyField(apiKey, keyHeader)),
       ];
       return {
         passes: (name) =>
@@ -103,6 +110,11 @@ function keyFields(apiKey: string, isAnthropic: boolean, client: Fields): readon
     ...(own ? [["x-api-key", apiKey] as const] : []),
     ...(isAnthropic ? [] : [["authorization", `Bearer ${apiKey}`] as const]),
   ];
+}
+
+function keyField(apiKey: string, name: Exclude<KeyHeader, "auto">): readonly Field[] {
+  if (apiKey === "") return [];
+  return [[name, name === "authorization" ? `Bearer ${apiKey}` : apiKey]];
 }
 
 /** The head that was looked at last: one that comes again is the same. */

@@ -10,7 +10,7 @@ import { AppError } from "../../core/errors.ts";
 import { Http1Client } from "../../lib/http1/client.ts";
 import { Http1Error, type Http1ErrorCode } from "../../lib/http1/error.ts";
 import type { Wheel } from "../../lib/wheel.ts";
-import { closedUnsaid, type Resend, type Transport, unreachable } from "./transport.ts";
+import { closedUnsaid, type Resend, type Transport, unreachable, urlBelow } from "./transport.ts";
 
 /** Where the upstream is; from the `llm` section of the config. */
 export interface Http1TransportOptions {
@@ -25,15 +25,18 @@ export interface Http1TransportOptions {
   /** Default auto. */
   readonly resend?: Resend;
   readonly wheel: Wheel;
+  /** Milliseconds until a connection must be ready, TLS included. Default 10 000. */
+  readonly connectMs?: number;
 }
 
 /** The transport on pooled sockets, without any cap on streams but the pool's. */
 export function http1Transport(options: Http1TransportOptions): Transport {
-  const { base_url, configKey, ca, resend = "auto", wheel } = options;
+  const { base_url, configKey, ca, resend = "auto", wheel, connectMs } = options;
   const client = new Http1Client({
     origin: base_url,
     wheel,
     resend,
+    ...(connectMs === undefined ? {} : { connectMs }),
     ca: ca === "" ? undefined : [...rootCertificates, ca].join("\n"),
     connectionsMax: 65_535,
     // As many as nginx is given beside it. With the 256 of the client, 512 clients at once had every
@@ -46,12 +49,14 @@ export function http1Transport(options: Http1TransportOptions): Transport {
       return failed(base_url, configKey, error);
     },
   });
-  const basePath = new URL(base_url).pathname.replace(/\/$/, "");
+  const base = new URL(base_url);
+  const basePath = base.pathname.replace(/\/$/, "");
+  const below = urlBelow(base_url);
 
   /** As `URL` would spell it, which takes its time for what most often is nothing to be done. */
   function fullPath(path: string): string {
-    if (PLAIN_PATH.test(path)) return basePath + path;
-    const { pathname, search } = new URL(base_url + path);
+    if (PLAIN_PATH.test(path)) return basePath + path + base.search;
+    const { pathname, search } = new URL(below(path));
     return pathname + search;
   }
 

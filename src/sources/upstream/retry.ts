@@ -8,7 +8,8 @@
 import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
-import { backoffMs, retryAfterMs } from "../../lib/backoff.ts";
+import { fullJitterMs, retryAfterMs } from "../../lib/backoff.ts";
+import type { RetryBudget } from "../../lib/retry_budget.ts";
 import { isUnreachable } from "./transport.ts";
 import type { AnswerReceiver, EagerSource } from "./upstream.ts";
 
@@ -18,6 +19,8 @@ export interface RetryOptions {
   readonly retries: number;
   readonly random: () => number;
   readonly wallMs: () => number;
+  /** What all upstreams have together for asking again; absent = there is no end of it. */
+  readonly budget?: RetryBudget;
 }
 
 /**
@@ -76,6 +79,7 @@ class Retrying implements AnswerReceiver {
   }
 
   run(): Answer | Promise<Answer> {
+    this.#options.budget?.earn();
     this.#try();
     if (this.#answer !== undefined) return this.#answer;
     return new Promise((resolve, reject) => {
@@ -107,15 +111,17 @@ class Retrying implements AnswerReceiver {
     const { random, wallMs } = this.#options;
     const askedMs = retryAfterMs(answer.fields, wallMs());
     if (askedMs === Infinity) return this.#succeed(answer); // more patience than weir has
+    if (!this.#takeTry()) return this.#succeed(answer);
     answer.body.cancel();
-    this.#tryAgain(`status ${answer.status}`, askedMs ?? backoffMs(this.#attempts, random));
+    this.#tryAgain(`status ${answer.status}`, askedMs ?? fullJitterMs(this.#attempts, random));
   }
 
   /** Of the source. */
   onError(error: unknown): void {
     if (!isUnreachable(error)) return this.#fail(error);
     if (!this.#mayTryAgain()) return this.#fail(this.#isBodyHere ? error : goneBody(error));
-    this.#tryAgain(error.message, backoffMs(this.#attempts, this.#options.random));
+    if (!this.#takeTry()) return this.#fail(error);
+    this.#tryAgain(error.message, fullJitterMs(this.#attempts, this.#options.random));
   }
 
   /**
@@ -125,6 +131,13 @@ class Retrying implements AnswerReceiver {
   #mayTryAgain(): boolean {
     return this.#attempts <= this.#options.retries && !this.#call.leaving.aborted &&
       this.#isBodyHere;
+  }
+
+  /** False: too much is asked again already. */
+  #takeTry(): boolean {
+    const isThere = this.#options.budget?.take() !== false;
+    if (!isThere) this.#call.engine.watch({ kind: "retry_forgone" });
+    return isThere;
   }
 
   get #isBodyHere(): boolean {

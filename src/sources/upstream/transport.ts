@@ -104,6 +104,7 @@ export interface FetchTransportOptions extends FetchRoute {
  */
 export function fetchTransport(options: FetchTransportOptions): Transport {
   const { base_url, configKey, resend } = options;
+  const below = urlBelow(base_url);
   const route = { ...routeOf(options), decompress: false, redirect: "manual" } as const;
 
   async function ask(request: TransportRequest): Promise<TransportResponse> {
@@ -119,7 +120,7 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
         signal: signal instanceof AbortSignal ? signal : signal.toSignal(),
         ...route,
       };
-      const asked = fetch(base_url + path, init as RequestInit);
+      const asked = fetch(below(path), init as RequestInit);
       tap?.onSent(); // `fetch` does not tell
       response = await asked;
     } catch (cause) {
@@ -177,6 +178,28 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
     },
     close() {},
   };
+}
+
+/**
+ * The URL of a path below `base_url`, which may have a query: that goes with each path, but for names
+ * that the path has in its own query.
+ */
+export function urlBelow(base_url: string): (path: string) => string {
+  const at = base_url.indexOf("?");
+  if (at < 0) return (path) => base_url + path;
+  const base = base_url.slice(0, at);
+  const fields = base_url.slice(at + 1).split("&");
+  return (path) => {
+    const asked = path.indexOf("?");
+    if (asked < 0) return `${base}${path}?${fields.join("&")}`;
+    const own = new Set(path.slice(asked + 1).split("&").map(nameIn));
+    const rest = fields.filter((field) => !own.has(nameIn(field)));
+    return base + path + rest.map((field) => `&${field}`).join("");
+  };
+}
+
+function nameIn(field: string): string {
+  return field.split("=", 1)[0]!;
 }
 
 /** `fetch` on the same route, for whoever sets time limits of their own. */

@@ -15,7 +15,8 @@ import { basicOf } from "../../lib/userinfo.ts";
 import type { WireTap } from "../../lib/http1/call.ts";
 import { type Asked, AskWriter } from "./asked.ts";
 import { Attempt, type AttemptLimits, type HeadCheck, type RelayReceiver } from "./attempt.ts";
-import { hasPassedWeir, HeadersUp } from "./headers_up.ts";
+import { hasPassedWeir, HeadersUp, type KeyHeader } from "./headers_up.ts";
+import type { KeyTurns } from "./key_turns.ts";
 import { redirectError } from "./redirect.ts";
 import type { Speaks } from "./speaks.ts";
 import type { StreamOptions } from "./stream_options.ts";
@@ -31,6 +32,10 @@ export interface UpstreamOptions extends AttemptLimits {
   /** The config key that says so. */
   readonly urlKey: string;
   readonly api_key: string;
+  /** Further keys, used in turn with it; absent = none. */
+  readonly api_keys?: readonly string[];
+  /** Where the key goes; absent = auto. */
+  readonly api_key_header?: KeyHeader;
   /** The model when a request names none; "" = none. */
   readonly model_id: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -72,13 +77,17 @@ export class Upstream implements EagerSource {
   readonly #host: string;
   /** Redirects are answers of what is no API of a model, and errors of what is. */
   readonly #check: HeadCheck | undefined;
-  readonly #untraced: HeadersUp;
+  /** For each key. */
+  readonly #untraced: readonly HeadersUp[];
+  readonly #keys: readonly string[];
+  readonly #turns: KeyTurns | undefined;
 
   constructor(
     options: UpstreamOptions,
     transport: Transport,
     speaks: Speaks,
     streamOptions: StreamOptions,
+    turnsOf?: (count: number) => KeyTurns,
   ) {
     this.#options = options;
     this.asks = new AskWriter(options.model_id, speaks, streamOptions);
@@ -88,7 +97,9 @@ export class Upstream implements EagerSource {
     const { base_url, urlKey } = options;
     const isOfModels = !speaks.has("chatgpt_web");
     this.#check = isOfModels ? (head) => redirectError(head, base_url, urlKey) : undefined;
-    this.#untraced = this.#headersUp({});
+    this.#keys = keysOf(options);
+    this.#untraced = this.#keys.map((key) => this.#headersUp(key, {}));
+    if (this.#keys.length > 1) this.#turns = turnsOf?.(this.#keys.length);
   }
 
   /** Rejects with an `AppError` when the upstream gave nothing that could be passed down. */
@@ -112,15 +123,49 @@ export class Upstream implements EagerSource {
    * @throws {AppError} when it must not be asked.
    */
   send(asked: Asked, call: Call, receiver: RelayReceiver, tap?: RequestTap): void {
+    if (asked.isOwn && hasPassedWeir(asked.fields)) throw loopDetected();
+    const turns = this.#turns;
+    if (turns === undefined) return this.#sendWith(0, asked, call, receiver, tap);
+    const key = turns.next();
+    this.#sendWith(key, asked, call, {
+      onAnswer: (relay) => this.#take(relay, key, asked, call, receiver, tap),
+      onError: (error) => receiver.onError(error),
+    }, tap);
+  }
+
+  /** `relay`, an answer to `key`; what that key may not ask is asked with another one at once. */
+  #take(
+    relay: Relay,
+    key: number,
+    asked: Asked,
+    call: Call,
+    receiver: RelayReceiver,
+    tap: RequestTap | undefined,
+  ): void {
+    const turns = this.#turns!;
+    const mayGoOn = turns.rests(key, relay.status, relay.fields) && turns.isAwake &&
+      asked.upload?.canStart !== false && tap === undefined && !call.leaving.aborted;
+    if (!mayGoOn) return receiver.onAnswer(relay);
+    relay.body.cancel();
+    this.send(asked, call, receiver);
+  }
+
+  /** Asks with one of the keys. */
+  #sendWith(
+    key: number,
+    asked: Asked,
+    call: Call,
+    receiver: RelayReceiver,
+    tap: RequestTap | undefined,
+  ): void {
     const { dialect, method, path, fields, body, upload } = asked;
-    if (asked.isOwn && hasPassedWeir(fields)) throw loopDetected();
     const up = UpstreamCall.of(call, this.#host);
     up.method = method;
     const signal = new Abort();
     const request = {
       method,
       path,
-      fields: this.#headersFor(up).of(fields),
+      fields: this.#headersFor(key, up).of(fields),
       body,
       upload,
       signal,
@@ -139,12 +184,15 @@ export class Upstream implements EagerSource {
     ).run();
   }
 
-  #headersFor({ traceHeaders }: UpstreamCall): HeadersUp {
-    return traceHeaders === undefined ? this.#untraced : this.#headersUp(traceHeaders);
+  #headersFor(key: number, { traceHeaders }: UpstreamCall): HeadersUp {
+    return traceHeaders === undefined
+      ? this.#untraced[key]!
+      : this.#headersUp(this.#keys[key]!, traceHeaders);
   }
 
-  #headersUp(trace: Readonly<Record<string, string>>): HeadersUp {
-    const { base_url, api_key, passesClientKey, passesClient, headers, headers_up } = this.#options;
+  /** `api_key`: the key that is shown; "" = none. */
+  #headersUp(api_key: string, trace: Readonly<Record<string, string>>): HeadersUp {
+    const { base_url, passesClientKey, passesClient, headers, headers_up } = this.#options;
     const isAnthropic = this.#speaks.asked?.name === "anthropic_messages";
     const credentials = {
       apiKey: api_key,
@@ -152,11 +200,18 @@ export class Upstream implements EagerSource {
       passesClient,
       names: headers_up,
       isAnthropic,
+      keyHeader: this.#options.api_key_header,
     };
     const basic = api_key === "" ? basicOf(base_url) : "";
     const own = basic === "" ? headers : { authorization: basic, ...headers };
     return new HeadersUp(credentials, { ...trace, ...own });
   }
+}
+
+/** The keys of an upstream, each once; "" alone = it has none. */
+export function keysOf({ api_key, api_keys = [] }: Pick<UpstreamOptions, "api_key" | "api_keys">) {
+  const keys = [...new Set([api_key, ...api_keys])].filter((key) => key !== "");
+  return keys.length === 0 ? [""] : keys;
 }
 
 function loopDetected(): AppError {

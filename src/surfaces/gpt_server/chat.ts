@@ -22,6 +22,7 @@ const BARE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "forbidden",
   "key_forbidden",
   "upstream_unreachable",
+  "upstream_open",
 ]);
 
 /** Makes the surface. */

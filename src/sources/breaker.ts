@@ -1,0 +1,205 @@
+/**
+ * A circuit breaker: a source that fails too often is left alone for a while, and then tried with one
+ * question at a time.
+ *
+ * @module
+ */
+
+import type { Answer, Source } from "../core/answer.ts";
+import { AppError } from "../core/errors.ts";
+import type { BreakerState, Watch } from "../core/events.ts";
+import type { Call } from "../core/exchange.ts";
+import { whenOver } from "./over.ts";
+
+/** When it opens, and for how long; from the config. */
+export interface BreakerRules {
+  /** The share of questions that must have failed; 0 = it never opens. */
+  readonly breaker_share: number;
+  /** Of so many questions at least. */
+  readonly breaker_min: number;
+  /** In a time of this length. */
+  readonly breaker_window_ms: number;
+  /** How long it stays open. */
+  readonly breaker_open_ms: number;
+}
+
+/** The window moves on in steps of so many parts of it. */
+const SLOTS = 10;
+
+/** One may be bad luck. */
+const PROBES_MISSED_MAX = 2;
+
+/** What happened in one part of the window. */
+interface Slot {
+  /** Counts parts since the clock began. */
+  part: number;
+  asked: number;
+  failed: number;
+}
+
+/** The breaker of one upstream. */
+export class Breaker {
+  readonly #name: string;
+  readonly #rules: BreakerRules;
+  readonly #nowMs: () => number;
+  readonly #watch: Watch;
+  readonly #slots: Slot[] = Array.from(
+    { length: SLOTS },
+    () => ({ part: -1, asked: 0, failed: 0 }),
+  );
+  #state: BreakerState = "closed";
+  #openUntilMs = 0;
+  #isProbing = false;
+  /** Probes that have failed, one after the other. */
+  #missed = 0;
+
+  /** `name`: what the upstream is called. `nowMs`: a clock that never goes back. */
+  constructor(name: string, rules: BreakerRules, nowMs: () => number, watch: Watch) {
+    this.#name = name;
+    this.#rules = rules;
+    this.#nowMs = nowMs;
+    this.#watch = watch;
+  }
+
+  /** What it is now: one that has been open for long enough is half open, though nobody has asked since. */
+  get state(): BreakerState {
+    return this.#state === "open" && this.#nowMs() >= this.#openUntilMs ? "half_open" : this.#state;
+  }
+
+  /** Milliseconds until the next question may go; 0 = now. */
+  get waitMs(): number {
+    if (this.#state === "closed") return 0;
+    if (this.#state === "open") return Math.max(0, this.#openUntilMs - this.#nowMs());
+    return this.#isProbing ? this.#rules.breaker_open_ms : 0;
+  }
+
+  /** Lets a question go, whose outcome is to be told; false = it must not go. */
+  admit(): boolean {
+    if (this.#state === "closed") return true;
+    if (this.waitMs > 0) return false;
+    this.#turn("half_open");
+    this.#isProbing = true;
+    return true;
+  }
+
+  /** A question went well. */
+  succeed(): void {
+    if (this.#state === "closed") return this.#note(1, 0);
+    if (this.#state !== "half_open") return; // it was asked before the breaker opened
+    this.#close();
+  }
+
+  /** A question failed. `isLate`: it had been told to go well. */
+  fail(isLate = false): void {
+    if (this.#state === "half_open" && !isLate) return this.#open();
+    if (this.#state !== "closed") return;
+    this.#note(isLate ? 0 : 1, 1);
+    const { breaker_share, breaker_min } = this.#rules;
+    const first = this.#part - SLOTS + 1;
+    let [asked, failed] = [0, 0];
+    for (const slot of this.#slots) {
+      if (slot.part < first) continue;
+      asked += slot.asked;
+      failed += slot.failed;
+    }
+    if (asked >= breaker_min && failed >= asked * breaker_share) this.#open();
+  }
+
+  /** Somebody has asked whether it is there. Twice in vain, and it opens, whatever clients meet. */
+  probed(isThere: boolean): void {
+    this.#missed = isThere ? 0 : this.#missed + 1;
+    if (isThere && this.#state !== "closed") this.#close();
+    if (this.#missed >= PROBES_MISSED_MAX) this.#open();
+  }
+
+  /** A question that was let go tells nothing: whoever asked has left. */
+  forget(): void {
+    this.#isProbing = false;
+  }
+
+  get #part(): number {
+    return Math.floor(this.#nowMs() * SLOTS / this.#rules.breaker_window_ms);
+  }
+
+  #note(asked: number, failed: number): void {
+    const part = this.#part;
+    const slot = this.#slots[part % SLOTS]!;
+    if (slot.part !== part) {
+      slot.part = part;
+      slot.asked = slot.failed = 0;
+    }
+    slot.asked += asked;
+    slot.failed += failed;
+  }
+
+  #close(): void {
+    for (const slot of this.#slots) slot.part = -1;
+    this.#turn("closed");
+  }
+
+  #open(): void {
+    this.#openUntilMs = this.#nowMs() + this.#rules.breaker_open_ms;
+    this.#turn("open");
+  }
+
+  #turn(state: BreakerState): void {
+    this.#isProbing = false;
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#watch({ kind: "breaker_turned", upstream: this.#name, state });
+  }
+}
+
+/** `source` behind `breaker`, which it is told of what becomes of each question. */
+export function broken(source: Source, breaker: Breaker, upstream: string): Source {
+  return {
+    name: source.name,
+    answer(ask, call) {
+      if (!breaker.admit()) throw openError(upstream, breaker.waitMs);
+      const take = (answer: Answer) => taken(answer, call, breaker);
+      const fail = (error: unknown): never => {
+        tell(error, call, breaker);
+        throw error;
+      };
+      try {
+        const answer = source.answer(ask, call);
+        return answer instanceof Promise ? answer.then(take, fail) : take(answer);
+      } catch (error) {
+        return fail(error);
+      }
+    },
+  };
+}
+
+/** An answer that begins well may still break off. */
+function taken(answer: Answer, call: Call, breaker: Breaker): Answer {
+  if (answer.kind === "relay" && answer.status >= 500) {
+    breaker.fail();
+    return answer;
+  }
+  breaker.succeed();
+  return whenOver(answer, call, (error) => {
+    if (!call.signal.aborted && isOfUpstream(error)) breaker.fail(true);
+  });
+}
+
+function tell(error: unknown, { signal }: Call, breaker: Breaker): void {
+  if (signal.aborted) return breaker.forget();
+  if (isOfUpstream(error)) breaker.fail();
+  else if (error instanceof AppError && error.code === "upstream_full") breaker.forget();
+  else breaker.succeed();
+}
+
+/** True when an upstream failed, and not its client. */
+function isOfUpstream(error: unknown): boolean {
+  return error instanceof AppError && error.code.startsWith("upstream_") && error.status >= 500 &&
+    error.code !== "upstream_full";
+}
+
+function openError(upstream: string, waitMs: number): AppError {
+  return new AppError(
+    "upstream_open",
+    `The upstream ${upstream} has failed too often: it is not asked for the time being`,
+    { headers: { "retry-after": String(Math.max(1, Math.ceil(waitMs / 1000))) } },
+  );
+}

@@ -1,0 +1,204 @@
+/**
+ * The models that routes can serve: what their upstreams list, as far as the routes lead there, and the
+ * names that routes and upstreams know by themselves.
+ *
+ * @module
+ */
+
+import type { Answer, Ask, Relay, Source } from "../core/answer.ts";
+import { AppError } from "../core/errors.ts";
+import type { Call } from "../core/exchange.ts";
+import { gatherBody, KnownBody } from "../core/relay_body.ts";
+import { Fields } from "../lib/http1/fields.ts";
+import { branchOf } from "./branch.ts";
+import type { Target } from "./fallback.ts";
+import { boundedGlob } from "./request_match.ts";
+import { MODEL_CHARS_MAX } from "./route.ts";
+
+/** An upstream that has not listed its models by then has none, as far as the list goes. */
+const LIST_MS = 5_000;
+const LIST_BYTES_MAX = 16 * 1024 * 1024;
+
+/** One model, as an upstream lists it. */
+export type Model = Readonly<Record<string, unknown>> & { readonly id: string };
+
+/** Where requests for some models go. */
+export interface ModelRow {
+  /** A name in which `*` stands for any characters; undefined = every model. */
+  readonly model: string | undefined;
+  /** True when it is for all requests for these models, whatever else they say. */
+  readonly isForAll: boolean;
+  readonly targets: readonly ListedTarget[];
+  /** Names that it knows, too. */
+  readonly aliases: readonly string[];
+}
+
+/** One that may be asked. */
+export interface ListedTarget extends Target {
+  /** Names that it knows besides those that it lists. */
+  readonly aliases: readonly string[];
+  /** What it serves, where that is known here; absent = it is asked. */
+  readonly own?: OwnModels;
+}
+
+/** Models that are known here. */
+export interface OwnModels {
+  list(): readonly Model[];
+  /** @throws {AppError} when there is no such model. */
+  one(id: string): object;
+}
+
+interface Row extends ModelRow {
+  readonly fits: (model: string) => boolean;
+}
+
+/**
+ * Lists the models of `rows`, of which the first that fits a model counts; and passes on what is asked
+ * of one model to where its requests go.
+ */
+export function modelLists(rows: readonly ModelRow[]): Source {
+  const made: readonly Row[] = rows.map((row) => ({
+    ...row,
+    fits: row.model === undefined ? () => true : boundedGlob(row.model, MODEL_CHARS_MAX),
+  }));
+  return {
+    name: rows[0]!.targets[0]!.source.name,
+    answer(ask, call) {
+      const path = ask.wire!.path.split("?", 1)[0]!;
+      const name = /^\/models\/(.+)$/.exec(path)?.[1];
+      if (name === undefined) return listed(made, ask, call);
+      const id = decodeURIComponent(name);
+      const { own, source } = made.find(({ fits }) => fits(id))!.targets[0]!;
+      return own === undefined ? source.answer(ask, call) : told(own.one(id), call);
+    },
+  };
+}
+
+async function listed(rows: readonly Row[], ask: Ask, call: Call): Promise<Answer> {
+  const targets = new Map(rows.flatMap(({ targets }) => targets).map((one) => [one.name, one]));
+  const lists = new Map(
+    await Promise.all(
+      [...targets.values()].map(async (target) =>
+        [target.name, await modelsOf(target, ask, call)] as const
+      ),
+    ),
+  );
+  if (call.signal.aborted) throw call.signal.reason;
+  if ([...lists.values()].every((list) => list === undefined)) {
+    throw new AppError("upstream_broken", "No upstream has listed its models");
+  }
+  const mayAsk = allowed(call);
+  const found = new Map<string, Model>();
+  for (const row of rows) {
+    const own = row.aliases.map((id): Model => ({
+      id,
+      object: "model",
+      created: 0,
+      owned_by: "weir",
+    }));
+    for (const model of [...own, ...row.targets.flatMap(({ name }) => lists.get(name) ?? [])]) {
+      const { id } = model;
+      if (!found.has(id) && mayAsk(id) && leadsTo(rows, id, row)) found.set(id, model);
+    }
+  }
+  const data = [...found.values()];
+  return told({ object: "list", data }, call);
+}
+
+/** `value` as an upstream would say it. */
+function told(value: object, call: Call): Relay {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+  const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
+  const fields = Fields.of([["content-type", "application/json"]]);
+  return { kind: "relay", status: 200, fields, body };
+}
+
+/** True when some request for the model `id` takes `row`. */
+function leadsTo(rows: readonly Row[], id: string, row: Row): boolean {
+  for (const one of rows) {
+    if (!one.fits(id)) continue;
+    if (one === row) return true;
+    if (one.isForAll) return false;
+  }
+  return false;
+}
+
+/** Which models the key of the client may ask. */
+function allowed({ key }: Call): (model: string) => boolean {
+  const globs = key?.rules.models ?? [];
+  const fits = globs.map((glob) => boundedGlob(glob, MODEL_CHARS_MAX));
+  return (model) => fits.length === 0 || fits.some((one) => one(model));
+}
+
+/** What `target` lists; undefined = it does not. */
+async function modelsOf(
+  target: ListedTarget,
+  ask: Ask,
+  call: Call,
+): Promise<readonly Model[] | undefined> {
+  const aliases = target.aliases.map((id): Model => ({
+    ...{ id, object: "model", created: 0, owned_by: target.name },
+  }));
+  if (target.own !== undefined) return [...target.own.list(), ...aliases];
+  const branch = branchOf(call);
+  const { wheel } = call.engine;
+  const listing = read(target.source, ask, branch.call);
+  const isLate = await Promise.race([
+    listing.then(() => false, () => false),
+    wheel.until(wheel.nowMs + LIST_MS, call.signal),
+  ]);
+  if (isLate) {
+    branch.abandon(new AppError("upstream_timeout", "It has not listed its models in time"));
+  }
+  try {
+    return [...await listing, ...aliases];
+  } catch (error) {
+    branch.call.upstream?.end(error);
+    return aliases.length > 0 ? aliases : undefined;
+  }
+}
+
+/** The models in the list of `source`. Rejects when it gives none. */
+async function read(source: Source, ask: Ask, call: Call): Promise<readonly Model[]> {
+  const wire = ask.wire!;
+  const fields = wire.fields.with({
+    ...{ "accept-encoding": null, "if-none-match": null, "if-modified-since": null, range: null },
+  });
+  const question: Ask = {
+    model: () => ask.model(),
+    turn: () => ask.turn(),
+    wire: { ...wire, path: "/models", fields },
+  };
+  const answer = await source.answer(question, call);
+  if (answer.kind !== "relay") throw new TypeError("A list of models is a relay");
+  const { bytes, error } = await gatherBody(answer.body, call.signal, LIST_BYTES_MAX);
+  call.upstream?.end(error);
+  if (error !== undefined) throw error;
+  return modelsIn(answer, bytes);
+}
+
+/** @throws {AppError} when the answer is no list. */
+function modelsIn({ status }: Relay, bytes: Uint8Array): readonly Model[] {
+  if (status === 200) {
+    const value = parsed(new TextDecoder().decode(bytes));
+    if (
+      typeof value === "object" && value !== null && "data" in value && Array.isArray(value.data)
+    ) {
+      return value.data.filter(isModel);
+    }
+  }
+  throw new AppError("upstream_broken", `The upstream's list of models has the status ${status}`);
+}
+
+function isModel(value: unknown): value is Model {
+  return typeof value === "object" && value !== null && "id" in value &&
+    typeof value.id === "string";
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,236 @@
+import { describe, expect, test } from "bun:test";
+import { type Answer, askOf, type PieceSink } from "../../src/core/answer.ts";
+import { AppError, clientLeft } from "../../src/core/errors.ts";
+import type { BreakerState, Event } from "../../src/core/events.ts";
+import { Exchange } from "../../src/core/exchange.ts";
+import { KnownBody } from "../../src/core/relay_body.ts";
+import { Fields } from "../../src/lib/http1/fields.ts";
+import { Breaker, type BreakerRules, broken } from "../../src/sources/breaker.ts";
+import { makeEngine, TURN } from "./upstream/rig.ts";
+
+const RULES: BreakerRules = {
+  breaker_share: 0.5,
+  breaker_min: 4,
+  breaker_window_ms: 1000,
+  breaker_open_ms: 500,
+};
+
+/** A breaker whose clock the test moves, and what it has told. */
+function breakerOf(rules: Partial<BreakerRules> = {}) {
+  const clock = { nowMs: 1_000_000 };
+  const turns: BreakerState[] = [];
+  const watch = (event: Event) => {
+    if (event.kind === "breaker_turned") turns.push(event.state);
+  };
+  return {
+    clock,
+    turns,
+    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch),
+  };
+}
+
+/** What happens: "+" goes well, "-" fails, a number lets so many milliseconds pass. */
+function play(
+  { breaker, clock }: ReturnType<typeof breakerOf>,
+  ...acts: readonly (string | number)[]
+) {
+  for (const act of acts) {
+    if (typeof act === "number") clock.nowMs += act;
+    else {
+      for (const one of act) {
+        expect(breaker.admit()).toBe(true);
+        if (one === "+") breaker.succeed();
+        else breaker.fail();
+      }
+    }
+  }
+}
+
+describe("Breaker", () => {
+  const rows:
+    readonly (readonly [name: string, acts: readonly (string | number)[], BreakerState])[] = [
+      ["too few questions", ["---"], "closed"],
+      ["a share that is too small", ["+++--"], "closed"],
+      ["the share, of the least number", ["++--"], "open"],
+      ["only failures", ["----"], "open"],
+      ["failures that a window divides", ["--", 1001, "--"], "closed"],
+      ["failures over a window's seams", ["--", 450, "--"], "open"],
+      ["what went well has moved out of the window", ["++++++", 1001, "----"], "open"],
+      ["the same window is read by its parts", ["-", 300, "-", 300, "-", 300, "-"], "open"],
+      [
+        "what is older than the window by a part is forgotten",
+        ["-", 400, "-", 400, "-", 400, "-"],
+        "closed",
+      ],
+    ];
+  for (const [name, acts, state] of rows) {
+    test(`${name}: ${state}`, () => {
+      const rig = breakerOf();
+      play(rig, ...acts);
+      expect(rig.breaker.state).toBe(state);
+      expect(rig.turns).toEqual(state === "open" ? ["open"] : []);
+    });
+  }
+
+  test("open, it lets nothing go; then one at a time", () => {
+    const rig = breakerOf();
+    const { breaker, clock, turns } = rig;
+    play(rig, "----");
+    expect([breaker.admit(), breaker.waitMs]).toEqual([false, 500]);
+    clock.nowMs += 499;
+    expect([breaker.admit(), breaker.state]).toEqual([false, "open"]);
+    clock.nowMs += 1;
+    expect([breaker.state, breaker.waitMs]).toEqual(["half_open", 0]);
+    expect([breaker.admit(), breaker.admit(), breaker.state]).toEqual([true, false, "half_open"]);
+    breaker.forget(); // whoever asked has left
+    expect([breaker.admit(), breaker.admit()]).toEqual([true, false]);
+    breaker.fail();
+    expect([breaker.state, breaker.admit()]).toEqual(["open", false]);
+    clock.nowMs += 500;
+    expect(breaker.admit()).toBe(true);
+    breaker.succeed();
+    expect([breaker.state, breaker.admit(), breaker.admit()]).toEqual(["closed", true, true]);
+    expect(turns).toEqual(["open", "half_open", "open", "half_open", "closed"]);
+  });
+
+  test("closed again, it has forgotten what was", () => {
+    const rig = breakerOf();
+    play(rig, "----", 500, "+", "---");
+    expect(rig.breaker.state).toBe("closed");
+    play(rig, "-");
+    expect(rig.breaker.state).toBe("open");
+  });
+
+  test("what was asked before it opened neither closes it nor opens it for longer", () => {
+    const rig = breakerOf();
+    const { breaker, clock } = rig;
+    play(rig, "----", 400);
+    breaker.succeed();
+    breaker.fail();
+    expect([breaker.state, breaker.waitMs]).toEqual(["open", 100]);
+    clock.nowMs += 100;
+    expect(breaker.admit()).toBe(true);
+    breaker.fail(true);
+    expect(breaker.state).toBe("half_open");
+  });
+});
+
+test("two probes in vain open it, and one that is answered closes it", () => {
+  const { breaker, clock, turns } = breakerOf();
+  breaker.probed(false);
+  breaker.probed(true);
+  breaker.probed(false);
+  expect(breaker.state).toBe("closed");
+  breaker.probed(false);
+  expect(breaker.state).toBe("open");
+  clock.nowMs += 400;
+  breaker.probed(false); // stays open from here
+  clock.nowMs += 400;
+  expect([breaker.state, breaker.admit()]).toEqual(["open", false]);
+  breaker.probed(true);
+  expect([breaker.state, breaker.admit()]).toEqual(["closed", true]);
+  expect(turns).toEqual(["open", "closed"]);
+});
+
+const engine = makeEngine();
+const ask = askOf(TURN);
+const FAILED = new AppError("upstream_timeout", "no");
+
+function relay(status: number): Answer {
+  const body = new KnownBody([{ bytes: new Uint8Array(3), atUs: 0 }], "end", engine.wheel);
+  return { kind: "relay", status, fields: Fields.NONE, body };
+}
+
+describe("broken()", () => {
+  /** How an answer comes about, and whether the upstream has failed. */
+  const rows: readonly (readonly [name: string, () => Answer | Promise<Answer>, boolean])[] = [
+    ["200", () => relay(200), false],
+    ["404", () => relay(404), false],
+    ["429, which rests a key", () => relay(429), false],
+    ["500", () => relay(500), true],
+    ["503 in a while", () => Promise.resolve(relay(503)), true],
+    ["a time limit", () => Promise.reject(FAILED), true],
+    ["a refusal in another dialect", () => {
+      throw new AppError("upstream_refused", "no", { status: 400 });
+    }, false],
+    ["an error of weir's own", () => {
+      throw new AppError("loop_detected", "no");
+    }, false],
+  ];
+  for (const [name, answer, hasFailed] of rows) {
+    test(`${name}: ${hasFailed ? "it opens" : "it stays closed"}`, async () => {
+      const { breaker } = breakerOf({ breaker_min: 1, breaker_share: 1 });
+      const source = broken({ name: "s", answer }, breaker, "one");
+      const call = new Exchange(engine, "test", { method: "POST" });
+      await (async () => await source.answer(ask, call))().catch(() => {});
+      expect(breaker.state).toBe(hasFailed ? "open" : "closed");
+    });
+  }
+
+  test("an answer that breaks off has failed, and counts once", async () => {
+    const { breaker } = breakerOf({ breaker_min: 3, breaker_share: 1 });
+    let sink: PieceSink | undefined;
+    const body = { ...relay(200) } as Extract<Answer, { kind: "relay" }>;
+    const flowing = {
+      ...body,
+      body: {
+        whole: () => undefined,
+        flow: (to: PieceSink) => void (sink = to),
+        pause() {},
+        resume() {},
+        cancel() {},
+      },
+    };
+    const source = broken({ name: "s", answer: () => flowing }, breaker, "one");
+    for (let i = 0; i < 3; i++) {
+      expect(breaker.state).toBe("closed");
+      const answer = await source.answer(ask, new Exchange(engine, "test", { method: "POST" }));
+      if (answer.kind !== "relay") return expect.unreachable();
+      answer.body.flow({ onPiece() {}, onEnd() {} });
+      sink!.onEnd("fin", FAILED);
+    }
+    expect(breaker.state).toBe("open");
+  });
+
+  test("a client that leaves is no failure", async () => {
+    const { breaker } = breakerOf({ breaker_min: 1, breaker_share: 1 });
+    const call = new Exchange(engine, "test", { method: "POST" });
+    const source = broken(
+      {
+        name: "s",
+        answer() {
+          call.abort(clientLeft());
+          return Promise.reject(FAILED);
+        },
+      },
+      breaker,
+      "one",
+    );
+    await Promise.resolve(source.answer(ask, call)).catch(() => {});
+    expect(breaker.state).toBe("closed");
+  });
+
+  test("open, it says so and when to come again, and asks nobody", async () => {
+    const { breaker } = breakerOf({ breaker_min: 1, breaker_open_ms: 1500 });
+    let asked = 0;
+    const source = broken(
+      {
+        name: "s",
+        answer() {
+          asked++;
+          return relay(500);
+        },
+      },
+      breaker,
+      "one",
+    );
+    const call = new Exchange(engine, "test", { method: "POST" });
+    await source.answer(ask, call);
+    expect(() => source.answer(ask, call)).toThrow(expect.objectContaining({
+      code: "upstream_open",
+      status: 503,
+      headers: { "retry-after": "2" },
+    }));
+    expect(asked).toBe(1);
+  });
+});
