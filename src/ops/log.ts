@@ -60,9 +60,11 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "memory_file_vanished":
     case "store_failed":
     case "usage_unsafe":
+    case "objects_unsafe":
     case "prune_failed":
       return ["error", { cause: event.cause }];
     case "usage_lost":
+    case "objects_lost":
       return ["error", { count: event.count }];
     case "memory_write_recovered":
     case "store_recovered":
