@@ -68,6 +68,10 @@ const LOREM_TOKENS_MAX = 65_536;
 const SEED_MAX = 4_294_967_295;
 const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
+/** A century; of sums two months at least, since budgets are of a month. */
+const STORE_DAYS_MAX = 36_500;
+const USAGE_SUMS_DAYS_MIN = 62;
+const STORE_BYTES_MAX = 16 * 1024 ** 4;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
 /** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
@@ -171,6 +175,17 @@ export const TREE = z.strictObject({
     ),
     usage: oneOf(["auto", "on", "off"], "auto")(
       "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+    ),
+    usage_days: whole(1, STORE_DAYS_MAX, 90, "days")("days that single rows of usage stay in the store"),
+    usage_sums_days: whole(USAGE_SUMS_DAYS_MIN, STORE_DAYS_MAX, 800, "days")(
+      "days of which the sums stay that `weir usage` adds up",
+    ),
+    objects: flag(false)(
+      "true: responses, conversations and stored completions are kept in the store · false: in each process",
+    ),
+    objects_days: whole(1, STORE_DAYS_MAX, 30, "days")("days that they stay there"),
+    objects_max_bytes: bytes(1_048_576, STORE_BYTES_MAX, 1_073_741_824)(
+      "what they may take there together; the oldest go first",
     ),
   }),
   prices: PRICES,

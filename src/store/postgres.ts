@@ -47,8 +47,8 @@ import {
   usageValues,
 } from "./rows.ts";
 
-/** Connections of one process: it looks for keys, and adds usage. */
-const CONNECTIONS_MAX = 2;
+/** Connections of one process: it looks for keys, adds usage, keeps objects. */
+const CONNECTIONS_MAX = 4;
 
 /** Seconds a new connection may take. */
 const CONNECT_S = 10;

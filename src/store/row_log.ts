@@ -75,6 +75,11 @@ export class RowLog<Row> {
     return this.#storeTrouble || this.#spoolTrouble;
   }
 
+  /** True: the store has not taken what it was given last. */
+  get isAway(): boolean {
+    return this.#storeTrouble !== "";
+  }
+
   /** Rows that the store does not have yet, as far as they are at hand. */
   get waiting(): readonly Row[] {
     return this.#waiting;

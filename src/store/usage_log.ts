@@ -24,7 +24,7 @@ export interface UsageLogOptions {
    * Rows from before that are not taken any more when a killed process has left them: nobody can tell
    * whether the store has had them. Milliseconds since 1970; absent = all are taken.
    */
-  readonly takenSinceMs?: () => number;
+  readonly takenSinceMs?: (() => number) | undefined;
 }
 
 /** Usage on its way. */
