@@ -250,7 +250,14 @@ export function makeApp(
   const upkeep = store && new Upkeep({
     ...upkeepLimits(config),
     ...{ store, wheel, wallMs, watch: engine.watch },
-    ...(objects === undefined ? {} : { recover: () => objects.recover() }),
+    ...(objects === undefined ? {} : {
+      store: {
+        pruneUsage: (...limits) => store.pruneUsage(...limits),
+        pruneObjects: (...limits) => objects.askStore((store) => store.pruneObjects(...limits)),
+      },
+      isTroubled: () => objects.trouble !== "",
+      recover: () => objects.recover(),
+    }),
   });
   const keys = isLocked ? keyDesk(config, world, engine, usage!) : undefined;
   const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });

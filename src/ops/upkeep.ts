@@ -12,8 +12,9 @@ import type { Wheel } from "../lib/wheel.ts";
 
 const DAY_MS = 86_400_000;
 
-/** Milliseconds from one round to the next, and between two steps of a round. */
+/** Milliseconds from one round to the next, while the store is away, and between two steps of a round. */
 const ROUND_MS = 60_000;
+const TROUBLED_ROUND_MS = 2000;
 const PAUSE_MS = 50;
 
 /** Rows of one step: 3 ms in SQLite. */
@@ -34,6 +35,8 @@ export interface UpkeepLimits {
 /** What it needs. */
 export interface UpkeepOptions extends UpkeepLimits {
   readonly store: Pick<Store, "pruneUsage" | "pruneObjects">;
+  /** True: the store did not answer the last time, so it is asked again before long. */
+  readonly isTroubled?: () => boolean;
   /** Has the store take objects that killed processes have left; absent = there are none. */
   readonly recover?: () => Promise<void>;
   readonly wheel: Pick<Wheel, "nowMs" | "until">;
@@ -80,7 +83,9 @@ export class Upkeep {
         if (!isTold) watch({ kind: "prune_failed", cause: asAppError(error).plain });
         isTold = true;
       }
-      await wheel.until(wheel.nowMs + ROUND_MS, signal);
+      const nextMs = wheel.nowMs + ROUND_MS;
+      do await wheel.until(wheel.nowMs + TROUBLED_ROUND_MS, signal);
+      while (wheel.nowMs < nextMs && !signal.aborted && options.isTroubled?.() !== true);
     }
   }
 
