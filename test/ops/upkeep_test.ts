@@ -8,21 +8,22 @@ const DAY_MS = 86_400_000;
 const LIMITS = { usageDays: 90, sumsDays: 800, objects: { days: 30, bytesMax: 1e6 } };
 
 /** An upkeep over a store with so many rows to forget, on a clock moved by hand. */
-function rig(rows: number, isTroubled = () => false) {
+function rig(rows: number) {
   let nowMs = 1000 * DAY_MS;
   const wheel = new Wheel(() => nowMs, () => {});
   const asked: (readonly unknown[])[] = [];
   const events: Event[] = [];
-  const state = { rows, isAway: false };
+  const state = { rows, isAway: false, isTroubled: false };
   const upkeep = new Upkeep({
     ...LIMITS,
-    isTroubled,
+    isTroubled: () => state.isTroubled,
     wheel,
     wallMs: () => nowMs,
     watch: (event) => events.push(event),
     recover: () => Promise.resolve(),
     store: {
       pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number) {
+        state.isTroubled = state.isAway;
         if (state.isAway) throw new Error("away");
         asked.push([nowMs, sinceMs, sinceDay, rowsMax]);
         const count = Math.min(rowsMax, state.rows);
@@ -66,9 +67,9 @@ test("what is old goes in small steps with pauses, at once and every minute", as
 });
 
 test("a store that is away is told of once, and asked again before long where somebody waits", async () => {
-  const { upkeep, asked, events, move, state } = rig(0, () => state.isAway);
+  const { upkeep, asked, events, move, state } = rig(0);
   await move(100);
-  state.isAway = true;
+  state.isAway = state.isTroubled = true; // somebody has noticed
   await move(10_000);
   expect(events.map(({ kind }) => kind)).toEqual(["prune_failed"]);
   state.isAway = false;
