@@ -499,7 +499,8 @@ describe("usage is told", () => {
       "red",
       "m",
     ]]);
-    for (const query of ["by=key", "by=key&key=blue"]) {
+    expect((await usageOf(weir, "by=key&key=blue", "red-key")).status).toBe(403);
+    for (const query of ["by=key", "by=key&key=red"]) {
       const own = await usageOf(weir, query, "red-key");
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
