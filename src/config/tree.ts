@@ -176,7 +176,9 @@ export const TREE = z.strictObject({
     usage: oneOf(["auto", "on", "off"], "auto")(
       "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
     ),
-    usage_days: whole(1, STORE_DAYS_MAX, 90, "days")("days that single rows of usage stay in the store"),
+    usage_days: whole(1, STORE_DAYS_MAX, 90, "days")(
+      "days that single rows of usage stay in the store",
+    ),
     usage_sums_days: whole(USAGE_SUMS_DAYS_MIN, STORE_DAYS_MAX, 800, "days")(
       "days of which the sums stay that `weir usage` adds up",
     ),

@@ -161,7 +161,10 @@ function totalOf(lines: readonly ReportLine[]): ReportLine {
   const total = Object.keys(first!).map((name, at) => {
     if (typeof first![name] === "string") return [name, at === 0 ? "total" : " "] as const;
     const known = lines.map((line) => line[name]).filter((value) => typeof value === "number");
-    return [name, known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0)] as const;
+    return [
+      name,
+      known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0),
+    ] as const;
   });
   return Object.fromEntries(total);
 }

@@ -343,7 +343,8 @@ function sized(changes: string): string {
 }
 
 /** Objects as JSON. Those that are there are locked in one order, so that two statements do not wait in a ring. */
-const GIVEN = `given AS (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS given (${OBJECT_TYPES}))`;
+const GIVEN =
+  `given AS (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS given (${OBJECT_TYPES}))`;
 const BEFORE = `before AS (
     SELECT kind, id, bytes FROM weir_objects WHERE (kind, id) IN (SELECT kind, id FROM given)
     ORDER BY kind, id FOR UPDATE

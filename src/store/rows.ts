@@ -234,7 +234,9 @@ type ObjectColumn = typeof OBJECT_COLUMNS[number][0];
 const OBJECT_BYTES = 256;
 
 /** `object` as its columns. JSON has no NUL and no half characters; everything else may. */
-export function objectValues(object: StoredObject): Readonly<Record<ObjectColumn, string | number>> {
+export function objectValues(
+  object: StoredObject,
+): Readonly<Record<ObjectColumn, string | number>> {
   return {
     id: storable(object.id),
     kind: object.kind,
@@ -242,7 +244,7 @@ export function objectValues(object: StoredObject): Readonly<Record<ObjectColumn
     done_ms: Math.floor(object.doneMs),
     model: storable(object.model),
     marks: object.marks,
-    bytes: OBJECT_BYTES + object.data.length,
+    bytes: OBJECT_BYTES + Buffer.byteLength(object.data),
     data: object.data,
   };
 }
@@ -262,7 +264,9 @@ export interface ObjectRow {
 /** What is read of an object. */
 export function objectColumns(toNumber: (column: string) => string): string {
   const number = (column: string) => `${toNumber(column)} AS ${column}`;
-  return `id, kind, ${number("at_ms")}, ${number("done_ms")}, model, marks, data, ${number("version")}`;
+  return `id, kind, ${number("at_ms")}, ${number("done_ms")}, model, marks, data, ${
+    number("version")
+  }`;
 }
 
 /** What a row says. */

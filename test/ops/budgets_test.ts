@@ -28,7 +28,11 @@ function rig(per: BudgetPeriod) {
   const folder = mkdtempSync(join(tmpdir(), "weir-test-"));
   ends.push(() => rmSync(folder, { recursive: true, force: true }));
   const clock = { nowMs: 0 };
-  const key = { name: "ci", isLimited: true, rules: { ...FREE, budget_tokens: BUDGET, budget_per: per } };
+  const key = {
+    name: "ci",
+    isLimited: true,
+    rules: { ...FREE, budget_tokens: BUDGET, budget_per: per },
+  };
   /** `hasOwnPlace`: its usage waits where no other process looks for it. */
   function open(hasOwnPlace = false) {
     const store = openSqliteStore({
@@ -146,7 +150,7 @@ test("two processes that spend one budget of a day at once go beyond it by what 
       spent += 4;
     }
     // Each looks for what the others have spent every third round.
-    if (round % 3 === 2) for (const one of processes) await one.refresh();
+    if (round % 3 === 2) { for (const one of processes) await one.refresh(); }
   }
   expect(spent).toBeGreaterThanOrEqual(BUDGET);
   expect(spent).toBeLessThanOrEqual(BUDGET + 2 * 3 * 4);

@@ -83,7 +83,9 @@ describe("reportTable", () => {
   });
 
   test("nothing in it is known", () => {
-    const table = reportTable(linesOf([{ unknownCosts: 1 }, { key: "dev", unknownCosts: 1 }], "key"));
+    const table = reportTable(
+      linesOf([{ unknownCosts: 1 }, { key: "dev", unknownCosts: 1 }], "key"),
+    );
     expect(table.at(-1)).toBe("total         2         20          10   unknown              2");
   });
 });

@@ -134,7 +134,9 @@ test("whoever has seen the end of an answer finds it on every node, at once and 
   expect((await client.responses.retrieve(next.id)).output_text).toBe(REPLY);
   const items = [];
   for await (const item of client.conversations.items.list(talk.id, { order: "asc", limit: 3 })) {
-    items.push((item as { readonly content: readonly { readonly text: string }[] }).content[0]!.text);
+    items.push(
+      (item as { readonly content: readonly { readonly text: string }[] }).content[0]!.text,
+    );
   }
   expect(items).toEqual(["0", REPLY, "1", REPLY, "2", REPLY, "3", REPLY]);
   // What one changes or removes is changed and gone for all.
@@ -160,7 +162,9 @@ test("many who add to one conversation at once, on two nodes, all find a place i
   let count = 0;
   const list = clientOf(nodes[1]!).conversations.items.list(id, { limit: 100 });
   for await (const item of list) {
-    texts.add((item as { readonly content: readonly { readonly text: string }[] }).content[0]!.text);
+    texts.add(
+      (item as { readonly content: readonly { readonly text: string }[] }).content[0]!.text,
+    );
     count++;
   }
   expect([count, texts.size]).toEqual([10 + 2 * 20, 30 + 1]);
@@ -233,8 +237,9 @@ test.skipIf(programs === undefined)(
     });
     running.push(() => next.stop());
     await waitFor(
-      async () => (await clientOf(other).chat.completions.list({ limit: 100 })).data
-        .some(({ id }) => id === late),
+      async () =>
+        (await clientOf(other).chat.completions.list({ limit: 100 })).data
+          .some(({ id }) => id === late),
       "the object of the killed process",
     );
   },

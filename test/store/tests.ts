@@ -341,10 +341,16 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
       const [store, other] = [open(), open()];
       expect(await other.object("completion", "a")).toBe(undefined);
       expect(await store.removeObject("completion", "a")).toBe(false);
-      const object = kept("a", { data: JSON.stringify({ said: "水\0\ud800 \"" }), marks: markOf("x") });
+      const object = kept("a", {
+        data: JSON.stringify({ said: '水\0\ud800 "' }),
+        marks: markOf("x"),
+      });
       await store.addObjects([object, kept("a", { kind: "response" })]);
       expect((await other.object("completion", "a"))!.object).toEqual(object);
-      await store.addObjects([kept("a", { data: "earlier", atMs: NOW_MS - 1 }), kept("a", { data: "same" })]);
+      await store.addObjects([
+        kept("a", { data: "earlier", atMs: NOW_MS - 1 }),
+        kept("a", { data: "same" }),
+      ]);
       expect((await other.object("completion", "a"))!.object).toEqual(object);
       expect(await other.removeObject("completion", "a")).toBe(true);
       expect(await other.removeObject("completion", "a")).toBe(false);
@@ -434,7 +440,10 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
       await Promise.all(stores.map(async (store, s) => {
         for (let i = 0; i < 6; i++) {
           await store.addObjects(
-            Array.from({ length: 8 }, (_, k) => kept(`${k % 2 === 0 ? s : ""}-${(i * 3 + k * 5) % 11}`)),
+            Array.from(
+              { length: 8 },
+              (_, k) => kept(`${k % 2 === 0 ? s : ""}-${(i * 3 + k * 5) % 11}`),
+            ),
           );
           await store.removeObject("completion", `-${(i + s) % 11}`);
         }

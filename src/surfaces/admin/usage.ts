@@ -43,7 +43,10 @@ export function usageRoute(deps: UsageDeps): Route {
     opens: "all",
     parameters: [
       query("by", "some of day, key and model, with commas: what is told apart; key unless said"),
-      query("since", "the first day, in UTC: 2026-11-01, 2026-11, today, yesterday, 7d; the first of this month unless said"),
+      query(
+        "since",
+        "the first day, in UTC: 2026-11-01, 2026-11, today, yesterday, 7d; the first of this month unless said",
+      ),
       query("until", "the last day; today unless said"),
       query("key", "only that of this key"),
       query("format", "json or csv"),

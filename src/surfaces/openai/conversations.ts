@@ -83,7 +83,10 @@ export class Conversations {
     });
     this.#items = rows.internal(row("_all", ({ items }) => told(items)));
     this.#appended = rows.internal(row("_append", async (conversation, { body }) => {
-      await this.#change(conversation, ({ items }) => ({ items: [...items, ...body as KeptItem[]] }));
+      await this.#change(
+        conversation,
+        ({ items }) => ({ items: [...items, ...body as KeptItem[]] }),
+      );
       return told(null);
     }));
     this.#found = rows.internal({

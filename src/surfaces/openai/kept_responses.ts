@@ -305,7 +305,9 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       : "mock.kept_max, mock.kept_max_bytes";
     return new AppError(
       "previous_lost",
-      `What was said before response '${echo(id)}' is no longer all there: a response that it goes ` +
+      `What was said before response '${
+        echo(id)
+      }' is no longer all there: a response that it goes ` +
         `on from was deleted, or went with the oldest (${settings}).`,
       { param: "previous_response_id" },
     );

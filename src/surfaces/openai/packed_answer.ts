@@ -10,8 +10,8 @@ import type { Wheel } from "../../lib/wheel.ts";
 import type { ToldAnswer } from "../kept_answer.ts";
 
 /** An answer of which all is known. Times are in milliseconds since 1970. */
-export interface PackedAnswer extends
-  Pick<ToldAnswer, "text" | "totalMs" | "stamps" | "labels" | "usage"> {
+export interface PackedAnswer
+  extends Pick<ToldAnswer, "text" | "totalMs" | "stamps" | "labels" | "usage"> {
   readonly startMs: number;
   readonly cancelledMs?: number;
   /** What was said: steps that were known beforehand, or what was gathered. */

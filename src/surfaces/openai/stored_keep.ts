@@ -99,7 +99,9 @@ export function storedKeep<Kept>(
         const packed = pack(edited)!;
         if (packed.data.length > DATA_CHARS_MAX) throw tooLarge(id);
         const object = { ...packed, kind };
-        if (await store.askStore((store) => store.changeObject(object, found.version))) return edited;
+        if (await store.askStore((store) => store.changeObject(object, found.version))) {
+          return edited;
+        }
       }
       throw new AppError("store_failed", `Cannot change ${id}: too many others do`);
     },
