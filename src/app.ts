@@ -218,7 +218,8 @@ export function makeApp(
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
       const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
-      return { streamsOpen: streams.size, connections, ...outbox };
+      const cache = sources.cacheReadings();
+      return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
   const engine: Engine = {
