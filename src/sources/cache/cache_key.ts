@@ -5,8 +5,9 @@
  * @module
  */
 
-import type { Ask, DialectName } from "../../core/answer.ts";
+import type { Ask, DialectName, Wire } from "../../core/answer.ts";
 import type { Call } from "../../core/exchange.ts";
+import type { Key } from "../../core/keys.ts";
 import { isDeeper } from "../../lib/depth.ts";
 import { ExactNumber, parseExactJson } from "../../lib/exact_json.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
@@ -101,9 +102,23 @@ function hasHostedTools(tools: unknown): boolean {
 
 /** What was asked last: who tests asks the same again and again. */
 interface Remembered {
-  readonly head: string;
-  readonly body: Uint8Array;
+  readonly path: string;
+  readonly dialect: DialectName;
+  readonly weirKey: Key | undefined;
+  /** Its head as it came, and the fields that may go up. */
+  readonly lines: Buffer;
+  readonly linesUp: Buffer;
+  readonly body: Buffer;
   readonly key: CacheKey | undefined;
+}
+
+/** The bytes of `fields`. */
+function linesOf({ bytes, from, to }: Fields): Buffer {
+  return Buffer.from(bytes.subarray(from, to));
+}
+
+function isSame(lines: Buffer, { bytes, from, to }: Fields): boolean {
+  return to - from === lines.length && lines.compare(bytes, from, to) === 0;
 }
 
 /** Finds the keys of one route's requests. */
@@ -123,22 +138,34 @@ export class CacheKeys {
     if (wire === undefined || wire.method !== "POST" || wire.upload !== undefined) return undefined;
     const { dialect, path, fields, body } = wire;
     if (body === null || body.length === 0 || body.length > QUESTION_BYTES_MAX) return undefined;
+    const head = call.request?.head.fields ?? fields;
+    const last = this.#last;
+    const isLast = last?.path === path && last.dialect === dialect && last.weirKey === call.key &&
+      last.body.length === body.length && isSame(last.lines, head) &&
+      (head === fields || isSame(last.linesUp, fields)) && last.body.compare(body) === 0;
+    if (isLast) return last.key;
+    const key = this.#read(wire, body, call);
+    if (body.length <= REMEMBERED_BYTES_MAX) {
+      const linesUp = linesOf(fields);
+      this.#last = {
+        ...{ path, dialect, weirKey: call.key, key, linesUp },
+        lines: head === fields ? linesUp : linesOf(head),
+        body: Buffer.from(body),
+      };
+    }
+    return key;
+  }
+
+  #read({ dialect, path, fields }: Wire, body: Uint8Array, call: Call): CacheKey | undefined {
     const [plain] = path.split("?", 1);
     if (!PATHS[dialect]?.includes(plain!)) return undefined;
+    const text = this.#textOf(dialect, body);
+    if (text === undefined) return undefined;
     const identity = identityOf(call);
     const { scope, route } = this.#rules;
     const values = this.#headers.map((name) => valueOf(fields, name));
-    const head = JSON.stringify([route, scope === "key" ? identity : "", dialect, path, values]);
-    const last = this.#last;
-    const isSame = last?.head === head && Buffer.compare(last.body, body) === 0;
-    // With the scope "all" its key may be another one's.
-    if (isSame && last.key?.identity === identity) return last.key;
-    const text = this.#textOf(dialect, body);
-    const key = text === undefined
-      ? undefined
-      : { digest: keyOf(`${head}\n${text}`), identity, dialect };
-    if (body.length <= REMEMBERED_BYTES_MAX) this.#last = { head, body: body.slice(), key };
-    return key;
+    const head = [route, scope === "key" ? identity : "", dialect, path, values];
+    return { digest: keyOf(`${JSON.stringify(head)}\n${text}`), identity, dialect };
   }
 
   /** What `body` says, the same for all ways to write it; undefined = it is not cached. */
