@@ -51,7 +51,7 @@ import {
 } from "./surface.ts";
 import { completeTaken, endTaken } from "./taken.ts";
 import type { Upload } from "./upload.ts";
-import { noteUsage } from "./usage.ts";
+import { noteSaid, noteUsage } from "./usage.ts";
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -610,7 +610,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   }
 
   #tell(said: Gathered, asking: Asking): void {
-    if (said.usage !== undefined) noteUsage(this.#exchange, said.usage);
+    if (said.usage !== undefined) noteSaid(this.#exchange, said.usage);
     this.#whole(asking.whole!(said, this.#exchange));
   }
 

@@ -107,12 +107,15 @@ keys:
   - {name: few, token: few-key, requests_per_day: 2}
 upstreams:
   - {name: one, base_url: "${upstream.url}/v1", retries: 0, breaker_share: 0, api_key: sk-up}
+  - {name: chat, base_url: "${upstream.url}/v1", retries: 0, breaker_share: 0, api_key: sk-up, speaks: [openai_chat]}
 routes:
   - {match: {model: "kept*"}, to: [one], cache: {ttl_s: 3600}}
   - {match: {model: "short*"}, to: [one], cache: {ttl_s: 1}}
   - {match: {model: "all*"}, to: [one], cache: {scope: all, headers: [x-team], volatile: [trace]}}
   - {match: {model: "recorded*"}, to: [one], cache: {pace: recorded}}
   - {match: {model: "paced*"}, to: [one], cache: {pace: 100}}
+  - {match: {model: "spoken*"}, to: [chat], cache: {}}
+  - {match: {model: "slowly*"}, to: [chat], cache: {pace: 100}}
   - {to: [one]}
 cache: {answer_max_bytes: ${ANSWER_MAX}, answers_max: 100}
 `,
@@ -659,6 +662,97 @@ describe("many at once", () => {
   });
 });
 
+describe("what is said again in another dialect", () => {
+  const PATH = "/v1/messages";
+
+  function message(name: string, isStream: boolean): string {
+    return body(name, { max_tokens: 100, stream: isStream });
+  }
+
+  /** What an answer says, without the id that each has of its own. */
+  function saidIn({ body }: RawResponse): string {
+    return body.toString().replace(/msg_\w+/g, "msg_1");
+  }
+
+  for (const isStream of [true, false]) {
+    test(isStream ? "streams" : "whole answers", async () => {
+      const name = model("spoken");
+      scripts.set(name, () => whole(...STREAM));
+      const first = await ask(message(name, isStream), [], PATH);
+      const again = await ask(message(name, isStream), [], PATH);
+      expect([result(first), result(again), again.status]).toEqual(["miss", "hit", 200]);
+      expect(saidIn(again)).toBe(saidIn(first));
+      expect(saidIn(again)).toContain("水19 🌊");
+      expect(again.body).not.toEqual(first.body);
+      expect(asked(name)).toBe(1);
+    });
+  }
+
+  test("at a pace", async () => {
+    const name = model("slowly");
+    scripts.set(name, () => whole(...STREAM));
+    const first = await ask(message(name, true), [], PATH);
+    const begunMs = performance.now();
+    const again = await ask(message(name, true), [], PATH);
+    expect(performance.now() - begunMs).toBeGreaterThan(19 * 10 - 5);
+    expect([result(again), saidIn(again)]).toEqual(["hit", saidIn(first)]);
+  });
+
+  test("many ask at once, who asked first leaves, and the rest get all", async () => {
+    const name = model("spoken");
+    const rest = gate();
+    scripts.set(name, () => [
+      act.send(sseHead()),
+      act.send(chunk(STREAM[1]!)),
+      act.wait(rest.opened),
+      ...STREAM.slice(2).map((text) => act.send(chunk(text))),
+      act.send(LAST_CHUNK),
+    ]);
+    const all = await Promise.all(
+      Array.from({ length: 50 }, () => begin(message(name, true), [], PATH)),
+    );
+    await Promise.all(all.map((client) => client.until("text_delta")));
+    all[0]!.leave();
+    await waitFor(async () => await metric("weir_streams_open") === 49);
+    rest.open();
+    const answers = await Promise.all(
+      all.slice(1).map(async ({ closed }) => parseRaw(await closed)),
+    );
+    for (const answer of answers) {
+      expect(answer.isWhole).toBeTrue();
+      expect(saidIn(answer)).toBe(saidIn(answers[0]!));
+      expect(saidIn(answer)).toContain("message_stop");
+    }
+    expect(asked(name)).toBe(1);
+  });
+
+  test("all leave, and the upstream is left", async () => {
+    const name = model("spoken");
+    scripts.set(name, () => [act.send(sseHead()), act.send(chunk(STREAM[1]!)), act.stall]);
+    const { aborted } = upstream;
+    const all = await Promise.all([1, 2].map(() => begin(message(name, true), [], PATH)));
+    await Promise.all(all.map((client) => client.until("text_delta")));
+    for (const client of all) client.leave();
+    await waitFor(() => upstream.aborted === aborted + 1);
+  });
+
+  test("what breaks off does for all, and is not kept; neither is what is not to be", async () => {
+    const name = model("spoken");
+    scripts.set(name, () => [act.send(sseHead()), act.send(chunk(STREAM[1]!)), act.reset]);
+    const broken = await ask(message(name, true), [], PATH);
+    expect(broken.body.toString()).toContain("event: error");
+    scripts.set(name, () => [
+      act.send(sseHead({ "cache-control": "no-store" })),
+      ...STREAM.map((text) => act.send(chunk(text))),
+      act.send(LAST_CHUNK),
+    ]);
+    for (const _ of [1, 2]) {
+      expect(result(await ask(message(name, true), [], PATH))).toBe("miss");
+    }
+    expect(asked(name)).toBe(3);
+  });
+});
+
 describe("pace", () => {
   test("recorded: pieces come as they came, the first one at once", async () => {
     const name = model("recorded");
@@ -791,5 +885,8 @@ test("logs, metrics and the journal tell", async () => {
   const { requests } = await noted.json() as {
     requests: readonly { readonly cache: string; readonly source: string }[];
   };
-  expect(requests.map(({ cache, source }) => [cache, source]).toSorted()).toEqual([["hit", "cache"], ["miss", "proxy"]]);
+  expect(requests.map(({ cache, source }) => [cache, source]).toSorted()).toEqual([
+    ["hit", "cache"],
+    ["miss", "proxy"],
+  ]);
 });

@@ -11,7 +11,8 @@ import { Lru } from "../../lib/lru.ts";
 import { Ticket, type Wheel } from "../../lib/wheel.ts";
 import type { PlayOptions } from "../tape/play.ts";
 import { packAnswer, unpackAnswer } from "./packed_answer.ts";
-import { type AnswerFacts, type CachePace, StoredAnswer } from "./stored_answer.ts";
+import type { CachePace } from "./known_steps.ts";
+import { type AnswerFacts, StoredAnswer } from "./stored_answer.ts";
 
 /** The section `cache` of the config. */
 export interface CacheLimits {

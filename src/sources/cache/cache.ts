@@ -13,7 +13,8 @@ import type { Event } from "../../core/events.ts";
 import type { AnswerCache } from "./answer_cache.ts";
 import { type CacheKey, CacheKeys, type CacheScope } from "./cache_key.ts";
 import { BYPASS, Flight, type FlightRules } from "./flight.ts";
-import type { CachePace, StoredAnswer } from "./stored_answer.ts";
+import type { CachePace } from "./known_steps.ts";
+import type { StoredAnswer } from "./stored_answer.ts";
 import { type Wishes, wishesOf } from "./wishes.ts";
 
 /** `cache` of a route. */
@@ -108,7 +109,7 @@ class CachedSource implements Source {
       isFree: true,
       idName: found.facts.idName,
     };
-    return found.relay();
+    return found.answer();
   }
 
   /** What others have kept, or an error. */

@@ -9,16 +9,24 @@
  * @module
  */
 
-import type { Answer, Ask, Ending, PieceSink, Relay, RelayBody, Source } from "../../core/answer.ts";
+import type {
+  Answer,
+  Ask,
+  Ending,
+  PieceSink,
+  Relay,
+  RelayBody,
+  Source,
+  Step,
+} from "../../core/answer.ts";
 import { AppError, asAppError, clientLeft } from "../../core/errors.ts";
 import type { CacheNote, Call } from "../../core/exchange.ts";
-import type { AbortListener } from "../../lib/abort.ts";
 import { Fields } from "../../lib/http1/fields.ts";
 import type { AnswerCache } from "./answer_cache.ts";
 import type { CacheKey } from "./cache_key.ts";
 import { FlightCall } from "./flight_call.ts";
+import type { CachePace } from "./known_steps.ts";
 import {
-  type CachePace,
   fitsVarying,
   type IdName,
   idNameOf,
@@ -26,6 +34,7 @@ import {
   type Varying,
   varyingOf,
 } from "./stored_answer.ts";
+import { type End, type Outcome, type Piece, Seat, type SeatHost, SeatSteps } from "./seat.ts";
 import { isWholeAnswer, mayKeep } from "./whole_answer.ts";
 
 /** What the cache of a route needs to know. */
@@ -37,14 +46,6 @@ export interface FlightRules {
   readonly pace: CachePace;
 }
 
-/** What comes of a question: an answer, or that one has to ask by oneself. */
-export type Outcome =
-  | { readonly kind: "answer"; readonly answer: Answer }
-  /** There is no answer for this one yet: what is kept is looked at again, and then all ask anew. */
-  | { readonly kind: "again" }
-  /** The answer is for one alone. */
-  | { readonly kind: "alone" };
-
 /** Statuses that another try may not have, and all from 500. */
 const FAILURES: ReadonlySet<number> = new Set([408, 409, 425, 429]);
 
@@ -54,20 +55,12 @@ const BEHIND_BYTES_MAX = 4_194_304;
 const AGAIN: Outcome = { kind: "again" };
 const ALONE: Outcome = { kind: "alone" };
 
-/** Bytes that came at a time. */
-interface Piece {
-  readonly bytes: Buffer<ArrayBuffer>;
-  readonly atUs: number;
-}
-
-type End = {
-  readonly ending: Exclude<Ending, "hold">;
-  readonly error: AppError | undefined;
-};
+type Live = Extract<Answer, { kind: "live" }>;
 
 /** The head of the answer, once it is here. */
 interface Head {
-  readonly relay: Relay;
+  readonly answer: Relay | Live;
+  readonly status: number;
   /** Of whoever asked first. */
   readonly fields: Fields;
   /** For all others. */
@@ -79,7 +72,7 @@ interface Head {
 }
 
 /** One such question. */
-export class Flight implements PieceSink {
+export class Flight implements PieceSink, SeatHost {
   readonly #cache: AnswerCache;
   readonly #key: CacheKey;
   readonly #rules: FlightRules;
@@ -89,6 +82,8 @@ export class Flight implements PieceSink {
   /** In the order in which they came: the first of them pays. */
   readonly #seats = new Set<Seat>();
   #head: Head | undefined;
+  /** What gives the answer. */
+  #upstream: Pick<RelayBody, "pause" | "resume" | "cancel"> | undefined;
   #end: End | undefined;
   /** All pieces from `#from` on. */
   #pieces: Piece[] = [];
@@ -147,8 +142,8 @@ export class Flight implements PieceSink {
       if (this.#isOver) return;
       const answer = await source.answer(ask, this.#flight.call);
       if (this.#isOver) return forget(answer);
-      if (answer.kind === "relay") this.#take(answer);
-      else this.#handOver(answer);
+      if (answer.kind === "script") this.#handOver(answer);
+      else this.#take(answer);
     } catch (error) {
       this.#fail(error);
     }
@@ -171,7 +166,7 @@ export class Flight implements PieceSink {
     const { call } = this.#flight;
     call.upstream?.end(error);
     this.#close();
-    this.#head?.relay.body.cancel();
+    this.#upstream?.cancel();
     this.#end ??= { ending: "fin", error: asAppError(error) };
     const payer = this.#payer;
     const identity = payer?.identity;
@@ -188,7 +183,7 @@ export class Flight implements PieceSink {
     }
   }
 
-  /** What is no relay is for whoever asked first. */
+  /** What is known beforehand is for whoever asked first. */
   #handOver(answer: Answer): void {
     const seats = [...this.#seats];
     const first = seats.find(({ isFirst }) => isFirst);
@@ -201,54 +196,80 @@ export class Flight implements PieceSink {
     for (const seat of seats) seat.settle(seat === first ? { kind: "answer", answer } : ALONE);
   }
 
-  #take(relay: Relay): void {
-    const { status, fields } = relay;
-    const { isForAll } = this.#rules;
+  #take(answer: Relay | Live): void {
+    const fields = answer.fields ?? Fields.NONE;
     const lines = Buffer.from(fields.bytes.subarray(fields.from, fields.to));
     const own = new Fields(lines, 0, lines.length);
+    const isRelay = answer.kind === "relay";
+    const status = isRelay ? answer.status : 200;
     const head: Head = {
-      relay,
-      fields: own,
+      ...{ answer, status, fields: own },
       shared: sharedFields(own),
-      idName: idNameOf(own),
+      idName: isRelay ? idNameOf(own) : "",
       varying: varyingOf(own, this.#request),
-      isShared: mayKeep(status, own, isForAll),
+      isShared: mayKeep(status, own, this.#rules.isForAll),
     };
     this.#head = head;
     if (!head.isShared) this.#isHeld = false;
-    const whole = relay.body.whole();
-    if (whole !== undefined) {
-      if (whole.length > 0) this.onPiece(whole, 0);
-      this.onEnd("end");
-    } else relay.body.flow(this);
+    if (isRelay) this.#flow(answer.body);
+    else void this.#listen(answer.steps[Symbol.asyncIterator]());
     const payer = this.#payer;
     for (const seat of [...this.#seats]) this.#give(seat, head, payer);
     this.#trim();
   }
 
+  #flow(body: RelayBody): void {
+    this.#upstream = body;
+    const whole = body.whole();
+    if (whole === undefined) return body.flow(this);
+    if (whole.length > 0) this.onPiece(whole, 0);
+    this.onEnd("end");
+  }
+
+  async #listen(steps: AsyncIterator<readonly Step[]>): Promise<void> {
+    let wake = () => {};
+    let isAwake: Promise<void> | undefined;
+    this.#upstream = {
+      pause: () => void (isAwake ??= new Promise((resolve) => wake = resolve)),
+      resume() {
+        isAwake = undefined;
+        wake();
+      },
+      cancel() {
+        wake();
+        void steps.return?.();
+      },
+    };
+    const { wheel } = this.#cache;
+    try {
+      for (;;) {
+        const turn = await steps.next();
+        if (this.#isOver) return;
+        if (turn.done === true) return this.onEnd("end");
+        const atUs = (wheel.nowMs - this.#beganMs) * 1000;
+        const byteLength = turn.value.reduce((sum, step) => sum + stepBytes(step), 0);
+        this.#add({ bytes: NO_BYTES, steps: turn.value, byteLength, atUs });
+        if (isAwake !== undefined) await isAwake;
+      }
+    } catch (error) {
+      this.onEnd("fin", asAppError(error));
+    }
+  }
+
   /** `seat` gets the answer, where it is for that one. */
   #give(seat: Seat, head: Head, payer = this.#payer): void {
-    const { status } = head.relay;
     const outcome = this.#outcomeFor(seat, head, payer);
     if (outcome !== undefined) return seat.settle(outcome);
     this.#flight.tell(seat.call);
     if (seat === payer) this.#flight.tellWay(seat.call);
-    const { relay, fields, shared, idName } = head;
-    const { isUntilClose = false } = relay;
-    seat.settle({
-      kind: "answer",
-      answer: {
-        ...{ kind: "relay", status, isUntilClose, body: seat },
-        fields: seat.isFirst ? fields : shared,
-      },
-    }, true);
-    if (!seat.isFirst) seat.note.idName = idName;
+    if (hasShared(seat, head)) seat.note.idName = head.idName;
+    seat.settle({ kind: "answer", answer: answerFor(seat, head) }, true);
   }
 
   /** Why `seat` does not get the answer; undefined = it does. */
   #outcomeFor(seat: Seat, head: Head, payer: Seat | undefined): Outcome | undefined {
     if (seat.isFirst) return undefined;
-    const { status } = head.relay;
+    const { status } = head;
     if (head.isShared) return fitsVarying(head.varying, seat.fields) ? undefined : ALONE;
     // What is refused to one is refused to all who are the same.
     const isSame = status >= 400 && seat.identity === payer?.identity;
@@ -264,9 +285,14 @@ export class Flight implements PieceSink {
   /** Of the body. */
   onPiece(bytes: Uint8Array, atUs: number, isLast?: boolean): void {
     if (this.#isOver || bytes.length === 0) return;
-    this.#bytes += bytes.length;
-    if (this.#isHeld && !this.#hold(bytes.length)) this.#letGo();
-    this.#pieces.push({ bytes: Buffer.from(bytes), atUs }); // the connection reads the next into theirs
+    const own = Buffer.from(bytes); // the connection reads the next ones into theirs
+    this.#add({ bytes: own, steps: NO_STEPS, byteLength: own.length, atUs }, isLast);
+  }
+
+  #add(piece: Piece, isLast?: boolean): void {
+    this.#bytes += piece.byteLength;
+    if (this.#isHeld && !this.#hold(piece.byteLength)) this.#letGo();
+    this.#pieces.push(piece);
     for (const seat of this.#seats) seat.tell(isLast);
     if (!this.#isHeld) this.#trim();
   }
@@ -287,24 +313,32 @@ export class Flight implements PieceSink {
     const end = this.#end!;
     if (!this.#isHeld || end.ending !== "end" || end.error !== undefined) return false;
     if (tape !== "" || fixture !== "") return false;
-    const { relay, fields } = this.#head!;
-    return isWholeAnswer(this.#key.dialect, fields, this.bytes(), relay.isUntilClose === true);
+    const { answer, fields } = this.#head!;
+    if (answer.kind === "live") {
+      return this.#pieces.some(({ steps }) => steps.some(({ kind }) => kind === "end"));
+    }
+    const isUntilClose = answer.isUntilClose === true;
+    return isWholeAnswer(this.#key.dialect, fields, this.bytes(), isUntilClose);
   }
 
   #keep(): void {
-    const head = this.#head!;
-    const ends = new Uint32Array(this.#pieces.length);
+    const { answer, fields, shared, idName, varying } = this.#head!;
+    const pieces = this.#pieces;
+    const isLive = answer.kind === "live";
+    const bytes = isLive
+      ? Buffer.from(JSON.stringify(pieces.map(({ steps }) => steps)))
+      : this.bytes();
+    const ends = new Uint32Array(pieces.length);
     let end = 0;
-    for (const [i, { bytes }] of this.#pieces.entries()) ends[i] = end += bytes.length;
-    const ageText = head.fields.get("age") ?? "";
+    // Steps are in one piece, wherever they were cut.
+    for (const [i, piece] of pieces.entries()) ends[i] = end += piece.bytes.length;
+    if (isLive) ends.fill(bytes.length);
+    const ageText = fields.get("age") ?? "";
     this.#cache.put(this.#key.digest, {
       dialect: this.#key.dialect,
-      fields: head.shared,
-      idName: head.idName,
-      bytes: this.bytes(),
-      ends,
-      atUs: Float64Array.from(this.#pieces, ({ atUs }) => atUs),
-      varying: head.varying,
+      ...(isLive ? { model: answer.model } : {}),
+      ...{ fields: shared, idName, varying, bytes, ends },
+      atUs: Float64Array.from(pieces, ({ atUs }) => atUs),
       wholeAtMs: this.#cache.nowMs,
       ageS: /^\d{1,9}$/.test(ageText) ? Number(ageText) : 0,
       ttlMs: this.#rules.ttlMs,
@@ -318,19 +352,20 @@ export class Flight implements PieceSink {
       : Buffer.concat(this.#pieces.map(({ bytes }) => bytes));
   }
 
-  /** The whole body, where it is here and nobody needs to wait for it. */
+  /** Of a seat. */
   wholeFor({ next }: Seat): Buffer<ArrayBuffer> | undefined {
+    const answer = this.#head?.answer;
     const isWhole = this.#end?.ending === "end" && this.#end.error === undefined &&
-      this.#head?.relay.isUntilClose !== true;
+      answer?.kind === "relay" && answer.isUntilClose !== true;
     return isWhole && next === 0 && this.#from === 0 ? this.bytes() : undefined;
   }
 
-  /** Piece `index`; undefined = it is not here yet. */
+  /** Of a seat. */
   piece(index: number): Piece | undefined {
     return this.#pieces[index - this.#from];
   }
 
-  /** How it ended, where piece `index` is behind the last; undefined = there is more. */
+  /** Of a seat. */
   endAt(index: number): End | undefined {
     return index === this.#from + this.#pieces.length ? this.#end : undefined;
   }
@@ -367,7 +402,7 @@ export class Flight implements PieceSink {
     this.#from = least;
     if (!isAnyAwake) {
       this.#isBodyPaused = true;
-      this.#head?.relay.body.pause();
+      this.#upstream?.pause();
       return;
     }
     for (const seat of this.#seats) {
@@ -375,14 +410,14 @@ export class Flight implements PieceSink {
     }
   }
 
-  /** A seat takes more. */
+  /** Of a seat. */
   onResume(): void {
     if (!this.#isBodyPaused || this.#isOver) return;
     this.#isBodyPaused = false;
-    this.#head?.relay.body.resume();
+    this.#upstream?.resume();
   }
 
-  /** A seat is empty. `reason`: why, where it has not got all. */
+  /** Of a seat. Who pays leaves it to whoever came next. */
   leave(seat: Seat, reason: unknown): void {
     const wasPayer = this.#payer === seat;
     if (!this.#seats.delete(seat) || this.#isOver) return;
@@ -400,7 +435,7 @@ export class Flight implements PieceSink {
   #giveUp(reason: unknown = clientLeft()): void {
     this.#close();
     this.#flight.abort(reason);
-    this.#head?.relay.body.cancel();
+    this.#upstream?.cancel();
     this.#flight.call.upstream?.end(reason);
   }
 
@@ -422,154 +457,30 @@ export class Flight implements PieceSink {
 /** What a cache has no part in. */
 export const BYPASS: CacheNote = { result: "bypass", ageS: -1, isFree: false, idName: "" };
 
-/** Who has a seat. */
-interface Sitter {
-  readonly fields: Fields;
-  readonly call: Call;
-  readonly identity: string;
-  readonly isAgain: boolean;
-  readonly isFirst: boolean;
+/** True when it has only what is true for all of the head. A refusal tells each when to come again. */
+function hasShared({ isFirst }: Seat, { status }: Head): boolean {
+  return !isFirst && status < 400;
 }
 
-/** One of those who ask: as a body, it gives what has come so far, and the rest as it comes. */
-class Seat implements RelayBody, AbortListener {
-  readonly fields: Fields;
-  readonly call: Call;
-  readonly identity: string;
-  readonly isAgain: boolean;
-  /** True: it is the one that the question was asked for. */
-  readonly isFirst: boolean;
-  readonly note: CacheNote;
-  readonly #flight: Flight;
-  readonly #resolve: (outcome: Outcome) => void;
-  readonly #reject: (error: unknown) => void;
-  /** True until it is settled what comes of it. */
-  isWaiting = true;
-  #isGone = false;
-  #sink: PieceSink | undefined;
-  /** The piece that it gets next. */
-  next = 0;
-  /** Bytes that it has got. */
-  takenBytes = 0;
-  isPaused = false;
-
-  constructor(
-    flight: Flight,
-    { fields, call, identity, isAgain, isFirst }: Sitter,
-    resolve: (outcome: Outcome) => void,
-    reject: (error: unknown) => void,
-  ) {
-    this.#flight = flight;
-    this.fields = fields;
-    this.call = call;
-    this.identity = identity;
-    this.isAgain = isAgain;
-    this.isFirst = isFirst;
-    this.#resolve = resolve;
-    this.#reject = reject;
-    this.note = { result: isFirst ? "miss" : "joined", ageS: -1, isFree: !isFirst, idName: "" };
-    call.cache = this.note;
+/** The answer as `seat` gets it. */
+function answerFor(seat: Seat, head: Head): Answer {
+  const { answer, status, fields, shared } = head;
+  if (answer.kind === "live") {
+    return { kind: "live", steps: new SeatSteps(seat), model: answer.model };
   }
+  const { isUntilClose = false } = answer;
+  return {
+    ...{ kind: "relay", status, isUntilClose, body: seat },
+    fields: hasShared(seat, head) ? shared : fields,
+  };
+}
 
-  /** Hears when its client leaves. False: it has left. */
-  listen(): boolean {
-    const { signal } = this.call;
-    if (signal.aborted) {
-      this.handleEvent();
-      return false;
-    }
-    signal.addEventListener("abort", this);
-    this.call.atEnd(() => {
-      // An answer that is to be finished goes on behind its request.
-      if (!this.call.isDraining) this.#leave(undefined);
-    });
-    return true;
-  }
+const NO_BYTES: Buffer<ArrayBuffer> = Buffer.alloc(0);
+const NO_STEPS: readonly Step[] = [];
 
-  /** Of the call: nobody wants the answer. */
-  handleEvent(): void {
-    const { reason } = this.call.signal;
-    this.#leave(reason);
-    if (!this.isWaiting) return;
-    this.isWaiting = false;
-    this.#reject(reason);
-  }
-
-  /** `isStaying`: it takes part until the answer's end. */
-  settle(outcome: Outcome, isStaying = false): void {
-    if (!this.isWaiting) return;
-    this.isWaiting = false;
-    if (!isStaying) this.#leave(undefined);
-    this.#resolve(outcome);
-  }
-
-  fail(error: unknown): void {
-    if (!this.isWaiting) return;
-    this.isWaiting = false;
-    this.#leave(error);
-    this.#reject(error);
-  }
-
-  /** It has not taken its bytes for too long. */
-  cut(error: AppError): void {
-    const sink = this.#sink;
-    this.#leave(error);
-    sink?.onEnd("fin", error);
-  }
-
-  whole(): Uint8Array | undefined {
-    const bytes = this.#flight.wholeFor(this);
-    if (bytes !== undefined) this.#leave(undefined);
-    return bytes;
-  }
-
-  flow(sink: PieceSink): void {
-    this.#sink = sink;
-    this.tell();
-  }
-
-  pause(): void {
-    this.isPaused = true;
-  }
-
-  resume(): void {
-    if (!this.isPaused) return;
-    this.isPaused = false;
-    this.tell();
-    if (!this.isPaused) this.#flight.onResume();
-  }
-
-  cancel(): void {
-    this.#leave(undefined);
-  }
-
-  /** Gives what has come. `isLast`: the body's end follows the last piece at once. */
-  tell(isLast = false): void {
-    for (;;) {
-      const sink = this.#sink;
-      if (sink === undefined || this.isPaused) return;
-      const piece = this.#flight.piece(this.next);
-      if (piece === undefined) break;
-      this.next++;
-      this.takenBytes += piece.bytes.length;
-      const isEnd = this.#flight.endAt(this.next)?.ending === "end" ||
-        (isLast && this.#flight.piece(this.next) === undefined);
-      sink.onPiece(piece.bytes, piece.atUs, isEnd);
-    }
-    const end = this.#flight.endAt(this.next);
-    const sink = this.#sink;
-    if (end === undefined || sink === undefined) return;
-    this.#leave(undefined);
-    sink.onEnd(end.ending, end.error);
-  }
-
-  #leave(reason: unknown): void {
-    if (this.#isGone) return;
-    this.#isGone = true;
-    this.#sink = undefined;
-    this.call.signal.removeEventListener("abort", this);
-    this.#flight.leave(this, reason);
-  }
+/** What a step takes in memory, about. */
+function stepBytes(step: Step): number {
+  return 64 + ("text" in step ? 2 * step.text.length : JSON.stringify(step).length);
 }
 
 function tooSlow(): AppError {

@@ -22,6 +22,7 @@ const PIECE_BYTES = 12;
 /** What is written as JSON. */
 interface PackedFacts {
   readonly dialect: DialectName;
+  readonly model?: string | undefined;
   readonly fields: readonly (readonly [string, string])[];
   readonly idName: AnswerFacts["idName"];
   readonly varying: Varying;
@@ -33,9 +34,10 @@ interface PackedFacts {
 
 /** `facts` as bytes. */
 export function packAnswer(facts: AnswerFacts): Uint8Array {
-  const { dialect, fields, idName, varying, wholeAtMs, ageS, ttlMs, ends, atUs, bytes } = facts;
+  const { dialect, model, fields, idName, varying, wholeAtMs, ageS, ttlMs } = facts;
+  const { ends, atUs, bytes } = facts;
   const packed: PackedFacts = {
-    ...{ dialect, idName, varying, wholeAtMs, ageS, ttlMs },
+    ...{ dialect, model, idName, varying, wholeAtMs, ageS, ttlMs },
     fields: [...fields],
     pieces: ends.length,
   };
@@ -57,7 +59,7 @@ export function unpackAnswer(bytes: Uint8Array, dialect: DialectName): AnswerFac
     const jsonAt = MAGIC.length + LENGTH_BYTES;
     const jsonEnd = jsonAt + all.readUInt32LE(MAGIC.length);
     const facts: PackedFacts = JSON.parse(all.toString("utf8", jsonAt, jsonEnd));
-    const { pieces, fields, idName, varying, wholeAtMs, ageS, ttlMs } = facts;
+    const { pieces, model, fields, idName, varying, wholeAtMs, ageS, ttlMs } = facts;
     const numbersAt = aligned(jsonEnd);
     const bodyAt = numbersAt + pieces * PIECE_BYTES;
     if (facts.dialect !== dialect || !(pieces >= 0) || bodyAt > all.length) return undefined;
@@ -68,8 +70,11 @@ export function unpackAnswer(bytes: Uint8Array, dialect: DialectName): AnswerFac
     const ends = new Uint32Array(numbers, pieces * 8, pieces);
     const body = Buffer.from(all.subarray(bodyAt));
     if (!isAscending(ends, body.length) || !isAscending(atUs, Infinity)) return undefined;
+    if (model !== undefined && !(typeof model === "string" && isSteps(body, pieces))) {
+      return undefined;
+    }
     return {
-      ...{ dialect, idName, varying, wholeAtMs, ageS, ttlMs, atUs, ends },
+      ...{ dialect, model, idName, varying, wholeAtMs, ageS, ttlMs, atUs, ends },
       fields: sharedFields(Fields.of(fields)),
       bytes: body,
     };
@@ -82,6 +87,14 @@ function isVarying(value: unknown): value is Varying {
   return Array.isArray(value) && value.every((pair) =>
     Array.isArray(pair) && typeof pair[0] === "string" &&
     (pair[1] === null || typeof pair[1] === "string")
+  );
+}
+
+/** True when `body` is a list of so many lists of steps. */
+function isSteps(body: Buffer, count: number): boolean {
+  const batches: unknown = JSON.parse(body.toString());
+  return Array.isArray(batches) && batches.length === count && batches.every((steps) =>
+    Array.isArray(steps) && steps.every((step) => typeof step?.kind === "string")
   );
 }
 

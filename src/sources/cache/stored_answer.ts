@@ -5,22 +5,24 @@
  * @module
  */
 
-import type { DialectName, Relay } from "../../core/answer.ts";
+import type { Answer, DialectName } from "../../core/answer.ts";
 import { HOP_BY_HOP, isPlainEventStream, namedHops } from "../../core/relay_headers.ts";
 import { type Field, Fields } from "../../lib/http1/fields.ts";
 import { SseCutter } from "../../lib/sse_cutter.ts";
+import type { Wheel } from "../../lib/wheel.ts";
 import { laidBytes, type LaidTape } from "../tape/laid.ts";
 import { type PlayOptions, TimedTape, WholeTape } from "../tape/play.ts";
-
-/** How fast kept streams are told: all at once, as they came, or so many events a second. */
-export type CachePace = "at_once" | "recorded" | number;
+import { batchesAt, type CachePace, KnownSteps } from "./known_steps.ts";
 
 /** Names and values of the fields of a request on which its answer depends (`vary`). */
 export type Varying = readonly (readonly [name: string, value: string | null])[];
 
 /** What is kept of an answer. */
 export interface AnswerFacts {
+  /** Of whoever asked. */
   readonly dialect: DialectName;
+  /** The model that answers, where the answer is said again in steps: `bytes` are these, as JSON. */
+  readonly model?: string | undefined;
   /** Those that are true for everybody: see `sharedFields`. */
   readonly fields: Fields;
   /** The name under which the upstream has told its id of the request; "" = it has not. */
@@ -42,24 +44,19 @@ export interface AnswerFacts {
 /** A kept answer, ready to be told. */
 export class StoredAnswer {
   readonly facts: AnswerFacts;
-  readonly #options: PlayOptions;
-  readonly #whole: WholeTape;
-  /** undefined = it is told at once. */
-  readonly #paced: LaidTape | undefined;
+  /** What it takes in memory, about. */
+  readonly byteLength: number;
+  /** It, from now on: one object for all where that is told at once. */
+  readonly answer: () => Answer;
 
   constructor(facts: AnswerFacts, pace: CachePace, options: Omit<PlayOptions, "speed">) {
     this.facts = facts;
-    this.#options = { ...options, speed: 1 };
     const tape = tapeOf(facts);
-    this.#whole = new WholeTape(tape, { ...options, speed: 0 });
-    this.#paced = pace === "at_once" || !isPlainEventStream(facts.fields)
-      ? undefined
-      : paced(tape, pace);
-  }
-
-  /** What it takes in memory, about. */
-  get byteLength(): number {
-    return laidBytes(this.#whole.tape) + (this.#paced === undefined ? 0 : this.#paced.ends.length * 12);
+    const kept = facts.model === undefined
+      ? playedAt(tape, pace, options)
+      : spokenAt(facts, facts.model, pace, options.wheel);
+    this.answer = kept.answer;
+    this.byteLength = laidBytes(tape) + kept.moreBytes;
   }
 
   /** Milliseconds since it was whole. Clocks of several machines may differ. */
@@ -80,12 +77,39 @@ export class StoredAnswer {
   fits(fields: Fields): boolean {
     return fitsVarying(this.facts.varying, fields);
   }
+}
 
-  /** It, from now on: one object for all where it is told at once. */
-  relay(): Relay {
-    if (this.#paced === undefined) return this.#whole;
-    return new TimedTape(this.#paced, this.#options.wheel.nowMs, this.#options);
+/** How an answer is told, and what that takes in memory besides its bytes. */
+interface Telling {
+  readonly answer: () => Answer;
+  readonly moreBytes: number;
+}
+
+/** An upstream's bytes. */
+function playedAt(
+  tape: LaidTape,
+  pace: CachePace,
+  options: Omit<PlayOptions, "speed">,
+): Telling {
+  if (pace === "at_once" || !isPlainEventStream(tape.fields)) {
+    const whole = new WholeTape(tape, { ...options, speed: 0 });
+    return { answer: () => whole, moreBytes: 0 };
   }
+  const timed = paced(tape, pace);
+  const play = { ...options, speed: 1 };
+  return {
+    answer: () => new TimedTape(timed, options.wheel.nowMs, play),
+    moreBytes: timed.ends.length * 12,
+  };
+}
+
+/** Steps, which each surface says in its own dialect. */
+function spokenAt(facts: AnswerFacts, model: string, pace: CachePace, wheel: Wheel): Telling {
+  const batches = batchesAt(facts, pace);
+  return {
+    answer: () => ({ kind: "live", steps: new KnownSteps(batches, wheel), model }),
+    moreBytes: 2 * facts.bytes.length,
+  };
 }
 
 /** The fields of `request` that `fields`, an answer's, name in their `vary`. */
