@@ -118,6 +118,7 @@ class CachedSource implements Source {
     if (this.#cache.isShared) await this.#cache.fetch(digest, dialect, this.#rules.pace);
     const found = this.#find(key, ask, wishes);
     if (found !== undefined) return this.#hit(found, call);
+    call.cache = { result: "miss", ageS: -1, isFree: true, idName: "" };
     call.engine.watch(ASKED.miss);
     throw new AppError(
       "cache_missing",

@@ -84,18 +84,20 @@ export function unpackAnswer(bytes: Uint8Array, dialect: DialectName): AnswerFac
 }
 
 function isVarying(value: unknown): value is Varying {
-  return Array.isArray(value) && value.every((pair) =>
-    Array.isArray(pair) && typeof pair[0] === "string" &&
-    (pair[1] === null || typeof pair[1] === "string")
-  );
+  return Array.isArray(value) &&
+    value.every((pair) =>
+      Array.isArray(pair) && typeof pair[0] === "string" &&
+      (pair[1] === null || typeof pair[1] === "string")
+    );
 }
 
 /** True when `body` is a list of so many lists of steps. */
 function isSteps(body: Buffer, count: number): boolean {
   const batches: unknown = JSON.parse(body.toString());
-  return Array.isArray(batches) && batches.length === count && batches.every((steps) =>
-    Array.isArray(steps) && steps.every((step) => typeof step?.kind === "string")
-  );
+  return Array.isArray(batches) && batches.length === count &&
+    batches.every((steps) =>
+      Array.isArray(steps) && steps.every((step) => typeof step?.kind === "string")
+    );
 }
 
 /** True when `numbers` never decrease, and end at `last`; Infinity = anywhere. */

@@ -272,4 +272,3 @@ export class SeatSteps implements AsyncIterableIterator<readonly Step[]> {
     return Promise.resolve(DONE);
   }
 }
-
