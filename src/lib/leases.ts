@@ -30,7 +30,9 @@ const BLOCK_MS = 1000;
 /** What is used is measured over this long at least. */
 const RATE_MS_MIN = 100;
 /** Where little is left, questions are so far apart, and up to half as much again: who waits waits together. */
-const POLL_MS = 50;
+const POLL_MS = 100;
+/** Of what is left so small a part is lent ahead of need. */
+const AHEAD = 8;
 /** Units that nobody has wanted for so long go back. */
 const HOLD_MS = 5000;
 /** Blocks that may lie here: what answers did not cost comes back and may be more. */
@@ -340,7 +342,7 @@ export class Leases implements Taker {
     stock.taken += units;
     stock.usedMs = now;
     this.#deps.limiter.give(bucket, -units);
-    if (stock.flight !== undefined || now < stock.wantAtMs) return;
+    if (stock.flight !== undefined || now < stock.wantAtMs || stock.leftAt(now) < AHEAD) return;
     const block = stock.block(now);
     if (stock.held * 2 < block) void this.#borrow(stock, block);
   }
