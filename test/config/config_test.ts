@@ -93,7 +93,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
       `config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are ${OPS}`,
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
-      "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, prices, llm, " +
+      "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, shared, prices, llm, " +
       "upstreams, routes, tape, chat, conv, mock, faults, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
@@ -211,7 +211,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
         'config.yaml:5:9 server.main: must be a whole number from 0 to 65535: it is "x"',
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
-        "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, prices, llm, upstreams, " +
+        "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, shared, prices, llm, upstreams, " +
         "routes, tape, chat, conv, mock, faults, response, memory, ops",
       ],
     ],
@@ -268,7 +268,7 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
       "--set delay_ms: is not a known key: did you mean mock.delay_ms?",
     ]],
     ["a flag for a whole section", { flags: [flag("server", "{port: 1}")] }, [
-      "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, prices, llm.…, upstreams, " +
+      "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, shared.…, prices, llm.…, upstreams, " +
       "routes, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
     ]],
     ["a flag that makes a contradiction", { flags: [flag("chat.source", "proxy")] }, [
