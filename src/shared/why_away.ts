@@ -35,6 +35,7 @@ export async function whyAway(
   const [user, secret] = [decoded(username), decoded(password)];
   const clean = cleaner(url);
   if (told !== CLOSED) return clean(told);
+  const isTls = protocol === "rediss:";
   const database = pathname.slice(1) || "0";
   const question =
     (secret === "" ? "" : command(["AUTH", ...(user === "" ? [] : [user]), secret])) +
@@ -45,9 +46,9 @@ export async function whyAway(
   const socket = Bun.connect({
     hostname: hostname.replace(/[[\]]/g, ""),
     port: Number(port || "6379"),
-    ...(protocol === "rediss:" ? { tls: ca === "" ? true : { ca } } : {}),
+    ...(isTls ? { tls: ca === "" ? true : { ca } } : {}),
     socket: {
-      open: (socket) => void socket.write(question),
+      open: (socket) => void (isTls || socket.write(question)),
       data: (_socket, bytes) => {
         heard = (heard + bytes.toString("utf8")).slice(0, HEARD_MAX);
         const error = /^-.*(?=\r\n)/m.exec(heard)?.[0];
@@ -56,11 +57,15 @@ export async function whyAway(
         else if (heard.length === HEARD_MAX) resolve("it does not answer as Redis does");
       },
       close: () => resolve("the connection is closed at once"),
+      handshake: (socket, _isDone, error) => {
+        if (error === null) socket.write(question);
+        else resolve(`its certificate is not trusted: ${error.message}`);
+      },
       error: (_socket, error) => resolve(error.message),
-      connectError: (_socket, error) => resolve(error.message),
+      connectError: (_socket, error) => resolve(unreachable(error)),
     },
   });
-  socket.catch((error: Error) => resolve(error.message));
+  socket.catch((error) => resolve(unreachable(error)));
   const why = await promise;
   clearTimeout(timer);
   socket.then((socket) => socket.end(), () => {});
@@ -72,6 +77,10 @@ export function cleaner(url: string): (text: string) => string {
   const { password } = new URL(url);
   const mask = masker([password, decoded(password)]);
   return (text) => mask(text).slice(0, WORDS_MAX);
+}
+
+function unreachable({ code, message }: Error & { readonly code?: string }): string {
+  return code === "ECONNREFUSED" ? "nobody listens at its address" : message;
 }
 
 function meaningOf(error: string): string {

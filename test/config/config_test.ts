@@ -60,6 +60,18 @@ describe("loadConfig() reports what is wrong in a file", () => {
       "config.yaml:2:8 memory.url: must be sqlite://FILE, http:// or https:// and a host, or " +
       'postgres://USER:PASSWORD@HOST/DATABASE: it is "redis://example.com"',
     ]],
+    ["shared things that are nowhere", "shared:\n  url: postgres://db/weir\n  prefix: a b\n", [
+      "config.yaml:2:8 shared.url: must be redis:// or rediss://, USER:PASSWORD@ if needed, a host, " +
+      'and the number of a database: it is "postgres://db/weir"',
+      'config.yaml:3:11 shared.prefix: must be 1 to 64 letters, digits and any of : . _ - { }: it is "a b"',
+    ]],
+    ["a database that is no number", "shared: {url: 'redis://u:p@r/keys'}\n", [
+      "config.yaml:1:15 shared.url: must be redis:// or rediss://, USER:PASSWORD@ if needed, a host, " +
+      'and the number of a database: it is "redis://***@r/keys"',
+    ]],
+    ["an authority for nothing", "shared: {url: 'redis://r/1', ca_file: ca.pem}\n", [
+      "config.yaml:1:39 shared.ca_file: must be empty while shared.url is not rediss://…: nothing is encrypted",
+    ]],
     ["an item of a list", "mock:\n  models:\n    - gpt-4o\n    - [x]\n", [
       "config.yaml:4:7 mock.models.1: must be a name on one line: it is a list",
     ]],
