@@ -19,7 +19,7 @@ import { startWeir, WEIR_FROM_SOURCE } from "./weir_server.ts";
 const MINUTE_MS = 60_000;
 const TIMES_LIMIT = 10;
 const ANY_CORE = [0, 1];
-const STREAMS = 400;
+const STREAMS = 1600;
 const CLIENTS = 16;
 /** A process is slower before its code is compiled. */
 const WARM_ROUNDS = 4;

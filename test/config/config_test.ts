@@ -67,7 +67,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
     ]],
     ["a database that is no number", "shared: {url: 'redis://u:p@r/keys'}\n", [
       "config.yaml:1:15 shared.url: must be redis:// or rediss://, USER:PASSWORD@ if needed, a host, " +
-      'and the number of a database: it is "redis://***@r/keys"',
+      'and the number of a database: it is "redis://' + '***@r/keys"',
     ]],
     ["an authority for nothing", "shared: {url: 'redis://r/1', ca_file: ca.pem}\n", [
       "config.yaml:1:39 shared.ca_file: must be empty while shared.url is not rediss://…: nothing is encrypted",

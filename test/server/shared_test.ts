@@ -153,7 +153,7 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "two weirs and one Redis", (
 
   test("Redis silent: requests are answered by the node's own limits", async () => {
     await redisOfOwn();
-    const one = await weir({ requests_per_day: 1000, concurrent_max: 20 });
+    const one = await weir({ requests_per_day: 1000, concurrent_max: 30 });
     await shared([one], "ok");
     redis.freeze();
     running.push(redis.thaw);
