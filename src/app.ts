@@ -262,6 +262,7 @@ export function makeApp(
     watch: engine.watch,
     ordinals: desk.ordinals,
     breakers: shared?.breakers,
+    sharedBytes: shared?.bytes,
   };
   const sources = composeSources(
     config,

@@ -50,6 +50,8 @@ export class RedisLink {
   #joins = 0;
   readonly #clean: (text: string) => string;
   #wake: (() => void) | undefined;
+  /** What the client said last of why it has ended. */
+  #told = "";
 
   constructor(deps: LinkDeps) {
     this.#deps = deps;
@@ -109,14 +111,14 @@ export class RedisLink {
     const { signal } = this.#closed;
     const rest = (ms: number) => wheel.until(wheel.nowMs + ms, signal);
     while (!signal.aborted) {
-      let told = await this.#connect();
-      if (told === "") {
-        told = CLOSED;
+      this.#told = await this.#connect();
+      let wasThere = false;
+      if (this.#told === "") {
         try {
           await beat();
           this.#joins++;
           this.#turn("ok", "");
-          told = "";
+          wasThere = true;
           while (this.#client !== undefined) {
             const lost = new Promise<void>((resolve) => this.#wake = resolve);
             await Promise.race([rest(BEAT_MS), lost]);
@@ -127,8 +129,10 @@ export class RedisLink {
         }
       }
       this.#drop();
-      // It was never there: Bun's client has not said why.
-      if (told !== "") this.#turn("away", await whyAway(this.#deps, told, CONNECT_MS_MAX));
+      if (!wasThere && this.#state === "joining") {
+        const why = await whyAway(this.#deps, this.#told || CLOSED, CONNECT_MS_MAX);
+        this.#turn("away", why);
+      }
       await rest(RETRY_MS * (1 + random()));
     }
     this.#drop();
@@ -158,6 +162,7 @@ export class RedisLink {
   /** From now on nobody is asked. */
   #fail(client: Bun.RedisClient, why: string): void {
     if (this.#client !== client) return;
+    this.#told = why;
     this.#drop();
     if (this.#state === "ok") {
       this.#turn("away", why === CLOSED ? "the connection has ended" : this.#clean(why));

@@ -22,6 +22,9 @@ const MEANINGS: readonly (readonly [RegExp, string])[] = [
   [/^-DENIED/, "it takes clients of its own machine only"],
 ];
 
+/** Where in weir's own scripts something is refused: nobody can look it up. */
+const SCRIPT = /,? script: [\da-f]{40}.*$/s;
+
 /** What Bun's client says whatever has happened. */
 export const CLOSED = "Connection closed";
 
@@ -76,7 +79,7 @@ export async function whyAway(
 export function cleaner(url: string): (text: string) => string {
   const { password } = new URL(url);
   const mask = masker([password, decoded(password)]);
-  return (text) => mask(text).slice(0, WORDS_MAX);
+  return (text) => mask(text.replace(SCRIPT, "")).slice(0, WORDS_MAX);
 }
 
 function unreachable({ code, message }: Error & { readonly code?: string }): string {

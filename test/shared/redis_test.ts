@@ -337,6 +337,12 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "a Redis that is away", () =
       await waitFor(() => numbered.shared.state === "away");
       expect(numbered.causes()).toEqual(["ERR DB index is out of range"]);
       await numbered.shared.close();
+      await redis.ask("ACL", "SETUSER", "reader", "on", ">reader-word", "~*", "+@all", "-@write");
+      const reading = begin(`redis://reader:reader-word@${at}`);
+      await waitFor(() => reading.shared.state === "away");
+      const refused = "ERR The user executing the script can't run this command or subcommand";
+      expect(reading.causes()).toEqual([refused]);
+      await reading.shared.close();
     } finally {
       await redis.stop();
     }
