@@ -120,6 +120,8 @@ export interface Call extends CallFacts {
   target: string;
   /** Requests that went up for it, to whichever upstreams. */
   attempts: number;
+  /** True: where this upstream does not answer, another one is asked. */
+  hasOthers: boolean;
   /** When the first one did, on the wheel's clock; -1 = none did. */
   askedMs: number;
   model: string;
@@ -223,6 +225,7 @@ export class Exchange implements Call, ExchangeFacts {
   route = "";
   target = "";
   attempts = 0;
+  hasOthers = false;
   askedMs = -1;
   isStream = false;
   isDraining = false;
