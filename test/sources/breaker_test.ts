@@ -236,7 +236,7 @@ describe("broken()", () => {
     expect(states).toEqual(["half_open", "closed"]);
   });
 
-  test("what weir itself refuses, before it asks, closes nothing", async () => {
+  test("what weir itself refuses, before it asks, closes nothing", () => {
     const rig = breakerOf();
     play(rig, "----", 500);
     const answer = () => {
