@@ -50,7 +50,7 @@ const OPEN = sseHead(CLOSE);
 const JSON_HEAD = headText("200 OK", { "content-type": "application/json", ...CLOSE });
 const JSON_TYPE = { "content-type": "application/json" };
 
-function refused(status: number, fields: Readonly<Record<string, string>> = {}): Window["acts"] {
+function refused(status: number, fields: Readonly<Record<string, string>> = {}): NonNullable<Window["acts"]> {
   return ({ refusal }) => [
     act.send(response(refusal, { ...JSON_TYPE, ...CLOSE, ...fields }, `${status} No`)),
     act.end,
