@@ -8,20 +8,20 @@
 import { dirname, join } from "node:path";
 import type { Watch } from "../core/events.ts";
 import type { Store } from "../core/store.ts";
-import { sqlitePath } from "../lib/sqlite_file.ts";
+import { inFolder, sqlitePath } from "../lib/sqlite_file.ts";
 import { openPostgresStore } from "./postgres.ts";
 import { openSqliteStore } from "./sqlite.ts";
 import { UsageLog } from "./usage_log.ts";
 
 /** The store where the memory is a server. */
 const OWN_URL = "sqlite://weir-store.db";
-/** The folder of usage on its way, beside the file or in the config's folder. */
+/** The folder of usage on its way: beside the file of the store, of the memory, or of its outbox. */
 const USAGE_FOLDER = "weir-usage";
 
 /** The settings that decide. */
 export interface StoreConfig {
   readonly store: { readonly url: string };
-  readonly memory: { readonly url: string; readonly timeout_ms: number };
+  readonly memory: { readonly url: string; readonly timeout_ms: number; readonly outbox: string };
 }
 
 /** What the store needs of its process. */
@@ -33,7 +33,12 @@ export interface StoreWorld {
 }
 
 /** Where the store is. */
-export function storeUrl({ store, memory }: StoreConfig): string {
+export function storeUrl(
+  { store, memory }: {
+    readonly store: { readonly url: string };
+    readonly memory: { readonly url: string };
+  },
+): string {
   if (store.url !== "") return store.url;
   return /^https?:/.test(memory.url) ? OWN_URL : memory.url;
 }
@@ -57,8 +62,9 @@ export function openUsageLog(
     readonly watch: Watch;
   },
 ): UsageLog {
-  const url = storeUrl(config);
-  const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : "";
-  const beside = path === "" || path === ":memory:" ? folder : dirname(path);
-  return new UsageLog({ store, folder: join(beside, USAGE_FOLDER), uuid, watch });
+  // A service cannot write beside its config: where the memory can, usage can, too.
+  const file = [storeUrl(config), config.memory.url]
+    .filter((url) => url.startsWith("sqlite://")).map((url) => sqlitePath(url, folder))
+    .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || USAGE_FOLDER, folder);
+  return new UsageLog({ store, folder: join(dirname(file), USAGE_FOLDER), uuid, watch });
 }

@@ -244,7 +244,11 @@ describe("weir install", () => {
     });
   });
 
-  const MEMORIES: readonly (readonly [yaml: string, memory: Partial<Config["memory"]>])[] = [
+  const MEMORIES: readonly (readonly [
+    yaml: string,
+    memory: Partial<Config["memory"]>,
+    store?: Partial<Config["store"]>,
+  ])[] = [
     ["", { url: IN_STATE }],
     ["# mine\nmemory: # here\n  keep_days: 3 # days\n", { url: IN_STATE, keep_days: 3 }],
     ["memory:\n", { url: IN_STATE }],
@@ -253,17 +257,23 @@ describe("weir install", () => {
     [
       "memory:\n  url: http://memory:9000\n",
       { url: "http://memory:9000", outbox: "/var/lib/weir/weir-outbox.db" },
+      { url: "sqlite:///var/lib/weir/weir-store.db" },
+    ],
+    [
+      "store:\n  url: sqlite://keys.db\n",
+      { url: IN_STATE },
+      { url: "sqlite:///var/lib/weir/keys.db" },
     ],
   ];
-  for (const [yaml, memory] of MEMORIES) {
-    test(`check shows where the service keeps its memory: ${JSON.stringify(yaml)}`, async () => {
+  for (const [yaml, memory, store = { url: "" }] of MEMORIES) {
+    test(`check shows where the service keeps what it keeps: ${JSON.stringify(yaml)}`, async () => {
       const root = makeRoot();
       const args = ["install", "--write", "--root", root];
       const first = await run(args, { files: { "config.yaml": yaml } });
       expect([first.code, first.errors]).toEqual([0, NAMELESS]);
       const written = readFileSync(join(root, CONFIG), "utf8");
       for (const [comment] of yaml.matchAll(/# \w+/g)) expect(written).toContain(comment);
-      expect((await inForce(root)).memory).toMatchObject(memory);
+      expect(await inForce(root)).toMatchObject({ memory, store });
       // The unit says nothing that would win over the file.
       const unit = () => readFileSync(join(root, UNIT), "utf8");
       expect(unit()).not.toMatch(/^Environment="?WEIR_MEMORY_/m);
