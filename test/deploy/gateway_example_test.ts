@@ -356,7 +356,7 @@ describe("compose.yaml", () => {
                 if (child.exitCode !== null) throw new Error(await errors);
                 return await statusOf(`http://127.0.0.1:${port}/health`) === 200;
               }, "a replica to answer");
-              return child;
+              return { child, errors };
             },
           };
         });
@@ -389,7 +389,8 @@ describe("compose.yaml", () => {
         });
         const [first, second] = nodes as [typeof nodes[0], typeof nodes[0]];
         expect(await first!.run("check")).toContain("chat  every model  → openai → backup");
-        const [child] = await Promise.all(nodes.map((node) => node.start()));
+        const [started] = await Promise.all(nodes.map((node) => node.start()));
+        const { child, errors } = started!;
         const made = site();
         expect(made).toContain(`server weir:${HTTP_PORT};`);
         const front = await startSite((port) =>
@@ -440,14 +441,15 @@ describe("compose.yaml", () => {
           ]),
         );
         await open.until("slow");
-        child!.kill("SIGTERM");
+        child.kill("SIGTERM");
         await waitFor(async () => await statusOf(`${first!.url}/health`) !== 200, "it to drain");
         expect(await statusOf(`http://127.0.0.1:${first!.opsPort}/metrics`)).toBe(200);
         isSlow = false;
         for (let i = 0; i < 4; i++) expect((await ask(nginxUrl)).status).toBe(200);
         end.open();
         expect(parseRaw(await open.closed).isWhole).toBe(true);
-        expect(await child!.exited).toBe(0);
+        expect(await child.exited).toBe(0);
+        expect(await errors).toContain('"source":"proxy","route":"chat","upstream":"backup"');
 
         const usage = await waitFor(async () => {
           const row = JSON.parse(await second!.run("usage", "--json")) as Usage;
