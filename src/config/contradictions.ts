@@ -22,7 +22,7 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { auth, chat, llm, server, memory, tape, upstreams } = config;
+  const { auth, chat, llm, server, shared, memory, tape, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
@@ -51,6 +51,9 @@ export function contradictions(config: Config, label: Label): readonly string[] 
       if (tape === "usual" || tape === "off") continue;
       problems.push(`${label("routes", [index, "tape"])}: ${noFolder(tape)}`);
     }
+  }
+  if (shared.ca_file !== "" && !shared.url.startsWith("rediss:")) {
+    say("shared.ca_file", "must be empty while shared.url is not rediss://…: nothing is encrypted");
   }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {

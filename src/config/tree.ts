@@ -19,6 +19,7 @@ import {
   host,
   hostOrHttpUrl,
   httpUrl,
+  keyPrefix,
   latencyNumber,
   latencyProfile,
   line,
@@ -31,6 +32,7 @@ import {
   reply,
   type Setting,
   share,
+  sharedUrl,
   signingKey,
   storeUrl,
   text,
@@ -172,6 +174,13 @@ export const TREE = z.strictObject({
     usage: oneOf(["auto", "on", "off"], "auto")(
       "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
     ),
+  }),
+  shared: z.strictObject({
+    url: sharedUrl(
+      "limits of keys, breakers and cache of several weirs: redis://… or rediss://…; empty = each its own",
+    ),
+    prefix: keyPrefix("weir:")("how its keys begin there: weirs with the same one share"),
+    ca_file: line("PEM file with extra certificate authorities to trust, for rediss://"),
   }),
   prices: PRICES,
   llm: z.strictObject(UPSTREAM),

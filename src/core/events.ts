@@ -82,6 +82,9 @@ export type Event =
   /** The store of keys and usage cannot be asked. Told once, until it can. */
   | { readonly kind: "store_failed"; readonly cause: string }
   | { readonly kind: "store_recovered" }
+  /** What several weirs share cannot be had: limits hold on each machine. Told once, until it can. */
+  | { readonly kind: "shared_failed"; readonly cause: string }
+  | { readonly kind: "shared_recovered" }
   /** Usage would be lost if this process were killed now. Told once. */
   | { readonly kind: "usage_unsafe"; readonly cause: string }
   /** So many requests are not among the usage that is kept. */

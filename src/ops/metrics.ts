@@ -156,6 +156,8 @@ export class Metrics {
   readonly #faults = new Map<FaultName, number>();
   /** By the name of the upstream; without those that have never opened. */
   readonly #breakers = new Map<string, BreakerState>();
+  /** undefined = it has never been told of. */
+  #isSharedAway: boolean | undefined = undefined;
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -182,6 +184,10 @@ export class Metrics {
         return this.#count(event.kind, event.count);
       case "breaker_turned":
         return void this.#breakers.set(event.upstream, event.state);
+      case "shared_failed":
+      case "shared_recovered":
+        this.#isSharedAway = event.kind === "shared_failed";
+        return this.#count(event.kind, 1);
       case "fault_happened":
         return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
@@ -330,6 +336,15 @@ export class Metrics {
           value: state === "closed" ? 0 : 1,
         })),
       },
+      {
+        kind: "gauge",
+        name: "weir_shared_away",
+        help: "1 while what several weirs share cannot be had; of several processes, how many.",
+        merge: "sum",
+        series: this.#isSharedAway === undefined
+          ? []
+          : [{ labels: {}, value: this.#isSharedAway ? 1 : 0 }],
+      },
       counter(
         "weir_limited_total",
         "Requests that a limit of mock.limits has turned away, by what was reached.",
@@ -461,6 +476,10 @@ const EVENT_COUNTERS: Readonly<
     "weir_store_failures_total",
     "Times the store of keys and usage could not be asked.",
   ],
+  shared_failed: [
+    "weir_shared_failures_total",
+    "Times what several weirs share could not be had: limits held on each machine.",
+  ],
   usage_unsafe: [
     "weir_usage_unsafe_total",
     "Times usage had to be kept where it would be lost with the process.",
@@ -492,6 +511,7 @@ type UncountedKind =
   | "limited"
   | "key_refused"
   | "store_recovered"
+  | "shared_recovered"
   | "fault_happened"
   | "memory_write_recovered"
   | "tape_write_recovered"
