@@ -15,7 +15,7 @@ import { UsageLog } from "./usage_log.ts";
 
 /** The store where the memory is a server. */
 const OWN_URL = "sqlite://weir-store.db";
-/** The folder of usage on its way: beside the file of the store, of the memory, or of its outbox. */
+/** The folder of usage on its way. */
 const USAGE_FOLDER = "weir-usage";
 
 /** The settings that decide. */
@@ -62,9 +62,15 @@ export function openUsageLog(
     readonly watch: Watch;
   },
 ): UsageLog {
+  const beside = besideStore(config, folder, USAGE_FOLDER);
+  return new UsageLog({ store, folder: beside, uuid, watch });
+}
+
+/** The folder `name` beside the file of the store, of the memory, or of its outbox. */
+function besideStore(config: StoreConfig, folder: string, name: string): string {
   // A service cannot write beside its config: where the memory can, usage can, too.
   const file = [storeUrl(config), config.memory.url]
     .filter((url) => url.startsWith("sqlite://")).map((url) => sqlitePath(url, folder))
-    .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || USAGE_FOLDER, folder);
-  return new UsageLog({ store, folder: join(dirname(file), USAGE_FOLDER), uuid, watch });
+    .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || name, folder);
+  return join(dirname(file), name);
 }

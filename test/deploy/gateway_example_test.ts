@@ -42,6 +42,7 @@ import { describeWith } from "../server/needs.ts";
 import { gate, whole } from "../server/proxied.ts";
 import { connect, parseRaw, rawChat } from "../server/raw_client.ts";
 import { act, chunk, LAST_CHUNK, scriptedUpstream, sseHead } from "../server/scripted_upstream.ts";
+import { REDIS_ABSENT, redisProgram, startRedis } from "../shared/redis_server.ts";
 import { startSite } from "./nginx.ts";
 import { hasProgram } from "./program.ts";
 
@@ -197,7 +198,7 @@ describe("kubernetes.yaml", () => {
 
 interface Compose {
   readonly services: Readonly<
-    Record<"nginx" | "weir" | "postgres", {
+    Record<"nginx" | "weir" | "postgres" | "redis", {
       readonly command?: readonly string[];
       readonly ports?: readonly string[];
       readonly environment?: Readonly<Record<string, string>>;
@@ -221,7 +222,7 @@ describe("compose.yaml", () => {
   const judge = new Validator(JSON.parse(schema) as Schema, "7", false);
   const faultsOf = (text: string) => judge.validate(parse(text)).errors.map(({ error }) => error);
   const compose = parse(textOf("compose.yaml")) as Compose;
-  const { weir, nginx, postgres } = compose.services;
+  const { weir, nginx, postgres, redis } = compose.services;
 
   test("is as the specification's schema wants it, and the schema finds a wrong name", () => {
     expect(faultsOf(textOf("compose.yaml"))).toEqual([]);
@@ -239,6 +240,7 @@ describe("compose.yaml", () => {
       "postgres",
       `/${postgres.environment!["POSTGRES_DB"]}`,
     ]);
+    expect(weir.environment!["WEIR_SHARED_URL"]).toBe("redis://redis:6379");
     expect(weir.environment!["WEIR_SERVER_TRUSTED_PROXIES"])
       .toBe(`[${compose.networks.default.ipam.config[0]!.subnet}]`);
     expect(secondsOf(weir.stop_grace_period!))
@@ -252,8 +254,8 @@ describe("compose.yaml", () => {
 
   const programs = postgresPrograms();
   describeWith(
-    programs !== undefined && hasProgram("nginx"),
-    "nginx and PostgreSQL: apt-get install nginx postgresql",
+    programs !== undefined && redisProgram() !== null && hasProgram("nginx"),
+    `nginx and PostgreSQL (apt-get install nginx postgresql), or no ${REDIS_ABSENT}`,
     "with the real programs",
     () => {
       let server: PostgresServer;
@@ -383,12 +385,17 @@ describe("compose.yaml", () => {
             : whole(event("from backup"), "data: [DONE]\n\n")
         );
         running.push(backup.close);
+        const [program, ...words] = redis.command!;
+        expect(program).toBe("redis-server");
+        const shared = await startRedis("", words);
+        running.push(shared.stop);
         const nodes = replicas(await makeDatabase(), {
+          "redis:6379": `127.0.0.1:${shared.port}`,
           "https://api.openai.com/v1": `${openai.url}/v1`,
           "https://openrouter.ai/api/v1": `${backup.url}/v1`,
         });
         const [first, second] = nodes as [typeof nodes[0], typeof nodes[0]];
-        expect(await first!.run("check")).toContain("chat  every model  → openai → backup");
+        expect(await first.run("check")).toContain("chat  every model  → openai → backup");
         const [started] = await Promise.all(nodes.map((node) => node.start()));
         const { child, errors } = started!;
         const made = site();
@@ -396,12 +403,12 @@ describe("compose.yaml", () => {
         const front = await startSite((port) =>
           made.replace("listen 80;", `listen 127.0.0.1:${port};`).replace(
             `server weir:${HTTP_PORT};`,
-            nodes.map((node) => `server 127.0.0.1:${node!.port};`).join("\n"),
+            nodes.map((node) => `server 127.0.0.1:${node.port};`).join("\n"),
           )
         );
         running.push(front.stop);
 
-        const key = (await first!.run("key", "add", "ci")).trim();
+        const key = (await first.run("key", "add", "ci")).trim();
         const ask = async (at: string, token = key) => {
           const answer = await fetch(`${at}/v1/chat/completions`, {
             method: "POST",
@@ -417,7 +424,13 @@ describe("compose.yaml", () => {
         };
         const nginxUrl = `http://127.0.0.1:${front.port}`;
         for (const node of nodes) {
-          await waitFor(async () => (await ask(node!.url)).status === 200, "the key");
+          await waitFor(async () => (await ask(node.url)).status === 200, "the key");
+        }
+        for (const node of nodes) {
+          await waitFor(async () => {
+            const health = await (await fetch(`${node.url}/health`)).json();
+            return (health as { readonly shared: string }).shared === "ok";
+          }, "Redis to be asked");
         }
         expect((await ask(nginxUrl, "wrong")).status).toBe(401);
         const answer = await ask(nginxUrl);
@@ -435,15 +448,15 @@ describe("compose.yaml", () => {
         // A replica that ends: whoever balances leaves it, and it is alive to the end of its streams.
         isSlow = true;
         const open = await connect(
-          first!.port,
+          first.port,
           rawChat('{"model":"gpt-4o","stream":true,"messages":[{"role":"user","content":"a"}]}', [
             `Authorization: Bearer ${key}`,
           ]),
         );
         await open.until("slow");
         child.kill("SIGTERM");
-        await waitFor(async () => await statusOf(`${first!.url}/health`) !== 200, "it to drain");
-        expect(await statusOf(`http://127.0.0.1:${first!.opsPort}/metrics`)).toBe(200);
+        await waitFor(async () => await statusOf(`${first.url}/health`) !== 200, "it to drain");
+        expect(await statusOf(`http://127.0.0.1:${first.opsPort}/metrics`)).toBe(200);
         isSlow = false;
         for (let i = 0; i < 4; i++) expect((await ask(nginxUrl)).status).toBe(200);
         end.open();
@@ -452,14 +465,14 @@ describe("compose.yaml", () => {
         expect(await errors).toContain('"source":"proxy","route":"chat","upstream":"backup"');
 
         const usage = await waitFor(async () => {
-          const row = JSON.parse(await second!.run("usage", "--json")) as Usage;
+          const row = JSON.parse(await second.run("usage", "--json")) as Usage;
           return row.requests === 9 && row;
         }, "the usage of both");
         expect(usage).toMatchObject({ key: "ci", estimated: 6 });
         // Nothing is written elsewhere, so that all else may be read-only.
-        expect(readdirSync(join(first!.folder, "cwd"))).toEqual([]);
-        expect(readdirSync(join(first!.folder, "etc"))).toEqual(["config.yaml"]);
-        expect(readdirSync(join(first!.folder, "state")).sort()).toEqual([
+        expect(readdirSync(join(first.folder, "cwd"))).toEqual([]);
+        expect(readdirSync(join(first.folder, "etc"))).toEqual(["config.yaml"]);
+        expect(readdirSync(join(first.folder, "state")).sort()).toEqual([
           "weir-outbox.db",
           "weir-outbox.db.lock",
           "weir-usage",
