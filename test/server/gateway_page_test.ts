@@ -1,15 +1,19 @@
-/** docs/gateway.md's whole example, as a reader types it. */
+/** What docs/gateway.md shows, as a reader types it. */
 
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { chmodSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "./free_port.ts";
-import { cleanEnv, makeFolder, REPOSITORY, TEST_MS_MAX, weirCommand } from "./launch.ts";
+import { cleanEnv, makeFolder, REPOSITORY, run, TEST_MS_MAX, weirCommand } from "./launch.ts";
 
 const PAGE = readFileSync(join(REPOSITORY, "docs/gateway.md"), "utf8");
 const EXAMPLE = /^## A whole example\n([^]*?)^## /m.exec(PAGE)![1]!;
-const BLOCKS = [...EXAMPLE.matchAll(/^```(\w*)\n([^]*?)^```$/gm)]
-  .map(([, language, text]) => ({ language: language!, text: text! }));
+const BLOCKS = blocksOf(EXAMPLE);
+
+function blocksOf(markdown: string) {
+  return [...markdown.matchAll(/^```(\w*)\n([^]*?)^```$/gm)]
+    .map(([, language, text]) => ({ language: language!, text: text! }));
+}
 
 /** What a reader waits for by taking a second, behind the block that holds the words. */
 const WAITS: readonly (readonly [words: string, wait: string])[] = [
@@ -77,3 +81,17 @@ test("the whole example prints what the page says", async () => {
     rmSync(folder, { recursive: true, force: true });
   }
 }, 2 * TEST_MS_MAX);
+
+describe("configs of the page", () => {
+  const configs = blocksOf(PAGE).flatMap(({ language, text }) => language === "yaml" ? [text] : []);
+  for (const [index, text] of configs.entries()) {
+    test(`number ${index + 1} is one, and is drawn as the page shows`, async () => {
+      const keys = [...text.matchAll(/_file: (\w[\w.]*)/g)].map(([, name]) => [name!, "secret"]);
+      const files = { "config.yaml": text, ...Object.fromEntries(keys) };
+      const { code, output, errors } = await run(["check"], { files });
+      expect([code, errors]).toEqual([0, ""]);
+      const drawn = /^# Routes:\n[^]*/m.exec(output)?.[0] ?? "";
+      if (index < 2) expect(PAGE).toContain(`\`\`\`\n${drawn}\`\`\``);
+    });
+  }
+});
