@@ -80,6 +80,32 @@ describe("weir install", () => {
     expect(found.output).not.toContain("secret");
   });
 
+  test("hands every file with a secret over, and says which are to be put there", async () => {
+    const root = makeRoot();
+    const yaml = `auth: {tokens: [{name: t, token_file: /run/keys/t}]}
+upstreams: [{name: a, base_url: "https://a.example", api_key_file: a.key}, {name: b, base_url: "https://b.example", api_key: sk-b}]
+keys: [{name: web, token_file: web.key}, {name: ci, token: ci-key}]
+`;
+    const files = { "config.yaml": yaml, "a.key": "sk-1", "web.key": "web" };
+    const there = makeRoot();
+    writeFileSync(join(there, "t"), "operator");
+    const { code, output, errors } = await run(["install", "--write", "--root", root], {
+      files,
+      env: { CREDENTIALS_DIRECTORY: there },
+    });
+    expect(code).toBe(0);
+    const unit = readFileSync(join(root, UNIT), "utf8");
+    for (const name of ["a.key:/etc/weir/a.key", "t:/run/keys/t", "web.key:/etc/weir/web.key"]) {
+      expect(unit).toContain(`\nLoadCredential=${name}\n`);
+    }
+    expect(output).toContain(
+      "next: put the secrets there, for root alone: /etc/weir/a.key, /run/keys/t, /etc/weir/web.key\n",
+    );
+    const openly = [...errors.matchAll(/(\S+ of \w+) can be read .* use (\w+) instead/g)]
+      .map(([, what, instead]) => [what, instead]);
+    expect(openly).toEqual([["api_key of b", "api_key_file"], ["token of ci", "token_file"]]);
+  });
+
   test("puts the socket file into the site", async () => {
     const { output, errors } = await run([
       ...["install", "--set", "server.unix=/run/weir/weir.sock"],
