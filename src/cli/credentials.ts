@@ -52,7 +52,10 @@ export interface CredentialFolders extends SecretFolders {
 /** The files with secrets that `config` names, as they are written there. */
 export function secretFiles(config: Config): readonly string[] {
   const tokens = [...config.auth.tokens, ...config.keys].map(({ token_file }) => token_file);
-  return [...credentialsOf(config).map(({ file }) => file), ...tokens.filter((file) => file !== "")];
+  return [
+    ...credentialsOf(config).map(({ file }) => file),
+    ...tokens.filter((file) => file !== ""),
+  ];
 }
 
 /** Where `file` is, as the config names it. */
