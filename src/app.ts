@@ -220,7 +220,8 @@ export function makeApp(
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
       const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
-      return { streamsOpen: streams.size, connections, ...outbox };
+      const cache = sources.cacheReadings();
+      return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
   const engine: Engine = {
@@ -262,6 +263,7 @@ export function makeApp(
     watch: engine.watch,
     ordinals: desk.ordinals,
     breakers: shared?.breakers,
+    sharedBytes: shared?.bytes,
   };
   const sources = composeSources(
     config,

@@ -70,6 +70,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...unknownTargets(config, label),
     ...oddWeights(config, label),
     ...loneHedges(config, label),
+    ...idleCaches(config, label),
     ...idleProbes(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
@@ -265,6 +266,15 @@ function loneHedges({ routes }: Config, label: Label): readonly string[] {
     hedge_ms === undefined || to.length > 1
       ? []
       : [`${label("routes", [index, "hedge_ms"])}: must be left out where to has one name`]
+  );
+}
+
+/** What the mock says is made once anyway, and kept in no cache. */
+function idleCaches({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, cache }, index) =>
+    cache === undefined || to.some((name) => name !== "mock")
+      ? []
+      : [`${label("routes", [index, "cache"])}: must be left out where to names the mock alone`]
   );
 }
 

@@ -70,6 +70,8 @@ const LOREM_TOKENS_MAX = 65_536;
 const SEED_MAX = 4_294_967_295;
 const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
+/** 64 MiB: it is looked at as a whole. */
+const ANSWER_BYTES_MAX = 67_108_864;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
 /** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
@@ -186,6 +188,15 @@ export const TREE = z.strictObject({
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,
   routes: ROUTES,
+  cache: z.strictObject({
+    answers_max: whole(1, KEPT_MAX, 10_000)(
+      "answers that a process keeps for routes with a cache; the least recently used go first",
+    ),
+    answers_max_bytes: bytes(0, KEPT_BYTES_MAX, 67_108_864)(
+      "memory that they may take together, and those that are on their way",
+    ),
+    answer_max_bytes: bytes(0, ANSWER_BYTES_MAX, 1_048_576)("longer answers are not kept"),
+  }),
   tape: z.strictObject({
     folder: line("folder of tapes: exchanges with upstreams, one file each; empty = none"),
     mode: oneOf(TAPE_MODES, "off")(

@@ -7,7 +7,7 @@
 
 import type { AppError, ErrorCode } from "./errors.ts";
 import type { FaultName } from "./fault_plan.ts";
-import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type { CacheResult, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 import type { KeyRefusal } from "./keys.ts";
 import type { LimitedBy } from "./limits.ts";
 
@@ -101,6 +101,8 @@ export type Event =
   | { readonly kind: "tape_replayed" }
   /** There is no tape for a request. */
   | { readonly kind: "tape_missed" }
+  /** A cache was looked into. */
+  | { readonly kind: "cache_asked"; readonly result: CacheResult }
   /** An exchange was recorded. */
   | { readonly kind: "tape_recorded" }
   /** One was not, as it cannot be; nothing of it is kept. */

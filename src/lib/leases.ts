@@ -156,14 +156,18 @@ class Stock {
     return short > ROUNDING ? short * windowMs / limit : 0;
   }
 
+  /** Units that refill in the time of a block. */
+  get refill(): number {
+    return this.bucket.limit * BLOCK_MS / this.bucket.windowMs;
+  }
+
   /** What is worth a question: some time's use. */
   block(nowMs: number): number {
-    const { limit, windowMs } = this.bucket;
     const forMs = Math.max(RATE_MS_MIN, nowMs - this.measuredMs);
     const perSecond = Math.max(this.perSecond, this.taken * SECOND_MS / forMs);
     return Math.max(
       1,
-      Math.floor(limit * BLOCK_MS / windowMs),
+      Math.floor(this.refill),
       Math.ceil(perSecond * BLOCK_MS / SECOND_MS),
     );
   }
@@ -279,6 +283,9 @@ export class Leases implements Taker {
   /** Gives everything back. Settles when the lender has it, or is away. */
   async close(): Promise<void> {
     const { lender } = this.#deps;
+    await Promise.all(
+      [...this.#stocks.values(), ...this.#rows.values()].map(({ flight }) => flight),
+    );
     if (!lender.isOpen) return;
     const told: Promise<unknown>[] = [];
     for (const stock of this.#stocks.values()) {
@@ -415,8 +422,6 @@ export class Leases implements Taker {
     stock.held += owed;
     const need = Math.max(0, Math.ceil(stock.waiting - stock.held));
     const least = need === 0 ? 0 : Math.max(0, Math.ceil(stock.least - stock.held));
-    stock.waiting = 0;
-    stock.least = Infinity;
     const { bucket } = stock;
     const used = stock.isFresh ? limiter.read(bucket).used : 0;
     const want = need + Math.max(0, Math.ceil(block - stock.held));
@@ -429,11 +434,13 @@ export class Leases implements Taker {
       stock.leftAtMs = now;
       const nextMs = now + POLL_MS * (1 + random() / 2);
       if (granted < want) stock.wantAtMs = nextMs;
-      if (granted < want && left < block) stock.needAtMs = nextMs;
+      if (granted < want && left < Math.max(1, stock.refill)) stock.needAtMs = nextMs;
     } catch {
       stock.held -= owed; // whoever lent is away
     } finally {
       stock.flight = undefined;
+      stock.waiting = 0; // all look again
+      stock.least = Infinity;
     }
   }
 
@@ -452,7 +459,6 @@ export class Leases implements Taker {
   async #seatAll(row: Row, spare: number): Promise<void> {
     const { lender, nowMs } = this.#deps;
     const { gate, inside, opening, waiting: need } = row;
-    row.waiting = 0;
     try {
       const { granted, others } = await lender.seat({ gate, inside, need, want: need + spare });
       if (row.opening !== opening) return;
@@ -466,6 +472,7 @@ export class Leases implements Taker {
       // Whether it is away, it says itself.
     } finally {
       row.flight = undefined;
+      row.waiting = 0;
     }
   }
 

@@ -100,6 +100,7 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       // Names of the config: letters and digits.
       if (exchange.route !== "") line += `,"route":"${exchange.route}"`;
       if (exchange.target !== "") line += `,"upstream":"${exchange.target}"`;
+      if (exchange.cache !== undefined) line += `,"cache":"${exchange.cache.result}"`;
       if (exchange.firstByteMs >= 0) line += `,"first_byte_ms":${rounded(exchange.firstByteMs)}`;
       line += `,"duration_ms":${rounded(exchange.durationMs)},"bytes":${exchange.bodyBytes}`;
       if (exchange.promptTokens >= 0) line += `,"tokens_in":${exchange.promptTokens}`;
@@ -163,6 +164,7 @@ export function prettyLines(
         ...(exchange.costNanos >= 0 ? [`$${(exchange.costNanos / NANOS).toFixed(6)}`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
         ...(source === "" ? [] : [exchange.target || source]),
+        ...(exchange.cache === undefined ? [] : [`cache ${exchange.cache.result}`]),
         ...(client === undefined || client.address === "" ? [] : [client.address]),
         ...(tokenName === "" ? [] : [`token ${tokenName}`]),
         ...(requestId === "" ? [] : [paint(DIM, oneLine(requestId))]),

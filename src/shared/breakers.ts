@@ -7,7 +7,7 @@
 
 import type { BreakerShare, ToldBreaker } from "../core/breakers.ts";
 import type { RedisLink } from "./redis_link.ts";
-import { LOOK, TURN } from "./scripts.ts";
+import { BEAT, TURN } from "./scripts.ts";
 
 const US_PER_MS = 1000;
 /** Who has not heard of it by then need not. */
@@ -49,13 +49,12 @@ export class RedisBreakers implements BreakerShare {
     void this.#note(name, "closed", 0);
   }
 
-  /** Reads what others have told. Rejects when nobody can be asked. */
-  async look(): Promise<void> {
+  /** The beat: reads what others have told. Rejects when nobody can be asked, or nothing be written. */
+  async beat(): Promise<void> {
     const all = [...this.#joined.values()];
-    if (all.length === 0) return void await this.#link.ask((client) => client.send("PING", []));
     const before = all.map(({ written }) => written);
-    const keys = all.map(({ key }) => key);
-    const [now, notes] = await this.#link.run(LOOK, keys, []) as [string, readonly string[]];
+    const keys = [`${this.#prefix}beat`, ...all.map(({ key }) => key)];
+    const [now, notes] = await this.#link.run(BEAT, keys, []) as [string, readonly string[]];
     for (const [i, joined] of all.entries()) {
       if (joined.writing || joined.written !== before[i]) continue; // this is older than what it knows
       this.#hear(joined, notes[i]!, Number(now));

@@ -73,7 +73,7 @@ class RedisShared extends Ticket implements Shared {
     let wasAway = false;
     this.#link = new RedisLink({
       ...place,
-      beat: () => this.breakers.look(),
+      beat: () => this.breakers.beat(),
       onState(state, why) {
         if (state === "away") watch({ kind: "shared_failed", cause: why });
         if (state === "ok" && wasAway) watch({ kind: "shared_recovered" });

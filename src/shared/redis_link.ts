@@ -8,7 +8,7 @@
 
 import type { Wheel } from "../lib/wheel.ts";
 import type { Script } from "./scripts.ts";
-import { whyAway } from "./why_away.ts";
+import { cleaner, CLOSED, whyAway } from "./why_away.ts";
 
 /** An answer that takes longer: the server is away. Nothing that is asked takes it a millisecond. */
 const ANSWER_MS_MAX = 500;
@@ -48,11 +48,14 @@ export class RedisLink {
   #client: Bun.RedisClient | undefined;
   #state: LinkState = "joining";
   #joins = 0;
+  readonly #clean: (text: string) => string;
   #wake: (() => void) | undefined;
-  #fault = "";
+  /** What the client said last of why it has ended. */
+  #told = "";
 
   constructor(deps: LinkDeps) {
     this.#deps = deps;
+    this.#clean = cleaner(deps.url);
   }
 
   get state(): LinkState {
@@ -108,30 +111,34 @@ export class RedisLink {
     const { signal } = this.#closed;
     const rest = (ms: number) => wheel.until(wheel.nowMs + ms, signal);
     while (!signal.aborted) {
-      const trouble = await this.#connect();
-      if (signal.aborted) break;
-      if (trouble === "") {
+      this.#told = await this.#connect();
+      let wasThere = false;
+      if (this.#told === "") {
         try {
           await beat();
           this.#joins++;
           this.#turn("ok", "");
+          wasThere = true;
           while (this.#client !== undefined) {
             const lost = new Promise<void>((resolve) => this.#wake = resolve);
             await Promise.race([rest(BEAT_MS), lost]);
             if (this.#client !== undefined) await beat();
           }
         } catch {
-          // `ask` has noted why.
+          // `ask` has told why.
         }
       }
       this.#drop();
-      this.#turn("away", trouble || this.#fault);
+      if (!wasThere && this.#state === "joining") {
+        const why = await whyAway(this.#deps, this.#told || CLOSED, CONNECT_MS_MAX);
+        this.#turn("away", why);
+      }
       await rest(RETRY_MS * (1 + random()));
     }
     this.#drop();
   }
 
-  /** Why it could not; "" = it is connected. */
+  /** What the client says of why it could not; "" = it is connected. */
   async #connect(): Promise<string> {
     const { url, ca } = this.#deps;
     const client = new Bun.RedisClient(url, {
@@ -144,21 +151,22 @@ export class RedisLink {
     try {
       await timely(client.connect(), CONNECT_MS_MAX, ANSWER_MS_MAX);
       this.#client = client;
-      this.#fault = "";
       return "";
     } catch (error) {
       client.onclose = null;
       client.close();
-      return await whyAway(this.#deps, (error as Error).message, CONNECT_MS_MAX);
+      return (error as Error).message;
     }
   }
 
   /** From now on nobody is asked. */
   #fail(client: Bun.RedisClient, why: string): void {
     if (this.#client !== client) return;
-    this.#fault = why.replace(/^Connection closed$/, "the connection has ended");
+    this.#told = why;
     this.#drop();
-    this.#turn("away", this.#fault);
+    if (this.#state === "ok") {
+      this.#turn("away", why === CLOSED ? "the connection has ended" : this.#clean(why));
+    }
   }
 
   #drop(): void {

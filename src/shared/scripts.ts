@@ -94,9 +94,15 @@ redis.call('SET', KEYS[1], string.format('%.0f %s %s %.0f', tonumber(number or '
   now + tonumber(ARGV[3])), 'PX', ARGV[4])
 `);
 
-/** KEYS: breakers, one at least. Gives the time, in µs, and the notes of all: "" = there is none. */
-export const LOOK = script(`${NOW_US}
-local notes = redis.call('MGET', unpack(KEYS))
-for i = 1, #KEYS do notes[i] = notes[i] or '' end
+/**
+ * Writes a word, so that who may not write is away and not there, and reads what others have noted of breakers.
+ *
+ * KEYS: the word, breakers. Gives the time, in µs, and the notes of all: "" = there is none.
+ */
+export const BEAT = script(`${NOW_US}
+redis.call('SET', KEYS[1], 'weir', 'PX', 60000)
+local notes = {}
+if #KEYS > 1 then notes = redis.call('MGET', unpack(KEYS, 2)) end
+for i = 1, #KEYS - 1 do notes[i] = notes[i] or '' end
 return { string.format('%.0f', now), notes }
 `);

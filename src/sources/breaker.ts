@@ -150,6 +150,7 @@ export class Breaker implements ToldBreaker {
   }
 
   recover(): void {
+    if (this.#state === "closed") return;
     this.#missed = 0;
     for (const slot of this.#slots) slot.part = -1;
     this.#turn("closed");

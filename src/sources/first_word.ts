@@ -229,6 +229,11 @@ function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
   return undefined;
 }
 
+/** True when `event`, a whole one, is an error in any of the dialects. */
+export function isErrorEvent(event: Buffer): boolean {
+  return errorIn(event) !== undefined;
+}
+
 /** The error that `event` is; undefined = it is none, or none is here. */
 function errorIn(event: Buffer | undefined): AppError | undefined {
   if (event === undefined) return undefined;

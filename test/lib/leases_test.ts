@@ -180,6 +180,20 @@ describe("Leases", () => {
     expect(rig.asks.length).toBeLessThan(40);
   });
 
+  test("many who come at once wait for no more than two answers", async () => {
+    const rig = new Rig();
+    const node = rig.node();
+    const bucket = bucketOf(60, DAY_MS);
+    const answers = Array.from({ length: 100 }, async (_, i) => {
+      for (let turn = 0; turn < i % 5; turn++) await Promise.resolve();
+      return await node.leases.take([{ bucket, units: 1 }]);
+    });
+    await settled();
+    const refusals = await Promise.all(answers);
+    expect(refusals.filter((refusal) => refusal === undefined).length).toBe(60);
+    expect(rig.asks.length).toBeLessThan(5);
+  });
+
   test("what is known to be in vain is refused at once, and told how long to wait", async () => {
     const rig = new Rig();
     const [one, two] = [rig.node(), rig.node()];

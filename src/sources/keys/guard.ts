@@ -7,7 +7,7 @@
  */
 
 import type { Answer, Ask, Source } from "../../core/answer.ts";
-import { AppError } from "../../core/errors.ts";
+import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
 import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
@@ -111,7 +111,7 @@ export class KeyGuard {
       this.#enter(refusal, drafts, key, limits, call);
       if (call.outcome !== undefined) {
         call.release();
-        throw tryAgain("its client has left");
+        throw clientLeft();
       }
       return this.#asked(source, limits, ask, call);
     });
