@@ -25,6 +25,7 @@ import type { Http1Error, RequestFault } from "./lib/http1/error.ts";
 import type { RequestHead } from "./lib/http1/request_head.ts";
 import type { Http1Handler } from "./lib/http1/server_connection.ts";
 import type { ServerExchange } from "./lib/http1/server_exchange.ts";
+import type { Taker } from "./lib/limiter.ts";
 import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
@@ -61,6 +62,7 @@ import { TokenCounters } from "./sources/tokens.ts";
 import { Prices } from "./sources/usage/prices.ts";
 import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
+import { openShared } from "./shared/open.ts";
 import { openObjectLog, openStore, openUsageLog } from "./store/open.ts";
 import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
@@ -220,7 +222,8 @@ export function makeApp(
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
       const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
-      return { streamsOpen: streams.size, connections, ...outbox };
+      const cache = sources.cacheReadings();
+      return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
   const engine: Engine = {
@@ -240,6 +243,8 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
+  const { limiter } = desk;
+  const shared = openShared(config, { ...world, wheel, watch: engine.watch, limiter });
   const store = isLocked || isCounted || keepsObjects ? openStore(config, world) : undefined;
   const usage = store !== undefined && (isLocked || isCounted)
     ? usageDesk(config, world, store, engine, tokens)
@@ -259,7 +264,9 @@ export function makeApp(
       recover: () => objects.recover(),
     }),
   });
-  const keys = isLocked ? keyDesk(config, world, engine, usage!) : undefined;
+  const keys = isLocked
+    ? keyDesk(config, world, engine, usage!, shared?.limits ?? limiter)
+    : undefined;
   const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
@@ -275,6 +282,8 @@ export function makeApp(
     draws: chance,
     watch: engine.watch,
     ordinals: desk.ordinals,
+    breakers: shared?.breakers,
+    sharedBytes: shared?.bytes,
   };
   const sources = composeSources(
     config,
@@ -427,7 +436,7 @@ export function makeApp(
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
-          upstream: sources.upstream,
+          upstream: sources.anthropicModels,
           models: mock.models,
         }),
         passed: sources.passesAll ? passedBy(anthropicDoor(anthropic)) : undefined,
@@ -632,12 +641,14 @@ export function makeApp(
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
     const keyTrouble = keys?.ring.trouble || usage?.log.trouble || objects?.trouble || "";
-    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
+    const sharedTrouble = shared?.state === "away" ? shared.state : "";
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble, sharedTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
+    const isJoining = keys?.isReading === true || shared?.state === "joining";
     const upstreams = sources.upstreamHealth();
     return {
-      status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
+      status: isOk && isTroubled ? "degraded" : isOk && isJoining ? "starting" : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -649,6 +660,7 @@ export function makeApp(
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(keyTrouble === "" ? {} : { store: keyTrouble }),
+      ...(shared === undefined ? {} : { shared: sharedTrouble || "ok" }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
       ...(upstreams.length > 0 ? { upstreams } : {}),
     };
@@ -704,6 +716,7 @@ export function makeApp(
     async close() {
       conversations.close();
       await sources.close();
+      await shared?.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
@@ -763,9 +776,10 @@ interface KeyDesk {
 
 function keyDesk(
   config: Config,
-  { tokens, keys, wallMs, desk }: World,
+  { tokens, keys, wallMs }: World,
   { watch }: Engine,
   { store, spending, prices }: UsageDesk,
+  limiter: Taker,
 ): KeyDesk {
   const isOfStore = config.store.keys !== "off";
   const fixed = [
@@ -779,7 +793,7 @@ function keyDesk(
   return {
     ring,
     guard: new KeyGuard({
-      limiter: desk.limiter,
+      limiter,
       spent: (key, per) => spending.of(key, per),
       isPriced: (model) => prices.isPriced(model),
       wallMs,

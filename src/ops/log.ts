@@ -59,6 +59,7 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "memory_write_failed":
     case "memory_file_vanished":
     case "store_failed":
+    case "shared_failed":
     case "usage_unsafe":
     case "objects_unsafe":
     case "prune_failed":
@@ -68,6 +69,7 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
       return ["error", { count: event.count }];
     case "memory_write_recovered":
     case "store_recovered":
+    case "shared_recovered":
       return ["warn", {}]; // as grave as what it takes back: who reads the one must see the other
     case "delivery_retried": {
       const { attempt, delayMs, cause } = event;

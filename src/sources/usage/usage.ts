@@ -111,6 +111,7 @@ export class UsageCounts {
   }
 
   #settle(question: Question, script: Told | undefined, isPassed: boolean, call: Call): void {
+    if (call.cache?.isFree === true) return; // who asked the same before pays
     if (script !== undefined) this.#settleScript(question, script, call);
     else this.#settleRelay(question, isPassed, call);
     if (call.promptTokens < 0 && call.completionTokens < 0) return;
