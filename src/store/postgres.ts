@@ -191,6 +191,8 @@ class PostgresStore implements Store {
   }
 
   async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    // Where there is nothing, nothing is to be made.
+    if (!await this.#read(false, () => Promise.resolve(true))) return 0;
     return await this.#write((sql) => counted(sql, PRUNE_USAGE, [sinceMs, rowsMax, sinceDay]));
   }
 

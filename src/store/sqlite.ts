@@ -187,6 +187,7 @@ class SqliteStore implements Store {
   }
 
   async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    if (!this.#read(false, () => true)) return 0; // there is nothing, and nothing is to be made
     return await this.#write((database) => {
       const rows = database.query(
         "DELETE FROM weir_usage WHERE id IN (SELECT id FROM weir_usage WHERE at_ms < ?1 LIMIT ?2)",
