@@ -27,6 +27,7 @@ import type { CacheKey } from "./cache_key.ts";
 import { FlightCall } from "./flight_call.ts";
 import type { CachePace } from "./known_steps.ts";
 import {
+  copyOf,
   fitsVarying,
   type IdName,
   idNameOf,
@@ -197,9 +198,7 @@ export class Flight implements PieceSink, SeatHost {
   }
 
   #take(answer: Relay | Live): void {
-    const fields = answer.fields ?? Fields.NONE;
-    const lines = Buffer.from(fields.bytes.subarray(fields.from, fields.to));
-    const own = new Fields(lines, 0, lines.length);
+    const own = copyOf(answer.fields ?? Fields.NONE);
     const isRelay = answer.kind === "relay";
     const status = isRelay ? answer.status : 200;
     const head: Head = {

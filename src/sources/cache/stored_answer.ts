@@ -7,7 +7,8 @@
 
 import type { Answer, DialectName } from "../../core/answer.ts";
 import { HOP_BY_HOP, isPlainEventStream, namedHops } from "../../core/relay_headers.ts";
-import { type Field, Fields } from "../../lib/http1/fields.ts";
+import { Fields } from "../../lib/http1/fields.ts";
+import { LineFilter } from "../../lib/http1/line_filter.ts";
 import { SseCutter } from "../../lib/sse_cutter.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import { laidBytes, type LaidTape } from "../tape/laid.ts";
@@ -144,14 +145,20 @@ const OF_ONE: ReadonlySet<string> = new Set([
 ]);
 const OF_ONE_KINDS = /^(?:x-weir-|x-ratelimit-|anthropic-ratelimit-)/;
 
+const SHARED = new LineFilter(new Set(["connection"]), (fields) => {
+  const hops = namedHops(fields.get("connection"));
+  const passes = (name: string) => !OF_ONE.has(name) && !OF_ONE_KINDS.test(name) && !hops.has(name);
+  return { passes, added: Fields.NONE, meaning: undefined };
+});
+
 /** The fields of an upstream's answer that are true for everybody who gets it. */
 export function sharedFields(fields: Fields): Fields {
-  const hops = namedHops(fields.get("connection"));
-  const kept: Field[] = [...fields].filter(([name]) => {
-    const lower = name.toLowerCase();
-    return !OF_ONE.has(lower) && !OF_ONE_KINDS.test(lower) && !hops.has(lower);
-  });
-  return Fields.of(kept);
+  return copyOf(SHARED.of(fields).fields);
+}
+
+/** `fields` in bytes of their own. */
+export function copyOf({ bytes, from, to }: Fields): Fields {
+  return new Fields(Buffer.from(bytes.subarray(from, to)), 0, to - from);
 }
 
 /** The name under which an answer with `fields` tells its id; "" = it does not. */
