@@ -175,7 +175,7 @@ function identityOf({ cache: _, ...entry }: RouteEntry, config: Config): string 
     const { base_url, model_id, headers, rename, speaks } = upstream;
     return { base_url, model_id, headers, rename, speaks };
   });
-  return keyOf(JSON.stringify([entry, places, config.tape.mode]));
+  return keyOf(JSON.stringify([entry, places, config.llm.model_id, config.tape.mode]));
 }
 
 /** Those of `names` that are no patterns. */

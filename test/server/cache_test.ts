@@ -223,6 +223,12 @@ describe("what is kept", () => {
     expect(result(await ask(body(name), ["X-Mood: calm"]))).toBe("miss");
     expect(result(await ask(body(name), ["X-Mood: calm"]))).toBe("hit");
     expect(result(await ask(body(name), ["X-Mood: wild"]))).toBe("miss");
+    const packed = model();
+    scripts.set(packed, () => [
+      act.send(response(WHOLE, { ...JSON_FIELDS, vary: "Accept-Encoding" })),
+    ]);
+    expect(result(await ask(body(packed), ["Accept-Encoding: gzip, br"]))).toBe("miss");
+    expect(result(await ask(body(packed), ["Accept-Encoding: gzip,br"]))).toBe("hit");
   });
 
   test("each key has its own answers, unless all share them", async () => {

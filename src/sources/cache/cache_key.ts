@@ -53,8 +53,8 @@ const PATHS: Readonly<Partial<Record<DialectName, readonly string[]>>> = {
   openai: ["/embeddings", "/moderations"],
 };
 
-/** Headers that change what is answered, or how it is written. */
-const HEADERS = [
+/** Headers that change what is answered, or how it is written: in each key. */
+export const KEYED_HEADERS: readonly string[] = [
   "accept",
   "accept-encoding",
   "accept-language",
@@ -130,7 +130,7 @@ export class CacheKeys {
 
   constructor(rules: CacheKeyRules) {
     this.#rules = rules;
-    this.#headers = [...new Set([...HEADERS, ...rules.headers])];
+    this.#headers = [...new Set([...KEYED_HEADERS, ...rules.headers])];
   }
 
   /** undefined = what is asked is not cached. */

@@ -484,7 +484,7 @@ function stepBytes(step: Step): number {
 
 function tooSlow(): AppError {
   return new AppError(
-    "reader_slow",
+    "unread_full",
     `The client was more than ${BEHIND_BYTES_MAX} bytes behind others that are given the same answer`,
   );
 }

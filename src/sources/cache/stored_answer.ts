@@ -13,6 +13,7 @@ import { SseCutter } from "../../lib/sse_cutter.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import { laidBytes, type LaidTape } from "../tape/laid.ts";
 import { type PlayOptions, TimedTape, WholeTape } from "../tape/play.ts";
+import { KEYED_HEADERS } from "./cache_key.ts";
 import { batchesAt, type CachePace, KnownSteps } from "./known_steps.ts";
 
 /** Names and values of the fields of a request on which its answer depends (`vary`). */
@@ -113,10 +114,13 @@ function spokenAt(facts: AnswerFacts, model: string, pace: CachePace, wheel: Whe
   };
 }
 
-/** The fields of `request` that `fields`, an answer's, name in their `vary`. */
+/** The fields of `request` that `fields`, an answer's, name in their `vary`, but for those in each key. */
 export function varyingOf(fields: Fields, request: Fields): Varying {
-  const names = (fields.get("vary") ?? "").split(",").map((name) => name.trim().toLowerCase());
-  return names.filter((name) => name !== "").map((name) => [name, request.get(name)] as const);
+  const vary = fields.get("vary");
+  if (vary === null) return [];
+  const names = vary.split(",").map((name) => name.trim().toLowerCase());
+  return names.filter((name) => name !== "" && !KEYED_HEADERS.includes(name))
+    .map((name) => [name, request.get(name)] as const);
 }
 
 /** True when `fields` of a request say the same in all that varies. */
