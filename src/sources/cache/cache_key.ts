@@ -109,7 +109,7 @@ interface Remembered {
   readonly lines: Buffer;
   readonly linesUp: Buffer;
   readonly body: Buffer;
-  readonly key: CacheKey | undefined;
+  readonly key: CacheKey;
 }
 
 /** The bytes of `fields`. */
@@ -127,6 +127,7 @@ export class CacheKeys {
   readonly #headers: readonly string[];
   readonly #volatile = new Map<DialectName, Volatile>();
   #last: Remembered | undefined;
+  #lastDigest = "";
 
   constructor(rules: CacheKeyRules) {
     this.#rules = rules;
@@ -145,7 +146,10 @@ export class CacheKeys {
       (head === fields || isSame(last.linesUp, fields)) && last.body.compare(body) === 0;
     if (isLast) return last.key;
     const key = this.#read(wire, body, call);
-    if (body.length <= REMEMBERED_BYTES_MAX) {
+    // What is asked for the first time is not copied.
+    const isAgain = key !== undefined && key.digest === this.#lastDigest;
+    this.#lastDigest = key?.digest ?? "";
+    if (isAgain && body.length <= REMEMBERED_BYTES_MAX) {
       const linesUp = linesOf(fields);
       this.#last = {
         ...{ path, dialect, weirKey: call.key, key, linesUp },

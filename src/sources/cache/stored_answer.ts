@@ -157,11 +157,7 @@ const SHARED = new LineFilter(new Set(["connection"]), (fields) => {
 
 /** The fields of an upstream's answer that are true for everybody who gets it. */
 export function sharedFields(fields: Fields): Fields {
-  return copyOf(SHARED.of(fields).fields);
-}
-
-/** `fields` in bytes of their own. */
-export function copyOf({ bytes, from, to }: Fields): Fields {
+  const { bytes, from, to } = SHARED.of(fields).fields;
   return new Fields(Buffer.from(bytes.subarray(from, to)), 0, to - from);
 }
 
