@@ -88,9 +88,13 @@ async function flood(limit: number, minutes: number): Promise<void> {
     finished.push(done);
   }
   await Promise.all(finished);
-  const stats = String(await redis.ask("INFO", "commandstats"));
-  print(`trips to Redis: ${/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]}`);
+  print(`trips to Redis: ${await trips()}`);
   await Promise.all(weirs.map((weir) => weir.stop()));
+}
+
+async function trips(): Promise<number> {
+  const stats = String(await redis.ask("INFO", "commandstats"));
+  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
 }
 
 /** Tokens of the answer and its question; 0 = it was not let in. */
@@ -138,6 +142,7 @@ async function streams(rounds: number): Promise<void> {
     "with Redis": await relay(limited, true),
   };
   const figures: Record<string, number[]> = {};
+  const tripsBefore = await trips();
   for (let round = -WARM_ROUNDS; round < rounds; round++) {
     for (const [name, weir] of Object.entries(cases)) {
       const us = await cpuUs(weir);
@@ -154,6 +159,8 @@ async function streams(rounds: number): Promise<void> {
   }
   const pairs = figures["with Redis"]!.map((us, i) => us / figures["with a key"]![i]!);
   print(`Redis alone: ${median(pairs).toFixed(3)} of the same without`);
+  const count = STREAMS * (WARM_ROUNDS + rounds);
+  print(`trips to Redis: ${(await trips() - tripsBefore) / count} for each stream`);
   await Promise.all([...Object.values(cases), upstream].map((weir) => weir.stop()));
 }
 

@@ -7,8 +7,8 @@
  *   lender   bucket ──lend──▶ stock of a, stock of b, …          what is used is never more than what was lent
  *   a        take: stock − units · below half a block: more is borrowed, while requests go on
  *
- * Whatever is taken is noted in the limiter of this machine as well, so that its limits hold at once, from
- * where they are, while the lender is away; and a lender that has forgotten everything is told of it.
+ * Whatever is taken is noted in the limiter of this machine as well, which holds the limits while the lender is
+ * away, from where they were at last; and a lender that has forgotten everything is told of it.
  *
  * @module
  */
@@ -31,7 +31,7 @@ const BLOCK_MS = 1000;
 const RATE_MS_MIN = 100;
 /** Where little is left, questions are so far apart, and up to half as much again: who waits waits together. */
 const POLL_MS = 100;
-/** Of what is left so small a part is lent ahead of need. */
+/** One part of so many of what is left is lent ahead of need, and of a gate's seats may stay free here. */
 const AHEAD = 8;
 /** Units that nobody has wanted for so long go back. */
 const HOLD_MS = 5000;
@@ -205,6 +205,8 @@ export class Leases implements Taker {
   readonly #deps: LeasesDeps;
   readonly #stocks = new Map<string, Stock>();
   readonly #rows = new Map<string, Row>();
+  /** True from a look at an open lender until it is found away. */
+  #isJoined = false;
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps;
@@ -219,6 +221,7 @@ export class Leases implements Taker {
     gate?: Gate,
   ): Refusal | undefined | Promise<Refusal | undefined> {
     if (!this.#deps.lender.isOpen) return this.#takeAlone(drafts, gate);
+    this.#isJoined = true;
     const outcome = this.#try(drafts, gate);
     return outcome instanceof Promise ? this.#waited(outcome, drafts, gate) : outcome;
   }
@@ -235,8 +238,9 @@ export class Leases implements Taker {
     const row = this.#rowOf(gate);
     if (row.inside > 0) row.inside--;
     row.usedMs = this.#deps.nowMs();
-    const { spare } = row;
-    if (this.#deps.lender.isOpen && row.granted - row.inside > 2 * spare) this.#shrink(row, spare);
+    const { max } = gate;
+    const isMuch = row.granted - row.inside > Math.floor(max / AHEAD);
+    if (isMuch && this.#deps.lender.isOpen) this.#shrink(row, Math.floor(max / AHEAD / 2));
   }
 
   /** How `bucket` is now, as far as it is known here. */
@@ -254,6 +258,7 @@ export class Leases implements Taker {
   tick(): void {
     const { lender, nowMs } = this.#deps;
     const now = nowMs();
+    if (this.#isJoined && !lender.isOpen) this.#part();
     for (const [name, stock] of this.#stocks) {
       const idleMs = now - stock.usedMs;
       if (now - stock.measuredMs >= BLOCK_MS / 2) stock.measure(now);
@@ -301,9 +306,24 @@ export class Leases implements Taker {
   }
 
   #takeAlone(drafts: readonly Draft[], gate: Gate | undefined): Refusal | undefined {
+    if (this.#isJoined) this.#part();
     const refusal = this.#deps.limiter.take(drafts, gate);
     if (refusal === undefined && gate !== undefined) this.#sit(this.#rowOf(gate));
     return refusal;
+  }
+
+  /** The lender has gone: this machine's limits go on from where those of all were, as it was told last. */
+  #part(): void {
+    const { limiter, lender, nowMs } = this.#deps;
+    const now = nowMs();
+    this.#isJoined = false;
+    for (const { bucket, opening, left, leftAtMs, held } of this.#stocks.values()) {
+      if (opening !== lender.openings || left === Infinity) continue;
+      const { limit, windowMs } = bucket;
+      const there = Math.min(limit, left + (now - leftAtMs) * limit / windowMs + held);
+      const more = limit - there - limiter.read(bucket).used;
+      if (more > ROUNDING) limiter.give(bucket, -more);
+    }
   }
 
   #sit(row: Row): void {

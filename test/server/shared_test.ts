@@ -135,7 +135,10 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "two weirs and one Redis", (
       expect(health.status).toBe(200);
       expect(await health.json()).toMatchObject({ status: "degraded", shared: "away" });
     }
-    expect(await letIn([weirs[0]!], 40)).toBe(20); // both workers, and what they had let in before
+    // Both workers have one limit, less what they had let in before; one may have held what the other lacks.
+    const alone = await letIn([weirs[0]!], 40);
+    expect(alone).toBeGreaterThan(10);
+    expect(alone).toBeLessThanOrEqual(20);
     expect(await letIn([weirs[1]!], 40)).toBe(30);
     await redis.start();
     await shared(weirs, "ok");
@@ -267,8 +270,8 @@ routes: [{to: [up]}]
       await Promise.all([redis.start(), postgres.start()]);
       await shared(weirs, "ok");
       const rest = await letIn(weirs, 40);
-      // Redis has forgotten everything, and was told of what the busier one has let in: 15 of 40.
-      expect(rest).toBeGreaterThanOrEqual(20);
+      // Redis has forgotten everything, and was told of what a node knows of: 15 to 20 of 40, or what was lent.
+      expect(rest).toBeGreaterThanOrEqual(12);
       expect(rest).toBeLessThanOrEqual(25);
       answered += rest;
       await waitFor(async () => await counted(weirs[0]!) === answered, "all to be counted");
