@@ -13,12 +13,15 @@ export function routeLines(config: Config): readonly string[] {
   if (routes.length === 0) return [];
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
   const rest = chat.source !== "mock" && hasLlm ? "llm" : "mock";
+  // A route for everything leaves nothing over.
+  const last = routes.findIndex((route) => requestsOf(route) === EVERYTHING);
   const rows = [
-    ...routes.map((route) => [route.name, requestsOf(route), wayOf(route)] as const),
-    // A route for everything leaves nothing over.
-    ...(routes.some((route) => requestsOf(route) === EVERYTHING)
-      ? []
-      : [["", "everything else", rest] as const]),
+    ...routes.map((route, index) => {
+      const isIdle = last >= 0 && index > last;
+      const way = isIdle ? "nothing: a route above takes every model" : wayOf(route);
+      return [route.name, requestsOf(route), way] as const;
+    }),
+    ...(last >= 0 ? [] : [["", "everything else", rest] as const]),
   ];
   const width = (column: 0 | 1) => Math.max(...rows.map((row) => row[column].length));
   const [names, requests] = [width(0), width(1)];
@@ -65,10 +68,12 @@ function requestsOf({ match }: RouteEntry): string {
   ].join(", ");
 }
 
+const WHOM = { key: "each key", all: "everybody" } as const;
+
 /** Where they go: "openai → local", "openai 3 + local 1", and what is changed. */
 function wayOf(route: RouteEntry): string {
-  const { to, weights, hedge_ms, rename = {}, params_set, params_remove, params_max, params_min } =
-    route;
+  const { to, weights, hedge_ms, rename = {}, cache } = route;
+  const { params_set, params_remove, params_max, params_min } = route;
   const way = weights === undefined
     ? to.join(" → ")
     : to.map((name) => `${name} ${weights[name]}`).join(" + ");
@@ -79,6 +84,7 @@ function wayOf(route: RouteEntry): string {
     ...(hedge_ms === undefined ? [] : [`the second after ${hedge_ms} ms`]),
     ...Object.entries(rename).map(([from, name]) => `${from} is ${name}`),
     ...(params ? ["parameters changed"] : []),
+    ...(cache === undefined ? [] : [`kept ${cache.ttl_s} s for ${WHOM[cache.scope]}`]),
   ];
   return extras.length === 0 ? way : `${way} (${extras.join(", ")})`;
 }
