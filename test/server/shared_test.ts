@@ -31,11 +31,11 @@ interface Answer {
 }
 
 /** On a connection of its own, so that any worker may get it. */
-async function chat({ url }: Weir): Promise<Answer> {
+async function chat({ url }: Weir, model = "gpt-4o"): Promise<Answer> {
   const answer = await fetch(`${url}/v1/chat/completions`, {
     method: "POST",
     headers: { ...HEADERS, connection: "close" },
-    body: CHAT.replace('"stream":true,', ""),
+    body: CHAT.replace('"stream":true,', "").replace("gpt-4o", model),
   });
   return { status: answer.status, headers: answer.headers, text: await answer.text() };
 }
@@ -231,6 +231,36 @@ routes: [{to: [up]}]
     expect(await state(one)).toBe("closed");
     await waitFor(async () => await state(two) === "closed", "the other one to close");
     expect((await chat(two)).status).toBe(200);
+  });
+
+  test("what one keeps of answers the other gives, until Redis is away", async () => {
+    await redisOfOwn();
+    const answer = '{"choices":[{"index":0,"message":{"role":"assistant","content":"水"},' +
+      '"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}';
+    const json = { "content-type": "application/json" };
+    const upstream = scriptedUpstream(() => [act.send(response(answer, json))]);
+    running.push(() => upstream.close());
+    const files = {
+      "config.yaml": `upstreams: [{name: up, base_url: "${upstream.url}/v1"}]
+routes: [{to: [up], cache: {}}]
+`,
+    };
+    const [one, two] = [await weir({}, { files }), await weir({}, { files })];
+    await shared([one, two], "ok");
+    let model = "";
+    // Each connects for bytes with its first question, so the first ones may come too early.
+    await waitFor(async () => {
+      model = `model-${upstream.requests.length}`;
+      await chat(one, model);
+      const { headers, text } = await chat(two, model);
+      expect(text).toBe(answer);
+      return headers.get("x-weir-cache") === "hit";
+    });
+    const asked = upstream.requests.filter(({ body }) => body.includes(`"${model}"`));
+    expect(asked.length).toBe(1);
+    await redis.crash();
+    await shared([one, two], "away");
+    expect((await chat(two, "another")).text).toBe(answer);
   });
 
   test("a wrong password is said in the log, and no password is shown anywhere", async () => {
