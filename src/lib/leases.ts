@@ -37,8 +37,8 @@ const AHEAD = 8;
 const HOLD_MS = 5000;
 /** Blocks that may lie here: what answers did not cost comes back and may be more. */
 const BLOCKS_MAX = 4;
-/** What nobody has asked for so long is forgotten here. */
-const FORGET_MS = 60_000;
+/** What nobody has asked for so long is forgotten here: no answer takes longer, and has something to settle. */
+const FORGET_MS = 3_600_000;
 /** Seats are told of so often that the lender knows who still sits. */
 const RENEW_MS = 4000;
 /** Seats that nobody takes for so long go back. */
@@ -182,11 +182,14 @@ class Stock {
 /** Who sits at one gate. */
 class Row {
   inside = 0;
+  /** Seats of those inside, and free ones. */
   granted = 0;
+  /** Seats that others have, as it was told last. */
   others = 0;
-  /** Free seats that may stay here. */
+  /** Free seats of those that were granted last. */
   spare = 0;
   waiting = 0;
+  /** Before that nobody asks for one more: there was none. */
   askAtMs = 0;
   renewAtMs = 0;
   usedMs = 0;
@@ -229,7 +232,9 @@ export class Leases implements Taker {
   /** Gives `units` back to `bucket`, or takes them whether or not they are there. */
   give(bucket: Bucket, units: number): void {
     this.#deps.limiter.give(bucket, units);
-    if (this.#deps.lender.isOpen) this.#stockOf(bucket).held += units;
+    if (!this.#deps.lender.isOpen) return;
+    const stock = this.#stockOf(bucket);
+    if (!stock.isFresh) stock.held += units; // else it is among what the lender will be told is used
   }
 
   /** Leaves `gate`, which was entered. */
@@ -247,9 +252,8 @@ export class Leases implements Taker {
   read(bucket: Bucket): Reading {
     const { limiter, lender, nowMs } = this.#deps;
     const stock = this.#stocks.get(bucket.name);
-    if (!lender.isOpen || stock === undefined || stock.left === Infinity) {
-      return limiter.read(bucket);
-    }
+    const isKnown = lender.isOpen && stock?.opening === lender.openings && stock.left < Infinity;
+    if (!isKnown) return limiter.read(bucket);
     const used = bucket.limit - stock.held - stock.leftAt(nowMs());
     return readingOf(used * bucket.windowNs / bucket.limit, bucket.limit, bucket.windowMs);
   }
@@ -280,7 +284,7 @@ export class Leases implements Taker {
         this.#rows.delete(name);
       } else if (isIdle) this.#shrink(row, 0);
       else if (row.opening !== lender.openings || now >= row.renewAtMs) {
-        void this.#reserve(this.#fresh(row), row.spare);
+        this.#shrink(this.#fresh(row), row.spare);
       }
     }
   }
@@ -317,11 +321,10 @@ export class Leases implements Taker {
     const { limiter, lender, nowMs } = this.#deps;
     const now = nowMs();
     this.#isJoined = false;
-    for (const { bucket, opening, left, leftAtMs, held } of this.#stocks.values()) {
+    for (const stock of this.#stocks.values()) {
+      const { bucket, opening, left, held } = stock;
       if (opening !== lender.openings || left === Infinity) continue;
-      const { limit, windowMs } = bucket;
-      const there = Math.min(limit, left + (now - leftAtMs) * limit / windowMs + held);
-      const more = limit - there - limiter.read(bucket).used;
+      const more = bucket.limit - stock.leftAt(now) - held - limiter.read(bucket).used;
       if (more > ROUNDING) limiter.give(bucket, -more);
     }
   }
@@ -403,7 +406,10 @@ export class Leases implements Taker {
       if (!this.#deps.lender.isOpen) return this.#takeAlone(drafts, gate);
       const outcome = this.#try(drafts, gate);
       if (outcome instanceof Promise) {
-        if (waits >= WAITS_MAX) return await outcome, this.#givenUp(drafts, gate);
+        if (waits >= WAITS_MAX) {
+          await outcome;
+          return this.#givenUp(drafts, gate);
+        }
         asked = outcome;
       } else if (outcome?.kind === "gate" && !hasPaused) {
         hasPaused = true;
@@ -429,11 +435,11 @@ export class Leases implements Taker {
 
   /** Borrows for all who begin to wait meanwhile. It never rejects. */
   #borrow(stock: Stock, block: number): Promise<void> {
+    if (stock.flight !== undefined) return stock.flight;
     const { nowMs, pause } = this.#deps;
     const restMs = stock.needAtMs - nowMs();
     const turn = restMs > 0 ? pause(restMs) : Promise.resolve();
-    stock.flight ??= turn.then(() => this.#fly(stock, block));
-    return stock.flight;
+    return stock.flight = turn.then(() => this.#fly(stock, block));
   }
 
   async #fly(stock: Stock, block: number): Promise<void> {
@@ -444,11 +450,11 @@ export class Leases implements Taker {
     const least = need === 0 ? 0 : Math.max(0, Math.ceil(stock.least - stock.held));
     const { bucket } = stock;
     const used = stock.isFresh ? limiter.read(bucket).used : 0;
+    stock.isFresh = false;
     const want = need + Math.max(0, Math.ceil(block - stock.held));
     try {
       const { granted, left } = await lender.lend({ bucket, owed, used, least, need, want });
       const now = nowMs();
-      stock.isFresh = false;
       stock.held += granted;
       stock.left = left;
       stock.leftAtMs = now;

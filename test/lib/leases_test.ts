@@ -299,6 +299,41 @@ describe("Leases", () => {
     expect(await take(rig, two, bucket, 50)).toBeUndefined();
   });
 
+  test("what was taken while the lender was away is settled once", async () => {
+    const rig = new Rig();
+    const node = rig.node();
+    const bucket = bucketOf(1000, DAY_MS);
+    rig.isOpen = false;
+    expect(await take(rig, node, bucket, 10)).toBeUndefined();
+    rig.isOpen = true;
+    rig.openings++;
+    node.leases.give(bucket, 10 - 500); // its answer ends now
+    expect(await take(rig, node, bucket)).toBeUndefined();
+    node.leases.give(bucket, 1 - 101);
+    node.leases.tick();
+    await settled();
+    await node.leases.close();
+    expect(Math.round(rig.used(bucket))).toBe(601);
+  });
+
+  test("an answer that takes minutes is settled as another", async () => {
+    const rig = new Rig();
+    const [one, two] = [rig.node(), rig.node()];
+    const bucket = bucketOf(1000, DAY_MS);
+    expect(await take(rig, two, bucket, 300)).toBeUndefined();
+    expect(await take(rig, one, bucket, 10)).toBeUndefined();
+    for (let i = 0; i < 60; i++) {
+      await rig.pass(10_000);
+      for (const { leases } of [one, two]) leases.tick();
+      await settled();
+    }
+    const before = rig.used(bucket);
+    one.leases.give(bucket, 10 - 210);
+    one.leases.tick();
+    await settled();
+    expect(Math.round(rig.used(bucket) - before)).toBe(200);
+  });
+
   test("a unit that is refused by one bucket is taken from none", async () => {
     const rig = new Rig();
     const node = rig.node();
