@@ -46,6 +46,7 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { Spending } from "./ops/spending.ts";
+import { Upkeep, type UpkeepLimits, usageSinceMs } from "./ops/upkeep.ts";
 import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { keysOf } from "./sources/upstream/upstream.ts";
@@ -62,7 +63,7 @@ import { Prices } from "./sources/usage/prices.ts";
 import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
 import { openShared } from "./shared/open.ts";
-import { openStore, openUsageLog } from "./store/open.ts";
+import { openObjectLog, openStore, openUsageLog } from "./store/open.ts";
 import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
@@ -199,6 +200,7 @@ export function makeApp(
     .filter((token) => token !== "");
   const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
   const isCounted = config.store.usage === "on";
+  const keepsObjects = config.store.objects;
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -243,7 +245,25 @@ export function makeApp(
   const { desk } = world;
   const { limiter } = desk;
   const shared = openShared(config, { ...world, wheel, watch: engine.watch, limiter });
-  const usage = isLocked || isCounted ? usageDesk(config, world, engine, tokens) : undefined;
+  const store = isLocked || isCounted || keepsObjects ? openStore(config, world) : undefined;
+  const usage = store !== undefined && (isLocked || isCounted)
+    ? usageDesk(config, world, store, engine, tokens)
+    : undefined;
+  const objects = store !== undefined && keepsObjects
+    ? openObjectLog(config, store, { ...world, ...engine })
+    : undefined;
+  const upkeep = store && new Upkeep({
+    ...upkeepLimits(config),
+    ...{ store, wheel, wallMs, watch: engine.watch },
+    ...(objects === undefined ? {} : {
+      store: {
+        pruneUsage: (...limits) => store.pruneUsage(...limits),
+        pruneObjects: (...limits) => objects.askStore((store) => store.pruneObjects(...limits)),
+      },
+      isTroubled: () => objects.trouble !== "",
+      recover: () => objects.recover(),
+    }),
+  });
   const keys = isLocked
     ? keyDesk(config, world, engine, usage!, shared?.limits ?? limiter)
     : undefined;
@@ -348,6 +368,7 @@ export function makeApp(
     wallMs,
     tokens,
     limits: { entriesMax: mock.kept_max, bytesMax: mock.kept_max_bytes },
+    objects,
   });
   const modelsSurface = models({
     stamps,
@@ -619,7 +640,7 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || "";
+    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || objects?.trouble || "";
     const sharedTrouble = shared?.state === "away" ? shared.state : "";
     const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble, sharedTrouble];
     const isTroubled = troubles.some((text) => text !== "");
@@ -687,9 +708,10 @@ export function makeApp(
     workflows,
     needsToken: keys !== undefined,
     async closeStore() {
-      await keeping?.close();
+      await Promise.all([keeping?.close(), upkeep?.close()]);
       await usage?.log.close();
-      await usage?.store.close();
+      await objects?.close();
+      await store?.close();
     },
     async close() {
       conversations.close();
@@ -712,14 +734,26 @@ interface UsageDesk {
   readonly counts: UsageCounts;
 }
 
+/** How long and how much the store keeps. */
+function upkeepLimits({ store }: Config): UpkeepLimits {
+  return {
+    usageDays: store.usage_days,
+    sumsDays: store.usage_sums_days,
+    objects: store.objects
+      ? { days: store.objects_days, bytesMax: store.objects_max_bytes }
+      : undefined,
+  };
+}
+
 function usageDesk(
   config: Config,
-  { folder, clock, wallMs, uuid }: World,
+  { folder, wallMs, uuid }: World,
+  store: Store,
   { watch }: Engine,
   tokens: TokenCounters,
 ): UsageDesk {
-  const store = openStore(config, { folder, clock });
-  const log = openUsageLog(config, store, { folder, uuid, watch });
+  const takenSinceMs = () => usageSinceMs(upkeepLimits(config), wallMs());
+  const log = openUsageLog(config, store, { folder, uuid, watch, takenSinceMs });
   const spending = new Spending({ store, log, wallMs });
   const prices = new Prices(config.prices, wallMs);
   const keepsAll = config.store.usage !== "off";

@@ -72,6 +72,10 @@ const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
 /** 64 MiB: it is looked at as a whole. */
 const ANSWER_BYTES_MAX = 67_108_864;
+/** A century; of sums two months at least, since budgets are of a month. */
+const STORE_DAYS_MAX = 36_500;
+const USAGE_SUMS_DAYS_MIN = 62;
+const STORE_BYTES_MAX = 16 * 1024 ** 4;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
 /** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
@@ -175,6 +179,19 @@ export const TREE = z.strictObject({
     ),
     usage: oneOf(["auto", "on", "off"], "auto")(
       "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+    ),
+    usage_days: whole(1, STORE_DAYS_MAX, 90, "days")(
+      "days that single rows of usage stay in the store",
+    ),
+    usage_sums_days: whole(USAGE_SUMS_DAYS_MIN, STORE_DAYS_MAX, 800, "days")(
+      "days of which the sums stay that `weir usage` adds up",
+    ),
+    objects: flag(false)(
+      "true: responses, conversations and stored completions are kept in the store · false: in each process",
+    ),
+    objects_days: whole(1, STORE_DAYS_MAX, 30, "days")("days that they stay there"),
+    objects_max_bytes: bytes(1_048_576, STORE_BYTES_MAX, 1_073_741_824)(
+      "what they may take there together; the oldest go first",
     ),
   }),
   shared: z.strictObject({

@@ -21,7 +21,7 @@ import {
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
-import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { type Call, type Engine, Exchange, type OpenStream, type Payer } from "./exchange.ts";
 import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
@@ -118,11 +118,15 @@ export class Driver {
   }
 
   /** A call for a job that is no request. It gives up as soon as `signal` aborts. */
-  call(surface: string, signal: AbortSignal): Call {
+  call(surface: string, signal: AbortSignal, payer?: Payer): Call {
     const exchange = new Exchange(this.engine, surface, {
       method: "",
       trace: this.engine.startTrace?.(Fields.NONE),
     });
+    if (payer !== undefined) {
+      exchange.tokenName = payer.tokenName;
+      exchange.key = payer.key;
+    }
     if (signal.aborted) exchange.abort(signal.reason);
     else signal.addEventListener("abort", () => exchange.abort(signal.reason), { once: true });
     return exchange;

@@ -89,6 +89,10 @@ export type Event =
   | { readonly kind: "usage_unsafe"; readonly cause: string }
   /** So many requests are not among the usage that is kept. */
   | { readonly kind: "usage_lost"; readonly count: number }
+  /** Objects that clients have had kept would be lost if this process were killed now. Told once. */
+  | { readonly kind: "objects_unsafe"; readonly cause: string }
+  /** So many objects are not kept, although their clients wanted them to be. */
+  | { readonly kind: "objects_lost"; readonly count: number }
   /** A key has not let a request in, by what it lacks. */
   | { readonly kind: "key_refused"; readonly by: KeyRefusal }
   /** Turns older than `memory.keep_days` were forgotten. */

@@ -216,6 +216,9 @@ export interface Origin {
   readonly opens?: RowOpens | undefined;
 }
 
+/** Who has asked for something that goes on without him: whose it is, and who pays. */
+export type Payer = Pick<Call, "tokenName" | "key">;
+
 /** The life of one request. The driver makes and ends it. */
 export class Exchange implements Call, ExchangeFacts {
   readonly engine: Engine;

@@ -61,9 +61,11 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "store_failed":
     case "shared_failed":
     case "usage_unsafe":
+    case "objects_unsafe":
     case "prune_failed":
       return ["error", { cause: event.cause }];
     case "usage_lost":
+    case "objects_lost":
       return ["error", { count: event.count }];
     case "memory_write_recovered":
     case "store_recovered":

@@ -185,6 +185,7 @@ export class Metrics {
       case "cache_asked":
         return void this.#cached.set(event.result, (this.#cached.get(event.result) ?? 0) + 1);
       case "usage_lost":
+      case "objects_lost":
       case "turns_pruned":
         return this.#count(event.kind, event.count);
       case "breaker_turned":
@@ -504,7 +505,7 @@ const EVENT_COUNTERS: Readonly<
   turn_dead: ["weir_outbox_dead_turns_total", "Turns that their store will never take."],
   store_failed: [
     "weir_store_failures_total",
-    "Times the store of keys and usage could not be asked.",
+    "Times the store could not be asked.",
   ],
   shared_failed: [
     "weir_shared_failures_total",
@@ -515,8 +516,13 @@ const EVENT_COUNTERS: Readonly<
     "Times usage had to be kept where it would be lost with the process.",
   ],
   usage_lost: ["weir_usage_lost_total", "Requests whose usage is not kept."],
+  objects_unsafe: [
+    "weir_objects_unsafe_total",
+    "Times objects had to be kept where they would be lost with the process.",
+  ],
+  objects_lost: ["weir_objects_lost_total", "Objects that were to be kept, and are not."],
   turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
-  prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
+  prune_failed: ["weir_prune_failures_total", "Times what is old could not be forgotten."],
   tape_replayed: ["weir_tape_replays_total", "Requests that a tape answered."],
   tape_missed: ["weir_tape_misses_total", "Requests that there was no tape for."],
   tape_recorded: ["weir_tapes_recorded_total", "Exchanges with an upstream that were recorded."],

@@ -72,7 +72,7 @@ export class UsageCounts {
 
   /** What is asked about things that are kept names no model, and costs nothing again. */
   #counts(ask: Ask, { key, request }: Call): boolean {
-    // A job of a workflow is nobody's, and costs what it costs.
+    // A job of a workflow costs what it costs, whoever has started it.
     const isJob = request === undefined;
     if (key === undefined && !isJob && !this.#deps.countsAll) return false;
     const { wire } = ask;
