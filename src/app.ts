@@ -436,7 +436,7 @@ export function makeApp(
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
-          upstream: sources.upstream,
+          upstream: sources.anthropicModels,
           models: mock.models,
         }),
         passed: sources.passesAll ? passedBy(anthropicDoor(anthropic)) : undefined,

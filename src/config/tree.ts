@@ -96,6 +96,8 @@ const TAPE_BYTES_MAX = 268_435_456;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
+/** More tries than these are no budget. */
+const TRIES_MAX = 1_000_000;
 
 /** The numbers of a latency profile, each as one's own or as the profile has it. */
 const latencyNumbers = Object.fromEntries(
@@ -213,6 +215,13 @@ export const TREE = z.strictObject({
       "memory that they may take together, and those that are on their way",
     ),
     answer_max_bytes: bytes(0, ANSWER_BYTES_MAX, 1_048_576)("longer answers are not kept"),
+  }),
+  retry_budget: z.strictObject({
+    share: share(0.2)(
+      "tries that a request brings, for all upstreams: 0.2 = one for five requests",
+    ),
+    per_second: whole(0, TRIES_MAX, 10)("tries that come besides in each second"),
+    saved_max: whole(0, TRIES_MAX, 100)("tries that are saved up; 0 = nothing is asked twice"),
   }),
   tape: z.strictObject({
     folder: line("folder of tapes: exchanges with upstreams, one file each; empty = none"),

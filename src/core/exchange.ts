@@ -129,6 +129,8 @@ export interface Call extends CallFacts {
   target: string;
   /** Requests that went up for it, to whichever upstreams. */
   attempts: number;
+  /** True: where this upstream does not answer, another one is asked. */
+  hasOthers: boolean;
   /** When the first one did, on the wheel's clock; -1 = none did. */
   askedMs: number;
   model: string;
@@ -237,6 +239,7 @@ export class Exchange implements Call, ExchangeFacts {
   route = "";
   target = "";
   attempts = 0;
+  hasOthers = false;
   askedMs = -1;
   isStream = false;
   isDraining = false;

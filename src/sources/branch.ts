@@ -10,7 +10,7 @@ import { Abort } from "../lib/abort.ts";
 
 /** What each branch notes for itself until it is chosen. */
 const OWN = [
-  ...["source", "target", "fixture", "tape", "drawn", "upstream"],
+  ...["source", "target", "hasOthers", "fixture", "tape", "drawn", "upstream"],
   ...["promptTokens", "completionTokens", "cachedTokens", "cacheWriteTokens", "reasoningTokens"],
   ...["tokensAreEstimated", "meter", "isMetered"],
 ] as const;

@@ -44,7 +44,7 @@ export function fallback(name: string, orderOf: TargetOrder, hedge?: HedgeRules)
     name,
     answer(ask, call) {
       const targets = orderOf(ask);
-      if (targets.length === 1) return begin(targets[0]!, ask, call);
+      if (targets.length === 1) return begin(targets[0]!, ask, call, false);
       return tried(targets, ask, call, hedge);
     },
   };
@@ -72,20 +72,36 @@ async function tried(
     next = asked;
   }
   for (const target of targets.slice(next, -1)) {
-    const outcome = await outcomeOf(target, ask, call);
+    const outcome = await outcomeOf(target, ask, call, true);
     if (isDecided(outcome) || hasLeft(call)) return resultOf(outcome);
     moveOn(target, outcome, call);
   }
-  return await begin(targets.at(-1)!, ask, call);
+  return await begin(targets.at(-1)!, ask, call, false);
 }
 
-/** What comes of `target`. Never rejects. */
-async function outcomeOf(target: Target, ask: Ask, call: Call): Promise<Outcome> {
+/** What comes of `target`; `hasOthers`: others may be asked behind it. Never rejects. */
+async function outcomeOf(
+  target: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Promise<Outcome> {
+  let begun: Answer;
   try {
-    const answer = await firstWord(await begin(target, ask, call), call);
+    begun = await begin(target, ask, call, hasOthers);
+  } catch (error) {
+    return mayMove(error) && isMoved(error.status)
+      ? { kind: "failed", error }
+      : { kind: "final", error };
+  }
+  try {
+    const answer = await firstWord(begun, call);
     return isRefusal(answer) ? { kind: "refused", answer } : { kind: "good", answer };
   } catch (error) {
-    return mayMove(error) ? { kind: "failed", error } : { kind: "final", error };
+    // Whatever it says: it is no refusal of the request, which would have had its status.
+    return mayMove(error) && !call.signal.aborted
+      ? { kind: "failed", error }
+      : { kind: "final", error };
   }
 }
 
@@ -112,7 +128,8 @@ async function raced(
   const branches = [branchOf(call), branchOf(call)] as const;
   const { wheel, watch } = call.engine;
   const run = (i: 0 | 1) =>
-    outcomeOf(targets[i]!, ask, branches[i].call).then((outcome) => ({ i, outcome }));
+    outcomeOf(targets[i]!, ask, branches[i].call, i < targets.length - 1)
+      .then((outcome) => ({ i, outcome }));
   const first = run(0);
   const isSilent = await Promise.race([
     first.then(() => false),
@@ -159,9 +176,15 @@ function forget(answer: Answer): void {
   else if (answer.kind === "live") void answer.steps[Symbol.asyncIterator]().return?.();
 }
 
-function begin({ name, source }: Target, ask: Ask, call: Call): Answer | Promise<Answer> {
+function begin(
+  { name, source }: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Answer | Promise<Answer> {
   call.source = source.name;
   call.target = name;
+  call.hasOthers = hasOthers;
   return source.answer(ask, call);
 }
 
@@ -192,5 +215,5 @@ function isRefusal(answer: Answer): answer is Relay {
 }
 
 function mayMove(error: unknown): error is AppError {
-  return error instanceof AppError && isMoved(error.status) && !STAYS.has(error.code);
+  return error instanceof AppError && !STAYS.has(error.code);
 }

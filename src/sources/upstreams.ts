@@ -92,7 +92,7 @@ export class UpstreamMaker {
 
   constructor(deps: MakerDeps) {
     this.#deps = deps;
-    this.#budget = new RetryBudget(() => deps.wheel.nowMs);
+    this.#budget = new RetryBudget(deps.config.retry_budget, () => deps.wheel.nowMs);
   }
 
   /** What is wrong with the folder of tapes; "" = nothing. */

@@ -8,7 +8,7 @@ import type { DialectName } from "../../core/answer.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
 import { SseCutter } from "../../lib/sse_cutter.ts";
 import { SseTail, StreamEnd } from "../../lib/sse_tail.ts";
-import { isErrorEvent } from "../first_word.ts";
+import { isErrorEvent } from "../beginning.ts";
 import { PackedBody } from "../usage/packed_body.ts";
 import { directivesOf } from "./wishes.ts";
 

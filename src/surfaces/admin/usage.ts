@@ -89,7 +89,7 @@ function usage({ authorize, secrets, stamps, wallMs, read }: UsageDeps): Surface
         by: wordOf("by"),
         since: wordOf("since"),
         until: wordOf("until"),
-        key: isOwn ? key.name : named,
+        key: isOwn ? key.name : wordOf("key"),
       }, wallMs());
       if ("word" in asked) throw invalid(asked.word, asked.must);
       const format = wordOf("format") ?? "json";
