@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { launch, TEST_MS_MAX, waitFor } from "./launch.ts";
-import { CHAT, DONE, EVENT, gate, type Proxied, proxied, whole } from "./proxied.ts";
+import { CHAT, DONE, EVENT, gate, isSurrounded, type Proxied, proxied, whole } from "./proxied.ts";
 import { connect, exchange, parseRaw, rawChat } from "./raw_client.ts";
 import {
   act,
@@ -228,19 +228,25 @@ describe("GET /v1/models", () => {
     expect(proxy.upstream.requests.length).toBe(before);
   });
 
-  test("the list and one model come from the upstream, query and all", async () => {
-    proxy.play(({ path }) => [act.send(response(`{"path":"${path}"}`))]);
-    const paths = ["/v1/models?limit=2", "/v1/models/gpt-4o", "/v1/models/org%2Fmodel%20x%3Ay"];
-    for (const path of paths) {
-      const answer = await fetch(proxy.weir.url + path, { headers: { authorization: "Bearer k" } });
-      const { path: seen } = await answer.json() as { path: string };
-      expect(decodeURIComponent(seen)).toBe(decodeURIComponent(path));
-      const request = proxy.upstream.requests.at(-1)!;
-      expect([request.method, request.body.length]).toEqual(["GET", 0]);
-      expect(request.headers["authorization"]).toBe("Bearer k");
-      expect(request.headers["via"]).toBe("1.1 weir");
-    }
-  });
+  // Several upstreams' lists are joined.
+  test.skipIf(isSurrounded())(
+    "the list and one model are the upstream's, query and all",
+    async () => {
+      proxy.play(({ path }) => [act.send(response(`{"path":"${path}"}`))]);
+      const paths = ["/v1/models?limit=2", "/v1/models/gpt-4o", "/v1/models/org%2Fmodel%20x%3Ay"];
+      for (const path of paths) {
+        const answer = await fetch(proxy.weir.url + path, {
+          headers: { authorization: "Bearer k" },
+        });
+        const { path: seen } = await answer.json() as { path: string };
+        expect(decodeURIComponent(seen)).toBe(decodeURIComponent(path));
+        const request = proxy.upstream.requests.at(-1)!;
+        expect([request.method, request.body.length]).toEqual(["GET", 0]);
+        expect(request.headers["authorization"]).toBe("Bearer k");
+        expect(request.headers["via"]).toBe("1.1 weir");
+      }
+    },
+  );
 
   test("an unknown model's error is the upstream's", async () => {
     const text = '{"error":{"message":"The model \'x\' does not exist"}}';
