@@ -22,7 +22,7 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { auth, chat, llm, server, memory, tape, upstreams } = config;
+  const { auth, chat, llm, server, shared, memory, tape, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
@@ -52,6 +52,9 @@ export function contradictions(config: Config, label: Label): readonly string[] 
       problems.push(`${label("routes", [index, "tape"])}: ${noFolder(tape)}`);
     }
   }
+  if (shared.ca_file !== "" && !shared.url.startsWith("rediss:")) {
+    say("shared.ca_file", "must be empty while shared.url is not rediss://…: nothing is encrypted");
+  }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {
     say(
@@ -70,6 +73,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...emptyMatches(config, label),
     ...hiddenRoutes(config, label),
     ...oddParams(config, label),
+    ...idleCaches(config, label),
     ...idleProbes(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
@@ -348,6 +352,15 @@ function oddParams({ routes }: Config, label: Label): readonly string[] {
       }),
     ];
   });
+}
+
+/** What the mock says is made once anyway, and kept in no cache. */
+function idleCaches({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, cache }, index) =>
+    cache === undefined || to.some((name) => name !== "mock")
+      ? []
+      : [`${label("routes", [index, "cache"])}: must be left out where to names the mock alone`]
+  );
 }
 
 /** The names of what may answer. */

@@ -89,6 +89,11 @@ function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
   return undefined;
 }
 
+/** True when `event`, a whole one, is an error in any of the dialects. */
+export function isErrorEvent(event: Buffer): boolean {
+  return errorIn(event) !== undefined;
+}
+
 /** The error that `event` is; undefined = it is none. */
 function errorIn(event: Buffer): AppError | undefined {
   const text = event.toString();

@@ -6,6 +6,7 @@
  */
 
 import type { Answer, Source } from "../core/answer.ts";
+import type { BreakerShare, ToldBreaker } from "../core/breakers.ts";
 import { AppError } from "../core/errors.ts";
 import type { BreakerState, Watch } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
@@ -38,11 +39,12 @@ interface Slot {
 }
 
 /** The breaker of one upstream. */
-export class Breaker {
+export class Breaker implements ToldBreaker {
   readonly #name: string;
   readonly #rules: BreakerRules;
   readonly #nowMs: () => number;
   readonly #watch: Watch;
+  readonly #share: BreakerShare | undefined;
   readonly #slots: Slot[] = Array.from(
     { length: SLOTS },
     () => ({ part: -1, asked: 0, failed: 0 }),
@@ -57,12 +59,23 @@ export class Breaker {
   /** Probes that have failed, one after the other. */
   #missed = 0;
 
-  /** `name`: what the upstream is called. `nowMs`: a clock that never goes back. */
-  constructor(name: string, rules: BreakerRules, nowMs: () => number, watch: Watch) {
+  /**
+   * `name`: what the upstream is called. `nowMs`: a clock that never goes back. `share`: tells other weirs;
+   * undefined = there are none.
+   */
+  constructor(
+    name: string,
+    rules: BreakerRules,
+    nowMs: () => number,
+    watch: Watch,
+    share?: BreakerShare,
+  ) {
     this.#name = name;
     this.#rules = rules;
     this.#nowMs = nowMs;
     this.#watch = watch;
+    this.#share = share;
+    share?.join(name, this);
   }
 
   /** What it is now: one that has been open for long enough is half open, though nobody has asked since. */
@@ -147,13 +160,30 @@ export class Breaker {
     slot.failed += failed;
   }
 
-  #close(): void {
+  follow(leftMs: number): void {
+    this.#openFor(leftMs + this.#rules.breaker_open_ms);
+  }
+
+  recover(): void {
+    if (this.#state === "closed") return;
+    this.#missed = 0;
     for (const slot of this.#slots) slot.part = -1;
     this.#turn("closed");
   }
 
+  #close(): void {
+    this.recover();
+    this.#share?.closed(this.#name);
+  }
+
   #open(): void {
-    this.#openUntilMs = this.#nowMs() + this.#rules.breaker_open_ms;
+    const { breaker_open_ms } = this.#rules;
+    this.#openFor(breaker_open_ms);
+    this.#share?.opened(this.#name, breaker_open_ms);
+  }
+
+  #openFor(ms: number): void {
+    this.#openUntilMs = this.#nowMs() + ms;
     this.#isOfProbes = false;
     this.#turn("open");
   }

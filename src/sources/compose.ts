@@ -19,6 +19,9 @@ import { infoFrom, modelInfo, modelsPage, pageOf } from "../dialects/anthropic_m
 import { modelObject, modelsList, objectFrom } from "../dialects/openai/models.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import type { SharedBytes } from "../core/shared.ts";
+import type { RecordLateness } from "../core/surface.ts";
+import { AnswerCache, type CacheReadings } from "./cache/answer_cache.ts";
 import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -90,6 +93,8 @@ export interface Sources {
     readonly name: string;
     readonly breaker: BreakerState;
   }[];
+  /** What is kept of answers; undefined = nothing is. */
+  readonly cacheReadings: () => CacheReadings | undefined;
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -108,6 +113,9 @@ export interface SourcesWorld extends UpstreamsWorld {
   readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
+  readonly recordLateness: RecordLateness;
+  /** Where several weirs keep answers together; absent = each keeps its own. */
+  readonly sharedBytes?: SharedBytes | undefined;
 }
 
 /** The keys of clients. */
@@ -169,9 +177,11 @@ export function composeSources(
 
   const asked = new NamedUpstreams({ config, makers, book, noted, isOpen: keys === undefined });
   const usual = (chat.source === "mock" ? undefined : asked.named("llm")) ?? mock;
+  const cache = config.routes.some(({ cache }) => cache !== undefined)
+    ? new AnswerCache({ ...world, limits: config.cache, shared: world.sharedBytes, wheel })
+    : undefined;
   const routes = new Routes({
-    config,
-    book,
+    ...{ config, book, cache },
     named: (name, tape) =>
       name === "mock" ? mock : asked.named(name, tape === "usual" ? undefined : tape)!,
     takeTry: () => makers.takeTry(),
@@ -346,8 +356,12 @@ export function composeSources(
         keys?.hasLimits() !== true && speaks?.isSureOf(dialect) === true;
     },
     upstreamHealth: () => makers.health(),
+    cacheReadings: () => cache?.readings(),
     tapeTrouble: () => makers.tapeTrouble,
-    close: () => makers.close(),
+    close() {
+      cache?.close();
+      return makers.close();
+    },
   };
 }
 

@@ -33,7 +33,7 @@ interface Window {
   /** Absent = it refuses connections. */
   readonly acts?: (speech: Speech) => readonly Act[];
   /** Which kind of upstream: one with little time for its first word, or for the next, or is not there. */
-  readonly kind?: "silent" | "faltering" | "away";
+  readonly kind?: "plain" | "silent" | "faltering" | "away";
   /** True: the same upstream is asked again first. */
   readonly isRetried?: true;
   /** True: nobody else is asked. */
@@ -51,7 +51,10 @@ const OPEN = sseHead(CLOSE);
 const JSON_HEAD = headText("200 OK", { "content-type": "application/json", ...CLOSE });
 const JSON_TYPE = { "content-type": "application/json" };
 
-function refused(status: number, fields: Readonly<Record<string, string>> = {}): Window["acts"] {
+function refused(
+  status: number,
+  fields: Readonly<Record<string, string>> = {},
+): NonNullable<Window["acts"]> {
   return ({ refusal }) => [
     act.send(response(refusal, { ...JSON_TYPE, ...CLOSE, ...fields }, `${status} No`)),
     act.end,

@@ -1,3 +1,4 @@
+import { URLSearchParams } from "node:url";
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { tellUpstream } from "./told_upstream.ts";

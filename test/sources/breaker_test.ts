@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Answer, askOf, type PieceSink } from "../../src/core/answer.ts";
+import type { BreakerShare } from "../../src/core/breakers.ts";
 import { AppError, clientLeft } from "../../src/core/errors.ts";
 import type { BreakerState, Event } from "../../src/core/events.ts";
 import { Exchange } from "../../src/core/exchange.ts";
@@ -16,7 +17,7 @@ const RULES: BreakerRules = {
 };
 
 /** A breaker whose clock the test moves, and what it has told. */
-function breakerOf(rules: Partial<BreakerRules> = {}) {
+function breakerOf(rules: Partial<BreakerRules> = {}, share?: BreakerShare) {
   const clock = { nowMs: 1_000_000 };
   const turns: BreakerState[] = [];
   const watch = (event: Event) => {
@@ -25,7 +26,7 @@ function breakerOf(rules: Partial<BreakerRules> = {}) {
   return {
     clock,
     turns,
-    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch),
+    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch, share),
   };
 }
 
@@ -160,6 +161,47 @@ test("what was asked before a turn neither closes, opens nor frees a half open o
   breaker.succeed();
   for (let i = 0; i < 9; i++) breaker.fail(false, before);
   expect(breaker.state).toBe("closed");
+});
+
+describe("a breaker that others tell", () => {
+  /** One, and what it has told the others. */
+  function shared() {
+    const told: string[] = [];
+    const share: BreakerShare = {
+      join: (name) => void told.push(`join ${name}`),
+      opened: (name, openMs) => void told.push(`open ${name} ${openMs}`),
+      closed: (name) => void told.push(`closed ${name}`),
+    };
+    return { told, ...breakerOf({}, share) };
+  }
+
+  test("tells what it finds out itself, and nothing that it was told", () => {
+    const rig = shared();
+    play(rig, "----", 500, "-", 500, "+");
+    expect(rig.told).toEqual(["join one", "open one 500", "open one 500", "closed one"]);
+    rig.breaker.follow(300);
+    rig.breaker.recover();
+    expect(rig.told.length).toBe(4);
+    expect(rig.turns.slice(-2)).toEqual(["open", "closed"]);
+  });
+
+  test("leaves the first try to who has opened, and then tries itself", () => {
+    const { breaker, clock } = shared();
+    breaker.follow(300);
+    expect([breaker.state, breaker.admit(), breaker.waitMs]).toEqual(["open", false, 800]);
+    clock.nowMs += 799;
+    expect(breaker.admit()).toBe(false);
+    clock.nowMs += 1;
+    expect([breaker.admit(), breaker.admit()]).toEqual([true, false]);
+  });
+
+  test("closed, it forgets nothing as others close", () => {
+    const rig = shared();
+    play(rig, "---");
+    rig.breaker.recover();
+    play(rig, "-");
+    expect(rig.breaker.state).toBe("open");
+  });
 });
 
 const engine = makeEngine();
