@@ -29,45 +29,6 @@ export interface Proxied {
   readonly stop: () => Promise<void>;
 }
 
-/** What stands around the upstream of each weir of a file. */
-let around: { readonly to: readonly string[]; readonly env: Readonly<Record<string, string>> } = {
-  to: [],
-  env: {},
-};
-
-/**
- * Puts everything that a route may have around the upstream of every weir from now on: what holds for
- * one upstream holds behind wrappers, too. `to`: its targets, of which `llm` is the upstream and `away`
- * one that is not there.
- */
-export function surround(to: readonly string[]): void {
-  const env = {
-    WEIR_UPSTREAMS: JSON.stringify([
-      { name: "away", base_url: "http://127.0.0.1:1/v1", retries: 0, breaker_share: 0 },
-    ]),
-    WEIR_ROUTES: JSON.stringify([
-      {
-        ...{ name: "all", to, usage: "count" },
-        ...{ rename: { "none*": "other" }, params_max: { max_tokens: 1_000_000 } },
-      },
-    ]),
-    WEIR_STORE_USAGE: "on",
-    WEIR_LLM_CONCURRENCY_MAX: "10000",
-    WEIR_LLM_BREAKER_MIN: "1000000", // tests fail on purpose, one after the other
-  };
-  around = { to, env };
-}
-
-/** True: something is put around the upstream. */
-export function isSurrounded(): boolean {
-  return around.to.length > 0;
-}
-
-/** True: where the upstream fails, another one is asked. */
-export function hasOthers(): boolean {
-  return isSurrounded() && around.to.at(-1) !== "llm";
-}
-
 /** Starts both. `set` adds settings; retries are off unless given. */
 export async function proxied(
   options: LaunchOptions = {},
@@ -77,7 +38,6 @@ export async function proxied(
   const upstream = scriptedUpstream((request) => script(request), upstreamOptions);
   const weir = await launch({
     ...options,
-    env: { ...around.env, ...options.env },
     set: {
       "llm.base_url": `${upstream.url}/v1`,
       "llm.retries": 0,

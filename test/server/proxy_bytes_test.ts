@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { launch, TEST_MS_MAX, waitFor } from "./launch.ts";
-import { CHAT, DONE, EVENT, gate, isSurrounded, type Proxied, proxied, whole } from "./proxied.ts";
+import { CHAT, DONE, EVENT, gate, type Proxied, proxied, whole } from "./proxied.ts";
 import { connect, exchange, parseRaw, rawChat } from "./raw_client.ts";
 import {
   act,
@@ -12,6 +12,7 @@ import {
   scriptedUpstream,
   sseHead,
 } from "./scripted_upstream.ts";
+import { isSurrounded } from "./surroundings.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { TEST_MS_MAX, waitFor } from "./launch.ts";
-import { CHAT, DONE, EVENT, gate, hasOthers, type Proxied, proxied, whole } from "./proxied.ts";
+import { CHAT, DONE, EVENT, gate, type Proxied, proxied, whole } from "./proxied.ts";
 import { connect, rawChat } from "./raw_client.ts";
 import {
   act,
@@ -11,6 +11,7 @@ import {
   type Script,
   sseHead,
 } from "./scripted_upstream.ts";
+import { hasOthers } from "./surroundings.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
