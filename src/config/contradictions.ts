@@ -70,10 +70,10 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...unknownTargets(config, label),
     ...oddWeights(config, label),
     ...loneHedges(config, label),
+    ...idleCaches(config, label),
     ...emptyMatches(config, label),
     ...hiddenRoutes(config, label),
     ...oddParams(config, label),
-    ...idleCaches(config, label),
     ...idleProbes(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
@@ -272,6 +272,15 @@ function loneHedges({ routes }: Config, label: Label): readonly string[] {
   );
 }
 
+/** What the mock says is made once anyway, and kept in no cache. */
+function idleCaches({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, cache }, index) =>
+    cache === undefined || to.some((name) => name !== "mock")
+      ? []
+      : [`${label("routes", [index, "cache"])}: must be left out where to names the mock alone`]
+  );
+}
+
 /** What no request can be. */
 function emptyMatches({ routes }: Config, label: Label): readonly string[] {
   return routes.flatMap(({ match }, index) => {
@@ -352,15 +361,6 @@ function oddParams({ routes }: Config, label: Label): readonly string[] {
       }),
     ];
   });
-}
-
-/** What the mock says is made once anyway, and kept in no cache. */
-function idleCaches({ routes }: Config, label: Label): readonly string[] {
-  return routes.flatMap(({ to, cache }, index) =>
-    cache === undefined || to.some((name) => name !== "mock")
-      ? []
-      : [`${label("routes", [index, "cache"])}: must be left out where to names the mock alone`]
-  );
 }
 
 /** The names of what may answer. */

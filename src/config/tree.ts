@@ -207,13 +207,6 @@ export const TREE = z.strictObject({
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,
   routes: ROUTES,
-  retry_budget: z.strictObject({
-    share: share(0.2)(
-      "tries that a request brings, for all upstreams: 0.2 = one for five requests",
-    ),
-    per_second: whole(0, TRIES_MAX, 10)("tries that come besides in each second"),
-    saved_max: whole(0, TRIES_MAX, 100)("tries that are saved up; 0 = nothing is asked twice"),
-  }),
   cache: z.strictObject({
     answers_max: whole(1, KEPT_MAX, 10_000)(
       "answers that a process keeps for routes with a cache; the least recently used go first",
@@ -222,6 +215,13 @@ export const TREE = z.strictObject({
       "memory that they may take together, and those that are on their way",
     ),
     answer_max_bytes: bytes(0, ANSWER_BYTES_MAX, 1_048_576)("longer answers are not kept"),
+  }),
+  retry_budget: z.strictObject({
+    share: share(0.2)(
+      "tries that a request brings, for all upstreams: 0.2 = one for five requests",
+    ),
+    per_second: whole(0, TRIES_MAX, 10)("tries that come besides in each second"),
+    saved_max: whole(0, TRIES_MAX, 100)("tries that are saved up; 0 = nothing is asked twice"),
   }),
   tape: z.strictObject({
     folder: line("folder of tapes: exchanges with upstreams, one file each; empty = none"),

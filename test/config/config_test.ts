@@ -106,7 +106,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
       "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, shared, prices, llm, " +
-      "upstreams, routes, retry_budget, cache, tape, chat, conv, mock, faults, response, memory, ops",
+      "upstreams, routes, cache, retry_budget, tape, chat, conv, mock, faults, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [
@@ -224,7 +224,7 @@ describe("loadConfig() reports what is wrong in a file", () => {
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
         "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, shared, prices, llm, upstreams, " +
-        "routes, retry_budget, cache, tape, chat, conv, mock, faults, response, memory, ops",
+        "routes, cache, retry_budget, tape, chat, conv, mock, faults, response, memory, ops",
       ],
     ],
   ];
@@ -281,7 +281,7 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
     ]],
     ["a flag for a whole section", { flags: [flag("server", "{port: 1}")] }, [
       "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, shared.…, prices, llm.…, upstreams, " +
-      "routes, retry_budget.…, cache.…, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
+      "routes, cache.…, retry_budget.…, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
     ]],
     ["a flag that makes a contradiction", { flags: [flag("chat.source", "proxy")] }, [
       '--set chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',

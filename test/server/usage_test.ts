@@ -499,10 +499,12 @@ describe("usage is told", () => {
       "red",
       "m",
     ]]);
-    for (const query of ["by=key", "by=key&key=blue"]) {
+    for (const query of ["by=key", "by=key&key=red"]) {
       const own = await usageOf(weir, query, "red-key");
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
+    const others = await usageOf(weir, "key=blue", "red-key");
+    expect([others.status, others.error]).toEqual([403, "The key red sees its own usage alone"]);
     expect((await usageOf(weir, "", "wrong")).status).toBe(401);
     for (
       const [query, word] of [["by=x", "by"], ["since=2026-02-30", "since"], ["format=x", "format"]]

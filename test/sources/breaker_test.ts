@@ -133,36 +133,6 @@ test("two probes in vain open it, and one that is answered closes it", () => {
   expect(turns).toEqual(["open", "closed"]);
 });
 
-test("a probe that is answered closes nothing that clients' failures have opened", () => {
-  const rig = breakerOf();
-  const { breaker, clock, turns } = rig;
-  play(rig, "----");
-  breaker.probed(true);
-  expect(breaker.state).toBe("open");
-  clock.nowMs += 500;
-  expect(breaker.admit()).toBe(true);
-  breaker.probed(true); // the question is under way
-  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
-  breaker.succeed();
-  expect([breaker.state, turns]).toEqual(["closed", ["open", "half_open", "closed"]]);
-});
-
-test("what was asked before a turn neither closes, opens nor frees a half open one", () => {
-  const rig = breakerOf();
-  const { breaker } = rig;
-  const before = breaker.era;
-  play(rig, "----", 500);
-  expect(breaker.admit()).toBe(true);
-  breaker.succeed(before);
-  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
-  breaker.fail(false, before);
-  breaker.forget(before);
-  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
-  breaker.succeed();
-  for (let i = 0; i < 9; i++) breaker.fail(false, before);
-  expect(breaker.state).toBe("closed");
-});
-
 describe("a breaker that others tell", () => {
   /** One, and what it has told the others. */
   function shared() {
@@ -202,6 +172,36 @@ describe("a breaker that others tell", () => {
     play(rig, "-");
     expect(rig.breaker.state).toBe("open");
   });
+});
+
+test("a probe that is answered closes nothing that clients' failures have opened", () => {
+  const rig = breakerOf();
+  const { breaker, clock, turns } = rig;
+  play(rig, "----");
+  breaker.probed(true);
+  expect(breaker.state).toBe("open");
+  clock.nowMs += 500;
+  expect(breaker.admit()).toBe(true);
+  breaker.probed(true); // the question is under way
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.succeed();
+  expect([breaker.state, turns]).toEqual(["closed", ["open", "half_open", "closed"]]);
+});
+
+test("what was asked before a turn neither closes, opens nor frees a half open one", () => {
+  const rig = breakerOf();
+  const { breaker } = rig;
+  const before = breaker.era;
+  play(rig, "----", 500);
+  expect(breaker.admit()).toBe(true);
+  breaker.succeed(before);
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.fail(false, before);
+  breaker.forget(before);
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.succeed();
+  for (let i = 0; i < 9; i++) breaker.fail(false, before);
+  expect(breaker.state).toBe("closed");
 });
 
 const engine = makeEngine();
