@@ -79,6 +79,8 @@ test("an upstream that fails is left alone, tried with one request, and asked ag
   const lines = weir.errors().match(/"breaker_turned".*?"state":"(\w+)"/g)
     ?.map((line) => /"(\w+)"$/.exec(line)![1]);
   expect(lines).toEqual(["open", "half_open", "closed"]);
+  // One for each that has failed: what an open breaker lets pass by is told by the breaker.
+  expect(weir.errors().match(/"answer_moved"/g)?.length).toBe(3);
 });
 
 test("a probe opens and closes it without any client", async () => {
