@@ -5,7 +5,7 @@
  */
 
 import { isAbsolute, join } from "node:path";
-import type { ConfiguredKey } from "../app.ts";
+import type { ConfiguredKey } from "../accounts.ts";
 import type { BearerToken } from "../ops/auth.ts";
 import { digestOf } from "../ops/key_ring.ts";
 import { secretPath } from "./credentials.ts";
