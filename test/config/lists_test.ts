@@ -370,6 +370,14 @@ describe("loadConfig() reports what is wrong in lists", () => {
     }, [
       "config.yaml:1:17 llm.probe_ms: must be 0 while breaker_share is: nobody would act on what it learns",
     ]],
+    ["a probe where no route leads", {
+      text: "upstreams: [{name: a, base_url: http://a.example, probe_ms: 5}]\n",
+    }, [
+      "config.yaml:1:61 upstreams.0.probe_ms: must be 0 while no route leads to a: nobody would act on what it learns",
+    ]],
+    ["a line where nobody waits", { text: "llm: {waiting_max: 5}\n" }, [
+      "config.yaml:1:20 llm.waiting_max: has no effect while concurrency_max is 0: nobody waits then",
+    ]],
     ["a parameter that is none", { text: "routes:\n  - {to: [mock], params_remove: [model]}\n" }, [
       "config.yaml:2:34 routes.0.params_remove.0: must be the name of a parameter, and none of " +
       'model, stream, messages, input, prompt: it is "model"',
