@@ -504,7 +504,10 @@ describe("usage is told", () => {
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
     const others = await usageOf(weir, "key=blue", "red-key");
-    expect([others.status, others.error]).toEqual([403, "The key red sees its own usage alone"]);
+    expect([others.status, others.error]).toEqual([
+      403,
+      "This key is shown its own usage only: leave 'key' out",
+    ]);
     expect((await usageOf(weir, "", "wrong")).status).toBe(401);
     for (
       const [query, word] of [["by=x", "by"], ["since=2026-02-30", "since"], ["format=x", "format"]]
