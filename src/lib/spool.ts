@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -78,9 +79,10 @@ export class Spool {
   /** Nothing more comes. The file goes when nothing is in it, else the next one finds it. */
   close(): void {
     closeSync(this.#file);
-    if (this.#bytes === 0) unlinkSync(this.#path + LINES);
+    // It may be gone already, with its folder.
+    if (this.#bytes === 0) rmSync(this.#path + LINES, { force: true });
     this.#lock.release();
-    if (this.#bytes === 0) unlinkSync(this.#path + LOCK);
+    if (this.#bytes === 0) rmSync(this.#path + LOCK, { force: true });
   }
 }
 

@@ -150,6 +150,15 @@ describe("UsageLog", () => {
       await other.close();
     }));
 
+  test("ends where its folder was removed, and so does the process that waits for it", () =>
+    withLog(async ({ store, folder, open }) => {
+      const log = open();
+      log.add(used("a"));
+      removeFolder(folder);
+      await log.close();
+      expect([...store.rows.keys()]).toEqual(["a"]);
+    }));
+
   test("a line that was cut off is no row", () =>
     withLog(async ({ store, folder, open }) => {
       const spool = new Spool(folder, "dead");
