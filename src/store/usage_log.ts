@@ -1,8 +1,9 @@
 /**
- * Usage on its way to the store. Whoever adds a row waits for nothing but one write into a file of this
- * process, from which it is taken when weir was killed; the store gets rows in batches.
+ * Usage on its way to the store. Whoever adds a row waits for nothing: the rows of one turn of the loop are
+ * written into a file of this process when that turn ends, from which they are taken when weir was killed;
+ * the store gets rows in batches.
  *
- *   add(row) ──▶ spool (a file, at once)          the next weir ──▶ store, what is not there yet
+ *   add(row) ──▶ spool (a file, in the same turn)          the next weir ──▶ store, what is not there yet
  *         └────▶ waiting ──── every 500 ms ──▶ store ──▶ the spool is emptied
  *
  * @module
@@ -41,12 +42,14 @@ export class UsageLog {
   readonly #options: UsageLogOptions;
   #spool: Spool | undefined = undefined;
   #waiting: UsageRow[] = [];
+  /** Those of this turn, which the file does not have yet: one write for each row is a tenth of a request. */
+  #turnRows: UsageRow[] = [];
   /** True: some rows are in the file alone. */
   #hasSpilled = false;
   #timer: ReturnType<typeof setTimeout> | undefined = undefined;
   #retryMs = RETRY_MS;
   /** What is being done with the store, one behind the other. */
-  #turn: Promise<unknown> = Promise.resolve();
+  #queue: Promise<unknown> = Promise.resolve();
   #isClosed = false;
   /** Why the store takes nothing; "" = it does. */
   #storeTrouble = "";
@@ -69,9 +72,9 @@ export class UsageLog {
 
   /** Keeps `row`. Never throws. */
   add(row: UsageRow): void {
-    const isSafe = this.#spoolRow(row);
+    if (this.#turnRows.push(row) === 1) setImmediate(this.#spoolTurn);
     if (this.#waiting.length < WAITING_MAX) this.#waiting.push(row);
-    else if (isSafe) this.#hasSpilled = true;
+    else if (this.#spoolTurn()) this.#hasSpilled = true;
     else this.#options.watch({ kind: "usage_lost", count: 1 });
     this.#schedule(GATHER_MS);
   }
@@ -111,12 +114,17 @@ export class UsageLog {
     this.#spool?.close();
   }
 
-  /** True when `row` outlives this process. */
-  #spoolRow(row: UsageRow): boolean {
+  /** True when the rows of this turn outlive this process. */
+  readonly #spoolTurn = (): boolean => {
+    const rows = this.#turnRows;
+    if (rows.length === 0) return true;
+    this.#turnRows = [];
     try {
       this.#spool ??= new Spool(this.#options.folder, this.#options.uuid());
       if (this.#spool.bytes > SPOOL_BYTES_MAX) throw new Error("it is full");
-      this.#spool.add(JSON.stringify(row));
+      let lines = JSON.stringify(rows[0]);
+      for (let i = 1; i < rows.length; i++) lines += `\n${JSON.stringify(rows[i])}`;
+      this.#spool.add(lines);
       this.#spoolTrouble = "";
       return true;
     } catch (error) {
@@ -127,7 +135,7 @@ export class UsageLog {
       this.#spoolTrouble = `usage would be lost with this process: ${reason}`;
       return false;
     }
-  }
+  };
 
   #schedule(delayMs: number): void {
     if (this.#isClosed) return;
@@ -138,14 +146,15 @@ export class UsageLog {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work, work);
-    this.#turn = done;
+    const done = this.#queue.then(work, work);
+    this.#queue = done;
     done.catch(() => {}); // whoever waits for it hears of it
     return done;
   }
 
   async #flush(): Promise<void> {
     while (this.#waiting.length > 0) {
+      this.#spoolTurn(); // or what the store has would be in the file later
       const rows = this.#waiting.slice(0, BATCH_ROWS);
       await this.#give(rows);
       this.#waiting = this.#waiting.slice(rows.length);
