@@ -9,6 +9,9 @@
  * same in another checkout, round by round. `--latency`: what weir adds on one connection, with so many
  * requests to each, beside nginx and the upstream alone; nothing else is measured then.
  *
+ * On a machine that others use, too, the least of many rounds says more than their median: what others take of
+ * the caches is only ever added.
+ *
  * Before anything is measured every way must give the upstream's own bytes, and those that count must have
  * counted what was said.
  *
@@ -264,7 +267,9 @@ async function measure(running: readonly Running[], words: number, isPaced: bool
   }
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, one] of running.entries()) {
-      costs[i]!.push((await cost(one, words, isPaced, Number(values.seconds))).us);
+      const { us } = await cost(one, words, isPaced, Number(values.seconds));
+      // Less than nothing where a thread has ended, and its time with it.
+      costs[i]!.push(us > 0 ? us : Infinity);
     }
   }
   for (const [i, { way, label }] of running.entries()) {
@@ -273,10 +278,13 @@ async function measure(running: readonly Running[], words: number, isPaced: bool
     const base = running.findIndex(({ label }) => label === way.base + suffix);
     const ratios = base < 0 ? [] : own.map((us, round) => us / costs[base]![round]!);
     const sorted = ratios.toSorted((a, b) => a - b);
+    const least = Math.min(...own);
     const spread = base < 0
       ? ""
-      : `×${median(ratios).toFixed(2)} (${sorted[0]!.toFixed(2)}–${sorted.at(-1)!.toFixed(2)})`;
-    print(`  ${label.padEnd(36)} ${median(own).toFixed(1).padStart(8)} µs  ${spread}`);
+      : `×${median(ratios).toFixed(2)} (${sorted[0]!.toFixed(2)}–${sorted.at(-1)!.toFixed(2)}), ` +
+        `least ÷ least ×${(least / Math.min(...costs[base]!)).toFixed(2)}`;
+    const texts = [median(own), least].map((us) => us.toFixed(1).padStart(7));
+    print(`  ${label.padEnd(36)} ${texts[0]!} µs, least ${texts[1]!}  ${spread}`);
   }
 }
 
