@@ -227,12 +227,12 @@ function byBytes({ bodyBytes, isStream }: Call): number {
   return Math.ceil(bodyBytes / (isStream ? STREAMED_TOKEN_BYTES : TOKEN_BYTES));
 }
 
-function usageOf(call: Call): Usage {
-  const { cachedTokens, cacheWriteTokens } = call;
-  return {
-    promptTokens: Math.max(0, call.promptTokens),
-    completionTokens: Math.max(0, call.completionTokens),
-    ...(cachedTokens < 0 ? {} : { cachedTokens }),
-    ...(cacheWriteTokens < 0 ? {} : { cacheWriteTokens }),
+function usageOf({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }: Call): Usage {
+  const usage: { -readonly [Key in keyof Usage]: Usage[Key] } = {
+    promptTokens: Math.max(0, promptTokens),
+    completionTokens: Math.max(0, completionTokens),
   };
+  if (cachedTokens >= 0) usage.cachedTokens = cachedTokens;
+  if (cacheWriteTokens >= 0) usage.cacheWriteTokens = cacheWriteTokens;
+  return usage;
 }
