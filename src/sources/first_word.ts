@@ -46,8 +46,7 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
       held.listen();
     });
   }
-  // The connection may read the next answer into them.
-  const bytes = Buffer.from(whole);
+  const bytes = bufferOf(whole);
   const error = isStream
     ? errorIn(plainEvent(bytes) ?? firstEvent(new SseCutter(), bytes))
     : undefined;
@@ -145,9 +144,9 @@ class HeldBody implements RelayBody, PieceSink {
     if (this.#onWord === undefined && this.#sink !== undefined && this.#held.length === 0) {
       return this.#sink.onPiece(bytes, atUs, isLast);
     }
-    const own = Buffer.from(bytes); // the connection reads the next ones into theirs
-    this.#held.push({ bytes: own, atUs });
+    this.#held.push({ bytes, atUs });
     if (this.#onWord === undefined || bytes.length === 0) return;
+    const own = bufferOf(bytes);
     this.#heldBytes += bytes.length;
     const isFirst = this.#heldBytes === bytes.length;
     const event = this.#cutter &&
@@ -218,6 +217,15 @@ function plainEvent(bytes: Buffer): Buffer | undefined {
 }
 
 const [D, E, CR] = [0x64, 0x65, 0x0d];
+const ERROR = Buffer.from("error");
+const FAILED = Buffer.from("failed");
+
+/** What a socket gives is a Buffer already, of its own, which nobody writes to any more. */
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 /** The first event that `bytes` complete; undefined = none. */
 function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
@@ -232,9 +240,9 @@ function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
 /** The error that `event` is; undefined = it is none, or none is here. */
 function errorIn(event: Buffer | undefined): AppError | undefined {
   if (event === undefined) return undefined;
-  const text = event.toString();
   // Most events have not even the word.
-  if (!text.includes("error") && !text.includes("failed")) return undefined;
+  if (!event.includes(ERROR) && !event.includes(FAILED)) return undefined;
+  const text = event.toString();
   const data = text.split(/\r\n|\r|\n/).filter((line) => line.startsWith("data:"))
     .map((line) => line.slice("data:".length)).join("\n");
   if (!isErrorData(data)) return undefined;
