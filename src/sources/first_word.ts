@@ -11,6 +11,7 @@ import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { relayWith } from "../core/relay_body.ts";
 import { isPlainEventStream } from "../core/relay_headers.ts";
+import { bufferOf } from "../lib/buffer_of.ts";
 import { SseCutter } from "../lib/sse_cutter.ts";
 
 /** More is held of no first event: it is passed on unread, as it is no error's. */
@@ -219,13 +220,6 @@ function plainEvent(bytes: Buffer): Buffer | undefined {
 const [D, E, CR] = [0x64, 0x65, 0x0d];
 const ERROR = Buffer.from("error");
 const FAILED = Buffer.from("failed");
-
-/** What a socket gives is a Buffer already, of its own, which nobody writes to any more. */
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes)
-    ? bytes
-    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
 
 /** The first event that `bytes` complete; undefined = none. */
 function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
