@@ -25,6 +25,7 @@ import type { Http1Error, RequestFault } from "./lib/http1/error.ts";
 import type { RequestHead } from "./lib/http1/request_head.ts";
 import type { Http1Handler } from "./lib/http1/server_connection.ts";
 import type { ServerExchange } from "./lib/http1/server_exchange.ts";
+import type { Taker } from "./lib/limiter.ts";
 import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
@@ -45,6 +46,7 @@ import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
 import { Spending } from "./ops/spending.ts";
+import { Upkeep, type UpkeepLimits, usageSinceMs } from "./ops/upkeep.ts";
 import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { keysOf } from "./sources/upstream/upstream.ts";
@@ -60,7 +62,8 @@ import { TokenCounters } from "./sources/tokens.ts";
 import { Prices } from "./sources/usage/prices.ts";
 import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
-import { openStore, openUsageLog } from "./store/open.ts";
+import { openShared } from "./shared/open.ts";
+import { openObjectLog, openStore, openUsageLog } from "./store/open.ts";
 import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
@@ -197,6 +200,7 @@ export function makeApp(
     .filter((token) => token !== "");
   const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
   const isCounted = config.store.usage === "on";
+  const keepsObjects = config.store.objects;
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -218,7 +222,8 @@ export function makeApp(
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
       const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
-      return { streamsOpen: streams.size, connections, ...outbox };
+      const cache = sources.cacheReadings();
+      return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
   const engine: Engine = {
@@ -238,8 +243,30 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
-  const usage = isLocked || isCounted ? usageDesk(config, world, engine, tokens) : undefined;
-  const keys = isLocked ? keyDesk(config, world, engine, usage!) : undefined;
+  const { limiter } = desk;
+  const shared = openShared(config, { ...world, wheel, watch: engine.watch, limiter });
+  const store = isLocked || isCounted || keepsObjects ? openStore(config, world) : undefined;
+  const usage = store !== undefined && (isLocked || isCounted)
+    ? usageDesk(config, world, store, engine, tokens)
+    : undefined;
+  const objects = store !== undefined && keepsObjects
+    ? openObjectLog(config, store, { ...world, ...engine })
+    : undefined;
+  const upkeep = store && new Upkeep({
+    ...upkeepLimits(config),
+    ...{ store, wheel, wallMs, watch: engine.watch },
+    ...(objects === undefined ? {} : {
+      store: {
+        pruneUsage: (...limits) => store.pruneUsage(...limits),
+        pruneObjects: (...limits) => objects.askStore((store) => store.pruneObjects(...limits)),
+      },
+      isTroubled: () => objects.trouble !== "",
+      recover: () => objects.recover(),
+    }),
+  });
+  const keys = isLocked
+    ? keyDesk(config, world, engine, usage!, shared?.limits ?? limiter)
+    : undefined;
   const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
@@ -255,6 +282,8 @@ export function makeApp(
     draws: chance,
     watch: engine.watch,
     ordinals: desk.ordinals,
+    breakers: shared?.breakers,
+    sharedBytes: shared?.bytes,
   };
   const sources = composeSources(
     config,
@@ -339,6 +368,7 @@ export function makeApp(
     wallMs,
     tokens,
     limits: { entriesMax: mock.kept_max, bytesMax: mock.kept_max_bytes },
+    objects,
   });
   const modelsSurface = models({
     stamps,
@@ -406,7 +436,7 @@ export function makeApp(
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
-          upstream: sources.upstream,
+          upstream: sources.anthropicModels,
           models: mock.models,
         }),
         passed: sources.passesAll ? passedBy(anthropicDoor(anthropic)) : undefined,
@@ -610,13 +640,15 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || "";
-    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
+    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || objects?.trouble || "";
+    const sharedTrouble = shared?.state === "away" ? shared.state : "";
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble, sharedTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
+    const isJoining = keys?.isReading === true || shared?.state === "joining";
     const upstreams = sources.upstreamHealth();
     return {
-      status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
+      status: isOk && isTroubled ? "degraded" : isOk && isJoining ? "starting" : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -628,6 +660,7 @@ export function makeApp(
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
       ...(keyTrouble === "" ? {} : { store: keyTrouble }),
+      ...(shared === undefined ? {} : { shared: sharedTrouble || "ok" }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
       ...(upstreams.length > 0 ? { upstreams } : {}),
     };
@@ -675,13 +708,15 @@ export function makeApp(
     workflows,
     needsToken: keys !== undefined,
     async closeStore() {
-      await keeping?.close();
+      await Promise.all([keeping?.close(), upkeep?.close()]);
       await usage?.log.close();
-      await usage?.store.close();
+      await objects?.close();
+      await store?.close();
     },
     async close() {
       conversations.close();
       await sources.close();
+      await shared?.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
@@ -699,14 +734,26 @@ interface UsageDesk {
   readonly counts: UsageCounts;
 }
 
+/** How long and how much the store keeps. */
+function upkeepLimits({ store }: Config): UpkeepLimits {
+  return {
+    usageDays: store.usage_days,
+    sumsDays: store.usage_sums_days,
+    objects: store.objects
+      ? { days: store.objects_days, bytesMax: store.objects_max_bytes }
+      : undefined,
+  };
+}
+
 function usageDesk(
   config: Config,
-  { folder, clock, wallMs, uuid }: World,
+  { folder, wallMs, uuid }: World,
+  store: Store,
   { watch }: Engine,
   tokens: TokenCounters,
 ): UsageDesk {
-  const store = openStore(config, { folder, clock });
-  const log = openUsageLog(config, store, { folder, uuid, watch });
+  const takenSinceMs = () => usageSinceMs(upkeepLimits(config), wallMs());
+  const log = openUsageLog(config, store, { folder, uuid, watch, takenSinceMs });
   const spending = new Spending({ store, log, wallMs });
   const prices = new Prices(config.prices, wallMs);
   const keepsAll = config.store.usage !== "off";
@@ -729,9 +776,10 @@ interface KeyDesk {
 
 function keyDesk(
   config: Config,
-  { tokens, keys, wallMs, desk }: World,
+  { tokens, keys, wallMs }: World,
   { watch }: Engine,
   { store, spending, prices }: UsageDesk,
+  limiter: Taker,
 ): KeyDesk {
   const isOfStore = config.store.keys !== "off";
   const fixed = [
@@ -745,7 +793,7 @@ function keyDesk(
   return {
     ring,
     guard: new KeyGuard({
-      limiter: desk.limiter,
+      limiter,
       spent: (key, per) => spending.of(key, per),
       isPriced: (model) => prices.isPriced(model),
       wallMs,

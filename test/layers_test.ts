@@ -7,7 +7,7 @@ const LAYERS = [
   ["lib"],
   ["config", "core"],
   ["dialects"],
-  ["sources", "memory", "store", "workflows", "load", "ops", "deploy"],
+  ["sources", "memory", "store", "shared", "workflows", "load", "ops", "deploy"],
   ["surfaces"],
   ["app.ts"],
   ["cli"],

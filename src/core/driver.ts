@@ -21,13 +21,13 @@ import {
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
-import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { type Call, type Engine, Exchange, type OpenStream, type Payer } from "./exchange.ts";
 import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import type { RowOpens } from "./keys.ts";
-import { routeFields } from "./route_fields.ts";
+import { toldFields } from "./route_fields.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { PacedStream } from "./paced_stream.ts";
@@ -51,7 +51,7 @@ import {
 } from "./surface.ts";
 import { completeTaken, endTaken } from "./taken.ts";
 import type { Upload } from "./upload.ts";
-import { noteUsage } from "./usage.ts";
+import { noteSaid, noteUsage } from "./usage.ts";
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -118,11 +118,15 @@ export class Driver {
   }
 
   /** A call for a job that is no request. It gives up as soon as `signal` aborts. */
-  call(surface: string, signal: AbortSignal): Call {
+  call(surface: string, signal: AbortSignal, payer?: Payer): Call {
     const exchange = new Exchange(this.engine, surface, {
       method: "",
       trace: this.engine.startTrace?.(Fields.NONE),
     });
+    if (payer !== undefined) {
+      exchange.tokenName = payer.tokenName;
+      exchange.key = payer.key;
+    }
     if (signal.aborted) exchange.abort(signal.reason);
     else signal.addEventListener("abort", () => exchange.abort(signal.reason), { once: true });
     return exchange;
@@ -613,7 +617,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   }
 
   #tell(said: Gathered, asking: Asking): void {
-    if (said.usage !== undefined) noteUsage(this.#exchange, said.usage);
+    if (said.usage !== undefined) noteSaid(this.#exchange, said.usage);
     this.#whole(asking.whole!(said, this.#exchange));
   }
 
@@ -670,9 +674,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** The answer begins, or is refused: whoever writes it notices the rest. */
   #begun(): void {
     this.#isOver = true;
-    if (this.#exchange.target !== "" && this.#driver.engine.tellsRoutes === true) {
-      this.#writer.tellAlso(routeFields(this.#exchange));
-    }
+    const told = toldFields(this.#exchange, this.#driver.engine.tellsRoutes === true);
+    if (told !== undefined) this.#writer.tellAlso(told);
     this.#exchange.request = undefined;
     this.#forgo = undefined;
     this.#upload?.settle();

@@ -14,6 +14,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
 import type {
+  CacheFacts,
   CallFacts,
   Client,
   DrawnFacts,
@@ -102,6 +103,14 @@ export interface OpenUpstreamCall extends UpstreamFacts {
   end(error?: unknown): void;
 }
 
+/** What a cache notes at a call. */
+export interface CacheNote extends CacheFacts {
+  /** True: another one pays for the answer, or has paid. It may change until the answer has ended. */
+  isFree: boolean;
+  /** The name of the field that tells weir's own id, in place of an upstream's; "" = none does. */
+  idName: "" | "x-request-id" | "request-id";
+}
+
 /**
  * What a source gets of whoever asks, an HTTP request or a workflow's job, and what it notes there.
  */
@@ -120,6 +129,8 @@ export interface Call extends CallFacts {
   target: string;
   /** Requests that went up for it, to whichever upstreams. */
   attempts: number;
+  /** True: where this upstream does not answer, another one is asked. */
+  hasOthers: boolean;
   /** When the first one did, on the wheel's clock; -1 = none did. */
   askedMs: number;
   model: string;
@@ -150,6 +161,8 @@ export interface Call extends CallFacts {
   fixture: string;
   /** The id of the tape that answers; "" = none. */
   tape: string;
+  /** What a cache did for the answer; undefined = there is none. */
+  cache: CacheNote | undefined;
   /** Notes that a fault has happened to the answer. */
   meetFault(name: FaultName): void;
   /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
@@ -207,6 +220,9 @@ export interface Origin {
   readonly opens?: RowOpens | undefined;
 }
 
+/** Who has asked for something that goes on without him: whose it is, and who pays. */
+export type Payer = Pick<Call, "tokenName" | "key">;
+
 /** The life of one request. The driver makes and ends it. */
 export class Exchange implements Call, ExchangeFacts {
   readonly engine: Engine;
@@ -225,6 +241,7 @@ export class Exchange implements Call, ExchangeFacts {
   route = "";
   target = "";
   attempts = 0;
+  hasOthers = false;
   askedMs = -1;
   isStream = false;
   isDraining = false;
@@ -250,6 +267,7 @@ export class Exchange implements Call, ExchangeFacts {
   request: Asked | undefined = undefined;
   fixture = "";
   tape = "";
+  cache: CacheNote | undefined = undefined;
   faultsMet: FaultName[] | undefined = undefined;
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];

@@ -59,13 +59,17 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "memory_write_failed":
     case "memory_file_vanished":
     case "store_failed":
+    case "shared_failed":
     case "usage_unsafe":
+    case "objects_unsafe":
     case "prune_failed":
       return ["error", { cause: event.cause }];
     case "usage_lost":
+    case "objects_lost":
       return ["error", { count: event.count }];
     case "memory_write_recovered":
     case "store_recovered":
+    case "shared_recovered":
       return ["warn", {}]; // as grave as what it takes back: who reads the one must see the other
     case "delivery_retried": {
       const { attempt, delayMs, cause } = event;

@@ -97,6 +97,7 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       line += `,"model":${model(exchange.model)},"stream":${exchange.isStream}`;
       line += `,"status":${exchange.status},"outcome":"${exchange.outcome}"`;
       if (source !== "") line += `,"source":"${source}"`;
+      if (exchange.cache !== undefined) line += `,"cache":"${exchange.cache.result}"`;
       if (exchange.firstByteMs >= 0) line += `,"first_byte_ms":${rounded(exchange.firstByteMs)}`;
       line += `,"duration_ms":${rounded(exchange.durationMs)},"bytes":${exchange.bodyBytes}`;
       if (exchange.promptTokens >= 0) line += `,"tokens_in":${exchange.promptTokens}`;
@@ -160,6 +161,7 @@ export function prettyLines(
         ...(exchange.costNanos >= 0 ? [`$${(exchange.costNanos / NANOS).toFixed(6)}`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
         ...(source === "" ? [] : [source]),
+        ...(exchange.cache === undefined ? [] : [`cache ${exchange.cache.result}`]),
         ...(client === undefined || client.address === "" ? [] : [client.address]),
         ...(tokenName === "" ? [] : [`token ${tokenName}`]),
         ...(requestId === "" ? [] : [paint(DIM, oneLine(requestId))]),

@@ -10,7 +10,7 @@ import { Abort } from "../lib/abort.ts";
 
 /** What each branch notes for itself until it is chosen. */
 const OWN = [
-  ...["source", "target", "fixture", "tape", "drawn", "upstream"] as const,
+  ...["source", "target", "hasOthers", "fixture", "tape", "drawn", "upstream"] as const,
   ...["promptTokens", "completionTokens", "cachedTokens", "cacheWriteTokens"] as const,
   ...["reasoningTokens", "tokensAreEstimated", "meter", "isMetered"] as const,
 ] as const;
@@ -51,6 +51,7 @@ const SHARED: Readonly<
   bodyBytes: true,
   limits: true,
   keyLimits: true,
+  cache: true,
 };
 
 /** A branch. */

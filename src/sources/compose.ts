@@ -5,28 +5,27 @@
  * @module
  */
 
-import type { Config, UpstreamEntry } from "../config/config.ts";
+import { URLSearchParams } from "node:url";
+import type { Config } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { latencyOf, type LatencyValues } from "../config/latency.ts";
-import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { Ask, DialectName, Source } from "../core/answer.ts";
 import type { StrikeUnasked } from "../core/driver.ts";
-import type { Turn } from "../core/turn.ts";
-import { modelObject, modelsList } from "../dialects/openai/models.ts";
-import { type ListedTarget, modelLists, type ModelRow } from "./model_lists.ts";
-import { modelNotListed } from "../dialects/openai/errors.ts";
-import { namedModel } from "../dialects/openai_chat/peek_model.ts";
-import type { Wheel } from "../lib/wheel.ts";
-import { Balance } from "./balance.ts";
-import { edited } from "./edited.ts";
-import { fallback, type HedgeRules, type Target, type TargetOrder } from "./fallback.ts";
-import { requestMatcher } from "./request_match.ts";
 import type { BreakerState } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
+import type { Turn } from "../core/turn.ts";
+import { modelNotListed } from "../dialects/openai/errors.ts";
+import { infoFrom, modelInfo, modelsPage, pageOf } from "../dialects/anthropic_messages/models.ts";
+import { modelObject, modelsList, objectFrom } from "../dialects/openai/models.ts";
+import { namedModel } from "../dialects/openai_chat/peek_model.ts";
+import type { Wheel } from "../lib/wheel.ts";
+import type { SharedBytes } from "../core/shared.ts";
+import type { RecordLateness } from "../core/surface.ts";
+import { AnswerCache, type CacheReadings } from "./cache/answer_cache.ts";
 import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
-import { faultsChecked } from "./faults/asked.ts";
+import type { Target } from "./fallback.ts";
 import { faults, unaskedFaults } from "./faults/faults.ts";
 import { rulesOf } from "./faults/rules.ts";
 import type { StrikeDeps } from "./faults/strike.ts";
@@ -35,14 +34,17 @@ import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
+import { type ListedTarget, modelLists, type ModelWords, type OwnModels } from "./model_lists.ts";
+import { NamedUpstreams } from "./named_upstreams.ts";
 import { type Passing, passOn, type PassRoute, type PassTarget } from "./pass.ts";
-import { notePrompts } from "./prompt_note.ts";
-import type { UsageCounts } from "./usage/usage.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
+import { notePrompts } from "./prompt_note.ts";
 import { MODEL_CHARS_MAX, modelOf, route, targets, usualOf } from "./route.ts";
-import { Speaks } from "./upstream/speaks.ts";
+import { plainNames, Routes } from "./routes.ts";
+import { SourceBook } from "./source_book.ts";
 import type { TokenCounters } from "./tokens.ts";
-import { type Entry, UpstreamMaker, type UpstreamsWorld } from "./upstreams.ts";
+import { UpstreamMaker, type UpstreamsWorld } from "./upstreams.ts";
+import type { UsageCounts } from "./usage/usage.ts";
 
 /** Where a key without a base URL belongs. */
 const OPENAI_URL = "https://api.openai.com/v1";
@@ -59,12 +61,12 @@ export interface Sources {
    * The upstream of `/conv`; undefined = weir keeps the conversations, and `main` answers in them.
    */
   readonly conv: Source | undefined;
-  /** The upstream that is asked where no model decides; undefined = the mock answers. */
-  readonly upstream: Source | undefined;
   /** Has faults happen where none of these is asked. */
   readonly strike: StrikeUnasked;
   /** Whom to ask for models, for clients of OpenAI's API; undefined = the mock answers. */
   readonly models: Source | undefined;
+  /** The same for clients of Anthropic's. */
+  readonly anthropicModels: Source | undefined;
   /** Counts prompts, for `/v1/messages/count_tokens`. */
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
@@ -91,6 +93,8 @@ export interface Sources {
     readonly name: string;
     readonly breaker: BreakerState;
   }[];
+  /** What is kept of answers; undefined = nothing is. */
+  readonly cacheReadings: () => CacheReadings | undefined;
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -109,6 +113,9 @@ export interface SourcesWorld extends UpstreamsWorld {
   readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
+  readonly recordLateness: RecordLateness;
+  /** Where several weirs keep answers together; absent = each keeps its own. */
+  readonly sharedBytes?: SharedBytes | undefined;
 }
 
 /** The keys of clients. */
@@ -117,6 +124,18 @@ export interface SourceKeys {
   /** True while some key has limits: what its clients ask must be understood. */
   readonly hasLimits: () => boolean;
 }
+
+const OPENAI_MODELS: ModelWords = {
+  one: objectFrom,
+  list: (data) => ({ object: "list", data }),
+};
+
+const ANTHROPIC_MODELS: ModelWords = {
+  one: infoFrom,
+  list: (models, query) => pageOf(models.map(infoFrom), query),
+};
+/** As many as a page may have. */
+const ALL_MODELS = new URLSearchParams({ limit: "1000" });
 
 /** Makes them. `strikes`: what faults on purpose need of the process. */
 export function composeSources(
@@ -129,68 +148,19 @@ export function composeSources(
   keys: SourceKeys | undefined,
   usage: UsageCounts | undefined,
 ): Sources {
-  const { llm, chat, conv, upstreams } = config;
+  const { llm, chat, upstreams } = config;
   const { random, wallMs, limits } = world;
-  const isOpen = keys === undefined;
-  const relaying = new Set<Source>();
-  const streaming = new Map<Source, Speaks>();
-  const urls = new Map<Source, string>();
-  const spoken = new Map<Source, Speaks>();
-  const takers = new Map<Source, (path: string) => boolean>();
-  const makers = new UpstreamMaker({
-    config,
-    world,
-    tokens,
-    wheel,
-    isEndpoint: (path) => endpoints.has(path),
+  const usualModel = defaultModel(config);
+  const book = new SourceBook();
+  const endpoints = mockEndpoints({
+    validate: config.mock.validate,
+    models: config.mock.models,
+    words: config.mock.moderation,
+    tokens: tokens.named("cl100k_base"),
+    random,
   });
-
-  function upstream(entry: Entry, mode: TapeMode): Source {
-    const { source: made, speaks, takes, streamsUp } = makers.upstream(entry, mode);
-    const answering = noted(made);
-    // A tape knows how long its answer is.
-    const source = replays(mode) ? answering : faultsChecked(answering);
-    relaying.add(source);
-    spoken.set(source, speaks);
-    takers.set(source, takes);
-    if (streamsUp) streaming.set(source, speaks);
-    urls.set(source, entry.base_url || `the tapes of ${config.tape.folder}`);
-    return source;
-  }
-
-  function noted(source: Source): Source {
-    return config.ops.log_prompts ? notePrompts(source) : source;
-  }
-
-  /** An entry of `upstreams`. Without a model of its own it gets the one that is the default. */
-  function entryOf(entry: UpstreamEntry): Entry {
-    const section = `upstreams.${upstreams.indexOf(entry)}`;
-    return {
-      ...entry,
-      model_id: entry.model_id || llm.model_id,
-      section,
-      urlKey: `${section}.base_url`,
-      passesClientKey: isOpen,
-      passesClient: false,
-    };
-  }
-
-  const llmNamed = upstreams.find(({ name }) => name === "llm");
-  const llmEntry: Entry = llmNamed === undefined
-    ? {
-      ...llm,
-      name: "llm",
-      section: "llm",
-      urlKey: "llm.base_url",
-      passesClientKey: isOpen,
-      passesClient: false,
-    }
-    : entryOf(llmNamed);
-
-  /** The upstream named llm, with what differs. */
-  function llmUpstream(own: Partial<Entry> = {}, mode: TapeMode = config.tape.mode): Source {
-    return upstream({ ...llmEntry, ...own }, mode);
-  }
+  const makers = new UpstreamMaker({ config, world, tokens, wheel, isEndpoint: endpoints.has });
+  const noted = (source: Source) => config.ops.log_prompts ? notePrompts(source) : source;
 
   const ownMock = new Mock(config.mock, tokens);
   const profile = latencyOf(config.mock.latency, world.latencyFile);
@@ -203,92 +173,22 @@ export function composeSources(
   /** What weir answers by itself, the mock or a fixture, as it is answered in the end: limits come first. */
   const own = wrapping(limits?.around, physics?.around);
   const written: FixturesDeps = { ...ready, own };
-  const mock = noted(own?.(ownMock) ?? ownMock);
-  const isMock = chat.source === "mock";
-  // Headers and model of `llm` are for that upstream, and may be secrets of it.
-  // go-gpt-server passes everything of its clients on.
-  const ownOnly = {
-    model_id: "",
-    headers: {},
-    headers_up: [],
-    passesClientKey: false,
-    passesClient: true,
-  };
-  const made = new Map<string, Source>();
-  const names = new Map<Source, string>();
+  const mock = book.note(noted(own?.(ownMock) ?? ownMock), { name: "mock" });
 
-  /** The source of that name, with what is done with tapes; undefined = there is none. */
-  function named(name: string, mode: TapeMode = config.tape.mode): Source | undefined {
-    if (name === "mock") return mock;
-    const key = `${mode} ${name}`;
-    const known = made.get(key) ?? makeNamed(name, mode);
-    if (known !== undefined) {
-      made.set(key, known);
-      names.set(known, name);
-    }
-    return known;
-  }
-
-  function makeNamed(name: string, mode: TapeMode): Source | undefined {
-    const entry = upstreams.find((entry) => entry.name === name);
-    if (name === "llm") {
-      return llmEntry.base_url !== "" || replays(mode) ? llmUpstream({}, mode) : undefined;
-    }
-    if (entry !== undefined) return upstream(entryOf(entry), mode);
-    if (name !== "chat" || chat.api_proxy === "") return undefined;
-    return llmUpstream({
-      ...ownOnly,
-      name,
-      api_key: chat.api_key,
-      api_keys: [],
-      base_url: apiBase(chat.api_proxy),
-      urlKey: "chat.api_proxy",
-    }, mode);
-  }
-
-  const usual = isMock ? mock : named("llm") ?? mock;
-  const routes = config.routes.map((entry) => {
-    const { name, match, to, weights, tape, usage, hedge_ms: afterMs } = entry;
-    const hedge = afterMs === undefined ? undefined : { afterMs, take: () => makers.takeTry() };
-    const targets = to.map((name) => ({
-      name,
-      source: named(name, tape === "usual" ? undefined : tape)!,
-    }));
-    const edit = (source: Source) => scripted(source, edited(source, entry), false);
-    const balance = weights && new Balance(weights);
-    const order = (targets: readonly Target[]) => balance?.over(targets) ?? (() => targets);
-    return {
-      name,
-      model: match.model,
-      fits: requestMatcher(match),
-      usage,
-      first: targets[0]!.name,
-      targets,
-      order,
-      edit,
-      hedge,
-      aliases: plainNames([match.model, ...Object.keys(entry.rename ?? {})]),
-      to: edit(joined(targets, order(targets), hedge)),
-    };
+  const asked = new NamedUpstreams({ config, makers, book, noted, isOpen: keys === undefined });
+  const usual = (chat.source === "mock" ? undefined : asked.named("llm")) ?? mock;
+  const cache = config.routes.some(({ cache }) => cache !== undefined)
+    ? new AnswerCache({ ...world, limits: config.cache, shared: world.sharedBytes, wheel })
+    : undefined;
+  const routes = new Routes({
+    ...{ config, book, cache },
+    named: (name, tape) =>
+      name === "mock" ? mock : asked.named(name, tape === "usual" ? undefined : tape)!,
+    takeTry: () => makers.takeTry(),
   });
-
-  /** Targets as one source. */
-  function joined(
-    targets: readonly Target[],
-    orderOf: TargetOrder,
-    hedge?: HedgeRules,
-  ): Source {
-    const [first] = targets;
-    if (targets.length === 1) return first!.source;
-    const source = fallback(first!.source.name, orderOf, hedge);
-    if (targets.some(({ source }) => relaying.has(source))) relaying.add(source);
-    urls.set(source, urls.get(first!.source) ?? "");
-    names.set(source, first!.name);
-    return source;
-  }
-
-  const reached = [...routes.flatMap(({ targets }) => targets.map(({ source }) => source)), usual];
-  const nameOf = (source: Source) => source === mock ? "mock" : names.get(source) ?? "";
+  const reached = [...routes.targets.map(({ source }) => source), usual];
+  const isRelaying = (source: Source) => book.facts(source).isRelaying;
+  const firstUpstream = reached.find(isRelaying);
   const faultDeps = { ...strikes, draws: world.draws, rules: rulesOf(config.faults.rules) };
 
   /** Faults in front of `source`, which stands in its place then. `targetOf`: who would answer. */
@@ -297,37 +197,27 @@ export function composeSources(
     targetOf: (model: string, ask: Ask, call: Call) => string,
   ): Source {
     const place = {
-      takesHeader: config.faults.header || !relaying.has(source),
-      isOwn: !relaying.has(source),
-      modelOf: (ask: Ask) => modelOf(ask) || defaultModel(config),
-      sourceOf: (ask: Ask, call: Call) => targetOf(modelOf(ask) || defaultModel(config), ask, call),
+      takesHeader: config.faults.header || !isRelaying(source),
+      isOwn: !isRelaying(source),
+      modelOf: (ask: Ask) => modelOf(ask) || usualModel,
+      sourceOf: (ask: Ask, call: Call) => targetOf(modelOf(ask) || usualModel, ask, call),
     };
-    return scripted(source, faults(source, place, faultDeps));
+    return book.wrap(faults(source, place, faultDeps), source);
   }
 
   /** What `routes` say, and `otherwise` for the rest. */
   function routed(otherwise: Source): Source {
-    const source = route(routes, otherwise, defaultModel(config));
-    urls.set(source, urls.get(usualOf(routes, otherwise)) ?? "");
-    if ([...reached, otherwise].some((target) => relaying.has(target))) relaying.add(source);
-    const targetOf = targets(routes, otherwise);
+    const source = route(routes.rows, otherwise, usualModel);
+    book.note(source, {
+      url: book.facts(usualOf(routes.rows, otherwise)).url,
+      isRelaying: [...reached, otherwise].some(isRelaying),
+    });
+    const targetOf = targets(routes.rows, otherwise);
     return faulty(
-      scripted(source, fixtures(source, written)),
+      book.wrap(fixtures(source, written), source),
       // What answers where no model decides has a name of its own, or is OpenAI's with the key alone.
-      (model, ask, call) => nameOf(targetOf(model, ask, call)) || "llm",
+      (model, ask, call) => book.facts(targetOf(model, ask, call)).name || "llm",
     );
-  }
-
-  /** `wrapped`, which stands in the place of `source`. `streams`: large bodies may go up through it. */
-  function scripted(source: Source, wrapped: Source, streams = true): Source {
-    if (wrapped === source) return source;
-    urls.set(wrapped, urls.get(source) ?? "");
-    if (relaying.has(source)) relaying.add(wrapped);
-    const name = names.get(source);
-    if (name !== undefined) names.set(wrapped, name);
-    const speaks = streaming.get(source);
-    if (streams && speaks !== undefined) streaming.set(wrapped, speaks);
-    return wrapped;
   }
 
   const guarded = new Map<Source, Source>();
@@ -343,7 +233,7 @@ export function composeSources(
     const isRouted = config.routes.length > 0 && !unrouted.has(source);
     const counted = counts?.around(source) ?? source;
     const known = guarded.get(source) ??
-      scripted(source, keys?.guard.around(counted, isRouted) ?? counted);
+      book.wrap(keys?.guard.around(counted, isRouted) ?? counted, source);
     guarded.set(source, known);
     return known;
   }
@@ -353,173 +243,126 @@ export function composeSources(
   /** Counts the prompts that `target` would answer. */
   function counted(target: Source): Source {
     const { models } = config.mock;
-    return countingOf(target, spoken.get(target), (turn) => {
+    return countingOf(target, book.facts(target).speaks, (turn) => {
       const isKnown = target !== mock || models.length === 0 || models.includes(turn.model);
       if (!isKnown) throw modelNotListed(turn.model);
       return ownMock.promptTokens(turn);
     });
   }
 
-  const endpoints = mockEndpoints({
-    validate: config.mock.validate,
-    models: config.mock.models,
-    words: config.mock.moderation,
-    tokens: tokens.named("cl100k_base"),
-    random,
-  });
   const limitedEndpoints = own?.(endpoints) ?? endpoints;
-  const passTarget = (source: Source): PassTarget =>
+  const takerOf = (source: Source): PassTarget =>
     source === mock
       ? { to: limitedEndpoints, takes: endpoints.has, isMock: true }
-      : { to: source, takes: takers.get(source)!, isMock: false };
+      : { to: source, takes: book.facts(source).takes, isMock: false };
   /** Where each route leads on the other paths: to those that take the path. */
   const passRows: readonly PassRoute[] = [
-    ...routes.map(({ name, model, fits, usage, first, targets, order, edit }) => {
-      const each = targets.map(({ source }) => passTarget(source));
-      const row = { name, model, fits, usage, first };
-      if (each.length === 1) return { ...row, ...each[0]!, to: edit(each[0]!.to) };
-      const orderOf = order(targets.map(({ name }, i) => ({ name, source: each[i]!.to })));
-      const takersOf = new Map(targets.map(({ name }, i) => [name, each[i]!.takes]));
-      const to = edit(joined(targets, (ask) => {
-        const path = ask.wire!.path.split("?", 1)[0]!;
-        return orderOf(ask).filter(({ name }) => takersOf.get(name)!(path));
-      }));
-      return {
-        ...{ ...row, to, each },
-        takes: (path: string) => each.some(({ takes }) => takes(path)),
-        isMock: false,
-      };
-    }),
-    { name: "", model: undefined, ...passTarget(usual) },
+    ...routes.passing(takerOf),
+    { name: "", model: undefined, ...takerOf(usual) },
   ];
   const passer = passOn(passRows);
-  const scriptedPasser = passedFixtures(passer, written);
-  if (passRows.some(({ isMock }) => !isMock)) relaying.add(scriptedPasser);
-  const passing = faulty(scriptedPasser, (model, ask, call) => {
-    const path = ask.wire?.path.split("?", 1)[0] ?? "";
-    const fits = model.length > MODEL_CHARS_MAX ? passRows.slice(-1) : passRows;
-    const row = fits.find((row) =>
-      (row.model === undefined || globOf(row.model).test(model)) && row.takes(path) &&
-      row.fits?.(ask, call) !== false
-    );
-    return row === undefined ? "" : row.isMock ? "mock" : nameOf(row.to);
-  });
+  const passesAll = passRows.some(({ isMock }) => !isMock);
+  const passing = faulty(
+    book.note(passedFixtures(passer, written), { isRelaying: passesAll }),
+    (model, ask, call) => {
+      const path = ask.wire?.path.split("?", 1)[0] ?? "";
+      const fits = model.length > MODEL_CHARS_MAX ? passRows.slice(-1) : passRows;
+      const row = fits.find((row) =>
+        (row.model === undefined || globOf(row.model).test(model)) && row.takes(path) &&
+        row.fits?.(ask, call) !== false
+      );
+      return row === undefined ? "" : row.isMock ? "mock" : book.facts(row.to).name;
+    },
+  );
   const isOne = new Set(passRows.map(({ to }) => to)).size === 1 && !config.ops.log_prompts;
-  const passed = streaming.get(passRows[0]!.to);
-  if (isOne && passed !== undefined) streaming.set(passing, passed);
+  const { speaks, streamsUp } = book.facts(passRows[0]!.to);
+  if (isOne && streamsUp) book.note(passing, { speaks, streamsUp });
 
   /** The one upstream, or the lists of several; undefined = the mock alone answers. */
-  function modelsSource(): Source | undefined {
-    const isOne = new Set(reached).size === 1;
-    if (routes.length === 0 || isOne) return reached.find((source) => relaying.has(source));
-    const target = (name: string, source: Source): ListedTarget => {
+  function modelsSource(words: ModelWords, own: OwnModels): Source | undefined {
+    if (routes.rows.length === 0 || new Set(reached).size === 1) return firstUpstream;
+    const listed = ({ name, source }: Target): ListedTarget => {
       const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? {};
-      const own = {
-        list: () => modelsList(config.mock.models).data.map((model) => ({ ...model })),
-        one: (id: string) => modelObject(id, config.mock.models),
-      };
-      return {
-        name,
-        source,
-        aliases: plainNames(Object.keys(rename)),
-        ...(source === mock ? { own } : {}),
-      };
+      const aliases = plainNames(Object.keys(rename));
+      return { name, source, aliases, ...(source === mock ? { own } : {}) };
     };
-    const rows: readonly ModelRow[] = routes.map(({ model, fits, targets, aliases }) => ({
-      model,
-      isForAll: fits === undefined,
-      targets: targets.map(({ name, source }) => target(name, source)),
-      aliases,
-    }));
-    const rest = { model: undefined, isForAll: true, aliases: [] };
-    return modelLists([...rows, { ...rest, targets: [target(nameOf(usual), usual)] }]);
+    const rest = listed({ name: book.facts(usual).name, source: usual });
+    const rows = [
+      ...routes.models(listed),
+      { model: undefined, isForAll: true, aliases: [], targets: [rest] },
+    ];
+    return modelLists(rows, words);
   }
 
   function chatSource(): Source {
-    if (isMock) return main;
-    const own = named("chat");
-    const hasKey = chat.api_key !== "" && llmEntry.base_url !== "";
-    if (own === undefined && !hasKey) return main;
+    if (chat.source === "mock") return main;
+    const own = asked.named("chat");
+    if (own === undefined && (chat.api_key === "" || !asked.hasLlm)) return main;
     const source = own ??
-      llmUpstream({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
+      asked.llm({ api_key: chat.api_key, api_keys: [], passesClientKey: false });
     const wrapped = faulty(
-      scripted(source, fixtures(source, written)),
+      book.wrap(fixtures(source, written), source),
       () => own === undefined ? "llm" : "chat",
     );
     unrouted.add(wrapped);
     return wrapped;
   }
 
-  /** `/conv` has an upstream of its own dialect. */
-  function convSource(): Source | undefined {
-    if (conv.unofficial_proxy === "") return undefined;
-    const own = {
-      ...ownOnly,
-      name: "conv",
-      section: "llm",
-      api_key: "",
-      api_keys: [],
-      base_url: conv.unofficial_proxy,
-      urlKey: "conv.unofficial_proxy",
-      headers: conv.access_token === "" ? {} : { authorization: conv.access_token },
-    };
-    const source = makers.web({ ...llm, ...own });
-    relaying.add(source);
-    return faulty(source, () => "conv");
-  }
-
-  const firstUpstream = reached.find((source) => relaying.has(source));
-  const counting = route(
-    routes.map(({ targets, order, edit, hedge: _, aliases: __, ...row }) => {
-      const counters = targets.map(({ name, source }) => ({ name, source: counted(source) }));
-      return { ...row, to: edit(joined(counters, order(counters))) };
-    }),
-    counted(usual),
-    defaultModel(config),
+  const conv = asked.conv();
+  const ownNames = config.mock.models;
+  const models = modelsSource(OPENAI_MODELS, {
+    list: () => modelsList(ownNames).data,
+    one: (id) => modelObject(id, ownNames),
+  });
+  const anthropicModels = modelsSource(ANTHROPIC_MODELS, {
+    list: () => modelsPage(ownNames, ALL_MODELS).data,
+    one: (id) => modelInfo(id, ownNames),
+  });
+  const listsOf = (source: Source | undefined) =>
+    source && faulty(source, () => book.facts(firstUpstream ?? usual).name);
+  const counting = book.note(
+    route(routes.over(counted), counted(usual), usualModel),
+    { isRelaying: firstUpstream !== undefined },
   );
-  if (firstUpstream !== undefined) relaying.add(counting);
-
-  const models = modelsSource();
-  const hasOnlyKey = !isMock && llmEntry.base_url === "" && llm.api_key !== "";
+  const targetOf = targets(routes.rows, usual);
+  const hasOnlyKey = chat.source !== "mock" && !asked.hasLlm && llm.api_key !== "";
   return {
     main: keyed(main),
     apiChat: keyed(
-      hasOnlyKey ? routed(llmUpstream({ base_url: OPENAI_URL, passesClientKey: false })) : main,
+      hasOnlyKey ? routed(asked.llm({ base_url: OPENAI_URL, passesClientKey: false })) : main,
     ),
     chat: keyed(chatSource()),
-    conv: convSource(),
-    upstream: firstUpstream && faulty(firstUpstream, () => nameOf(firstUpstream)),
-    models: models && faulty(models, () => nameOf(firstUpstream ?? usual)),
+    conv: conv && faulty(conv, () => "conv"),
+    models: listsOf(models),
+    anthropicModels: listsOf(anthropicModels),
     counting: keyed(
-      faulty(
-        counting,
-        (model, ask, call) => nameOf(targets(routes, usual)(model, ask, call)),
-      ),
+      faulty(counting, (model, ask, call) => book.facts(targetOf(model, ask, call)).name),
       null,
     ),
     strike: unaskedFaults({
       takesHeader: config.faults.header || firstUpstream === undefined,
       modelOf: ({ model, request }) =>
-        model || namedModel(Buffer.from(request?.text ?? "")) || defaultModel(config),
+        model || namedModel(Buffer.from(request?.text ?? "")) || usualModel,
     }, faultDeps),
     promptTokens: (turn) => ownMock.promptTokens(turn),
     passing: keyed(passing),
     answerer: (model, path) => passer.answerer(model, path),
-    passesAll: passRows.some(({ isMock }) => !isMock),
-    urlOf: (source) => urls.get(source) ?? "",
-    isRelaying: (source) => relaying.has(source),
-    streamsUp: (source, dialect) =>
-      written.shelf.isIdle && !written.keepsViews && keys?.hasLimits() !== true &&
-      streaming.get(source)?.isSureOf(dialect) === true,
+    passesAll,
+    urlOf: (source) => book.facts(source).url,
+    isRelaying,
+    streamsUp: (source, dialect) => {
+      const { streamsUp, speaks } = book.facts(source);
+      return streamsUp && written.shelf.isIdle && !written.keepsViews &&
+        keys?.hasLimits() !== true && speaks?.isSureOf(dialect) === true;
+    },
     upstreamHealth: () => makers.health(),
+    cacheReadings: () => cache?.readings(),
     tapeTrouble: () => makers.tapeTrouble,
-    close: () => makers.close(),
+    close() {
+      cache?.close();
+      return makers.close();
+    },
   };
-}
-
-/** Those of `names` that are no patterns. */
-function plainNames(names: readonly string[]): readonly string[] {
-  return names.filter((name) => !name.includes("*"));
 }
 
 /** What wraps a source. */
@@ -529,12 +372,4 @@ type Wrapper = (source: Source) => Source;
 function wrapping(outer: Wrapper | undefined, inner: Wrapper | undefined): Wrapper | undefined {
   if (outer === undefined || inner === undefined) return outer ?? inner;
   return (source) => outer(inner(source));
-}
-
-/**
- * go-gpt-server names a host (docs/facts/systems.md "/chat") and means its `/v1`; a URL with a path
- * says where the API is itself.
- */
-function apiBase(url: string): string {
-  return new URL(url).pathname === "/" ? `${url}/v1` : url;
 }

@@ -71,13 +71,13 @@ function triedFrom(
   call: Call,
 ): Answer | Promise<Answer> {
   const target = targets[i]!;
-  if (i === targets.length - 1) return begin(target, ask, call);
+  if (i === targets.length - 1) return begin(target, ask, call, false);
   const next = (outcome: Outcome) => {
     if (isDecided(outcome) || hasLeft(call)) return resultOf(outcome);
     moveOn(target, outcome, call);
     return triedFrom(i + 1, targets, ask, call);
   };
-  const outcome = outcomeOf(target, ask, call);
+  const outcome = outcomeOf(target, ask, call, true);
   return outcome instanceof Promise ? outcome.then(next) : next(outcome);
 }
 
@@ -93,25 +93,34 @@ async function hedged(
   return await triedFrom(asked, targets, ask, call);
 }
 
-/** What comes of `target`. Never throws or rejects. */
-function outcomeOf(target: Target, ask: Ask, call: Call): Outcome | Promise<Outcome> {
+/** What comes of `target`; `hasOthers`: others may be asked behind it. Never throws or rejects. */
+function outcomeOf(
+  target: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Outcome | Promise<Outcome> {
+  let answer: Answer | Promise<Answer>;
   try {
-    const answer = begin(target, ask, call);
-    return answer instanceof Promise
-      ? answer.then((answer) => spoken(answer, call), failed)
-      : spoken(answer, call);
+    answer = begin(target, ask, call, hasOthers);
   } catch (error) {
     return failed(error);
   }
+  return answer instanceof Promise
+    ? answer.then((answer) => spoken(answer, call), failed)
+    : spoken(answer, call);
 }
 
 /** What comes of `answer`, which has begun. */
 function spoken(answer: Answer, call: Call): Outcome | Promise<Outcome> {
+  // Whatever it says: it is no refusal of the request, which would have had its status.
+  const mute = (error: unknown): Outcome =>
+    mayMove(error) && !call.signal.aborted ? { kind: "failed", error } : { kind: "final", error };
   try {
     const word = firstWord(answer, call);
-    return word instanceof Promise ? word.then(begun, failed) : begun(word);
+    return word instanceof Promise ? word.then(begun, mute) : begun(word);
   } catch (error) {
-    return failed(error);
+    return mute(error);
   }
 }
 
@@ -120,7 +129,9 @@ function begun(answer: Answer): Outcome {
 }
 
 function failed(error: unknown): Outcome {
-  return mayMove(error) ? { kind: "failed", error } : { kind: "final", error };
+  return mayMove(error) && isMoved(error.status)
+    ? { kind: "failed", error }
+    : { kind: "final", error };
 }
 
 /** True when nobody else is asked. */
@@ -146,7 +157,7 @@ async function raced(
   const { wheel, watch } = call.engine;
   const run = async (i: 0 | 1, branch: Branch) => ({
     i,
-    outcome: await outcomeOf(targets[i]!, ask, branch.call),
+    outcome: await outcomeOf(targets[i]!, ask, branch.call, i < targets.length - 1),
   });
   const early = branchOf(call);
   const first = run(0, early);
@@ -195,9 +206,15 @@ function forget(answer: Answer): void {
   else if (answer.kind === "live") void answer.steps[Symbol.asyncIterator]().return?.();
 }
 
-function begin({ name, source }: Target, ask: Ask, call: Call): Answer | Promise<Answer> {
+function begin(
+  { name, source }: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Answer | Promise<Answer> {
   call.source = source.name;
   call.target = name;
+  call.hasOthers = hasOthers;
   return source.answer(ask, call);
 }
 
@@ -228,5 +245,5 @@ function isRefusal(answer: Answer): answer is Relay {
 }
 
 function mayMove(error: unknown): error is AppError {
-  return error instanceof AppError && isMoved(error.status) && !STAYS.has(error.code);
+  return error instanceof AppError && !STAYS.has(error.code);
 }

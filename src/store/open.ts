@@ -11,12 +11,15 @@ import type { Store } from "../core/store.ts";
 import { sqlitePath } from "../lib/sqlite_file.ts";
 import { openPostgresStore } from "./postgres.ts";
 import { openSqliteStore } from "./sqlite.ts";
+import { ObjectLog } from "./object_log.ts";
 import { UsageLog } from "./usage_log.ts";
 
 /** The store where the memory is a server. */
 const OWN_URL = "sqlite://weir-store.db";
 /** The folder of usage on its way, beside the file or in the config's folder. */
 const USAGE_FOLDER = "weir-usage";
+/** The same of objects. */
+const OBJECTS_FOLDER = "weir-objects";
 
 /** The settings that decide. */
 export interface StoreConfig {
@@ -47,18 +50,38 @@ export function openStore(config: StoreConfig, { folder, clock }: StoreWorld): S
   return openSqliteStore({ path: sqlitePath(url, folder), clock, sleep: Bun.sleep });
 }
 
-/** Usage on its way to `store`. */
+/** What a log needs of its process. */
+export interface LogWorld {
+  /** The folder that relative paths count from. */
+  readonly folder: string;
+  readonly uuid: () => string;
+  readonly watch: Watch;
+}
+
+/** Usage on its way to `store`. `takenSinceMs`: see `UsageLogOptions`. */
 export function openUsageLog(
   config: StoreConfig,
   store: Store,
-  { folder, uuid, watch }: {
-    readonly folder: string;
-    readonly uuid: () => string;
-    readonly watch: Watch;
-  },
+  world: LogWorld & { readonly takenSinceMs?: () => number },
 ): UsageLog {
+  return new UsageLog({ ...world, store, folder: besideStore(config, world.folder, USAGE_FOLDER) });
+}
+
+/** Objects on their way to `store`. */
+export function openObjectLog(
+  config: StoreConfig,
+  store: Store,
+  { folder, uuid, watch }: LogWorld,
+): ObjectLog {
+  return new ObjectLog({
+    ...{ store, uuid, watch },
+    folder: besideStore(config, folder, OBJECTS_FOLDER),
+  });
+}
+
+/** The folder `name` beside the store's file, or where the config is. */
+function besideStore(config: StoreConfig, folder: string, name: string): string {
   const url = storeUrl(config);
   const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : "";
-  const beside = path === "" || path === ":memory:" ? folder : dirname(path);
-  return new UsageLog({ store, folder: join(beside, USAGE_FOLDER), uuid, watch });
+  return join(path === "" || path === ":memory:" ? folder : dirname(path), name);
 }

@@ -18,6 +18,7 @@ import {
   stampWhole,
 } from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
+import type { Keeper } from "../core/keeping.ts";
 import type { AnswerStamps } from "../core/stamp.ts";
 import type {
   Asking,
@@ -349,6 +350,10 @@ class ModelAsk<Request extends Turn> implements Asking {
   }
   get source(): Source {
     return this.#kept ?? this.#room.options.source;
+  }
+
+  get keeper(): Keeper | undefined {
+    return this.#kept?.keeper(() => this.layout.idLengths.length);
   }
 
   get manner(): Manner {

@@ -92,8 +92,9 @@ describe("loadConfig() reads lists of entries", () => {
   }
 
   test("an entry by its alias", () => {
-    const text = "llm: {base_url: http://a.example}\nroutes: [&r {to: [llm]}, *r]\n";
-    expect(configOf({ text }).routes).toHaveLength(2);
+    const text = "llm: {base_url: http://a.example}\n" +
+      "routes: [{match: &m {model: a*, tools: true}, to: [llm]}, {match: *m, to: [mock]}]\n";
+    expect(configOf({ text }).routes[1]?.match).toMatchObject({ model: "a*", tools: true });
   });
 
   test("a dollar is a dollar: ${NAME} stands for nothing", () => {
@@ -327,7 +328,7 @@ describe("loadConfig() reports what is wrong in lists", () => {
         "routes: [{name: cheap, to: [mock]}]\nkeys:\n  - {name: a, token: u, routes: [cheep]}\n",
     }, ['config.yaml:3:34 keys.0.routes.0: "cheep" is not a known route: did you mean cheap?']],
     ["a route's name twice", {
-      text: "routes:\n  - {name: a, to: [mock]}\n  - {name: a, to: [mock]}\n",
+      text: "routes:\n  - {name: a, match: {model: a}, to: [mock]}\n  - {name: a, to: [mock]}\n",
     }, [
       "config.yaml:2:12 routes.0.name: must be a name that no other route has",
       "config.yaml:3:12 routes.1.name: must be a name that no other route has",
@@ -350,6 +351,44 @@ describe("loadConfig() reports what is wrong in lists", () => {
       "config.yaml:2:34 routes.0.params_remove.0: must be the name of a parameter, and none of " +
       'model, stream, messages, input, prompt: it is "model"',
     ]],
+    ["bounds with nothing between them", {
+      text: "routes:\n  - {to: [mock], params_max: {n: 1}, params_min: {n: 2}}\n",
+    }, [
+      "config.yaml:2:54 routes.0.params_min.n: must be at most params_max, which is 1: it is 2",
+    ]],
+    ["a parameter that is set and removed", {
+      text: "routes:\n  - {to: [mock], params_set: {n: 1}, params_remove: [n]}\n",
+    }, [
+      'config.yaml:2:54 routes.0.params_remove.0: must be left out while params_set has "n"',
+    ]],
+    ["a parameter that is set and bounded", {
+      text: "routes:\n  - {to: [mock], params_set: {n: 1}, params_max: {n: 2}}\n",
+    }, [
+      "config.yaml:2:54 routes.0.params_max.n: must be left out while params_set has it: nothing is left to bound",
+    ]],
+    ["sizes that no body has", {
+      text: "routes:\n  - {match: {body_min_bytes: 9, body_max_bytes: 5}, to: [mock]}\n",
+    }, [
+      "config.yaml:2:30 routes.0.match.body_min_bytes: must be at most body_max_bytes, which is 5: it is 9",
+    ]],
+    ["a header that cannot be", {
+      text: 'routes:\n  - {match: {header: {"a b": x}}, to: [mock]}\n',
+    }, [
+      'config.yaml:2:22 routes.0.match.header: "a b" is no name of a header',
+    ]],
+    ["a path that begins nowhere", {
+      text: "routes:\n  - {match: {path: embeddings}, to: [mock]}\n",
+    }, [
+      'config.yaml:2:20 routes.0.match.path: must begin with / or *, such as /v1/embeddings: it is "embeddings"',
+    ]],
+    ["routes behind one that takes all", {
+      text:
+        "routes:\n  - {match: {model: g*}, to: [mock]}\n  - {match: {model: g*, tools: true}, to: [mock]}\n" +
+        "  - {to: [mock]}\n  - {match: {model: x}, to: [mock]}\n",
+    }, [
+      "config.yaml:3:5 routes.1: is never taken, as routes.0 takes all that it is for: put it before that one, or leave it out",
+      "config.yaml:5:5 routes.3: is never taken, as routes.2 takes all that it is for: put it before that one, or leave it out",
+    ]],
     ["weights of some targets", {
       text: "routes:\n  - {to: [mock], weights: {mocks: 2}}\n",
     }, ["config.yaml:2:27 routes.0.weights: must have a number for each of mock"]],
@@ -365,8 +404,11 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ]],
     [
       "a route to nobody",
-      { text: `upstreams: [${LOCAL}]\nroutes:\n  - to: [mock]\n  - to:\n      - loca\n` },
-      ['config.yaml:5:9 routes.1.to.0: "loca" is not a known upstream: did you mean local?'],
+      {
+        text:
+          `upstreams: [${LOCAL}]\nroutes:\n  - to: [mock]\n    match: {model: a}\n  - to:\n      - loca\n`,
+      },
+      ['config.yaml:6:9 routes.1.to.0: "loca" is not a known upstream: did you mean local?'],
     ],
     ["a route to nobody like any other", { text: "routes:\n  - to: [zzzzzzzz]\n" }, [
       'config.yaml:2:10 routes.0.to.0: "zzzzzzzz" is not a known upstream: known here are mock',

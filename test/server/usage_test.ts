@@ -336,17 +336,48 @@ describe("of what weir answers by itself", () => {
     expect(left["tokens_out"]).toBeLessThan(whole / 2);
   });
 
-  test("a workflow costs what its jobs ask models for, under no key", async () => {
+  test("a workflow costs whoever has started it what its jobs ask models for", async () => {
     const weir = await start();
-    const answer = await post(weir, "/api/workflows/runs", { input: { prompt: "Hello" } });
-    expect(answer.status).toBe(200);
-    await answer.text();
-    await waitFor(async () => (await usageOf(weir)).usage.length > 0, "usage");
-    const { usage } = await usageOf(weir, "by=key");
-    expect(usage.map(({ key, requests, estimated }) => [key, requests, estimated]))
-      .toEqual([["", 1, 0]]);
-    expect(Number(usage[0]!["tokens_in"])).toBeGreaterThan(5);
-    expect(usage[0]!["tokens_out"]).toBe(4);
+    for (const isWaiting of [true, false]) {
+      const answer = await post(weir, "/api/workflows/runs", {
+        input: { prompt: "Hello" },
+        wait_for_completion: isWaiting,
+      });
+      expect(answer.status).toBe(200);
+      await answer.text();
+    }
+    const sums = async () => (await usageOf(weir, "by=key")).usage;
+    await waitFor(async () => Number((await sums())[0]?.["requests"]) === 2, "usage");
+    const [sum, ...others] = await sums();
+    expect(sum).toMatchObject({ key: "blue", estimated: 0, tokens_out: 2 * 4 });
+    expect(Number(sum!["tokens_in"])).toBeGreaterThan(5);
+    expect(others).toEqual([]);
+  });
+
+  test("a conversation of /conv that weir keeps costs what its turns do", async () => {
+    const weir = await start();
+    const ask = async (body: object) => {
+      const answer = await fetch(`${weir.url}/conv`, {
+        method: "POST",
+        headers: {
+          "authorization": "Bearer blue-key",
+          "chat-type": "conversation",
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+      });
+      expect(answer.status).toBe(200);
+      return await answer.text();
+    };
+    const told = await ask({ content: "Hello" });
+    const [id, parent] = ["conversation_id", "id"]
+      .map((name) => new RegExp(`"${name}":"([^"]+)"`).exec(told)![1]);
+    await ask({ content: "And?", conversation_id: id, parent_message_id: parent });
+    const sums = async () => (await usageOf(weir, "by=key,model")).usage;
+    await waitFor(async () => Number((await sums())[0]?.["requests"]) === 2, "usage");
+    expect(await sums()).toMatchObject([{ key: "blue", requests: 2, tokens_out: 2 * 4 }]);
+    // The second question has the first turn before it.
+    expect(Number((await sums())[0]!["tokens_in"])).toBeGreaterThan(2 * 8);
   });
 
   test("vectors cost their question", async () => {

@@ -13,6 +13,10 @@ const en = {
   forget_token: "Forget token",
   skip: "Skip to content",
   answered_by: "answered by: {}",
+  upstreams: "Upstreams",
+  upstream_closed: "in use",
+  upstream_open: "left alone: it fails",
+  upstream_half_open: "being tried",
 
   loading: "Loading…",
   no_workflows: "No workflow is configured.",
@@ -100,6 +104,10 @@ const zh: Readonly<Record<Word, string>> = {
   forget_token: "清除令牌",
   skip: "跳到正文",
   answered_by: "应答来源：{}",
+  upstreams: "上游",
+  upstream_closed: "使用中",
+  upstream_open: "已暂停：持续出错",
+  upstream_half_open: "正在试探",
 
   loading: "正在加载…",
   no_workflows: "没有配置任何工作流。",

@@ -7,14 +7,14 @@
  */
 
 import type { Answer, Ask, Source } from "../../core/answer.ts";
-import { AppError } from "../../core/errors.ts";
+import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
 import type { KeyLimits, LimitKind, LimitNote } from "../../core/limits.ts";
 import { periodEndMs } from "../../core/store.ts";
 import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
-import { Bucket, type Draft, Gate, type Limiter, type Refusal } from "../../lib/limiter.ts";
+import { Bucket, type Draft, Gate, type Refusal, type Taker } from "../../lib/limiter.ts";
 import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
 import { BUCKET_KINDS, type BucketKind, WINDOWS_MS } from "../limits/rules.ts";
@@ -40,7 +40,7 @@ const TOLD_TO_ANTHROPIC: Omit<KeyLimits, "note"> = {
 
 /** What it needs. */
 export interface GuardDeps {
-  readonly limiter: Limiter;
+  readonly limiter: Taker;
   /** What a key has spent of its budget's period; undefined = nobody knows yet. */
   readonly spent: (
     key: string,
@@ -101,7 +101,27 @@ export class KeyGuard {
     }
     this.#checkModel(key, limits, ask, call);
     this.#checkBudget(key, ask, call);
-    const note = this.#take(key, limits, ask, call);
+    const drafts = draftsOf(limits, ask);
+    const refusal = this.#deps.limiter.take(drafts, limits.gate);
+    if (!(refusal instanceof Promise)) {
+      this.#enter(refusal, drafts, key, limits, call);
+      return this.#asked(source, limits, ask, call);
+    }
+    return refusal.then((refusal) => {
+      this.#enter(refusal, drafts, key, limits, call);
+      if (call.outcome !== undefined) {
+        call.release();
+        throw clientLeft();
+      }
+      return this.#asked(source, limits, ask, call);
+    });
+  }
+
+  /** Asks `source`; what limits it is told with the answer. */
+  #asked(source: Source, limits: Limits, ask: Ask, call: Call): Answer | Promise<Answer> {
+    const { requests, tokens } = limits;
+    const isTold = requests !== undefined || tokens !== undefined;
+    const note = isTold ? this.#noteOf(limits) : undefined;
     if (note !== undefined) {
       const isAnthropic = ask.wire?.dialect === "anthropic_messages";
       const { prefix, fieldsOf } = isAnthropic ? TOLD_TO_ANTHROPIC : TOLD;
@@ -155,18 +175,17 @@ export class KeyGuard {
     );
   }
 
-  /** Takes what the request costs. Gives what headers tell; undefined = nothing. */
-  #take(key: Key, limits: Limits, ask: Ask, call: Call): LimitNote | undefined {
-    const { buckets, gate, requests, tokens } = limits;
-    const input = inputOf(ask);
-    const { limiter } = this.#deps;
-    const drafts = buckets.map(({ kind, bucket }): Draft => ({
-      bucket,
-      // One that is larger than the limit is let in when nothing was taken, and leaves a debt.
-      units: isOfTokens(kind) ? Math.min(input, bucket.limit) : 1,
-    }));
-    const refusal = limiter.take(drafts, gate);
+  /** Of a request whose `drafts` were taken: settles them at its end. @throws {AppError} for a refusal. */
+  #enter(
+    refusal: Refusal | undefined,
+    drafts: readonly Draft[],
+    key: Key,
+    limits: Limits,
+    call: Call,
+  ): void {
     if (refusal !== undefined) throw this.#limited(refusal, key, limits, call);
+    const { limiter } = this.#deps;
+    const { buckets, gate } = limits;
     call.atEnd(() => {
       if (gate !== undefined) limiter.leave(gate);
       const cost = Math.max(0, call.promptTokens) + Math.max(0, call.completionTokens);
@@ -174,7 +193,6 @@ export class KeyGuard {
         if (isOfTokens(kind)) limiter.give(bucket, drafts[i]!.units - cost);
       }
     });
-    return requests === undefined && tokens === undefined ? undefined : this.#noteOf(limits);
   }
 
   #limited(refusal: Refusal, key: Key, limits: Limits, call: Call): AppError {
@@ -237,6 +255,16 @@ export class KeyGuard {
   }
 }
 
+/** What the request costs. */
+function draftsOf({ buckets }: Limits, ask: Ask): readonly Draft[] {
+  const input = inputOf(ask);
+  return buckets.map(({ kind, bucket }) => ({
+    bucket,
+    // One that is larger than the limit is let in when nothing was taken, and leaves a debt.
+    units: isOfTokens(kind) ? Math.min(input, bucket.limit) : 1,
+  }));
+}
+
 function isOfTokens(kind: LimitKind): boolean {
   return kind === "tokens_per_min" || kind === "tokens_per_day";
 }
@@ -245,7 +273,7 @@ function isOfTokens(kind: LimitKind): boolean {
 function inputOf(ask: Ask): number {
   const body = ask.wire?.body;
   if (body !== undefined) return Math.ceil((body?.length ?? 0) / TOKEN_BYTES);
-  return chargeOf(ask.turn()).input;
+  return Math.ceil(chargeOf(ask.turn()).input);
 }
 
 function tryAgain(why: string): AppError {

@@ -72,7 +72,7 @@ export class UsageCounts {
 
   /** What is asked about things that are kept names no model, and costs nothing again. */
   #counts(ask: Ask, { key, request }: Call): boolean {
-    // A job of a workflow is nobody's, and costs what it costs.
+    // A job of a workflow costs what it costs, whoever has started it.
     const isJob = request === undefined;
     if (key === undefined && !isJob && !this.#deps.countsAll) return false;
     const { wire } = ask;
@@ -103,6 +103,7 @@ export class UsageCounts {
   }
 
   #settle(question: Question, script: Told | undefined, isPassed: boolean, call: Call): void {
+    if (call.cache?.isFree === true) return; // who asked the same before pays
     if (script !== undefined) this.#settleScript(question, script, call);
     else this.#settleRelay(question, isPassed, call);
     if (call.promptTokens < 0 && call.completionTokens < 0) return;
