@@ -2,8 +2,7 @@
  * Rows on their way to the store. Whoever adds one waits for nothing but one write into a file of this
  * process, from which it is taken when weir was killed; the store gets rows in batches.
  *
- *   add(row) ──▶ spool (a file, at once or at the      the next weir ──▶ store, what is not there yet
- *         │      end of the turn)
+ *   add(row) ──▶ spool (a file, at once)          the next weir ──▶ store, what is not there yet
  *         └────▶ waiting ──── a moment later ──▶ store ──▶ the spool is emptied
  *
  * @module
@@ -39,11 +38,6 @@ export interface RowLogOptions<Row> {
   readonly waitingMax: number;
   /** Milliseconds in which rows are gathered. */
   readonly gatherMs: number;
-  /**
-   * True: rows are written when the turn of the loop ends that added them, all of it together, as one write
-   * for each is a tenth of a request. Absent: at once.
-   */
-  readonly writesTurns?: true;
   /** Told of rows that are lost. */
   readonly onLost: (count: number) => void;
   /** Where files of processes lie. Made when there are rows. */
@@ -57,8 +51,6 @@ export class RowLog<Row> {
   readonly #options: RowLogOptions<Row>;
   #spool: Spool | undefined = undefined;
   #waiting: Row[] = [];
-  /** Those of this turn, which the file does not have yet. */
-  #turnRows: Row[] = [];
   #weight = 0;
   /** True: some rows are in the file alone. */
   #hasSpilled = false;
@@ -95,16 +87,12 @@ export class RowLog<Row> {
 
   /** Keeps `row`. Never throws. */
   add(row: Row): void {
-    const { weigh, waitingMax, onLost, gatherMs, writesTurns = false } = this.#options;
-    const isFirst = this.#turnRows.push(row) === 1;
-    const hasRoom = this.#weight < waitingMax;
-    if (writesTurns && hasRoom) {
-      if (isFirst) setImmediate(this.#spoolRows);
-    } else this.#spoolRows();
-    if (hasRoom) {
+    const { weigh, waitingMax, onLost, gatherMs } = this.#options;
+    const isSafe = this.#spoolRow(row);
+    if (this.#weight < waitingMax) {
       this.#waiting.push(row);
       this.#weight += weigh(row);
-    } else if (this.#spoolTrouble === "") this.#hasSpilled = true;
+    } else if (isSafe) this.#hasSpilled = true;
     else onLost(1);
     this.#schedule(gatherMs);
   }
@@ -156,25 +144,22 @@ export class RowLog<Row> {
     this.#spool?.close();
   }
 
-  /** Writes the rows of this turn, so that they outlive this process. */
-  readonly #spoolRows = (): void => {
-    const rows = this.#turnRows;
-    if (rows.length === 0) return;
-    this.#turnRows = [];
+  /** True when `row` outlives this process. */
+  #spoolRow(row: Row): boolean {
     const { folder, uuid, onUnsafe, what } = this.#options;
     try {
       this.#spool ??= new Spool(folder, uuid());
       if (this.#spool.bytes > SPOOL_BYTES_MAX) throw new Error("it is full");
-      let lines = JSON.stringify(rows[0]);
-      for (let i = 1; i < rows.length; i++) lines += `\n${JSON.stringify(rows[i])}`;
-      this.#spool.add(lines);
+      this.#spool.add(JSON.stringify(row));
       this.#spoolTrouble = "";
+      return true;
     } catch (error) {
       const reason = (error as Error).message;
       if (this.#spoolTrouble === "") onUnsafe(reason);
       this.#spoolTrouble = `${what} would be lost with this process: ${reason}`;
+      return false;
     }
-  };
+  }
 
   #schedule(delayMs: number): void {
     if (this.#isClosed) return;
@@ -193,7 +178,6 @@ export class RowLog<Row> {
 
   async #flush(): Promise<void> {
     while (this.#waiting.length > 0) {
-      this.#spoolRows(); // or what the store has would be in the file later
       const rows = this.#waiting.slice(0, BATCH_ROWS);
       await this.#give(rows);
       this.#waiting = this.#waiting.slice(rows.length);

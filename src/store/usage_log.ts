@@ -41,7 +41,6 @@ export class UsageLog extends RowLog<UsageRow> {
       weigh: () => 1,
       waitingMax: WAITING_MAX,
       gatherMs: GATHER_MS,
-      writesTurns: true,
       onLost: (count) => watch({ kind: "usage_lost", count }),
       onUnsafe: (cause) => watch({ kind: "usage_unsafe", cause }),
     });

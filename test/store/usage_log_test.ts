@@ -175,7 +175,6 @@ describe("UsageLog", () => {
       });
       log.add(used("a"));
       log.add(used("b"));
-      await waitFor(() => log.trouble !== "", "the end of the turn");
       expect(log.trouble).toStartWith("usage would be lost with this process: ");
       expect(events.map(({ kind }) => kind)).toEqual(["usage_unsafe"]);
       await log.close();

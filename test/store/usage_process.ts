@@ -1,4 +1,4 @@
-/** A process that adds usage until it is killed, and tells of each row once the turn is over that added it. */
+/** A process that adds usage until it is killed, and tells of each row once that is added. */
 
 import { writeSync } from "node:fs";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
@@ -10,12 +10,11 @@ const store = openSqliteStore({ path, clock: () => performance.now(), sleep: Bun
 const log = new UsageLog({ store, folder, uuid: () => Bun.randomUUIDv7(), watch: () => {} });
 
 for (;;) {
-  for (let i = 0; i < 25; i++) {
-    const ids = [Bun.randomUUIDv7(), Bun.randomUUIDv7()];
-    for (const id of ids) log.add(used(id));
-    await new Promise<void>((resolve) => setImmediate(resolve)); // behind the log's own
+  for (let i = 0; i < 50; i++) {
+    const id = Bun.randomUUIDv7();
+    log.add(used(id));
     // Waits while the pipe is full: a writer of Bun would keep what its reader has no time for.
-    writeSync(1, `${ids.join("\n")}\n`);
+    writeSync(1, `${id}\n`);
   }
   await Bun.sleep(1);
 }
