@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type AccountsWorld, countsUsage, openAccounts } from "./accounts.ts";
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
@@ -13,10 +14,8 @@ import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { type Event, watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
-import { FREE, type KeyFacts } from "./core/keys.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
-import type { Store } from "./core/store.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
 import { Stamps } from "./core/stamp.ts";
 import { webRequest, writeResponse } from "./core/web.ts";
@@ -25,19 +24,16 @@ import type { Http1Error, RequestFault } from "./lib/http1/error.ts";
 import type { RequestHead } from "./lib/http1/request_head.ts";
 import type { Http1Handler } from "./lib/http1/server_connection.ts";
 import type { ServerExchange } from "./lib/http1/server_exchange.ts";
-import type { Taker } from "./lib/limiter.ts";
 import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
-import { apiKeyAuth, bearerAuth, type BearerToken } from "./ops/auth.ts";
+import { apiKeyAuth, bearerAuth } from "./ops/auth.ts";
 import { clientAddress, isFromHere } from "./ops/client_address.ts";
 import { preflightHeaders } from "./ops/cors.ts";
 import { Admission } from "./ops/admission.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
-import { digestOf, KeyRing } from "./ops/key_ring.ts";
-import { KeyWatch } from "./ops/key_watch.ts";
 import type { ConnectionReadings } from "./ops/metrics.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { METRICS_HEADERS, metricsText } from "./ops/metrics_text.ts";
@@ -45,26 +41,17 @@ import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.t
 import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
-import { Spending } from "./ops/spending.ts";
-import { Upkeep, type UpkeepLimits, usageSinceMs } from "./ops/upkeep.ts";
-import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { keysOf } from "./sources/upstream/upstream.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
-import { KeyGuard } from "./sources/keys/guard.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
-import { Prices } from "./sources/usage/prices.ts";
-import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
-import { openShared } from "./shared/open.ts";
-import { openObjectLog, openStore, openUsageLog } from "./store/open.ts";
-import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
 import type { Desk } from "./surfaces/admin/desk.ts";
@@ -109,49 +96,28 @@ import { composeWorkflows } from "./workflows/compose.ts";
 import type { RunNote } from "./workflows/engine.ts";
 
 /** What the app takes from the process it runs in. A test gives its own. */
-export interface World {
+export interface World extends AccountsWorld {
   readonly version: string;
   /** The version of OpenAI's SDK that the shapes are tested against. */
   readonly openaiSdkVersion: string;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** 0 ≤ x < 1. */
-  readonly random: () => number;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => void;
   readonly process: ProcessFacts;
-  /** PEM text of a `ca_file` of the config; "" = none. */
-  readonly caOf: (file: string) => string;
   /** The folder of tapes at `path`, as the config writes it. */
   readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
-  /** The folder that relative paths count from. */
-  readonly folder: string;
-  /** An id that no other process will make. */
-  readonly uuid: () => string;
   /** Client connections of this process; absent: it has none. */
   readonly connections?: () => ConnectionReadings;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
-  /** The tokens of the `auth` section: keys without limits. */
-  readonly tokens: readonly BearerToken[];
-  /** The keys of the config. */
-  readonly keys: readonly ConfiguredKey[];
   /** Asks every process of this weir, this one with them. Absent: there is only this app. */
   readonly gather?: Gather;
   /** The other workers of this weir. Absent: there are none. */
   readonly peers?: Peers;
   /** What outlives this app: fixtures that were added, and the journal. */
   readonly desk: Desk;
-}
-
-/** A key of the config, and its text; "" = only its digest is known. */
-export interface ConfiguredKey extends KeyFacts {
-  readonly token: string;
 }
 
 /** A whole weir without its port. */
@@ -198,9 +164,6 @@ export function makeApp(
   const model = defaultModel(config);
   const secrets = [...world.tokens, ...world.keys].map(({ token }) => token)
     .filter((token) => token !== "");
-  const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
-  const isCounted = config.store.usage === "on";
-  const keepsObjects = config.store.objects;
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -232,7 +195,7 @@ export function makeApp(
     watch: watchAll([
       observer.watch,
       ...(admission.countsClients ? [admission.watch] : []),
-      ...(isLocked || isCounted ? [(event: Event) => usage?.counts.watch(event)] : []),
+      ...(countsUsage(config, world) ? [(event: Event) => accounts.counts?.watch(event)] : []),
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
@@ -243,31 +206,8 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
-  const { limiter } = desk;
-  const shared = openShared(config, { ...world, wheel, watch: engine.watch, limiter });
-  const store = isLocked || isCounted || keepsObjects ? openStore(config, world) : undefined;
-  const usage = store !== undefined && (isLocked || isCounted)
-    ? usageDesk(config, world, store, engine, tokens)
-    : undefined;
-  const objects = store !== undefined && keepsObjects
-    ? openObjectLog(config, store, { ...world, ...engine })
-    : undefined;
-  const upkeep = store && new Upkeep({
-    ...upkeepLimits(config),
-    ...{ store, wheel, wallMs, watch: engine.watch },
-    ...(objects === undefined ? {} : {
-      store: {
-        pruneUsage: (...limits) => store.pruneUsage(...limits),
-        pruneObjects: (...limits) => objects.askStore((store) => store.pruneObjects(...limits)),
-      },
-      isTroubled: () => objects.trouble !== "",
-      recover: () => objects.recover(),
-    }),
-  });
-  const keys = isLocked
-    ? keyDesk(config, world, engine, usage!, shared?.limits ?? limiter)
-    : undefined;
-  const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });
+  const accounts = openAccounts(config, world, engine, tokens);
+  const { keys, objects, shared } = accounts;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
     ? undefined
@@ -306,8 +246,8 @@ export function makeApp(
       keepsViews: config.ops.journal === "bodies",
     },
     strikes,
-    keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits },
-    usage?.counts,
+    keys,
+    accounts.counts,
   );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
@@ -523,7 +463,7 @@ export function makeApp(
     }),
     usageRoute({
       ...{ authorize, secrets, stamps, wallMs },
-      read: usage && ((query) => usage.log.ask(() => usage.store.usage(query))),
+      read: accounts.readUsage,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
       fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
@@ -640,15 +580,17 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || objects?.trouble || "";
     const sharedTrouble = shared?.state === "away" ? shared.state : "";
-    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble, sharedTrouble];
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, accounts.trouble, sharedTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
-    const isJoining = keys?.isReading === true || shared?.state === "joining";
     const upstreams = sources.upstreamHealth();
     return {
-      status: isOk && isTroubled ? "degraded" : isOk && isJoining ? "starting" : app.status,
+      status: isOk && isTroubled
+        ? "degraded"
+        : isOk && accounts.isStarting
+        ? "starting"
+        : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -659,7 +601,7 @@ export function makeApp(
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
-      ...(keyTrouble === "" ? {} : { store: keyTrouble }),
+      ...(accounts.trouble === "" ? {} : { store: accounts.trouble }),
       ...(shared === undefined ? {} : { shared: sharedTrouble || "ok" }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
       ...(upstreams.length > 0 ? { upstreams } : {}),
@@ -707,12 +649,7 @@ export function makeApp(
     memory,
     workflows,
     needsToken: keys !== undefined,
-    async closeStore() {
-      await Promise.all([keeping?.close(), upkeep?.close()]);
-      await usage?.log.close();
-      await objects?.close();
-      await store?.close();
-    },
+    closeStore: accounts.close,
     async close() {
       conversations.close();
       await sources.close();
@@ -724,88 +661,6 @@ export function makeApp(
   };
   return app;
 }
-
-/** Counts what answers cost, and keeps it. */
-interface UsageDesk {
-  readonly store: Store;
-  readonly log: UsageLog;
-  readonly spending: Spending;
-  readonly prices: Prices;
-  readonly counts: UsageCounts;
-}
-
-/** How long and how much the store keeps. */
-function upkeepLimits({ store }: Config): UpkeepLimits {
-  return {
-    usageDays: store.usage_days,
-    sumsDays: store.usage_sums_days,
-    objects: store.objects
-      ? { days: store.objects_days, bytesMax: store.objects_max_bytes }
-      : undefined,
-  };
-}
-
-function usageDesk(
-  config: Config,
-  { folder, wallMs, uuid }: World,
-  store: Store,
-  { watch }: Engine,
-  tokens: TokenCounters,
-): UsageDesk {
-  const takenSinceMs = () => usageSinceMs(upkeepLimits(config), wallMs());
-  const log = openUsageLog(config, store, { folder, uuid, watch, takenSinceMs });
-  const spending = new Spending({ store, log, wallMs });
-  const prices = new Prices(config.prices, wallMs);
-  const keepsAll = config.store.usage !== "off";
-  const counts = new UsageCounts({
-    tokens,
-    costOf: prices.costOf,
-    countsAll: config.store.usage === "on",
-    onCounted: usageNotes({ takers: [log, spending], keepsAll, uuid, wallMs }),
-  });
-  return { store, log, spending, prices, counts };
-}
-
-/** What knows who asks, where the door is locked. */
-interface KeyDesk {
-  readonly ring: KeyRing;
-  readonly guard: KeyGuard;
-  /** True while nobody knows yet which keys there are, or whether they can be read. */
-  readonly isReading: boolean;
-}
-
-function keyDesk(
-  config: Config,
-  { tokens, keys, wallMs }: World,
-  { watch }: Engine,
-  { store, spending, prices }: UsageDesk,
-  limiter: Taker,
-): KeyDesk {
-  const isOfStore = config.store.keys !== "off";
-  const fixed = [
-    ...tokens.map(({ name, token }) => {
-      const rules = { ...FREE, admin: true };
-      return { name, digest: digestOf(token), rules, endsMs: Infinity };
-    }),
-    ...keys,
-  ];
-  const ring = new KeyRing({ fixed, store: isOfStore ? store : undefined, wallMs, watch });
-  return {
-    ring,
-    guard: new KeyGuard({
-      limiter,
-      spent: (key, per) => spending.of(key, per),
-      isPriced: (model) => prices.isPriced(model),
-      wallMs,
-    }),
-    get isReading() {
-      return !ring.isRead && ring.trouble === "";
-    },
-  };
-}
-
-/** Where there are no keys to look for. */
-const NO_RING = { look() {} };
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 

@@ -9,6 +9,7 @@ const LAYERS = [
   ["dialects"],
   ["sources", "memory", "store", "shared", "workflows", "load", "ops", "deploy"],
   ["surfaces"],
+  ["accounts.ts"],
   ["app.ts"],
   ["cli"],
   ["cli.ts"],

@@ -149,6 +149,12 @@ export const key = defineCommand({
           EXIT.usage,
         );
       }
+      if (isOfConfig(config, name)) {
+        throw new Failure(
+          `There is a key named ${name} in the config: ` +
+            (action === "add" ? "choose another name" : "change it there, and reload weir"),
+        );
+      }
       switch (action) {
         case "add":
           await add(store, name, rulesOf(flags), endOfFlag(flags.expires), settings, terminal);
@@ -201,12 +207,16 @@ function rulesOf(flags: {
 
 function endOfFlag(expires: string | undefined): number {
   if (expires === undefined) return Infinity;
-  if (isMoment(expires)) return endOf(expires);
-  throw new Failure(
-    `--expires must be a date such as 2027-01-31, or with a time such as 2027-01-31T12:00:00Z: ` +
-      `it is ${expires}`,
-    EXIT.usage,
-  );
+  const endsMs = isMoment(expires) ? endOf(expires) : NaN;
+  if (endsMs > Date.now()) return endsMs;
+  const must = Number.isNaN(endsMs)
+    ? "a date such as 2027-01-31, or with a time such as 2027-01-31T12:00:00Z"
+    : "a moment to come";
+  throw new Failure(`--expires must be ${must}: it is ${expires}`, EXIT.usage);
+}
+
+function isOfConfig({ auth, keys }: Settings["config"], name: string): boolean {
+  return [...keys, ...auth.tokens].some((entry) => entry.name === name);
 }
 
 async function add(
@@ -217,9 +227,6 @@ async function add(
   { config }: Settings,
   terminal: Terminal,
 ): Promise<void> {
-  if ([...config.keys, ...config.auth.tokens].some((entry) => entry.name === name)) {
-    throw new Failure(`There is a key named ${name} in the config: choose another name`);
-  }
   const known = config.routes.map((route) => route.name);
   const unknown = rules.routes.find((route) => !known.includes(route));
   if (unknown !== undefined) throw new Failure(`--route: there is no route named ${unknown}`);

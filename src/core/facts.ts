@@ -40,6 +40,10 @@ export interface CallFacts {
   readonly surface: string;
   /** What answers: "mock", "proxy"; "" = weir itself. */
   readonly source: string;
+  /** The name of the route that was taken; "" = none, or it has no name. */
+  readonly route: string;
+  /** The name of the upstream that was asked last, or mock; "" = no route has decided. */
+  readonly target: string;
   readonly model: string;
   /** The name of the token or key that the client showed; "" = it has none. */
   readonly tokenName: string;

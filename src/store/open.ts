@@ -8,7 +8,7 @@
 import { dirname, join } from "node:path";
 import type { Watch } from "../core/events.ts";
 import type { Store } from "../core/store.ts";
-import { sqlitePath } from "../lib/sqlite_file.ts";
+import { inFolder, sqlitePath } from "../lib/sqlite_file.ts";
 import { openPostgresStore } from "./postgres.ts";
 import { openSqliteStore } from "./sqlite.ts";
 import { ObjectLog } from "./object_log.ts";
@@ -16,7 +16,7 @@ import { UsageLog } from "./usage_log.ts";
 
 /** The store where the memory is a server. */
 const OWN_URL = "sqlite://weir-store.db";
-/** The folder of usage on its way, beside the file or in the config's folder. */
+/** The folder of usage on its way. */
 const USAGE_FOLDER = "weir-usage";
 /** The same of objects. */
 const OBJECTS_FOLDER = "weir-objects";
@@ -24,7 +24,7 @@ const OBJECTS_FOLDER = "weir-objects";
 /** The settings that decide. */
 export interface StoreConfig {
   readonly store: { readonly url: string };
-  readonly memory: { readonly url: string; readonly timeout_ms: number };
+  readonly memory: { readonly url: string; readonly timeout_ms: number; readonly outbox: string };
 }
 
 /** What the store needs of its process. */
@@ -36,7 +36,12 @@ export interface StoreWorld {
 }
 
 /** Where the store is. */
-export function storeUrl({ store, memory }: StoreConfig): string {
+export function storeUrl(
+  { store, memory }: {
+    readonly store: { readonly url: string };
+    readonly memory: { readonly url: string };
+  },
+): string {
   if (store.url !== "") return store.url;
   return /^https?:/.test(memory.url) ? OWN_URL : memory.url;
 }
@@ -79,9 +84,11 @@ export function openObjectLog(
   });
 }
 
-/** The folder `name` beside the store's file, or where the config is. */
+/** The folder `name` beside the file of the store, of the memory, or of its outbox. */
 function besideStore(config: StoreConfig, folder: string, name: string): string {
-  const url = storeUrl(config);
-  const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : "";
-  return join(path === "" || path === ":memory:" ? folder : dirname(path), name);
+  // A service cannot write beside its config: where the memory can, usage can, too.
+  const file = [storeUrl(config), config.memory.url]
+    .filter((url) => url.startsWith("sqlite://")).map((url) => sqlitePath(url, folder))
+    .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || name, folder);
+  return join(dirname(file), name);
 }

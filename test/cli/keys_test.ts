@@ -41,12 +41,18 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
   ["remove ci", 2, /ACTION/],
   ["add a/b", 2, /NAME must be up to 64 letters/],
   ["add ci --expires soon", 2, /--expires must be a date such as 2027-01-31/],
+  ["add ci --expires 2020-01-01", 2, /--expires must be a moment to come: it is 2020-01-01/],
   ["add ci --requests-per-min -1", 2, /requests-per-min/],
   ["add ci --route cheap", 1, /there is no route named cheap/],
   [
     "add own --set keys=[{name:\u00a0own,token:\u00a0t}]",
     1,
     /There is a key named own in the config/,
+  ],
+  [
+    "revoke own --set keys=[{name:\u00a0own,token:\u00a0t}]",
+    1,
+    /There is a key named own in the config: change it there, and reload weir/,
   ],
   ["rotate ci", 1, /There is no key named ci in the store/],
   ["revoke ci", 1, /There is no key named ci in the store/],

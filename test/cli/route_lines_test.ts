@@ -33,6 +33,14 @@ test("what no route takes has a line", () => {
   ]);
 });
 
+test("a route behind one for everything is drawn as what it is", () => {
+  const text = "routes: [{to: [mock]}, {match: {model: a}, to: [mock]}]\n";
+  expect(routeLines(configOf({ text }))).toEqual([
+    "every model  → mock",
+    "a            → nothing: a route above takes every model",
+  ]);
+});
+
 test("without routes there is nothing to draw", () => {
   expect(routeLines(configOf({ text: "llm: {base_url: https://a.example}\n" }))).toEqual([]);
 });

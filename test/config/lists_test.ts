@@ -327,6 +327,20 @@ describe("loadConfig() reports what is wrong in lists", () => {
       text:
         "routes: [{name: cheap, to: [mock]}]\nkeys:\n  - {name: a, token: u, routes: [cheep]}\n",
     }, ['config.yaml:3:34 keys.0.routes.0: "cheep" is not a known route: did you mean cheap?']],
+    ["a key for a route where none has a name", {
+      text: "keys:\n  - {name: a, token: u, routes: [cheap]}\n",
+    }, [
+      'config.yaml:2:34 keys.0.routes.0: "cheap" is not a known route: there is none with a name',
+    ]],
+    ["a key with less than nothing", {
+      text: "keys:\n  - {name: a, token: u, requests_per_min: -5}\n",
+    }, [
+      "config.yaml:2:43 keys.0.requests_per_min: must be a whole number from 0 to 1000000000: it is -5",
+    ]],
+    ["a key's number in place of the list", { text: "keys: 4711\n" }, [
+      "config.yaml:1:7 keys: must be a list of at most 1000 entries like {name: ci, token: …, models: " +
+      "[gpt-4o*]}: its value is not shown, as it may be secret",
+    ]],
     ["a route's name twice", {
       text: "routes:\n  - {name: a, match: {model: a}, to: [mock]}\n  - {name: a, to: [mock]}\n",
     }, [

@@ -50,7 +50,10 @@ const OPEN = sseHead(CLOSE);
 const JSON_HEAD = headText("200 OK", { "content-type": "application/json", ...CLOSE });
 const JSON_TYPE = { "content-type": "application/json" };
 
-function refused(status: number, fields: Readonly<Record<string, string>> = {}): NonNullable<Window["acts"]> {
+function refused(
+  status: number,
+  fields: Readonly<Record<string, string>> = {},
+): NonNullable<Window["acts"]> {
   return ({ refusal }) => [
     act.send(response(refusal, { ...JSON_TYPE, ...CLOSE, ...fields }, `${status} No`)),
     act.end,
@@ -264,12 +267,14 @@ function upstreamLines(): string {
 
 /** Names say what a route is: upstreams that fail, their number and that of all, and so on. */
 function routeOf(
-  { window: { kind = "plain" }, failing, targets, retries, isHedged, speaks }: Omit<
+  { window: { kind }, failing, targets, retries, isHedged, speaks }: Omit<
     Question,
     "isStream" | "asked"
   >,
 ): string {
-  return [kind, failing, targets, retries, isHedged ? "h" : "n", LETTER[speaks]].join("-");
+  return [kind ?? "plain", failing, targets, retries, isHedged ? "h" : "n", LETTER[speaks]].join(
+    "-",
+  );
 }
 
 function routeLines(): string {

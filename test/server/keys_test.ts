@@ -425,7 +425,7 @@ describe("a budget", () => {
         ...CHAT,
         model: "of-nobody",
       });
-      return status === 403 && text.includes("what the model costs is not known");
+      return status === 403 && text.includes("nobody knows what the model 'of-nobody' costs");
     }, "403");
   });
 
@@ -439,6 +439,8 @@ describe("a budget", () => {
     expect(await asked("gpt-4o-mini")).toBe(200); // some 3 millionths of a dollar
     expect(await asked("mine")).toBe(200); // more than one hundredth
     expect(await asked("gpt-4o-mini")).toBe(429);
+    const { text } = await ask(weir, "b-key", "/v1/chat/completions", CHAT);
+    expect(text).toMatch(/is spent \(0\.04\d{4} of 0\.01 US dollars\)/);
   });
 });
 

@@ -499,10 +499,12 @@ describe("usage is told", () => {
       "red",
       "m",
     ]]);
-    for (const query of ["by=key", "by=key&key=blue"]) {
+    for (const query of ["by=key", "by=key&key=red"]) {
       const own = await usageOf(weir, query, "red-key");
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
+    const others = await usageOf(weir, "key=blue", "red-key");
+    expect([others.status, others.error]).toEqual([403, "The key red sees its own usage alone"]);
     expect((await usageOf(weir, "", "wrong")).status).toBe(401);
     for (
       const [query, word] of [["by=x", "by"], ["since=2026-02-30", "since"], ["format=x", "format"]]
@@ -524,7 +526,7 @@ describe("usage is told", () => {
     expect(told.output).toMatch(
       /^model +requests +tokens_in +tokens_out +cost_usd +unknown_costs\n=2\+3 /,
     );
-    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\n$/);
+    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal /);
   });
 
   test("without any key, where store.usage is on", async () => {

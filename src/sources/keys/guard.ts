@@ -154,7 +154,8 @@ export class KeyGuard {
     const spent = this.#deps.spent(name, per);
     if (spent === undefined) throw tryAgain("what the key has spent cannot be looked up");
     if (budget_usd > 0 && !this.#deps.isPriced(ask.model())) {
-      const why = `The key ${name} has a budget in money, and what the model costs is not known`;
+      const why = `The key ${name} has a budget in money, and nobody knows what the model ` +
+        `'${shortened(ask.model())}' costs: choose another one, or have it said in weir's prices`;
       throw this.#refused("budget", new AppError("key_forbidden", why, { param: "model" }), call);
     }
     const isOver = budget_tokens > 0 && spent.tokens >= budget_tokens;
@@ -162,7 +163,7 @@ export class KeyGuard {
     if (!isOver && !isPoor) return;
     const used = isOver
       ? `${spent.tokens} of ${budget_tokens} tokens`
-      : `${(spent.nanos / NANOS).toFixed(2)} of ${budget_usd} US dollars`;
+      : `${(spent.nanos / NANOS).toFixed(6)} of ${budget_usd} US dollars`;
     const end = new Date(periodEndMs(per, this.#deps.wallMs())).toISOString().replace(".000", "");
     throw this.#refused(
       "budget",

@@ -81,15 +81,16 @@ function usage({ authorize, secrets, stamps, wallMs, read }: UsageDeps): Surface
       const words = new URLSearchParams(queryOf(head.target));
       const wordOf = (name: string) => words.get(name) ?? undefined;
       const isOwn = key !== undefined && !key.rules.admin;
-      const named = wordOf("key");
-      if (isOwn && named !== undefined && named !== key.name) {
-        throw new AppError("forbidden", "This key is shown its own usage only: leave 'key' out");
+      if (isOwn && ![undefined, key.name].includes(wordOf("key"))) {
+        throw new AppError("key_forbidden", `The key ${key.name} sees its own usage alone`, {
+          param: "key",
+        });
       }
       const asked = readReport({
         by: wordOf("by"),
         since: wordOf("since"),
         until: wordOf("until"),
-        key: isOwn ? key.name : named,
+        key: isOwn ? key.name : wordOf("key"),
       }, wallMs());
       if ("word" in asked) throw invalid(asked.word, asked.must);
       const format = wordOf("format") ?? "json";
