@@ -29,6 +29,8 @@ export interface UsageDeps {
   readonly costOf: (model: string, usage: Usage) => number | undefined;
   /** True: requests without a key are counted, too; jobs always are. */
   readonly countsAll: boolean;
+  /** Digests of keys whose answers are not counted. */
+  readonly uncounted: ReadonlySet<string>;
   /** Told of each answer whose tokens are known, at its end. Must not throw. */
   readonly onCounted: (call: Call) => void;
 }
@@ -75,6 +77,7 @@ export class UsageCounts {
     // A job of a workflow costs what it costs, whoever has started it.
     const isJob = request === undefined;
     if (key === undefined && !isJob && !this.#deps.countsAll) return false;
+    if (key !== undefined && this.#deps.uncounted.has(key.digest)) return false;
     const { wire } = ask;
     if (wire?.dialect !== "openai") return true;
     return wire.method === "POST" && (key?.isLimited === true || ask.model() !== "");
