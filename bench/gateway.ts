@@ -267,25 +267,33 @@ async function measure(running: readonly Running[], words: number, isPaced: bool
   }
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const [i, one] of running.entries()) {
-      const { us } = await cost(one, words, isPaced, Number(values.seconds));
-      // Less than nothing where a thread has ended, and its time with it.
-      costs[i]!.push(us > 0 ? us : Infinity);
+      costs[i]!.push((await cost(one, words, isPaced, Number(values.seconds))).us);
     }
   }
   for (const [i, { way, label }] of running.entries()) {
-    const own = costs[i]!;
+    const own = believed(costs[i]!);
     const suffix = label.slice(way.name.length);
     const base = running.findIndex(({ label }) => label === way.base + suffix);
-    const ratios = base < 0 ? [] : own.map((us, round) => us / costs[base]![round]!);
+    const ofBase = base < 0 ? [] : believed(costs[base]!);
+    const ratios = own.map((us, round) => us / ofBase[round]!).filter((ratio) => ratio === ratio);
     const sorted = ratios.toSorted((a, b) => a - b);
-    const least = Math.min(...own);
+    const leastOf = (all: readonly number[]) => Math.min(...all.filter((us) => us === us));
+    const least = leastOf(own);
     const spread = base < 0
       ? ""
       : `×${median(ratios).toFixed(2)} (${sorted[0]!.toFixed(2)}–${sorted.at(-1)!.toFixed(2)}), ` +
-        `least ÷ least ×${(least / Math.min(...costs[base]!)).toFixed(2)}`;
-    const texts = [median(own), least].map((us) => us.toFixed(1).padStart(7));
+        `least ÷ least ×${(least / leastOf(ofBase)).toFixed(2)}`;
+    const texts = [median(own.filter((us) => us === us)), least].map((us) =>
+      us.toFixed(1).padStart(7)
+    );
     print(`  ${label.padEnd(36)} ${texts[0]!} µs, least ${texts[1]!}  ${spread}`);
   }
+}
+
+/** `costs`, without what is less than half of the usual: a thread has ended then, and its time with it. */
+function believed(costs: readonly number[]): readonly number[] {
+  const usual = median(costs);
+  return costs.map((us) => us > usual / 2 ? us : NaN);
 }
 
 function median(numbers: readonly number[]): number {
