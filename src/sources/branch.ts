@@ -18,10 +18,13 @@ const OWN = [
 type Own = typeof OWN[number];
 type Notes = { -readonly [Key in Own]: Call[Key] };
 
+/** What is done at their call, whoever asks for it. */
+const METHODS = { meetFault: true, atEnd: true, beforeLast: true, release: true } as const;
+
 /** What all branches read of their call, and note there. A new field of a call is one of these, or `OWN`. */
 const SHARED: Readonly<
   Record<
-    Exclude<keyof Call, Own | "signal" | "leaving" | "meetFault" | "atEnd" | "release">,
+    Exclude<keyof Call, Own | "signal" | "leaving" | keyof typeof METHODS>,
     true
   >
 > = {
@@ -65,8 +68,8 @@ export interface Branch {
 }
 
 /**
- * A branch as a call. Its fields are accessors of the prototype: a `Proxy` costs ten times as much, with each
- * piece of its answer.
+ * A branch as a call. Its fields are accessors of the prototype: a `Proxy` would be asked for all that it has
+ * with each piece of its answer.
  */
 class View {
   readonly whole: Call;
@@ -83,22 +86,17 @@ class View {
     follow(whole, "signal", this.signal);
     follow(whole, "leaving", this.leaving);
   }
-
-  meetFault(...fault: Parameters<Call["meetFault"]>): void {
-    this.whole.meetFault(...fault);
-  }
-
-  atEnd(work: () => void): void {
-    this.whole.atEnd(work);
-  }
-
-  release(): void {
-    this.whole.release();
-  }
 }
 
 for (const key of OWN) define(key, "notes");
 for (const key of Object.keys(SHARED)) define(key, "whole");
+for (const name of Object.keys(METHODS)) {
+  Object.defineProperty(View.prototype, name, {
+    value(this: View, ...given: readonly unknown[]): unknown {
+      return Reflect.apply(Reflect.get(this.whole, name), this.whole, given);
+    },
+  });
+}
 
 function define(key: string, place: "notes" | "whole"): void {
   Object.defineProperty(View.prototype, key, {

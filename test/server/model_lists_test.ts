@@ -1,3 +1,4 @@
+import { URLSearchParams } from "node:url";
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { tellUpstream } from "./told_upstream.ts";
@@ -58,7 +59,7 @@ test("what the routes can serve, each once, as its upstream lists it", async () 
   });
   expect(await list()).toEqual(["gpt-4o", "gpt-4o-mini", "fast", "llama-3", "vendor/big", "big"]);
   const answer = await fetch(`${weir.url}/v1/models/gpt-4o-mini`);
-  expect(answer.status).toBe(500); // of the first of its route
+  expect(await answer.json()).toMatchObject({ id: "gpt-4o-mini" }); // of the one that does not fail
   const other = await (await fetch(`${weir.url}/v1/models/llama-3`)).json();
   expect(other).toMatchObject({ id: "llama-3", created: 7, extra: 1 });
 });
@@ -104,8 +105,7 @@ describe("clients of Anthropic's API", () => {
     const [way = "", query = ""] = path.split("?");
     const ids = ["claude-a", "claude-b", "claude-c"];
     if (way !== "/v1/models") return Response.json(info(way.slice("/v1/models/".length)));
-    const from =
-      ids.indexOf(new URL(`?${query}`, "http://upstream").searchParams.get("after_id") ?? "") + 1;
+    const from = ids.indexOf(new URLSearchParams(query).get("after_id") ?? "") + 1;
     const data = ids.slice(from, from + 2).map(info);
     return Response.json({ data, has_more: from === 0, first_id: "x", last_id: data.at(-1)!.id });
   });
