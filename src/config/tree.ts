@@ -180,7 +180,8 @@ export const TREE = z.strictObject({
       "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
     ),
     usage: oneOf(["auto", "on", "off"], "auto")(
-      "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+      "what answers cost is kept: auto of those to keys, and to tokens unless the mock is all there is · on: " +
+        "of all · off: to keys that have a budget",
     ),
     usage_days: whole(1, STORE_DAYS_MAX, 90, "days")(
       "days that single rows of usage stay in the store",
