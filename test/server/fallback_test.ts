@@ -336,6 +336,38 @@ describe("what is asked for nowhere else", () => {
   }
 });
 
+test("where an answer is finished for a client that has left, nobody else is asked for it", async () => {
+  const drained = scriptedUpstream(
+    () => [act.wait(failing.opened), act.send(response(REFUSAL, {}, "503 No"))],
+  );
+  const failing = gate();
+  const spare = scriptedUpstream(() => whole(EVENT, DONE));
+  const other = await launch({
+    set: { "chat.on_disconnect": "drain" },
+    files: {
+      "config.yaml": `upstreams:
+  - {name: drained, base_url: "${drained.url}/v1", retries: 0}
+  - {name: spare, base_url: "${spare.url}/v1", retries: 0}
+routes: [{to: [drained, spare]}]
+`,
+    },
+  });
+  try {
+    const client = await connect(other.port, rawChat(CHAT));
+    await waitFor(() => drained.requests.length === 1, "the request");
+    client.leave();
+    await client.closed;
+    await other.health(); // weir has seen it leave when a later connection is answered
+    failing.open();
+    await waitFor(async () => (await other.health())["streams_open"] === 0, "no open stream");
+    expect([drained.requests.length, spare.requests.length]).toEqual([1, 0]);
+  } finally {
+    await other.stop();
+    drained.close();
+    spare.close();
+  }
+});
+
 describe("nobody is asked any more for a client that has left", () => {
   const MESSAGES =
     '{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
