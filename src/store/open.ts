@@ -86,7 +86,7 @@ export function openObjectLog(
 
 /** The folder `name` beside the file of the store, of the memory, or of its outbox. */
 function besideStore(config: StoreConfig, folder: string, name: string): string {
-  // A service cannot write beside its config: where the memory can, usage can, too.
+  // A service cannot write beside its config: what waits lies where the memory can.
   const file = [storeUrl(config), config.memory.url]
     .filter((url) => url.startsWith("sqlite://")).map((url) => sqlitePath(url, folder))
     .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || name, folder);

@@ -356,6 +356,15 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a hedge with nobody beside", { text: "routes:\n  - {to: [mock], hedge_ms: 5}\n" }, [
       "config.yaml:2:28 routes.0.hedge_ms: must be left out where to has one name",
     ]],
+    ["a cache of what the mock says", { text: "routes:\n  - {to: [mock], cache: {}}\n" }, [
+      "config.yaml:2:25 routes.0.cache: must be left out where to names the mock alone",
+    ]],
+    ["a cache at no pace", {
+      text: "llm: {base_url: http://a}\nroutes:\n  - {to: [llm], cache: {pace: fast}}\n",
+    }, [
+      "config.yaml:3:31 routes.0.cache.pace: must be at_once, recorded, or events a second from 1 to 100000: " +
+      'it is "fast"',
+    ]],
     ["a probe for no breaker", {
       text: "llm: {probe_ms: 5, breaker_share: 0}\n",
     }, [

@@ -504,7 +504,10 @@ describe("usage is told", () => {
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
     const others = await usageOf(weir, "key=blue", "red-key");
-    expect([others.status, others.error]).toEqual([403, "The key red sees its own usage alone"]);
+    expect([others.status, others.error]).toEqual([
+      403,
+      "This key is shown its own usage only: leave 'key' out",
+    ]);
     expect((await usageOf(weir, "", "wrong")).status).toBe(401);
     for (
       const [query, word] of [["by=x", "by"], ["since=2026-02-30", "since"], ["format=x", "format"]]
@@ -526,7 +529,7 @@ describe("usage is told", () => {
     expect(told.output).toMatch(
       /^model +requests +tokens_in +tokens_out +cost_usd +unknown_costs\n=2\+3 /,
     );
-    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal /);
+    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal +2 +\d+ +8 +0\.0000\d+ +1\n$/);
   });
 
   test("without any key, where store.usage is on", async () => {

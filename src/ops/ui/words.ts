@@ -78,7 +78,7 @@ const en = {
 
   token_title: "This weir asks for a token",
   token_text:
-    "It is auth.token of weir's configuration; without one, its upstream's key. It stays in this tab only.",
+    "It is auth.token of weir's configuration, or a key of yours; without either, its upstream's key. It stays in this tab only.",
   token_missing: "Nothing to see without a token: weir refused the request.",
   token_wrong: "That token was not accepted.",
   token: "Token",
@@ -168,7 +168,8 @@ const zh: Readonly<Record<Word, string>> = {
   usage_out: "输出 {}",
 
   token_title: "此 weir 需要令牌",
-  token_text: "即 weir 配置中的 auth.token；未配置时为其上游的密钥。只保存在本标签页。",
+  token_text:
+    "即 weir 配置中的 auth.token，或您的密钥；两者均未配置时为其上游的密钥。只保存在本标签页。",
   token_missing: "没有令牌，weir 拒绝了请求。",
   token_wrong: "令牌未被接受。",
   token: "令牌",

@@ -81,10 +81,9 @@ function usage({ authorize, secrets, stamps, wallMs, read }: UsageDeps): Surface
       const words = new URLSearchParams(queryOf(head.target));
       const wordOf = (name: string) => words.get(name) ?? undefined;
       const isOwn = key !== undefined && !key.rules.admin;
-      if (isOwn && ![undefined, key.name].includes(wordOf("key"))) {
-        throw new AppError("key_forbidden", `The key ${key.name} sees its own usage alone`, {
-          param: "key",
-        });
+      const named = wordOf("key");
+      if (isOwn && named !== undefined && named !== key.name) {
+        throw new AppError("forbidden", "This key is shown its own usage only: leave 'key' out");
       }
       const asked = readReport({
         by: wordOf("by"),
