@@ -63,9 +63,11 @@ beforeAll(async () => {
 upstreams:
 ${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", two.url, 0)}
   - {name: silent, base_url: "${one.url}/v1", retries: 0, breaker_share: 0, first_token_timeout_ms: 500}
+  - {name: calm, base_url: "${one.url}/v1", retries: 0, speaks: [openai_chat], breaker_share: 0}
+  - {name: serene, base_url: "${two.url}/v1", retries: 0, speaks: [openai_chat], breaker_share: 0}
   - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
 routes:
-  - {match: {model: hedged}, to: [one, two], hedge_ms: 100}
+  - {match: {model: hedged}, to: [calm, serene], hedge_ms: 100}
   - {match: {model: early}, to: [one, two], hedge_ms: 60000}
   - {match: {model: threefold}, to: [one, silent, two], hedge_ms: 100}
   - {name: patient, match: {model: retried}, to: [again, two]}
@@ -425,7 +427,7 @@ describe("a second one is asked while the first is silent", () => {
         const { aborted } = one;
         first = () => acts;
         const answer = await hedged();
-        expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
+        expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["serene", "2"]]);
         expect(asked()).toEqual([1, 1]);
         await waitFor(() => one.aborted > aborted, "the first to be left");
       },
@@ -446,7 +448,7 @@ describe("a second one is asked while the first is silent", () => {
     await waitFor(() => asked()[1] === 1, "the second to be asked");
     open();
     const answer = await answering;
-    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["one", "2"]]);
+    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["calm", "2"]]);
     await waitFor(() => two.aborted > aborted, "the second to be left");
   });
 
@@ -520,7 +522,7 @@ describe("a second one is asked while the first is silent", () => {
       '{"model":"hedged","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
     const answer = await chat(turn, "/v1/messages");
     expect(answer.body.toString()).toContain("水 🌊");
-    expect([told(answer), asked()]).toEqual([["two", "2"], [1, 1]]);
+    expect([told(answer), asked()]).toEqual([["serene", "2"], [1, 1]]);
   });
 });
 
