@@ -68,6 +68,7 @@ ${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", 
   - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
 routes:
   - {match: {model: hedged}, to: [calm, serene], hedge_ms: 100}
+  - {match: {model: calm}, to: [calm, serene]}
   - {match: {model: early}, to: [one, two], hedge_ms: 60000}
   - {match: {model: threefold}, to: [one, silent, two], hedge_ms: 100}
   - {name: patient, match: {model: retried}, to: [again, two]}
@@ -172,6 +173,16 @@ describe("what fails before its first byte is asked for elsewhere", () => {
       expect(asked()).toEqual([1, 1]);
     });
   }
+
+  each("a refusal that does not end: its upstream is left", async () => {
+    const { aborted } = one;
+    const head = headText("503 No", { "content-length": "99" });
+    first = () => [act.send(head), act.send("12345"), act.stall];
+    expect((await chat(CHAT.replace("gpt-4o", "calm"))).body.toString()).toBe(EVENT + DONE);
+    await waitFor(() => one.aborted > aborted, "it to be left");
+    first = () => whole(EVENT, DONE);
+    expect((await chat()).body.toString()).toBe(EVENT + DONE);
+  });
 
   each("an upstream that is not there", async () => {
     expect((await chat(CHAT.replace("gpt-4o", "away"))).body.toString()).toBe(EVENT + DONE);
