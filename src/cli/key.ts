@@ -139,7 +139,9 @@ export const key = defineCommand({
         if (name !== undefined) throw new Failure("list takes no NAME", EXIT.usage);
         const lines = listed(await store.keys(), flags.json, Date.now());
         for (const line of lines) terminal.print(line);
-        if (lines.length === 0) terminal.complain(`weir: ${shownStore(config)} has no keys in force`);
+        if (lines.length === 0) {
+          terminal.complain(`weir: ${shownStore(config)} has no keys in force`);
+        }
         return EXIT.done;
       }
       if (name === undefined) {
