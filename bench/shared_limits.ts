@@ -1,7 +1,7 @@
 /**
  * Whether the limits of a key hold that two weirs share in one Redis, and what that costs:
  *
- *     bun --no-env-file bench/shared_limits.ts [--minutes 3] [--limit 600] [--lean 0.5] [--workers 1] [--rounds 9]
+ *     bun --no-env-file bench/shared_limits.ts [--minutes 3] [--limit 600] [--lean 0.5] [--workers 1] [--rounds 41]
  *
  * 1. Ten times the limit goes to two weirs, `--lean` of it to the first: how much is let in within each minute,
  *    of a key with requests and of one with tokens. Wanted: twice the limit in the first minute (a full
@@ -19,10 +19,10 @@ import { startWeir, WEIR_FROM_SOURCE } from "./weir_server.ts";
 const MINUTE_MS = 60_000;
 const TIMES_LIMIT = 10;
 const ANY_CORE = [0, 1];
-const STREAMS = 1600;
+const STREAMS = 400;
 const CLIENTS = 16;
 /** A process is slower before its code is compiled. */
-const WARM_ROUNDS = 4;
+const WARM_ROUNDS = 8;
 /** Tokens of a request and its answer, roughly, by which the second key's limit is chosen. */
 const TOKENS = 30;
 
@@ -32,7 +32,7 @@ const { values } = parseArgs({
     limit: { type: "string", default: "600" },
     lean: { type: "string", default: "0.5" },
     workers: { type: "string", default: "1" },
-    rounds: { type: "string", default: "9" },
+    rounds: { type: "string", default: "41" },
   },
 });
 
@@ -88,9 +88,13 @@ async function flood(limit: number, minutes: number): Promise<void> {
     finished.push(done);
   }
   await Promise.all(finished);
-  const stats = String(await redis.ask("INFO", "commandstats"));
-  print(`trips to Redis: ${/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]}`);
+  print(`trips to Redis: ${await trips()}`);
   await Promise.all(weirs.map((weir) => weir.stop()));
+}
+
+async function trips(): Promise<number> {
+  const stats = String(await redis.ask("INFO", "commandstats"));
+  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
 }
 
 /** Tokens of the answer and its question; 0 = it was not let in. */
@@ -138,6 +142,7 @@ async function streams(rounds: number): Promise<void> {
     "with Redis": await relay(limited, true),
   };
   const figures: Record<string, number[]> = {};
+  const tripsBefore = await trips();
   for (let round = -WARM_ROUNDS; round < rounds; round++) {
     for (const [name, weir] of Object.entries(cases)) {
       const us = await cpuUs(weir);
@@ -154,6 +159,8 @@ async function streams(rounds: number): Promise<void> {
   }
   const pairs = figures["with Redis"]!.map((us, i) => us / figures["with a key"]![i]!);
   print(`Redis alone: ${median(pairs).toFixed(3)} of the same without`);
+  const count = STREAMS * (WARM_ROUNDS + rounds);
+  print(`trips to Redis: ${(await trips() - tripsBefore) / count} for each stream`);
   await Promise.all([...Object.values(cases), upstream].map((weir) => weir.stop()));
 }
 

@@ -13,15 +13,12 @@ export function routeLines(config: Config): readonly string[] {
   if (routes.length === 0) return [];
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
   const rest = chat.source !== "mock" && hasLlm ? "llm" : "mock";
-  // A route for everything leaves nothing over.
-  const last = routes.findIndex((route) => requestsOf(route) === EVERYTHING);
   const rows = [
-    ...routes.map((route, index) => {
-      const isIdle = last >= 0 && index > last;
-      const way = isIdle ? "nothing: a route above takes every model" : wayOf(route);
-      return [route.name, requestsOf(route), way] as const;
-    }),
-    ...(last >= 0 ? [] : [["", "everything else", rest] as const]),
+    ...routes.map((route) => [route.name, requestsOf(route), wayOf(route)] as const),
+    // A route for everything leaves nothing over.
+    ...(routes.some((route) => requestsOf(route) === EVERYTHING)
+      ? []
+      : [["", "everything else", rest] as const]),
   ];
   const width = (column: 0 | 1) => Math.max(...rows.map((row) => row[column].length));
   const [names, requests] = [width(0), width(1)];

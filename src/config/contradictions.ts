@@ -75,6 +75,7 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...hiddenRoutes(config, label),
     ...oddParams(config, label),
     ...idleProbes(config, label),
+    ...idleWaits(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -251,14 +252,42 @@ function oddWeights({ routes }: Config, label: Label): readonly string[] {
   });
 }
 
-/** What a probe learns, a breaker acts on. */
-function idleProbes({ llm, upstreams }: Config, label: Label): readonly string[] {
-  const must = "must be 0 while breaker_share is: nobody would act on what it learns";
-  const isIdle = (entry: Config["llm"]) => entry.probe_ms > 0 && entry.breaker_share === 0;
+/** What a probe learns, a breaker acts on, which those have that routes lead to. */
+function idleProbes({ llm, upstreams, routes }: Config, label: Label): readonly string[] {
+  const problemOf = (name: string, { probe_ms, breaker_share }: Config["llm"]) => {
+    if (probe_ms === 0) return undefined;
+    if (breaker_share === 0) {
+      return "must be 0 while breaker_share is: nobody would act on what it learns";
+    }
+    return routes.some(({ to }) => to.includes(name))
+      ? undefined
+      : `must be 0 while no route leads to ${name}: nobody would act on what it learns`;
+  };
+  const ofLlm = problemOf("llm", llm);
   return [
-    ...(isIdle(llm) ? [`${label("llm.probe_ms", [])}: ${must}`] : []),
+    ...(ofLlm === undefined ? [] : [`${label("llm.probe_ms", [])}: ${ofLlm}`]),
+    ...upstreams.flatMap((entry, index) => {
+      const problem = problemOf(entry.name, entry);
+      return problem === undefined
+        ? []
+        : [`${label("upstreams", [index, "probe_ms"])}: ${problem}`];
+    }),
+  ];
+}
+
+/** Nobody waits where any number may be answered at once. */
+function idleWaits({ llm, upstreams }: Config, label: Label): readonly string[] {
+  const idle = (entry: Config["llm"]) =>
+    entry.concurrency_max > 0
+      ? []
+      : (["waiting_max", "waiting_timeout_ms"] as const).filter((key) =>
+        entry[key] !== SETTING_ROWS.get(`llm.${key}`)!.initial
+      );
+  const must = "has no effect while concurrency_max is 0: nobody waits then";
+  return [
+    ...idle(llm).map((key) => `${label(`llm.${key}`, [])}: ${must}`),
     ...upstreams.flatMap((entry, index) =>
-      isIdle(entry) ? [`${label("upstreams", [index, "probe_ms"])}: ${must}`] : []
+      idle(entry).map((key) => `${label("upstreams", [index, key])}: ${must}`)
     ),
   ];
 }

@@ -174,7 +174,7 @@ export const TREE = z.strictObject({
   keys: KEYS,
   store: z.strictObject({
     url: storeUrl("")(
-      "keys and usage: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
+      "keys, usage, objects: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
     ),
     keys: oneOf(["auto", "on", "off"], "auto")(
       "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",

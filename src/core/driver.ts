@@ -627,6 +627,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? Buffer.byteLength(body)
       : body.length;
     const exchange = this.#exchange;
+    if (failure === undefined) exchange.last(status);
     const untaken = this.#writer.whole(status, headers, body);
     if (failure === undefined) return completeTaken(exchange, status, bytes, untaken);
     exchange.begin(status);

@@ -42,7 +42,13 @@ export type Event =
   /** What failed was not asked again, as too much is already. */
   | { readonly kind: "retry_forgone" }
   /** What `from` did not answer, another one is asked for: the first byte had not left. */
-  | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
+  | {
+    readonly kind: "answer_moved";
+    readonly from: string;
+    readonly cause: string;
+    /** True: it was not even asked, as its breaker is open. */
+    readonly isOpen: boolean;
+  }
   /** `beside` is silent, and a second one is asked as well. */
   | { readonly kind: "answer_hedged"; readonly beside: string }
   /** The circuit breaker of an upstream lets more through, or less. */

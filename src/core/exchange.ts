@@ -184,6 +184,11 @@ export interface Call extends CallFacts {
    * was given last comes first, as wrappers end from the inside.
    */
   atEnd(work: () => void): void;
+  /**
+   * Runs `work` before the last bytes of an answer that is whole leave: whoever has them may know that it
+   * was done, whatever becomes of this process. Never where the answer breaks off, and one work only.
+   */
+  beforeLast(work: () => void): void;
   /** Does that work. For a job; a request does so by itself. */
   release(): void;
 }
@@ -275,6 +280,7 @@ export class Exchange implements Call, ExchangeFacts {
   note: ExchangeNote | undefined = undefined;
   /** Frees what the request holds. */
   #atEnd: (() => void) | undefined = undefined;
+  #beforeLast: (() => void) | undefined = undefined;
   #hasLeft = false;
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
@@ -349,6 +355,19 @@ export class Exchange implements Call, ExchangeFacts {
       work();
       before();
     };
+  }
+
+  beforeLast(work: () => void): void {
+    this.#beforeLast = work;
+  }
+
+  /** Of whoever writes: the last bytes of an answer with `status` leave now, and it is whole. */
+  last(status: number): void {
+    const work = this.#beforeLast;
+    if (work === undefined || this.#hasLeft) return;
+    this.#beforeLast = undefined;
+    this.status = status;
+    work();
   }
 
   release(): void {

@@ -88,6 +88,7 @@ export class Speech<Item> extends Outlet {
       return void this.#tell();
     }
     this.#isOver = true;
+    this.exchange.last(200);
     const untaken = this.#out.whole(200, headers, first);
     completeTaken(this.exchange, 200, Buffer.byteLength(first), untaken);
   }

@@ -134,7 +134,7 @@ export interface ObjectQuery {
 export interface ObjectLimits {
   /** What is older goes. */
   readonly sinceMs: number;
-  /** Of all objects together, in bytes of `data`: the oldest go. */
+  /** Of all objects together, in bytes of `data` (UTF-8): the oldest go. */
   readonly bytesMax: number;
 }
 

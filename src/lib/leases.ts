@@ -7,8 +7,8 @@
  *   lender   bucket ──lend──▶ stock of a, stock of b, …          what is used is never more than what was lent
  *   a        take: stock − units · below half a block: more is borrowed, while requests go on
  *
- * Whatever is taken is noted in the limiter of this machine as well, so that its limits hold at once, from
- * where they are, while the lender is away; and a lender that has forgotten everything is told of it.
+ * Whatever is taken is noted in the limiter of this machine as well, which holds the limits while the lender is
+ * away, from where they were at last; and a lender that has forgotten everything is told of it.
  *
  * @module
  */
@@ -31,14 +31,14 @@ const BLOCK_MS = 1000;
 const RATE_MS_MIN = 100;
 /** Where little is left, questions are so far apart, and up to half as much again: who waits waits together. */
 const POLL_MS = 100;
-/** Of what is left so small a part is lent ahead of need. */
+/** One part of so many of what is left is lent ahead of need, and of a gate's seats may stay free here. */
 const AHEAD = 8;
 /** Units that nobody has wanted for so long go back. */
 const HOLD_MS = 5000;
 /** Blocks that may lie here: what answers did not cost comes back and may be more. */
 const BLOCKS_MAX = 4;
-/** What nobody has asked for so long is forgotten here. */
-const FORGET_MS = 60_000;
+/** What nobody has asked for so long is forgotten here: no answer takes longer, and has something to settle. */
+const FORGET_MS = 3_600_000;
 /** Seats are told of so often that the lender knows who still sits. */
 const RENEW_MS = 4000;
 /** Seats that nobody takes for so long go back. */
@@ -182,11 +182,14 @@ class Stock {
 /** Who sits at one gate. */
 class Row {
   inside = 0;
+  /** Seats of those inside, and free ones. */
   granted = 0;
+  /** Seats that others have, as it was told last. */
   others = 0;
-  /** Free seats that may stay here. */
+  /** Free seats of those that were granted last. */
   spare = 0;
   waiting = 0;
+  /** Before that nobody asks for one more: there was none. */
   askAtMs = 0;
   renewAtMs = 0;
   usedMs = 0;
@@ -205,6 +208,8 @@ export class Leases implements Taker {
   readonly #deps: LeasesDeps;
   readonly #stocks = new Map<string, Stock>();
   readonly #rows = new Map<string, Row>();
+  /** True from a look at an open lender until it is found away. */
+  #isJoined = false;
 
   constructor(deps: LeasesDeps) {
     this.#deps = deps;
@@ -219,6 +224,7 @@ export class Leases implements Taker {
     gate?: Gate,
   ): Refusal | undefined | Promise<Refusal | undefined> {
     if (!this.#deps.lender.isOpen) return this.#takeAlone(drafts, gate);
+    this.#isJoined = true;
     const outcome = this.#try(drafts, gate);
     return outcome instanceof Promise ? this.#waited(outcome, drafts, gate) : outcome;
   }
@@ -226,7 +232,9 @@ export class Leases implements Taker {
   /** Gives `units` back to `bucket`, or takes them whether or not they are there. */
   give(bucket: Bucket, units: number): void {
     this.#deps.limiter.give(bucket, units);
-    if (this.#deps.lender.isOpen) this.#stockOf(bucket).held += units;
+    if (!this.#deps.lender.isOpen) return;
+    const stock = this.#stockOf(bucket);
+    if (!stock.isFresh) stock.held += units; // else it is among what the lender will be told is used
   }
 
   /** Leaves `gate`, which was entered. */
@@ -235,17 +243,17 @@ export class Leases implements Taker {
     const row = this.#rowOf(gate);
     if (row.inside > 0) row.inside--;
     row.usedMs = this.#deps.nowMs();
-    const { spare } = row;
-    if (this.#deps.lender.isOpen && row.granted - row.inside > 2 * spare) this.#shrink(row, spare);
+    const { max } = gate;
+    const isMuch = row.granted - row.inside > Math.floor(max / AHEAD);
+    if (isMuch && this.#deps.lender.isOpen) this.#shrink(row, Math.floor(max / AHEAD / 2));
   }
 
   /** How `bucket` is now, as far as it is known here. */
   read(bucket: Bucket): Reading {
     const { limiter, lender, nowMs } = this.#deps;
     const stock = this.#stocks.get(bucket.name);
-    if (!lender.isOpen || stock === undefined || stock.left === Infinity) {
-      return limiter.read(bucket);
-    }
+    const isKnown = lender.isOpen && stock?.opening === lender.openings && stock.left < Infinity;
+    if (!isKnown) return limiter.read(bucket);
     const used = bucket.limit - stock.held - stock.leftAt(nowMs());
     return readingOf(used * bucket.windowNs / bucket.limit, bucket.limit, bucket.windowMs);
   }
@@ -254,6 +262,7 @@ export class Leases implements Taker {
   tick(): void {
     const { lender, nowMs } = this.#deps;
     const now = nowMs();
+    if (this.#isJoined && !lender.isOpen) this.#part();
     for (const [name, stock] of this.#stocks) {
       const idleMs = now - stock.usedMs;
       if (now - stock.measuredMs >= BLOCK_MS / 2) stock.measure(now);
@@ -275,7 +284,7 @@ export class Leases implements Taker {
         this.#rows.delete(name);
       } else if (isIdle) this.#shrink(row, 0);
       else if (row.opening !== lender.openings || now >= row.renewAtMs) {
-        void this.#reserve(this.#fresh(row), row.spare);
+        this.#shrink(this.#fresh(row), row.spare);
       }
     }
   }
@@ -301,9 +310,23 @@ export class Leases implements Taker {
   }
 
   #takeAlone(drafts: readonly Draft[], gate: Gate | undefined): Refusal | undefined {
+    if (this.#isJoined) this.#part();
     const refusal = this.#deps.limiter.take(drafts, gate);
     if (refusal === undefined && gate !== undefined) this.#sit(this.#rowOf(gate));
     return refusal;
+  }
+
+  /** The lender has gone: this machine's limits go on from where those of all were, as it was told last. */
+  #part(): void {
+    const { limiter, lender, nowMs } = this.#deps;
+    const now = nowMs();
+    this.#isJoined = false;
+    for (const stock of this.#stocks.values()) {
+      const { bucket, opening, left, held } = stock;
+      if (opening !== lender.openings || left === Infinity) continue;
+      const more = bucket.limit - stock.leftAt(now) - held - limiter.read(bucket).used;
+      if (more > ROUNDING) limiter.give(bucket, -more);
+    }
   }
 
   #sit(row: Row): void {
@@ -383,7 +406,10 @@ export class Leases implements Taker {
       if (!this.#deps.lender.isOpen) return this.#takeAlone(drafts, gate);
       const outcome = this.#try(drafts, gate);
       if (outcome instanceof Promise) {
-        if (waits >= WAITS_MAX) return await outcome, this.#givenUp(drafts, gate);
+        if (waits >= WAITS_MAX) {
+          await outcome;
+          return this.#givenUp(drafts, gate);
+        }
         asked = outcome;
       } else if (outcome?.kind === "gate" && !hasPaused) {
         hasPaused = true;
@@ -409,11 +435,11 @@ export class Leases implements Taker {
 
   /** Borrows for all who begin to wait meanwhile. It never rejects. */
   #borrow(stock: Stock, block: number): Promise<void> {
+    if (stock.flight !== undefined) return stock.flight;
     const { nowMs, pause } = this.#deps;
     const restMs = stock.needAtMs - nowMs();
     const turn = restMs > 0 ? pause(restMs) : Promise.resolve();
-    stock.flight ??= turn.then(() => this.#fly(stock, block));
-    return stock.flight;
+    return stock.flight = turn.then(() => this.#fly(stock, block));
   }
 
   async #fly(stock: Stock, block: number): Promise<void> {
@@ -424,11 +450,11 @@ export class Leases implements Taker {
     const least = need === 0 ? 0 : Math.max(0, Math.ceil(stock.least - stock.held));
     const { bucket } = stock;
     const used = stock.isFresh ? limiter.read(bucket).used : 0;
+    stock.isFresh = false;
     const want = need + Math.max(0, Math.ceil(block - stock.held));
     try {
       const { granted, left } = await lender.lend({ bucket, owed, used, least, need, want });
       const now = nowMs();
-      stock.isFresh = false;
       stock.held += granted;
       stock.left = left;
       stock.leftAtMs = now;

@@ -51,7 +51,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "breaker_turned":
       return ["warn", { upstream: event.upstream, state: event.state }];
     case "answer_moved":
-      return ["warn", { from: event.from, cause: event.cause }];
+      // While a breaker is open, each request would have a line of it.
+      return event.isOpen ? undefined : ["warn", { from: event.from, cause: event.cause }];
     case "upstream_unfinished":
       return ["warn", { cause: "the upstream's stream ended without [DONE]" }];
     case "limit_reached":

@@ -84,9 +84,10 @@ export class Upkeep {
         isTold = true;
       }
       const nextMs = wheel.nowMs + ROUND_MS;
-      do await wheel.until(wheel.nowMs + TROUBLED_ROUND_MS, signal); while (
-        wheel.nowMs < nextMs && !signal.aborted && options.isTroubled?.() !== true
-      );
+      while (wheel.nowMs < nextMs && !signal.aborted) {
+        await wheel.until(wheel.nowMs + TROUBLED_ROUND_MS, signal);
+        if (options.isTroubled?.() === true) break;
+      }
     }
   }
 

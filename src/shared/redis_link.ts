@@ -14,6 +14,8 @@ import { cleaner, CLOSED, whyAway } from "./why_away.ts";
 const ANSWER_MS_MAX = 500;
 /** Answers may be here that a busy process has not read yet. */
 const READING_MS = 20;
+/** A timer that is so late says that the process was busy. */
+const BUSY_MS = 50;
 const CONNECT_MS_MAX = 1000;
 /** Between two beats, which also find out that nobody is there any more. */
 const BEAT_MS = 500;
@@ -92,7 +94,7 @@ export class RedisLink {
     const client = this.#client;
     if (client === undefined || this.#state === "closed") throw new AwayError();
     try {
-      return await timely(question(client), ANSWER_MS_MAX, READING_MS);
+      return await timely(question(client), ANSWER_MS_MAX);
     } catch (error) {
       this.#fail(client, (error as Error).message);
       throw new AwayError();
@@ -149,7 +151,7 @@ export class RedisLink {
     });
     client.onclose = (error) => this.#fail(client, error?.message ?? "");
     try {
-      await timely(client.connect(), CONNECT_MS_MAX, ANSWER_MS_MAX);
+      await timely(client.connect(), CONNECT_MS_MAX);
       this.#client = client;
       return "";
     } catch (error) {
@@ -186,16 +188,19 @@ export class RedisLink {
   }
 }
 
-/** What `answer` gives, unless that takes longer than `ms`, and `graceMs` more for a process that was busy. */
-async function timely<Answer>(
-  answer: Promise<Answer>,
-  ms: number,
-  graceMs: number,
-): Promise<Answer> {
+/**
+ * What `answer` gives, unless that takes longer than `ms`. Where this process itself was busy for so long, the
+ * answer may be here and not read: it gets the time once more.
+ */
+async function timely<Answer>(answer: Promise<Answer>, ms: number): Promise<Answer> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     const end = () => reject(new Error(`no answer within ${ms} ms`));
-    timer = setTimeout(() => timer = setTimeout(end, graceMs), ms);
+    const askedMs = performance.now();
+    timer = setTimeout(() => {
+      const wasBusy = performance.now() - askedMs > ms + BUSY_MS;
+      timer = setTimeout(end, wasBusy ? ms : READING_MS);
+    }, ms);
   });
   try {
     return await Promise.race([answer, late]);

@@ -181,7 +181,7 @@ export function composeSources(
     ? new AnswerCache({ ...world, limits: config.cache, shared: world.sharedBytes, wheel })
     : undefined;
   const routes = new Routes({
-    ...{ config, book, cache },
+    ...{ config, book, cache, noted },
     named: (name, tape) =>
       name === "mock" ? mock : asked.named(name, tape === "usual" ? undefined : tape)!,
     takeTry: () => makers.takeTry(),

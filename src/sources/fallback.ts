@@ -197,7 +197,8 @@ function moveOn({ name }: Target, outcome: Outcome, call: Call): void {
     ? outcome.error.plain
     : "";
   call.upstream?.end(outcome.kind === "failed" ? outcome.error : undefined);
-  call.engine.watch({ kind: "answer_moved", from: name, cause });
+  const isOpen = outcome.kind === "failed" && outcome.error.code === "upstream_open";
+  call.engine.watch({ kind: "answer_moved", from: name, cause, isOpen });
 }
 
 /** Whoever asked is gone: nobody is asked in their name any more. */

@@ -13,7 +13,7 @@ import type { Call } from "../core/exchange.ts";
 import { gatherBody, KnownBody, relayWith } from "../core/relay_body.ts";
 import { Fields } from "../lib/http1/fields.ts";
 import { branchOf } from "./branch.ts";
-import type { Target } from "./fallback.ts";
+import { fallback, type Target } from "./fallback.ts";
 import { boundedGlob } from "./request_match.ts";
 import { MODEL_CHARS_MAX } from "./route.ts";
 
@@ -66,6 +66,8 @@ export interface ModelWords {
 
 interface Row extends ModelRow {
   readonly fits: (model: string) => boolean;
+  /** Tells of one model. */
+  readonly one: Source;
 }
 
 /**
@@ -76,41 +78,59 @@ export function modelLists(rows: readonly ModelRow[], words: ModelWords): Source
   const made: readonly Row[] = rows.map((row) => ({
     ...row,
     fits: row.model === undefined ? () => true : boundedGlob(row.model, MODEL_CHARS_MAX),
+    one: firstOf(row.targets.map((target) => oneOf(target, words))),
   }));
   return {
     name: rows[0]!.targets[0]!.source.name,
     answer(ask, call) {
-      const path = ask.wire!.path.split("?", 1)[0]!;
-      const name = /^\/models\/(.+)$/.exec(path)?.[1];
-      if (name === undefined) return listed(made, words, ask, call);
-      const id = decodeURIComponent(name);
-      const target = made.find(({ fits }) => fits(id))!.targets[0]!;
-      return target.own === undefined
-        ? oneOf(target, words, ask, call)
-        : told(target.own.one(id), call);
+      const id = idIn(ask);
+      if (id === undefined) return listed(made, words, ask, call);
+      return made.find(({ fits }) => fits(id))!.one.answer(ask, call);
     },
   };
 }
 
-/** What `target` says of a model; what it refuses is its own word. */
-async function oneOf(
-  target: ListedTarget,
+/** The model that is asked for; undefined = all of them are. */
+function idIn(ask: Ask): string | undefined {
+  const name = /^\/models\/(.+)$/.exec(ask.wire!.path.split("?", 1)[0]!)?.[1];
+  return name === undefined ? undefined : decodeURIComponent(name);
+}
+
+/** Asks each of `targets` where those before it fail. */
+function firstOf(targets: readonly Target[]): Source {
+  return fallback(targets[0]!.source.name, () => targets);
+}
+
+/** `target`, which tells of one model; what it refuses is its own word. */
+function oneOf({ name, source, own }: ListedTarget, words: ModelWords): Target {
+  return {
+    name,
+    source: {
+      name: source.name,
+      answer: (ask, call) =>
+        own === undefined
+          ? readOne(name, source, words, ask, call)
+          : told(own.one(idIn(ask)!), call),
+    },
+  };
+}
+
+async function readOne(
+  owner: string,
+  source: Source,
   words: ModelWords,
   ask: Ask,
   call: Call,
 ): Promise<Answer> {
-  const wire = ask.wire!;
-  const answer = await target.source.answer(
-    { ...questionFor(ask), wire: { ...wire, fields: plainFields(wire.fields) } },
-    call,
-  );
+  const wire = { ...ask.wire!, fields: plainFields(ask.wire!.fields) };
+  const answer = await source.answer({ ...questionFor(ask), wire }, call);
   if (answer.kind !== "relay" || answer.status !== 200) return answer;
   const { bytes, error } = await gatherBody(answer.body, call.signal, LIST_BYTES_MAX);
   call.upstream?.end(error);
   if (error !== undefined) throw error;
   const model = parsed(new TextDecoder().decode(bytes));
   if (!isModel(model)) throw new AppError("upstream_broken", "The upstream has told of no model");
-  const own = words.one(model, target.name);
+  const own = words.one(model, owner);
   const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
   return own === model ? relayWith(answer, { body }) : told(own, call);
 }

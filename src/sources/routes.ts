@@ -29,6 +29,8 @@ export interface RoutesDeps {
   readonly takeTry: () => boolean;
   /** Where answers are kept of routes that want it; undefined = none does. */
   readonly cache: AnswerCache | undefined;
+  /** Around what gives them: what notes prompts, where that is wanted. */
+  readonly noted: (source: Source) => Source;
 }
 
 /** The routes, each with its targets in one source. */
@@ -81,14 +83,17 @@ class ComposedRoute implements Route {
   readonly #hedge: HedgeRules | undefined;
 
   readonly #cache: AnswerCache | undefined;
+  readonly #noted: RoutesDeps["noted"];
   /** What it is, and where it leads. */
   readonly #identity: string;
 
-  constructor(entry: RouteEntry, { config, book, named, takeTry, cache }: RoutesDeps) {
+  constructor(entry: RouteEntry, deps: RoutesDeps) {
+    const { config, book, named, takeTry, cache } = deps;
     const { name, match, to, weights, tape, usage, hedge_ms: afterMs } = entry;
     this.#entry = entry;
     this.#book = book;
     this.#cache = entry.cache && cache;
+    this.#noted = deps.noted;
     this.#identity = entry.cache === undefined ? "" : identityOf(entry, config);
     this.#balance = weights && new Balance(weights);
     this.#hedge = afterMs === undefined ? undefined : { afterMs, take: takeTry };
@@ -140,7 +145,7 @@ class ComposedRoute implements Route {
   #cached(source: Source): Source {
     const { cache } = this.#entry;
     if (cache === undefined || this.#cache === undefined) return source;
-    const wrapped = cached(source, this.#cache, cache, this.#identity);
+    const wrapped = this.#noted(cached(source, this.#cache, cache, this.#identity));
     return this.#book.wrap(wrapped, source, { streamsUp: false });
   }
 
@@ -170,7 +175,7 @@ function identityOf({ cache: _, ...entry }: RouteEntry, config: Config): string 
     const { base_url, model_id, headers, rename, speaks } = upstream;
     return { base_url, model_id, headers, rename, speaks };
   });
-  return keyOf(JSON.stringify([entry, places, config.tape.mode]));
+  return keyOf(JSON.stringify([entry, places, config.llm.model_id, config.tape.mode]));
 }
 
 /** Those of `names` that are no patterns. */

@@ -40,6 +40,7 @@ import {
   spentOf,
   spentQuery,
   type SpentRow,
+  storedId,
   USAGE_COLUMNS,
   usageQuery,
   usageSumOf,
@@ -191,6 +192,8 @@ class PostgresStore implements Store {
   }
 
   async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    // Where there is nothing, nothing is to be made.
+    if (!await this.#read(false, () => Promise.resolve(true))) return 0;
     return await this.#write((sql) => counted(sql, PRUNE_USAGE, [sinceMs, rowsMax, sinceDay]));
   }
 
@@ -209,7 +212,7 @@ class PostgresStore implements Store {
     return this.#write(async (sql) => {
       const rows: ObjectRow[] = await sql.unsafe(
         `SELECT ${OBJECT} FROM weir_objects WHERE kind = $1 AND id = $2 AND data <> ''`,
-        [kind, id],
+        [kind, storedId(id)],
       );
       return rows[0] === undefined ? undefined : objectOf(rows[0]);
     });
@@ -223,7 +226,7 @@ class PostgresStore implements Store {
   }
 
   async removeObject(kind: ObjectKind, id: string): Promise<boolean> {
-    return await this.#write((sql) => counted(sql, REMOVE_OBJECT, [kind, id])) > 0;
+    return await this.#write((sql) => counted(sql, REMOVE_OBJECT, [kind, storedId(id)])) > 0;
   }
 
   objects(query: ObjectQuery): Promise<readonly StoredObject[]> {

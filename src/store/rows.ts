@@ -9,6 +9,7 @@ import { FREE, type KeyRules, type StoredKey } from "../core/keys.ts";
 import {
   dayOf,
   type FoundObject,
+  OBJECT_ID_CHARS_MAX,
   type ObjectKind,
   type ObjectQuery,
   type StoredObject,
@@ -230,6 +231,11 @@ export const OBJECT_COLUMNS = [
 
 type ObjectColumn = typeof OBJECT_COLUMNS[number][0];
 
+/** An object's id as the tables have it; "" = none has this one. A client may ask for what it likes. */
+export function storedId(id: string): string {
+  return id.length > OBJECT_ID_CHARS_MAX ? "" : storable(id);
+}
+
 /** What an object without data takes. */
 const OBJECT_BYTES = 256;
 
@@ -238,13 +244,13 @@ export function objectValues(
   object: StoredObject,
 ): Readonly<Record<ObjectColumn, string | number>> {
   return {
-    id: storable(object.id),
+    id: storedId(object.id),
     kind: object.kind,
     at_ms: Math.floor(object.atMs),
     done_ms: Math.floor(object.doneMs),
     model: storable(object.model),
     marks: object.marks,
-    bytes: OBJECT_BYTES + object.data.length,
+    bytes: OBJECT_BYTES + Buffer.byteLength(object.data),
     data: object.data,
   };
 }

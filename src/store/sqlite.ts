@@ -42,6 +42,7 @@ import {
   spentOf,
   spentQuery,
   type SpentRow,
+  storedId,
   USAGE_COLUMNS,
   usageQuery,
   usageSumOf,
@@ -187,6 +188,7 @@ class SqliteStore implements Store {
   }
 
   async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    if (!this.#read(false, () => true)) return 0; // there is nothing, and nothing is to be made
     return await this.#write((database) => {
       const rows = database.query(
         "DELETE FROM weir_usage WHERE id IN (SELECT id FROM weir_usage WHERE at_ms < ?1 LIMIT ?2)",
@@ -208,7 +210,7 @@ class SqliteStore implements Store {
     return this.#read(undefined, (database) => {
       const row = database.query<ObjectRow, [string, string]>(
         `SELECT ${OBJECT} FROM weir_objects WHERE kind = ? AND id = ? AND data <> ''`,
-      ).get(kind, id);
+      ).get(kind, storedId(id));
       return row === null ? undefined : objectOf(row);
     }, true);
   }
@@ -235,11 +237,11 @@ class SqliteStore implements Store {
     return await this.#write((database) => {
       let isRemoved = false;
       sized(database, () => {
-        const bytes = bytesOf(database, kind, id);
+        const bytes = bytesOf(database, kind, storedId(id));
         isRemoved = database.query(
           "UPDATE weir_objects SET version = version + 1, data = '', marks = '', bytes = 0 " +
             "WHERE kind = ? AND id = ? AND data <> ''",
-        ).run(kind, id).changes > 0;
+        ).run(kind, storedId(id)).changes > 0;
         return isRemoved ? -bytes : 0;
       });
       return isRemoved;

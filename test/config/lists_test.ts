@@ -356,10 +356,27 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a hedge with nobody beside", { text: "routes:\n  - {to: [mock], hedge_ms: 5}\n" }, [
       "config.yaml:2:28 routes.0.hedge_ms: must be left out where to has one name",
     ]],
+    ["a cache of what the mock says", { text: "routes:\n  - {to: [mock], cache: {}}\n" }, [
+      "config.yaml:2:25 routes.0.cache: must be left out where to names the mock alone",
+    ]],
+    ["a cache at no pace", {
+      text: "llm: {base_url: http://a}\nroutes:\n  - {to: [llm], cache: {pace: fast}}\n",
+    }, [
+      "config.yaml:3:31 routes.0.cache.pace: must be at_once, recorded, or events a second from 1 to 100000: " +
+      'it is "fast"',
+    ]],
     ["a probe for no breaker", {
       text: "llm: {probe_ms: 5, breaker_share: 0}\n",
     }, [
       "config.yaml:1:17 llm.probe_ms: must be 0 while breaker_share is: nobody would act on what it learns",
+    ]],
+    ["a probe where no route leads", {
+      text: "upstreams: [{name: a, base_url: http://a.example, probe_ms: 5}]\n",
+    }, [
+      "config.yaml:1:61 upstreams.0.probe_ms: must be 0 while no route leads to a: nobody would act on what it learns",
+    ]],
+    ["a line where nobody waits", { text: "llm: {waiting_max: 5}\n" }, [
+      "config.yaml:1:20 llm.waiting_max: has no effect while concurrency_max is 0: nobody waits then",
     ]],
     ["a parameter that is none", { text: "routes:\n  - {to: [mock], params_remove: [model]}\n" }, [
       "config.yaml:2:34 routes.0.params_remove.0: must be the name of a parameter, and none of " +

@@ -223,6 +223,12 @@ describe("what is kept", () => {
     expect(result(await ask(body(name), ["X-Mood: calm"]))).toBe("miss");
     expect(result(await ask(body(name), ["X-Mood: calm"]))).toBe("hit");
     expect(result(await ask(body(name), ["X-Mood: wild"]))).toBe("miss");
+    const packed = model();
+    scripts.set(packed, () => [
+      act.send(response(WHOLE, { ...JSON_FIELDS, vary: "Accept-Encoding" })),
+    ]);
+    expect(result(await ask(body(packed), ["Accept-Encoding: gzip, br"]))).toBe("miss");
+    expect(result(await ask(body(packed), ["Accept-Encoding: gzip,br"]))).toBe("hit");
   });
 
   test("each key has its own answers, unless all share them", async () => {
@@ -838,8 +844,7 @@ describe("what it costs", () => {
 describe("how long and how much", () => {
   test("an answer lives for ttl_s", async () => {
     const name = model("short");
-    await ask(body(name));
-    expect(result(await ask(body(name)))).toBe("hit");
+    expect(result(await ask(body(name)))).toBe("miss");
     await waitFor(async () => result(await ask(body(name))) === "miss");
     expect(asked(name)).toBe(2);
   });
@@ -851,6 +856,98 @@ describe("how long and how much", () => {
     expect(result(await ask(body(names.at(-1)!)))).toBe("hit");
     expect(result(await ask(body(names[0]!)))).toBe("miss");
     expect(await metric("weir_cache_bytes")).toBeGreaterThan(100 * WHOLE.length);
+  });
+});
+
+describe("beside other parts", () => {
+  let drained: Weir;
+  beforeAll(async () => {
+    drained = await launch({
+      files: {
+        "config.yaml": `server: {keepalive_ms: 0}
+chat: {on_disconnect: drain}
+faults: {header: true}
+ops: {log: requests, log_prompts: true}
+upstreams:
+  - {name: one, base_url: "${upstream.url}/v1", retries: 0, breaker_share: 0, api_key: sk-up, concurrency_max: 1}
+routes: [{to: [one], cache: {}}]
+`,
+      },
+    });
+  });
+  afterAll(() => drained.stop());
+
+  const open = (asking: string, fields: readonly string[] = []) =>
+    connect(drained.port, rawChat(asking, ["Connection: close", ...fields]));
+  const read = async (...what: Parameters<typeof open>) =>
+    parseRaw(await (await open(...what)).closed);
+
+  test("an answer that is finished without its client is kept", async () => {
+    const name = model();
+    const rest = gate();
+    scripts.set(name, () => [
+      act.send(sseHead()),
+      act.send(chunk(EVENT)),
+      act.wait(rest.opened),
+      act.send(chunk(DONE)),
+      act.send(LAST_CHUNK),
+    ]);
+    const asking = body(name, { stream: true });
+    const client = await open(asking);
+    await client.until("delta");
+    client.leave();
+    const other = await open(asking);
+    await other.until("delta");
+    rest.open();
+    expect(parseRaw(await other.closed).body.toString()).toBe(EVENT + DONE);
+    expect(result(await read(asking))).toBe("hit");
+    expect(asked(name)).toBe(1);
+  });
+
+  test("a fault is one's own: what is kept is whole", async () => {
+    const name = model();
+    scripts.set(name, () => whole(...STREAM));
+    const asking = body(name, { stream: true });
+    const fault = ["x-weir-fault: cut@event=3"];
+    const before = await read(asking, fault);
+    expect(before.isWhole).toBeFalse();
+    const answer = await read(asking);
+    expect([answer.isWhole, answer.body.toString()]).toEqual([true, STREAM.join("")]);
+    const hit = await read(asking, fault);
+    expect([result(hit), hit.isWhole]).toEqual(["hit", false]);
+    expect(hit.body.toString()).toBe(STREAM.slice(0, 3).join(""));
+    expect((await read(asking)).body.toString()).toBe(STREAM.join(""));
+  });
+
+  test("a place at the upstream is free when the answer is over, and not when one leaves", async () => {
+    const name = model();
+    const rest = gate();
+    scripts.set(name, () => [act.wait(rest.opened), act.send(response(WHOLE, JSON_FIELDS))]);
+    const waiting = model();
+    const [first, other] = [await open(body(name)), await open(body(name))];
+    await waitFor(() => asked(name) === 1);
+    first.leave();
+    const next = await open(body(waiting));
+    await waitFor(async () => Number((await drained.health())["streams_open"]) === 3);
+    expect(asked(waiting)).toBe(0);
+    rest.open();
+    expect(parseRaw(await other.closed).body.toString()).toBe(WHOLE);
+    expect(parseRaw(await next.closed).status).toBe(200);
+    expect(asked(waiting)).toBe(1);
+  });
+
+  test("lines of the log say what was asked, and what the cache did", async () => {
+    const name = model();
+    for (const _ of [1, 2]) await read(body(name));
+    const lines = await waitFor(() => {
+      const all = drained.errors().concat(drained.output()).split("\n")
+        .filter((line) => line.startsWith("{") && line.includes(`"model":"${name}"`));
+      return all.length === 2 && all.map((line) => JSON.parse(line));
+    });
+    expect(lines.map(({ cache, prompt, source }) => [cache, prompt, source])).toEqual([
+      ["miss", "你好 🌊", "proxy"],
+      ["hit", "你好 🌊", "cache"],
+    ]);
   });
 });
 

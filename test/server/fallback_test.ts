@@ -336,6 +336,51 @@ describe("what is asked for nowhere else", () => {
   }
 });
 
+describe("nobody is asked any more for a client that has left", () => {
+  const MESSAGES =
+    '{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+  const REFUSES = [act.send(response(REFUSAL, {}, "503 No"))];
+  const SOON = [act.send(response(REFUSAL, { "retry-after-ms": "450" }, "503 No"))];
+  const COMMENT = [act.send(sseHead()), act.send(chunk(": hi\n\n")), act.stall];
+  /** What each upstream does, and how often each is asked in the end. */
+  const rows: readonly (readonly [
+    name: string,
+    body: string,
+    path: string,
+    first: readonly Act[],
+    second: readonly Act[],
+    asked: readonly [number, number],
+  ])[] = [
+    ["the second has no head yet", CHAT, "", REFUSES, [act.stall], [1, 1]],
+    ["the second has said nothing", CHAT, "", REFUSES, COMMENT, [1, 1]],
+    ["the first has, in another dialect", MESSAGES, "/v1/messages", [act.stall], [], [1, 0]],
+    ["and behind its head", MESSAGES, "/v1/messages", COMMENT, [], [1, 0]],
+    ["and the second", MESSAGES, "/v1/messages", REFUSES, COMMENT, [1, 1]],
+    ["the first is to be asked again", CHAT.replace("gpt-4o", "retried"), "", SOON, [], [1, 0]],
+    ["the middle one of three", CHAT.replace("gpt-4o", "three"), "", COMMENT, [], [1, 0]],
+  ];
+  for (const [name, body, path, ofFirst, ofSecond, wanted] of rows) {
+    each(name, async () => {
+      first = () => ofFirst;
+      second = () => ofSecond;
+      const request = rawChat(body).toString()
+        .replace("/v1/chat/completions", path || "/v1/chat/completions");
+      const client = await connect(weir.port, request);
+      await waitFor(() => asked().join() === wanted.join(), "all to be asked");
+      const open = one.playing + two.playing;
+      client.leave();
+      await waitFor(() => one.playing + two.playing === 0, "the upstreams to be left");
+      expect(open).toBe(ofFirst === SOON ? 0 : 1);
+      await waitFor(async () => (await weir.health())["streams_open"] === 0, "no open stream");
+      first = second = () => whole(EVENT, DONE);
+      // Another one would have been asked before this: its wait would have been at its end.
+      await Bun.sleep(ofFirst === SOON ? 600 : 0);
+      await chat();
+      expect(asked()).toEqual([wanted[0] + 1, wanted[1]]);
+    });
+  }
+});
+
 describe("a second one is asked while the first is silent", () => {
   const hedged = (model = "hedged") => chat(CHAT.replace("gpt-4o", model));
   const told = ({ head }: RawResponse) =>

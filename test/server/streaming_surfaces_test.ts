@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { freePort } from "./free_port.ts";
 import { launch, waitFor, type Weir } from "./launch.ts";
 import { SETTINGS, STREAMING_SURFACES, type StreamingSurface } from "./streaming_surfaces.ts";
+import { isSurrounded } from "./surroundings.ts";
 import { tellUpstream, type ToldUpstream } from "./told_upstream.ts";
 
 /** Longer than any test: what waits for it never comes. */
@@ -361,7 +362,8 @@ test("an upstream that refuses stream_options is asked without them, and that is
   // request.
   const counted = () =>
     weir.errors().match(/"tokens_in":\d+,"tokens_out":[1-9],"tokens_estimated"/g);
-  await waitFor(() => counted()?.length === 5, "the lines of the answers that weir counted");
+  const isEnough = (count = 0) => isSurrounded() ? count >= 5 : count === 5; // routes count all usage
+  await waitFor(() => isEnough(counted()?.length), "the lines of the answers that weir counted");
   const metrics = await (await fetch(`${weir.url}/metrics`)).text();
   expect(metrics).toMatch(/weir_tokens_total\{source="proxy",direction="out"\} [1-9]/);
   await weir.stop();

@@ -529,7 +529,7 @@ describe("usage is told", () => {
     expect(told.output).toMatch(
       /^model +requests +tokens_in +tokens_out +cost_usd +unknown_costs\n=2\+3 /,
     );
-    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal /);
+    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal +2 +\d+ +8 +0\.0000\d+ +1\n$/);
   });
 
   test("without any key, where store.usage is on", async () => {

@@ -362,6 +362,18 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
       expect((await other.object("response", "a"))!.object.kind).toBe("response");
     });
 
+    test("whatever a client asks for is an id, or none", async () => {
+      const open = await place();
+      const store = open();
+      await store.addObjects([kept("水\0\ud800", { data: "水" }), kept("x".repeat(256))]);
+      expect((await store.object("completion", "水\0\ud800"))!.object.data).toBe("水");
+      for (const id of ["\0", "\ud800", "", "x".repeat(257), "x".repeat(99_999), "'; --"]) {
+        expect(await store.object("completion", id)).toBe(undefined);
+        expect(await store.removeObject("completion", id)).toBe(false);
+      }
+      expect(await store.removeObject("completion", "x".repeat(256))).toBe(true);
+    });
+
     test("of many who change an object at once one does at a time, and nothing is overwritten", async () => {
       const open = await place();
       const stores = Array.from({ length: 4 }, open);

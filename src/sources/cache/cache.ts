@@ -71,10 +71,9 @@ class CachedSource implements Source {
   }
 
   answer(ask: Ask, call: Call): Answer | Promise<Answer> {
-    const key = this.#keys.of(ask, call);
+    const wishes = wishesOf(ask.wire?.fields.get("cache-control") ?? null);
+    const key = wishes.noStore ? undefined : this.#keys.of(ask, call);
     if (key === undefined) return this.#alone(ask, call);
-    const wishes = wishesOf(ask.wire!.fields.get("cache-control"));
-    if (wishes.noStore) return this.#alone(ask, call);
     const found = this.#find(key, ask, wishes);
     if (found !== undefined) return this.#hit(found, call);
     if (wishes.onlyIfCached) return this.#onlyKept(key, ask, call, wishes);

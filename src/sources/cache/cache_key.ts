@@ -53,8 +53,8 @@ const PATHS: Readonly<Partial<Record<DialectName, readonly string[]>>> = {
   openai: ["/embeddings", "/moderations"],
 };
 
-/** Headers that change what is answered, or how it is written. */
-const HEADERS = [
+/** Headers that change what is answered, or how it is written: in each key. */
+export const KEYED_HEADERS: readonly string[] = [
   "accept",
   "accept-encoding",
   "accept-language",
@@ -109,7 +109,7 @@ interface Remembered {
   readonly lines: Buffer;
   readonly linesUp: Buffer;
   readonly body: Buffer;
-  readonly key: CacheKey | undefined;
+  readonly key: CacheKey;
 }
 
 /** The bytes of `fields`. */
@@ -127,10 +127,11 @@ export class CacheKeys {
   readonly #headers: readonly string[];
   readonly #volatile = new Map<DialectName, Volatile>();
   #last: Remembered | undefined;
+  #lastDigest = "";
 
   constructor(rules: CacheKeyRules) {
     this.#rules = rules;
-    this.#headers = [...new Set([...HEADERS, ...rules.headers])];
+    this.#headers = [...new Set([...KEYED_HEADERS, ...rules.headers])];
   }
 
   /** undefined = what is asked is not cached. */
@@ -145,7 +146,10 @@ export class CacheKeys {
       (head === fields || isSame(last.linesUp, fields)) && last.body.compare(body) === 0;
     if (isLast) return last.key;
     const key = this.#read(wire, body, call);
-    if (body.length <= REMEMBERED_BYTES_MAX) {
+    // What is asked for the first time is not copied.
+    const isAgain = key !== undefined && key.digest === this.#lastDigest;
+    this.#lastDigest = key?.digest ?? "";
+    if (isAgain && body.length <= REMEMBERED_BYTES_MAX) {
       const linesUp = linesOf(fields);
       this.#last = {
         ...{ path, dialect, weirKey: call.key, key, linesUp },
@@ -171,7 +175,7 @@ export class CacheKeys {
   /** What `body` says, the same for all ways to write it; undefined = it is not cached. */
   #textOf(dialect: DialectName, body: Uint8Array): string | undefined {
     try {
-      const text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+      const text = UTF8.decode(body);
       const value = parseExactJson(text);
       if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
       if (isDeeper(value, DEPTH_MAX)) return undefined;
@@ -218,19 +222,28 @@ function pairsIn(value: unknown): number {
   return count;
 }
 
-/** Colons in JSON that stand in no text: one for each field. */
+/** Texts in JSON that a colon follows: the names of its fields. */
 function colonsIn(text: string): number {
   let count = 0;
-  let isText = false;
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code === QUOTE) isText = !isText;
-    else if (code === BACKSLASH) at++;
-    else if (code === COLON && !isText) count++;
+  for (let at = text.indexOf('"'); at >= 0;) {
+    let end = text.indexOf('"', at + 1);
+    while (isEscaped(text, end)) end = text.indexOf('"', end + 1);
+    let next = end + 1;
+    while (text.charCodeAt(next) <= BLANK) next++;
+    if (text.charCodeAt(next) === COLON) count++;
+    at = text.indexOf('"', end + 1);
   }
   return count;
 }
 
-const QUOTE = 0x22;
+/** True when what stands at `at` is behind an odd number of backslashes. */
+function isEscaped(text: string, at: number): boolean {
+  let start = at;
+  while (text.charCodeAt(start - 1) === BACKSLASH) start--;
+  return (at - start) % 2 === 1;
+}
+
 const BACKSLASH = 0x5c;
 const COLON = 0x3a;
+const BLANK = 0x20;
+const UTF8 = new TextDecoder("utf-8", { fatal: true });

@@ -61,10 +61,12 @@ type Live = Extract<Answer, { kind: "live" }>;
 interface Head {
   readonly answer: Relay | Live;
   readonly status: number;
-  /** Of whoever asked first. */
+  /** Of whoever asked first. Good until the answer begins. */
   readonly fields: Fields;
   /** For all others. */
   readonly shared: Fields;
+  /** How old it is, by what the upstream says, in seconds. */
+  readonly ageS: number;
   readonly idName: IdName;
   readonly varying: Varying;
   /** True: those who ask the same may have it, too. */
@@ -198,16 +200,15 @@ export class Flight implements PieceSink, SeatHost {
 
   #take(answer: Relay | Live): void {
     const fields = answer.fields ?? Fields.NONE;
-    const lines = Buffer.from(fields.bytes.subarray(fields.from, fields.to));
-    const own = new Fields(lines, 0, lines.length);
     const isRelay = answer.kind === "relay";
     const status = isRelay ? answer.status : 200;
     const head: Head = {
-      ...{ answer, status, fields: own },
-      shared: sharedFields(own),
-      idName: isRelay ? idNameOf(own) : "",
-      varying: varyingOf(own, this.#request),
-      isShared: mayKeep(status, own, this.#rules.isForAll),
+      ...{ answer, status, fields },
+      shared: sharedFields(fields),
+      idName: isRelay ? idNameOf(fields) : "",
+      ageS: ageOf(fields),
+      varying: varyingOf(fields, this.#request),
+      isShared: mayKeep(status, fields, this.#rules.isForAll),
     };
     this.#head = head;
     if (!head.isShared) this.#isHeld = false;
@@ -313,16 +314,16 @@ export class Flight implements PieceSink, SeatHost {
     const end = this.#end!;
     if (!this.#isHeld || end.ending !== "end" || end.error !== undefined) return false;
     if (tape !== "" || fixture !== "") return false;
-    const { answer, fields } = this.#head!;
+    const { answer, shared } = this.#head!;
     if (answer.kind === "live") {
       return this.#pieces.some(({ steps }) => steps.some(({ kind }) => kind === "end"));
     }
     const isUntilClose = answer.isUntilClose === true;
-    return isWholeAnswer(this.#key.dialect, fields, this.bytes(), isUntilClose);
+    return isWholeAnswer(this.#key.dialect, shared, this.bytes(), isUntilClose);
   }
 
   #keep(): void {
-    const { answer, fields, shared, idName, varying } = this.#head!;
+    const { answer, shared, idName, ageS, varying } = this.#head!;
     const pieces = this.#pieces;
     const isLive = answer.kind === "live";
     const bytes = isLive
@@ -333,14 +334,13 @@ export class Flight implements PieceSink, SeatHost {
     // Steps are in one piece, wherever they were cut.
     for (const [i, piece] of pieces.entries()) ends[i] = end += piece.bytes.length;
     if (isLive) ends.fill(bytes.length);
-    const ageText = fields.get("age") ?? "";
     this.#cache.put(this.#key.digest, {
       dialect: this.#key.dialect,
       ...(isLive ? { model: answer.model } : {}),
       ...{ fields: shared, idName, varying, bytes, ends },
       atUs: Float64Array.from(pieces, ({ atUs }) => atUs),
       wholeAtMs: this.#cache.nowMs,
-      ageS: /^\d{1,9}$/.test(ageText) ? Number(ageText) : 0,
+      ageS,
       ttlMs: this.#rules.ttlMs,
     }, this.#rules.pace);
   }
@@ -478,6 +478,12 @@ function answerFor(seat: Seat, head: Head): Answer {
 const NO_BYTES: Buffer<ArrayBuffer> = Buffer.alloc(0);
 const NO_STEPS: readonly Step[] = [];
 
+/** What `age` says. */
+function ageOf(fields: Fields): number {
+  const text = fields.get("age") ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : 0;
+}
+
 /** What a step takes in memory, about. */
 function stepBytes(step: Step): number {
   return 64 + ("text" in step ? 2 * step.text.length : JSON.stringify(step).length);
@@ -485,7 +491,7 @@ function stepBytes(step: Step): number {
 
 function tooSlow(): AppError {
   return new AppError(
-    "reader_slow",
+    "unread_full",
     `The client was more than ${BEHIND_BYTES_MAX} bytes behind others that are given the same answer`,
   );
 }

@@ -27,35 +27,30 @@ export class FlightCall {
   readonly call: Call;
   readonly #first: Call;
   readonly #signal = new Abort();
-  readonly #notes: Map<PropertyKey, unknown>;
+  /** What differs from the first one's. */
+  readonly #own: Record<PropertyKey, unknown>;
   readonly #atEnd: (() => void)[] = [];
-  #isHandedOver = false;
 
   /** `first`: the call of whoever asked first. */
   constructor(first: Call) {
     this.#first = first;
-    this.#notes = new Map(NOTES.map((key) => [key, Reflect.get(first, key)]));
-    const fixed = new Map<PropertyKey, unknown>([
-      ["signal", this.#signal],
-      ["leaving", this.#signal],
-      ["atEnd", (work: () => void) => void this.#atEnd.push(work)],
-      ["release", () => this.release()],
-    ]);
+    const own: Record<PropertyKey, unknown> = this.#own = {
+      signal: this.#signal,
+      leaving: this.#signal,
+      isDraining: false, // it goes on while somebody is there
+      atEnd: (work: () => void) => void this.#atEnd.push(work),
+      release: () => this.release(),
+    };
+    for (const key of NOTES) own[key] = first[key];
     this.call = new Proxy(first, {
-      get: (target, key) => {
-        if (fixed.has(key)) return fixed.get(key);
-        if (!this.#isHandedOver) {
-          if (this.#notes.has(key)) return this.#notes.get(key);
-          if (key === "isDraining") return false; // it goes on while somebody is there
-        }
+      get(target, key) {
+        if (Object.hasOwn(own, key)) return own[key];
         const value: unknown = Reflect.get(target, key, target);
         return typeof value === "function" ? value.bind(target) : value;
       },
-      set: (target, key, value) => {
-        if (this.#isHandedOver || !this.#notes.has(key)) {
-          return Reflect.set(target, key, value, target);
-        }
-        this.#notes.set(key, value);
+      set(target, key, value) {
+        if (!Object.hasOwn(own, key)) return Reflect.set(target, key, value, target);
+        own[key] = value;
         return true;
       },
     });
@@ -87,18 +82,21 @@ export class FlightCall {
 
   /** The same for what it has cost. */
   tellCost(call: Call): void {
-    for (const key of COUNTS) Reflect.set(call, key, this.#notes.get(key), call);
+    for (const key of COUNTS) Reflect.set(call, key, this.#own[key], call);
   }
 
   /** It is the first one's alone: what was noted, and is from now on, is noted there. */
   handOver(): void {
     const first = this.#first;
-    this.#isHandedOver = true;
     const { signal } = first;
     const follow = { handleEvent: () => this.abort(signal.reason) };
     if (signal.aborted) follow.handleEvent();
     else signal.addEventListener("abort", follow);
-    for (const [key, value] of this.#notes) Reflect.set(first, key, value, first);
+    for (const key of NOTES) {
+      Reflect.set(first, key, this.#own[key], first);
+      delete this.#own[key];
+    }
+    delete this.#own["isDraining"];
     first.atEnd(() => this.release());
   }
 }

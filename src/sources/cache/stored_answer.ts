@@ -7,11 +7,13 @@
 
 import type { Answer, DialectName } from "../../core/answer.ts";
 import { HOP_BY_HOP, isPlainEventStream, namedHops } from "../../core/relay_headers.ts";
-import { type Field, Fields } from "../../lib/http1/fields.ts";
+import { Fields } from "../../lib/http1/fields.ts";
+import { LineFilter } from "../../lib/http1/line_filter.ts";
 import { SseCutter } from "../../lib/sse_cutter.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import { laidBytes, type LaidTape } from "../tape/laid.ts";
 import { type PlayOptions, TimedTape, WholeTape } from "../tape/play.ts";
+import { KEYED_HEADERS } from "./cache_key.ts";
 import { batchesAt, type CachePace, KnownSteps } from "./known_steps.ts";
 
 /** Names and values of the fields of a request on which its answer depends (`vary`). */
@@ -112,10 +114,13 @@ function spokenAt(facts: AnswerFacts, model: string, pace: CachePace, wheel: Whe
   };
 }
 
-/** The fields of `request` that `fields`, an answer's, name in their `vary`. */
+/** The fields of `request` that `fields`, an answer's, name in their `vary`, but for those in each key. */
 export function varyingOf(fields: Fields, request: Fields): Varying {
-  const names = (fields.get("vary") ?? "").split(",").map((name) => name.trim().toLowerCase());
-  return names.filter((name) => name !== "").map((name) => [name, request.get(name)] as const);
+  const vary = fields.get("vary");
+  if (vary === null) return [];
+  const names = vary.split(",").map((name) => name.trim().toLowerCase());
+  return names.filter((name) => name !== "" && !KEYED_HEADERS.includes(name))
+    .map((name) => [name, request.get(name)] as const);
 }
 
 /** True when `fields` of a request say the same in all that varies. */
@@ -144,14 +149,16 @@ const OF_ONE: ReadonlySet<string> = new Set([
 ]);
 const OF_ONE_KINDS = /^(?:x-weir-|x-ratelimit-|anthropic-ratelimit-)/;
 
+const SHARED = new LineFilter(new Set(["connection"]), (fields) => {
+  const hops = namedHops(fields.get("connection"));
+  const passes = (name: string) => !OF_ONE.has(name) && !OF_ONE_KINDS.test(name) && !hops.has(name);
+  return { passes, added: Fields.NONE, meaning: undefined };
+});
+
 /** The fields of an upstream's answer that are true for everybody who gets it. */
 export function sharedFields(fields: Fields): Fields {
-  const hops = namedHops(fields.get("connection"));
-  const kept: Field[] = [...fields].filter(([name]) => {
-    const lower = name.toLowerCase();
-    return !OF_ONE.has(lower) && !OF_ONE_KINDS.test(lower) && !hops.has(lower);
-  });
-  return Fields.of(kept);
+  const { bytes, from, to } = SHARED.of(fields).fields;
+  return new Fields(Buffer.from(bytes.subarray(from, to)), 0, to - from);
 }
 
 /** The name under which an answer with `fields` tells its id; "" = it does not. */

@@ -32,10 +32,11 @@ export const NO_WISHES: Wishes = {
 export function wishesOf(field: string | null): Wishes {
   if (field === null) return NO_WISHES;
   const said = directivesOf(field);
+  const maxAgeS = secondsOf(said.get("max-age"), Infinity, 0);
   return {
     noStore: said.has("no-store"),
-    noCache: said.has("no-cache"),
-    maxAgeS: secondsOf(said.get("max-age"), Infinity, 0),
+    noCache: said.has("no-cache") || maxAgeS === 0, // nothing that is kept is younger
+    maxAgeS,
     minFreshS: secondsOf(said.get("min-fresh"), 0, Infinity),
     onlyIfCached: said.has("only-if-cached"),
   };

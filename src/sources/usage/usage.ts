@@ -88,10 +88,18 @@ export class UsageCounts {
     const isPassed = wire?.dialect === "openai";
     const turn = isPassed || bytes > QUESTION_BYTES_MAX ? undefined : () => ask.turn();
     const script = answer.kind === "script" ? answer : undefined;
+    let isSettled = false;
+    const settle = () => {
+      if (isSettled) return;
+      isSettled = true;
+      this.#settle(new Question(turn, bytes, this.#deps.tokens), script, isPassed, call);
+    };
+    // What is known of a whole answer is safe before its client has the end of it.
+    call.beforeLast(() => {
+      const isKnown = script === undefined ? call.meter?.isTold === true : script.cut === undefined;
+      if (isKnown && call.faults === undefined) settle();
+    });
     call.atEnd(() => {
-      const settle = () => {
-        this.#settle(new Question(turn, bytes, this.#deps.tokens), script, isPassed, call);
-      };
       const { upstream } = call;
       const isUnderWay = upstream !== undefined && upstream.durationMs < 0;
       const isDrained = call.isDraining && call.outcome === "client_left";
