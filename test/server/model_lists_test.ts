@@ -105,8 +105,7 @@ describe("clients of Anthropic's API", () => {
     const [way = "", query = ""] = path.split("?");
     const ids = ["claude-a", "claude-b", "claude-c"];
     if (way !== "/v1/models") return Response.json(info(way.slice("/v1/models/".length)));
-    const from =
-      ids.indexOf(new URL(`?${query}`, "http://upstream").searchParams.get("after_id") ?? "") + 1;
+    const from = ids.indexOf(new URLSearchParams(query).get("after_id") ?? "") + 1;
     const data = ids.slice(from, from + 2).map(info);
     return Response.json({ data, has_more: from === 0, first_id: "x", last_id: data.at(-1)!.id });
   });
