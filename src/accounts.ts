@@ -149,7 +149,7 @@ export function openAccounts(
 /** What counts answers, and keeps it. */
 function openUsage(
   config: Config,
-  { folder, wallMs, uuid }: AccountsWorld,
+  { folder, wallMs, uuid, tokens: ownTokens }: AccountsWorld,
   store: Store,
   { watch }: Engine,
   tokens: TokenCounters,
@@ -162,12 +162,24 @@ function openUsage(
     tokens,
     costOf: prices.costOf,
     countsAll: config.store.usage === "on",
+    uncounted: new Set(
+      isOfMockAlone(config) ? ownTokens.map(({ token }) => digestOf(token)) : [],
+    ),
     onCounted: usageNotes({
       ...{ takers: [log, spending], uuid, wallMs },
       keepsAll: config.store.usage !== "off",
     }),
   });
   return { store, log, spending, prices, counts };
+}
+
+/**
+ * True where nothing but the mock answers, and to nobody but whoever has a token: nobody asks what that costs,
+ * and counting it would be a third of an answer.
+ */
+function isOfMockAlone({ store, keys, upstreams, llm, chat, tape }: Config): boolean {
+  return store.usage === "auto" && keys.length === 0 && upstreams.length === 0 &&
+    llm.base_url === "" && llm.api_key === "" && chat.api_proxy === "" && tape.mode === "off";
 }
 
 function ringOf(

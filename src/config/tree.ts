@@ -180,7 +180,8 @@ export const TREE = z.strictObject({
       "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
     ),
     usage: oneOf(["auto", "on", "off"], "auto")(
-      "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+      "what answers cost is kept: auto of those to keys, and to tokens unless the mock is all there is · on: " +
+        "of all · off: to keys that have a budget",
     ),
     usage_days: whole(1, STORE_DAYS_MAX, 90, "days")(
       "days that single rows of usage stay in the store",
@@ -202,6 +203,9 @@ export const TREE = z.strictObject({
     ),
     prefix: keyPrefix("weir:")("how its keys begin there: weirs with the same one share"),
     ca_file: line("PEM file with extra certificate authorities to trust, for rediss://"),
+    timeout_ms: timeout(500)(
+      "longest wait for its answer; then it is away, and limits hold per node",
+    ),
   }),
   prices: PRICES,
   llm: z.strictObject(UPSTREAM),

@@ -90,7 +90,7 @@ export class Driver {
   readonly #gathered = new WeakMap<Script, ScriptGathered>();
   /** What begins long answers, in the order that they are asked for. */
   readonly #long: (() => void)[] = [];
-  /** How each upstream's headers go down, by its host. */
+  /** How each upstream's headers go down, by its host and what stays behind. */
   readonly #headersDown = new Map<string, HeadersDown>();
 
   /** Absent: nobody wants faults. */
@@ -158,10 +158,11 @@ export class Driver {
     if (this.#long.length > 0) setImmediate(this.#beginNext);
   };
 
-  /** How the headers of an upstream's answers go down. */
-  headersDown(host: string): HeadersDown {
-    let down = this.#headersDown.get(host);
-    if (down === undefined) this.#headersDown.set(host, down = new HeadersDown());
+  /** How the headers of an upstream's answers go down, but for those that begin with `except`; "" = all. */
+  headersDown(host: string, except: string): HeadersDown {
+    const name = `${host} ${except}`;
+    let down = this.#headersDown.get(name);
+    if (down === undefined) this.#headersDown.set(name, down = new HeadersDown(except));
     return down;
   }
 }
@@ -535,7 +536,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #relay(relay: Relay, manner: StreamManner): void {
     const exchange = this.#exchange;
     checkStatus(relay.status);
-    const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
+    const { keyLimits } = exchange;
+    const down = this.#driver.headersDown(exchange.upstream?.host ?? "", keyLimits?.prefix ?? "");
+    if (keyLimits !== undefined) this.#writer.tellAlso(keyLimits.fieldsOf(keyLimits.note));
     const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
     if (this.#faulty !== undefined && relay.status < 400) {

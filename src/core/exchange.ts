@@ -24,7 +24,7 @@ import type {
 } from "./facts.ts";
 import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
-import type { LimitNote } from "./limits.ts";
+import type { KeyLimits, LimitNote } from "./limits.ts";
 import type { ScriptProgress, Usage, UsageMeter, UsageRule } from "./usage.ts";
 
 /** A response that is still being written. */
@@ -179,6 +179,8 @@ export interface Call extends CallFacts {
   readonly bodyBytes: number;
   /** What is left of the limits that it is under; undefined = it is under none. */
   limits: LimitNote | undefined;
+  /** What its answer tells in place of that, where its key has limits. */
+  keyLimits: KeyLimits | undefined;
   /**
    * Has `work`, which must not throw, done once when nothing more is done for it, however it ends: what
    * was given last comes first, as wrappers end from the inside.
@@ -276,6 +278,7 @@ export class Exchange implements Call, ExchangeFacts {
   misses: readonly string[] = [];
   view: unknown = undefined;
   limits: LimitNote | undefined = undefined;
+  keyLimits: KeyLimits | undefined = undefined;
   drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
   /** Frees what the request holds. */

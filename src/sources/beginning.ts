@@ -15,8 +15,10 @@ const READ_BYTES_MAX = 256 * 1024;
 
 /** Looks at the first bytes of one answer. */
 export class Beginning {
-  /** Undefined: whatever comes first is its word. */
-  readonly #cutter: SseCutter | undefined;
+  /** False: whatever comes first is its word. */
+  readonly #isStream: boolean;
+  /** Made for a stream that does not come in events. */
+  #cutter: SseCutter | undefined = undefined;
   /** True: an answer without a word is none. */
   readonly #mustSpeak: boolean;
   #bytes = 0;
@@ -24,7 +26,7 @@ export class Beginning {
   /** Of `relay`, an answer to `call`. A compressed stream is not looked into. */
   constructor({ status, fields }: Relay, { request }: Call) {
     const isStream = isPlainEventStream(fields);
-    if (isStream) this.#cutter = new SseCutter();
+    this.#isStream = isStream;
     this.#mustSpeak = status === 200 && (request?.head.method ?? "POST") === "POST" &&
       (isStream || JSON_TYPE.test(fields.get("content-type") ?? ""));
   }
@@ -36,9 +38,10 @@ export class Beginning {
   feed(bytes: Buffer): AppError | null | undefined {
     if (bytes.length === 0) return null;
     this.#bytes += bytes.length;
-    if (this.#cutter === undefined) return undefined;
+    if (!this.#isStream) return undefined;
     const isFirst = this.#bytes === bytes.length;
-    const event = (isFirst ? plainEvent(bytes) : undefined) ?? firstEvent(this.#cutter, bytes);
+    const event = (isFirst ? plainEvent(bytes) : undefined) ??
+      firstEvent(this.#cutter ??= new SseCutter(), bytes);
     if (event !== undefined) return errorIn(event);
     return this.#bytes > READ_BYTES_MAX ? undefined : null;
   }
@@ -78,6 +81,8 @@ function plainEvent(bytes: Buffer): Buffer | undefined {
 }
 
 const [D, E, CR] = [0x64, 0x65, 0x0d];
+const ERROR = Buffer.from("error");
+const FAILED = Buffer.from("failed");
 
 /** The first event that `bytes` complete; undefined = none. */
 function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
@@ -96,9 +101,9 @@ export function isErrorEvent(event: Buffer): boolean {
 
 /** The error that `event` is; undefined = it is none. */
 function errorIn(event: Buffer): AppError | undefined {
-  const text = event.toString();
   // Most events have not even the word.
-  if (!text.includes("error") && !text.includes("failed")) return undefined;
+  if (!event.includes(ERROR) && !event.includes(FAILED)) return undefined;
+  const text = event.toString();
   const lines = text.split(/\r\n|\r|\n/);
   const data = lines.filter((line) => line.startsWith("data:"))
     .map((line) => line.slice("data:".length)).join("\n");

@@ -10,6 +10,7 @@ import type { Answer, Ending, PieceSink, RelayBody, Step } from "../core/answer.
 import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { relayWith } from "../core/relay_body.ts";
+import { bufferOf } from "../lib/buffer_of.ts";
 import { Beginning } from "./beginning.ts";
 
 /**
@@ -42,8 +43,7 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
       held.listen();
     });
   }
-  // The connection may read the next answer into them.
-  const bytes = Buffer.from(whole);
+  const bytes = bufferOf(whole);
   const error = beginning.whole(bytes);
   if (error !== undefined) {
     answer.body.cancel();
@@ -137,10 +137,9 @@ class HeldBody implements RelayBody, PieceSink {
     if (this.#onWord === undefined && this.#sink !== undefined && this.#held.length === 0) {
       return this.#sink.onPiece(bytes, atUs, isLast);
     }
-    const own = Buffer.from(bytes); // the connection reads the next ones into theirs
-    this.#held.push({ bytes: own, atUs });
+    this.#held.push({ bytes, atUs });
     if (this.#onWord === undefined || bytes.length === 0) return;
-    const error = this.#beginning.feed(own);
+    const error = this.#beginning.feed(bufferOf(bytes));
     // A comment says nothing: the clock of the wait for the first token runs on.
     if (error === null) return false;
     if (error === undefined) this.#body.pause();

@@ -87,7 +87,7 @@ export type UsageValues = Readonly<Record<UsageColumn, string | number | null>>;
 /** Longer names of models are cut off, in UTF-16 units: they are what a client has sent. */
 const MODEL_CHARS_MAX = 256;
 
-/** `row` as its columns. */
+/** `row` as its columns, in the order of those. */
 export function usageValues(row: UsageRow): UsageValues {
   return {
     id: row.id,

@@ -425,8 +425,7 @@ function addUsage(database: Database, rows: readonly UsageRow[]): void {
   const insert = database.query(INSERT);
   const added: string[] = [];
   for (const row of rows) {
-    const values = usageValues(row);
-    const { changes } = insert.run(...USAGE_COLUMNS.map(([name]) => values[name]));
+    const { changes } = insert.run(...Object.values(usageValues(row)));
     if (changes > 0) added.push(row.id);
   }
   if (added.length === 0) return;

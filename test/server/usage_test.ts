@@ -484,6 +484,21 @@ describe("usage: ask of a route", () => {
   });
 });
 
+test("a token in front of the mock alone costs nothing, unless that is wanted", async () => {
+  const ask = async (set: Readonly<Record<string, string>>) => {
+    const weir = await start({ set: { keys: "[]", "store.url": "sqlite://store.db", ...set } });
+    const body = { model: "m", messages: MESSAGES };
+    expect((await post(weir, "/v1/chat/completions", body, "root")).status).toBe(200);
+    return weir;
+  };
+  const counts = async (weir: Weir) => (await usageOf(weir, "by=key")).usage.length > 0;
+  expect(await counts(await ask({}))).toBe(false);
+  for (const set of [{ "store.usage": "on" }, { keys: JSON.stringify(KEYS) }, inFront(told())]) {
+    const weir = await ask({ ...set, routes: "[{match: {model: m}, to: [mock]}]" });
+    await waitFor(() => counts(weir), "what it has cost");
+  }
+});
+
 describe("usage is told", () => {
   test("all of it to admins, its own to another key, and as CSV", async () => {
     const weir = await start({

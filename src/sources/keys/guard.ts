@@ -10,13 +10,10 @@ import type { Answer, Ask, Source } from "../../core/answer.ts";
 import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
-import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
-import { relayWith } from "../../core/relay_body.ts";
+import type { KeyLimits, LimitKind, LimitNote } from "../../core/limits.ts";
 import { periodEndMs } from "../../core/store.ts";
 import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
-import { Fields } from "../../lib/http1/fields.ts";
-import { LineFilter } from "../../lib/http1/line_filter.ts";
 import { Bucket, type Draft, Gate, type Refusal, type Taker } from "../../lib/limiter.ts";
 import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
@@ -33,6 +30,13 @@ const NANOS = 1e9;
 const TOPIC = "key";
 /** No room is kept for names that have none: their requests are told to come again. */
 const REST = `${TOPIC}|rest`;
+
+/** How answers tell of limits: to OpenAI's clients, and to Anthropic's. */
+const TOLD: Omit<KeyLimits, "note"> = { prefix: "x-ratelimit-", fieldsOf: rateLimitFields };
+const TOLD_TO_ANTHROPIC: Omit<KeyLimits, "note"> = {
+  prefix: "anthropic-ratelimit-",
+  fieldsOf: anthropicFields,
+};
 
 /** What it needs. */
 export interface GuardDeps {
@@ -62,10 +66,6 @@ interface Limits {
 export class KeyGuard {
   readonly #deps: GuardDeps;
   readonly #limits = new WeakMap<Key, Limits>();
-  readonly #tellings = {
-    openai: telling("x-ratelimit-", rateLimitFields),
-    anthropic: telling("anthropic-ratelimit-", anthropicFields),
-  };
 
   constructor(deps: GuardDeps) {
     this.#deps = deps;
@@ -122,14 +122,12 @@ export class KeyGuard {
     const { requests, tokens } = limits;
     const isTold = requests !== undefined || tokens !== undefined;
     const note = isTold ? this.#noteOf(limits) : undefined;
-    const answer = source.answer(ask, call);
-    if (note === undefined) return answer;
-    const isAnthropic = ask.wire?.dialect === "anthropic_messages";
-    const tell = (answer: Answer) => {
-      call.limits = note;
-      return told(answer, note, this.#tellings[isAnthropic ? "anthropic" : "openai"]);
-    };
-    return answer instanceof Promise ? answer.then(tell) : tell(answer);
+    if (note !== undefined) {
+      const isAnthropic = ask.wire?.dialect === "anthropic_messages";
+      const { prefix, fieldsOf } = isAnthropic ? TOLD_TO_ANTHROPIC : TOLD;
+      call.keyLimits = { note, prefix, fieldsOf };
+    }
+    return source.answer(ask, call);
   }
 
   #checkModel(key: Key, { models }: Limits, ask: Ask, call: Call): void {
@@ -225,13 +223,14 @@ export class KeyGuard {
   }
 
   #noteOf({ requests, tokens }: Limits): LimitNote {
-    const read = (bucket: Bucket): Allowance => this.#deps.limiter.read(bucket);
-    return {
-      atMs: this.#deps.wallMs(),
-      ...(requests === undefined ? {} : { requests: read(requests) }),
-      ...(tokens === undefined ? {} : { tokens: read(tokens) }),
+    const { limiter, wallMs } = this.#deps;
+    const note: { -readonly [Key in keyof LimitNote]: LimitNote[Key] } = {
+      atMs: wallMs(),
       foretoldTokens: 0,
     };
+    if (requests !== undefined) note.requests = limiter.read(requests);
+    if (tokens !== undefined) note.tokens = limiter.read(tokens);
+    return note;
   }
 
   #limitsOf(key: Key): Limits {
@@ -276,32 +275,6 @@ function inputOf(ask: Ask): number {
   const body = ask.wire?.body;
   if (body !== undefined) return Math.ceil((body?.length ?? 0) / TOKEN_BYTES);
   return Math.ceil(chargeOf(ask.turn()).input);
-}
-
-/** How answers of a dialect tell of limits. */
-interface Telling {
-  readonly fieldsOf: (note: LimitNote) => Readonly<Record<string, string>>;
-  /** What an upstream tells of its own limits is of weir's key there: it does not pass. */
-  readonly others: LineFilter<undefined>;
-}
-
-function telling(prefix: string, fieldsOf: Telling["fieldsOf"]): Telling {
-  const passes = (name: string) => !name.startsWith(prefix);
-  const decision = { passes, added: Fields.NONE, meaning: undefined };
-  return { fieldsOf, others: new LineFilter(new Set(), () => decision) };
-}
-
-/** `answer`, a relay's head with what `note` says in the place of what its upstream says of limits. */
-function told(answer: Answer, note: LimitNote, { fieldsOf, others }: Telling): Answer {
-  if (answer.kind !== "relay") return answer;
-  let lines = "";
-  const own = fieldsOf(note);
-  for (const name in own) lines += `${name}: ${own[name]}\r\n`;
-  const { bytes, from, to } = others.of(answer.fields).fields;
-  const head = Buffer.allocUnsafe(to - from + lines.length);
-  bytes.copy(head, 0, from, to);
-  head.write(lines, to - from, "latin1");
-  return relayWith(answer, { fields: new Fields(head, 0, head.length) });
 }
 
 function tryAgain(why: string): AppError {

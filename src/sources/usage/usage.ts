@@ -29,6 +29,8 @@ export interface UsageDeps {
   readonly costOf: (model: string, usage: Usage) => number | undefined;
   /** True: requests without a key are counted, too; jobs always are. */
   readonly countsAll: boolean;
+  /** Digests of keys whose answers are not counted. */
+  readonly uncounted: ReadonlySet<string>;
   /** Told of each answer whose tokens are known, at its end. Must not throw. */
   readonly onCounted: (call: Call) => void;
 }
@@ -75,6 +77,7 @@ export class UsageCounts {
     // A job of a workflow costs what it costs, whoever has started it.
     const isJob = request === undefined;
     if (key === undefined && !isJob && !this.#deps.countsAll) return false;
+    if (key !== undefined && this.#deps.uncounted.has(key.digest)) return false;
     const { wire } = ask;
     if (wire?.dialect !== "openai") return true;
     return wire.method === "POST" && (key?.isLimited === true || ask.model() !== "");
@@ -236,12 +239,12 @@ function byBytes({ bodyBytes, isStream }: Call): number {
   return Math.ceil(bodyBytes / (isStream ? STREAMED_TOKEN_BYTES : TOKEN_BYTES));
 }
 
-function usageOf(call: Call): Usage {
-  const { cachedTokens, cacheWriteTokens } = call;
-  return {
-    promptTokens: Math.max(0, call.promptTokens),
-    completionTokens: Math.max(0, call.completionTokens),
-    ...(cachedTokens < 0 ? {} : { cachedTokens }),
-    ...(cacheWriteTokens < 0 ? {} : { cacheWriteTokens }),
+function usageOf({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }: Call): Usage {
+  const usage: { -readonly [Key in keyof Usage]: Usage[Key] } = {
+    promptTokens: Math.max(0, promptTokens),
+    completionTokens: Math.max(0, completionTokens),
   };
+  if (cachedTokens >= 0) usage.cachedTokens = cachedTokens;
+  if (cacheWriteTokens >= 0) usage.cacheWriteTokens = cacheWriteTokens;
+  return usage;
 }
