@@ -8,6 +8,7 @@ import type { Answer, Ending, PieceSink, RelayBody, Step } from "../core/answer.
 import type { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { relayWith } from "../core/relay_body.ts";
+import { bufferOf } from "../lib/buffer_of.ts";
 import { Beginning } from "./beginning.ts";
 
 /** Called once; `error`: why it broke off. Must not throw. */
@@ -109,10 +110,6 @@ class EndedBody implements RelayBody, PieceSink {
     if (error === undefined) listener.onWord();
     else this.#over(error);
   }
-}
-
-function bufferOf({ buffer, byteOffset, length }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, length);
 }
 
 /** Tells when steps are over. */
