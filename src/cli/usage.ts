@@ -4,13 +4,13 @@
  * @module
  */
 
-import { AppError } from "../core/errors.ts";
 import { dayOf } from "../core/store.ts";
 import { dayName, readReport, reportCsv, reportLines, reportTable } from "../ops/usage_report.ts";
 import { openStore } from "../store/open.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { switchFlag, textFlag } from "./flags.ts";
+import { shownStore, storeFailure } from "./shown_store.ts";
 import { readSettings, warn } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -70,7 +70,9 @@ export const usage = defineCommand({
       } else {
         const told = flags.json ? lines.map((line) => JSON.stringify(line)) : reportTable(lines);
         for (const line of told) terminal.print(line);
-        if (lines.length === 0) terminal.complain("weir: nothing was used in these days");
+        if (lines.length === 0) {
+          terminal.complain(`weir: ${shownStore(config)} knows of nothing in these days`);
+        }
       }
       const { usage_sums_days: sumsDays } = config.store;
       const reach = dayOf(Date.now()) - sumsDays;
@@ -82,8 +84,7 @@ export const usage = defineCommand({
       }
       return EXIT.done;
     } catch (error) {
-      if (error instanceof AppError) throw new Failure(error.message);
-      throw error;
+      throw storeFailure(error, config);
     } finally {
       await store.close();
     }

@@ -203,6 +203,9 @@ export const TREE = z.strictObject({
     ),
     prefix: keyPrefix("weir:")("how its keys begin there: weirs with the same one share"),
     ca_file: line("PEM file with extra certificate authorities to trust, for rediss://"),
+    timeout_ms: timeout(500)(
+      "longest wait for its answer; then it is away, and limits hold per node",
+    ),
   }),
   prices: PRICES,
   llm: z.strictObject(UPSTREAM),

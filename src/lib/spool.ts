@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -87,9 +88,9 @@ export class Spool {
   /** Nothing more comes. The file goes when nothing is in it, else the next one finds it. */
   close(): void {
     closeSync(this.#file);
-    if (this.#bytes === 0) unlinkSync(this.#path + LINES);
+    if (this.#bytes === 0) rmSync(this.#path + LINES, { force: true }); // it may be gone
     this.#lock.release();
-    if (this.#bytes === 0) unlinkSync(this.#path + LOCK);
+    if (this.#bytes === 0) rmSync(this.#path + LOCK, { force: true });
   }
 }
 

@@ -13,14 +13,21 @@ import { Ticket, type Wheel } from "../lib/wheel.ts";
 import { RedisBreakers } from "./breakers.ts";
 import { RedisBytes } from "./bytes.ts";
 import { RedisLender } from "./lender.ts";
-import { RedisLink } from "./redis_link.ts";
+import { type LinkDeps, RedisLink } from "./redis_link.ts";
 
 /** How often what is lent is looked through. */
 const TICK_MS = 500;
+/** Nobody waits longer for bytes, which are no more than a help. */
+const BYTES_MS_MAX = 1000;
 
 /** The settings that decide. */
 export interface SharedConfig {
-  readonly shared: { readonly url: string; readonly prefix: string; readonly ca_file: string };
+  readonly shared: {
+    readonly url: string;
+    readonly prefix: string;
+    readonly ca_file: string;
+    readonly timeout_ms: number;
+  };
 }
 
 /** What it needs of its process. */
@@ -51,8 +58,9 @@ export interface Shared {
 
 /** Opens it; undefined = there is none. */
 export function openShared(config: SharedConfig, world: SharedWorld): Shared | undefined {
-  const { url, prefix, ca_file } = config.shared;
-  return url === "" ? undefined : new RedisShared({ url, prefix, ca: world.caOf(ca_file) }, world);
+  const { url, prefix, ca_file, timeout_ms: timeoutMs } = config.shared;
+  if (url === "") return undefined;
+  return new RedisShared({ url, prefix, timeoutMs, ca: world.caOf(ca_file) }, world);
 }
 
 class RedisShared extends Ticket implements Shared {
@@ -64,12 +72,12 @@ class RedisShared extends Ticket implements Shared {
   readonly #bytesLink: RedisLink;
 
   constructor(
-    { url, prefix, ca }: { readonly url: string; readonly prefix: string; readonly ca: string },
+    { prefix, ...server }: Pick<LinkDeps, "url" | "ca" | "timeoutMs"> & { readonly prefix: string },
     { wheel, watch, random, uuid, limiter }: SharedWorld,
   ) {
     super();
     this.#wheel = wheel;
-    const place = { url, ca, wheel, random };
+    const place = { ...server, wheel, random };
     let wasAway = false;
     this.#link = new RedisLink({
       ...place,
@@ -82,6 +90,7 @@ class RedisShared extends Ticket implements Shared {
     });
     this.#bytesLink = new RedisLink({
       ...place,
+      timeoutMs: Math.min(server.timeoutMs, BYTES_MS_MAX),
       beat: () => this.#bytesLink.ask((client) => client.send("PING", [])),
       onState() {}, // the other one says it
     });

@@ -10,8 +10,6 @@ import type { Wheel } from "../lib/wheel.ts";
 import type { Script } from "./scripts.ts";
 import { cleaner, CLOSED, whyAway } from "./why_away.ts";
 
-/** An answer that takes longer: the server is away. Nothing that is asked takes it a millisecond. */
-const ANSWER_MS_MAX = 500;
 /** Answers may be here that a busy process has not read yet. */
 const READING_MS = 20;
 /** A timer that is so late says that the process was busy. */
@@ -31,6 +29,8 @@ export interface LinkDeps {
   readonly url: string;
   /** PEM text of certificate authorities to trust besides the usual ones; "" = none. */
   readonly ca: string;
+  /** An answer that takes longer: it is away. Nothing that is asked takes it a millisecond. */
+  readonly timeoutMs: number;
   readonly wheel: Wheel;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
@@ -94,7 +94,7 @@ export class RedisLink {
     const client = this.#client;
     if (client === undefined || this.#state === "closed") throw new AwayError();
     try {
-      return await timely(question(client), ANSWER_MS_MAX);
+      return await timely(question(client), this.#deps.timeoutMs);
     } catch (error) {
       this.#fail(client, (error as Error).message);
       throw new AwayError();

@@ -8,7 +8,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { surroundings } from "./surroundings.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
 
@@ -87,12 +86,7 @@ export async function launch(options: LaunchOptions = {}): Promise<Weir> {
     "--port",
     "0",
     ...settings.flatMap(([key, value]) => ["--set", `${key}=${value}`]),
-  ], {
-    cwd: folder,
-    env: cleanEnv({ ...(options.set?.["llm.base_url"] ? surroundings() : {}), ...options.env }),
-    stdout: "pipe",
-    stderr: "pipe",
-  });
+  ], { cwd: folder, env: cleanEnv(options.env), stdout: "pipe", stderr: "pipe" });
   const output = collect(child.stdout);
   const errors = collect(child.stderr);
   const said = await waitFor(

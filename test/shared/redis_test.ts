@@ -40,7 +40,7 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "what weirs share in Redis",
     const wheel = new Wheel(() => performance.now(), timerAlarm());
     const limiter = new Limiter(new Uint8Array(limiterBytes(64)), Date.now);
     const shared = openShared(
-      { shared: { url: redis.url, prefix: "test:", ca_file: "", ...options } },
+      { shared: { url: redis.url, prefix: "test:", ca_file: "", timeout_ms: 30_000, ...options } },
       {
         wheel,
         limiter,
@@ -86,7 +86,9 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "what weirs share in Redis",
   }
 
   test("there is none without a URL", () => {
-    const { shared } = { shared: { url: "", prefix: "weir:", ca_file: "" } };
+    const { shared } = {
+      shared: { url: "", prefix: "weir:", ca_file: "", timeout_ms: 500 },
+    };
     expect(openShared({ shared }, {} as Parameters<typeof openShared>[1])).toBeUndefined();
   });
 
@@ -144,6 +146,7 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "what weirs share in Redis",
       const link: RedisLink = new RedisLink({
         url: redis.url,
         ca: "",
+        timeoutMs: 30_000,
         wheel,
         random: Math.random,
         beat: () => link.ask((client) => client.send("PING", [])),
@@ -247,7 +250,9 @@ describeWith(redisProgram() !== null, REDIS_ABSENT, "a Redis that is away", () =
   function begin(url: string, ca = "") {
     const events: Event[] = [];
     const wheel = new Wheel(() => performance.now(), timerAlarm());
-    const shared = openShared({ shared: { url, prefix: "weir:", ca_file: "ca.pem" } }, {
+    const shared = openShared({
+      shared: { url, prefix: "weir:", ca_file: "ca.pem", timeout_ms: 500 },
+    }, {
       wheel,
       limiter: new Limiter(new Uint8Array(limiterBytes(64)), Date.now),
       watch: (event) => void events.push(event),

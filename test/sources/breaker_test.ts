@@ -230,10 +230,11 @@ describe("broken()", () => {
     ["500", () => relay(500), true],
     ["a stream", () => spoken('data: {"choices":[]}\n\n'), false],
     ["an error in place of the first event", () => spoken('data: {"error":{}}\n\n'), true],
-    ["the same in pieces", () => spoken(": hi\n\n", "event: err", "or\ndata: no\n\n"), true],
+    ["the same, cut up", () => spoken(": hi\n\n", "event: err", "or\ndata: no\n\n"), true],
     ["one that a 429 would be", () => spoken('data: {"error":{"code":429}}\n\n'), false],
     ["one behind the first", () => spoken("data: a\n\n", 'data: {"error":{}}\n\n'), false],
     ["a stream of no event", () => spoken(": hi\n\n"), true],
+    ["the same in pieces", () => spoken(": hi\n\n", ": hi\n\n"), true],
     ["503 in a while", () => Promise.resolve(relay(503)), true],
     ["a time limit", () => Promise.reject(FAILED), true],
     ["a refusal in another dialect", () => {
@@ -276,6 +277,28 @@ describe("broken()", () => {
     answer.body.flow({ onPiece: () => void states.push(breaker.state), onEnd: () => resolve() });
     await promise;
     expect(states).toEqual(["half_open", "closed"]);
+  });
+
+  test("half open, steps that come close it, and it opens where none come", async () => {
+    async function* speaks() {
+      yield [{ kind: "end", choice: 0, reason: "stop" } as const];
+    }
+    async function* fails() {
+      yield* [];
+      throw FAILED;
+    }
+    const rows = [[speaks, "closed"], [fails, "open"]] as const;
+    for (const [steps, state] of rows) {
+      const rig = breakerOf();
+      play(rig, "----", 500);
+      const live = (): Answer => ({ kind: "live", steps: steps(), model: "m" });
+      const source = broken({ name: "s", answer: live }, rig.breaker, "one");
+      const answer = await source.answer(ask, new Exchange(engine, "test", { method: "POST" }));
+      expect(rig.breaker.state).toBe("half_open");
+      if (answer.kind !== "live") return expect.unreachable();
+      await Array.fromAsync(answer.steps).catch(() => {});
+      expect(rig.breaker.state).toBe(state);
+    }
   });
 
   test("what weir itself refuses, before it asks, closes nothing", () => {

@@ -68,7 +68,11 @@ const STREAMS: readonly (readonly [name: string, stream: string, wanted: string]
     `${SAID}data: {"choices":[],\ndata: "usage"\ndata: :\ndata: {}}\n\n${SAID}`,
     SAID + SAID,
   ],
-  ["an event that breaks off", `${SAID}data: {"choices":[],"usage":{`, `${SAID}data: {"choices":[],"usage":{`],
+  [
+    "an event that breaks off",
+    `${SAID}data: {"choices":[],"usage":{`,
+    `${SAID}data: {"choices":[],"usage":{`,
+  ],
   ["more blank lines than one", `${SAID}\n\n${TOLD}\n${SAID}`, `${SAID}\n\n\n${SAID}`],
 ];
 
