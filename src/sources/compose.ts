@@ -278,9 +278,9 @@ export function composeSources(
   const { speaks, streamsUp } = book.facts(passRows[0]!.to);
   if (isOne && streamsUp) book.note(passing, { speaks, streamsUp });
 
-  /** The one upstream, or the lists of several; undefined = the mock alone answers. */
+  /** Whom to ask for models; undefined = the mock alone answers. */
   function modelsSource(words: ModelWords, own: OwnModels): Source | undefined {
-    if (routes.rows.length === 0 || new Set(reached).size === 1) return firstUpstream;
+    if (firstUpstream === undefined) return undefined;
     const listed = ({ name, source }: Target): ListedTarget => {
       const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? {};
       const aliases = plainNames(Object.keys(rename));
@@ -291,7 +291,16 @@ export function composeSources(
       ...routes.models(listed),
       { model: undefined, isForAll: true, aliases: [], targets: [rest] },
     ];
-    return modelLists(rows, words);
+    const joined = modelLists(rows, words);
+    if (routes.rows.length > 0 && new Set(reached).size > 1) return joined;
+    // The list of the one upstream is passed on, but to keys that may not ask all that is in it.
+    return book.wrap({
+      name: firstUpstream.name,
+      answer: (ask, call) =>
+        (call.key?.rules.models.length ?? 0) > 0
+          ? joined.answer(ask, call)
+          : firstUpstream.answer(ask, call),
+    }, firstUpstream);
   }
 
   function chatSource(): Source {
@@ -315,7 +324,7 @@ export function composeSources(
     one: (id) => modelObject(id, ownNames),
   });
   const anthropicModels = modelsSource(ANTHROPIC_MODELS, {
-    list: () => modelsPage(ownNames, ALL_MODELS).data,
+    list: () => modelsPage(ownNames, ALL_MODELS, () => true).data,
     one: (id) => modelInfo(id, ownNames),
   });
   const listsOf = (source: Source | undefined) =>

@@ -184,8 +184,8 @@ function leadsTo(rows: readonly Row[], id: string, row: Row): boolean {
   return false;
 }
 
-/** Which models the key of the client may ask. */
-function allowed({ key }: Call): (model: string) => boolean {
+/** Which models a client may ask, by the key that it has shown. */
+export function allowed({ key }: Pick<Call, "key">): (model: string) => boolean {
   const globs = key?.rules.models ?? [];
   const fits = globs.map((glob) => boundedGlob(glob, MODEL_CHARS_MAX));
   return (model) => fits.length === 0 || fits.some((one) => one(model));

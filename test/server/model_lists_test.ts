@@ -79,6 +79,29 @@ keys: [{name: ci, token: ci, models: ["gpt-4o*"]}]
   const headers = { authorization: "Bearer root" };
   const mine = await (await fetch(`${weir.url}/v1/models/mine`, { headers })).json();
   expect(mine).toMatchObject({ id: "mine", object: "model" });
+  const own = { authorization: "Bearer ci" };
+  expect((await fetch(`${weir.url}/v1/models/mine`, { headers: own })).status).toBe(404);
+  expect((await fetch(`${weir.url}/v1/models/gpt-4o`, { headers: own })).status).toBe(200);
+});
+
+describe("a key with models is shown no other", () => {
+  const KEYS = 'auth: {token: root}\nkeys: [{name: ci, token: ci, models: ["gpt-4o-mini"]}]\n';
+  const CONFIGS = {
+    "of the mock alone": KEYS,
+    "of the one upstream": `${KEYS}chat: {source: proxy}\nllm: {base_url: "${one.url}/v1"}\n`,
+  };
+  for (const [name, text] of Object.entries(CONFIGS)) {
+    test(name, async () => {
+      weir = await launch({ files: { "config.yaml": text } });
+      expect(await list("ci")).toEqual(["gpt-4o-mini"]);
+      expect((await list("root")).length).toBeGreaterThan(1);
+      const headers = { "x-api-key": "ci", "anthropic-version": "2023-06-01" };
+      const page = await (await fetch(`${weir.url}/v1/models`, { headers })).json();
+      const ids = (page as { data: { id: string }[] }).data.map(({ id }) => id);
+      expect(ids).toEqual(["gpt-4o-mini"]);
+      expect((await fetch(`${weir.url}/v1/models/gpt-4o`, { headers })).status).toBe(404);
+    });
+  }
 });
 
 test("where no upstream lists any, that is the answer", async () => {

@@ -75,8 +75,13 @@ export function modelInfo(id: string, allowed: readonly string[]): ModelInfo {
  *
  * @throws {AppError} 400 when `query` asks for what is no page.
  */
-export function modelsPage(allowed: readonly string[], query: Query): ModelsPage {
-  return pageOf((allowed.length > 0 ? allowed : PUBLISHED).map(infoOf), query);
+export function modelsPage(
+  allowed: readonly string[],
+  query: Query,
+  mayAsk: (model: string) => boolean,
+): ModelsPage {
+  const names = allowed.length > 0 ? allowed : PUBLISHED;
+  return pageOf(names.filter(mayAsk).map(infoOf), query);
 }
 
 /**

@@ -12,6 +12,7 @@ import type { Surface } from "../../core/surface.ts";
 import { errorEvent, modelNotFound } from "../../dialects/anthropic_messages/errors.ts";
 import { modelInfo, modelsPage } from "../../dialects/anthropic_messages/models.ts";
 import { plainPath } from "../../lib/plain_path.ts";
+import { allowed } from "../../sources/model_lists.ts";
 import { ANTHROPIC_FIELDS, anthropicDoor, type DoorDeps } from "./door.ts";
 
 /** What the surface needs. */
@@ -30,12 +31,15 @@ export function anthropicModels(deps: AnthropicModelsDeps): Surface {
     name: "v1_models",
     source: upstream?.name ?? "mock",
     takes: "nothing",
-    answer({ head, params }, { requestId }) {
+    answer({ head, params }, exchange) {
+      const { requestId } = exchange;
       const { id } = params;
+      const mayAsk = allowed(exchange);
+      if (id !== undefined && !mayAsk(id)) throw modelNotFound(id);
       const query = queryOf(head.target);
       if (upstream === undefined) {
         const value = id === undefined
-          ? modelsPage(deps.models, new URLSearchParams(query))
+          ? modelsPage(deps.models, new URLSearchParams(query), mayAsk)
           : modelInfo(id, deps.models);
         return {
           kind: "whole",

@@ -19,6 +19,7 @@ import {
 } from "../../dialects/openai/errors.ts";
 import { deletedModel, modelObject, modelsList } from "../../dialects/openai/models.ts";
 import { plainPath } from "../../lib/plain_path.ts";
+import { allowed } from "../../sources/model_lists.ts";
 
 /** What the surface needs. */
 export interface ModelsDeps {
@@ -35,13 +36,17 @@ export interface ModelsDeps {
 /** Makes the surface: the list, or one model where the path names an `id`. */
 export function models(deps: ModelsDeps): Surface {
   const { upstream, stamps } = deps;
-  function valueOf(method: string, id: string | undefined) {
-    if (id === undefined) return modelsList(deps.models);
+  function valueOf(method: string, id: string | undefined, mayAsk: (model: string) => boolean) {
+    if (id === undefined) {
+      const { object, data } = modelsList(deps.models);
+      return { object, data: data.filter(({ id }) => mayAsk(id)) };
+    }
     return method === "DELETE" ? deletedModel(id, deps.models) : modelObject(id, deps.models);
   }
 
-  function own({ head, params }: Inbound, { requestId }: Exchange): Whole {
-    const value = valueOf(head.method, params["id"]);
+  function own({ head, params }: Inbound, exchange: Exchange): Whole {
+    const { requestId } = exchange;
+    const value = valueOf(head.method, params["id"], allowed(exchange));
     return {
       kind: "whole",
       status: 200,
@@ -84,8 +89,11 @@ export function models(deps: ModelsDeps): Surface {
       const verdict = deps.authorize(fields, exchange);
       if (verdict !== "ok") throw keyError(verdict, fields, deps.secrets);
     },
-    answer: (inbound, exchange) =>
-      upstream === undefined ? own(inbound, exchange) : passed(upstream, inbound),
+    answer(inbound, exchange) {
+      const { id } = inbound.params;
+      if (id !== undefined && !allowed(exchange)(id)) throw modelNotListed(id);
+      return upstream === undefined ? own(inbound, exchange) : passed(upstream, inbound);
+    },
     tooLarge: bodyTooLarge,
     refuse: (error, { requestId }) => errorAnswer(error, requestId),
   };

@@ -8,7 +8,7 @@ import {
 
 /** As a request has it. */
 function page(models: readonly string[], query = "") {
-  return modelsPage(models, new URLSearchParams(query));
+  return modelsPage(models, new URLSearchParams(query), () => true);
 }
 
 describe("answeringModel()", () => {
