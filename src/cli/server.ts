@@ -221,6 +221,7 @@ export class Server {
     this.#app = app;
     this.#listener.reload(app);
     this.#page?.reload(app);
+    old.sources.retire();
     if (this.#ops !== undefined) this.#ops.handler = app.operation;
     this.#retired.set(
       old,

@@ -97,6 +97,8 @@ export interface Sources {
   readonly cacheReadings: () => CacheReadings | undefined;
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
+  /** Others have come in their place: what is open goes on, and no upstream is probed any more. */
+  readonly retire: () => void;
   /**
    * Closes connections to upstreams: idle ones now, the others behind their answers. Settles when what
    * was recorded is written.
@@ -367,6 +369,7 @@ export function composeSources(
     upstreamHealth: () => makers.health(),
     cacheReadings: () => cache?.readings(),
     tapeTrouble: () => makers.tapeTrouble,
+    retire: () => makers.retire(),
     close() {
       cache?.close();
       return makers.close();

@@ -185,12 +185,17 @@ export class UpstreamMaker {
     return this.#asked(entry, WEB, new StreamOptions("never"), this.#deps.config.tape.mode);
   }
 
+  /** Asks no upstream by itself any more. */
+  retire(): void {
+    for (const probe of this.#probes) probe.stop();
+  }
+
   /**
    * Closes connections: idle ones now, the others behind their answers. Settles when what was recorded
    * is written.
    */
   async close(): Promise<void> {
-    for (const probe of this.#probes) probe.stop();
+    this.retire();
     for (const transport of this.#transports) transport.close();
     await this.#tapes?.close();
   }
