@@ -46,7 +46,7 @@ async function untilClosing({ port }: Weir): Promise<void> {
 
 describe("the first signal", () => {
   test("ends a weir whose folder is gone, too, with what it kept of usage", async () => {
-    const weir = await mocking({ "auth.token": "t" });
+    const weir = await mocking({ "auth.token": "t", "store.usage": "on" });
     const answer = await fetch(`${weir.url}/v1/chat/completions`, {
       method: "POST",
       headers: { authorization: "Bearer t", "content-type": "application/json" },
