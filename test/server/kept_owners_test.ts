@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import OpenAI from "openai";
 import { postgresPrograms, startPostgres } from "../memory/postgres_server.ts";
+import { chatOnlyUpstream } from "./chat_upstream.ts";
 import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
@@ -207,6 +208,37 @@ describe.each(
     const after = as("bob").chat.completions.list({ after: own["ann"]![0]! }).withResponse();
     expect(await refusal(after, "")).toMatch(/^404/);
   });
+});
+
+test("what weir re-speaks of an upstream is gone on from by its key alone, and no text of it goes up", async () => {
+  const upstream = chatOnlyUpstream();
+  const keys = KEYS.map((key) => ({ ...key, models: [MODEL] }));
+  const weir = await start({
+    keys: JSON.stringify(keys),
+    "llm.base_url": `${upstream.url}/v1`,
+    "llm.retries": 0,
+  });
+  try {
+    const { id } = await clientOf(weir, "ann").responses.create({ model: MODEL, input: "SECRET" });
+    const goOn = (name: string, from: string) =>
+      clientOf(weir, name).responses.create({
+        model: MODEL,
+        input: "more",
+        previous_response_id: from,
+      });
+    const nobodys = id.replace(/^resp_./, (begin) => `resp_${begin.endsWith("0") ? 1 : 0}`);
+    expect(await refusal(goOn("bob", id), id)).toBe(await refusal(goOn("bob", nobodys), nobodys));
+    const countOf = () =>
+      upstream.requests.filter(({ path, body }) =>
+        path === "/v1/chat/completions" && body.includes("SECRET")
+      ).length;
+    expect(countOf()).toBe(1);
+    expect((await goOn("ann", id)).status).toBe("completed");
+    expect(countOf()).toBe(2);
+  } finally {
+    await weir.stop();
+    upstream.stop();
+  }
 });
 
 test("what the mock makes up for an id leaves what another key has kept by it", async () => {
