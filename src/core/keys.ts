@@ -84,6 +84,19 @@ export function isLimited(rules: KeyRules): boolean {
 }
 
 /**
+ * Whose is what is kept for whoever shows `key`, and of whose he sees: "" = of admins and of whoever needs
+ * no key, who see all.
+ */
+export function ownerOf(key: Key | undefined): string {
+  return key === undefined || key.rules.admin ? "" : key.name;
+}
+
+/** Does `asker`, as `ownerOf` gives him, see what is `owner`'s? */
+export function isSeenBy(asker: string, owner: string): boolean {
+  return asker === "" || asker === owner;
+}
+
+/**
  * Why `key` does not open a row; undefined = it does.
  */
 export function keptOut(key: Key, opens: RowOpens): "admin" | "path" | undefined {

@@ -101,6 +101,8 @@ export interface StoredObject {
   readonly model: string;
   /** What it is found by: texts of `markOf`, each in quotes. */
   readonly marks: string;
+  /** Whose it is, as `ownerOf` says. */
+  readonly owner: string;
   /** What it is, for whoever has put it there. */
   readonly data: string;
 }
@@ -117,6 +119,8 @@ export interface FoundObject {
 /** Which objects are listed. */
 export interface ObjectQuery {
   readonly kind: ObjectKind;
+  /** "" = anybody's. */
+  readonly owner: string;
   /** undefined = of any. */
   readonly model: string | undefined;
   /** Those with all of these marks, or with any of them; none = all objects. */

@@ -26,11 +26,13 @@ import { migratePostgres, plainOf, reasonOf, stateOf, within } from "../lib/post
 import {
   addToDays,
   DAY_SUMS,
+  FIRST_OBJECT_COLUMNS,
   keyOf,
   type KeyRow,
   nameTaken,
   noSuchKey,
   OBJECT_COLUMNS,
+  OBJECT_OWNERS,
   objectColumns,
   objectOf,
   type ObjectRow,
@@ -97,7 +99,7 @@ const MIGRATIONS = [
   `,
   `
   CREATE TABLE weir_objects (
-    ${OBJECT_COLUMNS.map(([name, type]) => `${name} ${type} NOT NULL`).join(", ")},
+    ${FIRST_OBJECT_COLUMNS.map(([name, type]) => `${name} ${type} NOT NULL`).join(", ")},
     version bigint NOT NULL DEFAULT 1,
     PRIMARY KEY (kind, id)
   );
@@ -106,6 +108,7 @@ const MIGRATIONS = [
   CREATE TABLE weir_objects_size (bytes bigint NOT NULL);
   INSERT INTO weir_objects_size VALUES (0);
   `,
+  OBJECT_OWNERS,
 ];
 
 /** What it needs. */

@@ -214,11 +214,8 @@ export function usageSumOf({ day, key, model, ...sums }: UsageSumRow): UsageSum 
   };
 }
 
-/**
- * The columns of `weir_objects` in their order. One whose data is "" was removed: it stays as long as it
- * would have stayed, so that what still is on its way to the store does not bring it back.
- */
-export const OBJECT_COLUMNS = [
+/** The columns that `weir_objects` was made with, in their order. */
+export const FIRST_OBJECT_COLUMNS = [
   ["id", "text"],
   ["kind", "text"],
   ["at_ms", "bigint"],
@@ -228,6 +225,18 @@ export const OBJECT_COLUMNS = [
   ["bytes", "bigint"],
   ["data", "text"],
 ] as const;
+
+/** Whose an object is. Those of before are admins'. A list of one owner's has an index of its own. */
+export const OBJECT_OWNERS = `
+  ALTER TABLE weir_objects ADD COLUMN owner text NOT NULL DEFAULT '';
+  CREATE INDEX weir_objects_owner ON weir_objects (kind, owner, at_ms, id);
+  `;
+
+/**
+ * The columns of `weir_objects` in their order. One whose data is "" was removed: it stays as long as it
+ * would have stayed, so that what still is on its way to the store does not bring it back.
+ */
+export const OBJECT_COLUMNS = [...FIRST_OBJECT_COLUMNS, ["owner", "text"]] as const;
 
 type ObjectColumn = typeof OBJECT_COLUMNS[number][0];
 
@@ -252,6 +261,7 @@ export function objectValues(
     marks: object.marks,
     bytes: OBJECT_BYTES + Buffer.byteLength(object.data),
     data: object.data,
+    owner: object.owner ?? "", // a file of a process may be that of an older weir
   };
 }
 
@@ -264,13 +274,14 @@ export interface ObjectRow {
   readonly model: string;
   readonly marks: string;
   readonly data: string;
+  readonly owner: string;
   readonly version: number;
 }
 
 /** What is read of an object. */
 export function objectColumns(toNumber: (column: string) => string): string {
   const number = (column: string) => `${toNumber(column)} AS ${column}`;
-  return `id, kind, ${number("at_ms")}, ${number("done_ms")}, model, marks, data, ${
+  return `id, kind, ${number("at_ms")}, ${number("done_ms")}, model, marks, data, owner, ${
     number("version")
   }`;
 }
@@ -283,7 +294,7 @@ export function objectOf({ at_ms, done_ms, version, kind, ...rest }: ObjectRow):
 
 /** A list of objects, and its parameters. `place` gives the place of one: "$1". */
 export function objectsQuery(
-  { kind, model, marks, needs, nowMs, after, isAscending, limit }: ObjectQuery,
+  { kind, owner, model, marks, needs, nowMs, after, isAscending, limit }: ObjectQuery,
   { position, columns, place }: {
     /** Where the second text begins in the first one; 0 = nowhere. */
     readonly position: "instr" | "strpos";
@@ -300,6 +311,7 @@ export function objectsQuery(
   const [order, sign] = isAscending ? ["ASC", ">"] : ["DESC", "<"];
   const wanted = [
     `kind = ${given(kind)}`,
+    ...(owner === "" ? [] : [`owner = ${given(owner)}`]),
     "data <> ''",
     `done_ms <= ${given(Math.floor(nowMs))}`,
     ...(model === undefined ? [] : [`model = ${given(storable(model))}`]),

@@ -28,11 +28,13 @@ import { BUSY_WAIT_MS, hasVanished, isBusy, openPatiently, patiently } from "../
 import {
   addToDays,
   DAY_SUMS,
+  FIRST_OBJECT_COLUMNS,
   keyOf,
   type KeyRow,
   nameTaken,
   noSuchKey,
   OBJECT_COLUMNS,
+  OBJECT_OWNERS,
   objectColumns,
   objectOf,
   type ObjectRow,
@@ -94,8 +96,9 @@ const MIGRATIONS = [
   CREATE TABLE weir_objects (
     seq INTEGER PRIMARY KEY,
     ${
-    OBJECT_COLUMNS.map(([name, type]) => `${name} ${type === "text" ? "TEXT" : "INTEGER"} NOT NULL`)
-      .join(", ")
+    FIRST_OBJECT_COLUMNS.map(([name, type]) =>
+      `${name} ${type === "text" ? "TEXT" : "INTEGER"} NOT NULL`
+    ).join(", ")
   },
     version INTEGER NOT NULL DEFAULT 1
   ) STRICT;
@@ -103,6 +106,7 @@ const MIGRATIONS = [
   CREATE INDEX weir_objects_at ON weir_objects (kind, at_ms, id);
   CREATE INDEX weir_objects_age ON weir_objects (at_ms);
   `,
+  OBJECT_OWNERS,
 ];
 
 /** Knows the version of the tables, and how often keys have changed. */

@@ -19,6 +19,7 @@ import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import type { Stamped, StampTexts } from "../core/frames.ts";
 import { type Gathered, Gathering } from "../core/gathering.ts";
+import { ownerOf } from "../core/keys.ts";
 import type { Keeper } from "../core/keeping.ts";
 import { type AnswerStamps, stampTexts } from "../core/stamp.ts";
 import type { Manner } from "../core/surface.ts";
@@ -64,6 +65,7 @@ export interface ToldAnswer extends
     | "said"
     | "cancelledMs"
     | "bytes"
+    | "owner"
   > {}
 
 const NOTHING_YET: Script = { name: "nothing yet", steps: [] };
@@ -76,6 +78,8 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   readonly name: string;
   /** The request's body. */
   text = "";
+  /** Whose it is, as `ownerOf` says. */
+  owner = "";
   /**
    * When its request began, on the wheel's clock. Whoever writes the answer counts from there as
    * well: what has been sent as completed is completed here.
@@ -126,6 +130,7 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   /** Of the driver: asks the source. */
   answer(ask: Ask, call: Call): Answer | Promise<Answer> {
     this.startMs = call.startMs;
+    this.owner = ownerOf(call.key);
     const answer = this.#onWay!.source.answer(ask, call);
     return answer instanceof Promise
       ? answer.then((settled) => this.#take(settled, call))

@@ -19,6 +19,7 @@ import {
 } from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
 import type { Keeper } from "../core/keeping.ts";
+import { ownerOf } from "../core/keys.ts";
 import type { AnswerStamps } from "../core/stamp.ts";
 import type {
   Asking,
@@ -120,12 +121,12 @@ export interface Past<Request> {
   /** False: `body` names nothing of it. Only asked where answers may be relays. */
   mayName(body: Uint8Array<ArrayBuffer>): boolean;
   /**
-   * What `request` asks, with what it goes on from: no longer the client's bytes are asked then. The
+   * What `request` asks, with what `owner` (as `ownerOf` says) sees of what it goes on from: no longer the client's bytes are asked then. The
    * promise gives undefined where that may be an upstream's; undefined = it goes on from nothing.
    *
    * @throws {AppError} when there is no such thing (the promise rejects).
    */
-  resolve(request: Request): Promise<Request | undefined> | undefined;
+  resolve(request: Request, owner: string): Promise<Request | undefined> | undefined;
   /** @throws {AppError} when `request`, which was not resolved, goes on from something. */
   checkNone(request: Request): void;
 }
@@ -154,7 +155,9 @@ export function modelSurface<Request extends Turn>(
   function asked(inbound: Inbound, exchange: Exchange): Asking | Promise<Asking> {
     const { past, isRelaying } = options;
     const request = past === undefined ? undefined : room.named(past, inbound);
-    const resolved = request === undefined ? undefined : past?.resolve(request);
+    const resolved = request === undefined
+      ? undefined
+      : past?.resolve(request, ownerOf(exchange.key));
     if (resolved !== undefined) {
       return resolved.then((request) => new ModelAsk(room, inbound, exchange, request));
     }

@@ -269,6 +269,7 @@ describe("objects that are too many", () => {
     const left = async () =>
       (await store.objects({
         kind: "completion",
+        owner: "",
         model: undefined,
         marks: [],
         needs: "all",

@@ -6,7 +6,7 @@ import { openSqliteMemory } from "../../src/memory/sqlite.ts";
 import { openSqliteStore } from "../../src/store/sqlite.ts";
 import { makeFolder, removeFolder } from "../memory/stores.ts";
 import { said, storeOptions } from "../memory/tests.ts";
-import { NOW_MS, stored, storeTests, used } from "./tests.ts";
+import { kept, NOW_MS, stored, storeTests, used } from "./tests.ts";
 
 const clock = () => performance.now();
 
@@ -101,6 +101,24 @@ describe("the store in an SQLite file", () => {
       other.run("COMMIT");
       await kept;
       other.close();
+      await store.close();
+    }));
+
+  test("objects of before they had owners are nobody's but admins'", () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "weir.db");
+      const before = open(path);
+      await before.addObjects([kept("old", { owner: "ann" })]);
+      await before.close();
+      const database = new Database(path);
+      database.run("DROP INDEX weir_objects_owner");
+      database.run("ALTER TABLE weir_objects DROP COLUMN owner");
+      database.run("UPDATE weir_store SET value = 2 WHERE name = 'version'");
+      database.close();
+      const store = open(path);
+      expect((await store.object("completion", "old"))?.object).toEqual(kept("old"));
+      await store.addObjects([kept("new", { owner: "ann" })]);
+      expect((await store.object("completion", "new"))?.object.owner).toBe("ann");
       await store.close();
     }));
 

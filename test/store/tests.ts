@@ -71,6 +71,7 @@ export function kept(id: string, more: Partial<StoredObject> = {}): StoredObject
     doneMs: NOW_MS,
     model: "gpt-4o",
     marks: "",
+    owner: "",
     data: id.padEnd(100, "-"),
     ...more,
   };
@@ -78,6 +79,7 @@ export function kept(id: string, more: Partial<StoredObject> = {}): StoredObject
 
 const LIST: ObjectQuery = {
   kind: "completion",
+  owner: "",
   model: undefined,
   marks: [],
   needs: "all",
@@ -417,6 +419,30 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
         .toBe("o0 o1 o3 o4 o6 o7");
       expect(await ids({ marks: [markOf("none")] })).toBe("");
       expect(await ids({ nowMs: NOW_MS + 99, limit: 1 })).toBe("late");
+    });
+
+    test("a list of one owner's objects has no others, in pages, and what is changed stays his", async () => {
+      const open = await place();
+      const store = open();
+      await store.addObjects(
+        Array.from(
+          { length: 9 },
+          (_, i) => kept(`o${i}`, { atMs: NOW_MS + i, owner: ["", "ann", "bob"][i % 3]! }),
+        ),
+      );
+      const { object, version } = (await store.object("completion", "o4"))!;
+      expect(object.owner).toBe("ann");
+      expect(await store.changeObject({ ...object, data: "{}" }, version)).toBe(true);
+      const ids = async (query: Partial<ObjectQuery>) =>
+        (await store.objects({ ...LIST, nowMs: NOW_MS + 9, ...query })).map(({ id }) => id).join(
+          " ",
+        );
+      const after = { id: "o1", atMs: NOW_MS + 1 };
+      expect(await ids({ owner: "ann" })).toBe("o1 o4 o7");
+      expect(await ids({ owner: "ann", after, limit: 1 })).toBe("o4");
+      expect(await ids({ owner: "bob", isAscending: false, limit: 2 })).toBe("o8 o5");
+      expect(await ids({ owner: "eve" })).toBe("");
+      expect(await ids({})).toBe("o0 o1 o2 o3 o4 o5 o6 o7 o8");
     });
 
     test("the oldest objects go: those that are too old, and those that there is no room for", async () => {

@@ -5,6 +5,7 @@
  */
 
 import type { AppError } from "../../core/errors.ts";
+import { isSeenBy } from "../../core/keys.ts";
 import { type Stamps, workerDigits, workerOfDigits } from "../../core/stamp.ts";
 import { markOf } from "../../core/store.ts";
 import type { Surface } from "../../core/surface.ts";
@@ -36,6 +37,8 @@ export interface Conversation {
   readonly createdS: number;
   readonly metadata: unknown;
   readonly items: readonly KeptItem[];
+  /** Whose it is, as `ownerOf` says. */
+  readonly owner: string;
   /** True: nobody has made it, and nothing is kept of it. */
   readonly isMadeUp?: true;
 }
@@ -78,6 +81,7 @@ export class Conversations {
       name: "v1_conversation",
       workerOf,
       keep: deps.keep,
+      ownerOf: ({ owner }) => owner,
       unknown: conversationUnknown,
       madeUp: deps.makesUp ? (id, answer) => answer(sampleOf(id)) : undefined,
     });
@@ -92,21 +96,22 @@ export class Conversations {
     this.#found = rows.internal({
       name: "v1_conversation_items_found",
       hasBody: false,
-      answer: async ({ body }) => told(await this.#find(new Set(body as readonly string[]))),
+      answer: async ({ body, owner }) =>
+        told(await this.#find(new Set(body as readonly string[]), owner)),
     });
     this.surfaces = {
       create: rows.surface({
         name: "v1_conversations",
         hasBody: true,
-        answer: ({ body }) => this.#create(body as JsonObject),
+        answer: ({ body, owner }) => this.#create(body as JsonObject, owner),
       }),
       get: rows.surface(row("", (conversation) => told(objectOf(conversation)))),
       update: rows.surface(row("_update", async (conversation, { body }) => {
         const metadata = newMetadata(body, this.#deps.validate);
         return told(objectOf(await this.#change(conversation, () => ({ metadata }))));
       }, true)),
-      remove: rows.surface(row("_delete", async ({ id }) => {
-        await deps.keep.delete(id);
+      remove: rows.surface(row("_delete", async ({ id, isMadeUp }) => {
+        if (!isMadeUp) await deps.keep.delete(id);
         return told({ id, object: "conversation.deleted", deleted: true });
       })),
       addItems: rows.surface(row("_items_create", async (conversation, { body, query }) => {
@@ -146,39 +151,45 @@ export class Conversations {
     };
   }
 
-  /** The items of conversation `id`, wherever it is; undefined = there is no such one. */
-  async itemsOf(id: string): Promise<readonly KeptItem[] | undefined> {
-    const items = await this.#deps.rows.tell(this.#items, operation(id, null));
+  /** The items of conversation `id`, wherever it is; undefined = `owner` sees no such one. */
+  async itemsOf(id: string, owner: string): Promise<readonly KeptItem[] | undefined> {
+    const items = await this.#deps.rows.tell(this.#items, operation(id, null, owner));
     return items !== undefined && "json" in items ? JSON.parse(items.json) : undefined;
   }
 
-  /** Those of the items `ids` that are in any conversation of any worker. */
-  async itemsNamed(ids: readonly string[]): Promise<readonly KeptItem[]> {
-    const found = await this.#deps.rows.askAll(this.#found, operation("", ids));
+  /** Those of the items `ids` that are in any conversation of any worker that `owner` sees. */
+  async itemsNamed(ids: readonly string[], owner: string): Promise<readonly KeptItem[]> {
+    const found = await this.#deps.rows.askAll(this.#found, operation("", ids, owner));
     return found.flatMap((told) => "json" in told ? JSON.parse(told.json) as KeptItem[] : []);
   }
 
-  async #find(ids: ReadonlySet<string>): Promise<readonly KeptItem[]> {
+  async #find(ids: ReadonlySet<string>, asker: string): Promise<readonly KeptItem[]> {
     const { keep } = this.#deps;
     const found = new Map<string, KeptItem>();
     const stored = await keep.stored?.list({
       ...EVERY,
+      owner: asker,
       marks: [...ids].slice(0, NAMED_MAX).map(markOfItem),
       limit: NAMED_MAX,
     });
-    for (const { items } of [...stored ?? [], ...keep.all()]) {
+    for (const { items, owner } of [...stored ?? [], ...keep.all()]) {
+      if (!isSeenBy(asker, owner)) continue;
       for (const item of items) if (ids.has(item.id)) found.set(item.id, item);
     }
     return [...found.values()];
   }
 
-  /** Adds `items` to conversation `id`, wherever it is. @throws {AppError} when its store is away. */
-  async append(id: string, items: readonly JsonObject[]): Promise<void> {
+  /**
+   * Adds `items` to conversation `id`, wherever it is, if `owner` sees it.
+   *
+   * @throws {AppError} when its store is away.
+   */
+  async append(id: string, items: readonly JsonObject[], owner: string): Promise<void> {
     const kept = items.map((item) => this.#kept(item));
-    await this.#deps.rows.tell(this.#appended, operation(id, kept));
+    await this.#deps.rows.tell(this.#appended, operation(id, kept, owner));
   }
 
-  async #create({ metadata, items }: JsonObject): Promise<Told> {
+  async #create({ metadata, items }: JsonObject, owner: string): Promise<Told> {
     if (metadata !== undefined && metadata !== null) checkMetadataOf(metadata, this.#deps.validate);
     const { stamps, keep } = this.#deps;
     const conversation: Conversation = {
@@ -186,6 +197,7 @@ export class Conversations {
       createdS: stamps.createdS,
       metadata: metadata ?? {},
       items: items === undefined || items === null ? [] : this.#itemsOf(items),
+      owner,
     };
     await keep.set(conversation.id, conversation);
     return told(objectOf(conversation));
@@ -231,15 +243,16 @@ export function weightOf({ items }: Conversation): number {
 /** Conversations as the store has them. `wallMs`: milliseconds since 1970. */
 export function conversationPacking(wallMs: () => number): Packing<Conversation> {
   return {
-    pack: (conversation) => ({
+    pack: ({ owner, ...conversation }) => ({
       id: conversation.id,
       atMs: wallMs(), // whoever talks on keeps it young
       doneMs: 0,
       model: "",
       marks: conversation.items.map(({ id }) => markOfItem(id)).join(""),
+      owner,
       data: JSON.stringify(conversation),
     }),
-    unpack: ({ data }) => JSON.parse(data) as Conversation,
+    unpack: ({ data, owner }) => ({ ...JSON.parse(data) as Conversation, owner }),
   };
 }
 
@@ -271,6 +284,7 @@ function sampleOf(id: string): Conversation {
     createdS: SAMPLE_CREATED_S,
     metadata: {},
     items: [sampleItem(`msg_${sampleDigits(id, 48)}`)],
+    owner: "",
     isMadeUp: true,
   };
 }
@@ -280,8 +294,8 @@ function workerOf(id: string): number {
   return id.startsWith("conv_") ? workerOfDigits(id.slice(-4)) : NaN;
 }
 
-function operation(id: string, body: unknown): Operation {
-  return { params: { id }, query: "", body };
+function operation(id: string, body: unknown, owner: string): Operation {
+  return { params: { id }, query: "", body, owner };
 }
 
 function objectOf({ id, createdS, metadata }: Conversation) {

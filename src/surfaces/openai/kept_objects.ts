@@ -11,6 +11,7 @@ import { AppError, asAppError, type ErrorCode, ERRORS } from "../../core/errors.
 import { parseJsonBody } from "../../core/json_body.ts";
 import type { Authorize } from "../../core/exchange.ts";
 import { layFrames } from "../../core/frames.ts";
+import { isSeenBy, ownerOf } from "../../core/keys.ts";
 import type { PeerQuestion, Peers } from "../../core/peers.ts";
 import { sseFields } from "../../core/sse_headers.ts";
 import type { Stamps } from "../../core/stamp.ts";
@@ -37,6 +38,10 @@ export interface Operation {
   readonly query: string;
   /** What the body says; null = there is none. */
   readonly body: unknown;
+  /** Who asks, as `ownerOf` says: to him nothing is there but what he sees. */
+  readonly owner: string;
+  /** True: the object is made up, and what may be kept by its id is another's. */
+  readonly isMadeUp?: true;
 }
 
 /** Events, and when each is due, in milliseconds from now. */
@@ -82,6 +87,8 @@ export interface KeptKind<Kept> {
     get(id: string): Kept | undefined;
     readonly stored?: Pick<StoredKeep<Kept>, "find">;
   };
+  /** Whose it is, as `ownerOf` says. */
+  readonly ownerOf: (kept: Kept) => string;
   readonly unknown: (id: string) => AppError;
   /** Has `answer` tell of an object `id` that nobody has made; absent = it is unknown. */
   readonly madeUp?: ((id: string, answer: TellsOf<Kept>) => Promise<Told> | Told) | undefined;
@@ -91,8 +98,11 @@ export interface KeptKind<Kept> {
 type TellsOf<Kept> = (kept: Kept) => Promise<Told> | Told;
 
 /** Makes rows for objects of `kind`, which a path names by their `id`. */
-export function keptRows<Kept>({ name, workerOf, keep, unknown, madeUp }: KeptKind<Kept>) {
+export function keptRows<Kept>(kind: KeptKind<Kept>) {
+  const { name, workerOf, keep, unknown, madeUp } = kind;
   const { stored } = keep;
+  const isSeen = (kept: Kept | undefined, { owner }: Operation): kept is Kept =>
+    kept !== undefined && isSeenBy(owner, kind.ownerOf(kept));
   return (
     suffix: string,
     answer: (kept: Kept, asked: Operation) => Told | Promise<Told>,
@@ -103,16 +113,17 @@ export function keptRows<Kept>({ name, workerOf, keep, unknown, madeUp }: KeptKi
     workerOf: ({ id }) => workerOf(id!),
     answer: (asked) => {
       const kept = keep.get(asked.params["id"]!);
-      return kept === undefined ? undefined : answer(kept, asked);
+      return isSeen(kept, asked) ? answer(kept, asked) : undefined;
     },
     ...(stored === undefined ? {} : {
       stored: async (asked) => {
         const kept = await stored.find(asked.params["id"]!);
-        return kept === undefined ? undefined : await answer(kept, asked);
+        return isSeen(kept, asked) ? await answer(kept, asked) : undefined;
       },
     }),
     ...(madeUp === undefined ? {} : {
-      madeUp: (asked) => madeUp(asked.params["id"]!, (kept) => answer(kept, asked)),
+      madeUp: (asked) =>
+        madeUp(asked.params["id"]!, (kept) => answer(kept, { ...asked, isMadeUp: true })),
     }),
     missing: ({ id }) => unknown(id!),
   });
@@ -170,7 +181,7 @@ export class KeptRows {
           answerer(namedModel(inbound.bytes), path) === "upstream";
         const told = row.workerOf === undefined && isPassed
           ? undefined
-          : await this.#found(row, inbound);
+          : await this.#found(row, inbound, ownerOf(exchange.key));
         if (told !== undefined) return this.#output(told, exchange.requestId);
         if (isPassed) return await passed.answer(inbound, exchange);
         throw row.missing?.(inbound.params) ?? objectUnknown("Object", "");
@@ -221,9 +232,13 @@ export class KeptRows {
     return row;
   }
 
-  #found(row: KeptRow, { head, params, text }: Inbound): Promise<Told | undefined> {
+  #found(
+    row: KeptRow,
+    { head, params, text }: Inbound,
+    owner: string,
+  ): Promise<Told | undefined> {
     const query = head.target.split("?", 2)[1] ?? "";
-    return this.tell(row, { params, query, body: row.hasBody ? bodyOf(text) : null });
+    return this.tell(row, { params, query, body: row.hasBody ? bodyOf(text) : null, owner });
   }
 
   #output(told: Told, requestId: string): Output {

@@ -31,6 +31,7 @@ import {
   keptRows,
   listOf,
   objectUnknown,
+  type Operation,
   pageOf,
   pagingOf,
   queryOf,
@@ -99,6 +100,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       name: "v1_response",
       workerOf,
       keep,
+      ownerOf: ({ owner }) => owner,
       unknown: (id) => objectUnknown("Response", id),
       madeUp: deps.madeUpReply === undefined ? undefined : async (id, answer) => {
         const sample = this.#sampleOf(id, deps.madeUpReply!);
@@ -108,8 +110,8 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
     this.surfaces = {
       get: rows.surface(row("_get", (kept, { query }) => this.#get(kept, query))),
-      remove: rows.surface(row("_delete", async (_kept, { params: { id } }) => {
-        await keep.delete(id!);
+      remove: rows.surface(row("_delete", async (_kept, { params: { id }, isMadeUp }) => {
+        if (!isMadeUp) await keep.delete(id!);
         return told({ id, object: "response", deleted: true });
       })),
       cancel: rows.surface(row("_cancel", async (kept) => {
@@ -122,28 +124,30 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
         };
         return this.#object(await keep.change(idOf(kept), edit) ?? edit(kept));
       }, true)),
-      inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
+      inputItems: rows.surface(row("_input_items", async (kept, { query, owner }) => {
         checkIncluded(query, deps.validate);
         const paging = pagingOf(query, "desc", deps.validate);
         const { previousId } = this.#requestOf(kept);
-        const past = previousId === undefined ? [] : await this.#chain(previousId, idOf(kept));
+        const past = previousId === undefined
+          ? []
+          : await this.#chain(previousId, owner, idOf(kept));
         return told(listOf(pageOf([...past, ...this.#inputOf(kept)], paging)));
       })),
       inputTokens: rows.surface({
         name: "v1_response_input_tokens",
         hasBody: true,
-        answer: async ({ body }) => {
-          const input_tokens = deps.countPrompt(await this.#counted(body as JsonObject));
+        answer: async (asked) => {
+          const input_tokens = deps.countPrompt(await this.#counted(asked));
           return told({ object: "response.input_tokens", input_tokens });
         },
       }),
       compact: rows.surface({
         name: "v1_response_compact",
         hasBody: true,
-        answer: async ({ body }) => {
-          const { model } = body as JsonObject;
+        answer: async (asked) => {
+          const { model } = asked.body as JsonObject;
           if (!deps.isMocked(typeof model === "string" ? model : "")) throw notCompacted();
-          return this.#compacted(await this.#counted(body as JsonObject));
+          return this.#compacted(await this.#counted(asked));
         },
       }),
     };
@@ -174,7 +178,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     const appended = conversations.append(request.conversationId, [
       ...this.#inputOf(kept),
       ...this.#outputOf(kept),
-    ]);
+    ], kept.owner);
     return written === undefined ? appended : Promise.all([written, appended]).then(() => {});
   }
 
@@ -187,11 +191,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return NAMES.some((name) => bytes.includes(name));
   }
 
-  resolve(request: ResponsesRequest): Promise<ResponsesRequest | undefined> | undefined {
+  resolve(
+    request: ResponsesRequest,
+    owner: string,
+  ): Promise<ResponsesRequest | undefined> | undefined {
     const { previousId, conversationId, references } = request;
     return previousId === undefined && conversationId === undefined && references.length === 0
       ? undefined
-      : this.#resolved(request);
+      : this.#resolved(request, owner);
   }
 
   checkNone(request: ResponsesRequest): void {
@@ -207,10 +214,13 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     if (promptId !== undefined && this.#deps.isRelaying) throw promptUnknown(promptId);
   }
 
-  async #resolved(request: ResponsesRequest): Promise<ResponsesRequest | undefined> {
+  async #resolved(
+    request: ResponsesRequest,
+    owner: string,
+  ): Promise<ResponsesRequest | undefined> {
     const { isRelaying } = this.#deps;
     try {
-      const resolved = await this.#withPast(request);
+      const resolved = await this.#withPast(request, owner);
       this.#checkPrompt(resolved);
       return resolved;
     } catch (error) {
@@ -221,16 +231,16 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     }
   }
 
-  /** `request`, behind what was said before. Instructions of before are no part of it. */
-  async #withPast(request: ResponsesRequest): Promise<ResponsesRequest> {
+  /** `request`, behind what `owner` sees of before. Instructions of before are no part of it. */
+  async #withPast(request: ResponsesRequest, owner: string): Promise<ResponsesRequest> {
     const { previousId, conversationId, references, asked } = request;
     const past = previousId !== undefined
-      ? await this.#chain(previousId)
+      ? await this.#chain(previousId, owner)
       : conversationId !== undefined
-      ? await this.#talk(conversationId)
+      ? await this.#talk(conversationId, owner)
       : [];
     if (past.length === 0 && references.length === 0) return request;
-    const found = await this.#named(references, past);
+    const found = await this.#named(references, past, owner);
     const items = withReferenced(request.items, found);
     const talk = [...past, ...items];
     const fault = this.#deps.validate === "live" ? checkTalk(talk) : undefined;
@@ -243,13 +253,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /**
-   * The items `ids`, of `past` or of whatever else is kept.
+   * The items `ids`, of `past` or of whatever else is kept and `owner` sees.
    *
    * @throws {AppError} 404 when there is no such one, unless the mock is to be lenient.
    */
   async #named(
     ids: readonly string[],
     past: readonly KeptItem[],
+    owner: string,
   ): Promise<ReadonlyMap<string, KeptItem>> {
     const { conversations, validate, isRelaying } = this.#deps;
     const missing = new Set(ids);
@@ -260,23 +271,23 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     take(past);
     const responses = new Set([...missing].map(responseIdOf).filter((id) => id !== undefined));
     if (responses.size > CHAIN_MAX) throw tooManyNamed();
-    for (const id of responses) take((await this.#linked(id))?.items ?? []);
-    if (missing.size > 0) take(await conversations.itemsNamed([...missing]));
+    for (const id of responses) take((await this.#linked(id, owner))?.items ?? []);
+    if (missing.size > 0) take(await conversations.itemsNamed([...missing], owner));
     const [unknown] = missing;
     const isStrict = validate === "live" || isRelaying;
     if (unknown !== undefined && isStrict) throw itemUnknown(unknown);
     return found;
   }
 
-  /** What response `id` has added, wherever it is; undefined = there is no such one. */
-  async #linked(id: string): Promise<Link | undefined> {
-    const asked = { params: { id }, query: "", body: null };
+  /** What response `id` has added, wherever it is; undefined = `owner` sees no such one. */
+  async #linked(id: string, owner: string): Promise<Link | undefined> {
+    const asked = { params: { id }, query: "", body: null, owner };
     const found = await this.#deps.rows.tell(this.#link, asked);
     return found !== undefined && "json" in found ? JSON.parse(found.json) as Link : undefined;
   }
 
-  async #talk(id: string): Promise<readonly KeptItem[]> {
-    const items = await this.#deps.conversations.itemsOf(id);
+  async #talk(id: string, owner: string): Promise<readonly KeptItem[]> {
+    const items = await this.#deps.conversations.itemsOf(id, owner);
     if (items === undefined) throw conversationUnknown(id);
     return items;
   }
@@ -285,10 +296,14 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
    * All that was said up to response `last`, input and output. `asked` is the one that the client
    * has named: it knows no other.
    */
-  async #chain(last: string, asked = last): Promise<readonly KeptItem[]> {
+  async #chain(
+    last: string,
+    owner: string,
+    asked = last,
+  ): Promise<readonly KeptItem[]> {
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
-      const found: Link | undefined = await this.#linked(id);
+      const found: Link | undefined = await this.#linked(id, owner);
       if (found === undefined) throw id === asked ? previousUnknown(id) : this.#previousLost(asked);
       const { items, previousId, status } = found;
       if (status !== "done") throw previousRunning(id);
@@ -441,12 +456,12 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
   }
 
   /** A body of `input_tokens` or `compact`, read as a request. */
-  async #counted(body: JsonObject): Promise<ResponsesRequest> {
+  async #counted({ body, owner }: Operation): Promise<ResponsesRequest> {
     const { validate, model, models } = this.#deps;
-    const request = parseResponsesRequest(body, validate, model);
+    const request = parseResponsesRequest(body as JsonObject, validate, model);
     const isKnown = models.length === 0 || request.isDefaultModel || models.includes(request.model);
     if (!isKnown) throw requestedUnknown(request.model);
-    return await this.#withPast(request);
+    return await this.#withPast(request, owner);
   }
 
   #compacted(request: ResponsesRequest): Told {
@@ -510,10 +525,11 @@ export function responsePacking(answers: AnswerPacking): Packing<ToldAnswer> {
         doneMs: packed.startMs + packed.totalMs,
         model: "",
         marks: "",
+        owner: kept.owner,
         data: JSON.stringify(packed),
       };
     },
-    unpack: ({ data }) => answers.unpack(JSON.parse(data) as PackedAnswer),
+    unpack: ({ data, owner }) => answers.unpack(JSON.parse(data) as PackedAnswer, owner),
   };
 }
 

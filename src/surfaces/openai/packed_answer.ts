@@ -23,7 +23,7 @@ export interface PackedAnswer
 export interface AnswerPacking {
   /** undefined = not all of it is known. */
   pack(answer: ToldAnswer): PackedAnswer | undefined;
-  unpack(packed: PackedAnswer): ToldAnswer;
+  unpack(packed: PackedAnswer, owner: string): ToldAnswer;
 }
 
 /** Packs by the clocks of this process. */
@@ -47,9 +47,10 @@ export function answerPacking(
         ...(cancelledMs === undefined ? {} : { cancelledMs: onWall(cancelledMs) }),
       };
     },
-    unpack({ startMs, cancelledMs, script, choices, stamps, ...rest }) {
+    unpack({ startMs, cancelledMs, script, choices, stamps, ...rest }, owner) {
       return {
         ...rest,
+        owner,
         // The clock of another node may be ahead: nothing begins later than now.
         startMs: Math.min(onWheel(startMs), wheel.nowMs),
         stamps: stamps!,

@@ -70,6 +70,7 @@ export function sampleAnswer(
     said: { choices: said.choices, usage },
     cancelledMs: undefined,
     bytes: 0,
+    owner: "",
   };
 }
 

@@ -5,6 +5,7 @@
  */
 
 import type { Usage } from "../../core/answer.ts";
+import { isSeenBy } from "../../core/keys.ts";
 import { workerOfChatId } from "../../core/stamp.ts";
 import { markOf } from "../../core/store.ts";
 import type { Surface } from "../../core/surface.ts";
@@ -22,6 +23,7 @@ import {
   keptRows,
   listOf,
   objectUnknown,
+  type Operation,
   pageOf,
   type Paging,
   pagingOf,
@@ -100,6 +102,7 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
         get: (id) => whole(keep.get(id)),
         ...(keep.stored && { stored: { find: async (id) => whole(await keep.stored!.find(id)) } }),
       },
+      ownerOf: ({ answer }) => answer.owner,
       unknown: (id) => objectUnknown("Chat completion", id),
       madeUp: deps.madeUpReply === undefined
         ? undefined
@@ -109,23 +112,24 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     this.#places = rows.internal({
       name: "v1_stored_completions_places",
       hasBody: false,
-      answer: ({ query }) => told(this.#placesOf(query)),
+      answer: (asked) => told(this.#placesOf(asked)),
     });
     this.surfaces = {
       list: rows.surface({
         name: "v1_stored_completions",
         hasBody: false,
-        answer: ({ query }) => this.#list(query),
+        answer: (asked) => this.#list(asked),
       }),
       get: rows.surface(this.#one),
-      update: rows.surface(row("_update", async (stored, { body }) => {
+      update: rows.surface(row("_update", async (stored, { body, isMadeUp }) => {
         const given = newMetadata(body, deps.validate);
         const metadata = isObject(given) ? given : {};
         const edit = (one: StoredCompletion) => ({ ...one, metadata });
-        return told(this.#objectOf(await keep.change(stored.id, edit) ?? edit(stored)));
+        const changed = isMadeUp ? undefined : await keep.change(stored.id, edit);
+        return told(this.#objectOf(changed ?? edit(stored)));
       }, true)),
-      remove: rows.surface(row("_delete", async ({ id }) => {
-        await keep.delete(id);
+      remove: rows.surface(row("_delete", async ({ id }, { isMadeUp }) => {
+        if (!isMadeUp) await keep.delete(id);
         return told({ object: "chat.completion.deleted", id, deleted: true });
       })),
       messages: rows.surface(row("_messages", ({ id, answer }, { query }) => {
@@ -186,10 +190,11 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     return { ...JSON.parse(labelled.whole(said, answer.stamps!)), id, metadata };
   }
 
-  /** Those of this worker that fit. */
-  #placesOf(query: string): readonly Place[] {
+  /** Those of this worker that fit, and are seen by whoever asks. */
+  #placesOf({ query, owner }: Operation): readonly Place[] {
     const { model, pairs } = filterOf(query);
     const fits = (stored: StoredCompletion) =>
+      isSeenBy(owner, stored.answer.owner) &&
       (model === undefined || stored.model === model) &&
       pairs.every(([key, value]) => stored.metadata[key] === value);
     const places: Place[] = [];
@@ -201,18 +206,19 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
   }
 
   /** Of all workers, in one order; each object is asked for where it is. */
-  async #list(query: string): Promise<Told> {
+  async #list({ query, owner }: Operation): Promise<Told> {
     const { rows, validate } = this.#deps;
     const paging = pagingOf(query, "asc", validate);
     const { stored } = this.#deps.keep;
-    if (stored !== undefined) return await this.#listStored(query, paging, stored);
-    const gathered = await rows.askAll(this.#places, { params: {}, query, body: null });
+    const asked = { params: {}, query, body: null, owner };
+    if (stored !== undefined) return await this.#listStored(asked, paging, stored);
+    const gathered = await rows.askAll(this.#places, asked);
     const places = gathered.flatMap((one) => "json" in one ? JSON.parse(one.json) as Place[] : []);
-    if (places.length === 0 && validate === "live") await this.#checkAny();
+    if (places.length === 0 && validate === "live") await this.#checkAny(owner);
     places.sort((a, b) => a.atMs - b.atMs || (a.id < b.id ? -1 : 1));
     const { data, has_more } = pageOf(places, paging);
     const objects = await Promise.all(
-      data.map(({ id }) => rows.ask(this.#one, { params: { id }, query: "", body: null })),
+      data.map(({ id }) => rows.ask(this.#one, { params: { id }, query: "", body: null, owner })),
     );
     // What was deleted meanwhile is left out.
     const found = objects.flatMap((one) =>
@@ -223,14 +229,16 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
 
   /** A list of the store, which has all that was said to its end. */
   async #listStored(
-    query: string,
+    { query, owner }: Operation,
     { limit, isAscending, after, level }: Paging,
     stored: StoredKeep<StoredCompletion>,
   ): Promise<Told> {
-    const last = after === undefined ? undefined : await stored.find(after);
+    const named = after === undefined ? undefined : await stored.find(after);
+    const last = named && isSeenBy(owner, named.answer.owner) ? named : undefined;
     if (after !== undefined && last === undefined && level === "live") throw placeUnknown(after);
     const { model, pairs } = filterOf(query);
     const asked = {
+      owner,
       model,
       marks: pairs.map(([key, value]) => markOf("pair", key, value)),
       needs: "all",
@@ -253,8 +261,9 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
    *
    * @throws {AppError} 405.
    */
-  async #checkAny(): Promise<void> {
-    const all = await this.#deps.rows.askAll(this.#places, { params: {}, query: "", body: null });
+  async #checkAny(owner: string): Promise<void> {
+    const asked = { params: {}, query: "", body: null, owner };
+    const all = await this.#deps.rows.askAll(this.#places, asked);
     if (all.every((one) => "json" in one && one.json === "[]")) throw onlyPost();
   }
 }
@@ -282,14 +291,15 @@ export function completionPacking(answers: AnswerPacking): Packing<StoredComplet
         model: rest.model,
         marks: Object.entries(rest.metadata)
           .map(([key, value]) => markOf("pair", key, String(value))).join(""),
+        owner: answer.owner,
         data: JSON.stringify({ ...rest, answer: packed }),
       };
     },
-    unpack({ data }) {
+    unpack({ data, owner }) {
       const { answer, ...rest } = JSON.parse(data) as
         & Omit<StoredCompletion, "answer">
         & { readonly answer: PackedAnswer };
-      return { ...rest, answer: answers.unpack(answer) };
+      return { ...rest, answer: answers.unpack(answer, owner) };
     },
   };
 }

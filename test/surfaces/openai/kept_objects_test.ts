@@ -54,7 +54,7 @@ function crew(numbers: readonly number[], answer: (worker: number) => KeptRow["a
   return { workers, asked };
 }
 
-const question = (id: string): Operation => ({ params: { id }, query: "", body: null });
+const question = (id: string): Operation => ({ params: { id }, query: "", body: null, owner: "" });
 
 describe("KeptRows", () => {
   /** Worker N has "N-x". */
