@@ -510,12 +510,42 @@ describe("a second one is asked while the first is silent", () => {
     expect([told(answer), asked()]).toEqual([["two", "3"], [2, 1]]);
   });
 
-  each("a refusal that others would give as well is the answer, whoever gives it", async () => {
-    first = () => [act.stall];
-    second = () => [act.send(response(REFUSAL, {}, "400 No"))];
-    const { status, body } = await hedged();
-    expect([status, body.toString()]).toEqual([400, REFUSAL]);
-  });
+  for (const status of ["400 No", "401 No", "404 No"]) {
+    /** The answer when the first says `last` behind the refusal of the second. */
+    const behind = async (last: readonly Act[]) => {
+      const { opened, open } = gate();
+      first = () => [act.wait(opened), ...last];
+      second = () => [act.send(response(REFUSAL, {}, status))];
+      const answering = hedged();
+      await waitFor(() => asked()[1] === 1 && two.playing === 0, "the second to refuse");
+      // What took the same way later has been answered by then: weir has read the refusal.
+      second = () => whole(EVENT, DONE);
+      await hedged();
+      open();
+      return await answering;
+    };
+
+    each(`the second refuses with ${status}: the first answers`, async () => {
+      const answer = await behind(whole(EVENT, DONE));
+      expect([answer.status, told(answer)]).toEqual([200, ["calm", "2"]]);
+    });
+
+    each(`the second refuses with ${status}: so does the first, and it is heard`, async () => {
+      const answer = await behind([act.send(response("{}", {}, "422 No"))]);
+      expect([answer.status, told(answer)]).toEqual([422, ["calm", "2"]]);
+    });
+
+    each(
+      `the second refuses with ${status}, which is the answer where the first fails`,
+      async () => {
+        const answer = await behind([act.send(response("{}", {}, "503 No"))]);
+        expect([answer.status, told(answer)]).toEqual([Number(status.slice(0, 3)), [
+          "serene",
+          "2",
+        ]]);
+      },
+    );
+  }
 
   each("both are left when their client leaves", async () => {
     const aborted = one.aborted + two.aborted;
