@@ -29,6 +29,9 @@ const JSON_HEAD = headText("200 OK", {
   "transfer-encoding": "chunked",
 });
 const LAST_EVENT = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const PING = 'event: ping\ndata: {"type": "ping"}\n\n';
+const FAILED_CHUNK =
+  'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":"error"}]}\n\n';
 const REFUSAL = '{"error":{"message":"no","type":"x","param":null,"code":null}}';
 
 let first: Script = () => whole(EVENT, DONE);
@@ -123,6 +126,21 @@ const EARLY: readonly (readonly [string, readonly Act[], boolean])[] = [
       "content-type": "text/event-stream",
     })),
   ], false],
+  [
+    "the same behind a byte order mark",
+    whole('\ufeffdata: {"error":{"message":"busy"}}\n\n'),
+    false,
+  ],
+  ["a ping and an empty event before it", [
+    act.send(sseHead()),
+    act.send(chunk(PING)),
+    act.send(chunk('data:\n\ndata: {"error":{"message":"busy"}}\n\n')),
+    act.stall,
+  ], false],
+  ["all of that in one piece", whole(`\ufeff${PING}event: error\ndata: "busy"\n\n`), false],
+  ["pings only", whole(PING, PING), false],
+  ["a choice that ends with an error", whole(FAILED_CHUNK), false],
+  ["the same and a sentence", whole(FAILED_CHUNK.replace("{", '{"error":{"message":"x"},')), false],
   ["the same behind a comment, in pieces", [
     act.send(sseHead()),
     act.send(chunk(": hi\n\nda")),
@@ -313,6 +331,20 @@ describe("what is asked for nowhere else", () => {
 
   each("a null error in a chunk", async () => {
     const bytes = EVENT.replace("{", '{"error":null,') + DONE;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("an error in a chunk that says something", async () => {
+    const bytes = EVENT.replace("{", '{"error":{"message":"busy"},') + DONE;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("a ping before the first word, and a byte order mark", async () => {
+    const bytes = `\ufeff${PING}${EVENT}${DONE}`;
     first = () => whole(bytes);
     expect((await chat()).body.toString()).toBe(bytes);
     expect(asked()).toEqual([1, 0]);
