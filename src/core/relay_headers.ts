@@ -37,8 +37,8 @@ export interface HeadDown {
 const DECIDING = new Set(["connection", "content-type", "content-encoding", READERS]);
 
 /**
- * The fields that go down, for one answer after another. `X-Accel-*` would let an upstream steer
- * nginx, cookies belong to the upstream's own host, and lengths are those of the new connection.
+ * The fields that go down, for one answer after another. `X-Weir-*` are weir's own to tell, `X-Accel-*`
+ * would let an upstream steer nginx, cookies belong to the upstream's own host, and lengths are those of the new connection.
  */
 export class HeadersDown {
   /** Fields whose names begin with it stay behind; "" = none for that. */
@@ -46,7 +46,8 @@ export class HeadersDown {
   readonly #filter = new LineFilter(DECIDING, (fields) => {
     const hops = namedHops(fields.get("connection"));
     const passes = (name: string) =>
-      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-") && name !== READERS &&
+      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-") &&
+      !name.startsWith("x-weir-") && name !== READERS &&
       (this.#except === "" || !name.startsWith(this.#except));
     const has = (name: string) => fields.has(name) && passes(name);
     // Pages of other origins may read it, unless the upstream says which.

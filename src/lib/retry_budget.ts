@@ -34,7 +34,7 @@ export class RetryBudget {
     this.#atMs = nowMs();
   }
 
-  /** A question is asked for the first time. */
+  /** A question is asked for the first time, wherever. */
   earn(): void {
     this.#save(this.#rules.share);
   }

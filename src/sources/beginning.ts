@@ -39,9 +39,9 @@ export class Beginning {
     if (bytes.length === 0) return null;
     this.#bytes += bytes.length;
     if (!this.#isStream) return undefined;
-    const isFirst = this.#bytes === bytes.length;
-    const event = (isFirst ? plainEvent(bytes) : undefined) ??
-      firstEvent(this.#cutter ??= new SseCutter(), bytes);
+    const plain = this.#bytes === bytes.length ? plainEvent(bytes) : undefined;
+    if (plain !== undefined && !isSilent(plain)) return errorIn(plain);
+    const event = firstEvent(this.#cutter ??= new SseCutter(), bytes);
     if (event !== undefined) return errorIn(event);
     return this.#bytes > READ_BYTES_MAX ? undefined : null;
   }
@@ -83,15 +83,40 @@ function plainEvent(bytes: Buffer): Buffer | undefined {
 const [D, E, CR] = [0x64, 0x65, 0x0d];
 const ERROR = Buffer.from("error");
 const FAILED = Buffer.from("failed");
+const PING = Buffer.from("ping");
 
-/** The first event that `bytes` complete; undefined = none. */
+/** The first event that `bytes` complete and that says something; undefined = none. */
 function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
   for (let at = 0; at < bytes.length; at += STEP_BYTES) {
     const parts = cutter.feed(bytes.subarray(at, at + STEP_BYTES));
-    const event = parts.find(({ isEvent }) => isEvent);
+    const event = parts.find(({ bytes, isEvent }) => isEvent && !isSilent(bytes));
     if (event !== undefined) return event.bytes;
   }
   return undefined;
+}
+
+/** True when `event`, a whole one, says nothing, not even an error: a ping, or one without data. */
+function isSilent(event: Buffer): boolean {
+  // Most events say in JSON what they say.
+  const mayPing = event.includes(PING);
+  if (event.includes(ERROR) || (!mayPing && event.includes("{"))) return false;
+  const { lines, data } = linesOf(event);
+  if (data.trim() === "") return true;
+  if (!mayPing || event.length > PING_BYTES_MAX) return false;
+  return lines.some((line) => PING_LINE.test(line)) || Object(parsed(data)).type === "ping";
+}
+
+/** What is longer is no ping. */
+const PING_BYTES_MAX = 256;
+const PING_LINE = /^event: ?ping *$/;
+
+/** The lines of an event, and its data. */
+function linesOf(event: Buffer): { readonly lines: readonly string[]; readonly data: string } {
+  // The first one of a stream may have a byte order mark.
+  const lines = event.toString().replace(/^\ufeff/, "").split(/\r\n|\r|\n/);
+  const data = lines.filter((line) => line.startsWith("data:"))
+    .map((line) => line.slice("data:".length)).join("\n");
+  return { lines, data };
 }
 
 /** True when `event`, a whole one, is an error in any of the dialects. */
@@ -103,10 +128,7 @@ export function isErrorEvent(event: Buffer): boolean {
 function errorIn(event: Buffer): AppError | undefined {
   // Most events have not even the word.
   if (!event.includes(ERROR) && !event.includes(FAILED)) return undefined;
-  const text = event.toString();
-  const lines = text.split(/\r\n|\r|\n/);
-  const data = lines.filter((line) => line.startsWith("data:"))
-    .map((line) => line.slice("data:".length)).join("\n");
+  const { lines, data } = linesOf(event);
   const value = parsed(data);
   const error = errorOf(value) ?? (lines.some((line) => ERROR_LINE.test(line)) ? value : undefined);
   if (error === undefined) return undefined;
@@ -127,9 +149,27 @@ function errorOf(value: unknown): unknown {
     const { error, response } = value as { readonly error?: unknown; readonly response?: unknown };
     return error ?? (response as { readonly error?: unknown } | null | undefined)?.error ?? value;
   }
-  if (!("error" in value) || value.error === null || value.error === false) return undefined;
-  const says = "choices" in value && Array.isArray(value.choices) && value.choices.length > 0;
-  return says ? undefined : value.error;
+  const choices: readonly unknown[] = "choices" in value && Array.isArray(value.choices)
+    ? value.choices
+    : [];
+  if (!choices.every(hasFailed)) return undefined;
+  const error = "error" in value && value.error !== false ? value.error : null;
+  return error ?? (choices.length > 0 ? value : undefined);
+}
+
+/** True when `choice` says that it ended with an error, and nothing else. */
+function hasFailed(choice: unknown): boolean {
+  const { finish_reason, text, delta, message } = Object(choice) as Readonly<
+    Record<string, unknown>
+  >;
+  const said = Object.entries(Object(delta ?? message)).filter(([key]) => key !== "role");
+  return finish_reason === "error" && [["", text], ...said].every(([, it]) => isNothing(it));
+}
+
+/** True of what says nothing: absent, an empty text or an empty list. */
+function isNothing(value: unknown): boolean {
+  return value === undefined || value === null || value === "" ||
+    (Array.isArray(value) && value.length === 0);
 }
 
 /** Words of errors that are no failure of whoever tells them. */

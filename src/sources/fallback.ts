@@ -139,14 +139,22 @@ function isDecided({ kind }: Outcome): boolean {
   return kind === "good" || kind === "final";
 }
 
+/** True when it is what was asked for: a refusal of the second may be its own, such as of its key. */
+function isSuccess(outcome: Outcome): boolean {
+  if (outcome.kind !== "good") return false;
+  const { answer } = outcome;
+  return answer.kind !== "relay" || answer.status < 400;
+}
+
 function resultOf(outcome: Outcome): Answer {
   if ("error" in outcome) throw outcome.error;
   return outcome.answer;
 }
 
 /**
- * What comes of the first of `targets`, or of the second, should the first be silent for so long:
- * whoever is good first, else whoever fails last. `asked`: how many of them were.
+ * What comes of the first of `targets`, or of the second, should the first be silent for so long: the
+ * first as soon as it has decided, the second once it has a success, or what it has otherwise when the
+ * first has failed. `asked`: how many of them were.
  */
 async function raced(
   targets: readonly Target[],
@@ -172,20 +180,21 @@ async function raced(
   watch({ kind: "answer_hedged", beside: targets[0]!.name });
   const branches = [early, branchOf(call)] as const;
   const both = [first, run(1, branches[1])] as const;
-  let settled = await Promise.race(both);
-  const other = both[1 - settled.i]!;
-  if (isDecided(settled.outcome)) {
-    branches[1 - settled.i]!.abandon(OTHER_ANSWERS);
+  let chosen = await Promise.race(both);
+  const other = both[1 - chosen.i]!;
+  const { outcome } = chosen;
+  if (chosen.i === 0 ? isDecided(outcome) : isSuccess(outcome)) {
+    branches[1 - chosen.i]!.abandon(OTHER_ANSWERS);
     discard(other);
   } else {
-    // The other one may still answer; where it does not, the second is the last that was asked.
+    // The other one may still answer. Where the first fails, the second is the last that was asked.
     const late = await other;
-    const last = isDecided(late.outcome) || late.i === 1 ? late : settled;
-    drop((last === late ? settled : late).outcome);
-    settled = last;
+    const [ofFirst, ofSecond] = chosen.i === 0 ? [chosen, late] : [late, chosen];
+    chosen = isDecided(ofFirst.outcome) ? ofFirst : ofSecond;
+    drop((chosen === ofFirst ? ofSecond : ofFirst).outcome);
   }
-  branches[settled.i].choose();
-  return { outcome: settled.outcome, asked: 2 };
+  branches[chosen.i].choose();
+  return { outcome: chosen.outcome, asked: 2 };
 }
 
 /** What the one is told that was slower. */

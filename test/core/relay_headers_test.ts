@@ -28,6 +28,8 @@ describe("HeadersDown.of()", () => {
       ["Set-Cookie", "a=b"],
       ["X-Accel-Redirect", "/secret"],
       ["X-ACCEL-Buffering", "yes"],
+      ["X-Weir-Upstream", "another"],
+      ["x-weir-cache", "hit"],
       ["Content-Type", "application/json"],
       ["x-request-id", "req_1"],
       ["Link", "<a>"],

@@ -29,6 +29,9 @@ const JSON_HEAD = headText("200 OK", {
   "transfer-encoding": "chunked",
 });
 const LAST_EVENT = 'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n';
+const PING = 'event: ping\ndata: {"type": "ping"}\n\n';
+const FAILED_CHUNK =
+  'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":"error"}]}\n\n';
 const REFUSAL = '{"error":{"message":"no","type":"x","param":null,"code":null}}';
 
 let first: Script = () => whole(EVENT, DONE);
@@ -123,6 +126,21 @@ const EARLY: readonly (readonly [string, readonly Act[], boolean])[] = [
       "content-type": "text/event-stream",
     })),
   ], false],
+  [
+    "the same behind a byte order mark",
+    whole('\ufeffdata: {"error":{"message":"busy"}}\n\n'),
+    false,
+  ],
+  ["a ping and an empty event before it", [
+    act.send(sseHead()),
+    act.send(chunk(PING)),
+    act.send(chunk('data:\n\ndata: {"error":{"message":"busy"}}\n\n')),
+    act.stall,
+  ], false],
+  ["all of that in one piece", whole(`\ufeff${PING}event: error\ndata: "busy"\n\n`), false],
+  ["pings only", whole(PING, PING), false],
+  ["a choice that ends with an error", whole(FAILED_CHUNK), false],
+  ["the same and a sentence", whole(FAILED_CHUNK.replace("{", '{"error":{"message":"x"},')), false],
   ["the same behind a comment, in pieces", [
     act.send(sseHead()),
     act.send(chunk(": hi\n\nda")),
@@ -313,6 +331,20 @@ describe("what is asked for nowhere else", () => {
 
   each("a null error in a chunk", async () => {
     const bytes = EVENT.replace("{", '{"error":null,') + DONE;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("an error in a chunk that says something", async () => {
+    const bytes = EVENT.replace("{", '{"error":{"message":"busy"},') + DONE;
+    first = () => whole(bytes);
+    expect((await chat()).body.toString()).toBe(bytes);
+    expect(asked()).toEqual([1, 0]);
+  });
+
+  each("a ping before the first word, and a byte order mark", async () => {
+    const bytes = `\ufeff${PING}${EVENT}${DONE}`;
     first = () => whole(bytes);
     expect((await chat()).body.toString()).toBe(bytes);
     expect(asked()).toEqual([1, 0]);
@@ -510,12 +542,42 @@ describe("a second one is asked while the first is silent", () => {
     expect([told(answer), asked()]).toEqual([["two", "3"], [2, 1]]);
   });
 
-  each("a refusal that others would give as well is the answer, whoever gives it", async () => {
-    first = () => [act.stall];
-    second = () => [act.send(response(REFUSAL, {}, "400 No"))];
-    const { status, body } = await hedged();
-    expect([status, body.toString()]).toEqual([400, REFUSAL]);
-  });
+  for (const status of ["400 No", "401 No", "404 No"]) {
+    /** The answer when the first says `last` behind the refusal of the second. */
+    const behind = async (last: readonly Act[]) => {
+      const { opened, open } = gate();
+      first = () => [act.wait(opened), ...last];
+      second = () => [act.send(response(REFUSAL, {}, status))];
+      const answering = hedged();
+      await waitFor(() => asked()[1] === 1 && two.playing === 0, "the second to refuse");
+      // What took the same way later has been answered by then: weir has read the refusal.
+      second = () => whole(EVENT, DONE);
+      await hedged();
+      open();
+      return await answering;
+    };
+
+    each(`the second refuses with ${status}: the first answers`, async () => {
+      const answer = await behind(whole(EVENT, DONE));
+      expect([answer.status, told(answer)]).toEqual([200, ["calm", "2"]]);
+    });
+
+    each(`the second refuses with ${status}: so does the first, and it is heard`, async () => {
+      const answer = await behind([act.send(response("{}", {}, "422 No"))]);
+      expect([answer.status, told(answer)]).toEqual([422, ["calm", "2"]]);
+    });
+
+    each(
+      `the second refuses with ${status}, which is the answer where the first fails`,
+      async () => {
+        const answer = await behind([act.send(response("{}", {}, "503 No"))]);
+        expect([answer.status, told(answer)]).toEqual([Number(status.slice(0, 3)), [
+          "serene",
+          "2",
+        ]]);
+      },
+    );
+  }
 
   each("both are left when their client leaves", async () => {
     const aborted = one.aborted + two.aborted;

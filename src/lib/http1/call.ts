@@ -103,6 +103,8 @@ export interface Http1Receiver {
   onResponse(response: Http1Response): void;
   /** There is no response. */
   onError(error: unknown): void;
+  /** Before either: its kept connection was stale, and it is sent once more. */
+  onResend?(): void;
 }
 
 /** Whoever makes calls. */
@@ -226,6 +228,7 @@ export class Call implements BodySource {
   repeat(): void {
     this.isRepeated = true;
     this.#release();
+    this.#receiver.onResend?.();
   }
 
   /** Of the connection that carries it from now on: begins with the first byte. */

@@ -183,6 +183,11 @@ export class Attempt
     this.#receiver.onError(error);
   }
 
+  /** Of the transport: it goes up once more. */
+  onResend(): void {
+    this.#up.attempt();
+  }
+
   /** Of the transport: there is no response. */
   onError(error: unknown): void {
     this.#call.signal.removeEventListener("abort", this);

@@ -31,12 +31,29 @@ const RETRIED: ReadonlySet<number> = new Set([408, 409, 429]);
 
 /** `source`, asked up to `retries` times more. */
 export function retry(source: Source | EagerSource, options: RetryOptions): Source {
-  if (options.retries === 0) return source;
+  const { retries, budget } = options;
+  if (retries === 0) return budget === undefined ? source : earning(source, budget);
   const eager = "begin" in source ? source : eagerOf(source);
   return {
     name: source.name,
     answer: (ask, call) => new Retrying(eager, options, ask, call).run(),
   };
+}
+
+/** `source`, whose questions bring tries for others. */
+function earning(source: Source, budget: RetryBudget): Source {
+  return {
+    name: source.name,
+    answer(ask, call) {
+      earn(budget, call);
+      return source.answer(ask, call);
+    },
+  };
+}
+
+/** Once for each question, however many upstreams it goes to. */
+function earn(budget: RetryBudget, { attempts }: Call): void {
+  if (attempts === 0) budget.earn();
 }
 
 /** `source` with callbacks. */
@@ -79,7 +96,8 @@ class Retrying implements AnswerReceiver {
   }
 
   run(): Answer | Promise<Answer> {
-    this.#options.budget?.earn();
+    const { budget } = this.#options;
+    if (budget !== undefined) earn(budget, this.#call);
     this.#try();
     if (this.#answer !== undefined) return this.#answer;
     return new Promise((resolve, reject) => {

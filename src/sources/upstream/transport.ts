@@ -56,6 +56,8 @@ export interface TransportReceiver {
   onResponse(response: TransportResponse): void;
   /** An `AppError`, `upstream_unreachable` when there is no response; or the signal's reason. */
   onError(error: unknown): void;
+  /** Before either: the request is sent once more, as its kept connection was closed already. */
+  onResend?(): void;
 }
 
 /** Sends requests to one upstream. */

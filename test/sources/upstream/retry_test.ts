@@ -6,6 +6,7 @@ import { Exchange } from "../../../src/core/exchange.ts";
 import { gatherBody, KnownBody } from "../../../src/core/relay_body.ts";
 import { Abort } from "../../../src/lib/abort.ts";
 import { Fields } from "../../../src/lib/http1/fields.ts";
+import { RetryBudget } from "../../../src/lib/retry_budget.ts";
 import { Wheel } from "../../../src/lib/wheel.ts";
 import { retry } from "../../../src/sources/upstream/retry.ts";
 import { waitFor } from "../../server/launch.ts";
@@ -94,6 +95,32 @@ describe("retry()", () => {
   test("with no retries is the source itself", () => {
     const source: Source = { name: "s", answer: () => Promise.reject(new Error()) };
     expect(retry(source, { retries: 0, random: () => 0, wallMs: () => 0 })).toBe(source);
+  });
+
+  test("a question brings its share once, however many upstreams it is asked of, and whichever", async () => {
+    for (const retries of [[1, 1], [0, 0], [0, 1], [1, 0]]) {
+      const budget = new RetryBudget({ share: 1, per_second: 0, saved_max: 100 }, () => 0);
+      const spend = () => {
+        let tries = 0;
+        while (budget.take()) tries++;
+        return tries;
+      };
+      spend();
+      const { call } = scripted([], 0);
+      const asked: Source = {
+        name: "s",
+        answer() {
+          call.attempts++;
+          return Promise.reject(new AppError("upstream_broken", "no"));
+        },
+      };
+      for (const times of retries) {
+        const options = { retries: times, random: () => 0, wallMs: () => 0, budget };
+        const given = retry(asked, options).answer(askOf(TURN), call);
+        await Promise.resolve(given).catch(() => {});
+      }
+      expect([call.attempts, spend()]).toEqual([2, 1]);
+    }
   });
 
   const rows: readonly {
