@@ -9,7 +9,8 @@ import type { Ask, Source, Wire } from "../core/answer.ts";
 import { checkDepth, checkSize } from "../core/depth.ts";
 import { AppError } from "../core/errors.ts";
 import type { Turn } from "../core/turn.ts";
-import type { JsonPlace } from "../lib/json_places.ts";
+import { folded } from "../lib/folded.ts";
+import type { JsonField, JsonPlace } from "../lib/json_places.ts";
 import { JsonSplice } from "../lib/json_splice.ts";
 import { boundedGlob } from "./request_match.ts";
 import { MODEL_CHARS_MAX } from "./route.ts";
@@ -40,7 +41,7 @@ type Change = (value: unknown) => unknown;
 
 class Editor {
   readonly #names: readonly { readonly fits: (model: string) => boolean; readonly to: string }[];
-  /** Of parameters that are there. */
+  /** Of parameters that are there, by their names without regard to case: some servers have none for it. */
   readonly #changes = new Map<string, Change>();
   readonly #set: ReadonlyMap<string, ParamValue>;
 
@@ -55,13 +56,13 @@ class Editor {
       const most = params_max[key] ?? Infinity;
       const least = params_min[key] ?? -Infinity;
       this.#changes.set(
-        key,
+        folded(key),
         (value) => typeof value === "number" ? Math.max(least, Math.min(most, value)) : value,
       );
     }
-    for (const key of params_remove) this.#changes.set(key, () => undefined);
+    for (const key of params_remove) this.#changes.set(folded(key), () => undefined);
     this.#set = new Map(Object.entries(params_set));
-    for (const [key, value] of this.#set) this.#changes.set(key, () => value);
+    for (const [key, value] of this.#set) this.#changes.set(folded(key), () => value);
   }
 
   get isIdle(): boolean {
@@ -112,13 +113,16 @@ class Editor {
     const { root } = splice;
     this.#renameIn(root, text, splice);
     for (const [key, change] of this.#changes) {
-      const places = placesOf(root, key);
-      const changed = places.map((place) => change(JSON.parse(text.slice(place.at, place.end))));
-      if (changed.includes(undefined)) splice.remove(root, key);
-      else {
-        for (const [i, place] of places.entries()) {
+      const fields = fieldsOf(root, key);
+      const changed = fields.map(({ value: { at, end } }) =>
+        change(JSON.parse(text.slice(at, end)))
+      );
+      if (changed.includes(undefined)) {
+        for (const field of fields) splice.remove(root, field.key);
+      } else {
+        for (const [i, { value }] of fields.entries()) {
           const json = latin1(JSON.stringify(changed[i]));
-          if (json !== text.slice(place.at, place.end)) splice.replace(place, json);
+          if (json !== text.slice(value.at, value.end)) splice.replace(value, json);
         }
       }
     }
@@ -130,7 +134,7 @@ class Editor {
 
   /** Each of them, should a request name several: servers differ in which one they read. */
   #renameIn(root: JsonPlace, text: string, splice: JsonSplice): void {
-    for (const place of placesOf(root, "model")) {
+    for (const { value: place } of fieldsOf(root, "model")) {
       const name: unknown = JSON.parse(
         Buffer.from(text.slice(place.at, place.end), "latin1").toString(),
       );
@@ -143,7 +147,7 @@ class Editor {
   /** Parameters that are set and not there. */
   #add(root: JsonPlace, splice: JsonSplice): void {
     for (const [key, value] of this.#set) {
-      if (placesOf(root, key).length === 0) {
+      if (root.fields?.some((field) => field.key === key) !== true) {
         splice.set(root, key, latin1(JSON.stringify(value)));
       }
     }
@@ -154,17 +158,19 @@ class Editor {
     const params = { ...turn.params };
     for (const [key, change] of this.#changes) {
       if (TOKENS_KEYS.has(key)) {
-        const changed = tokensMax === undefined && !this.#set.has(key)
-          ? undefined
-          : change(tokensMax);
+        const changed = tokensMax === undefined ? undefined : change(tokensMax);
         tokensMax = typeof changed === "number" ? changed : undefined;
-        continue;
       }
-      const isThere = Object.hasOwn(params, key);
-      if (!isThere && !this.#set.has(key)) continue;
-      const changed = change(params[key]);
-      if (changed === undefined) delete params[key];
-      else params[key] = changed;
+      for (const name of Object.keys(params)) {
+        if (folded(name) !== key) continue;
+        const changed = change(params[name]);
+        if (changed === undefined) delete params[name];
+        else params[name] = changed;
+      }
+    }
+    for (const [key, value] of this.#set) {
+      if (!TOKENS_KEYS.has(folded(key))) params[key] = value;
+      else if (typeof value === "number") tokensMax = value;
     }
     return { ...turn, model: this.#nameOf(turn.model), tokensMax, params };
   }
@@ -177,8 +183,9 @@ const TOKENS_KEYS: ReadonlySet<string> = new Set([
   "max_output_tokens",
 ]);
 
-function placesOf({ fields = [] }: JsonPlace, key: string): readonly JsonPlace[] {
-  return fields.filter((field) => field.key === key).map(({ value }) => value);
+/** Those that some server takes for `key`, which is folded. */
+function fieldsOf({ fields = [] }: JsonPlace, key: string): readonly JsonField[] {
+  return fields.filter((field) => folded(field.key) === key);
 }
 
 function latin1(text: string): string {

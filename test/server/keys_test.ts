@@ -164,6 +164,8 @@ describe("a key with models", () => {
         '{"mod\\u0065l":"bad","model":"good","messages":[]}',
         '{"messages":[]}',
         '{"a":1,"model":"good",',
+        '{"model":"good","messages":[],"Model":"bad"}',
+        '{"model":"good","messages":[],"fallbacks":["bad"]}',
       ]
     ) expect([body, (await post(body)).status]).toEqual([body, 403]);
     // A body that is large would go up while it comes: with such keys it is read first.

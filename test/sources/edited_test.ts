@@ -46,6 +46,13 @@ const BODIES: readonly (readonly [Edits, string, string])[] = [
     '{ "model" : "gpt-4o",\n\t"x":[1.0, 2e1, "\\u6c34 水 🌊"], "temperature":1.0 , "user": "u" }',
     '{ "model" : "水/llama",\n\t"x":[1.0, 2e1, "\\u6c34 水 🌊"], "temperature":0.5 , "user": "weir" }',
   ],
+  // Some servers have no regard for the case of a name.
+  [
+    { params_max: { max_tokens: 100 }, params_remove: ["user"], params_set: { n: 1 } },
+    '{"Max_Tokens":999,"User":"u","USER":"v","N":7}',
+    '{"Max_Tokens":100,"N":1,"n":1}',
+  ],
+  [{ rename: { a: "m" } }, '{"Model":"a"}', '{"Model":"m"}'],
   [{ params_remove: ["a"], params_set: { b: 1, c: "水" } }, '{"a":1}', '{"b":1,"c":"水"}'],
   [
     { rename: { "*": "m" } },

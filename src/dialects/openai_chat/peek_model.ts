@@ -58,7 +58,7 @@ function behindBlanks(bytes: Uint8Array, at: number): number {
  * its JSON finds the same, and nothing of it need be parsed, which takes ten times as long. "" = it is
  * another one.
  */
-export function firstModel(body: Uint8Array<ArrayBuffer>): string {
+function firstModel(body: Uint8Array<ArrayBuffer>): string {
   const key = indexOf.call(body, KEY);
   if (key < 0 || key > OPENING_BYTES_MAX || indexOf.call(body, KEY, key + 1) >= 0) return "";
   const open = behindBlanks(body, 0);

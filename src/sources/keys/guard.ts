@@ -19,7 +19,7 @@ import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
 import { BUCKET_KINDS, type BucketKind, WINDOWS_MS } from "../limits/rules.ts";
 import { MODEL_CHARS_MAX } from "../route.ts";
-import { isForLater, modelNamed } from "./model_of.ts";
+import { isForLater, modelsNamed } from "./model_of.ts";
 import { checkRoute } from "./routes.ts";
 
 /** Bytes of a token in a body, roughly. */
@@ -132,19 +132,21 @@ export class KeyGuard {
 
   #checkModel(key: Key, { models }: Limits, ask: Ask, call: Call): void {
     if (models.length === 0) return;
-    const model = modelNamed(ask);
-    const isName = model.length <= MODEL_CHARS_MAX;
-    if (isName && models.some((glob) => glob.test(model))) return;
-    const what = model === ""
-      ? "no model is named"
-      : `the model '${shortened(model)}' is none of them`;
-    throw this.#refused(
-      "model",
-      new AppError("key_forbidden", `The key ${key.name} may use some models only, and ${what}`, {
-        param: "model",
-      }),
-      call,
-    );
+    for (const { model, place } of modelsNamed(ask)) {
+      const isName = model.length <= MODEL_CHARS_MAX;
+      if (isName && models.some((glob) => glob.test(model))) continue;
+      const where = place === "model" ? "" : ` (${shortened(place)})`;
+      const what = model === ""
+        ? "no model is named"
+        : `the model '${shortened(model)}'${where} is none of them`;
+      throw this.#refused(
+        "model",
+        new AppError("key_forbidden", `The key ${key.name} may use some models only, and ${what}`, {
+          param: place === "model" ? place : shortened(place),
+        }),
+        call,
+      );
+    }
   }
 
   /** @throws {AppError} when the budget is spent. What is open now may go beyond it. */
