@@ -25,7 +25,6 @@ const WAITS: readonly (readonly [words: string, wait: string])[] = [
     "key list",
     'until curl -sf -H "authorization: Bearer $CI_KEY" http://127.0.0.1:8311/v1/models; do sleep 0.1; done',
   ],
-  ["kill $FIRST", "wait $FIRST"],
   [
     "ask research-key",
     "until [ $(weir usage --json | grep -c '\"requests\":2') = 2 ]; do sleep 0.1; done",
