@@ -6,6 +6,7 @@
  */
 
 import type { Config } from "./config/config.ts";
+import { TOKEN_NAME } from "./config/rules.ts";
 import type { Engine } from "./core/exchange.ts";
 import { FREE, type KeyFacts } from "./core/keys.ts";
 import type { Soon, Store, UsageQuery, UsageSum } from "./core/store.ts";
@@ -197,6 +198,7 @@ function ringOf(
   ];
   return new KeyRing({
     ...{ fixed, wallMs, watch },
+    taken: new Set([TOKEN_NAME, ...tokens.map(({ name }) => name)]),
     store: config.store.keys === "off" ? undefined : store,
   });
 }

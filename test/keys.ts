@@ -20,5 +20,11 @@ export function keyFacts(
 /** A ring of keys that no store has; undefined = there are none. */
 export function ringOf(...fixed: readonly KeyFacts[]): KeyRing | undefined {
   if (fixed.length === 0) return undefined;
-  return new KeyRing({ fixed, store: undefined, wallMs: Date.now, watch: () => {} });
+  return new KeyRing({
+    fixed,
+    taken: new Set(),
+    store: undefined,
+    wallMs: Date.now,
+    watch: () => {},
+  });
 }

@@ -6,7 +6,7 @@
 
 import { getRandomValues } from "node:crypto";
 import { isLocked } from "../config/own_keys.ts";
-import { isMoment } from "../config/rules.ts";
+import { isMoment, TOKEN_NAME } from "../config/rules.ts";
 import { FREE, KEY_PREFIX, type KeyRules, type StoredKey } from "../core/keys.ts";
 import { LIMIT_KINDS } from "../core/limits.ts";
 import type { Store } from "../core/store.ts";
@@ -153,6 +153,11 @@ export const key = defineCommand({
           EXIT.usage,
         );
       }
+      // One that is there all the same can be revoked.
+      if (action !== "revoke" && isOfToken(config, name)) {
+        const whose = name === TOKEN_NAME ? "that of auth.token" : "one of auth.tokens";
+        throw new Failure(`No key can be named ${name}, which is ${whose}: choose another name`);
+      }
       if (isOfConfig(config, name)) {
         throw new Failure(
           `There is a key named ${name} in the config: ` +
@@ -218,8 +223,12 @@ function endOfFlag(expires: string | undefined): number {
   throw new Failure(`--expires must be ${must}: it is ${expires}`, EXIT.usage);
 }
 
-function isOfConfig({ auth, keys }: Settings["config"], name: string): boolean {
-  return [...keys, ...auth.tokens].some((entry) => entry.name === name);
+function isOfToken({ auth }: Settings["config"], name: string): boolean {
+  return name === TOKEN_NAME || auth.tokens.some((entry) => entry.name === name);
+}
+
+function isOfConfig({ keys }: Settings["config"], name: string): boolean {
+  return keys.some((entry) => entry.name === name);
 }
 
 async function add(

@@ -6,14 +6,12 @@
 
 import { isAbsolute, join } from "node:path";
 import type { ConfiguredKey } from "../accounts.ts";
+import { TOKEN_NAME } from "../config/rules.ts";
 import type { BearerToken } from "../ops/auth.ts";
 import { digestOf } from "../ops/key_ring.ts";
 import { secretPath } from "./credentials.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
-
-/** What logs call the one token of `auth.token` or `auth.token_file`. */
-const ONLY_NAME = "default";
 
 /** A token fits into a header. */
 const TOKEN = /^[\x20-\x7e]+$/;
@@ -27,7 +25,7 @@ export function readTokens(
   settings: Pick<Settings, "config" | "folder" | "credentials">,
 ): readonly BearerToken[] {
   const { token, tokens } = settings.config.auth; // what auth.token_file holds is in auth.token by now
-  const all = [{ name: ONLY_NAME, token, token_file: "" }, ...tokens];
+  const all = [{ name: TOKEN_NAME, token, token_file: "" }, ...tokens];
   return all.filter((one) => one.token !== "" || one.token_file !== "").map((one) => ({
     name: one.name,
     token: one.token !== "" ? one.token : readToken(secretPath(one.token_file, settings)),

@@ -37,6 +37,7 @@ import {
   targetRule,
   timeout,
   TIMEOUT_MS_MAX,
+  TOKEN_NAME,
   upstreamUrl,
   upstreamUrlRule,
   weightsRule,
@@ -376,7 +377,9 @@ export const PRICES = entries(price, PRICES_MAX, "{model: my-*, input: 0.5, outp
 const mustText = "an entry with a name and one of token, token_file and token_sha256";
 const MUST_DIGEST = "64 hexadecimal digits, or empty";
 const key = z.strictObject({
-  name: required(entryNameRule("key"))("what logs, usage and limits call it"),
+  name: required(entryNameRule("key", TOKEN_NAME, "that of auth.token"))(
+    "what logs, usage and limits call it",
+  ),
   token: credential("the key itself; empty = the text of token_file"),
   token_file: line("file that holds it; empty = none"),
   token_sha256: kind(z.string(MUST_DIGEST).regex(/^(?:[\da-fA-F]{64})?$/, MUST_DIGEST), "", {

@@ -397,11 +397,18 @@ export function fileMode(initial: string): Kind<string> {
   return kind(z.string(must).regex(/^[0-7]{3}$/, must), initial);
 }
 
+/** What logs and usage call the one token of `auth.token` or `auth.token_file`: no key has the name. */
+export const TOKEN_NAME = "default";
+
 /** The name of an entry, by which logs and other settings call it; `taken` is weir's own. */
-export function entryNameRule(noun: string, taken?: string): z.ZodType<string> {
+export function entryNameRule(
+  noun: string,
+  taken?: string,
+  owner = "weir's own",
+): z.ZodType<string> {
   const must = mustName(noun);
   return z.string(must).regex(NAME, must)
-    .refine((name) => name !== taken, `another name than ${taken}, which is weir's own`);
+    .refine((name) => name !== taken, `another name than ${taken}, which is ${owner}`);
 }
 
 function mustName(noun: string): string {

@@ -88,6 +88,8 @@ export type Event =
   /** The store of keys and usage cannot be asked. Told once, until it can. */
   | { readonly kind: "store_failed"; readonly cause: string }
   | { readonly kind: "store_recovered" }
+  /** A key of the store opens nothing: its name is that of a token of the `auth` section. Told once. */
+  | { readonly kind: "key_left_out"; readonly name: string }
   /** What several weirs share cannot be had: limits hold on each machine. Told once, until it can. */
   | { readonly kind: "shared_failed"; readonly cause: string }
   | { readonly kind: "shared_recovered" }

@@ -14,6 +14,8 @@ import type { Keys } from "./auth.ts";
 export interface KeyRingOptions {
   /** Those that do not change as long as the ring lives. */
   readonly fixed: readonly KeyFacts[];
+  /** Keys of the store that are called so open nothing: what is told of the name is the operator's. */
+  readonly taken: ReadonlySet<string>;
   /** Where there may be more; absent = there are none. */
   readonly store: Pick<Store, "keysVersion" | "keys"> | undefined;
   /** Milliseconds since 1970. */
@@ -30,6 +32,8 @@ export class KeyRing implements Keys {
   /** The version of the store's keys that these are; -1 = nobody has read them. */
   #version = -1;
   #trouble = "";
+  /** Names of which it was told that they are taken. */
+  readonly #told = new Set<string>();
 
   constructor(options: KeyRingOptions) {
     this.#options = options;
@@ -82,7 +86,7 @@ export class KeyRing implements Keys {
     if (version === this.#version) return this.#recover();
     const put = (stored: readonly KeyFacts[]) => {
       // In the config's favour, should a text be in both.
-      const keys = [...stored.map(inForce), ...this.#fixed];
+      const keys = [...this.#usable(stored).map(inForce), ...this.#fixed];
       this.#keys = mapOf(keys);
       this.#hasLimits = keys.some(({ isLimited }) => isLimited);
       this.#version = version;
@@ -90,6 +94,16 @@ export class KeyRing implements Keys {
     };
     const keys = store.keys();
     return keys instanceof Promise ? keys.then(put) : put(keys);
+  }
+
+  #usable(stored: readonly KeyFacts[]): readonly KeyFacts[] {
+    const { taken, wallMs, watch } = this.#options;
+    return stored.filter(({ name, endsMs }) => {
+      if (!taken.has(name)) return true;
+      if (endsMs > wallMs() && !this.#told.has(name)) watch({ kind: "key_left_out", name });
+      this.#told.add(name);
+      return false;
+    });
   }
 
   readonly #fail = (error: unknown): void => {

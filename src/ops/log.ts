@@ -68,6 +68,10 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "usage_lost":
     case "objects_lost":
       return ["error", { count: event.count }];
+    case "key_left_out": {
+      const cause = "its name is that of a token of the auth section: revoke it in the store";
+      return ["warn", { key: event.name, cause }];
+    }
     case "memory_write_recovered":
     case "store_recovered":
     case "shared_recovered":

@@ -547,6 +547,7 @@ type UncountedKind =
   | "upstream_ended"
   | "limited"
   | "key_refused"
+  | "key_left_out"
   | "store_recovered"
   | "shared_recovered"
   | "fault_happened"

@@ -54,6 +54,13 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
     1,
     /There is a key named own in the config: change it there, and reload weir/,
   ],
+  ["add default", 1, /No key can be named default, which is that of auth\.token: choose another/],
+  [
+    "add ops --set auth.tokens=[{name:\u00a0ops,token:\u00a0t}]",
+    1,
+    /No key can be named ops, which is one of auth\.tokens: choose another name/,
+  ],
+  ["revoke default", 1, /There is no key named default in the store/],
   ["rotate ci", 1, /There is no key named ci in the store/],
   ["revoke ci", 1, /There is no key named ci in the store/],
   ["list", 0, /^weir: the store sqlite:\/\/weir\.db has no keys in force\n$/],

@@ -323,6 +323,10 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a key named as a token is", {
       text: "auth: {tokens: [{name: a, token: t}]}\nkeys:\n  - {name: a, token: u}\n",
     }, ["config.yaml:3:12 keys.0.name: must be a name that none of auth.tokens has"]],
+    ["a key named as auth.token is", { text: "keys:\n  - {name: default, token: u}\n" }, [
+      "config.yaml:2:12 keys.0.name: must be another name than default, which is that of " +
+      "auth.token: its value is not shown, as it may be secret",
+    ]],
     ["a key for a route that is none", {
       text:
         "routes: [{name: cheap, to: [mock]}]\nkeys:\n  - {name: a, token: u, routes: [cheep]}\n",

@@ -54,6 +54,7 @@ for (const isLate of [false, true]) {
       let nowMs = NOW_MS;
       const ring = new KeyRing({
         fixed,
+        taken: new Set(["default"]),
         store,
         wallMs: () => nowMs,
         watch: (event) => events.push(event),
@@ -107,6 +108,16 @@ for (const isLate of [false, true]) {
       await ring.look();
       expect(events.map(({ kind }) => kind))
         .toEqual(["store_failed", "store_recovered", "store_failed", "store_recovered"]);
+    });
+
+    test("leaves out a key that is named as the operator's token is, and says so once", async () => {
+      const { store, ring, events, nameOf } = rig(keyFacts("default", "t-own"));
+      for (let looks = 0; looks < 2; looks++) {
+        store.put(["default", "t-1"], ["ci", "t-2"]);
+        await ring.look();
+      }
+      expect(["t-own", "t-1", "t-2"].map(nameOf)).toEqual(["default", undefined, "ci"]);
+      expect(events).toEqual([{ kind: "key_left_out", name: "default" }]);
     });
 
     test("knows whether some key has limits", async () => {
