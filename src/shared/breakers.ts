@@ -23,12 +23,17 @@ interface Joined {
   writing: boolean;
 }
 
+/** What the script gives. */
+type Beat = readonly [nowUs: string, notes: readonly string[], knew: 0 | 1];
+
 /** Tells over `link`. `id` names this weir among all, without blanks. */
 export class RedisBreakers implements BreakerShare {
   readonly #link: RedisLink;
   readonly #id: string;
   readonly #prefix: string;
   readonly #joined = new Map<string, Joined>();
+  /** Of which connection the word of this weir is there. */
+  #heardOf: object | undefined = undefined;
 
   constructor(link: RedisLink, id: string, prefix: string) {
     this.#link = link;
@@ -53,8 +58,14 @@ export class RedisBreakers implements BreakerShare {
   async beat(): Promise<void> {
     const all = [...this.#joined.values()];
     const before = all.map(({ written }) => written);
-    const keys = [`${this.#prefix}beat`, ...all.map(({ key }) => key)];
-    const [now, notes] = await this.#link.run(BEAT, keys, []) as [string, readonly string[]];
+    const keys = [`${this.#prefix}beat:${this.#id}`, ...all.map(({ key }) => key)];
+    const { connection } = this.#link;
+    const [now, notes, knew] = await this.#link.run(BEAT, keys, []) as Beat;
+    // What was lent and used is gone with it: each node tells it when it joins anew.
+    if (knew === 0 && connection === this.#heardOf) {
+      return this.#link.leave("it has forgotten everything");
+    }
+    this.#heardOf = connection;
     for (const [i, joined] of all.entries()) {
       if (joined.writing || joined.written !== before[i]) continue; // this is older than what it knows
       this.#hear(joined, notes[i]!, Number(now));

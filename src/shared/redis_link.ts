@@ -64,6 +64,11 @@ export class RedisLink {
     return this.#state;
   }
 
+  /** Another one each time that it is made; undefined = there is none. */
+  get connection(): object | undefined {
+    return this.#client;
+  }
+
   /** How often it has come to be there. */
   get joins(): number {
     return this.#joins;
@@ -99,6 +104,11 @@ export class RedisLink {
       this.#fail(client, (error as Error).message);
       throw new AwayError();
     }
+  }
+
+  /** Ends the connection, and makes another one in a while. `why`: without a secret. */
+  leave(why: string): void {
+    if (this.#client !== undefined) this.#fail(this.#client, why);
   }
 
   /** Ends it. */

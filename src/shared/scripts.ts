@@ -97,12 +97,13 @@ redis.call('SET', KEYS[1], string.format('%.0f %s %s %.0f', tonumber(number or '
 /**
  * Writes a word, so that who may not write is away and not there, and reads what others have noted of breakers.
  *
- * KEYS: the word, breakers. Gives the time, in µs, and the notes of all: "" = there is none.
+ * KEYS: the word, breakers. Gives the time, in µs, the notes of all ("" = there is none), and whether the word
+ * was still there: 0 = it is the first, or this Redis has forgotten it.
  */
 export const BEAT = script(`${NOW_US}
-redis.call('SET', KEYS[1], 'weir', 'PX', 60000)
+local knew = redis.call('SET', KEYS[1], 'weir', 'PX', 60000, 'GET')
 local notes = {}
 if #KEYS > 1 then notes = redis.call('MGET', unpack(KEYS, 2)) end
 for i = 1, #KEYS - 1 do notes[i] = notes[i] or '' end
-return { string.format('%.0f', now), notes }
+return { string.format('%.0f', now), notes, knew and 1 or 0 }
 `);

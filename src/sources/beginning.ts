@@ -119,11 +119,6 @@ function linesOf(event: Buffer): { readonly lines: readonly string[]; readonly d
   return { lines, data };
 }
 
-/** True when `event`, a whole one, is an error in any of the dialects. */
-export function isErrorEvent(event: Buffer): boolean {
-  return errorIn(event) !== undefined;
-}
-
 /** The error that `event` is; undefined = it is none. */
 function errorIn(event: Buffer): AppError | undefined {
   // Most events have not even the word.

@@ -9,7 +9,7 @@ import { act, response, scriptedUpstream } from "./scripted_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
-const WHOLE = '{"id":"chatcmpl-1","choices":[]}';
+const WHOLE = '{"id":"chatcmpl-1","choices":[{"index":0,"message":{"content":"水"}}]}';
 
 const running: (() => unknown)[] = [];
 afterEach(async () => {

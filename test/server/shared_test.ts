@@ -283,6 +283,21 @@ routes: [{to: [up], cache: {}}]
     expect(shown).not.toContain("secret-word");
   });
 
+  test("a Redis that forgets while it is there is told of what was used, and nobody begins anew", async () => {
+    await redisOfOwn();
+    const weirs = [await weir({ requests_per_day: 40 })];
+    await shared(weirs, "ok");
+    expect(await letIn(weirs, 30)).toBe(30);
+    await redis.ask("FLUSHALL");
+    const headers = { authorization: "Bearer root-secret" };
+    await waitFor(async () => {
+      const metrics = await (await fetch(`${weirs[0]!.url}/metrics`, { headers })).text();
+      return /^weir_shared_failures_total 1$/m.test(metrics);
+    }, "it to be noticed");
+    await shared(weirs, "ok");
+    expect(await letIn(weirs, 30)).toBe(10);
+  });
+
   const programs = postgresPrograms();
   test.skipIf(programs === undefined && process.env["CI"] !== "true")(
     "Redis and Postgres killed and there again: every answer is counted, no limit is lost",

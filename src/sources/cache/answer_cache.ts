@@ -51,6 +51,8 @@ export class AnswerCache {
   constructor(deps: AnswerCacheDeps) {
     this.limits = deps.limits;
     this.#deps = deps;
+    // Whose connection begins with the first look: not only then.
+    void deps.shared?.get(sharedKey(""));
     const { answers_max: entriesMax, answers_max_bytes: bytesMax } = deps.limits;
     this.#answers = new Lru({ entriesMax, bytesMax });
     this.#sweep = new Sweep(deps.wheel, () => {
@@ -91,17 +93,21 @@ export class AnswerCache {
     return this.#deps.shared !== undefined;
   }
 
-  /** Looks for an answer that another one has kept, and keeps it here. Never rejects. */
+  /**
+   * Looks for an answer that another one has kept, and keeps it here, for `ttlMs` from when it was whole at
+   * most. Never rejects.
+   */
   async fetch(
     digest: string,
     dialect: DialectName,
-    pace: CachePace,
+    { pace, ttlMs }: { readonly pace: CachePace; readonly ttlMs: number },
   ): Promise<StoredAnswer | undefined> {
     const bytes = await this.#deps.shared?.get(sharedKey(digest));
     if (bytes === undefined || bytes.length > 2 * this.limits.answer_max_bytes) return undefined;
     const facts = unpackAnswer(bytes, dialect);
     if (facts === undefined) return undefined;
-    const answer = this.#keep(digest, facts, pace);
+    const own = { ...facts, ttlMs: Math.min(facts.ttlMs, ttlMs) };
+    const answer = this.#keep(digest, own, pace);
     return answer.leftMs(this.nowMs) > 0 ? answer : undefined;
   }
 

@@ -114,7 +114,7 @@ class CachedSource implements Source {
   /** What others have kept, or an error. */
   async #onlyKept(key: CacheKey, ask: Ask, call: Call, wishes: Wishes): Promise<Answer> {
     const { digest, dialect } = key;
-    if (this.#cache.isShared) await this.#cache.fetch(digest, dialect, this.#rules.pace);
+    if (this.#cache.isShared) await this.#cache.fetch(digest, dialect, this.#rules);
     const found = this.#find(key, ask, wishes);
     if (found !== undefined) return this.#hit(found, call);
     call.cache = { result: "miss", ageS: -1, isFree: true, idName: "" };

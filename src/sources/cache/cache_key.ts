@@ -198,12 +198,19 @@ export class CacheKeys {
   }
 }
 
-/** Whose request it is: weir's own key by its name, else what was shown. */
+/** Headers in which APIs are shown who asks, besides those of OpenAI and Anthropic. */
+const CREDENTIALS = [
+  ...["api-key", "cookie", "ocp-apim-subscription-key", "proxy-authorization"],
+  ...["x-api-token", "x-auth-token", "x-goog-api-key"],
+];
+
+/** Whose request it is: weir's own key, which is another one when it is made anew; else what was shown. */
 function identityOf(call: Call): string {
-  if (call.key !== undefined) return `key ${call.key.name}`;
-  const shown = call.request?.head.fields.get("api-key") ?? shownKey(call);
+  if (call.key !== undefined) return `key ${call.key.name} ${call.key.digest}`;
+  const fields = call.request?.head.fields;
+  const shown = [shownKey(call), ...CREDENTIALS.map((name) => fields?.get(name) ?? "")];
   // Kept for as long as the answer takes: not as a text that opens something.
-  return shown === "" ? "" : `shown ${keyOf(nameOfShown(shown))}`;
+  return shown.every((text) => text === "") ? "" : `shown ${keyOf(nameOfShown(shown.join("\0")))}`;
 }
 
 function valueOf(fields: Fields, name: string): string {

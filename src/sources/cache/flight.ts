@@ -153,7 +153,7 @@ export class Flight implements PieceSink, SeatHost {
 
   async #isKeptElsewhere(): Promise<boolean> {
     const { digest, dialect } = this.#key;
-    return await this.#cache.fetch(digest, dialect, this.#rules.pace) !== undefined;
+    return await this.#cache.fetch(digest, dialect, this.#rules) !== undefined;
   }
 
   /** All ask by themselves. */

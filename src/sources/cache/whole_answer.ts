@@ -6,9 +6,8 @@
 
 import type { DialectName } from "../../core/answer.ts";
 import type { Fields } from "../../lib/http1/fields.ts";
-import { SseCutter } from "../../lib/sse_cutter.ts";
+import { SseParser } from "../../lib/sse.ts";
 import { SseTail, StreamEnd } from "../../lib/sse_tail.ts";
-import { isErrorEvent } from "../beginning.ts";
 import { PackedBody } from "../usage/packed_body.ts";
 import { directivesOf } from "./wishes.ts";
 
@@ -60,19 +59,69 @@ function isWholeStream(dialect: DialectName, bytes: Buffer): boolean {
   const tail = new SseTail(end);
   tail.feed(bytes);
   if (tail.isUnfinished || !tail.isBoundary) return false;
-  if (!bytes.includes('"error"') && !bytes.includes("response.failed")) return true;
-  return !new SseCutter().feed(bytes).some(({ bytes, isEvent }) => isEvent && isErrorEvent(bytes));
+  let says = false;
+  for (const { event, data } of new SseParser(bytes.length + 1).feed(bytes)) {
+    if (event === "error") return false;
+    if (data === DONE) continue;
+    const value = objectIn(data);
+    if (value === undefined || hasFailed(value)) return false;
+    says ||= saysSomething(dialect, value);
+  }
+  return says;
+}
+
+/** What an event without a name says last, in OpenAI's dialects. */
+const DONE = "[DONE]";
+
+type Said = Readonly<Record<string, unknown>>;
+
+/** Statuses of responses that came to their end. */
+const COMPLETED: ReadonlySet<unknown> = new Set([undefined, "completed"]);
+const FAILED_TYPES: ReadonlySet<unknown> = new Set(["error", "response.failed"]);
+
+/** True when an event, or a whole answer, tells of a failure, in whichever form servers have for it. */
+function hasFailed({ error, object, type, choices, response }: Said): boolean {
+  if ((error !== undefined && error !== null) || object === "error") return true;
+  if (FAILED_TYPES.has(type)) return true;
+  if (type === "response.completed" && !COMPLETED.has((response as Said | null)?.["status"])) {
+    return true;
+  }
+  return Array.isArray(choices) &&
+    choices.some((choice: Said | null) =>
+      choice?.["finish_reason"] === "error" || (choice?.["error"] ?? null) !== null
+    );
+}
+
+/** True when `value` is what answers of `dialect` are made of. */
+function saysSomething(dialect: DialectName, value: Said): boolean {
+  const { choices, type, data, results } = value;
+  const isList = (list: unknown) => Array.isArray(list) && list.length > 0;
+  switch (dialect) {
+    case "openai_responses":
+      return type === "response.completed" || value["status"] === "completed";
+    case "anthropic_messages":
+      return type === "message_start" || type === "message";
+    case "openai":
+      return isList(data) || isList(results);
+    default:
+      return isList(choices);
+  }
 }
 
 function isGoodJson(dialect: DialectName, bytes: Buffer): boolean {
+  const value = objectIn(bytes.toString());
+  return value !== undefined && !hasFailed(value) && saysSomething(dialect, value);
+}
+
+/** The object that `json` is; undefined = it is none. */
+function objectIn(json: string): Said | undefined {
   try {
-    const value: unknown = JSON.parse(bytes.toString());
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
-    const { error, type, status } = value as Readonly<Record<string, unknown>>;
-    if ((error !== undefined && error !== null) || type === "error") return false;
-    return dialect !== "openai_responses" || status === "completed";
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? value as Said
+      : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

@@ -413,6 +413,21 @@ describe("a store that several share", () => {
     expect(two.bodies.length).toBe(1);
   });
 
+  test("what others keep for longer lives as long as the own rules say", async () => {
+    const [one, two] = [rig({ shared: shelf }), rig({ shared: shelf, rules: { ttl_s: 2 } })];
+    const asked = one.ask();
+    await settled();
+    await settled();
+    one.bodies[0]!.say(EVENT, DONE);
+    one.bodies[0]!.end();
+    await asked;
+    two.pass(3_000);
+    void two.ask();
+    await settled();
+    await settled();
+    expect(two.bodies.length).toBe(1);
+  });
+
   test("is away: each has its own", async () => {
     shelf.isAway = true;
     const one = rig({ shared: shelf });
