@@ -412,7 +412,7 @@ describe("what a client wants with cache-control", () => {
 
   test("no-cache: a new answer takes the place of the old one", async () => {
     const name = model();
-    const told = ['{"id":"old"}', '{"id":"new"}'];
+    const told = ['{"id":"old","choices":[]}', '{"id":"new","choices":[]}'];
     scripts.set(name, () => [act.send(response(told[asked(name) - 1]!, JSON_FIELDS))]);
     expect((await ask(body(name))).body.toString()).toBe(told[0]!);
     const fresh = await ask(body(name), control("no-cache"));

@@ -95,16 +95,15 @@ function hasFailed({ error, object, type, choices, response }: Said): boolean {
 /** True when `value` is what answers of `dialect` are made of. */
 function saysSomething(dialect: DialectName, value: Said): boolean {
   const { choices, type, data, results } = value;
-  const isList = (list: unknown) => Array.isArray(list) && list.length > 0;
   switch (dialect) {
     case "openai_responses":
       return type === "response.completed" || value["status"] === "completed";
     case "anthropic_messages":
       return type === "message_start" || type === "message";
     case "openai":
-      return isList(data) || isList(results);
+      return Array.isArray(data) || Array.isArray(results);
     default:
-      return isList(choices);
+      return Array.isArray(choices);
   }
 }
 

@@ -108,7 +108,7 @@ const BODIES: readonly (readonly [string, DialectName, object, boolean])[] = [
   ["a message", "anthropic_messages", { type: "message" }, true],
   ["vectors", "openai", { data: [{ embedding: [1] }] }, true],
   ["judgements", "openai", { results: [{ flagged: false }] }, true],
-  ["no vectors", "openai", { data: [] }, false],
+  ["no vectors", "openai", { object: "list" }, false],
 ];
 
 describe("isWholeAnswer()", () => {
