@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type AccountsWorld, countsUsage, openAccounts } from "./accounts.ts";
+import { type Accounts, type AccountsWorld, countsUsage, openAccounts } from "./accounts.ts";
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
@@ -189,13 +189,15 @@ export function makeApp(
       return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
+  // What happens while the store is opened is told before there are any.
+  let counts: Accounts["counts"] = undefined;
   const engine: Engine = {
     wheel,
     streams,
     watch: watchAll([
       observer.watch,
       ...(admission.countsClients ? [admission.watch] : []),
-      ...(countsUsage(config, world) ? [(event: Event) => accounts.counts?.watch(event)] : []),
+      ...(countsUsage(config, world) ? [(event: Event) => counts?.watch(event)] : []),
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
@@ -208,6 +210,7 @@ export function makeApp(
   const { desk } = world;
   const accounts = openAccounts(config, world, engine, tokens);
   const { keys, objects, shared } = accounts;
+  counts = accounts.counts;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
     ? undefined
@@ -247,7 +250,7 @@ export function makeApp(
     },
     strikes,
     keys,
-    accounts.counts,
+    counts,
   );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {

@@ -14,8 +14,16 @@ import { digestOf } from "../ops/key_ring.ts";
 import { openStore } from "../store/open.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
-import { asText, choiceFlag, listFlag, numberFlag, switchFlag, textFlag } from "./flags.ts";
-import { shownStore, storeFailure } from "./shown_store.ts";
+import {
+  asText,
+  choiceFlag,
+  listFlag,
+  missingValue,
+  numberFlag,
+  switchFlag,
+  textFlag,
+} from "./flags.ts";
+import { missingStore, shownStore, storeFailure } from "./shown_store.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { endOf } from "./token_files.ts";
@@ -66,7 +74,7 @@ export const key = defineCommand({
       value: "GLOB",
       text: "add: a model that it may ask, where * is any text",
       notes: ["default all"],
-      read: asText,
+      read: modelGlob,
     }),
     route: listFlag({
       value: "NAME",
@@ -140,7 +148,8 @@ export const key = defineCommand({
         const lines = listed(await store.keys(), flags.json, Date.now());
         for (const line of lines) terminal.print(line);
         if (lines.length === 0) {
-          terminal.complain(`weir: ${shownStore(config)} has no keys in force`);
+          const none = `${shownStore(config)} has no keys in force`;
+          terminal.complain(`weir: ${missingStore(config, folder) || none}`);
         }
         return EXIT.done;
       }
@@ -184,6 +193,17 @@ export const key = defineCommand({
     }
   },
 });
+
+function modelGlob(glob: string, name: string): string {
+  if (glob.trim() === "") {
+    throw missingValue(name, ": leave it out for all models");
+  }
+  if (glob.includes(",")) {
+    const several = glob.split(",").map((one) => `${name} '${one.trim()}'`).join(" ");
+    throw new Failure(`${name} takes one model: give it several times, ${several}`, EXIT.usage);
+  }
+  return glob;
+}
 
 function rulesOf(flags: {
   readonly model: readonly string[];

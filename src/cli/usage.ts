@@ -10,7 +10,7 @@ import { openStore } from "../store/open.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { switchFlag, textFlag } from "./flags.ts";
-import { shownStore, storeFailure } from "./shown_store.ts";
+import { missingStore, shownStore, storeFailure } from "./shown_store.ts";
 import { readSettings, warn } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -71,7 +71,8 @@ export const usage = defineCommand({
         const told = flags.json ? lines.map((line) => JSON.stringify(line)) : reportTable(lines);
         for (const line of told) terminal.print(line);
         if (lines.length === 0) {
-          terminal.complain(`weir: ${shownStore(config)} knows of nothing in these days`);
+          const nothing = `${shownStore(config)} knows of nothing in these days`;
+          terminal.complain(`weir: ${missingStore(config, folder) || nothing}`);
         }
       }
       const { usage_sums_days: sumsDays } = config.store;

@@ -5,6 +5,7 @@
  */
 
 import { Document, isScalar } from "yaml";
+import { isSecretName } from "../lib/secret_names.ts";
 import type { Config, ConfigOrigins } from "./config.ts";
 import { SETTING_ROWS } from "./schema.ts";
 import { mapScalars } from "./shape.ts";
@@ -51,14 +52,13 @@ function passwordsOf(url: string): readonly string[] {
   const at = user.indexOf(":");
   const isWeb = /^https?:/i.test(url);
   const password = at >= 0 ? user.slice(at + 1) : isWeb ? user : "";
-  const options = [...url.matchAll(SECRET_OPTION)].map(([option, name]) =>
-    option.slice(name!.length)
-  );
+  const options = [...url.matchAll(OPTION)].filter(([, , name]) => isSecretName(name!))
+    .map(([, , , value]) => value!);
   return [password, ...options];
 }
 
-/** Options of an address whose values are nobody's business. */
-const SECRET_OPTION = /([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*/gi;
+/** An option of an address: what stands before its value, its name, and its value. */
+const OPTION = /([?&]([^=&]*)=)([^&]*)/g;
 
 /**
  * A URL without its password. The user name stays with a store (postgres://weir@db, redis://weir@cache) and goes with a
@@ -69,5 +69,8 @@ export function maskUrl(url: string): string {
   return url
     .replace(/^(https?:\/\/)[^/?#]*@/i, `$1${MASK}@`)
     .replace(/^((?:postgres(?:ql)?|rediss?):\/\/[^/?#:@]*):[^/?#]*@/i, `$1:${MASK}@`)
-    .replace(SECRET_OPTION, `$1${MASK}`);
+    .replace(
+      OPTION,
+      (option, head: string, name: string) => isSecretName(name) ? head + MASK : option,
+    );
 }

@@ -6,6 +6,8 @@
  */
 
 import { z } from "zod";
+import { dayMs } from "../lib/day.ts";
+import { folded } from "../lib/folded.ts";
 import { FaultTextError, parseFaults } from "./faults.ts";
 import { LATENCY_NUMBERS, LATENCY_PROFILES, type LatencyKey, PROFILE_FILE } from "./latency.ts";
 import { MODERATION_CATEGORIES, type ModerationCategory } from "./moderation.ts";
@@ -435,7 +437,8 @@ export function momentRule(): z.ZodType<string> {
 export function isMoment(text: string): boolean {
   const isDate =
     /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
-  return isDate.test(text) && !Number.isNaN(Date.parse(text));
+  return isDate.test(text) && dayMs(text.slice(0, 10)) !== undefined &&
+    !Number.isNaN(Date.parse(text));
 }
 
 /** A list of patterns, in which `*` is any text; empty = `meaning` says what. */
@@ -467,7 +470,13 @@ export function targetRule(): z.ZodType<readonly string[]> {
     `a list of 1 to ${TARGETS_MAX} different upstreams, or mock, such as [openai, local]`;
   const name = z.string("the name of an upstream, or mock");
   return z.array(name, must).min(1, must).max(TARGETS_MAX, must)
-    .refine((names) => new Set(names).size === names.length, must);
+    .superRefine((names, context) => {
+      for (const [at, name] of names.entries()) {
+        if (names.indexOf(name) === at) continue;
+        const message = "another one than those before it, since nobody is asked twice";
+        context.addIssue({ code: "custom", message, path: [at] });
+      }
+    });
 }
 
 /** The part of each, by its name. */
@@ -483,7 +492,7 @@ const PARAMS_MAX = 100;
 const MUST_PARAM = "the name of a parameter, and none of " + [...NO_PARAMS].join(", ");
 
 function isParam(name: string): boolean {
-  return name !== "" && LINE.test(name) && !NO_PARAMS.has(name);
+  return name !== "" && LINE.test(name) && !NO_PARAMS.has(folded(name));
 }
 
 /** Values of parameters, by their names. */
@@ -493,10 +502,18 @@ export function paramsRule<Value>(
 ): z.ZodType<Readonly<Record<string, Value>>> {
   const must = `a mapping of at most ${PARAMS_MAX} parameters, none of them ` +
     `${[...NO_PARAMS].join(", ")}, such as ${example}`;
-  return z.record(z.string(), value, must).refine((record) => {
-    const names = Object.keys(record);
-    return names.length <= PARAMS_MAX && names.every(isParam);
-  }, must);
+  return z.record(z.string(), value, must)
+    .refine((record) => Object.keys(record).length <= PARAMS_MAX, must)
+    .superRefine((record, context) => {
+      for (const name of Object.keys(record)) {
+        if (isParam(name)) continue;
+        const isOdd = !NO_PARAMS.has(folded(name));
+        const message = isOdd
+          ? "left out, as its name is none"
+          : `left out, as ${[...NO_PARAMS].join(", ")} are no parameters (rename is for models)`;
+        context.addIssue({ code: "custom", message, path: [name] });
+      }
+    });
 }
 
 /** A number, a text, or true or false. */

@@ -13,11 +13,11 @@ import {
   type UsageQuery,
   type UsageSum,
 } from "../core/store.ts";
+import { dayMs } from "../lib/day.ts";
 
 const DAY_MS = 86_400_000;
 const NANOS = 1e9;
-/** "2026-11-28", in UTC; a whole month; so many days with this one. */
-const DATE = /^\d{4}-\d\d-\d\d$/;
+/** A whole month, "2026-11"; so many days with this one. */
 const MONTH = /^\d{4}-\d\d$/;
 const DAYS = /^([1-9]\d{0,4})d$/;
 
@@ -68,10 +68,8 @@ function daysNamed(text: string, nowMs: number): Days | undefined {
   if (text === "yesterday") return { first: today - 1, last: today - 1 };
   const count = DAYS.exec(text)?.[1];
   if (count !== undefined) return { first: today - Number(count) + 1, last: today };
-  if (DATE.test(text)) {
-    const day = dayNamed(text);
-    return day === undefined ? undefined : { first: day, last: day };
-  }
+  const day = dayNamed(text);
+  if (day !== undefined) return { first: day, last: day };
   const first = MONTH.test(text) ? dayNamed(`${text}-01`) : undefined;
   return first === undefined
     ? undefined
@@ -79,8 +77,8 @@ function daysNamed(text: string, nowMs: number): Days | undefined {
 }
 
 function dayNamed(text: string): number | undefined {
-  const atMs = Date.parse(`${text}T00:00:00Z`);
-  return Number.isNaN(atMs) || dayName(dayOf(atMs)) !== text ? undefined : dayOf(atMs);
+  const atMs = dayMs(text);
+  return atMs === undefined ? undefined : dayOf(atMs);
 }
 
 /** "2026-11-28". */

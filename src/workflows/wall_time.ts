@@ -4,12 +4,14 @@
  * @module
  */
 
+import { dayMs } from "../lib/day.ts";
+
 const HAS_ZONE = /(?:z|[+-]\d{2}:?\d{2})$/i;
 
 /** `text` as milliseconds since 1970; null when it is no ISO time. `timezone` "" = UTC. */
 export function wallMsOf(text: string, timezone: string): number | null {
   const iso = text.trim().replace(" ", "T");
-  if (!/^\d{4}-\d{2}-\d{2}/.test(iso)) return null;
+  if (dayMs(iso.slice(0, 10)) === undefined) return null;
   const full = iso.includes("T") ? iso : `${iso}T00:00`;
   const ms = Date.parse(HAS_ZONE.test(full.slice(10)) ? full : `${full}Z`);
   if (Number.isNaN(ms)) return null;

@@ -63,7 +63,10 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
   ["revoke default", 1, /There is no key named default in the store/],
   ["rotate ci", 1, /There is no key named ci in the store/],
   ["revoke ci", 1, /There is no key named ci in the store/],
-  ["list", 0, /^weir: the store sqlite:\/\/weir\.db has no keys in force\n$/],
+  ["list", 0, /^weir: there is no store yet: it would be \/.*\/weir\.db \(store\.url says where/],
+  ["add ci --expires 2027-02-30", 2, /--expires must be a date such as 2027-01-31/],
+  ["add ci --model=", 2, /--model needs a value: leave it out for all models/],
+  ["add ci --model a,b", 2, /takes one model: give it several times, --model 'a' --model 'b'/],
   ["add ci --set store.url=sqlite:///nowhere/at/all.db", 1, /Cannot write to the store/],
   [
     "list --set store.url=postgres://u:hidden@127.0.0.1:1/db",

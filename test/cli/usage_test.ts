@@ -9,8 +9,8 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
   ["--since today --until yesterday", 2, /--until must be no day before \d{4}-/],
   ["--since 900d", 0, /nothing is known of days before .*: sums stay 800 days/],
   ["--csv --json", 2, /--csv and --json: choose one/],
-  ["", 0, /^weir: the store sqlite:\/\/weir\.db knows of nothing in these days\n$/],
-  ["--by day,key,model --since 2026-01-01 --json", 0, /knows of nothing/],
+  ["", 0, /^weir: there is no store yet: it would be \/.*\/weir\.db \(store\.url says where/],
+  ["--by day,key,model --since 2026-01-01 --json", 0, /there is no store yet/],
   ["--set store.url=postgres://u:hidden@127.0.0.1:1/db", 1, /Cannot read the store/],
 ];
 

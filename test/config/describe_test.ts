@@ -76,6 +76,18 @@ describe("maskUrl()", () => {
     ["postgres://db/weir?user=u&password=p", "postgres://db/weir?user=u&password=***"],
     ["redis://:p@r:6380/2", "redis://:***@r:6380/2"],
     ["rediss://u:a@b@r", "rediss://u:***@r"],
+    ...["sig", "X-Signature", "code", "auth", "pw", "passwd", "x-sig", "X-Amz-Signature", "hmac"]
+      .map((
+        name,
+      ) => [`https://a/v1?a=1&${name}=s&b=2`, `https://a/v1?a=1&${name}=***&b=2`] as const),
+    [
+      "https://a/?X-Amz-Credential=s&X-Amz-Security-Token=t",
+      "https://a/?X-Amz-Credential=***&X-Amz-Security-Token=***",
+    ],
+    [
+      "https://a/?encoding=x&design=y&author=z&api-version=1",
+      "https://a/?encoding=x&design=y&author=z&api-version=1",
+    ],
     ["sqlite://a:b@c.db", "sqlite://a:b@c.db"],
     ["", ""],
   ] as const;

@@ -314,6 +314,27 @@ describe("loadConfig() reports what is wrong in lists", () => {
       "config.yaml:2:29 keys.0.token_sha256: must be 64 hexadecimal digits, or empty: its value is " +
       "not shown, as it may be secret",
     ]],
+    ["a key that ends on a day that is none", {
+      text: "keys:\n  - {name: a, token: t, expires: 2027-02-30}\n",
+    }, [
+      "config.yaml:2:34 keys.0.expires: must be a date such as 2027-01-31, or with a time such as " +
+      "2027-01-31T12:00:00Z: its value is not shown, as it may be secret",
+    ]],
+    [
+      "a parameter that is none",
+      {
+        text:
+          "routes:\n  - {to: [mock], params_set: {Model: x, input: y}, params_max: {stream: 1}}\n",
+      },
+      [
+        ["2:38", "params_set.Model", '"x"'],
+        ["2:48", "params_set.input", '"y"'],
+        ["2:73", "params_max.stream", "1"],
+      ].map(([at, path, value]) =>
+        `config.yaml:${at} routes.0.${path}: must be left out, as model, stream, messages, input, ` +
+        `prompt are no parameters (rename is for models): it is ${value}`
+      ),
+    ],
     ["a key that ends at no moment", {
       text: "keys:\n  - {name: a, token: t, expires: 2027-02-30x}\n",
     }, [
@@ -355,7 +376,8 @@ describe("loadConfig() reports what is wrong in lists", () => {
       `config.yaml:2:5 routes.0.to: must be ${MUST_TO}: it is empty`,
     ]],
     ["a route that leads twice to one", { text: "routes:\n  - to: [mock, mock]\n" }, [
-      `config.yaml:2:9 routes.0.to: must be ${MUST_TO}: it is a list`,
+      `config.yaml:2:16 routes.0.to.1: must be another one than those before it, since nobody is ` +
+      'asked twice: it is "mock"',
     ]],
     ["a hedge with nobody beside", { text: "routes:\n  - {to: [mock], hedge_ms: 5}\n" }, [
       "config.yaml:2:28 routes.0.hedge_ms: must be left out where to has one name",
@@ -520,7 +542,8 @@ describe("loadConfig() reports what is wrong in lists", () => {
       "--set auth.tokens.0: is inside a list, and lists are set whole: --set 'auth.tokens=[…]'",
     ]],
     ["a flag of a list", { flags: [{ key: "routes", value: "[{to: [x, x]}]" }] }, [
-      `--set routes.0.to: must be ${MUST_TO}: it is a list`,
+      "--set routes.0.to.1: must be another one than those before it, since nobody is asked " +
+      'twice: it is "x"',
     ]],
     ["an alias of itself", {
       text: "upstreams: &a [*a]\nroutes: &b [{to: *b, match: &c {model: *c}}]\n",

@@ -488,6 +488,7 @@ describe("wrong questions", () => {
         ["/__weir/requests?wait=1&timeout_ms=600000", {}, 400, /timeout_ms/],
         ["/__weir/requests?statuss=200", {}, 400, /is status meant\?/],
         ["/__weir/requests?since=yesterday", {}, 400, /since/],
+        ["/__weir/requests?since=2026-02-30", {}, 400, /since/],
         ["/__weir/requests", { session: "a/b" }, 400, /x-weir-session/],
       ];
     for (const [path, how, status, says] of asked) {

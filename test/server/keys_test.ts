@@ -513,6 +513,20 @@ describe("keys of the store", () => {
   });
 });
 
+test("a key of the store opens nothing that has the name of a token by now", async () => {
+  const folder = makeFolder();
+  const key = await weirKey(folder, "store.url=sqlite://store.db", "add", "ops");
+  const weir = await start([], {
+    set: {
+      "store.url": `sqlite://${folder}/store.db`,
+      "auth.tokens": JSON.stringify([{ name: "ops", token: "ops-secret" }]),
+    },
+  });
+  expect((await ask(weir, key, "/__weir/usage")).status).toBe(401);
+  expect((await ask(weir, "ops-secret", "/__weir/usage")).status).toBe(200);
+  expect(weir.output() + weir.errors()).toMatch(/key_left_out.*ops.*revoke it in the store/);
+});
+
 test("nothing of a key stands in logs, errors, the journal or the store", async () => {
   const folder = makeFolder();
   const set = "store.url=sqlite://store.db";

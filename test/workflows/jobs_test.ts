@@ -469,6 +469,7 @@ describe("wallMsOf", () => {
       ["2026-03-29T01:30", "Europe/Berlin", "2026-03-29T00:30:00.000Z"],
       ["tomorrow", "", null],
       ["2026-13-01T00:00", "", null],
+      ["2026-02-29T12:00Z", "", null],
     ] as const
   ) {
     test(`gives ${iso} for ${text} in ${zone || "UTC"}`, () => {

@@ -21,7 +21,7 @@ export interface NamedModel {
 }
 
 /** A body that has it once names one model, and no escape spells another. With its Kelvin sign for a k. */
-const WORDS = /model|fallbac[k\u212a]|\\u[\da-f]{4}/gi;
+const WORDS = /model|fallbac[k\u212a]|\\u(?:00|212a)/gi;
 
 /** Fields that name one: `model` of a tool, `models`, `fallback_model`, `model_name`. */
 const NAMING = /(?:models?|model_?names?)$/;
@@ -138,14 +138,16 @@ class Names {
   }
 }
 
-const LATER = /"background"|\\u00/i;
+/** What may be that key in bytes: by an escape, too, and with the Kelvin sign for its k. */
+const LATER = /"bac(?:k|\xe2\x84\xaa)ground"|\\u(?:00|212a)/i;
+const lenient = new TextDecoder();
 
 /** True when an upstream may answer `ask` later, where nobody counts what is said. */
 export function isForLater({ wire }: Ask): boolean {
   const body = wire?.body ?? null;
   if (body === null) return false;
-  const text = latin1Slice.call(body);
-  if (!LATER.test(text)) return false;
+  if (!LATER.test(latin1Slice.call(body))) return false;
+  const text = lenient.decode(body);
   try {
     checkSize(text);
     const value: unknown = JSON.parse(text);

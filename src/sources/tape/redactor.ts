@@ -10,6 +10,7 @@ import type { RE2JS } from "re2js";
 import { isKeyHeader, isPrivateHeader } from "../../config/private_headers.ts";
 import type { Field } from "../../lib/http1/fields.ts";
 import { linearExpression } from "../../lib/linear_expression.ts";
+import { isSecretName } from "../../lib/secret_names.ts";
 import { REDACTED, type RedactedBy, type RedactedWhere, type Redaction } from "./format.ts";
 import { escapeAt, spellings } from "./spellings.ts";
 import { type SpreadText, spreadTexts } from "./spread_texts.ts";
@@ -34,9 +35,8 @@ const ACCOUNT_FIELDS: ReadonlySet<string> = new Set([
   "anthropic-organization-id",
 ]);
 
-/** An option of a URL, and names that tell of keys. */
+/** An option of a URL. */
 const OPTION = /[?&]([^=&#]*=)([^&#]+)/g;
-const SECRET_NAME = /pass|pwd|secret|token|key|sig/i;
 
 /** What follows the scheme of a credential: "Bearer …". */
 const SCHEME = /^[A-Za-z][\w-]* +/;
@@ -200,7 +200,7 @@ export class Redactor {
   path(path: string): { readonly path: string; readonly redactions: readonly Redaction[] } {
     const bytes = Buffer.from(path, "latin1");
     const options = [...path.matchAll(OPTION)]
-      .filter(([, name]) => SECRET_NAME.test(plainName(name!)))
+      .filter(([, name]) => isSecretName(plainName(name!.slice(0, -1))))
       .map(({ index, 1: name, 2: value }) => ({
         at: index + 1 + name!.length,
         bytes: value!.length,

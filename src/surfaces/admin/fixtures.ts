@@ -12,6 +12,7 @@ import { parseJsonBody } from "../../core/json_body.ts";
 import type { Stamps } from "../../core/stamp.ts";
 import type { Inbound, Surface, Whole } from "../../core/surface.ts";
 import { bodyTooLarge, errorAnswer, keyError } from "../../dialects/openai/errors.ts";
+import { dayMs } from "../../lib/day.ts";
 import { nearest } from "../../lib/nearest.ts";
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Limits } from "../../sources/limits/limits.ts";
@@ -414,7 +415,8 @@ function filterOf(asked: JsonObject, inbound: Inbound): RequestFilter {
 function timeOf(since: unknown): number {
   if (typeof since === "string" && !/^\d+$/.test(since)) {
     const ms = Date.parse(since);
-    if (!Number.isNaN(ms)) return ms;
+    const isDay = !/^\d{4}-\d\d-\d\d/.test(since) || dayMs(since.slice(0, 10)) !== undefined;
+    if (isDay && !Number.isNaN(ms)) return ms;
   }
   try {
     return whole("since", since, 0, Number.MAX_SAFE_INTEGER);

@@ -152,6 +152,7 @@ test("isForLater() reads it as any server would", () => {
   const cases = [
     ['{"background":true}', true],
     ['{"Background":true}', true],
+    ['\ufeff{"bac\u212aground":true}', true],
     ['{"\\u0062ackground":true}', true],
     ['{"background":true,"background":false}', true],
     ['{"background":false}', false],
