@@ -579,6 +579,24 @@ describe("usage: ask of a route", () => {
     expect(await lineOf(weir, "m", 2)).toMatchObject({ estimated: 2, tokens_out: 2 });
   });
 
+  test("a bad request does not make it forget its wish", async () => {
+    const upstream = told(({ body }) =>
+      body.includes('"bad"')
+        ? Response.json({ detail: [{ input: body }] }, { status: 422 })
+        : new Response(CHUNK.chat("Hi") + USAGE + "data: [DONE]\n\n", {
+          headers: { "content-type": "text/event-stream" },
+        })
+    );
+    const weir = await start({ set: set(upstream) });
+    const body = { messages: MESSAGES, stream: true };
+    const bad = await post(weir, "/v1/chat/completions", { model: "bad", ...body });
+    expect(bad.status).toBe(422);
+    await (await post(weir, "/v1/chat/completions", { model: "m", ...body })).text();
+    expect(upstream.requests.map(({ body }) => body.includes("stream_options")))
+      .toEqual([true, false, true]);
+    expect(await lineOf(weir, "m")).toMatchObject({ estimated: 0, tokens_in: 9 });
+  });
+
   test("off keeps nothing, but of keys that have limits", async () => {
     const weir = await start({ set: { routes: "[{to: [mock], usage: off}]" } });
     const body = { model: "m", messages: MESSAGES };

@@ -52,11 +52,24 @@ export function askUsage(source: Source, options: StreamOptions): Source {
   async function refused(answer: Relay, ask: Ask, call: Call): Promise<Answer> {
     const { bytes } = await gatherBody(answer.body, call.signal, REFUSAL_BYTES_MAX);
     if (options.onRefused(answer.status, decoder.decode(bytes))) {
-      return await source.answer(ask, call);
+      return await askedWithout(ask, call);
     }
     const { status, fields } = answer;
     const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
     return { kind: "relay", status, fields, body };
+  }
+
+  /** It was the wish only where all is well without it. */
+  async function askedWithout(ask: Ask, call: Call): Promise<Answer> {
+    let isTaken = false;
+    try {
+      const answer = await source.answer(ask, call);
+      isTaken = answer.kind !== "relay" || answer.status < 400;
+      return answer;
+    } finally {
+      if (isTaken) options.onTakenWithout();
+      else options.onRefusedWithout();
+    }
   }
 
   return {
