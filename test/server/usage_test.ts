@@ -579,6 +579,31 @@ describe("usage: ask of a route", () => {
     expect(await lineOf(weir, "m", 2)).toMatchObject({ estimated: 2, tokens_out: 2 });
   });
 
+  test("takes the event out of what an upstream would compress, too", async () => {
+    const upstream = told(({ headers }) => {
+      const isPacked = /gzip/.test(headers.get("accept-encoding") ?? "");
+      const stream = CHUNK.chat("Hi") + USAGE + "data: [DONE]\n\n";
+      return new Response(isPacked ? gzipSync(stream) : stream, {
+        headers: {
+          "content-type": "text/event-stream",
+          ...(isPacked ? { "content-encoding": "gzip" } : {}),
+        },
+      });
+    });
+    const weir = await start({ set: set(upstream) });
+    const answer = await fetch(`${weir.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: {
+        ...{ authorization: "Bearer blue-key", "content-type": "application/json" },
+        "accept-encoding": "gzip",
+      },
+      body: JSON.stringify({ model: "m", messages: MESSAGES, stream: true }),
+    });
+    expect(await answer.text()).toBe(CHUNK.chat("Hi") + "data: [DONE]\n\n");
+    expect(upstream.requests[0]!.headers.get("accept-encoding")).toBe("identity");
+    expect(await lineOf(weir, "m")).toMatchObject({ estimated: 0, tokens_in: 9 });
+  });
+
   test("a bad request does not make it forget its wish", async () => {
     const upstream = told(({ body }) =>
       body.includes('"bad"')
