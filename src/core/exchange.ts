@@ -97,6 +97,8 @@ export interface Asked {
 export interface OpenUpstreamCall extends UpstreamFacts {
   /** When the first chunk of its body came, on the wheel's clock; of use once one has. */
   readonly heardMs: number;
+  /** True: a whole request has gone up, and whoever has it has not failed it. */
+  readonly isAsked: boolean;
   /** The upstream told what the answer cost. */
   usage(usage: Usage): void;
   /** Nothing more comes. Only the first call counts; `error` says what went wrong, if anything. */

@@ -26,6 +26,7 @@ export class UpstreamCall implements OpenUpstreamCall {
   promptTokens = -1;
   completionTokens = -1;
   errorCode: ErrorCode | undefined = undefined;
+  isAsked = false;
   #tryMs: number;
 
   constructor(exchange: Call, host: string) {
@@ -51,12 +52,24 @@ export class UpstreamCall implements OpenUpstreamCall {
 
   /** A try begins now; the first one began with the call. */
   attempt(): void {
+    this.isAsked = false;
     this.exchange.attempts++;
     if (++this.attempts > 1) this.#tryMs = this.#nowMs;
   }
 
+  /** The last byte of the request has left. */
+  sent(): void {
+    this.isAsked = true;
+  }
+
+  /** What was asked is not answered: it costs nothing. */
+  failed(): void {
+    this.isAsked = false;
+  }
+
   /** The head of a response is here. */
   head(status: number): void {
+    if (status >= 300) this.failed();
     this.status = status;
     this.headersMs = this.#nowMs - this.#tryMs;
   }

@@ -83,7 +83,12 @@ class View {
     const notes: Record<string, unknown> = {};
     for (const key of OWN) notes[key] = whole[key];
     this.notes = notes as Notes;
-    follow(whole, "signal", this.signal);
+    follow(whole, "signal", this.signal, () => {
+      // It was asked, and no other one answers.
+      if (!this.signal.aborted && this.notes.upstream?.isAsked === true) {
+        whole.upstream = this.notes.upstream;
+      }
+    });
     follow(whole, "leaving", this.leaving);
   }
 }
@@ -125,11 +130,21 @@ export function branchOf(call: Call): Branch {
   };
 }
 
-/** `abort` is aborted with what it is to follow, until the call is over. */
-function follow(call: Call, what: "signal" | "leaving", abort: Abort): void {
+/** `abort` is aborted with what it is to follow, until the call is over; `before`: done just before. */
+function follow(
+  call: Call,
+  what: "signal" | "leaving",
+  abort: Abort,
+  before?: () => void,
+): void {
   const followed = call[what];
   if (followed.aborted) return abort.abort(followed.reason);
-  const listener = { handleEvent: () => abort.abort(followed.reason) };
+  const listener = {
+    handleEvent() {
+      before?.();
+      abort.abort(followed.reason);
+    },
+  };
   followed.addEventListener("abort", listener);
   call.atEnd(() => followed.removeEventListener("abort", listener));
 }

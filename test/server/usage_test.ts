@@ -245,6 +245,112 @@ for (const coding of ["gzip", "br", "deflate", "zstd"]) {
   });
 }
 
+describe("of an answer that has not begun when its client leaves", () => {
+  const upstreams = ({ url }: ToldUpstream) =>
+    JSON.stringify(["a", "b"].map((name) => ({ name, base_url: `${url}/v1`, api_key: "k" })));
+  const WAYS: Readonly<
+    Record<string, (upstream: ToldUpstream) => Readonly<Record<string, string>>>
+  > = {
+    "one upstream": (upstream) => inFront(upstream),
+    "said again in another dialect": (upstream) =>
+      inFront(upstream, { "llm.speaks": "[anthropic_messages]" }),
+    "the second of two": (upstream) => ({
+      upstreams: upstreams(upstream),
+      routes: "[{to: [a, b]}]",
+    }),
+    "both of two at once": (upstream) => ({
+      upstreams: upstreams(upstream),
+      routes: "[{to: [a, b], hedge_ms: 1}]",
+    }),
+    "a cache": (upstream) => inFront(upstream, { routes: "[{to: [llm], cache: {ttl_s: 9}}]" }),
+  };
+  /** How often the upstream is asked before it is silent. */
+  const ASKED: Readonly<Record<string, number>> = {
+    "the second of two": 2,
+    "both of two at once": 2,
+  };
+  for (const [way, set] of Object.entries(WAYS)) {
+    for (const isStream of [false, true]) {
+      test(`${way}, ${isStream ? "a stream" : "whole"}: the question is counted once, and marked`, async () => {
+        const upstream = tellUpstream(() => {
+          if (way === "the second of two" && upstream.requests.length === 1) {
+            return new Response("", { status: 503, headers: { "x-should-retry": "false" } });
+          }
+          return new Promise<Response>(() => {});
+        });
+        running.push(() => upstream.stop());
+        const weir = await start({
+          set: {
+            keys: JSON.stringify([{ name: "blue", token: "blue-key", tokens_per_day: PROMPT }]),
+            "llm.headers_timeout_ms": "9000",
+            "llm.retries": "0",
+            ...set(upstream),
+          },
+        });
+        const leaving = new AbortController();
+        const body = { model: "m", messages: MESSAGES, stream: isStream, max_tokens: 1 };
+        const answer = post(weir, "/v1/chat/completions", body, "blue-key", leaving.signal);
+        answer.catch(() => {});
+        await waitFor(
+          () => upstream.requests.length >= (ASKED[way] ?? 1),
+          "the question at the upstream",
+        );
+        leaving.abort();
+        expect(await lineOf(weir, "m")).toMatchObject({
+          requests: 1,
+          estimated: 1,
+          tokens_in: PROMPT,
+          tokens_out: 0,
+        });
+        // It is taken from what the key may have, too.
+        expect((await post(weir, "/v1/chat/completions", body)).status).toBe(429);
+      });
+    }
+  }
+
+  test("a stream of which only a comment is here: the question is counted", async () => {
+    const upstream = told(() =>
+      new Response(new ReadableStream({ start: (stream) => stream.enqueue(": wait\n\n") }), {
+        headers: { "content-type": "text/event-stream" },
+      })
+    );
+    const weir = await start({
+      set: { upstreams: upstreams(upstream), routes: "[{to: [a, b]}]" },
+    });
+    const leaving = new AbortController();
+    const body = { model: "m", messages: MESSAGES, stream: true };
+    const answer = post(weir, "/v1/chat/completions", body, "blue-key", leaving.signal);
+    answer.catch(() => {});
+    await waitFor(() => upstream.requests.length === 1, "the question at the upstream");
+    leaving.abort();
+    expect(await lineOf(weir, "m")).toMatchObject({ tokens_in: PROMPT, tokens_out: 0 });
+  });
+
+  test("who leaves while an upstream that has failed is to be asked again pays nothing", async () => {
+    const upstream = told(() => new Response("", { status: 503, headers: { "retry-after": "9" } }));
+    const weir = await start({ set: inFront(upstream) });
+    const leaving = new AbortController();
+    const body = { model: "m", messages: MESSAGES };
+    const answer = post(weir, "/v1/chat/completions", body, "blue-key", leaving.signal);
+    answer.catch(() => {});
+    await waitFor(() => upstream.requests.length === 1, "the question at the upstream");
+    const metrics = async () => {
+      const headers = { authorization: "Bearer root" };
+      return await (await fetch(`${weir.url}/metrics`, { headers })).text();
+    };
+    await waitFor(
+      async () => /^weir_upstream_retries_total\S* [1-9]/m.test(await metrics()),
+      "the wait for the next try",
+    );
+    leaving.abort();
+    await waitFor(
+      async () => /client_left".* [1-9]/.test(await metrics()),
+      "the end of the request",
+    );
+    expect((await usageOf(weir)).usage).toEqual([]);
+  });
+});
+
 test("an answer that is finished without its client costs what is told at its end, once", async () => {
   const upstream = told();
   const weir = await start({ set: inFront(upstream, { "chat.on_disconnect": "drain" }) });
@@ -471,6 +577,49 @@ describe("usage: ask of a route", () => {
     expect(upstream.requests.map(({ body }) => body.includes("stream_options")))
       .toEqual([true, false, false]);
     expect(await lineOf(weir, "m", 2)).toMatchObject({ estimated: 2, tokens_out: 2 });
+  });
+
+  test("takes the event out of what an upstream would compress, too", async () => {
+    const upstream = told(({ headers }) => {
+      const isPacked = /gzip/.test(headers.get("accept-encoding") ?? "");
+      const stream = CHUNK.chat("Hi") + USAGE + "data: [DONE]\n\n";
+      return new Response(isPacked ? gzipSync(stream) : stream, {
+        headers: {
+          "content-type": "text/event-stream",
+          ...(isPacked ? { "content-encoding": "gzip" } : {}),
+        },
+      });
+    });
+    const weir = await start({ set: set(upstream) });
+    const answer = await fetch(`${weir.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: {
+        ...{ authorization: "Bearer blue-key", "content-type": "application/json" },
+        "accept-encoding": "gzip",
+      },
+      body: JSON.stringify({ model: "m", messages: MESSAGES, stream: true }),
+    });
+    expect(await answer.text()).toBe(CHUNK.chat("Hi") + "data: [DONE]\n\n");
+    expect(upstream.requests[0]!.headers.get("accept-encoding")).toBe("identity");
+    expect(await lineOf(weir, "m")).toMatchObject({ estimated: 0, tokens_in: 9 });
+  });
+
+  test("a bad request does not make it forget its wish", async () => {
+    const upstream = told(({ body }) =>
+      body.includes('"bad"')
+        ? Response.json({ detail: [{ input: body }] }, { status: 422 })
+        : new Response(CHUNK.chat("Hi") + USAGE + "data: [DONE]\n\n", {
+          headers: { "content-type": "text/event-stream" },
+        })
+    );
+    const weir = await start({ set: set(upstream) });
+    const body = { messages: MESSAGES, stream: true };
+    const bad = await post(weir, "/v1/chat/completions", { model: "bad", ...body });
+    expect(bad.status).toBe(422);
+    await (await post(weir, "/v1/chat/completions", { model: "m", ...body })).text();
+    expect(upstream.requests.map(({ body }) => body.includes("stream_options")))
+      .toEqual([true, false, true]);
+    expect(await lineOf(weir, "m")).toMatchObject({ estimated: 0, tokens_in: 9 });
   });
 
   test("off keeps nothing, but of keys that have limits", async () => {

@@ -97,8 +97,10 @@ export class Http1Response {
   }
 }
 
-/** Takes what becomes of a request: exactly one of the two is called, once. Neither may throw. */
+/** Takes what becomes of a request: exactly one of the last two is called, once. None may throw. */
 export interface Http1Receiver {
+  /** The last byte of the request has left; once more when it is sent again. */
+  onSent?(): void;
   /** With all of the body that came along with the head already in it. */
   onResponse(response: Http1Response): void;
   /** There is no response. */
@@ -256,6 +258,7 @@ export class Call implements BodySource {
 
   /** Of the connection: the request has left. */
   sent(): void {
+    this.#receiver.onSent?.();
     this.#tap?.onSent();
   }
 

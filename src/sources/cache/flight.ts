@@ -422,7 +422,10 @@ export class Flight implements PieceSink, SeatHost {
     const wasPayer = this.#payer === seat;
     if (!this.#seats.delete(seat) || this.#isOver) return;
     const payer = this.#payer;
-    if (payer === undefined) return this.#giveUp(reason);
+    if (payer === undefined) {
+      if (this.#head === undefined) this.#flight.tellWay(seat.call); // it has asked, and pays
+      return this.#giveUp(reason);
+    }
     if (wasPayer) {
       seat.note.isFree = true;
       payer.note.isFree = false;

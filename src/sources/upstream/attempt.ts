@@ -162,6 +162,11 @@ export class Attempt
     this.#abort.abort(this.#call.signal.reason);
   }
 
+  /** Of the transport: the upstream has the question. */
+  onSent(): void {
+    this.#up.sent();
+  }
+
   /** Of the transport: the head is here. */
   onResponse(response: TransportResponse): void {
     // The rest of an upload may still break off, which nothing of the answer would tell.
@@ -193,6 +198,7 @@ export class Attempt
     this.#call.signal.removeEventListener("abort", this);
     this.#deadline.stop();
     this.#whole?.stop();
+    this.#noteFailed();
     // Whatever broke, the abort's own reason says why: a time limit, or the client.
     this.#receiver.onError(this.#abort.aborted ? this.#abort.reason : error);
   }
@@ -233,6 +239,7 @@ export class Attempt
   cancel(): void {
     this.#deadline.stop();
     this.#whole?.stop();
+    this.#noteFailed();
     this.#response?.cancel();
     const wasFlowing = this.#sink !== undefined;
     this.#sink = undefined;
@@ -338,6 +345,11 @@ export class Attempt
     if (this.isTold) this.#up.usage(this.#usage.found!);
   }
 
+  /** There is no answer, or none that anybody wants, though somebody still waits for one. */
+  #noteFailed(): void {
+    if (!this.#call.signal.aborted) this.#up.failed();
+  }
+
   #break(error: unknown): void {
     const sink = this.#sink;
     if (sink === undefined) return; // it was cancelled
@@ -346,6 +358,7 @@ export class Attempt
     this.#whole?.stop();
     const reason: unknown = this.#abort.aborted ? this.#abort.reason : error;
     this.#noteTold();
+    this.#noteFailed();
     this.#up.end(reason);
     this.#response!.cancel();
     sink.onEnd("fin", reason instanceof AppError ? reason : brokenOff(error));

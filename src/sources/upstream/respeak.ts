@@ -190,7 +190,8 @@ class Reading {
     }
     if (status >= 400 && status <= STATUS_MAX) return this.#refused(decoded(answer), dialect);
     if (status >= 200 && status < 300) {
-      if (this.#hasOptions || this.#isSecond) this.#streamOptions.onTaken();
+      if (this.#isSecond) this.#streamOptions.onTakenWithout();
+      else if (this.#hasOptions) this.#streamOptions.onTaken();
       const { count: counted } = this.#options;
       const count = counted && ((said: string) => counted(this.#ask.turn(), said));
       const steps = new LiveSteps(
@@ -217,8 +218,7 @@ class Reading {
   ): Promise<Answer> {
     const { bytes } = await gatherBody(body, this.#call.signal, REFUSAL_BYTES_MAX);
     const text = new TextDecoder().decode(bytes);
-    if (this.#isSecond) this.#streamOptions.onRefusedWithout();
-    else if (this.#hasOptions && this.#streamOptions.onRefused(status, text)) {
+    if (!this.#isSecond && this.#hasOptions && this.#streamOptions.onRefused(status, text)) {
       this.#isSecond = true;
       this.#call.engine.watch({
         kind: "upstream_retried",
@@ -226,7 +226,12 @@ class Reading {
         delayMs: 0,
         cause: `status ${status}, perhaps to stream_options`,
       });
-      return await this.ask();
+      try {
+        return await this.ask();
+      } catch (error) {
+        this.#streamOptions.onRefusedWithout(); // whatever it is: nothing is known
+        throw error;
+      }
     }
     // Both: the sentence is cut at a length, and JSON may spell a key with escapes.
     const error = dialect.readError(status, this.#mask(text));

@@ -1,6 +1,6 @@
 /**
  * Whether an upstream is asked for the usage of its streams. Most know `stream_options`, and some
- * refuse a request that has it: what one says to the first such request is remembered.
+ * refuse a request that has it: that is remembered when the same request without it is answered well.
  *
  * @module
  */
@@ -16,6 +16,8 @@ const NAMED = /stream_options|include_usage/;
 export class StreamOptions {
   /** refused: for the time being, or for good. */
   #state: "unknown" | "taken" | "refused";
+  /** What was known before they were refused for the time being. */
+  #before: "unknown" | "taken" = "unknown";
   /** True when nothing changes the state any more. */
   #isSure: boolean;
 
@@ -29,28 +31,33 @@ export class StreamOptions {
     return this.#state !== "refused";
   }
 
-  /** A request was answered that had them, or, where they are not sent, one without them. */
+  /** A request that had them was answered well. */
   onTaken(): void {
-    if (this.#state === "refused") this.#isSure = true;
-    else this.#state = "taken";
+    if (!this.#isSure) this.#state = "taken";
+  }
+
+  /** A request that was refused with them was answered well without: it was them. */
+  onTakenWithout(): void {
+    this.#state = "refused";
+    this.#isSure = true;
   }
 
   /**
    * A request that had them was refused with `status` and `body`. True: it is to be asked again, and
-   * they are left out from now on. That is so when the body names them, and as long as the upstream
+   * they are left out until it is known what comes of that. That is so when the body names them, and as long as the upstream
    * has never taken them.
    */
   onRefused(status: number, body: string): boolean {
     if (!REFUSED.has(status)) return false;
     const isNamed = NAMED.test(body);
     if (!isNamed && this.#state === "taken") return false;
+    if (this.#state !== "refused") this.#before = this.#state;
     this.#state = "refused";
-    this.#isSure ||= isNamed;
     return true;
   }
 
-  /** The request without them was refused as well: it had another fault. */
+  /** The request without them was not answered well, either: it had another fault. */
   onRefusedWithout(): void {
-    if (!this.#isSure) this.#state = "unknown";
+    if (!this.#isSure) this.#state = this.#before;
   }
 }

@@ -49,10 +49,12 @@ export interface TransportResponse {
 }
 
 /**
- * Takes what becomes of a request: exactly one of the two is called, once. No promise, which would
- * be 1 % of a proxied request. Neither may throw.
+ * Takes what becomes of a request: exactly one of the last two is called, once. No promise, which would
+ * be 1 % of a proxied request. None may throw.
  */
 export interface TransportReceiver {
+  /** The last byte of the request has left, as far as that is known; once more when it is sent again. */
+  onSent?(): void;
   onResponse(response: TransportResponse): void;
   /** An `AppError`, `upstream_unreachable` when there is no response; or the signal's reason. */
   onError(error: unknown): void;
@@ -173,7 +175,9 @@ export function fetchTransport(options: FetchTransportOptions): Transport {
 
   return {
     send(request, receiver) {
-      ask(request).then(
+      const asked = ask(request);
+      receiver.onSent?.(); // `fetch` does not tell
+      asked.then(
         (response) => receiver.onResponse(response),
         (error) => receiver.onError(error),
       );

@@ -8,8 +8,10 @@ import type { DialectName, Usage } from "../../core/answer.ts";
 
 /** The usage stands in the last 400 bytes or so of a stream, and of a JSON body. */
 const TAIL_BYTES = 2048;
-/** A stream cut into crumbs: so many are kept, and the usage is then not found. */
+/** A stream cut into crumbs: so many are kept apart. */
 const CHUNKS_MAX = 16;
+/** The first event of Anthropic's stream is over by then. */
+const HEAD_BYTES_MAX = 4096;
 const LF = 10;
 
 /** How a dialect spells the counts. */
@@ -61,8 +63,13 @@ const WORDS: Readonly<Record<DialectName, Words>> = {
   chatgpt_web: CHAT,
 };
 
+/** The event of Anthropic's stream that tells of the question. */
+const FIRST = Buffer.from('"message_start"');
 /** The event of Anthropic's stream that tells what its first one could not know. */
 const LATER = Buffer.from('"message_delta"');
+
+/** What stands between two events. */
+const BLANK_LINES = [Buffer.from("\n\n"), Buffer.from("\n\r\n")] as const;
 
 /** The numbers stand so near to each other, whichever comes first. */
 const NEAR_BYTES = 1024;
@@ -80,11 +87,16 @@ export class UsageTail {
   /** True: a count may be one of a stream that goes on. */
   readonly #isEarly: boolean;
   #isFinal = false;
+  /** Of a stream that begins with a count, until that is here; undefined = it is, or there is none. */
+  #head: Uint8Array | undefined;
+  /** Tokens of the question that came out of no cache, and went into none. */
+  #plainTokens: number | undefined = undefined;
 
   /** Of an answer in `dialect`. */
   constructor(dialect: DialectName) {
     this.#words = WORDS[dialect];
     this.#isEarly = dialect === "anthropic_messages";
+    this.#head = this.#isEarly ? new Uint8Array(0) : undefined;
   }
 
   /** What was told so far. */
@@ -99,6 +111,7 @@ export class UsageTail {
 
   /** Takes the next chunk. */
   feed(chunk: Uint8Array): void {
+    if (this.#head !== undefined) this.#lookForFirst(this.#head, chunk);
     const isEventEnd = chunk.at(-1) === LF && chunk.at(-2) === LF;
     if (isEventEnd && this.#bytes === 0) return this.#look(chunk);
     this.#keep(chunk);
@@ -119,12 +132,20 @@ export class UsageTail {
     const kept = chunk.length > TAIL_BYTES ? new Uint8Array(chunk.subarray(-TAIL_BYTES)) : chunk;
     this.#chunks.push(kept);
     this.#bytes += kept.length;
-    while (
-      this.#chunks.length > CHUNKS_MAX ||
-      (this.#chunks.length > 1 && this.#bytes - this.#chunks[0]!.length >= TAIL_BYTES)
-    ) {
+    while (this.#chunks.length > 1 && this.#bytes - this.#chunks[0]!.length >= TAIL_BYTES) {
       this.#bytes -= this.#chunks.shift()!.length;
     }
+    if (this.#chunks.length > CHUNKS_MAX) this.#chunks = [Buffer.concat(this.#chunks)];
+  }
+
+  /** What the first event tells may be long gone when the last one is here, or too far away from it. */
+  #lookForFirst(before: Uint8Array, chunk: Uint8Array): void {
+    const head = Buffer.concat([before, chunk.subarray(0, HEAD_BYTES_MAX - before.length)]);
+    const at = head.indexOf(FIRST);
+    const ends = BLANK_LINES.map((line) => at < 0 ? -1 : head.indexOf(line, at));
+    const end = ends.find((end) => end >= 0) ?? -1;
+    this.#head = end < 0 && head.length < HEAD_BYTES_MAX ? head : undefined;
+    if (end >= 0) this.#look(head.subarray(0, end));
   }
 
   /** The last counts in `chunk` take the place of those before. */
@@ -132,30 +153,30 @@ export class UsageTail {
     const { key, prompt, completion, mayOmit, ...more } = this.#words;
     const at = lastIndexOf.call(chunk, key);
     if (at < 0) return;
-    const from = Math.max(0, at - NEAR_BYTES);
+    // Another event tells its own.
+    const eventAt = this.#isEarly
+      ? Math.max(...BLANK_LINES.map((line) => lastIndexOf.call(chunk, line, at)))
+      : 0;
+    const from = Math.max(0, at - NEAR_BYTES, eventAt);
     const text = latin1Slice.call(chunk, from, Math.min(chunk.length, at + NEAR_BYTES));
     const behind = text.slice(at - from);
     const count = (word: RegExp) => {
       const digits = (word.exec(behind) ?? word.exec(text))?.[1];
       return digits === undefined ? undefined : Number(digits);
     };
-    const completionTokens = count(completion) ?? (mayOmit ? 0 : undefined);
-    if (completionTokens === undefined) return;
-    const told = count(prompt);
-    const read = count(more.cacheRead);
-    const write = count(more.cacheWrite);
     const before = this.#found;
+    const completionTokens = later(count(completion), before?.completionTokens) ??
+      (mayOmit ? 0 : undefined);
     // Anthropic's last event may leave out what the first one has told.
-    const promptTokens = told === undefined
-      ? before?.promptTokens
-      : told + (read ?? 0) + (write ?? 0);
-    if (promptTokens === undefined) return;
-    const isAgain = told === undefined;
-    const cachedTokens = count(more.cached) ?? read ?? (isAgain ? before?.cachedTokens : undefined);
-    const cacheWriteTokens = write ?? (isAgain ? before?.cacheWriteTokens : undefined);
-    const reasoningTokens = count(more.reasoning);
+    const plainTokens = later(count(prompt), this.#plainTokens);
+    if (completionTokens === undefined || plainTokens === undefined) return;
+    this.#plainTokens = plainTokens;
+    const read = later(count(more.cacheRead), this.#isEarly ? before?.cachedTokens : undefined);
+    const cacheWriteTokens = later(count(more.cacheWrite), before?.cacheWriteTokens);
+    const cachedTokens = later(count(more.cached), read);
+    const reasoningTokens = later(count(more.reasoning), before?.reasoningTokens);
     this.#found = {
-      promptTokens,
+      promptTokens: plainTokens + (read ?? 0) + (cacheWriteTokens ?? 0),
       completionTokens,
       ...(cachedTokens === undefined ? {} : { cachedTokens }),
       ...(cacheWriteTokens === undefined ? {} : { cacheWriteTokens }),
@@ -165,8 +186,13 @@ export class UsageTail {
   }
 }
 
+/** What is told, unless that is nothing and `before` was told. */
+function later(told: number | undefined, before: number | undefined): number | undefined {
+  return told === undefined || told === 0 ? before ?? told : told;
+}
+
 /** Those of `Buffer` take any bytes; a `Buffer` made around them costs more than they do. */
 const { lastIndexOf, latin1Slice } = Buffer.prototype as unknown as {
-  readonly lastIndexOf: (this: Uint8Array, bytes: Uint8Array) => number;
+  readonly lastIndexOf: (this: Uint8Array, bytes: Uint8Array, from?: number) => number;
   readonly latin1Slice: (this: Uint8Array, from: number, to: number) => string;
 };

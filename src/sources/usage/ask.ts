@@ -10,6 +10,7 @@ import type { Answer, Ask, DialectName, PieceSink, Relay, Source } from "../../c
 import { JSON_DEPTH_MAX } from "../../core/depth.ts";
 import type { Call } from "../../core/exchange.ts";
 import { gatherBody, KnownBody } from "../../core/relay_body.ts";
+import type { Fields } from "../../lib/http1/fields.ts";
 import { isDeeper } from "../../lib/depth.ts";
 import { JsonSplice, placeAt } from "../../lib/json_splice.ts";
 import { bufferOf } from "../../lib/buffer_of.ts";
@@ -24,6 +25,9 @@ const BODY_BYTES_MAX = 1024 * 1024;
 const EVENT_BYTES_MAX = 64 * 1024;
 /** Bytes of a refusal that are read for its reason. */
 const REFUSAL_BYTES_MAX = 65_536;
+
+/** What a body is in that is not compressed. */
+const PLAIN = "identity";
 
 const OPTIONS = '"stream_options"';
 const WISH = '{"include_usage":true}';
@@ -52,11 +56,24 @@ export function askUsage(source: Source, options: StreamOptions): Source {
   async function refused(answer: Relay, ask: Ask, call: Call): Promise<Answer> {
     const { bytes } = await gatherBody(answer.body, call.signal, REFUSAL_BYTES_MAX);
     if (options.onRefused(answer.status, decoder.decode(bytes))) {
-      return await source.answer(ask, call);
+      return await askedWithout(ask, call);
     }
     const { status, fields } = answer;
     const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
     return { kind: "relay", status, fields, body };
+  }
+
+  /** It was the wish only where all is well without it. */
+  async function askedWithout(ask: Ask, call: Call): Promise<Answer> {
+    let isTaken = false;
+    try {
+      const answer = await source.answer(ask, call);
+      isTaken = answer.kind !== "relay" || answer.status < 400;
+      return answer;
+    } finally {
+      if (isTaken) options.onTakenWithout();
+      else options.onRefusedWithout();
+    }
   }
 
   return {
@@ -79,7 +96,7 @@ function wishingUsage(ask: Ask): Ask | undefined {
   if (wire === undefined || !ON_DEMAND.has(wire.dialect)) return undefined;
   const { body, fields, upload } = wire;
   if (body === null || upload !== undefined || body.length > BODY_BYTES_MAX) return undefined;
-  if ((fields.get("content-encoding") ?? "identity") !== "identity") return undefined;
+  if ((fields.get("content-encoding") ?? PLAIN) !== PLAIN) return undefined;
   const spliced = withWish(decoder.decode(body));
   if (spliced === undefined) return undefined;
   return {
@@ -87,8 +104,14 @@ function wishingUsage(ask: Ask): Ask | undefined {
     turn: () => ask.turn(),
     cutsAfterBlank: ask.cutsAfterBlank,
     settlesTokens: ask.settlesTokens,
-    wire: { ...wire, body: encoder.encode(spliced) },
+    wire: { ...wire, body: encoder.encode(spliced), fields: askingPlain(fields) },
   };
+}
+
+/** `fields`, which ask for an answer that can be read: what the wish adds is to be taken out of it. */
+function askingPlain(fields: Fields): Fields {
+  const coding = fields.get("accept-encoding");
+  return coding === null || coding === PLAIN ? fields : fields.with({ "accept-encoding": PLAIN });
 }
 
 /** `text` with the wish in it; undefined = it is no request for a stream without one. */
@@ -120,7 +143,7 @@ export function withWish(text: string): string | undefined {
 }
 
 function isPlainStream({ fields }: Relay): boolean {
-  const isPlain = (fields.get("content-encoding") ?? "identity") === "identity";
+  const isPlain = (fields.get("content-encoding") ?? PLAIN) === PLAIN;
   return isPlain && /^\s*text\/event-stream\b/i.test(fields.get("content-type") ?? "");
 }
 
@@ -173,8 +196,8 @@ class UsageStrip {
   #cut(bytes: Buffer): Buffer {
     this.#isAtStart = endsEvent(bytes);
     const parts = this.#cutter.feed(bytes);
-    const kept = parts.filter(({ bytes, isEvent }) => !isEvent || !tellsUsageAlone(bytes));
-    return kept.length === 1 ? kept[0]!.bytes : Buffer.concat(kept.map(({ bytes }) => bytes));
+    const kept = parts.map(({ bytes, isEvent }) => isEvent ? keptOf(bytes) : bytes);
+    return kept.length === 1 ? kept[0]! : Buffer.concat(kept);
   }
 
   /** What of a stream that ends was no whole event. */
@@ -213,16 +236,36 @@ function behindBlanks(bytes: Buffer, at: number): number {
   return at;
 }
 
-/** True for `data: {…,"choices":[],"usage":{…}}`. */
-function tellsUsageAlone(event: Buffer): boolean {
-  if (!event.includes(USAGE)) return false;
-  const data = event.toString().replace(/^data: ?/gm, "");
+/**
+ * What is left of `event`: all of it, unless its data are `{…,"choices":[],"usage":{…}}`. Then it is what
+ * belongs to no event: its comments, and how long to wait before the next connection.
+ */
+function keptOf(event: Buffer): Buffer {
+  if (!event.includes(USAGE)) return event;
+  const lines = event.toString().split(/(?<=\r\n|\n|\r(?!\n))/);
+  const data = lines.filter((line) => line.startsWith("data:")).map((line) => line.slice(5)).join(
+    "",
+  );
+  if (!tellsUsageAlone(data)) return event;
+  const kept = lines.filter((line) => line.startsWith(":") || line.startsWith("retry:"));
+  return Buffer.from(kept.length === 0 ? "" : kept.join("") + lines.at(-1)!);
+}
+
+/** What a chunk may say besides, which its other chunks say as well. */
+const OF_EACH_CHUNK: ReadonlySet<string> = new Set([
+  ...["id", "object", "created", "model", "choices", "usage", "system_fingerprint"],
+  ...["service_tier", "obfuscation", "provider"],
+]);
+
+function tellsUsageAlone(data: string): boolean {
   try {
-    const { choices, usage } = JSON.parse(data) as Readonly<Record<string, unknown>>;
+    const chunk = JSON.parse(data) as Readonly<Record<string, unknown>>;
+    const { choices, usage } = chunk;
     return Array.isArray(choices) && choices.length === 0 && typeof usage === "object" &&
-      usage !== null;
+      usage !== null &&
+      Object.entries(chunk).every(([key, value]) => value === null || OF_EACH_CHUNK.has(key));
   } catch {
-    return false; // another field of an event, or none of JSON
+    return false; // it is no JSON
   }
 }
 

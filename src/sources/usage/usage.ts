@@ -1,7 +1,8 @@
 /**
  * Counts what answers cost: takes a source and gives one whose answers are counted when they have ended,
  * however they do. Who has told is believed; else what was said is counted here, which is then an
- * estimate, as is what was said of an answer that broke off.
+ * estimate, as is what was said of an answer that broke off, and the question of whoever has left before
+ * there was an answer.
  *
  * @module
  */
@@ -37,6 +38,11 @@ export interface UsageDeps {
 
 type Told = Extract<Answer, { kind: "script" }>;
 
+/** A question whose answer is waited for; undefined = it is here. */
+interface Waited {
+  ask: Ask | undefined;
+}
+
 /** Counts answers of sources. */
 export class UsageCounts {
   readonly #deps: UsageDeps;
@@ -55,9 +61,13 @@ export class UsageCounts {
         if (!this.#counts(ask, call)) return source.answer(ask, call);
         call.isMetered = true;
         const answer = source.answer(ask, call);
-        return answer instanceof Promise
-          ? answer.then((answer) => this.#follow(answer, ask, call))
-          : this.#follow(answer, ask, call);
+        if (!(answer instanceof Promise)) return this.#follow(answer, ask, call);
+        const waited: Waited = { ask };
+        this.#followWait(waited, call);
+        return answer.then((answer) => {
+          waited.ask = undefined;
+          return this.#follow(answer, ask, call);
+        });
       },
     };
   }
@@ -86,16 +96,14 @@ export class UsageCounts {
   #follow(answer: Answer, ask: Ask, call: Call): Answer {
     const isAnswer = answer.kind !== "relay" || (answer.status >= 200 && answer.status < 300);
     if (!isAnswer || !call.isMetered) return answer;
-    const { wire } = ask;
-    const bytes = wire?.upload === undefined ? wire?.body?.length ?? 0 : lengthOf(wire.fields);
-    const isPassed = wire?.dialect === "openai";
-    const turn = isPassed || bytes > QUESTION_BYTES_MAX ? undefined : () => ask.turn();
+    const isPassed = isPassedOn(ask);
+    const question = this.#questionOf(ask);
     const script = answer.kind === "script" ? answer : undefined;
     let isSettled = false;
     const settle = () => {
       if (isSettled) return;
       isSettled = true;
-      this.#settle(new Question(turn, bytes, this.#deps.tokens), script, isPassed, call);
+      this.#settle(question, script, isPassed, call);
     };
     // What is known of a whole answer is safe before its client has the end of it.
     call.beforeLast(() => {
@@ -113,10 +121,35 @@ export class UsageCounts {
     return answer;
   }
 
+  /** Who leaves before there is an answer has asked all the same. In no closure that holds the question. */
+  #followWait(waited: Waited, call: Call): void {
+    call.atEnd(() => {
+      const { ask } = waited;
+      const isAsked = call.signal.aborted && call.upstream?.isAsked === true;
+      if (ask === undefined || !isAsked || !call.isMetered || call.cache?.isFree === true) return;
+      const question = this.#questionOf(ask);
+      if (isPassedOn(ask)) this.#settlePassed(question, call);
+      else noteQuestion(question, call);
+      this.#tell(call);
+    });
+  }
+
+  #questionOf(ask: Ask): Question {
+    const { wire } = ask;
+    const bytes = wire?.upload === undefined ? wire?.body?.length ?? 0 : lengthOf(wire.fields);
+    const isRead = !isPassedOn(ask) && bytes <= QUESTION_BYTES_MAX;
+    return new Question(isRead ? () => ask.turn() : undefined, bytes, this.#deps.tokens);
+  }
+
   #settle(question: Question, script: Told | undefined, isPassed: boolean, call: Call): void {
     if (call.cache?.isFree === true) return; // who asked the same before pays
     if (script !== undefined) this.#settleScript(question, script, call);
     else this.#settleRelay(question, isPassed, call);
+    this.#tell(call);
+  }
+
+  /** The counts are known, as far as they ever will be. */
+  #tell(call: Call): void {
     if (call.promptTokens < 0 && call.completionTokens < 0) return;
     const cost = this.#deps.costOf(call.model, usageOf(call));
     if (cost !== undefined) call.costNanos = cost;
@@ -167,9 +200,7 @@ export class UsageCounts {
   #settlePassed(question: Question, call: Call): void {
     if (call.completionTokens < 0 && call.promptTokens >= 0) call.completionTokens = 0;
     if (call.promptTokens >= 0 || call.key?.isLimited !== true) return;
-    call.promptTokens = question.tokens();
-    call.completionTokens = 0;
-    call.tokensAreEstimated = true;
+    noteQuestion(question, call);
   }
 
   #count(model: string, text: string): number {
@@ -183,6 +214,18 @@ export class UsageCounts {
 export function takeRule(rule: UsageRule, call: Call): void {
   call.usageRule = rule;
   if (rule === "off" && call.key?.isLimited !== true) call.isMetered = false;
+}
+
+/** Is it passed on without being read? */
+function isPassedOn({ wire }: Ask): boolean {
+  return wire?.dialect === "openai";
+}
+
+/** What was asked is all that is known. */
+function noteQuestion(question: Question, call: Call): void {
+  call.promptTokens = question.tokens();
+  call.completionTokens = 0;
+  call.tokensAreEstimated = true;
 }
 
 /** What was asked, for as long as the answer takes. */

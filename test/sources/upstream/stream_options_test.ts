@@ -9,7 +9,11 @@ const NAMED =
 const OTHER = '{"error":{"message":"no"}}';
 
 /** What happens: a request with them, or without, and what becomes of it. */
-type Move = "taken" | "refused without" | readonly [status: number, body: string, isAgain: boolean];
+type Move =
+  | "taken"
+  | "taken without"
+  | "refused without"
+  | readonly [status: number, body: string, isAgain: boolean];
 
 /** Moves, and whether they are sent then. */
 const CASES: readonly (readonly [string, StreamOptionsRule, readonly Move[], boolean])[] = [
@@ -31,7 +35,7 @@ const CASES: readonly (readonly [string, StreamOptionsRule, readonly Move[], boo
   [
     "something was refused and then taken without them",
     "auto",
-    [[400, OTHER, true], "taken"],
+    [[400, OTHER, true], "taken without"],
     false,
   ],
   [
@@ -43,10 +47,16 @@ const CASES: readonly (readonly [string, StreamOptionsRule, readonly Move[], boo
   ["they were refused by name, and then something else", "auto", [
     [422, NAMED, true],
     "refused without",
-  ], false],
+  ], true],
+  ["a bad request that had them was refused twice by one that had taken them", "auto", [
+    "taken",
+    [400, NAMED, true],
+    "refused without",
+    [400, OTHER, false],
+  ], true],
   ["a request was refused beside one that showed it", "auto", [
     [400, OTHER, true],
-    "taken",
+    "taken without",
     "refused without",
   ], false],
   ["the key was wrong", "auto", [[401, NAMED, false]], true],
@@ -60,6 +70,7 @@ describe("StreamOptions", () => {
       const options = new StreamOptions(rule);
       for (const move of moves) {
         if (move === "taken") options.onTaken();
+        else if (move === "taken without") options.onTakenWithout();
         else if (move === "refused without") options.onRefusedWithout();
         else expect(options.onRefused(move[0], move[1])).toBe(move[2]);
       }

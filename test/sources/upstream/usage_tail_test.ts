@@ -70,4 +70,35 @@ describe("UsageTail", () => {
       expect(found([body.slice(0, half), body.slice(half)])).toEqual(wanted);
     });
   }
+
+  const LONG = '{"input_tokens":0,"cache_read_input_tokens":0,"output_tokens":50}';
+  for (
+    const [name, end, lineEnd] of [
+      ["the output only", '{"output_tokens":50}', "\n"],
+      ["no input", LONG, "\n"],
+      ["no input, in lines of CR LF", LONG, "\r\n"],
+    ] as const
+  ) {
+    test(`adds the first counts of Anthropic's stream to the last ones, wherever it is cut: ${name}`, () => {
+      const start = ANTHROPIC_START.replace('"input_tokens":9', '"input_tokens":100');
+      const bytes = Buffer.from(
+        (start + TEXT.repeat(40) + delta(end) + STOP).replaceAll("\n", lineEnd),
+      );
+      const found = (pieces: readonly Uint8Array[]) => {
+        const tail = new UsageTail("anthropic_messages");
+        for (const piece of pieces) tail.feed(piece);
+        return [tail.read(), tail.isFinal];
+      };
+      const wanted = [{
+        promptTokens: 111,
+        completionTokens: 50,
+        cachedTokens: 5,
+        cacheWriteTokens: 6,
+      }, true];
+      for (let at = 0; at <= bytes.length; at++) {
+        expect(found([bytes.subarray(0, at), bytes.subarray(at)])).toEqual(wanted);
+      }
+      expect(found([...bytes].map((byte) => Uint8Array.of(byte)))).toEqual(wanted);
+    });
+  }
 });

@@ -73,6 +73,21 @@ const STREAMS: readonly (readonly [name: string, stream: string, wanted: string]
     `${SAID}data: {"choices":[],"usage":{`,
     `${SAID}data: {"choices":[],"usage":{`,
   ],
+  [
+    "an event with other lines",
+    `${SAID}id: 5\nevent: message\n: c\n${TOLD.replace("\n\n", "\n: d\n\n")}${SAID}`,
+    `${SAID}: c\n: d\n\n${SAID}`,
+  ],
+  [
+    "an event that says of itself what others do",
+    SAID + TOLD.replace("{", '{"id":"c","service_tier":"x","y":null,') + SAID,
+    SAID + SAID,
+  ],
+  [
+    "nothing where it says something else, too",
+    SAID + TOLD.replace("{", '{"x_groq":{"id":"r"},'),
+    SAID + TOLD.replace("{", '{"x_groq":{"id":"r"},'),
+  ],
   ["more blank lines than one", `${SAID}\n\n${TOLD}\n${SAID}`, `${SAID}\n\n\n${SAID}`],
 ];
 
