@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { freePort } from "./free_port.ts";
 import { launch, TEST_MS_MAX, waitFor } from "./launch.ts";
 import { CHAT, DONE, EVENT, type Proxied, proxied, whole } from "./proxied.ts";
-import { connect, exchange, parseRaw, rawChat } from "./raw_client.ts";
+import { exchange, rawChat } from "./raw_client.ts";
 import { type Act, act, chunk, response, scriptedUpstream, sseHead } from "./scripted_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
@@ -114,23 +114,6 @@ describe("a request on a kept connection that closes without an answer", () => {
       await own.stop();
     });
   }
-});
-
-test("what is sent again on a new connection counts as one more that went up", async () => {
-  const files = { "config.yaml": "routes: [{to: [llm]}]\n" };
-  const own = await proxied({ files, set: { "ops.log": "requests" } });
-  // One that only asks is sent again whenever its kept connection ends.
-  const ask = async () => {
-    const request = "GET /v1/files HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n";
-    return parseRaw(await (await connect(own.weir.port, request)).closed);
-  };
-  own.play(({ index }) => index === 1 ? [act.end] : [act.send(response("{}"))]);
-  const answers = [await ask(), await ask()];
-  expect(answers.map(({ status, head }) => [status, /x-weir-attempts: (.*)\r/.exec(head)?.[1]]))
-    .toEqual([[200, "1"], [200, "2"]]);
-  expect(own.upstream.requests.length).toBe(3);
-  await waitFor(() => own.weir.errors().includes('"upstream_attempts":2'), "its line in the log");
-  await own.stop();
 });
 
 describe("the wait between two tries", () => {
