@@ -1,5 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Exchange } from "../../../src/core/exchange.ts";
+import { FREE } from "../../../src/core/keys.ts";
+import { requestHead } from "../../../src/lib/http1/request_head.ts";
 import { type CacheKeyRules, CacheKeys } from "../../../src/sources/cache/cache_key.ts";
 import { makeEngine, wireAsk } from "../upstream/rig.ts";
 
@@ -66,6 +68,44 @@ describe("CacheKeys, of JSON", () => {
     expect(first[3]).toBeUndefined();
     for (const body of [...bodies, ...bodies]) {
       for (const _ of [1, 2]) expect(digest(body)).toBe(first[bodies.indexOf(body)]);
+    }
+  });
+});
+
+describe("CacheKeys, where answers are for one key", () => {
+  const own = new CacheKeys({ ...RULES, scope: "key" });
+  const rules = { ...FREE, admin: false };
+
+  function digestFor(call: (exchange: Exchange) => void): string {
+    const exchange = new Exchange(engine, "test", { method: "POST" });
+    call(exchange);
+    return own.of(wireAsk({}, "{}"), exchange)!.digest;
+  }
+
+  function withKey(name: string, digest: string): string {
+    return digestFor((exchange) => {
+      exchange.key = { name, digest, rules, endsMs: Infinity, isLimited: false };
+    });
+  }
+
+  test("a key that is made anew under its name is another one", () => {
+    expect(withKey("bob", "1")).toBe(withKey("bob", "1"));
+    expect(withKey("bob", "1")).not.toBe(withKey("bob", "2"));
+    expect(withKey("bob", "1")).not.toBe(withKey("eve", "1"));
+  });
+
+  test("where weir has none, whoever shows others is another one, in whichever header", () => {
+    const shown = (name: string, value: string) =>
+      digestFor((exchange) => {
+        exchange.request = { head: requestHead({ fields: [[name, value]] }), text: "" };
+      });
+    const names = [
+      ...["authorization", "x-api-key", "api-key", "cookie", "ocp-apim-subscription-key"],
+      ...["proxy-authorization", "x-api-token", "x-auth-token", "x-goog-api-key"],
+    ];
+    for (const name of names) {
+      expect(shown(name, "a"), name).toBe(shown(name, "a"));
+      expect(shown(name, "a"), name).not.toBe(shown(name, "b"));
     }
   });
 });
