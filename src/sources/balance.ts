@@ -8,7 +8,7 @@
 import type { Answer, Ask, Source } from "../core/answer.ts";
 import type { Call } from "../core/exchange.ts";
 import type { Target, TargetOrder } from "./fallback.ts";
-import { whenOver } from "./over.ts";
+import { askedFor, whenOver } from "./over.ts";
 
 /** The work of one route: what each of its targets has to do. */
 export class Balance {
@@ -62,16 +62,7 @@ class Load {
         this.#asked++;
         const leave = () => void this.#open--;
         const take = (answer: Answer) => whenOver(answer, call, leave);
-        const fail = (error: unknown): never => {
-          leave();
-          throw error;
-        };
-        try {
-          const answer = source.answer(ask, call);
-          return answer instanceof Promise ? answer.then(take, fail) : take(answer);
-        } catch (error) {
-          return fail(error);
-        }
+        return askedFor(source, ask, call, take, leave);
       },
     };
   }

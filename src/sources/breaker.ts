@@ -10,7 +10,7 @@ import type { BreakerShare, ToldBreaker } from "../core/breakers.ts";
 import { AppError } from "../core/errors.ts";
 import type { BreakerState, Watch } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
-import { whenOver } from "./over.ts";
+import { askedFor, whenOver } from "./over.ts";
 
 /** When it opens, and for how long; from the config. */
 export interface BreakerRules {
@@ -205,16 +205,7 @@ export function broken(source: Source, breaker: Breaker, upstream: string): Sour
       if (!breaker.admit()) throw openError(upstream, breaker.waitMs);
       const question = new Question(breaker, call);
       const take = (answer: Answer) => question.take(answer);
-      const fail = (error: unknown): never => {
-        question.fail(error);
-        throw error;
-      };
-      try {
-        const answer = source.answer(ask, call);
-        return answer instanceof Promise ? answer.then(take, fail) : take(answer);
-      } catch (error) {
-        return fail(error);
-      }
+      return askedFor(source, ask, call, take, (error) => question.fail(error));
     },
   };
 }

@@ -9,7 +9,7 @@ import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import type { AbortListener } from "../lib/abort.ts";
 import { Ticket, type Wheel } from "../lib/wheel.ts";
-import { whenOver } from "./over.ts";
+import { askedFor, whenOver } from "./over.ts";
 
 /** How many; from the config. */
 export interface ConcurrencyRules {
@@ -40,16 +40,7 @@ export function concurrency(source: Source, rules: ConcurrencyRules, upstream: s
 function inside(source: Source, line: Line, ask: Ask, call: Call): Answer | Promise<Answer> {
   const leave = () => line.leave();
   const take = (answer: Answer) => whenOver(answer, call, leave);
-  const fail = (error: unknown): never => {
-    leave();
-    throw error;
-  };
-  try {
-    const answer = source.answer(ask, call);
-    return answer instanceof Promise ? answer.then(take, fail) : take(answer);
-  } catch (error) {
-    return fail(error);
-  }
+  return askedFor(source, ask, call, take, leave);
 }
 
 /** Who is inside, and who waits. */

@@ -4,12 +4,35 @@
  * @module
  */
 
-import type { Answer, Ending, PieceSink, RelayBody, Step } from "../core/answer.ts";
+import type { Answer, Ask, Ending, PieceSink, RelayBody, Source, Step } from "../core/answer.ts";
 import type { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { relayWith } from "../core/relay_body.ts";
 import { bufferOf } from "../lib/buffer_of.ts";
 import { Beginning } from "./beginning.ts";
+
+/**
+ * What `source` answers, as `take` gives it on; `onFailed` is told of the error that comes instead. Without a
+ * promise where there is none.
+ */
+export function askedFor(
+  source: Source,
+  ask: Ask,
+  call: Call,
+  take: (answer: Answer) => Answer,
+  onFailed: (error: unknown) => void,
+): Answer | Promise<Answer> {
+  const fail = (error: unknown): never => {
+    onFailed(error);
+    throw error;
+  };
+  try {
+    const answer = source.answer(ask, call);
+    return answer instanceof Promise ? answer.then(take, fail) : take(answer);
+  } catch (error) {
+    return fail(error);
+  }
+}
 
 /** Called once; `error`: why it broke off. Must not throw. */
 export type OnOver = (error?: unknown) => void;
