@@ -39,9 +39,23 @@ export interface SpreadSummary {
 /** The shares that a summary has. */
 export const SHARES = { p50: 50, p90: 90, p95: 95, p99: 99, p999: 99.9 } as const;
 
+/** log2 of half the places between two powers of two: those of an HdrHistogram of three digits. */
+const HALF_BITS = 10;
+/** The largest number of microseconds that shifts work with. */
+const SHIFTED_MAX = 2 ** 31 - 1;
+/** A count of four bytes cannot run over before that. */
+const COUNT_MAX = 2 ** 31;
+const PLACES = (31 - HALF_BITS + 1) << HALF_BITS;
+
 /** A distribution of milliseconds. */
 export class Spread {
-  #histogram: Histogram;
+  readonly #histogram: Histogram;
+  /**
+   * Counts in the histogram's own places that it has not got yet: one increment, where the library
+   * takes 170 ns for each value.
+   */
+  #counts: Uint32Array | undefined = undefined;
+  #pending = 0;
   #sum = 0;
   #max = 0;
 
@@ -51,7 +65,7 @@ export class Spread {
 
   /** Values recorded. */
   get count(): number {
-    return this.#histogram.totalCount;
+    return this.#histogram.totalCount + this.#pending;
   }
 
   /** Records a time. What is below 0 counts as 0. */
@@ -59,13 +73,18 @@ export class Spread {
     const held = ms > 0 ? ms : 0;
     this.#sum += held;
     if (held > this.#max) this.#max = held;
-    this.#histogram.recordValue(Math.min(PARTS_MAX, Math.round(held * PARTS)));
+    const parts = Math.min(PARTS_MAX, Math.round(held * PARTS));
+    if (parts > SHIFTED_MAX) return this.#histogram.recordValue(parts);
+    const counts = this.#counts ??= new Uint32Array(PLACES);
+    const shift = parts < 2 << HALF_BITS ? 0 : 31 - HALF_BITS - Math.clz32(parts);
+    counts[(shift << HALF_BITS) + (parts >> shift)]!++;
+    if (++this.#pending === COUNT_MAX) this.#flush();
   }
 
   /** The time that a share of all values does not exceed, 0 to 100; undefined = there is none. */
   percentile(share: number): number | undefined {
     if (this.count === 0) return undefined;
-    return Math.min(this.#max, this.#histogram.getValueAtPercentile(share) / PARTS);
+    return Math.min(this.#max, this.#flush().getValueAtPercentile(share) / PARTS);
   }
 
   /** The figures of a report; undefined = nothing was recorded, and there are none. */
@@ -85,15 +104,31 @@ export class Spread {
 
   /** Adds everything that `other` has recorded. */
   merge(other: Spread): void {
-    this.#histogram.add(other.#histogram);
+    this.#flush().add(other.#flush());
     this.#sum += other.#sum;
     this.#max = Math.max(this.#max, other.#max);
   }
 
-  /** What `readSpread` makes the same distribution of. */
+  /** Gives the histogram all there is. */
+  #flush(): Histogram {
+    const counts = this.#counts;
+    if (this.#pending > 0 && counts !== undefined) {
+      for (let place = 0; place < PLACES; place++) {
+        const count = counts[place]!;
+        if (count === 0) continue;
+        const shift = place < 2 << HALF_BITS ? 0 : (place >> HALF_BITS) - 1;
+        this.#histogram.recordValueWithCount((place - (shift << HALF_BITS)) * 2 ** shift, count);
+      }
+      counts.fill(0);
+      this.#pending = 0;
+    }
+    return this.#histogram;
+  }
+
+  /** What `Spread.read` makes the same distribution of. */
   toFile(): SpreadFile {
     return {
-      hdr: encodeIntoCompressedBase64(this.#histogram),
+      hdr: encodeIntoCompressedBase64(this.#flush()),
       sum_ms: this.#sum,
       max_ms: this.#max,
     };

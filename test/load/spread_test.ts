@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { build } from "hdr-histogram-js";
 import { seeded } from "../../src/lib/seeded.ts";
 import { interval95 } from "../../src/load/rounds.ts";
 import { Spread } from "../../src/load/spread.ts";
@@ -45,6 +46,19 @@ describe("Spread", () => {
     spread.record(7_200_000);
     expect(spread.summary()).toMatchObject({ max: 7_200_000 });
   });
+});
+
+test("Spread has each value in the place where the library has it", () => {
+  const random = seeded(7);
+  for (let i = 0; i < 300; i++) {
+    const parts = Math.floor(2 ** (31 * random()));
+    const spread = new Spread();
+    spread.record(parts / 1000);
+    spread.record(1e7);
+    const wanted = build({ numberOfSignificantValueDigits: 3, autoResize: true });
+    wanted.recordValue(parts);
+    expect(spread.percentile(50)).toBe(wanted.getValueAtPercentile(50) / 1000);
+  }
 });
 
 describe("interval95()", () => {
