@@ -292,7 +292,10 @@ export class Link implements ResponseSink {
   }
 
   onConnectError(error: Error): void {
-    if (this.#recording !== undefined) this.#fail("connect", error.message);
+    if (this.#recording === undefined) return;
+    const isName = /^(?:E?DNS|EAI|ENOTFOUND)|getaddrinfo/.test(error.message) ||
+      /^(?:DNS|EAI|ENOTFOUND)/.test(String((error as { readonly code?: unknown }).code));
+    this.#fail(isName ? "dns" : "connect", error.message);
   }
 
   onError(error: Error): void {

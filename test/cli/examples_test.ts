@@ -116,6 +116,14 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     output: /\nwhole answer, ms: 10000 values, each row /,
   },
   "weir latency list": { codes: [0], output: /\nrealistic .* factor\n/ },
+  [`weir load ${SHOWN_URL} --concurrency 1,8 --requests 50`]: {
+    codes: [0, 3],
+    output: /\n50 of 50 requests completed, 0 failed\.\n/,
+  },
+  [`weir load ${SHOWN_URL} --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json`]: {
+    codes: [0, 1, 3],
+    output: /"goodput": \{\n/,
+  },
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,

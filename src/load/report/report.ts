@@ -149,7 +149,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       count: tally.events,
       comments: tally.comments,
       per_second: perSecond(tally.events),
-      per_read: tally.reads === 0 ? null : tally.events / tally.reads,
+      per_read: tally.events === 0 ? null : tally.events / tally.reads,
     },
     bytes: tally.bytes,
     connections: {

@@ -1,0 +1,126 @@
+/**
+ * What the flags of `weir load` ask for, checked and put together.
+ *
+ * @module
+ */
+
+import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
+import type { Endpoint } from "../load/requests/makers.ts";
+import type { LinkTarget } from "../load/link.ts";
+import { targetOf } from "../load/stream_probe.ts";
+import type { FlagValues } from "./flags.ts";
+import type { LOAD_FLAGS } from "./load_flags.ts";
+import { readText } from "./settings.ts";
+import { EXIT, Failure } from "./terminal.ts";
+
+/** A parsed URL. */
+type Url = InstanceType<typeof URL>;
+type Flags = FlagValues<typeof LOAD_FLAGS>;
+
+/** Nothing says how long: a closed loop of this many, for this long. */
+const CONCURRENCY = 8;
+const DURATION_MS = 10_000;
+
+/** A step of a run. */
+export type Stage =
+  | { readonly kind: "closed"; readonly concurrency: number }
+  | { readonly kind: "open"; readonly ratePerSecond: number };
+
+/** A load as it is to be run. */
+export interface LoadOptions {
+  readonly flags: Flags;
+  readonly stages: readonly Stage[];
+  readonly endpoints: readonly Endpoint[];
+  readonly targets: readonly LinkTarget[];
+  readonly api: Api;
+  readonly model: string;
+  readonly durationMs: number;
+  /** Bodies that are sent as they are; undefined = they are made. An undefined one is a GET. */
+  readonly bodies: readonly (string | undefined)[] | undefined;
+}
+
+/** @throws {Failure} when the flags do not go together, or a file cannot be read. */
+export function loadOptions(text: string, flags: Flags): LoadOptions {
+  const urls = [text, ...flags.endpoint].map((one) => urlOf(one, flags.api));
+  const api = flags.api ?? apiOfPath(urls[0]!.pathname);
+  const bodies = bodiesOf(flags);
+  refuse(flags, api, bodies !== undefined);
+  const headers = Object.fromEntries(flags.header);
+  const ca = flags.caFile === undefined ? undefined : readText(flags.caFile, "--ca-file");
+  return {
+    flags,
+    stages: stagesOf(flags),
+    endpoints: urls.map(({ href }) => ({ url: href, headers })),
+    targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
+    api,
+    model: flags.model ?? "gpt-4o",
+    durationMs: flags.duration ?? (flags.requests === undefined ? DURATION_MS : Infinity),
+    bodies,
+  };
+}
+
+function stagesOf({ rate, concurrency }: Flags): readonly Stage[] {
+  if (rate !== undefined) {
+    return rate.map((ratePerSecond) => ({ kind: "open" as const, ratePerSecond }));
+  }
+  return (concurrency ?? [CONCURRENCY]).map((one) => ({
+    kind: "closed" as const,
+    concurrency: one,
+  }));
+}
+
+function urlOf(text: string, api: Api | undefined): Url {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw usage(`load needs an http:// or https:// URL, not "${text}"`);
+  }
+  if (url.pathname === "/") url.pathname = PATHS[api ?? "chat"];
+  return url;
+}
+
+function linkTarget(url: Url, ca: string | undefined, isInsecure: boolean): LinkTarget {
+  const { hostname, port, isTls } = targetOf(url.href, new Uint8Array(0));
+  if (!isTls) return { hostname, port };
+  const tls: Bun.TLSOptions = {
+    serverName: hostname,
+    ...(ca === undefined ? {} : { ca }),
+    ...(isInsecure ? { rejectUnauthorized: false } : {}),
+  };
+  return { hostname, port, tls };
+}
+
+function bodiesOf(flags: Flags): readonly (string | undefined)[] | undefined {
+  if (flags.method === "GET") return [undefined];
+  if (flags.body !== undefined) return [flags.body];
+  if (flags.bodies === undefined) return undefined;
+  const lines = readText(flags.bodies, "--bodies").split("\n").filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw usage(`--bodies: ${flags.bodies} has no line`);
+  return lines;
+}
+
+/** @throws {Failure} for what contradicts itself. */
+function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
+  const both = (one: string, other: string) => usage(`${one} and ${other} exclude each other`);
+  if (flags.rate !== undefined && flags.concurrency !== undefined) {
+    throw both("--rate", "--concurrency: with --rate it is --max-concurrency");
+  }
+  if (flags.body !== undefined && flags.bodies !== undefined) throw both("--body", "--bodies");
+  if (flags.rampKind === "exponential" && flags.rampFrom === 0 && flags.ramp !== undefined) {
+    throw usage("--ramp-kind exponential needs a --ramp-from above 0");
+  }
+  const made = flags.prompt ?? flags.promptTokens ?? flags.outputTokens;
+  if (hasBodies && (made !== undefined || flags.turns > 1 || flags.whole)) {
+    throw usage("A body that is given is sent as it is: no --prompt, --whole, --turns and the like");
+  }
+  if (!hasBodies && api === "raw") {
+    throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");
+  }
+  if (flags.turns > 1 && api === "embeddings") throw usage("Embeddings have no --turns");
+  if (flags.prompt !== undefined && flags.promptTokens !== undefined) {
+    throw both("--prompt", "--prompt-tokens");
+  }
+}
+
+function usage(message: string): Failure {
+  return new Failure(message, EXIT.usage);
+}

@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import {
+  cleanEnv,
+  launch,
+  makeFolder,
+  run,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "./launch.ts";
+
+/** The client's own loop is never a reason: the machine may be as busy as it likes. */
+const CALM = ["--max-loop-ms", "10000"];
+
+/** What goes wrong before anything is sent: words → what it complains of. All exit with 2. */
+const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
+  [[], /It is: weir load URL/],
+  [["ftp://a/"], /load needs an http:\/\/ or https:\/\/ URL, not "ftp:/],
+  [["http://a", "-c", "0"], /--concurrency must be a whole number from 1 to 20000/],
+  [["http://a", "-c", "1,x"], /--concurrency must be a whole number/],
+  [["http://a", "-r", "5", "-c", "1"], /--rate and --concurrency.* exclude each other/],
+  [["http://a", "--arrivals", "gamma:0"], /--arrivals must be constant, poisson or gamma:K/],
+  [["http://a", "--duration", "5x"], /--duration must be a time such as/],
+  [["http://a", "--slo", "latency=5s"], /--slo has limits on ttft, tpot, itl or e2e: not on "lat/],
+  [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
+  [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
+  [["http://a/other"], /Nobody knows what to post to this path/],
+  [["http://a", "-d", "{}", "--prompt", "x"], /A body that is given is sent as it is/],
+  [["http://a", "--ramp", "5s", "--ramp-kind", "exponential"], /needs a --ramp-from above 0/],
+];
+
+describe("weir load", () => {
+  let weir: Weir;
+  beforeAll(async () => {
+    weir = await launch({ set: { "mock.delay_ms": 20, "mock.reply": "one 二 three 🌊" } });
+  }, TEST_MS_MAX);
+  afterAll(() => weir.stop());
+
+  for (const [words, complaint] of COMPLAINTS) {
+    test(`${words.join(" ")} is refused`, async () => {
+      const ended = await run(["load", ...words]);
+      expect(ended.errors).toMatch(complaint);
+      expect(ended.errors).not.toContain("secret");
+      expect(ended.code).toBe(2);
+    });
+  }
+
+  test("a file that is not there", async () => {
+    const ended = await run(["load", weir.url, "--bodies", "nowhere.jsonl"]);
+    expect(ended.errors).toContain("nowhere.jsonl");
+    expect(ended.code).toBe(1);
+  });
+
+  test("held: exit code 0, and nothing speaks against it", async () => {
+    const ended = await run(["load", weir.url, "-c", "4", "--requests", "20", ...CALM]);
+    expect(ended.output).toMatch(/^\n20 of 20 requests completed, 0 failed\.\n/);
+    expect(ended.output).toMatch(/\nfirst token, ms .*\d\n/);
+    expect(ended.output).toMatch(/\nwhole answer, ms .*\d\n/);
+    expect(ended.output).toMatch(/tokens\/s \(the server's count\), .* tokens\/s \(own count\)/);
+    expect(ended.output).toContain("How far to believe it: nothing speaks against it.");
+    expect(ended.code).toBe(0);
+  });
+
+  test("--json has the figures by their names", async () => {
+    const ended = await run(["load", weir.url, "-c", "2", "--requests", "10", "--json", ...CALM]);
+    const report = JSON.parse(ended.output);
+    expect(report.requests).toMatchObject({ sent: 10, completed: 10, failed: 0, errors: [] });
+    for (const name of ["ttft_ms", "itl_ms", "tpot_ms", "e2e_ms"]) {
+      const figures = report[name];
+      for (const figure of ["p50", "p90", "p95", "p99", "p999", "max", "mean"]) {
+        expect(figures[figure]).toBeGreaterThan(0);
+      }
+      expect(figures.p50).toBeLessThanOrEqual(figures.max);
+    }
+    // Events leave when they are due, and never before.
+    expect(report.e2e_ms.p50).toBeGreaterThan(report.ttft_ms.p50);
+    expect(report.goodput).toBeNull();
+    expect(report.doubt).toMatchObject({ is_doubtful: false, reasons: [] });
+    expect(report.tokens).toMatchObject({ told_answers: 10, own_answers: 10 });
+    expect(report.tokens.own).toBe(report.tokens.told);
+  });
+
+  test("a rate, its goodput, CSV and raw lines", async () => {
+    const folder = makeFolder();
+    const [csv, raw] = [join(folder, "a.csv"), join(folder, "a.jsonl")];
+    const ended = await run([
+      "load",
+      weir.url,
+      ...["-r", "40,80", "--arrivals", "constant", "--requests", "8", "--json", ...CALM],
+      ...["--slo", "ttft=60s,tpot=60s,e2e=60s", "--csv", csv, "--raw", raw, "--warmup", "2"],
+    ]);
+    const { stages } = JSON.parse(ended.output);
+    expect(stages.map(({ load }: { readonly load: string }) => load)).toEqual([
+      "40/s constant",
+      "80/s constant",
+    ]);
+    expect(stages[0].requests.sent).toBe(8);
+    expect(stages[0].warmup_requests).toBe(2);
+    expect(stages[0].goodput).toMatchObject({ good: 8, share: 1, slo_ms: { ttft: 60_000 } });
+    expect(ended.code).toBe(0);
+    const rows = readFileSync(csv, "utf8").trimEnd().split("\n");
+    expect(rows.length).toBe(3);
+    expect(rows[0]).toMatch(/^load,sent,completed,.*,ttft_ms_p50,/);
+    expect(rows[1]).toMatch(/^40\/s constant,8,8,/);
+    const lines = readFileSync(raw, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(lines.length).toBe(20);
+    const kinds = lines[0].events.map(([, told]: readonly [number, string]) => told);
+    expect(kinds).toContain("choice+text");
+    expect(kinds.at(-1)).toBe("done");
+    expect(lines[0].end_ms).toBeGreaterThanOrEqual(lines[0].reads.at(-1)[0]);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("rounds have confidence intervals", async () => {
+    const ended = await run(
+      ["load", weir.url, "-c", "2", "--requests", "4", "--rounds", "3", "--json", ...CALM],
+    );
+    const { rounds, requests, ttft_ms } = JSON.parse(ended.output);
+    expect(rounds).toBe(3);
+    expect(requests.sent).toBe(12);
+    const [low, high] = ttft_ms.ci95.p50;
+    expect(low).toBeLessThanOrEqual(high);
+  });
+
+  test("an SLO that is missed exits with 1", async () => {
+    const ended = await run(
+      ["load", weir.url, "--requests", "5", "--slo", "e2e=1ms", ...CALM],
+    );
+    expect(ended.output).toMatch(/goodput: 0\.00 answers\/s, 0 % of all requests kept e2e 1 ms/);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a figure to be doubted exits with 3, and says why", async () => {
+    const ended = await run(
+      ["load", weir.url, "-c", "3", "--duration", "300ms", "--grace", "0s", "--json", ...CALM],
+    );
+    const { requests, doubt } = JSON.parse(ended.output);
+    expect(requests).toMatchObject({ failed: 0, unfinished: 3 });
+    expect(doubt.reasons.join()).toContain("3 requests were not over when the run was");
+    expect(ended.code).toBe(3);
+  });
+
+  /** APIs of the mock, streamed and whole, by their paths. */
+  const ASKED: readonly (readonly string[])[] = [
+    ["/v1/chat/completions"],
+    ["/v1/chat/completions", "--whole"],
+    ["/v1/responses"],
+    ["/v1/responses", "--whole"],
+    ["/v1/completions"],
+    ["/v1/messages", "-m", "claude-sonnet-4-5"],
+    ["/v1/messages", "--whole", "-m", "claude-sonnet-4-5"],
+    ["/v1/embeddings", "-m", "text-embedding-3-small"],
+    ["/v1/chat/completions", "--prompt-tokens", "50", "--output-tokens", "5"],
+    ["/v1/chat/completions", "--turns", "3"],
+    ["/health", "-X", "GET"],
+  ];
+  for (const [path, ...words] of ASKED) {
+    test(`asks ${path} ${words.join(" ")}`, async () => {
+      const asked = ["load", `${weir.url}${path}`, "--requests", "6", "-c", "2", "--json"];
+      const ended = await run([...asked, ...words, ...CALM]);
+      const { requests, doubt } = JSON.parse(ended.output);
+      expect(requests).toMatchObject({ sent: 6, completed: 6, errors: [] });
+      expect(doubt.reasons).toEqual([]);
+      expect(ended.code).toBe(0);
+    });
+  }
+
+  test("prompts have the wanted number of tokens, by the server's count", async () => {
+    const asked = ["--prompt-tokens", "50", "--requests", "3", "--json", ...CALM];
+    const ended = await run(["load", `${weir.url}/v1/completions`, ...asked]);
+    expect(JSON.parse(ended.output).tokens.prompt).toBe(150);
+  });
+
+  test("what failed comes first, by status and words", async () => {
+    const ended = await run(["load", `${weir.url}/v1/chat/nothing`, "-d", "{}", "--requests", "4"]);
+    expect(ended.output).toMatch(
+      /^\n0 of 4 requests completed, 4 failed\.\n {7}4 {2}head, status 404: .+\n/,
+    );
+    expect(ended.output).toContain("No figures of the server: nothing was completed.");
+    expect(ended.output).not.toMatch(/\bNaN\b|undefined|Infinity/);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a server that is not there", async () => {
+    const ended = await run(["load", "http://127.0.0.1:1", "--requests", "2"]);
+    expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}connect: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a name that nobody has", async () => {
+    const ended = await run(["load", "http://nowhere.invalid", "--requests", "2"]);
+    expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}dns: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("Ctrl-C exits with 130, with the report so far", async () => {
+    const words = [...weirCommand(), "load", weir.url, "--duration", "600s", "--raw", "raw.jsonl"];
+    const folder = makeFolder();
+    const child = Bun.spawn(words, {
+      cwd: folder,
+      env: cleanEnv(),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const output = new Response(child.stdout).text();
+    const errors = child.stderr.getReader();
+    // The first line of its progress: it is under way.
+    await waitFor(async () => (await errors.read()).value !== undefined);
+    child.kill("SIGINT");
+    expect(await output).toMatch(/^\nInterrupted: this is what there was until then\.\n\d+ of \d+/);
+    expect(await child.exited).toBe(130);
+    rmSync(folder, { recursive: true });
+  }, TEST_MS_MAX);
+});
