@@ -26,7 +26,7 @@ export class EventReader {
   #recording: Recording | undefined = undefined;
   #kind: BodyKind = "events";
   /** The beginning of an event whose end has not come, its line ends as LF where it has other ones. */
-  #held: Uint8Array = new Uint8Array(0);
+  #held: Buffer = Buffer.alloc(0);
   #heldBytes = 0;
   /** Bytes of the held event as they came. */
   #rawBytes = 0;
@@ -59,11 +59,11 @@ export class EventReader {
 
   /** What is held, as text, for messages. */
   heldText(): string {
-    return Buffer.from(this.#held.buffer, this.#held.byteOffset, this.#heldBytes).toString();
+    return this.#held.toString("utf8", 0, this.#heldBytes);
   }
 
   /** Bytes `from` to before `to` of `bytes` are the next of the body; the record knows of the read. */
-  data(bytes: Uint8Array, from: number, to: number): void {
+  data(bytes: Buffer, from: number, to: number): void {
     if (this.#kind === "whole") return this.#hold(bytes, from, to);
     let at = from;
     if (this.#isFirst && to > from) {
@@ -127,7 +127,7 @@ export class EventReader {
       return;
     }
     if (end > this.#held.length) {
-      const wider = new Uint8Array(Math.max(512, 2 * this.#held.length, end));
+      const wider = Buffer.alloc(Math.max(512, 2 * this.#held.length, end));
       wider.set(this.#held.subarray(0, this.#heldBytes));
       this.#held = wider;
     }
@@ -144,7 +144,7 @@ export class EventReader {
   }
 
   /** A block is whole, its blank line included. */
-  #judge(bytes: Uint8Array, from: number, to: number, rawBytes: number): void {
+  #judge(bytes: Buffer, from: number, to: number, rawBytes: number): void {
     const first = bytes[from];
     if (first === LF) return; // a blank line that ends nothing
     const shapes = this.#shapes;
@@ -153,8 +153,10 @@ export class EventReader {
       this.#keep(kinds, rawBytes, bytes, shapes.textFrom, shapes.textTo);
       return;
     }
-    const block = Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString();
-    if (block.includes("\r")) return this.#slowly(bytes.slice(from, to), 0, to - from);
+    const block = bytes.toString("utf8", from, to);
+    if (block.includes("\r")) {
+      return this.#slowly(Buffer.from(bytes.subarray(from, to)), 0, to - from);
+    }
     const parsed = fieldsOf(block);
     if (parsed === undefined) {
       if (first === COLON) this.#keep(KIND.comment, rawBytes, NO_TEXT, 0, 0);

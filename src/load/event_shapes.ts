@@ -46,7 +46,7 @@ type Hole = "string" | "digits" | "text";
 interface Shape {
   readonly kinds: number;
   /** One more than there are holes. */
-  readonly literals: readonly Uint8Array[];
+  readonly literals: readonly Buffer[];
   readonly holes: readonly Hole[];
 }
 
@@ -59,7 +59,7 @@ export class EventShapes {
   textTo = 0;
 
   /** The kinds of an event of a known shape; 0 = it has none. */
-  find(bytes: Uint8Array, from: number, to: number): number {
+  find(bytes: Buffer, from: number, to: number): number {
     const last = this.#last;
     if (last !== undefined && this.#fits(last, bytes, from, to)) return last.kinds;
     for (const shape of this.#shapes) {
@@ -71,25 +71,24 @@ export class EventShapes {
   }
 
   /** Learns the shape of an event that means `meaning`, if it has one. */
-  learn(bytes: Uint8Array, from: number, to: number, { kinds, text, usage }: Meaning): void {
+  learn(bytes: Buffer, from: number, to: number, { kinds, text, usage }: Meaning): void {
     if ((kinds & ~LEARNABLE) !== 0 || kinds === 0 || usage !== undefined) return;
     if (to - from > EVENT_BYTES_MAX) return;
-    const shape = shapeOf(bytes.slice(from, to), kinds, text);
+    const shape = shapeOf(Buffer.from(bytes.subarray(from, to)), kinds, text);
     if (shape === undefined) return;
     if (this.#shapes.length === SHAPES_MAX) this.#shapes.shift();
     this.#shapes.push(shape);
     this.#last = shape;
   }
 
-  #fits({ literals, holes }: Shape, bytes: Uint8Array, from: number, to: number): boolean {
+  #fits({ literals, holes }: Shape, bytes: Buffer, from: number, to: number): boolean {
     let at = from;
     let hasText = false;
     this.textFrom = this.textTo = from;
     for (let i = 0;; i++) {
       const literal = literals[i]!;
       const { length } = literal;
-      if (at + length > to) return false;
-      for (let j = 0; j < length; j++) if (literal[j] !== bytes[at + j]) return false;
+      if (at + length > to || !isSame(literal, bytes, at)) return false;
       at += length;
       if (i === holes.length) break;
       const hole = holes[i]!;
@@ -111,6 +110,17 @@ export class EventShapes {
   }
 }
 
+/** Bytes from which on a native comparison, 50 ns for 200 bytes, is faster than a loop: 150. */
+const NATIVE_BYTES_MIN = 48;
+
+/** Whether `literal` stands at `at`. There are as many bytes. */
+function isSame(literal: Buffer, bytes: Buffer, at: number): boolean {
+  const { length } = literal;
+  if (length >= NATIVE_BYTES_MIN) return bytes.compare(literal, 0, length, at, at + length) === 0;
+  for (let i = 0; i < length; i++) if (literal[i] !== bytes[at + i]) return false;
+  return true;
+}
+
 /** Where the string ends that goes on at `at`: its quote, or `to`. */
 function stringEnd(bytes: Uint8Array, at: number, to: number): number {
   for (; at < to; at++) {
@@ -122,10 +132,10 @@ function stringEnd(bytes: Uint8Array, at: number, to: number): number {
 }
 
 /** Undefined when its text cannot be told from the rest. */
-function shapeOf(bytes: Uint8Array, kinds: number, text: string): Shape | undefined {
+function shapeOf(bytes: Buffer, kinds: number, text: string): Shape | undefined {
   // Latin-1, so that a character is a byte.
-  const line = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
-  const literals: Uint8Array[] = [];
+  const line = bytes.toString("latin1");
+  const literals: Buffer[] = [];
   const holes: Hole[] = [];
   let literalFrom = 0;
   let hasText = false;

@@ -219,7 +219,8 @@ export class Link implements ResponseSink {
       this.#isReadNoted = true;
       recording.read(this.#readAtMs, to - from);
     }
-    this.#events.data(bytes, from, to);
+    // What a socket gives is a Buffer.
+    this.#events.data(bytes as Buffer, from, to);
   }
 
   cut(): void {}
