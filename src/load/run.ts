@@ -269,9 +269,10 @@ export class LoadRun {
     }
     if (wakeMs === Infinity || this.#isStopped) return;
     const waitMs = Math.floor(wakeMs - nowMs - TIMER_LATE_MS);
-    if (waitMs >= 1) {
+    // When a closed loop begins is no part of any figure.
+    if (waitMs >= 1 || this.#plan.load.kind === "closed") {
       this.#spinSeen = -1;
-      this.#timer = setTimeout(this.#turn, waitMs);
+      this.#timer = setTimeout(this.#turn, Math.max(0, waitMs));
       return;
     }
     // Time between two looks in which nothing was read was spent on waiting alone.

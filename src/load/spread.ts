@@ -1,6 +1,13 @@
 /**
- * A distribution of times as an HdrHistogram: three digits, from a microsecond up, whatever is
- * recorded. Two of them are put together exactly, and as text any HdrHistogram can read them.
+ * A distribution of times in the places of an HdrHistogram: three digits, from a microsecond up to 35
+ * minutes, whatever is recorded. Two of them are put together exactly, and as text any HdrHistogram
+ * can read them.
+ *
+ *   microseconds   0 1 2 … 2047 │ 2048 2050 … 4094 │ 4096 4100 … │ …
+ *   width of a place      1     │        2         │      4      │ doubles
+ *
+ * The library writes and reads that text. Recording and percentiles are here, since a value costs it
+ * 170 ns and a percentile of a long tail milliseconds, in which the client would measure nothing.
  *
  * @module
  */
@@ -9,18 +16,22 @@ import {
   build,
   decodeFromCompressedBase64,
   encodeIntoCompressedBase64,
-  type Histogram,
+  JsHistogram,
 } from "hdr-histogram-js";
 
 /** Recorded in microseconds. */
 const PARTS = 1000;
-/** One hour: what takes longer counts as that. */
-const PARTS_MAX = 3_600_000 * PARTS;
+/** The largest number that shifts work with: what takes longer counts as that. */
+const PARTS_MAX = 2 ** 31 - 1;
+/** log2 of half the places between two powers of two, for three digits. */
+const HALF_BITS = 10;
+const SINGLES = 2 << HALF_BITS;
+const PLACES = (31 - HALF_BITS + 1) << HALF_BITS;
 const OPTIONS = {
-  bitBucketSize: 32,
+  bitBucketSize: 64,
   autoResize: true,
   lowestDiscernibleValue: 1,
-  highestTrackableValue: 1024,
+  highestTrackableValue: PARTS_MAX,
   numberOfSignificantValueDigits: 3,
   useWebAssembly: false,
 } as const;
@@ -39,33 +50,17 @@ export interface SpreadSummary {
 /** The shares that a summary has. */
 export const SHARES = { p50: 50, p90: 90, p95: 95, p99: 99, p999: 99.9 } as const;
 
-/** log2 of half the places between two powers of two: those of an HdrHistogram of three digits. */
-const HALF_BITS = 10;
-/** The largest number of microseconds that shifts work with. */
-const SHIFTED_MAX = 2 ** 31 - 1;
-/** A count of four bytes cannot run over before that. */
-const COUNT_MAX = 2 ** 31;
-const PLACES = (31 - HALF_BITS + 1) << HALF_BITS;
-
 /** A distribution of milliseconds. */
 export class Spread {
-  readonly #histogram: Histogram;
-  /**
-   * Counts in the histogram's own places that it has not got yet: one increment, where the library
-   * takes 170 ns for each value.
-   */
-  #counts: Uint32Array | undefined = undefined;
-  #pending = 0;
+  /** Made with the first value: most distributions of most runs have none. */
+  #counts: Float64Array | undefined = undefined;
+  #count = 0;
   #sum = 0;
   #max = 0;
 
-  constructor(histogram: Histogram = build(OPTIONS)) {
-    this.#histogram = histogram;
-  }
-
   /** Values recorded. */
   get count(): number {
-    return this.#histogram.totalCount + this.#pending;
+    return this.#count;
   }
 
   /** Records a time. What is below 0 counts as 0. */
@@ -73,23 +68,28 @@ export class Spread {
     const held = ms > 0 ? ms : 0;
     this.#sum += held;
     if (held > this.#max) this.#max = held;
-    const parts = Math.min(PARTS_MAX, Math.round(held * PARTS));
-    if (parts > SHIFTED_MAX) return this.#histogram.recordValue(parts);
-    const counts = this.#counts ??= new Uint32Array(PLACES);
-    const shift = parts < 2 << HALF_BITS ? 0 : 31 - HALF_BITS - Math.clz32(parts);
-    counts[(shift << HALF_BITS) + (parts >> shift)]!++;
-    if (++this.#pending === COUNT_MAX) this.#flush();
+    this.#add(Math.min(PARTS_MAX, Math.round(held * PARTS)), 1);
   }
 
   /** The time that a share of all values does not exceed, 0 to 100; undefined = there is none. */
   percentile(share: number): number | undefined {
-    if (this.count === 0) return undefined;
-    return Math.min(this.#max, this.#flush().getValueAtPercentile(share) / PARTS);
+    const counts = this.#counts;
+    if (counts === undefined) return undefined;
+    // Not one more for a last digit that a double does not have.
+    const rank = Math.max(1, Math.ceil((share / 100) * this.#count - 1e-9 * this.#count));
+    let seen = 0;
+    for (let place = 0; place < PLACES; place++) {
+      seen += counts[place]!;
+      if (seen < rank) continue;
+      const parts = share === 0 ? lowestOf(place) : lowestOf(place + 1) - 1;
+      return Math.min(this.#max, parts / PARTS);
+    }
+    return this.#max;
   }
 
   /** The figures of a report; undefined = nothing was recorded, and there are none. */
   summary(): SpreadSummary | undefined {
-    if (this.count === 0) return undefined;
+    if (this.#count === 0) return undefined;
     const { p50, p90, p95, p99, p999 } = SHARES;
     return {
       p50: this.percentile(p50)!,
@@ -98,37 +98,29 @@ export class Spread {
       p99: this.percentile(p99)!,
       p999: this.percentile(p999)!,
       max: this.#max,
-      mean: this.#sum / this.count,
+      mean: this.#sum / this.#count,
     };
   }
 
   /** Adds everything that `other` has recorded. */
   merge(other: Spread): void {
-    this.#flush().add(other.#flush());
+    const theirs = other.#counts;
+    if (theirs === undefined) return;
+    const counts = this.#counts ??= new Float64Array(PLACES);
+    for (let place = 0; place < PLACES; place++) counts[place]! += theirs[place]!;
+    this.#count += other.#count;
     this.#sum += other.#sum;
     this.#max = Math.max(this.#max, other.#max);
   }
 
-  /** Gives the histogram all there is. */
-  #flush(): Histogram {
-    const counts = this.#counts;
-    if (this.#pending > 0 && counts !== undefined) {
-      for (let place = 0; place < PLACES; place++) {
-        const count = counts[place]!;
-        if (count === 0) continue;
-        const shift = place < 2 << HALF_BITS ? 0 : (place >> HALF_BITS) - 1;
-        this.#histogram.recordValueWithCount((place - (shift << HALF_BITS)) * 2 ** shift, count);
-      }
-      counts.fill(0);
-      this.#pending = 0;
-    }
-    return this.#histogram;
-  }
-
   /** What `Spread.read` makes the same distribution of. */
   toFile(): SpreadFile {
+    const histogram = build(OPTIONS);
+    this.#counts?.forEach((count, place) => {
+      if (count > 0) histogram.recordValueWithCount(lowestOf(place), count);
+    });
     return {
-      hdr: encodeIntoCompressedBase64(this.#flush()),
+      hdr: encodeIntoCompressedBase64(histogram),
       sum_ms: this.#sum,
       max_ms: this.#max,
     };
@@ -136,11 +128,31 @@ export class Spread {
 
   /** The distribution that was written. @throws when it is none. */
   static read({ hdr, sum_ms, max_ms }: SpreadFile): Spread {
-    const spread = new Spread(decodeFromCompressedBase64(hdr, OPTIONS.bitBucketSize, false));
+    const spread = new Spread();
+    const histogram = decodeFromCompressedBase64(hdr, OPTIONS.bitBucketSize, false);
+    if (!(histogram instanceof JsHistogram)) throw new TypeError("Cannot read a histogram: none");
+    const values = histogram.recordedValuesIterator;
+    for (values.reset(); values.hasNext();) {
+      const { valueIteratedTo, countAtValueIteratedTo } = values.next();
+      spread.#add(valueIteratedTo, countAtValueIteratedTo);
+    }
     spread.#sum = sum_ms;
     spread.#max = max_ms;
     return spread;
   }
+
+  #add(parts: number, count: number): void {
+    const counts = this.#counts ??= new Float64Array(PLACES);
+    const shift = parts < SINGLES ? 0 : 31 - HALF_BITS - Math.clz32(parts);
+    counts[(shift << HALF_BITS) + (parts >> shift)]! += count;
+    this.#count += count;
+  }
+}
+
+/** The smallest value of a place. */
+function lowestOf(place: number): number {
+  const shift = place < SINGLES ? 0 : (place >> HALF_BITS) - 1;
+  return (place - (shift << HALF_BITS)) * 2 ** shift;
 }
 
 /** A distribution in a file. */
