@@ -303,12 +303,12 @@ async function answers(): Promise<void> {
         body: chatBody(true),
         headers: {},
         connections: 64,
-        seconds: 3,
+        seconds: 8,
         answerBytes: answer.wireBytes,
         framingBytes: 7 * eventEnds(answer.body).length,
         cores: ONE_CORE_EACH.client,
       });
-      const found = await inProcess({ url, concurrency: 64, durationMs: 3000, requests: 0 });
+      const found = await inProcess({ url, concurrency: 64, durationMs: 8000, requests: 0 });
       const each = found.cpuUs / found.completed;
       const theirs = wrk.clientCpuUs / wrk.requests;
       ratios.push(each / theirs);

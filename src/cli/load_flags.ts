@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type ToolName, TOOLS } from "../load/report/tools/tools.ts";
 import { APIS } from "../load/requests/bodies.ts";
 import {
   asText,
@@ -23,6 +24,8 @@ import { readArrivals, readNumbers, readSlo, readTime, readWarmup } from "./load
 const CONCURRENCY = { min: 1, max: 20_000, isWhole: true } as const;
 const RATE = { min: 0.001, max: 1_000_000, isWhole: false } as const;
 const TOKENS = { min: 1, max: 1_000_000, isWhole: true } as const;
+
+const TOOL_NAMES = Object.keys(TOOLS) as readonly ToolName[];
 
 /** Everything that a load can be told. */
 export const LOAD_FLAGS = {
@@ -262,6 +265,13 @@ export const LOAD_FLAGS = {
     isWhole: false,
     default: 5,
     group: "Judging",
+  }),
+  as: optionalFlag({
+    value: "TOOL",
+    text: "print what another tool would, by its definitions; with --json, in its own form",
+    choices: TOOL_NAMES,
+    group: "Output",
+    read: readChoice(TOOL_NAMES),
   }),
   json: switchFlag({ text: "print the report as JSON", group: "Output" }),
   csv: textFlag({

@@ -12,7 +12,11 @@ import { promptOf } from "../load/requests/prompts.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { rawLine } from "../load/report/raw.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
-import { reportLines } from "../load/report/terminal.ts";
+import { judgementLines, reportLines } from "../load/report/terminal.ts";
+import type { ToolReport } from "../load/report/tools/tool.ts";
+import { TOOLS } from "../load/report/tools/tools.ts";
+import { Gathered } from "../load/metrics/gathered.ts";
+import type { RequestRecord } from "../load/record.ts";
 import { type Load, LoadRun, type RequestMaker } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import { Tally } from "../load/tally.ts";
@@ -45,11 +49,20 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   const counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
   const raw = flags.raw === undefined ? undefined : rawFile(flags.raw);
   const reports: LoadReport[] = [];
+  const told: ToolReport[] = [];
   for (const stage of stages) {
     const rounds: Round[] = [];
+    const startedAt = new Date();
+    const gathered = flags.as === undefined
+      ? undefined
+      : new Gathered(TOOLS[flags.as].read, (text) => counter.count(text));
     const isAllGone = () => abort.signal.aborted;
+    const observe = (record: RequestRecord) => {
+      gathered?.observe(record);
+      raw?.write(rawLine(record));
+    };
     for (let round = 0; round < flags.rounds && !isAllGone(); round++) {
-      rounds.push(await runRound(options, stage, round, counter, abort.signal, raw, terminal));
+      rounds.push(await runRound(options, stage, round, counter, abort.signal, observe, terminal));
     }
     if (rounds.length === 0) break;
     const report = reportOf(rounds, {
@@ -65,13 +78,21 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       },
     });
     reports.push(report);
-    if (!flags.json && flags.csv !== "-") printReport(report, stages.length > 1, terminal);
+    if (gathered !== undefined) {
+      told.push(asTool(gathered, options, stage, rounds, startedAt));
+      if (!flags.json) {
+        for (const line of told.at(-1)!.lines) terminal.print(line);
+        for (const line of judgementLines(report)) terminal.complain(line);
+      }
+    } else if (!flags.json && flags.csv !== "-") {
+      printReport(report, stages.length > 1, terminal);
+    }
   }
   raw?.close();
   if (flags.json) {
-    const [only] = reports;
-    const told = stages.length === 1 && only !== undefined ? only : { stages: reports };
-    terminal.print(JSON.stringify(told, null, 2));
+    const all = flags.as === undefined ? reports : told.map(({ json }) => json);
+    const printed = stages.length === 1 && all.length === 1 ? all[0] : { stages: all };
+    terminal.print(JSON.stringify(printed, null, 2));
   }
   if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
   else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
@@ -98,7 +119,7 @@ async function runRound(
   round: number,
   counter: TokenCounter,
   signal: AbortSignal,
-  raw: RawFile | undefined,
+  observe: (record: RequestRecord) => void,
   terminal: Terminal,
 ): Promise<Round> {
   const { flags } = options;
@@ -123,7 +144,7 @@ async function runRound(
     countTokens: count,
     observe(record) {
       tally.observe(record);
-      raw?.write(rawLine(record));
+      observe(record);
     },
     signal,
   });
@@ -134,6 +155,37 @@ async function runRound(
   progress.start();
   const facts = await run.measure().finally(() => progress.stop());
   return { tally, facts };
+}
+
+/** What the tool of `--as` would say of a stage. */
+function asTool(
+  gathered: Gathered,
+  { flags, model, endpoints }: LoadOptions,
+  stage: Stage,
+  rounds: readonly Round[],
+  startedAt: Date,
+): ToolReport {
+  const sum = (read: (round: Round) => number) =>
+    rounds.reduce((total, round) => total + read(round), 0);
+  const isOpen = stage.kind === "open";
+  return TOOLS[flags.as!].report({
+    gathered,
+    model,
+    url: endpoints[0]!.url,
+    seconds: sum(({ facts }) => facts.measuredMs) / 1000,
+    sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
+    ratePerSecond: isOpen ? stage.ratePerSecond : undefined,
+    burstiness: flags.arrivals.kind === "constant"
+      ? Infinity
+      : flags.arrivals.kind === "gamma"
+      ? flags.arrivals.k
+      : 1,
+    concurrency: isOpen ? undefined : stage.concurrency,
+    activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
+    slo: flags.slo,
+    startedAt,
+    isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),
+  });
 }
 
 function shapeOf({ flags }: LoadOptions, stage: Stage, random: () => number): Load {

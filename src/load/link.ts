@@ -202,8 +202,8 @@ export class Link implements ResponseSink {
     recording.headMs = this.#readAtMs;
     recording.status = head.status;
     this.#keepsAlive = head.keepsAlive;
-    this.#contentType = (head.headers.get("content-type") ?? "").toLowerCase();
-    this.#location = head.headers.get("location") ?? "";
+    this.#contentType = head.field("content-type").toLowerCase();
+    this.#location = head.status < 300 ? "" : head.field("location");
     const hasEvents = head.status === 200 && this.#contentType.startsWith("text/event-stream");
     this.#events.begin(recording, hasEvents ? "events" : "whole");
     this.#state = "body";

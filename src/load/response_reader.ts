@@ -17,6 +17,7 @@ const HEAD_BYTES_MAX = 64 * 1024;
 /** Digits of a chunk size at most: 4 GiB. */
 const SIZE_DIGITS_MAX = 8;
 
+const HEAD_END = Buffer.from("\r\n\r\n");
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -30,6 +31,8 @@ export interface Head {
   readonly framing: Framing;
   /** The server will read another request from this connection. */
   readonly keepsAlive: boolean;
+  /** One header, found where it stands; "" = it is not there. `name` is in lower case. */
+  field(name: string): string;
 }
 
 /** What happens to a response, in this order. */
@@ -173,7 +176,10 @@ export class ResponseReader {
   /** Collects the head; gives the offset behind it, or the end of `bytes` when it is not whole. */
   #readHead(bytes: Uint8Array): number {
     const before = this.#headText.length;
-    this.#headText += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    // A body that came along is not decoded.
+    const headEnd = before === 0 ? buffer.indexOf(HEAD_END) : -1;
+    this.#headText += buffer.toString("latin1", 0, headEnd < 0 ? buffer.length : headEnd + 4);
     const end = this.#headText.indexOf("\r\n\r\n");
     if (!"HTTP/1.".startsWith(this.#headText.slice(0, 7))) {
       this.#end(false, "bad head");
@@ -190,9 +196,9 @@ export class ResponseReader {
     }
     // 100 and 103 come before the response itself.
     if (head.status < 200) {
-      const rest = this.#headText.slice(end + 4);
+      const behind = end + 4 - before;
       this.#headText = "";
-      return this.#readHead(Buffer.from(rest, "latin1")) + bytes.length - rest.length;
+      return behind + this.#readHead(bytes.subarray(behind));
     }
     this.#headText = "";
     this.#left = head.bodyBytes;
@@ -216,19 +222,25 @@ class ReadHead implements Head {
   /** Where the framing is a length. */
   readonly bodyBytes: number;
   readonly #text: string;
+  readonly #lower: string;
   #headers: Map<string, string> | undefined = undefined;
 
   constructor(text: string) {
     this.#text = text;
     this.status = Number(text.slice(9, 12));
     const lower = text.toLowerCase();
-    const connection = fieldIn(lower, "connection");
+    this.#lower = lower;
+    const connection = fieldIn(lower, lower, "connection");
     this.keepsAlive = text[7] === "1" ? connection !== "close" : connection === "keep-alive";
     const isBodiless = this.status === 204 || this.status === 304;
     this.framing = isBodiless ? "length" : framingOf(lower);
     this.bodyBytes = isBodiless || this.framing !== "length"
       ? 0
-      : Number(fieldIn(lower, "content-length"));
+      : Number(fieldIn(lower, lower, "content-length"));
+  }
+
+  field(name: string): string {
+    return fieldIn(this.#text, this.#lower, name);
   }
 
   get headers(): ReadonlyMap<string, string> {
@@ -244,17 +256,17 @@ class ReadHead implements Head {
 }
 
 function framingOf(lower: string): Framing {
-  if (fieldIn(lower, "transfer-encoding") === "chunked") return "chunked";
-  return /^\d+$/.test(fieldIn(lower, "content-length")) ? "length" : "close";
+  if (fieldIn(lower, lower, "transfer-encoding") === "chunked") return "chunked";
+  return /^\d+$/.test(fieldIn(lower, lower, "content-length")) ? "length" : "close";
 }
 
-/** A field of a head in lower case; "" = it is not there. */
-function fieldIn(lower: string, name: string): string {
+/** A field of `text`, which is `lower` in lower case; "" = it is not there. */
+function fieldIn(text: string, lower: string, name: string): string {
   const at = lower.indexOf(`\r\n${name}:`);
   if (at < 0) return "";
   const from = at + name.length + 3;
   const end = lower.indexOf("\r\n", from);
-  return lower.slice(from, end < 0 ? lower.length : end).trim();
+  return text.slice(from, end < 0 ? text.length : end).trim();
 }
 
 /** A status line, and lines with a colon behind their first character. */

@@ -72,6 +72,7 @@ function probedAt(...eventsMs: readonly number[]): Probe {
     headers: new Map<string, string>(),
     framing: "chunked" as const,
     keepsAlive: true,
+    field: () => "",
   };
   return { head, body: new Uint8Array(), wireBytes: 0, eventsMs };
 }

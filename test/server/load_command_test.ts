@@ -32,6 +32,9 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--ramp", "5s", "--ramp-kind", "exponential"], /needs a --ramp-from above 0/],
 ];
 
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
 describe("weir load", () => {
   let weir: Weir;
   beforeAll(async () => {
@@ -173,6 +176,31 @@ describe("weir load", () => {
     const ended = await run(["load", `${weir.url}/v1/completions`, ...asked]);
     expect(JSON.parse(ended.output).tokens.prompt).toBe(150);
   });
+
+  /** tool → a field of its JSON for each request that was completed, a line of what it prints */
+  const TOOLS: readonly (readonly [string, (json: Json) => unknown, RegExp])[] = [
+    ["vllm", (json) => json["completed"], /=== Serving Benchmark Result ===.*Mean TTFT \(ms\):/s],
+    ["sglang", (json) => json["completed"], /Total generated tokens \(retokenized\):/],
+    ["aiperf", (json) => json["request_count"]["avg"], /time_to_first_token \(ms\)/],
+    [
+      "guidellm",
+      (json) => json["benchmarks"][0]["metrics"]["request_totals"]["successful"],
+      /time_per_output_token_ms/,
+    ],
+    ["inference-perf", (json) => json["successes"]["count"], /6 successes, 0 failures/],
+    ["llmperf", (json) => json["results_num_completed_requests"], /ttft_s_quantiles_p99 = \d/],
+  ];
+  for (const [tool, completed, printed] of TOOLS) {
+    test(`--as ${tool} says what it would`, async () => {
+      const words = ["load", weir.url, "--requests", "6", "-c", "2", "--as", tool, ...CALM];
+      const [shown, json] = await Promise.all([run(words), run([...words, "--json"])]);
+      expect(shown.output).toMatch(printed);
+      expect(shown.errors).toContain("6 of 6 requests completed");
+      expect(shown.output).not.toMatch(/\bNaN\b|undefined/);
+      expect(completed(JSON.parse(json.output))).toBe(6);
+      expect(json.code).toBe(0);
+    });
+  }
 
   test("what failed comes first, by status and words", async () => {
     const ended = await run(["load", `${weir.url}/v1/chat/nothing`, "-d", "{}", "--requests", "4"]);

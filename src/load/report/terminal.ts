@@ -43,6 +43,11 @@ export function reportLines(report: LoadReport): readonly string[] {
   ];
 }
 
+/** What no other tool says: what failed, and how far the figures are to be believed. */
+export function judgementLines(report: LoadReport): readonly string[] {
+  return [...failedLines(report), ...believeLines(report)];
+}
+
 function failedLines({ requests, is_interrupted }: LoadReport): readonly string[] {
   const { sent, completed, failed, left, unfinished, errors } = requests;
   const parts = [
