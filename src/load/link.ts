@@ -22,6 +22,17 @@ export interface LinkTarget {
   readonly tls?: Bun.TLSOptions | undefined;
 }
 
+/** Follows an answer in place of the reader of events, which then reads nothing. */
+export interface AnswerFollower {
+  /** Bytes came, whatever they are. What they complete is told afterwards. */
+  read(atMs: number, bytes: number): void;
+  head(head: Head): void;
+  /** Bytes `from` to before `to` of `bytes` are the next of the body. */
+  data(bytes: Uint8Array, from: number, to: number): void;
+  /** The server ended a chunk here. */
+  cut(): void;
+}
+
 /** What is sent, and what of the answer. */
 export interface LinkRequest {
   /** Head and body. */
@@ -32,6 +43,8 @@ export interface LinkRequest {
   readonly leaveTokens: number;
   /** Bytes a second that the client reads; Infinity = as they come. */
   readonly readBytesPerSecond: number;
+  /** Where there is one, every answer of status 200 that comes to its end is completed. */
+  readonly follower?: AnswerFollower | undefined;
 }
 
 /** Whoever keeps links. */
@@ -189,6 +202,7 @@ export class Link implements ResponseSink {
       this.#terminate();
       return;
     }
+    this.#request!.follower?.read(this.#readAtMs, bytes.length);
     this.#responses.feed(bytes);
     if (this.#ending !== undefined) return this.#conclude();
     const request = this.#request;
@@ -207,11 +221,14 @@ export class Link implements ResponseSink {
     const hasEvents = head.status === 200 && this.#contentType.startsWith("text/event-stream");
     this.#events.begin(recording, hasEvents ? "events" : "whole");
     this.#state = "body";
+    this.#request!.follower?.head(head);
   }
 
   data(bytes: Uint8Array, from: number, to: number): void {
     const recording = this.#recording;
     if (recording === undefined) return;
+    const { follower } = this.#request!;
+    if (follower !== undefined && recording.status === 200) return follower.data(bytes, from, to);
     if (this.#isReadNoted) {
       recording.readBytes[recording.reads - 1]! += to - from;
       recording.bodyBytes += to - from;
@@ -223,7 +240,9 @@ export class Link implements ResponseSink {
     this.#events.data(bytes as Buffer, from, to);
   }
 
-  cut(): void {}
+  cut(): void {
+    this.#request?.follower?.cut();
+  }
 
   /** What it means is told when all that was read has been looked at: another request may follow. */
   end(isWhole: boolean, reason: string): void {
@@ -245,7 +264,7 @@ export class Link implements ResponseSink {
       const said = where || firstWords(this.#events.heldText());
       return this.#fail("head", said === "" ? "" : said.trim(), true);
     }
-    const found = this.#fault(recording);
+    const found = this.#request!.follower === undefined ? this.#fault(recording) : undefined;
     if (found !== undefined) return this.#fail(found[0], found[1], true);
     this.#over("completed", true);
   }
@@ -286,7 +305,10 @@ export class Link implements ResponseSink {
     if (state === "connect" || state === "tls") {
       return this.#fail(state, error?.message ?? "the connection was closed at once");
     }
-    if (error !== undefined) return this.#fail(this.#phase(), `reset: ${error.message}`);
+    if (error !== undefined) {
+      const isReset = (error as { readonly code?: unknown }).code === "ECONNRESET";
+      return this.#fail(this.#phase(), isReset ? "reset" : error.message);
+    }
     this.#keepsAlive = false;
     this.#responses.close();
     if (this.#ending !== undefined) this.#conclude();

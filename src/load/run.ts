@@ -29,7 +29,7 @@ export interface PreparedRequest extends LinkRequest {
 /** Makes requests. */
 export interface RequestMaker {
   /** The next request of a slot: of a user in a closed loop, of an arrival in an open one. */
-  next(slot: number): PreparedRequest;
+  next(slot: number, dueMs: number): PreparedRequest;
   /**
    * A slot's request is over. Gives how many milliseconds later the slot asks again; in an open loop
    * undefined means that it never does.
@@ -177,6 +177,14 @@ export class LoadRun {
     return { sent: this.#sent, over: this.#over, active: this.#active.size, waiting };
   }
 
+  /** Ends it at once: what is under way has failed, for `reason`. */
+  fail(reason: string): void {
+    this.#stop();
+    this.#dropWaiting();
+    for (const link of [...this.#active.keys()]) link.giveUp(reason);
+    this.#settle();
+  }
+
   /** Milliseconds since its start. */
   get nowMs(): number {
     return this.#clock();
@@ -298,7 +306,7 @@ export class LoadRun {
   #launch(slot: number, dueMs: number): void {
     const { maker, targets, warmupMs, warmupRequests, keepsConnections } = this.#plan;
     const number = this.#sent++;
-    const request = maker.next(slot);
+    const request = maker.next(slot, dueMs);
     const endpoint = request.endpoint ?? number % targets.length;
     const recording = this.#pool.pop() ?? new Recording();
     recording.reset();

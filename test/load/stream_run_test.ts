@@ -125,7 +125,7 @@ const CASES: readonly (readonly [
   ["no terminator behind the last event", [HEAD + ONE + TWO + THREE + FOUR + DONE], {
     failed: { "broke off": 4 },
   }],
-  ["a reset before the head", ["reset"], { lost: 20, failed: { "no answer": 4 } }],
+  ["a reset before the head", ["reset"], { lost: 20, failed: { reset: 4 } }],
   ["another status", ["HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"], {
     lost: 20,
     failed: { "status 503": 4 },
