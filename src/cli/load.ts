@@ -6,10 +6,12 @@
  */
 
 import { defineCommand } from "./command.ts";
+import { type FlagValues, longName } from "./flags.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
-import { loadOptions } from "./load_options.ts";
+import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
 import { runLoad } from "./load_run.ts";
-import { EXIT } from "./terminal.ts";
+import { measure } from "./measure.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Puts a load on a server. */
 export const load = defineCommand({
@@ -39,5 +41,28 @@ export const load = defineCommand({
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run: ({ flags, operands }, terminal) => runLoad(loadOptions(operands.url, flags), terminal),
+  run: ({ flags, operands }, terminal) => runLoadOrBurst("load", operands.url, flags, terminal),
 });
+
+/**
+ * Runs what the flags ask for: a burst of streams that are followed byte by byte, or a load. Without
+ * a word of either, `load` and `bench` differ.
+ *
+ * @throws {Failure} with exit code 2 when the flags do not go together.
+ */
+export function runLoadOrBurst(
+  name: "load" | "bench",
+  url: string,
+  flags: FlagValues<typeof LOAD_FLAGS>,
+  terminal: Terminal,
+): Promise<number> {
+  const burst = BURST_KEYS.find((key) => flags[key] !== undefined);
+  const others = loadKeys(flags);
+  if (burst !== undefined && others.length > 0) {
+    const [one, other] = [longName(burst), longName(others[0]!)];
+    throw new Failure(`${one} is of a burst, ${other} of a load: one of them`, EXIT.usage);
+  }
+  const isBurst = burst !== undefined || (name === "bench" && others.length === 0);
+  if (isBurst) return measure(burstOptions(name, url, flags), terminal);
+  return runLoad(loadOptions(name, url, flags), terminal);
+}

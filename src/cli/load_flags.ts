@@ -19,12 +19,16 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
+import type { Expected } from "./measure.ts";
 import { readArrivals, readNumbers, readSlo, readTime, readWarmup } from "./load_values.ts";
 
 const CONCURRENCY = { min: 1, max: 20_000, isWhole: true } as const;
 const RATE = { min: 0.001, max: 1_000_000, isWhole: false } as const;
 const TOKENS = { min: 1, max: 1_000_000, isWhole: true } as const;
 
+const STREAMS_MAX = 20_000;
+const SECONDS_MAX = 600;
+const EVENTS_MAX = 1_000_000;
 const TOOL_NAMES = Object.keys(TOOLS) as readonly ToolName[];
 
 /** Everything that a load can be told. */
@@ -116,10 +120,10 @@ export const LOAD_FLAGS = {
     group: "Load",
     read: readTime,
   }),
-  timeout: parsedFlag({
+  timeout: optionalFlag({
     value: "TIME",
-    text: "a request that is not over so long after it was sent has failed",
-    default: "600s",
+    text: "a request that is not over so long after it was sent has failed; of a burst: after it was due",
+    notes: ["default 600s; of a burst 30s"],
     group: "Load",
     read: readTime,
   }),
@@ -131,6 +135,31 @@ export const LOAD_FLAGS = {
     isWhole: true,
     default: 1,
     group: "Load",
+  }),
+  streams: optionalFlag({
+    short: "n",
+    value: "N",
+    text: "a burst: streams, each on a connection of its own",
+    notes: ["1 to 20000", "default 64"],
+    group: "Burst",
+    read: (value, name) => readNumber(value, name, { min: 1, max: STREAMS_MAX, isWhole: true }),
+  }),
+  seconds: optionalFlag({
+    short: "s",
+    value: "S",
+    text: "their starts are spread over this many seconds",
+    notes: ["0 to 600", "default 2"],
+    group: "Burst",
+    read: (value, name) => readNumber(value, name, { min: 0, max: SECONDS_MAX, isWhole: false }),
+  }),
+  events: optionalFlag<Expected>({
+    value: "WHAT",
+    text: "learn: every answer must be as the first ones, at their pace; " +
+      `a number up to ${EVENTS_MAX}: every answer must have so many events; ` +
+      "free: any number, as they come",
+    notes: ["default learn"],
+    group: "Burst",
+    read: readExpected,
   }),
   endpoint: listFlag({
     value: "URL",
@@ -288,3 +317,9 @@ export const LOAD_FLAGS = {
   }),
 } as const;
 
+function readExpected(text: string, name: string): Expected {
+  if (text === "learn") return { kind: "learnt" };
+  if (text === "free") return { kind: "free" };
+  const range = { min: 1, max: EVENTS_MAX, isWhole: true };
+  return { kind: "count", events: readNumber(text, name, range) };
+}

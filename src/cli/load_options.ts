@@ -10,6 +10,7 @@ import type { LinkTarget } from "../load/link.ts";
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -40,8 +41,8 @@ export interface LoadOptions {
 }
 
 /** @throws {Failure} when the flags do not go together, or a file cannot be read. */
-export function loadOptions(text: string, flags: Flags): LoadOptions {
-  const urls = [text, ...flags.endpoint].map((one) => urlOf(one, flags.api));
+export function loadOptions(name: string, text: string, flags: Flags): LoadOptions {
+  const urls = [text, ...flags.endpoint].map((one) => urlOf(name, one, flags.api));
   const api = flags.api ?? apiOfPath(urls[0]!.pathname);
   const bodies = bodiesOf(flags);
   refuse(flags, api, bodies !== undefined);
@@ -59,6 +60,49 @@ export function loadOptions(text: string, flags: Flags): LoadOptions {
   };
 }
 
+/** The flags that ask for a burst. */
+export const BURST_KEYS = ["streams", "seconds", "events"] as const;
+
+/** Those that a burst knows nothing of, as far as it can be told that they were given. */
+const LOAD_KEYS = [
+  ...["concurrency", "rate", "ramp", "duration", "requests", "warmup", "newConnections"],
+  ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
+  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+] as readonly (keyof Flags)[];
+
+/** The flags of a load that were given. */
+export function loadKeys(flags: Flags): readonly string[] {
+  const given = LOAD_KEYS.filter((key) => {
+    const value = flags[key];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  });
+  const counted = ["turns", "rounds"] as const;
+  return [...given, ...counted.filter((key) => flags[key] > 1)];
+}
+
+/** What a burst posts unless it is told. */
+const BURST_BODY = JSON.stringify({
+  model: "gpt-4o",
+  stream: true,
+  messages: [{ role: "user", content: "Hello" }],
+});
+const BURST = { streams: 64, seconds: 2, timeoutMs: 30_000 } as const;
+
+/** @throws {Failure} when `text` is no URL that can be measured. */
+export function burstOptions(name: string, text: string, flags: Flags): BenchOptions {
+  const { streams, seconds, timeout, events, body = BURST_BODY, method, header, json } = flags;
+  return {
+    url: urlOf(name, text, undefined).href,
+    streams: streams ?? BURST.streams,
+    seconds: seconds ?? BURST.seconds,
+    timeoutSeconds: (timeout ?? BURST.timeoutMs) / 1000,
+    expected: events ?? { kind: "learnt" },
+    body: method === "GET" ? undefined : body,
+    headers: Object.fromEntries(header),
+    isJson: json,
+  };
+}
+
 function stagesOf({ rate, concurrency }: Flags): readonly Stage[] {
   if (rate !== undefined) {
     return rate.map((ratePerSecond) => ({ kind: "open" as const, ratePerSecond }));
@@ -69,10 +113,10 @@ function stagesOf({ rate, concurrency }: Flags): readonly Stage[] {
   }));
 }
 
-function urlOf(text: string, api: Api | undefined): Url {
+function urlOf(name: string, text: string, api: Api | undefined): Url {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw usage(`load needs an http:// or https:// URL, not "${text}"`);
+    throw usage(`${name} needs an http:// or https:// URL, not "${text}"`);
   }
   if (url.pathname === "/") url.pathname = PATHS[api ?? "chat"];
   return url;

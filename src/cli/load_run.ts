@@ -31,6 +31,7 @@ const COUNT_BYTES_MAX = 4 * 1024 * 1024;
 const PROMPTS_MAX = 1000;
 /** Bytes of raw lines that are held before they are written. */
 const RAW_BYTES_HELD = 1024 * 1024;
+const TIMEOUT_MS = 600_000;
 /** Connecting takes longer than this only where nobody is. */
 const CONNECT_MS_MAX = 10_000;
 
@@ -138,7 +139,7 @@ async function runRound(
     warmupMs,
     warmupRequests,
     graceMs: flags.grace,
-    timeoutMs: flags.timeout,
+    timeoutMs: flags.timeout ?? TIMEOUT_MS,
     connectMs: CONNECT_MS_MAX,
     keepsConnections: !flags.newConnections,
     countTokens: count,

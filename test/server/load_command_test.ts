@@ -27,6 +27,7 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--slo", "latency=5s"], /--slo has limits on ttft, tpot, itl or e2e: not on "lat/],
   [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
   [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
+  [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
   [["http://a/other"], /Nobody knows what to post to this path/],
   [["http://a", "-d", "{}", "--prompt", "x"], /A body that is given is sent as it is/],
   [["http://a", "--ramp", "5s", "--ramp-kind", "exponential"], /needs a --ramp-from above 0/],
@@ -210,6 +211,16 @@ describe("weir load", () => {
     expect(ended.output).toContain("No figures of the server: nothing was completed.");
     expect(ended.output).not.toMatch(/\bNaN\b|undefined|Infinity/);
     expect(ended.code).toBe(1);
+  });
+
+  test("bench with a load is a load, and load with --streams a burst", async () => {
+    const asked = ["--requests", "4", "-c", "2", "--json", ...CALM];
+    const [load, burst] = await Promise.all([
+      run(["bench", weir.url, ...asked]),
+      run(["load", weir.url, "-n", "4", "-s", "0", "--json"]),
+    ]);
+    expect(JSON.parse(load.output).requests.completed).toBe(4);
+    expect(JSON.parse(burst.output).report).toMatchObject({ streams: 4, completed: 4 });
   });
 
   test("a server that is not there", async () => {
