@@ -27,6 +27,7 @@ import { type Load, LoadRun } from "../src/load/run.ts";
 import { arrivals, steady } from "../src/load/shape/arrivals.ts";
 import { eventEnds, knownAnswer, probe, requestBytes, targetOf } from "../src/load/stream_probe.ts";
 import { StreamRun } from "../src/load/stream_run.ts";
+import { factsOf } from "../src/load/stage_facts.ts";
 import { Tally } from "../src/load/tally.ts";
 import { TokenCounters } from "../src/sources/tokens.ts";
 import { seeded } from "../src/lib/seeded.ts";
@@ -175,7 +176,7 @@ async function client(plan: ClientPlan): Promise<ClientFound> {
   });
   const facts = await run.measure();
   const spentUs = cpuUs() - startUs;
-  const report = reportOf([{ tally, facts }], {
+  const report = reportOf([{ tally, facts: factsOf(facts) }], {
     load: "",
     slo: undefined,
     countTokens,

@@ -7,6 +7,7 @@
 
 import { defineCommand } from "./command.ts";
 import { type FlagValues, longName } from "./flags.ts";
+import { compareRuns, mergeRuns } from "./load_files.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
 import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
 import { runLoad } from "./load_run.ts";
@@ -21,7 +22,17 @@ export const load = defineCommand({
     "It begins with what failed, then says what was measured, and then how far to believe it. " +
     "With --rate, times count from when a request should have been sent.",
   operands: {
-    url: { name: "URL", text: "http or https; without a path: /v1/chat/completions" },
+    url: {
+      name: "URL",
+      text: "http or https; without a path: /v1/chat/completions. Or merge, or compare",
+    },
+    files: {
+      name: "FILE",
+      text: "merge, compare: files of --out. merge: parts of one run; compare: before and after",
+      isOptional: true,
+      isRepeated: true,
+      completes: "files",
+    },
   },
   flags: LOAD_FLAGS,
   examples: [
@@ -34,6 +45,14 @@ export const load = defineCommand({
         "weir load http://127.0.0.1:8080 --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json",
       text: "50 requests a second, as they come by chance, and the share that was good enough",
     },
+    {
+      line: "weir load merge one.json two.json -o both.json",
+      text: "what two machines with --shard 1/2 and 2/2 have measured, as one run",
+    },
+    {
+      line: "weir load compare before.json after.json",
+      text: "exits with 1 if the second is slower, and that is no chance",
+    },
   ],
   exits: {
     [EXIT.done]: "every request was completed, and the limits of --slo hold",
@@ -41,7 +60,12 @@ export const load = defineCommand({
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run: ({ flags, operands }, terminal) => runLoadOrBurst("load", operands.url, flags, terminal),
+  run({ flags, operands: { url, files } }, terminal) {
+    if (url === "merge") return mergeRuns(files, flags, terminal);
+    if (url === "compare") return compareRuns(files, flags, terminal);
+    if (files.length > 0) throw new Failure(`Unexpected argument "${files[0]}"`, EXIT.usage);
+    return runLoadOrBurst("load", url, flags, terminal);
+  },
 });
 
 /**

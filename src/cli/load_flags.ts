@@ -20,7 +20,7 @@ import {
   textFlag,
 } from "./flags.ts";
 import type { Expected } from "./measure.ts";
-import { readArrivals, readNumbers, readSlo, readTime, readWarmup } from "./load_values.ts";
+import { readArrivals, readMoment, readNumbers, readShard, readSlo, readTime, readWarmup } from "./load_values.ts";
 
 const CONCURRENCY = { min: 1, max: 20_000, isWhole: true } as const;
 const RATE = { min: 0.001, max: 1_000_000, isWhole: false } as const;
@@ -135,6 +135,18 @@ export const LOAD_FLAGS = {
     isWhole: true,
     default: 1,
     group: "Load",
+  }),
+  shard: optionalFlag({
+    value: "I/N",
+    text: "this is the I-th of N machines: it sends its part of the load",
+    group: "Several machines",
+    read: readShard,
+  }),
+  startAt: optionalFlag({
+    value: "MOMENT",
+    text: "wait until then: 2026-11-28T22:00:00Z, or seconds since 1970",
+    group: "Several machines",
+    read: readMoment,
   }),
   streams: optionalFlag({
     short: "n",
@@ -306,6 +318,13 @@ export const LOAD_FLAGS = {
   csv: textFlag({
     value: "FILE",
     text: "write the report as CSV, a row for each stage; - prints it",
+    completes: "files",
+    group: "Output",
+  }),
+  out: textFlag({
+    short: "o",
+    value: "FILE",
+    text: "write the run with all its distributions, for merge and compare",
     completes: "files",
     group: "Output",
   }),

@@ -68,6 +68,7 @@ const LOAD_KEYS = [
   ...["concurrency", "rate", "ramp", "duration", "requests", "warmup", "newConnections"],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+  ...["out", "shard", "startAt"],
 ] as readonly (keyof Flags)[];
 
 /** The flags of a load that were given. */

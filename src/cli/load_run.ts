@@ -12,6 +12,7 @@ import { promptOf } from "../load/requests/prompts.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { rawLine } from "../load/report/raw.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
+import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
@@ -19,10 +20,12 @@ import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { type Load, LoadRun, type RequestMaker } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
+import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
 import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
 import { LoadProgress } from "./load_progress.ts";
 import type { LoadOptions, Stage } from "./load_options.ts";
+import type { Shard } from "./load_values.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Texts above this are estimated, in bytes. */
@@ -47,9 +50,11 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
+  if (flags.startAt !== undefined) await waitUntil(flags.startAt, abort.signal);
   const counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
   const raw = flags.raw === undefined ? undefined : rawFile(flags.raw);
   const reports: LoadReport[] = [];
+  const finished: FinishedStage[] = [];
   const told: ToolReport[] = [];
   for (const stage of stages) {
     const rounds: Round[] = [];
@@ -66,19 +71,18 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       rounds.push(await runRound(options, stage, round, counter, abort.signal, observe, terminal));
     }
     if (rounds.length === 0) break;
-    const report = reportOf(rounds, {
-      load: stageText(options, stage),
-      slo: flags.slo,
-      countTokens: (text) => counter.count(text),
-      limits: {
-        loopMsMax: flags.maxLoopMs,
-        ratePerSecond: stage.kind === "open" && flags.ramp === undefined
-          ? stage.ratePerSecond
-          : undefined,
-        concurrencyMax: stage.kind === "open" ? flags.maxConcurrency : Infinity,
-      },
-    });
+    const { slo } = flags;
+    const limits = {
+      loopMsMax: flags.maxLoopMs,
+      ratePerSecond: stage.kind === "open" && flags.ramp === undefined
+        ? stage.ratePerSecond / (flags.shard?.count ?? 1)
+        : undefined,
+      concurrencyMax: stage.kind === "open" ? flags.maxConcurrency : Infinity,
+    };
+    const load = stageText(options, stage);
+    const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
     reports.push(report);
+    finished.push({ report, rounds, slo, limits });
     if (gathered !== undefined) {
       told.push(asTool(gathered, options, stage, rounds, startedAt));
       if (!flags.json) {
@@ -95,6 +99,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
     const printed = stages.length === 1 && all.length === 1 ? all[0] : { stages: all };
     terminal.print(JSON.stringify(printed, null, 2));
   }
+  if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(finished)));
   if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
   else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
   return exitCode(reports, abort.signal.aborted, flags.slo === undefined ? 0 : flags.sloShare);
@@ -129,13 +134,14 @@ async function runRound(
   const { warmup } = flags;
   const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
   const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
-  const random = seeded(flags.seed + round);
+  // Apart from each other: what is asked must not change when it is asked, on any of several machines.
+  const [schedule, random] = [seeded(flags.seed + round), seeded(~(flags.seed + round))];
   const run = new LoadRun({
     targets: options.targets,
     maker: makerOf(options, stage, counter, random),
-    load: shapeOf(options, stage, random),
+    load: shapeOf(options, stage, schedule),
     durationMs: options.durationMs + warmupMs,
-    requestsMax: (flags.requests ?? Infinity) + warmupRequests,
+    requestsMax: shareOf(flags.requests ?? Infinity, flags.shard) + warmupRequests,
     warmupMs,
     warmupRequests,
     graceMs: flags.grace,
@@ -155,7 +161,7 @@ async function runRound(
   const progress = new LoadProgress(title, run, tally, options, terminal);
   progress.start();
   const facts = await run.measure().finally(() => progress.stop());
-  return { tally, facts };
+  return { tally, facts: factsOf(facts) };
 }
 
 /** What the tool of `--as` would say of a stage. */
@@ -191,8 +197,9 @@ function asTool(
 
 function shapeOf({ flags }: LoadOptions, stage: Stage, random: () => number): Load {
   const rampMs = flags.ramp ?? 0;
+  const { shard } = flags;
   if (stage.kind === "closed") {
-    return { kind: "closed", concurrency: stage.concurrency, rampMs };
+    return { kind: "closed", concurrency: shareOf(stage.concurrency, shard), rampMs };
   }
   const rate = {
     startPerSecond: rampMs === 0 ? stage.ratePerSecond : flags.rampFrom,
@@ -202,9 +209,36 @@ function shapeOf({ flags }: LoadOptions, stage: Stage, random: () => number): Lo
   };
   return {
     kind: "open",
-    times: arrivals(flags.arrivals, rate, random),
+    times: shardOf(arrivals(flags.arrivals, rate, random), shard),
     concurrencyMax: flags.maxConcurrency,
   };
+}
+
+/** What one of several machines has of a number: the first ones have one more. */
+function shareOf(count: number, shard: Shard | undefined): number {
+  if (shard === undefined || !Number.isFinite(count)) return count;
+  return Math.floor(count / shard.count) + (shard.index < count % shard.count ? 1 : 0);
+}
+
+/** Every machine draws the whole schedule, from the same seed, and takes its own requests of it. */
+function* shardOf(
+  times: Iterator<number, unknown, void>,
+  shard: Shard | undefined,
+): Generator<number, void, void> {
+  for (let number = 0;; number++) {
+    const { value, done } = times.next();
+    if (done === true) return;
+    if (shard === undefined || number % shard.count === shard.index) yield value as number;
+  }
+}
+
+/** Waits; an interrupt ends it. */
+async function waitUntil(startAtMs: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, Math.max(0, startAtMs - Date.now()));
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+  clearTimeout(timer);
 }
 
 function makerOf(
@@ -301,7 +335,8 @@ function rawFile(path: string): RawFile {
   };
 }
 
-function writeReport(path: string, text: string): void {
+/** @throws {Failure} when it cannot be written. */
+export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {

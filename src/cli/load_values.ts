@@ -62,3 +62,29 @@ export const readSlo: ReadValue<Slo> = (value, name) => {
   });
   return Object.fromEntries(entries);
 };
+
+/** Which part of a load a machine has. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+}
+
+/** "2/8": the second of eight. */
+export const readShard: ReadValue<Shard> = (value, name) => {
+  const [index, count] = (/^(\d+)\/(\d+)$/.exec(value) ?? []).slice(1).map(Number);
+  if (index !== undefined && count !== undefined && index >= 1 && index <= count) {
+    return { index: index - 1, count };
+  }
+  throw new Failure(`${name} must be I/N with I from 1 to N: it is "${value}"`, EXIT.usage);
+};
+
+/** A moment, as ISO 8601 or as seconds since 1970, in milliseconds since 1970. */
+export const readMoment: ReadValue<number> = (value, name) => {
+  const ms = /^\d+(?:\.\d+)?$/.test(value) ? 1000 * Number(value) : Date.parse(value);
+  if (!Number.isNaN(ms)) return ms;
+  throw new Failure(
+    `${name} must be a time such as 2026-11-28T22:00:00Z, or seconds since 1970: it is "${value}"`,
+    EXIT.usage,
+  );
+};

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { RunFacts } from "./run.ts";
+import type { StageFacts } from "./stage_facts.ts";
 import type { Tally } from "./tally.ts";
 
 /** How much of a core a client may use before its own queues are part of every figure. */
@@ -40,10 +40,9 @@ export interface DoubtLimits {
 }
 
 /** Judges a run. */
-export function doubtOf(facts: RunFacts, tally: Tally, limits: DoubtLimits): Doubt {
+export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): Doubt {
   const reasons: string[] = [];
-  const { loopDelayMs, cpuShare, waitingMax, sendingMs } = facts;
-  const loop = loopDelayMs.count === 0 ? null : loopDelayMs.summary();
+  const { loop, cpuShare, waitingMax, sendingMs } = facts;
   const queueMs = tally.spreads.queue_ms.percentile(99);
   const ms = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;
@@ -89,7 +88,7 @@ export function doubtOf(facts: RunFacts, tally: Tally, limits: DoubtLimits): Dou
     is_doubtful: reasons.length > 0,
     reasons,
     limit: isClient ? "client" : waitingMax > 0 || ratePerSecond === undefined ? "server" : "none",
-    loop_ms: loop === null ? null : { p50: loop.p50, p99: loop.p99, max: loop.max },
+    loop_ms: loop,
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     network_ms: connect.count === 0

@@ -14,8 +14,9 @@ import {
   toldTokens,
 } from "./metrics/values.ts";
 import { countOf, KIND, type Outcome, type RequestRecord } from "./record.ts";
+import { Rows, type RowsFile } from "./rows.ts";
 import { keeps, type Slo } from "./slo.ts";
-import { Spread } from "./spread.ts";
+import { Spread, type SpreadFile } from "./spread.ts";
 
 /** The distributions of a run, by the names that reports have for them. */
 export const SPREADS = [
@@ -44,8 +45,6 @@ export interface ErrorCount {
   count: number;
 }
 
-/** Rows that are kept: beyond, a run has figures and no rows. */
-const ROWS_MAX = 2_000_000;
 /** Failures that are told apart; more are counted as one. */
 const ERRORS_MAX = 64;
 
@@ -57,17 +56,6 @@ export interface TallyOptions {
   readonly countTokens: CountTokens | undefined;
 }
 
-/** One request in few words: for comparisons and charts. */
-export interface Row {
-  readonly dueMs: number;
-  readonly sentMs: number;
-  readonly endMs: number;
-  readonly ttftMs: number | undefined;
-  readonly tpotMs: number | undefined;
-  readonly e2eMs: number | undefined;
-  readonly outcome: Outcome;
-}
-
 /** The records of one run, added up. */
 export class Tally {
   readonly #options: TallyOptions;
@@ -76,7 +64,7 @@ export class Tally {
   ) as Record<SpreadName, Spread>;
   readonly outcomes: Record<Outcome, number> = { completed: 0, failed: 0, left: 0, unfinished: 0 };
   readonly errors = new Map<string, ErrorCount>();
-  readonly rows: Row[] = [];
+  readonly rows = new Rows();
   /** Completed requests that keep the limits. */
   good = 0;
   warmup = 0;
@@ -91,7 +79,6 @@ export class Tally {
   /** Tokens as counted here, and of how many completed answers. */
   ownTokens = 0;
   ownAnswers = 0;
-  rowsLeftOut = 0;
 
   constructor(options: TallyOptions) {
     this.#options = options;
@@ -154,15 +141,8 @@ export class Tally {
       }
       if (slo !== undefined && keeps(slo, values, largestGapMs)) this.good++;
     }
-    this.#keep({
-      dueMs: record.dueMs,
-      sentMs: record.sentMs,
-      endMs: record.endMs,
-      ttftMs: values.ttftMs,
-      tpotMs: isWhole ? values.tpotMs : undefined,
-      e2eMs: isWhole ? values.e2eMs : undefined,
-      outcome,
-    });
+    const [tpotMs, e2eMs] = isWhole ? [values.tpotMs, values.e2eMs] : [undefined, undefined];
+    this.rows.push(record, values.ttftMs, tpotMs, e2eMs);
   }
 
   /** Adds what another run of the same kind has counted. */
@@ -175,7 +155,7 @@ export class Tally {
       this.#fail(phase, status, text, count);
     }
     for (const name of SUMS) this[name] += other[name];
-    for (const row of other.rows) this.#keep(row);
+    this.rows.merge(other.rows);
   }
 
   #fail(phase: string, status: number | null, text: string, count = 1): void {
@@ -191,10 +171,44 @@ export class Tally {
     if (known(ms) !== undefined) this.spreads[name].record(ms!);
   }
 
-  #keep(row: Row): void {
-    if (this.rows.length < ROWS_MAX) this.rows.push(row);
-    else this.rowsLeftOut++;
+  /** For a file. */
+  toFile(): TallyFile {
+    return {
+      outcomes: this.outcomes,
+      errors: [...this.errors.values()],
+      spreads: Object.fromEntries(
+        SPREADS.filter((name) => this.spreads[name].count > 0)
+          .map((name) => [name, this.spreads[name].toFile()]),
+      ),
+      sums: Object.fromEntries(SUMS.map((name) => [name, this[name]])) as TallyFile["sums"],
+      rows: this.rows.toFile(),
+    };
   }
+
+  /** The tally that was written. */
+  static read(file: TallyFile): Tally {
+    const tally = new Tally({ slo: undefined, countTokens: undefined });
+    Object.assign(tally.outcomes, file.outcomes);
+    for (const { phase, status, text, count } of file.errors) {
+      tally.#fail(phase, status, text, count);
+    }
+    for (const name of SPREADS) {
+      const written = file.spreads[name];
+      if (written !== undefined) tally.spreads[name].merge(Spread.read(written));
+    }
+    for (const name of SUMS) tally[name] = file.sums[name];
+    tally.rows.merge(Rows.read(file.rows));
+    return tally;
+  }
+}
+
+/** A tally in a file. */
+export interface TallyFile {
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  readonly errors: readonly ErrorCount[];
+  readonly spreads: Readonly<Partial<Record<SpreadName, SpreadFile>>>;
+  readonly sums: Readonly<Record<typeof SUMS[number], number>>;
+  readonly rows: RowsFile;
 }
 
 const SUMS = [
@@ -209,5 +223,4 @@ const SUMS = [
   "toldAnswers",
   "ownTokens",
   "ownAnswers",
-  "rowsLeftOut",
 ] as const;

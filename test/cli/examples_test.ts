@@ -1,13 +1,22 @@
 /** Every example of every command's help, typed into a shell. */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { COMMANDS } from "../../src/cli.ts";
 import {
   cleanEnv,
   launch,
   makeFolder,
+  run,
   TEST_MS_MAX,
   waitFor,
   type Weir,
@@ -124,6 +133,15 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     codes: [0, 1, 3],
     output: /"goodput": \{\n/,
   },
+  "weir load merge one.json two.json -o both.json": {
+    codes: [0, 3],
+    output: /\n10 of 10 requests completed, 0 failed\.\n/,
+    file: "both.json",
+  },
+  "weir load compare before.json after.json": {
+    codes: [0, 3],
+    output: /\nfirst token, ms: p50 .*: no difference that could not be chance\n/,
+  },
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
@@ -186,6 +204,11 @@ beforeAll(async () => {
   measured = await launch({
     set: { "memory.url": `sqlite://${join(folder, "weir.db")}`, "ops.journal": "bodies" },
   });
+  const asked = ["load", measured.url, "--requests", "5", "-o", join(folder, "one.json")];
+  await run(asked);
+  for (const name of ["two", "before", "after"]) {
+    copyFileSync(join(folder, "one.json"), join(folder, `${name}.json`));
+  }
   const remembered = await fetch(`${measured.url}/v1/response`, {
     method: "POST",
     headers: { "content-type": "application/json" },

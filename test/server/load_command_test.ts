@@ -27,6 +27,9 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--slo", "latency=5s"], /--slo has limits on ttft, tpot, itl or e2e: not on "lat/],
   [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
   [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
+  [["http://a", "b"], /Unexpected argument "b"/],
+  [["http://a", "--shard", "3/2"], /--shard must be I\/N with I from 1 to N/],
+  [["http://a", "--start-at", "soon"], /--start-at must be a time/],
   [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
   [["http://a/other"], /Nobody knows what to post to this path/],
   [["http://a", "-d", "{}", "--prompt", "x"], /A body that is given is sent as it is/],
@@ -233,6 +236,35 @@ describe("weir load", () => {
     const ended = await run(["load", "http://nowhere.invalid", "--requests", "2"]);
     expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}dns: /);
     expect(ended.code).toBe(1);
+  });
+
+  test("shards are merged, and runs compared", async () => {
+    const folder = makeFolder();
+    const file = (name: string) => join(folder, `${name}.json`);
+    const asked = ["-r", "60", "--arrivals", "constant", "--requests", "21", ...CALM];
+    const runs = await Promise.all([
+      run(["load", weir.url, ...asked, "--shard", "1/2", "-o", file("one")]),
+      run(["load", weir.url, ...asked, "--shard", "2/2", "-o", file("two")]),
+      run(["load", weir.url, ...asked, "-o", file("all"), "--start-at", "2020-01-01"]),
+    ]);
+    expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
+    const merged = await run(["load", "merge", file("one"), file("two"), "--json", ...CALM]);
+    const report = JSON.parse(merged.output);
+    expect(report.load).toBe("2 parts: 60/s constant");
+    expect(report.requests).toMatchObject({ sent: 21, completed: 21 });
+    expect(merged.code).toBe(0);
+    const compared = await run(["load", "compare", file("all"), file("all"), "--json"]);
+    const { stages: [stage] } = JSON.parse(compared.output);
+    expect(stage).toMatchObject({ isWorse: false, failedShares: [0, 0] });
+    const metrics = stage.comparisons.map(({ metric }: { readonly metric: string }) => metric);
+    expect(metrics).toEqual(["ttft", "tpot", "e2e"]);
+    expect(compared.code).toBe(0);
+    const shown = await run(["load", "compare", file("all"), file("all")]);
+    expect(shown.output).toMatch(/\nfirst token, ms: p50 .*, paired: no difference that could not/);
+    const wrong = await run(["load", "compare", file("all")]);
+    expect(wrong.errors).toContain("compare needs the files of two runs");
+    expect(wrong.code).toBe(2);
+    rmSync(folder, { recursive: true });
   });
 
   test("Ctrl-C exits with 130, with the report so far", async () => {

@@ -6,9 +6,9 @@
 
 import { type Doubt, type DoubtLimits, doubtOf } from "../doubt.ts";
 import { interval95 } from "../rounds.ts";
-import type { RunFacts } from "../run.ts";
 import type { Slo } from "../slo.ts";
 import { SHARES, type SpreadSummary } from "../spread.ts";
+import { joinedFacts, type StageFacts } from "../stage_facts.ts";
 import { type ErrorCount, type SpreadName, SPREADS, Tally, type TallyOptions } from "../tally.ts";
 
 /** A figure with the bounds of its mean over the rounds. */
@@ -85,28 +85,31 @@ export interface LoadReport {
   readonly warmup_requests: number;
 }
 
-/** One round of a stage. */
+/** One round of a stage, or one machine's part of it. */
 export interface Round {
   readonly tally: Tally;
-  readonly facts: RunFacts;
+  readonly facts: StageFacts;
 }
 
 /** What a report is made with. */
 export interface ReportOptions extends TallyOptions {
   readonly load: string;
   readonly limits: DoubtLimits;
+  /** Rounds one after the other, or parts side by side. Default in turn. */
+  readonly how?: "in turn" | "side by side";
 }
 
 /** The report of a stage, over all its rounds. */
 export function reportOf(rounds: readonly Round[], options: ReportOptions): LoadReport {
   const tally = new Tally(options);
   for (const round of rounds) tally.merge(round.tally);
-  const facts = joinedFacts(rounds.map((round) => round.facts));
+  const { how = "in turn" } = options;
+  const facts = joinedFacts(rounds.map((round) => round.facts), how);
   const seconds = facts.measuredMs / 1000;
   const { completed, failed, left, unfinished } = tally.outcomes;
   const perSecond = (count: number) => seconds > 0 ? count / seconds : null;
   const spreads = Object.fromEntries(
-    SPREADS.map((name) => [name, reportedSpread(name, tally, rounds)]),
+    SPREADS.map((name) => [name, reportedSpread(name, tally, how === "in turn" ? rounds : [])]),
   ) as Record<SpreadName, ReportedSpread | null>;
   const answered = completed + failed + unfinished;
   const { slo } = options;
@@ -130,7 +133,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       requests_per_second: tally.good / seconds,
     },
     doubt: doubtOf(facts, tally, options.limits),
-    rounds: rounds.length,
+    rounds: how === "in turn" ? rounds.length : 1,
     seconds,
     is_interrupted: facts.isInterrupted,
     requests_per_second: perSecond(completed),
@@ -177,24 +180,4 @@ function reportedSpread(
       : [[share, [Math.max(0, interval.low), interval.high]] as const];
   });
   return bounds.length === 0 ? summary : { ...summary, ci95: Object.fromEntries(bounds) };
-}
-
-/** Rounds one after the other: times and counts add up, what is worst stays. */
-function joinedFacts(facts: readonly RunFacts[]): RunFacts {
-  const [first, ...others] = facts;
-  return others.reduce((joined, one) => {
-    one.loopDelayMs.merge(joined.loopDelayMs);
-    const ms = joined.measuredMs + one.measuredMs;
-    return {
-      measuredMs: ms,
-      sendingMs: joined.sendingMs + one.sendingMs,
-      isInterrupted: joined.isInterrupted || one.isInterrupted,
-      connectionsOpened: joined.connectionsOpened + one.connectionsOpened,
-      requestsOnKept: joined.requestsOnKept + one.requestsOnKept,
-      activeMax: Math.max(joined.activeMax, one.activeMax),
-      waitingMax: Math.max(joined.waitingMax, one.waitingMax),
-      loopDelayMs: one.loopDelayMs,
-      cpuShare: (joined.cpuShare * joined.measuredMs + one.cpuShare * one.measuredMs) / (ms || 1),
-    };
-  }, first!);
 }
