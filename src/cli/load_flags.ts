@@ -77,6 +77,23 @@ export const LOAD_FLAGS = {
     default: "linear",
     group: "Load",
   }),
+  sweep: switchFlag({
+    text: "one at a time, as many as possible at once, and rates between what these two have found",
+    group: "Load",
+  }),
+  sweepSize: numberFlag({
+    value: "N",
+    text: "rates of a sweep, and one",
+    min: 3,
+    max: 100,
+    isWhole: true,
+    default: 10,
+    group: "Load",
+  }),
+  search: switchFlag({
+    text: "the highest rate that keeps --slo: from the first number of --rate, up to the second",
+    group: "Load",
+  }),
   duration: optionalFlag({
     value: "TIME",
     text: "nothing new is sent after this time",
@@ -212,6 +229,23 @@ export const LOAD_FLAGS = {
     read: (value, name) => readNumber(value, name, TOKENS),
   }),
   whole: switchFlag({ text: "answers in one piece instead of a stream", group: "Requests" }),
+  trace: listFlag({
+    value: "FILE",
+    text: "ask what was asked elsewhere, when it was asked: traces of Mooncake, AIPerf, Azure, " +
+      "BurstGPT, prompts of ShareGPT, weir's journal and tapes",
+    completes: "files",
+    group: "Requests",
+    read: asText,
+  }),
+  speed: numberFlag({
+    value: "X",
+    text: "how many times as fast",
+    min: 0.001,
+    max: 100_000,
+    isWhole: false,
+    default: 1,
+    group: "Requests",
+  }),
   turns: numberFlag({
     value: "N",
     text: "conversations of so many questions, each with all that was said before",

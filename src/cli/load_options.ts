@@ -7,9 +7,11 @@
 import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
+import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape/stages.ts";
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -22,15 +24,12 @@ type Flags = FlagValues<typeof LOAD_FLAGS>;
 const CONCURRENCY = 8;
 const DURATION_MS = 10_000;
 
-/** A step of a run. */
-export type Stage =
-  | { readonly kind: "closed"; readonly concurrency: number }
-  | { readonly kind: "open"; readonly ratePerSecond: number };
-
 /** A load as it is to be run. */
 export interface LoadOptions {
   readonly flags: Flags;
-  readonly stages: readonly Stage[];
+  readonly plan: StagePlan;
+  /** True: one load, whose report is told by itself. */
+  readonly isSingle: boolean;
   readonly endpoints: readonly Endpoint[];
   readonly targets: readonly LinkTarget[];
   readonly api: Api;
@@ -38,6 +37,8 @@ export interface LoadOptions {
   readonly durationMs: number;
   /** Bodies that are sent as they are; undefined = they are made. An undefined one is a GET. */
   readonly bodies: readonly (string | undefined)[] | undefined;
+  /** What was asked elsewhere; undefined = there is no trace. */
+  readonly trace: readonly TraceRequest[] | undefined;
 }
 
 /** @throws {Failure} when the flags do not go together, or a file cannot be read. */
@@ -46,17 +47,23 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   const api = flags.api ?? apiOfPath(urls[0]!.pathname);
   const bodies = bodiesOf(flags);
   refuse(flags, api, bodies !== undefined);
+  const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
+  const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&
+    (flags.rate ?? flags.concurrency) === undefined;
   const headers = Object.fromEntries(flags.header);
   const ca = flags.caFile === undefined ? undefined : readText(flags.caFile, "--ca-file");
   return {
     flags,
-    stages: stagesOf(flags),
+    plan: planOf(flags, isTimed),
+    isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
     endpoints: urls.map(({ href }) => ({ url: href, headers })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
     api,
     model: flags.model ?? "gpt-4o",
-    durationMs: flags.duration ?? (flags.requests === undefined ? DURATION_MS : Infinity),
+    durationMs: flags.duration ??
+      (flags.requests === undefined && !isTimed ? DURATION_MS : Infinity),
     bodies,
+    trace,
   };
 }
 
@@ -65,10 +72,10 @@ export const BURST_KEYS = ["streams", "seconds", "events"] as const;
 
 /** Those that a burst knows nothing of, as far as it can be told that they were given. */
 const LOAD_KEYS = [
-  ...["concurrency", "rate", "ramp", "duration", "requests", "warmup", "newConnections"],
+  ...["concurrency", "rate", "ramp", "sweep", "search", "duration", "requests", "warmup", "newConnections"],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
-  ...["out", "shard", "startAt"],
+  ...["out", "shard", "startAt", "trace"],
 ] as readonly (keyof Flags)[];
 
 /** The flags of a load that were given. */
@@ -104,7 +111,22 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
   };
 }
 
-function stagesOf({ rate, concurrency }: Flags): readonly Stage[] {
+/** Prompts are made before the first is sent: some 500 MB. */
+const TRACE_TOKENS_MAX = 100_000_000;
+/** A search ends here, and a sweep asks no more at once. */
+const SEARCH_RATE_MAX = 100_000;
+const SWEEP_CONCURRENCY = 512;
+
+function planOf(flags: Flags, isTimed: boolean): StagePlan {
+  const { sweep: isSweep, sweepSize, search: isSearch, rate, maxConcurrency } = flags;
+  if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
+  if (isSearch) return search(rate?.[0] ?? 1, rate?.[1] ?? SEARCH_RATE_MAX);
+  return listed(listedStages(flags, isTimed));
+}
+
+/** `isTimed`: the trace says when its requests are due, and nobody else does. */
+function listedStages({ rate, concurrency }: Flags, isTimed: boolean): readonly Stage[] {
+  if (isTimed) return [{ kind: "trace" }];
   if (rate !== undefined) {
     return rate.map((ratePerSecond) => ({ kind: "open" as const, ratePerSecond }));
   }
@@ -112,6 +134,23 @@ function stagesOf({ rate, concurrency }: Flags): readonly Stage[] {
     kind: "closed" as const,
     concurrency: one,
   }));
+}
+
+/** @throws {Failure} when one cannot be read, or is no trace. */
+function readTraces({ trace, requests = Infinity }: Flags): readonly TraceRequest[] {
+  const all = inOrder(trace.flatMap((path) => {
+    try {
+      return readTrace(readText(path, "--trace"));
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
+    }
+  })).slice(0, requests);
+  const tokens = all.reduce((sum, { promptTokens = 0 }) => sum + promptTokens, 0);
+  if (tokens <= TRACE_TOKENS_MAX) return all;
+  throw new Failure(
+    `Cannot hold prompts of ${tokens} tokens: the first ones fit, with a smaller --requests`,
+  );
 }
 
 function urlOf(name: string, text: string, api: Api | undefined): Url {
@@ -150,6 +189,18 @@ function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
     throw both("--rate", "--concurrency: with --rate it is --max-concurrency");
   }
   if (flags.body !== undefined && flags.bodies !== undefined) throw both("--body", "--bodies");
+  if (flags.trace.length > 0 && (hasBodies || flags.turns > 1)) {
+    throw usage("A trace says what is asked: no --body, --bodies, --method GET, --turns");
+  }
+  if (flags.trace.length > 0 && (flags.prompt ?? flags.promptTokens) !== undefined) {
+    throw usage("A trace says what is asked: no --prompt, no --prompt-tokens");
+  }
+  if (flags.sweep && flags.search) throw both("--sweep", "--search");
+  if (flags.sweep && (flags.rate ?? flags.concurrency) !== undefined) {
+    throw usage("--sweep finds its rates itself: no --rate, no --concurrency");
+  }
+  if (flags.search && flags.slo === undefined) throw usage("--search needs the limits of --slo");
+  if (flags.search && flags.concurrency !== undefined) throw both("--search", "--concurrency");
   if (flags.rampKind === "exponential" && flags.rampFrom === 0 && flags.ramp !== undefined) {
     throw usage("--ramp-kind exponential needs a --ramp-from above 0");
   }

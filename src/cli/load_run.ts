@@ -6,32 +6,28 @@
 
 import { writeFileSync } from "node:fs";
 import { seeded } from "../lib/seeded.ts";
-import { bodyOf, type Message } from "../load/requests/bodies.ts";
-import { type Behaviour, conversationsOf, type LoadBody, turnsOf } from "../load/requests/makers.ts";
-import { promptOf } from "../load/requests/prompts.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { rawLine } from "../load/report/raw.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
-import { judgementLines, reportLines } from "../load/report/terminal.ts";
+import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
-import { type Load, LoadRun, type RequestMaker } from "../load/run.ts";
-import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
+import { LoadRun } from "../load/run.ts";
+import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
 import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
 import { LoadProgress } from "./load_progress.ts";
-import type { LoadOptions, Stage } from "./load_options.ts";
-import type { Shard } from "./load_values.ts";
+import type { LoadOptions } from "./load_options.ts";
+import { makerOf } from "./load_requests.ts";
+import { shapeOf, shareOf, stageText } from "./load_shape.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Texts above this are estimated, in bytes. */
 const COUNT_BYTES_MAX = 4 * 1024 * 1024;
-/** Different prompts of one run, where their length is given. */
-const PROMPTS_MAX = 1000;
 /** Bytes of raw lines that are held before they are written. */
 const RAW_BYTES_HELD = 1024 * 1024;
 const TIMEOUT_MS = 600_000;
@@ -45,7 +41,7 @@ const CONNECT_MS_MAX = 10_000;
  * @throws {Failure} when a file cannot be written.
  */
 export async function runLoad(options: LoadOptions, terminal: Terminal): Promise<number> {
-  const { flags, stages } = options;
+  const { flags, plan, isSingle } = options;
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
@@ -56,7 +52,8 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   const reports: LoadReport[] = [];
   const finished: FinishedStage[] = [];
   const told: ToolReport[] = [];
-  for (const stage of stages) {
+  const results: StageResult[] = [];
+  for (let stage = plan(results); stage !== undefined; stage = plan(results)) {
     const rounds: Round[] = [];
     const startedAt = new Date();
     const gathered = flags.as === undefined
@@ -77,12 +74,13 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       ratePerSecond: stage.kind === "open" && flags.ramp === undefined
         ? stage.ratePerSecond / (flags.shard?.count ?? 1)
         : undefined,
-      concurrencyMax: stage.kind === "open" ? flags.maxConcurrency : Infinity,
+      concurrencyMax: stage.kind === "closed" ? Infinity : flags.maxConcurrency,
     };
     const load = stageText(options, stage);
     const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
     reports.push(report);
     finished.push({ report, rounds, slo, limits });
+    results.push(resultOf(stage, report, flags.sloShare));
     if (gathered !== undefined) {
       told.push(asTool(gathered, options, stage, rounds, startedAt));
       if (!flags.json) {
@@ -90,19 +88,43 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
         for (const line of judgementLines(report)) terminal.complain(line);
       }
     } else if (!flags.json && flags.csv !== "-") {
-      printReport(report, stages.length > 1, terminal);
+      printReport(report, !isSingle, terminal);
     }
   }
   raw?.close();
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
-    const printed = stages.length === 1 && all.length === 1 ? all[0] : { stages: all };
+    const printed = isSingle && all.length === 1
+      ? all[0]
+      : { ...(flags.search ? { search: found(results) } : {}), stages: all };
     terminal.print(JSON.stringify(printed, null, 2));
   }
+  if (flags.search && !flags.json) terminal.print(searchLine(results));
   if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(finished)));
   if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
   else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
-  return exitCode(reports, abort.signal.aborted, flags.slo === undefined ? 0 : flags.sloShare);
+  if (abort.signal.aborted) return EXIT.interrupted;
+  // Both are looking for the load that a server does not bear: that they find it is no failure.
+  if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
+  return exitCode(reports, false, flags.slo === undefined ? 0 : flags.sloShare);
+}
+
+function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): StageResult {
+  const { requests, goodput, doubt, requests_per_second } = report;
+  const isGood = goodput === null || goodput.share >= goodShareMin;
+  return {
+    stage,
+    requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
+    isHeld: requests.failed === 0 && isGood && requests.completed > 0 && doubt.limit !== "client",
+  };
+}
+
+function searchLine(results: readonly StageResult[]): string {
+  const { held, missed } = found(results);
+  const until = missed === undefined ? "" : `; ${shown(missed)}/s was not`;
+  return held === undefined
+    ? "\nNo rate was held."
+    : `\nThe highest rate that was held: ${shown(held)}/s${until}.`;
 }
 
 /** 130 before 1 before 3: what failed is true however late the client was. */
@@ -174,62 +196,24 @@ function asTool(
 ): ToolReport {
   const sum = (read: (round: Round) => number) =>
     rounds.reduce((total, round) => total + read(round), 0);
-  const isOpen = stage.kind === "open";
   return TOOLS[flags.as!].report({
     gathered,
     model,
     url: endpoints[0]!.url,
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
     sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
-    ratePerSecond: isOpen ? stage.ratePerSecond : undefined,
+    ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"
       ? Infinity
       : flags.arrivals.kind === "gamma"
       ? flags.arrivals.k
       : 1,
-    concurrency: isOpen ? undefined : stage.concurrency,
+    concurrency: stage.kind === "closed" ? stage.concurrency : undefined,
     activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
     slo: flags.slo,
     startedAt,
     isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),
   });
-}
-
-function shapeOf({ flags }: LoadOptions, stage: Stage, random: () => number): Load {
-  const rampMs = flags.ramp ?? 0;
-  const { shard } = flags;
-  if (stage.kind === "closed") {
-    return { kind: "closed", concurrency: shareOf(stage.concurrency, shard), rampMs };
-  }
-  const rate = {
-    startPerSecond: rampMs === 0 ? stage.ratePerSecond : flags.rampFrom,
-    perSecond: stage.ratePerSecond,
-    rampMs,
-    ramp: flags.rampKind,
-  };
-  return {
-    kind: "open",
-    times: shardOf(arrivals(flags.arrivals, rate, random), shard),
-    concurrencyMax: flags.maxConcurrency,
-  };
-}
-
-/** What one of several machines has of a number: the first ones have one more. */
-function shareOf(count: number, shard: Shard | undefined): number {
-  if (shard === undefined || !Number.isFinite(count)) return count;
-  return Math.floor(count / shard.count) + (shard.index < count % shard.count ? 1 : 0);
-}
-
-/** Every machine draws the whole schedule, from the same seed, and takes its own requests of it. */
-function* shardOf(
-  times: Iterator<number, unknown, void>,
-  shard: Shard | undefined,
-): Generator<number, void, void> {
-  for (let number = 0;; number++) {
-    const { value, done } = times.next();
-    if (done === true) return;
-    if (shard === undefined || number % shard.count === shard.index) yield value as number;
-  }
 }
 
 /** Waits; an interrupt ends it. */
@@ -239,69 +223,6 @@ async function waitUntil(startAtMs: number, signal: AbortSignal): Promise<void> 
   signal.addEventListener("abort", () => resolve(), { once: true });
   await promise;
   clearTimeout(timer);
-}
-
-function makerOf(
-  options: LoadOptions,
-  stage: Stage,
-  counter: TokenCounter,
-  random: () => number,
-): RequestMaker {
-  const { flags, api, model, endpoints, bodies } = options;
-  const behaviour: Behaviour = {
-    leaveTokens: flags.leaveAfter ?? Infinity,
-    leaveShare: flags.leaveShare,
-    readBytesPerSecond: flags.readRate ?? Infinity,
-  };
-  const tokensMax = flags.outputTokens;
-  const ask = () =>
-    flags.promptTokens === undefined
-      ? flags.prompt ?? "Hello"
-      : promptOf(flags.promptTokens, random, counter);
-  if (bodies !== undefined) {
-    const given = bodies.map((body) => ({ body, promptTokens: NaN, tokensMax: NaN }));
-    return turnsOf(endpoints, given, behaviour, random);
-  }
-  if (api === "raw") throw new Error("A raw body is given");
-  const isStream = !flags.whole;
-  if (flags.turns > 1 && api !== "embeddings") {
-    return conversationsOf(endpoints, {
-      api,
-      model,
-      isStream,
-      tokensMax,
-      turns: flags.turns,
-      thinkMs: () => -Math.log(1 - random()) * flags.think,
-      ask,
-      count: (text) => counter.count(text),
-      isEndless: stage.kind === "closed",
-    }, behaviour, random);
-  }
-  const prompts = flags.promptTokens === undefined
-    ? 1
-    : Math.min(PROMPTS_MAX, flags.requests ?? PROMPTS_MAX);
-  const made = Array.from({ length: prompts }, (): LoadBody => {
-    const content = ask();
-    const messages: readonly Message[] = [{ role: "user", content }];
-    const body = bodyOf(api, { model, messages, isStream, tokensMax });
-    return { body, promptTokens: counter.count(content), tokensMax: tokensMax ?? NaN };
-  });
-  const turns = turnsOf(endpoints, made, behaviour, random);
-  if (stage.kind === "open") return { next: turns.next, over: () => undefined };
-  if (flags.think === 0) return turns;
-  return { next: turns.next, over: () => -Math.log(1 - random()) * flags.think };
-}
-
-/** "8 at once", "50/s poisson" */
-function stageText({ flags }: LoadOptions, stage: Stage): string {
-  const ramp = flags.ramp === undefined ? "" : `, reached over ${flags.ramp / 1000} s`;
-  return stage.kind === "closed"
-    ? `${stage.concurrency} at once${ramp}`
-    : `${stage.ratePerSecond}/s ${arrivalsText(flags.arrivals)}${ramp}`;
-}
-
-function arrivalsText(kind: Arrivals): string {
-  return kind.kind === "gamma" ? `gamma:${kind.k}` : kind.kind;
 }
 
 function printReport(report: LoadReport, hasTitle: boolean, terminal: Terminal): void {

@@ -27,6 +27,8 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--slo", "latency=5s"], /--slo has limits on ttft, tpot, itl or e2e: not on "lat/],
   [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
   [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
+  [["http://a", "--search"], /--search needs the limits of --slo/],
+  [["http://a", "--sweep", "-r", "5"], /--sweep finds its rates itself/],
   [["http://a", "b"], /Unexpected argument "b"/],
   [["http://a", "--shard", "3/2"], /--shard must be I\/N with I from 1 to N/],
   [["http://a", "--start-at", "soon"], /--start-at must be a time/],
@@ -236,6 +238,42 @@ describe("weir load", () => {
     const ended = await run(["load", "http://nowhere.invalid", "--requests", "2"]);
     expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}dns: /);
     expect(ended.code).toBe(1);
+  });
+
+  test("a sweep, and a search for the highest rate", async () => {
+    const asked = ["--duration", "200ms", "--json", ...CALM];
+    const [swept, searched] = await Promise.all([
+      run(["load", weir.url, "--sweep", "--sweep-size", "3", "--max-concurrency", "4", ...asked]),
+      run(["load", weir.url, "--search", "-r", "20,40", "--slo", "e2e=60s", ...asked]),
+    ]);
+    const loads = (output: string) =>
+      JSON.parse(output).stages.map(({ load }: { readonly load: string }) => load);
+    const [alone, most, ...rates] = loads(swept.output);
+    expect([alone, most]).toEqual(["1 at once", "4 at once"]);
+    expect(rates.length).toBe(2);
+    expect(loads(searched.output)).toEqual(["20/s poisson", "40/s poisson"]);
+    expect(JSON.parse(searched.output).search).toEqual({ held: 40 });
+    expect(searched.code).toBe(0);
+  });
+
+  test("a trace is asked at its times, or as fast as is wanted", async () => {
+    const folder = makeFolder({
+      "azure.csv": "TIMESTAMP,ContextTokens,GeneratedTokens\n" +
+        "2023-11-16 18:17:03.9799600,40,3\n2023-11-16 18:17:33.9799600,60,2\n",
+    });
+    const trace = ["--trace", join(folder, "azure.csv"), "--speed", "100", "--json", ...CALM];
+    const raw = join(folder, "raw.jsonl");
+    const ended = await run(["load", weir.url, ...trace, "--raw", raw]);
+    const report = JSON.parse(ended.output);
+    expect(report.load).toBe("the trace, 100 times as fast");
+    expect(report.requests).toMatchObject({ sent: 2, completed: 2 });
+    const lines = readFileSync(raw, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(lines.map(({ due_ms }) => due_ms)).toEqual([0, 300]);
+    expect(lines.map(({ prompt_tokens }) => prompt_tokens)).toEqual([40, 60]);
+    expect(lines.map(({ usage }) => usage.completionTokens)).toEqual([3, 2]);
+    const wrong = await run(["load", weir.url, "--trace", raw]);
+    expect(wrong.errors).toContain("it has none of the forms that are known");
+    rmSync(folder, { recursive: true });
   });
 
   test("shards are merged, and runs compared", async () => {
