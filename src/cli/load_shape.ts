@@ -62,7 +62,7 @@ export function stageText({ flags }: LoadOptions, stage: Stage): string {
   if (stage.kind === "trace") return `the trace, ${flags.speed} times as fast`;
   return stage.kind === "closed"
     ? `${stage.concurrency} at once${ramp}`
-    : `${stage.ratePerSecond}/s ${arrivalsText(flags.arrivals)}${ramp}`;
+    : `${Number(stage.ratePerSecond.toPrecision(4))}/s ${arrivalsText(flags.arrivals)}${ramp}`;
 }
 
 function arrivalsText(kind: Arrivals): string {

@@ -133,7 +133,7 @@ function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
   ];
 }
 
-function believeLines({ doubt, rounds }: LoadReport): readonly string[] {
+function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
   const { loop_ms, cpu_share, network_ms, limit, reasons, is_doubtful } = doubt;
   const facts = [
     ...(loop_ms === null ? [] : [`own loop late by ${shown(loop_ms.p99)} ms (p99)`]),
@@ -142,12 +142,13 @@ function believeLines({ doubt, rounds }: LoadReport): readonly string[] {
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];
   const limits = { client: "the client", server: "the server", none: "neither: the rate was held" };
+  const hasFigures = requests.completed + requests.left > 0;
   return [
     is_doubtful
       ? "How far to believe it: with doubt."
       : "How far to believe it: nothing speaks against it.",
     ...reasons.map((reason) => `  ${reason}`),
-    `  ${facts.join(", ")}; the limit was ${limits[limit]}`,
+    `  ${facts.join(", ")}${hasFigures ? `; the limit was ${limits[limit]}` : ""}`,
   ];
 }
 
