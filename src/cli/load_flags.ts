@@ -20,7 +20,15 @@ import {
   textFlag,
 } from "./flags.ts";
 import type { Expected } from "./measure.ts";
-import { readArrivals, readMoment, readNumbers, readShard, readSlo, readTime, readWarmup } from "./load_values.ts";
+import {
+  readArrivals,
+  readMoment,
+  readNumbers,
+  readShard,
+  readSlo,
+  readTime,
+  readWarmup,
+} from "./load_values.ts";
 
 const CONCURRENCY = { min: 1, max: 20_000, isWhole: true } as const;
 const RATE = { min: 0.001, max: 1_000_000, isWhole: false } as const;
@@ -139,7 +147,8 @@ export const LOAD_FLAGS = {
   }),
   timeout: optionalFlag({
     value: "TIME",
-    text: "a request that is not over so long after it was sent has failed; of a burst: after it was due",
+    text:
+      "a request that is not over so long after it was sent has failed; of a burst: after it was due",
     notes: ["default 600s; of a burst 30s"],
     group: "Load",
     read: readTime,

@@ -72,7 +72,17 @@ export const BURST_KEYS = ["streams", "seconds", "events"] as const;
 
 /** Those that a burst knows nothing of, as far as it can be told that they were given. */
 const LOAD_KEYS = [
-  ...["concurrency", "rate", "ramp", "sweep", "search", "duration", "requests", "warmup", "newConnections"],
+  ...[
+    "concurrency",
+    "rate",
+    "ramp",
+    "sweep",
+    "search",
+    "duration",
+    "requests",
+    "warmup",
+    "newConnections",
+  ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
   ...["out", "shard", "startAt", "trace"],
@@ -206,7 +216,9 @@ function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
   }
   const made = flags.prompt ?? flags.promptTokens ?? flags.outputTokens;
   if (hasBodies && (made !== undefined || flags.turns > 1 || flags.whole)) {
-    throw usage("A body that is given is sent as it is: no --prompt, --whole, --turns and the like");
+    throw usage(
+      "A body that is given is sent as it is: no --prompt, --whole, --turns and the like",
+    );
   }
   if (!hasBodies && api === "raw") {
     throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");

@@ -5,7 +5,12 @@
  */
 
 import { bodyOf, type Message } from "../load/requests/bodies.ts";
-import { type Behaviour, conversationsOf, type LoadBody, turnsOf } from "../load/requests/makers.ts";
+import {
+  type Behaviour,
+  conversationsOf,
+  type LoadBody,
+  turnsOf,
+} from "../load/requests/makers.ts";
 import { promptOf } from "../load/requests/prompts.ts";
 import type { RequestMaker } from "../load/run.ts";
 import type { Stage } from "../load/shape/stages.ts";
@@ -55,17 +60,22 @@ export function makerOf(
   if (api === "raw") throw new Error("A raw body is given");
   const isStream = !flags.whole;
   if (flags.turns > 1 && api !== "embeddings") {
-    return conversationsOf(endpoints, {
-      api,
-      model,
-      isStream,
-      tokensMax,
-      turns: flags.turns,
-      thinkMs: () => -Math.log(1 - random()) * flags.think,
-      ask,
-      count: (text) => counter.count(text),
-      isEndless: stage.kind === "closed",
-    }, behaviour, random);
+    return conversationsOf(
+      endpoints,
+      {
+        api,
+        model,
+        isStream,
+        tokensMax,
+        turns: flags.turns,
+        thinkMs: () => -Math.log(1 - random()) * flags.think,
+        ask,
+        count: (text) => counter.count(text),
+        isEndless: stage.kind === "closed",
+      },
+      behaviour,
+      random,
+    );
   }
   const prompts = flags.promptTokens === undefined
     ? 1
@@ -81,7 +91,6 @@ export function makerOf(
   if (flags.think === 0) return turns;
   return { next: turns.next, over: () => -Math.log(1 - random()) * flags.think };
 }
-
 
 function isOwn(number: number, shard: Shard | undefined): boolean {
   return shard === undefined || number % shard.count === shard.index;

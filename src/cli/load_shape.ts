@@ -68,4 +68,3 @@ export function stageText({ flags }: LoadOptions, stage: Stage): string {
 function arrivalsText(kind: Arrivals): string {
   return kind.kind === "gamma" ? `gamma:${kind.k}` : kind.kind;
 }
-

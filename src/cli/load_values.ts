@@ -6,7 +6,7 @@
 
 import type { Arrivals } from "../load/shape/arrivals.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
-import { oneOf, type ReadValue, readNumber } from "./flags.ts";
+import { oneOf, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -23,7 +23,10 @@ export const readTime: ReadValue<number> = (value, name) => {
   const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(value) ?? [];
   const factor = digits !== undefined && Object.hasOwn(UNITS_MS, unit) ? UNITS_MS[unit] : undefined;
   if (factor !== undefined) return Number(digits) * factor;
-  throw new Failure(`${name} must be a time such as 500ms, 30s or 2m: it is "${value}"`, EXIT.usage);
+  throw new Failure(
+    `${name} must be a time such as 500ms, 30s or 2m: it is "${value}"`,
+    EXIT.usage,
+  );
 };
 
 /** A number of requests, or a time. */
