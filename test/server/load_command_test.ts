@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import {
   cleanEnv,
   launch,
@@ -304,6 +305,34 @@ describe("weir load", () => {
     expect(wrong.code).toBe(2);
     rmSync(folder, { recursive: true });
   });
+
+  test.if(canMakeCertificates())("https, with a certificate that is trusted or not", async () => {
+    const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
+    const files = { "cert.pem": cert, "key.pem": key };
+    const secure = await launch({
+      set: { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem" },
+      files,
+      ca: cert,
+    });
+    const folder = makeFolder(files);
+    try {
+      const { url } = secure;
+      const asked = ["load", url, "--requests", "3", "-c", "1", ...CALM];
+      const [unknown, trusted, insecure] = await Promise.all([
+        run(asked),
+        run([...asked, "--ca-file", join(folder, "cert.pem")]),
+        run([...asked, "--insecure"]),
+      ]);
+      expect(unknown.output).toMatch(/ {2}tls: /);
+      expect(unknown.code).toBe(1);
+      expect(trusted.output).toContain("3 of 3 requests completed");
+      expect(trusted.output).toContain("1 connections opened, 2 requests on kept ones");
+      expect(insecure.output).toContain("3 of 3 requests completed");
+    } finally {
+      await secure.stop();
+      rmSync(folder, { recursive: true });
+    }
+  }, TEST_MS_MAX);
 
   test("Ctrl-C exits with 130, with the report so far", async () => {
     const words = [...weirCommand(), "load", weir.url, "--duration", "600s", "--raw", "raw.jsonl"];
