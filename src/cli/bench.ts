@@ -37,5 +37,6 @@ export const bench = defineCommand({
     [EXIT.doubtful]: "with a load: the figures are to be doubted",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run: ({ flags, operands }, terminal) => runLoadOrBurst("bench", operands.url, flags, terminal),
+  run: ({ flags, operands, words }, terminal) =>
+    runLoadOrBurst("bench", operands.url, flags, words, terminal),
 });

@@ -11,6 +11,7 @@ import { compareRuns, mergeRuns } from "./load_files.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
 import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
 import { runLoad } from "./load_run.ts";
+import { runInWorkers, workersOf } from "./load_workers.ts";
 import { measure } from "./measure.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
@@ -60,11 +61,11 @@ export const load = defineCommand({
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run({ flags, operands: { url, files } }, terminal) {
+  run({ flags, operands: { url, files }, words }, terminal) {
     if (url === "merge") return mergeRuns(files, flags, terminal);
     if (url === "compare") return compareRuns(files, flags, terminal);
     if (files.length > 0) throw new Failure(`Unexpected argument "${files[0]}"`, EXIT.usage);
-    return runLoadOrBurst("load", url, flags, terminal);
+    return runLoadOrBurst("load", url, flags, words, terminal);
   },
 });
 
@@ -78,6 +79,7 @@ export function runLoadOrBurst(
   name: "load" | "bench",
   url: string,
   flags: FlagValues<typeof LOAD_FLAGS>,
+  words: readonly string[],
   terminal: Terminal,
 ): Promise<number> {
   const burst = BURST_KEYS.find((key) => flags[key] !== undefined);
@@ -88,5 +90,9 @@ export function runLoadOrBurst(
   }
   const isBurst = burst !== undefined || (name === "bench" && others.length === 0);
   if (isBurst) return measure(burstOptions(name, url, flags), terminal);
-  return runLoad(loadOptions(name, url, flags), terminal);
+  // What is wrong is said once, and not by every worker.
+  const options = loadOptions(name, url, flags);
+  const workers = workersOf(flags.workers ?? 1);
+  if (workers > 1) return runInWorkers(workers, words, flags, terminal);
+  return runLoad(options, terminal);
 }

@@ -162,6 +162,13 @@ export const LOAD_FLAGS = {
     default: 1,
     group: "Load",
   }),
+  workers: optionalFlag<number | "auto">({
+    value: "N|auto",
+    text: "so many processes; auto: one for each core",
+    group: "Several machines",
+    read: (value, name) =>
+      value === "auto" ? value : readNumber(value, name, { min: 1, max: 256, isWhole: true }),
+  }),
   shard: optionalFlag({
     value: "I/N",
     text: "this is the I-th of N machines: it sends its part of the load",

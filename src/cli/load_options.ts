@@ -85,7 +85,7 @@ const LOAD_KEYS = [
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
-  ...["out", "shard", "startAt", "trace"],
+  ...["out", "shard", "startAt", "trace", "workers"],
 ] as readonly (keyof Flags)[];
 
 /** The flags of a load that were given. */

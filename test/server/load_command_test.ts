@@ -241,6 +241,24 @@ describe("weir load", () => {
     expect(ended.code).toBe(1);
   });
 
+  test("several workers are one load", async () => {
+    const folder = makeFolder();
+    const raw = join(folder, "raw.jsonl");
+    const ended = await run([
+      ...["load", weir.url, "-r", "100", "--requests", "31", "--rounds", "2", "--workers", "2"],
+      ...["--json", "--raw", raw, ...CALM],
+    ]);
+    const report = JSON.parse(ended.output);
+    expect(report).toMatchObject({ load: "2 parts: 100/s poisson", rounds: 2 });
+    expect(report.requests).toMatchObject({ sent: 62, completed: 62 });
+    expect(readFileSync(raw, "utf8").trimEnd().split("\n").length).toBe(62);
+    expect(ended.code).toBe(0);
+    const wrong = await run(["load", weir.url, "--workers", "2", "--as", "vllm"]);
+    expect(wrong.errors).toContain("--as is of one process: without --workers");
+    expect(wrong.code).toBe(2);
+    rmSync(folder, { recursive: true });
+  });
+
   test("a sweep, and a search for the highest rate", async () => {
     const asked = ["--duration", "200ms", "--json", ...CALM];
     const [swept, searched] = await Promise.all([

@@ -85,7 +85,7 @@ export interface LoadReport {
   readonly warmup_requests: number;
 }
 
-/** One round of a stage, or one machine's part of it. */
+/** One round of a stage. */
 export interface Round {
   readonly tally: Tally;
   readonly facts: StageFacts;
@@ -95,21 +95,18 @@ export interface Round {
 export interface ReportOptions extends TallyOptions {
   readonly load: string;
   readonly limits: DoubtLimits;
-  /** Rounds one after the other, or parts side by side. Default in turn. */
-  readonly how?: "in turn" | "side by side";
 }
 
 /** The report of a stage, over all its rounds. */
 export function reportOf(rounds: readonly Round[], options: ReportOptions): LoadReport {
   const tally = new Tally(options);
   for (const round of rounds) tally.merge(round.tally);
-  const { how = "in turn" } = options;
-  const facts = joinedFacts(rounds.map((round) => round.facts), how);
+  const facts = joinedFacts(rounds.map((round) => round.facts), "in turn");
   const seconds = facts.measuredMs / 1000;
   const { completed, failed, left, unfinished } = tally.outcomes;
   const perSecond = (count: number) => seconds > 0 ? count / seconds : null;
   const spreads = Object.fromEntries(
-    SPREADS.map((name) => [name, reportedSpread(name, tally, how === "in turn" ? rounds : [])]),
+    SPREADS.map((name) => [name, reportedSpread(name, tally, rounds)]),
   ) as Record<SpreadName, ReportedSpread | null>;
   const answered = completed + failed + unfinished;
   const { slo } = options;
@@ -133,7 +130,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       requests_per_second: tally.good / seconds,
     },
     doubt: doubtOf(facts, tally, options.limits),
-    rounds: how === "in turn" ? rounds.length : 1,
+    rounds: rounds.length,
     seconds,
     is_interrupted: facts.isInterrupted,
     requests_per_second: perSecond(completed),

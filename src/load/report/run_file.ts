@@ -7,7 +7,7 @@
 
 import type { DoubtLimits } from "../doubt.ts";
 import type { Slo } from "../slo.ts";
-import type { StageFacts } from "../stage_facts.ts";
+import { joinedFacts, type StageFacts } from "../stage_facts.ts";
 import { Tally, type TallyFile } from "../tally.ts";
 import { type LoadReport, reportOf, type Round } from "./report.ts";
 
@@ -110,14 +110,24 @@ export function mergedRuns(runs: readonly (readonly Stage[])[]): readonly Stage[
       ratePerSecond: isOpen ? rates.reduce<number>((sum, rate) => sum + rate!, 0) : undefined,
       concurrencyMax: parts.reduce((sum, part) => sum + part.limits.concurrencyMax, 0),
     };
-    const rounds = parts.flatMap((part) => part.rounds);
+    const count = Math.min(...parts.map((part) => part.rounds.length));
+    const rounds = Array.from(
+      { length: count },
+      (_, round) => sideBySide(parts.map((part) => part.rounds[round]!), stage.slo),
+    );
     const report = reportOf(rounds, {
       load: `${parts.length} parts: ${loads.join(", ")}`,
       slo: stage.slo,
       countTokens: undefined,
       limits,
-      how: "side by side",
     });
     return { report, rounds, slo: stage.slo, limits };
   });
+}
+
+/** The parts of one round as one. */
+function sideBySide(parts: readonly Round[], slo: Slo | undefined): Round {
+  const tally = new Tally({ slo, countTokens: undefined });
+  for (const part of parts) tally.merge(part.tally);
+  return { tally, facts: joinedFacts(parts.map(({ facts }) => facts), "side by side") };
 }
