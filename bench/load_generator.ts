@@ -205,7 +205,7 @@ async function ledgerServer(words: readonly number[]) {
 async function truth(): Promise<void> {
   const server = await ledgerServer([200, 20, 50]);
   try {
-    for (const concurrency of [1, streams]) {
+    for (const concurrency of [streams, 1]) {
       for (let round = 0; round < rounds; round++) {
         const rampMs = concurrency === 1 ? 0 : 1500;
         const found = await inProcess({

@@ -104,7 +104,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
   else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
   if (abort.signal.aborted) return EXIT.interrupted;
-  // Both are looking for the load that a server does not bear: that they find it is no failure.
+  // It looks for a load that the server does not bear: that it finds one is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
   return exitCode(reports, false, flags.slo === undefined ? 0 : flags.sloShare);
 }

@@ -253,7 +253,8 @@ export class LoadRun {
         this.#nextDueMs = Math.max(dueMs, nowMs);
         return;
       }
-      this.#enqueue(this.#slots++, rampMs === 0 ? nowMs : dueMs);
+      // There is no schedule: a request is due when it can be sent, and timers are late by themselves.
+      this.#enqueue(this.#slots++, nowMs);
     }
   }
 
@@ -378,9 +379,10 @@ export class LoadRun {
     if (this.#isStopped) return;
     const dueMs = this.#clock() + afterMs;
     if (afterMs <= 0) return this.#enqueue(slot, dueMs);
+    const isClosed = this.#plan.load.kind === "closed";
     const timer = setTimeout(() => {
       this.#pauses.delete(timer);
-      if (!this.#isStopped) this.#enqueue(slot, dueMs);
+      if (!this.#isStopped) this.#enqueue(slot, isClosed ? this.#clock() : dueMs);
       this.#settle();
     }, afterMs);
     this.#pauses.add(timer);

@@ -187,7 +187,7 @@ describe("StreamRun", () => {
     const report = await new StreamRun(planFor(freePort())).measure();
     expect(Object.values(report.failed)).toEqual([4]);
     expect(Object.keys(report.failed)[0]).toStartWith("cannot connect");
-    expect(judge(report).kind).toBe("invalid");
+    expect(judge(report).kind).toBe("failed");
     expect(judge(report).reasons[0]).toBe("no event came");
   });
 
