@@ -9,6 +9,8 @@ import type { Tally } from "./tally.ts";
 
 /** How much of a core a client may use before its own queues are part of every figure. */
 const CPU_SHARE_MAX = 0.85;
+/** In a shorter run most of it went into compiling the client. */
+const CPU_MS_MIN = 1000;
 /** An open loop that sends less than this share of what was asked for has not put the load on. */
 const RATE_SHARE_MIN = 0.98;
 
@@ -42,7 +44,7 @@ export interface DoubtLimits {
 /** Judges a run. */
 export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): Doubt {
   const reasons: string[] = [];
-  const { loop, cpuShare, waitingMax, sendingMs } = facts;
+  const { loop, cpuShare, waitingMax, sendingMs, measuredMs } = facts;
   const queueMs = tally.spreads.queue_ms.percentile(99);
   const ms = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;
@@ -54,7 +56,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     );
     isClient = true;
   }
-  if (cpuShare > CPU_SHARE_MAX) {
+  if (cpuShare > CPU_SHARE_MAX && measuredMs >= CPU_MS_MIN) {
     reasons.push(`the client used ${Math.round(100 * cpuShare)} % of a core: it is a limit itself`);
     isClient = true;
   }

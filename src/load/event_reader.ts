@@ -16,6 +16,8 @@ const LF = 0x0a;
 const CR = 0x0d;
 const COLON = 0x3a;
 const NO_TEXT = new Uint8Array(0);
+/** What nearly every answer ends with. */
+const DONE = Buffer.from("data: [DONE]\n\n");
 
 /** What a body is: server-sent events, or something that is read when it is whole. */
 export type BodyKind = "events" | "whole";
@@ -148,6 +150,9 @@ export class EventReader {
     const first = bytes[from];
     if (first === LF) return; // a blank line that ends nothing
     const shapes = this.#shapes;
+    if (to - from === DONE.length && bytes.compare(DONE, 0, DONE.length, from, to) === 0) {
+      return this.#keep(KIND.done, rawBytes, NO_TEXT, 0, 0);
+    }
     const kinds = shapes.find(bytes, from, to);
     if (kinds !== 0) {
       this.#keep(kinds, rawBytes, bytes, shapes.textFrom, shapes.textTo);

@@ -60,7 +60,7 @@ export interface LoadPlan {
   /** Requests due before that, or among the first so many, warm up and are no part of figures. */
   readonly warmupMs: number;
   readonly warmupRequests: number;
-  /** What is under way at the end is waited for this long, and then `unfinished`. */
+  /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
   readonly graceMs: number;
   /** A request that is not over so long after it was sent has failed. */
   readonly timeoutMs: number;
@@ -149,7 +149,7 @@ export class LoadRun {
   #isInterrupted = false;
   #measuredFromMs = NaN;
   #lastSentMs = 0;
-  #stoppedMs = NaN;
+  #graceEndMs = Infinity;
   #lastEndMs = 0;
   #opened = 0;
   #kept = 0;
@@ -236,7 +236,7 @@ export class LoadRun {
     }
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
-    if (nowMs >= durationMs) this.#stop();
+    if (nowMs >= durationMs) this.#endTime();
     if (this.#isStopped) return;
     if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
     else this.#sendDue(nowMs);
@@ -410,8 +410,8 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
-    if (nowMs >= this.#plan.durationMs) this.#stop();
-    const isOver = this.#isStopped && nowMs >= this.#stoppedMs + this.#plan.graceMs;
+    if (nowMs >= this.#plan.durationMs) this.#endTime();
+    const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
       if (isOver) link.giveUp("", true);
       else if (nowMs >= link.deadlineMs) link.giveUp("timed out");
@@ -421,11 +421,18 @@ export class LoadRun {
     this.#settle();
   }
 
+  /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
+  #endTime(): void {
+    if (this.#graceEndMs < Infinity) return;
+    this.#graceEndMs = this.#clock() + this.#plan.graceMs;
+    this.#stop();
+    if (this.#plan.graceMs === 0) this.#sweep();
+  }
+
   /** Nothing new is sent. What waits in the client was due, and still goes out within the grace. */
   #stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#stoppedMs = this.#clock();
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     for (const timer of this.#pauses) clearTimeout(timer);

@@ -188,7 +188,7 @@ describe("StreamRun", () => {
     expect(Object.values(report.failed)).toEqual([4]);
     expect(Object.keys(report.failed)[0]).toStartWith("cannot connect");
     expect(judge(report).kind).toBe("failed");
-    expect(judge(report).reasons[0]).toBe("no event came");
+    expect(judge(report).reasons).toContain("no event came");
   });
 
   test("only events due while all streams are open are measured, all are counted", async () => {
