@@ -186,7 +186,7 @@ async function runValid(
 
 /** The share of the server's core that others had; a run that its client spoilt is worse than any. */
 function disturbance({ found, stolenShare }: PacedRound): number {
-  return stolenShare + (found.verdict.kind === "invalid" ? 1 : 0);
+  return stolenShare + (found.verdict.isDoubtful ? 1 : 0);
 }
 
 async function runOnce(work: PacedCase, contender: Contender, answer: Probe): Promise<PacedRound> {

@@ -157,7 +157,7 @@ function besideFigures(
 }
 
 function isBelieved({ found }: PacedRound): boolean {
-  return found.verdict.kind !== "invalid";
+  return !found.verdict.isDoubtful;
 }
 
 /**

@@ -17,6 +17,7 @@ import { importRecordings } from "./cli/import.ts";
 import { install } from "./cli/install.ts";
 import { key } from "./cli/key.ts";
 import { latency } from "./cli/latency.ts";
+import { load } from "./cli/load.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
 import { requests } from "./cli/requests.ts";
@@ -49,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
   tape,
   importRecordings,
   latency,
+  load,
   bench,
   completion,
   version,

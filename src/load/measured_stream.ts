@@ -10,7 +10,8 @@
 
 import { EventFollower, type KnownAnswer } from "./event_follower.ts";
 import { Histogram } from "../lib/histogram.ts";
-import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
+import type { AnswerFollower } from "./link.ts";
+import type { Head } from "./response_reader.ts";
 
 /** Events of one chunk may be due this far apart before they count as merged: a timer's grain. */
 const MERGE_TOLERANCE_MS = 2;
@@ -54,16 +55,12 @@ export class Tally {
 }
 
 /** One stream: what was read, and what it means. */
-export class MeasuredStream implements ResponseSink {
+export class MeasuredStream implements AnswerFollower {
   readonly #tally: Tally;
   readonly #startMs: number;
-  readonly #reader = new ResponseReader(this);
   readonly #follower: EventFollower;
   readonly #isKnown: boolean;
-  readonly #onChange: (stream: MeasuredStream) => void;
-  socket: Bun.Socket<MeasuredStream> | undefined = undefined;
-  /** Bytes of the request that are not sent yet. */
-  unsent: Uint8Array;
+  readonly #onFirst: () => void;
   #readMs = 0;
   #firstMs = -1;
   #lastMs = 0;
@@ -71,72 +68,41 @@ export class MeasuredStream implements ResponseSink {
   /** When the event before, in this same chunk, was due; -1 when it is the first. */
   #chunkDueMs = -1;
   #hasChunks = false;
-  #isOver = false;
 
-  /** `onChange` is called at its first event and at its end. */
+  /** `onFirst` is called at its first event. */
   constructor(
-    request: Uint8Array,
     answer: KnownAnswer | undefined,
     tally: Tally,
     startMs: number,
-    onChange: (stream: MeasuredStream) => void,
+    onFirst: () => void,
   ) {
     this.#tally = tally;
     this.#startMs = startMs;
-    this.#onChange = onChange;
-    this.unsent = request;
+    this.#onFirst = onFirst;
     this.#isKnown = answer !== undefined;
     this.#follower = new EventFollower(answer, tally, (index) => this.#event(index));
   }
 
-  /** True once it ended, in whichever way. */
-  get isOver(): boolean {
-    return this.#isOver;
-  }
-
   /** Takes what the socket gave at `nowMs`. */
-  read(bytes: Uint8Array, nowMs: number): void {
+  read(nowMs: number, bytes: number): void {
+    const tally = this.#tally;
     this.#readMs = nowMs;
-    this.#tally.reads++;
-    this.#tally.bytes += bytes.length;
-    if (nowMs >= this.#tally.windowFromMs && nowMs < this.#tally.windowToMs) {
-      this.#tally.windowBytes += bytes.length;
-    }
+    tally.reads++;
+    tally.bytes += bytes;
+    if (nowMs >= tally.windowFromMs && nowMs < tally.windowToMs) tally.windowBytes += bytes;
     if (!this.#hasChunks) this.#chunkDueMs = -1;
-    this.#reader.feed(bytes);
-  }
-
-  /** Sends what is left of the request. */
-  send(): void {
-    const sent = this.socket!.write(this.unsent);
-    this.unsent = this.unsent.subarray(Math.max(0, sent));
-  }
-
-  /** The connection is gone. */
-  close(): void {
-    this.#reader.close();
-  }
-
-  /** Gives the stream up. */
-  fail(reason: string): void {
-    this.#finish(reason);
   }
 
   head(head: Head): void {
     this.#hasChunks = head.framing === "chunked";
-    if (head.status !== 200) this.#finish(`status ${head.status}`);
   }
 
   data(bytes: Uint8Array, from: number, to: number): void {
-    if (!this.#isOver) this.#follower.data(bytes, from, to);
+    this.#follower.data(bytes, from, to);
   }
 
   cut(): void {
     this.#chunkDueMs = -1;
-  }
-
-  end(isWhole: boolean, reason: string): void {
-    this.#finish(isWhole ? "" : reason);
   }
 
   #event(index: number): void {
@@ -147,7 +113,7 @@ export class MeasuredStream implements ResponseSink {
       this.#firstMs = nowMs;
       tally.opened++;
       tally.firstEventMs.record(nowMs - this.#startMs);
-      this.#onChange(this);
+      this.#onFirst();
     }
     const dueMs = tally.dueMs === undefined ? -1 : tally.dueMs[index] ?? -1;
     const isSameDue = dueMs >= 0 && dueMs - this.#lastDueMs <= MERGE_TOLERANCE_MS;
@@ -163,9 +129,8 @@ export class MeasuredStream implements ResponseSink {
     this.#lastMs = nowMs;
   }
 
-  #finish(reason: string): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+  /** It is over. `reason`: why it broke off; "" = it came to its end. */
+  end(reason: string): void {
     const tally = this.#tally;
     tally.over++;
     this.#follower.end();
@@ -183,7 +148,5 @@ export class MeasuredStream implements ResponseSink {
         if (plannedMs > 0) tally.driftPercent.record((100 * offMs) / plannedMs);
       }
     }
-    this.socket?.end();
-    this.#onChange(this);
   }
 }

@@ -5,9 +5,9 @@
  *   HTTP/1.1 200 OK⏎…⏎⏎  14f⏎ data: {…}⏎⏎ ⏎  0⏎⏎
  *                    head()   data()        cut()  end(true)
  *
- * It knows the three framings of a body (chunked, length, until the end of the connection) and one
- * response per connection. It does not judge what a client need not: use it to measure a server
- * that is already known to be correct.
+ * It knows the three framings of a body (chunked, length, until the end of the connection), and
+ * reads one response after the other of a connection that is kept. It does not judge what a client
+ * need not: what it does not understand is an answer that is not whole.
  *
  * @module
  */
@@ -17,6 +17,7 @@ const HEAD_BYTES_MAX = 64 * 1024;
 /** Digits of a chunk size at most: 4 GiB. */
 const SIZE_DIGITS_MAX = 8;
 
+const HEAD_END = Buffer.from("\r\n\r\n");
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -28,6 +29,10 @@ export interface Head {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
   readonly framing: Framing;
+  /** The server will read another request from this connection. */
+  readonly keepsAlive: boolean;
+  /** One header, found where it stands; "" = it is not there. `name` is in lower case. */
+  field(name: string): string;
 }
 
 /** What happens to a response, in this order. */
@@ -62,6 +67,7 @@ export class ResponseReader {
   #sizeDigits = 0;
   /** Bytes of the trailer line read so far. */
   #lineBytes = 0;
+  #hasExcess = false;
 
   constructor(sink: ResponseSink) {
     this.#sink = sink;
@@ -72,8 +78,22 @@ export class ResponseReader {
     return this.#state === "end";
   }
 
+  /** True when bytes came that no response of these belongs to. */
+  get hasExcess(): boolean {
+    return this.#hasExcess;
+  }
+
+  /** The next response of the same connection. */
+  reset(): void {
+    this.#state = "head";
+    this.#headText = "";
+    this.#hasExcess = false;
+    this.#left = this.#sizeDigits = this.#lineBytes = 0;
+  }
+
   /** Takes what was read. What follows the end of the response is ignored. */
   feed(bytes: Uint8Array): void {
+    if (this.#state === "end") this.#hasExcess = true;
     let at = this.#state === "head" ? this.#readHead(bytes) : 0;
     while (at < bytes.length && this.#state !== "end") {
       switch (this.#state) {
@@ -101,6 +121,7 @@ export class ResponseReader {
           this.#readFraming(bytes[at++]!);
       }
     }
+    if (at < bytes.length) this.#hasExcess = true;
   }
 
   /** The connection has ended. */
@@ -155,19 +176,32 @@ export class ResponseReader {
   /** Collects the head; gives the offset behind it, or the end of `bytes` when it is not whole. */
   #readHead(bytes: Uint8Array): number {
     const before = this.#headText.length;
-    this.#headText += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    // A body that came along is not decoded.
+    const headEnd = before === 0 ? buffer.indexOf(HEAD_END) : -1;
+    this.#headText += buffer.toString("latin1", 0, headEnd < 0 ? buffer.length : headEnd + 4);
     const end = this.#headText.indexOf("\r\n\r\n");
+    if (!"HTTP/1.".startsWith(this.#headText.slice(0, 7))) {
+      this.#end(false, "bad head");
+      return bytes.length;
+    }
     if (end < 0) {
       if (this.#headText.length > HEAD_BYTES_MAX) this.#end(false, "oversized head");
       return bytes.length;
     }
     const head = parseHead(this.#headText.slice(0, end));
-    this.#headText = "";
     if (head === undefined) {
       this.#end(false, "bad head");
       return bytes.length;
     }
-    this.#left = head.framing === "length" ? Number(head.headers.get("content-length")) : 0;
+    // 100 and 103 come before the response itself.
+    if (head.status < 200) {
+      const behind = end + 4 - before;
+      this.#headText = "";
+      return behind + this.#readHead(bytes.subarray(behind));
+    }
+    this.#headText = "";
+    this.#left = head.bodyBytes;
     this.#state = head.framing === "chunked" ? "size" : head.framing;
     this.#sink.head(head);
     if (head.framing === "length" && this.#left === 0) this.#end(true, "");
@@ -180,20 +214,66 @@ export class ResponseReader {
   }
 }
 
-function parseHead(text: string): Head | undefined {
-  const lines = text.split("\r\n");
-  const status = /^HTTP\/1\.[01] (\d{3})/.exec(lines[0]!)?.[1];
-  if (status === undefined) return undefined;
-  const headers = new Map<string, string>();
-  for (const line of lines.slice(1)) {
-    const colon = line.indexOf(":");
-    if (colon <= 0) return undefined;
-    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+/** Heads are read as often as answers come: their fields become a map when somebody wants it. */
+class ReadHead implements Head {
+  readonly status: number;
+  readonly framing: Framing;
+  readonly keepsAlive: boolean;
+  /** Where the framing is a length. */
+  readonly bodyBytes: number;
+  readonly #text: string;
+  readonly #lower: string;
+  #headers: Map<string, string> | undefined = undefined;
+
+  constructor(text: string) {
+    this.#text = text;
+    this.status = Number(text.slice(9, 12));
+    const lower = text.toLowerCase();
+    this.#lower = lower;
+    const connection = fieldIn(lower, lower, "connection");
+    this.keepsAlive = text[7] === "1" ? connection !== "close" : connection === "keep-alive";
+    const isBodiless = this.status === 204 || this.status === 304;
+    this.framing = isBodiless ? "length" : framingOf(lower);
+    this.bodyBytes = isBodiless || this.framing !== "length"
+      ? 0
+      : Number(fieldIn(lower, lower, "content-length"));
   }
-  let framing: Framing = "close";
-  if (headers.get("transfer-encoding")?.toLowerCase() === "chunked") framing = "chunked";
-  else if (/^\d+$/.test(headers.get("content-length") ?? "")) framing = "length";
-  return { status: Number(status), headers, framing };
+
+  field(name: string): string {
+    return fieldIn(this.#text, this.#lower, name);
+  }
+
+  get headers(): ReadonlyMap<string, string> {
+    if (this.#headers === undefined) {
+      this.#headers = new Map();
+      for (const line of this.#text.split("\r\n").slice(1)) {
+        const colon = line.indexOf(":");
+        this.#headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+      }
+    }
+    return this.#headers;
+  }
+}
+
+function framingOf(lower: string): Framing {
+  if (fieldIn(lower, lower, "transfer-encoding") === "chunked") return "chunked";
+  return /^\d+$/.test(fieldIn(lower, lower, "content-length")) ? "length" : "close";
+}
+
+/** A field of `text`, which is `lower` in lower case; "" = it is not there. */
+function fieldIn(text: string, lower: string, name: string): string {
+  const at = lower.indexOf(`\r\n${name}:`);
+  if (at < 0) return "";
+  const from = at + name.length + 3;
+  const end = lower.indexOf("\r\n", from);
+  return text.slice(from, end < 0 ? text.length : end).trim();
+}
+
+/** A status line, and lines with a colon behind their first character. */
+const HEAD = /^HTTP\/1\.[01] \d{3}[^\r\n]*(?:\r\n[^:\r\n][^:\r\n]*:[^\r\n]*)*$/;
+
+function parseHead(text: string): ReadHead | undefined {
+  return HEAD.test(text) ? new ReadHead(text) : undefined;
 }
 
 function hexDigit(byte: number): number {

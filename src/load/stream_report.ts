@@ -43,31 +43,36 @@ export interface StreamReport {
   readonly clientCpuShare: number;
 }
 
-/** `valid`: believe it. `failed`: the server lost something. `invalid`: the client was too slow. */
+/** What a run is worth. */
 export interface Verdict {
+  /** `failed`: the server lost something. `invalid`: nothing failed, and the client was too slow. */
   readonly kind: "valid" | "failed" | "invalid";
+  /** The client was too slow, or nothing came: times are not to be believed. */
+  readonly isDoubtful: boolean;
+  /** What failed, and then what is doubtful. */
   readonly reasons: readonly string[];
 }
 
-/** Judges a report. */
+/** Judges a report. What failed is said first, however late the client was. */
 export function judge(report: StreamReport): Verdict {
-  const invalid: string[] = [];
-  if (report.events === 0) invalid.push("no event came");
+  const failed: string[] = [];
+  for (const [reason, count] of Object.entries(report.failed)) {
+    failed.push(`${count} streams: ${reason}`);
+  }
+  for (const kind of ["lost", "doubled", "merged", "strange"] as const) {
+    if (report[kind] > 0) failed.push(`${report[kind]} events ${kind}`);
+  }
+  const doubtful: string[] = [];
+  if (report.events === 0) doubtful.push("no event came");
   const loopMs = report.loopDelayMs.p99;
   if (loopMs > LOOP_DELAY_MS_MAX) {
-    invalid.push(
+    doubtful.push(
       `the client's own loop was ${
         loopMs.toFixed(1)
       } ms late (p99), more than ${LOOP_DELAY_MS_MAX}`,
     );
   }
-  if (invalid.length > 0) return { kind: "invalid", reasons: invalid };
-  const failed: string[] = [];
-  for (const kind of ["lost", "doubled", "merged", "strange"] as const) {
-    if (report[kind] > 0) failed.push(`${report[kind]} events ${kind}`);
-  }
-  for (const [reason, count] of Object.entries(report.failed)) {
-    failed.push(`${count} streams: ${reason}`);
-  }
-  return { kind: failed.length > 0 ? "failed" : "valid", reasons: failed };
+  const isDoubtful = doubtful.length > 0;
+  const kind = failed.length > 0 ? "failed" : isDoubtful ? "invalid" : "valid";
+  return { kind, isDoubtful, reasons: [...failed, ...doubtful] };
 }

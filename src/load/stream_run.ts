@@ -2,20 +2,28 @@
  * Opens many event streams on a schedule made beforehand and measures every event of each: how late
  * it came, what was lost, doubled or merged, and whether the measuring itself can be believed.
  *
- * Raw sockets, because `fetch` costs more than the server it measures.
+ * A load in an open loop, each stream on a connection of its own, followed byte by byte.
  *
  * @module
  */
 
 import type { KnownAnswer } from "./event_follower.ts";
-import { LoopWatch } from "./loop_watch.ts";
 import { MeasuredStream, Tally } from "./measured_stream.ts";
+import type { RequestRecord } from "./record.ts";
+import { LoadRun, type RunFacts } from "./run.ts";
 import type { StreamReport } from "./stream_report.ts";
 
 /** A measured window shorter than this is given up for the whole run. */
 const WINDOW_MS_MIN = 1000;
-/** Streams that are started in one go at most: a listener queues 512. */
-const STARTS_MAX = 200;
+/** What all requests have in common. */
+const REQUEST = {
+  wantsEvents: false,
+  leaveTokens: Infinity,
+  readBytesPerSecond: Infinity,
+  turn: 0,
+  promptTokens: NaN,
+  tokensMax: NaN,
+} as const;
 
 /** What is asked, and where. */
 export interface StreamTarget {
@@ -44,44 +52,52 @@ export interface StreamPlan {
   readonly signal?: AbortSignal | undefined;
 }
 
-const HANDLERS: Bun.SocketHandler<MeasuredStream> = {
-  open(socket) {
-    socket.data.socket = socket;
-    socket.data.send();
-  },
-  drain(socket) {
-    if (socket.data.unsent.length > 0) socket.data.send();
-  },
-  data(socket, bytes) {
-    socket.data.read(bytes, performance.now());
-  },
-  close(socket) {
-    socket.data.close();
-  },
-  end(socket) {
-    socket.data.close();
-  },
-  error(socket, error) {
-    socket.data.fail(`socket: ${error.message}`);
-  },
-  connectError(socket, error) {
-    socket.data.fail(`cannot connect: ${error.message}`);
-  },
-};
-
 /** A run of many streams. `start` it, then await `opened` or `report`. */
 export class StreamRun {
   readonly #plan: StreamPlan;
   readonly #tally: Tally;
-  readonly #running = new Set<MeasuredStream>();
   readonly #opened = Promise.withResolvers<void>();
-  readonly #over = Promise.withResolvers<void>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #started = 0;
+  readonly #run: LoadRun;
+  /** Why what has not ended was ended; undefined = it was not. */
+  #reason: string | undefined = undefined;
 
   constructor(plan: StreamPlan) {
+    const { target, streams, rampMs, answer, dueMs, eventsPerStream } = plan;
     this.#plan = plan;
-    this.#tally = new Tally(plan.dueMs, plan.eventsPerStream);
+    this.#tally = new Tally(dueMs, eventsPerStream);
+    const { hostname, port, isTls } = target;
+    const running = new Map<number, MeasuredStream>();
+    this.#run = new LoadRun({
+      targets: [{ hostname, port, ...(isTls ? { tls: { serverName: hostname } } : {}) }],
+      maker: {
+        next: (slot, dueMs) => {
+          const follower = new MeasuredStream(answer, this.#tally, dueMs, () => this.#settle());
+          running.set(slot, follower);
+          return { ...REQUEST, bytes: target.request, session: slot, follower };
+        },
+        over: () => undefined,
+      },
+      load: {
+        kind: "open",
+        times: spreadStarts(streams, rampMs).values(),
+        concurrencyMax: Infinity,
+      },
+      durationMs: Infinity,
+      requestsMax: streams,
+      warmupMs: 0,
+      warmupRequests: 0,
+      graceMs: Infinity,
+      timeoutMs: Infinity,
+      connectMs: Infinity,
+      keepsConnections: false,
+      countTokens: () => 0,
+      observe: (record) => {
+        this.#tally.startDelayMs.record(record.sentMs - record.dueMs);
+        running.get(record.session)!.end(this.#reason ?? reasonOf(record));
+        running.delete(record.session);
+        this.#settle();
+      },
+    });
   }
 
   /** Streams that had their first event, and streams that are over. */
@@ -97,77 +113,40 @@ export class StreamRun {
 
   /** Runs to the end of all streams, at most `graceMs` longer than their schedule. */
   async measure(): Promise<StreamReport> {
-    const { streams, rampMs, graceMs, signal } = this.#plan;
+    const { rampMs, graceMs, signal } = this.#plan;
     const tally = this.#tally;
-    const startMs = performance.now() + 5;
     const lengthMs = tally.dueMs?.at(-1) ?? 0;
     if (lengthMs - rampMs >= WINDOW_MS_MIN) {
-      tally.windowFromMs = startMs + rampMs;
-      tally.windowToMs = startMs + lengthMs;
+      tally.windowFromMs = rampMs;
+      tally.windowToMs = lengthMs;
     }
-    const watch = new LoopWatch(() => performance.now());
-    const cpu = process.cpuUsage();
-    watch.start();
-    this.#startDue(startMs, spreadStarts(streams, rampMs));
     const deadline = setTimeout(() => this.stop("timed out"), rampMs + lengthMs + graceMs);
     const onAbort = () => this.stop("aborted");
     signal?.addEventListener("abort", onAbort, { once: true });
-    await this.#over.promise;
+    const facts = await this.#run.measure();
     signal?.removeEventListener("abort", onAbort);
     clearTimeout(deadline);
-    watch.stop();
-    const tookMs = performance.now() - startMs;
-    const { user, system } = process.cpuUsage(cpu);
-    return this.#report(tookMs, watch, (user + system) / 1000 / tookMs);
+    return this.#report(this.#run.nowMs, facts);
   }
 
   /** Ends every stream that is still open; each counts as failed for `reason`. */
   stop(reason: string): void {
-    clearTimeout(this.#timer);
-    for (; this.#started < this.#plan.streams; this.#started++) {
+    this.#reason = reason;
+    this.#run.fail(reason);
+    for (const { streams } = this.#plan; this.#tally.over < streams;) {
       this.#tally.fail(reason);
       this.#tally.over++;
     }
-    for (const stream of this.#running) stream.fail(reason);
     this.#settle();
-  }
-
-  /** Starts the streams that are due, and comes back for the next. */
-  #startDue(startMs: number, startsMs: Float64Array): void {
-    const { target, answer } = this.#plan;
-    const nowMs = performance.now();
-    for (let burst = 0; burst < STARTS_MAX && this.#started < startsMs.length; burst++) {
-      const dueMs = startMs + startsMs[this.#started]!;
-      if (dueMs > nowMs) break;
-      this.#started++;
-      this.#tally.startDelayMs.record(nowMs - dueMs);
-      const stream = new MeasuredStream(target.request, answer, this.#tally, dueMs, (changed) => {
-        if (changed.isOver) this.#running.delete(changed);
-        this.#settle();
-      });
-      this.#running.add(stream);
-      Bun.connect({
-        hostname: target.hostname,
-        port: target.port,
-        socket: HANDLERS,
-        data: stream,
-        ...(target.isTls ? { tls: { serverName: target.hostname } } : {}),
-      }).catch((error: Error) => stream.fail(`cannot connect: ${error.message}`));
-    }
-    this.#settle();
-    if (this.#started === startsMs.length) return;
-    const waitMs = startMs + startsMs[this.#started]! - performance.now();
-    this.#timer = setTimeout(() => this.#startDue(startMs, startsMs), Math.max(0, waitMs));
   }
 
   #settle(): void {
     const { opened, over } = this.#tally;
     const { streams } = this.#plan;
-    if (over >= streams) this.#over.resolve();
     if (opened >= streams || over >= streams) this.#opened.resolve();
   }
 
-  #report(tookMs: number, watch: LoopWatch, clientCpuShare: number): StreamReport {
+  #report(tookMs: number, { loopDelayMs, cpuShare }: RunFacts): StreamReport {
     const tally = this.#tally;
     const isWindowed = Number.isFinite(tally.windowToMs);
     const windowMs = isWindowed ? tally.windowToMs - tally.windowFromMs : tookMs;
@@ -191,10 +170,19 @@ export class StreamRun {
       driftMs: tally.driftMs.summary(),
       driftPercent: tally.driftPercent.summary(),
       startDelayMs: tally.startDelayMs.summary(),
-      loopDelayMs: watch.delayMs.summary(),
-      clientCpuShare,
+      loopDelayMs: loopDelayMs.summary(),
+      clientCpuShare: cpuShare,
     };
   }
+}
+
+/** Why a stream broke off; "" = it came to its end. */
+function reasonOf({ failure }: RequestRecord): string {
+  if (failure === undefined) return "";
+  const { phase, status, text } = failure;
+  if (status !== undefined && status !== 200) return `status ${status}`;
+  const isUnreached = phase === "dns" || phase === "connect" || phase === "tls";
+  return isUnreached ? `cannot connect: ${text}` : text;
 }
 
 /**

@@ -80,7 +80,7 @@ function pacedRow(server: string, lateMs: number, lost: number): PacedRow {
     loopDelayMs: zero,
     clientCpuShare: 0.5,
   };
-  const found = { report, verdict: { kind: "valid" as const, reasons: [] } };
+  const found = { report, verdict: { kind: "valid" as const, isDoubtful: false, reasons: [] } };
   const round = { found, cpuUsPerEvent: 9, peakRssKib: 40_000, stolenShare: 0, loopLateMs: 5 };
   const { title, streams } = PACED_CASES[0]!;
   return { caseTitle: title, streams, server, rounds: [round] };
@@ -234,7 +234,7 @@ describe("figuresOf()", () => {
   test("a run that its client spoilt decides nothing", () => {
     const row = pacedRow("weir", 400, 9);
     const [round] = row.rounds;
-    const verdict = { kind: "invalid" as const, reasons: ["late"] };
+    const verdict = { kind: "invalid" as const, isDoubtful: true, reasons: ["late"] };
     const rounds = [{ ...round!, found: { ...round!.found, verdict } }];
     const figures = figuresOf(resultsOf({ paced: [{ ...row, rounds }] }));
     expect(figures.map(({ standing }) => standing)).toEqual(Array(4).fill("disturbed"));

@@ -1,13 +1,22 @@
 /** Every example of every command's help, typed into a shell. */
 
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { COMMANDS } from "../../src/cli.ts";
 import {
   cleanEnv,
   launch,
   makeFolder,
+  run,
   TEST_MS_MAX,
   waitFor,
   type Weir,
@@ -117,6 +126,23 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     output: /\nwhole answer, ms: 10000 values, each row /,
   },
   "weir latency list": { codes: [0], output: /\nrealistic .* factor\n/ },
+  [`weir load ${SHOWN_URL} --concurrency 1,8 --requests 50`]: {
+    codes: [0, 3],
+    output: /\n50 of 50 requests completed, 0 failed\.\n/,
+  },
+  [`weir load ${SHOWN_URL} --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json`]: {
+    codes: [0, 1, 3],
+    output: /"goodput": \{\n/,
+  },
+  "weir load merge one.json two.json -o both.json": {
+    codes: [0, 3],
+    output: /\n10 of 10 requests completed, 0 failed\.\n/,
+    file: "both.json",
+  },
+  "weir load compare before.json after.json": {
+    codes: [0, 3],
+    output: /\nfirst token, ms: p50 .*: no difference that could not be chance\n/,
+  },
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
@@ -179,6 +205,13 @@ beforeAll(async () => {
   measured = await launch({
     set: { "memory.url": `sqlite://${join(folder, "weir.db")}`, "ops.journal": "bodies" },
   });
+  // Not of the weir whose last requests are an example.
+  const other = await launch();
+  await run(["load", other.url, "--requests", "5", "-o", join(folder, "one.json")]);
+  await other.stop();
+  for (const name of ["two", "before", "after"]) {
+    copyFileSync(join(folder, "one.json"), join(folder, `${name}.json`));
+  }
   const remembered = await fetch(`${measured.url}/v1/response`, {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -48,7 +48,7 @@ describe("runCommandLine()", () => {
     [["bench", "http://a", "-n", "20001"], "--streams must be a whole number from 1 to 20000: it"],
     [["bench", "http://a", "-s-1"], '--seconds must be a number from 0 to 600: it is "-1"'],
     [["bench", "http://a", "-s", " "], '--seconds must be a number from 0 to 600: it is " "'],
-    [["bench", "http://a", "--timeout=1.5"], "--timeout must be a whole number from 1 to 600"],
+    [["bench", "http://a", "--timeout=soon"], "--timeout must be a time such as 500ms, 30s or 2m"],
     [["bench", "http://a", "-X", "get"], '--method must be GET or POST: it is "get"'],
     [["token", "--hours", "1e99"], "--hours must be a whole number from 0 to 999999999"],
     [["serve", "--set", "端口"], "--set needs key.path=value"],

@@ -69,6 +69,13 @@ const CASES: readonly (readonly [name: string, response: string, story: string])
     `200 length | "ab" | not whole: broke off`,
   ],
   ["until the end", "HTTP/1.0 200 OK\r\n\r\nab", `200 close | "ab" | whole`],
+  [
+    "what comes before a head",
+    `HTTP/1.1 100 Continue\r\n\r\n${CHUNKED}0\r\n\r\n`,
+    "200 chunked b | whole",
+  ],
+  ["no body", "HTTP/1.1 204 No Content\r\nX-A: c\r\n\r\n", "204 length c | whole"],
+  ["no HTTP, and no end of it", "SSH-2.0-x", "not whole: bad head"],
   ["half a head", "HTTP/1.1 200 OK\r\nX-", "not whole: no answer"],
   ["nothing", "", "not whole: no answer"],
   ["no HTTP", "SSH-2.0-x\r\n\r\n", "not whole: bad head"],
@@ -88,5 +95,24 @@ describe("ResponseReader", () => {
 
   test("isOver is true as soon as the last byte is there, before the connection closes", () => {
     expect(story(CASES[0]![1], 1, false)).toEndWith("whole");
+  });
+
+  test("reads one response after the other, and says when there was more than one", () => {
+    const ends: boolean[] = [];
+    const reader = new ResponseReader({
+      head: ({ keepsAlive }) => ends.push(keepsAlive),
+      data: () => {},
+      cut: () => {},
+      end: (isWhole) => ends.push(isWhole),
+    });
+    const kept = encoder.encode("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na");
+    reader.feed(kept);
+    expect(reader.hasExcess).toBe(false);
+    reader.reset();
+    reader.feed(encoder.encode(
+      "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nabc",
+    ));
+    expect(reader.hasExcess).toBe(true);
+    expect(ends).toEqual([true, true, false, true]);
   });
 });

@@ -67,7 +67,13 @@ test("maskVarying() makes two answers to one request equal", () => {
 });
 
 function probedAt(...eventsMs: readonly number[]): Probe {
-  const head = { status: 200, headers: new Map<string, string>(), framing: "chunked" as const };
+  const head = {
+    status: 200,
+    headers: new Map<string, string>(),
+    framing: "chunked" as const,
+    keepsAlive: true,
+    field: () => "",
+  };
   return { head, body: new Uint8Array(), wireBytes: 0, eventsMs };
 }
 

@@ -1,0 +1,98 @@
+/**
+ * `weir load URL`: puts a load on any server that speaks the API of a model, and says what failed,
+ * what was measured, and how far to believe it.
+ *
+ * @module
+ */
+
+import { defineCommand } from "./command.ts";
+import { type FlagValues, longName } from "./flags.ts";
+import { compareRuns, mergeRuns } from "./load_files.ts";
+import { LOAD_FLAGS } from "./load_flags.ts";
+import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
+import { runLoad } from "./load_run.ts";
+import { runInWorkers, workersOf } from "./load_workers.ts";
+import { measure } from "./measure.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
+
+/** Puts a load on a server. */
+export const load = defineCommand({
+  name: "load",
+  summary: "put a load on any server that speaks a model's API, and measure it",
+  details:
+    "It begins with what failed, then says what was measured, and then how far to believe it. " +
+    "With --rate, times count from when a request should have been sent.",
+  operands: {
+    url: {
+      name: "URL",
+      text: "http or https; without a path: /v1/chat/completions. Or merge, or compare",
+    },
+    files: {
+      name: "FILE",
+      text: "merge, compare: files of --out. merge: parts of one run; compare: before and after",
+      isOptional: true,
+      isRepeated: true,
+      completes: "files",
+    },
+  },
+  flags: LOAD_FLAGS,
+  examples: [
+    {
+      line: "weir load http://127.0.0.1:8080 --concurrency 1,8 --requests 50",
+      text: "one at a time, then eight at once",
+    },
+    {
+      line:
+        "weir load http://127.0.0.1:8080 --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json",
+      text: "50 requests a second, as they come by chance, and the share that was good enough",
+    },
+    {
+      line: "weir load merge one.json two.json -o both.json",
+      text: "what two machines with --shard 1/2 and 2/2 have measured, as one run",
+    },
+    {
+      line: "weir load compare before.json after.json",
+      text: "exits with 1 if the second is slower, and that is no chance",
+    },
+  ],
+  exits: {
+    [EXIT.done]: "every request was completed, and the limits of --slo hold",
+    [EXIT.failed]: "requests failed, or the limits of --slo do not hold",
+    [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
+    [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
+  },
+  run({ flags, operands: { url, files }, words }, terminal) {
+    if (url === "merge") return mergeRuns(files, flags, terminal);
+    if (url === "compare") return compareRuns(files, flags, terminal);
+    if (files.length > 0) throw new Failure(`Unexpected argument "${files[0]}"`, EXIT.usage);
+    return runLoadOrBurst("load", url, flags, words, terminal);
+  },
+});
+
+/**
+ * Runs what the flags ask for: a burst of streams that are followed byte by byte, or a load. Without
+ * a word of either, `load` and `bench` differ.
+ *
+ * @throws {Failure} with exit code 2 when the flags do not go together.
+ */
+export function runLoadOrBurst(
+  name: "load" | "bench",
+  url: string,
+  flags: FlagValues<typeof LOAD_FLAGS>,
+  words: readonly string[],
+  terminal: Terminal,
+): Promise<number> {
+  const burst = BURST_KEYS.find((key) => flags[key] !== undefined);
+  const others = loadKeys(flags);
+  if (burst !== undefined && others.length > 0) {
+    const [one, other] = [longName(burst), longName(others[0]!)];
+    throw new Failure(`${one} is of a burst, ${other} of a load: one of them`, EXIT.usage);
+  }
+  const isBurst = burst !== undefined || (name === "bench" && others.length === 0);
+  if (isBurst) return measure(burstOptions(name, url, flags), terminal);
+  // What is wrong is said once, and not by every worker.
+  const options = loadOptions(name, url, flags);
+  const workers = workersOf(flags.workers ?? 1);
+  if (workers > 1) return runInWorkers(workers, words, flags, terminal);
+  return runLoad(options, terminal);
+}

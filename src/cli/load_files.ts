@@ -1,0 +1,142 @@
+/**
+ * `weir load merge` and `weir load compare`: what is made of the files of `--out`.
+ *
+ * @module
+ */
+
+import { compareRows, type Comparison } from "../load/report/compare.ts";
+import { mergedRuns, readRunFile, runFileOf, type Stage } from "../load/report/run_file.ts";
+import { reportLines, shown } from "../load/report/terminal.ts";
+import { Tally } from "../load/tally.ts";
+import type { FlagValues } from "./flags.ts";
+import type { LOAD_FLAGS } from "./load_flags.ts";
+import { exitCode, writeReport } from "./load_run.ts";
+import { readText } from "./settings.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
+
+type Flags = FlagValues<typeof LOAD_FLAGS>;
+
+/** A difference is no chance below this. */
+const CHANCE_MAX = 0.01;
+/** A smaller change of the median matters to nobody. */
+const CHANGE_MIN = 0.05;
+
+/**
+ * Puts the parts of one run together, and prints it as if one machine had run it.
+ *
+ * @throws {Failure} when a file is no run, or they do not belong together.
+ */
+export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
+  if (paths.length < 2) throw new Failure("merge needs the files of two runs or more", EXIT.usage);
+  let stages: readonly Stage[];
+  try {
+    stages = mergedRuns(paths.map(readRun));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new Failure(`Cannot merge: ${error.message}`);
+  }
+  const reports = stages.map(({ report }) => report);
+  if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(stages)));
+  if (flags.json) {
+    const told = reports.length === 1 ? reports[0] : { stages: reports };
+    terminal.print(JSON.stringify(told, null, 2));
+  } else {
+    for (const report of reports) {
+      terminal.print(`\n== ${report.load} ==`);
+      for (const line of reportLines(report)) terminal.print(line);
+    }
+  }
+  const isInterrupted = reports.some((report) => report.is_interrupted);
+  return exitCode(reports, isInterrupted, flags.sloShare);
+}
+
+/**
+ * Compares two runs, stage by stage. 1 when the second is worse: slower by more than 5 % where that
+ * is no chance, or with a larger share of failures; 3 when one of them is to be doubted.
+ *
+ * @throws {Failure} when a file is no run, or they have different stages.
+ */
+export function compareRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
+  if (paths.length !== 2) throw new Failure("compare needs the files of two runs", EXIT.usage);
+  const [before, after] = paths.map(readRun);
+  if (before!.length !== after!.length) {
+    throw new Failure("Cannot compare: the runs have different numbers of stages");
+  }
+  const stages = before!.map((stage, at) => comparedStages(stage, after![at]!));
+  if (flags.json) {
+    terminal.print(JSON.stringify({ stages }, null, 2));
+  } else {
+    for (const stage of stages) for (const line of stageLines(stage)) terminal.print(line);
+  }
+  if (stages.some(({ isWorse }) => isWorse)) return EXIT.failed;
+  return stages.some(({ isDoubtful }) => isDoubtful) ? EXIT.doubtful : EXIT.done;
+}
+
+/** Two stages. */
+interface ComparedStages {
+  readonly loads: readonly [string, string];
+  readonly failedShares: readonly [number, number];
+  readonly comparisons: readonly (Comparison & { readonly verdict: string })[];
+  readonly isWorse: boolean;
+  readonly isDoubtful: boolean;
+}
+
+function comparedStages(before: Stage, after: Stage): ComparedStages {
+  const [a, b] = [rowsOf(before), rowsOf(after)];
+  const comparisons = compareRows(a, b).map((one) => ({ ...one, verdict: verdictOf(one) }));
+  const share = ({ report: { requests } }: Stage) =>
+    requests.sent === 0 ? 0 : requests.failed / requests.sent;
+  const failedShares = [share(before), share(after)] as const;
+  return {
+    loads: [before.report.load, after.report.load],
+    failedShares,
+    comparisons,
+    isWorse: failedShares[1] > failedShares[0] ||
+      comparisons.some(({ verdict }) => verdict === "slower"),
+    isDoubtful: before.report.doubt.is_doubtful || after.report.doubt.is_doubtful,
+  };
+}
+
+function rowsOf({ rounds }: Stage) {
+  const all = new Tally({ slo: undefined, countTokens: undefined });
+  for (const { tally } of rounds) all.rows.merge(tally.rows);
+  return all.rows;
+}
+
+function verdictOf({ chance, change }: Comparison): string {
+  if (chance >= CHANCE_MAX) return "no difference that could not be chance";
+  if (Math.abs(change) < CHANGE_MIN) return "a difference, and a small one";
+  return change > 0 ? "slower" : "faster";
+}
+
+const TITLES = { ttft: "first token", tpot: "per output token", e2e: "whole answer" } as const;
+
+function stageLines(stage: ComparedStages): readonly string[] {
+  const { loads, failedShares, comparisons, isDoubtful } = stage;
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const [before, after] = failedShares;
+  return [
+    "",
+    `== ${loads[0] === loads[1] ? loads[0] : loads.join(" and ")} ==`,
+    `failed: ${percent(before)}, then ${percent(after)}${after > before ? ": worse" : ""}`,
+    ...comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) =>
+      `${TITLES[metric]}, ms: p50 ${shown(p50[0])}, then ${shown(p50[1])} (${
+        change < 0 ? "" : "+"
+      }${percent(change)}); p99 ${shown(p99[0])}, then ${shown(p99[1])}; ` +
+      `by chance ${chance < 0.001 ? "below 0.1 %" : percent(chance)}, ${
+        isPaired ? "paired" : "unpaired"
+      }: ${verdict}`
+    ),
+    ...(isDoubtful ? ["One of the two is to be doubted: see its own report."] : []),
+  ];
+}
+
+/** @throws {Failure} when it is no run. */
+function readRun(path: string): readonly Stage[] {
+  try {
+    return readRunFile(readText(path, path));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new Failure(`Cannot read ${path}: ${error.message}`);
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * What the flags of `weir load` ask for, checked and put together.
+ *
+ * @module
+ */
+
+import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
+import type { Endpoint } from "../load/requests/makers.ts";
+import type { LinkTarget } from "../load/link.ts";
+import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape/stages.ts";
+import { targetOf } from "../load/stream_probe.ts";
+import type { FlagValues } from "./flags.ts";
+import type { LOAD_FLAGS } from "./load_flags.ts";
+import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import type { BenchOptions } from "./measure.ts";
+import { readText } from "./settings.ts";
+import { EXIT, Failure } from "./terminal.ts";
+
+/** A parsed URL. */
+type Url = InstanceType<typeof URL>;
+type Flags = FlagValues<typeof LOAD_FLAGS>;
+
+/** Nothing says how long: a closed loop of this many, for this long. */
+const CONCURRENCY = 8;
+const DURATION_MS = 10_000;
+
+/** A load as it is to be run. */
+export interface LoadOptions {
+  readonly flags: Flags;
+  readonly plan: StagePlan;
+  /** True: one load, whose report is told by itself. */
+  readonly isSingle: boolean;
+  readonly endpoints: readonly Endpoint[];
+  readonly targets: readonly LinkTarget[];
+  readonly api: Api;
+  readonly model: string;
+  readonly durationMs: number;
+  /** Bodies that are sent as they are; undefined = they are made. An undefined one is a GET. */
+  readonly bodies: readonly (string | undefined)[] | undefined;
+  /** What was asked elsewhere; undefined = there is no trace. */
+  readonly trace: readonly TraceRequest[] | undefined;
+}
+
+/** @throws {Failure} when the flags do not go together, or a file cannot be read. */
+export function loadOptions(name: string, text: string, flags: Flags): LoadOptions {
+  const urls = [text, ...flags.endpoint].map((one) => urlOf(name, one, flags.api));
+  const api = flags.api ?? apiOfPath(urls[0]!.pathname);
+  const bodies = bodiesOf(flags);
+  refuse(flags, api, bodies !== undefined);
+  const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
+  const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&
+    (flags.rate ?? flags.concurrency) === undefined;
+  const headers = Object.fromEntries(flags.header);
+  const ca = flags.caFile === undefined ? undefined : readText(flags.caFile, "--ca-file");
+  return {
+    flags,
+    plan: planOf(flags, isTimed),
+    isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
+    endpoints: urls.map(({ href }) => ({ url: href, headers })),
+    targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
+    api,
+    model: flags.model ?? "gpt-4o",
+    durationMs: flags.duration ??
+      (flags.requests === undefined && !isTimed ? DURATION_MS : Infinity),
+    bodies,
+    trace,
+  };
+}
+
+/** The flags that ask for a burst. */
+export const BURST_KEYS = ["streams", "seconds", "events"] as const;
+
+/** Those that a burst knows nothing of, as far as it can be told that they were given. */
+const LOAD_KEYS = [
+  ...[
+    "concurrency",
+    "rate",
+    "ramp",
+    "sweep",
+    "search",
+    "duration",
+    "requests",
+    "warmup",
+    "newConnections",
+  ],
+  ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
+  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+  ...["out", "shard", "startAt", "trace", "workers"],
+] as readonly (keyof Flags)[];
+
+/** The flags of a load that were given. */
+export function loadKeys(flags: Flags): readonly string[] {
+  const given = LOAD_KEYS.filter((key) => {
+    const value = flags[key];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
+  });
+  const counted = ["turns", "rounds"] as const;
+  return [...given, ...counted.filter((key) => flags[key] > 1)];
+}
+
+/** What a burst posts unless it is told. */
+const BURST_BODY = JSON.stringify({
+  model: "gpt-4o",
+  stream: true,
+  messages: [{ role: "user", content: "Hello" }],
+});
+const BURST = { streams: 64, seconds: 2, timeoutMs: 30_000 } as const;
+
+/** @throws {Failure} when `text` is no URL that can be measured. */
+export function burstOptions(name: string, text: string, flags: Flags): BenchOptions {
+  const { streams, seconds, timeout, events, body = BURST_BODY, method, header, json } = flags;
+  return {
+    url: urlOf(name, text, undefined).href,
+    streams: streams ?? BURST.streams,
+    seconds: seconds ?? BURST.seconds,
+    timeoutSeconds: (timeout ?? BURST.timeoutMs) / 1000,
+    expected: events ?? { kind: "learnt" },
+    body: method === "GET" ? undefined : body,
+    headers: Object.fromEntries(header),
+    isJson: json,
+  };
+}
+
+/** Prompts are made before the first is sent: some 500 MB. */
+const TRACE_TOKENS_MAX = 100_000_000;
+/** A search ends here, and a sweep asks no more at once. */
+const SEARCH_RATE_MAX = 100_000;
+const SWEEP_CONCURRENCY = 512;
+
+function planOf(flags: Flags, isTimed: boolean): StagePlan {
+  const { sweep: isSweep, sweepSize, search: isSearch, rate, maxConcurrency } = flags;
+  if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
+  if (isSearch) return search(rate?.[0] ?? 1, rate?.[1] ?? SEARCH_RATE_MAX);
+  return listed(listedStages(flags, isTimed));
+}
+
+/** `isTimed`: the trace says when its requests are due, and nobody else does. */
+function listedStages({ rate, concurrency }: Flags, isTimed: boolean): readonly Stage[] {
+  if (isTimed) return [{ kind: "trace" }];
+  if (rate !== undefined) {
+    return rate.map((ratePerSecond) => ({ kind: "open" as const, ratePerSecond }));
+  }
+  return (concurrency ?? [CONCURRENCY]).map((one) => ({
+    kind: "closed" as const,
+    concurrency: one,
+  }));
+}
+
+/** @throws {Failure} when one cannot be read, or is no trace. */
+function readTraces({ trace, requests = Infinity }: Flags): readonly TraceRequest[] {
+  const all = inOrder(trace.flatMap((path) => {
+    try {
+      return readTrace(readText(path, "--trace"));
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
+    }
+  })).slice(0, requests);
+  const tokens = all.reduce((sum, { promptTokens = 0 }) => sum + promptTokens, 0);
+  if (tokens <= TRACE_TOKENS_MAX) return all;
+  throw new Failure(
+    `Cannot hold prompts of ${tokens} tokens: the first ones fit, with a smaller --requests`,
+  );
+}
+
+function urlOf(name: string, text: string, api: Api | undefined): Url {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw usage(`${name} needs an http:// or https:// URL, not "${text}"`);
+  }
+  if (url.pathname === "/") url.pathname = PATHS[api ?? "chat"];
+  return url;
+}
+
+function linkTarget(url: Url, ca: string | undefined, isInsecure: boolean): LinkTarget {
+  const { hostname, port, isTls } = targetOf(url.href, new Uint8Array(0));
+  if (!isTls) return { hostname, port };
+  const tls: Bun.TLSOptions = {
+    serverName: hostname,
+    ...(ca === undefined ? {} : { ca }),
+    ...(isInsecure ? { rejectUnauthorized: false } : {}),
+  };
+  return { hostname, port, tls };
+}
+
+function bodiesOf(flags: Flags): readonly (string | undefined)[] | undefined {
+  if (flags.method === "GET") return [undefined];
+  if (flags.body !== undefined) return [flags.body];
+  if (flags.bodies === undefined) return undefined;
+  const lines = readText(flags.bodies, "--bodies").split("\n").filter((line) => line.trim() !== "");
+  if (lines.length === 0) throw usage(`--bodies: ${flags.bodies} has no line`);
+  return lines;
+}
+
+/** @throws {Failure} for what contradicts itself. */
+function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
+  const both = (one: string, other: string) => usage(`${one} and ${other} exclude each other`);
+  if (flags.rate !== undefined && flags.concurrency !== undefined) {
+    throw both("--rate", "--concurrency: with --rate it is --max-concurrency");
+  }
+  if (flags.body !== undefined && flags.bodies !== undefined) throw both("--body", "--bodies");
+  if (flags.trace.length > 0 && (hasBodies || flags.turns > 1)) {
+    throw usage("A trace says what is asked: no --body, --bodies, --method GET, --turns");
+  }
+  if (flags.trace.length > 0 && (flags.prompt ?? flags.promptTokens) !== undefined) {
+    throw usage("A trace says what is asked: no --prompt, no --prompt-tokens");
+  }
+  if (flags.sweep && flags.search) throw both("--sweep", "--search");
+  if (flags.sweep && (flags.rate ?? flags.concurrency) !== undefined) {
+    throw usage("--sweep finds its rates itself: no --rate, no --concurrency");
+  }
+  if (flags.search && flags.slo === undefined) throw usage("--search needs the limits of --slo");
+  if (flags.search && flags.concurrency !== undefined) throw both("--search", "--concurrency");
+  if (flags.rampKind === "exponential" && flags.rampFrom === 0 && flags.ramp !== undefined) {
+    throw usage("--ramp-kind exponential needs a --ramp-from above 0");
+  }
+  const made = flags.prompt ?? flags.promptTokens ?? flags.outputTokens;
+  if (hasBodies && (made !== undefined || flags.turns > 1 || flags.whole)) {
+    throw usage(
+      "A body that is given is sent as it is: no --prompt, --whole, --turns and the like",
+    );
+  }
+  if (!hasBodies && api === "raw") {
+    throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");
+  }
+  if (flags.turns > 1 && api === "embeddings") throw usage("Embeddings have no --turns");
+  if (flags.prompt !== undefined && flags.promptTokens !== undefined) {
+    throw both("--prompt", "--prompt-tokens");
+  }
+}
+
+function usage(message: string): Failure {
+  return new Failure(message, EXIT.usage);
+}

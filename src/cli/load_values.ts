@@ -1,0 +1,93 @@
+/**
+ * Values of the flags of `weir load`.
+ *
+ * @module
+ */
+
+import type { Arrivals } from "../load/shape/arrivals.ts";
+import { type Slo, SLO_NAMES } from "../load/slo.ts";
+import { oneOf, readNumber, type ReadValue } from "./flags.ts";
+import { EXIT, Failure } from "./terminal.ts";
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  "": 1000,
+  s: 1000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+};
+
+/** A time, "500ms", "30s", "2m", "1h", or a number of seconds, in milliseconds. */
+export const readTime: ReadValue<number> = (value, name) => {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(value) ?? [];
+  const factor = digits !== undefined && Object.hasOwn(UNITS_MS, unit) ? UNITS_MS[unit] : undefined;
+  if (factor !== undefined) return Number(digits) * factor;
+  throw new Failure(
+    `${name} must be a time such as 500ms, 30s or 2m: it is "${value}"`,
+    EXIT.usage,
+  );
+};
+
+/** A number of requests, or a time. */
+export type Span = { readonly requests: number } | { readonly ms: number };
+
+/** "100" are requests, "5s" is a time. */
+export const readWarmup: ReadValue<Span> = (value, name) =>
+  /^\d+$/.test(value) ? { requests: Number(value) } : { ms: readTime(value, name) };
+
+/** A list of numbers, "1,8,64". */
+export function readNumbers(
+  range: { readonly min: number; readonly max: number; readonly isWhole: boolean },
+): ReadValue<readonly number[]> {
+  return (value, name) => value.split(",").map((one) => readNumber(one, name, range));
+}
+
+/** "constant", "poisson", "gamma:K". */
+export const readArrivals: ReadValue<Arrivals> = (value, name) => {
+  if (value === "constant" || value === "poisson") return { kind: value };
+  const k = Number(/^gamma:(.+)$/.exec(value)?.[1]);
+  if (k > 0 && Number.isFinite(k)) return { kind: "gamma", k };
+  throw new Failure(
+    `${name} must be constant, poisson or gamma:K with K above 0: it is "${value}"`,
+    EXIT.usage,
+  );
+};
+
+/** "ttft=300ms,tpot=50ms,e2e=5s", in milliseconds. A number without a unit is milliseconds here. */
+export const readSlo: ReadValue<Slo> = (value, name) => {
+  const entries = value.split(",").map((part) => {
+    const [key = "", limit = ""] = part.split("=").map((piece) => piece.trim());
+    if (!SLO_NAMES.some((one) => one === key)) {
+      throw new Failure(`${name} has limits on ${oneOf(SLO_NAMES)}: not on "${key}"`, EXIT.usage);
+    }
+    return [key, /^\d+(?:\.\d+)?$/.test(limit) ? Number(limit) : readTime(limit, name)] as const;
+  });
+  return Object.fromEntries(entries);
+};
+
+/** Which part of a load a machine has. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+}
+
+/** "2/8": the second of eight. */
+export const readShard: ReadValue<Shard> = (value, name) => {
+  const [index, count] = (/^(\d+)\/(\d+)$/.exec(value) ?? []).slice(1).map(Number);
+  if (index !== undefined && count !== undefined && index >= 1 && index <= count) {
+    return { index: index - 1, count };
+  }
+  throw new Failure(`${name} must be I/N with I from 1 to N: it is "${value}"`, EXIT.usage);
+};
+
+/** A moment, as ISO 8601 or as seconds since 1970, in milliseconds since 1970. */
+export const readMoment: ReadValue<number> = (value, name) => {
+  const ms = /^\d+(?:\.\d+)?$/.test(value) ? 1000 * Number(value) : Date.parse(value);
+  if (!Number.isNaN(ms)) return ms;
+  throw new Failure(
+    `${name} must be a time such as 2026-11-28T22:00:00Z, or seconds since 1970: it is "${value}"`,
+    EXIT.usage,
+  );
+};

@@ -1,0 +1,437 @@
+/**
+ * One connection of a load: it connects, sends one request after the other, and writes down when each
+ * byte of the answers came.
+ *
+ * Leaner than `lib/http1`'s client, which a proxy needs and which does not say when a connection was
+ * made or a read came: here a read is one look at the clock and one pass over its bytes.
+ *
+ * @module
+ */
+
+import { EventReader } from "./event_reader.ts";
+import type { EventShapes } from "./event_shapes.ts";
+import { KIND, type Phase, type Recording, TOKENS } from "./record.ts";
+import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
+
+/** Where connections go. */
+export interface LinkTarget {
+  /** A name or an address; an IPv6 one without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Undefined = plain TCP. */
+  readonly tls?: Bun.TLSOptions | undefined;
+}
+
+/** Follows an answer in place of the reader of events, which then reads nothing. */
+export interface AnswerFollower {
+  /** Bytes came, whatever they are. What they complete is told afterwards. */
+  read(atMs: number, bytes: number): void;
+  head(head: Head): void;
+  /** Bytes `from` to before `to` of `bytes` are the next of the body. */
+  data(bytes: Uint8Array, from: number, to: number): void;
+  /** The server ended a chunk here. */
+  cut(): void;
+}
+
+/** What is sent, and what of the answer. */
+export interface LinkRequest {
+  /** Head and body. */
+  readonly bytes: Uint8Array;
+  /** True: anything but an event stream is a failure. */
+  readonly wantsEvents: boolean;
+  /** The client leaves once so many tokens have come; Infinity = never. */
+  readonly leaveTokens: number;
+  /** Bytes a second that the client reads; Infinity = as they come. */
+  readonly readBytesPerSecond: number;
+  /** Where there is one, every answer of status 200 that comes to its end is completed. */
+  readonly follower?: AnswerFollower | undefined;
+}
+
+/** Whoever keeps links. */
+export interface LinkOwner {
+  readonly clock: () => number;
+  /** Where the answers of one target have their shapes. */
+  readonly shapes: EventShapes;
+  /** Tokens of a text, for clients that leave in the middle. */
+  readonly countTokens: (text: string) => number;
+  /** A read came: something has happened. */
+  onActivity(): void;
+  /** The request is over, and its record says how. `isFree`: the link takes another one. */
+  onOver(link: Link, recording: Recording, isFree: boolean): void;
+  /** An idle link was closed by the server. */
+  onLost(link: Link): void;
+}
+
+/** Bytes of an error's body that are told. */
+const ERROR_CHARS_MAX = 160;
+
+type State = "new" | "connect" | "tls" | "idle" | "write" | "head" | "body" | "closed";
+
+/** One connection. */
+export class Link implements ResponseSink {
+  readonly #target: LinkTarget;
+  readonly #owner: LinkOwner;
+  readonly #responses = new ResponseReader(this);
+  readonly #events: EventReader;
+  #socket: Bun.Socket<Link> | undefined = undefined;
+  #recording: Recording | undefined = undefined;
+  #request: LinkRequest | undefined = undefined;
+  #state: State = "new";
+  #sentBytes = 0;
+  /** Its last answer came to an end in the bytes that are read now. */
+  #ending: { readonly isWhole: boolean; readonly reason: string } | undefined = undefined;
+  #readAtMs = 0;
+  #isReadNoted = false;
+  #keepsAlive = false;
+  #leaveTokens = 0;
+  #resume: ReturnType<typeof setTimeout> | undefined = undefined;
+  #contentType = "";
+  #location = "";
+  /** When the request is given up. Written by its owner. */
+  deadlineMs = Infinity;
+  /** When it is given up unless its connection is ready by then. Written by its owner. */
+  connectDeadlineMs = Infinity;
+  /** When it became idle. Written by its owner. */
+  idleSinceMs = 0;
+
+  constructor(target: LinkTarget, owner: LinkOwner) {
+    this.#target = target;
+    this.#owner = owner;
+    this.#events = new EventReader(owner.shapes);
+  }
+
+  /** True while it takes a request. */
+  get isFree(): boolean {
+    return this.#state === "idle" || this.#state === "new";
+  }
+
+  /** True until its connection is ready. */
+  get isConnecting(): boolean {
+    return this.#state === "connect" || this.#state === "tls";
+  }
+
+  /** Sends a request; opens the connection first, if this is the first one. */
+  send(request: LinkRequest, recording: Recording): void {
+    this.#recording = recording;
+    this.#request = request;
+    this.#sentBytes = 0;
+    this.#leaveTokens = 0;
+    recording.sentMs = this.#owner.clock();
+    if (this.#state === "idle") {
+      this.#responses.reset();
+      this.#write();
+    } else {
+      this.#connect();
+    }
+  }
+
+  /** Gives the request up: it has failed where it is, or it is `unfinished`. */
+  giveUp(text: string, isUnfinished = false): void {
+    const recording = this.#recording;
+    if (recording === undefined) return;
+    if (isUnfinished) this.#over("unfinished", false);
+    else this.#fail(this.#phase(), text);
+  }
+
+  /** Closes an idle connection. */
+  close(): void {
+    this.#state = "closed";
+    this.#socket?.end();
+  }
+
+  #connect(): void {
+    const { hostname, port, tls } = this.#target;
+    this.#state = "connect";
+    const options = { hostname, port, data: this };
+    try {
+      const opening = tls === undefined
+        ? Bun.connect<Link>({ ...options, socket: PLAIN })
+        : Bun.connect<Link>({ ...options, tls, socket: SECURE });
+      opening.catch(() => {}); // `connectError` has said it.
+    } catch (error) {
+      this.#fail("connect", (error as Error).message);
+    }
+  }
+
+  /** Of the socket: TCP is connected. */
+  onOpen(socket: Bun.Socket<Link>): void {
+    this.#socket = socket;
+    if (this.#recording === undefined) return void socket.terminate(); // It was given up.
+    socket.setNoDelay(true);
+    if (this.#target.tls === undefined) this.#ready();
+    else this.#state = "tls";
+  }
+
+  /** Of the socket: TLS is ready, or will never be. */
+  onHandshake(isTrusted: boolean, error: Error | null): void {
+    if (this.#recording === undefined) return;
+    if (isTrusted || this.#target.tls?.rejectUnauthorized === false) this.#ready();
+    else this.#fail("tls", error?.message ?? "the handshake failed");
+  }
+
+  #ready(): void {
+    const recording = this.#recording!;
+    recording.connectedMs = this.#owner.clock();
+    this.#write();
+  }
+
+  #write(): void {
+    this.#state = "write";
+    const { bytes } = this.#request!;
+    while (this.#sentBytes < bytes.length) {
+      const sent = this.#socket!.write(bytes, this.#sentBytes, bytes.length - this.#sentBytes);
+      if (sent <= 0) return; // `drain` goes on, or `close` says why not.
+      this.#sentBytes += sent;
+    }
+    this.#recording!.writtenMs = this.#owner.clock();
+    this.#state = "head";
+  }
+
+  onDrain(): void {
+    if (this.#state === "write") this.#write();
+  }
+
+  onData(bytes: Uint8Array): void {
+    const owner = this.#owner;
+    this.#readAtMs = owner.clock();
+    owner.onActivity();
+    this.#isReadNoted = false;
+    if (this.#recording === undefined) {
+      // Nobody asked.
+      if (this.#state === "idle") owner.onLost(this);
+      this.#terminate();
+      return;
+    }
+    this.#request!.follower?.read(this.#readAtMs, bytes.length);
+    this.#responses.feed(bytes);
+    if (this.#ending !== undefined) return this.#conclude();
+    const request = this.#request;
+    if (request === undefined) return;
+    if (request.leaveTokens !== Infinity && this.#isReadNoted) this.#maybeLeave(this.#recording!);
+    if (request.readBytesPerSecond !== Infinity) this.#slowDown(bytes.length, request);
+  }
+
+  head(head: Head): void {
+    const recording = this.#recording!;
+    recording.headMs = this.#readAtMs;
+    recording.status = head.status;
+    this.#keepsAlive = head.keepsAlive;
+    this.#contentType = head.field("content-type").toLowerCase();
+    this.#location = head.status < 300 ? "" : head.field("location");
+    const hasEvents = head.status === 200 && this.#contentType.startsWith("text/event-stream");
+    this.#events.begin(recording, hasEvents ? "events" : "whole");
+    this.#state = "body";
+    this.#request!.follower?.head(head);
+  }
+
+  data(bytes: Uint8Array, from: number, to: number): void {
+    const recording = this.#recording;
+    if (recording === undefined) return;
+    const { follower } = this.#request!;
+    if (follower !== undefined && recording.status === 200) return follower.data(bytes, from, to);
+    if (this.#isReadNoted) {
+      recording.readBytes[recording.reads - 1]! += to - from;
+      recording.bodyBytes += to - from;
+    } else {
+      this.#isReadNoted = true;
+      recording.read(this.#readAtMs, to - from);
+    }
+    // What a socket gives is a Buffer.
+    this.#events.data(bytes as Buffer, from, to);
+  }
+
+  cut(): void {
+    this.#request?.follower?.cut();
+  }
+
+  /** What it means is told when all that was read has been looked at: another request may follow. */
+  end(isWhole: boolean, reason: string): void {
+    this.#ending = { isWhole, reason };
+  }
+
+  #conclude(): void {
+    const { isWhole, reason } = this.#ending!;
+    this.#ending = undefined;
+    const recording = this.#recording;
+    if (recording === undefined) return;
+    if (!isWhole) {
+      const told = this.#events.error;
+      return this.#fail(this.#phase(), told === "" ? REASONS[reason] ?? reason : told);
+    }
+    recording.endMs = this.#readAtMs;
+    if (recording.status !== 200) {
+      const where = this.#location === "" ? "" : ` redirects to ${this.#location}`;
+      const said = where || firstWords(this.#events.heldText());
+      return this.#fail("head", said === "" ? "" : said.trim(), true);
+    }
+    const found = this.#request!.follower === undefined ? this.#fault(recording) : undefined;
+    if (found !== undefined) return this.#fail(found[0], found[1], true);
+    this.#over("completed", true);
+  }
+
+  /** What is wrong with an answer of status 200 that came to its end. */
+  #fault(recording: Recording): readonly [Phase, string] | undefined {
+    const { wantsEvents } = this.#request!;
+    const isStream = this.#contentType.startsWith("text/event-stream");
+    if (!isStream && wantsEvents) {
+      const type = this.#contentType.split(";")[0] || "without a content type";
+      return ["head", `the answer is no event stream: ${type}`];
+    }
+    if (!isStream && this.#contentType.includes("json")) this.#events.end();
+    else if (!isStream && recording.bodyBytes > 0) {
+      recording.event(KIND.other | KIND.done, recording.bodyBytes, NO_TEXT, 0, 0);
+    }
+    if (this.#events.error !== "") return ["body", this.#events.error];
+    const { kinds } = recording;
+    if ((kinds & KIND.choice) !== 0 && isStream) {
+      if ((kinds & KIND.finish) === 0) return ["end", "no reason why it ended"];
+      if ((kinds & KIND.done) === 0) return ["end", "no end mark"];
+    }
+    if ((kinds & (TOKENS | KIND.other)) === 0) return ["end", "empty answer"];
+    return undefined;
+  }
+
+  /** Of the socket: it is gone. */
+  onClose(error: Error | undefined): void {
+    const state = this.#state;
+    if (state === "closed") return;
+    if (state === "idle") {
+      this.#state = "closed";
+      this.#owner.onLost(this);
+      return;
+    }
+    if (this.#recording === undefined) return;
+    this.#readAtMs = this.#owner.clock();
+    if (state === "connect" || state === "tls") {
+      return this.#fail(state, error?.message ?? "the connection was closed at once");
+    }
+    if (error !== undefined) {
+      const isReset = (error as { readonly code?: unknown }).code === "ECONNRESET";
+      return this.#fail(this.#phase(), isReset ? "reset" : error.message);
+    }
+    this.#keepsAlive = false;
+    this.#responses.close();
+    if (this.#ending !== undefined) this.#conclude();
+  }
+
+  onConnectError(error: Error): void {
+    if (this.#recording === undefined) return;
+    const isName = /^(?:E?DNS|EAI|ENOTFOUND)|getaddrinfo/.test(error.message) ||
+      /^(?:DNS|EAI|ENOTFOUND)/.test(String((error as { readonly code?: unknown }).code));
+    this.#fail(isName ? "dns" : "connect", error.message);
+  }
+
+  onError(error: Error): void {
+    // A fault of ours must not be told as one of the server's.
+    if (!("code" in error)) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+    this.#fail(this.#phase(), error.message);
+  }
+
+  #phase(): Phase {
+    switch (this.#state) {
+      case "connect":
+      case "tls":
+      case "write":
+      case "head":
+      case "body":
+        return this.#state;
+      default:
+        return "connect";
+    }
+  }
+
+  /** `isWhole`: the answer came to its end, and the connection may be used again. */
+  #fail(phase: Phase, text: string, isWhole = false): void {
+    const recording = this.#recording;
+    if (recording === undefined) return;
+    const { status } = recording;
+    recording.failure = { phase, text, ...(status === 0 ? {} : { status }) };
+    this.#over("failed", isWhole);
+  }
+
+  #maybeLeave(recording: Recording): void {
+    const { leaveTokens } = this.#request!;
+    const { countTokens } = this.#owner;
+    let from = recording.textBytes;
+    for (let i = recording.events - 1; i >= 0; i--) {
+      if (recording.eventRead[i] !== recording.reads - 1) break;
+      const to = from;
+      from -= recording.eventTextBytes[i]!;
+      if (to > from) this.#leaveTokens += countTokens(latin1(recording.text, from, to));
+    }
+    if (this.#leaveTokens >= leaveTokens) this.#over("left", false);
+  }
+
+  #slowDown(bytes: number, { readBytesPerSecond }: LinkRequest): void {
+    const socket = this.#socket!;
+    socket.pause();
+    clearTimeout(this.#resume);
+    this.#resume = setTimeout(() => socket.resume(), (1000 * bytes) / readBytesPerSecond);
+  }
+
+  #over(outcome: Recording["outcome"], isWhole: boolean): void {
+    const recording = this.#recording!;
+    recording.outcome = outcome;
+    if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
+    this.#recording = undefined;
+    this.#request = undefined;
+    const isSent = this.#state === "body";
+    const isFree = isWhole && isSent && this.#keepsAlive && !this.#responses.hasExcess;
+    if (isFree) this.#state = "idle";
+    else if (isWhole) this.close();
+    else this.#terminate();
+    this.#owner.onOver(this, recording, isFree);
+  }
+
+  #terminate(): void {
+    clearTimeout(this.#resume);
+    this.#state = "closed";
+    this.#socket?.terminate();
+  }
+}
+
+const NO_TEXT = new Uint8Array(0);
+
+/** What the reader of responses calls an answer that is not whole, in words of a report. */
+const REASONS: Readonly<Record<string, string>> = {
+  "no answer": "closed without an answer",
+  "broke off": "broke off",
+  "bad head": "the answer is no HTTP",
+};
+
+function latin1(bytes: Uint8Array, from: number, to: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString();
+}
+
+/** What an error says, on one line: its message, if it is an object that has one. */
+function firstWords(body: string): string {
+  let said = body;
+  try {
+    const value = JSON.parse(body) as { readonly error?: unknown; readonly message?: unknown };
+    const error = value.error as { readonly message?: unknown } | string | undefined;
+    const message = typeof error === "string" ? error : error?.message ?? value.message;
+    if (typeof message === "string") said = message;
+  } catch {
+    // It is told as it is.
+  }
+  const line = said.replace(/\s+/g, " ").trim();
+  return line.length > ERROR_CHARS_MAX ? `${line.slice(0, ERROR_CHARS_MAX)}…` : line;
+}
+
+const PLAIN: Bun.SocketHandler<Link> = {
+  open: (socket) => socket.data.onOpen(socket),
+  data: (socket, bytes) => socket.data.onData(bytes),
+  drain: (socket) => socket.data.onDrain(),
+  close: (socket, error) => socket.data.onClose(error),
+  connectError: (socket, error) => socket.data.onConnectError(error),
+  error: (socket, error) => socket.data.onError(error),
+};
+
+const SECURE: Bun.SocketHandler<Link> = {
+  ...PLAIN,
+  handshake: (socket, isTrusted, error) => socket.data.onHandshake(isTrusted, error),
+};

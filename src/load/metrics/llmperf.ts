@@ -1,0 +1,42 @@
+/**
+ * LLMPerf: "inter-token latency" is the mean over all data events of the time to the first token and
+ * all gaps together, the first included. Tokens by its own tokenizer.
+ *
+ * @module
+ */
+
+import { KIND, type RequestRecord } from "../record.ts";
+import { lastEventMs, timesOf } from "./times.ts";
+import {
+  type CountTokens,
+  ownTokens,
+  promptTokensOf,
+  type RequestValues,
+  shared,
+} from "./values.ts";
+
+/** One request as LLMPerf counts it. */
+export function llmperfValues(record: RequestRecord, count: CountTokens): RequestValues {
+  const isSuccess = record.outcome === "completed";
+  if (!isSuccess) return { isSuccess };
+  const times = timesOf(record, KIND.text);
+  const events = timesOf(record, KIND.choice).length;
+  const [ttftMs] = times;
+  const e2eMs = lastEventMs(record, KIND.comment);
+  const outputTokens = ownTokens(record, count, KIND.text);
+  // The first token's time and all gaps add up to the time of the last one.
+  const itlMs = shared(times.at(-1), events);
+  return {
+    isSuccess,
+    promptTokens: promptTokensOf(record),
+    outputTokens,
+    ttftMs,
+    itlMs: itlMs === undefined ? undefined : [itlMs],
+    e2eMs,
+    more: {
+      request_output_throughput_token_per_s: outputTokens === undefined || e2eMs === undefined
+        ? undefined
+        : shared(1000 * outputTokens, e2eMs),
+    },
+  };
+}

@@ -1,0 +1,76 @@
+/**
+ * weir's own definitions. A token event is one with text, reasoning or a piece of a tool call.
+ *
+ * - time to first token: to the first token event
+ * - inter-token latency: every gap between two token events
+ * - time per output token: from the first token event to the last, by the tokens less one
+ * - end to end: to the last byte of the answer
+ *
+ * All of them from when the request should have been sent; `service` from when it was.
+ *
+ * @module
+ */
+
+import { eventMs, firstOf, KIND, lastOf, type RequestRecord, TOKENS } from "../record.ts";
+import { known } from "./values.ts";
+
+/** One request. Times are milliseconds; undefined where there is no such thing. */
+export interface OwnValues {
+  readonly ttftMs: number | undefined;
+  /** To the first event that is no comment. */
+  readonly firstEventMs: number | undefined;
+  readonly firstTextMs: number | undefined;
+  readonly firstReasoningMs: number | undefined;
+  readonly tpotMs: number | undefined;
+  readonly e2eMs: number | undefined;
+  /** The same two from when the request was sent. */
+  readonly serviceTtftMs: number | undefined;
+  readonly serviceE2eMs: number | undefined;
+  /** How long it waited in the client. */
+  readonly queueMs: number;
+  readonly connectMs: number | undefined;
+}
+
+/** The figures of one request. `outputTokens`: by whichever count there is. */
+export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
+  const { dueMs, sentMs, endMs, connectedMs } = record;
+  const first = firstOf(record, TOKENS);
+  const firstMs = first < 0 ? undefined : eventMs(record, first);
+  const last = lastOf(record, TOKENS);
+  const e2eMs = known(endMs);
+  const tokens = outputTokens ?? 0;
+  return {
+    ttftMs: since(firstMs, dueMs),
+    firstEventMs: since(at(record, ~KIND.comment), dueMs),
+    firstTextMs: since(at(record, KIND.text), dueMs),
+    firstReasoningMs: since(at(record, KIND.reasoning), dueMs),
+    tpotMs: tokens > 1 && last > first
+      ? (eventMs(record, last) - firstMs!) / (tokens - 1)
+      : undefined,
+    e2eMs: since(e2eMs, dueMs),
+    serviceTtftMs: since(firstMs, sentMs),
+    serviceE2eMs: since(e2eMs, sentMs),
+    queueMs: sentMs - dueMs,
+    connectMs: since(known(connectedMs), sentMs),
+  };
+}
+
+/** Calls `found` with every gap between two token events. */
+export function eachGap(record: RequestRecord, found: (gapMs: number) => void): void {
+  let beforeMs = NaN;
+  for (let i = 0; i < record.events; i++) {
+    if ((record.eventKinds[i]! & TOKENS) === 0) continue;
+    const ms = eventMs(record, i);
+    if (!Number.isNaN(beforeMs)) found(ms - beforeMs);
+    beforeMs = ms;
+  }
+}
+
+function at(record: RequestRecord, kinds: number): number | undefined {
+  const index = firstOf(record, kinds);
+  return index < 0 ? undefined : eventMs(record, index);
+}
+
+function since(ms: number | undefined, startMs: number): number | undefined {
+  return ms === undefined ? undefined : ms - startMs;
+}

@@ -1,0 +1,66 @@
+/**
+ * One request with all its times, as a line of JSON.
+ *
+ * @module
+ */
+
+import { KIND, type RequestRecord } from "../record.ts";
+
+const NAMES = Object.entries(KIND);
+const known = new Map<number, string>();
+
+/**
+ * The line, without its end. Times are milliseconds since the start of the run; what did not happen
+ * is null. Each event: when it came, what it says, bytes on the wire, bytes of text.
+ */
+export function rawLine(record: RequestRecord): string {
+  const events: unknown[] = [];
+  for (let i = 0; i < record.events; i++) {
+    events.push([
+      rounded(record.readMs[record.eventRead[i]!]!),
+      kindsText(record.eventKinds[i]!),
+      record.eventBytes[i],
+      record.eventTextBytes[i],
+    ]);
+  }
+  const { dueMs, sentMs, connectedMs, writtenMs, headMs, endMs } = record;
+  return JSON.stringify({
+    number: record.number,
+    endpoint: record.endpoint,
+    session: record.session,
+    turn: record.turn,
+    warmup: record.isWarmup,
+    outcome: record.outcome,
+    status: record.status === 0 ? null : record.status,
+    failure: record.failure ?? null,
+    due_ms: rounded(dueMs),
+    sent_ms: rounded(sentMs),
+    connected_ms: rounded(connectedMs),
+    written_ms: rounded(writtenMs),
+    head_ms: rounded(headMs),
+    end_ms: rounded(endMs),
+    body_bytes: record.bodyBytes,
+    usage: record.usage ?? null,
+    prompt_tokens: rounded(record.promptTokens),
+    reads: Array.from(
+      { length: record.reads },
+      (_, i) => [rounded(record.readMs[i]!), record.readBytes[i]],
+    ),
+    events,
+  });
+}
+
+/** "choice+text" */
+export function kindsText(kinds: number): string {
+  let text = known.get(kinds);
+  if (text === undefined) {
+    text = NAMES.filter(([, bit]) => (kinds & bit) !== 0).map(([name]) => name).join("+");
+    known.set(kinds, text);
+  }
+  return text;
+}
+
+/** To a microsecond; null = it is not known. */
+function rounded(ms: number): number | null {
+  return Number.isNaN(ms) ? null : Math.round(1000 * ms) / 1000;
+}

@@ -1,0 +1,180 @@
+/**
+ * The report of one stage of a load, as `--json` prints it.
+ *
+ * @module
+ */
+
+import { type Doubt, type DoubtLimits, doubtOf } from "../doubt.ts";
+import { interval95 } from "../rounds.ts";
+import type { Slo } from "../slo.ts";
+import { SHARES, type SpreadSummary } from "../spread.ts";
+import { joinedFacts, type StageFacts } from "../stage_facts.ts";
+import { type ErrorCount, type SpreadName, SPREADS, Tally, type TallyOptions } from "../tally.ts";
+
+/** A figure with the bounds of its mean over the rounds. */
+export type Bounds = readonly [low: number, high: number];
+
+/** A distribution, and over several rounds where its percentiles lie with 95 % confidence. */
+export type ReportedSpread = SpreadSummary & {
+  readonly ci95?: Readonly<Partial<Record<keyof typeof SHARES, Bounds>>>;
+};
+
+/** One stage. null = there is no such figure. */
+export interface LoadReport {
+  /** What was asked for, in words: "8 at once", "50/s poisson". */
+  readonly load: string;
+  readonly requests: {
+    readonly sent: number;
+    readonly completed: number;
+    readonly failed: number;
+    /** The client left on purpose. */
+    readonly left: number;
+    /** The run was over before they were. */
+    readonly unfinished: number;
+    readonly errors: readonly ErrorCount[];
+  };
+  readonly ttft_ms: ReportedSpread | null;
+  readonly itl_ms: ReportedSpread | null;
+  readonly tpot_ms: ReportedSpread | null;
+  readonly e2e_ms: ReportedSpread | null;
+  readonly first_event_ms: ReportedSpread | null;
+  readonly first_text_ms: ReportedSpread | null;
+  readonly first_reasoning_ms: ReportedSpread | null;
+  /** From when a request was sent, and not from when it should have been. */
+  readonly service_ttft_ms: ReportedSpread | null;
+  readonly service_e2e_ms: ReportedSpread | null;
+  readonly queue_ms: ReportedSpread | null;
+  readonly connect_ms: ReportedSpread | null;
+  readonly goodput: {
+    readonly slo_ms: Slo;
+    readonly good: number;
+    /** Of all requests that were to be answered, failed ones included. */
+    readonly share: number;
+    readonly requests_per_second: number;
+  } | null;
+  readonly doubt: Doubt;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly is_interrupted: boolean;
+  readonly requests_per_second: number | null;
+  readonly output_tokens_per_second: {
+    /** By the server's count; null = it tells none. */
+    readonly told: number | null;
+    /** By own count; null = none was made. */
+    readonly own: number | null;
+  };
+  readonly tokens: {
+    readonly prompt: number | null;
+    readonly told: number | null;
+    readonly told_answers: number;
+    readonly own: number | null;
+    readonly own_answers: number;
+  };
+  readonly events: {
+    readonly count: number;
+    readonly comments: number;
+    readonly per_second: number | null;
+    readonly per_read: number | null;
+  };
+  readonly bytes: number;
+  readonly connections: {
+    readonly opened: number;
+    readonly requests_on_kept: number;
+    readonly at_once_max: number;
+  };
+  readonly warmup_requests: number;
+}
+
+/** One round of a stage. */
+export interface Round {
+  readonly tally: Tally;
+  readonly facts: StageFacts;
+}
+
+/** What a report is made with. */
+export interface ReportOptions extends TallyOptions {
+  readonly load: string;
+  readonly limits: DoubtLimits;
+}
+
+/** The report of a stage, over all its rounds. */
+export function reportOf(rounds: readonly Round[], options: ReportOptions): LoadReport {
+  const tally = new Tally(options);
+  for (const round of rounds) tally.merge(round.tally);
+  const facts = joinedFacts(rounds.map((round) => round.facts), "in turn");
+  const seconds = facts.measuredMs / 1000;
+  const { completed, failed, left, unfinished } = tally.outcomes;
+  const perSecond = (count: number) => seconds > 0 ? count / seconds : null;
+  const spreads = Object.fromEntries(
+    SPREADS.map((name) => [name, reportedSpread(name, tally, rounds)]),
+  ) as Record<SpreadName, ReportedSpread | null>;
+  const answered = completed + failed + unfinished;
+  const { slo } = options;
+  const hasTold = tally.toldAnswers > 0;
+  const hasOwn = tally.ownAnswers > 0;
+  return {
+    load: options.load,
+    requests: {
+      sent: tally.sent,
+      completed,
+      failed,
+      left,
+      unfinished,
+      errors: [...tally.errors.values()].sort((a, b) => b.count - a.count),
+    },
+    ...spreads,
+    goodput: slo === undefined || answered === 0 || seconds === 0 ? null : {
+      slo_ms: slo,
+      good: tally.good,
+      share: tally.good / answered,
+      requests_per_second: tally.good / seconds,
+    },
+    doubt: doubtOf(facts, tally, options.limits),
+    rounds: rounds.length,
+    seconds,
+    is_interrupted: facts.isInterrupted,
+    requests_per_second: perSecond(completed),
+    output_tokens_per_second: {
+      told: hasTold ? perSecond(tally.toldTokens) : null,
+      own: hasOwn ? perSecond(tally.ownTokens) : null,
+    },
+    tokens: {
+      prompt: tally.promptTokens > 0 ? tally.promptTokens : null,
+      told: hasTold ? tally.toldTokens : null,
+      told_answers: tally.toldAnswers,
+      own: hasOwn ? tally.ownTokens : null,
+      own_answers: tally.ownAnswers,
+    },
+    events: {
+      count: tally.events,
+      comments: tally.comments,
+      per_second: perSecond(tally.events),
+      per_read: tally.events === 0 ? null : tally.events / tally.reads,
+    },
+    bytes: tally.bytes,
+    connections: {
+      opened: facts.connectionsOpened,
+      requests_on_kept: facts.requestsOnKept,
+      at_once_max: facts.activeMax,
+    },
+    warmup_requests: tally.warmup,
+  };
+}
+
+function reportedSpread(
+  name: SpreadName,
+  tally: Tally,
+  rounds: readonly Round[],
+): ReportedSpread | null {
+  const summary = tally.spreads[name].summary();
+  if (summary === undefined) return null;
+  const bounds = Object.keys(SHARES).flatMap((share) => {
+    const values = rounds.map((round) => round.tally.spreads[name].summary());
+    const found = values.map((one) => one?.[share as keyof typeof SHARES]);
+    const interval = found.every((value) => value !== undefined) ? interval95(found) : undefined;
+    return interval === undefined
+      ? []
+      : [[share, [Math.max(0, interval.low), interval.high]] as const];
+  });
+  return bounds.length === 0 ? summary : { ...summary, ci95: Object.fromEntries(bounds) };
+}

@@ -1,0 +1,164 @@
+/**
+ * A report as lines for people: what failed, what was measured, how far it is to be believed.
+ *
+ * @module
+ */
+
+import { SHARES } from "../spread.ts";
+import type { SpreadName } from "../tally.ts";
+import type { LoadReport, ReportedSpread } from "./report.ts";
+
+/** Failures that are listed; the rest is counted. */
+const ERRORS_SHOWN = 12;
+
+/** How the rows of the table are called. Rows that would say the same twice are left out. */
+const ROWS: readonly (readonly [SpreadName, string])[] = [
+  ["ttft_ms", "first token, ms"],
+  ["first_event_ms", "  first event"],
+  ["first_text_ms", "  first text"],
+  ["first_reasoning_ms", "  first reasoning"],
+  ["itl_ms", "between tokens, ms"],
+  ["tpot_ms", "per output token, ms"],
+  ["e2e_ms", "whole answer, ms"],
+  ["service_ttft_ms", "first token, as sent"],
+  ["service_e2e_ms", "whole answer, as sent"],
+  ["queue_ms", "waited in the client, ms"],
+  ["connect_ms", "connect, ms"],
+];
+
+/** The rows that only differ from others where requests had to wait in the client. */
+const AS_SENT: ReadonlySet<SpreadName> = new Set(["service_ttft_ms", "service_e2e_ms", "queue_ms"]);
+/** Waits in the client below this show in no figure. */
+const QUEUE_MS_MIN = 1;
+
+/** All lines. */
+export function reportLines(report: LoadReport): readonly string[] {
+  return [
+    "",
+    ...failedLines(report),
+    "",
+    ...measuredLines(report),
+    "",
+    ...believeLines(report),
+  ];
+}
+
+/** What no other tool says: what failed, and how far the figures are to be believed. */
+export function judgementLines(report: LoadReport): readonly string[] {
+  return [...failedLines(report), ...believeLines(report)];
+}
+
+function failedLines({ requests, is_interrupted }: LoadReport): readonly string[] {
+  const { sent, completed, failed, left, unfinished, errors } = requests;
+  const parts = [
+    `${completed} of ${sent} requests completed`,
+    `${failed} failed`,
+    ...(left > 0 ? [`${left} left by the client`] : []),
+    ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
+  ];
+  const shown = errors.slice(0, ERRORS_SHOWN);
+  const rest = errors.slice(ERRORS_SHOWN).reduce((sum, { count }) => sum + count, 0);
+  return [
+    ...(is_interrupted ? ["Interrupted: this is what there was until then."] : []),
+    `${parts.join(", ")}.`,
+    ...shown.map(({ phase, status, text, count }) =>
+      `${String(count).padStart(8)}  ${phase}${status === null ? "" : `, status ${status}`}${
+        text === "" ? "" : `: ${text}`
+      }`
+    ),
+    ...(rest > 0 ? [`${String(rest).padStart(8)}  others`] : []),
+  ];
+}
+
+function measuredLines(report: LoadReport): readonly string[] {
+  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
+  const rows = ROWS.filter(([name]) =>
+    report[name] !== null && (hasWaited || !AS_SENT.has(name)) && !isSame(name, report)
+  );
+  const heads = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
+  const isEmpty = report.requests.completed + report.requests.left === 0;
+  return [
+    ...(isEmpty ? ["No figures of the server: nothing was completed."] : []),
+    ...(rows.length === 0 ? [] : [
+      `${"".padEnd(26)}${heads.map((head) => head.padStart(9)).join("")}`,
+      ...rows.flatMap(([name, title]) => rowLines(title, report[name]!)),
+      "",
+    ]),
+    ...rateLines(report, isEmpty),
+  ];
+}
+
+/** First event and first text are the first token in most streams: they are shown where they differ. */
+function isSame(name: SpreadName, report: LoadReport): boolean {
+  if (name !== "first_event_ms" && name !== "first_text_ms") return false;
+  const { ttft_ms } = report;
+  const own = report[name]!;
+  return ttft_ms !== null && ttft_ms.p50 === own.p50 && ttft_ms.max === own.max;
+}
+
+function rowLines(title: string, spread: ReportedSpread): readonly string[] {
+  const { p50, p90, p95, p99, p999, max, mean, ci95 } = spread;
+  const cells = [p50, p90, p95, p99, p999, max, mean].map((value) => shown(value).padStart(9));
+  const line = `${title.padEnd(26)}${cells.join("")}`;
+  if (ci95 === undefined) return [line];
+  const reach = Object.keys(SHARES).map((share) => {
+    const bounds = ci95[share as keyof typeof SHARES];
+    return (bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`).padStart(9);
+  });
+  return [line, `${"  95 % of the mean".padEnd(26)}${reach.join("")}`];
+}
+
+function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
+  const { seconds, goodput, output_tokens_per_second: tokens, connections, events } = report;
+  const rate = (value: number | null, unit: string) =>
+    value === null ? [] : [`${shown(value)} ${unit}`];
+  const rates = [
+    ...rate(report.requests_per_second, "answers/s"),
+    ...rate(tokens.told, "tokens/s (the server's count)"),
+    ...rate(tokens.own, "tokens/s (own count)"),
+    ...rate(events.per_second, "events/s"),
+  ];
+  const slo = goodput === null ? [] : [
+    `goodput: ${shown(goodput.requests_per_second)} answers/s, ${
+      percent(goodput.share)
+    } of all requests kept ` +
+    Object.entries(goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`).join(", "),
+  ];
+  return [
+    ...(rates.length === 0 || isEmpty ? [] : [`${rates.join(", ")}, over ${shown(seconds)} s`]),
+    ...slo,
+    `${connections.opened} connections opened, ${connections.requests_on_kept} requests on kept ones, ` +
+    `${connections.at_once_max} at once at most; ${report.bytes} bytes` +
+    (events.per_read === null ? "" : `, ${events.per_read.toFixed(2)} events a read`),
+  ];
+}
+
+function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
+  const { loop_ms, cpu_share, network_ms, limit, reasons, is_doubtful } = doubt;
+  const facts = [
+    ...(loop_ms === null ? [] : [`own loop late by ${shown(loop_ms.p99)} ms (p99)`]),
+    `${percent(cpu_share)} of a core used`,
+    ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
+    ...(rounds > 1 ? [`${rounds} rounds`] : []),
+  ];
+  const limits = { client: "the client", server: "the server", none: "neither: the rate was held" };
+  const hasFigures = requests.completed + requests.left > 0;
+  return [
+    is_doubtful
+      ? "How far to believe it: with doubt."
+      : "How far to believe it: nothing speaks against it.",
+    ...reasons.map((reason) => `  ${reason}`),
+    `  ${facts.join(", ")}${hasFigures ? `; the limit was ${limits[limit]}` : ""}`,
+  ];
+}
+
+/** Three digits that count. */
+export function shown(value: number): string {
+  const size = Math.abs(value);
+  return value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+/** What is nearly all of it must not look like all of it. */
+function percent(share: number): string {
+  return `${(100 * share).toFixed(share > 0.9 && share < 1 ? 2 : 0)} %`;
+}

@@ -1,0 +1,94 @@
+/**
+ * Request bodies of each API that a load can ask, as a client would send them.
+ *
+ * @module
+ */
+
+/** What can be asked. `raw`: a body that is sent as it is. */
+export const APIS = ["chat", "responses", "completions", "messages", "embeddings", "raw"] as const;
+export type Api = typeof APIS[number];
+
+/** One message of a conversation. */
+export interface Message {
+  readonly role: "user" | "assistant";
+  readonly content: string;
+}
+
+/** What a body asks for. */
+export interface Wanted {
+  readonly model: string;
+  readonly messages: readonly Message[];
+  readonly isStream: boolean;
+  /** Undefined = the server decides; Messages, which must be told, is told 1024. */
+  readonly tokensMax: number | undefined;
+}
+
+/** What Messages is told where nobody says how long the answer may be. */
+const MESSAGES_TOKENS_MAX = 1024;
+
+type Body = (wanted: Wanted) => Readonly<Record<string, unknown>>;
+
+const BODIES: Readonly<Record<Exclude<Api, "raw">, Body>> = {
+  chat: ({ model, messages, isStream, tokensMax }) => ({
+    model,
+    messages,
+    ...(isStream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(tokensMax === undefined ? {} : { max_completion_tokens: tokensMax }),
+  }),
+  responses: ({ model, messages, isStream, tokensMax }) => ({
+    model,
+    input: messages,
+    ...(isStream ? { stream: true } : {}),
+    ...(tokensMax === undefined ? {} : { max_output_tokens: tokensMax }),
+  }),
+  completions: ({ model, messages, isStream, tokensMax }) => ({
+    model,
+    prompt: promptOf(messages),
+    ...(isStream ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(tokensMax === undefined ? {} : { max_tokens: tokensMax }),
+  }),
+  messages: ({ model, messages, isStream, tokensMax }) => ({
+    model,
+    max_tokens: tokensMax ?? MESSAGES_TOKENS_MAX,
+    messages,
+    ...(isStream ? { stream: true } : {}),
+  }),
+  embeddings: ({ model, messages }) => ({ model, input: promptOf(messages) }),
+};
+
+/** The path that is asked where the URL names none. */
+export const PATHS: Readonly<Record<Api, string>> = {
+  chat: "/v1/chat/completions",
+  responses: "/v1/responses",
+  completions: "/v1/completions",
+  messages: "/v1/messages",
+  embeddings: "/v1/embeddings",
+  raw: "/",
+};
+
+/** The API that a path belongs to. */
+export function apiOfPath(path: string): Api {
+  if (/\/chat\/completions\/?$/.test(path)) return "chat";
+  if (/\/completions\/?$/.test(path)) return "completions";
+  if (/\/responses\/?$/.test(path)) return "responses";
+  if (/\/messages\/?$/.test(path)) return "messages";
+  return /\/embeddings\/?$/.test(path) ? "embeddings" : "raw";
+}
+
+/** The body as JSON. */
+export function bodyOf(api: Exclude<Api, "raw">, wanted: Wanted): string {
+  return JSON.stringify(BODIES[api](wanted));
+}
+
+/** True when the body of a request asks for a stream. */
+export function asksForStream(body: string | undefined): boolean {
+  try {
+    return (JSON.parse(body ?? "") as { readonly stream?: unknown } | null)?.stream === true;
+  } catch {
+    return false;
+  }
+}
+
+function promptOf(messages: readonly Message[]): string {
+  return messages.map(({ content }) => content).join("\n");
+}

@@ -1,0 +1,146 @@
+/**
+ * Makes the requests of a load: one body for all, bodies from a list in turn, or conversations that
+ * grow by what was answered.
+ *
+ * @module
+ */
+
+import { KIND, type RequestRecord, textOf } from "../record.ts";
+import type { PreparedRequest, RequestMaker } from "../run.ts";
+import { requestBytes } from "../stream_probe.ts";
+import { type Api, asksForStream, bodyOf, type Message } from "./bodies.ts";
+
+/** Where requests go, and with which headers. */
+export interface Endpoint {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** How clients behave. */
+export interface Behaviour {
+  /** They leave after so many tokens; Infinity = never. */
+  readonly leaveTokens: number;
+  /** The share of them that does. */
+  readonly leaveShare: number;
+  readonly readBytesPerSecond: number;
+}
+
+/** A body, and what is known of it. */
+export interface LoadBody {
+  /** Undefined: a GET. */
+  readonly body: string | undefined;
+  readonly promptTokens: number;
+  readonly tokensMax: number;
+}
+
+/** Sends `bodies` in turn, each to the endpoints in turn. */
+export function turnsOf(
+  endpoints: readonly Endpoint[],
+  bodies: readonly LoadBody[],
+  behaviour: Behaviour,
+  random: () => number,
+): RequestMaker {
+  // Laid down once: a request of a load costs no encoding.
+  const laid = bodies.map((one) => endpoints.map((endpoint) => prepared(endpoint, one, behaviour)));
+  let number = 0;
+  return {
+    next() {
+      const at = number++;
+      const endpoint = at % endpoints.length;
+      const request = laid[Math.floor(at / endpoints.length) % laid.length]![endpoint]!;
+      return { ...request, endpoint, session: at, leaveTokens: leaveOf(behaviour, random) };
+    },
+    over: () => 0,
+  };
+}
+
+/** What conversations are like. */
+export interface Conversations {
+  readonly api: Exclude<Api, "raw" | "embeddings">;
+  readonly model: string;
+  readonly isStream: boolean;
+  readonly tokensMax: number | undefined;
+  /** Questions of one conversation. */
+  readonly turns: number;
+  /** Between an answer and the next question. */
+  readonly thinkMs: () => number;
+  /** The next question. */
+  readonly ask: () => string;
+  readonly count: (text: string) => number;
+  /** False: after its last turn a slot is done, as in an open loop, where sessions arrive. */
+  readonly isEndless: boolean;
+}
+
+/** One slot's conversation. */
+interface Session {
+  readonly number: number;
+  readonly endpoint: number;
+  turn: number;
+  messages: readonly Message[];
+}
+
+/** Every slot has conversations of several turns: each question follows what was answered before. */
+export function conversationsOf(
+  endpoints: readonly Endpoint[],
+  { api, model, isStream, tokensMax, turns, thinkMs, ask, count, isEndless }: Conversations,
+  behaviour: Behaviour,
+  random: () => number,
+): RequestMaker {
+  const sessions = new Map<number, Session>();
+  let begun = 0;
+  return {
+    next(slot) {
+      let session = sessions.get(slot);
+      if (session === undefined) {
+        const number = begun++;
+        session = { number, endpoint: number % endpoints.length, turn: 0, messages: [] };
+        sessions.set(slot, session);
+      }
+      session.messages = [...session.messages, { role: "user", content: ask() }];
+      const body = bodyOf(api, { model, messages: session.messages, isStream, tokensMax });
+      const promptTokens = session.messages.reduce((sum, { content }) => sum + count(content), 0);
+      const endpoint = endpoints[session.endpoint]!;
+      return {
+        ...prepared(endpoint, { body, promptTokens, tokensMax: tokensMax ?? NaN }, behaviour),
+        endpoint: session.endpoint,
+        session: session.number,
+        turn: session.turn,
+        leaveTokens: leaveOf(behaviour, random),
+      };
+    },
+    over(slot, record: RequestRecord) {
+      const session = sessions.get(slot);
+      if (session === undefined) return undefined;
+      const content = textOf(record, KIND.text);
+      session.turn++;
+      // What was not answered cannot be gone on from.
+      if (session.turn === turns || content === "") {
+        sessions.delete(slot);
+        return isEndless ? thinkMs() : undefined;
+      }
+      session.messages = [...session.messages, { role: "assistant", content }];
+      return thinkMs();
+    },
+  };
+}
+
+function prepared(
+  { url, headers }: Endpoint,
+  { body, promptTokens, tokensMax }: LoadBody,
+  { readBytesPerSecond }: Behaviour,
+): PreparedRequest {
+  return {
+    bytes: requestBytes(url, body, headers),
+    wantsEvents: asksForStream(body),
+    leaveTokens: Infinity,
+    readBytesPerSecond,
+    session: 0,
+    turn: 0,
+    promptTokens,
+    tokensMax,
+  };
+}
+
+function leaveOf({ leaveTokens, leaveShare }: Behaviour, random: () => number): number {
+  return leaveTokens === Infinity || random() >= leaveShare ? Infinity : leaveTokens;
+}

@@ -1,0 +1,473 @@
+/**
+ * One run of a load: sends requests when they are due, and hands on the record of each.
+ *
+ *   closed   N slots; each sends its next request when the one before is over
+ *   open     a schedule made beforehand; a request is due whether or not others are over
+ *
+ * A request counts from when it should have been sent. Where it had to wait in the client, for a
+ * connection that it is not allowed or for a timer, that is in its times and is told apart.
+ *
+ * @module
+ */
+
+import { EventShapes } from "./event_shapes.ts";
+import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
+import { LoopWatch } from "./loop_watch.ts";
+import { Recording, type RequestRecord } from "./record.ts";
+import type { Histogram } from "../lib/histogram.ts";
+
+/** A request as its maker gives it. */
+export interface PreparedRequest extends LinkRequest {
+  /** Which of the run's endpoints; undefined = they take turns. */
+  readonly endpoint?: number | undefined;
+  readonly session: number;
+  readonly turn: number;
+  readonly promptTokens: number;
+  readonly tokensMax: number;
+}
+
+/** Makes requests. */
+export interface RequestMaker {
+  /** The next request of a slot: of a user in a closed loop, of an arrival in an open one. */
+  next(slot: number, dueMs: number): PreparedRequest;
+  /**
+   * A slot's request is over. Gives how many milliseconds later the slot asks again; in an open loop
+   * undefined means that it never does.
+   */
+  over(slot: number, record: RequestRecord): number | undefined;
+}
+
+/** When requests are due. */
+export type Load =
+  | { readonly kind: "closed"; readonly concurrency: number; readonly rampMs: number }
+  | {
+    readonly kind: "open";
+    /** Milliseconds after the start, never falling. */
+    readonly times: Iterator<number, unknown, void>;
+    /** Requests at once; more wait in the client. */
+    readonly concurrencyMax: number;
+  };
+
+/** What a run does. */
+export interface LoadPlan {
+  readonly targets: readonly LinkTarget[];
+  readonly maker: RequestMaker;
+  readonly load: Load;
+  /** Nothing new is sent from then on, warm-up included; Infinity = until `requestsMax`. */
+  readonly durationMs: number;
+  /** Requests in all, warm-up included. */
+  readonly requestsMax: number;
+  /** Requests due before that, or among the first so many, warm up and are no part of figures. */
+  readonly warmupMs: number;
+  readonly warmupRequests: number;
+  /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
+  readonly graceMs: number;
+  /** A request that is not over so long after it was sent has failed. */
+  readonly timeoutMs: number;
+  readonly connectMs: number;
+  /** False: a connection for each request. */
+  readonly keepsConnections: boolean;
+  /** Tokens of a text, for clients that leave in the middle of an answer. */
+  readonly countTokens: (text: string) => number;
+  /** Gets the record of each request when it is over. It may not keep it. */
+  readonly observe: (record: RequestRecord) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How far a run is. */
+export interface Progress {
+  readonly sent: number;
+  readonly over: number;
+  readonly active: number;
+  /** Due, and waiting in the client. */
+  readonly waiting: number;
+}
+
+/** What a run says of itself, besides its records. */
+export interface RunFacts {
+  /** From the end of the warm-up to the end of the last request. */
+  readonly measuredMs: number;
+  /** From the end of the warm-up until the last request was sent. */
+  readonly sendingMs: number;
+  readonly isInterrupted: boolean;
+  readonly connectionsOpened: number;
+  readonly requestsOnKept: number;
+  readonly activeMax: number;
+  readonly waitingMax: number;
+  /** How late the client's own event loop was. */
+  readonly loopDelayMs: Histogram;
+  /** Processor time of the client as a share of one core, what it waited actively left out. */
+  readonly cpuShare: number;
+}
+
+/** A listener queues 512 connections: no more are opened in one go. */
+const BURST_MAX = 256;
+/** Deadlines are looked at this often. */
+const SWEEP_MS = 50;
+/** Idle connections that are older are not used: below the 5 s of Node's servers. */
+const IDLE_MS_MAX = 4000;
+/** A closed loop whose request failed before its head waits so long before it asks again. */
+const FAILED_WAIT_MS = 50;
+/**
+ * Timers of the event loop are whole milliseconds, cut off, and come some 0.1 ms late. The rest of a
+ * wait is spent looking at the clock between reads.
+ */
+const TIMER_LATE_MS = 0.3;
+/** A look takes some 5 µs. What took longer was taken by another process, and is in nobody's time. */
+const LOOK_MS_MAX = 0.02;
+
+interface Waiting {
+  readonly slot: number;
+  readonly dueMs: number;
+}
+
+/** One run. Made, measured once, and thrown away. */
+export class LoadRun {
+  readonly #plan: LoadPlan;
+  readonly #clock = () => performance.now() - this.#originMs;
+  #originMs = performance.now();
+  readonly #owners: readonly LinkOwner[];
+  readonly #idle: readonly Link[][];
+  readonly #active = new Map<Link, number>();
+  /** Requests that are due and wait for a place, from `#waitingAt` on. */
+  #waiting: Waiting[] = [];
+  #waitingAt = 0;
+  readonly #pool: Recording[] = [];
+  readonly #done = Promise.withResolvers<void>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #immediate: ReturnType<typeof setImmediate> | undefined;
+  #pauses = new Set<ReturnType<typeof setTimeout>>();
+  #nextDueMs = Infinity;
+  #slots = 0;
+  /** Requests that are or were due. */
+  #planned = 0;
+  #sent = 0;
+  #over = 0;
+  /** The schedule has come to its end; conversations that began may go on. */
+  #isDrained = false;
+  #isStopped = false;
+  #isInterrupted = false;
+  #measuredFromMs = NaN;
+  #lastSentMs = 0;
+  #graceEndMs = Infinity;
+  #lastEndMs = 0;
+  #opened = 0;
+  #kept = 0;
+  #activeMax = 0;
+  #waitingMax = 0;
+  #activity = 0;
+  #spinSeen = -1;
+  #spinMs = 0;
+  #spunAtMs = 0;
+
+  constructor(plan: LoadPlan) {
+    this.#plan = plan;
+    this.#owners = plan.targets.map((_, endpoint) => ({
+      clock: this.#clock,
+      shapes: new EventShapes(),
+      countTokens: plan.countTokens,
+      onActivity: () => void this.#activity++,
+      onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
+      onLost: (link) => this.#onLost(endpoint, link),
+    }));
+    this.#idle = plan.targets.map(() => []);
+  }
+
+  /** How far it is. */
+  get progress(): Progress {
+    const waiting = this.#waiting.length - this.#waitingAt;
+    return { sent: this.#sent, over: this.#over, active: this.#active.size, waiting };
+  }
+
+  /** Ends it at once: what is under way has failed, for `reason`. */
+  fail(reason: string): void {
+    this.#stop();
+    this.#dropWaiting();
+    for (const link of [...this.#active.keys()]) link.giveUp(reason);
+    this.#settle();
+  }
+
+  /** Milliseconds since its start. */
+  get nowMs(): number {
+    return this.#clock();
+  }
+
+  /** Runs to the end. */
+  async measure(): Promise<RunFacts> {
+    const { signal, load, warmupMs } = this.#plan;
+    this.#originMs = performance.now();
+    const watch = new LoopWatch(() => performance.now());
+    const cpu = process.cpuUsage();
+    const interrupt = () => this.#interrupt();
+    if (signal?.aborted === true) interrupt();
+    else signal?.addEventListener("abort", interrupt, { once: true });
+    watch.start();
+    const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
+    if (load.kind === "open") this.#nextDueMs = this.#drawTime();
+    this.#turn();
+    await this.#done.promise;
+    clearInterval(sweep);
+    watch.stop();
+    signal?.removeEventListener("abort", interrupt);
+    for (const links of this.#idle) for (const link of links) link.close();
+    const endMs = this.#clock();
+    const { user, system } = process.cpuUsage(cpu);
+    const fromMs = warmupMs > 0 ? warmupMs : this.#measuredFromMs;
+    return {
+      measuredMs: Math.max(0, this.#lastEndMs - fromMs) || 0,
+      sendingMs: Math.max(0, this.#lastSentMs - fromMs) || 0,
+      isInterrupted: this.#isInterrupted,
+      connectionsOpened: this.#opened,
+      requestsOnKept: this.#kept,
+      activeMax: this.#activeMax,
+      waitingMax: this.#waitingMax,
+      loopDelayMs: watch.delayMs,
+      cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
+    };
+  }
+
+  /** Sends what is due, and comes back for the next. */
+  readonly #turn = (): void => {
+    const { load, durationMs } = this.#plan;
+    const nowMs = this.#clock();
+    // Between two looks in which nothing was read there was nothing but waiting.
+    if (this.#spinSeen === this.#activity) {
+      this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
+    }
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    if (nowMs >= durationMs) this.#endTime();
+    if (this.#isStopped) return;
+    if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
+    else this.#sendDue(nowMs);
+    this.#wake(durationMs);
+  };
+
+  /** Starts the slots of a closed loop, spread over its ramp. */
+  #openSlots(concurrency: number, rampMs: number, nowMs: number): void {
+    let burst = 0;
+    this.#nextDueMs = Infinity;
+    while (this.#slots < concurrency && !this.#isStopped) {
+      const dueMs = (rampMs * this.#slots) / concurrency;
+      if (dueMs > nowMs || burst++ === BURST_MAX) {
+        this.#nextDueMs = Math.max(dueMs, nowMs);
+        return;
+      }
+      // There is no schedule: a request is due when it can be sent, and timers are late by themselves.
+      this.#enqueue(this.#slots++, nowMs);
+    }
+  }
+
+  /** Sends what an open loop has due. */
+  #sendDue(nowMs: number): void {
+    for (let burst = 0; this.#nextDueMs <= nowMs && burst < BURST_MAX; burst++) {
+      if (this.#isStopped) return;
+      this.#enqueue(this.#slots++, this.#nextDueMs);
+      this.#nextDueMs = this.#drawTime();
+    }
+  }
+
+  #drawTime(): number {
+    const { load } = this.#plan;
+    if (load.kind === "closed") return Infinity;
+    const { value, done } = load.times.next();
+    return done === true ? Infinity : value as number;
+  }
+
+  /** Comes back when the next one is due: by a timer, and for the last fraction by looking. */
+  #wake(durationMs: number): void {
+    const nowMs = this.#clock();
+    const wakeMs = Math.min(this.#nextDueMs, durationMs);
+    if (this.#plan.load.kind === "open" && this.#nextDueMs === Infinity) {
+      this.#isDrained = true;
+      this.#settle();
+    }
+    if (wakeMs === Infinity || this.#isStopped) return;
+    const waitMs = Math.floor(wakeMs - nowMs - TIMER_LATE_MS);
+    // When a closed loop begins is no part of any figure.
+    if (waitMs >= 1 || this.#plan.load.kind === "closed") {
+      this.#spinSeen = -1;
+      this.#timer = setTimeout(this.#turn, Math.max(0, waitMs));
+      return;
+    }
+    this.#spinSeen = this.#activity;
+    this.#spunAtMs = nowMs;
+    this.#immediate = setImmediate(this.#turn);
+  }
+
+  #enqueue(slot: number, dueMs: number): void {
+    const { load, requestsMax } = this.#plan;
+    if (this.#isStopped) return;
+    this.#planned++;
+    if (load.kind === "open" && this.#active.size >= load.concurrencyMax) {
+      this.#waiting.push({ slot, dueMs });
+      this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
+    } else {
+      this.#launch(slot, dueMs);
+    }
+    if (this.#planned >= requestsMax) this.#stop();
+  }
+
+  #launch(slot: number, dueMs: number): void {
+    const { maker, targets, warmupMs, warmupRequests, keepsConnections } = this.#plan;
+    const number = this.#sent++;
+    const request = maker.next(slot, dueMs);
+    const endpoint = request.endpoint ?? number % targets.length;
+    const recording = this.#pool.pop() ?? new Recording();
+    recording.reset();
+    recording.number = number;
+    recording.endpoint = endpoint;
+    recording.session = request.session;
+    recording.turn = request.turn;
+    recording.dueMs = dueMs;
+    recording.promptTokens = request.promptTokens;
+    recording.tokensMax = request.tokensMax;
+    recording.isWarmup = number < warmupRequests || dueMs < warmupMs;
+    if (!recording.isWarmup && Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
+    const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
+    if (kept === undefined) this.#opened++;
+    else this.#kept++;
+    const link = kept ?? new Link(targets[endpoint]!, this.#owners[endpoint]!);
+    this.#active.set(link, slot);
+    this.#activeMax = Math.max(this.#activeMax, this.#active.size);
+    link.send(request, recording);
+    this.#lastSentMs = recording.sentMs;
+    link.deadlineMs = recording.sentMs + this.#plan.timeoutMs;
+    link.connectDeadlineMs = kept === undefined
+      ? recording.sentMs + this.#plan.connectMs
+      : Infinity;
+  }
+
+  /** The connection used last is used next, so that the others grow old and go. */
+  #takeIdle(endpoint: number): Link | undefined {
+    const idle = this.#idle[endpoint]!;
+    const oldestMs = this.#clock() - IDLE_MS_MAX;
+    for (let link = idle.pop(); link !== undefined; link = idle.pop()) {
+      if (link.idleSinceMs >= oldestMs && link.isFree) return link;
+      link.close();
+    }
+    return undefined;
+  }
+
+  #onOver(endpoint: number, link: Link, recording: Recording, isFree: boolean): void {
+    const { maker, observe, keepsConnections, load } = this.#plan;
+    const slot = this.#active.get(link)!;
+    this.#active.delete(link);
+    this.#over++;
+    this.#lastEndMs = recording.endMs;
+    if (isFree && keepsConnections) {
+      link.idleSinceMs = recording.endMs;
+      this.#idle[endpoint]!.push(link);
+    } else if (isFree) {
+      link.close();
+    }
+    observe(recording);
+    const thinkMs = maker.over(slot, recording);
+    const hasNoHead = recording.outcome === "failed" && Number.isNaN(recording.headMs);
+    this.#pool.push(recording);
+    if (load.kind === "closed") {
+      this.#again(slot, (thinkMs ?? 0) + (hasNoHead ? FAILED_WAIT_MS : 0));
+    } else {
+      if (thinkMs !== undefined) this.#again(slot, thinkMs);
+      this.#sendWaiting();
+    }
+    this.#settle();
+  }
+
+  /** The slot asks again, so many milliseconds from now. */
+  #again(slot: number, afterMs: number): void {
+    if (this.#isStopped) return;
+    const dueMs = this.#clock() + afterMs;
+    if (afterMs <= 0) return this.#enqueue(slot, dueMs);
+    const isClosed = this.#plan.load.kind === "closed";
+    const timer = setTimeout(() => {
+      this.#pauses.delete(timer);
+      if (!this.#isStopped) this.#enqueue(slot, isClosed ? this.#clock() : dueMs);
+      this.#settle();
+    }, afterMs);
+    this.#pauses.add(timer);
+  }
+
+  /** Those that waited for a place, in their order. */
+  #sendWaiting(): void {
+    const { load } = this.#plan;
+    if (load.kind === "closed") return;
+    while (this.#waitingAt < this.#waiting.length && this.#active.size < load.concurrencyMax) {
+      const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
+      this.#launch(slot, dueMs);
+    }
+    if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
+      this.#waiting = this.#waiting.slice(this.#waitingAt);
+      this.#waitingAt = 0;
+    }
+  }
+
+  #onLost(endpoint: number, link: Link): void {
+    const idle = this.#idle[endpoint]!;
+    const at = idle.indexOf(link);
+    if (at >= 0) idle.splice(at, 1);
+  }
+
+  #sweep(): void {
+    const nowMs = this.#clock();
+    if (nowMs >= this.#plan.durationMs) this.#endTime();
+    const isOver = nowMs >= this.#graceEndMs;
+    for (const link of [...this.#active.keys()]) {
+      if (isOver) link.giveUp("", true);
+      else if (nowMs >= link.deadlineMs) link.giveUp("timed out");
+      else if (nowMs >= link.connectDeadlineMs && link.isConnecting) link.giveUp("timed out");
+    }
+    if (isOver) this.#dropWaiting();
+    this.#settle();
+  }
+
+  /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
+  #endTime(): void {
+    if (this.#graceEndMs < Infinity) return;
+    this.#graceEndMs = this.#clock() + this.#plan.graceMs;
+    this.#stop();
+    if (this.#plan.graceMs === 0) this.#sweep();
+  }
+
+  /** Nothing new is sent. What waits in the client was due, and still goes out within the grace. */
+  #stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    clearImmediate(this.#immediate);
+    for (const timer of this.#pauses) clearTimeout(timer);
+    this.#pauses.clear();
+    queueMicrotask(() => this.#settle());
+  }
+
+  #interrupt(): void {
+    this.#isInterrupted = true;
+    this.#stop();
+    this.#dropWaiting();
+    for (const link of [...this.#active.keys()]) link.giveUp("", true);
+    this.#settle();
+  }
+
+  /** Requests that were due and never went out: they are no less unfinished than others. */
+  #dropWaiting(): void {
+    const left = this.#waiting.slice(this.#waitingAt);
+    this.#waiting = [];
+    this.#waitingAt = 0;
+    const nowMs = this.#clock();
+    for (const { dueMs } of left) {
+      const recording = new Recording();
+      recording.number = this.#sent++;
+      recording.dueMs = dueMs;
+      recording.endMs = nowMs;
+      recording.isWarmup = dueMs < this.#plan.warmupMs;
+      this.#over++;
+      this.#plan.observe(recording);
+    }
+  }
+
+  #settle(): void {
+    if (this.#active.size > 0 || this.#waitingAt < this.#waiting.length) return;
+    if (this.#isDrained && this.#pauses.size === 0) this.#stop();
+    if (this.#isStopped) this.#done.resolve();
+  }
+}

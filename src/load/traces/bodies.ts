@@ -1,0 +1,55 @@
+/**
+ * What the requests of a trace ask: their own words, or words of the length that theirs had.
+ *
+ * @module
+ */
+
+import { seeded } from "../../lib/seeded.ts";
+import { type Api, bodyOf } from "../requests/bodies.ts";
+import type { LoadBody } from "../requests/makers.ts";
+import { promptOf, type TokenCutter } from "../requests/prompts.ts";
+import { BLOCK_TOKENS, type TraceRequest } from "./trace.ts";
+
+/** With what requests are made. */
+export interface TraceBodies {
+  readonly api: Exclude<Api, "raw">;
+  readonly model: string;
+  readonly isStream: boolean;
+  readonly cutter: TokenCutter;
+  readonly random: () => number;
+}
+
+/**
+ * The body of a request. One that has a body keeps it, but for the model and whether it streams, which
+ * are those of the run.
+ */
+export function bodyOfTraced(
+  { body, text, blocks, promptTokens, outputTokens }: TraceRequest,
+  { api, model, isStream, cutter, random }: TraceBodies,
+): LoadBody {
+  const tokensMax = outputTokens ?? NaN;
+  if (body !== undefined) {
+    const value = JSON.parse(body) as Readonly<Record<string, unknown>>;
+    const limit = outputTokens === undefined || "max_tokens" in value
+      ? {}
+      : { max_completion_tokens: outputTokens };
+    const asked = { ...value, ...limit, model, stream: isStream };
+    return { body: JSON.stringify(asked), promptTokens: promptTokens ?? NaN, tokensMax };
+  }
+  const content = text ??
+    (blocks === undefined
+      ? promptOf(promptTokens ?? 1, random, cutter)
+      : blockText(blocks, promptTokens ?? blocks.length * BLOCK_TOKENS, cutter));
+  const messages = [{ role: "user" as const, content }];
+  return {
+    body: bodyOf(api, { model, messages, isStream, tokensMax: outputTokens }),
+    promptTokens: cutter.count(content),
+    tokensMax,
+  };
+}
+
+/** The same block is the same text, in every prompt that has it: prefixes are shared as they were. */
+function blockText(blocks: readonly number[], tokens: number, cutter: TokenCutter): string {
+  const words = blocks.map((id) => promptOf(BLOCK_TOKENS, seeded(id + 1), cutter)).join(" ");
+  return cutter.cut(words, tokens).text;
+}

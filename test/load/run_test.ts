@@ -1,0 +1,333 @@
+import { afterEach, describe, expect, test } from "bun:test";
+import { textOf, TOKENS } from "../../src/load/record.ts";
+import { type LoadPlan, LoadRun, type PreparedRequest, type RunFacts } from "../../src/load/run.ts";
+import {
+  chatEvent,
+  chatEvents,
+  chatPieces,
+  chunkOf,
+  LAST_CHUNK,
+  type Script,
+  STREAM_HEAD,
+  type StubServer,
+  stubServer,
+} from "./stub_server.ts";
+
+const REQUEST: PreparedRequest = {
+  bytes: Buffer.from("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"),
+  wantsEvents: true,
+  leaveTokens: Infinity,
+  readBytesPerSecond: Infinity,
+  session: 0,
+  turn: 0,
+  promptTokens: NaN,
+  tokensMax: NaN,
+};
+
+/** What is kept of a record: a run uses it again. */
+interface Kept {
+  readonly outcome: string;
+  /** "phase status: text"; "" = it did not fail. */
+  readonly failure: string;
+  readonly said: string;
+  readonly events: number;
+  readonly isKept: boolean;
+  readonly isWarmup: boolean;
+  readonly times: readonly number[];
+}
+
+let server: StubServer | undefined;
+afterEach(() => server?.stop());
+
+async function load(
+  script: Script | { readonly port: number },
+  plan: Partial<LoadPlan> = {},
+  request: Partial<PreparedRequest> = {},
+): Promise<{ readonly records: readonly Kept[]; readonly facts: RunFacts }> {
+  const records: Kept[] = [];
+  if (typeof script === "function") server = stubServer(script);
+  const port = typeof script === "function" ? server!.port : script.port;
+  const run = new LoadRun({
+    targets: [{ hostname: "127.0.0.1", port }],
+    maker: { next: () => ({ ...REQUEST, ...request }), over: () => undefined },
+    load: { kind: "closed", concurrency: 1, rampMs: 0 },
+    durationMs: Infinity,
+    requestsMax: 1,
+    warmupMs: 0,
+    warmupRequests: 0,
+    graceMs: 10_000,
+    timeoutMs: 20_000,
+    connectMs: 10_000,
+    keepsConnections: true,
+    countTokens: (text) => text.length,
+    observe(record) {
+      const { failure, dueMs, sentMs, connectedMs, writtenMs, headMs, endMs } = record;
+      records.push({
+        outcome: record.outcome,
+        failure: failure === undefined
+          ? ""
+          : `${failure.phase} ${failure.status ?? "-"}: ${failure.text}`,
+        said: textOf(record, TOKENS),
+        events: record.events,
+        isKept: Number.isNaN(connectedMs),
+        isWarmup: record.isWarmup,
+        times: [
+          dueMs,
+          sentMs,
+          connectedMs,
+          writtenMs,
+          headMs,
+          ...record.readMs.subarray(
+            0,
+            record.reads,
+          ),
+          endMs,
+        ].filter((ms) => !Number.isNaN(ms)),
+      });
+    },
+    ...plan,
+  });
+  return { facts: await run.measure(), records };
+}
+
+const WORDS = ["Hi", " you", " 🌊"];
+const json = (status: string, body: unknown, head = "") => {
+  const text = JSON.stringify(body);
+  return {
+    pieces: [
+      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\n${head}` +
+      `content-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`,
+    ],
+  };
+};
+const stream = (...events: readonly string[]) => ({
+  pieces: [STREAM_HEAD, ...events.map(chunkOf), LAST_CHUNK],
+});
+
+/** What a server does → how the request failed. */
+const FAILURES: readonly (readonly [name: string, script: Script, failure: string])[] = [
+  ["a status", () => json("503 No", { error: { message: "full" } }), "head 503: full"],
+  ["no key", () => json("401 No", { error: { message: "who?" } }), "head 401: who?"],
+  [
+    "a redirect",
+    () => json("302 Found", {}, "location: /there\r\n"),
+    "head 302: redirects to /there",
+  ],
+  [
+    "an error event",
+    () => stream(chatEvent({ content: "a" }), 'data: {"error":{"message":"no"}}\n\n'),
+    "body 200: no",
+  ],
+  [
+    "an error event, and an end mark behind it",
+    () => stream('data: {"error":"no"}\n\n', ...chatEvents(WORDS)),
+    "body 200: no",
+  ],
+  ["no end mark", () => stream(...chatEvents(WORDS).slice(0, -1)), "end 200: no end mark"],
+  [
+    "no reason",
+    () => stream(chatEvent({ content: "a" }), "data: [DONE]\n\n"),
+    "end 200: no reason why it ended",
+  ],
+  ["an empty answer", () => stream(...chatEvents([])), "end 200: empty answer"],
+  ["an empty stream", () => stream(), "end 200: empty answer"],
+  [
+    "a stream that breaks off",
+    () => ({ pieces: chatPieces(WORDS).slice(0, 3), ending: "close" }),
+    "body 200: broke off",
+  ],
+  ["nothing", () => ({ pieces: [], ending: "close" }), "head -: closed without an answer"],
+  ["no HTTP", () => ({ pieces: ["SSH-2.0-OpenSSH\r\n"] }), "head -: the answer is no HTTP"],
+  [
+    "a whole answer",
+    () => json("200 OK", {}),
+    "head 200: the answer is no event stream: application/json",
+  ],
+  [
+    "a page",
+    () => ({
+      pieces: ["HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 1\r\n\r\nx"],
+    }),
+    "head 200: the answer is no event stream: text/html",
+  ],
+];
+
+describe("LoadRun", () => {
+  test("writes down one answer", async () => {
+    const { records: [record], facts } = await load(() => ({ pieces: chatPieces(WORDS) }));
+    expect(record).toMatchObject({
+      outcome: "completed",
+      failure: "",
+      said: "Hi you 🌊",
+      events: 7,
+      isKept: false,
+    });
+    const { times } = record!;
+    expect([...times].sort((a, b) => a - b)).toEqual([...times]);
+    expect(facts).toMatchObject({ connectionsOpened: 1, requestsOnKept: 0, activeMax: 1 });
+  });
+
+  for (const [name, script, failure] of FAILURES) {
+    test(`${name} is a failure`, async () => {
+      const { records } = await load(script);
+      expect(records.map((record) => record.failure)).toEqual([failure]);
+      expect(records[0]!.outcome).toBe("failed");
+    });
+  }
+
+  test("a server that is not there", async () => {
+    const stub = stubServer(() => undefined);
+    stub.stop();
+    const { records: [record] } = await load({ port: stub.port });
+    expect(record!.failure).toMatch(/^connect -: /);
+  });
+
+  test("a server that speaks no TLS", async () => {
+    const stub = stubServer(() => ({ pieces: ["HTTP/1.1 400 Bad\r\n\r\n"], ending: "close" }));
+    server = stub;
+    const { records: [record] } = await load({ port: stub.port }, {
+      targets: [{ hostname: "127.0.0.1", port: stub.port, tls: { serverName: "localhost" } }],
+      timeoutMs: 500,
+    });
+    expect(record!.failure).toMatch(/^tls -: /);
+  });
+
+  test("a server that says nothing is given up", async () => {
+    const { records: [record] } = await load(() => undefined, { timeoutMs: 100 });
+    expect(record!.failure).toBe("head -: timed out");
+  });
+
+  test("one that stops in the middle is given up where it is", async () => {
+    const script: Script = () => ({ pieces: chatPieces(WORDS).slice(0, 3) });
+    const { records: [record] } = await load(script, { timeoutMs: 100 });
+    expect(record!.failure).toBe("body 200: timed out");
+  });
+
+  test("connections are kept, and answers told apart", async () => {
+    const { records, facts } = await load(
+      (_, number) => ({ pieces: chatPieces([`answer ${number}`]) }),
+      { requestsMax: 50 },
+    );
+    expect(records.map(({ said }) => said)).toEqual(records.map((_, i) => `answer ${i}`));
+    expect(facts).toMatchObject({ connectionsOpened: 1, requestsOnKept: 49 });
+    expect(records.filter(({ isKept }) => isKept).length).toBe(49);
+  });
+
+  test("an answer with a length in one piece, again and again", async () => {
+    const body = chatEvents(WORDS).join("");
+    const head = `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${
+      Buffer.byteLength(body)
+    }\r\n\r\n`;
+    const { records } = await load(() => ({ pieces: [head + body] }), { requestsMax: 20 });
+    expect(records.filter(({ outcome }) => outcome === "completed").length).toBe(20);
+  });
+
+  test("a connection for each request, where that is wanted", async () => {
+    const { facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      requestsMax: 5,
+      keepsConnections: false,
+    });
+    expect(facts).toMatchObject({ connectionsOpened: 5, requestsOnKept: 0 });
+  });
+
+  test("a server that closes behind each answer gets a new connection", async () => {
+    const { records } = await load(
+      () => ({
+        pieces: ["HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/event-stream\r\n\r\n"]
+          .concat(chatEvents(WORDS)),
+        ending: "close",
+      }),
+      { requestsMax: 3 },
+    );
+    expect(records.map(({ outcome }) => outcome)).toEqual(["completed", "completed", "completed"]);
+  });
+
+  test("many at once in a closed loop", async () => {
+    const { records, facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "closed", concurrency: 20, rampMs: 0 },
+      requestsMax: 200,
+    });
+    expect(records.length).toBe(200);
+    expect(records.every(({ outcome }) => outcome === "completed")).toBe(true);
+    expect(facts.connectionsOpened).toBe(20);
+    expect(facts.activeMax).toBe(20);
+  });
+
+  test("an open loop sends what is due, and no more", async () => {
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0, 5, 5, 11, 30].values(), concurrencyMax: 100 },
+      requestsMax: Infinity,
+    });
+    expect(records.map(({ times }) => times[0]!).sort((a, b) => a - b)).toEqual([0, 5, 5, 11, 30]);
+    for (const { times: [dueMs, sentMs] } of records) {
+      expect(sentMs!).toBeGreaterThanOrEqual(dueMs!);
+    }
+  });
+
+  test("what has no place waits in the client, counted from when it was due", async () => {
+    const { records, facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0, 0, 0, 0].values(), concurrencyMax: 1 },
+      requestsMax: Infinity,
+    });
+    expect(records.map(({ times }) => times[0]!)).toEqual([0, 0, 0, 0]);
+    expect(facts).toMatchObject({ activeMax: 1, waitingMax: 3, connectionsOpened: 1 });
+    const sent = records.map(({ times }) => times[1]!);
+    expect(sent[3]!).toBeGreaterThan(sent[0]!);
+  });
+
+  test("requests that warm up are marked", async () => {
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      requestsMax: 5,
+      warmupRequests: 2,
+    });
+    expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true, false, false, false]);
+  });
+
+  test("a client that leaves after some tokens hangs up, and has not failed", async () => {
+    const script: Script = () => ({ pieces: chatPieces(["a", "b", "c"]).slice(0, 4) });
+    const { records: [record] } = await load(script, {}, { leaveTokens: 2 });
+    expect(record).toMatchObject({ outcome: "left", failure: "", said: "ab" });
+  });
+
+  test("a slow reader reads it all", async () => {
+    const { records: [record] } = await load(
+      () => ({ pieces: chatPieces(WORDS) }),
+      {},
+      { readBytesPerSecond: 20_000 },
+    );
+    expect(record).toMatchObject({ outcome: "completed", said: "Hi you 🌊" });
+  });
+
+  test("what is under way when the time is over is unfinished, not failed", async () => {
+    const { records, facts } = await load(() => undefined, {
+      durationMs: 50,
+      graceMs: 0,
+      requestsMax: Infinity,
+    });
+    expect(records.map(({ outcome }) => outcome)).toEqual(["unfinished"]);
+    expect(facts.isInterrupted).toBe(false);
+  });
+
+  test("an interrupted run ends at once, and says so", async () => {
+    const abort = new AbortController();
+    const { records, facts } = await load(
+      () => {
+        abort.abort();
+        return undefined;
+      },
+      { signal: abort.signal, requestsMax: Infinity },
+    );
+    expect(records.map(({ outcome }) => outcome)).toEqual(["unfinished"]);
+    expect(facts.isInterrupted).toBe(true);
+  });
+
+  test("conversations go on behind the end of the schedule", async () => {
+    let turns = 0;
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0].values(), concurrencyMax: 9 },
+      requestsMax: Infinity,
+      maker: { next: () => ({ ...REQUEST, turn: turns++ }), over: () => turns < 3 ? 1 : undefined },
+    });
+    expect(records.length).toBe(3);
+  });
+});

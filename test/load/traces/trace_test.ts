@@ -1,0 +1,133 @@
+import { describe, expect, test } from "bun:test";
+import { seeded } from "../../../src/lib/seeded.ts";
+import { bodyOfTraced } from "../../../src/load/traces/bodies.ts";
+import { formOf, inOrder, readTrace, type TraceRequest } from "../../../src/load/traces/trace.ts";
+import { TokenCounters } from "../../../src/sources/tokens.ts";
+import { tapeText } from "../../../src/sources/tape/format.ts";
+import { toldTape } from "../../sources/tape/told_tape.ts";
+
+const jsonLines = (...values: readonly object[]) =>
+  values.map((value) => JSON.stringify(value)).join("\n");
+
+/** form → text → when each is due, tokens asked and answered, a text or a body */
+const TRACES: readonly (readonly [
+  string,
+  string,
+  readonly (readonly [number | undefined, number | undefined, number | undefined, string?])[],
+])[] = [
+  [
+    "mooncake",
+    jsonLines(
+      { timestamp: 27000, input_length: 6755, output_length: 500, hash_ids: [0, 1] },
+      { timestamp: 30000, input_length: 7319, output_length: 490, hash_ids: [0, 2] },
+    ),
+    [[0, 6755, 500], [3000, 7319, 490]],
+  ],
+  [
+    "mooncake",
+    jsonLines(
+      { timestamp: 0, session_id: "a", text_input: "Hi", output_length: 5 },
+      { session_id: "a", delay: 250, messages: [{ role: "user", content: "and?" }] },
+    ),
+    [[0, undefined, 5, "Hi"], [250, undefined, undefined, '{"messages":[{"role":"user",']],
+  ],
+  [
+    "azure",
+    "TIMESTAMP,ContextTokens,GeneratedTokens\r\n2023-11-16 18:17:03.9799600,4808,10\r\n" +
+    "2023-11-16 18:17:04.0319600,3180,8\r\n",
+    [[0, 4808, 10], [52, 3180, 8]],
+  ],
+  [
+    "burstgpt",
+    "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n" +
+    "5,ChatGPT,472,18,490,Conversation log\n45.5,GPT-4,1087,0,1087,API log\n",
+    [[0, 472, 18], [40_500, 1087, undefined]],
+  ],
+  [
+    "sharegpt",
+    JSON.stringify([
+      { id: "a", conversations: [{ from: "human", value: "Hi" }, { from: "gpt", value: "Ho" }] },
+      { id: "b", conversations: [] },
+    ]),
+    [[undefined, undefined, undefined, "Hi"]],
+  ],
+  [
+    "journal",
+    JSON.stringify({
+      requests: [
+        { at_ms: 1500, method: "POST", prompt_tokens: 8, completion_tokens: 4 },
+        { at_ms: 1000, method: "POST", prompt_tokens: 9, completion_tokens: null, body: "{}" },
+        { at_ms: 1100, method: "GET" },
+      ],
+    }),
+    [[0, 9, undefined, "{}"], [500, 8, 4]],
+  ],
+  ["tape", tapeText(toldTape(1)), [[0, undefined, undefined, '"messages":']]],
+];
+
+describe("readTrace()", () => {
+  for (const [form, text, wanted] of TRACES) {
+    test(`reads ${form}: ${text.slice(0, 30)}`, () => {
+      expect(formOf(text)).toBe(form as ReturnType<typeof formOf>);
+      const requests = inOrder(readTrace(text));
+      expect(requests.map((one) => one.promptTokens)).toEqual(wanted.map(([, tokens]) => tokens));
+      expect(requests.map((one) => one.outputTokens)).toEqual(wanted.map(([, , out]) => out));
+      for (const [i, [atMs, , , said]] of wanted.entries()) {
+        const one = requests[i]!;
+        if (atMs === undefined) expect(one.atMs).toBeUndefined();
+        else expect(one.atMs).toBeCloseTo(atMs, 3);
+        expect(one.text ?? one.body ?? "").toContain(said ?? "");
+      }
+    });
+  }
+
+  test("what is none", () => {
+    expect(() => readTrace("a,b\n1,2\n")).toThrow("it has none of the forms that are known");
+    expect(() => readTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n")).toThrow("no request");
+    expect(() => readTrace("TIMESTAMP,ContextTokens,GeneratedTokens\nx,1,2\n")).toThrow(
+      "line 2 has no time",
+    );
+    expect(() => readTrace('{"input_length":1}\nx\n')).toThrow("line 2 is no JSON object");
+  });
+
+  test("several with one clock are put in order", () => {
+    const at = (atMs: number): TraceRequest => ({ atMs, promptTokens: 1, outputTokens: 1 });
+    expect(inOrder([at(50), at(20), at(70)]).map(({ atMs }) => atMs)).toEqual([0, 30, 50]);
+  });
+});
+
+describe("bodyOfTraced()", () => {
+  const cutter = new TokenCounters(1024 * 1024).of("gpt-4o");
+  const made = { api: "chat", model: "m", isStream: true, cutter, random: seeded(1) } as const;
+  const said = (request: Partial<TraceRequest>) => {
+    const none = { atMs: 0, promptTokens: undefined, outputTokens: undefined };
+    const { body, promptTokens } = bodyOfTraced({ ...none, ...request }, made);
+    return { promptTokens, asked: JSON.parse(body!) };
+  };
+
+  test("prompts are as long as those of the trace", () => {
+    const { promptTokens, asked } = said({ promptTokens: 300, outputTokens: 7 });
+    expect(promptTokens).toBe(300);
+    expect(asked).toMatchObject({ model: "m", stream: true, max_completion_tokens: 7 });
+  });
+
+  test("blocks that are the same are the same text, and others are not", () => {
+    const [a, b, c] = [[3, 4], [3, 5], [6, 4]].map((blocks) =>
+      said({ promptTokens: 700, blocks }).asked.messages[0].content as string
+    );
+    const shared = 1500;
+    expect(a!.slice(0, shared)).toBe(b!.slice(0, shared));
+    expect(a!.slice(0, shared)).not.toBe(c!.slice(0, shared));
+    expect(a).not.toBe(b);
+    expect(cutter.count(a!)).toBe(700);
+  });
+
+  test("a body keeps its words, and is asked of this run's model", () => {
+    const { asked } = said({ body: '{"model":"x","messages":[{"role":"user","content":"Hi"}]}' });
+    expect(asked).toEqual({
+      model: "m",
+      stream: true,
+      messages: [{ role: "user", content: "Hi" }],
+    });
+  });
+});

@@ -1,0 +1,373 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { canMakeCertificates, makeCertificate } from "./certificate.ts";
+import {
+  cleanEnv,
+  launch,
+  makeFolder,
+  run,
+  TEST_MS_MAX,
+  waitFor,
+  type Weir,
+  weirCommand,
+} from "./launch.ts";
+
+/** The client's own loop is never a reason: the machine may be as busy as it likes. */
+const CALM = ["--max-loop-ms", "10000"];
+
+/** What goes wrong before anything is sent: words → what it complains of. All exit with 2. */
+const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
+  [[], /It is: weir load URL/],
+  [["ftp://a/"], /load needs an http:\/\/ or https:\/\/ URL, not "ftp:/],
+  [["http://a", "-c", "0"], /--concurrency must be a whole number from 1 to 20000/],
+  [["http://a", "-c", "1,x"], /--concurrency must be a whole number/],
+  [["http://a", "-r", "5", "-c", "1"], /--rate and --concurrency.* exclude each other/],
+  [["http://a", "--arrivals", "gamma:0"], /--arrivals must be constant, poisson or gamma:K/],
+  [["http://a", "--duration", "5x"], /--duration must be a time such as/],
+  [["http://a", "--slo", "latency=5s"], /--slo has limits on ttft, tpot, itl or e2e: not on "lat/],
+  [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
+  [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
+  [["http://a", "--search"], /--search needs the limits of --slo/],
+  [["http://a", "--sweep", "-r", "5"], /--sweep finds its rates itself/],
+  [["http://a", "b"], /Unexpected argument "b"/],
+  [["http://a", "--shard", "3/2"], /--shard must be I\/N with I from 1 to N/],
+  [["http://a", "--start-at", "soon"], /--start-at must be a time/],
+  [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
+  [["http://a/other"], /Nobody knows what to post to this path/],
+  [["http://a", "-d", "{}", "--prompt", "x"], /A body that is given is sent as it is/],
+  [["http://a", "--ramp", "5s", "--ramp-kind", "exponential"], /needs a --ramp-from above 0/],
+];
+
+// deno-lint-ignore no-explicit-any
+type Json = any;
+
+describe("weir load", () => {
+  let weir: Weir;
+  beforeAll(async () => {
+    weir = await launch({ set: { "mock.delay_ms": 20, "mock.reply": "one 二 three 🌊" } });
+  }, TEST_MS_MAX);
+  afterAll(() => weir.stop());
+
+  for (const [words, complaint] of COMPLAINTS) {
+    test(`${words.join(" ")} is refused`, async () => {
+      const ended = await run(["load", ...words]);
+      expect(ended.errors).toMatch(complaint);
+      expect(ended.errors).not.toContain("secret");
+      expect(ended.code).toBe(2);
+    });
+  }
+
+  test("a file that is not there", async () => {
+    const ended = await run(["load", weir.url, "--bodies", "nowhere.jsonl"]);
+    expect(ended.errors).toContain("nowhere.jsonl");
+    expect(ended.code).toBe(1);
+  });
+
+  test("held: exit code 0, and nothing speaks against it", async () => {
+    const ended = await run(["load", weir.url, "-c", "4", "--requests", "20", ...CALM]);
+    expect(ended.output).toMatch(/^\n20 of 20 requests completed, 0 failed\.\n/);
+    expect(ended.output).toMatch(/\nfirst token, ms .*\d\n/);
+    expect(ended.output).toMatch(/\nwhole answer, ms .*\d\n/);
+    expect(ended.output).toMatch(/tokens\/s \(the server's count\), .* tokens\/s \(own count\)/);
+    expect(ended.output).toContain("How far to believe it: nothing speaks against it.");
+    expect(ended.code).toBe(0);
+  });
+
+  test("--json has the figures by their names", async () => {
+    const ended = await run(["load", weir.url, "-c", "2", "--requests", "10", "--json", ...CALM]);
+    const report = JSON.parse(ended.output);
+    expect(report.requests).toMatchObject({ sent: 10, completed: 10, failed: 0, errors: [] });
+    for (const name of ["ttft_ms", "itl_ms", "tpot_ms", "e2e_ms"]) {
+      const figures = report[name];
+      for (const figure of ["p50", "p90", "p95", "p99", "p999", "max", "mean"]) {
+        expect(figures[figure]).toBeGreaterThan(0);
+      }
+      expect(figures.p50).toBeLessThanOrEqual(figures.max);
+    }
+    // Events leave when they are due, and never before.
+    expect(report.e2e_ms.p50).toBeGreaterThan(report.ttft_ms.p50);
+    expect(report.goodput).toBeNull();
+    expect(report.doubt).toMatchObject({ is_doubtful: false, reasons: [] });
+    expect(report.tokens).toMatchObject({ told_answers: 10, own_answers: 10 });
+    expect(report.tokens.own).toBe(report.tokens.told);
+  });
+
+  test("a rate, its goodput, CSV and raw lines", async () => {
+    const folder = makeFolder();
+    const [csv, raw] = [join(folder, "a.csv"), join(folder, "a.jsonl")];
+    const ended = await run([
+      "load",
+      weir.url,
+      ...["-r", "40,80", "--arrivals", "constant", "--requests", "8", "--json", ...CALM],
+      ...["--slo", "ttft=60s,tpot=60s,e2e=60s", "--csv", csv, "--raw", raw, "--warmup", "2"],
+    ]);
+    const { stages } = JSON.parse(ended.output);
+    expect(stages.map(({ load }: { readonly load: string }) => load)).toEqual([
+      "40/s constant",
+      "80/s constant",
+    ]);
+    expect(stages[0].requests.sent).toBe(8);
+    expect(stages[0].warmup_requests).toBe(2);
+    expect(stages[0].goodput).toMatchObject({ good: 8, share: 1, slo_ms: { ttft: 60_000 } });
+    expect(ended.code).toBe(0);
+    const rows = readFileSync(csv, "utf8").trimEnd().split("\n");
+    expect(rows.length).toBe(3);
+    expect(rows[0]).toMatch(/^load,sent,completed,.*,ttft_ms_p50,/);
+    expect(rows[1]).toMatch(/^40\/s constant,8,8,/);
+    const lines = readFileSync(raw, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(lines.length).toBe(20);
+    const kinds = lines[0].events.map(([, told]: readonly [number, string]) => told);
+    expect(kinds).toContain("choice+text");
+    expect(kinds.at(-1)).toBe("done");
+    expect(lines[0].end_ms).toBeGreaterThanOrEqual(lines[0].reads.at(-1)[0]);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("rounds have confidence intervals", async () => {
+    const ended = await run(
+      ["load", weir.url, "-c", "2", "--requests", "4", "--rounds", "3", "--json", ...CALM],
+    );
+    const { rounds, requests, ttft_ms } = JSON.parse(ended.output);
+    expect(rounds).toBe(3);
+    expect(requests.sent).toBe(12);
+    const [low, high] = ttft_ms.ci95.p50;
+    expect(low).toBeLessThanOrEqual(high);
+  });
+
+  test("an SLO that is missed exits with 1", async () => {
+    const ended = await run(
+      ["load", weir.url, "--requests", "5", "--slo", "e2e=1ms", ...CALM],
+    );
+    expect(ended.output).toMatch(/goodput: 0\.00 answers\/s, 0 % of all requests kept e2e 1 ms/);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a figure to be doubted exits with 3, and says why", async () => {
+    const ended = await run(
+      ["load", weir.url, "-c", "3", "--duration", "300ms", "--grace", "0s", "--json", ...CALM],
+    );
+    const { requests, doubt } = JSON.parse(ended.output);
+    expect(requests).toMatchObject({ failed: 0, unfinished: 3 });
+    expect(doubt.reasons.join()).toContain("3 requests were not over when the run was");
+    expect(ended.code).toBe(3);
+  });
+
+  /** APIs of the mock, streamed and whole, by their paths. */
+  const ASKED: readonly (readonly string[])[] = [
+    ["/v1/chat/completions"],
+    ["/v1/chat/completions", "--whole"],
+    ["/v1/responses"],
+    ["/v1/responses", "--whole"],
+    ["/v1/completions"],
+    ["/v1/messages", "-m", "claude-sonnet-4-5"],
+    ["/v1/messages", "--whole", "-m", "claude-sonnet-4-5"],
+    ["/v1/embeddings", "-m", "text-embedding-3-small"],
+    ["/v1/chat/completions", "--prompt-tokens", "50", "--output-tokens", "5"],
+    ["/v1/chat/completions", "--turns", "3"],
+    ["/health", "-X", "GET"],
+  ];
+  for (const [path, ...words] of ASKED) {
+    test(`asks ${path} ${words.join(" ")}`, async () => {
+      const asked = ["load", `${weir.url}${path}`, "--requests", "6", "-c", "2", "--json"];
+      const ended = await run([...asked, ...words, ...CALM]);
+      const { requests, doubt } = JSON.parse(ended.output);
+      expect(requests).toMatchObject({ sent: 6, completed: 6, errors: [] });
+      expect(doubt.reasons).toEqual([]);
+      expect(ended.code).toBe(0);
+    });
+  }
+
+  test("prompts have the wanted number of tokens, by the server's count", async () => {
+    const asked = ["--prompt-tokens", "50", "--requests", "3", "--json", ...CALM];
+    const ended = await run(["load", `${weir.url}/v1/completions`, ...asked]);
+    expect(JSON.parse(ended.output).tokens.prompt).toBe(150);
+  });
+
+  /** tool → a field of its JSON for each request that was completed, a line of what it prints */
+  const TOOLS: readonly (readonly [string, (json: Json) => unknown, RegExp])[] = [
+    ["vllm", (json) => json["completed"], /=== Serving Benchmark Result ===.*Mean TTFT \(ms\):/s],
+    ["sglang", (json) => json["completed"], /Total generated tokens \(retokenized\):/],
+    ["aiperf", (json) => json["request_count"]["avg"], /time_to_first_token \(ms\)/],
+    [
+      "guidellm",
+      (json) => json["benchmarks"][0]["metrics"]["request_totals"]["successful"],
+      /time_per_output_token_ms/,
+    ],
+    ["inference-perf", (json) => json["successes"]["count"], /6 successes, 0 failures/],
+    ["llmperf", (json) => json["results_num_completed_requests"], /ttft_s_quantiles_p99 = \d/],
+  ];
+  for (const [tool, completed, printed] of TOOLS) {
+    test(`--as ${tool} says what it would`, async () => {
+      const words = ["load", weir.url, "--requests", "6", "-c", "2", "--as", tool, ...CALM];
+      const [shown, json] = await Promise.all([run(words), run([...words, "--json"])]);
+      expect(shown.output).toMatch(printed);
+      expect(shown.errors).toContain("6 of 6 requests completed");
+      expect(shown.output).not.toMatch(/\bNaN\b|undefined/);
+      expect(completed(JSON.parse(json.output))).toBe(6);
+      expect(json.code).toBe(0);
+    });
+  }
+
+  test("what failed comes first, by status and words", async () => {
+    const ended = await run(["load", `${weir.url}/v1/chat/nothing`, "-d", "{}", "--requests", "4"]);
+    expect(ended.output).toMatch(
+      /^\n0 of 4 requests completed, 4 failed\.\n {7}4 {2}head, status 404: .+\n/,
+    );
+    expect(ended.output).toContain("No figures of the server: nothing was completed.");
+    expect(ended.output).not.toMatch(/\bNaN\b|undefined|Infinity/);
+    expect(ended.code).toBe(1);
+  });
+
+  test("bench with a load is a load, and load with --streams a burst", async () => {
+    const asked = ["--requests", "4", "-c", "2", "--json", ...CALM];
+    const [load, burst] = await Promise.all([
+      run(["bench", weir.url, ...asked]),
+      run(["load", weir.url, "-n", "4", "-s", "0", "--json"]),
+    ]);
+    expect(JSON.parse(load.output).requests.completed).toBe(4);
+    expect(JSON.parse(burst.output).report).toMatchObject({ streams: 4, completed: 4 });
+  });
+
+  test("a server that is not there", async () => {
+    const ended = await run(["load", "http://127.0.0.1:1", "--requests", "2"]);
+    expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}connect: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a name that nobody has", async () => {
+    const ended = await run(["load", "http://nowhere.invalid", "--requests", "2"]);
+    expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}dns: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("several workers are one load", async () => {
+    const folder = makeFolder();
+    const raw = join(folder, "raw.jsonl");
+    const ended = await run([
+      ...["load", weir.url, "-r", "100", "--requests", "31", "--rounds", "2", "--workers", "2"],
+      ...["--json", "--raw", raw, ...CALM],
+    ]);
+    const report = JSON.parse(ended.output);
+    expect(report).toMatchObject({ load: "2 parts: 100/s poisson", rounds: 2 });
+    expect(report.requests).toMatchObject({ sent: 62, completed: 62 });
+    expect(readFileSync(raw, "utf8").trimEnd().split("\n").length).toBe(62);
+    expect(ended.code).toBe(0);
+    const wrong = await run(["load", weir.url, "--workers", "2", "--as", "vllm"]);
+    expect(wrong.errors).toContain("--as is of one process: without --workers");
+    expect(wrong.code).toBe(2);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("a sweep, and a search for the highest rate", async () => {
+    const asked = ["--duration", "200ms", "--json", ...CALM];
+    const [swept, searched] = await Promise.all([
+      run(["load", weir.url, "--sweep", "--sweep-size", "3", "--max-concurrency", "4", ...asked]),
+      run(["load", weir.url, "--search", "-r", "20,40", "--slo", "e2e=60s", ...asked]),
+    ]);
+    const loads = (output: string) =>
+      JSON.parse(output).stages.map(({ load }: { readonly load: string }) => load);
+    const [alone, most, ...rates] = loads(swept.output);
+    expect([alone, most]).toEqual(["1 at once", "4 at once"]);
+    expect(rates.length).toBe(2);
+    expect(loads(searched.output)).toEqual(["20/s poisson", "40/s poisson"]);
+    expect(JSON.parse(searched.output).search).toEqual({ held: 40 });
+    expect(searched.code).toBe(0);
+  });
+
+  test("a trace is asked at its times, or as fast as is wanted", async () => {
+    const folder = makeFolder({
+      "azure.csv": "TIMESTAMP,ContextTokens,GeneratedTokens\n" +
+        "2023-11-16 18:17:03.9799600,40,3\n2023-11-16 18:17:33.9799600,60,2\n",
+    });
+    const trace = ["--trace", join(folder, "azure.csv"), "--speed", "100", "--json", ...CALM];
+    const raw = join(folder, "raw.jsonl");
+    const ended = await run(["load", weir.url, ...trace, "--raw", raw]);
+    const report = JSON.parse(ended.output);
+    expect(report.load).toBe("the trace, 100 times as fast");
+    expect(report.requests).toMatchObject({ sent: 2, completed: 2 });
+    const lines = readFileSync(raw, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(lines.map(({ due_ms }) => due_ms)).toEqual([0, 300]);
+    expect(lines.map(({ prompt_tokens }) => prompt_tokens)).toEqual([40, 60]);
+    expect(lines.map(({ usage }) => usage.completionTokens)).toEqual([3, 2]);
+    const wrong = await run(["load", weir.url, "--trace", raw]);
+    expect(wrong.errors).toContain("it has none of the forms that are known");
+    rmSync(folder, { recursive: true });
+  });
+
+  test("shards are merged, and runs compared", async () => {
+    const folder = makeFolder();
+    const file = (name: string) => join(folder, `${name}.json`);
+    const asked = ["-r", "60", "--arrivals", "constant", "--requests", "21", ...CALM];
+    const runs = await Promise.all([
+      run(["load", weir.url, ...asked, "--shard", "1/2", "-o", file("one")]),
+      run(["load", weir.url, ...asked, "--shard", "2/2", "-o", file("two")]),
+      run(["load", weir.url, ...asked, "-o", file("all"), "--start-at", "2020-01-01"]),
+    ]);
+    expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
+    const merged = await run(["load", "merge", file("one"), file("two"), "--json", ...CALM]);
+    const report = JSON.parse(merged.output);
+    expect(report.load).toBe("2 parts: 60/s constant");
+    expect(report.requests).toMatchObject({ sent: 21, completed: 21 });
+    expect(merged.code).toBe(0);
+    const compared = await run(["load", "compare", file("all"), file("all"), "--json"]);
+    const { stages: [stage] } = JSON.parse(compared.output);
+    expect(stage).toMatchObject({ isWorse: false, failedShares: [0, 0] });
+    const metrics = stage.comparisons.map(({ metric }: { readonly metric: string }) => metric);
+    expect(metrics).toEqual(["ttft", "tpot", "e2e"]);
+    expect(compared.code).toBe(0);
+    const shown = await run(["load", "compare", file("all"), file("all")]);
+    expect(shown.output).toMatch(/\nfirst token, ms: p50 .*, paired: no difference that could not/);
+    const wrong = await run(["load", "compare", file("all")]);
+    expect(wrong.errors).toContain("compare needs the files of two runs");
+    expect(wrong.code).toBe(2);
+    rmSync(folder, { recursive: true });
+  });
+
+  test.if(canMakeCertificates())("https, with a certificate that is trusted or not", async () => {
+    const { cert, key } = makeCertificate(["DNS:localhost", "IP:127.0.0.1"]);
+    const files = { "cert.pem": cert, "key.pem": key };
+    const secure = await launch({
+      set: { "server.tls_cert_file": "cert.pem", "server.tls_key_file": "key.pem" },
+      files,
+      ca: cert,
+    });
+    const folder = makeFolder(files);
+    try {
+      const { url } = secure;
+      const asked = ["load", url, "--requests", "3", "-c", "1", ...CALM];
+      const [unknown, trusted, insecure] = await Promise.all([
+        run(asked),
+        run([...asked, "--ca-file", join(folder, "cert.pem")]),
+        run([...asked, "--insecure"]),
+      ]);
+      expect(unknown.output).toMatch(/ {2}tls: /);
+      expect(unknown.code).toBe(1);
+      expect(trusted.output).toContain("3 of 3 requests completed");
+      expect(trusted.output).toContain("1 connections opened, 2 requests on kept ones");
+      expect(insecure.output).toContain("3 of 3 requests completed");
+    } finally {
+      await secure.stop();
+      rmSync(folder, { recursive: true });
+    }
+  }, TEST_MS_MAX);
+
+  test("Ctrl-C exits with 130, with the report so far", async () => {
+    const words = [...weirCommand(), "load", weir.url, "--duration", "600s", "--raw", "raw.jsonl"];
+    const folder = makeFolder();
+    const child = Bun.spawn(words, {
+      cwd: folder,
+      env: cleanEnv(),
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const output = new Response(child.stdout).text();
+    const errors = child.stderr.getReader();
+    // The first line of its progress: it is under way.
+    await waitFor(async () => (await errors.read()).value !== undefined);
+    child.kill("SIGINT");
+    expect(await output).toMatch(/^\nInterrupted: this is what there was until then\.\n\d+ of \d+/);
+    expect(await child.exited).toBe(130);
+    rmSync(folder, { recursive: true });
+  }, TEST_MS_MAX);
+});
