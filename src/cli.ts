@@ -5,6 +5,7 @@
  * @module
  */
 
+import { audit } from "./cli/audit.ts";
 import { bench } from "./cli/bench.ts";
 import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
@@ -50,6 +51,7 @@ export const COMMANDS: readonly Command[] = [
   importRecordings,
   latency,
   bench,
+  audit,
   completion,
   version,
   help,

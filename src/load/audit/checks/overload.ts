@@ -12,7 +12,7 @@ import { answerWhole } from "../stream.ts";
 
 /** Of the closed loop that finds how much it can do. */
 const CONCURRENCY = 16;
-const CLOSED_MS = 1500;
+const CLOSED_MS = 1000;
 const OPEN_MS = 2500;
 /** An answer that is later is of no use any more. */
 const USEFUL_MS_MAX = 1000;
@@ -21,14 +21,20 @@ const GOODPUT_SHARE_MIN = 0.9;
 const OWN_SHARE_MAX = 0.7;
 /** Requests under way at most, in an open loop. */
 const OPEN_MAX = 2000;
+/** A request that was sent so much later than it was due was asked by a machine that was too late. */
+const LAG_MS_MAX = 50;
 
 /** Goodput at twice the capacity. */
 export const overload: Check = {
   name: "overload",
   title: "Does it still do its work when it is asked for twice as much?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const own = await closedLoop(rig, "direct");
-    const knee = await closedLoop(rig, "through");
+    // The better one of two: a machine that was busy once makes no gateway slow.
+    const rates = { direct: 0, through: 0 };
+    for (const way of ["direct", "through", "direct", "through"] as const) {
+      rates[way] = Math.max(rates[way], await closedLoop(rig, way));
+    }
+    const { direct: own, through: knee } = rates;
     const limit = `at twice its capacity at least ${
       100 * GOODPUT_SHARE_MIN
     } % of it, each within ${USEFUL_MS_MAX} ms`;
@@ -46,10 +52,14 @@ export const overload: Check = {
         mend: "Find its limit with weir load, from a machine of its own.",
       })];
     }
-    const { goodput, tookMs, refused, failed, asked } = await openLoop(rig, 2 * knee);
+    const { goodput, tookMs, lagMs, refused, failed, asked } = await openLoop(rig, 2 * knee);
     const share = goodput / knee;
     return [finding("overload", {
-      verdict: share < GOODPUT_SHARE_MIN ? "fail" : "pass",
+      verdict: share >= GOODPUT_SHARE_MIN
+        ? "pass"
+        : quantile(lagMs, 0.9) > LAG_MS_MAX
+        ? "void"
+        : "fail",
       limit,
       measured: `${goodput.toFixed(0)} of ${knee.toFixed(0)} requests/s (${
         (100 * share).toFixed(0)
@@ -63,6 +73,9 @@ export const overload: Check = {
         `from schedule to answer: p50 ${ms(quantile(tookMs, 0.5))}, p99 ${
           ms(quantile(tookMs, 0.99))
         }, the last ${ms(tookMs.at(-1) ?? NaN)}`,
+        `from schedule to the audit's own sending: p50 ${ms(quantile(lagMs, 0.5))}, p90 ${
+          ms(quantile(lagMs, 0.9))
+        }`,
       ],
       mend,
     })];
@@ -95,6 +108,7 @@ async function closedLoop(rig: Rig, way: Way): Promise<number> {
 async function openLoop(rig: Rig, rate: number) {
   const idle: KeptConnection[] = [];
   const tookMs: number[] = [];
+  const lagMs: number[] = [];
   const count = Math.round(rate * OPEN_MS / 1000);
   let good = 0;
   let refused = 0;
@@ -105,6 +119,7 @@ async function openLoop(rig: Rig, rate: number) {
   for (let i = 0; i < count; i++) {
     const dueMs = startMs + i * 1000 / rate;
     while (performance.now() < dueMs) await rig.sleep(1);
+    lagMs.push(performance.now() - dueMs);
     if (open >= OPEN_MAX) {
       failed++;
       continue;
@@ -136,5 +151,5 @@ async function openLoop(rig: Rig, rate: number) {
   await Promise.all(all);
   const tookS = Math.max(OPEN_MS, performance.now() - startMs) / 1000;
   for (const kept of idle) kept.close();
-  return { goodput: good / tookS, tookMs, refused, failed, asked: count };
+  return { goodput: good / tookS, tookMs, lagMs, refused, failed, asked: count };
 }
