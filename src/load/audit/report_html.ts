@@ -27,7 +27,7 @@ body { margin: 0 auto; max-width: 62rem; padding: 1.25rem 1rem 4rem; background:
 h1 { font-size: 1.4rem; margin: 0; overflow-wrap: anywhere; }
 h2 { font-size: 1.05rem; margin: 2rem 0 .6rem; }
 p { margin: .4rem 0; } .dim { color: var(--dim); }
-.counts { display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .6rem;
+.counts { display: grid; grid-template-columns: repeat(auto-fit, minmax(4.5rem, 1fr)); gap: .6rem;
   margin: 1rem 0; }
 .counts div { border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .8rem; }
 .counts b { display: block; font-size: 1.7rem; line-height: 1.2; font-variant-numeric: tabular-nums; }

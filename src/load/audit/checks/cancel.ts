@@ -90,7 +90,7 @@ export const cancel: Check = {
 async function leaveIn(rig: Rig, window: Window, how: How): Promise<Finding> {
   let best = await leaveOnce(rig, window, how);
   for (let again = 1; again < TRIES && best.lateMs > LATE_MS_MAX; again++) {
-    if (best.lateMs === Infinity && again > 1) break;
+    if (best.lateMs === Infinity) break;
     const next = await leaveOnce(rig, window, how);
     if (next.lateMs < best.lateMs) best = next;
   }
