@@ -158,13 +158,16 @@ export const audit = defineCommand({
   flags: FLAGS,
   examples: [
     {
-      line: "weir audit http://127.0.0.1:8787 --upstream-port 9000 --quick",
+      line: "weir audit http://127.0.0.1:8080 --upstream-port 9000 --quick",
       text: "a gateway whose upstream is http://127.0.0.1:9000/v1",
     },
-    { line: "weir audit --preset nginx --html audit.html", text: "nginx, started for it" },
     {
-      line: "weir audit https://gateway.test --gateway-key sk-1 --only headers,cancel --json",
-      text: "two checks, on a gateway that wants a key",
+      line: "weir audit --preset weir --only limits,fidelity --html audit.html",
+      text: "weir itself, started for it; the report as a page, too",
+    },
+    {
+      line: "weir audit http://127.0.0.1:8080 --upstream-port 9000 --gateway-key sk-1 --json",
+      text: "a gateway that wants a key, the report as JSON",
     },
   ],
   exits: {

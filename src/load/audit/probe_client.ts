@@ -48,7 +48,7 @@ export interface TimedEvent extends SseEvent {
 }
 
 /** One request and its answer. */
-export class Exchange {
+export class ClientExchange {
   readonly sentMs: number;
   readonly reads: WireRead[] = [];
   head: ResponseHead | undefined;
@@ -140,7 +140,7 @@ export class CannotConnect extends Error {
 export class ClientConnection {
   readonly target: Target;
   #socket: Bun.Socket<undefined> | undefined;
-  #current: Exchange | undefined;
+  #current: ClientExchange | undefined;
   #unsent: Uint8Array = new Uint8Array(0);
   #body: Buffer[] = [];
   /** True when nothing can be asked any more. */
@@ -181,7 +181,7 @@ export class ClientConnection {
   }
 
   /** Sends a request. There must be no other under way. */
-  ask(body: string, fields: Target["fields"] = [], isKept = true): Exchange {
+  ask(body: string, fields: Target["fields"] = [], isKept = true): ClientExchange {
     const { hostname, port, path, fields: own } = this.target;
     const bytes = Buffer.from(body);
     const all: Target["fields"] = [
@@ -199,7 +199,7 @@ export class ClientConnection {
     this.#parser.reset(false);
     this.#body = [];
     this.#unsent = Buffer.concat([Buffer.from(head, "latin1"), bytes]);
-    const exchange = this.#current = new Exchange(performance.now(), isKept);
+    const exchange = this.#current = new ClientExchange(performance.now(), isKept);
     if (this.isClosed) exchange.finish("early");
     else this.#send();
     return exchange;

@@ -9,7 +9,7 @@ import { randomBytes } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
 import type { MachineWatch } from "./machine_watch.ts";
 import { ms } from "./numbers.ts";
-import { ClientConnection, type Exchange, type Target } from "./probe_client.ts";
+import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
 import type { Attempt, Expectation, ScriptedUpstream } from "./scripted_upstream.ts";
 
 /** Straight to the upstream, or through the gateway. */
@@ -29,7 +29,7 @@ export interface AskOptions {
 /** A request that was sent. */
 export interface Asked {
   readonly mark: string;
-  readonly exchange: Exchange;
+  readonly exchange: ClientExchange;
   readonly connection: ClientConnection;
   readonly expectation: Expectation;
 }

@@ -44,13 +44,19 @@ const MERGE_MS = 45;
 /** Of `first-chunk-hold`. */
 const HOLD_MS = 25;
 
-/** Starts it on a free port. */
-export function startGateway(planted: Planted, upstreamPort: number): Gateway {
+/** Starts it on a free port. Behind `clientsMax` connections it listens no more. */
+export function startGateway(
+  planted: Planted,
+  upstreamPort: number,
+  clientsMax = Infinity,
+): Gateway {
+  let clients = 0;
   const listener = Bun.listen<Link>({
     hostname: "127.0.0.1",
     port: 0,
     socket: {
       open: (socket) => {
+        if (++clients === clientsMax) listener.stop();
         socket.data = planted === "relay"
           ? new Relay(socket, upstreamPort)
           : new HttpLink(socket, upstreamPort, planted);

@@ -41,7 +41,7 @@ const SPELLINGS: readonly Spelling[] = [
   {
     name: "order",
     what: "keys in an order of their own, blanks, escapes",
-    members: () => '"zebra" : 1 , "alpha":2, "user":"\\u00e9\\/\\u2028"',
+    members: () => '"user":"\\u00e9\\/\\u2028" , "top_p" : 1,"n":1',
   },
 ];
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { differenceText, jsonDifferences } from "../../../lib/json_differences.ts";
 import type { Finding } from "../finding.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
 import { type Attempt, headFields } from "../scripted_upstream.ts";
@@ -50,15 +51,21 @@ function bodyFinding({ exchange, expectation }: Asked): Finding {
     part: "body",
     verdict: expectation.attempts.length === 0 ? "void" : isSame ? "pass" : "fail",
     limit: "status and body of a 429 as they were said",
-    measured: isSame
-      ? "the same"
-      : exchange.status === 429
-      ? "another body"
-      : `status ${exchange.status || "none"}`,
+    measured: isSame ? "the same" : changeText(exchange.status, body),
     evidence: isSame ? [] : [`sent ${shownBytes(BODY)}`, `got  ${shownBytes(body)}`],
     mend:
       "Pass the upstream's error on with its status: clients read type, code and the time in the message.",
   });
+}
+
+function changeText(status: number, body: string): string {
+  if (status !== 429) return `status ${status || "none"}`;
+  try {
+    const [difference] = jsonDifferences(JSON.parse(body), JSON.parse(BODY), 1);
+    return difference === undefined ? "the same values, written anew" : differenceText(difference);
+  } catch {
+    return "a body that is no JSON";
+  }
 }
 
 function fieldFinding({ exchange, expectation }: Asked): Finding {
