@@ -217,9 +217,7 @@ async function auditGateway(
     watch.start();
     const where = preset === undefined ? gateway.href : `${preset.title} (${gateway.href})`;
     terminal.complain(
-      `The audit's upstream is http://${
-        flags.upstreamHost ?? "127.0.0.1"
-      }:${upstream.port}/v1; auditing ${where}`,
+      `The audit's upstream is http://${upstream.hostname}:${upstream.port}/v1; auditing ${where}`,
     );
     await waitForGateway(rig, flags, preset !== undefined, terminal);
     const report = await runAudit(rig, {

@@ -23,7 +23,7 @@ export interface Obstacle {
 export async function greet(rig: Rig): Promise<Obstacle | undefined> {
   const { gateway } = rig.options;
   const at = `${gateway.hostname}:${gateway.port}`;
-  const upstream = `http://127.0.0.1:${rig.upstream.port}/v1`;
+  const upstream = `http://${rig.upstream.hostname}:${rig.upstream.port}/v1`;
   let asked;
   try {
     asked = await rig.ask("through", (attempt, mark) => answerWhole(attempt, mark));

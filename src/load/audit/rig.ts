@@ -65,7 +65,7 @@ export class Rig {
     this.watch = options.watch;
     const { path, fields } = options.gateway;
     this.#direct = {
-      hostname: "127.0.0.1",
+      hostname: options.upstream.hostname,
       port: options.upstream.port,
       isTls: false,
       path,

@@ -252,17 +252,23 @@ export class Expectation {
   }
 }
 
+/** Addresses that stand for all of a machine. */
+const EVERYWHERE: readonly string[] = ["0.0.0.0", "::"];
+
 /** The server. */
 export class ScriptedUpstream {
   readonly #expected = new Map<string, Expectation>();
   readonly #sockets = new Set<UpstreamSocket>();
   readonly #listener: Bun.TCPSocketListener<UpstreamSocket>;
+  /** Where this process reaches it. */
+  readonly hostname: string;
   /** Connections that were ever opened. */
   connections = 0;
   /** Requests without a mark: what a gateway asks on its own, or has made of ours. */
   readonly strangers: string[] = [];
 
   private constructor(hostname: string, port: number) {
+    this.hostname = EVERYWHERE.includes(hostname) ? "127.0.0.1" : hostname;
     this.#listener = Bun.listen<UpstreamSocket>({
       hostname,
       port,
