@@ -101,6 +101,7 @@ const FLAGS = {
     text: "a header of every request",
     read: readHeader,
   }),
+  insecure: switchFlag({ text: "take any certificate of an https:// gateway for good" }),
   model: textFlag({
     value: "NAME",
     text: "the model that is asked for",
@@ -205,7 +206,10 @@ async function auditGateway(
     const gateway = given ?? readUrl(preset!.url);
     const rig = new Rig({
       upstream,
-      gateway: targetOf(gateway, [...(preset?.headers ?? []), ...flags.header], gatewayKey),
+      gateway: {
+        ...targetOf(gateway, [...(preset?.headers ?? []), ...flags.header], gatewayKey),
+        isInsecure: flags.insecure,
+      },
       watch,
       model: flags.model ?? "gpt-4o",
       gatewayKey,

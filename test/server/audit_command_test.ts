@@ -6,8 +6,10 @@ import type { AuditReport } from "../../src/load/audit/audit.ts";
 import { CHECKS } from "../../src/load/audit/table.ts";
 import { type Planted, startGateway } from "../load/audit/gateway.ts";
 import { BROWSER_MS, describeInBrowser, launchBrowser } from "./browser.ts";
+import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import { freePort } from "./free_port.ts";
 import { cleanEnv, run, TEST_MS_MAX, waitFor, weirCommand } from "./launch.ts";
+import { describeWith } from "./needs.ts";
 
 /** Runs `weir audit` on a gateway of the tests, with further words. */
 async function auditOf(planted: Planted, words: readonly string[]) {
@@ -187,6 +189,39 @@ describe("weir audit says in a sentence", () => {
       expect(code).toBe(1);
     }, TEST_MS_MAX);
   }
+
+  describeWith(canMakeCertificates(), "openssl", "over TLS", () => {
+    test("that the certificate is not trusted; --insecure takes it all the same", async () => {
+      const upstreamPort = freePort();
+      const { cert, key } = makeCertificate(["DNS:localhost"]);
+      const gateway = Bun.serve({
+        port: 0,
+        tls: { cert, key },
+        fetch: async (request) =>
+          await fetch(`http://127.0.0.1:${upstreamPort}/v1`, {
+            method: "POST",
+            body: await request.text(),
+          }),
+      });
+      const words = [
+        "audit",
+        `https://127.0.0.1:${gateway.port}`,
+        "--upstream-port",
+        String(upstreamPort),
+        "--only",
+        "limits",
+      ];
+      const distrusted = await run(words);
+      expect(distrusted.errors).toMatch(
+        /The certificate of 127\.0\.0\.1:\d+ is not trusted \([A-Z_]+\): --insecure audits it/,
+      );
+      expect(distrusted.code).toBe(1);
+      const taken = await run([...words, "--insecure"]);
+      expect(taken.output).toContain("0 failed, 0 void, 0 notes, 2 passed");
+      expect(taken.code).toBe(0);
+      await gateway.stop(true);
+    }, TEST_MS_MAX);
+  });
 
   test("that the preset's program is not installed", async () => {
     const { code, errors } = await run(["audit", "--preset", "portkey"], {

@@ -29,7 +29,14 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
     asked = await rig.ask("through", (attempt, mark) => answerWhole(attempt, mark));
   } catch (error) {
     if (!(error instanceof CannotConnect)) throw error;
-    return { mayPass: true, text: `Nothing listens on ${at}: ${error.message}` };
+    if (!error.isDistrusted) {
+      return { mayPass: true, text: `Nothing listens on ${at}: ${error.message}` };
+    }
+    return {
+      mayPass: false,
+      text:
+        `The certificate of ${at} is not trusted (${error.message}): --insecure audits it all the same`,
+    };
   }
   await rig.settle(asked, ANSWER_MS_MAX);
   const { exchange, expectation } = asked;

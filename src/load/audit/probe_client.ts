@@ -19,6 +19,8 @@ export interface Target {
   readonly hostname: string;
   readonly port: number;
   readonly isTls: boolean;
+  /** True: whatever certificate it shows is good enough. */
+  readonly isInsecure?: boolean;
   /** Path and query. */
   readonly path: string;
   /** Headers of every request. */
@@ -134,6 +136,18 @@ export class ClientExchange {
 /** A connection cannot be opened. The message says why. */
 export class CannotConnect extends Error {
   override readonly name = "CannotConnect";
+  /** True when somebody is there, whose certificate is not trusted. */
+  readonly isDistrusted: boolean;
+
+  constructor(message: string, isDistrusted = false) {
+    super(message);
+    this.isDistrusted = isDistrusted;
+  }
+}
+
+/** The code of a handshake's error, "DEPTH_ZERO_SELF_SIGNED_CERT". */
+function codeOf(error: Error | null): string | undefined {
+  return error === null ? undefined : (error as { readonly code?: string }).code;
 }
 
 /** One connection of the client. */
@@ -161,21 +175,36 @@ export class ClientConnection {
   /** @throws {CannotConnect} */
   static async open(target: Target): Promise<ClientConnection> {
     const made = new ClientConnection(target);
+    const trusted = Promise.withResolvers<string | undefined>();
+    if (!target.isTls) trusted.resolve(undefined);
     try {
       made.#socket = await Bun.connect({
         hostname: target.hostname,
         port: target.port,
-        ...(target.isTls ? { tls: { serverName: target.hostname } } : {}),
+        // Judged below, where it can be said what is wrong.
+        ...(target.isTls
+          ? { tls: { serverName: target.hostname, rejectUnauthorized: false } }
+          : {}),
         socket: {
+          handshake: (_, isDone, error) =>
+            trusted.resolve(isDone && error === null ? undefined : codeOf(error) ?? "no TLS"),
           data: (_, bytes) => made.#data(bytes),
           drain: () => made.#send(),
           end: () => made.#over(false),
-          close: (_, error) => made.#over(error !== undefined),
+          close: (_, error) => {
+            trusted.resolve("closed in the handshake");
+            made.#over(error !== undefined);
+          },
           error: () => made.#over(true),
         },
       });
     } catch (error) {
       throw new CannotConnect((error as Error).message);
+    }
+    const distrust = await trusted.promise;
+    if (distrust !== undefined && !target.isInsecure) {
+      made.leave("reset");
+      throw new CannotConnect(distrust, true);
     }
     return made;
   }
