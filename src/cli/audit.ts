@@ -191,6 +191,9 @@ async function auditGateway(
   terminal: Terminal,
 ): Promise<number> {
   const given = url === undefined ? undefined : readUrl(url);
+  if (flags.pid !== undefined && residentBytes(flags.pid) === undefined) {
+    throw new Failure(`--pid: the memory of process ${flags.pid} cannot be read`);
+  }
   const upstream = listen(flags);
   const abort = new AbortController();
   const interrupt = () => abort.abort(new Failure("Interrupted", EXIT.interrupted));

@@ -6,6 +6,7 @@ import type { AuditReport } from "../../src/load/audit/audit.ts";
 import { CHECKS } from "../../src/load/audit/table.ts";
 import { type Planted, startGateway } from "../load/audit/gateway.ts";
 import { BROWSER_MS, describeInBrowser, launchBrowser } from "./browser.ts";
+import { hasProgram } from "../deploy/program.ts";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import { freePort } from "./free_port.ts";
 import { cleanEnv, run, TEST_MS_MAX, waitFor, weirCommand } from "./launch.ts";
@@ -223,6 +224,12 @@ describe("weir audit says in a sentence", () => {
     }, TEST_MS_MAX);
   });
 
+  test("that the memory of a process cannot be read", async () => {
+    const { code, errors } = await run(["audit", "http://127.0.0.1:1", "--pid", "4194304"]);
+    expect(errors).toContain("--pid: the memory of process 4194304 cannot be read");
+    expect(code).toBe(1);
+  }, TEST_MS_MAX);
+
   test("that the preset's program is not installed", async () => {
     const { code, errors } = await run(["audit", "--preset", "portkey"], {
       env: { PATH: "/nonexistent" },
@@ -230,6 +237,38 @@ describe("weir audit says in a sentence", () => {
     expect(errors).toContain("node is not installed here. Try: nodejs.org");
     expect(code).toBe(1);
   }, TEST_MS_MAX);
+});
+
+describe("weir audit --preset", () => {
+  test("weir starts this program, with a key of its own", async () => {
+    const { code, output, errors } = await run([
+      "audit",
+      "--preset",
+      "weir",
+      "--only",
+      "headers,retries,truncation",
+    ]);
+    expect(errors).toMatch(/auditing weir \(http:\/\/127\.0\.0\.1:\d+\/v1\/chat\/completions\)/);
+    expect(output).toMatch(/^pass {2}headers\/own-key +it is in no answer$/m);
+    expect(output).toMatch(/^pass {2}headers\/credentials-up +none of them$/m);
+    expect(output).toMatch(/^pass {2}retries\/503 +503: 3 attempts/m);
+    expect(output).toContain("\n0 failed, 0 void, ");
+    expect(code).toBe(0);
+  }, TEST_MS_MAX);
+
+  describeWith(hasProgram("nginx"), "nginx", "nginx", () => {
+    test("nginx-buffered holds events back, and nginx does not", async () => {
+      const words = ["audit", "--only", "hold-back,limits", "--preset"];
+      const [buffered, unbuffered] = await Promise.all([
+        run([...words, "nginx-buffered"]),
+        run([...words, "nginx"]),
+      ]);
+      expect(buffered.output).toContain("FAIL  hold-back/event: ");
+      expect(buffered.code).toBe(1);
+      expect(unbuffered.output).not.toContain("FAIL");
+      expect(unbuffered.output).toMatch(/^pass {2}limits\/headers +all 9$/m);
+    }, TEST_MS_MAX);
+  });
 });
 
 describe("weir audit --json, --html and --junit", () => {

@@ -45,20 +45,20 @@ export const firstByte: Check = {
       direct: new KeptConnection(rig, "direct"),
       through: new KeptConnection(rig, "through"),
     };
-    let late = 0;
+    const disturbed: Sample[] = [];
     for (let i = 0; i < TRIES_MAX && samples.through.length < SAMPLES; i++) {
       for (const way of ["direct", "through"] as const) {
         const fromMs = performance.now();
         const sample = await take(rig, way, kept[way]);
         if (sample === undefined || i < WARM_UP) continue;
         if (rig.watch.worst(fromMs, performance.now()) > MACHINE_MS_MAX) {
-          if (way === "through") late++;
+          if (way === "through") disturbed.push(sample);
         } else samples[way].push(sample);
       }
     }
     kept.direct.close();
     kept.through.close();
-    return judge(samples, late);
+    return judge(samples, disturbed);
   },
 };
 
@@ -90,13 +90,22 @@ async function answer(attempt: Attempt, mark: string): Promise<void> {
   endBody(attempt, textEvent(mark, 2) + finishEvent(mark) + DONE);
 }
 
-function judge(samples: Readonly<Record<Way, readonly Sample[]>>, late: number): Finding[] {
+/** `disturbed`: answers through the gateway while the machine itself was late. */
+function judge(
+  samples: Readonly<Record<Way, readonly Sample[]>>,
+  disturbed: readonly Sample[],
+): Finding[] {
+  const late = disturbed.length;
   const direct = samples.direct.map(({ downMs }) => downMs);
   const floorMs = median(direct);
   const addedMs = samples.through.map(({ downMs }) => downMs - floorMs);
   const p50 = quantile(addedMs, 0.5);
   const p99 = quantile(addedMs, 0.99);
-  const isSlow = p50 > P50_MS_MAX;
+  // A machine makes many answers late, but not the fastest of all.
+  const all = [...samples.through, ...disturbed];
+  const fastestMs = Math.min(...all.map(({ downMs }) => downMs)) - (floorMs || 0);
+  const isAlways = all.length >= SAMPLES / 3 && fastestMs > P50_MS_MAX;
+  const isSlow = p50 > P50_MS_MAX && late <= samples.through.length;
   const over = addedMs.filter((value) => value > P99_MS_MAX).length;
   const isThin = samples.through.length < SAMPLES / 3 || direct.length < SAMPLES / 3;
   const upMs = median(samples.through.map((one) => one.upMs)) -
@@ -104,21 +113,25 @@ function judge(samples: Readonly<Record<Way, readonly Sample[]>>, late: number):
   const worst = [...samples.through].sort((one, other) => other.downMs - one.downMs);
   return [
     finding("first-byte", {
-      verdict: isThin
+      verdict: isAlways
+        ? "fail"
+        : isThin
         ? "void"
         : isSlow || isBeyondMachine(over, late)
         ? "fail"
-        : p99 > P99_MS_MAX && over > 1
+        : p50 > P50_MS_MAX || p99 > P99_MS_MAX && over > 1
         ? "void"
         : "pass",
       limit: `p50 at most ${P50_MS_MAX} ms, p99 at most ${P99_MS_MAX} ms`,
       measured: isThin
-        ? `the machine was late in ${late} of ${late + samples.through.length} answers`
+        ? `the machine was late in ${late} of ${all.length} answers, the fastest of which was ${
+          ms(fastestMs)
+        } later`
         : `p50 ${ms(p50)}, p99 ${ms(p99)} of ${addedMs.length} answers; the way up adds ${
           ms(upMs)
         }`,
       direct: `p50 ${ms(floorMs)}, p99 ${ms(quantile(direct, 0.99))}`,
-      value: p50,
+      value: isThin ? fastestMs : p50,
       unit: "ms",
       evidence: worst.slice(0, 3).flatMap(({ lines }) => lines),
       mend:

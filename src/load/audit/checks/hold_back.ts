@@ -22,6 +22,8 @@ interface Held {
   readonly size: number;
   /** From the write to the read of all of it; Infinity = it did not come while there was silence. */
   readonly lateMs: number;
+  /** True when the machine itself was late meanwhile, so that this says nothing. */
+  readonly isMachine: boolean;
   readonly lines: readonly string[];
 }
 
@@ -52,7 +54,7 @@ function headFinding(head: Held): Finding {
   return finding("hold-back", {
     part: "head",
     // Who has sent no head yet can still ask another upstream or give a true status.
-    verdict: isHeld ? "note" : "pass",
+    verdict: !isHeld ? "pass" : head.isMachine ? "void" : "note",
     limit: `the head alone comes within ${LATE_MS_MAX} ms`,
     measured: isHeld ? "the head waits for the first event" : lateText(head.lateMs),
     value: finite(head.lateMs),
@@ -69,7 +71,7 @@ function eventFinding(events: readonly Held[]): Finding {
   const [smallest] = events;
   return finding("hold-back", {
     part: "event",
-    verdict: held.length > 0 ? "fail" : "pass",
+    verdict: held.some(({ isMachine }) => !isMachine) ? "fail" : held.length > 0 ? "void" : "pass",
     limit: `one event comes within ${LATE_MS_MAX} ms, whatever its size`,
     measured: held.length === 0
       ? `each of ${events.length} sizes passes, the smallest after ${ms(smallest!.lateMs)}`
@@ -103,9 +105,11 @@ async function hold(rig: Rig, size: number): Promise<Held> {
   const { exchange } = asked;
   const readMs = size === 0 ? exchange.headMs : bodyMs(exchange, size);
   const lateMs = readMs === undefined ? Infinity : readMs - wroteMs;
+  const isHeld = lateMs >= SILENCE_MS - LATE_MS_MAX;
   return {
     size,
-    lateMs: lateMs >= SILENCE_MS - LATE_MS_MAX ? Infinity : lateMs,
+    lateMs: isHeld ? Infinity : lateMs,
+    isMachine: !isHeld && rig.watch.worst(wroteMs, readMs ?? wroteMs) > LATE_MS_MAX / 2,
     lines: timeline(asked),
   };
 }
