@@ -74,11 +74,9 @@ export function resultsText(audited: readonly Audited[]): string {
   const [first] = run;
   if (first === undefined) return absent.map(({ name, reason }) => `${name}: ${reason}`).join("\n");
   return [
-    `Audited on ${
-      first.startedAt.slice(0, 10)
-    }, one after the other, on ${cpus().length} cores of a ${
+    `Audited on ${first.startedAt.slice(0, 10)}, one after the other, on ${cpus().length} cores (${
       cpus()[0]!.model.trim()
-    } that others used as well.`,
+    }) that others used as well.`,
     "",
     `| check | ${run.map(titleOf).join(" | ")} |`,
     `| --- | ${run.map(() => "---").join(" | ")} |`,

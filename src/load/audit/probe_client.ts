@@ -9,6 +9,8 @@ import type { ResponseHead } from "../../lib/http1/head.ts";
 import { ResponseParser } from "../../lib/http1/parser.ts";
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
 
+/** Until a connection is there, TLS with it. */
+const CONNECT_MS_MAX = 10_000;
 /** Of an answer that is kept. */
 const KEPT_BYTES_MAX = 32 * 1024 * 1024;
 /** Of one event. */
@@ -176,9 +178,15 @@ export class ClientConnection {
   static async open(target: Target): Promise<ClientConnection> {
     const made = new ClientConnection(target);
     const trusted = Promise.withResolvers<string | undefined>();
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error(`no connection after ${CONNECT_MS_MAX / 1000} s`)),
+      CONNECT_MS_MAX,
+    );
+    let distrust: string | undefined;
     if (!target.isTls) trusted.resolve(undefined);
     try {
-      made.#socket = await Bun.connect({
+      const opened = Bun.connect({
         hostname: target.hostname,
         port: target.port,
         // Judged below, where it can be said what is wrong.
@@ -198,10 +206,13 @@ export class ClientConnection {
           error: () => made.#over(true),
         },
       });
+      made.#socket = await Promise.race([opened, late.promise]);
+      distrust = await Promise.race([trusted.promise, late.promise]);
     } catch (error) {
       throw new CannotConnect((error as Error).message);
+    } finally {
+      clearTimeout(timer);
     }
-    const distrust = await trusted.promise;
     if (distrust !== undefined && !target.isInsecure) {
       made.leave("reset");
       throw new CannotConnect(distrust, true);

@@ -27,6 +27,7 @@ export const PLANTED = [
   "leaked-header",
   "no-comments",
   "unbounded",
+  "buffer",
 ] as const;
 
 export type Planted = typeof PLANTED[number];
@@ -41,6 +42,8 @@ const HOP = /^(?:connection|keep-alive|proxy-\S+|te|trailer|upgrade|host)$/;
 const LAST_CHUNK = Buffer.from("0\r\n\r\n");
 /** Of `merge`. */
 const MERGE_MS = 45;
+/** Of `buffer`: what it passes on at once. */
+export const BUFFER_BYTES = 4096;
 /** Of `first-chunk-hold`. */
 const HOLD_MS = 25;
 
@@ -325,6 +328,12 @@ class HttpLink implements Link {
       case "merge":
         this.#merged.push(bytes);
         this.#timer ??= setTimeout(() => this.#flush(), MERGE_MS);
+        return;
+      case "buffer":
+        this.#merged.push(bytes);
+        if (this.#merged.reduce((sum, { length }) => sum + length, 0) >= BUFFER_BYTES) {
+          this.#flush();
+        }
         return;
       default:
         this.#chunk(bytes);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { CHECKS } from "../../../src/load/audit/table.ts";
-import type { Planted } from "./gateway.ts";
+import { BUFFER_BYTES, type Planted } from "./gateway.ts";
 import { auditPlanted, failedIn } from "./rig.ts";
 
 const TEST_MS_MAX = 120_000;
@@ -32,6 +32,16 @@ describe("an audit finds", () => {
       expect(found!.limit).not.toBe("");
     }, TEST_MS_MAX);
   }
+
+  test("a buffer, and the size that releases it", async () => {
+    const { findings } = await auditPlanted("buffer", ["hold-back"]);
+    expect(findings.find(({ name }) => name === "hold-back/event")).toMatchObject({
+      verdict: "fail",
+      measured: expect.stringMatching(/^held: 10 B, 100 B, 1\.0 KiB; passed at once: 4\.0 KiB/),
+      value: BUFFER_BYTES,
+      unit: "bytes",
+    });
+  }, TEST_MS_MAX);
 
   test("a retry that does not wait as long as it was told", async () => {
     expect(failedIn(await auditPlanted("three-retries", ["retries"]))).toContain(

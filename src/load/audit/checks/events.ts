@@ -72,7 +72,10 @@ export const eventLateness: Check = {
     const events = rounds.through.flat();
     const addedMs = events.map((event) => lateness(event) - floorMs);
     const isThin = events.length < DENSE.events / 2;
-    const p99 = quantile(addedMs, 0.99);
+    // Of the middle round: one in which the machine was busy decides nothing.
+    const p99 = median(
+      rounds.through.map((round) => quantile(round.map(lateness), 0.99) - floorMs),
+    );
     const episodes = rounds.through.reduce((sum, round) => sum + episodesOf(round, floorMs), 0);
     const stalls = rig.watch.stalls(startMs, performance.now(), P99_MS_MAX);
     const isLate = quantile(addedMs, 0.5) > P99_MS_MAX ||
@@ -99,7 +102,7 @@ export const eventLateness: Check = {
         limit: `p99 at most ${P99_MS_MAX} ms; no growth above ${DRIFT_MS_MAX} ms per 1 000 events`,
         measured: isThin
           ? `the machine was late for ${late} of ${seen} events`
-          : `p50 ${ms(quantile(addedMs, 0.5))}, p99 ${ms(p99)} of ${events.length} events; ${
+          : `p50 ${ms(quantile(addedMs, 0.5))}, p99 ${ms(p99)} in the middle one of ${ROUNDS} rounds, ${events.length} events; ${
             ms(Math.max(0, driftMs))
           } per 1 000 events`,
         direct: `p50 ${ms(floorMs)}, p99 ${ms(quantile(rounds.direct.flat().map(lateness), 0.99))}`,

@@ -115,7 +115,7 @@ function upFindings(
       limit: hasGatewayKey
         ? "the client's credentials stay with the gateway, which has a key of its own"
         : "the client's credentials that reach the upstream are known",
-      measured: credentials.length === 0 ? "none of them" : `${namesOf(credentials)} reach it`,
+      measured: credentials.length === 0 ? "none of them" : `reaching it: ${namesOf(credentials)}`,
       evidence: credentials.map(({ name }) => `${name}: its canary is in the upstream's request`),
       mend:
         "Drop the client's credentials where the gateway has its own for the upstream: cookies and keys were given to the gateway alone.",
@@ -124,7 +124,7 @@ function upFindings(
       part: "others-up",
       verdict: others.length === 0 ? "pass" : "note",
       limit: "headers of the client's own that reach the upstream are known",
-      measured: others.length === 0 ? "none of them" : `${namesOf(others)} pass`,
+      measured: others.length === 0 ? "none of them" : `passing: ${namesOf(others)}`,
       evidence: linesWith(attempt.headText, others.map(({ name }) => canaries.get(name)!)),
       mend: "Nothing secret; a list of what may pass keeps it so.",
     }),
@@ -153,7 +153,7 @@ function downFindings(
       part: "others-down",
       verdict: others.length === 0 ? "pass" : "note",
       limit: "headers of the upstream that reach the client are known",
-      measured: others.length === 0 ? "none of them" : `${namesOf(others)} pass`,
+      measured: others.length === 0 ? "none of them" : `passing: ${namesOf(others)}`,
       evidence: linesWith(head, others.map(({ name }) => canaries.get(name)!)),
       mend:
         "Drop the upstream's cookies and what tells of its software, where clients should not know it.",
@@ -241,7 +241,7 @@ function unreached(): Finding {
 }
 
 function hopText(hop: readonly { readonly name: string }[], isBelowHttp: boolean): string {
-  return `${namesOf(hop)} pass${
+  return `passing: ${namesOf(hop)}${
     isBelowHttp ? "; the gateway passes bytes on and is no hop of HTTP" : ""
   }`;
 }

@@ -67,7 +67,10 @@ function headFinding(head: Held): Finding {
 
 function eventFinding(events: readonly Held[]): Finding {
   const held = events.filter(({ lateMs }) => lateMs > LATE_MS_MAX);
-  const released = events.find(({ lateMs }) => lateMs <= LATE_MS_MAX);
+  // The size from which on nothing is held.
+  const released = events.findLast((one, i) =>
+    !held.includes(one) && (i === 0 || held.includes(events[i - 1]!))
+  );
   const [smallest] = events;
   return finding("hold-back", {
     part: "event",
@@ -75,14 +78,14 @@ function eventFinding(events: readonly Held[]): Finding {
     limit: `one event comes within ${LATE_MS_MAX} ms, whatever its size`,
     measured: held.length === 0
       ? `each of ${events.length} sizes passes, the smallest after ${ms(smallest!.lateMs)}`
-      : released === undefined
+      : held.length === events.length
       ? `none of ${events.length} sizes up to ${bytesText(events.at(-1)!.size)} passes during ${
         SILENCE_MS / 1000
       } s of silence`
-      : `held: ${held.map(({ size }) => bytesText(size)).join(", ")}; released by ${
-        bytesText(released.size)
+      : `held: ${sizesText(held)}; passed at once: ${
+        sizesText(events.filter((one) => !held.includes(one)))
       }`,
-    value: released?.size,
+    value: held.includes(events.at(-1)!) ? undefined : released?.size,
     unit: "bytes",
     evidence: [
       ...events.map(({ size, lateMs }) => `an event of ${bytesText(size)}: ${lateText(lateMs)}`),
@@ -91,6 +94,10 @@ function eventFinding(events: readonly Held[]): Finding {
     mend:
       "Switch the buffering of responses off for event streams (nginx: proxy_buffering off, or let the upstream send X-Accel-Buffering: no).",
   });
+}
+
+function sizesText(events: readonly Held[]): string {
+  return events.map(({ size }) => bytesText(size)).join(", ");
 }
 
 async function hold(rig: Rig, size: number): Promise<Held> {

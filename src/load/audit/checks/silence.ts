@@ -6,12 +6,22 @@
 
 import type { Finding } from "../finding.ts";
 import { ms } from "../numbers.ts";
+import type { AnswerEnd } from "../probe_client.ts";
 import { type Asked, type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { chunk, DONE, endBody, finishEvent, sequenceOf, streamHead, textEvent } from "../stream.ts";
 
 /** The upstream's comments come in a fifth of the silence, at the latest after so long. */
 const COMMENT_MS_MAX = 5000;
+
+/** How an answer ended that should not have. */
+const ENDS: Readonly<Record<AnswerEnd, string>> = {
+  whole: "ended",
+  early: "closed",
+  reset: "reset",
+  broken: "broken",
+  left: "given up",
+};
 
 /** Silences of all lengths, each with and without the upstream's comments, all at once. */
 export const silence: Check = {
@@ -69,7 +79,7 @@ function judge(
       ? `${seconds} s with the upstream's comments: not cut, and something comes through`
       : `${seconds} s without a byte: not cut`,
     measured: !isWhole
-      ? `cut ${ms((exchange.endMs ?? saidMs) - saidMs)} into the silence (${exchange.end})`
+      ? `${ENDS[exchange.end ?? "left"]} ${ms((exchange.endMs ?? saidMs) - saidMs)} into the silence`
       : isMute
       ? "whole, but the upstream's comments were swallowed and none of its own came"
       : comments
