@@ -59,7 +59,7 @@ const FLAGS = {
   }),
   upstreamPort: numberFlag({
     value: "PORT",
-    text: "where the audit's upstream listens",
+    text: "where the audit's upstream listens; 0 = on a free port",
     min: 0,
     max: PORT_MAX,
     isWhole: true,
