@@ -254,7 +254,11 @@ function readUrl(text: string): ParsedUrl {
   return url;
 }
 
-function targetOf(url: ParsedUrl, headers: Target["fields"], gatewayKey: string | undefined): Target {
+function targetOf(
+  url: ParsedUrl,
+  headers: Target["fields"],
+  gatewayKey: string | undefined,
+): Target {
   const isTls = url.protocol === "https:";
   return {
     hostname: url.hostname.replace(/^\[|\]$/g, ""),

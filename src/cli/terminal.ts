@@ -25,7 +25,7 @@ export const EXIT = {
   failed: 1,
   /** The command line is wrong. */
   usage: 2,
-  /** It was measured, and the figures are too doubtful to say. */
+  /** It was done, and is not to be believed. */
   doubtful: 3,
   /** What a shell gives for a program that Ctrl-C has ended. */
   interrupted: 130,
