@@ -4,6 +4,7 @@
  * @module
  */
 
+import { type AccountsWorld, countsUsage, openAccounts } from "./accounts.ts";
 import type { Config } from "./config/config.ts";
 import { defaultModel } from "./config/default_model.ts";
 import { secretsOf } from "./config/describe.ts";
@@ -13,10 +14,8 @@ import { Driver } from "./core/driver.ts";
 import { AppError, type ErrorCode, shuttingDown } from "./core/errors.ts";
 import { type Event, watchAll } from "./core/events.ts";
 import type { Engine, OpenStream } from "./core/exchange.ts";
-import { FREE, type KeyFacts } from "./core/keys.ts";
 import type { Client } from "./core/facts.ts";
 import type { Memory } from "./core/memory.ts";
-import type { Store } from "./core/store.ts";
 import { type AnswerPeer, NO_PEERS, type Peers } from "./core/peers.ts";
 import { Stamps } from "./core/stamp.ts";
 import { webRequest, writeResponse } from "./core/web.ts";
@@ -29,14 +28,12 @@ import { WallSecond } from "./lib/wall_second.ts";
 import { timerAlarm, Wheel } from "./lib/wheel.ts";
 import { openConversations } from "./memory/conversations.ts";
 import { composeMemory } from "./memory/compose.ts";
-import { apiKeyAuth, bearerAuth, type BearerToken } from "./ops/auth.ts";
+import { apiKeyAuth, bearerAuth } from "./ops/auth.ts";
 import { clientAddress, isFromHere } from "./ops/client_address.ts";
 import { preflightHeaders } from "./ops/cors.ts";
 import { Admission } from "./ops/admission.ts";
 import { type Gather, mergeReports, type ReportKind } from "./ops/gather.ts";
 import { type Health, healthResponse } from "./ops/health.ts";
-import { digestOf, KeyRing } from "./ops/key_ring.ts";
-import { KeyWatch } from "./ops/key_watch.ts";
 import type { ConnectionReadings } from "./ops/metrics.ts";
 import type { MetricsSnapshot } from "./ops/metrics_snapshot.ts";
 import { METRICS_HEADERS, metricsText } from "./ops/metrics_text.ts";
@@ -44,24 +41,17 @@ import { makeObserver, type Observer, type ProcessFacts } from "./ops/observer.t
 import { OriginGuard } from "./ops/origin_guard.ts";
 import { servePage } from "./ops/page.ts";
 import { jwtAuth, makeToken } from "./ops/jwt.ts";
-import { Spending } from "./ops/spending.ts";
-import { usageNotes } from "./ops/usage.ts";
 import { composeSources, type Sources } from "./sources/compose.ts";
 import { keysOf } from "./sources/upstream/upstream.ts";
 import { draws } from "./sources/draws.ts";
 import { planOwn } from "./sources/faults/faults.ts";
 import type { StrikeDeps } from "./sources/faults/strike.ts";
 import { responder } from "./sources/fixtures/respond.ts";
-import { KeyGuard } from "./sources/keys/guard.ts";
 import { limitFault, Limits } from "./sources/limits/limits.ts";
 import { promptTokens } from "./sources/prompt_tokens.ts";
 import type { TapeFolder } from "./sources/tape/folder.ts";
 import { TokenCounters } from "./sources/tokens.ts";
-import { Prices } from "./sources/usage/prices.ts";
-import { UsageCounts } from "./sources/usage/usage.ts";
 import { routedFetch } from "./sources/upstream/transport.ts";
-import { openStore, openUsageLog } from "./store/open.ts";
-import type { UsageLog } from "./store/usage_log.ts";
 import { docs } from "./surfaces/admin/docs.ts";
 import { metrics } from "./surfaces/admin/metrics.ts";
 import type { Desk } from "./surfaces/admin/desk.ts";
@@ -106,49 +96,28 @@ import { composeWorkflows } from "./workflows/compose.ts";
 import type { RunNote } from "./workflows/engine.ts";
 
 /** What the app takes from the process it runs in. A test gives its own. */
-export interface World {
+export interface World extends AccountsWorld {
   readonly version: string;
   /** The version of OpenAI's SDK that the shapes are tested against. */
   readonly openaiSdkVersion: string;
-  /** Milliseconds that never go back. */
-  readonly clock: () => number;
-  /** Milliseconds since 1970. */
-  readonly wallMs: () => number;
-  /** 0 ≤ x < 1. */
-  readonly random: () => number;
   readonly randomBytes: (target: Uint8Array<ArrayBuffer>) => void;
   readonly process: ProcessFacts;
-  /** PEM text of a `ca_file` of the config; "" = none. */
-  readonly caOf: (file: string) => string;
   /** The folder of tapes at `path`, as the config writes it. */
   readonly tapeFolder: (path: string) => TapeFolder;
   /** The text of `memory.system_prompt_file`; "" = none. */
   readonly systemPrompt: string;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
-  /** The folder that relative paths count from. */
-  readonly folder: string;
-  /** An id that no other process will make. */
-  readonly uuid: () => string;
   /** Client connections of this process; absent: it has none. */
   readonly connections?: () => ConnectionReadings;
   /** Told what happens to each run of a workflow. */
   readonly noteRun?: (note: RunNote) => void;
-  /** The tokens of the `auth` section: keys without limits. */
-  readonly tokens: readonly BearerToken[];
-  /** The keys of the config. */
-  readonly keys: readonly ConfiguredKey[];
   /** Asks every process of this weir, this one with them. Absent: there is only this app. */
   readonly gather?: Gather;
   /** The other workers of this weir. Absent: there are none. */
   readonly peers?: Peers;
   /** What outlives this app: fixtures that were added, and the journal. */
   readonly desk: Desk;
-}
-
-/** A key of the config, and its text; "" = only its digest is known. */
-export interface ConfiguredKey extends KeyFacts {
-  readonly token: string;
 }
 
 /** A whole weir without its port. */
@@ -195,8 +164,6 @@ export function makeApp(
   const model = defaultModel(config);
   const secrets = [...world.tokens, ...world.keys].map(({ token }) => token)
     .filter((token) => token !== "");
-  const isLocked = world.tokens.length + world.keys.length > 0 || config.store.keys === "on";
-  const isCounted = config.store.usage === "on";
   const startMs = world.clock();
 
   const wheel = new Wheel(world.clock, timerAlarm());
@@ -218,7 +185,8 @@ export function makeApp(
       const outboxOldestMs = Math.max(0, wallMs() - oldestAtMs);
       const connections = world.connections?.() ?? { open: 0, accepted: 0, refused: 0 };
       const outbox = { outboxTurns: turns, outboxOldestMs, deadLetters };
-      return { streamsOpen: streams.size, connections, ...outbox };
+      const cache = sources.cacheReadings();
+      return { streamsOpen: streams.size, connections, ...outbox, cache };
     },
   });
   const engine: Engine = {
@@ -227,7 +195,7 @@ export function makeApp(
     watch: watchAll([
       observer.watch,
       ...(admission.countsClients ? [admission.watch] : []),
-      ...(isLocked || isCounted ? [(event: Event) => usage?.counts.watch(event)] : []),
+      ...(countsUsage(config, world) ? [(event: Event) => accounts.counts?.watch(event)] : []),
     ]),
     keepaliveMs: server.keepalive_ms,
     writeTimeoutMs: server.write_timeout_ms,
@@ -238,9 +206,8 @@ export function makeApp(
   const driver = new Driver(engine, server, (call) => sources.strike(call));
   const tokens = new TokenCounters(mock.count_bytes_max);
   const { desk } = world;
-  const usage = isLocked || isCounted ? usageDesk(config, world, engine, tokens) : undefined;
-  const keys = isLocked ? keyDesk(config, world, engine, usage!) : undefined;
-  const keeping = usage && new KeyWatch({ ...usage, ring: keys?.ring ?? NO_RING, ...engine });
+  const accounts = openAccounts(config, world, engine, tokens);
+  const { keys, objects, shared } = accounts;
   const chance = draws({ seed: mock.seed, ordinals: desk.ordinals });
   const limits = mock.limits.length === 0
     ? undefined
@@ -255,6 +222,8 @@ export function makeApp(
     draws: chance,
     watch: engine.watch,
     ordinals: desk.ordinals,
+    breakers: shared?.breakers,
+    sharedBytes: shared?.bytes,
   };
   const sources = composeSources(
     config,
@@ -277,8 +246,8 @@ export function makeApp(
       keepsViews: config.ops.journal === "bodies",
     },
     strikes,
-    keys && { guard: keys.guard, hasLimits: () => keys.ring.hasLimits },
-    usage?.counts,
+    keys,
+    accounts.counts,
   );
   const memory = composeMemory(config, world, engine, (text) => tokens.of(model).count(text));
   const conversations = openConversations(config.memory.url, world.folder, {
@@ -339,6 +308,7 @@ export function makeApp(
     wallMs,
     tokens,
     limits: { entriesMax: mock.kept_max, bytesMax: mock.kept_max_bytes },
+    objects,
   });
   const modelsSurface = models({
     stamps,
@@ -406,7 +376,7 @@ export function makeApp(
       forAnthropic: {
         models: anthropicModels({
           ...anthropic,
-          upstream: sources.upstream,
+          upstream: sources.anthropicModels,
           models: mock.models,
         }),
         passed: sources.passesAll ? passedBy(anthropicDoor(anthropic)) : undefined,
@@ -493,7 +463,7 @@ export function makeApp(
     }),
     usageRoute({
       ...{ authorize, secrets, stamps, wallMs },
-      read: usage && ((query) => usage.log.ask(() => usage.store.usage(query))),
+      read: accounts.readUsage,
     }),
     ...(mock.admin === "off" ? [] : fixtureRoutes(
       fixtureAdmin({ desk, authorize, secrets, stamps, wheel, uuid, limits }),
@@ -610,13 +580,17 @@ export function makeApp(
     const { trouble = "", deadLetters = 0 } = memory.health?.() ?? {};
     const fixtureTrouble = desk.shelf.trouble;
     const tapeTrouble = sources.tapeTrouble();
-    const keyTrouble = keys?.ring.trouble || usage?.log.trouble || "";
-    const troubles = [trouble, fixtureTrouble, tapeTrouble, keyTrouble];
+    const sharedTrouble = shared?.state === "away" ? shared.state : "";
+    const troubles = [trouble, fixtureTrouble, tapeTrouble, accounts.trouble, sharedTrouble];
     const isTroubled = troubles.some((text) => text !== "");
     const isOk = app.status === "ok";
     const upstreams = sources.upstreamHealth();
     return {
-      status: isOk && isTroubled ? "degraded" : isOk && keys?.isReading ? "starting" : app.status,
+      status: isOk && isTroubled
+        ? "degraded"
+        : isOk && accounts.isStarting
+        ? "starting"
+        : app.status,
       version: world.version,
       uptime_s: Math.floor((world.clock() - startMs) / 1000),
       source: main.name,
@@ -627,7 +601,8 @@ export function makeApp(
       memory: trouble || "ok",
       ...(fixtureTrouble === "" ? {} : { fixtures: fixtureTrouble }),
       ...(tapeTrouble === "" ? {} : { tapes: tapeTrouble }),
-      ...(keyTrouble === "" ? {} : { store: keyTrouble }),
+      ...(accounts.trouble === "" ? {} : { store: accounts.trouble }),
+      ...(shared === undefined ? {} : { shared: sharedTrouble || "ok" }),
       ...(deadLetters > 0 ? { dead_letters: deadLetters } : {}),
       ...(upstreams.length > 0 ? { upstreams } : {}),
     };
@@ -674,14 +649,11 @@ export function makeApp(
     memory,
     workflows,
     needsToken: keys !== undefined,
-    async closeStore() {
-      await keeping?.close();
-      await usage?.log.close();
-      await usage?.store.close();
-    },
+    closeStore: accounts.close,
     async close() {
       conversations.close();
       await sources.close();
+      await shared?.close();
     },
     answerPeer: (question) => desk.answerPeer(question) ?? kept.rows.answerPeer(question),
     report: (kind) => kind === "health" ? health() : observer.metrics.snapshot(),
@@ -689,75 +661,6 @@ export function makeApp(
   };
   return app;
 }
-
-/** Counts what answers cost, and keeps it. */
-interface UsageDesk {
-  readonly store: Store;
-  readonly log: UsageLog;
-  readonly spending: Spending;
-  readonly prices: Prices;
-  readonly counts: UsageCounts;
-}
-
-function usageDesk(
-  config: Config,
-  { folder, clock, wallMs, uuid }: World,
-  { watch }: Engine,
-  tokens: TokenCounters,
-): UsageDesk {
-  const store = openStore(config, { folder, clock });
-  const log = openUsageLog(config, store, { folder, uuid, watch });
-  const spending = new Spending({ store, log, wallMs });
-  const prices = new Prices(config.prices, wallMs);
-  const keepsAll = config.store.usage !== "off";
-  const counts = new UsageCounts({
-    tokens,
-    costOf: prices.costOf,
-    countsAll: config.store.usage === "on",
-    onCounted: usageNotes({ takers: [log, spending], keepsAll, uuid, wallMs }),
-  });
-  return { store, log, spending, prices, counts };
-}
-
-/** What knows who asks, where the door is locked. */
-interface KeyDesk {
-  readonly ring: KeyRing;
-  readonly guard: KeyGuard;
-  /** True while nobody knows yet which keys there are, or whether they can be read. */
-  readonly isReading: boolean;
-}
-
-function keyDesk(
-  config: Config,
-  { tokens, keys, wallMs, desk }: World,
-  { watch }: Engine,
-  { store, spending, prices }: UsageDesk,
-): KeyDesk {
-  const isOfStore = config.store.keys !== "off";
-  const fixed = [
-    ...tokens.map(({ name, token }) => {
-      const rules = { ...FREE, admin: true };
-      return { name, digest: digestOf(token), rules, endsMs: Infinity };
-    }),
-    ...keys,
-  ];
-  const ring = new KeyRing({ fixed, store: isOfStore ? store : undefined, wallMs, watch });
-  return {
-    ring,
-    guard: new KeyGuard({
-      limiter: desk.limiter,
-      spent: (key, per) => spending.of(key, per),
-      isPriced: (model) => prices.isPriced(model),
-      wallMs,
-    }),
-    get isReading() {
-      return !ring.isRead && ring.trouble === "";
-    },
-  };
-}
-
-/** Where there are no keys to look for. */
-const NO_RING = { look() {} };
 
 const NO_PARAMS: Readonly<Record<string, string>> = {};
 

@@ -1,5 +1,5 @@
 /**
- * The certificate authorities that upstreams trust besides the usual ones.
+ * The certificate authorities that upstreams and Redis are trusted by besides the usual ones.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { readText, type Settings } from "./settings.ts";
 import { pathIn } from "./token_files.ts";
 
 /**
- * The PEM text of each `ca_file` of `llm` and `upstreams`, by the name that the config has for the
+ * The PEM text of each `ca_file` of `llm`, `shared` and `upstreams`, by the name that the config has for the
  * file; "" has "".
  *
  * @throws {Failure} when one cannot be read.
@@ -16,6 +16,7 @@ import { pathIn } from "./token_files.ts";
 export function readCaFiles({ config, folder }: Settings): ReadonlyMap<string, string> {
   const files = [
     ["llm.ca_file", config.llm.ca_file],
+    ["shared.ca_file", config.shared.ca_file],
     ...config.upstreams.map(({ ca_file }, i) => [`upstreams.${i}.ca_file`, ca_file] as const),
   ] as const;
   return new Map(

@@ -35,19 +35,35 @@ function credentialsOf({ auth, llm, upstreams }: Config): readonly Credential[] 
     .map((one) => ({ ...one, fileKey: `${one.key}_file` }));
 }
 
-/** Where files are looked for, and how they are read. */
-export interface CredentialFolders {
+/** Where files with secrets are looked for. */
+export interface SecretFolders {
   /** The folder of the config file. */
   readonly folder: string;
   /** `$CREDENTIALS_DIRECTORY`, where systemd puts what LoadCredential= names; "" = none. */
   readonly credentials: string;
+}
+
+/** The same, and how they are read. */
+export interface CredentialFolders extends SecretFolders {
   /** Reads the file at a path; the second word names it in the error. */
   readonly read: (path: string, what: string) => string;
 }
 
-/** The credential files that `config` names: setting → file as it is written there. */
-export function credentialFiles(config: Config): ReadonlyMap<string, string> {
-  return new Map(credentialsOf(config).map(({ fileKey, file }) => [fileKey, file]));
+/** The files with secrets that `config` names, as they are written there. */
+export function secretFiles(config: Config): readonly string[] {
+  const tokens = [...config.auth.tokens, ...config.keys].map(({ token_file }) => token_file);
+  return [
+    ...credentialsOf(config).map(({ file }) => file),
+    ...tokens.filter((file) => file !== ""),
+  ];
+}
+
+/** Where `file` is, as the config names it. */
+export function secretPath(file: string, { folder, credentials }: SecretFolders): string {
+  // systemd's copy has the name without its folder, and may be the only one weir can read.
+  const copy = join(credentials, basename(file));
+  if (credentials !== "" && existsSync(copy)) return copy;
+  return isAbsolute(file) ? file : join(folder, file);
 }
 
 /**
@@ -58,7 +74,7 @@ export function credentialFiles(config: Config): ReadonlyMap<string, string> {
 export function readCredentials(
   config: Config,
   origins: ConfigOrigins,
-  { folder, credentials, read }: CredentialFolders,
+  folders: CredentialFolders,
 ): readonly HeldSetting[] {
   return credentialsOf(config).map(({ key, fileKey, file, isList }) => {
     // A list has one origin, and its entries are checked for this when they are read.
@@ -66,14 +82,8 @@ export function readCredentials(
     if (origin !== "default") {
       throw new Failure(`${fileKey}: ${key} is given as well (${origin}): keep one of them`);
     }
-    // systemd's copy has the name without its folder, and may be the only one weir can read.
-    const copy = join(credentials, basename(file));
-    const found = credentials !== "" && existsSync(copy)
-      ? copy
-      : isAbsolute(file)
-      ? file
-      : join(folder, file);
-    const text = read(found, fileKey).replace(/\r?\n$/, "");
+    const found = secretPath(file, folders);
+    const text = folders.read(found, fileKey).replace(/\r?\n$/, "");
     if (text.trim() === "") throw new Failure(`${fileKey}: ${found} is empty`);
     const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
     return { key, value: isList ? lines : text, name: fileKey };

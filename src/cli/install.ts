@@ -21,7 +21,7 @@ import { SETTING_ROWS } from "../config/schema.ts";
 import { unitText } from "../deploy/unit.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
-import { credentialFiles } from "./credentials.ts";
+import { secretFiles } from "./credentials.ts";
 import { switchFlag, textFlag } from "./flags.ts";
 import { type Given, type InstalledConfig, installedConfig } from "./installed_config.ts";
 import { readServed, type Settings, warn } from "./settings.ts";
@@ -114,6 +114,11 @@ export const install = defineCommand({
       else write(target, installed.text, terminal);
       warn(openSecrets(settings), terminal);
       installProgram(join(root ?? "/", PROGRAM), terminal);
+      const wanted = secretFiles(settings.config).map(installedPath)
+        .filter((path) => !existsSync(join(root ?? "/", path)));
+      if (wanted.length > 0) {
+        terminal.print(`next: put the secrets there, for root alone: ${wanted.join(", ")}`);
+      }
       terminal.print("next: systemctl daemon-reload && systemctl enable --now weir");
       terminal.print("      nginx -t && nginx -s reload");
     } else {
@@ -148,9 +153,8 @@ function unitFor(
   variables: InstalledConfig["variables"],
 ): string {
   const credentials: Record<string, string> = {};
-  for (const file of credentialFiles(config).values()) {
-    // Beside the installed config, unless it has a place of its own.
-    credentials[basename(file)] = isAbsolute(file) ? file : join(dirname(CONFIG), file);
+  for (const file of secretFiles(config)) {
+    credentials[basename(file)] = installedPath(file);
   }
   return unitText({
     program: PROGRAM,
@@ -160,6 +164,11 @@ function unitFor(
     siteVariables: variablesOf(behind),
     credentials,
   });
+}
+
+/** Where a file with a secret is: beside the installed config, unless it has a place of its own. */
+function installedPath(file: string): string {
+  return isAbsolute(file) ? file : join(dirname(CONFIG), file);
 }
 
 /** What tells weir of nginx in front of it, where the config does not. */
@@ -235,10 +244,22 @@ function siteFor({ config }: Settings, { serverName, tls }: SiteOptions): string
 }
 
 /** Keys that stand in a config which everybody on the machine may read. */
-function openSecrets({ file, origins }: Settings): readonly string[] {
-  if (file === undefined) return [];
-  return ["llm.api_key", "auth.token"].filter((key) => origins.get(key)?.startsWith(`${file}:`))
-    .map((key) => `${key} can be read by every user of this machine: use ${key}_file instead`);
+function openSecrets({ file, origins, config }: Settings): readonly string[] {
+  const isOfFile = (key: string) => file !== undefined && origins.get(key)?.startsWith(`${file}:`);
+  const entries = [
+    ...config.upstreams.filter((entry) => entry.api_key !== "" && entry.api_key_file === "")
+      .map(({ name }) => ["upstreams", `api_key of ${name}`, "api_key_file"] as const),
+    ...config.keys.filter(({ token }) => token !== "")
+      .map(({ name }) => ["keys", `token of ${name}`, "token_file"] as const),
+  ];
+  return [
+    ...["llm.api_key", "auth.token"].filter(isOfFile).map((key) => [key, `${key}_file`] as const),
+    ...entries.filter(([list]) => isOfFile(list)).map(([list, what, instead]) =>
+      [`${list}: the ${what}`, instead] as const
+    ),
+  ].map(([what, instead]) =>
+    `${what} can be read by every user of this machine: use ${instead} instead`
+  );
 }
 
 /** A running program can be replaced only by renaming: it must not be written to. */

@@ -12,6 +12,7 @@ import { type Config, loadConfig } from "../config/config.ts";
 import { secretsOf } from "../config/describe.ts";
 import { starterText } from "../config/documents.ts";
 import { SETTING_ROWS } from "../config/schema.ts";
+import { storeUrl } from "../store/open.ts";
 import { readText, type Settings } from "./settings.ts";
 
 /** The unit's StateDirectory=. */
@@ -27,6 +28,9 @@ export interface InstalledConfig {
   readonly variables: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
 }
+
+/** Where memory and store are. */
+type Stores = Pick<Config, "memory" | "store">;
 
 /** Settings by their paths. */
 export type Given = Readonly<Record<string, string | number | readonly string[]>>;
@@ -44,7 +48,7 @@ export function installedConfig(
   if (existsSync(target)) return keptConfig(settings, target);
   if (file === undefined) return firstConfig(settings, behind);
   const text = readText(file, "the config");
-  const places = { ...statePlaces(memoryOf(text, file, config)), ...behind };
+  const places = { ...statePlaces(storesOf(text, file, config)), ...behind };
   const others = [...settings.origins].filter(([, origin]) =>
     origin !== "default" && !origin.startsWith(`${file}:`) && !origin.endsWith("_file")
   );
@@ -63,7 +67,7 @@ export function installedConfig(
 
 /** The config at `target` stays: where it does not say where to write, the unit does. */
 function keptConfig({ config }: Settings, target: string): InstalledConfig {
-  const places = statePlaces(memoryOf(readText(target, "the config"), target, config));
+  const places = statePlaces(storesOf(readText(target, "the config"), target, config));
   const all = Object.entries(places);
   return {
     text: undefined,
@@ -95,28 +99,41 @@ function firstConfig({ config, origins }: Settings, behind: Given): InstalledCon
       warnings.push(`${path} holds a secret and is not written (${origin})`);
     }
   }
-  const places = { ...statePlaces(config.memory), ...behind };
+  const places = { ...statePlaces(config), ...behind };
   for (const [path, place] of Object.entries(places)) given.set(path, place);
   const text = starterText(given);
   return { text, shown: text, variables: {}, warnings };
 }
 
-/** The memory that the config file `text` asks for, without flags and environment. */
-function memoryOf(text: string, name: string, config: Config): Config["memory"] {
+/** The stores that the config file `text` asks for, without flags and environment. */
+function storesOf(text: string, name: string, config: Config): Stores {
   const loaded = loadConfig({ file: { name, text }, env: {}, dotenv: {}, flags: [] });
-  return loaded.kind === "ok" ? loaded.config.memory : config.memory;
+  return loaded.kind === "ok" ? loaded.config : config;
 }
 
-/** In the state directory, what `memory` has beside the config: a service may not write to /etc. */
-function statePlaces({ url, outbox }: Config["memory"]): Readonly<Record<string, string>> {
+/** In the state directory, what is beside the config: a service may not write to /etc. */
+function statePlaces({ memory, store }: Stores): Readonly<Record<string, string>> {
   const inState = (file: string) => join(STATE_FOLDER, basename(file));
-  if (url.startsWith("sqlite://")) {
-    const file = url.slice("sqlite://".length);
-    const isElsewhere = isAbsolute(file) || file === ":memory:";
-    return isElsewhere ? {} : { "memory.url": `sqlite://${inState(file)}` };
-  }
-  // Turns on their way to a store elsewhere wait in a file, too.
-  return isAbsolute(outbox) ? {} : { "memory.outbox": inState(outbox || "weir-outbox.db") };
+  const url = isBeside(memory.url) ? `sqlite://${inState(fileOf(memory.url))}` : memory.url;
+  const storeFile = storeUrl({ store, memory: { url } });
+  return {
+    ...(url === memory.url ? {} : { "memory.url": url }),
+    ...(isBeside(storeFile) ? { "store.url": `sqlite://${inState(fileOf(storeFile))}` } : {}),
+    // Turns on their way to a store elsewhere wait in a file, too, and usage beside it.
+    ...(url.startsWith("sqlite://") || isAbsolute(memory.outbox)
+      ? {}
+      : { "memory.outbox": inState(memory.outbox || "weir-outbox.db") }),
+  };
+}
+
+function fileOf(url: string): string {
+  return url.slice("sqlite://".length);
+}
+
+/** True when `url` is of a file whose path counts from the config's folder. */
+function isBeside(url: string): boolean {
+  const isFile = url.startsWith("sqlite://") && fileOf(url) !== ":memory:";
+  return isFile && !isAbsolute(fileOf(url));
 }
 
 /** The YAML `text` with `given`; its comments stay. */

@@ -35,7 +35,8 @@ export function introduction(
   const url = unix === "" ? `${scheme}://${urlHost(host)}:${port}` : `${scheme}://localhost`;
   const place = unix === "" ? `${url}${url.includes(host) ? "" : ` (${host})`}` : `socket ${unix}`;
   const curl = unix === "" ? "curl -N" : `curl -N --unix-socket ${unix}`;
-  const key = !app.needsToken ? "" : ` -H 'authorization: Bearer <auth.token>'`;
+  const shown = config.auth.token !== "" || config.auth.tokens.length > 0 ? "auth.token" : "key";
+  const key = !app.needsToken ? "" : ` -H 'authorization: Bearer <${shown}>'`;
   const ids = workflows.workflows.map(({ id }) => id).join(", ");
   const { basePath, webui } = workflows.controller;
   const base = basePath || "/api";

@@ -7,7 +7,6 @@
 import { getRandomValues } from "node:crypto";
 import { isLocked } from "../config/own_keys.ts";
 import { isMoment } from "../config/rules.ts";
-import { AppError } from "../core/errors.ts";
 import { FREE, KEY_PREFIX, type KeyRules, type StoredKey } from "../core/keys.ts";
 import { LIMIT_KINDS } from "../core/limits.ts";
 import type { Store } from "../core/store.ts";
@@ -16,6 +15,7 @@ import { openStore } from "../store/open.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { asText, choiceFlag, listFlag, numberFlag, switchFlag, textFlag } from "./flags.ts";
+import { shownStore, storeFailure } from "./shown_store.ts";
 import { readSettings, type Settings, warn } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { endOf } from "./token_files.ts";
@@ -137,7 +137,11 @@ export const key = defineCommand({
     try {
       if (action === "list") {
         if (name !== undefined) throw new Failure("list takes no NAME", EXIT.usage);
-        for (const line of listed(await store.keys(), flags.json, Date.now())) terminal.print(line);
+        const lines = listed(await store.keys(), flags.json, Date.now());
+        for (const line of lines) terminal.print(line);
+        if (lines.length === 0) {
+          terminal.complain(`weir: ${shownStore(config)} has no keys in force`);
+        }
         return EXIT.done;
       }
       if (name === undefined) {
@@ -147,6 +151,12 @@ export const key = defineCommand({
         throw new Failure(
           `NAME must be up to 64 letters, digits, _ . and -: it is ${name}`,
           EXIT.usage,
+        );
+      }
+      if (isOfConfig(config, name)) {
+        throw new Failure(
+          `There is a key named ${name} in the config: ` +
+            (action === "add" ? "choose another name" : "change it there, and reload weir"),
         );
       }
       switch (action) {
@@ -163,8 +173,7 @@ export const key = defineCommand({
       }
       return EXIT.done;
     } catch (error) {
-      if (error instanceof AppError) throw new Failure(error.message);
-      throw error;
+      throw storeFailure(error, config);
     } finally {
       await store.close();
     }
@@ -201,12 +210,16 @@ function rulesOf(flags: {
 
 function endOfFlag(expires: string | undefined): number {
   if (expires === undefined) return Infinity;
-  if (isMoment(expires)) return endOf(expires);
-  throw new Failure(
-    `--expires must be a date such as 2027-01-31, or with a time such as 2027-01-31T12:00:00Z: ` +
-      `it is ${expires}`,
-    EXIT.usage,
-  );
+  const endsMs = isMoment(expires) ? endOf(expires) : NaN;
+  if (endsMs > Date.now()) return endsMs;
+  const must = Number.isNaN(endsMs)
+    ? "a date such as 2027-01-31, or with a time such as 2027-01-31T12:00:00Z"
+    : "a moment to come";
+  throw new Failure(`--expires must be ${must}: it is ${expires}`, EXIT.usage);
+}
+
+function isOfConfig({ auth, keys }: Settings["config"], name: string): boolean {
+  return [...keys, ...auth.tokens].some((entry) => entry.name === name);
 }
 
 async function add(
@@ -217,14 +230,11 @@ async function add(
   { config }: Settings,
   terminal: Terminal,
 ): Promise<void> {
-  if ([...config.keys, ...config.auth.tokens].some((entry) => entry.name === name)) {
-    throw new Failure(`There is a key named ${name} in the config: choose another name`);
-  }
   const known = config.routes.map((route) => route.name);
   const unknown = rules.routes.find((route) => !known.includes(route));
   if (unknown !== undefined) throw new Failure(`--route: there is no route named ${unknown}`);
   const text = await put(store, "add", name, rules, endsMs, Infinity);
-  terminal.complain(`weir: the key ${name}, shown this once:`);
+  terminal.complain(`weir: the key ${name} of ${shownStore(config)}, shown this once:`);
   terminal.print(text);
   const trouble = unused(config);
   if (trouble !== "") warn([trouble], terminal);

@@ -65,10 +65,12 @@ function requestsOf({ match }: RouteEntry): string {
   ].join(", ");
 }
 
+const WHOM = { key: "each key", all: "everybody" } as const;
+
 /** Where they go: "openai → local", "openai 3 + local 1", and what is changed. */
 function wayOf(route: RouteEntry): string {
-  const { to, weights, hedge_ms, rename = {}, params_set, params_remove, params_max, params_min } =
-    route;
+  const { to, weights, hedge_ms, rename = {}, cache } = route;
+  const { params_set, params_remove, params_max, params_min } = route;
   const way = weights === undefined
     ? to.join(" → ")
     : to.map((name) => `${name} ${weights[name]}`).join(" + ");
@@ -79,6 +81,7 @@ function wayOf(route: RouteEntry): string {
     ...(hedge_ms === undefined ? [] : [`the second after ${hedge_ms} ms`]),
     ...Object.entries(rename).map(([from, name]) => `${from} is ${name}`),
     ...(params ? ["parameters changed"] : []),
+    ...(cache === undefined ? [] : [`kept ${cache.ttl_s} s for ${WHOM[cache.scope]}`]),
   ];
   return extras.length === 0 ? way : `${way} (${extras.join(", ")})`;
 }

@@ -8,7 +8,7 @@ import { textFlag } from "./flags.ts";
 import type { Settings } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 import { readTls } from "./tls_files.ts";
-import { readTokens } from "./token_files.ts";
+import { readKeys, readTokens } from "./token_files.ts";
 
 /** The flag of every command that asks a weir that runs. */
 export const URL_FLAG = {
@@ -32,7 +32,7 @@ export interface Running {
   get(path: string): Promise<unknown>;
 }
 
-/** The weir of `settings`, with its token; `url`: another one, which gets that token, too. */
+/** The weir of `settings`, with its token or an admin's key; `url`: another one, which gets that, too. */
 export function runningWeir(settings: Settings, url: string | undefined): Running {
   const { server } = settings.config;
   const tls = url === undefined ? readTls(settings) : undefined;
@@ -42,9 +42,12 @@ export function runningWeir(settings: Settings, url: string | undefined): Runnin
   if (URL.parse(base) === null || !/^https?:/.test(base)) {
     throw new Failure(`--url needs an http:// or https:// URL, not "${base}"`, EXIT.usage);
   }
-  const [token] = readTokens(settings);
+  const keys = readKeys(settings).filter(({ rules, token, endsMs }) =>
+    rules.admin && token !== "" && endsMs > Date.now()
+  );
+  const [admin] = [...readTokens(settings), ...keys];
   const init = {
-    headers: token === undefined ? {} : { authorization: `Bearer ${token.token}` },
+    headers: admin === undefined ? {} : { authorization: `Bearer ${admin.token}` },
     // Its own certificate, whatever names are in it: this is a way from this machine to itself.
     ...(tls === undefined ? {} : { tls: { ca: tls.cert, checkServerIdentity: () => undefined } }),
     ...(url === undefined && server.unix !== "" ? { unix: server.unix } : {}),
@@ -60,6 +63,11 @@ export function runningWeir(settings: Settings, url: string | undefined): Runnin
       }
       const text = await response.text();
       if (response.ok) return JSON.parse(text);
+      if (response.status === 401 && admin === undefined) {
+        throw new Failure(
+          `weir at ${base} answers 401: set auth.token, or keys with admin: true, as it has them`,
+        );
+      }
       throw new Failure(`weir at ${base} answers ${response.status}: ${messageOf(text)}`);
     },
   };

@@ -30,6 +30,8 @@ export interface Settings {
   readonly file: string | undefined;
   /** The folder that relative paths in the config count from. */
   readonly folder: string;
+  /** `$CREDENTIALS_DIRECTORY`; "" = none. */
+  readonly credentials: string;
   /** What is odd in it and yet no problem. Whoever uses the config prints them. */
   readonly warnings: readonly string[];
   readonly workflows: Definition;
@@ -57,11 +59,12 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
     dotenv,
     flags: settings,
   };
+  const credentials = env["CREDENTIALS_DIRECTORY"] ?? "";
   let loaded = loadConfig(input);
   if (loaded.kind === "ok") {
-    const folders = { folder, credentials: env["CREDENTIALS_DIRECTORY"] ?? "", read: readText };
-    const credentials = readCredentials(loaded.config, loaded.origins, folders);
-    if (credentials.length > 0) loaded = loadConfig({ ...input, credentials });
+    const folders = { folder, credentials, read: readText };
+    const held = readCredentials(loaded.config, loaded.origins, folders);
+    if (held.length > 0) loaded = loadConfig({ ...input, credentials: held });
   }
   const workflowFiles = options.workflowFiles.length > 0
     ? options.workflowFiles
@@ -89,6 +92,7 @@ export function readSettings(options: SettingOptions, terminal: Terminal): Setti
     ...withController(loaded.config, loaded.origins, workflows.controller),
     file,
     folder,
+    credentials,
     warnings: loaded.warnings,
     workflows,
     workflowFiles,

@@ -5,9 +5,10 @@
  */
 
 import { isAbsolute, join } from "node:path";
-import type { ConfiguredKey } from "../app.ts";
+import type { ConfiguredKey } from "../accounts.ts";
 import type { BearerToken } from "../ops/auth.ts";
 import { digestOf } from "../ops/key_ring.ts";
+import { secretPath } from "./credentials.ts";
 import { readText, type Settings } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 
@@ -23,13 +24,13 @@ const TOKEN = /^[\x20-\x7e]+$/;
  * @throws {Failure} when a file cannot be read, or holds no token.
  */
 export function readTokens(
-  { config, folder }: Pick<Settings, "config" | "folder">,
+  settings: Pick<Settings, "config" | "folder" | "credentials">,
 ): readonly BearerToken[] {
-  const { token, tokens } = config.auth; // what auth.token_file holds is in auth.token by now
+  const { token, tokens } = settings.config.auth; // what auth.token_file holds is in auth.token by now
   const all = [{ name: ONLY_NAME, token, token_file: "" }, ...tokens];
   return all.filter((one) => one.token !== "" || one.token_file !== "").map((one) => ({
     name: one.name,
-    token: one.token !== "" ? one.token : readToken(pathIn(folder, one.token_file)),
+    token: one.token !== "" ? one.token : readToken(secretPath(one.token_file, settings)),
   }));
 }
 
@@ -38,15 +39,15 @@ export function readTokens(
  *
  * @throws {Failure} when a file cannot be read or holds none, or two keys have one text.
  */
-export function readKeys({ config, folder }: Settings): readonly ConfiguredKey[] {
-  const keys = config.keys.map((entry) => {
+export function readKeys(settings: Settings): readonly ConfiguredKey[] {
+  const keys = settings.config.keys.map((entry) => {
     const { name, token_file, token_sha256, expires, token: _, ...rules } = entry;
-    const token = token_file === "" ? entry.token : readToken(pathIn(folder, token_file));
+    const token = token_file === "" ? entry.token : readToken(secretPath(token_file, settings));
     const digest = token === "" ? token_sha256.toLowerCase() : digestOf(token);
     return { name, digest, token, endsMs: endOf(expires), rules };
   });
   const names = new Map<string, string>();
-  for (const { name, token } of readTokens({ config, folder })) names.set(digestOf(token), name);
+  for (const { name, token } of readTokens(settings)) names.set(digestOf(token), name);
   for (const { name, digest } of keys) {
     const other = names.get(digest);
     if (other !== undefined) {

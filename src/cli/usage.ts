@@ -4,12 +4,13 @@
  * @module
  */
 
-import { AppError } from "../core/errors.ts";
-import { readReport, reportCsv, reportLines, reportTable } from "../ops/usage_report.ts";
+import { dayOf } from "../core/store.ts";
+import { dayName, readReport, reportCsv, reportLines, reportTable } from "../ops/usage_report.ts";
 import { openStore } from "../store/open.ts";
 import { defineCommand } from "./command.ts";
 import { SETTING_EXITS, SETTING_FLAGS, settingOptions } from "./command_line.ts";
 import { switchFlag, textFlag } from "./flags.ts";
+import { shownStore, storeFailure } from "./shown_store.ts";
 import { readSettings, warn } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -29,14 +30,14 @@ export const usage = defineCommand({
       mustHaveText: true,
     }),
     since: textFlag({
-      value: "DATE",
-      text: "the first day, in UTC",
+      value: "DAYS",
+      text: "the first day, in UTC: 2026-11-28, 2026-11, today, yesterday, 7d",
       notes: ["default the first of this month"],
       mustHaveText: true,
     }),
     until: textFlag({
-      value: "DATE",
-      text: "the last day",
+      value: "DAYS",
+      text: "the last day, told in the same way",
       notes: ["default today"],
       mustHaveText: true,
     }),
@@ -47,6 +48,7 @@ export const usage = defineCommand({
   },
   examples: [
     { line: "weir usage --by key,model", text: "of this month" },
+    { line: "weir usage --by day --since 7d", text: "of a week" },
     { line: "weir usage --by day,key --since 2026-11-01 --csv", text: "for a spreadsheet" },
   ],
   exits: {
@@ -68,12 +70,21 @@ export const usage = defineCommand({
       } else {
         const told = flags.json ? lines.map((line) => JSON.stringify(line)) : reportTable(lines);
         for (const line of told) terminal.print(line);
-        if (lines.length === 0) terminal.complain("weir: nothing was used in these days");
+        if (lines.length === 0) {
+          terminal.complain(`weir: ${shownStore(config)} knows of nothing in these days`);
+        }
+      }
+      const { usage_sums_days: sumsDays } = config.store;
+      const reach = dayOf(Date.now()) - sumsDays;
+      if (asked.sinceDay < reach) {
+        terminal.complain(
+          `weir: nothing is known of days before ${dayName(reach)}: ` +
+            `sums stay ${sumsDays} days (store.usage_sums_days)`,
+        );
       }
       return EXIT.done;
     } catch (error) {
-      if (error instanceof AppError) throw new Failure(error.message);
-      throw error;
+      throw storeFailure(error, config);
     } finally {
       await store.close();
     }

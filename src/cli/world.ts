@@ -13,7 +13,7 @@ import { readCaFiles } from "./ca_files.ts";
 import { readLatency } from "./latency_file.ts";
 import { processFacts } from "./process_facts.ts";
 import { readText, type Settings } from "./settings.ts";
-import { Failure } from "./terminal.ts";
+import { Failure, terminal } from "./terminal.ts";
 import { tapeFolder } from "./tape_folder.ts";
 import { readyTapes } from "./tape_ready.ts";
 import { pathIn, readKeys, readTokens } from "./token_files.ts";
@@ -96,11 +96,20 @@ export function world(settings: Settings, desk: Desk): World {
   };
 }
 
-/** Closes what `app` has open, with what is still to be written. */
+/** Closes what `app` has open, with what is still to be written. What cannot be is told: weir ends all the same. */
 export async function closeApp(app: App): Promise<void> {
-  // What the store does not take in time is in a file, for the next one.
-  await Promise.race([app.closeStore(), Bun.sleep(CLOSE_MS)]);
-  await app.memory.close();
-  await app.close();
-  await app.observer.close(CLOSE_MS);
+  const all = [
+    // What the store does not take in time is in a file, for the next one.
+    () => Promise.race([app.closeStore(), Bun.sleep(CLOSE_MS)]),
+    () => app.memory.close(),
+    () => app.close(),
+    () => app.observer.close(CLOSE_MS),
+  ];
+  for (const close of all) {
+    try {
+      await close();
+    } catch (error) {
+      terminal.complain(`weir: warning: closing failed: ${(error as Error).message}`);
+    }
+  }
 }

@@ -10,7 +10,7 @@ import { idleNumbers, latencyOf, latencyProblems, PROFILE_FILE } from "./latency
 import { isLocked } from "./own_keys.ts";
 import { replays, type TapeMode } from "./tape_rules.ts";
 import { quoted, unknown } from "./problems.ts";
-import { type Config, SETTING_ROWS } from "./schema.ts";
+import { type Config, type RouteEntry, SETTING_ROWS } from "./schema.ts";
 
 /** How a sentence about a setting, or about the part of it under `inner`, begins. */
 export type Label = (path: string, inner: readonly PropertyKey[]) => string;
@@ -22,7 +22,7 @@ const TLS_PAIRS = [
 
 /** Everything in `config` that cannot hold together. Only what was given can be part of it. */
 export function contradictions(config: Config, label: Label): readonly string[] {
-  const { auth, chat, llm, server, memory, tape, upstreams } = config;
+  const { auth, chat, llm, server, shared, memory, tape, upstreams } = config;
   const problems: string[] = [];
   const say = (path: string, text: string) => problems.push(`${label(path, [])}: ${text}`);
   const hasLlm = llm.base_url !== "" || upstreams.some(({ name }) => name === "llm");
@@ -52,6 +52,9 @@ export function contradictions(config: Config, label: Label): readonly string[] 
       problems.push(`${label("routes", [index, "tape"])}: ${noFolder(tape)}`);
     }
   }
+  if (shared.ca_file !== "" && !shared.url.startsWith("rediss:")) {
+    say("shared.ca_file", "must be empty while shared.url is not rediss://…: nothing is encrypted");
+  }
   const file = memory.system_prompt_file;
   if (file !== "" && memory.system_prompt !== "") {
     say(
@@ -67,7 +70,12 @@ export function contradictions(config: Config, label: Label): readonly string[] 
     ...unknownTargets(config, label),
     ...oddWeights(config, label),
     ...loneHedges(config, label),
+    ...idleCaches(config, label),
+    ...emptyMatches(config, label),
+    ...hiddenRoutes(config, label),
+    ...oddParams(config, label),
     ...idleProbes(config, label),
+    ...idleWaits(config, label),
     ...unusableKeys(config, label),
     ...unknownFaulty(config, label),
   ];
@@ -244,14 +252,42 @@ function oddWeights({ routes }: Config, label: Label): readonly string[] {
   });
 }
 
-/** What a probe learns, a breaker acts on. */
-function idleProbes({ llm, upstreams }: Config, label: Label): readonly string[] {
-  const must = "must be 0 while breaker_share is: nobody would act on what it learns";
-  const isIdle = (entry: Config["llm"]) => entry.probe_ms > 0 && entry.breaker_share === 0;
+/** What a probe learns, a breaker acts on, which those have that routes lead to. */
+function idleProbes({ llm, upstreams, routes }: Config, label: Label): readonly string[] {
+  const problemOf = (name: string, { probe_ms, breaker_share }: Config["llm"]) => {
+    if (probe_ms === 0) return undefined;
+    if (breaker_share === 0) {
+      return "must be 0 while breaker_share is: nobody would act on what it learns";
+    }
+    return routes.some(({ to }) => to.includes(name))
+      ? undefined
+      : `must be 0 while no route leads to ${name}: nobody would act on what it learns`;
+  };
+  const ofLlm = problemOf("llm", llm);
   return [
-    ...(isIdle(llm) ? [`${label("llm.probe_ms", [])}: ${must}`] : []),
+    ...(ofLlm === undefined ? [] : [`${label("llm.probe_ms", [])}: ${ofLlm}`]),
+    ...upstreams.flatMap((entry, index) => {
+      const problem = problemOf(entry.name, entry);
+      return problem === undefined
+        ? []
+        : [`${label("upstreams", [index, "probe_ms"])}: ${problem}`];
+    }),
+  ];
+}
+
+/** Nobody waits where any number may be answered at once. */
+function idleWaits({ llm, upstreams }: Config, label: Label): readonly string[] {
+  const idle = (entry: Config["llm"]) =>
+    entry.concurrency_max > 0
+      ? []
+      : (["waiting_max", "waiting_timeout_ms"] as const).filter((key) =>
+        entry[key] !== SETTING_ROWS.get(`llm.${key}`)!.initial
+      );
+  const must = "has no effect while concurrency_max is 0: nobody waits then";
+  return [
+    ...idle(llm).map((key) => `${label(`llm.${key}`, [])}: ${must}`),
     ...upstreams.flatMap((entry, index) =>
-      isIdle(entry) ? [`${label("upstreams", [index, "probe_ms"])}: ${must}`] : []
+      idle(entry).map((key) => `${label("upstreams", [index, key])}: ${must}`)
     ),
   ];
 }
@@ -263,6 +299,97 @@ function loneHedges({ routes }: Config, label: Label): readonly string[] {
       ? []
       : [`${label("routes", [index, "hedge_ms"])}: must be left out where to has one name`]
   );
+}
+
+/** What the mock says is made once anyway, and kept in no cache. */
+function idleCaches({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ to, cache }, index) =>
+    cache === undefined || to.some((name) => name !== "mock")
+      ? []
+      : [`${label("routes", [index, "cache"])}: must be left out where to names the mock alone`]
+  );
+}
+
+/** What no request can be. */
+function emptyMatches({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap(({ match }, index) => {
+    const { body_min_bytes: least = 0, body_max_bytes: most = Infinity, path, header = {} } = match;
+    const say = (key: string, text: string) => `${label("routes", [index, "match", key])}: ${text}`;
+    return [
+      ...(least > most
+        ? [
+          say("body_min_bytes", `must be at most body_max_bytes, which is ${most}: it is ${least}`),
+        ]
+        : []),
+      ...(path !== undefined && !/^[/*]/.test(path)
+        ? [say("path", `must begin with / or *, such as /v1/embeddings: it is ${quoted(path)}`)]
+        : []),
+      ...Object.keys(header).filter((name) => !FIELD_NAME.test(name)).map((name) =>
+        say("header", `${quoted(name)} is no name of a header`)
+      ),
+    ];
+  });
+}
+
+/** A token of RFC 9110, 5.6.2. */
+const FIELD_NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+
+/** A route that all its requests pass by would never be taken. */
+function hiddenRoutes({ routes }: Config, label: Label): readonly string[] {
+  const isOfAll = ({ match: { model: _, ...rest } }: RouteEntry) =>
+    Object.values(rest).every((value) => value === undefined);
+  return routes.flatMap(({ match: { model } }, index) => {
+    const hiding = routes.slice(0, index).findIndex((before) =>
+      isOfAll(before) && (before.match.model === "*" || before.match.model === model)
+    );
+    if (hiding < 0) return [];
+    return [
+      `${
+        label("routes", [index])
+      }: is never taken, as routes.${hiding} takes all that it is for: ` +
+      "put it before that one, or leave it out",
+    ];
+  });
+}
+
+/** A parameter is set, removed or bounded, and its bounds leave something between them. */
+function oddParams({ routes }: Config, label: Label): readonly string[] {
+  return routes.flatMap((route, index) => {
+    const { params_set = {}, params_remove = [], params_max = {}, params_min = {} } = route;
+    const say = (section: string, key: PropertyKey, text: string) =>
+      `${label("routes", [index, section, key])}: ${text}`;
+    return [
+      ...params_remove.flatMap((name, at) =>
+        Object.hasOwn(params_set, name)
+          ? [say("params_remove", at, `must be left out while params_set has ${quoted(name)}`)]
+          : []
+      ),
+      ...([["params_max", params_max], ["params_min", params_min]] as const).flatMap(
+        ([section, bounds]) =>
+          Object.keys(bounds).flatMap((name) => {
+            const other = Object.hasOwn(params_set, name)
+              ? "params_set"
+              : params_remove.includes(name)
+              ? "params_remove"
+              : undefined;
+            return other === undefined ? [] : [
+              say(
+                section,
+                name,
+                `must be left out while ${other} has it: nothing is left to bound`,
+              ),
+            ];
+          }),
+      ),
+      ...Object.entries(params_min).flatMap(([name, least]) => {
+        const most = params_max[name] ?? Infinity;
+        if (least <= most) return [];
+        return [
+          say("params_min", name, `must be at most params_max, which is ${most}: it is ${least}`),
+        ];
+      }),
+    ];
+  });
 }
 
 /** The names of what may answer. */

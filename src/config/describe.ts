@@ -61,13 +61,13 @@ function passwordsOf(url: string): readonly string[] {
 const SECRET_OPTION = /([?&][^=&]*(?:pass|pwd|secret|token|key)[^=&]*=)[^&]*/gi;
 
 /**
- * A URL without its password. The user name stays with a store (postgres://weir@db) and goes with a
+ * A URL without its password. The user name stays with a store (postgres://weir@db, redis://weir@cache) and goes with a
  * web address, where it may be a token. Options that look like secrets go as well.
  */
 export function maskUrl(url: string): string {
   if (url.startsWith("sqlite:")) return url;
   return url
     .replace(/^(https?:\/\/)[^/?#]*@/i, `$1${MASK}@`)
-    .replace(/^(postgres(?:ql)?:\/\/[^/?#:@]*):[^/?#]*@/i, `$1:${MASK}@`)
+    .replace(/^((?:postgres(?:ql)?|rediss?):\/\/[^/?#:@]*):[^/?#]*@/i, `$1:${MASK}@`)
     .replace(SECRET_OPTION, `$1${MASK}`);
 }

@@ -22,7 +22,12 @@ const MEANING_COLUMN = 35;
 
 const FLOW = { collectionStyle: "flow", flowCollectionPadding: false } as const;
 
-const UNITS: Readonly<Record<Unit, string>> = { ms: "milliseconds", bytes: "bytes", days: "days" };
+const UNITS: Readonly<Record<Unit, string>> = {
+  ms: "milliseconds",
+  s: "seconds",
+  bytes: "bytes",
+  days: "days",
+};
 
 /** The text of `config.yaml`: every setting, its default and its meaning. */
 export function exampleText(): string {

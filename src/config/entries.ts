@@ -43,7 +43,7 @@ import {
   whole,
 } from "./rules.ts";
 
-import { TAPE_MODES } from "./tape_rules.ts";
+import { jsonPaths, TAPE_MODES } from "./tape_rules.ts";
 
 /** 1 GiB, as the largest of server.body_max_bytes. */
 const BODY_BYTES_MAX = 1_073_741_824;
@@ -243,6 +243,27 @@ const routeMatch = z.strictObject({
   vision: told(yes(), "true: it shows images"),
 }, "a mapping like {model: gpt-4o*}");
 
+/** A day: who wants to keep answers for longer wants a tape. */
+const TTL_S_MAX = 86_400;
+const EVENTS_PER_S_MAX = 100_000;
+const MUST_PACE = `at_once, recorded, or events a second from 1 to ${EVENTS_PER_S_MAX}`;
+
+const routeCache = z.strictObject({
+  ttl_s: whole(1, TTL_S_MAX, 300, "s")("how long an answer is given again"),
+  scope: oneOf(["key", "all"], "key")(
+    "key | all: whose answers those of a key may be, its own or anybody's",
+  ),
+  pace: kind<"at_once" | "recorded" | number>(
+    z.union([
+      z.enum(["at_once", "recorded"]),
+      z.number().min(1).max(EVENTS_PER_S_MAX),
+    ], MUST_PACE),
+    "at_once",
+  )("how fast streams are given again: at_once · recorded = as they came · so many events a second"),
+  headers: headersUp("headers that change the answer, besides the usual ones, e.g. [x-team]"),
+  volatile: jsonPaths("fields of the body that do not, besides the usual ones, e.g. [trace_id]"),
+}, "a mapping like {ttl_s: 300}");
+
 const route = z.strictObject({
   name: kind(
     z.union(
@@ -277,6 +298,7 @@ const route = z.strictObject({
     "the largest numbers that parameters may have, e.g. {max_tokens: 4096}",
   ),
   params_min: told(paramsRule(numberRule(), "{n: 1}"), "and the smallest"),
+  cache: told(routeCache, "answers are kept and given again, e.g. {ttl_s: 300}; none = none is"),
   tape: oneOf(["usual", ...TAPE_MODES], "usual")("what is done with tapes; usual = tape.mode"),
   usage: oneOf(["ask", "count", "off"], "count")(
     "what answers cost: ask = the upstream is made to tell it · count = as it tells, else as weir counts · off",

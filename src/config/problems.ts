@@ -89,9 +89,13 @@ function shown(value: unknown, schema: z.ZodType, path: readonly PropertyKey[]):
   if (value === undefined || value === null) return "it is empty";
   if (Array.isArray(value)) return "it is a list";
   if (typeof value === "object") return "it is a mapping";
-  if (mayBeSecret(schema, path)) return "its value is not shown, as it may be secret";
-  if (typeof value !== "string") return `it is ${value}`;
   const leaf = schemasAlong(schema, path).at(-1)!;
+  // Where a number belongs, one that is wrong is no secret, also in an entry that holds one.
+  const isNumber = typeof value === "number" && shapeOf(leaf).kind === "typed";
+  if (!isNumber && mayBeSecret(schema, path)) {
+    return "its value is not shown, as it may be secret";
+  }
+  if (typeof value !== "string") return `it is ${value}`;
   const isQuotedNumber = shapeOf(leaf).kind === "typed" && /^\d+$/.test(value);
   const hint = isQuotedNumber ? " (take the quotes away)" : "";
   const isUrl = ABOUT.get(leaf)?.shows === "url";
@@ -177,5 +181,6 @@ export function unknownVariable(name: string): string {
 /** "is not a known …", with the nearest or with all that are known. */
 export function unknown(noun: string, guess: string | undefined, known: readonly string[]): string {
   if (guess !== undefined) return `is not a known ${noun}: did you mean ${guess}?`;
+  if (known.length === 0) return `is not a known ${noun}: there is none with a name`;
   return `is not a known ${noun}: known here are ${known.join(", ")}`;
 }

@@ -249,6 +249,24 @@ export function storeUrl(initial: string): Kind<string> {
   return kind(schema, initial, { shows: "url" });
 }
 
+/** Where several weirs keep what they share, or empty. */
+export const sharedUrl: Kind<string> = (() => {
+  const must =
+    "redis:// or rediss://, USER:PASSWORD@ if needed, a host, and the number of a database";
+  const schema = z.string(must).refine((value) => value === "" || isRedisUrl(value), must);
+  return kind(schema, "", { shows: "url" });
+})();
+
+function isRedisUrl(value: string): boolean {
+  return isPlainUrl(value, ["redis:", "rediss:"]) && /^\/?\d{0,4}$/.test(new URL(value).pathname);
+}
+
+/** How names of keys begin that a server keeps for several programs. */
+export function keyPrefix(initial: string): Kind<string> {
+  const must = "1 to 64 letters, digits and any of : . _ - { }";
+  return kind(z.string(must).regex(/^[\w:.{}-]{1,64}$/, must), initial);
+}
+
 function isStoreUrl(value: string): boolean {
   if (value.startsWith("sqlite://")) return value.length > "sqlite://".length && LINE.test(value);
   return isPlainUrl(value.replace(/\?[^#\s]*$/, ""), ["postgres:", "postgresql:"]);

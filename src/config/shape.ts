@@ -24,7 +24,7 @@ export interface About {
 }
 
 /** Units of settings, as their names end. */
-export type Unit = "ms" | "bytes" | "days";
+export type Unit = "ms" | "s" | "bytes" | "days";
 
 /** Everything that is said about the schemas of the tree. */
 export const ABOUT = z.registry<About>();

@@ -19,6 +19,7 @@ import {
   host,
   hostOrHttpUrl,
   httpUrl,
+  keyPrefix,
   latencyNumber,
   latencyProfile,
   line,
@@ -31,6 +32,7 @@ import {
   reply,
   type Setting,
   share,
+  sharedUrl,
   signingKey,
   storeUrl,
   text,
@@ -68,6 +70,12 @@ const LOREM_TOKENS_MAX = 65_536;
 const SEED_MAX = 4_294_967_295;
 const JOURNAL_MAX = 1_000_000;
 const KEPT_BYTES_MAX = 64 * 1024 ** 3;
+/** 64 MiB: it is looked at as a whole. */
+const ANSWER_BYTES_MAX = 67_108_864;
+/** A century; of sums two months at least, since budgets are of a month. */
+const STORE_DAYS_MAX = 36_500;
+const USAGE_SUMS_DAYS_MIN = 62;
+const STORE_BYTES_MAX = 16 * 1024 ** 4;
 /** More turns than the context of any model holds. */
 const HISTORY_TURNS_MAX = 1000;
 /** What Bun takes as the head of a request, in bytes: a longer URL never gets as far as weir. */
@@ -88,6 +96,8 @@ const TAPE_BYTES_MAX = 268_435_456;
 /** A hundred years. */
 const KEEP_DAYS_MAX = 36_500;
 const PORT_MAX = 65_535;
+/** More tries than these are no budget. */
+const TRIES_MAX = 1_000_000;
 
 /** The numbers of a latency profile, each as one's own or as the profile has it. */
 const latencyNumbers = Object.fromEntries(
@@ -164,19 +174,59 @@ export const TREE = z.strictObject({
   keys: KEYS,
   store: z.strictObject({
     url: storeUrl("")(
-      "keys and usage: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
+      "keys, usage, objects: sqlite://FILE or postgres://…; empty = memory.url, or weir-store.db beside a server",
     ),
     keys: oneOf(["auto", "on", "off"], "auto")(
       "auto: keys of `weir key` open a door that has a lock · on: they are the lock · off: they do not",
     ),
     usage: oneOf(["auto", "on", "off"], "auto")(
-      "what answers cost is kept: auto of those to keys · on: of all · off: to keys that have a budget",
+      "what answers cost is kept: auto of those to keys, and to tokens unless the mock is all there is · on: " +
+        "of all · off: to keys that have a budget",
+    ),
+    usage_days: whole(1, STORE_DAYS_MAX, 90, "days")(
+      "days that single rows of usage stay in the store",
+    ),
+    usage_sums_days: whole(USAGE_SUMS_DAYS_MIN, STORE_DAYS_MAX, 800, "days")(
+      "days of which the sums stay that `weir usage` adds up",
+    ),
+    objects: flag(false)(
+      "true: responses, conversations and stored completions are kept in the store · false: in each process",
+    ),
+    objects_days: whole(1, STORE_DAYS_MAX, 30, "days")("days that they stay there"),
+    objects_max_bytes: bytes(1_048_576, STORE_BYTES_MAX, 1_073_741_824)(
+      "what they may take there together; the oldest go first",
+    ),
+  }),
+  shared: z.strictObject({
+    url: sharedUrl(
+      "limits of keys, breakers and cache of several weirs: redis://… or rediss://…; empty = each its own",
+    ),
+    prefix: keyPrefix("weir:")("how its keys begin there: weirs with the same one share"),
+    ca_file: line("PEM file with extra certificate authorities to trust, for rediss://"),
+    timeout_ms: timeout(500)(
+      "longest wait for its answer; then it is away, and limits hold per node",
     ),
   }),
   prices: PRICES,
   llm: z.strictObject(UPSTREAM),
   upstreams: UPSTREAMS,
   routes: ROUTES,
+  cache: z.strictObject({
+    answers_max: whole(1, KEPT_MAX, 10_000)(
+      "answers that a process keeps for routes with a cache; the least recently used go first",
+    ),
+    answers_max_bytes: bytes(0, KEPT_BYTES_MAX, 67_108_864)(
+      "memory that they may take together, and those that are on their way",
+    ),
+    answer_max_bytes: bytes(0, ANSWER_BYTES_MAX, 1_048_576)("longer answers are not kept"),
+  }),
+  retry_budget: z.strictObject({
+    share: share(0.2)(
+      "tries that a request brings, for all upstreams: 0.2 = one for five requests",
+    ),
+    per_second: whole(0, TRIES_MAX, 10)("tries that come besides in each second"),
+    saved_max: whole(0, TRIES_MAX, 100)("tries that are saved up; 0 = nothing is asked twice"),
+  }),
   tape: z.strictObject({
     folder: line("folder of tapes: exchanges with upstreams, one file each; empty = none"),
     mode: oneOf(TAPE_MODES, "off")(

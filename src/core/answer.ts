@@ -306,7 +306,13 @@ export type Answer =
    * `AppError` when the upstream fails; `return` may be called while `next` waits, and frees
    * everything.
    */
-  | { readonly kind: "live"; readonly steps: StepBatches; readonly model: string }
+  | {
+    readonly kind: "live";
+    readonly steps: StepBatches;
+    readonly model: string;
+    /** Of the upstream's answer that they are read out of; absent = there is none. */
+    readonly fields?: Fields;
+  }
   /** An upstream's bytes: same dialect in and out. */
   | Relay;
 

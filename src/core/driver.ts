@@ -21,13 +21,13 @@ import {
 import { type AppError, clientLeft } from "./errors.ts";
 import { outcomeOf } from "./events.ts";
 import type { Client } from "./facts.ts";
-import { type Call, type Engine, Exchange, type OpenStream } from "./exchange.ts";
+import { type Call, type Engine, Exchange, type OpenStream, type Payer } from "./exchange.ts";
 import { FaultyWriter } from "./faulty_writer.ts";
 import { type Frames, FramesCache, Labelled, type Layout } from "./frames.ts";
 import { type Gathered, Gathering } from "./gathering.ts";
 import { Keeping } from "./keeping.ts";
 import type { RowOpens } from "./keys.ts";
-import { routeFields } from "./route_fields.ts";
+import { toldFields } from "./route_fields.ts";
 import { cutFrames } from "./cut.ts";
 import { scheduledFrames, untilKnown } from "./schedule.ts";
 import { PacedStream } from "./paced_stream.ts";
@@ -51,7 +51,7 @@ import {
 } from "./surface.ts";
 import { completeTaken, endTaken } from "./taken.ts";
 import type { Upload } from "./upload.ts";
-import { noteUsage } from "./usage.ts";
+import { noteSaid, noteUsage } from "./usage.ts";
 
 /** A request as a server has it. */
 export interface Incoming {
@@ -90,7 +90,7 @@ export class Driver {
   readonly #gathered = new WeakMap<Script, ScriptGathered>();
   /** What begins long answers, in the order that they are asked for. */
   readonly #long: (() => void)[] = [];
-  /** How each upstream's headers go down, by its host. */
+  /** How each upstream's headers go down, by its host and what stays behind. */
   readonly #headersDown = new Map<string, HeadersDown>();
 
   /** Absent: nobody wants faults. */
@@ -118,11 +118,15 @@ export class Driver {
   }
 
   /** A call for a job that is no request. It gives up as soon as `signal` aborts. */
-  call(surface: string, signal: AbortSignal): Call {
+  call(surface: string, signal: AbortSignal, payer?: Payer): Call {
     const exchange = new Exchange(this.engine, surface, {
       method: "",
       trace: this.engine.startTrace?.(Fields.NONE),
     });
+    if (payer !== undefined) {
+      exchange.tokenName = payer.tokenName;
+      exchange.key = payer.key;
+    }
     if (signal.aborted) exchange.abort(signal.reason);
     else signal.addEventListener("abort", () => exchange.abort(signal.reason), { once: true });
     return exchange;
@@ -154,10 +158,11 @@ export class Driver {
     if (this.#long.length > 0) setImmediate(this.#beginNext);
   };
 
-  /** How the headers of an upstream's answers go down. */
-  headersDown(host: string): HeadersDown {
-    let down = this.#headersDown.get(host);
-    if (down === undefined) this.#headersDown.set(host, down = new HeadersDown());
+  /** How the headers of an upstream's answers go down, but for those that begin with `except`; "" = all. */
+  headersDown(host: string, except: string): HeadersDown {
+    const name = `${host} ${except}`;
+    let down = this.#headersDown.get(name);
+    if (down === undefined) this.#headersDown.set(name, down = new HeadersDown(except));
     return down;
   }
 }
@@ -531,7 +536,9 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   #relay(relay: Relay, manner: StreamManner): void {
     const exchange = this.#exchange;
     checkStatus(relay.status);
-    const down = this.#driver.headersDown(exchange.upstream?.host ?? "");
+    const { keyLimits } = exchange;
+    const down = this.#driver.headersDown(exchange.upstream?.host ?? "", keyLimits?.prefix ?? "");
+    if (keyLimits !== undefined) this.#writer.tellAlso(keyLimits.fieldsOf(keyLimits.note));
     const head = down.of(relay.fields);
     const bytes = wholeOf(relay);
     if (this.#faulty !== undefined && relay.status < 400) {
@@ -610,7 +617,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   }
 
   #tell(said: Gathered, asking: Asking): void {
-    if (said.usage !== undefined) noteUsage(this.#exchange, said.usage);
+    if (said.usage !== undefined) noteSaid(this.#exchange, said.usage);
     this.#whole(asking.whole!(said, this.#exchange));
   }
 
@@ -623,6 +630,7 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
       ? Buffer.byteLength(body)
       : body.length;
     const exchange = this.#exchange;
+    if (failure === undefined) exchange.last(status);
     const untaken = this.#writer.whole(status, headers, body);
     if (failure === undefined) return completeTaken(exchange, status, bytes, untaken);
     exchange.begin(status);
@@ -667,9 +675,8 @@ class Run implements BodyReceiver, ClientListener, OpenStream, RelayOwner {
   /** The answer begins, or is refused: whoever writes it notices the rest. */
   #begun(): void {
     this.#isOver = true;
-    if (this.#exchange.target !== "" && this.#driver.engine.tellsRoutes === true) {
-      this.#writer.tellAlso(routeFields(this.#exchange));
-    }
+    const told = toldFields(this.#exchange, this.#driver.engine.tellsRoutes === true);
+    if (told !== undefined) this.#writer.tellAlso(told);
     this.#exchange.request = undefined;
     this.#forgo = undefined;
     this.#upload?.settle();

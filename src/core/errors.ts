@@ -129,6 +129,8 @@ export const ERRORS = {
   fixture_missing: { status: 404, type: "invalid_request_error", apiCode: "fixture_missing" },
   /** Nobody has recorded an answer, and nobody else is asked. */
   tape_missing: { status: 404, type: "invalid_request_error", apiCode: "tape_missing" },
+  /** Nothing is kept, and nobody else is to be asked (RFC 9111 section 5.2.1.7). */
+  cache_missing: { status: 504, type: "invalid_request_error", apiCode: "cache_missing" },
   conflict: { status: 409, type: "invalid_request_error", apiCode: "conflict" },
   // What a key of weir's own may not.
   key_forbidden: { status: 403, type: "invalid_request_error", apiCode: "key_forbidden" },

@@ -7,7 +7,7 @@
 
 import type { AppError, ErrorCode } from "./errors.ts";
 import type { FaultName } from "./fault_plan.ts";
-import type { ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
+import type { CacheResult, ExchangeFacts, Outcome, UpstreamFacts } from "./facts.ts";
 import type { KeyRefusal } from "./keys.ts";
 import type { LimitedBy } from "./limits.ts";
 
@@ -42,7 +42,13 @@ export type Event =
   /** What failed was not asked again, as too much is already. */
   | { readonly kind: "retry_forgone" }
   /** What `from` did not answer, another one is asked for: the first byte had not left. */
-  | { readonly kind: "answer_moved"; readonly from: string; readonly cause: string }
+  | {
+    readonly kind: "answer_moved";
+    readonly from: string;
+    readonly cause: string;
+    /** True: it was not even asked, as its breaker is open. */
+    readonly isOpen: boolean;
+  }
   /** `beside` is silent, and a second one is asked as well. */
   | { readonly kind: "answer_hedged"; readonly beside: string }
   /** The circuit breaker of an upstream lets more through, or less. */
@@ -82,10 +88,17 @@ export type Event =
   /** The store of keys and usage cannot be asked. Told once, until it can. */
   | { readonly kind: "store_failed"; readonly cause: string }
   | { readonly kind: "store_recovered" }
+  /** What several weirs share cannot be had: limits hold on each machine. Told once, until it can. */
+  | { readonly kind: "shared_failed"; readonly cause: string }
+  | { readonly kind: "shared_recovered" }
   /** Usage would be lost if this process were killed now. Told once. */
   | { readonly kind: "usage_unsafe"; readonly cause: string }
   /** So many requests are not among the usage that is kept. */
   | { readonly kind: "usage_lost"; readonly count: number }
+  /** Objects that clients have had kept would be lost if this process were killed now. Told once. */
+  | { readonly kind: "objects_unsafe"; readonly cause: string }
+  /** So many objects are not kept, although their clients wanted them to be. */
+  | { readonly kind: "objects_lost"; readonly count: number }
   /** A key has not let a request in, by what it lacks. */
   | { readonly kind: "key_refused"; readonly by: KeyRefusal }
   /** Turns older than `memory.keep_days` were forgotten. */
@@ -98,6 +111,8 @@ export type Event =
   | { readonly kind: "tape_replayed" }
   /** There is no tape for a request. */
   | { readonly kind: "tape_missed" }
+  /** A cache was looked into. */
+  | { readonly kind: "cache_asked"; readonly result: CacheResult }
   /** An exchange was recorded. */
   | { readonly kind: "tape_recorded" }
   /** One was not, as it cannot be; nothing of it is kept. */

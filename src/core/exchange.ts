@@ -14,6 +14,7 @@ import type { Wheel } from "../lib/wheel.ts";
 import { AppError, asAppError, clientLeft, LIMITS } from "./errors.ts";
 import { outcomeOf, type Watch } from "./events.ts";
 import type {
+  CacheFacts,
   CallFacts,
   Client,
   DrawnFacts,
@@ -23,7 +24,7 @@ import type {
 } from "./facts.ts";
 import type { FaultName, FaultPlan } from "./fault_plan.ts";
 import { keptOut, type Key, keyForbidden, type RowOpens } from "./keys.ts";
-import type { LimitNote } from "./limits.ts";
+import type { KeyLimits, LimitNote } from "./limits.ts";
 import type { ScriptProgress, Usage, UsageMeter, UsageRule } from "./usage.ts";
 
 /** A response that is still being written. */
@@ -102,6 +103,14 @@ export interface OpenUpstreamCall extends UpstreamFacts {
   end(error?: unknown): void;
 }
 
+/** What a cache notes at a call. */
+export interface CacheNote extends CacheFacts {
+  /** True: another one pays for the answer, or has paid. It may change until the answer has ended. */
+  isFree: boolean;
+  /** The name of the field that tells weir's own id, in place of an upstream's; "" = none does. */
+  idName: "" | "x-request-id" | "request-id";
+}
+
 /**
  * What a source gets of whoever asks, an HTTP request or a workflow's job, and what it notes there.
  */
@@ -120,6 +129,8 @@ export interface Call extends CallFacts {
   target: string;
   /** Requests that went up for it, to whichever upstreams. */
   attempts: number;
+  /** True: where this upstream does not answer, another one is asked. */
+  hasOthers: boolean;
   /** When the first one did, on the wheel's clock; -1 = none did. */
   askedMs: number;
   model: string;
@@ -150,6 +161,8 @@ export interface Call extends CallFacts {
   fixture: string;
   /** The id of the tape that answers; "" = none. */
   tape: string;
+  /** What a cache did for the answer; undefined = there is none. */
+  cache: CacheNote | undefined;
   /** Notes that a fault has happened to the answer. */
   meetFault(name: FaultName): void;
   /** What is to happen to the answer on purpose: a source plans it, the driver carries it out. */
@@ -166,11 +179,18 @@ export interface Call extends CallFacts {
   readonly bodyBytes: number;
   /** What is left of the limits that it is under; undefined = it is under none. */
   limits: LimitNote | undefined;
+  /** What its answer tells in place of that, where its key has limits. */
+  keyLimits: KeyLimits | undefined;
   /**
    * Has `work`, which must not throw, done once when nothing more is done for it, however it ends: what
    * was given last comes first, as wrappers end from the inside.
    */
   atEnd(work: () => void): void;
+  /**
+   * Runs `work` before the last bytes of an answer that is whole leave: whoever has them may know that it
+   * was done, whatever becomes of this process. Never where the answer breaks off, and one work only.
+   */
+  beforeLast(work: () => void): void;
   /** Does that work. For a job; a request does so by itself. */
   release(): void;
 }
@@ -205,6 +225,9 @@ export interface Origin {
   readonly opens?: RowOpens | undefined;
 }
 
+/** Who has asked for something that goes on without him: whose it is, and who pays. */
+export type Payer = Pick<Call, "tokenName" | "key">;
+
 /** The life of one request. The driver makes and ends it. */
 export class Exchange implements Call, ExchangeFacts {
   readonly engine: Engine;
@@ -223,6 +246,7 @@ export class Exchange implements Call, ExchangeFacts {
   route = "";
   target = "";
   attempts = 0;
+  hasOthers = false;
   askedMs = -1;
   isStream = false;
   isDraining = false;
@@ -248,15 +272,18 @@ export class Exchange implements Call, ExchangeFacts {
   request: Asked | undefined = undefined;
   fixture = "";
   tape = "";
+  cache: CacheNote | undefined = undefined;
   faultsMet: FaultName[] | undefined = undefined;
   faults: FaultPlan | undefined = undefined;
   misses: readonly string[] = [];
   view: unknown = undefined;
   limits: LimitNote | undefined = undefined;
+  keyLimits: KeyLimits | undefined = undefined;
   drawn: Drawing | undefined = undefined;
   note: ExchangeNote | undefined = undefined;
   /** Frees what the request holds. */
   #atEnd: (() => void) | undefined = undefined;
+  #beforeLast: (() => void) | undefined = undefined;
   #hasLeft = false;
   #abort: Abort | undefined = undefined;
   #leaving: Abort | undefined = undefined;
@@ -331,6 +358,19 @@ export class Exchange implements Call, ExchangeFacts {
       work();
       before();
     };
+  }
+
+  beforeLast(work: () => void): void {
+    this.#beforeLast = work;
+  }
+
+  /** Of whoever writes: the last bytes of an answer with `status` leave now, and it is whole. */
+  last(status: number): void {
+    const work = this.#beforeLast;
+    if (work === undefined || this.#hasLeft) return;
+    this.#beforeLast = undefined;
+    this.status = status;
+    work();
   }
 
   release(): void {

@@ -40,6 +40,10 @@ export interface CallFacts {
   readonly surface: string;
   /** What answers: "mock", "proxy"; "" = weir itself. */
   readonly source: string;
+  /** The name of the route that was taken; "" = none, or it has no name. */
+  readonly route: string;
+  /** The name of the upstream that was asked last, or mock; "" = no route has decided. */
+  readonly target: string;
   readonly model: string;
   /** The name of the token or key that the client showed; "" = it has none. */
   readonly tokenName: string;
@@ -75,6 +79,23 @@ export interface DrawnFacts {
   readonly laterTokens: number;
   /** To when the first event of a stream left. */
   readonly deliveredFirstMs: number;
+}
+
+/** What a cache did for one answer. */
+export type CacheResult =
+  /** The answer was kept. */
+  | "hit"
+  /** Somebody else was asked for it. */
+  | "miss"
+  /** Somebody else was being asked for it already. */
+  | "joined"
+  /** Nothing: it is for this one alone. */
+  | "bypass";
+
+/** The same, and how old the answer was, in seconds; -1 = it is new. */
+export interface CacheFacts {
+  readonly result: CacheResult;
+  readonly ageS: number;
 }
 
 /** One request and its answer. Milliseconds; -1 = not yet, or not known. */
@@ -115,6 +136,8 @@ export interface ExchangeFacts extends CallFacts {
   readonly faultsMet: readonly FaultName[] | undefined;
   /** The id of the tape that has answered; "" = none. */
   readonly tape: string;
+  /** undefined = there is no cache in front of whoever answers. */
+  readonly cache: CacheFacts | undefined;
   /** The last call to an upstream that was made for it. */
   readonly upstream: UpstreamFacts | undefined;
 }

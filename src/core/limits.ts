@@ -38,6 +38,15 @@ export interface LimitRefusal {
   readonly waitMs: number | undefined;
 }
 
+/** What the head of an answer tells of the limits of its client's key, in the words of its dialect. */
+export interface KeyLimits {
+  readonly note: LimitNote;
+  /** What the names of all such fields begin with: an upstream's are of weir's own key there. */
+  readonly prefix: string;
+  /** The fields that tell of a note. */
+  readonly fieldsOf: (note: LimitNote) => Readonly<Record<string, string>>;
+}
+
 /** What is known of the limits of one request, as it was let in or turned away. */
 export interface LimitNote {
   /** Milliseconds since 1970. */

@@ -104,6 +104,7 @@ export abstract class Outlet extends Ticket implements OpenStream, ClientListene
     if (this.#isClosed) return;
     if (last !== undefined) this.exchange.bodyBytes += bytesOf(last);
     this.#shut();
+    this.exchange.last(this.exchange.status);
     const untaken = this.#writer.end("end", last);
     endTaken(this.exchange, untaken, this.exchange.hasLeft ? "client_left" : "completed");
   }

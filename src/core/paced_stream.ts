@@ -149,7 +149,10 @@ export class PacedStream extends Outlet implements ScriptProgress {
       const bytes = to === from ? COMMENT : this.#patched(from, to, elapsedMs);
       if (this.#isOpen && isLast) return this.end(bytes);
       if (this.#isOpen) this.write(bytes, nowMs);
-      else this.#open(bytes);
+      else {
+        if (isLast) this.exchange.last(200);
+        this.#open(bytes);
+      }
     }
     if (this.isClosed) return;
     if (isLast) return this.end();

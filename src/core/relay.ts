@@ -57,6 +57,7 @@ export function relayWhole(
       return failWhole(status, bytes, tail, headers, manner, exchange, writer);
     }
   }
+  exchange.last(status);
   const untaken = writer.whole(status, headers, isBodiless ? null : bytes);
   completeTaken(exchange, status, bytes.length, untaken);
 }
@@ -177,6 +178,8 @@ export class RelayOutlet extends Outlet implements PieceSink {
     if (this.#hasEnded || bytes.length === 0) return;
     this.#tail?.feed(bytes);
     this.#sent?.add(bytes);
+    // What comes behind its end mark says nothing any more.
+    if (this.#tail?.isDone === true) this.exchange.last(this.#relay.status);
     const { note, startMs, engine } = this.exchange;
     note?.left(1, engine.wheel.nowMs - startMs);
     if (this.#owner !== undefined) {

@@ -41,10 +41,13 @@ const DECIDING = new Set(["connection", "content-type", "content-encoding", READ
  * nginx, cookies belong to the upstream's own host, and lengths are those of the new connection.
  */
 export class HeadersDown {
+  /** Fields whose names begin with it stay behind; "" = none for that. */
+  readonly #except: string;
   readonly #filter = new LineFilter(DECIDING, (fields) => {
     const hops = namedHops(fields.get("connection"));
     const passes = (name: string) =>
-      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-") && name !== READERS;
+      !NOT_DOWN.has(name) && !hops.has(name) && !name.startsWith("x-accel-") && name !== READERS &&
+      (this.#except === "" || !name.startsWith(this.#except));
     const has = (name: string) => fields.has(name) && passes(name);
     // Pages of other origins may read it, unless the upstream says which.
     const readers = Fields.of([[READERS, hops.has(READERS) ? "*" : fields.get(READERS) ?? "*"]]);
@@ -67,6 +70,10 @@ export class HeadersDown {
 
   /** The head that was looked at last: a tape's is the same for each request. */
   #last: { readonly fields: Fields; readonly down: HeadDown } | undefined;
+
+  constructor(except = "") {
+    this.#except = except;
+  }
 
   of(upstream: Fields): HeadDown {
     if (this.#last?.fields === upstream) return this.#last.down;

@@ -26,6 +26,7 @@ export function reply(
   // own would double the garbage of a request.
   stampWhole(frames, manner.stamps.shared(frames.idCount));
   exchange.note?.left(frames.dueMs.length, -1);
+  exchange.last(200);
   const untaken = writer.whole(200, manner.headers(exchange), frames.bytes);
   completeTaken(exchange, 200, frames.bytes.length, untaken);
 }

@@ -15,7 +15,7 @@ import type { HeaderFields, ResponseWriter } from "./response_writer.ts";
 import { NOTHING_SENT, SentText } from "./sent_text.ts";
 import type { StreamManner } from "./surface.ts";
 import { completeTaken } from "./taken.ts";
-import { noteUsage } from "./usage.ts";
+import { noteSaid } from "./usage.ts";
 
 /** What a speech says, item by item. */
 export interface Telling<Item> {
@@ -88,6 +88,7 @@ export class Speech<Item> extends Outlet {
       return void this.#tell();
     }
     this.#isOver = true;
+    this.exchange.last(200);
     const untaken = this.#out.whole(200, headers, first);
     completeTaken(this.exchange, 200, Buffer.byteLength(first), untaken);
   }
@@ -199,7 +200,7 @@ export class LiveTelling implements Telling<readonly Step[]> {
   say(steps: readonly Step[]): string {
     let events = "";
     for (const step of steps) {
-      if (step.kind === "usage") noteUsage(this.#exchange, step.usage);
+      if (step.kind === "usage") noteSaid(this.#exchange, step.usage);
       else if (this.#keeping !== undefined && step.kind === "delta" && step.block === "text") {
         if (step.choice === 0) this.#text += step.text;
       }

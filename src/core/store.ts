@@ -4,6 +4,7 @@
  * @module
  */
 
+import { createHash } from "node:crypto";
 import type { Outcome } from "./facts.ts";
 import type { StoredKey } from "./keys.ts";
 
@@ -85,6 +86,58 @@ export type KeyChange =
   /** All keys of this name end at `endsMs`. */
   | { readonly kind: "revoke"; readonly name: string; readonly endsMs: number };
 
+/** What clients have had kept, and ask for again. */
+export type ObjectKind = "response" | "completion" | "conversation";
+
+/** One of them. */
+export interface StoredObject {
+  readonly kind: ObjectKind;
+  /** `OBJECT_ID_CHARS_MAX` at most. */
+  readonly id: string;
+  /** Milliseconds since 1970: lists are in this order, and the oldest go first. */
+  readonly atMs: number;
+  /** From then on lists have it. */
+  readonly doneMs: number;
+  readonly model: string;
+  /** What it is found by: texts of `markOf`, each in quotes. */
+  readonly marks: string;
+  /** What it is, for whoever has put it there. */
+  readonly data: string;
+}
+
+/** Longer ids are not kept: an index of Postgres takes no more than some kilobytes. */
+export const OBJECT_ID_CHARS_MAX = 256;
+
+/** An object, and the change that it is at. */
+export interface FoundObject {
+  readonly object: StoredObject;
+  readonly version: number;
+}
+
+/** Which objects are listed. */
+export interface ObjectQuery {
+  readonly kind: ObjectKind;
+  /** undefined = of any. */
+  readonly model: string | undefined;
+  /** Those with all of these marks, or with any of them; none = all objects. */
+  readonly marks: readonly string[];
+  readonly needs: "all" | "any";
+  /** Those that were done then. */
+  readonly nowMs: number;
+  /** Behind this one, whether or not it is one of them; undefined = from the beginning. */
+  readonly after: Pick<StoredObject, "id" | "atMs"> | undefined;
+  readonly isAscending: boolean;
+  readonly limit: number;
+}
+
+/** Up to which age and size something is kept. */
+export interface ObjectLimits {
+  /** What is older goes. */
+  readonly sinceMs: number;
+  /** Of all objects together, in bytes of `data` (UTF-8): the oldest go. */
+  readonly bytesMax: number;
+}
+
 /** What an answer may be at once, or later. */
 export type Soon<Value> = Value | Promise<Value>;
 
@@ -106,6 +159,21 @@ export interface Store {
   spent(atMs: number): Soon<readonly Spent[]>;
   /** Usage in sums, in the order of what they are told apart by. */
   usage(query: UsageQuery): Soon<readonly UsageSum[]>;
+  /**
+   * Forgets up to `rowsMax` single rows from before `sinceMs`, and sums of days before `sinceDay`; gives
+   * how many it were.
+   */
+  pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Soon<number>;
+  /** Keeps objects; of two with one id the later one. What was removed does not come back so. */
+  addObjects(objects: readonly StoredObject[]): Soon<void>;
+  object(kind: ObjectKind, id: string): Soon<FoundObject | undefined>;
+  /** Puts `object` in the place of the one that was at `version`. False = that one has changed, or gone. */
+  changeObject(object: StoredObject, version: number): Soon<boolean>;
+  /** False = there is no such one. */
+  removeObject(kind: ObjectKind, id: string): Soon<boolean>;
+  objects(query: ObjectQuery): Soon<readonly StoredObject[]>;
+  /** Forgets up to `rowsMax` objects that are beyond `limits`; gives how many it were. */
+  pruneObjects(limits: ObjectLimits, rowsMax: number): Soon<number>;
   close(): Soon<void>;
 }
 
@@ -132,4 +200,9 @@ export function periodEndMs(per: "day" | "month", atMs: number): number {
 /** Tokens of a question and its answer; what is not known counts as none. */
 export function tokensOf({ promptTokens, completionTokens }: UsageRow): number {
   return (promptTokens ?? 0) + (completionTokens ?? 0);
+}
+
+/** What stands for `texts` among the marks of an object: 18 characters, whatever they say. */
+export function markOf(...texts: readonly string[]): string {
+  return `"${createHash("sha256").update(JSON.stringify(texts)).digest("hex").slice(0, 16)}"`;
 }

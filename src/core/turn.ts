@@ -132,9 +132,12 @@ function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
+const NO_TOOLS: readonly Tool[] = [];
+
 /** The tools of `turn`, the older `functions` among them. What is no tool is left out. */
 export function toolsOf({ params }: Pick<Turn, "params">): readonly Tool[] {
   const { tools, functions } = params;
+  if (tools === undefined && functions === undefined) return NO_TOOLS;
   return [
     ...(Array.isArray(tools) ? tools : []).map((tool) => {
       const kind = fields(tool)["type"] === "custom" ? "custom" : "function";

@@ -69,3 +69,11 @@ export function noteUsage(
   call.cacheWriteTokens = usage.cacheWriteTokens ?? -1;
   call.reasoningTokens = usage.reasoningTokens ?? -1;
 }
+
+/** The same for what an answer says of itself, unless another one pays for it. */
+export function noteSaid(
+  call: Counts & { readonly cache: { readonly isFree: boolean } | undefined },
+  usage: Usage,
+): void {
+  if (call.cache?.isFree !== true) noteUsage(call, usage);
+}

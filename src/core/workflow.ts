@@ -5,6 +5,7 @@
  */
 
 import type { AppError } from "./errors.ts";
+import type { Payer } from "./exchange.ts";
 
 /** How the chunks of a streamed output are written: bare text, or one JSON value per event. */
 export type ChunkFormat = "text" | "json";
@@ -123,13 +124,18 @@ export interface Workflows {
   /**
    * Starts a run of workflow `workflowId`; null = the default one. Aborting `signal` stops it and
    * everything it has called. `isKept`: nobody waits, so a streamed output is collected into the task.
+   * `payer`: who has asked for it; absent = nobody who has shown a key.
    *
    * @throws {AppError} `not_found`, `too_many`, `shutting_down`.
    */
   start(
     workflowId: string | null,
     input: unknown,
-    options: { readonly signal: AbortSignal; readonly isKept: boolean },
+    options: {
+      readonly signal: AbortSignal;
+      readonly isKept: boolean;
+      readonly payer?: Payer;
+    },
   ): Run;
 
   /** Stops every run that goes on: the server ends. */

@@ -24,7 +24,8 @@ export function fullJitterMs(attempt: number, random: () => number): number {
   return longestMs(attempt) * (1 - random());
 }
 
-function longestMs(attempt: number): number {
+/** The longest wait before attempt `attempt` that chance gives, in milliseconds. */
+export function longestMs(attempt: number): number {
   return Math.min(DELAY_MS_MAX, FIRST_MS * 2 ** (attempt - 1));
 }
 

@@ -135,6 +135,18 @@ export type Refusal =
   /** There is no room for another name, and nothing was reserved for the rest. */
   | { readonly kind: "full" };
 
+/** Takes from buckets and enters gates, for this machine or for many. */
+export interface Taker {
+  /** Takes all of `drafts` and enters `gate`, or does nothing and says why: undefined = taken. */
+  take(drafts: readonly Draft[], gate?: Gate): Refusal | undefined | Promise<Refusal | undefined>;
+  /** Gives `units` back to `bucket`, or takes them whether or not they are there: below 0. */
+  give(bucket: Bucket, units: number): void;
+  /** Leaves `gate`, which was entered. */
+  leave(gate: Gate): void;
+  /** How `bucket` is now. */
+  read(bucket: Bucket): Reading;
+}
+
 /** A name that tells something, or its beginning, and what. */
 export interface Entry {
   readonly name: string;
@@ -148,7 +160,7 @@ export interface Entry {
 const MARKS = 2n ** 62n;
 
 /** The limiter. */
-export class Limiter {
+export class Limiter implements Taker {
   readonly #table: NameTable;
   readonly #values: BigInt64Array;
   readonly #lanes: Int32Array;

@@ -55,7 +55,21 @@ export class Lru<V> {
     if (bytes > this.#limits.bytesMax) return;
     this.#entries.set(key, { value, bytes });
     this.#bytes += bytes;
-    while (this.#entries.size > this.#limits.entriesMax || this.#bytes > this.#limits.bytesMax) {
+    this.#shrink(this.#limits.entriesMax, this.#limits.bytesMax);
+  }
+
+  /** Forgets what was not used for longest until the rest weighs at most `bytesMax`. */
+  shrink(bytesMax: number): void {
+    this.#shrink(this.#limits.entriesMax, bytesMax);
+  }
+
+  /** Forgets all that `isGone` is true of. */
+  sweep(isGone: (value: V) => boolean): void {
+    for (const [key, { value }] of this.#entries) if (isGone(value)) this.delete(key);
+  }
+
+  #shrink(entriesMax: number, bytesMax: number): void {
+    while (this.#entries.size > 0 && (this.#entries.size > entriesMax || this.#bytes > bytesMax)) {
       const [oldest] = this.#entries.keys();
       this.delete(oldest!);
     }

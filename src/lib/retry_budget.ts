@@ -5,41 +5,51 @@
  * @module
  */
 
-/** One further try for so many questions. */
-const QUESTIONS_PER_TRY = 5;
-/** And so many a second, for those who ask little. */
-const PER_SECOND = 10;
-/** More are not saved up. */
-const TRIES_MAX = 100;
+/** How much; from the config. */
+export interface RetryBudgetRules {
+  /** Tries that a question brings. */
+  readonly share: number;
+  /** And so many a second, for those who ask little. */
+  readonly per_second: number;
+  /** More are not saved up; so many are there at the beginning. */
+  readonly saved_max: number;
+}
 
-/** In what is saved for one question, so that nothing is lost in parts of one. */
-const FULL = TRIES_MAX * QUESTIONS_PER_TRY;
-const PER_MS = PER_SECOND * QUESTIONS_PER_TRY / 1000;
+/** Sums of shares end a little below what they should. */
+const ONE_TRY = 1 - 1e-6;
 
 /** One budget, for everybody who asks. */
 export class RetryBudget {
+  readonly #rules: RetryBudgetRules;
   readonly #nowMs: () => number;
-  #saved = FULL;
+  /** In tries. */
+  #saved: number;
   #atMs: number;
 
   /** `nowMs`: a clock that never goes back. */
-  constructor(nowMs: () => number) {
+  constructor(rules: RetryBudgetRules, nowMs: () => number) {
+    this.#rules = rules;
     this.#nowMs = nowMs;
+    this.#saved = rules.saved_max;
     this.#atMs = nowMs();
   }
 
   /** A question is asked for the first time. */
   earn(): void {
-    this.#saved = Math.min(FULL, this.#saved + 1);
+    this.#save(this.#rules.share);
   }
 
   /** Takes one try; false = there is none. */
   take(): boolean {
     const nowMs = this.#nowMs();
-    this.#saved = Math.min(FULL, this.#saved + (nowMs - this.#atMs) * PER_MS);
+    this.#save((nowMs - this.#atMs) * this.#rules.per_second / 1000);
     this.#atMs = nowMs;
-    if (this.#saved < QUESTIONS_PER_TRY) return false;
-    this.#saved -= QUESTIONS_PER_TRY;
+    if (this.#saved < ONE_TRY) return false;
+    this.#saved -= 1;
     return true;
+  }
+
+  #save(tries: number): void {
+    this.#saved = Math.min(this.#rules.saved_max, this.#saved + tries);
   }
 }

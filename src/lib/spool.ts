@@ -14,6 +14,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -22,6 +23,12 @@ import { Lock } from "./process_lock.ts";
 
 const LINES = ".lines";
 const LOCK = ".lock";
+
+/** UTF-8 of one UTF-16 unit, at most. */
+const CHAR_BYTES_MAX = 3;
+const SCRATCH_BYTES = 65_536;
+/** Lines on their way: a buffer made for each would cost as much as the write. */
+const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
 /** The lines of one process. */
 export class Spool {
@@ -51,12 +58,15 @@ export class Spool {
     return this.#bytes;
   }
 
-  /** Keeps `line`, which has no line feed in it. @throws {Error} when the disk does not take it. */
-  add(line: string): void {
-    const bytes = Buffer.from(`${this.#isTorn ? "\n" : ""}${line}\n`);
+  /** Keeps `lines`, with a line feed between two of them. @throws {Error} when the disk does not take them. */
+  add(lines: string): void {
+    const text = `${this.#isTorn ? "\n" : ""}${lines}\n`;
+    const isShort = text.length <= SCRATCH_BYTES / CHAR_BYTES_MAX;
+    const bytes = isShort ? scratch : Buffer.from(text);
+    const length = isShort ? scratch.write(text) : bytes.length;
     this.#isTorn = true;
-    for (let at = 0; at < bytes.length;) {
-      const written = writeSync(this.#file, bytes, at);
+    for (let at = 0; at < length;) {
+      const written = writeSync(this.#file, bytes, at, length - at);
       at += written;
       this.#bytes += written;
     }
@@ -78,9 +88,9 @@ export class Spool {
   /** Nothing more comes. The file goes when nothing is in it, else the next one finds it. */
   close(): void {
     closeSync(this.#file);
-    if (this.#bytes === 0) unlinkSync(this.#path + LINES);
+    if (this.#bytes === 0) rmSync(this.#path + LINES, { force: true }); // it may be gone
     this.#lock.release();
-    if (this.#bytes === 0) unlinkSync(this.#path + LOCK);
+    if (this.#bytes === 0) rmSync(this.#path + LOCK, { force: true });
   }
 }
 

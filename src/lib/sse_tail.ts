@@ -5,6 +5,8 @@
  * @module
  */
 
+import { bufferOf } from "./buffer_of.ts";
+
 const LF = 10;
 const CR = 13;
 
@@ -130,13 +132,6 @@ export class SseTail {
 
 function isLineEnd(byte: number): boolean {
   return byte === LF || byte === CR;
-}
-
-/** What a socket gives is a Buffer already. */
-function bufferOf(chunk: Uint8Array): Buffer {
-  return Buffer.isBuffer(chunk)
-    ? chunk
-    : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
 }
 
 /** True when `bytes` hold a mark on a line of its own. `isStart`: a line starts at byte 0. */

@@ -7,6 +7,8 @@
 import type { Key } from "../core/keys.ts";
 import type { Fields } from "../lib/http1/fields.ts";
 
+const SCHEME = "Bearer ";
+
 /** What an `Authorization` header turned out to be. */
 export type Verdict = "ok" | "missing" | "malformed" | "wrong";
 
@@ -44,8 +46,8 @@ export function bearerAuth(keys: Keys | undefined): Authorize {
   return (fields, holder) => {
     const header = fields.get("authorization");
     if (header === null || header === "") return "missing";
-    const [scheme, token, ...rest] = header.split(" ");
-    if (scheme !== "Bearer" || !token || rest.length > 0) return "malformed";
+    const token = header.slice(SCHEME.length);
+    if (!header.startsWith(SCHEME) || token === "" || token.includes(" ")) return "malformed";
     return verdictOf(keys.find(token), holder);
   };
 }

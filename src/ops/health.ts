@@ -8,7 +8,7 @@ import type { BreakerState } from "../core/events.ts";
 
 /** What a health answer is made of. Never a secret. */
 export interface Health {
-  /** degraded: it answers, but `memory`, `fixtures`, `tapes` or `store` says what is wrong with that. */
+  /** degraded: it answers, but `memory`, `fixtures`, `tapes`, `store` or `shared` says what is wrong with that. */
   readonly status: "starting" | "ok" | "degraded" | "draining";
   readonly version: string;
   readonly uptime_s: number;
@@ -49,12 +49,14 @@ export function mergeHealth(healths: readonly Health[]): Health {
   // Whoever has something to tell of the memory tells it for all.
   const troubled = healths.find(({ memory }) => memory !== undefined && memory !== "ok");
   const withStore = healths.find(({ store }) => store !== undefined);
+  const isAway = healths.some(({ shared }) => shared === "away");
   const withFixtures = healths.find(({ fixtures }) => fixtures !== undefined);
   const withTapes = healths.find(({ tapes }) => tapes !== undefined);
   return {
     ...healths[0]!,
     ...(troubled === undefined ? {} : { memory: troubled["memory"]! }),
     ...(withStore === undefined ? {} : { store: withStore["store"]! }),
+    ...(isAway ? { shared: "away" } : {}),
     ...(withFixtures === undefined ? {} : { fixtures: withFixtures["fixtures"]! }),
     ...(healths[0]!.upstreams === undefined ? {} : { upstreams: mergeUpstreams(healths) }),
     ...(withTapes === undefined ? {} : { tapes: withTapes["tapes"]! }),

@@ -61,6 +61,7 @@ export type NotedFacts = Pick<
   | "requestId"
   | "fixture"
   | "tape"
+  | "cache"
   | "faultsMet"
   | "faults"
   | "misses"
@@ -106,6 +107,7 @@ const NO_FACTS: NotedFacts = {
   requestId: "",
   fixture: "",
   tape: "",
+  cache: undefined,
   faultsMet: undefined,
   faults: undefined,
   misses: [],
@@ -220,6 +222,7 @@ class Slot implements ExchangeNote, JournalEntry {
     facts.requestId = exchange.requestId;
     facts.fixture = exchange.fixture;
     facts.tape = exchange.tape;
+    facts.cache = exchange.cache;
     facts.faultsMet = exchange.faultsMet; // the same list: what happens behind the end is in it, too
     facts.faults = exchange.faults;
     facts.misses = exchange.misses;

@@ -51,7 +51,8 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "breaker_turned":
       return ["warn", { upstream: event.upstream, state: event.state }];
     case "answer_moved":
-      return ["warn", { from: event.from, cause: event.cause }];
+      // While a breaker is open, each request would have a line of it.
+      return event.isOpen ? undefined : ["warn", { from: event.from, cause: event.cause }];
     case "upstream_unfinished":
       return ["warn", { cause: "the upstream's stream ended without [DONE]" }];
     case "limit_reached":
@@ -59,13 +60,17 @@ function noteOf(event: Note): readonly [Severity, Fields] | undefined {
     case "memory_write_failed":
     case "memory_file_vanished":
     case "store_failed":
+    case "shared_failed":
     case "usage_unsafe":
+    case "objects_unsafe":
     case "prune_failed":
       return ["error", { cause: event.cause }];
     case "usage_lost":
+    case "objects_lost":
       return ["error", { count: event.count }];
     case "memory_write_recovered":
     case "store_recovered":
+    case "shared_recovered":
       return ["warn", {}]; // as grave as what it takes back: who reads the one must see the other
     case "delivery_retried": {
       const { attempt, delayMs, cause } = event;

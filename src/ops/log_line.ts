@@ -97,6 +97,10 @@ export function jsonLines(wallMs: () => number, redact: (text: string) => string
       line += `,"model":${model(exchange.model)},"stream":${exchange.isStream}`;
       line += `,"status":${exchange.status},"outcome":"${exchange.outcome}"`;
       if (source !== "") line += `,"source":"${source}"`;
+      // Names of the config: letters and digits.
+      if (exchange.route !== "") line += `,"route":"${exchange.route}"`;
+      if (exchange.target !== "") line += `,"upstream":"${exchange.target}"`;
+      if (exchange.cache !== undefined) line += `,"cache":"${exchange.cache.result}"`;
       if (exchange.firstByteMs >= 0) line += `,"first_byte_ms":${rounded(exchange.firstByteMs)}`;
       line += `,"duration_ms":${rounded(exchange.durationMs)},"bytes":${exchange.bodyBytes}`;
       if (exchange.promptTokens >= 0) line += `,"tokens_in":${exchange.promptTokens}`;
@@ -159,7 +163,8 @@ export function prettyLines(
         ...(completionTokens >= 0 ? [`${about}${promptTokens}+${completionTokens} tokens`] : []),
         ...(exchange.costNanos >= 0 ? [`$${(exchange.costNanos / NANOS).toFixed(6)}`] : []),
         ...(exchange.model === "" ? [] : [model(exchange.model)]),
-        ...(source === "" ? [] : [source]),
+        ...(source === "" ? [] : [exchange.target || source]),
+        ...(exchange.cache === undefined ? [] : [`cache ${exchange.cache.result}`]),
         ...(client === undefined || client.address === "" ? [] : [client.address]),
         ...(tokenName === "" ? [] : [`token ${tokenName}`]),
         ...(requestId === "" ? [] : [paint(DIM, oneLine(requestId))]),

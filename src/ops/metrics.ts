@@ -13,7 +13,7 @@
  * @module
  */
 
-import type { ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
+import type { CacheResult, ExchangeFacts, Outcome, UpstreamFacts } from "../core/facts.ts";
 import type { ErrorCode } from "../core/errors.ts";
 import type { BreakerState, Event } from "../core/events.ts";
 import type { KeyRefusal } from "../core/keys.ts";
@@ -51,6 +51,8 @@ export interface Readings {
   readonly residentBytes: number;
   /** Processor time this process has used, in user and kernel mode. */
   readonly cpuMs: number;
+  /** Answers in the cache; undefined = there is none. */
+  readonly cache?: { readonly entries: number; readonly bytes: number } | undefined;
   /** When this process started, in milliseconds since 1970. */
   readonly startedMs: number;
   readonly logLinesDropped: number;
@@ -154,8 +156,11 @@ export class Metrics {
   /** By what their key lacks. */
   readonly #refused = new Map<KeyRefusal, number>();
   readonly #faults = new Map<FaultName, number>();
+  readonly #cached = new Map<CacheResult, number>();
   /** By the name of the upstream; without those that have never opened. */
   readonly #breakers = new Map<string, BreakerState>();
+  /** undefined = it has never been told of. */
+  #isSharedAway: boolean | undefined = undefined;
   readonly #counts = new Map<string, number>();
   readonly #read: () => Readings;
   /** Made when needed: most weirs draw nothing. */
@@ -177,11 +182,18 @@ export class Metrics {
         return void this.#limited.set(event.by, (this.#limited.get(event.by) ?? 0) + 1);
       case "key_refused":
         return void this.#refused.set(event.by, (this.#refused.get(event.by) ?? 0) + 1);
+      case "cache_asked":
+        return void this.#cached.set(event.result, (this.#cached.get(event.result) ?? 0) + 1);
       case "usage_lost":
+      case "objects_lost":
       case "turns_pruned":
         return this.#count(event.kind, event.count);
       case "breaker_turned":
         return void this.#breakers.set(event.upstream, event.state);
+      case "shared_failed":
+      case "shared_recovered":
+        this.#isSharedAway = event.kind === "shared_failed";
+        return this.#count(event.kind, 1);
       case "fault_happened":
         return void this.#faults.set(event.fault, (this.#faults.get(event.fault) ?? 0) + 1);
       default:
@@ -330,6 +342,15 @@ export class Metrics {
           value: state === "closed" ? 0 : 1,
         })),
       },
+      {
+        kind: "gauge",
+        name: "weir_shared_away",
+        help: "1 while what several weirs share cannot be had; of several processes, how many.",
+        merge: "sum",
+        series: this.#isSharedAway === undefined
+          ? []
+          : [{ labels: {}, value: this.#isSharedAway ? 1 : 0 }],
+      },
       counter(
         "weir_limited_total",
         "Requests that a limit of mock.limits has turned away, by what was reached.",
@@ -340,6 +361,7 @@ export class Metrics {
         "Requests that a key has not let in, by what it lacks.",
         [...this.#refused].map(([by, value]) => ({ labels: { by }, value })),
       ),
+      ...cacheFamilies(this.#cached, readings.cache),
       ...latencyFamilies(this.#latency),
       counter(
         "weir_faults_total",
@@ -378,6 +400,30 @@ export class Metrics {
     );
   }
 }
+
+/** What the cache did; none = there is none. */
+function cacheFamilies(
+  asked: ReadonlyMap<CacheResult, number>,
+  cache: Readings["cache"],
+): readonly Family[] {
+  if (cache === undefined) return [];
+  return [
+    counter(
+      "weir_cache_requests_total",
+      "Requests to routes with a cache: hit, miss, joined to one under way, or bypass.",
+      CACHE_RESULTS.map((result) => ({ labels: { result }, value: asked.get(result) ?? 0 })),
+    ),
+    gauge("weir_cache_entries", "Answers in the caches.", "sum", cache.entries),
+    gauge(
+      "weir_cache_bytes",
+      "Memory of answers in the caches, and on their way into them.",
+      "sum",
+      cache.bytes,
+    ),
+  ];
+}
+
+const CACHE_RESULTS: readonly CacheResult[] = ["hit", "miss", "joined", "bypass"];
 
 /** What latency profiles have drawn; none = nobody has drawn anything. */
 function latencyFamilies(counts: LatencyCounts | undefined): readonly Family[] {
@@ -459,15 +505,24 @@ const EVENT_COUNTERS: Readonly<
   turn_dead: ["weir_outbox_dead_turns_total", "Turns that their store will never take."],
   store_failed: [
     "weir_store_failures_total",
-    "Times the store of keys and usage could not be asked.",
+    "Times the store could not be asked.",
+  ],
+  shared_failed: [
+    "weir_shared_failures_total",
+    "Times what several weirs share could not be had: limits held on each machine.",
   ],
   usage_unsafe: [
     "weir_usage_unsafe_total",
     "Times usage had to be kept where it would be lost with the process.",
   ],
   usage_lost: ["weir_usage_lost_total", "Requests whose usage is not kept."],
+  objects_unsafe: [
+    "weir_objects_unsafe_total",
+    "Times objects had to be kept where they would be lost with the process.",
+  ],
+  objects_lost: ["weir_objects_lost_total", "Objects that were to be kept, and are not."],
   turns_pruned: ["weir_turns_pruned_total", "Turns forgotten as they were too old."],
-  prune_failed: ["weir_prune_failures_total", "Times old turns could not be forgotten."],
+  prune_failed: ["weir_prune_failures_total", "Times what is old could not be forgotten."],
   tape_replayed: ["weir_tape_replays_total", "Requests that a tape answered."],
   tape_missed: ["weir_tape_misses_total", "Requests that there was no tape for."],
   tape_recorded: ["weir_tapes_recorded_total", "Exchanges with an upstream that were recorded."],
@@ -487,11 +542,13 @@ const EVENT_COUNTERS: Readonly<
 /** What is counted otherwise, or only worth a line in the log. */
 type UncountedKind =
   | "breaker_turned"
+  | "cache_asked"
   | "exchange_ended"
   | "upstream_ended"
   | "limited"
   | "key_refused"
   | "store_recovered"
+  | "shared_recovered"
   | "fault_happened"
   | "memory_write_recovered"
   | "tape_write_recovered"

@@ -52,7 +52,7 @@ export interface ObserverOptions {
   /** What the other parts of weir are asked for when somebody wants the metrics. */
   readonly read: () => Pick<
     Readings,
-    "streamsOpen" | "connections" | "outboxTurns" | "outboxOldestMs" | "deadLetters"
+    "streamsOpen" | "connections" | "outboxTurns" | "outboxOldestMs" | "deadLetters" | "cache"
   >;
 }
 

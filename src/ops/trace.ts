@@ -92,6 +92,7 @@ export class Tracer {
         "weir.outcome": outcome!,
         "weir.source": exchange.source === "" ? undefined : exchange.source,
         "weir.request_id": exchange.requestId === "" ? undefined : exchange.requestId,
+        "weir.cache": exchange.cache?.result,
         "weir.first_byte_ms": exchange.firstByteMs < 0 ? undefined : exchange.firstByteMs,
         ...(upstream === undefined ? inference(exchange, method, exchange, "weir") : {}),
       },

@@ -7,6 +7,7 @@
 import {
   dayOf,
   monthOf,
+  periodEndMs,
   USAGE_BY,
   type UsageBy,
   type UsageQuery,
@@ -15,8 +16,10 @@ import {
 
 const DAY_MS = 86_400_000;
 const NANOS = 1e9;
-/** "2026-11-28", in UTC. */
+/** "2026-11-28", in UTC; a whole month; so many days with this one. */
 const DATE = /^\d{4}-\d\d-\d\d$/;
+const MONTH = /^\d{4}-\d\d$/;
+const DAYS = /^([1-9]\d{0,4})d$/;
 
 /** What may be said of a report; undefined = it is not. */
 export interface ReportWords {
@@ -40,21 +43,48 @@ export function readReport(words: ReportWords, nowMs: number): UsageQuery | Repo
   if (!told.every((one): one is UsageBy => (USAGE_BY as readonly string[]).includes(one))) {
     return { word: "by", must: `some of ${USAGE_BY.join(", ")}, with commas between them` };
   }
-  const sinceDay = since === undefined ? monthOf(nowMs) : dayNamed(since);
+  const sinceDay = since === undefined ? monthOf(nowMs) : daysNamed(since, nowMs)?.first;
   if (sinceDay === undefined) return { word: "since", must: MUST_DATE };
-  const untilDay = until === undefined ? dayOf(nowMs) : dayNamed(until);
+  const untilDay = until === undefined ? dayOf(nowMs) : daysNamed(until, nowMs)?.last;
   if (untilDay === undefined) return { word: "until", must: MUST_DATE };
+  if (untilDay < sinceDay) {
+    return { word: "until", must: `no day before ${dayName(sinceDay)}, the first one` };
+  }
   return { by: told, sinceDay, untilDay, key };
 }
 
-const MUST_DATE = "a date such as 2026-11-28";
+const MUST_DATE = "a day such as 2026-11-28, a month such as 2026-11, today, yesterday, " +
+  "or so many days: 7d";
 
-function dayNamed(text: string): number | undefined {
-  const atMs = DATE.test(text) ? Date.parse(`${text}T00:00:00Z`) : NaN;
-  return Number.isNaN(atMs) || nameOf(dayOf(atMs)) !== text ? undefined : dayOf(atMs);
+/** Days, counted as in `dayOf`. */
+interface Days {
+  readonly first: number;
+  readonly last: number;
 }
 
-function nameOf(day: number): string {
+function daysNamed(text: string, nowMs: number): Days | undefined {
+  const today = dayOf(nowMs);
+  if (text === "today") return { first: today, last: today };
+  if (text === "yesterday") return { first: today - 1, last: today - 1 };
+  const count = DAYS.exec(text)?.[1];
+  if (count !== undefined) return { first: today - Number(count) + 1, last: today };
+  if (DATE.test(text)) {
+    const day = dayNamed(text);
+    return day === undefined ? undefined : { first: day, last: day };
+  }
+  const first = MONTH.test(text) ? dayNamed(`${text}-01`) : undefined;
+  return first === undefined
+    ? undefined
+    : { first, last: dayOf(periodEndMs("month", first * DAY_MS)) - 1 };
+}
+
+function dayNamed(text: string): number | undefined {
+  const atMs = Date.parse(`${text}T00:00:00Z`);
+  return Number.isNaN(atMs) || dayName(dayOf(atMs)) !== text ? undefined : dayOf(atMs);
+}
+
+/** "2026-11-28". */
+export function dayName(day: number): string {
   return new Date(day * DAY_MS).toISOString().slice(0, 10);
 }
 
@@ -64,7 +94,7 @@ export type ReportLine = Readonly<Record<string, string | number | null>>;
 /** `sums`, each with what it is told apart by. */
 export function reportLines(sums: readonly UsageSum[], { by }: UsageQuery): readonly ReportLine[] {
   return sums.map((sum) => ({
-    ...(by.includes("day") ? { day: nameOf(sum.day!) } : {}),
+    ...(by.includes("day") ? { day: dayName(sum.day!) } : {}),
     ...(by.includes("key") ? { key: sum.key! } : {}),
     ...(by.includes("model") ? { model: sum.model! } : {}),
     requests: sum.requests,
@@ -103,23 +133,53 @@ const OPTIONAL: ReadonlySet<string> = new Set([
   "unknown_costs",
 ]);
 
-/** `lines` as a table, its heads with it; none = there are no lines. */
+/** A longer name of a model is cut off in the table, in columns of a terminal. */
+const NAME_WIDTH_MAX = 40;
+
+/** `lines` as a table, with its heads, and the sum of several lines; none = there are no lines. */
 export function reportTable(lines: readonly ReportLine[]): readonly string[] {
-  const names = Object.keys(lines[0] ?? {}).filter((name) =>
+  const [first] = lines;
+  if (first === undefined) return [];
+  const names = Object.keys(first).filter((name) =>
     !OPTIONAL.has(name) || lines.some((line) => line[name] !== 0)
   );
-  if (names.length === 0) return [];
-  const rows = [names, ...lines.map((line) => names.map((name) => shown(name, line[name]!)))];
-  const widths = names.map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
-  const isText = names.map((name) => typeof lines[0]![name] === "string");
+  const isText = names.map((name) => typeof first[name] === "string");
+  const told = lines.length === 1 ? lines : [...lines, totalOf(lines)];
+  const rows = [names, ...told.map((line) => names.map((name) => shown(name, line[name]!)))];
+  const widths = names.map((_, i) => Math.max(...rows.map((row) => Bun.stringWidth(row[i]!))));
   return rows.map((row) =>
-    row.map((cell, i) => isText[i] ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))
-      .join("  ").trimEnd()
+    row.map((cell, i) => {
+      const pad = " ".repeat(widths[i]! - Bun.stringWidth(cell));
+      return isText[i] ? cell + pad : pad + cell;
+    }).join("  ").trimEnd()
   );
 }
+
+/** All lines as one: "total" stands where the first text does. What nobody knows is no part of it. */
+function totalOf(lines: readonly ReportLine[]): ReportLine {
+  const [first] = lines;
+  const total = Object.keys(first!).map((name, at) => {
+    if (typeof first![name] === "string") return [name, at === 0 ? "total" : " "] as const;
+    const known = lines.map((line) => line[name]).filter((value) => typeof value === "number");
+    return [
+      name,
+      known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0),
+    ] as const;
+  });
+  return Object.fromEntries(total);
+}
+
+const CHARACTERS = new Intl.Segmenter();
 
 function shown(name: string, value: string | number | null): string {
   if (value === null) return "unknown";
   if (typeof value === "number") return name === "cost_usd" ? value.toFixed(6) : String(value);
-  return value === "" ? "-" : value.replace(/\p{Cc}+/gu, " ");
+  const text = value === "" ? "-" : value.replace(/\p{Cc}+/gu, " ");
+  if (Bun.stringWidth(text) <= NAME_WIDTH_MAX) return text;
+  let cut = "";
+  for (const { segment } of CHARACTERS.segment(text)) {
+    if (Bun.stringWidth(cut + segment) >= NAME_WIDTH_MAX) break;
+    cut += segment;
+  }
+  return `${cut}…`;
 }

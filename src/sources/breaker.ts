@@ -6,6 +6,7 @@
  */
 
 import type { Answer, Source } from "../core/answer.ts";
+import type { BreakerShare, ToldBreaker } from "../core/breakers.ts";
 import { AppError } from "../core/errors.ts";
 import type { BreakerState, Watch } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
@@ -38,11 +39,12 @@ interface Slot {
 }
 
 /** The breaker of one upstream. */
-export class Breaker {
+export class Breaker implements ToldBreaker {
   readonly #name: string;
   readonly #rules: BreakerRules;
   readonly #nowMs: () => number;
   readonly #watch: Watch;
+  readonly #share: BreakerShare | undefined;
   readonly #slots: Slot[] = Array.from(
     { length: SLOTS },
     () => ({ part: -1, asked: 0, failed: 0 }),
@@ -50,20 +52,40 @@ export class Breaker {
   #state: BreakerState = "closed";
   #openUntilMs = 0;
   #isProbing = false;
+  /** Counts its turns: what was asked before one of them says nothing of what is now. */
+  #era = 0;
+  /** True: it opened as probes had failed, and not as clients met failures. */
+  #isOfProbes = false;
   /** Probes that have failed, one after the other. */
   #missed = 0;
 
-  /** `name`: what the upstream is called. `nowMs`: a clock that never goes back. */
-  constructor(name: string, rules: BreakerRules, nowMs: () => number, watch: Watch) {
+  /**
+   * `name`: what the upstream is called. `nowMs`: a clock that never goes back. `share`: tells other weirs;
+   * undefined = there are none.
+   */
+  constructor(
+    name: string,
+    rules: BreakerRules,
+    nowMs: () => number,
+    watch: Watch,
+    share?: BreakerShare,
+  ) {
     this.#name = name;
     this.#rules = rules;
     this.#nowMs = nowMs;
     this.#watch = watch;
+    this.#share = share;
+    share?.join(name, this);
   }
 
   /** What it is now: one that has been open for long enough is half open, though nobody has asked since. */
   get state(): BreakerState {
     return this.#state === "open" && this.#nowMs() >= this.#openUntilMs ? "half_open" : this.#state;
+  }
+
+  /** For whoever is let go: when it was asked. */
+  get era(): number {
+    return this.#era;
   }
 
   /** Milliseconds until the next question may go; 0 = now. */
@@ -82,15 +104,16 @@ export class Breaker {
     return true;
   }
 
-  /** A question went well. */
-  succeed(): void {
-    if (this.#state === "closed") return this.#note(1, 0);
-    if (this.#state !== "half_open") return; // it was asked before the breaker opened
-    this.#close();
+  /** A question of `era` went well. */
+  succeed(era = this.#era): void {
+    if (era !== this.#era) return;
+    if (this.#state === "closed") this.#note(1, 0);
+    else if (this.#state === "half_open") this.#close();
   }
 
-  /** A question failed. `isLate`: it had been told to go well. */
-  fail(isLate = false): void {
+  /** A question of `era` failed. `isLate`: it had been told to go well. */
+  fail(isLate = false, era = this.#era): void {
+    if (era !== this.#era) return;
     if (this.#state === "half_open" && !isLate) return this.#open();
     if (this.#state !== "closed") return;
     this.#note(isLate ? 0 : 1, 1);
@@ -105,16 +128,21 @@ export class Breaker {
     if (asked >= breaker_min && failed >= asked * breaker_share) this.#open();
   }
 
-  /** Somebody has asked whether it is there. Twice in vain, and it opens, whatever clients meet. */
+  /**
+   * Somebody has asked whether it is there. Twice in vain, and it opens, whatever clients meet; an
+   * answer closes it again, unless it was what clients met that has opened it.
+   */
   probed(isThere: boolean): void {
     this.#missed = isThere ? 0 : this.#missed + 1;
-    if (isThere && this.#state !== "closed") this.#close();
-    if (this.#missed >= PROBES_MISSED_MAX) this.#open();
+    if (isThere && this.#isOfProbes && this.#state !== "closed") this.#close();
+    if (this.#missed < PROBES_MISSED_MAX) return;
+    this.#open();
+    this.#isOfProbes = true;
   }
 
-  /** A question that was let go tells nothing: whoever asked has left. */
-  forget(): void {
-    this.#isProbing = false;
+  /** A question of `era` that was let go tells nothing: whoever asked has left. */
+  forget(era = this.#era): void {
+    if (era === this.#era) this.#isProbing = false;
   }
 
   get #part(): number {
@@ -132,13 +160,31 @@ export class Breaker {
     slot.failed += failed;
   }
 
-  #close(): void {
+  follow(leftMs: number): void {
+    this.#openFor(leftMs + this.#rules.breaker_open_ms);
+  }
+
+  recover(): void {
+    if (this.#state === "closed") return;
+    this.#missed = 0;
     for (const slot of this.#slots) slot.part = -1;
     this.#turn("closed");
   }
 
+  #close(): void {
+    this.recover();
+    this.#share?.closed(this.#name);
+  }
+
   #open(): void {
-    this.#openUntilMs = this.#nowMs() + this.#rules.breaker_open_ms;
+    const { breaker_open_ms } = this.#rules;
+    this.#openFor(breaker_open_ms);
+    this.#share?.opened(this.#name, breaker_open_ms);
+  }
+
+  #openFor(ms: number): void {
+    this.#openUntilMs = this.#nowMs() + ms;
+    this.#isOfProbes = false;
     this.#turn("open");
   }
 
@@ -146,6 +192,7 @@ export class Breaker {
     this.#isProbing = false;
     if (this.#state === state) return;
     this.#state = state;
+    this.#era++;
     this.#watch({ kind: "breaker_turned", upstream: this.#name, state });
   }
 }
@@ -156,9 +203,10 @@ export function broken(source: Source, breaker: Breaker, upstream: string): Sour
     name: source.name,
     answer(ask, call) {
       if (!breaker.admit()) throw openError(upstream, breaker.waitMs);
-      const take = (answer: Answer) => taken(answer, call, breaker);
+      const question = new Question(breaker, call);
+      const take = (answer: Answer) => question.take(answer);
       const fail = (error: unknown): never => {
-        tell(error, call, breaker);
+        question.fail(error);
         throw error;
       };
       try {
@@ -171,23 +219,51 @@ export function broken(source: Source, breaker: Breaker, upstream: string): Sour
   };
 }
 
-/** An answer that begins well may still break off. */
-function taken(answer: Answer, call: Call, breaker: Breaker): Answer {
-  if (answer.kind === "relay" && answer.status >= 500) {
-    breaker.fail();
-    return answer;
-  }
-  breaker.succeed();
-  return whenOver(answer, call, (error) => {
-    if (!call.signal.aborted && isOfUpstream(error)) breaker.fail(true);
-  });
-}
+/** One that was let go, and what its breaker is told of it. */
+class Question {
+  readonly #breaker: Breaker;
+  readonly #call: Call;
+  readonly #era: number;
+  readonly #attempts: number;
+  #hasWord = false;
 
-function tell(error: unknown, { signal }: Call, breaker: Breaker): void {
-  if (signal.aborted) return breaker.forget();
-  if (isOfUpstream(error)) breaker.fail();
-  else if (error instanceof AppError && error.code === "upstream_full") breaker.forget();
-  else breaker.succeed();
+  constructor(breaker: Breaker, call: Call) {
+    this.#breaker = breaker;
+    this.#call = call;
+    this.#era = breaker.era;
+    this.#attempts = call.attempts;
+  }
+
+  /** An answer goes well once it has its first word; it may still break off. */
+  take(answer: Answer): Answer {
+    if (answer.kind === "relay" && answer.status >= 500) {
+      this.#breaker.fail(false, this.#era);
+      return answer;
+    }
+    return whenOver(answer, this.#call, (error) => this.#over(error), () => this.#speak());
+  }
+
+  /** There is no answer. */
+  fail(error: unknown): void {
+    if (this.#call.signal.aborted) this.#breaker.forget(this.#era);
+    else if (isOfUpstream(error)) this.#breaker.fail(false, this.#era);
+    // What weir itself refuses, before it asks, says nothing of the upstream.
+    else if (this.#call.attempts === this.#attempts) this.#breaker.forget(this.#era);
+    else this.#breaker.succeed(this.#era);
+  }
+
+  #speak(): void {
+    this.#hasWord = true;
+    this.#breaker.succeed(this.#era);
+  }
+
+  #over(error: unknown): void {
+    const { aborted } = this.#call.signal;
+    if (!aborted && isOfUpstream(error)) this.#breaker.fail(this.#hasWord, this.#era);
+    else if (this.#hasWord) return;
+    else if (aborted || error === undefined) this.#breaker.forget(this.#era);
+    else this.#breaker.succeed(this.#era);
+  }
 }
 
 /** True when an upstream failed, and not its client. */

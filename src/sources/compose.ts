@@ -5,6 +5,7 @@
  * @module
  */
 
+import { URLSearchParams } from "node:url";
 import type { Config } from "../config/config.ts";
 import { defaultModel } from "../config/default_model.ts";
 import { latencyOf, type LatencyValues } from "../config/latency.ts";
@@ -14,9 +15,13 @@ import type { BreakerState } from "../core/events.ts";
 import type { Call } from "../core/exchange.ts";
 import type { Turn } from "../core/turn.ts";
 import { modelNotListed } from "../dialects/openai/errors.ts";
-import { modelObject, modelsList } from "../dialects/openai/models.ts";
+import { infoFrom, modelInfo, modelsPage, pageOf } from "../dialects/anthropic_messages/models.ts";
+import { modelObject, modelsList, objectFrom } from "../dialects/openai/models.ts";
 import { namedModel } from "../dialects/openai_chat/peek_model.ts";
 import type { Wheel } from "../lib/wheel.ts";
+import type { SharedBytes } from "../core/shared.ts";
+import type { RecordLateness } from "../core/surface.ts";
+import { AnswerCache, type CacheReadings } from "./cache/answer_cache.ts";
 import { counting as countingOf } from "./counting.ts";
 import type { Draws } from "./draws.ts";
 import { mockEndpoints } from "./endpoints/endpoints.ts";
@@ -29,7 +34,7 @@ import { globOf } from "./glob.ts";
 import type { KeyGuard } from "./keys/guard.ts";
 import type { Limits } from "./limits/limits.ts";
 import { Mock } from "./mock/mock.ts";
-import { type ListedTarget, modelLists } from "./model_lists.ts";
+import { type ListedTarget, modelLists, type ModelWords, type OwnModels } from "./model_lists.ts";
 import { NamedUpstreams } from "./named_upstreams.ts";
 import { type Passing, passOn, type PassRoute, type PassTarget } from "./pass.ts";
 import { Physics, type PhysicsDeps } from "./physics/physics.ts";
@@ -56,12 +61,12 @@ export interface Sources {
    * The upstream of `/conv`; undefined = weir keeps the conversations, and `main` answers in them.
    */
   readonly conv: Source | undefined;
-  /** The upstream that is asked where no model decides; undefined = the mock answers. */
-  readonly upstream: Source | undefined;
   /** Has faults happen where none of these is asked. */
   readonly strike: StrikeUnasked;
   /** Whom to ask for models, for clients of OpenAI's API; undefined = the mock answers. */
   readonly models: Source | undefined;
+  /** The same for clients of Anthropic's. */
+  readonly anthropicModels: Source | undefined;
   /** Counts prompts, for `/v1/messages/count_tokens`. */
   readonly counting: Source;
   /** Tokens of a turn's prompt, as weir counts them. */
@@ -88,6 +93,8 @@ export interface Sources {
     readonly name: string;
     readonly breaker: BreakerState;
   }[];
+  /** What is kept of answers; undefined = nothing is. */
+  readonly cacheReadings: () => CacheReadings | undefined;
   /** What is wrong with the folder of tapes; "" = nothing. */
   readonly tapeTrouble: () => string;
   /**
@@ -106,6 +113,9 @@ export interface SourcesWorld extends UpstreamsWorld {
   readonly desk: Pick<PhysicsDeps, "tally" | "prefixes">;
   /** What the file of `mock.latency.profile` says; absent = it names none. */
   readonly latencyFile?: LatencyValues | undefined;
+  readonly recordLateness: RecordLateness;
+  /** Where several weirs keep answers together; absent = each keeps its own. */
+  readonly sharedBytes?: SharedBytes | undefined;
 }
 
 /** The keys of clients. */
@@ -114,6 +124,18 @@ export interface SourceKeys {
   /** True while some key has limits: what its clients ask must be understood. */
   readonly hasLimits: () => boolean;
 }
+
+const OPENAI_MODELS: ModelWords = {
+  one: objectFrom,
+  list: (data) => ({ object: "list", data }),
+};
+
+const ANTHROPIC_MODELS: ModelWords = {
+  one: infoFrom,
+  list: (models, query) => pageOf(models.map(infoFrom), query),
+};
+/** As many as a page may have. */
+const ALL_MODELS = new URLSearchParams({ limit: "1000" });
 
 /** Makes them. `strikes`: what faults on purpose need of the process. */
 export function composeSources(
@@ -155,9 +177,11 @@ export function composeSources(
 
   const asked = new NamedUpstreams({ config, makers, book, noted, isOpen: keys === undefined });
   const usual = (chat.source === "mock" ? undefined : asked.named("llm")) ?? mock;
+  const cache = config.routes.some(({ cache }) => cache !== undefined)
+    ? new AnswerCache({ ...world, limits: config.cache, shared: world.sharedBytes, wheel })
+    : undefined;
   const routes = new Routes({
-    config,
-    book,
+    ...{ config, book, cache, noted },
     named: (name, tape) =>
       name === "mock" ? mock : asked.named(name, tape === "usual" ? undefined : tape)!,
     takeTry: () => makers.takeTry(),
@@ -255,22 +279,19 @@ export function composeSources(
   if (isOne && streamsUp) book.note(passing, { speaks, streamsUp });
 
   /** The one upstream, or the lists of several; undefined = the mock alone answers. */
-  function modelsSource(): Source | undefined {
+  function modelsSource(words: ModelWords, own: OwnModels): Source | undefined {
     if (routes.rows.length === 0 || new Set(reached).size === 1) return firstUpstream;
     const listed = ({ name, source }: Target): ListedTarget => {
       const { rename = {} } = upstreams.find((entry) => entry.name === name) ?? {};
-      const own = {
-        list: () => modelsList(config.mock.models).data.map((model) => ({ ...model })),
-        one: (id: string) => modelObject(id, config.mock.models),
-      };
       const aliases = plainNames(Object.keys(rename));
       return { name, source, aliases, ...(source === mock ? { own } : {}) };
     };
     const rest = listed({ name: book.facts(usual).name, source: usual });
-    return modelLists([
+    const rows = [
       ...routes.models(listed),
       { model: undefined, isForAll: true, aliases: [], targets: [rest] },
-    ]);
+    ];
+    return modelLists(rows, words);
   }
 
   function chatSource(): Source {
@@ -288,7 +309,17 @@ export function composeSources(
   }
 
   const conv = asked.conv();
-  const models = modelsSource();
+  const ownNames = config.mock.models;
+  const models = modelsSource(OPENAI_MODELS, {
+    list: () => modelsList(ownNames).data,
+    one: (id) => modelObject(id, ownNames),
+  });
+  const anthropicModels = modelsSource(ANTHROPIC_MODELS, {
+    list: () => modelsPage(ownNames, ALL_MODELS).data,
+    one: (id) => modelInfo(id, ownNames),
+  });
+  const listsOf = (source: Source | undefined) =>
+    source && faulty(source, () => book.facts(firstUpstream ?? usual).name);
   const counting = book.note(
     route(routes.over(counted), counted(usual), usualModel),
     { isRelaying: firstUpstream !== undefined },
@@ -302,8 +333,8 @@ export function composeSources(
     ),
     chat: keyed(chatSource()),
     conv: conv && faulty(conv, () => "conv"),
-    upstream: firstUpstream && faulty(firstUpstream, () => book.facts(firstUpstream).name),
-    models: models && faulty(models, () => book.facts(firstUpstream ?? usual).name),
+    models: listsOf(models),
+    anthropicModels: listsOf(anthropicModels),
     counting: keyed(
       faulty(counting, (model, ask, call) => book.facts(targetOf(model, ask, call)).name),
       null,
@@ -325,8 +356,12 @@ export function composeSources(
         keys?.hasLimits() !== true && speaks?.isSureOf(dialect) === true;
     },
     upstreamHealth: () => makers.health(),
+    cacheReadings: () => cache?.readings(),
     tapeTrouble: () => makers.tapeTrouble,
-    close: () => makers.close(),
+    close() {
+      cache?.close();
+      return makers.close();
+    },
   };
 }
 

@@ -8,7 +8,8 @@
 import type { Answer, Ask, Relay, Source } from "../core/answer.ts";
 import { AppError, type ErrorCode } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
-import { branchOf } from "./branch.ts";
+import { Abort } from "../lib/abort.ts";
+import { type Branch, branchOf } from "./branch.ts";
 import { firstWord } from "./first_word.ts";
 
 /** One that may be asked. */
@@ -44,8 +45,9 @@ export function fallback(name: string, orderOf: TargetOrder, hedge?: HedgeRules)
     name,
     answer(ask, call) {
       const targets = orderOf(ask);
-      if (targets.length === 1) return begin(targets[0]!, ask, call);
-      return tried(targets, ask, call, hedge);
+      return hedge === undefined || targets.length === 1
+        ? triedFrom(0, targets, ask, call)
+        : hedged(targets, ask, call, hedge);
     },
   };
 }
@@ -58,35 +60,78 @@ type Outcome =
   /** No other target would answer this, either. */
   | { readonly kind: "final"; readonly error: unknown };
 
-async function tried(
+/**
+ * Asks the targets in turn, from the one at `i` on. Not `async`, here and below: what is known at once is
+ * given at once, and each promise less is some 1 % of a request.
+ */
+function triedFrom(
+  i: number,
   targets: readonly Target[],
   ask: Ask,
   call: Call,
-  hedge: HedgeRules | undefined,
-): Promise<Answer> {
-  let next = 0;
-  if (hedge !== undefined) {
-    const { outcome, asked } = await raced(targets, ask, call, hedge);
-    if (isDecided(outcome) || hasLeft(call) || asked === targets.length) return resultOf(outcome);
-    moveOn(targets[asked - 1]!, outcome, call);
-    next = asked;
-  }
-  for (const target of targets.slice(next, -1)) {
-    const outcome = await outcomeOf(target, ask, call);
+): Answer | Promise<Answer> {
+  const target = targets[i]!;
+  if (i === targets.length - 1) return begin(target, ask, call, false);
+  const next = (outcome: Outcome) => {
     if (isDecided(outcome) || hasLeft(call)) return resultOf(outcome);
     moveOn(target, outcome, call);
-  }
-  return await begin(targets.at(-1)!, ask, call);
+    return triedFrom(i + 1, targets, ask, call);
+  };
+  const outcome = outcomeOf(target, ask, call, true);
+  return outcome instanceof Promise ? outcome.then(next) : next(outcome);
 }
 
-/** What comes of `target`. Never rejects. */
-async function outcomeOf(target: Target, ask: Ask, call: Call): Promise<Outcome> {
+async function hedged(
+  targets: readonly Target[],
+  ask: Ask,
+  call: Call,
+  hedge: HedgeRules,
+): Promise<Answer> {
+  const { outcome, asked } = await raced(targets, ask, call, hedge);
+  if (isDecided(outcome) || hasLeft(call) || asked === targets.length) return resultOf(outcome);
+  moveOn(targets[asked - 1]!, outcome, call);
+  return await triedFrom(asked, targets, ask, call);
+}
+
+/** What comes of `target`; `hasOthers`: others may be asked behind it. Never throws or rejects. */
+function outcomeOf(
+  target: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Outcome | Promise<Outcome> {
+  let answer: Answer | Promise<Answer>;
   try {
-    const answer = await firstWord(await begin(target, ask, call), call);
-    return isRefusal(answer) ? { kind: "refused", answer } : { kind: "good", answer };
+    answer = begin(target, ask, call, hasOthers);
   } catch (error) {
-    return mayMove(error) ? { kind: "failed", error } : { kind: "final", error };
+    return failed(error);
   }
+  return answer instanceof Promise
+    ? answer.then((answer) => spoken(answer, call), failed)
+    : spoken(answer, call);
+}
+
+/** What comes of `answer`, which has begun. */
+function spoken(answer: Answer, call: Call): Outcome | Promise<Outcome> {
+  // Whatever it says: it is no refusal of the request, which would have had its status.
+  const mute = (error: unknown): Outcome =>
+    mayMove(error) && !call.signal.aborted ? { kind: "failed", error } : { kind: "final", error };
+  try {
+    const word = firstWord(answer, call);
+    return word instanceof Promise ? word.then(begun, mute) : begun(word);
+  } catch (error) {
+    return mute(error);
+  }
+}
+
+function begun(answer: Answer): Outcome {
+  return isRefusal(answer) ? { kind: "refused", answer } : { kind: "good", answer };
+}
+
+function failed(error: unknown): Outcome {
+  return mayMove(error) && isMoved(error.status)
+    ? { kind: "failed", error }
+    : { kind: "final", error };
 }
 
 /** True when nobody else is asked. */
@@ -109,22 +154,24 @@ async function raced(
   call: Call,
   { afterMs, take }: HedgeRules,
 ): Promise<{ readonly outcome: Outcome; readonly asked: number }> {
-  const branches = [branchOf(call), branchOf(call)] as const;
   const { wheel, watch } = call.engine;
-  const run = (i: 0 | 1) =>
-    outcomeOf(targets[i]!, ask, branches[i].call).then((outcome) => ({ i, outcome }));
-  const first = run(0);
-  const isSilent = await Promise.race([
-    first.then(() => false),
-    wheel.until(wheel.nowMs + afterMs, call.leaving),
-  ]);
-  if (!isSilent || !take()) {
+  const run = async (i: 0 | 1, branch: Branch) => ({
+    i,
+    outcome: await outcomeOf(targets[i]!, ask, branch.call, i < targets.length - 1),
+  });
+  const early = branchOf(call);
+  const first = run(0, early);
+  const isHeard = new Abort();
+  void first.then(() => isHeard.abort(undefined));
+  const isSilent = await wheel.until(wheel.nowMs + afterMs, isHeard);
+  if (!isSilent || hasLeft(call) || !take()) {
     const { outcome } = await first;
-    branches[0].choose();
+    early.choose();
     return { outcome, asked: 1 };
   }
   watch({ kind: "answer_hedged", beside: targets[0]!.name });
-  const both = [first, run(1)] as const;
+  const branches = [early, branchOf(call)] as const;
+  const both = [first, run(1, branches[1])] as const;
   let settled = await Promise.race(both);
   const other = both[1 - settled.i]!;
   if (isDecided(settled.outcome)) {
@@ -159,9 +206,15 @@ function forget(answer: Answer): void {
   else if (answer.kind === "live") void answer.steps[Symbol.asyncIterator]().return?.();
 }
 
-function begin({ name, source }: Target, ask: Ask, call: Call): Answer | Promise<Answer> {
+function begin(
+  { name, source }: Target,
+  ask: Ask,
+  call: Call,
+  hasOthers: boolean,
+): Answer | Promise<Answer> {
   call.source = source.name;
   call.target = name;
+  call.hasOthers = hasOthers;
   return source.answer(ask, call);
 }
 
@@ -174,7 +227,8 @@ function moveOn({ name }: Target, outcome: Outcome, call: Call): void {
     ? outcome.error.plain
     : "";
   call.upstream?.end(outcome.kind === "failed" ? outcome.error : undefined);
-  call.engine.watch({ kind: "answer_moved", from: name, cause });
+  const isOpen = outcome.kind === "failed" && outcome.error.code === "upstream_open";
+  call.engine.watch({ kind: "answer_moved", from: name, cause, isOpen });
 }
 
 /** Whoever asked is gone: nobody is asked in their name any more. */
@@ -192,5 +246,5 @@ function isRefusal(answer: Answer): answer is Relay {
 }
 
 function mayMove(error: unknown): error is AppError {
-  return error instanceof AppError && isMoved(error.status) && !STAYS.has(error.code);
+  return error instanceof AppError && !STAYS.has(error.code);
 }

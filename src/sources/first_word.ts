@@ -1,7 +1,7 @@
 /**
  * Waits for the first word of an answer, so that one that fails before it can be asked for elsewhere:
- * a stream whose first event is an error, or a body that breaks off without a byte. What was read is
- * told again, bytes untouched.
+ * a stream whose first event is an error or that has none, or a body that breaks off without a byte.
+ * What was read is told again, bytes untouched.
  *
  * @module
  */
@@ -10,11 +10,8 @@ import type { Answer, Ending, PieceSink, RelayBody, Step } from "../core/answer.
 import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import { relayWith } from "../core/relay_body.ts";
-import { isPlainEventStream } from "../core/relay_headers.ts";
-import { SseCutter } from "../lib/sse_cutter.ts";
-
-/** More is held of no first event: it is passed on unread, as it is no error's. */
-const HELD_BYTES_MAX = 256 * 1024;
+import { bufferOf } from "../lib/buffer_of.ts";
+import { Beginning } from "./beginning.ts";
 
 /**
  * `answer` when its first word is here. An error that it begins with rejects; its body is given up
@@ -25,7 +22,7 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
   if (answer.kind === "script") return answer;
   if (answer.kind === "live") return firstSteps(answer, call);
   if (answer.status >= 400) return answer;
-  const isStream = isPlainEventStream(answer.fields);
+  const beginning = new Beginning(answer, call);
   const whole = answer.body.whole();
   if (whole === undefined) {
     return new Promise((resolve, reject) => {
@@ -36,7 +33,7 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
           reject(signal.reason);
         },
       };
-      const held = new HeldBody(answer.body, isStream, (error) => {
+      const held = new HeldBody(answer.body, beginning, (error) => {
         signal.removeEventListener("abort", giveUp);
         if (error === undefined) resolve(relayWith(answer, { body: held }));
         else reject(error);
@@ -46,11 +43,8 @@ export function firstWord(answer: Answer, call: Call): Answer | Promise<Answer> 
       held.listen();
     });
   }
-  // The connection may read the next answer into them.
-  const bytes = Buffer.from(whole);
-  const error = isStream
-    ? errorIn(plainEvent(bytes) ?? firstEvent(new SseCutter(), bytes))
-    : undefined;
+  const bytes = bufferOf(whole);
+  const error = beginning.whole(bytes);
   if (error !== undefined) {
     answer.body.cancel();
     throw error;
@@ -89,11 +83,9 @@ class WholeBody implements RelayBody {
 /** A body whose first pieces were read. */
 class HeldBody implements RelayBody, PieceSink {
   readonly #body: RelayBody;
-  /** Undefined: whatever comes first is its word. */
-  readonly #cutter: SseCutter | undefined;
+  readonly #beginning: Beginning;
   #onWord: ((error: AppError | undefined) => void) | undefined;
   #held: { readonly bytes: Uint8Array; readonly atUs: number }[] = [];
-  #heldBytes = 0;
   #ending:
     | { readonly ending: Exclude<Ending, "hold">; readonly error: AppError | undefined }
     | undefined;
@@ -102,11 +94,11 @@ class HeldBody implements RelayBody, PieceSink {
 
   constructor(
     body: RelayBody,
-    isStream: boolean,
+    beginning: Beginning,
     onWord: (error: AppError | undefined) => void,
   ) {
     this.#body = body;
-    this.#cutter = isStream ? new SseCutter() : undefined;
+    this.#beginning = beginning;
     this.#onWord = onWord;
   }
 
@@ -145,17 +137,11 @@ class HeldBody implements RelayBody, PieceSink {
     if (this.#onWord === undefined && this.#sink !== undefined && this.#held.length === 0) {
       return this.#sink.onPiece(bytes, atUs, isLast);
     }
-    const own = Buffer.from(bytes); // the connection reads the next ones into theirs
-    this.#held.push({ bytes: own, atUs });
+    this.#held.push({ bytes, atUs });
     if (this.#onWord === undefined || bytes.length === 0) return;
-    this.#heldBytes += bytes.length;
-    const isFirst = this.#heldBytes === bytes.length;
-    const event = this.#cutter &&
-      ((isFirst ? plainEvent(own) : undefined) ?? firstEvent(this.#cutter, own));
-    const isHere = this.#cutter === undefined || event !== undefined;
+    const error = this.#beginning.feed(bufferOf(bytes));
     // A comment says nothing: the clock of the wait for the first token runs on.
-    if (!isHere && this.#heldBytes <= HELD_BYTES_MAX) return false;
-    const error = errorIn(event);
+    if (error === null) return false;
     if (error === undefined) this.#body.pause();
     else this.cancel();
     this.#settle(error);
@@ -164,7 +150,7 @@ class HeldBody implements RelayBody, PieceSink {
   /** Of the body. */
   onEnd(ending: Exclude<Ending, "hold">, error?: AppError): void {
     if (this.#onWord !== undefined) {
-      const broken = error ?? (ending === "end" ? undefined : brokenOff());
+      const broken = error ?? this.#beginning.end(ending);
       this.#ending = { ending, error };
       return this.#settle(broken);
     }
@@ -194,62 +180,6 @@ class HeldBody implements RelayBody, PieceSink {
       const isLast = this.#held.length === 0 && this.#ending !== undefined;
       this.#sink.onPiece(piece.bytes, piece.atUs, isLast);
     }
-  }
-}
-
-function brokenOff(): AppError {
-  return new AppError("upstream_broken", "The upstream broke its answer off before it began");
-}
-
-/** Words for the type of an event that is an error, as all dialects have them. */
-const ERROR_TYPES: ReadonlySet<unknown> = new Set(["error", "response.failed"]);
-
-/** So much is cut at a time: what is behind the first event is nobody's business here. */
-const STEP_BYTES = 256;
-
-/** The first event of a stream that begins with it, as nearly all do; undefined = it begins otherwise. */
-function plainEvent(bytes: Buffer): Buffer | undefined {
-  if (bytes[0] !== D && bytes[0] !== E) return undefined;
-  const end = bytes.indexOf("\n\n");
-  if (end < 0 || end > STEP_BYTES * 16) return undefined;
-  const event = bytes.subarray(0, end + 2);
-  const isPlain = !event.includes(CR) && /^(?:event:[^\n]*\n)?data:/.test(event.toString("latin1"));
-  return isPlain ? event : undefined;
-}
-
-const [D, E, CR] = [0x64, 0x65, 0x0d];
-
-/** The first event that `bytes` complete; undefined = none. */
-function firstEvent(cutter: SseCutter, bytes: Buffer): Buffer | undefined {
-  for (let at = 0; at < bytes.length; at += STEP_BYTES) {
-    const parts = cutter.feed(bytes.subarray(at, at + STEP_BYTES));
-    const event = parts.find(({ isEvent }) => isEvent);
-    if (event !== undefined) return event.bytes;
-  }
-  return undefined;
-}
-
-/** The error that `event` is; undefined = it is none, or none is here. */
-function errorIn(event: Buffer | undefined): AppError | undefined {
-  if (event === undefined) return undefined;
-  const text = event.toString();
-  // Most events have not even the word.
-  if (!text.includes("error") && !text.includes("failed")) return undefined;
-  const data = text.split(/\r\n|\r|\n/).filter((line) => line.startsWith("data:"))
-    .map((line) => line.slice("data:".length)).join("\n");
-  if (!isErrorData(data)) return undefined;
-  return new AppError("upstream_broken", "The upstream began its stream with an error");
-}
-
-function isErrorData(data: string): boolean {
-  try {
-    const value: unknown = JSON.parse(data);
-    if (typeof value !== "object" || value === null) return false;
-    if ("type" in value && ERROR_TYPES.has(value.type)) return true;
-    return "error" in value && value.error !== null && value.error !== false &&
-      !("choices" in value && Array.isArray(value.choices) && value.choices.length > 0);
-  } catch {
-    return false;
   }
 }
 

@@ -5,19 +5,23 @@
  * @module
  */
 
+import { URLSearchParams } from "node:url";
 import type { Answer, Ask, Relay, Source } from "../core/answer.ts";
+import { queryOf } from "../core/body.ts";
 import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
-import { gatherBody, KnownBody } from "../core/relay_body.ts";
+import { gatherBody, KnownBody, relayWith } from "../core/relay_body.ts";
 import { Fields } from "../lib/http1/fields.ts";
 import { branchOf } from "./branch.ts";
-import type { Target } from "./fallback.ts";
+import { fallback, type Target } from "./fallback.ts";
 import { boundedGlob } from "./request_match.ts";
 import { MODEL_CHARS_MAX } from "./route.ts";
 
 /** An upstream that has not listed its models by then has none, as far as the list goes. */
 const LIST_MS = 5_000;
 const LIST_BYTES_MAX = 16 * 1024 * 1024;
+/** Anthropic's lists have 20 models on a page. */
+const PAGES_MAX = 100;
 
 /** One model, as an upstream lists it. */
 export type Model = Readonly<Record<string, unknown>> & { readonly id: string };
@@ -48,38 +52,100 @@ export interface OwnModels {
   one(id: string): object;
 }
 
+/** How clients of an API are told of models. */
+export interface ModelWords {
+  /** One that the upstream `owner` lists as `model`, in whichever dialect. */
+  one(model: Model, owner: string): Model;
+  /**
+   * All of them, as far as `query` asks for them.
+   *
+   * @throws {AppError} when it cannot be asked so.
+   */
+  list(models: readonly Model[], query: URLSearchParams): object;
+}
+
 interface Row extends ModelRow {
   readonly fits: (model: string) => boolean;
+  /** Tells of one model. */
+  readonly one: Source;
 }
 
 /**
  * Lists the models of `rows`, of which the first that fits a model counts; and passes on what is asked
  * of one model to where its requests go.
  */
-export function modelLists(rows: readonly ModelRow[]): Source {
+export function modelLists(rows: readonly ModelRow[], words: ModelWords): Source {
   const made: readonly Row[] = rows.map((row) => ({
     ...row,
     fits: row.model === undefined ? () => true : boundedGlob(row.model, MODEL_CHARS_MAX),
+    one: firstOf(row.targets.map((target) => oneOf(target, words))),
   }));
   return {
     name: rows[0]!.targets[0]!.source.name,
     answer(ask, call) {
-      const path = ask.wire!.path.split("?", 1)[0]!;
-      const name = /^\/models\/(.+)$/.exec(path)?.[1];
-      if (name === undefined) return listed(made, ask, call);
-      const id = decodeURIComponent(name);
-      const { own, source } = made.find(({ fits }) => fits(id))!.targets[0]!;
-      return own === undefined ? source.answer(ask, call) : told(own.one(id), call);
+      const id = idIn(ask);
+      if (id === undefined) return listed(made, words, ask, call);
+      return made.find(({ fits }) => fits(id))!.one.answer(ask, call);
     },
   };
 }
 
-async function listed(rows: readonly Row[], ask: Ask, call: Call): Promise<Answer> {
+/** The model that is asked for; undefined = all of them are. */
+function idIn(ask: Ask): string | undefined {
+  const name = /^\/models\/(.+)$/.exec(ask.wire!.path.split("?", 1)[0]!)?.[1];
+  return name === undefined ? undefined : decodeURIComponent(name);
+}
+
+/** Asks each of `targets` where those before it fail. */
+function firstOf(targets: readonly Target[]): Source {
+  return fallback(targets[0]!.source.name, () => targets);
+}
+
+/** `target`, which tells of one model; what it refuses is its own word. */
+function oneOf({ name, source, own }: ListedTarget, words: ModelWords): Target {
+  return {
+    name,
+    source: {
+      name: source.name,
+      answer: (ask, call) =>
+        own === undefined
+          ? readOne(name, source, words, ask, call)
+          : told(own.one(idIn(ask)!), call),
+    },
+  };
+}
+
+async function readOne(
+  owner: string,
+  source: Source,
+  words: ModelWords,
+  ask: Ask,
+  call: Call,
+): Promise<Answer> {
+  const wire = { ...ask.wire!, fields: plainFields(ask.wire!.fields) };
+  const answer = await source.answer({ ...questionFor(ask), wire }, call);
+  if (answer.kind !== "relay" || answer.status !== 200) return answer;
+  const { bytes, error } = await gatherBody(answer.body, call.signal, LIST_BYTES_MAX);
+  call.upstream?.end(error);
+  if (error !== undefined) throw error;
+  const model = parsed(new TextDecoder().decode(bytes));
+  if (!isModel(model)) throw new AppError("upstream_broken", "The upstream has told of no model");
+  const own = words.one(model, owner);
+  const body = new KnownBody([{ bytes, atUs: 0 }], "end", call.engine.wheel);
+  return own === model ? relayWith(answer, { body }) : told(own, call);
+}
+
+async function listed(
+  rows: readonly Row[],
+  words: ModelWords,
+  ask: Ask,
+  call: Call,
+): Promise<Answer> {
   const targets = new Map(rows.flatMap(({ targets }) => targets).map((one) => [one.name, one]));
   const lists = new Map(
     await Promise.all(
       [...targets.values()].map(async (target) =>
-        [target.name, await modelsOf(target, ask, call)] as const
+        [target.name, await modelsOf(target, words, ask, call)] as const
       ),
     ),
   );
@@ -90,19 +156,14 @@ async function listed(rows: readonly Row[], ask: Ask, call: Call): Promise<Answe
   const mayAsk = allowed(call);
   const found = new Map<string, Model>();
   for (const row of rows) {
-    const own = row.aliases.map((id): Model => ({
-      id,
-      object: "model",
-      created: 0,
-      owned_by: "weir",
-    }));
+    const own = row.aliases.map((id) => words.one({ id }, "weir"));
     for (const model of [...own, ...row.targets.flatMap(({ name }) => lists.get(name) ?? [])]) {
       const { id } = model;
       if (!found.has(id) && mayAsk(id) && leadsTo(rows, id, row)) found.set(id, model);
     }
   }
-  const data = [...found.values()];
-  return told({ object: "list", data }, call);
+  const query = new URLSearchParams(queryOf(ask.wire!.path));
+  return told(words.list([...found.values()], query), call);
 }
 
 /** `value` as an upstream would say it. */
@@ -133,12 +194,11 @@ function allowed({ key }: Call): (model: string) => boolean {
 /** What `target` lists; undefined = it does not. */
 async function modelsOf(
   target: ListedTarget,
+  words: ModelWords,
   ask: Ask,
   call: Call,
 ): Promise<readonly Model[] | undefined> {
-  const aliases = target.aliases.map((id): Model => ({
-    ...{ id, object: "model", created: 0, owned_by: target.name },
-  }));
+  const aliases = target.aliases.map((id) => words.one({ id }, target.name));
   if (target.own !== undefined) return [...target.own.list(), ...aliases];
   const branch = branchOf(call);
   const { wheel } = call.engine;
@@ -151,40 +211,59 @@ async function modelsOf(
     branch.abandon(new AppError("upstream_timeout", "It has not listed its models in time"));
   }
   try {
-    return [...await listing, ...aliases];
+    const models = await listing;
+    return [...models.map((model) => words.one(model, target.name)), ...aliases];
   } catch (error) {
     branch.call.upstream?.end(error);
     return aliases.length > 0 ? aliases : undefined;
   }
 }
 
-/** The models in the list of `source`. Rejects when it gives none. */
+/** The models in the list of `source`, of all its pages. Rejects when it gives none. */
 async function read(source: Source, ask: Ask, call: Call): Promise<readonly Model[]> {
-  const wire = ask.wire!;
-  const fields = wire.fields.with({
+  const models: Model[] = [];
+  let path = "/models";
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const wire = { ...ask.wire!, path, fields: plainFields(ask.wire!.fields) };
+    const answer = await source.answer({ ...questionFor(ask), wire }, call);
+    if (answer.kind !== "relay") throw new TypeError("A list of models is a relay");
+    const { bytes, error } = await gatherBody(answer.body, call.signal, LIST_BYTES_MAX);
+    call.upstream?.end(error);
+    if (error !== undefined) throw error;
+    const { data, has_more, last_id } = listIn(answer, bytes);
+    models.push(...data.filter(isModel));
+    if (has_more !== true || typeof last_id !== "string" || data.length === 0) break;
+    path = `/models?after_id=${encodeURIComponent(last_id)}`;
+  }
+  return models;
+}
+
+function questionFor(ask: Ask): Ask {
+  return { model: () => ask.model(), turn: () => ask.turn() };
+}
+
+/** `fields` without what would have the answer be none that can be read. */
+function plainFields(fields: Fields): Fields {
+  return fields.with({
     ...{ "accept-encoding": null, "if-none-match": null, "if-modified-since": null, range: null },
   });
-  const question: Ask = {
-    model: () => ask.model(),
-    turn: () => ask.turn(),
-    wire: { ...wire, path: "/models", fields },
-  };
-  const answer = await source.answer(question, call);
-  if (answer.kind !== "relay") throw new TypeError("A list of models is a relay");
-  const { bytes, error } = await gatherBody(answer.body, call.signal, LIST_BYTES_MAX);
-  call.upstream?.end(error);
-  if (error !== undefined) throw error;
-  return modelsIn(answer, bytes);
+}
+
+/** A list, as an upstream tells it: OpenAI's whole, Anthropic's in pages. */
+interface List {
+  readonly data: readonly unknown[];
+  readonly has_more?: unknown;
+  readonly last_id?: unknown;
 }
 
 /** @throws {AppError} when the answer is no list. */
-function modelsIn({ status }: Relay, bytes: Uint8Array): readonly Model[] {
+function listIn({ status }: Relay, bytes: Uint8Array): List {
   if (status === 200) {
     const value = parsed(new TextDecoder().decode(bytes));
     if (
       typeof value === "object" && value !== null && "data" in value && Array.isArray(value.data)
     ) {
-      return value.data.filter(isModel);
+      return value as List;
     }
   }
   throw new AppError("upstream_broken", `The upstream's list of models has the status ${status}`);

@@ -8,6 +8,7 @@
 import type { Config, UpstreamEntry } from "../config/config.ts";
 import { replays, type TapeMode } from "../config/tape_rules.ts";
 import type { DialectName, Source, Usage } from "../core/answer.ts";
+import type { BreakerShare } from "../core/breakers.ts";
 import type { UpstreamDialect } from "../core/dialect.ts";
 import type { BreakerState } from "../core/events.ts";
 import type { Turn } from "../core/turn.ts";
@@ -56,6 +57,8 @@ export interface UpstreamsWorld extends TapesWorld {
   readonly random: () => number;
   /** PEM text of a `ca_file` of the config; "" = none. */
   readonly caOf: (file: string) => string;
+  /** Tells other weirs what breakers find out; absent: there are none. */
+  readonly breakers?: BreakerShare | undefined;
 }
 
 /** What makers need. */
@@ -89,7 +92,7 @@ export class UpstreamMaker {
 
   constructor(deps: MakerDeps) {
     this.#deps = deps;
-    this.#budget = new RetryBudget(() => deps.wheel.nowMs);
+    this.#budget = new RetryBudget(deps.config.retry_budget, () => deps.wheel.nowMs);
   }
 
   /** What is wrong with the folder of tapes; "" = nothing. */
@@ -148,7 +151,7 @@ export class UpstreamMaker {
     if (!isRouted || entry.breaker_share === 0) return undefined;
     const known = this.#breakers.get(name);
     if (known !== undefined) return known;
-    const made = new Breaker(name, entry, () => wheel.nowMs, world.watch);
+    const made = new Breaker(name, entry, () => wheel.nowMs, world.watch, world.breakers);
     this.#breakers.set(name, made);
     if (entry.probe_ms > 0 && entry.base_url !== "") this.#probe(entry, made);
     return made;

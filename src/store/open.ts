@@ -8,20 +8,23 @@
 import { dirname, join } from "node:path";
 import type { Watch } from "../core/events.ts";
 import type { Store } from "../core/store.ts";
-import { sqlitePath } from "../lib/sqlite_file.ts";
+import { inFolder, sqlitePath } from "../lib/sqlite_file.ts";
 import { openPostgresStore } from "./postgres.ts";
 import { openSqliteStore } from "./sqlite.ts";
+import { ObjectLog } from "./object_log.ts";
 import { UsageLog } from "./usage_log.ts";
 
 /** The store where the memory is a server. */
 const OWN_URL = "sqlite://weir-store.db";
-/** The folder of usage on its way, beside the file or in the config's folder. */
+/** The folder of usage on its way. */
 const USAGE_FOLDER = "weir-usage";
+/** The same of objects. */
+const OBJECTS_FOLDER = "weir-objects";
 
 /** The settings that decide. */
 export interface StoreConfig {
   readonly store: { readonly url: string };
-  readonly memory: { readonly url: string; readonly timeout_ms: number };
+  readonly memory: { readonly url: string; readonly timeout_ms: number; readonly outbox: string };
 }
 
 /** What the store needs of its process. */
@@ -33,7 +36,12 @@ export interface StoreWorld {
 }
 
 /** Where the store is. */
-export function storeUrl({ store, memory }: StoreConfig): string {
+export function storeUrl(
+  { store, memory }: {
+    readonly store: { readonly url: string };
+    readonly memory: { readonly url: string };
+  },
+): string {
   if (store.url !== "") return store.url;
   return /^https?:/.test(memory.url) ? OWN_URL : memory.url;
 }
@@ -47,18 +55,40 @@ export function openStore(config: StoreConfig, { folder, clock }: StoreWorld): S
   return openSqliteStore({ path: sqlitePath(url, folder), clock, sleep: Bun.sleep });
 }
 
-/** Usage on its way to `store`. */
+/** What a log needs of its process. */
+export interface LogWorld {
+  /** The folder that relative paths count from. */
+  readonly folder: string;
+  readonly uuid: () => string;
+  readonly watch: Watch;
+}
+
+/** Usage on its way to `store`. `takenSinceMs`: see `UsageLogOptions`. */
 export function openUsageLog(
   config: StoreConfig,
   store: Store,
-  { folder, uuid, watch }: {
-    readonly folder: string;
-    readonly uuid: () => string;
-    readonly watch: Watch;
-  },
+  world: LogWorld & { readonly takenSinceMs?: () => number },
 ): UsageLog {
-  const url = storeUrl(config);
-  const path = url.startsWith("sqlite://") ? sqlitePath(url, folder) : "";
-  const beside = path === "" || path === ":memory:" ? folder : dirname(path);
-  return new UsageLog({ store, folder: join(beside, USAGE_FOLDER), uuid, watch });
+  return new UsageLog({ ...world, store, folder: besideStore(config, world.folder, USAGE_FOLDER) });
+}
+
+/** Objects on their way to `store`. */
+export function openObjectLog(
+  config: StoreConfig,
+  store: Store,
+  { folder, uuid, watch }: LogWorld,
+): ObjectLog {
+  return new ObjectLog({
+    ...{ store, uuid, watch },
+    folder: besideStore(config, folder, OBJECTS_FOLDER),
+  });
+}
+
+/** The folder `name` beside the file of the store, of the memory, or of its outbox. */
+function besideStore(config: StoreConfig, folder: string, name: string): string {
+  // A service cannot write beside its config: what waits lies where the memory can.
+  const file = [storeUrl(config), config.memory.url]
+    .filter((url) => url.startsWith("sqlite://")).map((url) => sqlitePath(url, folder))
+    .find((path) => path !== ":memory:") ?? inFolder(config.memory.outbox || name, folder);
+  return join(dirname(file), name);
 }

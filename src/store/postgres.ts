@@ -9,10 +9,15 @@ import { AppError } from "../core/errors.ts";
 import type { StoredKey } from "../core/keys.ts";
 import {
   dayOf,
+  type FoundObject,
   type KeyChange,
   monthOf,
+  type ObjectKind,
+  type ObjectLimits,
+  type ObjectQuery,
   type Spent,
   type Store,
+  type StoredObject,
   type UsageQuery,
   type UsageRow,
   type UsageSum,
@@ -25,10 +30,17 @@ import {
   type KeyRow,
   nameTaken,
   noSuchKey,
+  OBJECT_COLUMNS,
+  objectColumns,
+  objectOf,
+  type ObjectRow,
+  objectsQuery,
+  objectValues,
   rulesText,
   spentOf,
   spentQuery,
   type SpentRow,
+  storedId,
   USAGE_COLUMNS,
   usageQuery,
   usageSumOf,
@@ -36,14 +48,17 @@ import {
   usageValues,
 } from "./rows.ts";
 
-/** Connections of one process: it looks for keys, and adds usage. */
-const CONNECTIONS_MAX = 2;
+/** Connections of one process: it looks for keys, adds usage, keeps objects. */
+const CONNECTIONS_MAX = 4;
 
 /** Seconds a new connection may take. */
 const CONNECT_S = 10;
 
 /** Rows that one statement adds. */
 const ROWS_MAX = 1000;
+
+/** Objects that one statement adds: some kilobytes each. */
+const OBJECTS_MAX = 256;
 
 /** The advisory lock that migrations run under: "wstr" in ASCII. */
 const MIGRATION_LOCK = 0x77737472;
@@ -79,6 +94,17 @@ const MIGRATIONS = [
     ${DAY_SUMS.map(([name]) => `${name} bigint NOT NULL`).join(", ")},
     PRIMARY KEY (day, key, model)
   );
+  `,
+  `
+  CREATE TABLE weir_objects (
+    ${OBJECT_COLUMNS.map(([name, type]) => `${name} ${type} NOT NULL`).join(", ")},
+    version bigint NOT NULL DEFAULT 1,
+    PRIMARY KEY (kind, id)
+  );
+  CREATE INDEX weir_objects_at ON weir_objects (kind, at_ms, id);
+  CREATE INDEX weir_objects_age ON weir_objects (at_ms);
+  CREATE TABLE weir_objects_size (bytes bigint NOT NULL);
+  INSERT INTO weir_objects_size VALUES (0);
   `,
 ];
 
@@ -165,6 +191,61 @@ class PostgresStore implements Store {
     });
   }
 
+  async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    // Where there is nothing, nothing is to be made.
+    if (!await this.#read(false, () => Promise.resolve(true))) return 0;
+    return await this.#write((sql) => counted(sql, PRUNE_USAGE, [sinceMs, rowsMax, sinceDay]));
+  }
+
+  async addObjects(objects: readonly StoredObject[]): Promise<void> {
+    for (let from = 0; from < objects.length; from += OBJECTS_MAX) {
+      // A statement takes each row once.
+      const latest = new Map(
+        objects.slice(from, from + OBJECTS_MAX).map((one) => [`${one.kind} ${one.id}`, one]),
+      );
+      const values = [...latest.values()].map(objectValues);
+      await this.#write((sql) => sql.unsafe(ADD_OBJECTS, [JSON.stringify(values)]));
+    }
+  }
+
+  object(kind: ObjectKind, id: string): Promise<FoundObject | undefined> {
+    return this.#write(async (sql) => {
+      const rows: ObjectRow[] = await sql.unsafe(
+        `SELECT ${OBJECT} FROM weir_objects WHERE kind = $1 AND id = $2 AND data <> ''`,
+        [kind, storedId(id)],
+      );
+      return rows[0] === undefined ? undefined : objectOf(rows[0]);
+    });
+  }
+
+  async changeObject(object: StoredObject, version: number): Promise<boolean> {
+    const changed = await this.#write((sql) =>
+      counted(sql, CHANGE_OBJECT, [JSON.stringify([objectValues(object)]), version])
+    );
+    return changed > 0;
+  }
+
+  async removeObject(kind: ObjectKind, id: string): Promise<boolean> {
+    return await this.#write((sql) => counted(sql, REMOVE_OBJECT, [kind, storedId(id)])) > 0;
+  }
+
+  objects(query: ObjectQuery): Promise<readonly StoredObject[]> {
+    const { text, values } = objectsQuery(query, {
+      position: "strpos",
+      columns: OBJECT,
+      // A number goes out as a float, whatever it is to be.
+      place: (at, type) => type === "text" ? `$${at}::text` : `$${at}::float8::bigint`,
+    });
+    return this.#write(async (sql) => {
+      const rows: ObjectRow[] = await sql.unsafe(text, [...values]);
+      return rows.map((row) => objectOf(row).object);
+    });
+  }
+
+  async pruneObjects({ sinceMs, bytesMax }: ObjectLimits, rowsMax: number): Promise<number> {
+    return await this.#write((sql) => counted(sql, PRUNE_OBJECTS, [rowsMax, sinceMs, bytesMax]));
+  }
+
   async close(): Promise<void> {
     await this.#sql.close({ timeout: 1 });
   }
@@ -182,8 +263,9 @@ class PostgresStore implements Store {
     });
   }
 
-  async #write(change: (sql: Bun.SQL) => Promise<unknown>): Promise<void> {
-    await this.#asked("write to", async (sql) => {
+  /** What `change` gives, which may also read: the tables are there, and up to date. */
+  async #write<T>(change: (sql: Bun.SQL) => Promise<T>): Promise<T> {
+    return await this.#asked("write to", async (sql) => {
       this.#migrated ??= migratePostgres(sql, "weir_store_migrations", MIGRATIONS, MIGRATION_LOCK);
       try {
         await this.#migrated;
@@ -191,7 +273,7 @@ class PostgresStore implements Store {
         this.#migrated = undefined; // the next one tries again: the server may be back
         throw error;
       }
-      await change(sql);
+      return await change(sql);
     });
   }
 
@@ -229,6 +311,89 @@ const ADD_USAGE = `
     RETURNING *
   )
   ${addToDays("added")}`;
+
+/** How many rows a statement says that it has changed. */
+async function counted(sql: Bun.SQL, text: string, values: unknown[]): Promise<number> {
+  const [row]: { readonly count: number }[] = await sql.unsafe(text, values);
+  return row!.count;
+}
+
+const PRUNE_USAGE = `
+  WITH rows AS (
+    DELETE FROM weir_usage WHERE id IN (
+      SELECT id FROM weir_usage WHERE at_ms < $1::float8::bigint LIMIT $2::int FOR UPDATE SKIP LOCKED
+    ) RETURNING 1
+  ), days AS (
+    DELETE FROM weir_usage_days WHERE day < $3::int RETURNING 1
+  )
+  SELECT ((SELECT count(*) FROM rows) + (SELECT count(*) FROM days))::float8 AS count`;
+
+const OBJECT = objectColumns((column) => `${column}::float8`);
+const OBJECT_TYPES = OBJECT_COLUMNS.map(([name, type]) => `${name} ${type}`).join(", ");
+const OBJECT_SETS = OBJECT_COLUMNS.map(([name]) => `${name} = given.${name}`).join(", ");
+
+/**
+ * What a statement has changed of objects: their bytes before and after, which the size of all follows.
+ * The size comes last, so that those who change objects at the same time do not wait for each other in a ring.
+ */
+function sized(changes: string): string {
+  return `
+    WITH ${changes}, size AS (
+      UPDATE weir_objects_size SET bytes = bytes + (SELECT coalesce(sum(grown), 0) FROM changed)
+      WHERE (SELECT count(*) FROM changed) > 0
+    )
+    SELECT count(*)::float8 AS count FROM changed`;
+}
+
+/** Objects as JSON. Those that are there are locked in one order, so that two statements do not wait in a ring. */
+const GIVEN =
+  `given AS (SELECT * FROM jsonb_to_recordset($1::text::jsonb) AS given (${OBJECT_TYPES}))`;
+const BEFORE = `before AS (
+    SELECT kind, id, bytes FROM weir_objects WHERE (kind, id) IN (SELECT kind, id FROM given)
+    ORDER BY kind, id FOR UPDATE
+  )`;
+const GROWN = `bytes - coalesce(
+    (SELECT before.bytes FROM before WHERE before.kind = weir_objects.kind AND before.id = weir_objects.id), 0
+  ) AS grown`;
+
+const ADD_OBJECTS = sized(`${GIVEN}, ${BEFORE}, changed AS (
+  INSERT INTO weir_objects (${OBJECT_COLUMNS.map(([name]) => name).join(", ")})
+  SELECT ${OBJECT_COLUMNS.map(([name]) => name).join(", ")} FROM given
+  WHERE (SELECT count(*) FROM before) >= 0 ORDER BY kind, id
+  ON CONFLICT (kind, id) DO UPDATE SET version = weir_objects.version + 1,
+    ${OBJECT_COLUMNS.map(([name]) => `${name} = excluded.${name}`).join(", ")}
+  WHERE excluded.at_ms > weir_objects.at_ms
+  RETURNING weir_objects.${GROWN}
+)`);
+
+const CHANGE_OBJECT = sized(`${GIVEN}, ${BEFORE}, changed AS (
+  UPDATE weir_objects SET version = version + 1, ${OBJECT_SETS} FROM given
+  WHERE weir_objects.kind = given.kind AND weir_objects.id = given.id AND version = $2::float8::bigint
+    AND weir_objects.data <> '' AND (SELECT count(*) FROM before) >= 0
+  RETURNING weir_objects.${GROWN}
+)`);
+
+const REMOVE_OBJECT = sized(`before AS (
+  SELECT bytes FROM weir_objects WHERE kind = $1 AND id = $2 FOR UPDATE
+), changed AS (
+  UPDATE weir_objects SET version = version + 1, data = '', marks = '', bytes = 0
+  WHERE kind = $1 AND id = $2 AND data <> '' AND (SELECT count(*) FROM before) >= 0
+  RETURNING -(SELECT bytes FROM before) AS grown
+)`);
+
+/** The oldest: those that are too old, and as many as make room. */
+const PRUNE_OBJECTS = sized(`oldest AS (
+  SELECT kind, id, at_ms, bytes FROM weir_objects ORDER BY at_ms LIMIT $1::int FOR UPDATE SKIP LOCKED
+), freed AS (
+  SELECT *, sum(bytes) OVER (ORDER BY at_ms, kind, id) - bytes AS before FROM oldest
+), changed AS (
+  DELETE FROM weir_objects USING freed
+  WHERE weir_objects.kind = freed.kind AND weir_objects.id = freed.id AND (
+    freed.at_ms < $2::float8::bigint
+    OR freed.before < (SELECT bytes FROM weir_objects_size) - $3::float8::bigint
+  )
+  RETURNING -weir_objects.bytes AS grown
+)`);
 
 const SPENT = spentQuery("$1::integer", "$2::integer", (sum) => `${sum}::float8`);
 

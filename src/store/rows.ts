@@ -6,7 +6,18 @@
 
 import { AppError } from "../core/errors.ts";
 import { FREE, type KeyRules, type StoredKey } from "../core/keys.ts";
-import { dayOf, USAGE_BY, type UsageBy, type UsageRow, type UsageSum } from "../core/store.ts";
+import {
+  dayOf,
+  type FoundObject,
+  OBJECT_ID_CHARS_MAX,
+  type ObjectKind,
+  type ObjectQuery,
+  type StoredObject,
+  USAGE_BY,
+  type UsageBy,
+  type UsageRow,
+  type UsageSum,
+} from "../core/store.ts";
 
 /** A row of `weir_keys`. */
 export interface KeyRow {
@@ -76,7 +87,7 @@ export type UsageValues = Readonly<Record<UsageColumn, string | number | null>>;
 /** Longer names of models are cut off, in UTF-16 units: they are what a client has sent. */
 const MODEL_CHARS_MAX = 256;
 
-/** `row` as its columns. */
+/** `row` as its columns, in the order of those. */
 export function usageValues(row: UsageRow): UsageValues {
   return {
     id: row.id,
@@ -201,6 +212,105 @@ export function usageSumOf({ day, key, model, ...sums }: UsageSumRow): UsageSum 
     reasoningTokens: sums.reasoning_tokens,
     costNanos: sums.cost_nanos,
   };
+}
+
+/**
+ * The columns of `weir_objects` in their order. One whose data is "" was removed: it stays as long as it
+ * would have stayed, so that what still is on its way to the store does not bring it back.
+ */
+export const OBJECT_COLUMNS = [
+  ["id", "text"],
+  ["kind", "text"],
+  ["at_ms", "bigint"],
+  ["done_ms", "bigint"],
+  ["model", "text"],
+  ["marks", "text"],
+  ["bytes", "bigint"],
+  ["data", "text"],
+] as const;
+
+type ObjectColumn = typeof OBJECT_COLUMNS[number][0];
+
+/** An object's id as the tables have it; "" = none has this one. A client may ask for what it likes. */
+export function storedId(id: string): string {
+  return id.length > OBJECT_ID_CHARS_MAX ? "" : storable(id);
+}
+
+/** What an object without data takes. */
+const OBJECT_BYTES = 256;
+
+/** `object` as its columns. JSON has no NUL and no half characters; everything else may. */
+export function objectValues(
+  object: StoredObject,
+): Readonly<Record<ObjectColumn, string | number>> {
+  return {
+    id: storedId(object.id),
+    kind: object.kind,
+    at_ms: Math.floor(object.atMs),
+    done_ms: Math.floor(object.doneMs),
+    model: storable(object.model),
+    marks: object.marks,
+    bytes: OBJECT_BYTES + Buffer.byteLength(object.data),
+    data: object.data,
+  };
+}
+
+/** A row of `weir_objects`. */
+export interface ObjectRow {
+  readonly id: string;
+  readonly kind: string;
+  readonly at_ms: number;
+  readonly done_ms: number;
+  readonly model: string;
+  readonly marks: string;
+  readonly data: string;
+  readonly version: number;
+}
+
+/** What is read of an object. */
+export function objectColumns(toNumber: (column: string) => string): string {
+  const number = (column: string) => `${toNumber(column)} AS ${column}`;
+  return `id, kind, ${number("at_ms")}, ${number("done_ms")}, model, marks, data, ${
+    number("version")
+  }`;
+}
+
+/** What a row says. */
+export function objectOf({ at_ms, done_ms, version, kind, ...rest }: ObjectRow): FoundObject {
+  const object = { ...rest, kind: kind as ObjectKind, atMs: at_ms, doneMs: done_ms };
+  return { object, version };
+}
+
+/** A list of objects, and its parameters. `place` gives the place of one: "$1". */
+export function objectsQuery(
+  { kind, model, marks, needs, nowMs, after, isAscending, limit }: ObjectQuery,
+  { position, columns, place }: {
+    /** Where the second text begins in the first one; 0 = nowhere. */
+    readonly position: "instr" | "strpos";
+    readonly columns: string;
+    readonly place: (at: number, type: "text" | "bigint") => string;
+  },
+): { readonly text: string; readonly values: readonly (string | number)[] } {
+  const values: (string | number)[] = [];
+  const given = (value: string | number) => {
+    values.push(value);
+    return place(values.length, typeof value === "number" ? "bigint" : "text");
+  };
+  const marked = marks.map((mark) => `${position}(marks, ${given(mark)}) > 0`);
+  const [order, sign] = isAscending ? ["ASC", ">"] : ["DESC", "<"];
+  const wanted = [
+    `kind = ${given(kind)}`,
+    "data <> ''",
+    `done_ms <= ${given(Math.floor(nowMs))}`,
+    ...(model === undefined ? [] : [`model = ${given(storable(model))}`]),
+    ...(marked.length === 0 ? [] : [`(${marked.join(needs === "all" ? " AND " : " OR ")})`]),
+    ...(after === undefined
+      ? []
+      : [`(at_ms, id) ${sign} (${given(Math.floor(after.atMs))}, ${given(storable(after.id))})`]),
+  ];
+  const text = `SELECT ${columns} FROM weir_objects WHERE ${wanted.join(" AND ")}
+    ORDER BY at_ms ${order}, id ${order} LIMIT ${given(limit)}`;
+  return { text, values };
 }
 
 /** There is a key of that name that opens the door. */

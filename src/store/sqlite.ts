@@ -11,10 +11,15 @@ import { AppError } from "../core/errors.ts";
 import type { StoredKey } from "../core/keys.ts";
 import {
   dayOf,
+  type FoundObject,
   type KeyChange,
   monthOf,
+  type ObjectKind,
+  type ObjectLimits,
+  type ObjectQuery,
   type Spent,
   type Store,
+  type StoredObject,
   type UsageQuery,
   type UsageRow,
   type UsageSum,
@@ -27,10 +32,17 @@ import {
   type KeyRow,
   nameTaken,
   noSuchKey,
+  OBJECT_COLUMNS,
+  objectColumns,
+  objectOf,
+  type ObjectRow,
+  objectsQuery,
+  objectValues,
   rulesText,
   spentOf,
   spentQuery,
   type SpentRow,
+  storedId,
   USAGE_COLUMNS,
   usageQuery,
   usageSumOf,
@@ -44,6 +56,9 @@ const BUSY_GIVE_UP_MS = 10_000;
 
 /** Rows of one transaction: 10 µs each, so that no token waits longer than some 3 ms. */
 const ROWS_MAX = 256;
+
+/** Objects of one transaction: some kilobytes each. */
+const OBJECTS_MAX = 64;
 
 /** `MIGRATIONS[i]` brings the tables from version i to i + 1. */
 const MIGRATIONS = [
@@ -75,6 +90,19 @@ const MIGRATIONS = [
     PRIMARY KEY (day, key, model)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE weir_objects (
+    seq INTEGER PRIMARY KEY,
+    ${
+    OBJECT_COLUMNS.map(([name, type]) => `${name} ${type === "text" ? "TEXT" : "INTEGER"} NOT NULL`)
+      .join(", ")
+  },
+    version INTEGER NOT NULL DEFAULT 1
+  ) STRICT;
+  CREATE UNIQUE INDEX weir_objects_id ON weir_objects (kind, id);
+  CREATE INDEX weir_objects_at ON weir_objects (kind, at_ms, id);
+  CREATE INDEX weir_objects_age ON weir_objects (at_ms);
+  `,
 ];
 
 /** Knows the version of the tables, and how often keys have changed. */
@@ -98,8 +126,10 @@ class SqliteStore implements Store {
   readonly name = "sqlite";
   readonly #options: SqliteStoreOptions;
   #database: Database | undefined = undefined;
-  /** True: its tables are there and up to date. */
+  /** True: it has tables, which may be those of an older weir. */
   #isReady = false;
+  /** True: its tables are up to date. */
+  #isMigrated = false;
 
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
@@ -157,16 +187,116 @@ class SqliteStore implements Store {
     );
   }
 
+  async pruneUsage(sinceMs: number, sinceDay: number, rowsMax: number): Promise<number> {
+    if (!this.#read(false, () => true)) return 0; // there is nothing, and nothing is to be made
+    return await this.#write((database) => {
+      const rows = database.query(
+        "DELETE FROM weir_usage WHERE id IN (SELECT id FROM weir_usage WHERE at_ms < ?1 LIMIT ?2)",
+      ).run(sinceMs, rowsMax);
+      const days = database.query("DELETE FROM weir_usage_days WHERE day < ?").run(sinceDay);
+      return rows.changes + days.changes;
+    });
+  }
+
+  async addObjects(objects: readonly StoredObject[]): Promise<void> {
+    for (let from = 0; from < objects.length; from += OBJECTS_MAX) {
+      if (from > 0) await this.#options.sleep(0);
+      const some = objects.slice(from, from + OBJECTS_MAX);
+      await this.#write((database) => sized(database, () => addObjects(database, some)));
+    }
+  }
+
+  object(kind: ObjectKind, id: string): FoundObject | undefined {
+    return this.#read(undefined, (database) => {
+      const row = database.query<ObjectRow, [string, string]>(
+        `SELECT ${OBJECT} FROM weir_objects WHERE kind = ? AND id = ? AND data <> ''`,
+      ).get(kind, storedId(id));
+      return row === null ? undefined : objectOf(row);
+    }, true);
+  }
+
+  async changeObject(object: StoredObject, version: number): Promise<boolean> {
+    const { id, kind, ...values } = objectValues(object);
+    const names = Object.keys(values);
+    const change = `UPDATE weir_objects SET version = version + 1, ${
+      names.map((name) => `${name} = ?`).join(", ")
+    } WHERE kind = ? AND id = ? AND version = ? AND data <> ''`;
+    return await this.#write((database) => {
+      let isChanged = false;
+      sized(database, () => {
+        const before = bytesOf(database, kind, id);
+        const given = [...Object.values(values), kind, id, version];
+        isChanged = database.query(change).run(...given).changes > 0;
+        return isChanged ? bytesOf(database, kind, id) - before : 0;
+      });
+      return isChanged;
+    });
+  }
+
+  async removeObject(kind: ObjectKind, id: string): Promise<boolean> {
+    return await this.#write((database) => {
+      let isRemoved = false;
+      sized(database, () => {
+        const bytes = bytesOf(database, kind, storedId(id));
+        isRemoved = database.query(
+          "UPDATE weir_objects SET version = version + 1, data = '', marks = '', bytes = 0 " +
+            "WHERE kind = ? AND id = ? AND data <> ''",
+        ).run(kind, storedId(id)).changes > 0;
+        return isRemoved ? -bytes : 0;
+      });
+      return isRemoved;
+    });
+  }
+
+  objects(query: ObjectQuery): readonly StoredObject[] {
+    const { text, values } = objectsQuery(query, {
+      position: "instr",
+      columns: OBJECT,
+      place: (at) => `?${at}`,
+    });
+    return this.#read(
+      [],
+      (database) =>
+        database.query<ObjectRow, (string | number)[]>(text).all(...values)
+          .map((row) => objectOf(row).object),
+      true,
+    );
+  }
+
+  async pruneObjects({ sinceMs, bytesMax }: ObjectLimits, rowsMax: number): Promise<number> {
+    return await this.#write((database) => {
+      let count = 0;
+      sized(database, () => {
+        let excess = sizeOf(database) - bytesMax;
+        const oldest = database.query<
+          { readonly seq: number; readonly at_ms: number; readonly bytes: number },
+          [number]
+        >("SELECT seq, at_ms, bytes FROM weir_objects ORDER BY at_ms LIMIT ?").all(rowsMax);
+        const remove = database.query("DELETE FROM weir_objects WHERE seq = ?");
+        let freed = 0;
+        for (const { seq, at_ms, bytes } of oldest) {
+          if (at_ms >= sinceMs && excess <= 0) break;
+          remove.run(seq);
+          count++;
+          freed += bytes;
+          excess -= bytes;
+        }
+        return -freed;
+      });
+      return count;
+    });
+  }
+
   close(): void {
     this.#database?.close();
     this.#database = undefined;
-    this.#isReady = false;
+    this.#isReady = this.#isMigrated = false;
   }
 
-  /** What `ask` gives; `nothing` where there is no file, or no table in it. */
-  #read<T>(nothing: T, ask: (database: Database) => T): T {
+  /** What `ask` gives; `nothing` where there is no file, or no table in it, unless it `mayMake` them. */
+  #read<T>(nothing: T, ask: (database: Database) => T, mayMake = false): T {
     try {
-      const database = this.#opened(false);
+      const database = this.#opened(mayMake);
       if (database === undefined) return nothing;
       return patiently(database, () => ask(database));
     } catch (error) {
@@ -175,7 +305,7 @@ class SqliteStore implements Store {
   }
 
   /** Makes `change` whole or not at all. Waits while another process writes, and holds up nobody. */
-  async #write(change: (database: Database) => void): Promise<void> {
+  async #write<T>(change: (database: Database) => T): Promise<T> {
     const { clock, sleep } = this.#options;
     const beganMs = clock();
     for (;;) {
@@ -202,11 +332,13 @@ class SqliteStore implements Store {
         if (mayMake) migrate(database);
         database.run(`PRAGMA busy_timeout = ${BUSY_WAIT_MS}`);
       });
-      this.#isReady = mayMake;
+      this.#isReady = this.#isMigrated = mayMake;
     }
-    if (this.#isReady) return this.#database;
-    if (mayMake) migrate(this.#database);
-    else if (!hasTables(this.#database)) return undefined;
+    if (mayMake && !this.#isMigrated) {
+      migrate(this.#database);
+      this.#isReady = this.#isMigrated = true;
+    }
+    if (!this.#isReady && !hasTables(this.#database)) return undefined;
     this.#isReady = true;
     return this.#database;
   }
@@ -293,12 +425,57 @@ function addUsage(database: Database, rows: readonly UsageRow[]): void {
   const insert = database.query(INSERT);
   const added: string[] = [];
   for (const row of rows) {
-    const values = usageValues(row);
-    const { changes } = insert.run(...USAGE_COLUMNS.map(([name]) => values[name]));
+    const { changes } = insert.run(...Object.values(usageValues(row)));
     if (changes > 0) added.push(row.id);
   }
   if (added.length === 0) return;
   // WHERE: SQLite takes ON CONFLICT behind a SELECT for a join without one.
   const from = "weir_usage WHERE id IN (SELECT value FROM json_each(?))";
   database.query(addToDays(from)).run(JSON.stringify(added));
+}
+
+const OBJECT = objectColumns((column) => column);
+
+const ADD_OBJECT = `
+  INSERT INTO weir_objects (${OBJECT_COLUMNS.map(([name]) => name).join(", ")})
+  VALUES (${OBJECT_COLUMNS.map(() => "?").join(", ")})
+  ON CONFLICT (kind, id) DO UPDATE SET version = version + 1, ${
+  OBJECT_COLUMNS.map(([name]) => `${name} = excluded.${name}`).join(", ")
+} WHERE excluded.at_ms > weir_objects.at_ms`;
+
+/** Adds them, and gives by how much all objects have grown. */
+function addObjects(database: Database, objects: readonly StoredObject[]): number {
+  const add = database.query(ADD_OBJECT);
+  let grown = 0;
+  for (const object of objects) {
+    const values = objectValues(object);
+    const before = bytesOf(database, values.kind, values.id);
+    const { changes } = add.run(...OBJECT_COLUMNS.map(([name]) => values[name]));
+    if (changes > 0) grown += Number(values.bytes) - before;
+  }
+  return grown;
+}
+
+/** What an object takes; 0 = there is none. */
+function bytesOf(database: Database, kind: string | number, id: string | number): number {
+  return database.query<{ readonly bytes: number }, (string | number)[]>(
+    "SELECT bytes FROM weir_objects WHERE kind = ? AND id = ?",
+  ).get(kind, id)?.bytes ?? 0;
+}
+
+/** What all objects take. */
+function sizeOf(database: Database): number {
+  return database.query<{ readonly value: number }, []>(
+    "SELECT value FROM weir_store WHERE name = 'object_bytes'",
+  ).get()?.value ?? 0;
+}
+
+/** Notes by how much all objects have grown. */
+function sized(database: Database, change: () => number): void {
+  const grown = change();
+  if (grown === 0) return;
+  database.query(
+    "INSERT INTO weir_store (name, value) VALUES ('object_bytes', ?1) " +
+      "ON CONFLICT (name) DO UPDATE SET value = value + ?1",
+  ).run(grown);
 }

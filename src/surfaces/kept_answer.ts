@@ -19,6 +19,7 @@ import { AppError } from "../core/errors.ts";
 import type { Call } from "../core/exchange.ts";
 import type { Stamped, StampTexts } from "../core/frames.ts";
 import { type Gathered, Gathering } from "../core/gathering.ts";
+import type { Keeper } from "../core/keeping.ts";
 import { type AnswerStamps, stampTexts } from "../core/stamp.ts";
 import type { Manner } from "../core/surface.ts";
 import type { Turn } from "../core/turn.ts";
@@ -38,8 +39,13 @@ export interface AnswerKeeper<Request extends Turn> {
   textOf?(text: string, request: Request): string;
   /** True: it is answered later, and its client is told so at once. */
   isDeferred?(request: Request): boolean;
-  /** Keeps an answer: called when its stamps are known, and again when all of it is. */
-  keep(answer: KeptAnswer<Request>, request: Request): void;
+  /**
+   * Keeps an answer: called when its stamps are known, and again when all of it is. The end of the answer
+   * waits for what is given then, where `holdsEnds` is true; when that rejects, the answer fails.
+   */
+  keep(answer: KeptAnswer<Request>, request: Request): Promise<void> | undefined;
+  /** True: answers do not end before they are kept. */
+  readonly holdsEnds: boolean;
   /** An answer that broke off. */
   drop(answer: KeptAnswer<Request>): void;
 }
@@ -57,6 +63,7 @@ export interface ToldAnswer extends
     | "script"
     | "said"
     | "cancelledMs"
+    | "bytes"
   > {}
 
 const NOTHING_YET: Script = { name: "nothing yet", steps: [] };
@@ -83,8 +90,10 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   labels: Labels | undefined = undefined;
   /** When it was cancelled, on the wheel's clock. */
   cancelledMs: number | undefined = undefined;
-  /** Pairs that the client has put on it since. */
-  metadata: unknown = undefined;
+  /** Kept when the answer is; undefined = it is, or will not be. */
+  #written: Promise<void> | undefined = undefined;
+  /** Stamps that were drawn before anybody wanted them. */
+  #drawn: Stamped | undefined = undefined;
   #said: Gathering | undefined = undefined;
   #bytes = OBJECT_BYTES;
   /** undefined = it is said, and kept, or will not be kept. */
@@ -201,13 +210,32 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
     this.#keeper = this.#onWay = undefined;
   }
 
+  /**
+   * Of the driver: what the end of the answer waits for; undefined = nothing. `idCount`: how many ids its
+   * layout has.
+   */
+  keeper(idCount: () => number): Keeper | undefined {
+    if (this.#keeper?.holdsEnds !== true) return undefined;
+    return {
+      keep: (_text, isPartial) => {
+        if (isPartial) return;
+        // An answer in one piece is stamped when it is written, which waits for this.
+        if (this.#keeper !== undefined && this.stamps === undefined) {
+          this.#drawn = this.#stamped(this.#stamps.own(idCount()));
+        }
+        return this.#written;
+      },
+      finish() {},
+    };
+  }
+
   /** Of the driver: the manner in which it is said. */
   manner(manner: Manner): Manner {
     return { ...manner, stamps: this };
   }
 
   shared(idCount: number): Stamped {
-    return this.#stamped(this.#stamps.shared(idCount));
+    return this.#drawn ?? this.#stamped(this.#stamps.shared(idCount));
   }
 
   own(idCount: number): Stamped {
@@ -223,7 +251,8 @@ export class KeptAnswer<Request extends Turn> implements Source, AnswerStamps {
   }
 
   #keep(): void {
-    this.#keeper?.keep(this, this.#onWay!.request());
+    this.#written = this.#keeper?.keep(this, this.#onWay!.request());
+    this.#written?.catch(() => {}); // whoever waits for it hears of it
     if (!Number.isNaN(this.totalMs)) this.#keeper = this.#onWay = undefined;
   }
 }

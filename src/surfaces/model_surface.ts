@@ -18,6 +18,7 @@ import {
   stampWhole,
 } from "../core/frames.ts";
 import type { Gathered } from "../core/gathering.ts";
+import type { Keeper } from "../core/keeping.ts";
 import type { AnswerStamps } from "../core/stamp.ts";
 import type {
   Asking,
@@ -290,12 +291,13 @@ interface Remembered<Request> {
 /** The shared fields with this answer's id: whoever writes the answer takes them at once. */
 function stamped(
   shared: HeaderBlock,
-  { requestId, limits, engine, startMs }: Exchange,
+  { requestId, limits, keyLimits, engine, startMs }: Exchange,
   tellsProcessing: boolean,
   limitFields: MakeLimitFields | undefined,
 ): HeaderBlock {
   const block = requestId === "" ? shared : shared.stamp(requestId);
-  const told = limits === undefined ? undefined : limitFields?.(limits);
+  const note = keyLimits?.note ?? limits;
+  const told = note === undefined ? undefined : limitFields?.(note);
   if (!tellsProcessing) return told === undefined ? block : block.plus(told);
   return block.plus({
     [PROCESSING_HEADER]: processingValue(engine.wheel.nowMs - startMs),
@@ -348,6 +350,10 @@ class ModelAsk<Request extends Turn> implements Asking {
   }
   get source(): Source {
     return this.#kept ?? this.#room.options.source;
+  }
+
+  get keeper(): Keeper | undefined {
+    return this.#kept?.keeper(() => this.layout.idLengths.length);
   }
 
   get manner(): Manner {

@@ -109,15 +109,19 @@ export class WorkflowEngine implements Workflows {
   start(
     workflowId: string | null,
     input: unknown,
-    { signal, isKept }: { readonly signal: AbortSignal; readonly isKept: boolean },
+    { signal, isKept, payer }: Parameters<Workflows["start"]>[2],
   ): Run {
     const workflow = this.#find(workflowId);
     if (this.#open.size >= RUNS_OPEN_MAX) {
       throw new AppError("too_many", `${RUNS_OPEN_MAX} runs go on already: try again later`);
     }
     const taskId = ulid(this.#deps.wallMs(), this.#deps.randomBytes);
+    const { calls } = this.#deps;
     const settled = new OpenRun(workflow, taskId, {
       ...this.#deps,
+      calls: payer === undefined
+        ? calls
+        : { ...calls, askLlm: (body, signal) => calls.askLlm(body, signal, payer) },
       definition: this.#definition,
       tasks: this.#tasks,
       gate: this.#gate,

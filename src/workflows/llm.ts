@@ -7,7 +7,7 @@
 
 import { askOf, type Source, type Step, type Usage } from "../core/answer.ts";
 import { AppError, clientLeft } from "../core/errors.ts";
-import type { Call } from "../core/exchange.ts";
+import type { Call, Payer } from "../core/exchange.ts";
 import { Gathering } from "../core/gathering.ts";
 import { annotationObject, callObject } from "../dialects/openai_chat/write_answer.ts";
 import { untilKnown } from "../core/schedule.ts";
@@ -16,14 +16,15 @@ import { EMPTY_TURN, type Message, type Turn } from "../core/turn.ts";
 /** A base URL that means this weir. */
 export const WEIR_SCHEME = "weir:";
 
-/** Asks with the body of a chat completion; the steps come as they are said. */
+/** Asks with the body of a chat completion; the steps come as they are said. `payer`: whose it is. */
 export type AskLlm = (
   body: Readonly<Record<string, unknown>>,
   signal: AbortSignal,
+  payer?: Payer,
 ) => AsyncGenerator<Step>;
 
 /** Gives the call of a job, which `signal` ends. */
-export type MakeCall = (surface: string, signal: AbortSignal) => Call;
+export type MakeCall = (surface: string, signal: AbortSignal, payer?: Payer) => Call;
 
 /** Parameters of a chat completion that a turn spells out; all others are `params`. */
 const SPELLED = new Set([
@@ -39,9 +40,9 @@ const SPELLED = new Set([
 
 /** An `AskLlm` that asks `source`. `model` is asked for where a body names none. */
 export function askSource(source: Source, makeCall: MakeCall, model: string): AskLlm {
-  return async function* (body, signal) {
+  return async function* (body, signal, payer) {
     const turn = turnOf(body, model);
-    const call = makeCall("workflow", signal);
+    const call = makeCall("workflow", signal, payer);
     try {
       const answer = await source.answer(askOf(turn), call);
       if (answer.kind === "relay") throw new TypeError("Cannot read a relay's steps");

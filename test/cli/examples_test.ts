@@ -77,6 +77,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   "weir key rotate ci --grace-hours 1": { codes: [0], output: /^weir_[0-9A-Za-z]{43}\n$/ },
   "weir key revoke ci": { codes: [0], output: /^$/ },
   "weir usage --by key,model": { codes: [0], output: /^$/ },
+  "weir usage --by day --since 7d": { codes: [0], output: /^$/ },
   "weir usage --by day,key --since 2026-11-01 --csv": { codes: [0], output: /^$/ },
   "SECRET_KEY=s3 weir token --id 1000 --hours 10": { codes: [0], output: /^\S+\.\S+\.\S+\n$/ },
   "weir install --server-name chat.example.com": {

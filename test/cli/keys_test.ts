@@ -41,6 +41,7 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
   ["remove ci", 2, /ACTION/],
   ["add a/b", 2, /NAME must be up to 64 letters/],
   ["add ci --expires soon", 2, /--expires must be a date such as 2027-01-31/],
+  ["add ci --expires 2020-01-01", 2, /--expires must be a moment to come: it is 2020-01-01/],
   ["add ci --requests-per-min -1", 2, /requests-per-min/],
   ["add ci --route cheap", 1, /there is no route named cheap/],
   [
@@ -48,14 +49,27 @@ const CASES: readonly (readonly [string, number, RegExp])[] = [
     1,
     /There is a key named own in the config/,
   ],
+  [
+    "revoke own --set keys=[{name:\u00a0own,token:\u00a0t}]",
+    1,
+    /There is a key named own in the config: change it there, and reload weir/,
+  ],
   ["rotate ci", 1, /There is no key named ci in the store/],
   ["revoke ci", 1, /There is no key named ci in the store/],
-  ["list", 0, /^$/],
+  ["list", 0, /^weir: the store sqlite:\/\/weir\.db has no keys in force\n$/],
   ["add ci --set store.url=sqlite:///nowhere/at/all.db", 1, /Cannot write to the store/],
-  ["list --set store.url=postgres://u:hidden@127.0.0.1:1/db", 1, /Cannot read the store/],
+  [
+    "list --set store.url=postgres://u:hidden@127.0.0.1:1/db",
+    1,
+    /Cannot read the store .*\(the store postgres:\/\/u:\*{3}@127\.0\.0\.1:1\/db\)/,
+  ],
   ["add ci", 0, /weir asks nobody for a key until there is auth\.token, keys, or store\.keys: on/],
   ["add ci --set store.keys=off", 0, /it opens nothing while store\.keys is off/],
-  ["add ci --set auth.token=t", 0, /^weir: the key ci, shown this once:\nweir_\w{43}\n$/],
+  [
+    "add ci --set auth.token=t",
+    0,
+    /^weir: the key ci of the store sqlite:\/\/weir\.db, shown this once:\nweir_\w{43}\n$/,
+  ],
 ];
 
 describe("weir key", () => {

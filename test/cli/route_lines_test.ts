@@ -12,13 +12,13 @@ upstreams:
 routes:
   - {name: chat, match: {model: "gpt-*", key: ci, tools: true, header: {x-a: "b*"}}, to: [one, two, mock], hedge_ms: 300}
   - {match: {model: llama, body_max_bytes: 10, path: /v1/chat/*}, to: [two, one], weights: {one: 1, two: 3}}
-  - {name: all, to: [two], rename: {"*": big}, params_max: {n: 1}}
+  - {name: all, to: [two], rename: {"*": big}, params_max: {n: 1}, cache: {ttl_s: 60, scope: all}}
 `,
   });
   expect(routeLines(config)).toEqual([
     "chat  gpt-*, key ci, x-a: b*, with tools      → one → two → mock (the second after 300 ms)",
     "      llama, path /v1/chat/*, up to 10 bytes  → two 3 + one 1",
-    "all   every model                             → two (* is big, parameters changed)",
+    "all   every model                             → two (* is big, parameters changed, kept 60 s for everybody)",
     "llm: https://***@a.example/v1 (2 retries)",
     "one: http://one.example/v1 (2 keys in turn, 2 retries, 8 at once, a is b)",
     "two: http://two.example/v1?key=*** (1 retry)",

@@ -60,6 +60,18 @@ describe("loadConfig() reports what is wrong in a file", () => {
       "config.yaml:2:8 memory.url: must be sqlite://FILE, http:// or https:// and a host, or " +
       'postgres://USER:PASSWORD@HOST/DATABASE: it is "redis://example.com"',
     ]],
+    ["shared things that are nowhere", "shared:\n  url: postgres://db/weir\n  prefix: a b\n", [
+      "config.yaml:2:8 shared.url: must be redis:// or rediss://, USER:PASSWORD@ if needed, a host, " +
+      'and the number of a database: it is "postgres://db/weir"',
+      'config.yaml:3:11 shared.prefix: must be 1 to 64 letters, digits and any of : . _ - { }: it is "a b"',
+    ]],
+    ["a database that is no number", "shared: {url: 'redis://u:p@r/keys'}\n", [
+      "config.yaml:1:15 shared.url: must be redis:// or rediss://, USER:PASSWORD@ if needed, a host, " +
+      'and the number of a database: it is "redis://' + '***@r/keys"',
+    ]],
+    ["an authority for nothing", "shared: {url: 'redis://r/1', ca_file: ca.pem}\n", [
+      "config.yaml:1:39 shared.ca_file: must be empty while shared.url is not rediss://…: nothing is encrypted",
+    ]],
     ["an item of a list", "mock:\n  models:\n    - gpt-4o\n    - [x]\n", [
       "config.yaml:4:7 mock.models.1: must be a name on one line: it is a list",
     ]],
@@ -93,8 +105,8 @@ describe("loadConfig() reports what is wrong in a file", () => {
       `config.yaml:2:3 ops."\\u001b[31m": is not a known key: known here are ${OPS}`,
     ]],
     ["a merge key, which is not YAML 1.2", "x: &x {log: off}\nops:\n  <<: *x\n", [
-      "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, prices, llm, " +
-      "upstreams, routes, tape, chat, conv, mock, faults, response, memory, ops",
+      "config.yaml:1:1 x: is not a known key: known here are server, auth, keys, store, shared, prices, llm, " +
+      "upstreams, routes, cache, retry_budget, tape, chat, conv, mock, faults, response, memory, ops",
       `config.yaml:3:3 ops."<<": is not a known key: known here are ${OPS}`,
     ]],
     ["a key twice", "server:\n  port: 1\n  port: 2\n", [
@@ -211,8 +223,8 @@ describe("loadConfig() reports what is wrong in a file", () => {
         'config.yaml:5:9 server.main: must be a whole number from 0 to 65535: it is "x"',
         "config.yaml:6:9 server.port: must be a whole number from 0 to 65535: it is 70000",
         "config.yaml:7:3 server.port: is given twice: the first is in line 6",
-        "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, prices, llm, upstreams, " +
-        "routes, tape, chat, conv, mock, faults, response, memory, ops",
+        "config.yaml:8:1 nope: is not a known key: known here are server, auth, keys, store, shared, prices, llm, upstreams, " +
+        "routes, cache, retry_budget, tape, chat, conv, mock, faults, response, memory, ops",
       ],
     ],
   ];
@@ -268,8 +280,8 @@ describe("loadConfig() reports what is wrong in the environment and in flags", (
       "--set delay_ms: is not a known key: did you mean mock.delay_ms?",
     ]],
     ["a flag for a whole section", { flags: [flag("server", "{port: 1}")] }, [
-      "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, prices, llm.…, upstreams, " +
-      "routes, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
+      "--set server: is not a known key: known here are server.…, auth.…, keys, store.…, shared.…, prices, llm.…, upstreams, " +
+      "routes, cache.…, retry_budget.…, tape.…, chat.…, conv.…, mock.…, faults.…, response.…, memory.…, ops.…",
     ]],
     ["a flag that makes a contradiction", { flags: [flag("chat.source", "proxy")] }, [
       '--set chat.source: must be auto or mock while llm.base_url is empty: it is "proxy"',

@@ -74,6 +74,8 @@ describe("maskUrl()", () => {
     ["postgres://u:p%40@db/weir", "postgres://u:***@db/weir"],
     ["postgresql://u:a@b@db/weir?sslmode=require", "postgresql://u:***@db/weir?sslmode=require"],
     ["postgres://db/weir?user=u&password=p", "postgres://db/weir?user=u&password=***"],
+    ["redis://:p@r:6380/2", "redis://:***@r:6380/2"],
+    ["rediss://u:a@b@r", "rediss://u:***@r"],
     ["sqlite://a:b@c.db", "sqlite://a:b@c.db"],
     ["", ""],
   ] as const;

@@ -125,7 +125,7 @@ describe("jsonSchemaText()", () => {
 describe("TREE", () => {
   test("names the units of its numbers", () => {
     for (const [path, schema] of KEYS) {
-      const ending = /_(ms|days)$|_(bytes)(?:_max)?$|_max_(bytes)$/.exec(path);
+      const ending = /_(ms|days)$|(?<!_per)_(s)$|_(bytes)(?:_max)?$|_max_(bytes)$/.exec(path);
       const unit = ending?.slice(1).find((word) => word !== undefined);
       expect([path, ABOUT.get(schema)?.unit as string | undefined]).toEqual([path, unit]);
     }

@@ -92,8 +92,9 @@ describe("loadConfig() reads lists of entries", () => {
   }
 
   test("an entry by its alias", () => {
-    const text = "llm: {base_url: http://a.example}\nroutes: [&r {to: [llm]}, *r]\n";
-    expect(configOf({ text }).routes).toHaveLength(2);
+    const text = "llm: {base_url: http://a.example}\n" +
+      "routes: [{match: &m {model: a*, tools: true}, to: [llm]}, {match: *m, to: [mock]}]\n";
+    expect(configOf({ text }).routes[1]?.match).toMatchObject({ model: "a*", tools: true });
   });
 
   test("a dollar is a dollar: ${NAME} stands for nothing", () => {
@@ -326,8 +327,22 @@ describe("loadConfig() reports what is wrong in lists", () => {
       text:
         "routes: [{name: cheap, to: [mock]}]\nkeys:\n  - {name: a, token: u, routes: [cheep]}\n",
     }, ['config.yaml:3:34 keys.0.routes.0: "cheep" is not a known route: did you mean cheap?']],
+    ["a key for a route where none has a name", {
+      text: "keys:\n  - {name: a, token: u, routes: [cheap]}\n",
+    }, [
+      'config.yaml:2:34 keys.0.routes.0: "cheap" is not a known route: there is none with a name',
+    ]],
+    ["a key with less than nothing", {
+      text: "keys:\n  - {name: a, token: u, requests_per_min: -5}\n",
+    }, [
+      "config.yaml:2:43 keys.0.requests_per_min: must be a whole number from 0 to 1000000000: it is -5",
+    ]],
+    ["a key's number in place of the list", { text: "keys: 4711\n" }, [
+      "config.yaml:1:7 keys: must be a list of at most 1000 entries like {name: ci, token: …, models: " +
+      "[gpt-4o*]}: its value is not shown, as it may be secret",
+    ]],
     ["a route's name twice", {
-      text: "routes:\n  - {name: a, to: [mock]}\n  - {name: a, to: [mock]}\n",
+      text: "routes:\n  - {name: a, match: {model: a}, to: [mock]}\n  - {name: a, to: [mock]}\n",
     }, [
       "config.yaml:2:12 routes.0.name: must be a name that no other route has",
       "config.yaml:3:12 routes.1.name: must be a name that no other route has",
@@ -341,14 +356,69 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ["a hedge with nobody beside", { text: "routes:\n  - {to: [mock], hedge_ms: 5}\n" }, [
       "config.yaml:2:28 routes.0.hedge_ms: must be left out where to has one name",
     ]],
+    ["a cache of what the mock says", { text: "routes:\n  - {to: [mock], cache: {}}\n" }, [
+      "config.yaml:2:25 routes.0.cache: must be left out where to names the mock alone",
+    ]],
+    ["a cache at no pace", {
+      text: "llm: {base_url: http://a}\nroutes:\n  - {to: [llm], cache: {pace: fast}}\n",
+    }, [
+      "config.yaml:3:31 routes.0.cache.pace: must be at_once, recorded, or events a second from 1 to 100000: " +
+      'it is "fast"',
+    ]],
     ["a probe for no breaker", {
       text: "llm: {probe_ms: 5, breaker_share: 0}\n",
     }, [
       "config.yaml:1:17 llm.probe_ms: must be 0 while breaker_share is: nobody would act on what it learns",
     ]],
+    ["a probe where no route leads", {
+      text: "upstreams: [{name: a, base_url: http://a.example, probe_ms: 5}]\n",
+    }, [
+      "config.yaml:1:61 upstreams.0.probe_ms: must be 0 while no route leads to a: nobody would act on what it learns",
+    ]],
+    ["a line where nobody waits", { text: "llm: {waiting_max: 5}\n" }, [
+      "config.yaml:1:20 llm.waiting_max: has no effect while concurrency_max is 0: nobody waits then",
+    ]],
     ["a parameter that is none", { text: "routes:\n  - {to: [mock], params_remove: [model]}\n" }, [
       "config.yaml:2:34 routes.0.params_remove.0: must be the name of a parameter, and none of " +
       'model, stream, messages, input, prompt: it is "model"',
+    ]],
+    ["bounds with nothing between them", {
+      text: "routes:\n  - {to: [mock], params_max: {n: 1}, params_min: {n: 2}}\n",
+    }, [
+      "config.yaml:2:54 routes.0.params_min.n: must be at most params_max, which is 1: it is 2",
+    ]],
+    ["a parameter that is set and removed", {
+      text: "routes:\n  - {to: [mock], params_set: {n: 1}, params_remove: [n]}\n",
+    }, [
+      'config.yaml:2:54 routes.0.params_remove.0: must be left out while params_set has "n"',
+    ]],
+    ["a parameter that is set and bounded", {
+      text: "routes:\n  - {to: [mock], params_set: {n: 1}, params_max: {n: 2}}\n",
+    }, [
+      "config.yaml:2:54 routes.0.params_max.n: must be left out while params_set has it: nothing is left to bound",
+    ]],
+    ["sizes that no body has", {
+      text: "routes:\n  - {match: {body_min_bytes: 9, body_max_bytes: 5}, to: [mock]}\n",
+    }, [
+      "config.yaml:2:30 routes.0.match.body_min_bytes: must be at most body_max_bytes, which is 5: it is 9",
+    ]],
+    ["a header that cannot be", {
+      text: 'routes:\n  - {match: {header: {"a b": x}}, to: [mock]}\n',
+    }, [
+      'config.yaml:2:22 routes.0.match.header: "a b" is no name of a header',
+    ]],
+    ["a path that begins nowhere", {
+      text: "routes:\n  - {match: {path: embeddings}, to: [mock]}\n",
+    }, [
+      'config.yaml:2:20 routes.0.match.path: must begin with / or *, such as /v1/embeddings: it is "embeddings"',
+    ]],
+    ["routes behind one that takes all", {
+      text:
+        "routes:\n  - {match: {model: g*}, to: [mock]}\n  - {match: {model: g*, tools: true}, to: [mock]}\n" +
+        "  - {to: [mock]}\n  - {match: {model: x}, to: [mock]}\n",
+    }, [
+      "config.yaml:3:5 routes.1: is never taken, as routes.0 takes all that it is for: put it before that one, or leave it out",
+      "config.yaml:5:5 routes.3: is never taken, as routes.2 takes all that it is for: put it before that one, or leave it out",
     ]],
     ["weights of some targets", {
       text: "routes:\n  - {to: [mock], weights: {mocks: 2}}\n",
@@ -365,8 +435,11 @@ describe("loadConfig() reports what is wrong in lists", () => {
     ]],
     [
       "a route to nobody",
-      { text: `upstreams: [${LOCAL}]\nroutes:\n  - to: [mock]\n  - to:\n      - loca\n` },
-      ['config.yaml:5:9 routes.1.to.0: "loca" is not a known upstream: did you mean local?'],
+      {
+        text:
+          `upstreams: [${LOCAL}]\nroutes:\n  - to: [mock]\n    match: {model: a}\n  - to:\n      - loca\n`,
+      },
+      ['config.yaml:6:9 routes.1.to.0: "loca" is not a known upstream: did you mean local?'],
     ],
     ["a route to nobody like any other", { text: "routes:\n  - to: [zzzzzzzz]\n" }, [
       'config.yaml:2:10 routes.0.to.0: "zzzzzzzz" is not a known upstream: known here are mock',

@@ -80,6 +80,32 @@ describe("weir install", () => {
     expect(found.output).not.toContain("secret");
   });
 
+  test("hands every file with a secret over, and says which are to be put there", async () => {
+    const root = makeRoot();
+    const yaml = `auth: {tokens: [{name: t, token_file: /run/keys/t}]}
+upstreams: [{name: a, base_url: "https://a.example", api_key_file: a.key}, {name: b, base_url: "https://b.example", api_key: sk-b}]
+keys: [{name: web, token_file: web.key}, {name: ci, token: ci-key}]
+`;
+    const files = { "config.yaml": yaml, "a.key": "sk-1", "web.key": "web" };
+    const there = makeRoot();
+    writeFileSync(join(there, "t"), "operator");
+    const { code, output, errors } = await run(["install", "--write", "--root", root], {
+      files,
+      env: { CREDENTIALS_DIRECTORY: there },
+    });
+    expect(code).toBe(0);
+    const unit = readFileSync(join(root, UNIT), "utf8");
+    for (const name of ["a.key:/etc/weir/a.key", "t:/run/keys/t", "web.key:/etc/weir/web.key"]) {
+      expect(unit).toContain(`\nLoadCredential=${name}\n`);
+    }
+    expect(output).toContain(
+      "next: put the secrets there, for root alone: /etc/weir/a.key, /run/keys/t, /etc/weir/web.key\n",
+    );
+    const openly = [...errors.matchAll(/(\S+ of \w+) can be read .* use (\w+) instead/g)]
+      .map(([, what, instead]) => [what, instead]);
+    expect(openly).toEqual([["api_key of b", "api_key_file"], ["token of ci", "token_file"]]);
+  });
+
   test("puts the socket file into the site", async () => {
     const { output, errors } = await run([
       ...["install", "--set", "server.unix=/run/weir/weir.sock"],
@@ -244,7 +270,11 @@ describe("weir install", () => {
     });
   });
 
-  const MEMORIES: readonly (readonly [yaml: string, memory: Partial<Config["memory"]>])[] = [
+  const MEMORIES: readonly (readonly [
+    yaml: string,
+    memory: Partial<Config["memory"]>,
+    store?: Partial<Config["store"]>,
+  ])[] = [
     ["", { url: IN_STATE }],
     ["# mine\nmemory: # here\n  keep_days: 3 # days\n", { url: IN_STATE, keep_days: 3 }],
     ["memory:\n", { url: IN_STATE }],
@@ -253,17 +283,23 @@ describe("weir install", () => {
     [
       "memory:\n  url: http://memory:9000\n",
       { url: "http://memory:9000", outbox: "/var/lib/weir/weir-outbox.db" },
+      { url: "sqlite:///var/lib/weir/weir-store.db" },
+    ],
+    [
+      "store:\n  url: sqlite://keys.db\n",
+      { url: IN_STATE },
+      { url: "sqlite:///var/lib/weir/keys.db" },
     ],
   ];
-  for (const [yaml, memory] of MEMORIES) {
-    test(`check shows where the service keeps its memory: ${JSON.stringify(yaml)}`, async () => {
+  for (const [yaml, memory, store = { url: "" }] of MEMORIES) {
+    test(`check shows where the service keeps what it keeps: ${JSON.stringify(yaml)}`, async () => {
       const root = makeRoot();
       const args = ["install", "--write", "--root", root];
       const first = await run(args, { files: { "config.yaml": yaml } });
       expect([first.code, first.errors]).toEqual([0, NAMELESS]);
       const written = readFileSync(join(root, CONFIG), "utf8");
       for (const [comment] of yaml.matchAll(/# \w+/g)) expect(written).toContain(comment);
-      expect((await inForce(root)).memory).toMatchObject(memory);
+      expect(await inForce(root)).toMatchObject({ memory, store });
       // The unit says nothing that would win over the file.
       const unit = () => readFileSync(join(root, UNIT), "utf8");
       expect(unit()).not.toMatch(/^Environment="?WEIR_MEMORY_/m);

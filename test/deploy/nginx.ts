@@ -22,26 +22,30 @@ export interface Nginx {
 }
 
 /** Starts nginx in front of a weir on `weirPort`. */
-export async function startNginx(
+export function startNginx(
   weirPort: number,
   facts: Partial<Pick<SiteFacts, "tls" | "bodyBytesMax">> = {},
 ): Promise<Nginx> {
-  const folder = makeFolder();
-  chmodSync(folder, 0o755);
-  for (const name of ["body", "proxy", "fastcgi", "uwsgi", "scgi"]) {
-    mkdirSync(join(folder, "temp", name), { recursive: true });
-  }
-  const port = freePort();
-  writeFileSync(
-    join(folder, "site.conf"),
+  return startSite((port) =>
     siteText({
       upstream: `127.0.0.1:${weirPort}`,
       bodyBytesMax: 33_554_432,
       listen: `127.0.0.1:${port}`,
       serverName: "_",
       ...facts,
-    }),
+    })
   );
+}
+
+/** Starts nginx with the site that `siteOf` gives for its port. */
+export async function startSite(siteOf: (port: number) => string): Promise<Nginx> {
+  const folder = makeFolder();
+  chmodSync(folder, 0o755);
+  for (const name of ["body", "proxy", "fastcgi", "uwsgi", "scgi"]) {
+    mkdirSync(join(folder, "temp", name), { recursive: true });
+  }
+  const port = freePort();
+  writeFileSync(join(folder, "site.conf"), siteOf(port));
   writeFileSync(join(folder, "nginx.conf"), mainConfig());
   const child = Bun.spawn(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "error.log"], {
     env: { PATH: `${process.env["PATH"]}:/usr/sbin:/sbin` },

@@ -63,9 +63,12 @@ beforeAll(async () => {
 upstreams:
 ${upstream("one", one.url, 0)}${upstream("again", one.url, 1)}${upstream("two", two.url, 0)}
   - {name: silent, base_url: "${one.url}/v1", retries: 0, breaker_share: 0, first_token_timeout_ms: 500}
+  - {name: calm, base_url: "${one.url}/v1", retries: 0, speaks: [openai_chat], breaker_share: 0}
+  - {name: serene, base_url: "${two.url}/v1", retries: 0, speaks: [openai_chat], breaker_share: 0}
   - {name: away, base_url: "http://127.0.0.1:1/v1", retries: 0}
 routes:
-  - {match: {model: hedged}, to: [one, two], hedge_ms: 100}
+  - {match: {model: hedged}, to: [calm, serene], hedge_ms: 100}
+  - {match: {model: calm}, to: [calm, serene]}
   - {match: {model: early}, to: [one, two], hedge_ms: 60000}
   - {match: {model: threefold}, to: [one, silent, two], hedge_ms: 100}
   - {name: patient, match: {model: retried}, to: [again, two]}
@@ -170,6 +173,16 @@ describe("what fails before its first byte is asked for elsewhere", () => {
       expect(asked()).toEqual([1, 1]);
     });
   }
+
+  each("a refusal that does not end: its upstream is left", async () => {
+    const { aborted } = one;
+    const head = headText("503 No", { "content-length": "99" });
+    first = () => [act.send(head), act.send("12345"), act.stall];
+    expect((await chat(CHAT.replace("gpt-4o", "calm"))).body.toString()).toBe(EVENT + DONE);
+    await waitFor(() => one.aborted > aborted, "it to be left");
+    first = () => whole(EVENT, DONE);
+    expect((await chat()).body.toString()).toBe(EVENT + DONE);
+  });
 
   each("an upstream that is not there", async () => {
     expect((await chat(CHAT.replace("gpt-4o", "away"))).body.toString()).toBe(EVENT + DONE);
@@ -336,6 +349,83 @@ describe("what is asked for nowhere else", () => {
   }
 });
 
+test("where an answer is finished for a client that has left, nobody else is asked for it", async () => {
+  const drained = scriptedUpstream(
+    () => [act.wait(failing.opened), act.send(response(REFUSAL, {}, "503 No"))],
+  );
+  const failing = gate();
+  const spare = scriptedUpstream(() => whole(EVENT, DONE));
+  const other = await launch({
+    set: { "chat.on_disconnect": "drain" },
+    files: {
+      "config.yaml": `upstreams:
+  - {name: drained, base_url: "${drained.url}/v1", retries: 0}
+  - {name: spare, base_url: "${spare.url}/v1", retries: 0}
+routes: [{to: [drained, spare]}]
+`,
+    },
+  });
+  try {
+    const client = await connect(other.port, rawChat(CHAT));
+    await waitFor(() => drained.requests.length === 1, "the request");
+    client.leave();
+    await client.closed;
+    await other.health(); // weir has seen it leave when a later connection is answered
+    failing.open();
+    await waitFor(async () => (await other.health())["streams_open"] === 0, "no open stream");
+    expect([drained.requests.length, spare.requests.length]).toEqual([1, 0]);
+  } finally {
+    await other.stop();
+    drained.close();
+    spare.close();
+  }
+});
+
+describe("nobody is asked any more for a client that has left", () => {
+  const MESSAGES =
+    '{"model":"gpt-4o","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
+  const REFUSES = [act.send(response(REFUSAL, {}, "503 No"))];
+  const SOON = [act.send(response(REFUSAL, { "retry-after-ms": "450" }, "503 No"))];
+  const COMMENT = [act.send(sseHead()), act.send(chunk(": hi\n\n")), act.stall];
+  /** What each upstream does, and how often each is asked in the end. */
+  const rows: readonly (readonly [
+    name: string,
+    body: string,
+    path: string,
+    first: readonly Act[],
+    second: readonly Act[],
+    asked: readonly [number, number],
+  ])[] = [
+    ["the second has no head yet", CHAT, "", REFUSES, [act.stall], [1, 1]],
+    ["the second has said nothing", CHAT, "", REFUSES, COMMENT, [1, 1]],
+    ["the first has, in another dialect", MESSAGES, "/v1/messages", [act.stall], [], [1, 0]],
+    ["and behind its head", MESSAGES, "/v1/messages", COMMENT, [], [1, 0]],
+    ["and the second", MESSAGES, "/v1/messages", REFUSES, COMMENT, [1, 1]],
+    ["the first is to be asked again", CHAT.replace("gpt-4o", "retried"), "", SOON, [], [1, 0]],
+    ["the middle one of three", CHAT.replace("gpt-4o", "three"), "", COMMENT, [], [1, 0]],
+  ];
+  for (const [name, body, path, ofFirst, ofSecond, wanted] of rows) {
+    each(name, async () => {
+      first = () => ofFirst;
+      second = () => ofSecond;
+      const request = rawChat(body).toString()
+        .replace("/v1/chat/completions", path || "/v1/chat/completions");
+      const client = await connect(weir.port, request);
+      await waitFor(() => asked().join() === wanted.join(), "all to be asked");
+      const open = one.playing + two.playing;
+      client.leave();
+      await waitFor(() => one.playing + two.playing === 0, "the upstreams to be left");
+      expect(open).toBe(ofFirst === SOON ? 0 : 1);
+      await waitFor(async () => (await weir.health())["streams_open"] === 0, "no open stream");
+      first = second = () => whole(EVENT, DONE);
+      // Another one would have been asked before this: its wait would have been at its end.
+      await Bun.sleep(ofFirst === SOON ? 600 : 0);
+      await chat();
+      expect(asked()).toEqual([wanted[0] + 1, wanted[1]]);
+    });
+  }
+});
+
 describe("a second one is asked while the first is silent", () => {
   const hedged = (model = "hedged") => chat(CHAT.replace("gpt-4o", model));
   const told = ({ head }: RawResponse) =>
@@ -348,7 +438,7 @@ describe("a second one is asked while the first is silent", () => {
         const { aborted } = one;
         first = () => acts;
         const answer = await hedged();
-        expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["two", "2"]]);
+        expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["serene", "2"]]);
         expect(asked()).toEqual([1, 1]);
         await waitFor(() => one.aborted > aborted, "the first to be left");
       },
@@ -369,7 +459,7 @@ describe("a second one is asked while the first is silent", () => {
     await waitFor(() => asked()[1] === 1, "the second to be asked");
     open();
     const answer = await answering;
-    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["one", "2"]]);
+    expect([answer.body.toString(), told(answer)]).toEqual([EVENT + DONE, ["calm", "2"]]);
     await waitFor(() => two.aborted > aborted, "the second to be left");
   });
 
@@ -443,7 +533,7 @@ describe("a second one is asked while the first is silent", () => {
       '{"model":"hedged","max_tokens":9,"messages":[{"role":"user","content":"x"}],"stream":true}';
     const answer = await chat(turn, "/v1/messages");
     expect(answer.body.toString()).toContain("水 🌊");
-    expect([told(answer), asked()]).toEqual([["two", "2"], [1, 1]]);
+    expect([told(answer), asked()]).toEqual([["serene", "2"], [1, 1]]);
   });
 });
 

@@ -28,15 +28,22 @@ async function statusOf(asked: Promise<unknown>): Promise<readonly [unknown, str
   throw new Error("It was answered");
 }
 
-describe("a background response", () => {
+describe.each([false, true])("a background response, in the store: %p", (isStored) => {
   const REPLY = "one two three four";
   let quick: Weir;
   let never: Weir;
   beforeAll(async () => {
     quick = await launch({
-      set: { "mock.reply": REPLY, "mock.first_token_ms": 300, "mock.delay_ms": 100 },
+      set: {
+        "mock.reply": REPLY,
+        "mock.first_token_ms": 300,
+        "mock.delay_ms": 100,
+        "store.objects": isStored,
+      },
     });
-    never = await launch({ set: { "mock.first_token_ms": 3_000_000 } });
+    never = await launch({
+      set: { "mock.first_token_ms": 3_000_000, "store.objects": isStored },
+    });
   });
   afterAll(async () => {
     await quick.stop();

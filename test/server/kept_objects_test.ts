@@ -41,12 +41,22 @@ async function askAll<Answer>(weir: Weir, ask: (client: OpenAI) => Promise<Answe
   return answers;
 }
 
-describe.each([1, 2])("kept objects of %d workers", (workers) => {
+describe.each([
+  [1, false],
+  [2, false],
+  [1, true],
+  [2, true],
+])("kept objects of %d workers, in the store: %p", (workers, isStored) => {
   let weir: Weir;
   let client: OpenAI;
   beforeAll(async () => {
     weir = await launch({
-      set: { "mock.reply": REPLY, "mock.delay_ms": 0, "server.workers": workers },
+      set: {
+        "mock.reply": REPLY,
+        "mock.delay_ms": 0,
+        "server.workers": workers,
+        "store.objects": isStored,
+      },
     });
     await waitFor(() => workers === 1 || weir.output().includes("workers: 2"), "the workers");
     client = clientOf(weir);
@@ -172,7 +182,11 @@ describe.each([1, 2])("kept objects of %d workers", (workers) => {
       const lost: readonly [number, string, unknown] = [
         400,
         `What was said before response '${id}' is no longer all there: a response that it goes on ` +
-        "from was deleted, or went with the oldest (mock.kept_max, mock.kept_max_bytes).",
+        `from was deleted, or went with the oldest (${
+          isStored
+            ? "store.objects_days, store.objects_max_bytes"
+            : "mock.kept_max, mock.kept_max_bytes"
+        }).`,
         "previous_response_not_found",
       ];
       expect(await refusal(ask("and?", id))).toEqual(lost);

@@ -1,4 +1,5 @@
-import { afterAll, afterEach, expect, setDefaultTimeout, test } from "bun:test";
+import { URLSearchParams } from "node:url";
+import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { launch, TEST_MS_MAX, type Weir } from "./launch.ts";
 import { tellUpstream } from "./told_upstream.ts";
 
@@ -58,7 +59,7 @@ test("what the routes can serve, each once, as its upstream lists it", async () 
   });
   expect(await list()).toEqual(["gpt-4o", "gpt-4o-mini", "fast", "llama-3", "vendor/big", "big"]);
   const answer = await fetch(`${weir.url}/v1/models/gpt-4o-mini`);
-  expect(answer.status).toBe(500); // of the first of its route
+  expect(await answer.json()).toMatchObject({ id: "gpt-4o-mini" }); // of the one that does not fail
   const other = await (await fetch(`${weir.url}/v1/models/llama-3`)).json();
   expect(other).toMatchObject({ id: "llama-3", created: 7, extra: 1 });
 });
@@ -93,4 +94,88 @@ ${UPSTREAMS}routes: [{match: {model: "a*"}, to: [broken]}]
     502,
     "upstream_broken",
   ]);
+});
+
+describe("clients of Anthropic's API", () => {
+  const info = (id: string) => ({
+    ...{ type: "model", id, display_name: id.toUpperCase(), created_at: "2026-01-02T03:04:05Z" },
+  });
+  /** Has two of its models on a page. */
+  const claude = tellUpstream(({ path }) => {
+    const [way = "", query = ""] = path.split("?");
+    const ids = ["claude-a", "claude-b", "claude-c"];
+    if (way !== "/v1/models") return Response.json(info(way.slice("/v1/models/".length)));
+    const from = ids.indexOf(new URLSearchParams(query).get("after_id") ?? "") + 1;
+    const data = ids.slice(from, from + 2).map(info);
+    return Response.json({ data, has_more: from === 0, first_id: "x", last_id: data.at(-1)!.id });
+  });
+  afterAll(() => claude.stop());
+
+  const start = async () => {
+    weir = await launch({
+      files: {
+        "config.yaml": `upstreams:
+  - {name: one, base_url: "${one.url}/v1", speaks: [openai_chat]}
+  - {name: claude, base_url: "${claude.url}/v1", speaks: [anthropic_messages]}
+routes:
+  - {match: {model: "claude-*"}, to: [claude]}
+  - {match: {model: "gpt-*"}, to: [one]}
+mock: {models: [mine]}
+`,
+      },
+    });
+  };
+  async function page(query: string) {
+    const headers = { "anthropic-version": "2023-06-01", "x-api-key": "k" };
+    const answer = await fetch(`${weir!.url}/v1/models${query}`, { headers });
+    return { status: answer.status, value: await answer.json() as Record<string, unknown> };
+  }
+  const idsOf = ({ value }: Awaited<ReturnType<typeof page>>) => [
+    (value["data"] as { id: string }[]).map(({ id }) => id),
+    value["has_more"],
+    value["first_id"],
+    value["last_id"],
+  ];
+
+  test("are given what the routes can serve, of all upstreams' pages, as their API lists it", async () => {
+    await start();
+    const all = ["claude-a", "claude-b", "claude-c", "gpt-4o", "gpt-4o-mini", "mine"];
+    const whole = await page("");
+    expect(idsOf(whole)).toEqual([all, false, "claude-a", "mine"]);
+    expect((whole.value["data"] as object[])[1]).toEqual(info("claude-b"));
+    expect((whole.value["data"] as object[])[3]).toEqual({
+      ...{ type: "model", id: "gpt-4o", display_name: "gpt-4o" },
+      created_at: "1970-01-01T00:00:07Z",
+    });
+    expect(idsOf(await page("?limit=2"))).toEqual([all.slice(0, 2), true, "claude-a", "claude-b"]);
+    expect(idsOf(await page("?limit=2&after_id=claude-b"))).toEqual([
+      ...[all.slice(2, 4), true, "claude-c", "gpt-4o"],
+    ]);
+    expect(idsOf(await page("?limit=9&after_id=gpt-4o"))).toEqual([
+      ...[all.slice(4), false, "gpt-4o-mini", "mine"],
+    ]);
+    expect(idsOf(await page("?limit=2&before_id=gpt-4o"))).toEqual([
+      ...[all.slice(1, 3), true, "claude-b", "claude-c"],
+    ]);
+    expect(await page("?limit=0")).toMatchObject({ status: 400, value: { type: "error" } });
+    expect(await page("?after_id=none")).toMatchObject({ status: 404, value: { type: "error" } });
+  });
+
+  test("are told of one model by the upstream that serves it", async () => {
+    await start();
+    expect((await page("/claude-c")).value).toEqual(info("claude-c"));
+    expect((await page("/gpt-4o")).value).toMatchObject({ type: "model", display_name: "gpt-4o" });
+    expect((await page("/mine")).value).toMatchObject({ type: "model", id: "mine" });
+  });
+
+  test("and clients of OpenAI's get those of Anthropic's upstreams in theirs", async () => {
+    await start();
+    expect((await list()).slice(0, 3)).toEqual(["claude-a", "claude-b", "claude-c"]);
+    const { data } = await (await fetch(`${weir!.url}/v1/models`)).json() as { data: object[] };
+    expect(data[0]).toEqual({
+      ...{ id: "claude-a", object: "model", created: 1767323045, owned_by: "claude" },
+    });
+    const model = await (await fetch(`${weir!.url}/v1/models/claude-c`)).json();
+    expect(model).toMatchObject({ id: "claude-c", object: "model", owned_by: "claude" });
+  });
 });

@@ -82,7 +82,7 @@ describe("/metrics of a proxy", () => {
       ),
     );
     for (const [, list] of expressions.join("\n").matchAll(/ by \(([^)]*)\)/g)) {
-      for (const label of list!.split(", ")) expect([...labels, "code"]).toContain(label);
+      for (const label of list!.split(", ")) expect([...labels, "code", "by"]).toContain(label);
     }
   });
 });

@@ -17,6 +17,7 @@ import {
   type ScriptedUpstreamOptions,
   sseHead,
 } from "./scripted_upstream.ts";
+import { surroundings } from "./surroundings.ts";
 
 /** A weir and its upstream. */
 export interface Proxied {
@@ -38,6 +39,7 @@ export async function proxied(
   const upstream = scriptedUpstream((request) => script(request), upstreamOptions);
   const weir = await launch({
     ...options,
+    env: { ...surroundings(), ...options.env },
     set: {
       "llm.base_url": `${upstream.url}/v1`,
       "llm.retries": 0,

@@ -12,6 +12,7 @@ import {
   scriptedUpstream,
   sseHead,
 } from "./scripted_upstream.ts";
+import { isSurrounded } from "./surroundings.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -228,19 +229,25 @@ describe("GET /v1/models", () => {
     expect(proxy.upstream.requests.length).toBe(before);
   });
 
-  test("the list and one model come from the upstream, query and all", async () => {
-    proxy.play(({ path }) => [act.send(response(`{"path":"${path}"}`))]);
-    const paths = ["/v1/models?limit=2", "/v1/models/gpt-4o", "/v1/models/org%2Fmodel%20x%3Ay"];
-    for (const path of paths) {
-      const answer = await fetch(proxy.weir.url + path, { headers: { authorization: "Bearer k" } });
-      const { path: seen } = await answer.json() as { path: string };
-      expect(decodeURIComponent(seen)).toBe(decodeURIComponent(path));
-      const request = proxy.upstream.requests.at(-1)!;
-      expect([request.method, request.body.length]).toEqual(["GET", 0]);
-      expect(request.headers["authorization"]).toBe("Bearer k");
-      expect(request.headers["via"]).toBe("1.1 weir");
-    }
-  });
+  // Several upstreams' lists are joined.
+  test.skipIf(isSurrounded())(
+    "the list and one model are the upstream's, query and all",
+    async () => {
+      proxy.play(({ path }) => [act.send(response(`{"path":"${path}"}`))]);
+      const paths = ["/v1/models?limit=2", "/v1/models/gpt-4o", "/v1/models/org%2Fmodel%20x%3Ay"];
+      for (const path of paths) {
+        const answer = await fetch(proxy.weir.url + path, {
+          headers: { authorization: "Bearer k" },
+        });
+        const { path: seen } = await answer.json() as { path: string };
+        expect(decodeURIComponent(seen)).toBe(decodeURIComponent(path));
+        const request = proxy.upstream.requests.at(-1)!;
+        expect([request.method, request.body.length]).toEqual(["GET", 0]);
+        expect(request.headers["authorization"]).toBe("Bearer k");
+        expect(request.headers["via"]).toBe("1.1 weir");
+      }
+    },
+  );
 
   test("an unknown model's error is the upstream's", async () => {
     const text = '{"error":{"message":"The model \'x\' does not exist"}}';

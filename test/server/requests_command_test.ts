@@ -44,6 +44,19 @@ test("weir requests finds the weir of its config, and shows its token", async ()
   ]);
 });
 
+test("weir requests shows an admin's key where there is no token, and says what is missing", async () => {
+  const keys = (rules: string) => `[{name: web, token: w, ${rules}}]`;
+  const weir = await launch({ set: { keys: keys("admin: true") } });
+  running.push(weir.stop);
+  const asked = (keys: string) =>
+    run(["requests", "--url", weir.url, "--set", `keys=${keys}`]).then(({ errors }) => errors);
+  expect(await asked(keys("admin: true"))).toBe("");
+  expect(await asked(keys("admin: false"))).toContain(
+    "answers 401: set auth.token, or keys with admin",
+  );
+  expect(weir.output()).toContain("-H 'authorization: Bearer <key>'");
+});
+
 test("weir requests --follow goes on with those that come", async () => {
   const weir = await start();
   const words = ["requests", "--follow", "--url", weir.url, "--set", `auth.token=${TOKEN}`];

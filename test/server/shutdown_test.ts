@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { launch, type LaunchOptions, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { CHAT, DONE, EVENT, gate, type Proxied, proxied } from "./proxied.ts";
 import { connect, parseRaw, rawChat, type RawClient } from "./raw_client.ts";
@@ -44,6 +45,25 @@ async function untilClosing({ port }: Weir): Promise<void> {
 }
 
 describe("the first signal", () => {
+  test("ends a weir whose folder is gone, too, with what it kept of usage", async () => {
+    const weir = await mocking({ "auth.token": "t" });
+    const answer = await fetch(`${weir.url}/v1/chat/completions`, {
+      method: "POST",
+      headers: { authorization: "Bearer t", "content-type": "application/json" },
+      body: MOCK_CHAT,
+    });
+    expect(await answer.text()).toContain("[DONE]");
+    await waitFor(async () => {
+      const usage = await fetch(`${weir.url}/__weir/usage`, {
+        headers: { authorization: "Bearer t" },
+      });
+      return (await usage.text()).includes('"requests":1');
+    }, "usage to be in the store");
+    rmSync(weir.folder, { recursive: true });
+    weir.kill("SIGTERM");
+    expect(await weir.exited).toBe(0);
+  });
+
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     test(`${signal} with nothing open ends at once, with 0, and says nothing`, async () => {
       const weir = await mocking({ "server.drain_ms": 60_000 });

@@ -7,6 +7,7 @@ setDefaultTimeout(TEST_MS_MAX);
 
 /** What the upstream makes of each key. */
 let statuses: Readonly<Record<string, number>> = {};
+let retryAfter = "50";
 let asked: string[] = [];
 const upstream = scriptedUpstream(({ headers }) => {
   const key = headers["authorization"]?.replace("Bearer ", "") ?? "none";
@@ -14,7 +15,9 @@ const upstream = scriptedUpstream(({ headers }) => {
   const status = statuses[key] ?? 200;
   if (status === 200) return whole(EVENT, DONE);
   return [
-    act.send(response(`"${key}"`, status === 429 ? { "retry-after": "50" } : {}, `${status} No`)),
+    act.send(
+      response(`"${key}"`, status === 429 ? { "retry-after": retryAfter } : {}, `${status} No`),
+    ),
   ];
 });
 let weir: Weir;
@@ -63,6 +66,15 @@ describe("several keys of one upstream", () => {
     await start("api_key: k1, api_keys: [k2]");
     expect(await chat()).toEqual([429, '"k2"', ["k1", "k2"]]);
     expect(await chat()).toEqual([429, '"k2"', ["k2"]]);
+  });
+
+  test("none is asked twice, though its rest is none at all", async () => {
+    statuses = { k1: 429, k2: 429 };
+    retryAfter = "0";
+    await start("api_key: k1, api_keys: [k2]");
+    expect(await chat()).toEqual([429, '"k2"', ["k1", "k2"]]);
+    expect(await chat()).toEqual([429, '"k2"', ["k1", "k2"]]);
+    retryAfter = "50";
   });
 
   test("other failures are no key's", async () => {

@@ -1,7 +1,14 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { launch, TEST_MS_MAX, waitFor, type Weir } from "./launch.ts";
 import { CHAT, DONE, EVENT, whole } from "./proxied.ts";
-import { act, chunk, type Script, scriptedUpstream, sseHead } from "./scripted_upstream.ts";
+import {
+  act,
+  chunk,
+  response,
+  type Script,
+  scriptedUpstream,
+  sseHead,
+} from "./scripted_upstream.ts";
 
 setDefaultTimeout(TEST_MS_MAX);
 
@@ -48,6 +55,26 @@ test("a base URL with a path and a query, as Azure has them", async () => {
   await ask("m", "/v1/embeddings?x=1&api-version=mine");
   expect(upstream.requests.at(-1)!.path)
     .toBe("/openai/deployments/x/embeddings?x=1&api-version=mine&a=b");
+  await ask("m", "/v1/responses");
+  expect(upstream.requests.at(-1)!.path)
+    .toBe("/openai/deployments/x/responses?api-version=2026-01-01&a=b");
+});
+
+test("and its models, behind the others'", async () => {
+  const list = { object: "list", data: [{ id: "gpt-x", object: "model" }] };
+  script = ({ path }) => [
+    act.send(
+      path.startsWith("/openai/") ? response(JSON.stringify(list)) : response("", {}, "404 No"),
+    ),
+  ];
+  const { data } = await (await fetch(`${weir.url}/v1/models`)).json() as typeof list;
+  expect(data.at(-1)).toEqual(list.data[0]);
+  const paths = upstream.requests.slice(-2).map(({ path }) => path).toSorted();
+  expect(paths).toEqual([
+    "/openai/deployments/x/models?api-version=2026-01-01&a=b",
+    "/v1/models",
+  ]);
+  script = () => whole(EVENT, DONE);
 });
 
 test("a connection that is not made in time", async () => {

@@ -336,17 +336,48 @@ describe("of what weir answers by itself", () => {
     expect(left["tokens_out"]).toBeLessThan(whole / 2);
   });
 
-  test("a workflow costs what its jobs ask models for, under no key", async () => {
+  test("a workflow costs whoever has started it what its jobs ask models for", async () => {
     const weir = await start();
-    const answer = await post(weir, "/api/workflows/runs", { input: { prompt: "Hello" } });
-    expect(answer.status).toBe(200);
-    await answer.text();
-    await waitFor(async () => (await usageOf(weir)).usage.length > 0, "usage");
-    const { usage } = await usageOf(weir, "by=key");
-    expect(usage.map(({ key, requests, estimated }) => [key, requests, estimated]))
-      .toEqual([["", 1, 0]]);
-    expect(Number(usage[0]!["tokens_in"])).toBeGreaterThan(5);
-    expect(usage[0]!["tokens_out"]).toBe(4);
+    for (const isWaiting of [true, false]) {
+      const answer = await post(weir, "/api/workflows/runs", {
+        input: { prompt: "Hello" },
+        wait_for_completion: isWaiting,
+      });
+      expect(answer.status).toBe(200);
+      await answer.text();
+    }
+    const sums = async () => (await usageOf(weir, "by=key")).usage;
+    await waitFor(async () => Number((await sums())[0]?.["requests"]) === 2, "usage");
+    const [sum, ...others] = await sums();
+    expect(sum).toMatchObject({ key: "blue", estimated: 0, tokens_out: 2 * 4 });
+    expect(Number(sum!["tokens_in"])).toBeGreaterThan(5);
+    expect(others).toEqual([]);
+  });
+
+  test("a conversation of /conv that weir keeps costs what its turns do", async () => {
+    const weir = await start();
+    const ask = async (body: object) => {
+      const answer = await fetch(`${weir.url}/conv`, {
+        method: "POST",
+        headers: {
+          "authorization": "Bearer blue-key",
+          "chat-type": "conversation",
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+      });
+      expect(answer.status).toBe(200);
+      return await answer.text();
+    };
+    const told = await ask({ content: "Hello" });
+    const [id, parent] = ["conversation_id", "id"]
+      .map((name) => new RegExp(`"${name}":"([^"]+)"`).exec(told)![1]);
+    await ask({ content: "And?", conversation_id: id, parent_message_id: parent });
+    const sums = async () => (await usageOf(weir, "by=key,model")).usage;
+    await waitFor(async () => Number((await sums())[0]?.["requests"]) === 2, "usage");
+    expect(await sums()).toMatchObject([{ key: "blue", requests: 2, tokens_out: 2 * 4 }]);
+    // The second question has the first turn before it.
+    expect(Number((await sums())[0]!["tokens_in"])).toBeGreaterThan(2 * 8);
   });
 
   test("vectors cost their question", async () => {
@@ -453,6 +484,21 @@ describe("usage: ask of a route", () => {
   });
 });
 
+test("a token in front of the mock alone costs nothing, unless that is wanted", async () => {
+  const ask = async (set: Readonly<Record<string, string>>) => {
+    const weir = await start({ set: { keys: "[]", "store.url": "sqlite://store.db", ...set } });
+    const body = { model: "m", messages: MESSAGES };
+    expect((await post(weir, "/v1/chat/completions", body, "root")).status).toBe(200);
+    return weir;
+  };
+  const counts = async (weir: Weir) => (await usageOf(weir, "by=key")).usage.length > 0;
+  expect(await counts(await ask({}))).toBe(false);
+  for (const set of [{ "store.usage": "on" }, { keys: JSON.stringify(KEYS) }, inFront(told())]) {
+    const weir = await ask({ ...set, routes: "[{match: {model: m}, to: [mock]}]" });
+    await waitFor(() => counts(weir), "what it has cost");
+  }
+});
+
 describe("usage is told", () => {
   test("all of it to admins, its own to another key, and as CSV", async () => {
     const weir = await start({
@@ -468,10 +514,15 @@ describe("usage is told", () => {
       "red",
       "m",
     ]]);
-    for (const query of ["by=key", "by=key&key=blue"]) {
+    for (const query of ["by=key", "by=key&key=red"]) {
       const own = await usageOf(weir, query, "red-key");
       expect(own.usage.map(({ key, requests }) => [key, requests])).toEqual([["red", 1]]);
     }
+    const others = await usageOf(weir, "key=blue", "red-key");
+    expect([others.status, others.error]).toEqual([
+      403,
+      "This key is shown its own usage only: leave 'key' out",
+    ]);
     expect((await usageOf(weir, "", "wrong")).status).toBe(401);
     for (
       const [query, word] of [["by=x", "by"], ["since=2026-02-30", "since"], ["format=x", "format"]]
@@ -493,7 +544,7 @@ describe("usage is told", () => {
     expect(told.output).toMatch(
       /^model +requests +tokens_in +tokens_out +cost_usd +unknown_costs\n=2\+3 /,
     );
-    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\n$/);
+    expect(told.output).toMatch(/\nm +1 +\d+ +4 +unknown +1\ntotal +2 +\d+ +8 +0\.0000\d+ +1\n$/);
   });
 
   test("without any key, where store.usage is on", async () => {

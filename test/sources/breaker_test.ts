@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { type Answer, askOf, type PieceSink } from "../../src/core/answer.ts";
+import type { BreakerShare } from "../../src/core/breakers.ts";
 import { AppError, clientLeft } from "../../src/core/errors.ts";
 import type { BreakerState, Event } from "../../src/core/events.ts";
 import { Exchange } from "../../src/core/exchange.ts";
@@ -16,7 +17,7 @@ const RULES: BreakerRules = {
 };
 
 /** A breaker whose clock the test moves, and what it has told. */
-function breakerOf(rules: Partial<BreakerRules> = {}) {
+function breakerOf(rules: Partial<BreakerRules> = {}, share?: BreakerShare) {
   const clock = { nowMs: 1_000_000 };
   const turns: BreakerState[] = [];
   const watch = (event: Event) => {
@@ -25,7 +26,7 @@ function breakerOf(rules: Partial<BreakerRules> = {}) {
   return {
     clock,
     turns,
-    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch),
+    breaker: new Breaker("one", { ...RULES, ...rules }, () => clock.nowMs, watch, share),
   };
 }
 
@@ -132,6 +133,77 @@ test("two probes in vain open it, and one that is answered closes it", () => {
   expect(turns).toEqual(["open", "closed"]);
 });
 
+describe("a breaker that others tell", () => {
+  /** One, and what it has told the others. */
+  function shared() {
+    const told: string[] = [];
+    const share: BreakerShare = {
+      join: (name) => void told.push(`join ${name}`),
+      opened: (name, openMs) => void told.push(`open ${name} ${openMs}`),
+      closed: (name) => void told.push(`closed ${name}`),
+    };
+    return { told, ...breakerOf({}, share) };
+  }
+
+  test("tells what it finds out itself, and nothing that it was told", () => {
+    const rig = shared();
+    play(rig, "----", 500, "-", 500, "+");
+    expect(rig.told).toEqual(["join one", "open one 500", "open one 500", "closed one"]);
+    rig.breaker.follow(300);
+    rig.breaker.recover();
+    expect(rig.told.length).toBe(4);
+    expect(rig.turns.slice(-2)).toEqual(["open", "closed"]);
+  });
+
+  test("leaves the first try to who has opened, and then tries itself", () => {
+    const { breaker, clock } = shared();
+    breaker.follow(300);
+    expect([breaker.state, breaker.admit(), breaker.waitMs]).toEqual(["open", false, 800]);
+    clock.nowMs += 799;
+    expect(breaker.admit()).toBe(false);
+    clock.nowMs += 1;
+    expect([breaker.admit(), breaker.admit()]).toEqual([true, false]);
+  });
+
+  test("closed, it forgets nothing as others close", () => {
+    const rig = shared();
+    play(rig, "---");
+    rig.breaker.recover();
+    play(rig, "-");
+    expect(rig.breaker.state).toBe("open");
+  });
+});
+
+test("a probe that is answered closes nothing that clients' failures have opened", () => {
+  const rig = breakerOf();
+  const { breaker, clock, turns } = rig;
+  play(rig, "----");
+  breaker.probed(true);
+  expect(breaker.state).toBe("open");
+  clock.nowMs += 500;
+  expect(breaker.admit()).toBe(true);
+  breaker.probed(true); // the question is under way
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.succeed();
+  expect([breaker.state, turns]).toEqual(["closed", ["open", "half_open", "closed"]]);
+});
+
+test("what was asked before a turn neither closes, opens nor frees a half open one", () => {
+  const rig = breakerOf();
+  const { breaker } = rig;
+  const before = breaker.era;
+  play(rig, "----", 500);
+  expect(breaker.admit()).toBe(true);
+  breaker.succeed(before);
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.fail(false, before);
+  breaker.forget(before);
+  expect([breaker.state, breaker.admit()]).toEqual(["half_open", false]);
+  breaker.succeed();
+  for (let i = 0; i < 9; i++) breaker.fail(false, before);
+  expect(breaker.state).toBe("closed");
+});
+
 const engine = makeEngine();
 const ask = askOf(TURN);
 const FAILED = new AppError("upstream_timeout", "no");
@@ -142,12 +214,27 @@ function relay(status: number): Answer {
 }
 
 describe("broken()", () => {
+  /** A stream that is here, of these texts. */
+  const spoken = (...texts: readonly string[]): Answer => {
+    const pieces = texts.map((text, i) => ({ bytes: Buffer.from(text), atUs: i }));
+    const body = new KnownBody(pieces, "end", engine.wheel);
+    const fields = Fields.of([["content-type", "text/event-stream"]]);
+    return { kind: "relay", status: 200, fields, body };
+  };
+
   /** How an answer comes about, and whether the upstream has failed. */
   const rows: readonly (readonly [name: string, () => Answer | Promise<Answer>, boolean])[] = [
     ["200", () => relay(200), false],
     ["404", () => relay(404), false],
     ["429, which rests a key", () => relay(429), false],
     ["500", () => relay(500), true],
+    ["a stream", () => spoken('data: {"choices":[]}\n\n'), false],
+    ["an error in place of the first event", () => spoken('data: {"error":{}}\n\n'), true],
+    ["the same, cut up", () => spoken(": hi\n\n", "event: err", "or\ndata: no\n\n"), true],
+    ["one that a 429 would be", () => spoken('data: {"error":{"code":429}}\n\n'), false],
+    ["one behind the first", () => spoken("data: a\n\n", 'data: {"error":{}}\n\n'), false],
+    ["a stream of no event", () => spoken(": hi\n\n"), true],
+    ["the same in pieces", () => spoken(": hi\n\n", ": hi\n\n"), true],
     ["503 in a while", () => Promise.resolve(relay(503)), true],
     ["a time limit", () => Promise.reject(FAILED), true],
     ["a refusal in another dialect", () => {
@@ -162,10 +249,68 @@ describe("broken()", () => {
       const { breaker } = breakerOf({ breaker_min: 1, breaker_share: 1 });
       const source = broken({ name: "s", answer }, breaker, "one");
       const call = new Exchange(engine, "test", { method: "POST" });
-      await (async () => await source.answer(ask, call))().catch(() => {});
+      await (async () => {
+        const answer = await source.answer(ask, call);
+        if (answer.kind !== "relay" || answer.body.whole() !== undefined) return;
+        const { promise, resolve } = Promise.withResolvers<void>();
+        answer.body.flow({ onPiece() {}, onEnd: () => resolve() });
+        await promise;
+      })().catch(() => {});
       expect(breaker.state).toBe(hasFailed ? "open" : "closed");
     });
   }
+
+  test("half open, it waits for the first word, and not for the head alone", async () => {
+    const rig = breakerOf();
+    const { breaker } = rig;
+    play(rig, "----", 500);
+    const source = broken(
+      { name: "s", answer: () => spoken(": hi\n\n", "data: a\n\n") },
+      breaker,
+      "one",
+    );
+    const answer = await source.answer(ask, new Exchange(engine, "test", { method: "POST" }));
+    expect(breaker.state).toBe("half_open");
+    if (answer.kind !== "relay") return expect.unreachable();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const states: BreakerState[] = [];
+    answer.body.flow({ onPiece: () => void states.push(breaker.state), onEnd: () => resolve() });
+    await promise;
+    expect(states).toEqual(["half_open", "closed"]);
+  });
+
+  test("half open, steps that come close it, and it opens where none come", async () => {
+    async function* speaks() {
+      yield [{ kind: "end", choice: 0, reason: "stop" } as const];
+    }
+    async function* fails() {
+      yield* [];
+      throw FAILED;
+    }
+    const rows = [[speaks, "closed"], [fails, "open"]] as const;
+    for (const [steps, state] of rows) {
+      const rig = breakerOf();
+      play(rig, "----", 500);
+      const live = (): Answer => ({ kind: "live", steps: steps(), model: "m" });
+      const source = broken({ name: "s", answer: live }, rig.breaker, "one");
+      const answer = await source.answer(ask, new Exchange(engine, "test", { method: "POST" }));
+      expect(rig.breaker.state).toBe("half_open");
+      if (answer.kind !== "live") return expect.unreachable();
+      await Array.fromAsync(answer.steps).catch(() => {});
+      expect(rig.breaker.state).toBe(state);
+    }
+  });
+
+  test("what weir itself refuses, before it asks, closes nothing", () => {
+    const rig = breakerOf();
+    play(rig, "----", 500);
+    const answer = () => {
+      throw new AppError("request_invalid", "This route changes what is asked");
+    };
+    const source = broken({ name: "s", answer }, rig.breaker, "one");
+    expect(() => source.answer(ask, new Exchange(engine, "test", { method: "POST" }))).toThrow();
+    expect([rig.breaker.state, rig.breaker.admit()]).toEqual(["half_open", true]);
+  });
 
   test("an answer that breaks off has failed, and counts once", async () => {
     const { breaker } = breakerOf({ breaker_min: 3, breaker_share: 1 });

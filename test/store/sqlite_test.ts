@@ -58,10 +58,12 @@ describe("the store in an SQLite file", () => {
       const path = join(folder, "weir.db");
       const store = open(path);
       await store.keys();
+      expect(await store.pruneUsage(NOW_MS, 1, 1)).toBe(0);
       expect(existsSync(path)).toBe(false);
       const memory = openSqliteMemory({ ...storeOptions(), path, durability: "process", clock });
       await memory.commit(said("q", "a"));
       expect([await store.keysVersion(), await store.spent(NOW_MS)]).toEqual([0, []]);
+      expect(await store.pruneUsage(NOW_MS, 1, 1)).toBe(0);
       const database = new Database(path);
       expect(database.query("SELECT name FROM sqlite_master WHERE name LIKE 'weir%'").all())
         .toEqual([]);

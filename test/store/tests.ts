@@ -7,7 +7,14 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { AppError } from "../../src/core/errors.ts";
 import { FREE, type StoredKey } from "../../src/core/keys.ts";
-import { dayOf, type Store, type UsageRow } from "../../src/core/store.ts";
+import {
+  dayOf,
+  markOf,
+  type ObjectQuery,
+  type Store,
+  type StoredObject,
+  type UsageRow,
+} from "../../src/core/store.ts";
 
 /** 2026-11-15T12:00:00Z. */
 export const NOW_MS = 1_794_744_000_000;
@@ -54,6 +61,31 @@ export function used(id: string, more: Partial<UsageRow> = {}): UsageRow {
     ...more,
   };
 }
+
+/** An object of 100 characters. */
+export function kept(id: string, more: Partial<StoredObject> = {}): StoredObject {
+  return {
+    kind: "completion",
+    id,
+    atMs: NOW_MS,
+    doneMs: NOW_MS,
+    model: "gpt-4o",
+    marks: "",
+    data: id.padEnd(100, "-"),
+    ...more,
+  };
+}
+
+const LIST: ObjectQuery = {
+  kind: "completion",
+  model: undefined,
+  marks: [],
+  needs: "all",
+  nowMs: NOW_MS,
+  after: undefined,
+  isAscending: true,
+  limit: 100,
+};
 
 /** Why `work` failed; "" = it did not. */
 async function codeOf(work: () => unknown): Promise<string> {
@@ -281,6 +313,158 @@ export function storeTests(name: string, makePlace: () => Promise<Place>): void 
       expect((await next.keys()).length).toBe(1);
       expect((await next.spent(NOW_MS))[0]).toMatchObject({ dayTokens: 0, monthTokens: 7 });
       expect(dayOf(NOW_MS - DAY_MS)).toBe(dayOf(NOW_MS) - 1);
+    });
+
+    test("single rows and sums of days go when they are old, some at a time; budgets stay", async () => {
+      const open = await place();
+      const store = open();
+      const day = dayOf(NOW_MS);
+      expect(await store.pruneUsage(NOW_MS, day, 10)).toBe(0); // of nothing
+      await store.addUsage([
+        ...Array.from({ length: 7 }, (_, i) => used(`old${i}`, { atMs: NOW_MS - 40 * DAY_MS })),
+        used("month", { atMs: NOW_MS - 10 * DAY_MS }),
+        used("today"),
+      ]);
+      const sinceMs = NOW_MS - 5 * DAY_MS;
+      expect(await store.pruneUsage(sinceMs, day - 100, 5)).toBe(5);
+      expect(await store.pruneUsage(sinceMs, day - 100, 5)).toBe(3);
+      expect(await store.pruneUsage(sinceMs, day - 100, 5)).toBe(0);
+      expect((await store.spent(NOW_MS))[0]).toMatchObject({ dayTokens: 7, monthTokens: 14 });
+      const query = { by: [], sinceDay: day - 99, untilDay: day, key: undefined } as const;
+      expect((await store.usage(query))[0]).toMatchObject({ requests: 9 });
+      expect(await store.pruneUsage(sinceMs, day - 20, 5)).toBe(1);
+      expect((await store.usage(query))[0]).toMatchObject({ requests: 2 });
+    });
+
+    test("an object is there until it is removed, and does not come back with what is late", async () => {
+      const open = await place();
+      const [store, other] = [open(), open()];
+      expect(await other.object("completion", "a")).toBe(undefined);
+      expect(await store.removeObject("completion", "a")).toBe(false);
+      const object = kept("a", {
+        data: JSON.stringify({ said: '水\0\ud800 "' }),
+        marks: markOf("x"),
+      });
+      await store.addObjects([object, kept("a", { kind: "response" })]);
+      expect((await other.object("completion", "a"))!.object).toEqual(object);
+      await store.addObjects([
+        kept("a", { data: "earlier", atMs: NOW_MS - 1 }),
+        kept("a", { data: "same" }),
+      ]);
+      expect((await other.object("completion", "a"))!.object).toEqual(object);
+      expect(await other.removeObject("completion", "a")).toBe(true);
+      expect(await other.removeObject("completion", "a")).toBe(false);
+      await store.addObjects([object]);
+      expect(await store.object("completion", "a")).toBe(undefined);
+      expect((await store.objects(LIST)).length).toBe(0);
+      await store.addObjects([kept("a", { data: "later", atMs: NOW_MS + 1 })]);
+      expect((await other.object("completion", "a"))!.object.data).toBe("later");
+      expect((await other.object("response", "a"))!.object.kind).toBe("response");
+    });
+
+    test("whatever a client asks for is an id, or none", async () => {
+      const open = await place();
+      const store = open();
+      await store.addObjects([kept("水\0\ud800", { data: "水" }), kept("x".repeat(256))]);
+      expect((await store.object("completion", "水\0\ud800"))!.object.data).toBe("水");
+      for (const id of ["\0", "\ud800", "", "x".repeat(257), "x".repeat(99_999), "'; --"]) {
+        expect(await store.object("completion", id)).toBe(undefined);
+        expect(await store.removeObject("completion", id)).toBe(false);
+      }
+      expect(await store.removeObject("completion", "x".repeat(256))).toBe(true);
+    });
+
+    test("of many who change an object at once one does at a time, and nothing is overwritten", async () => {
+      const open = await place();
+      const stores = Array.from({ length: 4 }, open);
+      await stores[0]!.addObjects([kept("a", { data: "[]" })]);
+      await Promise.all(stores.map(async (store, s) => {
+        for (let i = 0; i < 5;) {
+          const { object, version } = (await store.object("completion", "a"))!;
+          const data = JSON.stringify([...JSON.parse(object.data) as string[], `${s}-${i}`]);
+          if (await store.changeObject({ ...object, data }, version)) i++;
+        }
+      }));
+      const { object } = (await stores[1]!.object("completion", "a"))!;
+      expect(new Set(JSON.parse(object.data) as string[]).size).toBe(20);
+      await stores[2]!.removeObject("completion", "a");
+      expect(await stores[3]!.changeObject(object, 21)).toBe(false);
+    });
+
+    test("a list is in order, in pages, of a model, with marks", async () => {
+      const open = await place();
+      const store = open();
+      const objects = Array.from({ length: 9 }, (_, i) =>
+        kept(`o${i}`, {
+          atMs: NOW_MS + (i >> 1), // two at a time
+          model: i % 2 === 0 ? "even" : "odd",
+          marks: markOf("n", String(i % 3)) + markOf("all"),
+        }));
+      await store.addObjects([
+        ...objects.toReversed(),
+        kept("late", { doneMs: NOW_MS + 99 }),
+        kept("other", { kind: "response" }),
+      ]);
+      const ids = async (query: Partial<ObjectQuery>) =>
+        (await store.objects({ ...LIST, ...query })).map(({ id }) => id).join(" ");
+      expect(await ids({})).toBe("o0 o1 o2 o3 o4 o5 o6 o7 o8");
+      expect(await ids({ limit: 2, after: objects[2]! })).toBe("o3 o4");
+      expect(await ids({ limit: 3, after: objects[3]!, isAscending: false })).toBe("o2 o1 o0");
+      expect(await ids({ after: { id: "o2b", atMs: NOW_MS + 1 }, limit: 1 })).toBe("o3");
+      expect(await ids({ model: "odd" })).toBe("o1 o3 o5 o7");
+      expect(await ids({ marks: [markOf("all"), markOf("n", "1")] })).toBe("o1 o4 o7");
+      expect(await ids({ marks: [markOf("n", "0"), markOf("n", "1")], needs: "any" }))
+        .toBe("o0 o1 o3 o4 o6 o7");
+      expect(await ids({ marks: [markOf("none")] })).toBe("");
+      expect(await ids({ nowMs: NOW_MS + 99, limit: 1 })).toBe("late");
+    });
+
+    test("the oldest objects go: those that are too old, and those that there is no room for", async () => {
+      const open = await place();
+      const store = open();
+      const limits = { sinceMs: NOW_MS - DAY_MS, bytesMax: 1e9 };
+      expect(await store.pruneObjects(limits, 10)).toBe(0);
+      await store.addObjects([
+        kept("a", { atMs: NOW_MS - 3 * DAY_MS }),
+        kept("b", { atMs: NOW_MS - 2 * DAY_MS }),
+        ...Array.from({ length: 10 }, (_, i) => kept(`c${i}`, { atMs: NOW_MS + i })),
+      ]);
+      const ids = async () => (await store.objects({ ...LIST, nowMs: NOW_MS })).map(({ id }) => id);
+      expect(await store.pruneObjects(limits, 1)).toBe(1);
+      expect(await store.pruneObjects(limits, 99)).toBe(1);
+      expect(await store.pruneObjects(limits, 99)).toBe(0);
+      // Each takes 356 bytes: what is removed takes none, and changes are counted.
+      await store.removeObject("completion", "c1");
+      const { object, version } = (await store.object("completion", "c0"))!;
+      await store.changeObject({ ...object, data: "x".repeat(456) }, version);
+      expect(await store.pruneObjects({ ...limits, bytesMax: 712 + 8 * 356 }, 99)).toBe(0);
+      expect(await store.pruneObjects({ ...limits, bytesMax: 712 + 8 * 356 - 1 }, 99)).toBe(1);
+      expect(await ids()).toEqual(Array.from({ length: 8 }, (_, i) => `c${i + 2}`));
+      expect(await store.pruneObjects({ ...limits, bytesMax: 2 * 356 }, 99)).toBe(7); // c1's place, too
+      expect(await ids()).toEqual(["c8", "c9"]);
+      await store.addObjects([kept("c9", { atMs: NOW_MS + 20 })]);
+      expect(await store.pruneObjects({ ...limits, bytesMax: 2 * 356 }, 99)).toBe(0);
+    });
+
+    test("many who add and remove objects at once wait for each other, and the size is right", async () => {
+      const open = await place();
+      const stores = Array.from({ length: 5 }, open);
+      await Promise.all(stores.map(async (store, s) => {
+        for (let i = 0; i < 6; i++) {
+          await store.addObjects(
+            Array.from(
+              { length: 8 },
+              (_, k) => kept(`${k % 2 === 0 ? s : ""}-${(i * 3 + k * 5) % 11}`),
+            ),
+          );
+          await store.removeObject("completion", `-${(i + s) % 11}`);
+        }
+      }));
+      const count = (await stores[0]!.objects(LIST)).length;
+      const limits = { sinceMs: 0, bytesMax: count * 356 };
+      expect(await stores[1]!.pruneObjects(limits, 99)).toBe(0);
+      expect(await stores[2]!.pruneObjects({ ...limits, bytesMax: limits.bytesMax - 1 }, 99))
+        .toBeGreaterThan(0);
     });
   });
 }

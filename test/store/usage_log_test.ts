@@ -16,9 +16,14 @@ class ToldStore implements Pick<Store, "addUsage"> {
   readonly rows = new Map<string, UsageRow>();
   isAway = false;
   additions = 0;
+  /** It goes away behind so many additions. */
+  goesAwayAfter = Infinity;
 
   addUsage(rows: readonly UsageRow[]): Promise<void> {
-    this.additions++;
+    if (this.additions++ >= this.goesAwayAfter) {
+      this.isAway = true;
+      this.goesAwayAfter = Infinity;
+    }
     if (this.isAway) return Promise.reject(new AppError("store_failed", "away"));
     for (const row of rows) this.rows.set(row.id, row);
     return Promise.resolve();
@@ -87,8 +92,31 @@ describe("UsageLog", () => {
       await expect(log.flush()).rejects.toThrow();
       expect(log.waiting.length).toBe(50_000);
       store.isAway = false;
+      // What is in the file alone is not forgotten when the store goes just before it would take that.
+      store.goesAwayAfter = store.additions + 50;
+      await expect(log.flush()).rejects.toThrow();
+      await expect(log.flush()).rejects.toThrow();
+      store.isAway = false;
       await log.flush();
       expect(store.rows.size).toBe(count);
+      await log.close();
+    }));
+
+  test("what a killed process has left is taken as long as the store can tell it is new", () =>
+    withLog(async ({ store, folder, events }) => {
+      const spool = new Spool(folder, "dead");
+      for (const atMs of [1, 2, 3]) spool.add(JSON.stringify(used(`r${atMs}`, { atMs })));
+      spool.close();
+      const log = new UsageLog({
+        store,
+        folder,
+        uuid: () => "next",
+        watch: (event) => events.push(event),
+        takenSinceMs: () => 2,
+      });
+      await log.recover();
+      expect([...store.rows.keys()]).toEqual(["r2", "r3"]);
+      expect(events).toEqual([{ kind: "usage_lost", count: 1 }]);
       await log.close();
     }));
 

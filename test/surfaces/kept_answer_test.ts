@@ -21,8 +21,11 @@ function live(batches: readonly (readonly Step[] | Error)[]) {
   const keeper: AnswerKeeper<Turn> = {
     mayKeep: () => true,
     isKept: () => true,
-    keep: ({ said }) =>
-      void log.push(`keep ${said === undefined ? "what is not said yet" : said.choices[0]!.text}`),
+    keep({ said }) {
+      log.push(`keep ${said === undefined ? "what is not said yet" : said.choices[0]!.text}`);
+      return undefined;
+    },
+    holdsEnds: false,
     drop: () => void log.push("drop"),
   };
   async function* steps() {
@@ -120,4 +123,47 @@ describe("KeptAnswer of a live answer", () => {
     expect(bytesOfHeap() - before).toBeLessThan(16 * 1024 * 1024);
     expect(all.map(({ said }) => said!.choices[0]!.text.length)).toEqual(all.map(() => 128));
   });
+});
+
+test("KeptAnswer holds the end of its answer where its keeper wants that, and nothing else does", async () => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const holdsEnds of [false, true]) {
+    const log: string[] = [];
+    const kept = new KeptAnswer<Turn>({
+      source: {
+        name: "mock",
+        answer: () => ({ kind: "script", model: "m", script: { name: "s", steps: [] } }),
+      },
+      stamps: {
+        shared: () => (log.push("shared"), [BYTES]),
+        own: (count) => (log.push(`own ${count}`), [BYTES]),
+      },
+      keeper: {
+        mayKeep: () => true,
+        isKept: () => true,
+        holdsEnds,
+        keep: () => (log.push("keep"), promise),
+        drop() {},
+      },
+      request: () => EMPTY_TURN,
+      text: () => "{}",
+    });
+    const keeper = kept.keeper(() => 3);
+    expect(keeper !== undefined).toBe(holdsEnds);
+    await kept.answer(askOf(EMPTY_TURN), CALL);
+    if (keeper === undefined) {
+      kept.shared(1);
+      expect(log).toEqual(["shared", "keep"]);
+      continue;
+    }
+    await keeper.keep("as far as it was heard", true);
+    let isKept = false;
+    const done = Promise.resolve(keeper.keep("all", false)).then(() => void (isKept = true));
+    await Bun.sleep(0);
+    expect([isKept, ...log]).toEqual([false, "own 3", "keep"]);
+    resolve();
+    await done;
+    kept.shared(1); // the same stamps
+    expect(log).toEqual(["own 3", "keep"]);
+  }
 });

@@ -7,8 +7,11 @@
 import { datedModel, modelsList } from "../openai/models.ts";
 import { invalid, modelNotFound } from "./errors.ts";
 
+/** A model as some API lists it. */
+type Listed = Readonly<Record<string, unknown>> & { readonly id: string };
+
 /** One model. */
-export interface ModelInfo {
+export interface ModelInfo extends Listed {
   readonly type: "model";
   readonly id: string;
   readonly display_name: string;
@@ -73,7 +76,15 @@ export function modelInfo(id: string, allowed: readonly string[]): ModelInfo {
  * @throws {AppError} 400 when `query` asks for what is no page.
  */
 export function modelsPage(allowed: readonly string[], query: Query): ModelsPage {
-  const all = allowed.length > 0 ? allowed : PUBLISHED;
+  return pageOf((allowed.length > 0 ? allowed : PUBLISHED).map(infoOf), query);
+}
+
+/**
+ * A page of `all`.
+ *
+ * @throws {AppError} 400 when `query` asks for what is no page.
+ */
+export function pageOf(all: readonly ModelInfo[], query: Query): ModelsPage {
   const limit = Number(query.get("limit") ?? 20);
   if (!Number.isInteger(limit) || limit < 1 || limit > 1000) {
     throw invalid("limit", "Input should be a valid integer from 1 to 1000");
@@ -82,17 +93,40 @@ export function modelsPage(allowed: readonly string[], query: Query): ModelsPage
   const from = after === null ? 0 : placeOf(after, all) + 1;
   const to = before === null ? all.length : placeOf(before, all);
   const start = before === null ? from : Math.max(from, to - limit);
-  const names = all.slice(start, Math.min(to, start + limit));
+  const data = all.slice(start, Math.min(to, start + limit));
   return {
-    data: names.map(infoOf),
-    has_more: before === null ? start + names.length < to : start > from,
-    first_id: names[0] ?? null,
-    last_id: names.at(-1) ?? null,
+    data,
+    has_more: before === null ? start + data.length < to : start > from,
+    first_id: data[0]?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
   };
 }
 
-function placeOf(id: string, all: readonly string[]): number {
-  const at = all.indexOf(id);
+/** The model that an upstream lists as `model`, in whichever dialect. */
+export function infoFrom(model: Listed): ModelInfo {
+  if (isInfo(model)) return model;
+  const { id, created } = model;
+  const own = infoOf(id);
+  const isTold = typeof created === "number" && created > 0 && created < SECONDS_MAX;
+  return {
+    ...own,
+    id,
+    created_at: isTold
+      ? new Date(created * 1000).toISOString().replace(".000", "")
+      : own.created_at,
+  };
+}
+
+function isInfo(model: Listed): model is ModelInfo {
+  const { type, display_name, created_at } = model;
+  return type === "model" && typeof created_at === "string" && typeof display_name === "string";
+}
+
+/** The last second of the year 9999. */
+const SECONDS_MAX = 253_402_300_799;
+
+function placeOf(id: string, all: readonly ModelInfo[]): number {
+  const at = all.findIndex((model) => model.id === id);
   if (at < 0) throw modelNotFound(id);
   return at;
 }

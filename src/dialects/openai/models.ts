@@ -6,8 +6,11 @@
 
 import { modelNotListed, modelNotYours } from "./errors.ts";
 
+/** A model as some API lists it. */
+type Listed = Readonly<Record<string, unknown>> & { readonly id: string };
+
 /** One model, as `GET /v1/models` lists it. */
-export interface ModelObject {
+export interface ModelObject extends Listed {
   readonly id: string;
   readonly object: "model";
   /** Seconds since 1970. */
@@ -92,6 +95,19 @@ export function datedModel(name: string): string {
 export function modelObject(id: string, allowed: readonly string[] = []): ModelObject {
   if (allowed.length > 0 && !allowed.includes(id)) throw modelNotListed(id);
   return objectOf(id);
+}
+
+/** The model that the upstream `owner` lists as `model`, in whichever dialect. */
+export function objectFrom(model: Listed, owner: string): ModelObject {
+  if (isObject(model)) return model;
+  const { id, created_at } = model;
+  const createdMs = typeof created_at === "string" ? Date.parse(created_at) : NaN;
+  const created = Number.isNaN(createdMs) ? 0 : Math.floor(createdMs / 1000);
+  return { id, object: "model", created, owned_by: owner };
+}
+
+function isObject(model: Listed): model is ModelObject {
+  return model["object"] === "model";
 }
 
 /** Names of fine-tuned models, today's and older ones. */

@@ -10,7 +10,12 @@ import { checkDepth, checkSize } from "../../core/depth.ts";
 const PEEK_BYTES_MAX = 1024 * 1024;
 const NAME_BYTES_MAX = 200;
 const KEY = Buffer.from('"model"');
+/** How every letter of that key begins, where it is written as an escape. */
+const ESCAPED = Buffer.from("\\u006");
+/** Bytes before it in a body that names it first. */
+const OPENING_BYTES_MAX = 16;
 
+const OPEN = 0x7b;
 const COLON = 0x3a;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -37,7 +42,7 @@ export function peekModel(body: Uint8Array<ArrayBuffer> | null): string {
 
 /** Those of `Buffer` take any bytes; a `Buffer` made around them costs more than they do. */
 const { indexOf, utf8Slice } = Buffer.prototype as unknown as {
-  readonly indexOf: (this: Uint8Array, bytes: Uint8Array) => number;
+  readonly indexOf: (this: Uint8Array, bytes: Uint8Array, from?: number) => number;
   readonly utf8Slice: (this: Uint8Array, from: number, to: number) => string;
 };
 
@@ -49,11 +54,24 @@ function behindBlanks(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * The model that a body names, whatever else it holds and however it is spelled; "" = none, or it is
- * no JSON object. What decides something asks for this one.
+ * The model of a body that names it first, as most clients do, and nowhere else says the word: whoever reads
+ * its JSON finds the same, and nothing of it need be parsed, which takes ten times as long. "" = it is
+ * another one.
  */
-export function namedModel(body: Uint8Array | null): string {
-  return body === null ? "" : modelOf(body) ?? "";
+export function firstModel(body: Uint8Array<ArrayBuffer>): string {
+  const key = indexOf.call(body, KEY);
+  if (key < 0 || key > OPENING_BYTES_MAX || indexOf.call(body, KEY, key + 1) >= 0) return "";
+  const open = behindBlanks(body, 0);
+  if (body[open] !== OPEN || behindBlanks(body, open + 1) !== key) return "";
+  return indexOf.call(body, ESCAPED) >= 0 ? "" : peekModel(body);
+}
+
+/**
+ * The model that a body names, whatever else it holds and however it is spelled; "" = none, or it is
+ * no JSON object, unless it begins like one that names it first. What decides something asks for this one.
+ */
+export function namedModel(body: Uint8Array<ArrayBuffer> | null): string {
+  return body === null ? "" : firstModel(body) || (modelOf(body) ?? "");
 }
 
 /**

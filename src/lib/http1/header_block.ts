@@ -124,11 +124,7 @@ export class HeaderBlock {
    * @throws {TypeError} when a value cannot stand in a head as it is.
    */
   plus(fields: Readonly<Record<string, string>>): HeaderBlock {
-    let lines = "";
-    for (const [name, value] of Object.entries(fields)) {
-      if (!isSayable(value)) throw new TypeError(`The value of ${name} cannot stand in a head`);
-      lines += `${name}: ${value}\r\n`;
-    }
+    const lines = linesOf(fields);
     const bytes = Buffer.allocUnsafeSlow(this.length + lines.length);
     this.bytes.copy(bytes, 0, 0, this.length);
     bytes.write(lines, this.length, "latin1");
@@ -148,6 +144,21 @@ export class HeaderBlock {
     for (let i = 0; i < value.length; i++) this.bytes[this.#slotAt + i] = value.charCodeAt(i);
     return this;
   }
+}
+
+/**
+ * `fields`, whose names are in small letters, as lines.
+ *
+ * @throws {TypeError} when a value cannot stand in a head as it is.
+ */
+export function linesOf(fields: Readonly<Record<string, string>>): string {
+  let lines = "";
+  for (const name in fields) {
+    const value = fields[name]!;
+    if (!isSayable(value)) throw new TypeError(`The value of ${name} cannot stand in a head`);
+    lines += `${name}: ${value}\r\n`;
+  }
+  return lines;
 }
 
 /** True when a header can carry `value` as it is: visible ASCII, with blanks in it at the most. */

@@ -97,7 +97,7 @@ export class Scratch {
 
   /**
    * A head. `second`: seconds since 1970. `readers`: lines that say which pages may read the answer,
-   * in place of what `fields` say of that.
+   * in place of what `fields` say of that. `also`: further lines, as latin1.
    */
   head(
     status: number,
@@ -106,6 +106,7 @@ export class Scratch {
     connection: "close" | "keep-alive" | "",
     second: number,
     readers: Buffer | null = null,
+    also = "",
   ): void {
     this.#put(statusLine(status));
     const { bytes, length } = fields;
@@ -116,6 +117,7 @@ export class Scratch {
       this.length += bytes.copy(this.bytes, this.length, to, length);
       this.length += readers.copy(this.bytes, this.length);
     }
+    if (also !== "") this.length += this.bytes.write(also, this.length, "latin1");
     if (!fields.hasDate) this.#put(this.#dateLine(second));
     if (connection !== "") this.#put(connection === "close" ? CLOSE : KEEP_ALIVE);
     if (framing === "chunked") this.#put(CHUNKED);

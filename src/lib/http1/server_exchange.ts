@@ -7,7 +7,7 @@
 
 import { BodyBytes } from "./body_bytes.ts";
 import type { Http1Error } from "./error.ts";
-import { HeaderBlock, type HeaderFields } from "./header_block.ts";
+import { HeaderBlock, type HeaderFields, linesOf } from "./header_block.ts";
 import { type RequestHead, requestHead } from "./request_head.ts";
 import { type ResponseFraming, Scratch } from "./response_head.ts";
 
@@ -90,7 +90,7 @@ export class ServerExchange {
    */
   #oddBytes: number | null = null;
   /** What the head tells besides. */
-  #also: Readonly<Record<string, string>> | undefined = undefined;
+  #also = "";
   #isLast = false;
   /** The body, once all of it is here and nobody has taken it. */
   #whole: BodyBytes | null = null;
@@ -216,9 +216,13 @@ export class ServerExchange {
     this.#isLast = true;
   }
 
-  /** Before the answer begins: its head tells `fields`, too, with names in small letters. */
+  /**
+   * Before the answer begins: its head tells `fields`, too, with names in small letters.
+   *
+   * @throws {TypeError} when a value cannot stand in a head as it is.
+   */
   tellAlso(fields: Readonly<Record<string, string>>): void {
-    this.#also = fields;
+    this.#also += linesOf(fields);
   }
 
   /** Before `begin`: the head tells a body of `bytes`, whatever comes. */
@@ -474,15 +478,16 @@ export class ServerExchange {
     const carrier = this.#carrier!;
     const { isHttp10 } = this.head;
     // What cannot be said is refused before anything is written.
-    const laid = fields instanceof HeaderBlock ? fields : HeaderBlock.of(fields);
-    const lines = this.#also === undefined ? laid : laid.plus(this.#also);
+    const lines = fields instanceof HeaderBlock ? fields : HeaderBlock.of(fields);
+    const also = this.#also;
     const wish = lines.connection;
     this.#isLast ||= wish === "close" || framing === "close" || carrier.isLastAnswer(this);
     this.#framing = framing;
     const connection = this.#isLast ? "close" : isHttp10 ? "keep-alive" : wish;
     const readers = this.#readers;
-    scratch.reset(lines.length + (readers?.length ?? 0) + Math.min(bytes, COPIED_BYTES_MAX));
-    scratch.head(status, lines, framing, connection, carrier.second, readers);
+    const alsoBytes = also.length + (readers?.length ?? 0);
+    scratch.reset(lines.length + alsoBytes + Math.min(bytes, COPIED_BYTES_MAX));
+    scratch.head(status, lines, framing, connection, carrier.second, readers, also);
   }
 
   #frame(bytes: Uint8Array | string, length: number): void {

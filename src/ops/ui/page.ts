@@ -10,6 +10,7 @@ import { byId } from "./element.ts";
 import { joinTabs } from "./tabs.ts";
 import { restoreTheme, switchTheme } from "./theme.ts";
 import { Token } from "./token.ts";
+import { showUpstreams } from "./upstreams.ts";
 import { Wording } from "./wording.ts";
 import { fillWorkflows } from "./workflows_tab.ts";
 
@@ -35,11 +36,15 @@ wording.sayAll();
 void fillWorkflows(byId("workflows"), api, wording);
 void showSource();
 
-/** Version and source, from health. The page does without them when health does not answer. */
+async function readHealth(): Promise<Readonly<Record<string, unknown>>> {
+  const response = await fetch(new URL("health", api.base));
+  return await response.json();
+}
+
+/** Version, source and upstreams, from health. The page does without them when it does not answer. */
 async function showSource(): Promise<void> {
-  const response = await fetch(new URL("health", api.base)).catch(() => null);
-  if (response === null) return;
-  const health = await response.json().catch(() => ({})) as Readonly<Record<string, unknown>>;
+  const health = await readHealth().catch((): Readonly<Record<string, unknown>> => ({}));
+  showUpstreams(byId("upstreams"), health, readHealth, wording);
   if (typeof health["version"] !== "string") return;
   byId("version").textContent = `weir ${health["version"]}`;
   wording.say(byId("source"), "answered_by", String(health["source"]));

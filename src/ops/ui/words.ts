@@ -13,6 +13,10 @@ const en = {
   forget_token: "Forget token",
   skip: "Skip to content",
   answered_by: "answered by: {}",
+  upstreams: "Upstreams",
+  upstream_closed: "in use",
+  upstream_open: "left alone: it fails",
+  upstream_half_open: "being tried",
 
   loading: "Loading…",
   no_workflows: "No workflow is configured.",
@@ -74,7 +78,7 @@ const en = {
 
   token_title: "This weir asks for a token",
   token_text:
-    "It is auth.token of weir's configuration; without one, its upstream's key. It stays in this tab only.",
+    "It is auth.token of weir's configuration, or a key of yours; without either, its upstream's key. It stays in this tab only.",
   token_missing: "Nothing to see without a token: weir refused the request.",
   token_wrong: "That token was not accepted.",
   token: "Token",
@@ -100,6 +104,10 @@ const zh: Readonly<Record<Word, string>> = {
   forget_token: "清除令牌",
   skip: "跳到正文",
   answered_by: "应答来源：{}",
+  upstreams: "上游",
+  upstream_closed: "使用中",
+  upstream_open: "已暂停：持续出错",
+  upstream_half_open: "正在试探",
 
   loading: "正在加载…",
   no_workflows: "没有配置任何工作流。",
@@ -160,7 +168,8 @@ const zh: Readonly<Record<Word, string>> = {
   usage_out: "输出 {}",
 
   token_title: "此 weir 需要令牌",
-  token_text: "即 weir 配置中的 auth.token；未配置时为其上游的密钥。只保存在本标签页。",
+  token_text:
+    "即 weir 配置中的 auth.token，或您的密钥；两者均未配置时为其上游的密钥。只保存在本标签页。",
   token_missing: "没有令牌，weir 拒绝了请求。",
   token_wrong: "令牌未被接受。",
   token: "令牌",

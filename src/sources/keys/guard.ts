@@ -7,17 +7,14 @@
  */
 
 import type { Answer, Ask, Source } from "../../core/answer.ts";
-import { AppError } from "../../core/errors.ts";
+import { AppError, clientLeft } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
 import type { BudgetPeriod, Key, KeyRefusal } from "../../core/keys.ts";
-import type { Allowance, LimitKind, LimitNote } from "../../core/limits.ts";
-import { relayWith } from "../../core/relay_body.ts";
+import type { KeyLimits, LimitKind, LimitNote } from "../../core/limits.ts";
 import { periodEndMs } from "../../core/store.ts";
 import { rateLimitFields as anthropicFields } from "../../dialects/anthropic_messages/rate_limits.ts";
 import { limitReached, rateLimitFields } from "../../dialects/openai/rate_limits.ts";
-import { Fields } from "../../lib/http1/fields.ts";
-import { LineFilter } from "../../lib/http1/line_filter.ts";
-import { Bucket, type Draft, Gate, type Limiter, type Refusal } from "../../lib/limiter.ts";
+import { Bucket, type Draft, Gate, type Refusal, type Taker } from "../../lib/limiter.ts";
 import { globOf } from "../glob.ts";
 import { chargeOf } from "../limits/charge.ts";
 import { BUCKET_KINDS, type BucketKind, WINDOWS_MS } from "../limits/rules.ts";
@@ -34,9 +31,16 @@ const TOPIC = "key";
 /** No room is kept for names that have none: their requests are told to come again. */
 const REST = `${TOPIC}|rest`;
 
+/** How answers tell of limits: to OpenAI's clients, and to Anthropic's. */
+const TOLD: Omit<KeyLimits, "note"> = { prefix: "x-ratelimit-", fieldsOf: rateLimitFields };
+const TOLD_TO_ANTHROPIC: Omit<KeyLimits, "note"> = {
+  prefix: "anthropic-ratelimit-",
+  fieldsOf: anthropicFields,
+};
+
 /** What it needs. */
 export interface GuardDeps {
-  readonly limiter: Limiter;
+  readonly limiter: Taker;
   /** What a key has spent of its budget's period; undefined = nobody knows yet. */
   readonly spent: (
     key: string,
@@ -62,10 +66,6 @@ interface Limits {
 export class KeyGuard {
   readonly #deps: GuardDeps;
   readonly #limits = new WeakMap<Key, Limits>();
-  readonly #tellings = {
-    openai: telling("x-ratelimit-", rateLimitFields),
-    anthropic: telling("anthropic-ratelimit-", anthropicFields),
-  };
 
   constructor(deps: GuardDeps) {
     this.#deps = deps;
@@ -101,15 +101,33 @@ export class KeyGuard {
     }
     this.#checkModel(key, limits, ask, call);
     this.#checkBudget(key, ask, call);
-    const note = this.#take(key, limits, ask, call);
-    const answer = source.answer(ask, call);
-    if (note === undefined) return answer;
-    const isAnthropic = ask.wire?.dialect === "anthropic_messages";
-    const tell = (answer: Answer) => {
-      call.limits = note;
-      return told(answer, note, this.#tellings[isAnthropic ? "anthropic" : "openai"]);
-    };
-    return answer instanceof Promise ? answer.then(tell) : tell(answer);
+    const drafts = draftsOf(limits, ask);
+    const refusal = this.#deps.limiter.take(drafts, limits.gate);
+    if (!(refusal instanceof Promise)) {
+      this.#enter(refusal, drafts, key, limits, call);
+      return this.#asked(source, limits, ask, call);
+    }
+    return refusal.then((refusal) => {
+      this.#enter(refusal, drafts, key, limits, call);
+      if (call.outcome !== undefined) {
+        call.release();
+        throw clientLeft();
+      }
+      return this.#asked(source, limits, ask, call);
+    });
+  }
+
+  /** Asks `source`; what limits it is told with the answer. */
+  #asked(source: Source, limits: Limits, ask: Ask, call: Call): Answer | Promise<Answer> {
+    const { requests, tokens } = limits;
+    const isTold = requests !== undefined || tokens !== undefined;
+    const note = isTold ? this.#noteOf(limits) : undefined;
+    if (note !== undefined) {
+      const isAnthropic = ask.wire?.dialect === "anthropic_messages";
+      const { prefix, fieldsOf } = isAnthropic ? TOLD_TO_ANTHROPIC : TOLD;
+      call.keyLimits = { note, prefix, fieldsOf };
+    }
+    return source.answer(ask, call);
   }
 
   #checkModel(key: Key, { models }: Limits, ask: Ask, call: Call): void {
@@ -136,7 +154,8 @@ export class KeyGuard {
     const spent = this.#deps.spent(name, per);
     if (spent === undefined) throw tryAgain("what the key has spent cannot be looked up");
     if (budget_usd > 0 && !this.#deps.isPriced(ask.model())) {
-      const why = `The key ${name} has a budget in money, and what the model costs is not known`;
+      const why = `The key ${name} has a budget in money, and nobody knows what the model ` +
+        `'${shortened(ask.model())}' costs: choose another one, or have it said in weir's prices`;
       throw this.#refused("budget", new AppError("key_forbidden", why, { param: "model" }), call);
     }
     const isOver = budget_tokens > 0 && spent.tokens >= budget_tokens;
@@ -144,7 +163,7 @@ export class KeyGuard {
     if (!isOver && !isPoor) return;
     const used = isOver
       ? `${spent.tokens} of ${budget_tokens} tokens`
-      : `${(spent.nanos / NANOS).toFixed(2)} of ${budget_usd} US dollars`;
+      : `${(spent.nanos / NANOS).toFixed(6)} of ${budget_usd} US dollars`;
     const end = new Date(periodEndMs(per, this.#deps.wallMs())).toISOString().replace(".000", "");
     throw this.#refused(
       "budget",
@@ -157,18 +176,17 @@ export class KeyGuard {
     );
   }
 
-  /** Takes what the request costs. Gives what headers tell; undefined = nothing. */
-  #take(key: Key, limits: Limits, ask: Ask, call: Call): LimitNote | undefined {
-    const { buckets, gate, requests, tokens } = limits;
-    const input = inputOf(ask);
-    const { limiter } = this.#deps;
-    const drafts = buckets.map(({ kind, bucket }): Draft => ({
-      bucket,
-      // One that is larger than the limit is let in when nothing was taken, and leaves a debt.
-      units: isOfTokens(kind) ? Math.min(input, bucket.limit) : 1,
-    }));
-    const refusal = limiter.take(drafts, gate);
+  /** Of a request whose `drafts` were taken: settles them at its end. @throws {AppError} for a refusal. */
+  #enter(
+    refusal: Refusal | undefined,
+    drafts: readonly Draft[],
+    key: Key,
+    limits: Limits,
+    call: Call,
+  ): void {
     if (refusal !== undefined) throw this.#limited(refusal, key, limits, call);
+    const { limiter } = this.#deps;
+    const { buckets, gate } = limits;
     call.atEnd(() => {
       if (gate !== undefined) limiter.leave(gate);
       const cost = Math.max(0, call.promptTokens) + Math.max(0, call.completionTokens);
@@ -176,7 +194,6 @@ export class KeyGuard {
         if (isOfTokens(kind)) limiter.give(bucket, drafts[i]!.units - cost);
       }
     });
-    return requests === undefined && tokens === undefined ? undefined : this.#noteOf(limits);
   }
 
   #limited(refusal: Refusal, key: Key, limits: Limits, call: Call): AppError {
@@ -206,13 +223,14 @@ export class KeyGuard {
   }
 
   #noteOf({ requests, tokens }: Limits): LimitNote {
-    const read = (bucket: Bucket): Allowance => this.#deps.limiter.read(bucket);
-    return {
-      atMs: this.#deps.wallMs(),
-      ...(requests === undefined ? {} : { requests: read(requests) }),
-      ...(tokens === undefined ? {} : { tokens: read(tokens) }),
+    const { limiter, wallMs } = this.#deps;
+    const note: { -readonly [Key in keyof LimitNote]: LimitNote[Key] } = {
+      atMs: wallMs(),
       foretoldTokens: 0,
     };
+    if (requests !== undefined) note.requests = limiter.read(requests);
+    if (tokens !== undefined) note.tokens = limiter.read(tokens);
+    return note;
   }
 
   #limitsOf(key: Key): Limits {
@@ -238,6 +256,16 @@ export class KeyGuard {
   }
 }
 
+/** What the request costs. */
+function draftsOf({ buckets }: Limits, ask: Ask): readonly Draft[] {
+  const input = inputOf(ask);
+  return buckets.map(({ kind, bucket }) => ({
+    bucket,
+    // One that is larger than the limit is let in when nothing was taken, and leaves a debt.
+    units: isOfTokens(kind) ? Math.min(input, bucket.limit) : 1,
+  }));
+}
+
 function isOfTokens(kind: LimitKind): boolean {
   return kind === "tokens_per_min" || kind === "tokens_per_day";
 }
@@ -246,33 +274,7 @@ function isOfTokens(kind: LimitKind): boolean {
 function inputOf(ask: Ask): number {
   const body = ask.wire?.body;
   if (body !== undefined) return Math.ceil((body?.length ?? 0) / TOKEN_BYTES);
-  return chargeOf(ask.turn()).input;
-}
-
-/** How answers of a dialect tell of limits. */
-interface Telling {
-  readonly fieldsOf: (note: LimitNote) => Readonly<Record<string, string>>;
-  /** What an upstream tells of its own limits is of weir's key there: it does not pass. */
-  readonly others: LineFilter<undefined>;
-}
-
-function telling(prefix: string, fieldsOf: Telling["fieldsOf"]): Telling {
-  const passes = (name: string) => !name.startsWith(prefix);
-  const decision = { passes, added: Fields.NONE, meaning: undefined };
-  return { fieldsOf, others: new LineFilter(new Set(), () => decision) };
-}
-
-/** `answer`, a relay's head with what `note` says in the place of what its upstream says of limits. */
-function told(answer: Answer, note: LimitNote, { fieldsOf, others }: Telling): Answer {
-  if (answer.kind !== "relay") return answer;
-  let lines = "";
-  const own = fieldsOf(note);
-  for (const name in own) lines += `${name}: ${own[name]}\r\n`;
-  const { bytes, from, to } = others.of(answer.fields).fields;
-  const head = Buffer.allocUnsafe(to - from + lines.length);
-  bytes.copy(head, 0, from, to);
-  head.write(lines, to - from, "latin1");
-  return relayWith(answer, { fields: new Fields(head, 0, head.length) });
+  return Math.ceil(chargeOf(ask.turn()).input);
 }
 
 function tryAgain(why: string): AppError {

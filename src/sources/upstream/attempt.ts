@@ -140,11 +140,8 @@ export class Attempt
 
   said(): string {
     this.#unpack();
-    if (this.#said === undefined && this.#wholeBytes !== undefined) {
-      this.#said = new SaidText(this.#dialect);
-      this.#said.feed(this.#wholeBytes);
-    }
-    return this.#said?.text() ?? "";
+    if (this.#said !== undefined) return this.#said.text();
+    return this.#wholeBytes === undefined ? "" : SaidText.of(this.#dialect, this.#wholeBytes);
   }
 
   /** Sends the request. */

@@ -201,7 +201,7 @@ class Reading {
         this.#mask,
         count,
       );
-      return { kind: "live", steps, model: this.#call.model };
+      return { kind: "live", steps, model: this.#call.model, fields: answer.fields };
     }
     answer.body.cancel();
     throw new AppError(

@@ -8,7 +8,7 @@
 import type { Answer, Ask, Relay, Source } from "../../core/answer.ts";
 import { AppError } from "../../core/errors.ts";
 import type { Call } from "../../core/exchange.ts";
-import { fullJitterMs, retryAfterMs } from "../../lib/backoff.ts";
+import { fullJitterMs, longestMs, retryAfterMs } from "../../lib/backoff.ts";
 import type { RetryBudget } from "../../lib/retry_budget.ts";
 import { isUnreachable } from "./transport.ts";
 import type { AnswerReceiver, EagerSource } from "./upstream.ts";
@@ -110,7 +110,7 @@ class Retrying implements AnswerReceiver {
     if (!isBusy(answer) || !this.#mayTryAgain()) return this.#succeed(answer);
     const { random, wallMs } = this.#options;
     const askedMs = retryAfterMs(answer.fields, wallMs());
-    if (askedMs === Infinity) return this.#succeed(answer); // more patience than weir has
+    if (this.#isTooLong(askedMs)) return this.#succeed(answer);
     if (!this.#takeTry()) return this.#succeed(answer);
     answer.body.cancel();
     this.#tryAgain(`status ${answer.status}`, askedMs ?? fullJitterMs(this.#attempts, random));
@@ -122,6 +122,11 @@ class Retrying implements AnswerReceiver {
     if (!this.#mayTryAgain()) return this.#fail(this.#isBodyHere ? error : goneBody(error));
     if (!this.#takeTry()) return this.#fail(error);
     this.#tryAgain(error.message, fullJitterMs(this.#attempts, this.#options.random));
+  }
+
+  /** True when more patience is asked for than weir has: where another one can be asked, it has little. */
+  #isTooLong(askedMs = 0): boolean {
+    return askedMs > (this.#call.hasOthers ? longestMs(this.#attempts) : Number.MAX_VALUE);
   }
 
   /**

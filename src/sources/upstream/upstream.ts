@@ -124,11 +124,21 @@ export class Upstream implements EagerSource {
    */
   send(asked: Asked, call: Call, receiver: RelayReceiver, tap?: RequestTap): void {
     if (asked.isOwn && hasPassedWeir(asked.fields)) throw loopDetected();
-    const turns = this.#turns;
-    if (turns === undefined) return this.#sendWith(0, asked, call, receiver, tap);
-    const key = turns.next();
+    if (this.#turns === undefined) this.#sendWith(0, asked, call, receiver, tap);
+    else this.#sendInTurn(this.#keys.length - 1, asked, call, receiver, tap);
+  }
+
+  /** Asks with the next key, and then with `left` others at most. */
+  #sendInTurn(
+    left: number,
+    asked: Asked,
+    call: Call,
+    receiver: RelayReceiver,
+    tap: RequestTap | undefined,
+  ): void {
+    const key = this.#turns!.next();
     this.#sendWith(key, asked, call, {
-      onAnswer: (relay) => this.#take(relay, key, asked, call, receiver, tap),
+      onAnswer: (relay) => this.#take(relay, key, left, asked, call, receiver, tap),
       onError: (error) => receiver.onError(error),
     }, tap);
   }
@@ -137,17 +147,19 @@ export class Upstream implements EagerSource {
   #take(
     relay: Relay,
     key: number,
+    left: number,
     asked: Asked,
     call: Call,
     receiver: RelayReceiver,
     tap: RequestTap | undefined,
   ): void {
     const turns = this.#turns!;
-    const mayGoOn = turns.rests(key, relay.status, relay.fields) && turns.isAwake &&
+    // A rest of no time at all ends at once: no key is asked twice all the same.
+    const mayGoOn = turns.rests(key, relay.status, relay.fields) && turns.isAwake && left > 0 &&
       asked.upload?.canStart !== false && tap === undefined && !call.leaving.aborted;
     if (!mayGoOn) return receiver.onAnswer(relay);
     relay.body.cancel();
-    this.send(asked, call, receiver);
+    this.#sendInTurn(left - 1, asked, call, receiver, undefined);
   }
 
   /** Asks with one of the keys. */

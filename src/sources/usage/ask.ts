@@ -12,6 +12,7 @@ import type { Call } from "../../core/exchange.ts";
 import { gatherBody, KnownBody } from "../../core/relay_body.ts";
 import { isDeeper } from "../../lib/depth.ts";
 import { JsonSplice, placeAt } from "../../lib/json_splice.ts";
+import { bufferOf } from "../../lib/buffer_of.ts";
 import { SseCutter } from "../../lib/sse_cutter.ts";
 import type { StreamOptions } from "../upstream/stream_options.ts";
 
@@ -24,24 +25,33 @@ const EVENT_BYTES_MAX = 64 * 1024;
 /** Bytes of a refusal that are read for its reason. */
 const REFUSAL_BYTES_MAX = 65_536;
 
-const USAGE = Buffer.from('"usage"');
+const OPTIONS = '"stream_options"';
 const WISH = '{"include_usage":true}';
+
+const USAGE = Buffer.from('"usage"');
+const EVENT_END = Buffer.from("\n\n");
+const [LF, CR, COLON, OPEN] = [0x0a, 0x0d, 0x3a, 0x7b];
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
 
 /**
  * `source`, an upstream that `options` are known of: it tells the usage of its streams to calls whose
  * `usageRule` is "ask".
  */
 export function askUsage(source: Source, options: StreamOptions): Source {
-  async function asked(ask: Ask, wishing: Ask, call: Call): Promise<Answer> {
-    const answer = await source.answer(wishing, call);
+  function taken(answer: Answer, ask: Ask, call: Call): Answer | Promise<Answer> {
     if (answer.kind !== "relay") return answer;
     if (answer.status < 400) {
       if (answer.status < 300) options.onTaken();
       return isPlainStream(answer) ? withoutUsage(answer) : answer;
     }
-    if (answer.status !== 400 && answer.status !== 422) return answer;
+    return answer.status === 400 || answer.status === 422 ? refused(answer, ask, call) : answer;
+  }
+
+  async function refused(answer: Relay, ask: Ask, call: Call): Promise<Answer> {
     const { bytes } = await gatherBody(answer.body, call.signal, REFUSAL_BYTES_MAX);
-    if (options.onRefused(answer.status, new TextDecoder().decode(bytes))) {
+    if (options.onRefused(answer.status, decoder.decode(bytes))) {
       return await source.answer(ask, call);
     }
     const { status, fields } = answer;
@@ -54,7 +64,11 @@ export function askUsage(source: Source, options: StreamOptions): Source {
     answer(ask, call) {
       if (call.usageRule !== "ask" || !options.areSent) return source.answer(ask, call);
       const wishing = wishingUsage(ask);
-      return wishing === undefined ? source.answer(ask, call) : asked(ask, wishing, call);
+      if (wishing === undefined) return source.answer(ask, call);
+      const answer = source.answer(wishing, call);
+      return answer instanceof Promise
+        ? answer.then((answer) => taken(answer, ask, call))
+        : taken(answer, ask, call);
     },
   };
 }
@@ -66,14 +80,14 @@ function wishingUsage(ask: Ask): Ask | undefined {
   const { body, fields, upload } = wire;
   if (body === null || upload !== undefined || body.length > BODY_BYTES_MAX) return undefined;
   if ((fields.get("content-encoding") ?? "identity") !== "identity") return undefined;
-  const spliced = withWish(new TextDecoder().decode(body));
+  const spliced = withWish(decoder.decode(body));
   if (spliced === undefined) return undefined;
   return {
     model: () => ask.model(),
     turn: () => ask.turn(),
     cutsAfterBlank: ask.cutsAfterBlank,
     settlesTokens: ask.settlesTokens,
-    wire: { ...wire, body: new TextEncoder().encode(spliced) },
+    wire: { ...wire, body: encoder.encode(spliced) },
   };
 }
 
@@ -90,6 +104,11 @@ export function withWish(text: string): string | undefined {
   }
   const { stream, stream_options: options } = value as Readonly<Record<string, unknown>>;
   if (stream !== true) return undefined;
+  // Most name no options: all else of an object that was parsed need not be looked at to put them at its end.
+  if (!("stream_options" in value)) {
+    const end = text.slice(0, text.lastIndexOf("}")).trimEnd().length;
+    return `${text.slice(0, end)},${OPTIONS}:${WISH}${text.slice(end)}`;
+  }
   const splice = new JsonSplice(text);
   const { root } = splice;
   if (typeof options === "object" && options !== null && !Array.isArray(options)) {
@@ -120,7 +139,7 @@ function withoutUsage(relay: Relay): Relay {
     body: {
       whole() {
         const bytes = body.whole();
-        return bytes && new UsageStrip().all(bytes);
+        return bytes && new UsageStrip().all(bufferOf(bytes));
       },
       flow: (sink) => body.flow(new StrippedSink(sink)),
       pause: () => body.pause(),
@@ -134,26 +153,64 @@ function withoutUsage(relay: Relay): Relay {
 /** Takes the event that tells the usage alone out of one stream. */
 class UsageStrip {
   readonly #cutter = new SseCutter(EVENT_BYTES_MAX);
+  /** True: all that came so far has gone on, and a new event begins. */
+  #isAtStart = true;
 
   /** What is left of the events that `bytes` complete. */
-  feed(bytes: Uint8Array): Uint8Array {
-    // The cutter keeps parts of what it gets, and gives them on.
-    const parts = this.#cutter.feed(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  feed(bytes: Buffer): Buffer {
+    if (!this.#isAtStart || bytes.includes(CR)) return this.#cut(bytes);
+    // Only what tells a usage, and what is no whole event yet, is looked at event by event.
+    const at = usageAt(bytes);
+    if (at < 0 && endsEvent(bytes)) return bytes;
+    const end = at < 0 ? bytes.lastIndexOf(EVENT_END) : bytes.lastIndexOf(EVENT_END, at);
+    if (end < 0) return this.#cut(bytes);
+    const from = end + EVENT_END.length;
+    const rest = this.#cut(bytes.subarray(from));
+    const first = bytes.subarray(0, from);
+    return rest.length === 0 ? first : Buffer.concat([first, rest]);
+  }
+
+  #cut(bytes: Buffer): Buffer {
+    this.#isAtStart = endsEvent(bytes);
+    const parts = this.#cutter.feed(bytes);
     const kept = parts.filter(({ bytes, isEvent }) => !isEvent || !tellsUsageAlone(bytes));
     return kept.length === 1 ? kept[0]!.bytes : Buffer.concat(kept.map(({ bytes }) => bytes));
   }
 
   /** What of a stream that ends was no whole event. */
-  end(): Uint8Array | undefined {
+  end(): Buffer | undefined {
     return this.#cutter.end()?.bytes;
   }
 
   /** What is left of a whole stream. */
-  all(bytes: Uint8Array): Uint8Array {
+  all(bytes: Buffer): Buffer {
     const kept = this.feed(bytes);
     const rest = this.end();
     return rest === undefined ? kept : Buffer.concat([kept, rest]);
   }
+}
+
+/** True when `bytes` end with the blank line behind an event. */
+function endsEvent(bytes: Buffer): boolean {
+  return bytes.at(-1) === LF && bytes.at(-2) === LF;
+}
+
+/** Where `"usage":{` begins, with whatever blanks; -1 = nowhere. Most streams say null in each event. */
+function usageAt(bytes: Buffer): number {
+  for (let at = bytes.indexOf(USAGE); at >= 0; at = bytes.indexOf(USAGE, at + USAGE.length)) {
+    const colon = behindBlanks(bytes, at + USAGE.length);
+    // What comes later, or stands on another line of data, may be any.
+    if (colon >= bytes.length || bytes[colon] === LF) return at;
+    if (bytes[colon] !== COLON) continue;
+    const value = behindBlanks(bytes, colon + 1);
+    if (value >= bytes.length || bytes[value] === OPEN || bytes[value] === LF) return at;
+  }
+  return -1;
+}
+
+function behindBlanks(bytes: Buffer, at: number): number {
+  while (bytes[at] === 0x20 || bytes[at] === 0x09) at++;
+  return at;
 }
 
 /** True for `data: {…,"choices":[],"usage":{…}}`. */
@@ -179,8 +236,7 @@ class StrippedSink implements PieceSink {
   }
 
   onPiece(bytes: Uint8Array, atUs: number, isLast?: boolean): void | false {
-    // What is kept of a piece must outlive it.
-    const kept = this.#strip.feed(Buffer.from(bytes));
+    const kept = this.#strip.feed(bufferOf(bytes));
     const rest = isLast === true ? this.#strip.end() : undefined;
     const left = rest === undefined ? kept : Buffer.concat([kept, rest]);
     if (left.length > 0) return this.#sink.onPiece(left, atUs, isLast);

@@ -70,6 +70,13 @@ export class SaidText {
     this.#keys = keysOf(dialect);
   }
 
+  /** What all of an answer says, which is here in one piece. */
+  static of(dialect: DialectName, bytes: Uint8Array): string {
+    const text = new SaidText(dialect);
+    text.#take(bytes);
+    return text.text();
+  }
+
   /** Takes the next chunk. */
   feed(chunk: Uint8Array): void {
     if (this.#isFirst) {
@@ -103,8 +110,9 @@ export class SaidText {
   /** All of it so far, one text behind the other. */
   text(): string {
     this.#takeHeld();
-    const written = Buffer.from(this.#text.buffer, 0, this.#length).toString();
+    const written = utf8Slice.call(this.#text, 0, this.#length);
     const rest = " ".repeat(this.#bytes - this.#length);
+    if (!written.includes("\\")) return written + rest;
     // A text that stopped within an escape ends before it.
     const whole = written.replace(/(?<=(?:^|[^\\])(?:\\\\)*)\\(?:u[\da-f]{0,3})?$/i, "");
     try {
@@ -195,6 +203,7 @@ function openingOf(chunk: Uint8Array, at: number): number {
 }
 
 /** Those of `Buffer` take any bytes; a `Buffer` made around them costs more than they do. */
-const { indexOf } = Buffer.prototype as unknown as {
+const { indexOf, utf8Slice } = Buffer.prototype as unknown as {
   readonly indexOf: (this: Uint8Array, what: Uint8Array, from: number) => number;
+  readonly utf8Slice: (this: Uint8Array, from: number, to: number) => string;
 };

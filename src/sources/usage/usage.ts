@@ -29,6 +29,8 @@ export interface UsageDeps {
   readonly costOf: (model: string, usage: Usage) => number | undefined;
   /** True: requests without a key are counted, too; jobs always are. */
   readonly countsAll: boolean;
+  /** Digests of keys whose answers are not counted. */
+  readonly uncounted: ReadonlySet<string>;
   /** Told of each answer whose tokens are known, at its end. Must not throw. */
   readonly onCounted: (call: Call) => void;
 }
@@ -72,9 +74,10 @@ export class UsageCounts {
 
   /** What is asked about things that are kept names no model, and costs nothing again. */
   #counts(ask: Ask, { key, request }: Call): boolean {
-    // A job of a workflow is nobody's, and costs what it costs.
+    // A job of a workflow costs what it costs, whoever has started it.
     const isJob = request === undefined;
     if (key === undefined && !isJob && !this.#deps.countsAll) return false;
+    if (key !== undefined && this.#deps.uncounted.has(key.digest)) return false;
     const { wire } = ask;
     if (wire?.dialect !== "openai") return true;
     return wire.method === "POST" && (key?.isLimited === true || ask.model() !== "");
@@ -88,10 +91,18 @@ export class UsageCounts {
     const isPassed = wire?.dialect === "openai";
     const turn = isPassed || bytes > QUESTION_BYTES_MAX ? undefined : () => ask.turn();
     const script = answer.kind === "script" ? answer : undefined;
+    let isSettled = false;
+    const settle = () => {
+      if (isSettled) return;
+      isSettled = true;
+      this.#settle(new Question(turn, bytes, this.#deps.tokens), script, isPassed, call);
+    };
+    // What is known of a whole answer is safe before its client has the end of it.
+    call.beforeLast(() => {
+      const isKnown = script === undefined ? call.meter?.isTold === true : script.cut === undefined;
+      if (isKnown && call.faults === undefined) settle();
+    });
     call.atEnd(() => {
-      const settle = () => {
-        this.#settle(new Question(turn, bytes, this.#deps.tokens), script, isPassed, call);
-      };
       const { upstream } = call;
       const isUnderWay = upstream !== undefined && upstream.durationMs < 0;
       const isDrained = call.isDraining && call.outcome === "client_left";
@@ -103,6 +114,7 @@ export class UsageCounts {
   }
 
   #settle(question: Question, script: Told | undefined, isPassed: boolean, call: Call): void {
+    if (call.cache?.isFree === true) return; // who asked the same before pays
     if (script !== undefined) this.#settleScript(question, script, call);
     else this.#settleRelay(question, isPassed, call);
     if (call.promptTokens < 0 && call.completionTokens < 0) return;
@@ -227,12 +239,12 @@ function byBytes({ bodyBytes, isStream }: Call): number {
   return Math.ceil(bodyBytes / (isStream ? STREAMED_TOKEN_BYTES : TOKEN_BYTES));
 }
 
-function usageOf(call: Call): Usage {
-  const { cachedTokens, cacheWriteTokens } = call;
-  return {
-    promptTokens: Math.max(0, call.promptTokens),
-    completionTokens: Math.max(0, call.completionTokens),
-    ...(cachedTokens < 0 ? {} : { cachedTokens }),
-    ...(cacheWriteTokens < 0 ? {} : { cacheWriteTokens }),
+function usageOf({ promptTokens, completionTokens, cachedTokens, cacheWriteTokens }: Call): Usage {
+  const usage: { -readonly [Key in keyof Usage]: Usage[Key] } = {
+    promptTokens: Math.max(0, promptTokens),
+    completionTokens: Math.max(0, completionTokens),
   };
+  if (cachedTokens >= 0) usage.cachedTokens = cachedTokens;
+  if (cacheWriteTokens >= 0) usage.cacheWriteTokens = cacheWriteTokens;
+  return usage;
 }

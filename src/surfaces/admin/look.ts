@@ -252,6 +252,7 @@ export class Look {
       request_id: facts.requestId,
       fixture: facts.fixture === "" ? null : facts.fixture,
       tape: facts.tape === "" ? null : facts.tape,
+      ...(facts.cache === undefined ? {} : { cache: facts.cache.result }),
       ...(facts.misses.length === 0 ? {} : { misses: facts.misses }),
       status: facts.status === 0 ? null : facts.status,
       stream: facts.isStream,

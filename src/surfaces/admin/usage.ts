@@ -12,7 +12,7 @@ import type { Stamps } from "../../core/stamp.ts";
 import type { Soon, UsageQuery, UsageSum } from "../../core/store.ts";
 import type { Surface } from "../../core/surface.ts";
 import { bodyTooLarge, errorAnswer, keyError } from "../../dialects/openai/errors.ts";
-import { readReport, reportCsv, reportLines } from "../../ops/usage_report.ts";
+import { dayName, readReport, reportCsv, reportLines } from "../../ops/usage_report.ts";
 import { JSON_TYPE, type Route } from "../route.ts";
 
 const CSV_TYPE = "text/csv";
@@ -43,7 +43,10 @@ export function usageRoute(deps: UsageDeps): Route {
     opens: "all",
     parameters: [
       query("by", "some of day, key and model, with commas: what is told apart; key unless said"),
-      query("since", "the first day, in UTC: 2026-11-01; the first of this month unless said"),
+      query(
+        "since",
+        "the first day, in UTC: 2026-11-01, 2026-11, today, yesterday, 7d; the first of this month unless said",
+      ),
       query("until", "the last day; today unless said"),
       query("key", "only that of this key"),
       query("format", "json or csv"),
@@ -78,6 +81,10 @@ function usage({ authorize, secrets, stamps, wallMs, read }: UsageDeps): Surface
       const words = new URLSearchParams(queryOf(head.target));
       const wordOf = (name: string) => words.get(name) ?? undefined;
       const isOwn = key !== undefined && !key.rules.admin;
+      const named = wordOf("key");
+      if (isOwn && named !== undefined && named !== key.name) {
+        throw new AppError("forbidden", "This key is shown its own usage only: leave 'key' out");
+      }
       const asked = readReport({
         by: wordOf("by"),
         since: wordOf("since"),
@@ -93,7 +100,11 @@ function usage({ authorize, secrets, stamps, wallMs, read }: UsageDeps): Surface
         kind: "whole",
         status: 200,
         headers: { "content-type": isCsv ? `${CSV_TYPE}; charset=utf-8` : JSON_TYPE },
-        body: isCsv ? reportCsv(lines) : JSON.stringify({ usage: lines }),
+        body: isCsv ? reportCsv(lines) : JSON.stringify({
+          since: dayName(asked.sinceDay),
+          until: dayName(asked.untilDay),
+          usage: lines,
+        }),
       };
     },
     tooLarge: bodyTooLarge,

@@ -50,8 +50,11 @@ export function workflowRuns({ workflows, authorize, planFaults }: RunsDeps): Su
       throw invalid("output_only=true requires wait_for_completion=true.");
     }
     workflows.check(workflowId, run.input);
+    const { tokenName, key } = exchange;
+    const payer = { tokenName, key };
     if (!run.isWaiting) {
-      const { taskId } = workflows.start(workflowId, run.input, { signal: NEVER, isKept: true });
+      const options = { signal: NEVER, isKept: true, payer };
+      const { taskId } = workflows.start(workflowId, run.input, options);
       return jsonAnswer({ task_id: taskId, status: "pending" });
     }
     const abort = new AbortController();
@@ -61,6 +64,7 @@ export function workflowRuns({ workflows, authorize, planFaults }: RunsDeps): Su
     const { settled, taskId } = workflows.start(workflowId, run.input, {
       signal: abort.signal,
       isKept: false,
+      payer,
     });
     try {
       const state = await settled;

@@ -6,6 +6,7 @@
 
 import type { AppError } from "../../core/errors.ts";
 import { type Stamps, workerDigits, workerOfDigits } from "../../core/stamp.ts";
+import { markOf } from "../../core/store.ts";
 import type { Surface } from "../../core/surface.ts";
 import { checkCount, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { errorOf, missing, under, wrongType } from "../../dialects/openai/faults.ts";
@@ -25,8 +26,9 @@ import {
   type Told,
   told,
 } from "./kept_objects.ts";
-import type { Shelf } from "./kept_store.ts";
+import type { Keep } from "./keep.ts";
 import { SAMPLE_CREATED_S, sampleDigits, sampleItem } from "./sample.ts";
+import type { Packing } from "./stored_keep.ts";
 
 /** What a conversation is. */
 export interface Conversation {
@@ -40,7 +42,7 @@ export interface Conversation {
 
 /** What they need. */
 export interface ConversationsDeps {
-  readonly shelf: Shelf<Conversation>;
+  readonly keep: Keep<Conversation>;
   readonly rows: KeptRows;
   readonly stamps: Stamps;
   /** This worker's number; 0 = it is the only one. */
@@ -75,19 +77,22 @@ export class Conversations {
     const row = keptRows<Conversation>({
       name: "v1_conversation",
       workerOf,
-      find: (id) => deps.shelf.get(id),
+      keep: deps.keep,
       unknown: conversationUnknown,
       madeUp: deps.makesUp ? (id, answer) => answer(sampleOf(id)) : undefined,
     });
     this.#items = rows.internal(row("_all", ({ items }) => told(items)));
-    this.#appended = rows.internal(row("_append", (conversation, { body }) => {
-      this.#keep({ ...conversation, items: [...conversation.items, ...body as KeptItem[]] });
+    this.#appended = rows.internal(row("_append", async (conversation, { body }) => {
+      await this.#change(
+        conversation,
+        ({ items }) => ({ items: [...items, ...body as KeptItem[]] }),
+      );
       return told(null);
     }));
     this.#found = rows.internal({
       name: "v1_conversation_items_found",
       hasBody: false,
-      answer: ({ body }) => told(this.#find(new Set(body as readonly string[]))),
+      answer: async ({ body }) => told(await this.#find(new Set(body as readonly string[]))),
     });
     this.surfaces = {
       create: rows.surface({
@@ -96,20 +101,20 @@ export class Conversations {
         answer: ({ body }) => this.#create(body as JsonObject),
       }),
       get: rows.surface(row("", (conversation) => told(objectOf(conversation)))),
-      update: rows.surface(row("_update", (conversation, { body }) => {
+      update: rows.surface(row("_update", async (conversation, { body }) => {
         const metadata = newMetadata(body, this.#deps.validate);
-        return told(objectOf(this.#keep({ ...conversation, metadata })));
+        return told(objectOf(await this.#change(conversation, () => ({ metadata }))));
       }, true)),
-      remove: rows.surface(row("_delete", ({ id }) => {
-        deps.shelf.delete(id);
+      remove: rows.surface(row("_delete", async ({ id }) => {
+        await deps.keep.delete(id);
         return told({ id, object: "conversation.deleted", deleted: true });
       })),
-      addItems: rows.surface(row("_items_create", (conversation, { body, query }) => {
+      addItems: rows.surface(row("_items_create", async (conversation, { body, query }) => {
         checkIncluded(query, deps.validate);
         const { items } = body as JsonObject;
         if (items === undefined) throw errorOf(missing("items"));
         const added = this.#itemsOf(items);
-        this.#keep({ ...conversation, items: [...conversation.items, ...added] });
+        await this.#change(conversation, ({ items }) => ({ items: [...items, ...added] }));
         return told(listOf({ data: added, has_more: false }));
       }, true)),
       listItems: rows.surface(
@@ -128,12 +133,15 @@ export class Conversations {
         if (item === undefined && !deps.makesUp) throw objectUnknown("Item", id);
         return told(item ?? sampleItem(id));
       })),
-      removeItem: rows.surface(row("_item_delete", (conversation, { params }) => {
-        const items = conversation.items.filter(({ id }) => id !== params["item"]);
-        if (items.length === conversation.items.length && !deps.makesUp) {
-          throw objectUnknown("Item", params["item"]!);
-        }
-        return told(objectOf(this.#keep({ ...conversation, items })));
+      removeItem: rows.surface(row("_item_delete", async (conversation, { params }) => {
+        const changed = await this.#change(conversation, ({ items }) => {
+          const left = items.filter(({ id }) => id !== params["item"]);
+          if (left.length === items.length && !deps.makesUp) {
+            throw objectUnknown("Item", params["item"]!);
+          }
+          return { items: left };
+        });
+        return told(objectOf(changed));
       })),
     };
   }
@@ -150,29 +158,37 @@ export class Conversations {
     return found.flatMap((told) => "json" in told ? JSON.parse(told.json) as KeptItem[] : []);
   }
 
-  #find(ids: ReadonlySet<string>): readonly KeptItem[] {
+  async #find(ids: ReadonlySet<string>): Promise<readonly KeptItem[]> {
+    const { keep } = this.#deps;
     const found = new Map<string, KeptItem>();
-    for (const { items } of this.#deps.shelf.all()) {
+    const stored = await keep.stored?.list({
+      ...EVERY,
+      marks: [...ids].slice(0, NAMED_MAX).map(markOfItem),
+      limit: NAMED_MAX,
+    });
+    for (const { items } of [...stored ?? [], ...keep.all()]) {
       for (const item of items) if (ids.has(item.id)) found.set(item.id, item);
     }
     return [...found.values()];
   }
 
-  /** Adds `items` to conversation `id`, wherever it is. */
-  append(id: string, items: readonly JsonObject[]): void {
+  /** Adds `items` to conversation `id`, wherever it is. @throws {AppError} when its store is away. */
+  async append(id: string, items: readonly JsonObject[]): Promise<void> {
     const kept = items.map((item) => this.#kept(item));
-    void this.#deps.rows.tell(this.#appended, operation(id, kept));
+    await this.#deps.rows.tell(this.#appended, operation(id, kept));
   }
 
-  #create({ metadata, items }: JsonObject): Told {
+  async #create({ metadata, items }: JsonObject): Promise<Told> {
     if (metadata !== undefined && metadata !== null) checkMetadataOf(metadata, this.#deps.validate);
-    const { stamps } = this.#deps;
-    return told(objectOf(this.#keep({
+    const { stamps, keep } = this.#deps;
+    const conversation: Conversation = {
       id: `conv_${this.#hex()}`,
       createdS: stamps.createdS,
       metadata: metadata ?? {},
       items: items === undefined || items === null ? [] : this.#itemsOf(items),
-    })));
+    };
+    await keep.set(conversation.id, conversation);
+    return told(objectOf(conversation));
   }
 
   #itemsOf(items: unknown): readonly KeptItem[] {
@@ -195,13 +211,53 @@ export class Conversations {
     return worker === 0 ? digits : digits.slice(0, -4) + workerDigits(worker);
   }
 
-  #keep(conversation: Conversation): Conversation {
-    if (conversation.isMadeUp) return conversation;
-    const bytes = OBJECT_BYTES + JSON.stringify(conversation.items).length;
-    this.#deps.shelf.set(conversation.id, conversation, bytes);
-    return conversation;
+  /** `conversation`, changed where it is kept. One that nobody has made is changed for this answer. */
+  async #change(
+    conversation: Conversation,
+    change: (conversation: Conversation) => Partial<Pick<Conversation, "items" | "metadata">>,
+  ): Promise<Conversation> {
+    const edit = (one: Conversation) => ({ ...one, ...change(one) });
+    const { id, isMadeUp } = conversation;
+    const changed = isMadeUp ? undefined : await this.#deps.keep.change(id, edit);
+    return changed ?? edit(conversation);
   }
 }
+
+/** What a conversation takes of memory, in bytes, some. */
+export function weightOf({ items }: Conversation): number {
+  return OBJECT_BYTES + JSON.stringify(items).length;
+}
+
+/** Conversations as the store has them. `wallMs`: milliseconds since 1970. */
+export function conversationPacking(wallMs: () => number): Packing<Conversation> {
+  return {
+    pack: (conversation) => ({
+      id: conversation.id,
+      atMs: wallMs(), // whoever talks on keeps it young
+      doneMs: 0,
+      model: "",
+      marks: conversation.items.map(({ id }) => markOfItem(id)).join(""),
+      data: JSON.stringify(conversation),
+    }),
+    unpack: ({ data }) => JSON.parse(data) as Conversation,
+  };
+}
+
+function markOfItem(id: string): string {
+  return markOf("item", id);
+}
+
+/** All conversations, if there are marks that they have. */
+const EVERY = {
+  model: undefined,
+  needs: "any",
+  nowMs: Number.MAX_SAFE_INTEGER,
+  after: undefined,
+  isAscending: true,
+} as const;
+
+/** Items that the store is asked for at once, and conversations that it may give for them. */
+const NAMED_MAX = 100;
 
 /** "Conversation with id 'conv_x' not found.": 404. */
 export function conversationUnknown(id: string): AppError {

@@ -5,20 +5,24 @@
  * @module
  */
 
+import type { ObjectKind } from "../../core/store.ts";
 import type { Turn } from "../../core/turn.ts";
-
 import type { Wheel } from "../../lib/wheel.ts";
 import type { Counter } from "../../sources/mock/counter.ts";
 import { promptTokens } from "../../sources/prompt_tokens.ts";
 import type { Persona } from "../../dialects/openai_chat/write_answer.ts";
 import { errorEvent } from "../../dialects/openai/errors.ts";
 import { RESPONSE_EDITS } from "../../dialects/openai_responses/fault_edits.ts";
+import type { ToldAnswer } from "../kept_answer.ts";
 import { chatLayout, readChat } from "./chat_completions.ts";
-import { Conversations } from "./conversations.ts";
+import { conversationPacking, Conversations, weightOf } from "./conversations.ts";
+import { type Keep, ringKeep } from "./keep.ts";
 import { type KeptDeps, KeptRows } from "./kept_objects.ts";
-import { KeptResponses } from "./kept_responses.ts";
+import { KeptResponses, responsePacking } from "./kept_responses.ts";
 import { type KeptLimits, KeptStore } from "./kept_store.ts";
-import { StoredCompletions } from "./stored_completions.ts";
+import { answerPacking } from "./packed_answer.ts";
+import { completionPacking, StoredCompletions } from "./stored_completions.ts";
+import { type ObjectStore, type Packing, storedKeep } from "./stored_keep.ts";
 
 /** What it needs. */
 export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
@@ -35,6 +39,8 @@ export interface KeptObjectsDeps extends Omit<KeptDeps, "stream"> {
   readonly wallMs: () => number;
   readonly tokens: { of(model: string): Counter };
   readonly limits: KeptLimits;
+  /** What outlives the process; undefined = nothing does. */
+  readonly objects: ObjectStore | undefined;
 }
 
 /** Makes them. */
@@ -45,8 +51,19 @@ export function keptObjects(deps: KeptObjectsDeps) {
   const madeUpReply = makesUp ? deps.reply : undefined;
   const store = new KeptStore(deps.limits);
   const rows = new KeptRows({ ...deps, stream: { errorEvent, faultEdits: RESPONSE_EDITS } });
+  const answers = answerPacking({ wheel, wallMs });
+  const { objects } = deps;
+  /** A keep of one kind, in the store where there is one. */
+  function keepOf<Kept>(
+    kind: ObjectKind,
+    weigh: (kept: Kept) => number,
+    packing: Packing<Kept>,
+  ): Keep<Kept> {
+    const ring = ringKeep(store.shelf<Kept>(kind), weigh);
+    return objects === undefined ? ring : storedKeep(kind, ring, objects, packing);
+  }
   const conversations = new Conversations({
-    shelf: store.shelf("conversation"),
+    keep: keepOf("conversation", weightOf, conversationPacking(wallMs)),
     rows,
     stamps,
     worker: peers.own,
@@ -55,7 +72,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
   });
   const countPrompt = (turn: Turn) => promptTokens(turn, tokens.of(turn.model));
   const responses = new KeptResponses({
-    shelf: store.shelf("response"),
+    keep: keepOf<ToldAnswer>("response", ({ bytes }) => bytes, responsePacking(answers)),
     rows,
     conversations,
     stamps,
@@ -70,7 +87,7 @@ export function keptObjects(deps: KeptObjectsDeps) {
     countText: (model, text) => tokens.of(model).count(text),
   });
   const completions = new StoredCompletions({
-    shelf: store.shelf("completion"),
+    keep: keepOf("completion", ({ answer }) => answer.bytes, completionPacking(answers)),
     rows,
     wheel,
     wallMs,

@@ -27,6 +27,7 @@ import { echo, errorOf, under } from "../../dialects/openai/faults.ts";
 import { INCLUDE_RULE } from "../../dialects/openai_responses/rules.ts";
 import { namedModel } from "../../dialects/openai_chat/peek_model.ts";
 import { plainPathOf } from "../router.ts";
+import type { StoredKeep } from "./keep.ts";
 
 /** What is asked of a kept object, by whichever worker. JSON carries it. */
 export interface Operation {
@@ -60,6 +61,8 @@ export interface KeptRow {
    * @throws {AppError} what is wrong with it (also as a rejection).
    */
   readonly answer: (asked: Operation) => Promise<Told | undefined> | Told | undefined;
+  /** The same of an object that the store has; absent = it has none. */
+  readonly stored?: (asked: Operation) => Promise<Told | undefined>;
   /**
    * What is said of an object that nobody has, made of the question alone; absent = it is missing.
    */
@@ -74,8 +77,11 @@ export interface KeptKind<Kept> {
   readonly name: string;
   /** The worker that has the object `id`; NaN = none says so. */
   readonly workerOf: (id: string) => number;
-  /** undefined = it is not here. */
-  readonly find: (id: string) => Kept | undefined;
+  readonly keep: {
+    /** undefined = it is not here. */
+    get(id: string): Kept | undefined;
+    readonly stored?: Pick<StoredKeep<Kept>, "find">;
+  };
   readonly unknown: (id: string) => AppError;
   /** Has `answer` tell of an object `id` that nobody has made; absent = it is unknown. */
   readonly madeUp?: ((id: string, answer: TellsOf<Kept>) => Promise<Told> | Told) | undefined;
@@ -85,7 +91,8 @@ export interface KeptKind<Kept> {
 type TellsOf<Kept> = (kept: Kept) => Promise<Told> | Told;
 
 /** Makes rows for objects of `kind`, which a path names by their `id`. */
-export function keptRows<Kept>({ name, workerOf, find, unknown, madeUp }: KeptKind<Kept>) {
+export function keptRows<Kept>({ name, workerOf, keep, unknown, madeUp }: KeptKind<Kept>) {
+  const { stored } = keep;
   return (
     suffix: string,
     answer: (kept: Kept, asked: Operation) => Told | Promise<Told>,
@@ -95,9 +102,15 @@ export function keptRows<Kept>({ name, workerOf, find, unknown, madeUp }: KeptKi
     hasBody,
     workerOf: ({ id }) => workerOf(id!),
     answer: (asked) => {
-      const kept = find(asked.params["id"]!);
+      const kept = keep.get(asked.params["id"]!);
       return kept === undefined ? undefined : answer(kept, asked);
     },
+    ...(stored === undefined ? {} : {
+      stored: async (asked) => {
+        const kept = await stored.find(asked.params["id"]!);
+        return kept === undefined ? undefined : await answer(kept, asked);
+      },
+    }),
     ...(madeUp === undefined ? {} : {
       madeUp: (asked) => madeUp(asked.params["id"]!, (kept) => answer(kept, asked)),
     }),
@@ -180,12 +193,13 @@ export class KeptRows {
 
   /** What `row` says here, or where the object is; undefined = nobody has it. */
   async ask(row: KeptRow, asked: Operation): Promise<Told | undefined> {
-    const here = await row.answer(asked);
+    return await row.answer(asked) ?? await this.#askPeer(row, asked) ?? await row.stored?.(asked);
+  }
+
+  async #askPeer(row: KeptRow, asked: Operation): Promise<Told | undefined> {
     const worker = row.workerOf?.(asked.params) ?? NaN;
     const { peers } = this.#deps;
-    if (here !== undefined || peers.own === 0 || Number.isNaN(worker) || worker === peers.own) {
-      return here;
-    }
+    if (peers.own === 0 || Number.isNaN(worker) || worker === peers.own) return undefined;
     return toldOf(await peers.ask(worker, { of: PEER_TOPIC, row: row.name, asked }));
   }
 
@@ -349,11 +363,16 @@ export function pageOf<Item extends { readonly id: string }>(
   const ordered = isAscending ? items : items.toReversed();
   const at = after === undefined ? 0 : ordered.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && at === 0 && level === "live") {
-    throw new AppError("object_unknown", `Item with id '${echo(after)}' not found.`, {
-      param: "after",
-    });
+    throw placeUnknown(after);
   }
   return { data: ordered.slice(at, at + limit), has_more: ordered.length > at + limit };
+}
+
+/** There is nothing that a page could begin behind: 404. */
+export function placeUnknown(after: string): AppError {
+  return new AppError("object_unknown", `Item with id '${echo(after)}' not found.`, {
+    param: "after",
+  });
 }
 
 /** A page as the API tells it. */

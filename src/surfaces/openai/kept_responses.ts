@@ -38,14 +38,16 @@ import {
   type Told,
   told,
 } from "./kept_objects.ts";
-import type { Shelf } from "./kept_store.ts";
+import type { Keep } from "./keep.ts";
+import type { AnswerPacking, PackedAnswer } from "./packed_answer.ts";
 import { renamed, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
+import type { Packing } from "./stored_keep.ts";
 
 type KeptResponse = KeptAnswer<ResponsesRequest>;
 
 /** What they need. */
 export interface KeptResponsesDeps {
-  readonly shelf: Shelf<KeptResponse>;
+  readonly keep: Keep<ToldAnswer>;
   readonly rows: KeptRows;
   readonly conversations: Conversations;
   readonly stamps: Stamps;
@@ -84,17 +86,19 @@ interface Link {
 export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<ResponsesRequest> {
   readonly #deps: KeptResponsesDeps;
   readonly #link: KeptRow;
+  readonly holdsEnds: boolean;
   readonly surfaces: Readonly<
     Record<"get" | "remove" | "cancel" | "inputItems" | "inputTokens" | "compact", Surface>
   >;
 
   constructor(deps: KeptResponsesDeps) {
     this.#deps = deps;
-    const { rows, shelf, wheel } = deps;
+    const { rows, keep, wheel } = deps;
+    this.holdsEnds = keep.stored !== undefined;
     const row = keptRows<ToldAnswer>({
       name: "v1_response",
       workerOf,
-      find: (id) => shelf.get(id),
+      keep,
       unknown: (id) => objectUnknown("Response", id),
       madeUp: deps.madeUpReply === undefined ? undefined : async (id, answer) => {
         const sample = this.#sampleOf(id, deps.madeUpReply!);
@@ -104,16 +108,19 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     this.#link = rows.internal(row("_link", (kept) => told(this.#linkOf(kept))));
     this.surfaces = {
       get: rows.surface(row("_get", (kept, { query }) => this.#get(kept, query))),
-      remove: rows.surface(row("_delete", (_kept, { params: { id } }) => {
-        shelf.delete(id!);
+      remove: rows.surface(row("_delete", async (_kept, { params: { id } }) => {
+        await keep.delete(id!);
         return told({ id, object: "response", deleted: true });
       })),
-      cancel: rows.surface(row("_cancel", (kept) => {
+      cancel: rows.surface(row("_cancel", async (kept) => {
         if (deps.validate === "live" && !this.#requestOf(kept).isBackground) {
           throw new AppError("request_invalid", "Cannot cancel a synchronous response.");
         }
-        if (!this.#isDone(kept)) kept.cancelledMs ??= wheel.nowMs;
-        return this.#object(kept);
+        const edit = (one: ToldAnswer) => {
+          if (!this.#isDone(one)) one.cancelledMs ??= wheel.nowMs;
+          return one;
+        };
+        return this.#object(await keep.change(idOf(kept), edit) ?? edit(kept));
       }, true)),
       inputItems: rows.surface(row("_input_items", async (kept, { query }) => {
         checkIncluded(query, deps.validate);
@@ -159,20 +166,20 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     return isBackground;
   }
 
-  keep(kept: KeptResponse, request: ResponsesRequest): void {
-    const { shelf, conversations } = this.#deps;
-    if (request.isStored || request.isBackground) {
-      shelf.set(idOf(kept), kept, kept.bytes);
-    }
-    if (request.conversationId === undefined || kept.said === undefined) return;
-    conversations.append(request.conversationId, [
+  keep(kept: KeptResponse, request: ResponsesRequest): Promise<void> | undefined {
+    const { keep, conversations } = this.#deps;
+    const isKept = request.isStored || request.isBackground;
+    const written = isKept ? keep.set(idOf(kept), kept) : undefined;
+    if (request.conversationId === undefined || kept.said === undefined) return written;
+    const appended = conversations.append(request.conversationId, [
       ...this.#inputOf(kept),
       ...this.#outputOf(kept),
     ]);
+    return written === undefined ? appended : Promise.all([written, appended]).then(() => {});
   }
 
   drop(kept: KeptResponse): void {
-    this.#deps.shelf.delete(idOf(kept));
+    this.#deps.keep.drop(idOf(kept));
   }
 
   mayName(body: Uint8Array<ArrayBuffer>): boolean {
@@ -282,7 +289,7 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
     const links: (readonly KeptItem[])[] = [];
     for (let id: string | null = last; id !== null;) {
       const found: Link | undefined = await this.#linked(id);
-      if (found === undefined) throw id === asked ? previousUnknown(id) : previousLost(asked);
+      if (found === undefined) throw id === asked ? previousUnknown(id) : this.#previousLost(asked);
       const { items, previousId, status } = found;
       if (status !== "done") throw previousRunning(id);
       links.push(items);
@@ -290,6 +297,20 @@ export class KeptResponses implements AnswerKeeper<ResponsesRequest>, Past<Respo
       id = previousId;
     }
     return links.reverse().flat();
+  }
+
+  #previousLost(id: string): AppError {
+    const settings = this.holdsEnds
+      ? "store.objects_days, store.objects_max_bytes"
+      : "mock.kept_max, mock.kept_max_bytes";
+    return new AppError(
+      "previous_lost",
+      `What was said before response '${
+        echo(id)
+      }' is no longer all there: a response that it goes ` +
+        `on from was deleted, or went with the oldest (${settings}).`,
+      { param: "previous_response_id" },
+    );
   }
 
   /** A response that nobody has made. */
@@ -478,6 +499,24 @@ function idOf({ stamps, labels }: ToldAnswer): string {
   return labels?.id ?? new IdMaker(head!, tail!).of("resp", 0);
 }
 
+/** Responses as the store has them. */
+export function responsePacking(answers: AnswerPacking): Packing<ToldAnswer> {
+  return {
+    pack(kept) {
+      const packed = answers.pack(kept);
+      return packed && {
+        id: idOf(kept),
+        atMs: packed.startMs,
+        doneMs: packed.startMs + packed.totalMs,
+        model: "",
+        marks: "",
+        data: JSON.stringify(packed),
+      };
+    },
+    unpack: ({ data }) => answers.unpack(JSON.parse(data) as PackedAnswer),
+  };
+}
+
 /** The worker that has response `id`. */
 function workerOf(id: string): number {
   return /^resp_[0-9a-f]{50}$/.test(id) ? workerOfDigits(id.slice(-8, -4)) : NaN;
@@ -511,15 +550,6 @@ function previousUnknown(id: string): AppError {
   return new AppError(
     "previous_unknown",
     `Previous response with id '${echo(id)}' not found.`,
-    { param: "previous_response_id" },
-  );
-}
-
-function previousLost(id: string): AppError {
-  return new AppError(
-    "previous_lost",
-    `What was said before response '${echo(id)}' is no longer all there: a response that it goes ` +
-      "on from was deleted, or went with the oldest (mock.kept_max, mock.kept_max_bytes).",
     { param: "previous_response_id" },
   );
 }

@@ -69,6 +69,7 @@ export function sampleAnswer(
     script,
     said: { choices: said.choices, usage },
     cancelledMs: undefined,
+    bytes: 0,
   };
 }
 

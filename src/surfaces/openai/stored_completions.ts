@@ -6,6 +6,7 @@
 
 import type { Usage } from "../../core/answer.ts";
 import { workerOfChatId } from "../../core/stamp.ts";
+import { markOf } from "../../core/store.ts";
 import type { Surface } from "../../core/surface.ts";
 import { isObject, type JsonObject, type Level } from "../../dialects/openai/check.ts";
 import { onlyPost } from "../../dialects/openai/errors.ts";
@@ -22,13 +23,17 @@ import {
   listOf,
   objectUnknown,
   pageOf,
+  type Paging,
   pagingOf,
+  placeUnknown,
   queryOf,
   type Told,
   told,
 } from "./kept_objects.ts";
-import type { Shelf } from "./kept_store.ts";
+import type { Keep, StoredKeep } from "./keep.ts";
+import type { AnswerPacking, PackedAnswer } from "./packed_answer.ts";
 import { SAMPLE_CREATED_S, SAMPLE_PROMPT, sampleAnswer } from "./sample.ts";
+import type { Packing } from "./stored_keep.ts";
 
 /** A kept completion, with what its list is ordered and filtered by. */
 export interface StoredCompletion {
@@ -36,13 +41,13 @@ export interface StoredCompletion {
   /** Milliseconds since 1970; rises from one to the next. */
   readonly atMs: number;
   readonly model: string;
-  metadata: JsonObject;
+  readonly metadata: JsonObject;
   readonly answer: ToldAnswer;
 }
 
 /** What they need. */
 export interface StoredCompletionsDeps {
-  readonly shelf: Shelf<StoredCompletion>;
+  readonly keep: Keep<StoredCompletion>;
   readonly rows: KeptRows;
   readonly wheel: Wheel;
   readonly wallMs: () => number;
@@ -77,19 +82,23 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
   readonly #places: KeptRow;
   readonly #one: KeptRow;
   #lastMs = 0;
+  readonly holdsEnds: boolean;
   readonly surfaces: Readonly<
     Record<"list" | "get" | "update" | "remove" | "messages", Surface>
   >;
 
   constructor(deps: StoredCompletionsDeps) {
     this.#deps = deps;
-    const { rows, shelf } = deps;
+    const { rows, keep } = deps;
+    this.holdsEnds = keep.stored !== undefined;
+    const whole = (stored: StoredCompletion | undefined) =>
+      stored !== undefined && this.#isDone(stored) ? stored : undefined;
     const row = keptRows<StoredCompletion>({
       name: "v1_stored_completion",
       workerOf,
-      find: (id) => {
-        const stored = shelf.get(id);
-        return stored !== undefined && this.#isDone(stored) ? stored : undefined;
+      keep: {
+        get: (id) => whole(keep.get(id)),
+        ...(keep.stored && { stored: { find: async (id) => whole(await keep.stored!.find(id)) } }),
       },
       unknown: (id) => objectUnknown("Chat completion", id),
       madeUp: deps.madeUpReply === undefined
@@ -109,13 +118,14 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
         answer: ({ query }) => this.#list(query),
       }),
       get: rows.surface(this.#one),
-      update: rows.surface(row("_update", (stored, { body }) => {
-        const metadata = newMetadata(body, deps.validate);
-        stored.metadata = isObject(metadata) ? metadata : {};
-        return told(this.#objectOf(stored));
+      update: rows.surface(row("_update", async (stored, { body }) => {
+        const given = newMetadata(body, deps.validate);
+        const metadata = isObject(given) ? given : {};
+        const edit = (one: StoredCompletion) => ({ ...one, metadata });
+        return told(this.#objectOf(await keep.change(stored.id, edit) ?? edit(stored)));
       }, true)),
-      remove: rows.surface(row("_delete", ({ id }) => {
-        shelf.delete(id);
+      remove: rows.surface(row("_delete", async ({ id }) => {
+        await keep.delete(id);
         return told({ object: "chat.completion.deleted", id, deleted: true });
       })),
       messages: rows.surface(row("_messages", ({ id, answer }, { query }) => {
@@ -138,22 +148,25 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     return params["store"] === true;
   }
 
-  keep(answer: KeptAnswer<ChatRequest>, { model, params }: ChatRequest): void {
+  keep(
+    answer: KeptAnswer<ChatRequest>,
+    { model, params }: ChatRequest,
+  ): Promise<void> | undefined {
     const id = idOf(answer);
-    const { shelf, wallMs } = this.#deps;
+    const { keep, wallMs } = this.#deps;
     const { metadata } = params;
     this.#lastMs = Math.max(this.#lastMs + 1, wallMs());
-    shelf.set(id, {
+    return keep.set(id, {
       id,
       atMs: this.#lastMs,
       model,
       metadata: isObject(metadata) ? metadata : {},
       answer,
-    }, answer.bytes);
+    });
   }
 
   drop(answer: KeptAnswer<ChatRequest>): void {
-    this.#deps.shelf.delete(idOf(answer));
+    this.#deps.keep.drop(idOf(answer));
   }
 
   /** False while it is still said: it is there once it is whole. */
@@ -175,9 +188,12 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
 
   /** Those of this worker that fit. */
   #placesOf(query: string): readonly Place[] {
-    const fits = filterOf(query);
+    const { model, pairs } = filterOf(query);
+    const fits = (stored: StoredCompletion) =>
+      (model === undefined || stored.model === model) &&
+      pairs.every(([key, value]) => stored.metadata[key] === value);
     const places: Place[] = [];
-    for (const stored of this.#deps.shelf.all()) {
+    for (const stored of this.#deps.keep.all()) {
       const { id, atMs } = stored;
       if (this.#isDone(stored) && fits(stored)) places.push({ id, atMs });
     }
@@ -188,6 +204,8 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
   async #list(query: string): Promise<Told> {
     const { rows, validate } = this.#deps;
     const paging = pagingOf(query, "asc", validate);
+    const { stored } = this.#deps.keep;
+    if (stored !== undefined) return await this.#listStored(query, paging, stored);
     const gathered = await rows.askAll(this.#places, { params: {}, query, body: null });
     const places = gathered.flatMap((one) => "json" in one ? JSON.parse(one.json) as Place[] : []);
     if (places.length === 0 && validate === "live") await this.#checkAny();
@@ -203,6 +221,33 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
     return told(listOf({ data: found, has_more }));
   }
 
+  /** A list of the store, which has all that was said to its end. */
+  async #listStored(
+    query: string,
+    { limit, isAscending, after, level }: Paging,
+    stored: StoredKeep<StoredCompletion>,
+  ): Promise<Told> {
+    const last = after === undefined ? undefined : await stored.find(after);
+    if (after !== undefined && last === undefined && level === "live") throw placeUnknown(after);
+    const { model, pairs } = filterOf(query);
+    const asked = {
+      model,
+      marks: pairs.map(([key, value]) => markOf("pair", key, value)),
+      needs: "all",
+      nowMs: this.#deps.wallMs(),
+      after: last,
+      isAscending,
+      limit: limit + 1,
+    } as const;
+    const found = await stored.list(asked);
+    if (found.length === 0 && level === "live") {
+      const any = { ...asked, model: undefined, marks: [], after: undefined, limit: 1 };
+      if ((await stored.list(any)).length === 0) throw onlyPost();
+    }
+    const data = found.slice(0, limit).map((one) => this.#objectOf(one));
+    return told(listOf({ data, has_more: found.length > limit }));
+  }
+
   /**
    * The live API has no list for those who have stored nothing.
    *
@@ -215,16 +260,38 @@ export class StoredCompletions implements AnswerKeeper<ChatRequest> {
 }
 
 /** Which ones a list is of: `model=…`, `metadata[key]=…`. */
-function filterOf(query: string): (stored: StoredCompletion) => boolean {
+function filterOf(query: string) {
   const params = queryOf(query);
   const model = params.get("model");
   const pairs = [...params].flatMap(([name, value]) => {
     const key = /^metadata\[(.*)\]$/s.exec(name)?.[1];
     return key === undefined ? [] : [[key, value] as const];
   });
-  return (stored) =>
-    (model === undefined || stored.model === model) &&
-    pairs.every(([key, value]) => stored.metadata[key] === value);
+  return { model, pairs };
+}
+
+/** Completions as the store has them. */
+export function completionPacking(answers: AnswerPacking): Packing<StoredCompletion> {
+  return {
+    pack({ answer, ...rest }) {
+      const packed = answers.pack(answer);
+      return packed && {
+        id: rest.id,
+        atMs: rest.atMs,
+        doneMs: packed.startMs + packed.totalMs,
+        model: rest.model,
+        marks: Object.entries(rest.metadata)
+          .map(([key, value]) => markOf("pair", key, String(value))).join(""),
+        data: JSON.stringify({ ...rest, answer: packed }),
+      };
+    },
+    unpack({ data }) {
+      const { answer, ...rest } = JSON.parse(data) as
+        & Omit<StoredCompletion, "answer">
+        & { readonly answer: PackedAnswer };
+      return { ...rest, answer: answers.unpack(answer) };
+    },
+  };
 }
 
 /** A completion that nobody has stored. */
