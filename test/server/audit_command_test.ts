@@ -54,7 +54,7 @@ describe("weir audit", () => {
 
   test("exits with 1 when one did not, and shows limit, evidence and how to mend it", async () => {
     const { code, output } = await auditOf("leaked-header", ["--only", "headers"]);
-    expect(output).toContain("FAIL  headers/hop-up: x-weir-hop");
+    expect(output).toContain("FAIL  headers/hop-up: passing: x-weir-hop");
     expect(output).toMatch(/\n {6}limit {3}what Connection names/);
     expect(output).toMatch(/\n {6}\| x-weir-hop: weircanary/);
     expect(output).toMatch(/\n {6}mend {4}Drop the headers/);

@@ -22,7 +22,7 @@ const REQUESTS = 30;
 const REUSED_SHARE_MIN = 0.9;
 /** The upstream closes so long before (-) or after the next request. */
 const RACE_MS = [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5] as const;
-const RACE_ROUNDS = 3;
+const RACE_ROUNDS = 6;
 /** From an answer to the next request of a race. */
 const IDLE_MS = 40;
 
