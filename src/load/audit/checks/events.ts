@@ -87,6 +87,9 @@ export const eventLateness: Check = {
       slope * 1000 > DRIFT_MS_MAX + Math.max(0, driftOf("direct")) &&
       slope > DRIFT_ERRORS_MIN * error
     );
+    const p50Text = `p50 ${ms(quantile(addedMs, 0.5))}`;
+    const p99Text = `p99 ${ms(p99)} in the middle one of ${ROUNDS} rounds`;
+    const driftText = ms(Math.max(0, driftMs));
     const isDrifting = drifting.length > ROUNDS / 2;
     const worst = [...events].sort((one, other) => lateness(other) - lateness(one)).slice(0, 4);
     const verdict = isThin
@@ -102,9 +105,7 @@ export const eventLateness: Check = {
         limit: `p99 at most ${P99_MS_MAX} ms; no growth above ${DRIFT_MS_MAX} ms per 1 000 events`,
         measured: isThin
           ? `the machine was late for ${late} of ${seen} events`
-          : `p50 ${ms(quantile(addedMs, 0.5))}, p99 ${ms(p99)} in the middle one of ${ROUNDS} rounds, ${events.length} events; ${
-            ms(Math.max(0, driftMs))
-          } per 1 000 events`,
+          : `${p50Text}, ${p99Text}, ${events.length} events; ${driftText} per 1 000 events`,
         direct: `p50 ${ms(floorMs)}, p99 ${ms(quantile(rounds.direct.flat().map(lateness), 0.99))}`,
         value: p99,
         unit: "ms",

@@ -71,6 +71,7 @@ function judge(
   const during = exchange.reads.filter(({ atMs, body }) =>
     body.length > 0 && atMs > saidMs + 100 && atMs < saidMs + seconds * 1000 - 50
   );
+  const endedText = ms((exchange.endMs ?? saidMs) - saidMs);
   const isMute = comments && isWhole && during.length === 0;
   return finding("silence", {
     part: `${seconds}s${comments ? "-comments" : ""}`,
@@ -79,7 +80,7 @@ function judge(
       ? `${seconds} s with the upstream's comments: not cut, and something comes through`
       : `${seconds} s without a byte: not cut`,
     measured: !isWhole
-      ? `${ENDS[exchange.end ?? "left"]} ${ms((exchange.endMs ?? saidMs) - saidMs)} into the silence`
+      ? `${ENDS[exchange.end ?? "left"]} ${endedText} into the silence`
       : isMute
       ? "whole, but the upstream's comments were swallowed and none of its own came"
       : comments
