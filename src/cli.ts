@@ -5,6 +5,7 @@
  * @module
  */
 
+import { audit } from "./cli/audit.ts";
 import { bench } from "./cli/bench.ts";
 import { check } from "./cli/check.ts";
 import type { Command } from "./cli/command.ts";
@@ -52,6 +53,7 @@ export const COMMANDS: readonly Command[] = [
   latency,
   load,
   bench,
+  audit,
   completion,
   version,
   help,

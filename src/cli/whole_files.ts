@@ -38,3 +38,12 @@ export function writeNew(file: string, text: string): void {
     throw fileFailure(error, `Cannot write ${file}`);
   }
 }
+
+/** @throws {Failure} when the file cannot be written. What was there is lost. */
+export function writeOver(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (error) {
+    throw fileFailure(error, `Cannot write ${file}`);
+  }
+}

@@ -146,6 +146,17 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   [`weir bench ${SHOWN_URL}`]: MEASURED,
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
+  // The weir here is no gateway: it answers by itself.
+  [`weir audit ${SHOWN_URL} --upstream-port 9000 --quick`]: { codes: [1], output: /^$/ },
+  [`weir audit ${SHOWN_URL} --upstream-port 9000 --gateway-key sk-1 --json`]: {
+    codes: [1],
+    output: /^$/,
+  },
+  "weir audit --preset weir --only limits,fidelity --html audit.html": {
+    codes: [0],
+    output: /\n0 failed, 0 void, 0 notes, 6 passed in /,
+    file: "audit.html",
+  },
   'eval "$(weir completion bash)"': { codes: [0], output: /^$/ },
   "weir completion zsh > _weir": { codes: [0], output: /^$/, file: "_weir" },
   "weir completion fish > weir.fish": { codes: [0], output: /^$/, file: "weir.fish" },

@@ -1,0 +1,96 @@
+/**
+ * An audit: runs the table on a gateway and gives what was found.
+ *
+ * @module
+ */
+
+import { countVerdicts, type Finding, type Verdict, VERDICTS } from "./finding.ts";
+import { type Check, finding, type Rig } from "./rig.ts";
+
+/** A whole report, as `--json` prints it. */
+export interface AuditReport {
+  /** Of what this has; grows when a member's meaning changes. */
+  readonly schema: 1;
+  readonly gateway: string;
+  readonly startedAt: string;
+  readonly seconds: number;
+  /** True when it was interrupted: what is not there was not tried. */
+  readonly isInterrupted: boolean;
+  readonly counts: Readonly<Record<Verdict, number>>;
+  /** By how much the machine was late at the worst while the audit ran, in milliseconds. */
+  readonly machineLateMsMax: number;
+  readonly checks: readonly { readonly name: string; readonly title: string }[];
+  readonly findings: readonly Finding[];
+}
+
+/** A check with something void is run again so often: the machine may have been busy just then. */
+const AGAIN_MAX = 2;
+
+/** What is run, and who is told of it. */
+export interface AuditPlan {
+  /** As reports call the gateway. */
+  readonly gateway: string;
+  readonly checks: readonly Check[];
+  /** Called for each check that is over. */
+  readonly onCheck: (check: Check, findings: readonly Finding[]) => void;
+}
+
+/**
+ * Runs all of `plan` on `rig`; what takes minutes of waiting runs beside the others. An abort of the
+ * rig's signal ends it, and the report has what was found until then.
+ */
+export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> {
+  const startedAt = new Date().toISOString();
+  const startMs = performance.now();
+  const found = new Map<Check, readonly Finding[]>();
+  const runOne = async (check: Check) => {
+    let findings = await tried(rig, check);
+    for (let again = 0; again < AGAIN_MAX && !check.isSlow && hasVoid(findings); again++) {
+      findings = await tried(rig, check);
+    }
+    if (findings.length === 0) return; // interrupted
+    found.set(check, findings);
+    plan.onCheck(check, findings);
+  };
+  const waiting = plan.checks.filter(({ isSlow }) => isSlow).map(runOne);
+  for (const check of plan.checks.filter(({ isSlow }) => !isSlow)) await runOne(check);
+  await Promise.all(waiting);
+  const findings = plan.checks.flatMap((check) => found.get(check) ?? []);
+  return {
+    schema: 1,
+    gateway: plan.gateway,
+    startedAt,
+    seconds: Math.round((performance.now() - startMs) / 100) / 10,
+    isInterrupted: rig.options.signal.aborted,
+    counts: countVerdicts(findings),
+    machineLateMsMax: Math.round(rig.watch.worst(startMs, performance.now()) * 100) / 100,
+    checks: plan.checks.map(({ name, title }) => ({ name, title })),
+    findings,
+  };
+}
+
+function hasVoid(findings: readonly Finding[]): boolean {
+  return findings.some(({ verdict }) => verdict === "void");
+}
+
+/** A check that cannot be run, since the gateway has gone away, is void: it says so. */
+async function tried(rig: Rig, check: Check): Promise<readonly Finding[]> {
+  const { signal } = rig.options;
+  if (signal.aborted) return [];
+  try {
+    return await check.run(rig);
+  } catch (error) {
+    if (signal.aborted) return [];
+    return [finding(check.name, {
+      verdict: "void",
+      limit: "the check can be run",
+      measured: `it broke off: ${(error as Error).message}`,
+      mend: "See whether the gateway still runs.",
+    })];
+  }
+}
+
+/** The findings of a report, the worst first, otherwise in their order. */
+export function worstFirst({ findings }: AuditReport): readonly Finding[] {
+  return VERDICTS.flatMap((verdict) => findings.filter((one) => one.verdict === verdict));
+}

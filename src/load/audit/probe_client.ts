@@ -1,0 +1,307 @@
+/**
+ * The client of an audit: one request on a plain socket, and when each byte of the answer came. It
+ * can stop reading, and leave with a FIN or an RST whenever it wants.
+ *
+ * @module
+ */
+
+import type { ResponseHead } from "../../lib/http1/head.ts";
+import { ResponseParser } from "../../lib/http1/parser.ts";
+import { type SseEvent, SseParser } from "../../lib/sse.ts";
+
+/** Until a connection is there, TLS with it. */
+const CONNECT_MS_MAX = 10_000;
+/** Of an answer that is kept. */
+const KEPT_BYTES_MAX = 32 * 1024 * 1024;
+/** Of one event. */
+const EVENT_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Whom a client asks. */
+export interface Target {
+  readonly hostname: string;
+  readonly port: number;
+  readonly isTls: boolean;
+  /** True: whatever certificate it shows is good enough. */
+  readonly isInsecure?: boolean;
+  /** Path and query. */
+  readonly path: string;
+  /** Headers of every request. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+}
+
+/** What came in one read. */
+export interface WireRead {
+  readonly atMs: number;
+  /** Bytes as they came off the socket, framing and head included. */
+  readonly bytes: Buffer;
+  /** What of it belongs to the body. */
+  readonly body: Buffer;
+}
+
+/**
+ * How an answer ended. `whole`: as HTTP says it is whole. `early`: the connection was closed before
+ * that. `reset`: it was reset. `broken`: what came is no HTTP. `left`: this client left.
+ */
+export type AnswerEnd = "whole" | "early" | "reset" | "broken" | "left";
+
+/** An event, and the read that completed it. */
+export interface TimedEvent extends SseEvent {
+  readonly atMs: number;
+  /** The number of the read. */
+  readonly read: number;
+}
+
+/** One request and its answer. */
+export class ClientExchange {
+  readonly sentMs: number;
+  readonly reads: WireRead[] = [];
+  head: ResponseHead | undefined;
+  headMs: number | undefined;
+  end: AnswerEnd | undefined;
+  endMs: number | undefined;
+  /** What is broken, when it is. */
+  fault = "";
+  /** Bytes of the body, kept or not. */
+  bodyBytes = 0;
+  readonly #isKept: boolean;
+  readonly #ended = Promise.withResolvers<void>();
+  readonly #onBody: (() => void)[] = [];
+
+  /** `isKept`: the reads are kept; else only their number of bytes. */
+  constructor(sentMs: number, isKept: boolean) {
+    this.sentMs = sentMs;
+    this.#isKept = isKept;
+  }
+
+  /** Settles when the answer has ended, however. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  /** The status, or 0 when there was none. */
+  get status(): number {
+    return this.head?.status ?? 0;
+  }
+
+  /** The body as far as it came. */
+  get body(): Buffer {
+    return Buffer.concat(this.reads.map(({ body }) => body));
+  }
+
+  /** All that came, as text of one character a byte. */
+  get wireText(): string {
+    return Buffer.concat(this.reads.map(({ bytes }) => bytes)).toString("latin1");
+  }
+
+  /** The head as it came, without the empty line. */
+  get headText(): string {
+    const text = this.wireText;
+    const end = text.indexOf("\r\n\r\n");
+    return end < 0 ? text : text.slice(0, end);
+  }
+
+  /** The events that came, each with the read that completed it. */
+  events(): readonly TimedEvent[] {
+    const parser = new SseParser(EVENT_BYTES_MAX);
+    return this.reads.flatMap(({ atMs, body }, read) =>
+      parser.feed(body).map((event) => ({ ...event, atMs, read }))
+    );
+  }
+
+  /** Settles with true once the body has `bytes`, and with false when it has ended before. */
+  async hasBody(bytes: number): Promise<boolean> {
+    while (this.bodyBytes < bytes && this.end === undefined) {
+      const more = Promise.withResolvers<void>();
+      this.#onBody.push(more.resolve);
+      await Promise.race([more.promise, this.ended]);
+    }
+    return this.bodyBytes >= bytes;
+  }
+
+  /** Something was read. */
+  read(read: WireRead): void {
+    this.bodyBytes += read.body.length;
+    if (this.#isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
+    for (const wake of this.#onBody.splice(0)) wake();
+  }
+
+  /** It is over. */
+  finish(end: AnswerEnd, fault = ""): void {
+    if (this.end !== undefined) return;
+    this.end = end;
+    this.fault = fault;
+    this.endMs = performance.now();
+    this.#ended.resolve();
+  }
+}
+
+/** A connection cannot be opened. The message says why. */
+export class CannotConnect extends Error {
+  override readonly name = "CannotConnect";
+  /** True when somebody is there, whose certificate is not trusted. */
+  readonly isDistrusted: boolean;
+
+  constructor(message: string, isDistrusted = false) {
+    super(message);
+    this.isDistrusted = isDistrusted;
+  }
+}
+
+/** The code of a handshake's error, "DEPTH_ZERO_SELF_SIGNED_CERT". */
+function codeOf(error: Error | null): string | undefined {
+  return error === null ? undefined : (error as { readonly code?: string }).code;
+}
+
+/** One connection of the client. */
+export class ClientConnection {
+  readonly target: Target;
+  #socket: Bun.Socket<undefined> | undefined;
+  #current: ClientExchange | undefined;
+  #unsent: Uint8Array = new Uint8Array(0);
+  #body: Buffer[] = [];
+  /** True when nothing can be asked any more. */
+  isClosed = false;
+  readonly #parser: ResponseParser;
+
+  private constructor(target: Target) {
+    this.target = target;
+    this.#parser = new ResponseParser({
+      onHead: (head) => {
+        this.#current!.head = head;
+        this.#current!.headMs = performance.now();
+      },
+      onBody: (piece) => void this.#body.push(Buffer.from(piece)),
+    });
+  }
+
+  /** @throws {CannotConnect} */
+  static async open(target: Target): Promise<ClientConnection> {
+    const made = new ClientConnection(target);
+    const trusted = Promise.withResolvers<string | undefined>();
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error(`no connection after ${CONNECT_MS_MAX / 1000} s`)),
+      CONNECT_MS_MAX,
+    );
+    let distrust: string | undefined;
+    if (!target.isTls) trusted.resolve(undefined);
+    try {
+      const opened = Bun.connect({
+        hostname: target.hostname,
+        port: target.port,
+        // Judged below, where it can be said what is wrong.
+        ...(target.isTls
+          ? { tls: { serverName: target.hostname, rejectUnauthorized: false } }
+          : {}),
+        socket: {
+          handshake: (_, isDone, error) =>
+            trusted.resolve(isDone && error === null ? undefined : codeOf(error) ?? "no TLS"),
+          data: (_, bytes) => made.#data(bytes),
+          drain: () => made.#send(),
+          end: () => made.#over(false),
+          close: (_, error) => {
+            trusted.resolve("closed in the handshake");
+            made.#over(error !== undefined);
+          },
+          error: () => made.#over(true),
+        },
+      });
+      made.#socket = await Promise.race([opened, late.promise]);
+      distrust = await Promise.race([trusted.promise, late.promise]);
+    } catch (error) {
+      throw new CannotConnect((error as Error).message);
+    } finally {
+      clearTimeout(timer);
+    }
+    if (distrust !== undefined && !target.isInsecure) {
+      made.leave("reset");
+      throw new CannotConnect(distrust, true);
+    }
+    return made;
+  }
+
+  /** Sends a request. There must be no other under way. */
+  ask(body: string, fields: Target["fields"] = [], isKept = true): ClientExchange {
+    const { hostname, port, path, fields: own } = this.target;
+    const bytes = Buffer.from(body);
+    const all: Target["fields"] = [
+      ["host", `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`],
+      ["user-agent", "weir-audit"],
+      ["accept", "text/event-stream, application/json"],
+      ["content-type", "application/json"],
+      ...own,
+      ...fields,
+      ["content-length", String(bytes.length)],
+    ];
+    // A header that is given again replaces the one before.
+    const lines = new Map(all.map(([name, value]) => [name.toLowerCase(), `${name}: ${value}`]));
+    const head = `POST ${path} HTTP/1.1\r\n${[...lines.values()].join("\r\n")}\r\n\r\n`;
+    this.#parser.reset(false);
+    this.#body = [];
+    this.#unsent = Buffer.concat([Buffer.from(head, "latin1"), bytes]);
+    const exchange = this.#current = new ClientExchange(performance.now(), isKept);
+    if (this.isClosed) exchange.finish("early");
+    else this.#send();
+    return exchange;
+  }
+
+  /** Reads nothing until `resume`. */
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#socket?.resume();
+  }
+
+  /** Ends the connection, with a FIN or an RST. */
+  leave(how: "fin" | "reset"): void {
+    this.#current?.finish("left");
+    this.isClosed = true;
+    if (how === "fin") this.#socket?.end();
+    else this.#socket?.terminate();
+  }
+
+  #send(): void {
+    if (this.#unsent.length === 0) return;
+    const sent = Math.max(0, this.#socket!.write(this.#unsent, 0, this.#unsent.length));
+    this.#unsent = this.#unsent.subarray(sent);
+  }
+
+  #data(bytes: Buffer): void {
+    const exchange = this.#current;
+    if (exchange === undefined || exchange.end !== undefined) return;
+    const atMs = performance.now();
+    const kept = Buffer.from(bytes); // the parser may move what is in them
+    this.#body = [];
+    let fault: string | undefined;
+    try {
+      this.#parser.push(bytes);
+    } catch (error) {
+      fault = (error as Error).message;
+    }
+    exchange.read({ atMs, bytes: kept, body: Buffer.concat(this.#body) });
+    if (fault !== undefined) {
+      this.isClosed = true;
+      exchange.finish("broken", fault);
+      this.#socket?.terminate();
+    } else if (this.#parser.isDone) {
+      this.isClosed ||= !exchange.head!.keepsAlive;
+      exchange.finish("whole");
+      if (this.isClosed) this.#socket?.end();
+    }
+  }
+
+  #over(isReset: boolean): void {
+    this.isClosed = true;
+    const exchange = this.#current;
+    if (exchange === undefined || exchange.end !== undefined) return;
+    try {
+      this.#parser.finish(isReset);
+      exchange.finish("whole");
+    } catch {
+      exchange.finish(isReset ? "reset" : "early");
+    }
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * What every check of an audit works with: the client, the upstream, the two ways between them, and
+ * the clock that all share.
+ *
+ * @module
+ */
+
+import { randomBytes } from "node:crypto";
+import type { Finding, Verdict } from "./finding.ts";
+import type { MachineWatch } from "./machine_watch.ts";
+import { ms } from "./numbers.ts";
+import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
+import type { Attempt, Expectation, ScriptedUpstream } from "./scripted_upstream.ts";
+
+/** Straight to the upstream, or through the gateway. */
+export type Way = "direct" | "through";
+
+/** How one request is sent. */
+export interface AskOptions {
+  /** The request's body; a chat request unless given. It must contain the mark. */
+  readonly body?: ((mark: string) => string) | undefined;
+  readonly fields?: Target["fields"] | undefined;
+  /** The connection to use; a new one unless given, which is closed afterwards. */
+  readonly connection?: ClientConnection | undefined;
+  /** False: what comes is counted and not kept. */
+  readonly isKept?: boolean;
+}
+
+/** A request that was sent. */
+export interface Asked {
+  readonly mark: string;
+  readonly exchange: ClientExchange;
+  readonly connection: ClientConnection;
+  readonly expectation: Expectation;
+}
+
+/** What an audit may do and knows. */
+export interface RigOptions {
+  readonly upstream: ScriptedUpstream;
+  readonly gateway: Target;
+  readonly watch: MachineWatch;
+  /** The model that requests name. */
+  readonly model: string;
+  /** The key that the client shows the gateway, when it has one of its own. */
+  readonly gatewayKey: string | undefined;
+  /** How often the gateway may ask again by its own declaration. */
+  readonly retriesDeclared: number;
+  /** How long streams are silent, in seconds. */
+  readonly silencesS: readonly number[];
+  /** Resident bytes of the gateway; undefined where its process is not known. */
+  readonly memoryBytes: (() => number | undefined) | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** The ground of all checks. */
+export class Rig {
+  readonly options: RigOptions;
+  readonly upstream: ScriptedUpstream;
+  readonly watch: MachineWatch;
+  readonly #direct: Target;
+
+  constructor(options: RigOptions) {
+    this.options = options;
+    this.upstream = options.upstream;
+    this.watch = options.watch;
+    const { path, fields } = options.gateway;
+    this.#direct = {
+      hostname: options.upstream.hostname,
+      port: options.upstream.port,
+      isTls: false,
+      path,
+      fields,
+    };
+  }
+
+  /** Whom a request goes to. */
+  target(way: Way): Target {
+    return way === "direct" ? this.#direct : this.options.gateway;
+  }
+
+  /** A chat request whose message is the mark. */
+  readonly chatBody = (mark: string): string =>
+    JSON.stringify({
+      model: this.options.model,
+      stream: true,
+      messages: [{ role: "user", content: mark }],
+    });
+
+  /** Opens a connection. */
+  connect(way: Way): Promise<ClientConnection> {
+    return ClientConnection.open(this.target(way));
+  }
+
+  /** Sends a request; whatever reaches the upstream of it is answered by `script`. */
+  async ask(
+    way: Way,
+    script: (attempt: Attempt, mark: string) => void | Promise<void>,
+    { body = this.chatBody, fields = [], connection, isKept = true }: AskOptions = {},
+  ): Promise<Asked> {
+    this.options.signal.throwIfAborted();
+    const mark = newMark();
+    const used = connection ?? await this.connect(way);
+    const expectation = this.upstream.expect(mark, (attempt) => script(attempt, mark));
+    const exchange = used.ask(body(mark), fields, isKept);
+    if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
+    return { mark, exchange, connection: used, expectation };
+  }
+
+  /** Waits until the answer has ended, or leaves after `timeoutMs`. */
+  async settle(asked: Asked, timeoutMs = 10_000): Promise<Asked> {
+    if (!await this.within(asked.exchange.ended, timeoutMs)) asked.connection.leave("reset");
+    return asked;
+  }
+
+  /** Sends a request and waits for the end of its answer. */
+  async tell(
+    way: Way,
+    script: (attempt: Attempt, mark: string) => void | Promise<void>,
+    options: AskOptions & { readonly timeoutMs?: number } = {},
+  ): Promise<Asked> {
+    return await this.settle(await this.ask(way, script, options), options.timeoutMs);
+  }
+
+  /** True when `promise` settled within `timeoutMs`. */
+  async within(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+    const late = Promise.withResolvers<false>();
+    const timer = setTimeout(() => late.resolve(false), timeoutMs);
+    const { signal } = this.options;
+    const stop = () => late.reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      return await Promise.race([promise.then(() => true as const), late.promise]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Waits. */
+  async sleep(delayMs: number): Promise<void> {
+    await this.within(new Promise<never>(() => {}), delayMs);
+  }
+}
+
+/**
+ * True when `count` times are more than a machine explains that was itself late `stalls` times: it is
+ * late for the gateway about as often as for the audit. A fault of the gateway's comes all the time.
+ */
+export function isBeyondMachine(count: number, stalls: number): boolean {
+  return count > 3 + 2 * stalls;
+}
+
+/** A connection that is opened again when it was closed. */
+export class KeptConnection {
+  readonly #rig: Rig;
+  readonly #way: Way;
+  #connection: ClientConnection | undefined;
+
+  constructor(rig: Rig, way: Way) {
+    this.#rig = rig;
+    this.#way = way;
+  }
+
+  /** The open one. */
+  async get(): Promise<ClientConnection> {
+    if (this.#connection === undefined || this.#connection.isClosed) {
+      this.#connection = await this.#rig.connect(this.#way);
+    }
+    return this.#connection;
+  }
+
+  /** Closes it. */
+  close(): void {
+    this.#connection?.leave("fin");
+  }
+}
+
+/** The mark of a new request: no other has it. */
+export function newMark(): string {
+  return `wa-${randomBytes(8).toString("hex")}`;
+}
+
+/** One test of the table. */
+export interface Check {
+  /** One word or two, for `--only`. */
+  readonly name: string;
+  /** What it asks, as a question. */
+  readonly title: string;
+  /** It takes a quarter of a minute and more: `--quick` leaves it out. */
+  readonly isSlow?: boolean;
+  run(rig: Rig): Promise<readonly Finding[]>;
+}
+
+/** What a finding has in any case; the rest follows from the verdict. */
+interface FindingParts extends Omit<Finding, "check" | "name" | "verdict" | "mend" | "evidence"> {
+  readonly verdict: Verdict;
+  /** What stands behind the slash of the name. */
+  readonly part?: string;
+  readonly mend: string;
+  readonly evidence?: readonly string[];
+}
+
+/** A finding of `check`. What passed needs no mending. */
+export function finding(check: string, parts: FindingParts): Finding {
+  const { part, mend, evidence = [], ...rest } = parts;
+  return {
+    check,
+    name: part === undefined ? check : `${check}/${part}`,
+    ...rest,
+    evidence: evidence.slice(0, EVIDENCE_LINES_MAX),
+    mend: rest.verdict === "pass" ? "" : mend,
+  };
+}
+
+/** Of one finding. */
+const EVIDENCE_LINES_MAX = 12;
+/** Of one line of evidence that shows bytes. */
+const SHOWN_BYTES_MAX = 160;
+
+/** Bytes as a line of evidence: printable as they are, the rest escaped. */
+export function shownBytes(bytes: Uint8Array | string, from = 0): string {
+  const text = typeof bytes === "string" ? bytes : Buffer.from(bytes).toString("latin1");
+  const part = text.slice(from, from + SHOWN_BYTES_MAX);
+  const escaped = part.replace(/[^\x20-\x7e]/g, (char) => {
+    if (char === "\n") return "\\n";
+    if (char === "\r") return "\\r";
+    return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+  return `${from > 0 ? "…" : ""}${escaped}${text.length > from + SHOWN_BYTES_MAX ? "…" : ""}`;
+}
+
+/** A line of evidence: what happened to a request, on the audit's clock. */
+export function timeline({ exchange, expectation }: Asked): readonly string[] {
+  const at = (timeMs: number | undefined) =>
+    timeMs === undefined ? "never" : `+${ms(timeMs - exchange.sentMs)}`;
+  return [
+    "client: sent +0 ms",
+    ...expectation.attempts.map((attempt, i) =>
+      `upstream: request ${i + 1} on connection ${attempt.connection} whole ${
+        at(attempt.arrivedMs)
+      }, ${attempt.writes.length} writes, first ${at(attempt.writes[0]?.atMs)}, last ${
+        at(attempt.writes.at(-1)?.atMs)
+      }, connection ended ${at(attempt.leftMs)}${
+        attempt.leaving === undefined ? "" : ` (${attempt.leaving})`
+      }`
+    ),
+    `client: status ${exchange.status || "none"} ${
+      at(exchange.headMs)
+    }, ${exchange.reads.length} reads, last ${at(exchange.reads.at(-1)?.atMs)}, ended ${
+      at(exchange.endMs)
+    } (${exchange.end ?? "not"}${exchange.fault === "" ? "" : `: ${exchange.fault}`})`,
+  ];
+}

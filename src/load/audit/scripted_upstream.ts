@@ -1,0 +1,352 @@
+/**
+ * The upstream of an audit: a server on a plain socket that answers each request as its script says,
+ * byte by byte, and keeps a ledger of all that came and went, with times.
+ *
+ * Which script a request belongs to is read from its body: every request of an audit carries a mark
+ * of its own, and gateways pass on what a user has written.
+ *
+ * @module
+ */
+
+import { BodyDecoder } from "../../lib/http1/framing.ts";
+
+/** Of a request's head. */
+const HEAD_BYTES_MAX = 256 * 1024;
+/** Of a request's body: an audit sends far less. */
+const BODY_BYTES_MAX = 16 * 1024 * 1024;
+
+/** The mark of one request of the audit. */
+const MARK = /wa-[0-9a-f]{16}/;
+
+/** What was written in one go. */
+export interface LedgerWrite {
+  /** When it was handed to the kernel. */
+  readonly atMs: number;
+  readonly bytes: Uint8Array;
+}
+
+/** How a connection ended, seen from the upstream. */
+export type Leaving = "fin" | "reset" | "own";
+
+/** Answers one request. What it throws ends the connection. */
+export type Script = (attempt: Attempt) => void | Promise<void>;
+
+/** One request as it reached the upstream, and what was answered. */
+export class Attempt {
+  /** The number of its connection, and its own number on that. */
+  readonly connection: number;
+  readonly ordinal: number;
+  /** When its last byte had come. */
+  readonly arrivedMs: number;
+  /** With its request line, as it came. */
+  readonly headText: string;
+  readonly body: Buffer;
+  readonly writes: LedgerWrite[] = [];
+  /** When the connection ended, and by whom; undefined = it has not. */
+  leftMs: number | undefined;
+  leaving: Leaving | undefined;
+  readonly #socket: UpstreamSocket;
+  readonly #left = Promise.withResolvers<void>();
+
+  constructor(socket: UpstreamSocket, ordinal: number, headText: string, body: Buffer) {
+    this.#socket = socket;
+    this.connection = socket.number;
+    this.ordinal = ordinal;
+    this.headText = headText;
+    this.body = body;
+    this.arrivedMs = performance.now();
+  }
+
+  /** Settles when the connection has ended. */
+  get left(): Promise<void> {
+    return this.#left.promise;
+  }
+
+  /** The values of the request's header `name`, in lower case. */
+  fields(name: string): readonly string[] {
+    return headFields(this.headText).filter(([key]) => key === name).map(([, value]) => value);
+  }
+
+  /** Writes bytes as they are, in one go. Nothing happens once the connection has ended. */
+  write(bytes: Uint8Array | string): void {
+    if (this.leftMs !== undefined) return;
+    const piece = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
+    this.writes.push({ atMs: performance.now(), bytes: piece });
+    this.#socket.write(piece);
+  }
+
+  /**
+   * Writes without a line in the ledger, and gives true when the kernel took all; else the caller
+   * waits for `drained`.
+   */
+  pour(bytes: Uint8Array): boolean {
+    return this.leftMs === undefined && this.#socket.write(bytes);
+  }
+
+  /** Settles when the kernel has taken all, or the connection has ended. */
+  async drained(): Promise<void> {
+    await Promise.race([this.#socket.drained(), this.left]);
+  }
+
+  /** Ends the connection with a FIN, once all has been taken. */
+  async cut(): Promise<void> {
+    await this.drained();
+    this.hasLeft("own");
+    this.#socket.end();
+  }
+
+  /** Ends the connection with an RST. */
+  reset(): void {
+    this.hasLeft("own");
+    this.#socket.reset();
+  }
+
+  /** The connection has ended. */
+  hasLeft(leaving: Leaving): void {
+    if (this.leftMs !== undefined) return;
+    this.leftMs = performance.now();
+    this.leaving = leaving;
+    this.#left.resolve();
+  }
+
+  /** Waits, but not for one that has left: false then. */
+  async pause(delayMs: number): Promise<boolean> {
+    const slept = Promise.withResolvers<void>();
+    const timer = setTimeout(slept.resolve, delayMs);
+    await Promise.race([slept.promise, this.left]);
+    clearTimeout(timer);
+    return this.leftMs === undefined;
+  }
+}
+
+/** The lines of a head, names in lower case. */
+export function headFields(headText: string): readonly (readonly [name: string, value: string])[] {
+  return headText.split("\r\n").slice(1).filter((line) => line.includes(":")).map((line) => {
+    const colon = line.indexOf(":");
+    return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+  });
+}
+
+/** One connection: what has come of a request, and what has not gone yet. */
+class UpstreamSocket {
+  readonly number: number;
+  readonly #socket: Bun.Socket<UpstreamSocket>;
+  readonly #onRequest: (socket: UpstreamSocket, headText: string, body: Buffer) => void;
+  readonly #decoder = new BodyDecoder("request");
+  #came: Buffer = Buffer.alloc(0);
+  #headText: string | undefined;
+  #body: Buffer[] = [];
+  #bodyBytes = 0;
+  #unsent: Uint8Array[] = [];
+  #waiting: (() => void)[] = [];
+  requests = 0;
+  current: Attempt | undefined;
+
+  constructor(
+    number: number,
+    socket: Bun.Socket<UpstreamSocket>,
+    onRequest: (socket: UpstreamSocket, headText: string, body: Buffer) => void,
+  ) {
+    this.number = number;
+    this.#socket = socket;
+    this.#onRequest = onRequest;
+  }
+
+  /** @throws {Error} what came is no request that can be read. */
+  data(bytes: Buffer): void {
+    this.#came = this.#came.length === 0 ? bytes : Buffer.concat([this.#came, bytes]);
+    while (this.#came.length > 0 || this.#headText !== undefined) {
+      if (this.#headText === undefined) {
+        const end = this.#came.indexOf("\r\n\r\n");
+        if (end < 0) {
+          if (this.#came.length > HEAD_BYTES_MAX) throw new Error("A head is too long");
+          return;
+        }
+        this.#headText = this.#came.toString("latin1", 0, end);
+        this.#came = this.#came.subarray(end + 4);
+        const fields = headFields(this.#headText);
+        const valueOf = (name: string) => fields.find(([key]) => key === name)?.[1];
+        const length = Number(valueOf("content-length") ?? 0);
+        const isChunked = valueOf("transfer-encoding")?.toLowerCase() === "chunked";
+        this.#decoder.begin(isChunked ? "chunked" : "length", length, HEAD_BYTES_MAX, 0);
+        if (valueOf("expect") !== undefined) {
+          this.write(Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"));
+        }
+      }
+      if (!this.#decoder.isDone) {
+        const at = this.#decoder.read(this.#came, 0, {
+          onBody: (piece) => {
+            this.#bodyBytes += piece.length;
+            if (this.#bodyBytes > BODY_BYTES_MAX) throw new Error("A body is too long");
+            this.#body.push(Buffer.from(piece));
+          },
+        });
+        this.#came = this.#came.subarray(at);
+        if (!this.#decoder.isDone) return;
+      }
+      const headText = this.#headText;
+      const body = Buffer.concat(this.#body);
+      this.#headText = undefined;
+      this.#body = [];
+      this.#bodyBytes = 0;
+      this.#onRequest(this, headText, body);
+    }
+  }
+
+  /** True when the kernel took all. */
+  write(bytes: Uint8Array): boolean {
+    if (this.#unsent.length > 0) {
+      this.#unsent.push(bytes);
+      return false;
+    }
+    const sent = Math.max(0, this.#socket.write(bytes, 0, bytes.length));
+    if (sent < bytes.length) this.#unsent.push(bytes.slice(sent));
+    return sent === bytes.length;
+  }
+
+  drain(): void {
+    for (let piece = this.#unsent[0]; piece !== undefined; piece = this.#unsent[0]) {
+      const sent = Math.max(0, this.#socket.write(piece, 0, piece.length));
+      if (sent < piece.length) {
+        this.#unsent[0] = piece.subarray(sent);
+        return;
+      }
+      this.#unsent.shift();
+    }
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  drained(): Promise<void> {
+    if (this.#unsent.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  reset(): void {
+    this.#socket.terminate();
+  }
+}
+
+/** Requests with one mark, and how they are answered. */
+export class Expectation {
+  readonly attempts: Attempt[] = [];
+  readonly script: Script;
+  readonly #arrived = Promise.withResolvers<Attempt>();
+
+  constructor(script: Script) {
+    this.script = script;
+  }
+
+  /** Settles when the first request is here. */
+  get arrived(): Promise<Attempt> {
+    return this.#arrived.promise;
+  }
+
+  /** One more is here. */
+  add(attempt: Attempt): void {
+    this.attempts.push(attempt);
+    this.#arrived.resolve(attempt);
+  }
+}
+
+/** Addresses that stand for all of a machine. */
+const EVERYWHERE: readonly string[] = ["0.0.0.0", "::"];
+
+/** The server. */
+export class ScriptedUpstream {
+  readonly #expected = new Map<string, Expectation>();
+  readonly #sockets = new Set<UpstreamSocket>();
+  readonly #listener: Bun.TCPSocketListener<UpstreamSocket>;
+  /** Where this process reaches it. */
+  readonly hostname: string;
+  /** Connections that were ever opened. */
+  connections = 0;
+  /** Requests without a mark: what a gateway asks on its own, or has made of ours. */
+  readonly strangers: string[] = [];
+
+  private constructor(hostname: string, port: number) {
+    this.hostname = EVERYWHERE.includes(hostname) ? "127.0.0.1" : hostname;
+    this.#listener = Bun.listen<UpstreamSocket>({
+      hostname,
+      port,
+      socket: {
+        open: (socket) => {
+          socket.data = new UpstreamSocket(++this.connections, socket, this.#answer);
+          this.#sockets.add(socket.data);
+        },
+        data: (socket, bytes) => {
+          try {
+            socket.data.data(bytes);
+          } catch {
+            socket.terminate();
+          }
+        },
+        drain: (socket) => socket.data.drain(),
+        end: (socket) => socket.data.current?.hasLeft("fin"),
+        close: (socket, error) => {
+          this.#sockets.delete(socket.data);
+          socket.data.current?.hasLeft(error === undefined ? "fin" : "reset");
+        },
+        error: (socket) => socket.data.current?.hasLeft("reset"),
+      },
+    });
+  }
+
+  /**
+   * Listens.
+   *
+   * @throws {Error} the system's own, as when the port is taken.
+   */
+  static listen(hostname: string, port: number): ScriptedUpstream {
+    return new ScriptedUpstream(hostname, port);
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Requests with `mark` are answered by `script`, until `forget`. */
+  expect(mark: string, script: Script): Expectation {
+    const expectation = new Expectation(script);
+    this.#expected.set(mark, expectation);
+    return expectation;
+  }
+
+  /** Requests with `mark` that come later are answered with 410. */
+  forget(mark: string): void {
+    this.#expected.delete(mark);
+  }
+
+  /** Closes it and every connection. */
+  close(): void {
+    this.#listener.stop(true);
+    for (const socket of this.#sockets) socket.reset();
+  }
+
+  readonly #answer = (socket: UpstreamSocket, headText: string, body: Buffer): void => {
+    const attempt = new Attempt(socket, ++socket.requests, headText, body);
+    socket.current = attempt;
+    const mark = MARK.exec(body.toString("latin1"))?.[0];
+    const expectation = mark === undefined ? undefined : this.#expected.get(mark);
+    if (expectation === undefined) {
+      if (mark === undefined) this.strangers.push(headText);
+      const text = mark === undefined ? '{"object":"list","data":[]}' : '{"error":"gone"}';
+      const status = mark === undefined ? "200 OK" : "410 Gone";
+      attempt.write(
+        `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+      );
+      return;
+    }
+    expectation.add(attempt);
+    void (async () => {
+      try {
+        await expectation.script(attempt);
+      } catch {
+        attempt.reset();
+      }
+    })();
+  };
+}

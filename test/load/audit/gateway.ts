@@ -1,0 +1,396 @@
+/**
+ * A gateway for tests of the audit: honest, or with one fault that was planted. `relay` is none of
+ * HTTP's: it passes bytes.
+ *
+ * A client's connection has one to the upstream, which ends when it does. Requests lose what ends at
+ * a hop; answers are read and put into chunks anew, at the pace of whoever is slower.
+ *
+ * Run as a program it listens on a port of its own and prints it: `bun gateway.ts FAULT UPSTREAM-PORT`.
+ *
+ * @module
+ */
+
+import { ResponseParser } from "../../../src/lib/http1/parser.ts";
+import { headFields } from "../../../src/load/audit/scripted_upstream.ts";
+
+/** What can be planted. `none`: an honest gateway. */
+export const PLANTED = [
+  "none",
+  "relay",
+  "first-chunk-hold",
+  "merge",
+  "lost-byte",
+  "renumber",
+  "no-cancel",
+  "three-retries",
+  "done-after-cut",
+  "leaked-header",
+  "no-comments",
+  "unbounded",
+  "buffer",
+] as const;
+
+export type Planted = typeof PLANTED[number];
+
+/** A gateway that runs. */
+export interface Gateway {
+  readonly port: number;
+  stop(): void;
+}
+
+const HOP = /^(?:connection|keep-alive|proxy-\S+|te|trailer|upgrade|host)$/;
+const LAST_CHUNK = Buffer.from("0\r\n\r\n");
+/** Of `merge`. */
+const MERGE_MS = 45;
+/** Of `buffer`: what it passes on at once. */
+export const BUFFER_BYTES = 4096;
+/** Of `first-chunk-hold`. */
+const HOLD_MS = 25;
+
+/** Starts it on a free port. Behind `clientsMax` connections it listens no more. */
+export function startGateway(
+  planted: Planted,
+  upstreamPort: number,
+  clientsMax = Infinity,
+): Gateway {
+  let clients = 0;
+  const listener = Bun.listen<Link>({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => {
+        if (++clients === clientsMax) listener.stop();
+        socket.data = planted === "relay"
+          ? new Relay(socket, upstreamPort)
+          : new HttpLink(socket, upstreamPort, planted);
+      },
+      data: (socket, bytes) => socket.data.fromClient(bytes),
+      drain: (socket) => socket.data.clientDrained(),
+      close: (socket) => socket.data.clientLeft(),
+      error: (socket) => socket.data.clientLeft(),
+    },
+  });
+  return { port: listener.port, stop: () => listener.stop(true) };
+}
+
+interface Link {
+  fromClient(bytes: Buffer): void;
+  clientDrained(): void;
+  clientLeft(): void;
+}
+
+/** Writes what a socket takes, and keeps the rest. */
+class Outgoing {
+  readonly #socket: Bun.Socket<Link> | Bun.Socket<undefined>;
+  #held: Buffer[] = [];
+
+  constructor(socket: Bun.Socket<Link> | Bun.Socket<undefined>) {
+    this.#socket = socket;
+  }
+
+  /** True when all has been taken. */
+  write(bytes: Buffer): boolean {
+    this.#held.push(bytes);
+    return this.drain();
+  }
+
+  drain(): boolean {
+    for (let piece = this.#held[0]; piece !== undefined; piece = this.#held[0]) {
+      const sent = this.#socket.write(piece, 0, piece.length);
+      if (sent < piece.length) {
+        this.#held[0] = piece.subarray(Math.max(0, sent));
+        return false;
+      }
+      this.#held.shift();
+    }
+    return true;
+  }
+}
+
+/** Bytes one way and the other. */
+class Relay implements Link {
+  readonly #client: Bun.Socket<Link>;
+  readonly #down: Outgoing;
+  #upstream: Bun.Socket<undefined> | undefined;
+  #up: Outgoing | undefined;
+  #early: Buffer[] = [];
+  #hasLeft = false;
+
+  constructor(client: Bun.Socket<Link>, port: number) {
+    this.#client = client;
+    this.#down = new Outgoing(client);
+    void Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        open: (socket) => {
+          this.#upstream = socket;
+          if (this.#hasLeft) return void socket.terminate();
+          this.#up = new Outgoing(socket);
+          for (const bytes of this.#early) this.#up.write(bytes);
+        },
+        data: (socket, bytes) => {
+          if (!this.#down.write(bytes)) socket.pause();
+        },
+        drain: () => {
+          if (this.#up?.drain()) this.#client.resume();
+        },
+        close: (_, error) => {
+          if (error !== undefined) this.#client.terminate();
+          else if (this.#down.drain()) this.#client.end();
+        },
+        error: () => this.#client.terminate(),
+      },
+    }).catch(() => this.#client.terminate());
+  }
+
+  fromClient(bytes: Buffer): void {
+    if (this.#up === undefined) this.#early.push(bytes);
+    else if (!this.#up.write(bytes)) this.#client.pause();
+  }
+
+  clientDrained(): void {
+    if (this.#down.drain()) this.#upstream?.resume();
+  }
+
+  clientLeft(): void {
+    this.#hasLeft = true;
+    this.#upstream?.terminate();
+  }
+}
+
+/** Requests and answers, one after the other. */
+class HttpLink implements Link {
+  readonly #client: Bun.Socket<Link>;
+  readonly #down: Outgoing;
+  readonly #port: number;
+  readonly #planted: Planted;
+  readonly #parser: ResponseParser;
+  #upstream: Bun.Socket<undefined> | undefined;
+  #up: Outgoing | undefined;
+  #came = Buffer.alloc(0);
+  #request = Buffer.alloc(0);
+  #attempts = 0;
+  #isAnswering = false;
+  #hasHead = false;
+  #isHeld = false;
+  #hasLeft = false;
+  /** What waits for more, and what waits for its time. */
+  #merged: Buffer[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #body = "";
+
+  constructor(client: Bun.Socket<Link>, port: number, planted: Planted) {
+    this.#client = client;
+    this.#down = new Outgoing(client);
+    this.#port = port;
+    this.#planted = planted;
+    this.#parser = new ResponseParser({
+      onHead: (head) => {
+        if (this.#isRetried(head.status)) return this.#retry();
+        this.#hasHead = true;
+        const fields = [...head.fields].filter(([name]) =>
+          !/^(?:transfer-encoding|content-length)$/i.test(name) &&
+          (this.#planted === "leaked-header" ||
+            !HOP.test(name.toLowerCase()) && !/hop/.test(name))
+        );
+        this.#send(Buffer.from(
+          `HTTP/1.1 ${head.status} ${head.statusText}\r\n` +
+            fields.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
+            "transfer-encoding: chunked\r\n\r\n",
+          "latin1",
+        ));
+      },
+      onBody: (bytes) => this.#fromBody(Buffer.from(bytes)),
+    });
+  }
+
+  fromClient(bytes: Buffer): void {
+    this.#came = Buffer.concat([this.#came, bytes]);
+    const end = this.#came.indexOf("\r\n\r\n");
+    if (end < 0 || this.#isAnswering) return;
+    const head = this.#came.toString("latin1", 0, end);
+    const fields = headFields(head);
+    const length = Number(fields.find(([name]) => name === "content-length")?.[1] ?? 0);
+    if (this.#came.length < end + 4 + length) return;
+    const named = fields.filter(([name]) => name === "connection").map(([, value]) => value);
+    const kept = fields.filter(([name]) =>
+      name !== "host" && (this.#planted === "leaked-header" || !HOP.test(name) &&
+          !named.includes(name))
+    );
+    this.#request = Buffer.concat([
+      Buffer.from(
+        `${head.split("\r\n")[0]}\r\nhost: upstream\r\n${
+          kept.map(([name, value]) => `${name}: ${value}\r\n`).join("")
+        }\r\n`,
+        "latin1",
+      ),
+      this.#came.subarray(end + 4, end + 4 + length),
+    ]);
+    this.#came = this.#came.subarray(end + 4 + length);
+    this.#attempts = 0;
+    this.#isAnswering = true;
+    this.#ask();
+  }
+
+  clientDrained(): void {
+    if (this.#down.drain() && !this.#isHeld) this.#upstream?.resume();
+  }
+
+  clientLeft(): void {
+    this.#hasLeft = true;
+    clearTimeout(this.#timer);
+    if (this.#planted !== "no-cancel") this.#upstream?.terminate();
+  }
+
+  #ask(): void {
+    this.#attempts++;
+    this.#hasHead = false;
+    this.#body = "";
+    this.#parser.reset(false);
+    if (this.#upstream !== undefined) {
+      this.#up!.write(this.#request);
+      return;
+    }
+    void Bun.connect({
+      hostname: "127.0.0.1",
+      port: this.#port,
+      socket: {
+        open: (socket) => {
+          this.#upstream = socket;
+          this.#up = new Outgoing(socket);
+          if (this.#hasLeft && this.#planted !== "no-cancel") socket.terminate();
+          else this.#up.write(this.#request);
+        },
+        data: (socket, bytes) => this.#fromUpstream(socket, bytes),
+        drain: () => void this.#up?.drain(),
+        close: (socket) => this.#upstreamLeft(socket),
+        error: (socket) => this.#upstreamLeft(socket),
+      },
+    });
+  }
+
+  #fromUpstream(socket: Bun.Socket<undefined>, bytes: Buffer): void {
+    if (this.#planted === "first-chunk-hold" && !this.#hasHead) {
+      this.#isHeld = true;
+      socket.pause();
+      setTimeout(() => {
+        this.#isHeld = false;
+        this.#read(bytes);
+        socket.resume();
+      }, HOLD_MS);
+    } else this.#read(bytes);
+  }
+
+  #read(bytes: Buffer): void {
+    if (!this.#isAnswering) return;
+    this.#parser.push(bytes);
+    if (this.#parser.isDone && this.#hasHead) this.#end();
+  }
+
+  #upstreamLeft(socket: Bun.Socket<undefined>): void {
+    if (socket !== this.#upstream) return;
+    this.#upstream = undefined;
+    if (this.#hasLeft) return;
+    if (!this.#isAnswering) return void this.#client.end();
+    if (!this.#hasHead && this.#planted === "three-retries" && this.#attempts < 4) {
+      return this.#ask();
+    }
+    if (this.#planted === "done-after-cut" && this.#hasHead) {
+      this.#chunk(Buffer.from("data: [DONE]\n\n"));
+      return this.#end();
+    }
+    this.#flush();
+    // What is written goes before the end, which is no end of the body.
+    this.#client.end();
+  }
+
+  #isRetried(status: number): boolean {
+    return this.#planted === "three-retries" && (status === 429 || status === 503) &&
+      this.#attempts < 4;
+  }
+
+  #retry(): void {
+    this.#parser.stop();
+    const socket = this.#upstream;
+    this.#upstream = undefined;
+    socket?.terminate();
+    setTimeout(() => this.#ask(), 20);
+  }
+
+  #fromBody(bytes: Buffer): void {
+    switch (this.#planted) {
+      case "lost-byte":
+        return this.#chunk(withoutOne(bytes));
+      case "renumber":
+      case "no-comments":
+        return this.#fromText(bytes.toString("latin1"));
+      case "merge":
+        this.#merged.push(bytes);
+        this.#timer ??= setTimeout(() => this.#flush(), MERGE_MS);
+        return;
+      case "buffer":
+        this.#merged.push(bytes);
+        if (this.#merged.reduce((sum, { length }) => sum + length, 0) >= BUFFER_BYTES) {
+          this.#flush();
+        }
+        return;
+      default:
+        this.#chunk(bytes);
+    }
+  }
+
+  /** Whole lines, changed. */
+  #fromText(text: string): void {
+    this.#body += text;
+    const end = this.#body.lastIndexOf("\n") + 1;
+    const lines = this.#body.slice(0, end);
+    this.#body = this.#body.slice(end);
+    const changed = this.#planted === "no-comments"
+      ? lines.replace(/^:.*\n\n?/gm, "")
+      : lines.replace(/^data: (\{.*\})$/gm, (_, json: string) =>
+        `data: ${
+          Buffer.from(JSON.stringify(JSON.parse(Buffer.from(json, "latin1").toString()))).toString(
+            "latin1",
+          )
+        }`);
+    if (changed !== "") this.#chunk(Buffer.from(changed, "latin1"));
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const merged = Buffer.concat(this.#merged.splice(0));
+    if (merged.length > 0) this.#chunk(merged);
+  }
+
+  #end(): void {
+    this.#flush();
+    if (this.#body !== "") this.#chunk(Buffer.from(this.#body, "latin1"));
+    this.#send(LAST_CHUNK);
+    this.#isAnswering = false;
+    if (this.#came.length > 0) this.fromClient(Buffer.alloc(0));
+  }
+
+  #chunk(bytes: Buffer): void {
+    const size = Buffer.from(`${bytes.length.toString(16)}\r\n`);
+    this.#send(Buffer.concat([size, bytes, Buffer.from("\r\n")]));
+  }
+
+  #send(bytes: Buffer): void {
+    if (this.#hasLeft) return;
+    const isTaken = this.#down.write(bytes);
+    if (!isTaken && this.#planted !== "unbounded") this.#upstream?.pause();
+  }
+}
+
+/** `bytes` without a byte of their text, once in a while. */
+function withoutOne(bytes: Buffer): Buffer {
+  const at = bytes.indexOf(".3 ");
+  return at < 0 ? bytes : Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 1)]);
+}
+
+if (import.meta.main) {
+  const [planted, port] = process.argv.slice(2) as [Planted, string];
+  process.stdout.write(`${startGateway(planted, Number(port)).port}\n`);
+}

@@ -1,0 +1,85 @@
+import { describe, expect, test } from "bun:test";
+import { CHECKS } from "../../../src/load/audit/table.ts";
+import { BUFFER_BYTES, type Planted } from "./gateway.ts";
+import { auditPlanted, failedIn } from "./rig.ts";
+
+const TEST_MS_MAX = 120_000;
+
+/** A fault, the check that must find it, and the finding. */
+const CASES: readonly (readonly [Planted, check: string, finding: string, says: RegExp])[] = [
+  ["first-chunk-hold", "first-byte", "first-byte", /^p50 2\d/],
+  ["merge", "coalescing", "coalescing", /each event held [\d.]+ ms/],
+  ["lost-byte", "bytes", "bytes/plain", /1 of 23 events lost/],
+  ["renumber", "bytes", "bytes/numbers", /12345678901234567000 instead of 12345678901234567890/],
+  ["no-cancel", "cancel", "cancel/mid-stream-fin", /still open .* events generated for nobody/],
+  ["three-retries", "retries", "retries/503", /4 attempts/],
+  ["done-after-cut", "truncation", "truncation/cut-mid", /\[DONE\]/],
+  ["leaked-header", "headers", "headers/hop-up", /x-weir-hop/],
+  ["no-comments", "silence", "silence/1s-comments", /swallowed/],
+  ["unbounded", "back-pressure", "back-pressure/taken", /all there was/],
+];
+
+describe("an audit finds", () => {
+  for (const [planted, check, name, says] of CASES) {
+    test(`${planted} (${name})`, async () => {
+      const report = await auditPlanted(planted, [check]);
+      const found = report.findings.find((one) => one.name === name);
+      expect(found).toBeDefined();
+      expect({ name, verdict: found!.verdict }).toEqual({ name, verdict: "fail" });
+      expect(found!.measured).toMatch(says);
+      expect(found!.evidence.length).toBeGreaterThan(0);
+      expect(found!.mend).not.toBe("");
+      expect(found!.limit).not.toBe("");
+    }, TEST_MS_MAX);
+  }
+
+  test("a buffer, and the size that releases it", async () => {
+    const { findings } = await auditPlanted("buffer", ["hold-back"]);
+    expect(findings.find(({ name }) => name === "hold-back/event")).toMatchObject({
+      verdict: "fail",
+      measured: expect.stringMatching(/^held: 10 B, 100 B, 1\.0 KiB; passed at once: 4\.0 KiB/),
+      value: BUFFER_BYTES,
+      unit: "bytes",
+    });
+  }, TEST_MS_MAX);
+
+  test("a retry that does not wait as long as it was told", async () => {
+    expect(failedIn(await auditPlanted("three-retries", ["retries"]))).toContain(
+      "retries/retry-after",
+    );
+  }, TEST_MS_MAX);
+
+  test("a key of the gateway's own that reaches the upstream", async () => {
+    const report = await auditPlanted("none", ["headers"], {
+      gatewayKey: "sk-gateway",
+      fields: [["authorization", "Bearer sk-gateway"]],
+    });
+    expect(failedIn(report)).toEqual(["headers/credentials-up"]);
+  }, TEST_MS_MAX);
+
+  test("swallowed comments as a note where no silence is tried", async () => {
+    const { findings } = await auditPlanted("no-comments", ["bytes"]);
+    const found = findings.find(({ name }) => name === "bytes/comments");
+    expect(found).toMatchObject({ verdict: "note", measured: "12 comments swallowed" });
+  }, TEST_MS_MAX);
+});
+
+describe("an audit says no failure of", () => {
+  const all = CHECKS.map(({ name }) => name).filter((name) => name !== "overload");
+  /** What has nothing to do with time. */
+  const timeless = ["bytes", "headers", "keep-alive", "truncation", "fidelity", "limits"];
+  const honest = [["relay", all], ["none", timeless]] as const;
+  for (const [planted, names] of honest) {
+    test(planted === "relay" ? "a relay of bytes" : "an honest gateway", async () => {
+      const report = await auditPlanted(planted, names);
+      expect(report.findings.filter(({ verdict }) => verdict === "fail")).toEqual([]);
+      expect(new Set(report.findings.map(({ check }) => check))).toEqual(new Set(names));
+      expect(report.counts.pass).toBeGreaterThan(40);
+    }, TEST_MS_MAX);
+  }
+
+  test("retries that were declared", async () => {
+    const report = await auditPlanted("three-retries", ["retries"], { retriesDeclared: 3 });
+    expect(failedIn(report)).toEqual(["retries/retry-after"]);
+  }, TEST_MS_MAX);
+});

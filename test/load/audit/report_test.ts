@@ -1,0 +1,108 @@
+import { describe, expect, test } from "bun:test";
+import { resultsText, withResults } from "../../../release/audit.ts";
+import type { AuditReport } from "../../../src/load/audit/audit.ts";
+import { htmlReport } from "../../../src/load/audit/report_html.ts";
+import { junitReport } from "../../../src/load/audit/report_junit.ts";
+import { reportLines } from "../../../src/load/audit/report_terminal.ts";
+import { finding, shownBytes } from "../../../src/load/audit/rig.ts";
+
+const REPORT: AuditReport = {
+  schema: 1,
+  gateway: 'nginx "1" (http://127.0.0.1:1/v1)',
+  startedAt: "2026-11-28T20:00:00.000Z",
+  seconds: 12.3,
+  isInterrupted: false,
+  counts: { pass: 1, fail: 1, note: 1, void: 1 },
+  machineLateMsMax: 4.5,
+  checks: [{ name: "bytes", title: "Are they?" }, { name: "limits", title: "Do they?" }],
+  findings: [
+    finding("bytes", { part: "a", verdict: "pass", limit: "l", measured: "the same", mend: "m" }),
+    finding("bytes", {
+      part: "b",
+      verdict: "fail",
+      limit: "none lost",
+      measured: "1 lost | <b>",
+      direct: "0 lost",
+      value: 1,
+      unit: "events",
+      evidence: ["got \u0001 & ]]> more"],
+      mend: "Keep them.",
+    }),
+    finding("limits", { part: "a", verdict: "note", limit: "l", measured: "other", mend: "m" }),
+    finding("limits", { part: "b", verdict: "void", limit: "l", measured: "late", mend: "m" }),
+  ],
+};
+
+test("what passed needs no mending, and evidence has an end", () => {
+  expect(REPORT.findings[0]!.mend).toBe("");
+  const evidence = Array.from({ length: 50 }, (_, i) => `line ${i}`);
+  const { evidence: kept } = finding("x", {
+    verdict: "fail",
+    limit: "",
+    measured: "",
+    mend: "",
+    evidence,
+  });
+  expect(kept.length).toBe(12);
+});
+
+test("shownBytes() escapes what is not printable, and says where it was cut", () => {
+  expect(shownBytes(Buffer.from("a\r\n\u0001é"))).toBe("a\\r\\n\\x01\\xc3\\xa9");
+  expect(shownBytes("x".repeat(500), 100)).toBe(`…${"x".repeat(160)}…`);
+});
+
+test("the terminal tells what failed first, in full, and the rest in a line each", () => {
+  const lines = reportLines(REPORT);
+  expect(lines.slice(1, 6)).toEqual([
+    "FAIL  bytes/b: 1 lost | <b>",
+    "      limit   none lost",
+    "      direct  0 lost",
+    "      | got \u0001 & ]]> more",
+    "      mend    Keep them.",
+  ]);
+  expect(lines).toContain("pass  bytes/a   the same");
+  expect(lines.at(-1)).toStartWith("1 failed, 1 void, 1 notes, 1 passed in 12.3 s");
+  expect(reportLines(REPORT, true)).toContain("pass  bytes/a: the same");
+});
+
+test("JUnit's XML has nothing that XML cannot have", () => {
+  const xml = junitReport(REPORT);
+  expect(xml).not.toContain("\u0001");
+  const { XML } = Bun as unknown as { readonly XML: { parse(text: string): unknown } };
+  expect(JSON.stringify(XML.parse(xml))).toContain("got � & ]]> more");
+  expect(xml).toContain('tests="4" failures="1" skipped="1"');
+});
+
+test("the page escapes what came from elsewhere", () => {
+  const page = htmlReport(REPORT);
+  expect(page).not.toContain("<b>1 lost");
+  expect(page).toContain("1 lost | &#60;b&#62;");
+  expect(page).not.toMatch(/<script|https?:\/\/(?!127)/);
+});
+
+describe("docs/audit.md", () => {
+  const text = resultsText([
+    { name: "nginx", report: REPORT, reason: "" },
+    { name: "portkey", report: undefined, reason: "It is not installed here" },
+  ]);
+
+  test("has a row for each check, and what is not as it should be", () => {
+    expect(text).toContain(
+      "| bytes | **1 of 2 failed** |\n| limits | 1 of 2 void, 1 of 2 to note |",
+    );
+    expect(text).toContain("| bytes/b | **fail** | 1 lost \\| &lt;b> (direct: 0 lost) |");
+    expect(text).toContain("portkey was not audited: It is not installed here");
+    expect(text).not.toContain("127.0.0.1");
+  });
+
+  test("keeps what stands around the results", () => {
+    const page = withResults(
+      "before\n<!-- results: bun run audit -->\nold\n<!-- end of results -->\nafter\n",
+      "new",
+    );
+    expect(page).toBe(
+      "before\n<!-- results: bun run audit -->\n\nnew\n<!-- end of results -->\nafter\n",
+    );
+    expect(() => withResults("no marks", "new")).toThrow("docs/audit.md has no");
+  });
+});

@@ -1,0 +1,110 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { type Attempt, ScriptedUpstream } from "../../../src/load/audit/scripted_upstream.ts";
+import { rawExchange, waitFor } from "../../server/launch.ts";
+
+const upstream = ScriptedUpstream.listen("127.0.0.1", 0);
+afterAll(() => upstream.close());
+
+const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+const MARK = "wa-00000000000000";
+
+function post(body: string, fields: readonly string[] = []): string {
+  return [
+    "POST /v1/x HTTP/1.1",
+    "host: a",
+    ...fields,
+    `content-length: ${Buffer.byteLength(body)}`,
+    "",
+    body,
+  ].join("\r\n");
+}
+
+describe("ScriptedUpstream", () => {
+  test("answers each request on a connection by the mark in its body", async () => {
+    const one = upstream.expect(`${MARK}01`, (attempt) => attempt.write(OK));
+    const two = upstream.expect(`${MARK}02`, async (attempt) => {
+      attempt.write(OK);
+      await attempt.cut();
+    });
+    const said = await rawExchange(
+      upstream.port,
+      post(`a ${MARK}01`, ["X-Team: blue", "x-team: red"]) + post(`b ${MARK}02`),
+    );
+    expect(said).toBe(OK + OK);
+    expect(one.attempts[0]!.fields("x-team")).toEqual(["blue", "red"]);
+    expect(two.attempts[0]!).toMatchObject({ ordinal: 2, leaving: "own" });
+    expect(two.attempts[0]!.connection).toBe(one.attempts[0]!.connection);
+    expect(one.attempts[0]!.writes.map(({ bytes }) => bytes.length)).toEqual([OK.length]);
+  });
+
+  test("reads a body in chunks, and asks for one that waits to be asked for", async () => {
+    const expectation = upstream.expect(`${MARK}03`, (attempt) => {
+      attempt.write(OK);
+      return attempt.cut();
+    });
+    const said = await rawExchange(
+      upstream.port,
+      "POST /v1/x HTTP/1.1\r\nexpect: 100-continue\r\ntransfer-encoding: chunked\r\n\r\n" +
+        `9\r\n${MARK.slice(0, 9)}\r\na\r\n${MARK.slice(9)}03\r\n0\r\n\r\n`,
+    );
+    expect(said).toBe(`HTTP/1.1 100 Continue\r\n\r\n${OK}`);
+    expect(expectation.attempts[0]!.body.toString()).toBe(`${MARK}03`);
+  });
+
+  test("answers what has no mark, and remembers that it came", async () => {
+    const said = await openAnd("GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n");
+    expect(said).toStartWith("HTTP/1.1 200 OK");
+    expect(upstream.strangers.at(-1)).toStartWith("GET /v1/models");
+  });
+
+  test("is gone for a mark that was forgotten", async () => {
+    upstream.expect(`${MARK}04`, (attempt) => attempt.write(OK));
+    upstream.forget(`${MARK}04`);
+    expect(await openAnd(post(`${MARK}04`))).toStartWith("HTTP/1.1 410 Gone");
+  });
+
+  for (const how of ["fin", "reset"] as const) {
+    test(`sees a client that leaves with a ${how.toUpperCase()}`, async () => {
+      const mark = `${MARK}0${how === "fin" ? 5 : 6}`;
+      const arrived = Promise.withResolvers<Attempt>();
+      upstream.expect(mark, (attempt) => arrived.resolve(attempt));
+      const socket = await Bun.connect({
+        hostname: "127.0.0.1",
+        port: upstream.port,
+        socket: { open: (one) => void one.write(post(mark)), data() {} },
+      });
+      const attempt = await arrived.promise;
+      if (how === "fin") socket.end();
+      else socket.terminate();
+      await attempt.left;
+      expect(attempt.leaving).toBe(how);
+      expect(attempt.leftMs!).toBeGreaterThanOrEqual(attempt.arrivedMs);
+    });
+  }
+
+  test("a script that throws ends the connection", async () => {
+    upstream.expect(`${MARK}07`, () => {
+      throw new Error("no");
+    });
+    expect(await openAnd(post(`${MARK}07`))).toBe("");
+  });
+});
+
+/** What comes within the answer, or until the connection ends. */
+async function openAnd(request: string): Promise<string> {
+  let said = "";
+  let isOver = false;
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: upstream.port,
+    socket: {
+      open: (one) => void one.write(request),
+      data: (_, bytes) => void (said += bytes.toString()),
+      close: () => void (isOver = true),
+      error: () => void (isOver = true),
+    },
+  });
+  await waitFor(() => isOver || said.includes("\r\n\r\n"));
+  socket.terminate();
+  return said;
+}
