@@ -65,6 +65,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       raw?.write(rawLine(record));
     };
     for (let round = 0; round < flags.rounds && !isAllGone(); round++) {
+      gathered?.nextRound();
       rounds.push(await runRound(options, stage, round, counter, abort.signal, observe, terminal));
     }
     if (rounds.length === 0) break;
@@ -201,7 +202,6 @@ function asTool(
     model,
     url: endpoints[0]!.url,
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
-    sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"
       ? Infinity
@@ -209,7 +209,6 @@ function asTool(
       ? flags.arrivals.k
       : 1,
     concurrency: stage.kind === "closed" ? stage.concurrency : undefined,
-    activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
     slo: flags.slo,
     startedAt,
     isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),

@@ -25,11 +25,14 @@ export function llmperfReport(run: ToolRun): ToolReport {
     number_input_tokens: good.map((one) => one.promptTokens),
     number_output_tokens: good.map((one) => one.outputTokens),
   };
-  const codes: Record<string, number> = {};
-  for (const { status, outcome } of failed) {
-    const code = status === 0 ? outcome : String(status);
-    codes[code] = (codes[code] ?? 0) + 1;
+  // A column of numbers where some are missing has fractions; -1 is what has no status of its own.
+  const fraction = good.length > 0 ? ".0" : "";
+  const codes = new Map<string, number>();
+  for (const { status } of failed) {
+    const code = `${status === 0 || status === 200 ? -1 : status}${fraction}`;
+    codes.set(code, (codes.get(code) ?? 0) + 1);
   }
+  const told = [...codes].sort((a, b) => b[1] - a[1]).map(([code, count]) => `${code}: ${count}`);
   const figures = Object.entries(metrics).flatMap(([name, values]) => {
     const samples = samplesOf(values);
     if (samples === undefined) return [];
@@ -50,13 +53,15 @@ export function llmperfReport(run: ToolRun): ToolReport {
   });
   const json = {
     version: "2023-08-31",
+    name: `${run.model}_summary`.replaceAll(/[^\w-]+/g, "-"),
     model: run.model,
     num_concurrent_requests: run.concurrency ?? null,
     ...Object.fromEntries(figures),
     results_num_requests_started: all.length,
     results_error_rate: all.length === 0 ? null : failed.length / all.length,
     results_number_errors: failed.length,
-    results_error_code_frequency: codes,
+    // Python's own way of writing a dictionary down.
+    results_error_code_frequency: `{${told.join(", ")}}`,
     results_num_completed_requests: good.length,
     ...(run.seconds > 0
       ? {
