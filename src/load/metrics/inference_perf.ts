@@ -48,6 +48,7 @@ export function inferencePerfValues(record: RequestRecord, count: CountTokens): 
       ...delay,
       normalized_time_per_output_token: shared(e2eMs, outputTokens),
       told_tokens: known(record.usage?.completionTokens),
+      told_prompt_tokens: known(record.usage?.promptTokens),
       cached_tokens: record.usage?.cachedTokens,
       event_tokens: tokenTimes.length,
     },

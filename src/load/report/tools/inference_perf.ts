@@ -71,6 +71,11 @@ export function inferencePerfReport(run: ToolRun): ToolReport {
         good.filter(({ more }) =>
           more?.["told_tokens"] !== undefined && more["told_tokens"] !== more["event_tokens"]
         ).length,
+      // How many are counted by the client, for want of the server's count.
+      client_fallback_requests: {
+        prompt: good.filter(({ more }) => more?.["told_prompt_tokens"] === undefined).length,
+        output: good.filter(({ more }) => more?.["told_tokens"] === undefined).length,
+      },
       ...(run.slo === undefined || good.length === 0
         ? {}
         : { goodput_metrics: goodput(good, run.slo) }),
