@@ -2,6 +2,11 @@ import { describe, expect, test } from "bun:test";
 import { Gathered } from "../../../src/load/metrics/gathered.ts";
 import { modeOf, percentileOf, samplesOf } from "../../../src/load/metrics/statistics.ts";
 import { KIND } from "../../../src/load/record.ts";
+import {
+  concurrencyOf,
+  distributionOf,
+  rateOf,
+} from "../../../src/load/report/tools/guidellm_distribution.ts";
 import type { ToolRun } from "../../../src/load/report/tools/tool.ts";
 import { type ToolName, TOOLS } from "../../../src/load/report/tools/tools.ts";
 import { recorded } from "../recorded.ts";
@@ -143,6 +148,41 @@ describe("reports of tools", () => {
       expect(lines.join("\n")).not.toMatch(/NaN|undefined|Infinity/);
     });
   }
+});
+
+describe("rounds", () => {
+  test("follow each other: what ran in one was not under way in the other", () => {
+    const gathered = new Gathered(TOOLS.vllm.read, () => 1);
+    for (let round = 0; round < 2; round++) {
+      gathered.nextRound();
+      gathered.observe(RECORDS[0]!);
+    }
+    const { json } = TOOLS.vllm.report({ ...runOf("vllm", []), gathered });
+    expect(json).toMatchObject({ completed: 2, max_concurrent_requests: 1 });
+    expect(gathered.requests.map(({ sentMs }) => sentMs)).toEqual([0, 342]);
+  });
+});
+
+describe("GuideLLM's distributions", () => {
+  test("a percentile is a value, and values have weights", () => {
+    const { mean, median, percentiles, count } = distributionOf([[10, 1], [20, 3], [40, 1]]);
+    expect([mean, median, percentiles["p75"], percentiles["p90"], count]).toEqual([22, 20, 20, 40, 5]);
+  });
+
+  test("rates are weighed by how long they were held, and of what is at once there is one", () => {
+    const { mean, count } = rateOf([[1, 1], [1.00005, 1], [2, 1], [3, 1]]);
+    expect(count).toBe(4);
+    expect(mean).toBeCloseTo(4 / 2, 12);
+  });
+
+  test("how many were under way, by how long", () => {
+    const { mean, max, count } = concurrencyOf([[0, 4], [1, 3]], { from: 0, to: 4 });
+    expect([mean, max, count]).toEqual([1.5, 2, 2]);
+  });
+
+  test("of nothing it is zeros, and its count says so", () => {
+    expect(distributionOf([])).toMatchObject({ count: 0, mean: 0, percentiles: { p50: 0 } });
+  });
 });
 
 describe("statistics", () => {

@@ -123,6 +123,15 @@ export function aiperfReport(run: ToolRun): ToolReport {
       ),
     ),
     ...Object.fromEntries(totals.map(([, tag, unit, avg]) => [tag, { unit, avg }])),
+    // Sums that its table does not show.
+    ...Object.fromEntries(
+      (["output", "reasoning"] as const).flatMap((kind) => {
+        const samples = more(`${kind}_token_count`);
+        return samples === undefined
+          ? []
+          : [[`total_${kind}_tokens`, { unit: "tokens", avg: samples.sum }]];
+      }),
+    ),
   };
   return { json, lines: linesOf(metrics, totals) };
 }
