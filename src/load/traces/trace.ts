@@ -53,8 +53,7 @@ type Requests = Generator<TraceRequest, void, void>;
 
 const READERS: Readonly<Record<TraceForm, (pieces: Iterable<string>) => Requests>> = {
   mooncake: readMooncake,
-  azure: (pieces) =>
-    readCsv(pieces, ["TIMESTAMP", "ContextTokens", "GeneratedTokens"], momentMs),
+  azure: (pieces) => readCsv(pieces, ["TIMESTAMP", "ContextTokens", "GeneratedTokens"], momentMs),
   burstgpt: (pieces) =>
     readCsv(
       pieces,

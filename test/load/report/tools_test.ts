@@ -166,7 +166,13 @@ describe("rounds", () => {
 describe("GuideLLM's distributions", () => {
   test("a percentile is a value, and values have weights", () => {
     const { mean, median, percentiles, count } = distributionOf([[10, 1], [20, 3], [40, 1]]);
-    expect([mean, median, percentiles["p75"], percentiles["p90"], count]).toEqual([22, 20, 20, 40, 5]);
+    expect([mean, median, percentiles["p75"], percentiles["p90"], count]).toEqual([
+      22,
+      20,
+      20,
+      40,
+      5,
+    ]);
   });
 
   test("rates are weighed by how long they were held, and of what is at once there is one", () => {
