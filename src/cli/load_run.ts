@@ -12,7 +12,7 @@ import { type LoadReport, reportOf, type Round } from "../load/report/report.ts"
 import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
-import { TOOLS } from "../load/report/tools/tools.ts";
+import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { LoadRun } from "../load/run.ts";
@@ -95,9 +95,11 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   raw?.close();
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
-    const printed = isSingle && all.length === 1
-      ? all[0]
-      : { ...(flags.search ? { search: found(results) } : {}), stages: all };
+    const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
+    const printed = isSingle && all.length === 1 ? all[0] : {
+      ...(flags.search ? { search: found(results) } : {}),
+      ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
+    };
     terminal.print(JSON.stringify(printed, null, 2));
   }
   if (flags.search && !flags.json) terminal.print(searchLine(results));

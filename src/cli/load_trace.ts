@@ -11,7 +11,11 @@ import type { LOAD_FLAGS } from "./load_flags.ts";
 import { fileFailure } from "./settings.ts";
 import { Failure } from "./terminal.ts";
 
-type Flags = FlagValues<typeof LOAD_FLAGS>;
+/** The flags that say which, and how much of them is needed. */
+type Flags = Pick<
+  FlagValues<typeof LOAD_FLAGS>,
+  "trace" | "requests" | "duration" | "warmup" | "speed"
+>;
 
 /** Prompts are made before the first is sent: some 500 MB. */
 const TOKENS_MAX = 100_000_000;

@@ -164,6 +164,13 @@ describe("rounds", () => {
 });
 
 describe("GuideLLM's distributions", () => {
+  test("several stages are benchmarks of one file", () => {
+    const { report, together } = TOOLS.guidellm;
+    const { json } = report(runOf("guidellm", RECORDS));
+    const both = together([json, json])["benchmarks"] as readonly object[];
+    expect(both.map((one) => Object.keys(one).includes("metrics"))).toEqual([true, true]);
+  });
+
   test("a percentile is a value, and values have weights", () => {
     const { mean, median, percentiles, count } = distributionOf([[10, 1], [20, 3], [40, 1]]);
     expect([mean, median, percentiles["p75"], percentiles["p90"], count]).toEqual([

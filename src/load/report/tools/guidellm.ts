@@ -13,7 +13,7 @@ import {
   rateOf,
   type Weighted,
 } from "./guidellm_distribution.ts";
-import { firstSentMs, type ToolReport, type ToolRun } from "./tool.ts";
+import { firstSentMs, type ToolJson, type ToolReport, type ToolRun } from "./tool.ts";
 
 const GROUPS = ["successful", "incomplete", "errored", "total"] as const;
 type Group = typeof GROUPS[number];
@@ -99,6 +99,11 @@ export function guidellmReport(run: ToolRun): ToolReport {
     }],
   };
   return { json, lines: linesOf(run, groups, metrics) };
+}
+
+/** Its file has a benchmark for each rate or number of streams. */
+export function guidellmTogether(stages: readonly ToolJson[]): ToolJson {
+  return { benchmarks: stages.flatMap(({ benchmarks }) => benchmarks) };
 }
 
 function mapped<T>(reads: Readonly<Record<string, Read>>, make: (read: Read) => T) {
