@@ -12,7 +12,7 @@ import { type LoadReport, reportOf, type Round } from "../load/report/report.ts"
 import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
-import { TOOLS } from "../load/report/tools/tools.ts";
+import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { LoadRun } from "../load/run.ts";
@@ -65,6 +65,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       raw?.write(rawLine(record));
     };
     for (let round = 0; round < flags.rounds && !isAllGone(); round++) {
+      gathered?.nextRound();
       rounds.push(await runRound(options, stage, round, counter, abort.signal, observe, terminal));
     }
     if (rounds.length === 0) break;
@@ -94,9 +95,11 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   raw?.close();
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
-    const printed = isSingle && all.length === 1
-      ? all[0]
-      : { ...(flags.search ? { search: found(results) } : {}), stages: all };
+    const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
+    const printed = isSingle && all.length === 1 ? all[0] : {
+      ...(flags.search ? { search: found(results) } : {}),
+      ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
+    };
     terminal.print(JSON.stringify(printed, null, 2));
   }
   if (flags.search && !flags.json) terminal.print(searchLine(results));
@@ -201,7 +204,6 @@ function asTool(
     model,
     url: endpoints[0]!.url,
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
-    sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"
       ? Infinity
@@ -209,7 +211,6 @@ function asTool(
       ? flags.arrivals.k
       : 1,
     concurrency: stage.kind === "closed" ? stage.concurrency : undefined,
-    activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
     slo: flags.slo,
     startedAt,
     isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),

@@ -376,6 +376,7 @@ export class Link implements ResponseSink {
   #over(outcome: Recording["outcome"], isWhole: boolean): void {
     const recording = this.#recording!;
     recording.outcome = outcome;
+    recording.isWhole = isWhole;
     if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     this.#recording = undefined;
     this.#request = undefined;
