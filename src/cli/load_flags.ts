@@ -350,11 +350,11 @@ export const LOAD_FLAGS = {
   }),
   maxLoopMs: numberFlag({
     value: "MS",
-    text: "a run is doubtful when the client's own loop was later than this, p99",
+    text: "a run is doubtful when the client may have made times longer than this, p99",
     min: 0.1,
     max: 10_000,
     isWhole: false,
-    default: 5,
+    default: 2,
     group: "Judging",
   }),
   as: optionalFlag({

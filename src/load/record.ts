@@ -87,10 +87,14 @@ export interface RequestRecord {
   readonly writtenMs: number;
   readonly headMs: number;
   readonly endMs: number;
+  /** How long the connection may have been ready at most before the client saw it. */
+  readonly openLateMs: number;
   /** 0 = there was no head. */
   readonly status: number;
   readonly reads: number;
   readonly readMs: Float64Array;
+  /** How long the bytes of each read may have lain there at most before the client read them. */
+  readonly readLateMs: Float32Array;
   /** Bytes of the body in each read. */
   readonly readBytes: Uint32Array;
   readonly events: number;
@@ -138,9 +142,11 @@ export class Recording implements RequestRecord {
   writtenMs = NaN;
   headMs = NaN;
   endMs = NaN;
+  openLateMs = 0;
   status = 0;
   reads = 0;
   readMs: Float64Array = new Float64Array(COLUMN);
+  readLateMs: Float32Array = new Float32Array(COLUMN);
   readBytes: Uint32Array = new Uint32Array(COLUMN);
   events = 0;
   eventRead: Uint32Array = new Uint32Array(COLUMN);
@@ -170,6 +176,7 @@ export class Recording implements RequestRecord {
     this.isWarmup = false;
     this.dueMs = this.sentMs = this.connectedMs = NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
+    this.openLateMs = 0;
     this.status =
       this.reads =
       this.events =
@@ -184,14 +191,19 @@ export class Recording implements RequestRecord {
     this.failure = undefined;
   }
 
-  /** Bytes of the body came. What they complete is told by `event` afterwards. */
-  read(atMs: number, bytes: number): void {
+  /**
+   * Bytes of the body came, and have lain there for `lateMs` at most. What they complete is told by
+   * `event` afterwards.
+   */
+  read(atMs: number, bytes: number, lateMs = 0): void {
     const at = this.reads++;
     if (at === this.readMs.length) {
       this.readMs = longer(this.readMs, Float64Array);
+      this.readLateMs = longer(this.readLateMs, Float32Array);
       this.readBytes = longer(this.readBytes, Uint32Array);
     }
     this.readMs[at] = atMs;
+    this.readLateMs[at] = lateMs;
     this.readBytes[at] = bytes;
     this.bodyBytes += bytes;
   }
@@ -298,7 +310,7 @@ function unescaped(bytes: Uint8Array, from: number, to: number): string {
   return piece.includes(BACKSLASH) ? JSON.parse(`"${raw}"`) as string : raw;
 }
 
-type Columns = Float64Array | Uint32Array | Uint16Array | Uint8Array;
+type Columns = Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array;
 
 function longer<T extends Columns>(column: T, make: new (length: number) => T): T {
   const wider = new make(2 * column.length);

@@ -10,9 +10,11 @@
  * @module
  */
 
+import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
+import { ReadWatch } from "./read_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import type { Histogram } from "../lib/histogram.ts";
 
@@ -98,6 +100,11 @@ export interface RunFacts {
   readonly loopDelayMs: Histogram;
   /** Processor time of the client as a share of one core, what it waited actively left out. */
   readonly cpuShare: number;
+  /**
+   * Share of the time in which the client wanted to run and another program had the processor; null =
+   * the system does not say.
+   */
+  readonly waitShare: number | null;
 }
 
 /** A listener queues 512 connections: no more are opened in one go. */
@@ -126,6 +133,7 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
+  readonly #reads = new ReadWatch(this.#clock);
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();
@@ -166,7 +174,11 @@ export class LoadRun {
       clock: this.#clock,
       shapes: new EventShapes(),
       countTokens: plan.countTokens,
-      onActivity: () => void this.#activity++,
+      onEnter: (nowMs) => {
+        this.#activity++;
+        return this.#reads.enter(nowMs);
+      },
+      onLeave: () => this.#reads.leave(),
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -198,6 +210,7 @@ export class LoadRun {
     this.#originMs = performance.now();
     const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
+    const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
@@ -208,10 +221,12 @@ export class LoadRun {
     await this.#done.promise;
     clearInterval(sweep);
     watch.stop();
+    this.#reads.stop();
     signal?.removeEventListener("abort", interrupt);
     for (const links of this.#idle) for (const link of links) link.close();
     const endMs = this.#clock();
     const { user, system } = process.cpuUsage(cpu);
+    const waitMs = waitedMs === undefined ? NaN : processorWaitMs()! - waitedMs;
     const fromMs = warmupMs > 0 ? warmupMs : this.#measuredFromMs;
     return {
       measuredMs: Math.max(0, this.#lastEndMs - fromMs) || 0,
@@ -223,6 +238,7 @@ export class LoadRun {
       waitingMax: this.#waitingMax,
       loopDelayMs: watch.delayMs,
       cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
+      waitShare: Number.isNaN(waitMs) ? null : waitMs / endMs,
     };
   }
 
@@ -233,7 +249,9 @@ export class LoadRun {
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
       this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
+      this.#reads.rest();
     }
+    this.#reads.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
@@ -241,6 +259,7 @@ export class LoadRun {
     if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
+    this.#reads.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
@@ -410,6 +429,7 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
+    this.#reads.begin(nowMs);
     if (nowMs >= this.#plan.durationMs) this.#endTime();
     const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
@@ -419,6 +439,7 @@ export class LoadRun {
     }
     if (isOver) this.#dropWaiting();
     this.#settle();
+    this.#reads.leave();
   }
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
@@ -469,5 +490,15 @@ export class LoadRun {
     if (this.#active.size > 0 || this.#waitingAt < this.#waiting.length) return;
     if (this.#isDrained && this.#pauses.size === 0) this.#stop();
     if (this.#isStopped) this.#done.resolve();
+  }
+}
+
+/** How long this thread has waited for a processor so far. Linux says so; elsewhere undefined. */
+function processorWaitMs(): number | undefined {
+  try {
+    const [, waitedNs] = readFileSync("/proc/thread-self/schedstat", "latin1").split(" ");
+    return Number(waitedNs) / 1e6;
+  } catch {
+    return undefined;
   }
 }

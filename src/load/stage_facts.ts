@@ -53,5 +53,8 @@ export function joinedFacts(
     cpuShare: isInTurn && ms > 0
       ? sum((one) => one.cpuShare * one.measuredMs) / ms
       : most((one) => one.cpuShare),
+    waitShare: facts.some(({ waitShare }) => waitShare !== null)
+      ? most(({ waitShare }) => waitShare ?? 0)
+      : null,
   };
 }

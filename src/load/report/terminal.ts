@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Parts } from "../doubt.ts";
 import { SHARES } from "../spread.ts";
 import type { SpreadName } from "../tally.ts";
 import type { LoadReport, ReportedSpread } from "./report.ts";
@@ -134,22 +135,39 @@ function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
 }
 
 function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
-  const { loop_ms, cpu_share, network_ms, limit, reasons, is_doubtful } = doubt;
+  const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
+  const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
-    ...(loop_ms === null ? [] : [`own loop late by ${shown(loop_ms.p99)} ms (p99)`]),
+    ...(late === null
+      ? []
+      : [`times too long by at most ${shown(late.p50)} ms (p50), ${shown(late.p99)} ms (p99)`]),
     `${percent(cpu_share)} of a core used`,
     ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];
-  const limits = { client: "the client", server: "the server", none: "neither: the rate was held" };
+  const limits = {
+    client: "the client",
+    server: "the server",
+    network: "the network",
+    none: "neither: the rate was held",
+  };
   const hasFigures = requests.completed + requests.left > 0;
   return [
     is_doubtful
       ? "How far to believe it: with doubt."
       : "How far to believe it: nothing speaks against it.",
     ...reasons.map((reason) => `  ${reason}`),
+    ...(ttft_parts_ms === null ? [] : [`  ${partsText(ttft_parts_ms)}`]),
     `  ${facts.join(", ")}${hasFigures ? `; the limit was ${limits[limit]}` : ""}`,
   ];
+}
+
+/** Who had which part of half of the times to the first token. */
+function partsText({ client, network, server }: Parts): string {
+  return `of ${
+    shown(client + network + server)
+  } ms to the first token (p50) the client had at most ` +
+    `${shown(client)} ms, the network at least ${shown(network)} ms, the server the rest`;
 }
 
 /** Three digits that count. */

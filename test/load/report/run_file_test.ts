@@ -25,6 +25,7 @@ const FACTS: StageFacts = {
   waitingMax: 0,
   loop: { p50: 0.1, p99: 1, max: 2 },
   cpuShare: 0.2,
+  waitShare: 0,
 };
 
 /** A tally of requests whose first token came after `ttftMs(i)`. Every tenth has failed. */
