@@ -39,24 +39,36 @@ export interface PageParts {
   readonly main: string;
   /** Rules that only this kind of page has. */
   readonly sheet: string;
-  /** Scripts, in their order; nothing else runs. */
-  readonly scripts?: readonly string[];
-  /** What the scripts read. */
-  readonly data?: unknown;
+  /** Nothing else runs. Undefined = nothing does. */
+  readonly program?: PageProgram | undefined;
+}
+
+/** What runs on a page. */
+export interface PageProgram {
+  readonly library: string;
+  /** A module that comes behind it. */
+  readonly script: string;
+  /** What the script reads, as the JSON that is the text of the element `data`. */
+  readonly data: unknown;
 }
 
 /**
  * The page. Its policy knows its sheet and its scripts by their hashes: nothing that has slipped into it
  * runs, and nothing is ever fetched.
  */
-export function page({ title, header, main, sheet, scripts = [], data }: PageParts): string {
+export function page({ title, header, main, sheet, program }: PageParts): string {
   const style = SHEET + sheet;
-  const sources = scripts.length === 0 ? "'none'" : scripts.map(hashOf).join(" ");
+  const sources = program === undefined
+    ? "'none'"
+    : `${hashOf(program.library)} ${hashOf(program.script)}`;
   const policy = `default-src 'none'; style-src ${hashOf(style)}; script-src ${sources}; ` +
     "base-uri 'none'; form-action 'none'";
-  const json = data === undefined
+  const running = program === undefined
     ? ""
-    : `<script type="application/json" id="data">${inlineJson(data)}</script>\n`;
+    : `<script type="application/json" id="data">${inlineJson(program.data)}</script>
+<script>${program.library}</script>
+<script type="module">${program.script}</script>
+`;
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -71,7 +83,7 @@ ${header}
 <main>
 ${main}
 </main>
-${json}${scripts.map((script) => `<script>${script}</script>\n`).join("")}</body>
+${running}</body>
 </html>
 `;
 }

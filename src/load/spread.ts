@@ -90,6 +90,23 @@ export class Spread {
     return this.#max;
   }
 
+  /** How many values lie between each of `edgesMs`, which rise, and the next; what is outside is not told. */
+  counts(edgesMs: readonly number[]): readonly number[] {
+    const found = new Array<number>(Math.max(0, edgesMs.length - 1)).fill(0);
+    const counts = this.#counts;
+    if (counts === undefined || edgesMs.length < 2) return found;
+    let bin = 0;
+    for (let place = 0; place < PLACES; place++) {
+      if (counts[place] === 0) continue;
+      const ms = lowestOf(place) / PARTS;
+      if (ms < edgesMs[0]!) continue;
+      while (bin < found.length && ms >= edgesMs[bin + 1]!) bin++;
+      if (bin === found.length) break;
+      found[bin]! += counts[place]!;
+    }
+    return found;
+  }
+
   /** The figures of a report; undefined = nothing was recorded, and there are none. */
   summary(): SpreadSummary | undefined {
     if (this.#count === 0) return undefined;
