@@ -37,7 +37,8 @@ th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); tex
   vertical-align: top; white-space: nowrap; }
 th:first-child, td:first-child, td.text, th.text { text-align: left; }
 td.text { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
-th { font-weight: 600; color: var(--dim); } tbody th { color: var(--ink); font-weight: 400; }
+th { font-weight: 600; color: var(--dim); } thead th { white-space: normal; vertical-align: bottom; }
+tbody th { color: var(--ink); font-weight: 400; }
 td:last-child, th:last-child { padding-right: 0; }
 figure { margin: 1rem 0; break-inside: avoid; min-width: 0; }
 figcaption { font-size: .85rem; color: var(--dim); }
@@ -51,7 +52,7 @@ details > .wide, details > p { margin-left: .8rem; margin-right: .8rem; }
   display: flex; flex-wrap: wrap; }
 .u-legend th { font-weight: 400; border: 0; color: var(--dim); }
 .u-legend td { border: 0; color: var(--ink); } .u-legend tr { margin-right: .8rem; }
-.u-legend .u-marker { height: .35em; border-radius: 1px; }
+.u-legend .u-marker { height: 0; width: 1.6em; background: none !important; }
 .u-inline.u-live th::after { content: ""; }
 .u-legend tr:first-child { order: 9; }
 .u-legend tr:first-child, .single .u-legend { visibility: hidden; }

@@ -10,12 +10,14 @@ import { SHARES, Spread } from "../spread.ts";
 import type { Picture } from "./browser/picture.ts";
 import { chartPage, figure, type Said, saidList, table } from "./chart_page.ts";
 import {
+  belowText,
   distribution,
   type Drawn,
   DRAWN,
   intervalRows,
   overTime,
   rateAgainst,
+  SHORTEST,
   timelineOf,
 } from "./pictures.ts";
 import type { LoadReport } from "./report.ts";
@@ -64,7 +66,7 @@ export function htmlReport(stages: readonly Stage[], about: About): string {
   const isSingle = stages.length === 1;
   const dots = Math.max(DOTS_LEAST, Math.floor(DOTS_MAX / (3 * Math.max(1, stages.length))));
   const bodies = stages.map((stage, at) =>
-    stageBody(stage, `s${at + 1}`, dots, about.clean, pictures)
+    stageBody(stage, `s${at + 1}`, dots, about.clean, !isSingle, pictures)
   );
   const parts = [
     counts(reports),
@@ -126,19 +128,7 @@ function verdicts(
       (completed === 0 ? ": there are no figures of the server." : ".");
     said.push({ verdict: "fail", word: "failed", text });
   } else said.push({ verdict: "pass", word: "held", text: "No request failed." });
-  for (const { goodput, load } of reports) {
-    if (goodput === null) continue;
-    const limits = Object.entries(goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`);
-    const where = reports.length > 1 ? `${load}: ` : "";
-    const isKept = goodput.share >= goodShareMin;
-    said.push({
-      verdict: isKept ? "pass" : "fail",
-      word: isKept ? "kept" : "missed",
-      text: `${where}${percent(goodput.share)} of all requests kept ${limits.join(", ")} ` +
-        `(${percent(goodShareMin)} are to); ` +
-        `${shown(goodput.requests_per_second)} good answers a second.`,
-    });
-  }
+  said.push(...limitsSaid(reports, goodShareMin));
   for (const text of found) said.push({ verdict: "note", word: "found", text });
   const doubted = reports.filter(({ doubt }) => doubt.is_doubtful);
   const reasons = [...new Set(doubted.flatMap(({ doubt }) => doubt.reasons))];
@@ -154,6 +144,26 @@ function verdicts(
     });
   }
   return said;
+}
+
+/** Whether the limits of an SLO were kept. */
+function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): readonly Said[] {
+  const judged = reports.flatMap(({ goodput, load }) => goodput === null ? [] : [{ goodput, load }]);
+  const [first] = judged;
+  if (first === undefined) return [];
+  const limits = Object.entries(first.goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`)
+    .join(", ");
+  const missed = judged.filter(({ goodput }) => goodput.share < goodShareMin);
+  const { share, requests_per_second: rate } = first.goodput;
+  const one = `${percent(share)} of all requests kept ${limits}, and ${percent(goodShareMin)} are to: ` +
+    `${shown(rate)} good answers a second.`;
+  const all = `${judged.length - missed.length} of ${judged.length} loads kept ${limits} for ` +
+    `${percent(goodShareMin)} of their requests.`;
+  return [{
+    verdict: missed.length === 0 ? "pass" : "fail",
+    word: missed.length === 0 ? "kept" : "missed",
+    text: judged.length === 1 ? one : all,
+  }];
 }
 
 function errors(reports: readonly LoadReport[], clean: (text: string) => string): string {
@@ -249,6 +259,7 @@ function stageBody(
   id: string,
   dots: number,
   clean: (text: string) => string,
+  hasReasons: boolean,
   pictures: Picture[],
 ): string {
   const { report, streams = [] } = stage;
@@ -258,7 +269,7 @@ function stageBody(
     over(stage, id, dots, pictures),
     distributions(stage, id, pictures),
     lanes,
-    believe(report),
+    believe(report, hasReasons),
   ].filter((part) => part !== "").join("\n");
 }
 
@@ -270,7 +281,7 @@ function figures(report: LoadReport): string {
       const bounds = ci95[share as keyof typeof SHARES];
       return bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`;
     });
-    return [row, ["  95 % of the mean", ...reach, "", ""]];
+    return [row, ["\u200395 % of the mean", ...reach, "", ""]];
   });
   const lines = rateLines(report).map((line) => `<p>${escaped(line)}</p>`).join("\n");
   if (rows.length === 0) return `<h2>Figures</h2>\n${lines}`;
@@ -305,8 +316,9 @@ function over(stage: Stage, id: string, dotsMax: number, pictures: Picture[]): s
   const ms = (pair: readonly [number, number] | undefined) =>
     pair === undefined ? ["", ""] : pair.map(shown);
   const has = DRAWN.filter((name) => stage.report[`${name}_ms`] !== null);
+  const short = (seconds: number) => Number(seconds.toPrecision(3));
   const rows = intervalRows(timeline, INTERVALS).map((one) => [
-    `${shown(one.fromSeconds)} to ${shown(one.toSeconds)}`,
+    `${short(one.fromSeconds)} to ${short(one.toSeconds)}`,
     grouped(one.requests),
     grouped(one.failed),
     ...has.flatMap((name) => ms(one.figures[name])),
@@ -331,16 +343,19 @@ ${table("Latency over time", heads, rows)}
 function distributions({ rounds, slo }: Stage, id: string, pictures: Picture[]): string {
   const shownFigures = (["ttft", "itl", "tpot", "e2e"] as const).flatMap((name) => {
     const spread = spreadOf(rounds, name);
-    const picture = distribution(`${id}-spread-${name}`, [{ label: "share", spread }], slo?.[name]);
-    if (picture === undefined) return [];
-    pictures.push(picture);
+    const found = distribution(`${id}-spread-${name}`, [{ label: "share", spread }], slo?.[name]);
+    if (found === undefined) return [];
+    pictures.push(found.picture);
     const [half, most, max] = [50, 99, 100].map((share) => shown(spread.percentile(share)!));
     const words = `Half within ${half} ms, 99 % within ${most} ms, the longest ${max} ms`;
-    return [figure(picture, TITLES[name], `${words}.`, `${words}; ${grouped(spread.count)} values.`)];
+    const note = `${words}; ${grouped(spread.count)} values.${belowText(found)}`;
+    return [figure(found.picture, TITLES[name], `${words}.`, note)];
   });
   return shownFigures.length === 0
     ? ""
-    : `<h2>Distribution</h2>\n<div class="pair">\n${shownFigures.join("\n")}\n</div>`;
+    : `<h2>Distribution</h2>
+<p class="dim">Shares of all values. The shortest ${SHORTEST} % may lie below the axis: they are in the first bar.</p>
+<div class="pair">\n${shownFigures.join("\n")}\n</div>`;
 }
 
 /** A distribution over all rounds. */
@@ -350,7 +365,8 @@ export function spreadOf(rounds: Stage["rounds"], name: Drawn | "itl"): Spread {
   return spread;
 }
 
-function believe(report: LoadReport): string {
+/** `hasReasons`: they are told here; else they stand at the top of the page. */
+function believe(report: LoadReport, hasReasons: boolean): string {
   const [verdict = "", ...lines] = believeLines(report).map((line) => line.trim());
   const facts = lines.at(-1) ?? "";
   const reasons = lines.slice(0, -1).map((text) => ({
@@ -359,9 +375,14 @@ function believe(report: LoadReport): string {
     text,
   }));
   return `<h2>How far to believe it</h2>
-<p>${escaped(verdict.replace(/^How far to believe it: /, "").replace(/^./, (first) => first.toUpperCase()))}</p>
-${reasons.length === 0 ? "" : saidList(reasons)}
-<p class="dim">${escaped(facts.replace(/^./, (first) => first.toUpperCase()))}.</p>`;
+<p>${sentence(verdict.replace("How far to believe it: ", ""))}</p>
+${hasReasons && reasons.length > 0 ? saidList(reasons) : ""}
+<p class="dim">${sentence(`${facts}.`)}</p>`;
+}
+
+/** As HTML, with a capital. */
+function sentence(text: string): string {
+  return escaped(text.charAt(0).toUpperCase() + text.slice(1));
 }
 
 function aboutList({ facts }: About): string {

@@ -9,7 +9,7 @@ import type { Picture } from "./browser/picture.ts";
 import { chartPage, figure, type Said, saidList, table } from "./chart_page.ts";
 import type { Comparison } from "./compare.ts";
 import { type About, spreadOf, TITLES } from "./html.ts";
-import { distribution } from "./pictures.ts";
+import { belowText, distribution } from "./pictures.ts";
 import type { Stage } from "./run_file.ts";
 import { percent, shown } from "./terminal.ts";
 
@@ -86,13 +86,13 @@ function stage(pair: ComparedPair, id: string, hasName: boolean, pictures: Pictu
       { label: "after", spread: spreadOf(after.rounds, name) },
     ];
     if (spreads.some(({ spread }) => spread.count === 0)) return [];
-    const picture = distribution(`${id}-spread-${name}`, spreads, undefined)!;
-    pictures.push(picture);
+    const found = distribution(`${id}-spread-${name}`, spreads, undefined)!;
+    pictures.push(found.picture);
     const words = spreads.map(({ label, spread }) =>
       `${label}: half within ${shown(spread.percentile(50)!)} ms, 99 % within ` +
       `${shown(spread.percentile(99)!)} ms`
     ).join("; ");
-    return [figure(picture, TITLES[name], `${words}.`, words)];
+    return [figure(found.picture, TITLES[name], `${words}.`, `${words}.${belowText(found)}`)];
   });
   const [failedBefore, failedAfter] = failedShares.map(percent);
   return `<h2>${hasName ? escaped(load) : "What has changed"}</h2>

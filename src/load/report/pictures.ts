@@ -25,6 +25,8 @@ const MOMENTS = 300;
 /** Of a longer tail the middle would be a line at the bottom. */
 const LINEAR_MAX = 12;
 const BARS = 48;
+/** The axis of a distribution begins with this percentile; what is below is in its first bar. */
+export const SHORTEST = 1;
 /** A bar is no narrower than this share of its time: twice what distributions tell apart. */
 const FINEST = 0.002;
 /** Times below are not told apart: 10 µs. */
@@ -169,23 +171,32 @@ export interface Spreads {
   readonly spread: Spread;
 }
 
+/** A picture of distributions. */
+export interface Distribution {
+  readonly picture: Picture;
+  /** The largest share of one that is shorter than what the axis begins with: the first bar has it. */
+  readonly below: number;
+}
+
 /** How often which times were measured, in percent of all. Undefined = nothing was. */
 export function distribution(
   id: string,
   spreads: readonly Spreads[],
   limitMs: number | undefined,
-): Picture | undefined {
+): Distribution | undefined {
   const some = spreads.filter(({ spread }) => spread.count > 0);
   if (some.length === 0) return undefined;
-  const least = Math.min(...some.map(({ spread }) => spread.percentile(0)!));
+  // Events of one read have no time between them: a logarithm would show little else.
+  const least = (1 - FINEST) * Math.min(...some.map(({ spread }) => spread.percentile(SHORTEST)!));
   const largest = Math.max(...some.map(({ spread }) => spread.percentile(100)!));
   // Distributions have three digits: where all is the same, finer bars would show only these.
   const most = Math.max(largest, 1.02 * least, least + LOWEST_MS);
   const isLog = most > 4 * Math.max(LOWEST_MS, least);
+  const low = (spread: Spread) => spread.counts([0, edges[0]!])[0]! / spread.count;
   const edges = isLog ? logEdges(Math.max(LOWEST_MS, least), most) : evenEdges(least, most);
   const shapes = [["one", "steps"], ["two", "steps"]] as const;
   const single = some.length === 1 ? some[0]!.spread : undefined;
-  return {
+  const picture: Picture = {
     id,
     xLabel: "ms",
     yLabel: "%",
@@ -209,6 +220,16 @@ export function distribution(
         : [{ axis: "x" as const, at: limitMs, label: "limit" }]),
     ],
   };
+  return { picture, below: Math.max(...some.map(({ spread }) => low(spread))) };
+}
+
+/** What the caption of a distribution says where its first bar has more than it should. */
+export function belowText({ picture, below }: Distribution): string {
+  return below <= SHORTEST / 100
+    ? ""
+    : ` ${(100 * below).toFixed(1)} % are below ${
+      Number(picture.xRange![0].toPrecision(3))
+    } ms: they are in the first bar.`;
 }
 
 /** A figure of several loads by the answers a second that came of them. Undefined = fewer than two. */
@@ -300,7 +321,7 @@ function isLong(values: readonly number[]): boolean {
 }
 
 function logEdges(from: number, to: number): readonly number[] {
-  const [low, high] = [Math.log(from), Math.log(to * 1.001)];
+  const [low, high] = [Math.log(from / 1.1), Math.log(to * 1.001)];
   return Array.from(
     { length: BARS + 1 },
     (_, at) => rounded(Math.exp(low + ((high - low) * at) / BARS)),

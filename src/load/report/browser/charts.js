@@ -38,8 +38,8 @@ const colour = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).tr
  * @param {number} value
  */
 function shown(value) {
-  if (value === 0) return "0";
-  return Number(value.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
+  const text = String(Number(value.toPrecision(3)));
+  return /^\d{5,}$/.test(text) ? text.replace(/\B(?=(\d{3})+$)/g, "\u202f") : text;
 }
 
 /**
@@ -214,7 +214,7 @@ function draw(picture, element, width) {
     {
       width,
       height,
-      padding: [8, 8, 0, 0],
+      padding: [8, 16, 0, 0],
       scales: {
         x: { time: false, distr: xIsLog ? 3 : 1, range: [xRange[0] ?? 0, xRange[1] ?? 1] },
         y: { distr: yIsLog ? 3 : 1, range: [yRange[0] ?? 0, yRange[1] ?? 1] },
@@ -228,6 +228,12 @@ function draw(picture, element, width) {
         { label: xLabel, value: (_, x) => x === null || x === undefined ? "" : shown(x) },
         ...series.map((one) => seriesOf(one, yLabel)),
       ],
+      legend: {
+        markers: {
+          width: 2,
+          dash: (_, index) => series[index - 1]?.shape.startsWith("dash") ? "dashed" : "solid",
+        },
+      },
       cursor: {
         y: false,
         drag: { x: false, y: false, setScale: false },
