@@ -48,8 +48,8 @@ figure h4 { font-weight: 600; }
 .pair figure { margin: .6rem 0; }
 .stage { padding: 0 1rem 1rem; } .stage > h2:first-child { margin-top: .6rem; }
 details > .wide, details > p { margin-left: .8rem; margin-right: .8rem; }
-.u-legend { font-size: .8rem; color: var(--dim); text-align: left; margin: 0;
-  display: flex; flex-wrap: wrap; }
+.u-legend { font-size: .8rem; color: var(--dim); text-align: left; margin: 0; }
+.u-legend tbody { display: flex; flex-wrap: wrap; }
 .u-legend th { font-weight: 400; border: 0; color: var(--dim); }
 .u-legend td { border: 0; color: var(--ink); } .u-legend tr { margin-right: .8rem; }
 .u-legend .u-marker { height: 0; width: 1.6em; background: none !important; }
@@ -60,6 +60,9 @@ details > .wide, details > p { margin-left: .8rem; margin-right: .8rem; }
 .single .u-legend tr:last-child { margin-right: 0; }
 .uplot:hover .u-legend tr:first-child, .single:hover .u-legend { visibility: visible; }
 .u-series th { cursor: default; pointer-events: none; }
+.errors { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .3rem 1rem; margin: .4rem 0; }
+.errors dt { font-weight: 650; text-align: right; font-variant-numeric: tabular-nums; }
+.errors dd { margin: 0; overflow-wrap: anywhere; }
 .about { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: .2rem 1rem; font-size: .9rem; }
 .about dt { color: var(--dim); } .about dd { margin: 0; overflow-wrap: anywhere; }
 @media (max-width: 30rem) { .stage { padding: 0 .6rem .6rem; } th, td { padding-right: .5rem; } }

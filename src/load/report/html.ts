@@ -124,7 +124,7 @@ function verdicts(
   }
   if (sent === 0) said.push({ verdict: "void", word: "nothing", text: "No request was measured." });
   else if (failed > 0) {
-    const text = `${grouped(failed)} of ${grouped(sent)} requests, ${percent(failed / sent)}` +
+    const text = `${grouped(failed)} of ${grouped(sent)} requests, ${failedShare(failed / sent)}` +
       (completed === 0 ? ": there are no figures of the server." : ".");
     said.push({ verdict: "fail", word: "failed", text });
   } else said.push({ verdict: "pass", word: "held", text: "No request failed." });
@@ -146,6 +146,11 @@ function verdicts(
   return said;
 }
 
+/** What is hardly any must not look like none. */
+function failedShare(share: number): string {
+  return share < 0.01 ? `${Number((100 * share).toPrecision(1))} %` : percent(share);
+}
+
 /** Whether the limits of an SLO were kept. */
 function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): readonly Said[] {
   const judged = reports.flatMap(({ goodput, load }) => goodput === null ? [] : [{ goodput, load }]);
@@ -155,10 +160,11 @@ function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): reado
     .join(", ");
   const missed = judged.filter(({ goodput }) => goodput.share < goodShareMin);
   const { share, requests_per_second: rate } = first.goodput;
-  const one = `${percent(share)} of all requests kept ${limits}, and ${percent(goodShareMin)} are to: ` +
+  const wanted = `${Number((100 * goodShareMin).toFixed(3))} %`;
+  const one = `${percent(share)} of all requests kept ${limits}, ${wanted} are wanted: ` +
     `${shown(rate)} good answers a second.`;
   const all = `${judged.length - missed.length} of ${judged.length} loads kept ${limits} for ` +
-    `${percent(goodShareMin)} of their requests.`;
+    `${wanted} of their requests.`;
   return [{
     verdict: missed.length === 0 ? "pass" : "fail",
     word: missed.length === 0 ? "kept" : "missed",
@@ -172,18 +178,21 @@ function errors(reports: readonly LoadReport[], clean: (text: string) => string)
   ).sort((a, b) => b.count - a.count);
   if (all.length === 0) return "";
   const rest = all.slice(ERRORS_SHOWN).reduce((sum, { count }) => sum + count, 0);
-  const hasLoads = reports.length > 1;
-  const rows = all.slice(0, ERRORS_SHOWN).map(({ load, phase, status, text, count }) => [
-    grouped(count),
-    ...(hasLoads ? [{ text: load }] : []),
-    { text: phase },
-    status === null ? "" : String(status),
-    { text: cut(clean(text)) },
-  ]);
-  const heads = ["requests", ...(hasLoads ? ["load"] : []), "while in", "status", "what was wrong"];
+  const rows = all.slice(0, ERRORS_SHOWN).map(({ load, phase, status, text, count }) => {
+    const where = [
+      ...(reports.length > 1 ? [load] : []),
+      `while in ${phase}`,
+      ...(status === null ? [] : [`status ${status}`]),
+    ].join(", ");
+    return `<dt>${grouped(count)}</dt><dd><bdi>${escaped(cut(clean(text)))}</bdi> <span class="dim">${
+      escaped(where)
+    }</span></dd>`;
+  });
   return `<h2>What failed</h2>
-${table("What failed", heads, rows)}
-${rest > 0 ? `<p class="dim">and ${grouped(rest)} others</p>` : ""}`;
+<dl class="errors">
+${rows.join("\n")}
+${rest > 0 ? `<dt>${grouped(rest)}</dt><dd>others</dd>` : ""}
+</dl>`;
 }
 
 /** Rate against latency, and the table of all loads. */
@@ -306,10 +315,14 @@ function over(stage: Stage, id: string, dotsMax: number, pictures: Picture[]): s
     const words = spread === null
       ? ""
       : `Half within ${shown(spread.p50)} ms, the longest ${shown(spread.max)} ms.`;
-    const note = found.shown === found.all
-      ? ""
-      : `Each dot is a request: ${grouped(found.shown)} of ${grouped(found.all)}, drawn by chance, ` +
-        "the slowest of each moment among them. The lines are of all.";
+    const hasCrosses = found.picture.series.some(({ shape }) => shape === "crosses");
+    const note = [
+      ...(found.shown === found.all ? [] : [
+        `Each dot is a request: ${grouped(found.shown)} of ${grouped(found.all)}, drawn by chance, ` +
+        "the slowest of each moment among them. The lines are of all.",
+      ]),
+      ...(hasCrosses ? ["Where a cross is, requests failed."] : []),
+    ].join(" ");
     return [figure(found.picture, TITLES[name], words, note)];
   });
   if (shownFigures.length === 0) return "";

@@ -20,8 +20,8 @@ export type Drawn = typeof DRAWN[number];
 /** Requests that a line needs in each of its intervals. */
 const INTERVAL_REQUESTS = 40;
 const INTERVALS_MAX = 120;
-/** Moments in which a failure shows: about as many as there are pixels. */
-const MOMENTS = 300;
+/** Moments in which a failure shows: more of them would be one bar. */
+const MOMENTS = 120;
 /** Of a longer tail the middle would be a line at the bottom. */
 const LINEAR_MAX = 12;
 const BARS = 48;

@@ -135,7 +135,7 @@ describeInBrowser("the report of a load in a browser", () => {
   test("without scripts the numbers stand in tables, and no picture is empty", async () => {
     const page = await open("single", { javaScriptEnabled: false });
     expect(await page.locator("figure:visible").count()).toBe(0);
-    expect(await page.locator("table:visible").first().innerText()).toContain("503");
+    expect(await page.locator("table:visible").first().innerText()).toContain("p99.9");
     expect(await page.locator("noscript").innerText()).toContain("The pictures need JavaScript");
     opened.pop();
     await page.context().close();

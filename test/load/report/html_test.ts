@@ -176,7 +176,7 @@ describe("htmlReport()", () => {
   test("limits: whether they are kept, and where they lie", () => {
     const html = htmlReport([sampleStage({ slo: { ttft: 120 } })], ABOUT);
     expect(textOf(html)).toMatch(
-      /missed \d+ % of all requests kept ttft 120 ms, and 99.00 % are to/,
+      /missed \d+ % of all requests kept ttft 120 ms, 99 % are wanted/,
     );
     const time = picturesOf(html).find(({ id }) => id === "s1-time-ttft")!;
     expect(time.marks).toContainEqual({ axis: "y", at: 120, label: "limit" });

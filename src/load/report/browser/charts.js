@@ -116,7 +116,7 @@ function seriesOf({ label, tone, shape }, unit) {
   };
   if (shape === "dots") return { ...base, fill: stroke, paths: marksOf(false) };
   if (shape === "crosses") {
-    return { ...base, scale: "crosses", paths: marksOf(true), value: () => "" };
+    return { ...base, width: 1, scale: "crosses", paths: marksOf(true), value: () => "" };
   }
   if (shape === "steps") {
     const paths = Plot.paths.stepped?.({ align: 1 });
@@ -214,7 +214,7 @@ function draw(picture, element, width) {
     {
       width,
       height,
-      padding: [8, 16, 0, 0],
+      padding: [8, 24, 0, 0],
       scales: {
         x: { time: false, distr: xIsLog ? 3 : 1, range: [xRange[0] ?? 0, xRange[1] ?? 1] },
         y: { distr: yIsLog ? 3 : 1, range: [yRange[0] ?? 0, yRange[1] ?? 1] },
