@@ -9,6 +9,7 @@ import { defineCommand } from "./command.ts";
 import { type FlagValues, longName } from "./flags.ts";
 import { compareRuns, mergeRuns } from "./load_files.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
+import { aboutOf } from "./load_html.ts";
 import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
 import { runLoad } from "./load_run.ts";
 import { runInWorkers, workersOf } from "./load_workers.ts";
@@ -93,6 +94,6 @@ export function runLoadOrBurst(
   // What is wrong is said once, and not by every worker.
   const options = loadOptions(name, url, flags);
   const workers = workersOf(flags.workers ?? 1);
-  if (workers > 1) return runInWorkers(workers, words, flags, terminal);
+  if (workers > 1) return runInWorkers(workers, words, flags, aboutOf(options), terminal);
   return runLoad(options, terminal);
 }

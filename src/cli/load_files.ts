@@ -5,11 +5,14 @@
  */
 
 import { compareRows, type Comparison } from "../load/report/compare.ts";
+import { compareHtml } from "../load/report/html_compare.ts";
+import { type About, htmlReport } from "../load/report/html.ts";
 import { mergedRuns, readRunFile, runFileOf, type Stage } from "../load/report/run_file.ts";
 import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { aboutFiles } from "./load_html.ts";
 import { exitCode, writeReport } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -22,11 +25,17 @@ const CHANCE_MAX = 0.01;
 const CHANGE_MIN = 0.05;
 
 /**
- * Puts the parts of one run together, and prints it as if one machine had run it.
+ * Puts the parts of one run together, and prints it as if one machine had run it. `about`: what is
+ * known of it besides the files.
  *
  * @throws {Failure} when a file is no run, or they do not belong together.
  */
-export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
+export function mergeRuns(
+  paths: readonly string[],
+  flags: Flags,
+  terminal: Terminal,
+  about: About = aboutFiles("merge", paths, flags.sloShare),
+): number {
   if (paths.length < 2) throw new Failure("merge needs the files of two runs or more", EXIT.usage);
   let stages: readonly Stage[];
   try {
@@ -37,6 +46,7 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
   }
   const reports = stages.map(({ report }) => report);
   if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(stages)));
+  if (flags.html !== undefined) writeReport(flags.html, htmlReport(stages, about));
   if (flags.json) {
     const told = reports.length === 1 ? reports[0] : { stages: reports };
     terminal.print(JSON.stringify(told, null, 2));
@@ -63,6 +73,16 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     throw new Failure("Cannot compare: the runs have different numbers of stages");
   }
   const stages = before!.map((stage, at) => comparedStages(stage, after![at]!));
+  if (flags.html !== undefined) {
+    const pairs = stages.map((stage, at) => ({
+      ...stage,
+      before: before![at]!,
+      after: after![at]!,
+      load: bothLoads(stage),
+    }));
+    const about = aboutFiles("compare", paths, flags.sloShare);
+    writeReport(flags.html, compareHtml(pairs, about));
+  }
   if (flags.json) {
     terminal.print(JSON.stringify({ stages }, null, 2));
   } else {
@@ -111,13 +131,17 @@ function verdictOf({ chance, change }: Comparison): string {
 
 const TITLES = { ttft: "first token", tpot: "per output token", e2e: "whole answer" } as const;
 
+function bothLoads({ loads }: ComparedStages): string {
+  return loads[0] === loads[1] ? loads[0] : loads.join(" and ");
+}
+
 function stageLines(stage: ComparedStages): readonly string[] {
-  const { loads, failedShares, comparisons, isDoubtful } = stage;
+  const { failedShares, comparisons, isDoubtful } = stage;
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const [before, after] = failedShares;
   return [
     "",
-    `== ${loads[0] === loads[1] ? loads[0] : loads.join(" and ")} ==`,
+    `== ${bothLoads(stage)} ==`,
     `failed: ${percent(before)}, then ${percent(after)}${after > before ? ": worse" : ""}`,
     ...comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) =>
       `${TITLES[metric]}, ms: p50 ${shown(p50[0])}, then ${shown(p50[1])} (${

@@ -371,6 +371,12 @@ export const LOAD_FLAGS = {
     completes: "files",
     group: "Output",
   }),
+  html: textFlag({
+    value: "FILE",
+    text: "write the report as one page with pictures, for a browser",
+    completes: "files",
+    group: "Output",
+  }),
   out: textFlag({
     short: "o",
     value: "FILE",

@@ -85,7 +85,7 @@ const LOAD_KEYS = [
     "newConnections",
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
-  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "html", "raw"],
   ...["out", "shard", "startAt", "trace", "workers"],
 ] as readonly (keyof Flags)[];
 

@@ -7,6 +7,7 @@
 import { writeFileSync } from "node:fs";
 import { seeded } from "../lib/seeded.ts";
 import { csvOf } from "../load/report/csv.ts";
+import { htmlReport } from "../load/report/html.ts";
 import { rawLine } from "../load/report/raw.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
@@ -14,12 +15,14 @@ import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
 import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
+import { StreamKeeper } from "../load/kept_streams.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { LoadRun } from "../load/run.ts";
 import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
 import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
+import { aboutOf } from "./load_html.ts";
 import { LoadProgress } from "./load_progress.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
@@ -48,6 +51,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   process.once("SIGTERM", interrupt);
   if (flags.startAt !== undefined) await waitUntil(flags.startAt, abort.signal);
   const counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
+  const about = aboutOf(options);
   const raw = flags.raw === undefined ? undefined : rawFile(flags.raw);
   const reports: LoadReport[] = [];
   const finished: FinishedStage[] = [];
@@ -60,8 +64,12 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
       ? undefined
       : new Gathered(TOOLS[flags.as].read, (text) => counter.count(text));
     const isAllGone = () => abort.signal.aborted;
+    const keeper = flags.html === undefined && flags.out === undefined
+      ? undefined
+      : new StreamKeeper(seeded(flags.seed));
     const observe = (record: RequestRecord) => {
       gathered?.observe(record);
+      keeper?.observe(record);
       raw?.write(rawLine(record));
     };
     for (let round = 0; round < flags.rounds && !isAllGone(); round++) {
@@ -80,7 +88,8 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
     const load = stageText(options, stage);
     const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
     reports.push(report);
-    finished.push({ report, rounds, slo, limits });
+    const streams = keeper?.kept(report.e2e_ms?.p50);
+    finished.push({ report, rounds, slo, limits, streams });
     results.push(resultOf(stage, report, flags.sloShare));
     if (gathered !== undefined) {
       told.push(asTool(gathered, options, stage, rounds, startedAt));
@@ -104,6 +113,10 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   }
   if (flags.search && !flags.json) terminal.print(searchLine(results));
   if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(finished)));
+  if (flags.html !== undefined) {
+    const found = flags.search ? [searchLine(results).trim()] : [];
+    writeReport(flags.html, htmlReport(finished, { ...about, found }));
+  }
   if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
   else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
   if (abort.signal.aborted) return EXIT.interrupted;

@@ -8,6 +8,7 @@
 import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { About } from "../load/report/html.ts";
 import type { FlagValues } from "./flags.ts";
 import { mergeRuns } from "./load_files.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
@@ -24,6 +25,7 @@ const OWN_FLAGS: Readonly<Record<string, boolean>> = {
   "--out": true,
   "-o": true,
   "--raw": true,
+  "--html": true,
   "--shard": true,
   "--start-at": true,
   "--json": false,
@@ -37,7 +39,7 @@ export function workersOf(workers: number | "auto"): number {
 }
 
 /**
- * Runs the load in `count` processes, and prints it as one.
+ * Runs the load in `count` processes, and prints it as one. `about`: how it is run.
  *
  * @throws {Failure} when one of them fails otherwise than by what it has measured.
  */
@@ -45,6 +47,7 @@ export async function runInWorkers(
   count: number,
   words: readonly string[],
   flags: Flags,
+  about: About,
   terminal: Terminal,
 ): Promise<number> {
   refuse(flags);
@@ -79,7 +82,7 @@ export async function runInWorkers(
       writeReport(flags.raw, "");
       for (const { raw } of parts) appendFileSync(flags.raw, readFileSync(raw));
     }
-    return mergeRuns(parts.map(({ out }) => out), flags, terminal);
+    return mergeRuns(parts.map(({ out }) => out), flags, terminal, about);
   } finally {
     interrupt();
     rmSync(folder, { recursive: true, force: true });

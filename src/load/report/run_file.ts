@@ -6,6 +6,7 @@
  */
 
 import type { DoubtLimits } from "../doubt.ts";
+import { chosen, type KeptStream } from "../kept_streams.ts";
 import type { Slo } from "../slo.ts";
 import { joinedFacts, type StageFacts } from "../stage_facts.ts";
 import { Tally, type TallyFile } from "../tally.ts";
@@ -25,6 +26,8 @@ export interface StageFile {
     readonly concurrency_max: number | null;
   };
   readonly rounds: readonly { readonly tally: TallyFile; readonly facts: StageFacts }[];
+  /** Undefined = the file is older than that. */
+  readonly streams?: readonly KeptStream[];
 }
 
 /** A run. */
@@ -39,13 +42,15 @@ export interface Stage {
   readonly rounds: readonly Round[];
   readonly slo: Slo | undefined;
   readonly limits: DoubtLimits;
+  /** Some of its streams with all their times; undefined = none were kept. */
+  readonly streams?: readonly KeptStream[] | undefined;
 }
 
 /** The file of a run. */
 export function runFileOf(stages: readonly Stage[]): RunFile {
   return {
     weir_load: VERSION,
-    stages: stages.map(({ report, rounds, slo, limits }) => ({
+    stages: stages.map(({ report, rounds, slo, limits, streams = [] }) => ({
       report,
       slo: slo ?? null,
       limits: {
@@ -54,6 +59,7 @@ export function runFileOf(stages: readonly Stage[]): RunFile {
         concurrency_max: Number.isFinite(limits.concurrencyMax) ? limits.concurrencyMax : null,
       },
       rounds: rounds.map(({ tally, facts }) => ({ tally: tally.toFile(), facts })),
+      streams,
     })),
   };
 }
@@ -73,8 +79,9 @@ export function readRunFile(text: string): readonly Stage[] {
   if (file?.weir_load !== VERSION || !Array.isArray(file.stages)) {
     throw new TypeError("it is no run of weir load --out");
   }
-  return (file.stages as readonly StageFile[]).map(({ report, rounds, slo, limits }) => ({
+  return (file.stages as readonly StageFile[]).map(({ report, rounds, slo, limits, streams }) => ({
     report,
+    streams,
     rounds: rounds.map(({ tally, facts }) => ({ tally: Tally.read(tally), facts })),
     slo: slo ?? undefined,
     limits: {
@@ -121,7 +128,8 @@ export function mergedRuns(runs: readonly (readonly Stage[])[]): readonly Stage[
       countTokens: undefined,
       limits,
     });
-    return { report, rounds, slo: stage.slo, limits };
+    const streams = chosen(parts.flatMap((part) => part.streams ?? []), report.e2e_ms?.p50);
+    return { report, rounds, slo: stage.slo, limits, streams };
   });
 }
 

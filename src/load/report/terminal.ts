@@ -72,21 +72,28 @@ function failedLines({ requests, is_interrupted }: LoadReport): readonly string[
 }
 
 function measuredLines(report: LoadReport): readonly string[] {
-  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
-  const rows = ROWS.filter(([name]) =>
-    report[name] !== null && (hasWaited || !AS_SENT.has(name)) && !isSame(name, report)
-  );
+  const rows = figureRows(report);
   const heads = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
   const isEmpty = report.requests.completed + report.requests.left === 0;
   return [
     ...(isEmpty ? ["No figures of the server: nothing was completed."] : []),
     ...(rows.length === 0 ? [] : [
       `${"".padEnd(26)}${heads.map((head) => head.padStart(9)).join("")}`,
-      ...rows.flatMap(([name, title]) => rowLines(title, report[name]!)),
+      ...rows.flatMap(([title, spread]) => rowLines(title, spread)),
       "",
     ]),
-    ...rateLines(report, isEmpty),
+    ...rateLines(report),
   ];
+}
+
+/** The distributions that are worth a row, with their titles. */
+export function figureRows(report: LoadReport): readonly (readonly [string, ReportedSpread])[] {
+  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
+  return ROWS.flatMap(([name, title]) => {
+    const spread = report[name];
+    const isShown = (hasWaited || !AS_SENT.has(name)) && !isSame(name, report);
+    return spread === null || !isShown ? [] : [[title, spread] as const];
+  });
 }
 
 /** First event and first text are the first token in most streams: they are shown where they differ. */
@@ -109,7 +116,9 @@ function rowLines(title: string, spread: ReportedSpread): readonly string[] {
   return [line, `${"  95 % of the mean".padEnd(26)}${reach.join("")}`];
 }
 
-function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
+/** Rates, goodput and connections, each a line. */
+export function rateLines(report: LoadReport): readonly string[] {
+  const isEmpty = report.requests.completed + report.requests.left === 0;
   const { seconds, goodput, output_tokens_per_second: tokens, connections, events } = report;
   const rate = (value: number | null, unit: string) =>
     value === null ? [] : [`${shown(value)} ${unit}`];
@@ -134,7 +143,8 @@ function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
   ];
 }
 
-function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
+/** The verdict, then the reasons, and last the facts. */
+export function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
   const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
@@ -177,6 +187,6 @@ export function shown(value: number): string {
 }
 
 /** What is nearly all of it must not look like all of it. */
-function percent(share: number): string {
+export function percent(share: number): string {
   return `${(100 * share).toFixed(share > 0.9 && share < 1 ? 2 : 0)} %`;
 }
