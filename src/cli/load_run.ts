@@ -16,6 +16,7 @@ import { TOOLS } from "../load/report/tools/tools.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { LoadRun } from "../load/run.ts";
+import { WHOLE } from "../load/shape/shards.ts";
 import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
@@ -23,7 +24,7 @@ import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
 import { LoadProgress } from "./load_progress.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
-import { shapeOf, shareOf, stageText } from "./load_shape.ts";
+import { shapeOf, stageText } from "./load_shape.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** Texts above this are estimated, in bytes. */
@@ -156,14 +157,16 @@ async function runRound(
   const { warmup } = flags;
   const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
   const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
-  // Apart from each other: what is asked must not change when it is asked, on any of several machines.
-  const [schedule, random] = [seeded(flags.seed + round), seeded(~(flags.seed + round))];
+  const shard = flags.shard ?? WHOLE;
+  const seed = flags.seed + round;
   const run = new LoadRun({
+    shard,
     targets: options.targets,
-    maker: makerOf(options, stage, counter, random),
-    load: shapeOf(options, stage, schedule),
+    // What is asked must not change when it is asked, on any of several machines.
+    maker: makerOf(options, stage, counter, ~seed, shard),
+    load: shapeOf(options, stage, seeded(seed)),
     durationMs: options.durationMs + warmupMs,
-    requestsMax: shareOf(flags.requests ?? Infinity, flags.shard) + warmupRequests,
+    requestsMax: (flags.requests ?? Infinity) + warmupRequests,
     warmupMs,
     warmupRequests,
     graceMs: flags.grace,

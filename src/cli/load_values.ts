@@ -5,6 +5,7 @@
  */
 
 import type { Arrivals } from "../load/shape/arrivals.ts";
+import type { Shard } from "../load/shape/shards.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
 import { oneOf, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -65,13 +66,6 @@ export const readSlo: ReadValue<Slo> = (value, name) => {
   });
   return Object.fromEntries(entries);
 };
-
-/** Which part of a load a machine has. */
-export interface Shard {
-  /** From 0. */
-  readonly index: number;
-  readonly count: number;
-}
 
 /** "2/8": the second of eight. */
 export const readShard: ReadValue<Shard> = (value, name) => {

@@ -12,7 +12,7 @@ import type { FlagValues } from "./flags.ts";
 import { mergeRuns } from "./load_files.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { writeReport } from "./load_run.ts";
-import type { Shard } from "./load_values.ts";
+import type { Shard } from "../load/shape/shards.ts";
 import { selfCommand } from "./self.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 

@@ -14,6 +14,7 @@ import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
+import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
 import type { Histogram } from "../lib/histogram.ts";
 
 /** A request as its maker gives it. */
@@ -28,8 +29,11 @@ export interface PreparedRequest extends LinkRequest {
 
 /** Makes requests. */
 export interface RequestMaker {
-  /** The next request of a slot: of a user in a closed loop, of an arrival in an open one. */
-  next(slot: number, dueMs: number): PreparedRequest;
+  /**
+   * The next request of a slot: of a user in a closed loop, of an arrival in an open one. `number`
+   * counts the requests of the whole load, of which this run may be a part.
+   */
+  next(slot: number, dueMs: number, number: number): PreparedRequest;
   /**
    * A slot's request is over. Gives how many milliseconds later the slot asks again; in an open loop
    * undefined means that it never does.
@@ -37,7 +41,7 @@ export interface RequestMaker {
   over(slot: number, record: RequestRecord): number | undefined;
 }
 
-/** When requests are due. */
+/** When requests are due, of the whole load. */
 export type Load =
   | { readonly kind: "closed"; readonly concurrency: number; readonly rampMs: number }
   | {
@@ -50,6 +54,8 @@ export type Load =
 
 /** What a run does. */
 export interface LoadPlan {
+  /** Which part of the load this run has; undefined = all of it. All numbers here are the whole's. */
+  readonly shard?: Shard | undefined;
   readonly targets: readonly LinkTarget[];
   readonly maker: RequestMaker;
   readonly load: Load;
@@ -126,6 +132,13 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
+  readonly #shard: Shard;
+  readonly #part: Part;
+  /** Of a closed loop its users, of an open one the most requests at once. */
+  readonly #places: number;
+  readonly #requestsMax: number;
+  readonly #warmupRequests: number;
+  readonly #times: Iterator<number, unknown, void>;
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();
@@ -161,7 +174,15 @@ export class LoadRun {
   #spunAtMs = 0;
 
   constructor(plan: LoadPlan) {
+    const { shard = WHOLE, load } = plan;
+    const isClosed = load.kind === "closed";
     this.#plan = plan;
+    this.#shard = shard;
+    this.#part = partOf(shard, isClosed ? load.concurrency : shard.count);
+    this.#places = shareOf(isClosed ? load.concurrency : load.concurrencyMax, shard);
+    this.#requestsMax = this.#part.countOf(plan.requestsMax);
+    this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
+    this.#times = timesOf(isClosed ? [].values() : load.times, shard);
     this.#owners = plan.targets.map((_, endpoint) => ({
       clock: this.#clock,
       shapes: new EventShapes(),
@@ -192,15 +213,17 @@ export class LoadRun {
     return this.#clock();
   }
 
-  /** Runs to the end. */
-  async measure(): Promise<RunFacts> {
+  /** Runs to the end. `startMs`: the moment of `performance.now()` that its times count from. */
+  async measure(startMs: number = performance.now()): Promise<RunFacts> {
     const { signal, load, warmupMs } = this.#plan;
-    this.#originMs = performance.now();
+    this.#originMs = startMs;
     const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
     const interrupt = () => this.#interrupt();
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
+    // Others have it all.
+    if (this.#requestsMax === 0 || this.#places === 0) this.#stop();
     watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
@@ -238,17 +261,18 @@ export class LoadRun {
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
     if (this.#isStopped) return;
-    if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
+    if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
-  #openSlots(concurrency: number, rampMs: number, nowMs: number): void {
+  #openSlots(everyMs: number, nowMs: number): void {
+    const { index, count } = this.#shard;
     let burst = 0;
     this.#nextDueMs = Infinity;
-    while (this.#slots < concurrency && !this.#isStopped) {
-      const dueMs = (rampMs * this.#slots) / concurrency;
+    while (this.#slots < this.#places && !this.#isStopped) {
+      const dueMs = everyMs * (this.#slots * count + index);
       if (dueMs > nowMs || burst++ === BURST_MAX) {
         this.#nextDueMs = Math.max(dueMs, nowMs);
         return;
@@ -268,9 +292,7 @@ export class LoadRun {
   }
 
   #drawTime(): number {
-    const { load } = this.#plan;
-    if (load.kind === "closed") return Infinity;
-    const { value, done } = load.times.next();
+    const { value, done } = this.#times.next();
     return done === true ? Infinity : value as number;
   }
 
@@ -296,22 +318,23 @@ export class LoadRun {
   }
 
   #enqueue(slot: number, dueMs: number): void {
-    const { load, requestsMax } = this.#plan;
+    const { load } = this.#plan;
     if (this.#isStopped) return;
     this.#planned++;
-    if (load.kind === "open" && this.#active.size >= load.concurrencyMax) {
+    if (load.kind === "open" && this.#active.size >= this.#places) {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
       this.#launch(slot, dueMs);
     }
-    if (this.#planned >= requestsMax) this.#stop();
+    if (this.#planned >= this.#requestsMax) this.#stop();
   }
 
   #launch(slot: number, dueMs: number): void {
-    const { maker, targets, warmupMs, warmupRequests, keepsConnections } = this.#plan;
-    const number = this.#sent++;
-    const request = maker.next(slot, dueMs);
+    const { maker, targets, warmupMs, keepsConnections } = this.#plan;
+    const own = this.#sent++;
+    const number = this.#part.numberOf(own);
+    const request = maker.next(slot, dueMs, number);
     const endpoint = request.endpoint ?? number % targets.length;
     const recording = this.#pool.pop() ?? new Recording();
     recording.reset();
@@ -322,7 +345,7 @@ export class LoadRun {
     recording.dueMs = dueMs;
     recording.promptTokens = request.promptTokens;
     recording.tokensMax = request.tokensMax;
-    recording.isWarmup = number < warmupRequests || dueMs < warmupMs;
+    recording.isWarmup = own < this.#warmupRequests || dueMs < warmupMs;
     if (!recording.isWarmup && Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
     if (kept === undefined) this.#opened++;
@@ -392,7 +415,7 @@ export class LoadRun {
   #sendWaiting(): void {
     const { load } = this.#plan;
     if (load.kind === "closed") return;
-    while (this.#waitingAt < this.#waiting.length && this.#active.size < load.concurrencyMax) {
+    while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
       this.#launch(slot, dueMs);
     }
@@ -456,10 +479,11 @@ export class LoadRun {
     const nowMs = this.#clock();
     for (const { dueMs } of left) {
       const recording = new Recording();
-      recording.number = this.#sent++;
+      const own = this.#sent++;
+      recording.number = this.#part.numberOf(own);
       recording.dueMs = dueMs;
       recording.endMs = nowMs;
-      recording.isWarmup = dueMs < this.#plan.warmupMs;
+      recording.isWarmup = own < this.#warmupRequests || dueMs < this.#plan.warmupMs;
       this.#over++;
       this.#plan.observe(recording);
     }
