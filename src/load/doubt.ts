@@ -44,7 +44,16 @@ export interface DoubtLimits {
 /** Judges a run. */
 export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): Doubt {
   const reasons: string[] = [];
-  const { loop, cpuShare, waitingMax, sendingMs, measuredMs } = facts;
+  const { loop, cpuShare, waitingMax, sendingMs, measuredMs, saturatedMs, troubles } = facts;
+  reasons.push(...troubles);
+  if (saturatedMs !== null) {
+    reasons.push(
+      `stopped ${
+        (saturatedMs / 1000).toFixed(1)
+      } s after its start, as both the requests at once and the ` +
+        "time to the first token grew without an end: the figures are those of a growing queue",
+    );
+  }
   const queueMs = tally.spreads.queue_ms.percentile(99);
   const ms = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;

@@ -465,6 +465,11 @@ export class LoadRun {
 
   #interrupt(): void {
     this.#isInterrupted = true;
+    this.end();
+  }
+
+  /** Ends it at once: what is under way is unfinished. */
+  end(): void {
     this.#stop();
     this.#dropWaiting();
     for (const link of [...this.#active.keys()]) link.giveUp("", true);

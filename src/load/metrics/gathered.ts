@@ -67,4 +67,33 @@ export class Gathered {
       this.eventsInSecond.set(second, (this.eventsInSecond.get(second) ?? 0) + 1);
     }
   }
+
+  /** Adds what others have gathered at the same time, or after it. */
+  merge({ requests, interChunkMs, eventsInSecond }: GatheredParts): void {
+    for (const one of requests) {
+      if (this.isCut) break;
+      this.#samples += 8 + (one.itlMs?.length ?? 0);
+      this.requests.push({ ...one, sentMs: one.sentMs ?? NaN, endMs: one.endMs ?? NaN });
+    }
+    for (const gapMs of interChunkMs) this.interChunkMs.push(gapMs);
+    for (const [second, events] of eventsInSecond) {
+      this.eventsInSecond.set(second, (this.eventsInSecond.get(second) ?? 0) + events);
+    }
+  }
+
+  /** For another process, as JSON. */
+  toParts(): GatheredParts {
+    const { requests, interChunkMs, eventsInSecond } = this;
+    return { requests, interChunkMs, eventsInSecond: [...eventsInSecond] };
+  }
+}
+
+/** What was gathered elsewhere. In JSON a time that is not known is null. */
+export interface GatheredParts {
+  readonly requests: readonly (Omit<GatheredRequest, "sentMs" | "endMs"> & {
+    readonly sentMs: number | null;
+    readonly endMs: number | null;
+  })[];
+  readonly interChunkMs: readonly number[];
+  readonly eventsInSecond: Iterable<readonly [second: number, events: number]>;
 }
