@@ -257,6 +257,31 @@ describe("weir load", () => {
     expect(ended.code).toBe(1);
   });
 
+  test("clients that leave are counted apart, and are no failure", async () => {
+    const asked = ["load", weir.url, "-c", "2", "--requests", "12", "--leave-after", "1", "--json"];
+    const [all, some] = await Promise.all([
+      run([...asked, ...CALM]),
+      run([...asked, ...CALM, "--leave-share", "0.5"]),
+    ]);
+    const report = JSON.parse(all.output);
+    expect(report.requests).toMatchObject({ sent: 12, completed: 0, failed: 0, left: 12 });
+    expect(report.connections).toMatchObject({ opened: 12, requests_on_kept: 0 });
+    expect(report).toMatchObject({ e2e_ms: null, goodput: null });
+    expect(report.ttft_ms.p50).toBeGreaterThan(0);
+    expect(all.code).toBe(0);
+    const { completed, left, failed } = JSON.parse(some.output).requests;
+    expect([completed + left, failed]).toEqual([12, 0]);
+    expect(left).toBeGreaterThan(0);
+    expect(completed).toBeGreaterThan(0);
+  });
+
+  test("slow readers read it all", async () => {
+    const asked = ["-c", "2", "--requests", "4", "--read-rate", "20000", "--json", ...CALM];
+    const ended = await run(["load", weir.url, ...asked]);
+    expect(JSON.parse(ended.output).requests).toMatchObject({ completed: 4, failed: 0 });
+    expect(ended.code).toBe(0);
+  });
+
   test("a sweep, and a search for the highest rate", async () => {
     const asked = ["--duration", "200ms", "--json", ...CALM];
     const [swept, searched] = await Promise.all([
