@@ -447,6 +447,13 @@ export class LoadRun {
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
   #endTime(): void {
     if (this.#graceEndMs < Infinity) return;
+    // A client that is late at the end has not been asked for less.
+    while (
+      this.#nextDueMs < this.#plan.durationMs && this.#plan.load.kind === "open" && !this.#isStopped
+    ) {
+      this.#enqueue(this.#slots++, this.#nextDueMs);
+      this.#nextDueMs = this.#drawTime();
+    }
     this.#graceEndMs = this.#clock() + this.#plan.graceMs;
     this.#stop();
     if (this.#plan.graceMs === 0) this.#sweep();
