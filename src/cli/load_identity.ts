@@ -14,7 +14,7 @@ const ASKED = [
   ...["concurrency", "rate", "arrivals", "ramp", "rampFrom", "rampKind", "sweep", "search"],
   ...["duration", "requests", "warmup", "rounds", "maxConcurrency", "newConnections", "grace"],
   ...["timeout", "seed", "promptTokens", "outputTokens", "whole", "speed", "turns", "think"],
-  ...["method", "leaveAfter", "leaveShare", "readRate", "slo"],
+  ...["method", "stopWhenSaturated", "leaveAfter", "leaveShare", "readRate", "slo"],
 ] as const satisfies readonly (keyof Flags)[];
 
 /** What was asked for, and which part of it this is. */

@@ -92,6 +92,7 @@ const LOAD_KEYS = [
     "requests",
     "warmup",
     "newConnections",
+    "stopWhenSaturated",
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],

@@ -95,10 +95,11 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     );
   }
   const connect = tally.spreads.connect_ms;
+  const isServer = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
   return {
     is_doubtful: reasons.length > 0,
     reasons,
-    limit: isClient ? "client" : waitingMax > 0 || ratePerSecond === undefined ? "server" : "none",
+    limit: isClient ? "client" : isServer ? "server" : "none",
     loop_ms: loop,
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,

@@ -67,6 +67,13 @@ describe("weir load --workers", () => {
     expect(ended.code).toBe(0);
     const raw = readFileSync(file("raw"), "utf8").trimEnd().split("\n")
       .map((line) => JSON.parse(line));
+    // The percentiles are those of all requests, to the three digits of a histogram.
+    const times = raw.filter(({ warmup }) => !warmup).map(({ due_ms, end_ms }) => end_ms - due_ms)
+      .sort((a, b) => a - b);
+    for (const [share, name] of [[0.5, "p50"], [0.9, "p90"], [0.99, "p99"], [1, "max"]] as const) {
+      const exact = times[Math.ceil(share * times.length) - 1]!;
+      expect(Math.abs(report.e2e_ms[name] / exact - 1)).toBeLessThan(0.002);
+    }
     const numbers = raw.map(({ number }) => number).sort((a, b) => a - b);
     expect(numbers).toEqual(Array.from({ length: 70 }, (_, i) => Math.floor(i / 2)));
     expect(readdirSync(folder).sort()).toEqual(["csv", "out", "raw"]);
@@ -269,4 +276,68 @@ describe("weir load --workers", () => {
     await server.stop(true);
     rmSync(folder, { recursive: true });
   }, TEST_MS_MAX);
+
+  describe("a server that answers ten a second", () => {
+    const words = ["a", "b"].map((content) =>
+      `data: {"choices":[{"index":0,"delta":{"content":"${content}"}}]}\n\n`
+    );
+    const answer = [
+      ...words,
+      'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n',
+      "data: [DONE]\n\n",
+    ].join("");
+    function slowServer(): Bun.Server<undefined> {
+      let turn = Promise.resolve();
+      return Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        idleTimeout: 0,
+        async fetch({ signal }) {
+          turn = turn.then(() => signal.aborted ? undefined : Bun.sleep(100));
+          await turn;
+          return new Response(answer, { headers: { "content-type": "text/event-stream" } });
+        },
+      });
+    }
+
+    test(
+      "a rate that runs away is stopped, and higher ones are left out, by one and by two",
+      async () => {
+        await Promise.all(["1", "2"].map(async (workers) => {
+          const server = slowServer();
+          const ended = await run([
+            ...[
+              "load",
+              `${server.url}`,
+              "-r",
+              "40,60,1",
+              "--arrivals",
+              "constant",
+              "--duration",
+              "12s",
+            ],
+            ...["--stop-when-saturated", "--slo", "ttft=300ms", "--json", "--max-loop-ms", "10000"],
+            ...["--grace", "60s", "--workers", workers],
+          ]);
+          await server.stop(true);
+          const { stages } = JSON.parse(ended.output);
+          expect(stages.map(({ load }: Json) => load)).toEqual(["40/s constant", "1/s constant"]);
+          const [away, held] = stages;
+          expect(away.saturated_after_s).toBeGreaterThanOrEqual(6);
+          expect(away.saturated_after_s).toBeLessThan(12);
+          expect(away.requests.unfinished).toBeGreaterThan(0);
+          expect(away.doubt.reasons[0]).toMatch(
+            /^stopped \d+\.\d s after its start, as both the req/,
+          );
+          expect(away.doubt.limit).toBe("server");
+          expect(held).toMatchObject({
+            saturated_after_s: null,
+            requests: { sent: 11, failed: 0 },
+          });
+          expect(ended.code).toBe(1);
+        }));
+      },
+      TEST_MS_MAX,
+    );
+  });
 });
