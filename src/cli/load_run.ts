@@ -101,6 +101,8 @@ export async function runLoad(
     terminal.print(JSON.stringify(printed, null, 2));
   }
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
+  const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
+  if (skipped !== undefined) terminal.complain(skipped);
   writeOutputs({ ...identityOf(options, flags.shard), stages }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;
@@ -185,6 +187,19 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
       doubt.limit !== "client" && saturated_after_s === null,
     isSaturated: saturated_after_s !== null,
   };
+}
+
+/** Which rates were left out, as a lower one ran away; undefined = none. */
+function skippedLine({ flags }: LoadOptions, results: readonly StageResult[]): string | undefined {
+  const away = results.flatMap(({ stage, isSaturated }) =>
+    isSaturated && stage.kind === "open" ? [stage.ratePerSecond] : []
+  );
+  if (away.length === 0 || flags.search) return undefined;
+  const lowest = Math.min(...away);
+  const isCut = flags.sweep
+    ? results.length < flags.sweepSize + 1
+    : (flags.rate?.length ?? 0) > results.length;
+  return isCut ? `Rates from ${shown(lowest)}/s on were left out: that one ran away.` : undefined;
 }
 
 function searchLine(results: readonly StageResult[]): string {

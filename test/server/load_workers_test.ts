@@ -322,6 +322,9 @@ describe("weir load --workers", () => {
           await server.stop(true);
           const { stages } = JSON.parse(ended.output);
           expect(stages.map(({ load }: Json) => load)).toEqual(["40/s constant", "1/s constant"]);
+          expect(ended.errors).toEndWith(
+            "Rates from 40.0/s on were left out: that one ran away.\n",
+          );
           const [away, held] = stages;
           expect(away.saturated_after_s).toBeGreaterThanOrEqual(6);
           expect(away.saturated_after_s).toBeLessThan(12);
