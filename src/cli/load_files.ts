@@ -6,18 +6,15 @@
 
 import { compareRows, type Comparison } from "../load/report/compare.ts";
 import { compareHtml } from "../load/report/html_compare.ts";
-import { type About, htmlReport } from "../load/report/html.ts";
-import { mergedRuns, readRunFile, runFileOf, type Stage } from "../load/report/run_file.ts";
+import { type FinishedRun, mergedRuns, readRunFile, type Stage } from "../load/report/run_file.ts";
 import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
-import type { FlagValues } from "./flags.ts";
-import type { LOAD_FLAGS } from "./load_flags.ts";
 import { aboutFiles } from "./load_html.ts";
-import { exitCode, writeReport } from "./load_run.ts";
+import type { Flags } from "./load_options.ts";
+import { printsReport, writeOutputs, writeReport } from "./load_outputs.ts";
+import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-
-type Flags = FlagValues<typeof LOAD_FLAGS>;
 
 /** A difference is no chance below this. */
 const CHANCE_MAX = 0.01;
@@ -30,27 +27,28 @@ const CHANGE_MIN = 0.05;
  *
  * @throws {Failure} when a file is no run, or they do not belong together.
  */
-export function mergeRuns(
-  paths: readonly string[],
-  flags: Flags,
-  terminal: Terminal,
-  about: About = aboutFiles("merge", paths, flags.sloShare),
-): number {
-  if (paths.length < 2) throw new Failure("merge needs the files of two runs or more", EXIT.usage);
-  let stages: readonly Stage[];
+export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
+  if (paths.length === 0) throw new Failure("merge needs the files of runs", EXIT.usage);
+  refuseRecords(flags);
+  const hasReport = printsReport(flags);
+  const read = paths.flatMap((path) => {
+    const runs = readRuns(path);
+    const nameOf = (at: number) => runs.length === 1 ? path : `run ${at + 1} of ${path}`;
+    return runs.map((run, at) => ({ run, name: nameOf(at) }));
+  });
+  let merged: FinishedRun;
   try {
-    stages = mergedRuns(paths.map(readRun));
+    merged = mergedRuns(read.map(({ run }) => run), read.map(({ name }) => name));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new Failure(`Cannot merge: ${error.message}`);
   }
-  const reports = stages.map(({ report }) => report);
-  if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(stages)));
-  if (flags.html !== undefined) writeReport(flags.html, htmlReport(stages, about));
+  const reports = merged.stages.map(({ report }) => report);
+  writeOutputs(merged, aboutFiles("merge", paths, flags.sloShare), flags, terminal);
   if (flags.json) {
     const told = reports.length === 1 ? reports[0] : { stages: reports };
     terminal.print(JSON.stringify(told, null, 2));
-  } else {
+  } else if (hasReport) {
     for (const report of reports) {
       terminal.print(`\n== ${report.load} ==`);
       for (const line of reportLines(report)) terminal.print(line);
@@ -68,7 +66,14 @@ export function mergeRuns(
  */
 export function compareRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
   if (paths.length !== 2) throw new Failure("compare needs the files of two runs", EXIT.usage);
-  const [before, after] = paths.map(readRun);
+  refuseRecords(flags);
+  const [before, after] = paths.map((path) => {
+    const [run, ...others] = readRuns(path);
+    if (others.length > 0) {
+      throw new Failure(`${path} has ${others.length + 1} runs: weir load merge makes one of them`);
+    }
+    return run!.stages;
+  });
   if (before!.length !== after!.length) {
     throw new Failure("Cannot compare: the runs have different numbers of stages");
   }
@@ -155,12 +160,23 @@ function stageLines(stage: ComparedStages): readonly string[] {
   ];
 }
 
-/** @throws {Failure} when it is no run. */
-function readRun(path: string): readonly Stage[] {
+/** @throws {Failure} when there is none. */
+function readRuns(path: string): readonly FinishedRun[] {
   try {
     return readRunFile(readText(path, path));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new Failure(`Cannot read ${path}: ${error.message}`);
   }
+}
+
+/** @throws {Failure} for what is made of the requests themselves, which are in no file of `--out`. */
+function refuseRecords(flags: Flags): void {
+  const name = flags.as !== undefined ? "--as" : flags.raw !== undefined ? "--raw" : undefined;
+  if (name === undefined) return;
+  throw new Failure(
+    `${name} needs every event of every request, which a file of --out does not have: ` +
+      "give it to the run itself",
+    EXIT.usage,
+  );
 }

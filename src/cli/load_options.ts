@@ -19,16 +19,25 @@ import { EXIT, Failure } from "./terminal.ts";
 
 /** A parsed URL. */
 type Url = InstanceType<typeof URL>;
-type Flags = FlagValues<typeof LOAD_FLAGS>;
+/** The values of the flags of `weir load`. */
+export type Flags = FlagValues<typeof LOAD_FLAGS>;
 
 /** Nothing says how long: a closed loop of this many, for this long. */
 const CONCURRENCY = 8;
 const DURATION_MS = 10_000;
 
+/** How much a load asks for. 0 = nothing of the kind; Infinity = nobody knows. */
+export interface LoadNeed {
+  readonly atOnce: number;
+  readonly perSecond: number;
+}
+
 /** A load as it is to be run. */
 export interface LoadOptions {
   readonly flags: Flags;
   readonly plan: StagePlan;
+  /** The most that is asked for in any stage. */
+  readonly need: LoadNeed;
   /** True: one load, whose report is told by itself. */
   readonly isSingle: boolean;
   readonly endpoints: readonly Endpoint[];
@@ -56,6 +65,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   return {
     flags,
     plan: planOf(flags, isTimed),
+    need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
     endpoints: urls.map(({ href }) => ({ url: href, headers })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
@@ -83,6 +93,7 @@ const LOAD_KEYS = [
     "requests",
     "warmup",
     "newConnections",
+    "stopWhenSaturated",
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
   ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "html", "raw"],
@@ -130,6 +141,26 @@ function planOf(flags: Flags, isTimed: boolean): StagePlan {
   if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
   if (isSearch) return search(rate?.[0] ?? 1, rate?.[1] ?? SEARCH_RATE_MAX);
   return listed(listedStages(flags, isTimed));
+}
+
+function needOf(
+  flags: Flags,
+  isTimed: boolean,
+  trace: readonly TraceRequest[] | undefined,
+): LoadNeed {
+  const { sweep: isSweep, search: isSearch, rate, maxConcurrency, speed } = flags;
+  if (isSweep) return { atOnce: Math.min(SWEEP_CONCURRENCY, maxConcurrency), perSecond: 0 };
+  if (isSearch) return { atOnce: 0, perSecond: rate?.[1] ?? Infinity };
+  if (isTimed) {
+    // On the average: what comes in one moment waits, and is told.
+    const lastMs = trace!.reduce((last, { atMs }) => Math.max(last, atMs!), 1000);
+    return { atOnce: 0, perSecond: (1000 * trace!.length * speed) / lastMs };
+  }
+  const stages = listedStages(flags, isTimed);
+  return {
+    atOnce: Math.max(...stages.map((one) => one.kind === "closed" ? one.concurrency : 0)),
+    perSecond: Math.max(...stages.map((one) => one.kind === "open" ? one.ratePerSecond : 0)),
+  };
 }
 
 /** `isTimed`: the trace says when its requests are due, and nobody else does. */
@@ -187,6 +218,18 @@ function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
     throw usage("A trace says what is asked: no --prompt, no --prompt-tokens");
   }
   if (flags.sweep && flags.search) throw both("--sweep", "--search");
+  if (flags.shard !== undefined && (flags.sweep || flags.search)) {
+    throw usage(
+      `${flags.sweep ? "--sweep" : "--search"} goes on by what all of the load has found, ` +
+        "which one machine of several does not know: no --shard (--workers knows)",
+    );
+  }
+  const parts = (flags.shard?.count ?? 1) * (typeof flags.workers === "number" ? flags.workers : 1);
+  if (flags.maxConcurrency < parts) {
+    throw usage(
+      `--max-concurrency ${flags.maxConcurrency} leaves nothing for some of ${parts} parts`,
+    );
+  }
   if (flags.sweep && (flags.rate ?? flags.concurrency) !== undefined) {
     throw usage("--sweep finds its rates itself: no --rate, no --concurrency");
   }

@@ -138,6 +138,27 @@ export class Spread {
     this.#max = Math.max(this.#max, other.#max);
   }
 
+  /** The sum of all values. */
+  get sum(): number {
+    return this.#sum;
+  }
+
+  /** Itself in few numbers and without compressing anything, for `addBrief`. */
+  toBrief(): SpreadBrief {
+    const counts: number[] = [];
+    this.#counts?.forEach((count, place) => {
+      if (count > 0) counts.push(place, count);
+    });
+    return { counts, sum: this.#sum, max: this.#max };
+  }
+
+  /** Adds what `toBrief` of another one gave. */
+  addBrief({ counts, sum, max }: SpreadBrief): void {
+    for (let i = 0; i < counts.length; i += 2) this.#add(lowestOf(counts[i]!), counts[i + 1]!);
+    this.#sum += sum;
+    this.#max = Math.max(this.#max, max);
+  }
+
   /** What `Spread.read` makes the same distribution of. */
   toFile(): SpreadFile {
     const histogram = build(OPTIONS);
@@ -178,6 +199,14 @@ export class Spread {
 function lowestOf(place: number): number {
   const shift = place < SINGLES ? 0 : (place >> HALF_BITS) - 1;
   return (place - (shift << HALF_BITS)) * 2 ** shift;
+}
+
+/** A distribution between two processes of this program. */
+export interface SpreadBrief {
+  /** Places, each with its count behind it. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+  readonly max: number;
 }
 
 /** A distribution in a file. */

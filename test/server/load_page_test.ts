@@ -19,44 +19,54 @@ describe("weir load --html", () => {
     rmSync(folder, { recursive: true });
   });
 
-  test("writes a page beside what it prints, and what a server repeats is no secret on it", async () => {
-    const secrets = {
-      header: "tk-header-4711",
-      cookie: "ck-4712-cookie",
-      user: "us-er-4713",
-      password: "pass:w%rd4714",
-      query: "qu-ery-4715",
-      body: "bo-dy-4716",
-      // Nobody sent it, and it looks like a key.
-      foreign: "sk-proj-abcdefgh12345678",
-    };
-    const said = JSON.stringify({
-      error: { message: `No: ${Object.values(secrets).join(" ")} <script>alert("门🔥")</script>` },
-    });
-    const server = stubServer(() => ({
-      pieces: [
-        "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n" +
-        `content-length: ${Buffer.byteLength(said)}\r\n\r\n${said}`,
-      ],
-    }));
-    const { header, cookie, user, password, query, body } = secrets;
-    const login = `${user}:${encodeURIComponent(password)}`;
-    const ended = await run([
-      "load",
-      `http://${login}@127.0.0.1:${server.port}/v1/chat/completions?api-key=${query}`,
-      ...["--requests", "5", "-c", "1", "-H", `Authorization: Bearer ${header}`],
-      ...["-H", `Cookie: session=${cookie}`, "--html", file("secret.html"), ...CALM],
-      ...["-d", JSON.stringify({ stream: true, messages: [], api_key: body })],
-    ]);
-    server.stop();
-    expect(ended.code).toBe(1);
-    const html = page("secret.html");
-    for (const [name, secret] of Object.entries(secrets)) expect(html, name).not.toContain(secret);
-    expect(html).not.toContain(encodeURIComponent(password));
-    expect(html).toContain(`http://127.0.0.1:${server.port}/v1/chat/completions?…`);
-    expect(html).toContain("No: *** *** *** ");
-    expect(html).toContain("&#60;script&#62;alert(&#34;门🔥&#34;)");
-  }, TEST_MS_MAX);
+  test(
+    "writes a page beside what it prints, and what a server repeats is no secret on it",
+    async () => {
+      const secrets = {
+        header: "tk-header-4711",
+        cookie: "ck-4712-cookie",
+        user: "us-er-4713",
+        password: "pass:w%rd4714",
+        query: "qu-ery-4715",
+        body: "bo-dy-4716",
+        // Nobody sent it, and it looks like a key.
+        foreign: "sk-proj-abcdefgh12345678",
+      };
+      const said = JSON.stringify({
+        error: {
+          message: `No: ${Object.values(secrets).join(" ")} <script>alert("门🔥")</script>`,
+        },
+      });
+      const server = stubServer(() => ({
+        pieces: [
+          "HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n" +
+          `content-length: ${Buffer.byteLength(said)}\r\n\r\n${said}`,
+        ],
+      }));
+      const { header, cookie, user, password, query, body } = secrets;
+      const login = `${user}:${encodeURIComponent(password)}`;
+      const ended = await run([
+        "load",
+        `http://${login}@127.0.0.1:${server.port}/v1/chat/completions?api-key=${query}`,
+        ...["--requests", "5", "-c", "1", "-H", `Authorization: Bearer ${header}`],
+        ...["-H", `Cookie: session=${cookie}`, "--html", file("secret.html"), ...CALM],
+        ...["-d", JSON.stringify({ stream: true, messages: [], api_key: body })],
+      ]);
+      server.stop();
+      expect(ended.code).toBe(1);
+      const html = page("secret.html");
+      for (const [name, secret] of Object.entries(secrets)) {
+        expect(html, name).not.toContain(
+          secret,
+        );
+      }
+      expect(html).not.toContain(encodeURIComponent(password));
+      expect(html).toContain(`http://127.0.0.1:${server.port}/v1/chat/completions?…`);
+      expect(html).toContain("No: *** *** *** ");
+      expect(html).toContain("&#60;script&#62;alert(&#34;门🔥&#34;)");
+    },
+    TEST_MS_MAX,
+  );
 
   test("several loads, several processes, and what is made of files", async () => {
     const load = (words: readonly string[]) => run(["load", weir.url, ...words, ...CALM]);

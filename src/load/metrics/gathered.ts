@@ -71,4 +71,32 @@ export class Gathered {
     if (!values.isSuccess) return;
     for (const gapMs of interChunkMs(record)) this.interChunkMs.push(gapMs);
   }
+
+  /** Adds what others have gathered of this round. */
+  merge({ requests, interChunkMs }: GatheredParts): void {
+    for (const one of requests) {
+      if (this.isCut) break;
+      this.#samples += 8 + (one.itlMs?.length ?? 0);
+      const sentMs = this.#startMs + (one.sentMs ?? NaN);
+      const endMs = this.#startMs + (one.endMs ?? NaN);
+      this.requests.push({ ...one, sentMs, endMs });
+      this.#endMs = Math.max(this.#endMs, known(endMs) ?? 0);
+    }
+    for (const gapMs of interChunkMs) this.interChunkMs.push(gapMs);
+  }
+
+  /** For another process, as JSON. */
+  toParts(): GatheredParts {
+    const { requests, interChunkMs } = this;
+    return { requests, interChunkMs };
+  }
+}
+
+/** What was gathered elsewhere. In JSON a time that is not known is null. */
+export interface GatheredParts {
+  readonly requests: readonly (Omit<GatheredRequest, "sentMs" | "endMs"> & {
+    readonly sentMs: number | null;
+    readonly endMs: number | null;
+  })[];
+  readonly interChunkMs: readonly number[];
 }

@@ -12,8 +12,8 @@ import { chartPage, figure, type Said, saidList, table } from "./chart_page.ts";
 import {
   belowText,
   distribution,
-  type Drawn,
   DRAWN,
+  type Drawn,
   intervalRows,
   overTime,
   rateAgainst,
@@ -98,7 +98,9 @@ function counts(reports: readonly LoadReport[]): string {
     const tone = count > 0 ? verdict : "";
     return count === 0 && !isAlways
       ? ""
-      : `<div class="${tone}"><b>${grouped(count)}</b>${name === "left" ? "left early" : name}</div>`;
+      : `<div class="${tone}"><b>${grouped(count)}</b>${
+        name === "left" ? "left early" : name
+      }</div>`;
   };
   const cards = [
     card("failed", "fail", true),
@@ -153,7 +155,9 @@ function failedShare(share: number): string {
 
 /** Whether the limits of an SLO were kept. */
 function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): readonly Said[] {
-  const judged = reports.flatMap(({ goodput, load }) => goodput === null ? [] : [{ goodput, load }]);
+  const judged = reports.flatMap(({ goodput, load }) =>
+    goodput === null ? [] : [{ goodput, load }]
+  );
   const [first] = judged;
   if (first === undefined) return [];
   const limits = Object.entries(first.goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`)
@@ -184,9 +188,9 @@ function errors(reports: readonly LoadReport[], clean: (text: string) => string)
       `while in ${phase}`,
       ...(status === null ? [] : [`status ${status}`]),
     ].join(", ");
-    return `<dt>${grouped(count)}</dt><dd><bdi>${escaped(cut(clean(text)))}</bdi> <span class="dim">${
-      escaped(where)
-    }</span></dd>`;
+    return `<dt>${grouped(count)}</dt><dd><bdi>${
+      escaped(cut(clean(text)))
+    }</bdi> <span class="dim">${escaped(where)}</span></dd>`;
   });
   return `<h2>What failed</h2>
 <dl class="errors">
@@ -272,7 +276,9 @@ function stageBody(
   pictures: Picture[],
 ): string {
   const { report, streams = [] } = stage;
-  const lanes = streams.length === 0 ? "" : `<h2>Single streams</h2>\n${streamLanes(streams, clean)}`;
+  const lanes = streams.length === 0
+    ? ""
+    : `<h2>Single streams</h2>\n${streamLanes(streams, clean)}`;
   return [
     figures(report),
     over(stage, id, dots, pictures),
@@ -283,15 +289,17 @@ function stageBody(
 }
 
 function figures(report: LoadReport): string {
-  const rows = figureRows(report).flatMap(([title, { p50, p90, p95, p99, p999, max, mean, ci95 }]) => {
-    const row = [title, ...[p50, p90, p95, p99, p999, max, mean].map(shown)];
-    if (ci95 === undefined) return [row];
-    const reach = Object.keys(SHARES).map((share) => {
-      const bounds = ci95[share as keyof typeof SHARES];
-      return bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`;
-    });
-    return [row, ["\u200395 % of the mean", ...reach, "", ""]];
-  });
+  const rows = figureRows(report).flatMap(
+    ([title, { p50, p90, p95, p99, p999, max, mean, ci95 }]) => {
+      const row = [title, ...[p50, p90, p95, p99, p999, max, mean].map(shown)];
+      if (ci95 === undefined) return [row];
+      const reach = Object.keys(SHARES).map((share) => {
+        const bounds = ci95[share as keyof typeof SHARES];
+        return bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`;
+      });
+      return [row, ["\u200395 % of the mean", ...reach, "", ""]];
+    },
+  );
   const lines = rateLines(report).map((line) => `<p>${escaped(line)}</p>`).join("\n");
   if (rows.length === 0) return `<h2>Figures</h2>\n${lines}`;
   const heads = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
@@ -318,7 +326,9 @@ function over(stage: Stage, id: string, dotsMax: number, pictures: Picture[]): s
     const hasCrosses = found.picture.series.some(({ shape }) => shape === "crosses");
     const note = [
       ...(found.shown === found.all ? [] : [
-        `Each dot is a request: ${grouped(found.shown)} of ${grouped(found.all)}, drawn by chance, ` +
+        `Each dot is a request: ${grouped(found.shown)} of ${
+          grouped(found.all)
+        }, drawn by chance, ` +
         "the slowest of each moment among them. The lines are of all.",
       ]),
       ...(hasCrosses ? ["Where a cross is, requests failed."] : []),
@@ -344,7 +354,9 @@ function over(stage: Stage, id: string, dotsMax: number, pictures: Picture[]): s
   ];
   const left = timeline.leftOut === 0
     ? ""
-    : `<p class="dim">${grouped(timeline.leftOut)} requests came after the first two million: they are ` +
+    : `<p class="dim">${
+      grouped(timeline.leftOut)
+    } requests came after the first two million: they are ` +
       "in the figures, and not here.</p>";
   return `<h2>Over time</h2>
 ${shownFigures.join("\n")}
@@ -364,9 +376,7 @@ function distributions({ rounds, slo }: Stage, id: string, pictures: Picture[]):
     const note = `${words}; ${grouped(spread.count)} values.${belowText(found)}`;
     return [figure(found.picture, TITLES[name], `${words}.`, note)];
   });
-  return shownFigures.length === 0
-    ? ""
-    : `<h2>Distribution</h2>
+  return shownFigures.length === 0 ? "" : `<h2>Distribution</h2>
 <p class="dim">Shares of all values. The shortest ${SHORTEST} % may lie below the axis: they are in the first bar.</p>
 <div class="pair">\n${shownFigures.join("\n")}\n</div>`;
 }

@@ -32,7 +32,9 @@ export function compareHtml(pairs: readonly ComparedPair[], about: About): strin
   return chartPage({
     title: `weir load compare: ${about.heading}`,
     header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(about.under)}</p>`,
-    main: [saidList(pairs.flatMap((pair) => verdicts(pair, pairs.length > 1))), ...parts].join("\n"),
+    main: [saidList(pairs.flatMap((pair) => verdicts(pair, pairs.length > 1))), ...parts].join(
+      "\n",
+    ),
     pictures,
   });
 }
@@ -79,7 +81,16 @@ function stage(pair: ComparedPair, id: string, hasName: boolean, pictures: Pictu
     chance < 0.001 ? "below 0.1 %" : `${(100 * chance).toFixed(1)} %`,
     { text: `${verdict}${isPaired ? "" : " (unpaired)"}` },
   ]);
-  const heads = ["ms", "p50 before", "after", "change", "p99 before", "after", "by chance", "verdict"];
+  const heads = [
+    "ms",
+    "p50 before",
+    "after",
+    "change",
+    "p99 before",
+    "after",
+    "by chance",
+    "verdict",
+  ];
   const figures = (["ttft", "itl", "tpot", "e2e"] as const).flatMap((name) => {
     const spreads = [
       { label: "before", spread: spreadOf(before.rounds, name) },
@@ -98,7 +109,11 @@ function stage(pair: ComparedPair, id: string, hasName: boolean, pictures: Pictu
   return `<h2>${hasName ? escaped(load) : "What has changed"}</h2>
 <p>Failed: ${failedBefore}, then ${failedAfter}.</p>
 ${rows.length === 0 ? "" : table("Before and after, in milliseconds", heads, rows)}
-${figures.length === 0 ? "" : `<h3>Distribution</h3>\n<div class="pair">\n${figures.join("\n")}\n</div>`}`;
+${
+    figures.length === 0
+      ? ""
+      : `<h3>Distribution</h3>\n<div class="pair">\n${figures.join("\n")}\n</div>`
+  }`;
 }
 
 /** "+41.2 %" */

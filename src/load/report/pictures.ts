@@ -246,7 +246,8 @@ export function rateAgainst(
   }).sort((a, b) => a.x - b.x);
   if (found.length < 2) return undefined;
   const values = found.flatMap(({ spread }) => [spread.p50, spread.p99]);
-  const line = (share: "p50" | "p99") => apart(found.map(({ x, spread }) => ({ x, y: spread[share] })));
+  const line = (share: "p50" | "p99") =>
+    apart(found.map(({ x, spread }) => ({ x, y: spread[share] })));
   return {
     id,
     xLabel: "answers a second",
@@ -331,7 +332,10 @@ function logEdges(from: number, to: number): readonly number[] {
 function evenEdges(from: number, to: number): readonly number[] {
   const reach = (to - from) * 1.001;
   const bars = Math.min(BARS, Math.max(8, Math.floor(reach / (FINEST * to))));
-  return Array.from({ length: bars + 1 }, (_, at) => Number((from + (reach * at) / bars).toPrecision(9)));
+  return Array.from(
+    { length: bars + 1 },
+    (_, at) => Number((from + (reach * at) / bars).toPrecision(9)),
+  );
 }
 
 /** Five digits that count: none more can be seen. */

@@ -73,9 +73,7 @@ export function streamLanes(
   const scale = isShared
     ? "All have the same scale."
     : "<strong>Each has a scale of its own</strong>, to its right.";
-  const lanes = streams.map((stream, at) =>
-    lane(stream, isShared ? longest : lengths[at]!, clean)
-  );
+  const lanes = streams.map((stream, at) => lane(stream, isShared ? longest : lengths[at]!, clean));
   return `<p class="dim">From when each request was due. ${scale}</p>
 ${KEY}
 ${lanes.join("\n")}
@@ -90,9 +88,13 @@ function lane(stream: KeptStream, toMs: number, clean: (text: string) => string)
   const bar = (from: number | null, to: number | null, name: string, top = 8, height = 24) =>
     from === null || to === null || at(to) <= at(from)
       ? ""
-      : `<rect class="${name}" x="${at(from)}" y="${top}" width="${at(to) - at(from)}" height="${height}"/>`;
+      : `<rect class="${name}" x="${at(from)}" y="${top}" width="${
+        at(to) - at(from)
+      }" height="${height}"/>`;
   const strokes = (isToken: boolean, top: number, bottom: number, name: string) => {
-    const places = event_ms.filter((_, i) => ((event_kinds[i]! & TOKENS) !== 0) === isToken).map(at);
+    const places = event_ms.filter((_, i) => ((event_kinds[i]! & TOKENS) !== 0) === isToken).map(
+      at,
+    );
     const path = [...new Set(places)].map((x) => `M${x} ${top}V${bottom}`).join("");
     return path === "" ? "" : `<path class="${name}" d="${path}"/>`;
   };
@@ -104,7 +106,8 @@ function lane(stream: KeptStream, toMs: number, clean: (text: string) => string)
   const why = stream.why.map((one) => WHY[one]).join(", ");
   return `<div class="stream"><p><span class="name">${why}</span>${failure} <span class="dim">${words}</span></p>
 <svg class="lane" viewBox="0 0 ${WIDTH} 40" preserveAspectRatio="none" role="img" aria-label="${why}: ${words}">${
-    bar(0, sent, "queue") + bar(sent, connected, "connect") + bar(connected ?? sent, first, "wait") +
+    bar(0, sent, "queue") + bar(sent, connected, "connect") +
+    bar(connected ?? sent, first, "wait") +
     bar(pause?.[0] ?? null, pause?.[1] ?? null, "pause", 36, 4) +
     strokes(false, 16, 32, "other") + strokes(true, 6, 34, "token") +
     (end === null
@@ -117,7 +120,8 @@ function lane(stream: KeptStream, toMs: number, clean: (text: string) => string)
 /** "first token 19.7 ms · longest pause 162 ms · over after 283 ms · 4 of 5 events with tokens" */
 function factsOf(stream: KeptStream): string {
   const { first_token, pause, end, events, token_events, event_ms, sent, outcome } = stream;
-  const told = (words: string, ms: number | null) => ms === null ? [] : [`${words} ${shown(ms)} ms`];
+  const told = (words: string, ms: number | null) =>
+    ms === null ? [] : [`${words} ${shown(ms)} ms`];
   return [
     `request ${stream.number}`,
     ...(sent !== null && sent >= 1 ? told("sent after", sent) : []),
@@ -141,9 +145,9 @@ function eventList(stream: KeptStream): string {
     ? [`… ${events} events in all: see --raw`]
     : [];
   const over = end === null ? [] : [`${shown(end)} end`];
-  return `<p class="events"><strong>${
-    stream.why.map((one) => WHY[one]).join(", ")
-  }</strong>, ms: ${escaped([...moments, ...listed, ...more, ...over].join(" · "))}</p>`;
+  return `<p class="events"><strong>${stream.why.map((one) => WHY[one]).join(", ")}</strong>, ms: ${
+    escaped([...moments, ...listed, ...more, ...over].join(" · "))
+  }</p>`;
 }
 
 /** How far a lane reaches. */

@@ -49,7 +49,8 @@ export function judgementLines(report: LoadReport): readonly string[] {
   return [...failedLines(report), ...believeLines(report)];
 }
 
-function failedLines({ requests, is_interrupted }: LoadReport): readonly string[] {
+function failedLines(report: LoadReport): readonly string[] {
+  const { requests, is_interrupted, saturated_after_s } = report;
   const { sent, completed, failed, left, unfinished, errors } = requests;
   const parts = [
     `${completed} of ${sent} requests completed`,
@@ -57,12 +58,17 @@ function failedLines({ requests, is_interrupted }: LoadReport): readonly string[
     ...(left > 0 ? [`${left} left by the client`] : []),
     ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];
-  const shown = errors.slice(0, ERRORS_SHOWN);
+  const listed = errors.slice(0, ERRORS_SHOWN);
   const rest = errors.slice(ERRORS_SHOWN).reduce((sum, { count }) => sum + count, 0);
   return [
     ...(is_interrupted ? ["Interrupted: this is what there was until then."] : []),
+    ...(saturated_after_s === null ? [] : [
+      `Stopped early, after ${
+        shown(saturated_after_s)
+      } s: the server was saturated, and its queue grew.`,
+    ]),
     `${parts.join(", ")}.`,
-    ...shown.map(({ phase, status, text, count }) =>
+    ...listed.map(({ phase, status, text, count }) =>
       `${String(count).padStart(8)}  ${phase}${status === null ? "" : `, status ${status}`}${
         text === "" ? "" : `: ${text}`
       }`
@@ -144,14 +150,17 @@ export function rateLines(report: LoadReport): readonly string[] {
 }
 
 /** The verdict, then the reasons, and last the facts. */
-export function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
+export function believeLines(report: LoadReport): readonly string[] {
+  const { doubt, rounds, requests, processes } = report;
   const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
     ...(late === null
       ? []
       : [`times too long by at most ${shown(late.p50)} ms (p50), ${shown(late.p99)} ms (p99)`]),
-    `${percent(cpu_share)} of a core used`,
+    `${percent(cpu_share)} of a core used${
+      processes > 1 ? `, by the busiest of ${processes} processes` : ""
+    }`,
     ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];

@@ -5,7 +5,7 @@
  */
 
 import { seeded } from "../../../src/lib/seeded.ts";
-import { StreamKeeper } from "../../../src/load/kept_streams.ts";
+import { chosen, StreamKeeper } from "../../../src/load/kept_streams.ts";
 import { KIND, type RequestFailure } from "../../../src/load/record.ts";
 import type { About } from "../../../src/load/report/html.ts";
 import { reportOf } from "../../../src/load/report/report.ts";
@@ -37,6 +37,10 @@ const FACTS: StageFacts = {
   waitingMax: 0,
   loop: { p50: 0.1, p99: 1, max: 2 },
   cpuShare: 0.2,
+  waitShare: 0,
+  processes: 1,
+  saturatedMs: null,
+  troubles: [],
 };
 
 /** How a stage is made. */
@@ -92,5 +96,6 @@ export function sampleStage(options: StageOptions = {}): Stage {
   });
   const limits = { loopMsMax: 5, ratePerSecond: undefined, concurrencyMax: Infinity };
   const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
-  return { report, rounds, slo, limits, streams: keeper.kept(report.e2e_ms?.p50) };
+  const streams = chosen(keeper.kept(), report.e2e_ms?.p50);
+  return { report, startedAtMs: 0, rounds, slo, limits, streams };
 }
