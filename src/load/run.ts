@@ -14,7 +14,6 @@ import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
-import { ReadWatch } from "./read_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import type { Histogram } from "../lib/histogram.ts";
 
@@ -133,7 +132,7 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
-  readonly #reads = new ReadWatch(this.#clock);
+  readonly #watch = new LoopWatch(this.#clock);
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();
@@ -176,9 +175,12 @@ export class LoadRun {
       countTokens: plan.countTokens,
       onEnter: (nowMs) => {
         this.#activity++;
-        return this.#reads.enter(nowMs);
+        return this.#watch.enter(nowMs);
       },
-      onLeave: () => this.#reads.leave(),
+      onLeave: () => {
+        // With very many sockets the loop asks again and again before it looks at its timers.
+        if (this.#watch.leave() >= this.#nextDueMs) this.#turn();
+      },
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -208,20 +210,18 @@ export class LoadRun {
   async measure(): Promise<RunFacts> {
     const { signal, load, warmupMs } = this.#plan;
     this.#originMs = performance.now();
-    const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
     const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
-    watch.start();
+    this.#watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
     this.#turn();
     await this.#done.promise;
     clearInterval(sweep);
-    watch.stop();
-    this.#reads.stop();
+    this.#watch.stop();
     signal?.removeEventListener("abort", interrupt);
     for (const links of this.#idle) for (const link of links) link.close();
     const endMs = this.#clock();
@@ -236,7 +236,7 @@ export class LoadRun {
       requestsOnKept: this.#kept,
       activeMax: this.#activeMax,
       waitingMax: this.#waitingMax,
-      loopDelayMs: watch.delayMs,
+      loopDelayMs: this.#watch.delayMs,
       cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
       waitShare: Number.isNaN(waitMs) ? null : waitMs / endMs,
     };
@@ -249,9 +249,9 @@ export class LoadRun {
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
       this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
-      this.#reads.rest();
+      this.#watch.rest();
     }
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
@@ -259,7 +259,7 @@ export class LoadRun {
     if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
-    this.#reads.leave();
+    this.#watch.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
@@ -429,7 +429,7 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     if (nowMs >= this.#plan.durationMs) this.#endTime();
     const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
@@ -439,7 +439,7 @@ export class LoadRun {
     }
     if (isOver) this.#dropWaiting();
     this.#settle();
-    this.#reads.leave();
+    this.#watch.leave();
   }
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
