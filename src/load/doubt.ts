@@ -5,6 +5,7 @@
  */
 
 import type { StageFacts } from "./stage_facts.ts";
+import { NO_DESCRIPTOR, NO_PORT } from "./link.ts";
 import type { Spread } from "./spread.ts";
 import type { Tally } from "./tally.ts";
 
@@ -97,7 +98,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
   ];
   if (tooLong.length > 0) {
     reasons.push(
-      `${tooLong.join(", and ")}: ${whoHeldIt(facts)} (more than --max-loop-ms ${loopMsMax})`,
+      `${tooLong.join("; ")}: ${whoHeldIt(facts, tally)} (more than --max-loop-ms ${loopMsMax})`,
     );
     isClient = true;
   }
@@ -117,6 +118,11 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     reasons.push(
       `only ${tally.sent} of some ${Math.round(asked)} requests that were asked for were sent`,
     );
+    isClient = true;
+  }
+  for (const { text, count } of tally.errors.values()) {
+    if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
+    reasons.push(`${count} requests were not sent: ${text}`);
     isClient = true;
   }
   if (tally.sent > 0 && tally.outcomes.completed + tally.outcomes.left === 0) {
@@ -173,18 +179,24 @@ function partsOf(tally: Tally, late: Bound | null): Parts | null {
 }
 
 /** Whose fault it was that the client was late. */
-function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts): string {
+function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally): string {
   if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
-    return `other programs had the client's processor for ${
-      percent(waitShare)
-    } of the time in which it wanted to run`;
+    const share = percent(waitShare);
+    return `other programs had the client's processor for ${share} of the time`;
   }
-  const stood = loop === null ? "" : `, and stood still for up to ${ms(loop.max)}`;
-  return `its own loop was busy for ${percent(cpuShare)} of the time${stood}`;
+  const { unread_first_ms, unread_gap_ms } = spreads;
+  const stoodMs = Math.max(
+    loop?.max ?? 0,
+    unread_first_ms.percentile(100) ?? 0,
+    unread_gap_ms.percentile(100) ?? 0,
+  );
+  return `the client's own loop was busy for ${percent(cpuShare)} of the time, and late by up to ${
+    ms(stoodMs)
+  }`;
 }
 
 function told({ p50, p99 }: Bound): string {
-  return `${ms(p99)} in one of a hundred, by ${ms(p50)} in half of them`;
+  return `up to ${ms(p50)} in half of all cases, and ${ms(p99)} in one of a hundred`;
 }
 
 function ms(value: number): string {
