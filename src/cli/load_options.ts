@@ -4,13 +4,14 @@
  * @module
  */
 
-import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
+import { type Api, apiOfPath, formOf, PATHS } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
 import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape/stages.ts";
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { cleanerOf } from "./load_secrets.ts";
 import { readTraces } from "./load_trace.ts";
 import type { TraceRequest } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
@@ -67,7 +68,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
     plan: planOf(flags, isTimed),
     need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
-    endpoints: urls.map(({ href }) => ({ url: href, headers })),
+    endpoints: urls.map(({ href }) => ({ url: href, headers, form: formOf(api, flags.method) })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
     api,
     model: flags.model ?? "gpt-4o",
@@ -121,15 +122,19 @@ const BURST = { streams: 64, seconds: 2, timeoutMs: 30_000 } as const;
 /** @throws {Failure} when `text` is no URL that can be measured. */
 export function burstOptions(name: string, text: string, flags: Flags): BenchOptions {
   const { streams, seconds, timeout, events, body = BURST_BODY, method, header, json } = flags;
+  const url = urlOf(name, text, undefined).href;
+  const headers = Object.fromEntries(header);
   return {
-    url: urlOf(name, text, undefined).href,
+    url,
     streams: streams ?? BURST.streams,
     seconds: seconds ?? BURST.seconds,
     timeoutSeconds: (timeout ?? BURST.timeoutMs) / 1000,
     expected: events ?? { kind: "learnt" },
     body: method === "GET" ? undefined : body,
-    headers: Object.fromEntries(header),
+    headers,
     isJson: json,
+    loopMsMax: flags.maxLoopMs,
+    clean: cleanerOf({ endpoints: [{ url, headers }], bodies: [body] }),
   };
 }
 /** A search ends here, and a sweep asks no more at once. */

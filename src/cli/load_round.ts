@@ -19,6 +19,7 @@ import { Tally } from "../load/tally.ts";
 import { TokenCounters } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
+import { cleanerOf } from "./load_secrets.ts";
 import { shapeOf } from "./load_shape.ts";
 
 /** Texts above this are estimated, in bytes. */
@@ -117,6 +118,7 @@ export class LoadHere implements LoadCrew {
       connectMs: CONNECT_MS_MAX,
       keepsConnections: !flags.newConnections,
       countTokens: count,
+      clean: cleanerOf(this.#options),
       observe: (record) => {
         tally.observe(record);
         gathered?.observe(record);

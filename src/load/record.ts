@@ -117,6 +117,8 @@ export interface RequestRecord {
   readonly tokensMax: number;
   /** True: the answer came to its end, whatever it said. */
   readonly isWhole: boolean;
+  /** What is odd about it: bits of `REMARK`. */
+  readonly remarks: number;
   readonly outcome: Outcome;
   readonly failure: RequestFailure | undefined;
 }
@@ -161,6 +163,7 @@ export class Recording implements RequestRecord {
   promptTokens = NaN;
   tokensMax = NaN;
   isWhole = false;
+  remarks = 0;
   outcome: Outcome = "unfinished";
   failure: RequestFailure | undefined = undefined;
   /** All kinds of all events. */
@@ -183,6 +186,7 @@ export class Recording implements RequestRecord {
       this.textBytes =
       this.bodyBytes =
       this.kinds =
+      this.remarks =
         0;
     this.isTextCut = this.isWhole = false;
     this.usage = undefined;

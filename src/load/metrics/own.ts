@@ -12,6 +12,7 @@
  */
 
 import { eventMs, firstOf, KIND, lastOf, type RequestRecord, TOKENS } from "../record.ts";
+import { REMARK } from "../remarks.ts";
 import { known } from "./values.ts";
 
 /** One request. Times are milliseconds; undefined where there is no such thing. */
@@ -51,7 +52,10 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
     serviceTtftMs: since(firstMs, sentMs),
     serviceE2eMs: since(e2eMs, sentMs),
     queueMs: sentMs - dueMs,
-    connectMs: since(known(connectedMs), sentMs),
+    // What was sent again was sent before it was to connect.
+    connectMs: (record.remarks & REMARK.resent) === 0
+      ? since(known(connectedMs), sentMs)
+      : undefined,
   };
 }
 

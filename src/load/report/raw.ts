@@ -5,6 +5,7 @@
  */
 
 import { KIND, type RequestRecord } from "../record.ts";
+import { remarksIn } from "../remarks.ts";
 
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();
@@ -33,6 +34,7 @@ export function rawLine(record: RequestRecord): string {
     outcome: record.outcome,
     status: record.status === 0 ? null : record.status,
     failure: record.failure ?? null,
+    remarks: remarksIn(record.remarks),
     due_ms: rounded(dueMs),
     sent_ms: rounded(sentMs),
     connected_ms: rounded(connectedMs),

@@ -6,6 +6,7 @@
 
 import { type Doubt, type DoubtLimits, doubtOf } from "../doubt.ts";
 import { interval95 } from "../rounds.ts";
+import type { Remarks } from "../remarks.ts";
 import type { Slo } from "../slo.ts";
 import { SHARES, type SpreadSummary } from "../spread.ts";
 import { joinedFacts, type StageFacts } from "../stage_facts.ts";
@@ -32,6 +33,8 @@ export interface LoadReport {
     /** The run was over before they were. */
     readonly unfinished: number;
     readonly errors: readonly ErrorCount[];
+    /** What was odd about requests and is no failure. */
+    readonly remarks: Remarks;
   };
   readonly ttft_ms: ReportedSpread | null;
   readonly itl_ms: ReportedSpread | null;
@@ -128,6 +131,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       left,
       unfinished,
       errors: [...tally.errors.values()].sort((a, b) => b.count - a.count),
+      remarks: tally.remarks,
     },
     ...spreads,
     goodput: slo === undefined || answered === 0 || seconds === 0 ? null : {

@@ -5,6 +5,7 @@
  */
 
 import type { Parts } from "../doubt.ts";
+import { remarkLines } from "../remarks.ts";
 import { SHARES } from "../spread.ts";
 import type { SpreadName } from "../tally.ts";
 import type { LoadReport, ReportedSpread } from "./report.ts";
@@ -146,6 +147,7 @@ export function rateLines(report: LoadReport): readonly string[] {
     `${connections.opened} connections opened, ${connections.requests_on_kept} requests on kept ones, ` +
     `${connections.at_once_max} at once at most; ${report.bytes} bytes` +
     (events.per_read === null ? "" : `, ${events.per_read.toFixed(2)} events a read`),
+    ...remarkLines(report.requests.remarks),
   ];
 }
 
