@@ -88,7 +88,10 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
     );
   }, PROGRESS_MS);
   const report = await run.measure().finally(() => clearInterval(progress));
-  const failed = first.refused.map((said) => `a first answer: ${said}`);
+  const failed = [...new Set(first.refused)].map((said) => {
+    const count = first.refused.filter((one) => one === said).length;
+    return `${count} of the first answers: ${said}`;
+  });
   const verdict = judge(report, { loopMsMax: options.loopMsMax, failed });
   if (options.isJson) terminal.print(JSON.stringify({ report, verdict }, null, 2));
   else for (const line of reportLines(report)) terminal.print(line);
@@ -127,9 +130,11 @@ async function askFirst(
     }
     const { status } = found.head;
     if (status !== 200) {
-      // Whether the streams fare better is for them to show.
-      const said = tell(firstWords(Buffer.from(found.body).toString()));
-      refused.push(`status ${status}${said === "" ? "" : `: ${said}`}`);
+      const words = tell(firstWords(Buffer.from(found.body).toString()));
+      const said = `status ${status}${words === "" ? "" : `: ${words}`}`;
+      if (status < 500 && status !== 429) throw new Failure(`The server answers with ${said}`);
+      // It is busy: how the streams fare is for them to show.
+      refused.push(said);
       continue;
     }
     if (eventEnds(found.body).length === 0) {

@@ -45,7 +45,7 @@ export function meaningOf(data: string, event: string): Meaning {
   try {
     value = JSON.parse(data);
   } catch {
-    if (event === "error") return errorMeaning(data);
+    if (event === "error" || /^error:/i.test(data)) return errorMeaning(data);
     // JSON that is none is a fault; other text is an event of its own kind.
     return /^\s*[{[]/.test(data)
       ? { kinds: KIND.error | KIND.broken, text: "", error: "an event is broken JSON" }

@@ -177,6 +177,7 @@ export class Link implements ResponseSink {
   #connect(): void {
     const { hostname, port, tls } = this.#target;
     this.#state = "connect";
+    this.#recording!.dialedMs = this.#owner.clock();
     const options = { hostname, port, data: this };
     try {
       const opening = tls === undefined
@@ -217,7 +218,7 @@ export class Link implements ResponseSink {
   /** The connection has got one step further, and may have waited for us to see it. */
   #noteLate(nowMs: number): void {
     const recording = this.#recording!;
-    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - recording.sentMs);
+    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - recording.dialedMs);
   }
 
   #ready(): void {
@@ -397,7 +398,7 @@ export class Link implements ResponseSink {
   #lose(text: string): void {
     const recording = this.#recording!;
     const request = this.#request!;
-    const wasKept = Number.isNaN(recording.connectedMs) &&
+    const wasKept = Number.isNaN(recording.dialedMs) &&
       (this.#state === "write" || this.#state === "head");
     if (!wasKept || this.#hasAnswer || (recording.remarks & REMARK.resent) !== 0) {
       return this.#fail(this.#phase(), text);

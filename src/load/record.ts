@@ -81,6 +81,8 @@ export interface RequestRecord {
   readonly dueMs: number;
   /** When it was handed to a connection, one that had to be opened included. */
   readonly sentMs: number;
+  /** When its connection was asked for; NaN = it was kept from before. */
+  readonly dialedMs: number;
   /** When its connection was ready, TLS included; NaN = it was kept from before. */
   readonly connectedMs: number;
   /** When the system had taken the last byte of the request. */
@@ -140,6 +142,7 @@ export class Recording implements RequestRecord {
   isWarmup = false;
   dueMs = NaN;
   sentMs = NaN;
+  dialedMs = NaN;
   connectedMs = NaN;
   writtenMs = NaN;
   headMs = NaN;
@@ -177,7 +180,11 @@ export class Recording implements RequestRecord {
       this.turn =
         0;
     this.isWarmup = false;
-    this.dueMs = this.sentMs = this.connectedMs = NaN;
+    this.dueMs =
+      this.sentMs =
+      this.dialedMs =
+      this.connectedMs =
+        NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
     this.openLateMs = 0;
     this.status =

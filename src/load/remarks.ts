@@ -22,15 +22,15 @@ export type RemarkName = keyof typeof TEXTS;
 const TEXTS = {
   resent: [
     REMARK.resent,
-    "sent again, as clients do: a kept connection was closed before a byte of the answer came",
+    "were sent again, as clients do: a kept connection was closed before a byte of the answer came",
   ],
   loose_end: [
     REMARK.looseEnd,
-    "with an end mark that has no blank line behind it: strict clients do not see it",
+    "had an end mark without a blank line behind it: strict clients do not see it",
   ],
   odd_usage: [
     REMARK.oddUsage,
-    "with a count of tokens that cannot be, as it is negative or none for a text: not used",
+    "told a count of tokens that cannot be, negative or none for a text: it is not used",
   ],
 } as const;
 
@@ -54,5 +54,5 @@ export function addRemarks(to: Record<RemarkName, number>, more: Partial<Remarks
 /** A line for each that there was. */
 export function remarkLines(remarks: Remarks): readonly string[] {
   return NAMES.filter((name) => remarks[name] > 0)
-    .map((name) => `${remarks[name]} ${TEXTS[name][1]}`);
+    .map((name) => `${remarks[name]} requests ${TEXTS[name][1]}`);
 }

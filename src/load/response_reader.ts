@@ -141,7 +141,10 @@ export class ResponseReader {
   close(): void {
     if (this.#state === "end") return;
     if (this.#state === "close") this.#end(true, "");
-    else this.#end(false, this.#state === "head" ? "no answer" : "broke off");
+    else {
+      const isNothing = this.#state === "head" && this.#headText === "";
+      this.#end(false, isNothing ? "no answer" : "broke off");
+    }
   }
 
   /** One byte of what lies between chunks. */

@@ -76,7 +76,7 @@ const CASES: readonly (readonly [name: string, response: string, story: string])
   ],
   ["no body", "HTTP/1.1 204 No Content\r\nX-A: c\r\n\r\n", "204 length c | whole"],
   ["no HTTP, and no end of it", "SSH-2.0-x", "not whole: bad head"],
-  ["half a head", "HTTP/1.1 200 OK\r\nX-", "not whole: no answer"],
+  ["half a head", "HTTP/1.1 200 OK\r\nX-", "not whole: broke off"],
   ["nothing", "", "not whole: no answer"],
   ["no HTTP", "SSH-2.0-x\r\n\r\n", "not whole: bad head"],
   ["a header without a colon", "HTTP/1.1 200 OK\r\nwhat\r\n\r\n", "not whole: bad head"],

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { visible } from "../told.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
 import type { Finding, Verdict } from "./finding.ts";
 
@@ -27,7 +28,7 @@ export function reportLines(report: AuditReport, isLong = false): readonly strin
     ...short.map((one) => `${WORDS[one.verdict]}  ${one.name.padEnd(width)}  ${one.measured}`),
     ...(short.length === 0 ? [] : [""]),
     summaryLine(report),
-  ];
+  ].map(visible);
 }
 
 /** "57 pass, 3 fail, 5 note, 0 void in 142 s". */

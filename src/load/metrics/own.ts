@@ -12,7 +12,6 @@
  */
 
 import { eventMs, firstOf, KIND, lastOf, type RequestRecord, TOKENS } from "../record.ts";
-import { REMARK } from "../remarks.ts";
 import { known } from "./values.ts";
 
 /** One request. Times are milliseconds; undefined where there is no such thing. */
@@ -34,7 +33,7 @@ export interface OwnValues {
 
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
-  const { dueMs, sentMs, endMs, connectedMs } = record;
+  const { dueMs, sentMs, endMs, dialedMs, connectedMs } = record;
   const first = firstOf(record, TOKENS);
   const firstMs = first < 0 ? undefined : eventMs(record, first);
   const last = lastOf(record, TOKENS);
@@ -52,10 +51,7 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
     serviceTtftMs: since(firstMs, sentMs),
     serviceE2eMs: since(e2eMs, sentMs),
     queueMs: sentMs - dueMs,
-    // What was sent again was sent before it was to connect.
-    connectMs: (record.remarks & REMARK.resent) === 0
-      ? since(known(connectedMs), sentMs)
-      : undefined,
+    connectMs: since(known(connectedMs), dialedMs),
   };
 }
 
