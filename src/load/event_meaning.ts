@@ -83,6 +83,8 @@ export function wholeMeaning(body: string): Meaning {
   const told = usage === undefined ? 0 : KIND.usage;
   if (answer["object"] === "response" || answer["type"] === "message") {
     const isMessage = answer["type"] === "message";
+    const { status } = answer;
+    if (status === "failed" || status === "cancelled") return errorMeaning(`it is ${status}`);
     const blocks = isMessage ? list(answer["content"]) : list(answer["output"]).flatMap((item) => [
       object(item),
       ...list(object(item)?.["content"]),

@@ -104,6 +104,8 @@ export class Link implements ResponseSink {
   /** How long what is read now may have lain there. */
   #lateMs = 0;
   #isReadNoted = false;
+  /** When the request was handed to this connection. */
+  #beganMs = 0;
   /** A byte of the answer has come. */
   #hasAnswer = false;
   #keepsAlive = false;
@@ -147,6 +149,8 @@ export class Link implements ResponseSink {
     const nowMs = this.#owner.clock();
     // What is sent again was sent before, and the user has waited since then.
     if ((recording.remarks & REMARK.resent) === 0) recording.sentMs = nowMs;
+    else recording.resentMs = nowMs;
+    this.#beganMs = nowMs;
     this.#hasAnswer = false;
     const { readBytesPerSecond } = request;
     this.#pace = readBytesPerSecond === Infinity
@@ -177,7 +181,6 @@ export class Link implements ResponseSink {
   #connect(): void {
     const { hostname, port, tls } = this.#target;
     this.#state = "connect";
-    this.#recording!.dialedMs = this.#owner.clock();
     const options = { hostname, port, data: this };
     try {
       const opening = tls === undefined
@@ -218,7 +221,7 @@ export class Link implements ResponseSink {
   /** The connection has got one step further, and may have waited for us to see it. */
   #noteLate(nowMs: number): void {
     const recording = this.#recording!;
-    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - recording.dialedMs);
+    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - this.#beganMs);
   }
 
   #ready(): void {
@@ -349,7 +352,7 @@ export class Link implements ResponseSink {
     if (this.#encoding === "") {
       return faultOf(recording, this.#events, this.#contentType, this.#request!);
     }
-    return ["head", `the answer is compressed, which was not asked for: ${this.#encoding}`];
+    return ["head", `compressed answers are not read: ${this.#encoding}`];
   }
 
   /** Of the socket: it is gone. */
@@ -398,7 +401,7 @@ export class Link implements ResponseSink {
   #lose(text: string): void {
     const recording = this.#recording!;
     const request = this.#request!;
-    const wasKept = Number.isNaN(recording.dialedMs) &&
+    const wasKept = Number.isNaN(recording.connectedMs) &&
       (this.#state === "write" || this.#state === "head");
     if (!wasKept || this.#hasAnswer || (recording.remarks & REMARK.resent) !== 0) {
       return this.#fail(this.#phase(), text);

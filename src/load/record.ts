@@ -81,8 +81,8 @@ export interface RequestRecord {
   readonly dueMs: number;
   /** When it was handed to a connection, one that had to be opened included. */
   readonly sentMs: number;
-  /** When its connection was asked for; NaN = it was kept from before. */
-  readonly dialedMs: number;
+  /** When it was sent again, on a new connection; NaN = it was not. */
+  readonly resentMs: number;
   /** When its connection was ready, TLS included; NaN = it was kept from before. */
   readonly connectedMs: number;
   /** When the system had taken the last byte of the request. */
@@ -142,7 +142,7 @@ export class Recording implements RequestRecord {
   isWarmup = false;
   dueMs = NaN;
   sentMs = NaN;
-  dialedMs = NaN;
+  resentMs = NaN;
   connectedMs = NaN;
   writtenMs = NaN;
   headMs = NaN;
@@ -182,7 +182,7 @@ export class Recording implements RequestRecord {
     this.isWarmup = false;
     this.dueMs =
       this.sentMs =
-      this.dialedMs =
+      this.resentMs =
       this.connectedMs =
         NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;

@@ -144,6 +144,7 @@ const STREAMS: readonly (readonly [string, string, readonly number[], string])[]
     [choice | text, choice | text | other, choice | text | other, choice | other],
     "abc",
   ],
+  ["an error that is a text", "data: error: engine dead\n\n", [error], ""],
   ["an error of vLLM's", 'data: {"object":"error","message":"dead"}\n\n', [error], ""],
   ["an error as the reason", chunk({}, { finish_reason: "error" }), [error], ""],
   ["an error", 'data: {"error":{"message":"no","code":"x"}}\n\n', [error], ""],
@@ -254,6 +255,7 @@ describe("EventReader", () => {
       choice | text | finish | done,
       "Hi",
     ],
+    ["a response that was cancelled", { object: "response", status: "cancelled" }, error, ""],
     ["an error", { error: { message: "no" } }, error, ""],
   ];
   for (const [name, body, kinds, said] of WHOLE) {

@@ -33,7 +33,7 @@ export interface OwnValues {
 
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
-  const { dueMs, sentMs, endMs, dialedMs, connectedMs } = record;
+  const { dueMs, sentMs, endMs, resentMs, connectedMs } = record;
   const first = firstOf(record, TOKENS);
   const firstMs = first < 0 ? undefined : eventMs(record, first);
   const last = lastOf(record, TOKENS);
@@ -51,7 +51,7 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
     serviceTtftMs: since(firstMs, sentMs),
     serviceE2eMs: since(e2eMs, sentMs),
     queueMs: sentMs - dueMs,
-    connectMs: since(known(connectedMs), dialedMs),
+    connectMs: since(known(connectedMs), known(resentMs) ?? sentMs),
   };
 }
 

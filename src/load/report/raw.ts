@@ -37,6 +37,7 @@ export function rawLine(record: RequestRecord): string {
     remarks: remarksIn(record.remarks),
     due_ms: rounded(dueMs),
     sent_ms: rounded(sentMs),
+    resent_ms: rounded(record.resentMs),
     connected_ms: rounded(connectedMs),
     written_ms: rounded(writtenMs),
     head_ms: rounded(headMs),
