@@ -185,6 +185,7 @@ function limitsOf({ flags }: LoadOptions, stage: Stage) {
       ? stage.ratePerSecond / shard.count
       : undefined,
     concurrencyMax: stage.kind === "closed" ? Infinity : shareOf(flags.maxConcurrency, shard),
+    readBytesPerSecond: flags.readRate,
   };
 }
 
@@ -195,7 +196,8 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
     stage,
     requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
     isHeld: requests.failed === 0 && isGood && requests.completed > 0 &&
-      doubt.limit !== "client" && saturated_after_s === null,
+      doubt.limit !== "client" && doubt.overload === null && doubt.unjudged.length === 0 &&
+      saturated_after_s === null,
     isSaturated: saturated_after_s !== null,
   };
 }

@@ -11,7 +11,7 @@ const { choice, text, finish, done } = KIND;
 const LIMITS: DoubtLimits = { loopMsMax: 2, ratePerSecond: undefined, concurrencyMax: Infinity };
 const CALM: StageFacts = {
   measuredMs: 10_000,
-  sendingMs: 9000,
+  offeredMs: 9000,
   isInterrupted: false,
   connectionsOpened: 3,
   requestsOnKept: 7,
@@ -80,12 +80,13 @@ describe("doubtOf() names whoever it was", () => {
       lateMs: (i) => i % 20 === 0 ? 8 : 0.05,
       facts: { waitShare: 0.3 },
     });
-    expect({ is_doubtful, limit }).toEqual({ is_doubtful: true, limit: "client" });
+    // 8 of 50 ms are too much to believe, and no limit.
+    expect({ is_doubtful, limit }).toEqual({ is_doubtful: true, limit: "server" });
     expect(reasons).toEqual([
       "times to the first token may be too long by 8.0 ms in one of a hundred, by 0.10 ms in half " +
       "of them, and gaps may be off by 8.0 ms in one of a hundred, by 0.10 ms in half of them: " +
       "other programs had the client's processor for 30 % of the time in which it wanted to run " +
-      "(more than --max-loop-ms 2)",
+      "(more than --max-loop-ms 2, and than 1 % of them)",
     ]);
     // Who is content with less does not hear of it.
     expect(doubt({ firstMs: 50, lateMs: () => 8, limits: { loopMsMax: 40 } }).reasons).toEqual([]);

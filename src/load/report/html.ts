@@ -23,7 +23,7 @@ import {
 import type { LoadReport } from "./report.ts";
 import type { Stage } from "./run_file.ts";
 import { cut, streamLanes } from "./stream_lanes.ts";
-import { believeLines, figureRows, percent, rateLines, shown } from "./terminal.ts";
+import { believeLines, figureRows, goodputText, percent, rateLines, shown } from "./terminal.ts";
 
 /** What is known of a run besides its stages. */
 export interface About {
@@ -155,17 +155,17 @@ function failedShare(share: number): string {
 
 /** Whether the limits of an SLO were kept. */
 function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): readonly Said[] {
-  const judged = reports.flatMap(({ goodput, load }) =>
-    goodput === null ? [] : [{ goodput, load }]
+  const judged = reports.flatMap((report) =>
+    report.goodput === null ? [] : [{ goodput: report.goodput, report }]
   );
   const [first] = judged;
   if (first === undefined) return [];
   const limits = Object.entries(first.goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`)
     .join(", ");
   const missed = judged.filter(({ goodput }) => goodput.share < goodShareMin);
-  const { share, requests_per_second: rate } = first.goodput;
+  const { requests_per_second: rate } = first.goodput;
   const wanted = `${Number((100 * goodShareMin).toFixed(3))} %`;
-  const one = `${percent(share)} of all requests kept ${limits}, ${wanted} are wanted: ` +
+  const one = `${goodputText(first.report)}, ${wanted} are wanted: ` +
     `${shown(rate)} good answers a second.`;
   const all = `${judged.length - missed.length} of ${judged.length} loads kept ${limits} for ` +
     `${wanted} of their requests.`;
