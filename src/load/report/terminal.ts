@@ -148,18 +148,18 @@ export function rateLines(report: LoadReport): readonly string[] {
   ];
 }
 
-/** "94.42 % of all 251 requests kept ttft 300 ms": of which requests, and which limits. */
+/** "94.42 % of all requests kept ttft 300 ms": of which requests, and which limits. */
 export function goodputText({ goodput, requests, doubt }: LoadReport): string {
   const { share, of_requests, not_judged, slo_ms } = goodput!;
   const apart = [
     ...(not_judged > 0 ? [`, without ${not_judged} that have none of these figures`] : []),
     ...(requests.left > 0 ? [", those of clients that left by the figures they have"] : []),
   ];
-  const all = `${apart.length === 0 ? "all " : ""}${of_requests} requests`;
+  const all = apart.length === 0 ? "all requests" : `${of_requests} requests${apart.join("")},`;
   const limits = Object.entries(slo_ms);
   const judged = limits.filter(([name]) => !doubt.unjudged.some((one) => one === name));
   const told = judged.length === 0 ? limits : judged;
-  return `${percent(share)} of ${all}${apart.length === 0 ? "" : `${apart.join("")},`} kept ` +
+  return `${percent(share)} of ${all} kept ` +
     told.map(([name, ms]) => `${name} ${ms} ms`).join(", ");
 }
 
