@@ -92,6 +92,8 @@ export async function runLoad(
         if (!flags.json) {
           for (const line of hasReport ? told.at(-1)!.lines : []) terminal.print(line);
           for (const line of judgementLines(report)) terminal.complain(line);
+          const other = otherCount(gathered, report, flags.as!);
+          if (other !== undefined) terminal.complain(other);
         }
       } else if (!flags.json && hasReport) {
         printReport(report, !isSingle, terminal);
@@ -200,6 +202,21 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
       saturated_after_s === null,
     isSaturated: saturated_after_s !== null,
   };
+}
+
+/** How a tool's count of what was completed differs from this one's; undefined = it does not. */
+function otherCount(
+  { requests }: Gathered,
+  { requests: own }: LoadReport,
+  tool: string,
+): string | undefined {
+  const completed = requests.filter(({ isSuccess }) => isSuccess).length;
+  const isOther = requests.some(({ isSuccess, outcome }) =>
+    isSuccess !== (outcome === "completed")
+  );
+  return isOther
+    ? `--as ${tool}: by its own rules ${completed} requests are successes; here ${own.completed} were completed.`
+    : undefined;
 }
 
 /** Which rates were left out, as a lower one ran away; undefined = none. */

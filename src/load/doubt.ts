@@ -189,8 +189,10 @@ export function doubtOf(
     (["p50", "p99"] as const).some((name) =>
       2 * ownMs(bound, name) > (spread.percentile(name === "p50" ? 50 : 99) ?? Infinity)
     );
+  // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
+  const areGapsLong = spreads.itl_ms.sum > firsts.sum;
   const isClient = isBusy || (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
-    (isGapBad && isMostlyOwn(late.itl, spreads.itl_ms));
+    (isGapBad && areGapsLong && isMostlyOwn(late.itl, spreads.itl_ms));
   const refused = [...tally.errors.values()]
     .reduce((sum, { status, count }) => sum + (status !== null && status >= 400 ? count : 0), 0);
   const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null ||

@@ -244,6 +244,11 @@ export class Recording implements RequestRecord {
   }
 }
 
+/** True for an answer in one piece, which is no stream: its first token came with its last. */
+export function isOnePiece({ events, eventKinds }: RequestRecord): boolean {
+  return events === 1 && (eventKinds[0]! & KIND.done) !== 0;
+}
+
 /** When event `index` came. */
 export function eventMs(record: RequestRecord, index: number): number {
   return record.readMs[record.eventRead[index]!]!;

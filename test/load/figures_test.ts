@@ -130,6 +130,12 @@ const ANSWERS: readonly (readonly [string, Recording, Figures, number | null])[]
   ],
   ["one token", single(), { ttft: 50, first_event: 50, first_text: 50, e2e: 52 }, null],
   ["no tokens at all", whole(), { e2e: 40 }, null],
+  [
+    "an answer in one piece has no first token",
+    recorded([[40, choice | text | finish | usage | done, "a"]], { endMs: 40, ...TOLD }),
+    { e2e: 40 },
+    2,
+  ],
   ["left: it has no end, and no time per token", left(), {
     ttft: 100,
     first_event: 100,
@@ -157,9 +163,7 @@ describe("figures of one answer", () => {
       expect(found.output_tokens_per_second.told).toBe(tokensPerSecond);
       // Where nothing has tokens there are none a second, rather than 0.
       const isSaid = rateLines(found).some((line) => line.includes("tokens/s"));
-      expect(isSaid).toBe(
-        found.itl_ms !== null && found.requests.completed > 0 || name === "one token",
-      );
+      expect(isSaid).toBe(figures.e2e !== undefined && name !== "no tokens at all");
       const { sent, completed, failed, left, unfinished, not_sent } = found.requests;
       expect(sent).toBe(completed + failed + left + unfinished);
       expect(sent + not_sent).toBe(1);
