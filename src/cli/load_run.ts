@@ -198,7 +198,9 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
     stage,
     requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
     isHeld: requests.failed === 0 && isGood && requests.completed > 0 &&
-      doubt.limit !== "client" && doubt.overload === null && doubt.unjudged.length === 0 &&
+      // Slow readers are what was asked for.
+      (doubt.limit !== "client" || doubt.notes.length > 0) && doubt.overload === null &&
+      doubt.unjudged.length === 0 &&
       saturated_after_s === null,
     isSaturated: saturated_after_s !== null,
   };

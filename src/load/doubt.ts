@@ -63,7 +63,7 @@ export interface Doubt {
   readonly limit: "client" | "server" | "network" | "none";
   /** By how much times may be too long since the client was late; null = there are none. */
   readonly late_ms: { readonly ttft: Bound | null; readonly itl: Bound | null };
-  /** null = there is no first token, or no connection was made. */
+  /** null = there is no first token, no connection was made, or clients read slowly. */
   readonly ttft_parts_ms: Parts | null;
   /** How late the client's own loop was; null = it was never looked at. */
   readonly loop_ms: { readonly p50: number; readonly p99: number; readonly max: number } | null;
@@ -180,7 +180,8 @@ export function doubtOf(
     "and not how fast the server could answer",
   ];
   const connect = spreads.connect_ms;
-  const parts = partsOf(tally, late.ttft);
+  // Whether a token came late, or was read late, nobody knows of a slow reader.
+  const parts = notes.length > 0 ? null : partsOf(tally, late.ttft);
   const ownMs = (bound: Bound, name: "p50" | "p99") =>
     bound[name] + (waitingMax > 0 ? 0 : spreads.queue_ms.percentile(name === "p50" ? 50 : 99) ?? 0);
   // The client is the limit where the larger part of the times was its own.
@@ -191,7 +192,7 @@ export function doubtOf(
     );
   // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
   const areGapsLong = spreads.itl_ms.sum > firsts.sum;
-  const isClient = isBusy || (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
+  const isClient = notes.length > 0 || isBusy || (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
     (isGapBad && areGapsLong && isMostlyOwn(late.itl, spreads.itl_ms));
   const refused = [...tally.errors.values()]
     .reduce((sum, { status, count }) => sum + (status !== null && status >= 400 ? count : 0), 0);

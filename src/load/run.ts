@@ -370,11 +370,13 @@ export class LoadRun {
     return warmupMs > 0 && dueMs <= warmupMs;
   }
 
-  #launch(slot: number, dueMs: number): void {
-    const { maker, targets, keepsConnections } = this.#plan;
+  #launch(slot: number, wantedMs: number): void {
+    const { maker, targets, keepsConnections, load } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
-    const request = maker.next(slot, dueMs, number);
+    const request = maker.next(slot, wantedMs, number);
+    // Without a schedule, what it takes to make a request is nobody's time.
+    const dueMs = load.kind === "closed" ? this.#clock() : wantedMs;
     const endpoint = request.endpoint ?? number % targets.length;
     const recording = this.#pool.pop() ?? new Recording();
     recording.reset();

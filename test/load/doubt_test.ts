@@ -118,6 +118,36 @@ describe("doubtOf() names whoever it was", () => {
     expect(reasons[0]).toContain("0.60 ms in one of a hundred, by 0.60 ms in half");
   });
 
+  /** figure, late by → believed: the larger one of 2 ms and 1 % of it, and a quarter for half of them */
+  const SHARES: readonly (readonly [number, number, boolean])[] = [
+    // The wanted figure: within 2 ms and 0.5 ms where the first token takes 200 ms and gaps 20.
+    [198, 2.1, false],
+    [198, 1.9, true],
+    [600, 5.9, true],
+    [600, 6.2, false],
+    [4, 1.9, true],
+  ];
+  for (const [firstMs, late, isBelieved] of SHARES) {
+    test(`a first token of ${firstMs} ms that is ${late} ms late, is ${isBelieved ? "" : "not "}believed`, () => {
+      const tally = new Tally({ slo: undefined, countTokens: undefined });
+      for (let i = 0; i < 100; i++) {
+        const record = recorded([[firstMs, choice | text, "a"], [firstMs, choice | finish | done]]);
+        record.readLateMs.fill(i % 20 === 0 ? late : 0.1);
+        tally.observe(record);
+      }
+      expect(doubtOf(CALM, tally, LIMITS).is_doubtful).toBe(!isBelieved);
+    });
+  }
+  for (const [halfMs, isBelieved] of [[1.4, true], [1.6, false]] as const) {
+    test(`half of them: ${halfMs} of 600 ms`, () => {
+      const tally = new Tally({ slo: undefined, countTokens: undefined });
+      const record = recorded([[600, choice | text, "a"], [600, choice | finish | done]]);
+      record.readLateMs.fill(halfMs);
+      tally.observe(record);
+      expect(doubtOf(CALM, tally, LIMITS).is_doubtful).toBe(!isBelieved);
+    });
+  }
+
   test("a connection that was ready counts as well", () => {
     const tally = new Tally({ slo: undefined, countTokens: undefined });
     const record = recorded([[50, choice | text, "a"], [51, choice | finish], [52, done]]);

@@ -350,7 +350,7 @@ describe("a schedule that a server is asked on", () => {
 
   test("figures of slow readers are told to be theirs, and are no doubt", () => {
     const { doubt } = report([worked()], undefined, {}, { readBytesPerSecond: 500 });
-    expect(doubt.is_doubtful).toBe(false);
+    expect(doubt).toMatchObject({ is_doubtful: false, limit: "client", ttft_parts_ms: null });
     expect(doubt.notes[0]).toContain("500 bytes a second");
   });
 });

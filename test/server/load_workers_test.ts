@@ -335,7 +335,7 @@ describe("weir load --workers", () => {
           expect(away.doubt.limit).toBe("server");
           expect(held).toMatchObject({
             saturated_after_s: null,
-            requests: { sent: 11, failed: 0 },
+            requests: { sent: 12, failed: 0 },
           });
           expect(ended.code).toBe(1);
         }));
