@@ -119,10 +119,12 @@ export async function runLoad(
   writeOutputs(run, { ...about, found: said }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;
-  // It looks for a load that the server does not bear: that it finds one is no failure.
+  // They look for a load that the server does not bear: that one is found is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
   const judged = flags.sweep
-    ? reports.filter(({ saturated_after_s }) => saturated_after_s === null)
+    ? reports.filter(({ saturated_after_s, doubt }) =>
+      saturated_after_s === null && doubt.overload === null
+    )
     : reports;
   return exitCode(judged, false, flags.slo === undefined ? 0 : flags.sloShare);
 }

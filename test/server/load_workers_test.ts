@@ -129,6 +129,10 @@ describe("weir load --workers", () => {
       [["-c", "4", "--turns", "3", "--requests", "18"], [["4 at once", 18]]],
       [["--trace", "trace.jsonl", "--speed", "50"], [["the trace, 50 times as fast", 5]]],
       [["-c", "3", "--leave-after", "1", "--requests", "6"], [["3 at once", 6]]],
+      // One of the two has nothing to do.
+      [["-c", "1", "--requests", "6"], [["1 at once", 6]]],
+      [["-c", "4", "--requests", "1"], [["4 at once", 1]]],
+      [["-r", "50", "--requests", "1"], [["50/s poisson", 1]]],
     ];
   for (const [words, stages] of SHAPES) {
     test(`${words.join(" ")} is done by two as by one`, async () => {
