@@ -29,7 +29,7 @@ export interface Bound {
 
 /** Of what half of the times to the first token consist, in milliseconds. */
 export interface Parts {
-  /** At most: it waited to be sent, or to be read. */
+  /** At most: the request waited to be sent, the connection to be seen, or the answer to be read. */
   readonly client: number;
   /** At least: the fastest way there and back. */
   readonly network: number;
@@ -127,7 +127,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
         "the slowest are missing from the figures",
     );
   }
-  const connect = tally.spreads.connect_ms;
+  const { network_ms } = tally.spreads;
   const parts = partsOf(tally, late.ttft);
   const isLimited = waitingMax > 0 || ratePerSecond === undefined;
   const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
@@ -141,9 +141,9 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     wait_share: facts.waitShare,
-    network_ms: connect.count === 0
+    network_ms: network_ms.count === 0
       ? null
-      : { min: connect.percentile(0)!, p50: connect.percentile(50)! },
+      : { min: network_ms.percentile(0)!, p50: network_ms.percentile(50)! },
   };
 }
 
@@ -160,11 +160,11 @@ function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
 }
 
 function partsOf(tally: Tally, late: Bound | null): Parts | null {
-  const { ttft_ms, queue_ms, connect_ms } = tally.spreads;
+  const { ttft_ms, queue_ms, network_ms } = tally.spreads;
   const firstMs = ttft_ms.percentile(50);
-  const networkMs = connect_ms.percentile(0);
+  const networkMs = network_ms.percentile(0);
   if (firstMs === undefined || networkMs === undefined || late === null) return null;
-  const client = Math.min(firstMs, (queue_ms.percentile(50) ?? 0) + late.p50);
+  const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
   const network = Math.min(firstMs - client, networkMs);
   return { client, network, server: firstMs - client - network };
 }

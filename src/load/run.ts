@@ -322,12 +322,13 @@ export class LoadRun {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, false);
     }
     if (this.#planned >= requestsMax) this.#stop();
   }
 
-  #launch(slot: number, dueMs: number): void {
+  /** `hasWaited`: for another request, of which there may be only so many. */
+  #launch(slot: number, dueMs: number, hasWaited: boolean): void {
     const { maker, targets, warmupMs, warmupRequests, keepsConnections } = this.#plan;
     const number = this.#sent++;
     const request = maker.next(slot, dueMs);
@@ -351,6 +352,7 @@ export class LoadRun {
     this.#activeMax = Math.max(this.#activeMax, this.#active.size);
     link.send(request, recording);
     this.#lastSentMs = recording.sentMs;
+    if (!hasWaited) recording.sendLateMs = recording.sentMs - dueMs;
     link.deadlineMs = recording.sentMs + this.#plan.timeoutMs;
     link.connectDeadlineMs = kept === undefined
       ? recording.sentMs + this.#plan.connectMs
@@ -413,7 +415,7 @@ export class LoadRun {
     if (load.kind === "closed") return;
     while (this.#waitingAt < this.#waiting.length && this.#active.size < load.concurrencyMax) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, true);
     }
     if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingAt);

@@ -118,14 +118,19 @@ describe("doubtOf() names whoever it was", () => {
     expect(reasons[0]).toContain("up to 0.60 ms in half of all cases, and 0.60 ms in one");
   });
 
-  test("a connection that was ready counts as well", () => {
+  test("a request that went out late, and a connection that was ready, count as well", () => {
     const tally = new Tally({ slo: undefined, countTokens: undefined });
     const record = recorded([[50, choice | text, "a"], [51, choice | finish], [52, done]]);
+    record.sendLateMs = 2;
     record.openLateMs = 3;
     record.readLateMs[0] = 1;
     tally.observe(record);
-    const { ttft, itl } = doubtOf(CALM, tally, LIMITS).late_ms;
-    expect(ttft!.p99).toBeCloseTo(4, 2);
+    record.connectedMs = 4;
+    tally.observe(record);
+    const { late_ms: { ttft, itl }, network_ms } = doubtOf(CALM, tally, LIMITS);
+    // And is no part of what the network took.
+    expect(network_ms!.min).toBeCloseTo(1, 2);
+    expect(ttft!.p99).toBeCloseTo(6, 2);
     expect(itl).toBeNull();
   });
 });
