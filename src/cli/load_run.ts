@@ -17,6 +17,7 @@ import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import { LoadRun } from "../load/run.ts";
 import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
+import { warmUp } from "../load/warm_up.ts";
 import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
 import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
@@ -46,6 +47,7 @@ export async function runLoad(options: LoadOptions, terminal: Terminal): Promise
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
+  await warmUp();
   if (flags.startAt !== undefined) await waitUntil(flags.startAt, abort.signal);
   const counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
   const raw = flags.raw === undefined ? undefined : rawFile(flags.raw);
