@@ -20,9 +20,11 @@
 
 import { parseArgs } from "node:util";
 import { Spread } from "../src/load/spread.ts";
+import type { Bound } from "../src/load/doubt.ts";
 import { bodyOf } from "../src/load/requests/bodies.ts";
 import { turnsOf } from "../src/load/requests/makers.ts";
 import { reportOf } from "../src/load/report/report.ts";
+import { countOf, eventMs, type RequestRecord, TOKENS } from "../src/load/record.ts";
 import { type Load, LoadRun } from "../src/load/run.ts";
 import { arrivals, steady } from "../src/load/shape/arrivals.ts";
 import { eventEnds, knownAnswer, probe, requestBytes, targetOf } from "../src/load/stream_probe.ts";
@@ -38,7 +40,7 @@ import { bareWheel, NO_WORK, rawUpstream, startPeer } from "./peers/peer.ts";
 import { freePort, startServer } from "./server_process.ts";
 import { unmasked } from "./whole.ts";
 
-const TITLES = { truth, stall, events, answers } as const;
+const TITLES = { truth, strength, stall, events, answers } as const;
 const PATH = "/v1/chat/completions";
 const GRACE_MS = 60_000;
 
@@ -53,6 +55,8 @@ interface ClientPlan {
   /** 0 = a closed loop. */
   readonly ratePerSecond: number;
   readonly keepsConnections: boolean;
+  /** The server's events say when they were written. */
+  readonly isLedger: boolean;
   /** When each event is due, for the older client. */
   readonly dueMs: readonly number[];
 }
@@ -64,7 +68,23 @@ interface ClientFound {
   readonly completed: number;
   readonly failed: number;
   readonly report: ReturnType<typeof reportOf> | undefined;
+  /** Where the server's events say when they were written. */
+  readonly held: Held | undefined;
 }
+
+/** A client's times beside the server's, in milliseconds: p50, p99 and the largest. */
+interface Held {
+  /** From the write of an event to its read: the way here, and how long it lay unread. */
+  readonly late: Three;
+  /** How much longer the time to the first token is than what the server knows of. */
+  readonly first: Three;
+  /** The part of that before the server had read the request. */
+  readonly there: Three;
+  /** How much longer or shorter a gap is than between the writes. */
+  readonly gaps: Three;
+}
+
+type Three = readonly [p50: number, p99: number, max: number];
 
 const NO_PLAN: ClientPlan = {
   kind: "load",
@@ -75,6 +95,7 @@ const NO_PLAN: ClientPlan = {
   durationMs: 0,
   ratePerSecond: 0,
   keepsConnections: true,
+  isLedger: false,
   dueMs: [],
 };
 
@@ -134,11 +155,22 @@ async function client(plan: ClientPlan): Promise<ClientFound> {
     }).measure();
     const { events, completed, streams } = report;
     const failed = streams - completed;
-    return { cpuUs: cpuUs() - fromUs, events, completed, failed, report: undefined };
+    return {
+      cpuUs: cpuUs() - fromUs,
+      events,
+      completed,
+      failed,
+      report: undefined,
+      held: undefined,
+    };
   }
   const counter = new TokenCounters(1024 * 1024).of("gpt-4o");
   const countTokens = (text: string) => counter.count(text);
-  const tally = new Tally({ slo: undefined, countTokens });
+  // What a ledger says is another text for each stream.
+  const tally = new Tally({
+    slo: undefined,
+    countTokens: plan.isLedger ? undefined : countTokens,
+  });
   const { hostname, port } = targetOf(plan.url, new Uint8Array(0));
   const asked = plan.ratePerSecond > 0 ? body : bodyOf("chat", {
     model: "gpt-4o",
@@ -172,18 +204,79 @@ async function client(plan: ClientPlan): Promise<ClientFound> {
     connectMs: GRACE_MS,
     keepsConnections: plan.keepsConnections,
     countTokens,
-    observe: (record) => tally.observe(record),
+    observe(record) {
+      tally.observe(record);
+      if (plan.isLedger) against.observe(record);
+    },
   });
+  const against = new Against();
   const facts = await run.measure();
   const spentUs = cpuUs() - startUs;
   const report = reportOf([{ tally, facts: factsOf(facts) }], {
     load: "",
     slo: undefined,
     countTokens,
-    limits: { loopMsMax: 5, ratePerSecond: undefined, concurrencyMax: Infinity },
+    limits: { loopMsMax: 2, ratePerSecond: undefined, concurrencyMax: Infinity },
   });
   const { completed, failed } = tally.outcomes;
-  return { cpuUs: spentUs, events: tally.events, completed, failed, report };
+  const held = plan.isLedger
+    ? against.held(performance.timeOrigin + performance.now() - run.nowMs)
+    : undefined;
+  return { cpuUs: spentUs, events: tally.events, completed, failed, report, held };
+}
+
+interface Kept {
+  readonly text: Buffer;
+  readonly dueMs: number;
+  /** Of each event. */
+  readonly readMs: Float64Array;
+}
+
+/** Holds what the client has measured against what the server's events say. */
+class Against {
+  readonly #late = new Spread();
+  readonly #first = new Spread();
+  readonly #there = new Spread();
+  readonly #gaps = new Spread();
+
+  readonly #kept: Kept[] = [];
+
+  /** Keeps what is needed: to look at it now would make others wait. */
+  observe(record: RequestRecord): void {
+    const { text, textBytes, dueMs } = record;
+    const tokens = countOf(record, TOKENS);
+    const readMs = Float64Array.from({ length: tokens }, (_, i) => eventMs(record, i));
+    this.#kept.push({ text: Buffer.from(text.subarray(0, textBytes)), dueMs, readMs });
+  }
+
+  /** `originMs`: of the records' times, on the clock that all processes share. */
+  #compare({ text, dueMs, readMs }: Kept, originMs: number): void {
+    const [gotMs = NaN, ...wroteMs] = text.toString().trim().split(" ").map(Number);
+    for (const [i, ms] of readMs.entries()) {
+      this.#late.record(originMs + ms - wroteMs[i]!);
+      if (i > 0) this.#gaps.record(Math.abs(ms - readMs[i - 1]! - (wroteMs[i]! - wroteMs[i - 1]!)));
+    }
+    this.#first.record(readMs[0]! - dueMs - (wroteMs[0]! - gotMs));
+    this.#there.record(gotMs - originMs - dueMs);
+  }
+
+  held(originMs: number): Held {
+    for (const one of this.#kept) this.#compare(one, originMs);
+    return {
+      late: threeOf(this.#late),
+      first: threeOf(this.#first),
+      there: threeOf(this.#there),
+      gaps: threeOf(this.#gaps),
+    };
+  }
+}
+
+function threeOf(spread: Spread): Three {
+  return [
+    spread.percentile(50) ?? NaN,
+    spread.percentile(99) ?? NaN,
+    spread.percentile(100) ?? NaN,
+  ];
 }
 
 function cpuUs(): number {
@@ -214,23 +307,52 @@ async function truth(): Promise<void> {
           rampMs,
           requests: concurrency === 1 ? 5 : concurrency,
           keepsConnections: concurrency === 1,
+          isLedger: true,
         });
-        const ledger = await (await fetch(`${server.origin}/ledger`)).json() as {
-          readonly firsts: readonly number[];
-          readonly gaps: readonly number[];
-        };
-        const { ttft_ms, itl_ms, doubt } = found.report!;
-        const [firsts, gaps] = [spreadOf(ledger.firsts), spreadOf(ledger.gaps)];
-        const off = (ms: number | undefined, share: number, spread: Spread) =>
-          `${((ms ?? NaN) - spread.percentile(share)!).toFixed(2)}`;
-        say(
-          `${concurrency} streams: first token off by ${off(ttft_ms?.p50, 50, firsts)} ms p50, ` +
-            `${off(ttft_ms?.p99, 99, firsts)} p99; gaps ${off(itl_ms?.p50, 50, gaps)} p50, ` +
-            `${off(itl_ms?.p99, 99, gaps)} p99; failed ${found.failed}; ` +
-            `${doubt.is_doubtful ? `doubtful: ${doubt.reasons.join("; ")}` : "believed"} ` +
-            `(own loop p99 ${doubt.loop_ms?.p99.toFixed(1)} ms)`,
-        );
+        say(`${concurrency} streams: ${heldText(found)}`);
       }
+    }
+  } finally {
+    await server.stop();
+  }
+}
+
+/** What was found out about a client's figures, and what it said of them itself. */
+function heldText({ held, report, failed }: ClientFound): string {
+  const { late, first, there, gaps } = held!;
+  const { doubt } = report!;
+  const ms = (values: readonly number[]) => values.map((value) => value.toFixed(2)).join(" / ");
+  const told = (bound: Bound | null) => ms([bound?.p50 ?? NaN, bound?.p99 ?? NaN]);
+  return `first token off by ${ms(first)} ms (p50 / p99 / max; told ${
+    told(doubt.late_ms.ttft)
+  }), ` +
+    `of which before the server read the request ${ms(there)}; ` +
+    `gaps off by ${ms(gaps)} (told ${told(doubt.late_ms.itl)}); ` +
+    `events read ${ms(late)} after they were written; failed ${failed}; ` +
+    `${Math.round(100 * doubt.cpu_share)} % of a core, ` +
+    `${Math.round(100 * (doubt.wait_share ?? 0))} % waited for it; ` +
+    (doubt.is_doubtful ? `doubtful: ${doubt.reasons.join("; ")}` : "believed");
+}
+
+/** Many streams at once, more than one core of a client bore before. */
+async function strength(): Promise<void> {
+  const server = await ledgerServer([200, 50, 100]);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const serverNs = server.cpuNs();
+      const found = await inProcess({
+        url: server.origin + PATH,
+        concurrency: 4000,
+        rampMs: 2000,
+        requests: 4000,
+        keepsConnections: false,
+        isLedger: true,
+      });
+      const { cpuUs, events } = found;
+      say(
+        `4000 streams: ${(cpuUs / events).toFixed(2)} µs an event (${events}; server ` +
+          `${((server.cpuNs() - serverNs) / 1000 / events).toFixed(2)}); ${heldText(found)}`,
+      );
     }
   } finally {
     await server.stop();
@@ -322,12 +444,6 @@ async function answers(): Promise<void> {
     await server.stop();
   }
   say(`median ${median(ratios).toFixed(2)}`);
-}
-
-function spreadOf(values: readonly number[]): Spread {
-  const spread = new Spread();
-  for (const value of values) spread.record(value);
-  return spread;
 }
 
 function median(values: readonly number[]): number {

@@ -1,11 +1,12 @@
 /**
- * A stream whose times are known: it notes when each request was read and each event was written.
+ * A stream whose times are known: each event says when it was written, and the first one when the
+ * request was read as well. That is the text of the event: milliseconds of the clock that all
+ * processes of a machine share, each with three digits behind its point and a blank behind it.
  *
  *   bun bench/peers/ledger.ts PORT FIRST_MS GAP_MS EVENTS [STALL_MS PERIOD_MS]
  *
  * POST / is answered with a chat stream. With a stall, nothing is answered in the first STALL_MS of
- * each PERIOD_MS. GET /ledger gives the times to the first event and the gaps, in milliseconds, and
- * begins anew; GET / answers 200.
+ * each PERIOD_MS. GET / answers 200.
  *
  * @module
  */
@@ -16,6 +17,7 @@ const [port, firstMs, gapMs, count, stallMs = 0, periodMs = 1] = process.argv.sl
 const wheel = new Wheel(() => performance.now(), timerAlarm());
 const HEAD =
   "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const event = (delta: object, finish: string | null = null) =>
   chunk(
     `data: ${
@@ -28,18 +30,16 @@ const event = (delta: object, finish: string | null = null) =>
       })
     }\n\n`,
   );
-const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
-const events = Array.from({ length: count! }, () => event({ content: "water " }));
+const STAMP = "0000000000000.000 ";
+const [firstBefore, firstAfter] = event({ content: STAMP + STAMP }).split(STAMP + STAMP);
+const [before, after] = event({ content: STAMP }).split(STAMP);
 const last = `${event({}, "stop")}${chunk("data: [DONE]\n\n")}0\r\n\r\n`;
-
-let firsts: number[] = [];
-let gaps: number[] = [];
+const stamp = (ms: number) => `${(performance.timeOrigin + ms).toFixed(3)} `;
 
 class Stream extends Ticket {
   readonly socket: Bun.Socket<Heard>;
   readonly readMs = performance.now();
   at = 0;
-  wroteMs = 0;
   dueMs: number;
 
   constructor(socket: Bun.Socket<Heard>) {
@@ -54,13 +54,12 @@ class Stream extends Ticket {
 
   override run(): void {
     const isFirst = this.at === 0;
-    const isLast = this.at === events.length - 1;
-    const text = `${isFirst ? HEAD : ""}${events[this.at++]}${isLast ? last : ""}`;
-    const nowMs = performance.now();
-    this.socket.write(text);
-    if (isFirst) firsts.push(nowMs - this.readMs);
-    else gaps.push(nowMs - this.wroteMs);
-    this.wroteMs = nowMs;
+    const isLast = ++this.at === count;
+    const nowMs = stamp(performance.now());
+    const text = isFirst
+      ? `${HEAD}${firstBefore}${stamp(this.readMs)}${nowMs}${firstAfter}`
+      : `${before}${nowMs}${after}`;
+    this.socket.write(isLast ? text + last : text);
     if (isLast) return;
     this.dueMs += gapMs!;
     wheel.set(this, this.dueMs);
@@ -69,10 +68,6 @@ class Stream extends Ticket {
 
 interface Heard {
   text: string;
-}
-
-function answer(socket: Bun.Socket<Heard>, body: string): void {
-  socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
 }
 
 Bun.listen<Heard>({
@@ -91,15 +86,9 @@ Bun.listen<Heard>({
       const length = Number(/content-length: (\d+)/i.exec(heard.text)?.[1] ?? 0);
       if (heard.text.length < head + 4 + length) return;
       const isPost = heard.text.startsWith("POST");
-      const isLedger = heard.text.startsWith("GET /ledger");
       heard.text = "";
       if (isPost) new Stream(socket);
-      else if (!isLedger) answer(socket, "ok");
-      else {
-        answer(socket, JSON.stringify({ firsts, gaps }));
-        firsts = [];
-        gaps = [];
-      }
+      else socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     },
   },
 });

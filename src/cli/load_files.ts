@@ -5,11 +5,13 @@
  */
 
 import { compareRows, type Comparison } from "../load/report/compare.ts";
+import { compareHtml } from "../load/report/html_compare.ts";
 import { type FinishedRun, mergedRuns, readRunFile, type Stage } from "../load/report/run_file.ts";
 import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
+import { aboutFiles } from "./load_html.ts";
 import type { Flags } from "./load_options.ts";
-import { printsReport, writeOutputs } from "./load_outputs.ts";
+import { printsReport, writeOutputs, writeReport } from "./load_outputs.ts";
 import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -41,7 +43,7 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
     throw new Failure(`Cannot merge: ${error.message}`);
   }
   const reports = merged.stages.map(({ report }) => report);
-  writeOutputs(merged, flags, terminal);
+  writeOutputs(merged, aboutFiles("merge", paths, flags.sloShare), flags, terminal);
   if (flags.json) {
     const told = reports.length === 1 ? reports[0] : { stages: reports };
     terminal.print(JSON.stringify(told, null, 2));
@@ -75,6 +77,16 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     throw new Failure("Cannot compare: the runs have different numbers of stages");
   }
   const stages = before!.map((stage, at) => comparedStages(stage, after![at]!));
+  if (flags.html !== undefined) {
+    const pairs = stages.map((stage, at) => ({
+      ...stage,
+      before: before![at]!,
+      after: after![at]!,
+      load: bothLoads(stage),
+    }));
+    const about = aboutFiles("compare", paths, flags.sloShare);
+    writeReport(flags.html, compareHtml(pairs, about));
+  }
   if (flags.json) {
     terminal.print(JSON.stringify({ stages }, null, 2));
   } else {
@@ -123,13 +135,17 @@ function verdictOf({ chance, change }: Comparison): string {
 
 const TITLES = { ttft: "first token", tpot: "per output token", e2e: "whole answer" } as const;
 
+function bothLoads({ loads }: ComparedStages): string {
+  return loads[0] === loads[1] ? loads[0] : loads.join(" and ");
+}
+
 function stageLines(stage: ComparedStages): readonly string[] {
-  const { loads, failedShares, comparisons, isDoubtful } = stage;
+  const { failedShares, comparisons, isDoubtful } = stage;
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const [before, after] = failedShares;
   return [
     "",
-    `== ${loads[0] === loads[1] ? loads[0] : loads.join(" and ")} ==`,
+    `== ${bothLoads(stage)} ==`,
     `failed: ${percent(before)}, then ${percent(after)}${after > before ? ": worse" : ""}`,
     ...comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) =>
       `${TITLES[metric]}, ms: p50 ${shown(p50[0])}, then ${shown(p50[1])} (${

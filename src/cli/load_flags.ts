@@ -358,11 +358,11 @@ export const LOAD_FLAGS = {
   }),
   maxLoopMs: numberFlag({
     value: "MS",
-    text: "a run is doubtful when the client's own loop was later than this, p99",
+    text: "a run is doubtful when the client may have made times longer than this, p99",
     min: 0.1,
     max: 10_000,
     isWhole: false,
-    default: 5,
+    default: 2,
     group: "Judging",
   }),
   as: optionalFlag({
@@ -376,6 +376,12 @@ export const LOAD_FLAGS = {
   csv: textFlag({
     value: "FILE",
     text: "write the report as CSV, a row for each stage; - prints it",
+    completes: "files",
+    group: "Output",
+  }),
+  html: textFlag({
+    value: "FILE",
+    text: "write the report as one page with pictures, for a browser",
     completes: "files",
     group: "Output",
   }),

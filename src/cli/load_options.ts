@@ -11,7 +11,8 @@ import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
-import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import { readTraces } from "./load_trace.ts";
+import type { TraceRequest } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -95,7 +96,7 @@ const LOAD_KEYS = [
     "stopWhenSaturated",
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
-  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "html", "raw"],
   ...["out", "shard", "startAt", "trace", "workers"],
 ] as readonly (keyof Flags)[];
 
@@ -131,9 +132,6 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
     isJson: json,
   };
 }
-
-/** Prompts are made before the first is sent: some 500 MB. */
-const TRACE_TOKENS_MAX = 100_000_000;
 /** A search ends here, and a sweep asks no more at once. */
 const SEARCH_RATE_MAX = 100_000;
 const SWEEP_CONCURRENCY = 512;
@@ -175,23 +173,6 @@ function listedStages({ rate, concurrency }: Flags, isTimed: boolean): readonly 
     kind: "closed" as const,
     concurrency: one,
   }));
-}
-
-/** @throws {Failure} when one cannot be read, or is no trace. */
-function readTraces({ trace, requests = Infinity }: Flags): readonly TraceRequest[] {
-  const all = inOrder(trace.flatMap((path) => {
-    try {
-      return readTrace(readText(path, "--trace"));
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
-    }
-  })).slice(0, requests);
-  const tokens = all.reduce((sum, { promptTokens = 0 }) => sum + promptTokens, 0);
-  if (tokens <= TRACE_TOKENS_MAX) return all;
-  throw new Failure(
-    `Cannot hold prompts of ${tokens} tokens: the first ones fit, with a smaller --requests`,
-  );
 }
 
 function urlOf(name: string, text: string, api: Api | undefined): Url {

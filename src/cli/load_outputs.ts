@@ -7,6 +7,7 @@
 import { writeFileSync } from "node:fs";
 import type { RequestRecord } from "../load/record.ts";
 import { csvOf } from "../load/report/csv.ts";
+import { type About, htmlReport } from "../load/report/html.ts";
 import { rawLine } from "../load/report/raw.ts";
 import { type FinishedRun, runFileOf } from "../load/report/run_file.ts";
 import { longName } from "./flags.ts";
@@ -20,7 +21,10 @@ const RAW_BYTES_HELD = 1024 * 1024;
 const OUTPUTS = {
   out: (run) => `${JSON.stringify(runFileOf(run))}\n`,
   csv: ({ stages }) => csvOf(stages.map(({ report }) => report)),
-} as const satisfies Readonly<Partial<Record<keyof Flags, (run: FinishedRun) => string>>>;
+  html: ({ stages }, about) => htmlReport(stages, about),
+} as const satisfies Readonly<
+  Partial<Record<keyof Flags, (run: FinishedRun, about: About) => string>>
+>;
 
 const NAMES = Object.keys(OUTPUTS) as readonly (keyof typeof OUTPUTS)[];
 
@@ -41,12 +45,21 @@ export function printsReport(flags: Flags): boolean {
   return printed.length === 0;
 }
 
-/** @throws {Failure} when a file cannot be written. */
-export function writeOutputs(run: FinishedRun, flags: Flags, terminal: Terminal): void {
+/**
+ * Writes all that is asked for; `about`: what is known of the run besides.
+ *
+ * @throws {Failure} when a file cannot be written.
+ */
+export function writeOutputs(
+  run: FinishedRun,
+  about: About,
+  flags: Flags,
+  terminal: Terminal,
+): void {
   for (const name of NAMES) {
     const path = flags[name];
     if (path === undefined) continue;
-    const text = OUTPUTS[name](run);
+    const text = OUTPUTS[name](run, about);
     if (path === "-") terminal.print(text.trimEnd());
     else writeReport(path, text);
   }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { KeptStream } from "../load/kept_streams.ts";
 import type { GatheredParts } from "../load/metrics/gathered.ts";
 import type { Progress } from "../load/run.ts";
 import type { Shard } from "../load/shape/shards.ts";
@@ -42,6 +43,7 @@ export type FromWorker =
     readonly tally: TallyFile;
     readonly facts: StageFacts;
     readonly gathered: GatheredParts | null;
+    readonly streams: readonly KeptStream[];
   };
 
 /** Which part this process has as a worker; undefined = it is none. */

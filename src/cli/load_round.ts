@@ -5,6 +5,7 @@
  */
 
 import { seeded } from "../lib/seeded.ts";
+import { type KeptStream, StreamKeeper } from "../load/kept_streams.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import type { Round } from "../load/report/report.ts";
@@ -40,6 +41,8 @@ export interface RoundResult {
   readonly round: Round;
   /** For the tool of `--as`; undefined = there is none. */
   readonly gathered: Gathered | undefined;
+  /** Some of its streams, for the page and for the file; empty where nobody asks for either. */
+  readonly streams: readonly KeptStream[];
   /** A process has died, and there is one less to go on with. */
   readonly isBroken: boolean;
 }
@@ -91,6 +94,9 @@ export class LoadHere implements LoadCrew {
     const count = (text: string) => this.#counter.count(text);
     const tally = new Tally({ slo: flags.slo, countTokens: count });
     const gathered = flags.as === undefined ? undefined : new Gathered(TOOLS[flags.as].read, count);
+    const keeper = flags.html === undefined && flags.out === undefined
+      ? undefined
+      : new StreamKeeper(seeded(flags.seed));
     const { warmup } = flags;
     const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
     const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
@@ -114,6 +120,7 @@ export class LoadHere implements LoadCrew {
       observe: (record) => {
         tally.observe(record);
         gathered?.observe(record);
+        keeper?.observe(record);
         this.#write(record);
       },
       signal: abort.signal,
@@ -121,7 +128,8 @@ export class LoadHere implements LoadCrew {
     const measured = async (atMs: number | undefined): Promise<RoundResult> => {
       const startMs = atMs === undefined ? performance.now() : await momentOf(atMs, abort.signal);
       const facts = await run.measure(startMs);
-      return { round: { tally, facts: factsOf(facts) }, gathered, isBroken: false };
+      const streams = keeper?.kept(tally.spreads.e2e_ms.percentile(50)) ?? [];
+      return { round: { tally, facts: factsOf(facts) }, gathered, streams, isBroken: false };
     };
     return Promise.resolve((atMs) => ({
       progress: () => ({

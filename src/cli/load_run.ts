@@ -4,15 +4,17 @@
  * @module
  */
 
+import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import type { Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
-import { TOOLS } from "../load/report/tools/tools.ts";
+import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
 import { SATURATION_MS_MIN, SATURATION_TTFT_MS_MIN, SaturationWatch } from "../load/saturation.ts";
 import { shareOf, WHOLE } from "../load/shape/shards.ts";
 import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
+import { aboutOf } from "./load_html.ts";
 import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
@@ -37,6 +39,7 @@ export async function runLoad(
   const start = startOf(flags.startAt, Date.now());
   if (start.said !== undefined) terminal.complain(start.said);
   const hasReport = printsReport(flags);
+  const about = aboutOf(options);
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
@@ -55,6 +58,7 @@ export async function runLoad(
       stage = plan(results)
     ) {
       const rounds: Round[] = [];
+      const kept: KeptStream[] = [];
       const startedAtMs = Math.max(atMs ?? 0, Date.now());
       const gathered = flags.as === undefined
         ? undefined
@@ -69,6 +73,8 @@ export async function runLoad(
         const result = await watched(begin(atMs), options, stage, abort.signal, progress);
         atMs = undefined;
         rounds.push(result.round);
+        kept.push(...result.streams);
+        gathered?.nextRound();
         if (result.gathered !== undefined) gathered?.merge(result.gathered.toParts());
         isBroken = result.isBroken;
         isOver = isBroken || abort.signal.aborted || result.round.facts.saturatedMs !== null;
@@ -78,7 +84,8 @@ export async function runLoad(
       const load = stageText(options, stage);
       const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
       reports.push(report);
-      stages.push({ report, startedAtMs, rounds, slo, limits });
+      const streams = chosen(kept, report.e2e_ms?.p50);
+      stages.push({ report, startedAtMs, rounds, slo, limits, streams });
       results.push(resultOf(stage, report, flags.sloShare));
       if (gathered !== undefined) {
         told.push(asTool(gathered, options, stage, rounds, new Date(startedAtMs)));
@@ -95,15 +102,22 @@ export async function runLoad(
   }
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
-    const printed = isSingle && all.length === 1
-      ? all[0]
-      : { ...(flags.search ? { search: found(results) } : {}), stages: all };
+    const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
+    const printed = isSingle && all.length === 1 ? all[0] : {
+      ...(flags.search ? { search: found(results) } : {}),
+      ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
+    };
     terminal.print(JSON.stringify(printed, null, 2));
   }
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   if (skipped !== undefined) terminal.complain(skipped);
-  writeOutputs({ ...identityOf(options, flags.shard), stages }, flags, terminal);
+  const lines = [
+    ...(flags.search ? [searchLine(results).trim()] : []),
+    ...(skipped === undefined ? [] : [skipped]),
+  ];
+  const run = { ...identityOf(options, flags.shard), stages };
+  writeOutputs(run, { ...about, found: lines }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;
   // It looks for a load that the server does not bear: that it finds one is no failure.
@@ -240,7 +254,6 @@ function asTool(
     model,
     url: endpoints[0]!.url,
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
-    sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"
       ? Infinity
@@ -248,7 +261,6 @@ function asTool(
       ? flags.arrivals.k
       : 1,
     concurrency: stage.kind === "closed" ? stage.concurrency : undefined,
-    activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
     slo: flags.slo,
     startedAt,
     isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),

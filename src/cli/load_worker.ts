@@ -28,7 +28,7 @@ export async function workLoad(options: LoadOptions, part: Shard): Promise<numbe
       const { sent, over, active, waiting, failed, ttft } = round.progress();
       say({ kind: "progress", sent, over, active, waiting, failed, ttft: ttft.toBrief() });
     }, PROGRESS_MS);
-    const { round: { tally, facts }, gathered } = await round.result;
+    const { round: { tally, facts }, gathered, streams } = await round.result;
     clearInterval(timer);
     raw?.flush();
     say({
@@ -36,6 +36,7 @@ export async function workLoad(options: LoadOptions, part: Shard): Promise<numbe
       tally: tally.toFile(),
       facts,
       gathered: gathered?.toParts() ?? null,
+      streams,
     });
   };
   say({ kind: "ready" });

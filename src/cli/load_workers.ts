@@ -248,7 +248,8 @@ export class LoadWorkers implements LoadCrew {
     const gathered = as === undefined
       ? undefined
       : gatheredOf(as, results.flatMap((one) => one.gathered ?? []));
-    return { round, gathered, isBroken: lost.length > 0 };
+    const streams = results.flatMap((one) => one.streams);
+    return { round, gathered, streams, isBroken: lost.length > 0 };
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@
  */
 
 import type { StageFacts } from "./stage_facts.ts";
+import type { Spread } from "./spread.ts";
 import type { Tally } from "./tally.ts";
 
 /** How much of a core a client may use before its own queues are part of every figure. */
@@ -14,26 +15,53 @@ const CPU_MS_MIN = 1000;
 /** An open loop that sends less than this share of what was asked for has not put the load on. */
 const RATE_SHARE_MIN = 0.98;
 
+/** Half of the times must be better than the rest by this. */
+const HALF_SHARE = 0.25;
+/** From then on it is worth telling that other programs were in the way. */
+const WAIT_SHARE_MIN = 0.02;
+
+/** By how many milliseconds a figure may be wrong: half of its values by less, and 99 of 100. */
+export interface Bound {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Of what half of the times to the first token consist, in milliseconds. */
+export interface Parts {
+  /** At most: it waited to be sent, or to be read. */
+  readonly client: number;
+  /** At least: the fastest way there and back. */
+  readonly network: number;
+  /** The rest. */
+  readonly server: number;
+}
+
 /** Why a run is to be doubted, and by what. */
 export interface Doubt {
   readonly is_doubtful: boolean;
   /** One sentence each, with its number. */
   readonly reasons: readonly string[];
-  /** What kept the load from being more: nothing could be told from less than a whole request. */
-  readonly limit: "client" | "server" | "none";
+  /** What kept the load from being more. */
+  readonly limit: "client" | "server" | "network" | "none";
+  /** By how much times may be too long since the client was late; null = there are none. */
+  readonly late_ms: { readonly ttft: Bound | null; readonly itl: Bound | null };
+  /** null = there is no first token, or no connection was made. */
+  readonly ttft_parts_ms: Parts | null;
   /** How late the client's own loop was; null = it was never looked at. */
   readonly loop_ms: { readonly p50: number; readonly p99: number; readonly max: number } | null;
   /** How long requests that were due waited in the client, p99; null = there was none. */
   readonly queue_ms_p99: number | null;
   /** Processor time of the client as a share of one core. */
   readonly cpu_share: number;
+  /** Share of the time in which others had the processor that the client wanted; null = not known. */
+  readonly wait_share: number | null;
   /** The fastest connect, and half of them: the way to the server and back. null = none was made. */
   readonly network_ms: { readonly min: number; readonly p50: number } | null;
 }
 
 /** What is asked of the client. */
 export interface DoubtLimits {
-  /** How late its loop may be, p99. */
+  /** By how much times may be too long, p99; half of them by a quarter of that. */
   readonly loopMsMax: number;
   /** Requests a second that were to be sent; undefined = a closed loop. */
   readonly ratePerSecond: number | undefined;
@@ -55,13 +83,21 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     );
   }
   const queueMs = tally.spreads.queue_ms.percentile(99);
-  const ms = (value: number) => `${value.toFixed(value < 10 ? 1 : 0)} ms`;
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;
   let isClient = false;
-  if (loop !== null && loop.p99 > loopMsMax) {
+  const late = {
+    ttft: boundOf(tally.spreads.unread_first_ms, loop),
+    itl: boundOf(tally.spreads.unread_gap_ms, loop),
+  };
+  const isBad = (bound: Bound | null): bound is Bound =>
+    bound !== null && (bound.p99 > loopMsMax || bound.p50 > HALF_SHARE * loopMsMax);
+  const tooLong = [
+    ...(isBad(late.ttft) ? [`times to the first token may be too long by ${told(late.ttft)}`] : []),
+    ...(isBad(late.itl) ? [`gaps may be off by ${told(late.itl)}`] : []),
+  ];
+  if (tooLong.length > 0) {
     reasons.push(
-      `the client's own loop was ${ms(loop.p99)} late (p99), more than ${loopMsMax} ms: ` +
-        "times are too long by as much (--max-loop-ms)",
+      `${tooLong.join(", and ")}: ${whoHeldIt(facts)} (more than --max-loop-ms ${loopMsMax})`,
     );
     isClient = true;
   }
@@ -95,16 +131,66 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     );
   }
   const connect = tally.spreads.connect_ms;
-  const isServer = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
+  const parts = partsOf(tally, late.ttft);
+  const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
+  const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
   return {
     is_doubtful: reasons.length > 0,
     reasons,
-    limit: isClient ? "client" : isServer ? "server" : "none",
+    limit: isClient ? "client" : !isLimited ? "none" : isNetwork ? "network" : "server",
+    late_ms: late,
+    ttft_parts_ms: parts,
     loop_ms: loop,
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
+    wait_share: facts.waitShare,
     network_ms: connect.count === 0
       ? null
       : { min: connect.percentile(0)!, p50: connect.percentile(50)! },
   };
+}
+
+/**
+ * What lay unread while the loop was busy, and how late the loop woke when it had slept: the larger
+ * one bounds both.
+ */
+function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
+  if (unread.count === 0) return null;
+  return {
+    p50: Math.max(unread.percentile(50)!, loop?.p50 ?? 0),
+    p99: Math.max(unread.percentile(99)!, loop?.p99 ?? 0),
+  };
+}
+
+function partsOf(tally: Tally, late: Bound | null): Parts | null {
+  const { ttft_ms, queue_ms, connect_ms } = tally.spreads;
+  const firstMs = ttft_ms.percentile(50);
+  const networkMs = connect_ms.percentile(0);
+  if (firstMs === undefined || networkMs === undefined || late === null) return null;
+  const client = Math.min(firstMs, (queue_ms.percentile(50) ?? 0) + late.p50);
+  const network = Math.min(firstMs - client, networkMs);
+  return { client, network, server: firstMs - client - network };
+}
+
+/** Whose fault it was that the client was late. */
+function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts): string {
+  if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
+    return `other programs had the client's processor for ${
+      percent(waitShare)
+    } of the time in which it wanted to run`;
+  }
+  const stood = loop === null ? "" : `, and stood still for up to ${ms(loop.max)}`;
+  return `its own loop was busy for ${percent(cpuShare)} of the time${stood}`;
+}
+
+function told({ p50, p99 }: Bound): string {
+  return `${ms(p99)} in one of a hundred, by ${ms(p50)} in half of them`;
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(value < 1 ? 2 : value < 10 ? 1 : 0)} ms`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
 }

@@ -55,8 +55,12 @@ export interface LinkOwner {
   readonly shapes: EventShapes;
   /** Tokens of a text, for clients that leave in the middle. */
   readonly countTokens: (text: string) => number;
-  /** A read came: something has happened. */
-  onActivity(): void;
+  /**
+   * A socket has something: bytes, or its connection. What is done then lies before `onLeave`. Gives
+   * for how many milliseconds at most that may have lain there.
+   */
+  onEnter(nowMs: number): number;
+  onLeave(): void;
   /** The request is over, and its record says how. `isFree`: the link takes another one. */
   onOver(link: Link, recording: Recording, isFree: boolean): void;
   /** An idle link was closed by the server. */
@@ -84,6 +88,8 @@ export class Link implements ResponseSink {
   /** Its last answer came to an end in the bytes that are read now. */
   #ending: { readonly isWhole: boolean; readonly reason: string } | undefined = undefined;
   #readAtMs = 0;
+  /** How long what is read now may have lain there. */
+  #lateMs = 0;
   #isReadNoted = false;
   #keepsAlive = false;
   #leaveTokens = 0;
@@ -167,15 +173,31 @@ export class Link implements ResponseSink {
     this.#socket = socket;
     if (this.#recording === undefined) return void socket.terminate(); // It was given up.
     socket.setNoDelay(true);
-    if (this.#target.tls === undefined) this.#ready();
-    else this.#state = "tls";
+    if (this.#target.tls !== undefined) {
+      this.#state = "tls";
+      return;
+    }
+    this.#noteLate(this.#owner.clock());
+    this.#ready();
+    this.#owner.onLeave();
   }
 
   /** Of the socket: TLS is ready, or will never be. */
   onHandshake(isTrusted: boolean, error: Error | null): void {
     if (this.#recording === undefined) return;
-    if (isTrusted || this.#target.tls?.rejectUnauthorized === false) this.#ready();
-    else this.#fail("tls", error?.message ?? "the handshake failed");
+    if (isTrusted || this.#target.tls?.rejectUnauthorized === false) {
+      this.#noteLate(this.#owner.clock());
+      this.#ready();
+      this.#owner.onLeave();
+    } else {
+      this.#fail("tls", error?.message ?? "the handshake failed");
+    }
+  }
+
+  /** The connection has got one step further, and may have waited for us to see it. */
+  #noteLate(nowMs: number): void {
+    const recording = this.#recording!;
+    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - recording.sentMs);
   }
 
   #ready(): void {
@@ -192,7 +214,7 @@ export class Link implements ResponseSink {
       if (sent <= 0) return; // `drain` goes on, or `close` says why not.
       this.#sentBytes += sent;
     }
-    this.#recording!.writtenMs = this.#owner.clock();
+    this.#recording!.writtenMs = this.#readAtMs = this.#owner.clock();
     this.#state = "head";
   }
 
@@ -200,10 +222,19 @@ export class Link implements ResponseSink {
     if (this.#state === "write") this.#write();
   }
 
+  /** Of the socket: bytes came. */
   onData(bytes: Uint8Array): void {
     const owner = this.#owner;
-    this.#readAtMs = owner.clock();
-    owner.onActivity();
+    const nowMs = owner.clock();
+    // What was there when this socket was read before has been read.
+    this.#lateMs = Math.min(owner.onEnter(nowMs), nowMs - this.#readAtMs);
+    this.#readAtMs = nowMs;
+    this.#read(bytes);
+    owner.onLeave();
+  }
+
+  #read(bytes: Uint8Array): void {
+    const owner = this.#owner;
     this.#isReadNoted = false;
     if (this.#recording === undefined) {
       // Nobody asked.
@@ -243,7 +274,7 @@ export class Link implements ResponseSink {
       recording.bodyBytes += to - from;
     } else {
       this.#isReadNoted = true;
-      recording.read(this.#readAtMs, to - from);
+      recording.read(this.#readAtMs, to - from, this.#lateMs);
     }
     // What a socket gives is a Buffer.
     this.#events.data(bytes as Buffer, from, to);
@@ -387,6 +418,7 @@ export class Link implements ResponseSink {
   #over(outcome: Recording["outcome"], isWhole: boolean): void {
     const recording = this.#recording!;
     recording.outcome = outcome;
+    recording.isWhole = isWhole;
     if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     this.#recording = undefined;
     this.#request = undefined;

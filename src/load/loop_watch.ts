@@ -34,11 +34,11 @@ export class LoopWatch {
     clearTimeout(this.#timer);
   }
 
-  /** Due times are absolute, so that the delay of one look is not forgotten by the next. */
+  /** Whole milliseconds, since a timer cuts off the rest and would come too early to be late. */
   readonly #look = (): void => {
     const nowMs = this.#clock();
     this.delayMs.recordCorrected(nowMs - this.#dueMs, LOOK_MS);
-    this.#dueMs = Math.max(this.#dueMs + LOOK_MS, nowMs + LOOK_MS / 2);
-    this.#timer = setTimeout(this.#look, this.#dueMs - nowMs);
+    this.#dueMs = nowMs + LOOK_MS;
+    this.#timer = setTimeout(this.#look, LOOK_MS);
   };
 }

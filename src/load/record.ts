@@ -30,6 +30,8 @@ export const KIND = {
   comment: 512,
   /** An event of no known dialect. */
   other: 1024,
+  /** Of an error: the event is no JSON, though it begins like some. */
+  broken: 2048,
 } as const;
 
 /** The kinds that carry what a model has made. */
@@ -85,10 +87,14 @@ export interface RequestRecord {
   readonly writtenMs: number;
   readonly headMs: number;
   readonly endMs: number;
+  /** How long the connection may have been ready at most before the client saw it. */
+  readonly openLateMs: number;
   /** 0 = there was no head. */
   readonly status: number;
   readonly reads: number;
   readonly readMs: Float64Array;
+  /** How long the bytes of each read may have lain there at most before the client read them. */
+  readonly readLateMs: Float32Array;
   /** Bytes of the body in each read. */
   readonly readBytes: Uint32Array;
   readonly events: number;
@@ -109,6 +115,8 @@ export interface RequestRecord {
   readonly promptTokens: number;
   /** `max_tokens` of the request; NaN = none. */
   readonly tokensMax: number;
+  /** True: the answer came to its end, whatever it said. */
+  readonly isWhole: boolean;
   readonly outcome: Outcome;
   readonly failure: RequestFailure | undefined;
 }
@@ -134,9 +142,11 @@ export class Recording implements RequestRecord {
   writtenMs = NaN;
   headMs = NaN;
   endMs = NaN;
+  openLateMs = 0;
   status = 0;
   reads = 0;
   readMs: Float64Array = new Float64Array(COLUMN);
+  readLateMs: Float32Array = new Float32Array(COLUMN);
   readBytes: Uint32Array = new Uint32Array(COLUMN);
   events = 0;
   eventRead: Uint32Array = new Uint32Array(COLUMN);
@@ -150,6 +160,7 @@ export class Recording implements RequestRecord {
   usage: ToldUsage | undefined = undefined;
   promptTokens = NaN;
   tokensMax = NaN;
+  isWhole = false;
   outcome: Outcome = "unfinished";
   failure: RequestFailure | undefined = undefined;
   /** All kinds of all events. */
@@ -165,6 +176,7 @@ export class Recording implements RequestRecord {
     this.isWarmup = false;
     this.dueMs = this.sentMs = this.connectedMs = NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
+    this.openLateMs = 0;
     this.status =
       this.reads =
       this.events =
@@ -172,21 +184,26 @@ export class Recording implements RequestRecord {
       this.bodyBytes =
       this.kinds =
         0;
-    this.isTextCut = false;
+    this.isTextCut = this.isWhole = false;
     this.usage = undefined;
     this.promptTokens = this.tokensMax = NaN;
     this.outcome = "unfinished";
     this.failure = undefined;
   }
 
-  /** Bytes of the body came. What they complete is told by `event` afterwards. */
-  read(atMs: number, bytes: number): void {
+  /**
+   * Bytes of the body came, and have lain there for `lateMs` at most. What they complete is told by
+   * `event` afterwards.
+   */
+  read(atMs: number, bytes: number, lateMs = 0): void {
     const at = this.reads++;
     if (at === this.readMs.length) {
       this.readMs = longer(this.readMs, Float64Array);
+      this.readLateMs = longer(this.readLateMs, Float32Array);
       this.readBytes = longer(this.readBytes, Uint32Array);
     }
     this.readMs[at] = atMs;
+    this.readLateMs[at] = lateMs;
     this.readBytes[at] = bytes;
     this.bodyBytes += bytes;
   }
@@ -293,7 +310,7 @@ function unescaped(bytes: Uint8Array, from: number, to: number): string {
   return piece.includes(BACKSLASH) ? JSON.parse(`"${raw}"`) as string : raw;
 }
 
-type Columns = Float64Array | Uint32Array | Uint16Array | Uint8Array;
+type Columns = Float64Array | Float32Array | Uint32Array | Uint16Array | Uint8Array;
 
 function longer<T extends Columns>(column: T, make: new (length: number) => T): T {
   const wider = new make(2 * column.length);

@@ -10,9 +10,11 @@
  * @module
  */
 
+import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
+import { ReadWatch } from "./read_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
 import type { Histogram } from "../lib/histogram.ts";
@@ -104,6 +106,11 @@ export interface RunFacts {
   readonly loopDelayMs: Histogram;
   /** Processor time of the client as a share of one core, what it waited actively left out. */
   readonly cpuShare: number;
+  /**
+   * Share of the time in which the client wanted to run and another program had the processor; null =
+   * the system does not say.
+   */
+  readonly waitShare: number | null;
 }
 
 /** A listener queues 512 connections: no more are opened in one go. */
@@ -139,6 +146,7 @@ export class LoadRun {
   readonly #requestsMax: number;
   readonly #warmupRequests: number;
   readonly #times: Iterator<number, unknown, void>;
+  readonly #reads = new ReadWatch(this.#clock);
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();
@@ -187,7 +195,11 @@ export class LoadRun {
       clock: this.#clock,
       shapes: new EventShapes(),
       countTokens: plan.countTokens,
-      onActivity: () => void this.#activity++,
+      onEnter: (nowMs) => {
+        this.#activity++;
+        return this.#reads.enter(nowMs);
+      },
+      onLeave: () => this.#reads.leave(),
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -219,6 +231,7 @@ export class LoadRun {
     this.#originMs = startMs;
     const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
+    const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
@@ -231,10 +244,12 @@ export class LoadRun {
     await this.#done.promise;
     clearInterval(sweep);
     watch.stop();
+    this.#reads.stop();
     signal?.removeEventListener("abort", interrupt);
     for (const links of this.#idle) for (const link of links) link.close();
     const endMs = this.#clock();
     const { user, system } = process.cpuUsage(cpu);
+    const waitMs = waitedMs === undefined ? NaN : processorWaitMs()! - waitedMs;
     const fromMs = warmupMs > 0 ? warmupMs : this.#measuredFromMs;
     return {
       measuredMs: Math.max(0, this.#lastEndMs - fromMs) || 0,
@@ -246,6 +261,7 @@ export class LoadRun {
       waitingMax: this.#waitingMax,
       loopDelayMs: watch.delayMs,
       cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
+      waitShare: Number.isNaN(waitMs) ? null : waitMs / endMs,
     };
   }
 
@@ -256,7 +272,9 @@ export class LoadRun {
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
       this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
+      this.#reads.rest();
     }
+    this.#reads.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
@@ -264,6 +282,7 @@ export class LoadRun {
     if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
+    this.#reads.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
@@ -433,6 +452,7 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
+    this.#reads.begin(nowMs);
     if (nowMs >= this.#plan.durationMs) this.#endTime();
     const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
@@ -442,6 +462,7 @@ export class LoadRun {
     }
     if (isOver) this.#dropWaiting();
     this.#settle();
+    this.#reads.leave();
   }
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
@@ -505,5 +526,15 @@ export class LoadRun {
     if (this.#active.size > 0 || this.#waitingAt < this.#waiting.length) return;
     if (this.#isDrained && this.#pauses.size === 0) this.#stop();
     if (this.#isStopped) this.#done.resolve();
+  }
+}
+
+/** How long this thread has waited for a processor so far. Linux says so; elsewhere undefined. */
+function processorWaitMs(): number | undefined {
+  try {
+    const [, waitedNs] = readFileSync("/proc/thread-self/schedstat", "latin1").split(" ");
+    return Number(waitedNs) / 1e6;
+  } catch {
+    return undefined;
   }
 }

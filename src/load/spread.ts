@@ -90,6 +90,28 @@ export class Spread {
     return this.#max;
   }
 
+  /**
+   * How many values lie between each of `edgesMs`, which rise, and the next; what is outside is not
+   * told. The values of a place that an edge goes through are shared by its width.
+   */
+  counts(edgesMs: readonly number[]): readonly number[] {
+    const found = new Array<number>(Math.max(0, edgesMs.length - 1)).fill(0);
+    const counts = this.#counts;
+    if (counts === undefined) return found;
+    let bin = 0;
+    for (let place = 0; place < PLACES && bin < found.length; place++) {
+      const count = counts[place]!;
+      if (count === 0) continue;
+      const [from, to] = [lowestOf(place) / PARTS, lowestOf(place + 1) / PARTS];
+      while (bin < found.length && edgesMs[bin + 1]! <= from) bin++;
+      for (let at = bin; at < found.length && edgesMs[at]! < to; at++) {
+        const within = Math.min(to, edgesMs[at + 1]!) - Math.max(from, edgesMs[at]!);
+        found[at]! += (count * Math.max(0, within)) / (to - from);
+      }
+    }
+    return found;
+  }
+
   /** The figures of a report; undefined = nothing was recorded, and there are none. */
   summary(): SpreadSummary | undefined {
     if (this.#count === 0) return undefined;

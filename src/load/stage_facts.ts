@@ -64,5 +64,8 @@ export function joinedFacts(
     processes: places((one) => one.processes),
     saturatedMs: saturated.length === 0 ? null : Math.min(...saturated),
     troubles: [...new Set(facts.flatMap(({ troubles }) => troubles))],
+    waitShare: facts.some(({ waitShare }) => waitShare !== null)
+      ? most(({ waitShare }) => waitShare ?? 0)
+      : null,
   };
 }

@@ -13,12 +13,16 @@ import {
   promptTokensOf,
   toldTokens,
 } from "./metrics/values.ts";
-import { countOf, KIND, type Outcome, type RequestRecord } from "./record.ts";
+import { countOf, firstOf, KIND, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
 import { Rows, type RowsFile } from "./rows.ts";
 import { keeps, type Slo } from "./slo.ts";
 import { Spread, type SpreadFile } from "./spread.ts";
 
-/** The distributions of a run, by the names that reports have for them. */
+/**
+ * The distributions of a run, by the names that reports have for them. Those that begin with `unread`
+ * are bounds of the error of others: how long the connection and the bytes of a first token, or the
+ * bytes at either end of a gap, may have lain there before the client looked.
+ */
 export const SPREADS = [
   "ttft_ms",
   "itl_ms",
@@ -31,6 +35,8 @@ export const SPREADS = [
   "service_e2e_ms",
   "queue_ms",
   "connect_ms",
+  "unread_first_ms",
+  "unread_gap_ms",
 ] as const;
 
 /** The name of a distribution. */
@@ -124,12 +130,14 @@ export class Tally {
       this.#record("first_text_ms", values.firstTextMs);
       this.#record("first_reasoning_ms", values.firstReasoningMs);
       this.#record("service_ttft_ms", values.serviceTtftMs);
+      this.spreads.unread_first_ms.record(unreadMs(record));
     }
     let largestGapMs = 0;
     if (outcome === "completed" || outcome === "left") {
-      const { itl_ms } = this.spreads;
-      eachGap(record, (gapMs) => {
+      const { itl_ms, unread_gap_ms } = this.spreads;
+      eachGap(record, (gapMs, offMs) => {
         itl_ms.record(gapMs);
+        unread_gap_ms.record(offMs);
         if (gapMs > largestGapMs) largestGapMs = gapMs;
       });
     }
@@ -227,6 +235,13 @@ export class Tally {
     tally.rows.merge(Rows.read(file.rows));
     return tally;
   }
+}
+
+/** How much too long the time to the first token may be, or to the whole of an answer without any. */
+function unreadMs(record: RequestRecord): number {
+  const first = firstOf(record, TOKENS);
+  const read = first < 0 ? record.reads - 1 : record.eventRead[first]!;
+  return record.openLateMs + (read < 0 ? 0 : record.readLateMs[read]!);
 }
 
 /** A tally in a file. */

@@ -204,14 +204,22 @@ describe("weir load", () => {
   const TOOLS: readonly (readonly [string, (json: Json) => unknown, RegExp])[] = [
     ["vllm", (json) => json["completed"], /=== Serving Benchmark Result ===.*Mean TTFT \(ms\):/s],
     ["sglang", (json) => json["completed"], /Total generated tokens \(retokenized\):/],
-    ["aiperf", (json) => json["request_count"]["avg"], /time_to_first_token \(ms\)/],
+    [
+      "aiperf",
+      (json) => json["request_count"]["avg"],
+      /NVIDIA AIPerf \| LLM Metrics.*│ +Time to First Token \(ms\) │ +\d/s,
+    ],
     [
       "guidellm",
       (json) => json["benchmarks"][0]["metrics"]["request_totals"]["successful"],
-      /time_per_output_token_ms/,
+      /^\| Benchmark +\| Request Latency +\|\| TTFT .*\n\| Strategy /m,
     ],
     ["inference-perf", (json) => json["successes"]["count"], /6 successes, 0 failures/],
-    ["llmperf", (json) => json["results_num_completed_requests"], /ttft_s_quantiles_p99 = \d/],
+    [
+      "llmperf",
+      (json) => json["results_num_completed_requests"],
+      /^ttft_s\n {4}p25 = \d.*^Number Of Completed Requests: 6$/ms,
+    ],
   ];
   for (const [tool, completed, printed] of TOOLS) {
     test(`--as ${tool} says what it would`, async () => {

@@ -55,14 +55,23 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
   };
 }
 
-/** Calls `found` with every gap between two token events. */
-export function eachGap(record: RequestRecord, found: (gapMs: number) => void): void {
-  let beforeMs = NaN;
-  for (let i = 0; i < record.events; i++) {
-    if ((record.eventKinds[i]! & TOKENS) === 0) continue;
-    const ms = eventMs(record, i);
-    if (!Number.isNaN(beforeMs)) found(ms - beforeMs);
-    beforeMs = ms;
+/**
+ * Calls `found` with every gap between two token events, and with how much longer or shorter it may
+ * be than it was on the wire: the second event may have lain there, or the first.
+ */
+export function eachGap(
+  record: RequestRecord,
+  found: (gapMs: number, offMs: number) => void,
+): void {
+  const { events, eventKinds, eventRead, readMs, readLateMs } = record;
+  let before = -1;
+  for (let i = 0; i < events; i++) {
+    if ((eventKinds[i]! & TOKENS) === 0) continue;
+    const read = eventRead[i]!;
+    if (before >= 0) {
+      found(readMs[read]! - readMs[before]!, Math.max(readLateMs[read]!, readLateMs[before]!));
+    }
+    before = read;
   }
 }
 

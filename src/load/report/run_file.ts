@@ -6,6 +6,7 @@
  */
 
 import type { DoubtLimits } from "../doubt.ts";
+import { chosen, type KeptStream } from "../kept_streams.ts";
 import type { Slo } from "../slo.ts";
 import { joinedFacts, type StageFacts } from "../stage_facts.ts";
 import { Tally, type TallyFile } from "../tally.ts";
@@ -40,6 +41,8 @@ export interface StageFile {
     readonly concurrency_max: number | null;
   };
   readonly rounds: readonly { readonly tally: TallyFile; readonly facts: StageFacts }[];
+  /** Undefined = the file is older than that. */
+  readonly streams?: readonly KeptStream[];
 }
 
 /** A run. */
@@ -56,6 +59,8 @@ export interface Stage {
   readonly rounds: readonly Round[];
   readonly slo: Slo | undefined;
   readonly limits: DoubtLimits;
+  /** Some of its streams with all their times; undefined = none were kept. */
+  readonly streams?: readonly KeptStream[] | undefined;
 }
 
 /** The file of a run. */
@@ -64,7 +69,7 @@ export function runFileOf({ asked, parts, stages }: FinishedRun): RunFile {
     weir_load: VERSION,
     asked,
     parts,
-    stages: stages.map(({ report, startedAtMs, rounds, slo, limits }) => ({
+    stages: stages.map(({ report, startedAtMs, rounds, slo, limits, streams = [] }) => ({
       report,
       started_at_ms: startedAtMs,
       slo: slo ?? null,
@@ -74,6 +79,7 @@ export function runFileOf({ asked, parts, stages }: FinishedRun): RunFile {
         concurrency_max: Number.isFinite(limits.concurrencyMax) ? limits.concurrencyMax : null,
       },
       rounds: rounds.map(({ tally, facts }) => ({ tally: tally.toFile(), facts })),
+      streams,
     })),
   };
 }
@@ -111,6 +117,7 @@ function runOf(value: unknown): FinishedRun {
   const { asked = {}, parts } = file;
   const stages = (file.stages as readonly StageFile[]).map((stage): Stage => ({
     report: stage.report,
+    streams: stage.streams,
     startedAtMs: stage.started_at_ms,
     rounds: stage.rounds.map(({ tally, facts }) => ({ tally: Tally.read(tally), facts })),
     slo: stage.slo ?? undefined,
@@ -230,7 +237,8 @@ function mergedStage(parts: readonly Stage[], troubles: readonly string[]): Stag
     countTokens: undefined,
     limits,
   });
-  return { report, startedAtMs: Math.min(...starts), rounds, slo: stage.slo, limits };
+  const streams = chosen(parts.flatMap((part) => part.streams ?? []), report.e2e_ms?.p50);
+  return { report, startedAtMs: Math.min(...starts), rounds, slo: stage.slo, limits, streams };
 }
 
 /** The parts of one round as one. `troubles`: what else speaks against its figures. */

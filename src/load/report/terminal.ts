@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Parts } from "../doubt.ts";
 import { SHARES } from "../spread.ts";
 import type { SpreadName } from "../tally.ts";
 import type { LoadReport, ReportedSpread } from "./report.ts";
@@ -77,21 +78,28 @@ function failedLines(report: LoadReport): readonly string[] {
 }
 
 function measuredLines(report: LoadReport): readonly string[] {
-  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
-  const rows = ROWS.filter(([name]) =>
-    report[name] !== null && (hasWaited || !AS_SENT.has(name)) && !isSame(name, report)
-  );
+  const rows = figureRows(report);
   const heads = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
   const isEmpty = report.requests.completed + report.requests.left === 0;
   return [
     ...(isEmpty ? ["No figures of the server: nothing was completed."] : []),
     ...(rows.length === 0 ? [] : [
       `${"".padEnd(26)}${heads.map((head) => head.padStart(9)).join("")}`,
-      ...rows.flatMap(([name, title]) => rowLines(title, report[name]!)),
+      ...rows.flatMap(([title, spread]) => rowLines(title, spread)),
       "",
     ]),
-    ...rateLines(report, isEmpty),
+    ...rateLines(report),
   ];
+}
+
+/** The distributions that are worth a row, with their titles. */
+export function figureRows(report: LoadReport): readonly (readonly [string, ReportedSpread])[] {
+  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
+  return ROWS.flatMap(([name, title]) => {
+    const spread = report[name];
+    const isShown = (hasWaited || !AS_SENT.has(name)) && !isSame(name, report);
+    return spread === null || !isShown ? [] : [[title, spread] as const];
+  });
 }
 
 /** First event and first text are the first token in most streams: they are shown where they differ. */
@@ -114,7 +122,9 @@ function rowLines(title: string, spread: ReportedSpread): readonly string[] {
   return [line, `${"  95 % of the mean".padEnd(26)}${reach.join("")}`];
 }
 
-function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
+/** Rates, goodput and connections, each a line. */
+export function rateLines(report: LoadReport): readonly string[] {
+  const isEmpty = report.requests.completed + report.requests.left === 0;
   const { seconds, goodput, output_tokens_per_second: tokens, connections, events } = report;
   const rate = (value: number | null, unit: string) =>
     value === null ? [] : [`${shown(value)} ${unit}`];
@@ -139,25 +149,45 @@ function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
   ];
 }
 
-function believeLines({ doubt, rounds, requests, processes }: LoadReport): readonly string[] {
-  const { loop_ms, cpu_share, network_ms, limit, reasons, is_doubtful } = doubt;
+/** The verdict, then the reasons, and last the facts. */
+export function believeLines(
+  { doubt, rounds, requests, processes }: LoadReport,
+): readonly string[] {
+  const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
+  const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
-    ...(loop_ms === null ? [] : [`own loop late by ${shown(loop_ms.p99)} ms (p99)`]),
+    ...(late === null
+      ? []
+      : [`times too long by at most ${shown(late.p50)} ms (p50), ${shown(late.p99)} ms (p99)`]),
     `${percent(cpu_share)} of a core used${
       processes > 1 ? `, by the busiest of ${processes} processes` : ""
     }`,
     ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];
-  const limits = { client: "the client", server: "the server", none: "neither: the rate was held" };
+  const limits = {
+    client: "the client",
+    server: "the server",
+    network: "the network",
+    none: "neither: the rate was held",
+  };
   const hasFigures = requests.completed + requests.left > 0;
   return [
     is_doubtful
       ? "How far to believe it: with doubt."
       : "How far to believe it: nothing speaks against it.",
     ...reasons.map((reason) => `  ${reason}`),
+    ...(ttft_parts_ms === null ? [] : [`  ${partsText(ttft_parts_ms)}`]),
     `  ${facts.join(", ")}${hasFigures ? `; the limit was ${limits[limit]}` : ""}`,
   ];
+}
+
+/** Who had which part of half of the times to the first token. */
+function partsText({ client, network, server }: Parts): string {
+  return `of ${
+    shown(client + network + server)
+  } ms to the first token (p50) the client had at most ` +
+    `${shown(client)} ms, the network at least ${shown(network)} ms, the server the rest`;
 }
 
 /** Three digits that count. */
@@ -167,6 +197,6 @@ export function shown(value: number): string {
 }
 
 /** What is nearly all of it must not look like all of it. */
-function percent(share: number): string {
+export function percent(share: number): string {
   return `${(100 * share).toFixed(share > 0.9 && share < 1 ? 2 : 0)} %`;
 }

@@ -29,6 +29,7 @@ const FACTS: StageFacts = {
   processes: 1,
   saturatedMs: null,
   troubles: [],
+  waitShare: 0,
 };
 
 /** A tally of requests whose first token came after `ttftMs(i)`. Every tenth has failed. */

@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { type Doubt, type DoubtLimits, doubtOf } from "../../src/load/doubt.ts";
+import { KIND, type Recording } from "../../src/load/record.ts";
+import { type Load, LoadRun } from "../../src/load/run.ts";
+import { factsOf, type StageFacts } from "../../src/load/stage_facts.ts";
+import { Tally } from "../../src/load/tally.ts";
+import { freePort, type RunningServer, startServer } from "../../bench/server_process.ts";
+import { recorded } from "./recorded.ts";
+
+const { choice, text, finish, done } = KIND;
+const LIMITS: DoubtLimits = { loopMsMax: 2, ratePerSecond: undefined, concurrencyMax: Infinity };
+const CALM: StageFacts = {
+  measuredMs: 10_000,
+  sendingMs: 9000,
+  isInterrupted: false,
+  connectionsOpened: 3,
+  requestsOnKept: 7,
+  activeMax: 4,
+  waitingMax: 0,
+  loop: { p50: 0.1, p99: 0.4, max: 1 },
+  cpuShare: 0.2,
+  waitShare: 0,
+  processes: 1,
+  saturatedMs: null,
+  troubles: [],
+};
+
+/** What is told of a hundred answers: when their first token came, and what lay unread how long. */
+interface Told {
+  readonly firstMs: number;
+  readonly connectMs?: number;
+  readonly lateMs?: (i: number) => number;
+  readonly facts?: Partial<StageFacts>;
+  readonly limits?: Partial<DoubtLimits>;
+}
+
+function doubt({ firstMs, connectMs = 0.1, lateMs = () => 0, facts, limits }: Told): Doubt {
+  const tally = new Tally({ slo: undefined, countTokens: undefined });
+  for (let i = 0; i < 100; i++) {
+    const record: Recording = recorded([
+      [firstMs, choice | text, "a"],
+      [firstMs + 20, choice | text, "b"],
+      [firstMs + 21, choice | finish],
+      [firstMs + 22, done],
+    ]);
+    record.connectedMs = connectMs;
+    record.readLateMs.fill(lateMs(i));
+    tally.observe(record);
+  }
+  return doubtOf({ ...CALM, ...facts }, tally, { ...LIMITS, ...limits });
+}
+
+describe("doubtOf() names whoever it was", () => {
+  test("nobody: a server whose queue takes 50 ms", () => {
+    const { is_doubtful, reasons, limit, late_ms, ttft_parts_ms } = doubt({ firstMs: 50.4 });
+    expect({ is_doubtful, reasons, limit }).toEqual({
+      is_doubtful: false,
+      reasons: [],
+      limit: "server",
+    });
+    // What lay unread is 0: what remains is how late the loop wakes.
+    expect(late_ms).toEqual({ ttft: { p50: 0.1, p99: 0.4 }, itl: { p50: 0.1, p99: 0.4 } });
+    expect(ttft_parts_ms!.client).toBeCloseTo(0.1, 3);
+    expect(ttft_parts_ms!.network).toBeCloseTo(0.1, 3);
+    expect(ttft_parts_ms!.server).toBeCloseTo(50.2, 1);
+  });
+
+  test("the network: connecting takes most of the time", () => {
+    const { is_doubtful, limit, ttft_parts_ms } = doubt({ firstMs: 43, connectMs: 40 });
+    expect({ is_doubtful, limit }).toEqual({ is_doubtful: false, limit: "network" });
+    expect(ttft_parts_ms!.network).toBeCloseTo(40, 1);
+    // In an open loop that goes out as asked, nothing was a limit.
+    const limits = { ratePerSecond: 0.011 };
+    expect(doubt({ firstMs: 43, connectMs: 40, limits }).limit).toBe("none");
+  });
+
+  test("the client, in one read of twenty, since other programs had the processor", () => {
+    const { is_doubtful, reasons, limit } = doubt({
+      firstMs: 50,
+      lateMs: (i) => i % 20 === 0 ? 8 : 0.05,
+      facts: { waitShare: 0.3 },
+    });
+    expect({ is_doubtful, limit }).toEqual({ is_doubtful: true, limit: "client" });
+    expect(reasons).toEqual([
+      "times to the first token may be too long by 8.0 ms in one of a hundred, by 0.10 ms in half " +
+      "of them, and gaps may be off by 8.0 ms in one of a hundred, by 0.10 ms in half of them: " +
+      "other programs had the client's processor for 30 % of the time in which it wanted to run " +
+      "(more than --max-loop-ms 2)",
+    ]);
+    // Who is content with less does not hear of it.
+    expect(doubt({ firstMs: 50, lateMs: () => 8, limits: { loopMsMax: 40 } }).reasons).toEqual([]);
+  });
+
+  test("the client, which is busy itself", () => {
+    const { reasons, limit } = doubt({
+      firstMs: 50,
+      lateMs: () => 12,
+      facts: { cpuShare: 0.97, loop: { p50: 6, p99: 12, max: 15 } },
+    });
+    expect(limit).toBe("client");
+    expect(reasons).toHaveLength(2);
+    expect(reasons[0]).toContain("its own loop was busy for 97 % of the time, and stood still");
+    expect(reasons[1]).toContain("the client used 97 % of a core");
+  });
+
+  test("the client, whose pauses nothing that was read has seen", () => {
+    const facts = { loop: { p50: 0.1, p99: 9, max: 45 } };
+    const { reasons, late_ms } = doubt({ firstMs: 50, facts });
+    expect(late_ms.ttft).toEqual({ p50: 0.1, p99: 9 });
+    expect(reasons[0]).toContain("by 9.0 ms in one of a hundred, by 0.10 ms in half");
+    expect(reasons[0]).toContain("stood still for up to 45 ms");
+  });
+
+  test("half of all times are to be better than the rest", () => {
+    expect(doubt({ firstMs: 50, lateMs: () => 0.4 }).is_doubtful).toBe(false);
+    const { reasons } = doubt({ firstMs: 50, lateMs: () => 0.6 });
+    expect(reasons[0]).toContain("0.60 ms in one of a hundred, by 0.60 ms in half");
+  });
+
+  test("a connection that was ready counts as well", () => {
+    const tally = new Tally({ slo: undefined, countTokens: undefined });
+    const record = recorded([[50, choice | text, "a"], [51, choice | finish], [52, done]]);
+    record.openLateMs = 3;
+    record.readLateMs[0] = 1;
+    tally.observe(record);
+    const { ttft, itl } = doubtOf(CALM, tally, LIMITS).late_ms;
+    expect(ttft!.p99).toBeCloseTo(4, 2);
+    expect(itl).toBeNull();
+  });
+});
+
+describe("a run whose times are known", () => {
+  let server: RunningServer;
+  beforeAll(async () => {
+    const port = freePort();
+    const path = new URL("../../bench/peers/ledger.ts", import.meta.url).pathname;
+    server = await startServer({
+      name: "ledger",
+      command: [process.execPath, "--no-env-file", path, String(port), "50", "10", "60"],
+      port,
+      readyPath: "/",
+      cores: [0, 1],
+    });
+  });
+  afterAll(() => server.stop());
+
+  async function run(load: Load, loopMsMax: number): Promise<Doubt> {
+    const tally = new Tally({ slo: undefined, countTokens: undefined });
+    const bytes = Buffer.from("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}");
+    const request = { bytes, wantsEvents: true, leaveTokens: Infinity };
+    const numbers = { session: 0, turn: 0, promptTokens: NaN, tokensMax: NaN };
+    const found = await new LoadRun({
+      targets: [{ hostname: "127.0.0.1", port: Number(new URL(server.origin).port) }],
+      maker: {
+        next: () => ({ ...request, ...numbers, readBytesPerSecond: Infinity }),
+        over: () => undefined,
+      },
+      load,
+      durationMs: Infinity,
+      requestsMax: 8,
+      warmupMs: 0,
+      warmupRequests: 0,
+      graceMs: 20_000,
+      timeoutMs: 60_000,
+      connectMs: 20_000,
+      keepsConnections: true,
+      countTokens: () => 0,
+      observe: (record) => tally.observe(record),
+    }).measure();
+    expect(tally.outcomes).toMatchObject({ completed: 8, failed: 0 });
+    return doubtOf(factsOf(found), tally, { ...LIMITS, loopMsMax });
+  }
+  const load: Load = { kind: "closed", concurrency: 8, rampMs: 0 };
+
+  test("is the server's, where the client had time", async () => {
+    const { is_doubtful, limit, ttft_parts_ms } = await run(load, 10_000);
+    expect({ is_doubtful, limit }).toEqual({ is_doubtful: false, limit: "server" });
+    expect(ttft_parts_ms!.server).toBeGreaterThan(ttft_parts_ms!.network);
+  });
+
+  test("is the client's, where something else keeps its loop busy", async () => {
+    const busy = setInterval(() => {
+      const untilMs = performance.now() + 30;
+      while (performance.now() < untilMs);
+    }, 40);
+    try {
+      const { is_doubtful, limit, late_ms, reasons } = await run(load, 10);
+      expect({ is_doubtful, limit }).toEqual({ is_doubtful: true, limit: "client" });
+      expect(late_ms.itl!.p99).toBeGreaterThan(20);
+      expect(reasons[0]).toContain("gaps may be off by");
+    } finally {
+      clearInterval(busy);
+    }
+  });
+});
