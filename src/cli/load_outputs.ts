@@ -46,7 +46,7 @@ export function printsReport(flags: Flags): boolean {
 }
 
 /**
- * Writes all that is asked for; `about`: what is known of the run besides.
+ * Writes `run` in each form that was asked for.
  *
  * @throws {Failure} when a file cannot be written.
  */

@@ -42,8 +42,8 @@ export type FromWorker =
     readonly kind: "result";
     readonly tally: TallyFile;
     readonly facts: StageFacts;
+    readonly kept: readonly KeptStream[];
     readonly gathered: GatheredParts | null;
-    readonly streams: readonly KeptStream[];
   };
 
 /** Which part this process has as a worker; undefined = it is none. */

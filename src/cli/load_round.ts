@@ -39,10 +39,10 @@ export interface RoundProgress extends Progress {
 /** What a round has found. */
 export interface RoundResult {
   readonly round: Round;
+  /** Streams that may be worth showing. */
+  readonly kept: readonly KeptStream[];
   /** For the tool of `--as`; undefined = there is none. */
   readonly gathered: Gathered | undefined;
-  /** Some of its streams, for the page and for the file; empty where nobody asks for either. */
-  readonly streams: readonly KeptStream[];
   /** A process has died, and there is one less to go on with. */
   readonly isBroken: boolean;
 }
@@ -96,7 +96,7 @@ export class LoadHere implements LoadCrew {
     const gathered = flags.as === undefined ? undefined : new Gathered(TOOLS[flags.as].read, count);
     const keeper = flags.html === undefined && flags.out === undefined
       ? undefined
-      : new StreamKeeper(seeded(flags.seed));
+      : new StreamKeeper(seeded(flags.seed + round));
     const { warmup } = flags;
     const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
     const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
@@ -128,8 +128,8 @@ export class LoadHere implements LoadCrew {
     const measured = async (atMs: number | undefined): Promise<RoundResult> => {
       const startMs = atMs === undefined ? performance.now() : await momentOf(atMs, abort.signal);
       const facts = await run.measure(startMs);
-      const streams = keeper?.kept(tally.spreads.e2e_ms.percentile(50)) ?? [];
-      return { round: { tally, facts: factsOf(facts) }, gathered, streams, isBroken: false };
+      const kept = keeper?.kept() ?? [];
+      return { round: { tally, facts: factsOf(facts) }, gathered, kept, isBroken: false };
     };
     return Promise.resolve((atMs) => ({
       progress: () => ({

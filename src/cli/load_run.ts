@@ -4,8 +4,8 @@
  * @module
  */
 
-import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
+import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import type { Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
@@ -39,11 +39,11 @@ export async function runLoad(
   const start = startOf(flags.startAt, Date.now());
   if (start.said !== undefined) terminal.complain(start.said);
   const hasReport = printsReport(flags);
-  const about = aboutOf(options);
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
+  const about = aboutOf(options);
   const workers = await crew?.() ?? here(options);
   const reports: LoadReport[] = [];
   const stages: FinishedStage[] = [];
@@ -73,7 +73,7 @@ export async function runLoad(
         const result = await watched(begin(atMs), options, stage, abort.signal, progress);
         atMs = undefined;
         rounds.push(result.round);
-        kept.push(...result.streams);
+        kept.push(...result.kept);
         gathered?.nextRound();
         if (result.gathered !== undefined) gathered?.merge(result.gathered.toParts());
         isBroken = result.isBroken;
@@ -112,12 +112,12 @@ export async function runLoad(
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   if (skipped !== undefined) terminal.complain(skipped);
-  const lines = [
+  const run = { ...identityOf(options, flags.shard), stages };
+  const said = [
     ...(flags.search ? [searchLine(results).trim()] : []),
     ...(skipped === undefined ? [] : [skipped]),
   ];
-  const run = { ...identityOf(options, flags.shard), stages };
-  writeOutputs(run, { ...about, found: lines }, flags, terminal);
+  writeOutputs(run, { ...about, found: said }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;
   // It looks for a load that the server does not bear: that it finds one is no failure.

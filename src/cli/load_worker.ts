@@ -28,15 +28,15 @@ export async function workLoad(options: LoadOptions, part: Shard): Promise<numbe
       const { sent, over, active, waiting, failed, ttft } = round.progress();
       say({ kind: "progress", sent, over, active, waiting, failed, ttft: ttft.toBrief() });
     }, PROGRESS_MS);
-    const { round: { tally, facts }, gathered, streams } = await round.result;
+    const { round: { tally, facts }, gathered, kept } = await round.result;
     clearInterval(timer);
     raw?.flush();
     say({
       kind: "result",
       tally: tally.toFile(),
       facts,
+      kept,
       gathered: gathered?.toParts() ?? null,
-      streams,
     });
   };
   say({ kind: "ready" });

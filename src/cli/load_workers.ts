@@ -253,8 +253,8 @@ export class LoadWorkers implements LoadCrew {
     const gathered = as === undefined
       ? undefined
       : gatheredOf(as, results.flatMap((one) => one.gathered ?? []));
-    const streams = results.flatMap((one) => one.streams);
-    return { round, gathered, streams, isBroken: lost.length > 0 };
+    const kept = results.flatMap((one) => one.kept);
+    return { round, gathered, kept, isBroken: lost.length > 0 };
   }
 
   async close(): Promise<void> {

@@ -93,11 +93,11 @@ export class StreamKeeper {
     if (at < DRAWN) (this.#drawn[at] ??= new Held()).take(record, facts);
   }
 
-  /** What is worth showing; `medianMs` is that of whole answers. */
-  kept(medianMs: number | undefined): readonly KeptStream[] {
+  /** All that may be worth showing, of which `chosen` takes some. */
+  kept(): readonly KeptStream[] {
     const best = [this.#fastest, this.#slowest, this.#late, this.#pause];
     const all = [...best, ...this.#drawn, ...this.#failed.values()];
-    return chosen(all.filter(({ isTaken }) => isTaken).map((held) => held.stream()), medianMs);
+    return all.filter(({ isTaken }) => isTaken).map((held) => held.stream());
   }
 
   #fail(record: RequestRecord): void {

@@ -139,6 +139,7 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
+  readonly #reads = new ReadWatch(this.#clock);
   readonly #shard: Shard;
   readonly #part: Part;
   /** Of a closed loop its users, of an open one the most requests at once. */
@@ -146,7 +147,6 @@ export class LoadRun {
   readonly #requestsMax: number;
   readonly #warmupRequests: number;
   readonly #times: Iterator<number, unknown, void>;
-  readonly #reads = new ReadWatch(this.#clock);
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();

@@ -61,11 +61,11 @@ export function joinedFacts(
     cpuShare: isInTurn && ms > 0
       ? sum((one) => one.cpuShare * one.measuredMs) / ms
       : most((one) => one.cpuShare),
-    processes: places((one) => one.processes),
-    saturatedMs: saturated.length === 0 ? null : Math.min(...saturated),
-    troubles: [...new Set(facts.flatMap(({ troubles }) => troubles))],
     waitShare: facts.some(({ waitShare }) => waitShare !== null)
       ? most(({ waitShare }) => waitShare ?? 0)
       : null,
+    processes: places((one) => one.processes),
+    saturatedMs: saturated.length === 0 ? null : Math.min(...saturated),
+    troubles: [...new Set(facts.flatMap(({ troubles }) => troubles))],
   };
 }

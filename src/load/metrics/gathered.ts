@@ -72,7 +72,7 @@ export class Gathered {
     for (const gapMs of interChunkMs(record)) this.interChunkMs.push(gapMs);
   }
 
-  /** Adds what others have gathered at the same time, in this round. */
+  /** Adds what others have gathered of this round. */
   merge({ requests, interChunkMs }: GatheredParts): void {
     for (const { more = {}, ...one } of requests) {
       if (this.isCut) break;

@@ -150,9 +150,8 @@ export function rateLines(report: LoadReport): readonly string[] {
 }
 
 /** The verdict, then the reasons, and last the facts. */
-export function believeLines(
-  { doubt, rounds, requests, processes }: LoadReport,
-): readonly string[] {
+export function believeLines(report: LoadReport): readonly string[] {
+  const { doubt, rounds, requests, processes } = report;
   const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [

@@ -228,8 +228,8 @@ describe("htmlReport()", () => {
       failure: (number) => number === 3 ? { phase: "head", status: 500, text: "<b>" } : undefined,
     });
     const run = { asked: {}, parts: { count: 1, have: [0] }, stages: [stage] };
-    const again = readRunFile(JSON.stringify(runFileOf(run)));
-    for (const { stages } of [run, ...again]) {
+    const again = readRunFile(JSON.stringify(runFileOf(run)))[0]!;
+    for (const { stages } of [run, again]) {
       const text = textOf(htmlReport(stages, ABOUT));
       expect(text).toMatch(/fastest.* request \d+ · sent after 2\.00 ms · first token 1\d\d ms/);
       expect(text).toContain("longest pause 25.0 ms");

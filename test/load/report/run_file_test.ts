@@ -26,10 +26,10 @@ const FACTS: StageFacts = {
   waitingMax: 0,
   loop: { p50: 0.1, p99: 1, max: 2 },
   cpuShare: 0.2,
+  waitShare: 0,
   processes: 1,
   saturatedMs: null,
   troubles: [],
-  waitShare: 0,
 };
 
 /** A tally of requests whose first token came after `ttftMs(i)`. Every tenth has failed. */

@@ -5,7 +5,7 @@
  */
 
 import { seeded } from "../../../src/lib/seeded.ts";
-import { StreamKeeper } from "../../../src/load/kept_streams.ts";
+import { chosen, StreamKeeper } from "../../../src/load/kept_streams.ts";
 import { KIND, type RequestFailure } from "../../../src/load/record.ts";
 import type { About } from "../../../src/load/report/html.ts";
 import { reportOf } from "../../../src/load/report/report.ts";
@@ -96,6 +96,6 @@ export function sampleStage(options: StageOptions = {}): Stage {
   });
   const limits = { loopMsMax: 5, ratePerSecond: undefined, concurrencyMax: Infinity };
   const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
-  const streams = keeper.kept(report.e2e_ms?.p50);
+  const streams = chosen(keeper.kept(), report.e2e_ms?.p50);
   return { report, startedAtMs: 0, rounds, slo, limits, streams };
 }
