@@ -98,7 +98,7 @@ function counts(reports: readonly LoadReport[]): string {
     const tone = count > 0 ? verdict : "";
     return count === 0 && !isAlways
       ? ""
-      : `<div class="${tone}"><b>${grouped(count)}</b>${
+      : `<div class="${tone}"><b>${escaped(grouped(count))}</b>${
         name === "left" ? "left early" : name
       }</div>`;
   };
@@ -142,7 +142,7 @@ function verdicts(
     said.push({
       verdict: "void",
       word: "doubt",
-      text: `${doubted.length} of ${reports.length} loads are to be doubted: see each of them.`,
+      text: `${doubted.length} of ${reports.length} loads to be doubted: each says why.`,
     });
   }
   return said;
@@ -188,7 +188,7 @@ function errors(reports: readonly LoadReport[], clean: (text: string) => string)
       `while in ${phase}`,
       ...(status === null ? [] : [`status ${status}`]),
     ].join(", ");
-    return `<dt>${grouped(count)}</dt><dd><bdi>${
+    return `<dt>${escaped(grouped(count))}</dt><dd><bdi>${
       escaped(cut(clean(text)))
     }</bdi> <span class="dim">${escaped(where)}</span></dd>`;
   });
@@ -243,7 +243,7 @@ function loads(stages: readonly Stage[], pictures: Picture[]): string {
     "",
   ];
   return `<h2>Rate against latency</h2>
-${figures.length === 0 ? "" : `<div class="pair">\n${figures.join("\n")}\n</div>`}
+${figures.length === 0 ? "" : `<div class="pair three">\n${figures.join("\n")}\n</div>`}
 ${table("All loads, times in ms", heads, rows)}
 <p class="dim">Times are milliseconds. A figure that there is not is left out.</p>`;
 }

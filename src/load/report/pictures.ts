@@ -20,6 +20,8 @@ export type Drawn = typeof DRAWN[number];
 /** Requests that a line needs in each of its intervals. */
 const INTERVAL_REQUESTS = 40;
 const INTERVALS_MAX = 120;
+/** A line through fewer would show less than the dots. */
+const INTERVALS_MIN = 4;
 /** Moments in which a failure shows: more of them would be one bar. */
 const MOMENTS = 120;
 /** Of a longer tail the middle would be a line at the bottom. */
@@ -116,7 +118,7 @@ export function overTime(
     shape: "dots",
     ...apart(dots.map((at) => ({ x: x[at]!, y: yIsLog ? Math.max(LEAST_MS, y[at]!) : y[at]! }))),
   }];
-  if (intervals.length > 1) {
+  if (intervals.length > 0) {
     const line = (share: number) =>
       apart(intervals.map(([from, to]) => ({
         x: (x[from]! + x[to - 1]!) / 2,
@@ -302,7 +304,7 @@ type Range = readonly [from: number, to: number];
 function intervalsOf(requests: number): readonly Range[] {
   const count = Math.min(INTERVALS_MAX, Math.floor(requests / INTERVAL_REQUESTS));
   const edge = (at: number) => Math.floor((at * requests) / count);
-  return count < 2
+  return count < INTERVALS_MIN
     ? []
     : Array.from({ length: count }, (_, at) => [edge(at), edge(at + 1)] as const);
 }

@@ -253,7 +253,6 @@ describe("compareHtml()", () => {
       load: "<8> at once",
       failedShares: [0, 0.1] as const,
       comparisons,
-      isWorse: true,
       isDoubtful: true,
     };
     const html = compareHtml([pair, pair], ABOUT);
