@@ -78,9 +78,10 @@ export function htmlReport(stages: readonly Stage[], about: About): string {
     ]),
     aboutList(about),
   ];
+  const under = isSingle ? `${reports[0]!.load}; ${about.under}` : about.under;
   return chartPage({
     title: `weir load: ${about.heading}`,
-    header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(about.under)}</p>`,
+    header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(under)}</p>`,
     main: parts.filter((part) => part !== "").join("\n"),
     pictures,
   });
@@ -123,6 +124,14 @@ function verdicts(
   const said: Said[] = [];
   if (reports.some((report) => report.is_interrupted)) {
     said.push({ verdict: "void", word: "broken off", text: "This is what there was until then." });
+  }
+  for (const { load, saturated_after_s } of reports) {
+    if (saturated_after_s === null) continue;
+    const where = reports.length > 1 ? `${load}: ` : "";
+    const text = `${where}After ${
+      shown(saturated_after_s)
+    } s: the server was saturated, and its queue grew.`;
+    said.push({ verdict: "void", word: "stopped", text });
   }
   if (sent === 0) said.push({ verdict: "void", word: "nothing", text: "No request was measured." });
   else if (failed > 0) {
@@ -391,17 +400,14 @@ export function spreadOf(rounds: Stage["rounds"], name: Drawn | "itl"): Spread {
 
 /** `hasReasons`: they are told here; else they stand at the top of the page. */
 function believe(report: LoadReport, hasReasons: boolean): string {
+  const { reasons } = report.doubt;
   const [verdict = "", ...lines] = believeLines(report).map((line) => line.trim());
-  const facts = lines.at(-1) ?? "";
-  const reasons = lines.slice(0, -1).map((text) => ({
-    verdict: "void" as const,
-    word: "doubt",
-    text,
-  }));
+  const facts = lines.filter((line) => !reasons.includes(line));
+  const said = reasons.map((text) => ({ verdict: "void" as const, word: "doubt", text }));
   return `<h2>How far to believe it</h2>
 <p>${sentence(verdict.replace("How far to believe it: ", ""))}</p>
-${hasReasons && reasons.length > 0 ? saidList(reasons) : ""}
-<p class="dim">${sentence(`${facts}.`)}</p>`;
+${hasReasons && said.length > 0 ? saidList(said) : ""}
+${facts.map((line) => `<p class="dim">${sentence(`${line}.`)}</p>`).join("\n")}`;
 }
 
 /** As HTML, with a capital. */
