@@ -191,7 +191,7 @@ async function client(plan: ClientPlan): Promise<ClientFound> {
     [{ url: plan.url, headers: {} }],
     [{ body: asked, promptTokens: NaN, tokensMax: NaN }],
     { leaveTokens: Infinity, leaveShare: 0, readBytesPerSecond: Infinity },
-    seeded(1),
+    seeded,
   );
   const run = new LoadRun({
     targets: [{ hostname, port }],

@@ -11,7 +11,9 @@ import { compareRuns, mergeRuns } from "./load_files.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
 import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
 import { runLoad } from "./load_run.ts";
-import { runInWorkers, workersOf } from "./load_workers.ts";
+import { workLoad } from "./load_worker.ts";
+import { workerPart } from "./load_protocol.ts";
+import { autoWorkers, LoadWorkers, refuseForWorkers } from "./load_workers.ts";
 import { measure } from "./measure.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
@@ -92,7 +94,13 @@ export function runLoadOrBurst(
   if (isBurst) return measure(burstOptions(name, url, flags), terminal);
   // What is wrong is said once, and not by every worker.
   const options = loadOptions(name, url, flags);
-  const workers = workersOf(flags.workers ?? 1);
-  if (workers > 1) return runInWorkers(workers, words, flags, terminal);
-  return runLoad(options, terminal);
+  const part = workerPart();
+  if (part !== undefined) return workLoad(options, part);
+  const wanted = flags.workers ?? 1;
+  const chosen = wanted === "auto" ? autoWorkers(options.need) : { count: wanted, why: undefined };
+  if (chosen.why !== undefined) terminal.complain(chosen.why);
+  if (chosen.count === 1) return runLoad(options, terminal);
+  refuseForWorkers(options);
+  const { count } = chosen;
+  return runLoad(options, terminal, () => LoadWorkers.start(count, [name, ...words], options));
 }

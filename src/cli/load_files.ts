@@ -5,16 +5,16 @@
  */
 
 import { compareRows, type Comparison } from "../load/report/compare.ts";
-import { mergedRuns, readRunFile, runFileOf, type Stage } from "../load/report/run_file.ts";
+import { compareHtml } from "../load/report/html_compare.ts";
+import { type FinishedRun, mergedRuns, readRunFile, type Stage } from "../load/report/run_file.ts";
 import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
-import type { FlagValues } from "./flags.ts";
-import type { LOAD_FLAGS } from "./load_flags.ts";
-import { exitCode, writeReport } from "./load_run.ts";
+import { aboutFiles } from "./load_html.ts";
+import type { Flags } from "./load_options.ts";
+import { printsReport, writeOutputs, writeReport } from "./load_outputs.ts";
+import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-
-type Flags = FlagValues<typeof LOAD_FLAGS>;
 
 /** A difference is no chance below this. */
 const CHANCE_MAX = 0.01;
@@ -27,20 +27,27 @@ const CHANGE_MIN = 0.05;
  * @throws {Failure} when a file is no run, or they do not belong together.
  */
 export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
-  if (paths.length < 2) throw new Failure("merge needs the files of two runs or more", EXIT.usage);
-  let stages: readonly Stage[];
+  if (paths.length === 0) throw new Failure("merge needs the files of runs", EXIT.usage);
+  refuseRecords(flags);
+  const hasReport = printsReport(flags);
+  const read = paths.flatMap((path) => {
+    const runs = readRuns(path);
+    const nameOf = (at: number) => runs.length === 1 ? path : `run ${at + 1} of ${path}`;
+    return runs.map((run, at) => ({ run, name: nameOf(at) }));
+  });
+  let merged: FinishedRun;
   try {
-    stages = mergedRuns(paths.map(readRun));
+    merged = mergedRuns(read.map(({ run }) => run), read.map(({ name }) => name));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw new Failure(`Cannot merge: ${error.message}`);
   }
-  const reports = stages.map(({ report }) => report);
-  if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(stages)));
+  const reports = merged.stages.map(({ report }) => report);
+  writeOutputs(merged, aboutFiles("merge", paths, flags.sloShare), flags, terminal);
   if (flags.json) {
     const told = reports.length === 1 ? reports[0] : { stages: reports };
     terminal.print(JSON.stringify(told, null, 2));
-  } else {
+  } else if (hasReport) {
     for (const report of reports) {
       terminal.print(`\n== ${report.load} ==`);
       for (const line of reportLines(report)) terminal.print(line);
@@ -58,11 +65,28 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
  */
 export function compareRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
   if (paths.length !== 2) throw new Failure("compare needs the files of two runs", EXIT.usage);
-  const [before, after] = paths.map(readRun);
+  refuseRecords(flags);
+  const [before, after] = paths.map((path) => {
+    const [run, ...others] = readRuns(path);
+    if (others.length > 0) {
+      throw new Failure(`${path} has ${others.length + 1} runs: weir load merge makes one of them`);
+    }
+    return run!.stages;
+  });
   if (before!.length !== after!.length) {
     throw new Failure("Cannot compare: the runs have different numbers of stages");
   }
   const stages = before!.map((stage, at) => comparedStages(stage, after![at]!));
+  if (flags.html !== undefined) {
+    const pairs = stages.map((stage, at) => ({
+      ...stage,
+      before: before![at]!,
+      after: after![at]!,
+      load: bothLoads(stage),
+    }));
+    const about = aboutFiles("compare", paths, flags.sloShare);
+    writeReport(flags.html, compareHtml(pairs, about));
+  }
   if (flags.json) {
     terminal.print(JSON.stringify({ stages }, null, 2));
   } else {
@@ -111,13 +135,17 @@ function verdictOf({ chance, change }: Comparison): string {
 
 const TITLES = { ttft: "first token", tpot: "per output token", e2e: "whole answer" } as const;
 
+function bothLoads({ loads }: ComparedStages): string {
+  return loads[0] === loads[1] ? loads[0] : loads.join(" and ");
+}
+
 function stageLines(stage: ComparedStages): readonly string[] {
-  const { loads, failedShares, comparisons, isDoubtful } = stage;
+  const { failedShares, comparisons, isDoubtful } = stage;
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const [before, after] = failedShares;
   return [
     "",
-    `== ${loads[0] === loads[1] ? loads[0] : loads.join(" and ")} ==`,
+    `== ${bothLoads(stage)} ==`,
     `failed: ${percent(before)}, then ${percent(after)}${after > before ? ": worse" : ""}`,
     ...comparisons.map(({ metric, p50, p99, change, chance, isPaired, verdict }) =>
       `${TITLES[metric]}, ms: p50 ${shown(p50[0])}, then ${shown(p50[1])} (${
@@ -131,12 +159,23 @@ function stageLines(stage: ComparedStages): readonly string[] {
   ];
 }
 
-/** @throws {Failure} when it is no run. */
-function readRun(path: string): readonly Stage[] {
+/** @throws {Failure} when there is none. */
+function readRuns(path: string): readonly FinishedRun[] {
   try {
     return readRunFile(readText(path, path));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     throw new Failure(`Cannot read ${path}: ${error.message}`);
   }
+}
+
+/** @throws {Failure} for what is made of the requests themselves, which are in no file of `--out`. */
+function refuseRecords(flags: Flags): void {
+  const name = flags.as !== undefined ? "--as" : flags.raw !== undefined ? "--raw" : undefined;
+  if (name === undefined) return;
+  throw new Failure(
+    `${name} needs every event of every request, which a file of --out does not have: ` +
+      "give it to the run itself",
+    EXIT.usage,
+  );
 }

@@ -137,6 +137,12 @@ export const LOAD_FLAGS = {
     default: 20_000,
     group: "Load",
   }),
+  stopWhenSaturated: switchFlag({
+    text:
+      "a stage whose requests at once and times to the first token grow without end is stopped, " +
+      "and higher rates are left out; --sweep and --search always do so",
+    group: "Load",
+  }),
   newConnections: switchFlag({ text: "a connection for each request", group: "Load" }),
   grace: parsedFlag({
     value: "TIME",
@@ -164,14 +170,16 @@ export const LOAD_FLAGS = {
   }),
   workers: optionalFlag<number | "auto">({
     value: "N|auto",
-    text: "so many processes; auto: one for each core",
+    text: "so many processes; auto: as many as the load needs, and no more than there are cores",
     group: "Several machines",
     read: (value, name) =>
       value === "auto" ? value : readNumber(value, name, { min: 1, max: 256, isWhole: true }),
   }),
   shard: optionalFlag({
     value: "I/N",
-    text: "this is the I-th of N machines: it sends its part of the load",
+    text:
+      "this is the I-th of N machines: it sends its part of the load; job/N: I is that of a pod of " +
+      "an Indexed Job",
     group: "Several machines",
     read: readShard,
   }),
@@ -371,10 +379,16 @@ export const LOAD_FLAGS = {
     completes: "files",
     group: "Output",
   }),
+  html: textFlag({
+    value: "FILE",
+    text: "write the report as one page with pictures, for a browser",
+    completes: "files",
+    group: "Output",
+  }),
   out: textFlag({
     short: "o",
     value: "FILE",
-    text: "write the run with all its distributions, for merge and compare",
+    text: "write the run with all its distributions, for merge and compare; - prints it",
     completes: "files",
     group: "Output",
   }),

@@ -11,23 +11,33 @@ import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
-import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import { readTraces } from "./load_trace.ts";
+import type { TraceRequest } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 /** A parsed URL. */
 type Url = InstanceType<typeof URL>;
-type Flags = FlagValues<typeof LOAD_FLAGS>;
+/** The values of the flags of `weir load`. */
+export type Flags = FlagValues<typeof LOAD_FLAGS>;
 
 /** Nothing says how long: a closed loop of this many, for this long. */
 const CONCURRENCY = 8;
 const DURATION_MS = 10_000;
 
+/** How much a load asks for. 0 = nothing of the kind; Infinity = nobody knows. */
+export interface LoadNeed {
+  readonly atOnce: number;
+  readonly perSecond: number;
+}
+
 /** A load as it is to be run. */
 export interface LoadOptions {
   readonly flags: Flags;
   readonly plan: StagePlan;
+  /** The most that is asked for in any stage. */
+  readonly need: LoadNeed;
   /** True: one load, whose report is told by itself. */
   readonly isSingle: boolean;
   readonly endpoints: readonly Endpoint[];
@@ -55,6 +65,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   return {
     flags,
     plan: planOf(flags, isTimed),
+    need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
     endpoints: urls.map(({ href }) => ({ url: href, headers })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
@@ -82,9 +93,10 @@ const LOAD_KEYS = [
     "requests",
     "warmup",
     "newConnections",
+    "stopWhenSaturated",
   ],
   ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
-  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "raw"],
+  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "html", "raw"],
   ...["out", "shard", "startAt", "trace", "workers"],
 ] as readonly (keyof Flags)[];
 
@@ -120,9 +132,6 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
     isJson: json,
   };
 }
-
-/** Prompts are made before the first is sent: some 500 MB. */
-const TRACE_TOKENS_MAX = 100_000_000;
 /** A search ends here, and a sweep asks no more at once. */
 const SEARCH_RATE_MAX = 100_000;
 const SWEEP_CONCURRENCY = 512;
@@ -132,6 +141,26 @@ function planOf(flags: Flags, isTimed: boolean): StagePlan {
   if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
   if (isSearch) return search(rate?.[0] ?? 1, rate?.[1] ?? SEARCH_RATE_MAX);
   return listed(listedStages(flags, isTimed));
+}
+
+function needOf(
+  flags: Flags,
+  isTimed: boolean,
+  trace: readonly TraceRequest[] | undefined,
+): LoadNeed {
+  const { sweep: isSweep, search: isSearch, rate, maxConcurrency, speed } = flags;
+  if (isSweep) return { atOnce: Math.min(SWEEP_CONCURRENCY, maxConcurrency), perSecond: 0 };
+  if (isSearch) return { atOnce: 0, perSecond: rate?.[1] ?? Infinity };
+  if (isTimed) {
+    // On the average: what comes in one moment waits, and is told.
+    const lastMs = trace!.reduce((last, { atMs }) => Math.max(last, atMs!), 1000);
+    return { atOnce: 0, perSecond: (1000 * trace!.length * speed) / lastMs };
+  }
+  const stages = listedStages(flags, isTimed);
+  return {
+    atOnce: Math.max(...stages.map((one) => one.kind === "closed" ? one.concurrency : 0)),
+    perSecond: Math.max(...stages.map((one) => one.kind === "open" ? one.ratePerSecond : 0)),
+  };
 }
 
 /** `isTimed`: the trace says when its requests are due, and nobody else does. */
@@ -144,23 +173,6 @@ function listedStages({ rate, concurrency }: Flags, isTimed: boolean): readonly 
     kind: "closed" as const,
     concurrency: one,
   }));
-}
-
-/** @throws {Failure} when one cannot be read, or is no trace. */
-function readTraces({ trace, requests = Infinity }: Flags): readonly TraceRequest[] {
-  const all = inOrder(trace.flatMap((path) => {
-    try {
-      return readTrace(readText(path, "--trace"));
-    } catch (error) {
-      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
-    }
-  })).slice(0, requests);
-  const tokens = all.reduce((sum, { promptTokens = 0 }) => sum + promptTokens, 0);
-  if (tokens <= TRACE_TOKENS_MAX) return all;
-  throw new Failure(
-    `Cannot hold prompts of ${tokens} tokens: the first ones fit, with a smaller --requests`,
-  );
 }
 
 function urlOf(name: string, text: string, api: Api | undefined): Url {
@@ -206,6 +218,18 @@ function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
     throw usage("A trace says what is asked: no --prompt, no --prompt-tokens");
   }
   if (flags.sweep && flags.search) throw both("--sweep", "--search");
+  if (flags.shard !== undefined && (flags.sweep || flags.search)) {
+    throw usage(
+      `${flags.sweep ? "--sweep" : "--search"} goes on by what all of the load has found, ` +
+        "which one machine of several does not know: no --shard (--workers knows)",
+    );
+  }
+  const parts = (flags.shard?.count ?? 1) * (typeof flags.workers === "number" ? flags.workers : 1);
+  if (flags.maxConcurrency < parts) {
+    throw usage(
+      `--max-concurrency ${flags.maxConcurrency} leaves nothing for some of ${parts} parts`,
+    );
+  }
   if (flags.sweep && (flags.rate ?? flags.concurrency) !== undefined) {
     throw usage("--sweep finds its rates itself: no --rate, no --concurrency");
   }

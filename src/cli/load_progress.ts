@@ -4,14 +4,15 @@
  * @module
  */
 
-import type { LoadRun } from "../load/run.ts";
 import { shown } from "../load/report/terminal.ts";
-import type { Tally } from "../load/tally.ts";
 import type { LoadOptions } from "./load_options.ts";
+import type { RoundProgress } from "./load_round.ts";
 import type { Terminal } from "./terminal.ts";
 
-const LIVE_MS = 500;
-const PLAIN_MS = 2000;
+/** How often a round is looked at. */
+export const LOOK_MS = 500;
+/** A line that stays is written every so many looks. */
+const PLAIN_LOOKS = 4;
 /** Rates that the little picture shows. */
 const BARS = 24;
 const LEVELS = "▁▂▃▄▅▆▇█";
@@ -19,49 +20,34 @@ const LEVELS = "▁▂▃▄▅▆▇█";
 /** The progress of one round, on standard error. */
 export class LoadProgress {
   readonly #title: string;
-  readonly #run: LoadRun;
-  readonly #tally: Tally;
   readonly #options: LoadOptions;
   readonly #terminal: Terminal;
   readonly #isLive = process.stderr.isTTY === true;
   readonly #rates: number[] = [];
-  #timer: ReturnType<typeof setInterval> | undefined;
+  #looks = 0;
   #over = 0;
 
-  constructor(
-    title: string,
-    run: LoadRun,
-    tally: Tally,
-    options: LoadOptions,
-    terminal: Terminal,
-  ) {
+  constructor(title: string, options: LoadOptions, terminal: Terminal) {
     this.#title = title;
-    this.#run = run;
-    this.#tally = tally;
     this.#options = options;
     this.#terminal = terminal;
   }
 
-  start(): void {
-    this.#timer = setInterval(() => this.#tell(), this.#isLive ? LIVE_MS : PLAIN_MS);
-  }
-
   /** Leaves an empty line where a live one was. */
   stop(): void {
-    clearInterval(this.#timer);
     if (this.#isLive) process.stderr.write("\r\x1b[2K");
   }
 
-  #tell(): void {
-    const { sent, over, active, waiting } = this.#run.progress;
-    const everyMs = this.#isLive ? LIVE_MS : PLAIN_MS;
-    const rate = (1000 * (over - this.#over)) / everyMs;
+  /** To be called every `LOOK_MS`. */
+  tell(progress: RoundProgress): void {
+    const looks = this.#isLive ? 1 : PLAIN_LOOKS;
+    if (++this.#looks % looks !== 0) return;
+    const { sent, over, active, waiting, failed, ttft } = progress;
+    const rate = (1000 * (over - this.#over)) / (looks * LOOK_MS);
     this.#over = over;
     this.#rates.push(rate);
     if (this.#rates.length > BARS) this.#rates.shift();
-    const { ttft_ms } = this.#tally.spreads;
-    const [p50, p99] = [ttft_ms.percentile(50), ttft_ms.percentile(99)];
-    const { failed } = this.#tally.outcomes;
+    const [p50, p99] = [ttft.percentile(50), ttft.percentile(99)];
     const parts = [
       `${sent} sent`,
       `${over} over`,
@@ -70,7 +56,7 @@ export class LoadProgress {
       ...(waiting > 0 ? [`${waiting} waiting`] : []),
       `${shown(rate)}/s`,
       ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
-      ...this.#left(sent),
+      ...this.#left(progress),
     ];
     const line = `${this.#title}: ${parts.join(", ")}`;
     if (!this.#isLive) return this.#terminal.complain(line);
@@ -79,9 +65,8 @@ export class LoadProgress {
   }
 
   /** How long it will go on, as far as that is known. */
-  #left(sent: number): readonly string[] {
+  #left({ sent, nowMs }: RoundProgress): readonly string[] {
     const { durationMs, flags } = this.#options;
-    const nowMs = this.#run.nowMs;
     const byTime = durationMs - nowMs;
     const byCount = flags.requests === undefined || sent === 0
       ? Infinity

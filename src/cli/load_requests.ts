@@ -4,30 +4,33 @@
  * @module
  */
 
+import { seeded } from "../lib/seeded.ts";
 import { bodyOf, type Message } from "../load/requests/bodies.ts";
 import {
   type Behaviour,
+  type Chance,
   conversationsOf,
   type LoadBody,
   turnsOf,
 } from "../load/requests/makers.ts";
 import { promptOf } from "../load/requests/prompts.ts";
 import type { RequestMaker } from "../load/run.ts";
+import { partOf, type Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import { bodyOfTraced } from "../load/traces/bodies.ts";
 import type { TokenCounter } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
-import type { Shard } from "./load_values.ts";
 
 /** Different prompts of one run, where their length is given. */
 const PROMPTS_MAX = 1000;
 
-/** What is asked in a stage. */
+/** What is asked in a stage. `seed`: of the round; `shard`: what of it is asked from here. */
 export function makerOf(
   options: LoadOptions,
   stage: Stage,
   counter: TokenCounter,
-  random: () => number,
+  seed: number,
+  shard: Shard,
 ): RequestMaker {
   const { flags, api, model, endpoints, bodies, trace } = options;
   const behaviour: Behaviour = {
@@ -36,26 +39,33 @@ export function makerOf(
     readBytesPerSecond: flags.readRate ?? Infinity,
   };
   const tokensMax = flags.outputTokens;
-  const ask = () =>
+  const chance = chanceOf(seed);
+  const isClosed = stage.kind === "closed";
+  const ask = (random: () => number) =>
     flags.promptTokens === undefined
       ? flags.prompt ?? "Hello"
       : promptOf(flags.promptTokens, random, counter);
+  const thinkMs = (random: () => number) => -Math.log(1 - random()) * flags.think;
   if (trace !== undefined && api !== "raw") {
-    const made = { api, model, isStream: !flags.whole, cutter: counter, random };
-    // Those of other machines are due as well, and not from here.
-    const own = trace.filter((_, i) => isOwn(i, flags.shard));
+    const made = { api, model, isStream: !flags.whole, cutter: counter };
+    // A trace that is asked at its own times is asked once, and most of it by others.
+    const isOwn = (number: number) =>
+      stage.kind !== "trace" || number % shard.count === shard.index;
     const asked = turnsOf(
       endpoints,
-      own.map((one) => bodyOfTraced(one, made)),
+      trace.map((one, i) =>
+        isOwn(i) ? bodyOfTraced(one, { ...made, random: chance(i) }) : undefined
+      ),
       behaviour,
-      random,
+      chance,
+      "one",
     );
-    return stage.kind === "closed" ? asked : { next: asked.next, over: () => undefined };
+    return isClosed ? asked : { next: asked.next, over: () => undefined };
   }
   if (bodies !== undefined) {
     const given = bodies.map((body) => ({ body, promptTokens: NaN, tokensMax: NaN }));
-    const asked = turnsOf(endpoints, given, behaviour, random);
-    return stage.kind === "closed" ? asked : { next: asked.next, over: () => undefined };
+    const asked = turnsOf(endpoints, given, behaviour, chance);
+    return isClosed ? asked : { next: asked.next, over: () => undefined };
   }
   if (api === "raw") throw new Error("A raw body is given");
   const isStream = !flags.whole;
@@ -68,30 +78,34 @@ export function makerOf(
         isStream,
         tokensMax,
         turns: flags.turns,
-        thinkMs: () => -Math.log(1 - random()) * flags.think,
+        thinkMs,
         ask,
         count: (text) => counter.count(text),
-        isEndless: stage.kind === "closed",
+        isEndless: isClosed,
+        numberOf: partOf(shard, isClosed ? stage.concurrency : shard.count).numberOf,
       },
       behaviour,
-      random,
+      chance,
     );
   }
   const prompts = flags.promptTokens === undefined
     ? 1
     : Math.min(PROMPTS_MAX, flags.requests ?? PROMPTS_MAX);
-  const made = Array.from({ length: prompts }, (): LoadBody => {
-    const content = ask();
+  const made = Array.from({ length: prompts }, (_, i): LoadBody => {
+    const content = ask(chance(i));
     const messages: readonly Message[] = [{ role: "user", content }];
     const body = bodyOf(api, { model, messages, isStream, tokensMax });
     return { body, promptTokens: counter.count(content), tokensMax: tokensMax ?? NaN };
   });
-  const turns = turnsOf(endpoints, made, behaviour, random);
-  if (stage.kind !== "closed") return { next: turns.next, over: () => undefined };
+  const turns = turnsOf(endpoints, made, behaviour, chance);
+  if (!isClosed) return { next: turns.next, over: () => undefined };
   if (flags.think === 0) return turns;
-  return { next: turns.next, over: () => -Math.log(1 - random()) * flags.think };
+  // Not the number that decides whether the client leaves.
+  return { next: turns.next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
 }
 
-function isOwn(number: number, shard: Shard | undefined): boolean {
-  return shard === undefined || number % shard.count === shard.index;
+/** What is by chance in request or conversation `number` of the whole load. */
+function chanceOf(seed: number): Chance {
+  const base = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
+  return (number) => seeded(base + Math.imul(number + 1, 0xc2b2ae35));
 }

@@ -4,121 +4,216 @@
  * @module
  */
 
-import { writeFileSync } from "node:fs";
-import { seeded } from "../lib/seeded.ts";
-import { csvOf } from "../load/report/csv.ts";
-import { rawLine } from "../load/report/raw.ts";
+import { Gathered } from "../load/metrics/gathered.ts";
+import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
-import { runFileOf, type Stage as FinishedStage } from "../load/report/run_file.ts";
+import type { Stage as FinishedStage } from "../load/report/run_file.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
-import { TOOLS } from "../load/report/tools/tools.ts";
-import { Gathered } from "../load/metrics/gathered.ts";
-import type { RequestRecord } from "../load/record.ts";
-import { LoadRun } from "../load/run.ts";
+import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
+import { SATURATION_MS_MIN, SATURATION_TTFT_MS_MIN, SaturationWatch } from "../load/saturation.ts";
+import { shareOf, WHOLE } from "../load/shape/shards.ts";
 import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
-import { warmUp } from "../load/warm_up.ts";
-import { factsOf } from "../load/stage_facts.ts";
-import { Tally } from "../load/tally.ts";
-import { type TokenCounter, TokenCounters } from "../sources/tokens.ts";
-import { LoadProgress } from "./load_progress.ts";
+import { aboutOf } from "./load_html.ts";
+import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { makerOf } from "./load_requests.ts";
-import { shapeOf, shareOf, stageText } from "./load_shape.ts";
-import { EXIT, Failure, type Terminal } from "./terminal.ts";
-
-/** Texts above this are estimated, in bytes. */
-const COUNT_BYTES_MAX = 4 * 1024 * 1024;
-/** Bytes of raw lines that are held before they are written. */
-const RAW_BYTES_HELD = 1024 * 1024;
-const TIMEOUT_MS = 600_000;
-/** Connecting takes longer than this only where nobody is. */
-const CONNECT_MS_MAX = 10_000;
+import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
+import { LoadProgress, LOOK_MS } from "./load_progress.ts";
+import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
+import { stageText } from "./load_shape.ts";
+import { startOf } from "./load_start.ts";
+import { EXIT, type Terminal } from "./terminal.ts";
 
 /**
  * Runs everything and prints it. 130 when Ctrl-C ended it, 1 when requests failed or limits do not
- * hold, 3 when it is to be doubted, else 0.
+ * hold, 3 when it is to be doubted, else 0. `crew`: whoever sends; undefined = this process.
  *
  * @throws {Failure} when a file cannot be written.
  */
-export async function runLoad(options: LoadOptions, terminal: Terminal): Promise<number> {
+export async function runLoad(
+  options: LoadOptions,
+  terminal: Terminal,
+  crew?: () => Promise<LoadCrew>,
+): Promise<number> {
   const { flags, plan, isSingle } = options;
+  const start = startOf(flags.startAt, Date.now());
+  if (start.said !== undefined) terminal.complain(start.said);
+  const hasReport = printsReport(flags);
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
-  await warmUp();
-  if (flags.startAt !== undefined) await waitUntil(flags.startAt, abort.signal);
-  const counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
-  const raw = flags.raw === undefined ? undefined : rawFile(flags.raw);
+  const about = aboutOf(options);
+  const workers = await crew?.() ?? here(options);
   const reports: LoadReport[] = [];
-  const finished: FinishedStage[] = [];
+  const stages: FinishedStage[] = [];
   const told: ToolReport[] = [];
   const results: StageResult[] = [];
-  for (let stage = plan(results); stage !== undefined; stage = plan(results)) {
-    const rounds: Round[] = [];
-    const startedAt = new Date();
-    const gathered = flags.as === undefined
-      ? undefined
-      : new Gathered(TOOLS[flags.as].read, (text) => counter.count(text));
-    const isAllGone = () => abort.signal.aborted;
-    const observe = (record: RequestRecord) => {
-      gathered?.observe(record);
-      raw?.write(rawLine(record));
-    };
-    for (let round = 0; round < flags.rounds && !isAllGone(); round++) {
-      rounds.push(await runRound(options, stage, round, counter, abort.signal, observe, terminal));
-    }
-    if (rounds.length === 0) break;
-    const { slo } = flags;
-    const limits = {
-      loopMsMax: flags.maxLoopMs,
-      ratePerSecond: stage.kind === "open" && flags.ramp === undefined
-        ? stage.ratePerSecond / (flags.shard?.count ?? 1)
-        : undefined,
-      concurrencyMax: stage.kind === "closed" ? Infinity : flags.maxConcurrency,
-    };
-    const load = stageText(options, stage);
-    const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
-    reports.push(report);
-    finished.push({ report, rounds, slo, limits });
-    results.push(resultOf(stage, report, flags.sloShare));
-    if (gathered !== undefined) {
-      told.push(asTool(gathered, options, stage, rounds, startedAt));
-      if (!flags.json) {
-        for (const line of told.at(-1)!.lines) terminal.print(line);
-        for (const line of judgementLines(report)) terminal.complain(line);
+  let { atMs } = start;
+  let isBroken = false;
+  try {
+    for (
+      let stage = plan(results);
+      stage !== undefined && !isBroken && !abort.signal.aborted;
+      stage = plan(results)
+    ) {
+      const rounds: Round[] = [];
+      const kept: KeptStream[] = [];
+      const startedAtMs = Math.max(atMs ?? 0, Date.now());
+      const gathered = flags.as === undefined
+        ? undefined
+        : new Gathered(TOOLS[flags.as].read, () => 0);
+      let isOver = false;
+      for (let round = 0; round < flags.rounds && !isOver; round++) {
+        const begin = await workers.prepare(stage, round);
+        const title = flags.rounds > 1
+          ? `${stageText(options, stage)}, round ${round + 1} of ${flags.rounds}`
+          : stageText(options, stage);
+        const progress = new LoadProgress(title, options, terminal);
+        const result = await watched(begin(atMs), options, stage, abort.signal, progress);
+        atMs = undefined;
+        rounds.push(result.round);
+        kept.push(...result.kept);
+        gathered?.nextRound();
+        if (result.gathered !== undefined) gathered?.merge(result.gathered.toParts());
+        isBroken = result.isBroken;
+        isOver = isBroken || abort.signal.aborted || result.round.facts.saturatedMs !== null;
       }
-    } else if (!flags.json && flags.csv !== "-") {
-      printReport(report, !isSingle, terminal);
+      const { slo } = flags;
+      const limits = limitsOf(options, stage);
+      const load = stageText(options, stage);
+      const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
+      reports.push(report);
+      const streams = chosen(kept, report.e2e_ms?.p50);
+      stages.push({ report, startedAtMs, rounds, slo, limits, streams });
+      results.push(resultOf(stage, report, flags.sloShare));
+      if (gathered !== undefined) {
+        told.push(asTool(gathered, options, stage, rounds, new Date(startedAtMs)));
+        if (!flags.json) {
+          for (const line of hasReport ? told.at(-1)!.lines : []) terminal.print(line);
+          for (const line of judgementLines(report)) terminal.complain(line);
+        }
+      } else if (!flags.json && hasReport) {
+        printReport(report, !isSingle, terminal);
+      }
     }
+  } finally {
+    await workers.close();
   }
-  raw?.close();
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
-    const printed = isSingle && all.length === 1
-      ? all[0]
-      : { ...(flags.search ? { search: found(results) } : {}), stages: all };
+    const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
+    const printed = isSingle && all.length === 1 ? all[0] : {
+      ...(flags.search ? { search: found(results) } : {}),
+      ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
+    };
     terminal.print(JSON.stringify(printed, null, 2));
   }
-  if (flags.search && !flags.json) terminal.print(searchLine(results));
-  if (flags.out !== undefined) writeReport(flags.out, JSON.stringify(runFileOf(finished)));
-  if (flags.csv === "-") terminal.print(csvOf(reports).trimEnd());
-  else if (flags.csv !== undefined) writeReport(flags.csv, csvOf(reports));
+  if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
+  const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
+  if (skipped !== undefined) terminal.complain(skipped);
+  const run = { ...identityOf(options, flags.shard), stages };
+  const said = [
+    ...(flags.search ? [searchLine(results).trim()] : []),
+    ...(skipped === undefined ? [] : [skipped]),
+  ];
+  writeOutputs(run, { ...about, found: said }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
+  if (isBroken) return EXIT.failed;
   // It looks for a load that the server does not bear: that it finds one is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
-  return exitCode(reports, false, flags.slo === undefined ? 0 : flags.sloShare);
+  const judged = flags.sweep
+    ? reports.filter(({ saturated_after_s }) => saturated_after_s === null)
+    : reports;
+  return exitCode(judged, false, flags.slo === undefined ? 0 : flags.sloShare);
+}
+
+function here(options: LoadOptions): LoadCrew {
+  const { raw, shard } = options.flags;
+  return new LoadHere(options, shard, raw === undefined ? undefined : rawFile(raw));
+}
+
+/** Waits for the end of a round, tells how far it is, and ends it when it runs away. */
+async function watched(
+  running: RunningRound,
+  options: LoadOptions,
+  stage: Stage,
+  signal: AbortSignal,
+  progress: LoadProgress,
+): Promise<RoundResult> {
+  const { flags, durationMs } = options;
+  const interrupt = () => running.end("interrupted");
+  if (signal.aborted) interrupt();
+  signal.addEventListener("abort", interrupt, { once: true });
+  const stops = flags.stopWhenSaturated || flags.sweep || flags.search;
+  const settledMs = (flags.ramp ?? 0) +
+    (flags.warmup !== undefined && "ms" in flags.warmup ? flags.warmup.ms : 0);
+  const watch = stops && stage.kind !== "closed"
+    ? new SaturationWatch({
+      fromMs: settledMs,
+      // Half of a short stage says as much as it can say.
+      lookedAtMs: Math.min(SATURATION_MS_MIN, durationMs / 2),
+      ttftMsMin: flags.slo?.ttft ?? SATURATION_TTFT_MS_MIN,
+    })
+    : undefined;
+  let saturatedMs: number | null = null;
+  const timer = setInterval(() => {
+    const looked = running.progress();
+    progress.tell(looked);
+    const { nowMs, active, waiting, ttft } = looked;
+    const look = {
+      atMs: nowMs,
+      atOnce: active + waiting,
+      ttftCount: ttft.count,
+      ttftSumMs: ttft.sum,
+    };
+    if (saturatedMs !== null || watch?.look(look) !== true) return;
+    saturatedMs = nowMs;
+    running.end("saturated");
+  }, LOOK_MS);
+  const result = await running.result.finally(() => {
+    clearInterval(timer);
+    progress.stop();
+    signal.removeEventListener("abort", interrupt);
+  });
+  const { round } = result;
+  return { ...result, round: { ...round, facts: { ...round.facts, saturatedMs } } };
+}
+
+function limitsOf({ flags }: LoadOptions, stage: Stage) {
+  const shard = flags.shard ?? WHOLE;
+  return {
+    loopMsMax: flags.maxLoopMs,
+    ratePerSecond: stage.kind === "open" && flags.ramp === undefined
+      ? stage.ratePerSecond / shard.count
+      : undefined,
+    concurrencyMax: stage.kind === "closed" ? Infinity : shareOf(flags.maxConcurrency, shard),
+  };
 }
 
 function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): StageResult {
-  const { requests, goodput, doubt, requests_per_second } = report;
+  const { requests, goodput, doubt, requests_per_second, saturated_after_s } = report;
   const isGood = goodput === null || goodput.share >= goodShareMin;
   return {
     stage,
     requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
-    isHeld: requests.failed === 0 && isGood && requests.completed > 0 && doubt.limit !== "client",
+    isHeld: requests.failed === 0 && isGood && requests.completed > 0 &&
+      doubt.limit !== "client" && saturated_after_s === null,
+    isSaturated: saturated_after_s !== null,
   };
+}
+
+/** Which rates were left out, as a lower one ran away; undefined = none. */
+function skippedLine({ flags }: LoadOptions, results: readonly StageResult[]): string | undefined {
+  const away = results.flatMap(({ stage, isSaturated }) =>
+    isSaturated && stage.kind === "open" ? [stage.ratePerSecond] : []
+  );
+  if (away.length === 0 || flags.search) return undefined;
+  const lowest = Math.min(...away);
+  const isCut = flags.sweep
+    ? results.length < flags.sweepSize + 1
+    : (flags.rate?.length ?? 0) > results.length;
+  return isCut ? `Rates from ${shown(lowest)}/s on were left out: that one ran away.` : undefined;
 }
 
 function searchLine(results: readonly StageResult[]): string {
@@ -136,56 +231,12 @@ export function exitCode(
   goodShareMin: number,
 ): number {
   if (isInterrupted) return EXIT.interrupted;
-  const hasFailed = reports.some(({ requests, goodput }) =>
-    requests.failed > 0 || (goodput !== null && goodput.share < goodShareMin)
+  const hasFailed = reports.some(({ requests, goodput, saturated_after_s = null }) =>
+    requests.failed > 0 || saturated_after_s !== null ||
+    (goodput !== null && goodput.share < goodShareMin)
   );
   if (hasFailed) return EXIT.failed;
   return reports.some(({ doubt }) => doubt.is_doubtful) ? EXIT.doubtful : EXIT.done;
-}
-
-async function runRound(
-  options: LoadOptions,
-  stage: Stage,
-  round: number,
-  counter: TokenCounter,
-  signal: AbortSignal,
-  observe: (record: RequestRecord) => void,
-  terminal: Terminal,
-): Promise<Round> {
-  const { flags } = options;
-  const count = (text: string) => counter.count(text);
-  const tally = new Tally({ slo: flags.slo, countTokens: count });
-  const { warmup } = flags;
-  const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
-  const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
-  // Apart from each other: what is asked must not change when it is asked, on any of several machines.
-  const [schedule, random] = [seeded(flags.seed + round), seeded(~(flags.seed + round))];
-  const run = new LoadRun({
-    targets: options.targets,
-    maker: makerOf(options, stage, counter, random),
-    load: shapeOf(options, stage, schedule),
-    durationMs: options.durationMs + warmupMs,
-    requestsMax: shareOf(flags.requests ?? Infinity, flags.shard) + warmupRequests,
-    warmupMs,
-    warmupRequests,
-    graceMs: flags.grace,
-    timeoutMs: flags.timeout ?? TIMEOUT_MS,
-    connectMs: CONNECT_MS_MAX,
-    keepsConnections: !flags.newConnections,
-    countTokens: count,
-    observe(record) {
-      tally.observe(record);
-      observe(record);
-    },
-    signal,
-  });
-  const title = flags.rounds > 1
-    ? `${stageText(options, stage)}, round ${round + 1} of ${flags.rounds}`
-    : stageText(options, stage);
-  const progress = new LoadProgress(title, run, tally, options, terminal);
-  progress.start();
-  const facts = await run.measure().finally(() => progress.stop());
-  return { tally, facts: factsOf(facts) };
 }
 
 /** What the tool of `--as` would say of a stage. */
@@ -203,7 +254,6 @@ function asTool(
     model,
     url: endpoints[0]!.url,
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
-    sendingSeconds: sum(({ facts }) => facts.sendingMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"
       ? Infinity
@@ -211,58 +261,13 @@ function asTool(
       ? flags.arrivals.k
       : 1,
     concurrency: stage.kind === "closed" ? stage.concurrency : undefined,
-    activeMax: Math.max(...rounds.map(({ facts }) => facts.activeMax)),
     slo: flags.slo,
     startedAt,
     isInterrupted: rounds.some(({ facts }) => facts.isInterrupted),
   });
 }
 
-/** Waits; an interrupt ends it. */
-async function waitUntil(startAtMs: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, Math.max(0, startAtMs - Date.now()));
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
-}
-
 function printReport(report: LoadReport, hasTitle: boolean, terminal: Terminal): void {
   if (hasTitle) terminal.print(`\n== ${report.load} ==`);
   for (const line of reportLines(report)) terminal.print(line);
-}
-
-interface RawFile {
-  write(line: string): void;
-  close(): void;
-}
-
-/** @throws {Failure} when it cannot be written. */
-function rawFile(path: string): RawFile {
-  writeReport(path, "");
-  const held: string[] = [];
-  let bytes = 0;
-  const flush = () => {
-    if (held.length === 0) return;
-    writeFileSync(path, `${held.join("\n")}\n`, { flag: "a" });
-    held.length = 0;
-    bytes = 0;
-  };
-  return {
-    write(line) {
-      held.push(line);
-      bytes += line.length;
-      if (bytes > RAW_BYTES_HELD) flush();
-    },
-    close: flush,
-  };
-}
-
-/** @throws {Failure} when it cannot be written. */
-export function writeReport(path: string, text: string): void {
-  try {
-    writeFileSync(path, text);
-  } catch (error) {
-    throw new Failure(`Cannot write ${path}: ${(error as Error).message}`);
-  }
 }

@@ -8,22 +8,20 @@ import type { Load } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { LoadOptions } from "./load_options.ts";
-import type { Shard } from "./load_values.ts";
 
-/** When the requests of a stage are due. */
+/** When the requests of a stage are due, all of them: a run takes its own part. */
 export function shapeOf(
   { flags, trace }: LoadOptions,
   stage: Stage,
   random: () => number,
 ): Load {
   const rampMs = flags.ramp ?? 0;
-  const { shard } = flags;
   if (stage.kind === "closed") {
-    return { kind: "closed", concurrency: shareOf(stage.concurrency, shard), rampMs };
+    return { kind: "closed", concurrency: stage.concurrency, rampMs };
   }
   if (stage.kind === "trace") {
     const times = trace!.map(({ atMs }) => atMs! / flags.speed).values();
-    return { kind: "open", times: shardOf(times, shard), concurrencyMax: flags.maxConcurrency };
+    return { kind: "open", times, concurrencyMax: flags.maxConcurrency };
   }
   const rate = {
     startPerSecond: rampMs === 0 ? stage.ratePerSecond : flags.rampFrom,
@@ -33,27 +31,9 @@ export function shapeOf(
   };
   return {
     kind: "open",
-    times: shardOf(arrivals(flags.arrivals, rate, random), shard),
+    times: arrivals(flags.arrivals, rate, random),
     concurrencyMax: flags.maxConcurrency,
   };
-}
-
-/** What one of several machines has of a number: the first ones have one more. */
-export function shareOf(count: number, shard: Shard | undefined): number {
-  if (shard === undefined || !Number.isFinite(count)) return count;
-  return Math.floor(count / shard.count) + (shard.index < count % shard.count ? 1 : 0);
-}
-
-/** Every machine draws the whole schedule, from the same seed, and takes its own requests of it. */
-function* shardOf(
-  times: Iterator<number, unknown, void>,
-  shard: Shard | undefined,
-): Generator<number, void, void> {
-  for (let number = 0;; number++) {
-    const { value, done } = times.next();
-    if (done === true) return;
-    if (shard === undefined || number % shard.count === shard.index) yield value as number;
-  }
 }
 
 /** "8 at once", "50/s poisson" */

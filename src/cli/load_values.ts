@@ -5,6 +5,7 @@
  */
 
 import type { Arrivals } from "../load/shape/arrivals.ts";
+import type { Shard } from "../load/shape/shards.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
 import { oneOf, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -66,20 +67,28 @@ export const readSlo: ReadValue<Slo> = (value, name) => {
   return Object.fromEntries(entries);
 };
 
-/** Which part of a load a machine has. */
-export interface Shard {
-  /** From 0. */
-  readonly index: number;
-  readonly count: number;
-}
+/** Kubernetes sets it for each pod of an Indexed Job, from 0. */
+const JOB_INDEX = "JOB_COMPLETION_INDEX";
 
-/** "2/8": the second of eight. */
+/** "2/8": the second of eight. "job/8": one of the eight pods of a Job, which knows its own number. */
 export const readShard: ReadValue<Shard> = (value, name) => {
-  const [index, count] = (/^(\d+)\/(\d+)$/.exec(value) ?? []).slice(1).map(Number);
-  if (index !== undefined && count !== undefined && index >= 1 && index <= count) {
-    return { index: index - 1, count };
+  const [, which, count] = /^(\d+|job)\/(\d+)$/.exec(value) ?? [];
+  const pod = process.env[JOB_INDEX] ?? "";
+  if (which === "job" && !/^\d+$/.test(pod)) {
+    throw new Failure(
+      `${name} ${value} needs ${JOB_INDEX}, which Kubernetes sets for a pod of an ` +
+        `Indexed Job: it is ${pod === "" ? "not set" : `"${pod}"`}`,
+      EXIT.usage,
+    );
   }
-  throw new Failure(`${name} must be I/N with I from 1 to N: it is "${value}"`, EXIT.usage);
+  const index = which === "job" ? Number(pod) + 1 : Number(which);
+  if (index >= 1 && index <= Number(count)) return { index: index - 1, count: Number(count) };
+  throw new Failure(
+    which === "job"
+      ? `${name} ${value} is for pods 0 to ${Number(count) - 1}: ${JOB_INDEX} is ${pod}`
+      : `${name} must be I/N with I from 1 to N, or job/N: it is "${value}"`,
+    EXIT.usage,
+  );
 };
 
 /** A moment, as ISO 8601 or as seconds since 1970, in milliseconds since 1970. */

@@ -1,113 +1,292 @@
 /**
- * A load by several processes of this machine: each is a shard of the whole, and their runs are put
- * together as those of several machines are.
+ * A load by several processes of this machine: each has a part of every round, and what they have
+ * found is put together as that of several machines is.
  *
  * @module
  */
 
-import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
-import type { FlagValues } from "./flags.ts";
-import { mergeRuns } from "./load_files.ts";
-import type { LOAD_FLAGS } from "./load_flags.ts";
-import { writeReport } from "./load_run.ts";
-import type { Shard } from "./load_values.ts";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { availableParallelism } from "node:os";
+import { Gathered, type GatheredParts } from "../load/metrics/gathered.ts";
+import { sideBySide } from "../load/report/run_file.ts";
+import { TOOLS } from "../load/report/tools/tools.ts";
+import type { Round } from "../load/report/report.ts";
+import type { Shard } from "../load/shape/shards.ts";
+import type { Stage } from "../load/shape/stages.ts";
+import { Spread } from "../load/spread.ts";
+import { Tally } from "../load/tally.ts";
+import type { LoadNeed, LoadOptions } from "./load_options.ts";
+import { writeReport } from "./load_outputs.ts";
+import {
+  type FromWorker,
+  LOAD_WORKER_VARIABLE,
+  messagesOf,
+  rawPartPath,
+  type ToWorker,
+  type WorkerProgress,
+} from "./load_protocol.ts";
+import type { EndReason, LoadCrew, RoundResult, StartRound } from "./load_round.ts";
 import { selfCommand } from "./self.ts";
-import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 
-type Flags = FlagValues<typeof LOAD_FLAGS>;
+/** By then all workers have heard when they begin. */
+const START_MS = 50;
+/** What a process is asked to carry before `auto` takes another one: requests at once, or a second. */
+const PER_WORKER = 250;
+/** Bytes of raw lines that are copied at once. */
+const COPIED_BYTES = 1024 * 1024;
 
-/** What the first process says itself, and whether a value follows. */
-const OWN_FLAGS: Readonly<Record<string, boolean>> = {
-  "--workers": true,
-  "--out": true,
-  "-o": true,
-  "--raw": true,
-  "--shard": true,
-  "--start-at": true,
-  "--json": false,
-};
-/** By then every process has begun, also on a machine that is busy. */
-const START_MS = 1500;
-
-/** How many processes `--workers` asks for. */
-export function workersOf(workers: number | "auto"): number {
-  return workers === "auto" ? availableParallelism() : workers;
-}
-
-/**
- * Runs the load in `count` processes, and prints it as one.
- *
- * @throws {Failure} when one of them fails otherwise than by what it has measured.
- */
-export async function runInWorkers(
-  count: number,
-  words: readonly string[],
-  flags: Flags,
-  terminal: Terminal,
-): Promise<number> {
-  refuse(flags);
-  const folder = mkdtempSync(join(tmpdir(), "weir-load-"));
-  const startAt = Math.max(flags.startAt ?? 0, Date.now() + START_MS) / 1000;
-  const given = withoutOwn(words);
-  const parts = Array.from({ length: count }, (_, worker) => {
-    const { index, count: all } = within(flags.shard, worker, count);
-    const [out, raw] = [join(folder, `${worker}.json`), join(folder, `${worker}.jsonl`)];
-    const child = Bun.spawn(
-      selfCommand([
-        ...["load", ...given, "--shard", `${index + 1}/${all}`, "--start-at", String(startAt)],
-        ...["--out", out, "--json", ...(flags.raw === undefined ? [] : ["--raw", raw])],
-      ]),
-      { stdin: "ignore", stdout: "ignore", stderr: "pipe" },
-    );
-    return { child, out, raw, said: new Response(child.stderr).text() };
-  });
-  const interrupt = () => {
-    for (const { child } of parts) child.kill("SIGINT");
+/** How many processes `--workers auto` takes on a machine of `cores`, and why, in a sentence. */
+export function autoWorkers(
+  { atOnce, perSecond }: LoadNeed,
+  cores: number = availableParallelism(),
+): { readonly count: number; readonly why: string } {
+  const most = Math.max(atOnce, perSecond);
+  const wanted = Math.max(1, Math.ceil(most / PER_WORKER));
+  const count = Math.min(wanted, cores);
+  const load = most === Infinity
+    ? "a load without an upper end"
+    : atOnce >= perSecond
+    ? `${atOnce} at once`
+    : `${Number(perSecond.toPrecision(3))} requests a second`;
+  const limit = wanted > cores ? `, and there are ${cores} cores` : "";
+  return {
+    count,
+    why:
+      `--workers auto: ${
+        count === 1 ? "1 process" : `${count} processes`
+      } for ${load}, one for each ` +
+      `${PER_WORKER}${limit}`,
   };
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
-  try {
-    for (const { child, said } of parts) {
-      const code = await child.exited;
-      const isMeasured = [EXIT.done, EXIT.failed, EXIT.doubtful, EXIT.interrupted]
-        .some((one) => one === code);
-      if (!isMeasured) throw new Failure(`A worker ended with ${code}: ${(await said).trim()}`);
+}
+
+/** @throws {Failure} for files that only one process can read. */
+export function refuseForWorkers({ flags }: LoadOptions): void {
+  const files = { "--bodies": [flags.bodies], "--trace": flags.trace, "--ca-file": [flags.caFile] };
+  for (const [name, paths] of Object.entries(files)) {
+    for (const path of paths) {
+      if (path === undefined || statSync(path).isFile()) continue;
+      throw new Failure(
+        `${name} ${path} can be read once: with --workers it must be a file`,
+        EXIT.usage,
+      );
     }
-    if (flags.raw !== undefined) {
-      writeReport(flags.raw, "");
-      for (const { raw } of parts) appendFileSync(flags.raw, readFileSync(raw));
-    }
-    return mergeRuns(parts.map(({ out }) => out), flags, terminal);
-  } finally {
-    interrupt();
-    rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** @throws {Failure} for what needs all records, or all results, in one place. */
-function refuse(flags: Flags): void {
-  const alone = (["as", "sweep", "search", "csv"] as const)
-    .find((key) => flags[key] !== undefined && flags[key] !== false);
-  if (alone === undefined) return;
-  throw new Failure(`--${alone} is of one process: without --workers`, EXIT.usage);
-}
+type Result = Extract<FromWorker, { readonly kind: "result" }>;
+type Message = Exclude<FromWorker, WorkerProgress>;
 
-/** A worker's part of this machine's part. */
-function within(shard: Shard | undefined, worker: number, workers: number): Shard {
-  const { index, count } = shard ?? { index: 0, count: 1 };
-  return { index: index + worker * count, count: count * workers };
-}
+/** One of them. */
+class Worker {
+  /** How it is called in a report: "worker 2 of 4". */
+  readonly name: string;
+  /** The last it said of its round. */
+  progress: WorkerProgress | undefined;
+  readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #errors: Promise<string>;
+  readonly #said: Message[] = [];
+  #hears = Promise.withResolvers<void>();
+  #isOver = false;
 
-function withoutOwn(words: readonly string[]): readonly string[] {
-  const kept: string[] = [];
-  for (let at = 0; at < words.length; at++) {
-    const [name = ""] = words[at]!.split("=");
-    const isGlued = /^-o./.test(name);
-    if (isGlued) continue;
-    if (!Object.hasOwn(OWN_FLAGS, name)) kept.push(words[at]!);
-    else if (OWN_FLAGS[name]! && !words[at]!.includes("=")) at++;
+  constructor(words: readonly string[], { index, count }: Shard) {
+    this.name = `worker ${index + 1} of ${count}`;
+    this.#child = Bun.spawn(selfCommand(words), {
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...process.env, [LOAD_WORKER_VARIABLE]: `${index + 1}/${count}` },
+    });
+    this.#errors = new Response(this.#child.stderr).text();
+    void this.#listen();
   }
-  return kept;
+
+  get isGone(): boolean {
+    return this.#isOver && this.#said.length === 0;
+  }
+
+  tell(message: ToWorker): void {
+    if (this.#isOver) return;
+    const { stdin } = this.#child;
+    // That it is gone is heard where its output ends.
+    const sent = async () => {
+      await stdin.write(`${JSON.stringify(message)}\n`);
+      await stdin.flush();
+    };
+    sent().catch(() => {});
+  }
+
+  /** What it says next, of its progress apart; undefined = it is gone. */
+  async next(): Promise<Message | undefined> {
+    while (this.#said.length === 0 && !this.#isOver) await this.#hears.promise;
+    return this.#said.shift();
+  }
+
+  /** Why it is gone, in a few words. */
+  async reason(): Promise<string> {
+    await this.#child.exited;
+    const { signalCode, exitCode } = this.#child;
+    const how = signalCode === null ? `ended with ${exitCode}` : `was ended by ${signalCode}`;
+    const [line = ""] = (await this.#errors).trim().split("\n").slice(-1);
+    return line === "" ? `${this.name} ${how}` : `${this.name} ${how}: ${line}`;
+  }
+
+  /** Ends it: what it had to say is said. */
+  async close(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#child.exited;
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const message of messagesOf<FromWorker>(this.#child.stdout)) {
+        if (message.kind === "progress") {
+          this.progress = message;
+          continue;
+        }
+        this.#said.push(message);
+        this.#wake();
+      }
+    } catch {
+      // It died in the middle of a line.
+    }
+    this.#isOver = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#hears.resolve();
+    this.#hears = Promise.withResolvers<void>();
+  }
+}
+
+/** Several processes as one. */
+export class LoadWorkers implements LoadCrew {
+  readonly #options: LoadOptions;
+  readonly #workers: readonly Worker[];
+
+  private constructor(options: LoadOptions, workers: readonly Worker[]) {
+    this.#options = options;
+    this.#workers = workers;
+  }
+
+  /**
+   * Starts `count` of them, each with the command line of this process.
+   *
+   * @throws {Failure} when one of them does not get as far as being ready.
+   */
+  static async start(
+    count: number,
+    words: readonly string[],
+    options: LoadOptions,
+  ): Promise<LoadWorkers> {
+    const workers = Array.from(
+      { length: count },
+      (_, index) => new Worker(words, { index, count }),
+    );
+    const crew = new LoadWorkers(options, workers);
+    const said = await Promise.all(workers.map((worker) => worker.next()));
+    const lost = said.indexOf(undefined);
+    if (lost < 0) return crew;
+    const reason = await workers[lost]!.reason();
+    await crew.close();
+    throw new Failure(`Cannot begin: ${reason}`);
+  }
+
+  async prepare(stage: Stage, round: number): Promise<StartRound> {
+    for (const worker of this.#workers) {
+      worker.progress = undefined;
+      worker.tell({ kind: "prepare", stage, round });
+    }
+    await Promise.all(this.#workers.map((worker) => worker.next()));
+    return (wantedMs) => {
+      const atMs = wantedMs ?? Date.now() + START_MS;
+      for (const worker of this.#workers) worker.tell({ kind: "start", atMs });
+      return {
+        progress: () => {
+          const told = this.#workers.flatMap(({ progress = [] }) => progress);
+          const sum = (read: (one: WorkerProgress) => number) =>
+            told.reduce((total, one) => total + read(one), 0);
+          const ttft = new Spread();
+          for (const one of told) ttft.addBrief(one.ttft);
+          return {
+            nowMs: Date.now() - atMs,
+            sent: sum((one) => one.sent),
+            over: sum((one) => one.over),
+            active: sum((one) => one.active),
+            waiting: sum((one) => one.waiting),
+            failed: sum((one) => one.failed),
+            ttft,
+          };
+        },
+        end: (why: EndReason) => {
+          for (const worker of this.#workers) worker.tell({ kind: "end", why });
+        },
+        result: this.#result(),
+      };
+    };
+  }
+
+  /** Puts together what all of them say in the end. One that dies has failed with all it had sent. */
+  async #result(): Promise<RoundResult> {
+    const { slo, as } = this.#options.flags;
+    const said = await Promise.all(this.#workers.map((worker) => worker.next()));
+    const results = said.filter((one): one is Result => one?.kind === "result");
+    const parts = results.map(({ tally, facts }): Round => ({ tally: Tally.read(tally), facts }));
+    const lost = this.#workers.filter((_, at) => said[at]?.kind !== "result");
+    const reasons = await Promise.all(lost.map((worker) => worker.reason()));
+    const troubles = reasons.map((reason) =>
+      `${reason}: the load was smaller from then on, and what it had measured is lost`
+    );
+    const round = sideBySide(parts, slo, troubles);
+    lost.forEach(({ progress }, at) => {
+      round.tally.lose(Math.max(1, progress?.sent ?? 0), reasons[at]!);
+    });
+    const gathered = as === undefined
+      ? undefined
+      : gatheredOf(as, results.flatMap((one) => one.gathered ?? []));
+    const kept = results.flatMap((one) => one.kept);
+    return { round, gathered, kept, isBroken: lost.length > 0 };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#workers.map((worker) => worker.close()));
+    const { raw } = this.#options.flags;
+    if (raw === undefined) return;
+    const count = this.#workers.length;
+    writeReport(raw, "");
+    for (let index = 0; index < count; index++) moveLines(rawPartPath(raw, { index, count }), raw);
+  }
+}
+
+/** What all of them have gathered for a tool, in the order in which requests were over. */
+function gatheredOf(tool: keyof typeof TOOLS, parts: readonly GatheredParts[]): Gathered {
+  const gathered = new Gathered(TOOLS[tool].read, () => 0);
+  for (const part of parts) gathered.merge(part);
+  gathered.requests.sort((a, b) => a.endMs - b.endMs);
+  return gathered;
+}
+
+/** Appends the whole lines of `from` to `to`, and removes `from`. A worker that died may have cut the last. */
+function moveLines(from: string, to: string): void {
+  if (!existsSync(from)) return;
+  const file = openSync(from, "r");
+  const bytes = Buffer.alloc(COPIED_BYTES);
+  let rest = Buffer.alloc(0);
+  for (let read = readSync(file, bytes); read > 0; read = readSync(file, bytes)) {
+    const held = Buffer.concat([rest, bytes.subarray(0, read)]);
+    const end = held.lastIndexOf("\n") + 1;
+    appendFileSync(to, held.subarray(0, end));
+    rest = held.subarray(end);
+  }
+  closeSync(file);
+  rmSync(from);
 }

@@ -94,9 +94,9 @@ export const UPSTREAM = {
   connect_timeout_ms: timeout(10_000)(
     "longest wait for a connection, TLS with it; behind llm.proxy, headers_timeout_ms is all",
   ),
-  headers_timeout_ms: timeout(60_000)("longest wait for its response headers"),
-  first_token_timeout_ms: timeout(120_000)("longest wait for its first chunk"),
-  idle_timeout_ms: timeout(120_000)("longest silence between two chunks"),
+  headers_timeout_ms: timeout(300_000)("longest wait for its response headers"),
+  first_token_timeout_ms: timeout(300_000)("longest wait for its first chunk"),
+  idle_timeout_ms: timeout(300_000)("longest silence between two chunks"),
   whole_timeout_ms: whole(0, TIMEOUT_MS_MAX, 0, "ms")(
     "longest time for a whole answer, from its request on; 0 = as long as it takes",
   ),

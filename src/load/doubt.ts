@@ -73,7 +73,16 @@ export interface DoubtLimits {
 /** Judges a run. */
 export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): Doubt {
   const reasons: string[] = [];
-  const { loop, cpuShare, waitingMax, sendingMs, measuredMs } = facts;
+  const { loop, cpuShare, waitingMax, sendingMs, measuredMs, saturatedMs, troubles } = facts;
+  reasons.push(...troubles);
+  if (saturatedMs !== null) {
+    reasons.push(
+      `stopped ${
+        (saturatedMs / 1000).toFixed(1)
+      } s after its start, as both the requests at once and the ` +
+        "time to the first token grew without an end: the figures are those of a growing queue",
+    );
+  }
   const queueMs = tally.spreads.queue_ms.percentile(99);
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;
   let isClient = false;
@@ -129,7 +138,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
   }
   const { network_ms } = tally.spreads;
   const parts = partsOf(tally, late.ttft);
-  const isLimited = waitingMax > 0 || ratePerSecond === undefined;
+  const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
   const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
   return {
     is_doubtful: reasons.length > 0,

@@ -38,7 +38,7 @@ export function meaningOf(data: string, event: string): Meaning {
     if (event === "error") return errorMeaning(data);
     // JSON that is none is a fault; other text is an event of its own kind.
     return /^\s*[{[]/.test(data)
-      ? { kinds: KIND.error, text: "", error: "an event is broken JSON" }
+      ? { kinds: KIND.error | KIND.broken, text: "", error: "an event is broken JSON" }
       : { kinds: KIND.other, text: "" };
   }
   const chunk = object(value);

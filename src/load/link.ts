@@ -11,6 +11,7 @@
 import { closeSync, openSync } from "node:fs";
 import { EventReader } from "./event_reader.ts";
 import type { EventShapes } from "./event_shapes.ts";
+import { ReadPace } from "./read_pace.ts";
 import { KIND, type Phase, type Recording, TOKENS } from "./record.ts";
 import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
 
@@ -67,6 +68,8 @@ export interface LinkOwner {
   onLost(link: Link): void;
 }
 
+/** A timer takes no more: some 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Bytes of an error's body that are told. */
 const ERROR_CHARS_MAX = 160;
 
@@ -91,6 +94,8 @@ export class Link implements ResponseSink {
   #isReadNoted = false;
   #keepsAlive = false;
   #leaveTokens = 0;
+  /** Undefined = it reads what comes. */
+  #pace: ReadPace | undefined = undefined;
   #resume: ReturnType<typeof setTimeout> | undefined = undefined;
   #contentType = "";
   #location = "";
@@ -124,6 +129,10 @@ export class Link implements ResponseSink {
     this.#sentBytes = 0;
     this.#leaveTokens = 0;
     recording.sentMs = this.#owner.clock();
+    const { readBytesPerSecond } = request;
+    this.#pace = readBytesPerSecond === Infinity
+      ? undefined
+      : new ReadPace(readBytesPerSecond, recording.sentMs);
     if (this.#state === "idle") {
       this.#responses.reset();
       this.#write();
@@ -241,7 +250,7 @@ export class Link implements ResponseSink {
     if (request === undefined) return;
     if (this.#events.isOverfull) return this.#failOf(this.#recording!);
     if (request.leaveTokens !== Infinity && this.#isReadNoted) this.#maybeLeave(this.#recording!);
-    if (request.readBytesPerSecond !== Infinity) this.#slowDown(bytes.length, request);
+    if (this.#pace !== undefined) this.#slowDown(bytes.length, this.#pace);
   }
 
   head(head: Head): void {
@@ -408,16 +417,19 @@ export class Link implements ResponseSink {
     if (this.#leaveTokens >= leaveTokens) this.#over("left", false);
   }
 
-  #slowDown(bytes: number, { readBytesPerSecond }: LinkRequest): void {
+  #slowDown(bytes: number, pace: ReadPace): void {
+    const waitMs = Math.min(TIMER_MS_MAX, pace.waitMs(this.#readAtMs, bytes));
     const socket = this.#socket!;
+    if (waitMs === 0 || this.#state === "closed") return;
     socket.pause();
     clearTimeout(this.#resume);
-    this.#resume = setTimeout(() => socket.resume(), (1000 * bytes) / readBytesPerSecond);
+    this.#resume = setTimeout(() => socket.resume(), waitMs);
   }
 
   #over(outcome: Recording["outcome"], isWhole: boolean): void {
     const recording = this.#recording!;
     recording.outcome = outcome;
+    recording.isWhole = isWhole;
     if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     this.#recording = undefined;
     this.#request = undefined;

@@ -30,6 +30,8 @@ export const KIND = {
   comment: 512,
   /** An event of no known dialect. */
   other: 1024,
+  /** Of an error: the event is no JSON, though it begins like some. */
+  broken: 2048,
 } as const;
 
 /** The kinds that carry what a model has made. */
@@ -115,6 +117,8 @@ export interface RequestRecord {
   readonly promptTokens: number;
   /** `max_tokens` of the request; NaN = none. */
   readonly tokensMax: number;
+  /** True: the answer came to its end, whatever it said. */
+  readonly isWhole: boolean;
   readonly outcome: Outcome;
   readonly failure: RequestFailure | undefined;
 }
@@ -159,6 +163,7 @@ export class Recording implements RequestRecord {
   usage: ToldUsage | undefined = undefined;
   promptTokens = NaN;
   tokensMax = NaN;
+  isWhole = false;
   outcome: Outcome = "unfinished";
   failure: RequestFailure | undefined = undefined;
   /** All kinds of all events. */
@@ -182,7 +187,7 @@ export class Recording implements RequestRecord {
       this.bodyBytes =
       this.kinds =
         0;
-    this.isTextCut = false;
+    this.isTextCut = this.isWhole = false;
     this.usage = undefined;
     this.promptTokens = this.tokensMax = NaN;
     this.outcome = "unfinished";

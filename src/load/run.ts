@@ -15,6 +15,7 @@ import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
+import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
 import type { Histogram } from "../lib/histogram.ts";
 
 /** A request as its maker gives it. */
@@ -29,8 +30,11 @@ export interface PreparedRequest extends LinkRequest {
 
 /** Makes requests. */
 export interface RequestMaker {
-  /** The next request of a slot: of a user in a closed loop, of an arrival in an open one. */
-  next(slot: number, dueMs: number): PreparedRequest;
+  /**
+   * The next request of a slot: of a user in a closed loop, of an arrival in an open one. `number`
+   * counts the requests of the whole load, of which this run may be a part.
+   */
+  next(slot: number, dueMs: number, number: number): PreparedRequest;
   /**
    * A slot's request is over. Gives how many milliseconds later the slot asks again; in an open loop
    * undefined means that it never does.
@@ -38,7 +42,7 @@ export interface RequestMaker {
   over(slot: number, record: RequestRecord): number | undefined;
 }
 
-/** When requests are due. */
+/** When requests are due, of the whole load. */
 export type Load =
   | { readonly kind: "closed"; readonly concurrency: number; readonly rampMs: number }
   | {
@@ -51,6 +55,8 @@ export type Load =
 
 /** What a run does. */
 export interface LoadPlan {
+  /** Which part of the load this run has; undefined = all of it. All numbers here are the whole's. */
+  readonly shard?: Shard | undefined;
   readonly targets: readonly LinkTarget[];
   readonly maker: RequestMaker;
   readonly load: Load;
@@ -133,6 +139,13 @@ export class LoadRun {
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
   readonly #watch = new LoopWatch(this.#clock);
+  readonly #shard: Shard;
+  readonly #part: Part;
+  /** Of a closed loop its users, of an open one the most requests at once. */
+  readonly #places: number;
+  readonly #requestsMax: number;
+  readonly #warmupRequests: number;
+  readonly #times: Iterator<number, unknown, void>;
   readonly #owners: readonly LinkOwner[];
   readonly #idle: readonly Link[][];
   readonly #active = new Map<Link, number>();
@@ -168,7 +181,15 @@ export class LoadRun {
   #spunAtMs = 0;
 
   constructor(plan: LoadPlan) {
+    const { shard = WHOLE, load } = plan;
+    const isClosed = load.kind === "closed";
     this.#plan = plan;
+    this.#shard = shard;
+    this.#part = partOf(shard, isClosed ? load.concurrency : shard.count);
+    this.#places = shareOf(isClosed ? load.concurrency : load.concurrencyMax, shard);
+    this.#requestsMax = this.#part.countOf(plan.requestsMax);
+    this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
+    this.#times = timesOf(isClosed ? [].values() : load.times, shard);
     this.#owners = plan.targets.map((_, endpoint) => ({
       clock: this.#clock,
       shapes: new EventShapes(),
@@ -206,15 +227,17 @@ export class LoadRun {
     return this.#clock();
   }
 
-  /** Runs to the end. */
-  async measure(): Promise<RunFacts> {
+  /** Runs to the end. `startMs`: the moment of `performance.now()` that its times count from. */
+  async measure(startMs: number = performance.now()): Promise<RunFacts> {
     const { signal, load, warmupMs } = this.#plan;
-    this.#originMs = performance.now();
+    this.#originMs = startMs;
     const cpu = process.cpuUsage();
     const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
     if (signal?.aborted === true) interrupt();
     else signal?.addEventListener("abort", interrupt, { once: true });
+    // Others have it all.
+    if (this.#requestsMax === 0 || this.#places === 0) this.#stop();
     this.#watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
@@ -256,18 +279,19 @@ export class LoadRun {
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
     if (this.#isStopped) return;
-    if (load.kind === "closed") this.#openSlots(load.concurrency, load.rampMs, nowMs);
+    if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
     this.#watch.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
-  #openSlots(concurrency: number, rampMs: number, nowMs: number): void {
+  #openSlots(everyMs: number, nowMs: number): void {
+    const { index, count } = this.#shard;
     let burst = 0;
     this.#nextDueMs = Infinity;
-    while (this.#slots < concurrency && !this.#isStopped) {
-      const dueMs = (rampMs * this.#slots) / concurrency;
+    while (this.#slots < this.#places && !this.#isStopped) {
+      const dueMs = everyMs * (this.#slots * count + index);
       if (dueMs > nowMs || burst++ === BURST_MAX) {
         this.#nextDueMs = Math.max(dueMs, nowMs);
         return;
@@ -287,9 +311,7 @@ export class LoadRun {
   }
 
   #drawTime(): number {
-    const { load } = this.#plan;
-    if (load.kind === "closed") return Infinity;
-    const { value, done } = load.times.next();
+    const { value, done } = this.#times.next();
     return done === true ? Infinity : value as number;
   }
 
@@ -315,23 +337,24 @@ export class LoadRun {
   }
 
   #enqueue(slot: number, dueMs: number): void {
-    const { load, requestsMax } = this.#plan;
+    const { load } = this.#plan;
     if (this.#isStopped) return;
     this.#planned++;
-    if (load.kind === "open" && this.#active.size >= load.concurrencyMax) {
+    if (load.kind === "open" && this.#active.size >= this.#places) {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
       this.#launch(slot, dueMs, false);
     }
-    if (this.#planned >= requestsMax) this.#stop();
+    if (this.#planned >= this.#requestsMax) this.#stop();
   }
 
   /** `hasWaited`: for another request, of which there may be only so many. */
   #launch(slot: number, dueMs: number, hasWaited: boolean): void {
-    const { maker, targets, warmupMs, warmupRequests, keepsConnections } = this.#plan;
-    const number = this.#sent++;
-    const request = maker.next(slot, dueMs);
+    const { maker, targets, warmupMs, keepsConnections } = this.#plan;
+    const own = this.#sent++;
+    const number = this.#part.numberOf(own);
+    const request = maker.next(slot, dueMs, number);
     const endpoint = request.endpoint ?? number % targets.length;
     const recording = this.#pool.pop() ?? new Recording();
     recording.reset();
@@ -342,7 +365,7 @@ export class LoadRun {
     recording.dueMs = dueMs;
     recording.promptTokens = request.promptTokens;
     recording.tokensMax = request.tokensMax;
-    recording.isWarmup = number < warmupRequests || dueMs < warmupMs;
+    recording.isWarmup = own < this.#warmupRequests || dueMs < warmupMs;
     if (!recording.isWarmup && Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
     if (kept === undefined) this.#opened++;
@@ -413,7 +436,7 @@ export class LoadRun {
   #sendWaiting(): void {
     const { load } = this.#plan;
     if (load.kind === "closed") return;
-    while (this.#waitingAt < this.#waiting.length && this.#active.size < load.concurrencyMax) {
+    while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
       this.#launch(slot, dueMs, true);
     }
@@ -447,6 +470,13 @@ export class LoadRun {
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
   #endTime(): void {
     if (this.#graceEndMs < Infinity) return;
+    // A client that is late at the end has not been asked for less.
+    while (
+      this.#nextDueMs < this.#plan.durationMs && this.#plan.load.kind === "open" && !this.#isStopped
+    ) {
+      this.#enqueue(this.#slots++, this.#nextDueMs);
+      this.#nextDueMs = this.#drawTime();
+    }
     this.#graceEndMs = this.#clock() + this.#plan.graceMs;
     this.#stop();
     if (this.#plan.graceMs === 0) this.#sweep();
@@ -465,6 +495,11 @@ export class LoadRun {
 
   #interrupt(): void {
     this.#isInterrupted = true;
+    this.end();
+  }
+
+  /** Ends it at once: what is under way is unfinished. */
+  end(): void {
     this.#stop();
     this.#dropWaiting();
     for (const link of [...this.#active.keys()]) link.giveUp("", true);
@@ -479,10 +514,11 @@ export class LoadRun {
     const nowMs = this.#clock();
     for (const { dueMs } of left) {
       const recording = new Recording();
-      recording.number = this.#sent++;
+      const own = this.#sent++;
+      recording.number = this.#part.numberOf(own);
       recording.dueMs = dueMs;
       recording.endMs = nowMs;
-      recording.isWarmup = dueMs < this.#plan.warmupMs;
+      recording.isWarmup = own < this.#warmupRequests || dueMs < this.#plan.warmupMs;
       this.#over++;
       this.#plan.observe(recording);
     }

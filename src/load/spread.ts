@@ -90,6 +90,28 @@ export class Spread {
     return this.#max;
   }
 
+  /**
+   * How many values lie between each of `edgesMs`, which rise, and the next; what is outside is not
+   * told. The values of a place that an edge goes through are shared by its width.
+   */
+  counts(edgesMs: readonly number[]): readonly number[] {
+    const found = new Array<number>(Math.max(0, edgesMs.length - 1)).fill(0);
+    const counts = this.#counts;
+    if (counts === undefined) return found;
+    let bin = 0;
+    for (let place = 0; place < PLACES && bin < found.length; place++) {
+      const count = counts[place]!;
+      if (count === 0) continue;
+      const [from, to] = [lowestOf(place) / PARTS, lowestOf(place + 1) / PARTS];
+      while (bin < found.length && edgesMs[bin + 1]! <= from) bin++;
+      for (let at = bin; at < found.length && edgesMs[at]! < to; at++) {
+        const within = Math.min(to, edgesMs[at + 1]!) - Math.max(from, edgesMs[at]!);
+        found[at]! += (count * Math.max(0, within)) / (to - from);
+      }
+    }
+    return found;
+  }
+
   /** The figures of a report; undefined = nothing was recorded, and there are none. */
   summary(): SpreadSummary | undefined {
     if (this.#count === 0) return undefined;
@@ -114,6 +136,27 @@ export class Spread {
     this.#count += other.#count;
     this.#sum += other.#sum;
     this.#max = Math.max(this.#max, other.#max);
+  }
+
+  /** The sum of all values. */
+  get sum(): number {
+    return this.#sum;
+  }
+
+  /** Itself in few numbers and without compressing anything, for `addBrief`. */
+  toBrief(): SpreadBrief {
+    const counts: number[] = [];
+    this.#counts?.forEach((count, place) => {
+      if (count > 0) counts.push(place, count);
+    });
+    return { counts, sum: this.#sum, max: this.#max };
+  }
+
+  /** Adds what `toBrief` of another one gave. */
+  addBrief({ counts, sum, max }: SpreadBrief): void {
+    for (let i = 0; i < counts.length; i += 2) this.#add(lowestOf(counts[i]!), counts[i + 1]!);
+    this.#sum += sum;
+    this.#max = Math.max(this.#max, max);
   }
 
   /** What `Spread.read` makes the same distribution of. */
@@ -156,6 +199,14 @@ export class Spread {
 function lowestOf(place: number): number {
   const shift = place < SINGLES ? 0 : (place >> HALF_BITS) - 1;
   return (place - (shift << HALF_BITS)) * 2 ** shift;
+}
+
+/** A distribution between two processes of this program. */
+export interface SpreadBrief {
+  /** Places, each with its count behind it. */
+  readonly counts: readonly number[];
+  readonly sum: number;
+  readonly max: number;
 }
 
 /** A distribution in a file. */

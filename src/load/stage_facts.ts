@@ -18,12 +18,19 @@ export interface LoopLateness {
 export interface StageFacts extends Omit<RunFacts, "loopDelayMs"> {
   /** Of the latest of them; null = nobody looked. */
   readonly loop: LoopLateness | null;
+  /** Processes that have sent requests at the same time. */
+  readonly processes: number;
+  /** When it was ended early since what was asked for ran away; null = it was not. */
+  readonly saturatedMs: number | null;
+  /** What else speaks against its figures: parts that are missing, and the like. One sentence each. */
+  readonly troubles: readonly string[];
 }
 
 /** The facts of one run. */
 export function factsOf({ loopDelayMs, ...facts }: RunFacts): StageFacts {
   const { count, p50, p99, max } = loopDelayMs.summary();
-  return { ...facts, loop: count === 0 ? null : { p50, p99, max } };
+  const loop = count === 0 ? null : { p50, p99, max };
+  return { ...facts, loop, processes: 1, saturatedMs: null, troubles: [] };
 }
 
 /**
@@ -41,6 +48,7 @@ export function joinedFacts(
   const [times, places] = isInTurn ? [sum, most] : [most, sum];
   const loops = facts.flatMap(({ loop }) => loop === null ? [] : [loop]);
   const ms = sum(({ measuredMs }) => measuredMs);
+  const saturated = facts.flatMap(({ saturatedMs }) => saturatedMs === null ? [] : [saturatedMs]);
   return {
     measuredMs: times((one) => one.measuredMs),
     sendingMs: times((one) => one.sendingMs),
@@ -56,5 +64,8 @@ export function joinedFacts(
     waitShare: facts.some(({ waitShare }) => waitShare !== null)
       ? most(({ waitShare }) => waitShare ?? 0)
       : null,
+    processes: places((one) => one.processes),
+    saturatedMs: saturated.length === 0 ? null : Math.min(...saturated),
+    troubles: [...new Set(facts.flatMap(({ troubles }) => troubles))],
   };
 }

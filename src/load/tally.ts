@@ -192,6 +192,12 @@ export class Tally {
     this.rows.merge(other.rows);
   }
 
+  /** Counts requests as failed of which nothing is known: whoever has sent them is gone. */
+  lose(count: number, text: string): void {
+    this.outcomes.failed += count;
+    this.#fail("client", null, text, count);
+  }
+
   #fail(phase: string, status: number | null, text: string, count = 1): void {
     const isNew = !this.errors.has(`${phase} ${status} ${text}`);
     const said = isNew && this.errors.size >= ERRORS_MAX ? "and others" : text;

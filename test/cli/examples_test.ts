@@ -218,11 +218,14 @@ beforeAll(async () => {
   });
   // Not of the weir whose last requests are an example.
   const other = await launch();
-  await run(["load", other.url, "--requests", "5", "-o", join(folder, "one.json")]);
+  const asked = ["load", other.url, "--requests", "10"];
+  await Promise.all([
+    run([...asked, "--shard", "1/2", "-o", join(folder, "one.json")]),
+    run([...asked, "--shard", "2/2", "-o", join(folder, "two.json")]),
+    run([...asked, "-o", join(folder, "before.json")]),
+  ]);
   await other.stop();
-  for (const name of ["two", "before", "after"]) {
-    copyFileSync(join(folder, "one.json"), join(folder, `${name}.json`));
-  }
+  copyFileSync(join(folder, "before.json"), join(folder, "after.json"));
   const remembered = await fetch(`${measured.url}/v1/response`, {
     method: "POST",
     headers: { "content-type": "application/json" },

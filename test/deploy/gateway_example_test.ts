@@ -15,17 +15,9 @@ import type { IDeployment } from "kubernetes-models/apps/v1/Deployment";
 import type { INetworkPolicy } from "kubernetes-models/networking.k8s.io/v1/NetworkPolicy";
 import type { IPodDisruptionBudget } from "kubernetes-models/policy/v1/PodDisruptionBudget";
 import type { IService } from "kubernetes-models/v1/Service";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 import { SETTING_ROWS } from "../../src/config/schema.ts";
 import { postgresPrograms, type PostgresServer, startPostgres } from "../memory/postgres_server.ts";
 import { freePort } from "../server/free_port.ts";
@@ -43,6 +35,7 @@ import { gate, whole } from "../server/proxied.ts";
 import { connect, parseRaw, rawChat } from "../server/raw_client.ts";
 import { act, chunk, LAST_CHUNK, scriptedUpstream, sseHead } from "../server/scripted_upstream.ts";
 import { REDIS_ABSENT, redisProgram, startRedis } from "../shared/redis_server.ts";
+import { manifestJudge, manifestsOf } from "./manifest_judge.ts";
 import { startSite } from "./nginx.ts";
 import { hasProgram } from "./program.ts";
 
@@ -74,48 +67,15 @@ function secondsOf(text: string): number {
 }
 
 describe("kubernetes.yaml", () => {
-  interface Manifest {
-    readonly apiVersion: string;
-    readonly kind: string;
-  }
-  const manifests = parseAllDocuments(textOf("kubernetes.yaml"))
-    .map((document) => document.toJS() as Manifest);
+  const manifests = manifestsOf(textOf("kubernetes.yaml"));
   const find = <T>(kind: string) => manifests.find((one) => one.kind === kind) as T | undefined;
   const deployment = find<IDeployment>("Deployment")!;
   const { template, selector } = deployment.spec!;
   const pod = template.spec!;
   const [container] = pod.containers;
 
-  const folder = makeFolder();
-  symlinkSync(join(REPOSITORY, "node_modules"), join(folder, "node_modules"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-  /**
-   * What is wrong with a manifest. The schema of its kind judges values, but lets any name pass; names are
-   * judged by the type that is made of the same document.
-   */
-  async function faultsOf(manifest: Manifest): Promise<string> {
-    const { apiVersion, kind } = manifest;
-    const { [kind]: Kind } = await import(`kubernetes-models/${apiVersion}/${kind}`) as Record<
-      string,
-      new (data: unknown) => { validate(): void }
-    >;
-    try {
-      new Kind!(manifest).validate();
-    } catch (error) {
-      return (error as Error).message;
-    }
-    writeFileSync(
-      join(folder, "manifest.ts"),
-      `import type { I${kind} } from "kubernetes-models/${apiVersion}/${kind}";\n` +
-        `export const manifest: I${kind} = ${JSON.stringify(manifest, null, 1)};\n`,
-    );
-    const { stdout } = Bun.spawnSync([
-      join(REPOSITORY, "node_modules/.bin/tsc"),
-      ...["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "manifest.ts"],
-    ], { cwd: folder });
-    return stdout.toString();
-  }
+  const { faultsOf, close } = manifestJudge();
+  afterAll(close);
 
   for (const manifest of manifests) {
     test(`its ${manifest.kind} is as Kubernetes' own schema wants it`, async () => {
@@ -134,7 +94,7 @@ describe("kubernetes.yaml", () => {
     test(`the judge finds ${instead || `no ${text}`}`, async () => {
       const wrong = textOf("kubernetes.yaml").replace(text, instead);
       expect(wrong).not.toBe(textOf("kubernetes.yaml"));
-      expect(await faultsOf(parseAllDocuments(wrong)[0]!.toJS())).toMatch(fault);
+      expect(await faultsOf(manifestsOf(wrong)[0]!)).toMatch(fault);
     });
   }
 

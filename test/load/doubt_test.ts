@@ -22,6 +22,9 @@ const CALM: StageFacts = {
   loop: { p50: 0.1, p99: 0.4, max: 1 },
   cpuShare: 0.2,
   waitShare: 0,
+  processes: 1,
+  saturatedMs: null,
+  troubles: [],
 };
 
 /** What is told of a hundred answers: when their first token came, and what lay unread how long. */

@@ -3,7 +3,8 @@ import { EventReader } from "../../src/load/event_reader.ts";
 import { EventShapes } from "../../src/load/event_shapes.ts";
 import { KIND, Recording, textOf, textsOf, TOKENS } from "../../src/load/record.ts";
 
-const { choice, role, text, reasoning, tool, finish, usage, done, error, comment, other } = KIND;
+const { choice, role, text, reasoning, tool, finish, usage, done, error, comment, other, broken } =
+  KIND;
 
 /** Reads `body` in pieces of `pieceBytes`, as one answer. */
 function readBody(
@@ -122,7 +123,7 @@ const STREAMS: readonly (readonly [string, string, readonly number[], string])[]
     "Him",
   ],
   ["an error", 'data: {"error":{"message":"no","code":"x"}}\n\n', [error], ""],
-  ["broken JSON", 'data: {"choices":[\n\n', [error], ""],
+  ["broken JSON", 'data: {"choices":[\n\n', [error | broken], ""],
   ["any stream", "event: tick\ndata: 1\n\nid: 7\n\ndata: a\ndata: b\n\n", [other, other], ""],
 ];
 

@@ -17,6 +17,7 @@ export interface ToldRecord {
   readonly usage?: ToldUsage;
   readonly outcome?: Recording["outcome"];
   readonly status?: number;
+  readonly isWhole?: boolean;
 }
 
 /** A record of an answer whose events came one by one. Completed, unless it says otherwise. */
@@ -34,5 +35,6 @@ export function recorded(events: readonly ToldEvent[], facts: ToldRecord = {}): 
   record.endMs = facts.endMs ?? events.at(-1)?.[0] ?? NaN;
   record.usage = facts.usage;
   record.outcome = facts.outcome ?? "completed";
+  record.isWhole = facts.isWhole ?? record.outcome === "completed";
   return record;
 }

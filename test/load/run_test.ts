@@ -343,4 +343,60 @@ describe("LoadRun", () => {
     });
     expect(records.length).toBe(3);
   });
+
+  /** users (undefined: an open loop), shards, requests, of which so many warm up */
+  const SHARED = [[undefined, 3, 10, 4], [5, 3, 17, 2], [2, 3, 5, 1]] as const;
+  for (const [users, count, requests, warmup] of SHARED) {
+    const name = users === undefined ? "arrivals" : `${users} users`;
+    test(`${requests} requests of ${name} over ${count} runs: each once, the first warm up`, async () => {
+      const numbers: number[] = [];
+      const warm: number[] = [];
+      const places: number[] = [];
+      for (let index = 0; index < count; index++) {
+        const { facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+          shard: { index, count },
+          load: users === undefined
+            ? { kind: "open", times: Array<number>(requests).fill(0).values(), concurrencyMax: 30 }
+            : { kind: "closed", concurrency: users, rampMs: 0 },
+          requestsMax: requests,
+          warmupRequests: warmup,
+          maker: { next: () => REQUEST, over: () => undefined },
+          observe({ number, isWarmup }) {
+            numbers.push(number);
+            if (isWarmup) warm.push(number);
+          },
+        });
+        server!.stop();
+        places.push(facts.activeMax);
+      }
+      const upTo = (most: number) => Array.from({ length: most }, (_, i) => i);
+      expect(numbers.sort((a, b) => a - b)).toEqual(upTo(requests));
+      if (users === undefined) expect(warm.sort((a, b) => a - b)).toEqual(upTo(warmup));
+      expect(warm.length).toBe(warmup);
+      if (users !== undefined) expect(places.reduce((sum, one) => sum + one)).toBe(users);
+    });
+  }
+
+  test("a ramp of users is spread over the runs as over one", async () => {
+    const starts: number[] = [];
+    for (let index = 0; index < 2; index++) {
+      await load(() => ({ pieces: chatPieces(WORDS) }), {
+        shard: { index, count: 2 },
+        load: { kind: "closed", concurrency: 3, rampMs: 30 },
+        requestsMax: Infinity,
+        durationMs: 60,
+        maker: {
+          next(slot, dueMs) {
+            const place = 2 * slot + index;
+            starts[place] = Math.min(starts[place] ?? Infinity, dueMs);
+            return REQUEST;
+          },
+          over: () => 10,
+        },
+      });
+      server!.stop();
+    }
+    expect(starts.length).toBe(3);
+    starts.forEach((ms, place) => expect(ms).toBeGreaterThanOrEqual(10 * place));
+  });
 });

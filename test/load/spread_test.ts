@@ -21,6 +21,18 @@ describe("Spread", () => {
     expect(mean).toBeCloseTo(500.05, 6);
   });
 
+  test("counts() tells how many lie between edges", () => {
+    const spread = new Spread();
+    for (let us = 1000; us < 2000; us++) spread.record(us / 1000);
+    for (const ms of [0, 0, 3, 900]) spread.record(ms);
+    expect(spread.counts([0, 1, 1.25, 2, 10])).toEqual([2, 250, 750, 1]);
+    // A place is 4 µs wide there, and an edge may go through it.
+    const [below, above] = spread.counts([899, 900.001, 901]);
+    expect(below! + above!).toBeCloseTo(1, 9);
+    expect(new Spread().counts([0, 1])).toEqual([0]);
+    expect(spread.counts([1])).toEqual([]);
+  });
+
   test("parts put together are the whole, also by way of a file", () => {
     const random = seeded(19);
     const whole = new Spread();

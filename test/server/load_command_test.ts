@@ -32,6 +32,22 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--sweep", "-r", "5"], /--sweep finds its rates itself/],
   [["http://a", "b"], /Unexpected argument "b"/],
   [["http://a", "--shard", "3/2"], /--shard must be I\/N with I from 1 to N/],
+  [["http://a", "--shard", "0/2"], /--shard must be I\/N with I from 1 to N/],
+  [["http://a", "--shard", "job/2"], /--shard job\/2 needs JOB_COMPLETION_INDEX.*: it is not set/],
+  [["http://a", "--shard", "1/2", "--sweep"], /--sweep goes on by what all of the load has found/],
+  [["http://a", "--shard", "1/2", "--search", "--slo", "e2e=1s"], /--search goes on by what all/],
+  [["http://a", "--max-concurrency", "3", "--workers", "4"], /leaves nothing for some of 4 parts/],
+  [["http://a", "--start-at", "1795903200000"], /--start-at is \d+ days away.* not milliseconds/],
+  [["http://a", "--workers", "2", "--bodies", "/dev/null"], /has no line/],
+  [
+    ["http://a", "--workers", "2", "--ca-file", "/dev/null"],
+    /--ca-file \/dev\/null can be read once/,
+  ],
+  [["http://a", "--workers", "0"], /--workers must be a whole number from 1 to 256/],
+  [["http://a", "--json", "--csv", "-"], /--json and --csv - would be printed into each other/],
+  [["http://a", "-o", "-", "--csv", "-"], /--out - and --csv - would be printed into each other/],
+  [["merge"], /merge needs the files of runs/],
+  [["merge", "a", "--as", "vllm"], /--as needs every event of every request/],
   [["http://a", "--start-at", "soon"], /--start-at must be a time/],
   [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
   [["http://a/other"], /Nobody knows what to post to this path/],
@@ -188,14 +204,22 @@ describe("weir load", () => {
   const TOOLS: readonly (readonly [string, (json: Json) => unknown, RegExp])[] = [
     ["vllm", (json) => json["completed"], /=== Serving Benchmark Result ===.*Mean TTFT \(ms\):/s],
     ["sglang", (json) => json["completed"], /Total generated tokens \(retokenized\):/],
-    ["aiperf", (json) => json["request_count"]["avg"], /time_to_first_token \(ms\)/],
+    [
+      "aiperf",
+      (json) => json["request_count"]["avg"],
+      /NVIDIA AIPerf \| LLM Metrics.*│ +Time to First Token \(ms\) │ +\d/s,
+    ],
     [
       "guidellm",
       (json) => json["benchmarks"][0]["metrics"]["request_totals"]["successful"],
-      /time_per_output_token_ms/,
+      /^\| Benchmark +\| Request Latency +\|\| TTFT .*\n\| Strategy /m,
     ],
     ["inference-perf", (json) => json["successes"]["count"], /6 successes, 0 failures/],
-    ["llmperf", (json) => json["results_num_completed_requests"], /ttft_s_quantiles_p99 = \d/],
+    [
+      "llmperf",
+      (json) => json["results_num_completed_requests"],
+      /^ttft_s\n {4}p25 = \d.*^Number Of Completed Requests: 6$/ms,
+    ],
   ];
   for (const [tool, completed, printed] of TOOLS) {
     test(`--as ${tool} says what it would`, async () => {
@@ -241,22 +265,29 @@ describe("weir load", () => {
     expect(ended.code).toBe(1);
   });
 
-  test("several workers are one load", async () => {
-    const folder = makeFolder();
-    const raw = join(folder, "raw.jsonl");
-    const ended = await run([
-      ...["load", weir.url, "-r", "100", "--requests", "31", "--rounds", "2", "--workers", "2"],
-      ...["--json", "--raw", raw, ...CALM],
+  test("clients that leave are counted apart, and are no failure", async () => {
+    const asked = ["load", weir.url, "-c", "2", "--requests", "12", "--leave-after", "1", "--json"];
+    const [all, some] = await Promise.all([
+      run([...asked, ...CALM]),
+      run([...asked, ...CALM, "--leave-share", "0.5"]),
     ]);
-    const report = JSON.parse(ended.output);
-    expect(report).toMatchObject({ load: "2 parts: 100/s poisson", rounds: 2 });
-    expect(report.requests).toMatchObject({ sent: 62, completed: 62 });
-    expect(readFileSync(raw, "utf8").trimEnd().split("\n").length).toBe(62);
+    const report = JSON.parse(all.output);
+    expect(report.requests).toMatchObject({ sent: 12, completed: 0, failed: 0, left: 12 });
+    expect(report.connections).toMatchObject({ opened: 12, requests_on_kept: 0 });
+    expect(report).toMatchObject({ e2e_ms: null, goodput: null });
+    expect(report.ttft_ms.p50).toBeGreaterThan(0);
+    expect(all.code).toBe(0);
+    const { completed, left, failed } = JSON.parse(some.output).requests;
+    expect([completed + left, failed]).toEqual([12, 0]);
+    expect(left).toBeGreaterThan(0);
+    expect(completed).toBeGreaterThan(0);
+  });
+
+  test("slow readers read it all", async () => {
+    const asked = ["-c", "2", "--requests", "4", "--read-rate", "20000", "--json", ...CALM];
+    const ended = await run(["load", weir.url, ...asked]);
+    expect(JSON.parse(ended.output).requests).toMatchObject({ completed: 4, failed: 0 });
     expect(ended.code).toBe(0);
-    const wrong = await run(["load", weir.url, "--workers", "2", "--as", "vllm"]);
-    expect(wrong.errors).toContain("--as is of one process: without --workers");
-    expect(wrong.code).toBe(2);
-    rmSync(folder, { recursive: true });
   });
 
   test("a sweep, and a search for the highest rate", async () => {
@@ -299,17 +330,43 @@ describe("weir load", () => {
     const folder = makeFolder();
     const file = (name: string) => join(folder, `${name}.json`);
     const asked = ["-r", "60", "--arrivals", "constant", "--requests", "21", ...CALM];
+    const csv = join(folder, "both.csv");
     const runs = await Promise.all([
       run(["load", weir.url, ...asked, "--shard", "1/2", "-o", file("one")]),
       run(["load", weir.url, ...asked, "--shard", "2/2", "-o", file("two")]),
       run(["load", weir.url, ...asked, "-o", file("all"), "--start-at", "2020-01-01"]),
     ]);
     expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
-    const merged = await run(["load", "merge", file("one"), file("two"), "--json", ...CALM]);
+    expect(runs[2]!.errors).toMatch(
+      /^--start-at was \d+ days ago: it begins at once, that much later than the others\n/,
+    );
+    const merged = await run(
+      ["load", "merge", file("one"), file("two"), "--json", "-o", file("both"), "--csv", csv],
+    );
     const report = JSON.parse(merged.output);
     expect(report.load).toBe("2 parts: 60/s constant");
-    expect(report.requests).toMatchObject({ sent: 21, completed: 21 });
-    expect(merged.code).toBe(0);
+    expect(report).toMatchObject({ requests: { sent: 21, completed: 21 }, processes: 2 });
+    // Two processes that nobody has told when to begin may not have begun together.
+    expect([0, 3]).toContain(merged.code);
+    expect(readFileSync(csv, "utf8")).toMatch(/\n2 parts: 60\/s constant,21,21,/);
+    const rows = (name: string) =>
+      JSON.parse(readFileSync(file(name), "utf8")).stages[0].rounds[0].tally.rows;
+    const byNumber = (name: string) =>
+      rows(name).number.map((number: number, i: number) => [number, rows(name).due[i]])
+        .sort(([a]: readonly number[], [b]: readonly number[]) => a! - b!);
+    expect(byNumber("both")).toEqual(byNumber("all"));
+    const paired = await run(["load", "compare", file("both"), file("all"), "--json"]);
+    expect(JSON.parse(paired.output).stages[0].comparisons[0]).toMatchObject({ isPaired: true });
+    const half = await run(["load", "merge", file("two")]);
+    expect(half.output).toContain(
+      "part 1 of 2 is missing: what was sent from there is in no figure",
+    );
+    expect(half.code).toBe(3);
+    const twice = await run(["load", "merge", file("one"), file("one")]);
+    expect(twice.errors).toMatch(/Cannot merge: .*one\.json and .*one\.json are both part 1 of 2/);
+    expect(twice.code).toBe(1);
+    const mixed = await run(["load", "merge", file("one"), file("all")]);
+    expect(mixed.errors).toMatch(/all\.json is a whole run, and no part of one/);
     const compared = await run(["load", "compare", file("all"), file("all"), "--json"]);
     const { stages: [stage] } = JSON.parse(compared.output);
     expect(stage).toMatchObject({ isWorse: false, failedShares: [0, 0] });

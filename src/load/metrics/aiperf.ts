@@ -1,6 +1,7 @@
 /**
- * AIPerf: from the first to the last response with content; reasoning counts. Tokens by the client's
- * own tokenizer. "ITL" is one value for a request, "ICL" is each gap.
+ * AIPerf: from the first to the last response with content; reasoning and tool calls count. Tokens by
+ * the client's own tokenizer. "ITL" is one value for a request, "ICL" is each gap. An answer that came
+ * to its end with some content is a success, without an end mark or with an error inside it.
  *
  * @module
  */
@@ -8,6 +9,7 @@
 import { KIND, type RequestRecord } from "../record.ts";
 import { timesOf } from "./times.ts";
 import {
+  cameWhole,
   type CountTokens,
   gapsOf,
   ownTokens,
@@ -17,16 +19,22 @@ import {
   toldTokens,
 } from "./values.ts";
 
+const SPOKEN = KIND.text | KIND.tool;
+
 /** One request as AIPerf counts it. `icl`: see `interChunkMs`. */
 export function aiperfValues(record: RequestRecord, count: CountTokens): RequestValues {
-  const times = timesOf(record, KIND.text | KIND.reasoning | KIND.tool);
-  const isSuccess = record.outcome === "completed" && times.length > 0;
+  const times = timesOf(record, SPOKEN | KIND.reasoning);
+  const isSuccess = cameWhole(record) && times.length > 0;
   if (!isSuccess) return { isSuccess };
   const ttftMs = times[0]!;
   const e2eMs = times.at(-1)!;
-  const outputTokens = ownTokens(record, count) ?? toldTokens(record);
+  const spoken = ownTokens(record, count, SPOKEN);
+  const thought = ownTokens(record, count, KIND.reasoning);
+  const outputTokens = spoken === undefined || thought === undefined
+    ? toldTokens(record)
+    : spoken + thought;
   const itlMs = shared(e2eMs - ttftMs, (outputTokens ?? 0) - 1);
-  const [ttfoMs] = timesOf(record, KIND.text | KIND.tool);
+  const [ttfoMs] = timesOf(record, SPOKEN);
   return {
     isSuccess,
     promptTokens: promptTokensOf(record),
@@ -41,11 +49,13 @@ export function aiperfValues(record: RequestRecord, count: CountTokens): Request
       e2e_output_token_throughput: outputTokens === undefined
         ? undefined
         : shared(1000 * outputTokens, e2eMs),
+      output_token_count: spoken,
+      reasoning_token_count: thought === 0 ? undefined : thought,
     },
   };
 }
 
 /** Every gap between two responses with content. */
 export function interChunkMs(record: RequestRecord): readonly number[] {
-  return gapsOf(timesOf(record, KIND.text | KIND.reasoning | KIND.tool));
+  return gapsOf(timesOf(record, SPOKEN | KIND.reasoning));
 }

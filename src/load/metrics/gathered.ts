@@ -5,9 +5,9 @@
  * @module
  */
 
-import { eventMs, KIND, type RequestRecord } from "../record.ts";
+import type { Phase, RequestRecord } from "../record.ts";
 import { interChunkMs } from "./aiperf.ts";
-import type { CountTokens, RequestValues } from "./values.ts";
+import { type CountTokens, known, type RequestValues } from "./values.ts";
 
 /** Samples of one metric that are kept; the tools keep all, and so does a run of that size. */
 const SAMPLES_MAX = 20_000_000;
@@ -16,6 +16,7 @@ const SAMPLES_MAX = 20_000_000;
 export interface GatheredRequest extends RequestValues {
   readonly outcome: RequestRecord["outcome"];
   readonly status: number;
+  readonly phase: Phase | undefined;
   readonly failure: string;
   readonly sentMs: number;
   readonly endMs: number;
@@ -26,11 +27,12 @@ export class Gathered {
   readonly requests: GatheredRequest[] = [];
   /** Every gap between two events with content: what AIPerf calls inter-chunk latency. */
   readonly interChunkMs: number[] = [];
-  /** Events with choices in each second. */
-  readonly eventsInSecond = new Map<number, number>();
   readonly #read: (record: RequestRecord, count: CountTokens) => RequestValues;
   readonly #count: CountTokens;
   #samples = 0;
+  /** Rounds have clocks of their own: one begins where the one before has ended. */
+  #startMs = 0;
+  #endMs = 0;
 
   /** `read`: the tool's definitions. */
   constructor(
@@ -46,6 +48,11 @@ export class Gathered {
     return this.#samples > SAMPLES_MAX;
   }
 
+  /** Another round begins. */
+  nextRound(): void {
+    this.#startMs = this.#endMs;
+  }
+
   /** Adds a request; one that warms up is none. */
   observe(record: RequestRecord): void {
     if (record.isWarmup || this.isCut) return;
@@ -55,16 +62,43 @@ export class Gathered {
       ...values,
       outcome: record.outcome,
       status: record.status,
+      phase: record.failure?.phase,
       failure: record.failure?.text ?? "",
-      sentMs: record.sentMs,
-      endMs: record.endMs,
+      sentMs: this.#startMs + record.sentMs,
+      endMs: this.#startMs + record.endMs,
     });
+    this.#endMs = Math.max(this.#endMs, this.#startMs + (known(record.endMs) ?? 0));
     if (!values.isSuccess) return;
     for (const gapMs of interChunkMs(record)) this.interChunkMs.push(gapMs);
-    for (let i = 0; i < record.events; i++) {
-      if ((record.eventKinds[i]! & KIND.choice) === 0) continue;
-      const second = Math.floor(eventMs(record, i) / 1000);
-      this.eventsInSecond.set(second, (this.eventsInSecond.get(second) ?? 0) + 1);
-    }
   }
+
+  /** Adds what others have gathered of this round. */
+  merge({ requests, interChunkMs }: GatheredParts): void {
+    for (const { more = {}, ...one } of requests) {
+      if (this.isCut) break;
+      this.#samples += 8 + (one.itlMs?.length ?? 0);
+      const sentMs = this.#startMs + (one.sentMs ?? NaN);
+      const endMs = this.#startMs + (one.endMs ?? NaN);
+      const values = Object.entries(more).map(([name, value]) => [name, value ?? undefined]);
+      this.requests.push({ ...one, more: Object.fromEntries(values), sentMs, endMs });
+      this.#endMs = Math.max(this.#endMs, known(endMs) ?? 0);
+    }
+    for (const gapMs of interChunkMs) this.interChunkMs.push(gapMs);
+  }
+
+  /** For another process, as JSON. */
+  toParts(): GatheredParts {
+    const { requests, interChunkMs } = this;
+    return { requests, interChunkMs };
+  }
+}
+
+/** What was gathered elsewhere. In JSON a number that is none is null. */
+export interface GatheredParts {
+  readonly requests: readonly (Omit<GatheredRequest, "sentMs" | "endMs" | "more"> & {
+    readonly sentMs: number | null;
+    readonly endMs: number | null;
+    readonly more?: Readonly<Record<string, number | null | undefined>> | undefined;
+  })[];
+  readonly interChunkMs: readonly number[];
 }

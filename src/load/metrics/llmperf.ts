@@ -1,14 +1,18 @@
 /**
  * LLMPerf: "inter-token latency" is the mean over all data events of the time to the first token and
- * all gaps together, the first included. Tokens by its own tokenizer.
+ * all gaps together, the first included. Tokens by its own tokenizer. It asks for no usage, and would
+ * fail at the event that has one: that event is passed over here.
  *
  * @module
  */
 
 import { KIND, type RequestRecord } from "../record.ts";
-import { lastEventMs, timesOf } from "./times.ts";
+import { timesOf } from "./times.ts";
 import {
+  cameWhole,
   type CountTokens,
+  has,
+  known,
   ownTokens,
   promptTokensOf,
   type RequestValues,
@@ -17,12 +21,12 @@ import {
 
 /** One request as LLMPerf counts it. */
 export function llmperfValues(record: RequestRecord, count: CountTokens): RequestValues {
-  const isSuccess = record.outcome === "completed";
+  const isSuccess = cameWhole(record) && !has(record, KIND.error);
   if (!isSuccess) return { isSuccess };
   const times = timesOf(record, KIND.text);
   const events = timesOf(record, KIND.choice).length;
   const [ttftMs] = times;
-  const e2eMs = lastEventMs(record, KIND.comment);
+  const e2eMs = known(record.endMs - record.sentMs);
   const outputTokens = ownTokens(record, count, KIND.text);
   // The first token's time and all gaps add up to the time of the last one.
   const itlMs = shared(times.at(-1), events);

@@ -1,7 +1,7 @@
 /**
  * SGLang's `bench_serving`: events with content (reasoning too, since PR sglang#23954); the end is
- * the last line, `[DONE]` included. Any 200 is a success; where no usage was told it takes the tokens
- * that were asked for.
+ * the last line, `[DONE]` included. Any answer of status 200 that came to its end is a success; where
+ * no usage was told it takes the tokens that were asked for.
  *
  * @module
  */
@@ -9,8 +9,10 @@
 import { KIND, type RequestRecord } from "../record.ts";
 import { lastEventMs, timesOf } from "./times.ts";
 import {
+  cameWhole,
   type CountTokens,
   gapsOf,
+  has,
   known,
   ownTokens,
   promptTokensOf,
@@ -21,7 +23,7 @@ import {
 
 /** One request as SGLang counts it. */
 export function sglangValues(record: RequestRecord, count: CountTokens): RequestValues {
-  const isSuccess = record.status === 200;
+  const isSuccess = cameWhole(record) && record.events > 0 && !has(record, KIND.broken);
   if (!isSuccess) return { isSuccess };
   const times = timesOf(record, KIND.text | KIND.reasoning);
   const [ttftMs] = times;
@@ -30,7 +32,8 @@ export function sglangValues(record: RequestRecord, count: CountTokens): Request
   const tookMs = e2eMs === undefined || ttftMs === undefined ? undefined : e2eMs - ttftMs;
   return {
     isSuccess,
-    promptTokens: promptTokensOf(record),
+    // The length of what was asked, by its own count.
+    promptTokens: known(record.promptTokens) ?? promptTokensOf(record),
     outputTokens,
     ttftMs,
     tpotMs: shared(tookMs, (outputTokens ?? 0) - 1),

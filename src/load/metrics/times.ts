@@ -4,7 +4,8 @@
  * @module
  */
 
-import { eventMs, type RequestRecord } from "../record.ts";
+import { eventMs, firstOf, KIND, type RequestRecord } from "../record.ts";
+import { known } from "./values.ts";
 
 /** When each event with one of `kinds` came, after the request was sent. */
 export function timesOf(record: RequestRecord, kinds: number): readonly number[] {
@@ -13,6 +14,12 @@ export function timesOf(record: RequestRecord, kinds: number): readonly number[]
     if ((record.eventKinds[i]! & kinds) !== 0) times.push(eventMs(record, i) - record.sentMs);
   }
   return times;
+}
+
+/** When the end mark came, else the end of the body; undefined = neither did. */
+export function doneMs(record: RequestRecord): number | undefined {
+  const index = firstOf(record, KIND.done);
+  return known((index < 0 ? record.endMs : eventMs(record, index)) - record.sentMs);
 }
 
 /** When the last event came that is no comment, end marks included; undefined = none came. */

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { type RequestRecord, textOf, textsOf, TOKENS } from "../record.ts";
+import { firstOf, type RequestRecord, textOf, textsOf, TOKENS } from "../record.ts";
 
 /** Counts the tokens of a text. */
 export type CountTokens = (text: string) => number;
@@ -23,6 +23,19 @@ export interface RequestValues {
   readonly e2eMs?: number | undefined;
   /** What only this tool has, by the name it uses. */
   readonly more?: Readonly<Record<string, number | undefined>> | undefined;
+}
+
+/**
+ * True when a plain HTTP client has nothing to complain about: status 200, and a body that came to its
+ * end. What the body says, and whether its end mark is there, is not asked.
+ */
+export function cameWhole({ status, isWhole, failure }: RequestRecord): boolean {
+  return status === 200 && isWhole && failure?.phase !== "head";
+}
+
+/** True when an event has one of `kinds`. */
+export function has(record: RequestRecord, kinds: number): boolean {
+  return firstOf(record, kinds) >= 0;
 }
 
 /** The tokens that the server says it made; undefined = it does not say. */

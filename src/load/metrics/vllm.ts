@@ -1,6 +1,7 @@
 /**
  * vLLM's `vllm bench serve` (`lib/endpoint_request_func.py`): an event counts when `choices` is not
- * empty, whatever it says. A stream that broke off behind its first event is a success.
+ * empty, whatever it says. An answer that came to its end is a success, with an error inside it or
+ * without an end mark.
  *
  * @module
  */
@@ -8,8 +9,11 @@
 import { KIND, type RequestRecord } from "../record.ts";
 import { timesOf } from "./times.ts";
 import {
+  cameWhole,
   type CountTokens,
   gapsOf,
+  has,
+  known,
   ownTokens,
   promptTokensOf,
   type RequestValues,
@@ -20,20 +24,29 @@ import {
 /** One request as vLLM counts it. */
 export function vllmValues(record: RequestRecord, count: CountTokens): RequestValues {
   const times = timesOf(record, KIND.choice);
-  const isSuccess = record.status === 200 && times.length > 0;
-  const queueMs = record.sentMs - record.dueMs;
+  const isSuccess = cameWhole(record) && !has(record, KIND.broken) && times.length > 0;
   if (!isSuccess) return { isSuccess };
   const [ttftMs] = times;
   const e2eMs = times.at(-1)!;
-  const outputTokens = toldTokens(record) ?? ownTokens(record, count, KIND.text);
+  // It reads the usage of an event without choices alone, and takes a 0 for none.
+  const isTold = hasUsageApart(record);
+  const outputTokens = (isTold ? toldTokens(record) : undefined) ||
+    ownTokens(record, count, KIND.text);
   return {
     isSuccess,
-    promptTokens: promptTokensOf(record),
+    promptTokens: isTold ? promptTokensOf(record) : known(record.promptTokens),
     outputTokens,
     ttftMs,
     tpotMs: shared(e2eMs - ttftMs!, (outputTokens ?? 0) - 1),
     itlMs: gapsOf(times),
     e2eMs,
-    more: { client_queue_time: queueMs },
+    more: { client_queue_time: record.sentMs - record.dueMs },
   };
+}
+
+function hasUsageApart(record: RequestRecord): boolean {
+  for (let i = 0; i < record.events; i++) {
+    if ((record.eventKinds[i]! & (KIND.usage | KIND.choice)) === KIND.usage) return true;
+  }
+  return false;
 }

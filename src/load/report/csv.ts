@@ -31,6 +31,8 @@ function columnsOf(report: LoadReport): readonly (readonly [string, Cell])[] {
     ["errors", requests.errors.map((one) => `${one.count} ${one.phase} ${one.text}`).join("; ")],
     ["seconds", report.seconds],
     ["rounds", report.rounds],
+    ["processes", report.processes],
+    ["saturated_after_seconds", report.saturated_after_s],
     ["requests_per_second", report.requests_per_second],
     ["output_tokens_per_second_told", report.output_tokens_per_second.told],
     ["output_tokens_per_second_own", report.output_tokens_per_second.own],

@@ -61,6 +61,10 @@ export interface LoadReport {
   readonly rounds: number;
   readonly seconds: number;
   readonly is_interrupted: boolean;
+  /** Processes that have sent at the same time, on all machines. */
+  readonly processes: number;
+  /** When it was stopped early, since it ran away; null = it was not. */
+  readonly saturated_after_s: number | null;
   readonly requests_per_second: number | null;
   readonly output_tokens_per_second: {
     /** By the server's count; null = it tells none. */
@@ -138,6 +142,8 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
     rounds: rounds.length,
     seconds,
     is_interrupted: facts.isInterrupted,
+    processes: facts.processes,
+    saturated_after_s: facts.saturatedMs === null ? null : facts.saturatedMs / 1000,
     requests_per_second: perSecond(completed),
     output_tokens_per_second: {
       told: hasTold ? perSecond(tally.toldTokens) : null,

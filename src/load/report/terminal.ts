@@ -49,7 +49,8 @@ export function judgementLines(report: LoadReport): readonly string[] {
   return [...failedLines(report), ...believeLines(report)];
 }
 
-function failedLines({ requests, is_interrupted }: LoadReport): readonly string[] {
+function failedLines(report: LoadReport): readonly string[] {
+  const { requests, is_interrupted, saturated_after_s } = report;
   const { sent, completed, failed, left, unfinished, errors } = requests;
   const parts = [
     `${completed} of ${sent} requests completed`,
@@ -57,12 +58,17 @@ function failedLines({ requests, is_interrupted }: LoadReport): readonly string[
     ...(left > 0 ? [`${left} left by the client`] : []),
     ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
   ];
-  const shown = errors.slice(0, ERRORS_SHOWN);
+  const listed = errors.slice(0, ERRORS_SHOWN);
   const rest = errors.slice(ERRORS_SHOWN).reduce((sum, { count }) => sum + count, 0);
   return [
     ...(is_interrupted ? ["Interrupted: this is what there was until then."] : []),
+    ...(saturated_after_s === null ? [] : [
+      `Stopped early, after ${
+        shown(saturated_after_s)
+      } s: the server was saturated, and its queue grew.`,
+    ]),
     `${parts.join(", ")}.`,
-    ...shown.map(({ phase, status, text, count }) =>
+    ...listed.map(({ phase, status, text, count }) =>
       `${String(count).padStart(8)}  ${phase}${status === null ? "" : `, status ${status}`}${
         text === "" ? "" : `: ${text}`
       }`
@@ -72,21 +78,28 @@ function failedLines({ requests, is_interrupted }: LoadReport): readonly string[
 }
 
 function measuredLines(report: LoadReport): readonly string[] {
-  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
-  const rows = ROWS.filter(([name]) =>
-    report[name] !== null && (hasWaited || !AS_SENT.has(name)) && !isSame(name, report)
-  );
+  const rows = figureRows(report);
   const heads = ["p50", "p90", "p95", "p99", "p99.9", "max", "mean"];
   const isEmpty = report.requests.completed + report.requests.left === 0;
   return [
     ...(isEmpty ? ["No figures of the server: nothing was completed."] : []),
     ...(rows.length === 0 ? [] : [
       `${"".padEnd(26)}${heads.map((head) => head.padStart(9)).join("")}`,
-      ...rows.flatMap(([name, title]) => rowLines(title, report[name]!)),
+      ...rows.flatMap(([title, spread]) => rowLines(title, spread)),
       "",
     ]),
-    ...rateLines(report, isEmpty),
+    ...rateLines(report),
   ];
+}
+
+/** The distributions that are worth a row, with their titles. */
+export function figureRows(report: LoadReport): readonly (readonly [string, ReportedSpread])[] {
+  const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
+  return ROWS.flatMap(([name, title]) => {
+    const spread = report[name];
+    const isShown = (hasWaited || !AS_SENT.has(name)) && !isSame(name, report);
+    return spread === null || !isShown ? [] : [[title, spread] as const];
+  });
 }
 
 /** First event and first text are the first token in most streams: they are shown where they differ. */
@@ -109,7 +122,9 @@ function rowLines(title: string, spread: ReportedSpread): readonly string[] {
   return [line, `${"  95 % of the mean".padEnd(26)}${reach.join("")}`];
 }
 
-function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
+/** Rates, goodput and connections, each a line. */
+export function rateLines(report: LoadReport): readonly string[] {
+  const isEmpty = report.requests.completed + report.requests.left === 0;
   const { seconds, goodput, output_tokens_per_second: tokens, connections, events } = report;
   const rate = (value: number | null, unit: string) =>
     value === null ? [] : [`${shown(value)} ${unit}`];
@@ -134,14 +149,18 @@ function rateLines(report: LoadReport, isEmpty: boolean): readonly string[] {
   ];
 }
 
-function believeLines({ doubt, rounds, requests }: LoadReport): readonly string[] {
+/** The verdict, then the reasons, and last the facts. */
+export function believeLines(report: LoadReport): readonly string[] {
+  const { doubt, rounds, requests, processes } = report;
   const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
     ...(late === null
       ? []
       : [`times too long by at most ${shown(late.p50)} ms (p50), ${shown(late.p99)} ms (p99)`]),
-    `${percent(cpu_share)} of a core used`,
+    `${percent(cpu_share)} of a core used${
+      processes > 1 ? `, by the busiest of ${processes} processes` : ""
+    }`,
     ...(network_ms === null ? [] : [`connecting took ${shown(network_ms.min)} ms at least`]),
     ...(rounds > 1 ? [`${rounds} rounds`] : []),
   ];
@@ -177,6 +196,6 @@ export function shown(value: number): string {
 }
 
 /** What is nearly all of it must not look like all of it. */
-function percent(share: number): string {
+export function percent(share: number): string {
   return `${(100 * share).toFixed(share > 0.9 && share < 1 ? 2 : 0)} %`;
 }

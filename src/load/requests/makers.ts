@@ -33,22 +33,34 @@ export interface LoadBody {
   readonly tokensMax: number;
 }
 
-/** Sends `bodies` in turn, each to the endpoints in turn. */
+/**
+ * Numbers by chance for one thing of a load: the same for the same thing, whichever part of the load
+ * it is in.
+ */
+export type Chance = (number: number) => () => number;
+
+/**
+ * Sends `bodies` in turn. "all": each of them to every endpoint; "one": to the one whose turn it is,
+ * as where body n belongs to arrival n. A body that is undefined is one that others send.
+ */
 export function turnsOf(
   endpoints: readonly Endpoint[],
-  bodies: readonly LoadBody[],
+  bodies: readonly (LoadBody | undefined)[],
   behaviour: Behaviour,
-  random: () => number,
+  chance: Chance,
+  each: "all" | "one" = "all",
 ): RequestMaker {
+  const perBody = each === "all" ? endpoints.length : 1;
   // Laid down once: a request of a load costs no encoding.
-  const laid = bodies.map((one) => endpoints.map((endpoint) => prepared(endpoint, one, behaviour)));
-  let number = 0;
+  const laid = bodies.map((one) =>
+    one === undefined ? [] : endpoints.map((endpoint) => prepared(endpoint, one, behaviour))
+  );
   return {
-    next() {
-      const at = number++;
-      const endpoint = at % endpoints.length;
-      const request = laid[Math.floor(at / endpoints.length) % laid.length]![endpoint]!;
-      return { ...request, endpoint, session: at, leaveTokens: leaveOf(behaviour, random) };
+    next(_slot, _dueMs, number) {
+      const endpoint = number % endpoints.length;
+      const request = laid[Math.floor(number / perBody) % laid.length]![endpoint]!;
+      const leaveTokens = leaveOf(behaviour, () => chance(number)());
+      return { ...request, endpoint, session: number, leaveTokens };
     },
     over: () => 0,
   };
@@ -63,18 +75,21 @@ export interface Conversations {
   /** Questions of one conversation. */
   readonly turns: number;
   /** Between an answer and the next question. */
-  readonly thinkMs: () => number;
+  readonly thinkMs: (random: () => number) => number;
   /** The next question. */
-  readonly ask: () => string;
+  readonly ask: (random: () => number) => string;
   readonly count: (text: string) => number;
   /** False: after its last turn a slot is done, as in an open loop, where sessions arrive. */
   readonly isEndless: boolean;
+  /** The number, in the whole load, of this run's own conversation number `own`. */
+  readonly numberOf: (own: number) => number;
 }
 
 /** One slot's conversation. */
 interface Session {
   readonly number: number;
   readonly endpoint: number;
+  readonly random: () => number;
   turn: number;
   messages: readonly Message[];
 }
@@ -82,9 +97,10 @@ interface Session {
 /** Every slot has conversations of several turns: each question follows what was answered before. */
 export function conversationsOf(
   endpoints: readonly Endpoint[],
-  { api, model, isStream, tokensMax, turns, thinkMs, ask, count, isEndless }: Conversations,
+  { api, model, isStream, tokensMax, turns, thinkMs, ask, count, isEndless, numberOf }:
+    Conversations,
   behaviour: Behaviour,
-  random: () => number,
+  chance: Chance,
 ): RequestMaker {
   const sessions = new Map<number, Session>();
   let begun = 0;
@@ -92,11 +108,12 @@ export function conversationsOf(
     next(slot) {
       let session = sessions.get(slot);
       if (session === undefined) {
-        const number = begun++;
-        session = { number, endpoint: number % endpoints.length, turn: 0, messages: [] };
+        const number = numberOf(begun++);
+        const endpoint = number % endpoints.length;
+        session = { number, endpoint, random: chance(number), turn: 0, messages: [] };
         sessions.set(slot, session);
       }
-      session.messages = [...session.messages, { role: "user", content: ask() }];
+      session.messages = [...session.messages, { role: "user", content: ask(session.random) }];
       const body = bodyOf(api, { model, messages: session.messages, isStream, tokensMax });
       const promptTokens = session.messages.reduce((sum, { content }) => sum + count(content), 0);
       const endpoint = endpoints[session.endpoint]!;
@@ -105,7 +122,7 @@ export function conversationsOf(
         endpoint: session.endpoint,
         session: session.number,
         turn: session.turn,
-        leaveTokens: leaveOf(behaviour, random),
+        leaveTokens: leaveOf(behaviour, session.random),
       };
     },
     over(slot, record: RequestRecord) {
@@ -116,10 +133,10 @@ export function conversationsOf(
       // What was not answered cannot be gone on from.
       if (session.turn === turns || content === "") {
         sessions.delete(slot);
-        return isEndless ? thinkMs() : undefined;
+        return isEndless ? thinkMs(session.random) : undefined;
       }
       session.messages = [...session.messages, { role: "assistant", content }];
-      return thinkMs();
+      return thinkMs(session.random);
     },
   };
 }

@@ -19,14 +19,32 @@ export interface StageResult {
   readonly requestsPerSecond: number | undefined;
   /** Nothing failed, the limits held, and the client was not what was measured. */
   readonly isHeld: boolean;
+  /** It was stopped early, since it ran away: a higher rate is not to be asked for. */
+  readonly isSaturated: boolean;
 }
 
 /** Gives the next load; undefined = that was the last one. */
 export type StagePlan = (before: readonly StageResult[]) => Stage | undefined;
 
-/** Loads that are known beforehand. */
+/** Loads that are known beforehand. Rates above one that ran away are left out. */
 export function listed(stages: readonly Stage[]): StagePlan {
-  return (before) => stages[before.length];
+  return (before) => {
+    let done = 0;
+    for (const stage of stages) {
+      if (isTooMuch(stage, before.slice(0, done))) continue;
+      if (done === before.length) return stage;
+      done++;
+    }
+    return undefined;
+  };
+}
+
+/** True for a rate that one which ran away does not exceed. */
+function isTooMuch(stage: Stage, before: readonly StageResult[]): boolean {
+  return stage.kind === "open" &&
+    before.some((one) =>
+      one.isSaturated && one.stage.kind === "open" && one.stage.ratePerSecond <= stage.ratePerSecond
+    );
 }
 
 /**
@@ -40,7 +58,8 @@ export function sweep(size: number, concurrencyMax: number): StagePlan {
     const [low, high] = before.map(({ requestsPerSecond }) => requestsPerSecond);
     const step = before.length - 1;
     if (low === undefined || high === undefined || step > size - 1) return undefined;
-    return { kind: "open", ratePerSecond: low + ((high - low) * step) / (size - 1) };
+    const next: Stage = { kind: "open", ratePerSecond: low + ((high - low) * step) / (size - 1) };
+    return isTooMuch(next, before) ? undefined : next;
   };
 }
 

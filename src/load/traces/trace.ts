@@ -1,20 +1,24 @@
 /**
- * Traces: what was asked elsewhere, and when. Pure readers of the forms in which they are published.
+ * Traces: what was asked elsewhere, and when. Readers of the forms in which they are published. They
+ * are given a text in pieces and give its requests one by one, so that a file of gigabytes is read as
+ * far as somebody wants it, and no further.
  *
  *   Mooncake     JSON lines: timestamp (ms), input_length, output_length, hash_ids (512 tokens each)
  *   AIPerf       the same, with session_id, delay, messages, text_input or payload
- *   Azure        CSV: TIMESTAMP, ContextTokens, GeneratedTokens
+ *   Azure        CSV: TIMESTAMP, ContextTokens, GeneratedTokens; in 2025 NumImages as well
  *   BurstGPT     CSV: Timestamp (s), Model, Request tokens, Response tokens, …; 0 = it had failed
- *   ShareGPT     JSON: [{conversations: [{from: "human", value}]}]; it has no times
+ *   ShareGPT     JSON: [{conversations: [{from: "human", value}]}], or a line each; it has no times
  *   journal      what weir's GET /__weir/requests gives
  *   tape         weir's *.tape.jsonl
  *
  * @module
  */
 
+import { linesOf, objectsOf } from "./pieces.ts";
+
 /** One request of a trace. */
 export interface TraceRequest {
-  /** After the first one; undefined = nobody knows. */
+  /** By the trace's own clock; undefined = nobody knows. */
   readonly atMs: number | undefined;
   /** The prompt's length; undefined = its text is there. */
   readonly promptTokens: number | undefined;
@@ -45,34 +49,54 @@ export const TRACE_FORMS = [
 export type TraceForm = typeof TRACE_FORMS[number];
 
 type Json = Readonly<Record<string, unknown>>;
+type Requests = Generator<TraceRequest, void, void>;
 
-const READERS: Readonly<Record<TraceForm, (text: string) => readonly TraceRequest[]>> = {
+const READERS: Readonly<Record<TraceForm, (pieces: Iterable<string>) => Requests>> = {
   mooncake: readMooncake,
-  azure: (text) => readCsv(text, ["TIMESTAMP", "ContextTokens", "GeneratedTokens"], momentMs),
-  burstgpt: (text) =>
+  azure: (pieces) => readCsv(pieces, ["TIMESTAMP", "ContextTokens", "GeneratedTokens"], momentMs),
+  burstgpt: (pieces) =>
     readCsv(
-      text,
+      pieces,
       ["Timestamp", "Request tokens", "Response tokens"],
-      (cell) => 1000 * Number(cell),
+      (cell) => 1000 * numberIn(cell),
     ),
   sharegpt: readSharegpt,
   journal: readJournal,
   tape: readTapeLines,
 };
 
+/** Characters from which a form is told. */
+const BEGINNING = 1024 * 1024;
+
 /**
- * The requests of a trace, with the times of its own clock.
+ * The requests of a trace, in the order of the file, with the times of its own clock.
  *
  * @throws {TypeError} with a sentence when the text has none of the forms.
  */
-export function readTrace(text: string): readonly TraceRequest[] {
+export function* readTrace(pieces: Iterable<string>): Requests {
+  const iterator = pieces[Symbol.iterator]();
+  let beginning = "";
+  let next = iterator.next();
+  while (next.done !== true && beginning.length < BEGINNING) {
+    beginning += next.value;
+    next = iterator.next();
+  }
+  const text = beginning.replace(/^\uFEFF/, "");
+  if (next.done === true && text.trim() === "") throw new TypeError("it is empty");
   const form = formOf(text);
   if (form === undefined) {
     throw new TypeError(`it has none of the forms that are known: ${TRACE_FORMS.join(", ")}`);
   }
-  const requests = READERS[form](text);
-  if (requests.length === 0) throw new TypeError(`it has no request, as ${form}`);
-  return requests;
+  function* all() {
+    yield text;
+    for (; next.done !== true; next = iterator.next()) yield next.value;
+  }
+  let isAny = false;
+  for (const request of READERS[form](all())) {
+    isAny = true;
+    yield request;
+  }
+  if (!isAny) throw new TypeError(`it has no request, as ${form}`);
 }
 
 /** In the order of their times, which then begin with 0. Tapes and journals have a common clock. */
@@ -87,31 +111,39 @@ export function inOrder(requests: readonly TraceRequest[]): readonly TraceReques
 /** Which form a text has, by its beginning. */
 export function formOf(text: string): TraceForm | undefined {
   const start = text.trimStart();
-  const line = start.slice(0, start.indexOf("\n") < 0 ? undefined : start.indexOf("\n"));
-  if (/^"?TIMESTAMP"?\s*,\s*"?ContextTokens/.test(line)) return "azure";
+  const end = start.indexOf("\n");
+  const line = end < 0 ? start : start.slice(0, end);
+  if (/^"?TIMESTAMP"?\s*,.*ContextTokens/.test(line)) return "azure";
   if (/^"?Timestamp"?\s*,.*Request tokens/.test(line)) return "burstgpt";
   if (start.startsWith("[") && /"conversations"/.test(start)) return "sharegpt";
   if (start.startsWith("{") && /^\{\s*"requests"\s*:/.test(start)) return "journal";
   const first = parsed(line);
   if (first?.["tape"] !== undefined) return "tape";
-  const keys = ["input_length", "text_input", "messages", "payload"];
-  return keys.some((key) => first?.[key] !== undefined) ? "mooncake" : undefined;
+  if (Array.isArray(first?.["conversations"])) return "sharegpt";
+  return first !== undefined && ASKED.some((key) => first[key] !== undefined)
+    ? "mooncake"
+    : undefined;
 }
 
-function readMooncake(text: string): readonly TraceRequest[] {
+/** What says what a request of Mooncake's or AIPerf's asks: one of these. */
+const ASKED = ["input_length", "text_input", "messages", "payload"] as const;
+
+function* readMooncake(pieces: Iterable<string>): Requests {
   /** When a session's last request was, which the next one is so long behind. */
   const sessions = new Map<string, number>();
-  return lines(text).flatMap((line, at) => {
+  for (const { text: line, number: at } of linesOf(pieces)) {
     const one = parsed(line);
-    if (one === undefined) throw new TypeError(`line ${at + 1} is no JSON object`);
-    const session = String(one["session_id"] ?? `line ${at}`);
+    if (one === undefined) throw new TypeError(`line ${at} is no JSON object`);
+    if (ASKED.every((key) => one[key] === undefined)) {
+      throw new TypeError(`line ${at} has none of ${ASKED.join(", ")}`);
+    }
     const told = number(one["timestamp"]);
-    const beforeMs = sessions.get(session);
+    const { session_id, messages, payload, text_input, hash_ids } = one;
+    const beforeMs = session_id === undefined ? undefined : sessions.get(String(session_id));
     const atMs = told ??
       (beforeMs === undefined ? undefined : beforeMs + (number(one["delay"]) ?? 0));
-    if (atMs !== undefined) sessions.set(session, atMs);
-    const { messages, payload, text_input, hash_ids } = one;
-    return [{
+    if (atMs !== undefined && session_id !== undefined) sessions.set(String(session_id), atMs);
+    yield {
       atMs,
       promptTokens: number(one["input_length"]),
       outputTokens: number(one["output_length"]),
@@ -124,93 +156,103 @@ function readMooncake(text: string): readonly TraceRequest[] {
       blocks: Array.isArray(hash_ids)
         ? hash_ids.filter((id): id is number => typeof id === "number")
         : undefined,
-    }];
-  });
+    };
+  }
 }
 
 /** `columns`: the time, the tokens of the prompt, those of the answer. */
-function readCsv(
-  text: string,
+function* readCsv(
+  pieces: Iterable<string>,
   columns: readonly [string, string, string],
   timeOf: (cell: string) => number,
-): readonly TraceRequest[] {
-  const [head = "", ...rows] = lines(text);
-  const heads = cells(head);
-  const [time, input, output] = columns.map((name) => heads.indexOf(name));
-  if (time! < 0 || input! < 0 || output! < 0) {
-    throw new TypeError(`its head lacks one of ${columns.join(", ")}`);
-  }
-  return rows.flatMap((row, at) => {
-    const found = cells(row);
-    const atMs = timeOf(found[time!] ?? "");
-    const promptTokens = Number(found[input!]);
-    const outputTokens = Number(found[output!]);
+): Requests {
+  let places: readonly number[] | undefined;
+  for (const { text, number: at } of linesOf(pieces)) {
+    const found = cells(text);
+    if (places === undefined) {
+      places = columns.map((name) => found.indexOf(name));
+      const missing = columns.filter((_, i) => places![i]! < 0);
+      if (missing.length > 0) throw new TypeError(`its head has no ${missing.join(", no ")}`);
+      continue;
+    }
+    const [time = "", input = "", output = ""] = places.map((place) => found[place]);
+    const atMs = timeOf(time);
+    const promptTokens = numberIn(input);
+    const outputTokens = numberIn(output);
     if (Number.isNaN(atMs + promptTokens + outputTokens)) {
-      throw new TypeError(`line ${at + 2} has no time, or no numbers of tokens`);
+      throw new TypeError(`line ${at} has no time, or no numbers of tokens`);
     }
     // BurstGPT: a service that has failed has said nothing. It was asked all the same.
-    return [{ atMs, promptTokens, outputTokens: outputTokens || undefined }];
-  });
+    yield { atMs, promptTokens, outputTokens: outputTokens || undefined };
+  }
 }
 
-function readSharegpt(text: string): readonly TraceRequest[] {
-  const all = JSON.parse(text) as unknown;
-  return list(all).flatMap((one) => {
-    const said = list(object(one)?.["conversations"]).map(object);
+function* readSharegpt(pieces: Iterable<string>): Requests {
+  for (const { text, number: at } of objectsOf(pieces)) {
+    const one = parsed(text);
+    if (one === undefined) throw new TypeError(`line ${at} begins an object that is no JSON`);
+    const said = list(one["conversations"]).map(object);
     const asked = said.find((turn) => turn?.["from"] === "human" || turn?.["from"] === "user");
     const value = asked?.["value"];
-    return typeof value === "string" && value !== ""
-      ? [{ atMs: undefined, promptTokens: undefined, outputTokens: undefined, text: value }]
-      : [];
-  });
+    if (typeof value !== "string" || value === "") continue;
+    yield { atMs: undefined, promptTokens: undefined, outputTokens: undefined, text: value };
+  }
 }
 
-function readJournal(text: string): readonly TraceRequest[] {
-  const requests = list(object(JSON.parse(text))?.["requests"]);
-  return requests.map(object).flatMap((one) => {
+function* readJournal(pieces: Iterable<string>): Requests {
+  const requests = list(object(JSON.parse([...pieces].join("")))?.["requests"]);
+  for (const one of requests.map(object)) {
     const atMs = number(one?.["at_ms"]);
     const body = one?.["body"];
     const promptTokens = number(one?.["prompt_tokens"]);
-    if (one === undefined || atMs === undefined || one["method"] !== "POST") return [];
-    if (typeof body !== "string" && promptTokens === undefined) return [];
-    return [{
+    if (one === undefined || atMs === undefined || one["method"] !== "POST") continue;
+    if (typeof body !== "string" && promptTokens === undefined) continue;
+    yield {
       atMs,
       promptTokens,
       outputTokens: number(one["completion_tokens"]),
       body: typeof body === "string" && body !== "" ? body : undefined,
-    }];
-  });
+    };
+  }
 }
 
 /** One tape: its request's body, in its pieces, and when it was asked. */
-function readTapeLines(text: string): readonly TraceRequest[] {
+function* readTapeLines(pieces: Iterable<string>): Requests {
   let atMs: number | undefined;
-  const pieces: Buffer[] = [];
-  for (const line of lines(text)) {
-    const one = parsed(line) ?? {};
+  const sentPieces: Buffer[] = [];
+  for (const { text } of linesOf(pieces)) {
+    const one = parsed(text) ?? {};
     const { when, sent, sent64 } = one;
     if (typeof when === "string") atMs = Date.parse(when);
-    if (typeof sent === "string") pieces.push(Buffer.from(sent));
-    if (typeof sent64 === "string") pieces.push(Buffer.from(sent64, "base64"));
+    if (typeof sent === "string") sentPieces.push(Buffer.from(sent));
+    if (typeof sent64 === "string") sentPieces.push(Buffer.from(sent64, "base64"));
   }
-  const body = Buffer.concat(pieces).toString();
-  return body === "" ? [] : [{ atMs, promptTokens: undefined, outputTokens: undefined, body }];
+  const body = Buffer.concat(sentPieces).toString();
+  if (body !== "") yield { atMs, promptTokens: undefined, outputTokens: undefined, body };
 }
 
-/** "2023-11-16 18:17:03.9799600": digits of a second that no `Date` has are kept, and it is UTC. */
+/**
+ * "2023-11-16 18:17:03.9799600", "2024-05-10 00:00:00.009930+00:00": digits of a second that no `Date`
+ * has are kept, and where no zone is named it is UTC.
+ */
 function momentMs(cell: string): number {
-  const [, second, fraction = ""] = /^(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(\.\d+)?/.exec(cell) ?? [];
-  if (second === undefined) return NaN;
-  return Date.parse(`${second.replace(" ", "T")}Z`) + 1000 * Number(fraction || 0);
+  const found = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:?\d\d)?$/.exec(cell);
+  if (found === null) return NaN;
+  const [, day, time, fraction = "", zone = "Z"] = found;
+  return Date.parse(`${day}T${time}${zone}`) + 1000 * Number(fraction || 0);
 }
 
-function lines(text: string): readonly string[] {
-  return text.split(/\r?\n/).filter((line) => line.trim() !== "");
+/** A number that is written down, and nothing else: an empty cell is none. */
+function numberIn(cell: string): number {
+  return /^\d+(\.\d+)?$/.test(cell) ? Number(cell) : NaN;
 }
 
-/** No cell of these has a comma. */
+/** Cells of a row of CSV; those in quotes may have commas, and quotes twice. */
 function cells(line: string): readonly string[] {
-  return line.split(",").map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
+  if (!line.includes('"')) return line.split(",").map((cell) => cell.trim());
+  return [...line.matchAll(/(?:^|,)\s*(?:"((?:[^"]|"")*)"|([^,]*))/g)].map(([, quoted, plain]) =>
+    quoted === undefined ? plain!.trim() : quoted.replaceAll('""', '"').trim()
+  );
 }
 
 function parsed(line: string): Json | undefined {

@@ -54,6 +54,15 @@ const SHAPES: readonly (readonly [what: string, shape: RegExp, is?: (text: strin
 /** The scheme of a credential says nothing; anything else in front of a blank may. */
 const OPEN_CREDENTIAL = /^[A-Za-z][\w-]* *$/;
 
+/** `text` without what looks like a key. */
+export function withoutKeys(text: string): string {
+  return SHAPES.reduce(
+    (clean, [, shape, is = () => true]) =>
+      clean.replace(shape, (found) => is(found) ? "***" : found),
+    text,
+  );
+}
+
 /**
  * What of `forbidden`, and what that looks like a key, stands in `bytes`, however it is spelled and
  * also where it is spread over the pieces of a stream. In order, and no place twice.

@@ -4,6 +4,7 @@ import { KIND } from "../../../src/load/record.ts";
 import { compareRows, rankSum, signedRanks } from "../../../src/load/report/compare.ts";
 import { reportOf } from "../../../src/load/report/report.ts";
 import {
+  type FinishedRun,
   mergedRuns,
   readRunFile,
   runFileOf,
@@ -26,6 +27,9 @@ const FACTS: StageFacts = {
   loop: { p50: 0.1, p99: 1, max: 2 },
   cpuShare: 0.2,
   waitShare: 0,
+  processes: 1,
+  saturatedMs: null,
+  troubles: [],
 };
 
 /** A tally of requests whose first token came after `ttftMs(i)`. Every tenth has failed. */
@@ -56,8 +60,18 @@ function stageOf(tally: Tally, facts: StageFacts = FACTS): Stage {
   const limits = { loopMsMax: 5, ratePerSecond: 2, concurrencyMax: 10 };
   const rounds = [{ tally, facts }];
   const report = reportOf(rounds, { load: "2/s", slo, countTokens: undefined, limits });
-  return { report, rounds, slo, limits };
+  return { report, startedAtMs: 1_000_000, rounds, slo, limits };
 }
+
+const ASKED = { "the target": "http://a/", "--seed": "1" };
+const WHOLE_RUN = { asked: ASKED, parts: { count: 1, have: [0] } };
+
+/** One of several parts, from 1. */
+function partRun(part: number, count: number, stages: readonly Stage[]): FinishedRun {
+  return { asked: ASKED, parts: { count, have: [part - 1] }, stages };
+}
+
+const again = (run: FinishedRun) => readRunFile(JSON.stringify(runFileOf(run)))[0]!;
 
 describe("run files", () => {
   const random = seeded(3);
@@ -65,11 +79,13 @@ describe("run files", () => {
 
   test("a run that was written and read has the same report", () => {
     const stage = stageOf(whole);
-    const [read] = readRunFile(JSON.stringify(runFileOf([stage])));
-    const { rounds, slo, limits } = read!;
-    const again = reportOf(rounds, { load: "2/s", slo, countTokens: undefined, limits });
-    expect(again).toEqual(stage.report);
-    expect(again.requests).toMatchObject({ sent: 200, completed: 180, failed: 20 });
+    const read = again({ ...WHOLE_RUN, stages: [stage] });
+    expect(read).toMatchObject(WHOLE_RUN);
+    const [{ rounds, slo, limits, startedAtMs }] = read.stages as [Stage];
+    expect(startedAtMs).toBe(1_000_000);
+    const report = reportOf(rounds, { load: "2/s", slo, countTokens: undefined, limits });
+    expect(report).toEqual(stage.report);
+    expect(report.requests).toMatchObject({ sent: 200, completed: 180, failed: 20 });
     expect(rounds[0]!.tally.rows.length).toBe(200);
   });
 
@@ -81,9 +97,12 @@ describe("run files", () => {
       tallyOf(100, (i) => all[i]!),
       tallyOf(100, (i) => all[100 + i]!),
     ];
-    const files = parts.map((part) => readRunFile(JSON.stringify(runFileOf([stageOf(part)]))));
-    const [merged] = mergedRuns(files);
-    const { report } = merged!;
+    const files = parts.map((part, i) => again(partRun(i + 1, 2, [stageOf(part)])));
+    const merged = mergedRuns(files, ["one", "two"]);
+    expect(merged.parts).toEqual({ count: 2, have: [0, 1] });
+    const [{ report }] = merged.stages as [Stage];
+    expect(report.processes).toBe(2);
+    expect(report.doubt.reasons).toEqual([]);
     const wanted = stageOf(whole).report;
     expect(report.requests).toEqual(wanted.requests);
     for (const name of ["ttft_ms", "itl_ms", "tpot_ms", "e2e_ms"] as const) {
@@ -114,14 +133,99 @@ describe("run files", () => {
     expect(high).toBeCloseTo(12 + 4.303 * 2 / Math.sqrt(3), 1);
   });
 
-  test("what is no run, and runs that do not belong together", () => {
-    expect(() => readRunFile("x")).toThrow("it is no JSON");
-    expect(() => readRunFile("{}")).toThrow("it is no run of weir load --out");
-    const stage = stageOf(whole);
-    expect(() => mergedRuns([[stage], [stage, stage]])).toThrow("different numbers of stages");
-    const closed = { ...stage, limits: { ...stage.limits, ratePerSecond: undefined } };
-    expect(() => mergedRuns([[stage], [closed]])).toThrow("some of the runs have a rate");
+  test("parts of parts are the whole, in whichever order", () => {
+    const random = seeded(4);
+    const parts = [0, 1, 2, 3].map((i) => {
+      const firstMs = Array.from({ length: 50 }, () => 50 + 500 * random());
+      return partRun(i + 1, 4, [stageOf(tallyOf(50, (at) => firstMs[at]!))]);
+    });
+    const all = mergedRuns(parts, ["a", "b", "c", "d"]);
+    const halves = [[parts[3]!, parts[1]!], [parts[0]!, parts[2]!]]
+      .map((half) => again(mergedRuns(half, ["a", "b"])));
+    const [first] = halves as [FinishedRun];
+    expect(first.parts).toEqual({ count: 4, have: [1, 3] });
+    expect(first.stages[0]!.report.doubt.reasons).toEqual([
+      "parts 1, 3 of 4 are missing: what was sent from there is in no figure",
+    ]);
+    const merged = mergedRuns(halves, ["left", "right"]);
+    expect(merged.parts).toEqual({ count: 4, have: [0, 1, 2, 3] });
+    const [one, other] = [merged, all].map(({ stages }) => stages[0]!.report);
+    for (const name of ["ttft_ms", "e2e_ms"] as const) {
+      const { mean, ...figures } = one![name]!;
+      const { mean: wantedMean, ...wanted } = other![name]!;
+      expect(figures).toEqual(wanted);
+      expect(mean).toBeCloseTo(wantedMean, 9);
+    }
+    expect(one!.requests).toEqual(other!.requests);
   });
+
+  test("a run in the lines of a log, and several of them", () => {
+    const line = (part: number) => JSON.stringify(runFileOf(partRun(part, 2, [stageOf(whole)])));
+    const log = (...parts: readonly number[]) =>
+      ["waits 3.0 s", ...parts.map(line), "bye", ""].join("\n");
+    const have = (text: string) => readRunFile(text).map(({ parts }) => parts.have);
+    expect(have(log(2))).toEqual([[1]]);
+    expect(have(log(2, 1))).toEqual([[1], [0]]);
+    expect(() => readRunFile(log(1).slice(0, 100))).toThrow("a run in it is cut off");
+  });
+
+  test("what is no run", () => {
+    for (const text of ["x", "{}", "[]", "null", '{"weir_load":2,"stages":[]}']) {
+      expect(() => readRunFile(text)).toThrow("it is no run of weir load --out");
+    }
+  });
+
+  const stage = stageOf(whole);
+  const closed = { ...stage, limits: { ...stage.limits, ratePerSecond: undefined } };
+  const one = partRun(1, 2, [stage]);
+  const two = partRun(2, 2, [stage]);
+  /** runs → why they are not put together */
+  const REFUSED: readonly (readonly [string, readonly FinishedRun[], string])[] = [
+    ["a part twice", [one, two, one], "a and c are both part 1 of 2"],
+    [
+      "a whole run",
+      [one, { ...WHOLE_RUN, stages: [stage] }],
+      "b is a whole run, and no part of one",
+    ],
+    [
+      "another number of parts",
+      [one, partRun(2, 3, [stage])],
+      "b is one of 3 parts, and a one of 2",
+    ],
+    [
+      "another seed",
+      [one, { ...two, asked: { ...ASKED, "--seed": "2" } }],
+      "different runs: --seed is 1 in a and 2 in b",
+    ],
+    [
+      "another target",
+      [one, { ...two, asked: { ...ASKED, "the target": "http://b/" } }],
+      "the target is http://a/ in a and http://b/ in b",
+    ],
+    [
+      "a limit that only one has",
+      [one, { ...two, asked: { ...ASKED, "--slo": "1" } }],
+      "--slo is none in a and 1 in b",
+    ],
+    ["fewer stages", [one, partRun(2, 2, [stage, stage])], "a has 1 of 2"],
+    ["a rate in one", [one, partRun(2, 2, [closed])], "some of the runs have a rate"],
+  ];
+  for (const [name, runs, why] of REFUSED) {
+    test(`${name} is refused`, () => {
+      expect(() => mergedRuns(runs, ["a", "b", "c"])).toThrow(why);
+    });
+  }
+
+  /** how much later the second part began → what is told */
+  const APART = [[0, undefined], [499, undefined], [501, "0.5 s apart"], [3000, "3.0 s"]] as const;
+  for (const [ms, told] of APART) {
+    test(`parts that began ${ms} ms apart, in a run of 10 s`, () => {
+      const late = partRun(2, 2, [{ ...stage, startedAtMs: stage.startedAtMs + ms }]);
+      const [{ report }] = mergedRuns([one, late], ["a", "b"]).stages as [Stage];
+      expect(report.doubt.is_doubtful).toBe(told !== undefined);
+      expect(report.doubt.reasons.join()).toContain(told ?? "");
+    });
+  }
 });
 
 describe("compareRows()", () => {

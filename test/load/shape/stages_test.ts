@@ -25,7 +25,11 @@ function answered(stage: Stage, perSecond: number) {
     : stage.kind === "open"
     ? stage.ratePerSecond
     : 0;
-  return { requestsPerSecond: Math.min(asked, perSecond), isHeld: asked <= perSecond };
+  return {
+    requestsPerSecond: Math.min(asked, perSecond),
+    isHeld: asked <= perSecond,
+    isSaturated: false,
+  };
 }
 
 const rates = (results: readonly StageResult[]) =>
@@ -50,7 +54,7 @@ describe("stages", () => {
   });
 
   test("sweep() ends where nothing was answered", () => {
-    const dead = { requestsPerSecond: undefined, isHeld: false };
+    const dead = { requestsPerSecond: undefined, isHeld: false, isSaturated: false };
     const stage: Stage = { kind: "closed", concurrency: 1 };
     expect(sweep(10, 512)([{ stage, ...dead }, { stage, ...dead }])).toBeUndefined();
   });
@@ -81,7 +85,44 @@ describe("stages", () => {
       stage: { kind: "open", ratePerSecond },
       requestsPerSecond: ratePerSecond,
       isHeld,
+      isSaturated: false,
     });
     expect(found([one(10, true), one(20, false), one(40, true)])).toEqual({ held: 10, missed: 20 });
+  });
+
+  /** Runs a plan against a server on which every rate above `perSecond` runs away. */
+  function runAway(plan: StagePlan, perSecond: number): readonly StageResult[] {
+    const results: StageResult[] = [];
+    for (let stage = plan(results); stage !== undefined; stage = plan(results)) {
+      const found = answered(stage, perSecond);
+      const isSaturated = stage.kind === "open" && !found.isHeld;
+      results.push({ stage, ...found, isSaturated });
+    }
+    return results;
+  }
+
+  const open = (...all: readonly number[]): readonly Stage[] =>
+    all.map((ratePerSecond) => ({ kind: "open", ratePerSecond }));
+  test("rates above one that ran away are left out, and lower ones are not", () => {
+    const plan = listed(open(10, 40, 80, 20, 40, 30));
+    expect(rates(runAway(plan, 100))).toEqual([10, 40, 80, 20, 40, 30]);
+    expect(rates(runAway(plan, 35))).toEqual([10, 40, 20, 30]);
+    expect(rates(runAway(plan, 5))).toEqual([10]);
+  });
+
+  test("a sweep ends with the rate that ran away", () => {
+    const plan = sweep(10, 512);
+    const results = run(plan, 100);
+    const isOver = (one: StageResult) => one.stage.kind === "open" && one.stage.ratePerSecond > 55;
+    const marked = results.slice(0, 7).map((one) => ({ ...one, isSaturated: isOver(one) }));
+    expect(rates(marked).map(Math.round)).toEqual([20, 30, 40, 50, 60]);
+    expect(plan(marked)).toBeUndefined();
+    expect(plan(marked.slice(0, 6))).toEqual(results[6]!.stage);
+  });
+
+  test("a search takes a rate that ran away for one that was not held", () => {
+    const { held, missed } = found(runAway(search(1, 1e6), 37));
+    expect(held!).toBeLessThanOrEqual(37);
+    expect(missed!).toBeGreaterThan(37);
   });
 });

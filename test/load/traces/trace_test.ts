@@ -63,13 +63,74 @@ const TRACES: readonly (readonly [
     [[0, 9, undefined, "{}"], [500, 8, 4]],
   ],
   ["tape", tapeText(toldTape(1)), [[0, undefined, undefined, '"messages":']]],
+  // With a byte order mark, CR LF, an empty line, a zone of time, columns in quotes.
+  [
+    "azure",
+    '\uFEFF"TIMESTAMP","ContextTokens","GeneratedTokens"\r\n' +
+    '"2024-05-10 00:00:00.009930+00:00","2162","5"\r\n\r\n2024-05-10 02:00:01.5+02:00,2399,6',
+    [[0, 2162, 5], [1490.07, 2399, 6]],
+  ],
+  [
+    "azure",
+    "TIMESTAMP,NumImages,ContextTokens,GeneratedTokens\n2024-10-15 00:00:00.0000000,2,900,120\n",
+    [[0, 900, 120]],
+  ],
+  // The third file of BurstGPT, with sessions and fractions; and a cell with a comma.
+  [
+    "burstgpt",
+    "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n" +
+    "19440110.0,1722ac82,43,GPT-4,906,446,1352,Conversation log\n" +
+    '19440161.25,d5983bf9,2,"ChatGPT, say ""3.5""",36,0,36,API log\n',
+    [[0, 906, 446], [51_250, 36, undefined]],
+  ],
+  [
+    "sharegpt",
+    jsonLines(
+      {
+        id: "a",
+        conversations: [{ from: "human", value: 'a } " {' }, { from: "gpt", value: "b" }],
+      },
+      { id: "b", conversations: [{ from: "user", value: "c\\" }] },
+    ),
+    [[undefined, undefined, undefined, 'a } " {'], [undefined, undefined, undefined, "c\\"]],
+  ],
+  [
+    "mooncake",
+    jsonLines({ timestamp: 10.5, input_length: 3 }, { timestamp: 12, payload: { input: "x" } }),
+    [[0, 3, undefined], [1.5, undefined, undefined, '{"input":"x"}']],
+  ],
 ];
+
+/** What is none → what is said of it. */
+const BAD_TRACES: readonly (readonly [string, string])[] = [
+  ["", "it is empty"],
+  ["\uFEFF\r\n", "it is empty"],
+  ["a,b\n1,2\n", "it has none of the forms that are known"],
+  ["TIMESTAMP,ContextTokens\n", "its head has no GeneratedTokens"],
+  ["TIMESTAMP,ContextTokens,GeneratedTokens\n", "no request, as azure"],
+  ["TIMESTAMP,ContextTokens,GeneratedTokens\n\nx,1,2\n", "line 3 has no time"],
+  [
+    "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:17:03,,2\n",
+    "line 2 has no time, or no",
+  ],
+  ["Timestamp,Model,Request tokens,Response tokens\n5,a,1\n", "line 2 has no time, or no numbers"],
+  ['{"input_length":1}\nx\n', "line 2 is no JSON object"],
+  ['{"input_length":1}\n\n{"timestamp":5}\n', "line 3 has none of input_length"],
+  ['[{"conversations":[]}]', "no request, as sharegpt"],
+  ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
+];
+
+/** The text in pieces of so many characters. */
+function* inPieces(text: string, chars: number): Generator<string> {
+  for (let at = 0; at < text.length; at += chars) yield text.slice(at, at + chars);
+}
 
 describe("readTrace()", () => {
   for (const [form, text, wanted] of TRACES) {
-    test(`reads ${form}: ${text.slice(0, 30)}`, () => {
-      expect(formOf(text)).toBe(form as ReturnType<typeof formOf>);
-      const requests = inOrder(readTrace(text));
+    test.each([Infinity, 1, 7])(`reads ${form}: ${text.slice(0, 30)}, in pieces of %p`, (chars) => {
+      const pieceChars = Math.min(chars, text.length);
+      expect(formOf(text.replace(/^\uFEFF/, ""))).toBe(form as ReturnType<typeof formOf>);
+      const requests = inOrder([...readTrace(inPieces(text, pieceChars))]);
       expect(requests.map((one) => one.promptTokens)).toEqual(wanted.map(([, tokens]) => tokens));
       expect(requests.map((one) => one.outputTokens)).toEqual(wanted.map(([, , out]) => out));
       for (const [i, [atMs, , , said]] of wanted.entries()) {
@@ -82,12 +143,9 @@ describe("readTrace()", () => {
   }
 
   test("what is none", () => {
-    expect(() => readTrace("a,b\n1,2\n")).toThrow("it has none of the forms that are known");
-    expect(() => readTrace("TIMESTAMP,ContextTokens,GeneratedTokens\n")).toThrow("no request");
-    expect(() => readTrace("TIMESTAMP,ContextTokens,GeneratedTokens\nx,1,2\n")).toThrow(
-      "line 2 has no time",
-    );
-    expect(() => readTrace('{"input_length":1}\nx\n')).toThrow("line 2 is no JSON object");
+    for (const [text, message] of BAD_TRACES) {
+      expect(() => [...readTrace([text])], text).toThrow(message);
+    }
   });
 
   test("several with one clock are put in order", () => {

@@ -5,14 +5,25 @@
  */
 
 import { percentileOf, type Samples, samplesOf } from "../../metrics/statistics.ts";
-import { pair, ruled, successes, sumOf, type ToolReport, type ToolRun } from "./tool.ts";
+import type { GatheredRequest } from "../../metrics/gathered.ts";
+import {
+  firstSentMs,
+  pair,
+  peakOutput,
+  ruled,
+  successes,
+  sumOf,
+  type ToolReport,
+  type ToolRun,
+} from "./tool.ts";
+
+const SHARES = [90, 95, 99] as const;
 
 type Metric = readonly [
   key: string,
   title: string,
   short: string,
   samples: Samples | undefined,
-  shares: readonly number[],
 ];
 
 /** The report. */
@@ -23,35 +34,39 @@ export function sglangReport(run: ToolRun): ToolReport {
   const output = sumOf(good.map((one) => one.outputTokens));
   const retokenized = sumOf(good.map((one) => one.more?.["retokenized"]));
   const busyMs = sumOf(good.map((one) => one.e2eMs));
+  const [peak, atOnce] = [peakOutput(good), mostInSecond(good)];
   const metrics: readonly Metric[] = [
     [
       "e2e_latency",
       "End-to-End Latency",
       "E2E Latency",
       samplesOf(good.map((one) => one.e2eMs)),
-      [90, 99],
     ],
-    ["ttft", "Time to First Token", "TTFT", samplesOf(good.map((one) => one.ttftMs)), [99]],
+    ["ttft", "Time to First Token", "TTFT", samplesOf(good.map((one) => one.ttftMs))],
     [
       "tpot",
       "Time per Output Token (excl. 1st token)",
       "TPOT",
       samplesOf(good.map((one) => one.tpotMs)),
-      [99],
     ],
     [
       "itl",
       "Inter-Token Latency",
       "ITL",
       samplesOf(good.flatMap((one) => one.itlMs ?? [])),
-      [95, 99],
     ],
   ];
   const json = {
+    tag: null,
     backend: "sglang-oai-chat",
     dataset_name: "weir",
     request_rate: run.ratePerSecond ?? "inf",
     max_concurrency: run.concurrency ?? null,
+    sharegpt_output_len: null,
+    random_input_len: null,
+    random_output_len: null,
+    random_range_ratio: null,
+    server_info: null,
     duration: seconds,
     completed: good.length,
     total_input_tokens: input,
@@ -62,13 +77,16 @@ export function sglangReport(run: ToolRun): ToolReport {
     output_throughput: output / seconds,
     total_throughput: (input + output) / seconds,
     concurrency: busyMs / 1000 / seconds,
+    accept_length: null,
+    max_output_tokens_per_s: peak,
+    max_concurrent_requests: atOnce,
     ...Object.fromEntries(
-      metrics.flatMap(([key, , , samples, shares]) =>
+      metrics.flatMap(([key, , , samples]) =>
         samples === undefined ? [] : [
           [`mean_${key}_ms`, samples.mean],
           [`median_${key}_ms`, percentileOf(samples, 50)],
           [`std_${key}_ms`, samples.std],
-          ...shares.map((share) => [`p${share}_${key}_ms`, percentileOf(samples, share)] as const),
+          ...SHARES.map((share) => [`p${share}_${key}_ms`, percentileOf(samples, share)] as const),
         ]
       ),
     ),
@@ -86,18 +104,33 @@ export function sglangReport(run: ToolRun): ToolReport {
     pair("Request throughput (req/s):", json.request_throughput),
     pair("Input token throughput (tok/s):", json.input_throughput),
     pair("Output token throughput (tok/s):", json.output_throughput),
+    pair("Peak output token throughput (tok/s):", peak),
+    pair("Peak concurrent requests:", atOnce, 0),
     pair("Total token throughput (tok/s):", json.total_throughput),
     pair("Concurrency:", json.concurrency),
-    ...metrics.flatMap(([key, title, short, samples, shares]) =>
+    ...metrics.flatMap(([key, title, short, samples]) =>
       samples === undefined ? [] : [
         ruled(title, "-"),
         pair(`Mean ${short} (ms):`, samples.mean),
         pair(`Median ${short} (ms):`, percentileOf(samples, 50)),
-        ...shares.map((share) => pair(`P${share} ${short} (ms):`, percentileOf(samples, share))),
+        ...SHARES.map((share) => pair(`P${share} ${short} (ms):`, percentileOf(samples, share))),
         ...(key === "itl" ? [pair(`Max ${short} (ms):`, samples.max)] : []),
       ]
     ),
     "=".repeat(50),
   ];
   return { json, lines };
+}
+
+/** The most requests that one second had something of, the seconds counted from the first request. */
+function mostInSecond(good: readonly GatheredRequest[]): number {
+  const firstMs = firstSentMs(good);
+  const seconds = new Map<number, number>();
+  for (const { sentMs, e2eMs = 0 } of good) {
+    const last = Math.floor((sentMs + e2eMs - firstMs) / 1000);
+    for (let second = Math.floor((sentMs - firstMs) / 1000); second <= last; second++) {
+      seconds.set(second, (seconds.get(second) ?? 0) + 1);
+    }
+  }
+  return seconds.values().reduce((most, count) => Math.max(most, count), 0);
 }

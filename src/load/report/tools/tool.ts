@@ -14,14 +14,12 @@ export interface ToolRun {
   readonly url: string;
   /** From the first request to the end of the last. */
   readonly seconds: number;
-  readonly sendingSeconds: number;
   /** Undefined = a closed loop. */
   readonly ratePerSecond: number | undefined;
   /** 1 = Poisson, Infinity = constant. */
   readonly burstiness: number;
   /** Undefined = an open loop without a limit. */
   readonly concurrency: number | undefined;
-  readonly activeMax: number;
   readonly slo: Slo | undefined;
   readonly startedAt: Date;
   readonly isInterrupted: boolean;
@@ -44,6 +42,30 @@ export function successes({ gathered }: ToolRun): readonly GatheredRequest[] {
 /** The sum of what is there; 0 of nothing is a true sum. */
 export function sumOf(values: readonly (number | undefined)[]): number {
   return values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+}
+
+/**
+ * The most events that one second had, the seconds counted from the first request that was a success,
+ * and each event that the tool has counted taken for a token: vLLM's and SGLang's "peak".
+ */
+export function peakOutput(good: readonly GatheredRequest[]): number {
+  const firstMs = firstSentMs(good);
+  const seconds = new Map<number, number>();
+  for (const { sentMs, ttftMs, itlMs = [] } of good) {
+    if (ttftMs === undefined) continue;
+    let atMs = sentMs + ttftMs - firstMs;
+    for (const gapMs of [0, ...itlMs]) {
+      atMs += gapMs;
+      const second = Math.floor(atMs / 1000);
+      seconds.set(second, (seconds.get(second) ?? 0) + 1);
+    }
+  }
+  return seconds.values().reduce((most, count) => Math.max(most, count), 0);
+}
+
+/** When the first of them was sent; Infinity = there is none. */
+export function firstSentMs(requests: readonly GatheredRequest[]): number {
+  return requests.reduce((least, { sentMs }) => Math.min(least, sentMs), Infinity);
 }
 
 /** `name:` and its value at one column, as vLLM and SGLang print them. */

@@ -6,7 +6,15 @@
 
 import type { GatheredRequest } from "../../metrics/gathered.ts";
 import { percentileOf, type Samples, samplesOf } from "../../metrics/statistics.ts";
-import { pair, ruled, successes, sumOf, type ToolReport, type ToolRun } from "./tool.ts";
+import {
+  pair,
+  peakOutput,
+  ruled,
+  successes,
+  sumOf,
+  type ToolReport,
+  type ToolRun,
+} from "./tool.ts";
 
 /** Of `--metric-percentiles`: what it shows unless told otherwise. */
 const PERCENTILES = [99] as const;
@@ -20,7 +28,7 @@ export function vllmReport(run: ToolRun): ToolReport {
   const outputTokens = sumOf(good.map((one) => one.outputTokens));
   const inputTokens = sumOf(good.map((one) => one.promptTokens));
   const failed = gathered.requests.length - good.length;
-  const peak = Math.max(0, ...gathered.eventsInSecond.values());
+  const [peak, atOnce] = [peakOutput(good), peakAtOnce(good)];
   const metrics: readonly Metric[] = [
     ["ttft", "Time to First Token", "TTFT", samplesOf(good.map((one) => one.ttftMs))],
     [
@@ -33,7 +41,7 @@ export function vllmReport(run: ToolRun): ToolReport {
     ["e2el", "End-to-end Latency", "E2EL", samplesOf(good.map((one) => one.e2eMs))],
     [
       "client_queue_time",
-      "Client Queue Time",
+      "Client-side Queueing",
       "Client Queue Time",
       samplesOf(good.map((one) => one.more?.["client_queue_time"])),
     ],
@@ -43,6 +51,7 @@ export function vllmReport(run: ToolRun): ToolReport {
     : good.filter((one) => holds(one, slo)).length / seconds;
   const json = {
     date: stamp(run.startedAt),
+    endpoint_type: "openai-chat",
     backend: "openai-chat",
     label: null,
     model_id: run.model,
@@ -61,7 +70,9 @@ export function vllmReport(run: ToolRun): ToolReport {
     output_throughput: outputTokens / seconds,
     total_token_throughput: (inputTokens + outputTokens) / seconds,
     max_output_tokens_per_s: peak,
-    max_concurrent_requests: run.activeMax,
+    max_concurrent_requests: atOnce,
+    // Seconds of audio that were heard in each second.
+    rtfx: 0,
     ...Object.fromEntries(metrics.flatMap(([key, , , samples]) => figures(key, samples))),
   };
   const lines = [
@@ -81,12 +92,31 @@ export function vllmReport(run: ToolRun): ToolReport {
     ...(goodput === undefined ? [] : [pair("Request goodput (req/s):", goodput)]),
     pair("Output token throughput (tok/s):", json.output_throughput),
     pair("Peak output token throughput (tok/s):", peak),
-    pair("Peak concurrent requests:", run.activeMax),
+    pair("Peak concurrent requests:", atOnce, 0),
     pair("Total token throughput (tok/s):", json.total_token_throughput),
-    ...metrics.flatMap(([, title, short, samples]) => section(title, short, samples)),
+    ...metrics.flatMap(([key, title, short, samples]) =>
+      // Shown where something may have had to wait.
+      key === "client_queue_time" && run.concurrency === undefined
+        ? []
+        : section(title, short, samples)
+    ),
     "=".repeat(50),
   ];
   return { json, lines };
+}
+
+/** The most requests under way at once, of those that were successes. */
+function peakAtOnce(good: readonly GatheredRequest[]): number {
+  const steps = good.flatMap(({ sentMs, e2eMs }): readonly (readonly [number, number])[] => [
+    [sentMs, 1],
+    [sentMs + (e2eMs ?? 0), -1],
+  ]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let [now, most] = [0, 0];
+  for (const [, step] of steps) {
+    now += step;
+    most = Math.max(most, now);
+  }
+  return most;
 }
 
 function figures(key: string, samples: Samples | undefined): readonly [string, number][] {

@@ -1,0 +1,150 @@
+/**
+ * What the page of a load says of how it was run. A secret that went out with a request, and what looks
+ * like one, stands nowhere on it: servers repeat keys in their errors.
+ *
+ * @module
+ */
+
+import { basicOf } from "../lib/userinfo.ts";
+import { isSecretName } from "../lib/secret_names.ts";
+import type { About } from "../load/report/html.ts";
+import { redactor } from "../ops/log_line.ts";
+import { withoutKeys } from "../sources/tape/leaks.ts";
+import type { LoadOptions } from "./load_options.ts";
+import { commit, VERSION } from "./version.ts";
+
+/** Bytes of a body in which secrets are looked for. */
+const BODY_CHARS_MAX = 64 * 1024;
+
+/** What is known of a run that begins now. */
+export function aboutOf(options: LoadOptions): About {
+  const { endpoints, api, model } = options;
+  const [first, ...others] = endpoints.map(({ url }) => shownUrl(url));
+  const clean = cleaner(secretsOf(options));
+  const facts = [
+    ...(others.length === 0 ? [] : [["other servers", others.join(", ")] as const]),
+    ["API", api] as const,
+    ...(options.bodies === undefined && options.trace === undefined
+      ? [["model", model] as const]
+      : []),
+    ...howLong(options),
+    ...whatIsAsked(options),
+    ["weir", `${VERSION} (commit ${commit()}, Bun ${Bun.version})`] as const,
+  ];
+  return {
+    heading: first!,
+    under: `weir load, ${new Date().toISOString()}`,
+    facts: facts.map(([name, value]) => [name, clean(value)]),
+    found: [],
+    goodShareMin: options.flags.sloShare,
+    clean,
+  };
+}
+
+/** What is known of a run that is made of files. */
+export function aboutFiles(
+  command: "merge" | "compare",
+  paths: readonly string[],
+  goodShareMin: number,
+): About {
+  return {
+    heading: paths.join(command === "merge" ? " + " : " → "),
+    under: `weir load ${command}, ${new Date().toISOString()}`,
+    facts: [],
+    found: [],
+    goodShareMin,
+    clean: cleaner([]),
+  };
+}
+
+type Fact = readonly [name: string, value: string];
+
+function howLong({ flags, durationMs }: LoadOptions): readonly Fact[] {
+  const { warmup, requests, rounds, seed, shard, ramp, grace } = flags;
+  const seconds = (ms: number) => `${ms / 1000} s`;
+  return [
+    ...(Number.isFinite(durationMs) ? [["for", seconds(durationMs)] as const] : []),
+    ...(requests === undefined ? [] : [["requests", `${requests} at most`] as const]),
+    ...(warmup === undefined ? [] : [
+      [
+        "warm-up",
+        "ms" in warmup ? seconds(warmup.ms) : `${warmup.requests} requests`,
+      ] as const,
+    ]),
+    ...(rounds > 1 ? [["rounds", String(rounds)] as const] : []),
+    ...(ramp === undefined ? [] : [["ramp", `${flags.rampKind}, ${seconds(ramp)}`] as const]),
+    ...(shard === undefined ? [] : [["shard", `${shard.index + 1} of ${shard.count}`] as const]),
+    ["grace", seconds(grace)],
+    ["seed", String(seed)],
+  ];
+}
+
+function whatIsAsked({ flags, bodies }: LoadOptions): readonly Fact[] {
+  const { promptTokens, outputTokens, turns, trace, leaveAfter, readRate } = flags;
+  const asked = [
+    ...(bodies === undefined ? [] : [
+      flags.method === "GET"
+        ? "GET"
+        : `${bodies.length} ${bodies.length === 1 ? "body" : "bodies"}`,
+    ]),
+    ...(trace.length === 0 ? [] : [`${trace.join(", ")}, ${flags.speed} times as fast`]),
+    ...(promptTokens === undefined ? [] : [`prompts of ${promptTokens} tokens`]),
+    ...(outputTokens === undefined ? [] : [`answers of ${outputTokens} tokens at most`]),
+    ...(flags.whole ? ["answers in one piece"] : []),
+    ...(turns > 1 ? [`conversations of ${turns} questions`] : []),
+  ];
+  const clients = [
+    ...(leaveAfter === undefined ? [] : [`leave after ${leaveAfter} tokens`]),
+    ...(readRate === undefined ? [] : [`read ${readRate} bytes a second`]),
+    ...(flags.newConnections ? ["a connection for each request"] : []),
+  ];
+  return [
+    ...(asked.length === 0 ? [] : [["asked", asked.join(", ")] as const]),
+    ...(clients.length === 0 ? [] : [["clients", clients.join(", ")] as const]),
+  ];
+}
+
+/** Scheme, host and path: options of a URL may be keys, whatever they are called. */
+function shownUrl(url: string): string {
+  const { protocol, host, pathname, search } = new URL(url);
+  return `${protocol}//${host}${pathname}${search === "" ? "" : "?…"}`;
+}
+
+/** What went out with requests and is nobody's business. */
+function secretsOf({ endpoints, bodies, targets }: LoadOptions): readonly string[] {
+  const secrets: string[] = [];
+  for (const { url, headers } of endpoints) {
+    const { username, password, searchParams } = new URL(url);
+    secrets.push(username, password, decoded(username), decoded(password));
+    secrets.push(basicOf(url).slice("Basic ".length));
+    for (const [, value] of searchParams) secrets.push(value, encodeURIComponent(value));
+    for (const [name, value] of Object.entries(headers)) {
+      if (isSecretName(name) || /cookie/i.test(name)) {
+        secrets.push(value, ...value.split(/[\s;=]+/));
+      }
+    }
+  }
+  for (const body of bodies?.slice(0, targets.length + 64) ?? []) {
+    const pairs = (body ?? "").slice(0, BODY_CHARS_MAX).matchAll(
+      /"([^"\\]+)"\s*:\s*"([^"\\]{4,})"/g,
+    );
+    for (const [, name, value] of pairs) if (isSecretName(name!)) secrets.push(value!);
+  }
+  // A scheme or a flag is no secret, and would be taken out of every sentence.
+  return secrets.filter((secret) =>
+    secret.length >= 6 && !/^(?:bearer|basic|digest)$/i.test(secret)
+  );
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+function cleaner(secrets: readonly string[]): (text: string) => string {
+  const redact = redactor(secrets);
+  return (text) => withoutKeys(redact(text));
+}

@@ -1,0 +1,174 @@
+/**
+ * One round of a stage: what whoever runs it has to do, and this process as the one that does.
+ *
+ * @module
+ */
+
+import { seeded } from "../lib/seeded.ts";
+import { type KeptStream, StreamKeeper } from "../load/kept_streams.ts";
+import { Gathered } from "../load/metrics/gathered.ts";
+import type { RequestRecord } from "../load/record.ts";
+import type { Round } from "../load/report/report.ts";
+import { TOOLS } from "../load/report/tools/tools.ts";
+import { LoadRun, type Progress } from "../load/run.ts";
+import { type Shard, WHOLE } from "../load/shape/shards.ts";
+import type { Stage } from "../load/shape/stages.ts";
+import type { Spread } from "../load/spread.ts";
+import { factsOf } from "../load/stage_facts.ts";
+import { Tally } from "../load/tally.ts";
+import { warmUp } from "../load/warm_up.ts";
+import { TokenCounters } from "../sources/tokens.ts";
+import type { LoadOptions } from "./load_options.ts";
+import { makerOf } from "./load_requests.ts";
+import { shapeOf } from "./load_shape.ts";
+
+/** Texts above this are estimated, in bytes. */
+const COUNT_BYTES_MAX = 4 * 1024 * 1024;
+const TIMEOUT_MS = 600_000;
+/** Connecting takes longer than this only where nobody is. */
+const CONNECT_MS_MAX = 10_000;
+
+/** How far a round is. */
+export interface RoundProgress extends Progress {
+  /** Since its start. */
+  readonly nowMs: number;
+  readonly failed: number;
+  /** First tokens so far. */
+  readonly ttft: Spread;
+}
+
+/** What a round has found. */
+export interface RoundResult {
+  readonly round: Round;
+  /** Streams that may be worth showing. */
+  readonly kept: readonly KeptStream[];
+  /** For the tool of `--as`; undefined = there is none. */
+  readonly gathered: Gathered | undefined;
+  /** A process has died, and there is one less to go on with. */
+  readonly isBroken: boolean;
+}
+
+/** A round that runs. */
+export interface RunningRound {
+  progress(): RoundProgress;
+  /** Ends it now. "interrupted": and says so. */
+  end(why: EndReason): void;
+  readonly result: Promise<RoundResult>;
+}
+
+/** Why a round is ended before its time. */
+export type EndReason = "interrupted" | "saturated";
+
+/** Starts it, at a moment of `Date.now()`; undefined = at once. */
+export type StartRound = (atMs: number | undefined) => RunningRound;
+
+/** Whoever runs the rounds of a load: this process, or several others. */
+export interface LoadCrew {
+  /** Makes everything ready, so that it can start at once. */
+  prepare(stage: Stage, round: number): Promise<StartRound>;
+  /** After the last one. */
+  close(): Promise<void>;
+}
+
+/** This process. `write` gets the record of every request. */
+export class LoadHere implements LoadCrew {
+  readonly #options: LoadOptions;
+  readonly #shard: Shard;
+  readonly #counter;
+  readonly #write: (record: RequestRecord) => void;
+  readonly #close: () => void;
+  #isWarm = false;
+
+  constructor(
+    options: LoadOptions,
+    shard: Shard = WHOLE,
+    raw?: { write(record: RequestRecord): void; close(): void },
+  ) {
+    this.#options = options;
+    this.#shard = shard;
+    this.#counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
+    this.#write = (record) => raw?.write(record);
+    this.#close = () => raw?.close();
+  }
+
+  async prepare(stage: Stage, round: number): Promise<StartRound> {
+    if (!this.#isWarm) await warmUp();
+    this.#isWarm = true;
+    const { flags, targets, durationMs } = this.#options;
+    const count = (text: string) => this.#counter.count(text);
+    const tally = new Tally({ slo: flags.slo, countTokens: count });
+    const gathered = flags.as === undefined ? undefined : new Gathered(TOOLS[flags.as].read, count);
+    const keeper = flags.html === undefined && flags.out === undefined
+      ? undefined
+      : new StreamKeeper(seeded(flags.seed + round));
+    const { warmup } = flags;
+    const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
+    const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
+    const seed = flags.seed + round;
+    const abort = new AbortController();
+    const run = new LoadRun({
+      shard: this.#shard,
+      targets,
+      // What is asked must not change when it is asked, on any of several machines.
+      maker: makerOf(this.#options, stage, this.#counter, ~seed, this.#shard),
+      load: shapeOf(this.#options, stage, seeded(seed)),
+      durationMs: durationMs + warmupMs,
+      requestsMax: (flags.requests ?? Infinity) + warmupRequests,
+      warmupMs,
+      warmupRequests,
+      graceMs: flags.grace,
+      timeoutMs: flags.timeout ?? TIMEOUT_MS,
+      connectMs: CONNECT_MS_MAX,
+      keepsConnections: !flags.newConnections,
+      countTokens: count,
+      observe: (record) => {
+        tally.observe(record);
+        gathered?.observe(record);
+        keeper?.observe(record);
+        this.#write(record);
+      },
+      signal: abort.signal,
+    });
+    const measured = async (atMs: number | undefined): Promise<RoundResult> => {
+      const startMs = atMs === undefined ? performance.now() : await momentOf(atMs, abort.signal);
+      const facts = await run.measure(startMs);
+      const kept = keeper?.kept() ?? [];
+      return { round: { tally, facts: factsOf(facts) }, gathered, kept, isBroken: false };
+    };
+    return (atMs) => ({
+      progress: () => ({
+        ...run.progress,
+        nowMs: run.nowMs,
+        failed: tally.outcomes.failed,
+        ttft: tally.spreads.ttft_ms,
+      }),
+      end: (why) => why === "interrupted" ? abort.abort() : run.end(),
+      result: measured(atMs),
+    });
+  }
+
+  close(): Promise<void> {
+    this.#close();
+    return Promise.resolve();
+  }
+}
+
+/** A timer takes no more: some 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/**
+ * Waits until `Date.now()` is `atMs`, or `signal` aborts. Gives that moment as `performance.now()` has
+ * it: what a timer is late is no time of the schedule.
+ */
+async function momentOf(atMs: number, signal: AbortSignal): Promise<number> {
+  for (let leftMs = atMs - Date.now(); leftMs > 0 && !signal.aborted; leftMs = atMs - Date.now()) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = () => resolve();
+    const timer = setTimeout(wake, Math.min(leftMs, TIMER_MS_MAX));
+    signal.addEventListener("abort", wake, { once: true });
+    await promise;
+    signal.removeEventListener("abort", wake);
+    clearTimeout(timer);
+  }
+  return performance.now() - Math.max(0, Date.now() - atMs);
+}

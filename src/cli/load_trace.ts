@@ -1,0 +1,88 @@
+/**
+ * The traces of `--trace`: files that are read as far as the run needs them.
+ *
+ * @module
+ */
+
+import { closeSync, openSync, readSync } from "node:fs";
+import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import type { FlagValues } from "./flags.ts";
+import type { LOAD_FLAGS } from "./load_flags.ts";
+import { fileFailure } from "./settings.ts";
+import { Failure } from "./terminal.ts";
+
+/** The flags that say which, and how much of them is needed. */
+type Flags = Pick<
+  FlagValues<typeof LOAD_FLAGS>,
+  "trace" | "requests" | "duration" | "warmup" | "speed"
+>;
+
+/** Prompts are made before the first is sent: some 500 MB. */
+const TOKENS_MAX = 100_000_000;
+/** Requests of a trace at most; each takes some hundred bytes before it has a prompt. */
+const REQUESTS_MAX = 2_000_000;
+/** Characters of a token, of prompts that are there already. */
+const TOKEN_CHARS = 4;
+const PIECE_BYTES = 1024 * 1024;
+
+/**
+ * The requests of all traces in the order of their times. Of each file the first `--requests` are read,
+ * and none that is due after `--duration`.
+ *
+ * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held.
+ */
+export function readTraces(
+  { trace, requests = Infinity, duration = Infinity, warmup, speed }: Flags,
+): readonly TraceRequest[] {
+  const all: TraceRequest[] = [];
+  const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
+  const untilMs = (duration + warmupMs) * speed;
+  let tokens = 0;
+  for (const path of trace) {
+    let read = 0;
+    let firstMs: number | undefined;
+    try {
+      for (const request of readTrace(piecesOf(path))) {
+        const { atMs, promptTokens, text, body } = request;
+        firstMs ??= atMs;
+        if (atMs !== undefined && atMs - firstMs! > untilMs) break;
+        all.push(request);
+        tokens += promptTokens ?? (text ?? body ?? "").length / TOKEN_CHARS;
+        if (tokens > TOKENS_MAX || all.length > REQUESTS_MAX) throw tooMuch(path, all.length);
+        if (++read === requests) break;
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
+      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
+    }
+  }
+  return inOrder(all).slice(0, requests);
+}
+
+function tooMuch(path: string, count: number): Failure {
+  return new Failure(
+    `Cannot hold all of --trace ${path}: its first ${count - 1} requests have ` +
+      `${TOKENS_MAX / 1e6} million tokens, or are too many; use --requests or --duration`,
+  );
+}
+
+/** @throws {Failure} when it cannot be read. */
+function* piecesOf(path: string): Generator<string, void, void> {
+  let file: number | undefined;
+  const decoder = new TextDecoder();
+  const bytes = new Uint8Array(PIECE_BYTES);
+  try {
+    file = openSync(path, "r");
+    for (;;) {
+      const length = readSync(file, bytes, 0, PIECE_BYTES, null);
+      if (length === 0) break;
+      yield decoder.decode(bytes.subarray(0, length), { stream: true });
+    }
+    yield decoder.decode();
+  } catch (error) {
+    if (error instanceof TypeError || error instanceof SyntaxError) throw error;
+    throw fileFailure(error, `Cannot read --trace ${path}`);
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * One of several processes of a load: it does what its parent says, and ends with it.
+ *
+ * @module
+ */
+
+import { type Shard, WHOLE, within } from "../load/shape/shards.ts";
+import type { LoadOptions } from "./load_options.ts";
+import { rawFile } from "./load_outputs.ts";
+import { type FromWorker, messagesOf, rawPartPath, type ToWorker } from "./load_protocol.ts";
+import { LoadHere, type RunningRound, type StartRound } from "./load_round.ts";
+import { EXIT } from "./terminal.ts";
+
+/** How often the parent hears how far it is. */
+const PROGRESS_MS = 500;
+
+/** Works until the parent is gone; `part`: of the parent's own part. */
+export async function workLoad(options: LoadOptions, part: Shard): Promise<number> {
+  const { flags } = options;
+  // A terminal sends Ctrl-C to all of them: the parent says when it is over.
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
+  const raw = flags.raw === undefined ? undefined : rawFile(rawPartPath(flags.raw, part));
+  const here = new LoadHere(options, within(flags.shard ?? WHOLE, part), raw);
+  let start: StartRound | undefined;
+  let running: RunningRound | undefined;
+  const work = async (round: RunningRound) => {
+    const timer = setInterval(() => {
+      const { sent, over, active, waiting, failed, ttft } = round.progress();
+      say({ kind: "progress", sent, over, active, waiting, failed, ttft: ttft.toBrief() });
+    }, PROGRESS_MS);
+    const { round: { tally, facts }, gathered, kept } = await round.result;
+    clearInterval(timer);
+    raw?.flush();
+    say({
+      kind: "result",
+      tally: tally.toFile(),
+      facts,
+      kept,
+      gathered: gathered?.toParts() ?? null,
+    });
+  };
+  say({ kind: "ready" });
+  for await (const told of messagesOf<ToWorker>(Bun.stdin.stream())) {
+    switch (told.kind) {
+      case "prepare":
+        start = await here.prepare(told.stage, told.round);
+        say({ kind: "prepared" });
+        break;
+      case "start":
+        running = start!(told.atMs);
+        void work(running);
+        break;
+      case "end":
+        running?.end(told.why);
+    }
+  }
+  // Whoever wanted to know is gone.
+  process.exit(EXIT.failed);
+}
+
+function say(message: FromWorker): void {
+  process.stdout.write(`${JSON.stringify(message)}\n`);
+}

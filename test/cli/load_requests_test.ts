@@ -1,0 +1,110 @@
+import { describe, expect, test } from "bun:test";
+import { LOAD_FLAGS } from "../../src/cli/load_flags.ts";
+import { loadOptions } from "../../src/cli/load_options.ts";
+import { makerOf } from "../../src/cli/load_requests.ts";
+import type { Flags, FlagValues } from "../../src/cli/flags.ts";
+import { partOf, type Shard, WHOLE } from "../../src/load/shape/shards.ts";
+import type { Stage } from "../../src/load/shape/stages.ts";
+import { TokenCounters } from "../../src/sources/tokens.ts";
+import { makeFolder } from "../server/launch.ts";
+import { join } from "node:path";
+
+const counter = new TokenCounters(1024).of("gpt-4o");
+
+function flagsOf(words: Readonly<Record<string, readonly string[]>>) {
+  const flags = LOAD_FLAGS as Flags;
+  return Object.fromEntries(
+    Object.entries(flags).map(([key, flag]) => [key, flag.read(words[key] ?? [], key)]),
+  ) as FlagValues<typeof LOAD_FLAGS>;
+}
+
+/** What each of the first `total` requests of a load is, in its order: body, endpoint, session, end. */
+function asked(
+  words: Readonly<Record<string, readonly string[]>>,
+  stage: Stage,
+  shard: Shard,
+  total: number,
+): ReadonlyMap<number, string> {
+  const options = loadOptions("load", "http://a/v1/chat/completions", flagsOf(words));
+  const maker = makerOf(options, stage, counter, 5, shard);
+  const part = partOf(shard, stage.kind === "closed" ? stage.concurrency : shard.count);
+  return new Map(Array.from({ length: part.countOf(total) }, (_, own) => {
+    const number = part.numberOf(own);
+    const { bytes, endpoint, session, leaveTokens } = maker.next(own, 0, number);
+    return [number, `${endpoint} ${session} ${leaveTokens} ${Buffer.from(bytes).toString()}`];
+  }));
+}
+
+const OPEN: Stage = { kind: "open", ratePerSecond: 10 };
+const TRACE = [20, 30, 25, 40, 22, 37, 21]
+  .map((length, i) =>
+    JSON.stringify({ timestamp: 100 * i, input_length: length, output_length: 3 })
+  )
+  .join("\n");
+const folder = makeFolder({ "trace.jsonl": TRACE, "bodies.jsonl": '{"a":1}\n{"b":2}\n{"c":3}\n' });
+const trace = { trace: [join(folder, "trace.jsonl")] };
+
+/** flags, the load, requests in all, different bodies among them */
+const CASES: readonly (readonly [
+  string,
+  Readonly<Record<string, readonly string[]>>,
+  Stage,
+  number,
+  number,
+])[] = [
+  ["prompts of a length", { promptTokens: ["12"] }, OPEN, 23, 23],
+  [
+    "users with prompts of a length",
+    { promptTokens: ["12"] },
+    {
+      kind: "closed",
+      concurrency: 4,
+    },
+    23,
+    23,
+  ],
+  ["fewer prompts than requests", { promptTokens: ["12"], requests: ["5"] }, OPEN, 23, 5],
+  [
+    "two endpoints",
+    { promptTokens: ["12"], endpoint: ["http://b/v1/chat/completions"] },
+    OPEN,
+    24,
+    12,
+  ],
+  ["some who leave", { leaveAfter: ["3"], leaveShare: ["0.5"] }, OPEN, 23, 1],
+  ["bodies of a file", { bodies: [join(folder, "bodies.jsonl")] }, OPEN, 23, 3],
+  ["a trace at its times", trace, { kind: "trace" }, 7, 7],
+  ["a trace at a rate", trace, OPEN, 23, 7],
+  [
+    "a trace, to two endpoints",
+    { ...trace, endpoint: ["http://b/v1/completions"] },
+    {
+      kind: "trace",
+    },
+    7,
+    7,
+  ],
+  ["conversations", { turns: ["3"], promptTokens: ["12"] }, OPEN, 23, 23],
+];
+
+describe("makerOf()", () => {
+  for (const [name, words, stage, total, bodies] of CASES) {
+    test(`${name}: three shards ask together what one run asks`, () => {
+      const whole = asked(words, stage, WHOLE, total);
+      const parts = [0, 1, 2].flatMap((index) => [
+        ...asked(words, stage, { index, count: 3 }, total),
+      ]);
+      expect(parts.sort(([a], [b]) => a - b)).toEqual([...whole]);
+      const said = [...whole.values()].map((one) => one.slice(one.indexOf("\r\n\r\n")));
+      expect(new Set(said).size).toBe(bodies);
+    });
+  }
+
+  test("another seed asks something else", () => {
+    const options = loadOptions("load", "http://a", flagsOf({ promptTokens: ["12"] }));
+    const [one, other] = [1, 2].map((seed) =>
+      Buffer.from(makerOf(options, OPEN, counter, seed, WHOLE).next(0, 0, 0).bytes).toString()
+    );
+    expect(one).not.toBe(other);
+  });
+});

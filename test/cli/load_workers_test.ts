@@ -1,0 +1,30 @@
+import { describe, expect, test } from "bun:test";
+import { autoWorkers } from "../../src/cli/load_workers.ts";
+
+/** requests at once, a second, cores → processes, and why */
+const CASES = [
+  [8, 0, 4, 1, "1 process for 8 at once, one for each 250"],
+  [250, 0, 4, 1, "1 process for 250 at once, one for each 250"],
+  [251, 0, 4, 2, "2 processes for 251 at once, one for each 250"],
+  [0, 600, 4, 3, "3 processes for 600 requests a second, one for each 250"],
+  [0, 0.5, 4, 1, "1 process for 0.5 requests a second, one for each 250"],
+  [20_000, 0, 2, 2, "2 processes for 20000 at once, one for each 250, and there are 2 cores"],
+  [
+    0,
+    Infinity,
+    8,
+    8,
+    "8 processes for a load without an upper end, one for each 250, and there are 8 cores",
+  ],
+] as const;
+
+describe("autoWorkers()", () => {
+  for (const [atOnce, perSecond, cores, count, why] of CASES) {
+    test(`${atOnce} at once, ${perSecond} a second, on ${cores} cores`, () => {
+      expect(autoWorkers({ atOnce, perSecond }, cores)).toEqual({
+        count,
+        why: `--workers auto: ${why}`,
+      });
+    });
+  }
+});
