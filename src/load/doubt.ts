@@ -18,8 +18,8 @@ const RATE_SHARE_MIN = 0.98;
 
 /** Half of the times must be better than the rest by this. */
 const HALF_SHARE = 0.25;
-/** From then on it is worth telling that other programs were in the way. */
-const WAIT_SHARE_MIN = 0.02;
+/** Others were in the way where the client waited for so much of the time in which it wanted to run. */
+const WAIT_SHARE_MIN = 0.2;
 
 /** By how many milliseconds a figure may be wrong: half of its values by less, and 99 of 100. */
 export interface Bound {
@@ -180,9 +180,9 @@ function partsOf(tally: Tally, late: Bound | null): Parts | null {
 
 /** Whose fault it was that the client was late. */
 function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally): string {
-  if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
-    const share = percent(waitShare);
-    return `other programs had the client's processor for ${share} of the time`;
+  if (waitShare !== null && waitShare > WAIT_SHARE_MIN * (waitShare + cpuShare)) {
+    const share = percent(waitShare / (waitShare + cpuShare));
+    return `other programs had its processor for ${share} of the time in which the client wanted to run`;
   }
   const { unread_first_ms, unread_gap_ms } = spreads;
   const stoodMs = Math.max(

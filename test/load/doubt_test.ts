@@ -86,7 +86,7 @@ describe("doubtOf() names whoever it was", () => {
     expect(reasons).toEqual([
       "times to the first token may be too long by up to 0.10 ms in half of all cases, and 8.0 ms in " +
       "one of a hundred; gaps may be off by up to 0.10 ms in half of all cases, and 8.0 ms in one of " +
-      "a hundred: other programs had the client's processor for 30 % of the time " +
+      "a hundred: other programs had its processor for 60 % of the time in which the client wanted to run " +
       "(more than --max-loop-ms 2)",
     ]);
     // Who is content with less does not hear of it.
