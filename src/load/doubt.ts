@@ -7,6 +7,7 @@
 import { answeredShare } from "./offered.ts";
 import { type Slo, SLO_FIGURES, SLO_NAMES, type SloName } from "./slo.ts";
 import type { StageFacts } from "./stage_facts.ts";
+import { NO_DESCRIPTOR, NO_PORT } from "./link.ts";
 import type { Spread } from "./spread.ts";
 import type { Tally } from "./tally.ts";
 
@@ -26,8 +27,8 @@ const HALF_SHARE = 0.25;
  * and the half a millisecond for half of them; what takes longer may be wrong by 1 % and 0.25 %.
  */
 const FIGURE_SHARE = 0.01;
-/** From then on it is worth telling that other programs were in the way. */
-const WAIT_SHARE_MIN = 0.02;
+/** Others were in the way where the client waited for so much of the time in which it wanted to run. */
+const WAIT_SHARE_MIN = 0.2;
 
 /** By how many milliseconds a figure may be wrong: half of its values by less, and 99 of 100. */
 export interface Bound {
@@ -37,7 +38,7 @@ export interface Bound {
 
 /** Of what half of the times to the first token consist, in milliseconds. */
 export interface Parts {
-  /** At most: it waited to be sent, or to be read. */
+  /** At most: the request waited to be sent, the connection to be seen, or the answer to be read. */
   readonly client: number;
   /** At least: the fastest way there and back. */
   readonly network: number;
@@ -123,8 +124,8 @@ export function doubtOf(
   ];
   if (tooLong.length > 0) {
     reasons.push(
-      `${tooLong.join(", and ")}: ${
-        whoHeldIt(facts)
+      `${tooLong.join("; ")}: ${
+        whoHeldIt(facts, tally)
       } (more than --max-loop-ms ${loopMsMax}, and than ${percent(FIGURE_SHARE)} of them)`,
     );
   }
@@ -154,6 +155,12 @@ export function doubtOf(
         "grew for as long as it went on, and say how long that was",
     );
   }
+  let isShort = false;
+  for (const { text, count } of tally.errors.values()) {
+    if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
+    reasons.push(`${count} requests were not sent: ${text}`);
+    isShort = true;
+  }
   const answers = outcomes.completed + outcomes.left;
   if (sent > 0 && answers === 0) {
     reasons.push("no request was completed: there are no figures of the server");
@@ -179,20 +186,17 @@ export function doubtOf(
     `its clients read ${readBytesPerSecond} bytes a second: times are those of slow readers, ` +
     "and not how fast the server could answer",
   ];
-  const connect = spreads.connect_ms;
+  const { network_ms } = spreads;
   // Whether a token came late, or was read late, nobody knows of a slow reader.
   const parts = notes.length > 0 ? null : partsOf(tally, late.ttft);
-  const ownMs = (bound: Bound, name: "p50" | "p99") =>
-    bound[name] + (waitingMax > 0 ? 0 : spreads.queue_ms.percentile(name === "p50" ? 50 : 99) ?? 0);
   // The client is the limit where the larger part of the times was its own.
   const isMostlyOwn = (bound: Bound | null, spread: Spread) =>
-    bound !== null &&
-    (["p50", "p99"] as const).some((name) =>
-      2 * ownMs(bound, name) > (spread.percentile(name === "p50" ? 50 : 99) ?? Infinity)
-    );
+    bound !== null && (2 * bound.p50 > (spread.percentile(50) ?? Infinity) ||
+      2 * bound.p99 > (spread.percentile(99) ?? Infinity));
   // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
   const areGapsLong = spreads.itl_ms.sum > firsts.sum;
-  const isClient = notes.length > 0 || isBusy || (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
+  const isClient = notes.length > 0 || isBusy || isShort ||
+    (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
     (isGapBad && areGapsLong && isMostlyOwn(late.itl, spreads.itl_ms));
   const refused = [...tally.errors.values()]
     .reduce((sum, { status, count }) => sum + (status !== null && status >= 400 ? count : 0), 0);
@@ -213,9 +217,9 @@ export function doubtOf(
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     wait_share: facts.waitShare,
-    network_ms: connect.count === 0
+    network_ms: network_ms.count === 0
       ? null
-      : { min: connect.percentile(0)!, p50: connect.percentile(50)! },
+      : { min: network_ms.percentile(0)!, p50: network_ms.percentile(50)! },
   };
 }
 
@@ -258,28 +262,34 @@ function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
 }
 
 function partsOf(tally: Tally, late: Bound | null): Parts | null {
-  const { ttft_ms, queue_ms, connect_ms } = tally.spreads;
+  const { ttft_ms, queue_ms, network_ms } = tally.spreads;
   const firstMs = ttft_ms.percentile(50);
-  const networkMs = connect_ms.percentile(0);
+  const networkMs = network_ms.percentile(0);
   if (firstMs === undefined || networkMs === undefined || late === null) return null;
-  const client = Math.min(firstMs, (queue_ms.percentile(50) ?? 0) + late.p50);
+  const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
   const network = Math.min(firstMs - client, networkMs);
   return { client, network, server: firstMs - client - network };
 }
 
 /** Whose fault it was that the client was late. */
-function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts): string {
-  if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
-    return `other programs had the client's processor for ${
-      percent(waitShare)
-    } of the time in which it wanted to run`;
+function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally): string {
+  if (waitShare !== null && waitShare > WAIT_SHARE_MIN * (waitShare + cpuShare)) {
+    const share = percent(waitShare / (waitShare + cpuShare));
+    return `other programs had its processor for ${share} of the time in which the client wanted to run`;
   }
-  const stood = loop === null ? "" : `, and stood still for up to ${ms(loop.max)}`;
-  return `its own loop was busy for ${percent(cpuShare)} of the time${stood}`;
+  const { unread_first_ms, unread_gap_ms } = spreads;
+  const stoodMs = Math.max(
+    loop?.max ?? 0,
+    unread_first_ms.percentile(100) ?? 0,
+    unread_gap_ms.percentile(100) ?? 0,
+  );
+  return `the client's own loop was busy for ${percent(cpuShare)} of the time, and late by up to ${
+    ms(stoodMs)
+  }`;
 }
 
 function told({ p50, p99 }: Bound): string {
-  return `${ms(p99)} in one of a hundred, by ${ms(p50)} in half of them`;
+  return `up to ${ms(p50)} in half of all cases, and ${ms(p99)} in one of a hundred`;
 }
 
 function rate(perSecond: number): string {

@@ -14,7 +14,6 @@ import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
-import { ReadWatch } from "./read_watch.ts";
 import { known } from "./metrics/values.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
@@ -143,7 +142,7 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
-  readonly #reads = new ReadWatch(this.#clock);
+  readonly #watch = new LoopWatch(this.#clock);
   readonly #shard: Shard;
   readonly #part: Part;
   /** Of a closed loop its users, of an open one the most requests at once. */
@@ -206,9 +205,12 @@ export class LoadRun {
       countTokens: plan.countTokens,
       onEnter: (nowMs) => {
         this.#activity++;
-        return this.#reads.enter(nowMs);
+        return this.#watch.enter(nowMs);
       },
-      onLeave: () => this.#reads.leave(),
+      onLeave: () => {
+        // With very many sockets the loop asks again and again before it looks at its timers.
+        if (this.#watch.leave() >= this.#nextDueMs) this.#turn();
+      },
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -237,7 +239,6 @@ export class LoadRun {
   async measure(startMs: number = performance.now()): Promise<RunFacts> {
     const { signal, load, warmupMs } = this.#plan;
     this.#originMs = startMs;
-    const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
     const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
@@ -245,14 +246,13 @@ export class LoadRun {
     else signal?.addEventListener("abort", interrupt, { once: true });
     // Others have it all.
     if (this.#requestsMax === 0 || this.#places === 0) this.#stop();
-    watch.start();
+    this.#watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
     this.#turn();
     await this.#done.promise;
     clearInterval(sweep);
-    watch.stop();
-    this.#reads.stop();
+    this.#watch.stop();
     signal?.removeEventListener("abort", interrupt);
     for (const links of this.#idle) for (const link of links) link.close();
     const endMs = this.#clock();
@@ -269,7 +269,7 @@ export class LoadRun {
       requestsOnKept: this.#kept,
       activeMax: this.#activeMax,
       waitingMax: this.#waitingMax,
-      loopDelayMs: watch.delayMs,
+      loopDelayMs: this.#watch.delayMs,
       cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
       waitShare: Number.isNaN(waitMs) ? null : waitMs / endMs,
     };
@@ -282,9 +282,9 @@ export class LoadRun {
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
       this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
-      this.#reads.rest();
+      this.#watch.rest();
     }
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (load.kind === "open") this.#sendDue(Math.min(nowMs, durationMs));
@@ -292,7 +292,7 @@ export class LoadRun {
     if (this.#isStopped) return;
     if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
     this.#wake(durationMs);
-    this.#reads.leave();
+    this.#watch.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
@@ -354,7 +354,7 @@ export class LoadRun {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, false);
     }
     if (this.#planned >= this.#requestsMax) this.#stop();
   }
@@ -370,7 +370,8 @@ export class LoadRun {
     return warmupMs > 0 && dueMs <= warmupMs;
   }
 
-  #launch(slot: number, wantedMs: number): void {
+  /** `hasWaited`: for another request, of which there may be only so many. */
+  #launch(slot: number, wantedMs: number, hasWaited: boolean): void {
     const { maker, targets, keepsConnections, load } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
@@ -396,6 +397,7 @@ export class LoadRun {
     this.#active.set(link, slot);
     this.#activeMax = Math.max(this.#activeMax, this.#active.size);
     link.send(request, recording);
+    if (!hasWaited) recording.sendLateMs = recording.sentMs - dueMs;
     link.deadlineMs = recording.sentMs + this.#plan.timeoutMs;
     link.connectDeadlineMs = kept === undefined
       ? recording.sentMs + this.#plan.connectMs
@@ -462,7 +464,7 @@ export class LoadRun {
     if (load.kind === "closed") return;
     while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, true);
     }
     if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingAt);
@@ -478,7 +480,7 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     if (nowMs >= this.#plan.durationMs) this.#endTime();
     const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
@@ -488,7 +490,7 @@ export class LoadRun {
     }
     if (isOver) this.#dropWaiting();
     this.#settle();
-    this.#reads.leave();
+    this.#watch.leave();
   }
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
