@@ -189,20 +189,21 @@ export function doubtOf(
   const { network_ms } = spreads;
   // Whether a token came late, or was read late, nobody knows of a slow reader.
   const parts = notes.length > 0 ? null : partsOf(tally, late.ttft);
-  // The client is the limit where the larger part of the times was its own.
-  const isMostlyOwn = (bound: Bound | null, spread: Spread) =>
-    bound !== null && (2 * bound.p50 > (spread.percentile(50) ?? Infinity) ||
-      2 * bound.p99 > (spread.percentile(99) ?? Infinity));
+  // The client is the limit where most of the times, or of a tail that is far away, was its own.
+  const isOwn = (bound: Bound | null, spread: Spread, at: "p50" | "p99") =>
+    bound !== null && 2 * bound[at] > (spread.percentile(at === "p50" ? 50 : 99) ?? Infinity);
+  const isTail = hasTail(firsts);
+  const isTailOwn = isTail && isOwn(late.ttft, firsts, "p99");
   // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
   const areGapsLong = spreads.itl_ms.sum > firsts.sum;
   const isClient = notes.length > 0 || isBusy || isShort ||
-    (isFirstBad && isMostlyOwn(late.ttft, firsts)) ||
-    (isGapBad && areGapsLong && isMostlyOwn(late.itl, spreads.itl_ms));
+    (isFirstBad && (isTailOwn || isOwn(late.ttft, firsts, "p50"))) ||
+    (isGapBad && areGapsLong && isOwn(late.itl, spreads.itl_ms, "p50"));
   const refused = [...tally.errors.values()]
     .reduce((sum, { status, count }) => sum + (status !== null && status >= 400 ? count : 0), 0);
   const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null ||
     overload !== null || (!isInterrupted && outcomes.unfinished + notSent > 0) ||
-    refused > (1 - RATE_SHARE_MIN) * sent || hasStalled(firsts, late.ttft);
+    refused > (1 - RATE_SHARE_MIN) * sent || (isTail && !isTailOwn);
   const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
   return {
     is_doubtful: reasons.length > 0,
@@ -243,10 +244,10 @@ function overloadOf(
   return { asked: ratePerSecond, answered: (1000 * (completed + left)) / measuredMs };
 }
 
-/** True where some answers took many times as long as others, and it was not the client. */
-function hasStalled(figure: Spread, late: Bound | null): boolean {
+/** True where some answers took many times as long as others. */
+function hasTail(figure: Spread): boolean {
   const [quarter, most] = [figure.percentile(25), figure.percentile(99)];
-  return quarter !== undefined && most! - (late?.p99 ?? 0) > STALL_TIMES * quarter;
+  return quarter !== undefined && most! > STALL_TIMES * quarter;
 }
 
 /**
