@@ -335,6 +335,7 @@ class AuditRun {
     const gateway = this.#given ?? readUrl(preset!.url);
     if (preset !== undefined) this.#where = `${preset.title} (${shownUrl(gateway.href)})`;
     const lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
+    this.#stops.push(() => lines?.flush());
     const rig = this.#rig(upstream, watch, gateway, preset, lines);
     const { ledger } = rig.options;
     ledger?.begin(this.#where, rig.seed, upstream);

@@ -16,7 +16,7 @@ export function shownUrl(url: string): string {
   const place = parsed === null || parsed.host === ""
     // Where the password of a broken one ends, nobody knows.
     ? withoutUserinfo(url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1")).replace(/[?#].*$/s, "")
-    : `${parsed.protocol}//${parsed.host}${parsed.pathname}`;
+    : `${parsed.protocol}//${parsed.host}${parsed.pathname.replace(/^\/$/, "")}`;
   return `${place}${/^[^#]*\?[^#]/.test(url) ? "?…" : ""}`;
 }
 

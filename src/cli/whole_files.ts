@@ -46,14 +46,15 @@ export function mustBeNew(file: string | undefined): void {
  */
 export function mustBeWritable(file: string | undefined): void {
   if (file === undefined) return;
-  const known = statSync(file, { throwIfNoEntry: false });
-  if (known !== undefined && !known.isFile() && !known.isDirectory()) return;
+  const isThere = existsSync(file);
   try {
+    const known = isThere ? statSync(file) : undefined;
+    if (known !== undefined && !known.isFile() && !known.isDirectory()) return;
     closeSync(openSync(file, "a"));
   } catch (error) {
     throw writeFailure(error, file, EXIT.usage);
   }
-  if (known === undefined) unlinkSync(file);
+  if (!isThere) unlinkSync(file);
 }
 
 /** Bytes of lines that are held before they are written. */
@@ -108,7 +109,7 @@ export function writeOver(file: string, text: string): void {
 /** What is missing when a new file cannot be made is its folder. */
 function writeFailure(error: unknown, file: string, exitCode: number = EXIT.failed): Failure {
   const { code } = error as { readonly code?: string };
-  return code === "ENOENT"
+  return code === "ENOENT" || code === "ENOTDIR"
     ? new Failure(`Cannot write ${file}: there is no such folder`, exitCode)
     : fileFailure(error, `Cannot write ${file}`, exitCode);
 }
