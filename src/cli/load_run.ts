@@ -113,7 +113,10 @@ export async function runLoad(
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   if (skipped !== undefined) terminal.complain(skipped);
   const run = { ...identityOf(options, flags.shard), stages };
-  const said = flags.search ? [searchLine(results).trim()] : [];
+  const said = [
+    ...(flags.search ? [searchLine(results).trim()] : []),
+    ...(skipped === undefined ? [] : [skipped]),
+  ];
   writeOutputs(run, { ...about, found: said }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;

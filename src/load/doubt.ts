@@ -5,6 +5,7 @@
  */
 
 import type { StageFacts } from "./stage_facts.ts";
+import { NO_DESCRIPTOR, NO_PORT } from "./link.ts";
 import type { Spread } from "./spread.ts";
 import type { Tally } from "./tally.ts";
 
@@ -17,8 +18,8 @@ const RATE_SHARE_MIN = 0.98;
 
 /** Half of the times must be better than the rest by this. */
 const HALF_SHARE = 0.25;
-/** From then on it is worth telling that other programs were in the way. */
-const WAIT_SHARE_MIN = 0.02;
+/** Others were in the way where the client waited for so much of the time in which it wanted to run. */
+const WAIT_SHARE_MIN = 0.2;
 
 /** By how many milliseconds a figure may be wrong: half of its values by less, and 99 of 100. */
 export interface Bound {
@@ -28,7 +29,7 @@ export interface Bound {
 
 /** Of what half of the times to the first token consist, in milliseconds. */
 export interface Parts {
-  /** At most: it waited to be sent, or to be read. */
+  /** At most: the request waited to be sent, the connection to be seen, or the answer to be read. */
   readonly client: number;
   /** At least: the fastest way there and back. */
   readonly network: number;
@@ -97,7 +98,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
   ];
   if (tooLong.length > 0) {
     reasons.push(
-      `${tooLong.join(", and ")}: ${whoHeldIt(facts)} (more than --max-loop-ms ${loopMsMax})`,
+      `${tooLong.join("; ")}: ${whoHeldIt(facts, tally)} (more than --max-loop-ms ${loopMsMax})`,
     );
     isClient = true;
   }
@@ -119,6 +120,11 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     );
     isClient = true;
   }
+  for (const { text, count } of tally.errors.values()) {
+    if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
+    reasons.push(`${count} requests were not sent: ${text}`);
+    isClient = true;
+  }
   if (tally.sent > 0 && tally.outcomes.completed + tally.outcomes.left === 0) {
     reasons.push("no request was completed: there are no figures of the server");
   } else if (tally.sent === 0) {
@@ -130,7 +136,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
         "the slowest are missing from the figures",
     );
   }
-  const connect = tally.spreads.connect_ms;
+  const { network_ms } = tally.spreads;
   const parts = partsOf(tally, late.ttft);
   const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
   const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
@@ -144,9 +150,9 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     wait_share: facts.waitShare,
-    network_ms: connect.count === 0
+    network_ms: network_ms.count === 0
       ? null
-      : { min: connect.percentile(0)!, p50: connect.percentile(50)! },
+      : { min: network_ms.percentile(0)!, p50: network_ms.percentile(50)! },
   };
 }
 
@@ -163,28 +169,34 @@ function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
 }
 
 function partsOf(tally: Tally, late: Bound | null): Parts | null {
-  const { ttft_ms, queue_ms, connect_ms } = tally.spreads;
+  const { ttft_ms, queue_ms, network_ms } = tally.spreads;
   const firstMs = ttft_ms.percentile(50);
-  const networkMs = connect_ms.percentile(0);
+  const networkMs = network_ms.percentile(0);
   if (firstMs === undefined || networkMs === undefined || late === null) return null;
-  const client = Math.min(firstMs, (queue_ms.percentile(50) ?? 0) + late.p50);
+  const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
   const network = Math.min(firstMs - client, networkMs);
   return { client, network, server: firstMs - client - network };
 }
 
 /** Whose fault it was that the client was late. */
-function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts): string {
-  if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
-    return `other programs had the client's processor for ${
-      percent(waitShare)
-    } of the time in which it wanted to run`;
+function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally): string {
+  if (waitShare !== null && waitShare > WAIT_SHARE_MIN * (waitShare + cpuShare)) {
+    const share = percent(waitShare / (waitShare + cpuShare));
+    return `other programs had its processor for ${share} of the time in which the client wanted to run`;
   }
-  const stood = loop === null ? "" : `, and stood still for up to ${ms(loop.max)}`;
-  return `its own loop was busy for ${percent(cpuShare)} of the time${stood}`;
+  const { unread_first_ms, unread_gap_ms } = spreads;
+  const stoodMs = Math.max(
+    loop?.max ?? 0,
+    unread_first_ms.percentile(100) ?? 0,
+    unread_gap_ms.percentile(100) ?? 0,
+  );
+  return `the client's own loop was busy for ${percent(cpuShare)} of the time, and late by up to ${
+    ms(stoodMs)
+  }`;
 }
 
 function told({ p50, p99 }: Bound): string {
-  return `${ms(p99)} in one of a hundred, by ${ms(p50)} in half of them`;
+  return `up to ${ms(p50)} in half of all cases, and ${ms(p99)} in one of a hundred`;
 }
 
 function ms(value: number): string {

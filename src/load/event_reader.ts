@@ -7,7 +7,7 @@
 
 import { EventShapes } from "./event_shapes.ts";
 import { type Meaning, meaningOf, wholeMeaning } from "./event_meaning.ts";
-import { KIND, type Recording, type ToldUsage } from "./record.ts";
+import { EVENTS_MAX, KIND, type Recording, type ToldUsage } from "./record.ts";
 
 /** Bytes of one event, or of a whole JSON answer, at most. */
 const EVENT_BYTES_MAX = 16 * 1024 * 1024;
@@ -38,6 +38,8 @@ export class EventReader {
   #isFirst = true;
   /** What went wrong inside the answer; "" = nothing. */
   error = "";
+  /** True: there is more of it than is kept, and nothing of the rest will be read. */
+  isOverfull = false;
 
   /** `shapes`: shared by all readers of one run. */
   constructor(shapes: EventShapes) {
@@ -52,6 +54,7 @@ export class EventReader {
     this.#hasReturns = this.#wasReturn = false;
     this.#isFirst = true;
     this.error = "";
+    this.isOverfull = false;
   }
 
   /** Bytes of a block that has not ended, or of a whole answer. */
@@ -66,6 +69,7 @@ export class EventReader {
 
   /** Bytes `from` to before `to` of `bytes` are the next of the body; the record knows of the read. */
   data(bytes: Buffer, from: number, to: number): void {
+    if (this.isOverfull) return;
     if (this.#kind === "whole") return this.#hold(bytes, from, to);
     let at = from;
     if (this.#isFirst && to > from) {
@@ -125,8 +129,8 @@ export class EventReader {
   #push(bytes: Uint8Array, from: number, to: number): void {
     const end = this.#heldBytes + to - from;
     if (end > EVENT_BYTES_MAX) {
-      this.error ||= `an event is over ${EVENT_BYTES_MAX} bytes`;
-      return;
+      const what = this.#kind === "events" ? "an event" : "the answer";
+      return this.#overflow(`${what} is over ${EVENT_BYTES_MAX >> 20} MiB`);
     }
     if (end > this.#held.length) {
       const wider = Buffer.alloc(Math.max(512, 2 * this.#held.length, end));
@@ -181,7 +185,14 @@ export class EventReader {
   }
 
   #keep(kinds: number, bytes: number, said: Uint8Array, from: number, to: number): void {
-    if (!this.#recording!.event(kinds, bytes, said, from, to)) this.error ||= "too many events";
+    if (!this.#recording!.event(kinds, bytes, said, from, to)) {
+      this.#overflow(`more than ${EVENTS_MAX} events`);
+    }
+  }
+
+  #overflow(error: string): void {
+    this.error ||= error;
+    this.isOverfull = true;
   }
 }
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { closeSync, openSync } from "node:fs";
 import { EventReader } from "./event_reader.ts";
 import type { EventShapes } from "./event_shapes.ts";
 import { ReadPace } from "./read_pace.ts";
@@ -247,6 +248,7 @@ export class Link implements ResponseSink {
     if (this.#ending !== undefined) return this.#conclude();
     const request = this.#request;
     if (request === undefined) return;
+    if (this.#events.isOverfull) return this.#failOf(this.#recording!);
     if (request.leaveTokens !== Infinity && this.#isReadNoted) this.#maybeLeave(this.#recording!);
     if (this.#pace !== undefined) this.#slowDown(bytes.length, this.#pace);
   }
@@ -299,14 +301,21 @@ export class Link implements ResponseSink {
       return this.#fail(this.#phase(), told === "" ? REASONS[reason] ?? reason : told);
     }
     recording.endMs = this.#readAtMs;
-    if (recording.status !== 200) {
-      const where = this.#location === "" ? "" : ` redirects to ${this.#location}`;
-      const said = where || firstWords(this.#events.heldText());
-      return this.#fail("head", said === "" ? "" : said.trim(), true);
-    }
+    if (recording.status !== 200) return this.#failOf(recording, true);
     const found = this.#request!.follower === undefined ? this.#fault(recording) : undefined;
     if (found !== undefined) return this.#fail(found[0], found[1], true);
     this.#over("completed", true);
+  }
+
+  /** The answer says itself that it is none, or it has no end. `isWhole`: it has, and was read. */
+  #failOf(recording: Recording, isWhole = false): void {
+    if (recording.status !== 200) {
+      const where = this.#location === "" ? "" : ` redirects to ${this.#location}`;
+      const said = where || firstWords(this.#events.heldText());
+      return this.#fail("head", said.trim(), isWhole);
+    }
+    const found = this.#fault(recording);
+    this.#fail(found?.[0] ?? "body", found?.[1] ?? this.#events.error, isWhole);
   }
 
   /** What is wrong with an answer of status 200 that came to its end. */
@@ -358,7 +367,9 @@ export class Link implements ResponseSink {
     if (this.#recording === undefined) return;
     const isName = /^(?:E?DNS|EAI|ENOTFOUND)|getaddrinfo/.test(error.message) ||
       /^(?:DNS|EAI|ENOTFOUND)/.test(String((error as { readonly code?: unknown }).code));
-    this.#fail(isName ? "dns" : "connect", error.message);
+    const { code } = error as { readonly code?: unknown };
+    const own = code === "EADDRNOTAVAIL" ? NO_PORT : hasDescriptors() ? undefined : NO_DESCRIPTOR;
+    this.#fail(isName ? "dns" : "connect", own ?? error.message);
   }
 
   onError(error: Error): void {
@@ -439,11 +450,30 @@ export class Link implements ResponseSink {
 
 const NO_TEXT = new Uint8Array(0);
 
+/** Failures that are this machine's own. */
+export const NO_DESCRIPTOR = "the client has no file descriptor left (ulimit -n)";
+export const NO_PORT =
+  "the client has no port left for this address (net.ipv4.ip_local_port_range)";
+
+/** Whether one is left: Bun says of a connection that got none that it was refused. */
+function hasDescriptors(): boolean {
+  try {
+    closeSync(openSync(".", "r"));
+    return true;
+  } catch (error) {
+    const { code } = error as { readonly code?: unknown };
+    return code !== "EMFILE" && code !== "ENFILE";
+  }
+}
+
 /** What the reader of responses calls an answer that is not whole, in words of a report. */
 const REASONS: Readonly<Record<string, string>> = {
   "no answer": "closed without an answer",
   "broke off": "broke off",
   "bad head": "the answer is no HTTP",
+  "oversized head": "the head of the answer is over 64 KiB",
+  "oversized line": "a chunk's size or a trailer is over 64 KiB",
+  "interim heads": "interim answers, and no other one",
 };
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {

@@ -87,6 +87,8 @@ export interface RequestRecord {
   readonly writtenMs: number;
   readonly headMs: number;
   readonly endMs: number;
+  /** How much later than due the client sent it, though nothing kept it from that. */
+  readonly sendLateMs: number;
   /** How long the connection may have been ready at most before the client saw it. */
   readonly openLateMs: number;
   /** 0 = there was no head. */
@@ -142,6 +144,7 @@ export class Recording implements RequestRecord {
   writtenMs = NaN;
   headMs = NaN;
   endMs = NaN;
+  sendLateMs = 0;
   openLateMs = 0;
   status = 0;
   reads = 0;
@@ -176,7 +179,7 @@ export class Recording implements RequestRecord {
     this.isWarmup = false;
     this.dueMs = this.sentMs = this.connectedMs = NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
-    this.openLateMs = 0;
+    this.sendLateMs = this.openLateMs = 0;
     this.status =
       this.reads =
       this.events =

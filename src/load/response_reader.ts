@@ -14,6 +14,10 @@
 
 /** Bytes of a head at most. */
 const HEAD_BYTES_MAX = 64 * 1024;
+/** Bytes between two chunks, or behind the last one, at most. */
+const LINE_BYTES_MAX = 64 * 1024;
+/** Answers of status 1xx before the answer itself, at most. */
+const INTERIM_MAX = 32;
 /** Digits of a chunk size at most: 4 GiB. */
 const SIZE_DIGITS_MAX = 8;
 
@@ -67,6 +71,9 @@ export class ResponseReader {
   #sizeDigits = 0;
   /** Bytes of the trailer line read so far. */
   #lineBytes = 0;
+  /** Bytes of the extension, or of all trailers. */
+  #extraBytes = 0;
+  #interims = 0;
   #hasExcess = false;
 
   constructor(sink: ResponseSink) {
@@ -88,7 +95,11 @@ export class ResponseReader {
     this.#state = "head";
     this.#headText = "";
     this.#hasExcess = false;
-    this.#left = this.#sizeDigits = this.#lineBytes = 0;
+    this.#left =
+      this.#sizeDigits =
+      this.#lineBytes =
+      this.#interims =
+        0;
   }
 
   /** Takes what was read. What follows the end of the response is ignored. */
@@ -143,6 +154,7 @@ export class ResponseReader {
           this.#beginChunk();
         } else if (this.#sizeDigits > 0 && (byte === CR || byte === 0x3b)) {
           this.#state = "extension";
+          this.#extraBytes = 0;
         } else {
           this.#end(false, "bad chunk size");
         }
@@ -150,6 +162,7 @@ export class ResponseReader {
       }
       case "extension":
         if (byte === LF) this.#beginChunk();
+        else if (++this.#extraBytes > LINE_BYTES_MAX) this.#end(false, "oversized line");
         return;
       case "after":
         if (byte === LF) {
@@ -161,7 +174,8 @@ export class ResponseReader {
         }
         return;
       case "trailer":
-        if (byte === LF && this.#lineBytes === 0) this.#end(true, "");
+        if (++this.#extraBytes > LINE_BYTES_MAX) this.#end(false, "oversized line");
+        else if (byte === LF && this.#lineBytes === 0) this.#end(true, "");
         else if (byte === LF) this.#lineBytes = 0;
         else if (byte !== CR) this.#lineBytes++;
         return;
@@ -170,7 +184,7 @@ export class ResponseReader {
 
   #beginChunk(): void {
     this.#state = this.#left === 0 ? "trailer" : "chunk";
-    this.#lineBytes = 0;
+    this.#lineBytes = this.#extraBytes = 0;
   }
 
   /** Collects the head; gives the offset behind it, or the end of `bytes` when it is not whole. */
@@ -196,6 +210,10 @@ export class ResponseReader {
     }
     // 100 and 103 come before the response itself.
     if (head.status < 200) {
+      if (++this.#interims > INTERIM_MAX) {
+        this.#end(false, "interim heads");
+        return bytes.length;
+      }
       const behind = end + 4 - before;
       this.#headText = "";
       return behind + this.#readHead(bytes.subarray(behind));

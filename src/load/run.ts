@@ -14,7 +14,6 @@ import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
-import { ReadWatch } from "./read_watch.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
 import type { Histogram } from "../lib/histogram.ts";
@@ -139,7 +138,7 @@ export class LoadRun {
   readonly #plan: LoadPlan;
   readonly #clock = () => performance.now() - this.#originMs;
   #originMs = performance.now();
-  readonly #reads = new ReadWatch(this.#clock);
+  readonly #watch = new LoopWatch(this.#clock);
   readonly #shard: Shard;
   readonly #part: Part;
   /** Of a closed loop its users, of an open one the most requests at once. */
@@ -197,9 +196,12 @@ export class LoadRun {
       countTokens: plan.countTokens,
       onEnter: (nowMs) => {
         this.#activity++;
-        return this.#reads.enter(nowMs);
+        return this.#watch.enter(nowMs);
       },
-      onLeave: () => this.#reads.leave(),
+      onLeave: () => {
+        // With very many sockets the loop asks again and again before it looks at its timers.
+        if (this.#watch.leave() >= this.#nextDueMs) this.#turn();
+      },
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -229,7 +231,6 @@ export class LoadRun {
   async measure(startMs: number = performance.now()): Promise<RunFacts> {
     const { signal, load, warmupMs } = this.#plan;
     this.#originMs = startMs;
-    const watch = new LoopWatch(() => performance.now());
     const cpu = process.cpuUsage();
     const waitedMs = processorWaitMs();
     const interrupt = () => this.#interrupt();
@@ -237,14 +238,13 @@ export class LoadRun {
     else signal?.addEventListener("abort", interrupt, { once: true });
     // Others have it all.
     if (this.#requestsMax === 0 || this.#places === 0) this.#stop();
-    watch.start();
+    this.#watch.start();
     const sweep = setInterval(() => this.#sweep(), SWEEP_MS);
     if (load.kind === "open") this.#nextDueMs = this.#drawTime();
     this.#turn();
     await this.#done.promise;
     clearInterval(sweep);
-    watch.stop();
-    this.#reads.stop();
+    this.#watch.stop();
     signal?.removeEventListener("abort", interrupt);
     for (const links of this.#idle) for (const link of links) link.close();
     const endMs = this.#clock();
@@ -259,7 +259,7 @@ export class LoadRun {
       requestsOnKept: this.#kept,
       activeMax: this.#activeMax,
       waitingMax: this.#waitingMax,
-      loopDelayMs: watch.delayMs,
+      loopDelayMs: this.#watch.delayMs,
       cpuShare: Math.max(0, (user + system) / 1000 - this.#spinMs) / endMs,
       waitShare: Number.isNaN(waitMs) ? null : waitMs / endMs,
     };
@@ -272,9 +272,9 @@ export class LoadRun {
     // Between two looks in which nothing was read there was nothing but waiting.
     if (this.#spinSeen === this.#activity) {
       this.#spinMs += Math.min(LOOK_MS_MAX, nowMs - this.#spunAtMs);
-      this.#reads.rest();
+      this.#watch.rest();
     }
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
     if (nowMs >= durationMs) this.#endTime();
@@ -282,7 +282,7 @@ export class LoadRun {
     if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
     else this.#sendDue(nowMs);
     this.#wake(durationMs);
-    this.#reads.leave();
+    this.#watch.leave();
   };
 
   /** Starts the slots of a closed loop, spread over its ramp. */
@@ -344,12 +344,13 @@ export class LoadRun {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, false);
     }
     if (this.#planned >= this.#requestsMax) this.#stop();
   }
 
-  #launch(slot: number, dueMs: number): void {
+  /** `hasWaited`: for another request, of which there may be only so many. */
+  #launch(slot: number, dueMs: number, hasWaited: boolean): void {
     const { maker, targets, warmupMs, keepsConnections } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
@@ -374,6 +375,7 @@ export class LoadRun {
     this.#activeMax = Math.max(this.#activeMax, this.#active.size);
     link.send(request, recording);
     this.#lastSentMs = recording.sentMs;
+    if (!hasWaited) recording.sendLateMs = recording.sentMs - dueMs;
     link.deadlineMs = recording.sentMs + this.#plan.timeoutMs;
     link.connectDeadlineMs = kept === undefined
       ? recording.sentMs + this.#plan.connectMs
@@ -436,7 +438,7 @@ export class LoadRun {
     if (load.kind === "closed") return;
     while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, true);
     }
     if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingAt);
@@ -452,7 +454,7 @@ export class LoadRun {
 
   #sweep(): void {
     const nowMs = this.#clock();
-    this.#reads.begin(nowMs);
+    this.#watch.begin(nowMs);
     if (nowMs >= this.#plan.durationMs) this.#endTime();
     const isOver = nowMs >= this.#graceEndMs;
     for (const link of [...this.#active.keys()]) {
@@ -462,7 +464,7 @@ export class LoadRun {
     }
     if (isOver) this.#dropWaiting();
     this.#settle();
-    this.#reads.leave();
+    this.#watch.leave();
   }
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */

@@ -19,8 +19,9 @@ import { keeps, type Slo } from "./slo.ts";
 import { Spread, type SpreadFile } from "./spread.ts";
 
 /**
- * The distributions of a run, by the names that reports have for them. Those that begin with `unread`
- * are bounds of the error of others: how long the connection and the bytes of a first token, or the
+ * The distributions of a run, by the names that reports have for them. `network_ms` is what of
+ * connecting was certainly not the client, which may have been late to look. Those that begin with `unread`
+ * are bounds of the error of others: how long a first token's request, connection and bytes, or the
  * bytes at either end of a gap, may have lain there before the client looked.
  */
 export const SPREADS = [
@@ -35,6 +36,7 @@ export const SPREADS = [
   "service_e2e_ms",
   "queue_ms",
   "connect_ms",
+  "network_ms",
   "unread_first_ms",
   "unread_gap_ms",
 ] as const;
@@ -123,6 +125,9 @@ export class Tally {
     const values = ownValues(record, told ?? own);
     if (!Number.isNaN(record.sentMs)) this.spreads.queue_ms.record(values.queueMs);
     this.#record("connect_ms", values.connectMs);
+    if (values.connectMs !== undefined) {
+      this.spreads.network_ms.record(values.connectMs - record.openLateMs);
+    }
     // A failure has no latency: a fast refusal would make the figures better.
     if (outcome === "completed" || outcome === "left") {
       this.#record("ttft_ms", values.ttftMs);
@@ -241,7 +246,7 @@ export class Tally {
 function unreadMs(record: RequestRecord): number {
   const first = firstOf(record, TOKENS);
   const read = first < 0 ? record.reads - 1 : record.eventRead[first]!;
-  return record.openLateMs + (read < 0 ? 0 : record.readLateMs[read]!);
+  return record.sendLateMs + record.openLateMs + (read < 0 ? 0 : record.readLateMs[read]!);
 }
 
 /** A tally in a file. */

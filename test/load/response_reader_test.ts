@@ -80,6 +80,21 @@ const CASES: readonly (readonly [name: string, response: string, story: string])
   ["nothing", "", "not whole: no answer"],
   ["no HTTP", "SSH-2.0-x\r\n\r\n", "not whole: bad head"],
   ["a header without a colon", "HTTP/1.1 200 OK\r\nwhat\r\n\r\n", "not whole: bad head"],
+  [
+    "an endless extension of a chunk",
+    `${CHUNKED}1;${"a".repeat(70_000)}`,
+    "200 chunked b | not whole: oversized line",
+  ],
+  [
+    "endless trailers",
+    `${CHUNKED}0\r\n${"a: b\r\n".repeat(12_000)}`,
+    "200 chunked b | not whole: oversized line",
+  ],
+  [
+    "endless interim answers",
+    "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(40),
+    "not whole: interim heads",
+  ],
   ["an endless head", `HTTP/1.1 200 OK\r\nX: ${"a".repeat(70_000)}`, "not whole: oversized head"],
 ];
 

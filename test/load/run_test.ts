@@ -104,8 +104,21 @@ const stream = (...events: readonly string[]) => ({
   pieces: [STREAM_HEAD, ...events.map(chunkOf), LAST_CHUNK],
 });
 
+/** Pieces of 1 MiB, of which no event has more than sixteen. */
+const ENDLESS = Array.from({ length: 18 }, () => "a".repeat(1024 * 1024));
+
 /** What a server does → how the request failed. */
 const FAILURES: readonly (readonly [name: string, script: Script, failure: string])[] = [
+  [
+    "a line without an end",
+    () => ({ pieces: [STREAM_HEAD, chunkOf("data: "), ...ENDLESS.map(chunkOf)] }),
+    "body 200: an event is over 16 MiB",
+  ],
+  [
+    "an error page without an end",
+    () => ({ pieces: ["HTTP/1.1 500 No\r\n\r\n", ...ENDLESS] }),
+    `head 500: ${"a".repeat(160)}…`,
+  ],
   ["a status", () => json("503 No", { error: { message: "full" } }), "head 503: full"],
   ["no key", () => json("401 No", { error: { message: "who?" } }), "head 401: who?"],
   [

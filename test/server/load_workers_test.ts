@@ -163,6 +163,36 @@ describe("weir load --workers", () => {
     expect(searched.code).toBe(0);
   }, TEST_MS_MAX);
 
+  test("two machines of two processes each are one load", async () => {
+    const folder = makeFolder();
+    const file = (name: string) => join(folder, name);
+    const startAt = String(Date.now() / 1000 + 3);
+    const asked = [
+      "load",
+      weir.url,
+      "-r",
+      "100",
+      "--requests",
+      "41",
+      "--start-at",
+      startAt,
+      ...CALM,
+    ];
+    const parts = await Promise.all(["1/2", "2/2"].map(async (shard) => {
+      const out = file(`${shard[0]}.json`);
+      const { output } = await run([...asked, "--shard", shard, "-o", out, "--json"]);
+      return { out, report: JSON.parse(output) };
+    }));
+    expect(parts.map(({ report }) => report.requests.sent)).toEqual([21, 20]);
+    const all = ["load", "merge", ...parts.map(({ out }) => out), "--json", "-o", file("all.json")];
+    const report = JSON.parse((await run(all)).output);
+    expect(report).toMatchObject({ processes: 4, requests: { sent: 41, completed: 41 } });
+    const { stages: [stage] } = JSON.parse(readFileSync(file("all.json"), "utf8"));
+    const numbers: number[] = stage.rounds[0].tally.rows.number;
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 41 }, (_, i) => i));
+    rmSync(folder, { recursive: true });
+  }, TEST_MS_MAX);
+
   test("auto takes no more than the load needs, and says so", async () => {
     const asked = ["--requests", "4", "--max-loop-ms", "10000", "--workers", "auto", "--json"];
     const ended = await run(["load", weir.url, ...asked]);

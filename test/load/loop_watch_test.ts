@@ -1,11 +1,12 @@
 import { expect, test } from "bun:test";
-import { ReadWatch } from "../../src/load/read_watch.ts";
+import { LoopWatch } from "../../src/load/loop_watch.ts";
 
 /** A clock that a test sets. */
 function watched() {
   const clock = { ms: 0 };
-  const watch = new ReadWatch(() => clock.ms);
+  const watch = new LoopWatch(() => clock.ms);
   return {
+    clock,
     watch,
     /** Something is done from `fromMs` to `toMs`; gives how long it may have waited. */
     read(fromMs: number, toMs: number): number {
@@ -57,4 +58,39 @@ test("what else takes time makes reads wait, and is no read itself", () => {
   watch.rest();
   expect(read(200.01, 200.1)).toBe(0);
   watch.stop();
+});
+
+test("a loop that should have woken and did not: what is read then may have come since it slept", () => {
+  const { clock, read, watch } = watched();
+  clock.ms = 100;
+  watch.start();
+  expect(read(101, 101.01)).toBe(0);
+  // Due at 102, and held up by something that nobody has told of.
+  expect(read(130, 130.01)).toBe(28.99);
+  watch.stop();
+  // Where it had slept for long, it was awake when that timer was set.
+  const other = watched();
+  other.clock.ms = 50;
+  expect(other.read(50, 50.01)).toBe(0);
+  other.clock.ms = 100;
+  other.watch.start();
+  expect(other.read(104, 104.01)).toBe(4);
+  other.watch.stop();
+});
+
+test("how late it woke is told of a loop that had nothing to do, not of one that reads", async () => {
+  const { clock, watch } = watched();
+  watch.start();
+  clock.ms = 7;
+  await Bun.sleep(20);
+  watch.stop();
+  // Due at 2: late by 5, and by 3 of the look that it has prevented. Then the clock stands still.
+  expect(watch.delayMs.max).toBe(5);
+  expect(watch.delayMs.countUpTo(2)).toBe(watch.delayMs.count - 2);
+  const other = watched();
+  other.watch.start();
+  other.read(6.9, 7);
+  await Bun.sleep(20);
+  other.watch.stop();
+  expect(other.watch.delayMs.max).toBe(0);
 });
