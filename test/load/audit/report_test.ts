@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { resultsText, withResults } from "../../../release/audit.ts";
+import { auditedOf, resultsText, withResults } from "../../../release/audit.ts";
 import type { AuditReport } from "../../../src/load/audit/audit.ts";
 import { shownEvidence } from "../../../src/load/audit/finding.ts";
 import { htmlReport } from "../../../src/load/audit/report_html.ts";
 import { junitReport } from "../../../src/load/audit/report_junit.ts";
 import { reportLines } from "../../../src/load/audit/report_terminal.ts";
+import { settingsFor } from "../../../src/load/audit/settings.ts";
 import { finding, shownBytes } from "../../../src/load/audit/rig.ts";
 
 const REPORT: AuditReport = {
@@ -86,7 +87,40 @@ test("the page escapes what came from elsewhere", () => {
   expect(page).not.toMatch(/<script|https?:\/\/(?!127)/);
 });
 
+test("a gateway's settings are told once in a report, and with each failure on the page", () => {
+  const failed = (part: string) => ({
+    ...finding("cancel", { part, verdict: "fail", limit: "l", measured: "m", mend: "Abort." }),
+  });
+  const findings = [failed("a"), failed("b")].map((one) => ({
+    ...one,
+    settings: settingsFor(one),
+  }));
+  const checks = [{ name: "cancel", title: "Does it?", seconds: 1 }];
+  const report = { ...REPORT, checks, findings };
+  const set = "haproxy: option abortonclose";
+  expect(reportLines(report).filter((line) => line.includes(set)).length).toBe(1);
+  expect(htmlReport(report).split(set).length).toBe(3);
+  expect(junitReport(report).split(set).length).toBe(3);
+});
+
+test("what passed, is a note or was not cut has no setting that mends it", () => {
+  const settings = (verdict: "pass" | "note" | "fail", value?: number) =>
+    settingsFor(finding("silence", { verdict, limit: "l", measured: "m", mend: "", value }));
+  expect(settings("pass")).toBeUndefined();
+  expect(settings("note")).toBeUndefined();
+  expect(settings("fail", 0)).toBeUndefined(); // comments were swallowed
+  expect(settings("fail")?.nginx).toBe("proxy_read_timeout 300s;");
+});
+
 describe("docs/audit.md", () => {
+  test("keeps why a gateway was not audited", () => {
+    expect(auditedOf("x", "").reason).toBe("the audit broke off without a report");
+    expect(auditedOf("x", JSON.stringify({ ...REPORT, error: "no node" })).reason).toBe("no node");
+    expect(auditedOf("x", JSON.stringify({ ...REPORT, isInterrupted: true })).report)
+      .toBeUndefined();
+    expect(auditedOf("x", JSON.stringify(REPORT)).report).toMatchObject({ seconds: 12.3 });
+  });
+
   const text = resultsText([
     { name: "nginx", report: REPORT, reason: "" },
     { name: "portkey", report: undefined, reason: "It is not installed here" },
