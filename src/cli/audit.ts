@@ -43,7 +43,7 @@ import {
 import { residentBytes } from "./process_memory.ts";
 import { headerSecrets, shownUrl, urlSecrets, worthHiding } from "./shown_secrets.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { type LineFile, lineFile, mustBeWritable, writeOver } from "./whole_files.ts";
+import { lineFile, mustBeWritable, writeOver } from "./whole_files.ts";
 
 /** Asked of a URL that names no path, or only the version. */
 const CHAT_PATH = "/v1/chat/completions";
@@ -336,8 +336,8 @@ class AuditRun {
     if (preset !== undefined) this.#where = `${preset.title} (${shownUrl(gateway.href)})`;
     const lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
     this.#stops.push(() => lines?.flush());
-    const rig = this.#rig(upstream, watch, gateway, preset, lines);
-    const { ledger } = rig.options;
+    const ledger = lines && new Ledger({ write: (line) => lines.write(line), clean: this.clean });
+    const rig = this.#rig(upstream, watch, gateway, preset, ledger);
     ledger?.begin(this.#where, rig.seed, upstream);
     watch.start();
     this.#terminal.complain(
@@ -387,7 +387,7 @@ class AuditRun {
     watch: MachineWatch,
     gateway: ParsedUrl,
     preset: PresetGateway | undefined,
-    lines: LineFile | undefined,
+    ledger: Ledger | undefined,
   ): Rig {
     const flags = this.#flags;
     const gatewayKey = flags.gatewayKey ?? preset?.gatewayKey;
@@ -406,7 +406,7 @@ class AuditRun {
       memoryBytes: pid === undefined ? undefined : () => residentBytes(pid),
       signal: this.#signal,
       seed: this.#seed,
-      ledger: lines && new Ledger({ write: (line) => lines.write(line), clean: this.clean }),
+      ledger,
     });
   }
 }

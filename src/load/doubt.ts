@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import type { StageFacts } from "./stage_facts.ts";
 import { NO_DESCRIPTOR, NO_PORT } from "./link.ts";
 import type { Spread } from "./spread.ts";
@@ -122,7 +123,7 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
   }
   for (const { text, count } of tally.errors.values()) {
     if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
-    reasons.push(`${count} requests were not sent: ${text}`);
+    reasons.push(`${counted(count, "request was", "requests were")} not sent: ${text}`);
     isClient = true;
   }
   if (tally.sent > 0 && tally.outcomes.completed + tally.outcomes.left === 0) {
@@ -132,7 +133,9 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
   }
   if (tally.outcomes.unfinished > 0) {
     reasons.push(
-      `${tally.outcomes.unfinished} requests were not over when the run was: ` +
+      `${
+        counted(tally.outcomes.unfinished, "request was", "requests were")
+      } not over when the run was: ` +
         "the slowest are missing from the figures",
     );
   }

@@ -9,7 +9,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { isSecretName } from "../../lib/secret_names.ts";
 import { CANARY } from "./finding.ts";
 import type { ClientConnection } from "./probe_client.ts";
-import type { Asked, Way } from "./rig.ts";
+import type { Asked, Way, Witness } from "./rig.ts";
 import { type Attempt, headFields, type ScriptedUpstream } from "./scripted_upstream.ts";
 
 /** Of all lines. What is more is counted in the last one. */
@@ -37,7 +37,7 @@ interface Piece {
 }
 
 /** Writes what happens; times are milliseconds since it was made. */
-export class Ledger {
+export class Ledger implements Witness {
   readonly #options: LedgerOptions;
   readonly #startMs = performance.now();
   readonly #check = new AsyncLocalStorage<{ readonly name: string; readonly kept: Kept[] }>();

@@ -7,7 +7,6 @@
 
 import { createHash, randomInt } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
-import type { Ledger } from "./ledger.ts";
 import type { MachineWatch } from "./machine_watch.ts";
 import { ms } from "./numbers.ts";
 import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
@@ -54,7 +53,17 @@ export interface RigOptions {
   /** What marks and canaries are drawn from; any number unless given. */
   readonly seed?: number | undefined;
   /** Is told of every request and connection. */
-  readonly ledger?: Ledger | undefined;
+  readonly ledger?: Witness | undefined;
+}
+
+/** Who writes down what happens. */
+export interface Witness {
+  /** Runs a check; what is asked in it belongs to it. */
+  during<T>(check: string, run: () => Promise<T>): Promise<T>;
+  /** A connection of the client's is open. */
+  opened(way: Way, connection: ClientConnection): void;
+  /** A request was sent, with this body. */
+  asked(way: Way, asked: Asked, body: string): void;
 }
 
 /** Seeds are smaller than this. */
