@@ -18,7 +18,7 @@ const UNBUFFERED: Settings = {
 };
 
 const ABORTED: Settings = {
-  nginx: "proxy_ignore_client_abort off; (the default)",
+  nginx: "proxy_ignore_client_abort off (the default)",
   haproxy: "option abortonclose",
   Node: 'response.on("close", () => controller.abort()), and the signal given to fetch',
 };
