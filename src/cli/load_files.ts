@@ -22,8 +22,7 @@ const CHANCE_MAX = 0.01;
 const CHANGE_MIN = 0.05;
 
 /**
- * Puts the parts of one run together, and prints it as if one machine had run it. `about`: what is
- * known of it besides the files.
+ * Puts the parts of one run together, and prints it as if one machine had run it.
  *
  * @throws {Failure} when a file is no run, or they do not belong together.
  */

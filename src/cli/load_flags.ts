@@ -358,7 +358,8 @@ export const LOAD_FLAGS = {
   }),
   maxLoopMs: numberFlag({
     value: "MS",
-    text: "a run is doubtful when the client may have made times longer than this, p99",
+    text:
+      "a run is doubtful when the client may have made times longer than this, p99, and than 1 %",
     min: 0.1,
     max: 10_000,
     isWhole: false,

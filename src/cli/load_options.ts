@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type Api, apiOfPath, formOf, PATHS } from "../load/requests/bodies.ts";
+import { type Api, apiOfPath, asksForStream, formOf, PATHS } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
+import { SLO_FIGURES, unjudgeable } from "../load/slo.ts";
 import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape/stages.ts";
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
@@ -58,6 +59,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   const api = flags.api ?? apiOfPath(urls[0]!.pathname);
   const bodies = bodiesOf(flags);
   refuse(flags, api, bodies !== undefined);
+  refuseSlo(flags, api, bodies);
   const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
   const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&
     (flags.rate ?? flags.concurrency) === undefined;
@@ -256,6 +258,20 @@ function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
   if (flags.prompt !== undefined && flags.promptTokens !== undefined) {
     throw both("--prompt", "--prompt-tokens");
   }
+}
+
+/** @throws {Failure} for limits on figures that no answer can have. */
+function refuseSlo(
+  { slo, whole }: Flags,
+  api: Api,
+  bodies: readonly (string | undefined)[] | undefined,
+): void {
+  const isWhole = whole || api === "embeddings" ||
+    (bodies !== undefined && api !== "raw" && !bodies.some(asksForStream));
+  const name = isWhole ? unjudgeable(slo) : undefined;
+  if (name === undefined) return;
+  const what = api === "embeddings" ? "embeddings have" : "an answer that is no stream has";
+  throw usage(`--slo ${name}: ${what} no ${SLO_FIGURES[name]}; e2e can be judged`);
 }
 
 function usage(message: string): Failure {

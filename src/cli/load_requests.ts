@@ -5,6 +5,7 @@
  */
 
 import { seeded } from "../lib/seeded.ts";
+import { known } from "../load/metrics/values.ts";
 import { bodyOf, type Message } from "../load/requests/bodies.ts";
 import {
   type Behaviour,
@@ -13,22 +14,18 @@ import {
   type LoadBody,
   turnsOf,
 } from "../load/requests/makers.ts";
-import { promptOf } from "../load/requests/prompts.ts";
+import { type Prompt, promptOf, type TokenCutter } from "../load/requests/prompts.ts";
 import type { RequestMaker } from "../load/run.ts";
 import { partOf, type Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import { bodyOfTraced } from "../load/traces/bodies.ts";
-import type { TokenCounter } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
-
-/** Different prompts of one run, where their length is given. */
-const PROMPTS_MAX = 1000;
 
 /** What is asked in a stage. `seed`: of the round; `shard`: what of it is asked from here. */
 export function makerOf(
   options: LoadOptions,
   stage: Stage,
-  counter: TokenCounter,
+  counter: TokenCutter,
   seed: number,
   shard: Shard,
 ): RequestMaker {
@@ -41,25 +38,29 @@ export function makerOf(
   const tokensMax = flags.outputTokens;
   const chance = chanceOf(seed);
   const isClosed = stage.kind === "closed";
-  const ask = (random: () => number) =>
-    flags.promptTokens === undefined
-      ? flags.prompt ?? "Hello"
-      : promptOf(flags.promptTokens, random, counter);
+  const ask = (random: () => number): Prompt => {
+    if (flags.promptTokens !== undefined) return promptOf(flags.promptTokens, random, counter);
+    const text = flags.prompt ?? "Hello";
+    return { text, tokens: counter.count(text) };
+  };
   const thinkMs = (random: () => number) => -Math.log(1 - random()) * flags.think;
   if (trace !== undefined && api !== "raw") {
     const made = { api, model, isStream: !flags.whole, cutter: counter };
     // A trace that is asked at its own times is asked once, and most of it by others.
     const isOwn = (number: number) =>
       stage.kind !== "trace" || number % shard.count === shard.index;
-    const asked = turnsOf(
-      endpoints,
-      trace.map((one, i) =>
-        isOwn(i) ? bodyOfTraced(one, { ...made, random: chance(i) }) : undefined
-      ),
-      behaviour,
-      chance,
-      "one",
+    // Counting takes time, and what is counted none of the memory.
+    const tokens = Float64Array.from(
+      trace,
+      ({ text }, i) => text !== undefined && isOwn(i) ? counter.count(text) : NaN,
     );
+    const body = (at: number) => {
+      const turn = at % trace.length;
+      const one = trace[turn]!;
+      const promptTokens = one.promptTokens ?? known(tokens[turn]);
+      return bodyOfTraced({ ...one, promptTokens }, { ...made, random: chance(turn) });
+    };
+    const asked = turnsOf(endpoints, body, behaviour, chance, "one");
     return isClosed ? asked : { next: asked.next, over: () => undefined };
   }
   if (bodies !== undefined) {
@@ -79,7 +80,7 @@ export function makerOf(
         tokensMax,
         turns: flags.turns,
         thinkMs,
-        ask,
+        ask: (random) => ask(random).text,
         count: (text) => counter.count(text),
         isEndless: isClosed,
         numberOf: partOf(shard, isClosed ? stage.concurrency : shard.count).numberOf,
@@ -88,16 +89,14 @@ export function makerOf(
       chance,
     );
   }
-  const prompts = flags.promptTokens === undefined
-    ? 1
-    : Math.min(PROMPTS_MAX, flags.requests ?? PROMPTS_MAX);
-  const made = Array.from({ length: prompts }, (_, i): LoadBody => {
-    const content = ask(chance(i));
+  const made = (at: number): LoadBody => {
+    const { text: content, tokens } = ask(chance(at));
     const messages: readonly Message[] = [{ role: "user", content }];
     const body = bodyOf(api, { model, messages, isStream, tokensMax });
-    return { body, promptTokens: counter.count(content), tokensMax: tokensMax ?? NaN };
-  });
-  const turns = turnsOf(endpoints, made, behaviour, chance);
+    return { body, promptTokens: tokens, tokensMax: tokensMax ?? NaN };
+  };
+  const bodiesMade = flags.promptTokens === undefined ? [made(0)] : made;
+  const turns = turnsOf(endpoints, bodiesMade, behaviour, chance);
   if (!isClosed) return { next: turns.next, over: () => undefined };
   if (flags.think === 0) return turns;
   // Not the number that decides whether the client leaves.

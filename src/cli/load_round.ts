@@ -16,6 +16,7 @@ import type { Stage } from "../load/shape/stages.ts";
 import type { Spread } from "../load/spread.ts";
 import { factsOf } from "../load/stage_facts.ts";
 import { Tally } from "../load/tally.ts";
+import { warmUp } from "../load/warm_up.ts";
 import { TokenCounters } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
@@ -77,6 +78,7 @@ export class LoadHere implements LoadCrew {
   readonly #counter;
   readonly #write: (record: RequestRecord) => void;
   readonly #close: () => void;
+  #isWarm = false;
 
   constructor(
     options: LoadOptions,
@@ -90,7 +92,9 @@ export class LoadHere implements LoadCrew {
     this.#close = () => raw?.close();
   }
 
-  prepare(stage: Stage, round: number): Promise<StartRound> {
+  async prepare(stage: Stage, round: number): Promise<StartRound> {
+    if (!this.#isWarm) await warmUp();
+    this.#isWarm = true;
     const { flags, targets, durationMs } = this.#options;
     const count = (text: string) => this.#counter.count(text);
     const tally = new Tally({ slo: flags.slo, countTokens: count });
@@ -133,7 +137,7 @@ export class LoadHere implements LoadCrew {
       const kept = keeper?.kept() ?? [];
       return { round: { tally, facts: factsOf(facts) }, gathered, kept, isBroken: false };
     };
-    return Promise.resolve((atMs) => ({
+    return (atMs) => ({
       progress: () => ({
         ...run.progress,
         nowMs: run.nowMs,
@@ -142,7 +146,7 @@ export class LoadHere implements LoadCrew {
       }),
       end: (why) => why === "interrupted" ? abort.abort() : run.end(),
       result: measured(atMs),
-    }));
+    });
   }
 
   close(): Promise<void> {

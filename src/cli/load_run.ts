@@ -92,6 +92,8 @@ export async function runLoad(
         if (!flags.json) {
           for (const line of hasReport ? told.at(-1)!.lines : []) terminal.print(line);
           for (const line of judgementLines(report)) terminal.complain(line);
+          const other = otherCount(gathered, report, flags.as!);
+          if (other !== undefined) terminal.complain(other);
         }
       } else if (!flags.json && hasReport) {
         printReport(report, !isSingle, terminal);
@@ -113,14 +115,19 @@ export async function runLoad(
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   if (skipped !== undefined) terminal.complain(skipped);
   const run = { ...identityOf(options, flags.shard), stages };
-  const said = flags.search ? [searchLine(results).trim()] : [];
+  const said = [
+    ...(flags.search ? [searchLine(results).trim()] : []),
+    ...(skipped === undefined ? [] : [skipped]),
+  ];
   writeOutputs(run, { ...about, found: said }, flags, terminal);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken) return EXIT.failed;
-  // It looks for a load that the server does not bear: that it finds one is no failure.
+  // They look for a load that the server does not bear: that one is found is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
   const judged = flags.sweep
-    ? reports.filter(({ saturated_after_s }) => saturated_after_s === null)
+    ? reports.filter(({ saturated_after_s, doubt }) =>
+      saturated_after_s === null && doubt.overload === null
+    )
     : reports;
   return exitCode(judged, false, flags.slo === undefined ? 0 : flags.sloShare);
 }
@@ -185,6 +192,7 @@ function limitsOf({ flags }: LoadOptions, stage: Stage) {
       ? stage.ratePerSecond / shard.count
       : undefined,
     concurrencyMax: stage.kind === "closed" ? Infinity : shareOf(flags.maxConcurrency, shard),
+    readBytesPerSecond: flags.readRate,
   };
 }
 
@@ -195,9 +203,27 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
     stage,
     requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
     isHeld: requests.failed === 0 && isGood && requests.completed > 0 &&
-      doubt.limit !== "client" && saturated_after_s === null,
+      // Slow readers are what was asked for.
+      (doubt.limit !== "client" || doubt.notes.length > 0) && doubt.overload === null &&
+      doubt.unjudged.length === 0 &&
+      saturated_after_s === null,
     isSaturated: saturated_after_s !== null,
   };
+}
+
+/** How a tool's count of what was completed differs from this one's; undefined = it does not. */
+function otherCount(
+  { requests }: Gathered,
+  { requests: own }: LoadReport,
+  tool: string,
+): string | undefined {
+  const completed = requests.filter(({ isSuccess }) => isSuccess).length;
+  const isOther = requests.some(({ isSuccess, outcome }) =>
+    isSuccess !== (outcome === "completed")
+  );
+  return isOther
+    ? `--as ${tool}: by its own rules ${completed} requests are successes; here ${own.completed} were completed.`
+    : undefined;
 }
 
 /** Which rates were left out, as a lower one ran away; undefined = none. */

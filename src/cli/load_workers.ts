@@ -115,8 +115,13 @@ class Worker {
 
   tell(message: ToWorker): void {
     if (this.#isOver) return;
-    this.#child.stdin.write(`${JSON.stringify(message)}\n`);
-    this.#child.stdin.flush();
+    const { stdin } = this.#child;
+    // That it is gone is heard where its output ends.
+    const sent = async () => {
+      await stdin.write(`${JSON.stringify(message)}\n`);
+      await stdin.flush();
+    };
+    sent().catch(() => {});
   }
 
   /** What it says next, of its progress apart; undefined = it is gone. */

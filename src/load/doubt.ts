@@ -4,6 +4,9 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
+import { answeredShare } from "./offered.ts";
+import { type Slo, SLO_FIGURES, SLO_NAMES, type SloName } from "./slo.ts";
 import type { StageFacts } from "./stage_facts.ts";
 import { NO_DESCRIPTOR, NO_PORT } from "./link.ts";
 import type { Spread } from "./spread.ts";
@@ -13,13 +16,20 @@ import type { Tally } from "./tally.ts";
 const CPU_SHARE_MAX = 0.85;
 /** In a shorter run most of it went into compiling the client. */
 const CPU_MS_MIN = 1000;
-/** An open loop that sends less than this share of what was asked for has not put the load on. */
-const RATE_SHARE_MIN = 0.98;
+/** A server that answers less than this share of the rate that it is asked does not keep up. */
+const RATE_SHARE_MIN = 0.95;
+/** Where the slowest hundredth takes so many times as long as a quarter, they have waited for something. */
+const STALL_TIMES = 10;
 
 /** Half of the times must be better than the rest by this. */
 const HALF_SHARE = 0.25;
-/** From then on it is worth telling that other programs were in the way. */
-const WAIT_SHARE_MIN = 0.02;
+/**
+ * An error of this share of a figure does not spoil it. So up to 200 ms the 2 ms of `--max-loop-ms` hold,
+ * and the half a millisecond for half of them; what takes longer may be wrong by 1 % and 0.25 %.
+ */
+const FIGURE_SHARE = 0.01;
+/** Others were in the way where the client waited for so much of the time in which it wanted to run. */
+const WAIT_SHARE_MIN = 0.2;
 
 /** By how many milliseconds a figure may be wrong: half of its values by less, and 99 of 100. */
 export interface Bound {
@@ -29,7 +39,7 @@ export interface Bound {
 
 /** Of what half of the times to the first token consist, in milliseconds. */
 export interface Parts {
-  /** At most: it waited to be sent, or to be read. */
+  /** At most: the request waited to be sent, the connection to be seen, or the answer to be read. */
   readonly client: number;
   /** At least: the fastest way there and back. */
   readonly network: number;
@@ -42,11 +52,20 @@ export interface Doubt {
   readonly is_doubtful: boolean;
   /** One sentence each, with its number. */
   readonly reasons: readonly string[];
-  /** What kept the load from being more. */
+  /** What must be known of the figures, though it was asked for. */
+  readonly notes: readonly string[];
+  /** Requests a second, where the server did not keep up with the schedule; null = it did. */
+  readonly overload: { readonly asked: number; readonly answered: number } | null;
+  /** Limits that no answer has a figure for. */
+  readonly unjudged: readonly SloName[];
+  /**
+   * What kept the load from being more, or its answers from being sooner; "none" = all that was asked
+   * was sent and answered at the same rate.
+   */
   readonly limit: "client" | "server" | "network" | "none";
   /** By how much times may be too long since the client was late; null = there are none. */
   readonly late_ms: { readonly ttft: Bound | null; readonly itl: Bound | null };
-  /** null = there is no first token, or no connection was made. */
+  /** null = there is no first token, no connection was made, or clients read slowly. */
   readonly ttft_parts_ms: Parts | null;
   /** How late the client's own loop was; null = it was never looked at. */
   readonly loop_ms: { readonly p50: number; readonly p99: number; readonly max: number } | null;
@@ -68,12 +87,19 @@ export interface DoubtLimits {
   readonly ratePerSecond: number | undefined;
   /** Most requests at once in an open loop; Infinity = no such limit. */
   readonly concurrencyMax: number;
+  /** At which clients read; undefined = as it comes. */
+  readonly readBytesPerSecond?: number | undefined;
 }
 
-/** Judges a run. */
-export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): Doubt {
+/** Judges a run. `slo`: the limits that its answers are held against. */
+export function doubtOf(
+  facts: StageFacts,
+  tally: Tally,
+  limits: DoubtLimits,
+  slo: Slo = {},
+): Doubt {
   const reasons: string[] = [];
-  const { loop, cpuShare, waitingMax, sendingMs, measuredMs, saturatedMs, troubles } = facts;
+  const { loop, cpuShare, waitingMax, measuredMs, saturatedMs, troubles, isInterrupted } = facts;
   reasons.push(...troubles);
   if (saturatedMs !== null) {
     reasons.push(
@@ -83,66 +109,111 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
         "time to the first token grew without an end: the figures are those of a growing queue",
     );
   }
-  const queueMs = tally.spreads.queue_ms.percentile(99);
+  const { spreads, outcomes, sent, notSent } = tally;
   const { loopMsMax, ratePerSecond, concurrencyMax } = limits;
-  let isClient = false;
   const late = {
-    ttft: boundOf(tally.spreads.unread_first_ms, loop),
-    itl: boundOf(tally.spreads.unread_gap_ms, loop),
+    ttft: boundOf(spreads.unread_first_ms, loop),
+    itl: boundOf(spreads.unread_gap_ms, loop),
   };
-  const isBad = (bound: Bound | null): bound is Bound =>
-    bound !== null && (bound.p99 > loopMsMax || bound.p50 > HALF_SHARE * loopMsMax);
+  // Of an answer without tokens, what is measured is the whole.
+  const firsts = spreads.ttft_ms.count > 0 ? spreads.ttft_ms : spreads.e2e_ms;
+  const isFirstBad = isBad(late.ttft, firsts, loopMsMax);
+  const isGapBad = isBad(late.itl, spreads.itl_ms, loopMsMax);
   const tooLong = [
-    ...(isBad(late.ttft) ? [`times to the first token may be too long by ${told(late.ttft)}`] : []),
-    ...(isBad(late.itl) ? [`gaps may be off by ${told(late.itl)}`] : []),
+    ...(isFirstBad ? [`times to the first token may be too long by ${told(late.ttft!)}`] : []),
+    ...(isGapBad ? [`gaps may be off by ${told(late.itl!)}`] : []),
   ];
   if (tooLong.length > 0) {
     reasons.push(
-      `${tooLong.join("; ")}: ${whoHeldIt(facts, tally)} (more than --max-loop-ms ${loopMsMax})`,
+      `${tooLong.join("; ")}: ${
+        whoHeldIt(facts, tally)
+      } (more than --max-loop-ms ${loopMsMax}, and than ${percent(FIGURE_SHARE)} of them)`,
     );
-    isClient = true;
   }
-  if (cpuShare > CPU_SHARE_MAX && measuredMs >= CPU_MS_MIN) {
+  const isBusy = cpuShare > CPU_SHARE_MAX && measuredMs >= CPU_MS_MIN;
+  if (isBusy) {
     reasons.push(`the client used ${Math.round(100 * cpuShare)} % of a core: it is a limit itself`);
-    isClient = true;
   }
+  const queueMs = spreads.queue_ms.percentile(99);
   if (waitingMax > 0 && queueMs !== undefined && queueMs > loopMsMax) {
     reasons.push(
       `up to ${waitingMax} requests waited in the client for one of ${concurrencyMax} places, ` +
         `${ms(queueMs)} (p99): this is in the times from the schedule`,
     );
   }
-  const asked = ratePerSecond === undefined ? 0 : (ratePerSecond * sendingMs) / 1000;
-  // Of few requests a rate says nothing: Poisson's own spread is the root of their number.
-  if (asked > 100 && tally.sent < RATE_SHARE_MIN * asked - 3 * Math.sqrt(asked)) {
-    reasons.push(
-      `only ${tally.sent} of some ${Math.round(asked)} requests that were asked for were sent`,
-    );
-    isClient = true;
+  if (notSent > 0) {
+    const why = isInterrupted || saturatedMs !== null
+      ? "the run was ended before"
+      : waitingMax > 0
+      ? `all ${concurrencyMax} places were taken to the end`
+      : "the client was late";
+    reasons.push(`${notSent} of ${sent + notSent} requests that were due were never sent: ${why}`);
   }
+  const overload = overloadOf(facts, tally, ratePerSecond);
+  if (overload !== null) {
+    reasons.push(
+      `${rate(overload.asked)}/s were asked, ${rate(overload.answered)}/s were answered: times ` +
+        "grew for as long as it went on, and say how long that was",
+    );
+  }
+  let isShort = false;
   for (const { text, count } of tally.errors.values()) {
     if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
-    reasons.push(`${count} requests were not sent: ${text}`);
-    isClient = true;
+    reasons.push(`${counted(count, "request was", "requests were")} not sent: ${text}`);
+    isShort = true;
   }
-  if (tally.sent > 0 && tally.outcomes.completed + tally.outcomes.left === 0) {
+  const answers = outcomes.completed + outcomes.left;
+  if (sent > 0 && answers === 0) {
     reasons.push("no request was completed: there are no figures of the server");
-  } else if (tally.sent === 0) {
+  } else if (sent === 0) {
     reasons.push("no request was measured");
   }
-  if (tally.outcomes.unfinished > 0) {
+  if (outcomes.unfinished > 0) {
     reasons.push(
-      `${tally.outcomes.unfinished} requests were not over when the run was: ` +
+      `${
+        counted(outcomes.unfinished, "request was", "requests were")
+      } not over when the run was: ` +
         "the slowest are missing from the figures",
     );
   }
-  const connect = tally.spreads.connect_ms;
-  const parts = partsOf(tally, late.ttft);
-  const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null;
+  const unjudged = SLO_NAMES.filter((name) =>
+    slo[name] !== undefined && spreads[`${name}_ms`].count === 0
+  );
+  reasons.push(
+    ...(answers === 0 ? [] : unjudged).map((name) =>
+      `no answer has a ${SLO_FIGURES[name]}: the limit ${name} was not judged`
+    ),
+  );
+  const { readBytesPerSecond } = limits;
+  const notes = readBytesPerSecond === undefined ? [] : [
+    `its clients read ${readBytesPerSecond} bytes a second: times are those of slow readers, ` +
+    "and not how fast the server could answer",
+  ];
+  const { network_ms } = spreads;
+  // Whether a token came late, or was read late, nobody knows of a slow reader.
+  const parts = notes.length > 0 ? null : partsOf(tally, late.ttft);
+  // The client is the limit where most of the times, or of a tail that is far away, was its own.
+  const isOwn = (bound: Bound | null, spread: Spread, at: "p50" | "p99") =>
+    bound !== null && 2 * bound[at] > (spread.percentile(at === "p50" ? 50 : 99) ?? Infinity);
+  const isTail = hasTail(firsts);
+  const isTailOwn = isTail && isOwn(late.ttft, firsts, "p99");
+  // Gaps count where they are most of an answer: those of one read are 0, whoever is late.
+  const areGapsLong = spreads.itl_ms.sum > firsts.sum;
+  const isClient = notes.length > 0 || isBusy || isShort ||
+    (isFirstBad && (isTailOwn || isOwn(late.ttft, firsts, "p50"))) ||
+    (isGapBad && areGapsLong && isOwn(late.itl, spreads.itl_ms, "p50"));
+  const refused = [...tally.errors.values()]
+    .reduce((sum, { status, count }) => sum + (status !== null && status >= 400 ? count : 0), 0);
+  const isLimited = waitingMax > 0 || ratePerSecond === undefined || saturatedMs !== null ||
+    overload !== null || (!isInterrupted && outcomes.unfinished + notSent > 0) ||
+    refused > (1 - RATE_SHARE_MIN) * sent || (isTail && !isTailOwn);
   const isNetwork = parts !== null && parts.network > Math.max(parts.server, parts.client);
   return {
     is_doubtful: reasons.length > 0,
     reasons,
+    notes,
+    overload,
+    unjudged,
     limit: isClient ? "client" : !isLimited ? "none" : isNetwork ? "network" : "server",
     late_ms: late,
     ttft_parts_ms: parts,
@@ -150,10 +221,36 @@ export function doubtOf(facts: StageFacts, tally: Tally, limits: DoubtLimits): D
     queue_ms_p99: queueMs ?? null,
     cpu_share: cpuShare,
     wait_share: facts.waitShare,
-    network_ms: connect.count === 0
+    network_ms: network_ms.count === 0
       ? null
-      : { min: connect.percentile(0)!, p50: connect.percentile(50)! },
+      : { min: network_ms.percentile(0)!, p50: network_ms.percentile(50)! },
   };
+}
+
+/** True where the error is neither small by itself nor against the figure. */
+function isBad(bound: Bound | null, figure: Spread, loopMsMax: number): boolean {
+  if (bound === null) return false;
+  const most = (share: number) =>
+    Math.max(loopMsMax, FIGURE_SHARE * (figure.percentile(share) ?? 0));
+  return bound.p99 > most(99) || bound.p50 > HALF_SHARE * most(50);
+}
+
+function overloadOf(
+  { measuredMs }: StageFacts,
+  tally: Tally,
+  ratePerSecond: number | undefined,
+): Doubt["overload"] {
+  if (ratePerSecond === undefined || measuredMs === 0) return null;
+  const share = answeredShare(tally.rows);
+  if (share === undefined || share >= RATE_SHARE_MIN) return null;
+  const { completed, left } = tally.outcomes;
+  return { asked: ratePerSecond, answered: (1000 * (completed + left)) / measuredMs };
+}
+
+/** True where some answers took many times as long as others. */
+function hasTail(figure: Spread): boolean {
+  const [quarter, most] = [figure.percentile(25), figure.percentile(99)];
+  return quarter !== undefined && most! > STALL_TIMES * quarter;
 }
 
 /**
@@ -169,20 +266,20 @@ function boundOf(unread: Spread, loop: StageFacts["loop"]): Bound | null {
 }
 
 function partsOf(tally: Tally, late: Bound | null): Parts | null {
-  const { ttft_ms, queue_ms, connect_ms } = tally.spreads;
+  const { ttft_ms, queue_ms, network_ms } = tally.spreads;
   const firstMs = ttft_ms.percentile(50);
-  const networkMs = connect_ms.percentile(0);
+  const networkMs = network_ms.percentile(0);
   if (firstMs === undefined || networkMs === undefined || late === null) return null;
-  const client = Math.min(firstMs, (queue_ms.percentile(50) ?? 0) + late.p50);
+  const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
   const network = Math.min(firstMs - client, networkMs);
   return { client, network, server: firstMs - client - network };
 }
 
 /** Whose fault it was that the client was late. */
 function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally): string {
-  if (waitShare !== null && waitShare > WAIT_SHARE_MIN) {
-    const share = percent(waitShare);
-    return `other programs had the client's processor for ${share} of the time`;
+  if (waitShare !== null && waitShare > WAIT_SHARE_MIN * (waitShare + cpuShare)) {
+    const share = percent(waitShare / (waitShare + cpuShare));
+    return `other programs had its processor for ${share} of the time in which the client wanted to run`;
   }
   const { unread_first_ms, unread_gap_ms } = spreads;
   const stoodMs = Math.max(
@@ -197,6 +294,10 @@ function whoHeldIt({ waitShare, cpuShare, loop }: StageFacts, { spreads }: Tally
 
 function told({ p50, p99 }: Bound): string {
   return `up to ${ms(p50)} in half of all cases, and ${ms(p99)} in one of a hundred`;
+}
+
+function rate(perSecond: number): string {
+  return perSecond.toFixed(perSecond < 100 ? 1 : 0).replace(/\.0$/, "");
 }
 
 function ms(value: number): string {

@@ -208,21 +208,28 @@ interface TokenFacts {
 }
 
 function tokenFacts(record: RequestRecord): TokenFacts {
-  let [count, firstMs, beforeMs, before] = [0, NaN, NaN, -1];
-  let [fromMs, toMs, from, to] = [NaN, NaN, -1, -1];
+  const { events, eventKinds, eventRead, readMs } = record;
+  let count = 0;
+  let firstMs = NaN;
+  let beforeMs = NaN;
+  let before = -1;
+  let from = -1;
+  let to = -1;
   let longestMs = -1;
-  for (let i = 0; i < record.events; i++) {
-    if ((record.eventKinds[i]! & TOKENS) === 0) continue;
-    const ms = eventMs(record, i);
+  for (let i = 0; i < events; i++) {
+    if ((eventKinds[i]! & TOKENS) === 0) continue;
+    const ms = readMs[eventRead[i]!]!;
     if (count++ === 0) firstMs = ms;
     else if (ms - beforeMs > longestMs) {
       longestMs = ms - beforeMs;
-      [fromMs, toMs, from, to] = [beforeMs, ms, before, i];
+      from = before;
+      to = i;
     }
     beforeMs = ms;
     before = i;
   }
-  return { count, firstMs, fromMs, toMs, from, to };
+  const at = (event: number) => event < 0 ? NaN : eventMs(record, event);
+  return { count, firstMs, fromMs: at(from), toMs: at(to), from, to };
 }
 
 /** Of more events than are kept: as many at even steps, the last and those of the pause among them. */

@@ -70,7 +70,8 @@ export class LoopWatch {
     const isHeldUp = nowMs > this.#dueMs + TIMER_LATE_MS;
     this.#isIdle = false;
     this.#turnMs = nowMs;
-    this.#sinceMs = isHeldUp ? this.#leftMs : nowMs;
+    // It was awake when that timer was set.
+    this.#sinceMs = isHeldUp ? Math.max(this.#leftMs, this.#dueMs - LOOK_MS) : nowMs;
     this.#reads = 0;
   }
 

@@ -89,6 +89,8 @@ export interface RequestRecord {
   readonly writtenMs: number;
   readonly headMs: number;
   readonly endMs: number;
+  /** How much later than due the client sent it, though nothing kept it from that. */
+  readonly sendLateMs: number;
   /** How long the connection may have been ready at most before the client saw it. */
   readonly openLateMs: number;
   /** 0 = there was no head. */
@@ -147,6 +149,7 @@ export class Recording implements RequestRecord {
   writtenMs = NaN;
   headMs = NaN;
   endMs = NaN;
+  sendLateMs = 0;
   openLateMs = 0;
   status = 0;
   reads = 0;
@@ -186,7 +189,7 @@ export class Recording implements RequestRecord {
       this.connectedMs =
         NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
-    this.openLateMs = 0;
+    this.sendLateMs = this.openLateMs = 0;
     this.status =
       this.reads =
       this.events =
@@ -253,6 +256,11 @@ export class Recording implements RequestRecord {
     this.textBytes = end;
     return to - from;
   }
+}
+
+/** True for an answer in one piece, which is no stream: its first token came with its last. */
+export function isOnePiece({ events, eventKinds }: RequestRecord): boolean {
+  return events === 1 && (eventKinds[0]! & KIND.done) !== 0;
 }
 
 /** When event `index` came. */

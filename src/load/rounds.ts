@@ -1,9 +1,10 @@
 /**
- * What several rounds of one run say together: the mean of a figure, and between which bounds the
- * true one lies, by Student's t.
+ * What several rounds of one run say together: between which bounds a percentile lies.
  *
  * @module
  */
+
+import type { Spread } from "./spread.ts";
 
 /** 95 % two-sided, for 1 to 30 degrees of freedom; above, the normal distribution's. */
 const T95 = [
@@ -40,20 +41,36 @@ const T95 = [
 ] as const;
 const Z95 = 1.96;
 
-/** A figure over rounds. */
-export interface Interval {
-  readonly mean: number;
-  readonly low: number;
-  readonly high: number;
-}
+/** Shares are of a hundred. */
+const HUNDRED = 100;
 
-/** The 95 % confidence interval of the mean of `values`; undefined for fewer than two. */
-export function interval95(values: readonly number[]): Interval | undefined {
-  const { length } = values;
-  if (length < 2) return undefined;
-  const mean = values.reduce((sum, value) => sum + value, 0) / length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const error = Math.sqrt(squares / (length - 1) / length);
-  const reach = (T95[length - 2] ?? Z95) * error;
-  return { mean, low: mean - reach, high: mean + reach };
+/**
+ * Between which bounds the percentile `share` (0 to 100) of `all` lies, with 95 % confidence; undefined
+ * for fewer than two rounds with values. `rounds`: what `all` was put together of.
+ *
+ * Woodruff's interval, with rounds as its clusters: which share of each round lies below the percentile
+ * of all says how sure that share is, by Student's t; the bounds are the percentiles of all at both ends
+ * of it. So they are values that occurred, on either side of the percentile, and never below zero. Two
+ * rounds that differ know little: then the bounds are the least and the largest value.
+ */
+export function shareInterval95(
+  all: Spread,
+  rounds: readonly Spread[],
+  share: number,
+): readonly [low: number, high: number] | undefined {
+  const measured = rounds.filter(({ count }) => count > 0);
+  const { length } = measured;
+  const found = all.percentile(share);
+  if (length < 2 || found === undefined) return undefined;
+  const wanted = share / HUNDRED;
+  // How much of each round is on the wrong side, as a part of all.
+  const squares = measured.reduce((sum, round) => {
+    const off = (round.count / all.count) * (round.shareUpTo(found) - all.shareUpTo(found));
+    return sum + off * off;
+  }, 0);
+  const byRounds = Math.sqrt((length / (length - 1)) * squares);
+  const byChance = Math.sqrt((wanted * (1 - wanted)) / all.count);
+  const reach = (T95[length - 2] ?? Z95) * Math.max(byRounds, byChance);
+  const at = (part: number) => all.percentile(HUNDRED * Math.min(1, Math.max(0, part)))!;
+  return [Math.min(found, at(wanted - reach)), Math.max(found, at(wanted + reach))];
 }

@@ -14,6 +14,7 @@ import { readFileSync } from "node:fs";
 import { EventShapes } from "./event_shapes.ts";
 import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.ts";
 import { LoopWatch } from "./loop_watch.ts";
+import { known } from "./metrics/values.ts";
 import { Recording, type RequestRecord } from "./record.ts";
 import { teller } from "./told.ts";
 import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
@@ -61,11 +62,11 @@ export interface LoadPlan {
   readonly targets: readonly LinkTarget[];
   readonly maker: RequestMaker;
   readonly load: Load;
-  /** Nothing new is sent from then on, warm-up included; Infinity = until `requestsMax`. */
+  /** Nothing is due later, warm-up included; Infinity = until `requestsMax`. */
   readonly durationMs: number;
-  /** Requests in all, warm-up included. */
+  /** Requests in all: those of `warmupRequests` are some of them, those of `warmupMs` are not. */
   readonly requestsMax: number;
-  /** Requests due before that, or among the first so many, warm up and are no part of figures. */
+  /** Requests due up to that, or among the first so many, warm up and are no part of figures. */
   readonly warmupMs: number;
   readonly warmupRequests: number;
   /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
@@ -95,10 +96,13 @@ export interface Progress {
 
 /** What a run says of itself, besides its records. */
 export interface RunFacts {
-  /** From the end of the warm-up to the end of the last request. */
+  /**
+   * From the end of the warm-up to the end of the last request, and no less than `offeredMs`: the first
+   * request of a schedule is due after a gap, and that gap is part of it.
+   */
   readonly measuredMs: number;
-  /** From the end of the warm-up until the last request was sent. */
-  readonly sendingMs: number;
+  /** From the end of the warm-up to the moment after which nothing was due. */
+  readonly offeredMs: number;
   readonly isInterrupted: boolean;
   readonly connectionsOpened: number;
   readonly requestsOnKept: number;
@@ -159,10 +163,11 @@ export class LoadRun {
   readonly #done = Promise.withResolvers<void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #immediate: ReturnType<typeof setImmediate> | undefined;
-  #pauses = new Set<ReturnType<typeof setTimeout>>();
+  /** Slots that ask again, and when. */
+  #pauses = new Map<ReturnType<typeof setTimeout>, Waiting>();
   #nextDueMs = Infinity;
   #slots = 0;
-  /** Requests that are or were due. */
+  /** Requests that are or were due, those of a warm-up by time left out. */
   #planned = 0;
   #sent = 0;
   #over = 0;
@@ -170,8 +175,12 @@ export class LoadRun {
   #isDrained = false;
   #isStopped = false;
   #isInterrupted = false;
+  /** When the last request to warm up was due, and the first that did not. */
+  #warmedUpMs = 0;
   #measuredFromMs = NaN;
-  #lastSentMs = 0;
+  #lastDueMs = 0;
+  /** After that nothing was due; NaN = the last request says when. */
+  #untilMs = NaN;
   #graceEndMs = Infinity;
   #lastEndMs = 0;
   #opened = 0;
@@ -222,8 +231,7 @@ export class LoadRun {
 
   /** Ends it at once: what is under way has failed, for `reason`. */
   fail(reason: string): void {
-    this.#stop();
-    this.#dropWaiting();
+    this.#breakOff();
     for (const link of [...this.#active.keys()]) link.giveUp(reason);
     this.#settle();
   }
@@ -256,10 +264,12 @@ export class LoadRun {
     const endMs = this.#clock();
     const { user, system } = process.cpuUsage(cpu);
     const waitMs = waitedMs === undefined ? NaN : processorWaitMs()! - waitedMs;
-    const fromMs = warmupMs > 0 ? warmupMs : this.#measuredFromMs;
+    const begunMs = load.kind === "open" ? this.#warmedUpMs : this.#measuredFromMs;
+    const fromMs = warmupMs > 0 ? warmupMs : begunMs;
+    const untilMs = known(this.#untilMs) ?? this.#lastDueMs;
     return {
-      measuredMs: Math.max(0, this.#lastEndMs - fromMs) || 0,
-      sendingMs: Math.max(0, this.#lastSentMs - fromMs) || 0,
+      measuredMs: Math.max(0, Math.max(this.#lastEndMs, untilMs) - fromMs) || 0,
+      offeredMs: Math.max(0, untilMs - fromMs) || 0,
       isInterrupted: this.#isInterrupted,
       connectionsOpened: this.#opened,
       requestsOnKept: this.#kept,
@@ -283,10 +293,10 @@ export class LoadRun {
     this.#watch.begin(nowMs);
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
+    if (load.kind === "open") this.#sendDue(Math.min(nowMs, durationMs));
     if (nowMs >= durationMs) this.#endTime();
     if (this.#isStopped) return;
     if (load.kind === "closed") this.#openSlots(load.rampMs / load.concurrency, nowMs);
-    else this.#sendDue(nowMs);
     this.#wake(durationMs);
     this.#watch.leave();
   };
@@ -307,9 +317,9 @@ export class LoadRun {
     }
   }
 
-  /** Sends what an open loop has due. */
-  #sendDue(nowMs: number): void {
-    for (let burst = 0; this.#nextDueMs <= nowMs && burst < BURST_MAX; burst++) {
+  /** Sends what an open loop has due up to `untilMs`. */
+  #sendDue(untilMs: number): void {
+    for (let burst = 0; this.#nextDueMs <= untilMs && burst < BURST_MAX; burst++) {
       if (this.#isStopped) return;
       this.#enqueue(this.#slots++, this.#nextDueMs);
       this.#nextDueMs = this.#drawTime();
@@ -345,21 +355,35 @@ export class LoadRun {
   #enqueue(slot: number, dueMs: number): void {
     const { load } = this.#plan;
     if (this.#isStopped) return;
-    this.#planned++;
+    this.#count(dueMs);
     if (load.kind === "open" && this.#active.size >= this.#places) {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
     } else {
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, false);
     }
     if (this.#planned >= this.#requestsMax) this.#stop();
   }
 
-  #launch(slot: number, dueMs: number): void {
-    const { maker, targets, warmupMs, keepsConnections } = this.#plan;
+  #count(dueMs: number): void {
+    if (!this.#warmsUp(dueMs)) this.#planned++;
+    this.#lastDueMs = Math.max(this.#lastDueMs, dueMs);
+  }
+
+  /** True for what is due while time is given to warm up. */
+  #warmsUp(dueMs: number): boolean {
+    const { warmupMs } = this.#plan;
+    return warmupMs > 0 && dueMs <= warmupMs;
+  }
+
+  /** `hasWaited`: for another request, of which there may be only so many. */
+  #launch(slot: number, wantedMs: number, hasWaited: boolean): void {
+    const { maker, targets, keepsConnections, load } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
-    const request = maker.next(slot, dueMs, number);
+    const request = maker.next(slot, wantedMs, number);
+    // Without a schedule, what it takes to make a request is nobody's time.
+    const dueMs = load.kind === "closed" ? this.#clock() : wantedMs;
     const endpoint = request.endpoint ?? number % targets.length;
     const recording = this.#pool.pop() ?? new Recording();
     recording.reset();
@@ -370,14 +394,15 @@ export class LoadRun {
     recording.dueMs = dueMs;
     recording.promptTokens = request.promptTokens;
     recording.tokensMax = request.tokensMax;
-    recording.isWarmup = own < this.#warmupRequests || dueMs < warmupMs;
-    if (!recording.isWarmup && Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
+    recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
+    if (recording.isWarmup) this.#warmedUpMs = dueMs;
+    else if (Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
     const link = kept ?? new Link(targets[endpoint]!, this.#owners[endpoint]!);
     this.#active.set(link, slot);
     this.#activeMax = Math.max(this.#activeMax, this.#active.size);
     link.send(request, recording);
-    this.#lastSentMs = recording.sentMs;
+    if (!hasWaited) recording.sendLateMs = recording.sentMs - dueMs;
     link.deadlineMs = recording.sentMs + this.#plan.timeoutMs;
     link.connectDeadlineMs = kept === undefined
       ? recording.sentMs + this.#plan.connectMs
@@ -438,13 +463,16 @@ export class LoadRun {
     if (this.#isStopped) return;
     const dueMs = this.#clock() + afterMs;
     if (afterMs <= 0) return this.#enqueue(slot, dueMs);
-    const isClosed = this.#plan.load.kind === "closed";
     const timer = setTimeout(() => {
       this.#pauses.delete(timer);
-      if (!this.#isStopped) this.#enqueue(slot, isClosed ? this.#clock() : dueMs);
+      this.#askAgain({ slot, dueMs });
       this.#settle();
     }, afterMs);
-    this.#pauses.add(timer);
+    this.#pauses.set(timer, { slot, dueMs });
+  }
+
+  #askAgain({ slot, dueMs }: Waiting): void {
+    this.#enqueue(slot, this.#plan.load.kind === "closed" ? this.#clock() : dueMs);
   }
 
   /** Those that waited for a place, in their order. */
@@ -453,7 +481,7 @@ export class LoadRun {
     if (load.kind === "closed") return;
     while (this.#waitingAt < this.#waiting.length && this.#active.size < this.#places) {
       const { slot, dueMs } = this.#waiting[this.#waitingAt++]!;
-      this.#launch(slot, dueMs);
+      this.#launch(slot, dueMs, true);
     }
     if (this.#waitingAt > 1024 && 2 * this.#waitingAt > this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#waitingAt);
@@ -484,15 +512,18 @@ export class LoadRun {
 
   /** The time is over: what is under way has its grace. Where all requests are sent, nobody waits. */
   #endTime(): void {
+    const { load, durationMs } = this.#plan;
     if (this.#graceEndMs < Infinity) return;
-    // A client that is late at the end has not been asked for less.
-    while (
-      this.#nextDueMs < this.#plan.durationMs && this.#plan.load.kind === "open" && !this.#isStopped
-    ) {
-      this.#enqueue(this.#slots++, this.#nextDueMs);
-      this.#nextDueMs = this.#drawTime();
+    // A client that is late at the end has not been asked for less: the rest goes out in the next turns.
+    if (load.kind === "open" && this.#nextDueMs <= durationMs && !this.#isStopped) return;
+    for (const [timer, pause] of [...this.#pauses]) {
+      if (pause.dueMs > durationMs) continue;
+      this.#pauses.delete(timer);
+      clearTimeout(timer);
+      this.#askAgain(pause);
     }
     this.#graceEndMs = this.#clock() + this.#plan.graceMs;
+    if (!this.#isStopped) this.#untilMs = durationMs;
     this.#stop();
     if (this.#plan.graceMs === 0) this.#sweep();
   }
@@ -503,7 +534,7 @@ export class LoadRun {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     clearImmediate(this.#immediate);
-    for (const timer of this.#pauses) clearTimeout(timer);
+    for (const timer of this.#pauses.keys()) clearTimeout(timer);
     this.#pauses.clear();
     queueMicrotask(() => this.#settle());
   }
@@ -515,13 +546,30 @@ export class LoadRun {
 
   /** Ends it at once: what is under way is unfinished. */
   end(): void {
-    this.#stop();
-    this.#dropWaiting();
+    this.#breakOff();
     for (const link of [...this.#active.keys()]) link.giveUp("", true);
     this.#settle();
   }
 
-  /** Requests that were due and never went out: they are no less unfinished than others. */
+  /** Nothing more goes out, though it is due by now. */
+  #breakOff(): void {
+    const { load, durationMs } = this.#plan;
+    if (!this.#isStopped) {
+      this.#untilMs = Math.min(this.#clock(), durationMs);
+      while (
+        load.kind === "open" && this.#nextDueMs <= this.#untilMs &&
+        this.#planned < this.#requestsMax
+      ) {
+        this.#count(this.#nextDueMs);
+        this.#waiting.push({ slot: this.#slots++, dueMs: this.#nextDueMs });
+        this.#nextDueMs = this.#drawTime();
+      }
+    }
+    this.#stop();
+    this.#dropWaiting();
+  }
+
+  /** Requests that were due and never went out: each has a record that says so. */
   #dropWaiting(): void {
     const left = this.#waiting.slice(this.#waitingAt);
     this.#waiting = [];
@@ -533,7 +581,7 @@ export class LoadRun {
       recording.number = this.#part.numberOf(own);
       recording.dueMs = dueMs;
       recording.endMs = nowMs;
-      recording.isWarmup = own < this.#warmupRequests || dueMs < this.#plan.warmupMs;
+      recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
       this.#over++;
       this.#plan.observe(recording);
     }

@@ -9,18 +9,53 @@ import type { OwnValues } from "./metrics/own.ts";
 /** What limits can be set on. */
 export const SLO_NAMES = ["ttft", "tpot", "itl", "e2e"] as const;
 
-/** The largest value of each, in milliseconds. `itl`: of the largest gap of an answer. */
-export type Slo = Readonly<Partial<Record<typeof SLO_NAMES[number], number>>>;
+/** What a limit is set on. */
+export type SloName = typeof SLO_NAMES[number];
 
-/**
- * True when a completed answer keeps all of `slo`. What an answer has none of, such as the time per
- * output token of a single token, is kept.
- */
-export function keeps(slo: Slo, values: OwnValues, largestGapMs: number): boolean {
-  return within(values.ttftMs, slo.ttft) && within(values.tpotMs, slo.tpot) &&
-    within(values.e2eMs, slo.e2e) && within(largestGapMs, slo.itl);
+/** The largest value of each, in milliseconds. `itl`: of the largest gap of an answer. */
+export type Slo = Readonly<Partial<Record<SloName, number>>>;
+
+/** The figures of one answer that limits can be set on; undefined = it has none. */
+export type SloFigures = Readonly<Record<SloName, number | undefined>>;
+
+/** How an answer stands to its limits. "none": it has none of the figures that they are set on. */
+export type SloVerdict = "kept" | "missed" | "none";
+
+/** The figures of a completed answer, or of one whose client left: that has no end of its own. */
+export function sloFigures(
+  values: OwnValues,
+  largestGapMs: number | undefined,
+  isWhole: boolean,
+): SloFigures {
+  return {
+    ttft: values.ttftMs,
+    itl: largestGapMs,
+    tpot: isWhole ? values.tpotMs : undefined,
+    e2e: isWhole ? values.e2eMs : undefined,
+  };
 }
 
-function within(ms: number | undefined, most: number | undefined): boolean {
-  return ms === undefined || most === undefined || ms <= most;
+/** Judges an answer by the figures that it has. */
+export function judged(slo: Slo, figures: SloFigures): SloVerdict {
+  let verdict: SloVerdict = "none";
+  for (const name of SLO_NAMES) {
+    const [ms, most] = [figures[name], slo[name]];
+    if (ms === undefined || most === undefined) continue;
+    if (ms > most) return "missed";
+    verdict = "kept";
+  }
+  return verdict;
+}
+
+/** What limits are set on, in words. */
+export const SLO_FIGURES: Readonly<Record<SloName, string>> = {
+  ttft: "time to the first token",
+  tpot: "time per output token",
+  itl: "gap between tokens",
+  e2e: "end",
+};
+
+/** The limit that no answer can be held against where none is a stream; undefined = there is none. */
+export function unjudgeable(slo: Slo | undefined): SloName | undefined {
+  return SLO_NAMES.find((name) => name !== "e2e" && slo?.[name] !== undefined);
 }

@@ -90,6 +90,14 @@ export class Spread {
     return this.#max;
   }
 
+  /** The share of all values that is no larger than `ms`, 0 to 1; NaN = there is none. */
+  shareUpTo(ms: number): number {
+    const last = placeOf(Math.min(PARTS_MAX, Math.round(ms * PARTS)));
+    let seen = 0;
+    for (let place = 0; place <= last; place++) seen += this.#counts?.[place] ?? 0;
+    return seen / this.#count;
+  }
+
   /**
    * How many values lie between each of `edgesMs`, which rise, and the next; what is outside is not
    * told. The values of a place that an edge goes through are shared by its width.
@@ -189,10 +197,15 @@ export class Spread {
 
   #add(parts: number, count: number): void {
     const counts = this.#counts ??= new Uint32Array(PLACES);
-    const shift = parts < SINGLES ? 0 : 31 - HALF_BITS - Math.clz32(parts);
-    counts[(shift << HALF_BITS) + (parts >> shift)]! += count;
+    counts[placeOf(parts)]! += count;
     this.#count += count;
   }
+}
+
+/** The place of a value. */
+function placeOf(parts: number): number {
+  const shift = parts < SINGLES ? 0 : 31 - HALF_BITS - Math.clz32(parts);
+  return (shift << HALF_BITS) + (parts >> shift);
 }
 
 /** The smallest value of a place. */

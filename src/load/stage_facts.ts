@@ -51,7 +51,7 @@ export function joinedFacts(
   const saturated = facts.flatMap(({ saturatedMs }) => saturatedMs === null ? [] : [saturatedMs]);
   return {
     measuredMs: times((one) => one.measuredMs),
-    sendingMs: times((one) => one.sendingMs),
+    offeredMs: times((one) => one.offeredMs),
     isInterrupted: facts.some((one) => one.isInterrupted),
     connectionsOpened: sum((one) => one.connectionsOpened),
     requestsOnKept: sum((one) => one.requestsOnKept),

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import type { Summary } from "../lib/histogram.ts";
 
 /** What a run found. Times are milliseconds, summaries of one value per event or per stream. */
@@ -65,10 +66,10 @@ export function judge(report: StreamReport, limits: StreamLimits): Verdict {
   const { loopMsMax } = limits;
   const failed = [...limits.failed ?? []];
   for (const [reason, count] of Object.entries(report.failed)) {
-    failed.push(`${count} streams: ${reason}`);
+    failed.push(`${counted(count, "stream")}: ${reason}`);
   }
   for (const kind of ["lost", "doubled", "merged", "strange"] as const) {
-    if (report[kind] > 0) failed.push(`${report[kind]} events ${kind}`);
+    if (report[kind] > 0) failed.push(`${counted(report[kind], "event")} ${kind}`);
   }
   const doubtful: string[] = [];
   if (report.events === 0) doubtful.push("no event came");

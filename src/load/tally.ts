@@ -16,12 +16,13 @@ import {
 import { countOf, firstOf, KIND, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
 import { addRemarks, noRemarks, type Remarks, remarksIn } from "./remarks.ts";
 import { Rows, type RowsFile } from "./rows.ts";
-import { keeps, type Slo } from "./slo.ts";
+import { judged, type Slo, sloFigures } from "./slo.ts";
 import { Spread, type SpreadFile } from "./spread.ts";
 
 /**
- * The distributions of a run, by the names that reports have for them. Those that begin with `unread`
- * are bounds of the error of others: how long the connection and the bytes of a first token, or the
+ * The distributions of a run, by the names that reports have for them. `network_ms` is what of
+ * connecting was certainly not the client, which may have been late to look. Those that begin with `unread`
+ * are bounds of the error of others: how long a first token's request, connection and bytes, or the
  * bytes at either end of a gap, may have lain there before the client looked.
  */
 export const SPREADS = [
@@ -36,6 +37,7 @@ export const SPREADS = [
   "service_e2e_ms",
   "queue_ms",
   "connect_ms",
+  "network_ms",
   "unread_first_ms",
   "unread_gap_ms",
 ] as const;
@@ -81,8 +83,11 @@ export class Tally {
   /** What was odd and no failure. */
   readonly remarks = noRemarks();
   readonly rows = new Rows();
-  /** Completed requests that keep the limits. */
+  /** Answers that were held against the limits, and those of them that keep all. */
+  judged = 0;
   good = 0;
+  /** Requests that were due and never went out. */
+  notSent = 0;
   warmup = 0;
   events = 0;
   comments = 0;
@@ -100,7 +105,7 @@ export class Tally {
     this.#options = options;
   }
 
-  /** Requests that were due, warm-up left out. */
+  /** Requests that went out, warm-up left out. */
   get sent(): number {
     const { completed, failed, left, unfinished } = this.outcomes;
     return completed + failed + left + unfinished;
@@ -113,20 +118,25 @@ export class Tally {
       return;
     }
     const { outcome, failure } = record;
-    this.outcomes[outcome]++;
+    if (outcome === "unfinished" && Number.isNaN(record.sentMs)) this.notSent++;
+    else this.outcomes[outcome]++;
     for (const name of remarksIn(record.remarks)) this.remarks[name]++;
     this.events += record.events;
     this.comments += countOf(record, KIND.comment);
     this.reads += record.reads;
     this.bytes += record.bodyBytes;
     if (failure !== undefined) this.#fail(failure.phase, failure.status ?? null, failure.text);
-    const told = toldTokens(record);
+    // A server that says 0, or less, of what it has answered has not counted.
+    const told = atLeastOne(toldTokens(record));
     const { countTokens, slo } = this.#options;
     const isWhole = outcome === "completed";
-    const own = countTokens === undefined || !isWhole ? undefined : this.#count(record);
+    const own = countTokens === undefined || !isWhole ? undefined : atLeastOne(this.#count(record));
     const values = ownValues(record, told ?? own);
     if (!Number.isNaN(record.sentMs)) this.spreads.queue_ms.record(values.queueMs);
     this.#record("connect_ms", values.connectMs);
+    if (values.connectMs !== undefined) {
+      this.spreads.network_ms.record(values.connectMs - record.openLateMs);
+    }
     // A failure has no latency: a fast refusal would make the figures better.
     if (outcome === "completed" || outcome === "left") {
       this.#record("ttft_ms", values.ttftMs);
@@ -136,14 +146,19 @@ export class Tally {
       this.#record("service_ttft_ms", values.serviceTtftMs);
       this.spreads.unread_first_ms.record(unreadMs(record));
     }
-    let largestGapMs = 0;
     if (outcome === "completed" || outcome === "left") {
       const { itl_ms, unread_gap_ms } = this.spreads;
+      let largestGapMs: number | undefined;
       eachGap(record, (gapMs, offMs) => {
         itl_ms.record(gapMs);
         unread_gap_ms.record(offMs);
-        if (gapMs > largestGapMs) largestGapMs = gapMs;
+        largestGapMs = Math.max(largestGapMs ?? 0, gapMs);
       });
+      if (slo !== undefined) {
+        const verdict = judged(slo, sloFigures(values, largestGapMs, isWhole));
+        if (verdict !== "none") this.judged++;
+        if (verdict === "kept") this.good++;
+      }
     }
     if (isWhole) {
       this.#record("tpot_ms", values.tpotMs);
@@ -158,7 +173,6 @@ export class Tally {
         this.ownTokens += own;
         this.ownAnswers++;
       }
-      if (slo !== undefined && keeps(slo, values, largestGapMs)) this.good++;
     }
     const [tpotMs, e2eMs] = isWhole ? [values.tpotMs, values.e2eMs] : [undefined, undefined];
     this.rows.push(record, values.ttftMs, tpotMs, e2eMs);
@@ -237,7 +251,7 @@ export class Tally {
       const written = file.spreads[name];
       if (written !== undefined) tally.spreads[name].merge(Spread.read(written));
     }
-    for (const name of SUMS) tally[name] = file.sums[name];
+    for (const name of SUMS) tally[name] = file.sums[name] ?? 0;
     addRemarks(tally.remarks, file.remarks ?? {});
     tally.rows.merge(Rows.read(file.rows));
     return tally;
@@ -248,7 +262,12 @@ export class Tally {
 function unreadMs(record: RequestRecord): number {
   const first = firstOf(record, TOKENS);
   const read = first < 0 ? record.reads - 1 : record.eventRead[first]!;
-  return record.openLateMs + (read < 0 ? 0 : record.readLateMs[read]!);
+  return record.sendLateMs + record.openLateMs + (read < 0 ? 0 : record.readLateMs[read]!);
+}
+
+/** A count of tokens that says that there were some. */
+function atLeastOne(tokens: number | undefined): number | undefined {
+  return tokens !== undefined && tokens > 0 ? tokens : undefined;
 }
 
 /** A tally in a file. */
@@ -263,7 +282,9 @@ export interface TallyFile {
 }
 
 const SUMS = [
+  "judged",
   "good",
+  "notSent",
   "warmup",
   "events",
   "comments",

@@ -9,7 +9,7 @@ import { TokenCounters } from "../../src/sources/tokens.ts";
 import { makeFolder } from "../server/launch.ts";
 import { join } from "node:path";
 
-const counter = new TokenCounters(1024).of("gpt-4o");
+const counter = new TokenCounters(1024 * 1024).of("gpt-4o");
 
 function flagsOf(words: Readonly<Record<string, readonly string[]>>) {
   const flags = LOAD_FLAGS as Flags;
@@ -63,7 +63,6 @@ const CASES: readonly (readonly [
     23,
     23,
   ],
-  ["fewer prompts than requests", { promptTokens: ["12"], requests: ["5"] }, OPEN, 23, 5],
   [
     "two endpoints",
     { promptTokens: ["12"], endpoint: ["http://b/v1/chat/completions"] },
@@ -97,6 +96,32 @@ describe("makerOf()", () => {
       expect(parts.sort(([a], [b]) => a - b)).toEqual([...whole]);
       const said = [...whole.values()].map((one) => one.slice(one.indexOf("\r\n\r\n")));
       expect(new Set(said).size).toBe(bodies);
+    });
+  }
+
+  // A thousand of 20 000 tokens would be 240 MB, and seconds of counting before the first is sent.
+  for (const words of [{ promptTokens: ["20000"], requests: ["100000"] }, trace]) {
+    test(`a prompt is made when it is due, and has its length: ${Object.keys(words)[0]}`, () => {
+      let counted = 0;
+      const counting = {
+        count(text: string) {
+          counted += text.length;
+          return counter.count(text);
+        },
+        cut: (text: string, tokensMax: number) => counter.cut(text, tokensMax),
+      };
+      const options = loadOptions("load", "http://a", flagsOf(words));
+      const maker = makerOf(options, OPEN, counting, 1, WHOLE);
+      expect(counted).toBe(0);
+      for (let number = 0; number < 3; number++) {
+        const { bytes, promptTokens } = maker.next(0, 0, number);
+        const text = Buffer.from(bytes).toString();
+        const { messages } = JSON.parse(text.slice(text.indexOf("\r\n\r\n")));
+        expect(counter.count(messages[0].content)).toBe(promptTokens);
+        expect(promptTokens).toBe("trace" in words ? [20, 30, 25][number]! : 20_000);
+      }
+      // The list of words it looks at once, and never a prompt.
+      expect(counted).toBeLessThan(2000);
     });
   }
 

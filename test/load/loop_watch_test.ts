@@ -68,6 +68,14 @@ test("a loop that should have woken and did not: what is read then may have come
   // Due at 102, and held up by something that nobody has told of.
   expect(read(130, 130.01)).toBe(28.99);
   watch.stop();
+  // Where it had slept for long, it was awake when that timer was set.
+  const other = watched();
+  other.clock.ms = 50;
+  expect(other.read(50, 50.01)).toBe(0);
+  other.clock.ms = 100;
+  other.watch.start();
+  expect(other.read(104, 104.01)).toBe(4);
+  other.watch.stop();
 });
 
 test("how late it woke is told of a loop that had nothing to do, not of one that reads", async () => {

@@ -399,6 +399,83 @@ describe("LoadRun", () => {
     expect(sent[3]!).toBeGreaterThan(sent[0]!);
   });
 
+  /** The client's own loop stands still for so long: nothing is sent, and nothing read. */
+  const standStill = (atMs: number, forMs: number, then = () => {}) =>
+    setTimeout(() => {
+      const untilMs = performance.now() + forMs;
+      while (performance.now() < untilMs);
+      then();
+    }, atMs);
+  const every10 = () => Array.from({ length: 1000 }, (_, i) => 10 * (i + 1)).values();
+
+  test("what was due while the client stood still at the end goes out late", async () => {
+    standStill(100, 200);
+    const { records, facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: every10(), concurrencyMax: 1000 },
+      requestsMax: Infinity,
+      durationMs: 200,
+    });
+    const due = records.map(({ times }) => times[0]!).sort((a, b) => a - b);
+    expect(due).toEqual(Array.from({ length: 20 }, (_, i) => 10 * (i + 1)));
+    expect(records.every(({ outcome }) => outcome === "completed")).toBe(true);
+    // Twenty in 200 ms, and never 20 in the 190 from the first to the last.
+    expect(facts.offeredMs).toBe(200);
+    expect(facts.measuredMs).toBeGreaterThanOrEqual(200);
+  });
+
+  test("so does the next question of a conversation", async () => {
+    standStill(50, 200);
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [1].values(), concurrencyMax: 1000 },
+      maker: {
+        next: () => REQUEST,
+        over: (_, { turn, dueMs }) => dueMs < 50 && turn === 0 ? 100 : undefined,
+      },
+      requestsMax: Infinity,
+      durationMs: 200,
+    });
+    expect(records.map(({ outcome }) => outcome)).toEqual(["completed", "completed"]);
+  });
+
+  test("one that is ended while it stands still counts what it owed", async () => {
+    let sent = 0;
+    let due = 0;
+    const stub = stubServer(() => ({ pieces: chatPieces(WORDS) }));
+    server = stub;
+    const abort = new AbortController();
+    standStill(100, 200, () => abort.abort());
+    const { records } = await load({ port: stub.port }, {
+      load: { kind: "open", times: every10(), concurrencyMax: 1000 },
+      requestsMax: Infinity,
+      signal: abort.signal,
+      observe: ({ sentMs }) => void (Number.isNaN(sentMs) ? due++ : sent++),
+    });
+    expect(records).toEqual([]);
+    expect(sent + due).toBeGreaterThanOrEqual(29);
+    expect(due).toBeGreaterThanOrEqual(15);
+  });
+
+  /** plan → the window that requests were offered in, and how many were measured */
+  const WINDOWS: readonly (readonly [string, Partial<LoadPlan>, number, number])[] = [
+    ["a time, from its start", { durationMs: 100 }, 100, 10],
+    ["a number, to the last that was due", { requestsMax: 7 }, 70, 7],
+    ["behind a warm-up of some time", { durationMs: 100, warmupMs: 40 }, 60, 6],
+    ["behind one of some requests", { requestsMax: 7, warmupRequests: 3 }, 40, 4],
+    ["a number behind some time", { requestsMax: 5, warmupMs: 40 }, 50, 5],
+  ];
+  for (const [name, plan, offeredMs, measured] of WINDOWS) {
+    test(`the window is ${name}`, async () => {
+      const { records, facts } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+        load: { kind: "open", times: every10(), concurrencyMax: 1000 },
+        requestsMax: Infinity,
+        ...plan,
+      });
+      expect(records.filter(({ isWarmup }) => !isWarmup)).toHaveLength(measured);
+      expect(facts.offeredMs).toBeCloseTo(offeredMs, 9);
+      expect(facts.measuredMs).toBeGreaterThanOrEqual(facts.offeredMs);
+    });
+  }
+
   test("requests that warm up are marked", async () => {
     const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
       requestsMax: 5,

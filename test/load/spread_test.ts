@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { build } from "hdr-histogram-js";
 import { seeded } from "../../src/lib/seeded.ts";
-import { interval95 } from "../../src/load/rounds.ts";
+import { shareInterval95 } from "../../src/load/rounds.ts";
 import { Spread } from "../../src/load/spread.ts";
 
 describe("Spread", () => {
@@ -73,16 +73,45 @@ test("Spread has each value in the place where the library has it", () => {
   }
 });
 
-describe("interval95()", () => {
-  test("needs two rounds", () => {
-    expect(interval95([])).toBeUndefined();
-    expect(interval95([1])).toBeUndefined();
-  });
+/** Values of each round → the bounds of the percentile of all of them. */
+const INTERVALS: readonly (readonly [
+  name: string,
+  rounds: readonly (readonly number[])[],
+  share: number,
+  low: number | undefined,
+  high: number | undefined,
+])[] = [
+  ["none", [], 50, undefined, undefined],
+  ["one round", [[1, 2, 3]], 50, undefined, undefined],
+  ["one of two that has values", [[1, 2, 3], []], 50, undefined, undefined],
+  // By chance alone, as all rounds are the same: 2.306 times the error of a half of 9 000.
+  ["alike", Array(9).fill(upTo(1000)), 50, 488, 512],
+  // The mean of the rounds' own percentiles is 34 ± 121.
+  ["one that is slower", [upTo(100, 0.02), upTo(100, 0.02), upTo(100, 1)], 99, 85, 100],
+  ["two that know little", [upTo(10), upTo(10, 3)], 50, 1, 30],
+];
 
-  test("is Student's", () => {
-    const { mean, low, high } = interval95([10, 12, 14])!;
-    expect(mean).toBe(12);
-    expect(high - 12).toBeCloseTo(4.303 * 2 / Math.sqrt(3), 6);
-    expect(12 - low).toBeCloseTo(high - 12, 9);
-  });
+function upTo(most: number, step = 1): readonly number[] {
+  return Array.from({ length: most }, (_, i) => (i + 1) * step);
+}
+
+describe("shareInterval95()", () => {
+  for (const [name, rounds, share, low, high] of INTERVALS) {
+    test(name, () => {
+      const spreads = rounds.map((values) => {
+        const spread = new Spread();
+        for (const ms of values) spread.record(ms);
+        return spread;
+      });
+      const all = new Spread();
+      for (const spread of spreads) all.merge(spread);
+      const found = shareInterval95(all, spreads, share);
+      if (low === undefined) return expect(found).toBeUndefined();
+      expect(Math.abs(found![0] - low)).toBeLessThan(0.02 * low + 1e-9);
+      expect(Math.abs(found![1] - high!)).toBeLessThan(0.02 * high!);
+      // The number that it is said of lies inside.
+      expect(found![0]).toBeLessThanOrEqual(all.percentile(share)!);
+      expect(found![1]).toBeGreaterThanOrEqual(all.percentile(share)!);
+    });
+  }
 });

@@ -53,10 +53,10 @@ describe("Tally", () => {
     expect(errors.at(-1)).toEqual({ phase: "head", status: 500, text: "and others", count: 936 });
   });
 
-  test("a request that never went out is unfinished, and has no times", () => {
+  test("a request that never went out is counted apart, and has no times", () => {
     const tally = new Tally({ slo: undefined, countTokens: undefined });
     tally.observe(recorded([], { sentMs: NaN, endMs: 5, status: 0, outcome: "unfinished" }));
-    expect(tally.outcomes.unfinished).toBe(1);
+    expect(tally).toMatchObject({ notSent: 1, sent: 0, outcomes: { unfinished: 0 } });
     expect(tally.spreads.queue_ms.count).toBe(0);
   });
 });

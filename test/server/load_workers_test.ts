@@ -129,6 +129,10 @@ describe("weir load --workers", () => {
       [["-c", "4", "--turns", "3", "--requests", "18"], [["4 at once", 18]]],
       [["--trace", "trace.jsonl", "--speed", "50"], [["the trace, 50 times as fast", 5]]],
       [["-c", "3", "--leave-after", "1", "--requests", "6"], [["3 at once", 6]]],
+      // One of the two has nothing to do.
+      [["-c", "1", "--requests", "6"], [["1 at once", 6]]],
+      [["-c", "4", "--requests", "1"], [["4 at once", 1]]],
+      [["-r", "50", "--requests", "1"], [["50/s poisson", 1]]],
     ];
   for (const [words, stages] of SHAPES) {
     test(`${words.join(" ")} is done by two as by one`, async () => {
@@ -161,6 +165,36 @@ describe("weir load --workers", () => {
     );
     expect(JSON.parse(searched.output).search).toEqual({ held: 40 });
     expect(searched.code).toBe(0);
+  }, TEST_MS_MAX);
+
+  test("two machines of two processes each are one load", async () => {
+    const folder = makeFolder();
+    const file = (name: string) => join(folder, name);
+    const startAt = String(Date.now() / 1000 + 3);
+    const asked = [
+      "load",
+      weir.url,
+      "-r",
+      "100",
+      "--requests",
+      "41",
+      "--start-at",
+      startAt,
+      ...CALM,
+    ];
+    const parts = await Promise.all(["1/2", "2/2"].map(async (shard) => {
+      const out = file(`${shard[0]}.json`);
+      const { output } = await run([...asked, "--shard", shard, "-o", out, "--json"]);
+      return { out, report: JSON.parse(output) };
+    }));
+    expect(parts.map(({ report }) => report.requests.sent)).toEqual([21, 20]);
+    const all = ["load", "merge", ...parts.map(({ out }) => out), "--json", "-o", file("all.json")];
+    const report = JSON.parse((await run(all)).output);
+    expect(report).toMatchObject({ processes: 4, requests: { sent: 41, completed: 41 } });
+    const { stages: [stage] } = JSON.parse(readFileSync(file("all.json"), "utf8"));
+    const numbers: number[] = stage.rounds[0].tally.rows.number;
+    expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: 41 }, (_, i) => i));
+    rmSync(folder, { recursive: true });
   }, TEST_MS_MAX);
 
   test("auto takes no more than the load needs, and says so", async () => {
@@ -335,7 +369,7 @@ describe("weir load --workers", () => {
           expect(away.doubt.limit).toBe("server");
           expect(held).toMatchObject({
             saturated_after_s: null,
-            requests: { sent: 11, failed: 0 },
+            requests: { sent: 12, failed: 0 },
           });
           expect(ended.code).toBe(1);
         }));

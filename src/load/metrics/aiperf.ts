@@ -12,6 +12,8 @@ import {
   cameWhole,
   type CountTokens,
   gapsOf,
+  isOtherAnswer,
+  otherValues,
   ownTokens,
   promptTokensOf,
   type RequestValues,
@@ -23,6 +25,7 @@ const SPOKEN = KIND.text | KIND.tool;
 
 /** One request as AIPerf counts it. `icl`: see `interChunkMs`. */
 export function aiperfValues(record: RequestRecord, count: CountTokens): RequestValues {
+  if (isOtherAnswer(record)) return otherValues(record);
   const times = timesOf(record, SPOKEN | KIND.reasoning);
   const isSuccess = cameWhole(record) && times.length > 0;
   if (!isSuccess) return { isSuccess };

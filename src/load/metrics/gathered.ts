@@ -74,12 +74,13 @@ export class Gathered {
 
   /** Adds what others have gathered of this round. */
   merge({ requests, interChunkMs }: GatheredParts): void {
-    for (const one of requests) {
+    for (const { more = {}, ...one } of requests) {
       if (this.isCut) break;
       this.#samples += 8 + (one.itlMs?.length ?? 0);
       const sentMs = this.#startMs + (one.sentMs ?? NaN);
       const endMs = this.#startMs + (one.endMs ?? NaN);
-      this.requests.push({ ...one, sentMs, endMs });
+      const values = Object.entries(more).map(([name, value]) => [name, value ?? undefined]);
+      this.requests.push({ ...one, more: Object.fromEntries(values), sentMs, endMs });
       this.#endMs = Math.max(this.#endMs, known(endMs) ?? 0);
     }
     for (const gapMs of interChunkMs) this.interChunkMs.push(gapMs);
@@ -92,11 +93,12 @@ export class Gathered {
   }
 }
 
-/** What was gathered elsewhere. In JSON a time that is not known is null. */
+/** What was gathered elsewhere. In JSON a number that is none is null. */
 export interface GatheredParts {
-  readonly requests: readonly (Omit<GatheredRequest, "sentMs" | "endMs"> & {
+  readonly requests: readonly (Omit<GatheredRequest, "sentMs" | "endMs" | "more"> & {
     readonly sentMs: number | null;
     readonly endMs: number | null;
+    readonly more?: Readonly<Record<string, number | null | undefined>> | undefined;
   })[];
   readonly interChunkMs: readonly number[];
 }

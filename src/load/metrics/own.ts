@@ -6,12 +6,22 @@
  * - time per output token: from the first token event to the last, by the tokens less one
  * - end to end: to the last byte of the answer
  *
+ * An answer in one piece has no first token and no gaps.
+ *
  * All of them from when the request should have been sent; `service` from when it was.
  *
  * @module
  */
 
-import { eventMs, firstOf, KIND, lastOf, type RequestRecord, TOKENS } from "../record.ts";
+import {
+  eventMs,
+  firstOf,
+  isOnePiece,
+  KIND,
+  lastOf,
+  type RequestRecord,
+  TOKENS,
+} from "../record.ts";
 import { known } from "./values.ts";
 
 /** One request. Times are milliseconds; undefined where there is no such thing. */
@@ -34,16 +44,17 @@ export interface OwnValues {
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
   const { dueMs, sentMs, endMs, resentMs, connectedMs } = record;
-  const first = firstOf(record, TOKENS);
+  const isStream = !isOnePiece(record);
+  const first = isStream ? firstOf(record, TOKENS) : -1;
   const firstMs = first < 0 ? undefined : eventMs(record, first);
-  const last = lastOf(record, TOKENS);
+  const last = isStream ? lastOf(record, TOKENS) : -1;
   const e2eMs = known(endMs);
   const tokens = outputTokens ?? 0;
   return {
     ttftMs: since(firstMs, dueMs),
-    firstEventMs: since(at(record, ~KIND.comment), dueMs),
-    firstTextMs: since(at(record, KIND.text), dueMs),
-    firstReasoningMs: since(at(record, KIND.reasoning), dueMs),
+    firstEventMs: isStream ? since(at(record, ~KIND.comment), dueMs) : undefined,
+    firstTextMs: isStream ? since(at(record, KIND.text), dueMs) : undefined,
+    firstReasoningMs: isStream ? since(at(record, KIND.reasoning), dueMs) : undefined,
     tpotMs: tokens > 1 && last > first
       ? (eventMs(record, last) - firstMs!) / (tokens - 1)
       : undefined,

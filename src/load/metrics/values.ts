@@ -5,7 +5,15 @@
  * @module
  */
 
-import { firstOf, type RequestRecord, textOf, textsOf, TOKENS } from "../record.ts";
+import {
+  firstOf,
+  isOnePiece,
+  KIND,
+  type RequestRecord,
+  textOf,
+  textsOf,
+  TOKENS,
+} from "../record.ts";
 
 /** Counts the tokens of a text. */
 export type CountTokens = (text: string) => number;
@@ -31,6 +39,17 @@ export interface RequestValues {
  */
 export function cameWhole({ status, isWhole, failure }: RequestRecord): boolean {
   return status === 200 && isWhole && failure?.phase !== "head";
+}
+
+/** True for whole JSON that is no answer of a chat, such as embeddings: nobody asks what it says. */
+export function isOtherAnswer(record: RequestRecord): boolean {
+  return record.outcome === "completed" && isOnePiece(record) && !has(record, KIND.choice | TOKENS);
+}
+
+/** What tools have of such an answer: that it came, what was asked, and how long it took. */
+export function otherValues(record: RequestRecord): RequestValues {
+  const e2eMs = known(record.endMs - record.sentMs);
+  return { isSuccess: true, promptTokens: promptTokensOf(record), e2eMs };
 }
 
 /** True when an event has one of `kinds`. */

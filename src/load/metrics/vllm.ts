@@ -13,7 +13,9 @@ import {
   type CountTokens,
   gapsOf,
   has,
+  isOtherAnswer,
   known,
+  otherValues,
   ownTokens,
   promptTokensOf,
   type RequestValues,
@@ -23,6 +25,7 @@ import {
 
 /** One request as vLLM counts it. */
 export function vllmValues(record: RequestRecord, count: CountTokens): RequestValues {
+  if (isOtherAnswer(record)) return otherValues(record);
   const times = timesOf(record, KIND.choice);
   const isSuccess = cameWhole(record) && !has(record, KIND.broken) && times.length > 0;
   if (!isSuccess) return { isSuccess };

@@ -45,6 +45,7 @@ figcaption { font-size: .85rem; color: var(--dim); }
 figure h4 { font-weight: 600; }
 .chart { min-height: 214px; position: relative; } .chart.single { min-height: 190px; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 1.5rem; }
+@media screen { .three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); } }
 .pair figure { margin: .6rem 0; }
 .stage { padding: 0 1rem 1rem; } .stage > h2:first-child { margin-top: .6rem; }
 details > .wide, details > p { margin-left: .8rem; margin-right: .8rem; }

@@ -28,6 +28,7 @@ function columnsOf(report: LoadReport): readonly (readonly [string, Cell])[] {
     ["failed", requests.failed],
     ["left", requests.left],
     ["unfinished", requests.unfinished],
+    ["not_sent", requests.not_sent],
     ["errors", requests.errors.map((one) => `${one.count} ${one.phase} ${one.text}`).join("; ")],
     ["seconds", report.seconds],
     ["rounds", report.rounds],

@@ -23,7 +23,7 @@ import {
 import type { LoadReport } from "./report.ts";
 import type { Stage } from "./run_file.ts";
 import { cut, streamLanes } from "./stream_lanes.ts";
-import { believeLines, figureRows, percent, rateLines, shown } from "./terminal.ts";
+import { believeLines, figureRows, goodputText, percent, rateLines, shown } from "./terminal.ts";
 
 /** What is known of a run besides its stages. */
 export interface About {
@@ -78,9 +78,10 @@ export function htmlReport(stages: readonly Stage[], about: About): string {
     ]),
     aboutList(about),
   ];
+  const under = isSingle ? `${reports[0]!.load}; ${about.under}` : about.under;
   return chartPage({
     title: `weir load: ${about.heading}`,
-    header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(about.under)}</p>`,
+    header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(under)}</p>`,
     main: parts.filter((part) => part !== "").join("\n"),
     pictures,
   });
@@ -98,7 +99,7 @@ function counts(reports: readonly LoadReport[]): string {
     const tone = count > 0 ? verdict : "";
     return count === 0 && !isAlways
       ? ""
-      : `<div class="${tone}"><b>${grouped(count)}</b>${
+      : `<div class="${tone}"><b>${escaped(grouped(count))}</b>${
         name === "left" ? "left early" : name
       }</div>`;
   };
@@ -124,13 +125,22 @@ function verdicts(
   if (reports.some((report) => report.is_interrupted)) {
     said.push({ verdict: "void", word: "broken off", text: "This is what there was until then." });
   }
+  for (const { load, saturated_after_s } of reports) {
+    if (saturated_after_s === null) continue;
+    const where = reports.length > 1 ? `${load}: ` : "";
+    const text = `${where}After ${
+      shown(saturated_after_s)
+    } s: the server was saturated, and its queue grew.`;
+    said.push({ verdict: "void", word: "stopped", text });
+  }
   if (sent === 0) said.push({ verdict: "void", word: "nothing", text: "No request was measured." });
   else if (failed > 0) {
     const text = `${grouped(failed)} of ${grouped(sent)} requests, ${failedShare(failed / sent)}` +
       (completed === 0 ? ": there are no figures of the server." : ".");
     said.push({ verdict: "fail", word: "failed", text });
-  } else said.push({ verdict: "pass", word: "held", text: "No request failed." });
-  said.push(...limitsSaid(reports, goodShareMin));
+  } else said.push({ verdict: "pass", word: "passed", text: "No request failed." });
+  // A search looks for a load that does not keep them: that it finds one is no failure.
+  if (found.length === 0) said.push(...limitsSaid(reports, goodShareMin));
   for (const text of found) said.push({ verdict: "note", word: "found", text });
   const doubted = reports.filter(({ doubt }) => doubt.is_doubtful);
   const reasons = [...new Set(doubted.flatMap(({ doubt }) => doubt.reasons))];
@@ -142,7 +152,7 @@ function verdicts(
     said.push({
       verdict: "void",
       word: "doubt",
-      text: `${doubted.length} of ${reports.length} loads are to be doubted: see each of them.`,
+      text: `${doubted.length} of ${reports.length} loads to be doubted: each says why.`,
     });
   }
   return said;
@@ -155,17 +165,17 @@ function failedShare(share: number): string {
 
 /** Whether the limits of an SLO were kept. */
 function limitsSaid(reports: readonly LoadReport[], goodShareMin: number): readonly Said[] {
-  const judged = reports.flatMap(({ goodput, load }) =>
-    goodput === null ? [] : [{ goodput, load }]
+  const judged = reports.flatMap((report) =>
+    report.goodput === null ? [] : [{ goodput: report.goodput, report }]
   );
   const [first] = judged;
   if (first === undefined) return [];
   const limits = Object.entries(first.goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`)
     .join(", ");
   const missed = judged.filter(({ goodput }) => goodput.share < goodShareMin);
-  const { share, requests_per_second: rate } = first.goodput;
+  const { requests_per_second: rate } = first.goodput;
   const wanted = `${Number((100 * goodShareMin).toFixed(3))} %`;
-  const one = `${percent(share)} of all requests kept ${limits}, ${wanted} are wanted: ` +
+  const one = `${goodputText(first.report)}, ${wanted} are wanted: ` +
     `${shown(rate)} good answers a second.`;
   const all = `${judged.length - missed.length} of ${judged.length} loads kept ${limits} for ` +
     `${wanted} of their requests.`;
@@ -188,7 +198,7 @@ function errors(reports: readonly LoadReport[], clean: (text: string) => string)
       `while in ${phase}`,
       ...(status === null ? [] : [`status ${status}`]),
     ].join(", ");
-    return `<dt>${grouped(count)}</dt><dd><bdi>${
+    return `<dt>${escaped(grouped(count))}</dt><dd><bdi>${
       escaped(cut(clean(text)))
     }</bdi> <span class="dim">${escaped(where)}</span></dd>`;
   });
@@ -243,7 +253,7 @@ function loads(stages: readonly Stage[], pictures: Picture[]): string {
     "",
   ];
   return `<h2>Rate against latency</h2>
-${figures.length === 0 ? "" : `<div class="pair">\n${figures.join("\n")}\n</div>`}
+${figures.length === 0 ? "" : `<div class="pair three">\n${figures.join("\n")}\n</div>`}
 ${table("All loads, times in ms", heads, rows)}
 <p class="dim">Times are milliseconds. A figure that there is not is left out.</p>`;
 }
@@ -390,17 +400,14 @@ export function spreadOf(rounds: Stage["rounds"], name: Drawn | "itl"): Spread {
 
 /** `hasReasons`: they are told here; else they stand at the top of the page. */
 function believe(report: LoadReport, hasReasons: boolean): string {
+  const { reasons } = report.doubt;
   const [verdict = "", ...lines] = believeLines(report).map((line) => line.trim());
-  const facts = lines.at(-1) ?? "";
-  const reasons = lines.slice(0, -1).map((text) => ({
-    verdict: "void" as const,
-    word: "doubt",
-    text,
-  }));
+  const facts = lines.filter((line) => !reasons.includes(line));
+  const said = reasons.map((text) => ({ verdict: "void" as const, word: "doubt", text }));
   return `<h2>How far to believe it</h2>
 <p>${sentence(verdict.replace("How far to believe it: ", ""))}</p>
-${hasReasons && reasons.length > 0 ? saidList(reasons) : ""}
-<p class="dim">${sentence(`${facts}.`)}</p>`;
+${hasReasons && said.length > 0 ? saidList(said) : ""}
+${facts.map((line) => `<p class="dim">${sentence(`${line}.`)}</p>`).join("\n")}`;
 }
 
 /** As HTML, with a capital. */

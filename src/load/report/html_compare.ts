@@ -21,7 +21,6 @@ export interface ComparedPair {
   readonly load: string;
   readonly failedShares: readonly [number, number];
   readonly comparisons: readonly (Comparison & { readonly verdict: string })[];
-  readonly isWorse: boolean;
   readonly isDoubtful: boolean;
 }
 

@@ -20,10 +20,14 @@ export type Drawn = typeof DRAWN[number];
 /** Requests that a line needs in each of its intervals. */
 const INTERVAL_REQUESTS = 40;
 const INTERVALS_MAX = 120;
+/** A line through fewer would show less than the dots. */
+const INTERVALS_MIN = 4;
 /** Moments in which a failure shows: more of them would be one bar. */
 const MOMENTS = 120;
 /** Of a longer tail the middle would be a line at the bottom. */
 const LINEAR_MAX = 12;
+/** What is below has this place on a logarithmic axis, which has no 0. */
+const LEAST_MS = 0.001;
 const BARS = 48;
 /** The axis of a distribution begins with this percentile; what is below is in its first bar. */
 export const SHORTEST = 1;
@@ -32,17 +36,17 @@ const FINEST = 0.002;
 /** Times below are not told apart: 10 µs. */
 const LOWEST_MS = 0.01;
 
-/** One request, in its place in time. */
-interface Point {
-  /** Seconds after the start of the first round. */
-  readonly x: number;
-  readonly row: number;
-  readonly rows: Rows;
-}
-
-/** The requests of all rounds, one round behind the other. */
+/**
+ * The requests of all rounds, one round behind the other, as columns in the order of being due: of a
+ * million, objects would take 300 MB.
+ */
 export interface Timeline {
-  readonly points: readonly Point[];
+  /** When each was due, in seconds after the start of the first round. */
+  readonly x: Float64Array;
+  /** Milliseconds; NaN = it has no such figure. */
+  readonly figures: Readonly<Record<Drawn, Float64Array>>;
+  /** 1 = it failed. */
+  readonly failed: Uint8Array;
   /** Where rounds begin, in seconds; the first one does at 0. */
   readonly starts: readonly number[];
   readonly seconds: number;
@@ -52,26 +56,36 @@ export interface Timeline {
 
 /** Puts the rows of rounds behind each other. */
 export function timelineOf(rounds: readonly Rows[]): Timeline {
-  const points: Point[] = [];
+  const count = rounds.reduce((sum, rows) => sum + rows.length, 0);
+  const x = new Float64Array(count);
+  const failed = new Uint8Array(count);
+  const figures = {
+    ttft: new Float64Array(count),
+    tpot: new Float64Array(count),
+    e2e: new Float64Array(count),
+  };
   const starts: number[] = [];
-  let offset = 0;
+  let [offset, at] = [0, 0];
   for (const rows of rounds) {
-    let [first, last] = [Infinity, 0];
-    for (let row = 0; row < rows.length; row++) {
-      first = Math.min(first, rows.get(row, "due"));
-      const end = rows.get(row, "end");
-      last = Math.max(last, Number.isNaN(end) ? rows.get(row, "due") : end);
-    }
-    if (first === Infinity) continue;
+    if (rows.length === 0) continue;
+    const due = (row: number) => rows.get(row, "due");
+    const order = Uint32Array.from({ length: rows.length }, (_, row) => row)
+      .sort((a, b) => due(a) - due(b));
+    const first = due(order[0]!);
+    let last = first;
     starts.push(offset);
-    for (let row = 0; row < rows.length; row++) {
-      points.push({ x: offset + (rows.get(row, "due") - first) / 1000, row, rows });
+    for (const row of order) {
+      x[at] = offset + (due(row) - first) / 1000;
+      failed[at] = rows.outcomeOf(row) === "failed" ? 1 : 0;
+      for (const name of DRAWN) figures[name][at] = rows.get(row, name);
+      const end = rows.get(row, "end");
+      last = Math.max(last, due(row), Number.isNaN(end) ? -Infinity : end);
+      at++;
     }
     offset += (last - first) / 1000;
   }
-  points.sort((a, b) => a.x - b.x);
   const leftOut = rounds.reduce((sum, rows) => sum + rows.leftOut, 0);
-  return { points, starts, seconds: offset, leftOut };
+  return { x, figures, failed, starts, seconds: offset, leftOut };
 }
 
 /** A picture over time, and what of it is a sample. */
@@ -91,20 +105,25 @@ export function overTime(
   drawn: Drawn,
   options: { readonly dotsMax: number; readonly limitMs: number | undefined },
 ): OverTime | undefined {
-  const { points, starts, seconds } = timeline;
-  const found = points.filter(({ row, rows }) => !Number.isNaN(rows.get(row, drawn)))
-    .map(({ x, row, rows }) => ({ x, y: Math.max(0, rows.get(row, drawn)) }));
-  if (found.length === 0) return undefined;
-  const intervals = intervalsOf(found, seconds);
-  const dots = sampled(found, intervals, options.dotsMax);
-  const series: PictureSeries[] = [
-    { label: "a request", tone: "grey", shape: "dots", ...apart(dots) },
-  ];
-  if (intervals.length > 1) {
-    const middle = (values: readonly { readonly x: number }[]) =>
-      (values[0]!.x + values.at(-1)!.x) / 2;
+  const { starts, seconds } = timeline;
+  const found = valuesOf(timeline, drawn);
+  const { x, y } = found;
+  if (x.length === 0) return undefined;
+  const intervals = seconds === 0 ? [] : intervalsOf(x.length);
+  const yIsLog = isLong(y);
+  const dots = sampled(y, intervals, options.dotsMax);
+  const series: PictureSeries[] = [{
+    label: "a request",
+    tone: "grey",
+    shape: "dots",
+    ...apart(dots.map((at) => ({ x: x[at]!, y: yIsLog ? Math.max(LEAST_MS, y[at]!) : y[at]! }))),
+  }];
+  if (intervals.length > 0) {
     const line = (share: number) =>
-      apart(intervals.map((one) => ({ x: middle(one), y: quantile(one, share) })));
+      apart(intervals.map(([from, to]) => ({
+        x: (x[from]! + x[to - 1]!) / 2,
+        y: quantile(y.subarray(from, to), share),
+      })));
     series.push({ label: "half within", tone: "one", shape: "line", ...line(0.5) });
     series.push({ label: "9 in 10 within", tone: "two", shape: "dashes", ...line(0.9) });
   }
@@ -123,12 +142,12 @@ export function overTime(
     xLabel: "seconds since the start",
     yLabel: "ms",
     xIsLog: false,
-    yIsLog: isLong(found.map(({ y }) => y)),
+    yIsLog,
     xRange: [0, seconds],
     series,
     marks,
   };
-  return { picture, shown: dots.length, all: found.length };
+  return { picture, shown: dots.length, all: x.length };
 }
 
 /** A line of the table that stands for such pictures. */
@@ -143,26 +162,31 @@ export interface Interval {
 
 /** The run in at most `count` equal intervals of time; those in which nothing was due are left out. */
 export function intervalRows(timeline: Timeline, count: number): readonly Interval[] {
-  const { points, seconds } = timeline;
-  const width = seconds / count || 1;
-  return Array.from({ length: count }, (_, at) => {
-    const isLast = at === count - 1;
-    const within = points.filter(({ x }) => x >= at * width && (isLast || x < (at + 1) * width));
+  const { x, figures, failed, seconds } = timeline;
+  const rows: Interval[] = [];
+  let from = 0;
+  for (let at = 0; at < count; at++) {
+    const endsAt = at === count - 1 ? Infinity : ((at + 1) * seconds) / count;
+    let to = from;
+    while (to < x.length && x[to]! < endsAt) to++;
     const figure = (drawn: Drawn) => {
-      const values = within.map(({ row, rows }) => rows.get(row, drawn))
-        .filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
+      const values = figures[drawn].subarray(from, to).filter((value) => !Number.isNaN(value));
       return values.length === 0
         ? undefined
-        : [values[Math.ceil(values.length / 2) - 1]!, values.at(-1)!] as const;
+        : [quantile(values, 0.5), quantile(values, 1)] as const;
     };
-    return {
-      fromSeconds: at * width,
-      toSeconds: (at + 1) * width,
-      requests: within.length,
-      failed: within.filter(({ row, rows }) => rows.outcomeOf(row) === "failed").length,
-      figures: { ttft: figure("ttft"), tpot: figure("tpot"), e2e: figure("e2e") },
-    };
-  }).filter(({ requests }) => requests > 0);
+    if (to > from) {
+      rows.push({
+        fromSeconds: (at * seconds) / count,
+        toSeconds: ((at + 1) * seconds) / count,
+        requests: to - from,
+        failed: failed.subarray(from, to).reduce((sum, one) => sum + one, 0),
+        figures: { ttft: figure("ttft"), tpot: figure("tpot"), e2e: figure("e2e") },
+      });
+    }
+    from = to;
+  }
+  return rows;
 }
 
 /** Distributions over each other. */
@@ -262,45 +286,56 @@ export function rateAgainst(
   };
 }
 
-type Values = readonly { readonly x: number; readonly y: number }[];
+/** Those that have a figure. */
+function valuesOf(
+  { x, figures }: Timeline,
+  drawn: Drawn,
+): { readonly x: Float64Array; readonly y: Float64Array } {
+  const all = figures[drawn];
+  return {
+    x: x.filter((_, at) => !Number.isNaN(all[at])),
+    y: all.filter((value) => !Number.isNaN(value)),
+  };
+}
+
+type Range = readonly [from: number, to: number];
 
 /** Equal numbers of requests that follow each other; [] = there are too few for a line. */
-function intervalsOf(found: Values, seconds: number): readonly Values[] {
-  const count = Math.min(INTERVALS_MAX, Math.floor(found.length / INTERVAL_REQUESTS));
-  if (count < 2 || seconds === 0) return [];
-  return Array.from(
-    { length: count },
-    (_, at) =>
-      found.slice(
-        Math.floor((at * found.length) / count),
-        Math.floor(((at + 1) * found.length) / count),
-      ),
-  );
+function intervalsOf(requests: number): readonly Range[] {
+  const count = Math.min(INTERVALS_MAX, Math.floor(requests / INTERVAL_REQUESTS));
+  const edge = (at: number) => Math.floor((at * requests) / count);
+  return count < INTERVALS_MIN
+    ? []
+    : Array.from({ length: count }, (_, at) => [edge(at), edge(at + 1)] as const);
 }
 
 /** As many as there may be, by chance; the largest of each interval is always among them. */
-function sampled(found: Values, intervals: readonly Values[], most: number): Values {
-  if (found.length <= most) return found;
+function sampled(y: Float64Array, intervals: readonly Range[], most: number): readonly number[] {
+  if (y.length <= most) return Array.from(y, (_, at) => at);
   const random = seeded(1);
-  const kept = new Set(
-    intervals.map((one) => one.reduce((largest, point) => point.y > largest.y ? point : largest)),
-  );
-  const share = Math.max(0, most - kept.size) / found.length;
-  return found.filter((point) => kept.has(point) || random() < share);
+  const kept = new Set(intervals.map(([from, to]) => {
+    let largest = from;
+    for (let at = from; at < to; at++) if (y[at]! > y[largest]!) largest = at;
+    return largest;
+  }));
+  const share = Math.max(0, most - kept.size) / y.length;
+  const chosen: number[] = [];
+  for (let at = 0; at < y.length; at++) if (kept.has(at) || random() < share) chosen.push(at);
+  return chosen;
 }
 
 /** The moments in which requests failed, in seconds. */
-function failures({ points, seconds }: Timeline): readonly number[] {
+function failures({ x, failed, seconds }: Timeline): readonly number[] {
   const cells = new Set<number>();
   const width = seconds / MOMENTS || 1;
-  for (const { x, row, rows } of points) {
-    if (rows.outcomeOf(row) === "failed") cells.add(Math.floor(x / width));
-  }
+  for (let at = 0; at < x.length; at++) if (failed[at] === 1) cells.add(Math.floor(x[at]! / width));
   return [...cells].sort((a, b) => a - b).map((cell) => (cell + 0.5) * width);
 }
 
 /** Moved apart where two have the same x, by a millionth: none may be lost. */
-function apart(values: Values): Pick<PictureSeries, "x" | "y"> {
+function apart(
+  values: readonly { readonly x: number; readonly y: number }[],
+): Pick<PictureSeries, "x" | "y"> {
   let before = -Infinity;
   const x = values.map((value) => {
     before = Math.max(Math.round(1e6 * value.x) / 1e6, Math.round(1e6 * before + 1) / 1e6);
@@ -309,13 +344,13 @@ function apart(values: Values): Pick<PictureSeries, "x" | "y"> {
   return { x, y: values.map(({ y }) => rounded(y)) };
 }
 
-function quantile(values: Values, share: number): number {
-  const sorted = Float64Array.from(values, ({ y }) => y).sort();
-  return sorted[Math.ceil(share * sorted.length) - 1]!;
+/** The value that a share of `values` does not exceed. */
+function quantile(values: Float64Array, share: number): number {
+  return values.toSorted()[Math.ceil(share * values.length) - 1]!;
 }
 
 /** True: the largest is so far from the middle that an even scale would show nothing else. */
-function isLong(values: readonly number[]): boolean {
+function isLong(values: ArrayLike<number>): boolean {
   const sorted = Float64Array.from(values).sort();
   const middle = sorted[Math.floor(sorted.length / 2)]!;
   return sorted.at(-1)! > LINEAR_MAX * Math.max(LOWEST_MS, middle);

@@ -5,14 +5,14 @@
  */
 
 import { type Doubt, type DoubtLimits, doubtOf } from "../doubt.ts";
-import { interval95 } from "../rounds.ts";
 import type { Remarks } from "../remarks.ts";
+import { shareInterval95 } from "../rounds.ts";
 import type { Slo } from "../slo.ts";
 import { SHARES, type SpreadSummary } from "../spread.ts";
 import { joinedFacts, type StageFacts } from "../stage_facts.ts";
 import { type ErrorCount, type SpreadName, SPREADS, Tally, type TallyOptions } from "../tally.ts";
 
-/** A figure with the bounds of its mean over the rounds. */
+/** Where a percentile of all rounds together lies, with 95 % confidence. */
 export type Bounds = readonly [low: number, high: number];
 
 /** A distribution, and over several rounds where its percentiles lie with 95 % confidence. */
@@ -25,6 +25,7 @@ export interface LoadReport {
   /** What was asked for, in words: "8 at once", "50/s poisson". */
   readonly load: string;
   readonly requests: {
+    /** Those that went out: completed + failed + left + unfinished. */
     readonly sent: number;
     readonly completed: number;
     readonly failed: number;
@@ -32,6 +33,8 @@ export interface LoadReport {
     readonly left: number;
     /** The run was over before they were. */
     readonly unfinished: number;
+    /** Due, and never sent: in no other number. */
+    readonly not_sent: number;
     readonly errors: readonly ErrorCount[];
     /** What was odd about requests and is no failure. */
     readonly remarks: Remarks;
@@ -48,24 +51,36 @@ export interface LoadReport {
   readonly service_e2e_ms: ReportedSpread | null;
   readonly queue_ms: ReportedSpread | null;
   readonly connect_ms: ReportedSpread | null;
+  /** Connecting, without what the client may have been late to see it. */
+  readonly network_ms: ReportedSpread | null;
   /** Bounds of the error of times to the first token, and of gaps: so long they may have lain unread. */
   readonly unread_first_ms: ReportedSpread | null;
   readonly unread_gap_ms: ReportedSpread | null;
   readonly goodput: {
     readonly slo_ms: Slo;
     readonly good: number;
-    /** Of all requests that were to be answered, failed ones included. */
+    /**
+     * Requests that `share` is of: the answers that have one of the figures, and all that failed, were
+     * not over, or were never sent.
+     */
+    readonly of_requests: number;
+    /** Answers that have none of the figures that limits are set on, and are not among them. */
+    readonly not_judged: number;
     readonly share: number;
     readonly requests_per_second: number;
   } | null;
   readonly doubt: Doubt;
   readonly rounds: number;
+  /** From the end of the warm-up to the end of the last request, or of the schedule if that is later. */
   readonly seconds: number;
+  /** From the end of the warm-up to the moment after which nothing was due. */
+  readonly offered_seconds: number;
   readonly is_interrupted: boolean;
   /** Processes that have sent at the same time, on all machines. */
   readonly processes: number;
   /** When it was stopped early, since it ran away; null = it was not. */
   readonly saturated_after_s: number | null;
+  /** Completed ones, over `seconds`. */
   readonly requests_per_second: number | null;
   readonly output_tokens_per_second: {
     /** By the server's count; null = it tells none. */
@@ -118,7 +133,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
   const spreads = Object.fromEntries(
     SPREADS.map((name) => [name, reportedSpread(name, tally, rounds)]),
   ) as Record<SpreadName, ReportedSpread | null>;
-  const answered = completed + failed + unfinished;
+  const wanted = tally.judged + failed + unfinished + tally.notSent;
   const { slo } = options;
   const hasTold = tally.toldAnswers > 0;
   const hasOwn = tally.ownAnswers > 0;
@@ -130,19 +145,23 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       failed,
       left,
       unfinished,
+      not_sent: tally.notSent,
       errors: [...tally.errors.values()].sort((a, b) => b.count - a.count),
       remarks: tally.remarks,
     },
     ...spreads,
-    goodput: slo === undefined || answered === 0 || seconds === 0 ? null : {
+    goodput: slo === undefined || wanted === 0 || seconds === 0 ? null : {
       slo_ms: slo,
       good: tally.good,
-      share: tally.good / answered,
+      of_requests: wanted,
+      not_judged: completed + left - tally.judged,
+      share: tally.good / wanted,
       requests_per_second: tally.good / seconds,
     },
-    doubt: doubtOf(facts, tally, options.limits),
+    doubt: doubtOf(facts, tally, options.limits, slo),
     rounds: rounds.length,
     seconds,
+    offered_seconds: facts.offeredMs / 1000,
     is_interrupted: facts.isInterrupted,
     processes: facts.processes,
     saturated_after_s: facts.saturatedMs === null ? null : facts.saturatedMs / 1000,
@@ -161,7 +180,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
     events: {
       count: tally.events,
       comments: tally.comments,
-      per_second: perSecond(tally.events),
+      per_second: tally.events === 0 ? null : perSecond(tally.events),
       per_read: tally.events === 0 ? null : tally.events / tally.reads,
     },
     bytes: tally.bytes,
@@ -181,13 +200,10 @@ function reportedSpread(
 ): ReportedSpread | null {
   const summary = tally.spreads[name].summary();
   if (summary === undefined) return null;
-  const bounds = Object.keys(SHARES).flatMap((share) => {
-    const values = rounds.map((round) => round.tally.spreads[name].summary());
-    const found = values.map((one) => one?.[share as keyof typeof SHARES]);
-    const interval = found.every((value) => value !== undefined) ? interval95(found) : undefined;
-    return interval === undefined
-      ? []
-      : [[share, [Math.max(0, interval.low), interval.high]] as const];
+  const parts = rounds.map((round) => round.tally.spreads[name]);
+  const bounds = Object.entries(SHARES).flatMap(([figure, share]) => {
+    const found = shareInterval95(tally.spreads[name], parts, share);
+    return found === undefined ? [] : [[figure, found] as const];
   });
   return bounds.length === 0 ? summary : { ...summary, ci95: Object.fromEntries(bounds) };
 }

@@ -39,6 +39,8 @@ export interface StageFile {
     readonly loop_ms_max: number;
     readonly rate_per_second: number | null;
     readonly concurrency_max: number | null;
+    /** Undefined = clients read what comes. */
+    readonly read_bytes_per_second?: number | undefined;
   };
   readonly rounds: readonly { readonly tally: TallyFile; readonly facts: StageFacts }[];
   /** Undefined = the file is older than that. */
@@ -77,6 +79,7 @@ export function runFileOf({ asked, parts, stages }: FinishedRun): RunFile {
         loop_ms_max: limits.loopMsMax,
         rate_per_second: limits.ratePerSecond ?? null,
         concurrency_max: Number.isFinite(limits.concurrencyMax) ? limits.concurrencyMax : null,
+        read_bytes_per_second: limits.readBytesPerSecond,
       },
       rounds: rounds.map(({ tally, facts }) => ({ tally: tally.toFile(), facts })),
       streams,
@@ -125,6 +128,7 @@ function runOf(value: unknown): FinishedRun {
       loopMsMax: stage.limits.loop_ms_max,
       ratePerSecond: stage.limits.rate_per_second ?? undefined,
       concurrencyMax: stage.limits.concurrency_max ?? Infinity,
+      readBytesPerSecond: stage.limits.read_bytes_per_second,
     },
   }));
   return { asked, parts, stages };

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../lib/counted.ts";
 import type { Parts } from "../doubt.ts";
 import { remarkLines } from "../remarks.ts";
 import { SHARES } from "../spread.ts";
@@ -52,12 +53,13 @@ export function judgementLines(report: LoadReport): readonly string[] {
 
 function failedLines(report: LoadReport): readonly string[] {
   const { requests, is_interrupted, saturated_after_s } = report;
-  const { sent, completed, failed, left, unfinished, errors } = requests;
+  const { sent, completed, failed, left, unfinished, not_sent = 0, errors } = requests;
   const parts = [
     `${completed} of ${sent} requests completed`,
     `${failed} failed`,
     ...(left > 0 ? [`${left} left by the client`] : []),
     ...(unfinished > 0 ? [`${unfinished} unfinished`] : []),
+    ...(not_sent > 0 ? [`${not_sent} more were due and never sent`] : []),
   ];
   const listed = errors.slice(0, ERRORS_SHOWN);
   const rest = errors.slice(ERRORS_SHOWN).reduce((sum, { count }) => sum + count, 0);
@@ -116,11 +118,12 @@ function rowLines(title: string, spread: ReportedSpread): readonly string[] {
   const cells = [p50, p90, p95, p99, p999, max, mean].map((value) => shown(value).padStart(9));
   const line = `${title.padEnd(26)}${cells.join("")}`;
   if (ci95 === undefined) return [line];
-  const reach = Object.keys(SHARES).map((share) => {
-    const bounds = ci95[share as keyof typeof SHARES];
-    return (bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`).padStart(9);
-  });
-  return [line, `${"  95 % of the mean".padEnd(26)}${reach.join("")}`];
+  const bound = (title: string, at: 0 | 1) => {
+    const values = Object.keys(SHARES).map((share) => ci95[share as keyof typeof SHARES]?.[at]);
+    const cells = values.map((value) => (value === undefined ? "" : shown(value)).padStart(9));
+    return `${title.padEnd(26)}${cells.join("")}`;
+  };
+  return [line, bound("  at least (95 %)", 0), bound("  at most (95 %)", 1)];
 }
 
 /** Rates, goodput and connections, each a line. */
@@ -135,26 +138,41 @@ export function rateLines(report: LoadReport): readonly string[] {
     ...rate(tokens.own, "tokens/s (own count)"),
     ...rate(events.per_second, "events/s"),
   ];
-  const slo = goodput === null ? [] : [
-    `goodput: ${shown(goodput.requests_per_second)} answers/s, ${
-      percent(goodput.share)
-    } of all requests kept ` +
-    Object.entries(goodput.slo_ms).map(([name, ms]) => `${name} ${ms} ms`).join(", "),
-  ];
+  const slo = goodput === null
+    ? []
+    : [`goodput: ${shown(goodput.requests_per_second)} answers/s, ${goodputText(report)}`];
   return [
     ...(rates.length === 0 || isEmpty ? [] : [`${rates.join(", ")}, over ${shown(seconds)} s`]),
     ...slo,
-    `${connections.opened} connections opened, ${connections.requests_on_kept} requests on kept ones, ` +
+    `${counted(connections.opened, "connection")} opened, ${
+      counted(connections.requests_on_kept, "request")
+    } on kept ones, ` +
     `${connections.at_once_max} at once at most; ${report.bytes} bytes` +
     (events.per_read === null ? "" : `, ${events.per_read.toFixed(2)} events a read`),
     ...remarkLines(report.requests.remarks),
   ];
 }
 
+/** "94.42 % of all requests kept ttft 300 ms": of which requests, and which limits. */
+export function goodputText({ goodput, requests, doubt }: LoadReport): string {
+  const { share, of_requests, not_judged, slo_ms } = goodput!;
+  const apart = [
+    ...(not_judged > 0 ? [`, without ${not_judged} that have none of these figures`] : []),
+    ...(requests.left > 0 ? [", those of clients that left by the figures they have"] : []),
+  ];
+  const all = apart.length === 0 ? "all requests" : `${of_requests} requests${apart.join("")},`;
+  const limits = Object.entries(slo_ms);
+  const judged = limits.filter(([name]) => !doubt.unjudged.some((one) => one === name));
+  const told = judged.length === 0 ? limits : judged;
+  return `${percent(share)} of ${all} kept ` +
+    told.map(([name, ms]) => `${name} ${ms} ms`).join(", ");
+}
+
 /** The verdict, then the reasons, and last the facts. */
 export function believeLines(report: LoadReport): readonly string[] {
   const { doubt, rounds, requests, processes } = report;
-  const { late_ms, cpu_share, network_ms, limit, reasons, is_doubtful, ttft_parts_ms } = doubt;
+  const { late_ms, cpu_share, network_ms, limit, reasons, notes = [], is_doubtful, ttft_parts_ms } =
+    doubt;
   const late = late_ms.itl ?? late_ms.ttft;
   const facts = [
     ...(late === null
@@ -170,14 +188,14 @@ export function believeLines(report: LoadReport): readonly string[] {
     client: "the client",
     server: "the server",
     network: "the network",
-    none: "neither: the rate was held",
+    none: "neither: all that was asked was sent, and answered at that rate",
   };
   const hasFigures = requests.completed + requests.left > 0;
   return [
     is_doubtful
       ? "How far to believe it: with doubt."
-      : "How far to believe it: nothing speaks against it.",
-    ...reasons.map((reason) => `  ${reason}`),
+      : `How far to believe it: nothing speaks against it${notes.length > 0 ? ", but:" : "."}`,
+    ...[...reasons, ...notes].map((reason) => `  ${reason}`),
     ...(ttft_parts_ms === null ? [] : [`  ${partsText(ttft_parts_ms)}`]),
     `  ${facts.join(", ")}${hasFigures ? `; the limit was ${limits[limit]}` : ""}`,
   ];

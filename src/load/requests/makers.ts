@@ -42,26 +42,32 @@ export interface LoadBody {
  */
 export type Chance = (number: number) => () => number;
 
+/** Bodies in turn: a few that are sent again and again, or number `at` of many, made when it is due. */
+export type Bodies = readonly LoadBody[] | ((at: number) => LoadBody);
+
 /**
  * Sends `bodies` in turn. "all": each of them to every endpoint; "one": to the one whose turn it is,
- * as where body n belongs to arrival n. A body that is undefined is one that others send.
+ * as where body n belongs to arrival n.
  */
 export function turnsOf(
   endpoints: readonly Endpoint[],
-  bodies: readonly (LoadBody | undefined)[],
+  bodies: Bodies,
   behaviour: Behaviour,
   chance: Chance,
   each: "all" | "one" = "all",
 ): RequestMaker {
   const perBody = each === "all" ? endpoints.length : 1;
-  // Laid down once: a request of a load costs no encoding.
-  const laid = bodies.map((one) =>
-    one === undefined ? [] : endpoints.map((endpoint) => prepared(endpoint, one, behaviour))
-  );
+  // A few are laid down once: a request of theirs costs no encoding. Many would fill the memory.
+  const laid = typeof bodies === "function"
+    ? []
+    : bodies.map((one) => endpoints.map((endpoint) => prepared(endpoint, one, behaviour)));
+  const requestOf = typeof bodies === "function"
+    ? (at: number, endpoint: number) => prepared(endpoints[endpoint]!, bodies(at), behaviour)
+    : (at: number, endpoint: number) => laid[at % laid.length]![endpoint]!;
   return {
     next(_slot, _dueMs, number) {
       const endpoint = number % endpoints.length;
-      const request = laid[Math.floor(number / perBody) % laid.length]![endpoint]!;
+      const request = requestOf(Math.floor(number / perBody), endpoint);
       const leaveTokens = leaveOf(behaviour, () => chance(number)());
       return { ...request, endpoint, session: number, leaveTokens };
     },

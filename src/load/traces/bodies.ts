@@ -7,7 +7,7 @@
 import { seeded } from "../../lib/seeded.ts";
 import { type Api, bodyOf } from "../requests/bodies.ts";
 import type { LoadBody } from "../requests/makers.ts";
-import { promptOf, type TokenCutter } from "../requests/prompts.ts";
+import { cutPrompt, type Prompt, promptOf, type TokenCutter } from "../requests/prompts.ts";
 import { BLOCK_TOKENS, type TraceRequest } from "./trace.ts";
 
 /** With what requests are made. */
@@ -36,20 +36,21 @@ export function bodyOfTraced(
     const asked = { ...value, ...limit, model, stream: isStream };
     return { body: JSON.stringify(asked), promptTokens: promptTokens ?? NaN, tokensMax };
   }
-  const content = text ??
-    (blocks === undefined
-      ? promptOf(promptTokens ?? 1, random, cutter)
-      : blockText(blocks, promptTokens ?? blocks.length * BLOCK_TOKENS, cutter));
-  const messages = [{ role: "user" as const, content }];
+  const prompt = text !== undefined
+    ? { text, tokens: promptTokens ?? NaN }
+    : blocks === undefined
+    ? promptOf(promptTokens ?? 1, random, cutter)
+    : blockPrompt(blocks, promptTokens ?? blocks.length * BLOCK_TOKENS, cutter);
+  const messages = [{ role: "user" as const, content: prompt.text }];
   return {
     body: bodyOf(api, { model, messages, isStream, tokensMax: outputTokens }),
-    promptTokens: cutter.count(content),
+    promptTokens: prompt.tokens,
     tokensMax,
   };
 }
 
 /** The same block is the same text, in every prompt that has it: prefixes are shared as they were. */
-function blockText(blocks: readonly number[], tokens: number, cutter: TokenCutter): string {
-  const words = blocks.map((id) => promptOf(BLOCK_TOKENS, seeded(id + 1), cutter)).join(" ");
-  return cutter.cut(words, tokens).text;
+function blockPrompt(blocks: readonly number[], tokens: number, cutter: TokenCutter): Prompt {
+  const texts = blocks.map((id) => promptOf(BLOCK_TOKENS, seeded(id + 1), cutter).text);
+  return cutPrompt(texts.join(" "), tokens, cutter);
 }

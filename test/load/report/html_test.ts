@@ -195,6 +195,27 @@ describe("htmlReport()", () => {
     expect(text).toContain("broken off This is what there was until then.");
   });
 
+  test("so does a load that was stopped since it ran away", () => {
+    const text = textOf(htmlReport([sampleStage({ facts: { saturatedMs: 4500 } })], ABOUT));
+    expect(text).toContain("stopped After 4.50 s: the server was saturated, and its queue grew.");
+  });
+
+  test("what is a fact of the client is no doubt", () => {
+    const stage = sampleStage({ facts: { isInterrupted: false } });
+    const doubt = {
+      ...stage.report.doubt,
+      is_doubtful: true,
+      reasons: ["a <reason>"],
+      ttft_parts_ms: { client: 1, network: 2, server: 97 },
+    };
+    const doubted = { ...stage, report: { ...stage.report, doubt } };
+    const html = htmlReport([doubted, doubted], ABOUT);
+    expect(html.match(/<span class="word void">doubt<\/span><span>a &#60;reason/g)).toHaveLength(2);
+    expect(html).toContain('<p class="dim">Of 100 ms to the first token (p50) the client had');
+    expect(html).toContain("; the limit was the ");
+    expect(textOf(html)).toContain("doubt 2 of 2 loads to be doubted: each says why.");
+  });
+
   test("of many requests a few thousand are drawn, the slowest of them", () => {
     const count = 100_000;
     const stage = sampleStage({
@@ -253,7 +274,6 @@ describe("compareHtml()", () => {
       load: "<8> at once",
       failedShares: [0, 0.1] as const,
       comparisons,
-      isWorse: true,
       isDoubtful: true,
     };
     const html = compareHtml([pair, pair], ABOUT);

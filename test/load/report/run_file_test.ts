@@ -18,7 +18,7 @@ const { choice, text, finish, usage, done } = KIND;
 
 const FACTS: StageFacts = {
   measuredMs: 10_000,
-  sendingMs: 9000,
+  offeredMs: 9000,
   isInterrupted: false,
   connectionsOpened: 3,
   requestsOnKept: 7,
@@ -129,8 +129,8 @@ describe("run files", () => {
     expect(report.seconds).toBe(30);
     expect(report.requests_per_second).toBe(54 / 30);
     const [low, high] = report.ttft_ms!.ci95!.p50!;
-    expect(low).toBeCloseTo(12 - 4.303 * 2 / Math.sqrt(3), 1);
-    expect(high).toBeCloseTo(12 + 4.303 * 2 / Math.sqrt(3), 1);
+    // The rounds have nothing in common, and there are three: all that was measured is possible.
+    expect([low, high].map(Math.round)).toEqual([10, 14]);
   });
 
   test("parts of parts are the whole, in whichever order", () => {

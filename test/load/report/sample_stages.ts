@@ -29,7 +29,7 @@ export const ABOUT: About = {
 
 const FACTS: StageFacts = {
   measuredMs: 10_000,
-  sendingMs: 9000,
+  offeredMs: 9000,
   isInterrupted: false,
   connectionsOpened: 3,
   requestsOnKept: 7,
