@@ -4,6 +4,8 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
+
 /** The bits. */
 export const REMARK = {
   /** It was sent again on a new connection. */
@@ -22,15 +24,15 @@ export type RemarkName = keyof typeof TEXTS;
 const TEXTS = {
   resent: [
     REMARK.resent,
-    "were sent again, as clients do: a kept connection was closed before a byte of the answer came",
+    "sent again, as clients do: a kept connection was closed before a byte of the answer came",
   ],
   loose_end: [
     REMARK.looseEnd,
-    "had an end mark without a blank line behind it: strict clients do not see it",
+    "with an end mark without a blank line behind it: strict clients do not see it",
   ],
   odd_usage: [
     REMARK.oddUsage,
-    "told a count of tokens that cannot be, negative or none for a text: it is not used",
+    "with a count of tokens that cannot be, negative or none for a text: it is not used",
   ],
 } as const;
 
@@ -54,5 +56,5 @@ export function addRemarks(to: Record<RemarkName, number>, more: Partial<Remarks
 /** A line for each that there was. */
 export function remarkLines(remarks: Remarks): readonly string[] {
   return NAMES.filter((name) => remarks[name] > 0)
-    .map((name) => `${remarks[name]} requests ${TEXTS[name][1]}`);
+    .map((name) => `${counted(remarks[name], "request")} ${TEXTS[name][1]}`);
 }
