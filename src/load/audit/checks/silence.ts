@@ -5,7 +5,7 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { ms } from "../numbers.ts";
+import { counted, ms } from "../numbers.ts";
 import type { AnswerEnd } from "../probe_client.ts";
 import { type Asked, type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
@@ -84,7 +84,7 @@ function judge(
       : isMute
       ? "whole, but the upstream's comments were swallowed and none of its own came"
       : comments
-      ? `whole, ${during.length} reads in the silence`
+      ? `whole, ${counted(during.length, "read")} in the silence`
       : "whole",
     value: isWhole ? during.length : undefined,
     unit: "reads",
