@@ -80,6 +80,12 @@ describe("an audit finds", () => {
     expect(JSON.stringify(report)).toContain("<KEY>");
   }, TEST_MS_MAX);
 
+  test("what a queue without bound makes of twice its capacity", async () => {
+    const { findings: [found] } = await auditPlanted("queue", ["overload"], {}, 0);
+    expect(found!.verdict).not.toBe("pass");
+    expect(found!.measured).toMatch(/answered later|not answered in 5 s|^not tried/);
+  }, TEST_MS_MAX);
+
   test("swallowed comments as a note where no silence is tried", async () => {
     const { findings } = await auditPlanted("no-comments", ["bytes"]);
     const found = findings.find(({ name }) => name === "bytes/comments");
