@@ -11,6 +11,7 @@ import type { About } from "../load/report/html.ts";
 import { redactor } from "../ops/log_line.ts";
 import { withoutKeys } from "../sources/tape/leaks.ts";
 import type { LoadOptions } from "./load_options.ts";
+import { shownUrl } from "./load_url.ts";
 import { commit, VERSION } from "./version.ts";
 
 /** Bytes of a body in which secrets are looked for. */
@@ -102,12 +103,6 @@ function whatIsAsked({ flags, bodies }: LoadOptions): readonly Fact[] {
     ...(asked.length === 0 ? [] : [["asked", asked.join(", ")] as const]),
     ...(clients.length === 0 ? [] : [["clients", clients.join(", ")] as const]),
   ];
-}
-
-/** Scheme, host and path: options of a URL may be keys, whatever they are called. */
-function shownUrl(url: string): string {
-  const { protocol, host, pathname, search } = new URL(url);
-  return `${protocol}//${host}${pathname}${search === "" ? "" : "?…"}`;
 }
 
 /** What went out with requests and is nobody's business. */

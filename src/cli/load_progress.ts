@@ -17,12 +17,23 @@ const PLAIN_LOOKS = 4;
 const BARS = 24;
 const LEVELS = "▁▂▃▄▅▆▇█";
 
+/** As many of `parts` as fit into `columns`: the first is the most important, and is there in any case. */
+export function fitting(parts: readonly string[], columns: number): string {
+  let line = "";
+  for (const part of parts) {
+    const longer = line === "" ? part : `${line}, ${part}`;
+    if (longer.length > columns) break;
+    line = longer;
+  }
+  return line === "" ? parts[0]!.slice(0, columns) : line;
+}
+
 /** The progress of one round, on standard error. */
 export class LoadProgress {
   readonly #title: string;
   readonly #options: LoadOptions;
   readonly #terminal: Terminal;
-  readonly #isLive = process.stderr.isTTY === true;
+  readonly #isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb";
   readonly #rates: number[] = [];
   #looks = 0;
   #over = 0;
@@ -49,19 +60,17 @@ export class LoadProgress {
     if (this.#rates.length > BARS) this.#rates.shift();
     const [p50, p99] = [ttft.percentile(50), ttft.percentile(99)];
     const parts = [
-      `${sent} sent`,
-      `${over} over`,
       ...(failed > 0 ? [`${failed} FAILED`] : []),
+      `${shown(rate)}/s`,
+      ...this.#left(progress),
+      ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
       `${active} active`,
       ...(waiting > 0 ? [`${waiting} waiting`] : []),
-      `${shown(rate)}/s`,
-      ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
-      ...this.#left(progress),
+      `${over} of ${sent} over`,
     ];
-    const line = `${this.#title}: ${parts.join(", ")}`;
-    if (!this.#isLive) return this.#terminal.complain(line);
-    const columns = process.stderr.columns ?? 80;
-    process.stderr.write(`\r\x1b[2K${`${this.#bars()} ${line}`.slice(0, columns - 1)}`);
+    if (!this.#isLive) return this.#terminal.complain(`${this.#title}: ${parts.join(", ")}`);
+    const line = fitting([...parts, this.#title, this.#bars()], (process.stderr.columns || 80) - 1);
+    process.stderr.write(`\r\x1b[2K${line}`);
   }
 
   /** How long it will go on, as far as that is known. */

@@ -46,26 +46,31 @@ export function makerOf(
       ? flags.prompt ?? "Hello"
       : promptOf(flags.promptTokens, random, counter);
   const thinkMs = (random: () => number) => -Math.log(1 - random()) * flags.think;
+  /** Requests that follow nothing: users of a closed loop think before the next one. */
+  const apart = ({ next, over }: RequestMaker): RequestMaker => {
+    if (!isClosed) return { next, over: () => undefined };
+    if (flags.think === 0) return { next, over };
+    // Not the number that decides whether the client leaves.
+    return { next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
+  };
   if (trace !== undefined && api !== "raw") {
     const made = { api, model, isStream: !flags.whole, cutter: counter };
     // A trace that is asked at its own times is asked once, and most of it by others.
     const isOwn = (number: number) =>
       stage.kind !== "trace" || number % shard.count === shard.index;
-    const asked = turnsOf(
-      endpoints,
-      trace.map((one, i) =>
-        isOwn(i) ? bodyOfTraced(one, { ...made, random: chance(i) }) : undefined
-      ),
-      behaviour,
-      chance,
-      "one",
+    const asked = trace.map((one, i) =>
+      isOwn(i)
+        ? bodyOfTraced({ ...one, outputTokens: one.outputTokens ?? tokensMax }, {
+          ...made,
+          random: chance(i),
+        })
+        : undefined
     );
-    return isClosed ? asked : { next: asked.next, over: () => undefined };
+    return apart(turnsOf(endpoints, asked, behaviour, chance, "one"));
   }
   if (bodies !== undefined) {
     const given = bodies.map((body) => ({ body, promptTokens: NaN, tokensMax: NaN }));
-    const asked = turnsOf(endpoints, given, behaviour, chance);
-    return isClosed ? asked : { next: asked.next, over: () => undefined };
+    return apart(turnsOf(endpoints, given, behaviour, chance));
   }
   if (api === "raw") throw new Error("A raw body is given");
   const isStream = !flags.whole;
@@ -97,11 +102,7 @@ export function makerOf(
     const body = bodyOf(api, { model, messages, isStream, tokensMax });
     return { body, promptTokens: counter.count(content), tokensMax: tokensMax ?? NaN };
   });
-  const turns = turnsOf(endpoints, made, behaviour, chance);
-  if (!isClosed) return { next: turns.next, over: () => undefined };
-  if (flags.think === 0) return turns;
-  // Not the number that decides whether the client leaves.
-  return { next: turns.next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
+  return apart(turnsOf(endpoints, made, behaviour, chance));
 }
 
 /** What is by chance in request or conversation `number` of the whole load. */

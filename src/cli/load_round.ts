@@ -10,7 +10,7 @@ import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import type { Round } from "../load/report/report.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
-import { LoadRun, type Progress } from "../load/run.ts";
+import { type Load, LoadRun, type Progress } from "../load/run.ts";
 import { type Shard, WHOLE } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { Spread } from "../load/spread.ts";
@@ -102,15 +102,17 @@ export class LoadHere implements LoadCrew {
     const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
     const seed = flags.seed + round;
     const abort = new AbortController();
+    const shape = () => shapeOf(this.#options, stage, seeded(seed));
     const run = new LoadRun({
       shard: this.#shard,
       targets,
       // What is asked must not change when it is asked, on any of several machines.
       maker: makerOf(this.#options, stage, this.#counter, ~seed, this.#shard),
-      load: shapeOf(this.#options, stage, seeded(seed)),
+      load: shape(),
       durationMs: durationMs + warmupMs,
       requestsMax: (flags.requests ?? Infinity) + warmupRequests,
       warmupMs,
+      warmupArrivals: arrivalsBefore(shape(), warmupMs),
       warmupRequests,
       graceMs: flags.grace,
       timeoutMs: flags.timeout ?? TIMEOUT_MS,
@@ -147,6 +149,16 @@ export class LoadHere implements LoadCrew {
     this.#close();
     return Promise.resolve();
   }
+}
+
+/** How many requests of a schedule are due before `untilMs`. A closed loop has none. */
+function arrivalsBefore(load: Load, untilMs: number): number {
+  if (load.kind === "closed") return 0;
+  let count = 0;
+  for (let next = load.times.next(); next.done !== true && next.value < untilMs; count++) {
+    next = load.times.next();
+  }
+  return count;
 }
 
 /** A timer takes no more: some 24 days. */

@@ -6,8 +6,10 @@
 
 import { Gathered } from "../load/metrics/gathered.ts";
 import { chosen, type KeptStream } from "../load/kept_streams.ts";
+import { jsonText } from "../load/report/json_text.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import type { Stage as FinishedStage } from "../load/report/run_file.ts";
+import { stageTable } from "../load/report/stage_table.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
 import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
@@ -22,13 +24,15 @@ import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
-import { EXIT, type Terminal } from "./terminal.ts";
+import { shownUrl } from "./load_url.ts";
+import { ENDING } from "./signals.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /**
  * Runs everything and prints it. 130 when Ctrl-C ended it, 1 when requests failed or limits do not
  * hold, 3 when it is to be doubted, else 0. `crew`: whoever sends; undefined = this process.
  *
- * @throws {Failure} when a file cannot be written.
+ * @throws {Failure} when a file cannot be written, before anything is sent.
  */
 export async function runLoad(
   options: LoadOptions,
@@ -41,8 +45,7 @@ export async function runLoad(
   const hasReport = printsReport(flags);
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+  for (const signal of ENDING) process.once(signal, interrupt);
   const about = aboutOf(options);
   const workers = await crew?.() ?? here(options);
   const reports: LoadReport[] = [];
@@ -51,6 +54,7 @@ export async function runLoad(
   const results: StageResult[] = [];
   let { atMs } = start;
   let isBroken = false;
+  const unwritten: Failure[] = [];
   try {
     for (
       let stage = plan(results);
@@ -98,25 +102,33 @@ export async function runLoad(
       }
     }
   } finally {
-    await workers.close();
+    await workers.close().catch((error) => {
+      if (!(error instanceof Failure)) throw error;
+      unwritten.push(error);
+    });
   }
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
     const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
     const printed = isSingle && all.length === 1 ? all[0] : {
       ...(flags.search ? { search: found(results) } : {}),
+      ...(tool === undefined ? { is_interrupted: abort.signal.aborted } : {}),
       ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
     };
-    terminal.print(JSON.stringify(printed, null, 2));
+    terminal.print(tool === undefined ? jsonText(printed) : JSON.stringify(printed, null, 2));
+  }
+  if (reports.length > 1 && flags.as === undefined && !flags.json && hasReport) {
+    for (const line of ["\n== all of them ==", ...stageTable(reports)]) terminal.print(line);
   }
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   if (skipped !== undefined) terminal.complain(skipped);
   const run = { ...identityOf(options, flags.shard), stages };
   const said = flags.search ? [searchLine(results).trim()] : [];
-  writeOutputs(run, { ...about, found: said }, flags, terminal);
+  unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
+  for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
   if (abort.signal.aborted) return EXIT.interrupted;
-  if (isBroken) return EXIT.failed;
+  if (isBroken || unwritten.length > 0) return EXIT.failed;
   // It looks for a load that the server does not bear: that it finds one is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
   const judged = flags.sweep
@@ -249,7 +261,7 @@ function asTool(
   return TOOLS[flags.as!].report({
     gathered,
     model,
-    url: endpoints[0]!.url,
+    url: shownUrl(endpoints[0]!.url),
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"

@@ -7,7 +7,7 @@
 import type { Arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
-import { oneOf, readNumber, type ReadValue } from "./flags.ts";
+import { oneOf, readHeader, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -26,6 +26,26 @@ export const readTime: ReadValue<number> = (value, name) => {
   if (factor !== undefined) return Number(digits) * factor;
   throw new Failure(
     `${name} must be a time such as 500ms, 30s or 2m: it is "${value}"`,
+    EXIT.usage,
+  );
+};
+
+/** A time that something takes: more than none. */
+export const readLength: ReadValue<number> = (value, name) => {
+  const ms = readTime(value, name);
+  if (ms > 0) return ms;
+  throw new Failure(`${name} must be longer than 0: it is "${value}"`, EXIT.usage);
+};
+
+/** They say where a request ends, and a request is ended by whoever sends it. */
+const FRAMING = /^(?:content-length|transfer-encoding|trailer|te|upgrade|expect)$/i;
+
+/** A header of every request, in place of the one that would be there without. */
+export const readOwnHeader: ReadValue<readonly [name: string, value: string]> = (text, flag) => {
+  const header = readHeader(text, flag);
+  if (!FRAMING.test(header[0])) return header;
+  throw new Failure(
+    `${flag} cannot have ${header[0]}: a load sends whole bodies with their length`,
     EXIT.usage,
   );
 };
@@ -55,15 +75,25 @@ export const readArrivals: ReadValue<Arrivals> = (value, name) => {
   );
 };
 
-/** "ttft=300ms,tpot=50ms,e2e=5s", in milliseconds. A number without a unit is milliseconds here. */
+/**
+ * "ttft=300ms,tpot=50ms,e2e=5s", in milliseconds. A number without a unit is milliseconds for some
+ * tools and seconds for others: it is none here.
+ */
 export const readSlo: ReadValue<Slo> = (value, name) => {
   const entries = value.split(",").map((part) => {
     const [key = "", limit = ""] = part.split("=").map((piece) => piece.trim());
     if (!SLO_NAMES.some((one) => one === key)) {
       throw new Failure(`${name} has limits on ${oneOf(SLO_NAMES)}: not on "${key}"`, EXIT.usage);
     }
-    return [key, /^\d+(?:\.\d+)?$/.test(limit) ? Number(limit) : readTime(limit, name)] as const;
+    if (/^\d+(?:\.\d+)?$/.test(limit)) {
+      throw new Failure(`${name} ${key}=${limit} has no unit: ${limit}ms or ${limit}s`, EXIT.usage);
+    }
+    return [key, readLength(limit, name)] as const;
   });
+  const twice = entries.find(([key], at) => entries.findIndex(([other]) => other === key) < at);
+  if (twice !== undefined) {
+    throw new Failure(`${name} has two limits on ${twice[0]}`, EXIT.usage);
+  }
   return Object.fromEntries(entries);
 };
 

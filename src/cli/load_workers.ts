@@ -24,7 +24,7 @@ import type { Stage } from "../load/shape/stages.ts";
 import { Spread } from "../load/spread.ts";
 import { Tally } from "../load/tally.ts";
 import type { LoadNeed, LoadOptions } from "./load_options.ts";
-import { writeReport } from "./load_outputs.ts";
+import { cannotWrite, writeReport } from "./load_outputs.ts";
 import {
   type FromWorker,
   LOAD_WORKER_VARIABLE,
@@ -257,8 +257,14 @@ export class LoadWorkers implements LoadCrew {
     const { raw } = this.#options.flags;
     if (raw === undefined) return;
     const count = this.#workers.length;
-    writeReport(raw, "");
-    for (let index = 0; index < count; index++) moveLines(rawPartPath(raw, { index, count }), raw);
+    try {
+      writeReport(raw, "");
+      for (let index = 0; index < count; index++) {
+        moveLines(rawPartPath(raw, { index, count }), raw);
+      }
+    } catch (error) {
+      throw cannotWrite(raw, error);
+    }
   }
 }
 

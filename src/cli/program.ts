@@ -44,8 +44,8 @@ export async function runCommandLine(
     terminal.print(commandHelp(command));
     return EXIT.done;
   }
-  const { flags, operands } = parsed;
-  return await command.run({ flags, operands, words, commands } as Call, terminal);
+  const { flags, operands, given } = parsed;
+  return await command.run({ flags, operands, given, words, commands } as Call, terminal);
 }
 
 /**

@@ -6,6 +6,9 @@
 
 import { closeSync, openSync } from "node:fs";
 
+/** What ends whatever measures: Ctrl-C, a supervisor, a terminal that is closed. It reports first. */
+export const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** What to do. Each is called any number of times, except `end`, which is called once. */
 export interface SignalDuties {
   /** SIGTERM, SIGINT, or the terminal was closed: finish what is open, and end. */

@@ -63,10 +63,12 @@ export interface LoadPlan {
   readonly load: Load;
   /** Nothing new is sent from then on, warm-up included; Infinity = until `requestsMax`. */
   readonly durationMs: number;
-  /** Requests in all, warm-up included. */
+  /** Requests in all, `warmupRequests` included; those due before `warmupMs` come on top. */
   readonly requestsMax: number;
   /** Requests due before that, or among the first so many, warm up and are no part of figures. */
   readonly warmupMs: number;
+  /** Arrivals of an open loop that are due before `warmupMs`, of the whole load; undefined = 0. */
+  readonly warmupArrivals?: number;
   readonly warmupRequests: number;
   /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
   readonly graceMs: number;
@@ -113,6 +115,8 @@ export interface RunFacts {
   readonly waitShare: number | null;
 }
 
+/** A timer takes no more, and then fires at once: some 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A listener queues 512 connections: no more are opened in one go. */
 const BURST_MAX = 256;
 /** Deadlines are looked at this often. */
@@ -160,7 +164,7 @@ export class LoadRun {
   #pauses = new Set<ReturnType<typeof setTimeout>>();
   #nextDueMs = Infinity;
   #slots = 0;
-  /** Requests that are or were due. */
+  /** Requests that are or were due, those before `warmupMs` apart. */
   #planned = 0;
   #sent = 0;
   #over = 0;
@@ -188,7 +192,9 @@ export class LoadRun {
     this.#shard = shard;
     this.#part = partOf(shard, isClosed ? load.concurrency : shard.count);
     this.#places = shareOf(isClosed ? load.concurrency : load.concurrencyMax, shard);
-    this.#requestsMax = this.#part.countOf(plan.requestsMax);
+    const { requestsMax, warmupArrivals = 0 } = plan;
+    this.#requestsMax = this.#part.countOf(requestsMax + warmupArrivals) -
+      this.#part.countOf(warmupArrivals);
     this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
     this.#times = timesOf(isClosed ? [].values() : load.times, shard);
     this.#owners = plan.targets.map((_, endpoint) => ({
@@ -328,7 +334,7 @@ export class LoadRun {
     // When a closed loop begins is no part of any figure.
     if (waitMs >= 1 || this.#plan.load.kind === "closed") {
       this.#spinSeen = -1;
-      this.#timer = setTimeout(this.#turn, Math.max(0, waitMs));
+      this.#timer = setTimeout(this.#turn, Math.min(TIMER_MS_MAX, Math.max(0, waitMs)));
       return;
     }
     this.#spinSeen = this.#activity;
@@ -339,7 +345,7 @@ export class LoadRun {
   #enqueue(slot: number, dueMs: number): void {
     const { load } = this.#plan;
     if (this.#isStopped) return;
-    this.#planned++;
+    if (dueMs >= this.#plan.warmupMs) this.#planned++;
     if (load.kind === "open" && this.#active.size >= this.#places) {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
@@ -426,7 +432,7 @@ export class LoadRun {
       this.#pauses.delete(timer);
       if (!this.#isStopped) this.#enqueue(slot, isClosed ? this.#clock() : dueMs);
       this.#settle();
-    }, afterMs);
+    }, Math.min(TIMER_MS_MAX, afterMs));
     this.#pauses.add(timer);
   }
 

@@ -36,10 +36,10 @@ export function bodyOfTraced(
     const asked = { ...value, ...limit, model, stream: isStream };
     return { body: JSON.stringify(asked), promptTokens: promptTokens ?? NaN, tokensMax };
   }
+  // A prompt of nothing is one that no server takes.
+  const tokens = Math.max(1, promptTokens ?? (blocks?.length ?? 0) * BLOCK_TOKENS);
   const content = text ??
-    (blocks === undefined
-      ? promptOf(promptTokens ?? 1, random, cutter)
-      : blockText(blocks, promptTokens ?? blocks.length * BLOCK_TOKENS, cutter));
+    (blocks === undefined ? promptOf(tokens, random, cutter) : blockText(blocks, tokens, cutter));
   const messages = [{ role: "user" as const, content }];
   return {
     body: bodyOf(api, { model, messages, isStream, tokensMax: outputTokens }),
