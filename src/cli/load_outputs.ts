@@ -129,6 +129,23 @@ export function writeOutputs(
   });
 }
 
+/**
+ * Watches standard output from now on. Gives the function that gives what went wrong with it: a reader
+ * that has seen enough is no trouble.
+ */
+export function watchPrinted(): () => Promise<readonly Failure[]> {
+  const failures: Failure[] = [];
+  const note = (error: Error & { readonly code?: string }) => {
+    if (error.code !== "EPIPE") failures[0] = cannotWrite("to standard output", error);
+  };
+  process.stdout.on("error", note);
+  return async () => {
+    await new Promise((resolve) => setImmediate(resolve)); // it is told behind what is printed
+    process.stdout.off("error", note);
+    return failures;
+  };
+}
+
 /** A file of raw lines. */
 export interface RawFile {
   write(record: RequestRecord): void;

@@ -6,6 +6,7 @@
 
 import { shown } from "../load/report/terminal.ts";
 import type { LoadOptions } from "./load_options.ts";
+import { warmupOf } from "./load_values.ts";
 import type { RoundProgress } from "./load_round.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,7 +15,7 @@ export const LOOK_MS = 500;
 /** A line that stays is written every so many looks. */
 const PLAIN_LOOKS = 4;
 /** Rates that the little picture shows. */
-const BARS = 24;
+const BARS = 12;
 const LEVELS = "▁▂▃▄▅▆▇█";
 
 /** As many of `parts` as fit into `columns`: the first is the most important, and is there in any case. */
@@ -69,17 +70,19 @@ export class LoadProgress {
       `${over} of ${sent} over`,
     ];
     if (!this.#isLive) return this.#terminal.complain(`${this.#title}: ${parts.join(", ")}`);
-    const line = fitting([...parts, this.#title, this.#bars()], (process.stderr.columns || 80) - 1);
+    const told = parts.toSpliced(failed > 0 ? 3 : 2, 0, this.#bars());
+    const line = fitting([...told, this.#title], (process.stderr.columns || 80) - 1);
     process.stderr.write(`\r\x1b[2K${line}`);
   }
 
   /** How long it will go on, as far as that is known. */
   #left({ sent, nowMs }: RoundProgress): readonly string[] {
     const { durationMs, flags } = this.#options;
-    const byTime = durationMs - nowMs;
+    const warmup = warmupOf(flags.warmup);
+    const byTime = durationMs + warmup.ms - nowMs;
     const byCount = flags.requests === undefined || sent === 0
       ? Infinity
-      : (nowMs * (flags.requests - sent)) / sent;
+      : (nowMs * (flags.requests + warmup.requests - sent)) / sent;
     const leftMs = Math.min(byTime, byCount);
     return leftMs === Infinity ? [] : [`${Math.max(0, Math.ceil(leftMs / 1000))} s left`];
   }

@@ -20,6 +20,7 @@ import { TokenCounters } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
 import { shapeOf } from "./load_shape.ts";
+import { warmupOf } from "./load_values.ts";
 
 /** Texts above this are estimated, in bytes. */
 const COUNT_BYTES_MAX = 4 * 1024 * 1024;
@@ -97,9 +98,7 @@ export class LoadHere implements LoadCrew {
     const keeper = flags.html === undefined && flags.out === undefined
       ? undefined
       : new StreamKeeper(seeded(flags.seed + round));
-    const { warmup } = flags;
-    const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
-    const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
+    const { ms: warmupMs, requests: warmupRequests } = warmupOf(flags.warmup);
     const seed = flags.seed + round;
     const abort = new AbortController();
     const shape = () => shapeOf(this.#options, stage, seeded(seed));

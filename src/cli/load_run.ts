@@ -19,11 +19,12 @@ import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { aboutOf } from "./load_html.ts";
 import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
+import { printsReport, rawFile, watchPrinted, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
+import { warmupOf } from "./load_values.ts";
 import { shownUrl } from "./load_url.ts";
 import { ENDING } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -43,6 +44,7 @@ export async function runLoad(
   const start = startOf(flags.startAt, Date.now());
   if (start.said !== undefined) terminal.complain(start.said);
   const hasReport = printsReport(flags);
+  const unprinted = watchPrinted();
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   for (const signal of ENDING) process.once(signal, interrupt);
@@ -126,6 +128,7 @@ export async function runLoad(
   const run = { ...identityOf(options, flags.shard), stages };
   const said = flags.search ? [searchLine(results).trim()] : [];
   unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
+  unwritten.push(...await unprinted());
   for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken || unwritten.length > 0) return EXIT.failed;
@@ -155,8 +158,7 @@ async function watched(
   if (signal.aborted) interrupt();
   signal.addEventListener("abort", interrupt, { once: true });
   const stops = flags.stopWhenSaturated || flags.sweep || flags.search;
-  const settledMs = (flags.ramp ?? 0) +
-    (flags.warmup !== undefined && "ms" in flags.warmup ? flags.warmup.ms : 0);
+  const settledMs = (flags.ramp ?? 0) + warmupOf(flags.warmup).ms;
   const watch = stops && stage.kind !== "closed"
     ? new SaturationWatch({
       fromMs: settledMs,

@@ -8,6 +8,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { warmupOf } from "./load_values.ts";
 import { fileFailure } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -35,8 +36,8 @@ export function readTraces(
   { trace, requests = Infinity, duration = Infinity, warmup, speed }: Flags,
 ): readonly TraceRequest[] {
   const all: TraceRequest[][] = [];
-  const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
-  const countMax = requests + (warmup !== undefined && "requests" in warmup ? warmup.requests : 0);
+  const { ms: warmupMs, requests: warmupRequests } = warmupOf(warmup);
+  const countMax = requests + warmupRequests;
   const untilMs = (duration + warmupMs) * speed;
   let tokens = 0;
   let count = 0;

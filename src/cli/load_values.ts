@@ -53,6 +53,11 @@ export const readOwnHeader: ReadValue<readonly [name: string, value: string]> = 
 /** A number of requests, or a time. */
 export type Span = { readonly requests: number } | { readonly ms: number };
 
+/** What warms up, by time and by number; 0 = nothing of the kind. */
+export function warmupOf(warmup: Span | undefined): Readonly<Record<"ms" | "requests", number>> {
+  return { ms: 0, requests: 0, ...warmup };
+}
+
 /** "100" are requests, "5s" is a time. */
 export const readWarmup: ReadValue<Span> = (value, name) =>
   /^\d+$/.test(value) ? { requests: Number(value) } : { ms: readTime(value, name) };

@@ -68,8 +68,12 @@ export function autoWorkers(
   };
 }
 
-/** @throws {Failure} for files that only one process can read. */
+/** @throws {Failure} for files that only one process can read, or write. */
 export function refuseForWorkers({ flags }: LoadOptions): void {
+  const { raw } = flags;
+  if (raw !== undefined && existsSync(raw) && !statSync(raw).isFile()) {
+    throw new Failure(`--raw ${raw} is no file: with --workers it must be one`, EXIT.usage);
+  }
   const files = { "--bodies": [flags.bodies], "--trace": flags.trace, "--ca-file": [flags.caFile] };
   for (const [name, paths] of Object.entries(files)) {
     for (const path of paths) {
@@ -256,14 +260,15 @@ export class LoadWorkers implements LoadCrew {
     await Promise.all(this.#workers.map((worker) => worker.close()));
     const { raw } = this.#options.flags;
     if (raw === undefined) return;
-    const count = this.#workers.length;
+    const { length: count } = this.#workers;
+    const parts = this.#workers.map((_, index) => rawPartPath(raw, { index, count }));
     try {
       writeReport(raw, "");
-      for (let index = 0; index < count; index++) {
-        moveLines(rawPartPath(raw, { index, count }), raw);
-      }
+      for (const part of parts) moveLines(part, raw);
     } catch (error) {
       throw cannotWrite(raw, error);
+    } finally {
+      for (const part of parts) rmSync(part, { force: true });
     }
   }
 }
@@ -276,7 +281,7 @@ function gatheredOf(tool: keyof typeof TOOLS, parts: readonly GatheredParts[]): 
   return gathered;
 }
 
-/** Appends the whole lines of `from` to `to`, and removes `from`. A worker that died may have cut the last. */
+/** Appends the whole lines of `from` to `to`. A worker that died may have cut the last. */
 function moveLines(from: string, to: string): void {
   if (!existsSync(from)) return;
   const file = openSync(from, "r");
@@ -289,5 +294,4 @@ function moveLines(from: string, to: string): void {
     rest = held.subarray(end);
   }
   closeSync(file);
-  rmSync(from);
 }

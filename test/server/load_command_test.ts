@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import {
@@ -179,6 +179,110 @@ describe("weir load", () => {
     });
   }
 
+  test("a user and a password in the URL are sent, and stand nowhere", async () => {
+    const heard: string[] = [];
+    const server = Bun.serve({
+      port: 0,
+      fetch(request) {
+        heard.push(`${request.headers.get("authorization")} ${request.headers.get("host")}`);
+        return Response.json({ error: { message: "no" } }, { status: 401 });
+      },
+    });
+    const folder = makeFolder();
+    const files = ["o", "csv", "raw", "html"].map((name) => join(folder, name)) as string[];
+    const [out, csv, raw, html] = files as [string, string, string, string];
+    const url = `http://us%20er:s3cr3tpw@127.0.0.1:${server.port}/v1?api_key=QSECRET`;
+    const one = ["load", url, "--requests", "1", "-H", "host: other", ...CALM];
+    const said = [
+      await run([...one, "-o", out, "--csv", csv, "--raw", raw, "--html", html]),
+      await run([...one, "--json", "-H", "authorization: Bearer own"]),
+      ...await Promise.all(
+        ["aiperf", "guidellm"].map((tool) => run([...one, "--as", tool, "--json"])),
+      ),
+      await run(["bench", url, "-n", "1"]),
+    ];
+    const { host } = server.url;
+    await server.stop(true);
+    const basic = `Basic ${btoa("us er:s3cr3tpw")}`;
+    expect(heard[0]).toBe(`${basic} other`);
+    expect(heard[1]).toBe("Bearer own other");
+    expect(heard.at(-1)).toBe(`${basic} ${host.replace("localhost", "127.0.0.1")}`);
+    const all = [
+      ...said.flatMap(({ output, errors }) => [output, errors]),
+      ...files.map((path) => readFileSync(path, "utf8")),
+    ].join("\n");
+    expect(all).not.toMatch(/s3cr3tpw|QSECRET|us%20er/);
+    expect(all).not.toContain(basic.slice("Basic ".length));
+    expect(said.map(({ code }) => code)).toEqual(said.map(() => 1));
+    rmSync(folder, { recursive: true });
+  }, TEST_MS_MAX);
+
+  /** warm-up → requests that warm up, at least; 20 are measured in any case */
+  const WARMUPS: readonly (readonly [readonly string[], number])[] = [
+    [["-r", "100", "--arrivals", "constant", "--warmup", "200ms"], 19],
+    [["-c", "2", "--warmup", "200ms"], 1],
+    [["-r", "100", "--warmup", "5"], 5],
+  ];
+  for (const [words, warmups] of WARMUPS) {
+    test(`what warms up is not of --requests: ${words.join(" ")}`, async () => {
+      const ended = await run(["load", weir.url, ...words, "--requests", "20", "--json", ...CALM]);
+      const { requests, warmup_requests } = JSON.parse(ended.output);
+      expect(requests).toMatchObject({ sent: 20, completed: 20 });
+      expect(warmup_requests).toBeGreaterThanOrEqual(warmups);
+    });
+  }
+
+  test("parts of a load with a warm-up in time are the whole", async () => {
+    const folder = makeFolder();
+    const asked = ["load", weir.url, "-r", "100", "--requests", "20", "--warmup", "150ms", ...CALM];
+    const numbers = async (...words: readonly string[]) => {
+      const raw = join(folder, words.join("").replaceAll("/", "-"));
+      await run([...asked, ...words, "--raw", raw]);
+      return readFileSync(raw, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line))
+        .filter(({ warmup }) => !warmup).map(({ number }) => number as number);
+    };
+    const [all, ...parts] = await Promise.all([
+      numbers("--rounds", "1"),
+      ...["1/3", "2/3", "3/3"].map((shard) => numbers("--shard", shard)),
+    ]);
+    const sorted = (list: readonly number[]) => [...list].sort((a, b) => a - b);
+    expect(sorted(parts.flat())).toEqual(sorted(all!));
+    expect(all!.length).toBe(20);
+    rmSync(folder, { recursive: true });
+  });
+
+  test.if(existsSync("/dev/full"))("a disk that is full costs no report, and is told", async () => {
+    const asked = ["load", weir.url, "--requests", "3", ...CALM];
+    const full = await Promise.all([
+      run([...asked, "--raw", "/dev/full"]),
+      run([...asked, "-o", "/dev/full", "--csv", "/dev/full"]),
+    ]);
+    for (const { output, errors, code } of full) {
+      expect(output).toContain("3 of 3 requests completed");
+      expect(errors).toMatch(/^weir: Cannot write \/dev\/full: the disk is full$/m);
+      expect(errors).not.toContain("    at ");
+      expect(code).toBe(1);
+    }
+  });
+
+  test("runs that were not asked for the same are compared with doubt", async () => {
+    const folder = makeFolder();
+    const [a, b] = [join(folder, "a"), join(folder, "b")];
+    const asked = ["load", weir.url, "--requests", "4", ...CALM];
+    await Promise.all([
+      run([...asked, "-c", "2", "-o", a]),
+      run([...asked, "-r", "40", "-o", b]),
+    ]);
+    const [shown, json] = await Promise.all([
+      run(["load", "compare", a, b]),
+      run(["load", "compare", a, b, "--json"]),
+    ]);
+    expect(shown.output).toMatch(/^\nThe runs were not asked for the same: .*--rate is \[40\] and was/);
+    expect(JSON.parse(json.output).unlike).toContain("--concurrency is none and was [2]");
+    expect([1, 3]).toContain(json.code);
+    rmSync(folder, { recursive: true });
+  });
+
   test("what failed comes first, by status and words", async () => {
     const ended = await run(["load", `${weir.url}/v1/chat/nothing`, "-d", "{}", "--requests", "4"]);
     expect(ended.output).toMatch(
@@ -356,7 +460,8 @@ describe("weir load", () => {
     }
   }, TEST_MS_MAX);
 
-  test("Ctrl-C exits with 130, with the report so far", async () => {
+  /** What ends a run: Ctrl-C, a supervisor, a terminal whose window is closed. */
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s exits with 130 and a report", async (signal) => {
     const words = [...weirCommand(), "load", weir.url, "--duration", "600s", "--raw", "raw.jsonl"];
     const folder = makeFolder();
     const child = Bun.spawn(words, {
@@ -369,7 +474,7 @@ describe("weir load", () => {
     const errors = child.stderr.getReader();
     // The first line of its progress: it is under way.
     await waitFor(async () => (await errors.read()).value !== undefined);
-    child.kill("SIGINT");
+    child.kill(signal);
     expect(await output).toMatch(/^\nInterrupted: this is what there was until then\.\n\d+ of \d+/);
     expect(await child.exited).toBe(130);
     rmSync(folder, { recursive: true });
