@@ -29,7 +29,8 @@ export const load = defineCommand({
   operands: {
     url: {
       name: "URL",
-      text: "http or https; nothing behind the host, or /v1: its chat completions. Or merge, or compare",
+      text:
+        "http or https; nothing behind the host, or /v1: its chat completions. Or merge, or compare",
     },
     files: {
       name: "FILE",
@@ -47,7 +48,8 @@ export const load = defineCommand({
       text: "eight at once, for ten seconds",
     },
     {
-      line: "weir load http://127.0.0.1:8080/v1 -m gpt-4o -H 'Authorization: Bearer sk-1' --requests 20",
+      line:
+        "weir load http://127.0.0.1:8080/v1 -m gpt-4o -H 'Authorization: Bearer sk-1' --requests 20",
       text: "a server that wants a key, by the base URL that SDKs have",
     },
     {
@@ -55,8 +57,7 @@ export const load = defineCommand({
       text: "one at a time, then eight at once",
     },
     {
-      line:
-        "weir load http://127.0.0.1:8080 --prompt-tokens 500 --requests 20 --html load.html",
+      line: "weir load http://127.0.0.1:8080 --prompt-tokens 500 --requests 20 --html load.html",
       text: "prompts of 500 tokens, and the report as a page for a browser",
     },
     {

@@ -76,8 +76,9 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   }, PROGRESS_MS);
   const report = await run.measure().finally(() => clearInterval(progress));
   const verdict = judge(report);
-  if (options.isJson) terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
-  else for (const line of reportLines(report)) terminal.print(line);
+  if (options.isJson) {
+    terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
+  } else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
   if (abort.signal.aborted) return EXIT.interrupted;

@@ -14,14 +14,23 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--slo", "ttft=fast"], /--slo must be a time/],
   [["http://a", "-H", "sk-secret"], /--header needs NAME: VALUE/],
   [["http://a", "--search"], /--search needs --slo: these are the limits/],
-  [["http://a", "--sweep", "-r", "5"], /--sweep and --rate exclude each other: it finds its rates itself/],
+  [
+    ["http://a", "--sweep", "-r", "5"],
+    /--sweep and --rate exclude each other: it finds its rates itself/,
+  ],
   [["http://a", "b"], /Unexpected argument "b"/],
   [["http://a", "--shard", "3/2"], /--shard must be I\/N with I from 1 to N/],
   [["http://a", "--shard", "0/2"], /--shard must be I\/N with I from 1 to N/],
   [["http://a", "--shard", "job/2"], /--shard job\/2 needs JOB_COMPLETION_INDEX.*: it is not set/],
-  [["http://a", "--shard", "1/2", "--sweep"], /--sweep and --shard exclude each other: it goes on by what all of/],
+  [
+    ["http://a", "--shard", "1/2", "--sweep"],
+    /--sweep and --shard exclude each other: it goes on by what all of/,
+  ],
   [["http://a", "--shard", "1/2", "--search", "--slo", "e2e=1s"], /it goes on by what all/],
-  [["http://a", "-r", "9", "--max-concurrency", "3", "--workers", "4"], /leaves nothing for some of 4 parts/],
+  [
+    ["http://a", "-r", "9", "--max-concurrency", "3", "--workers", "4"],
+    /leaves nothing for some of 4 parts/,
+  ],
   [["http://a", "--start-at", "1795903200000"], /--start-at is \d+ days away.* not milliseconds/],
   [["http://a", "--workers", "2", "--bodies", "/dev/null"], /has no line/],
   [["https://a", "--workers", "2", "--ca-file", "/dev/null"], /\/dev\/null has no certificate/],
@@ -64,7 +73,10 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--start-at", "soon"], /--start-at must be a time/],
   [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
   [["http://a/other"], /Nobody knows what to post to this path/],
-  [["http://a", "-d", "{}", "--prompt", "x"], /--body and --prompt exclude each other: what is given is sent as/],
+  [
+    ["http://a", "-d", "{}", "--prompt", "x"],
+    /--body and --prompt exclude each other: what is given is sent as/,
+  ],
   [["http://a", "--ramp", "5s", "-r", "5", "--ramp-kind", "exponential"], /needs --ramp-from/],
 ];
 

@@ -277,7 +277,9 @@ describe("weir load", () => {
       run(["load", "compare", a, b]),
       run(["load", "compare", a, b, "--json"]),
     ]);
-    expect(shown.output).toMatch(/^\nThe runs were not asked for the same: .*--rate is \[40\] and was/);
+    expect(shown.output).toMatch(
+      /^\nThe runs were not asked for the same: .*--rate is \[40\] and was/,
+    );
     expect(JSON.parse(json.output).unlike).toContain("--concurrency is none and was [2]");
     expect([1, 3]).toContain(json.code);
     rmSync(folder, { recursive: true });
@@ -461,22 +463,36 @@ describe("weir load", () => {
   }, TEST_MS_MAX);
 
   /** What ends a run: Ctrl-C, a supervisor, a terminal whose window is closed. */
-  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("%s exits with 130 and a report", async (signal) => {
-    const words = [...weirCommand(), "load", weir.url, "--duration", "600s", "--raw", "raw.jsonl"];
-    const folder = makeFolder();
-    const child = Bun.spawn(words, {
-      cwd: folder,
-      env: cleanEnv(),
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    const output = new Response(child.stdout).text();
-    const errors = child.stderr.getReader();
-    // The first line of its progress: it is under way.
-    await waitFor(async () => (await errors.read()).value !== undefined);
-    child.kill(signal);
-    expect(await output).toMatch(/^\nInterrupted: this is what there was until then\.\n\d+ of \d+/);
-    expect(await child.exited).toBe(130);
-    rmSync(folder, { recursive: true });
-  }, TEST_MS_MAX);
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "%s exits with 130 and a report",
+    async (signal) => {
+      const words = [
+        ...weirCommand(),
+        "load",
+        weir.url,
+        "--duration",
+        "600s",
+        "--raw",
+        "raw.jsonl",
+      ];
+      const folder = makeFolder();
+      const child = Bun.spawn(words, {
+        cwd: folder,
+        env: cleanEnv(),
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      const output = new Response(child.stdout).text();
+      const errors = child.stderr.getReader();
+      // The first line of its progress: it is under way.
+      await waitFor(async () => (await errors.read()).value !== undefined);
+      child.kill(signal);
+      expect(await output).toMatch(
+        /^\nInterrupted: this is what there was until then\.\n\d+ of \d+/,
+      );
+      expect(await child.exited).toBe(130);
+      rmSync(folder, { recursive: true });
+    },
+    TEST_MS_MAX,
+  );
 });

@@ -175,7 +175,7 @@ function* readMooncake(pieces: Iterable<string>): Requests {
     for (const [key, wanted] of Object.entries(MOONCAKE)) {
       const value = one[key];
       if (value === undefined || value === null || wanted.is(value)) continue;
-      throw new TypeError(`line ${at} has a ${key} that is ${wanted.no}`);
+      throw new TypeError(`line ${at}: its ${key} is ${wanted.no}`);
     }
     const beforeMs = session_id === undefined ? undefined : sessions.get(String(session_id));
     const atMs = number(one["timestamp"]) ??

@@ -116,10 +116,10 @@ const BAD_TRACES: readonly (readonly [string, string])[] = [
   ["Timestamp,Model,Request tokens,Response tokens\n5,a,1\n", "line 2 has no time, or no numbers"],
   ['{"input_length":1}\nx\n', "line 2 is no JSON object"],
   ['{"input_length":1}\n\n{"timestamp":5}\n', "line 3 has none of input_length"],
-  ['{"timestamp":"abc","input_length":5}', "line 1 has a timestamp that is no number"],
-  ['{"input_length":1}\n{"input_length":-5}', "line 2 has a input_length that is no number of"],
-  ['{"input_length":1,"output_length":"7"}', "line 1 has a output_length that is no number of"],
-  ['{"input_length":1,"hash_ids":[1,"x"]}', "line 1 has a hash_ids that is no list of numbers"],
+  ['{"timestamp":"abc","input_length":5}', "line 1: its timestamp is no number"],
+  ['{"input_length":1}\n{"input_length":-5}', "line 2: its input_length is no number of"],
+  ['{"input_length":1,"output_length":"7"}', "line 1: its output_length is no number of"],
+  ['{"input_length":1,"hash_ids":[1,"x"]}', "line 1: its hash_ids is no list of numbers"],
   ['[{"conversations":[]}]', "no request, as sharegpt"],
   ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
 ];
@@ -174,7 +174,9 @@ describe("readTrace()", () => {
   }
 
   test("requests without a time beside others that have one are refused", () => {
-    expect(() => inOrder([[at(1), at(undefined)]])).toThrow("some requests have a time, and others");
+    expect(() => inOrder([[at(1), at(undefined)]])).toThrow(
+      "some requests have a time, and others",
+    );
   });
 });
 
