@@ -5,6 +5,7 @@
  * @module
  */
 
+import { shownUrl } from "../lib/userinfo.ts";
 import { defineCommand } from "./command.ts";
 import type { FlagValues } from "./flags.ts";
 import { compareRuns, mergeRuns } from "./load_files.ts";
@@ -89,7 +90,11 @@ export const load = defineCommand({
       refuseForFiles(url, call.given);
       return (url === "merge" ? mergeRuns : compareRuns)(files, call.flags, terminal);
     }
-    if (files.length > 0) throw new Failure(`Unexpected argument "${files[0]}"`, EXIT.usage);
+    if (files.length > 0) {
+      const [first] = files as [string];
+      const hint = first.includes("://") ? ": another server is --endpoint" : "";
+      throw new Failure(`Unexpected argument "${shownUrl(first)}"${hint}`, EXIT.usage);
+    }
     return runLoadOrBurst("load", url, call, terminal);
   },
 });

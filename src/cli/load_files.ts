@@ -82,7 +82,7 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
  */
 export function compareRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
   if (paths.length !== 2) throw new Failure("compare needs the files of two runs", EXIT.usage);
-  printsReport(flags);
+  const hasReport = printsReport(flags);
   const [first, second] = paths.map((path) => {
     const [run, ...others] = readRuns(path);
     if (others.length === 0) return run!;
@@ -109,11 +109,13 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     }));
     const about = aboutFiles("compare", paths, flags.sloShare);
     const facts = unlike.map((text) => ["not the same", text] as const);
-    writeReport(flags.html, compareHtml(pairs, { ...about, facts }));
+    const page = compareHtml(pairs, { ...about, facts });
+    if (hasReport) writeReport(flags.html, page);
+    else terminal.print(page.trimEnd());
   }
   if (flags.json) {
     terminal.print(jsonText({ unlike, stages: stages.map(stageJson) }));
-  } else {
+  } else if (hasReport) {
     if (unlike.length > 0) {
       terminal.print(`\nThe runs were not asked for the same: ${unlike.join("; ")}.`);
     }

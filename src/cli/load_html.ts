@@ -5,13 +5,12 @@
  * @module
  */
 
-import { basicOf } from "../lib/userinfo.ts";
+import { basicOf, shownUrl } from "../lib/userinfo.ts";
 import { isSecretName } from "../lib/secret_names.ts";
 import type { About } from "../load/report/html.ts";
 import { redactor } from "../ops/log_line.ts";
 import { withoutKeys } from "../sources/tape/leaks.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { shownUrl } from "./load_url.ts";
 import { commit, VERSION } from "./version.ts";
 
 /** Bytes of a body in which secrets are looked for. */

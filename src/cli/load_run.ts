@@ -4,6 +4,7 @@
  * @module
  */
 
+import { shownUrl } from "../lib/userinfo.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { jsonText } from "../load/report/json_text.ts";
@@ -25,7 +26,6 @@ import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./
 import { stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
 import { warmupOf } from "./load_values.ts";
-import { shownUrl } from "./load_url.ts";
 import { ENDING } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 

@@ -5,19 +5,13 @@
  * @module
  */
 
-import { basicOf, withoutUserinfo } from "../lib/userinfo.ts";
+import { basicOf, shownUrl } from "../lib/userinfo.ts";
 import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 /** A parsed URL. */
 export type Url = InstanceType<typeof URL>;
-
-/** A URL, or what was meant as one, without user, password and the values of its query. */
-export function shownUrl(text: string): string {
-  const shown = text.includes("://") ? withoutUserinfo(text) : text.replace(/^[^/?#]*@/, "");
-  return shown.replace(/[?#].*$/s, (rest) => rest.startsWith("?") ? "?…" : "");
-}
 
 /**
  * The URL that a command measures. Without a path, and where it ends with the version of an API, as
@@ -29,9 +23,7 @@ export function urlOf(name: string, text: string, api: Api | undefined): Url {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
     throw new Failure(
-      `${name} needs an http:// or https:// URL, not "${
-        // Where the password of a broken one ends, nobody knows.
-        shownUrl(text.replace(/^([^/]*:\/\/)?.*@/s, "$1"))}"`,
+      `${name} needs an http:// or https:// URL, not "${shownUrl(text)}"`,
       EXIT.usage,
     );
   }

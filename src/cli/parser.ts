@@ -6,6 +6,7 @@
  */
 
 import { Argument, Command as Parser, CommanderError, Option } from "commander";
+import { shownUrl } from "../lib/userinfo.ts";
 import { type Command, usageOf } from "./command.ts";
 import { type Flag, longName, missingValue, oneOf } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -36,7 +37,7 @@ export function parseWords(command: Command, words: readonly string[]): Parsed {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "help" };
-    const what = foreignHint(command, error.message) ?? sentences(error.message);
+    const what = wrongFlag(command, error.message) ?? sentences(error.message);
     throw new Failure(`${what} Try: weir help ${command.name}`, EXIT.usage);
   }
   const given = parser.opts<Readonly<Record<string, readonly string[] | true>>>();
@@ -116,7 +117,7 @@ function readOperands(
   const operands = Object.entries(command.operands);
   const [extra] = words.slice(operands.length);
   const isOpen = operands.at(-1)?.[1].isRepeated === true;
-  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${extra}"`);
+  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${shownUrl(extra)}"`);
   return Object.fromEntries(operands.map(([key, operand], index) => {
     const { name, isOptional, isRepeated, choices } = operand;
     const word = words[index];
@@ -128,9 +129,10 @@ function readOperands(
   }));
 }
 
-/** What a flag of another program is here; undefined = nobody knows it. */
-function foreignHint({ foreign = {} }: Command, message: string): string | undefined {
+/** What is said of a switch with a value, and of a flag of another program; undefined = it is neither. */
+function wrongFlag({ flags, foreign = {} }: Command, message: string): string | undefined {
   const [, flag = ""] = /unknown option '(-[^'=]*)/.exec(message) ?? [];
+  if (Object.keys(flags).some((key) => longName(key) === flag)) return `${flag} takes no value.`;
   if (!Object.hasOwn(foreign, flag)) return undefined;
   return `Unknown option '${flag}'. Here it is ${foreign[flag]!}.`;
 }

@@ -46,6 +46,7 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["compare", "package.json", "b"], /Cannot read package\.json: it is no run/],
   [["http://u:secret@[z"], /needs an http:\/\/ or https:\/\/ URL, not "http:\/\/\[z"/],
   [["htp://u:secret@h/?key=secret"], /URL, not "htp:\/\/h\/\?…"/],
+  [["http://a", "http://u:secret@b"], /Unexpected argument "http:\/\/b": another .* --endpoint/],
   [["http://a", "--token=secret"], /Unknown option '--token'\./],
   [["http://a", "--request-rate", "5"], /Unknown option '--request-rate'. Here it is --rate R/],
   [["http://a", "--num-prompts=5"], /Here it is --requests N/],
