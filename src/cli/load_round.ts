@@ -111,7 +111,7 @@ export class LoadHere implements LoadCrew {
       durationMs: durationMs + warmupMs,
       requestsMax: (flags.requests ?? Infinity) + warmupRequests,
       warmupMs,
-      warmupArrivals: arrivalsBefore(shape(), warmupMs),
+      warmupArrivals: arrivalsUpTo(shape(), warmupMs),
       warmupRequests,
       graceMs: flags.grace,
       timeoutMs: flags.timeout ?? TIMEOUT_MS,
@@ -150,11 +150,11 @@ export class LoadHere implements LoadCrew {
   }
 }
 
-/** How many requests of a schedule are due before `untilMs`. A closed loop has none. */
-function arrivalsBefore(load: Load, untilMs: number): number {
-  if (load.kind === "closed") return 0;
+/** How many requests of a schedule are due up to `untilMs`. A closed loop has none. */
+function arrivalsUpTo(load: Load, untilMs: number): number {
+  if (load.kind === "closed" || untilMs === 0) return 0;
   let count = 0;
-  for (let next = load.times.next(); next.done !== true && next.value < untilMs; count++) {
+  for (let next = load.times.next(); next.done !== true && next.value <= untilMs; count++) {
     next = load.times.next();
   }
   return count;

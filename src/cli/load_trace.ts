@@ -37,6 +37,7 @@ export function readTraces(
 ): readonly TraceRequest[] {
   const all: TraceRequest[][] = [];
   const { ms: warmupMs, requests: warmupRequests } = warmupOf(warmup);
+  const warmsUp = (atMs: number) => warmupMs > 0 && atMs <= warmupMs * speed;
   const countMax = requests + warmupRequests;
   const untilMs = (duration + warmupMs) * speed;
   let tokens = 0;
@@ -54,8 +55,8 @@ export function readTraces(
         own.push(request);
         tokens += promptTokens ?? (text ?? body ?? "").length / TOKEN_CHARS;
         if (tokens > TOKENS_MAX || ++count > REQUESTS_MAX) throw tooMuch(path, own.length);
-        const isCounted = atMs === undefined || atMs - firstMs! >= warmupMs * speed;
-        if (isCounted && ++read === countMax) break;
+        const isWarm = atMs !== undefined && warmsUp(atMs - firstMs!);
+        if (!isWarm && ++read === countMax) break;
       }
     } catch (error) {
       throw wrongTrace(error, path);
@@ -63,7 +64,7 @@ export function readTraces(
   }
   try {
     const ordered = inOrder(all);
-    const counted = ordered.findIndex(({ atMs = Infinity }) => atMs >= warmupMs * speed);
+    const counted = ordered.findIndex(({ atMs = Infinity }) => !warmsUp(atMs));
     return counted < 0 ? ordered : ordered.slice(0, counted + countMax);
   } catch (error) {
     throw wrongTrace(error, trace.join(" "));

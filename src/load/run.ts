@@ -63,11 +63,11 @@ export interface LoadPlan {
   readonly load: Load;
   /** Nothing new is sent from then on, warm-up included; Infinity = until `requestsMax`. */
   readonly durationMs: number;
-  /** Requests in all, `warmupRequests` included; those due before `warmupMs` come on top. */
+  /** Requests in all: those of `warmupRequests` are some of them, those of `warmupMs` are not. */
   readonly requestsMax: number;
-  /** Requests due before that, or among the first so many, warm up and are no part of figures. */
+  /** Requests due up to that, or among the first so many, warm up and are no part of figures. */
   readonly warmupMs: number;
-  /** Arrivals of an open loop that are due before `warmupMs`, of the whole load; undefined = 0. */
+  /** Arrivals of an open loop that are due up to `warmupMs`, of the whole load; undefined = 0. */
   readonly warmupArrivals?: number;
   readonly warmupRequests: number;
   /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
@@ -164,7 +164,7 @@ export class LoadRun {
   #pauses = new Set<ReturnType<typeof setTimeout>>();
   #nextDueMs = Infinity;
   #slots = 0;
-  /** Requests that are or were due, those before `warmupMs` apart. */
+  /** Requests that are or were due, those of a warm-up by time left out. */
   #planned = 0;
   #sent = 0;
   #over = 0;
@@ -345,7 +345,7 @@ export class LoadRun {
   #enqueue(slot: number, dueMs: number): void {
     const { load } = this.#plan;
     if (this.#isStopped) return;
-    if (dueMs >= this.#plan.warmupMs) this.#planned++;
+    if (!this.#warmsUp(dueMs)) this.#planned++;
     if (load.kind === "open" && this.#active.size >= this.#places) {
       this.#waiting.push({ slot, dueMs });
       this.#waitingMax = Math.max(this.#waitingMax, this.#waiting.length - this.#waitingAt);
@@ -355,8 +355,14 @@ export class LoadRun {
     if (this.#planned >= this.#requestsMax) this.#stop();
   }
 
+  /** True for what is due while time is given to warm up. */
+  #warmsUp(dueMs: number): boolean {
+    const { warmupMs } = this.#plan;
+    return warmupMs > 0 && dueMs <= warmupMs;
+  }
+
   #launch(slot: number, dueMs: number): void {
-    const { maker, targets, warmupMs, keepsConnections } = this.#plan;
+    const { maker, targets, keepsConnections } = this.#plan;
     const own = this.#sent++;
     const number = this.#part.numberOf(own);
     const request = maker.next(slot, dueMs, number);
@@ -370,7 +376,7 @@ export class LoadRun {
     recording.dueMs = dueMs;
     recording.promptTokens = request.promptTokens;
     recording.tokensMax = request.tokensMax;
-    recording.isWarmup = own < this.#warmupRequests || dueMs < warmupMs;
+    recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
     if (!recording.isWarmup && Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
     if (kept === undefined) this.#opened++;
@@ -522,7 +528,7 @@ export class LoadRun {
       recording.number = this.#part.numberOf(own);
       recording.dueMs = dueMs;
       recording.endMs = nowMs;
-      recording.isWarmup = own < this.#warmupRequests || dueMs < this.#plan.warmupMs;
+      recording.isWarmup = own < this.#warmupRequests || this.#warmsUp(dueMs);
       this.#over++;
       this.#plan.observe(recording);
     }

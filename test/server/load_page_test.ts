@@ -10,6 +10,8 @@ describe("weir load --html", () => {
   const folder = makeFolder();
   const file = (name: string) => join(folder, name);
   const page = (name: string) => readFileSync(file(name), "utf8");
+  /** A page that does not is too long to be shown. */
+  const says = (name: string, words: string) => page(name).includes(words);
   let weir: Weir;
   beforeAll(async () => {
     weir = await launch({ set: { "mock.delay_ms": 5 } });
@@ -75,26 +77,28 @@ describe("weir load --html", () => {
       ...["-o", file("stages.json")],
     ]);
     expect(stages.code).toBe(0);
-    expect(page("stages.html")).toContain("Rate against latency");
-    expect(page("stages.html")).toContain("1 at once");
+    expect(says("stages.html", "Rate against latency")).toBe(true);
+    expect(says("stages.html", "1 at once")).toBe(true);
     const workers = await load([
       ...["-r", "40", "--requests", "12", "--workers", "2", "--html", file("workers.html")],
     ]);
     expect(workers.code).toBe(0);
-    expect(page("workers.html")).toContain(`<h1>${weir.url}/v1/chat/completions</h1>`);
-    expect(page("workers.html")).toMatch(/>fastest[^<]*<\/span>/);
-    const parts = [file("one.json"), file("two.json")];
-    const half = ["-c", "2,4", "--requests", "12", "--start-at", String(Date.now() / 1000 + 3)];
-    await Promise.all(
-      parts.map((path, at) => load([...half, "--shard", `${at + 1}/2`, "-o", path])),
-    );
-    const merged = await run(["load", "merge", ...parts, "--html", file("merged.html")]);
-    expect([0, 3]).toContain(merged.code); // on a busy machine they begin apart
-    expect(page("merged.html")).toContain("2 parts: 2 at once");
+    expect(says("workers.html", `<h1>${weir.url}/v1/chat/completions</h1>`)).toBe(true);
+    expect(/>fastest[^<]*<\/span>/.test(page("workers.html"))).toBe(true);
+    const parts = ["1/2", "2/2"].map((shard, at) => [
+      ...["-r", "40", "--requests", "12", "--shard", shard, "-o", file(`part${at}.json`)],
+    ]);
+    await Promise.all(parts.map(load));
+    const merged = await run([
+      ...["load", "merge", file("part0.json"), file("part1.json")],
+      ...["--html", file("merged.html")],
+    ]);
+    expect(merged.errors).toBe("");
+    expect(/>fastest[^<]*<\/span>/.test(page("merged.html"))).toBe(true);
     const both = [file("stages.json"), file("stages.json")];
     const compared = await run(["load", "compare", ...both, "--html", file("compared.html")]);
     expect(compared.code).toBe(0);
-    expect(page("compared.html")).toContain("Nothing is slower or faster");
+    expect(says("compared.html", "Nothing is slower or faster")).toBe(true);
   }, TEST_MS_MAX);
 
   test("a load that is broken off has a page", async () => {
@@ -108,7 +112,7 @@ describe("weir load --html", () => {
       break;
     }
     expect(await child.exited).toBe(130);
-    expect(page("broken.html")).toContain("This is what there was until then.");
+    expect(says("broken.html", "This is what there was until then.")).toBe(true);
   }, TEST_MS_MAX);
 
   test("a page that cannot be written is told", async () => {
