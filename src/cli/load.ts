@@ -81,7 +81,9 @@ export const load = defineCommand({
   ],
   exits: {
     [EXIT.done]: "every request was completed, and the limits of --slo hold",
-    [EXIT.failed]: "requests failed, or the limits of --slo do not hold",
+    [EXIT.failed]:
+      "requests failed, or the limits of --slo do not hold; compare: the second is slower",
+    [EXIT.usage]: "the command line is wrong, or a file cannot be read or written",
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },

@@ -26,7 +26,7 @@ import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./
 import { stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
 import { warmupOf } from "./load_values.ts";
-import { ENDING } from "./signals.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /**
@@ -47,7 +47,7 @@ export async function runLoad(
   const unprinted = watchPrinted();
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  for (const signal of ENDING) process.once(signal, interrupt);
+  onEnding(interrupt);
   const about = aboutOf(options);
   const workers = await crew?.() ?? here(options);
   const reports: LoadReport[] = [];

@@ -20,7 +20,7 @@ import {
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
 import { jsonText, snakeKeys } from "../load/report/json_text.ts";
-import { ENDING } from "./signals.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** The server is asked until two answers in a row came at one pace, so often at the most. */
@@ -59,7 +59,7 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   const target = targetOf(options.url, requestBytes(options.url, options.body, options.headers));
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  for (const signal of ENDING) process.once(signal, interrupt);
+  onEnding(interrupt);
   const probes = await askFirst(target, options, abort.signal);
   const plan = planOf(target, probes, options, abort.signal);
   if (!options.isJson) {

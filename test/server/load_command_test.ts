@@ -495,4 +495,22 @@ describe("weir load", () => {
     },
     TEST_MS_MAX,
   );
+
+  test.if(existsSync("/proc/self/status"))("nohup keeps a terminal's end from a load", async () => {
+    const words = ["load", weir.url, "--rate", "50", "--duration", "6s", ...CALM];
+    const child = Bun.spawn(["nohup", ...weirCommand(), ...words], {
+      env: cleanEnv(),
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const output = new Response(child.stdout).text();
+    const errors = child.stderr.getReader();
+    // A line of its progress: it is under way.
+    const decoder = new TextDecoder();
+    await waitFor(async () => decoder.decode((await errors.read()).value).includes("/s"));
+    child.kill("SIGHUP");
+    expect(await output).toMatch(/^\n\d+ of \d+ requests completed/);
+    expect([0, 3]).toContain(await child.exited);
+  }, TEST_MS_MAX);
 });
