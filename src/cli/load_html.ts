@@ -5,7 +5,7 @@
  * @module
  */
 
-import { basicOf } from "../lib/userinfo.ts";
+import { basicOf, shownUrl } from "../lib/userinfo.ts";
 import { isSecretName } from "../lib/secret_names.ts";
 import type { About } from "../load/report/html.ts";
 import { redactor } from "../ops/log_line.ts";
@@ -102,12 +102,6 @@ function whatIsAsked({ flags, bodies }: LoadOptions): readonly Fact[] {
     ...(asked.length === 0 ? [] : [["asked", asked.join(", ")] as const]),
     ...(clients.length === 0 ? [] : [["clients", clients.join(", ")] as const]),
   ];
-}
-
-/** Scheme, host and path: options of a URL may be keys, whatever they are called. */
-function shownUrl(url: string): string {
-  const { protocol, host, pathname, search } = new URL(url);
-  return `${protocol}//${host}${pathname}${search === "" ? "" : "?…"}`;
 }
 
 /** What went out with requests and is nobody's business. */

@@ -19,6 +19,8 @@ import {
 } from "../load/stream_probe.ts";
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
+import { jsonText, snakeKeys } from "../load/report/json_text.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** The server is asked until two answers in a row came at one pace, so often at the most. */
@@ -57,8 +59,7 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   const target = targetOf(options.url, requestBytes(options.url, options.body, options.headers));
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+  onEnding(interrupt);
   const probes = await askFirst(target, options, abort.signal);
   const plan = planOf(target, probes, options, abort.signal);
   if (!options.isJson) {
@@ -75,8 +76,9 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   }, PROGRESS_MS);
   const report = await run.measure().finally(() => clearInterval(progress));
   const verdict = judge(report);
-  if (options.isJson) terminal.print(JSON.stringify({ report, verdict }, null, 2));
-  else for (const line of reportLines(report)) terminal.print(line);
+  if (options.isJson) {
+    terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
+  } else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
   if (abort.signal.aborted) return EXIT.interrupted;

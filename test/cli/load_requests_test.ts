@@ -76,7 +76,7 @@ const CASES: readonly (readonly [
   ["a trace at a rate", trace, OPEN, 23, 7],
   [
     "a trace, to two endpoints",
-    { ...trace, endpoint: ["http://b/v1/completions"] },
+    { ...trace, endpoint: ["http://b/v1/chat/completions"] },
     {
       kind: "trace",
     },

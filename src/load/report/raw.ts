@@ -5,6 +5,7 @@
  */
 
 import { KIND, type RequestRecord } from "../record.ts";
+import { snakeKeys } from "./json_text.ts";
 
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();
@@ -40,7 +41,7 @@ export function rawLine(record: RequestRecord): string {
     head_ms: rounded(headMs),
     end_ms: rounded(endMs),
     body_bytes: record.bodyBytes,
-    usage: record.usage ?? null,
+    usage: record.usage === undefined ? null : snakeKeys(record.usage),
     prompt_tokens: rounded(record.promptTokens),
     reads: Array.from(
       { length: record.reads },
