@@ -131,7 +131,7 @@ export function rateLines(report: LoadReport): readonly string[] {
   const rate = (value: number | null, unit: string) =>
     value === null ? [] : [`${shown(value)} ${unit}`];
   const rates = [
-    ...rate(report.requests_per_second, "answers/s"),
+    ...rate(report.requests.completed === 0 ? null : report.requests_per_second, "answers/s"),
     ...rate(tokens.told, "tokens/s (the server's count)"),
     ...rate(tokens.own, "tokens/s (own count)"),
     ...rate(events.per_second, "events/s"),
