@@ -5,19 +5,26 @@
  * @module
  */
 
+import { randomInt } from "node:crypto";
+import { resolve } from "node:path";
+import { masker } from "../lib/mask.ts";
 import { nearest } from "../lib/nearest.ts";
-import { type AuditReport, runAudit } from "../load/audit/audit.ts";
+import { basicOf } from "../lib/userinfo.ts";
+import { type AuditPlan, type AuditReport, emptyReport, runAudit } from "../load/audit/audit.ts";
+import { CANARY } from "../load/audit/finding.ts";
 import { greet, type Obstacle } from "../load/audit/greeting.ts";
 import { MachineWatch } from "../load/audit/machine_watch.ts";
+import { Ledger } from "../load/audit/ledger.ts";
 import type { Target } from "../load/audit/probe_client.ts";
 import { htmlReport } from "../load/audit/report_html.ts";
 import { junitReport } from "../load/audit/report_junit.ts";
 import { reportLines } from "../load/audit/report_terminal.ts";
-import { type Check, Rig } from "../load/audit/rig.ts";
+import { type Check, Rig, SEED_MAX } from "../load/audit/rig.ts";
 import { ScriptedUpstream } from "../load/audit/scripted_upstream.ts";
 import { CHECKS } from "../load/audit/table.ts";
 import { startEcho } from "./audit_echo.ts";
 import { type PresetGateway, PRESETS, startPreset } from "./audit_presets.ts";
+import { AuditProgress } from "./audit_progress.ts";
 import { defineCommand } from "./command.ts";
 import {
   asText,
@@ -34,13 +41,16 @@ import {
   textFlag,
 } from "./flags.ts";
 import { residentBytes } from "./process_memory.ts";
+import { headerSecrets, shownUrl, urlSecrets, worthHiding } from "./shown_secrets.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { writeOver } from "./whole_files.ts";
+import { lineFile, mustBeWritable, writeOver } from "./whole_files.ts";
 
 /** Asked of a URL that names no path, or only the version. */
 const CHAT_PATH = "/v1/chat/completions";
 /** Seconds of silence that a stream is tried with. */
 const SILENCES_S = [15, 30, 65, 130] as const;
+/** The same with `--quick`: nothing is cut so soon, but a comment that is swallowed is missing. */
+const QUICK_SILENCES_S = [3] as const;
 /** Until the gateway asks the upstream, where somebody has yet to be told of it. */
 const WAIT_S = 300;
 const WAIT_S_MAX = 3600;
@@ -83,7 +93,7 @@ const FLAGS = {
     notes: [CHECKS.map(({ name }) => name).join(", ")],
     read: readChecks,
   }),
-  quick: switchFlag({ text: "leave out silences of 15 to 130 s" }),
+  quick: switchFlag({ text: "one silence of 3 s in place of those of 15 to 130 s" }),
   failOn: choiceFlag({
     value: "VERDICT",
     text: "the least that makes the audit fail",
@@ -135,6 +145,18 @@ const FLAGS = {
     completes: "files",
     read: asText,
   }),
+  ledger: optionalFlag({
+    value: "FILE",
+    text: "write who wrote and read which bytes, and when, as JSON lines",
+    completes: "files",
+    read: asText,
+  }),
+  seed: optionalFlag({
+    value: "N",
+    text: "what marks and canaries are drawn from",
+    notes: [`0 to ${SEED_MAX}`, "default any"],
+    read: (value, name) => readNumber(value, name, { min: 0, max: SEED_MAX, isWhole: true }),
+  }),
 };
 
 type AuditFlags = FlagValues<typeof FLAGS>;
@@ -173,41 +195,204 @@ export const audit = defineCommand({
   ],
   exits: {
     [EXIT.done]: "every limit held",
-    [EXIT.failed]: "one did not; or the gateway cannot be audited",
-    [EXIT.doubtful]: "none failed, but something is void: this machine was too late",
+    [EXIT.failed]: "one did not",
+    [EXIT.doubtful]:
+      "none failed, but something is void, as this machine was too late; or the gateway cannot be audited",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
   async run({ flags, operands }, terminal) {
     if ((operands.url === undefined) === (flags.preset === undefined)) {
       throw new Failure("audit needs a URL, or --preset, and not both", EXIT.usage);
     }
-    return await auditGateway(operands.url, flags, terminal);
+    const given = operands.url === undefined ? undefined : readUrl(operands.url);
+    const clash = CONFLICTS.find(([, holds]) => holds(flags, given));
+    if (clash !== undefined) throw new Failure(clash[0], EXIT.usage);
+    for (const file of [flags.html, flags.junit, flags.ledger]) mustBeWritable(file);
+    return await auditGateway(given, flags, terminal);
   },
 });
 
+/** What does not go together, and when. */
+const CONFLICTS: readonly (readonly [
+  says: string,
+  holds: (flags: AuditFlags, url: ParsedUrl | undefined) => boolean,
+])[] = [
+  [
+    "--pid is of a gateway that runs already: --preset starts one, and knows its process",
+    ({ pid, preset }) => pid !== undefined && preset !== undefined,
+  ],
+  [
+    "--pid is for back-pressure, which --only leaves out",
+    ({ pid, only }) => pid !== undefined && only.length > 0 && !isChosen("back-pressure", only),
+  ],
+  [
+    "--insecure is about certificates, which only an https:// gateway has",
+    ({ insecure }, url) => insecure && url?.protocol !== "https:",
+  ],
+  [
+    "--long is for the report on the terminal, which --json replaces",
+    ({ long, json }) => long && json,
+  ],
+  [
+    "--quick shortens the check silence, which --only leaves out",
+    ({ quick, only }) => quick && only.length > 0 && !isChosen("silence", only),
+  ],
+  [
+    "--html, --junit and --ledger need a file each",
+    ({ html, junit, ledger }) => {
+      const files = [html, junit, ledger].filter((file) => file !== undefined);
+      return new Set(files.map((file) => resolve(file))).size < files.length;
+    },
+  ],
+  [
+    "A request has one authorization: give the user in the URL, --gateway-key or --header authorization",
+    ({ gatewayKey, header }, url) =>
+      [
+        url !== undefined && basicOf(url.href) !== "",
+        gatewayKey !== undefined,
+        header.some(([name]) => name.toLowerCase() === "authorization"),
+      ].filter((isGiven) => isGiven).length > 1,
+  ],
+];
+
+function isChosen(name: string, only: AuditFlags["only"]): boolean {
+  return only.flat().some((check) => check.name === name);
+}
+
 async function auditGateway(
-  url: string | undefined,
+  given: ParsedUrl | undefined,
   flags: AuditFlags,
   terminal: Terminal,
 ): Promise<number> {
-  const given = url === undefined ? undefined : readUrl(url);
-  if (flags.pid !== undefined && residentBytes(flags.pid) === undefined) {
-    throw new Failure(`--pid: the memory of process ${flags.pid} cannot be read`);
-  }
-  const upstream = listen(flags);
   const abort = new AbortController();
   const interrupt = () => abort.abort(new Failure("Interrupted", EXIT.interrupted));
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
-  const echo = startEcho();
-  const watch = new MachineWatch(() => performance.now(), echo);
-  let preset: PresetGateway | undefined;
+  const run = new AuditRun(given, flags, abort.signal, terminal);
   try {
-    if (flags.preset !== undefined) preset = await startPreset(flags.preset, upstream.port);
+    return await run.run();
+  } catch (error) {
+    // Nothing was found out of the gateway: that is no failure of its own.
+    if (!(error instanceof Failure) || error.exitCode === EXIT.usage) throw error;
+    const text = run.clean(error.message);
+    print(run.emptyReport(text), flags, terminal, true);
+    throw new Failure(text, error.exitCode === EXIT.failed ? EXIT.doubtful : error.exitCode);
+  } finally {
+    process.off("SIGINT", interrupt);
+    process.off("SIGTERM", interrupt);
+    await run.stop();
+  }
+}
+
+/** One audit, and what has to be stopped behind it. */
+class AuditRun {
+  readonly #given: ParsedUrl | undefined;
+  readonly #flags: AuditFlags;
+  readonly #signal: AbortSignal;
+  readonly #terminal: Terminal;
+  readonly #seed: number;
+  readonly #stops: (() => void | Promise<void>)[] = [];
+  /** As messages call the gateway. */
+  #where: string;
+  /** Takes secrets out of a text. */
+  readonly clean: (text: string) => string;
+
+  constructor(
+    given: ParsedUrl | undefined,
+    flags: AuditFlags,
+    signal: AbortSignal,
+    terminal: Terminal,
+  ) {
+    this.#given = given;
+    this.#flags = flags;
+    this.#signal = signal;
+    this.#terminal = terminal;
+    this.#seed = flags.seed ?? randomInt(SEED_MAX);
+    this.#where = given === undefined ? flags.preset! : shownUrl(given.href);
+    this.clean = cleaner(given, flags);
+  }
+
+  /**
+   * Audits, and gives the exit code.
+   *
+   * @throws {Failure} when the gateway cannot be audited.
+   */
+  async run(): Promise<number> {
+    const flags = this.#flags;
+    if (flags.pid !== undefined && residentBytes(flags.pid) === undefined) {
+      throw new Failure(`--pid: the memory of process ${flags.pid} cannot be read`);
+    }
+    const upstream = listen(flags);
+    this.#stops.push(() => upstream.close());
+    const echo = startEcho();
+    const watch = new MachineWatch(() => performance.now(), echo);
+    this.#stops.push(() => watch.stop(), () => echo?.stop());
+    let preset: PresetGateway | undefined;
+    if (flags.preset !== undefined) {
+      preset = await startPreset(flags.preset, upstream.port);
+      this.#stops.push(preset.stop);
+    }
+    const gateway = this.#given ?? readUrl(preset!.url);
+    if (preset !== undefined) this.#where = `${preset.title} (${shownUrl(gateway.href)})`;
+    const lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
+    this.#stops.push(() => lines?.flush());
+    const ledger = lines && new Ledger({ write: (line) => lines.write(line), clean: this.clean });
+    const rig = this.#rig(upstream, watch, gateway, preset, ledger);
+    ledger?.begin(this.#where, rig.seed, upstream);
+    watch.start();
+    this.#terminal.complain(
+      `The audit's upstream is http://${upstream.hostname}:${upstream.port}/v1; auditing ${this.#where}`,
+    );
+    await waitForGateway(rig, flags, preset !== undefined, this.#terminal, this.clean);
+    const plan = this.#plan();
+    const progress = new AuditProgress(plan.checks.length, this.#terminal);
+    this.#stops.push(() => progress.stop());
+    const report = await runAudit(rig, {
+      ...plan,
+      onStart: (check) => progress.started(check.name),
+      onCheck: (check, findings) => progress.ended(check.name, findings),
+    });
+    progress.stop();
+    ledger?.end();
+    lines?.flush();
+    print(report, flags, this.#terminal);
+    return exitCode(report, flags);
+  }
+
+  /** The report of a gateway that cannot be audited. */
+  emptyReport(error: string): AuditReport {
+    return emptyReport(
+      { seed: this.#seed, isInterrupted: this.#signal.aborted },
+      this.#plan(),
+      error,
+    );
+  }
+
+  /** Ends what was started. */
+  async stop(): Promise<void> {
+    for (const stop of this.#stops.splice(0).reverse()) await stop();
+  }
+
+  #plan(): AuditPlan {
+    return {
+      gateway: this.#where,
+      checks: chosen(this.#flags),
+      onCheck: () => {},
+      clean: this.clean,
+    };
+  }
+
+  #rig(
+    upstream: ScriptedUpstream,
+    watch: MachineWatch,
+    gateway: ParsedUrl,
+    preset: PresetGateway | undefined,
+    ledger: Ledger | undefined,
+  ): Rig {
+    const flags = this.#flags;
     const gatewayKey = flags.gatewayKey ?? preset?.gatewayKey;
     const pid = flags.pid ?? preset?.pid;
-    const gateway = given ?? readUrl(preset!.url);
-    const rig = new Rig({
+    return new Rig({
       upstream,
       gateway: {
         ...targetOf(gateway, [...(preset?.headers ?? []), ...flags.header], gatewayKey),
@@ -217,38 +402,46 @@ async function auditGateway(
       model: flags.model ?? "gpt-4o",
       gatewayKey,
       retriesDeclared: Math.max(flags.retries, preset?.retriesDeclared ?? 0),
-      silencesS: SILENCES_S,
+      silencesS: flags.quick ? QUICK_SILENCES_S : SILENCES_S,
       memoryBytes: pid === undefined ? undefined : () => residentBytes(pid),
-      signal: abort.signal,
+      signal: this.#signal,
+      seed: this.#seed,
+      ledger,
     });
-    watch.start();
-    const where = preset === undefined ? gateway.href : `${preset.title} (${gateway.href})`;
-    terminal.complain(
-      `The audit's upstream is http://${upstream.hostname}:${upstream.port}/v1; auditing ${where}`,
-    );
-    await waitForGateway(rig, flags, preset !== undefined, terminal);
-    const report = await runAudit(rig, {
-      gateway: where,
-      checks: chosen(flags),
-      onCheck: (check, findings) => terminal.complain(progressLine(check, findings)),
-    });
-    print(report, flags, terminal);
-    return exitCode(report, flags);
-  } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
-    watch.stop();
-    echo?.stop();
-    upstream.close();
-    await preset?.stop();
   }
+}
+
+/** Keys that a gateway has of its own look like this; canaries do so too, and are none. */
+const KEY_LIKE = /(Bearer\s+|\bsk-)([\w.~+/=*-]{4,})/gi;
+
+/** Takes what was given on the command line and is nobody's business out of a text, and what looks like a key. */
+function cleaner(given: ParsedUrl | undefined, flags: AuditFlags): (text: string) => string {
+  const secrets = worthHiding([
+    ...(given === undefined ? [] : urlSecrets(given.href)),
+    ...(flags.gatewayKey === undefined ? [] : [flags.gatewayKey]),
+    ...headerSecrets(flags.header),
+  ]);
+  // In JSON, and as the bytes of UTF-8, too.
+  const mask = masker(secrets.flatMap((secret) => [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    Buffer.from(secret).toString("latin1"),
+  ]));
+  return (text) =>
+    mask(
+      text.replace(KEY_LIKE, (all, word: string, key: string) =>
+        key.includes(CANARY) ? all : `${word}***`),
+    );
 }
 
 /** @throws {Failure} when `text` is no URL that can be audited. */
 function readUrl(text: string): ParsedUrl {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new Failure(`audit needs an http:// or https:// URL, not "${text}"`, EXIT.usage);
+    throw new Failure(
+      `audit needs an http:// or https:// URL, not "${shownUrl(text)}"`,
+      EXIT.usage,
+    );
   }
   if (/^\/(?:v1\/?)?$/.test(url.pathname)) url.pathname = CHAT_PATH;
   return url;
@@ -260,12 +453,14 @@ function targetOf(
   gatewayKey: string | undefined,
 ): Target {
   const isTls = url.protocol === "https:";
+  const basic = basicOf(url.href);
   return {
     hostname: url.hostname.replace(/^\[|\]$/g, ""),
     port: Number(url.port) || (isTls ? 443 : 80),
     isTls,
     path: url.pathname + url.search,
     fields: [
+      ...(basic === "" ? [] : [["authorization", basic] as const]),
       ...(gatewayKey === undefined ? [] : [["authorization", `Bearer ${gatewayKey}`] as const]),
       ...headers,
     ],
@@ -290,6 +485,7 @@ async function waitForGateway(
   flags: AuditFlags,
   isPreset: boolean,
   terminal: Terminal,
+  clean: (text: string) => string,
 ): Promise<void> {
   const waitS = flags.wait ?? (isPreset || flags.upstreamPort > 0 ? 0 : WAIT_S);
   const endMs = performance.now() + waitS * 1000;
@@ -298,16 +494,17 @@ async function waitForGateway(
     const obstacle: Obstacle | undefined = await greet(rig);
     if (obstacle === undefined) return;
     if (!obstacle.mayPass || performance.now() >= endMs) throw new Failure(obstacle.text);
-    if (obstacle.text !== said) terminal.complain(`${obstacle.text}. Waiting.`);
+    if (obstacle.text !== said) {
+      const leftS = Math.ceil((endMs - performance.now()) / 1000);
+      terminal.complain(`${clean(obstacle.text)}. Waiting, for ${leftS} s at most.`);
+    }
     said = obstacle.text;
     await rig.sleep(GREET_EVERY_MS);
   }
 }
 
-function chosen({ only, quick }: AuditFlags): readonly Check[] {
-  const named = only.flat();
-  if (named.length > 0) return CHECKS.filter((check) => named.includes(check));
-  return CHECKS.filter(({ isSlow }) => !quick || !isSlow);
+function chosen({ only }: AuditFlags): readonly Check[] {
+  return only.length === 0 ? CHECKS : CHECKS.filter(({ name }) => isChosen(name, only));
 }
 
 /** Reads "cancel,headers". */
@@ -326,15 +523,15 @@ function readChecks(text: string, flag: string): readonly Check[] {
   });
 }
 
-function progressLine({ name }: Check, findings: AuditReport["findings"]): string {
-  const bad = findings.filter(({ verdict }) => verdict === "fail" || verdict === "void");
-  const text = bad.length === 0 ? "ok" : bad.map((one) => `${one.verdict} ${one.name}`).join(", ");
-  return `${name}: ${text}`;
-}
-
-function print(report: AuditReport, { json, long, html, junit }: AuditFlags, terminal: Terminal) {
+/** `isSaid`: what there is to say is said elsewhere. */
+function print(
+  report: AuditReport,
+  { json, long, html, junit }: AuditFlags,
+  terminal: Terminal,
+  isSaid = false,
+): void {
   if (json) terminal.print(JSON.stringify(report, null, 2));
-  else for (const line of reportLines(report, long)) terminal.print(line);
+  else if (!isSaid) { for (const line of reportLines(report, long)) terminal.print(line); }
   if (html !== undefined) writeOver(html, htmlReport(report));
   if (junit !== undefined) writeOver(junit, junitReport(report));
 }

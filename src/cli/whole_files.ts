@@ -4,9 +4,17 @@
  * @module
  */
 
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { fileFailure } from "./settings.ts";
-import { Failure } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 
 /** Larger ones are not read. */
 const FILE_BYTES_MAX = 512 * 1024 * 1024;
@@ -30,12 +38,62 @@ export function mustBeNew(file: string | undefined): void {
   }
 }
 
+/**
+ * Says of `file`, if one is named, that it cannot be written before anything is done for it. Nothing is
+ * changed; what is no file, like a pipe, is not tried.
+ *
+ * @throws {Failure} with exit code 2.
+ */
+export function mustBeWritable(file: string | undefined): void {
+  if (file === undefined) return;
+  const isThere = existsSync(file);
+  try {
+    const known = isThere ? statSync(file) : undefined;
+    if (known !== undefined && !known.isFile() && !known.isDirectory()) return;
+    closeSync(openSync(file, "a"));
+  } catch (error) {
+    throw writeFailure(error, file, EXIT.usage);
+  }
+  if (!isThere) unlinkSync(file);
+}
+
+/** Bytes of lines that are held before they are written. */
+const HELD_CHARS_MAX = 1024 * 1024;
+
+/** A file that grows by lines, which are written many at a time. */
+export interface LineFile {
+  write(line: string): void;
+  /** Writes what is held. */
+  flush(): void;
+}
+
+/** @throws {Failure} when it cannot be written. What was there is lost. */
+export function lineFile(file: string): LineFile {
+  writeOver(file, "");
+  const held: string[] = [];
+  let chars = 0;
+  const flush = () => {
+    if (held.length === 0) return;
+    writeFileSync(file, `${held.join("\n")}\n`, { flag: "a" });
+    held.length = 0;
+    chars = 0;
+  };
+  return {
+    write(line) {
+      held.push(line);
+      chars += line.length;
+      if (chars > HELD_CHARS_MAX) flush();
+    },
+    flush,
+  };
+}
+
 /** @throws {Failure} when the file is there, or cannot be written. */
 export function writeNew(file: string, text: string): void {
   try {
     writeFileSync(file, text, { flag: "wx" });
   } catch (error) {
-    throw fileFailure(error, `Cannot write ${file}`);
+    throw writeFailure(error, file);
   }
 }
 
@@ -44,6 +102,14 @@ export function writeOver(file: string, text: string): void {
   try {
     writeFileSync(file, text);
   } catch (error) {
-    throw fileFailure(error, `Cannot write ${file}`);
+    throw writeFailure(error, file);
   }
+}
+
+/** What is missing when a new file cannot be made is its folder. */
+function writeFailure(error: unknown, file: string, exitCode: number = EXIT.failed): Failure {
+  const { code } = error as { readonly code?: string };
+  return code === "ENOENT" || code === "ENOTDIR"
+    ? new Failure(`Cannot write ${file}: there is no such folder`, exitCode)
+    : fileFailure(error, `Cannot write ${file}`, exitCode);
 }

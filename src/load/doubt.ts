@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import { answeredShare } from "./offered.ts";
 import { type Slo, SLO_FIGURES, SLO_NAMES, type SloName } from "./slo.ts";
 import type { StageFacts } from "./stage_facts.ts";
@@ -158,7 +159,7 @@ export function doubtOf(
   let isShort = false;
   for (const { text, count } of tally.errors.values()) {
     if (text !== NO_DESCRIPTOR && text !== NO_PORT) continue;
-    reasons.push(`${count} requests were not sent: ${text}`);
+    reasons.push(`${counted(count, "request was", "requests were")} not sent: ${text}`);
     isShort = true;
   }
   const answers = outcomes.completed + outcomes.left;
@@ -169,7 +170,9 @@ export function doubtOf(
   }
   if (outcomes.unfinished > 0) {
     reasons.push(
-      `${outcomes.unfinished} requests were not over when the run was: ` +
+      `${
+        counted(outcomes.unfinished, "request was", "requests were")
+      } not over when the run was: ` +
         "the slowest are missing from the figures",
     );
   }

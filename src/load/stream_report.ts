@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import type { Summary } from "../lib/histogram.ts";
 
 /** How late the client's own loop may be, p99, before the run says nothing about the server. */
@@ -57,10 +58,10 @@ export interface Verdict {
 export function judge(report: StreamReport): Verdict {
   const failed: string[] = [];
   for (const [reason, count] of Object.entries(report.failed)) {
-    failed.push(`${count} streams: ${reason}`);
+    failed.push(`${counted(count, "stream")}: ${reason}`);
   }
   for (const kind of ["lost", "doubled", "merged", "strange"] as const) {
-    if (report[kind] > 0) failed.push(`${report[kind]} events ${kind}`);
+    if (report[kind] > 0) failed.push(`${counted(report[kind], "event")} ${kind}`);
   }
   const doubtful: string[] = [];
   if (report.events === 0) doubtful.push("no event came");

@@ -147,10 +147,10 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   [`weir bench ${SHOWN_URL}/v1/chat/completions -n 200 -s 1 --json`]: MEASURED,
   [`weir bench ${SHOWN_URL} -H 'authorization: Bearer sk-1' --events free`]: MEASURED,
   // The weir here is no gateway: it answers by itself.
-  [`weir audit ${SHOWN_URL} --upstream-port 9000 --quick`]: { codes: [1], output: /^$/ },
+  [`weir audit ${SHOWN_URL} --upstream-port 9000 --quick`]: { codes: [3], output: /^$/ },
   [`weir audit ${SHOWN_URL} --upstream-port 9000 --gateway-key sk-1 --json`]: {
-    codes: [1],
-    output: /^$/,
+    codes: [3],
+    output: /"error": "The gateway answers /,
   },
   "weir audit --preset weir --only limits,fidelity --html audit.html": {
     codes: [0],

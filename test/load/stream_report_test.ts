@@ -36,7 +36,7 @@ const CASES: readonly (readonly [
   isDoubtful?: true,
 ])[] = [
   ["a server that is late is slow, and the run valid", {}, "valid", undefined],
-  ["a lost event", { lost: 1 }, "failed", "1 events lost"],
+  ["a lost event", { lost: 1 }, "failed", "1 event lost"],
   ["a doubled event", { doubled: 2 }, "failed", "2 events doubled"],
   ["a merged event", { merged: 3 }, "failed", "3 events merged"],
   ["a strange event", { strange: 4 }, "failed", "4 events strange"],

@@ -115,6 +115,34 @@ describe("weir audit", () => {
     [[], "audit needs a URL, or --preset, and not both"],
     [["http://a", "--preset", "nginx"], "audit needs a URL, or --preset, and not both"],
     [["ftp://a"], 'audit needs an http:// or https:// URL, not "ftp://a"'],
+    [["ftp://user:word@a/x?key=abc"], 'not "ftp://a/x?…"'],
+    [["http://user:wo rd@a b?key=abc"], 'not "http://a b?…"'],
+    [
+      ["http://a", "--pid", "1", "--only", "limits"],
+      "--pid is for back-pressure, which --only leaves",
+    ],
+    [["--preset", "weir", "--pid", "1"], "--preset starts one, and knows its process"],
+    [["http://a", "--insecure"], "--insecure is about certificates"],
+    [["http://a", "--long", "--json"], "--long is for the report on the terminal"],
+    [
+      ["http://a", "--quick", "--only", "limits"],
+      "--quick shortens the check silence, which --only",
+    ],
+    [["http://a", "--html", "x", "--junit", "./x"], "need a file each"],
+    [["http://u:p@a", "--gateway-key", "k"], "A request has one authorization"],
+    [
+      ["http://a", "-H", "Authorization: x", "--gateway-key", "k"],
+      "A request has one authorization",
+    ],
+    [
+      ["http://a", "--html", "/dev/null/x.html"],
+      "Cannot write /dev/null/x.html: there is no such folder",
+    ],
+    [["http://a", "--junit", "/"], "Cannot write /: EISDIR"],
+    [
+      ["http://a", "--ledger", "/dev/null/x"],
+      "Cannot write /dev/null/x: there is no such folder",
+    ],
     [["http://a", "--only", "cancle"], 'there is no check "cancle". Did you mean cancel?'],
     [["http://a", "--upstream-port", "70000"], "--upstream-port must be a whole number from 0"],
     [["http://a", "--preset", "apache"], "--preset must be nginx, nginx-buffered, portkey or weir"],
@@ -139,7 +167,7 @@ describe("weir audit says in a sentence", () => {
       port(),
     ]);
     expect(errors).toMatch(/weir: Nothing listens on 127\.0\.0\.1:\d+: /);
-    expect(code).toBe(1);
+    expect(code).toBe(3);
   }, TEST_MS_MAX);
 
   test("that its own port is taken", async () => {
@@ -154,7 +182,7 @@ describe("weir audit says in a sentence", () => {
     expect(errors).toMatch(
       /weir: The audit's upstream cannot listen on 127\.0\.0\.1:\d+: EADDRINUSE/,
     );
-    expect(code).toBe(1);
+    expect(code).toBe(3);
   }, TEST_MS_MAX);
 
   const SAYS = [
@@ -187,7 +215,7 @@ describe("weir audit says in a sentence", () => {
       ]);
       server.stop(true);
       expect(errors).toMatch(says);
-      expect(code).toBe(1);
+      expect(code).toBe(3);
     }, TEST_MS_MAX);
   }
 
@@ -216,7 +244,7 @@ describe("weir audit says in a sentence", () => {
       expect(distrusted.errors).toMatch(
         /The certificate of 127\.0\.0\.1:\d+ is not trusted \([A-Z_]+\): --insecure audits it/,
       );
-      expect(distrusted.code).toBe(1);
+      expect(distrusted.code).toBe(3);
       const taken = await run([...words, "--insecure"]);
       expect(taken.output).toContain("0 failed, 0 void, 0 notes, 2 passed");
       expect(taken.code).toBe(0);
@@ -227,7 +255,7 @@ describe("weir audit says in a sentence", () => {
   test("that the memory of a process cannot be read", async () => {
     const { code, errors } = await run(["audit", "http://127.0.0.1:1", "--pid", "4194304"]);
     expect(errors).toContain("--pid: the memory of process 4194304 cannot be read");
-    expect(code).toBe(1);
+    expect(code).toBe(3);
   }, TEST_MS_MAX);
 
   test("that the preset's program is not installed", async () => {
@@ -235,9 +263,115 @@ describe("weir audit says in a sentence", () => {
       env: { PATH: "/nonexistent" },
     });
     expect(errors).toContain("node is not installed here. Try: nodejs.org");
-    expect(code).toBe(1);
+    expect(code).toBe(3);
   }, TEST_MS_MAX);
 });
+
+describe("weir audit of what cannot be audited", () => {
+  test("writes every report that was asked for, with the reason, and no secret", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "weir-test-"));
+    const server = sayer(
+      "HTTP/1.1 308 Permanent Redirect\r\nlocation: /b?key=optionkey\r\ncontent-length: 0\r\n\r\n",
+    );
+    const { code, output, errors } = await run([
+      "audit",
+      `http://username:userword@127.0.0.1:${server.port}/a?key=optionkey`,
+      "--upstream-port",
+      String(freePort()),
+      "--json",
+      "--html",
+      join(folder, "a.html"),
+      "--junit",
+      join(folder, "a.xml"),
+    ]);
+    server.stop(true);
+    const [html, xml] = ["a.html", "a.xml"].map((name) => readFileSync(join(folder, name), "utf8"));
+    rmSync(folder, { recursive: true });
+    expect(code).toBe(3);
+    expect(JSON.parse(output)).toMatchObject({
+      error: expect.stringContaining("The gateway answers 308 and redirects to /b"),
+      findings: [],
+    });
+    expect(html).toContain("The gateway answers 308");
+    expect(xml).toContain('<error type="not audited" message="The gateway answers 308');
+    expect(xml).toContain('tests="1" failures="0" errors="1"');
+    const all = [output, errors, html, xml].join("\n");
+    expect(all).not.toMatch(/username|userword|optionkey/);
+    expect(all).not.toContain(Buffer.from("username:userword").toString("base64"));
+  }, TEST_MS_MAX);
+
+  test("writes them when it is interrupted while it waits, too", async () => {
+    const child = Bun.spawn([
+      ...weirCommand(),
+      "audit",
+      `http://127.0.0.1:${freePort()}`,
+      "--wait",
+      "60",
+      "--json",
+    ], { env: cleanEnv(), stdout: "pipe", stderr: "pipe" });
+    let errors = "";
+    void (async () => {
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) errors += text;
+    })();
+    await waitFor(() => /Waiting, for \d+ s at most/.test(errors));
+    child.kill("SIGINT");
+    const report = JSON.parse(await new Response(child.stdout).text()) as AuditReport;
+    expect(await child.exited).toBe(130);
+    expect(report).toMatchObject({ isInterrupted: true, error: "Interrupted", findings: [] });
+  }, TEST_MS_MAX);
+});
+
+test("weir audit sends the user of the URL as Basic, and shows it nowhere", async () => {
+  const port = freePort();
+  const asked = new Set<string | null>();
+  const gateway = Bun.serve({
+    port: 0,
+    fetch: async (request) => {
+      asked.add(request.headers.get("authorization"));
+      return await fetch(`http://127.0.0.1:${port}/v1${new URL(request.url).search}`, {
+        method: "POST",
+        headers: request.headers,
+        body: await request.text(),
+      });
+    },
+  });
+  const folder = mkdtempSync(join(tmpdir(), "weir-test-"));
+  const files = ["a.html", "a.xml", "a.jsonl"].map((name) => join(folder, name));
+  const { output, errors } = await run([
+    "audit",
+    `http://username:user%20word@127.0.0.1:${gateway.port}/v1?key=optionkey`,
+    "--upstream-port",
+    String(port),
+    "--only",
+    "limits,headers",
+    "--json",
+    "--html",
+    files[0]!,
+    "--junit",
+    files[1]!,
+    "--ledger",
+    files[2]!,
+  ]);
+  await gateway.stop(true);
+  const basic = Buffer.from("username:user word").toString("base64");
+  const texts = [output, errors, ...files.map((file) => readFileSync(file, "utf8"))];
+  rmSync(folder, { recursive: true });
+  expect([...asked]).toEqual([`Basic ${basic}`]);
+  expect(texts[4]).toContain('"kind":"request"');
+  for (const text of texts) {
+    expect(text).not.toMatch(/username|user(?:%20| )word|optionkey/);
+    expect(text).not.toContain(basic);
+  }
+}, TEST_MS_MAX);
+
+test("weir audit --quick finds swallowed comments, in a silence of 3 s", async () => {
+  const { code, output } = await auditOf("no-comments", ["--quick", "--only", "silence"]);
+  expect(output).toContain(
+    "FAIL  silence/3s-comments: whole, but the upstream's comments were swallowed",
+  );
+  expect(output).toMatch(/^pass {2}silence\/3s +whole$/m);
+  expect(code).toBe(1);
+}, TEST_MS_MAX);
 
 describe("weir audit --preset", () => {
   test("weir starts this program, with a key of its own", async () => {
@@ -320,12 +454,15 @@ describe("weir audit --json, --html and --junit", () => {
 
   test("the XML parses, and counts as JUnit's readers do", () => {
     interface Case {
+      readonly "@classname": string;
       readonly "@name": string;
+      readonly "@time": string;
       readonly failure?: { readonly "@message": string; readonly "#text": string };
     }
     interface Suite {
       readonly "@name": string;
       readonly "@failures": string;
+      readonly "@time": string;
       readonly testcase: readonly Case[];
     }
     const { XML } = Bun as unknown as { readonly XML: { parse(text: string): unknown } };
@@ -340,10 +477,16 @@ describe("weir audit --json, --html and --junit", () => {
     expect(Number(testsuites["@failures"])).toBe(report.counts.fail);
     expect(testsuites.testsuite.map((suite) => suite["@name"])).toEqual(["bytes", "limits"]);
     const cases = testsuites.testsuite.flatMap(({ testcase }) => testcase);
-    expect(cases.map((one) => one["@name"])).toEqual(report.findings.map(({ name }) => name));
+    const nameOf = (one: Case) => `${one["@classname"]}/${one["@name"]}`;
+    expect(cases.map(nameOf)).toEqual(report.findings.map(({ name }) => `weir.audit.${name}`));
+    for (const suite of testsuites.testsuite) {
+      const sum = suite.testcase.reduce((total, one) => total + Number(one["@time"]), 0);
+      expect(Math.abs(sum - Number(suite["@time"]))).toBeLessThan(0.05);
+    }
     const failed = cases.filter(({ failure }) => failure !== undefined);
-    expect(failed.map((one) => one["@name"])).toEqual(
-      report.findings.filter(({ verdict }) => verdict === "fail").map(({ name }) => name),
+    expect(failed.map(nameOf)).toEqual(
+      report.findings.filter(({ verdict }) => verdict === "fail")
+        .map(({ name }) => `weir.audit.${name}`),
     );
     expect(failed[0]!.failure!["@message"]).toContain("events lost");
   });

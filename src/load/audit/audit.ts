@@ -6,12 +6,17 @@
 
 import { countVerdicts, type Finding, type Verdict, VERDICTS } from "./finding.ts";
 import { type Check, finding, type Rig } from "./rig.ts";
+import { settingsFor } from "./settings.ts";
 
 /** A whole report, as `--json` prints it. */
 export interface AuditReport {
   /** Of what this has; grows when a member's meaning changes. */
   readonly schema: 1;
   readonly gateway: string;
+  /** Why the gateway cannot be audited; null = it was. */
+  readonly error: string | null;
+  /** What marks and canaries were drawn from. */
+  readonly seed: number;
   readonly startedAt: string;
   readonly seconds: number;
   /** True when it was interrupted: what is not there was not tried. */
@@ -19,8 +24,16 @@ export interface AuditReport {
   readonly counts: Readonly<Record<Verdict, number>>;
   /** By how much the machine was late at the worst while the audit ran, in milliseconds. */
   readonly machineLateMsMax: number;
-  readonly checks: readonly { readonly name: string; readonly title: string }[];
+  readonly checks: readonly CheckFacts[];
   readonly findings: readonly Finding[];
+}
+
+/** A check that was chosen. */
+export interface CheckFacts {
+  readonly name: string;
+  readonly title: string;
+  /** How long it took; null = it was not run to its end. */
+  readonly seconds: number | null;
 }
 
 /** A check with something void is run again so often: the machine may have been busy just then. */
@@ -31,8 +44,33 @@ export interface AuditPlan {
   /** As reports call the gateway. */
   readonly gateway: string;
   readonly checks: readonly Check[];
+  /** Called for each check that begins. */
+  readonly onStart?: (check: Check) => void;
   /** Called for each check that is over. */
   readonly onCheck: (check: Check, findings: readonly Finding[]) => void;
+  /** Takes secrets out of a text that goes into the report. */
+  readonly clean?: (text: string) => string;
+}
+
+/** The report of a gateway that cannot be audited, and why. */
+export function emptyReport(
+  { seed, isInterrupted }: Pick<AuditReport, "seed" | "isInterrupted">,
+  { gateway, checks, clean = (text) => text }: AuditPlan,
+  error: string,
+): AuditReport {
+  return {
+    schema: 1,
+    gateway,
+    error: clean(error),
+    seed,
+    startedAt: new Date().toISOString(),
+    seconds: 0,
+    isInterrupted,
+    counts: countVerdicts([]),
+    machineLateMsMax: 0,
+    checks: checks.map(({ name, title }) => ({ name, title, seconds: null })),
+    findings: [],
+  };
 }
 
 /**
@@ -43,12 +81,23 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   const startedAt = new Date().toISOString();
   const startMs = performance.now();
   const found = new Map<Check, readonly Finding[]>();
+  const tookS = new Map<Check, number>();
+  const clean = plan.clean ?? ((text: string) => text);
+  const { ledger } = rig.options;
   const runOne = async (check: Check) => {
+    plan.onStart?.(check);
+    const beganMs = performance.now();
+    if (ledger === undefined) await judge(check);
+    else await ledger.during(check.name, () => judge(check));
+    if (found.has(check)) tookS.set(check, tenths(performance.now() - beganMs));
+  };
+  const judge = async (check: Check) => {
     let findings = await tried(rig, check);
     for (let again = 0; again < AGAIN_MAX && !check.isSlow && hasVoid(findings); again++) {
       findings = await tried(rig, check);
     }
     if (findings.length === 0) return; // interrupted
+    findings = findings.map((one) => cleaned({ ...one, settings: settingsFor(one) }, clean));
     found.set(check, findings);
     plan.onCheck(check, findings);
   };
@@ -59,13 +108,33 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   return {
     schema: 1,
     gateway: plan.gateway,
+    error: null,
+    seed: rig.seed,
     startedAt,
-    seconds: Math.round((performance.now() - startMs) / 100) / 10,
+    seconds: tenths(performance.now() - startMs),
     isInterrupted: rig.options.signal.aborted,
     counts: countVerdicts(findings),
     machineLateMsMax: Math.round(rig.watch.worst(startMs, performance.now()) * 100) / 100,
-    checks: plan.checks.map(({ name, title }) => ({ name, title })),
+    checks: plan.checks.map((check) => ({
+      name: check.name,
+      title: check.title,
+      seconds: tookS.get(check) ?? null,
+    })),
     findings,
+  };
+}
+
+/** Milliseconds as seconds, a tenth of one exactly. */
+function tenths(timeMs: number): number {
+  return Math.round(timeMs / 100) / 10;
+}
+
+function cleaned(one: Finding, clean: (text: string) => string): Finding {
+  return {
+    ...one,
+    measured: clean(one.measured),
+    direct: one.direct === undefined ? undefined : clean(one.direct),
+    evidence: one.evidence.map(clean),
   };
 }
 

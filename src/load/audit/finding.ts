@@ -4,6 +4,8 @@
  * @module
  */
 
+import { counted } from "../../lib/counted.ts";
+
 /**
  * `pass`: the limit held. `fail`: it did not. `note`: no failure, but whoever runs the gateway should
  * know. `void`: nothing can be said, since this machine was too late itself or the test could not run.
@@ -12,6 +14,9 @@ export type Verdict = "pass" | "fail" | "note" | "void";
 
 /** The verdicts, the worst first. */
 export const VERDICTS: readonly Verdict[] = ["fail", "void", "note", "pass"];
+
+/** What a canary begins with: whatever has it is no secret. */
+export const CANARY = "weircanary";
 
 /** One row of the report. */
 export interface Finding {
@@ -34,6 +39,37 @@ export interface Finding {
   readonly evidence: readonly string[];
   /** One sentence: how the gateway is mended. Empty for what passed. */
   readonly mend: string;
+  /** The same as a setting of programs that have one, by the program's name. */
+  readonly settings?: Settings | undefined;
+}
+
+/** Gateways and what they are made with, whose settings are known. */
+export const PROGRAMS = ["nginx", "haproxy", "Envoy", "Caddy", "Traefik", "Node"] as const;
+
+/** What to set in a program. */
+export type Settings = Readonly<Partial<Record<typeof PROGRAMS[number], string>>>;
+
+/** Lines of evidence that a report for people shows, and characters of each. */
+const SHOWN_LINES_MAX = 12;
+const SHOWN_CHARS_MAX = 200;
+
+/** Evidence as people read it: the JSON has all of it. */
+export function shownEvidence({ evidence }: Finding): readonly string[] {
+  const rest = evidence.length - SHOWN_LINES_MAX;
+  return [
+    ...evidence.slice(0, SHOWN_LINES_MAX).map((line) =>
+      line.length > SHOWN_CHARS_MAX ? `${line.slice(0, SHOWN_CHARS_MAX)}…` : line
+    ),
+    ...(rest > 0 ? [`… and ${counted(rest, "line")} more in the JSON`] : []),
+  ];
+}
+
+/** Settings as a line each. */
+export function settingLines({ settings = {} }: Finding): readonly string[] {
+  return PROGRAMS.flatMap((program) => {
+    const text = settings[program];
+    return text === undefined ? [] : [`${program}: ${text}`];
+  });
 }
 
 /** How many findings have each verdict. */

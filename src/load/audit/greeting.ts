@@ -11,6 +11,8 @@ import { answerWhole } from "./stream.ts";
 
 /** A gateway that has said nothing until then says nothing. */
 const ANSWER_MS_MAX = 10_000;
+/** Of what it said. */
+const SAID_BYTES_MAX = 160;
 
 /** What stands in the way. `isReached`: the gateway did ask the upstream. */
 export interface Obstacle {
@@ -56,7 +58,7 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
       mayPass: false,
       text: `The gateway asked the upstream, was answered 200 and gave the client ${
         status === 0 ? "no answer" : status
-      }: ${shownBytes(exchange.body)}`,
+      }: ${shownBytes(exchange.body, 0, SAID_BYTES_MAX)}`,
     };
   }
   if (status === 401 || status === 403) {
@@ -86,6 +88,8 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
   return {
     mayPass: true,
     text: `The gateway answers ${status} by itself and does not ask the upstream at ${upstream}: ` +
-      `configure that as its upstream (what it said: ${shownBytes(exchange.body)})`,
+      `configure that as its upstream (what it said: ${
+        shownBytes(exchange.body, 0, SAID_BYTES_MAX)
+      })`,
   };
 }

@@ -161,6 +161,8 @@ export class ClientConnection {
   #body: Buffer[] = [];
   /** True when nothing can be asked any more. */
   isClosed = false;
+  /** Called once the socket is closed, by whomever. */
+  onClosed: (wasReset: boolean) => void = () => {};
   readonly #parser: ResponseParser;
 
   private constructor(target: Target) {
@@ -202,6 +204,7 @@ export class ClientConnection {
           close: (_, error) => {
             trusted.resolve("closed in the handshake");
             made.#over(error !== undefined);
+            made.onClosed(error !== undefined);
           },
           error: () => made.#over(true),
         },

@@ -7,7 +7,7 @@
 
 import { escaped, page } from "../page.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
-import { type Finding, type Verdict, VERDICTS } from "./finding.ts";
+import { type Finding, settingLines, shownEvidence, type Verdict, VERDICTS } from "./finding.ts";
 import { summaryLine } from "./report_terminal.ts";
 
 const WORDS: Readonly<Record<Verdict, string>> = {
@@ -33,34 +33,36 @@ pre { margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: .
 
 /** The page. */
 export function htmlReport(report: AuditReport): string {
-  const { gateway, counts, startedAt, checks } = report;
+  const { gateway, counts, startedAt, checks, error } = report;
   const bad = worstFirst(report).filter(({ verdict }) => verdict === "fail" || verdict === "void");
   return page({
     title: `weir audit: ${gateway}`,
     sheet: SHEET,
     header: `<h1>${escaped(gateway)}</h1>
-<p class="dim">weir audit, ${escaped(startedAt)}</p>`,
-    main: `<div class="counts">
+<p class="dim">weir audit, ${escaped(startedAt)}, seed ${report.seed}</p>`,
+    main: error !== null
+      ? `<h2>It cannot be audited</h2>\n<p>${escaped(error)}.</p>`
+      : `<div class="counts">
 ${
-      VERDICTS.map((verdict) =>
-        `<div class="${verdict}"><b>${counts[verdict]}</b>${WORDS[verdict]}</div>`
-      ).join("\n")
-    }
+        VERDICTS.map((verdict) =>
+          `<div class="${verdict}"><b>${counts[verdict]}</b>${WORDS[verdict]}</div>`
+        ).join("\n")
+      }
 </div>
 <p>${escaped(summaryLine(report))}.</p>
 ${
-      bad.length === 0
-        ? "<p>Nothing failed.</p>"
-        : `<h2>What is wrong</h2>\n${bad.map((one) => row(one, true)).join("\n")}`
-    }
+        bad.length === 0
+          ? "<p>Nothing failed.</p>"
+          : `<h2>What is wrong</h2>\n${bad.map((one) => row(one, true)).join("\n")}`
+      }
 ${
-      checks.map(({ name, title }) => {
-        const rest = report.findings.filter((one) => one.check === name && !bad.includes(one));
-        return rest.length === 0
-          ? ""
-          : `<h2>${escaped(title)}</h2>\n${rest.map((one) => row(one, false)).join("\n")}`;
-      }).filter((part) => part !== "").join("\n")
-    }`,
+        checks.map(({ name, title }) => {
+          const rest = report.findings.filter((one) => one.check === name && !bad.includes(one));
+          return rest.length === 0
+            ? ""
+            : `<h2>${escaped(title)}</h2>\n${rest.map((one) => row(one, false)).join("\n")}`;
+        }).filter((part) => part !== "").join("\n")
+      }`,
   });
 }
 
@@ -71,8 +73,12 @@ function row(one: Finding, isOpen: boolean): string {
     ["mend", one.mend],
   ] as const).filter(([, text]) => text !== "")
     .map(([name, text]) => `<dt>${name}</dt><dd>${escaped(text)}</dd>`);
+  const settings = settingLines(one);
+  if (settings.length > 0) {
+    facts.push(`<dt>set</dt><dd>${settings.map(escaped).join("<br>")}</dd>`);
+  }
   if (one.evidence.length > 0) {
-    facts.push(`<dt>evidence</dt><dd><pre>${escaped(one.evidence.join("\n"))}</pre></dd>`);
+    facts.push(`<dt>evidence</dt><dd><pre>${escaped(shownEvidence(one).join("\n"))}</pre></dd>`);
   }
   return `<details${isOpen ? " open" : ""}><summary><span class="word ${one.verdict}">${
     WORDS[one.verdict]

@@ -1,30 +1,56 @@
 /**
  * The report of an audit as JUnit XML: a suite for each check, a case for each finding. What is void
- * is skipped, what failed has its evidence.
+ * is skipped, what failed has its evidence; a gateway that cannot be audited is one error. It has what
+ * the schema of Jenkins' xUnit plugin (junit-10.xsd) has, and no more.
  *
  * @module
  */
 
 import type { AuditReport } from "./audit.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, settingLines, shownEvidence } from "./finding.ts";
+
+/** A suite, and what its cases have in common. */
+interface Suite {
+  readonly name: string;
+  readonly seconds: number;
+  readonly errors: number;
+  readonly failures: number;
+  readonly skipped: number;
+  /** The elements of each. */
+  readonly cases: readonly (readonly string[])[];
+}
 
 /** The XML. */
 export function junitReport(report: AuditReport): string {
-  const suites = report.checks.map(({ name }) => ({
-    name,
-    findings: report.findings.filter(({ check }) => check === name),
-  })).filter(({ findings }) => findings.length > 0);
-  const { counts, findings, seconds, startedAt } = report;
+  const suites = report.error === null
+    ? report.checks.flatMap((check) => checkSuite(report, check))
+    : [errorSuite(report.error)];
+  const sum = (count: (suite: Suite) => number) =>
+    suites.reduce((total, suite) => total + count(suite), 0);
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
-    `<testsuites name="weir audit" tests="${findings.length}" failures="${counts.fail}" skipped="${counts.void}" time="${seconds}">`,
+    element("testsuites", {
+      name: "weir audit",
+      tests: sum(({ cases }) => cases.length),
+      failures: sum(({ failures }) => failures),
+      errors: sum(({ errors }) => errors),
+      time: report.seconds,
+    }, ">"),
     ...suites.flatMap((suite) => [
-      `  <testsuite name="${escaped(suite.name)}" hostname="${
-        escaped(report.gateway)
-      }" timestamp="${startedAt}" tests="${suite.findings.length}" failures="${
-        countOf(suite.findings, "fail")
-      }" skipped="${countOf(suite.findings, "void")}" errors="0">`,
-      ...suite.findings.flatMap(caseLines),
+      `  ${
+        element("testsuite", {
+          name: suite.name,
+          hostname: hostOf(report.gateway),
+          // Seconds and no zone, which is UTC: some schemas take nothing finer.
+          timestamp: report.startedAt.slice(0, 19),
+          time: suite.seconds,
+          tests: suite.cases.length,
+          failures: suite.failures,
+          errors: suite.errors,
+          skipped: suite.skipped,
+        }, ">")
+      }`,
+      ...suite.cases.flat(),
       "  </testsuite>",
     ]),
     "</testsuites>",
@@ -32,34 +58,87 @@ export function junitReport(report: AuditReport): string {
   ].join("\n");
 }
 
-function caseLines(one: Finding): readonly string[] {
-  const head = `    <testcase classname="weir.audit.${escaped(one.check)}" name="${
-    escaped(one.name)
-  }">`;
-  const text = [`limit: ${one.limit}`, ...one.evidence, one.mend].filter((line) => line !== "");
-  const message = escaped(one.measured);
+function errorSuite(error: string): Suite {
+  const content = element("error", { type: "not audited", message: error }, "/>");
+  return {
+    name: "audit",
+    seconds: 0,
+    errors: 1,
+    failures: 0,
+    skipped: 0,
+    cases: [caseLines("weir.audit", "it can be audited", 0, content)],
+  };
+}
+
+/** None for a check without findings. A case's time is its share of the check's: all are made at once. */
+function checkSuite(
+  { findings }: AuditReport,
+  { name, seconds }: AuditReport["checks"][number],
+): readonly Suite[] {
+  const own = findings.filter(({ check }) => check === name);
+  if (own.length === 0) return [];
+  const countOf = (verdict: Finding["verdict"]) =>
+    own.filter((one) => one.verdict === verdict).length;
+  const share = Math.round((seconds ?? 0) / own.length * 1000) / 1000;
+  return [{
+    name,
+    seconds: seconds ?? 0,
+    errors: 0,
+    failures: countOf("fail"),
+    skipped: countOf("void"),
+    cases: own.map((one) =>
+      caseLines(`weir.audit.${one.check}`, partOf(one), share, contentOf(one))
+    ),
+  }];
+}
+
+/** What stands behind the check's name, which the class has. */
+function partOf({ check, name }: Finding): string {
+  return name.startsWith(`${check}/`) ? name.slice(check.length + 1) : name;
+}
+
+function caseLines(
+  classname: string,
+  name: string,
+  time: number,
+  content: string,
+): readonly string[] {
+  return [
+    `    ${element("testcase", { classname, name, time }, ">")}`,
+    `      ${content}`,
+    "    </testcase>",
+  ];
+}
+
+function contentOf(one: Finding): string {
+  const { measured: message, check } = one;
+  const settings = settingLines(one).map((line) => `set ${line}`);
+  const text = [`limit: ${one.limit}`, ...shownEvidence(one), one.mend, ...settings]
+    .filter((line) => line !== "").join("\n");
   switch (one.verdict) {
     case "fail":
-      return [
-        head,
-        `      <failure type="${escaped(one.check)}" message="${message}">${
-          escaped(text.join("\n"))
-        }</failure>`,
-        "    </testcase>",
-      ];
+      return `${element("failure", { type: check, message }, ">")}${escaped(text)}</failure>`;
     case "void":
-      return [head, `      <skipped message="${message}"/>`, "    </testcase>"];
+      return element("skipped", { message }, "/>");
     default:
-      return [
-        head,
-        `      <system-out>${escaped([one.measured, ...text].join("\n"))}</system-out>`,
-        "    </testcase>",
-      ];
+      return `<system-out>${escaped(`${message}\n${text}`)}</system-out>`;
   }
 }
 
-function countOf(findings: readonly Finding[], verdict: Finding["verdict"]): number {
-  return findings.filter((one) => one.verdict === verdict).length;
+function element(
+  name: string,
+  attributes: Readonly<Record<string, string | number>>,
+  end: ">" | "/>",
+): string {
+  const words = Object.entries(attributes).map(([key, value]) =>
+    `${key}="${escaped(String(value))}"`
+  );
+  return `<${[name, ...words].join(" ")}${end}`;
+}
+
+/** The host of a gateway's URL, which may stand in brackets behind a title. */
+function hostOf(gateway: string): string {
+  return /https?:\/\/([^/\s)]+)/.exec(gateway)?.[1] ?? gateway;
 }
 
 /** Text for XML 1.0, which has no place for most control characters, not even escaped. */

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { counted } from "../../lib/counted.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
-import type { Finding, Verdict } from "./finding.ts";
+import { type Finding, settingLines, shownEvidence, type Verdict } from "./finding.ts";
 
 /** How a verdict stands at the beginning of a line. */
 const WORDS: Readonly<Record<Verdict, string>> = {
@@ -21,29 +22,42 @@ export function reportLines(report: AuditReport, isLong = false): readonly strin
   const full = findings.filter(({ verdict }) => isLong || verdict === "fail" || verdict === "void");
   const short = findings.filter((one) => !full.includes(one));
   const width = Math.max(0, ...findings.map(({ name }) => name.length));
+  const said = new Set<string>();
   return [
     "",
-    ...full.flatMap((one) => [...fullLines(one), ""]),
+    ...full.flatMap((one) => [...fullLines(one, said), ""]),
     ...short.map((one) => `${WORDS[one.verdict]}  ${one.name.padEnd(width)}  ${one.measured}`),
     ...(short.length === 0 ? [] : [""]),
     summaryLine(report),
   ];
 }
 
-/** "57 pass, 3 fail, 5 note, 0 void in 142 s". */
-export function summaryLine({ counts, seconds, isInterrupted, machineLateMsMax }: AuditReport) {
-  const { pass, fail, note, void: voids } = counts;
-  return `${fail} failed, ${voids} void, ${note} notes, ${pass} passed in ${seconds} s; this machine was at most ${machineLateMsMax} ms late${
+/** "3 failed, 0 void, 5 notes, 57 passed in 142 s; this machine was at most 3 ms late". */
+export function summaryLine(report: AuditReport): string {
+  const { error, counts, seconds, isInterrupted, machineLateMsMax } = report;
+  if (error !== null) return `Nothing was audited: ${error}`;
+  return `${
+    countsText(counts)
+  } in ${seconds} s; this machine was at most ${machineLateMsMax} ms late${
     isInterrupted ? "; interrupted, so that the rest was not tried" : ""
   }`;
 }
 
-function fullLines(one: Finding): readonly string[] {
+/** "3 failed, 0 void, 1 note, 57 passed". */
+export function countsText({ pass, fail, note, void: voids }: AuditReport["counts"]): string {
+  return `${fail} failed, ${voids} void, ${counted(note, "note")}, ${pass} passed`;
+}
+
+/** `said`: what was told how to mend, and is not told again. */
+function fullLines(one: Finding, said: Set<string>): readonly string[] {
+  const settings = settingLines(one).filter((line) => !said.has(`${one.check} ${line}`));
+  for (const line of settings) said.add(`${one.check} ${line}`);
   return [
     `${WORDS[one.verdict]}  ${one.name}: ${one.measured}`,
     `      limit   ${one.limit}`,
     ...(one.direct === undefined ? [] : [`      direct  ${one.direct}`]),
-    ...one.evidence.map((line) => `      | ${line}`),
+    ...shownEvidence(one).map((line) => `      | ${line}`),
     ...(one.mend === "" ? [] : [`      mend    ${one.mend}`]),
+    ...settings.map((line) => `      set     ${line}`),
   ];
 }

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomInt } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
 import type { MachineWatch } from "./machine_watch.ts";
 import { ms } from "./numbers.ts";
@@ -50,17 +50,37 @@ export interface RigOptions {
   /** Resident bytes of the gateway; undefined where its process is not known. */
   readonly memoryBytes: (() => number | undefined) | undefined;
   readonly signal: AbortSignal;
+  /** What marks and canaries are drawn from; any number unless given. */
+  readonly seed?: number | undefined;
+  /** Is told of every request and connection. */
+  readonly ledger?: Witness | undefined;
 }
+
+/** Who writes down what happens. */
+export interface Witness {
+  /** Runs a check; what is asked in it belongs to it. */
+  during<T>(check: string, run: () => Promise<T>): Promise<T>;
+  /** A connection of the client's is open. */
+  opened(way: Way, connection: ClientConnection): void;
+  /** A request was sent, with this body. */
+  asked(way: Way, asked: Asked, body: string): void;
+}
+
+/** Seeds are smaller than this. */
+export const SEED_MAX = 2 ** 32 - 1;
 
 /** The ground of all checks. */
 export class Rig {
   readonly options: RigOptions;
   readonly upstream: ScriptedUpstream;
   readonly watch: MachineWatch;
+  readonly seed: number;
   readonly #direct: Target;
+  #drawn = 0;
 
   constructor(options: RigOptions) {
     this.options = options;
+    this.seed = options.seed ?? randomInt(SEED_MAX);
     this.upstream = options.upstream;
     this.watch = options.watch;
     const { path, fields } = options.gateway;
@@ -87,8 +107,16 @@ export class Rig {
     });
 
   /** Opens a connection. */
-  connect(way: Way): Promise<ClientConnection> {
-    return ClientConnection.open(this.target(way));
+  async connect(way: Way): Promise<ClientConnection> {
+    const connection = await ClientConnection.open(this.target(way));
+    this.options.ledger?.opened(way, connection);
+    return connection;
+  }
+
+  /** Hexadecimal digits, which nobody has seen yet. */
+  draw(digits: number): string {
+    return createHash("sha256").update(`${this.seed}/${this.#drawn++}`).digest("hex")
+      .slice(0, digits);
   }
 
   /** Sends a request; whatever reaches the upstream of it is answered by `script`. */
@@ -98,12 +126,15 @@ export class Rig {
     { body = this.chatBody, fields = [], connection, isKept = true }: AskOptions = {},
   ): Promise<Asked> {
     this.options.signal.throwIfAborted();
-    const mark = newMark();
+    const mark = `wa-${this.draw(16)}`;
     const used = connection ?? await this.connect(way);
     const expectation = this.upstream.expect(mark, (attempt) => script(attempt, mark));
-    const exchange = used.ask(body(mark), fields, isKept);
+    const sent = body(mark);
+    const exchange = used.ask(sent, fields, isKept);
     if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
-    return { mark, exchange, connection: used, expectation };
+    const asked = { mark, exchange, connection: used, expectation };
+    this.options.ledger?.asked(way, asked, sent);
+    return asked;
   }
 
   /** Waits until the answer has ended, or leaves after `timeoutMs`. */
@@ -175,18 +206,13 @@ export class KeptConnection {
   }
 }
 
-/** The mark of a new request: no other has it. */
-export function newMark(): string {
-  return `wa-${randomBytes(8).toString("hex")}`;
-}
-
 /** One test of the table. */
 export interface Check {
   /** One word or two, for `--only`. */
   readonly name: string;
   /** What it asks, as a question. */
   readonly title: string;
-  /** It takes a quarter of a minute and more: `--quick` leaves it out. */
+  /** It mostly waits: it runs beside the others. */
   readonly isSlow?: boolean;
   run(rig: Rig): Promise<readonly Finding[]>;
 }
@@ -212,21 +238,25 @@ export function finding(check: string, parts: FindingParts): Finding {
   };
 }
 
-/** Of one finding. */
-const EVIDENCE_LINES_MAX = 12;
-/** Of one line of evidence that shows bytes. */
-const SHOWN_BYTES_MAX = 160;
+/** Of one finding. Reports for people show fewer. */
+const EVIDENCE_LINES_MAX = 1000;
+/** Of one line of evidence that shows bytes, unless said otherwise. Reports for people show fewer. */
+const SHOWN_BYTES_MAX = 16 * 1024;
 
 /** Bytes as a line of evidence: printable as they are, the rest escaped. */
-export function shownBytes(bytes: Uint8Array | string, from = 0): string {
+export function shownBytes(
+  bytes: Uint8Array | string,
+  from = 0,
+  bytesMax = SHOWN_BYTES_MAX,
+): string {
   const text = typeof bytes === "string" ? bytes : Buffer.from(bytes).toString("latin1");
-  const part = text.slice(from, from + SHOWN_BYTES_MAX);
+  const part = text.slice(from, from + bytesMax);
   const escaped = part.replace(/[^\x20-\x7e]/g, (char) => {
     if (char === "\n") return "\\n";
     if (char === "\r") return "\\r";
     return `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
-  return `${from > 0 ? "…" : ""}${escaped}${text.length > from + SHOWN_BYTES_MAX ? "…" : ""}`;
+  return `${from > 0 ? "…" : ""}${escaped}${text.length > from + bytesMax ? "…" : ""}`;
 }
 
 /** A line of evidence: what happened to a request, on the audit's clock. */

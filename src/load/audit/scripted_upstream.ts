@@ -28,6 +28,9 @@ export interface LedgerWrite {
 /** How a connection ended, seen from the upstream. */
 export type Leaving = "fin" | "reset" | "own";
 
+/** What happens to a connection, seen from the upstream. */
+export type ConnectionEvent = "opened" | "fin" | "reset" | "closed";
+
 /** Answers one request. What it throws ends the connection. */
 export type Script = (attempt: Attempt) => void | Promise<void>;
 
@@ -264,6 +267,8 @@ export class ScriptedUpstream {
   readonly hostname: string;
   /** Connections that were ever opened. */
   connections = 0;
+  /** Called for what happens to a connection. */
+  onConnection: (number: number, event: ConnectionEvent) => void = () => {};
   /** Requests without a mark: what a gateway asks on its own, or has made of ours. */
   readonly strangers: string[] = [];
 
@@ -276,6 +281,7 @@ export class ScriptedUpstream {
         open: (socket) => {
           socket.data = new UpstreamSocket(++this.connections, socket, this.#answer);
           this.#sockets.add(socket.data);
+          this.onConnection(socket.data.number, "opened");
         },
         data: (socket, bytes) => {
           try {
@@ -285,10 +291,14 @@ export class ScriptedUpstream {
           }
         },
         drain: (socket) => socket.data.drain(),
-        end: (socket) => socket.data.current?.hasLeft("fin"),
+        end: (socket) => {
+          socket.data.current?.hasLeft("fin");
+          this.onConnection(socket.data.number, "fin");
+        },
         close: (socket, error) => {
           this.#sockets.delete(socket.data);
           socket.data.current?.hasLeft(error === undefined ? "fin" : "reset");
+          this.onConnection(socket.data.number, error === undefined ? "closed" : "reset");
         },
         error: (socket) => socket.data.current?.hasLeft("reset"),
       },

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { counted } from "../../lib/counted.ts";
 import type { KeptAs, KeptStream } from "../kept_streams.ts";
 import { escaped } from "../page.ts";
 import { TOKENS } from "../record.ts";
@@ -128,8 +129,10 @@ function factsOf(stream: KeptStream): string {
     ...told("first token", first_token),
     ...told("longest pause", pause === null ? null : pause[1] - pause[0]),
     ...told(outcome === "failed" ? "failed after" : "whole answer", end),
-    ...(events === 0 ? [] : [`${token_events} of ${events} events with tokens`]),
-    ...(event_ms.length < events ? [`${event_ms.length} events drawn, at even steps`] : []),
+    ...(events === 0 ? [] : [`${token_events} of ${counted(events, "event")} with tokens`]),
+    ...(event_ms.length < events
+      ? [`${counted(event_ms.length, "event")} drawn, at even steps`]
+      : []),
   ].join(" · ");
 }
 
@@ -142,7 +145,7 @@ function eventList(stream: KeptStream): string {
     return `${shown(ms)}${gap} ${kindsText(event_kinds[at]!)}`;
   });
   const more = event_ms.length > LISTED_MAX || event_ms.length < events
-    ? [`… ${events} events in all: see --raw`]
+    ? [`… ${counted(events, "event")} in all: see --raw`]
     : [];
   const over = end === null ? [] : [`${shown(end)} end`];
   return `<p class="events"><strong>${stream.why.map((one) => WHY[one]).join(", ")}</strong>, ms: ${

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../lib/counted.ts";
 import type { Parts } from "../doubt.ts";
 import { SHARES } from "../spread.ts";
 import type { SpreadName } from "../tally.ts";
@@ -142,7 +143,9 @@ export function rateLines(report: LoadReport): readonly string[] {
   return [
     ...(rates.length === 0 || isEmpty ? [] : [`${rates.join(", ")}, over ${shown(seconds)} s`]),
     ...slo,
-    `${connections.opened} connections opened, ${connections.requests_on_kept} requests on kept ones, ` +
+    `${counted(connections.opened, "connection")} opened, ${
+      counted(connections.requests_on_kept, "request")
+    } on kept ones, ` +
     `${connections.at_once_max} at once at most; ${report.bytes} bytes` +
     (events.per_read === null ? "" : `, ${events.per_read.toFixed(2)} events a read`),
   ];

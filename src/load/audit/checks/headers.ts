@@ -4,8 +4,7 @@
  * @module
  */
 
-import { randomBytes } from "node:crypto";
-import type { Finding } from "../finding.ts";
+import { CANARY, type Finding } from "../finding.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
 import { type Attempt, headFields } from "../scripted_upstream.ts";
 import { chunk, jsonAnswer, LAST_CHUNK, streamHead, wholeBody } from "../stream.ts";
@@ -44,8 +43,8 @@ export const headers: Check = {
   name: "headers",
   title: "Which headers cross the gateway, and which must not?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const canaries = new Map(UP.map(({ name }) => [name as string, canary()]));
-    const downCanaries = new Map(DOWN.map(({ name }) => [name as string, canary()]));
+    const canaries = new Map(UP.map(({ name }) => [name as string, canary(rig)]));
+    const downCanaries = new Map(DOWN.map(({ name }) => [name as string, canary(rig)]));
     const { gatewayKey } = rig.options;
     const fields = UP.filter(({ name }) => name !== "authorization" || !hasAuthorization(rig))
       .map(({ name }) => [name, (PREFIXES[name] ?? "") + canaries.get(name)!] as const);
@@ -204,7 +203,7 @@ async function ownKey(rig: Rig, attempt: Attempt): Promise<Finding> {
 
 /** `X-Accel-Redirect` makes an nginx serve a place of its own. */
 async function accel(rig: Rig): Promise<Finding> {
-  const value = `/${canary()}`;
+  const value = `/${canary(rig)}`;
   const asked = await rig.tell(
     "through",
     (attempt: Attempt, mark: string) =>
@@ -255,8 +254,6 @@ function linesWith(head: string, values: readonly string[]): readonly string[] {
     .map((line) => shownBytes(line));
 }
 
-const CANARY = "weircanary";
-
-function canary(): string {
-  return CANARY + randomBytes(6).toString("hex");
+function canary(rig: Rig): string {
+  return CANARY + rig.draw(12);
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../../lib/counted.ts";
 import type { Finding } from "../finding.ts";
 import { ms } from "../numbers.ts";
 import type { AnswerEnd } from "../probe_client.ts";
@@ -84,7 +85,7 @@ function judge(
       : isMute
       ? "whole, but the upstream's comments were swallowed and none of its own came"
       : comments
-      ? `whole, ${during.length} reads in the silence`
+      ? `whole, ${counted(during.length, "read")} in the silence`
       : "whole",
     value: isWhole ? during.length : undefined,
     unit: "reads",

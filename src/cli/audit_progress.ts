@@ -1,0 +1,76 @@
+/**
+ * Tells what an audit is doing: one line that is written anew each second on a terminal, else a line
+ * every quarter of a minute. A check that is over has a line of its own.
+ *
+ * @module
+ */
+
+import type { Finding } from "../load/audit/finding.ts";
+import type { Terminal } from "./terminal.ts";
+
+const LIVE_MS = 1000;
+const PLAIN_MS = 15_000;
+
+/** The progress of one audit, on standard error. */
+export class AuditProgress {
+  readonly #checks: number;
+  readonly #terminal: Terminal;
+  readonly #isLive: boolean;
+  readonly #startMs = performance.now();
+  readonly #running = new Map<string, number>();
+  readonly #timer: ReturnType<typeof setInterval>;
+  #over = 0;
+
+  /** `isLive`: standard error is a terminal. */
+  constructor(checks: number, terminal: Terminal, isLive = process.stderr.isTTY === true) {
+    this.#checks = checks;
+    this.#terminal = terminal;
+    this.#isLive = isLive;
+    this.#timer = setInterval(() => this.#tell(), isLive ? LIVE_MS : PLAIN_MS);
+  }
+
+  /** A check begins. */
+  started(name: string): void {
+    this.#running.set(name, performance.now());
+    if (this.#isLive) this.#tell();
+  }
+
+  /** A check is over. */
+  ended(name: string, findings: readonly Finding[]): void {
+    this.#running.delete(name);
+    this.#over++;
+    const bad = findings.filter(({ verdict }) => verdict === "fail" || verdict === "void");
+    const text = bad.length === 0
+      ? "ok"
+      : bad.map((one) => `${one.verdict} ${one.name}`).join(", ");
+    this.#wipe();
+    this.#terminal.complain(`${name}: ${text}`);
+  }
+
+  /** Says nothing more. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#wipe();
+  }
+
+  /** "48 s: 12 of 15 checks over, silence since 47 s". */
+  line(nowMs = performance.now()): string {
+    const seconds = (sinceMs: number) => Math.round((nowMs - sinceMs) / 1000);
+    const running = [...this.#running].map(([name, sinceMs]) =>
+      `${name} for ${seconds(sinceMs)} s`
+    );
+    return `${seconds(this.#startMs)} s: ${this.#over} of ${this.#checks} checks over${
+      running.length === 0 ? "" : `; running: ${running.join(", ")}`
+    }`;
+  }
+
+  #tell(): void {
+    if (!this.#isLive) return this.#terminal.complain(this.line());
+    const columns = process.stderr.columns ?? 80;
+    process.stderr.write(`\r\x1b[2K${this.line().slice(0, columns - 1)}`);
+  }
+
+  #wipe(): void {
+    if (this.#isLive) process.stderr.write("\r\x1b[2K");
+  }
+}
