@@ -212,9 +212,9 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
 }
 
 /** How a tool's count of what was completed differs from this one's; undefined = it does not. */
-function otherCount(
-  { requests }: Gathered,
-  { requests: own }: LoadReport,
+export function otherCount(
+  { requests }: Pick<Gathered, "requests">,
+  { requests: own }: Pick<LoadReport, "requests">,
   tool: string,
 ): string | undefined {
   const completed = requests.filter(({ isSuccess }) => isSuccess).length;

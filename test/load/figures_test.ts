@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import type { DoubtLimits } from "../../src/load/doubt.ts";
+import { aiperfValues } from "../../src/load/metrics/aiperf.ts";
+import { vllmValues } from "../../src/load/metrics/vllm.ts";
 import { KIND, type Recording } from "../../src/load/record.ts";
 import { type LoadReport, reportOf } from "../../src/load/report/report.ts";
 import { rateLines } from "../../src/load/report/terminal.ts";
@@ -169,6 +171,13 @@ describe("figures of one answer", () => {
       expect(sent + not_sent).toBe(1);
     });
   }
+
+  test("whole JSON without an answer of a chat is a success for tools that ask for embeddings", () => {
+    const embeddings = () => recorded([[40, KIND.usage | done | KIND.other]], { endMs: 41 });
+    for (const read of [vllmValues, aiperfValues]) {
+      expect(read(embeddings(), () => 0)).toMatchObject({ isSuccess: true, e2eMs: 41 });
+    }
+  });
 
   test("rates are over the time that was measured, service from when it was sent", () => {
     const found = report([worked(), worked(), failed()]);
