@@ -54,3 +54,8 @@ export function bytesText(value: number): string {
   if (value < 1024 ** 2) return `${(value / 1024).toFixed(1)} KiB`;
   return `${(value / 1024 ** 2).toFixed(1)} MiB`;
 }
+
+/** A number of things as reports write it: "1 event", "3 events". `many`: where that is no plain s. */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
