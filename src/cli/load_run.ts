@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import { chosen, type KeptStream } from "../load/kept_streams.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
@@ -222,7 +223,9 @@ export function otherCount(
     isSuccess !== (outcome === "completed")
   );
   return isOther
-    ? `--as ${tool}: by its own rules ${completed} requests are successes; here ${own.completed} were completed.`
+    ? `--as ${tool}: by its own rules ${
+      counted(completed, "request is a success", "requests are successes")
+    }; here ${counted(own.completed, "was", "were")} completed.`
     : undefined;
 }
 

@@ -27,9 +27,9 @@ const CASES = [
 const COUNTS: readonly (readonly [readonly (readonly [string, boolean])[], string | undefined])[] =
   [
     [[["completed", true], ["failed", false]], undefined],
-    [[["completed", true], ["failed", true]], "2 requests are successes; here 1 were completed"],
+    [[["completed", true], ["failed", true]], "2 requests are successes; here 1 was completed"],
     // As many, and others.
-    [[["completed", false], ["failed", true]], "1 requests are successes; here 1 were completed"],
+    [[["completed", false], ["failed", true]], "1 request is a success; here 1 was completed"],
   ];
 
 describe("otherCount()", () => {

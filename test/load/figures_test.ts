@@ -220,7 +220,7 @@ const JUDGED: readonly (readonly [
     { itl: 49 },
     [0, 1, 0],
     [],
-    "0 % of 1 requests, those of clients that left by the figures they have, kept itl 49 ms",
+    "0 % of 1 request, those of clients that left by the figures they have, kept itl 49 ms",
   ],
   [
     "who left is judged by what there is",
@@ -237,7 +237,7 @@ const JUDGED: readonly (readonly [
     { tpot: 20 },
     [1, 1, 1],
     [],
-    "100 % of 1 requests, without 1 that have none of these figures, kept tpot 20 ms",
+    "100 % of 1 request, without 1 that have none of these figures, kept tpot 20 ms",
   ],
   ["no answer has one", [single(), single()], { tpot: 1 }, null, ["tpot"], ""],
   [
@@ -353,7 +353,7 @@ describe("a schedule that a server is asked on", () => {
     });
     expect(requests).toMatchObject({ sent: 1, unfinished: 0, not_sent: 9 });
     expect(doubt.reasons.join()).toContain(
-      "9 of 10 requests that were due were never sent: all 1 places were taken to the end",
+      "9 of 10 requests that were due were never sent: 1 place was taken to the end",
     );
   });
 
