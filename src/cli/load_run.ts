@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
 import { shownUrl } from "../lib/userinfo.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import { chosen, type KeptStream } from "../load/kept_streams.ts";
@@ -226,9 +227,9 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
 }
 
 /** How a tool's count of what was completed differs from this one's; undefined = it does not. */
-function otherCount(
-  { requests }: Gathered,
-  { requests: own }: LoadReport,
+export function otherCount(
+  { requests }: Pick<Gathered, "requests">,
+  { requests: own }: Pick<LoadReport, "requests">,
   tool: string,
 ): string | undefined {
   const completed = requests.filter(({ isSuccess }) => isSuccess).length;
@@ -236,7 +237,9 @@ function otherCount(
     isSuccess !== (outcome === "completed")
   );
   return isOther
-    ? `--as ${tool}: by its own rules ${completed} requests are successes; here ${own.completed} were completed.`
+    ? `--as ${tool}: by its own rules ${
+      counted(completed, "request is a success", "requests are successes")
+    }; here ${counted(own.completed, "was", "were")} completed.`
     : undefined;
 }
 

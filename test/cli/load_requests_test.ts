@@ -125,6 +125,33 @@ describe("makerOf()", () => {
     });
   }
 
+  const chat = '{"stream":true}';
+  /** flags, path → the limit that is refused; undefined = none is */
+  const LIMITS: readonly (readonly [
+    Readonly<Record<string, readonly string[]>>,
+    string,
+    string | undefined,
+  ])[] = [
+    [
+      { slo: ["ttft=1s"], whole: ["true"] },
+      "/v1/chat/completions",
+      "--slo ttft: an answer that is",
+    ],
+    [{ slo: ["tpot=1s,e2e=1s"] }, "/v1/embeddings", "--slo tpot: embeddings have no time per"],
+    [{ slo: ["itl=1s"], body: ["{}"] }, "/v1/messages", "--slo itl: an answer that is no stream"],
+    [{ slo: ["e2e=1s"] }, "/v1/embeddings", undefined],
+    [{ slo: ["ttft=1s"], body: [chat] }, "/v1/chat/completions", undefined],
+    // Nobody knows what that says.
+    [{ slo: ["ttft=1s"], body: ["{}"] }, "/mine", undefined],
+  ];
+  for (const [words, path, said] of LIMITS) {
+    test(`${words["slo"]} of ${path} ${said === undefined ? "can" : "cannot"} be judged`, () => {
+      const asked = () => loadOptions("load", `http://a${path}`, flagsOf(words));
+      if (said === undefined) expect(asked).not.toThrow();
+      else expect(asked).toThrow(said);
+    });
+  }
+
   test("another seed asks something else", () => {
     const options = loadOptions("load", "http://a", flagsOf({ promptTokens: ["12"] }));
     const [one, other] = [1, 2].map((seed) =>

@@ -454,7 +454,7 @@ describe("weir load", () => {
       expect(unknown.output).toMatch(/ {2}tls: /);
       expect(unknown.code).toBe(1);
       expect(trusted.output).toContain("3 of 3 requests completed");
-      expect(trusted.output).toContain("1 connections opened, 2 requests on kept ones");
+      expect(trusted.output).toContain("1 connection opened, 2 requests on kept ones");
       expect(insecure.output).toContain("3 of 3 requests completed");
     } finally {
       await secure.stop();
