@@ -30,6 +30,8 @@ const REUSED_SHARE_MIN = 0.9;
 /** The upstream closes so long before (-) or after the next request. */
 const RACE_MS = [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5] as const;
 const RACE_ROUNDS = 6;
+/** Until the request before a race is at the upstream. */
+const ARRIVAL_MS_MAX = 5000;
 /** From an answer to the next request of a race. */
 const IDLE_MS = 40;
 
@@ -84,7 +86,7 @@ async function reuse(rig: Rig): Promise<Finding> {
     value: 100 * share,
     unit: "%",
     evidence: [
-      `connection and how manieth request on it: ${
+      `connection, and number of the request on it: ${
         arrived.map(({ connection, ordinal }) => `${connection}/${ordinal}`).join(", ")
       }`,
     ],
@@ -150,6 +152,9 @@ async function raceOnce(rig: Rig, way: Way, offsetMs: number): Promise<Raced> {
     answerWhole(attempt, mark);
     closing.resolve(attempt);
   }, { connection: await kept.get() });
+  if (!await rig.within(closing.promise, ARRIVAL_MS_MAX)) {
+    throw new Error("a request before a race did not reach the upstream");
+  }
   const attempt = await closing.promise;
   const closes = rig.sleep(IDLE_MS + offsetMs).then(() => attempt.cut());
   closes.catch(() => {}); // an audit that is interrupted ends elsewhere
