@@ -4,9 +4,8 @@
  * @module
  */
 
-import { counted } from "../../../lib/counted.ts";
 import type { Finding } from "../finding.ts";
-import { ms } from "../numbers.ts";
+import { counted, ms } from "../numbers.ts";
 import type { AnswerEnd } from "../probe_client.ts";
 import { type Asked, type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
