@@ -51,7 +51,7 @@ describe("MachineWatch", () => {
     expect(watch.stalls(1051, 1100, 10)).toBe(0);
   });
 
-  test("pressure() is the share of the time in which others waited for a processor", async () => {
+  test("pressure() is the share of the time in which others waited for a processor", () => {
     nowMs = 1000;
     let waitedMs: number | undefined = 500;
     watch = new MachineWatch(() => nowMs, undefined, () => waitedMs);

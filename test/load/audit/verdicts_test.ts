@@ -230,6 +230,9 @@ describe("overload is", () => {
       { windows: [late, late] },
       /^120 of 395 .* 1500 answered later/,
     ],
+    ["told where it is slower with many at once, and nobody waits", "note", {
+      windows: [openLoop({ good: 700 }, { unsent: 1200 })],
+    }, /^280 of 395 requests\/s \(71 %\)/],
     ["void where others have the processors", "void", {
       windows: [openLoop({ good: 300 }, { pressure: 0.9 })],
     }, /waited for a processor in 90 %/],

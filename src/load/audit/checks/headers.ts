@@ -9,7 +9,7 @@ import { CANARY, type Finding } from "../finding.ts";
 import { counted } from "../numbers.ts";
 import { KEY_SHOWN } from "../own_keys.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
-import type { Target } from "../probe_client.ts";
+import { CannotConnect, type Target } from "../probe_client.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
   chunk,
@@ -177,8 +177,11 @@ function downFindings(
   ];
 }
 
+/** How an upstream answers. */
+type Trouble = (attempt: Attempt, mark: string) => void | Promise<void>;
+
 /** What an upstream does that makes a gateway answer with an error, mostly one of its own. */
-const TROUBLES: readonly ((attempt: Attempt, mark: string) => void | Promise<void>)[] = [
+const TROUBLES: readonly Trouble[] = [
   ...[[401, "Unauthorized"], [403, "Forbidden"], [404, "Not Found"], [429, "Too Many Requests"], [
     500,
     "Internal Server Error",
@@ -211,9 +214,16 @@ const TROUBLE_MS_MAX = 10_000;
 
 /** Makes the gateway answer with errors, at the end: it may take the upstream for dead then. */
 async function provoke(rig: Rig, fields: Target["fields"]): Promise<void> {
-  const options = { fields, timeoutMs: TROUBLE_MS_MAX };
-  for (const trouble of TROUBLES) await rig.tell("through", trouble, options);
-  await rig.upstream.refusing(() => rig.tell("through", TROUBLES[0]!, options));
+  const suffer = async (trouble: Trouble) => {
+    try {
+      await rig.tell("through", trouble, { fields, timeoutMs: TROUBLE_MS_MAX });
+    } catch (error) {
+      // A relay whose upstream refuses resets its client at once: there is no error to read.
+      if (!(error instanceof CannotConnect)) throw error;
+    }
+  };
+  for (const trouble of TROUBLES) await suffer(trouble);
+  await rig.upstream.refusing(() => suffer(TROUBLES[0]!));
 }
 
 /** The key that the gateway shows the upstream must not come back in any error of the audit's. */

@@ -84,7 +84,7 @@ async function reuse(rig: Rig): Promise<Finding> {
     value: 100 * share,
     unit: "%",
     evidence: [
-      `connection and how manieth request on it: ${
+      `connection, and number of the request on it: ${
         arrived.map(({ connection, ordinal }) => `${connection}/${ordinal}`).join(", ")
       }`,
     ],
