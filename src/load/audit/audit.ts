@@ -89,8 +89,7 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   const runOne = async (check: Check) => {
     plan.onStart?.(check);
     const beganMs = performance.now();
-    if (ledger === undefined) await judge(check);
-    else await ledger.during(check.name, () => judge(check));
+    await (ledger?.during(check.name, () => judge(check)) ?? judge(check));
     if (found.has(check)) tookS.set(check, tenths(performance.now() - beganMs));
   };
   const judge = async (check: Check) => {
@@ -103,7 +102,6 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
       findings = await tried(rig, check);
     }
     if (findings.length === 0) return; // interrupted
-    findings = findings.map((one) => cleaned({ ...one, settings: settingsFor(one) }, clean));
     found.set(check, findings);
     plan.onCheck(check, findings);
   };
@@ -113,16 +111,17 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   for (const check of plan.checks) {
     const { name, title, after } = check;
     if (after === undefined) continue;
-    const findings = await tried(rig, { name, title, run: after });
+    plan.onStart?.(check);
+    const beganMs = performance.now();
+    const run = () => tried(rig, { name, title, run: after });
+    const findings = await (ledger?.during(name, run) ?? run());
     found.set(check, [...found.get(check) ?? [], ...findings]);
-    if (findings.some(({ verdict }) => verdict !== "pass")) plan.onCheck(check, findings);
+    tookS.set(check, tenths(performance.now() - beganMs + 1000 * (tookS.get(check) ?? 0)));
+    plan.onCheck(check, findings);
   }
   const findings = plan.checks.flatMap((check) => found.get(check) ?? [])
-    .map((one) => ({
-      ...one,
-      measured: rig.keys.hide(one.measured),
-      evidence: one.evidence.map((line) => rig.keys.hide(line)),
-    }));
+    .map((one) => cleaned(one, (text) => clean(rig.keys.hide(text))))
+    .map((one) => ({ ...one, settings: settingsFor(one) }));
   return {
     schema: 1,
     gateway: plan.gateway,

@@ -4,6 +4,8 @@
  * @module
  */
 
+export { counted } from "../../lib/counted.ts";
+
 /** The value that a `share` (0 to 1) of `values` does not exceed; NaN when there are none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((one, other) => one - other);
@@ -53,9 +55,4 @@ export function bytesText(value: number): string {
   if (value < 1024) return `${value} B`;
   if (value < 1024 ** 2) return `${(value / 1024).toFixed(1)} KiB`;
   return `${(value / 1024 ** 2).toFixed(1)} MiB`;
-}
-
-/** A number of things as reports write it: "1 event", "3 events". `many`: where that is no plain s. */
-export function counted(count: number, one: string, many = `${one}s`): string {
-  return `${count} ${count === 1 ? one : many}`;
 }
