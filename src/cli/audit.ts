@@ -32,7 +32,6 @@ import {
   type FlagValues,
   listFlag,
   numberFlag,
-  oneOf,
   optionalFlag,
   readChoice,
   readHeader,
@@ -63,7 +62,6 @@ const FLAGS = {
   preset: optionalFlag({
     value: "NAME",
     text: "start this gateway and audit it, in place of a URL",
-    notes: [oneOf(PRESETS)],
     choices: PRESETS,
     read: readChoice(PRESETS),
   }),

@@ -19,7 +19,7 @@ export class AuditProgress {
   readonly #startMs = performance.now();
   readonly #running = new Map<string, number>();
   readonly #timer: ReturnType<typeof setInterval>;
-  #over = 0;
+  readonly #over = new Set<string>();
 
   /** `isLive`: standard error is a terminal. */
   constructor(checks: number, terminal: Terminal, isLive = process.stderr.isTTY === true) {
@@ -35,14 +35,16 @@ export class AuditProgress {
     if (this.#isLive) this.#tell();
   }
 
-  /** A check is over. */
+  /** A check is over; some are run in two parts. */
   ended(name: string, findings: readonly Finding[]): void {
     this.#running.delete(name);
-    this.#over++;
     const bad = findings.filter(({ verdict }) => verdict === "fail" || verdict === "void");
     const text = bad.length === 0
       ? "ok"
       : bad.map((one) => `${one.verdict} ${one.name}`).join(", ");
+    const isSaid = bad.length === 0 && this.#over.has(name);
+    this.#over.add(name);
+    if (isSaid) return;
     this.#wipe();
     this.#terminal.complain(`${name}: ${text}`);
   }
@@ -59,7 +61,7 @@ export class AuditProgress {
     const running = [...this.#running].map(([name, sinceMs]) =>
       `${name} for ${seconds(sinceMs)} s`
     );
-    return `${seconds(this.#startMs)} s: ${this.#over} of ${this.#checks} checks over${
+    return `${seconds(this.#startMs)} s: ${this.#over.size} of ${this.#checks} checks over${
       running.length === 0 ? "" : `; running: ${running.join(", ")}`
     }`;
   }

@@ -6,6 +6,7 @@
  */
 
 import { defineCommand } from "./command.ts";
+import { FOREIGN_FLAGS } from "./load_foreign.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
 import { runLoadOrBurst } from "./load.ts";
 import { EXIT } from "./terminal.ts";
@@ -20,6 +21,7 @@ export const bench = defineCommand({
     url: { name: "URL", text: "http or https; without a path: /v1/chat/completions" },
   },
   flags: LOAD_FLAGS,
+  foreign: FOREIGN_FLAGS,
   examples: [
     { line: "weir bench http://127.0.0.1:8080", text: "a weir on this machine" },
     {
@@ -37,6 +39,5 @@ export const bench = defineCommand({
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run: ({ flags, operands, words }, terminal) =>
-    runLoadOrBurst("bench", operands.url, flags, words, terminal),
+  run: ({ operands, ...call }, terminal) => runLoadOrBurst("bench", operands.url, call, terminal),
 });

@@ -42,6 +42,8 @@ export interface Example {
 export interface Call<F extends Flags = Flags, O extends Operands = Operands> {
   readonly flags: FlagValues<F>;
   readonly operands: OperandValues<O>;
+  /** Keys of the flags that are on the command line: the others have their defaults. */
+  readonly given: ReadonlySet<string>;
   /** The command line behind the command's name, as it was typed. */
   readonly words: readonly string[];
   /** Every command there is. */
@@ -57,6 +59,8 @@ export interface Command<F extends Flags = Flags, O extends Operands = Operands>
   readonly details?: string;
   readonly operands: O;
   readonly flags: F;
+  /** Flags of other programs, and what they are here: "--duration". For whoever types them. */
+  readonly foreign?: Readonly<Record<string, string>>;
   readonly examples: readonly Example[];
   /** What its exit codes mean. 0 and 2 mean what they mean everywhere unless they stand here. */
   readonly exits: Readonly<Record<number, string>>;

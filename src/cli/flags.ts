@@ -108,10 +108,11 @@ export function optionalFlag<T>(
   },
 ): Flag<T | undefined> {
   const { notes = [], read, ...rest } = facts;
+  const { choices } = facts;
   return {
     completes: "nothing",
     ...rest,
-    notes,
+    notes: choices === undefined ? notes : [oneOf(choices), ...notes],
     read: (given, name) => given.length === 0 ? undefined : read(given.at(-1)!, name),
   };
 }

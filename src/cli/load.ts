@@ -5,11 +5,14 @@
  * @module
  */
 
+import { shownUrl } from "../lib/userinfo.ts";
 import { defineCommand } from "./command.ts";
-import { type FlagValues, longName } from "./flags.ts";
+import type { FlagValues } from "./flags.ts";
 import { compareRuns, mergeRuns } from "./load_files.ts";
 import { LOAD_FLAGS } from "./load_flags.ts";
-import { BURST_KEYS, burstOptions, loadKeys, loadOptions } from "./load_options.ts";
+import { FOREIGN_FLAGS } from "./load_foreign.ts";
+import { burstOptions, loadOptions } from "./load_options.ts";
+import { kindOf, refuseFlags, refuseForFiles } from "./load_rules.ts";
 import { runLoad } from "./load_run.ts";
 import { workLoad } from "./load_worker.ts";
 import { workerPart } from "./load_protocol.ts";
@@ -27,7 +30,8 @@ export const load = defineCommand({
   operands: {
     url: {
       name: "URL",
-      text: "http or https; without a path: /v1/chat/completions. Or merge, or compare",
+      text:
+        "http or https; nothing behind the host, or /v1: its chat completions. Or merge, or compare",
     },
     files: {
       name: "FILE",
@@ -38,15 +42,33 @@ export const load = defineCommand({
     },
   },
   flags: LOAD_FLAGS,
+  foreign: FOREIGN_FLAGS,
   examples: [
+    {
+      line: "weir load http://127.0.0.1:8080",
+      text: "eight at once, for ten seconds",
+    },
+    {
+      line:
+        "weir load http://127.0.0.1:8080/v1 -m gpt-4o -H 'Authorization: Bearer sk-1' --requests 20",
+      text: "a server that wants a key, by the base URL that SDKs have",
+    },
     {
       line: "weir load http://127.0.0.1:8080 --concurrency 1,8 --requests 50",
       text: "one at a time, then eight at once",
     },
     {
+      line: "weir load http://127.0.0.1:8080 --prompt-tokens 500 --requests 20 --html load.html",
+      text: "prompts of 500 tokens, and the report as a page for a browser",
+    },
+    {
       line:
         "weir load http://127.0.0.1:8080 --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json",
       text: "50 requests a second, as they come by chance, and the share that was good enough",
+    },
+    {
+      line: "weir load http://127.0.0.1:8080 --search -r 20,40 --slo ttft=5s --duration 1s",
+      text: "the highest rate, from 20 to 40 a second, that keeps a limit",
     },
     {
       line: "weir load merge one.json two.json -o both.json",
@@ -59,17 +81,32 @@ export const load = defineCommand({
   ],
   exits: {
     [EXIT.done]: "every request was completed, and the limits of --slo hold",
-    [EXIT.failed]: "requests failed, or the limits of --slo do not hold",
+    [EXIT.failed]:
+      "requests failed, or the limits of --slo do not hold; compare: the second is slower",
+    [EXIT.usage]: "the command line is wrong, or a file cannot be read or written",
     [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
-  run({ flags, operands: { url, files }, words }, terminal) {
-    if (url === "merge") return mergeRuns(files, flags, terminal);
-    if (url === "compare") return compareRuns(files, flags, terminal);
-    if (files.length > 0) throw new Failure(`Unexpected argument "${files[0]}"`, EXIT.usage);
-    return runLoadOrBurst("load", url, flags, words, terminal);
+  run({ operands: { url, files }, ...call }, terminal) {
+    if (url === "merge" || url === "compare") {
+      refuseForFiles(url, call.given);
+      return (url === "merge" ? mergeRuns : compareRuns)(files, call.flags, terminal);
+    }
+    if (files.length > 0) {
+      const [first] = files as [string];
+      const hint = first.includes("://") ? ": another server is --endpoint" : "";
+      throw new Failure(`Unexpected argument "${shownUrl(first)}"${hint}`, EXIT.usage);
+    }
+    return runLoadOrBurst("load", url, call, terminal);
   },
 });
+
+/** How a load is called. */
+interface LoadCall {
+  readonly flags: FlagValues<typeof LOAD_FLAGS>;
+  readonly given: ReadonlySet<string>;
+  readonly words: readonly string[];
+}
 
 /**
  * Runs what the flags ask for: a burst of streams that are followed byte by byte, or a load. Without
@@ -80,17 +117,11 @@ export const load = defineCommand({
 export function runLoadOrBurst(
   name: "load" | "bench",
   url: string,
-  flags: FlagValues<typeof LOAD_FLAGS>,
-  words: readonly string[],
+  { flags, given, words }: LoadCall,
   terminal: Terminal,
 ): Promise<number> {
-  const burst = BURST_KEYS.find((key) => flags[key] !== undefined);
-  const others = loadKeys(flags);
-  if (burst !== undefined && others.length > 0) {
-    const [one, other] = [longName(burst), longName(others[0]!)];
-    throw new Failure(`${one} is of a burst, ${other} of a load: one of them`, EXIT.usage);
-  }
-  const isBurst = burst !== undefined || (name === "bench" && others.length === 0);
+  const isBurst = kindOf(name, given) === "burst";
+  refuseFlags(given, flags);
   if (isBurst) return measure(burstOptions(name, url, flags), terminal);
   // What is wrong is said once, and not by every worker.
   const options = loadOptions(name, url, flags);

@@ -6,7 +6,14 @@
 
 import { compareRows, type Comparison } from "../load/report/compare.ts";
 import { compareHtml } from "../load/report/html_compare.ts";
-import { type FinishedRun, mergedRuns, readRunFile, type Stage } from "../load/report/run_file.ts";
+import { jsonText, snakeKeys } from "../load/report/json_text.ts";
+import {
+  type FinishedRun,
+  mergedRuns,
+  readRunFile,
+  type RunIdentity,
+  type Stage,
+} from "../load/report/run_file.ts";
 import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
 import { aboutFiles } from "./load_html.ts";
@@ -28,7 +35,6 @@ const CHANGE_MIN = 0.05;
  */
 export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
   if (paths.length === 0) throw new Failure("merge needs the files of runs", EXIT.usage);
-  refuseRecords(flags);
   const hasReport = printsReport(flags);
   const read = paths.flatMap((path) => {
     const runs = readRuns(path);
@@ -40,60 +46,96 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
     merged = mergedRuns(read.map(({ run }) => run), read.map(({ name }) => name));
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new Failure(`Cannot merge: ${error.message}`);
+    throw new Failure(`Cannot merge: ${error.message}`, EXIT.usage);
   }
   const reports = merged.stages.map(({ report }) => report);
-  writeOutputs(merged, aboutFiles("merge", paths, flags.sloShare), flags, terminal);
+  const isInterrupted = reports.some((report) => report.is_interrupted);
+  const unwritten = writeOutputs(
+    merged,
+    aboutFiles("merge", paths, flags.sloShare),
+    flags,
+    terminal,
+  );
+  for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
   if (flags.json) {
-    const told = reports.length === 1 ? reports[0] : { stages: reports };
-    terminal.print(JSON.stringify(told, null, 2));
+    const told = reports.length === 1
+      ? reports[0]
+      : { is_interrupted: isInterrupted, stages: reports };
+    terminal.print(jsonText(told));
   } else if (hasReport) {
     for (const report of reports) {
       terminal.print(`\n== ${report.load} ==`);
       for (const line of reportLines(report)) terminal.print(line);
     }
   }
-  const isInterrupted = reports.some((report) => report.is_interrupted);
-  return exitCode(reports, isInterrupted, flags.sloShare);
+  const code = exitCode(reports, isInterrupted, flags.sloShare);
+  return unwritten.length > 0 && !isInterrupted ? EXIT.failed : code;
 }
 
 /**
  * Compares two runs, stage by stage. 1 when the second is worse: slower by more than 5 % where that
- * is no chance, or with a larger share of failures; 3 when one of them is to be doubted.
+ * is no chance, or with a larger share of failures; 3 when one of them is to be doubted, or they were
+ * not asked for the same.
  *
- * @throws {Failure} when a file is no run, or they have different stages.
+ * @throws {Failure} with exit code 2 when a file is no run, or they have different stages.
  */
 export function compareRuns(paths: readonly string[], flags: Flags, terminal: Terminal): number {
   if (paths.length !== 2) throw new Failure("compare needs the files of two runs", EXIT.usage);
-  refuseRecords(flags);
-  const [before, after] = paths.map((path) => {
+  const hasReport = printsReport(flags);
+  const [first, second] = paths.map((path) => {
     const [run, ...others] = readRuns(path);
-    if (others.length > 0) {
-      throw new Failure(`${path} has ${others.length + 1} runs: weir load merge makes one of them`);
-    }
-    return run!.stages;
+    if (others.length === 0) return run!;
+    throw new Failure(
+      `${path} has ${others.length + 1} runs: weir load merge makes one of them`,
+      EXIT.usage,
+    );
   });
-  if (before!.length !== after!.length) {
-    throw new Failure("Cannot compare: the runs have different numbers of stages");
+  const [before, after] = [first!.stages, second!.stages];
+  if (before.length !== after.length) {
+    throw new Failure(
+      `Cannot compare: ${paths[0]} has ${before.length} stages, and ${paths[1]} ${after.length}`,
+      EXIT.usage,
+    );
   }
-  const stages = before!.map((stage, at) => comparedStages(stage, after![at]!));
+  const unlike = differences(first!, second!);
+  const stages = before.map((stage, at) => comparedStages(stage, after[at]!));
   if (flags.html !== undefined) {
     const pairs = stages.map((stage, at) => ({
       ...stage,
-      before: before![at]!,
-      after: after![at]!,
+      before: before[at]!,
+      after: after[at]!,
       load: bothLoads(stage),
     }));
     const about = aboutFiles("compare", paths, flags.sloShare);
-    writeReport(flags.html, compareHtml(pairs, about));
+    const facts = unlike.map((text) => ["not the same", text] as const);
+    const page = compareHtml(pairs, { ...about, facts });
+    if (hasReport) writeReport(flags.html, page);
+    else terminal.print(page.trimEnd());
   }
   if (flags.json) {
-    terminal.print(JSON.stringify({ stages }, null, 2));
-  } else {
+    terminal.print(jsonText({ unlike, stages: stages.map(stageJson) }));
+  } else if (hasReport) {
+    if (unlike.length > 0) {
+      terminal.print(`\nThe runs were not asked for the same: ${unlike.join("; ")}.`);
+    }
     for (const stage of stages) for (const line of stageLines(stage)) terminal.print(line);
   }
   if (stages.some(({ isWorse }) => isWorse)) return EXIT.failed;
-  return stages.some(({ isDoubtful }) => isDoubtful) ? EXIT.doubtful : EXIT.done;
+  const isDoubtful = unlike.length > 0 || stages.some((stage) => stage.isDoubtful);
+  return isDoubtful ? EXIT.doubtful : EXIT.done;
+}
+
+/** What two runs may differ in and be compared: that is what they are compared for. */
+const COMPARED_FOR: ReadonlySet<string> = new Set(["the target", "--api", "--model", "--rounds"]);
+
+/** What else they were asked for, "--rate is [20] and was none": such runs say nothing of a server. */
+function differences(before: RunIdentity, after: RunIdentity): readonly string[] {
+  const keys = new Set([...Object.keys(before.asked), ...Object.keys(after.asked)]);
+  return [...keys].flatMap((key) => {
+    const [was, is] = [before.asked[key], after.asked[key]];
+    if (was === is || COMPARED_FOR.has(key)) return [];
+    return [`${key} is ${is ?? "none"} and was ${was ?? "none"}`];
+  });
 }
 
 /** Two stages. */
@@ -119,6 +161,10 @@ function comparedStages(before: Stage, after: Stage): ComparedStages {
       comparisons.some(({ verdict }) => verdict === "slower"),
     isDoubtful: before.report.doubt.is_doubtful || after.report.doubt.is_doubtful,
   };
+}
+
+function stageJson({ comparisons, ...stage }: ComparedStages): Readonly<Record<string, unknown>> {
+  return { ...snakeKeys(stage), comparisons: comparisons.map(snakeKeys) };
 }
 
 function rowsOf({ rounds }: Stage) {
@@ -159,23 +205,12 @@ function stageLines(stage: ComparedStages): readonly string[] {
   ];
 }
 
-/** @throws {Failure} when there is none. */
+/** @throws {Failure} with exit code 2 when there is none. */
 function readRuns(path: string): readonly FinishedRun[] {
   try {
-    return readRunFile(readText(path, path));
+    return readRunFile(readText(path, "the run", EXIT.usage));
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    throw new Failure(`Cannot read ${path}: ${error.message}`);
+    throw new Failure(`Cannot read ${path}: ${error.message}`, EXIT.usage);
   }
-}
-
-/** @throws {Failure} for what is made of the requests themselves, which are in no file of `--out`. */
-function refuseRecords(flags: Flags): void {
-  const name = flags.as !== undefined ? "--as" : flags.raw !== undefined ? "--raw" : undefined;
-  if (name === undefined) return;
-  throw new Failure(
-    `${name} needs every event of every request, which a file of --out does not have: ` +
-      "give it to the run itself",
-    EXIT.usage,
-  );
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { shownUrl } from "../lib/userinfo.ts";
 import type { About } from "../load/report/html.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { cleaner, cleanerOf } from "./load_secrets.ts";
@@ -96,10 +97,4 @@ function whatIsAsked({ flags, bodies }: LoadOptions): readonly Fact[] {
     ...(asked.length === 0 ? [] : [["asked", asked.join(", ")] as const]),
     ...(clients.length === 0 ? [] : [["clients", clients.join(", ")] as const]),
   ];
-}
-
-/** Scheme, host and path: options of a URL may be keys, whatever they are called. */
-function shownUrl(url: string): string {
-  const { protocol, host, pathname, search } = new URL(url);
-  return `${protocol}//${host}${pathname}${search === "" ? "" : "?…"}`;
 }

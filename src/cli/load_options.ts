@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Api, apiOfPath, asksForStream, formOf, PATHS } from "../load/requests/bodies.ts";
+import { X509Certificate } from "node:crypto";
+import { type Api, asksForStream, formOf } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
 import { SLO_FIGURES, unjudgeable } from "../load/slo.ts";
@@ -13,14 +14,13 @@ import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { cleanerOf } from "./load_secrets.ts";
+import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
 import { readTraces } from "./load_trace.ts";
 import type { TraceRequest } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
-/** A parsed URL. */
-type Url = InstanceType<typeof URL>;
 /** The values of the flags of `weir load`. */
 export type Flags = FlagValues<typeof LOAD_FLAGS>;
 
@@ -56,21 +56,23 @@ export interface LoadOptions {
 /** @throws {Failure} when the flags do not go together, or a file cannot be read. */
 export function loadOptions(name: string, text: string, flags: Flags): LoadOptions {
   const urls = [text, ...flags.endpoint].map((one) => urlOf(name, one, flags.api));
-  const api = flags.api ?? apiOfPath(urls[0]!.pathname);
+  const api = apiOf(urls, flags.api);
   const bodies = bodiesOf(flags);
-  refuse(flags, api, bodies !== undefined);
+  refuse(flags, api, urls, bodies !== undefined);
   refuseSlo(flags, api, bodies);
   const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
   const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&
     (flags.rate ?? flags.concurrency) === undefined;
-  const headers = Object.fromEntries(flags.header);
-  const ca = flags.caFile === undefined ? undefined : readText(flags.caFile, "--ca-file");
+  const ca = flags.caFile === undefined ? undefined : readAuthorities(flags.caFile);
   return {
     flags,
     plan: planOf(flags, isTimed),
     need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
-    endpoints: urls.map(({ href }) => ({ url: href, headers, form: formOf(api, flags.method) })),
+    endpoints: urls.map((url) => ({
+      ...endpointOf(url, flags.header),
+      form: formOf(api, flags.method),
+    })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
     api,
     model: flags.model ?? "gpt-4o",
@@ -79,38 +81,6 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
     bodies,
     trace,
   };
-}
-
-/** The flags that ask for a burst. */
-export const BURST_KEYS = ["streams", "seconds", "events"] as const;
-
-/** Those that a burst knows nothing of, as far as it can be told that they were given. */
-const LOAD_KEYS = [
-  ...[
-    "concurrency",
-    "rate",
-    "ramp",
-    "sweep",
-    "search",
-    "duration",
-    "requests",
-    "warmup",
-    "newConnections",
-    "stopWhenSaturated",
-  ],
-  ...["endpoint", "api", "model", "prompt", "promptTokens", "outputTokens", "whole", "bodies"],
-  ...["caFile", "insecure", "leaveAfter", "readRate", "slo", "as", "csv", "html", "raw"],
-  ...["out", "shard", "startAt", "trace", "workers"],
-] as readonly (keyof Flags)[];
-
-/** The flags of a load that were given. */
-export function loadKeys(flags: Flags): readonly string[] {
-  const given = LOAD_KEYS.filter((key) => {
-    const value = flags[key];
-    return Array.isArray(value) ? value.length > 0 : value !== undefined && value !== false;
-  });
-  const counted = ["turns", "rounds"] as const;
-  return [...given, ...counted.filter((key) => flags[key] > 1)];
 }
 
 /** What a burst posts unless it is told. */
@@ -124,8 +94,8 @@ const BURST = { streams: 64, seconds: 2, timeoutMs: 30_000 } as const;
 /** @throws {Failure} when `text` is no URL that can be measured. */
 export function burstOptions(name: string, text: string, flags: Flags): BenchOptions {
   const { streams, seconds, timeout, events, body = BURST_BODY, method, header, json } = flags;
-  const url = urlOf(name, text, undefined).href;
-  const headers = Object.fromEntries(header);
+  const { url, headers } = endpointOf(urlOf(name, text, undefined), header);
+  if (method !== "GET") bodiesOf(flags);
   return {
     url,
     streams: streams ?? BURST.streams,
@@ -139,6 +109,7 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
     clean: cleanerOf({ endpoints: [{ url, headers }], bodies: [body] }),
   };
 }
+
 /** A search ends here, and a sweep asks no more at once. */
 const SEARCH_RATE_MAX = 100_000;
 const SWEEP_CONCURRENCY = 512;
@@ -182,15 +153,6 @@ function listedStages({ rate, concurrency }: Flags, isTimed: boolean): readonly 
   }));
 }
 
-function urlOf(name: string, text: string, api: Api | undefined): Url {
-  const url = URL.parse(text);
-  if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw usage(`${name} needs an http:// or https:// URL, not "${text}"`);
-  }
-  if (url.pathname === "/") url.pathname = PATHS[api ?? "chat"];
-  return url;
-}
-
 function linkTarget(url: Url, ca: string | undefined, isInsecure: boolean): LinkTarget {
   const { hostname, port, isTls } = targetOf(url.href, new Uint8Array(0));
   if (!isTls) return { hostname, port };
@@ -202,62 +164,81 @@ function linkTarget(url: Url, ca: string | undefined, isInsecure: boolean): Link
   return { hostname, port, tls };
 }
 
+/** What weir knows of bodies that are given. */
 function bodiesOf(flags: Flags): readonly (string | undefined)[] | undefined {
   if (flags.method === "GET") return [undefined];
-  if (flags.body !== undefined) return [flags.body];
+  const isJson = !flags.header.some(([name]) => name.toLowerCase() === "content-type");
+  if (flags.body !== undefined) {
+    if (isJson) refuseBody(flags.body, "--body");
+    return [flags.body];
+  }
   if (flags.bodies === undefined) return undefined;
-  const lines = readText(flags.bodies, "--bodies").split("\n").filter((line) => line.trim() !== "");
-  if (lines.length === 0) throw usage(`--bodies: ${flags.bodies} has no line`);
-  return lines;
+  const lines = readText(flags.bodies, "--bodies", EXIT.usage).split("\n");
+  const bodies = lines.flatMap((line, at) => {
+    if (line.trim() === "") return [];
+    if (isJson) refuseBody(line, `--bodies ${flags.bodies}, line ${at + 1}`);
+    return [line];
+  });
+  if (bodies.length === 0) throw usage(`--bodies: ${flags.bodies} has no line`);
+  return bodies;
 }
 
-/** @throws {Failure} for what contradicts itself. */
-function refuse(flags: Flags, api: Api, hasBodies: boolean): void {
-  const both = (one: string, other: string) => usage(`${one} and ${other} exclude each other`);
-  if (flags.rate !== undefined && flags.concurrency !== undefined) {
-    throw both("--rate", "--concurrency: with --rate it is --max-concurrency");
+/** What is most probably meant by what is no body. */
+const MEANT: readonly (readonly [RegExp, string])[] = [
+  [/^@/, "bodies in a file are --bodies FILE, one on each line"],
+  [/^\d+(?:\.\d+)?(?:ms|s|m|min|h)$/, "a time is --duration"],
+];
+
+/** @throws {Failure} for what is no JSON object: every API wants one. Its text may be a secret. */
+function refuseBody(text: string, name: string): void {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
   }
-  if (flags.body !== undefined && flags.bodies !== undefined) throw both("--body", "--bodies");
-  if (flags.trace.length > 0 && (hasBodies || flags.turns > 1)) {
-    throw usage("A trace says what is asked: no --body, --bodies, --method GET, --turns");
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return;
+  const hint = MEANT.find(([form]) => form.test(text))?.[1] ??
+    "for anything else say what it is, with -H 'Content-Type: …'";
+  throw usage(`${name} is no JSON object: ${hint}`);
+}
+
+/** @throws {Failure} for a file that holds no certificate. */
+function readAuthorities(path: string): string {
+  const text = readText(path, "--ca-file", EXIT.usage);
+  try {
+    new X509Certificate(text);
+    return text;
+  } catch {
+    throw usage(`--ca-file ${path} has no certificate: it must be PEM`);
   }
-  if (flags.trace.length > 0 && (flags.prompt ?? flags.promptTokens) !== undefined) {
-    throw usage("A trace says what is asked: no --prompt, no --prompt-tokens");
-  }
-  if (flags.sweep && flags.search) throw both("--sweep", "--search");
-  if (flags.shard !== undefined && (flags.sweep || flags.search)) {
-    throw usage(
-      `${flags.sweep ? "--sweep" : "--search"} goes on by what all of the load has found, ` +
-        "which one machine of several does not know: no --shard (--workers knows)",
-    );
-  }
+}
+
+/** @throws {Failure} for what the API, the URLs and the numbers do not allow. */
+function refuse(flags: Flags, api: Api, urls: readonly Url[], hasBodies: boolean): void {
   const parts = (flags.shard?.count ?? 1) * (typeof flags.workers === "number" ? flags.workers : 1);
   if (flags.maxConcurrency < parts) {
     throw usage(
       `--max-concurrency ${flags.maxConcurrency} leaves nothing for some of ${parts} parts`,
     );
   }
-  if (flags.sweep && (flags.rate ?? flags.concurrency) !== undefined) {
-    throw usage("--sweep finds its rates itself: no --rate, no --concurrency");
+  const [from = 0, to = Infinity, ...more] = flags.rate ?? [];
+  if (flags.search && (to <= from || more.length > 0)) {
+    throw usage("--search takes one number of --rate to begin with, or that and a higher one");
   }
-  if (flags.search && flags.slo === undefined) throw usage("--search needs the limits of --slo");
-  if (flags.search && flags.concurrency !== undefined) throw both("--search", "--concurrency");
-  if (flags.rampKind === "exponential" && flags.rampFrom === 0 && flags.ramp !== undefined) {
+  if (flags.rampKind === "exponential" && flags.rampFrom === 0) {
     throw usage("--ramp-kind exponential needs a --ramp-from above 0");
   }
-  const made = flags.prompt ?? flags.promptTokens ?? flags.outputTokens;
-  if (hasBodies && (made !== undefined || flags.turns > 1 || flags.whole)) {
-    throw usage(
-      "A body that is given is sent as it is: no --prompt, --whole, --turns and the like",
-    );
+  if (urls.every(({ protocol }) => protocol === "http:")) {
+    const name = flags.insecure ? "--insecure" : flags.caFile === undefined ? "" : "--ca-file";
+    if (name !== "") throw usage(`${name} is of https, and no URL here is`);
   }
   if (!hasBodies && api === "raw") {
     throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");
   }
-  if (flags.turns > 1 && api === "embeddings") throw usage("Embeddings have no --turns");
-  if (flags.prompt !== undefined && flags.promptTokens !== undefined) {
-    throw both("--prompt", "--prompt-tokens");
-  }
+  if (hasBodies || api !== "embeddings") return;
+  const name = flags.turns > 1 ? "--turns" : flags.outputTokens ? "--output-tokens" : "";
+  if (name !== "") throw usage(`Embeddings have no ${name}`);
 }
 
 /** @throws {Failure} for limits on figures that no answer can have. */

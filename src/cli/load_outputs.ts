@@ -4,7 +4,15 @@
  * @module
  */
 
-import { writeFileSync } from "node:fs";
+import {
+  accessSync,
+  appendFileSync,
+  constants,
+  existsSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { RequestRecord } from "../load/record.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { type About, htmlReport } from "../load/report/html.ts";
@@ -28,10 +36,15 @@ const OUTPUTS = {
 
 const NAMES = Object.keys(OUTPUTS) as readonly (keyof typeof OUTPUTS)[];
 
+/** Names that stand for what is printed, and for what nobody reads. */
+const SHARED = /^(?:-|\/dev\/.*)$/;
+
 /**
- * True when standard output is the report's.
+ * True when standard output is the report's. Looks at every file that is to be written: a run of an
+ * hour is not to end with one that cannot be.
  *
- * @throws {Failure} when two things would be printed into each other.
+ * @throws {Failure} with exit code 2 when two things would be printed into each other, or a file
+ * cannot be written.
  */
 export function printsReport(flags: Flags): boolean {
   const printed = NAMES.filter((name) => flags[name] === "-").map((name) => `${longName(name)} -`);
@@ -42,27 +55,95 @@ export function printsReport(flags: Flags): boolean {
       EXIT.usage,
     );
   }
+  if (flags.raw === "-") {
+    throw new Failure(
+      "--raw needs a file: its lines come while the load runs (/dev/stderr, /dev/stdout)",
+      EXIT.usage,
+    );
+  }
+  const files = new Map<string, string>();
+  for (const name of [...NAMES, "raw"] as const) {
+    const path = flags[name];
+    if (path === undefined || path === "-") continue;
+    refuseUnwritable(longName(name), path);
+    const place = resolve(path);
+    const other = files.get(place);
+    if (other !== undefined && !SHARED.test(path)) {
+      throw new Failure(`${other} and ${longName(name)} are the same file: ${path}`, EXIT.usage);
+    }
+    files.set(place, longName(name));
+  }
   return printed.length === 0;
 }
 
+/** @throws {Failure} with exit code 2 where nothing can be written; what is there stays as it is. */
+function refuseUnwritable(name: string, path: string): void {
+  const isThere = existsSync(path);
+  try {
+    if (isThere && statSync(path).isDirectory()) throw { code: "EISDIR" };
+    accessSync(isThere ? path : dirname(resolve(path)), constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(`${name} ${path}`, error, EXIT.usage);
+  }
+}
+
+/** What is wrong with a file that is written, in words. */
+const WRITE_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such folder",
+  ENOTDIR: "there is no such folder",
+  EISDIR: "it is a folder",
+  EACCES: "it is not allowed",
+  EROFS: "it is not allowed",
+  ENOSPC: "the disk is full",
+};
+
+/** The failure that `error` of writing `what` is. */
+export function cannotWrite(what: string, error: unknown, exitCode: number = EXIT.failed): Failure {
+  if (error instanceof Failure) return error;
+  const { code = "", message } = error as { readonly code?: string; readonly message?: string };
+  return new Failure(`Cannot write ${what}: ${WRITE_ERRORS[code] ?? message ?? code}`, exitCode);
+}
+
 /**
- * Writes `run` in each form that was asked for.
- *
- * @throws {Failure} when a file cannot be written.
+ * Writes `run` in each form that was asked for. Gives what could not be written, a sentence each: what
+ * was measured is not lost with one file.
  */
 export function writeOutputs(
   run: FinishedRun,
   about: About,
   flags: Flags,
   terminal: Terminal,
-): void {
-  for (const name of NAMES) {
+): readonly Failure[] {
+  return NAMES.flatMap((name) => {
     const path = flags[name];
-    if (path === undefined) continue;
-    const text = OUTPUTS[name](run, about);
-    if (path === "-") terminal.print(text.trimEnd());
-    else writeReport(path, text);
-  }
+    if (path === undefined) return [];
+    try {
+      const text = OUTPUTS[name](run, about);
+      if (path === "-") terminal.print(text.trimEnd());
+      else writeReport(path, text);
+      return [];
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      return [error];
+    }
+  });
+}
+
+/**
+ * Watches standard output from now on. Gives the function that gives what went wrong with it: a reader
+ * that has seen enough is no trouble.
+ */
+export function watchPrinted(): () => Promise<readonly Failure[]> {
+  const failures: Failure[] = [];
+  const note = (error: Error & { readonly code?: string }) => {
+    if (error.code !== "EPIPE") failures[0] = cannotWrite("to standard output", error);
+  };
+  process.stdout.on("error", note);
+  return async () => {
+    await new Promise((resolve) => setImmediate(resolve)); // it is told behind what is printed
+    process.stdout.off("error", note);
+    return failures;
+  };
 }
 
 /** A file of raw lines. */
@@ -70,6 +151,7 @@ export interface RawFile {
   write(record: RequestRecord): void;
   /** Writes what is held. */
   flush(): void;
+  /** @throws {Failure} when lines could not be written. */
   close(): void;
 }
 
@@ -78,21 +160,31 @@ export function rawFile(path: string): RawFile {
   writeReport(path, "");
   const held: string[] = [];
   let bytes = 0;
+  let failure: Failure | undefined;
   const flush = () => {
-    if (held.length === 0) return;
-    writeFileSync(path, `${held.join("\n")}\n`, { flag: "a" });
-    held.length = 0;
+    const lines = held.splice(0);
     bytes = 0;
+    if (lines.length === 0 || failure !== undefined) return;
+    try {
+      appendFileSync(path, `${lines.join("\n")}\n`);
+    } catch (error) {
+      // A load goes on without its lines, and says so in the end.
+      failure = cannotWrite(path, error);
+    }
   };
   return {
     write(record) {
+      if (failure !== undefined) return;
       const line = rawLine(record);
       held.push(line);
       bytes += line.length;
       if (bytes > RAW_BYTES_HELD) flush();
     },
     flush,
-    close: flush,
+    close() {
+      flush();
+      if (failure !== undefined) throw failure;
+    },
   };
 }
 
@@ -101,6 +193,6 @@ export function writeReport(path: string, text: string): void {
   try {
     writeFileSync(path, text);
   } catch (error) {
-    throw new Failure(`Cannot write ${path}: ${(error as Error).message}`);
+    throw cannotWrite(path, error);
   }
 }

@@ -6,6 +6,7 @@
 
 import { shown } from "../load/report/terminal.ts";
 import type { LoadOptions } from "./load_options.ts";
+import { warmupOf } from "./load_values.ts";
 import type { RoundProgress } from "./load_round.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -14,15 +15,26 @@ export const LOOK_MS = 500;
 /** A line that stays is written every so many looks. */
 const PLAIN_LOOKS = 4;
 /** Rates that the little picture shows. */
-const BARS = 24;
+const BARS = 12;
 const LEVELS = "▁▂▃▄▅▆▇█";
+
+/** As many of `parts` as fit into `columns`: the first is the most important, and is there in any case. */
+export function fitting(parts: readonly string[], columns: number): string {
+  let line = "";
+  for (const part of parts) {
+    const longer = line === "" ? part : `${line}, ${part}`;
+    if (longer.length > columns) break;
+    line = longer;
+  }
+  return line === "" ? parts[0]!.slice(0, columns) : line;
+}
 
 /** The progress of one round, on standard error. */
 export class LoadProgress {
   readonly #title: string;
   readonly #options: LoadOptions;
   readonly #terminal: Terminal;
-  readonly #isLive = process.stderr.isTTY === true;
+  readonly #isLive = process.stderr.isTTY === true && process.env["TERM"] !== "dumb";
   readonly #rates: number[] = [];
   #looks = 0;
   #over = 0;
@@ -49,28 +61,28 @@ export class LoadProgress {
     if (this.#rates.length > BARS) this.#rates.shift();
     const [p50, p99] = [ttft.percentile(50), ttft.percentile(99)];
     const parts = [
-      `${sent} sent`,
-      `${over} over`,
       ...(failed > 0 ? [`${failed} FAILED`] : []),
+      `${shown(rate)}/s`,
+      ...this.#left(progress),
+      ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
       `${active} active`,
       ...(waiting > 0 ? [`${waiting} waiting`] : []),
-      `${shown(rate)}/s`,
-      ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
-      ...this.#left(progress),
+      `${over} of ${sent} over`,
     ];
-    const line = `${this.#title}: ${parts.join(", ")}`;
-    if (!this.#isLive) return this.#terminal.complain(line);
-    const columns = process.stderr.columns ?? 80;
-    process.stderr.write(`\r\x1b[2K${`${this.#bars()} ${line}`.slice(0, columns - 1)}`);
+    if (!this.#isLive) return this.#terminal.complain(`${this.#title}: ${parts.join(", ")}`);
+    const told = parts.toSpliced(failed > 0 ? 3 : 2, 0, this.#bars());
+    const line = fitting([...told, this.#title], (process.stderr.columns || 80) - 1);
+    process.stderr.write(`\r\x1b[2K${line}`);
   }
 
   /** How long it will go on, as far as that is known. */
   #left({ sent, nowMs }: RoundProgress): readonly string[] {
     const { durationMs, flags } = this.#options;
-    const byTime = durationMs - nowMs;
+    const warmup = warmupOf(flags.warmup);
+    const byTime = durationMs + warmup.ms - nowMs;
     const byCount = flags.requests === undefined || sent === 0
       ? Infinity
-      : (nowMs * (flags.requests - sent)) / sent;
+      : (nowMs * (flags.requests + warmup.requests - sent)) / sent;
     const leftMs = Math.min(byTime, byCount);
     return leftMs === Infinity ? [] : [`${Math.max(0, Math.ceil(leftMs / 1000))} s left`];
   }

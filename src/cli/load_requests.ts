@@ -44,6 +44,13 @@ export function makerOf(
     return { text, tokens: counter.count(text) };
   };
   const thinkMs = (random: () => number) => -Math.log(1 - random()) * flags.think;
+  /** Requests that follow nothing: users of a closed loop think before the next one. */
+  const apart = ({ next, over }: RequestMaker): RequestMaker => {
+    if (!isClosed) return { next, over: () => undefined };
+    if (flags.think === 0) return { next, over };
+    // Not the number that decides whether the client leaves.
+    return { next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
+  };
   if (trace !== undefined && api !== "raw") {
     const made = { api, model, isStream: !flags.whole, cutter: counter };
     // A trace that is asked at its own times is asked once, and most of it by others.
@@ -58,15 +65,17 @@ export function makerOf(
       const turn = at % trace.length;
       const one = trace[turn]!;
       const promptTokens = one.promptTokens ?? known(tokens[turn]);
-      return bodyOfTraced({ ...one, promptTokens }, { ...made, random: chance(turn) });
+      const outputTokens = one.outputTokens ?? tokensMax;
+      return bodyOfTraced({ ...one, promptTokens, outputTokens }, {
+        ...made,
+        random: chance(turn),
+      });
     };
-    const asked = turnsOf(endpoints, body, behaviour, chance, "one");
-    return isClosed ? asked : { next: asked.next, over: () => undefined };
+    return apart(turnsOf(endpoints, body, behaviour, chance, "one"));
   }
   if (bodies !== undefined) {
     const given = bodies.map((body) => ({ body, promptTokens: NaN, tokensMax: NaN }));
-    const asked = turnsOf(endpoints, given, behaviour, chance);
-    return isClosed ? asked : { next: asked.next, over: () => undefined };
+    return apart(turnsOf(endpoints, given, behaviour, chance));
   }
   if (api === "raw") throw new Error("A raw body is given");
   const isStream = !flags.whole;
@@ -96,11 +105,7 @@ export function makerOf(
     return { body, promptTokens: tokens, tokensMax: tokensMax ?? NaN };
   };
   const bodiesMade = flags.promptTokens === undefined ? [made(0)] : made;
-  const turns = turnsOf(endpoints, bodiesMade, behaviour, chance);
-  if (!isClosed) return { next: turns.next, over: () => undefined };
-  if (flags.think === 0) return turns;
-  // Not the number that decides whether the client leaves.
-  return { next: turns.next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
+  return apart(turnsOf(endpoints, bodiesMade, behaviour, chance));
 }
 
 /** What is by chance in request or conversation `number` of the whole load. */

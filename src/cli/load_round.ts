@@ -10,7 +10,7 @@ import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
 import type { Round } from "../load/report/report.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
-import { LoadRun, type Progress } from "../load/run.ts";
+import { type Load, LoadRun, type Progress } from "../load/run.ts";
 import { type Shard, WHOLE } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { Spread } from "../load/spread.ts";
@@ -22,6 +22,7 @@ import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { shapeOf } from "./load_shape.ts";
+import { warmupOf } from "./load_values.ts";
 
 /** Texts above this are estimated, in bytes. */
 const COUNT_BYTES_MAX = 4 * 1024 * 1024;
@@ -102,20 +103,20 @@ export class LoadHere implements LoadCrew {
     const keeper = flags.html === undefined && flags.out === undefined
       ? undefined
       : new StreamKeeper(seeded(flags.seed + round));
-    const { warmup } = flags;
-    const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
-    const warmupRequests = warmup !== undefined && "requests" in warmup ? warmup.requests : 0;
+    const { ms: warmupMs, requests: warmupRequests } = warmupOf(flags.warmup);
     const seed = flags.seed + round;
     const abort = new AbortController();
+    const shape = () => shapeOf(this.#options, stage, seeded(seed));
     const run = new LoadRun({
       shard: this.#shard,
       targets,
       // What is asked must not change when it is asked, on any of several machines.
       maker: makerOf(this.#options, stage, this.#counter, ~seed, this.#shard),
-      load: shapeOf(this.#options, stage, seeded(seed)),
+      load: shape(),
       durationMs: durationMs + warmupMs,
       requestsMax: (flags.requests ?? Infinity) + warmupRequests,
       warmupMs,
+      warmupArrivals: arrivalsUpTo(shape(), warmupMs),
       warmupRequests,
       graceMs: flags.grace,
       timeoutMs: flags.timeout ?? TIMEOUT_MS,
@@ -153,6 +154,16 @@ export class LoadHere implements LoadCrew {
     this.#close();
     return Promise.resolve();
   }
+}
+
+/** How many requests of a schedule are due up to `untilMs`. A closed loop has none. */
+function arrivalsUpTo(load: Load, untilMs: number): number {
+  if (load.kind === "closed" || untilMs === 0) return 0;
+  let count = 0;
+  for (let next = load.times.next(); next.done !== true && next.value <= untilMs; count++) {
+    next = load.times.next();
+  }
+  return count;
 }
 
 /** A timer takes no more: some 24 days. */

@@ -4,10 +4,14 @@
  * @module
  */
 
+import { counted } from "../lib/counted.ts";
+import { shownUrl } from "../lib/userinfo.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import { chosen, type KeptStream } from "../load/kept_streams.ts";
+import { jsonText } from "../load/report/json_text.ts";
 import { type LoadReport, reportOf, type Round } from "../load/report/report.ts";
 import type { Stage as FinishedStage } from "../load/report/run_file.ts";
+import { stageTable } from "../load/report/stage_table.ts";
 import { judgementLines, reportLines, shown } from "../load/report/terminal.ts";
 import type { ToolReport } from "../load/report/tools/tool.ts";
 import { type Tool, TOOLS } from "../load/report/tools/tools.ts";
@@ -17,18 +21,20 @@ import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { aboutOf } from "./load_html.ts";
 import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
+import { printsReport, rawFile, watchPrinted, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
-import { EXIT, type Terminal } from "./terminal.ts";
+import { warmupOf } from "./load_values.ts";
+import { onEnding } from "./signals.ts";
+import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /**
  * Runs everything and prints it. 130 when Ctrl-C ended it, 1 when requests failed or limits do not
  * hold, 3 when it is to be doubted, else 0. `crew`: whoever sends; undefined = this process.
  *
- * @throws {Failure} when a file cannot be written.
+ * @throws {Failure} when a file cannot be written, before anything is sent.
  */
 export async function runLoad(
   options: LoadOptions,
@@ -39,10 +45,10 @@ export async function runLoad(
   const start = startOf(flags.startAt, Date.now());
   if (start.said !== undefined) terminal.complain(start.said);
   const hasReport = printsReport(flags);
+  const unprinted = watchPrinted();
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+  onEnding(interrupt);
   const about = aboutOf(options);
   const workers = await crew?.() ?? here(options);
   const reports: LoadReport[] = [];
@@ -51,6 +57,7 @@ export async function runLoad(
   const results: StageResult[] = [];
   let { atMs } = start;
   let isBroken = false;
+  const unwritten: Failure[] = [];
   try {
     for (
       let stage = plan(results);
@@ -100,16 +107,23 @@ export async function runLoad(
       }
     }
   } finally {
-    await workers.close();
+    await workers.close().catch((error) => {
+      if (!(error instanceof Failure)) throw error;
+      unwritten.push(error);
+    });
   }
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
     const tool: Tool | undefined = flags.as === undefined ? undefined : TOOLS[flags.as];
     const printed = isSingle && all.length === 1 ? all[0] : {
       ...(flags.search ? { search: found(results) } : {}),
+      ...(tool === undefined ? { is_interrupted: abort.signal.aborted } : {}),
       ...(tool?.together?.(told.map(({ json }) => json)) ?? { stages: all }),
     };
-    terminal.print(JSON.stringify(printed, null, 2));
+    terminal.print(tool === undefined ? jsonText(printed) : JSON.stringify(printed, null, 2));
+  }
+  if (reports.length > 1 && flags.as === undefined && !flags.json && hasReport) {
+    for (const line of ["\n== all of them ==", ...stageTable(reports)]) terminal.print(line);
   }
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
@@ -119,9 +133,11 @@ export async function runLoad(
     ...(flags.search ? [searchLine(results).trim()] : []),
     ...(skipped === undefined ? [] : [skipped]),
   ];
-  writeOutputs(run, { ...about, found: said }, flags, terminal);
+  unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
+  unwritten.push(...await unprinted());
+  for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
   if (abort.signal.aborted) return EXIT.interrupted;
-  if (isBroken) return EXIT.failed;
+  if (isBroken || unwritten.length > 0) return EXIT.failed;
   // They look for a load that the server does not bear: that one is found is no failure.
   if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
   const judged = flags.sweep
@@ -150,8 +166,7 @@ async function watched(
   if (signal.aborted) interrupt();
   signal.addEventListener("abort", interrupt, { once: true });
   const stops = flags.stopWhenSaturated || flags.sweep || flags.search;
-  const settledMs = (flags.ramp ?? 0) +
-    (flags.warmup !== undefined && "ms" in flags.warmup ? flags.warmup.ms : 0);
+  const settledMs = (flags.ramp ?? 0) + warmupOf(flags.warmup).ms;
   const watch = stops && stage.kind !== "closed"
     ? new SaturationWatch({
       fromMs: settledMs,
@@ -212,9 +227,9 @@ function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): Stage
 }
 
 /** How a tool's count of what was completed differs from this one's; undefined = it does not. */
-function otherCount(
-  { requests }: Gathered,
-  { requests: own }: LoadReport,
+export function otherCount(
+  { requests }: Pick<Gathered, "requests">,
+  { requests: own }: Pick<LoadReport, "requests">,
   tool: string,
 ): string | undefined {
   const completed = requests.filter(({ isSuccess }) => isSuccess).length;
@@ -222,7 +237,9 @@ function otherCount(
     isSuccess !== (outcome === "completed")
   );
   return isOther
-    ? `--as ${tool}: by its own rules ${completed} requests are successes; here ${own.completed} were completed.`
+    ? `--as ${tool}: by its own rules ${
+      counted(completed, "request is a success", "requests are successes")
+    }; here ${counted(own.completed, "was", "were")} completed.`
     : undefined;
 }
 
@@ -275,7 +292,7 @@ function asTool(
   return TOOLS[flags.as!].report({
     gathered,
     model,
-    url: endpoints[0]!.url,
+    url: shownUrl(endpoints[0]!.url),
     seconds: sum(({ facts }) => facts.measuredMs) / 1000,
     ratePerSecond: stage.kind === "open" ? stage.ratePerSecond : undefined,
     burstiness: flags.arrivals.kind === "constant"

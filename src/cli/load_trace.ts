@@ -8,8 +8,9 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { warmupOf } from "./load_values.ts";
 import { fileFailure } from "./settings.ts";
-import { Failure } from "./terminal.ts";
+import { EXIT, Failure } from "./terminal.ts";
 
 /** The flags that say which, and how much of them is needed. */
 type Flags = Pick<
@@ -26,19 +27,24 @@ const TOKEN_CHARS = 4;
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * The requests of all traces in the order of their times. Of each file the first `--requests` are read,
- * and none that is due after `--duration`.
+ * The requests of all traces in the order of their times. Of each file the first `--requests` are read
+ * besides those that warm up, and none that is due after `--duration`.
  *
  * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held.
  */
 export function readTraces(
   { trace, requests = Infinity, duration = Infinity, warmup, speed }: Flags,
 ): readonly TraceRequest[] {
-  const all: TraceRequest[] = [];
-  const warmupMs = warmup !== undefined && "ms" in warmup ? warmup.ms : 0;
+  const all: TraceRequest[][] = [];
+  const { ms: warmupMs, requests: warmupRequests } = warmupOf(warmup);
+  const warmsUp = (atMs: number) => warmupMs > 0 && atMs <= warmupMs * speed;
+  const countMax = requests + warmupRequests;
   const untilMs = (duration + warmupMs) * speed;
   let tokens = 0;
+  let count = 0;
   for (const path of trace) {
+    const own: TraceRequest[] = [];
+    all.push(own);
     let read = 0;
     let firstMs: number | undefined;
     try {
@@ -46,23 +52,35 @@ export function readTraces(
         const { atMs, promptTokens, text, body } = request;
         firstMs ??= atMs;
         if (atMs !== undefined && atMs - firstMs! > untilMs) break;
-        all.push(request);
+        own.push(request);
         tokens += promptTokens ?? (text ?? body ?? "").length / TOKEN_CHARS;
-        if (tokens > TOKENS_MAX || all.length > REQUESTS_MAX) throw tooMuch(path, all.length);
-        if (++read === requests) break;
+        if (tokens > TOKENS_MAX || ++count > REQUESTS_MAX) throw tooMuch(path, own.length);
+        const isWarm = atMs !== undefined && warmsUp(atMs - firstMs!);
+        if (!isWarm && ++read === countMax) break;
       }
     } catch (error) {
-      if (!(error instanceof TypeError || error instanceof SyntaxError)) throw error;
-      throw new Failure(`Cannot read --trace ${path}: ${error.message}`);
+      throw wrongTrace(error, path);
     }
   }
-  return inOrder(all).slice(0, requests);
+  try {
+    const ordered = inOrder(all);
+    const counted = ordered.findIndex(({ atMs = Infinity }) => !warmsUp(atMs));
+    return counted < 0 ? ordered : ordered.slice(0, counted + countMax);
+  } catch (error) {
+    throw wrongTrace(error, trace.join(" "));
+  }
+}
+
+function wrongTrace(error: unknown, path: string): unknown {
+  if (!(error instanceof TypeError || error instanceof SyntaxError)) return error;
+  return new Failure(`Cannot read --trace ${path}: ${error.message}`, EXIT.usage);
 }
 
 function tooMuch(path: string, count: number): Failure {
   return new Failure(
     `Cannot hold all of --trace ${path}: its first ${count - 1} requests have ` +
       `${TOKENS_MAX / 1e6} million tokens, or are too many; use --requests or --duration`,
+    EXIT.usage,
   );
 }
 
@@ -81,7 +99,7 @@ function* piecesOf(path: string): Generator<string, void, void> {
     yield decoder.decode();
   } catch (error) {
     if (error instanceof TypeError || error instanceof SyntaxError) throw error;
-    throw fileFailure(error, `Cannot read --trace ${path}`);
+    throw fileFailure(error, `Cannot read --trace ${path}`, EXIT.usage);
   } finally {
     if (file !== undefined) closeSync(file);
   }

@@ -7,7 +7,7 @@
 import type { Arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
-import { oneOf, readNumber, type ReadValue } from "./flags.ts";
+import { oneOf, readHeader, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -30,8 +30,33 @@ export const readTime: ReadValue<number> = (value, name) => {
   );
 };
 
+/** A time that something takes: more than none. */
+export const readLength: ReadValue<number> = (value, name) => {
+  const ms = readTime(value, name);
+  if (ms > 0) return ms;
+  throw new Failure(`${name} must be longer than 0: it is "${value}"`, EXIT.usage);
+};
+
+/** They say where a request ends, and a request is ended by whoever sends it. */
+const FRAMING = /^(?:content-length|transfer-encoding|trailer|te|upgrade|expect)$/i;
+
+/** A header of every request, in place of the one that would be there without. */
+export const readOwnHeader: ReadValue<readonly [name: string, value: string]> = (text, flag) => {
+  const header = readHeader(text, flag);
+  if (!FRAMING.test(header[0])) return header;
+  throw new Failure(
+    `${flag} cannot have ${header[0]}: a load sends whole bodies with their length`,
+    EXIT.usage,
+  );
+};
+
 /** A number of requests, or a time. */
 export type Span = { readonly requests: number } | { readonly ms: number };
+
+/** What warms up, by time and by number; 0 = nothing of the kind. */
+export function warmupOf(warmup: Span | undefined): Readonly<Record<"ms" | "requests", number>> {
+  return { ms: 0, requests: 0, ...warmup };
+}
 
 /** "100" are requests, "5s" is a time. */
 export const readWarmup: ReadValue<Span> = (value, name) =>
@@ -55,15 +80,25 @@ export const readArrivals: ReadValue<Arrivals> = (value, name) => {
   );
 };
 
-/** "ttft=300ms,tpot=50ms,e2e=5s", in milliseconds. A number without a unit is milliseconds here. */
+/**
+ * "ttft=300ms,tpot=50ms,e2e=5s", in milliseconds. A number without a unit is milliseconds for some
+ * tools and seconds for others: it is none here.
+ */
 export const readSlo: ReadValue<Slo> = (value, name) => {
   const entries = value.split(",").map((part) => {
     const [key = "", limit = ""] = part.split("=").map((piece) => piece.trim());
     if (!SLO_NAMES.some((one) => one === key)) {
       throw new Failure(`${name} has limits on ${oneOf(SLO_NAMES)}: not on "${key}"`, EXIT.usage);
     }
-    return [key, /^\d+(?:\.\d+)?$/.test(limit) ? Number(limit) : readTime(limit, name)] as const;
+    if (/^\d+(?:\.\d+)?$/.test(limit)) {
+      throw new Failure(`${name} ${key}=${limit} has no unit: ${limit}ms or ${limit}s`, EXIT.usage);
+    }
+    return [key, readLength(limit, name)] as const;
   });
+  const twice = entries.find(([key], at) => entries.findIndex(([other]) => other === key) < at);
+  if (twice !== undefined) {
+    throw new Failure(`${name} has two limits on ${twice[0]}`, EXIT.usage);
+  }
   return Object.fromEntries(entries);
 };
 

@@ -18,7 +18,7 @@ const PROGRESS_MS = 500;
 export async function workLoad(options: LoadOptions, part: Shard): Promise<number> {
   const { flags } = options;
   // A terminal sends Ctrl-C to all of them: the parent says when it is over.
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => {});
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   const raw = flags.raw === undefined ? undefined : rawFile(rawPartPath(flags.raw, part));
   const here = new LoadHere(options, within(flags.shard ?? WHOLE, part), raw);
   let start: StartRound | undefined;

@@ -24,7 +24,7 @@ import type { Stage } from "../load/shape/stages.ts";
 import { Spread } from "../load/spread.ts";
 import { Tally } from "../load/tally.ts";
 import type { LoadNeed, LoadOptions } from "./load_options.ts";
-import { writeReport } from "./load_outputs.ts";
+import { cannotWrite, writeReport } from "./load_outputs.ts";
 import {
   type FromWorker,
   LOAD_WORKER_VARIABLE,
@@ -68,8 +68,12 @@ export function autoWorkers(
   };
 }
 
-/** @throws {Failure} for files that only one process can read. */
+/** @throws {Failure} for files that only one process can read, or write. */
 export function refuseForWorkers({ flags }: LoadOptions): void {
+  const { raw } = flags;
+  if (raw !== undefined && existsSync(raw) && !statSync(raw).isFile()) {
+    throw new Failure(`--raw ${raw} is no file: with --workers it must be one`, EXIT.usage);
+  }
   const files = { "--bodies": [flags.bodies], "--trace": flags.trace, "--ca-file": [flags.caFile] };
   for (const [name, paths] of Object.entries(files)) {
     for (const path of paths) {
@@ -261,9 +265,16 @@ export class LoadWorkers implements LoadCrew {
     await Promise.all(this.#workers.map((worker) => worker.close()));
     const { raw } = this.#options.flags;
     if (raw === undefined) return;
-    const count = this.#workers.length;
-    writeReport(raw, "");
-    for (let index = 0; index < count; index++) moveLines(rawPartPath(raw, { index, count }), raw);
+    const { length: count } = this.#workers;
+    const parts = this.#workers.map((_, index) => rawPartPath(raw, { index, count }));
+    try {
+      writeReport(raw, "");
+      for (const part of parts) moveLines(part, raw);
+    } catch (error) {
+      throw cannotWrite(raw, error);
+    } finally {
+      for (const part of parts) rmSync(part, { force: true });
+    }
   }
 }
 
@@ -275,7 +286,7 @@ function gatheredOf(tool: keyof typeof TOOLS, parts: readonly GatheredParts[]): 
   return gathered;
 }
 
-/** Appends the whole lines of `from` to `to`, and removes `from`. A worker that died may have cut the last. */
+/** Appends the whole lines of `from` to `to`. A worker that died may have cut the last. */
 function moveLines(from: string, to: string): void {
   if (!existsSync(from)) return;
   const file = openSync(from, "r");
@@ -288,5 +299,4 @@ function moveLines(from: string, to: string): void {
     rest = held.subarray(end);
   }
   closeSync(file);
-  rmSync(from);
 }

@@ -21,7 +21,9 @@ import {
 import { errorWords } from "../load/socket_words.ts";
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
+import { jsonText, snakeKeys } from "../load/report/json_text.ts";
 import { firstWords, teller } from "../load/told.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** The server is asked until two answers in a row came at one pace, so often at the most. */
@@ -71,8 +73,7 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   const target = targetOf(options.url, requestBytes(options.url, options.body, options.headers));
   const abort = new AbortController();
   const interrupt = () => abort.abort();
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+  onEnding(interrupt);
   const first = await askFirst(target, options, abort.signal);
   const plan = planOf(target, first.probes, options, abort.signal);
   if (!options.isJson) {
@@ -93,8 +94,9 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
     return `${count} of the first answers: ${said}`;
   });
   const verdict = judge(report, { loopMsMax: options.loopMsMax, failed });
-  if (options.isJson) terminal.print(JSON.stringify({ report, verdict }, null, 2));
-  else for (const line of reportLines(report)) terminal.print(line);
+  if (options.isJson) {
+    terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
+  } else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
   if (abort.signal.aborted) return EXIT.interrupted;

@@ -6,6 +6,7 @@
  */
 
 import { Argument, Command as Parser, CommanderError, Option } from "commander";
+import { shownUrl } from "../lib/userinfo.ts";
 import { type Command, usageOf } from "./command.ts";
 import { type Flag, longName, missingValue, oneOf } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -17,6 +18,8 @@ export type Parsed =
     readonly kind: "call";
     /** By key, read. */
     readonly flags: Readonly<Record<string, unknown>>;
+    /** Keys of the flags that are there. */
+    readonly given: ReadonlySet<string>;
     /** By key; an optional one that is not there is undefined, a repeated one is a list. */
     readonly operands: Readonly<Record<string, string | readonly string[] | undefined>>;
   };
@@ -34,7 +37,8 @@ export function parseWords(command: Command, words: readonly string[]): Parsed {
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     if (error.exitCode === 0) return { kind: "help" };
-    throw new Failure(`${sentences(error.message)} Try: weir help ${command.name}`, EXIT.usage);
+    const what = wrongFlag(command, error.message) ?? sentences(error.message);
+    throw new Failure(`${what} Try: weir help ${command.name}`, EXIT.usage);
   }
   const given = parser.opts<Readonly<Record<string, readonly string[] | true>>>();
   const flags = Object.entries(command.flags).map(([key, flag]) => {
@@ -45,6 +49,7 @@ export function parseWords(command: Command, words: readonly string[]): Parsed {
     kind: "call",
     operands: readOperands(command, parser.args),
     flags: Object.fromEntries(flags),
+    given: new Set(Object.keys(given)),
   };
 }
 
@@ -112,7 +117,7 @@ function readOperands(
   const operands = Object.entries(command.operands);
   const [extra] = words.slice(operands.length);
   const isOpen = operands.at(-1)?.[1].isRepeated === true;
-  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${extra}"`);
+  if (extra !== undefined && !isOpen) throw wrong(`Unexpected argument "${shownUrl(extra)}"`);
   return Object.fromEntries(operands.map(([key, operand], index) => {
     const { name, isOptional, isRepeated, choices } = operand;
     const word = words[index];
@@ -124,9 +129,21 @@ function readOperands(
   }));
 }
 
-/** Commander's "error: unknown option '--prot'\n(Did you mean --port?)" as sentences on one line. */
+/** What is said of a switch with a value, and of a flag of another program; undefined = it is neither. */
+function wrongFlag({ flags, foreign = {} }: Command, message: string): string | undefined {
+  const [, flag = ""] = /unknown option '(-[^'=]*)/.exec(message) ?? [];
+  if (Object.keys(flags).some((key) => longName(key) === flag)) return `${flag} takes no value.`;
+  if (!Object.hasOwn(foreign, flag)) return undefined;
+  return `Unknown option '${flag}'. Here it is ${foreign[flag]!}.`;
+}
+
+/**
+ * Commander's "error: unknown option '--prot'\n(Did you mean --port?)" as sentences on one line. What
+ * stands behind "=" may be a key.
+ */
 function sentences(message: string): string {
-  const [what = "", hint = ""] = message.replace(/^error: /, "").split("\n");
+  const [what = "", hint = ""] = message.replace(/^error: /, "")
+    .replace(/(unknown option '-[^'=\n]*)=.*'(?=\n|$)/s, "$1'").split("\n");
   return [`${capital(what)}.`, hint.replace(/^\((.*)\)$/, "$1")].join(" ").trim();
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { nearest } from "../lib/nearest.ts";
+import { shownUrl } from "../lib/userinfo.ts";
 import type { Call, Command } from "./command.ts";
 import { commandHelp } from "./help_text.ts";
 import { parseWords } from "./parser.ts";
@@ -44,8 +45,8 @@ export async function runCommandLine(
     terminal.print(commandHelp(command));
     return EXIT.done;
   }
-  const { flags, operands } = parsed;
-  return await command.run({ flags, operands, words, commands } as Call, terminal);
+  const { flags, operands, given } = parsed;
+  return await command.run({ flags, operands, given, words, commands } as Call, terminal);
 }
 
 /**
@@ -58,7 +59,8 @@ export function findCommand(commands: readonly Command[], name: string): Command
   if (command !== undefined) return command;
   const meant = nearest(name, commands.map((one) => one.name));
   const hint = meant === undefined ? "" : ` Did you mean ${meant}?`;
-  throw new Failure(`There is no command "${name}".${hint} Try: weir help`, EXIT.usage);
+  const shown = shownUrl(name);
+  throw new Failure(`There is no command "${shown}".${hint} Try: weir help`, EXIT.usage);
 }
 
 /**

@@ -4,7 +4,29 @@
  * @module
  */
 
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
+
+/**
+ * Calls `end` once for Ctrl-C, a supervisor, and a terminal that is closed, which `nohup` keeps from a
+ * command: for whatever measures, and reports before it ends. A second signal ends it at once.
+ */
+export function onEnding(end: () => void): void {
+  process.once("SIGINT", end);
+  process.once("SIGTERM", end);
+  if (!ignoresHangup()) process.once("SIGHUP", end);
+}
+
+/** Was this process started with SIGHUP ignored? Linux says so (proc(5)); elsewhere false. */
+function ignoresHangup(): boolean {
+  try {
+    const [, mask = "0"] = /^SigIgn:\s*([\da-f]+)/m.exec(
+      readFileSync("/proc/self/status", "latin1"),
+    )!;
+    return (BigInt(`0x${mask}`) & 1n) !== 0n;
+  } catch {
+    return false;
+  }
+}
 
 /** What to do. Each is called any number of times, except `end`, which is called once. */
 export interface SignalDuties {

@@ -80,7 +80,6 @@ export const tape = defineCommand({
     ending: optionalFlag({
       value: "ENDING",
       text: "list: only with this ending",
-      notes: [oneOf(ENDINGS)],
       choices: ENDINGS,
       read: readChoice(ENDINGS),
     }),

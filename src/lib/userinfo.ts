@@ -20,6 +20,17 @@ export function withoutUserinfo(url: string): string {
   return url.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/?#]*@/i, "$1");
 }
 
+/**
+ * A URL as anybody may see it, without user, password, fragment and the values of its query, which may be
+ * keys. What was meant as one loses all before its last "@": where its password ends, nobody knows.
+ */
+export function shownUrl(text: string): string {
+  const shown = text.includes("://") && URL.canParse(text)
+    ? withoutUserinfo(text)
+    : text.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, (_, scheme = "") => scheme);
+  return shown.replace(/(:\/\/[^?#]*)#.*$/s, "$1").replace(/\?.+$/s, "?…");
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

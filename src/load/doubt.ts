@@ -145,7 +145,7 @@ export function doubtOf(
     const why = isInterrupted || saturatedMs !== null
       ? "the run was ended before"
       : waitingMax > 0
-      ? `all ${concurrencyMax} places were taken to the end`
+      ? `${counted(concurrencyMax, "place was", "places were")} taken to the end`
       : "the client was late";
     reasons.push(`${notSent} of ${sent + notSent} requests that were due were never sent: ${why}`);
   }

@@ -68,6 +68,8 @@ export interface LoadPlan {
   readonly requestsMax: number;
   /** Requests due up to that, or among the first so many, warm up and are no part of figures. */
   readonly warmupMs: number;
+  /** Arrivals of an open loop that are due up to `warmupMs`, of the whole load; undefined = 0. */
+  readonly warmupArrivals?: number;
   readonly warmupRequests: number;
   /** What is under way after `durationMs` is waited for this long, and then `unfinished`. */
   readonly graceMs: number;
@@ -119,6 +121,8 @@ export interface RunFacts {
   readonly waitShare: number | null;
 }
 
+/** A timer takes no more, and then fires at once: some 24 days. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A listener queues 512 connections: no more are opened in one go. */
 const BURST_MAX = 256;
 /** Deadlines are looked at this often. */
@@ -199,7 +203,9 @@ export class LoadRun {
     this.#shard = shard;
     this.#part = partOf(shard, isClosed ? load.concurrency : shard.count);
     this.#places = shareOf(isClosed ? load.concurrency : load.concurrencyMax, shard);
-    this.#requestsMax = this.#part.countOf(plan.requestsMax);
+    const { requestsMax, warmupArrivals = 0 } = plan;
+    this.#requestsMax = this.#part.countOf(requestsMax + warmupArrivals) -
+      this.#part.countOf(warmupArrivals);
     this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
     this.#times = timesOf(isClosed ? [].values() : load.times, shard);
     const tell = teller(plan.clean ?? ((text) => text));
@@ -344,7 +350,7 @@ export class LoadRun {
     // When a closed loop begins is no part of any figure.
     if (waitMs >= 1 || this.#plan.load.kind === "closed") {
       this.#spinSeen = -1;
-      this.#timer = setTimeout(this.#turn, Math.max(0, waitMs));
+      this.#timer = setTimeout(this.#turn, Math.min(TIMER_MS_MAX, Math.max(0, waitMs)));
       return;
     }
     this.#spinSeen = this.#activity;
@@ -467,7 +473,7 @@ export class LoadRun {
       this.#pauses.delete(timer);
       this.#askAgain({ slot, dueMs });
       this.#settle();
-    }, afterMs);
+    }, Math.min(TIMER_MS_MAX, afterMs));
     this.#pauses.set(timer, { slot, dueMs });
   }
 

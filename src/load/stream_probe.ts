@@ -35,7 +35,10 @@ export interface Probe {
   readonly eventsMs: readonly number[];
 }
 
-/** A POST (or a GET without `body`) as the bytes of one HTTP/1.1 request. */
+/**
+ * A POST (or a GET without `body`) as the bytes of one HTTP/1.1 request. A header of `headers` stands in
+ * place of the one that would be there without.
+ */
 export function requestBytes(
   url: string,
   body: string | undefined,
@@ -43,20 +46,20 @@ export function requestBytes(
 ): Uint8Array {
   const { pathname, search, host } = new URL(url);
   const bytes = body === undefined ? undefined : new TextEncoder().encode(body);
-  const lines = [
-    `${bytes === undefined ? "GET" : "POST"} ${pathname}${search} HTTP/1.1`,
-    `Host: ${host}`,
-    "Accept: */*",
-  ];
-  // Bytes are counted and timed as they come.
-  if (!Object.keys(headers).some((name) => name.toLowerCase() === "accept-encoding")) {
-    lines.push("Accept-Encoding: identity");
-  }
-  if (bytes !== undefined) {
-    lines.push("Content-Type: application/json", `Content-Length: ${bytes.length}`);
-  }
-  for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
-  return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n${body ?? ""}`);
+  const own = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
+  const usual = [
+    ["Host", host],
+    ["Accept", "*/*"],
+    // Bytes are counted and timed as they come.
+    ["Accept-Encoding", "identity"],
+    ...(bytes === undefined ? [] : [
+      ["Content-Type", "application/json"],
+      ["Content-Length", String(bytes.length)],
+    ]),
+  ].filter(([name]) => !own.has(name!.toLowerCase()));
+  const lines = [...usual, ...Object.entries(headers)].map(([name, value]) => `${name}: ${value}`);
+  const start = `${bytes === undefined ? "GET" : "POST"} ${pathname}${search} HTTP/1.1`;
+  return new TextEncoder().encode(`${[start, ...lines].join("\r\n")}\r\n\r\n${body ?? ""}`);
 }
 
 /** Where `url` points, with the request that is to be sent there. */

@@ -126,9 +126,27 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     output: /\nwhole answer, ms: 10000 values, each row /,
   },
   "weir latency list": { codes: [0], output: /\nrealistic .* factor\n/ },
+  [`weir load ${SHOWN_URL}`]: {
+    codes: [0, 3],
+    output: /^\n\d+ of \d+ requests completed, 0 failed/,
+  },
+  [`weir load ${SHOWN_URL}/v1 -m gpt-4o -H 'Authorization: Bearer sk-1' --requests 20`]: {
+    codes: [0, 3],
+    output: /^\n20 of 20 requests completed, 0 failed\.\n/,
+  },
   [`weir load ${SHOWN_URL} --concurrency 1,8 --requests 50`]: {
     codes: [0, 3],
-    output: /\n50 of 50 requests completed, 0 failed\.\n/,
+    output:
+      /\n50 of 50 requests completed, 0 failed\.\n[^]*\n== all of them ==\n.*\n1 at once .*\n8 at/,
+  },
+  [`weir load ${SHOWN_URL} --prompt-tokens 500 --requests 20 --html load.html`]: {
+    codes: [0, 3],
+    output: /^\n20 of 20 requests completed, 0 failed\.\n/,
+    file: "load.html",
+  },
+  [`weir load ${SHOWN_URL} --search -r 20,40 --slo ttft=5s --duration 1s`]: {
+    codes: [0, 1],
+    output: /\n(The highest rate that was held: (20|40)\.0\/s|No rate was held)/,
   },
   [`weir load ${SHOWN_URL} --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json`]: {
     codes: [0, 1, 3],

@@ -76,7 +76,7 @@ const CASES: readonly (readonly [
   ["a trace at a rate", trace, OPEN, 23, 7],
   [
     "a trace, to two endpoints",
-    { ...trace, endpoint: ["http://b/v1/completions"] },
+    { ...trace, endpoint: ["http://b/v1/chat/completions"] },
     {
       kind: "trace",
     },
@@ -122,6 +122,33 @@ describe("makerOf()", () => {
       }
       // The list of words it looks at once, and never a prompt.
       expect(counted).toBeLessThan(2000);
+    });
+  }
+
+  const chat = '{"stream":true}';
+  /** flags, path → the limit that is refused; undefined = none is */
+  const LIMITS: readonly (readonly [
+    Readonly<Record<string, readonly string[]>>,
+    string,
+    string | undefined,
+  ])[] = [
+    [
+      { slo: ["ttft=1s"], whole: ["true"] },
+      "/v1/chat/completions",
+      "--slo ttft: an answer that is",
+    ],
+    [{ slo: ["tpot=1s,e2e=1s"] }, "/v1/embeddings", "--slo tpot: embeddings have no time per"],
+    [{ slo: ["itl=1s"], body: ["{}"] }, "/v1/messages", "--slo itl: an answer that is no stream"],
+    [{ slo: ["e2e=1s"] }, "/v1/embeddings", undefined],
+    [{ slo: ["ttft=1s"], body: [chat] }, "/v1/chat/completions", undefined],
+    // Nobody knows what that says.
+    [{ slo: ["ttft=1s"], body: ["{}"] }, "/mine", undefined],
+  ];
+  for (const [words, path, said] of LIMITS) {
+    test(`${words["slo"]} of ${path} ${said === undefined ? "can" : "cannot"} be judged`, () => {
+      const asked = () => loadOptions("load", `http://a${path}`, flagsOf(words));
+      if (said === undefined) expect(asked).not.toThrow();
+      else expect(asked).toThrow(said);
     });
   }
 

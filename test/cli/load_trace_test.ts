@@ -44,6 +44,12 @@ describe("readTraces()", () => {
     expect(times([traceOf("b.csv")], { duration: 100, warmup: { ms: 200 } })).toHaveLength(4);
   });
 
+  test("reads what warms up besides", () => {
+    expect(times([traceOf("w.csv")], { requests: 3, warmup: { requests: 2 } })).toHaveLength(5);
+    // Due at 0, 100 and 200 ms.
+    expect(times([traceOf("w.csv")], { requests: 3, warmup: { ms: 200 } })).toHaveLength(6);
+  });
+
   test("several files are one, by their common clock", () => {
     const [a, b] = [traceOf("c.csv"), traceOf("d.csv", 7)];
     const both = read([a, b], { requests: 4 });

@@ -35,7 +35,7 @@ describe("runCommandLine()", () => {
     [["up", "-x"], "Unknown option '-x'. Try: weir help up"],
     [["up", "-dvx"], "Unknown option '-x'. Try: weir help up"],
     [["up", "-vc"], "--config needs a value"],
-    [["up", "--detach=yes"], "Unknown option '--detach=yes'. Try: weir help up"],
+    [["up", "--detach=yes"], "--detach takes no value. Try: weir help up"],
     [["serve", "--port", "--host"], '--port needs a value: one that begins with "-"'],
     [["serve", "--port", "-1"], '--port needs a value: one that begins with "-"'],
     [["install", "--root="], "--root needs a value"],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { basicOf, withoutUserinfo } from "../../src/lib/userinfo.ts";
+import { basicOf, shownUrl, withoutUserinfo } from "../../src/lib/userinfo.ts";
 
 /** url → user and password as they are sent; "" = none; and what is shown. */
 const CASES: readonly (readonly [url: string, sent: string, shown: string])[] = [
@@ -23,4 +23,20 @@ describe("basicOf() and withoutUserinfo() of", () => {
       expect([basicOf(url), withoutUserinfo(url)]).toEqual([basic, shown]);
     });
   }
+});
+
+/** what is typed → what anybody may see of it */
+const SHOWN = [
+  ["http://u:p@a.example/@b?key=k#f", "http://a.example/@b?…"],
+  ["http://a.example/#f?key=k", "http://a.example/"],
+  ["http://u:p/q@a.example/", "http://a.example/"],
+  ["http://u:p@[a", "http://[a"],
+  ["htp://u:p@a", "htp://a"],
+  ["u:p@a/?key=k", "a/?…"],
+  ["#1", "#1"],
+  ["merge", "merge"],
+] as const;
+
+describe("shownUrl() of", () => {
+  for (const [text, shown] of SHOWN) test(text, () => expect(shownUrl(text)).toBe(shown));
 });

@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import type { DoubtLimits } from "../../src/load/doubt.ts";
+import { aiperfValues } from "../../src/load/metrics/aiperf.ts";
+import { vllmValues } from "../../src/load/metrics/vllm.ts";
 import { KIND, type Recording } from "../../src/load/record.ts";
 import { type LoadReport, reportOf } from "../../src/load/report/report.ts";
 import { rateLines } from "../../src/load/report/terminal.ts";
@@ -170,6 +172,13 @@ describe("figures of one answer", () => {
     });
   }
 
+  test("whole JSON without an answer of a chat is a success for tools that ask for embeddings", () => {
+    const embeddings = () => recorded([[40, KIND.usage | done | KIND.other]], { endMs: 41 });
+    for (const read of [vllmValues, aiperfValues]) {
+      expect(read(embeddings(), () => 0)).toMatchObject({ isSuccess: true, e2eMs: 41 });
+    }
+  });
+
   test("rates are over the time that was measured, service from when it was sent", () => {
     const found = report([worked(), worked(), failed()]);
     expect(found).toMatchObject({ seconds: 2, offered_seconds: 1, requests_per_second: 1 });
@@ -211,7 +220,7 @@ const JUDGED: readonly (readonly [
     { itl: 49 },
     [0, 1, 0],
     [],
-    "0 % of 1 requests, those of clients that left by the figures they have, kept itl 49 ms",
+    "0 % of 1 request, those of clients that left by the figures they have, kept itl 49 ms",
   ],
   [
     "who left is judged by what there is",
@@ -228,7 +237,7 @@ const JUDGED: readonly (readonly [
     { tpot: 20 },
     [1, 1, 1],
     [],
-    "100 % of 1 requests, without 1 that have none of these figures, kept tpot 20 ms",
+    "100 % of 1 request, without 1 that have none of these figures, kept tpot 20 ms",
   ],
   ["no answer has one", [single(), single()], { tpot: 1 }, null, ["tpot"], ""],
   [
@@ -344,7 +353,7 @@ describe("a schedule that a server is asked on", () => {
     });
     expect(requests).toMatchObject({ sent: 1, unfinished: 0, not_sent: 9 });
     expect(doubt.reasons.join()).toContain(
-      "9 of 10 requests that were due were never sent: all 1 places were taken to the end",
+      "9 of 10 requests that were due were never sent: 1 place was taken to the end",
     );
   });
 

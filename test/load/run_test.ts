@@ -565,6 +565,23 @@ describe("LoadRun", () => {
     });
   }
 
+  test("what is due in years is waited for, and not sent at once", async () => {
+    const warnings: string[] = [];
+    const note = ({ name }: Error) => void warnings.push(name);
+    process.on("warning", note);
+    const abort = new AbortController();
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0, 3e12].values(), concurrencyMax: 1 },
+      requestsMax: 2,
+      signal: abort.signal,
+      // Its record is the first that is over: by then the timer of the second is set.
+      maker: { next: () => REQUEST, over: () => void setTimeout(() => abort.abort(), 50) },
+    });
+    process.off("warning", note);
+    expect(records.map(({ outcome }) => outcome)).toEqual(["completed"]);
+    expect(warnings).toEqual([]);
+  });
+
   test("a ramp of users is spread over the runs as over one", async () => {
     const starts: number[] = [];
     for (let index = 0; index < 2; index++) {

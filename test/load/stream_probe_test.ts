@@ -36,6 +36,37 @@ describe("eventEnds()", () => {
 
 const BODY = `data: {"id":"chatcmpl-abc","created":1234567890,"x":"id 文"}\n\ndata: [DONE]\n\n`;
 
+/** own headers → the head's lines behind the first */
+const HEADS: readonly (readonly [Readonly<Record<string, string>>, readonly string[]])[] = [
+  [{}, [
+    "Host: h:1",
+    "Accept: */*",
+    "Accept-Encoding: identity",
+    "Content-Type: application/json",
+    "Content-Length: 2",
+  ]],
+  [
+    { host: "x", "content-type": "text/plain" },
+    [
+      "Accept: */*",
+      "Accept-Encoding: identity",
+      "Content-Length: 2",
+      "host: x",
+      "content-type: text/plain",
+    ],
+  ],
+];
+
+describe("requestBytes()", () => {
+  for (const [headers, lines] of HEADS) {
+    test(`an own header stands in place of the usual: ${Object.keys(headers).join(" ")}`, () => {
+      const [head = ""] = Buffer.from(requestBytes("http://h:1/p", "{}", headers)).toString()
+        .split("\r\n\r\n");
+      expect(head.split("\r\n").slice(1)).toEqual([...lines]);
+    });
+  }
+});
+
 describe("knownAnswer()", () => {
   test("leaves ids and times open and nothing else", () => {
     const other = BODY.replace("chatcmpl-abc", "chatcmpl-xyz").replace("1234567890", "1999999999");

@@ -119,8 +119,8 @@ describe("weir load --html", () => {
   test("a page that cannot be written is told", async () => {
     const where = join(folder, "nowhere", "a.html");
     const ended = await run(["load", weir.url, "--requests", "1", "--html", where, ...CALM]);
-    expect(ended.errors).toContain(`Cannot write ${where}`);
-    expect(ended.code).toBe(1);
+    expect(ended.errors).toContain(`Cannot write --html ${where}: there is no such folder`);
+    expect(ended.code).toBe(2);
   }, TEST_MS_MAX);
 
   test("a burst has none", async () => {

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { jsonText } from "../../src/load/report/json_text.ts";
 import {
   cleanEnv,
   launch,
@@ -81,7 +82,7 @@ describe("weir load --workers", () => {
     // What it has written is what it has said, and the schedule that of one process.
     const { stages: [stage], parts } = JSON.parse(readFileSync(file("out"), "utf8"));
     expect(parts).toEqual({ count: 1, have: [0] });
-    expect(stage.report).toEqual(report);
+    expect(JSON.parse(jsonText(stage.report))).toEqual(report);
     const alone = await run(
       [
         ...["load", weir.url, "-r", "200", "--requests", "31", "--rounds", "2", "--warmup", "4"],

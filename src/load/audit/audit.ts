@@ -46,6 +46,8 @@ export interface AuditPlan {
   readonly checks: readonly Check[];
   /** Called for each check that begins. */
   readonly onStart?: (check: Check) => void;
+  /** How often a check with something void is run again; twice unless given. */
+  readonly againMax?: number | undefined;
   /** Called for each check that is over. */
   readonly onCheck: (check: Check, findings: readonly Finding[]) => void;
   /** Takes secrets out of a text that goes into the report. */
@@ -87,24 +89,39 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   const runOne = async (check: Check) => {
     plan.onStart?.(check);
     const beganMs = performance.now();
-    if (ledger === undefined) await judge(check);
-    else await ledger.during(check.name, () => judge(check));
+    await (ledger?.during(check.name, () => judge(check)) ?? judge(check));
     if (found.has(check)) tookS.set(check, tenths(performance.now() - beganMs));
   };
   const judge = async (check: Check) => {
     let findings = await tried(rig, check);
-    for (let again = 0; again < AGAIN_MAX && !check.isSlow && hasVoid(findings); again++) {
+    for (
+      let again = 0;
+      again < (plan.againMax ?? AGAIN_MAX) && !check.isSlow && hasVoid(findings);
+      again++
+    ) {
       findings = await tried(rig, check);
     }
     if (findings.length === 0) return; // interrupted
-    findings = findings.map((one) => cleaned({ ...one, settings: settingsFor(one) }, clean));
     found.set(check, findings);
     plan.onCheck(check, findings);
   };
   const waiting = plan.checks.filter(({ isSlow }) => isSlow).map(runOne);
   for (const check of plan.checks.filter(({ isSlow }) => !isSlow)) await runOne(check);
   await Promise.all(waiting);
-  const findings = plan.checks.flatMap((check) => found.get(check) ?? []);
+  for (const check of plan.checks) {
+    const { name, title, after } = check;
+    if (after === undefined) continue;
+    plan.onStart?.(check);
+    const beganMs = performance.now();
+    const run = () => tried(rig, { name, title, run: after });
+    const findings = await (ledger?.during(name, run) ?? run());
+    found.set(check, [...found.get(check) ?? [], ...findings]);
+    tookS.set(check, tenths(performance.now() - beganMs + 1000 * (tookS.get(check) ?? 0)));
+    plan.onCheck(check, findings);
+  }
+  const findings = plan.checks.flatMap((check) => found.get(check) ?? [])
+    .map((one) => cleaned(one, (text) => clean(rig.keys.hide(text))))
+    .map((one) => ({ ...one, settings: settingsFor(one) }));
   return {
     schema: 1,
     gateway: plan.gateway,

@@ -6,8 +6,8 @@
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { isSecretName } from "../../lib/secret_names.ts";
 import { CANARY } from "./finding.ts";
+import { SECRET_NAME } from "./own_keys.ts";
 import type { ClientConnection } from "./probe_client.ts";
 import type { Asked, Way, Witness } from "./rig.ts";
 import { type Attempt, headFields, type ScriptedUpstream } from "./scripted_upstream.ts";
@@ -18,6 +18,11 @@ const LINES_CHARS_MAX = 256 * 1024 * 1024;
 const REQUESTS_MAX = 2000;
 /** Of one direction of one request. Of what is more, times and sizes are told. */
 const SHOWN_BYTES_MAX = 512 * 1024;
+
+/** What is shorter may stand in any word. */
+const SECRET_CHARS_MIN = 6;
+/** A gateway has a few: whoever has a new one for each request has no secrets. */
+const SECRETS_MAX = 200;
 
 /** Where a ledger goes. */
 export interface LedgerOptions {
@@ -46,6 +51,7 @@ export class Ledger implements Witness {
   #chars = 0;
   #linesLeftOut = 0;
   #isOver = false;
+  readonly #secrets = new Set<string>();
   #requestsLeftOut = 0;
 
   constructor(options: LedgerOptions) {
@@ -66,6 +72,9 @@ export class Ledger implements Witness {
     try {
       return await this.#check.run({ name, kept }, run);
     } finally {
+      for (const { asked } of kept) {
+        for (const { headText } of asked.expectation.attempts) this.#learn(headText);
+      }
       for (const one of kept) this.#line(this.#request(name, one));
       this.#line({ kind: "check", check: name, startMs, endMs: this.#now() });
     }
@@ -136,7 +145,7 @@ export class Ledger implements Witness {
       connection: attempt.connection,
       ordinal: attempt.ordinal,
       arrivedMs: this.#at(attempt.arrivedMs),
-      head: withoutSecrets(attempt.headText),
+      head: attempt.headText,
       body: attempt.body.toString("latin1", 0, SHOWN_BYTES_MAX),
       writes: this.#pieces(attempt.writes),
       leftMs: this.#at(attempt.leftMs),
@@ -158,9 +167,23 @@ export class Ledger implements Witness {
     });
   }
 
+  /** The keys that a gateway has of its own for its provider are nobody's business, wherever they stand. */
+  #learn(headText: string): void {
+    for (const [name, value] of headFields(headText)) {
+      if (!SECRET_NAME.test(name) || value.includes(CANARY)) continue;
+      // "Bearer sk-1" is the last word, and so is the value of a cookie.
+      const secrets = [value, value.replace(/^.*[\s=]/, "")];
+      for (const secret of secrets) {
+        const isRoom = this.#secrets.size < SECRETS_MAX;
+        if (isRoom && secret.length >= SECRET_CHARS_MIN) this.#secrets.add(secret);
+      }
+    }
+  }
+
   #line(value: unknown): void {
     if (this.#isOver) return;
-    const line = this.#options.clean(JSON.stringify(value));
+    let line = this.#options.clean(JSON.stringify(value));
+    for (const secret of this.#secrets) line = line.replaceAll(secret, "***");
     if (this.#chars + line.length > (this.#options.charsMax ?? LINES_CHARS_MAX)) {
       this.#linesLeftOut++;
       return;
@@ -185,12 +208,4 @@ interface Kept {
   readonly way: Way;
   readonly asked: Asked;
   readonly body: string;
-}
-
-/** A head without the keys that a gateway has of its own for its provider. */
-function withoutSecrets(headText: string): string {
-  const secrets = headFields(headText).filter(([name, value]) =>
-    (isSecretName(name) || name === "cookie") && value !== "" && !value.includes(CANARY)
-  );
-  return secrets.reduce((text, [, value]) => text.replaceAll(value, "***"), headText);
 }

@@ -5,6 +5,13 @@
  * @module
  */
 
+import {
+  brotliDecompressSync,
+  constants,
+  gunzipSync,
+  inflateSync,
+  type ZlibOptions,
+} from "node:zlib";
 import type { ResponseHead } from "../../lib/http1/head.ts";
 import { ResponseParser } from "../../lib/http1/parser.ts";
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
@@ -44,6 +51,20 @@ export interface WireRead {
  */
 export type AnswerEnd = "whole" | "early" | "reset" | "broken" | "left";
 
+/** What of a body came in one read, decoded where the answer is encoded. */
+export interface BodyRead {
+  readonly atMs: number;
+  readonly body: Buffer;
+}
+
+/** Undoes a content coding, as far as its bytes have come. */
+const DECODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  gzip: (bytes) => gunzipSync(bytes, PARTIAL),
+  deflate: (bytes) => inflateSync(bytes, PARTIAL),
+  br: (bytes) => brotliDecompressSync(bytes, { finishFlush: constants.BROTLI_OPERATION_FLUSH }),
+};
+const PARTIAL: ZlibOptions = { finishFlush: constants.Z_SYNC_FLUSH };
+
 /** An event, and the read that completed it. */
 export interface TimedEvent extends SseEvent {
   readonly atMs: number;
@@ -54,6 +75,8 @@ export interface TimedEvent extends SseEvent {
 /** One request and its answer. */
 export class ClientExchange {
   readonly sentMs: number;
+  /** The head of the request as it was sent, without the empty line. */
+  readonly sentHead: string;
   readonly reads: WireRead[] = [];
   head: ResponseHead | undefined;
   headMs: number | undefined;
@@ -64,12 +87,14 @@ export class ClientExchange {
   /** Bytes of the body, kept or not. */
   bodyBytes = 0;
   readonly #isKept: boolean;
+  #decoded: readonly BodyRead[] = [];
   readonly #ended = Promise.withResolvers<void>();
   readonly #onBody: (() => void)[] = [];
 
-  /** `isKept`: the reads are kept; else only their number of bytes. */
-  constructor(sentMs: number, isKept: boolean) {
+  /** `isKept`: the reads are kept; else only their number of bytes, and all of an error. */
+  constructor(sentMs: number, sentHead: string, isKept: boolean) {
     this.sentMs = sentMs;
+    this.sentHead = sentHead;
     this.#isKept = isKept;
   }
 
@@ -83,9 +108,37 @@ export class ClientExchange {
     return this.head?.status ?? 0;
   }
 
-  /** The body as far as it came. */
+  /** The value of the answer's header `name`; undefined = it has none. */
+  field(name: string): string | undefined {
+    return [...this.head?.fields ?? []].find(([key]) => key.toLowerCase() === name)?.[1];
+  }
+
+  /** The coding of the body, "gzip"; undefined = it is as it is. */
+  get encoding(): string | undefined {
+    const coding = this.field("content-encoding")?.toLowerCase();
+    return coding === "identity" ? undefined : coding;
+  }
+
+  /** The body as far as it came, decoded. */
   get body(): Buffer {
-    return Buffer.concat(this.reads.map(({ body }) => body));
+    return Buffer.concat(this.bodies().map(({ body }) => body));
+  }
+
+  /** What of the body came in each read, decoded where that can be done. */
+  bodies(): readonly BodyRead[] {
+    const decode = DECODERS[this.encoding ?? ""];
+    if (decode === undefined) return this.reads;
+    if (this.#decoded.length === this.reads.length) return this.#decoded;
+    let came: Buffer = Buffer.alloc(0);
+    let length = 0;
+    this.#decoded = this.reads.map(({ atMs, body }) => {
+      came = Buffer.concat([came, body]);
+      const whole = decoded(decode, came);
+      const piece = whole.subarray(length);
+      length = Math.max(length, whole.length);
+      return { atMs, body: piece };
+    });
+    return this.#decoded;
   }
 
   /** All that came, as text of one character a byte. */
@@ -103,7 +156,7 @@ export class ClientExchange {
   /** The events that came, each with the read that completed it. */
   events(): readonly TimedEvent[] {
     const parser = new SseParser(EVENT_BYTES_MAX);
-    return this.reads.flatMap(({ atMs, body }, read) =>
+    return this.bodies().flatMap(({ atMs, body }, read) =>
       parser.feed(body).map((event) => ({ ...event, atMs, read }))
     );
   }
@@ -121,7 +174,8 @@ export class ClientExchange {
   /** Something was read. */
   read(read: WireRead): void {
     this.bodyBytes += read.body.length;
-    if (this.#isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
+    const isKept = this.#isKept || this.status >= 400;
+    if (isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
     for (const wake of this.#onBody.splice(0)) wake();
   }
 
@@ -132,6 +186,15 @@ export class ClientExchange {
     this.fault = fault;
     this.endMs = performance.now();
     this.#ended.resolve();
+  }
+}
+
+/** Nothing, while the coding's own head is not whole. */
+function decoded(decode: (bytes: Buffer) => Buffer, bytes: Buffer): Buffer {
+  try {
+    return decode(bytes);
+  } catch {
+    return Buffer.alloc(0);
   }
 }
 
@@ -224,8 +287,13 @@ export class ClientConnection {
   }
 
   /** Sends a request. There must be no other under way. */
-  ask(body: string, fields: Target["fields"] = [], isKept = true): ClientExchange {
-    const { hostname, port, path, fields: own } = this.target;
+  ask(
+    body: string,
+    fields: Target["fields"] = [],
+    isKept = true,
+    path: string = this.target.path,
+  ): ClientExchange {
+    const { hostname, port, fields: own } = this.target;
     const bytes = Buffer.from(body);
     const all: Target["fields"] = [
       ["host", `${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`],
@@ -238,11 +306,11 @@ export class ClientConnection {
     ];
     // A header that is given again replaces the one before.
     const lines = new Map(all.map(([name, value]) => [name.toLowerCase(), `${name}: ${value}`]));
-    const head = `POST ${path} HTTP/1.1\r\n${[...lines.values()].join("\r\n")}\r\n\r\n`;
+    const head = `POST ${path} HTTP/1.1\r\n${[...lines.values()].join("\r\n")}`;
     this.#parser.reset(false);
     this.#body = [];
-    this.#unsent = Buffer.concat([Buffer.from(head, "latin1"), bytes]);
-    const exchange = this.#current = new ClientExchange(performance.now(), isKept);
+    this.#unsent = Buffer.concat([Buffer.from(`${head}\r\n\r\n`, "latin1"), bytes]);
+    const exchange = this.#current = new ClientExchange(performance.now(), head, isKept);
     if (this.isClosed) exchange.finish("early");
     else this.#send();
     return exchange;

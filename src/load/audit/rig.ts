@@ -8,7 +8,8 @@
 import { createHash, randomInt } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
 import type { MachineWatch } from "./machine_watch.ts";
-import { ms } from "./numbers.ts";
+import { counted, ms } from "./numbers.ts";
+import { OwnKeys, SECRET_NAME } from "./own_keys.ts";
 import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
 import type { Attempt, Expectation, ScriptedUpstream } from "./scripted_upstream.ts";
 
@@ -22,8 +23,10 @@ export interface AskOptions {
   readonly fields?: Target["fields"] | undefined;
   /** The connection to use; a new one unless given, which is closed afterwards. */
   readonly connection?: ClientConnection | undefined;
-  /** False: what comes is counted and not kept. */
+  /** False: what comes is counted and not kept, but for errors. */
   readonly isKept?: boolean;
+  /** Path and query; the target's unless given. */
+  readonly path?: string | undefined;
 }
 
 /** A request that was sent. */
@@ -75,6 +78,8 @@ export class Rig {
   readonly upstream: ScriptedUpstream;
   readonly watch: MachineWatch;
   readonly seed: number;
+  /** Keys that the gateway shows the upstream, and the errors that it gives the client. */
+  readonly keys = new OwnKeys();
   readonly #direct: Target;
   #drawn = 0;
 
@@ -84,6 +89,9 @@ export class Rig {
     this.upstream = options.upstream;
     this.watch = options.watch;
     const { path, fields } = options.gateway;
+    for (const [name, value] of fields) {
+      if (SECRET_NAME.test(name.toLowerCase())) this.keys.shown(value.replace(/^\w+ /, ""));
+    }
     this.#direct = {
       hostname: options.upstream.hostname,
       port: options.upstream.port,
@@ -123,14 +131,18 @@ export class Rig {
   async ask(
     way: Way,
     script: (attempt: Attempt, mark: string) => void | Promise<void>,
-    { body = this.chatBody, fields = [], connection, isKept = true }: AskOptions = {},
+    { body = this.chatBody, fields = [], connection, isKept = true, path }: AskOptions = {},
   ): Promise<Asked> {
     this.options.signal.throwIfAborted();
     const mark = `wa-${this.draw(16)}`;
     const used = connection ?? await this.connect(way);
-    const expectation = this.upstream.expect(mark, (attempt) => script(attempt, mark));
+    const expectation = this.upstream.expect(mark, (attempt) => {
+      if (way === "through") this.keys.arrived(attempt.headText, exchange.sentHead);
+      return script(attempt, mark);
+    });
     const sent = body(mark);
-    const exchange = used.ask(sent, fields, isKept);
+    const exchange = used.ask(sent, fields, isKept, path);
+    if (way === "through") void exchange.ended.then(() => this.keys.answered(exchange));
     if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
     const asked = { mark, exchange, connection: used, expectation };
     this.options.ledger?.asked(way, asked, sent);
@@ -181,6 +193,11 @@ export function isBeyondMachine(count: number, stalls: number): boolean {
   return count > 3 + 2 * stalls;
 }
 
+/** True when it shows in most of the rounds: once is the machine, or chance. */
+export function isRule(rounds: readonly boolean[]): boolean {
+  return rounds.filter(Boolean).length > rounds.length / 2;
+}
+
 /** A connection that is opened again when it was closed. */
 export class KeptConnection {
   readonly #rig: Rig;
@@ -215,6 +232,8 @@ export interface Check {
   /** It mostly waits: it runs beside the others. */
   readonly isSlow?: boolean;
   run(rig: Rig): Promise<readonly Finding[]>;
+  /** What only a whole audit can tell, or would disturb the others: run when all of them are over. */
+  after?(rig: Rig): Promise<readonly Finding[]>;
 }
 
 /** What a finding has in any case; the rest follows from the verdict. */
@@ -268,16 +287,16 @@ export function timeline({ exchange, expectation }: Asked): readonly string[] {
     ...expectation.attempts.map((attempt, i) =>
       `upstream: request ${i + 1} on connection ${attempt.connection} whole ${
         at(attempt.arrivedMs)
-      }, ${attempt.writes.length} writes, first ${at(attempt.writes[0]?.atMs)}, last ${
+      }, ${counted(attempt.writes.length, "write")}, first ${at(attempt.writes[0]?.atMs)}, last ${
         at(attempt.writes.at(-1)?.atMs)
       }, connection ended ${at(attempt.leftMs)}${
         attempt.leaving === undefined ? "" : ` (${attempt.leaving})`
       }`
     ),
-    `client: status ${exchange.status || "none"} ${
-      at(exchange.headMs)
-    }, ${exchange.reads.length} reads, last ${at(exchange.reads.at(-1)?.atMs)}, ended ${
-      at(exchange.endMs)
-    } (${exchange.end ?? "not"}${exchange.fault === "" ? "" : `: ${exchange.fault}`})`,
+    `client: status ${exchange.status || "none"} ${at(exchange.headMs)}, ${
+      counted(exchange.reads.length, "read")
+    }, last ${at(exchange.reads.at(-1)?.atMs)}, ended ${at(exchange.endMs)} (${
+      exchange.end ?? "not"
+    }${exchange.fault === "" ? "" : `: ${exchange.fault}`})`,
   ];
 }

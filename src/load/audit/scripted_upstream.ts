@@ -262,7 +262,8 @@ const EVERYWHERE: readonly string[] = ["0.0.0.0", "::"];
 export class ScriptedUpstream {
   readonly #expected = new Map<string, Expectation>();
   readonly #sockets = new Set<UpstreamSocket>();
-  readonly #listener: Bun.TCPSocketListener<UpstreamSocket>;
+  readonly #address: string;
+  #listener: Bun.TCPSocketListener<UpstreamSocket>;
   /** Where this process reaches it. */
   readonly hostname: string;
   /** Connections that were ever opened. */
@@ -274,8 +275,13 @@ export class ScriptedUpstream {
 
   private constructor(hostname: string, port: number) {
     this.hostname = EVERYWHERE.includes(hostname) ? "127.0.0.1" : hostname;
-    this.#listener = Bun.listen<UpstreamSocket>({
-      hostname,
+    this.#address = hostname;
+    this.#listener = this.#open(port);
+  }
+
+  #open(port: number): Bun.TCPSocketListener<UpstreamSocket> {
+    return Bun.listen<UpstreamSocket>({
+      hostname: this.#address,
       port,
       socket: {
         open: (socket) => {
@@ -328,6 +334,21 @@ export class ScriptedUpstream {
   /** Requests with `mark` that come later are answered with 410. */
   forget(mark: string): void {
     this.#expected.delete(mark);
+  }
+
+  /**
+   * While `work` runs nobody listens and every connection has been reset: whoever asks is refused.
+   *
+   * @throws {Error} the system's own, when it cannot listen again.
+   */
+  async refusing<Result>(work: () => Promise<Result>): Promise<Result> {
+    const { port } = this;
+    this.close();
+    try {
+      return await work();
+    } finally {
+      this.#listener = this.#open(port);
+    }
   }
 
   /** Closes it and every connection. */

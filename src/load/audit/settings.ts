@@ -17,6 +17,15 @@ const UNBUFFERED: Settings = {
   Node: "response.flushHeaders() and socket.setNoDelay(true); no compression() of event streams",
 };
 
+const UNCOMPRESSED: Settings = {
+  nginx: "gzip off; in this location",
+  haproxy: "no text/event-stream in compression type",
+  Envoy: "no text/event-stream in the compressor's content_type",
+  Caddy: "encode with a match that leaves text/event-stream out",
+  Traefik: "compress.excludedContentTypes: text/event-stream",
+  Node: "compression({ filter }) that leaves event streams out",
+};
+
 const ABORTED: Settings = {
   nginx: "proxy_ignore_client_abort off (the default)",
   haproxy: "option abortonclose",
@@ -85,8 +94,10 @@ const BOUNDED: Settings = {
 
 /** By the beginning of a finding's name; the first one that fits. */
 const TABLE: readonly (readonly [name: string, settings: Settings])[] = [
+  ["bytes/encoding", UNCOMPRESSED],
   ["hold-back", UNBUFFERED],
   ["coalescing", UNBUFFERED],
+  ["first-byte/way-up", {}],
   ["first-byte", UNBUFFERED],
   ["event-lateness", UNBUFFERED],
   ["cancel", ABORTED],

@@ -7,7 +7,8 @@
 import { backPressure } from "./checks/back_pressure.ts";
 import { byteIntegrity } from "./checks/bytes.ts";
 import { cancel } from "./checks/cancel.ts";
-import { coalescing, eventLateness } from "./checks/events.ts";
+import { coalescing } from "./checks/coalescing.ts";
+import { eventLateness } from "./checks/events.ts";
 import { fidelity } from "./checks/fidelity.ts";
 import { firstByte } from "./checks/first_byte.ts";
 import { headers } from "./checks/headers.ts";

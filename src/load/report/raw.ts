@@ -6,6 +6,7 @@
 
 import { KIND, type RequestRecord } from "../record.ts";
 import { remarksIn } from "../remarks.ts";
+import { snakeKeys } from "./json_text.ts";
 
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();
@@ -43,7 +44,7 @@ export function rawLine(record: RequestRecord): string {
     head_ms: rounded(headMs),
     end_ms: rounded(endMs),
     body_bytes: record.bodyBytes,
-    usage: record.usage ?? null,
+    usage: record.usage === undefined ? null : snakeKeys(record.usage),
     prompt_tokens: rounded(record.promptTokens),
     reads: Array.from(
       { length: record.reads },

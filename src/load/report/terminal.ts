@@ -133,7 +133,7 @@ export function rateLines(report: LoadReport): readonly string[] {
   const rate = (value: number | null, unit: string) =>
     value === null ? [] : [`${shown(value)} ${unit}`];
   const rates = [
-    ...rate(report.requests_per_second, "answers/s"),
+    ...rate(report.requests.completed === 0 ? null : report.requests_per_second, "answers/s"),
     ...rate(tokens.told, "tokens/s (the server's count)"),
     ...rate(tokens.own, "tokens/s (own count)"),
     ...rate(events.per_second, "events/s"),
@@ -160,7 +160,9 @@ export function goodputText({ goodput, requests, doubt }: LoadReport): string {
     ...(not_judged > 0 ? [`, without ${not_judged} that have none of these figures`] : []),
     ...(requests.left > 0 ? [", those of clients that left by the figures they have"] : []),
   ];
-  const all = apart.length === 0 ? "all requests" : `${of_requests} requests${apart.join("")},`;
+  const all = apart.length === 0
+    ? "all requests"
+    : `${counted(of_requests, "request")}${apart.join("")},`;
   const limits = Object.entries(slo_ms);
   const judged = limits.filter(([name]) => !doubt.unjudged.some((one) => one === name));
   const told = judged.length === 0 ? limits : judged;

@@ -36,11 +36,13 @@ export function bodyOfTraced(
     const asked = { ...value, ...limit, model, stream: isStream };
     return { body: JSON.stringify(asked), promptTokens: promptTokens ?? NaN, tokensMax };
   }
+  // A prompt of nothing is one that no server takes.
+  const tokens = Math.max(1, promptTokens ?? (blocks?.length ?? 0) * BLOCK_TOKENS);
   const prompt = text !== undefined
     ? { text, tokens: promptTokens ?? NaN }
     : blocks === undefined
-    ? promptOf(promptTokens ?? 1, random, cutter)
-    : blockPrompt(blocks, promptTokens ?? blocks.length * BLOCK_TOKENS, cutter);
+    ? promptOf(tokens, random, cutter)
+    : blockPrompt(blocks, tokens, cutter);
   const messages = [{ role: "user" as const, content: prompt.text }];
   return {
     body: bodyOf(api, { model, messages, isStream, tokensMax: outputTokens }),

@@ -99,12 +99,29 @@ export function* readTrace(pieces: Iterable<string>): Requests {
   if (!isAny) throw new TypeError(`it has no request, as ${form}`);
 }
 
-/** In the order of their times, which then begin with 0. Tapes and journals have a common clock. */
-export function inOrder(requests: readonly TraceRequest[]): readonly TraceRequest[] {
-  const firstMs = requests.reduce((least, { atMs = Infinity }) => Math.min(least, atMs), Infinity);
-  if (firstMs === Infinity) return requests;
-  return requests
-    .map((one) => ({ ...one, atMs: Math.max(0, (one.atMs ?? firstMs) - firstMs) }))
+/** Times before 1973 are no dates: their clock began with their trace. */
+const DATES_FROM_MS = 1e11;
+
+/**
+ * The requests of several traces in the order of their times, which then begin with 0. Traces with dates
+ * have a common clock; where one has none, each begins with its own first request.
+ *
+ * @throws {TypeError} when some have times and others have none.
+ */
+export function inOrder(traces: readonly (readonly TraceRequest[])[]): readonly TraceRequest[] {
+  const firsts = traces.map((requests) =>
+    requests.reduce((least, { atMs = Infinity }) => Math.min(least, atMs), Infinity)
+  );
+  if (firsts.every((firstMs) => firstMs === Infinity)) return traces.flat();
+  if (traces.flat().some(({ atMs }) => atMs === undefined)) {
+    throw new TypeError("some requests have a time, and others have none");
+  }
+  const areDates = firsts.every((firstMs) => firstMs >= DATES_FROM_MS);
+  const commonMs = Math.min(...firsts);
+  return traces
+    .flatMap((requests, at) =>
+      requests.map((one) => ({ ...one, atMs: one.atMs! - (areDates ? commonMs : firsts[at]!) }))
+    )
     .sort((a, b) => a.atMs - b.atMs);
 }
 
@@ -128,6 +145,23 @@ export function formOf(text: string): TraceForm | undefined {
 /** What says what a request of Mooncake's or AIPerf's asks: one of these. */
 const ASKED = ["input_length", "text_input", "messages", "payload"] as const;
 
+const isNumber = (value: unknown) => number(value) !== undefined;
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const TIME = { is: isNumber, no: "no number" };
+const COUNT = { is: isCount, no: "no number of tokens" };
+
+/** What values must be where they are there. */
+const MOONCAKE = {
+  timestamp: TIME,
+  delay: TIME,
+  input_length: COUNT,
+  output_length: COUNT,
+  hash_ids: {
+    is: (value: unknown) => Array.isArray(value) && value.every(isNumber),
+    no: "no list of numbers",
+  },
+} as const;
+
 function* readMooncake(pieces: Iterable<string>): Requests {
   /** When a session's last request was, which the next one is so long behind. */
   const sessions = new Map<string, number>();
@@ -137,24 +171,29 @@ function* readMooncake(pieces: Iterable<string>): Requests {
     if (ASKED.every((key) => one[key] === undefined)) {
       throw new TypeError(`line ${at} has none of ${ASKED.join(", ")}`);
     }
-    const told = number(one["timestamp"]);
     const { session_id, messages, payload, text_input, hash_ids } = one;
+    for (const [key, wanted] of Object.entries(MOONCAKE)) {
+      const value = one[key];
+      if (value === undefined || value === null || wanted.is(value)) continue;
+      throw new TypeError(`line ${at}: its ${key} is ${wanted.no}`);
+    }
     const beforeMs = session_id === undefined ? undefined : sessions.get(String(session_id));
-    const atMs = told ??
+    const atMs = number(one["timestamp"]) ??
       (beforeMs === undefined ? undefined : beforeMs + (number(one["delay"]) ?? 0));
     if (atMs !== undefined && session_id !== undefined) sessions.set(String(session_id), atMs);
     yield {
       atMs,
       promptTokens: number(one["input_length"]),
-      outputTokens: number(one["output_length"]),
+      // As BurstGPT has it: what had failed, had said nothing.
+      outputTokens: number(one["output_length"]) || undefined,
       text: typeof text_input === "string" ? text_input : undefined,
       body: payload !== undefined
         ? JSON.stringify(payload)
         : Array.isArray(messages)
         ? JSON.stringify({ messages })
         : undefined,
-      blocks: Array.isArray(hash_ids)
-        ? hash_ids.filter((id): id is number => typeof id === "number")
+      blocks: Array.isArray(hash_ids) && hash_ids.length > 0
+        ? hash_ids as readonly number[]
         : undefined,
     };
   }

@@ -28,6 +28,16 @@ export const PLANTED = [
   "no-comments",
   "unbounded",
   "buffer",
+  "renamed-model",
+  "stores",
+  "slow-up",
+  "gzip",
+  "key-in-error",
+  "via",
+  "hangs-up",
+  "rotating",
+  "queue",
+  "renumber-json",
 ] as const;
 
 export type Planted = typeof PLANTED[number];
@@ -46,6 +56,14 @@ const MERGE_MS = 45;
 export const BUFFER_BYTES = 4096;
 /** Of `first-chunk-hold`. */
 const HOLD_MS = 25;
+/** Of `slow-up`. */
+const UP_MS = 30;
+/** Of `rotating`: connections to the upstream, used in turn. */
+const POOL = 6;
+/** Of `queue`: one request at a time, so long each, and nobody is refused. */
+const TURN_MS = 5;
+/** Of `key-in-error`. */
+export const OWN_KEY = "sk-own-key-of-the-gateway";
 
 /** Starts it on a free port. Behind `clientsMax` connections it listens no more. */
 export function startGateway(
@@ -54,6 +72,7 @@ export function startGateway(
   clientsMax = Infinity,
 ): Gateway {
   let clients = 0;
+  const pool = new Pool(upstreamPort);
   const listener = Bun.listen<Link>({
     hostname: "127.0.0.1",
     port: 0,
@@ -62,6 +81,8 @@ export function startGateway(
         if (++clients === clientsMax) listener.stop();
         socket.data = planted === "relay"
           ? new Relay(socket, upstreamPort)
+          : planted === "rotating"
+          ? new Rotating(socket, pool)
           : new HttpLink(socket, upstreamPort, planted);
       },
       data: (socket, bytes) => socket.data.fromClient(bytes),
@@ -70,7 +91,13 @@ export function startGateway(
       error: (socket) => socket.data.clientLeft(),
     },
   });
-  return { port: listener.port, stop: () => listener.stop(true) };
+  return {
+    port: listener.port,
+    stop() {
+      listener.stop(true);
+      pool.close();
+    },
+  };
 }
 
 interface Link {
@@ -159,6 +186,60 @@ class Relay implements Link {
   }
 }
 
+/** Connections to the upstream that are opened once, and belong to whoever asked last. */
+class Pool {
+  readonly #port: number;
+  readonly #sockets: Promise<Bun.Socket<undefined>>[] = [];
+  readonly #users: (Bun.Socket<Link> | undefined)[] = [];
+  #next = 0;
+
+  constructor(port: number) {
+    this.#port = port;
+  }
+
+  async ask(client: Bun.Socket<Link>, bytes: Buffer): Promise<void> {
+    const at = this.#next++ % POOL;
+    this.#users[at] = client;
+    this.#sockets[at] ??= Bun.connect({
+      hostname: "127.0.0.1",
+      port: this.#port,
+      socket: {
+        data: (_, answer) => void this.#users[at]?.write(answer),
+        close: () => {
+          delete this.#sockets[at];
+          this.#users[at]?.end();
+        },
+      },
+    });
+    (await this.#sockets[at]).write(bytes);
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) void socket?.then((open) => open.terminate());
+  }
+}
+
+/** Short requests, each on the pool's next connection. */
+class Rotating implements Link {
+  readonly #client: Bun.Socket<Link>;
+  readonly #pool: Pool;
+
+  constructor(client: Bun.Socket<Link>, pool: Pool) {
+    this.#client = client;
+    this.#pool = pool;
+  }
+
+  fromClient(bytes: Buffer): void {
+    void this.#pool.ask(this.#client, Buffer.from(bytes));
+  }
+
+  clientDrained(): void {}
+  clientLeft(): void {}
+}
+
+/** Whose turn it is in a `queue`. */
+let turn = Promise.resolve();
+
 /** Requests and answers, one after the other. */
 class HttpLink implements Link {
   readonly #client: Bun.Socket<Link>;
@@ -175,6 +256,9 @@ class HttpLink implements Link {
   #hasHead = false;
   #isHeld = false;
   #hasLeft = false;
+  #isSse = false;
+  /** Of `hangs-up`: the upstream has closed the idle connection. */
+  #isDead = false;
   /** What waits for more, and what waits for its time. */
   #merged: Buffer[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -189,14 +273,18 @@ class HttpLink implements Link {
       onHead: (head) => {
         if (this.#isRetried(head.status)) return this.#retry();
         this.#hasHead = true;
+        this.#isSse = /event-stream/.test(
+          [...head.fields].find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? "",
+        );
         const fields = [...head.fields].filter(([name]) =>
           !/^(?:transfer-encoding|content-length)$/i.test(name) &&
-          (this.#planted === "leaked-header" ||
+          (this.#planted === "leaked-header" || this.#planted === "via" ||
             !HOP.test(name.toLowerCase()) && !/hop/.test(name))
         );
         this.#send(Buffer.from(
           `HTTP/1.1 ${head.status} ${head.statusText}\r\n` +
             fields.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
+            (this.#planted === "gzip" ? "content-encoding: gzip\r\n" : "") +
             "transfer-encoding: chunked\r\n\r\n",
           "latin1",
         ));
@@ -213,23 +301,31 @@ class HttpLink implements Link {
     const fields = headFields(head);
     const length = Number(fields.find(([name]) => name === "content-length")?.[1] ?? 0);
     if (this.#came.length < end + 4 + length) return;
+    if (this.#isDead) return void this.#client.end();
     const named = fields.filter(([name]) => name === "connection").map(([, value]) => value);
     const kept = fields.filter(([name]) =>
-      name !== "host" && (this.#planted === "leaked-header" || !HOP.test(name) &&
-          !named.includes(name))
+      name !== "host" && name !== "content-length" &&
+      (this.#planted === "leaked-header" || !HOP.test(name) && !named.includes(name))
     );
-    this.#request = Buffer.concat([
-      Buffer.from(
-        `${head.split("\r\n")[0]}\r\nhost: upstream\r\n${
-          kept.map(([name, value]) => `${name}: ${value}\r\n`).join("")
-        }\r\n`,
-        "latin1",
-      ),
-      this.#came.subarray(end + 4, end + 4 + length),
-    ]);
+    const body = changedBody(this.#planted, this.#came.subarray(end + 4, end + 4 + length));
+    const lines = this.#planted === "via"
+      ? `${head}\r\nvia: 1.1 sloppy\r\n\r\n`
+      : `${head.split("\r\n")[0]}\r\nhost: upstream\r\ncontent-length: ${body.length}\r\n${
+        kept.filter(([name]) => this.#planted !== "key-in-error" || name !== "authorization")
+          .map(([name, value]) => `${name}: ${value}\r\n`).join("")
+      }${this.#planted === "key-in-error" ? `authorization: Bearer ${OWN_KEY}\r\n` : ""}\r\n`;
+    this.#request = Buffer.concat([Buffer.from(lines, "latin1"), body]);
     this.#came = this.#came.subarray(end + 4 + length);
     this.#attempts = 0;
     this.#isAnswering = true;
+    if (this.#planted === "slow-up") setTimeout(() => this.#ask(), UP_MS);
+    else if (this.#planted === "queue") turn = turn.then(() => this.#takeTurn());
+    else this.#ask();
+  }
+
+  async #takeTurn(): Promise<void> {
+    if (this.#hasLeft) return;
+    await Bun.sleep(TURN_MS);
     this.#ask();
   }
 
@@ -267,7 +363,17 @@ class HttpLink implements Link {
         close: (socket) => this.#upstreamLeft(socket),
         error: (socket) => this.#upstreamLeft(socket),
       },
-    });
+    }).catch(() => this.#noAnswer());
+  }
+
+  /** The upstream has said nothing. */
+  #noAnswer(): void {
+    if (this.#planted !== "key-in-error") return void this.#client.end();
+    const text = `{"error":{"message":"No answer for ${OWN_KEY}"}}`;
+    this.#send(
+      Buffer.from(`HTTP/1.1 502 Bad Gateway\r\ncontent-length: ${text.length}\r\n\r\n${text}`),
+    );
+    this.#isAnswering = false;
   }
 
   #fromUpstream(socket: Bun.Socket<undefined>, bytes: Buffer): void {
@@ -292,6 +398,7 @@ class HttpLink implements Link {
     if (socket !== this.#upstream) return;
     this.#upstream = undefined;
     if (this.#hasLeft) return;
+    if (!this.#isAnswering && this.#planted === "hangs-up") return void (this.#isDead = true);
     if (!this.#isAnswering) return void this.#client.end();
     if (!this.#hasHead && this.#planted === "three-retries" && this.#attempts < 4) {
       return this.#ask();
@@ -300,6 +407,7 @@ class HttpLink implements Link {
       this.#chunk(Buffer.from("data: [DONE]\n\n"));
       return this.#end();
     }
+    if (!this.#hasHead) return this.#noAnswer();
     this.#flush();
     // What is written goes before the end, which is no end of the body.
     this.#client.end();
@@ -320,6 +428,12 @@ class HttpLink implements Link {
 
   #fromBody(bytes: Buffer): void {
     switch (this.#planted) {
+      case "gzip":
+        return this.#chunk(Buffer.from(Bun.gzipSync(new Uint8Array(bytes))));
+      case "renumber-json":
+        if (this.#isSse) return this.#chunk(bytes);
+        this.#body += bytes.toString("latin1");
+        return;
       case "lost-byte":
         return this.#chunk(withoutOne(bytes));
       case "renumber":
@@ -366,7 +480,11 @@ class HttpLink implements Link {
 
   #end(): void {
     this.#flush();
-    if (this.#body !== "") this.#chunk(Buffer.from(this.#body, "latin1"));
+    // Into doubles and back, as "renumber-json" does with whole answers.
+    const rest = this.#planted === "renumber-json" && this.#body !== ""
+      ? Buffer.from(JSON.stringify(JSON.parse(Buffer.from(this.#body, "latin1").toString())))
+      : Buffer.from(this.#body, "latin1");
+    if (rest.length > 0) this.#chunk(rest);
     this.#send(LAST_CHUNK);
     this.#isAnswering = false;
     if (this.#came.length > 0) this.fromClient(Buffer.alloc(0));
@@ -381,6 +499,18 @@ class HttpLink implements Link {
     if (this.#hasLeft) return;
     const isTaken = this.#down.write(bytes);
     if (!isTaken && this.#planted !== "unbounded") this.#upstream?.pause();
+  }
+}
+
+/** A request's body as it is sent on. */
+function changedBody(planted: Planted, body: Buffer): Buffer {
+  switch (planted) {
+    case "renamed-model":
+      return Buffer.from(body.toString().replace('"gpt-4o"', '"gpt-4o-mini"'));
+    case "stores":
+      return Buffer.from(body.toString().replace("{", '{"store":true,'));
+    default:
+      return body;
   }
 }
 

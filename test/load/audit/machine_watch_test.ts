@@ -50,4 +50,18 @@ describe("MachineWatch", () => {
     expect(watch.stalls(900, 1100, 60)).toBe(0);
     expect(watch.stalls(1051, 1100, 10)).toBe(0);
   });
+
+  test("pressure() is the share of the time in which others waited for a processor", () => {
+    nowMs = 1000;
+    let waitedMs: number | undefined = 500;
+    watch = new MachineWatch(() => nowMs, undefined, () => waitedMs);
+    expect(watch.pressure(900, 1000)).toBe(0);
+    nowMs = 1100;
+    waitedMs = 530;
+    expect(watch.pressure(1000, 1100)).toBeCloseTo(0.3);
+    expect(watch.isBusy(1000, 1100)).toBe(true);
+    waitedMs = undefined;
+    expect(new MachineWatch(() => nowMs, undefined, () => waitedMs).pressure(0, 1)).toBe(0);
+    watch.start();
+  });
 });

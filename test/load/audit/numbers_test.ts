@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { bytesText, fitLine, median, ms, quantile } from "../../../src/load/audit/numbers.ts";
+import {
+  bytesText,
+  counted,
+  fitLine,
+  median,
+  ms,
+  quantile,
+} from "../../../src/load/audit/numbers.ts";
 
 describe("quantile()", () => {
   const CASES = [
@@ -40,4 +47,12 @@ test("ms() and bytesText() write for people", () => {
     "–",
   ]);
   expect([10, 4096, 64 * 1024 ** 2].map(bytesText)).toEqual(["10 B", "4.0 KiB", "64.0 MiB"]);
+});
+
+test("counted() knows one from many", () => {
+  expect([counted(1, "event"), counted(0, "event"), counted(2, "retry", "retries")]).toEqual([
+    "1 event",
+    "0 events",
+    "2 retries",
+  ]);
 });

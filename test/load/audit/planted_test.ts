@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { CHECKS } from "../../../src/load/audit/table.ts";
-import { BUFFER_BYTES, type Planted } from "./gateway.ts";
+import { BUFFER_BYTES, OWN_KEY, type Planted } from "./gateway.ts";
 import { auditPlanted, failedIn } from "./rig.ts";
 
 const TEST_MS_MAX = 120_000;
@@ -17,6 +17,23 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
   ["leaked-header", "headers", "headers/hop-up", /x-weir-hop/],
   ["no-comments", "silence", "silence/1s-comments", /swallowed/],
   ["unbounded", "back-pressure", "back-pressure/taken", /all there was/],
+  ["slow-up", "first-byte", "first-byte/way-up", /^p50 3\d/],
+  ["via", "headers", "headers/hop-up", /^passing: x-weir-hop, .*proxy-connection$/],
+  ["stores", "fidelity", "fidelity/added", /^added: store: true$/],
+  [
+    "gzip",
+    "bytes",
+    "bytes/encoding",
+    /^content-encoding: gzip that nobody asked for, in \d+ answers$/,
+  ],
+  ["renumber-json", "bytes", "bytes/json-numbers", /12345678901234567000 instead of/],
+  ["key-in-error", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
+  [
+    "hangs-up",
+    "keep-alive",
+    "keep-alive/close-idle",
+    /0 answered 5xx, \d\d closed without an answer$/,
+  ],
 ];
 
 describe("an audit finds", () => {
@@ -57,6 +74,18 @@ describe("an audit finds", () => {
     expect(failedIn(report)).toEqual(["headers/credentials-up"]);
   }, TEST_MS_MAX);
 
+  test("no key in its own report", async () => {
+    const report = await auditPlanted("key-in-error", ["headers", "retries", "keep-alive"]);
+    expect(JSON.stringify(report)).not.toContain(OWN_KEY);
+    expect(JSON.stringify(report)).toContain("<KEY>");
+  }, TEST_MS_MAX);
+
+  test("what a queue without bound makes of twice its capacity", async () => {
+    const { findings: [found] } = await auditPlanted("queue", ["overload"], {}, 0);
+    expect(found!.verdict).not.toBe("pass");
+    expect(found!.measured).toMatch(/answered later|not answered in 5 s|^not tried/);
+  }, TEST_MS_MAX);
+
   test("swallowed comments as a note where no silence is tried", async () => {
     const { findings } = await auditPlanted("no-comments", ["bytes"]);
     const found = findings.find(({ name }) => name === "bytes/comments");
@@ -77,6 +106,34 @@ describe("an audit says no failure of", () => {
       expect(report.counts.pass).toBeGreaterThan(40);
     }, TEST_MS_MAX);
   }
+
+  test("a pool that uses its connections in turn", async () => {
+    const { findings } = await auditPlanted("rotating", ["keep-alive"]);
+    expect(findings.find(({ name }) => name === "keep-alive/reuse")).toMatchObject({
+      verdict: "pass",
+      measured:
+        "30 of 30 requests in turn came on a used connection, 6 connections to the upstream in all, 1 of the client",
+    });
+  }, TEST_MS_MAX);
+
+  test("a model that is called otherwise, which is noted once", async () => {
+    const { findings } = await auditPlanted("renamed-model", ["fidelity"]);
+    expect(
+      findings.filter(({ verdict }) => verdict !== "pass")
+        .map(({ name, verdict, measured }) => ({ name, verdict, measured })),
+    ).toEqual([{
+      name: "fidelity/model",
+      verdict: "note",
+      measured: 'model: "gpt-4o-mini" instead of "gpt-4o"',
+    }]);
+  }, TEST_MS_MAX);
+
+  test("what it can decode, where it is encoded", async () => {
+    const { findings } = await auditPlanted("gzip", ["bytes", "coalescing", "hold-back"]);
+    expect(findings.filter(({ verdict }) => verdict === "fail").map(({ name }) => name)).toEqual([
+      "bytes/encoding",
+    ]);
+  }, TEST_MS_MAX);
 
   test("retries that were declared", async () => {
     const report = await auditPlanted("three-retries", ["retries"], { retriesDeclared: 3 });

@@ -44,6 +44,7 @@ export async function auditPlanted(
   planted: Planted,
   names: readonly string[],
   changes?: RigChanges,
+  againMax?: number,
 ): Promise<AuditReport> {
   const upstream = ScriptedUpstream.listen("127.0.0.1", 0);
   const gateway = startGateway(planted, upstream.port);
@@ -52,6 +53,7 @@ export async function auditPlanted(
     return await runAudit(rig, {
       gateway: planted,
       checks: CHECKS.filter(({ name }) => names.includes(name)),
+      againMax,
       onCheck: () => {},
     });
   } finally {

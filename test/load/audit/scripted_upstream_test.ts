@@ -82,6 +82,16 @@ describe("ScriptedUpstream", () => {
     });
   }
 
+  test("refuses connections while it is told to, and takes them again", async () => {
+    const own = ScriptedUpstream.listen("127.0.0.1", 0);
+    const connect = () =>
+      Bun.connect({ hostname: "127.0.0.1", port: own.port, socket: { data() {} } });
+    const told = await own.refusing(() => connect().then(() => "taken", () => "refused"));
+    expect(told).toBe("refused");
+    (await connect()).terminate();
+    own.close();
+  });
+
   test("a script that throws ends the connection", async () => {
     upstream.expect(`${MARK}07`, () => {
       throw new Error("no");

@@ -116,6 +116,10 @@ const BAD_TRACES: readonly (readonly [string, string])[] = [
   ["Timestamp,Model,Request tokens,Response tokens\n5,a,1\n", "line 2 has no time, or no numbers"],
   ['{"input_length":1}\nx\n', "line 2 is no JSON object"],
   ['{"input_length":1}\n\n{"timestamp":5}\n', "line 3 has none of input_length"],
+  ['{"timestamp":"abc","input_length":5}', "line 1: its timestamp is no number"],
+  ['{"input_length":1}\n{"input_length":-5}', "line 2: its input_length is no number of"],
+  ['{"input_length":1,"output_length":"7"}', "line 1: its output_length is no number of"],
+  ['{"input_length":1,"hash_ids":[1,"x"]}', "line 1: its hash_ids is no list of numbers"],
   ['[{"conversations":[]}]', "no request, as sharegpt"],
   ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
 ];
@@ -130,7 +134,7 @@ describe("readTrace()", () => {
     test.each([Infinity, 1, 7])(`reads ${form}: ${text.slice(0, 30)}, in pieces of %p`, (chars) => {
       const pieceChars = Math.min(chars, text.length);
       expect(formOf(text.replace(/^\uFEFF/, ""))).toBe(form as ReturnType<typeof formOf>);
-      const requests = inOrder([...readTrace(inPieces(text, pieceChars))]);
+      const requests = inOrder([[...readTrace(inPieces(text, pieceChars))]]);
       expect(requests.map((one) => one.promptTokens)).toEqual(wanted.map(([, tokens]) => tokens));
       expect(requests.map((one) => one.outputTokens)).toEqual(wanted.map(([, , out]) => out));
       for (const [i, [atMs, , , said]] of wanted.entries()) {
@@ -148,9 +152,31 @@ describe("readTrace()", () => {
     }
   });
 
-  test("several with one clock are put in order", () => {
-    const at = (atMs: number): TraceRequest => ({ atMs, promptTokens: 1, outputTokens: 1 });
-    expect(inOrder([at(50), at(20), at(70)]).map(({ atMs }) => atMs)).toEqual([0, 30, 50]);
+  /** Times of several traces → the order of all: dates have one clock, others one for each trace. */
+  const DATE = Date.UTC(2026, 10, 28);
+  const CLOCKS = [
+    [[[50, 20, 70]], [0, 30, 50]],
+    [[[0, 100], [5000, 5050]], [0, 0, 50, 100]],
+    [[[DATE, DATE + 9], [DATE + 5]], [0, 5, 9]],
+    [[[DATE, DATE + 9], [5000]], [0, 0, 9]],
+    [[[undefined], [undefined]], [undefined, undefined]],
+  ] as const;
+  const at = (atMs: number | undefined): TraceRequest => ({
+    atMs,
+    promptTokens: 1,
+    outputTokens: 1,
+  });
+  for (const [traces, wanted] of CLOCKS) {
+    test(`${JSON.stringify(traces)} are put in order`, () => {
+      const ordered = inOrder(traces.map((times) => times.map(at)));
+      expect(ordered.map(({ atMs }) => atMs)).toEqual([...wanted]);
+    });
+  }
+
+  test("requests without a time beside others that have one are refused", () => {
+    expect(() => inOrder([[at(1), at(undefined)]])).toThrow(
+      "some requests have a time, and others",
+    );
   });
 });
 
@@ -178,6 +204,14 @@ describe("bodyOfTraced()", () => {
     expect(a!.slice(0, shared)).not.toBe(c!.slice(0, shared));
     expect(a).not.toBe(b);
     expect(cutter.count(a!)).toBe(700);
+  });
+
+  test("a prompt of nothing is one of a token, and an answer of nothing has no limit", () => {
+    const [traced] = readTrace(['{"input_length":0,"output_length":0,"hash_ids":[]}']);
+    const { promptTokens, asked } = said(traced!);
+    expect(promptTokens).toBe(1);
+    expect(asked.messages[0].content).not.toBe("");
+    expect(Object.keys(asked)).not.toContain("max_completion_tokens");
   });
 
   test("a body keeps its words, and is asked of this run's model", () => {

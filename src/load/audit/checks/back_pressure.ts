@@ -23,6 +23,8 @@ const STREAM_BYTES_MAX = 1024 * 1024;
 const KERNEL_BYTES_MAX = 24 * 1024 * 1024;
 /** Of others, while one stands still. */
 const OTHERS_MS_MAX = 25;
+/** While other work waits for the processors. */
+const OTHERS_BUSY_MS_MAX = 250;
 const OTHERS = 20;
 
 /** What is taken while nobody reads, what it costs the gateway, and what others notice. */
@@ -34,6 +36,10 @@ export const backPressure: Check = {
     await direct.leave();
     const calmMs = median(await shortAnswers(rig));
     const through = await stand(rig, "through");
+    if (through.encoding !== undefined) {
+      await through.leave();
+      return [encodedFinding(through.encoding)];
+    }
     const othersMs = await shortAnswers(rig);
     const whole = await through.readOn();
     const memory = await memoryOf(rig);
@@ -50,6 +56,8 @@ export const backPressure: Check = {
 interface Standing {
   /** What the upstream could write until then. */
   readonly takenBytes: number;
+  /** The content coding of what comes; undefined = none. */
+  readonly encoding: string | undefined;
   leave(): Promise<void>;
   /** Reads to the end, and says whether all came. */
   readOn(): Promise<{ readonly isWhole: boolean; readonly text: string }>;
@@ -80,6 +88,7 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
   const takenBytes = written - asked.exchange.bodyBytes;
   return {
     takenBytes: Math.max(0, takenBytes),
+    encoding: asked.exchange.encoding,
     async leave() {
       connection.leave("reset");
       for (const attempt of asked.expectation.attempts) attempt.reset();
@@ -95,6 +104,17 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
       };
     },
   };
+}
+
+/** What is compressed needs no room: nothing can be filled with it. */
+function encodedFinding(encoding: string): Finding {
+  return finding("back-pressure", {
+    part: "taken",
+    verdict: "void",
+    limit: `the upstream stands still before ${bytesText(FLOOD_BYTES)}`,
+    measured: `content-encoding: ${encoding} that nobody asked for makes little of what is sent`,
+    mend: "Compress no event streams for clients that have not asked for it.",
+  });
 }
 
 function takenFinding(direct: number, through: number, isMeasured: boolean): Finding {
@@ -174,7 +194,8 @@ function othersFinding(rig: Rig, tookMs: readonly number[], calmMs: number): Fin
   const nowMs = performance.now();
   const addedMs = median(tookMs) - calmMs;
   const isSlow = addedMs > OTHERS_MS_MAX;
-  const isMachine = rig.watch.worst(nowMs - 2000, nowMs) > OTHERS_MS_MAX;
+  const isMachine = rig.watch.worst(nowMs - 2000, nowMs) > OTHERS_MS_MAX ||
+    rig.watch.isBusy(nowMs - 2000, nowMs) && addedMs < OTHERS_BUSY_MS_MAX;
   return finding("back-pressure", {
     part: "others",
     verdict: !isSlow ? "pass" : isMachine && Number.isFinite(addedMs) ? "void" : "fail",

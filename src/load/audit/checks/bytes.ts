@@ -5,12 +5,10 @@
  * @module
  */
 
-import { createHash } from "node:crypto";
-import { parseExactJson } from "../../../lib/exact_json.ts";
-import { differenceText, jsonDifferences } from "../../../lib/json_differences.ts";
-import { type SseEvent, SseParser } from "../../../lib/sse.ts";
-import type { Finding, Verdict } from "../finding.ts";
-import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
+import { judged, type Tried } from "../comparison.ts";
+import type { Finding } from "../finding.ts";
+import { counted } from "../numbers.ts";
+import { type Check, finding, type Rig } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
   chunk,
@@ -20,10 +18,10 @@ import {
   finishEvent,
   LAST_CHUNK,
   roleEvent,
-  sequenceOf,
   streamHead,
   textEvent,
 } from "../stream.ts";
+import { otherPaths, wholeAnswers } from "./bytes_others.ts";
 
 /** Pause between the writes of a `split`. */
 const SPLIT_PAUSE_MS = 4;
@@ -119,13 +117,31 @@ export const byteIntegrity: Check = {
   name: "bytes",
   title: "Are the bytes that arrive those that were written?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const findings: Finding[] = [];
+    const findings: Tried[] = [];
     for (const shape of SHAPES) findings.push(await tryShape(rig, shape));
-    return findings;
+    findings.push(...await wholeAnswers(rig), ...await otherPaths(rig));
+    const encoded = findings.flatMap((one) => one.encoding ?? []);
+    return [encodingFinding(encoded), ...findings.map((one) => one.finding)];
   },
 };
 
-async function tryShape(rig: Rig, shape: Shape): Promise<Finding> {
+/** No request of an audit has `accept-encoding`. What is encoded all the same is decoded and judged. */
+function encodingFinding(encoded: readonly string[]): Finding {
+  const [first] = encoded;
+  return finding("bytes", {
+    part: "encoding",
+    verdict: first === undefined ? "pass" : "fail",
+    limit: "no content-encoding that the client has not asked for",
+    measured: first === undefined
+      ? "no answer is encoded"
+      : `content-encoding: ${first} that nobody asked for, in ${counted(encoded.length, "answer")}`,
+    evidence: first === undefined ? [] : [`content-encoding: ${first}`],
+    mend:
+      "Compress for clients that say accept-encoding, and no event streams: each event has to leave at once.",
+  });
+}
+
+async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
   let sent = Buffer.alloc(0);
   const asked = await rig.tell("through", async (attempt: Attempt, mark: string) => {
     sent = Buffer.from(shape.body(mark));
@@ -138,132 +154,7 @@ async function tryShape(rig: Rig, shape: Shape): Promise<Finding> {
     }
     attempt.write(LAST_CHUNK);
   });
-  return judge(shape.name, asked, sent);
-}
-
-function judge(part: string, { mark, exchange }: Asked, sent: Buffer): Finding {
-  const got = exchange.body;
-  const verdict = compare(sent, got, mark);
-  if (exchange.end !== "whole") verdict.fault(`the answer ended ${exchange.end ?? "never"}`);
-  const at = firstDifference(sent, got);
-  return finding("bytes", {
-    part,
-    verdict: verdict.kind,
-    limit: "no event changed, lost, doubled or out of order",
-    measured: verdict.texts.length === 0
-      ? `${sent.length} bytes, the same`
-      : verdict.texts.join("; "),
-    evidence: verdict.kind === "pass" ? [`SHA-256 ${sha(sent)}`] : [
-      `sent ${sent.length} bytes, SHA-256 ${sha(sent)}; got ${got.length}, SHA-256 ${sha(got)}`,
-      `first difference at byte ${at}`,
-      `sent ${shownBytes(sent, Math.max(0, at - 40))}`,
-      `got  ${shownBytes(got, Math.max(0, at - 40))}`,
-    ],
-    mend: verdict.kind === "fail"
-      ? "Pass the upstream's bytes on as they are where client and upstream speak one dialect, and parse a copy of them."
-      : "It is no fault of an event stream's, but bytes that are passed on untouched cannot be got wrong.",
-  });
-}
-
-/** What came of a body. Notes become a failure with the first fault. */
-class Comparison {
-  kind: Verdict = "pass";
-  readonly texts: string[] = [];
-
-  note(text: string): void {
-    if (this.kind === "pass") this.kind = "note";
-    this.texts.push(text);
-  }
-
-  fault(text: string): void {
-    this.kind = "fail";
-    this.texts.push(text);
-  }
-}
-
-function compare(sent: Buffer, got: Buffer, mark: string): Comparison {
-  const result = new Comparison();
-  if (sent.equals(got)) return result;
-  const wanted = eventsOf(sent);
-  const came = eventsOf(got);
-  const places = new Map(came.map((one, i) => [keyOf(one, mark), i]));
-  const lost = wanted.filter((one) => !places.has(keyOf(one, mark)));
-  if (lost.length > 0) result.fault(`${lost.length} of ${wanted.length} events lost`);
-  const keys = came.map((one) => keyOf(one, mark));
-  const doubled = keys.length - new Set(keys).size;
-  if (doubled > 0) result.fault(`${doubled} events doubled`);
-  const order = wanted.flatMap((one) => places.get(keyOf(one, mark)) ?? []);
-  if (order.some((place, i) => i > 0 && place < order[i - 1]!)) result.fault("events out of order");
-  const known = new Set(wanted.map((one) => keyOf(one, mark)));
-  const strange = keys.filter((key) => !known.has(key)).length;
-  if (strange > 0) result.fault(`${strange} events that nobody wrote`);
-  const changes = wanted.flatMap((one) => {
-    const place = places.get(keyOf(one, mark));
-    return place === undefined ? [] : changeOf(one, came[place]!) ?? [];
-  });
-  const changed = changes.filter(({ isFault }) => isFault);
-  if (changed.length > 0) {
-    result.fault(`${changed.length} events changed: ${changed[0]!.text}`);
-  } else if (changes.length > 0) {
-    result.note(`${changes.length} events written anew: ${changes[0]!.text}`);
-  }
-  const comments = commentsOf(sent) - commentsOf(got);
-  if (comments > 0) result.note(`${comments} comments swallowed`);
-  if (result.texts.length === 0) result.note("the same events in other lines");
-  return result;
-}
-
-/** What an event is found again by. */
-function keyOf({ data }: SseEvent, mark: string): string {
-  const sequence = sequenceOf(data, mark);
-  if (sequence !== undefined) return `text ${sequence}`;
-  if (data === "[DONE]") return data;
-  return data.includes('"finish_reason":"stop"') || /"finish_reason":\s*"stop"/.test(data)
-    ? "finish"
-    : data.includes('"role"')
-    ? "role"
-    : data;
-}
-
-interface Change {
-  readonly isFault: boolean;
-  readonly text: string;
-}
-
-/** What differs between an event and what came of it; undefined = nothing does. */
-function changeOf(one: SseEvent, other: SseEvent): Change | undefined {
-  if (one.event !== other.event || one.id !== other.id) {
-    // A reader of this API looks at the data alone.
-    return { isFault: false, text: `event "${one.event}", id "${one.id}" not kept` };
-  }
-  if (one.data === other.data) return undefined;
-  let values: readonly [unknown, unknown];
-  try {
-    values = [parseExactJson(one.data), parseExactJson(other.data)];
-  } catch {
-    return { isFault: true, text: "its data is no JSON any more" };
-  }
-  const [difference] = jsonDifferences(values[1], values[0], 1);
-  if (difference !== undefined) return { isFault: true, text: differenceText(difference) };
-  return { isFault: false, text: "its values are the same, its JSON is spelt otherwise" };
-}
-
-function eventsOf(bytes: Buffer): readonly SseEvent[] {
-  return new SseParser(64 * 1024 * 1024).feed(bytes);
-}
-
-function commentsOf(bytes: Buffer): number {
-  return bytes.toString("latin1").split(/\r\n|\r|\n/).filter((line) => line.startsWith(":")).length;
-}
-
-function sha(bytes: Buffer): string {
-  return createHash("sha256").update(bytes).digest("hex").slice(0, 16);
-}
-
-function firstDifference(one: Buffer, other: Buffer): number {
-  const length = Math.min(one.length, other.length);
-  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return i;
-  return length;
+  return judged(rig, shape.name, asked, sent);
 }
 
 /** Role, `count` events of `text`, finish, end mark. */

@@ -5,7 +5,7 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { ms } from "../numbers.ts";
+import { counted, ms } from "../numbers.ts";
 import { type Asked, type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
@@ -111,7 +111,7 @@ async function leaveIn(rig: Rig, window: Window, how: How): Promise<Finding> {
       Number.isFinite(lateMs)
         ? `ended ${ms(lateMs)} later`
         : `still open after ${WATCHED_MS / 1000} s`
-    }${after === 0 ? "" : `; ${after} events generated for nobody`}`,
+    }${after === 0 ? "" : `; ${counted(after, "event")} generated for nobody`}`,
     value: Number.isFinite(lateMs) ? lateMs : undefined,
     unit: "ms",
     evidence: timeline(asked),
@@ -155,7 +155,7 @@ async function leaveInBackOff(rig: Rig, how: How): Promise<Finding> {
     limit: "no further attempt once the client has left",
     measured: !isWaiting
       ? "the gateway does not wait and ask again, so that there is nothing to cancel"
-      : `${after.length} attempts after the client had left`,
+      : `${counted(after.length, "attempt")} after the client had left`,
     value: after.length,
     unit: "attempts",
     evidence: timeline(asked),

@@ -5,9 +5,14 @@
  */
 
 import { parseExactJson } from "../../../lib/exact_json.ts";
-import { differenceText, jsonDifferences } from "../../../lib/json_differences.ts";
-import type { Finding } from "../finding.ts";
-import { type Check, finding, type Rig, shownBytes } from "../rig.ts";
+import {
+  differenceText,
+  type JsonDifference,
+  jsonDifferences,
+} from "../../../lib/json_differences.ts";
+import type { Finding, Verdict } from "../finding.ts";
+import { bytesText, ms } from "../numbers.ts";
+import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
   chunk,
@@ -45,75 +50,220 @@ const SPELLINGS: readonly Spelling[] = [
   },
 ];
 
+/** A prompt of a book: what reads bodies into small buffers loses some of it. */
+const LARGE_BYTES = 1024 * 1024;
+const LARGE_MS_MAX = 20_000;
+
+/**
+ * What a gateway may add without changing the answer: who asks, and what only the gateway itself
+ * reads. `stream_options` is judged by whether the usage reaches the client.
+ */
+const HARMLESS = ["user", "metadata", "safety_identifier", "prompt_cache_key", "stream_options"];
+/** What is so unless something else is said: adding it says nothing new. */
+const DEFAULTS: Readonly<Record<string, unknown>> = {
+  temperature: 1,
+  top_p: 1,
+  n: 1,
+  store: false,
+  logprobs: false,
+  presence_penalty: 0,
+  frequency_penalty: 0,
+  parallel_tool_calls: true,
+  service_tier: "auto",
+};
+
+/** A request that was tried: what was sent and what came of it. */
+interface Spelt {
+  readonly spelling: Spelling;
+  readonly sent: string;
+  readonly asked: Asked;
+  /** Undefined where it did not arrive, or is no JSON. */
+  readonly differences: readonly JsonDifference[] | undefined;
+}
+
 /** Bodies as they arrive, and whether a usage chunk comes that nobody has asked for. */
 export const fidelity: Check = {
   name: "fidelity",
   title: "Does the upstream get the request that was sent?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const findings: Finding[] = [];
-    for (const spelling of SPELLINGS) findings.push(await spell(rig, spelling));
-    findings.push(await usage(rig));
-    return findings;
+    const spelt: Spelt[] = [];
+    for (const spelling of SPELLINGS) spelt.push(await spell(rig, spelling));
+    const usageFinding = await usage(rig);
+    const all = spelt.flatMap(({ differences }) => differences ?? []);
+    return [
+      ...spelt.map(speltFinding),
+      modelFinding(all.filter(isRenamed), rig.options.model),
+      addedFinding(all.filter(isAdded), usageFinding.verdict === "fail", spelt),
+      usageFinding,
+      await large(rig),
+    ];
   },
 };
 
-async function spell(rig: Rig, { name, what, members }: Spelling): Promise<Finding> {
+/** The model is called otherwise at the upstream, as a gateway's configuration may say. */
+function isRenamed({ path, one, other }: JsonDifference): boolean {
+  return path === "model" && typeof one === "string" && one !== "" && typeof other === "string";
+}
+
+/** A member of the request itself that the client has not sent. */
+function isAdded({ path, other }: JsonDifference): boolean {
+  return other === undefined && !/[.[]/.test(path);
+}
+
+async function spell(rig: Rig, spelling: Spelling): Promise<Spelt> {
   let sent = "";
   const asked = await rig.tell("through", answer, {
     body: (mark) => {
       const model = JSON.stringify(rig.options.model);
       return sent =
         `{"model":${model},"stream":true,"messages":[{"role":"user","content":"${mark}"}],${
-          members(mark)
+          spelling.members(mark)
         }}`;
     },
   });
+  const arrived = asked.expectation.attempts[0]?.body.toString();
+  return { spelling, sent, asked, differences: differencesOf(sent, arrived) };
+}
+
+function differencesOf(sent: string, arrived = ""): readonly JsonDifference[] | undefined {
+  try {
+    return jsonDifferences(parseExactJson(arrived), parseExactJson(sent));
+  } catch {
+    return undefined;
+  }
+}
+
+function speltFinding({ spelling: { name, what }, sent, asked, differences }: Spelt): Finding {
   const [attempt] = asked.expectation.attempts;
   const { verdict, measured } = attempt === undefined
     ? refused(asked.exchange.status)
-    : compare(sent, attempt.body.toString());
+    : compare(sent, attempt.body.toString(), differences);
   return finding("fidelity", {
     part: name,
     verdict,
     limit: `${what}: nothing lost and nothing changed`,
     measured,
-    evidence: verdict === "pass" ? [] : [
-      `sent     ${shownBytes(Buffer.from(sent))}`,
-      `arrived  ${shownBytes(attempt?.body ?? asked.exchange.wireText)}`,
-    ],
+    evidence: verdict === "pass" ? [] : evidenceOf(asked, sent),
     mend: verdict === "fail"
       ? "Send the client's own bytes on; where one value must be changed, change it in place."
       : "The values are the same; bytes that are passed on untouched cannot be got wrong.",
   });
 }
 
-/** A gateway may refuse what it does not know, as long as it says so. */
-function refused(status: number) {
-  return status >= 400 && status < 500
-    ? { verdict: "note" as const, measured: `refused with ${status}` }
-    : { verdict: "fail" as const, measured: `it did not arrive; the client got ${status}` };
+function evidenceOf({ expectation, exchange }: Asked, sent: string): readonly string[] {
+  return [
+    `sent     ${shownBytes(Buffer.from(sent))}`,
+    `arrived  ${shownBytes(expectation.attempts[0]?.body ?? exchange.wireText)}`,
+  ];
 }
 
-function compare(sent: string, arrived: string) {
-  if (sent === arrived) return { verdict: "pass" as const, measured: "the same bytes" };
-  let values: readonly [unknown, unknown];
-  try {
-    values = [parseExactJson(sent), parseExactJson(arrived)];
-  } catch {
-    return { verdict: "fail" as const, measured: "what arrived is no JSON" };
+/** A gateway may refuse what it does not know, as long as it says so. */
+function refused(status: number): { readonly verdict: Verdict; readonly measured: string } {
+  return status >= 400 && status < 500
+    ? { verdict: "note", measured: `refused with ${status}` }
+    : { verdict: "fail", measured: `it did not arrive; the client got ${status || "no answer"}` };
+}
+
+function compare(
+  sent: string,
+  arrived: string,
+  differences: readonly JsonDifference[] | undefined,
+): { readonly verdict: Verdict; readonly measured: string } {
+  if (sent === arrived) return { verdict: "pass", measured: "the same bytes" };
+  if (differences === undefined) return { verdict: "fail", measured: "what arrived is no JSON" };
+  // What is added and how the model is called are findings of their own.
+  const changed = differences.filter((one) => !isAdded(one) && !isRenamed(one));
+  if (changed.length > 0) {
+    return {
+      verdict: "fail",
+      measured: changed.slice(0, 3).map((one) => differenceText(one)).join("; "),
+    };
   }
-  // What the gateway asks for besides is judged by what the client gets of it.
-  const differences = jsonDifferences(values[1], values[0])
-    .filter(({ path, other }) => !(path.startsWith("stream_options") && other === undefined));
-  const [first] = differences;
-  if (first === undefined) {
-    return { verdict: "note" as const, measured: "the same values, written anew" };
-  }
-  const added = differences.every(({ other }) => other === undefined);
-  const text = differences.slice(0, 3).map((one) => differenceText(one)).join("; ");
-  return added
-    ? { verdict: "note" as const, measured: `added: ${text}` }
-    : { verdict: "fail" as const, measured: text };
+  return differences.length > 0
+    ? { verdict: "pass", measured: "all that was sent is there" }
+    : { verdict: "note", measured: "the same values, written anew" };
+}
+
+function modelFinding(renamed: readonly JsonDifference[], model: string): Finding {
+  const [first] = renamed;
+  return finding("fidelity", {
+    part: "model",
+    verdict: first === undefined ? "pass" : "note",
+    limit: "a model that is called otherwise at the upstream is known",
+    measured: first === undefined ? `the upstream is asked for "${model}"` : differenceText(first),
+    mend: "Nothing, where the gateway's configuration says so.",
+  });
+}
+
+function addedFinding(
+  added: readonly JsonDifference[],
+  usageComes: boolean,
+  [first]: readonly Spelt[],
+): Finding {
+  const names = new Map(added.map((one) => [one.path, one]));
+  const isHarmless = ({ path, one }: JsonDifference) =>
+    one === null || DEFAULTS[path] === one ||
+    HARMLESS.includes(path) && !(path === "stream_options" && usageComes);
+  const harmful = [...names.values()].filter((one) => !isHarmless(one));
+  const verdict = harmful.length > 0 ? "fail" : names.size > 0 ? "note" : "pass";
+  const told = verdict === "fail" ? harmful : [...names.values()];
+  return finding("fidelity", {
+    part: "added",
+    verdict,
+    limit: "nothing is asked for that the client has not asked for",
+    measured: verdict === "pass"
+      ? "nothing is added"
+      : `added: ${told.map(({ path, one }) => `${path}: ${shownJson(one)}`).join(", ")}`,
+    evidence: verdict === "pass" || first === undefined
+      ? []
+      : told.map(({ path, one }) =>
+        `"${path}":${shownJson(one)} is in the upstream's request and not in the client's`
+      ),
+    mend: verdict === "fail"
+      ? "Ask for what the client asks for: this changes its answer, or what the provider keeps of it."
+      : "It changes no answer; the client should know that it is there.",
+  });
+}
+
+function shownJson(value: unknown): string {
+  return shownBytes(JSON.stringify(value));
+}
+
+/** A request of a megabyte: whole, or refused. */
+async function large(rig: Rig): Promise<Finding> {
+  let sent = "";
+  const asked = await rig.tell("through", answer, {
+    body: (mark) => {
+      const words = "A line of a long prompt, which must not be lost. ";
+      const content = `${mark} ${words.repeat(LARGE_BYTES / words.length)}`;
+      return sent = JSON.stringify({
+        model: rig.options.model,
+        stream: true,
+        messages: [{ role: "user", content }],
+      });
+    },
+    timeoutMs: LARGE_MS_MAX,
+  });
+  const [attempt] = asked.expectation.attempts;
+  const differences = differencesOf(sent, attempt?.body.toString());
+  const { verdict, measured } = attempt === undefined
+    ? refused(asked.exchange.status)
+    : compare(sent, attempt.body.toString(), differences);
+  return finding("fidelity", {
+    part: "large",
+    verdict: verdict === "note" && attempt !== undefined ? "pass" : verdict,
+    limit: `a request of ${bytesText(LARGE_BYTES)}: nothing lost and nothing changed`,
+    measured: `${measured}${
+      attempt === undefined
+        ? ""
+        : `, at the upstream ${ms(attempt.arrivedMs - asked.exchange.sentMs)} later`
+    }`,
+    evidence: verdict === "pass" ? [] : [
+      `sent ${sent.length} bytes, ${attempt?.body.length ?? 0} arrived`,
+      ...evidenceOf(asked, sent),
+    ],
+    mend: "Let bodies of this size pass, or say 413: prompts grow to it.",
+  });
 }
 
 /** The upstream sends a usage chunk when it is asked for one; the client has not asked. */

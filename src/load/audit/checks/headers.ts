@@ -4,10 +4,22 @@
  * @module
  */
 
+import { isByteRelay } from "../byte_relay.ts";
 import { CANARY, type Finding } from "../finding.ts";
+import { counted } from "../../../lib/counted.ts";
+import { KEY_SHOWN } from "../own_keys.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
-import { type Attempt, headFields } from "../scripted_upstream.ts";
-import { chunk, jsonAnswer, LAST_CHUNK, streamHead, wholeBody } from "../stream.ts";
+import { CannotConnect, type Target } from "../probe_client.ts";
+import type { Attempt } from "../scripted_upstream.ts";
+import {
+  chunk,
+  headText,
+  jsonAnswer,
+  LAST_CHUNK,
+  roleEvent,
+  streamHead,
+  wholeBody,
+} from "../stream.ts";
 
 /** Headers of the client, each with a canary. `isHop`: it ends at the next hop (RFC 9110 7.6.1). */
 const UP = [
@@ -64,28 +76,25 @@ export const headers: Check = {
     const [attempt] = asked.expectation.attempts;
     if (attempt === undefined) return [unreached()];
     if (gatewayKey !== undefined) canaries.set("authorization", gatewayKey);
-    const isBelowHttp = passesHead(asked, attempt);
+    const isBelowHttp = await isByteRelay(rig);
     return [
       ...upFindings(attempt, canaries, isBelowHttp, gatewayKey !== undefined),
       ...downFindings(asked, downCanaries, isBelowHttp),
-      await ownKey(rig, attempt),
       await accel(rig),
     ];
+  },
+  async after(rig) {
+    const fields = UP.filter(({ isCredential }) => isCredential)
+      .filter(({ name }) => name !== "authorization" || !hasAuthorization(rig))
+      .map(({ name }) => [name, (PREFIXES[name] ?? "") + secretCanary(rig)] as const);
+    await provoke(rig, fields);
+    return [ownKeyFinding(rig), echoFinding(rig)];
   },
 };
 
 /** True when the command line gives the client's authorization. */
 function hasAuthorization(rig: Rig): boolean {
   return rig.options.gateway.fields.some(([name]) => name.toLowerCase() === "authorization");
-}
-
-/** A relay of bytes is no HTTP intermediary: nothing ends there. */
-function passesHead({ connection }: Asked, attempt: Attempt): boolean {
-  const { hostname, port } = connection.target;
-  const fields = headFields(attempt.headText);
-  return fields.some(([name, value]) => name === "host" && value === `${hostname}:${port}`) &&
-    fields.some(([name, value]) => name === "connection" && value === "x-weir-hop") &&
-    fields[0]?.[0] === "host" && fields[1]?.[0] === "user-agent";
 }
 
 function upFindings(
@@ -114,8 +123,16 @@ function upFindings(
       limit: hasGatewayKey
         ? "the client's credentials stay with the gateway, which has a key of its own"
         : "the client's credentials that reach the upstream are known",
-      measured: credentials.length === 0 ? "none of them" : `reaching it: ${namesOf(credentials)}`,
-      evidence: credentials.map(({ name }) => `${name}: its canary is in the upstream's request`),
+      measured: credentials.length === 0
+        ? "none of them"
+        : `reaching it: ${
+          credentials.map(({ name }) => reachedText(attempt.headText, name, canaries.get(name)!))
+            .join(", ")
+        }`,
+      evidence: linesWith(attempt.headText, credentials.map(({ name }) => canaries.get(name)!))
+        .map((line) =>
+          hasGatewayKey ? line.replaceAll(canaries.get("authorization")!, KEY_SHOWN) : line
+        ),
       mend:
         "Drop the client's credentials where the gateway has its own for the upstream: cookies and keys were given to the gateway alone.",
     }),
@@ -160,45 +177,102 @@ function downFindings(
   ];
 }
 
-/** The key that the gateway shows the upstream must not come back in an error. */
-async function ownKey(rig: Rig, attempt: Attempt): Promise<Finding> {
-  const shown = attempt.fields("authorization")[0]?.replace(/^Bearer /i, "");
-  const client = rig.options.gateway.fields.find(([name]) =>
-    name.toLowerCase() === "authorization"
-  );
-  const isOwn = shown !== undefined && shown.length > 3 && !client?.[1].includes(shown) &&
-    !shown.startsWith(CANARY);
-  if (!isOwn) {
-    return finding("headers", {
-      part: "own-key",
-      verdict: "pass",
-      limit: "the gateway's key for the upstream never reaches a client",
-      measured: "the gateway shows the upstream no key of its own",
-      mend: "",
-    });
-  }
-  const answers = [];
-  for (const [status, reason] of [[401, "Unauthorized"], [500, "Internal Server Error"]] as const) {
-    answers.push(
-      await rig.tell(
-        "through",
-        (one: Attempt) =>
-          one.write(jsonAnswer(status, reason, '{"error":{"message":"No","type":"x"}}')),
-        {
-          timeoutMs: 20_000,
-        },
-      ),
-    );
-  }
-  const found = answers.filter(({ exchange }) => exchange.wireText.includes(shown));
+/** How an upstream answers. */
+type Trouble = (attempt: Attempt, mark: string) => void | Promise<void>;
+
+/** What an upstream does that makes a gateway answer with an error, mostly one of its own. */
+const TROUBLES: readonly Trouble[] = [
+  ...[[401, "Unauthorized"], [403, "Forbidden"], [404, "Not Found"], [429, "Too Many Requests"], [
+    500,
+    "Internal Server Error",
+  ], [503, "Service Unavailable"]].map(([status, reason]) => (attempt: Attempt) =>
+    attempt.write(
+      jsonAnswer(status as number, reason as string, '{"error":{"message":"No","type":"x"}}'),
+    )
+  ),
+  // Before any byte, inside the head, with what is no HTTP, inside the body.
+  (attempt) => attempt.reset(),
+  (attempt) => attempt.cut(),
+  (attempt) => {
+    attempt.write("HTTP/1.1 200 OK\r\ncontent-ty");
+    return attempt.cut();
+  },
+  (attempt) => {
+    attempt.write("220 mail.example ESMTP\r\n\r\n");
+    return attempt.cut();
+  },
+  (attempt) =>
+    attempt.write(`${headText(200, "OK", ["content-length: 12x", "content-type: a/b"])}{}`),
+  async (attempt, mark) => {
+    attempt.write(streamHead());
+    attempt.write(chunk(roleEvent(mark)));
+    if (await attempt.pause(30)) attempt.reset();
+  },
+];
+/** A gateway that asks again first, or waits for more, may take so long. */
+const TROUBLE_MS_MAX = 10_000;
+
+/** Makes the gateway answer with errors, at the end: it may take the upstream for dead then. */
+async function provoke(rig: Rig, fields: Target["fields"]): Promise<void> {
+  const suffer = async (trouble: Trouble) => {
+    try {
+      await rig.tell("through", trouble, { fields, timeoutMs: TROUBLE_MS_MAX });
+    } catch (error) {
+      // A relay whose upstream refuses resets its client at once: there is no error to read.
+      if (!(error instanceof CannotConnect)) throw error;
+    }
+  };
+  for (const trouble of TROUBLES) await suffer(trouble);
+  await rig.upstream.refusing(() => suffer(TROUBLES[0]!));
+}
+
+/** The key that the gateway shows the upstream must not come back in any error of the audit's. */
+function ownKeyFinding({ keys }: Rig): Finding {
+  const leaks = keys.leaks();
   return finding("headers", {
     part: "own-key",
-    verdict: found.length > 0 ? "fail" : "pass",
+    verdict: leaks.length > 0 ? "fail" : "pass",
     limit: "the gateway's key for the upstream never reaches a client",
-    measured: found.length > 0 ? "it stands in an answer" : "it is in no answer",
-    evidence: found.map(({ exchange }) => shownBytes(exchange.wireText.replaceAll(shown, "<KEY>"))),
+    measured: keys.count === 0
+      ? "the gateway shows the upstream no key of its own"
+      : inErrorsText(leaks, keys.errors),
+    value: leaks.length,
+    unit: "answers",
+    evidence: leaks.map(shownLeak),
     mend: "Never copy the request to the upstream into what a client sees.",
   });
+}
+
+/** What the client has shown and reads again is no leak, but stands in its logs then. */
+function echoFinding({ keys }: Rig): Finding {
+  const echoes = keys.echoes();
+  return finding("headers", {
+    part: "echo",
+    verdict: echoes.length > 0 ? "note" : "pass",
+    limit: "the client's credentials are in no error",
+    measured: inErrorsText(echoes, keys.errors),
+    value: echoes.length,
+    unit: "answers",
+    evidence: echoes.map(shownLeak),
+    mend: "Leave them out of errors: those are logged, and shown to others.",
+  });
+}
+
+function inErrorsText(leaks: readonly string[], errors: number): string {
+  return leaks.length > 0
+    ? `in ${leaks.length} of ${counted(errors, "different error")}`
+    : `in none of ${counted(errors, "different error")}`;
+}
+
+function shownLeak(text: string): string {
+  return shownBytes(text, Math.max(0, text.indexOf(KEY_SHOWN) - 80));
+}
+
+/** A value of the client's that must be in no error. */
+function secretCanary(rig: Rig): string {
+  const value = canary(rig);
+  rig.keys.shown(value);
+  return value;
 }
 
 /** `X-Accel-Redirect` makes an nginx serve a place of its own. */
@@ -243,6 +317,14 @@ function hopText(hop: readonly { readonly name: string }[], isBelowHttp: boolean
   return `passing: ${namesOf(hop)}${
     isBelowHttp ? "; the gateway passes bytes on and is no hop of HTTP" : ""
   }`;
+}
+
+/** "x-gw-key (the client's authorization)": under which name a value arrives. */
+function reachedText(head: string, name: string, value: string): string {
+  const names = head.split("\r\n").filter((line) => line.includes(value))
+    .map((line) => line.slice(0, line.indexOf(":")).toLowerCase());
+  return [...new Set(names)].map((one) => one === name ? one : `${one} (the client's ${name})`)
+    .join(", ");
 }
 
 function namesOf(found: readonly { readonly name: string }[]): string {

@@ -6,6 +6,7 @@
 
 import type { Finding } from "../finding.ts";
 import { bytesText, ms } from "../numbers.ts";
+import type { BodyRead } from "../probe_client.ts";
 import { type Check, finding, type Rig, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { chunk, DONE, endBody, finishEvent, streamHead } from "../stream.ts";
@@ -110,7 +111,7 @@ async function hold(rig: Rig, size: number): Promise<Held> {
     endBody(attempt, finishEvent(mark) + DONE);
   }, { timeoutMs: SILENCE_MS + 5000 });
   const { exchange } = asked;
-  const readMs = size === 0 ? exchange.headMs : bodyMs(exchange, size);
+  const readMs = size === 0 ? exchange.headMs : bodyMs(exchange.bodies(), size);
   const lateMs = readMs === undefined ? Infinity : readMs - wroteMs;
   const isHeld = lateMs >= SILENCE_MS - LATE_MS_MAX;
   return {
@@ -122,10 +123,7 @@ async function hold(rig: Rig, size: number): Promise<Held> {
 }
 
 /** When the body had `size` bytes. */
-function bodyMs(
-  { reads }: { readonly reads: readonly { readonly atMs: number; readonly body: Buffer }[] },
-  size: number,
-): number | undefined {
+function bodyMs(reads: readonly BodyRead[], size: number): number | undefined {
   let length = 0;
   return reads.find(({ body }) => (length += body.length) >= size)?.atMs;
 }

@@ -1,84 +1,74 @@
 /**
  * What is left of a gateway that is asked twice as much as it can do.
  *
+ * The audit's connections are opened before, few at once, and each has carried an answer: what then
+ * gets none was at the gateway, and was not lost in a listen queue or in the audit itself. What the
+ * audit could not send, since no connection was free, is told apart and is no failure.
+ *
  * @module
  */
 
 import type { Finding } from "../finding.ts";
-import { ms, quantile } from "../numbers.ts";
-import { type Check, finding, KeptConnection, type Rig, type Way } from "../rig.ts";
+import type { ClientConnection, ClientExchange } from "../probe_client.ts";
+import { type Check, KeptConnection, type Rig, type Way } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { answerWhole } from "../stream.ts";
+import {
+  ANSWER_MS_MAX,
+  CONCURRENCY,
+  isHeld,
+  isStable,
+  isTooFast,
+  judgeOverload,
+  kneeOf,
+  type Outcome,
+  type OverloadWindow,
+  USEFUL_MS_MAX,
+} from "./overload_verdict.ts";
 
-/** Of the closed loop that finds how much it can do. */
-const CONCURRENCY = 16;
 const CLOSED_MS = 1000;
+/** Rounds of it, until two that follow each other are about the same. */
+const ROUNDS_MAX = 5;
 const OPEN_MS = 2500;
-/** An answer that is later is of no use any more. */
-const USEFUL_MS_MAX = 1000;
-const GOODPUT_SHARE_MIN = 0.9;
-/** Twice the gateway's rate must be so much below what this process can do by itself. */
-const OWN_SHARE_MAX = 0.7;
-/** Requests under way at most, in an open loop. */
-const OPEN_MAX = 2000;
-/** A request that was sent so much later than it was due was asked by a machine that was too late. */
-const LAG_MS_MAX = 50;
+/** A fail shows in each of them. */
+const WINDOWS = 2;
+/** Enough for a queue without bound to make answers useless, and no more than sockets are cheap. */
+const CONNECTIONS_PER_RATE = 2;
+const CONNECTIONS_MIN = 32;
+const CONNECTIONS_MAX = 512;
+/** Below the listen queue of any server. */
+const OPENING_MAX = 8;
+/** A connection whose first request is not answered by then is one too many. */
+const OPENING_MS_MAX = 2000;
 
 /** Goodput at twice the capacity. */
 export const overload: Check = {
   name: "overload",
   title: "Does it still do its work when it is asked for twice as much?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    // The better one of two: a machine that was busy once makes no gateway slow.
-    const rates = { direct: 0, through: 0 };
-    for (const way of ["direct", "through", "direct", "through"] as const) {
-      rates[way] = Math.max(rates[way], await closedLoop(rig, way));
+    const rounds: number[] = [];
+    let own = 0;
+    while (rounds.length < ROUNDS_MAX && !isStable(rounds)) {
+      own = Math.max(own, await closedLoop(rig, "direct"));
+      rounds.push(await closedLoop(rig, "through"));
     }
-    const { direct: own, through: knee } = rates;
-    const limit = `at twice its capacity at least ${
-      100 * GOODPUT_SHARE_MIN
-    } % of it, each within ${USEFUL_MS_MAX} ms`;
-    const mend =
-      "Bound what waits, and refuse the rest at once with 429 or 503: a queue without bound answers nobody in time.";
-    if (knee === 0 || 2 * knee > OWN_SHARE_MAX * own) {
-      return [finding("overload", {
-        // No failure, and nothing that another run would tell: the gateway keeps up with the audit.
-        verdict: knee === 0 ? "void" : "note",
-        limit,
-        measured: `not tried: it does ${knee.toFixed(0)} requests/s, and the audit, which does ${
-          own.toFixed(0)
-        } without it, cannot ask for twice as many`,
-        direct: `${own.toFixed(0)} requests/s`,
-        mend: "Find its limit with weir load, from a machine of its own.",
-      })];
+    const knee = kneeOf(rounds);
+    const nothing = { rounds, own, afterwards: knee, connections: 0, openingText: "", windows: [] };
+    if (!isStable(rounds) || isTooFast(knee, own)) return [judgeOverload(nothing)];
+    const { connections, text: openingText } = await openConnections(
+      rig,
+      Math.round(Math.min(CONNECTIONS_MAX, Math.max(CONNECTIONS_MIN, knee * CONNECTIONS_PER_RATE))),
+    );
+    const windows: OverloadWindow[] = [];
+    const count = connections.length;
+    while (windows.length < WINDOWS && !windows.some((one) => isHeld(one, knee))) {
+      windows.push(await openLoop(rig, connections, 2 * knee));
     }
-    const { goodput, tookMs, lagMs, refused, failed, asked } = await openLoop(rig, 2 * knee);
-    const share = goodput / knee;
-    return [finding("overload", {
-      verdict: share >= GOODPUT_SHARE_MIN
-        ? "pass"
-        : quantile(lagMs, 0.9) > LAG_MS_MAX
-        ? "void"
-        : "fail",
-      limit,
-      measured: `${goodput.toFixed(0)} of ${knee.toFixed(0)} requests/s (${
-        (100 * share).toFixed(0)
-      } %) when asked for ${
-        (2 * knee).toFixed(0)
-      }; ${refused} refused, ${failed} failed of ${asked}`,
-      direct: `${own.toFixed(0)} requests/s`,
-      value: 100 * share,
-      unit: "%",
-      evidence: [
-        `from schedule to answer: p50 ${ms(quantile(tookMs, 0.5))}, p99 ${
-          ms(quantile(tookMs, 0.99))
-        }, the last ${ms(tookMs.at(-1) ?? NaN)}`,
-        `from schedule to the audit's own sending: p50 ${ms(quantile(lagMs, 0.5))}, p90 ${
-          ms(quantile(lagMs, 0.9))
-        }`,
-      ],
-      mend,
-    })];
+    for (const connection of connections) connection.leave("fin");
+    const afterwards = await closedLoop(rig, "through");
+    return [
+      judgeOverload({ rounds, own, afterwards, connections: count, openingText, windows }),
+    ];
   },
 };
 
@@ -92,11 +82,7 @@ async function closedLoop(rig: Rig, way: Way): Promise<number> {
   await Promise.all(Array.from({ length: CONCURRENCY }, async () => {
     const kept = new KeptConnection(rig, way);
     while (performance.now() < endMs) {
-      const { mark, exchange } = await rig.tell(way, script, {
-        connection: await kept.get(),
-        isKept: false,
-      });
-      rig.upstream.forget(mark);
+      const exchange = await askOnce(rig, way, await kept.get(), ANSWER_MS_MAX);
       if (exchange.status === 200 && exchange.end === "whole") done++;
       else await rig.sleep(5);
     }
@@ -105,51 +91,110 @@ async function closedLoop(rig: Rig, way: Way): Promise<number> {
   return done / ((performance.now() - startMs) / 1000);
 }
 
-async function openLoop(rig: Rig, rate: number) {
-  const idle: KeptConnection[] = [];
+async function askOnce(
+  rig: Rig,
+  way: Way,
+  connection: ClientConnection,
+  timeoutMs: number,
+): Promise<ClientExchange> {
+  const { mark, exchange } = await rig.tell(way, script, { connection, isKept: false, timeoutMs });
+  rig.upstream.forget(mark);
+  return exchange;
+}
+
+/** Up to so many connections, each of which has carried an answer. The first that fails is the last. */
+async function openConnections(
+  rig: Rig,
+  wanted: number,
+): Promise<{ readonly connections: ClientConnection[]; readonly text: string }> {
+  const connections: ClientConnection[] = [];
+  let text = "";
+  let begun = 0;
+  await Promise.all(Array.from({ length: OPENING_MAX }, async () => {
+    while (text === "" && begun++ < wanted) {
+      try {
+        const connection = await rig.connect("through");
+        const exchange = await askOnce(rig, "through", connection, OPENING_MS_MAX);
+        if (exchange.status > 0 && !connection.isClosed) connections.push(connection);
+        else if (exchange.status === 0) {
+          text = `no more connections: the request on another one was ${
+            exchange.end === "left" ? "not answered" : "closed without an answer"
+          }`;
+        } else text = "no more connections: the gateway closes each behind its answer";
+      } catch (error) {
+        rig.options.signal.throwIfAborted();
+        text = `no more connections: ${(error as Error).message}`;
+      }
+    }
+  }));
+  return { connections, text };
+}
+
+async function openLoop(
+  rig: Rig,
+  connections: ClientConnection[],
+  rate: number,
+): Promise<OverloadWindow> {
+  const outcomes: Record<Outcome, number> = {
+    good: 0,
+    late: 0,
+    refused: 0,
+    error: 0,
+    cut: 0,
+    reset: 0,
+    timeout: 0,
+    closed: 0,
+  };
   const tookMs: number[] = [];
   const lagMs: number[] = [];
-  const count = Math.round(rate * OPEN_MS / 1000);
-  let good = 0;
-  let refused = 0;
-  let failed = 0;
-  let open = 0;
+  let unsent = 0;
+  let opening = 0;
   const all: Promise<void>[] = [];
   const startMs = performance.now();
+  const ask = async (connection: ClientConnection) => {
+    const exchange = await askOnce(rig, "through", connection, ANSWER_MS_MAX);
+    const outcome = outcomeOf(exchange);
+    outcomes[outcome]++;
+    if (outcome === "good" || outcome === "late") tookMs.push(exchange.endMs! - exchange.sentMs);
+    if (!connection.isClosed) return void connections.push(connection);
+    // One for one, and few at once: no burst that a listen queue would drop.
+    if (opening >= OPENING_MAX) return;
+    opening++;
+    try {
+      connections.push(await rig.connect("through"));
+    } catch {
+      rig.options.signal.throwIfAborted();
+    } finally {
+      opening--;
+    }
+  };
+  const count = Math.round(rate * OPEN_MS / 1000);
   for (let i = 0; i < count; i++) {
     const dueMs = startMs + i * 1000 / rate;
     while (performance.now() < dueMs) await rig.sleep(1);
-    lagMs.push(performance.now() - dueMs);
-    if (open >= OPEN_MAX) {
-      failed++;
+    const connection = connections.pop();
+    if (connection === undefined) {
+      unsent++;
       continue;
     }
-    open++;
-    all.push((async () => {
-      const kept = idle.pop() ?? new KeptConnection(rig, "through");
-      try {
-        const { mark, exchange } = await rig.tell("through", script, {
-          connection: await kept.get(),
-          isKept: false,
-          timeoutMs: 5000,
-        });
-        rig.upstream.forget(mark);
-        const took = performance.now() - dueMs;
-        if (exchange.status === 429 || exchange.status === 503) refused++;
-        else if (exchange.status !== 200 || exchange.end !== "whole") failed++;
-        else {
-          tookMs.push(took);
-          if (took <= USEFUL_MS_MAX) good++;
-        }
-      } catch {
-        failed++;
-      }
-      idle.push(kept);
-      open--;
-    })());
+    lagMs.push(performance.now() - dueMs);
+    const asked = ask(connection);
+    asked.catch(() => {}); // awaited below, unless the audit is interrupted
+    all.push(asked);
   }
+  const windowMs = Math.max(OPEN_MS, performance.now() - startMs);
+  const pressure = rig.watch.pressure(startMs, performance.now());
   await Promise.all(all);
-  const tookS = Math.max(OPEN_MS, performance.now() - startMs) / 1000;
-  for (const kept of idle) kept.close();
-  return { goodput: good / tookS, tookMs, lagMs, refused, failed, asked: count };
+  return { goodput: outcomes.good / (windowMs / 1000), outcomes, unsent, tookMs, lagMs, pressure };
+}
+
+function outcomeOf({ status, end, sentMs, endMs, headMs }: ClientExchange): Outcome {
+  if (end === "left") return "timeout";
+  if (status === 429 || status === 503) return "refused";
+  if (end === "reset" && headMs !== undefined) return "reset";
+  // Nothing came: a kept connection may have been closed just then.
+  if (headMs === undefined) return end === "early" ? "closed" : "reset";
+  if (end !== "whole") return "cut";
+  if (status !== 200) return "error";
+  return endMs! - sentMs <= USEFUL_MS_MAX ? "good" : "late";
 }

@@ -5,7 +5,7 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { ms } from "../numbers.ts";
+import { counted, ms } from "../numbers.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { chunk, jsonAnswer, roleEvent, streamHead, textEvent } from "../stream.ts";
@@ -109,10 +109,10 @@ function countFinding(rig: Rig, { name, what, hasBegun }: Failing, asked: Asked)
     verdict: count === 0 ? "void" : count > attemptsMax ? "fail" : "pass",
     limit: hasBegun
       ? "one attempt once a byte has reached the client"
-      : `at most ${attemptsMax} attempts (${declared} retries declared${
-        mayBeStale ? ", and one more for a kept connection" : ""
-      })`,
-    measured: `${what}: ${count} attempts, the client got ${
+      : `at most ${counted(attemptsMax, "attempt")} (${
+        counted(declared, "retry", "retries")
+      } declared${mayBeStale ? ", and one more for a kept connection" : ""})`,
+    measured: `${what}: ${counted(count, "attempt")}, the client got ${
       asked.exchange.status === 0 ? "no answer" : asked.exchange.status
     }`,
     value: count,
