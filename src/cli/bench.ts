@@ -35,8 +35,8 @@ export const bench = defineCommand({
   ],
   exits: {
     [EXIT.done]: "the figures can be believed, and no event was lost",
-    [EXIT.failed]: "they cannot, or an answer was not whole, or the server gave no event stream",
-    [EXIT.doubtful]: "with a load: the figures are to be doubted",
+    [EXIT.failed]: "an answer failed or was not whole, or the server gave no event stream",
+    [EXIT.doubtful]: "the figures are to be doubted: see --max-loop-ms",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
   },
   run: ({ operands, ...call }, terminal) => runLoadOrBurst("bench", operands.url, call, terminal),

@@ -5,22 +5,17 @@
  * @module
  */
 
-import { basicOf, shownUrl } from "../lib/userinfo.ts";
-import { isSecretName } from "../lib/secret_names.ts";
+import { shownUrl } from "../lib/userinfo.ts";
 import type { About } from "../load/report/html.ts";
-import { redactor } from "../ops/log_line.ts";
-import { withoutKeys } from "../sources/tape/leaks.ts";
 import type { LoadOptions } from "./load_options.ts";
+import { cleaner, cleanerOf } from "./load_secrets.ts";
 import { commit, VERSION } from "./version.ts";
-
-/** Bytes of a body in which secrets are looked for. */
-const BODY_CHARS_MAX = 64 * 1024;
 
 /** What is known of a run that begins now. */
 export function aboutOf(options: LoadOptions): About {
   const { endpoints, api, model } = options;
   const [first, ...others] = endpoints.map(({ url }) => shownUrl(url));
-  const clean = cleaner(secretsOf(options));
+  const clean = cleanerOf(options);
   const facts = [
     ...(others.length === 0 ? [] : [["other servers", others.join(", ")] as const]),
     ["API", api] as const,
@@ -102,43 +97,4 @@ function whatIsAsked({ flags, bodies }: LoadOptions): readonly Fact[] {
     ...(asked.length === 0 ? [] : [["asked", asked.join(", ")] as const]),
     ...(clients.length === 0 ? [] : [["clients", clients.join(", ")] as const]),
   ];
-}
-
-/** What went out with requests and is nobody's business. */
-function secretsOf({ endpoints, bodies, targets }: LoadOptions): readonly string[] {
-  const secrets: string[] = [];
-  for (const { url, headers } of endpoints) {
-    const { username, password, searchParams } = new URL(url);
-    secrets.push(username, password, decoded(username), decoded(password));
-    secrets.push(basicOf(url).slice("Basic ".length));
-    for (const [, value] of searchParams) secrets.push(value, encodeURIComponent(value));
-    for (const [name, value] of Object.entries(headers)) {
-      if (isSecretName(name) || /cookie/i.test(name)) {
-        secrets.push(value, ...value.split(/[\s;=]+/));
-      }
-    }
-  }
-  for (const body of bodies?.slice(0, targets.length + 64) ?? []) {
-    const pairs = (body ?? "").slice(0, BODY_CHARS_MAX).matchAll(
-      /"([^"\\]+)"\s*:\s*"([^"\\]{4,})"/g,
-    );
-    for (const [, name, value] of pairs) if (isSecretName(name!)) secrets.push(value!);
-  }
-  // A scheme or a flag is no secret, and would be taken out of every sentence.
-  return secrets.filter((secret) =>
-    secret.length >= 6 && !/^(?:bearer|basic|digest)$/i.test(secret)
-  );
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
-}
-
-function cleaner(secrets: readonly string[]): (text: string) => string {
-  const redact = redactor(secrets);
-  return (text) => withoutKeys(redact(text));
 }

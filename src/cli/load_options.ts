@@ -5,7 +5,7 @@
  */
 
 import { X509Certificate } from "node:crypto";
-import { type Api, asksForStream } from "../load/requests/bodies.ts";
+import { type Api, asksForStream, formOf } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
 import { SLO_FIGURES, unjudgeable } from "../load/slo.ts";
@@ -13,6 +13,7 @@ import { listed, search, type Stage, type StagePlan, sweep } from "../load/shape
 import { targetOf } from "../load/stream_probe.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
+import { cleanerOf } from "./load_secrets.ts";
 import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
 import { readTraces } from "./load_trace.ts";
 import type { TraceRequest } from "../load/traces/trace.ts";
@@ -68,7 +69,10 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
     plan: planOf(flags, isTimed),
     need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
-    endpoints: urls.map((url) => endpointOf(url, flags.header)),
+    endpoints: urls.map((url) => ({
+      ...endpointOf(url, flags.header),
+      form: formOf(api, flags.method),
+    })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
     api,
     model: flags.model ?? "gpt-4o",
@@ -101,6 +105,8 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
     body: method === "GET" ? undefined : body,
     headers,
     isJson: json,
+    loopMsMax: flags.maxLoopMs,
+    clean: cleanerOf({ endpoints: [{ url, headers }], bodies: [body] }),
   };
 }
 

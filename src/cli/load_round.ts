@@ -20,6 +20,7 @@ import { warmUp } from "../load/warm_up.ts";
 import { TokenCounters } from "../sources/tokens.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { makerOf } from "./load_requests.ts";
+import { cleanerOf } from "./load_secrets.ts";
 import { shapeOf } from "./load_shape.ts";
 import { warmupOf } from "./load_values.ts";
 
@@ -122,6 +123,7 @@ export class LoadHere implements LoadCrew {
       connectMs: CONNECT_MS_MAX,
       keepsConnections: !flags.newConnections,
       countTokens: count,
+      clean: cleanerOf(this.#options),
       observe: (record) => {
         tally.observe(record);
         gathered?.observe(record);

@@ -14,13 +14,16 @@ import {
   learnSchedule,
   type Probe,
   probe,
+  probeFault,
   requestBytes,
   targetOf,
 } from "../load/stream_probe.ts";
+import { errorWords } from "../load/socket_words.ts";
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
 import { jsonText, snakeKeys } from "../load/report/json_text.ts";
 import { onEnding } from "./signals.ts";
+import { firstWords, teller } from "../load/told.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** The server is asked until two answers in a row came at one pace, so often at the most. */
@@ -47,11 +50,22 @@ export interface BenchOptions {
   readonly body: string | undefined;
   readonly headers: Readonly<Record<string, string>>;
   readonly isJson: boolean;
+  /** How late the client's own loop may be, p99. */
+  readonly loopMsMax: number;
+  /** Takes secrets out of what the server says. */
+  readonly clean: (text: string) => string;
+}
+
+/** What the server said before the streams were opened. */
+interface FirstAnswers {
+  readonly probes: readonly Probe[];
+  /** "status 429: slow down", where it did not answer. */
+  readonly refused: readonly string[];
 }
 
 /**
  * Measures, and prints the report and a verdict. Gives 0 when the figures can be believed and nothing
- * was lost, 130 when Ctrl-C ended it, else 1.
+ * was lost, 3 when they cannot, 1 when something was lost, 130 when Ctrl-C ended it.
  *
  * @throws {Failure} when the server cannot be asked, or gives no event stream.
  */
@@ -60,10 +74,10 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   onEnding(interrupt);
-  const probes = await askFirst(target, options, abort.signal);
-  const plan = planOf(target, probes, options, abort.signal);
+  const first = await askFirst(target, options, abort.signal);
+  const plan = planOf(target, first.probes, options, abort.signal);
   if (!options.isJson) {
-    for (const line of planLines(plan, probes, options)) {
+    for (const line of planLines(plan, first.probes, options)) {
       terminal.print(line);
     }
   }
@@ -75,49 +89,62 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
     );
   }, PROGRESS_MS);
   const report = await run.measure().finally(() => clearInterval(progress));
-  const verdict = judge(report);
+  const failed = [...new Set(first.refused)].map((said) => {
+    const count = first.refused.filter((one) => one === said).length;
+    return `${count} of the first answers: ${said}`;
+  });
+  const verdict = judge(report, { loopMsMax: options.loopMsMax, failed });
   if (options.isJson) {
     terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
   } else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
   if (abort.signal.aborted) return EXIT.interrupted;
-  return verdict.kind === "valid" ? EXIT.done : EXIT.failed;
+  return EXITS[verdict.kind];
 }
+
+const EXITS = { valid: EXIT.done, invalid: EXIT.doubtful, failed: EXIT.failed } as const;
 
 /** @throws {Failure} when the server gives no event stream. */
 async function askFirst(
   target: StreamTarget,
-  { expected, timeoutSeconds }: BenchOptions,
+  { expected, timeoutSeconds, clean }: BenchOptions,
   signal: AbortSignal,
-): Promise<readonly Probe[]> {
+): Promise<FirstAnswers> {
+  const tell = teller(clean);
   const probes: Probe[] = [];
+  const refused: string[] = [];
   const aborted = Promise.withResolvers<never>();
   signal.addEventListener(
     "abort",
     () => aborted.reject(new Failure("Interrupted", EXIT.interrupted)),
   );
   const probesMax = expected.kind === "learnt" ? PROBES_MAX : 1;
-  while (probes.length < probesMax && scheduleOf(probes) === undefined) {
+  while (probes.length + refused.length < probesMax && scheduleOf(probes) === undefined) {
     let found: Probe;
     try {
       found = await Promise.race([probe(target, timeoutSeconds * 1000), aborted.promise]);
     } catch (error) {
       if (error instanceof Failure) throw error;
       throw new Failure(
-        `Cannot measure ${target.hostname}:${target.port}: ${(error as Error).message}`,
+        `Cannot measure ${target.hostname}:${target.port}: ${tell(errorWords(error as Error))}`,
       );
     }
-    if (found.head.status !== 200) {
-      const said = Buffer.from(found.body).toString().slice(0, 300).trim();
-      throw new Failure(`The server answers with status ${found.head.status}: ${said}`);
+    const { status } = found.head;
+    if (status !== 200) {
+      const words = tell(firstWords(Buffer.from(found.body).toString()));
+      const said = `status ${status}${words === "" ? "" : `: ${words}`}`;
+      if (status < 500 && status !== 429) throw new Failure(`The server answers with ${said}`);
+      // It is busy: how the streams fare is for them to show.
+      refused.push(said);
+      continue;
     }
     if (eventEnds(found.body).length === 0) {
       throw new Failure("The answer is no event stream. Ask for one with --body, or name its path");
     }
     probes.push(found);
   }
-  return probes;
+  return { probes, refused };
 }
 
 /** What the last two answers agree on: the first of all also waited for code to be compiled. */
@@ -128,7 +155,7 @@ function scheduleOf(probes: readonly Probe[]): Float64Array | undefined {
 function planOf(
   target: StreamTarget,
   probes: readonly Probe[],
-  { streams, seconds, timeoutSeconds, expected }: BenchOptions,
+  { streams, seconds, timeoutSeconds, expected, clean }: BenchOptions,
   signal: AbortSignal,
 ): StreamPlan {
   const answer = expected.kind === "learnt"
@@ -142,6 +169,8 @@ function planOf(
     answer,
     dueMs,
     eventsPerStream: expected.kind === "count" ? expected.events : undefined,
+    fault: answer === undefined ? "" : probeFault(probes.at(-1)!),
+    clean,
     graceMs: timeoutSeconds * 1000,
     signal,
   };
@@ -149,13 +178,14 @@ function planOf(
 
 function planLines(
   { answer, dueMs, eventsPerStream }: StreamPlan,
-  [first]: readonly Probe[],
+  probes: readonly Probe[],
   { url, streams, seconds }: BenchOptions,
 ): readonly string[] {
   const { origin, pathname } = new URL(url);
-  const events = eventEnds(first!.body).length;
   const held = answer !== undefined
-    ? `each must be the ${events} events (${answer.bytes.length} bytes) of the first answers`
+    ? `each must be the ${
+      eventEnds(probes[0]!.body).length
+    } events (${answer.bytes.length} bytes) of the first answers`
     : eventsPerStream !== undefined
     ? `each must have ${eventsPerStream} events`
     : "events are counted, not compared";
@@ -176,6 +206,7 @@ function reportLines(report: StreamReport): readonly string[] {
     ["drift of streams, %", report.driftPercent],
     ["own starts late, ms", report.startDelayMs],
     ["own loop late, ms", report.loopDelayMs],
+    ["unread at most, ms", report.unreadMs],
   ];
   const cells = (values: readonly string[]) => values.map((value) => value.padStart(10)).join("");
   return [

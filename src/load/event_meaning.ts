@@ -19,12 +19,22 @@ export interface Meaning {
   readonly usage?: ToldUsage | undefined;
   /** What went wrong, of an event that says so. */
   readonly error?: string | undefined;
+  /** The choices it belongs to, and those that end in it: a bit for each index below 31. */
+  readonly choices?: number | undefined;
+  readonly ended?: number | undefined;
+  /** Of a whole answer. */
+  readonly form?: AnswerForm | undefined;
 }
+
+/** What a whole answer is. `data`: anything but a text for people; `any`: even that. */
+export type AnswerForm = "choices" | "response" | "message" | "list" | "data" | "any";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** Characters of an error that are told. */
-const ERROR_CHARS_MAX = 200;
+/** Characters of an error that are kept. Secrets are taken out of it before it is cut to what is told. */
+const ERROR_CHARS_MAX = 4096;
+/** Choices that are told apart. */
+const CHOICES_MAX = 31;
 
 const NOTHING: Meaning = { kinds: KIND.choice, text: "" };
 
@@ -35,7 +45,7 @@ export function meaningOf(data: string, event: string): Meaning {
   try {
     value = JSON.parse(data);
   } catch {
-    if (event === "error") return errorMeaning(data);
+    if (event === "error" || /^error:/i.test(data)) return errorMeaning(data);
     // JSON that is none is a fault; other text is an event of its own kind.
     return /^\s*[{[]/.test(data)
       ? { kinds: KIND.error | KIND.broken, text: "", error: "an event is broken JSON" }
@@ -45,6 +55,7 @@ export function meaningOf(data: string, event: string): Meaning {
   if (chunk === undefined) return { kinds: KIND.other, text: "" };
   if (event === "error") return errorMeaning(chunk["error"] ?? chunk);
   if (chunk["error"]) return errorMeaning(chunk["error"]);
+  if (chunk["object"] === "error") return errorMeaning(chunk);
   const { type } = chunk;
   if (Array.isArray(chunk["choices"])) return choicesMeaning(chunk, chunk["choices"]);
   if (typeof type === "string") return typedMeaning(type, chunk);
@@ -61,33 +72,40 @@ export function wholeMeaning(body: string): Meaning {
     return { kinds: KIND.error, text: "", error: "the answer is no JSON" };
   }
   const answer = object(value);
-  if (answer === undefined) return { kinds: KIND.other, text: "" };
+  if (answer === undefined) return { kinds: KIND.other, text: "", form: "data" };
   if (answer["error"]) return errorMeaning(answer["error"]);
+  if (answer["object"] === "error") return errorMeaning(answer);
   if (Array.isArray(answer["choices"])) {
     const said = choicesMeaning(answer, answer["choices"]);
-    return { ...said, kinds: said.kinds | KIND.done };
+    return { ...said, kinds: said.kinds | KIND.done, form: "choices" };
   }
   const usage = usageOf(answer["usage"]);
   const told = usage === undefined ? 0 : KIND.usage;
   if (answer["object"] === "response" || answer["type"] === "message") {
     const isMessage = answer["type"] === "message";
+    const { status } = answer;
+    if (status === "failed" || status === "cancelled") return errorMeaning(`it is ${status}`);
     const blocks = isMessage ? list(answer["content"]) : list(answer["output"]).flatMap((item) => [
       object(item),
       ...list(object(item)?.["content"]),
       ...list(object(item)?.["summary"]),
     ]);
     const said = blocksMeaning(blocks);
-    return { kinds: said.kinds | told | KIND.finish | KIND.done, text: said.text, usage };
+    return {
+      kinds: said.kinds | told | KIND.finish | KIND.done,
+      text: said.text,
+      usage,
+      form: isMessage ? "message" : "response",
+    };
   }
   const { data } = answer;
   // Embeddings and lists: an empty one says nothing.
-  if (Array.isArray(data)) {
-    return { kinds: (data.length > 0 ? KIND.other : 0) | told | KIND.done, text: "", usage };
-  }
+  const isFull = Array.isArray(data) ? data.length > 0 : Object.keys(answer).length > 0;
   return {
-    kinds: (Object.keys(answer).length > 0 ? KIND.other : 0) | told | KIND.done,
+    kinds: (isFull ? KIND.other : 0) | told | KIND.done,
     text: "",
     usage,
+    form: Array.isArray(data) ? "list" : "data",
   };
 }
 
@@ -95,17 +113,29 @@ export function wholeMeaning(body: string): Meaning {
 function choicesMeaning(chunk: Json, choices: readonly unknown[]): Meaning {
   let kinds = choices.length === 0 ? 0 : KIND.choice;
   let text = "";
+  let [seen, ended] = [0, 0];
   for (const one of choices) {
     const choice = object(one);
     if (choice === undefined) continue;
     if (choice["error"]) return errorMeaning(choice["error"]);
+    if (choice["finish_reason"] === "error") {
+      return errorMeaning('the reason why it ended is "error"');
+    }
+    const index = number(choice["index"]) ?? 0;
+    const bit = index >= 0 && index < CHOICES_MAX ? 1 << index : 0;
+    seen |= bit;
     const delta = object(choice["delta"]) ?? object(choice["message"]);
     if (delta !== undefined) {
       if (delta["role"]) kinds |= KIND.role;
-      const reasoning = textIn(delta["reasoning_content"]) || textIn(delta["reasoning"]);
+      const { thought, said: content } = contentIn(delta["content"]);
+      const reasoning = thought + reasoningIn(delta);
       if (reasoning !== "") kinds |= KIND.reasoning;
-      const said = textIn(delta["content"]) + textIn(delta["refusal"]);
+      const audio = object(delta["audio"]);
+      const said = content + textIn(delta["refusal"]) + textIn(audio?.["transcript"]);
       if (said !== "") kinds |= KIND.text;
+      // What is seen or heard was made by the model as well, and no two of it are alike.
+      if (textIn(audio?.["data"]) !== "") kinds |= KIND.text | KIND.other;
+      if (list(delta["images"]).length > 0) kinds |= KIND.other;
       text += reasoning + said;
       for (const call of [...list(delta["tool_calls"]), { function: delta["function_call"] }]) {
         const called = object(object(call)?.["function"]) ?? object(object(call)?.["custom"]);
@@ -117,11 +147,39 @@ function choicesMeaning(chunk: Json, choices: readonly unknown[]): Meaning {
     const said = textIn(choice["text"]); // completions
     if (said !== "") kinds |= KIND.text;
     text += said;
-    if (choice["finish_reason"]) kinds |= KIND.finish;
+    if (choice["finish_reason"]) {
+      kinds |= KIND.finish;
+      ended |= bit;
+    }
   }
   const usage = usageOf(chunk["usage"]);
   if (usage !== undefined) kinds |= KIND.usage;
-  return { kinds, text, usage };
+  return { kinds, text, usage, choices: seen, ended };
+}
+
+/** Where servers put reasoning, besides `content`. Some say the same in two of these. */
+function reasoningIn(delta: Json): string {
+  for (const key of ["reasoning_content", "reasoning", "reasoning_text", "thinking"]) {
+    const text = textIn(delta[key]);
+    if (text !== "") return text;
+  }
+  return list(delta["reasoning_details"]).map((one) => {
+    const detail = object(one);
+    return textIn(detail?.["text"]) || textIn(detail?.["summary"]);
+  }).join("");
+}
+
+/** Content is a text, or pieces of text and of thinking. */
+function contentIn(content: unknown): { readonly thought: string; readonly said: string } {
+  let [thought, said] = ["", textIn(content)];
+  for (const one of list(content)) {
+    const piece = object(one);
+    said += textIn(piece?.["text"]);
+    const thinking = piece?.["thinking"];
+    thought += textIn(thinking) +
+      list(thinking).map((part) => textIn(object(part)?.["text"])).join("");
+  }
+  return { thought, said };
 }
 
 /** Kinds of the events that carry a piece in one field: by type, the field's name. */
@@ -132,6 +190,8 @@ const PIECES: Readonly<Record<string, readonly [kind: number, key: string]>> = {
   "response.reasoning_summary_text.delta": [KIND.reasoning, "delta"],
   "response.function_call_arguments.delta": [KIND.tool, "delta"],
   "response.custom_tool_call_input.delta": [KIND.tool, "delta"],
+  "response.audio.transcript.delta": [KIND.text, "delta"],
+  "response.output_audio_transcript.delta": [KIND.text, "delta"],
   text_delta: [KIND.text, "text"],
   thinking_delta: [KIND.reasoning, "thinking"],
   input_json_delta: [KIND.tool, "partial_json"],
@@ -233,7 +293,10 @@ function errorMeaning(error: unknown): Meaning {
   return { kinds: KIND.error, text: "", error: text.slice(0, ERROR_CHARS_MAX).toWellFormed() };
 }
 
-/** Both spellings: OpenAI's chat and completions, and that of Responses and Anthropic. */
+/**
+ * Both spellings: OpenAI's chat and completions, and that of Responses and Anthropic. A count that
+ * cannot be is -1.
+ */
 function usageOf(value: unknown): ToldUsage | undefined {
   const usage = object(value);
   if (usage === undefined) return undefined;
@@ -257,8 +320,30 @@ function usageOf(value: unknown): ToldUsage | undefined {
 function promptOf(usage: Json): number | undefined {
   const tokens = number(usage["input_tokens"]);
   if (tokens === undefined) return undefined;
-  return tokens + (number(usage["cache_read_input_tokens"]) ?? 0) +
-    (number(usage["cache_creation_input_tokens"]) ?? 0);
+  const cached = ["cache_read_input_tokens", "cache_creation_input_tokens"].map((key) =>
+    number(usage[key]) ?? 0
+  );
+  const counts = [tokens, ...cached];
+  return counts.some((count) => count < 0) ? -1 : counts.reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * `usage` without what cannot be: the very same where all of it can. `hasTokens`: the answer has said
+ * something, so that its tokens are not none. Undefined = nothing is left.
+ */
+export function possible(usage: ToldUsage, hasTokens: boolean): ToldUsage | undefined {
+  const { promptTokens, completionTokens } = usage;
+  const isEmpty = completionTokens === 0 && hasTokens;
+  if (!isEmpty && Object.values(usage).every((count) => !(count < 0))) return usage;
+  const left = Object.entries(usage).filter(([, count]) => count >= 0);
+  const known = {
+    ...Object.fromEntries(left),
+    promptTokens: promptTokens < 0 ? NaN : promptTokens,
+    completionTokens: isEmpty || completionTokens < 0 ? NaN : completionTokens,
+  };
+  return Number.isNaN(known.promptTokens) && Number.isNaN(known.completionTokens)
+    ? undefined
+    : known;
 }
 
 function object(value: unknown): Json | undefined {
@@ -271,8 +356,10 @@ function list(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** A count; -1 = it is none. */
 function number(value: unknown): number | undefined {
-  return typeof value === "number" ? value : undefined;
+  if (value === undefined || value === null) return undefined;
+  return Number.isSafeInteger(value) && (value as number) >= 0 ? value as number : -1;
 }
 
 function textIn(value: unknown): string {

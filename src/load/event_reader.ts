@@ -6,8 +6,9 @@
  */
 
 import { EventShapes } from "./event_shapes.ts";
-import { type Meaning, meaningOf, wholeMeaning } from "./event_meaning.ts";
+import { type AnswerForm, type Meaning, meaningOf, wholeMeaning } from "./event_meaning.ts";
 import { EVENTS_MAX, KIND, type Recording, type ToldUsage } from "./record.ts";
+import { REMARK } from "./remarks.ts";
 
 /** Bytes of one event, or of a whole JSON answer, at most. */
 const EVENT_BYTES_MAX = 16 * 1024 * 1024;
@@ -40,6 +41,11 @@ export class EventReader {
   error = "";
   /** True: there is more of it than is kept, and nothing of the rest will be read. */
   isOverfull = false;
+  /** Choices that began and have not ended: a bit for each. */
+  #choices = 0;
+  #ended = 0;
+  /** What a whole answer was. */
+  form: AnswerForm = "any";
 
   /** `shapes`: shared by all readers of one run. */
   constructor(shapes: EventShapes) {
@@ -55,6 +61,14 @@ export class EventReader {
     this.#isFirst = true;
     this.error = "";
     this.isOverfull = false;
+    this.#choices = this.#ended = 0;
+    this.form = "any";
+  }
+
+  /** The first choice that began and has no reason why it ended; -1 = none. */
+  get openChoice(): number {
+    const open = this.#choices & ~this.#ended;
+    return open === 0 ? -1 : 31 - Math.clz32(open & -open);
   }
 
   /** Bytes of a block that has not ended, or of a whole answer. */
@@ -97,11 +111,23 @@ export class EventReader {
     }
   }
 
-  /** The body is whole. What is left over of an event is none; a whole answer is read now. */
+  /**
+   * The body is whole; a whole answer is read now. What is left over of an event is none, unless it is
+   * an end mark: clients that read line by line take that for one.
+   */
   end(): void {
-    if (this.#kind === "events" || this.#heldBytes === 0) return;
-    const { error, ...meaning } = wholeMeaning(this.heldText());
-    this.#note({ ...meaning, error }, this.#rawBytes);
+    if (this.#heldBytes === 0 || this.isOverfull) return;
+    if (this.#kind === "whole") {
+      const meaning = wholeMeaning(this.heldText());
+      this.form = meaning.form ?? "any";
+      this.#note(meaning, this.#rawBytes);
+    } else {
+      const parsed = fieldsOf(this.heldText());
+      const meaning = parsed === undefined ? undefined : meaningOf(parsed.data, parsed.event);
+      if (meaning === undefined || (meaning.kinds & KIND.done) === 0) return;
+      this.#recording!.remarks |= REMARK.looseEnd;
+      this.#note(meaning, this.#rawBytes);
+    }
     this.#heldBytes = this.#rawBytes = 0;
   }
 
@@ -159,6 +185,9 @@ export class EventReader {
     }
     const kinds = shapes.find(bytes, from, to);
     if (kinds !== 0) {
+      const { choices, ended } = shapes.last;
+      this.#choices |= choices;
+      this.#ended |= ended;
       this.#keep(kinds, rawBytes, bytes, shapes.textFrom, shapes.textTo);
       return;
     }
@@ -176,8 +205,10 @@ export class EventReader {
     shapes.learn(bytes, from, to, meaning);
   }
 
-  #note({ kinds, text, usage, error }: Meaning, rawBytes: number): void {
+  #note({ kinds, text, usage, error, choices = 0, ended = 0 }: Meaning, rawBytes: number): void {
     if (error !== undefined) this.error ||= error;
+    this.#choices |= choices;
+    this.#ended |= ended;
     const recording = this.#recording!;
     if (usage !== undefined) recording.usage = joined(recording.usage, usage);
     const said = text === "" ? NO_TEXT : Buffer.from(JSON.stringify(text));

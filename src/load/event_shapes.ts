@@ -23,9 +23,12 @@ const TEXT_HOLES = new Set([
   "content",
   "reasoning_content",
   "reasoning",
+  "reasoning_text",
   "refusal",
   "text",
   "thinking",
+  "summary",
+  "transcript",
   "delta",
   "arguments",
   "partial_json",
@@ -45,6 +48,9 @@ type Hole = "string" | "digits" | "text";
 
 interface Shape {
   readonly kinds: number;
+  /** As in `Meaning`. */
+  readonly choices: number;
+  readonly ended: number;
   /** One more than there are holes. */
   readonly literals: readonly Buffer[];
   readonly holes: readonly Hole[];
@@ -57,6 +63,10 @@ export class EventShapes {
   /** The text of the event that was found last. */
   textFrom = 0;
   textTo = 0;
+  /** The shape of the event that was found last. */
+  get last(): Pick<Shape, "choices" | "ended"> {
+    return this.#last!;
+  }
 
   /** The kinds of an event of a known shape; 0 = it has none. */
   find(bytes: Buffer, from: number, to: number): number {
@@ -71,10 +81,11 @@ export class EventShapes {
   }
 
   /** Learns the shape of an event that means `meaning`, if it has one. */
-  learn(bytes: Buffer, from: number, to: number, { kinds, text, usage }: Meaning): void {
+  learn(bytes: Buffer, from: number, to: number, meaning: Meaning): void {
+    const { kinds, usage } = meaning;
     if ((kinds & ~LEARNABLE) !== 0 || kinds === 0 || usage !== undefined) return;
     if (to - from > EVENT_BYTES_MAX) return;
-    const shape = shapeOf(Buffer.from(bytes.subarray(from, to)), kinds, text);
+    const shape = shapeOf(Buffer.from(bytes.subarray(from, to)), meaning);
     if (shape === undefined) return;
     if (this.#shapes.length === SHAPES_MAX) this.#shapes.shift();
     this.#shapes.push(shape);
@@ -132,7 +143,10 @@ function stringEnd(bytes: Uint8Array, at: number, to: number): number {
 }
 
 /** Undefined when its text cannot be told from the rest. */
-function shapeOf(bytes: Buffer, kinds: number, text: string): Shape | undefined {
+function shapeOf(
+  bytes: Buffer,
+  { kinds, text, choices = 0, ended = 0 }: Meaning,
+): Shape | undefined {
   // Latin-1, so that a character is a byte.
   const line = bytes.toString("latin1");
   const literals: Buffer[] = [];
@@ -170,7 +184,7 @@ function shapeOf(bytes: Buffer, kinds: number, text: string): Shape | undefined 
   }
   if (hasText !== (text !== "")) return undefined;
   literals.push(bytes.subarray(literalFrom));
-  return { kinds, literals, holes };
+  return { kinds, choices, ended, literals, holes };
 }
 
 function isText(bytes: Uint8Array, from: number, to: number, text: string): boolean {

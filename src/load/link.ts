@@ -9,11 +9,16 @@
  */
 
 import { closeSync, openSync } from "node:fs";
+import { type Asked, faultOf } from "./answer_fault.ts";
+import { firstWords } from "./told.ts";
+import { possible } from "./event_meaning.ts";
 import { EventReader } from "./event_reader.ts";
 import type { EventShapes } from "./event_shapes.ts";
 import { ReadPace } from "./read_pace.ts";
-import { KIND, type Phase, type Recording, TOKENS } from "./record.ts";
+import { type Phase, type Recording, TOKENS } from "./record.ts";
+import { REMARK } from "./remarks.ts";
 import { type Head, ResponseReader, type ResponseSink } from "./response_reader.ts";
+import { codeOf, errorWords } from "./socket_words.ts";
 
 /** Where connections go. */
 export interface LinkTarget {
@@ -24,10 +29,15 @@ export interface LinkTarget {
   readonly tls?: Bun.TLSOptions | undefined;
 }
 
-/** Follows an answer in place of the reader of events, which then reads nothing. */
+/** Follows an answer in place of the reader of events, or beside it. */
 export interface AnswerFollower {
-  /** Bytes came, whatever they are. What they complete is told afterwards. */
-  read(atMs: number, bytes: number): void;
+  /** True: what the events say is read as well, and judged. Else every whole answer is completed. */
+  readonly isJudged: boolean;
+  /**
+   * Bytes came, whatever they are, and have lain there for `lateMs` at most. What they complete is
+   * told afterwards.
+   */
+  read(atMs: number, bytes: number, lateMs: number): void;
   head(head: Head): void;
   /** Bytes `from` to before `to` of `bytes` are the next of the body. */
   data(bytes: Uint8Array, from: number, to: number): void;
@@ -36,16 +46,13 @@ export interface AnswerFollower {
 }
 
 /** What is sent, and what of the answer. */
-export interface LinkRequest {
+export interface LinkRequest extends Asked {
   /** Head and body. */
   readonly bytes: Uint8Array;
-  /** True: anything but an event stream is a failure. */
-  readonly wantsEvents: boolean;
   /** The client leaves once so many tokens have come; Infinity = never. */
   readonly leaveTokens: number;
   /** Bytes a second that the client reads; Infinity = as they come. */
   readonly readBytesPerSecond: number;
-  /** Where there is one, every answer of status 200 that comes to its end is completed. */
   readonly follower?: AnswerFollower | undefined;
 }
 
@@ -56,6 +63,8 @@ export interface LinkOwner {
   readonly shapes: EventShapes;
   /** Tokens of a text, for clients that leave in the middle. */
   readonly countTokens: (text: string) => number;
+  /** A failure's words as they may be told, whoever chose them. */
+  readonly tell: (text: string) => string;
   /**
    * A socket has something: bytes, or its connection. What is done then lies before `onLeave`. Gives
    * for how many milliseconds at most that may have lain there.
@@ -64,14 +73,17 @@ export interface LinkOwner {
   onLeave(): void;
   /** The request is over, and its record says how. `isFree`: the link takes another one. */
   onOver(link: Link, recording: Recording, isFree: boolean): void;
+  /**
+   * A kept connection was closed before a byte of the answer, as the server may have meant to anyway:
+   * the request is to be sent again on a new one.
+   */
+  onStale(link: Link, request: LinkRequest, recording: Recording): void;
   /** An idle link was closed by the server. */
   onLost(link: Link): void;
 }
 
 /** A timer takes no more: some 24 days. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
-/** Bytes of an error's body that are told. */
-const ERROR_CHARS_MAX = 160;
 
 type State = "new" | "connect" | "tls" | "idle" | "write" | "head" | "body" | "closed";
 
@@ -92,6 +104,10 @@ export class Link implements ResponseSink {
   /** How long what is read now may have lain there. */
   #lateMs = 0;
   #isReadNoted = false;
+  /** When the request was handed to this connection. */
+  #beganMs = 0;
+  /** A byte of the answer has come. */
+  #hasAnswer = false;
   #keepsAlive = false;
   #leaveTokens = 0;
   /** Undefined = it reads what comes. */
@@ -99,6 +115,8 @@ export class Link implements ResponseSink {
   #resume: ReturnType<typeof setTimeout> | undefined = undefined;
   #contentType = "";
   #location = "";
+  /** How the body is compressed; "" = it is not. */
+  #encoding = "";
   /** When the request is given up. Written by its owner. */
   deadlineMs = Infinity;
   /** When it is given up unless its connection is ready by then. Written by its owner. */
@@ -128,11 +146,16 @@ export class Link implements ResponseSink {
     this.#request = request;
     this.#sentBytes = 0;
     this.#leaveTokens = 0;
-    recording.sentMs = this.#owner.clock();
+    const nowMs = this.#owner.clock();
+    // What is sent again was sent before, and the user has waited since then.
+    if ((recording.remarks & REMARK.resent) === 0) recording.sentMs = nowMs;
+    else recording.resentMs = nowMs;
+    this.#beganMs = nowMs;
+    this.#hasAnswer = false;
     const { readBytesPerSecond } = request;
     this.#pace = readBytesPerSecond === Infinity
       ? undefined
-      : new ReadPace(readBytesPerSecond, recording.sentMs);
+      : new ReadPace(readBytesPerSecond, nowMs);
     if (this.#state === "idle") {
       this.#responses.reset();
       this.#write();
@@ -198,7 +221,7 @@ export class Link implements ResponseSink {
   /** The connection has got one step further, and may have waited for us to see it. */
   #noteLate(nowMs: number): void {
     const recording = this.#recording!;
-    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - recording.sentMs);
+    recording.openLateMs += Math.min(this.#owner.onEnter(nowMs), nowMs - this.#beganMs);
   }
 
   #ready(): void {
@@ -243,7 +266,8 @@ export class Link implements ResponseSink {
       this.#terminate();
       return;
     }
-    this.#request!.follower?.read(this.#readAtMs, bytes.length);
+    this.#hasAnswer = true;
+    this.#request!.follower?.read(this.#readAtMs, bytes.length, this.#lateMs);
     this.#responses.feed(bytes);
     if (this.#ending !== undefined) return this.#conclude();
     const request = this.#request;
@@ -260,6 +284,8 @@ export class Link implements ResponseSink {
     this.#keepsAlive = head.keepsAlive;
     this.#contentType = head.field("content-type").toLowerCase();
     this.#location = head.status < 300 ? "" : head.field("location");
+    const encoding = head.field("content-encoding").toLowerCase();
+    this.#encoding = encoding === "identity" ? "" : encoding;
     const hasEvents = head.status === 200 && this.#contentType.startsWith("text/event-stream");
     this.#events.begin(recording, hasEvents ? "events" : "whole");
     this.#state = "body";
@@ -270,7 +296,10 @@ export class Link implements ResponseSink {
     const recording = this.#recording;
     if (recording === undefined) return;
     const { follower } = this.#request!;
-    if (follower !== undefined && recording.status === 200) return follower.data(bytes, from, to);
+    if (follower !== undefined && recording.status === 200) {
+      follower.data(bytes, from, to);
+      if (!follower.isJudged) return;
+    }
     if (this.#isReadNoted) {
       recording.readBytes[recording.reads - 1]! += to - from;
       recording.bodyBytes += to - from;
@@ -302,7 +331,7 @@ export class Link implements ResponseSink {
     }
     recording.endMs = this.#readAtMs;
     if (recording.status !== 200) return this.#failOf(recording, true);
-    const found = this.#request!.follower === undefined ? this.#fault(recording) : undefined;
+    const found = this.#request!.follower?.isJudged === false ? undefined : this.#fault(recording);
     if (found !== undefined) return this.#fail(found[0], found[1], true);
     this.#over("completed", true);
   }
@@ -311,8 +340,8 @@ export class Link implements ResponseSink {
   #failOf(recording: Recording, isWhole = false): void {
     if (recording.status !== 200) {
       const where = this.#location === "" ? "" : ` redirects to ${this.#location}`;
-      const said = where || firstWords(this.#events.heldText());
-      return this.#fail("head", said.trim(), isWhole);
+      const packed = this.#encoding === "" ? "" : `compressed (${this.#encoding})`;
+      return this.#fail("head", where || packed || firstWords(this.#events.heldText()), isWhole);
     }
     const found = this.#fault(recording);
     this.#fail(found?.[0] ?? "body", found?.[1] ?? this.#events.error, isWhole);
@@ -320,24 +349,10 @@ export class Link implements ResponseSink {
 
   /** What is wrong with an answer of status 200 that came to its end. */
   #fault(recording: Recording): readonly [Phase, string] | undefined {
-    const { wantsEvents } = this.#request!;
-    const isStream = this.#contentType.startsWith("text/event-stream");
-    if (!isStream && wantsEvents) {
-      const type = this.#contentType.split(";")[0] || "without a content type";
-      return ["head", `the answer is no event stream: ${type}`];
+    if (this.#encoding === "") {
+      return faultOf(recording, this.#events, this.#contentType, this.#request!);
     }
-    if (!isStream && this.#contentType.includes("json")) this.#events.end();
-    else if (!isStream && recording.bodyBytes > 0) {
-      recording.event(KIND.other | KIND.done, recording.bodyBytes, NO_TEXT, 0, 0);
-    }
-    if (this.#events.error !== "") return ["body", this.#events.error];
-    const { kinds } = recording;
-    if ((kinds & KIND.choice) !== 0 && isStream) {
-      if ((kinds & KIND.finish) === 0) return ["end", "no reason why it ended"];
-      if ((kinds & KIND.done) === 0) return ["end", "no end mark"];
-    }
-    if ((kinds & (TOKENS | KIND.other)) === 0) return ["end", "empty answer"];
-    return undefined;
+    return ["head", `compressed answers are not read: ${this.#encoding}`];
   }
 
   /** Of the socket: it is gone. */
@@ -354,10 +369,8 @@ export class Link implements ResponseSink {
     if (state === "connect" || state === "tls") {
       return this.#fail(state, error?.message ?? "the connection was closed at once");
     }
-    if (error !== undefined) {
-      const isReset = (error as { readonly code?: unknown }).code === "ECONNRESET";
-      return this.#fail(this.#phase(), isReset ? "reset" : error.message);
-    }
+    if (error !== undefined) return this.#lose(errorWords(error));
+    if (!this.#hasAnswer) return this.#lose("closed without an answer");
     this.#keepsAlive = false;
     this.#responses.close();
     if (this.#ending !== undefined) this.#conclude();
@@ -365,11 +378,13 @@ export class Link implements ResponseSink {
 
   onConnectError(error: Error): void {
     if (this.#recording === undefined) return;
+    const code = codeOf(error);
     const isName = /^(?:E?DNS|EAI|ENOTFOUND)|getaddrinfo/.test(error.message) ||
-      /^(?:DNS|EAI|ENOTFOUND)/.test(String((error as { readonly code?: unknown }).code));
-    const { code } = error as { readonly code?: unknown };
+      /^(?:DNS|EAI|ENOTFOUND)/.test(code);
     const own = code === "EADDRNOTAVAIL" ? NO_PORT : hasDescriptors() ? undefined : NO_DESCRIPTOR;
-    this.#fail(isName ? "dns" : "connect", own ?? error.message);
+    const { hostname, port } = this.#target;
+    const where = isName ? "" : ` (${hostname.includes(":") ? `[${hostname}]` : hostname}:${port})`;
+    this.#fail(isName ? "dns" : "connect", own ?? `${errorWords(error)}${where}`);
   }
 
   onError(error: Error): void {
@@ -379,7 +394,23 @@ export class Link implements ResponseSink {
         throw error;
       });
     }
-    this.#fail(this.#phase(), error.message);
+    if (this.#recording !== undefined) this.#lose(errorWords(error));
+  }
+
+  /** The connection is gone in the middle of a request. */
+  #lose(text: string): void {
+    const recording = this.#recording!;
+    const request = this.#request!;
+    const wasKept = Number.isNaN(recording.connectedMs) &&
+      (this.#state === "write" || this.#state === "head");
+    if (!wasKept || this.#hasAnswer || (recording.remarks & REMARK.resent) !== 0) {
+      return this.#fail(this.#phase(), text);
+    }
+    this.#recording = this.#request = undefined;
+    recording.remarks |= REMARK.resent;
+    recording.writtenMs = NaN;
+    this.#terminate();
+    this.#owner.onStale(this, request, recording);
   }
 
   #phase(): Phase {
@@ -400,7 +431,11 @@ export class Link implements ResponseSink {
     const recording = this.#recording;
     if (recording === undefined) return;
     const { status } = recording;
-    recording.failure = { phase, text, ...(status === 0 ? {} : { status }) };
+    recording.failure = {
+      phase,
+      text: this.#owner.tell(text),
+      ...(status === 0 ? {} : { status }),
+    };
     this.#over("failed", isWhole);
   }
 
@@ -430,6 +465,13 @@ export class Link implements ResponseSink {
     const recording = this.#recording!;
     recording.outcome = outcome;
     recording.isWhole = isWhole;
+    const { usage } = recording;
+    if (usage !== undefined) {
+      recording.usage = possible(usage, (recording.kinds & TOKENS) !== 0);
+      if (recording.usage !== usage && outcome === "completed") {
+        recording.remarks |= REMARK.oddUsage;
+      }
+    }
     if (Number.isNaN(recording.endMs)) recording.endMs = this.#owner.clock();
     this.#recording = undefined;
     this.#request = undefined;
@@ -447,8 +489,6 @@ export class Link implements ResponseSink {
     this.#socket?.terminate();
   }
 }
-
-const NO_TEXT = new Uint8Array(0);
 
 /** Failures that are this machine's own. */
 export const NO_DESCRIPTOR = "the client has no file descriptor left (ulimit -n)";
@@ -474,25 +514,13 @@ const REASONS: Readonly<Record<string, string>> = {
   "oversized head": "the head of the answer is over 64 KiB",
   "oversized line": "a chunk's size or a trailer is over 64 KiB",
   "interim heads": "interim answers, and no other one",
+  "switched": "the server wants to speak another protocol (status 101)",
+  "bad length": "the content-length is no length, or there are two",
+  "bad coding": "the transfer-encoding is not chunked",
 };
 
 function latin1(bytes: Uint8Array, from: number, to: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + from, to - from).toString();
-}
-
-/** What an error says, on one line: its message, if it is an object that has one. */
-function firstWords(body: string): string {
-  let said = body;
-  try {
-    const value = JSON.parse(body) as { readonly error?: unknown; readonly message?: unknown };
-    const error = value.error as { readonly message?: unknown } | string | undefined;
-    const message = typeof error === "string" ? error : error?.message ?? value.message;
-    if (typeof message === "string") said = message;
-  } catch {
-    // It is told as it is.
-  }
-  const line = said.replace(/\s+/g, " ").trim();
-  return line.length > ERROR_CHARS_MAX ? `${line.slice(0, ERROR_CHARS_MAX)}…` : line;
 }
 
 const PLAIN: Bun.SocketHandler<Link> = {

@@ -24,9 +24,13 @@ export class Tally {
   readonly driftMs = new Histogram();
   readonly driftPercent = new Histogram();
   readonly startDelayMs = new Histogram();
+  /** How long what was read may have lain there, by read. */
+  readonly unreadMs = new Histogram();
   readonly failed = new Map<string, number>();
   readonly dueMs: Float64Array | undefined;
   readonly eventsPerStream: number | undefined;
+  /** What is wrong with the known answer, however whole it comes; "" = nothing. */
+  readonly fault: string;
   lost = 0;
   doubled = 0;
   strange = 0;
@@ -44,7 +48,8 @@ export class Tally {
   windowToMs = Infinity;
 
   /** `eventsPerStream`: what a stream without a known answer must have; undefined = any number. */
-  constructor(dueMs: Float64Array | undefined, eventsPerStream = dueMs?.length) {
+  constructor(dueMs: Float64Array | undefined, eventsPerStream = dueMs?.length, fault = "") {
+    this.fault = fault;
     this.dueMs = dueMs;
     this.eventsPerStream = eventsPerStream;
   }
@@ -59,7 +64,8 @@ export class MeasuredStream implements AnswerFollower {
   readonly #tally: Tally;
   readonly #startMs: number;
   readonly #follower: EventFollower;
-  readonly #isKnown: boolean;
+  /** Where the answer is known, it was judged once for all. */
+  readonly isJudged: boolean;
   readonly #onFirst: () => void;
   #readMs = 0;
   #firstMs = -1;
@@ -79,13 +85,14 @@ export class MeasuredStream implements AnswerFollower {
     this.#tally = tally;
     this.#startMs = startMs;
     this.#onFirst = onFirst;
-    this.#isKnown = answer !== undefined;
+    this.isJudged = answer === undefined;
     this.#follower = new EventFollower(answer, tally, (index) => this.#event(index));
   }
 
   /** Takes what the socket gave at `nowMs`. */
-  read(nowMs: number, bytes: number): void {
+  read(nowMs: number, bytes: number, lateMs: number): void {
     const tally = this.#tally;
+    tally.unreadMs.record(lateMs);
     this.#readMs = nowMs;
     tally.reads++;
     tally.bytes += bytes;
@@ -137,8 +144,10 @@ export class MeasuredStream implements AnswerFollower {
     const { dueMs, eventsPerStream = this.#follower.events } = tally;
     const { events, isComplete } = this.#follower;
     if (reason !== "") tally.fail(reason);
-    else if (this.#isKnown ? !isComplete : events !== eventsPerStream) {
+    else if (this.isJudged ? events !== eventsPerStream : !isComplete) {
       tally.fail("answer not whole");
+    } else if (tally.fault !== "") {
+      tally.fail(tally.fault);
     } else {
       tally.completed++;
       if (dueMs !== undefined && dueMs.length > 1) {

@@ -81,6 +81,8 @@ export interface RequestRecord {
   readonly dueMs: number;
   /** When it was handed to a connection, one that had to be opened included. */
   readonly sentMs: number;
+  /** When it was sent again, on a new connection; NaN = it was not. */
+  readonly resentMs: number;
   /** When its connection was ready, TLS included; NaN = it was kept from before. */
   readonly connectedMs: number;
   /** When the system had taken the last byte of the request. */
@@ -119,6 +121,8 @@ export interface RequestRecord {
   readonly tokensMax: number;
   /** True: the answer came to its end, whatever it said. */
   readonly isWhole: boolean;
+  /** What is odd about it: bits of `REMARK`. */
+  readonly remarks: number;
   readonly outcome: Outcome;
   readonly failure: RequestFailure | undefined;
 }
@@ -140,6 +144,7 @@ export class Recording implements RequestRecord {
   isWarmup = false;
   dueMs = NaN;
   sentMs = NaN;
+  resentMs = NaN;
   connectedMs = NaN;
   writtenMs = NaN;
   headMs = NaN;
@@ -164,6 +169,7 @@ export class Recording implements RequestRecord {
   promptTokens = NaN;
   tokensMax = NaN;
   isWhole = false;
+  remarks = 0;
   outcome: Outcome = "unfinished";
   failure: RequestFailure | undefined = undefined;
   /** All kinds of all events. */
@@ -177,7 +183,11 @@ export class Recording implements RequestRecord {
       this.turn =
         0;
     this.isWarmup = false;
-    this.dueMs = this.sentMs = this.connectedMs = NaN;
+    this.dueMs =
+      this.sentMs =
+      this.resentMs =
+      this.connectedMs =
+        NaN;
     this.writtenMs = this.headMs = this.endMs = NaN;
     this.sendLateMs = this.openLateMs = 0;
     this.status =
@@ -186,6 +196,7 @@ export class Recording implements RequestRecord {
       this.textBytes =
       this.bodyBytes =
       this.kinds =
+      this.remarks =
         0;
     this.isTextCut = this.isWhole = false;
     this.usage = undefined;

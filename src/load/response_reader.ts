@@ -22,6 +22,8 @@ const INTERIM_MAX = 32;
 const SIZE_DIGITS_MAX = 8;
 
 const HEAD_END = Buffer.from("\r\n\r\n");
+/** Behind the last line: an empty one, whose CR may be missing as well as that before it. */
+const BLANK_LINE = /\n\r?\n/;
 const CR = 0x0d;
 const LF = 0x0a;
 
@@ -139,7 +141,10 @@ export class ResponseReader {
   close(): void {
     if (this.#state === "end") return;
     if (this.#state === "close") this.#end(true, "");
-    else this.#end(false, this.#state === "head" ? "no answer" : "broke off");
+    else {
+      const isNothing = this.#state === "head" && this.#headText === "";
+      this.#end(false, isNothing ? "no answer" : "broke off");
+    }
   }
 
   /** One byte of what lies between chunks. */
@@ -189,41 +194,43 @@ export class ResponseReader {
 
   /** Collects the head; gives the offset behind it, or the end of `bytes` when it is not whole. */
   #readHead(bytes: Uint8Array): number {
+    // Line ends before the first line are none of it: some servers leave one behind a body.
+    const skipped = this.#headText === "" ? lineEnds(bytes) : 0;
+    if (skipped > 0) return skipped + this.#readHead(bytes.subarray(skipped));
     const before = this.#headText.length;
     const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     // A body that came along is not decoded.
     const headEnd = before === 0 ? buffer.indexOf(HEAD_END) : -1;
     this.#headText += buffer.toString("latin1", 0, headEnd < 0 ? buffer.length : headEnd + 4);
-    const end = this.#headText.indexOf("\r\n\r\n");
+    const blank = BLANK_LINE.exec(this.#headText);
     if (!"HTTP/1.".startsWith(this.#headText.slice(0, 7))) {
       this.#end(false, "bad head");
       return bytes.length;
     }
-    if (end < 0) {
+    if (blank === null) {
       if (this.#headText.length > HEAD_BYTES_MAX) this.#end(false, "oversized head");
       return bytes.length;
     }
-    const head = parseHead(this.#headText.slice(0, end));
-    if (head === undefined) {
-      this.#end(false, "bad head");
+    const behind = blank.index + blank[0].length - before;
+    const head = parseHead(this.#headText.slice(0, blank.index).trimEnd());
+    this.#headText = "";
+    if (typeof head === "string") {
+      this.#end(false, head);
       return bytes.length;
     }
-    // 100 and 103 come before the response itself.
+    // 100 and 103 come before the response itself; behind 101 there is none.
     if (head.status < 200) {
-      if (++this.#interims > INTERIM_MAX) {
-        this.#end(false, "interim heads");
+      if (++this.#interims > INTERIM_MAX || head.status === 101) {
+        this.#end(false, head.status === 101 ? "switched" : "interim heads");
         return bytes.length;
       }
-      const behind = end + 4 - before;
-      this.#headText = "";
       return behind + this.#readHead(bytes.subarray(behind));
     }
-    this.#headText = "";
     this.#left = head.bodyBytes;
     this.#state = head.framing === "chunked" ? "size" : head.framing;
     this.#sink.head(head);
     if (head.framing === "length" && this.#left === 0) this.#end(true, "");
-    return end + 4 - before;
+    return behind;
   }
 
   #end(isWhole: boolean, reason: string): void {
@@ -239,6 +246,8 @@ class ReadHead implements Head {
   readonly keepsAlive: boolean;
   /** Where the framing is a length. */
   readonly bodyBytes: number;
+  /** Why the body cannot be read; "" = it can. */
+  readonly fault: string;
   readonly #text: string;
   readonly #lower: string;
   #headers: Map<string, string> | undefined = undefined;
@@ -249,12 +258,21 @@ class ReadHead implements Head {
     const lower = text.toLowerCase();
     this.#lower = lower;
     const connection = fieldIn(lower, lower, "connection");
-    this.keepsAlive = text[7] === "1" ? connection !== "close" : connection === "keep-alive";
+    const coding = fieldIn(lower, lower, "transfer-encoding");
+    const length = fieldIn(lower, lower, "content-length");
+    const isChunked = coding === "chunked";
+    const isKept = text[7] === "1" ? connection !== "close" : connection === "keep-alive";
+    // Of a length beside chunks, somebody on the way may believe the length.
+    this.keepsAlive = isKept && !(isChunked && length !== "");
     const isBodiless = this.status === 204 || this.status === 304;
-    this.framing = isBodiless ? "length" : framingOf(lower);
-    this.bodyBytes = isBodiless || this.framing !== "length"
-      ? 0
-      : Number(fieldIn(lower, lower, "content-length"));
+    const framing = isChunked ? "chunked" : length === "" ? "close" : "length";
+    this.framing = isBodiless ? "length" : framing;
+    this.bodyBytes = isBodiless || framing !== "length" ? 0 : Number(length);
+    this.fault = !isChunked && coding !== "" && coding !== "identity"
+      ? "bad coding"
+      : framing === "length" && !isOneLength(lower, length)
+      ? "bad length"
+      : "";
   }
 
   field(name: string): string {
@@ -273,11 +291,6 @@ class ReadHead implements Head {
   }
 }
 
-function framingOf(lower: string): Framing {
-  if (fieldIn(lower, lower, "transfer-encoding") === "chunked") return "chunked";
-  return /^\d+$/.test(fieldIn(lower, lower, "content-length")) ? "length" : "close";
-}
-
 /** A field of `text`, which is `lower` in lower case; "" = it is not there. */
 function fieldIn(text: string, lower: string, name: string): string {
   const at = lower.indexOf(`\r\n${name}:`);
@@ -288,10 +301,34 @@ function fieldIn(text: string, lower: string, name: string): string {
 }
 
 /** A status line, and lines with a colon behind their first character. */
-const HEAD = /^HTTP\/1\.[01] \d{3}[^\r\n]*(?:\r\n[^:\r\n][^:\r\n]*:[^\r\n]*)*$/;
+const HEAD = /^HTTP\/1\.[01] \d{3}[^\r\n]*(?:\r\n[^:\r\n \t][^:\r\n]*:[^\r\n]*)*$/;
 
-function parseHead(text: string): ReadHead | undefined {
-  return HEAD.test(text) ? new ReadHead(text) : undefined;
+/** Why it is none, where it is none. */
+function parseHead(text: string): ReadHead | string {
+  if (!HEAD.test(text)) {
+    // Line ends without CR, and lines that go on in the next one: clients have to bear both.
+    const strict = text.replace(/\r?\n/g, "\r\n").replace(/\r\n[ \t]+/g, " ");
+    return strict !== text && HEAD.test(strict) ? parseHead(strict) : "bad head";
+  }
+  const head = new ReadHead(text);
+  return head.fault === "" ? head : head.fault;
+}
+
+const LENGTH = "\r\ncontent-length:";
+
+/** A number, and no other one somewhere else; the same one again does no harm. */
+function isOneLength(lower: string, length: string): boolean {
+  if (!/^\d+$/.test(length)) return false;
+  if (lower.indexOf(LENGTH) === lower.lastIndexOf(LENGTH)) return true;
+  const [, ...all] = lower.split(LENGTH);
+  return all.every((rest) => rest.split("\r\n")[0]!.trim() === length);
+}
+
+/** How many bytes of line ends it begins with. */
+function lineEnds(bytes: Uint8Array): number {
+  let at = 0;
+  while (bytes[at] === CR || bytes[at] === LF) at++;
+  return at;
 }
 
 function hexDigit(byte: number): number {

@@ -16,6 +16,7 @@ import { Link, type LinkOwner, type LinkRequest, type LinkTarget } from "./link.
 import { LoopWatch } from "./loop_watch.ts";
 import { known } from "./metrics/values.ts";
 import { Recording, type RequestRecord } from "./record.ts";
+import { teller } from "./told.ts";
 import { type Part, partOf, type Shard, shareOf, timesOf, WHOLE } from "./shape/shards.ts";
 import type { Histogram } from "../lib/histogram.ts";
 
@@ -79,6 +80,8 @@ export interface LoadPlan {
   readonly keepsConnections: boolean;
   /** Tokens of a text, for clients that leave in the middle of an answer. */
   readonly countTokens: (text: string) => number;
+  /** Takes secrets out of what servers say; undefined = there are none. */
+  readonly clean?: ((text: string) => string) | undefined;
   /** Gets the record of each request when it is over. It may not keep it. */
   readonly observe: (record: RequestRecord) => void;
   readonly signal?: AbortSignal | undefined;
@@ -205,10 +208,12 @@ export class LoadRun {
       this.#part.countOf(warmupArrivals);
     this.#warmupRequests = this.#part.countOf(plan.warmupRequests);
     this.#times = timesOf(isClosed ? [].values() : load.times, shard);
+    const tell = teller(plan.clean ?? ((text) => text));
     this.#owners = plan.targets.map((_, endpoint) => ({
       clock: this.#clock,
       shapes: new EventShapes(),
       countTokens: plan.countTokens,
+      tell,
       onEnter: (nowMs) => {
         this.#activity++;
         return this.#watch.enter(nowMs);
@@ -217,6 +222,7 @@ export class LoadRun {
         // With very many sockets the loop asks again and again before it looks at its timers.
         if (this.#watch.leave() >= this.#nextDueMs) this.#turn();
       },
+      onStale: (link, request, recording) => this.#resend(endpoint, link, request, recording),
       onOver: (link, recording, isFree) => this.#onOver(endpoint, link, recording, isFree),
       onLost: (link) => this.#onLost(endpoint, link),
     }));
@@ -398,7 +404,6 @@ export class LoadRun {
     if (recording.isWarmup) this.#warmedUpMs = dueMs;
     else if (Number.isNaN(this.#measuredFromMs)) this.#measuredFromMs = dueMs;
     const kept = keepsConnections ? this.#takeIdle(endpoint) : undefined;
-    if (kept !== undefined) this.#kept++;
     const link = kept ?? new Link(targets[endpoint]!, this.#owners[endpoint]!);
     this.#active.set(link, slot);
     this.#activeMax = Math.max(this.#activeMax, this.#active.size);
@@ -408,6 +413,17 @@ export class LoadRun {
     link.connectDeadlineMs = kept === undefined
       ? recording.sentMs + this.#plan.connectMs
       : Infinity;
+  }
+
+  /** Once, on a new connection, within the time that it has. */
+  #resend(endpoint: number, stale: Link, request: LinkRequest, recording: Recording): void {
+    const slot = this.#active.get(stale)!;
+    this.#active.delete(stale);
+    const link = new Link(this.#plan.targets[endpoint]!, this.#owners[endpoint]!);
+    this.#active.set(link, slot);
+    link.deadlineMs = stale.deadlineMs;
+    link.connectDeadlineMs = this.#clock() + this.#plan.connectMs;
+    link.send(request, recording);
   }
 
   /** The connection used last is used next, so that the others grow old and go. */
@@ -426,8 +442,9 @@ export class LoadRun {
     const slot = this.#active.get(link)!;
     this.#active.delete(link);
     this.#over++;
-    this.#lastEndMs = recording.endMs;
     if (!Number.isNaN(recording.connectedMs)) this.#opened++;
+    else if (!Number.isNaN(recording.writtenMs)) this.#kept++;
+    this.#lastEndMs = recording.endMs;
     if (isFree && keepsConnections) {
       link.idleSinceMs = recording.endMs;
       this.#idle[endpoint]!.push(link);

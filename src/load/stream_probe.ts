@@ -6,6 +6,10 @@
  */
 
 import type { KnownAnswer } from "./event_follower.ts";
+import { faultOf } from "./answer_fault.ts";
+import { EventReader } from "./event_reader.ts";
+import { EventShapes } from "./event_shapes.ts";
+import { Recording } from "./record.ts";
 import { type Head, ResponseReader } from "./response_reader.ts";
 import type { StreamTarget } from "./stream_run.ts";
 
@@ -46,6 +50,8 @@ export function requestBytes(
   const usual = [
     ["Host", host],
     ["Accept", "*/*"],
+    // Bytes are counted and timed as they come.
+    ["Accept-Encoding", "identity"],
     ...(bytes === undefined ? [] : [
       ["Content-Type", "application/json"],
       ["Content-Length", String(bytes.length)],
@@ -130,6 +136,17 @@ export async function probe(target: StreamTarget, timeoutMs: number): Promise<Pr
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What is wrong with an answer that came whole, by what it says itself; "" = nothing. */
+export function probeFault({ head, body }: Probe): string {
+  const recording = new Recording();
+  const events = new EventReader(new EventShapes());
+  events.begin(recording, "events");
+  recording.read(0, body.length);
+  events.data(Buffer.from(body.buffer, body.byteOffset, body.length), 0, body.length);
+  const type = head.field("content-type").toLowerCase();
+  return faultOf(recording, events, type, { wantsEvents: true })?.[1] ?? "";
 }
 
 /** The offset behind each event of a body; comments belong to the event that follows them. */

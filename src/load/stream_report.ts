@@ -7,9 +7,6 @@
 import { counted } from "../lib/counted.ts";
 import type { Summary } from "../lib/histogram.ts";
 
-/** How late the client's own loop may be, p99, before the run says nothing about the server. */
-export const LOOP_DELAY_MS_MAX = 3;
-
 /** What a run found. Times are milliseconds, summaries of one value per event or per stream. */
 export interface StreamReport {
   readonly streams: number;
@@ -38,8 +35,10 @@ export interface StreamReport {
   readonly driftPercent: Summary;
   /** How late the client itself opened its streams. */
   readonly startDelayMs: Summary;
-  /** How late the client's own event loop was. */
+  /** How late the client's own event loop woke where it had nothing to do. */
   readonly loopDelayMs: Summary;
+  /** How long what it read may have lain there where it was busy. */
+  readonly unreadMs: Summary;
   /** Processor time of the client, as a share of one core. */
   readonly clientCpuShare: number;
 }
@@ -54,9 +53,18 @@ export interface Verdict {
   readonly reasons: readonly string[];
 }
 
+/** What a report is judged by. */
+export interface StreamLimits {
+  /** How late the client's own loop may be, p99, before the run says nothing about the server. */
+  readonly loopMsMax: number;
+  /** What else has failed, before the streams were opened. One sentence each. */
+  readonly failed?: readonly string[];
+}
+
 /** Judges a report. What failed is said first, however late the client was. */
-export function judge(report: StreamReport): Verdict {
-  const failed: string[] = [];
+export function judge(report: StreamReport, limits: StreamLimits): Verdict {
+  const { loopMsMax } = limits;
+  const failed = [...limits.failed ?? []];
   for (const [reason, count] of Object.entries(report.failed)) {
     failed.push(`${counted(count, "stream")}: ${reason}`);
   }
@@ -65,12 +73,10 @@ export function judge(report: StreamReport): Verdict {
   }
   const doubtful: string[] = [];
   if (report.events === 0) doubtful.push("no event came");
-  const loopMs = report.loopDelayMs.p99;
-  if (loopMs > LOOP_DELAY_MS_MAX) {
+  const loopMs = Math.max(report.loopDelayMs.p99, report.unreadMs.p99);
+  if (loopMs > loopMsMax) {
     doubtful.push(
-      `the client's own loop was ${
-        loopMs.toFixed(1)
-      } ms late (p99), more than ${LOOP_DELAY_MS_MAX}`,
+      `the client's own loop was ${loopMs.toFixed(1)} ms late (p99), more than ${loopMsMax}`,
     );
   }
   const isDoubtful = doubtful.length > 0;

@@ -17,7 +17,7 @@ import type { StreamReport } from "./stream_report.ts";
 const WINDOW_MS_MIN = 1000;
 /** What all requests have in common. */
 const REQUEST = {
-  wantsEvents: false,
+  wantsEvents: true,
   leaveTokens: Infinity,
   readBytesPerSecond: Infinity,
   turn: 0,
@@ -47,6 +47,10 @@ export interface StreamPlan {
   readonly dueMs?: Float64Array | undefined;
   /** How many events every stream must have, where neither answer nor schedule says so. */
   readonly eventsPerStream?: number | undefined;
+  /** What is wrong with `answer`, however whole it comes; "" = nothing. */
+  readonly fault?: string;
+  /** Takes secrets out of what the server says. */
+  readonly clean?: ((text: string) => string) | undefined;
   /** A stream that is not over this long after its last event was due has failed. */
   readonly graceMs: number;
   readonly signal?: AbortSignal | undefined;
@@ -62,9 +66,9 @@ export class StreamRun {
   #reason: string | undefined = undefined;
 
   constructor(plan: StreamPlan) {
-    const { target, streams, rampMs, answer, dueMs, eventsPerStream } = plan;
+    const { target, streams, rampMs, answer, dueMs, eventsPerStream, fault, clean } = plan;
     this.#plan = plan;
-    this.#tally = new Tally(dueMs, eventsPerStream);
+    this.#tally = new Tally(dueMs, eventsPerStream, fault);
     const { hostname, port, isTls } = target;
     const running = new Map<number, MeasuredStream>();
     this.#run = new LoadRun({
@@ -91,6 +95,7 @@ export class StreamRun {
       connectMs: Infinity,
       keepsConnections: false,
       countTokens: () => 0,
+      clean,
       observe: (record) => {
         this.#tally.startDelayMs.record(record.sentMs - record.dueMs);
         running.get(record.session)!.end(this.#reason ?? reasonOf(record));
@@ -171,6 +176,7 @@ export class StreamRun {
       driftPercent: tally.driftPercent.summary(),
       startDelayMs: tally.startDelayMs.summary(),
       loopDelayMs: loopDelayMs.summary(),
+      unreadMs: tally.unreadMs.summary(),
       clientCpuShare: cpuShare,
     };
   }
@@ -180,7 +186,9 @@ export class StreamRun {
 function reasonOf({ failure }: RequestRecord): string {
   if (failure === undefined) return "";
   const { phase, status, text } = failure;
-  if (status !== undefined && status !== 200) return `status ${status}`;
+  if (status !== undefined && status !== 200) {
+    return `status ${status}${text === "" ? "" : `: ${text}`}`;
+  }
   const isUnreached = phase === "dns" || phase === "connect" || phase === "tls";
   return isUnreached ? `cannot connect: ${text}` : text;
 }

@@ -14,6 +14,7 @@ import {
   toldTokens,
 } from "./metrics/values.ts";
 import { countOf, firstOf, KIND, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
+import { addRemarks, noRemarks, type Remarks, remarksIn } from "./remarks.ts";
 import { Rows, type RowsFile } from "./rows.ts";
 import { judged, type Slo, sloFigures } from "./slo.ts";
 import { Spread, type SpreadFile } from "./spread.ts";
@@ -79,6 +80,8 @@ export class Tally {
   ) as Record<SpreadName, Spread>;
   readonly outcomes: Record<Outcome, number> = { completed: 0, failed: 0, left: 0, unfinished: 0 };
   readonly errors = new Map<string, ErrorCount>();
+  /** What was odd and no failure. */
+  readonly remarks = noRemarks();
   readonly rows = new Rows();
   /** Answers that were held against the limits, and those of them that keep all. */
   judged = 0;
@@ -117,6 +120,7 @@ export class Tally {
     const { outcome, failure } = record;
     if (outcome === "unfinished" && Number.isNaN(record.sentMs)) this.notSent++;
     else this.outcomes[outcome]++;
+    for (const name of remarksIn(record.remarks)) this.remarks[name]++;
     this.events += record.events;
     this.comments += countOf(record, KIND.comment);
     this.reads += record.reads;
@@ -198,6 +202,7 @@ export class Tally {
       this.#fail(phase, status, text, count);
     }
     for (const name of SUMS) this[name] += other[name];
+    addRemarks(this.remarks, other.remarks);
     this.rows.merge(other.rows);
   }
 
@@ -225,6 +230,7 @@ export class Tally {
     return {
       outcomes: this.outcomes,
       errors: [...this.errors.values()],
+      remarks: this.remarks,
       spreads: Object.fromEntries(
         SPREADS.filter((name) => this.spreads[name].count > 0)
           .map((name) => [name, this.spreads[name].toFile()]),
@@ -246,6 +252,7 @@ export class Tally {
       if (written !== undefined) tally.spreads[name].merge(Spread.read(written));
     }
     for (const name of SUMS) tally[name] = file.sums[name] ?? 0;
+    addRemarks(tally.remarks, file.remarks ?? {});
     tally.rows.merge(Rows.read(file.rows));
     return tally;
   }
@@ -267,6 +274,8 @@ function atLeastOne(tokens: number | undefined): number | undefined {
 export interface TallyFile {
   readonly outcomes: Readonly<Record<Outcome, number>>;
   readonly errors: readonly ErrorCount[];
+  /** Missing in older files. */
+  readonly remarks?: Partial<Remarks>;
   readonly spreads: Readonly<Partial<Record<SpreadName, SpreadFile>>>;
   readonly sums: Readonly<Record<typeof SUMS[number], number>>;
   readonly rows: RowsFile;

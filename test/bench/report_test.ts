@@ -78,6 +78,7 @@ function pacedRow(server: string, lateMs: number, lost: number): PacedRow {
     driftPercent: summary(0.2),
     startDelayMs: zero,
     loopDelayMs: zero,
+    unreadMs: zero,
     clientCpuShare: 0.5,
   };
   const found = { report, verdict: { kind: "valid" as const, isDoubtful: false, reasons: [] } };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { EventReader } from "../../src/load/event_reader.ts";
 import { EventShapes } from "../../src/load/event_shapes.ts";
+import { REMARK } from "../../src/load/remarks.ts";
 import { KIND, Recording, textOf, textsOf, TOKENS } from "../../src/load/record.ts";
 
 const { choice, role, text, reasoning, tool, finish, usage, done, error, comment, other, broken } =
@@ -122,6 +123,30 @@ const STREAMS: readonly (readonly [string, string, readonly number[], string])[]
     ],
     "Him",
   ],
+  [
+    "reasoning wherever servers put it",
+    ...[
+      { reasoning: "a", reasoning_details: [{ type: "reasoning.text", text: "a" }] },
+      { reasoning_details: [{ type: "reasoning.summary", summary: "b" }] },
+      { thinking: "c" },
+      { reasoning_text: "d" },
+      { content: [{ type: "thinking", thinking: [{ type: "text", text: "e" }] }] },
+    ].map((delta) => chunk(delta)).reduce<readonly [string, readonly number[], string]>(
+      ([all, kinds], one) => [all + one, [...kinds, choice | reasoning], "abcde"],
+      ["", [], ""],
+    ),
+  ],
+  [
+    "content in pieces, sounds and pictures",
+    chunk({ content: [{ type: "text", text: "a" }, { type: "text", text: "b" }] }) +
+    chunk({ audio: { transcript: "c", data: "AAAA" } }) + chunk({ audio: { data: "AAAB" } }) +
+    chunk({ images: [{ type: "image_url" }] }),
+    [choice | text, choice | text | other, choice | text | other, choice | other],
+    "abc",
+  ],
+  ["an error that is a text", "data: error: engine dead\n\n", [error], ""],
+  ["an error of vLLM's", 'data: {"object":"error","message":"dead"}\n\n', [error], ""],
+  ["an error as the reason", chunk({}, { finish_reason: "error" }), [error], ""],
   ["an error", 'data: {"error":{"message":"no","code":"x"}}\n\n', [error], ""],
   ["broken JSON", 'data: {"choices":[\n\n', [error | broken], ""],
   ["any stream", "event: tick\ndata: 1\n\nid: 7\n\ndata: a\ndata: b\n\n", [other, other], ""],
@@ -171,6 +196,35 @@ describe("EventReader", () => {
     expect(recording.usage).toMatchObject({ promptTokens: 7, completionTokens: 9 });
   });
 
+  /** The end of a stream, its last block without a blank line → is it an end mark? */
+  const ENDS = [
+    ["data: [DONE]", true],
+    ["data: [DONE]\r\n", true],
+    ['event: message_stop\ndata: {"type":"message_stop"}\n', true],
+    ['data: {"choices":[{"delta":{"content":"late"}}]}\n', false],
+    ['data: {"cho', false],
+    ["", false],
+  ] as const;
+  for (const [end, isMark] of ENDS) {
+    test(`${JSON.stringify(end)} at the end is ${isMark ? "an" : "no"} end mark`, () => {
+      const { recording } = readBody(chunk({ content: "a" }) + end, 9);
+      expect(kindsOf(recording)).toEqual([choice | text, ...(isMark ? [done] : [])]);
+      expect(recording.remarks).toBe(isMark ? REMARK.looseEnd : 0);
+    });
+  }
+
+  test("choices are followed to their ends, learned shapes or not", () => {
+    const shapes = new EventShapes();
+    const one = (index: number, end: string | null) =>
+      chunk({ content: "a" }, { index, finish_reason: end });
+    for (const id of ["chatcmpl-1", "chatcmpl-2"]) {
+      const open = (events: string) =>
+        readBody(events.replaceAll("chatcmpl-1", id), 1e9, shapes).reader.openChoice;
+      expect(open(one(0, null) + one(2, null) + one(0, "stop"))).toBe(2);
+      expect(open(one(0, null) + one(2, "length") + one(0, "stop"))).toBe(-1);
+    }
+  });
+
   test("an error event is told", () => {
     const { reader } = readBody('data: {"error":{"message":"no","code":"x"}}\n\n');
     expect(reader.error).toBe("x: no");
@@ -201,6 +255,7 @@ describe("EventReader", () => {
       choice | text | finish | done,
       "Hi",
     ],
+    ["a response that was cancelled", { object: "response", status: "cancelled" }, error, ""],
     ["an error", { error: { message: "no" } }, error, ""],
   ];
   for (const [name, body, kinds, said] of WHOLE) {

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import { REMARK } from "../../src/load/remarks.ts";
 import { textOf, TOKENS } from "../../src/load/record.ts";
 import { type LoadPlan, LoadRun, type PreparedRequest, type RunFacts } from "../../src/load/run.ts";
 import {
@@ -16,6 +17,7 @@ import {
 const REQUEST: PreparedRequest = {
   bytes: Buffer.from("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"),
   wantsEvents: true,
+  form: "choices",
   leaveTokens: Infinity,
   readBytesPerSecond: Infinity,
   session: 0,
@@ -60,6 +62,7 @@ async function load(
     connectMs: 10_000,
     keepsConnections: true,
     countTokens: (text) => text.length,
+    clean: (text) => text.replaceAll("own-secret", "***"),
     observe(record) {
       const { failure, dueMs, sentMs, connectedMs, writtenMs, headMs, endMs } = record;
       records.push({
@@ -163,7 +166,60 @@ const FAILURES: readonly (readonly [name: string, script: Script, failure: strin
     }),
     "head 200: the answer is no event stream: text/html",
   ],
+  [
+    "a choice that does not end",
+    () =>
+      stream(
+        chatEvent({ content: "a" }, { index: 1 }),
+        chatEvent({}, { finish_reason: "stop" }),
+        "data: [DONE]\n\n",
+      ),
+    "end 200: no reason why choice 1 ended",
+  ],
+  [
+    "a compressed answer",
+    () => ({
+      pieces: [STREAM_HEAD.replace("\r\n\r\n", "\r\ncontent-encoding: br\r\n\r\n0\r\n\r\n")],
+    }),
+    "head 200: compressed answers are not read: br",
+  ],
+  [
+    "a stream of another API",
+    () => stream('data: {"detail":"Not Found"}\n\n'),
+    "body 200: no event is one of the API that was asked",
+  ],
+  [
+    "an error that would colour the terminal, or turn the line around",
+    () => json("500 No", { error: { message: "\x1b[31m红 👩‍💻\x07\u202e\n two" } }),
+    "head 500: \\x1b[31m红 👩‍💻\\x07\\u202e two",
+  ],
+  [
+    "a key that is said again",
+    () => json("401 No", { error: { message: `${"x".repeat(150)} own-secret!` } }),
+    `head 401: ${"x".repeat(150)} ***!`,
+  ],
 ];
+
+/** What a whole answer must be, the answer → how the request failed; "" = it did not. */
+const FORMS = [
+  ["choices", "text/html", "<p>", "head 200: the answer is no JSON: text/html"],
+  ["choices", "application/json", '{"detail":"no"}', "body 200: the answer has no choices"],
+  ["choices", "application/json", '{"choices":[{"message":{"content":"a"}}]}', ""],
+  [
+    "list",
+    "application/json",
+    '{"choices":[{"message":{"content":"a"}}]}',
+    "body 200: the answer has no data",
+  ],
+  ["list", "application/json", '{"data":[{"embedding":[1]}]}', ""],
+  ["data", "text/plain", "a", "head 200: the answer is no JSON: text/plain"],
+  ["data", "application/json", '{"detail":"no"}', ""],
+  ["data", "audio/mpeg", "a", ""],
+  ["any", "text/html", "<p>", ""],
+] as const;
+
+/** The server's count of the answer's tokens → what is used, and whether it is told. */
+const COUNTS = [[3, 3, 0], [0, NaN, 1], [-3, NaN, 1], [1.5, NaN, 1], ["x", NaN, 1]] as const;
 
 describe("LoadRun", () => {
   test("writes down one answer", async () => {
@@ -188,11 +244,65 @@ describe("LoadRun", () => {
     });
   }
 
+  for (const [form, type, body, failure] of FORMS) {
+    test(`${body} as ${type}, where ${form} was asked for`, async () => {
+      const head = `HTTP/1.1 200 OK\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}`;
+      const script: Script = () => ({ pieces: [`${head}\r\n\r\n${body}`] });
+      const { records } = await load(script, {}, { wantsEvents: false, form });
+      expect(records.map((record) => record.failure)).toEqual([failure]);
+    });
+  }
+
+  for (const [count, used, told] of COUNTS) {
+    test(`of a count of ${count} tokens ${used} are used`, async () => {
+      const usage = { prompt_tokens: 5, completion_tokens: count };
+      const body = { choices: [{ message: { content: "a" } }], usage };
+      const found: unknown[] = [];
+      await load(() => json("200 OK", body), {
+        observe: ({ usage, remarks }) => found.push(usage?.completionTokens, remarks),
+      }, { wantsEvents: false });
+      expect(found).toEqual([used, told === 0 ? 0 : REMARK.oddUsage]);
+    });
+  }
+
+  /** How a kept connection goes, and for how often → the failures, and which were sent again */
+  const GOING = [
+    ["close", 1, ["", "", ""], [0, REMARK.resent, 0]],
+    ["reset", 1, ["", "", ""], [0, REMARK.resent, 0]],
+    ["close", 2, ["", "head -: closed without an answer", ""], [0, REMARK.resent, 0]],
+  ] as const;
+  for (const [ending, times, failures, remarks] of GOING) {
+    test(`a kept connection that goes by ${ending} ${times} times`, async () => {
+      const found: number[] = [];
+      const records: string[] = [];
+      const { facts } = await load(
+        (_, number) =>
+          number >= 1 && number <= times ? { pieces: [], ending } : { pieces: chatPieces(WORDS) },
+        {
+          requestsMax: 3,
+          observe: ({ failure, remarks }) => {
+            found.push(remarks);
+            records.push(
+              failure === undefined
+                ? ""
+                : `${failure.phase} ${failure.status ?? "-"}: ${failure.text}`,
+            );
+          },
+        },
+      );
+      expect(records).toEqual([...failures]);
+      expect(found).toEqual([...remarks]);
+      expect(facts.connectionsOpened + facts.requestsOnKept).toBe(3);
+    });
+  }
+
   test("a server that is not there", async () => {
     const stub = stubServer(() => undefined);
     stub.stop();
     const { records: [record], facts } = await load({ port: stub.port });
-    expect(record!.failure).toMatch(/^connect -: /);
+    expect(record!.failure).toBe(
+      `connect -: ECONNREFUSED: connection refused (127.0.0.1:${stub.port})`,
+    );
     expect(facts.connectionsOpened).toBe(0);
   });
 

@@ -25,6 +25,7 @@ const GOOD: StreamReport = {
   driftPercent: NOTHING,
   startDelayMs: NOTHING,
   loopDelayMs: { ...NOTHING, p99: 3, max: 900 },
+  unreadMs: NOTHING,
   clientCpuShare: 0.5,
 };
 
@@ -49,12 +50,29 @@ const CASES: readonly (readonly [
     "the client's own loop was 3.1 ms late (p99), more than 3",
     true,
   ],
+  [
+    "a busy client",
+    { unreadMs: { ...NOTHING, p99: 12 } },
+    "invalid",
+    "the client's own loop was 12.0 ms late (p99), more than 3",
+    true,
+  ],
 ];
 
 describe("judge()", () => {
+  test("a first answer that was refused is a failure, and the client may be as late as is said", () => {
+    const report = { ...GOOD, unreadMs: { ...NOTHING, p99: 12 } };
+    const failed = ["a first answer: status 429"];
+    expect(judge(report, { loopMsMax: 20, failed })).toEqual({
+      kind: "failed",
+      isDoubtful: false,
+      reasons: failed,
+    });
+  });
+
   for (const [name, report, kind, reason, isDoubtful = false] of CASES) {
     test(name, () => {
-      expect(judge({ ...GOOD, ...report })).toEqual({
+      expect(judge({ ...GOOD, ...report }, { loopMsMax: 3 })).toEqual({
         kind,
         isDoubtful,
         reasons: reason === undefined ? [] : [reason],

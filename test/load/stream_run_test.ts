@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import type { KnownAnswer } from "../../src/load/event_follower.ts";
-import { knownAnswer, requestBytes, targetOf } from "../../src/load/stream_probe.ts";
+import type { Head } from "../../src/load/response_reader.ts";
+import { knownAnswer, probeFault, requestBytes, targetOf } from "../../src/load/stream_probe.ts";
 import { judge, type StreamReport } from "../../src/load/stream_report.ts";
 import { spreadStarts, type StreamPlan, StreamRun } from "../../src/load/stream_run.ts";
 import { freePort } from "../server/free_port.ts";
@@ -10,6 +11,7 @@ type Deed = string | number | "reset";
 
 const WORDS = ["one ", "two ", "three ", "四 "];
 const EVENTS = [...WORDS.map((word) => `data: {"said":"${word}"}\n\n`), "data: [DONE]\n\n"];
+const LIMITS = { loopMsMax: 3 };
 const GAP_MS = 20;
 const DUE_MS = Float64Array.from([0, 20, 40, 60, 60]);
 const ANSWER = knownAnswer([new TextEncoder().encode(EVENTS.join(""))]) as KnownAnswer;
@@ -130,7 +132,19 @@ const CASES: readonly (readonly [
     lost: 20,
     failed: { "status 503": 4 },
   }],
+  ["what an error says", ["HTTP/1.1 429 No\r\nContent-Length: 4\r\n\r\nfull"], {
+    lost: 20,
+    failed: { "status 429: full": 4 },
+  }],
 ];
+
+const SAID = 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n';
+/** An answer of status 200 → why it is a failure, whether it is known beforehand or not. */
+const FAULTS = [
+  ["an error in it", `${SAID}data: {"error":{"message":"boom"}}\n\ndata: [DONE]\n\n`, "boom"],
+  ["no end mark", SAID.replace("}}]", '},"finish_reason":"stop"}]'), "no end mark"],
+  ["nothing said", "data: [DONE]\n\n", "empty answer"],
+] as const;
 
 describe("StreamRun", () => {
   for (const [name, deeds, found] of CASES) {
@@ -145,6 +159,20 @@ describe("StreamRun", () => {
         } as typeof expected,
       );
       expect(report.events).toBe(20 - lost);
+    });
+  }
+
+  for (const [name, body, failure] of FAULTS) {
+    test(`an answer with ${name} is a failure, known or not`, async () => {
+      const bytes = new TextEncoder().encode(body);
+      const deeds = [HEAD + chunk(body) + LAST];
+      const head = { field: () => "text/event-stream" } as unknown as Head;
+      const fault = probeFault({ head, body: bytes, wireBytes: 0, eventsMs: [] });
+      expect(fault).toBe(failure);
+      const known = { answer: knownAnswer([bytes]), dueMs: undefined, fault };
+      expect((await measure(deeds, known)).failed).toEqual({ [failure]: 4 });
+      const unknown = { answer: undefined, dueMs: undefined };
+      expect((await measure(deeds, unknown)).failed).toEqual({ [failure]: 4 });
     });
   }
 
@@ -175,7 +203,7 @@ describe("StreamRun", () => {
     const report = await measure([HEAD + ONE, 60_000], { graceMs: 1000 });
     expect(report.failed).toEqual({ "timed out": 4 });
     expect(report.lost).toBe(16);
-    expect(judge(report).kind).not.toBe("valid");
+    expect(judge(report, LIMITS).kind).not.toBe("valid");
   });
 
   test("an abort ends it", async () => {
@@ -187,8 +215,8 @@ describe("StreamRun", () => {
     const report = await new StreamRun(planFor(freePort())).measure();
     expect(Object.values(report.failed)).toEqual([4]);
     expect(Object.keys(report.failed)[0]).toStartWith("cannot connect");
-    expect(judge(report).kind).toBe("failed");
-    expect(judge(report).reasons).toContain("no event came");
+    expect(judge(report, LIMITS).kind).toBe("failed");
+    expect(judge(report, LIMITS).reasons).toContain("no event came");
   });
 
   test("only events due while all streams are open are measured, all are counted", async () => {
@@ -217,8 +245,8 @@ describe("StreamRun", () => {
     const report = await measure(GOOD);
     clearInterval(block);
     expect(report.loopDelayMs.p99).toBeGreaterThan(3);
-    expect(judge(report).kind).toBe("invalid");
-    expect(judge(report).reasons[0]).toStartWith("the client's own loop was");
+    expect(judge(report, LIMITS).kind).toBe("invalid");
+    expect(judge(report, LIMITS).reasons[0]).toStartWith("the client's own loop was");
   });
 
   test("opened settles while the streams are still running", async () => {

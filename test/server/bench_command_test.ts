@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { chatPieces, stubServer } from "../load/stub_server.ts";
 import { launch, run, TEST_MS_MAX, type Weir } from "./launch.ts";
 
 /** What goes wrong before anything is measured: words → exit code and what it complains of. */
@@ -49,8 +50,8 @@ describe("weir bench", () => {
       expect(ended.output).toMatch(printed);
       expect(ended.output).toMatch(/\n(first event after, ms|gap between events, ms) .*\d/);
       expect(ended.output).toMatch(/\nverdict: (valid|invalid|failed)/);
-      const isValid = ended.output.includes("\nverdict: valid");
-      expect(ended.code).toBe(isValid ? 0 : 1);
+      const [, verdict] = /\nverdict: (\w+)/.exec(ended.output)!;
+      expect(ended.code).toBe({ valid: 0, invalid: 3 }[verdict!] ?? 1);
     });
   }
 
@@ -72,6 +73,38 @@ describe("weir bench", () => {
     const ended = await run(["bench", `${weir.url}/v1/nothing`]);
     expect(ended.errors).toMatch(/The server answers with status 404: /);
     expect(ended.code).toBe(1);
+  });
+
+  test("a server that is busy at first is told, and nothing of it is a key or a colour", async () => {
+    const server = stubServer((_, number) => {
+      const said = '{"error":{"message":"slow \\u001b[31m down, own-secret-1"}}';
+      const head = `HTTP/1.1 429 No\r\ncontent-length: ${said.length}\r\n\r\n`;
+      return { pieces: number === 0 ? [head + said] : chatPieces(["a"]) };
+    });
+    const url = `http://127.0.0.1:${server.port}`;
+    const told = "status 429: slow \\x1b[31m down, ***";
+    const words = ["-H", "authorization: Bearer own-secret-1", "--json"];
+    const burst = await run([
+      "bench",
+      url,
+      "-n",
+      "2",
+      "-s",
+      "0",
+      "--max-loop-ms",
+      "9999",
+      ...words,
+    ]);
+    expect(JSON.parse(burst.output)).toMatchObject({
+      report: { completed: 2 },
+      verdict: { kind: "failed", reasons: [`1 of the first answers: ${told}`] },
+    });
+    expect(burst.code).toBe(1);
+    server.seen.requests = 0;
+    const load = await run(["load", url, "--requests", "1", ...words]);
+    const [error] = JSON.parse(load.output).requests.errors;
+    expect(`status ${error.status}: ${error.text}`).toBe(told);
+    server.stop();
   });
 
   test("an answer that is no event stream is refused", async () => {

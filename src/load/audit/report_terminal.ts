@@ -5,6 +5,7 @@
  */
 
 import { counted } from "../../lib/counted.ts";
+import { visible } from "../told.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
 import { type Finding, settingLines, shownEvidence, type Verdict } from "./finding.ts";
 
@@ -29,7 +30,7 @@ export function reportLines(report: AuditReport, isLong = false): readonly strin
     ...short.map((one) => `${WORDS[one.verdict]}  ${one.name.padEnd(width)}  ${one.measured}`),
     ...(short.length === 0 ? [] : [""]),
     summaryLine(report),
-  ];
+  ].map(visible);
 }
 
 /** "3 failed, 0 void, 5 notes, 57 passed in 142 s; this machine was at most 3 ms late". */

@@ -43,7 +43,7 @@ export interface OwnValues {
 
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
-  const { dueMs, sentMs, endMs, connectedMs } = record;
+  const { dueMs, sentMs, endMs, resentMs, connectedMs } = record;
   const isStream = !isOnePiece(record);
   const first = isStream ? firstOf(record, TOKENS) : -1;
   const firstMs = first < 0 ? undefined : eventMs(record, first);
@@ -62,7 +62,7 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
     serviceTtftMs: since(firstMs, sentMs),
     serviceE2eMs: since(e2eMs, sentMs),
     queueMs: sentMs - dueMs,
-    connectMs: since(known(connectedMs), sentMs),
+    connectMs: since(known(connectedMs), known(resentMs) ?? sentMs),
   };
 }
 

@@ -6,6 +6,7 @@
 
 import { KIND, type RequestRecord } from "../record.ts";
 import { snakeKeys } from "./json_text.ts";
+import { remarksIn } from "../remarks.ts";
 
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();
@@ -34,8 +35,10 @@ export function rawLine(record: RequestRecord): string {
     outcome: record.outcome,
     status: record.status === 0 ? null : record.status,
     failure: record.failure ?? null,
+    remarks: remarksIn(record.remarks),
     due_ms: rounded(dueMs),
     sent_ms: rounded(sentMs),
+    resent_ms: rounded(record.resentMs),
     connected_ms: rounded(connectedMs),
     written_ms: rounded(writtenMs),
     head_ms: rounded(headMs),

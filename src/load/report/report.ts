@@ -5,6 +5,7 @@
  */
 
 import { type Doubt, type DoubtLimits, doubtOf } from "../doubt.ts";
+import type { Remarks } from "../remarks.ts";
 import { shareInterval95 } from "../rounds.ts";
 import type { Slo } from "../slo.ts";
 import { SHARES, type SpreadSummary } from "../spread.ts";
@@ -35,6 +36,8 @@ export interface LoadReport {
     /** Due, and never sent: in no other number. */
     readonly not_sent: number;
     readonly errors: readonly ErrorCount[];
+    /** What was odd about requests and is no failure. */
+    readonly remarks: Remarks;
   };
   readonly ttft_ms: ReportedSpread | null;
   readonly itl_ms: ReportedSpread | null;
@@ -144,6 +147,7 @@ export function reportOf(rounds: readonly Round[], options: ReportOptions): Load
       unfinished,
       not_sent: tally.notSent,
       errors: [...tally.errors.values()].sort((a, b) => b.count - a.count),
+      remarks: tally.remarks,
     },
     ...spreads,
     goodput: slo === undefined || wanted === 0 || seconds === 0 ? null : {

@@ -6,6 +6,7 @@
 
 import { counted } from "../../lib/counted.ts";
 import type { Parts } from "../doubt.ts";
+import { remarkLines } from "../remarks.ts";
 import { SHARES } from "../spread.ts";
 import type { SpreadName } from "../tally.ts";
 import type { LoadReport, ReportedSpread } from "./report.ts";
@@ -148,6 +149,7 @@ export function rateLines(report: LoadReport): readonly string[] {
     } on kept ones, ` +
     `${connections.at_once_max} at once at most; ${report.bytes} bytes` +
     (events.per_read === null ? "" : `, ${events.per_read.toFixed(2)} events a read`),
+    ...remarkLines(report.requests.remarks),
   ];
 }
 

@@ -4,9 +4,26 @@
  * @module
  */
 
+import type { AnswerForm } from "../event_meaning.ts";
+
 /** What can be asked. `raw`: a body that is sent as it is. */
 export const APIS = ["chat", "responses", "completions", "messages", "embeddings", "raw"] as const;
 export type Api = typeof APIS[number];
+
+/** What whole answers of each are. */
+const FORMS: Readonly<Record<Api, AnswerForm>> = {
+  chat: "choices",
+  responses: "response",
+  completions: "choices",
+  messages: "message",
+  embeddings: "list",
+  raw: "data",
+};
+
+/** What a whole answer must be. Who only reads a page may get one. */
+export function formOf(api: Api, method: string | undefined): AnswerForm {
+  return method === "GET" ? "any" : FORMS[api];
+}
 
 /** One message of a conversation. */
 export interface Message {

@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { AnswerForm } from "../event_meaning.ts";
 import { KIND, type RequestRecord, textOf } from "../record.ts";
 import type { PreparedRequest, RequestMaker } from "../run.ts";
 import { requestBytes } from "../stream_probe.ts";
@@ -14,6 +15,8 @@ import { type Api, asksForStream, bodyOf, type Message } from "./bodies.ts";
 export interface Endpoint {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
+  /** What a whole answer must be; undefined = anything. */
+  readonly form?: AnswerForm | undefined;
 }
 
 /** How clients behave. */
@@ -148,13 +151,14 @@ export function conversationsOf(
 }
 
 function prepared(
-  { url, headers }: Endpoint,
+  { url, headers, form }: Endpoint,
   { body, promptTokens, tokensMax }: LoadBody,
   { readBytesPerSecond }: Behaviour,
 ): PreparedRequest {
   return {
     bytes: requestBytes(url, body, headers),
     wantsEvents: asksForStream(body),
+    form,
     leaveTokens: Infinity,
     readBytesPerSecond,
     session: 0,

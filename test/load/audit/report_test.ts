@@ -64,7 +64,7 @@ test("the terminal tells what failed first, in full, and the rest in a line each
     "FAIL  bytes/b: 1 lost | <b>",
     "      limit   none lost",
     "      direct  0 lost",
-    "      | got \u0001 & ]]> more",
+    "      | got \\x01 & ]]> more",
     "      mend    Keep them.",
   ]);
   expect(lines).toContain("pass  bytes/a   the same");

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../../lib/counted.ts";
 import type { Finding } from "../finding.ts";
 import { ms } from "../numbers.ts";
 import type { AnswerEnd } from "../probe_client.ts";
