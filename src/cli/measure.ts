@@ -22,8 +22,8 @@ import { errorWords } from "../load/socket_words.ts";
 import { judge, type StreamReport } from "../load/stream_report.ts";
 import { type StreamPlan, StreamRun, type StreamTarget } from "../load/stream_run.ts";
 import { jsonText, snakeKeys } from "../load/report/json_text.ts";
-import { firstWords, teller } from "../load/told.ts";
 import { onEnding } from "./signals.ts";
+import { firstWords, teller } from "../load/told.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 
 /** The server is asked until two answers in a row came at one pace, so often at the most. */

@@ -13,7 +13,7 @@ import {
 } from "../../lib/json_differences.ts";
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
 import type { Finding, Verdict } from "./finding.ts";
-import { counted } from "./numbers.ts";
+import { counted } from "../../lib/counted.ts";
 import { type Asked, finding, type Rig, shownBytes } from "./rig.ts";
 import { sequenceOf } from "./stream.ts";
 

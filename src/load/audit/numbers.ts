@@ -4,8 +4,6 @@
  * @module
  */
 
-export { counted } from "../../lib/counted.ts";
-
 /** The value that a `share` (0 to 1) of `values` does not exceed; NaN when there are none. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((one, other) => one - other);

@@ -8,7 +8,8 @@
 import { createHash, randomInt } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
 import type { MachineWatch } from "./machine_watch.ts";
-import { counted, ms } from "./numbers.ts";
+import { counted } from "../../lib/counted.ts";
+import { ms } from "./numbers.ts";
 import { OwnKeys, SECRET_NAME } from "./own_keys.ts";
 import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
 import type { Attempt, Expectation, ScriptedUpstream } from "./scripted_upstream.ts";

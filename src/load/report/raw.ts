@@ -5,8 +5,8 @@
  */
 
 import { KIND, type RequestRecord } from "../record.ts";
-import { remarksIn } from "../remarks.ts";
 import { snakeKeys } from "./json_text.ts";
+import { remarksIn } from "../remarks.ts";
 
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();

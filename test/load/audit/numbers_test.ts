@@ -1,12 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import {
-  bytesText,
-  counted,
-  fitLine,
-  median,
-  ms,
-  quantile,
-} from "../../../src/load/audit/numbers.ts";
+import { counted } from "../../../src/lib/counted.ts";
+import { bytesText, fitLine, median, ms, quantile } from "../../../src/load/audit/numbers.ts";
 
 describe("quantile()", () => {
   const CASES = [

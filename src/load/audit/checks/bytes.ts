@@ -7,7 +7,7 @@
 
 import { judged, type Tried } from "../comparison.ts";
 import type { Finding } from "../finding.ts";
-import { counted } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
 import { type Check, finding, type Rig } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {

@@ -5,7 +5,8 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { counted, median, ms } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
+import { median, ms } from "../numbers.ts";
 import { type Check, finding, isBeyondMachine, isRule, type Rig, type Way } from "../rig.ts";
 import { lateness, paced, type Timed } from "./paced.ts";
 

@@ -5,7 +5,8 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { counted, fitLine, type Line, median, ms, quantile } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
+import { fitLine, type Line, median, ms, quantile } from "../numbers.ts";
 import { type Check, finding, isBeyondMachine, isRule, type Rig, type Way } from "../rig.ts";
 import { MACHINE_MS_MAX } from "./first_byte.ts";
 import { lateness, paced, type Timed } from "./paced.ts";

@@ -5,7 +5,8 @@
  */
 
 import type { Finding, Verdict } from "../finding.ts";
-import { counted, median, ms, quantile } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
+import { median, ms, quantile } from "../numbers.ts";
 import {
   type Check,
   finding,

@@ -7,7 +7,7 @@
 
 import { isByteRelay } from "../byte_relay.ts";
 import type { Finding, Verdict } from "../finding.ts";
-import { counted } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
 import {
   type Asked,
   type Check,

@@ -5,7 +5,8 @@
  */
 
 import type { Finding, Verdict } from "../finding.ts";
-import { counted, ms, quantile } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
+import { ms, quantile } from "../numbers.ts";
 import { finding } from "../rig.ts";
 
 /** Of the closed loop that finds how much it can do. */

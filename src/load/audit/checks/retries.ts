@@ -5,7 +5,8 @@
  */
 
 import type { Finding } from "../finding.ts";
-import { counted, ms } from "../numbers.ts";
+import { counted } from "../../../lib/counted.ts";
+import { ms } from "../numbers.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { chunk, jsonAnswer, roleEvent, streamHead, textEvent } from "../stream.ts";
