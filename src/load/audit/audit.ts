@@ -94,11 +94,8 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   };
   const judge = async (check: Check) => {
     let findings = await tried(rig, check);
-    for (
-      let again = 0;
-      again < (plan.againMax ?? AGAIN_MAX) && !check.isSlow && hasVoid(findings);
-      again++
-    ) {
+    const againMax = Math.min(plan.againMax ?? AGAIN_MAX, check.againMax ?? AGAIN_MAX);
+    for (let again = 0; again < againMax && !check.isSlow && hasVoid(findings); again++) {
       findings = await tried(rig, check);
     }
     if (findings.length === 0) return; // interrupted

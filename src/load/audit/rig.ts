@@ -232,6 +232,8 @@ export interface Check {
   readonly title: string;
   /** It mostly waits: it runs beside the others. */
   readonly isSlow?: boolean;
+  /** How often it is run again at most when something of it is void; as the audit says unless given. */
+  readonly againMax?: number;
   run(rig: Rig): Promise<readonly Finding[]>;
   /** What only a whole audit can tell, or would disturb the others: run when all of them are over. */
   after?(rig: Rig): Promise<readonly Finding[]>;

@@ -45,6 +45,8 @@ const OPENING_MS_MAX = 2000;
 export const overload: Check = {
   name: "overload",
   title: "Does it still do its work when it is asked for twice as much?",
+  // A quarter of a minute each, and a machine that is busy stays so.
+  againMax: 1,
   async run(rig: Rig): Promise<readonly Finding[]> {
     const rounds: number[] = [];
     let own = 0;
