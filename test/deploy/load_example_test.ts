@@ -134,7 +134,7 @@ describe("job.yaml", () => {
       expect(five.errors).toMatch(
         /Cannot merge: run 3 of \S+ and run 5 of \S+ are both part 3 of 4/,
       );
-      expect(five.code).toBe(1);
+      expect(five.code).toBe(2);
     });
 
     test("a pod that the Job has not counted is told what it lacks", async () => {

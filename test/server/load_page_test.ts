@@ -91,7 +91,7 @@ describe("weir load --html", () => {
     await Promise.all(parts.map(load));
     const merged = await run([
       ...["load", "merge", file("part0.json"), file("part1.json")],
-      ...["--html", file("merged.html"), ...CALM],
+      ...["--html", file("merged.html")],
     ]);
     expect(merged.errors).toBe("");
     expect(says("merged.html", "40/s poisson")).toBe(true);
