@@ -9,7 +9,7 @@ import { randomInt } from "node:crypto";
 import { resolve } from "node:path";
 import { masker } from "../lib/mask.ts";
 import { nearest } from "../lib/nearest.ts";
-import { basicOf } from "../lib/userinfo.ts";
+import { basicOf, shownUrl } from "../lib/userinfo.ts";
 import { type AuditPlan, type AuditReport, emptyReport, runAudit } from "../load/audit/audit.ts";
 import { CANARY } from "../load/audit/finding.ts";
 import { greet, type Obstacle } from "../load/audit/greeting.ts";
@@ -40,7 +40,7 @@ import {
   textFlag,
 } from "./flags.ts";
 import { residentBytes } from "./process_memory.ts";
-import { headerSecrets, shownUrl, urlSecrets, worthHiding } from "./shown_secrets.ts";
+import { headerSecrets, urlSecrets, worthHiding } from "./shown_secrets.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
 import { lineFile, mustBeWritable, writeOver } from "./whole_files.ts";
 
@@ -306,7 +306,7 @@ class AuditRun {
     this.#signal = signal;
     this.#terminal = terminal;
     this.#seed = flags.seed ?? randomInt(SEED_MAX);
-    this.#where = given === undefined ? flags.preset! : shownUrl(given.href);
+    this.#where = given === undefined ? flags.preset! : placeOf(given);
     this.clean = cleaner(given, flags);
   }
 
@@ -331,7 +331,7 @@ class AuditRun {
       this.#stops.push(preset.stop);
     }
     const gateway = this.#given ?? readUrl(preset!.url);
-    if (preset !== undefined) this.#where = `${preset.title} (${shownUrl(gateway.href)})`;
+    if (preset !== undefined) this.#where = `${preset.title} (${placeOf(gateway)})`;
     const lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
     this.#stops.push(() => lines?.flush());
     const ledger = lines && new Ledger({ write: (line) => lines.write(line), clean: this.clean });
@@ -352,8 +352,8 @@ class AuditRun {
     });
     progress.stop();
     ledger?.end();
-    lines?.flush();
     print(report, flags, this.#terminal);
+    lines?.close();
     return exitCode(report, flags);
   }
 
@@ -433,6 +433,11 @@ function cleaner(given: ParsedUrl | undefined, flags: AuditFlags): (text: string
 }
 
 /** @throws {Failure} when `text` is no URL that can be audited. */
+/** A gateway as reports call it. */
+function placeOf({ href, pathname, search, origin }: ParsedUrl): string {
+  return pathname === "/" && search === "" ? origin : shownUrl(href);
+}
+
 function readUrl(text: string): ParsedUrl {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {

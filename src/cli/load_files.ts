@@ -18,10 +18,11 @@ import { reportLines, shown } from "../load/report/terminal.ts";
 import { Tally } from "../load/tally.ts";
 import { aboutFiles } from "./load_html.ts";
 import type { Flags } from "./load_options.ts";
-import { printsReport, writeOutputs, writeReport } from "./load_outputs.ts";
+import { printsReport, writeOutputs } from "./load_outputs.ts";
 import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import { writeOver } from "./whole_files.ts";
 
 /** A difference is no chance below this. */
 const CHANCE_MAX = 0.01;
@@ -109,7 +110,7 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     const about = aboutFiles("compare", paths, flags.sloShare);
     const facts = unlike.map((text) => ["not the same", text] as const);
     const page = compareHtml(pairs, { ...about, facts });
-    if (hasReport) writeReport(flags.html, page);
+    if (hasReport) writeOver(flags.html, page);
     else terminal.print(page.trimEnd());
   }
   if (flags.json) {

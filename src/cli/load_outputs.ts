@@ -4,15 +4,7 @@
  * @module
  */
 
-import {
-  accessSync,
-  appendFileSync,
-  constants,
-  existsSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { RequestRecord } from "../load/record.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { type About, htmlReport } from "../load/report/html.ts";
@@ -21,9 +13,7 @@ import { type FinishedRun, runFileOf } from "../load/report/run_file.ts";
 import { longName } from "./flags.ts";
 import type { Flags } from "./load_options.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-
-/** Bytes of raw lines that are held before they are written. */
-const RAW_BYTES_HELD = 1024 * 1024;
+import { lineFile, mustBeWritable, writeFailure, writeOver } from "./whole_files.ts";
 
 /** What a whole run is written as, by the flag that names the file. "-" prints it instead of the report. */
 const OUTPUTS = {
@@ -65,7 +55,7 @@ export function printsReport(flags: Flags): boolean {
   for (const name of [...NAMES, "raw"] as const) {
     const path = flags[name];
     if (path === undefined || path === "-") continue;
-    refuseUnwritable(longName(name), path);
+    mustBeWritable(path, `${longName(name)} ${path}`);
     const place = resolve(path);
     const other = files.get(place);
     if (other !== undefined && !SHARED.test(path)) {
@@ -74,34 +64,6 @@ export function printsReport(flags: Flags): boolean {
     files.set(place, longName(name));
   }
   return printed.length === 0;
-}
-
-/** @throws {Failure} with exit code 2 where nothing can be written; what is there stays as it is. */
-function refuseUnwritable(name: string, path: string): void {
-  const isThere = existsSync(path);
-  try {
-    if (isThere && statSync(path).isDirectory()) throw { code: "EISDIR" };
-    accessSync(isThere ? path : dirname(resolve(path)), constants.W_OK);
-  } catch (error) {
-    throw cannotWrite(`${name} ${path}`, error, EXIT.usage);
-  }
-}
-
-/** What is wrong with a file that is written, in words. */
-const WRITE_ERRORS: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such folder",
-  ENOTDIR: "there is no such folder",
-  EISDIR: "it is a folder",
-  EACCES: "it is not allowed",
-  EROFS: "it is not allowed",
-  ENOSPC: "the disk is full",
-};
-
-/** The failure that `error` of writing `what` is. */
-export function cannotWrite(what: string, error: unknown, exitCode: number = EXIT.failed): Failure {
-  if (error instanceof Failure) return error;
-  const { code = "", message } = error as { readonly code?: string; readonly message?: string };
-  return new Failure(`Cannot write ${what}: ${WRITE_ERRORS[code] ?? message ?? code}`, exitCode);
 }
 
 /**
@@ -120,7 +82,7 @@ export function writeOutputs(
     try {
       const text = OUTPUTS[name](run, about);
       if (path === "-") terminal.print(text.trimEnd());
-      else writeReport(path, text);
+      else writeOver(path, text);
       return [];
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -136,7 +98,7 @@ export function writeOutputs(
 export function watchPrinted(): () => Promise<readonly Failure[]> {
   const failures: Failure[] = [];
   const note = (error: Error & { readonly code?: string }) => {
-    if (error.code !== "EPIPE") failures[0] = cannotWrite("to standard output", error);
+    if (error.code !== "EPIPE") failures[0] = writeFailure(error, "to standard output");
   };
   process.stdout.on("error", note);
   return async () => {
@@ -157,42 +119,6 @@ export interface RawFile {
 
 /** @throws {Failure} when it cannot be written. */
 export function rawFile(path: string): RawFile {
-  writeReport(path, "");
-  const held: string[] = [];
-  let bytes = 0;
-  let failure: Failure | undefined;
-  const flush = () => {
-    const lines = held.splice(0);
-    bytes = 0;
-    if (lines.length === 0 || failure !== undefined) return;
-    try {
-      appendFileSync(path, `${lines.join("\n")}\n`);
-    } catch (error) {
-      // A load goes on without its lines, and says so in the end.
-      failure = cannotWrite(path, error);
-    }
-  };
-  return {
-    write(record) {
-      if (failure !== undefined) return;
-      const line = rawLine(record);
-      held.push(line);
-      bytes += line.length;
-      if (bytes > RAW_BYTES_HELD) flush();
-    },
-    flush,
-    close() {
-      flush();
-      if (failure !== undefined) throw failure;
-    },
-  };
-}
-
-/** @throws {Failure} when it cannot be written. */
-export function writeReport(path: string, text: string): void {
-  try {
-    writeFileSync(path, text);
-  } catch (error) {
-    throw cannotWrite(path, error);
-  }
+  const { write, flush, close } = lineFile(path);
+  return { write: (record) => write(rawLine(record)), flush, close };
 }

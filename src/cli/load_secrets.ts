@@ -5,11 +5,11 @@
  * @module
  */
 
-import { basicOf } from "../lib/userinfo.ts";
 import { isSecretName } from "../lib/secret_names.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import { redactor } from "../ops/log_line.ts";
 import { withoutKeys } from "../sources/tape/leaks.ts";
+import { headerSecrets, urlSecrets, worthHiding } from "./shown_secrets.ts";
 
 /** Bytes of a body in which secrets are looked for. */
 const BODY_CHARS_MAX = 64 * 1024;
@@ -27,37 +27,16 @@ export function cleanerOf(
   return cleaner(secretsOf(asked));
 }
 
-function secretsOf({ endpoints, bodies }: SecretPlaces) {
-  const secrets: string[] = [];
-  for (const { url, headers } of endpoints) {
-    const { username, password, searchParams } = new URL(url);
-    secrets.push(username, password, decoded(username), decoded(password));
-    secrets.push(basicOf(url).slice("Basic ".length));
-    for (const [, value] of searchParams) secrets.push(value, encodeURIComponent(value));
-    for (const [name, value] of Object.entries(headers)) {
-      if (isSecretName(name) || /cookie/i.test(name)) {
-        secrets.push(value, ...value.split(/[\s;=]+/));
-      }
-    }
-  }
-  for (const body of bodies?.slice(0, endpoints.length + 64) ?? []) {
-    const pairs = (body ?? "").slice(0, BODY_CHARS_MAX).matchAll(
-      /"([^"\\]+)"\s*:\s*"([^"\\]{4,})"/g,
-    );
-    for (const [, name, value] of pairs) if (isSecretName(name!)) secrets.push(value!);
-  }
-  // A scheme or a flag is no secret, and would be taken out of every sentence.
-  return secrets.filter((secret) =>
-    secret.length >= 6 && !/^(?:bearer|basic|digest)$/i.test(secret)
+function secretsOf({ endpoints, bodies }: SecretPlaces): readonly string[] {
+  const named = (bodies?.slice(0, endpoints.length + 64) ?? []).flatMap((body = "") =>
+    [...body.slice(0, BODY_CHARS_MAX).matchAll(/"([^"\\]+)"\s*:\s*"([^"\\]{4,})"/g)]
+      .filter(([, name]) => isSecretName(name!)).map(([, , value]) => value!)
   );
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return worthHiding([
+    ...endpoints.flatMap(({ url }) => urlSecrets(url)),
+    ...endpoints.flatMap(({ headers }) => headerSecrets(Object.entries(headers))),
+    ...named,
+  ]);
 }
 
 /** Takes `secrets` and what looks like a key out of a text. */

@@ -24,7 +24,7 @@ import type { Stage } from "../load/shape/stages.ts";
 import { Spread } from "../load/spread.ts";
 import { Tally } from "../load/tally.ts";
 import type { LoadNeed, LoadOptions } from "./load_options.ts";
-import { cannotWrite, writeReport } from "./load_outputs.ts";
+import { writeFailure, writeOver } from "./whole_files.ts";
 import {
   type FromWorker,
   LOAD_WORKER_VARIABLE,
@@ -268,10 +268,10 @@ export class LoadWorkers implements LoadCrew {
     const { length: count } = this.#workers;
     const parts = this.#workers.map((_, index) => rawPartPath(raw, { index, count }));
     try {
-      writeReport(raw, "");
+      writeOver(raw, "");
       for (const part of parts) moveLines(part, raw);
     } catch (error) {
-      throw cannotWrite(raw, error);
+      throw writeFailure(error, raw);
     } finally {
       for (const part of parts) rmSync(part, { force: true });
     }

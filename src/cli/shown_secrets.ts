@@ -1,24 +1,14 @@
 /**
- * What of a URL and of headers may be shown, and what is taken out of every text that is shown.
+ * What of a URL and of headers is taken out of every text that is shown.
  *
  * @module
  */
 
 import { isSecretName } from "../lib/secret_names.ts";
-import { basicOf, withoutUserinfo } from "../lib/userinfo.ts";
+import { basicOf } from "../lib/userinfo.ts";
 
 /** A shorter one would turn up inside ordinary words. */
 const SECRET_CHARS_MIN = 6;
-
-/** Scheme, host and path: options of a URL may be keys, whatever they are called. Of what is no URL, as much. */
-export function shownUrl(url: string): string {
-  const parsed = URL.parse(url);
-  const place = parsed === null || parsed.host === ""
-    // Where the password of a broken one ends, nobody knows.
-    ? withoutUserinfo(url.replace(/^([a-z][a-z\d+.-]*:\/\/)?.*@/is, "$1")).replace(/[?#].*$/s, "")
-    : `${parsed.protocol}//${parsed.host}${parsed.pathname.replace(/^\/$/, "")}`;
-  return `${place}${/^[^#]*\?[^#]/.test(url) ? "?…" : ""}`;
-}
 
 /** User, password, what they are sent as, and the options of `url`, as they may turn up. */
 export function urlSecrets(url: string): readonly string[] {

@@ -5,6 +5,7 @@
  */
 
 import {
+  appendFileSync,
   closeSync,
   existsSync,
   openSync,
@@ -40,11 +41,11 @@ export function mustBeNew(file: string | undefined): void {
 
 /**
  * Says of `file`, if one is named, that it cannot be written before anything is done for it. Nothing is
- * changed; what is no file, like a pipe, is not tried.
+ * changed; what is no file, like a pipe, is not tried. `what`: how the failure calls it.
  *
  * @throws {Failure} with exit code 2.
  */
-export function mustBeWritable(file: string | undefined): void {
+export function mustBeWritable(file: string | undefined, what: string | undefined = file): void {
   if (file === undefined) return;
   const isThere = existsSync(file);
   try {
@@ -52,7 +53,7 @@ export function mustBeWritable(file: string | undefined): void {
     if (known !== undefined && !known.isFile() && !known.isDirectory()) return;
     closeSync(openSync(file, "a"));
   } catch (error) {
-    throw writeFailure(error, file, EXIT.usage);
+    throw writeFailure(error, what!, EXIT.usage);
   }
   if (!isThere) unlinkSync(file);
 }
@@ -65,6 +66,8 @@ export interface LineFile {
   write(line: string): void;
   /** Writes what is held. */
   flush(): void;
+  /** @throws {Failure} when lines could not be written: until then all goes on without them. */
+  close(): void;
 }
 
 /** @throws {Failure} when it cannot be written. What was there is lost. */
@@ -72,19 +75,29 @@ export function lineFile(file: string): LineFile {
   writeOver(file, "");
   const held: string[] = [];
   let chars = 0;
+  let failure: Failure | undefined;
   const flush = () => {
-    if (held.length === 0) return;
-    writeFileSync(file, `${held.join("\n")}\n`, { flag: "a" });
-    held.length = 0;
+    const lines = held.splice(0);
     chars = 0;
+    if (lines.length === 0 || failure !== undefined) return;
+    try {
+      appendFileSync(file, `${lines.join("\n")}\n`);
+    } catch (error) {
+      failure = writeFailure(error, file);
+    }
   };
   return {
     write(line) {
+      if (failure !== undefined) return;
       held.push(line);
       chars += line.length;
       if (chars > HELD_CHARS_MAX) flush();
     },
     flush,
+    close() {
+      flush();
+      if (failure !== undefined) throw failure;
+    },
   };
 }
 
@@ -106,10 +119,23 @@ export function writeOver(file: string, text: string): void {
   }
 }
 
-/** What is missing when a new file cannot be made is its folder. */
-function writeFailure(error: unknown, file: string, exitCode: number = EXIT.failed): Failure {
-  const { code } = error as { readonly code?: string };
-  return code === "ENOENT" || code === "ENOTDIR"
-    ? new Failure(`Cannot write ${file}: there is no such folder`, exitCode)
-    : fileFailure(error, `Cannot write ${file}`, exitCode);
+/** What is wrong with a file that is written, in words. */
+const WRITE_ERRORS: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such folder",
+  ENOTDIR: "there is no such folder",
+  EISDIR: "it is a folder",
+  EACCES: "it is not allowed",
+  EROFS: "it is not allowed",
+  ENOSPC: "the disk is full",
+};
+
+/** The failure that `error` of writing `what` is. */
+export function writeFailure(
+  error: unknown,
+  what: string,
+  exitCode: number = EXIT.failed,
+): Failure {
+  if (error instanceof Failure) return error;
+  const { code = "", message } = error as { readonly code?: string; readonly message?: string };
+  return new Failure(`Cannot write ${what}: ${WRITE_ERRORS[code] ?? message ?? code}`, exitCode);
 }

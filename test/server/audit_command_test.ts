@@ -138,7 +138,7 @@ describe("weir audit", () => {
       ["http://a", "--html", "/dev/null/x.html"],
       "Cannot write /dev/null/x.html: there is no such folder",
     ],
-    [["http://a", "--junit", "/"], "Cannot write /: EISDIR"],
+    [["http://a", "--junit", "/"], "Cannot write /: it is a folder"],
     [
       ["http://a", "--ledger", "/dev/null/x"],
       "Cannot write /dev/null/x: there is no such folder",
