@@ -39,7 +39,7 @@ type Expected = "serves" | {
   readonly file?: string;
 };
 
-const MEASURED = { codes: [0, 1], output: /\d+ of \d+ streams whole|"completed": \d+/ };
+const MEASURED = { codes: [0, 1, 3], output: /\d+ of \d+ streams whole|"completed": \d+/ };
 
 /** By the line. Whether a busy machine's measurement is valid is not asserted. */
 const EXPECTED: Readonly<Record<string, Expected>> = {
@@ -146,7 +146,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   [`weir load ${SHOWN_URL} --search -r 20,40 --slo ttft=5s --duration 1s`]: {
     codes: [0, 1],
-    output: /\n(The highest rate that was held: (20|40)\.0\/s|No rate was held)/,
+    output: /\n(The highest rate that was held: [\d.]+\/s|No rate was held)/,
   },
   [`weir load ${SHOWN_URL} --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json`]: {
     codes: [0, 1, 3],
