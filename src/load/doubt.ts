@@ -47,6 +47,9 @@ export interface Parts {
   readonly server: number;
 }
 
+/** The fastest of fewer connects is no measure of the way: each may have been held up. */
+const NETWORK_CONNECTS_MIN = 8;
+
 /** Why a run is to be doubted, and by what. */
 export interface Doubt {
   readonly is_doubtful: boolean;
@@ -270,6 +273,7 @@ function partsOf(tally: Tally, late: Bound | null): Parts | null {
   const firstMs = ttft_ms.percentile(50);
   const networkMs = network_ms.percentile(0);
   if (firstMs === undefined || networkMs === undefined || late === null) return null;
+  if (network_ms.count < NETWORK_CONNECTS_MIN) return null;
   const client = Math.min(firstMs, Math.max(queue_ms.percentile(50) ?? 0, late.p50));
   const network = Math.min(firstMs - client, networkMs);
   return { client, network, server: firstMs - client - network };

@@ -31,12 +31,16 @@ const CALM: StageFacts = {
 interface Told {
   readonly firstMs: number;
   readonly connectMs?: number;
+  /** Answers whose connection was made for them. */
+  readonly connects?: number;
   readonly lateMs?: (i: number) => number;
   readonly facts?: Partial<StageFacts>;
   readonly limits?: Partial<DoubtLimits>;
 }
 
-function doubt({ firstMs, connectMs = 0.1, lateMs = () => 0, facts, limits }: Told): Doubt {
+function doubt(
+  { firstMs, connectMs = 0.1, connects = 100, lateMs = () => 0, facts, limits }: Told,
+): Doubt {
   const tally = new Tally({ slo: undefined, countTokens: undefined });
   for (let i = 0; i < 100; i++) {
     const record: Recording = recorded([
@@ -45,7 +49,7 @@ function doubt({ firstMs, connectMs = 0.1, lateMs = () => 0, facts, limits }: To
       [firstMs + 21, choice | finish],
       [firstMs + 22, done],
     ]);
-    record.connectedMs = connectMs;
+    record.connectedMs = i < connects ? connectMs : NaN;
     record.readLateMs.fill(lateMs(i));
     tally.observe(record);
   }
@@ -74,6 +78,11 @@ describe("doubtOf() names whoever it was", () => {
     // In an open loop that goes out as asked, nothing was a limit.
     const limits = { ratePerSecond: 0.011 };
     expect(doubt({ firstMs: 43, connectMs: 40, limits }).limit).toBe("none");
+  });
+
+  test("not the network, where there were too few connects to know", () => {
+    const { limit, ttft_parts_ms } = doubt({ firstMs: 28, connectMs: 14.8, connects: 2 });
+    expect({ limit, ttft_parts_ms }).toEqual({ limit: "server", ttft_parts_ms: null });
   });
 
   test("the client, in one read of twenty, since other programs had the processor", () => {
