@@ -237,7 +237,13 @@ function refuse(flags: Flags, api: Api, urls: readonly Url[], hasBodies: boolean
     throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");
   }
   if (hasBodies || api !== "embeddings") return;
-  const name = flags.turns > 1 ? "--turns" : flags.outputTokens ? "--output-tokens" : "";
+  const name = flags.turns > 1
+    ? "--turns"
+    : flags.outputTokens
+    ? "--output-tokens"
+    : flags.leaveAfter
+    ? "--leave-after"
+    : "";
   if (name !== "") throw usage(`Embeddings have no ${name}`);
 }
 
