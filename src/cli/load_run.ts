@@ -72,7 +72,7 @@ export async function runLoad(
         : new Gathered(TOOLS[flags.as].read, () => 0);
       let isOver = false;
       for (let round = 0; round < flags.rounds && !isOver; round++) {
-        const begin = await workers.prepare(stage, round);
+        const begin = await workers.prepare(stage, { stage: stages.length, round });
         const title = flags.rounds > 1
           ? `${stageText(options, stage)}, round ${round + 1} of ${flags.rounds}`
           : stageText(options, stage);
