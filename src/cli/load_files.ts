@@ -75,8 +75,8 @@ export function mergeRuns(paths: readonly string[], flags: Flags, terminal: Term
 
 /**
  * Compares two runs, stage by stage. 1 when the second is worse: slower by more than 5 % where that
- * is no chance, or with a larger share of failures; 3 when one of them is to be doubted, or they were
- * not asked for the same.
+ * is no chance, or with a larger share of failures; 3 when one of them is to be doubted or a part of a
+ * load, or they were not asked for the same.
  *
  * @throws {Failure} with exit code 2 when a file is no run, or they have different stages.
  */
@@ -98,7 +98,10 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
       EXIT.usage,
     );
   }
-  const unlike = differences(first!, second!);
+  const unlike = [
+    ...[first!, second!].flatMap((run, at) => missingParts(run, paths[at]!)),
+    ...differences(first!, second!),
+  ];
   const stages = before.map((stage, at) => comparedStages(stage, after[at]!));
   if (flags.html !== undefined) {
     const pairs = stages.map((stage, at) => ({
@@ -108,8 +111,7 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
       load: bothLoads(stage),
     }));
     const about = aboutFiles("compare", paths, flags.sloShare);
-    const facts = unlike.map((text) => ["not the same", text] as const);
-    const page = compareHtml(pairs, { ...about, facts });
+    const page = compareHtml(pairs, { ...about, found: unlike });
     if (hasReport) writeOver(flags.html, page);
     else terminal.print(page.trimEnd());
   }
@@ -124,6 +126,13 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
   if (stages.some(({ isWorse }) => isWorse)) return EXIT.failed;
   const isDoubtful = unlike.length > 0 || stages.some((stage) => stage.isDoubtful);
   return isDoubtful ? EXIT.doubtful : EXIT.done;
+}
+
+/** "one.json is part 1 of 2 of a load": half of a load beside all of it says nothing of a server. */
+function missingParts({ parts: { count, have } }: RunIdentity, path: string): readonly string[] {
+  if (have.length === count) return [];
+  const numbers = have.map((part) => part + 1).join(", ");
+  return [`${path} is part ${numbers} of ${count} of a load (weir load merge)`];
 }
 
 /** What two runs may differ in and be compared: that is what they are compared for. */

@@ -7,7 +7,7 @@
 
 import { shownUrl } from "../lib/userinfo.ts";
 import type { About } from "../load/report/html.ts";
-import type { LoadOptions } from "./load_options.ts";
+import { type LoadOptions, SEARCH_RATE } from "./load_options.ts";
 import { cleaner, cleanerOf } from "./load_secrets.ts";
 import { commit, VERSION } from "./version.ts";
 
@@ -22,6 +22,7 @@ export function aboutOf(options: LoadOptions): About {
     ...(options.bodies === undefined && options.trace === undefined
       ? [["model", model] as const]
       : []),
+    ...whichLoads(options),
     ...howLong(options),
     ...whatIsAsked(options),
     ["weir", `${VERSION} (commit ${commit()}, Bun ${Bun.version})`] as const,
@@ -53,6 +54,25 @@ export function aboutFiles(
 }
 
 type Fact = readonly [name: string, value: string];
+
+function whichLoads({ flags }: LoadOptions): readonly Fact[] {
+  const { sweep, sweepSize, search, rate = [], workers, slo, sloShare } = flags;
+  const [from = SEARCH_RATE, to] = rate;
+  const limits = Object.entries(slo ?? {}).map(([name, ms]) => `${name} ${ms} ms`).join(", ");
+  return [
+    ...(sweep ? [["sweep", `${sweepSize} rates`] as const] : []),
+    ...(search
+      ? [["search", `from ${from}/s${to === undefined ? "" : ` to ${to}/s`}`] as const]
+      : []),
+    ...(limits === "" ? [] : [
+      [
+        "limits",
+        `${limits}, for ${Number((100 * sloShare).toFixed(3))} % of the requests`,
+      ] as const,
+    ]),
+    ...(workers === undefined ? [] : [["workers", String(workers)] as const]),
+  ];
+}
 
 function howLong({ flags, durationMs }: LoadOptions): readonly Fact[] {
   const { warmup, requests, rounds, seed, shard, ramp, grace } = flags;

@@ -110,6 +110,8 @@ export function burstOptions(name: string, text: string, flags: Flags): BenchOpt
   };
 }
 
+/** A search begins with this rate unless it is told. */
+export const SEARCH_RATE = 1;
 /** A search ends here, and a sweep asks no more at once. */
 const SEARCH_RATE_MAX = 100_000;
 const SWEEP_CONCURRENCY = 512;
@@ -117,7 +119,7 @@ const SWEEP_CONCURRENCY = 512;
 function planOf(flags: Flags, isTimed: boolean): StagePlan {
   const { sweep: isSweep, sweepSize, search: isSearch, rate, maxConcurrency } = flags;
   if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
-  if (isSearch) return search(rate?.[0] ?? 1, rate?.[1] ?? SEARCH_RATE_MAX);
+  if (isSearch) return search(rate?.[0] ?? SEARCH_RATE, rate?.[1] ?? SEARCH_RATE_MAX);
   return listed(listedStages(flags, isTimed));
 }
 
@@ -237,7 +239,13 @@ function refuse(flags: Flags, api: Api, urls: readonly Url[], hasBodies: boolean
     throw usage("Nobody knows what to post to this path: give --body, --method GET, or --api");
   }
   if (hasBodies || api !== "embeddings") return;
-  const name = flags.turns > 1 ? "--turns" : flags.outputTokens ? "--output-tokens" : "";
+  const name = flags.turns > 1
+    ? "--turns"
+    : flags.outputTokens
+    ? "--output-tokens"
+    : flags.leaveAfter
+    ? "--leave-after"
+    : "";
   if (name !== "") throw usage(`Embeddings have no ${name}`);
 }
 

@@ -8,7 +8,7 @@ import { resolve } from "node:path";
 import type { RequestRecord } from "../load/record.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { type About, htmlReport } from "../load/report/html.ts";
-import { rawLine } from "../load/report/raw.ts";
+import { rawLine, type RawPlace } from "../load/report/raw.ts";
 import { type FinishedRun, runFileOf } from "../load/report/run_file.ts";
 import { longName } from "./flags.ts";
 import type { Flags } from "./load_options.ts";
@@ -110,7 +110,7 @@ export function watchPrinted(): () => Promise<readonly Failure[]> {
 
 /** A file of raw lines. */
 export interface RawFile {
-  write(record: RequestRecord): void;
+  write(record: RequestRecord, place: RawPlace): void;
   /** Writes what is held. */
   flush(): void;
   /** @throws {Failure} when lines could not be written. */
@@ -120,5 +120,5 @@ export interface RawFile {
 /** @throws {Failure} when it cannot be written. */
 export function rawFile(path: string): RawFile {
   const { write, flush, close } = lineFile(path);
-  return { write: (record) => write(rawLine(record)), flush, close };
+  return { write: (record, place) => write(rawLine(record, place)), flush, close };
 }

@@ -7,6 +7,7 @@
 
 import type { KeptStream } from "../load/kept_streams.ts";
 import type { GatheredParts } from "../load/metrics/gathered.ts";
+import type { RawPlace } from "../load/report/raw.ts";
 import type { Progress } from "../load/run.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
@@ -21,7 +22,7 @@ export const LOAD_WORKER_VARIABLE = "WEIR_LOAD_WORKER";
 
 /** What a parent says. */
 export type ToWorker =
-  | { readonly kind: "prepare"; readonly stage: Stage; readonly round: number }
+  | { readonly kind: "prepare"; readonly stage: Stage; readonly place: RawPlace }
   /** `atMs`: as `Date.now()` has it. */
   | { readonly kind: "start"; readonly atMs: number }
   | { readonly kind: "end"; readonly why: EndReason };

@@ -8,6 +8,7 @@ import { seeded } from "../lib/seeded.ts";
 import { type KeptStream, StreamKeeper } from "../load/kept_streams.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
 import type { RequestRecord } from "../load/record.ts";
+import type { RawPlace } from "../load/report/raw.ts";
 import type { Round } from "../load/report/report.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
 import { type Load, LoadRun, type Progress } from "../load/run.ts";
@@ -66,8 +67,8 @@ export type StartRound = (atMs: number | undefined) => RunningRound;
 
 /** Whoever runs the rounds of a load: this process, or several others. */
 export interface LoadCrew {
-  /** Makes everything ready, so that it can start at once. */
-  prepare(stage: Stage, round: number): Promise<StartRound>;
+  /** Makes everything ready, so that it can start at once. `place`: of the round, in the run. */
+  prepare(stage: Stage, place: RawPlace): Promise<StartRound>;
   /** After the last one. */
   close(): Promise<void>;
 }
@@ -77,23 +78,24 @@ export class LoadHere implements LoadCrew {
   readonly #options: LoadOptions;
   readonly #shard: Shard;
   readonly #counter;
-  readonly #write: (record: RequestRecord) => void;
+  readonly #write: (record: RequestRecord, place: RawPlace) => void;
   readonly #close: () => void;
   #isWarm = false;
 
   constructor(
     options: LoadOptions,
     shard: Shard = WHOLE,
-    raw?: { write(record: RequestRecord): void; close(): void },
+    raw?: { write(record: RequestRecord, place: RawPlace): void; close(): void },
   ) {
     this.#options = options;
     this.#shard = shard;
     this.#counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
-    this.#write = (record) => raw?.write(record);
+    this.#write = (record, place) => raw?.write(record, place);
     this.#close = () => raw?.close();
   }
 
-  async prepare(stage: Stage, round: number): Promise<StartRound> {
+  async prepare(stage: Stage, place: RawPlace): Promise<StartRound> {
+    const { round } = place;
     if (!this.#isWarm) await warmUp();
     this.#isWarm = true;
     const { flags, targets, durationMs } = this.#options;
@@ -128,7 +130,7 @@ export class LoadHere implements LoadCrew {
         tally.observe(record);
         gathered?.observe(record);
         keeper?.observe(record);
-        this.#write(record);
+        this.#write(record, place);
       },
       signal: abort.signal,
     });

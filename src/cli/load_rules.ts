@@ -82,6 +82,11 @@ const RULES: readonly Rule[] = [
     needs: ["turns", "concurrency"],
     why: "requests on a schedule wait for no answer",
   },
+  {
+    flag: "leaveAfter",
+    excludes: ["whole"],
+    why: "nobody leaves in the middle of an answer that comes in one piece",
+  },
   { flag: "leaveShare", needs: ["leaveAfter"], why: "it is the share of clients that do" },
   { flag: "sloShare", needs: ["slo"], why: "it is the share of requests that keep the limits" },
   {

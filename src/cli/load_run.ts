@@ -24,7 +24,7 @@ import type { LoadOptions } from "./load_options.ts";
 import { printsReport, rawFile, watchPrinted, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
-import { stageText } from "./load_shape.ts";
+import { sendsNothing, stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
 import { warmupOf } from "./load_values.ts";
 import { onEnding } from "./signals.ts";
@@ -57,6 +57,8 @@ export async function runLoad(
   const results: StageResult[] = [];
   let { atMs } = start;
   let isBroken = false;
+  /** With which stage a search would have sent nothing. */
+  let unsent: Stage | undefined;
   const unwritten: Failure[] = [];
   try {
     for (
@@ -64,6 +66,10 @@ export async function runLoad(
       stage !== undefined && !isBroken && !abort.signal.aborted;
       stage = plan(results)
     ) {
+      if (flags.search && sendsNothing(options, stage)) {
+        unsent = stage;
+        break;
+      }
       const rounds: Round[] = [];
       const kept: KeptStream[] = [];
       const startedAtMs = Math.max(atMs ?? 0, Date.now());
@@ -72,7 +78,7 @@ export async function runLoad(
         : new Gathered(TOOLS[flags.as].read, () => 0);
       let isOver = false;
       for (let round = 0; round < flags.rounds && !isOver; round++) {
-        const begin = await workers.prepare(stage, round);
+        const begin = await workers.prepare(stage, { stage: stages.length, round });
         const title = flags.rounds > 1
           ? `${stageText(options, stage)}, round ${round + 1} of ${flags.rounds}`
           : stageText(options, stage);
@@ -127,11 +133,19 @@ export async function runLoad(
   }
   if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
-  if (skipped !== undefined) terminal.complain(skipped);
+  const leftOut = [
+    ...(skipped === undefined ? [] : [skipped]),
+    ...(unsent === undefined ? [] : [
+      `${stageText(options, unsent)} and lower rates were left out: nothing would be sent in ${
+        shown(options.durationMs / 1000)
+      } s.`,
+    ]),
+  ];
+  for (const line of leftOut) terminal.complain(line);
   const run = { ...identityOf(options, flags.shard), stages };
   const said = [
     ...(flags.search ? [searchLine(results).trim()] : []),
-    ...(skipped === undefined ? [] : [skipped]),
+    ...leftOut,
   ];
   unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
   unwritten.push(...await unprinted());

@@ -4,10 +4,12 @@
  * @module
  */
 
+import { seeded } from "../lib/seeded.ts";
 import type { Load } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { LoadOptions } from "./load_options.ts";
+import { warmupOf } from "./load_values.ts";
 
 /** When the requests of a stage are due, all of them: a run takes its own part. */
 export function shapeOf(
@@ -34,6 +36,26 @@ export function shapeOf(
     times: arrivals(flags.arrivals, rate, random),
     concurrencyMax: flags.maxConcurrency,
   };
+}
+
+/**
+ * True when nothing that counts is due in any round of a stage: its rate is too low for its time. A
+ * closed loop always sends.
+ */
+export function sendsNothing(options: LoadOptions, stage: Stage): boolean {
+  const { flags, durationMs } = options;
+  const warmup = warmupOf(flags.warmup);
+  const isEmpty = (round: number) => {
+    const load = shapeOf(options, stage, seeded(flags.seed + round));
+    if (load.kind === "closed") return false;
+    let left = warmup.requests;
+    for (let next = load.times.next(); next.done !== true; next = load.times.next()) {
+      if (next.value > warmup.ms + durationMs) return true;
+      if (next.value > warmup.ms && left-- === 0) return false;
+    }
+    return true;
+  };
+  return Array.from({ length: flags.rounds }, (_, round) => round).every(isEmpty);
 }
 
 /** "8 at once", "50/s poisson" */

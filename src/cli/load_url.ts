@@ -36,12 +36,21 @@ export function urlOf(name: string, text: string, api: Api | undefined): Url {
 }
 
 /**
- * The API that all of `urls` speak.
+ * The API that all of `urls` speak. "raw" stands beside every path: it says how an answer is judged.
  *
- * @throws {Failure} with exit code 2 when they speak several: one load asks one thing.
+ * @throws {Failure} with exit code 2 when they speak several, or another one than `given`: one load asks
+ * one thing.
  */
 export function apiOf(urls: readonly Url[], given: Api | undefined): Api {
   const [first, ...others] = urls.map(({ pathname }) => apiOfPath(pathname));
+  const other = urls.find(({ pathname }) => !["raw", given].includes(apiOfPath(pathname)));
+  if (given !== undefined && given !== "raw" && other !== undefined) {
+    throw new Failure(
+      `--api ${given} contradicts ${shownUrl(other.href)}, whose path is of ` +
+        `${apiOfPath(other.pathname)}: name the path of ${given}, or leave out one of the two`,
+      EXIT.usage,
+    );
+  }
   const odd = others.findIndex((api) => api !== first);
   if (given !== undefined || odd < 0) return given ?? first!;
   throw new Failure(

@@ -43,7 +43,7 @@ export async function workLoad(options: LoadOptions, part: Shard): Promise<numbe
   for await (const told of messagesOf<ToWorker>(Bun.stdin.stream())) {
     switch (told.kind) {
       case "prepare":
-        start = await here.prepare(told.stage, told.round);
+        start = await here.prepare(told.stage, told.place);
         say({ kind: "prepared" });
         break;
       case "start":

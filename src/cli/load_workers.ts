@@ -18,6 +18,7 @@ import { availableParallelism } from "node:os";
 import { Gathered, type GatheredParts } from "../load/metrics/gathered.ts";
 import { sideBySide } from "../load/report/run_file.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
+import type { RawPlace } from "../load/report/raw.ts";
 import type { Round } from "../load/report/report.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
@@ -205,10 +206,10 @@ export class LoadWorkers implements LoadCrew {
     throw new Failure(`Cannot begin: ${reason}`);
   }
 
-  async prepare(stage: Stage, round: number): Promise<StartRound> {
+  async prepare(stage: Stage, place: RawPlace): Promise<StartRound> {
     for (const worker of this.#workers) {
       worker.progress = undefined;
-      worker.tell({ kind: "prepare", stage, round });
+      worker.tell({ kind: "prepare", stage, place });
     }
     await Promise.all(this.#workers.map((worker) => worker.next()));
     return (wantedMs) => {

@@ -95,12 +95,22 @@ export async function measure(options: BenchOptions, terminal: Terminal): Promis
   });
   const verdict = judge(report, { loopMsMax: options.loopMsMax, failed });
   if (options.isJson) {
-    terminal.print(jsonText({ report: snakeKeys(report), verdict: snakeKeys(verdict) }));
+    terminal.print(jsonText({ report: measuredOnly(report), verdict: snakeKeys(verdict) }));
   } else for (const line of reportLines(report)) terminal.print(line);
   const text = [verdict.kind, verdict.reasons.join("; ")].filter((part) => part !== "").join(": ");
   (options.isJson ? terminal.complain : terminal.print)(`verdict: ${text}`);
   if (abort.signal.aborted) return EXIT.interrupted;
   return EXITS[verdict.kind];
+}
+
+/** For JSON: null in place of the zeros of a summary in which there is nothing. */
+function measuredOnly(report: StreamReport): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(
+    Object.entries(snakeKeys(report)).map(([name, value]) => {
+      const { count } = Object(value) as { readonly count?: unknown };
+      return [name, count === 0 ? null : value];
+    }),
+  );
 }
 
 const EXITS = { valid: EXIT.done, invalid: EXIT.doubtful, failed: EXIT.failed } as const;
@@ -224,7 +234,8 @@ function reportLines(report: StreamReport): readonly string[] {
     `${Math.round(report.eventsPerSecond)} events/s, ${
       Math.round(report.bytesPerSecond)
     } bytes/s, ` +
-    `${report.eventsPerRead.toFixed(2)} events a read; this client used ` +
+    (report.eventsPerRead === null ? "" : `${report.eventsPerRead.toFixed(2)} events a read, `) +
+    `this client used ` +
     `${Math.round(100 * report.clientCpuShare)} % of a core`,
   ];
 }

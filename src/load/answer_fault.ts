@@ -11,7 +11,7 @@ import { KIND, type Phase, type Recording, TOKENS } from "./record.ts";
 
 /** What was asked for. */
 export interface Asked {
-  /** True: anything but an event stream is a failure. */
+  /** True: anything but an event stream is a failure. False: of the form of an API, a stream is one. */
   readonly wantsEvents: boolean;
   /** What a whole answer must be; undefined = anything. */
   readonly form?: AnswerForm | undefined;
@@ -41,6 +41,9 @@ export function faultOf(
   const isKnown = LACKS[form] !== "";
   if (!isStream && wantsEvents) {
     return ["head", `the answer is no event stream: ${typeOf(contentType)}`];
+  }
+  if (isStream && !wantsEvents && isKnown) {
+    return ["head", "the answer is an event stream, and a whole one was asked for"];
   }
   if (isStream || isJson) events.end();
   else if (isKnown || (form === "data" && contentType.startsWith("text/"))) {

@@ -168,7 +168,7 @@ export class StreamRun {
       windowMs,
       eventsPerSecond: (1000 * tally.windowEvents) / windowMs,
       bytesPerSecond: (1000 * tally.windowBytes) / windowMs,
-      eventsPerRead: tally.reads === 0 ? 0 : tally.events / tally.reads,
+      eventsPerRead: tally.events === 0 ? null : tally.events / tally.reads,
       firstEventMs: tally.firstEventMs.summary(),
       gapMs: tally.gapMs.summary(),
       latenessMs: tally.latenessMs.summary(),

@@ -70,6 +70,15 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--search", "-r", "5,4", "--slo", "e2e=1s"], /--search takes one number of --rate/],
   [["http://a", "-H", "content-length: 3"], /--header cannot have content-length/],
   [["http://a", "--endpoint", "http://a/v1/messages"], /speaks messages by its path, .* chat/],
+  [
+    ["http://u:secret@a/v1/chat/completions", "--api", "messages"],
+    /--api messages contradicts http:\/\/a\/v1\/chat\/completions, whose path is of chat:/,
+  ],
+  [
+    ["http://a/mine", "--api", "chat", "--endpoint", "http://a/v1/responses"],
+    /--api chat contradicts http:\/\/a\/v1\/responses/,
+  ],
+  [["http://a/v1/embeddings", "--leave-after", "5"], /Embeddings have no --leave-after/],
   [["http://a/v1/embeddings", "--output-tokens", "5"], /Embeddings have no --output-tokens/],
   [["http://a", "--start-at", "soon"], /--start-at must be a time/],
   [["http://a", "-n", "5", "-r", "1"], /--streams is of a burst, --rate of a load: one of them/],
@@ -97,6 +106,10 @@ const RULES: readonly (readonly [readonly string[], RegExp])[] = [
   [["--speed", "2"], /^--speed needs --trace/],
   [["--trace", "x", "-r", "5", "--speed", "2"], /^--speed and --rate exclude each other/],
   [["-r", "5", "--think", "1s"], /^--think needs --turns or --concurrency/],
+  [
+    ["--whole", "--leave-after", "1"],
+    /^--leave-after and --whole exclude each other: nobody leaves/,
+  ],
   [["--leave-share", "0.5"], /^--leave-share needs --leave-after/],
   [["--slo-share", "0.5"], /^--slo-share needs --slo/],
   [["-X", "GET", "-d", "{}"], /^--method GET and --body exclude each other/],

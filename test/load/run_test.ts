@@ -212,6 +212,12 @@ const FORMS = [
     "body 200: the answer has no data",
   ],
   ["list", "application/json", '{"data":[{"embedding":[1]}]}', ""],
+  [
+    "choices",
+    "text/event-stream",
+    'data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+    "head 200: the answer is an event stream, and a whole one was asked for",
+  ],
   ["data", "text/plain", "a", "head 200: the answer is no JSON: text/plain"],
   ["data", "application/json", '{"detail":"no"}', ""],
   ["data", "audio/mpeg", "a", ""],

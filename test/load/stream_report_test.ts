@@ -47,14 +47,14 @@ const CASES: readonly (readonly [
     "a late client",
     { loopDelayMs: { ...NOTHING, p99: 3.1 } },
     "invalid",
-    "the client's own loop was 3.1 ms late (p99), more than 3",
+    "the client's own loop was late by 3.1 ms (p99), more than 3",
     true,
   ],
   [
     "a busy client",
     { unreadMs: { ...NOTHING, p99: 12 } },
     "invalid",
-    "the client's own loop was 12.0 ms late (p99), more than 3",
+    "what came may have lain unread for 12.0 ms (p99), more than 3",
     true,
   ],
 ];

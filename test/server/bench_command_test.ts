@@ -107,6 +107,24 @@ describe("weir bench", () => {
     server.stop();
   });
 
+  test("where nothing was measured there is null, and no zero", async () => {
+    const server = stubServer(() => ({
+      pieces: ["HTTP/1.1 503 No\r\ncontent-length: 4\r\n\r\nbusy"],
+    }));
+    const url = `http://127.0.0.1:${server.port}`;
+    for (const name of ["bench", "load"]) {
+      const ended = await run([name, url, "-n", "2", "-s", "0", "--json"]);
+      const { report } = JSON.parse(ended.output);
+      const { events_per_read, first_event_ms, gap_ms, lateness_ms, drift_ms } = report;
+      expect([events_per_read, first_event_ms, gap_ms, lateness_ms, drift_ms]).toEqual(
+        Array(5).fill(null),
+      );
+      expect(report).toMatchObject({ completed: 0, events: 0, start_delay_ms: { count: 2 } });
+      expect(ended.code).toBe(1);
+    }
+    server.stop();
+  });
+
   test("an answer that is no event stream is refused", async () => {
     const ended = await run(["bench", `${weir.url}/health`, "-X", "GET"]);
     expect(ended.errors).toContain("The answer is no event stream");

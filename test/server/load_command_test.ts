@@ -65,6 +65,9 @@ describe("weir load", () => {
       ...["--slo", "ttft=60s,tpot=60s,e2e=60s", "--csv", csv, "--raw", raw, "--warmup", "2"],
     ]);
     const { stages } = JSON.parse(ended.output);
+    const rawStages = readFileSync(raw, "utf8").trimEnd().split("\n")
+      .map((line) => JSON.parse(line).stage);
+    expect(rawStages).toEqual([...Array(10).fill(0), ...Array(10).fill(1)]);
     expect(stages.map(({ load }: { readonly load: string }) => load)).toEqual([
       "40/s constant",
       "80/s constant",
@@ -120,7 +123,7 @@ describe("weir load", () => {
     ["/v1/chat/completions"],
     ["/v1/chat/completions", "--whole"],
     ["/v1/responses"],
-    ["/v1/responses", "--whole"],
+    ["/v1/responses", "--whole", "--api", "responses"],
     ["/v1/completions"],
     ["/v1/messages", "-m", "claude-sonnet-4-5"],
     ["/v1/messages", "--whole", "-m", "claude-sonnet-4-5"],
@@ -358,6 +361,21 @@ describe("weir load", () => {
     expect(searched.code).toBe(0);
   });
 
+  test("a search where nothing is held ends before it would send nothing", async () => {
+    const ended = await run([
+      ...["load", weir.url, "--search", "-r", "20", "--arrivals", "constant"],
+      ...["--slo", "e2e=1ms", "--duration", "200ms", "--json", ...CALM],
+    ]);
+    const { stages, search } = JSON.parse(ended.output);
+    const sent = stages.map((stage: Json) => [stage.load, stage.requests.sent]);
+    expect(sent).toEqual([["20/s constant", 4], ["10/s constant", 2], ["5/s constant", 1]]);
+    expect(search).toEqual({ missed: 5 });
+    expect(ended.errors).toContain(
+      "2.5/s constant and lower rates were left out: nothing would be sent in 0.20 s.",
+    );
+    expect(ended.code).toBe(1);
+  });
+
   test("a trace is asked at its times, or as fast as is wanted", async () => {
     const folder = makeFolder({
       "azure.csv": "TIMESTAMP,ContextTokens,GeneratedTokens\n" +
@@ -408,7 +426,14 @@ describe("weir load", () => {
       rows(name).number.map((number: number, i: number) => [number, rows(name).due[i]])
         .sort(([a]: readonly number[], [b]: readonly number[]) => a! - b!);
     expect(byNumber("both")).toEqual(byNumber("all"));
+    const part = await run(["load", "compare", file("one"), file("all"), "--json"]);
+    expect(JSON.parse(part.output).unlike).toEqual([
+      `${file("one")} is part 1 of 2 of a load (weir load merge)`,
+    ]);
+    // What is slower is told before what is unlike.
+    expect([1, 3]).toContain(part.code);
     const paired = await run(["load", "compare", file("both"), file("all"), "--json"]);
+    expect(JSON.parse(paired.output).unlike).toEqual([]);
     expect(JSON.parse(paired.output).stages[0].comparisons[0]).toMatchObject({ is_paired: true });
     const half = await run(["load", "merge", file("two")]);
     expect(half.output).toContain(

@@ -81,8 +81,11 @@ describe("weir load --html", () => {
     expect(says("stages.html", "1 at once")).toBe(true);
     const workers = await load([
       ...["-r", "40", "--requests", "12", "--workers", "2", "--html", file("workers.html")],
+      ...["--slo", "e2e=60s"],
     ]);
     expect(workers.code).toBe(0);
+    expect(says("workers.html", "<dt>workers</dt><dd><bdi>2</bdi>")).toBe(true);
+    expect(says("workers.html", "<bdi>e2e 60000 ms, for 99 % of the requests</bdi>")).toBe(true);
     expect(says("workers.html", `<h1>${weir.url}/v1/chat/completions</h1>`)).toBe(true);
     expect(/>fastest[^<]*<\/span>/.test(page("workers.html"))).toBe(true);
     const parts = ["1/2", "2/2"].map((shard, at) => [

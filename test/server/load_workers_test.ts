@@ -77,6 +77,9 @@ describe("weir load --workers", () => {
     }
     const numbers = raw.map(({ number }) => number).sort((a, b) => a - b);
     expect(numbers).toEqual(Array.from({ length: 70 }, (_, i) => Math.floor(i / 2)));
+    const places = new Set(raw.map(({ stage, round, number }) => `${stage} ${round} ${number}`));
+    expect(places.size).toBe(70);
+    expect(places).toContain("0 1 34");
     expect(readdirSync(folder).sort()).toEqual(["csv", "out", "raw"]);
     expect(readFileSync(file("csv"), "utf8")).toMatch(/\n200\/s poisson,62,62,/);
     // What it has written is what it has said, and the schedule that of one process.

@@ -6,7 +6,7 @@
 
 import { escaped } from "../page.ts";
 import type { Rows } from "../rows.ts";
-import { SHARES, Spread } from "../spread.ts";
+import { Spread } from "../spread.ts";
 import type { Picture } from "./browser/picture.ts";
 import { chartPage, figure, type Said, saidList, table } from "./chart_page.ts";
 import {
@@ -23,7 +23,15 @@ import {
 import type { LoadReport } from "./report.ts";
 import type { Stage } from "./run_file.ts";
 import { cut, streamLanes } from "./stream_lanes.ts";
-import { believeLines, figureRows, goodputText, percent, rateLines, shown } from "./terminal.ts";
+import {
+  believeLines,
+  boundRows,
+  figureRows,
+  goodputText,
+  percent,
+  rateLines,
+  shown,
+} from "./terminal.ts";
 
 /** What is known of a run besides its stages. */
 export interface About {
@@ -299,17 +307,15 @@ function stageBody(
 }
 
 function figures(report: LoadReport): string {
-  const rows = figureRows(report).flatMap(
-    ([title, { p50, p90, p95, p99, p999, max, mean, ci95 }]) => {
-      const row = [title, ...[p50, p90, p95, p99, p999, max, mean].map(shown)];
-      if (ci95 === undefined) return [row];
-      const reach = Object.keys(SHARES).map((share) => {
-        const bounds = ci95[share as keyof typeof SHARES];
-        return bounds === undefined ? "" : `±${shown((bounds[1] - bounds[0]) / 2)}`;
-      });
-      return [row, ["\u200395 % of the mean", ...reach, "", ""]];
-    },
-  );
+  const rows = figureRows(report).flatMap(([title, spread]) => {
+    const { p50, p90, p95, p99, p999, max, mean } = spread;
+    const bounds = boundRows(spread).map(([name = "", ...cells]) => [
+      `\u2003${name.trim()}`,
+      ...cells,
+      ...["", ""], // none is known of the longest and the mean
+    ]);
+    return [[title, ...[p50, p90, p95, p99, p999, max, mean].map(shown)], ...bounds];
+  });
   const lines = rateLines(report).map((line) => `<p>${escaped(line)}</p>`).join("\n");
   if (rows.length === 0) return `<h2>Figures</h2>\n${lines}`;
   const heads = ["", "p50", "p90", "p95", "p99", "p99.9", "max", "mean"];

@@ -24,16 +24,16 @@ export interface ComparedPair {
   readonly isDoubtful: boolean;
 }
 
-/** The page. */
+/** The page. What `about` has found: in which the runs were not asked for the same. */
 export function compareHtml(pairs: readonly ComparedPair[], about: About): string {
   const pictures: Picture[] = [];
   const parts = pairs.map((pair, at) => stage(pair, `s${at + 1}`, pairs.length > 1, pictures));
+  const unlike = about.found.map((text) => ({ verdict: "void" as const, word: "unlike", text }));
+  const all = pairs.flatMap((pair) => verdicts(pair, pairs.length > 1));
   return chartPage({
     title: `weir load compare: ${about.heading}`,
     header: `<h1>${escaped(about.heading)}</h1>\n<p class="dim">${escaped(about.under)}</p>`,
-    main: [saidList(pairs.flatMap((pair) => verdicts(pair, pairs.length > 1))), ...parts].join(
-      "\n",
-    ),
+    main: [saidList([...unlike, ...all]), ...parts].join("\n"),
     pictures,
   });
 }
@@ -94,13 +94,15 @@ function stage(pair: ComparedPair, id: string, hasName: boolean, pictures: Pictu
     const spreads = [
       { label: "before", spread: spreadOf(before.rounds, name) },
       { label: "after", spread: spreadOf(after.rounds, name) },
-    ];
+    ] as const;
+    // The table has them of single requests: a distribution has three digits.
+    const exact = comparisons.find(({ metric }) => metric === name);
     if (spreads.some(({ spread }) => spread.count === 0)) return [];
     const found = distribution(`${id}-spread-${name}`, spreads, undefined)!;
     pictures.push(found.picture);
-    const words = spreads.map(({ label, spread }) =>
-      `${label}: half within ${shown(spread.percentile(50)!)} ms, 99 % within ` +
-      `${shown(spread.percentile(99)!)} ms`
+    const words = spreads.map(({ label, spread }, at) =>
+      `${label}: half within ${shown(exact?.p50[at] ?? spread.percentile(50)!)} ms, 99 % within ` +
+      `${shown(exact?.p99[at] ?? spread.percentile(99)!)} ms`
     ).join("; ");
     return [figure(found.picture, TITLES[name], `${words}.`, `${words}.${belowText(found)}`)];
   });

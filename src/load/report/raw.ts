@@ -11,11 +11,19 @@ import { remarksIn } from "../remarks.ts";
 const NAMES = Object.entries(KIND);
 const known = new Map<number, string>();
 
+/** Where in its run a request was. */
+export interface RawPlace {
+  /** From 0, as stages are in the report. */
+  readonly stage: number;
+  /** From 0. */
+  readonly round: number;
+}
+
 /**
- * The line, without its end. Times are milliseconds since the start of the run; what did not happen
+ * The line, without its end. Times are milliseconds since the start of the round; what did not happen
  * is null. Each event: when it came, what it says, bytes on the wire, bytes of text.
  */
-export function rawLine(record: RequestRecord): string {
+export function rawLine(record: RequestRecord, { stage, round }: RawPlace): string {
   const events: unknown[] = [];
   for (let i = 0; i < record.events; i++) {
     events.push([
@@ -27,6 +35,8 @@ export function rawLine(record: RequestRecord): string {
   }
   const { dueMs, sentMs, connectedMs, writtenMs, headMs, endMs } = record;
   return JSON.stringify({
+    stage,
+    round,
     number: record.number,
     endpoint: record.endpoint,
     session: record.session,

@@ -114,16 +114,23 @@ function isSame(name: SpreadName, report: LoadReport): boolean {
 }
 
 function rowLines(title: string, spread: ReportedSpread): readonly string[] {
-  const { p50, p90, p95, p99, p999, max, mean, ci95 } = spread;
-  const cells = [p50, p90, p95, p99, p999, max, mean].map((value) => shown(value).padStart(9));
-  const line = `${title.padEnd(26)}${cells.join("")}`;
-  if (ci95 === undefined) return [line];
-  const bound = (title: string, at: 0 | 1) => {
-    const values = Object.keys(SHARES).map((share) => ci95[share as keyof typeof SHARES]?.[at]);
-    const cells = values.map((value) => (value === undefined ? "" : shown(value)).padStart(9));
-    return `${title.padEnd(26)}${cells.join("")}`;
-  };
-  return [line, bound("  at least (95 %)", 0), bound("  at most (95 %)", 1)];
+  const { p50, p90, p95, p99, p999, max, mean } = spread;
+  const rows = [[title, ...[p50, p90, p95, p99, p999, max, mean].map(shown)], ...boundRows(spread)];
+  return rows.map(([name = "", ...cells]) =>
+    `${name.padEnd(26)}${cells.map((cell) => cell.padStart(9)).join("")}`
+  );
+}
+
+/** Between which values each percentile lies, where there are rounds: a title, and a cell for each. */
+export function boundRows({ ci95 }: ReportedSpread): readonly (readonly string[])[] {
+  if (ci95 === undefined) return [];
+  return ["at least (95 %)", "at most (95 %)"].map((title, at) => [
+    `  ${title}`,
+    ...Object.keys(SHARES).map((share) => {
+      const bound = ci95[share as keyof typeof SHARES]?.[at];
+      return bound === undefined ? "" : shown(bound);
+    }),
+  ]);
 }
 
 /** Rates, goodput and connections, each a line. */

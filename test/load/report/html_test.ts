@@ -5,6 +5,7 @@ import { compareRows } from "../../../src/load/report/compare.ts";
 import { compareHtml } from "../../../src/load/report/html_compare.ts";
 import { htmlReport } from "../../../src/load/report/html.ts";
 import { readRunFile, runFileOf } from "../../../src/load/report/run_file.ts";
+import { boundRows, shown } from "../../../src/load/report/terminal.ts";
 import { ABOUT, sampleStage } from "./sample_stages.ts";
 
 /** Text of a server → as it stands between tags. */
@@ -183,11 +184,17 @@ describe("htmlReport()", () => {
   });
 
   test("rounds follow each other", () => {
-    const html = htmlReport([sampleStage({ rounds: 3 })], ABOUT);
+    const stage = sampleStage({ rounds: 3 });
+    const html = htmlReport([stage], ABOUT);
     const [time] = picturesOf(html);
     expect(time!.marks.map(({ label }) => label)).toEqual(["round 2", "round 3"]);
     expect(time!.series[0]!.x).toHaveLength(600);
-    expect(textOf(html)).toContain("95 % of the mean");
+    const bounds = boundRows(stage.report.ttft_ms!);
+    expect(bounds.map(([title, ...cells]) => [title!.trim(), cells.length])).toEqual([
+      ["at least (95 %)", 5],
+      ["at most (95 %)", 5],
+    ]);
+    for (const row of bounds) expect(textOf(html)).toContain(row.join(" ").trim());
   });
 
   test("a run that was broken off says so first", () => {
@@ -282,6 +289,13 @@ describe("compareHtml()", () => {
     expect(text).toContain("slower <8> at once: First token: p50 +25.");
     expect(text).toContain("failed <8> at once: 10 % of the requests failed, and 0 % before.");
     expect(text).toContain("below 0.1 %");
+    const [{ p50, p99 }] = comparisons as [(typeof comparisons)[number]];
+    for (const [at, label] of ["before", "after"].entries()) {
+      const [half, most] = [p50, p99].map((pair) => shown(pair[at]!));
+      expect(text).toContain(`${label}: half within ${half} ms, 99 % within ${most} ms`);
+    }
+    const unlike = compareHtml([pair], { ...ABOUT, found: ["a.json is part 1 of 2 of a load"] });
+    expect(textOf(unlike)).toContain("unlike a.json is part 1 of 2 of a load");
     expect(html).not.toContain("<8>");
   });
 });
