@@ -21,10 +21,11 @@ import { latency } from "./cli/latency.ts";
 import { load } from "./cli/load.ts";
 import { memory } from "./cli/memory.ts";
 import { runCommandLine } from "./cli/program.ts";
+import { watchPrinted } from "./cli/outputs.ts";
 import { requests } from "./cli/requests.ts";
 import { run } from "./cli/run.ts";
 import { serve } from "./cli/serve.ts";
-import { Failure, terminal } from "./cli/terminal.ts";
+import { EXIT, Failure, terminal } from "./cli/terminal.ts";
 import { tape } from "./cli/tape.ts";
 import { token } from "./cli/token.ts";
 import { up } from "./cli/up.ts";
@@ -61,6 +62,9 @@ export const COMMANDS: readonly Command[] = [
 
 /** Runs the command line of this process, and ends it with the command's exit code. */
 export async function main(): Promise<void> {
+  const unprinted = watchPrinted();
+  // Where standard error is full, nobody can be told so.
+  process.stderr.on("error", () => {});
   let code: number;
   try {
     code = await runCommandLine(COMMANDS, process.argv.slice(2), terminal);
@@ -68,6 +72,11 @@ export async function main(): Promise<void> {
     if (!(error instanceof Failure)) throw error;
     terminal.complain(`weir: ${error.message}`);
     code = error.exitCode;
+  }
+  const failure = await unprinted();
+  if (failure !== undefined) {
+    terminal.complain(`weir: ${failure.message}`);
+    if (code !== EXIT.usage && code !== EXIT.interrupted) code = EXIT.failed;
   }
   // A command that has ended leaves nothing behind that is worth waiting for.
   process.exit(code);

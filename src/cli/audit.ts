@@ -6,7 +6,6 @@
  */
 
 import { randomInt } from "node:crypto";
-import { resolve } from "node:path";
 import { masker } from "../lib/mask.ts";
 import { nearest } from "../lib/nearest.ts";
 import { basicOf, shownUrl } from "../lib/userinfo.ts";
@@ -39,10 +38,12 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
+import { failuresOf, leavesReport, writeEach } from "./outputs.ts";
 import { residentBytes } from "./process_memory.ts";
 import { headerSecrets, urlSecrets, worthHiding } from "./shown_secrets.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { lineFile, mustBeWritable, writeOver } from "./whole_files.ts";
+import { type LineFile, lineFile } from "./whole_files.ts";
 
 /** Asked of a URL that names no path, or only the version. */
 const CHAT_PATH = "/v1/chat/completions";
@@ -133,13 +134,13 @@ const FLAGS = {
   long: switchFlag({ text: "print limit and evidence of everything, not only of what failed" }),
   html: optionalFlag({
     value: "FILE",
-    text: "write the report as a page",
+    text: "write the report as a page; - prints it",
     completes: "files",
     read: asText,
   }),
   junit: optionalFlag({
     value: "FILE",
-    text: "write the report as JUnit XML",
+    text: "write the report as JUnit XML; - prints it",
     completes: "files",
     read: asText,
   }),
@@ -158,6 +159,8 @@ const FLAGS = {
 };
 
 type AuditFlags = FlagValues<typeof FLAGS>;
+/** `hasReport`: standard output is the report's. */
+type CheckedFlags = AuditFlags & { readonly hasReport: boolean };
 /** What `URL.parse` makes: the types of Deno and Bun disagree on its name. */
 type ParsedUrl = NonNullable<ReturnType<typeof URL.parse>>;
 
@@ -193,7 +196,7 @@ export const audit = defineCommand({
   ],
   exits: {
     [EXIT.done]: "every limit held",
-    [EXIT.failed]: "one did not",
+    [EXIT.failed]: "one did not, or a file could not be written",
     [EXIT.doubtful]:
       "none failed, but something is void, as this machine was too late; or the gateway cannot be audited",
     [EXIT.interrupted]: "interrupted by Ctrl-C; the report is of what was there until then",
@@ -205,8 +208,13 @@ export const audit = defineCommand({
     const given = operands.url === undefined ? undefined : readUrl(operands.url);
     const clash = CONFLICTS.find(([, holds]) => holds(flags, given));
     if (clash !== undefined) throw new Failure(clash[0], EXIT.usage);
-    for (const file of [flags.html, flags.junit, flags.ledger]) mustBeWritable(file);
-    return await auditGateway(given, flags, terminal);
+    const { json: isJson, html, junit, ledger } = flags;
+    const hasReport = leavesReport({
+      isJson,
+      whole: { html, junit },
+      growing: ["ledger", ledger, "audit"],
+    });
+    return await auditGateway(given, { ...flags, hasReport }, terminal);
   },
 });
 
@@ -228,19 +236,12 @@ const CONFLICTS: readonly (readonly [
     ({ insecure }, url) => insecure && url?.protocol !== "https:",
   ],
   [
-    "--long is for the report on the terminal, which --json replaces",
-    ({ long, json }) => long && json,
+    "--long is for the report on the terminal, which --json, --html - and --junit - replace",
+    ({ long, json, html, junit }) => long && (json || html === "-" || junit === "-"),
   ],
   [
     "--quick shortens the check silence, which --only leaves out",
     ({ quick, only }) => quick && only.length > 0 && !isChosen("silence", only),
-  ],
-  [
-    "--html, --junit and --ledger need a file each",
-    ({ html, junit, ledger }) => {
-      const files = [html, junit, ledger].filter((file) => file !== undefined);
-      return new Set(files.map((file) => resolve(file))).size < files.length;
-    },
   ],
   [
     "A request has one authorization: give the user in the URL, --gateway-key or --header authorization",
@@ -259,13 +260,12 @@ function isChosen(name: string, only: AuditFlags["only"]): boolean {
 
 async function auditGateway(
   given: ParsedUrl | undefined,
-  flags: AuditFlags,
+  flags: CheckedFlags,
   terminal: Terminal,
 ): Promise<number> {
   const abort = new AbortController();
   const interrupt = () => abort.abort(new Failure("Interrupted", EXIT.interrupted));
-  process.once("SIGINT", interrupt);
-  process.once("SIGTERM", interrupt);
+  onEnding(interrupt);
   const run = new AuditRun(given, flags, abort.signal, terminal);
   try {
     return await run.run();
@@ -273,11 +273,10 @@ async function auditGateway(
     // Nothing was found out of the gateway: that is no failure of its own.
     if (!(error instanceof Failure) || error.exitCode === EXIT.usage) throw error;
     const text = run.clean(error.message);
-    print(run.emptyReport(text), flags, terminal, true);
-    throw new Failure(text, error.exitCode === EXIT.failed ? EXIT.doubtful : error.exitCode);
+    const isWritten = run.tell(run.emptyReport(text), true);
+    const isFailure = error.exitCode === EXIT.failed;
+    throw new Failure(text, isFailure && isWritten ? EXIT.doubtful : error.exitCode);
   } finally {
-    process.off("SIGINT", interrupt);
-    process.off("SIGTERM", interrupt);
     await run.stop();
   }
 }
@@ -285,19 +284,20 @@ async function auditGateway(
 /** One audit, and what has to be stopped behind it. */
 class AuditRun {
   readonly #given: ParsedUrl | undefined;
-  readonly #flags: AuditFlags;
+  readonly #flags: CheckedFlags;
   readonly #signal: AbortSignal;
   readonly #terminal: Terminal;
   readonly #seed: number;
   readonly #stops: (() => void | Promise<void>)[] = [];
   /** As messages call the gateway. */
   #where: string;
+  #lines: LineFile | undefined;
   /** Takes secrets out of a text. */
   readonly clean: (text: string) => string;
 
   constructor(
     given: ParsedUrl | undefined,
-    flags: AuditFlags,
+    flags: CheckedFlags,
     signal: AbortSignal,
     terminal: Terminal,
   ) {
@@ -332,8 +332,7 @@ class AuditRun {
     }
     const gateway = this.#given ?? readUrl(preset!.url);
     if (preset !== undefined) this.#where = `${preset.title} (${placeOf(gateway)})`;
-    const lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
-    this.#stops.push(() => lines?.flush());
+    const lines = this.#lines = flags.ledger === undefined ? undefined : lineFile(flags.ledger);
     const ledger = lines && new Ledger({ write: (line) => lines.write(line), clean: this.clean });
     const rig = this.#rig(upstream, watch, gateway, preset, ledger);
     ledger?.begin(this.#where, rig.seed, upstream);
@@ -352,9 +351,29 @@ class AuditRun {
     });
     progress.stop();
     ledger?.end();
-    print(report, flags, this.#terminal);
-    lines?.close();
-    return exitCode(report, flags);
+    const isWritten = this.tell(report);
+    return isWritten || report.isInterrupted ? exitCode(report, flags) : EXIT.failed;
+  }
+
+  /**
+   * Tells what was found in each form that was asked for, and says what could not be written: nothing
+   * else is lost with it. True when all could be. `isSaid`: what there is to say is said elsewhere.
+   */
+  tell(report: AuditReport, isSaid = false): boolean {
+    const { json, long, html, junit, hasReport } = this.#flags;
+    if (json) this.#terminal.print(JSON.stringify(report, null, 2));
+    else if (hasReport && !isSaid) {
+      for (const line of reportLines(report, long)) this.#terminal.print(line);
+    }
+    const unwritten = [
+      ...failuresOf(() => this.#lines?.close()),
+      ...writeEach(
+        [[html, () => htmlReport(report)], [junit, () => junitReport(report)]],
+        this.#terminal,
+      ),
+    ];
+    for (const { message } of unwritten) this.#terminal.complain(`weir: ${message}`);
+    return unwritten.length === 0;
   }
 
   /** The report of a gateway that cannot be audited. */
@@ -432,12 +451,12 @@ function cleaner(given: ParsedUrl | undefined, flags: AuditFlags): (text: string
     );
 }
 
-/** @throws {Failure} when `text` is no URL that can be audited. */
 /** A gateway as reports call it. */
 function placeOf({ href, pathname, search, origin }: ParsedUrl): string {
   return pathname === "/" && search === "" ? origin : shownUrl(href);
 }
 
+/** @throws {Failure} when `text` is no URL that can be audited. */
 function readUrl(text: string): ParsedUrl {
   const url = URL.parse(text);
   if (url === null || !/^https?:$/.test(url.protocol)) {
@@ -524,19 +543,6 @@ function readChecks(text: string, flag: string): readonly Check[] {
       EXIT.usage,
     );
   });
-}
-
-/** `isSaid`: what there is to say is said elsewhere. */
-function print(
-  report: AuditReport,
-  { json, long, html, junit }: AuditFlags,
-  terminal: Terminal,
-  isSaid = false,
-): void {
-  if (json) terminal.print(JSON.stringify(report, null, 2));
-  else if (!isSaid) { for (const line of reportLines(report, long)) terminal.print(line); }
-  if (html !== undefined) writeOver(html, htmlReport(report));
-  if (junit !== undefined) writeOver(junit, junitReport(report));
 }
 
 function exitCode({ counts, isInterrupted }: AuditReport, { failOn }: AuditFlags): number {

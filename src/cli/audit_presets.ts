@@ -84,6 +84,8 @@ export async function startPreset(name: PresetName, upstreamPort: number): Promi
     stdout: "ignore",
     stderr: Bun.file(errors),
   });
+  // Once it is over, the number may be another process's.
+  void child.exited.then(watchOver(child.pid, folder));
   const stop = async () => {
     child.kill("SIGTERM");
     const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
@@ -110,6 +112,24 @@ export async function startPreset(name: PresetName, upstreamPort: number): Promi
     retriesDeclared: preset.retriesDeclared,
     stop,
   };
+}
+
+/** Waits for the end of its input, as that comes with the end of whoever holds it, however it went. */
+const WATCH = 'trap "" HUP INT TERM; read -r _; kill -KILL "$1"; rm -rf -- "$2"';
+
+/**
+ * Ends process `pid`, and removes `folder`, when this process is gone and could not do it. Gives
+ * the function that ends the watch. Without a shell there is none.
+ */
+function watchOver(pid: number, folder: string): () => void {
+  const shell = Bun.which("sh");
+  if (shell === null) return () => {};
+  const child = Bun.spawn([shell, "-c", WATCH, "sh", String(pid), folder], {
+    stdin: "pipe",
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  return () => child.kill("SIGKILL");
 }
 
 /** nginx with `proxy_pass`, and what its documentation says of connections that are kept. */

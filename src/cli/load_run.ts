@@ -21,7 +21,7 @@ import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { aboutOf } from "./load_html.ts";
 import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { printsReport, rawFile, watchPrinted, writeOutputs } from "./load_outputs.ts";
+import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { sendsNothing, stageText } from "./load_shape.ts";
@@ -45,7 +45,6 @@ export async function runLoad(
   const start = startOf(flags.startAt, Date.now());
   if (start.said !== undefined) terminal.complain(start.said);
   const hasReport = printsReport(flags);
-  const unprinted = watchPrinted();
   const abort = new AbortController();
   const interrupt = () => abort.abort();
   onEnding(interrupt);
@@ -148,7 +147,6 @@ export async function runLoad(
     ...leftOut,
   ];
   unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
-  unwritten.push(...await unprinted());
   for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken || unwritten.length > 0) return EXIT.failed;

@@ -16,6 +16,7 @@ import { readInputFiles } from "./input_files.ts";
 import { loneDesk } from "./desk.ts";
 import { world } from "./world.ts";
 import { readSettings, warn } from "./settings.ts";
+import { onEnding } from "./signals.ts";
 import { EXIT, Failure } from "./terminal.ts";
 import { writeLast } from "./process_facts.ts";
 import { noteText, verboseFlag } from "./up.ts";
@@ -76,8 +77,7 @@ export const run = defineCommand({
       code = EXIT.interrupted;
       abort.abort(new AppError("unavailable", "Interrupted"));
     };
-    process.once("SIGINT", interrupt);
-    process.once("SIGTERM", interrupt);
+    onEnding(interrupt);
     const sink = openSink(flags.output, () => abort.abort());
     try {
       const input = await readInput(flags.input);

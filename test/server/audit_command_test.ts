@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AuditReport } from "../../src/load/audit/audit.ts";
@@ -9,7 +9,7 @@ import { BROWSER_MS, describeInBrowser, launchBrowser } from "./browser.ts";
 import { hasProgram } from "../deploy/program.ts";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import { freePort } from "./free_port.ts";
-import { cleanEnv, run, TEST_MS_MAX, waitFor, weirCommand } from "./launch.ts";
+import { cleanEnv, makeFolder, run, TEST_MS_MAX, waitFor, weirCommand } from "./launch.ts";
 import { describeWith } from "./needs.ts";
 
 /** Runs `weir audit` on a gateway of the tests, with further words. */
@@ -128,7 +128,11 @@ describe("weir audit", () => {
       ["http://a", "--quick", "--only", "limits"],
       "--quick shortens the check silence, which --only",
     ],
-    [["http://a", "--html", "x", "--junit", "./x"], "need a file each"],
+    [["http://a", "--html", "x", "--junit", "./x"], "--html and --junit are the same file: ./x"],
+    [["http://a", "--html", "-", "--junit", "-"], "--html - and --junit - would be printed into"],
+    [["http://a", "--json", "--html", "-"], "--json and --html - would be printed into"],
+    [["http://a", "--long", "--html", "-"], "--long is for the report on the terminal"],
+    [["http://a", "--ledger", "-"], "--ledger needs a file: its lines come while the audit runs"],
     [["http://u:p@a", "--gateway-key", "k"], "A request has one authorization"],
     [
       ["http://a", "-H", "Authorization: x", "--gateway-key", "k"],
@@ -136,12 +140,12 @@ describe("weir audit", () => {
     ],
     [
       ["http://a", "--html", "/dev/null/x.html"],
-      "Cannot write /dev/null/x.html: there is no such folder",
+      "Cannot write --html /dev/null/x.html: there is no such folder",
     ],
-    [["http://a", "--junit", "/"], "Cannot write /: it is a folder"],
+    [["http://a", "--junit", "/"], "Cannot write --junit /: it is a folder"],
     [
       ["http://a", "--ledger", "/dev/null/x"],
-      "Cannot write /dev/null/x: there is no such folder",
+      "Cannot write --ledger /dev/null/x: there is no such folder",
     ],
     [["http://a", "--only", "cancle"], 'there is no check "cancle". Did you mean cancel?'],
     [["http://a", "--upstream-port", "70000"], "--upstream-port must be a whole number from 0"],
@@ -154,6 +158,46 @@ describe("weir audit", () => {
       expect(code).toBe(2);
     }, TEST_MS_MAX);
   }
+});
+
+describe("weir audit, what it writes", () => {
+  const full = existsSync("/dev/full");
+
+  test.if(full)("a full disk under one file costs no other, and is told", async () => {
+    const folder = makeFolder();
+    const [html, junit, ledger] = ["a.html", "a.xml", "a.jsonl"].map((name) => join(folder, name));
+    const words = ["--only", "limits", "--json"];
+    const [one, other] = await Promise.all([
+      auditOf("none", [...words, "--ledger", "/dev/full", "--html", html!, "--junit", junit!]),
+      auditOf("none", [
+        ...words,
+        ...["--ledger", ledger!, "--html", "/dev/full", "--junit", "/dev/full"],
+      ]),
+    ]);
+    const texts = [html!, junit!, ledger!].map((path) => readFileSync(path, "utf8"));
+    rmSync(folder, { recursive: true });
+    for (const { code, output, errors } of [one, other]) {
+      expect((JSON.parse(output) as AuditReport).counts.pass).toBe(2);
+      expect(errors).not.toContain("    at ");
+      expect(code).toBe(1);
+    }
+    const told = /^weir: Cannot write \/dev\/full: the disk is full$/gm;
+    expect(one.errors.match(told)).toHaveLength(1);
+    expect(other.errors.match(told)).toHaveLength(2);
+    expect(texts[0]).toContain("2 passed");
+    expect(texts[1]).toContain('tests="2" failures="0"');
+    expect(texts[2]).toContain('"kind":"request"');
+  }, TEST_MS_MAX);
+
+  test("- prints the page, or the XML, in place of the report", async () => {
+    const [page, xml] = await Promise.all([
+      auditOf("none", ["--only", "limits", "--html", "-"]),
+      auditOf("none", ["--only", "limits", "--junit", "-"]),
+    ]);
+    expect(page.output).toMatch(/^<!doctype html>[^]*<\/html>\n$/i);
+    expect(xml.output).toMatch(/^<\?xml [^]*<\/testsuites>\n$/);
+    expect([page.code, xml.code]).toEqual([0, 0]);
+  }, TEST_MS_MAX);
 });
 
 describe("weir audit says in a sentence", () => {
@@ -403,6 +447,44 @@ describe("weir audit --preset", () => {
       expect(buffered.code).toBe(1);
       expect(unbuffered.output).not.toContain("FAIL");
       expect(unbuffered.output).toMatch(/^pass {2}limits\/headers +all 9$/m);
+    }, TEST_MS_MAX);
+
+    /** Starts an audit of nginx that takes long, and waits until it is under way. */
+    async function slowAudit() {
+      const folder = makeFolder();
+      const child = Bun.spawn(
+        [...weirCommand(), "audit", "--preset", "nginx", "--only", "silence", "--json"],
+        { env: cleanEnv({ TMPDIR: folder }), stdout: "pipe", stderr: "pipe" },
+      );
+      let errors = "";
+      void (async () => {
+        for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) errors += text;
+      })();
+      const port = await waitFor(() => /auditing nginx .*?:(\d+)\/v1/.exec(errors)?.[1]);
+      const isOver = async () => {
+        const listens = await fetch(`http://127.0.0.1:${port}/`).then(() => true, () => false);
+        return !listens && readdirSync(folder).length === 0;
+      };
+      return { child, folder, isOver };
+    }
+
+    test("a closed terminal ends it with the report so far, and the gateway with it", async () => {
+      const { child, folder, isOver } = await slowAudit();
+      child.kill("SIGHUP");
+      const report = JSON.parse(await new Response(child.stdout).text()) as AuditReport;
+      expect(await child.exited).toBe(130);
+      expect(report.isInterrupted).toBe(true);
+      expect(await isOver()).toBe(true);
+      rmSync(folder, { recursive: true });
+    }, TEST_MS_MAX);
+
+    test("its gateway and folder go with an audit that is killed", async () => {
+      const { child, folder, isOver } = await slowAudit();
+      expect(await isOver()).toBe(false);
+      child.kill("SIGKILL");
+      await child.exited;
+      await waitFor(isOver, "the end of the gateway");
+      rmSync(folder, { recursive: true });
     }, TEST_MS_MAX);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cleanEnv, launch, makeFolder, run, TEST_MS_MAX, waitFor, weirCommand } from "./launch.ts";
 
@@ -45,6 +45,21 @@ describe("weir version", () => {
       expect(output).toMatch(/^weir \d+\.\d+\.\d+ \(commit \S+, Bun 1\.4\.5\)\n$/);
     });
   }
+});
+
+describe("standard output", () => {
+  test.if(existsSync("/dev/full"))("that is full ends every command with 1", async () => {
+    for (const words of [["version"], ["help", "audit"], ["completion", "fish"]]) {
+      const child = Bun.spawn([...weirCommand(), ...words], {
+        env: cleanEnv(),
+        stdout: Bun.file("/dev/full"),
+        stderr: "pipe",
+      });
+      const errors = await new Response(child.stderr).text();
+      expect(errors).toBe("weir: Cannot write to standard output: the disk is full\n");
+      expect(await child.exited).toBe(1);
+    }
+  });
 });
 
 describe("weir help", () => {

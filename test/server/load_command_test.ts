@@ -268,6 +268,19 @@ describe("weir load", () => {
     }
   });
 
+  test("what a slow reader has not taken yet is not lost", async () => {
+    const words = [...weirCommand(), "load", weir.url, "--requests", "3", ...CALM, "--html", "-"];
+    const command = words.map((word) => `'${word}'`).join(" ");
+    const child = Bun.spawn(["sh", "-c", `${command} | { sleep 2; cat; }`], {
+      env: cleanEnv(),
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const page = await new Response(child.stdout).text();
+    expect(page.length).toBeGreaterThan(65_536); // more than a pipe holds
+    expect(page).toEndWith("</html>\n");
+  });
+
   test("runs that were not asked for the same are compared with doubt", async () => {
     const folder = makeFolder();
     const [a, b] = [join(folder, "a"), join(folder, "b")];
