@@ -19,10 +19,10 @@ import { Tally } from "../load/tally.ts";
 import { aboutFiles } from "./load_html.ts";
 import type { Flags } from "./load_options.ts";
 import { printsReport, writeOutputs } from "./load_outputs.ts";
+import { writeEach } from "./outputs.ts";
 import { exitCode } from "./load_run.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
-import { writeOver } from "./whole_files.ts";
 
 /** A difference is no chance below this. */
 const CHANCE_MAX = 0.01;
@@ -103,18 +103,6 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     ...differences(first!, second!),
   ];
   const stages = before.map((stage, at) => comparedStages(stage, after[at]!));
-  if (flags.html !== undefined) {
-    const pairs = stages.map((stage, at) => ({
-      ...stage,
-      before: before[at]!,
-      after: after[at]!,
-      load: bothLoads(stage),
-    }));
-    const about = aboutFiles("compare", paths, flags.sloShare);
-    const page = compareHtml(pairs, { ...about, found: unlike });
-    if (hasReport) writeOver(flags.html, page);
-    else terminal.print(page.trimEnd());
-  }
   if (flags.json) {
     terminal.print(jsonText({ unlike, stages: stages.map(stageJson) }));
   } else if (hasReport) {
@@ -123,7 +111,19 @@ export function compareRuns(paths: readonly string[], flags: Flags, terminal: Te
     }
     for (const stage of stages) for (const line of stageLines(stage)) terminal.print(line);
   }
-  if (stages.some(({ isWorse }) => isWorse)) return EXIT.failed;
+  const page = () => {
+    const pairs = stages.map((stage, at) => ({
+      ...stage,
+      before: before[at]!,
+      after: after[at]!,
+      load: bothLoads(stage),
+    }));
+    const about = aboutFiles("compare", paths, flags.sloShare);
+    return compareHtml(pairs, { ...about, found: unlike });
+  };
+  const unwritten = writeEach([[flags.html, page]], terminal);
+  for (const { message } of unwritten) terminal.complain(`weir: ${message}`);
+  if (unwritten.length > 0 || stages.some(({ isWorse }) => isWorse)) return EXIT.failed;
   const isDoubtful = unlike.length > 0 || stages.some((stage) => stage.isDoubtful);
   return isDoubtful ? EXIT.doubtful : EXIT.done;
 }

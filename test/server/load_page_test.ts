@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { stubServer } from "../load/stub_server.ts";
 import { launch, makeFolder, run, TEST_MS_MAX, type Weir, weirCommand } from "./launch.ts";
@@ -103,6 +103,12 @@ describe("weir load --html", () => {
     const compared = await run(["load", "compare", ...both, "--html", file("compared.html")]);
     expect(compared.code).toBe(0);
     expect(says("compared.html", "Nothing is slower or faster")).toBe(true);
+    if (existsSync("/dev/full")) {
+      const full = await run(["load", "compare", ...both, "--html", "/dev/full"]);
+      expect(full.code).toBe(1);
+      expect(full.output).toContain("failed: 0.0 %, then 0.0 %");
+      expect(full.errors).toContain("Cannot write /dev/full: the disk is full");
+    }
   }, TEST_MS_MAX);
 
   test("a load that is broken off has a page", async () => {
