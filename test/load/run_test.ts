@@ -329,7 +329,7 @@ describe("LoadRun", () => {
 
   test("one that stops in the middle is given up where it is", async () => {
     const script: Script = () => ({ pieces: chatPieces(WORDS).slice(0, 3) });
-    const { records: [record] } = await load(script, { timeoutMs: 100 });
+    const { records: [record] } = await load(script, { timeoutMs: 1000 });
     expect(record!.failure).toBe("body 200: timed out");
   });
 

@@ -183,7 +183,8 @@ describe("a memory server that", () => {
   ];
   for (const [what, action, message] of APPLY_ERRORS) {
     test(`${what} fails apply() with the original's words`, async () => {
-      const error = await applied(action, 150).catch((thrown) => thrown);
+      const isLate = action.kind === "silence" || action.kind === "late";
+      const error = await applied(action, isLate ? 150 : undefined).catch((thrown) => thrown);
       expect(error).toMatchObject({ code: "memory_failed", status: 500 });
       expect(error.message).toMatch(message);
     });
@@ -228,7 +229,8 @@ describe("a memory server that", () => {
   for (const [action, kind] of COMMIT_ERRORS) {
     test(`answers an upload with ${JSON.stringify(action)} is ${kind}`, async () => {
       server = await scriptedServer(() => action);
-      const error = await httpMemory(server.url, 100).commit(said("q", "a")).catch((e) => e);
+      const timeoutMs = action.kind === "silence" ? 100 : undefined;
+      const error = await httpMemory(server.url, timeoutMs).commit(said("q", "a")).catch((e) => e);
       expect(error).toMatchObject({ code: "memory_failed" });
       const seen = !(error instanceof TurnRefused)
         ? "away"

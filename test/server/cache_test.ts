@@ -106,7 +106,7 @@ keys:
   - {name: red, token: red-key}
   - {name: few, token: few-key, requests_per_day: 2}
 upstreams:
-  - {name: one, base_url: "${upstream.url}/v1", retries: 0, breaker_share: 0, api_key: sk-up}
+  - {name: one, base_url: "${upstream.url}/v1", retries: 0, resend: never, breaker_share: 0, api_key: sk-up}
   - {name: chat, base_url: "${upstream.url}/v1", retries: 0, breaker_share: 0, api_key: sk-up, speaks: [openai_chat]}
 routes:
   - {match: {model: "kept*"}, to: [one], cache: {ttl_s: 3600}}
