@@ -10,7 +10,8 @@ import { CANARY } from "./finding.ts";
 import { SECRET_NAME } from "./own_keys.ts";
 import type { ClientConnection } from "./probe_client.ts";
 import type { Asked, Way, Witness } from "./rig.ts";
-import { type Attempt, headFields, type ScriptedUpstream } from "./scripted_upstream.ts";
+import { headFields } from "./head_fields.ts";
+import { type Attempt, type ScriptedUpstream } from "./scripted_upstream.ts";
 
 /** Of all lines. What is more is counted in the last one. */
 const LINES_CHARS_MAX = 256 * 1024 * 1024;

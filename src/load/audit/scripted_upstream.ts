@@ -9,6 +9,8 @@
  */
 
 import { BodyDecoder } from "../../lib/http1/framing.ts";
+import { headFields } from "./head_fields.ts";
+import { answerForm, LastAnswer } from "./last_answer.ts";
 
 /** Of a request's head. */
 const HEAD_BYTES_MAX = 256 * 1024;
@@ -49,6 +51,8 @@ export class Attempt {
   leftMs: number | undefined;
   leaving: Leaving | undefined;
   readonly #socket: UpstreamSocket;
+  /** Undefined = the connection is kept behind the answer. */
+  readonly #last: LastAnswer | undefined;
   readonly #left = Promise.withResolvers<void>();
 
   constructor(socket: UpstreamSocket, ordinal: number, headText: string, body: Buffer) {
@@ -57,6 +61,8 @@ export class Attempt {
     this.ordinal = ordinal;
     this.headText = headText;
     this.body = body;
+    const form = answerForm(headText);
+    this.#last = form.isLast ? new LastAnswer(form) : undefined;
     this.arrivedMs = performance.now();
   }
 
@@ -70,12 +76,29 @@ export class Attempt {
     return headFields(this.headText).filter(([key]) => key === name).map(([, value]) => value);
   }
 
-  /** Writes bytes as they are, in one go. Nothing happens once the connection has ended. */
+  /**
+   * Writes bytes as they are, in one go; to a request of HTTP/1.0 without their chunks. Nothing happens
+   * once the connection has ended.
+   */
   write(bytes: Uint8Array | string): void {
-    if (this.leftMs !== undefined) return;
-    const piece = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes;
-    this.writes.push({ atMs: performance.now(), bytes: piece });
-    this.#socket.write(piece);
+    this.#write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes, true);
+  }
+
+  /** True when the kernel took all. */
+  #write(bytes: Uint8Array, isNoted: boolean): boolean {
+    if (this.leftMs !== undefined) return false;
+    const last = this.#last;
+    if (last === undefined) return this.#hand(bytes, isNoted);
+    if (last.isDone) return true; // its connection ends
+    const isTaken = this.#hand(last.take(bytes), isNoted);
+    if (last.isDone) void this.cut();
+    return isTaken;
+  }
+
+  #hand(bytes: Uint8Array, isNoted: boolean): boolean {
+    if (bytes.length === 0) return true;
+    if (isNoted) this.writes.push({ atMs: performance.now(), bytes });
+    return this.#socket.write(bytes);
   }
 
   /**
@@ -83,7 +106,7 @@ export class Attempt {
    * waits for `drained`.
    */
   pour(bytes: Uint8Array): boolean {
-    return this.leftMs === undefined && this.#socket.write(bytes);
+    return this.#write(bytes, false);
   }
 
   /** Settles when the kernel has taken all, or the connection has ended. */
@@ -91,9 +114,15 @@ export class Attempt {
     await Promise.race([this.#socket.drained(), this.left]);
   }
 
-  /** Ends the connection with a FIN, once all has been taken. */
+  /**
+   * Ends the connection with a FIN, once all has been taken; with an RST in the middle of a body that
+   * ends with the connection, which would look whole.
+   */
   async cut(): Promise<void> {
+    const last = this.#last;
+    if (last !== undefined && this.leftMs === undefined) this.#hand(last.rest(), true);
     await this.drained();
+    if (last?.wouldLookWhole === true) return this.reset();
     this.hasLeft("own");
     this.#socket.end();
   }
@@ -122,14 +151,6 @@ export class Attempt {
   }
 }
 
-/** The lines of a head, names in lower case. */
-export function headFields(headText: string): readonly (readonly [name: string, value: string])[] {
-  return headText.split("\r\n").slice(1).filter((line) => line.includes(":")).map((line) => {
-    const colon = line.indexOf(":");
-    return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
-  });
-}
-
 /** One connection: what has come of a request, and what has not gone yet. */
 class UpstreamSocket {
   readonly number: number;
@@ -140,6 +161,8 @@ class UpstreamSocket {
   #headText: string | undefined;
   #body: Buffer[] = [];
   #bodyBytes = 0;
+  /** Nothing is read behind the last request. */
+  #isLast = false;
   #unsent: Uint8Array[] = [];
   #waiting: (() => void)[] = [];
   requests = 0;
@@ -157,8 +180,9 @@ class UpstreamSocket {
 
   /** @throws {Error} what came is no request that can be read. */
   data(bytes: Buffer): void {
+    if (this.#isLast) return;
     this.#came = this.#came.length === 0 ? bytes : Buffer.concat([this.#came, bytes]);
-    while (this.#came.length > 0 || this.#headText !== undefined) {
+    while (!this.#isLast && (this.#came.length > 0 || this.#headText !== undefined)) {
       if (this.#headText === undefined) {
         const end = this.#came.indexOf("\r\n\r\n");
         if (end < 0) {
@@ -172,7 +196,8 @@ class UpstreamSocket {
         const length = Number(valueOf("content-length") ?? 0);
         const isChunked = valueOf("transfer-encoding")?.toLowerCase() === "chunked";
         this.#decoder.begin(isChunked ? "chunked" : "length", length, HEAD_BYTES_MAX, 0);
-        if (valueOf("expect") !== undefined) {
+        // Nobody of HTTP/1.0 knows it (RFC 9110 10.1.1).
+        if (valueOf("expect") !== undefined && !answerForm(this.#headText).isHttp10) {
           this.write(Buffer.from("HTTP/1.1 100 Continue\r\n\r\n"));
         }
       }
@@ -189,6 +214,7 @@ class UpstreamSocket {
       }
       const headText = this.#headText;
       const body = Buffer.concat(this.#body);
+      this.#isLast = answerForm(headText).isLast;
       this.#headText = undefined;
       this.#body = [];
       this.#bodyBytes = 0;
@@ -366,9 +392,9 @@ export class ScriptedUpstream {
       if (mark === undefined) this.strangers.push(headText);
       const text = mark === undefined ? '{"object":"list","data":[]}' : '{"error":"gone"}';
       const status = mark === undefined ? "200 OK" : "410 Gone";
-      attempt.write(
-        `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
-      );
+      const head =
+        `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n`;
+      attempt.write(answerForm(headText).isBodiless ? head : head + text);
       return;
     }
     expectation.add(attempt);

@@ -11,7 +11,7 @@
  */
 
 import { ResponseParser } from "../../../src/lib/http1/parser.ts";
-import { headFields } from "../../../src/load/audit/scripted_upstream.ts";
+import { headFields } from "../../../src/load/audit/head_fields.ts";
 
 /** What can be planted. `none`: an honest gateway. */
 export const PLANTED = [

@@ -63,6 +63,74 @@ describe("ScriptedUpstream", () => {
     expect(await openAnd(post(`${MARK}04`))).toStartWith("HTTP/1.1 410 Gone");
   });
 
+  const STREAM = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
+  const CHUNKS = "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
+  const closing = [
+    ["HTTP/1.0 without chunks", "1.0", "", `${STREAM}connection: close\r\n\r\nabcde`],
+    [
+      "HTTP/1.0 that would be kept, too",
+      "1.0",
+      "connection: keep-alive\r\nexpect: 100-continue\r\n",
+      `${STREAM}connection: close\r\n\r\nabcde`,
+    ],
+    [
+      "Connection: close",
+      "1.1",
+      "Connection: x-hop, Close\r\n",
+      `${STREAM}transfer-encoding: chunked\r\nconnection: close\r\n\r\n${CHUNKS}`,
+    ],
+  ] as const;
+  for (const [name, version, fields, wanted] of closing) {
+    test(`answers ${name}, and closes behind it`, async () => {
+      const mark = `${MARK}08`;
+      const { attempts } = upstream.expect(mark, async (attempt) => {
+        attempt.write(`${STREAM}transfer-encoding: chunked\r\n\r\n${CHUNKS.slice(0, 5)}`);
+        await attempt.pause(1);
+        attempt.write(CHUNKS.slice(5));
+      });
+      const request = `POST /v1/x HTTP/${version}\r\n${fields}content-length: ${mark.length}\r\n\r\n${mark}`;
+      expect(await rawExchange(upstream.port, request + post(`a ${MARK}01`))).toBe(wanted);
+      const written = attempts[0]!.writes.map(({ bytes }) => Buffer.from(bytes).toString());
+      expect(written.join("")).toBe(wanted);
+      expect(attempts[0]!.leaving).toBe("own");
+    });
+  }
+
+  test("answers HTTP/1.0 without a mark, and HEAD, and closes", async () => {
+    expect(await rawExchange(upstream.port, "GET /v1/models HTTP/1.0\r\n\r\n")).toEndWith(
+      'connection: close\r\n\r\n{"object":"list","data":[]}',
+    );
+    expect(
+      await rawExchange(upstream.port, "HEAD / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"),
+    ).toEndWith("content-length: 27\r\nconnection: close\r\n\r\n");
+  });
+
+  test("resets what would look whole in HTTP/1.0, and leaves a broken head as it is", async () => {
+    upstream.expect(`${MARK}09`, (attempt) => {
+      attempt.write(`${STREAM}transfer-encoding: chunked\r\n\r\n${CHUNKS.slice(0, 8)}`);
+      return attempt.cut();
+    });
+    upstream.expect(`${MARK}0a`, (attempt) => {
+      attempt.write("HTTP/1.1 200 OK\r\ncontent-ty");
+      return attempt.cut();
+    });
+    const ask = (mark: string) => post(mark).replace("HTTP/1.1", "HTTP/1.0");
+    const wasReset = Promise.withResolvers<boolean>();
+    await Bun.connect({
+      hostname: "127.0.0.1",
+      port: upstream.port,
+      socket: {
+        open: (one) => void one.write(ask(`${MARK}09`)),
+        data() {},
+        close: (_, error) => wasReset.resolve(error !== undefined),
+      },
+    });
+    expect(await wasReset.promise).toBe(true);
+    expect(await rawExchange(upstream.port, ask(`${MARK}0a`))).toBe(
+      "HTTP/1.1 200 OK\r\ncontent-ty",
+    );
+  });
+
   for (const how of ["fin", "reset"] as const) {
     test(`sees a client that leaves with a ${how.toUpperCase()}`, async () => {
       const mark = `${MARK}0${how === "fin" ? 5 : 6}`;

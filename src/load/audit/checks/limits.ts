@@ -7,7 +7,8 @@
 import { differenceText, jsonDifferences } from "../../../lib/json_differences.ts";
 import type { Finding } from "../finding.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
-import { type Attempt, headFields } from "../scripted_upstream.ts";
+import { headFields } from "../head_fields.ts";
+import { type Attempt } from "../scripted_upstream.ts";
 import { jsonAnswer } from "../stream.ts";
 
 const FIELDS = [
