@@ -140,7 +140,8 @@ export function judgeOverload(measured: OverloadMeasured): Finding {
   }
   const best = windows.reduce((one, other) => other.goodput > one.goodput ? other : one);
   // The rounds differ by a fifth at most, and so may what was measured later.
-  const least = Math.min(...rounds.slice(-2), afterwards > HURT_SHARE * knee ? afterwards : knee);
+  const isSame = afterwards >= SAME_SHARE_MIN * knee;
+  const least = Math.min(...rounds.slice(-2), isSame ? afterwards : knee);
   const share = best.goodput / knee;
   const isKept = best.goodput >= GOODPUT_SHARE_MIN * least;
   const { good, ...others } = best.outcomes;
@@ -151,11 +152,11 @@ export function judgeOverload(measured: OverloadMeasured): Finding {
   const isLost = lost > LOST_SHARE_NOTED * sent;
   // Slower with many at once, and nobody waits too long or goes without: no collapse.
   const isSlower = !isKept && !isLost && share >= SLOWER_SHARE_MIN;
-  const verdict: Verdict = isKept
-    ? isFaster ? "void" : isLost ? "note" : "pass"
-    : why !== ""
+  const verdict: Verdict = isKept && !isLost && !isFaster
+    ? "pass"
+    : isKept && isFaster || why !== ""
     ? "void"
-    : isSlower
+    : isKept || isSlower
     ? "note"
     : "fail";
   const told = OUTCOMES.filter(([outcome]) => best.outcomes[outcome] > 0)
