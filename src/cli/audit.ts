@@ -14,7 +14,7 @@ import { CANARY } from "../load/audit/finding.ts";
 import { greet, type Obstacle } from "../load/audit/greeting.ts";
 import { MachineWatch } from "../load/audit/machine_watch.ts";
 import { Ledger } from "../load/audit/ledger.ts";
-import type { Target } from "../load/audit/probe_client.ts";
+import { codingsOf, DECODED, type Target } from "../load/audit/probe_client.ts";
 import { htmlReport } from "../load/audit/report_html.ts";
 import { junitReport } from "../load/audit/report_junit.ts";
 import { reportLines } from "../load/audit/report_terminal.ts";
@@ -29,11 +29,13 @@ import {
   asText,
   choiceFlag,
   type FlagValues,
+  headerReader,
+  type HeaderRefusal,
   listFlag,
   numberFlag,
+  oneOf,
   optionalFlag,
   readChoice,
-  readHeader,
   readNumber,
   switchFlag,
   textFlag,
@@ -108,7 +110,7 @@ const FLAGS = {
     short: "H",
     value: "'NAME: VALUE'",
     text: "a header of every request",
-    read: readHeader,
+    read: headerReader("an audit", refusalOf),
   }),
   insecure: switchFlag({ text: "take any certificate of an https:// gateway for good" }),
   model: textFlag({
@@ -157,6 +159,16 @@ const FLAGS = {
     read: (value, name) => readNumber(value, name, { min: 0, max: SEED_MAX, isWhole: true }),
   }),
 };
+
+/** An audit says itself how its connections are kept, and what its bodies are. */
+const OWN = /^(?:connection|keep-alive|proxy-connection|content-encoding)$/i;
+
+function refusalOf(...[name, value]: Parameters<HeaderRefusal>): string | undefined {
+  if (OWN.test(name)) return "an audit says that itself, and tries what a gateway makes of it";
+  if (name.toLowerCase() !== "accept-encoding") return undefined;
+  const strange = codingsOf(value).find((coding) => !DECODED.includes(coding));
+  return strange && `an audit cannot read ${strange}, but ${oneOf(DECODED)}`;
+}
 
 type AuditFlags = FlagValues<typeof FLAGS>;
 /** `hasReport`: standard output is the report's. */

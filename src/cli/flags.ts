@@ -207,6 +207,30 @@ export function readHeader(text: string, flag: string): readonly [name: string, 
   return [name, value];
 }
 
+/** They say where a request ends, and a request is ended by whoever sends it. */
+const FRAMING = /^(?:content-length|transfer-encoding|trailer|te|upgrade|expect)$/i;
+
+/** Why a flag does not take a header; undefined = it does. */
+export type HeaderRefusal = (name: string, value: string) => string | undefined;
+
+/**
+ * Reads a header of every request, in place of the one that would be there without. `sender` ("a load")
+ * sends whole bodies, so that none says otherwise; `refusal` tells what else it has to say itself.
+ */
+export function headerReader(
+  sender: string,
+  refusal: HeaderRefusal = () => undefined,
+): ReadValue<readonly [name: string, value: string]> {
+  return (text, flag) => {
+    const header = readHeader(text, flag);
+    const why = FRAMING.test(header[0])
+      ? `${sender} sends whole bodies with their length`
+      : refusal(...header);
+    if (why === undefined) return header;
+    throw new Failure(`${flag} cannot have ${header[0]}: ${why}`, EXIT.usage);
+  };
+}
+
 /** "bash, zsh or fish" */
 export function oneOf(words: readonly string[]): string {
   const last = words.slice(-1).join("");

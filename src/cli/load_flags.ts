@@ -9,6 +9,7 @@ import { APIS } from "../load/requests/bodies.ts";
 import {
   asText,
   choiceFlag,
+  headerReader,
   listFlag,
   numberFlag,
   optionalFlag,
@@ -24,7 +25,6 @@ import {
   readLength,
   readMoment,
   readNumbers,
-  readOwnHeader,
   readShard,
   readSlo,
   readTime,
@@ -160,7 +160,7 @@ export const LOAD_FLAGS = {
     value: "'NAME: VALUE'",
     text: "a header of every request, in place of the one that would be there",
     group: "Server",
-    read: readOwnHeader,
+    read: headerReader("a load"),
   }),
   endpoint: listFlag({
     value: "URL",

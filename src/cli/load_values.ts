@@ -7,7 +7,7 @@
 import type { Arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import { type Slo, SLO_NAMES } from "../load/slo.ts";
-import { oneOf, readHeader, readNumber, type ReadValue } from "./flags.ts";
+import { oneOf, readNumber, type ReadValue } from "./flags.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
 const UNITS_MS: Readonly<Record<string, number>> = {
@@ -35,19 +35,6 @@ export const readLength: ReadValue<number> = (value, name) => {
   const ms = readTime(value, name);
   if (ms > 0) return ms;
   throw new Failure(`${name} must be longer than 0: it is "${value}"`, EXIT.usage);
-};
-
-/** They say where a request ends, and a request is ended by whoever sends it. */
-const FRAMING = /^(?:content-length|transfer-encoding|trailer|te|upgrade|expect)$/i;
-
-/** A header of every request, in place of the one that would be there without. */
-export const readOwnHeader: ReadValue<readonly [name: string, value: string]> = (text, flag) => {
-  const header = readHeader(text, flag);
-  if (!FRAMING.test(header[0])) return header;
-  throw new Failure(
-    `${flag} cannot have ${header[0]}: a load sends whole bodies with their length`,
-    EXIT.usage,
-  );
 };
 
 /** A number of requests, or a time. */

@@ -48,7 +48,7 @@ describe("weir audit", () => {
     expect(errors).toContain("The audit's upstream is http://127.0.0.1:");
     expect(errors).toContain("limits: ok");
     expect(output).toMatch(/^pass {2}fidelity\/numbers +the same bytes$/m);
-    expect(output).toMatch(/0 failed, 0 void, 0 notes, 9 passed in [\d.]+ s/);
+    expect(output).toMatch(/0 failed, 0 void, 0 notes, 10 passed in [\d.]+ s/);
     expect(code).toBe(0);
   }, TEST_MS_MAX);
 
@@ -122,6 +122,19 @@ describe("weir audit", () => {
       "--pid is for back-pressure, which --only leaves",
     ],
     [["--preset", "weir", "--pid", "1"], "--preset starts one, and knows its process"],
+    [
+      ["http://a", "-H", "Content-Length: 3"],
+      "--header cannot have Content-Length: an audit sends",
+    ],
+    [["http://a", "-H", "transfer-encoding: chunked"], "--header cannot have transfer-encoding"],
+    [
+      ["http://a", "-H", "Connection: close"],
+      "--header cannot have Connection: an audit says that",
+    ],
+    [
+      ["http://a", "-H", "accept-encoding: gzip, zstd"],
+      "cannot read zstd, but gzip, deflate, br or",
+    ],
     [["http://a", "--insecure"], "--insecure is about certificates"],
     [["http://a", "--long", "--json"], "--long is for the report on the terminal"],
     [
@@ -572,7 +585,7 @@ describe("weir audit --json, --html and --junit", () => {
       report.findings.filter(({ verdict }) => verdict === "fail")
         .map(({ name }) => `weir.audit.${name}`),
     );
-    expect(failed[0]!.failure!["@message"]).toContain("events lost");
+    expect(failed[0]!.failure!["@message"]).toContain("1 event changed: ");
   });
 
   describeInBrowser("the page", () => {

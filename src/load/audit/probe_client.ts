@@ -15,6 +15,7 @@ import {
 import type { ResponseHead } from "../../lib/http1/head.ts";
 import { ResponseParser } from "../../lib/http1/parser.ts";
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
+import { headFields } from "./head_fields.ts";
 
 /** Until a connection is there, TLS with it. */
 const CONNECT_MS_MAX = 10_000;
@@ -63,6 +64,18 @@ const DECODERS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
   deflate: (bytes) => inflateSync(bytes, PARTIAL),
   br: (bytes) => brotliDecompressSync(bytes, { finishFlush: constants.BROTLI_OPERATION_FLUSH }),
 };
+/** The codings that a client may ask for here. */
+export const DECODED: readonly string[] = [...Object.keys(DECODERS), "identity"];
+
+/** The codings that a value of `accept-encoding` asks for, in lower case. */
+export function codingsOf(value: string): readonly string[] {
+  return value.toLowerCase().split(",").flatMap((item) => {
+    const [coding = "", ...parameters] = item.split(";").map((part) => part.trim());
+    const isRefused = parameters.some((part) => /^q\s*=\s*0(?:\.0*)?$/.test(part));
+    return coding === "" || isRefused ? [] : [coding];
+  });
+}
+
 const PARTIAL: ZlibOptions = { finishFlush: constants.Z_SYNC_FLUSH };
 
 /** An event, and the read that completed it. */
@@ -117,6 +130,13 @@ export class ClientExchange {
   get encoding(): string | undefined {
     const coding = this.field("content-encoding")?.toLowerCase();
     return coding === "identity" ? undefined : coding;
+  }
+
+  /** True when the client has asked for the body's coding, or there is none. */
+  get isEncodingAsked(): boolean {
+    const asked = headFields(this.sentHead).filter(([name]) => name === "accept-encoding");
+    return this.encoding === undefined ||
+      asked.some(([, value]) => codingsOf(value).includes(this.encoding!));
   }
 
   /** The body as far as it came, decoded. */

@@ -38,7 +38,7 @@ export const backPressure: Check = {
     const through = await stand(rig, "through");
     if (through.encoding !== undefined) {
       await through.leave();
-      return [encodedFinding(through.encoding)];
+      return [encodedFinding(through.encoding, through.isEncodingAsked)];
     }
     const othersMs = await shortAnswers(rig);
     const whole = await through.readOn();
@@ -58,6 +58,8 @@ interface Standing {
   readonly takenBytes: number;
   /** The content coding of what comes; undefined = none. */
   readonly encoding: string | undefined;
+  /** The client has asked for it, or there is none. */
+  readonly isEncodingAsked: boolean;
   leave(): Promise<void>;
   /** Reads to the end, and says whether all came. */
   readOn(): Promise<{ readonly isWhole: boolean; readonly text: string }>;
@@ -89,6 +91,7 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
   return {
     takenBytes: Math.max(0, takenBytes),
     encoding: asked.exchange.encoding,
+    isEncodingAsked: asked.exchange.isEncodingAsked,
     async leave() {
       connection.leave("reset");
       for (const attempt of asked.expectation.attempts) attempt.reset();
@@ -107,13 +110,17 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
 }
 
 /** What is compressed needs no room: nothing can be filled with it. */
-function encodedFinding(encoding: string): Finding {
+function encodedFinding(encoding: string, isAsked: boolean): Finding {
   return finding("back-pressure", {
     part: "taken",
     verdict: "void",
     limit: `the upstream stands still before ${bytesText(FLOOD_BYTES)}`,
-    measured: `content-encoding: ${encoding} that nobody asked for makes little of what is sent`,
-    mend: "Compress no event streams for clients that have not asked for it.",
+    measured: `content-encoding: ${encoding}${
+      isAsked ? "" : " that nobody asked for"
+    } makes little of what is sent`,
+    mend: isAsked
+      ? "Audit it without accept-encoding, too."
+      : "Compress no event streams for clients that have not asked for it.",
   });
 }
 
