@@ -14,20 +14,35 @@ import {
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
 import type { Finding, Verdict } from "./finding.ts";
 import { counted } from "../../lib/counted.ts";
-import { type Asked, finding, type Rig, shownBytes } from "./rig.ts";
+import type { ClientExchange } from "./probe_client.ts";
+import { type Asked, finding, shownBytes } from "./rig.ts";
 import { sequenceOf } from "./stream.ts";
 
-/** A finding, and the content coding of the answer; undefined = none. */
+/** A finding, and the answer that it is of. */
 export interface Tried {
   readonly finding: Finding;
-  readonly encoding: string | undefined;
+  readonly exchange: ClientExchange;
+  /** Undefined where nothing could be compared. */
+  readonly compared?: Compared;
+}
+
+/** What was compared. */
+export interface Compared {
+  /** What the upstream said that it is. */
+  readonly type: "text/event-stream" | "application/json";
+  /** The model's name in the answer, and the one that the upstream had written; undefined = the same. */
+  readonly renamed: string | undefined;
 }
 
 /** A finding on a stream: what came of the events that were sent. */
-export function judged(rig: Rig, part: string, asked: Asked, sent: Buffer): Tried {
+export function judged(part: string, asked: Asked, sent: Buffer): Tried {
   const { mark, exchange } = asked;
-  const comparison = compareEvents(sent, exchange.body, { mark, model: rig.options.model });
-  return { finding: judge(part, asked, sent, comparison), encoding: exchange.encoding };
+  const comparison = compareEvents(sent, exchange.body, mark);
+  return {
+    finding: judge(part, asked, sent, comparison),
+    exchange,
+    compared: { type: "text/event-stream", renamed: comparison.renamed },
+  };
 }
 
 /** A finding on a body whose comparison is `verdict`. */
@@ -38,15 +53,18 @@ export function judge(
   verdict: Comparison,
 ): Finding {
   const got = exchange.body;
+  if (exchange.status !== 200) verdict.fault(`status ${exchange.status || "none"}`);
   if (exchange.end !== "whole") verdict.fault(`the answer ended ${exchange.end ?? "never"}`);
   const at = firstDifference(sent, got);
   return finding("bytes", {
     part,
     verdict: verdict.kind,
     limit: "no event changed, lost, doubled or out of order",
-    measured: verdict.texts.length === 0
+    measured: verdict.texts.length > 0
+      ? verdict.texts.join("; ")
+      : verdict.renamed === undefined
       ? `${sent.length} bytes, the same`
-      : verdict.texts.join("; "),
+      : "the same, but for the model's name",
     evidence: verdict.kind === "pass" ? [`SHA-256 ${sha(sent)}`] : [
       `sent ${sent.length} bytes, SHA-256 ${sha(sent)}; got ${got.length}, SHA-256 ${sha(got)}`,
       `first difference at byte ${at}`,
@@ -73,6 +91,8 @@ function firstDifference(one: Buffer, other: Buffer): number {
 export class Comparison {
   kind: Verdict = "pass";
   readonly texts: string[] = [];
+  /** What the model's name is, where it is another one: told once for all answers. */
+  renamed: string | undefined;
 
   note(text: string): void {
     if (this.kind === "pass") this.kind = "note";
@@ -83,67 +103,125 @@ export class Comparison {
     this.kind = "fail";
     this.texts.push(text);
   }
+
+  /** What came of events. */
+  takeChanges(changes: readonly Change[]): void {
+    const all = (kind: Change["kind"]) => changes.filter((one) => one.kind === kind);
+    const [changed, respelt] = [all("changed"), all("respelt")];
+    if (changed.length > 0) {
+      this.fault(`${counted(changed.length, "event")} changed: ${changed[0]!.text}`);
+    } else if (respelt.length > 0) {
+      this.note(`${counted(respelt.length, "event")} written anew: ${respelt[0]!.text}`);
+    }
+    this.renamed ??= all("renamed")[0]?.text;
+  }
 }
 
-/** Whose events they are, and what the client calls the model: a gateway may say that name again. */
-export interface Known {
-  readonly mark: string;
-  readonly model: string;
-}
-
-/** What came of the events that were sent. */
-export function compareEvents(sent: Buffer, got: Buffer, known: Known): Comparison {
+/** What came of the events that were sent, whose mark is `mark`. */
+export function compareEvents(sent: Buffer, got: Buffer, mark: string): Comparison {
   const result = new Comparison();
   if (sent.equals(got)) return result;
-  const keysOf = (events: readonly SseEvent[]) => events.map((one) => keyOf(one, known.mark));
   const wanted = eventsOf(sent);
   const came = eventsOf(got);
-  const wantedKeys = keysOf(wanted);
-  const keys = keysOf(came);
-  const places = new Map(keys.map((key, i) => [key, i]));
-  const lost = wantedKeys.filter((key) => !places.has(key)).length;
+  const wantedKeys = keysOf(wanted, mark);
+  const keys = foundAgain(keysOf(came, mark), wantedKeys);
+  const places = new Map(keys.map(({ key }, i) => [key, i]));
+  const lost = wantedKeys.filter(({ key }) => !places.has(key)).length;
   if (lost > 0) result.fault(`${lost} of ${counted(wanted.length, "event")} lost`);
-  const doubled = keys.length - new Set(keys).size;
+  const written = new Set(wantedKeys.flatMap(({ key, kind }) => [key, kind]));
+  const more = keys.filter(({ key }) => !written.has(key));
+  const doubled = more.filter(({ kind }) => written.has(kind)).length;
   if (doubled > 0) result.fault(`${counted(doubled, "event")} doubled`);
-  const order = wantedKeys.flatMap((key) => places.get(key) ?? []);
+  // Of equal events nobody can say which one is missing, and where.
+  const [wantedCounts, counts] = [countsOf(wantedKeys), countsOf(keys)];
+  const order = wantedKeys.filter(({ kind }) => wantedCounts.get(kind) === counts.get(kind))
+    .flatMap(({ key }) => places.get(key) ?? []);
   if (order.some((place, i) => i > 0 && place < order[i - 1]!)) result.fault("events out of order");
-  const written = new Set(wantedKeys);
-  const strange = keys.filter((key) => !written.has(key)).length;
+  const strange = more.length - doubled;
   if (strange > 0) result.fault(`${counted(strange, "event")} that nobody wrote`);
   const changes = wanted.flatMap((one, i) => {
-    const place = places.get(wantedKeys[i]!);
-    return place === undefined ? [] : changeOf(one, came[place]!, known.model) ?? [];
+    const place = places.get(wantedKeys[i]!.key);
+    return place === undefined ? [] : changeOf(one, came[place]!) ?? [];
   });
-  const changed = changes.filter(({ isFault }) => isFault);
-  if (changed.length > 0) {
-    result.fault(`${counted(changed.length, "event")} changed: ${changed[0]!.text}`);
-  } else if (changes.length > 0) {
-    result.note(`${counted(changes.length, "event")} written anew: ${changes[0]!.text}`);
-  }
+  result.takeChanges(changes);
   const comments = commentsOf(sent) - commentsOf(got);
   if (comments > 0) result.note(`${counted(comments, "comment")} swallowed`);
   if (comments < 0) result.note(`${counted(-comments, "comment")} added`);
-  if (result.texts.length === 0) result.note("the same events in other lines");
+  if (result.texts.length === 0 && result.renamed === undefined) {
+    result.note("the same events in other lines");
+  }
   return result;
 }
 
-/** What an event is found again by. */
-function keyOf({ data }: SseEvent, mark: string): string {
+/** What an event is found again by: what it is, and how many of these were before. */
+interface EventKey {
+  readonly kind: string;
+  readonly key: string;
+}
+
+function keysOf(events: readonly SseEvent[], mark: string): readonly EventKey[] {
+  const counts = new Map<string, number>();
+  return events.map((event) => {
+    const kind = kindOf(event, mark);
+    return { kind, key: `${addOne(counts, kind)} ${kind}` };
+  });
+}
+
+/** How many there are of each kind. */
+function countsOf(keys: readonly EventKey[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { kind } of keys) addOne(counts, kind);
+  return counts;
+}
+
+/** One more of `kind`: how many there are now. */
+function addOne(counts: Map<string, number>, kind: string): number {
+  const count = (counts.get(kind) ?? 0) + 1;
+  counts.set(kind, count);
+  return count;
+}
+
+/** Where as many came as were wanted, what stands in the place of one that is missing is that one. */
+function foundAgain(
+  came: readonly EventKey[],
+  wanted: readonly EventKey[],
+): readonly EventKey[] {
+  if (came.length !== wanted.length) return came;
+  const [cameSet, wantedSet] = [came, wanted].map((keys) => new Set(keys.map(({ key }) => key)));
+  return came.map((one, i) =>
+    wantedSet!.has(one.key) || cameSet!.has(wanted[i]!.key) ? one : wanted[i]!
+  );
+}
+
+function kindOf({ data }: SseEvent, mark: string): string {
   const sequence = sequenceOf(data, mark);
   if (sequence !== undefined) return `text ${sequence}`;
   if (data === "[DONE]") return data;
-  // Of Responses and Messages there is one of each type.
-  const type = /"type":\s*"([\w.]+)"/.exec(data)?.[1];
-  if (type !== undefined) return `type ${type}`;
-  return data.includes('"finish_reason":"stop"') || /"finish_reason":\s*"stop"/.test(data)
-    ? "finish"
-    : data.includes('"role"')
-    ? "role"
-    : data;
+  // What Responses and Messages say besides the pieces of texts and calls.
+  const type = /"type":\s*"(\w+[._][\w.]+)"/.exec(data)?.[1];
+  if (type !== undefined && !type.endsWith("delta")) return `type ${type}`;
+  if (/"finish_reason":\s*"/.test(data)) return "finish";
+  return data.includes('"role"') ? "role" : canonical(data);
 }
 
+/** JSON however it is spelt and whatever its model is called. */
+function canonical(data: string): string {
+  try {
+    return JSON.stringify(
+      { ...JSON.parse(data), model: "" },
+      (_, value: unknown) =>
+        typeof value === "object" && value !== null && !Array.isArray(value)
+          ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => one < other ? -1 : 1))
+          : value,
+    );
+  } catch {
+    return data;
+  }
+}
+
+/** What came of an event or a body. `renamed`: its model is called otherwise, and nothing else is. */
 export interface Change {
-  readonly isFault: boolean;
+  readonly kind: "changed" | "respelt" | "renamed";
   readonly text: string;
 }
 
@@ -151,43 +229,47 @@ export interface Change {
 const MESSAGE = "message";
 
 /** What differs between an event and what came of it; undefined = nothing does. */
-function changeOf(one: SseEvent, other: SseEvent, model: string): Change | undefined {
+function changeOf(one: SseEvent, other: SseEvent): Change | undefined {
   if ((one.event || MESSAGE) !== (other.event || MESSAGE)) {
     // Clients that listen for a name do not get what has another.
     return {
-      isFault: true,
+      kind: "changed",
       text: `event: ${other.event || MESSAGE} instead of ${one.event || MESSAGE}`,
     };
   }
   if (one.id !== other.id) {
     // A reader of this API looks at the data alone.
     return {
-      isFault: false,
+      kind: "respelt",
       text: `id: ${other.id || "none"} instead of ${one.id}, so that Last-Event-ID is another`,
     };
   }
-  return one.data === other.data ? undefined : jsonChange(one.data, other.data, model);
+  return one.data === other.data ? undefined : jsonChange(one.data, other.data);
 }
 
+/** Where an answer names its model: in chats, Responses, Messages. */
+const MODEL_PATH = /^(?:(?:response|message)\.)?model$/;
+
 /** What differs between two spellings of JSON. */
-export function jsonChange(one: string, other: string, model: string): Change {
+export function jsonChange(one: string, other: string): Change {
   let values: readonly [unknown, unknown];
   try {
     values = [parseExactJson(one), parseExactJson(other)];
   } catch {
-    return { isFault: true, text: "its data is no JSON any more" };
+    return { kind: "changed", text: "its data is no JSON any more" };
   }
   const differences = jsonDifferences(values[1], values[0]);
-  // A gateway whose client calls the model otherwise says so in the answer, too.
-  const isName = (found: JsonDifference) => found.path === "model" && found.one === model;
-  const difference = differences.find((found) => !isName(found));
-  if (difference !== undefined) return { isFault: true, text: differenceText(difference) };
-  return {
-    isFault: false,
-    text: differences.length > 0
-      ? `its model is the client's name for it, ${differenceText(differences[0]!)}`
-      : "its values are the same, its JSON is spelt otherwise",
-  };
+  const difference = differences.find((found) => !isRenamed(found));
+  if (difference !== undefined) return { kind: "changed", text: differenceText(difference) };
+  const [name] = differences;
+  if (name !== undefined) return { kind: "renamed", text: differenceText(name) };
+  return { kind: "respelt", text: "its values are the same, its JSON is spelt otherwise" };
+}
+
+/** The model is called otherwise, as a gateway's configuration may say. */
+export function isRenamed({ path, one, other }: JsonDifference): boolean {
+  return MODEL_PATH.test(path) && typeof one === "string" && one !== "" &&
+    typeof other === "string";
 }
 
 function eventsOf(bytes: Buffer): readonly SseEvent[] {

@@ -46,21 +46,32 @@ export function jsonAnswer(
   return headText(status, reason, all) + body;
 }
 
-/** What varies in a chunk: members of `delta`, why it ends, members beside `choices`. */
-interface ChunkParts {
+/** What varies in a chunk. */
+export interface ChunkParts {
   readonly delta?: Readonly<Record<string, unknown>>;
+  /** Why it ends. */
   readonly finish?: string;
+  /** The number of its choice; 0 unless given. */
+  readonly index?: number;
+  /** Members of the choice besides. */
+  readonly choice?: Readonly<Record<string, unknown>>;
+  /** It has no choice, as one with the usage. */
+  readonly isWithoutChoice?: boolean;
+  /** Members beside `choices`. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
 
 /** A chunk of a chat completion as JSON. */
-export function chunkJson(mark: string, { delta = {}, finish, more = {} }: ChunkParts): string {
+export function chunkJson(
+  mark: string,
+  { delta = {}, finish, index = 0, choice = {}, isWithoutChoice, more = {} }: ChunkParts,
+): string {
   return JSON.stringify({
     id: `chatcmpl-${mark}`,
     object: "chat.completion.chunk",
     created: 1_790_000_000,
     model: "audit",
-    choices: [{ index: 0, delta, finish_reason: finish ?? null }],
+    choices: isWithoutChoice ? [] : [{ index, delta, ...choice, finish_reason: finish ?? null }],
     ...more,
   });
 }
@@ -88,14 +99,7 @@ export function finishEvent(mark: string): string {
 /** The chunk with the usage. */
 export function usageEvent(mark: string): string {
   const usage = { prompt_tokens: 8, completion_tokens: 4, total_tokens: 12 };
-  return event(JSON.stringify({
-    id: `chatcmpl-${mark}`,
-    object: "chat.completion.chunk",
-    created: 1_790_000_000,
-    model: "audit",
-    choices: [],
-    usage,
-  }));
+  return event(chunkJson(mark, { isWithoutChoice: true, more: { usage } }));
 }
 
 /** A whole short answer of `count` events: role, texts, finish, end mark. */

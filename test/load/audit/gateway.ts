@@ -38,7 +38,60 @@ export const PLANTED = [
   "rotating",
   "queue",
   "renumber-json",
+  "gzip-asked",
+  "html-type",
+  "latin1-type",
+  "no-type",
+  "cached",
+  "alias",
+  "no-query",
+  "decoded-query",
+  "lost-piece",
+  "one-of-equals",
+  "trimmed",
+  "composed",
+  "unjoined",
+  "one-finish",
+  "one-choice",
+  "no-logprobs",
+  "no-fingerprint",
 ] as const;
+
+/** What becomes of a text of whole lines, in Latin-1, where that is all that is planted. */
+const TEXTS: Readonly<Partial<Record<Planted, (text: string) => string>>> = {
+  "no-comments": (text) => text.replace(/^:.*\n\n?/gm, ""),
+  renumber: (text) =>
+    text.replace(
+      /^data: (\{.*\})$/gm,
+      (_, json: string) => `data: ${latin1(JSON.stringify(JSON.parse(utf8(json))))}`,
+    ),
+  alias: (text) => text.replace(/"model":\s*"[^"]*"/g, '"model":"my-alias"'),
+  "lost-piece": (text) => text.replace(/^(?:event: .*\n)?data: .*" York".*\n\n/gm, ""),
+  "one-of-equals": (text) => text.replace(/^((?:event: .*\n)?data: .*\n\n)\1/gm, "$1"),
+  trimmed: (text) => text.replace(/"content":"\s+/g, '"content":"'),
+  composed: (text) => latin1(utf8(text).normalize("NFC")),
+  unjoined: (text) => latin1(utf8(text).replaceAll("\u200d", "")),
+  "one-finish": (text) => text.replace(/"finish_reason":"\w+"/g, '"finish_reason":"stop"'),
+  "one-choice": (text) => text.replace(/^data: .*"index":1,"delta".*\n\n/gm, ""),
+  "no-logprobs": (text) => text.replace(/,"logprobs":\{.*?"refusal":null\}/g, ""),
+  "no-fingerprint": (text) => text.replace(/,"system_fingerprint":"\w*"/g, ""),
+};
+
+/** What becomes of the fields of a stream's head. */
+const TYPES: Readonly<Partial<Record<Planted, readonly (readonly [string, string])[]>>> = {
+  "html-type": [["content-type", "text/html"]],
+  "latin1-type": [["content-type", "text/event-stream; charset=iso-8859-1"]],
+  "no-type": [],
+  cached: [["content-type", "text/event-stream"], ["cache-control", "public, max-age=3600"]],
+};
+
+function utf8(text: string): string {
+  return Buffer.from(text, "latin1").toString();
+}
+
+function latin1(text: string): string {
+  return Buffer.from(text).toString("latin1");
+}
 
 export type Planted = typeof PLANTED[number];
 
@@ -257,6 +310,7 @@ class HttpLink implements Link {
   #isHeld = false;
   #hasLeft = false;
   #isSse = false;
+  #isZipped = false;
   /** Of `hangs-up`: the upstream has closed the idle connection. */
   #isDead = false;
   /** What waits for more, and what waits for its time. */
@@ -281,10 +335,15 @@ class HttpLink implements Link {
           (this.#planted === "leaked-header" || this.#planted === "via" ||
             !HOP.test(name.toLowerCase()) && !/hop/.test(name))
         );
+        const typed = this.#isSse ? TYPES[this.#planted] : undefined;
+        const told = typed === undefined ? fields : [
+          ...fields.filter(([name]) => !/^(?:content-type|cache-control)$/i.test(name)),
+          ...typed,
+        ];
         this.#send(Buffer.from(
           `HTTP/1.1 ${head.status} ${head.statusText}\r\n` +
-            fields.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
-            (this.#planted === "gzip" ? "content-encoding: gzip\r\n" : "") +
+            told.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
+            (this.#isZipped ? "content-encoding: gzip\r\n" : "") +
             "transfer-encoding: chunked\r\n\r\n",
           "latin1",
         ));
@@ -310,10 +369,14 @@ class HttpLink implements Link {
     const body = changedBody(this.#planted, this.#came.subarray(end + 4, end + 4 + length));
     const lines = this.#planted === "via"
       ? `${head}\r\nvia: 1.1 sloppy\r\n\r\n`
-      : `${head.split("\r\n")[0]}\r\nhost: upstream\r\ncontent-length: ${body.length}\r\n${
+      : `${
+        asked(this.#planted, head.split("\r\n")[0]!)
+      }\r\nhost: upstream\r\ncontent-length: ${body.length}\r\n${
         kept.filter(([name]) => this.#planted !== "key-in-error" || name !== "authorization")
           .map(([name, value]) => `${name}: ${value}\r\n`).join("")
       }${this.#planted === "key-in-error" ? `authorization: Bearer ${OWN_KEY}\r\n` : ""}\r\n`;
+    this.#isZipped = this.#planted === "gzip" || this.#planted === "gzip-asked" &&
+        fields.some(([name, value]) => name === "accept-encoding" && value.includes("gzip"));
     this.#request = Buffer.concat([Buffer.from(lines, "latin1"), body]);
     this.#came = this.#came.subarray(end + 4 + length);
     this.#attempts = 0;
@@ -427,18 +490,16 @@ class HttpLink implements Link {
   }
 
   #fromBody(bytes: Buffer): void {
+    if (this.#isZipped) return this.#chunk(Buffer.from(Bun.gzipSync(new Uint8Array(bytes))));
+    const change = TEXTS[this.#planted];
+    if (change !== undefined) return this.#fromText(bytes.toString("latin1"), change);
     switch (this.#planted) {
-      case "gzip":
-        return this.#chunk(Buffer.from(Bun.gzipSync(new Uint8Array(bytes))));
       case "renumber-json":
         if (this.#isSse) return this.#chunk(bytes);
         this.#body += bytes.toString("latin1");
         return;
       case "lost-byte":
         return this.#chunk(withoutOne(bytes));
-      case "renumber":
-      case "no-comments":
-        return this.#fromText(bytes.toString("latin1"));
       case "merge":
         this.#merged.push(bytes);
         this.#timer ??= setTimeout(() => this.#flush(), MERGE_MS);
@@ -454,20 +515,13 @@ class HttpLink implements Link {
     }
   }
 
-  /** Whole lines, changed. */
-  #fromText(text: string): void {
+  /** Whole events, changed. */
+  #fromText(text: string, change: (text: string) => string): void {
     this.#body += text;
-    const end = this.#body.lastIndexOf("\n") + 1;
-    const lines = this.#body.slice(0, end);
+    const last = this.#body.lastIndexOf("\n\n");
+    const end = last < 0 ? 0 : last + 2;
+    const changed = change(this.#body.slice(0, end));
     this.#body = this.#body.slice(end);
-    const changed = this.#planted === "no-comments"
-      ? lines.replace(/^:.*\n\n?/gm, "")
-      : lines.replace(/^data: (\{.*\})$/gm, (_, json: string) =>
-        `data: ${
-          Buffer.from(JSON.stringify(JSON.parse(Buffer.from(json, "latin1").toString()))).toString(
-            "latin1",
-          )
-        }`);
     if (changed !== "") this.#chunk(Buffer.from(changed, "latin1"));
   }
 
@@ -482,8 +536,8 @@ class HttpLink implements Link {
     this.#flush();
     // Into doubles and back, as "renumber-json" does with whole answers.
     const rest = this.#planted === "renumber-json" && this.#body !== ""
-      ? Buffer.from(JSON.stringify(JSON.parse(Buffer.from(this.#body, "latin1").toString())))
-      : Buffer.from(this.#body, "latin1");
+      ? Buffer.from(JSON.stringify(JSON.parse(utf8(this.#body))))
+      : Buffer.from(TEXTS[this.#planted]?.(this.#body) ?? this.#body, "latin1");
     if (rest.length > 0) this.#chunk(rest);
     this.#send(LAST_CHUNK);
     this.#isAnswering = false;
@@ -500,6 +554,12 @@ class HttpLink implements Link {
     const isTaken = this.#down.write(bytes);
     if (!isTaken && this.#planted !== "unbounded") this.#upstream?.pause();
   }
+}
+
+/** A request's first line as it is sent on. */
+function asked(planted: Planted, line: string): string {
+  if (planted === "no-query") return line.replace(/\?\S*/, "");
+  return planted === "decoded-query" ? line.replaceAll("%2B", "+") : line;
 }
 
 /** A request's body as it is sent on. */

@@ -9,7 +9,7 @@ const TEST_MS_MAX = 120_000;
 const CASES: readonly (readonly [Planted, check: string, finding: string, says: RegExp])[] = [
   ["first-chunk-hold", "first-byte", "first-byte", /^p50 2\d/],
   ["merge", "coalescing", "coalescing", /each event held [\d.]+ ms/],
-  ["lost-byte", "bytes", "bytes/plain", /1 of 23 events lost/],
+  ["lost-byte", "bytes", "bytes/plain", /^1 event changed: .*\.3 "$/],
   ["renumber", "bytes", "bytes/numbers", /12345678901234567000 instead of 12345678901234567890/],
   ["no-cancel", "cancel", "cancel/mid-stream-fin", /still open .* events generated for nobody/],
   ["three-retries", "retries", "retries/503", /4 attempts/],
@@ -26,6 +26,30 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
     "bytes/encoding",
     /^content-encoding: gzip that nobody asked for, in \d+ answers$/,
   ],
+  [
+    "html-type",
+    "bytes",
+    "bytes/content-type",
+    /^content-type: text\/html instead of text\/event-str/,
+  ],
+  ["latin1-type", "bytes", "bytes/content-type", /charset=iso-8859-1 instead/],
+  [
+    "no-type",
+    "bytes",
+    "bytes/content-type",
+    /^content-type: none instead .* in \d+ of \d+ answers$/,
+  ],
+  ["decoded-query", "fidelity", "fidelity/query", /^weir_audit has another value$/],
+  ["lost-piece", "bytes", "bytes/tool-calls", /^2 of 19 events lost$/],
+  ["one-of-equals", "bytes", "bytes/repeated", /^1 of 8 events lost$/],
+  ["trimmed", "bytes", "bytes/blanks", /^3 events changed: .*"leading" instead of " leading"$/],
+  ["composed", "bytes", "bytes/unicode", /^6 events changed: /],
+  ["unjoined", "bytes", "bytes/unicode", /^6 events changed: /],
+  ["one-finish", "bytes", "bytes/choices", /^1 event changed: .*"stop" instead of "length"$/],
+  ["one-finish", "bytes", "bytes/tool-calls", /"stop" instead of "tool_calls"$/],
+  ["one-choice", "bytes", "bytes/choices", /^4 of 10 events lost$/],
+  ["no-logprobs", "bytes", "bytes/logprobs", /^3 events changed: choices\[0\]\.logprobs: nothing/],
+  ["no-fingerprint", "bytes", "bytes/logprobs", /^3 events changed: system_fingerprint: nothing/],
   ["renumber-json", "bytes", "bytes/json-numbers", /12345678901234567000 instead of/],
   ["key-in-error", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
   [
@@ -126,6 +150,46 @@ describe("an audit says no failure of", () => {
       verdict: "note",
       measured: 'model: "gpt-4o-mini" instead of "gpt-4o"',
     }]);
+  }, TEST_MS_MAX);
+
+  test("another name of the model in answers, which is noted once", async () => {
+    const { findings } = await auditPlanted("alias", ["bytes"]);
+    expect(
+      findings.filter(({ verdict }) => verdict !== "pass")
+        .map(({ name, verdict, measured }) => ({ name, verdict, measured })),
+    ).toEqual([{
+      name: "bytes/model",
+      verdict: "note",
+      measured: expect.stringMatching(
+        /^model: "my-alias" instead of "audit".*, in \d+ answers$/,
+      ) as unknown as string,
+    }]);
+  }, TEST_MS_MAX);
+
+  const notes = [
+    [
+      "cached",
+      "bytes/cache-control",
+      /^cache-control: public, max-age=3600 instead of no-cache, in/,
+    ],
+    ["no-query", "fidelity/query", /^lost: weir_audit, weir_empty$/],
+  ] as const;
+  for (const [planted, name, says] of notes) {
+    test(`${planted}, which is noted`, async () => {
+      const { findings } = await auditPlanted(planted, [name.split("/")[0]!]);
+      expect(findings.filter(({ verdict }) => verdict !== "pass")).toMatchObject([
+        { name, verdict: "note", measured: expect.stringMatching(says) as unknown as string },
+      ]);
+    }, TEST_MS_MAX);
+  }
+
+  test("gzip that the client has asked for", async () => {
+    const asked = { fields: [["accept-encoding", "br;q=0, gzip"]] } as const;
+    const { findings } = await auditPlanted("gzip-asked", ["bytes"], asked);
+    expect(findings.filter(({ verdict }) => verdict !== "pass")).toEqual([]);
+    expect(findings[0]!.measured).toMatch(
+      /^content-encoding: gzip that the client asked for, in \d+ answers$/,
+    );
   }, TEST_MS_MAX);
 
   test("what it can decode, where it is encoded", async () => {

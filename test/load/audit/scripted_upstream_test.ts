@@ -88,7 +88,8 @@ describe("ScriptedUpstream", () => {
         await attempt.pause(1);
         attempt.write(CHUNKS.slice(5));
       });
-      const request = `POST /v1/x HTTP/${version}\r\n${fields}content-length: ${mark.length}\r\n\r\n${mark}`;
+      const request =
+        `POST /v1/x HTTP/${version}\r\n${fields}content-length: ${mark.length}\r\n\r\n${mark}`;
       expect(await rawExchange(upstream.port, request + post(`a ${MARK}01`))).toBe(wanted);
       const written = attempts[0]!.writes.map(({ bytes }) => Buffer.from(bytes).toString());
       expect(written.join("")).toBe(wanted);

@@ -243,6 +243,16 @@ describe("overload is", () => {
       windows: [late],
       afterwards: 150,
     }, /got slower meanwhile, 150/],
+    ["void where it got slower, however much of what is left was kept", "void", {
+      windows: [openLoop({ good: 650, late: 900 })],
+      afterwards: 220,
+    }, /got slower meanwhile, 220/],
+    ["void where some are lost, while others have the processors", "void", {
+      windows: [openLoop({ good: 1000, late: 300 }, { pressure: 0.95 })],
+    }, /waited for a processor in 95 %/],
+    ["a pass of all, while others have the processors", "pass", {
+      windows: [openLoop({ good: 1000 }, { pressure: 0.95 })],
+    }, /^400 of 395/],
     ["void where it got faster", "void", {
       windows: [openLoop({ good: 1000 })],
       afterwards: 3000,
@@ -269,6 +279,7 @@ describe("overload is", () => {
 describe("compareEvents() says of", () => {
   const mark = "wa-0000000000000000";
   const data = `data: {"model":"audit","n":"${mark}.1"}\n\n`;
+  const piece = (text: string) => `data: ${JSON.stringify({ piece: text })}\n\n`;
   const CASES = [
     ["a comment more", data, `: hello\n\n${data}`, "note", "1 comment added"],
     ["comments less", `: a\n\n:\n${data}`, data, "note", "2 comments swallowed"],
@@ -294,25 +305,38 @@ describe("compareEvents() says of", () => {
       "1 event written anew: id: none instead of 7, so that Last-Event-ID is another",
     ],
     [
-      "the client's name for the model",
-      data,
-      data.replace("audit", "alias"),
-      "note",
-      '1 event written anew: its model is the client\'s name for it, model: "alias" instead of "audit"',
-    ],
-    [
-      "another model",
-      data,
-      data.replace("audit", "cheap"),
+      "a changed text among those without a number",
+      piece(" a") + piece("b"),
+      piece("a") + piece("b"),
       "fail",
-      '1 event changed: model: "cheap" instead of "audit"',
+      '1 event changed: piece: "a" instead of " a"',
     ],
+    ["one of two equal events", piece("a") + piece("a"), piece("a"), "fail", "1 of 2 events lost"],
+    ["an event twice", piece("a"), piece("a") + piece("a"), "fail", "1 event doubled"],
+    [
+      "an event that is spelt otherwise",
+      piece("a") + data,
+      piece("a").replace(":", ": ") + data,
+      "note",
+      "1 event written anew: its values are the same, its JSON is spelt otherwise",
+    ],
+    ["an event more", data, data + piece("a"), "fail", "1 event that nobody wrote"],
     ["nothing", data, "", "fail", "1 of 1 event lost"],
   ] as const;
   for (const [name, sent, got, kind, text] of CASES) {
     test(name, () => {
-      const result = compareEvents(Buffer.from(sent), Buffer.from(got), { mark, model: "alias" });
+      const result = compareEvents(Buffer.from(sent), Buffer.from(got), mark);
       expect([result.kind, result.texts.join("; ")]).toEqual([kind, text]);
     });
   }
+
+  const alias = (text: string) => text.replace("audit", "alias");
+  test("another name of the model that it is no change of its own", () => {
+    const result = compareEvents(Buffer.from(data + data), Buffer.from(alias(data) + data), mark);
+    expect(result).toMatchObject({
+      kind: "pass",
+      texts: [],
+      renamed: 'model: "alias" instead of "audit"',
+    });
+  });
 });

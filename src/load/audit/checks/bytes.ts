@@ -7,7 +7,6 @@
 
 import { judged, type Tried } from "../comparison.ts";
 import type { Finding } from "../finding.ts";
-import { counted } from "../../../lib/counted.ts";
 import { type Check, finding, type Rig } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
@@ -21,26 +20,23 @@ import {
   streamHead,
   textEvent,
 } from "../stream.ts";
+import { headFindings } from "./bytes_heads.ts";
 import { otherPaths, wholeAnswers } from "./bytes_others.ts";
+import { PIECES, type Shape } from "./bytes_pieces.ts";
 
 /** Pause between the writes of a `split`. */
 const SPLIT_PAUSE_MS = 4;
 
-/** One shape of a stream. */
-interface Shape {
-  readonly name: string;
-  /** The whole body. */
-  readonly body: (mark: string) => string;
-  /** Where the writes end, as offsets of the body's bytes; none = it is written at once. */
-  readonly cuts?: (body: Buffer) => readonly number[];
-}
+/** What is no end of a line here, and what looks the same in other bytes: NFC, NFD, joined and alone. */
+const ODD_TEXT =
+  "\u2028 \u2029 \u0085 \ufeff é e\u0301 \u212b ﬁ 😀 👩\u200d👩\u200d👧 ✈\ufe0f \u200b \u00a0 漢字";
 
 const SHAPES: readonly Shape[] = [
   { name: "plain", body: (mark) => frame(mark, (i) => textEvent(mark, i), 20) },
   { name: "many", body: (mark) => frame(mark, (i) => textEvent(mark, i), 3000) },
   {
     name: "unicode",
-    body: (mark) => frame(mark, (i) => said(mark, i, "\u2028 \u2029 \u0085 \ufeff é 😀 漢字"), 6),
+    body: (mark) => frame(mark, (i) => said(mark, i, ODD_TEXT), 6),
   },
   {
     name: "split",
@@ -110,6 +106,7 @@ const SHAPES: readonly Shape[] = [
     name: "large-event",
     body: (mark) => frame(mark, (i) => said(mark, i, "w".repeat(300_000)), 2),
   },
+  ...PIECES,
 ];
 
 /** Every shape. */
@@ -120,26 +117,9 @@ export const byteIntegrity: Check = {
     const findings: Tried[] = [];
     for (const shape of SHAPES) findings.push(await tryShape(rig, shape));
     findings.push(...await wholeAnswers(rig), ...await otherPaths(rig));
-    const encoded = findings.flatMap((one) => one.encoding ?? []);
-    return [encodingFinding(encoded), ...findings.map((one) => one.finding)];
+    return [...headFindings(findings), ...findings.map((one) => one.finding)];
   },
 };
-
-/** No request of an audit has `accept-encoding`. What is encoded all the same is decoded and judged. */
-function encodingFinding(encoded: readonly string[]): Finding {
-  const [first] = encoded;
-  return finding("bytes", {
-    part: "encoding",
-    verdict: first === undefined ? "pass" : "fail",
-    limit: "no content-encoding that the client has not asked for",
-    measured: first === undefined
-      ? "no answer is encoded"
-      : `content-encoding: ${first} that nobody asked for, in ${counted(encoded.length, "answer")}`,
-    evidence: first === undefined ? [] : [`content-encoding: ${first}`],
-    mend:
-      "Compress for clients that say accept-encoding, and no event streams: each event has to leave at once.",
-  });
-}
 
 async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
   let sent = Buffer.alloc(0);
@@ -153,8 +133,23 @@ async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
       if (cut < sent.length) await attempt.pause(SPLIT_PAUSE_MS);
     }
     attempt.write(LAST_CHUNK);
-  });
-  return judged(rig, shape.name, asked, sent);
+  }, { body: (mark) => JSON.stringify({ ...JSON.parse(rig.chatBody(mark)), ...shape.asks }) });
+  const { exchange, expectation } = asked;
+  const isRefused = shape.asks !== undefined && expectation.attempts.length === 0 &&
+    exchange.status >= 400 && exchange.status < 500;
+  if (!isRefused) return judged(shape.name, asked, sent);
+  return {
+    exchange,
+    finding: finding("bytes", {
+      part: shape.name,
+      verdict: "note",
+      limit: "no event changed, lost, doubled or out of order",
+      measured: `not tried: the gateway refuses ${
+        Object.keys(shape.asks).join(", ")
+      } with ${exchange.status}`,
+      mend: "Let clients ask for what the provider has.",
+    }),
+  };
 }
 
 /** Role, `count` events of `text`, finish, end mark. */

@@ -57,52 +57,119 @@ export async function wholeAnswers(rig: Rig): Promise<readonly Tried[]> {
     const result = new Comparison();
     const got = exchange.body;
     if (!sent.equals(got)) {
-      const change = jsonChange(sent.toString(), got.toString(), rig.options.model);
-      if (change.isFault) result.fault(change.text);
-      else result.note(change.text);
+      const { kind, text } = jsonChange(sent.toString(), got.toString());
+      if (kind === "changed") result.fault(text);
+      else if (kind === "respelt") result.note(text);
+      else result.renamed = text;
     }
-    const type = exchange.field("content-type") ?? "none";
-    if (!/^application\/json\b/i.test(type)) result.fault(`content-type: ${type}`);
-    if (exchange.status !== 200) result.fault(`status ${exchange.status || "none"}`);
-    found.push({ finding: judge(name, asked, sent, result), encoding: exchange.encoding });
+    found.push({
+      finding: judge(name, asked, sent, result),
+      exchange,
+      compared: { type: "application/json", renamed: result.renamed },
+    });
   }
   return found;
 }
 
 /** The other ways to ask for text, each with events of its own. */
-const PATHS = [
+const PATHS: readonly OtherPath[] = [
   {
     name: "responses",
     path: "/responses",
-    body: (model: string, mark: string) => JSON.stringify({ model, stream: true, input: mark }),
-    events: [
-      ["response.created", { type: "response.created", response: { id: "resp_1" } }],
-      ["response.output_text.delta", { type: "response.output_text.delta", delta: "MARK.1 " }],
-      ["response.completed", { type: "response.completed", response: { id: "resp_1" } }],
-    ],
+    body: (model, mark) => JSON.stringify({ model, stream: true, input: mark }),
+    events: responsesEvents,
   },
   {
     name: "messages",
     path: "/messages",
-    body: (model: string, mark: string) =>
+    body: (model, mark) =>
       JSON.stringify({
         model,
         stream: true,
         max_tokens: 16,
         messages: [{ role: "user", content: mark }],
       }),
-    events: [
-      ["message_start", { type: "message_start", message: { id: "msg_1", content: [] } }],
-      ["ping", { type: "ping" }],
-      ["content_block_delta", {
-        type: "content_block_delta",
-        index: 0,
-        delta: { type: "text_delta", text: "MARK.1 " },
-      }],
-      ["message_stop", { type: "message_stop" }],
-    ],
+    events: messagesEvents,
   },
-] as const;
+];
+
+interface OtherPath {
+  readonly name: string;
+  readonly path: string;
+  readonly body: (model: string, mark: string) => string;
+  readonly events: (mark: string) => readonly TypedEvent[];
+}
+
+/** Data of an event whose name is its type. */
+type TypedEvent = Readonly<Record<string, unknown>> & { readonly type: string };
+
+/** A call's arguments in pieces: each is needed, and two are the same. */
+const ARGUMENTS = ['{"', "city", '":"', " New", " York", '","', "unit", '":"', "C", '"', "}"];
+
+/** Reasoning, a text with two equal pieces, and a call, in Responses; it ends for its length. */
+function responsesEvents(mark: string): readonly TypedEvent[] {
+  const response = { id: `resp_${mark}`, object: "response", model: "audit" };
+  const deltas = (type: string, outputIndex: number, pieces: readonly string[]) =>
+    pieces.map((delta) => ({
+      type: `response.${type}.delta`,
+      item_id: `item_${outputIndex}`,
+      output_index: outputIndex,
+      delta,
+    }));
+  const events: readonly TypedEvent[] = [
+    { type: "response.created", response: { ...response, status: "in_progress" } },
+    ...deltas("reasoning_summary_text", 0, ["First", " of", " all"]),
+    ...deltas("output_text", 1, [` ${mark}.1`, " ha", " ha", "\n\n", `${mark}.2 `]),
+    ...deltas("function_call_arguments", 2, ARGUMENTS),
+    { type: "response.function_call_arguments.done", arguments: ARGUMENTS.join("") },
+    {
+      type: "response.incomplete",
+      response: {
+        ...response,
+        status: "incomplete",
+        incomplete_details: { reason: "max_output_tokens" },
+        usage: { input_tokens: 8, output_tokens: 4, total_tokens: 12 },
+      },
+    },
+  ];
+  return events.map(({ type, ...rest }, i) => ({ type, sequence_number: i, ...rest }));
+}
+
+/** Thinking, a text with two equal pieces, and a call, in Messages. */
+function messagesEvents(mark: string): readonly TypedEvent[] {
+  const deltas = (index: number, type: string, member: string, pieces: readonly string[]) =>
+    pieces.map((piece) => ({
+      type: "content_block_delta",
+      index,
+      delta: { type, [member]: piece },
+    }));
+  const block = (index: number, start: unknown, pieces: readonly TypedEvent[]) => [
+    { type: "content_block_start", index, content_block: start },
+    ...pieces,
+    { type: "content_block_stop", index },
+  ];
+  const message = { id: `msg_${mark}`, type: "message", model: "audit", content: [] };
+  return [
+    { type: "message_start", message },
+    { type: "ping" },
+    ...block(0, { type: "thinking", thinking: "", signature: "" }, [
+      ...deltas(0, "thinking_delta", "thinking", ["First", " of", " all"]),
+      ...deltas(0, "signature_delta", "signature", ["EqQBCgIYAhIM1gbcDa9GJwZA2b3h"]),
+    ]),
+    ...block(1, { type: "text", text: "" }, [
+      ...deltas(1, "text_delta", "text", [` ${mark}.1`, " ha", " ha", "\n\n", `${mark}.2 `]),
+    ]),
+    ...block(2, { type: "tool_use", id: `toolu_${mark}`, name: "weather", input: {} }, [
+      ...deltas(2, "input_json_delta", "partial_json", ["", ...ARGUMENTS]),
+    ]),
+    {
+      type: "message_delta",
+      delta: { stop_reason: "tool_use", stop_sequence: null },
+      usage: { output_tokens: 4 },
+    },
+    { type: "message_stop" },
+  ];
+}
 
 const CHAT_PATH = "/chat/completions";
 
@@ -118,9 +185,7 @@ export async function otherPaths(rig: Rig): Promise<readonly Tried[]> {
       isTranslated = !attempt.headText.split(" ", 2)[1]!.includes(path);
       if (isTranslated) return answerWhole(attempt, mark);
       sent = Buffer.from(
-        events.map(([event, data]) =>
-          `event: ${event}\ndata: ${JSON.stringify(data).replace("MARK", mark)}\n\n`
-        ).join(""),
+        events(mark).map((one) => `event: ${one.type}\ndata: ${JSON.stringify(one)}\n\n`).join(""),
       );
       attempt.write(
         Buffer.concat([Buffer.from(streamHead()), chunk(sent), Buffer.from(LAST_CHUNK)]),
@@ -130,10 +195,10 @@ export async function otherPaths(rig: Rig): Promise<readonly Tried[]> {
       body: (mark) => body(rig.options.model, mark),
     });
     const { attempts } = asked.expectation;
-    if (attempts.length > 0 && !isTranslated) found.push(judged(rig, name, asked, sent));
+    if (attempts.length > 0 && !isTranslated) found.push(judged(name, asked, sent));
     else {
       found.push({
-        encoding: asked.exchange.encoding,
+        exchange: asked.exchange,
         finding: finding("bytes", {
           part: name,
           verdict: "pass",

@@ -10,6 +10,7 @@ import {
   type JsonDifference,
   jsonDifferences,
 } from "../../../lib/json_differences.ts";
+import { isRenamed } from "../comparison.ts";
 import type { Finding, Verdict } from "../finding.ts";
 import { bytesText, ms } from "../numbers.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
@@ -95,15 +96,11 @@ export const fidelity: Check = {
       modelFinding(all.filter(isRenamed), rig.options.model),
       addedFinding(all.filter(isAdded), usageFinding.verdict === "fail", spelt),
       usageFinding,
+      await query(rig),
       await large(rig),
     ];
   },
 };
-
-/** The model is called otherwise at the upstream, as a gateway's configuration may say. */
-function isRenamed({ path, one, other }: JsonDifference): boolean {
-  return path === "model" && typeof one === "string" && one !== "" && typeof other === "string";
-}
 
 /** A member of the request itself that the client has not sent. */
 function isAdded({ path, other }: JsonDifference): boolean {
@@ -227,6 +224,58 @@ function addedFinding(
 
 function shownJson(value: unknown): string {
   return shownBytes(JSON.stringify(value));
+}
+
+/** What a query may have: an escaped plus, a blank, one name twice, no value. */
+const QUERY = "weir_audit=a%2Bb%20c&weir_audit=2&weir_empty=";
+
+/** A query string: kept, and by its characters; a gateway may have paths of its own. */
+async function query(rig: Rig): Promise<Finding> {
+  const { path } = rig.options.gateway;
+  const sent = `${path}${path.includes("?") ? "&" : "?"}${QUERY}`;
+  const asked = await rig.tell("through", answer, { path: sent });
+  const [attempt] = asked.expectation.attempts;
+  const arrived = attempt?.headText.split(" ", 2)[1] ?? "";
+  const came = parametersOf(arrived);
+  const wanted = parametersOf(sent);
+  const lost = wanted.filter(({ name }) => !came.some((one) => one.name === name));
+  const others = wanted.filter((one) => !lost.includes(one));
+  const isKept = wanted.length === others.length;
+  // In its order, as far as it came: a gateway may add some of its own.
+  const kept = came.filter(({ name }) => others.some((one) => one.name === name));
+  const changed = others.find(({ text }, i) => text !== kept[i]?.text);
+  const { verdict, measured } = attempt === undefined
+    ? refused(asked.exchange.status)
+    : changed !== undefined
+    ? { verdict: "fail" as const, measured: `${changed.name} has another value` }
+    : isKept
+    ? { verdict: "pass" as const, measured: "the same bytes" }
+    : {
+      verdict: "note" as const,
+      measured: `lost: ${[...new Set(lost.map(({ name }) => name))].join(", ")}`,
+    };
+  return finding("fidelity", {
+    part: "query",
+    verdict,
+    limit: "a query string: nothing lost and nothing changed",
+    measured,
+    evidence: verdict === "pass" ? [] : [
+      `sent     POST ${shownBytes(sent)}`,
+      `arrived  ${shownBytes(attempt?.headText.split("\r\n", 1)[0] ?? asked.exchange.headText)}`,
+    ],
+    mend: verdict === "fail"
+      ? "Send the query on by its characters, without decoding it in between."
+      : "Providers read some of it, such as api-version: send it on, or say that it ends at the gateway.",
+  });
+}
+
+/** The parameters of a path's query as they are spelt. */
+function parametersOf(path: string): readonly { readonly name: string; readonly text: string }[] {
+  const at = path.indexOf("?");
+  return at < 0 ? [] : path.slice(at + 1).split("&").filter((text) => text !== "").map((text) => ({
+    name: text.split("=", 1)[0]!,
+    text,
+  }));
 }
 
 /** A request of a megabyte: whole, or refused. */
