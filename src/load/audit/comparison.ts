@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { parseExactJson } from "../../lib/exact_json.ts";
 import {
+  commonStart,
   differenceText,
   type JsonDifference,
   jsonDifferences,
@@ -260,10 +261,24 @@ export function jsonChange(one: string, other: string): Change {
   }
   const differences = jsonDifferences(values[1], values[0]);
   const difference = differences.find((found) => !isRenamed(found));
-  if (difference !== undefined) return { kind: "changed", text: differenceText(difference) };
+  if (difference !== undefined) {
+    return { kind: "changed", text: differenceText(difference) + charactersText(difference) };
+  }
   const [name] = differences;
   if (name !== undefined) return { kind: "renamed", text: differenceText(name) };
   return { kind: "respelt", text: "its values are the same, its JSON is spelt otherwise" };
+}
+
+/** The characters at which two texts part, where that cannot be seen: a composed "é" and another one. */
+function charactersText({ one, other }: JsonDifference): string {
+  if (typeof one !== "string" || typeof other !== "string") return "";
+  const at = commonStart(one, other);
+  const codes = [one, other].map((text) => text.codePointAt(at));
+  if (codes.every((code) => code === undefined || code < 0x7f)) return "";
+  const [came, wanted] = codes.map((code) =>
+    code === undefined ? "nothing" : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`
+  );
+  return ` (${came} instead of ${wanted})`;
 }
 
 /** The model is called otherwise, as a gateway's configuration may say. */

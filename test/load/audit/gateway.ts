@@ -53,6 +53,7 @@ export const PLANTED = [
   "unjoined",
   "one-finish",
   "one-choice",
+  "no-role",
   "no-logprobs",
   "no-fingerprint",
 ] as const;
@@ -73,6 +74,7 @@ const TEXTS: Readonly<Partial<Record<Planted, (text: string) => string>>> = {
   unjoined: (text) => latin1(utf8(text).replaceAll("\u200d", "")),
   "one-finish": (text) => text.replace(/"finish_reason":"\w+"/g, '"finish_reason":"stop"'),
   "one-choice": (text) => text.replace(/^data: .*"index":1,"delta".*\n\n/gm, ""),
+  "no-role": (text) => text.replace(/^data: ?.*"content":"".*(?:\r\n\r\n|\n\n|\r\r)/gm, ""),
   "no-logprobs": (text) => text.replace(/,"logprobs":\{.*?"refusal":null\}/g, ""),
   "no-fingerprint": (text) => text.replace(/,"system_fingerprint":"\w*"/g, ""),
 };

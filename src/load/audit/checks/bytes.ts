@@ -7,6 +7,7 @@
 
 import { judged, type Tried } from "../comparison.ts";
 import type { Finding } from "../finding.ts";
+import { counted } from "../../../lib/counted.ts";
 import { type Check, finding, type Rig } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
@@ -117,9 +118,27 @@ export const byteIntegrity: Check = {
     const findings: Tried[] = [];
     for (const shape of SHAPES) findings.push(await tryShape(rig, shape));
     findings.push(...await wholeAnswers(rig), ...await otherPaths(rig));
-    return [...headFindings(findings), ...findings.map((one) => one.finding)];
+    return [...headFindings(findings), ...toldOnce(findings.map((one) => one.finding))];
   },
 };
+
+/** Failures that say the same of several shapes are one, the first, with the names of the others. */
+function toldOnce(findings: readonly Finding[]): readonly Finding[] {
+  const failures = Map.groupBy(
+    findings.filter(({ verdict }) => verdict === "fail"),
+    ({ measured }) => measured.replace(/wa-[0-9a-f]+|\d+/g, "#"),
+  );
+  const others = new Map([...failures.values()].map(([first, ...rest]) => [first, rest]));
+  return findings.flatMap((one) => {
+    if (one.verdict !== "fail") return [one];
+    const rest = others.get(one);
+    if (rest === undefined) return [];
+    if (rest.length === 0) return [one];
+    const names = rest.map(({ name }) => name.replace(/^.*\//, "")).join(", ");
+    const text = `the same of ${counted(rest.length, "other shape")}: ${names}`;
+    return [{ ...one, measured: `${one.measured}; ${text}` }];
+  });
+}
 
 async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
   let sent = Buffer.alloc(0);
