@@ -85,13 +85,26 @@ export class OwnKeys {
   hide(text: string): string {
     let hidden = text;
     for (const secret of [...this.#secrets, ...this.#clients]) {
-      hidden = hidden.replaceAll(secret, KEY_SHOWN);
+      for (const form of formsOf(secret)) hidden = hidden.replaceAll(form, KEY_SHOWN);
     }
     return hidden;
   }
 
   #errorsWith(values: ReadonlySet<string>): readonly string[] {
-    return [...this.#errors].filter((text) => [...values].some((value) => text.includes(value)))
+    const forms = [...values].flatMap(formsOf);
+    return [...this.#errors].filter((text) => forms.some((form) => text.includes(form)))
       .map((text) => this.hide(text));
   }
+}
+
+/** A secret as it is, and what is the same of each Base64 that has it inside, wherever it begins there. */
+function formsOf(secret: string): readonly string[] {
+  const bytes = Buffer.from(secret);
+  const encoded = [0, 1, 2].map((before) =>
+    Buffer.concat([Buffer.alloc(before), bytes]).toString("base64").slice(
+      Math.ceil(before * 8 / 6),
+      Math.floor((before + bytes.length) * 8 / 6),
+    )
+  );
+  return [secret, ...encoded];
 }

@@ -33,6 +33,7 @@ export const PLANTED = [
   "slow-up",
   "gzip",
   "key-in-error",
+  "key-in-base64",
   "via",
   "hangs-up",
   "rotating",
@@ -374,9 +375,9 @@ class HttpLink implements Link {
       : `${
         asked(this.#planted, head.split("\r\n")[0]!)
       }\r\nhost: upstream\r\ncontent-length: ${body.length}\r\n${
-        kept.filter(([name]) => this.#planted !== "key-in-error" || name !== "authorization")
+        kept.filter(([name]) => !this.#hasKey || name !== "authorization")
           .map(([name, value]) => `${name}: ${value}\r\n`).join("")
-      }${this.#planted === "key-in-error" ? `authorization: Bearer ${OWN_KEY}\r\n` : ""}\r\n`;
+      }${this.#hasKey ? `authorization: Bearer ${OWN_KEY}\r\n` : ""}\r\n`;
     this.#isZipped = this.#planted === "gzip" || this.#planted === "gzip-asked" &&
         fields.some(([name, value]) => name === "accept-encoding" && value.includes("gzip"));
     this.#request = Buffer.concat([Buffer.from(lines, "latin1"), body]);
@@ -431,10 +432,18 @@ class HttpLink implements Link {
     }).catch(() => this.#noAnswer());
   }
 
+  /** The gateway has a key of its own for the upstream. */
+  get #hasKey(): boolean {
+    return this.#planted === "key-in-error" || this.#planted === "key-in-base64";
+  }
+
   /** The upstream has said nothing. */
   #noAnswer(): void {
-    if (this.#planted !== "key-in-error") return void this.#client.end();
-    const text = `{"error":{"message":"No answer for ${OWN_KEY}"}}`;
+    if (!this.#hasKey) return void this.#client.end();
+    const key = this.#planted === "key-in-error"
+      ? OWN_KEY
+      : Buffer.from(`Bearer ${OWN_KEY}`).toString("base64");
+    const text = `{"error":{"message":"No answer for ${key}"}}`;
     this.#send(
       Buffer.from(`HTTP/1.1 502 Bad Gateway\r\ncontent-length: ${text.length}\r\n\r\n${text}`),
     );
