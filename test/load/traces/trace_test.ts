@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { seeded } from "../../../src/lib/seeded.ts";
 import { bodyOfTraced } from "../../../src/load/traces/bodies.ts";
-import { formOf, inOrder, readTrace, type TraceRequest } from "../../../src/load/traces/trace.ts";
+import {
+  formOf,
+  inOrder,
+  inSessions,
+  readTrace,
+  type TraceRequest,
+} from "../../../src/load/traces/trace.ts";
 import { TokenCounters } from "../../../src/sources/tokens.ts";
 import { tapeText } from "../../../src/sources/tape/format.ts";
 import { toldTape } from "../../sources/tape/told_tape.ts";
@@ -29,7 +35,7 @@ const TRACES: readonly (readonly [
       { timestamp: 0, session_id: "a", text_input: "Hi", output_length: 5 },
       { session_id: "a", delay: 250, messages: [{ role: "user", content: "and?" }] },
     ),
-    [[0, undefined, 5, "Hi"], [250, undefined, undefined, '{"messages":[{"role":"user",']],
+    [[0, undefined, 5, "Hi"]],
   ],
   [
     "azure",
@@ -120,6 +126,11 @@ const BAD_TRACES: readonly (readonly [string, string])[] = [
   ['{"input_length":1}\n{"input_length":-5}', "line 2: its input_length is no number of"],
   ['{"input_length":1,"output_length":"7"}', "line 1: its output_length is no number of"],
   ['{"input_length":1,"hash_ids":[1,"x"]}', "line 1: its hash_ids is no list of numbers"],
+  ['{"messages":"Hi"}', "line 1: its messages is no list of messages"],
+  [
+    '{"session_id":1,"message_mode":"delta","messages":[]}\n{"session_id":1,"messages":[]}',
+    "line 2: its messages are all (message_mode), and those of its session before were new ones",
+  ],
   ['[{"conversations":[]}]', "no request, as sharegpt"],
   ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
 ];
@@ -134,7 +145,7 @@ describe("readTrace()", () => {
     test.each([Infinity, 1, 7])(`reads ${form}: ${text.slice(0, 30)}, in pieces of %p`, (chars) => {
       const pieceChars = Math.min(chars, text.length);
       expect(formOf(text.replace(/^\uFEFF/, ""))).toBe(form as ReturnType<typeof formOf>);
-      const requests = inOrder([[...readTrace(inPieces(text, pieceChars))]]);
+      const requests = inOrder([inSessions([...readTrace(inPieces(text, pieceChars))])]);
       expect(requests.map((one) => one.promptTokens)).toEqual(wanted.map(([, tokens]) => tokens));
       expect(requests.map((one) => one.outputTokens)).toEqual(wanted.map(([, , out]) => out));
       for (const [i, [atMs, , , said]] of wanted.entries()) {
