@@ -149,6 +149,8 @@ export function doubtOf(
   if (notSent > 0) {
     const why = isInterrupted || saturatedMs !== null
       ? "the run was ended before"
+      : troubles.length > 0
+      ? "a process of the client was gone"
       : waitingMax > 0
       ? `${counted(concurrencyMax, "place was", "places were")} taken to the end`
       : "the client was late";
