@@ -16,6 +16,7 @@ import type { LOAD_FLAGS } from "./load_flags.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
 import { readTraces } from "./load_trace.ts";
+import { saysLength } from "../load/traces/bodies.ts";
 import { type TraceRequest, turnsOf } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
@@ -61,8 +62,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   refuse(flags, api, urls, bodies !== undefined);
   refuseSlo(flags, api, bodies);
   const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
-  const isLong = trace?.flatMap(turnsOf).every(({ outputTokens }) => outputTokens !== undefined);
-  if (flags.outputTokens !== undefined && isLong === true) {
+  if (flags.outputTokens !== undefined && trace?.flatMap(turnsOf).every(saysLength)) {
     throw usage("--output-tokens would do nothing: every request of --trace says its own length");
   }
   const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&

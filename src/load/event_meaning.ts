@@ -361,7 +361,8 @@ function list(value: unknown): readonly unknown[] {
 /** A count; -1 = it is none. */
 function number(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
-  const isCount = Number.isInteger(value) && (value as number) >= 0 && (value as number) < COUNT_MAX;
+  const isCount = Number.isInteger(value) && (value as number) >= 0 &&
+    (value as number) < COUNT_MAX;
   return isCount ? value as number : -1;
 }
 

@@ -39,7 +39,9 @@ export class AnswerKeeper implements AnswerFollower {
   data(bytes: Uint8Array, from: number, to: number): void {
     this.#bytes += to - from;
     // `slice` of a Buffer would be no copy.
-    if (this.#bytes <= ANSWER_BYTES_MAX) this.#pieces.push(new Uint8Array(bytes.subarray(from, to)));
+    if (this.#bytes <= ANSWER_BYTES_MAX) {
+      this.#pieces.push(new Uint8Array(bytes.subarray(from, to)));
+    }
   }
 
   /** What the answer that `record` is about has said. */
@@ -131,7 +133,9 @@ function ofTyped(value: Json, found: Found): void {
     case "content_block_delta": {
       const piece = stringIn(object(value["delta"])["partial_json"]);
       const key = `block ${value["index"]}`;
-      if (found.calls.has(key)) add(found, key, { kind: "function", id: "", name: "", input: piece });
+      if (found.calls.has(key)) {
+        add(found, key, { kind: "function", id: "", name: "", input: piece });
+      }
       return;
     }
     case "message":

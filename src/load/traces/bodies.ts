@@ -27,10 +27,11 @@ export function questionOf(request: TraceRequest, made: TraceBodies): Question {
   const { body, promptTokens = NaN, outputTokens: tokensMax, fields, isWhole } = request;
   if (body !== undefined) {
     const value = JSON.parse(body) as Item;
-    const limit = tokensMax === undefined || LIMITS.some((key) => key in value)
+    const { api, model, isStream } = made;
+    const key = LIMITS[api];
+    const limit = key === undefined || tokensMax === undefined || hasLimit(value)
       ? {}
-      : { max_completion_tokens: tokensMax };
-    const { model, isStream } = made;
+      : { [key]: tokensMax };
     const asked = { ...value, ...fields, ...limit, model, stream: isStream };
     const whole = { body: JSON.stringify(asked), promptTokens, tokensMax: tokensMax ?? NaN };
     return { messages: [], promptTokens, tokensMax, whole };
@@ -51,8 +52,22 @@ export function bodyOfTraced(request: TraceRequest, made: TraceBodies): LoadBody
   return question.whole ?? bodyWith(question, made);
 }
 
-/** Where bodies of the APIs say how long an answer may be. */
-const LIMITS = ["max_tokens", "max_completion_tokens", "max_output_tokens"] as const;
+/** Where a body says how long its answer may be. */
+const LIMITS: Readonly<Partial<Record<Api, string>>> = {
+  chat: "max_completion_tokens",
+  responses: "max_output_tokens",
+  completions: "max_tokens",
+  messages: "max_tokens",
+};
+
+function hasLimit(body: Item): boolean {
+  return Object.values(LIMITS).some((key) => key in body);
+}
+
+/** True when a request says itself how long its answer may be. */
+export function saysLength({ outputTokens, body }: TraceRequest): boolean {
+  return outputTokens !== undefined || (body !== undefined && hasLimit(JSON.parse(body) as Item));
+}
 
 function bodyWith(question: Question, { api, model, isStream }: TraceBodies): LoadBody {
   const { promptTokens, tokensMax = NaN } = question;

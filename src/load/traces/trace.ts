@@ -309,15 +309,17 @@ function* readJournal(pieces: Iterable<string>): Requests {
   const requests = list(object(JSON.parse([...pieces].join("")))?.["requests"]);
   for (const one of requests.map(object)) {
     const atMs = number(one?.["at_ms"]);
-    const body = one?.["body"];
+    const written = one?.["body"];
+    // Of a long one the beginning is kept: then its length is what is known of it.
+    const body = typeof written === "string" && parsed(written) !== undefined ? written : undefined;
     const promptTokens = number(one?.["prompt_tokens"]);
     if (one === undefined || atMs === undefined || one["method"] !== "POST") continue;
-    if (typeof body !== "string" && promptTokens === undefined) continue;
+    if (body === undefined && promptTokens === undefined) continue;
     yield {
       atMs,
       promptTokens,
       outputTokens: number(one["completion_tokens"]),
-      body: typeof body === "string" && body !== "" ? body : undefined,
+      body,
     };
   }
 }
@@ -334,6 +336,9 @@ function* readTapeLines(pieces: Iterable<string>): Requests {
     if (typeof sent64 === "string") sentPieces.push(Buffer.from(sent64, "base64"));
   }
   const body = Buffer.concat(sentPieces).toString();
+  if (body !== "" && parsed(body) === undefined) {
+    throw new TypeError("its request has a body that is no JSON object");
+  }
   if (body !== "") yield { atMs, promptTokens: undefined, outputTokens: undefined, body };
 }
 

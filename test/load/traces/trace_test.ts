@@ -64,9 +64,11 @@ const TRACES: readonly (readonly [
         { at_ms: 1500, method: "POST", prompt_tokens: 8, completion_tokens: 4 },
         { at_ms: 1000, method: "POST", prompt_tokens: 9, completion_tokens: null, body: "{}" },
         { at_ms: 1100, method: "GET" },
+        { at_ms: 1600, method: "POST", prompt_tokens: 7, body: '{"model":"a bo' },
+        { at_ms: 1700, method: "POST", body: '{"model":"another' },
       ],
     }),
-    [[0, 9, undefined, "{}"], [500, 8, 4]],
+    [[0, 9, undefined, "{}"], [500, 8, 4], [600, 7, undefined]],
   ],
   ["tape", tapeText(toldTape(1)), [[0, undefined, undefined, '"messages":']]],
   // With a byte order mark, CR LF, an empty line, a zone of time, columns in quotes.
@@ -131,6 +133,7 @@ const BAD_TRACES: readonly (readonly [string, string])[] = [
     '{"session_id":1,"message_mode":"delta","messages":[]}\n{"session_id":1,"messages":[]}',
     "line 2: its messages are all (message_mode), and those of its session before were new ones",
   ],
+  ['{"tape":1}\n{"sent":"a=b"}', "its request has a body that is no JSON object"],
   ['[{"conversations":[]}]', "no request, as sharegpt"],
   ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
 ];
@@ -224,6 +227,22 @@ describe("bodyOfTraced()", () => {
     expect(asked.messages[0].content).not.toBe("");
     expect(Object.keys(asked)).not.toContain("max_completion_tokens");
   });
+
+  /** A body, an API → where the length of its answer stands. */
+  const LENGTHS = [
+    ['{"messages":[]}', "chat", { max_completion_tokens: 7 }],
+    ['{"input":"x"}', "responses", { max_output_tokens: 7 }],
+    ['{"messages":[]}', "messages", { max_tokens: 7 }],
+    ['{"messages":[],"max_completion_tokens":3}', "chat", { max_completion_tokens: 3 }],
+    ['{"messages":[],"max_tokens":3}', "chat", { max_tokens: 3 }],
+  ] as const;
+  for (const [body, api, wanted] of LENGTHS) {
+    test(`an answer to ${body} in ${api} is as long as ${JSON.stringify(wanted)} says`, () => {
+      const request = { atMs: 0, promptTokens: undefined, outputTokens: 7, body };
+      const asked = JSON.parse(bodyOfTraced(request, { ...made, api }).body!);
+      expect(asked).toEqual({ ...JSON.parse(body), ...wanted, model: "m", stream: true });
+    });
+  }
 
   test("a body keeps its words, and is asked of this run's model", () => {
     const { asked } = said({ body: '{"model":"x","messages":[{"role":"user","content":"Hi"}]}' });
