@@ -28,8 +28,8 @@ const TOKEN_CHARS = 4;
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * The requests of all traces in the order of their times, conversations as one. Of each file the first `--requests` are read
- * besides those that warm up, and none that is due after `--duration`.
+ * The requests of all traces in the order of their times, conversations as one. Of each file the first
+ * `--requests` are read besides those that warm up, and none that is due after `--duration`.
  *
  * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held.
  */

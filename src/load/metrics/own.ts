@@ -70,8 +70,9 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
 }
 
 /**
- * Calls `found` with every gap between two token events of an answer that has figures, and with how much longer or shorter it may
- * be than it was on the wire: the second event may have lain there, or the first.
+ * Calls `found` with every gap between two token events of an answer that has figures, and with how
+ * much longer or shorter it may be than it was on the wire: the second event may have lain there, or
+ * the first.
  */
 export function eachGap(
   record: RequestRecord,
