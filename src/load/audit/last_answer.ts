@@ -20,14 +20,15 @@ export interface AnswerForm {
   readonly isBodiless: boolean;
 }
 
+/** `close` among what `Connection` says. */
+const CLOSES = /\r\nconnection:(?:[^\r\n]*,)?[ \t]*close[ \t]*(?:,|\r\n|$)/i;
+
 /** Reads it. An answer to HTTP/1.0 is the last one: without chunks nothing else ends it. */
 export function answerForm(headText: string): AnswerForm {
   const [line = ""] = headText.split("\r\n", 1);
   const isHttp10 = line.endsWith(" HTTP/1.0");
-  const closes = headFields(headText).some(([name, value]) =>
-    name === "connection" && /(?:^|,)\s*close\s*(?:,|$)/i.test(value)
-  );
-  return { isHttp10, isLast: isHttp10 || closes, isBodiless: line.startsWith("HEAD ") };
+  const isBodiless = line.startsWith("HEAD ");
+  return { isHttp10, isLast: isHttp10 || CLOSES.test(headText), isBodiless };
 }
 
 /** Headers that only a body in chunks has. */
