@@ -4,8 +4,9 @@
  * @module
  */
 
+import { isolation, isolationFindings } from "./checks/isolation.ts";
 import { countVerdicts, type Finding, type Verdict, VERDICTS } from "./finding.ts";
-import { type Check, finding, type Rig } from "./rig.ts";
+import { type Check, finding, type Rig, Unended } from "./rig.ts";
 import { settingsFor } from "./settings.ts";
 
 /** A whole report, as `--json` prints it. */
@@ -116,7 +117,16 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
     tookS.set(check, tenths(performance.now() - beganMs + 1000 * (tookS.get(check) ?? 0)));
     plan.onCheck(check, findings);
   }
-  const findings = plan.checks.flatMap((check) => found.get(check) ?? [])
+  // Judged over all, and told where it is bad even if nobody has chosen it.
+  const isTold = found.has(isolation);
+  const crossed = isolationFindings(rig).filter(({ verdict }) => isTold || verdict !== "pass");
+  if (crossed.length > 0) {
+    found.set(isolation, [...found.get(isolation) ?? [], ...crossed]);
+    plan.onCheck(isolation, crossed);
+  }
+  const isAdded = crossed.length > 0 && !plan.checks.includes(isolation);
+  const checks = isAdded ? [...plan.checks, isolation] : plan.checks;
+  const findings = checks.flatMap((check) => found.get(check) ?? [])
     .map((one) => cleaned(one, (text) => clean(rig.keys.hide(text))))
     .map((one) => ({ ...one, settings: settingsFor(one) }));
   return {
@@ -129,7 +139,7 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
     isInterrupted: rig.options.signal.aborted,
     counts: countVerdicts(findings),
     machineLateMsMax: Math.round(rig.watch.worst(startMs, performance.now()) * 100) / 100,
-    checks: plan.checks.map((check) => ({
+    checks: checks.map((check) => ({
       name: check.name,
       title: check.title,
       seconds: tookS.get(check) ?? null,
@@ -161,9 +171,10 @@ async function tried(rig: Rig, check: Check): Promise<readonly Finding[]> {
   const { signal } = rig.options;
   if (signal.aborted) return [];
   try {
-    return await check.run(rig);
+    return await rig.during(check.name, () => check.run(rig));
   } catch (error) {
     if (signal.aborted) return [];
+    if (error instanceof Unended) return error.findings(check.name);
     return [finding(check.name, {
       verdict: "void",
       limit: "the check can be run",

@@ -86,6 +86,8 @@ export class ClientExchange {
   fault = "";
   /** Bytes of the body, kept or not. */
   bodyBytes = 0;
+  /** Called for what comes of the body, kept or not. */
+  onPiece: (body: Buffer) => void = () => {};
   readonly #isKept: boolean;
   #decoded: readonly BodyRead[] = [];
   readonly #ended = Promise.withResolvers<void>();
@@ -174,6 +176,7 @@ export class ClientExchange {
   /** Something was read. */
   read(read: WireRead): void {
     this.bodyBytes += read.body.length;
+    this.onPiece(read.body);
     const isKept = this.#isKept || this.status >= 400;
     if (isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
     for (const wake of this.#onBody.splice(0)) wake();

@@ -17,7 +17,7 @@ const HEAD_BYTES_MAX = 256 * 1024;
 const BODY_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The mark of one request of the audit. */
-const MARK = /wa-[0-9a-f]{16}/;
+export const MARK = /wa-[0-9a-f]{16}/;
 
 /** What was written in one go. */
 export interface LedgerWrite {
