@@ -6,7 +6,7 @@ test("the progress of an audit says what is running, and for how long", () => {
   const progress = new AuditProgress(3, {
     print: () => {},
     complain: (line) => said.push(line),
-  }, false);
+  }, "fail", false);
   progress.started("silence");
   progress.started("cancel");
   progress.ended("cancel", []);

@@ -65,7 +65,10 @@ describe("weir audit", () => {
     expect((await auditOf("leaked-header", ["--only", "headers", "--fail-on", "never"])).code)
       .toBe(0);
     expect((await auditOf("none", ["--only", "headers"])).code).toBe(0);
-    expect((await auditOf("none", ["--only", "headers", "--fail-on", "note"])).code).toBe(1);
+    const strict = await auditOf("none", ["--only", "headers", "--fail-on", "note", "--json"]);
+    expect(strict.code).toBe(1);
+    expect(strict.errors).toContain("headers: note headers/");
+    expect(JSON.parse(strict.output)).toMatchObject({ failOn: "note", isFailed: true });
   }, TEST_MS_MAX);
 
   test("exits with 3 when what was found is void: the gateway went away", async () => {

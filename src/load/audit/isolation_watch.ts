@@ -136,14 +136,15 @@ function lineOf({ headText }: Attempt): string {
 }
 
 /**
- * True when the upstream has failed by now: it ended the connection, refused, or said what is no
- * HTTP. Whoever asks again then has a reason.
+ * True when the upstream has failed by now: it refused, said what is no HTTP, or ended the connection
+ * before its answer was whole. Whoever asks again then has a reason.
  */
 function hasFailed(attempt: Attempt): boolean {
-  return attempt.leaving === "own" || answerOf(attempt) === "failed";
+  const answer = answerOf(attempt);
+  return answer === "failed" || attempt.leaving === "own" && answer !== "whole";
 }
 
-/** How far the answer has been written. */
+/** How far the answer has been written; `failed`: it is an error, or no HTTP. */
 export function answerOf({ writes }: Attempt): "none" | "begun" | "whole" | "failed" {
   let status = 0;
   const parser = new ResponseParser({ onHead: (head) => (status = head.status), onBody: () => {} });
