@@ -91,7 +91,10 @@ export class IsolationWatch {
     const attempt = attempts.at(-1)!;
     const found = foreignIn(`${attempt.headText}\r\n\r\n${attempt.body.toString("latin1")}`, mark);
     if (this.#keep(this.inRequests, watched, found)) this.mixedRequests++;
-    const earlier = attempts.slice(0, -1).filter((one) => lineOf(one) === lineOf(attempt));
+    const line = lineOf(attempt);
+    // What the gateway asks besides is no request of the client's: all of those are a POST.
+    if (!line.startsWith("POST ")) return;
+    const earlier = attempts.slice(0, -1).filter((one) => lineOf(one) === line);
     if (earlier.every(hasFailed)) return;
     const known = this.#again.get(mark);
     if (known !== undefined) known.count++;
