@@ -134,6 +134,7 @@ function titleOf({ gateway }: AuditReport): string {
 
 function cellOf({ findings }: AuditReport, check: string): string {
   const own = findings.filter((one) => one.check === check);
+  if (own.length === 0) return "not run";
   const words: Readonly<Record<Exclude<Verdict, "pass">, string>> = {
     fail: "failed",
     void: "void",

@@ -10,7 +10,7 @@ import { masker } from "../lib/mask.ts";
 import { nearest } from "../lib/nearest.ts";
 import { basicOf, shownUrl } from "../lib/userinfo.ts";
 import { type AuditPlan, type AuditReport, emptyReport, runAudit } from "../load/audit/audit.ts";
-import { CANARY } from "../load/audit/finding.ts";
+import { CANARY, FAIL_ON } from "../load/audit/finding.ts";
 import { greet, type Obstacle } from "../load/audit/greeting.ts";
 import { MachineWatch } from "../load/audit/machine_watch.ts";
 import { Ledger } from "../load/audit/ledger.ts";
@@ -98,7 +98,7 @@ const FLAGS = {
   failOn: choiceFlag({
     value: "VERDICT",
     text: "the least that makes the audit fail",
-    choices: ["fail", "note", "never"],
+    choices: FAIL_ON,
     default: "fail",
   }),
   gatewayKey: textFlag({
@@ -354,7 +354,7 @@ class AuditRun {
     );
     await waitForGateway(rig, flags, preset !== undefined, this.#terminal, this.clean);
     const plan = this.#plan();
-    const progress = new AuditProgress(plan.checks.length, this.#terminal);
+    const progress = new AuditProgress(plan.checks.length, this.#terminal, flags.failOn);
     this.#stops.push(() => progress.stop());
     const report = await runAudit(rig, {
       ...plan,
@@ -364,7 +364,7 @@ class AuditRun {
     progress.stop();
     ledger?.end();
     const isWritten = this.tell(report);
-    return isWritten || report.isInterrupted ? exitCode(report, flags) : EXIT.failed;
+    return isWritten || report.isInterrupted ? exitCode(report) : EXIT.failed;
   }
 
   /**
@@ -406,6 +406,7 @@ class AuditRun {
     return {
       gateway: this.#where,
       checks: chosen(this.#flags),
+      failOn: this.#flags.failOn,
       onCheck: () => {},
       clean: this.clean,
     };
@@ -557,10 +558,8 @@ function readChecks(text: string, flag: string): readonly Check[] {
   });
 }
 
-function exitCode({ counts, isInterrupted }: AuditReport, { failOn }: AuditFlags): number {
+function exitCode({ counts, isInterrupted, isFailed, failOn }: AuditReport): number {
   if (isInterrupted) return EXIT.interrupted;
-  if (failOn === "never") return EXIT.done;
-  const failed = counts.fail + (failOn === "note" ? counts.note : 0);
-  if (failed > 0) return EXIT.failed;
-  return counts.void > 0 ? EXIT.doubtful : EXIT.done;
+  if (isFailed) return EXIT.failed;
+  return counts.void > 0 && failOn !== "never" ? EXIT.doubtful : EXIT.done;
 }

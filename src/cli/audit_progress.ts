@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { Finding } from "../load/audit/finding.ts";
+import type { FailOn, Finding } from "../load/audit/finding.ts";
+import { isWrong } from "../load/audit/report_terminal.ts";
 import type { Terminal } from "./terminal.ts";
 
 const LIVE_MS = 1000;
@@ -15,6 +16,7 @@ const PLAIN_MS = 15_000;
 export class AuditProgress {
   readonly #checks: number;
   readonly #terminal: Terminal;
+  readonly #failOn: FailOn;
   readonly #isLive: boolean;
   readonly #startMs = performance.now();
   readonly #running = new Map<string, number>();
@@ -22,8 +24,14 @@ export class AuditProgress {
   readonly #over = new Set<string>();
 
   /** `isLive`: standard error is a terminal. */
-  constructor(checks: number, terminal: Terminal, isLive = process.stderr.isTTY === true) {
+  constructor(
+    checks: number,
+    terminal: Terminal,
+    failOn: FailOn = "fail",
+    isLive = process.stderr.isTTY === true,
+  ) {
     this.#checks = checks;
+    this.#failOn = failOn;
     this.#terminal = terminal;
     this.#isLive = isLive;
     this.#timer = setInterval(() => this.#tell(), isLive ? LIVE_MS : PLAIN_MS);
@@ -38,7 +46,7 @@ export class AuditProgress {
   /** A check is over; some are run in two parts. */
   ended(name: string, findings: readonly Finding[]): void {
     this.#running.delete(name);
-    const bad = findings.filter(({ verdict }) => verdict === "fail" || verdict === "void");
+    const bad = findings.filter(({ verdict }) => isWrong(verdict, this.#failOn));
     const text = bad.length === 0
       ? "ok"
       : bad.map((one) => `${one.verdict} ${one.name}`).join(", ");
@@ -55,7 +63,7 @@ export class AuditProgress {
     this.#wipe();
   }
 
-  /** "48 s: 12 of 15 checks over, silence since 47 s". */
+  /** "48 s: 12 of 16 checks over, silence since 47 s". */
   line(nowMs = performance.now()): string {
     const seconds = (sinceMs: number) => Math.round((nowMs - sinceMs) / 1000);
     const running = [...this.#running].map(([name, sinceMs]) =>

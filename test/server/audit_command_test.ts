@@ -65,7 +65,10 @@ describe("weir audit", () => {
     expect((await auditOf("leaked-header", ["--only", "headers", "--fail-on", "never"])).code)
       .toBe(0);
     expect((await auditOf("none", ["--only", "headers"])).code).toBe(0);
-    expect((await auditOf("none", ["--only", "headers", "--fail-on", "note"])).code).toBe(1);
+    const strict = await auditOf("none", ["--only", "headers", "--fail-on", "note", "--json"]);
+    expect(strict.code).toBe(1);
+    expect(strict.errors).toContain("headers: note headers/");
+    expect(JSON.parse(strict.output)).toMatchObject({ failOn: "note", isFailed: true });
   }, TEST_MS_MAX);
 
   test("exits with 3 when what was found is void: the gateway went away", async () => {
@@ -260,18 +263,51 @@ describe("weir audit says in a sentence", () => {
       /answers 200 by itself and does not ask the upstream at http:\/\/127\.0\.0\.1:\d+\/v1: configure that as its upstream \(what it said: hello\)/,
     ],
     ["that it closes without an answer", "", /closed the connection without an answer/],
+    [
+      "that it speaks TLS",
+      "\x15\x03\x01\x00\x02\x02\x0a",
+      /What listens on 127\.0\.0\.1:\d+ speaks TLS: try https:\/\/127/,
+    ],
+    [
+      "that it speaks no TLS",
+      "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
+      /What listens on 127\.0\.0\.1:\d+ speaks no TLS: try http:\/\/127/,
+      ["https", "--insecure"],
+    ],
+    [
+      "that the TLS handshake fails",
+      "",
+      /The TLS handshake with 127\.0\.0\.1:\d+ failed: /,
+      ["https"],
+    ],
   ] as const;
-  for (const [what, answer, says] of SAYS) {
+  for (const [what, answer, says, [scheme, ...words] = ["http"]] of SAYS) {
     test(what, async () => {
       const server = sayer(answer);
       const { code, errors } = await run([
         "audit",
-        `http://127.0.0.1:${server.port}`,
+        `${scheme}://127.0.0.1:${server.port}`,
         "--upstream-port",
         port(),
+        ...words,
       ]);
       server.stop(true);
       expect(errors).toMatch(says);
+      expect(code).toBe(3);
+    }, TEST_MS_MAX);
+  }
+
+  for (const [host, listens] of [["127.0.0.1"], ["localhost"], ["[::1]", "::"]] as const) {
+    test(`that ${host} and the port are its own upstream's`, async () => {
+      const own = port();
+      const { code, errors } = await run([
+        "audit",
+        `http://${host}:${own}`,
+        "--upstream-port",
+        own,
+        ...(listens === undefined ? [] : ["--upstream-host", listens]),
+      ]);
+      expect(errors).toContain(`weir: ${host}:${own} is the audit's own upstream`);
       expect(code).toBe(3);
     }, TEST_MS_MAX);
   }

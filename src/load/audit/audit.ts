@@ -4,8 +4,16 @@
  * @module
  */
 
-import { countVerdicts, type Finding, type Verdict, VERDICTS } from "./finding.ts";
-import { type Check, finding, type Rig } from "./rig.ts";
+import { isolation, isolationFindings } from "./checks/isolation.ts";
+import {
+  countsAsFailure,
+  countVerdicts,
+  type FailOn,
+  type Finding,
+  type Verdict,
+  VERDICTS,
+} from "./finding.ts";
+import { type Check, finding, type Rig, Unended } from "./rig.ts";
 import { settingsFor } from "./settings.ts";
 
 /** A whole report, as `--json` prints it. */
@@ -21,6 +29,10 @@ export interface AuditReport {
   readonly seconds: number;
   /** True when it was interrupted: what is not there was not tried. */
   readonly isInterrupted: boolean;
+  /** The least that makes the audit fail, as it was asked for. */
+  readonly failOn: FailOn;
+  /** True when something was found that does. */
+  readonly isFailed: boolean;
   readonly counts: Readonly<Record<Verdict, number>>;
   /** By how much the machine was late at the worst while the audit ran, in milliseconds. */
   readonly machineLateMsMax: number;
@@ -46,6 +58,8 @@ export interface AuditPlan {
   readonly checks: readonly Check[];
   /** Called for each check that begins. */
   readonly onStart?: (check: Check) => void;
+  /** The least that makes the audit fail; "fail" unless given. */
+  readonly failOn?: FailOn;
   /** How often a check with something void is run again; twice unless given. */
   readonly againMax?: number | undefined;
   /** Called for each check that is over. */
@@ -57,7 +71,7 @@ export interface AuditPlan {
 /** The report of a gateway that cannot be audited, and why. */
 export function emptyReport(
   { seed, isInterrupted }: Pick<AuditReport, "seed" | "isInterrupted">,
-  { gateway, checks, clean = (text) => text }: AuditPlan,
+  { gateway, checks, failOn = "fail", clean = (text) => text }: AuditPlan,
   error: string,
 ): AuditReport {
   return {
@@ -68,6 +82,8 @@ export function emptyReport(
     startedAt: new Date().toISOString(),
     seconds: 0,
     isInterrupted,
+    failOn,
+    isFailed: false,
     counts: countVerdicts([]),
     machineLateMsMax: 0,
     checks: checks.map(({ name, title }) => ({ name, title, seconds: null })),
@@ -84,7 +100,7 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   const startMs = performance.now();
   const found = new Map<Check, readonly Finding[]>();
   const tookS = new Map<Check, number>();
-  const clean = plan.clean ?? ((text: string) => text);
+  const { clean = (text: string) => text, failOn = "fail" } = plan;
   const { ledger } = rig.options;
   const runOne = async (check: Check) => {
     plan.onStart?.(check);
@@ -116,7 +132,16 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
     tookS.set(check, tenths(performance.now() - beganMs + 1000 * (tookS.get(check) ?? 0)));
     plan.onCheck(check, findings);
   }
-  const findings = plan.checks.flatMap((check) => found.get(check) ?? [])
+  // Judged over all, and told where it is bad even if nobody has chosen it.
+  const isTold = found.has(isolation);
+  const crossed = isolationFindings(rig).filter(({ verdict }) => isTold || verdict !== "pass");
+  if (crossed.length > 0) {
+    found.set(isolation, [...found.get(isolation) ?? [], ...crossed]);
+    plan.onCheck(isolation, crossed);
+  }
+  const isAdded = crossed.length > 0 && !plan.checks.includes(isolation);
+  const checks = isAdded ? [...plan.checks, isolation] : plan.checks;
+  const findings = checks.flatMap((check) => found.get(check) ?? [])
     .map((one) => cleaned(one, (text) => clean(rig.keys.hide(text))))
     .map((one) => ({ ...one, settings: settingsFor(one) }));
   return {
@@ -127,9 +152,11 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
     startedAt,
     seconds: tenths(performance.now() - startMs),
     isInterrupted: rig.options.signal.aborted,
+    failOn,
+    isFailed: findings.some(({ verdict }) => countsAsFailure(verdict, failOn)),
     counts: countVerdicts(findings),
     machineLateMsMax: Math.round(rig.watch.worst(startMs, performance.now()) * 100) / 100,
-    checks: plan.checks.map((check) => ({
+    checks: checks.map((check) => ({
       name: check.name,
       title: check.title,
       seconds: tookS.get(check) ?? null,
@@ -161,9 +188,10 @@ async function tried(rig: Rig, check: Check): Promise<readonly Finding[]> {
   const { signal } = rig.options;
   if (signal.aborted) return [];
   try {
-    return await check.run(rig);
+    return await rig.during(check.name, () => check.run(rig));
   } catch (error) {
     if (signal.aborted) return [];
+    if (error instanceof Unended) return error.findings(check.name);
     return [finding(check.name, {
       verdict: "void",
       limit: "the check can be run",

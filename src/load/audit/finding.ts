@@ -15,6 +15,15 @@ export type Verdict = "pass" | "fail" | "note" | "void";
 /** The verdicts, the worst first. */
 export const VERDICTS: readonly Verdict[] = ["fail", "void", "note", "pass"];
 
+/** The least that makes an audit fail. */
+export const FAIL_ON = ["fail", "note", "never"] as const;
+export type FailOn = typeof FAIL_ON[number];
+
+/** True when `verdict` makes the audit fail. */
+export function countsAsFailure(verdict: Verdict, failOn: FailOn): boolean {
+  return failOn !== "never" && (verdict === "fail" || verdict === failOn);
+}
+
 /** What a canary begins with: whatever has it is no secret. */
 export const CANARY = "weircanary";
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { CannotConnect } from "./probe_client.ts";
+import { CannotConnect, type ConnectFault, type ConnectionEnds } from "./probe_client.ts";
 import { type Rig, shownBytes } from "./rig.ts";
 import { answerWhole } from "./stream.ts";
 
@@ -21,30 +21,48 @@ export interface Obstacle {
   readonly mayPass: boolean;
 }
 
+/** What is said of a connection that cannot be opened. */
+const UNCONNECTED: Readonly<Record<ConnectFault, (at: string, why: string) => string>> = {
+  nobody: (at, why) => `Nothing listens on ${at}: ${why}`,
+  plain: (at) => `What listens on ${at} speaks no TLS: try http://${at}`,
+  handshake: (at, why) => `The TLS handshake with ${at} failed: ${why}`,
+  distrusted: (at, why) =>
+    `The certificate of ${at} is not trusted (${why}): --insecure audits it all the same`,
+};
+/** How a server of TLS begins to say that what it got is none: an alert. */
+const TLS_ALERT = "\x15\x03";
+
 /** Asks once, and gives what stands in the way of an audit; undefined = nothing does. */
 export async function greet(rig: Rig): Promise<Obstacle | undefined> {
   const { gateway } = rig.options;
-  const at = `${gateway.hostname}:${gateway.port}`;
+  const host = gateway.hostname;
+  const at = `${host.includes(":") ? `[${host}]` : host}:${gateway.port}`;
   const upstream = `http://${rig.upstream.hostname}:${rig.upstream.port}/v1`;
   let asked;
   try {
     asked = await rig.ask("through", (attempt, mark) => answerWhole(attempt, mark));
   } catch (error) {
     if (!(error instanceof CannotConnect)) throw error;
-    if (!error.isDistrusted) {
-      return { mayPass: true, text: `Nothing listens on ${at}: ${error.message}` };
-    }
+    const { fault, message } = error;
     return {
-      mayPass: false,
-      text:
-        `The certificate of ${at} is not trusted (${error.message}): --insecure audits it all the same`,
+      mayPass: fault === "nobody" || fault === "handshake",
+      text: UNCONNECTED[fault](at, message),
     };
   }
   await rig.settle(asked, ANSWER_MS_MAX);
   const { exchange, expectation } = asked;
   const isReached = expectation.attempts.length > 0;
   const { status } = exchange;
+  if (isSame(asked.connection.ends, expectation.attempts[0]?.ends)) {
+    return {
+      mayPass: false,
+      text: `${at} is the audit's own upstream, with no gateway before it: give the gateway's URL`,
+    };
+  }
   if (exchange.end === "broken") {
+    if (exchange.wireText.startsWith(TLS_ALERT)) {
+      return { mayPass: false, text: `What listens on ${at} speaks TLS: try https://${at}` };
+    }
     return {
       mayPass: false,
       text: `What listens on ${at} does not speak HTTP/1.1: it said "${
@@ -92,4 +110,12 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
         shownBytes(exchange.body, 0, SAID_BYTES_MAX)
       })`,
   };
+}
+
+/**
+ * True when the client's connection is the one that the upstream has taken: nobody is between them. A
+ * relay of bytes, which passes on all that is said, has another.
+ */
+function isSame(client: ConnectionEnds | undefined, upstream: ConnectionEnds | undefined): boolean {
+  return client !== undefined && client.own === upstream?.other && client.other === upstream.own;
 }

@@ -99,6 +99,8 @@ export class ClientExchange {
   fault = "";
   /** Bytes of the body, kept or not. */
   bodyBytes = 0;
+  /** Called for what comes of the body, kept or not. */
+  onPiece: (body: Buffer) => void = () => {};
   readonly #isKept: boolean;
   #decoded: readonly BodyRead[] = [];
   readonly #ended = Promise.withResolvers<void>();
@@ -194,6 +196,7 @@ export class ClientExchange {
   /** Something was read. */
   read(read: WireRead): void {
     this.bodyBytes += read.body.length;
+    this.onPiece(read.body);
     const isKept = this.#isKept || this.status >= 400;
     if (isKept && this.bodyBytes <= KEPT_BYTES_MAX) this.reads.push(read);
     for (const wake of this.#onBody.splice(0)) wake();
@@ -218,21 +221,53 @@ function decoded(decode: (bytes: Buffer) => Buffer, bytes: Buffer): Buffer {
   }
 }
 
+/**
+ * Why there is no connection. `nobody`: none could be opened. `plain`: what listens answers a TLS
+ * handshake with what is no TLS. `handshake`: that did not succeed otherwise. `distrusted`: its
+ * certificate is not trusted.
+ */
+export type ConnectFault = "nobody" | "plain" | "handshake" | "distrusted";
+
+/** The ends of a connection, "127.0.0.1 80" each: whoever made it has them the other way round. */
+export interface ConnectionEnds {
+  readonly own: string;
+  readonly other: string;
+}
+
+/** Both ends of an open socket; what IPv6 says of IPv4 is IPv4. */
+export function endsOf(
+  { localAddress, localPort, remoteAddress, remotePort }: Readonly<
+    Record<"localAddress" | "remoteAddress", string> & Record<"localPort" | "remotePort", number>
+  >,
+): ConnectionEnds {
+  const end = (host: string, port: number) => `${host.replace(/^::ffff:/i, "")} ${port}`;
+  return { own: end(localAddress, localPort), other: end(remoteAddress, remotePort) };
+}
+
 /** A connection cannot be opened. The message says why. */
 export class CannotConnect extends Error {
   override readonly name = "CannotConnect";
-  /** True when somebody is there, whose certificate is not trusted. */
-  readonly isDistrusted: boolean;
+  readonly fault: ConnectFault;
 
-  constructor(message: string, isDistrusted = false) {
+  constructor(message: string, fault: ConnectFault = "nobody") {
     super(message);
-    this.isDistrusted = isDistrusted;
+    this.fault = fault;
   }
 }
 
-/** The code of a handshake's error, "DEPTH_ZERO_SELF_SIGNED_CERT". */
-function codeOf(error: Error | null): string | undefined {
-  return error === null ? undefined : (error as { readonly code?: string }).code;
+/** Codes of a handshake that did not succeed: every other one is a certificate's. */
+const HANDSHAKE_CODES: readonly (string | undefined)[] = ["EPROTO", "ECONNRESET", undefined];
+
+/** What is wrong with a handshake. A certificate's fault is told by its code, "CERT_HAS_EXPIRED". */
+function handshakeFault(isDone: boolean, error: Error | null): CannotConnect | undefined {
+  if (isDone && error === null) return undefined;
+  const { code, message = "the connection was closed in it" } = (error ?? {}) as {
+    readonly code?: string;
+    readonly message?: string;
+  };
+  // Whether it was done says nothing: a certificate that is not trusted may end it.
+  if (!HANDSHAKE_CODES.includes(code)) return new CannotConnect(code!, "distrusted");
+  return new CannotConnect(message, /WRONG_VERSION_NUMBER/.test(message) ? "plain" : "handshake");
 }
 
 /** One connection of the client. */
@@ -246,6 +281,8 @@ export class ClientConnection {
   isClosed = false;
   /** Called once the socket is closed, by whomever. */
   onClosed: (wasReset: boolean) => void = () => {};
+  /** Its ends, the client's own first. */
+  ends: ConnectionEnds | undefined;
   readonly #parser: ResponseParser;
 
   private constructor(target: Target) {
@@ -262,14 +299,14 @@ export class ClientConnection {
   /** @throws {CannotConnect} */
   static async open(target: Target): Promise<ClientConnection> {
     const made = new ClientConnection(target);
-    const trusted = Promise.withResolvers<string | undefined>();
+    const shaken = Promise.withResolvers<CannotConnect | undefined>();
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => late.reject(new Error(`no connection after ${CONNECT_MS_MAX / 1000} s`)),
       CONNECT_MS_MAX,
     );
-    let distrust: string | undefined;
-    if (!target.isTls) trusted.resolve(undefined);
+    let fault: CannotConnect | undefined;
+    if (!target.isTls) shaken.resolve(undefined);
     try {
       const opened = Bun.connect({
         hostname: target.hostname,
@@ -279,29 +316,29 @@ export class ClientConnection {
           ? { tls: { serverName: target.hostname, rejectUnauthorized: false } }
           : {}),
         socket: {
-          handshake: (_, isDone, error) =>
-            trusted.resolve(isDone && error === null ? undefined : codeOf(error) ?? "no TLS"),
+          handshake: (_, isDone, error) => shaken.resolve(handshakeFault(isDone, error)),
           data: (_, bytes) => made.#data(bytes),
           drain: () => made.#send(),
           end: () => made.#over(false),
           close: (_, error) => {
-            trusted.resolve("closed in the handshake");
+            shaken.resolve(handshakeFault(false, null));
             made.#over(error !== undefined);
             made.onClosed(error !== undefined);
           },
           error: () => made.#over(true),
         },
       });
-      made.#socket = await Promise.race([opened, late.promise]);
-      distrust = await Promise.race([trusted.promise, late.promise]);
+      const socket = made.#socket = await Promise.race([opened, late.promise]);
+      made.ends = endsOf(socket);
+      fault = await Promise.race([shaken.promise, late.promise]);
     } catch (error) {
       throw new CannotConnect((error as Error).message);
     } finally {
       clearTimeout(timer);
     }
-    if (distrust !== undefined && !target.isInsecure) {
+    if (fault !== undefined && !(fault.fault === "distrusted" && target.isInsecure)) {
       made.leave("reset");
-      throw new CannotConnect(distrust, true);
+      throw fault;
     }
     return made;
   }

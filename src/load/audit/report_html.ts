@@ -8,7 +8,7 @@
 import { escaped, page } from "../page.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
 import { type Finding, settingLines, shownEvidence, type Verdict, VERDICTS } from "./finding.ts";
-import { summaryLine } from "./report_terminal.ts";
+import { isWrong, summaryLine } from "./report_terminal.ts";
 
 const WORDS: Readonly<Record<Verdict, string>> = {
   fail: "failed",
@@ -34,7 +34,7 @@ pre { margin: 0; padding: .6rem; border: 1px solid var(--line); border-radius: .
 /** The page. */
 export function htmlReport(report: AuditReport): string {
   const { gateway, counts, startedAt, checks, error } = report;
-  const bad = worstFirst(report).filter(({ verdict }) => verdict === "fail" || verdict === "void");
+  const bad = worstFirst(report).filter(({ verdict }) => isWrong(verdict, report.failOn));
   return page({
     title: `weir audit: ${gateway}`,
     sheet: SHEET,

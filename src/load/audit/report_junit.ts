@@ -1,13 +1,13 @@
 /**
  * The report of an audit as JUnit XML: a suite for each check, a case for each finding. What is void
- * is skipped, what failed has its evidence; a gateway that cannot be audited is one error. It has what
+ * is skipped, what failed has its evidence, and so have notes where those make the audit fail; a gateway that cannot be audited is one error. It has what
  * the schema of Jenkins' xUnit plugin (junit-10.xsd) has, and no more.
  *
  * @module
  */
 
 import type { AuditReport } from "./audit.ts";
-import { type Finding, settingLines, shownEvidence } from "./finding.ts";
+import { countsAsFailure, type Finding, settingLines, shownEvidence } from "./finding.ts";
 
 /** A suite, and what its cases have in common. */
 interface Suite {
@@ -72,22 +72,22 @@ function errorSuite(error: string): Suite {
 
 /** None for a check without findings. A case's time is its share of the check's: all are made at once. */
 function checkSuite(
-  { findings }: AuditReport,
+  { findings, failOn }: AuditReport,
   { name, seconds }: AuditReport["checks"][number],
 ): readonly Suite[] {
   const own = findings.filter(({ check }) => check === name);
   if (own.length === 0) return [];
-  const countOf = (verdict: Finding["verdict"]) =>
-    own.filter((one) => one.verdict === verdict).length;
+  const isFailure = ({ verdict }: Finding) =>
+    verdict === "fail" || countsAsFailure(verdict, failOn);
   const share = Math.round((seconds ?? 0) / own.length * 1000) / 1000;
   return [{
     name,
     seconds: seconds ?? 0,
     errors: 0,
-    failures: countOf("fail"),
-    skipped: countOf("void"),
+    failures: own.filter(isFailure).length,
+    skipped: own.filter(({ verdict }) => verdict === "void").length,
     cases: own.map((one) =>
-      caseLines(`weir.audit.${one.check}`, partOf(one), share, contentOf(one))
+      caseLines(`weir.audit.${one.check}`, partOf(one), share, contentOf(one, isFailure(one)))
     ),
   }];
 }
@@ -110,19 +110,16 @@ function caseLines(
   ];
 }
 
-function contentOf(one: Finding): string {
+function contentOf(one: Finding, isFailure: boolean): string {
   const { measured: message, check } = one;
   const settings = settingLines(one).map((line) => `set ${line}`);
   const text = [`limit: ${one.limit}`, ...shownEvidence(one), one.mend, ...settings]
     .filter((line) => line !== "").join("\n");
-  switch (one.verdict) {
-    case "fail":
-      return `${element("failure", { type: check, message }, ">")}${escaped(text)}</failure>`;
-    case "void":
-      return element("skipped", { message }, "/>");
-    default:
-      return `<system-out>${escaped(`${message}\n${text}`)}</system-out>`;
+  if (isFailure) {
+    return `${element("failure", { type: check, message }, ">")}${escaped(text)}</failure>`;
   }
+  if (one.verdict === "void") return element("skipped", { message }, "/>");
+  return `<system-out>${escaped(`${message}\n${text}`)}</system-out>`;
 }
 
 function element(

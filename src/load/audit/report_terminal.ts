@@ -7,7 +7,14 @@
 import { counted } from "../../lib/counted.ts";
 import { visible } from "../told.ts";
 import { type AuditReport, worstFirst } from "./audit.ts";
-import { type Finding, settingLines, shownEvidence, type Verdict } from "./finding.ts";
+import {
+  countsAsFailure,
+  type FailOn,
+  type Finding,
+  settingLines,
+  shownEvidence,
+  type Verdict,
+} from "./finding.ts";
 
 /** How a verdict stands at the beginning of a line. */
 const WORDS: Readonly<Record<Verdict, string>> = {
@@ -20,7 +27,7 @@ const WORDS: Readonly<Record<Verdict, string>> = {
 /** The lines of a report. `isLong`: what passed has its limit and its evidence too. */
 export function reportLines(report: AuditReport, isLong = false): readonly string[] {
   const findings = worstFirst(report);
-  const full = findings.filter(({ verdict }) => isLong || verdict === "fail" || verdict === "void");
+  const full = findings.filter(({ verdict }) => isLong || isWrong(verdict, report.failOn));
   const short = findings.filter((one) => !full.includes(one));
   const width = Math.max(0, ...findings.map(({ name }) => name.length));
   const said = new Set<string>();
@@ -33,6 +40,11 @@ export function reportLines(report: AuditReport, isLong = false): readonly strin
   ].map(visible);
 }
 
+/** True when `verdict` is told in full: it failed, is void, or makes the audit fail. */
+export function isWrong(verdict: Verdict, failOn: FailOn): boolean {
+  return verdict === "fail" || verdict === "void" || countsAsFailure(verdict, failOn);
+}
+
 /** "3 failed, 0 void, 5 notes, 57 passed in 142 s; this machine was at most 3 ms late". */
 export function summaryLine(report: AuditReport): string {
   const { error, counts, seconds, isInterrupted, machineLateMsMax } = report;
@@ -41,7 +53,17 @@ export function summaryLine(report: AuditReport): string {
     countsText(counts)
   } in ${seconds} s; this machine was at most ${machineLateMsMax} ms late${
     isInterrupted ? "; interrupted, so that the rest was not tried" : ""
-  }`;
+  }${failOnText(report)}`;
+}
+
+/** Why the exit code is not what the counts say; "" where it is. */
+function failOnText({ counts, failOn }: AuditReport): string {
+  if (failOn === "note" && counts.note > 0) {
+    return `; ${counted(counts.note, "note")} ${
+      counts.note === 1 ? "counts" : "count"
+    } as failed (--fail-on note)`;
+  }
+  return failOn === "never" && counts.fail > 0 ? "; none of it counts (--fail-on never)" : "";
 }
 
 /** "3 failed, 0 void, 1 note, 57 passed". */

@@ -5,10 +5,12 @@
  * @module
  */
 
+import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash, randomInt } from "node:crypto";
 import type { Finding, Verdict } from "./finding.ts";
 import type { MachineWatch } from "./machine_watch.ts";
 import { counted } from "../../lib/counted.ts";
+import { answerOf, IsolationWatch } from "./isolation_watch.ts";
 import { ms } from "./numbers.ts";
 import { OwnKeys, SECRET_NAME } from "./own_keys.ts";
 import { ClientConnection, type ClientExchange, type Target } from "./probe_client.ts";
@@ -28,6 +30,14 @@ export interface AskOptions {
   readonly isKept?: boolean;
   /** Path and query; the target's unless given. */
   readonly path?: string | undefined;
+}
+
+/** How one request is sent and waited for. */
+export interface TellOptions extends AskOptions {
+  /** The client leaves when the answer has not ended by then. */
+  readonly timeoutMs?: number;
+  /** True: that it has not is an answer, too. Else it counts against the check (`Unended`). */
+  readonly mayStay?: boolean;
 }
 
 /** A request that was sent. */
@@ -73,6 +83,88 @@ export interface Witness {
 /** Seeds are smaller than this. */
 export const SEED_MAX = 2 ** 32 - 1;
 
+/** What is asked outside of a check. */
+const GREETING = "the greeting";
+
+/** A check in which so many answers in a row, or in all, have not ended is stopped. */
+const UNENDED_ROW_MAX = 3;
+const UNENDED_MAX = 5;
+
+/** The part of a finding that says that a check was stopped. */
+export const ENDS = "ends";
+
+/** A check under way, and its answers that did not end. */
+interface Scope {
+  readonly check: string;
+  readonly unended: Asked[];
+  inRow: number;
+}
+
+/** A check is stopped: answers do not end, and each costs as long as it is waited for. */
+export class Unended extends Error {
+  override readonly name = "Unended";
+  readonly #answers: readonly Asked[];
+  readonly #timeoutMs: number;
+  #kept: readonly Finding[] = [];
+
+  /** `timeoutMs`: how long the last of them was waited for. */
+  constructor(answers: readonly Asked[], timeoutMs: number) {
+    super(`${counted(answers.length, "answer")} did not end`);
+    this.#answers = answers;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** What the check has found until then is told all the same. */
+  keep(findings: readonly Finding[]): this {
+    this.#kept = findings;
+    return this;
+  }
+
+  /** What was kept, and what is said of the end. */
+  findings(check: string): readonly Finding[] {
+    // It is the gateway's doing where the upstream had said all there was.
+    const isWhole = this.#answers.every(({ expectation }) =>
+      expectation.attempts.some((attempt) => answerOf(attempt) === "whole")
+    );
+    return [
+      ...this.#kept,
+      finding(check, {
+        part: ENDS,
+        verdict: isWhole ? "fail" : "void",
+        limit:
+          `answers end: behind ${UNENDED_ROW_MAX} in a row that do not, or ${UNENDED_MAX} in all, the check stops`,
+        measured: `stopped: ${
+          counted(this.#answers.length, "answer")
+        } had not ended when the client left, ${
+          this.#timeoutMs / 1000
+        } s after asking; the upstream had ${
+          isWhole ? "written each to its end" : "not written all of them"
+        }`,
+        value: this.#answers.length,
+        unit: "answers",
+        evidence: this.#answers.flatMap(timeline),
+        mend: "End the answer where the upstream's ends: with its last chunk, or its last byte.",
+      }),
+    ];
+  }
+}
+
+/**
+ * Runs the parts of a check in turn. What the first ones have found is told even where answers of a
+ * later one do not end.
+ */
+export async function inTurn(
+  parts: readonly (() => Promise<Finding>)[],
+): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  try {
+    for (const part of parts) findings.push(await part());
+  } catch (error) {
+    throw error instanceof Unended ? error.keep(findings) : error;
+  }
+  return findings;
+}
+
 /** The ground of all checks. */
 export class Rig {
   readonly options: RigOptions;
@@ -81,7 +173,10 @@ export class Rig {
   readonly seed: number;
   /** Keys that the gateway shows the upstream, and the errors that it gives the client. */
   readonly keys = new OwnKeys();
+  /** What is wrong with requests and answers whatever the check. */
+  readonly isolation = new IsolationWatch();
   readonly #direct: Target;
+  readonly #scope = new AsyncLocalStorage<Scope>();
   #drawn = 0;
 
   constructor(options: RigOptions) {
@@ -105,6 +200,11 @@ export class Rig {
   /** Whom a request goes to. */
   target(way: Way): Target {
     return way === "direct" ? this.#direct : this.options.gateway;
+  }
+
+  /** Runs a check; what is asked in it belongs to it. */
+  async during<T>(check: string, run: () => Promise<T>): Promise<T> {
+    return await this.#scope.run({ check, unended: [], inRow: 0 }, run);
   }
 
   /** A chat request whose message is the mark. */
@@ -138,21 +238,44 @@ export class Rig {
     const mark = `wa-${this.draw(16)}`;
     const used = connection ?? await this.connect(way);
     const expectation = this.upstream.expect(mark, (attempt) => {
-      if (way === "through") this.keys.arrived(attempt.headText, exchange.sentHead);
+      if (way === "through") {
+        this.keys.arrived(attempt.headText, exchange.sentHead);
+        this.isolation.arrived(watched, expectation.attempts);
+      }
       return script(attempt, mark);
     });
     const sent = body(mark);
     const exchange = used.ask(sent, fields, isKept, path);
-    if (way === "through") void exchange.ended.then(() => this.keys.answered(exchange));
-    if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
     const asked = { mark, exchange, connection: used, expectation };
+    const check = this.#scope.getStore()?.check ?? GREETING;
+    const watched = { check, mark, exchange, isKept, lines: () => timeline(asked) };
+    if (way === "through") {
+      this.isolation.asked(watched);
+      void exchange.ended.then(() => this.keys.answered(exchange));
+    }
+    if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
     this.options.ledger?.asked(way, asked, sent);
     return asked;
   }
 
-  /** Waits until the answer has ended, or leaves after `timeoutMs`. */
-  async settle(asked: Asked, timeoutMs = 10_000): Promise<Asked> {
-    if (!await this.within(asked.exchange.ended, timeoutMs)) asked.connection.leave("reset");
+  /**
+   * Waits until the answer has ended, or leaves after `timeoutMs`.
+   *
+   * @throws {Unended} where too many answers of this check have not ended, unless it `mayStay`.
+   */
+  async settle(asked: Asked, timeoutMs = 10_000, mayStay = false): Promise<Asked> {
+    const hasEnded = await this.within(asked.exchange.ended, timeoutMs);
+    if (!hasEnded) asked.connection.leave("reset");
+    const scope = this.#scope.getStore();
+    if (scope === undefined || mayStay || asked.connection.target === this.#direct) return asked;
+    if (hasEnded) scope.inRow = 0;
+    // What this machine slept through was not waited for.
+    else if (this.watch.worst(asked.exchange.sentMs, performance.now()) < timeoutMs / 4) {
+      scope.unended.push(asked);
+      if (++scope.inRow >= UNENDED_ROW_MAX || scope.unended.length >= UNENDED_MAX) {
+        throw new Unended(scope.unended, timeoutMs);
+      }
+    }
     return asked;
   }
 
@@ -160,9 +283,10 @@ export class Rig {
   async tell(
     way: Way,
     script: (attempt: Attempt, mark: string) => void | Promise<void>,
-    options: AskOptions & { readonly timeoutMs?: number } = {},
+    options: TellOptions = {},
   ): Promise<Asked> {
-    return await this.settle(await this.ask(way, script, options), options.timeoutMs);
+    const asked = await this.ask(way, script, options);
+    return await this.settle(asked, options.timeoutMs, options.mayStay);
   }
 
   /** True when `promise` settled within `timeoutMs`. */

@@ -11,6 +11,7 @@
 import { BodyDecoder } from "../../lib/http1/framing.ts";
 import { headFields } from "./head_fields.ts";
 import { answerForm, LastAnswer } from "./last_answer.ts";
+import { type ConnectionEnds, endsOf } from "./probe_client.ts";
 
 /** Of a request's head. */
 const HEAD_BYTES_MAX = 256 * 1024;
@@ -18,7 +19,7 @@ const HEAD_BYTES_MAX = 256 * 1024;
 const BODY_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The mark of one request of the audit. */
-const MARK = /wa-[0-9a-f]{16}/;
+export const MARK = /wa-[0-9a-f]{16}/;
 
 /** What was written in one go. */
 export interface LedgerWrite {
@@ -69,6 +70,11 @@ export class Attempt {
   /** Settles when the connection has ended. */
   get left(): Promise<void> {
     return this.#left.promise;
+  }
+
+  /** Both ends of the connection, the upstream's first. */
+  get ends(): ConnectionEnds {
+    return this.#socket.ends;
   }
 
   /** The values of the request's header `name`, in lower case. */
@@ -167,6 +173,10 @@ class UpstreamSocket {
   #waiting: (() => void)[] = [];
   requests = 0;
   current: Attempt | undefined;
+  /** Both ends, the upstream's first. */
+  readonly ends: ConnectionEnds;
+  /** True once the upstream has ended it: whatever comes then gets no answer. */
+  hasEnded = false;
 
   constructor(
     number: number,
@@ -176,6 +186,7 @@ class UpstreamSocket {
     this.number = number;
     this.#socket = socket;
     this.#onRequest = onRequest;
+    this.ends = endsOf(socket);
   }
 
   /** @throws {Error} what came is no request that can be read. */
@@ -251,10 +262,12 @@ class UpstreamSocket {
   }
 
   end(): void {
+    this.hasEnded = true;
     this.#socket.end();
   }
 
   reset(): void {
+    this.hasEnded = true;
     this.#socket.terminate();
   }
 }
@@ -386,6 +399,7 @@ export class ScriptedUpstream {
   readonly #answer = (socket: UpstreamSocket, headText: string, body: Buffer): void => {
     const attempt = new Attempt(socket, ++socket.requests, headText, body);
     socket.current = attempt;
+    if (socket.hasEnded) attempt.hasLeft("own");
     const mark = MARK.exec(body.toString("latin1"))?.[0];
     const expectation = mark === undefined ? undefined : this.#expected.get(mark);
     if (expectation === undefined) {

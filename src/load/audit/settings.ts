@@ -6,6 +6,7 @@
  */
 
 import type { Finding, Settings } from "./finding.ts";
+import { ENDS } from "./rig.ts";
 
 /** Nothing waits until there is enough of it. */
 const UNBUFFERED: Settings = {
@@ -117,5 +118,6 @@ const TABLE: readonly (readonly [name: string, settings: Settings])[] = [
 export function settingsFor({ check, name, verdict, value }: Finding): Settings | undefined {
   // A silence with a number was not cut: the comments are what is missing.
   if (verdict !== "fail" || check === "silence" && value !== undefined) return undefined;
+  if (name === `${check}/${ENDS}`) return undefined;
   return TABLE.find(([beginning]) => name.startsWith(beginning))?.[1];
 }

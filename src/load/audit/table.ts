@@ -13,6 +13,7 @@ import { fidelity } from "./checks/fidelity.ts";
 import { firstByte } from "./checks/first_byte.ts";
 import { headers } from "./checks/headers.ts";
 import { holdBack } from "./checks/hold_back.ts";
+import { isolation } from "./checks/isolation.ts";
 import { keepAlive } from "./checks/keep_alive.ts";
 import { limitPassThrough } from "./checks/limits.ts";
 import { overload } from "./checks/overload.ts";
@@ -33,6 +34,7 @@ export const CHECKS: readonly Check[] = [
   truncation,
   headers,
   keepAlive,
+  isolation,
   silence,
   backPressure,
   fidelity,

@@ -57,6 +57,9 @@ export const PLANTED = [
   "no-role",
   "no-logprobs",
   "no-fingerprint",
+  "mixes",
+  "twice",
+  "endless",
 ] as const;
 
 /** What becomes of a text of whole lines, in Latin-1, where that is all that is planted. */
@@ -118,6 +121,10 @@ const UP_MS = 30;
 const POOL = 6;
 /** Of `queue`: one request at a time, so long each, and nobody is refused. */
 const TURN_MS = 5;
+/** Of `mixes`: every so many pieces of bodies are another client's, where there is one. */
+const MIXED_EVERY = 4;
+/** Of `twice`: every so many requests are sent again beside it. */
+const TWICE_EVERY = 3;
 /** Of `key-in-error`. */
 export const OWN_KEY = "sk-own-key-of-the-gateway";
 
@@ -296,6 +303,10 @@ class Rotating implements Link {
 /** Whose turn it is in a `queue`. */
 let turn = Promise.resolve();
 
+/** Of `mixes`: the last piece of each body under way; and what is counted of that and of `twice`. */
+const underWay = new Map<Link, Buffer>();
+let counter = 0;
+
 /** Requests and answers, one after the other. */
 class HttpLink implements Link {
   readonly #client: Bun.Socket<Link>;
@@ -401,6 +412,7 @@ class HttpLink implements Link {
 
   clientLeft(): void {
     this.#hasLeft = true;
+    underWay.delete(this);
     clearTimeout(this.#timer);
     if (this.#planted !== "no-cancel") this.#upstream?.terminate();
   }
@@ -410,6 +422,7 @@ class HttpLink implements Link {
     this.#hasHead = false;
     this.#body = "";
     this.#parser.reset(false);
+    if (this.#planted === "twice" && ++counter % TWICE_EVERY === 0) this.#askBeside();
     if (this.#upstream !== undefined) {
       this.#up!.write(this.#request);
       return;
@@ -435,6 +448,18 @@ class HttpLink implements Link {
   /** The gateway has a key of its own for the upstream. */
   get #hasKey(): boolean {
     return this.#planted === "key-in-error" || this.#planted === "key-in-base64";
+  }
+
+  /** The same on a connection of its own, whose answer nobody reads. */
+  #askBeside(): void {
+    void Bun.connect({
+      hostname: "127.0.0.1",
+      port: this.#port,
+      socket: {
+        open: (socket) => void socket.write(this.#request),
+        data: (socket) => void socket.end(),
+      },
+    });
   }
 
   /** The upstream has said nothing. */
@@ -509,6 +534,12 @@ class HttpLink implements Link {
         if (this.#isSse) return this.#chunk(bytes);
         this.#body += bytes.toString("latin1");
         return;
+      case "mixes": {
+        underWay.set(this, bytes);
+        const other = [...underWay].find(([link]) => link !== this)?.[1];
+        const isMixed = other !== undefined && ++counter % MIXED_EVERY === 0;
+        return this.#chunk(isMixed ? other : bytes);
+      }
       case "lost-byte":
         return this.#chunk(withoutOne(bytes));
       case "merge":
@@ -550,6 +581,8 @@ class HttpLink implements Link {
       ? Buffer.from(JSON.stringify(JSON.parse(utf8(this.#body))))
       : Buffer.from(TEXTS[this.#planted]?.(this.#body) ?? this.#body, "latin1");
     if (rest.length > 0) this.#chunk(rest);
+    underWay.delete(this);
+    if (this.#planted === "endless") return;
     this.#send(LAST_CHUNK);
     this.#isAnswering = false;
     if (this.#came.length > 0) this.fromClient(Buffer.alloc(0));

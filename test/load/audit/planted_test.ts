@@ -79,6 +79,14 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
   ["renumber-json", "bytes", "bytes/json-numbers", /12345678901234567000 instead of/],
   ["key-in-base64", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
   ["key-in-error", "headers", "headers/own-key", /^in \d+ of \d+ different errors$/],
+  ["mixes", "silence", "isolation/answers", /^\d of 2 answers with a foreign mark: silence \d$/],
+  ["mixes", "isolation", "isolation/at-once", /^\d+ of 48 streams not so, the first: /],
+  [
+    "twice",
+    "fidelity",
+    "isolation/once",
+    /^[12] of 5 requests came again, though nothing had failed: fidelity [12]$/,
+  ],
   [
     "hangs-up",
     "keep-alive",
@@ -137,6 +145,21 @@ describe("an audit finds", () => {
     expect(found!.measured).toMatch(/answered later|not answered in 5 s|^not tried/);
   }, TEST_MS_MAX);
 
+  test("answers that never end, and stops a check behind a few of them", async () => {
+    const { findings } = await auditPlanted("endless", ["first-byte", "bytes"]);
+    expect(findings.filter(({ name }) => name.endsWith("/ends"))).toMatchObject([
+      {
+        name: "first-byte/ends",
+        verdict: "fail",
+        measured:
+          "stopped: 3 answers had not ended when the client left, 5 s after asking; the upstream had written each to its end",
+        settings: undefined,
+      },
+      { name: "bytes/ends", verdict: "fail", value: 3, settings: undefined },
+    ]);
+    expect(findings.map(({ name }) => name)).toContain("bytes/plain");
+  }, TEST_MS_MAX);
+
   test("swallowed comments as a note where no silence is tried", async () => {
     const { findings } = await auditPlanted("no-comments", ["bytes"]);
     const found = findings.find(({ name }) => name === "bytes/comments");
@@ -147,7 +170,15 @@ describe("an audit finds", () => {
 describe("an audit says no failure of", () => {
   const all = CHECKS.map(({ name }) => name).filter((name) => name !== "overload");
   /** What has nothing to do with time. */
-  const timeless = ["bytes", "headers", "keep-alive", "truncation", "fidelity", "limits"];
+  const timeless = [
+    "bytes",
+    "headers",
+    "keep-alive",
+    "truncation",
+    "fidelity",
+    "limits",
+    "isolation",
+  ];
   const honest = [["relay", all], ["none", timeless]] as const;
   for (const [planted, names] of honest) {
     test(planted === "relay" ? "a relay of bytes" : "an honest gateway", async () => {

@@ -16,6 +16,8 @@ const REPORT: AuditReport = {
   startedAt: "2026-11-28T20:00:00.000Z",
   seconds: 12.3,
   isInterrupted: false,
+  failOn: "fail",
+  isFailed: true,
   counts: { pass: 1, fail: 1, note: 1, void: 1 },
   machineLateMsMax: 4.5,
   checks: [
@@ -78,6 +80,17 @@ test("JUnit's XML has nothing that XML cannot have", () => {
   const { XML } = Bun as unknown as { readonly XML: { parse(text: string): unknown } };
   expect(JSON.stringify(XML.parse(xml))).toContain("got � & ]]> more");
   expect(xml).toContain('tests="4" failures="1" errors="0" time="12.3"');
+});
+
+test("what makes the audit fail is told as a failure in every form", () => {
+  const strict: AuditReport = { ...REPORT, failOn: "note" };
+  expect(reportLines(strict).at(-1)).toEndWith("; 1 note counts as failed (--fail-on note)");
+  expect(reportLines(strict)).toContain("note  limits/a: other");
+  expect(junitReport(strict)).toContain('tests="4" failures="2" errors="0"');
+  expect(junitReport(strict)).toContain('<failure type="limits" message="other">');
+  expect(htmlReport(strict).match(/<details open>/g)).toHaveLength(3);
+  expect(reportLines({ ...REPORT, failOn: "never" }).at(-1))
+    .toEndWith("; none of it counts (--fail-on never)");
 });
 
 test("the page escapes what came from elsewhere", () => {

@@ -8,7 +8,7 @@
 import { judged, type Tried } from "../comparison.ts";
 import type { Finding } from "../finding.ts";
 import { counted } from "../../../lib/counted.ts";
-import { type Check, finding, type Rig } from "../rig.ts";
+import { type Check, finding, type Rig, Unended } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
   chunk,
@@ -116,9 +116,14 @@ export const byteIntegrity: Check = {
   title: "Are the bytes that arrive those that were written?",
   async run(rig: Rig): Promise<readonly Finding[]> {
     const findings: Tried[] = [];
-    for (const shape of SHAPES) findings.push(await tryShape(rig, shape));
-    findings.push(...await wholeAnswers(rig), ...await otherPaths(rig));
-    return [...headFindings(findings), ...toldOnce(findings.map((one) => one.finding))];
+    const told = () => [...headFindings(findings), ...toldOnce(findings.map((one) => one.finding))];
+    try {
+      for (const shape of SHAPES) findings.push(await tryShape(rig, shape));
+      findings.push(...await wholeAnswers(rig), ...await otherPaths(rig));
+    } catch (error) {
+      throw error instanceof Unended ? error.keep(told()) : error;
+    }
+    return told();
   },
 };
 

@@ -216,7 +216,7 @@ const TROUBLE_MS_MAX = 10_000;
 async function provoke(rig: Rig, fields: Target["fields"]): Promise<void> {
   const suffer = async (trouble: Trouble) => {
     try {
-      await rig.tell("through", trouble, { fields, timeoutMs: TROUBLE_MS_MAX });
+      await rig.tell("through", trouble, { fields, timeoutMs: TROUBLE_MS_MAX, mayStay: true });
     } catch (error) {
       // A relay whose upstream refuses resets its client at once: there is no error to read.
       if (!(error instanceof CannotConnect)) throw error;

@@ -109,7 +109,7 @@ async function hold(rig: Rig, size: number): Promise<Held> {
     attempt.write(Buffer.concat([Buffer.from(streamHead()), body]));
     await attempt.pause(SILENCE_MS);
     endBody(attempt, finishEvent(mark) + DONE);
-  }, { timeoutMs: SILENCE_MS + 5000 });
+  }, { timeoutMs: SILENCE_MS + 5000, mayStay: true });
   const { exchange } = asked;
   const readMs = size === 0 ? exchange.headMs : bodyMs(exchange.bodies(), size);
   const lateMs = readMs === undefined ? Infinity : readMs - wroteMs;

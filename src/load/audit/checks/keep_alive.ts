@@ -12,6 +12,7 @@ import {
   type Asked,
   type Check,
   finding,
+  inTurn,
   isBeyondMachine,
   KeptConnection,
   type Rig,
@@ -40,7 +41,7 @@ export const keepAlive: Check = {
   name: "keep-alive",
   title: "Are connections kept, and is a closing one survived?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    return [await reuse(rig), await race(rig), await afterAbort(rig)];
+    return await inTurn([() => reuse(rig), () => race(rig), () => afterAbort(rig)]);
   },
 };
 

@@ -99,7 +99,8 @@ async function askOnce(
   connection: ClientConnection,
   timeoutMs: number,
 ): Promise<ClientExchange> {
-  const { mark, exchange } = await rig.tell(way, script, { connection, isKept: false, timeoutMs });
+  const options = { connection, isKept: false, timeoutMs, mayStay: true };
+  const { mark, exchange } = await rig.tell(way, script, options);
   rig.upstream.forget(mark);
   return exchange;
 }

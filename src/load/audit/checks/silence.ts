@@ -55,7 +55,7 @@ async function keepSilent(rig: Rig, seconds: number, comments: boolean): Promise
     if (!await attempt.pause(Math.max(0, saidMs + silentMs - performance.now()))) return;
     isOver = true;
     endBody(attempt, textEvent(mark, 2) + finishEvent(mark) + DONE);
-  }, { timeoutMs: silentMs + 15_000 });
+  }, { timeoutMs: silentMs + 15_000, mayStay: true });
   return judge(asked, seconds, comments, isOver, saidMs);
 }
 

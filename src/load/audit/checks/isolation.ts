@@ -1,0 +1,162 @@
+/**
+ * Whether each client gets its own answer and each request reaches the upstream once: tried with
+ * many streams at once, and judged over all that the audit has asked, in whatever check.
+ *
+ * @module
+ */
+
+import { counted } from "../../../lib/counted.ts";
+import type { Finding } from "../finding.ts";
+import type { Again, Foreign } from "../isolation_watch.ts";
+import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
+import type { Attempt } from "../scripted_upstream.ts";
+import {
+  chunk,
+  DONE,
+  endBody,
+  finishEvent,
+  roleEvent,
+  sequenceOf,
+  streamHead,
+  textEvent,
+} from "../stream.ts";
+
+/** Streams at once, and how often. */
+const CLIENTS = 16;
+const ROUNDS = 3;
+/** Of a stream. */
+const EVENTS = 12;
+const GAP_MS = 5;
+/** Requests that are told with all that happened to them. */
+const TOLD_MAX = 20;
+
+/** Many streams at once. What all checks have seen is judged by `isolationFindings`. */
+export const isolation: Check = {
+  name: "isolation",
+  title: "Does each client get its own answer, and the upstream each request once?",
+  async run(rig: Rig): Promise<readonly Finding[]> {
+    const all: Asked[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      all.push(...await Promise.all(Array.from({ length: CLIENTS }, () => stream(rig))));
+    }
+    return [atOnceFinding(all)];
+  },
+};
+
+async function stream(rig: Rig): Promise<Asked> {
+  return await rig.tell("through", async (attempt: Attempt, mark: string) => {
+    attempt.write(Buffer.concat([Buffer.from(streamHead()), chunk(roleEvent(mark))]));
+    for (let sequence = 1; sequence <= EVENTS; sequence++) {
+      if (!await attempt.pause(GAP_MS)) return;
+      attempt.write(chunk(textEvent(mark, sequence)));
+    }
+    endBody(attempt, finishEvent(mark) + DONE);
+  });
+}
+
+/** What is wrong with a stream; undefined = nothing is. How events are spelt is for `bytes`. */
+function faultOf({ mark, exchange }: Asked): string | undefined {
+  const came = exchange.events().flatMap(({ data }) => sequenceOf(data, mark) ?? []);
+  const inOrder = came.every((sequence, i) => sequence === i + 1);
+  if (!inOrder || came.length !== EVENTS) {
+    return `of its events 1 to ${EVENTS} came ${came.length === 0 ? "none" : came.join(", ")}`;
+  }
+  return exchange.end === "whole" ? undefined : `the answer ended ${exchange.end ?? "never"}`;
+}
+
+function atOnceFinding(all: readonly Asked[]): Finding {
+  // What the gateway refuses by itself is mixed with nothing.
+  const arrived = all.filter(({ expectation }) => expectation.attempts.length > 0);
+  const refused = all.length - arrived.length;
+  const wrong = arrived.flatMap((asked) => {
+    const why = faultOf(asked);
+    return why === undefined ? [] : [{ asked, why }];
+  });
+  return finding("isolation", {
+    part: "at-once",
+    verdict: arrived.length === 0 ? "void" : wrong.length > 0 ? "fail" : "pass",
+    limit: `${CLIENTS} streams at once: each whole, with its own events in their order`,
+    measured: `${
+      wrong.length === 0
+        ? `${counted(arrived.length, "stream")}, each whole`
+        : `${wrong.length} of ${counted(arrived.length, "stream")} not so, the first: ${
+          wrong[0]!.why
+        }`
+    }${refused === 0 ? "" : `; ${refused} more did not reach the upstream`}`,
+    value: wrong.length,
+    unit: "streams",
+    evidence: wrong.slice(0, TOLD_MAX).flatMap(({ asked, why }) => [
+      `${asked.mark}: ${why}`,
+      ...timeline(asked),
+    ]),
+    mend: "Share nothing between two requests: no buffer, no variable outside of them, no parser.",
+  });
+}
+
+/** What all checks have seen. */
+export function isolationFindings(rig: Rig): readonly Finding[] {
+  const { isolation: seen } = rig;
+  const again = seen.again();
+  return [
+    foreignFinding("answers", "answer", seen.mixedAnswers, seen.answers, seen.inAnswers),
+    foreignFinding("requests", "request", seen.mixedRequests, seen.requests, seen.inRequests),
+    onceFinding(again, seen.requests, rig.options.retriesDeclared),
+  ];
+}
+
+function foreignFinding(
+  part: string,
+  what: string,
+  mixed: number,
+  all: number,
+  found: readonly Foreign[],
+): Finding {
+  return finding("isolation", {
+    part,
+    verdict: mixed > 0 ? "fail" : "pass",
+    limit: `no ${what} of any check holds the mark of another request`,
+    measured: mixed === 0
+      ? `${counted(all, what)}, each with its own mark`
+      : `${mixed} of ${counted(all, what)} with a foreign mark: ${byCheck(found)}`,
+    value: mixed,
+    unit: `${what}s`,
+    evidence: found.map(({ check, mark, foreign, foreignCheck, shown }) =>
+      `${check}: the ${what} of ${mark} holds ${foreign} of ${
+        foreignCheck ?? "no request of this audit"
+      }: …${shownBytes(shown)}…`
+    ),
+    mend:
+      "Share nothing between two requests: no buffer, no variable outside of them, no cache that answers what is only alike.",
+  });
+}
+
+function onceFinding(again: readonly Again[], requests: number, declared: number): Finding {
+  const over = again.filter(({ count }) => count > declared);
+  return finding("isolation", {
+    part: "once",
+    verdict: over.length > 0 ? "fail" : again.length > 0 ? "note" : "pass",
+    limit: "where the upstream has not failed, a request reaches it once",
+    measured: again.length === 0
+      ? `${counted(requests, "request")}, none again without a failure`
+      : `${again.length} of ${
+        counted(requests, "request")
+      } came again, though nothing had failed: ${byCheck(again)}${
+        over.length > 0 ? "" : `; no more than the ${declared} declared`
+      }`,
+    value: again.length,
+    unit: "requests",
+    evidence: again.slice(0, TOLD_MAX).flatMap(({ check, mark, count, lines }) => [
+      `${check}, ${mark}: ${count + 1} times`,
+      ...lines(),
+    ]),
+    mend:
+      "Send each request once, and again only when the upstream has failed: each one more is paid for.",
+  });
+}
+
+/** "first-byte 19, keep-alive 18". */
+function byCheck(found: readonly { readonly check: string; readonly mark: string }[]): string {
+  const marks = Map.groupBy(found, ({ check }) => check);
+  return [...marks].map(([check, all]) => `${check} ${new Set(all.map(({ mark }) => mark)).size}`)
+    .join(", ");
+}
