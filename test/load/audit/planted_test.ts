@@ -85,7 +85,7 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
     "twice",
     "fidelity",
     "isolation/once",
-    /^[12] of 5 requests came again, though nothing had failed: fidelity [12]$/,
+    /^[12] of 6 requests came again, though nothing had failed: fidelity [12]$/,
   ],
   [
     "hangs-up",
