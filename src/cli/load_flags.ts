@@ -105,7 +105,7 @@ export const LOAD_FLAGS = {
   }),
   outputTokens: optionalFlag({
     value: "N",
-    text: "answers of so many tokens at most",
+    text: "answers of so many tokens at most; of a trace, those whose length it does not say",
     group: "What is asked",
     read: (value, name) => readNumber(value, name, TOKENS),
   }),
@@ -217,7 +217,7 @@ export const LOAD_FLAGS = {
   }),
   html: textFlag({
     value: "FILE",
-    text: "write the report as one page with pictures, for a browser",
+    text: "write the report as one page with pictures, for a browser; - prints it",
     completes: "files",
     group: "Output",
   }),

@@ -79,6 +79,7 @@ export const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   "--latency": "there always: the report has all percentiles",
   "--no-tui": "what it does when standard error is no terminal",
   "--qps": RATE,
+  "--rps": RATE,
   "--connections": CONCURRENCY,
   "--threads": "--workers N",
   "--vus": CONCURRENCY,

@@ -5,7 +5,7 @@
  */
 
 import { X509Certificate } from "node:crypto";
-import { type Api, asksForStream, formOf } from "../load/requests/bodies.ts";
+import { type Api, apiOfPath, asksForStream, formOf } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import type { LinkTarget } from "../load/link.ts";
 import { SLO_FIGURES, unjudgeable } from "../load/slo.ts";
@@ -16,7 +16,8 @@ import type { LOAD_FLAGS } from "./load_flags.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
 import { readTraces } from "./load_trace.ts";
-import type { TraceRequest } from "../load/traces/trace.ts";
+import { saysLength } from "../load/traces/bodies.ts";
+import { type TraceRequest, turnsOf } from "../load/traces/trace.ts";
 import type { BenchOptions } from "./measure.ts";
 import { readText } from "./settings.ts";
 import { EXIT, Failure } from "./terminal.ts";
@@ -61,6 +62,9 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   refuse(flags, api, urls, bodies !== undefined);
   refuseSlo(flags, api, bodies);
   const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
+  if (flags.outputTokens !== undefined && trace?.flatMap(turnsOf).every(saysLength)) {
+    throw usage("--output-tokens would do nothing: every request of --trace says its own length");
+  }
   const isTimed = trace !== undefined && trace.every(({ atMs }) => atMs !== undefined) &&
     (flags.rate ?? flags.concurrency) === undefined;
   const ca = flags.caFile === undefined ? undefined : readAuthorities(flags.caFile);
@@ -70,7 +74,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
     need: needOf(flags, isTimed, trace),
     isSingle: !flags.sweep && !flags.search && listedStages(flags, isTimed).length === 1,
     endpoints: urls.map((url) => ({
-      ...endpointOf(url, flags.header),
+      ...endpointOf(url, api, flags.header),
       form: formOf(api, flags.method),
     })),
     targets: urls.map((url) => linkTarget(url, ca, flags.insecure)),
@@ -94,7 +98,8 @@ const BURST = { streams: 64, seconds: 2, timeoutMs: 30_000 } as const;
 /** @throws {Failure} when `text` is no URL that can be measured. */
 export function burstOptions(name: string, text: string, flags: Flags): BenchOptions {
   const { streams, seconds, timeout, events, body = BURST_BODY, method, header, json } = flags;
-  const { url, headers } = endpointOf(urlOf(name, text, undefined), header);
+  const asked = urlOf(name, text, undefined);
+  const { url, headers } = endpointOf(asked, apiOfPath(asked.pathname), header);
   if (method !== "GET") bodiesOf(flags);
   return {
     url,

@@ -29,6 +29,30 @@ export function fitting(parts: readonly string[], columns: number): string {
   return line === "" ? parts[0]!.slice(0, columns) : line;
 }
 
+/** All of a round. */
+interface Whole {
+  readonly durationMs: number;
+  readonly requests: number;
+  /** True: requests are sent on a schedule, whatever is over. */
+  readonly hasSchedule: boolean;
+}
+
+/**
+ * How long a round will go on sending; [] = nobody knows: that is over, and what is under way ends when
+ * it does, or nothing has happened yet by which it could be told.
+ */
+export function secondsLeft(
+  { sent, over, nowMs }: Pick<RoundProgress, "sent" | "over" | "nowMs">,
+  { durationMs, requests, hasSchedule }: Whole,
+): readonly number[] {
+  const byTime = durationMs - nowMs;
+  // Without a schedule one is sent when one is over.
+  const done = hasSchedule ? sent : over;
+  const byCount = done === 0 ? Infinity : (nowMs * (requests - done)) / done;
+  const leftMs = Math.min(byTime, byCount);
+  return leftMs > 0 && leftMs < Infinity ? [Math.ceil(leftMs / 1000)] : [];
+}
+
 /** The progress of one round, on standard error. */
 export class LoadProgress {
   readonly #title: string;
@@ -63,7 +87,7 @@ export class LoadProgress {
     const parts = [
       ...(failed > 0 ? [`${failed} FAILED`] : []),
       `${shown(rate)}/s`,
-      ...this.#left(progress),
+      ...this.#left(progress).map((seconds) => `${seconds} s left`),
       ...(p50 === undefined ? [] : [`first token p50 ${shown(p50)} p99 ${shown(p99!)} ms`]),
       `${active} active`,
       ...(waiting > 0 ? [`${waiting} waiting`] : []),
@@ -75,16 +99,15 @@ export class LoadProgress {
     process.stderr.write(`\r\x1b[2K${line}`);
   }
 
-  /** How long it will go on, as far as that is known. */
-  #left({ sent, nowMs }: RoundProgress): readonly string[] {
+  #left(progress: RoundProgress): readonly number[] {
     const { durationMs, flags } = this.#options;
     const warmup = warmupOf(flags.warmup);
-    const byTime = durationMs + warmup.ms - nowMs;
-    const byCount = flags.requests === undefined || sent === 0
-      ? Infinity
-      : (nowMs * (flags.requests + warmup.requests - sent)) / sent;
-    const leftMs = Math.min(byTime, byCount);
-    return leftMs === Infinity ? [] : [`${Math.max(0, Math.ceil(leftMs / 1000))} s left`];
+    return secondsLeft(progress, {
+      durationMs: durationMs + warmup.ms,
+      requests: (flags.requests ?? Infinity) + warmup.requests,
+      hasSchedule: flags.search || flags.trace.length > 0 ||
+        (flags.rate !== undefined && !flags.sweep),
+    });
   }
 
   #bars(): string {

@@ -6,19 +6,21 @@
 
 import { seeded } from "../lib/seeded.ts";
 import { known } from "../load/metrics/values.ts";
-import { bodyOf, type Message } from "../load/requests/bodies.ts";
+import { bodyOf, type Item } from "../load/requests/bodies.ts";
 import {
   type Behaviour,
   type Chance,
   conversationsOf,
   type LoadBody,
+  type Script,
   turnsOf,
 } from "../load/requests/makers.ts";
 import { type Prompt, promptOf, type TokenCutter } from "../load/requests/prompts.ts";
 import type { RequestMaker } from "../load/run.ts";
 import { partOf, type Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
-import { bodyOfTraced } from "../load/traces/bodies.ts";
+import { bodyOfTraced, questionOf } from "../load/traces/bodies.ts";
+import { turnsOf as turnsOfTraced } from "../load/traces/trace.ts";
 import type { LoadOptions } from "./load_options.ts";
 
 /** What is asked in a stage. `seed`: of the round; `shard`: what of it is asked from here. */
@@ -51,6 +53,39 @@ export function makerOf(
     // Not the number that decides whether the client leaves.
     return { next, over: (_, { number }) => thinkMs(chanceOf(~seed)(number)) };
   };
+  const conversations = {
+    model,
+    isStream: !flags.whole,
+    count: (text: string) => counter.count(text),
+    isEndless: isClosed,
+    numberOf: partOf(shard, isClosed ? stage.concurrency : shard.count).numberOf,
+  };
+  if (trace?.some(({ later }) => later !== undefined && later.length > 0) && api !== "raw") {
+    const made = { api, model, isStream: !flags.whole, cutter: counter };
+    const scriptOf = (number: number): Script => {
+      const turns = turnsOfTraced(trace[number % trace.length]!);
+      const random = chance(number % trace.length);
+      return {
+        turns: turns.length,
+        question: (turn) => {
+          const { outputTokens = tokensMax, promptTokens, text, ...one } = turns[turn]!;
+          const counted = promptTokens ?? (text === undefined ? undefined : counter.count(text));
+          const asked = { ...one, text, outputTokens, promptTokens: counted };
+          return questionOf(asked, { ...made, random });
+        },
+        waitMs: (turn, endMs) => {
+          if (turn === turns.length) return thinkMs(chanceOf(~seed)(number));
+          const { delayMs, atMs } = turns[turn]!;
+          if (delayMs !== undefined) return delayMs / flags.speed;
+          // The run's clock is the trace's, where the trace says when.
+          return atMs === undefined || stage.kind !== "trace"
+            ? 0
+            : Math.max(0, atMs / flags.speed - endMs);
+        },
+      };
+    };
+    return conversationsOf(endpoints, { ...conversations, api, scriptOf }, behaviour, chance);
+  }
   if (trace !== undefined && api !== "raw") {
     const made = { api, model, isStream: !flags.whole, cutter: counter };
     // A trace that is asked at its own times is asked once, and most of it by others.
@@ -78,29 +113,21 @@ export function makerOf(
     return apart(turnsOf(endpoints, given, behaviour, chance));
   }
   if (api === "raw") throw new Error("A raw body is given");
-  const isStream = !flags.whole;
+  const { isStream } = conversations;
   if (flags.turns > 1 && api !== "embeddings") {
-    return conversationsOf(
-      endpoints,
-      {
-        api,
-        model,
-        isStream,
-        tokensMax,
-        turns: flags.turns,
-        thinkMs,
-        ask: (random) => ask(random).text,
-        count: (text) => counter.count(text),
-        isEndless: isClosed,
-        numberOf: partOf(shard, isClosed ? stage.concurrency : shard.count).numberOf,
+    const scriptOf = (_: number, random: () => number): Script => ({
+      turns: flags.turns,
+      question: () => {
+        const { text: content, tokens } = ask(random);
+        return { messages: [{ role: "user", content }], promptTokens: tokens, tokensMax };
       },
-      behaviour,
-      chance,
-    );
+      waitMs: () => thinkMs(random),
+    });
+    return conversationsOf(endpoints, { ...conversations, api, scriptOf }, behaviour, chance);
   }
   const made = (at: number): LoadBody => {
     const { text: content, tokens } = ask(chance(at));
-    const messages: readonly Message[] = [{ role: "user", content }];
+    const messages: readonly Item[] = [{ role: "user", content }];
     const body = bodyOf(api, { model, messages, isStream, tokensMax });
     return { body, promptTokens: tokens, tokensMax: tokensMax ?? NaN };
   };

@@ -24,6 +24,7 @@ import type { LoadOptions } from "./load_options.ts";
 import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
+import { resultOf, searchCode, searchLine } from "./load_search.ts";
 import { sendsNothing, stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
 import { warmupOf } from "./load_values.ts";
@@ -98,7 +99,8 @@ export async function runLoad(
       reports.push(report);
       const streams = chosen(kept, report.e2e_ms?.p50);
       stages.push({ report, startedAtMs, rounds, slo, limits, streams });
-      results.push(resultOf(stage, report, flags.sloShare));
+      // Of a stage that was broken off nobody knows what it would have found.
+      if (!isBroken && !abort.signal.aborted) results.push(resultOf(stage, report, flags.sloShare));
       if (gathered !== undefined) {
         told.push(asTool(gathered, options, stage, rounds, new Date(startedAtMs)));
         if (!flags.json) {
@@ -130,7 +132,7 @@ export async function runLoad(
   if (reports.length > 1 && flags.as === undefined && !flags.json && hasReport) {
     for (const line of ["\n== all of them ==", ...stageTable(reports)]) terminal.print(line);
   }
-  if (flags.search && !flags.json && hasReport) terminal.print(searchLine(results));
+  if (flags.search && !flags.json && hasReport) terminal.print(searchLine(found(results)));
   const skipped = abort.signal.aborted || isBroken ? undefined : skippedLine(options, results);
   const leftOut = [
     ...(skipped === undefined ? [] : [skipped]),
@@ -143,7 +145,7 @@ export async function runLoad(
   for (const line of leftOut) terminal.complain(line);
   const run = { ...identityOf(options, flags.shard), stages };
   const said = [
-    ...(flags.search ? [searchLine(results).trim()] : []),
+    ...(flags.search ? [searchLine(found(results)).trim()] : []),
     ...leftOut,
   ];
   unwritten.push(...writeOutputs(run, { ...about, found: said }, flags, terminal));
@@ -151,7 +153,7 @@ export async function runLoad(
   if (abort.signal.aborted) return EXIT.interrupted;
   if (isBroken || unwritten.length > 0) return EXIT.failed;
   // They look for a load that the server does not bear: that one is found is no failure.
-  if (flags.search) return found(results).held === undefined ? EXIT.failed : EXIT.done;
+  if (flags.search) return searchCode(found(results));
   const judged = flags.sweep
     ? reports.filter(({ saturated_after_s, doubt }) =>
       saturated_after_s === null && doubt.overload === null
@@ -223,21 +225,6 @@ function limitsOf({ flags }: LoadOptions, stage: Stage) {
   };
 }
 
-function resultOf(stage: Stage, report: LoadReport, goodShareMin: number): StageResult {
-  const { requests, goodput, doubt, requests_per_second, saturated_after_s } = report;
-  const isGood = goodput === null || goodput.share >= goodShareMin;
-  return {
-    stage,
-    requestsPerSecond: requests.completed === 0 ? undefined : requests_per_second ?? undefined,
-    isHeld: requests.failed === 0 && isGood && requests.completed > 0 &&
-      // Slow readers are what was asked for.
-      (doubt.limit !== "client" || doubt.notes.length > 0) && doubt.overload === null &&
-      doubt.unjudged.length === 0 &&
-      saturated_after_s === null,
-    isSaturated: saturated_after_s !== null,
-  };
-}
-
 /** How a tool's count of what was completed differs from this one's; undefined = it does not. */
 export function otherCount(
   { requests }: Pick<Gathered, "requests">,
@@ -266,14 +253,6 @@ function skippedLine({ flags }: LoadOptions, results: readonly StageResult[]): s
     ? results.length < flags.sweepSize + 1
     : (flags.rate?.length ?? 0) > results.length;
   return isCut ? `Rates from ${shown(lowest)}/s on were left out: that one ran away.` : undefined;
-}
-
-function searchLine(results: readonly StageResult[]): string {
-  const { held, missed } = found(results);
-  const until = missed === undefined ? "" : `; ${shown(missed)}/s was not`;
-  return held === undefined
-    ? "\nNo rate was held."
-    : `\nThe highest rate that was held: ${shown(held)}/s${until}.`;
 }
 
 /** 130 before 1 before 3: what failed is true however late the client was. */

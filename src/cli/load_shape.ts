@@ -7,6 +7,7 @@
 import { seeded } from "../lib/seeded.ts";
 import type { Load } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
+import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import type { LoadOptions } from "./load_options.ts";
 import { warmupOf } from "./load_values.ts";
@@ -56,6 +57,29 @@ export function sendsNothing(options: LoadOptions, stage: Stage): boolean {
     return true;
   };
   return Array.from({ length: flags.rounds }, (_, round) => round).every(isEmpty);
+}
+
+/**
+ * How many requests of a round are due for a shard by its schedule, warm-up included; 0 for a closed
+ * loop, which has none. Of conversations only the first questions are.
+ */
+export function scheduledCount(
+  options: LoadOptions,
+  stage: Stage,
+  round: number,
+  shard: Shard,
+): number {
+  const { flags, durationMs } = options;
+  const warmup = warmupOf(flags.warmup);
+  const load = shapeOf(options, stage, seeded(flags.seed + round));
+  if (load.kind === "closed") return 0;
+  let [all, own, left] = [0, 0, (flags.requests ?? Infinity) + warmup.requests];
+  for (let next = load.times.next(); next.done !== true; next = load.times.next(), all++) {
+    if (next.value > warmup.ms + durationMs) break;
+    if (next.value > warmup.ms && left-- === 0) break;
+    if (all % shard.count === shard.index) own++;
+  }
+  return own;
 }
 
 /** "8 at once", "50/s poisson" */

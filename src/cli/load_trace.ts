@@ -5,7 +5,8 @@
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
-import { inOrder, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import { inOrder, inSessions, readTrace, type TraceRequest } from "../load/traces/trace.ts";
+import { textIn } from "../load/requests/bodies.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { warmupOf } from "./load_values.ts";
@@ -27,8 +28,8 @@ const TOKEN_CHARS = 4;
 const PIECE_BYTES = 1024 * 1024;
 
 /**
- * The requests of all traces in the order of their times. Of each file the first `--requests` are read
- * besides those that warm up, and none that is due after `--duration`.
+ * The requests of all traces in the order of their times, conversations as one. Of each file the first
+ * `--requests` are read besides those that warm up, and none that is due after `--duration`.
  *
  * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held.
  */
@@ -49,11 +50,11 @@ export function readTraces(
     let firstMs: number | undefined;
     try {
       for (const request of readTrace(piecesOf(path))) {
-        const { atMs, promptTokens, text, body } = request;
+        const { atMs, promptTokens, text, body, messages } = request;
         firstMs ??= atMs;
         if (atMs !== undefined && atMs - firstMs! > untilMs) break;
         own.push(request);
-        tokens += promptTokens ?? (text ?? body ?? "").length / TOKEN_CHARS;
+        tokens += promptTokens ?? (text ?? body ?? textsIn(messages)).length / TOKEN_CHARS;
         if (tokens > TOKENS_MAX || ++count > REQUESTS_MAX) throw tooMuch(path, own.length);
         const isWarm = atMs !== undefined && warmsUp(atMs - firstMs!);
         if (!isWarm && ++read === countMax) break;
@@ -63,12 +64,16 @@ export function readTraces(
     }
   }
   try {
-    const ordered = inOrder(all);
+    const ordered = inOrder(all.map(inSessions));
     const counted = ordered.findIndex(({ atMs = Infinity }) => !warmsUp(atMs));
     return counted < 0 ? ordered : ordered.slice(0, counted + countMax);
   } catch (error) {
     throw wrongTrace(error, trace.join(" "));
   }
+}
+
+function textsIn(messages: TraceRequest["messages"]): string {
+  return messages?.map(textIn).join("") ?? "";
 }
 
 function wrongTrace(error: unknown, path: string): unknown {

@@ -6,7 +6,7 @@
  */
 
 import { basicOf, shownUrl } from "../lib/userinfo.ts";
-import { type Api, apiOfPath, PATHS } from "../load/requests/bodies.ts";
+import { type Api, apiOfPath, HEADERS, PATHS } from "../load/requests/bodies.ts";
 import type { Endpoint } from "../load/requests/makers.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -60,13 +60,21 @@ export function apiOf(urls: readonly Url[], given: Api | undefined): Api {
   );
 }
 
-/** Where requests go: a user and a password in the URL are sent as Basic, unless a header says else. */
+/**
+ * Where requests go: a user and a password in the URL are sent as Basic, and what `api` wants with them,
+ * unless a header says else.
+ */
 export function endpointOf(
   { href }: Url,
+  api: Api,
   headers: readonly (readonly [name: string, value: string])[],
 ): Endpoint {
   const basic = basicOf(href);
-  const all = [...(basic === "" ? [] : [["Authorization", basic] as const]), ...headers];
+  const all = [
+    ...(HEADERS[api] ?? []),
+    ...(basic === "" ? [] : [["Authorization", basic] as const]),
+    ...headers,
+  ];
   // The last one of a name counts, however it is written.
   const byName = new Map(all.map((header) => [header[0].toLowerCase(), header]));
   return { url: href, headers: Object.fromEntries(byName.values()) };

@@ -74,8 +74,9 @@ export const readArrivals: ReadValue<Arrivals> = (value, name) => {
   if (value === "constant" || value === "poisson") return { kind: value };
   const k = Number(/^gamma:(.+)$/.exec(value)?.[1]);
   if (k > 0 && Number.isFinite(k)) return { kind: "gamma", k };
+  const hint = value === "uniform" ? ", which here is constant" : "";
   throw new Failure(
-    `${name} must be constant, poisson or gamma:K with K above 0: it is "${value}"`,
+    `${name} must be constant, poisson or gamma:K with K above 0: it is "${value}"${hint}`,
     EXIT.usage,
   );
 };

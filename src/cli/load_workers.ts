@@ -20,7 +20,7 @@ import { sideBySide } from "../load/report/run_file.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
 import type { RawPlace } from "../load/report/raw.ts";
 import type { Round } from "../load/report/report.ts";
-import type { Shard } from "../load/shape/shards.ts";
+import { type Shard, WHOLE, within } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
 import { Spread } from "../load/spread.ts";
 import { Tally } from "../load/tally.ts";
@@ -35,6 +35,7 @@ import {
   type WorkerProgress,
 } from "./load_protocol.ts";
 import type { EndReason, LoadCrew, RoundResult, StartRound } from "./load_round.ts";
+import { scheduledCount } from "./load_shape.ts";
 import { selfCommand } from "./self.ts";
 import { EXIT, Failure } from "./terminal.ts";
 
@@ -235,14 +236,17 @@ export class LoadWorkers implements LoadCrew {
         end: (why: EndReason) => {
           for (const worker of this.#workers) worker.tell({ kind: "end", why });
         },
-        result: this.#result(),
+        result: this.#result(stage, place.round),
       };
     };
   }
 
-  /** Puts together what all of them say in the end. One that dies has failed with all it had sent. */
-  async #result(): Promise<RoundResult> {
-    const { slo, as } = this.#options.flags;
+  /**
+   * Puts together what all of them say in the end. One that dies has failed with all it had sent, and
+   * what else it was to send never goes out.
+   */
+  async #result(stage: Stage, roundNumber: number): Promise<RoundResult> {
+    const { slo, as, shard = WHOLE } = this.#options.flags;
     const said = await Promise.all(this.#workers.map((worker) => worker.next()));
     const results = said.filter((one): one is Result => one?.kind === "result");
     const parts = results.map(({ tally, facts }): Round => ({ tally: Tally.read(tally), facts }));
@@ -252,8 +256,12 @@ export class LoadWorkers implements LoadCrew {
       `${reason}: the load was smaller from then on, and what it had measured is lost`
     );
     const round = sideBySide(parts, slo, troubles);
-    lost.forEach(({ progress }, at) => {
-      round.tally.lose(Math.max(1, progress?.sent ?? 0), reasons[at]!);
+    lost.forEach((worker, at) => {
+      const sent = worker.progress?.sent ?? 0;
+      round.tally.lose(Math.max(1, sent), reasons[at]!);
+      const part = { index: this.#workers.indexOf(worker), count: this.#workers.length };
+      const due = scheduledCount(this.#options, stage, roundNumber, within(shard, part));
+      round.tally.notSent += Math.max(0, due - Math.max(1, sent));
     });
     const gathered = as === undefined
       ? undefined

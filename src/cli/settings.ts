@@ -146,7 +146,8 @@ export function warn(warnings: readonly string[], terminal: Terminal): void {
  */
 export function readText(path: string, what: string, exitCode = 1): string {
   try {
-    return readFileSync(path, "utf8");
+    // A byte order mark, as some editors write it, is no part of the text.
+    return readFileSync(path, "utf8").replace(/^\uFEFF/, "");
   } catch (error) {
     throw fileFailure(error, `Cannot read ${what} ${path}`, exitCode);
   }

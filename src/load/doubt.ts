@@ -119,11 +119,13 @@ export function doubtOf(
     itl: boundOf(spreads.unread_gap_ms, loop),
   };
   // Of an answer without tokens, what is measured is the whole.
-  const firsts = spreads.ttft_ms.count > 0 ? spreads.ttft_ms : spreads.e2e_ms;
+  const hasFirsts = spreads.ttft_ms.count > 0;
+  const firsts = hasFirsts ? spreads.ttft_ms : spreads.e2e_ms;
+  const firstWords = hasFirsts ? "times to the first token" : "times to the end of an answer";
   const isFirstBad = isBad(late.ttft, firsts, loopMsMax);
   const isGapBad = isBad(late.itl, spreads.itl_ms, loopMsMax);
   const tooLong = [
-    ...(isFirstBad ? [`times to the first token may be too long by ${told(late.ttft!)}`] : []),
+    ...(isFirstBad ? [`${firstWords} may be too long by ${told(late.ttft!)}`] : []),
     ...(isGapBad ? [`gaps may be off by ${told(late.itl!)}`] : []),
   ];
   if (tooLong.length > 0) {
@@ -147,6 +149,8 @@ export function doubtOf(
   if (notSent > 0) {
     const why = isInterrupted || saturatedMs !== null
       ? "the run was ended before"
+      : troubles.length > 0
+      ? "a process of the client was gone"
       : waitingMax > 0
       ? `${counted(concurrencyMax, "place was", "places were")} taken to the end`
       : "the client was late";

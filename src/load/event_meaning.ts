@@ -33,6 +33,8 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** Characters of an error that are kept. Secrets are taken out of it before it is cut to what is told. */
 const ERROR_CHARS_MAX = 4096;
+/** A count of tokens from here on is none: no context of a model is so long. */
+const COUNT_MAX = 1e9;
 /** Choices that are told apart. */
 const CHOICES_MAX = 31;
 
@@ -359,7 +361,9 @@ function list(value: unknown): readonly unknown[] {
 /** A count; -1 = it is none. */
 function number(value: unknown): number | undefined {
   if (value === undefined || value === null) return undefined;
-  return Number.isSafeInteger(value) && (value as number) >= 0 ? value as number : -1;
+  const isCount = Number.isInteger(value) && (value as number) >= 0 &&
+    (value as number) < COUNT_MAX;
+  return isCount ? value as number : -1;
 }
 
 function textIn(value: unknown): string {

@@ -6,7 +6,7 @@
  * @module
  */
 
-import { eventMs, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
+import { eventMs, isOnePiece, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
 
 /** Why a stream was kept. */
 export type KeptAs = "fastest" | "typical" | "slowest" | "late" | "pause" | "failed";
@@ -219,7 +219,7 @@ function tokenFacts(record: RequestRecord): TokenFacts {
   for (let i = 0; i < events; i++) {
     if ((eventKinds[i]! & TOKENS) === 0) continue;
     const ms = readMs[eventRead[i]!]!;
-    if (count++ === 0) firstMs = ms;
+    if (count++ === 0) firstMs = isOnePiece(record) ? NaN : ms;
     else if (ms - beforeMs > longestMs) {
       longestMs = ms - beforeMs;
       from = before;

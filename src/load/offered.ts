@@ -14,6 +14,7 @@
  * @module
  */
 
+import { MEASURED } from "./record.ts";
 import type { Rows } from "./rows.ts";
 
 const BLOCKS = 5;
@@ -27,8 +28,7 @@ export function answeredShare(rows: Rows): number | undefined {
   const stride = Math.ceil(rows.length / LOOKED_AT_MAX);
   const asked: (readonly [dueMs: number, tookMs: number])[] = [];
   for (let row = 0; row < rows.length; row += stride) {
-    const outcome = rows.outcomeOf(row);
-    if (outcome !== "completed" && outcome !== "left") continue;
+    if (!MEASURED[rows.outcomeOf(row)].inside) continue;
     const dueMs = rows.get(row, "due");
     asked.push([dueMs, rows.get(row, "end") - dueMs]);
   }

@@ -58,6 +58,20 @@ export type Outcome =
   /** The run was over before the answer was. */
   | "unfinished";
 
+/**
+ * Which times of an answer are figures: those up to a moment inside it (`inside`: first tokens, gaps),
+ * and those of all of it (`whole`). A failure has none: a fast refusal would make the figures better.
+ * Whoever left has no end of its own.
+ */
+export const MEASURED: Readonly<
+  Record<Outcome, { readonly inside: boolean; readonly whole: boolean }>
+> = {
+  completed: { inside: true, whole: true },
+  left: { inside: true, whole: false },
+  failed: { inside: false, whole: false },
+  unfinished: { inside: false, whole: false },
+};
+
 /** Tokens as the server counted them. */
 export interface ToldUsage {
   readonly promptTokens: number;
@@ -256,6 +270,11 @@ export class Recording implements RequestRecord {
     this.textBytes = end;
     return to - from;
   }
+}
+
+/** True for a request that was due and never went out. */
+export function wasNeverSent({ outcome, sentMs }: RequestRecord): boolean {
+  return outcome === "unfinished" && Number.isNaN(sentMs);
 }
 
 /** True for an answer in one piece, which is no stream: its first token came with its last. */

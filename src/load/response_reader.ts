@@ -26,6 +26,9 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 const BLANK_LINE = /\n\r?\n/;
 const CR = 0x0d;
 const LF = 0x0a;
+const SPACE = 0x20;
+const TAB = 0x09;
+const SEMICOLON = 0x3b;
 
 /** How a body ends. */
 export type Framing = "chunked" | "length" | "close";
@@ -55,6 +58,7 @@ export interface ResponseSink {
 type State =
   | "head"
   | "size"
+  | "blanks"
   | "extension"
   | "chunk"
   | "after"
@@ -155,16 +159,17 @@ export class ResponseReader {
         if (digit >= 0 && this.#sizeDigits < SIZE_DIGITS_MAX) {
           this.#left = this.#left * 16 + digit;
           this.#sizeDigits++;
-        } else if (this.#sizeDigits > 0 && byte === LF) {
-          this.#beginChunk();
-        } else if (this.#sizeDigits > 0 && (byte === CR || byte === 0x3b)) {
-          this.#state = "extension";
+        } else if (this.#sizeDigits > 0) {
           this.#extraBytes = 0;
+          this.#endSize(byte);
         } else {
           this.#end(false, "bad chunk size");
         }
         return;
       }
+      case "blanks":
+        this.#endSize(byte);
+        return;
       case "extension":
         if (byte === LF) this.#beginChunk();
         else if (++this.#extraBytes > LINE_BYTES_MAX) this.#end(false, "oversized line");
@@ -185,6 +190,18 @@ export class ResponseReader {
         else if (byte !== CR) this.#lineBytes++;
         return;
     }
+  }
+
+  /**
+   * What stands behind the digits of a size. White space may (RFC 9112, 7.1.1; old servers pad sizes):
+   * of an answer that is read to its end, nobody can make two.
+   */
+  #endSize(byte: number): void {
+    if (byte === LF) this.#beginChunk();
+    else if (byte === CR || byte === SEMICOLON) this.#state = "extension";
+    else if (byte !== SPACE && byte !== TAB) this.#end(false, "bad chunk size");
+    else if (++this.#extraBytes > LINE_BYTES_MAX) this.#end(false, "oversized line");
+    else this.#state = "blanks";
   }
 
   #beginChunk(): void {

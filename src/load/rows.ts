@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { OwnValues } from "./metrics/own.ts";
 import type { Outcome, RequestRecord } from "./record.ts";
 
 /** Rows that are kept: beyond, a run has figures and no rows. */
@@ -49,9 +50,7 @@ export class Rows {
   /** Adds a request with the figures that were made of it. */
   push(
     record: Pick<RequestRecord, "number" | "dueMs" | "sentMs" | "endMs" | "outcome">,
-    ttftMs: number | undefined,
-    tpotMs: number | undefined,
-    e2eMs: number | undefined,
+    { ttftMs, tpotMs, e2eMs }: OwnValues,
   ): void {
     const at = this.#place();
     if (at < 0) return;

@@ -21,18 +21,9 @@ export type SloFigures = Readonly<Record<SloName, number | undefined>>;
 /** How an answer stands to its limits. "none": it has none of the figures that they are set on. */
 export type SloVerdict = "kept" | "missed" | "none";
 
-/** The figures of a completed answer, or of one whose client left: that has no end of its own. */
-export function sloFigures(
-  values: OwnValues,
-  largestGapMs: number | undefined,
-  isWhole: boolean,
-): SloFigures {
-  return {
-    ttft: values.ttftMs,
-    itl: largestGapMs,
-    tpot: isWhole ? values.tpotMs : undefined,
-    e2e: isWhole ? values.e2eMs : undefined,
-  };
+/** The figures of one answer. */
+export function sloFigures(values: OwnValues, largestGapMs: number | undefined): SloFigures {
+  return { ttft: values.ttftMs, itl: largestGapMs, tpot: values.tpotMs, e2e: values.e2eMs };
 }
 
 /** Judges an answer by the figures that it has. */

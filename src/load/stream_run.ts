@@ -12,6 +12,7 @@ import { MeasuredStream, Tally } from "./measured_stream.ts";
 import type { RequestRecord } from "./record.ts";
 import { LoadRun, type RunFacts } from "./run.ts";
 import type { StreamReport } from "./stream_report.ts";
+import { teller } from "./told.ts";
 
 /** A measured window shorter than this is given up for the whole run. */
 const WINDOW_MS_MIN = 1000;
@@ -47,7 +48,7 @@ export interface StreamPlan {
   readonly dueMs?: Float64Array | undefined;
   /** How many events every stream must have, where neither answer nor schedule says so. */
   readonly eventsPerStream?: number | undefined;
-  /** What is wrong with `answer`, however whole it comes; "" = nothing. */
+  /** What is wrong with `answer`, however whole it comes, as it says it; "" = nothing. */
   readonly fault?: string;
   /** Takes secrets out of what the server says. */
   readonly clean?: ((text: string) => string) | undefined;
@@ -68,7 +69,8 @@ export class StreamRun {
   constructor(plan: StreamPlan) {
     const { target, streams, rampMs, answer, dueMs, eventsPerStream, fault, clean } = plan;
     this.#plan = plan;
-    this.#tally = new Tally(dueMs, eventsPerStream, fault);
+    const told = teller(clean ?? ((text) => text))(fault ?? "");
+    this.#tally = new Tally(dueMs, eventsPerStream, told);
     const { hostname, port, isTls } = target;
     const running = new Map<number, MeasuredStream>();
     this.#run = new LoadRun({

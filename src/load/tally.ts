@@ -13,7 +13,16 @@ import {
   promptTokensOf,
   toldTokens,
 } from "./metrics/values.ts";
-import { countOf, firstOf, KIND, type Outcome, type RequestRecord, TOKENS } from "./record.ts";
+import {
+  countOf,
+  firstOf,
+  KIND,
+  MEASURED,
+  type Outcome,
+  type RequestRecord,
+  TOKENS,
+  wasNeverSent,
+} from "./record.ts";
 import { addRemarks, noRemarks, type Remarks, remarksIn } from "./remarks.ts";
 import { Rows, type RowsFile } from "./rows.ts";
 import { judged, type Slo, sloFigures } from "./slo.ts";
@@ -118,7 +127,7 @@ export class Tally {
       return;
     }
     const { outcome, failure } = record;
-    if (outcome === "unfinished" && Number.isNaN(record.sentMs)) this.notSent++;
+    if (wasNeverSent(record)) this.notSent++;
     else this.outcomes[outcome]++;
     for (const name of remarksIn(record.remarks)) this.remarks[name]++;
     this.events += record.events;
@@ -129,7 +138,7 @@ export class Tally {
     // A server that says 0, or less, of what it has answered has not counted.
     const told = atLeastOne(toldTokens(record));
     const { countTokens, slo } = this.#options;
-    const isWhole = outcome === "completed";
+    const { inside, whole: isWhole } = MEASURED[outcome];
     const own = countTokens === undefined || !isWhole ? undefined : atLeastOne(this.#count(record));
     const values = ownValues(record, told ?? own);
     if (!Number.isNaN(record.sentMs)) this.spreads.queue_ms.record(values.queueMs);
@@ -137,16 +146,16 @@ export class Tally {
     if (values.connectMs !== undefined) {
       this.spreads.network_ms.record(values.connectMs - record.openLateMs);
     }
-    // A failure has no latency: a fast refusal would make the figures better.
-    if (outcome === "completed" || outcome === "left") {
-      this.#record("ttft_ms", values.ttftMs);
-      this.#record("first_event_ms", values.firstEventMs);
-      this.#record("first_text_ms", values.firstTextMs);
-      this.#record("first_reasoning_ms", values.firstReasoningMs);
-      this.#record("service_ttft_ms", values.serviceTtftMs);
+    this.#record("ttft_ms", values.ttftMs);
+    this.#record("first_event_ms", values.firstEventMs);
+    this.#record("first_text_ms", values.firstTextMs);
+    this.#record("first_reasoning_ms", values.firstReasoningMs);
+    this.#record("service_ttft_ms", values.serviceTtftMs);
+    this.#record("tpot_ms", values.tpotMs);
+    this.#record("e2e_ms", values.e2eMs);
+    this.#record("service_e2e_ms", values.serviceE2eMs);
+    if (inside) {
       this.spreads.unread_first_ms.record(unreadMs(record));
-    }
-    if (outcome === "completed" || outcome === "left") {
       const { itl_ms, unread_gap_ms } = this.spreads;
       let largestGapMs: number | undefined;
       eachGap(record, (gapMs, offMs) => {
@@ -155,15 +164,12 @@ export class Tally {
         largestGapMs = Math.max(largestGapMs ?? 0, gapMs);
       });
       if (slo !== undefined) {
-        const verdict = judged(slo, sloFigures(values, largestGapMs, isWhole));
+        const verdict = judged(slo, sloFigures(values, largestGapMs));
         if (verdict !== "none") this.judged++;
         if (verdict === "kept") this.good++;
       }
     }
     if (isWhole) {
-      this.#record("tpot_ms", values.tpotMs);
-      this.#record("e2e_ms", values.e2eMs);
-      this.#record("service_e2e_ms", values.serviceE2eMs);
       this.promptTokens += promptTokensOf(record) ?? 0;
       if (told !== undefined) {
         this.toldTokens += told;
@@ -174,8 +180,7 @@ export class Tally {
         this.ownAnswers++;
       }
     }
-    const [tpotMs, e2eMs] = isWhole ? [values.tpotMs, values.e2eMs] : [undefined, undefined];
-    this.rows.push(record, values.ttftMs, tpotMs, e2eMs);
+    this.rows.push(record, values);
   }
 
   /** Own tokens of an answer. Those of a mock are all the same: they are counted once. */

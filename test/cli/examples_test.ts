@@ -145,7 +145,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     file: "load.html",
   },
   [`weir load ${SHOWN_URL} --search -r 20,40 --slo ttft=5s --duration 1s`]: {
-    codes: [0, 1],
+    codes: [0, 1, 3],
     output: /\n(The highest rate that was held: [\d.]+\/s|No rate was held)/,
   },
   [`weir load ${SHOWN_URL} --rate 50 --duration 2s --slo ttft=300ms,tpot=50ms --json`]: {

@@ -50,6 +50,8 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--token=secret"], /Unknown option '--token'\./],
   [["http://a", "--request-rate", "5"], /Unknown option '--request-rate'. Here it is --rate R/],
   [["http://a", "--num-prompts=5"], /Here it is --requests N/],
+  [["http://a", "--rps", "5"], /Unknown option '--rps'. Here it is --rate R/],
+  [["http://a", "-r", "5", "--arrivals", "uniform"], /it is "uniform", which here is constant/],
   [["http://a", "-z", "10s"], /Unknown option '-z'. Here it is --duration TIME/],
   [["http://a", "--trace", "nowhere.csv"], /Cannot read --trace nowhere\.csv: there is no such/],
   [["http://a", "--bodies", "nowhere.jsonl"], /Cannot read --bodies nowhere\.jsonl/],

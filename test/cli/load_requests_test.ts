@@ -152,6 +152,42 @@ describe("makerOf()", () => {
     });
   }
 
+  test("a byte order mark is no part of the bodies of a file", () => {
+    const file = join(makeFolder({ "b.jsonl": '\ufeff{"a":1}\r\n' }), "b.jsonl");
+    const { bodies } = loadOptions("load", "http://a", flagsOf({ bodies: [file] }));
+    expect(bodies?.map((body) => body?.trim())).toEqual(['{"a":1}']);
+  });
+
+  /** flags, path → what stands in the head of a request */
+  const VERSIONS = [
+    [{}, "/v1/messages", "2023-06-01"],
+    [{ api: ["messages"] }, "/", "2023-06-01"],
+    [{ header: ["Anthropic-Version: 2"] }, "/v1/messages", "2"],
+    [{}, "/v1/chat/completions", undefined],
+  ] as const;
+  for (const [words, path, version] of VERSIONS) {
+    test(`the version of ${path} with ${JSON.stringify(words)} is ${version}`, () => {
+      const options = loadOptions("load", `http://a${path}`, flagsOf(words));
+      const { bytes } = makerOf(options, OPEN, counter, 1, WHOLE).next(0, 0, 0);
+      const found = [...Buffer.from(bytes).toString().matchAll(/^anthropic-version: (.*)\r$/gim)];
+      expect(found.map(([, value]) => value)).toEqual(version === undefined ? [] : [version]);
+    });
+  }
+
+  test("--output-tokens is for the requests of a trace that do not say their length", () => {
+    const lines = '{"input_length":5,"output_length":7}\n{"input_length":5}\n';
+    const file = join(makeFolder({ "t.jsonl": lines }), "t.jsonl");
+    const options = loadOptions(
+      "load",
+      "http://a",
+      flagsOf({ trace: [file], outputTokens: ["3"] }),
+    );
+    const maker = makerOf(options, OPEN, counter, 1, WHOLE);
+    expect([0, 1].map((number) => maker.next(number, 0, number).tokensMax)).toEqual([7, 3]);
+    expect(() => loadOptions("load", "http://a", flagsOf({ ...trace, outputTokens: ["3"] })))
+      .toThrow("every request of --trace says its own length");
+  });
+
   test("another seed asks something else", () => {
     const options = loadOptions("load", "http://a", flagsOf({ promptTokens: ["12"] }));
     const [one, other] = [1, 2].map((seed) =>

@@ -161,6 +161,16 @@ describe("doubtOf() names whoever it was", () => {
     });
   }
 
+  test("an answer without tokens has an end, and no first token", () => {
+    const tally = new Tally({ slo: undefined, countTokens: undefined });
+    const record = recorded([[50, choice | text | finish | done, "a"]]);
+    record.readLateMs.fill(9);
+    tally.observe(record);
+    expect(doubtOf(CALM, tally, LIMITS).reasons[0]).toStartWith(
+      "times to the end of an answer may be too long by up to 9.0 ms",
+    );
+  });
+
   test("a request that went out late, and a connection that was ready, count as well", () => {
     const tally = new Tally({ slo: undefined, countTokens: undefined });
     const record = recorded([[50, choice | text, "a"], [51, choice | finish], [52, done]]);

@@ -5,12 +5,20 @@ import type { DoubtLimits } from "../../src/load/doubt.ts";
 import { aiperfValues } from "../../src/load/metrics/aiperf.ts";
 import { vllmValues } from "../../src/load/metrics/vllm.ts";
 import { KIND, type Recording } from "../../src/load/record.ts";
+import { compareRows } from "../../src/load/report/compare.ts";
+import { csvOf } from "../../src/load/report/csv.ts";
+import { htmlReport } from "../../src/load/report/html.ts";
+import { compareHtml } from "../../src/load/report/html_compare.ts";
+import { jsonText } from "../../src/load/report/json_text.ts";
 import { type LoadReport, reportOf } from "../../src/load/report/report.ts";
-import { rateLines } from "../../src/load/report/terminal.ts";
+import { mergedRuns, readRunFile, runFileOf, type Stage } from "../../src/load/report/run_file.ts";
+import { stageTable } from "../../src/load/report/stage_table.ts";
+import { rateLines, reportLines } from "../../src/load/report/terminal.ts";
 import type { Slo } from "../../src/load/slo.ts";
 import type { StageFacts } from "../../src/load/stage_facts.ts";
 import { Tally } from "../../src/load/tally.ts";
 import { recorded, type ToldEvent, type ToldRecord } from "./recorded.ts";
+import { ABOUT } from "./report/sample_stages.ts";
 
 const { choice, role, text, reasoning, tool, finish, usage, done } = KIND;
 const END: readonly ToldEvent[] = [[341, choice | finish], [341, usage], [342, done]];
@@ -37,6 +45,14 @@ function failed(): Recording {
   record.failure = { phase: "head", status: 503, text: "full" };
   return record;
 }
+function brokenOff(): Recording {
+  const record = recorded([[1, choice | text, "a"], [2, choice | text, "b"], [3, KIND.error]], {
+    outcome: "failed",
+    ...TOLD,
+  });
+  record.failure = { phase: "body", status: 200, text: "overloaded" };
+  return record;
+}
 const left = () =>
   recorded([[100, choice | text, "a"], [150, choice | text, "b"]], { outcome: "left", endMs: 150 });
 const unfinished = () =>
@@ -60,22 +76,23 @@ const FACTS: StageFacts = {
 };
 const LIMITS: DoubtLimits = { loopMsMax: 2, ratePerSecond: undefined, concurrencyMax: Infinity };
 
-function report(
+function report(...made: Parameters<typeof stageOf>): LoadReport {
+  return stageOf(...made).report;
+}
+
+function stageOf(
   records: readonly Recording[],
   slo?: Slo,
   facts: Partial<StageFacts> = {},
   limits: Partial<DoubtLimits> = {},
-): LoadReport {
+): Stage {
   const count = (said: string) => said.split(/\s+|(?=[a-z])/).filter(Boolean).length;
   const tally = new Tally({ slo, countTokens: count });
   for (const record of records) tally.observe(record);
-  const round = { tally, facts: { ...FACTS, ...facts } };
-  return reportOf([round], {
-    load: "",
-    slo,
-    countTokens: undefined,
-    limits: { ...LIMITS, ...limits },
-  });
+  const rounds = [{ tally, facts: { ...FACTS, ...facts } }];
+  const all = { ...LIMITS, ...limits };
+  const report = reportOf(rounds, { load: "", slo, countTokens: undefined, limits: all });
+  return { report, rounds, slo, limits: all, startedAtMs: 0 };
 }
 
 type Figure = "ttft" | "first_event" | "first_text" | "first_reasoning" | "itl" | "tpot" | "e2e";
@@ -144,7 +161,30 @@ const ANSWERS: readonly (readonly [string, Recording, Figures, number | null])[]
     first_text: 100,
     itl: 50,
   }, null],
+  [
+    "tool calls alone: no text",
+    recorded([[50, choice | tool, "a"], [70, choice | tool, "b"]], TOLD),
+    {
+      ttft: 50,
+      first_event: 50,
+      itl: 20,
+      tpot: 6.667,
+      e2e: 70,
+    },
+    2,
+  ],
+  [
+    "left while it reasons",
+    recorded([[50, choice | role], [100, choice | reasoning, "a"]], {
+      outcome: "left",
+      endMs: 100,
+    }),
+    { ttft: 100, first_event: 50, first_reasoning: 100 },
+    null,
+  ],
+  ["left before it said anything", recorded([], { outcome: "left", endMs: 100 }), {}, null],
   ["failed", failed(), {}, null],
+  ["failed behind its first tokens", brokenOff(), {}, null],
   ["unfinished", unfinished(), {}, null],
   ["never sent", notSent(), {}, null],
 ];
@@ -262,6 +302,59 @@ const JUDGED: readonly (readonly [
     "25 % of all requests",
   ],
 ];
+
+/** Every output of two stages, by its name. */
+const OUTPUTS: Readonly<Record<string, (one: Stage, other: Stage) => string>> = {
+  terminal: ({ report }) => reportLines(report).join("\n"),
+  table: ({ report }, other) => stageTable([report, other.report]).join("\n"),
+  json: ({ report }) => jsonText(report).replaceAll("null", ""),
+  csv: ({ report }, other) => csvOf([report, other.report]),
+  page: (one) => htmlReport([one], ABOUT),
+  "page of several": (one, other) => htmlReport([one, other, one], ABOUT),
+  merged: (one) => {
+    const run = (part: number) => ({
+      asked: {},
+      parts: { count: 2, have: [part] },
+      stages: [{ ...one, startedAtMs: 0 }],
+    });
+    const parts = [0, 1].map((part) => readRunFile(JSON.stringify(runFileOf(run(part))))[0]!);
+    const stages = mergedRuns(parts, ["a", "b"]).stages;
+    return stages.map(({ report }) => reportLines(report).join("\n")).join() +
+      htmlReport(stages, ABOUT);
+  },
+  compared: (before, after) => {
+    const comparisons = compareRows(
+      before.rounds[0]!.tally.rows,
+      after.rounds[0]!.tally.rows,
+    ).map((one) => ({ ...one, verdict: "slower" }));
+    const pair = { load: "", failedShares: [0, 0], isDoubtful: false, comparisons } as const;
+    return compareHtml([{ ...pair, before, after }], ABOUT);
+  },
+};
+
+describe("an answer that lacks figures", () => {
+  for (const [name, record] of ANSWERS) {
+    test(`${name}: every output is without them`, () => {
+      const one = stageOf([record, record], { ttft: 1000, e2e: 1000 });
+      const other = stageOf([worked()]);
+      for (const [output, make] of Object.entries(OUTPUTS)) {
+        for (const text of [make(one, other), make(other, one), make(one, one)]) {
+          const main = text.replace(/<script>[^]*?<\/script>|<script type="module">[^]*/g, "");
+          expect([output, /.{0,40}\b(?:NaN|undefined|null|Infinity)\b.{0,40}/.exec(main)?.[0]])
+            .toEqual([output, undefined]);
+        }
+      }
+    });
+
+    test(`${name}: its row has the same figures as the report`, () => {
+      const { report, rounds: [round] } = stageOf([record]);
+      for (const figure of ["ttft", "tpot", "e2e"] as const) {
+        const value = round!.tally.rows.get(0, figure);
+        expect([figure, Number.isNaN(value)]).toEqual([figure, report[`${figure}_ms`] === null]);
+      }
+    });
+  }
+});
 
 describe("limits", () => {
   for (const [name, records, slo, goodput, unjudged, said] of JUDGED) {

@@ -4,7 +4,7 @@ import { chosen, EVENTS_KEPT, StreamKeeper } from "../../src/load/kept_streams.t
 import { KIND } from "../../src/load/record.ts";
 import { recorded } from "./recorded.ts";
 
-const { choice, role, text, finish } = KIND;
+const { choice, role, text, finish, done } = KIND;
 
 /** A stream that is due at `dueMs`, has tokens after so many milliseconds, and is over 10 ms later. */
 function stream(number: number, tokensMs: readonly number[], dueMs = 1000) {
@@ -102,6 +102,14 @@ describe("StreamKeeper", () => {
     left.outcome = "unfinished";
     keeper.observe(left);
     expect(chosen(keeper.kept(), undefined)).toEqual([]);
+  });
+
+  test("an answer in one piece has no first token, and is not the one with the latest", () => {
+    const keeper = new StreamKeeper(seeded(1));
+    keeper.observe(recorded([[40, choice | text | finish | done, "a"]], { endMs: 41 }));
+    const [kept, ...others] = chosen(keeper.kept(), 41);
+    expect(others).toEqual([]);
+    expect(kept).toMatchObject({ why: ["fastest", "typical", "slowest"], first_token: null });
   });
 
   test("parts of several machines are judged anew", () => {

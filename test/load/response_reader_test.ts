@@ -51,6 +51,12 @@ const CASES: readonly (readonly [name: string, response: string, story: string])
     `${CHUNKED}1;x=y\r\na\r\n0\r\nX-T: 1\r\n\r\n`,
     `200 chunked b | "a" | cut | whole`,
   ],
+  [
+    "blanks behind a size, and before an extension",
+    `${CHUNKED}1 \r\na\r\n1\t ;x=y\r\nb\r\n0  \n\r\n`,
+    `200 chunked b | "a" | cut | "b" | cut | whole`,
+  ],
+  ["two sizes", `${CHUNKED}1 1\r\na\r\n`, "200 chunked b | not whole: bad chunk size"],
   ["no last chunk", `${CHUNKED}1\r\na\r\n`, `200 chunked b | "a" | cut | not whole: broke off`],
   ["half a chunk", `${CHUNKED}5\r\nab`, `200 chunked b | "ab" | not whole: broke off`],
   ["no size", `${CHUNKED}\r\nab`, "200 chunked b | not whole: bad chunk size"],

@@ -225,7 +225,11 @@ const FORMS = [
 ] as const;
 
 /** The server's count of the answer's tokens → what is used, and whether it is told. */
-const COUNTS = [[3, 3, 0], [0, NaN, 1], [-3, NaN, 1], [1.5, NaN, 1], ["x", NaN, 1]] as const;
+const COUNTS = [[3, 3, 0], [0, NaN, 1], [-3, NaN, 1], [1.5, NaN, 1], ["x", NaN, 1], [
+  1e15,
+  NaN,
+  1,
+]] as const;
 
 describe("LoadRun", () => {
   test("writes down one answer", async () => {

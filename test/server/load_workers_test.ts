@@ -257,63 +257,72 @@ describe("weir load --workers", () => {
     rmSync(folder, { recursive: true });
   }, TEST_MS_MAX);
 
-  test("a worker that dies is told, has failed, and ends the load behind its stage", async () => {
-    const body = JSON.stringify({ data: [{ embedding: [0] }] });
-    let release = () => {};
-    const held = new Promise<void>((resolve) => release = resolve);
-    let seen = 0;
-    let waiting = 0;
-    const server = Bun.serve({
-      port: 0,
-      hostname: "127.0.0.1",
-      async fetch() {
-        if (++seen > 10) {
-          waiting++;
-          await held;
-        }
-        return new Response(body, { headers: { "content-type": "application/json" } });
-      },
-    });
-    const folder = makeFolder();
-    const child = Bun.spawn(
-      [
-        ...[
-          ...weirCommand(),
-          "load",
-          `${server.url}v1/embeddings`,
-          "-c",
-          "2,4",
-          "--requests",
-          "60",
+  /** The load → requests of the first of its two stages. */
+  const WITH_A_DEATH: readonly (readonly [string, readonly string[], number])[] = [
+    ["a closed loop", ["-c", "2,4", "--requests", "60"], 60],
+    ["an open loop", ["-r", "20,40", "--arrivals", "constant", "--requests", "40"], 40],
+  ];
+  const DEATH = "a worker that dies is told, has failed, and ends the load behind its stage:";
+  for (const [what, flags, count] of WITH_A_DEATH) {
+    test(`${DEATH} ${what}`, async () => {
+      const body = JSON.stringify({ data: [{ embedding: [0] }] });
+      let release = () => {};
+      const held = new Promise<void>((resolve) => release = resolve);
+      let seen = 0;
+      let waiting = 0;
+      const server = Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        async fetch() {
+          if (++seen > 10) {
+            waiting++;
+            await held;
+          }
+          return new Response(body, { headers: { "content-type": "application/json" } });
+        },
+      });
+      const folder = makeFolder();
+      const child = Bun.spawn(
+        [
+          ...[
+            ...weirCommand(),
+            "load",
+            `${server.url}v1/embeddings`,
+            ...flags,
+          ],
+          ...["--json", "--raw", "raw.jsonl", ...CALM],
         ],
-        ...["--json", "--raw", "raw.jsonl", ...CALM],
-      ],
-      { cwd: folder, env: cleanEnv(), stdout: "pipe", stderr: "pipe" },
-    );
-    const output = new Response(child.stdout).text();
-    // Each of the two has one user, and both wait for their answers.
-    await waitFor(() => waiting === 2);
-    const [first] = childrenOf(child.pid);
-    process.kill(first!, "SIGKILL");
-    release();
-    const { stages } = JSON.parse(await output);
-    expect(await child.exited).toBe(1);
-    // The second stage would have been half of what was asked for.
-    expect(stages.length).toBe(1);
-    const [{ requests, doubt }] = stages;
-    expect(requests.completed).toBe(30);
-    expect(requests.failed).toBeGreaterThan(0);
-    const [error] = requests.errors;
-    expect(error).toMatchObject({ phase: "client", status: null, count: requests.failed });
-    expect(error.text).toMatch(/^worker [12] of 2 was ended by SIGKILL$/);
-    expect(doubt.reasons[0]).toBe(
-      `${error.text}: the load was smaller from then on, and what it had measured is lost`,
-    );
-    expect(existsSync(join(folder, "raw.jsonl"))).toBe(true);
-    expect(readdirSync(folder)).toEqual(["raw.jsonl"]);
-    await server.stop(true);
-    rmSync(folder, { recursive: true });
-  }, TEST_MS_MAX);
+        { cwd: folder, env: cleanEnv(), stdout: "pipe", stderr: "pipe" },
+      );
+      const output = new Response(child.stdout).text();
+      // Both wait for their answers.
+      await waitFor(() => waiting >= 2);
+      const [first] = childrenOf(child.pid);
+      process.kill(first!, "SIGKILL");
+      release();
+      const { stages } = JSON.parse(await output);
+      expect(await child.exited).toBe(1);
+      // The second stage would have been half of what was asked for.
+      expect(stages.length).toBe(1);
+      const [{ requests, doubt }] = stages;
+      expect(requests.completed).toBe(count / 2);
+      expect(requests.failed).toBeGreaterThan(0);
+      // A closed loop has no schedule.
+      if (what === "an open loop") {
+        expect(requests.failed + requests.not_sent).toBe(count / 2);
+      } else expect(requests.not_sent).toBe(0);
+      const [error] = requests.errors;
+      expect(error).toMatchObject({ phase: "client", status: null, count: requests.failed });
+      expect(error.text).toMatch(/^worker [12] of 2 was ended by SIGKILL$/);
+      expect(doubt.reasons[0]).toBe(
+        `${error.text}: the load was smaller from then on, and what it had measured is lost`,
+      );
+      expect(existsSync(join(folder, "raw.jsonl"))).toBe(true);
+      expect(readdirSync(folder)).toEqual(["raw.jsonl"]);
+      await server.stop(true);
+      rmSync(folder, { recursive: true });
+    }, TEST_MS_MAX);
+  }
 
   describe("a server that answers ten a second", () => {
     const words = ["a", "b"].map((content) =>

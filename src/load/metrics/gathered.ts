@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Phase, RequestRecord } from "../record.ts";
+import { type Phase, type RequestRecord, wasNeverSent } from "../record.ts";
 import { interChunkMs } from "./aiperf.ts";
 import { type CountTokens, known, type RequestValues } from "./values.ts";
 
@@ -53,9 +53,9 @@ export class Gathered {
     this.#startMs = this.#endMs;
   }
 
-  /** Adds a request; one that warms up is none. */
+  /** Adds a request; one that warms up is none, nor is one that never went out. */
   observe(record: RequestRecord): void {
-    if (record.isWarmup || this.isCut) return;
+    if (record.isWarmup || wasNeverSent(record) || this.isCut) return;
     const values = this.#read(record, this.#count);
     this.#samples += 8 + (values.itlMs?.length ?? 0);
     this.requests.push({

@@ -6,7 +6,8 @@
  * - time per output token: from the first token event to the last, by the tokens less one
  * - end to end: to the last byte of the answer
  *
- * An answer in one piece has no first token and no gaps.
+ * An answer in one piece has no first token and no gaps. How its request ended says which of them an
+ * answer has at all: `MEASURED`.
  *
  * All of them from when the request should have been sent; `service` from when it was.
  *
@@ -19,12 +20,13 @@ import {
   isOnePiece,
   KIND,
   lastOf,
+  MEASURED,
   type RequestRecord,
   TOKENS,
 } from "../record.ts";
 import { known } from "./values.ts";
 
-/** One request. Times are milliseconds; undefined where there is no such thing. */
+/** One request. Times are milliseconds; undefined where there is no such thing, or it is no figure. */
 export interface OwnValues {
   readonly ttftMs: number | undefined;
   /** To the first event that is no comment. */
@@ -43,19 +45,20 @@ export interface OwnValues {
 
 /** The figures of one request. `outputTokens`: by whichever count there is. */
 export function ownValues(record: RequestRecord, outputTokens: number | undefined): OwnValues {
-  const { dueMs, sentMs, endMs, resentMs, connectedMs } = record;
-  const isStream = !isOnePiece(record);
+  const { dueMs, sentMs, endMs, resentMs, connectedMs, outcome } = record;
+  const { inside, whole } = MEASURED[outcome];
+  const isStream = inside && !isOnePiece(record);
   const first = isStream ? firstOf(record, TOKENS) : -1;
   const firstMs = first < 0 ? undefined : eventMs(record, first);
   const last = isStream ? lastOf(record, TOKENS) : -1;
-  const e2eMs = known(endMs);
+  const e2eMs = whole ? known(endMs) : undefined;
   const tokens = outputTokens ?? 0;
   return {
     ttftMs: since(firstMs, dueMs),
     firstEventMs: isStream ? since(at(record, ~KIND.comment), dueMs) : undefined,
     firstTextMs: isStream ? since(at(record, KIND.text), dueMs) : undefined,
     firstReasoningMs: isStream ? since(at(record, KIND.reasoning), dueMs) : undefined,
-    tpotMs: tokens > 1 && last > first
+    tpotMs: whole && tokens > 1 && last > first
       ? (eventMs(record, last) - firstMs!) / (tokens - 1)
       : undefined,
     e2eMs: since(e2eMs, dueMs),
@@ -67,14 +70,16 @@ export function ownValues(record: RequestRecord, outputTokens: number | undefine
 }
 
 /**
- * Calls `found` with every gap between two token events, and with how much longer or shorter it may
- * be than it was on the wire: the second event may have lain there, or the first.
+ * Calls `found` with every gap between two token events of an answer that has figures, and with how
+ * much longer or shorter it may be than it was on the wire: the second event may have lain there, or
+ * the first.
  */
 export function eachGap(
   record: RequestRecord,
   found: (gapMs: number, offMs: number) => void,
 ): void {
-  const { events, eventKinds, eventRead, readMs, readLateMs } = record;
+  const { events, eventKinds, eventRead, readMs, readLateMs, outcome } = record;
+  if (!MEASURED[outcome].inside) return;
   let before = -1;
   for (let i = 0; i < events; i++) {
     if ((eventKinds[i]! & TOKENS) === 0) continue;

@@ -100,17 +100,15 @@ export function figureRows(report: LoadReport): readonly (readonly [string, Repo
   const hasWaited = (report.queue_ms?.p99 ?? 0) >= QUEUE_MS_MIN;
   return ROWS.flatMap(([name, title]) => {
     const spread = report[name];
-    const isShown = (hasWaited || !AS_SENT.has(name)) && !isSame(name, report);
-    return spread === null || !isShown ? [] : [[title, spread] as const];
+    if (spread === null || (AS_SENT.has(name) && !hasWaited)) return [];
+    return isSame(name, spread, report) ? [] : [[title, spread] as const];
   });
 }
 
 /** First event and first text are the first token in most streams: they are shown where they differ. */
-function isSame(name: SpreadName, report: LoadReport): boolean {
+function isSame(name: SpreadName, { p50, max }: ReportedSpread, { ttft_ms }: LoadReport): boolean {
   if (name !== "first_event_ms" && name !== "first_text_ms") return false;
-  const { ttft_ms } = report;
-  const own = report[name]!;
-  return ttft_ms !== null && ttft_ms.p50 === own.p50 && ttft_ms.max === own.max;
+  return ttft_ms !== null && ttft_ms.p50 === p50 && ttft_ms.max === max;
 }
 
 function rowLines(title: string, spread: ReportedSpread): readonly string[] {

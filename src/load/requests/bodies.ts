@@ -25,19 +25,18 @@ export function formOf(api: Api, method: string | undefined): AnswerForm {
   return method === "GET" ? "any" : FORMS[api];
 }
 
-/** One message of a conversation. */
-export interface Message {
-  readonly role: "user" | "assistant";
-  readonly content: string;
-}
+/** A message of a conversation, or an item of Responses, in the form of the API. */
+export type Item = Readonly<Record<string, unknown>>;
 
 /** What a body asks for. */
 export interface Wanted {
   readonly model: string;
-  readonly messages: readonly Message[];
+  readonly messages: readonly Item[];
   readonly isStream: boolean;
   /** Undefined = the server decides; Messages, which must be told, is told 1024. */
   readonly tokensMax: number | undefined;
+  /** What else stands in the body. */
+  readonly fields?: Item | undefined;
 }
 
 /** What Messages is told where nobody says how long the answer may be. */
@@ -83,6 +82,11 @@ export const PATHS: Readonly<Record<Api, string>> = {
   raw: "/",
 };
 
+/** Headers without which a server of an API may refuse, unless they are given. */
+export const HEADERS: Readonly<Partial<Record<Api, readonly (readonly [string, string])[]>>> = {
+  messages: [["anthropic-version", "2023-06-01"]],
+};
+
 /** The API that a path belongs to. */
 export function apiOfPath(path: string): Api {
   if (/\/chat\/completions\/?$/.test(path)) return "chat";
@@ -94,7 +98,7 @@ export function apiOfPath(path: string): Api {
 
 /** The body as JSON. */
 export function bodyOf(api: Exclude<Api, "raw">, wanted: Wanted): string {
-  return JSON.stringify(BODIES[api](wanted));
+  return JSON.stringify({ ...BODIES[api](wanted), ...wanted.fields });
 }
 
 /** True when the body of a request asks for a stream. */
@@ -106,6 +110,13 @@ export function asksForStream(body: string | undefined): boolean {
   }
 }
 
-function promptOf(messages: readonly Message[]): string {
-  return messages.map(({ content }) => content).join("\n");
+function promptOf(messages: readonly Item[]): string {
+  return messages.map(textIn).join("\n");
+}
+
+/** The text of a message: its content, or that of its parts. */
+export function textIn({ content }: Item): string {
+  if (typeof content === "string") return content;
+  const parts = Array.isArray(content) ? content as readonly (Item | null)[] : [];
+  return parts.map((part) => typeof part?.["text"] === "string" ? part["text"] : "").join("");
 }

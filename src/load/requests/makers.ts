@@ -6,10 +6,11 @@
  */
 
 import type { AnswerForm } from "../event_meaning.ts";
-import { KIND, type RequestRecord, textOf } from "../record.ts";
+import type { RequestRecord } from "../record.ts";
 import type { PreparedRequest, RequestMaker } from "../run.ts";
 import { requestBytes } from "../stream_probe.ts";
-import { type Api, asksForStream, bodyOf, type Message } from "./bodies.ts";
+import { type Api, asksForStream, bodyOf, type Item } from "./bodies.ts";
+import { answered, AnswerKeeper, RESULT, type Said } from "./said.ts";
 
 /** Where requests go, and with which headers. */
 export interface Endpoint {
@@ -75,18 +76,38 @@ export function turnsOf(
   };
 }
 
+/** One question of a conversation. */
+export interface Question {
+  /** What is said, behind all that was said before. */
+  readonly messages: readonly Item[];
+  /** Tokens of these messages; NaN = nobody knows. */
+  readonly promptTokens: number;
+  readonly tokensMax: number | undefined;
+  readonly fields?: Item | undefined;
+  /** Asked as it is in place of the above, with nothing of what was said before. */
+  readonly whole?: LoadBody | undefined;
+}
+
+/** What one conversation asks. */
+export interface Script {
+  /** Its questions. */
+  readonly turns: number;
+  /** Question `turn`, from 0, each once and in their order. */
+  question(turn: number): Question;
+  /**
+   * Milliseconds from `endMs`, when the answer before was over, to question `turn`; of `turns` to the
+   * next conversation.
+   */
+  waitMs(turn: number, endMs: number): number;
+}
+
 /** What conversations are like. */
 export interface Conversations {
-  readonly api: Exclude<Api, "raw" | "embeddings">;
+  readonly api: Exclude<Api, "raw">;
   readonly model: string;
   readonly isStream: boolean;
-  readonly tokensMax: number | undefined;
-  /** Questions of one conversation. */
-  readonly turns: number;
-  /** Between an answer and the next question. */
-  readonly thinkMs: (random: () => number) => number;
-  /** The next question. */
-  readonly ask: (random: () => number) => string;
+  /** Of conversation `number` of the whole load. */
+  readonly scriptOf: (number: number, random: () => number) => Script;
   readonly count: (text: string) => number;
   /** False: after its last turn a slot is done, as in an open loop, where sessions arrive. */
   readonly isEndless: boolean;
@@ -99,55 +120,87 @@ interface Session {
   readonly number: number;
   readonly endpoint: number;
   readonly random: () => number;
+  readonly script: Script;
+  readonly messages: Item[];
+  promptTokens: number;
   turn: number;
-  messages: readonly Message[];
+  answer: AnswerKeeper | undefined;
 }
 
 /** Every slot has conversations of several turns: each question follows what was answered before. */
 export function conversationsOf(
   endpoints: readonly Endpoint[],
-  { api, model, isStream, tokensMax, turns, thinkMs, ask, count, isEndless, numberOf }:
-    Conversations,
+  { api, model, isStream, scriptOf, count, isEndless, numberOf }: Conversations,
   behaviour: Behaviour,
   chance: Chance,
 ): RequestMaker {
   const sessions = new Map<number, Session>();
   let begun = 0;
+  const begin = (): Session => {
+    const number = numberOf(begun++);
+    const random = chance(number);
+    const endpoint = number % endpoints.length;
+    const script = scriptOf(number, random);
+    const state = { messages: [], promptTokens: 0, turn: 0, answer: undefined };
+    return { number, endpoint, random, script, ...state };
+  };
+  /** The next question of a conversation, with what was said before. */
+  const asked = (session: Session): LoadBody => {
+    const { messages, promptTokens, tokensMax, fields, whole } = session.script.question(
+      session.turn,
+    );
+    if (whole !== undefined) {
+      // Who says all of it, has said it.
+      session.messages.splice(0, Infinity, ...messages);
+      session.promptTokens = promptTokens;
+      return whole;
+    }
+    session.messages.push(...messages);
+    session.promptTokens += promptTokens;
+    const wanted = { model, messages: session.messages, isStream, tokensMax, fields };
+    return {
+      body: bodyOf(api, wanted),
+      promptTokens: session.promptTokens,
+      tokensMax: tokensMax ?? NaN,
+    };
+  };
   return {
     next(slot) {
-      let session = sessions.get(slot);
-      if (session === undefined) {
-        const number = numberOf(begun++);
-        const endpoint = number % endpoints.length;
-        session = { number, endpoint, random: chance(number), turn: 0, messages: [] };
-        sessions.set(slot, session);
-      }
-      session.messages = [...session.messages, { role: "user", content: ask(session.random) }];
-      const body = bodyOf(api, { model, messages: session.messages, isStream, tokensMax });
-      const promptTokens = session.messages.reduce((sum, { content }) => sum + count(content), 0);
-      const endpoint = endpoints[session.endpoint]!;
+      const session = sessions.get(slot) ?? begin();
+      sessions.set(slot, session);
+      const isLast = session.turn + 1 === session.script.turns;
+      session.answer = isLast ? undefined : new AnswerKeeper();
       return {
-        ...prepared(endpoint, { body, promptTokens, tokensMax: tokensMax ?? NaN }, behaviour),
+        ...prepared(endpoints[session.endpoint]!, asked(session), behaviour),
         endpoint: session.endpoint,
         session: session.number,
         turn: session.turn,
         leaveTokens: leaveOf(behaviour, session.random),
+        follower: session.answer,
       };
     },
     over(slot, record: RequestRecord) {
       const session = sessions.get(slot);
       if (session === undefined) return undefined;
-      const content = textOf(record, KIND.text);
+      const { script, answer } = session;
       session.turn++;
+      const said = answer?.said(record);
       // What was not answered cannot be gone on from.
-      if (session.turn === turns || content === "") {
+      if (said === undefined || (record.outcome !== "completed" && !hasSaid(said))) {
         sessions.delete(slot);
-        return isEndless ? thinkMs(session.random) : undefined;
+        return isEndless ? script.waitMs(script.turns, record.endMs) : undefined;
       }
-      session.messages = [...session.messages, { role: "assistant", content }];
-      return thinkMs(session.random);
+      const { text, calls } = said;
+      session.messages.push(...answered(api, said));
+      session.promptTokens += [text, ...calls.flatMap(({ name, input }) => [name, input, RESULT])]
+        .reduce((sum, said) => sum + (said === "" ? 0 : count(said)), 0);
+      return script.waitMs(session.turn, record.endMs);
     },
   };
+}
+
+function hasSaid({ text, calls }: Said): boolean {
+  return text !== "" || calls.length > 0;
 }
 
 function prepared(

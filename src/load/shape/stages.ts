@@ -12,13 +12,18 @@ export type Stage =
   /** When requests are due stands in a file. */
   | { readonly kind: "trace" };
 
+/**
+ * "held": all was sent and answered, nothing failed and the limits were kept. "unjudged": they were not,
+ * and it may have been the client, not the server.
+ */
+export type StageVerdict = "held" | "missed" | "unjudged";
+
 /** What a stage has found. */
 export interface StageResult {
   readonly stage: Stage;
   /** Completed answers; undefined = there were none. */
   readonly requestsPerSecond: number | undefined;
-  /** Nothing failed, the limits held, and the client was not what was measured. */
-  readonly isHeld: boolean;
+  readonly verdict: StageVerdict;
   /** It was stopped early, since it ran away: a higher rate is not to be asked for. */
   readonly isSaturated: boolean;
 }
@@ -70,40 +75,55 @@ const STAGES_MAX = 24;
 
 /**
  * Looks for the highest rate that is held: twice as much until one is not, then the middle between the
- * highest that was and the lowest that was not, by their ratio.
+ * highest that was and the lowest that was not, by their ratio. One that could not be judged is asked
+ * for once more, and then counts as not held.
  */
 export function search(fromPerSecond: number, toPerSecond: number): StagePlan {
   return (before) => {
     if (before.length === STAGES_MAX) return undefined;
-    const { held, missed } = found(before);
-    if (before.length === 0) return { kind: "open", ratePerSecond: fromPerSecond };
-    if (missed === undefined) {
+    const last = before.at(-1);
+    if (last === undefined) return { kind: "open", ratePerSecond: fromPerSecond };
+    if (last.verdict === "unjudged" && rateOf(before.at(-2)) !== rateOf(last)) return last.stage;
+    const { held, missed, unjudged } = found(before);
+    const over = unjudged ?? missed;
+    if (over === undefined) {
       const next = Math.min(2 * held!, toPerSecond);
       return next > held! ? { kind: "open", ratePerSecond: next } : undefined;
     }
     if (held === undefined) {
-      const next = missed / 2;
+      const next = over / 2;
       return next < fromPerSecond / 64 ? undefined : { kind: "open", ratePerSecond: next };
     }
-    if (missed / held < NEAR) return undefined;
-    return { kind: "open", ratePerSecond: Math.sqrt(held * missed) };
+    if (over / held < NEAR) return undefined;
+    return { kind: "open", ratePerSecond: Math.sqrt(held * over) };
   };
 }
 
-/**
- * What a search has found: the highest rate that was held below every one that was not, and the lowest
- * that was not. A rate that is held above one that is not proves nothing.
- */
-export function found(before: readonly StageResult[]): {
+/** What a search has found, in requests a second. */
+export interface Found {
+  /** The highest rate that was held. One that is held above one that is not proves nothing. */
   readonly held: number | undefined;
+  /** The lowest that was not. */
   readonly missed: number | undefined;
-} {
-  const rates = (isHeld: boolean) =>
-    before.flatMap((one) =>
-      one.isHeld === isHeld && one.stage.kind === "open" ? [one.stage.ratePerSecond] : []
-    );
-  const missed = rates(false);
-  const lowest = missed.length === 0 ? undefined : Math.min(...missed);
-  const held = rates(true).filter((rate) => lowest === undefined || rate < lowest);
-  return { held: held.length === 0 ? undefined : Math.max(...held), missed: lowest };
+  /** The lowest that was never judged, if that is below `missed`. */
+  readonly unjudged: number | undefined;
+}
+
+/** What a search has found so far. */
+export function found(before: readonly StageResult[]): Found {
+  const rates = (verdict: StageVerdict) =>
+    before.filter((one) => one.verdict === verdict)
+      .map(rateOf).filter((rate) => rate !== undefined);
+  const lowest = (all: readonly number[]) => all.length === 0 ? undefined : Math.min(...all);
+  const missed = lowest(rates("missed"));
+  const judged = new Set([...rates("held"), ...rates("missed")]);
+  const unjudged = lowest(
+    rates("unjudged").filter((rate) => !judged.has(rate) && rate < (missed ?? Infinity)),
+  );
+  const held = rates("held").filter((rate) => rate < (unjudged ?? missed ?? Infinity));
+  return { held: held.length === 0 ? undefined : Math.max(...held), missed, unjudged };
+}
+
+function rateOf(result: StageResult | undefined): number | undefined {
+  return result?.stage.kind === "open" ? result.stage.ratePerSecond : undefined;
 }

@@ -5,8 +5,8 @@
  */
 
 import { seeded } from "../../lib/seeded.ts";
-import { type Api, bodyOf } from "../requests/bodies.ts";
-import type { LoadBody } from "../requests/makers.ts";
+import { type Api, bodyOf, type Item } from "../requests/bodies.ts";
+import type { LoadBody, Question } from "../requests/makers.ts";
 import { cutPrompt, type Prompt, promptOf, type TokenCutter } from "../requests/prompts.ts";
 import { BLOCK_TOKENS, type TraceRequest } from "./trace.ts";
 
@@ -20,35 +20,70 @@ export interface TraceBodies {
 }
 
 /**
- * The body of a request. One that has a body keeps it, but for the model and whether it streams, which
+ * What a request asks. One that has a body keeps it, but for the model and whether it streams, which
  * are those of the run.
  */
-export function bodyOfTraced(
-  { body, text, blocks, promptTokens, outputTokens }: TraceRequest,
-  { api, model, isStream, cutter, random }: TraceBodies,
-): LoadBody {
-  const tokensMax = outputTokens ?? NaN;
+export function questionOf(request: TraceRequest, made: TraceBodies): Question {
+  const { body, promptTokens = NaN, outputTokens: tokensMax, fields, isWhole } = request;
   if (body !== undefined) {
-    const value = JSON.parse(body) as Readonly<Record<string, unknown>>;
-    const limit = outputTokens === undefined || "max_tokens" in value
+    const value = JSON.parse(body) as Item;
+    const { api, model, isStream } = made;
+    const key = LIMITS[api];
+    const limit = key === undefined || tokensMax === undefined || hasLimit(value)
       ? {}
-      : { max_completion_tokens: outputTokens };
-    const asked = { ...value, ...limit, model, stream: isStream };
-    return { body: JSON.stringify(asked), promptTokens: promptTokens ?? NaN, tokensMax };
+      : { [key]: tokensMax };
+    const asked = { ...value, ...fields, ...limit, model, stream: isStream };
+    const whole = { body: JSON.stringify(asked), promptTokens, tokensMax: tokensMax ?? NaN };
+    return { messages: [], promptTokens, tokensMax, whole };
   }
+  const prompt = request.messages === undefined ? promptIn(request, made) : undefined;
+  const question = {
+    messages: request.messages ?? [{ role: "user", content: prompt!.text }],
+    promptTokens: prompt?.tokens ?? promptTokens,
+    tokensMax,
+    fields,
+  };
+  return isWhole === true ? { ...question, whole: bodyWith(question, made) } : question;
+}
+
+/** The body of a request that follows no other. */
+export function bodyOfTraced(request: TraceRequest, made: TraceBodies): LoadBody {
+  const question = questionOf(request, made);
+  return question.whole ?? bodyWith(question, made);
+}
+
+/** Where a body says how long its answer may be. */
+const LIMITS: Readonly<Partial<Record<Api, string>>> = {
+  chat: "max_completion_tokens",
+  responses: "max_output_tokens",
+  completions: "max_tokens",
+  messages: "max_tokens",
+};
+
+function hasLimit(body: Item): boolean {
+  return Object.values(LIMITS).some((key) => key in body);
+}
+
+/** True when a request says itself how long its answer may be. */
+export function saysLength({ outputTokens, body }: TraceRequest): boolean {
+  return outputTokens !== undefined || (body !== undefined && hasLimit(JSON.parse(body) as Item));
+}
+
+function bodyWith(question: Question, { api, model, isStream }: TraceBodies): LoadBody {
+  const { promptTokens, tokensMax = NaN } = question;
+  return { body: bodyOf(api, { ...question, model, isStream }), promptTokens, tokensMax };
+}
+
+function promptIn(
+  { text, blocks, promptTokens }: TraceRequest,
+  { cutter, random }: TraceBodies,
+): Prompt {
+  if (text !== undefined) return { text, tokens: promptTokens ?? NaN };
   // A prompt of nothing is one that no server takes.
   const tokens = Math.max(1, promptTokens ?? (blocks?.length ?? 0) * BLOCK_TOKENS);
-  const prompt = text !== undefined
-    ? { text, tokens: promptTokens ?? NaN }
-    : blocks === undefined
+  return blocks === undefined
     ? promptOf(tokens, random, cutter)
     : blockPrompt(blocks, tokens, cutter);
-  const messages = [{ role: "user" as const, content: prompt.text }];
-  return {
-    body: bodyOf(api, { model, messages, isStream, tokensMax: outputTokens }),
-    promptTokens: prompt.tokens,
-    tokensMax,
-  };
 }
 
 /** The same block is the same text, in every prompt that has it: prefixes are shared as they were. */

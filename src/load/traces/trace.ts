@@ -4,7 +4,8 @@
  * far as somebody wants it, and no further.
  *
  *   Mooncake     JSON lines: timestamp (ms), input_length, output_length, hash_ids (512 tokens each)
- *   AIPerf       the same, with session_id, delay, messages, text_input or payload
+ *   AIPerf       the same, with session_id, delay, messages, message_mode, tools, text_input, payload
+ *                or extra
  *   Azure        CSV: TIMESTAMP, ContextTokens, GeneratedTokens; in 2025 NumImages as well
  *   BurstGPT     CSV: Timestamp (s), Model, Request tokens, Response tokens, …; 0 = it had failed
  *   ShareGPT     JSON: [{conversations: [{from: "human", value}]}], or a line each; it has no times
@@ -14,6 +15,7 @@
  * @module
  */
 
+import type { Item } from "../requests/bodies.ts";
 import { linesOf, objectsOf } from "./pieces.ts";
 
 /** One request of a trace. */
@@ -28,8 +30,20 @@ export interface TraceRequest {
   readonly text?: string | undefined;
   /** The whole body of the request, as it is. */
   readonly body?: string | undefined;
+  /** Messages of chat, in place of the body. */
+  readonly messages?: readonly Item[] | undefined;
+  /** What else stands in the body. */
+  readonly fields?: Item | undefined;
   /** Blocks of the prompt: prompts that begin with the same ones begin with the same text. */
   readonly blocks?: readonly number[] | undefined;
+  /** Which conversation it belongs to. */
+  readonly session?: string | undefined;
+  /** From the answer before it in its conversation; undefined = its time is known, or it follows at once. */
+  readonly delayMs?: number | undefined;
+  /** True: it asks what it says, and nothing of what was said before in its conversation. */
+  readonly isWhole?: boolean | undefined;
+  /** What follows in its conversation, of the first one. */
+  readonly later?: readonly TraceRequest[] | undefined;
 }
 
 /** Tokens of a block of Mooncake's. */
@@ -99,6 +113,32 @@ export function* readTrace(pieces: Iterable<string>): Requests {
   if (!isAny) throw new TypeError(`it has no request, as ${form}`);
 }
 
+/**
+ * Requests of one conversation as one: the first, with those that follow it. The others stay as they are,
+ * and all in the order in which they begin.
+ */
+export function inSessions(requests: readonly TraceRequest[]): readonly TraceRequest[] {
+  const heads = new Map<unknown, TraceRequest & { readonly later: TraceRequest[] }>();
+  const all: TraceRequest[] = [];
+  for (const request of requests) {
+    const { session } = request;
+    const head = session === undefined ? undefined : heads.get(session);
+    if (head !== undefined) {
+      head.later.push(request);
+      continue;
+    }
+    const first = { ...request, later: [] };
+    if (session !== undefined) heads.set(session, first);
+    all.push(session === undefined ? request : first);
+  }
+  return all;
+}
+
+/** A request, and what follows it in its conversation. */
+export function turnsOf(request: TraceRequest): readonly TraceRequest[] {
+  return [request, ...request.later ?? []];
+}
+
 /** Times before 1973 are no dates: their clock began with their trace. */
 const DATES_FROM_MS = 1e11;
 
@@ -119,9 +159,17 @@ export function inOrder(traces: readonly (readonly TraceRequest[])[]): readonly 
   const areDates = firsts.every((firstMs) => firstMs >= DATES_FROM_MS);
   const commonMs = Math.min(...firsts);
   return traces
-    .flatMap((requests, at) =>
-      requests.map((one) => ({ ...one, atMs: one.atMs! - (areDates ? commonMs : firsts[at]!) }))
-    )
+    .flatMap((requests, at) => {
+      const beginMs = areDates ? commonMs : firsts[at]!;
+      const since = ({ atMs }: TraceRequest) => atMs === undefined ? undefined : atMs - beginMs;
+      return requests.map((one) => ({
+        ...one,
+        atMs: one.atMs! - beginMs,
+        ...(one.later === undefined
+          ? {}
+          : { later: one.later.map((later) => ({ ...later, atMs: since(later) })) }),
+      }));
+    })
     .sort((a, b) => a.atMs - b.atMs);
 }
 
@@ -156,6 +204,11 @@ const MOONCAKE = {
   delay: TIME,
   input_length: COUNT,
   output_length: COUNT,
+  messages: {
+    is: (value: unknown) => Array.isArray(value) && value.every((one) => object(one) !== undefined),
+    no: "no list of messages",
+  },
+  payload: { is: (value: unknown) => object(value) !== undefined, no: "no JSON object" },
   hash_ids: {
     is: (value: unknown) => Array.isArray(value) && value.every(isNumber),
     no: "no list of numbers",
@@ -163,38 +216,52 @@ const MOONCAKE = {
 } as const;
 
 function* readMooncake(pieces: Iterable<string>): Requests {
-  /** When a session's last request was, which the next one is so long behind. */
-  const sessions = new Map<string, number>();
+  /** Of each session: whether its messages are new ones, and its tools. */
+  const sessions = new Map<string, { readonly isDelta: boolean; readonly tools: unknown }>();
   for (const { text: line, number: at } of linesOf(pieces)) {
     const one = parsed(line);
     if (one === undefined) throw new TypeError(`line ${at} is no JSON object`);
     if (ASKED.every((key) => one[key] === undefined)) {
       throw new TypeError(`line ${at} has none of ${ASKED.join(", ")}`);
     }
-    const { session_id, messages, payload, text_input, hash_ids } = one;
+    const { session_id, messages, payload, text_input, hash_ids, message_mode } = one;
     for (const [key, wanted] of Object.entries(MOONCAKE)) {
       const value = one[key];
       if (value === undefined || value === null || wanted.is(value)) continue;
       throw new TypeError(`line ${at}: its ${key} is ${wanted.no}`);
     }
-    const beforeMs = session_id === undefined ? undefined : sessions.get(String(session_id));
-    const atMs = number(one["timestamp"]) ??
-      (beforeMs === undefined ? undefined : beforeMs + (number(one["delay"]) ?? 0));
-    if (atMs !== undefined && session_id !== undefined) sessions.set(String(session_id), atMs);
+    const session = session_id === undefined || session_id === null
+      ? undefined
+      : String(session_id);
+    const isDelta = message_mode === "delta";
+    const before = session === undefined ? undefined : sessions.get(session);
+    // What is new goes on with the tools that were there.
+    const tools = one["tools"] ?? (isDelta ? before?.tools : undefined);
+    if (session !== undefined && Array.isArray(messages)) {
+      if (before?.isDelta === !isDelta) {
+        throw new TypeError(
+          `line ${at}: its messages are ${isDelta ? "new ones" : "all"} (message_mode), ` +
+            `and those of its session before were ${isDelta ? "all" : "new ones"}`,
+        );
+      }
+      sessions.set(session, { isDelta, tools });
+    }
+    const fields = { ...(Array.isArray(tools) ? { tools } : {}), ...object(one["extra"]) };
     yield {
-      atMs,
+      atMs: number(one["timestamp"]),
       promptTokens: number(one["input_length"]),
       // As BurstGPT has it: what had failed, had said nothing.
       outputTokens: number(one["output_length"]) || undefined,
       text: typeof text_input === "string" ? text_input : undefined,
-      body: payload !== undefined
-        ? JSON.stringify(payload)
-        : Array.isArray(messages)
-        ? JSON.stringify({ messages })
-        : undefined,
+      body: object(payload) === undefined ? undefined : JSON.stringify(payload),
+      messages: Array.isArray(messages) ? messages as readonly Item[] : undefined,
+      fields: Object.keys(fields).length === 0 ? undefined : fields,
       blocks: Array.isArray(hash_ids) && hash_ids.length > 0
         ? hash_ids as readonly number[]
         : undefined,
+      session,
+      delayMs: number(one["delay"]),
+      isWhole: Array.isArray(messages) && !isDelta,
     };
   }
 }
@@ -242,15 +309,17 @@ function* readJournal(pieces: Iterable<string>): Requests {
   const requests = list(object(JSON.parse([...pieces].join("")))?.["requests"]);
   for (const one of requests.map(object)) {
     const atMs = number(one?.["at_ms"]);
-    const body = one?.["body"];
+    const written = one?.["body"];
+    // Of a long one the beginning is kept: then its length is what is known of it.
+    const body = typeof written === "string" && parsed(written) !== undefined ? written : undefined;
     const promptTokens = number(one?.["prompt_tokens"]);
     if (one === undefined || atMs === undefined || one["method"] !== "POST") continue;
-    if (typeof body !== "string" && promptTokens === undefined) continue;
+    if (body === undefined && promptTokens === undefined) continue;
     yield {
       atMs,
       promptTokens,
       outputTokens: number(one["completion_tokens"]),
-      body: typeof body === "string" && body !== "" ? body : undefined,
+      body,
     };
   }
 }
@@ -267,6 +336,9 @@ function* readTapeLines(pieces: Iterable<string>): Requests {
     if (typeof sent64 === "string") sentPieces.push(Buffer.from(sent64, "base64"));
   }
   const body = Buffer.concat(sentPieces).toString();
+  if (body !== "" && parsed(body) === undefined) {
+    throw new TypeError("its request has a body that is no JSON object");
+  }
   if (body !== "") yield { atMs, promptTokens: undefined, outputTokens: undefined, body };
 }
 

@@ -38,9 +38,11 @@ function coloursOf(page: Page, id: string): Promise<number> {
   }`);
 }
 
-/** Waits until so many pictures are drawn. */
+/** Waits until so many pictures are drawn. The page's policy forbids to wait for an expression. */
 async function drawn(page: Page, count: number): Promise<void> {
-  await page.waitForFunction(`document.querySelectorAll(".chart canvas").length === ${count}`);
+  const canvases = page.locator(".chart canvas");
+  await canvases.nth(count - 1).waitFor({ state: "attached" });
+  expect(await canvases.count()).toBe(count);
 }
 
 describeInBrowser("the report of a load in a browser", () => {

@@ -142,6 +142,17 @@ describe("reports of tools", () => {
       expect(lines.join("\n")).not.toMatch(/NaN|undefined|Infinity/);
     });
 
+    test(`${name} has nothing of a request that never went out`, () => {
+      const never = recorded([], { sentMs: NaN, endMs: 2000, status: 0, outcome: "unfinished" });
+      const { json } = TOOLS[name].report(runOf(name, [...RECORDS, REFUSED, never]));
+      expect(json).toEqual(TOOLS[name].report(runOf(name, [...RECORDS, REFUSED])).json);
+    });
+
+    test(`${name} has no rate of a run that was ended before anything was measured`, () => {
+      const { lines } = TOOLS[name].report({ ...runOf(name, []), seconds: 0 });
+      expect(lines.join("\n")).not.toMatch(/NaN|undefined|Infinity/);
+    });
+
     test(`${name} says nothing of times where nothing was completed`, () => {
       const { json, lines } = TOOLS[name].report(runOf(name, [REFUSED]));
       expect(JSON.stringify(json)).not.toMatch(/"(?:mean_|results_)?ttft[^"]*":0/);

@@ -1,11 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import {
+  type Found,
   found,
   listed,
   search,
   type Stage,
   type StagePlan,
   type StageResult,
+  type StageVerdict,
   sweep,
 } from "../../../src/load/shape/stages.ts";
 
@@ -27,7 +29,7 @@ function answered(stage: Stage, perSecond: number) {
     : 0;
   return {
     requestsPerSecond: Math.min(asked, perSecond),
-    isHeld: asked <= perSecond,
+    verdict: asked <= perSecond ? "held" as const : "missed" as const,
     isSaturated: false,
   };
 }
@@ -54,7 +56,7 @@ describe("stages", () => {
   });
 
   test("sweep() ends where nothing was answered", () => {
-    const dead = { requestsPerSecond: undefined, isHeld: false, isSaturated: false };
+    const dead = { requestsPerSecond: undefined, verdict: "missed", isSaturated: false } as const;
     const stage: Stage = { kind: "closed", concurrency: 1 };
     expect(sweep(10, 512)([{ stage, ...dead }, { stage, ...dead }])).toBeUndefined();
   });
@@ -71,7 +73,7 @@ describe("stages", () => {
   test("search() asks for no more than it may", () => {
     const results = run(search(10, 50), 1000);
     expect(rates(results)).toEqual([10, 20, 40, 50]);
-    expect(found(results)).toEqual({ held: 50, missed: undefined });
+    expect(found(results)).toEqual({ held: 50, missed: undefined, unjudged: undefined });
   });
 
   test("search() gives up on a server that bears nothing", () => {
@@ -80,14 +82,56 @@ describe("stages", () => {
     expect(results.length).toBeLessThan(10);
   });
 
-  test("a rate that is held above one that is not proves nothing", () => {
-    const one = (ratePerSecond: number, isHeld: boolean): StageResult => ({
-      stage: { kind: "open", ratePerSecond },
-      requestsPerSecond: ratePerSecond,
-      isHeld,
-      isSaturated: false,
+  const one = (ratePerSecond: number, verdict: StageVerdict): StageResult => ({
+    stage: { kind: "open", ratePerSecond },
+    requestsPerSecond: ratePerSecond,
+    verdict,
+    isSaturated: false,
+  });
+  const FOUND: readonly (readonly [string, readonly StageResult[], Partial<Found>])[] = [
+    [
+      "a rate that is held above one that is not proves nothing",
+      [one(10, "held"), one(20, "missed"), one(40, "held")],
+      { held: 10, missed: 20 },
+    ],
+    [
+      "a rate that could not be judged was not held",
+      [one(10, "held"), one(20, "unjudged"), one(20, "unjudged"), one(40, "missed")],
+      { held: 10, missed: 40, unjudged: 20 },
+    ],
+    [
+      "a rate that was judged the second time was judged",
+      [one(10, "held"), one(20, "unjudged"), one(20, "held"), one(40, "missed")],
+      { held: 20, missed: 40 },
+    ],
+    [
+      "what could not be judged above a rate that was missed does not matter",
+      [one(40, "unjudged"), one(40, "unjudged"), one(20, "missed"), one(10, "held")],
+      { held: 10, missed: 20 },
+    ],
+  ];
+  for (const [what, results, wanted] of FOUND) {
+    test(what, () => {
+      expect(found(results)).toEqual({
+        held: undefined,
+        missed: undefined,
+        unjudged: undefined,
+        ...wanted,
+      });
     });
-    expect(found([one(10, true), one(20, false), one(40, true)])).toEqual({ held: 10, missed: 20 });
+  }
+
+  test("search() asks once more for what could not be judged, and then goes below it", () => {
+    const results: StageResult[] = [];
+    const plan = search(8, 64);
+    for (let stage = plan(results); stage?.kind === "open"; stage = plan(results)) {
+      results.push(one(stage.ratePerSecond, stage.ratePerSecond > 30 ? "unjudged" : "held"));
+    }
+    expect(rates(results).slice(0, 5)).toEqual([8, 16, 32, 32, Math.sqrt(16 * 32)]);
+    const { held, unjudged } = found(results);
+    expect(held!).toBeLessThanOrEqual(30);
+    expect(unjudged!).toBeGreaterThan(30);
+    expect(unjudged! / held!).toBeLessThan(1.08);
   });
 
   /** Runs a plan against a server on which every rate above `perSecond` runs away. */
@@ -95,7 +139,7 @@ describe("stages", () => {
     const results: StageResult[] = [];
     for (let stage = plan(results); stage !== undefined; stage = plan(results)) {
       const found = answered(stage, perSecond);
-      const isSaturated = stage.kind === "open" && !found.isHeld;
+      const isSaturated = stage.kind === "open" && found.verdict !== "held";
       results.push({ stage, ...found, isSaturated });
     }
     return results;

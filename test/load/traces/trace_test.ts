@@ -1,7 +1,13 @@
 import { describe, expect, test } from "bun:test";
 import { seeded } from "../../../src/lib/seeded.ts";
 import { bodyOfTraced } from "../../../src/load/traces/bodies.ts";
-import { formOf, inOrder, readTrace, type TraceRequest } from "../../../src/load/traces/trace.ts";
+import {
+  formOf,
+  inOrder,
+  inSessions,
+  readTrace,
+  type TraceRequest,
+} from "../../../src/load/traces/trace.ts";
 import { TokenCounters } from "../../../src/sources/tokens.ts";
 import { tapeText } from "../../../src/sources/tape/format.ts";
 import { toldTape } from "../../sources/tape/told_tape.ts";
@@ -29,7 +35,7 @@ const TRACES: readonly (readonly [
       { timestamp: 0, session_id: "a", text_input: "Hi", output_length: 5 },
       { session_id: "a", delay: 250, messages: [{ role: "user", content: "and?" }] },
     ),
-    [[0, undefined, 5, "Hi"], [250, undefined, undefined, '{"messages":[{"role":"user",']],
+    [[0, undefined, 5, "Hi"]],
   ],
   [
     "azure",
@@ -58,9 +64,11 @@ const TRACES: readonly (readonly [
         { at_ms: 1500, method: "POST", prompt_tokens: 8, completion_tokens: 4 },
         { at_ms: 1000, method: "POST", prompt_tokens: 9, completion_tokens: null, body: "{}" },
         { at_ms: 1100, method: "GET" },
+        { at_ms: 1600, method: "POST", prompt_tokens: 7, body: '{"model":"a bo' },
+        { at_ms: 1700, method: "POST", body: '{"model":"another' },
       ],
     }),
-    [[0, 9, undefined, "{}"], [500, 8, 4]],
+    [[0, 9, undefined, "{}"], [500, 8, 4], [600, 7, undefined]],
   ],
   ["tape", tapeText(toldTape(1)), [[0, undefined, undefined, '"messages":']]],
   // With a byte order mark, CR LF, an empty line, a zone of time, columns in quotes.
@@ -120,6 +128,12 @@ const BAD_TRACES: readonly (readonly [string, string])[] = [
   ['{"input_length":1}\n{"input_length":-5}', "line 2: its input_length is no number of"],
   ['{"input_length":1,"output_length":"7"}', "line 1: its output_length is no number of"],
   ['{"input_length":1,"hash_ids":[1,"x"]}', "line 1: its hash_ids is no list of numbers"],
+  ['{"messages":"Hi"}', "line 1: its messages is no list of messages"],
+  [
+    '{"session_id":1,"message_mode":"delta","messages":[]}\n{"session_id":1,"messages":[]}',
+    "line 2: its messages are all (message_mode), and those of its session before were new ones",
+  ],
+  ['{"tape":1}\n{"sent":"a=b"}', "its request has a body that is no JSON object"],
   ['[{"conversations":[]}]', "no request, as sharegpt"],
   ['[{"conversations":[]},\n{"id":1', "line 2 begins an object that does not end"],
 ];
@@ -134,7 +148,7 @@ describe("readTrace()", () => {
     test.each([Infinity, 1, 7])(`reads ${form}: ${text.slice(0, 30)}, in pieces of %p`, (chars) => {
       const pieceChars = Math.min(chars, text.length);
       expect(formOf(text.replace(/^\uFEFF/, ""))).toBe(form as ReturnType<typeof formOf>);
-      const requests = inOrder([[...readTrace(inPieces(text, pieceChars))]]);
+      const requests = inOrder([inSessions([...readTrace(inPieces(text, pieceChars))])]);
       expect(requests.map((one) => one.promptTokens)).toEqual(wanted.map(([, tokens]) => tokens));
       expect(requests.map((one) => one.outputTokens)).toEqual(wanted.map(([, , out]) => out));
       for (const [i, [atMs, , , said]] of wanted.entries()) {
@@ -213,6 +227,22 @@ describe("bodyOfTraced()", () => {
     expect(asked.messages[0].content).not.toBe("");
     expect(Object.keys(asked)).not.toContain("max_completion_tokens");
   });
+
+  /** A body, an API → where the length of its answer stands. */
+  const LENGTHS = [
+    ['{"messages":[]}', "chat", { max_completion_tokens: 7 }],
+    ['{"input":"x"}', "responses", { max_output_tokens: 7 }],
+    ['{"messages":[]}', "messages", { max_tokens: 7 }],
+    ['{"messages":[],"max_completion_tokens":3}', "chat", { max_completion_tokens: 3 }],
+    ['{"messages":[],"max_tokens":3}', "chat", { max_tokens: 3 }],
+  ] as const;
+  for (const [body, api, wanted] of LENGTHS) {
+    test(`an answer to ${body} in ${api} is as long as ${JSON.stringify(wanted)} says`, () => {
+      const request = { atMs: 0, promptTokens: undefined, outputTokens: 7, body };
+      const asked = JSON.parse(bodyOfTraced(request, { ...made, api }).body!);
+      expect(asked).toEqual({ ...JSON.parse(body), ...wanted, model: "m", stream: true });
+    });
+  }
 
   test("a body keeps its words, and is asked of this run's model", () => {
     const { asked } = said({ body: '{"model":"x","messages":[{"role":"user","content":"Hi"}]}' });

@@ -68,9 +68,10 @@ export function firstSentMs(requests: readonly GatheredRequest[]): number {
   return requests.reduce((least, { sentMs }) => Math.min(least, sentMs), Infinity);
 }
 
-/** `name:` and its value at one column, as vLLM and SGLang print them. */
+/** `name:` and its value at one column, as vLLM and SGLang print them; a rate over no time is none. */
 export function pair(name: string, value: number | string | undefined, digits = 2): string {
-  const text = typeof value === "number" ? value.toFixed(digits) : value ?? "n/a";
+  const isNone = value === undefined || (typeof value === "number" && !Number.isFinite(value));
+  const text = isNone ? "n/a" : typeof value === "number" ? value.toFixed(digits) : value;
   return `${name.padEnd(40)} ${text.padEnd(10)}`.trimEnd();
 }
 
