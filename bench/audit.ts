@@ -26,6 +26,8 @@ const FINDINGS: Readonly<Partial<Record<Planted, string>>> = {
   "leaked-header": "headers/hop-up",
   "no-comments": "silence/15s-comments",
   unbounded: "back-pressure/taken",
+  mixes: "isolation/at-once",
+  twice: "isolation/once",
 };
 
 const runs = Number(process.argv[2] ?? RUNS);

@@ -3,10 +3,15 @@ import { AuditProgress } from "../../src/cli/audit_progress.ts";
 
 test("the progress of an audit says what is running, and for how long", () => {
   const said: string[] = [];
-  const progress = new AuditProgress(3, {
-    print: () => {},
-    complain: (line) => said.push(line),
-  }, "fail", false);
+  const progress = new AuditProgress(
+    3,
+    {
+      print: () => {},
+      complain: (line) => said.push(line),
+    },
+    "fail",
+    false,
+  );
   progress.started("silence");
   progress.started("cancel");
   progress.ended("cancel", []);
