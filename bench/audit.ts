@@ -26,6 +26,8 @@ const FINDINGS: Readonly<Partial<Record<Planted, string>>> = {
   "leaked-header": "headers/hop-up",
   "no-comments": "silence/15s-comments",
   unbounded: "back-pressure/taken",
+  mixes: "isolation/at-once",
+  twice: "isolation/once",
 };
 
 const runs = Number(process.argv[2] ?? RUNS);
@@ -63,6 +65,8 @@ async function auditPlanted(name: Planted, words: readonly string[]): Promise<Au
     String(upstreamPort),
   ], { stdout: "pipe" });
   try {
+    // The audit takes --pid only where back-pressure is tried.
+    const measuresMemory = !words.includes("--only") || words.includes("back-pressure");
     const port = await firstLine(gateway.stdout);
     const audit = Bun.spawn([
       process.execPath,
@@ -72,8 +76,7 @@ async function auditPlanted(name: Planted, words: readonly string[]): Promise<Au
       `http://127.0.0.1:${port}`,
       "--upstream-port",
       String(upstreamPort),
-      "--pid",
-      String(gateway.pid),
+      ...(measuresMemory ? ["--pid", String(gateway.pid)] : []),
       "--json",
       ...words,
     ], { stdout: "pipe", stderr: "ignore" });

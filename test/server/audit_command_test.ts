@@ -312,6 +312,10 @@ describe("weir audit says in a sentence", () => {
     }, TEST_MS_MAX);
   }
 
+  test("nothing of a relay of bytes, which says what the upstream says", async () => {
+    expect((await auditOf("relay", ["--only", "limits"])).code).toBe(0);
+  }, TEST_MS_MAX);
+
   describeWith(canMakeCertificates(), "openssl", "over TLS", () => {
     test("that the certificate is not trusted; --insecure takes it all the same", async () => {
       const upstreamPort = freePort();

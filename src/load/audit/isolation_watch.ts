@@ -9,7 +9,7 @@ import { ResponseParser } from "../../lib/http1/parser.ts";
 import type { ClientExchange } from "./probe_client.ts";
 import { type Attempt, MARK } from "./scripted_upstream.ts";
 
-/** Requests whose check is remembered: of what a mark is that turns up elsewhere. */
+/** Requests whose check is remembered, so that a mark that turns up elsewhere has one. */
 const MARKS_MAX = 200_000;
 /** Of each kind of fault; what is more is counted. */
 const KEPT_MAX = 1000;
@@ -23,7 +23,7 @@ export interface Foreign {
   readonly check: string;
   readonly mark: string;
   readonly foreign: string;
-  /** The check of the other one; undefined = it is none of this audit's. */
+  /** The check of the other one; undefined = it is not remembered. */
   readonly foreignCheck: string | undefined;
   /** What stands around it, Latin-1. */
   readonly shown: string;

@@ -93,9 +93,18 @@ const UNENDED_MAX = 5;
 /** The part of a finding that says that a check was stopped. */
 export const ENDS = "ends";
 
+/**
+ * Behind so many requests of a check one of `WATCHED_EVERY` is looked at for marks of others: an
+ * overload would measure the looking.
+ */
+const WATCHED_ALL = 2000;
+const WATCHED_EVERY = 16;
+
 /** A check under way, and its answers that did not end. */
 interface Scope {
   readonly check: string;
+  /** Requests through the gateway. */
+  asked: number;
   readonly unended: Asked[];
   inRow: number;
 }
@@ -204,7 +213,7 @@ export class Rig {
 
   /** Runs a check; what is asked in it belongs to it. */
   async during<T>(check: string, run: () => Promise<T>): Promise<T> {
-    return await this.#scope.run({ check, unended: [], inRow: 0 }, run);
+    return await this.#scope.run({ check, asked: 0, unended: [], inRow: 0 }, run);
   }
 
   /** A chat request whose message is the mark. */
@@ -237,22 +246,22 @@ export class Rig {
     this.options.signal.throwIfAborted();
     const mark = `wa-${this.draw(16)}`;
     const used = connection ?? await this.connect(way);
+    const scope = this.#scope.getStore();
+    const isWatched = way === "through" && (scope === undefined ||
+      scope.asked++ < WATCHED_ALL || scope.asked % WATCHED_EVERY === 0);
     const expectation = this.upstream.expect(mark, (attempt) => {
-      if (way === "through") {
-        this.keys.arrived(attempt.headText, exchange.sentHead);
-        this.isolation.arrived(watched, expectation.attempts);
-      }
+      if (way === "through") this.keys.arrived(attempt.headText, exchange.sentHead);
+      if (watched !== undefined) this.isolation.arrived(watched, expectation.attempts);
       return script(attempt, mark);
     });
     const sent = body(mark);
     const exchange = used.ask(sent, fields, isKept, path);
     const asked = { mark, exchange, connection: used, expectation };
-    const check = this.#scope.getStore()?.check ?? GREETING;
-    const watched = { check, mark, exchange, isKept, lines: () => timeline(asked) };
-    if (way === "through") {
-      this.isolation.asked(watched);
-      void exchange.ended.then(() => this.keys.answered(exchange));
-    }
+    const check = scope?.check ?? GREETING;
+    const lines = () => timeline(asked);
+    const watched = isWatched ? { check, mark, exchange, isKept, lines } : undefined;
+    if (watched !== undefined) this.isolation.asked(watched);
+    if (way === "through") void exchange.ended.then(() => this.keys.answered(exchange));
     if (connection === undefined) void exchange.ended.then(() => used.leave("fin"));
     this.options.ledger?.asked(way, asked, sent);
     return asked;

@@ -122,7 +122,7 @@ function foreignFinding(
     unit: `${what}s`,
     evidence: found.map(({ check, mark, foreign, foreignCheck, shown }) =>
       `${check}: the ${what} of ${mark} holds ${foreign} of ${
-        foreignCheck ?? "no request of this audit"
+        foreignCheck ?? "a request that is not remembered"
       }: …${shownBytes(shown)}…`
     ),
     mend:
