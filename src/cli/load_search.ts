@@ -32,6 +32,8 @@ function verdictOf(report: LoadReport, goodShareMin: number): StageVerdict {
   const hasFailedThere = requests.errors.some(({ text }) =>
     text !== NO_DESCRIPTOR && text !== NO_PORT
   );
+  const hasAnswers = requests.completed + requests.left > 0;
+  if (requests.failed === 0 && hasAnswers && doubt.unjudged.length > 0) return "unjudged";
   // Slow readers are what was asked for.
   const isClient = doubt.limit === "client" && doubt.notes.length === 0;
   return isClient && !hasFailedThere ? "unjudged" : "missed";
@@ -40,7 +42,7 @@ function verdictOf(report: LoadReport, goodShareMin: number): StageVerdict {
 /** It in words, on a line of its own. */
 export function searchLine({ held, missed, unjudged }: Found): string {
   const until = unjudged !== undefined
-    ? `; ${shown(unjudged)}/s could not be judged: the client was the limit`
+    ? `; ${shown(unjudged)}/s could not be judged: its report says why`
     : missed === undefined
     ? ""
     : `; ${shown(missed)}/s was not`;

@@ -454,27 +454,34 @@ export class LoadRun {
     observe(recording);
     const thinkMs = maker.over(slot, recording);
     const hasNoHead = recording.outcome === "failed" && Number.isNaN(recording.headMs);
+    const { endMs } = recording;
     this.#pool.push(recording);
     if (load.kind === "closed") {
-      this.#again(slot, (thinkMs ?? 0) + (hasNoHead ? FAILED_WAIT_MS : 0));
+      this.#again(slot, endMs, (thinkMs ?? 0) + (hasNoHead ? FAILED_WAIT_MS : 0));
     } else {
-      if (thinkMs !== undefined) this.#again(slot, thinkMs);
+      if (thinkMs !== undefined) this.#again(slot, endMs, thinkMs);
       this.#sendWaiting();
     }
     this.#settle();
   }
 
-  /** The slot asks again, so many milliseconds from now. */
-  #again(slot: number, afterMs: number): void {
+  /** The slot asks again, so many milliseconds behind the answer that ended at `endMs`. */
+  #again(slot: number, endMs: number, afterMs: number): void {
     if (this.#isStopped) return;
-    const dueMs = this.#clock() + afterMs;
-    if (afterMs <= 0) return this.#enqueue(slot, dueMs);
+    const dueMs = endMs + afterMs;
+    if (afterMs <= 0) this.#enqueue(slot, dueMs);
+    else this.#pause({ slot, dueMs });
+  }
+
+  /** Timers may come a little before their time: then the rest is waited for. */
+  #pause(pause: Waiting): void {
     const timer = setTimeout(() => {
       this.#pauses.delete(timer);
-      this.#askAgain({ slot, dueMs });
+      if (this.#clock() < pause.dueMs) return this.#pause(pause);
+      this.#askAgain(pause);
       this.#settle();
-    }, Math.min(TIMER_MS_MAX, afterMs));
-    this.#pauses.set(timer, { slot, dueMs });
+    }, Math.min(TIMER_MS_MAX, Math.max(0, pause.dueMs - this.#clock())));
+    this.#pauses.set(timer, pause);
   }
 
   #askAgain({ slot, dueMs }: Waiting): void {

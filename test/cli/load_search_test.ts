@@ -6,7 +6,7 @@ import type { Found, StageVerdict } from "../../src/load/shape/stages.ts";
 
 const STAGE = { kind: "open", ratePerSecond: 10 } as const;
 const GOOD = {
-  requests: { completed: 10, failed: 0, not_sent: 0, errors: [] },
+  requests: { completed: 10, left: 0, failed: 0, not_sent: 0, errors: [] },
   requests_per_second: 10,
   saturated_after_s: null,
   goodput: { share: 1 },
@@ -40,7 +40,20 @@ const ROWS: readonly (readonly [string, object, StageVerdict])[] = [
   ],
   ["all places were taken", { requests: { ...GOOD.requests, not_sent: 1 } }, "missed"],
   ["less was answered than asked", { doubt: { ...GOOD.doubt, overload: {} } }, "missed"],
-  ["a limit has no figure", { doubt: { ...GOOD.doubt, unjudged: ["tpot"] } }, "missed"],
+  ["a limit has no figure", { doubt: { ...GOOD.doubt, unjudged: ["tpot"] } }, "unjudged"],
+  [
+    "a limit has none as all have left",
+    {
+      requests: { ...GOOD.requests, completed: 0, left: 10 },
+      doubt: { ...GOOD.doubt, unjudged: ["e2e"] },
+    },
+    "unjudged",
+  ],
+  [
+    "no limit has a figure, as nothing was answered",
+    { requests: { ...GOOD.requests, completed: 0 }, doubt: { ...GOOD.doubt, unjudged: ["e2e"] } },
+    "missed",
+  ],
   ["it ran away", { saturated_after_s: 3 }, "missed"],
   ["nothing was answered", { requests: { ...GOOD.requests, completed: 0 } }, "missed"],
 ];
@@ -60,11 +73,11 @@ const ENDS: readonly (readonly [Partial<Found>, string, number])[] = [
   [{ held: 40, missed: 43 }, "The highest rate that was held: 40.0/s; 43.0/s was not.", 0],
   [
     { held: 40, missed: 80, unjudged: 43 },
-    "The highest rate that was held: 40.0/s; 43.0/s could not be judged: the client was the limit.",
+    "The highest rate that was held: 40.0/s; 43.0/s could not be judged: its report says why.",
     3,
   ],
   [{ missed: 5 }, "No rate was held.", 1],
-  [{ unjudged: 5 }, "No rate was held; 5.00/s could not be judged: the client was the limit.", 3],
+  [{ unjudged: 5 }, "No rate was held; 5.00/s could not be judged: its report says why.", 3],
 ];
 
 for (const [some, words, code] of ENDS) {

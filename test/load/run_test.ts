@@ -542,6 +542,24 @@ describe("LoadRun", () => {
     expect(records.length).toBe(3);
   });
 
+  test("a question is due so long behind the answer before it, and never sent before that", async () => {
+    let turns = 0;
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0].values(), concurrencyMax: 9 },
+      requestsMax: Infinity,
+      maker: {
+        next: () => ({ ...REQUEST, turn: turns++ }),
+        over: () => turns < 20 ? 1.7 : undefined,
+      },
+    });
+    expect(records.length).toBe(20);
+    for (const [i, { times: [dueMs, sentMs] }] of records.slice(1).entries()) {
+      const endMs = records[i]!.times.at(-1)!;
+      expect(dueMs!).toBeCloseTo(endMs + 1.7, 6);
+      expect(sentMs!).toBeGreaterThanOrEqual(dueMs!);
+    }
+  });
+
   /** users (undefined: an open loop), shards, requests, of which so many warm up */
   const SHARED = [[undefined, 3, 10, 4], [5, 3, 17, 2], [2, 3, 5, 1]] as const;
   for (const [users, count, requests, warmup] of SHARED) {

@@ -334,11 +334,24 @@ describe("weir load", () => {
   });
 
   test("clients that leave are counted apart, and are no failure", async () => {
-    const asked = ["load", weir.url, "-c", "2", "--requests", "12", "--leave-after", "1", "--json"];
+    const asked = ["-c", "2", "--requests", "12", "--leave-after", "1", "--json"];
+    // What has come whole in one read cannot be left: one server never ends.
+    const text = 'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n';
+    const endless = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      idleTimeout: 0,
+      fetch: () =>
+        new Response(
+          new ReadableStream({ start: (controller) => controller.enqueue(text) }),
+          { headers: { "content-type": "text/event-stream" } },
+        ),
+    });
     const [all, some] = await Promise.all([
-      run([...asked, ...CALM]),
-      run([...asked, ...CALM, "--leave-share", "0.5"]),
+      run(["load", `${endless.url}`, ...asked, ...CALM]),
+      run(["load", weir.url, ...asked, ...CALM, "--leave-share", "0.5"]),
     ]);
+    await endless.stop(true);
     const report = JSON.parse(all.output);
     expect(report.requests).toMatchObject({ sent: 12, completed: 0, failed: 0, left: 12 });
     expect(report.connections).toMatchObject({ opened: 12, requests_on_kept: 0 });

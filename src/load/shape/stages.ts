@@ -14,7 +14,7 @@ export type Stage =
 
 /**
  * "held": all was sent and answered, nothing failed and the limits were kept. "unjudged": they were not,
- * and it may have been the client, not the server.
+ * and it may have been the client, not the server; or a limit has no figure.
  */
 export type StageVerdict = "held" | "missed" | "unjudged";
 
