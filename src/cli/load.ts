@@ -127,6 +127,7 @@ export function runLoadOrBurst(
   const options = loadOptions(name, url, flags);
   const part = workerPart();
   if (part !== undefined) return workLoad(options, part);
+  if (options.leftOut !== undefined) terminal.complain(options.leftOut);
   const wanted = flags.workers ?? 1;
   const chosen = wanted === "auto" ? autoWorkers(options.need) : { count: wanted, why: undefined };
   if (chosen.why !== undefined) terminal.complain(chosen.why);

@@ -52,6 +52,8 @@ export interface LoadOptions {
   readonly bodies: readonly (string | undefined)[] | undefined;
   /** What was asked elsewhere; undefined = there is no trace. */
   readonly trace: readonly TraceRequest[] | undefined;
+  /** What of it is not asked, in a sentence. */
+  readonly leftOut: string | undefined;
 }
 
 /** @throws {Failure} when the flags do not go together, or a file cannot be read. */
@@ -61,7 +63,8 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
   const bodies = bodiesOf(flags);
   refuse(flags, api, urls, bodies !== undefined);
   refuseSlo(flags, api, bodies);
-  const trace = flags.trace.length === 0 ? undefined : readTraces(flags);
+  const traces = flags.trace.length === 0 ? undefined : readTraces(flags, api);
+  const trace = traces?.requests;
   if (flags.outputTokens !== undefined && trace?.flatMap(turnsOf).every(saysLength)) {
     throw usage("--output-tokens would do nothing: every request of --trace says its own length");
   }
@@ -84,6 +87,7 @@ export function loadOptions(name: string, text: string, flags: Flags): LoadOptio
       (flags.requests === undefined && !isTimed ? DURATION_MS : Infinity),
     bodies,
     trace,
+    leftOut: traces?.leftOut,
   };
 }
 

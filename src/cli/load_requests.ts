@@ -60,8 +60,9 @@ export function makerOf(
     isEndless: isClosed,
     numberOf: partOf(shard, isClosed ? stage.concurrency : shard.count).numberOf,
   };
+  const isModelGiven = flags.model !== undefined;
+  const traced = { model, isModelGiven, isStream: !flags.whole, cutter: counter };
   if (trace?.some(({ later }) => later !== undefined && later.length > 0) && api !== "raw") {
-    const made = { api, model, isStream: !flags.whole, cutter: counter };
     const scriptOf = (number: number): Script => {
       const turns = turnsOfTraced(trace[number % trace.length]!);
       const random = chance(number % trace.length);
@@ -71,7 +72,7 @@ export function makerOf(
           const { outputTokens = tokensMax, promptTokens, text, ...one } = turns[turn]!;
           const counted = promptTokens ?? (text === undefined ? undefined : counter.count(text));
           const asked = { ...one, text, outputTokens, promptTokens: counted };
-          return questionOf(asked, { ...made, random });
+          return questionOf(asked, { ...traced, api, random });
         },
         waitMs: (turn, endMs) => {
           if (turn === turns.length) return thinkMs(chanceOf(~seed)(number));
@@ -87,7 +88,6 @@ export function makerOf(
     return conversationsOf(endpoints, { ...conversations, api, scriptOf }, behaviour, chance);
   }
   if (trace !== undefined && api !== "raw") {
-    const made = { api, model, isStream: !flags.whole, cutter: counter };
     // A trace that is asked at its own times is asked once, and most of it by others.
     const isOwn = (number: number) =>
       stage.kind !== "trace" || number % shard.count === shard.index;
@@ -102,7 +102,8 @@ export function makerOf(
       const promptTokens = one.promptTokens ?? known(tokens[turn]);
       const outputTokens = one.outputTokens ?? tokensMax;
       return bodyOfTraced({ ...one, promptTokens, outputTokens }, {
-        ...made,
+        ...traced,
+        api,
         random: chance(turn),
       });
     };

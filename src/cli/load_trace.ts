@@ -5,8 +5,16 @@
  */
 
 import { closeSync, openSync, readSync } from "node:fs";
-import { inOrder, inSessions, readTrace, type TraceRequest } from "../load/traces/trace.ts";
-import { textIn } from "../load/requests/bodies.ts";
+import {
+  askedIn,
+  inOrder,
+  inSessions,
+  readTrace,
+  type TraceRequest,
+  type Unaskable,
+} from "../load/traces/trace.ts";
+import { type Api, textIn } from "../load/requests/bodies.ts";
+import { counted } from "../lib/counted.ts";
 import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { warmupOf } from "./load_values.ts";
@@ -25,18 +33,31 @@ const TOKENS_MAX = 100_000_000;
 const REQUESTS_MAX = 2_000_000;
 /** Characters of a token, of prompts that are there already. */
 const TOKEN_CHARS = 4;
+/** So many lines in a row that are due too late, and no more of a file is read. */
+const LATE_LINES = 100_000;
 const PIECE_BYTES = 1024 * 1024;
 
+/** What is asked of traces. */
+export interface ReadTraces {
+  readonly requests: readonly TraceRequest[];
+  /** How many cannot be asked, and why, in a sentence. */
+  readonly leftOut: string | undefined;
+}
+
 /**
- * The requests of all traces in the order of their times, conversations as one. Of each file the first
- * `--requests` are read besides those that warm up, and none that is due after `--duration`.
+ * The requests of all traces in the order of their times, conversations as one, as they can be asked in
+ * `api`. Of each file the first `--requests` are read besides those that warm up, and none that begins
+ * after `--duration`, whatever the order of its lines.
  *
- * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held.
+ * @throws {Failure} when one cannot be read, or is no trace, or has more than can be held, or nothing that
+ * can be asked.
  */
 export function readTraces(
   { trace, requests = Infinity, duration = Infinity, warmup, speed }: Flags,
-): readonly TraceRequest[] {
-  const all: TraceRequest[][] = [];
+  api: Api,
+): ReadTraces {
+  const all: (readonly TraceRequest[])[] = [];
+  const unasked: Record<Unaskable, number> = { "another API": 0, "nothing known": 0 };
   const { ms: warmupMs, requests: warmupRequests } = warmupOf(warmup);
   const warmsUp = (atMs: number) => warmupMs > 0 && atMs <= warmupMs * speed;
   const countMax = requests + warmupRequests;
@@ -45,31 +66,70 @@ export function readTraces(
   let count = 0;
   for (const path of trace) {
     const own: TraceRequest[] = [];
-    all.push(own);
+    /** Of each conversation: whether it begins in time. */
+    const sessions = new Map<string, boolean>();
     let read = 0;
-    let firstMs: number | undefined;
+    let late = 0;
+    // Of what begins there: the earliest line need not be the first.
+    let firstMs = Infinity;
+    const isLate = ({ atMs }: TraceRequest) => atMs !== undefined && atMs - firstMs > untilMs;
     try {
-      for (const request of readTrace(piecesOf(path))) {
-        const { atMs, promptTokens, text, body, messages } = request;
-        firstMs ??= atMs;
-        if (atMs !== undefined && atMs - firstMs! > untilMs) break;
+      for (const line of readTrace(piecesOf(path))) {
+        const request = askedIn(api, line);
+        if (typeof request === "string") {
+          unasked[request]++;
+          continue;
+        }
+        const { atMs, promptTokens, text, body, messages, session } = request;
+        const hasBegun = session === undefined ? undefined : sessions.get(session);
+        if (hasBegun === undefined && atMs !== undefined) firstMs = Math.min(firstMs, atMs);
+        const isOver = isLate(request);
+        const isIn = hasBegun ?? !isOver;
+        if (session !== undefined) sessions.set(session, isIn);
+        late = isOver || !isIn ? late + 1 : 0;
+        if (late === LATE_LINES) break;
+        if (sessions.size > REQUESTS_MAX) throw tooMuch(path, own.length);
+        if (!isIn) continue;
         own.push(request);
         tokens += promptTokens ?? (text ?? body ?? textsIn(messages)).length / TOKEN_CHARS;
         if (tokens > TOKENS_MAX || ++count > REQUESTS_MAX) throw tooMuch(path, own.length);
-        const isWarm = atMs !== undefined && warmsUp(atMs - firstMs!);
+        const isWarm = atMs !== undefined && warmsUp(atMs - firstMs);
         if (!isWarm && ++read === countMax) break;
       }
     } catch (error) {
       throw wrongTrace(error, path);
     }
+    all.push(inSessions(own).filter((one) => !isLate(one)));
+  }
+  const leftOut = leftOutText(unasked, api);
+  if (all.every(({ length }) => length === 0)) {
+    throw new Failure(
+      `Nothing of --trace ${trace.join(" ")} can be asked: it has ${leftOut}`,
+      EXIT.usage,
+    );
   }
   try {
-    const ordered = inOrder(all.map(inSessions));
-    const counted = ordered.findIndex(({ atMs = Infinity }) => !warmsUp(atMs));
-    return counted < 0 ? ordered : ordered.slice(0, counted + countMax);
+    const ordered = inOrder(all);
+    const first = ordered.findIndex(({ atMs = Infinity }) => !warmsUp(atMs));
+    return {
+      requests: first < 0 ? ordered : ordered.slice(0, first + countMax),
+      leftOut: leftOut && `Left out of --trace: ${leftOut}.`,
+    };
   } catch (error) {
     throw wrongTrace(error, trace.join(" "));
   }
+}
+
+/** What is said of those that cannot be asked. */
+const UNASKED: Readonly<Record<Unaskable, (api: Api) => string>> = {
+  "another API": (api) => `of another API than ${api}, without a length`,
+  "nothing known": () => "of which neither body nor length is known",
+};
+
+function leftOutText(unasked: Readonly<Record<Unaskable, number>>, api: Api): string | undefined {
+  const told = (Object.keys(UNASKED) as Unaskable[]).filter((why) => unasked[why] > 0)
+    .map((why) => `${counted(unasked[why], "request")} ${UNASKED[why](api)}`);
+  return told.length === 0 ? undefined : told.join(", and ");
 }
 
 function textsIn(messages: TraceRequest["messages"]): string {

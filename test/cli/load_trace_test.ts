@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readTraces } from "../../src/cli/load_trace.ts";
@@ -28,20 +28,71 @@ const read = (trace: readonly string[], flags: object = {}) =>
     warmup: undefined,
     speed: 1,
     ...flags,
-  });
+  }, "chat");
 const times = (...args: Parameters<typeof read>) =>
-  read(...args).map(({ atMs }) => Math.round(atMs!));
+  read(...args).requests.map(({ atMs }) => Math.round(atMs!));
 
 describe("readTraces()", () => {
   test("reads no further than --requests", () => {
     expect(times([traceOf("a.csv")], { requests: 3 })).toEqual([0, 100, 200]);
   });
 
-  test("reads no further than what is due in time, which --speed stretches", () => {
-    // Its line that is no request is at 1000 ms, and would be told of.
-    expect(times([traceOf("b.csv")], { duration: 250 })).toEqual([0, 100, 200]);
-    expect(times([traceOf("b.csv")], { duration: 100, speed: 4 })).toHaveLength(5);
-    expect(times([traceOf("b.csv")], { duration: 100, warmup: { ms: 200 } })).toHaveLength(4);
+  test("takes what is due in time, which --speed stretches, and ends where much is too late", () => {
+    const path = traceOf("b.csv");
+    // Its line that is no request stands behind so many that are due later, and would be told of.
+    const late = "2023-11-16 18:18:04,5,5\n".repeat(100_000);
+    writeFileSync(path, readFileSync(path, "utf8").replace("broken", `${late}broken`));
+    expect(times([path], { duration: 250 })).toEqual([0, 100, 200]);
+    expect(times([path], { duration: 100, speed: 4 })).toHaveLength(5);
+    expect(times([path], { duration: 100, warmup: { ms: 200 } })).toHaveLength(4);
+  });
+
+  /** Times of lines, some with a session → those that begin in 1 s, and how many follow them. */
+  const UNSORTED = [
+    [[[0], [1500], [300], [600]], [[0, 0], [300, 0], [600, 0]]],
+    [[[1500], [900], [100], [1050], [1200]], [[0, 0], [800, 0], [950, 0]]],
+    [[[0, "a"], [5000, "a"], [100, "b"], [undefined, "b"], [200, "c"]], [[0, 1], [100, 1], [
+      200,
+      0,
+    ]]],
+    [[[2000, "a"], [undefined, "a"], [100, "b"], [3000, "c"], [400, "c"]], [[0, 0]]],
+  ] as const;
+  for (const [lines, wanted] of UNSORTED) {
+    test(`of ${JSON.stringify(lines)}, what begins in time and follows it`, () => {
+      const path = join(folder, "unsorted.jsonl");
+      const texts = lines.map(([timestamp, session_id]) =>
+        JSON.stringify({ timestamp, session_id, input_length: 5 })
+      );
+      writeFileSync(path, texts.join("\n"));
+      const { requests } = read([path], { duration: 1000 });
+      expect(requests.map(({ atMs, later = [] }) => [atMs, later.length])).toEqual(
+        wanted.map((one) => [...one]),
+      );
+    });
+  }
+
+  test("counts what cannot be asked, and refuses a trace of nothing else", () => {
+    const post = { at_ms: 0, method: "POST", path: "/v1/messages", body: {} };
+    const journal = (name: string, ...requests: readonly object[]) => {
+      writeFileSync(join(folder, name), JSON.stringify({ requests }));
+      return join(folder, name);
+    };
+    const none = { ...post, path: "/v1/chat/completions", body: undefined };
+    const path = journal("some.json", post, none, { ...post, prompt_tokens: 3 }, none);
+    const { requests, leftOut } = read([path]);
+    expect(requests.map(({ promptTokens, body }) => [promptTokens, body])).toEqual([[
+      3,
+      undefined,
+    ]]);
+    expect(leftOut).toBe(
+      "Left out of --trace: 1 request of another API than chat, without a length, " +
+        "and 2 requests of which neither body nor length is known.",
+    );
+    const other = journal("other.json", post);
+    expect(() => read([other])).toThrow(
+      `Nothing of --trace ${other} can be asked: it has 1 request of another API than chat`,
+    );
+    expect(read([other, path]).requests).toHaveLength(1);
   });
 
   test("reads what warms up besides", () => {
@@ -53,7 +104,7 @@ describe("readTraces()", () => {
   test("several files are one, by their common clock", () => {
     const [a, b] = [traceOf("c.csv"), traceOf("d.csv", 7)];
     const both = read([a, b], { requests: 4 });
-    expect(both.map(({ promptTokens }) => promptTokens)).toEqual([5, 7, 5, 7]);
+    expect(both.requests.map(({ promptTokens }) => promptTokens)).toEqual([5, 7, 5, 7]);
   });
 
   test("names the file and the line of what is wrong", () => {

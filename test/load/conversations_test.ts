@@ -242,4 +242,28 @@ describe("sessions of AIPerf's traces", () => {
     expect(talk(maker, 2, answer)[1]).toBeUndefined();
     expect(talk(maker, 1, answer)[0]["messages"]).toEqual([user("all"), user("of it")]);
   });
+
+  /** An API's path → a body, what stands behind it in the next one, and where. */
+  const PAYLOADS = [
+    ["/v1/chat/completions", { messages: [user("S")] }, [user("S"), yes, user("next")], "messages"],
+    ["/v1/messages", { messages: [user("S")] }, [user("S"), yes, user("next")], "messages"],
+    ["/v1/responses", { input: "S" }, [user("S"), yes, user("next")], "input"],
+    ["/v1/responses", { input: [user("S")] }, [user("S"), yes, user("next")], "input"],
+    ["/v1/completions", { prompt: "S" }, "S\nYes\nnext", "prompt"],
+  ] as const;
+  for (const [path, payload, wanted, key] of PAYLOADS) {
+    test(`an answer to ${JSON.stringify(payload)} of ${path} is gone on from with it`, () => {
+      const folder = makeFolder({
+        "p.jsonl": [{ timestamp: 0, session_id: "a", payload: { ...payload, model: "x" } }, {
+          session_id: "a",
+          text_input: "next",
+        }].map((one) => JSON.stringify(one)).join("\n"),
+      });
+      const maker = makerFor({ trace: [join(folder, "p.jsonl")] }, path, { kind: "trace" });
+      expect(talk(maker, 0, answer)[0]).toMatchObject(payload);
+      const [next] = talk(maker, 0, answer);
+      expect(next[key]).toEqual(wanted);
+      expect(next["model"]).toBe("x");
+    });
+  }
 });

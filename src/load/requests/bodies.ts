@@ -101,6 +101,22 @@ export function bodyOf(api: Exclude<Api, "raw">, wanted: Wanted): string {
   return JSON.stringify({ ...BODIES[api](wanted), ...wanted.fields });
 }
 
+/** The messages or items of a request's body: what an answer to it follows. */
+export function messagesIn(api: Exclude<Api, "raw">, body: Item): readonly Item[] {
+  const said = body[SAID[api]];
+  if (typeof said === "string") return [{ role: "user", content: said }];
+  return Array.isArray(said) ? said as readonly Item[] : [];
+}
+
+/** Where a body has what is said. */
+const SAID: Readonly<Record<Exclude<Api, "raw">, string>> = {
+  chat: "messages",
+  responses: "input",
+  completions: "prompt",
+  messages: "messages",
+  embeddings: "input",
+};
+
 /** True when the body of a request asks for a stream. */
 export function asksForStream(body: string | undefined): boolean {
   try {

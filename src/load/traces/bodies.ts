@@ -5,7 +5,7 @@
  */
 
 import { seeded } from "../../lib/seeded.ts";
-import { type Api, bodyOf, type Item } from "../requests/bodies.ts";
+import { type Api, bodyOf, type Item, messagesIn } from "../requests/bodies.ts";
 import type { LoadBody, Question } from "../requests/makers.ts";
 import { cutPrompt, type Prompt, promptOf, type TokenCutter } from "../requests/prompts.ts";
 import { BLOCK_TOKENS, type TraceRequest } from "./trace.ts";
@@ -13,28 +13,40 @@ import { BLOCK_TOKENS, type TraceRequest } from "./trace.ts";
 /** With what requests are made. */
 export interface TraceBodies {
   readonly api: Exclude<Api, "raw">;
+  /** Of what names none. */
   readonly model: string;
+  /** True: of everything. */
+  readonly isModelGiven: boolean;
   readonly isStream: boolean;
   readonly cutter: TokenCutter;
   readonly random: () => number;
 }
 
 /**
- * What a request asks. One that has a body keeps it, but for the model and whether it streams, which
- * are those of the run.
+ * What a request asks. One that has a body keeps it, but for whether it streams, which is that of the
+ * run, and the model if one is given.
  */
 export function questionOf(request: TraceRequest, made: TraceBodies): Question {
-  const { body, promptTokens = NaN, outputTokens: tokensMax, fields, isWhole } = request;
+  const { body, promptTokens = NaN, outputTokens: tokensMax, isWhole } = request;
+  const { api, model, isModelGiven, isStream } = made;
+  const fields = isModelGiven ? { ...request.fields, model } : request.fields;
   if (body !== undefined) {
     const value = JSON.parse(body) as Item;
-    const { api, model, isStream } = made;
     const key = LIMITS[api];
     const limit = key === undefined || tokensMax === undefined || hasLimit(value)
       ? {}
       : { [key]: tokensMax };
-    const asked = { ...value, ...fields, ...limit, model, stream: isStream };
+    // Servers refuse what is of streams in a request for none.
+    const streams = isStream ? { stream: true } : { stream: false, stream_options: undefined };
+    const asked = {
+      model,
+      ...value,
+      ...fields,
+      ...limit,
+      ...(api === "embeddings" ? {} : streams),
+    };
     const whole = { body: JSON.stringify(asked), promptTokens, tokensMax: tokensMax ?? NaN };
-    return { messages: [], promptTokens, tokensMax, whole };
+    return { messages: messagesIn(api, value), promptTokens, tokensMax, whole };
   }
   const prompt = request.messages === undefined ? promptIn(request, made) : undefined;
   const question = {

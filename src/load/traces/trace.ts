@@ -15,7 +15,7 @@
  * @module
  */
 
-import type { Item } from "../requests/bodies.ts";
+import { type Api, apiOfPath, type Item } from "../requests/bodies.ts";
 import { linesOf, objectsOf } from "./pieces.ts";
 
 /** One request of a trace. */
@@ -30,6 +30,8 @@ export interface TraceRequest {
   readonly text?: string | undefined;
   /** The whole body of the request, as it is. */
   readonly body?: string | undefined;
+  /** Where it was asked; undefined = where this run asks. */
+  readonly path?: string | undefined;
   /** Messages of chat, in place of the body. */
   readonly messages?: readonly Item[] | undefined;
   /** What else stands in the body. */
@@ -111,6 +113,21 @@ export function* readTrace(pieces: Iterable<string>): Requests {
     yield request;
   }
   if (!isAny) throw new TypeError(`it has no request, as ${form}`);
+}
+
+/** Why a request of a trace cannot be asked. */
+export type Unaskable = "another API" | "nothing known";
+
+/**
+ * The request as it can be asked in `api`: one of another API, whose body would be none here, is a prompt
+ * of its length.
+ */
+export function askedIn(api: Api, { path, ...request }: TraceRequest): TraceRequest | Unaskable {
+  const isOther = path !== undefined && apiOfPath(path.replace(/\?.*/s, "")) !== api;
+  const asked = isOther ? { ...request, body: undefined } : request;
+  const { promptTokens, text, body, messages, blocks } = asked;
+  if ((promptTokens ?? text ?? body ?? messages ?? blocks) !== undefined) return asked;
+  return isOther ? "another API" : "nothing known";
 }
 
 /**
@@ -218,6 +235,8 @@ const MOONCAKE = {
 function* readMooncake(pieces: Iterable<string>): Requests {
   /** Of each session: whether its messages are new ones, and its tools. */
   const sessions = new Map<string, { readonly isDelta: boolean; readonly tools: unknown }>();
+  /** The model that each session was asked of last. */
+  const models = new Map<string, string>();
   for (const { text: line, number: at } of linesOf(pieces)) {
     const one = parsed(line);
     if (one === undefined) throw new TypeError(`line ${at} is no JSON object`);
@@ -246,7 +265,15 @@ function* readMooncake(pieces: Iterable<string>): Requests {
       }
       sessions.set(session, { isDelta, tools });
     }
-    const fields = { ...(Array.isArray(tools) ? { tools } : {}), ...object(one["extra"]) };
+    // A conversation goes on with the model that it had.
+    const named = one["model"] ?? object(payload)?.["model"];
+    const model = typeof named === "string" ? named : session && models.get(session);
+    if (session && model) models.set(session, model);
+    const fields = {
+      ...(model ? { model } : {}),
+      ...(Array.isArray(tools) ? { tools } : {}),
+      ...object(one["extra"]),
+    };
     yield {
       atMs: number(one["timestamp"]),
       promptTokens: number(one["input_length"]),
@@ -309,28 +336,29 @@ function* readJournal(pieces: Iterable<string>): Requests {
   const requests = list(object(JSON.parse([...pieces].join("")))?.["requests"]);
   for (const one of requests.map(object)) {
     const atMs = number(one?.["at_ms"]);
-    const written = one?.["body"];
-    // Of a long one the beginning is kept: then its length is what is known of it.
-    const body = typeof written === "string" && parsed(written) !== undefined ? written : undefined;
-    const promptTokens = number(one?.["prompt_tokens"]);
     if (one === undefined || atMs === undefined || one["method"] !== "POST") continue;
-    if (body === undefined && promptTokens === undefined) continue;
+    const { body: written, path } = one;
+    // Of a long one the beginning is kept, as text: then its length is what is known of it.
+    const value = typeof written === "string" ? parsed(written) : object(written);
     yield {
       atMs,
-      promptTokens,
+      promptTokens: number(one["prompt_tokens"]),
       outputTokens: number(one["completion_tokens"]),
-      body,
+      body: value === undefined ? undefined : JSON.stringify(value),
+      path: typeof path === "string" ? path : undefined,
     };
   }
 }
 
-/** One tape: its request's body, in its pieces, and when it was asked. */
+/** One tape: its request's body, in its pieces, where and when it was asked. */
 function* readTapeLines(pieces: Iterable<string>): Requests {
   let atMs: number | undefined;
+  let path: string | undefined;
   const sentPieces: Buffer[] = [];
   for (const { text } of linesOf(pieces)) {
     const one = parsed(text) ?? {};
-    const { when, sent, sent64 } = one;
+    const { when, request, sent, sent64 } = one;
+    if (request !== undefined && typeof one["path"] === "string") path = one["path"];
     if (typeof when === "string") atMs = Date.parse(when);
     if (typeof sent === "string") sentPieces.push(Buffer.from(sent));
     if (typeof sent64 === "string") sentPieces.push(Buffer.from(sent64, "base64"));
@@ -339,7 +367,7 @@ function* readTapeLines(pieces: Iterable<string>): Requests {
   if (body !== "" && parsed(body) === undefined) {
     throw new TypeError("its request has a body that is no JSON object");
   }
-  if (body !== "") yield { atMs, promptTokens: undefined, outputTokens: undefined, body };
+  if (body !== "") yield { atMs, promptTokens: undefined, outputTokens: undefined, body, path };
 }
 
 /**

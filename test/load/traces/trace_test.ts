@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { seeded } from "../../../src/lib/seeded.ts";
-import { bodyOfTraced } from "../../../src/load/traces/bodies.ts";
+import { bodyOfTraced, type TraceBodies } from "../../../src/load/traces/bodies.ts";
 import {
+  askedIn,
   formOf,
   inOrder,
   inSessions,
@@ -65,10 +66,15 @@ const TRACES: readonly (readonly [
         { at_ms: 1000, method: "POST", prompt_tokens: 9, completion_tokens: null, body: "{}" },
         { at_ms: 1100, method: "GET" },
         { at_ms: 1600, method: "POST", prompt_tokens: 7, body: '{"model":"a bo' },
-        { at_ms: 1700, method: "POST", body: '{"model":"another' },
+        { at_ms: 1700, method: "POST", path: "/v1/chat/completions", body: { model: "m" } },
       ],
     }),
-    [[0, 9, undefined, "{}"], [500, 8, 4], [600, 7, undefined]],
+    [[0, 9, undefined, "{}"], [500, 8, 4], [600, 7, undefined], [
+      700,
+      undefined,
+      undefined,
+      '{"model":"m"}',
+    ]],
   ],
   ["tape", tapeText(toldTape(1)), [[0, undefined, undefined, '"messages":']]],
   // With a byte order mark, CR LF, an empty line, a zone of time, columns in quotes.
@@ -194,12 +200,45 @@ describe("readTrace()", () => {
   });
 });
 
+describe("askedIn()", () => {
+  const [body, other] = ['{"messages":[]}', "/v1/messages"];
+  /** What is known → what of it is asked in chat. */
+  const ASKED = [
+    [{ body, path: "/x/v1/chat/completions?a=b" }, { body }],
+    [{ body, path: other, promptTokens: 7 }, { promptTokens: 7 }],
+    [{ body, path: other }, "another API"],
+    [{ body, path: "/v1/messages/count_tokens" }, "another API"],
+    [{ path: "/v1/chat/completions" }, "nothing known"],
+    [{}, "nothing known"],
+  ] as const;
+  for (const [known, wanted] of ASKED) {
+    test(`${JSON.stringify(known)} is asked as ${JSON.stringify(wanted)}`, () => {
+      const none = { atMs: 0, promptTokens: undefined, outputTokens: undefined, body: undefined };
+      const asked = askedIn("chat", { ...none, ...known });
+      expect(asked).toEqual(typeof wanted === "string" ? wanted : { ...none, ...wanted });
+    });
+  }
+
+  test("a tape says where it was asked", () => {
+    const [tape] = readTrace([tapeText(toldTape(1))]);
+    expect(tape!.path).toStartWith("/");
+    expect(askedIn("embeddings", tape!)).toBe("another API");
+  });
+});
+
 describe("bodyOfTraced()", () => {
   const cutter = new TokenCounters(1024 * 1024).of("gpt-4o");
-  const made = { api: "chat", model: "m", isStream: true, cutter, random: seeded(1) } as const;
-  const said = (request: Partial<TraceRequest>) => {
+  const made = {
+    api: "chat",
+    model: "m",
+    isModelGiven: false,
+    isStream: true,
+    cutter,
+    random: seeded(1),
+  } as const;
+  const said = (request: Partial<TraceRequest>, other: Partial<TraceBodies> = {}) => {
     const none = { atMs: 0, promptTokens: undefined, outputTokens: undefined };
-    const { body, promptTokens } = bodyOfTraced({ ...none, ...request }, made);
+    const { body, promptTokens } = bodyOfTraced({ ...none, ...request }, { ...made, ...other });
     return { promptTokens, asked: JSON.parse(body!) };
   };
 
@@ -244,12 +283,32 @@ describe("bodyOfTraced()", () => {
     });
   }
 
-  test("a body keeps its words, and is asked of this run's model", () => {
-    const { asked } = said({ body: '{"model":"x","messages":[{"role":"user","content":"Hi"}]}' });
-    expect(asked).toEqual({
+  const hi = '{"model":"x","stream_options":{},"messages":[{"role":"user","content":"Hi"}]}';
+  const words = { messages: [{ role: "user", content: "Hi" }] };
+  /** A request, this run → its body. */
+  const KEPT: readonly (readonly [Partial<TraceRequest>, Partial<TraceBodies>, object])[] = [
+    [{ body: hi }, {}, { ...words, model: "x", stream: true, stream_options: {} }],
+    [{ body: hi }, { isModelGiven: true }, {
+      ...words,
       model: "m",
       stream: true,
-      messages: [{ role: "user", content: "Hi" }],
+      stream_options: {},
+    }],
+    [{ body: hi }, { isStream: false }, { ...words, model: "x", stream: false }],
+    [{ body: "{}" }, {}, { model: "m", stream: true }],
+    [{ body: '{"input":"a"}' }, { api: "embeddings" }, { model: "m", input: "a" }],
+    [{ ...words, fields: { model: "x" }, isWhole: true }, { isStream: false }, {
+      ...words,
+      model: "x",
+    }],
+    [{ ...words, fields: { model: "x" } }, { isStream: false, isModelGiven: true }, {
+      ...words,
+      model: "m",
+    }],
+  ];
+  for (const [request, other, wanted] of KEPT) {
+    test(`asks ${JSON.stringify(request)} with ${JSON.stringify(other)} as ${JSON.stringify(wanted)}`, () => {
+      expect(said(request, other).asked).toEqual(wanted);
     });
-  });
+  }
 });
