@@ -136,16 +136,26 @@ function missingParts({ parts: { count, have } }: RunIdentity, path: string): re
 }
 
 /** What two runs may differ in and be compared: that is what they are compared for. */
-const COMPARED_FOR: ReadonlySet<string> = new Set(["the target", "--api", "--model", "--rounds"]);
+const COMPARED_FOR: ReadonlySet<string> = new Set(["the target", "--model", "--rounds"]);
 
 /** What else they were asked for, "--rate is [20] and was none": such runs say nothing of a server. */
 function differences(before: RunIdentity, after: RunIdentity): readonly string[] {
-  const keys = new Set([...Object.keys(before.asked), ...Object.keys(after.asked)]);
+  const [first, second] = [before, after].map(({ asked }) => ({ ...asked, ...pathsOf(asked) }));
+  const keys = new Set([...Object.keys(first!), ...Object.keys(second!)]);
   return [...keys].flatMap((key) => {
-    const [was, is] = [before.asked[key], after.asked[key]];
+    const [was, is] = [first![key], second![key]];
     if (was === is || COMPARED_FOR.has(key)) return [];
     return [`${key} is ${is ?? "none"} and was ${was ?? "none"}`];
   });
+}
+
+/** Where no API says what is asked, the path does. One of an API may begin as a gateway has it. */
+function pathsOf(asked: RunIdentity["asked"]): RunIdentity["asked"] {
+  if (asked["--api"] !== "raw") return {};
+  const paths = (asked["the target"] ?? "").split(" ").map((url) =>
+    URL.parse(url)?.pathname ?? url
+  );
+  return { "the path": [...new Set(paths)].sort().join(" ") };
 }
 
 /** Two stages. */

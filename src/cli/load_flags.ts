@@ -132,11 +132,12 @@ export const LOAD_FLAGS = {
     text: "what is posted, as it is",
     group: "What is asked",
   }),
-  bodies: textFlag({
+  bodies: listFlag({
     value: "FILE",
-    text: "a body on each line, taken in turn",
+    text: "a body on each line, taken in turn; of several files, one behind the other",
     completes: "files",
     group: "What is asked",
+    read: asText,
   }),
   trace: listFlag({
     value: "FILE",

@@ -183,15 +183,17 @@ function bodiesOf(flags: Flags): readonly (string | undefined)[] | undefined {
     if (isJson) refuseBody(flags.body, "--body");
     return [flags.body];
   }
-  if (flags.bodies === undefined) return undefined;
-  const lines = readText(flags.bodies, "--bodies", EXIT.usage).split("\n");
-  const bodies = lines.flatMap((line, at) => {
-    if (line.trim() === "") return [];
-    if (isJson) refuseBody(line, `--bodies ${flags.bodies}, line ${at + 1}`);
-    return [line];
+  if (flags.bodies.length === 0) return undefined;
+  return flags.bodies.flatMap((path) => {
+    const lines = readText(path, "--bodies", EXIT.usage).split("\n");
+    const bodies = lines.flatMap((line, at) => {
+      if (line.trim() === "") return [];
+      if (isJson) refuseBody(line, `--bodies ${path}, line ${at + 1}`);
+      return [line];
+    });
+    if (bodies.length === 0) throw usage(`--bodies: ${path} has no line`);
+    return bodies;
   });
-  if (bodies.length === 0) throw usage(`--bodies: ${flags.bodies} has no line`);
-  return bodies;
 }
 
 /** What is most probably meant by what is no body. */

@@ -76,7 +76,7 @@ export function refuseForWorkers({ flags }: LoadOptions): void {
   if (raw !== undefined && existsSync(raw) && !statSync(raw).isFile()) {
     throw new Failure(`--raw ${raw} is no file: with --workers it must be one`, EXIT.usage);
   }
-  const files = { "--bodies": [flags.bodies], "--trace": flags.trace, "--ca-file": [flags.caFile] };
+  const files = { "--bodies": flags.bodies, "--trace": flags.trace, "--ca-file": [flags.caFile] };
   for (const [name, paths] of Object.entries(files)) {
     for (const path of paths) {
       if (path === undefined || statSync(path).isFile()) continue;

@@ -43,7 +43,7 @@ export const SLO_FIGURES: Readonly<Record<SloName, string>> = {
   ttft: "time to the first token",
   tpot: "time per output token",
   itl: "gap between tokens",
-  e2e: "end",
+  e2e: "time to its end",
 };
 
 /** The limit that no answer can be held against where none is a stream; undefined = there is none. */

@@ -158,6 +158,13 @@ describe("makerOf()", () => {
     expect(bodies?.map((body) => body?.trim())).toEqual(['{"a":1}']);
   });
 
+  test("bodies of several files are one behind the other", () => {
+    const made = makeFolder({ "a.jsonl": '{"a":1}\n{"a":2}\n', "b.jsonl": '{"b":1}\n' });
+    const files = ["b.jsonl", "a.jsonl"].map((name) => join(made, name));
+    const { bodies } = loadOptions("load", "http://a", flagsOf({ bodies: files }));
+    expect(bodies).toEqual(['{"b":1}', '{"a":1}', '{"a":2}']);
+  });
+
   /** flags, path → what stands in the head of a request */
   const VERSIONS = [
     [{}, "/v1/messages", "2023-06-01"],

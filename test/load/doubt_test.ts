@@ -56,6 +56,14 @@ function doubt(
   return doubtOf({ ...CALM, ...facts }, tally, { ...LIMITS, ...limits });
 }
 
+test("doubtOf() names the limits that no answer has a figure for", () => {
+  const tally = new Tally({ slo: undefined, countTokens: undefined });
+  tally.observe(recorded([[9, choice | text, "a"]], { outcome: "left" }));
+  const { reasons, unjudged } = doubtOf(CALM, tally, LIMITS, { e2e: 1, ttft: 1 });
+  expect(unjudged).toEqual(["e2e"]);
+  expect(reasons).toContain("no answer has a time to its end: the limit e2e was not judged");
+});
+
 describe("doubtOf() names whoever it was", () => {
   test("nobody: a server whose queue takes 50 ms", () => {
     const { is_doubtful, reasons, limit, late_ms, ttft_parts_ms } = doubt({ firstMs: 50.4 });

@@ -301,6 +301,28 @@ describe("weir load", () => {
     rmSync(folder, { recursive: true });
   });
 
+  /** two paths of a server → what is unlike; a gateway may have more before the API's own path */
+  const PATHS = [
+    ["/v1/chat/completions", "/v1/embeddings", ["--api is embeddings and was chat"]],
+    ["/v1/models", "/healthz", ["the path is /healthz and was /v1/models"]],
+    ["/v1/models", "/v1/models", []],
+  ] as const;
+  for (const [first, second, unlike] of PATHS) {
+    test(`compare tells what is unlike in runs of ${first} and ${second}`, async () => {
+      const folder = makeFolder();
+      const files = [join(folder, "a"), join(folder, "b")];
+      await Promise.all([first, second].map((path, i) => {
+        const method = /models|healthz/.test(path) ? ["-X", "GET"] : [];
+        const asked = ["load", `${weir.url}${path}`, "--requests", "4", ...method];
+        return run([...asked, ...CALM, "-o", files[i]!]);
+      }));
+      const { output, code } = await run(["load", "compare", ...files, "--json"]);
+      expect(JSON.parse(output).unlike).toEqual(unlike);
+      expect(unlike.length === 0 ? [0, 1, 3] : [1, 3]).toContain(code);
+      rmSync(folder, { recursive: true });
+    });
+  }
+
   test("what failed comes first, by status and words", async () => {
     const ended = await run(["load", `${weir.url}/v1/chat/nothing`, "-d", "{}", "--requests", "4"]);
     expect(ended.output).toMatch(

@@ -1,17 +1,20 @@
 /**
  * AIPerf: from the first to the last response with content; reasoning and tool calls count. Tokens by
  * the client's own tokenizer. "ITL" is one value for a request, "ICL" is each gap. An answer that came
- * to its end with some content is a success, without an end mark or with an error inside it.
+ * to its end with some content is a success, without an end mark or with an error inside it. Times to
+ * tokens and between them are of streams alone (`STREAMING_TOKENS_ONLY`).
  *
  * @module
  */
 
 import { KIND, type RequestRecord } from "../record.ts";
-import { timesOf } from "./times.ts";
+import { lastMsOf, timesOf } from "./times.ts";
 import {
+  between,
   cameWhole,
   type CountTokens,
   gapsOf,
+  has,
   isOtherAnswer,
   otherValues,
   ownTokens,
@@ -27,16 +30,16 @@ const SPOKEN = KIND.text | KIND.tool;
 export function aiperfValues(record: RequestRecord, count: CountTokens): RequestValues {
   if (isOtherAnswer(record)) return otherValues(record);
   const times = timesOf(record, SPOKEN | KIND.reasoning);
-  const isSuccess = cameWhole(record) && times.length > 0;
+  const isSuccess = cameWhole(record) && has(record, SPOKEN | KIND.reasoning);
   if (!isSuccess) return { isSuccess };
-  const ttftMs = times[0]!;
-  const e2eMs = times.at(-1)!;
+  const [ttftMs, secondMs] = times;
+  const e2eMs = lastMsOf(record, SPOKEN | KIND.reasoning);
   const spoken = ownTokens(record, count, SPOKEN);
   const thought = ownTokens(record, count, KIND.reasoning);
   const outputTokens = spoken === undefined || thought === undefined
     ? toldTokens(record)
     : spoken + thought;
-  const itlMs = shared(e2eMs - ttftMs, (outputTokens ?? 0) - 1);
+  const itlMs = shared(between(ttftMs, e2eMs), (outputTokens ?? 0) - 1);
   const [ttfoMs] = timesOf(record, SPOKEN);
   return {
     isSuccess,
@@ -47,9 +50,9 @@ export function aiperfValues(record: RequestRecord, count: CountTokens): Request
     e2eMs,
     more: {
       time_to_first_output_token: ttfoMs,
-      time_to_second_token: times.length < 2 ? undefined : times[1]! - ttftMs,
+      time_to_second_token: between(ttftMs, secondMs),
       output_token_throughput_per_user: itlMs === undefined ? undefined : shared(1000, itlMs),
-      e2e_output_token_throughput: outputTokens === undefined
+      e2e_output_token_throughput: outputTokens === undefined || e2eMs === undefined
         ? undefined
         : shared(1000 * outputTokens, e2eMs),
       output_token_count: spoken,

@@ -1,14 +1,16 @@
 /**
  * GuideLLM: iterations are events with content, reasoning or tool calls. "TPOT" is counted from the
  * start of the request, the time to the first token inside; "ITL" is one value for a request. An answer
- * that came to its end is a success unless it says an error; it need not say anything.
+ * that came to its end is a success unless it says an error; it need not say anything. One in one piece
+ * has a start and an end, and no iterations.
  *
  * @module
  */
 
-import { KIND, type RequestRecord } from "../record.ts";
+import { isOnePiece, KIND, type RequestRecord } from "../record.ts";
 import { doneMs, timesOf } from "./times.ts";
 import {
+  between,
   cameWhole,
   type CountTokens,
   has,
@@ -26,10 +28,7 @@ export function guidellmValues(record: RequestRecord, _count: CountTokens): Requ
   const e2eMs = isSuccess ? doneMs(record) : undefined;
   const lastMs = times.at(-1);
   const [ttftMs] = times;
-  const itlMs = shared(
-    lastMs === undefined ? undefined : lastMs - ttftMs!,
-    (outputTokens ?? 0) - 1,
-  );
+  const itlMs = shared(between(ttftMs, lastMs), (outputTokens ?? 0) - 1);
   const [ttfoMs] = timesOf(record, KIND.text | KIND.tool);
   return {
     isSuccess,
@@ -43,7 +42,7 @@ export function guidellmValues(record: RequestRecord, _count: CountTokens): Requ
       time_to_first_output_token_ms: ttfoMs,
       last_token_ms: lastMs,
       token_iterations: times.length,
-      request_iterations: record.events,
+      request_iterations: isOnePiece(record) ? 0 : record.events,
     },
   };
 }

@@ -1,7 +1,8 @@
 /**
  * inference-perf: events with content, tokenized again; each token has the time of its event, so that
  * the gaps inside an event are 0. An answer of fewer than two such tokens has no time to its first one.
- * The end is that of the body. A success came to its end, says no error, and has content or a usage.
+ * Times of tokens are of streams alone. The end is that of the body. A success came to its end, says no
+ * error, and has content or a usage.
  *
  * @module
  */
@@ -27,12 +28,13 @@ export function inferencePerfValues(record: RequestRecord, count: CountTokens): 
   const times = timesOf(record, KIND.text);
   // Events that are no JSON are passed over.
   const isError = has(record, KIND.error) && !has(record, KIND.broken);
-  const isSuccess = cameWhole(record) && !isError && (times.length > 0 || has(record, KIND.usage));
+  const isSuccess = cameWhole(record) && !isError && has(record, KIND.text | KIND.usage);
   if (!isSuccess) return { isSuccess, promptTokens: known(record.promptTokens), more: delay };
   const tokens = tokensByEvent(record, count, KIND.text);
   const tokenTimes = times.flatMap((ms, i) => Array<number>(tokens[i]!).fill(ms));
   // The answer's tokens are those of its whole text, the gaps those of each event's.
-  const outputTokens = ownTokens(record, count, KIND.text) ?? tokenTimes.length;
+  const eventTokens = tokens.reduce((sum, some) => sum + some, 0);
+  const outputTokens = ownTokens(record, count, KIND.text) ?? eventTokens;
   const [firstMs] = tokenTimes;
   const tookMs = tokenTimes.length < 2 ? undefined : tokenTimes.at(-1)! - firstMs!;
   const e2eMs = known(record.endMs - record.sentMs);
@@ -50,7 +52,7 @@ export function inferencePerfValues(record: RequestRecord, count: CountTokens): 
       told_tokens: known(record.usage?.completionTokens),
       told_prompt_tokens: known(record.usage?.promptTokens),
       cached_tokens: record.usage?.cachedTokens,
-      event_tokens: tokenTimes.length,
+      event_tokens: eventTokens,
     },
   };
 }

@@ -1,7 +1,8 @@
 /**
  * LLMPerf: "inter-token latency" is the mean over all data events of the time to the first token and
  * all gaps together, the first included. Tokens by its own tokenizer. It asks for no usage, and would
- * fail at the event that has one: that event is passed over here.
+ * fail at the event that has one: that event is passed over here. It knows streams alone: an answer in
+ * one piece, at which it would fail, has its end and its tokens here.
  *
  * @module
  */

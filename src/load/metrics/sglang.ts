@@ -1,14 +1,16 @@
 /**
  * SGLang's `bench_serving`: events with content (reasoning too, since PR sglang#23954); the end is
  * the last line, `[DONE]` included. Any answer of status 200 that came to its end is a success; where
- * no usage was told it takes the tokens that were asked for.
+ * no usage was told it takes the tokens that were asked for. Without streams (`--disable-stream`) it
+ * writes the end of a chat for the time to its first token.
  *
  * @module
  */
 
-import { KIND, type RequestRecord } from "../record.ts";
+import { isOnePiece, KIND, type RequestRecord, TOKENS } from "../record.ts";
 import { lastEventMs, timesOf } from "./times.ts";
 import {
+  between,
   cameWhole,
   type CountTokens,
   gapsOf,
@@ -26,17 +28,16 @@ export function sglangValues(record: RequestRecord, count: CountTokens): Request
   const isSuccess = cameWhole(record) && record.events > 0 && !has(record, KIND.broken);
   if (!isSuccess) return { isSuccess };
   const times = timesOf(record, KIND.text | KIND.reasoning);
-  const [ttftMs] = times;
+  const [firstMs] = times;
   const e2eMs = lastEventMs(record, KIND.comment);
   const outputTokens = toldTokens(record) ?? known(record.tokensMax);
-  const tookMs = e2eMs === undefined || ttftMs === undefined ? undefined : e2eMs - ttftMs;
   return {
     isSuccess,
     // The length of what was asked, by its own count.
     promptTokens: known(record.promptTokens) ?? promptTokensOf(record),
     outputTokens,
-    ttftMs,
-    tpotMs: shared(tookMs, (outputTokens ?? 0) - 1),
+    ttftMs: isOnePiece(record) && has(record, KIND.choice | TOKENS) ? e2eMs : firstMs,
+    tpotMs: shared(between(firstMs, e2eMs), (outputTokens ?? 0) - 1),
     itlMs: gapsOf(times),
     e2eMs,
     more: { retokenized: ownTokens(record, count, KIND.text | KIND.reasoning) },

@@ -4,16 +4,25 @@
  * @module
  */
 
-import { eventMs, firstOf, KIND, type RequestRecord } from "../record.ts";
+import { eventMs, firstOf, isOnePiece, KIND, type RequestRecord } from "../record.ts";
 import { known } from "./values.ts";
 
-/** When each event with one of `kinds` came, after the request was sent. */
+/**
+ * When each event with one of `kinds` came, after the request was sent. An answer in one piece has none:
+ * it is no stream, and there is no first token and no gap.
+ */
 export function timesOf(record: RequestRecord, kinds: number): readonly number[] {
+  if (isOnePiece(record)) return [];
   const times: number[] = [];
   for (let i = 0; i < record.events; i++) {
     if ((record.eventKinds[i]! & kinds) !== 0) times.push(eventMs(record, i) - record.sentMs);
   }
   return times;
+}
+
+/** When the last event with one of `kinds` came; of an answer in one piece, when it was over. */
+export function lastMsOf(record: RequestRecord, kinds: number): number | undefined {
+  return isOnePiece(record) ? known(record.endMs - record.sentMs) : timesOf(record, kinds).at(-1);
 }
 
 /** When the end mark came, else the end of the body; undefined = neither did. */

@@ -95,6 +95,11 @@ export function shared(value: number | undefined, by: number): number | undefine
   return value === undefined || !(by > 0) ? undefined : value / by;
 }
 
+/** From one time to another; undefined unless both are there. */
+export function between(fromMs: number | undefined, toMs: number | undefined): number | undefined {
+  return fromMs === undefined || toMs === undefined ? undefined : toMs - fromMs;
+}
+
 /** The time between each of `timesMs` and the one before. */
 export function gapsOf(timesMs: readonly number[]): readonly number[] {
   return timesMs.slice(1).map((ms, i) => ms - timesMs[i]!);

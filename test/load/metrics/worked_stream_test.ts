@@ -61,6 +61,32 @@ describe("one stream by each tool's definitions", () => {
     });
   }
 
+  const whole = recorded([[300, choice | text | finish | usage | done, "one two three four"]], {
+    endMs: 342,
+    usage: { promptTokens: 5, completionTokens: 4 },
+  });
+  /** SGLang says the end, where it asks for no stream; GuideLLM divides it by the tokens. */
+  const WHOLE: Readonly<Record<string, { readonly ttft?: number; readonly tpot?: number }>> = {
+    SGLang: { ttft: 300 },
+    GuideLLM: { tpot: 75 },
+  };
+
+  for (const [name, read] of TOOLS) {
+    test(`${name}: an answer in one piece has an end, tokens, and no gaps`, () => {
+      const { isSuccess, ttftMs, tpotMs, itlMs, e2eMs, outputTokens, more = {} } = read(
+        whole,
+        words,
+      );
+      expect([isSuccess, outputTokens]).toEqual([true, 4]);
+      expect(e2eMs).toBeGreaterThanOrEqual(300);
+      expect([ttftMs, tpotMs]).toEqual([WHOLE[name]?.ttft, WHOLE[name]?.tpot]);
+      expect(itlMs ?? []).toEqual([]);
+      const times = Object.keys(more).filter((key) => /first|second|last|per_user/.test(key));
+      expect(times.map((key) => more[key])).toEqual(times.map(() => undefined));
+      expect([undefined, 0]).toContain(more["request_iterations"]);
+    });
+  }
+
   test("AIPerf's inter-chunk latency is each gap", () => {
     expect(interChunkMs(STREAM)).toEqual([20, 20]);
   });
