@@ -241,6 +241,32 @@ describe("an audit says no failure of", () => {
     }, TEST_MS_MAX);
   }
 
+  const refusals = [
+    ["busy-429", "bytes", ["bytes/numbers"]],
+    ["busy-503", "bytes", ["bytes/numbers"]],
+    ["busy-429", "back-pressure", [
+      "back-pressure/taken",
+      "back-pressure/others",
+      "back-pressure/whole",
+    ]],
+    ["busy-429", "fidelity", ["fidelity/query"]],
+    ["busy-503", "fidelity", ["fidelity/query"]],
+  ] as const;
+  for (const [planted, check, names] of refusals) {
+    test(`${planted}, of which ${check} is void where two in a row are refused`, async () => {
+      const report = await auditPlanted(planted, [check], {}, 0);
+      const found = report.findings.filter(({ verdict }) => verdict !== "pass");
+      expect(found.map(({ name, verdict }) => [name, verdict])).toEqual(
+        names.map((name) => [name, "void"]),
+      );
+      const says = `refused with ${
+        planted.slice(-3)
+      } by the gateway itself: the upstream was not asked`;
+      for (const { measured } of found) expect(measured).toStartWith(says);
+      expect(JSON.stringify(found)).not.toContain("refuses tools");
+    }, TEST_MS_MAX);
+  }
+
   test("gzip that the client has asked for", async () => {
     const asked = { fields: [["accept-encoding", "br;q=0, gzip"]] } as const;
     const { findings } = await auditPlanted("gzip-asked", ["bytes"], asked);
