@@ -63,6 +63,8 @@ export const PLANTED = [
   "busy-429",
   "busy-503",
   "half-sent",
+  "swallows-first",
+  "swallows-second",
 ] as const;
 
 /** What becomes of a text of whole lines, in Latin-1, where that is all that is planted. */
@@ -131,6 +133,8 @@ const TWICE_EVERY = 3;
 /** Of `busy-…`: two in a row of so many requests are refused, the first of them this one. */
 const BUSY_EVERY = 8;
 const BUSY_FROM = 4;
+/** The number of the request that gets no answer is the place here. */
+const SWALLOWED: readonly Planted[] = ["swallows-first", "swallows-second"];
 /** Of `key-in-error`. */
 export const OWN_KEY = "sk-own-key-of-the-gateway";
 
@@ -310,7 +314,7 @@ class Rotating implements Link {
 /** Whose turn it is in a `queue`. */
 let turn = Promise.resolve();
 
-/** Of `mixes`: the last piece of each body under way; and what is counted of that, of `twice` and of `busy-…`. */
+/** Of `mixes`: the last piece of each body under way; and what is counted of that, and of requests. */
 const underWay = new Map<Link, Buffer>();
 let counter = 0;
 
@@ -404,6 +408,8 @@ class HttpLink implements Link {
     if (/^busy/.test(this.#planted) && [0, 1].includes(counter++ % BUSY_EVERY - BUSY_FROM)) {
       return this.#refuse(this.#planted.slice(-3));
     }
+    const swallowed = SWALLOWED.indexOf(this.#planted);
+    if (swallowed >= 0 && counter++ === swallowed) return;
     // Its body is never sent.
     if (this.#planted === "half-sent") this.#request = Buffer.from(lines, "latin1");
     this.#isAnswering = true;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Finding } from "../../../src/load/audit/finding.ts";
 import { CHECKS } from "../../../src/load/audit/table.ts";
 import { BUFFER_BYTES, OWN_KEY, type Planted } from "./gateway.ts";
 import { auditPlanted, failedIn } from "./rig.ts";
@@ -159,6 +160,44 @@ describe("an audit finds", () => {
     ]);
     expect(findings.map(({ name }) => name)).toContain("bytes/plain");
   }, TEST_MS_MAX);
+
+  test(
+    "requests that never reach the upstream whole, and stops a check behind a few of them",
+    async () => {
+      const { findings } = await auditPlanted("half-sent", ["first-byte"]);
+      expect(findings).toMatchObject([{
+        name: "first-byte/ends",
+        verdict: "fail",
+        measured:
+          "stopped: 3 answers had not ended when the client left, 5 s after asking; the upstream had got none of the requests whole",
+        value: 3,
+      }]);
+      const [{ evidence }] = findings as [Finding];
+      expect(evidence[1]).toMatch(
+        /^upstream: no whole request; a head and 0 of \d+ bytes of its body on connection \d+$/,
+      );
+      expect(evidence[2]).toMatch(/^client: status none .* \(the client left\)$/);
+    },
+    TEST_MS_MAX,
+  );
+
+  const swallowed = [
+    ["keep-alive", "keep-alive/ends", /^1 answer had not ended when the client left, 10 s after/],
+    ["limits", "limits/body", /^not answered within .*: it never reached the upstream whole$/],
+    ["bytes", "bytes/many", /^not answered within .*: it never reached the upstream whole$/],
+  ] as const;
+  for (const [check, name, says] of swallowed) {
+    test(`a single answer that never comes (${name})`, async () => {
+      const planted = check === "limits" ? "swallows-first" : "swallows-second";
+      const { findings } = await auditPlanted(planted, [check]);
+      const found = findings.find((one) => one.name === name);
+      expect(found).toMatchObject({
+        verdict: "fail",
+        measured: expect.stringMatching(says) as unknown as string,
+      });
+      expect(found!.evidence).toContain("upstream: no whole request");
+    }, TEST_MS_MAX);
+  }
 
   test("swallowed comments as a note where no silence is tried", async () => {
     const { findings } = await auditPlanted("no-comments", ["bytes"]);
