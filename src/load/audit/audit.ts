@@ -13,7 +13,7 @@ import {
   type Verdict,
   VERDICTS,
 } from "./finding.ts";
-import { type Check, finding, type Rig, Unended } from "./rig.ts";
+import { type Check, ENDS, finding, type Rig, Unended } from "./rig.ts";
 import { settingsFor } from "./settings.ts";
 
 /** A whole report, as `--json` prints it. */
@@ -111,7 +111,7 @@ export async function runAudit(rig: Rig, plan: AuditPlan): Promise<AuditReport> 
   const judge = async (check: Check) => {
     let findings = await tried(rig, check);
     const againMax = Math.min(plan.againMax ?? AGAIN_MAX, check.againMax ?? AGAIN_MAX);
-    for (let again = 0; again < againMax && !check.isSlow && hasVoid(findings); again++) {
+    for (let again = 0; again < againMax && !check.isSlow && isUnsettled(findings); again++) {
       findings = await tried(rig, check);
     }
     if (findings.length === 0) return; // interrupted
@@ -179,8 +179,10 @@ function cleaned(one: Finding, clean: (text: string) => string): Finding {
   };
 }
 
-function hasVoid(findings: readonly Finding[]): boolean {
-  return findings.some(({ verdict }) => verdict === "void");
+/** Something is void, and may not be next time. What does not end takes as long again. */
+function isUnsettled(findings: readonly Finding[]): boolean {
+  return findings.some(({ verdict }) => verdict === "void") &&
+    !findings.some(({ check, name }) => name === `${check}/${ENDS}`);
 }
 
 /** A check that cannot be run, since the gateway has gone away, is void: it says so. */
@@ -188,7 +190,11 @@ async function tried(rig: Rig, check: Check): Promise<readonly Finding[]> {
   const { signal } = rig.options;
   if (signal.aborted) return [];
   try {
-    return await rig.during(check.name, () => check.run(rig));
+    return await rig.during(check.name, async () => {
+      const findings = await check.run(rig);
+      const isBad = findings.some(({ verdict }) => verdict === "fail");
+      return isBad ? findings : [...findings, ...rig.endFindings()];
+    });
   } catch (error) {
     if (signal.aborted) return [];
     if (error instanceof Unended) return error.findings(check.name);

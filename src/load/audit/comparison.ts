@@ -15,9 +15,13 @@ import {
 import { type SseEvent, SseParser } from "../../lib/sse.ts";
 import type { Finding, Verdict } from "./finding.ts";
 import { counted } from "../../lib/counted.ts";
-import type { ClientExchange } from "./probe_client.ts";
-import { type Asked, finding, shownBytes } from "./rig.ts";
+import { ownAnswer } from "./own_answer.ts";
+import { type ClientExchange, END_TEXTS } from "./probe_client.ts";
+import { type Asked, finding, shownBytes, timeline } from "./rig.ts";
 import { sequenceOf } from "./stream.ts";
+
+/** What holds of every body. */
+export const LIMIT = "no event changed, lost, doubled or out of order";
 
 /** A finding, and the answer that it is of. */
 export interface Tried {
@@ -35,9 +39,28 @@ export interface Compared {
   readonly renamed: string | undefined;
 }
 
+/** What `bytes` says of an answer that the upstream has not written; undefined = it has. */
+export function unwritten(part: string, asked: Asked): Tried | undefined {
+  const own = ownAnswer(asked);
+  if (own === undefined) return undefined;
+  return {
+    exchange: asked.exchange,
+    finding: finding("bytes", {
+      part,
+      verdict: own.kind === "busy" ? "void" : "fail",
+      limit: LIMIT,
+      measured: own.measured,
+      evidence: timeline(asked),
+      mend: own.mend,
+    }),
+  };
+}
+
 /** A finding on a stream: what came of the events that were sent. */
 export function judged(part: string, asked: Asked, sent: Buffer): Tried {
   const { mark, exchange } = asked;
+  const none = unwritten(part, asked);
+  if (none !== undefined) return none;
   const comparison = compareEvents(sent, exchange.body, mark);
   return {
     finding: judge(part, asked, sent, comparison),
@@ -55,12 +78,12 @@ export function judge(
 ): Finding {
   const got = exchange.body;
   if (exchange.status !== 200) verdict.fault(`status ${exchange.status || "none"}`);
-  if (exchange.end !== "whole") verdict.fault(`the answer ended ${exchange.end ?? "never"}`);
+  if (exchange.end !== "whole") verdict.fault(END_TEXTS[exchange.end ?? "left"]);
   const at = firstDifference(sent, got);
   return finding("bytes", {
     part,
     verdict: verdict.kind,
-    limit: "no event changed, lost, doubled or out of order",
+    limit: LIMIT,
     measured: verdict.texts.length > 0
       ? verdict.texts.join("; ")
       : verdict.renamed === undefined

@@ -52,6 +52,15 @@ export interface WireRead {
  */
 export type AnswerEnd = "whole" | "early" | "reset" | "broken" | "left";
 
+/** The same in words. */
+export const END_TEXTS: Readonly<Record<AnswerEnd, string>> = {
+  whole: "the answer ended whole",
+  early: "the answer ended early",
+  reset: "the answer ended with a reset",
+  broken: "the answer is no HTTP",
+  left: "the answer had not ended when the client left",
+};
+
 /** What of a body came in one read, decoded where the answer is encoded. */
 export interface BodyRead {
   readonly atMs: number;

@@ -106,6 +106,8 @@ interface Scope {
   /** Requests through the gateway. */
   asked: number;
   readonly unended: Asked[];
+  /** How long the last of them was waited for. */
+  unendedMs: number;
   inRow: number;
 }
 
@@ -129,30 +131,38 @@ export class Unended extends Error {
     return this;
   }
 
-  /** What was kept, and what is said of the end. */
-  findings(check: string): readonly Finding[] {
-    // It is the gateway's doing where the upstream had said all there was.
-    const isWhole = this.#answers.every(({ expectation }) =>
+  /** What was kept, and what is said of the end. `isStopped`: of a check that was not run to its own. */
+  findings(check: string, isStopped = true): readonly Finding[] {
+    // It is the gateway's doing where the upstream had said all there was, or was never asked.
+    const written = this.#answers.filter(({ expectation }) =>
       expectation.attempts.some((attempt) => answerOf(attempt) === "whole")
     );
+    const unasked = this.#answers.filter(({ expectation }) => expectation.attempts.length === 0);
+    const count = this.#answers.length;
     return [
       ...this.#kept,
       finding(check, {
         part: ENDS,
-        verdict: isWhole ? "fail" : "void",
+        verdict: written.length + unasked.length === count ? "fail" : "void",
         limit:
           `answers end: behind ${UNENDED_ROW_MAX} in a row that do not, or ${UNENDED_MAX} in all, the check stops`,
-        measured: `stopped: ${
-          counted(this.#answers.length, "answer")
+        measured: `${isStopped ? "stopped: " : ""}${
+          counted(count, "answer")
         } had not ended when the client left, ${
           this.#timeoutMs / 1000
         } s after asking; the upstream had ${
-          isWhole ? "written each to its end" : "not written all of them"
+          written.length === count
+            ? "written each to its end"
+            : unasked.length === count
+            ? "got none of the requests whole"
+            : `written ${written.length} of them to the end, and not got ${unasked.length} of the requests whole`
         }`,
-        value: this.#answers.length,
+        value: count,
         unit: "answers",
         evidence: this.#answers.flatMap(timeline),
-        mend: "End the answer where the upstream's ends: with its last chunk, or its last byte.",
+        mend: unasked.length > 0
+          ? "Send each request on whole, also where a kept connection has ended just then, and say 502 where that cannot be done."
+          : "End the answer where the upstream's ends: with its last chunk, or its last byte.",
       }),
     ];
   }
@@ -213,7 +223,15 @@ export class Rig {
 
   /** Runs a check; what is asked in it belongs to it. */
   async during<T>(check: string, run: () => Promise<T>): Promise<T> {
-    return await this.#scope.run({ check, asked: 0, unended: [], inRow: 0 }, run);
+    return await this.#scope.run({ check, asked: 0, unended: [], unendedMs: 0, inRow: 0 }, run);
+  }
+
+  /** What the answers that did not end say of the check under way, whose others have passed. */
+  endFindings(): readonly Finding[] {
+    const scope = this.#scope.getStore();
+    if (scope === undefined || scope.unended.length === 0) return [];
+    return new Unended(scope.unended, scope.unendedMs).findings(scope.check, false)
+      .filter(({ verdict }) => verdict === "fail");
   }
 
   /** A chat request whose message is the mark. */
@@ -274,13 +292,17 @@ export class Rig {
    */
   async settle(asked: Asked, timeoutMs = 10_000, mayStay = false): Promise<Asked> {
     const hasEnded = await this.within(asked.exchange.ended, timeoutMs);
-    if (!hasEnded) asked.connection.leave("reset");
+    if (!hasEnded) {
+      asked.expectation.unfinished = this.upstream.unfinished();
+      asked.connection.leave("reset");
+    }
     const scope = this.#scope.getStore();
     if (scope === undefined || mayStay || asked.connection.target === this.#direct) return asked;
     if (hasEnded) scope.inRow = 0;
     // What this machine slept through was not waited for.
     else if (this.watch.worst(asked.exchange.sentMs, performance.now()) < timeoutMs / 4) {
       scope.unended.push(asked);
+      scope.unendedMs = timeoutMs;
       if (++scope.inRow >= UNENDED_ROW_MAX || scope.unended.length >= UNENDED_MAX) {
         throw new Unended(scope.unended, timeoutMs);
       }
@@ -420,6 +442,9 @@ export function timeline({ exchange, expectation }: Asked): readonly string[] {
     timeMs === undefined ? "never" : `+${ms(timeMs - exchange.sentMs)}`;
   return [
     "client: sent +0 ms",
+    ...(expectation.attempts.length > 0 ? [] : [
+      `upstream: no whole request${expectation.unfinished.map((line) => `; ${line}`).join("")}`,
+    ]),
     ...expectation.attempts.map((attempt, i) =>
       `upstream: request ${i + 1} on connection ${attempt.connection} whole ${
         at(attempt.arrivedMs)
@@ -432,7 +457,7 @@ export function timeline({ exchange, expectation }: Asked): readonly string[] {
     `client: status ${exchange.status || "none"} ${at(exchange.headMs)}, ${
       counted(exchange.reads.length, "read")
     }, last ${at(exchange.reads.at(-1)?.atMs)}, ended ${at(exchange.endMs)} (${
-      exchange.end ?? "not"
+      exchange.end === "left" ? "the client left" : exchange.end ?? "not"
     }${exchange.fault === "" ? "" : `: ${exchange.fault}`})`,
   ];
 }

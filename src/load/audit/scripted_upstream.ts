@@ -233,6 +233,18 @@ class UpstreamSocket {
     }
   }
 
+  /** What has come of a request that is not whole, as a line of evidence; undefined = nothing. */
+  get unfinished(): string | undefined {
+    if (this.#headText === undefined) {
+      const { length } = this.#came;
+      return length === 0 ? undefined : `${length} bytes of a head on connection ${this.number}`;
+    }
+    const length = headFields(this.#headText).find(([name]) => name === "content-length")?.[1];
+    return `a head and ${this.#bodyBytes} of ${
+      length ?? "more"
+    } bytes of its body on connection ${this.number}`;
+  }
+
   /** True when the kernel took all. */
   write(bytes: Uint8Array): boolean {
     if (this.#unsent.length > 0) {
@@ -275,6 +287,8 @@ class UpstreamSocket {
 /** Requests with one mark, and how they are answered. */
 export class Expectation {
   readonly attempts: Attempt[] = [];
+  /** What had come of requests that were not whole when the client gave this one up, a line for each. */
+  unfinished: readonly string[] = [];
   readonly script: Script;
   readonly #arrived = Promise.withResolvers<Attempt>();
 
@@ -368,6 +382,11 @@ export class ScriptedUpstream {
     const expectation = new Expectation(script);
     this.#expected.set(mark, expectation);
     return expectation;
+  }
+
+  /** What has come of requests that are not whole, a line for each. */
+  unfinished(): readonly string[] {
+    return [...this.#sockets].flatMap((socket) => socket.unfinished ?? []);
   }
 
   /** Requests with `mark` that come later are answered with 410. */

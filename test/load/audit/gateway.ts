@@ -60,6 +60,11 @@ export const PLANTED = [
   "mixes",
   "twice",
   "endless",
+  "busy-429",
+  "busy-503",
+  "half-sent",
+  "swallows-first",
+  "swallows-second",
 ] as const;
 
 /** What becomes of a text of whole lines, in Latin-1, where that is all that is planted. */
@@ -125,6 +130,11 @@ const TURN_MS = 5;
 const MIXED_EVERY = 4;
 /** Of `twice`: every so many requests are sent again beside it. */
 const TWICE_EVERY = 3;
+/** Of `busy-…`: two in a row of so many requests are refused, the first of them this one. */
+const BUSY_EVERY = 8;
+const BUSY_FROM = 4;
+/** The number of the request that gets no answer is the place here. */
+const SWALLOWED: readonly Planted[] = ["swallows-first", "swallows-second"];
 /** Of `key-in-error`. */
 export const OWN_KEY = "sk-own-key-of-the-gateway";
 
@@ -135,6 +145,7 @@ export function startGateway(
   clientsMax = Infinity,
 ): Gateway {
   let clients = 0;
+  counter = 0;
   const pool = new Pool(upstreamPort);
   const listener = Bun.listen<Link>({
     hostname: "127.0.0.1",
@@ -303,7 +314,7 @@ class Rotating implements Link {
 /** Whose turn it is in a `queue`. */
 let turn = Promise.resolve();
 
-/** Of `mixes`: the last piece of each body under way; and what is counted of that and of `twice`. */
+/** Of `mixes`: the last piece of each body under way; and what is counted of that, and of requests. */
 const underWay = new Map<Link, Buffer>();
 let counter = 0;
 
@@ -394,10 +405,25 @@ class HttpLink implements Link {
     this.#request = Buffer.concat([Buffer.from(lines, "latin1"), body]);
     this.#came = this.#came.subarray(end + 4 + length);
     this.#attempts = 0;
+    if (/^busy/.test(this.#planted) && [0, 1].includes(counter++ % BUSY_EVERY - BUSY_FROM)) {
+      return this.#refuse(this.#planted.slice(-3));
+    }
+    const swallowed = SWALLOWED.indexOf(this.#planted);
+    if (swallowed >= 0 && counter++ === swallowed) return;
+    // Its body is never sent.
+    if (this.#planted === "half-sent") this.#request = Buffer.from(lines, "latin1");
     this.#isAnswering = true;
     if (this.#planted === "slow-up") setTimeout(() => this.#ask(), UP_MS);
     else if (this.#planted === "queue") turn = turn.then(() => this.#takeTurn());
     else this.#ask();
+  }
+
+  #refuse(status: string): void {
+    const text = '{"error":{"message":"slow down","type":"rate_limit"}}';
+    this.#send(Buffer.from(
+      `HTTP/1.1 ${status} Busy\r\nretry-after: 1\r\ncontent-type: application/json\r\n` +
+        `content-length: ${text.length}\r\n\r\n${text}`,
+    ));
   }
 
   async #takeTurn(): Promise<void> {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import type { Finding } from "../../../src/load/audit/finding.ts";
 import { CHECKS } from "../../../src/load/audit/table.ts";
 import { BUFFER_BYTES, OWN_KEY, type Planted } from "./gateway.ts";
 import { auditPlanted, failedIn } from "./rig.ts";
@@ -160,6 +161,44 @@ describe("an audit finds", () => {
     expect(findings.map(({ name }) => name)).toContain("bytes/plain");
   }, TEST_MS_MAX);
 
+  test(
+    "requests that never reach the upstream whole, and stops a check behind a few of them",
+    async () => {
+      const { findings } = await auditPlanted("half-sent", ["first-byte"]);
+      expect(findings).toMatchObject([{
+        name: "first-byte/ends",
+        verdict: "fail",
+        measured:
+          "stopped: 3 answers had not ended when the client left, 5 s after asking; the upstream had got none of the requests whole",
+        value: 3,
+      }]);
+      const [{ evidence }] = findings as [Finding];
+      expect(evidence[1]).toMatch(
+        /^upstream: no whole request; a head and 0 of \d+ bytes of its body on connection \d+$/,
+      );
+      expect(evidence[2]).toMatch(/^client: status none .* \(the client left\)$/);
+    },
+    TEST_MS_MAX,
+  );
+
+  const swallowed = [
+    ["keep-alive", "keep-alive/ends", /^1 answer had not ended when the client left, 10 s after/],
+    ["limits", "limits/body", /^not answered within .*: it never reached the upstream whole$/],
+    ["bytes", "bytes/many", /^not answered within .*: it never reached the upstream whole$/],
+  ] as const;
+  for (const [check, name, says] of swallowed) {
+    test(`a single answer that never comes (${name})`, async () => {
+      const planted = check === "limits" ? "swallows-first" : "swallows-second";
+      const { findings } = await auditPlanted(planted, [check]);
+      const found = findings.find((one) => one.name === name);
+      expect(found).toMatchObject({
+        verdict: "fail",
+        measured: expect.stringMatching(says) as unknown as string,
+      });
+      expect(found!.evidence).toContain("upstream: no whole request");
+    }, TEST_MS_MAX);
+  }
+
   test("swallowed comments as a note where no silence is tried", async () => {
     const { findings } = await auditPlanted("no-comments", ["bytes"]);
     const found = findings.find(({ name }) => name === "bytes/comments");
@@ -238,6 +277,32 @@ describe("an audit says no failure of", () => {
       expect(findings.filter(({ verdict }) => verdict !== "pass")).toMatchObject([
         { name, verdict: "note", measured: expect.stringMatching(says) as unknown as string },
       ]);
+    }, TEST_MS_MAX);
+  }
+
+  const refusals = [
+    ["busy-429", "bytes", ["bytes/numbers"]],
+    ["busy-503", "bytes", ["bytes/numbers"]],
+    ["busy-429", "back-pressure", [
+      "back-pressure/taken",
+      "back-pressure/others",
+      "back-pressure/whole",
+    ]],
+    ["busy-429", "fidelity", ["fidelity/query"]],
+    ["busy-503", "fidelity", ["fidelity/query"]],
+  ] as const;
+  for (const [planted, check, names] of refusals) {
+    test(`${planted}, of which ${check} is void where two in a row are refused`, async () => {
+      const report = await auditPlanted(planted, [check], {}, 0);
+      const found = report.findings.filter(({ verdict }) => verdict !== "pass");
+      expect(found.map(({ name, verdict }) => [name, verdict])).toEqual(
+        names.map((name) => [name, "void"]),
+      );
+      const says = `refused with ${
+        planted.slice(-3)
+      } by the gateway itself: the upstream was not asked`;
+      for (const { measured } of found) expect(measured).toStartWith(says);
+      expect(JSON.stringify(found)).not.toContain("refuses tools");
     }, TEST_MS_MAX);
   }
 

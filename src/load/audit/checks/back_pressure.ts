@@ -6,7 +6,17 @@
 
 import type { Finding } from "../finding.ts";
 import { bytesText, median, ms } from "../numbers.ts";
-import { type Check, finding, KeptConnection, type Rig, type Way } from "../rig.ts";
+import { BUSY_MEND, type OwnAnswer, ownAnswer, waitForRoom } from "../own_answer.ts";
+import { END_TEXTS } from "../probe_client.ts";
+import {
+  type Asked,
+  type Check,
+  finding,
+  KeptConnection,
+  type Rig,
+  timeline,
+  type Way,
+} from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import { answerWhole, chunk, LAST_CHUNK, streamHead } from "../stream.ts";
 
@@ -27,6 +37,10 @@ const OTHERS_MS_MAX = 25;
 const OTHERS_BUSY_MS_MAX = 250;
 const OTHERS = 20;
 
+const TAKEN = `the upstream stands still before ${bytesText(FLOOD_BYTES)}`;
+const OTHERS_LIMIT = `others wait at most ${OTHERS_MS_MAX} ms longer (p50) while one does not read`;
+const WHOLE = "all bytes come once the client reads again";
+
 /** What is taken while nobody reads, what it costs the gateway, and what others notice. */
 export const backPressure: Check = {
   name: "back-pressure",
@@ -35,7 +49,16 @@ export const backPressure: Check = {
     const direct = await stand(rig, "direct");
     await direct.leave();
     const calmMs = median(await shortAnswers(rig));
-    const through = await stand(rig, "through");
+    let through = await stand(rig, "through");
+    if (through.own?.kind === "busy") {
+      await through.leave();
+      await waitForRoom(rig, through.asked);
+      through = await stand(rig, "through");
+    }
+    if (through.own !== undefined) {
+      await through.leave();
+      return ownFindings(through.own, through.asked);
+    }
     if (through.encoding !== undefined) {
       await through.leave();
       return [encodedFinding(through.encoding, through.isEncodingAsked)];
@@ -56,6 +79,9 @@ export const backPressure: Check = {
 interface Standing {
   /** What the upstream could write until then. */
   readonly takenBytes: number;
+  readonly asked: Asked;
+  /** There is no such stream: what the gateway did instead of asking. */
+  readonly own: OwnAnswer | undefined;
   /** The content coding of what comes; undefined = none. */
   readonly encoding: string | undefined;
   /** The client has asked for it, or there is none. */
@@ -84,12 +110,18 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
     attempt.write(LAST_CHUNK);
   }, { connection, isKept: false });
   await rig.within(asked.exchange.hasBody(1), 5000);
+  if (asked.expectation.attempts.length === 0) await rig.settle(asked);
+  const own = ownAnswer(asked);
   connection.pause();
   movedMs = performance.now();
-  while (written < FLOOD_BYTES && performance.now() - movedMs < FULL_MS) await rig.sleep(50);
+  while (own === undefined && written < FLOOD_BYTES && performance.now() - movedMs < FULL_MS) {
+    await rig.sleep(50);
+  }
   const takenBytes = written - asked.exchange.bodyBytes;
   return {
     takenBytes: Math.max(0, takenBytes),
+    asked,
+    own,
     encoding: asked.exchange.encoding,
     isEncodingAsked: asked.exchange.isEncodingAsked,
     async leave() {
@@ -103,10 +135,26 @@ async function stand(rig: Rig, way: Way): Promise<Standing> {
       const { end, bodyBytes } = asked.exchange;
       return {
         isWhole: end === "whole" && bodyBytes === FLOOD_BYTES,
-        text: `${bytesText(bodyBytes)} of ${bytesText(FLOOD_BYTES)} came, the answer ended ${end}`,
+        text: `${bytesText(bodyBytes)} of ${bytesText(FLOOD_BYTES)} came, ${
+          END_TEXTS[end ?? "left"]
+        }`,
       };
     },
   };
+}
+
+/** Without a stream that nobody reads nothing can be said of what it does. */
+function ownFindings(own: OwnAnswer, asked: Asked): readonly Finding[] {
+  return [["taken", TAKEN], ["others", OTHERS_LIMIT], ["whole", WHOLE]].map(([part, limit]) =>
+    finding("back-pressure", {
+      part: part!,
+      verdict: part === "whole" && own.kind === "failed" ? "fail" : "void",
+      limit: limit!,
+      measured: own.measured,
+      evidence: timeline(asked),
+      mend: own.mend,
+    })
+  );
 }
 
 /** What is compressed needs no room: nothing can be filled with it. */
@@ -114,7 +162,7 @@ function encodedFinding(encoding: string, isAsked: boolean): Finding {
   return finding("back-pressure", {
     part: "taken",
     verdict: "void",
-    limit: `the upstream stands still before ${bytesText(FLOOD_BYTES)}`,
+    limit: TAKEN,
     measured: `content-encoding: ${encoding}${
       isAsked ? "" : " that nobody asked for"
     } makes little of what is sent`,
@@ -131,7 +179,7 @@ function takenFinding(direct: number, through: number, isMeasured: boolean): Fin
   return finding("back-pressure", {
     part: "taken",
     verdict: isUnbounded || isLarge ? "fail" : "pass",
-    limit: `the upstream stands still before ${bytesText(FLOOD_BYTES)}; at most ${
+    limit: `${TAKEN}; at most ${
       bytesText(KERNEL_BYTES_MAX)
     } more than without the gateway, which sockets can hold`,
     measured: `${bytesText(through)} taken while nobody reads${
@@ -188,9 +236,12 @@ async function shortAnswers(rig: Rig): Promise<readonly number[]> {
   const kept = new KeptConnection(rig, "through");
   const tookMs: number[] = [];
   for (let i = 0; i < OTHERS; i++) {
-    const { exchange } = await rig.tell("through", (attempt, mark) => answerWhole(attempt, mark), {
+    const asked = await rig.tell("through", (attempt, mark) => answerWhole(attempt, mark), {
       connection: await kept.get(),
     });
+    const { exchange } = asked;
+    // A refusal takes no time that anybody waits for.
+    if (ownAnswer(asked)?.kind === "busy") continue;
     tookMs.push(exchange.end === "whole" ? exchange.endMs! - exchange.sentMs : Infinity);
   }
   kept.close();
@@ -200,13 +251,22 @@ async function shortAnswers(rig: Rig): Promise<readonly number[]> {
 function othersFinding(rig: Rig, tookMs: readonly number[], calmMs: number): Finding {
   const nowMs = performance.now();
   const addedMs = median(tookMs) - calmMs;
+  if (tookMs.length === 0 || Number.isNaN(calmMs)) {
+    return finding("back-pressure", {
+      part: "others",
+      verdict: "void",
+      limit: OTHERS_LIMIT,
+      measured: "the gateway refuses all of them, as it is busy",
+      mend: BUSY_MEND,
+    });
+  }
   const isSlow = addedMs > OTHERS_MS_MAX;
   const isMachine = rig.watch.worst(nowMs - 2000, nowMs) > OTHERS_MS_MAX ||
     rig.watch.isBusy(nowMs - 2000, nowMs) && addedMs < OTHERS_BUSY_MS_MAX;
   return finding("back-pressure", {
     part: "others",
     verdict: !isSlow ? "pass" : isMachine && Number.isFinite(addedMs) ? "void" : "fail",
-    limit: `others wait at most ${OTHERS_MS_MAX} ms longer (p50) while one does not read`,
+    limit: OTHERS_LIMIT,
     measured: Number.isFinite(addedMs)
       ? `${ms(Math.max(0, addedMs))} longer than ${ms(calmMs)}`
       : "they are not answered",
@@ -223,7 +283,7 @@ function wholeFinding(
   return finding("back-pressure", {
     part: "whole",
     verdict: isWhole ? "pass" : "fail",
-    limit: "all bytes come once the client reads again",
+    limit: WHOLE,
     measured: text,
     evidence: [text],
     mend: "Keep what a full socket has not taken, and write it when the socket drains.",

@@ -5,9 +5,10 @@
  * @module
  */
 
-import { judged, type Tried } from "../comparison.ts";
+import { judged, LIMIT, type Tried } from "../comparison.ts";
 import type { Finding } from "../finding.ts";
 import { counted } from "../../../lib/counted.ts";
+import { ownAnswer, tellWithRoom } from "../own_answer.ts";
 import { type Check, finding, type Rig, Unended } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
@@ -127,15 +128,15 @@ export const byteIntegrity: Check = {
   },
 };
 
-/** Failures that say the same of several shapes are one, the first, with the names of the others. */
+/** Failures, and what is void, that say the same of several shapes are one, the first, with the names of the others. */
 function toldOnce(findings: readonly Finding[]): readonly Finding[] {
   const failures = Map.groupBy(
-    findings.filter(({ verdict }) => verdict === "fail"),
+    findings.filter(isTogether),
     ({ measured }) => measured.replace(/wa-[0-9a-f]+|\d+/g, "#"),
   );
   const others = new Map([...failures.values()].map(([first, ...rest]) => [first, rest]));
   return findings.flatMap((one) => {
-    if (one.verdict !== "fail") return [one];
+    if (!isTogether(one)) return [one];
     const rest = others.get(one);
     if (rest === undefined) return [];
     if (rest.length === 0) return [one];
@@ -145,9 +146,13 @@ function toldOnce(findings: readonly Finding[]): readonly Finding[] {
   });
 }
 
+function isTogether({ verdict }: Finding): boolean {
+  return verdict === "fail" || verdict === "void";
+}
+
 async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
   let sent = Buffer.alloc(0);
-  const asked = await rig.tell("through", async (attempt: Attempt, mark: string) => {
+  const asked = await tellWithRoom(rig, async (attempt: Attempt, mark: string) => {
     sent = Buffer.from(shape.body(mark));
     attempt.write(streamHead());
     let from = 0;
@@ -158,20 +163,19 @@ async function tryShape(rig: Rig, shape: Shape): Promise<Tried> {
     }
     attempt.write(LAST_CHUNK);
   }, { body: (mark) => JSON.stringify({ ...JSON.parse(rig.chatBody(mark)), ...shape.asks }) });
-  const { exchange, expectation } = asked;
-  const isRefused = shape.asks !== undefined && expectation.attempts.length === 0 &&
-    exchange.status >= 400 && exchange.status < 500;
-  if (!isRefused) return judged(shape.name, asked, sent);
+  const { exchange } = asked;
+  const own = ownAnswer(asked);
+  if (shape.asks === undefined || own?.kind !== "refused") return judged(shape.name, asked, sent);
   return {
     exchange,
     finding: finding("bytes", {
       part: shape.name,
       verdict: "note",
-      limit: "no event changed, lost, doubled or out of order",
+      limit: LIMIT,
       measured: `not tried: the gateway refuses ${
         Object.keys(shape.asks).join(", ")
       } with ${exchange.status}`,
-      mend: "Let clients ask for what the provider has.",
+      mend: own.mend,
     }),
   };
 }

@@ -13,7 +13,8 @@ import {
 import { isRenamed } from "../comparison.ts";
 import type { Finding, Verdict } from "../finding.ts";
 import { bytesText, ms } from "../numbers.ts";
-import { type Asked, type Check, finding, type Rig, shownBytes } from "../rig.ts";
+import { ownAnswer, tellWithRoom } from "../own_answer.ts";
+import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
   chunk,
@@ -109,7 +110,7 @@ function isAdded({ path, other }: JsonDifference): boolean {
 
 async function spell(rig: Rig, spelling: Spelling): Promise<Spelt> {
   let sent = "";
-  const asked = await rig.tell("through", answer, {
+  const asked = await tellWithRoom(rig, answer, {
     body: (mark) => {
       const model = JSON.stringify(rig.options.model);
       return sent =
@@ -132,16 +133,18 @@ function differencesOf(sent: string, arrived = ""): readonly JsonDifference[] | 
 
 function speltFinding({ spelling: { name, what }, sent, asked, differences }: Spelt): Finding {
   const [attempt] = asked.expectation.attempts;
-  const { verdict, measured } = attempt === undefined
-    ? refused(asked.exchange.status)
-    : compare(sent, attempt.body.toString(), differences);
+  // A gateway may refuse what it does not know, as long as it says so.
+  const own = ownAnswer(asked);
+  const { verdict, measured } = own ?? compare(sent, attempt?.body.toString() ?? "", differences);
   return finding("fidelity", {
     part: name,
     verdict,
     limit: `${what}: nothing lost and nothing changed`,
     measured,
     evidence: verdict === "pass" ? [] : evidenceOf(asked, sent),
-    mend: verdict === "fail"
+    mend: own !== undefined
+      ? own.mend
+      : verdict === "fail"
       ? "Send the client's own bytes on; where one value must be changed, change it in place."
       : "The values are the same; bytes that are passed on untouched cannot be got wrong.",
   });
@@ -152,13 +155,6 @@ function evidenceOf({ expectation, exchange }: Asked, sent: string): readonly st
     `sent     ${shownBytes(Buffer.from(sent))}`,
     `arrived  ${shownBytes(expectation.attempts[0]?.body ?? exchange.wireText)}`,
   ];
-}
-
-/** A gateway may refuse what it does not know, as long as it says so. */
-function refused(status: number): { readonly verdict: Verdict; readonly measured: string } {
-  return status >= 400 && status < 500
-    ? { verdict: "note", measured: `refused with ${status}` }
-    : { verdict: "fail", measured: `it did not arrive; the client got ${status || "no answer"}` };
 }
 
 function compare(
@@ -233,7 +229,7 @@ const QUERY = "weir_audit=a%2Bb%20c&weir_audit=2&weir_empty=";
 async function query(rig: Rig): Promise<Finding> {
   const { path } = rig.options.gateway;
   const sent = `${path}${path.includes("?") ? "&" : "?"}${QUERY}`;
-  const asked = await rig.tell("through", answer, { path: sent });
+  const asked = await tellWithRoom(rig, answer, { path: sent });
   const [attempt] = asked.expectation.attempts;
   const arrived = attempt?.headText.split(" ", 2)[1] ?? "";
   const came = parametersOf(arrived);
@@ -244,8 +240,9 @@ async function query(rig: Rig): Promise<Finding> {
   // In its order, as far as it came: a gateway may add some of its own.
   const kept = came.filter(({ name }) => others.some((one) => one.name === name));
   const changed = others.find(({ text }, i) => text !== kept[i]?.text);
-  const { verdict, measured } = attempt === undefined
-    ? refused(asked.exchange.status)
+  const own = ownAnswer(asked);
+  const { verdict, measured } = own !== undefined
+    ? own
     : changed !== undefined
     ? { verdict: "fail" as const, measured: `${changed.name} has another value` }
     : isKept
@@ -263,7 +260,9 @@ async function query(rig: Rig): Promise<Finding> {
       `sent     POST ${shownBytes(sent)}`,
       `arrived  ${shownBytes(attempt?.headText.split("\r\n", 1)[0] ?? asked.exchange.headText)}`,
     ],
-    mend: verdict === "fail"
+    mend: own !== undefined
+      ? own.mend
+      : verdict === "fail"
       ? "Send the query on by its characters, without decoding it in between."
       : "Providers read some of it, such as api-version: send it on, or say that it ends at the gateway.",
   });
@@ -281,7 +280,7 @@ function parametersOf(path: string): readonly { readonly name: string; readonly 
 /** A request of a megabyte: whole, or refused. */
 async function large(rig: Rig): Promise<Finding> {
   let sent = "";
-  const asked = await rig.tell("through", answer, {
+  const asked = await tellWithRoom(rig, answer, {
     body: (mark) => {
       const words = "A line of a long prompt, which must not be lost. ";
       const content = `${mark} ${words.repeat(LARGE_BYTES / words.length)}`;
@@ -295,9 +294,9 @@ async function large(rig: Rig): Promise<Finding> {
   });
   const [attempt] = asked.expectation.attempts;
   const differences = differencesOf(sent, attempt?.body.toString());
-  const { verdict, measured } = attempt === undefined
-    ? refused(asked.exchange.status)
-    : compare(sent, attempt.body.toString(), differences);
+  // A gateway may refuse what it does not know, as long as it says so.
+  const own = ownAnswer(asked);
+  const { verdict, measured } = own ?? compare(sent, attempt?.body.toString() ?? "", differences);
   return finding("fidelity", {
     part: "large",
     verdict: verdict === "note" && attempt !== undefined ? "pass" : verdict,
@@ -311,27 +310,41 @@ async function large(rig: Rig): Promise<Finding> {
       `sent ${sent.length} bytes, ${attempt?.body.length ?? 0} arrived`,
       ...evidenceOf(asked, sent),
     ],
-    mend: "Let bodies of this size pass, or say 413: prompts grow to it.",
+    mend: verdict === "void" && own !== undefined
+      ? own.mend
+      : "Let bodies of this size pass, or say 413: prompts grow to it.",
   });
 }
 
 /** The upstream sends a usage chunk when it is asked for one; the client has not asked. */
 async function usage(rig: Rig): Promise<Finding> {
-  const asked = await rig.tell("through", answer);
+  const asked = await tellWithRoom(rig, answer);
+  const own = ownAnswer(asked);
   const isAskedFor = asked.expectation.attempts.some(({ body }) => asksUsage(body));
   const comes = asked.exchange.events().some(({ data }) => /"usage"\s*:\s*\{/.test(data));
   return finding("fidelity", {
     part: "usage",
-    verdict: asked.expectation.attempts.length === 0 ? "void" : comes ? "fail" : "pass",
+    verdict: own !== undefined
+      ? (own.verdict === "note" ? "void" : own.verdict)
+      : comes
+      ? "fail"
+      : "pass",
     limit: "no usage chunk without stream_options.include_usage",
-    measured: comes
+    measured: own !== undefined
+      ? own.measured
+      : comes
       ? "the client gets a usage chunk that it has not asked for"
       : isAskedFor
       ? "the gateway asks for it and keeps it to itself"
       : "nobody asks for it",
-    evidence: comes ? [shownBytes(asked.exchange.body.subarray(-400))] : [],
-    mend:
-      "Drop the usage chunk where the client has not asked for it: its choices are empty, and clients read choices[0].",
+    evidence: own !== undefined
+      ? timeline(asked)
+      : comes
+      ? [shownBytes(asked.exchange.body.subarray(-400))]
+      : [],
+    mend: own !== undefined
+      ? own.mend
+      : "Drop the usage chunk where the client has not asked for it: its choices are empty, and clients read choices[0].",
   });
 }
 

@@ -8,6 +8,8 @@
 import { counted } from "../../../lib/counted.ts";
 import type { Finding } from "../finding.ts";
 import type { Again, Foreign } from "../isolation_watch.ts";
+import { ownAnswer } from "../own_answer.ts";
+import { END_TEXTS } from "../probe_client.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
 import {
@@ -55,18 +57,23 @@ async function stream(rig: Rig): Promise<Asked> {
 }
 
 /** What is wrong with a stream; undefined = nothing is. How events are spelt is for `bytes`. */
-function faultOf({ mark, exchange }: Asked): string | undefined {
+function faultOf(asked: Asked): string | undefined {
+  const own = ownAnswer(asked);
+  if (own !== undefined) return own.measured;
+  const { mark, exchange } = asked;
   const came = exchange.events().flatMap(({ data }) => sequenceOf(data, mark) ?? []);
   const inOrder = came.every((sequence, i) => sequence === i + 1);
   if (!inOrder || came.length !== EVENTS) {
     return `of its events 1 to ${EVENTS} came ${came.length === 0 ? "none" : came.join(", ")}`;
   }
-  return exchange.end === "whole" ? undefined : `the answer ended ${exchange.end ?? "never"}`;
+  return exchange.end === "whole" ? undefined : END_TEXTS[exchange.end ?? "left"];
 }
 
 function atOnceFinding(all: readonly Asked[]): Finding {
-  // What the gateway refuses by itself is mixed with nothing.
-  const arrived = all.filter(({ expectation }) => expectation.attempts.length > 0);
+  // What the gateway answers by itself is mixed with nothing; what it leaves open is not answered.
+  const arrived = all.filter((asked) =>
+    asked.exchange.end === "left" || ownAnswer(asked) === undefined
+  );
   const refused = all.length - arrived.length;
   const wrong = arrived.flatMap((asked) => {
     const why = faultOf(asked);

@@ -8,6 +8,7 @@
 import { isByteRelay } from "../byte_relay.ts";
 import type { Finding, Verdict } from "../finding.ts";
 import { counted } from "../../../lib/counted.ts";
+import { ownAnswer } from "../own_answer.ts";
 import {
   type Asked,
   type Check,
@@ -149,12 +150,12 @@ async function race(rig: Rig): Promise<Finding> {
 async function raceOnce(rig: Rig, way: Way, offsetMs: number): Promise<Raced> {
   const kept = new KeptConnection(rig, way);
   const closing = Promise.withResolvers<Attempt>();
-  await rig.tell(way, (attempt, mark) => {
+  const before = await rig.tell(way, (attempt, mark) => {
     answerWhole(attempt, mark);
     closing.resolve(attempt);
   }, { connection: await kept.get() });
   if (!await rig.within(closing.promise, ARRIVAL_MS_MAX)) {
-    throw new Error("a request before a race did not reach the upstream");
+    throw new Error(`of a request before a race: ${ownAnswer(before)?.measured ?? "it came late"}`);
   }
   const attempt = await closing.promise;
   const closes = rig.sleep(IDLE_MS + offsetMs).then(() => attempt.cut());
