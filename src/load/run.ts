@@ -468,9 +468,9 @@ export class LoadRun {
   /** The slot asks again, so many milliseconds behind the answer that ended at `endMs`. */
   #again(slot: number, endMs: number, afterMs: number): void {
     if (this.#isStopped) return;
-    const dueMs = endMs + afterMs;
-    if (afterMs <= 0) this.#enqueue(slot, dueMs);
-    else this.#pause({ slot, dueMs });
+    const next = { slot, dueMs: endMs + afterMs };
+    if (afterMs <= 0) this.#askAgain(next);
+    else this.#pause(next);
   }
 
   /** Timers may come a little before their time: then the rest is waited for. */
@@ -484,6 +484,7 @@ export class LoadRun {
     this.#pauses.set(timer, pause);
   }
 
+  /** Without a schedule it is due when it is asked: a warm-up counts by the same moment. */
   #askAgain({ slot, dueMs }: Waiting): void {
     this.#enqueue(slot, this.#plan.load.kind === "closed" ? this.#clock() : dueMs);
   }
