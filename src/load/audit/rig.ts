@@ -320,13 +320,18 @@ export class Rig {
     return await this.settle(asked, options.timeoutMs, options.mayStay);
   }
 
-  /** True when `promise` settled within `timeoutMs`. */
+  /**
+   * True when `promise` settled within `timeoutMs`.
+   *
+   * @throws the signal's reason as soon as it aborts, and if it has before.
+   */
   async within(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
     const late = Promise.withResolvers<false>();
     const timer = setTimeout(() => late.resolve(false), timeoutMs);
     const { signal } = this.options;
     const stop = () => late.reject(signal.reason);
-    signal.addEventListener("abort", stop, { once: true });
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
     try {
       return await Promise.race([promise.then(() => true as const), late.promise]);
     } finally {
