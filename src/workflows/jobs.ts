@@ -300,7 +300,8 @@ async function enter(gate: Semaphore | undefined, signal: AbortSignal): Promise<
   try {
     const leave = await gate.enter(signal);
     // A stream that nobody begins to read never ends by itself: the end of the run ends it.
-    signal.addEventListener("abort", leave, { once: true });
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
     return leave;
   } catch (error) {
     if (error instanceof SemaphoreFull) throw failed("Too many calls wait for this component");

@@ -87,6 +87,7 @@ async function* untilAborted(
   const stop = () => void iterator.return?.();
   signal.addEventListener("abort", stop, { once: true });
   try {
+    signal.throwIfAborted();
     for (let turn = await iterator.next(); !turn.done; turn = await iterator.next()) {
       yield* turn.value;
     }
