@@ -5,7 +5,8 @@
  * @module
  */
 
-import { differenceText, jsonDifferences } from "../../lib/json_differences.ts";
+import { jsonDifferences } from "../../lib/json_differences.ts";
+import { changeText } from "./comparison.ts";
 import { headFields } from "./head_fields.ts";
 import { tellWithRoom } from "./own_answer.ts";
 import { type ClientExchange, END_TEXTS } from "./probe_client.ts";
@@ -140,10 +141,10 @@ export function bodyChange(said: string, came: string): BodyChange | undefined {
   const lost = differences.find(({ one, other }) =>
     other !== undefined && (other !== null || one !== undefined)
   );
-  if (lost === undefined) return { verdict: "note", text: differenceText(differences[0]!) };
+  if (lost === undefined) return { verdict: "note", text: changeText(differences[0]!) };
   const place = placeOf(got, wanted.error);
   return place === undefined || place === "error"
-    ? { verdict: "fail", text: differenceText(lost) }
+    ? { verdict: "fail", text: changeText(lost) }
     : { verdict: "note", text: `in an envelope of the gateway's own, as ${place || "its body"}` };
 }
 

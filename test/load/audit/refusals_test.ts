@@ -44,7 +44,7 @@ const CASES: readonly (readonly [came: string, verdict: "fail" | "note" | undefi
   [
     '{"error":{"message":"N?","type":"t","param":null,"code":"c"}}',
     "fail",
-    'error.message: "N?" instead of "Nö"',
+    'error.message: "N?" instead of "Nö" (U+003F instead of U+00F6)',
   ],
   ['{"error":"Nö"}', "fail"],
   ["Nö", "fail", "a body that is no JSON"],

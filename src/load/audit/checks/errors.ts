@@ -194,9 +194,7 @@ function summary(own: readonly OwnAnswer[], changes: readonly Change[], words: W
       ? shown[0]?.verdict ?? "pass"
       : "void",
     limit,
-    measured: own.length === 0
-      ? measured
-      : `${measured}; ${own.length} more ${own[0]!.measured}`,
+    measured: own.length === 0 ? measured : `${measured}; ${own.length} more ${own[0]!.measured}`,
     value: faults.length,
     unit: "errors",
     evidence: shown.flatMap(({ told, evidence }) => [
