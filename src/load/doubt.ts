@@ -144,7 +144,9 @@ export function doubtOf(
   const queueMs = spreads.queue_ms.percentile(99);
   if (waitingMax > 0 && queueMs !== undefined && queueMs > loopMsMax) {
     reasons.push(
-      `up to ${waitingMax} requests waited in the client for one of ${concurrencyMax} places${limits.isOfDescriptors ? " (ulimit -n)" : ""}, ` +
+      `up to ${waitingMax} requests waited in the client for one of ${concurrencyMax} places${
+        limits.isOfDescriptors ? " (ulimit -n)" : ""
+      }, ` +
         `${ms(queueMs)} (p99): this is in the times from the schedule`,
     );
   }
