@@ -41,7 +41,7 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
-import { failuresOf, leavesReport, writeEach } from "./outputs.ts";
+import { failuresOf, holdDescriptors, leavesReport, writeEach } from "./outputs.ts";
 import { residentBytes } from "./process_memory.ts";
 import { headerSecrets, urlSecrets, worthHiding } from "./shown_secrets.ts";
 import { onEnding } from "./signals.ts";
@@ -305,6 +305,7 @@ class AuditRun {
   /** As messages call the gateway. */
   #where: string;
   #lines: LineFile | undefined;
+  readonly #freeDescriptors = holdDescriptors();
   /** Takes secrets out of a text. */
   readonly clean: (text: string) => string;
 
@@ -378,6 +379,7 @@ class AuditRun {
     else if (hasReport && !isSaid) {
       for (const line of reportLines(report, long)) this.#terminal.print(line);
     }
+    this.#freeDescriptors();
     const unwritten = [
       ...failuresOf(() => this.#lines?.close()),
       ...writeEach(
