@@ -173,11 +173,11 @@ export class Unended extends Error {
  * later one do not end.
  */
 export async function inTurn(
-  parts: readonly (() => Promise<Finding>)[],
+  parts: readonly (() => Promise<Finding | readonly Finding[]>)[],
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   try {
-    for (const part of parts) findings.push(await part());
+    for (const part of parts) findings.push(...[await part()].flat());
   } catch (error) {
     throw error instanceof Unended ? error.keep(findings) : error;
   }
