@@ -39,6 +39,8 @@ export type FromWorker =
   | { readonly kind: "ready" }
   | { readonly kind: "prepared" }
   | WorkerProgress
+  /** Its round is over: the result comes next, which may take a while to be put together. */
+  | { readonly kind: "over" }
   | {
     readonly kind: "result";
     readonly tally: TallyFile;
@@ -58,11 +60,18 @@ export function rawPartPath(path: string, { index, count }: Shard): string {
   return `${path}.${index + 1}-of-${count}`;
 }
 
-/** The messages of a stream, one after the other, until it ends. */
-export async function* messagesOf<T>(stream: ReadableStream<Uint8Array>): AsyncGenerator<T> {
+/**
+ * The messages of a stream, one after the other, until it ends. `onBytes` hears of every piece, as long
+ * messages come in many.
+ */
+export async function* messagesOf<T>(
+  stream: ReadableStream<Uint8Array>,
+  onBytes = () => {},
+): AsyncGenerator<T> {
   const decoder = new TextDecoder();
   let pieces: string[] = [];
   for await (const bytes of stream) {
+    onBytes();
     const lines = decoder.decode(bytes, { stream: true }).split("\n");
     const rest = lines.pop()!;
     for (const line of lines) {
