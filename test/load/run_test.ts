@@ -326,6 +326,16 @@ describe("LoadRun", () => {
     expect(record!.failure).toMatch(/^tls -: /);
   });
 
+  test("one whose connection is never ready is given up, by the flag for it", async () => {
+    const stub = stubServer(() => undefined);
+    server = stub;
+    const { records: [record] } = await load({ port: stub.port }, {
+      targets: [{ hostname: "127.0.0.1", port: stub.port, tls: { serverName: "localhost" } }],
+      connectMs: 100,
+    });
+    expect(record!.failure).toBe("tls -: no connection after 0.1 s (--connect-timeout)");
+  });
+
   test("a server that says nothing is given up", async () => {
     const { records: [record] } = await load(() => undefined, { timeoutMs: 100 });
     expect(record!.failure).toBe("head -: timed out");
@@ -469,9 +479,8 @@ describe("LoadRun", () => {
   const WINDOWS: readonly (readonly [string, Partial<LoadPlan>, number, number])[] = [
     ["a time, from its start", { durationMs: 100 }, 100, 10],
     ["a number, to the last that was due", { requestsMax: 7 }, 70, 7],
-    ["behind a warm-up of some time", { durationMs: 100, warmupMs: 40 }, 60, 6],
-    ["behind one of some requests", { requestsMax: 7, warmupRequests: 3 }, 40, 4],
-    ["a number behind some time", { requestsMax: 5, warmupMs: 40 }, 50, 5],
+    ["behind a warm-up", { durationMs: 100, warmupMs: 40, warmupRequests: 4 }, 100, 10],
+    ["a number behind one", { requestsMax: 5, warmupMs: 40, warmupRequests: 4 }, 50, 5],
   ];
   for (const [name, plan, offeredMs, measured] of WINDOWS) {
     test(`the window is ${name}`, async () => {
@@ -488,10 +497,83 @@ describe("LoadRun", () => {
 
   test("requests that warm up are marked", async () => {
     const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
-      requestsMax: 5,
+      requestsMax: 3,
       warmupRequests: 2,
     });
     expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true, false, false, false]);
+  });
+
+  test("of arrivals at one moment only so many warm up", async () => {
+    const { records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [5, 5, 5, 5].values(), concurrencyMax: 1 },
+      requestsMax: Infinity,
+      warmupMs: 5,
+      warmupRequests: 3,
+    });
+    expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true, true, false]);
+  });
+
+  for (const [index, count] of [[0, 1], [0, 2], [1, 2]] as const) {
+    test(`users have their time behind requests that warm up: part ${index + 1} of ${count}`, async () => {
+      // The second user's part has none of the one that warms up, and its time begins with its first.
+      let firstMs = Infinity;
+      let lastMs = 0;
+      const { facts, records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+        shard: { index, count },
+        load: { kind: "closed", concurrency: 2, rampMs: 0 },
+        requestsMax: Infinity,
+        durationMs: 100,
+        warmupRequests: 1,
+        maker: { next: () => REQUEST, over: () => 10 },
+        observe({ isWarmup, dueMs }) {
+          if (isWarmup) return;
+          firstMs = Math.min(firstMs, dueMs);
+          lastMs = Math.max(lastMs, dueMs);
+        },
+      });
+      expect(records).toEqual([]);
+      expect(facts.offeredMs).toBeCloseTo(100, 9);
+      expect(lastMs - firstMs).toBeLessThanOrEqual(facts.measuredMs);
+    });
+  }
+
+  test("a warm-up of more requests than are sent leaves nothing to measure", async () => {
+    const { facts, records } = await load(() => ({ pieces: chatPieces(WORDS) }), {
+      load: { kind: "open", times: [0, 5].values(), concurrencyMax: 9 },
+      requestsMax: Infinity,
+      durationMs: 50,
+      warmupMs: 5,
+      warmupRequests: 9,
+    });
+    expect(records.map(({ isWarmup }) => isWarmup)).toEqual([true, true]);
+    expect(facts.measuredMs).toBeLessThan(20_000);
+  });
+
+  test("what is not sent when the grace is over never is", async () => {
+    // Each request is made so slowly that no more than a few can be sent in time.
+    let made = 0;
+    let notSent = 0;
+    const { facts } = await load(() => undefined, {
+      load: { kind: "open", times: every10(), concurrencyMax: 1000 },
+      requestsMax: Infinity,
+      durationMs: 1000,
+      graceMs: 100,
+      maker: {
+        next() {
+          made++;
+          const untilMs = performance.now() + 50;
+          while (performance.now() < untilMs);
+          return REQUEST;
+        },
+        over: () => undefined,
+      },
+      observe({ sentMs }) {
+        if (Number.isNaN(sentMs)) notSent++;
+      },
+    });
+    expect(made + notSent).toBe(100);
+    expect(notSent).toBeGreaterThan(0);
+    expect(facts.offeredMs).toBe(1000);
   });
 
   test("a client that leaves after some tokens hangs up, and has not failed", async () => {
@@ -574,7 +656,7 @@ describe("LoadRun", () => {
           load: users === undefined
             ? { kind: "open", times: Array<number>(requests).fill(0).values(), concurrencyMax: 30 }
             : { kind: "closed", concurrency: users, rampMs: 0 },
-          requestsMax: requests,
+          requestsMax: requests - warmup,
           warmupRequests: warmup,
           maker: { next: () => REQUEST, over: () => undefined },
           observe({ number, isWarmup }) {

@@ -235,6 +235,35 @@ describe("weir load", () => {
     });
   }
 
+  for (const load of [["-r", "50", "--arrivals", "constant"], ["-c", "2"]]) {
+    test(`--duration counts from the end of --warmup N: ${load.join(" ")}`, async () => {
+      const asked = [...load, "--duration", "1s", "--warmup", "20", "--json", ...CALM];
+      const { requests, warmup_requests, offered_seconds } = JSON.parse(
+        (await run(["load", weir.url, ...asked])).output,
+      );
+      expect({ warmup_requests, offered_seconds }).toEqual({
+        warmup_requests: 20,
+        offered_seconds: 1,
+      });
+      if (load[0] === "-r") expect(requests).toMatchObject({ sent: 50, not_sent: 0 });
+      expect(requests.sent).toBeGreaterThan(0);
+    }, TEST_MS_MAX);
+  }
+
+  test("a warm-up that takes all is told", async () => {
+    const trace = Array.from(
+      { length: 3 },
+      (_, i) => JSON.stringify({ timestamp: i, input_length: 9, output_length: 2 }),
+    ).join("\n");
+    const ended = await run(["load", weir.url, "--trace", "t.jsonl", "--warmup", "9", ...CALM], {
+      files: { "t.jsonl": trace },
+    });
+    expect(ended.output).toContain(
+      "  no request was measured: 3 requests were sent or due, to warm up\n",
+    );
+    expect(ended.code).toBe(3);
+  });
+
   test("parts of a load with a warm-up in time are the whole", async () => {
     const folder = makeFolder();
     const asked = ["load", weir.url, "-r", "100", "--requests", "20", "--warmup", "150ms", ...CALM];
@@ -346,6 +375,17 @@ describe("weir load", () => {
   test("a server that is not there", async () => {
     const ended = await run(["load", "http://127.0.0.1:1", "--requests", "2"]);
     expect(ended.output).toMatch(/0 of 2 requests completed, 2 failed\.\n {7}2 {2}connect: /);
+    expect(ended.code).toBe(1);
+  });
+
+  test("a server that never gets as far as being connected", async () => {
+    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+    const asked = ["--requests", "1", "--connect-timeout", "100ms"];
+    const ended = await run(["load", `https://127.0.0.1:${silent.port}`, ...asked]);
+    silent.stop(true);
+    expect(ended.output).toMatch(
+      /\n {7}1 {2}tls: no connection after 0\.1 s \(--connect-timeout\)\n/,
+    );
     expect(ended.code).toBe(1);
   });
 
