@@ -34,7 +34,8 @@ const TEXTS = {
   ],
   odd_usage: [
     REMARK.oddUsage,
-    "with a count of tokens that cannot be, such as a negative one or none for a text: it is not used",
+    "with a count of tokens that cannot be, negative, none for a text or beyond what can be made in " +
+    "that time: it is not used",
   ],
   far_usage: [
     REMARK.farUsage,
