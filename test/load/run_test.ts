@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
+import type { AnswerForm } from "../../src/load/event_meaning.ts";
 import { REMARK } from "../../src/load/remarks.ts";
 import { textOf, TOKENS } from "../../src/load/record.ts";
 import { type LoadPlan, LoadRun, type PreparedRequest, type RunFacts } from "../../src/load/run.ts";
@@ -200,11 +201,109 @@ const FAILURES: readonly (readonly [name: string, script: Script, failure: strin
   ],
 ];
 
+const NO_REASON = "end 200: no reason why it ended";
+const SAID_IT = "body 200: it ended as ";
+
+/** The word for how or why an answer ended → how its request failed; "" = it did not. */
+const REASONS: readonly (readonly [unknown, string])[] = [
+  ...["stop", "length", "content_filter", "eos_token", "end_turn", "refusal"].map((word) =>
+    [word, ""] as const
+  ),
+  ...["abort", "error", "cancelled", "insufficient_system_resource", "network_error"].map((word) =>
+    [word, `${SAID_IT}"${word}"`] as const
+  ),
+  [null, NO_REASON],
+  ["", NO_REASON],
+  [undefined, NO_REASON],
+];
+/** The status of a response → the same. */
+const STATUSES: readonly (readonly [unknown, string])[] = [
+  [undefined, ""],
+  ["completed", ""],
+  ["incomplete", ""],
+  ["failed", `${SAID_IT}"failed"`],
+  ["cancelled", `${SAID_IT}"cancelled"`],
+  ["in_progress", NO_REASON],
+  ["queued", NO_REASON],
+];
+
+const ev = (...events: readonly object[]) =>
+  events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
+const OUTPUT = [{ type: "message", content: [{ type: "output_text", text: "a" }] }];
+const CONTENT = [{ type: "text", text: "a" }];
+
+/** An answer of an API, whole or as a stream, by the word for its end. */
+const ENDINGS: readonly (readonly [
+  name: string,
+  form: AnswerForm,
+  words: typeof REASONS,
+  answer: (word: unknown) => object | string,
+])[] = [
+  ["a whole chat", "choices", REASONS, (finish_reason) => ({
+    choices: [{ message: { content: "a" }, finish_reason }],
+  })],
+  [
+    "a chat",
+    "choices",
+    REASONS,
+    (finish_reason) =>
+      ev({ choices: [{ delta: { content: "a" }, finish_reason }] }) + "data: [DONE]\n\n",
+  ],
+  ["a whole completion", "choices", REASONS, (finish_reason) => ({
+    choices: [{ text: "a", finish_reason }],
+  })],
+  ["a whole message", "message", REASONS, (stop_reason) => ({
+    type: "message",
+    content: CONTENT,
+    stop_reason,
+  })],
+  ["a message", "message", REASONS, (stop_reason) =>
+    ev(
+      { type: "content_block_start", content_block: CONTENT[0] },
+      { type: "message_delta", delta: { stop_reason }, usage: { output_tokens: 1 } },
+      { type: "message_stop" },
+    )],
+  ["a whole response", "response", STATUSES, (status) => ({
+    object: "response",
+    status,
+    output: OUTPUT,
+  })],
+  ...["completed", "incomplete"].map((event): (typeof ENDINGS)[number] => [
+    `response.${event}`,
+    "response",
+    STATUSES,
+    (status) =>
+      ev({ type: "response.output_text.delta", delta: "a" }, {
+        type: `response.${event}`,
+        response: { status },
+      }),
+  ]),
+  [
+    "an error of a response",
+    "response",
+    [["died", "body 200: died"]],
+    (message) =>
+      ev({ type: "response.completed", response: { status: "failed", error: { message } } }),
+  ],
+  [
+    "a response.cancelled",
+    "response",
+    [["", "body 200: response.cancelled"]],
+    () => ev({ type: "response.cancelled", response: { error: null } }),
+  ],
+];
+
 /** What a whole answer must be, the answer → how the request failed; "" = it did not. */
 const FORMS = [
   ["choices", "text/html", "<p>", "head 200: the answer is no JSON: text/html"],
   ["choices", "application/json", '{"detail":"no"}', "body 200: the answer has no choices"],
-  ["choices", "application/json", '{"choices":[{"message":{"content":"a"}}]}', ""],
+  [
+    "choices",
+    "application/json",
+    '{"choices":[{"finish_reason":"stop","message":{"content":" \\n"}}]}',
+    "",
+  ],
+  ["any", "application/json", '{"choices":[{"message":{"content":"a"}}]}', ""],
   [
     "list",
     "application/json",
@@ -212,6 +311,16 @@ const FORMS = [
     "body 200: the answer has no data",
   ],
   ["list", "application/json", '{"data":[{"embedding":[1]}]}', ""],
+  ["list", "application/json", '{"data":[{"embedding":"AACAPw=="}]}', ""],
+  ...[
+    "",
+    '{"embedding":[]}',
+    '{"embedding":""}',
+    '{"embedding":null}',
+    '{"embedding":[1]},{"embedding":[]}',
+  ].map((data) =>
+    ["list", "application/json", `{"data":[${data}]}`, "end 200: empty answer"] as const
+  ),
   [
     "choices",
     "text/event-stream",
@@ -224,12 +333,27 @@ const FORMS = [
   ["any", "text/html", "<p>", ""],
 ] as const;
 
-/** The server's count of the answer's tokens → what is used, and whether it is told. */
-const COUNTS = [[3, 3, 0], [0, NaN, 1], [-3, NaN, 1], [1.5, NaN, 1], ["x", NaN, 1], [
-  1e15,
-  NaN,
-  1,
-]] as const;
+const { oddUsage, farUsage } = REMARK;
+const LONG = "a b ".repeat(2000);
+
+/** The server's count of the answer's tokens, and of reasoning → what is used, and what is told. */
+const COUNTS: readonly (readonly [unknown, string, number, number, number?])[] = [
+  [3, "a", 3, 0],
+  [0, "a", NaN, oddUsage],
+  [-3, "a", NaN, oddUsage],
+  [1.5, "a", NaN, oddUsage],
+  ["x", "a", NaN, oddUsage],
+  [1e15, "a", NaN, oddUsage],
+  // However long it took: less than the quarter of an hour that so many tokens would take.
+  [900_000_000, "a", NaN, oddUsage],
+  [40, "a", 40, 0],
+  [5000, "a", 5000, farUsage],
+  [5000, "a", 5000, 0, 4990],
+  [4000, LONG, 4000, 0],
+  [8000, LONG, 8000, 0],
+  [9000, LONG, 9000, farUsage],
+  [70, LONG, 70, farUsage],
+];
 
 describe("LoadRun", () => {
   test("writes down one answer", async () => {
@@ -263,15 +387,32 @@ describe("LoadRun", () => {
     });
   }
 
-  for (const [count, used, told] of COUNTS) {
-    test(`of a count of ${count} tokens ${used} are used`, async () => {
-      const usage = { prompt_tokens: 5, completion_tokens: count };
-      const body = { choices: [{ message: { content: "a" } }], usage };
+  for (const [name, form, words, answer] of ENDINGS) {
+    for (const [word, failure] of words) {
+      test(`${name} that ended as ${JSON.stringify(word)}`, async () => {
+        const said = answer(word);
+        const wantsEvents = typeof said === "string";
+        const script = () => wantsEvents ? stream(said) : json("200 OK", said);
+        const { records } = await load(script, {}, { wantsEvents, form });
+        expect(records.map((record) => record.failure)).toEqual([failure]);
+      });
+    }
+  }
+
+  for (const [count, content, used, told, reasoning_tokens] of COUNTS) {
+    const name = `of ${count} tokens for ${content.length} characters`;
+    test(`${name} and ${reasoning_tokens ?? "no"} of reasoning ${used} are used`, async () => {
+      const usage = {
+        prompt_tokens: 5,
+        completion_tokens: count,
+        completion_tokens_details: { reasoning_tokens },
+      };
+      const body = { choices: [{ message: { content }, finish_reason: "stop" }], usage };
       const found: unknown[] = [];
       await load(() => json("200 OK", body), {
         observe: ({ usage, remarks }) => found.push(usage?.completionTokens, remarks),
       }, { wantsEvents: false });
-      expect(found).toEqual([used, told === 0 ? 0 : REMARK.oddUsage]);
+      expect(found).toEqual([used, told]);
     });
   }
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { canMakeCertificates, makeCertificate } from "./certificate.ts";
 import {
@@ -540,7 +540,26 @@ describe("weir load", () => {
     expect(metrics).toEqual(["ttft", "tpot", "e2e"]);
     expect(compared.code).toBe(0);
     const shown = await run(["load", "compare", file("all"), file("all")]);
-    expect(shown.output).toMatch(/\nfirst token, ms: p50 .*, paired: no difference that could not/);
+    expect(shown.output).toMatch(
+      /\nfirst token, ms: p50 .*, paired: no difference that could not.*\n {2}its tail: p95 .*; p99 /,
+    );
+    // As many answers, and in one of the two every twentieth takes a minute more.
+    const tails = [0, 60_000].map((moreMs) => {
+      const written = JSON.parse(readFileSync(file("all"), "utf8"));
+      const { rows } = written.stages[0].rounds[0].tally;
+      const numbers = Array.from({ length: 400 }, (_, i) => i);
+      for (const column of Object.keys(rows)) rows[column] = numbers.map(() => rows[column][0]);
+      rows.number = numbers;
+      rows.e2e = numbers.map((i) => 20 + ((i * 7) % 11) + (i % 20 === 7 ? moreMs : 0));
+      writeFileSync(file(`tail${moreMs}`), JSON.stringify(written));
+      return file(`tail${moreMs}`);
+    });
+    const slower = await run(["load", "compare", ...tails]);
+    expect(slower.output).toMatch(/its tail: p95 .*, then 60\d+ .*: slower\n/);
+    expect(slower.code).toBe(1);
+    const faster = await run(["load", "compare", ...tails.reverse()]);
+    expect(faster.output).toMatch(/its tail: .*: faster\n/);
+    expect(faster.code).toBe(compared.code);
     const wrong = await run(["load", "compare", file("all")]);
     expect(wrong.errors).toContain("compare needs the files of two runs");
     expect(wrong.code).toBe(2);
