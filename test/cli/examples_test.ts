@@ -172,7 +172,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   },
   "weir audit --preset weir --only limits,fidelity --html audit.html": {
     codes: [0],
-    output: /\n0 failed, 0 void, 0 notes, 10 passed in /,
+    output: /\n0 failed, 0 void, 0 notes, \d+ passed in /,
     file: "audit.html",
   },
   'eval "$(weir completion bash)"': { codes: [0], output: /^$/ },
