@@ -95,7 +95,7 @@ const FLAGS = {
     notes: [CHECKS.map(({ name }) => name).join(", ")],
     read: readChecks,
   }),
-  quick: switchFlag({ text: "one silence of 3 s in place of those of 15 to 130 s" }),
+  quick: switchFlag({ text: "silences of 3 s in place of those of 15 to 130 s" }),
   failOn: choiceFlag({
     value: "VERDICT",
     text: "the least that makes the audit fail",

@@ -63,7 +63,7 @@ export class AuditProgress {
     this.#wipe();
   }
 
-  /** "48 s: 12 of 16 checks over, silence since 47 s". */
+  /** "48 s: 12 of 17 checks over, silence since 47 s". */
   line(nowMs = performance.now()): string {
     const seconds = (sinceMs: number) => Math.round((nowMs - sinceMs) / 1000);
     const running = [...this.#running].map(([name, sinceMs]) =>

@@ -503,7 +503,7 @@ describe("weir audit --preset", () => {
     );
     expect(output).toMatch(/^pass {2}headers\/key-up +in none of \d+ requests$/m);
     expect(output).toMatch(/^pass {2}headers\/credentials-up +none of them$/m);
-    expect(output).toMatch(/^pass {2}retries\/503 +503: 3 attempts/m);
+    expect(output).toMatch(/^pass {2}retries\/503 +503 with retry-after: 1: 3 attempts/m);
     expect(output).toContain("\n0 failed, 0 void, ");
     expect(code).toBe(0);
   }, TEST_MS_MAX);

@@ -67,7 +67,14 @@ const PATIENT: Settings = {
   Envoy: "stream_idle_timeout: 300s in the connection manager, timeout: 0s on the route",
   Caddy: "transport http without read_timeout, reverse_proxy without stream_timeout",
   Traefik: "entryPoints.NAME.transport.respondingTimeouts.writeTimeout: 0",
-  Node: "new Agent({ bodyTimeout: 0 }) of undici",
+  Node: "new Agent({ headersTimeout: 0, bodyTimeout: 0 }) of undici",
+};
+
+const UNTOUCHED_ERRORS: Settings = {
+  nginx: "proxy_intercept_errors off; (the default)",
+  haproxy: "no http-response return, and no http-response set-status",
+  Caddy: "no handle_response in reverse_proxy",
+  Traefik: "no errors middleware",
 };
 
 const NO_HEADERS_UP: Settings = {
@@ -106,6 +113,8 @@ const TABLE: readonly (readonly [name: string, settings: Settings])[] = [
   ["keep-alive/reuse", KEPT],
   ["keep-alive/close-idle", CLOSED_SOONER],
   ["silence", PATIENT],
+  ["errors/status", UNTOUCHED_ERRORS],
+  ["errors/body", UNTOUCHED_ERRORS],
   ["headers/x-accel", { nginx: "proxy_ignore_headers X-Accel-Redirect;" }],
   ["headers/hop-up", NO_HEADERS_UP],
   ["headers/credentials-up", NO_HEADERS_UP],

@@ -8,6 +8,7 @@ import { backPressure } from "./checks/back_pressure.ts";
 import { byteIntegrity } from "./checks/bytes.ts";
 import { cancel } from "./checks/cancel.ts";
 import { coalescing } from "./checks/coalescing.ts";
+import { errors } from "./checks/errors.ts";
 import { eventLateness } from "./checks/events.ts";
 import { fidelity } from "./checks/fidelity.ts";
 import { firstByte } from "./checks/first_byte.ts";
@@ -40,4 +41,6 @@ export const CHECKS: readonly Check[] = [
   fidelity,
   limitPassThrough,
   overload,
+  // The gateway may take the upstream for dead behind it.
+  errors,
 ];

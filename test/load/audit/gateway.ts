@@ -71,6 +71,17 @@ export const PLANTED = [
   "half-sent",
   "swallows-first",
   "swallows-second",
+  "errors-as-200",
+  "errors-as-500",
+  "503-as-502",
+  "error-body",
+  "error-envelope",
+  "error-respelt",
+  "error-fields",
+  "retries-500",
+  "gives-up",
+  "one-comment",
+  "own-comments",
   "composed-request",
   "trimmed-request",
   "no-nul",
@@ -97,6 +108,20 @@ const TEXTS: Readonly<Partial<Record<Planted, (text: string) => string>>> = {
   "no-role": (text) => text.replace(/^data: ?.*"content":"".*(?:\r\n\r\n|\n\n|\r\r)/gm, ""),
   "no-logprobs": (text) => text.replace(/,"logprobs":\{.*?"refusal":null\}/g, ""),
   "no-fingerprint": (text) => text.replace(/,"system_fingerprint":"\w*"/g, ""),
+  "error-body": (text) => text.replace(ERROR, '{"error":{"message":"upstream error"}}'),
+  "error-envelope": (text) => text.replace(ERROR, '{"detail":[$&]}'),
+  "error-respelt": (text) =>
+    text.replace(ERROR, (json) => latin1(JSON.stringify(JSON.parse(utf8(json)), null, 1))),
+  "own-comments": (text) => text.replace(/^:.*\n\n?/gm, ""),
+};
+/** The body of an error, whole. */
+const ERROR = /^\{"error":.*\}$/;
+
+/** What becomes of a status. */
+const STATUSES: Readonly<Partial<Record<Planted, (status: number) => number>>> = {
+  "errors-as-200": (status) => status === 429 ? status : 200,
+  "errors-as-500": (status) => status < 400 ? status : 500,
+  "503-as-502": (status) => status === 503 ? 502 : status,
 };
 
 /** What becomes of the fields of a stream's head. */
@@ -144,6 +169,10 @@ const TWICE_EVERY = 3;
 /** Of `busy-…`: two in a row of so many requests are refused, the first of them this one. */
 const BUSY_EVERY = 8;
 const BUSY_FROM = 4;
+/** Of `gives-up`: without a head until then it answers by itself. */
+const PATIENCE_MS = 500;
+/** Of `own-comments`. */
+const BEAT_MS = 2000;
 /** The number of the request that gets no answer is the place here. */
 const SWALLOWED: readonly Planted[] = ["swallows-first", "swallows-second"];
 /** Of `key-up`: every so many requests have the client's key. */
@@ -370,6 +399,9 @@ class HttpLink implements Link {
   /** What waits for more, and what waits for its time. */
   #merged: Buffer[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Of `own-comments`. */
+  #beat: ReturnType<typeof setInterval> | undefined;
+  #comments = 0;
   #body = "";
 
   constructor(client: Bun.Socket<Link>, port: number, planted: Planted) {
@@ -381,6 +413,7 @@ class HttpLink implements Link {
       onHead: (head) => {
         if (this.#isRetried(head.status)) return this.#retry();
         this.#hasHead = true;
+        clearTimeout(this.#timer);
         this.#isSse = /event-stream/.test(
           [...head.fields].find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? "",
         );
@@ -389,15 +422,24 @@ class HttpLink implements Link {
           (this.#planted === "leaked-header" || this.#planted === "via" ||
             !HOP.test(name.toLowerCase()) && !/hop/i.test(name))
         );
-        const typed = this.#isSse ? TYPES[this.#planted] : undefined;
+        const isBare = this.#planted === "error-fields" && head.status >= 400;
+        const typed = this.#isSse
+          ? TYPES[this.#planted]
+          : isBare
+          ? [["content-type", "application/json"]] as const
+          : undefined;
         if (this.#planted === "keeps-cookies") keep(fields, ["set-cookie"]);
         if (this.#planted === "key-in-answers") fields.push(["x-debug", `Bearer ${OWN_KEY}`]);
         const told = typed === undefined ? fields : [
-          ...fields.filter(([name]) => !/^(?:content-type|cache-control)$/i.test(name)),
+          ...fields.filter(([name]) => !isBare && !/^(?:content-type|cache-control)$/i.test(name)),
           ...typed,
         ];
+        const status = STATUSES[this.#planted]?.(head.status) ?? head.status;
+        if (this.#planted === "own-comments" && this.#isSse) {
+          this.#beat = setInterval(() => this.#chunk(Buffer.from(": beat\n\n")), BEAT_MS);
+        }
         this.#send(Buffer.from(
-          `HTTP/1.1 ${head.status} ${head.statusText}\r\n` +
+          `HTTP/1.1 ${status} ${head.statusText}\r\n` +
             told.map(([name, value]) => `${name}: ${value}\r\n`).join("") +
             (this.#isZipped ? "content-encoding: gzip\r\n" : "") +
             "transfer-encoding: chunked\r\n\r\n",
@@ -455,6 +497,13 @@ class HttpLink implements Link {
     else this.#ask();
   }
 
+  /** The upstream is not waited for any longer. */
+  #giveUp(): void {
+    this.#send(Buffer.from("HTTP/1.1 504 Gateway Timeout\r\ncontent-length: 0\r\n\r\n"));
+    this.#isAnswering = false;
+    this.#upstream?.terminate();
+  }
+
   #refuse(status: string): void {
     const text = '{"error":{"message":"slow down","type":"rate_limit"}}';
     this.#send(Buffer.from(
@@ -477,6 +526,7 @@ class HttpLink implements Link {
     this.#hasLeft = true;
     underWay.delete(this);
     clearTimeout(this.#timer);
+    clearInterval(this.#beat);
     if (this.#planted !== "no-cancel") this.#upstream?.terminate();
   }
 
@@ -484,7 +534,9 @@ class HttpLink implements Link {
     this.#attempts++;
     this.#hasHead = false;
     this.#body = "";
+    this.#comments = 0;
     this.#parser.reset(false);
+    if (this.#planted === "gives-up") this.#timer = setTimeout(() => this.#giveUp(), PATIENCE_MS);
     if (this.#planted === "twice" && ++counter % TWICE_EVERY === 0) this.#askBeside();
     if (this.#upstream !== undefined) {
       this.#up!.write(this.#request);
@@ -576,8 +628,12 @@ class HttpLink implements Link {
   }
 
   #isRetried(status: number): boolean {
-    return this.#planted === "three-retries" && (status === 429 || status === 503) &&
-      this.#attempts < 4;
+    const statuses = this.#planted === "three-retries"
+      ? [429, 503]
+      : this.#planted === "retries-500"
+      ? [500]
+      : [];
+    return statuses.includes(status) && this.#attempts < 4;
   }
 
   #retry(): void {
@@ -603,6 +659,9 @@ class HttpLink implements Link {
         const isMixed = other !== undefined && ++counter % MIXED_EVERY === 0;
         return this.#chunk(isMixed ? other : bytes);
       }
+      case "one-comment":
+        if (bytes[0] === ":".charCodeAt(0) && ++this.#comments > 1) return;
+        return this.#chunk(bytes);
       case "lost-byte":
         return this.#chunk(withoutOne(bytes));
       case "merge":
@@ -639,6 +698,7 @@ class HttpLink implements Link {
 
   #end(): void {
     this.#flush();
+    clearInterval(this.#beat);
     // Into doubles and back, as "renumber-json" does with whole answers.
     const rest = this.#planted === "renumber-json" && this.#body !== ""
       ? Buffer.from(JSON.stringify(JSON.parse(utf8(this.#body))))

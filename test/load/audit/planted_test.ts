@@ -19,6 +19,30 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
   ["renumber", "bytes", "bytes/numbers", /12345678901234567000 instead of 12345678901234567890/],
   ["no-cancel", "cancel", "cancel/mid-stream-fin", /still open .* events generated for nobody/],
   ["three-retries", "retries", "retries/503", /4 attempts/],
+  ["retries-500", "retries", "retries/500", /^500: 4 attempts, the client got 500$/],
+  [
+    "errors-as-200",
+    "errors",
+    "errors/status",
+    /^400, 401, 403, .*, 503, 502 of HTML: 200 instead$/,
+  ],
+  ["errors-as-500", "errors", "errors/status", /^400, 401, .*, 422, 502, .*: 500 instead$/],
+  ["errors-as-500", "limits", "limits/body", /^500 instead$/],
+  ["503-as-502", "errors", "errors/status", /^503: 502 instead$/],
+  [
+    "error-body",
+    "errors",
+    "errors/body",
+    /^400, 401, .*: error\.message: "upstream error" instead/,
+  ],
+  [
+    "error-fields",
+    "errors",
+    "errors/headers",
+    /^400: no x-should-retry; 529, 503: no retry-after$/,
+  ],
+  ["error-fields", "limits", "limits/headers", /^no retry-after, no retry-after-ms, /],
+  ["gives-up", "silence", "silence/1s-head", /^answered with 504 [\d ]+ ms into the silence$/],
   ["done-after-cut", "truncation", "truncation/cut-mid", /\[DONE\]/],
   [
     "leaked-header",
@@ -120,7 +144,7 @@ const CASES: readonly (readonly [Planted, check: string, finding: string, says: 
     "isolation/answers",
     /^\d+ of 48 answers with a foreign canary: isolation \d+$/,
   ],
-  ["mixes", "silence", "isolation/answers", /^\d of 2 answers with a foreign mark: silence \d$/],
+  ["mixes", "silence", "isolation/answers", /^\d of 3 answers with a foreign mark: silence \d$/],
   ["mixes", "isolation", "isolation/at-once", /^\d+ of 48 streams not so, the first: /],
   [
     "twice",
@@ -157,6 +181,16 @@ describe("an audit finds", () => {
       measured: expect.stringMatching(/^held: 10 B, 100 B, 1\.0 KiB; passed at once: 4\.0 KiB/),
       value: BUFFER_BYTES,
       unit: "bytes",
+    });
+  }, TEST_MS_MAX);
+
+  test("comments that are swallowed behind the first one", async () => {
+    const { findings } = await auditPlanted("one-comment", ["silence"], { silencesS: [5] });
+    expect(findings.find(({ name }) => name === "silence/5s-comments")).toMatchObject({
+      verdict: "fail",
+      measured: expect.stringMatching(
+        /^whole, but nothing came for [34] \d+ ms, while the upstream commented every 1 000 ms$/,
+      ) as unknown as string,
     });
   }, TEST_MS_MAX);
 
@@ -291,6 +325,7 @@ describe("an audit says no failure of", () => {
     "truncation",
     "fidelity",
     "limits",
+    "errors",
     "isolation",
   ];
   const honest = [["relay", all], ["none", timeless]] as const;
@@ -371,7 +406,15 @@ describe("an audit says no failure of", () => {
     }]);
   }, TEST_MS_MAX);
 
+  test("comments of its own in place of the upstream's", async () => {
+    const { findings } = await auditPlanted("own-comments", ["silence"], { silencesS: [5] });
+    expect(findings.filter(({ verdict }) => verdict !== "pass")).toEqual([]);
+  }, TEST_MS_MAX);
+
   const notes = [
+    ["error-envelope", "errors/body", /^400, .*: in an envelope of the gateway's own, as detail.0/],
+    ["error-respelt", "errors/body", /^400, .*: the same values, written anew$/],
+    ["error-respelt", "limits/body", /^the same values, written anew$/],
     [
       "cached",
       "bytes/cache-control",
@@ -413,6 +456,14 @@ describe("an audit says no failure of", () => {
       expect(JSON.stringify(found)).not.toContain("refuses tools");
     }, TEST_MS_MAX);
   }
+
+  test("errors of its own for want of room, of which errors is void", async () => {
+    const { findings } = await auditPlanted("busy-503", ["errors"], {}, 0);
+    expect(findings.map(({ verdict }) => verdict)).toEqual(["void", "void", "void", "void"]);
+    expect(findings[0]!.measured).toMatch(
+      /^24 errors, each as it was said; 2 more refused with 503 by the gateway itself/,
+    );
+  }, TEST_MS_MAX);
 
   test("gzip that the client has asked for", async () => {
     const asked = { fields: [["accept-encoding", "br;q=0, gzip"]] } as const;

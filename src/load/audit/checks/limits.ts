@@ -4,12 +4,10 @@
  * @module
  */
 
-import { differenceText, jsonDifferences } from "../../../lib/json_differences.ts";
-import type { Finding } from "../finding.ts";
-import { ownAnswer, tellWithRoom } from "../own_answer.ts";
+import { type Finding, VERDICTS } from "../finding.ts";
+import { ownAnswer } from "../own_answer.ts";
+import { bodyChange, fieldChanges, FORMS, statusChange, tellForm } from "../refusals.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
-import { headFields } from "../head_fields.ts";
-import { type Attempt } from "../scripted_upstream.ts";
 import { jsonAnswer } from "../stream.ts";
 
 const FIELDS = [
@@ -26,75 +24,70 @@ const FIELDS = [
 const BODY =
   '{"error":{"message":"Rate limit reached for audit on tokens per min (TPM): Limit 30000, Used 28039, Requested 3906. Please try again in 870ms.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}';
 const LIMIT = "status and body of a 429 as they were said";
-/** A gateway that asks again first may take so long. */
-const ANSWER_MS_MAX = 20_000;
 
-/** A 429 with all that providers say in one. */
+/** A 429 with all that providers say in one, to a client that wants a stream and to one that does not. */
 export const limitPassThrough: Check = {
   name: "limits",
   title: "Does a 429 reach the client as the upstream has said it?",
   async run(rig: Rig): Promise<readonly Finding[]> {
-    const asked = await tellWithRoom(rig, (attempt: Attempt) =>
-      attempt.write(
-        jsonAnswer(
-          429,
-          "Too Many Requests",
-          BODY,
-          FIELDS.map(([name, value]) => `${name}: ${value}`),
-        ),
-      ), { timeoutMs: ANSWER_MS_MAX });
-    const own = ownAnswer(asked);
-    if (own === undefined) return [bodyFinding(asked), fieldFinding(asked)];
-    return [finding("limits", {
-      part: "body",
-      verdict: asked.exchange.status === 0 ? "fail" : "void",
-      limit: LIMIT,
-      measured: own.measured,
-      evidence: timeline(asked),
-      mend: own.mend,
-    })];
+    const fields = FIELDS.map(([name, value]) => `${name}: ${value}`);
+    const all = await Promise.all(
+      FORMS.map((form) =>
+        tellForm(
+          rig,
+          form,
+          (attempt) => attempt.write(jsonAnswer(429, "Too Many Requests", BODY, fields)),
+        )
+      ),
+    );
+    for (const asked of all) {
+      const own = ownAnswer(asked);
+      if (own === undefined) continue;
+      return [finding("limits", {
+        part: "body",
+        verdict: asked.exchange.status === 0 ? "fail" : "void",
+        limit: LIMIT,
+        measured: own.measured,
+        evidence: timeline(asked),
+        mend: own.mend,
+      })];
+    }
+    return [worst(all.map(bodyFinding)), worst(all.map(fieldFinding))];
   },
 };
 
+/** The worse one of two findings of one name. */
+function worst(findings: readonly Finding[]): Finding {
+  return VERDICTS.flatMap((verdict) => findings.filter((one) => one.verdict === verdict))[0]!;
+}
+
 function bodyFinding({ exchange }: Asked): Finding {
   const body = exchange.body.toString();
-  const isSame = exchange.status === 429 && body === BODY;
+  const wrong = statusChange(exchange, 429);
+  const change = wrong === undefined
+    ? bodyChange(BODY, body)
+    : { verdict: "fail" as const, text: wrong };
   return finding("limits", {
     part: "body",
-    verdict: isSame ? "pass" : "fail",
+    verdict: change?.verdict ?? "pass",
     limit: LIMIT,
-    measured: isSame ? "the same" : changeText(exchange.status, body),
-    evidence: isSame ? [] : [`sent ${shownBytes(BODY)}`, `got  ${shownBytes(body)}`],
+    measured: change?.text ?? "the same",
+    evidence: change === undefined
+      ? []
+      : [`sent ${shownBytes(BODY)}`, `got  ${shownBytes(exchange.body)}`],
     mend:
       "Pass the upstream's error on with its status: clients read type, code and the time in the message.",
   });
 }
 
-function changeText(status: number, body: string): string {
-  if (status !== 429) return `status ${status || "none"}`;
-  try {
-    const [difference] = jsonDifferences(JSON.parse(body), JSON.parse(BODY), 1);
-    return difference === undefined ? "the same values, written anew" : differenceText(difference);
-  } catch {
-    return "a body that is no JSON";
-  }
-}
-
 function fieldFinding({ exchange }: Asked): Finding {
-  const got = new Map(headFields(exchange.headText));
-  const lost = FIELDS.filter(([name]) => !got.has(name));
-  const changed = FIELDS.filter(([name, value]) => got.has(name) && got.get(name) !== value);
-  const isSame = lost.length + changed.length === 0;
+  const changes = fieldChanges(exchange, FIELDS);
+  const isSame = changes.length === 0;
   return finding("limits", {
     part: "headers",
     verdict: isSame ? "pass" : "fail",
     limit: "retry-after, retry-after-ms, x-should-retry and x-ratelimit-* as they were said",
-    measured: isSame ? `all ${FIELDS.length}` : [
-      lost.length === 0 ? "" : `lost: ${lost.map(([name]) => name).join(", ")}`,
-      changed.length === 0
-        ? ""
-        : `changed: ${changed.map(([name]) => `${name}: ${got.get(name)}`).join(", ")}`,
-    ].filter((text) => text !== "").join("; "),
+    measured: isSame ? `all ${FIELDS.length}` : changes.join(", "),
     evidence: isSame ? [] : [shownBytes(exchange.headText)],
     mend: "Let these headers pass: official clients wait as long as they say.",
   });

@@ -7,16 +7,23 @@
 import type { Finding } from "../finding.ts";
 import { counted } from "../../../lib/counted.ts";
 import { ms } from "../numbers.ts";
+import {
+  ANSWER_MS_MAX,
+  FORMS,
+  type Refusal,
+  REFUSALS,
+  refuse,
+  RETRY_AFTER_S,
+  tellForm,
+  TOO_MANY,
+  UNAVAILABLE,
+} from "../refusals.ts";
 import { type Asked, type Check, finding, type Rig, shownBytes, timeline } from "../rig.ts";
 import type { Attempt } from "../scripted_upstream.ts";
-import { chunk, jsonAnswer, roleEvent, streamHead, textEvent } from "../stream.ts";
+import { chunk, roleEvent, streamHead, textEvent } from "../stream.ts";
 
-/** The upstream asks for so many seconds. */
-const RETRY_AFTER_S = 1;
 /** A stalled answer is watched so long. */
 const STALL_MS = 3000;
-/** A gateway that waits between attempts may take so long. */
-const ANSWER_MS_MAX = 20_000;
 /** A timer that rounds down is no breach of `retry-after`. */
 const ROUNDING_MS = 50;
 
@@ -30,25 +37,15 @@ interface Failing {
   readonly hasBegun?: boolean;
 }
 
+/** A failure that was tried. */
+interface Tried extends Pick<Failing, "name" | "what" | "hasBegun"> {
+  readonly asked: Asked;
+}
+
+/** It says that it is busy, and for how long. */
+const BUSY: readonly Refusal[] = [TOO_MANY, UNAVAILABLE];
+
 const FAILINGS: readonly Failing[] = [
-  {
-    name: "429",
-    what: `429 with retry-after: ${RETRY_AFTER_S}`,
-    script: (attempt) =>
-      attempt.write(
-        jsonAnswer(429, "Too Many Requests", errorJson("rate_limit_exceeded"), [
-          `retry-after: ${RETRY_AFTER_S}`,
-        ]),
-      ),
-    timeoutMs: ANSWER_MS_MAX,
-  },
-  {
-    name: "503",
-    what: "503",
-    script: (attempt) =>
-      attempt.write(jsonAnswer(503, "Service Unavailable", errorJson("server_is_overloaded"))),
-    timeoutMs: ANSWER_MS_MAX,
-  },
   {
     name: "reset",
     what: "a reset before any byte",
@@ -89,85 +86,97 @@ export const retries: Check = {
         mayStay: true,
       });
       await rig.sleep(100);
-      findings.push(countFinding(rig, failing, asked));
-      if (failing.name === "429") findings.push(waitFinding(asked));
-      const bodies = bodyFinding(failing, asked);
-      if (bodies !== undefined) findings.push(bodies);
+      findings.push(countFinding(rig, { ...failing, asked }));
       for (const attempt of asked.expectation.attempts) {
         if (failing.name === "stall") attempt.reset();
       }
     }
-    return findings;
+    // Behind the reset: more of them at once leave more kept connections.
+    const busy = await Promise.all(BUSY.map((refusal) => tellRefusal(rig, refusal)));
+    return [
+      ...findings,
+      ...busy.map((one) => countFinding(rig, one)),
+      waitFinding(busy.map(({ asked }) => asked)),
+    ];
+  },
+  // Behind so many errors a gateway may take the upstream for dead.
+  async after(rig: Rig) {
+    const all = await Promise.all(REFUSALS.map((refusal) => tellRefusal(rig, refusal)));
+    return all.map((one) => countFinding(rig, one));
   },
 };
 
-function countFinding(rig: Rig, { name, what, hasBegun }: Failing, asked: Asked): Finding {
+/** Refuses each attempt, in a stream and without: of the two the one that has more of them. */
+async function tellRefusal(rig: Rig, refusal: Refusal): Promise<Tried> {
+  const both = await Promise.all(
+    FORMS.map((form) => tellForm(rig, form, (attempt, mark) => refuse(attempt, mark, refusal))),
+  );
+  const [stream, whole] = both as [Asked, Asked];
+  const isMore = whole.expectation.attempts.length > stream.expectation.attempts.length;
+  const [waitS] = refusal.fields.filter(([field]) => field === "retry-after");
+  return {
+    name: String(refusal.status),
+    what: `${refusal.status}${waitS === undefined ? "" : ` with ${waitS.join(": ")}`}`,
+    asked: isMore ? whole : stream,
+  };
+}
+
+function countFinding(rig: Rig, { name, what, hasBegun = false, asked }: Tried): Finding {
   const { attempts } = asked.expectation;
   const declared = hasBegun ? 0 : rig.options.retriesDeclared;
   // A kept connection that ends without a byte may have ended before the request: `keep-alive` asks
   // that such a one is sent again.
-  const mayBeStale = name === "reset" && (attempts[0]?.ordinal ?? 1) > 1;
-  const attemptsMax = 1 + declared + (mayBeStale ? 1 : 0);
+  const used = attempts.filter(({ ordinal }) => name === "reset" && ordinal > 1).length;
+  const staleMax = Math.min(used, 1 + declared);
+  const attemptsMax = 1 + declared + staleMax;
   const count = attempts.length;
+  const [first, ...others] = attempts;
+  const differing = others.find(({ body }) => !body.equals(first!.body));
+  const isTooOften = count > attemptsMax;
   return finding("retries", {
     part: name,
-    verdict: count === 0 ? "void" : count > attemptsMax ? "fail" : "pass",
+    verdict: count === 0 ? "void" : isTooOften || differing !== undefined ? "fail" : "pass",
     limit: hasBegun
       ? "one attempt once a byte has reached the client"
       : `at most ${counted(attemptsMax, "attempt")} (${
         counted(declared, "retry", "retries")
-      } declared${mayBeStale ? ", and one more for a kept connection" : ""})`,
-    measured: `${what}: ${counted(count, "attempt")}, the client got ${
-      asked.exchange.status === 0 ? "no answer" : asked.exchange.status
-    }`,
+      } declared${
+        staleMax === 0 ? "" : `, and ${staleMax} more for kept connections`
+      }), all with one body`,
+    measured: `${what}: ${counted(count, "attempt")}${
+      differing === undefined ? "" : " with different bodies"
+    }, the client got ${asked.exchange.status === 0 ? "no answer" : asked.exchange.status}`,
     value: count,
     unit: "attempts",
-    evidence: timeline(asked),
+    evidence: differing === undefined ? timeline(asked) : [
+      ...timeline(asked),
+      `attempt 1: ${shownBytes(first!.body)}`,
+      `another:   ${shownBytes(differing.body)}`,
+    ],
     mend: hasBegun
       ? "Never ask again once a byte has left: the client would read two answers in one."
-      : "Leave retries to the client, or say how many there are (--retries): each layer multiplies those of the other.",
+      : isTooOften
+      ? "Leave retries to the client, or say how many there are (--retries): each layer multiplies those of the other."
+      : "Keep the bytes of the request and send those again.",
   });
 }
 
-function waitFinding(asked: Asked): Finding {
-  const { attempts } = asked.expectation;
-  const gapsMs = attempts.slice(1).map(({ arrivedMs }, i) => arrivedMs - attempts[i]!.arrivedMs);
+function waitFinding(all: readonly Asked[]): Finding {
+  const gapsMs = all.flatMap(({ expectation: { attempts } }) =>
+    attempts.slice(1).map(({ arrivedMs }, i) => arrivedMs - attempts[i]!.arrivedMs)
+  );
   const shortest = Math.min(...gapsMs);
   const isIgnored = shortest < RETRY_AFTER_S * 1000 - ROUNDING_MS;
   return finding("retries", {
     part: "retry-after",
-    verdict: gapsMs.length > 0 && isIgnored ? "fail" : "pass",
+    verdict: isIgnored ? "fail" : "pass",
     limit: `no sooner than the ${RETRY_AFTER_S} s that the upstream asks for`,
     measured: gapsMs.length === 0
       ? "nothing is asked again"
       : `asked again after ${gapsMs.map(ms).join(", ")}`,
     value: gapsMs.length === 0 ? undefined : shortest,
     unit: "ms",
-    evidence: timeline(asked),
+    evidence: all.flatMap(timeline),
     mend: "Wait as long as retry-after (and retry-after-ms) says before asking again.",
-  });
-}
-
-/** Undefined where there was one attempt only. */
-function bodyFinding({ name }: Failing, { expectation: { attempts } }: Asked): Finding | undefined {
-  const [first, ...others] = attempts;
-  if (first === undefined || others.length === 0) return undefined;
-  const differs = others.find(({ body }) => !body.equals(first.body));
-  return finding("retries", {
-    part: `${name}-body`,
-    verdict: differs === undefined ? "pass" : "fail",
-    limit: "every attempt has the same body",
-    measured: differs === undefined ? `${attempts.length} bodies, the same` : "bodies differ",
-    evidence: [
-      `attempt 1: ${shownBytes(first.body)}`,
-      `another:   ${shownBytes((differs ?? others[0]!).body)}`,
-    ],
-    mend: "Keep the bytes of the request and send those again.",
-  });
-}
-
-function errorJson(code: string): string {
-  return JSON.stringify({
-    error: { message: "The audit's upstream refuses", type: "server_error", param: null, code },
   });
 }
