@@ -127,6 +127,9 @@ async function heldOf(rig: Rig, { body, start, pieces }: Ending): Promise<readon
       else attempt.write(bytes);
     }
   }, { body: (mark) => body(rig, mark), timeoutMs: ANSWER_MS_MAX, mayStay: true });
+  // The gateway keeps no more connections than it did, and no later request meets their end.
+  await Promise.all(asked.expectation.attempts.map((attempt) => attempt.cut()));
+  await rig.sleep(GAP_MS / 4);
   return pieces.flatMap((piece) => {
     const atMs = wroteMs.get(piece);
     const readMs = atMs === undefined ? undefined : readOf(asked, piece);
