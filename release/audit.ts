@@ -13,8 +13,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { PRESETS } from "../src/cli/audit_presets.ts";
-import type { AuditReport } from "../src/load/audit/audit.ts";
-import type { Finding, Verdict } from "../src/load/audit/finding.ts";
+import type { Verdict } from "../src/load/audit/finding.ts";
+import type { JsonFinding, JsonReport } from "../src/load/audit/report_json.ts";
 import { countsText } from "../src/load/audit/report_terminal.ts";
 
 const ROOT = join(import.meta.dir, "..");
@@ -29,7 +29,7 @@ const SCHEMA = 1;
 /** A preset's report, or why there is none. */
 interface Audited {
   readonly name: string;
-  readonly report: AuditReport | undefined;
+  readonly report: JsonReport | undefined;
   readonly reason: string;
 }
 
@@ -59,7 +59,7 @@ if (import.meta.main) {
 function keptOf(name: string, reason = "it has not been yet"): Audited {
   const path = join(FOLDER, `${name}.json`);
   const report = existsSync(path)
-    ? JSON.parse(readFileSync(path, "utf8")) as AuditReport
+    ? JSON.parse(readFileSync(path, "utf8")) as JsonReport
     : undefined;
   return report?.schema === SCHEMA
     ? { name, report, reason: "" }
@@ -84,9 +84,9 @@ async function auditOne(name: string): Promise<Audited> {
 
 /** What `weir audit --json` has printed. */
 export function auditedOf(name: string, output: string): Audited {
-  let report: AuditReport;
+  let report: JsonReport;
   try {
-    report = JSON.parse(output) as AuditReport;
+    report = JSON.parse(output) as JsonReport;
   } catch {
     return { name, report: undefined, reason: "the audit broke off without a report" };
   }
@@ -128,11 +128,11 @@ export function resultsText(audited: readonly Audited[]): string {
 }
 
 /** The gateway without its address, which differs from run to run. */
-function titleOf({ gateway }: AuditReport): string {
+function titleOf({ gateway }: JsonReport): string {
   return gateway.replace(/ \(http:.*\)$/, "");
 }
 
-function cellOf({ findings }: AuditReport, check: string): string {
+function cellOf({ findings }: JsonReport, check: string): string {
   const own = findings.filter((one) => one.check === check);
   if (own.length === 0) return "not run";
   const words: Readonly<Record<Exclude<Verdict, "pass">, string>> = {
@@ -149,13 +149,14 @@ function cellOf({ findings }: AuditReport, check: string): string {
   return parts.length === 0 ? "passed" : parts.join(", ");
 }
 
-function gatewayLines(report: AuditReport): readonly string[] {
+function gatewayLines(report: JsonReport): readonly string[] {
   const { counts, seconds, machineLateMsMax } = report;
   const told = (["fail", "void", "note"] as const).flatMap((verdict) =>
     report.findings.filter((one) => one.verdict === verdict)
   );
+  // A report that was kept may be older than the members that are always there.
   const measured = report.findings.filter(({ verdict, direct, value }) =>
-    verdict === "pass" && direct !== undefined && value !== undefined
+    verdict === "pass" && typeof direct === "string" && typeof value === "number"
   );
   return [
     `### ${titleOf(report)}`,
@@ -173,7 +174,7 @@ function gatewayLines(report: AuditReport): readonly string[] {
   ];
 }
 
-function measuredOf({ measured, direct }: Finding): string {
-  const text = direct === undefined ? measured : `${measured} (direct: ${direct})`;
+function measuredOf({ measured, direct }: JsonFinding): string {
+  const text = typeof direct !== "string" ? measured : `${measured} (direct: ${direct})`;
   return text.replaceAll("|", "\\|").replaceAll("<", "&lt;");
 }

@@ -16,6 +16,7 @@ import { MachineWatch } from "../load/audit/machine_watch.ts";
 import { Ledger } from "../load/audit/ledger.ts";
 import { codingsOf, DECODED, type Target } from "../load/audit/probe_client.ts";
 import { htmlReport } from "../load/audit/report_html.ts";
+import { jsonReport } from "../load/audit/report_json.ts";
 import { junitReport } from "../load/audit/report_junit.ts";
 import { reportLines } from "../load/audit/report_terminal.ts";
 import { type Check, Rig, SEED_MAX } from "../load/audit/rig.ts";
@@ -40,7 +41,7 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
-import { failuresOf, leavesReport, writeEach } from "./outputs.ts";
+import { failuresOf, holdDescriptors, leavesReport, writeEach } from "./outputs.ts";
 import { residentBytes } from "./process_memory.ts";
 import { headerSecrets, urlSecrets, worthHiding } from "./shown_secrets.ts";
 import { onEnding } from "./signals.ts";
@@ -304,6 +305,7 @@ class AuditRun {
   /** As messages call the gateway. */
   #where: string;
   #lines: LineFile | undefined;
+  readonly #freeDescriptors = holdDescriptors();
   /** Takes secrets out of a text. */
   readonly clean: (text: string) => string;
 
@@ -373,10 +375,11 @@ class AuditRun {
    */
   tell(report: AuditReport, isSaid = false): boolean {
     const { json, long, html, junit, hasReport } = this.#flags;
-    if (json) this.#terminal.print(JSON.stringify(report, null, 2));
+    if (json) this.#terminal.print(jsonReport(report));
     else if (hasReport && !isSaid) {
       for (const line of reportLines(report, long)) this.#terminal.print(line);
     }
+    this.#freeDescriptors();
     const unwritten = [
       ...failuresOf(() => this.#lines?.close()),
       ...writeEach(

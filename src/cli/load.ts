@@ -19,6 +19,7 @@ import { workerPart } from "./load_protocol.ts";
 import { autoWorkers, LoadWorkers, refuseForWorkers } from "./load_workers.ts";
 import { measure } from "./measure.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import type { LineFile } from "./whole_files.ts";
 
 /** Puts a load on a server. */
 export const load = defineCommand({
@@ -134,5 +135,7 @@ export function runLoadOrBurst(
   if (chosen.count === 1) return runLoad(options, terminal);
   refuseForWorkers(options);
   const { count } = chosen;
-  return runLoad(options, terminal, () => LoadWorkers.start(count, [name, ...words], options));
+  const start = (raw: LineFile | undefined) =>
+    LoadWorkers.start(count, [name, ...words], options, raw);
+  return runLoad(options, terminal, start);
 }

@@ -19,6 +19,7 @@ import {
   switchFlag,
   textFlag,
 } from "./flags.ts";
+import { PLACES_MAX } from "./load_shape.ts";
 import type { Expected } from "./measure.ts";
 import {
   readArrivals,
@@ -304,13 +305,16 @@ export const LOAD_FLAGS = {
     default: 1,
     group: "Shape of the load",
   }),
-  maxConcurrency: numberFlag({
+  maxConcurrency: optionalFlag({
     value: "N",
     text:
       "most requests at once with a rate: more wait in the client, which is told apart. Without one: --concurrency",
-    ...CONCURRENCY,
-    default: 20_000,
+    notes: [
+      `1 to ${CONCURRENCY.max}`,
+      `default ${PLACES_MAX}, or what ulimit -n leaves for connections`,
+    ],
     group: "Shape of the load",
+    read: (value, name) => readNumber(value, name, CONCURRENCY),
   }),
   grace: parsedFlag({
     value: "TIME",

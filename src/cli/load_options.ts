@@ -15,6 +15,7 @@ import type { FlagValues } from "./flags.ts";
 import type { LOAD_FLAGS } from "./load_flags.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { apiOf, endpointOf, type Url, urlOf } from "./load_url.ts";
+import { placesOf } from "./load_shape.ts";
 import { readTraces } from "./load_trace.ts";
 import { saysLength } from "../load/traces/bodies.ts";
 import { type TraceRequest, turnsOf } from "../load/traces/trace.ts";
@@ -126,10 +127,16 @@ const SEARCH_RATE_MAX = 100_000;
 const SWEEP_CONCURRENCY = 512;
 
 function planOf(flags: Flags, isTimed: boolean): StagePlan {
-  const { sweep: isSweep, sweepSize, search: isSearch, rate, maxConcurrency } = flags;
-  if (isSweep) return sweep(sweepSize, Math.min(SWEEP_CONCURRENCY, maxConcurrency));
+  const { sweep: isSweep, sweepSize, search: isSearch, rate } = flags;
+  if (isSweep) return sweep(sweepSize, sweepConcurrency(flags));
   if (isSearch) return search(rate?.[0] ?? SEARCH_RATE, rate?.[1] ?? SEARCH_RATE_MAX);
   return listed(listedStages(flags, isTimed));
+}
+
+/** How many a sweep asks at once; how many processes `auto` takes is not known yet. */
+function sweepConcurrency(flags: Flags): number {
+  const processes = typeof flags.workers === "number" ? flags.workers : 1;
+  return Math.min(SWEEP_CONCURRENCY, placesOf(flags, processes));
 }
 
 function needOf(
@@ -137,8 +144,8 @@ function needOf(
   isTimed: boolean,
   trace: readonly TraceRequest[] | undefined,
 ): LoadNeed {
-  const { sweep: isSweep, search: isSearch, rate, maxConcurrency, speed } = flags;
-  if (isSweep) return { atOnce: Math.min(SWEEP_CONCURRENCY, maxConcurrency), perSecond: 0 };
+  const { sweep: isSweep, search: isSearch, rate, speed } = flags;
+  if (isSweep) return { atOnce: sweepConcurrency(flags), perSecond: 0 };
   if (isSearch) return { atOnce: 0, perSecond: rate?.[1] ?? Infinity };
   if (isTimed) {
     // On the average: what comes in one moment waits, and is told.
@@ -230,7 +237,7 @@ function readAuthorities(path: string): string {
 /** @throws {Failure} for what the API, the URLs and the numbers do not allow. */
 function refuse(flags: Flags, api: Api, urls: readonly Url[], hasBodies: boolean): void {
   const parts = (flags.shard?.count ?? 1) * (typeof flags.workers === "number" ? flags.workers : 1);
-  if (flags.maxConcurrency < parts) {
+  if (flags.maxConcurrency !== undefined && flags.maxConcurrency < parts) {
     throw usage(
       `--max-concurrency ${flags.maxConcurrency} leaves nothing for some of ${parts} parts`,
     );

@@ -4,15 +4,12 @@
  * @module
  */
 
-import type { RequestRecord } from "../load/record.ts";
 import { csvOf } from "../load/report/csv.ts";
 import { type About, htmlReport } from "../load/report/html.ts";
-import { rawLine, type RawPlace } from "../load/report/raw.ts";
 import { type FinishedRun, runFileOf } from "../load/report/run_file.ts";
 import type { Flags } from "./load_options.ts";
 import { leavesReport, writeEach } from "./outputs.ts";
 import type { Failure, Terminal } from "./terminal.ts";
-import { lineFile } from "./whole_files.ts";
 
 /** What a whole run is written as, by the flag that names the file. "-" prints it instead of the report. */
 const OUTPUTS = {
@@ -50,19 +47,4 @@ export function writeOutputs(
     NAMES.map((name) => [flags[name], () => OUTPUTS[name](run, about)]),
     terminal,
   );
-}
-
-/** A file of raw lines. */
-export interface RawFile {
-  write(record: RequestRecord, place: RawPlace): void;
-  /** Writes what is held. */
-  flush(): void;
-  /** @throws {Failure} when lines could not be written. */
-  close(): void;
-}
-
-/** @throws {Failure} when it cannot be written. */
-export function rawFile(path: string): RawFile {
-  const { write, flush, close } = lineFile(path);
-  return { write: (record, place) => write(rawLine(record, place)), flush, close };
 }

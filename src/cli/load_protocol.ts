@@ -38,6 +38,8 @@ export interface WorkerProgress extends Progress {
 export type FromWorker =
   | { readonly kind: "ready" }
   | { readonly kind: "prepared" }
+  /** Lines of `--raw`, without the end of the last; null = there will be no more of them. */
+  | { readonly kind: "raw"; readonly lines: string | null }
   | WorkerProgress
   | {
     readonly kind: "result";
@@ -51,11 +53,6 @@ export type FromWorker =
 export function workerPart(): Shard | undefined {
   const text = process.env[LOAD_WORKER_VARIABLE];
   return text === undefined ? undefined : readShard(text, LOAD_WORKER_VARIABLE);
-}
-
-/** Where the raw lines of a worker lie until its parent has put them together. */
-export function rawPartPath(path: string, { index, count }: Shard): string {
-  return `${path}.${index + 1}-of-${count}`;
 }
 
 /** The messages of a stream, one after the other, until it ends. */

@@ -7,8 +7,7 @@
 import { seeded } from "../lib/seeded.ts";
 import { type KeptStream, StreamKeeper } from "../load/kept_streams.ts";
 import { Gathered } from "../load/metrics/gathered.ts";
-import type { RequestRecord } from "../load/record.ts";
-import type { RawPlace } from "../load/report/raw.ts";
+import { rawLine, type RawPlace } from "../load/report/raw.ts";
 import type { Round } from "../load/report/report.ts";
 import { TOOLS } from "../load/report/tools/tools.ts";
 import { type Load, LoadRun, type Progress } from "../load/run.ts";
@@ -24,6 +23,7 @@ import { makerOf } from "./load_requests.ts";
 import { cleanerOf } from "./load_secrets.ts";
 import { shapeOf } from "./load_shape.ts";
 import { warmupOf } from "./load_values.ts";
+import type { HeldLines } from "./whole_files.ts";
 
 /** Texts above this are estimated, in bytes. */
 const COUNT_BYTES_MAX = 4 * 1024 * 1024;
@@ -67,31 +67,31 @@ export type StartRound = (atMs: number | undefined) => RunningRound;
 
 /** Whoever runs the rounds of a load: this process, or several others. */
 export interface LoadCrew {
+  /** How many processes send. */
+  readonly processes: number;
   /** Makes everything ready, so that it can start at once. `place`: of the round, in the run. */
   prepare(stage: Stage, place: RawPlace): Promise<StartRound>;
   /** After the last one. */
   close(): Promise<void>;
 }
 
-/** This process. `write` gets the record of every request. */
+/** Where lines go. */
+type Lines = Pick<HeldLines, "write">;
+
+/** This process. `raw` gets a line for each request. */
 export class LoadHere implements LoadCrew {
+  readonly processes = 1;
   readonly #options: LoadOptions;
   readonly #shard: Shard;
   readonly #counter;
-  readonly #write: (record: RequestRecord, place: RawPlace) => void;
-  readonly #close: () => void;
+  readonly #raw: Lines | undefined;
   #isWarm = false;
 
-  constructor(
-    options: LoadOptions,
-    shard: Shard = WHOLE,
-    raw?: { write(record: RequestRecord, place: RawPlace): void; close(): void },
-  ) {
+  constructor(options: LoadOptions, shard: Shard = WHOLE, raw?: Lines) {
     this.#options = options;
     this.#shard = shard;
     this.#counter = new TokenCounters(COUNT_BYTES_MAX).of(options.model);
-    this.#write = (record, place) => raw?.write(record, place);
-    this.#close = () => raw?.close();
+    this.#raw = raw;
   }
 
   async prepare(stage: Stage, place: RawPlace): Promise<StartRound> {
@@ -108,7 +108,7 @@ export class LoadHere implements LoadCrew {
     const { ms: warmupMs, requests: warmupRequests } = warmupOf(flags.warmup);
     const seed = flags.seed + round;
     const abort = new AbortController();
-    const shape = () => shapeOf(this.#options, stage, seeded(seed));
+    const shape = () => shapeOf(this.#options, stage, seeded(seed), this.#shard.count);
     const run = new LoadRun({
       shard: this.#shard,
       targets,
@@ -127,10 +127,10 @@ export class LoadHere implements LoadCrew {
       countTokens: count,
       clean: cleanerOf(this.#options),
       observe: (record) => {
-        tally.observe(record);
+        const ownTokens = tally.observe(record);
         gathered?.observe(record);
         keeper?.observe(record);
-        this.#write(record, place);
+        this.#raw?.write(rawLine(record, place, ownTokens));
       },
       signal: abort.signal,
     });
@@ -152,10 +152,7 @@ export class LoadHere implements LoadCrew {
     });
   }
 
-  close(): Promise<void> {
-    this.#close();
-    return Promise.resolve();
-  }
+  async close(): Promise<void> {}
 }
 
 /** How many requests of a schedule are due up to `untilMs`. A closed loop has none. */

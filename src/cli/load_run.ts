@@ -21,26 +21,29 @@ import { found, type Stage, type StageResult } from "../load/shape/stages.ts";
 import { aboutOf } from "./load_html.ts";
 import { identityOf } from "./load_identity.ts";
 import type { LoadOptions } from "./load_options.ts";
-import { printsReport, rawFile, writeOutputs } from "./load_outputs.ts";
+import { printsReport, writeOutputs } from "./load_outputs.ts";
 import { LoadProgress, LOOK_MS } from "./load_progress.ts";
 import { type LoadCrew, LoadHere, type RoundResult, type RunningRound } from "./load_round.ts";
 import { resultOf, searchCode, searchLine } from "./load_search.ts";
-import { sendsNothing, stageText } from "./load_shape.ts";
+import { PLACES_MAX, placesOf, sendsNothing, stageText } from "./load_shape.ts";
 import { startOf } from "./load_start.ts";
 import { warmupOf } from "./load_values.ts";
+import { failuresOf, holdDescriptors } from "./outputs.ts";
 import { onEnding } from "./signals.ts";
-import { EXIT, Failure, type Terminal } from "./terminal.ts";
+import { EXIT, type Failure, type Terminal } from "./terminal.ts";
+import { type LineFile, lineFile } from "./whole_files.ts";
 
 /**
  * Runs everything and prints it. 130 when Ctrl-C ended it, 1 when requests failed or limits do not
- * hold, 3 when it is to be doubted, else 0. `crew`: whoever sends; undefined = this process.
+ * hold, 3 when it is to be doubted, else 0. `crew`: whoever sends, and has lines for `raw`; undefined =
+ * this process.
  *
  * @throws {Failure} when a file cannot be written, before anything is sent.
  */
 export async function runLoad(
   options: LoadOptions,
   terminal: Terminal,
-  crew?: () => Promise<LoadCrew>,
+  crew?: (raw: LineFile | undefined) => Promise<LoadCrew>,
 ): Promise<number> {
   const { flags, plan, isSingle } = options;
   const start = startOf(flags.startAt, Date.now());
@@ -50,7 +53,9 @@ export async function runLoad(
   const interrupt = () => abort.abort();
   onEnding(interrupt);
   const about = aboutOf(options);
-  const workers = await crew?.() ?? here(options);
+  const raw = flags.raw === undefined ? undefined : lineFile(flags.raw);
+  const freeDescriptors = holdDescriptors();
+  const workers = await crew?.(raw) ?? new LoadHere(options, flags.shard, raw);
   const reports: LoadReport[] = [];
   const stages: FinishedStage[] = [];
   const told: ToolReport[] = [];
@@ -93,7 +98,7 @@ export async function runLoad(
         isOver = isBroken || abort.signal.aborted || result.round.facts.saturatedMs !== null;
       }
       const { slo } = flags;
-      const limits = limitsOf(options, stage);
+      const limits = limitsOf(options, stage, workers.processes);
       const load = stageText(options, stage);
       const report = reportOf(rounds, { load, slo, countTokens: undefined, limits });
       reports.push(report);
@@ -114,10 +119,9 @@ export async function runLoad(
       }
     }
   } finally {
-    await workers.close().catch((error) => {
-      if (!(error instanceof Failure)) throw error;
-      unwritten.push(error);
-    });
+    await workers.close();
+    freeDescriptors();
+    unwritten.push(...failuresOf(() => raw?.close()));
   }
   if (flags.json) {
     const all = flags.as === undefined ? reports : told.map(({ json }) => json);
@@ -160,11 +164,6 @@ export async function runLoad(
     )
     : reports;
   return exitCode(judged, false, flags.slo === undefined ? 0 : flags.sloShare);
-}
-
-function here(options: LoadOptions): LoadCrew {
-  const { raw, shard } = options.flags;
-  return new LoadHere(options, shard, raw === undefined ? undefined : rawFile(raw));
 }
 
 /** Waits for the end of a round, tells how far it is, and ends it when it runs away. */
@@ -213,14 +212,16 @@ async function watched(
   return { ...result, round: { ...round, facts: { ...round.facts, saturatedMs } } };
 }
 
-function limitsOf({ flags }: LoadOptions, stage: Stage) {
+function limitsOf({ flags }: LoadOptions, stage: Stage, processes: number) {
   const shard = flags.shard ?? WHOLE;
+  const places = placesOf(flags, shard.count * processes);
   return {
     loopMsMax: flags.maxLoopMs,
     ratePerSecond: stage.kind === "open" && flags.ramp === undefined
       ? stage.ratePerSecond / shard.count
       : undefined,
-    concurrencyMax: stage.kind === "closed" ? Infinity : shareOf(flags.maxConcurrency, shard),
+    concurrencyMax: stage.kind === "closed" ? Infinity : shareOf(places, shard),
+    isOfDescriptors: flags.maxConcurrency === undefined && places < PLACES_MAX,
     readBytesPerSecond: flags.readRate,
   };
 }

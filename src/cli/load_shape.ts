@@ -9,22 +9,36 @@ import type { Load } from "../load/run.ts";
 import { type Arrivals, arrivals } from "../load/shape/arrivals.ts";
 import type { Shard } from "../load/shape/shards.ts";
 import type { Stage } from "../load/shape/stages.ts";
-import type { LoadOptions } from "./load_options.ts";
+import type { Flags, LoadOptions } from "./load_options.ts";
 import { warmupOf } from "./load_values.ts";
+import { connectionsMax } from "./process_facts.ts";
 
-/** When the requests of a stage are due, all of them: a run takes its own part. */
+/** Most requests at once, unless it is said. */
+export const PLACES_MAX = 20_000;
+
+/**
+ * Most requests at once of an open loop that `processes` send: where it is not said, no more than they
+ * have descriptors for.
+ */
+export function placesOf({ maxConcurrency }: Flags, processes: number): number {
+  return maxConcurrency ?? Math.min(PLACES_MAX, processes * connectionsMax(false));
+}
+
+/** When the requests of a stage are due, all of them: a run takes its own part, one of `parts`. */
 export function shapeOf(
   { flags, trace }: LoadOptions,
   stage: Stage,
   random: () => number,
+  parts = 1,
 ): Load {
   const rampMs = flags.ramp ?? 0;
   if (stage.kind === "closed") {
     return { kind: "closed", concurrency: stage.concurrency, rampMs };
   }
+  const concurrencyMax = placesOf(flags, parts);
   if (stage.kind === "trace") {
     const times = trace!.map(({ atMs }) => atMs! / flags.speed).values();
-    return { kind: "open", times, concurrencyMax: flags.maxConcurrency };
+    return { kind: "open", times, concurrencyMax };
   }
   const rate = {
     startPerSecond: rampMs === 0 ? stage.ratePerSecond : flags.rampFrom,
@@ -35,7 +49,7 @@ export function shapeOf(
   return {
     kind: "open",
     times: arrivals(flags.arrivals, rate, random),
-    concurrencyMax: flags.maxConcurrency,
+    concurrencyMax,
   };
 }
 

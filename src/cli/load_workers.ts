@@ -5,15 +5,7 @@
  * @module
  */
 
-import {
-  appendFileSync,
-  closeSync,
-  existsSync,
-  openSync,
-  readSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { Gathered, type GatheredParts } from "../load/metrics/gathered.ts";
 import { sideBySide } from "../load/report/run_file.ts";
@@ -25,12 +17,11 @@ import type { Stage } from "../load/shape/stages.ts";
 import { Spread } from "../load/spread.ts";
 import { Tally } from "../load/tally.ts";
 import type { LoadNeed, LoadOptions } from "./load_options.ts";
-import { writeFailure, writeOver } from "./whole_files.ts";
+import type { LineFile } from "./whole_files.ts";
 import {
   type FromWorker,
   LOAD_WORKER_VARIABLE,
   messagesOf,
-  rawPartPath,
   type ToWorker,
   type WorkerProgress,
 } from "./load_protocol.ts";
@@ -43,8 +34,6 @@ import { EXIT, Failure } from "./terminal.ts";
 const START_MS = 50;
 /** What a process is asked to carry before `auto` takes another one: requests at once, or a second. */
 const PER_WORKER = 250;
-/** Bytes of raw lines that are copied at once. */
-const COPIED_BYTES = 1024 * 1024;
 
 /** How many processes `--workers auto` takes on a machine of `cores`, and why, in a sentence. */
 export function autoWorkers(
@@ -70,12 +59,8 @@ export function autoWorkers(
   };
 }
 
-/** @throws {Failure} for files that only one process can read, or write. */
+/** @throws {Failure} for files that only one process can read. */
 export function refuseForWorkers({ flags }: LoadOptions): void {
-  const { raw } = flags;
-  if (raw !== undefined && existsSync(raw) && !statSync(raw).isFile()) {
-    throw new Failure(`--raw ${raw} is no file: with --workers it must be one`, EXIT.usage);
-  }
   const files = { "--bodies": flags.bodies, "--trace": flags.trace, "--ca-file": [flags.caFile] };
   for (const [name, paths] of Object.entries(files)) {
     for (const path of paths) {
@@ -89,7 +74,8 @@ export function refuseForWorkers({ flags }: LoadOptions): void {
 }
 
 type Result = Extract<FromWorker, { readonly kind: "result" }>;
-type Message = Exclude<FromWorker, WorkerProgress>;
+type RawLines = Extract<FromWorker, { readonly kind: "raw" }>;
+type Message = Exclude<FromWorker, WorkerProgress | RawLines>;
 
 /** One of them. */
 class Worker {
@@ -98,12 +84,15 @@ class Worker {
   /** The last it said of its round. */
   progress: WorkerProgress | undefined;
   readonly #child: Bun.Subprocess<"pipe", "pipe", "pipe">;
+  readonly #raw: LineFile | undefined;
   readonly #errors: Promise<string>;
+  readonly #listening: Promise<void>;
   readonly #said: Message[] = [];
   #hears = Promise.withResolvers<void>();
   #isOver = false;
 
-  constructor(words: readonly string[], { index, count }: Shard) {
+  constructor(words: readonly string[], { index, count }: Shard, raw: LineFile | undefined) {
+    this.#raw = raw;
     this.name = `worker ${index + 1} of ${count}`;
     this.#child = Bun.spawn(selfCommand(words), {
       stdin: "pipe",
@@ -112,7 +101,7 @@ class Worker {
       env: { ...process.env, [LOAD_WORKER_VARIABLE]: `${index + 1}/${count}` },
     });
     this.#errors = new Response(this.#child.stderr).text();
-    void this.#listen();
+    this.#listening = this.#listen();
   }
 
   get isGone(): boolean {
@@ -130,7 +119,7 @@ class Worker {
     sent().catch(() => {});
   }
 
-  /** What it says next, of its progress apart; undefined = it is gone. */
+  /** What it says next, its progress and its lines apart; undefined = it is gone. */
   async next(): Promise<Message | undefined> {
     while (this.#said.length === 0 && !this.#isOver) await this.#hears.promise;
     return this.#said.shift();
@@ -149,6 +138,7 @@ class Worker {
   async close(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.exited;
+    await this.#listening;
   }
 
   async #listen(): Promise<void> {
@@ -156,10 +146,13 @@ class Worker {
       for await (const message of messagesOf<FromWorker>(this.#child.stdout)) {
         if (message.kind === "progress") {
           this.progress = message;
-          continue;
+        } else if (message.kind === "raw") {
+          if (message.lines !== null) this.#raw?.write(message.lines);
+          else this.#raw?.giveUp("its lines came faster than they could be written");
+        } else {
+          this.#said.push(message);
+          this.#wake();
         }
-        this.#said.push(message);
-        this.#wake();
       }
     } catch {
       // It died in the middle of a line.
@@ -185,7 +178,7 @@ export class LoadWorkers implements LoadCrew {
   }
 
   /**
-   * Starts `count` of them, each with the command line of this process.
+   * Starts `count` of them, each with the command line of this process. `raw` gets their lines.
    *
    * @throws {Failure} when one of them does not get as far as being ready.
    */
@@ -193,10 +186,11 @@ export class LoadWorkers implements LoadCrew {
     count: number,
     words: readonly string[],
     options: LoadOptions,
+    raw: LineFile | undefined,
   ): Promise<LoadWorkers> {
     const workers = Array.from(
       { length: count },
-      (_, index) => new Worker(words, { index, count }),
+      (_, index) => new Worker(words, { index, count }, raw),
     );
     const crew = new LoadWorkers(options, workers);
     const said = await Promise.all(workers.map((worker) => worker.next()));
@@ -205,6 +199,10 @@ export class LoadWorkers implements LoadCrew {
     const reason = await workers[lost]!.reason();
     await crew.close();
     throw new Failure(`Cannot begin: ${reason}`);
+  }
+
+  get processes(): number {
+    return this.#workers.length;
   }
 
   async prepare(stage: Stage, place: RawPlace): Promise<StartRound> {
@@ -272,18 +270,6 @@ export class LoadWorkers implements LoadCrew {
 
   async close(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.close()));
-    const { raw } = this.#options.flags;
-    if (raw === undefined) return;
-    const { length: count } = this.#workers;
-    const parts = this.#workers.map((_, index) => rawPartPath(raw, { index, count }));
-    try {
-      writeOver(raw, "");
-      for (const part of parts) moveLines(part, raw);
-    } catch (error) {
-      throw writeFailure(error, raw);
-    } finally {
-      for (const part of parts) rmSync(part, { force: true });
-    }
   }
 }
 
@@ -293,19 +279,4 @@ function gatheredOf(tool: keyof typeof TOOLS, parts: readonly GatheredParts[]): 
   for (const part of parts) gathered.merge(part);
   gathered.requests.sort((a, b) => a.endMs - b.endMs);
   return gathered;
-}
-
-/** Appends the whole lines of `from` to `to`. A worker that died may have cut the last. */
-function moveLines(from: string, to: string): void {
-  if (!existsSync(from)) return;
-  const file = openSync(from, "r");
-  const bytes = Buffer.alloc(COPIED_BYTES);
-  let rest = Buffer.alloc(0);
-  for (let read = readSync(file, bytes); read > 0; read = readSync(file, bytes)) {
-    const held = Buffer.concat([rest, bytes.subarray(0, read)]);
-    const end = held.lastIndexOf("\n") + 1;
-    appendFileSync(to, held.subarray(0, end));
-    rest = held.subarray(end);
-  }
-  closeSync(file);
 }

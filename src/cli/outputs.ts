@@ -4,6 +4,7 @@
  * @module
  */
 
+import { closeSync, openSync } from "node:fs";
 import { resolve } from "node:path";
 import { longName } from "./flags.ts";
 import { EXIT, Failure, type Terminal } from "./terminal.ts";
@@ -72,6 +73,23 @@ export function writeEach(writings: readonly Writing[], terminal: Terminal): rea
       path === "-" ? terminal.print(text().trimEnd()) : writeOver(path, text())
     );
   });
+}
+
+/** How many descriptors are held for files at the end. */
+const HELD_DESCRIPTORS = 8;
+
+/**
+ * Holds the descriptors that files at the end need: sockets take all that there are, and a server may
+ * be slow to close its side of them. Gives the function that sets them free.
+ */
+export function holdDescriptors(): () => void {
+  const held: number[] = [];
+  try {
+    while (held.length < HELD_DESCRIPTORS) held.push(openSync("/dev/null", "r"));
+  } catch {
+    // There are no more of them.
+  }
+  return () => held.splice(0).forEach((descriptor) => closeSync(descriptor));
 }
 
 /** Does `write`, and gives the failure that it throws, if it does. */

@@ -7,6 +7,7 @@
 import {
   appendFileSync,
   closeSync,
+  constants,
   existsSync,
   openSync,
   readFileSync,
@@ -58,44 +59,87 @@ export function mustBeWritable(file: string | undefined, what: string | undefine
   if (!isThere) unlinkSync(file);
 }
 
-/** Bytes of lines that are held before they are written. */
+/** Lines are held until they have so many characters, */
 const HELD_CHARS_MAX = 1024 * 1024;
+/** or the first of them is so old. */
+const HELD_MS = 100;
 
-/** A file that grows by lines, which are written many at a time. */
-export interface LineFile {
+/** Lines that are held for a moment, and taken many at a time. */
+export interface HeldLines {
   write(line: string): void;
-  /** Writes what is held. */
+  /** Hands on what is held. */
   flush(): void;
+}
+
+/** Gives lines to `take`, many at a time, without the end of the last. */
+export function heldLines(take: (lines: string) => void): HeldLines {
+  const held: string[] = [];
+  let chars = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const flush = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    chars = 0;
+    if (held.length > 0) take(held.splice(0).join("\n"));
+  };
+  return {
+    write(line) {
+      held.push(line);
+      chars += line.length;
+      if (chars > HELD_CHARS_MAX) flush();
+      else timer ??= setTimeout(flush, HELD_MS);
+    },
+    flush,
+  };
+}
+
+/** A file that grows by lines. */
+export interface LineFile {
+  /** Takes a line, or several. */
+  write(line: string): void;
+  /** Nothing more is written, for this reason, in a few words. */
+  giveUp(why: string): void;
   /** @throws {Failure} when lines could not be written: until then all goes on without them. */
   close(): void;
 }
 
-/** @throws {Failure} when it cannot be written. What was there is lost. */
+/**
+ * Opens `file` once and keeps it open: whatever takes all descriptors later does not take this one. What
+ * was there is lost.
+ *
+ * @throws {Failure} with exit code 2 when it cannot be written.
+ */
 export function lineFile(file: string): LineFile {
-  writeOver(file, "");
-  const held: string[] = [];
-  let chars = 0;
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+  let descriptor: number;
+  try {
+    descriptor = openSync(file, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND);
+  } catch (error) {
+    throw writeFailure(error, file, EXIT.usage);
+  }
   let failure: Failure | undefined;
-  const flush = () => {
-    const lines = held.splice(0);
-    chars = 0;
-    if (lines.length === 0 || failure !== undefined) return;
-    try {
-      appendFileSync(file, `${lines.join("\n")}\n`);
-    } catch (error) {
-      failure = writeFailure(error, file);
-    }
+  let isOver = false;
+  const fail = (error: unknown) => {
+    failure ??= writeFailure(error, file);
+    isOver = true;
   };
+  const { write, flush } = heldLines((lines) => {
+    if (isOver) return;
+    try {
+      appendFileSync(descriptor, `${lines}\n`);
+    } catch (error) {
+      fail(error);
+    }
+  });
   return {
     write(line) {
-      if (failure !== undefined) return;
-      held.push(line);
-      chars += line.length;
-      if (chars > HELD_CHARS_MAX) flush();
+      if (!isOver) write(line);
     },
-    flush,
+    giveUp: (why) => fail({ message: why }),
     close() {
       flush();
+      isOver = true;
+      closeSync(descriptor);
       if (failure !== undefined) throw failure;
     },
   };

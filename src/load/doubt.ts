@@ -90,6 +90,8 @@ export interface DoubtLimits {
   readonly ratePerSecond: number | undefined;
   /** Most requests at once in an open loop; Infinity = no such limit. */
   readonly concurrencyMax: number;
+  /** True: nobody asked for that limit, and more have no file descriptor. */
+  readonly isOfDescriptors?: boolean;
   /** At which clients read; undefined = as it comes. */
   readonly readBytesPerSecond?: number | undefined;
 }
@@ -142,7 +144,9 @@ export function doubtOf(
   const queueMs = spreads.queue_ms.percentile(99);
   if (waitingMax > 0 && queueMs !== undefined && queueMs > loopMsMax) {
     reasons.push(
-      `up to ${waitingMax} requests waited in the client for one of ${concurrencyMax} places, ` +
+      `up to ${waitingMax} requests waited in the client for one of ${concurrencyMax} places${
+        limits.isOfDescriptors ? " (ulimit -n)" : ""
+      }, ` +
         `${ms(queueMs)} (p99): this is in the times from the schedule`,
     );
   }

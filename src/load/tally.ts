@@ -120,11 +120,11 @@ export class Tally {
     return completed + failed + left + unfinished;
   }
 
-  /** Adds a request. */
-  observe(record: RequestRecord): void {
+  /** Adds a request. Gives the tokens of its answer by own count; undefined = they were not counted. */
+  observe(record: RequestRecord): number | undefined {
     if (record.isWarmup) {
       this.warmup++;
-      return;
+      return undefined;
     }
     const { outcome, failure } = record;
     if (wasNeverSent(record)) this.notSent++;
@@ -181,6 +181,7 @@ export class Tally {
       }
     }
     this.rows.push(record, values);
+    return own;
   }
 
   /** Own tokens of an answer. Those of a mock are all the same: they are counted once. */

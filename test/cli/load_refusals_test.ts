@@ -34,7 +34,6 @@ const COMPLAINTS: readonly (readonly [readonly string[], RegExp])[] = [
   [["http://a", "--start-at", "1795903200000"], /--start-at is \d+ days away.* not milliseconds/],
   [["http://a", "--workers", "2", "--bodies", "/dev/null"], /has no line/],
   [["https://a", "--workers", "2", "--ca-file", "/dev/null"], /\/dev\/null has no certificate/],
-  [["http://a", "--workers", "2", "--raw", "/dev/null"], /--raw \/dev\/null is no file/],
   [["http://a", "--workers", "0"], /--workers must be a whole number from 1 to 256/],
   [["http://a", "--json", "--csv", "-"], /--json and --csv - would be printed into each other/],
   [["http://a", "-o", "-", "--csv", "-"], /--out - and --csv - would be printed into each other/],

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { rawSender } from "../../src/cli/load_worker.ts";
 import { autoWorkers } from "../../src/cli/load_workers.ts";
 
 /** requests at once, a second, cores → processes, and why */
@@ -27,4 +28,28 @@ describe("autoWorkers()", () => {
       });
     });
   }
+});
+
+describe("rawSender()", () => {
+  const LINE = "x".repeat(8 * 1024 * 1024);
+  const LINES = 20;
+
+  /** What is sent of many long lines; each is taken, or none. */
+  function sent(isTaken: boolean): readonly (number | null)[] {
+    const told: (number | null)[] = [];
+    const { write } = rawSender((message, taken) => {
+      if (message.kind === "raw") told.push(message.lines?.length ?? null);
+      if (isTaken) taken?.();
+    });
+    for (let i = 0; i < LINES; i++) write(LINE);
+    return told;
+  }
+
+  test("sends all lines to a parent that takes them", () => {
+    expect(sent(true)).toEqual(Array(LINES).fill(LINE.length));
+  });
+
+  test("holds no more than so much for one that does not, and says once that it gives up", () => {
+    expect(sent(false)).toEqual([...Array(9).fill(LINE.length), null]);
+  });
 });

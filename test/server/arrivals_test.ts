@@ -27,6 +27,8 @@ setDefaultTimeout(TEST_MS_MAX);
 /** Rounds of each kind: so many side by side, so often one after the other. */
 const LANES = 4;
 const ROUNDS = 5;
+/** Each round is a launch, a load and an end of its own, as a whole test is elsewhere. */
+const ROUNDS_MS_MAX = ROUNDS * TEST_MS_MAX;
 const CLIENTS = 8;
 /** Connections with a request that wait in the queue when the signal comes. */
 const QUEUED = 32;
@@ -162,7 +164,7 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
         for (const pid of stopped) process.kill(pid, "SIGCONT");
         await scene.end();
       });
-    });
+    }, ROUNDS_MS_MAX);
   }
 
   test("at SIGTERM, at workers of a reload that have not said yet that they are ready", async () => {
@@ -211,11 +213,13 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
     await scene.end();
   });
 
+  /** Each of them starts all workers again. */
+  const renewals = [["SIGHUP", "reload"], ["SIGUSR2", "upgrade"]] as const;
   test("at reloads and upgrades", async () => {
     await Promise.all(Array.from({ length: LANES }, async () => {
       const scene = await Scene.open(2);
       const { weir } = scene;
-      for (const [signal, why] of [["SIGHUP", "reload"], ["SIGUSR2", "upgrade"]] as const) {
+      for (const [signal, why] of renewals) {
         await scene.goOn();
         weir.kill(signal);
         await waitFor(() => weir.errors().includes(`${why}: 2 new workers`), `the ${why}`);
@@ -223,7 +227,7 @@ describe.skipIf(process.platform !== "linux")("nobody is lost", () => {
       await scene.settle();
       expect(scene.outcomes).toMatchObject({ lost: 0, refused: 0 });
     }));
-  });
+  }, (1 + renewals.length) * TEST_MS_MAX);
 });
 
 /** A weir whose workers do not say that they are ready where `condition` holds. */

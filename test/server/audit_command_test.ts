@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer } from "node:tls";
 import type { AuditReport } from "../../src/load/audit/audit.ts";
 import { CHECKS } from "../../src/load/audit/table.ts";
 import { type Planted, startGateway } from "../load/audit/gateway.ts";
@@ -48,7 +51,7 @@ describe("weir audit", () => {
     expect(errors).toContain("The audit's upstream is http://127.0.0.1:");
     expect(errors).toContain("limits: ok");
     expect(output).toMatch(/^pass {2}fidelity\/numbers +the same bytes$/m);
-    expect(output).toMatch(/0 failed, 0 void, 0 notes, 10 passed in [\d.]+ s/);
+    expect(output).toMatch(/0 failed, 0 void, 0 notes, 16 passed in [\d.]+ s/);
     expect(code).toBe(0);
   }, TEST_MS_MAX);
 
@@ -317,6 +320,19 @@ describe("weir audit says in a sentence", () => {
   }, TEST_MS_MAX);
 
   describeWith(canMakeCertificates(), "openssl", "over TLS", () => {
+    test("that it speaks TLS, where it closes on a request without an answer", async () => {
+      const { cert, key } = makeCertificate(["DNS:localhost"]);
+      const gateway = createServer({ cert, key }).on("tlsClientError", (_, socket) => {
+        socket.destroy();
+      }).listen(0, "127.0.0.1");
+      await once(gateway, "listening");
+      const at = `127.0.0.1:${(gateway.address() as AddressInfo).port}`;
+      const { code, errors } = await run(["audit", `http://${at}`, "--upstream-port", port()]);
+      gateway.close();
+      expect(errors).toContain(`weir: What listens on ${at} speaks TLS: try https://${at}`);
+      expect(code).toBe(3);
+    }, TEST_MS_MAX);
+
     test("that the certificate is not trusted; --insecure takes it all the same", async () => {
       const upstreamPort = freePort();
       const { cert, key } = makeCertificate(["DNS:localhost"]);

@@ -1,7 +1,7 @@
 /** `weir load --workers`: several processes do what one does, and nobody is lost in silence. */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { jsonText } from "../../src/load/report/json_text.ts";
 import {
@@ -299,8 +299,11 @@ describe("weir load --workers", () => {
         { cwd: folder, env: cleanEnv(), stdout: "pipe", stderr: "pipe" },
       );
       const output = new Response(child.stdout).text();
-      // Both wait for their answers.
-      await waitFor(() => waiting >= 2);
+      const raw = join(folder, "raw.jsonl");
+      const lines = (): readonly Json[] =>
+        readFileSync(raw, "utf8").split("\n").slice(0, -1).map((line) => JSON.parse(line));
+      // Both wait for their answers, and what is over is written.
+      await waitFor(() => waiting >= 2 && lines().length === 10);
       const [first] = childrenOf(child.pid);
       process.kill(first!, "SIGKILL");
       release();
@@ -321,7 +324,11 @@ describe("weir load --workers", () => {
       expect(doubt.reasons[0]).toBe(
         `${error.text}: the load was smaller from then on, and what it had measured is lost`,
       );
-      expect(existsSync(join(folder, "raw.jsonl"))).toBe(true);
+      // The lines of the dead one stay, and those of the other one are all there.
+      const deadPart = Number(/^worker (\d)/.exec(error.text)![1]) - 1;
+      const own = (part: number) => lines().filter(({ number }) => number % 2 === part).length;
+      expect(own(1 - deadPart)).toBe(requests.completed);
+      expect(own(deadPart)).toBeGreaterThan(0);
       expect(readdirSync(folder)).toEqual(["raw.jsonl"]);
       await server.stop(true);
       rmSync(folder, { recursive: true });

@@ -16,7 +16,7 @@ import {
 import { type Check, ENDS, finding, type Rig, Unended } from "./rig.ts";
 import { settingsFor } from "./settings.ts";
 
-/** A whole report, as `--json` prints it. */
+/** A whole report. */
 export interface AuditReport {
   /** Of what this has; grows when a member's meaning changes. */
   readonly schema: 1;

@@ -285,11 +285,16 @@ export function jsonChange(one: string, other: string): Change {
   const differences = jsonDifferences(values[1], values[0]);
   const difference = differences.find((found) => !isRenamed(found));
   if (difference !== undefined) {
-    return { kind: "changed", text: differenceText(difference) + charactersText(difference) };
+    return { kind: "changed", text: changeText(difference) };
   }
   const [name] = differences;
   if (name !== undefined) return { kind: "renamed", text: differenceText(name) };
   return { kind: "respelt", text: "its values are the same, its JSON is spelt otherwise" };
+}
+
+/** A difference as `differenceText` says it, with what of it cannot be seen. */
+export function changeText(difference: JsonDifference): string {
+  return differenceText(difference) + charactersText(difference);
 }
 
 /** The characters at which two texts part, where that cannot be seen: a composed "é" and another one. */

@@ -5,12 +5,19 @@
  * @module
  */
 
-import { CannotConnect, type ConnectFault, type ConnectionEnds } from "./probe_client.ts";
+import {
+  CannotConnect,
+  ClientConnection,
+  type ConnectFault,
+  type ConnectionEnds,
+} from "./probe_client.ts";
 import { type Rig, shownBytes } from "./rig.ts";
 import { answerWhole } from "./stream.ts";
 
 /** A gateway that has said nothing until then says nothing. */
 const ANSWER_MS_MAX = 10_000;
+/** A server of TLS has answered a hello until then. */
+const HELLO_MS_MAX = 5_000;
 /** Of what it said. */
 const SAID_BYTES_MAX = 160;
 
@@ -59,10 +66,11 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
       text: `${at} is the audit's own upstream, with no gateway before it: give the gateway's URL`,
     };
   }
+  const isAlert = exchange.end === "broken" && exchange.wireText.startsWith(TLS_ALERT);
+  if (isAlert || exchange.wireText === "" && !isReached && await speaksTls(rig)) {
+    return { mayPass: false, text: `What listens on ${at} speaks TLS: try https://${at}` };
+  }
   if (exchange.end === "broken") {
-    if (exchange.wireText.startsWith(TLS_ALERT)) {
-      return { mayPass: false, text: `What listens on ${at} speaks TLS: try https://${at}` };
-    }
     return {
       mayPass: false,
       text: `What listens on ${at} does not speak HTTP/1.1: it said "${
@@ -110,6 +118,26 @@ export async function greet(rig: Rig): Promise<Obstacle | undefined> {
         shownBytes(exchange.body, 0, SAID_BYTES_MAX)
       })`,
   };
+}
+
+const heard = new WeakMap<Rig, Promise<boolean>>();
+
+/** True when what says nothing to a request answers a hello of TLS. Tried once for an audit. */
+function speaksTls(rig: Rig): Promise<boolean> {
+  const told = heard.get(rig) ?? sayHello(rig);
+  heard.set(rig, told);
+  return told;
+}
+
+async function sayHello({ options: { gateway } }: Rig): Promise<boolean> {
+  if (gateway.isTls) return false;
+  try {
+    const target = { ...gateway, isTls: true, isInsecure: true };
+    (await ClientConnection.open(target, HELLO_MS_MAX)).leave("fin");
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

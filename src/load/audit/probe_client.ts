@@ -326,14 +326,18 @@ export class ClientConnection {
     });
   }
 
-  /** @throws {CannotConnect} */
-  static async open(target: Target): Promise<ClientConnection> {
+  /**
+   * Opens one within `timeoutMs`.
+   *
+   * @throws {CannotConnect}
+   */
+  static async open(target: Target, timeoutMs = CONNECT_MS_MAX): Promise<ClientConnection> {
     const made = new ClientConnection(target);
     const shaken = Promise.withResolvers<CannotConnect | undefined>();
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
-      () => late.reject(new Error(`no connection after ${CONNECT_MS_MAX / 1000} s`)),
-      CONNECT_MS_MAX,
+      () => late.reject(new Error(`no connection after ${timeoutMs / 1000} s`)),
+      timeoutMs,
     );
     let fault: CannotConnect | undefined;
     if (!target.isTls) shaken.resolve(undefined);
@@ -362,7 +366,9 @@ export class ClientConnection {
       made.ends = endsOf(socket);
       fault = await Promise.race([shaken.promise, late.promise]);
     } catch (error) {
-      throw new CannotConnect((error as Error).message);
+      const { message } = error as Error;
+      made.leave("reset");
+      throw new CannotConnect(message, made.#socket === undefined ? "nobody" : "handshake");
     } finally {
       clearTimeout(timer);
     }

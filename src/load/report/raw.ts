@@ -21,9 +21,14 @@ export interface RawPlace {
 
 /**
  * The line, without its end. Times are milliseconds since the start of the round; what did not happen
- * is null. Each event: when it came, what it says, bytes on the wire, bytes of text.
+ * is null. Each event: when it came, what it says, bytes on the wire, bytes of text. `ownTokens`: of the
+ * answer as they were counted here; undefined = they were not.
  */
-export function rawLine(record: RequestRecord, { stage, round }: RawPlace): string {
+export function rawLine(
+  record: RequestRecord,
+  { stage, round }: RawPlace,
+  ownTokens: number | undefined,
+): string {
   const events: unknown[] = [];
   for (let i = 0; i < record.events; i++) {
     events.push([
@@ -56,6 +61,7 @@ export function rawLine(record: RequestRecord, { stage, round }: RawPlace): stri
     body_bytes: record.bodyBytes,
     usage: record.usage === undefined ? null : snakeKeys(record.usage),
     prompt_tokens: rounded(record.promptTokens),
+    own_tokens: ownTokens ?? null,
     reads: Array.from(
       { length: record.reads },
       (_, i) => [rounded(record.readMs[i]!), record.readBytes[i]],

@@ -71,6 +71,11 @@ export const PLANTED = [
   "late-end",
   "late-json",
   "no-cancel-json",
+  "composed-request",
+  "trimmed-request",
+  "no-nul",
+  "by-pieces",
+  "parsed-request",
 ] as const;
 
 /** What becomes of a text of whole lines, in Latin-1, where that is all that is planted. */
@@ -149,6 +154,8 @@ const BUSY_EVERY = 8;
 const BUSY_FROM = 4;
 /** The number of the request that gets no answer is the place here. */
 const SWALLOWED: readonly Planted[] = ["swallows-first", "swallows-second"];
+/** Of `by-pieces`: what is decoded at a time. */
+const PIECE_BYTES = 16 * 1024;
 /** Of `key-in-error`. */
 export const OWN_KEY = "sk-own-key-of-the-gateway";
 
@@ -671,16 +678,29 @@ function asked(planted: Planted, line: string): string {
   return planted === "decoded-query" ? line.replaceAll("%2B", "+") : line;
 }
 
+/** What becomes of a request's body, where that is what is planted. */
+const BODIES: Readonly<Partial<Record<Planted, (text: string, body: Buffer) => string>>> = {
+  "renamed-model": (text) => text.replace('"gpt-4o"', '"gpt-4o-mini"'),
+  stores: (text) => text.replace("{", '{"store":true,'),
+  "composed-request": (text) => text.normalize("NFC"),
+  "trimmed-request": (text) =>
+    JSON.stringify(
+      JSON.parse(text),
+      (key, value: unknown) => key === "content" ? String(value).trim() : value,
+    ),
+  "no-nul": (text) => text.replaceAll("\\u0000", ""),
+  "by-pieces": (_, body) =>
+    Array.from(
+      { length: Math.ceil(body.length / PIECE_BYTES) },
+      (_, i) => body.toString("utf8", i * PIECE_BYTES, (i + 1) * PIECE_BYTES),
+    ).join(""),
+  "parsed-request": (text) => JSON.stringify(JSON.parse(text)),
+};
+
 /** A request's body as it is sent on. */
 function changedBody(planted: Planted, body: Buffer): Buffer {
-  switch (planted) {
-    case "renamed-model":
-      return Buffer.from(body.toString().replace('"gpt-4o"', '"gpt-4o-mini"'));
-    case "stores":
-      return Buffer.from(body.toString().replace("{", '{"store":true,'));
-    default:
-      return body;
-  }
+  const change = BODIES[planted];
+  return change === undefined ? body : Buffer.from(change(body.toString(), body));
 }
 
 /** `bytes` without a byte of their text, once in a while. */

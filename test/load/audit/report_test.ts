@@ -3,6 +3,7 @@ import { auditedOf, resultsText, withResults } from "../../../release/audit.ts";
 import type { AuditReport } from "../../../src/load/audit/audit.ts";
 import { shownEvidence } from "../../../src/load/audit/finding.ts";
 import { htmlReport } from "../../../src/load/audit/report_html.ts";
+import { type JsonReport, jsonReport } from "../../../src/load/audit/report_json.ts";
 import { junitReport } from "../../../src/load/audit/report_junit.ts";
 import { reportLines } from "../../../src/load/audit/report_terminal.ts";
 import { settingsFor } from "../../../src/load/audit/settings.ts";
@@ -52,6 +53,20 @@ test("what passed needs no mending; people are shown the beginning of the eviden
     "… and 38 lines more in the JSON",
   ]);
   expect(shownEvidence({ ...one, evidence: ["x".repeat(300)] })).toEqual([`${"x".repeat(200)}…`]);
+});
+
+test("each finding of the JSON has all members, whatever there is to say", () => {
+  const { findings } = JSON.parse(jsonReport(REPORT)) as JsonReport;
+  const none = { direct: null, value: null, unit: null, evidence: [], settings: {} };
+  expect(findings).toMatchObject([
+    none,
+    { direct: "0 lost", value: 1, unit: "events", settings: {} },
+    none,
+    none,
+  ]);
+  const members = "check name verdict limit measured direct value unit evidence mend settings"
+    .split(" ");
+  for (const one of findings) expect(Object.keys(one)).toEqual(members);
 });
 
 test("shownBytes() escapes what is not printable, and says where it was cut", () => {
@@ -131,11 +146,11 @@ describe("docs/audit.md", () => {
     expect(auditedOf("x", JSON.stringify({ ...REPORT, error: "no node" })).reason).toBe("no node");
     expect(auditedOf("x", JSON.stringify({ ...REPORT, isInterrupted: true })).report)
       .toBeUndefined();
-    expect(auditedOf("x", JSON.stringify(REPORT)).report).toMatchObject({ seconds: 12.3 });
+    expect(auditedOf("x", jsonReport(REPORT)).report).toMatchObject({ seconds: 12.3 });
   });
 
   const text = resultsText([
-    { name: "nginx", report: REPORT, reason: "" },
+    { name: "nginx", report: JSON.parse(jsonReport(REPORT)) as JsonReport, reason: "" },
     { name: "portkey", report: undefined, reason: "It is not installed here" },
   ]);
 

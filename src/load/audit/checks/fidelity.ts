@@ -10,7 +10,7 @@ import {
   type JsonDifference,
   jsonDifferences,
 } from "../../../lib/json_differences.ts";
-import { isRenamed } from "../comparison.ts";
+import { changeText, isRenamed } from "../comparison.ts";
 import type { Finding, Verdict } from "../finding.ts";
 import { bytesText, ms } from "../numbers.ts";
 import { ownAnswer, tellWithRoom } from "../own_answer.ts";
@@ -30,27 +30,73 @@ import {
 interface Spelling {
   readonly name: string;
   readonly what: string;
+  /** The message's text as it stands in the JSON; the mark alone unless given. */
+  readonly content?: (mark: string) => string;
   /** Members of the body as JSON, behind the usual ones. */
-  readonly members: (mark: string) => string;
+  readonly members?: string;
+  /** True where RFC 8259 does not say what it means: whatever comes of it is no failure. */
+  readonly isOpen?: boolean;
 }
 
 const SPELLINGS: readonly Spelling[] = [
   {
     name: "unknown-keys",
     what: "keys that nobody knows",
-    members: () => '"x_weir_audit":{"deep":[1,{"a":null}]},"_vendor":true,"ключ":"значение"',
+    members: '"x_weir_audit":{"deep":[1,{"a":null}]},"_vendor":true,"ключ":"значение"',
   },
   {
     name: "numbers",
     what: "numbers that no double holds",
-    members: () => '"seed":12345678901234567890,"temperature":0.10000000000000000555,"top_p":1.0',
+    members: '"seed":12345678901234567890,"temperature":0.10000000000000000555,"top_p":1.0',
   },
   {
     name: "order",
-    what: "keys in an order of their own, blanks, escapes",
-    members: () => '"user":"\\u00e9\\/\\u2028" , "top_p" : 1,"n":1',
+    what: "keys in an order of their own, blanks, escapes, numbers such as -0 and 0.1e1",
+    members: '"user":"\\u00e9\\/\\u2028\\ud83d\\ude00" , "top_p" : 1,"n":1,\r\n\t' +
+      toolWith('"multipleOf":0.1e1,"maximum":1E2,"minimum":-0,"type":"number"'),
+  },
+  {
+    name: "unicode",
+    what: "characters that look the same as others, and those that cannot be seen",
+    // Decomposed, joined, of an emoji's own look, at the end of a line, of no width.
+    content: (mark) =>
+      `${mark} e\u0301 \u212b \ufb01 \u{1f469}\u200d\u{1f52c} \u2764\ufe0f a\u2028b\u2029c \ufeff`,
+  },
+  {
+    name: "blanks",
+    what: "blanks around a text, and the ends of its lines",
+    content: (mark) => ` \\t${mark}  two\\r\\nlines\\rmore\\n\\n\u00a0\\r\\n `,
+  },
+  {
+    name: "controls",
+    what: "characters that only an escape can spell",
+    content: (mark) => `${mark} a\\u0000b\\u0001\\b\\f\\u001b[0m\u007f`,
+  },
+  {
+    name: "surrogates",
+    what: "half of a character, as a text that was cut has it",
+    content: (mark) => `${mark} \\ud83d`,
+    isOpen: true,
+  },
+  {
+    name: "duplicate-keys",
+    what: "one key twice",
+    members: '"top_p":0.25,"top_p":0.75',
+    isOpen: true,
+  },
+  {
+    name: "number-range",
+    what: "numbers beyond a double's range",
+    members: toolWith('"type":"number","maximum":1e400,"exclusiveMinimum":1e-400'),
+    isOpen: true,
   },
 ];
+
+/** A tool whose only parameter has this schema: gateways that know each key do not look into it. */
+function toolWith(schema: string): string {
+  return '"tools":[{"type":"function","function":{"name":"audit","parameters":' +
+    `{"type":"object","properties":{"x":{${schema}}}}}}]`;
+}
 
 /** A prompt of a book: what reads bodies into small buffers loses some of it. */
 const LARGE_BYTES = 1024 * 1024;
@@ -113,10 +159,10 @@ async function spell(rig: Rig, spelling: Spelling): Promise<Spelt> {
   const asked = await tellWithRoom(rig, answer, {
     body: (mark) => {
       const model = JSON.stringify(rig.options.model);
-      return sent =
-        `{"model":${model},"stream":true,"messages":[{"role":"user","content":"${mark}"}],${
-          spelling.members(mark)
-        }}`;
+      const { content = (text) => text, members } = spelling;
+      return sent = `{"model":${model},"stream":true,"messages":[{"role":"user","content":"${
+        content(mark)
+      }"}]${members === undefined ? "" : `,${members}`}}`;
     },
   });
   const arrived = asked.expectation.attempts[0]?.body.toString();
@@ -131,19 +177,25 @@ function differencesOf(sent: string, arrived = ""): readonly JsonDifference[] | 
   }
 }
 
-function speltFinding({ spelling: { name, what }, sent, asked, differences }: Spelt): Finding {
+function speltFinding({ spelling, sent, asked, differences }: Spelt): Finding {
+  const { name, what, isOpen = false } = spelling;
   const [attempt] = asked.expectation.attempts;
   // A gateway may refuse what it does not know, as long as it says so.
   const own = ownAnswer(asked);
-  const { verdict, measured } = own ?? compare(sent, attempt?.body.toString() ?? "", differences);
+  const { verdict, measured } = own ??
+    compare(sent, attempt?.body.toString() ?? "", differences, isOpen);
   return finding("fidelity", {
     part: name,
     verdict,
-    limit: `${what}: nothing lost and nothing changed`,
+    limit: `${what}: ${
+      isOpen ? "what becomes of it is known" : "nothing lost and nothing changed"
+    }`,
     measured,
     evidence: verdict === "pass" ? [] : evidenceOf(asked, sent),
     mend: own !== undefined
       ? own.mend
+      : isOpen
+      ? "RFC 8259 leaves open what this means: who sends the client's own bytes on leaves it to the provider."
       : verdict === "fail"
       ? "Send the client's own bytes on; where one value must be changed, change it in place."
       : "The values are the same; bytes that are passed on untouched cannot be got wrong.",
@@ -161,20 +213,32 @@ function compare(
   sent: string,
   arrived: string,
   differences: readonly JsonDifference[] | undefined,
+  isOpen = false,
 ): { readonly verdict: Verdict; readonly measured: string } {
   if (sent === arrived) return { verdict: "pass", measured: "the same bytes" };
-  if (differences === undefined) return { verdict: "fail", measured: "what arrived is no JSON" };
+  const bad = isOpen ? "note" : "fail";
+  if (differences === undefined) return { verdict: bad, measured: "what arrived is no JSON" };
   // What is added and how the model is called are findings of their own.
   const changed = differences.filter((one) => !isAdded(one) && !isRenamed(one));
   if (changed.length > 0) {
     return {
-      verdict: "fail",
-      measured: changed.slice(0, 3).map((one) => differenceText(one)).join("; "),
+      verdict: bad,
+      measured: changed.slice(0, 3).map(changeText).join("; "),
     };
+  }
+  if (losesTwin(sent, arrived)) {
+    return { verdict: "note", measured: "of two equal keys the last one is left" };
   }
   return differences.length > 0
     ? { verdict: "pass", measured: "all that was sent is there" }
     : { verdict: "note", measured: "the same values, written anew" };
+}
+
+/** True where a key that `sent` has twice is there once, which the values need not show. */
+function losesTwin(sent: string, arrived: string): boolean {
+  const [wanted, came] = [sent, arrived].map((text) => text.match(/"\w+"(?=\s*:)/g) ?? []);
+  const count = (keys: readonly string[], key: string) => keys.filter((one) => one === key).length;
+  return wanted!.some((key) => count(came!, key) < count(wanted!, key));
 }
 
 function modelFinding(renamed: readonly JsonDifference[], model: string): Finding {
@@ -282,8 +346,9 @@ async function large(rig: Rig): Promise<Finding> {
   let sent = "";
   const asked = await tellWithRoom(rig, answer, {
     body: (mark) => {
-      const words = "A line of a long prompt, which must not be lost. ";
-      const content = `${mark} ${words.repeat(LARGE_BYTES / words.length)}`;
+      // Characters of several bytes, which what reads by pieces may cut.
+      const words = "A line of a long prompt – “größer” als ein Puffer, 一行, 👩‍🔬 – is not lost. ";
+      const content = `${mark} ${words.repeat(LARGE_BYTES / Buffer.byteLength(words))}`;
       return sent = JSON.stringify({
         model: rig.options.model,
         stream: true,
@@ -307,7 +372,7 @@ async function large(rig: Rig): Promise<Finding> {
         : `, at the upstream ${ms(attempt.arrivedMs - asked.exchange.sentMs)} later`
     }`,
     evidence: verdict === "pass" ? [] : [
-      `sent ${sent.length} bytes, ${attempt?.body.length ?? 0} arrived`,
+      `sent ${Buffer.byteLength(sent)} bytes, ${attempt?.body.length ?? 0} arrived`,
       ...evidenceOf(asked, sent),
     ],
     mend: verdict === "void" && own !== undefined
